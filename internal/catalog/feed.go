@@ -1,0 +1,62 @@
+package catalog
+
+import (
+	"context"
+	"sync"
+)
+
+// Feed hands out the newest snapshot. Readers ask for "newer than revision n"
+// and may skip revisions in between; there are no queues and no subscribers, so
+// a slow reader costs nothing. The zero value is ready for use. All methods may
+// be called from any goroutine.
+type Feed struct {
+	mu      sync.Mutex
+	newest  *Snapshot
+	changed chan struct{} // closed and replaced by each Publish; nil until somebody waits
+}
+
+// Publish makes s the newest snapshot. Revisions must grow: a snapshot that is
+// not newer than the one held is ignored. s must not be written afterwards.
+func (f *Feed) Publish(s *Snapshot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.newest != nil && s.Revision <= f.newest.Revision {
+		return
+	}
+	f.newest = s
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// Newest returns the newest snapshot, or nil when there is none yet.
+func (f *Feed) Newest() *Snapshot {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.newest
+}
+
+// Next waits until there is a snapshot with a revision above after and returns
+// the newest one. It returns the context's error when ctx ends first.
+func (f *Feed) Next(ctx context.Context, after uint64) (*Snapshot, error) {
+	for {
+		f.mu.Lock()
+		if f.newest != nil && f.newest.Revision > after {
+			s := f.newest
+			f.mu.Unlock()
+			return s, nil
+		}
+		if f.changed == nil {
+			f.changed = make(chan struct{})
+		}
+		changed := f.changed
+		f.mu.Unlock()
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,433 @@
+// Package route holds what shall be served: the Table of listeners, routes and
+// backends that the compiler makes and the engines apply, together with the
+// matcher that says which route a request takes, and why.
+//
+// A table is immutable and sorted: equal tables have equal bytes and equal
+// hashes. Routes and backends that did not change between two tables are the
+// same pointer, so that an engine can keep what it made of them.
+package route
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Table is everything to be served. Make one with New; never write to it
+// afterwards.
+type Table struct {
+	// Revision is the snapshot the table was compiled from. It takes no part in
+	// the hash: the same contents from a later snapshot are the same table.
+	Revision uint64 `json:"revision"`
+	// Hash identifies the contents: listeners, routes and backends, not
+	// problems. Hexadecimal SHA-256.
+	Hash string `json:"hash"`
+	// Listeners is sorted by name.
+	Listeners []Listener `json:"listeners"`
+	// Routes is sorted by ID.
+	Routes []*Route `json:"routes"`
+	// Backends is sorted by ID.
+	Backends []*Backend `json:"backends"`
+	// Problems is sorted; see Problem.
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Listener is where requests come in.
+type Listener struct {
+	// Name is unique: "http", "https".
+	Name string `json:"name"`
+	// Address is the host:port to bind; an empty host means all addresses.
+	Address string `json:"address"`
+	// TLS makes the listener terminate TLS with Certificates.
+	TLS bool `json:"tls,omitempty"`
+	// Certificates are the key pairs for TLS, chosen by server name; the first
+	// one answers clients that send no name.
+	Certificates []Certificate `json:"certificates,omitempty"`
+	// TrustedProxies are the peers whose forwarded headers are believed. Empty
+	// means nobody's.
+	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
+}
+
+// Certificate is a key pair in PEM files. The files are reread when they change.
+type Certificate struct {
+	// CertFile holds the leaf certificate first, then its chain.
+	CertFile string `json:"certFile"`
+	// KeyFile holds the private key; it may be the same file.
+	KeyFile string `json:"keyFile"`
+}
+
+// Route is one rule: which requests it takes, what is changed on the way, and
+// which backend answers.
+type Route struct {
+	// ID is unique in the table: the service's ID, followed by "/name" for a
+	// route that has a name of its own.
+	ID string `json:"id"`
+	// Service is the ID of the service that owns the route.
+	Service string `json:"service"`
+	// Matches are alternatives: the route takes a request when any one of them
+	// does. Never empty.
+	Matches []Match `json:"matches"`
+	// Priority goes before every other rule of precedence; higher wins. Zero is
+	// the default.
+	Priority int `json:"priority,omitempty"`
+	// Claim is the route's place in the queue of claims: of two routes that are
+	// equal otherwise, the lower claim, the incumbent, wins. It is handed down
+	// from table to table.
+	Claim uint64 `json:"claim"`
+	// Filters are applied in the order given.
+	Filters []Filter `json:"filters,omitempty"`
+	// Backend is the ID of the backend that answers; empty when a filter answers
+	// every request (redirects) or the route is refused.
+	Backend string `json:"backend,omitempty"`
+	// Hold is how long a request waits for a ready endpoint before it is
+	// answered with 503; zero means not at all.
+	Hold time.Duration `json:"hold,omitempty"`
+	// Timeout bounds the wait for the response header; zero means the engine's
+	// default.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// Refused, when set, is the reason why the route may not be served: its
+	// match is known but something that protects it is not. Every request it
+	// takes is answered with 503, so that nothing wider serves them instead.
+	Refused string `json:"refused,omitempty"`
+	// Origin says where the route comes from.
+	Origin Origin `json:"origin"`
+
+	sealed string // canonical text, set by New
+	digest [32]byte
+}
+
+// Origin is the provenance of a route: who asked for it, with which labels.
+type Origin struct {
+	// Source is the name of the source.
+	Source string `json:"source"`
+	// Instance is the name of the instance whose labels were used; empty when
+	// the labels are the service's own.
+	Instance string `json:"instance,omitempty"`
+	// Labels are the labels that made the route, as they were written. The
+	// compiler makes the last good form of a route from them again.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Stale is true when the labels of today are refused and the route is the
+	// last good form of itself.
+	Stale bool `json:"stale,omitempty"`
+}
+
+// Match is one conjunction of conditions: host and path, by which routes are
+// found, and whatever else must hold.
+type Match struct {
+	Host       Host        `json:"host"`
+	Path       Path        `json:"path"`
+	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// HostKind is the way a Host matches.
+type HostKind string
+
+// The host kinds, most specific first.
+const (
+	HostExact    HostKind = "exact"    // the canonical name equals Value
+	HostWildcard HostKind = "wildcard" // one label in front of Value: *.example.com has Value example.com
+	HostDeep     HostKind = "deep"     // one or more labels in front of Value: **.example.com
+	HostRegexp   HostKind = "regexp"   // Value is an RE2 expression on the whole canonical name
+	HostAny      HostKind = "any"      // every host; Value is empty
+)
+
+// Host is the condition on the request's host, which is compared in its
+// canonical form (see CanonicalHost).
+type Host struct {
+	Kind  HostKind `json:"kind"`
+	Value string   `json:"value,omitempty"`
+}
+
+// PathKind is the way a Path matches.
+type PathKind string
+
+// The path kinds.
+const (
+	PathPrefix PathKind = "prefix" // Value, or anything below it on a segment boundary; "/" is every path
+	PathExact  PathKind = "exact"  // Value and nothing else
+	PathRegexp PathKind = "regexp" // Value is an RE2 expression on the whole canonical path
+)
+
+// Path is the condition on the request's path, which is compared in its
+// canonical form (see CanonicalPath). A prefix never ends in "/", except "/".
+type Path struct {
+	Kind  PathKind `json:"kind"`
+	Value string   `json:"value"`
+}
+
+// ConditionKind names the part of a request that a Condition looks at.
+type ConditionKind string
+
+// The condition kinds. Host and path appear here only when they are negated or
+// come on top of the Match's own.
+const (
+	ConditionMethod       ConditionKind = "method"
+	ConditionHeader       ConditionKind = "header"        // equals one of Values; no Values: is present
+	ConditionHeaderRegexp ConditionKind = "header-regexp" // RE2, unanchored
+	ConditionQuery        ConditionKind = "query"         // equals one of Values; no Values: is present
+	ConditionQueryRegexp  ConditionKind = "query-regexp"  // RE2, unanchored
+	ConditionClientIP     ConditionKind = "client-ip"     // in one of the prefixes
+	ConditionHost         ConditionKind = "host"          // one of Values, wildcards as in labels
+	ConditionHostRegexp   ConditionKind = "host-regexp"
+	ConditionPath         ConditionKind = "path"        // exact
+	ConditionPathPrefix   ConditionKind = "path-prefix" // on segment boundaries
+	ConditionPathRegexp   ConditionKind = "path-regexp"
+)
+
+// Condition is one further demand on a request.
+type Condition struct {
+	Kind ConditionKind `json:"kind"`
+	// Name is the header's canonical name or the query parameter; empty for
+	// the other kinds.
+	Name string `json:"name,omitempty"`
+	// Values are alternatives; one is enough. Sorted.
+	Values []string `json:"values,omitempty"`
+	// Not turns the condition round.
+	Not bool `json:"not,omitempty"`
+}
+
+// Filter is one change on the way, or one check. Exactly one field is set. The
+// compiler emits filters in the order of the fields here, whatever the order of
+// the labels, so that a check is never passed by.
+type Filter struct {
+	IPAllow         *IPAllow         `json:"ipAllow,omitempty"`
+	RateLimit       *RateLimit       `json:"rateLimit,omitempty"`
+	MaxBody         *MaxBody         `json:"maxBody,omitempty"`
+	RedirectHTTPS   *RedirectHTTPS   `json:"redirectHTTPS,omitempty"`
+	Redirect        *Redirect        `json:"redirect,omitempty"`
+	BasicAuth       *BasicAuth       `json:"basicAuth,omitempty"`
+	StripPrefix     *StripPrefix     `json:"stripPrefix,omitempty"`
+	AddPrefix       *AddPrefix       `json:"addPrefix,omitempty"`
+	RequestHeaders  *HeaderOperation `json:"requestHeaders,omitempty"`
+	ResponseHeaders *HeaderOperation `json:"responseHeaders,omitempty"`
+	Compress        *Compress        `json:"compress,omitempty"`
+}
+
+// IPAllow refuses clients outside Prefixes with 403. IPv4-mapped addresses are
+// compared as IPv4.
+type IPAllow struct {
+	Prefixes []netip.Prefix `json:"prefixes"`
+}
+
+// RateLimit answers 429 with Retry-After to a client that asks more often than
+// Requests in Per, after a burst of Burst. Clients are told apart by address
+// (IPv6 by /64).
+type RateLimit struct {
+	Requests int           `json:"requests"`
+	Per      time.Duration `json:"per"`
+	Burst    int           `json:"burst"`
+}
+
+// MaxBody answers 413 to a request body above Bytes.
+type MaxBody struct {
+	Bytes int64 `json:"bytes"`
+}
+
+// RedirectHTTPS sends requests that came without TLS to the same URL with
+// https; 308, or 301 for GET and HEAD. Port is the port to name, zero for none.
+type RedirectHTTPS struct {
+	Port uint16 `json:"port,omitempty"`
+}
+
+// Redirect answers every request with Status and a Location made of Scheme and
+// Host (empty: the request's own) and the request's path, or Path when set. The
+// query is kept.
+type Redirect struct {
+	Status int    `json:"status"`
+	Scheme string `json:"scheme,omitempty"`
+	Host   string `json:"host,omitempty"`
+	Path   string `json:"path,omitempty"`
+}
+
+// BasicAuth asks for a user and password of File, in htpasswd form with bcrypt
+// or SHA hashes. The file is reread when it changes; while it cannot be read,
+// every request is answered with 503.
+type BasicAuth struct {
+	File  string `json:"file"`
+	Realm string `json:"realm"`
+}
+
+// StripPrefix takes Prefix off the path on a segment boundary and tells the
+// backend in X-Forwarded-Prefix. A path without the prefix is left alone.
+type StripPrefix struct {
+	Prefix string `json:"prefix"`
+}
+
+// AddPrefix puts Prefix in front of the path, after StripPrefix.
+type AddPrefix struct {
+	Prefix string `json:"prefix"`
+}
+
+// HeaderOperation changes headers: Remove first, then Set, then Add. Names are
+// canonical, lists are sorted by name.
+type HeaderOperation struct {
+	Remove []string      `json:"remove,omitempty"`
+	Set    []HeaderValue `json:"set,omitempty"`
+	Add    []HeaderValue `json:"add,omitempty"`
+}
+
+// HeaderValue is one header.
+type HeaderValue struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Compress answers with gzip where the client and the content type allow it.
+type Compress struct{}
+
+// Scheme is how a backend is spoken to.
+type Scheme string
+
+// The schemes.
+const (
+	SchemeHTTP  Scheme = "http"  // HTTP/1.1
+	SchemeHTTPS Scheme = "https" // TLS, HTTP/2 or HTTP/1.1 by ALPN
+	SchemeH2C   Scheme = "h2c"   // HTTP/2 without TLS
+)
+
+// Backend is a named set of endpoints with a balance policy.
+type Backend struct {
+	// ID is unique in the table: the ID of the first route that uses it.
+	ID string `json:"id"`
+	// Service is the ID of the service whose instances it holds.
+	Service string  `json:"service"`
+	Scheme  Scheme  `json:"scheme"`
+	TLS     *TLS    `json:"tls,omitempty"`
+	Balance Balance `json:"balance"`
+	// Sticky is the name of the cookie that ties a client to an endpoint; empty
+	// for none.
+	Sticky string `json:"sticky,omitempty"`
+	// Health is the active check; nil for none.
+	Health *Health `json:"health,omitempty"`
+	// SlowStart is how long a new endpoint's share grows to its full weight;
+	// zero for at once.
+	SlowStart time.Duration `json:"slowStart,omitempty"`
+	// MaxFails is how many failures in a row take an endpoint out for a while;
+	// zero means never.
+	MaxFails int `json:"maxFails,omitempty"`
+	// Endpoints is sorted by ID. It may be empty or hold nothing ready.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+
+	sealed string
+	digest [32]byte
+}
+
+// TLS says how an https backend is verified.
+type TLS struct {
+	// ServerName is the name to ask for and to verify; empty means the request's
+	// host.
+	ServerName string `json:"serverName,omitempty"`
+	// SkipVerify takes any certificate.
+	SkipVerify bool `json:"skipVerify,omitempty"`
+}
+
+// BalancePolicy is how an endpoint is picked.
+type BalancePolicy string
+
+// The balance policies. All of them respect weights.
+const (
+	BalanceRoundRobin BalancePolicy = "round-robin"
+	BalanceLeastConn  BalancePolicy = "least-conn"
+	BalanceRandom2    BalancePolicy = "random2" // the less busy of two picked at random
+	BalanceHash       BalancePolicy = "hash"    // by HashOn, moving as few clients as possible when endpoints change
+)
+
+// HashOn names what BalanceHash looks at.
+type HashOn string
+
+// The hash keys. A request without the key falls back to the client address.
+const (
+	HashClientIP HashOn = "client-ip"
+	HashPath     HashOn = "path"
+	HashHeader   HashOn = "header"
+	HashCookie   HashOn = "cookie"
+	HashQuery    HashOn = "query"
+)
+
+// Balance is a balance policy with its arguments.
+type Balance struct {
+	Policy BalancePolicy `json:"policy"`
+	// On and Name are set for BalanceHash only.
+	On   HashOn `json:"on,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// Health is an active HTTP check of every endpoint.
+type Health struct {
+	Path     string        `json:"path"`
+	Interval time.Duration `json:"interval"`
+	Timeout  time.Duration `json:"timeout"`
+	// Status is the code that passes; zero means any 2xx or 3xx. Redirects are
+	// not followed.
+	Status int `json:"status,omitempty"`
+}
+
+// EndpointState says what may be sent to an endpoint.
+type EndpointState string
+
+// The endpoint states.
+const (
+	// EndpointReady takes requests.
+	EndpointReady EndpointState = "ready"
+	// EndpointDraining finishes what it has; sticky clients leave it too.
+	EndpointDraining EndpointState = "draining"
+	// EndpointWaiting exists but may not be used yet or any more: starting,
+	// unhealthy, paused.
+	EndpointWaiting EndpointState = "waiting"
+)
+
+// Endpoint is one address of a backend.
+type Endpoint struct {
+	// ID is unique in the backend and stable while the instance lives.
+	ID string `json:"id"`
+	// Address is host:port as it is dialled.
+	Address string `json:"address"`
+	// Weight is the share, 0 to 256, relative to the others; 0 takes nothing new
+	// except sticky clients. 1 is the default.
+	Weight int           `json:"weight"`
+	State  EndpointState `json:"state"`
+	// Instance is the name of the instance, for people.
+	Instance string `json:"instance"`
+	// Source is the name of the source that sees the instance.
+	Source string `json:"source,omitempty"`
+	// Node is the ID of the node it runs on; empty when unknown.
+	Node string `json:"node,omitempty"`
+	// Reason says why this address of the instance was chosen.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Problem is a refused label or route, with its origin and what to do about it.
+// Problems are sorted by Service, Instance, Route, Label, Code, Text.
+type Problem struct {
+	// Code is stable and for machines: one of the Code constants.
+	Code Code `json:"code"`
+	// Source is the name of the source; Service the ID of the service; Instance
+	// the name of the instance whose label it is, where it is an instance's.
+	Source   string `json:"source"`
+	Service  string `json:"service"`
+	Instance string `json:"instance,omitempty"`
+	// Route is the ID of the route that suffers; empty when none does.
+	Route string `json:"route,omitempty"`
+	// Label is the key as it was written; empty when no single label is at fault.
+	Label string `json:"label,omitempty"`
+	// Text is the reason in one sentence; control characters are escaped.
+	Text string `json:"text"`
+	// Hint says what to do; may be empty.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Code classifies a problem.
+type Code string
+
+// The problem codes. A code once released keeps its meaning.
+const (
+	CodeUnknownLabel Code = "unknown-label" // no such key
+	CodeBadValue     Code = "bad-value"     // the value does not parse or is out of range
+	CodeBadRule      Code = "bad-rule"      // the rule does not parse, or is too large
+	CodeIncomplete   Code = "incomplete"    // something needed is missing
+	CodeContradicts  Code = "contradicts"   // two labels exclude each other
+	CodeConflict     Code = "conflict"      // another owner already has this match
+	CodeNoPort       Code = "no-port"       // which port is not clear
+	CodeNoAddress    Code = "no-address"    // Fairway cannot reach the instance
+	CodeDiffer       Code = "differ"        // instances of one service disagree
+	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
+)
