@@ -1,0 +1,64 @@
+package control
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/route"
+)
+
+// metrics are the loop's own figures.
+type metrics struct {
+	applyDuration *prometheus.HistogramVec
+	applyFailures *prometheus.CounterVec
+	problems      *prometheus.GaugeVec
+	routes        prometheus.Gauge
+	backends      prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		applyDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "fairway_apply_duration_seconds",
+			Help:    "Time an engine took to make a table live.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"engine"}),
+		applyFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_apply_failures_total",
+			Help: "Tables an engine refused.",
+		}, []string{"engine"}),
+		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_problems",
+			Help: "Problems of the newest table, by code.",
+		}, []string{"code"}),
+		routes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fairway_routes",
+			Help: "Routes of the newest table.",
+		}),
+		backends: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fairway_backends",
+			Help: "Backends of the newest table.",
+		}),
+	}
+	r.MustRegister(m.applyDuration, m.applyFailures, m.problems, m.routes, m.backends)
+	return m
+}
+
+// compiled records the size and the problems of a new table.
+func (m *metrics) compiled(t *route.Table) {
+	m.routes.Set(float64(len(t.Routes)))
+	m.backends.Set(float64(len(t.Backends)))
+	m.problems.Reset() // codes without a problem disappear
+	for _, p := range t.Problems {
+		m.problems.WithLabelValues(string(p.Code)).Inc()
+	}
+}
+
+// applied records one try of an engine.
+func (m *metrics) applied(engine string, took time.Duration, err error) {
+	m.applyDuration.WithLabelValues(engine).Observe(took.Seconds())
+	if err != nil {
+		m.applyFailures.WithLabelValues(engine).Inc()
+	}
+}

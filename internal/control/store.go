@@ -1,0 +1,213 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// LastGood is what a run leaves behind for the next one: the newest table that
+// every engine took, and the snapshot it was compiled from.
+type LastGood struct {
+	Table    *route.Table
+	Snapshot *catalog.Snapshot
+}
+
+// Store keeps the last good table in one file. The file begins with a line that
+// holds the format and the SHA-256 of the rest, so that a torn or changed file
+// is noticed. It is replaced as a whole (temporary file, sync, rename, sync of
+// the directory): at any moment there is one complete file.
+type Store struct {
+	path string
+	log  *slog.Logger
+	slot chan *LastGood // newest value to write; room for one, newest wins
+}
+
+const (
+	lastGoodFile   = "last-good.json"
+	lastGoodHeader = "fairway last-good 1 sha256:"
+	// headerSize is the length of the first line: the header, 64 hexadecimal
+	// digits and the newline.
+	headerSize = len(lastGoodHeader) + 2*sha256.Size + 1
+)
+
+// OpenStore makes dir when it is missing, readable by its owner only, and
+// returns the store in it.
+func OpenStore(dir string, log *slog.Logger) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{path: filepath.Join(dir, lastGoodFile), log: log, slot: make(chan *LastGood, 1)}, nil
+}
+
+// Load returns what the last run left, or nil when there is nothing. A file that
+// is damaged is moved aside, so that it can be looked at, and reported as an
+// error: the caller goes on without it.
+func (s *Store) Load() (*LastGood, error) {
+	data, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("last good table: %w", err)
+	}
+	lg, err := decodeLastGood(data)
+	if err != nil {
+		aside := s.path + ".damaged"
+		if mvErr := os.Rename(s.path, aside); mvErr != nil {
+			return nil, fmt.Errorf("last good table: %w; moving it aside: %w", err, mvErr)
+		}
+		return nil, fmt.Errorf("last good table: %w (moved to %s)", err, aside)
+	}
+	return lg, nil
+}
+
+// Put hands over the newest value to be written and returns at once. A value
+// that was not written yet is forgotten.
+func (s *Store) Put(lg *LastGood) {
+	for {
+		select {
+		case s.slot <- lg:
+			return
+		default:
+		}
+		select {
+		case <-s.slot:
+		default:
+		}
+	}
+}
+
+// run writes what Put hands over until ctx ends, and then what is left. Writing
+// takes at most a twentieth of the time: after a write it rests for twenty times
+// as long as the write took, and for a second at least.
+func (s *Store) run(ctx context.Context) {
+	for {
+		select {
+		case lg := <-s.slot:
+			start := time.Now()
+			s.write(lg)
+			rest := max(time.Second, 20*time.Since(start))
+			select {
+			case <-time.After(rest):
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+			select {
+			case lg := <-s.slot:
+				s.write(lg)
+			default:
+			}
+			return
+		}
+	}
+}
+
+func (s *Store) write(lg *LastGood) {
+	if err := s.save(lg); err != nil {
+		s.log.Error("last good table was not written", "error", err)
+	}
+}
+
+// save replaces the file with lg.
+func (s *Store) save(lg *LastGood) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(s.path), lastGoodFile+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := encodeLastGood(f, lg); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), s.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// syncDir makes a rename in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// encodeLastGood streams lg behind a header that is filled in at the end, when
+// the sum is known.
+func encodeLastGood(f *os.File, lg *LastGood) error {
+	if _, err := f.Write(bytes.Repeat([]byte{' '}, headerSize)); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	steps := []func() error{
+		func() error { _, err := w.WriteString(`{"table":`); return err },
+		func() error { return route.Encode(w, lg.Table) },
+		func() error { _, err := w.WriteString(`,"snapshot":`); return err },
+		func() error { return json.NewEncoder(w).Encode(lg.Snapshot) },
+		func() error { _, err := w.WriteString("}\n"); return err },
+		w.Flush,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	header := lastGoodHeader + hex.EncodeToString(sum.Sum(nil)) + "\n"
+	_, err := f.WriteAt([]byte(header), 0)
+	return err
+}
+
+// decodeLastGood is the inverse of encodeLastGood and checks the sum.
+func decodeLastGood(data []byte) (*LastGood, error) {
+	if len(data) < headerSize || !bytes.HasPrefix(data, []byte(lastGoodHeader)) {
+		return nil, errors.New("not a last-good file of this format")
+	}
+	want := string(data[len(lastGoodHeader) : headerSize-1])
+	body := data[headerSize:]
+	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != want {
+		return nil, errors.New("the checksum does not fit the contents")
+	}
+	var parts struct {
+		Table    json.RawMessage   `json:"table"`
+		Snapshot *catalog.Snapshot `json:"snapshot"`
+	}
+	if err := json.Unmarshal(body, &parts); err != nil {
+		return nil, err
+	}
+	table, err := route.Decode(bytes.NewReader(parts.Table))
+	if err != nil {
+		return nil, err
+	}
+	return &LastGood{Table: table, Snapshot: parts.Snapshot}, nil
+}
