@@ -54,7 +54,17 @@ func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{path: filepath.Join(dir, lastGoodFile), log: log, slot: make(chan *LastGood, 1)}, nil
+	s := &Store{path: filepath.Join(dir, lastGoodFile), log: log, slot: make(chan *LastGood, 1)}
+	unfinished, err := filepath.Glob(s.path + ".*.tmp")
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	for _, f := range unfinished { // left by a process that died while it wrote
+		if err := os.Remove(f); err != nil {
+			return nil, fmt.Errorf("state directory: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // Load returns what the last run left, or nil when there is nothing. A file that
