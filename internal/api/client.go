@@ -1,0 +1,276 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout bounds a call whose ClientOptions name no timeout.
+const DefaultTimeout = 10 * time.Second
+
+// maxAnswer bounds the answer that the client reads, in bytes: ten thousand
+// services with many labels stay far below.
+const maxAnswer = 256 << 20
+
+// ClientOptions are what NewClient needs.
+type ClientOptions struct {
+	// URL is where the admin API listens: http://HOST:PORT, https://HOST:PORT
+	// or unix:///PATH. A path behind host and port is not allowed.
+	URL string
+	// Token is sent as a bearer token; empty sends none.
+	Token string
+	// Timeout bounds each call from the dial to the last byte; zero means
+	// DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Client talks to the admin API of one Fairway. Its methods may be called from
+// any goroutine. They return an error that wraps ErrNoAnswer when nobody
+// answers, and *Error when the answer is no.
+type Client struct {
+	shown string // the URL as it was given, for messages
+	base  string // scheme and host of every request
+	token string
+	http  *http.Client
+}
+
+// NewClient checks the options; it does not connect.
+func NewClient(o ClientOptions) (*Client, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, errors.New("admin URL: not a URL") // the parser's text repeats what may hold a password
+	}
+	if u.User != nil {
+		return nil, errors.New("admin URL: user and password are not allowed, give a token")
+	}
+	c := &Client{shown: o.URL, token: o.Token}
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	transport := &http.Transport{
+		DialContext:           dialer.DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		MaxIdleConnsPerHost:   2,
+		IdleConnTimeout:       30 * time.Second,
+		ResponseHeaderTimeout: 0, // the call's own timeout bounds it
+	}
+	switch u.Scheme {
+	case "http", "https":
+		if u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("admin URL %q: want %s://HOST:PORT", o.URL, u.Scheme)
+		}
+		c.base = u.Scheme + "://" + u.Host
+	case "unix":
+		if u.Host != "" || u.Path == "" {
+			return nil, fmt.Errorf("admin URL %q: want unix:///PATH", o.URL)
+		}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", u.Path)
+		}
+		c.base = "http://localhost"
+	default:
+		return nil, fmt.Errorf("admin URL %q: want http://, https:// or unix://", o.URL)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	c.http = &http.Client{
+		Transport: transport,
+		Timeout:   o.Timeout,
+		// A redirect would carry the token elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// Close gives up idle connections. The client may be used again.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Routes lists the routes of the live table.
+func (c *Client) Routes(ctx context.Context, q Query) (List[Route], error) {
+	return list[Route](ctx, c, "/v1/routes", q)
+}
+
+// Services lists what exists, served or not.
+func (c *Client) Services(ctx context.Context, q Query) (List[Service], error) {
+	return list[Service](ctx, c, "/v1/services", q)
+}
+
+// Service returns the services whose ID or name is name. It is an *Error with
+// status 404 when there is none.
+func (c *Client) Service(ctx context.Context, name string) (List[Service], error) {
+	return get[List[Service]](ctx, c, "/v1/services/"+url.PathEscape(name), nil)
+}
+
+// Problems lists the refused labels and routes.
+func (c *Client) Problems(ctx context.Context, q Query) (List[Problem], error) {
+	return list[Problem](ctx, c, "/v1/problems", q)
+}
+
+// Sources lists the sources and how they are doing.
+func (c *Client) Sources(ctx context.Context) (List[Source], error) {
+	return list[Source](ctx, c, "/v1/sources", Query{})
+}
+
+// Nodes lists the machines that run instances.
+func (c *Client) Nodes(ctx context.Context, q Query) (List[Node], error) {
+	return list[Node](ctx, c, "/v1/nodes", q)
+}
+
+// Explain says which route takes a request, and why. It is an *Error with status
+// 400 when the request itself makes no sense, and 503 before the first table.
+func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
+	v := url.Values{"url": {r.URL}}
+	if r.Method != "" {
+		v.Set("method", r.Method)
+	}
+	if r.Client != "" {
+		v.Set("client", r.Client)
+	}
+	if len(r.Headers) > 0 {
+		v["header"] = r.Headers
+	}
+	return get[Explanation](ctx, c, "/v1/explain", v)
+}
+
+// Doctor says why a service, container or other instance of this name or ID is
+// served or not. It is an *Error with status 404 when there is none.
+func (c *Client) Doctor(ctx context.Context, name string) (List[Diagnosis], error) {
+	return get[List[Diagnosis]](ctx, c, "/v1/doctor/"+url.PathEscape(name), nil)
+}
+
+// Info says what is running.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	return get[Info](ctx, c, "/v1/info", nil)
+}
+
+// Health is nil when the process is alive and answers.
+func (c *Client) Health(ctx context.Context) error {
+	_, err := get[json.RawMessage](ctx, c, "/healthz", nil)
+	return err
+}
+
+// Ready says whether requests are served. Not being ready is an answer, not an
+// error.
+func (c *Client) Ready(ctx context.Context) (Readiness, error) {
+	res, err := c.do(ctx, "/ready", nil)
+	if err != nil {
+		return Readiness{}, err
+	}
+	if res.status != http.StatusOK && !(res.status == http.StatusServiceUnavailable && res.contentType == "application/json") {
+		return Readiness{}, res.problem()
+	}
+	return decode[Readiness](c, res)
+}
+
+func list[T any](ctx context.Context, c *Client, path string, q Query) (List[T], error) {
+	v := url.Values{}
+	for name, value := range map[string]string{"service": q.Service, "source": q.Source, "host": q.Host} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.Live {
+		v.Set("live", "true")
+	}
+	return get[List[T]](ctx, c, path, v)
+}
+
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	var zero T
+	res, err := c.do(ctx, path, query)
+	if err != nil {
+		return zero, err
+	}
+	if res.status != http.StatusOK {
+		return zero, res.problem()
+	}
+	return decode[T](c, res)
+}
+
+func decode[T any](c *Client, res answer) (T, error) {
+	var v T
+	if res.contentType != "application/json" {
+		return v, fmt.Errorf("what answers at %s is not Fairway's admin API (--admin): it sent %q", c.shown, res.contentType)
+	}
+	if err := json.Unmarshal(res.body, &v); err != nil {
+		return v, fmt.Errorf("answer of %s: %w", c.shown, err)
+	}
+	return v, nil
+}
+
+// answer is a response that has been read.
+type answer struct {
+	status      int
+	contentType string // media type without parameters
+	body        []byte
+}
+
+// problem turns an answer that is not 200 into an error. A body that is no
+// problem details, of something in between, is not repeated.
+func (a answer) problem() error {
+	e := &Error{}
+	if a.contentType != ProblemContentType || json.Unmarshal(a.body, e) != nil || e.Title == "" {
+		e = &Error{Type: "about:blank", Title: http.StatusText(a.status)}
+	}
+	e.Status = a.status
+	return e
+}
+
+func (c *Client) do(ctx context.Context, path string, query url.Values) (answer, error) {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return answer{}, fmt.Errorf("admin request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, c.noAnswer(ctx, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return answer{}, fmt.Errorf("answer of %s broke off: %w", c.shown, cause(err))
+	}
+	if len(body) > maxAnswer {
+		return answer{}, fmt.Errorf("answer of %s is longer than %d bytes", c.shown, maxAnswer)
+	}
+	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil {
+		mediaType = ""
+	}
+	return answer{status: res.StatusCode, contentType: mediaType, body: body}, nil
+}
+
+// noAnswer says in one line that and why a call did not come through. The
+// caller's own cancellation is left as it is.
+func (c *Client) noAnswer(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w at %s: is `fairway run` started? (--admin): %w", ErrNoAnswer, c.shown, cause(err))
+}
+
+// cause takes off the URL that package net/http puts around its errors: the
+// query may hold what was to be explained.
+func cause(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ErrNoAnswer is wrapped by every error that means that nothing answered at the
+// URL at all.
+var ErrNoAnswer = errors.New("no Fairway answers")
+
+// Error is an answer that says no: problem details after RFC 9457. The client
+// returns it as *Error.
+type Error struct {
+	// Type is a URI that names the kind of error; "about:blank" when Title and
+	// Status say it all.
+	Type string `json:"type"`
+	// Title is the kind of error in a few words.
+	Title string `json:"title"`
+	// Status is the HTTP status code.
+	Status int `json:"status"`
+	// Detail says what is wrong in this case.
+	Detail string `json:"detail,omitempty"`
+}
+
+// ProblemContentType is the content type of an Error on the wire.
+const ProblemContentType = "application/problem+json"
+
+// Error is one line of text without control characters.
+func (e *Error) Error() string {
+	text := e.Detail
+	if text == "" {
+		text = e.Title
+	}
+	return fmt.Sprintf("%s (%d)", printable(text), e.Status)
+}
+
+// printable escapes what a terminal would obey instead of show.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+	}
+	return b.String()
+}

@@ -1,0 +1,86 @@
+package api
+
+// ExplainRequest is a request that is only thought of: it is matched against the
+// live table and never sent.
+type ExplainRequest struct {
+	// Method is the HTTP method; empty means GET.
+	Method string
+	// URL is absolute: its scheme says whether the client comes by TLS, its
+	// host is the Host header. Path and query are taken as they are written.
+	URL string
+	// Headers are lines of the form "Name: value". They travel in the query of
+	// the call; use made-up values for credentials.
+	Headers []string
+	// Client is the IP address the request comes from; empty means unknown, and
+	// then no condition or filter on the client's address lets it pass.
+	Client string
+}
+
+// The outcomes of a request.
+const (
+	OutcomeRouted      = "routed"      // an endpoint gets it
+	OutcomeAnswered    = "answered"    // a filter answers: a redirect, 403
+	OutcomeUnavailable = "unavailable" // 503: no endpoint is ready
+	OutcomeRefused     = "refused"     // 503: the route may not be served
+	OutcomeNoRoute     = "no-route"    // 404: no route takes it
+	OutcomeBadRequest  = "bad-request" // 400: host or path have no canonical form
+)
+
+// Explanation says what happens to a request, and why.
+type Explanation struct {
+	// Revision and Hash are those of the table that was asked.
+	Revision uint64 `json:"revision"`
+	Hash     string `json:"hash"`
+	// Request is what the matcher saw.
+	Request ExplainedRequest `json:"request"`
+	// Outcome is one of the Outcome constants.
+	Outcome string `json:"outcome"`
+	// Status is the status code that Fairway itself answers with; zero when an
+	// endpoint answers.
+	Status int `json:"status,omitempty"`
+	// Text says the outcome in one sentence.
+	Text string `json:"text"`
+	// Winner is the route that takes the request; left out when none does.
+	Winner *Winner `json:"winner,omitempty"`
+	// Losers are the routes that do not, best first: those that would take it
+	// if the winner were gone, then those of the same host.
+	Losers []Loser `json:"losers"`
+}
+
+// ExplainedRequest is a request in canonical form, as every match sees it and as
+// it goes to the endpoint.
+type ExplainedRequest struct {
+	Method string `json:"method"`
+	// Scheme is "http" or "https".
+	Scheme string `json:"scheme"`
+	Host   string `json:"host"`
+	// Path is escaped.
+	Path string `json:"path"`
+	// Query is raw, without the question mark.
+	Query string `json:"query,omitempty"`
+	// Client is the client's address; left out when unknown.
+	Client string `json:"client,omitempty"`
+}
+
+// Winner is the route that takes a request.
+type Winner struct {
+	// Route has its labels, filters and endpoints, these with Live set.
+	Route Route `json:"route"`
+	// Match is the text of the alternative that took the request.
+	Match string `json:"match"`
+	// Choice says in words how the endpoint is picked.
+	Choice string `json:"choice,omitempty"`
+	// Eligible are the IDs of the endpoints that can be picked, sorted.
+	Eligible []string `json:"eligible"`
+}
+
+// Loser is a route that does not take a request.
+type Loser struct {
+	// Route is the route's ID, Service the ID of its service.
+	Route   string `json:"route"`
+	Service string `json:"service"`
+	// Match is the text of the alternative that came closest.
+	Match string `json:"match"`
+	// Reason is the first condition that fails, or what the winner has more of.
+	Reason string `json:"reason"`
+}
