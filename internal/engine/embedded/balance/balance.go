@@ -1,0 +1,187 @@
+// Package balance picks the endpoint that answers a request. It is policy
+// only: it knows no HTTP server and opens no connection but those of the active
+// checks.
+//
+// A Set holds the runtime side of every backend: what is in flight, who failed,
+// who is healthy. It outlives the tables: an endpoint that is in the next table
+// too, with the same backend ID, endpoint ID and address, keeps what is known
+// about it.
+//
+// An endpoint is in rotation when the table says it is ready, its weight is
+// above zero, and its active check, if the backend has one, passes. Only
+// endpoints in rotation are picked; sticky clients alone also reach those of
+// weight zero. Within the rotation, endpoints that failed lately are avoided:
+//
+//   - A failure to connect makes an endpoint avoided for a second, so that a
+//     dead one is tried last.
+//   - route.Backend.MaxFails failures in a row eject an endpoint for 10 s, and
+//     for twice as long each time after that, up to 60 s. When fewer than half
+//     of the rotation would remain, ejection is ignored: that many failures say
+//     more about the requests than about the endpoints.
+//
+// To be avoided is never to be out: when nothing else is left, an endpoint that
+// is avoided is picked all the same. Only an empty rotation, or one that the
+// request has been through, is ErrNoEndpoint.
+package balance
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// ErrNoEndpoint means that a backend has nothing a request could be sent to.
+var ErrNoEndpoint = errors.New("no endpoint is ready")
+
+// Key is what a request is balanced on.
+type Key struct {
+	// Sticky is the value of the sticky cookie; empty for none.
+	Sticky string
+	// Hash is the value to hash on for route.BalanceHash; empty means the
+	// client's address.
+	Hash string
+	// Client is the address of the client.
+	Client netip.Addr
+}
+
+// Result is how a request to an endpoint ended.
+type Result int
+
+// The results.
+const (
+	// ResultOK: the endpoint answered. It ends a row of failures.
+	ResultOK Result = iota
+	// ResultFailed: the endpoint is to blame: no answer, or none to be used.
+	ResultFailed
+	// ResultUnreachable: no connection could be made. It is a failure, and the
+	// endpoint is avoided for a second.
+	ResultUnreachable
+	// ResultCanceled: the client went away, or the request was never sent. It
+	// says nothing about the endpoint.
+	ResultCanceled
+)
+
+// Options are the parts of a Set. The zero value is usable.
+type Options struct {
+	// Logger is told about ejections and about the outcome of checks; nil
+	// discards.
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Probe makes one active check of an endpoint of b and returns why it
+	// failed. It must end when ctx does. nil means a request by HTTP.
+	Probe func(ctx context.Context, b *route.Backend, address string) error
+}
+
+// Set is the runtime side of all backends. All methods may be called from any
+// goroutine.
+type Set struct {
+	opts   Options
+	ctx    context.Context // ends with Close; the parent of every check
+	cancel context.CancelFunc
+	checks sync.WaitGroup // checks under way
+
+	backends atomic.Pointer[map[string]*Backend] // the map is never written to
+
+	mu     sync.Mutex // serialises Update and Close
+	closed bool
+}
+
+// NewSet returns an empty set. Close ends its checks.
+func NewSet(opts Options) *Set {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Probe == nil {
+		opts.Probe = probeHTTP
+	}
+	s := &Set{opts: opts}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.backends.Store(&map[string]*Backend{})
+	return s
+}
+
+// Update makes backends, which have unique IDs, the ones of the set. The same
+// pointer as last time costs nothing; of a changed backend, endpoints with the
+// same ID and address keep their runtime state and those that are gone drain.
+//
+// A backend that is no longer among them drains as a whole, but goes on picking
+// from what it had for requests that found it in the table before.
+func (s *Set) Update(backends []*route.Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	have := *s.backends.Load()
+	var added []*Backend
+	kept := 0
+	for _, def := range backends {
+		if b, ok := have[def.ID]; ok {
+			b.update(def)
+			kept++
+			continue
+		}
+		b := &Backend{set: s}
+		b.update(def)
+		added = append(added, b)
+	}
+	if len(added) == 0 && kept == len(have) {
+		return
+	}
+	next := make(map[string]*Backend, kept+len(added))
+	for _, def := range backends {
+		if b, ok := have[def.ID]; ok {
+			next[def.ID] = b
+		}
+	}
+	for _, b := range added {
+		next[b.def.Load().ID] = b
+	}
+	s.backends.Store(&next)
+	for id, b := range have {
+		if _, ok := next[id]; !ok {
+			b.retire()
+		}
+	}
+}
+
+// Backend returns the backend with this ID, or nil. It stays the same one for
+// as long as every table has it.
+func (s *Set) Backend(id string) *Backend {
+	return (*s.backends.Load())[id]
+}
+
+// Close ends the active checks and waits for those under way. Picking still
+// works afterwards; Update does nothing.
+func (s *Set) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	for _, b := range *s.backends.Load() {
+		b.stopChecks()
+	}
+	s.checks.Wait()
+}
+
+// Status tells how every backend is doing, sorted by ID.
+func (s *Set) Status() []BackendStatus {
+	backends := *s.backends.Load()
+	out := make([]BackendStatus, 0, len(backends))
+	for _, id := range slices.Sorted(maps.Keys(backends)) {
+		out = append(out, backends[id].status())
+	}
+	return out
+}

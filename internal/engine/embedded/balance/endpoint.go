@@ -1,0 +1,147 @@
+package balance
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// Endpoint is the runtime side of one route.Endpoint. All methods may be called
+// from any goroutine.
+type Endpoint struct {
+	backend *Backend
+	def     atomic.Pointer[route.Endpoint] // ID and address never change
+	hash    uint64                         // of the ID, for rendezvous hashing
+
+	inFlight atomic.Int64
+	requests atomic.Uint64
+	failures atomic.Uint64
+	fails    atomic.Int64 // failures in a row
+
+	// The rest is guarded by backend.mu.
+
+	sticky  string // empty while the backend is not sticky
+	entered bool   // is in the rotation
+	since   time.Time
+	ramping bool  // in slow start, since then
+	share   int64 // effective weight in thousandths
+	current int64 // of smooth weighted round-robin
+
+	avoided      bool // by backing off or ejection, as of the last settle
+	backOffUntil time.Time
+	ejectedUntil time.Time
+	ejections    int
+
+	left  bool          // for good
+	drain chan struct{} // closed when left is set; nil while nobody asked
+
+	passed bool   // the active check passes
+	check  *check // nil while none is made
+}
+
+// ID returns the endpoint's ID in the table.
+func (e *Endpoint) ID() string { return e.def.Load().ID }
+
+// Address returns the host:port to dial.
+func (e *Endpoint) Address() string { return e.def.Load().Address }
+
+// Instance returns the name of the instance, for people.
+func (e *Endpoint) Instance() string { return e.def.Load().Instance }
+
+// StickyValue returns the cookie value that ties a client to the endpoint. It
+// is a hash of the IDs of backend and endpoint: the same after a restart, and
+// it does not tell the address. It is empty when the backend is not sticky.
+func (e *Endpoint) StickyValue() string {
+	e.backend.mu.Lock()
+	defer e.backend.mu.Unlock()
+	return e.sticky
+}
+
+// Draining returns a channel that is closed when the endpoint leaves rotation
+// for good: it drains, or it is no longer in the table. What runs may finish.
+func (e *Endpoint) Draining() <-chan struct{} {
+	e.backend.mu.Lock()
+	defer e.backend.mu.Unlock()
+	if e.drain == nil {
+		e.drain = make(chan struct{})
+		if e.left {
+			close(e.drain)
+		}
+	}
+	return e.drain
+}
+
+// Done tells how a request that was picked for the endpoint ended. It must be
+// called exactly once for each Pick.
+func (e *Endpoint) Done(r Result) {
+	e.inFlight.Add(-1)
+	switch r {
+	case ResultOK:
+		if e.fails.Load() != 0 {
+			e.fails.Store(0)
+		}
+	case ResultFailed, ResultUnreachable:
+		e.failures.Add(1)
+		e.backend.failed(e, r)
+	}
+}
+
+// up tells whether requests may be sent to the endpoint at all.
+func (e *Endpoint) up() bool {
+	return e.def.Load().State == route.EndpointReady && (e.passed || e.backend.def.Load().Health == nil)
+}
+
+// eligible tells whether the endpoint belongs in the rotation.
+func (e *Endpoint) eligible() bool {
+	return e.up() && e.def.Load().Weight > 0
+}
+
+// leave takes the endpoint out for good.
+func (e *Endpoint) leave() {
+	e.stopCheck()
+	if e.left {
+		return
+	}
+	e.left = true
+	if e.drain != nil {
+		close(e.drain)
+	}
+}
+
+// stickyValue hashes the IDs, which are unique and last as long as the
+// instance does. The address is left out on purpose: it could be found by trying
+// all there are.
+func stickyValue(backend, endpoint string) string {
+	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
+	return hex.EncodeToString(sum[:8])
+}
+
+// The measures of avoidance.
+const (
+	backOff      = time.Second // after a failure to connect
+	minEjection  = 10 * time.Second
+	maxEjection  = 60 * time.Second
+	shareUnit    = 1000 // thousandths of a weight of 1
+	slowStartMin = 0.1  // of the share at the beginning of slow start
+)
+
+// ejectionTime is how long an endpoint is ejected that was so n times lately.
+func ejectionTime(n int) time.Duration {
+	if n >= 3 {
+		return maxEjection
+	}
+	return min(minEjection<<n, maxEjection)
+}
+
+// shareOf is the effective weight in thousandths: all of it, or a part that
+// grows with age during slow start.
+func shareOf(weight int, age, slowStart time.Duration, ramping bool) int64 {
+	full := int64(weight) * shareUnit
+	if !ramping || age >= slowStart {
+		return full
+	}
+	return int64(float64(full) * (slowStartMin + (1-slowStartMin)*float64(max(age, 0))/float64(slowStart)))
+}
