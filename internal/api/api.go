@@ -28,8 +28,8 @@ type List[T any] struct {
 	Items []T `json:"items"`
 }
 
-// Query narrows a list down. Empty fields narrow nothing; a list that has no
-// such property ignores the field.
+// Query narrows a list down. Empty fields narrow nothing. A field that the list
+// does not know (see each method of Client) is refused with status 400.
 type Query struct {
 	// Service is the ID or the name of a service.
 	Service string

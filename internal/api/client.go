@@ -55,11 +55,10 @@ func NewClient(o ClientOptions) (*Client, error) {
 	c := &Client{shown: o.URL, token: o.Token}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{
-		DialContext:           dialer.DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
-		MaxIdleConnsPerHost:   2,
-		IdleConnTimeout:       30 * time.Second,
-		ResponseHeaderTimeout: 0, // the call's own timeout bounds it
+		DialContext:         dialer.DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
+		MaxIdleConnsPerHost: 2,
+		IdleConnTimeout:     30 * time.Second,
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -93,12 +92,12 @@ func NewClient(o ClientOptions) (*Client, error) {
 // Close gives up idle connections. The client may be used again.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Routes lists the routes of the live table.
+// Routes lists the routes of the live table. It takes every field of Query.
 func (c *Client) Routes(ctx context.Context, q Query) (List[Route], error) {
 	return list[Route](ctx, c, "/v1/routes", q)
 }
 
-// Services lists what exists, served or not.
+// Services lists what exists, served or not. It takes Service, Source and Host.
 func (c *Client) Services(ctx context.Context, q Query) (List[Service], error) {
 	return list[Service](ctx, c, "/v1/services", q)
 }
@@ -109,7 +108,7 @@ func (c *Client) Service(ctx context.Context, name string) (List[Service], error
 	return get[List[Service]](ctx, c, "/v1/services/"+url.PathEscape(name), nil)
 }
 
-// Problems lists the refused labels and routes.
+// Problems lists the refused labels and routes. It takes Service and Source.
 func (c *Client) Problems(ctx context.Context, q Query) (List[Problem], error) {
 	return list[Problem](ctx, c, "/v1/problems", q)
 }
@@ -119,7 +118,7 @@ func (c *Client) Sources(ctx context.Context) (List[Source], error) {
 	return list[Source](ctx, c, "/v1/sources", Query{})
 }
 
-// Nodes lists the machines that run instances.
+// Nodes lists the machines that run instances. It takes Source.
 func (c *Client) Nodes(ctx context.Context, q Query) (List[Node], error) {
 	return list[Node](ctx, c, "/v1/nodes", q)
 }
@@ -225,11 +224,11 @@ func (a answer) problem() error {
 }
 
 func (c *Client) do(ctx context.Context, path string, query url.Values) (answer, error) {
-	target := c.base + path
+	address := c.base + path
 	if len(query) > 0 {
-		target += "?" + query.Encode()
+		address += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return answer{}, fmt.Errorf("admin request: %w", err)
 	}
