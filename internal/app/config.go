@@ -1,0 +1,278 @@
+package app
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// Off as the value of a listen key means that nothing listens there.
+const Off = "off"
+
+// Config is the shape of fairway.yml. Every leaf is a key, and every key is
+// also a flag and an environment variable of the same name: the key
+// admin.listen is --admin.listen and FAIRWAY_ADMIN_LISTEN. The struct tags are
+// the only declaration of a key; the flags, the loader and the documentation
+// are made from them:
+//
+//	name         the key, below the prefix of the struct it is in
+//	help         one sentence for people
+//	placeholder  what stands for the value in help texts
+//	preset       the default, written as in the environment
+//	derived      how the default is found when it depends on the machine or on other keys
+//	sep          what separates the values of a list in a flag or variable
+//
+// Values that are secret are never keys; their files are.
+type Config struct {
+	Listen         string         `name:"listen" placeholder:"ADDR" derived:":80 where that port may be bound, else :8000" help:"Address for HTTP; off for none."`
+	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
+	TLS            TLSConfig      `embed:"" prefix:"tls."`
+	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are believed; nobody's by default."`
+	Admin          AdminConfig    `embed:"" prefix:"admin."`
+	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table."`
+
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a services file is given" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
+	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
+	DockerInsecure bool            `name:"docker-insecure" preset:"false" help:"Allow tcp:// Docker engines without TLS. Whoever is on the path then owns those machines."`
+	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
+
+	Engine    string    `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded."`
+	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
+	Log       LogConfig `embed:"" prefix:"log."`
+
+	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown, and on endpoints that leave."`
+	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" help:"How long the sources must be quiet before a change is applied."`
+	Bound        time.Duration `name:"bound" placeholder:"DURATION" preset:"250ms" help:"How long a change waits at most when the sources are never quiet."`
+}
+
+// TLSConfig is the keys below tls.
+type TLSConfig struct {
+	Certificates []Certificate `name:"certificates" placeholder:"CERT,KEY" sep:";" help:"PEM files with certificate chain and key, or one file with both. Reread when they change; the first one answers clients that name no host. Repeatable."`
+}
+
+// AdminConfig is the keys below admin.
+type AdminConfig struct {
+	Listen       string   `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, health and metrics; off for none."`
+	AllowedHosts []string `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers the admin API answers to, besides loopback names and the address it listens on."`
+	TokenFile    string   `name:"token-file" placeholder:"PATH" help:"File with the token that the admin API demands; needed to listen beyond loopback."`
+}
+
+// DockerTLSConfig is the keys below docker-tls. They hold for every tcp://
+// engine.
+type DockerTLSConfig struct {
+	CA   string `name:"ca" placeholder:"PATH" help:"PEM file with the authorities that may vouch for tcp:// Docker engines."`
+	Cert string `name:"cert" placeholder:"PATH" help:"PEM file with the client certificate for tcp:// Docker engines."`
+	Key  string `name:"key" placeholder:"PATH" help:"PEM file with the key of the client certificate."`
+}
+
+// DockerSSHConfig is the keys below docker-ssh. They hold for every ssh://
+// engine.
+type DockerSSHConfig struct {
+	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" help:"File with the host keys of ssh:// Docker engines."`
+	Identity   string `name:"identity" placeholder:"PATH" derived:"the SSH agent, else the usual files in ~/.ssh" help:"File with the private key for ssh:// Docker engines."`
+}
+
+// LogConfig is the keys below log.
+type LogConfig struct {
+	Level  string `name:"level" placeholder:"LEVEL" preset:"info" help:"Least severe messages to write: debug, info, warn or error."`
+	Format string `name:"format" placeholder:"FORMAT" preset:"text" help:"Form of messages: text or json."`
+}
+
+// Certificate is a key pair in PEM files. Its text form is "cert.pem,key.pem",
+// or one path for a file that holds both.
+type Certificate struct {
+	Cert string `json:"cert" yaml:"cert"`
+	Key  string `json:"key" yaml:"key"`
+}
+
+// UnmarshalText reads the text form.
+func (c *Certificate) UnmarshalText(text []byte) error {
+	cert, key, two := strings.Cut(string(text), ",")
+	if !two {
+		key = cert
+	}
+	cert, key = strings.TrimSpace(cert), strings.TrimSpace(key)
+	if cert == "" || key == "" || strings.Contains(key, ",") {
+		return errors.New("write CERT,KEY, or one path for a file with both")
+	}
+	*c = Certificate{Cert: cert, Key: key}
+	return nil
+}
+
+// String returns the text form.
+func (c Certificate) String() string {
+	if c.Cert == c.Key {
+		return c.Cert
+	}
+	return c.Cert + "," + c.Key
+}
+
+// Key describes one key of the configuration.
+type Key struct {
+	// Name is the key, dotted, and the flag without its dashes.
+	Name string
+	// Env is the environment variable.
+	Env string
+	// Help is one sentence for people.
+	Help string
+	// Placeholder stands for the value in help texts; empty for switches.
+	Placeholder string
+	// Default is what holds when the key is not given, for people: a value, or
+	// the rule by which one is found. Empty means nothing.
+	Default string
+	// Repeatable keys take several values.
+	Repeatable bool
+
+	preset string
+	sep    string
+}
+
+// Field is one key of a Config with the place of its value.
+type Field struct {
+	Key
+	// Pointer is a *string, *bool, *time.Duration, *[]string, *[]netip.Prefix
+	// or *[]Certificate into the Config.
+	Pointer any
+}
+
+// Fields returns every key of c in the order of declaration.
+func Fields(c *Config) []Field {
+	return structFields(reflect.ValueOf(c).Elem(), "")
+}
+
+func structFields(v reflect.Value, prefix string) []Field {
+	var fields []Field
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		if _, embedded := tag.Lookup("embed"); embedded {
+			fields = append(fields, structFields(v.Field(i), prefix+tag.Get("prefix"))...)
+			continue
+		}
+		name := prefix + tag.Get("name")
+		def := tag.Get("preset")
+		if def == "" {
+			def = tag.Get("derived")
+		}
+		fields = append(fields, Field{
+			Key: Key{
+				Name:        name,
+				Env:         "FAIRWAY_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name)),
+				Help:        tag.Get("help"),
+				Placeholder: tag.Get("placeholder"),
+				Default:     def,
+				Repeatable:  v.Field(i).Kind() == reflect.Slice,
+				preset:      tag.Get("preset"),
+				sep:         tag.Get("sep"),
+			},
+			Pointer: v.Field(i).Addr().Interface(),
+		})
+	}
+	return fields
+}
+
+// Defaults returns the configuration of a program that was told nothing.
+// Keys whose default depends on the machine or on other keys are empty until
+// Complete fills them.
+func Defaults() Config {
+	var c Config
+	for _, f := range Fields(&c) {
+		if f.preset == "" {
+			continue
+		}
+		if err := f.set([]string{f.preset}); err != nil {
+			panic("app: default of " + f.Name + ": " + err.Error()) // A constant of ours; every test would see it.
+		}
+	}
+	return c
+}
+
+// Complete fills the keys whose default depends on the machine or on other
+// keys, where they are empty. getenv is os.Getenv, or stands for it.
+func (c *Config) Complete(getenv func(string) string) {
+	if c.Listen == "" {
+		c.Listen = port(80, 8000)
+	}
+	if c.ListenTLS == "" {
+		c.ListenTLS = Off
+		if len(c.TLS.Certificates) > 0 {
+			c.ListenTLS = port(443, 8443)
+		}
+	}
+	if c.StateDir == "" {
+		c.StateDir = stateDir(getenv, os.Geteuid() == 0)
+	}
+	if len(c.Docker) == 0 && len(c.File) == 0 {
+		c.completeDocker(getenv)
+	}
+}
+
+// completeDocker chooses the engine that the docker command line would use.
+func (c *Config) completeDocker(getenv func(string) string) {
+	host := getenv("DOCKER_HOST")
+	if host == "" {
+		c.Docker = []string{"unix:///var/run/docker.sock"}
+		return
+	}
+	c.Docker = []string{host}
+	if dir := getenv("DOCKER_CERT_PATH"); dir != "" && getenv("DOCKER_TLS_VERIFY") != "" && c.DockerTLS == (DockerTLSConfig{}) {
+		c.DockerTLS = DockerTLSConfig{
+			CA:   filepath.Join(dir, "ca.pem"),
+			Cert: filepath.Join(dir, "cert.pem"),
+			Key:  filepath.Join(dir, "key.pem"),
+		}
+	}
+}
+
+// port returns the address of the privileged port, or the other one where the
+// machine forbids it. A privileged port that somebody else has is still the
+// answer: the reader of the error then knows what to stop.
+func port(privileged, other int) string {
+	l, err := net.Listen("tcp", ":"+strconv.Itoa(privileged))
+	if err == nil {
+		_ = l.Close()
+	}
+	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
+		privileged = other
+	}
+	return ":" + strconv.Itoa(privileged)
+}
+
+func stateDir(getenv func(string) string, root bool) string {
+	if root {
+		return "/var/lib/fairway"
+	}
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "fairway")
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", "fairway")
+	}
+	return filepath.Join(os.TempDir(), "fairway-"+strconv.Itoa(os.Geteuid()))
+}
+
+// Listeners returns the listeners that the configuration asks for: "http"
+// and, when it is not off, "https".
+func (c *Config) Listeners() []route.Listener {
+	var listeners []route.Listener
+	if c.Listen != Off {
+		listeners = append(listeners, route.Listener{Name: "http", Address: c.Listen, TrustedProxies: c.TrustedProxies})
+	}
+	if c.ListenTLS != Off {
+		l := route.Listener{Name: "https", Address: c.ListenTLS, TLS: true, TrustedProxies: c.TrustedProxies}
+		for _, cert := range c.TLS.Certificates {
+			l.Certificates = append(l.Certificates, route.Certificate{CertFile: cert.Cert, KeyFile: cert.Key})
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners
+}

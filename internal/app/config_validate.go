@@ -1,0 +1,238 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Validate checks the whole configuration, after Complete. The error is a
+// Faults that holds everything that is wrong. It looks at the disk for files
+// that must be there from the start, and at nothing else.
+func (c *Config) Validate() error {
+	if faults := c.validate(); len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+func (c *Config) validate() Faults {
+	v := &validation{}
+	v.listen(c)
+	v.admin(c)
+	v.docker(c)
+	v.engine(c.Engine)
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
+	if c.StateDir == "" {
+		v.add("state-dir", "", "a directory is needed")
+	}
+	for i, path := range c.File {
+		if path == "" {
+			v.add("file", "", "empty path")
+		} else if slices.Contains(c.File[:i], path) {
+			v.add("file", path, "given twice")
+		}
+	}
+	v.duration("drain-timeout", c.DrainTimeout, 0, time.Hour)
+	v.duration("quiet", c.Quiet, 0, time.Minute)
+	v.duration("bound", c.Bound, 0, time.Minute)
+	if c.Bound < c.Quiet {
+		v.add("bound", c.Bound.String(), fmt.Sprintf("shorter than quiet (%s), so that quiet could never pass", c.Quiet))
+	}
+	return v.faults
+}
+
+type validation struct{ faults Faults }
+
+func (v *validation) add(key, value, reason string) {
+	v.faults = append(v.faults, Fault{Key: key, Value: value, Reason: reason})
+}
+
+func (v *validation) oneOf(key, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	last := len(allowed) - 1
+	v.add(key, value, "write "+strings.Join(allowed[:last], ", ")+" or "+allowed[last])
+}
+
+func (v *validation) engine(name string) {
+	switch name {
+	case "embedded":
+	case "haproxy":
+		v.add("engine", name, "not in this version; write embedded")
+	default:
+		v.add("engine", name, "no such engine; write embedded")
+	}
+}
+
+func (v *validation) duration(key string, d, low, high time.Duration) {
+	if d < low || d > high {
+		v.add(key, d.String(), fmt.Sprintf("must be between %s and %s", low, high))
+	}
+}
+
+func (v *validation) listen(c *Config) {
+	v.address("listen", c.Listen)
+	v.address("listen-tls", c.ListenTLS)
+	v.address("admin.listen", c.Admin.Listen)
+	if c.Listen == Off && c.ListenTLS == Off {
+		v.add("listen", c.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
+	}
+	if c.ListenTLS != Off && len(c.TLS.Certificates) == 0 {
+		v.add("listen-tls", c.ListenTLS, "needs tls.certificates")
+	}
+	seen := map[string]string{}
+	for _, l := range []struct{ key, address string }{
+		{"listen", c.Listen},
+		{"listen-tls", c.ListenTLS},
+		{"admin.listen", c.Admin.Listen},
+	} {
+		if _, port, err := net.SplitHostPort(l.address); err != nil || port == "0" {
+			continue
+		}
+		if other, ok := seen[l.address]; ok {
+			v.add(l.key, l.address, "the same address as "+other)
+		}
+		seen[l.address] = l.key
+	}
+	for _, cert := range c.TLS.Certificates {
+		v.readable("tls.certificates", cert.Cert)
+		if cert.Key != cert.Cert {
+			v.readable("tls.certificates", cert.Key)
+		}
+	}
+}
+
+// address checks a host:port or "off".
+func (v *validation) address(key, value string) {
+	if value == Off {
+		return
+	}
+	host, port, err := net.SplitHostPort(value)
+	if err != nil {
+		v.add(key, value, "no address; write :8000, 127.0.0.1:8000, [::1]:8000 or off")
+		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		v.add(key, value, "the port must be a number from 0 to 65535")
+	}
+	if strings.ContainsAny(host, " /@") {
+		v.add(key, value, "the host part is neither an address nor a name")
+	}
+}
+
+func (v *validation) readable(key, path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		v.add(key, path, "cannot be read: "+cause(err))
+	case info.IsDir():
+		v.add(key, path, "is a directory")
+	}
+}
+
+// cause leaves the path out of a file system error; the fault has it already.
+func cause(err error) string {
+	if i := strings.LastIndex(err.Error(), ": "); i >= 0 {
+		return err.Error()[i+2:]
+	}
+	return err.Error()
+}
+
+func (v *validation) admin(c *Config) {
+	if c.Admin.TokenFile != "" {
+		v.readable("admin.token-file", c.Admin.TokenFile)
+	}
+	for _, host := range c.Admin.AllowedHosts {
+		if host == "" || strings.ContainsAny(host, " /:*") {
+			v.add("admin.allowed-hosts", host, "write plain host names, without scheme, port or wildcard")
+		}
+	}
+	if c.Admin.Listen == Off || c.Admin.TokenFile != "" {
+		return
+	}
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !isLoopback(host) {
+		v.add("admin.listen", c.Admin.Listen, "beyond loopback a token is needed: set admin.token-file, or listen on 127.0.0.1")
+	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+func (v *validation) docker(c *Config) {
+	for i, raw := range c.Docker {
+		v.dockerURL(raw, c)
+		if slices.Contains(c.Docker[:i], raw) {
+			v.add("docker", redact(raw), "given twice")
+		}
+	}
+	for _, f := range []struct{ key, path string }{
+		{"docker-tls.ca", c.DockerTLS.CA},
+		{"docker-tls.cert", c.DockerTLS.Cert},
+		{"docker-tls.key", c.DockerTLS.Key},
+		{"docker-ssh.known-hosts", c.DockerSSH.KnownHosts},
+		{"docker-ssh.identity", c.DockerSSH.Identity},
+	} {
+		if f.path != "" {
+			v.readable(f.key, f.path)
+		}
+	}
+	if c.DockerTLS.Cert != "" && c.DockerTLS.Key == "" {
+		v.add("docker-tls.cert", c.DockerTLS.Cert, "needs docker-tls.key")
+	}
+	if c.DockerTLS.Key != "" && c.DockerTLS.Cert == "" {
+		v.add("docker-tls.key", c.DockerTLS.Key, "needs docker-tls.cert")
+	}
+}
+
+func (v *validation) dockerURL(raw string, c *Config) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		v.add("docker", redact(raw), "no URL; write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+		return
+	}
+	if _, secret := u.User.Password(); secret {
+		v.add("docker", redact(raw), "a password does not belong in a URL; use docker-tls or docker-ssh")
+	}
+	switch u.Scheme {
+	case "unix":
+		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+			v.add("docker", redact(raw), "write unix:// and an absolute path: unix:///var/run/docker.sock")
+		}
+	case "tcp":
+		if u.Hostname() == "" || u.Port() == "" {
+			v.add("docker", redact(raw), "write tcp://HOST:PORT")
+		}
+		if c.DockerTLS == (DockerTLSConfig{}) && !c.DockerInsecure {
+			v.add("docker", redact(raw), "needs docker-tls.ca, docker-tls.cert and docker-tls.key; docker-insecure allows it without TLS")
+		}
+	case "ssh":
+		if u.Hostname() == "" {
+			v.add("docker", redact(raw), "write ssh://[USER@]HOST[:PORT]")
+		}
+	default:
+		v.add("docker", redact(raw), "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+	}
+}
+
+// redact takes a password out of a URL, also out of one that does not parse.
+func redact(raw string) string {
+	if u, err := url.Parse(raw); err == nil {
+		return u.Redacted()
+	}
+	scheme, rest, _ := strings.Cut(raw, "://")
+	if _, host, ok := strings.Cut(rest, "@"); ok {
+		return scheme + "://xxxxx@" + host
+	}
+	return raw
+}
