@@ -1,0 +1,130 @@
+package dockerapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// IsNotFound tells whether err says that the engine has no such container,
+// network or image.
+func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
+
+// Ping asks for a sign of life on a connection of its own, so that it tells
+// about the engine and the path to it, not about a connection that happened to
+// be open. HEAD, else GET /_ping.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	if _, err := c.probe.Ping(ctx, client.PingOptions{}); err != nil {
+		return fmt.Errorf("docker ping: %w", err)
+	}
+	return nil
+}
+
+// Version is what an engine says about its software.
+type Version struct {
+	// Engine is the version of the engine, such as "20.10.24".
+	Engine string
+	// API is the newest API version it speaks, such as "1.41".
+	API string
+}
+
+// Version returns the versions of the engine. GET /version.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	v, err := c.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return Version{}, fmt.Errorf("docker version: %w", err)
+	}
+	return Version{Engine: v.Version, API: v.APIVersion}, nil
+}
+
+// Info is what an engine says about its machine.
+type Info struct {
+	// ID is the engine's own ID, stable over restarts.
+	ID string
+	// Name is the machine's host name.
+	Name string
+	// Version is the version of the engine.
+	Version string
+	// Enclosed is true when the engine's networks are not the machine's: a
+	// rootless engine or Docker Desktop. Addresses of containers cannot be
+	// reached from such a machine, published ports can.
+	Enclosed bool
+}
+
+// Info returns facts about the engine's machine. GET /info.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return Info{}, fmt.Errorf("docker info: %w", err)
+	}
+	rootless := slices.ContainsFunc(r.Info.SecurityOptions, func(s string) bool { return s == "name=rootless" || s == "rootless" })
+	return Info{
+		ID:       r.Info.ID,
+		Name:     r.Info.Name,
+		Version:  r.Info.ServerVersion,
+		Enclosed: rootless || strings.HasPrefix(r.Info.OperatingSystem, "Docker Desktop"),
+	}, nil
+}
+
+// ContainerList returns all containers, the running ones only unless all is
+// set. GET /containers/json. It does not wait for containers that are busy, and
+// its answer may lag a moment behind the event stream.
+func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: all})
+	if err != nil {
+		return nil, fmt.Errorf("docker list containers: %w", err)
+	}
+	list := make([]Container, 0, len(r.Items))
+	for _, s := range r.Items {
+		list = append(list, fromSummary(s))
+	}
+	return list, nil
+}
+
+// ContainerInspect returns one container, as it is now: the engine answers when
+// the change it is busy with is done. GET /containers/{id}/json. An error that
+// IsNotFound recognises says that there is no such container.
+func (c *Client) ContainerInspect(ctx context.Context, id string) (Container, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return Container{}, fmt.Errorf("docker inspect container: %w", err)
+	}
+	return fromInspect(r.Container), nil
+}
+
+// Network is a network of an engine.
+type Network struct {
+	ID, Name string
+	// Driver is Docker's word for the kind of network: bridge, host, null,
+	// overlay, macvlan, ipvlan or a plugin's name.
+	Driver string
+}
+
+// NetworkList returns all networks. GET /networks.
+func (c *Client) NetworkList(ctx context.Context) ([]Network, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.NetworkList(ctx, client.NetworkListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("docker list networks: %w", err)
+	}
+	list := make([]Network, 0, len(r.Items))
+	for _, n := range r.Items {
+		list = append(list, Network{ID: n.ID, Name: n.Name, Driver: n.Driver})
+	}
+	return list, nil
+}

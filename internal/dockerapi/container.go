@@ -1,0 +1,231 @@
+package dockerapi
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Container is what Fairway wants to know about a container, and no more.
+type Container struct {
+	// ID is the full ID.
+	ID string
+	// Name is the primary name, without the slash; links to other containers
+	// are not names.
+	Name string
+	// Image is the reference it was created from. A list shows the image's ID
+	// instead once the reference means another image.
+	Image string
+	// Labels may be nil.
+	Labels map[string]string
+	// Created is when it was created, in whole seconds as a list tells it.
+	Created time.Time
+	// Status is Docker's word: created, running, paused, restarting, removing,
+	// exited or dead.
+	Status string
+	// Health is starting, healthy or unhealthy; empty without a health check.
+	Health string
+	// NetworkMode is "host", "none", "container:<id>", "default", "bridge" or
+	// the name of a network.
+	NetworkMode string
+	// Attachments are the networks it is attached to, sorted by name.
+	Attachments []Attachment
+	// Ports are the ports in effect, exposed and published, sorted. A
+	// container that does not run, or that uses another network stack than its
+	// own, has none here.
+	Ports []Port
+
+	// Inspected is true when the rest is known, which a list does not tell.
+	Inspected bool
+	// Started is when it was last started; zero for never.
+	Started time.Time
+	// StopSignal is the signal the container asks to be stopped with, as it was
+	// written ("SIGQUIT", "3"); empty for the engine's default, SIGTERM.
+	StopSignal string
+	// Exposed are the ports that the image or the creator declared, whether the
+	// container runs or not, sorted.
+	Exposed []Port
+}
+
+// Attachment is a container's place on a network.
+type Attachment struct {
+	// Network is the network's name, NetworkID its ID.
+	Network, NetworkID string
+	// IPv4 and IPv6 are the addresses there; invalid when there is none.
+	// IPv6 is a global one.
+	IPv4, IPv6 netip.Addr
+}
+
+// Port is a port of a container, once per place where it is published.
+type Port struct {
+	// Number is the port inside the container.
+	Number uint16
+	// Protocol is "tcp", "udp" or "sctp".
+	Protocol string
+	// HostIP is the host's address on which the port is published; invalid when
+	// it is not published or the engine does not say.
+	HostIP netip.Addr
+	// HostPort is the port on the host; zero when it is not published.
+	HostPort uint16
+}
+
+// fromSummary translates an entry of a list.
+func fromSummary(s container.Summary) Container {
+	c := Container{
+		ID:          s.ID,
+		Name:        primaryName(s.Names),
+		Image:       s.Image,
+		Labels:      s.Labels,
+		Created:     time.Unix(s.Created, 0).UTC(),
+		Status:      string(s.State),
+		NetworkMode: s.HostConfig.NetworkMode,
+	}
+	if s.Health != nil {
+		c.Health = health(s.Health.Status)
+	} else {
+		c.Health = healthInStatus(s.Status)
+	}
+	if s.NetworkSettings != nil {
+		c.Attachments = attachments(s.NetworkSettings.Networks)
+	}
+	for _, p := range s.Ports {
+		c.Ports = append(c.Ports, Port{Number: p.PrivatePort, Protocol: p.Type, HostIP: p.IP, HostPort: p.PublicPort})
+	}
+	c.Ports = sortPorts(c.Ports)
+	return c
+}
+
+// fromInspect translates the answer to an inspection.
+func fromInspect(i container.InspectResponse) Container {
+	c := Container{
+		ID:        i.ID,
+		Name:      strings.TrimPrefix(i.Name, "/"),
+		Created:   parseTime(i.Created).Truncate(time.Second),
+		Inspected: true,
+	}
+	if i.State != nil {
+		c.Status = string(i.State.Status)
+		c.Started = parseTime(i.State.StartedAt)
+		if i.State.Health != nil {
+			c.Health = health(i.State.Health.Status)
+		}
+	}
+	if i.Config != nil {
+		c.Image = i.Config.Image
+		c.Labels = i.Config.Labels
+		c.StopSignal = i.Config.StopSignal
+		for p := range i.Config.ExposedPorts {
+			c.Exposed = append(c.Exposed, Port{Number: p.Num(), Protocol: string(p.Proto())})
+		}
+		c.Exposed = sortPorts(c.Exposed)
+	}
+	if i.HostConfig != nil {
+		c.NetworkMode = string(i.HostConfig.NetworkMode)
+	}
+	if i.NetworkSettings != nil {
+		c.Attachments = attachments(i.NetworkSettings.Networks)
+		c.Ports = mappedPorts(i.NetworkSettings.Ports)
+	}
+	return c
+}
+
+// primaryName picks the name that is not a link: a link's name has a second
+// slash ("/web/db").
+func primaryName(names []string) string {
+	for _, n := range names {
+		if n = strings.TrimPrefix(n, "/"); n != "" && !strings.Contains(n, "/") {
+			return n
+		}
+	}
+	return ""
+}
+
+// health drops the words that say that there is no check.
+func health(s container.HealthStatus) string {
+	switch s {
+	case container.Starting, container.Healthy, container.Unhealthy:
+		return string(s)
+	default:
+		return ""
+	}
+}
+
+// healthInStatus reads the health from the text that engines before API 1.52
+// show in a list, such as "Up 3 minutes (health: starting)".
+func healthInStatus(status string) string {
+	switch {
+	case strings.HasSuffix(status, "(health: starting)"):
+		return string(container.Starting)
+	case strings.HasSuffix(status, "(healthy)"):
+		return string(container.Healthy)
+	case strings.HasSuffix(status, "(unhealthy)"):
+		return string(container.Unhealthy)
+	default:
+		return ""
+	}
+}
+
+// attachments translates the networks of a container, sorted by name.
+func attachments(networks map[string]*network.EndpointSettings) []Attachment {
+	var list []Attachment
+	for name, e := range networks {
+		if e == nil {
+			e = &network.EndpointSettings{}
+		}
+		list = append(list, Attachment{Network: name, NetworkID: e.NetworkID, IPv4: e.IPAddress.Unmap(), IPv6: e.GlobalIPv6Address})
+	}
+	slices.SortFunc(list, func(a, b Attachment) int { return cmp.Compare(a.Network, b.Network) })
+	return list
+}
+
+// mappedPorts flattens the port map of an inspection. A port that is not
+// published has no bindings.
+func mappedPorts(m network.PortMap) []Port {
+	var ports []Port
+	for p, bindings := range m {
+		bare := Port{Number: p.Num(), Protocol: string(p.Proto())}
+		if len(bindings) == 0 {
+			ports = append(ports, bare)
+		}
+		for _, b := range bindings {
+			bound := bare
+			// A binding without a number is one that the engine has not made yet.
+			if n, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil && n > 0 {
+				bound.HostIP, bound.HostPort = b.HostIP, uint16(n)
+			}
+			ports = append(ports, bound)
+		}
+	}
+	return sortPorts(ports)
+}
+
+// sortPorts sorts, drops ports that cannot be (number 0, no protocol) and
+// removes doubles.
+func sortPorts(ports []Port) []Port {
+	ports = slices.DeleteFunc(ports, func(p Port) bool { return p.Number == 0 || p.Protocol == "" })
+	slices.SortFunc(ports, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Protocol, b.Protocol),
+			a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
+	})
+	ports = slices.Compact(ports)
+	if len(ports) == 0 {
+		return nil
+	}
+	return ports
+}
+
+// parseTime reads Docker's times. Year one means "never" there; so does
+// anything unreadable here.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
