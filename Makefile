@@ -1,0 +1,41 @@
+# Targets for people; `make help` lists them. What takes more than a line is in
+# scripts/. Everything works from a clean clone on Debian with Go, git and make.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export GO
+
+.PHONY: help setup build test e2e lint fuzz bench demo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install the Debian packages that tests and benchmarks need (root), and the linter
+	@scripts/setup.sh test bench
+	@scripts/lint.sh --install
+
+build: ## build the static binary bin/fairway
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/fairway ./cmd/fairway
+
+test: ## run everything: vet, linters, tests, race detector, end-to-end with real Docker
+	@scripts/test.sh
+
+e2e: ## run the end-to-end tests alone; FAIRWAY_E2E_FULL=1 for the long form, ARGS for go test
+	@scripts/setup.sh test
+	@scripts/dockerd.sh run $(GO) test -tags e2e -count=1 -timeout 60m -v $(ARGS) ./test/e2e/
+
+lint: ## run the linters of .golangci.yml
+	@scripts/lint.sh
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@scripts/fuzz.sh
+
+bench: ## measure: Go benchmarks, memory, CPU per request beside nginx, haproxy and caddy
+	@scripts/setup.sh bench
+	@scripts/bench.sh
+
+demo: ## show Fairway at work
+	$(GO) run ./cmd/fairway demo
+
+clean: ## remove what was built
+	rm -rf bin
