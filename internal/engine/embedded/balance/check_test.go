@@ -1,0 +1,312 @@
+package balance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// prober answers probes as it is told and counts them.
+type prober struct {
+	mu    sync.Mutex
+	sick  map[string]bool // by address
+	asked map[string]int
+}
+
+func (p *prober) probe(_ context.Context, _ *route.Backend, address string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[address]++
+	if p.sick[address] {
+		return errors.New("sick")
+	}
+	return nil
+}
+
+func (p *prober) set(b *Backend, id string, sick bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range b.endpoints {
+		if e.ID() == id {
+			p.sick[e.Address()] = sick
+		}
+	}
+}
+
+func checked(specs ...string) *route.Backend {
+	def := backend(route.BalanceRoundRobin, specs...)
+	def.Health = &route.Health{Path: "/up", Interval: 5 * time.Second, Timeout: time.Second}
+	return def
+}
+
+func newChecked(t *testing.T, def *route.Backend) (*Set, *Backend, *prober) {
+	p := &prober{sick: map[string]bool{}, asked: map[string]int{}}
+	s := NewSet(Options{Probe: p.probe})
+	s.Update([]*route.Backend{def})
+	t.Cleanup(s.Close)
+	return s, s.Backend(def.ID), p
+}
+
+func TestChecksLetInAndTakeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b, p := newChecked(t, checked("a", "b"))
+		p.set(b, "b", true)
+		if e, err := b.Pick(Key{}, nil); err != ErrNoEndpoint {
+			t.Fatalf("picked %v, %v before any check", e, err)
+		}
+		if err := b.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(firstWithin)
+		if got := sequence(t, b, 4); got != "aaaa" {
+			t.Errorf("got %s: one success lets a in, b has had none", got)
+		}
+		p.set(b, "b", false)
+		time.Sleep(2 * soon) // what failed is asked again soon
+		if got := sequence(t, b, 4); got != "abab" {
+			t.Errorf("got %s after b passed", got)
+		}
+
+		p.set(b, "a", true)
+		st := s.Status()[0].Endpoints[0]
+		for st.Check.Err == nil {
+			time.Sleep(soon / 10)
+			st = s.Status()[0].Endpoints[0]
+		}
+		if !st.InRotation {
+			t.Errorf("one failure took a out: %+v", st)
+		}
+		time.Sleep(2 * soon)
+		if got := sequence(t, b, 4); got != "bbbb" {
+			t.Errorf("got %s after a failed twice", got)
+		}
+		p.set(b, "b", true)
+		time.Sleep(20 * time.Second)
+		if e, err := b.Pick(Key{}, nil); err != ErrNoEndpoint {
+			t.Errorf("picked %v, %v with all unhealthy", e, err)
+		}
+	})
+}
+
+func TestChecksCarryOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// a is in use without a check; then it gets one, which it fails.
+		s, b, p := newChecked(t, backend(route.BalanceRoundRobin, "a", "b:1:waiting"))
+		p.set(b, "a", true)
+		s.Update([]*route.Backend{checked("a", "b")})
+		if got := sequence(t, b, 2); got != "aa" {
+			t.Fatalf("got %s: a is in use, b has to pass first", got)
+		}
+		time.Sleep(firstWithin)
+		if got := sequence(t, b, 2); !strings.Contains(got, "a") {
+			t.Errorf("got %s after one failure", got)
+		}
+		time.Sleep(2 * soon)
+		if got := sequence(t, b, 2); got != "bb" {
+			t.Errorf("got %s after two failures", got)
+		}
+		// Another path: what is known stays until it is known better.
+		other := checked("a", "b")
+		other.Health.Path = "/healthz"
+		s.Update([]*route.Backend{other})
+		if got := sequence(t, b, 2); got != "bb" {
+			t.Errorf("got %s after the path of the check changed", got)
+		}
+		// No check any more: everything the table calls ready is.
+		s.Update([]*route.Backend{backend(route.BalanceRoundRobin, "a", "b")})
+		if got := sequence(t, b, 2); got != "ab" {
+			t.Errorf("got %s without a check", got)
+		}
+	})
+}
+
+func TestChecksOnlyForReadyEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b, p := newChecked(t, checked("a", "b:1:waiting", "c:1:draining"))
+		time.Sleep(30 * time.Second)
+		for _, e := range b.endpoints {
+			if n := p.asked[e.Address()]; (e.ID() == "a") != (n > 0) {
+				t.Errorf("%s was asked %d times", e.ID(), n)
+			}
+		}
+		a := b.endpoints[0].Address()
+		if n := p.asked[a]; n < 5 || n > 8 {
+			t.Errorf("a was asked %d times in 30 s, every 5 s", n)
+		}
+		s.Update(nil)
+		before := p.asked[a]
+		time.Sleep(time.Minute)
+		if p.asked[a] != before {
+			t.Error("the endpoint of a backend that left is still asked")
+		}
+	})
+}
+
+func TestCheckIsCutOffByTimeoutAndClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lasted time.Duration
+		s := NewSet(Options{Probe: func(ctx context.Context, _ *route.Backend, _ string) error {
+			start := time.Now()
+			<-ctx.Done()
+			lasted = time.Since(start)
+			return ctx.Err()
+		}})
+		s.Update([]*route.Backend{checked("a")})
+		time.Sleep(firstWithin + 1100*time.Millisecond)
+		if lasted != time.Second {
+			t.Errorf("the probe lasted %v, its timeout is 1s", lasted)
+		}
+		s.Close() // returns although a probe may be under way
+		s.Update([]*route.Backend{checked("a", "b")})
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestChecksSlowStartTheReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		def := checked("a", "b")
+		def.SlowStart = time.Hour
+		_, b, p := newChecked(t, def)
+		p.set(b, "b", true)
+		time.Sleep(10 * time.Second)
+		p.set(b, "b", false)
+		time.Sleep(10 * time.Second)
+		if got := strings.Count(sequence(t, b, 110), "b"); got < 9 || got > 12 {
+			t.Errorf("b got %d of 110 when it came back, want about 10", got)
+		}
+	})
+}
+
+// The real probe, over loopback.
+func TestProbeHTTP(t *testing.T) {
+	var elsewhere int
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
+	defer other.Close()
+	var seen *http.Request
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r
+		switch r.URL.Path {
+		case "/up":
+		case "/redirect":
+			http.Redirect(w, r, other.URL, http.StatusFound)
+		case "/teapot":
+			w.WriteHeader(http.StatusTeapot)
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := w.Write(bytes.Repeat([]byte("x"), 1<<16)); err != nil {
+					return
+				}
+			}
+		case "/slow":
+			<-r.Context().Done()
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	h2c := httptest.NewUnstartedServer(handler)
+	h2c.Config.Protocols = new(http.Protocols)
+	h2c.Config.Protocols.SetUnencryptedHTTP2(true)
+	h2c.Start()
+	defer h2c.Close()
+	secure := httptest.NewUnstartedServer(handler)
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	secure.StartTLS()
+	defer secure.Close()
+
+	for _, tt := range []struct {
+		name    string
+		scheme  route.Scheme
+		path    string
+		status  int
+		tls     *route.TLS
+		server  *httptest.Server
+		wantErr string
+	}{
+		{name: "200", path: "/up"},
+		{name: "query", path: "/up?deep=1"},
+		{name: "404", path: "/nope", wantErr: "status 404"},
+		{name: "redirect passes and is not followed", path: "/redirect"},
+		{name: "the status asked for", path: "/teapot", status: 418},
+		{name: "not the status asked for", path: "/up", status: 204, wantErr: "status 200"},
+		{name: "endless body", path: "/endless"},
+		{name: "no answer", path: "/slow", wantErr: "deadline"},
+		{name: "host in the path", path: "//" + other.Listener.Addr().String() + "/up", wantErr: "status 404"},
+		{name: "URL for a path", path: other.URL + "/up"},
+		{name: "not a path", path: "up", wantErr: "check path"},
+		{name: "h2c", scheme: route.SchemeH2C, path: "/up", server: h2c},
+		{name: "https, no name to verify", scheme: route.SchemeHTTPS, path: "/up", server: secure},
+		{name: "https, not verifiable", scheme: route.SchemeHTTPS, path: "/up", server: secure, tls: &route.TLS{ServerName: "a.example"}, wantErr: "certificate"},
+		{name: "https, any", scheme: route.SchemeHTTPS, path: "/up", server: secure, tls: &route.TLS{ServerName: "a.example", SkipVerify: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := tt.server
+			if server == nil {
+				server = plain
+			}
+			address := server.Listener.Addr().String()
+			def := &route.Backend{Scheme: tt.scheme, TLS: tt.tls, Health: &route.Health{Path: tt.path, Status: tt.status}}
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			seen = nil
+			err := probeHTTP(ctx, def, address)
+			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+				t.Errorf("got %v, want %q", err, tt.wantErr)
+			}
+			if seen != nil && (seen.Host != address || seen.Method != http.MethodGet) {
+				t.Errorf("asked %s of host %s", seen.Method, seen.Host)
+			}
+			if elsewhere > 0 {
+				t.Error("the probe went to another address")
+			}
+		})
+	}
+}
+
+func TestProbeUnreachable(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := server.Listener.Addr().String()
+	server.Close()
+	if err := probeHTTP(t.Context(), &route.Backend{Health: &route.Health{Path: "/"}}, address); err == nil {
+		t.Error("nobody listens, and the probe passed")
+	}
+}
+
+func TestOutcomesAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		fine := false
+		s := NewSet(Options{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Probe: func(context.Context, *route.Backend, string) error {
+				if fine {
+					return nil
+				}
+				return fmt.Errorf("status 500: %w", io.ErrUnexpectedEOF)
+			},
+		})
+		defer s.Close()
+		s.Update([]*route.Backend{checked("a")})
+		time.Sleep(time.Minute)
+		fine = true
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		got := log.String()
+		if strings.Count(got, "endpoint fails its check") != 1 || strings.Count(got, "endpoint passes its check") != 1 {
+			t.Errorf("two changes, but the log says:\n%s", got)
+		}
+	})
+}
