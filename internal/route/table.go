@@ -91,8 +91,7 @@ type Route struct {
 	// Origin says where the route comes from.
 	Origin Origin `json:"origin"`
 
-	sealed string // canonical text, set by New
-	digest [32]byte
+	seal *seal[Route] // set by New
 }
 
 // Origin is the provenance of a route: who asked for it, with which labels.
@@ -307,8 +306,7 @@ type Backend struct {
 	// Endpoints is sorted by ID. It may be empty or hold nothing ready.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 
-	sealed string
-	digest [32]byte
+	seal *seal[Backend] // set by New
 }
 
 // TLS says how an https backend is verified.

@@ -1,0 +1,351 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// maxHost is the longest name in DNS, without the trailing dot; maxLabel is the
+// longest label in one (RFC 1035, 2.3.4).
+const (
+	maxHost  = 253
+	maxLabel = 63
+)
+
+// CanonicalHost brings the host of a request (the Host header, or the authority
+// of an absolute request target) into the one form that routes are compared
+// with: lower case, ASCII (IDNA, RFC 5891 with the mappings of UTS 46), no port,
+// no trailing dot. An IPv6 address loses its brackets and takes the form of RFC
+// 5952; whoever writes it into a header puts them back.
+//
+// Underscores and hyphens are allowed anywhere in a label, because such names
+// are in use. An empty host, empty labels, other characters, zones and names
+// longer than DNS allows are errors. CanonicalHost of its own result is the same.
+func CanonicalHost(raw string) (string, error) {
+	host, err := withoutPort(raw)
+	if err != nil {
+		return "", hostError(raw, err)
+	}
+	if strings.IndexByte(host, ':') >= 0 {
+		addr, err := netip.ParseAddr(host)
+		if err != nil || addr.Zone() != "" {
+			return "", hostError(raw, errors.New("not an IPv6 address"))
+		}
+		return addr.String(), nil
+	}
+	name, err := canonicalName(host)
+	if err != nil {
+		return "", hostError(raw, err)
+	}
+	return name, nil
+}
+
+// hostError adds the host, cut to a length that fits a log line.
+func hostError(raw string, err error) error {
+	return fmt.Errorf("host %s: %w", excerpt(raw), err)
+}
+
+// withoutPort takes port and brackets off. What comes back has a colon only when
+// it must be an IPv6 address.
+func withoutPort(raw string) (string, error) {
+	if rest, ok := strings.CutPrefix(raw, "["); ok {
+		host, after, ok := strings.Cut(rest, "]")
+		if !ok || strings.IndexByte(host, ':') < 0 {
+			return "", errors.New("not an address in brackets")
+		}
+		if after == "" {
+			return host, nil
+		}
+		port, ok := strings.CutPrefix(after, ":")
+		if !ok {
+			return "", errors.New("something follows the brackets")
+		}
+		return host, checkPort(port)
+	}
+	host, port, ok := strings.Cut(raw, ":")
+	if !ok || strings.IndexByte(port, ':') >= 0 {
+		return raw, nil // no port, or an IPv6 address without brackets
+	}
+	return host, checkPort(port)
+}
+
+// checkPort accepts what RFC 3986 calls a port, the empty one included, up to
+// 65535.
+func checkPort(port string) error {
+	n := 0
+	for i := range len(port) {
+		c := port[i]
+		if c < '0' || c > '9' {
+			return errors.New("the port is not a number")
+		}
+		if n = n*10 + int(c-'0'); n > 65535 {
+			return errors.New("the port is above 65535")
+		}
+	}
+	return nil
+}
+
+// canonicalName is CanonicalHost for a name without port. Plain names in lower
+// case come back as they are, without a copy.
+func canonicalName(name string) (string, error) {
+	if len(name) > 4*maxHost { // a name in UTF-8 may be longer than in ASCII
+		return "", errors.New("the name is too long")
+	}
+	name, foreign := lowerASCII(name)
+	if foreign || hasPunycode(name) {
+		ascii, err := nameProfile().ToASCII(name)
+		if err != nil {
+			return "", fmt.Errorf("not a valid international name: %w", err)
+		}
+		name = ascii
+	}
+	name = strings.TrimSuffix(name, ".")
+	return name, checkName(name)
+}
+
+// nameProfile is idna.Lookup without the rules that forbid names in use: those
+// with underscores and with hyphens in places where new names may not have them.
+// What other ASCII characters the mapping lets through, checkName refuses.
+func nameProfile() *idna.Profile {
+	return idna.New(
+		idna.MapForLookup(),
+		idna.BidiRule(),
+		idna.StrictDomainName(false),
+		idna.CheckHyphens(false),
+	)
+}
+
+// lowerASCII returns s with ASCII letters in lower case, and whether anything in
+// it is not ASCII.
+func lowerASCII(s string) (lower string, foreign bool) {
+	upper := false
+	for i := range len(s) {
+		c := s[i]
+		upper = upper || 'A' <= c && c <= 'Z'
+		foreign = foreign || c >= 0x80
+	}
+	if !upper || foreign { // the mapping of IDNA lowers foreign names
+		return s, foreign
+	}
+	return strings.ToLower(s), false
+}
+
+// hasPunycode is true when a label of name is in the encoded form of IDNA.
+func hasPunycode(name string) bool {
+	const ace = "xn--"
+	return strings.HasPrefix(name, ace) || strings.Contains(name, "."+ace)
+}
+
+// checkName checks characters and lengths of a name in lower case without
+// trailing dot.
+func checkName(name string) error {
+	if name == "" {
+		return errors.New("the name is empty")
+	}
+	if len(name) > maxHost {
+		return errors.New("the name is too long")
+	}
+	label := 0
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+			if label++; label > maxLabel {
+				return errors.New("a label of the name is too long")
+			}
+		case c == '.':
+			if label == 0 {
+				return errors.New("a label of the name is empty")
+			}
+			label = 0
+		default:
+			return fmt.Errorf("the character %q is not allowed in a name", c)
+		}
+	}
+	if label == 0 {
+		return errors.New("a label of the name is empty")
+	}
+	return nil
+}
+
+// CanonicalPath brings the path of a request, in the escaped form of the request
+// line and without query, into the one form that routes are compared with and
+// that the backend gets: percent-encoding only where RFC 3986 demands it, in
+// upper case; no "." and ".." segments, written plainly or encoded; no runs of
+// slashes. A trailing slash stays. Runs of slashes become one before ".." is
+// resolved. Reserved characters stay as they were sent, plain or encoded, for
+// RFC 3986 (2.2) says that the two may differ in meaning.
+//
+// What could mean something else to the backend is an error, to be answered with
+// 400: a path that does not begin with a slash, "..", which leads above the
+// root, "#", "?", backslash and control characters, plain or (but for "#" and
+// "?") encoded, a plain space, an encoded slash, broken percent-encoding,
+// overlong UTF-8, and dot segments with parameters ("..;x"), which some backends
+// resolve. CanonicalPath of its own result is the same.
+func CanonicalPath(raw string) (string, error) {
+	if raw == "" || raw[0] != '/' {
+		return "", errors.New("path does not begin with a slash")
+	}
+	if isPlainPath(raw) {
+		return raw, nil
+	}
+	p := pathWriter{out: make([]byte, 0, len(raw)+len(raw)/4)}
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		encoded := c == '%'
+		if encoded {
+			var ok bool
+			if c, ok = hexByte(raw[i+1:]); !ok {
+				return "", errors.New("path has a broken percent-encoding")
+			}
+			i += 2
+		}
+		if err := p.add(c, encoded); err != nil {
+			return "", err
+		}
+	}
+	if err := p.endSegment(); err != nil {
+		return "", err
+	}
+	return string(p.out), nil
+}
+
+// isPlainPath is true for paths that are canonical at first sight: no encoding,
+// no run of slashes, no segment that begins with a dot.
+func isPlainPath(path string) bool {
+	for i := range len(path) {
+		c := path[i]
+		if !isPathByte(c) && c != '/' {
+			return false
+		}
+		if (c == '/' || c == '.') && i > 0 && path[i-1] == '/' {
+			return false
+		}
+	}
+	return true
+}
+
+// pathWriter builds a canonical path byte by byte.
+type pathWriter struct {
+	out  []byte  // the path so far; after the first byte it holds a slash
+	from int     // where the current segment begins in out
+	last [2]byte // the last two bytes before encoding, for overlong UTF-8
+}
+
+// add takes one byte of the path; encoded tells how it was written.
+func (p *pathWriter) add(c byte, encoded bool) error {
+	switch {
+	case c < 0x20 || c == 0x7f:
+		return errors.New("path has a control character")
+	case c == '\\':
+		return errors.New("path has a backslash")
+	case c == '/' && encoded:
+		return errors.New("path has an encoded slash")
+	case (c == '#' || c == '?' || c == ' ') && !encoded:
+		return fmt.Errorf("path has a plain %q", c)
+	case isOverlong(p.last[0], p.last[1], c):
+		return errors.New("path has overlong UTF-8")
+	}
+	p.last[0], p.last[1] = p.last[1], c
+	switch {
+	case c == '/':
+		if err := p.endSegment(); err != nil {
+			return err
+		}
+		if n := len(p.out); n == 0 || p.out[n-1] != '/' {
+			p.out = append(p.out, '/')
+		}
+		p.from = len(p.out)
+	case isUnreserved(c), isPathByte(c) && !encoded:
+		p.out = append(p.out, c)
+	default:
+		const digits = "0123456789ABCDEF"
+		p.out = append(p.out, '%', digits[c>>4], digits[c&15])
+	}
+	return nil
+}
+
+// endSegment resolves the segment that ends here when it is a dot segment.
+func (p *pathWriter) endSegment() error {
+	switch segment := p.out[p.from:]; {
+	case string(segment) == ".":
+		p.out = p.out[:p.from]
+	case string(segment) == "..":
+		parent := p.from - 1 // the slash in front of the segment
+		if parent <= 0 {
+			return errors.New("path leads above the root")
+		}
+		for p.out[parent-1] != '/' {
+			parent--
+		}
+		p.out, p.from = p.out[:parent], parent
+	case hasDotParameter(segment):
+		return errors.New("path has a dot segment with a parameter")
+	}
+	return nil
+}
+
+// hasDotParameter is true for "." and ".." followed by a path parameter.
+func hasDotParameter(segment []byte) bool {
+	n := 0
+	for n < len(segment) && segment[n] == '.' {
+		n++
+	}
+	return (n == 1 || n == 2) && n < len(segment) && segment[n] == ';'
+}
+
+// isOverlong is true when c is the byte by which a sequence turns out to be
+// UTF-8 in more bytes than needed: a lenient decoder makes a dot or a slash of
+// it. Other bytes that are not UTF-8 pass, for older encodings are in use.
+func isOverlong(b, a, c byte) bool {
+	if c&0xc0 != 0x80 {
+		return false
+	}
+	return a == 0xc0 || a == 0xc1 || // two bytes for ASCII
+		b == 0xe0 && 0x80 <= a && a < 0xa0 || // three bytes for two
+		b == 0xf0 && 0x80 <= a && a < 0x90 // four bytes for three
+}
+
+// isUnreserved is true for the characters that mean the same plain and encoded
+// (RFC 3986, 2.3).
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+// isPathByte is true for the characters that may stand plainly in a segment of a
+// path (pchar in RFC 3986, 3.3).
+func isPathByte(c byte) bool {
+	switch c {
+	case '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=', ':', '@':
+		return true
+	}
+	return isUnreserved(c)
+}
+
+// hexByte reads the two hexadecimal digits that s begins with.
+func hexByte(s string) (byte, bool) {
+	if len(s) < 2 {
+		return 0, false
+	}
+	high, ok1 := hexDigit(s[0])
+	low, ok2 := hexDigit(s[1])
+	return high<<4 | low, ok1 && ok2
+}
+
+// hexDigit reads one hexadecimal digit.
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}

@@ -1,0 +1,226 @@
+package route
+
+import (
+	"strings"
+)
+
+// Changes is what differs between two tables.
+type Changes struct {
+	// The lists are in the order of the tables.
+	Listeners []Change `json:"listeners,omitempty"`
+	Routes    []Change `json:"routes,omitempty"`
+	Backends  []Change `json:"backends,omitempty"`
+	Problems  []Change `json:"problems,omitempty"`
+}
+
+// ChangeKind says what happened to an element.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	Added   ChangeKind = "added"
+	Removed ChangeKind = "removed"
+	Changed ChangeKind = "changed"
+)
+
+// Change is one element that differs.
+type Change struct {
+	Kind ChangeKind `json:"kind"`
+	// ID is the ID of the route or backend, the name of the listener, or the text
+	// of the problem.
+	ID string `json:"id"`
+	// Lines are the lines of the element's text that came, behind "+ ", and that
+	// went, behind "- ". They are empty for problems.
+	Lines []string `json:"lines,omitempty"`
+}
+
+// Diff says what differs between two tables; nil stands for an empty one. It
+// compares what the hash covers, and the problems.
+func Diff(old, new *Table) Changes {
+	if old == nil {
+		old = &Table{}
+	}
+	if new == nil {
+		new = &Table{}
+	}
+	return Changes{
+		Listeners: diffLists(old.Listeners, new.Listeners, func(l Listener) string { return l.Name }, Listener.Text),
+		Routes:    diffLists(old.Routes, new.Routes, (*Route).key, (*Route).Text),
+		Backends:  diffLists(old.Backends, new.Backends, (*Backend).key, (*Backend).Text),
+		Problems:  diffProblems(old.Problems, new.Problems),
+	}
+}
+
+// Empty is true when nothing differs.
+func (c Changes) Empty() bool {
+	return len(c.Listeners)+len(c.Routes)+len(c.Backends)+len(c.Problems) == 0
+}
+
+// String returns the changes as text: a line for each element, behind "+" when it
+// came, "-" when it went and "~" when it changed, then its lines, indented. It is
+// empty when nothing differs.
+func (c Changes) String() string {
+	var b strings.Builder
+	write := func(what string, list []Change, show func(string) string) {
+		for _, x := range list {
+			b.WriteString(x.mark() + " " + what + " " + show(x.ID) + "\n")
+			for _, line := range x.Lines {
+				b.WriteString("    " + line + "\n")
+			}
+		}
+	}
+	asIs := func(s string) string { return s }
+	write("listener", c.Listeners, token)
+	write("route", c.Routes, token)
+	write("backend", c.Backends, token)
+	write("problem", c.Problems, asIs)
+	return b.String()
+}
+
+// mark is the sign in front of a change.
+func (c Change) mark() string {
+	switch c.Kind {
+	case Added:
+		return "+"
+	case Removed:
+		return "-"
+	}
+	return "~"
+}
+
+// diffLists walks two sorted lists side by side.
+func diffLists[T any](old, new []T, key, text func(T) string) []Change {
+	var changes []Change
+	for len(old) > 0 || len(new) > 0 {
+		switch {
+		case len(new) == 0 || len(old) > 0 && key(old[0]) < key(new[0]):
+			changes = append(changes, Change{Removed, key(old[0]), diffLines(text(old[0]), "")})
+			old = old[1:]
+		case len(old) == 0 || key(new[0]) < key(old[0]):
+			changes = append(changes, Change{Added, key(new[0]), diffLines("", text(new[0]))})
+			new = new[1:]
+		default:
+			// The texts of elements of tables are kept: equal elements have one
+			// text in memory, which compares at once.
+			if a, b := text(old[0]), text(new[0]); a != b {
+				changes = append(changes, Change{Changed, key(new[0]), diffLines(a, b)})
+			}
+			old, new = old[1:], new[1:]
+		}
+	}
+	return changes
+}
+
+// diffProblems walks two sorted lists of problems, which come and go but never
+// change.
+func diffProblems(old, new []Problem) []Change {
+	var changes []Change
+	for len(old) > 0 || len(new) > 0 {
+		order := 0
+		switch {
+		case len(new) == 0:
+			order = -1
+		case len(old) == 0:
+			order = 1
+		default:
+			order = compareProblems(old[0], new[0])
+		}
+		switch {
+		case order < 0:
+			changes = append(changes, Change{Kind: Removed, ID: old[0].String()})
+			old = old[1:]
+		case order > 0:
+			changes = append(changes, Change{Kind: Added, ID: new[0].String()})
+			new = new[1:]
+		default:
+			old, new = old[1:], new[1:]
+		}
+	}
+	return changes
+}
+
+// diffLines returns the lines that went, behind "- ", and that came, behind "+ ",
+// in the order of the texts. The first line of an element, its name, is left out.
+func diffLines(old, new string) []string {
+	a, b := bodyOf(old), bodyOf(new)
+	var lines []string
+	keep := common(a, b)
+	for {
+		// Everything up to the next line that both have came or went.
+		for len(a) > 0 && (len(keep) == 0 || a[0] != keep[0]) {
+			lines, a = append(lines, "- "+a[0]), a[1:]
+		}
+		for len(b) > 0 && (len(keep) == 0 || b[0] != keep[0]) {
+			lines, b = append(lines, "+ "+b[0]), b[1:]
+		}
+		if len(keep) == 0 {
+			return lines
+		}
+		a, b, keep = a[1:], b[1:], keep[1:]
+	}
+}
+
+// bodyOf returns the lines of an element's text behind the first, not indented.
+func bodyOf(text string) []string {
+	_, body, _ := strings.Cut(text, "\n")
+	if body == "" {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(lines[i], "  ")
+	}
+	return lines
+}
+
+// common returns the longest list of lines that both have in this order. Beyond a
+// size that no element has in practice it settles for what both begin and end
+// with, so that the cost stays bounded.
+func common(a, b []string) []string {
+	var head, tail []string
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		head, a, b = append(head, a[0]), a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		tail = append(tail, a[len(a)-1])
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	const limit = 1 << 20
+	if len(a)*len(b) <= limit {
+		head = append(head, longest(a, b)...)
+	}
+	for i := len(tail) - 1; i >= 0; i-- {
+		head = append(head, tail[i])
+	}
+	return head
+}
+
+// longest is the textbook's longest common subsequence.
+func longest(a, b []string) []string {
+	length := make([][]int, len(a)+1) // length[i][j] is that of a[i:] and b[j:]
+	for i := range length {
+		length[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if a[i] == b[j] {
+				length[i][j] = length[i+1][j+1] + 1
+			} else {
+				length[i][j] = max(length[i+1][j], length[i][j+1])
+			}
+		}
+	}
+	var list []string
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch {
+		case a[i] == b[j]:
+			list = append(list, a[i])
+			i, j = i+1, j+1
+		case length[i+1][j] >= length[i][j+1]:
+			i++
+		default:
+			j++
+		}
+	}
+	return list
+}

@@ -1,0 +1,217 @@
+package route
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Explanation says which route takes a request, and of every other route why it
+// does not.
+type Explanation struct {
+	// Winner is the ID of the route that takes the request, and Match the one of
+	// its matches that does; Winner is empty when no route takes it.
+	Winner string `json:"winner,omitempty"`
+	Match  string `json:"match,omitempty"`
+	// Losers are the other routes, in the order of precedence of their best match.
+	Losers []Loser `json:"losers,omitempty"`
+}
+
+// Loser is a route that does not take the request. When Part is set, the request
+// does not fit the route; else it does, and another route goes first.
+type Loser struct {
+	// Route is the ID of the route; Match is the match of it that comes nearest.
+	Route string `json:"route"`
+	Match string `json:"match"`
+	// Part names what is looked at by the first condition that fails: "host",
+	// "path", "method", "header X-Env", "query q", "client IP".
+	Part string `json:"part,omitempty"`
+	// Expected is the condition, Actual what the request has there; empty when it
+	// has nothing.
+	Expected string `json:"expected,omitempty"`
+	Actual   string `json:"actual,omitempty"`
+	// Behind is the ID of the winner when the route would take the request too,
+	// and Reason says by what the winner goes first, in words in Because.
+	Behind  string `json:"behind,omitempty"`
+	Reason  Reason `json:"reason,omitempty"`
+	Because string `json:"because,omitempty"`
+}
+
+// Reason says by what one route goes before another.
+type Reason string
+
+// The reasons, the weightiest first.
+const (
+	ReasonPriority   Reason = "priority"   // higher priority
+	ReasonHost       Reason = "host"       // more specific host
+	ReasonPath       Reason = "path"       // longer path
+	ReasonPathKind   Reason = "path-kind"  // exact before regexp before prefix, of equal length
+	ReasonConditions Reason = "conditions" // more conditions
+	ReasonClaim      Reason = "claim"      // earlier claim
+	ReasonID         Reason = "id"         // nothing but the order of IDs
+)
+
+// Explain does what Find does and says why. It looks at every route, one after
+// the other, so it is for people and not for traffic.
+func (m *Matcher) Explain(r *Request) Explanation {
+	var winner *entry
+	nearest := map[*Route]*verdict{}
+	var order []*verdict // one for each route, by its best match
+	for i := range m.entries {
+		e := &m.entries[i]
+		v := judge(e, r)
+		if winner == nil && v.part == "" {
+			winner = e
+		}
+		known := nearest[e.route]
+		if known == nil {
+			nearest[e.route] = &v
+			order = append(order, &v)
+		} else if known.part != "" && v.passed > known.passed {
+			*known = v
+		}
+	}
+	var x Explanation
+	if winner != nil {
+		x.Winner, x.Match = winner.route.ID, winner.match.match.String()
+	}
+	for _, v := range order {
+		if winner == nil || v.entry.route != winner.route {
+			x.Losers = append(x.Losers, v.loser(winner))
+		}
+	}
+	return x
+}
+
+// verdict says how far a request gets with an entry. part is empty when all of it
+// holds.
+type verdict struct {
+	entry            *entry
+	passed           int // number of conditions that hold, in their order
+	part             string
+	expected, actual string
+}
+
+// judge puts a request to an entry, condition by condition.
+func judge(e *entry, r *Request) verdict {
+	v := verdict{entry: e}
+	if !e.match.hostHolds(r.Host) {
+		v.part, v.expected, v.actual = "host", e.match.match.Host.String(), escape(r.Host)
+		return v
+	}
+	v.passed++
+	if !e.match.pathHolds(r.Path) {
+		v.part, v.expected, v.actual = "path", e.match.match.Path.String(), escape(r.Path)
+		return v
+	}
+	v.passed++
+	for i := range e.conditions {
+		c := &e.conditions[i]
+		if !c.holds(r) {
+			v.part, v.actual = c.look(r)
+			v.expected = c.String()
+			return v
+		}
+		v.passed++
+	}
+	return v
+}
+
+// look names the part of a request that a condition looks at, and returns what
+// the request has there.
+func (c *condition) look(r *Request) (part, actual string) {
+	switch c.Kind {
+	case ConditionMethod:
+		return "method", escape(r.Method)
+	case ConditionHeader, ConditionHeaderRegexp:
+		var values []string
+		if r.Header != nil {
+			values = r.Header.Values(c.Name)
+		}
+		return "header " + token(c.Name), tokens(values)
+	case ConditionQuery, ConditionQueryRegexp:
+		return "query " + token(c.Name), tokens(queryValues(r.Query, c.Name))
+	case ConditionClientIP:
+		if !r.Client.IsValid() {
+			return "client IP", ""
+		}
+		return "client IP", r.Client.Unmap().String()
+	case ConditionHost, ConditionHostRegexp:
+		return "host", escape(r.Host)
+	}
+	return "path", escape(r.Path)
+}
+
+// queryValues returns the values of a parameter, in order, as takesQuery sees them.
+func queryValues(query, name string) []string {
+	var values []string
+	for pair := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair != "" && unescapeQuery(key) == name {
+			values = append(values, unescapeQuery(value))
+		}
+	}
+	return values
+}
+
+// loser turns the verdict on a route that did not win into what is told of it.
+func (v *verdict) loser(winner *entry) Loser {
+	l := Loser{
+		Route: v.entry.route.ID, Match: v.entry.match.match.String(),
+		Part: v.part, Expected: v.expected, Actual: v.actual,
+	}
+	if v.part == "" {
+		l.Behind = winner.route.ID
+		_, l.Reason = compareEntries(winner, v.entry)
+		l.Because = because(l.Reason, winner, v.entry)
+	}
+	return l
+}
+
+// because puts the reason why winner goes before loser in words.
+func because(reason Reason, winner, loser *entry) string {
+	w, l := winner.match.match, loser.match.match
+	switch reason {
+	case ReasonPriority:
+		return fmt.Sprintf("higher priority (%d, not %d)", winner.route.Priority, loser.route.Priority)
+	case ReasonHost:
+		if w.Host.Kind == l.Host.Kind {
+			return "longer host"
+		}
+		return fmt.Sprintf("more specific host (%s, not %s)", w.Host.Kind, l.Host.Kind)
+	case ReasonPath:
+		return "longer path"
+	case ReasonPathKind:
+		return fmt.Sprintf("more specific path (%s, not %s)", w.Path.Kind, l.Path.Kind)
+	case ReasonConditions:
+		return fmt.Sprintf("more conditions (%d, not %d)", len(w.Conditions), len(l.Conditions))
+	case ReasonClaim:
+		return fmt.Sprintf("earlier claim (%d, not %d)", winner.route.Claim, loser.route.Claim)
+	}
+	return "lower ID"
+}
+
+// String returns the explanation as text: the winner in the first line, then a
+// line for each loser.
+func (x Explanation) String() string {
+	var b strings.Builder
+	if x.Winner == "" {
+		b.WriteString("no route takes the request\n")
+	} else {
+		fmt.Fprintf(&b, "%s takes the request: %s\n", token(x.Winner), x.Match)
+	}
+	for _, l := range x.Losers {
+		b.WriteString(l.String() + "\n")
+	}
+	return b.String()
+}
+
+// String returns the loser in one line.
+func (l Loser) String() string {
+	switch {
+	case l.Part == "":
+		return fmt.Sprintf("%s would match, but %s goes first: %s", token(l.Route), token(l.Behind), l.Because)
+	case l.Actual == "":
+		return fmt.Sprintf("%s: %s: wants %s, the request has none", token(l.Route), l.Part, l.Expected)
+	}
+	return fmt.Sprintf("%s: %s: wants %s, the request has %s", token(l.Route), l.Part, l.Expected, l.Actual)
+}

@@ -1,0 +1,332 @@
+package route
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Matcher finds the route that takes a request. It is immutable: any number of
+// goroutines may use it at the same time.
+//
+// A lookup costs the same however many routes there are. The host leads to the
+// paths that are asked for on it, by one lookup for exact names and one for each
+// kind of wildcard and label of the name; there the path is walked down segment by
+// segment. Only routes for the same host and path, and those with regular
+// expressions, are tried one after the other, best first.
+//
+// Of all matches that hold, the winner is the first in this order: higher
+// priority; exact host before wildcard, deep, expression and any; longer host
+// value; longer path (of an expression, what it begins with literally); exact path
+// before expression and prefix; more conditions; lower claim; ID; place in the
+// route.
+type Matcher struct {
+	entries  []entry // all matches of all routes, best first
+	exact    map[string]*paths
+	wildcard map[string]*paths // by what follows the first label
+	deep     map[string]*paths // by what follows the first labels
+	regexps  []hostRegexp      // best first
+	any      *paths
+}
+
+// entry is one match of one route in the order of precedence.
+type entry struct {
+	rank       int // place among all entries; lower wins
+	route      *Route
+	index      int // which match of the route
+	match      *compiledMatch
+	conditions []condition // of match, kept here for speed
+}
+
+// hostRegexp is an expression for hosts and what is asked for on them.
+type hostRegexp struct {
+	expr  *regexp.Regexp
+	paths *paths
+}
+
+// paths are the entries for one host, ordered by path.
+type paths struct {
+	best    int // lowest rank in it
+	exact   map[string][]entry
+	prefix  segment
+	regexps []entry
+}
+
+// segment is a node of the tree of prefixes: the entries for the prefix that leads
+// to it, best first, and what is below.
+type segment struct {
+	entries []entry
+	below   map[string]*segment
+}
+
+// NewMatcher makes a matcher for routes in any order. Routes of a table cost no
+// more than their place in the index; of others the matches are checked and made
+// ready first, which can fail.
+func NewMatcher(routes []*Route) (*Matcher, error) {
+	m := &Matcher{
+		exact:    map[string]*paths{},
+		wildcard: map[string]*paths{},
+		deep:     map[string]*paths{},
+	}
+	for _, r := range routes {
+		if err := m.collect(r); err != nil {
+			return nil, fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
+		}
+	}
+	slices.SortFunc(m.entries, func(a, b entry) int {
+		n, _ := compareEntries(&a, &b)
+		return n
+	})
+	regexps := map[string]*paths{}
+	for i := range m.entries {
+		e := &m.entries[i]
+		e.rank = i
+		m.place(e, regexps)
+	}
+	return m, nil
+}
+
+// collect adds the matches of a route to the entries.
+func (m *Matcher) collect(r *Route) error {
+	var matches []*compiledMatch
+	if r.seal.of(r) {
+		matches = r.seal.matches
+	} else {
+		var err error
+		if matches, err = compileMatches(r); err != nil {
+			return err
+		}
+	}
+	for i, c := range matches {
+		m.entries = append(m.entries, entry{route: r, index: i, match: c, conditions: c.conditions})
+	}
+	return nil
+}
+
+// place puts an entry into the index. Entries come best first, so that every list
+// in the index is ordered.
+func (m *Matcher) place(e *entry, regexps map[string]*paths) {
+	host := e.match.match.Host
+	at := func(index map[string]*paths) *paths {
+		p := index[host.Value]
+		if p == nil {
+			p = &paths{best: e.rank}
+			index[host.Value] = p
+		}
+		return p
+	}
+	switch host.Kind {
+	case HostExact:
+		at(m.exact).place(e)
+	case HostWildcard:
+		at(m.wildcard).place(e)
+	case HostDeep:
+		at(m.deep).place(e)
+	case HostRegexp:
+		known := len(regexps)
+		p := at(regexps)
+		if len(regexps) > known {
+			m.regexps = append(m.regexps, hostRegexp{expr: e.match.host, paths: p})
+		}
+		p.place(e)
+	case HostAny:
+		if m.any == nil {
+			m.any = &paths{best: e.rank}
+		}
+		m.any.place(e)
+	}
+}
+
+// place puts an entry under its path.
+func (p *paths) place(e *entry) {
+	path := e.match.match.Path
+	switch path.Kind {
+	case PathExact:
+		if p.exact == nil {
+			p.exact = map[string][]entry{}
+		}
+		p.exact[path.Value] = append(p.exact[path.Value], *e)
+	case PathRegexp:
+		p.regexps = append(p.regexps, *e)
+	case PathPrefix:
+		node := &p.prefix
+		for rest := path.Value[1:]; rest != ""; {
+			var name string
+			name, rest, _ = strings.Cut(rest, "/")
+			if node.below == nil {
+				node.below = map[string]*segment{}
+			}
+			next := node.below[name]
+			if next == nil {
+				next = &segment{}
+				node.below[name] = next
+			}
+			node = next
+		}
+		node.entries = append(node.entries, *e)
+	}
+}
+
+// Find returns the route that takes the request, or nil when none does. It
+// allocates nothing unless the request's query is looked at and encoded.
+func (m *Matcher) Find(r *Request) *Route {
+	if e := m.find(r); e != nil {
+		return e.route
+	}
+	return nil
+}
+
+// find returns the winning entry, or nil.
+func (m *Matcher) find(r *Request) *entry {
+	if r.Path == "" || r.Path[0] != '/' {
+		return nil // not a canonical path; no route takes it
+	}
+	s := search{request: r, rank: math.MaxInt}
+	s.try(m.exact[r.Host])
+	if len(m.wildcard) > 0 || len(m.deep) > 0 {
+		m.tryParents(&s, r.Host)
+	}
+	for i := range m.regexps {
+		x := &m.regexps[i]
+		if x.paths.best >= s.rank {
+			break
+		}
+		if x.expr.MatchString(r.Host) {
+			s.try(x.paths)
+		}
+	}
+	s.try(m.any)
+	return s.found
+}
+
+// tryParents tries the wildcards: what follows the first label, and for deep ones
+// what follows any label.
+func (m *Matcher) tryParents(s *search, host string) {
+	for first := true; ; first = false {
+		dot := strings.IndexByte(host, '.')
+		if dot < 0 {
+			return
+		}
+		parent := host[dot+1:]
+		if first && dot > 0 {
+			s.try(m.wildcard[parent])
+		}
+		if len(m.deep) == 0 {
+			return
+		}
+		if !first || dot > 0 {
+			s.try(m.deep[parent])
+		}
+		host = parent
+	}
+}
+
+// search is the best entry so far for a request.
+type search struct {
+	request *Request
+	rank    int
+	found   *entry
+}
+
+// try looks for something better among the paths of one host.
+func (s *search) try(p *paths) {
+	if p == nil || p.best >= s.rank {
+		return
+	}
+	if p.exact != nil {
+		s.first(p.exact[s.request.Path])
+	}
+	node := &p.prefix
+	for rest := s.request.Path[1:]; ; {
+		s.first(node.entries)
+		if node.below == nil || rest == "" {
+			break
+		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if node = node.below[name]; node == nil {
+			break
+		}
+	}
+	for i := range p.regexps {
+		e := &p.regexps[i]
+		if e.rank >= s.rank {
+			break
+		}
+		if e.match.path.MatchString(s.request.Path) && failing(e.conditions, s.request) == nil {
+			s.rank, s.found = e.rank, e
+		}
+	}
+}
+
+// first looks for the first entry whose conditions hold, as long as it would be
+// better than what was found.
+func (s *search) first(entries []entry) {
+	for i := range entries {
+		e := &entries[i]
+		if e.rank >= s.rank {
+			return
+		}
+		if failing(e.conditions, s.request) == nil {
+			s.rank, s.found = e.rank, e
+			return
+		}
+	}
+}
+
+// compareEntries is the order of precedence: negative when a goes before b, and by
+// what. It is zero only for an entry and itself.
+func compareEntries(a, b *entry) (int, Reason) {
+	x, y := a.match.match, b.match.match
+	if n := cmp.Compare(b.route.Priority, a.route.Priority); n != 0 {
+		return n, ReasonPriority
+	}
+	if n := cmp.Compare(hostOrder(x.Host.Kind), hostOrder(y.Host.Kind)); n != 0 {
+		return n, ReasonHost
+	}
+	if n := cmp.Compare(len(y.Host.Value), len(x.Host.Value)); n != 0 {
+		return n, ReasonHost
+	}
+	if n := cmp.Compare(b.match.literal, a.match.literal); n != 0 {
+		return n, ReasonPath
+	}
+	if n := cmp.Compare(pathOrder(x.Path.Kind), pathOrder(y.Path.Kind)); n != 0 {
+		return n, ReasonPathKind
+	}
+	if n := cmp.Compare(len(b.conditions), len(a.conditions)); n != 0 {
+		return n, ReasonConditions
+	}
+	if n := cmp.Compare(a.route.Claim, b.route.Claim); n != 0 {
+		return n, ReasonClaim
+	}
+	return cmp.Or(strings.Compare(a.route.ID, b.route.ID), cmp.Compare(a.index, b.index)), ReasonID
+}
+
+// hostOrder is the place of a host kind, most specific first.
+func hostOrder(k HostKind) int {
+	switch k {
+	case HostExact:
+		return 0
+	case HostWildcard:
+		return 1
+	case HostDeep:
+		return 2
+	case HostRegexp:
+		return 3
+	}
+	return 4
+}
+
+// pathOrder is the place of a path kind among paths of equal length.
+func pathOrder(k PathKind) int {
+	switch k {
+	case PathExact:
+		return 0
+	case PathRegexp:
+		return 1
+	}
+	return 2
+}
