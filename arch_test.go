@@ -33,7 +33,7 @@ var allowed = map[string]struct {
 	"internal/app": {4, []string{
 		"internal/admin", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/docker", "internal/discovery/file", "internal/dockerapi",
-		"internal/engine/embedded", "internal/route",
+		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 	}},
 
 	"internal/control": {3, []string{"internal/catalog", "internal/route"}},

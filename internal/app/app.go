@@ -1,0 +1,287 @@
+// Package app is the composition root: the shape of the configuration file, and
+// the one place that knows every part and how the parts are wired together.
+//
+// An App is a value: it can be started twice in one test, on free ports. It
+// never reads flags, the environment or signals; package main does.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"fairway/internal/admin"
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/control"
+	"fairway/internal/discovery"
+	"fairway/internal/engine/embedded"
+	"fairway/internal/route"
+)
+
+// Options are what New needs besides the configuration. The zero value works.
+type Options struct {
+	// Logger gets what happens; nil logs nothing.
+	Logger *slog.Logger
+	// Stdout is where the access log goes when it is configured as "-"; nil
+	// means nowhere.
+	Stdout io.Writer
+	// Environ is the environment, as of os.Environ; only what reaches the SSH
+	// agent is taken from it.
+	Environ []string
+	// Version is shown by the admin API and the metrics.
+	Version string
+}
+
+// App is one Fairway, wired and with its listeners bound, but not yet running.
+type App struct {
+	cfg       Config
+	log       *slog.Logger
+	engine    *embedded.Engine
+	collector *discovery.Collector
+	control   *control.Control
+	admin     *admin.Server // nil when switched off
+	lifecycle lifecycle
+}
+
+// New wires everything that cfg asks for and binds the listeners, so that a
+// port that is taken is an error here. Nothing is read from the sources before
+// Run. cfg must have passed Validate. When New fails, everything it started has
+// been undone.
+//
+// It is one straight function on purpose: the order below is the order of the
+// data flow, and everything that must be undone says so where it is done.
+func New(cfg Config, o Options) (_ *App, err error) {
+	a := &App{cfg: cfg, log: o.Logger}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			defer cancel()
+			err = errors.Join(err, a.lifecycle.stop(ctx))
+		}
+	}()
+
+	metrics := newRegistry(o.Version)
+
+	// The last run's table first: it serves until a source says otherwise.
+	store, err := control.OpenStore(cfg.StateDir, a.log)
+	if err != nil {
+		return nil, err
+	}
+	restored, err := store.Load()
+	if err != nil {
+		a.log.Error("starting without the last good table", "error", err)
+	}
+	restored, err = withListeners(restored, cfg.Listeners())
+	if err != nil {
+		return nil, err
+	}
+
+	// The engine binds its ports with the first table it gets.
+	accessLog, err := a.openAccessLog(o.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	a.engine, err = embedded.New(embedded.Options{
+		Logger:     a.log.With("part", "engine"),
+		AccessLog:  accessLog,
+		Registerer: metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.lifecycle.onStop("engine", a.engine.Stop)
+	if err := a.engine.Apply(context.Background(), restored.Table); err != nil {
+		return nil, err
+	}
+
+	// Sources → collector → feed.
+	sources, err := a.newSources(o.Environ)
+	if err != nil {
+		return nil, err
+	}
+	feed := &catalog.Feed{}
+	a.collector, err = discovery.New(discovery.Options{
+		Sources:    sources,
+		Feed:       feed,
+		Restored:   restored.Snapshot,
+		Quiet:      cfg.Quiet,
+		Bound:      cfg.Bound,
+		Logger:     a.log.With("part", "discovery"),
+		Registerer: metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	// Feed → compile → engine.
+	settings := compile.Settings{Listeners: cfg.Listeners()}
+	controlOptions := control.Options{
+		Feed:       feed,
+		Compiler:   compile.New(settings),
+		Engines:    []control.Engine{a.engine},
+		Store:      store,
+		Logger:     a.log.With("part", "control"),
+		Registerer: metrics,
+	}
+	if restored.Snapshot != nil {
+		controlOptions.Restored = restored
+	}
+	a.control, err = control.New(controlOptions)
+	if err != nil {
+		return nil, err
+	}
+
+	if cfg.Admin.Listen == Off {
+		return a, nil
+	}
+	token, err := readToken(cfg.Admin.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	a.admin, err = admin.New(admin.Options{
+		Listen:       cfg.Admin.Listen,
+		AllowedHosts: cfg.Admin.AllowedHosts,
+		Token:        token,
+		Version:      o.Version,
+		Catalogue:    feed,
+		Tables:       tables{a.control},
+		Sources:      a.collector,
+		Engine:       endpoints{a.engine},
+		Doctor:       doctor{feed, a.control},
+		Gatherer:     metrics,
+		Registerer:   metrics,
+		Logger:       a.log.With("part", "admin"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.lifecycle.onStop("admin", func(context.Context) error { return a.admin.Close() })
+	return a, nil
+}
+
+// stopTimeout bounds the undoing of what is not traffic.
+const stopTimeout = 5 * time.Second
+
+// Run serves until ctx ends, then drains for at most the configured time and
+// returns nil. It returns early with an error when a part ends by itself. It may
+// be called once.
+func (a *App) Run(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.collector.Run(running) })
+	g.Go(func() error { return a.control.Run(running) })
+	if a.admin != nil {
+		g.Go(func() error { return a.admin.Run(running) })
+	}
+	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.AdminAddr()))
+	err := g.Wait()
+
+	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
+	drain, cancel := context.WithTimeout(context.Background(), a.cfg.DrainTimeout)
+	defer cancel()
+	if stopErr := a.lifecycle.stop(drain); stopErr != nil {
+		a.log.Warn("not everything ended by itself", "error", stopErr)
+	}
+	if ctx.Err() != nil {
+		return nil // asked to end
+	}
+	return err
+}
+
+// Addr returns the address a listener is bound to, or nil when there is none of
+// that name. The listeners are "http" and "https".
+func (a *App) Addr(listener string) net.Addr { return a.engine.Addr(listener) }
+
+// AdminAddr returns the address of the admin API, or nil when it is off.
+func (a *App) AdminAddr() net.Addr {
+	if a.admin == nil {
+		return nil
+	}
+	return a.admin.Addr()
+}
+
+// addresses lists where requests are taken, for the log.
+func (a *App) addresses() []string {
+	var out []string
+	for _, l := range a.cfg.Listeners() {
+		out = append(out, l.Name+" "+addressText(a.engine.Addr(l.Name)))
+	}
+	return out
+}
+
+func addressText(addr net.Addr) string {
+	if addr == nil {
+		return Off
+	}
+	return addr.String()
+}
+
+// withListeners puts the listeners of this run into the table of the last one.
+// Without a last one the result has an empty table of revision 0, which says
+// that nothing is known yet, and no snapshot.
+func withListeners(restored *control.LastGood, listeners []route.Listener) (*control.LastGood, error) {
+	if restored == nil {
+		empty, err := route.New(0, listeners, nil, nil, nil)
+		return &control.LastGood{Table: empty}, err
+	}
+	old := restored.Table
+	table, err := route.New(old.Revision, listeners, old.Routes, old.Backends, old.Problems)
+	if err != nil {
+		return nil, fmt.Errorf("last good table: %w", err)
+	}
+	return &control.LastGood{Table: table, Snapshot: restored.Snapshot}, nil
+}
+
+// openAccessLog returns where the access log goes, or nil.
+func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
+	switch a.cfg.AccessLog {
+	case "":
+		return nil, nil
+	case "-":
+		return stdout, nil
+	}
+	f, err := os.OpenFile(a.cfg.AccessLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	a.lifecycle.onStop("access log", func(context.Context) error { return f.Close() })
+	return f, nil
+}
+
+// newRegistry makes the registry that every part puts its metrics into.
+func newRegistry(version string) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "fairway_build_info",
+		Help:        "Always 1; the version is a label.",
+		ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// readToken returns the contents of the token file; empty for no file.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("admin token: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}

@@ -1,0 +1,63 @@
+package app
+
+import (
+	"fairway/internal/admin"
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/control"
+	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/embedded/balance"
+)
+
+// tables shows the loop to the admin API.
+type tables struct{ *control.Control }
+
+// Status translates the loop's condition.
+func (t tables) Status() admin.Status {
+	s := t.Control.Status()
+	return admin.Status{State: string(s.State), Since: s.Since, Applied: s.Applied, Pending: s.Pending}
+}
+
+// endpoints shows the embedded engine to the admin API.
+type endpoints struct{ *embedded.Engine }
+
+// Endpoints flattens what the engine knows of its backends.
+func (e endpoints) Endpoints() []admin.EndpointStatus {
+	var out []admin.EndpointStatus
+	for _, b := range e.Status() {
+		for _, ep := range b.Endpoints {
+			out = append(out, admin.EndpointStatus{
+				Backend:  b.ID,
+				Endpoint: ep.ID,
+				InFlight: int(ep.InFlight),
+				Ejected:  !ep.EjectedUntil.IsZero(),
+				Health:   checkText(ep.Check),
+			})
+		}
+	}
+	return out
+}
+
+// checkText puts the outcome of an active check into a word.
+func checkText(c *balance.CheckResult) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Err != nil:
+		return "failing"
+	default:
+		return "passing"
+	}
+}
+
+// doctor asks the compiler about the newest snapshot and the live table.
+type doctor struct {
+	feed    *catalog.Feed
+	control *control.Control
+}
+
+// Diagnose explains the services and instances of a name.
+func (d doctor) Diagnose(name string) []api.Diagnosis {
+	return diagnoses(compile.Diagnose(d.feed.Newest(), d.control.Table(), name))
+}

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"fairway/internal/discovery"
+	"fairway/internal/discovery/docker"
+	"fairway/internal/discovery/file"
+	"fairway/internal/dockerapi"
+)
+
+// newSources makes the sources that the configuration asks for: the explicit
+// list of what Fairway can read.
+func (a *App) newSources(environ []string) ([]discovery.Source, error) {
+	var sources []discovery.Source
+	env := environment(environ)
+	for _, u := range a.cfg.Docker {
+		client, err := dockerapi.New(dockerOptions(u, &a.cfg, env))
+		if err != nil {
+			return nil, err
+		}
+		name := dockerSourceName(u)
+		sources = append(sources, docker.New(docker.Options{
+			Name:   name,
+			Client: client,
+			Logger: a.log.With("source", name),
+		}))
+	}
+	for _, path := range a.cfg.File {
+		name := fileSourceName(path)
+		sources = append(sources, file.New(file.Options{
+			Name:   name,
+			Path:   path,
+			Logger: a.log.With("source", name),
+		}))
+	}
+	return sources, distinctNames(sources)
+}
+
+// distinctNames refuses sources that could not be told apart in the catalogue.
+func distinctNames(sources []discovery.Source) error {
+	seen := map[string]bool{}
+	for _, s := range sources {
+		if seen[s.Name()] {
+			return fmt.Errorf("two sources are called %q: give each engine once, and services files different names", s.Name())
+		}
+		seen[s.Name()] = true
+	}
+	if len(sources) == 0 {
+		return errors.New("no source: give --docker URL or --file PATH")
+	}
+	return nil
+}
+
+// dockerSourceName makes the name of an engine's source out of its URL alone, so
+// that a restart with one more engine finds the services of the others again.
+func dockerSourceName(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "docker:" + raw
+	}
+	switch {
+	case u.Scheme == "unix" && (u.Path == "" || u.Path == dockerapi.DefaultSocket || u.Path == "/run/docker.sock"):
+		return "docker"
+	case u.Scheme == "unix":
+		return "docker:" + u.Path
+	default:
+		return "docker:" + u.Host
+	}
+}
+
+// fileSourceName names a services file by its base name.
+func fileSourceName(path string) string { return "file:" + filepath.Base(path) }
+
+// dockerOptions translates the configuration for one engine.
+func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Options {
+	o := dockerapi.Options{URL: u}
+	if strings.HasPrefix(u, "tcp://") {
+		o.CAFile, o.CertFile, o.KeyFile = cfg.DockerTLS.CA, cfg.DockerTLS.Cert, cfg.DockerTLS.Key
+		o.Insecure = cfg.DockerInsecure
+	}
+	if strings.HasPrefix(u, "ssh://") {
+		known := cfg.DockerSSH.KnownHosts
+		if known == "" {
+			known = filepath.Join(env["HOME"], ".ssh", "known_hosts")
+		}
+		o.KnownHosts = []string{known}
+		o.IdentityFile = cfg.DockerSSH.Identity
+		o.AgentSocket = env["SSH_AUTH_SOCK"]
+	}
+	return o
+}
