@@ -20,7 +20,7 @@ const Masked = "***"
 // belong to the table the answer was made from and stand here alone, so that an
 // item is the same bytes as long as the thing it describes is the same.
 type List[T any] struct {
-	// Revision is the snapshot's number; zero before the first one.
+	// Revision is the number of the newest snapshot; zero before the first one.
 	Revision uint64 `json:"revision"`
 	// Hash identifies the contents of the live table; empty before the first.
 	Hash string `json:"hash"`
@@ -81,7 +81,7 @@ type Route struct {
 
 // Match is one way for a request to be taken by a route: all of it must hold.
 type Match struct {
-	// Text is the whole match for people, in the form of the fairway.rule label.
+	// Text is the whole match for people: "host a.example, path /x, method GET".
 	Text string `json:"text"`
 	// Host is the name to match, with "*." or "**." in front for wildcards and
 	// "*" for every host; an RE2 expression for HostKind "regexp".
@@ -100,7 +100,7 @@ type Backend struct {
 	ID string `json:"id"`
 	// Scheme is "http", "https" or "h2c".
 	Scheme string `json:"scheme"`
-	// Balance is the policy, with what it looks at: "round-robin",
+	// Balance is the policy, with what it looks at: "round-robin", "hash:path",
 	// "hash:header:X-User".
 	Balance string `json:"balance"`
 	// Sticky is the name of the cookie that ties a client to an endpoint.

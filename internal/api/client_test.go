@@ -156,7 +156,9 @@ func TestClientErrors(t *testing.T) {
 		{"not Fairway", reply(200, "text/html", `<h1>hello</h1>`), 0, "is not Fairway's admin API"},
 		{"no content type", reply(200, "", `{}`), 0, "is not Fairway's admin API"},
 		{"broken JSON", reply(200, "application/json", `{"items":`), 0, "unexpected end of JSON"},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/problems", 307) }, 307, "Temporary Redirect (307)"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/v1/problems", http.StatusTemporaryRedirect)
+		}, 307, "Temporary Redirect (307)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

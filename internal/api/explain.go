@@ -43,8 +43,11 @@ type Explanation struct {
 	// Winner is the route that takes the request; left out when none does.
 	Winner *Winner `json:"winner,omitempty"`
 	// Losers are the routes that do not, best first: those that would take it
-	// if the winner were gone, then those of the same host.
+	// too, those that only share the host, then the others.
 	Losers []Loser `json:"losers"`
+	// Omitted is the number of losers of other hosts that are left out: no more
+	// than a hundred of these are listed.
+	Omitted int `json:"omitted,omitempty"`
 }
 
 // ExplainedRequest is a request in canonical form, as every match sees it and as
@@ -81,6 +84,10 @@ type Loser struct {
 	Service string `json:"service"`
 	// Match is the text of the alternative that came closest.
 	Match string `json:"match"`
-	// Reason is the first condition that fails, or what the winner has more of.
+	// Part is what the first condition that fails looks at, such as "host",
+	// "path" or "header X-Env"; left out when the request fits and the winner
+	// goes first.
+	Part string `json:"part,omitempty"`
+	// Reason says in words what fails, or why the winner goes first.
 	Reason string `json:"reason"`
 }

@@ -1,0 +1,280 @@
+// Package admin serves the admin API on a listener of its own: what exists, what
+// is served, what was refused and why, as JSON for programs (the wire types are
+// in package api), together with metrics and one plain page for people.
+//
+// Everything here reads; nothing can be changed through it. Whoever reaches it
+// still learns a lot, so it keeps browsers, strangers and secrets apart:
+//
+//   - Every request must name an allowed host, so that a web page cannot reach it
+//     by pointing a name of its own at this address.
+//   - A request that a browser makes on behalf of another site is refused, reads
+//     as well as writes.
+//   - A listener that can be reached from other machines needs a token.
+//   - Every operation says by itself whether it needs the token (see operations);
+//     a path that is no operation is refused like one that does.
+//   - Values that are credentials by their place are masked (see secrets.go).
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// Catalogue hands out what exists. *catalog.Feed is one.
+type Catalogue interface {
+	// Newest returns the newest snapshot, or nil before the first.
+	Newest() *catalog.Snapshot
+}
+
+// Tables hands out what is served.
+type Tables interface {
+	// Table returns the live table, or nil before the first.
+	Table() *route.Table
+	// Status says how current the table is.
+	Status() Status
+}
+
+// Status is the condition of the live table.
+type Status struct {
+	// State is one of the State constants of package api.
+	State string
+	// Since is when State was entered.
+	Since time.Time
+	// Applied is when a table last went live; zero before the first.
+	Applied time.Time
+	// Pending is the reason why the newest table is not live; empty when it is.
+	Pending string
+}
+
+// Sources says how the sources are doing right now, sorted by name.
+type Sources interface {
+	Sources() []catalog.SourceStatus
+}
+
+// Engine says what an engine knows of its endpoints.
+type Engine interface {
+	// Name is the engine's name.
+	Name() string
+	// Endpoints returns the endpoints of every backend, in any order.
+	Endpoints() []EndpointStatus
+}
+
+// EndpointStatus is what an engine knows of one endpoint.
+type EndpointStatus struct {
+	// Backend and Endpoint are the IDs in the table.
+	Backend, Endpoint string
+	// InFlight is the number of requests it is busy with.
+	InFlight int
+	// Ejected is true while it is out because requests to it failed.
+	Ejected bool
+	// Health is "passing", "failing", or empty when there is no active check.
+	Health string
+}
+
+// Doctor says why services and instances of a name are served or not; nothing
+// when there is none of that name.
+type Doctor interface {
+	Diagnose(name string) []api.Diagnosis
+}
+
+// Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Doctor,
+// Gatherer and Registerer are required.
+type Options struct {
+	// Listen is host:port, or unix:///PATH for a socket that only this user can
+	// open. Port 0 takes a free one.
+	Listen string
+	// AllowedHosts are further host names or addresses by which clients may
+	// call the listener, with a port ("a.example:8080") or for any ("a.example").
+	// The loopback names and the address a client has dialled are always
+	// allowed, with the listener's port.
+	AllowedHosts []string
+	// Token is what clients must send as a bearer token; empty asks for none,
+	// which only a loopback address or a unix socket may do. It has at least
+	// 16 characters. Only its SHA-256 is kept.
+	Token string
+	// Version is Fairway's version.
+	Version string
+
+	Catalogue  Catalogue
+	Tables     Tables
+	Sources    Sources
+	Engine     Engine
+	Doctor     Doctor
+	Gatherer   prometheus.Gatherer
+	Registerer prometheus.Registerer
+	// Logger gets what goes wrong; nil logs nothing.
+	Logger *slog.Logger
+}
+
+// Limits of the listener. An answer is made from memory, so that a client that
+// takes longer than this does not read.
+const (
+	minToken       = 16
+	maxConnections = 256
+	maxHeader      = 64 << 10
+	maxBody        = 1 << 20
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = 60 * time.Second
+	stopTimeout    = 5 * time.Second
+)
+
+// Server is the admin API on its listener. Addr and Close may be called from any
+// goroutine.
+type Server struct {
+	options  Options
+	log      *slog.Logger
+	started  time.Time
+	listener net.Listener
+	hosts    *hosts
+	token    *[sha256.Size]byte // nil: none is asked for
+	requests *prometheus.CounterVec
+	page     *template.Template
+	handler  http.Handler
+	matchers matchers
+	close    func() error
+}
+
+// New binds the listener, so that the address is known and taken from here on.
+// Requests are answered once Run is called. Whoever does not call Run calls
+// Close.
+func New(o Options) (*Server, error) {
+	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Doctor == nil ||
+		o.Gatherer == nil || o.Registerer == nil {
+		return nil, errors.New("admin: catalogue, tables, sources, engine, doctor, gatherer and registerer are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second)}
+	if o.Token != "" {
+		if len(o.Token) < minToken {
+			return nil, fmt.Errorf("admin: the token has fewer than %d characters", minToken)
+		}
+		sum := sha256.Sum256([]byte(o.Token))
+		s.token = &sum
+		s.options.Token = "" // the sum is all that is needed
+	}
+	var err error
+	if s.page, err = parseIndex(); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairway_admin_requests_total",
+		Help: "Requests to the admin API by path pattern and status code.",
+	}, []string{"path", "code"})
+	if err := o.Registerer.Register(s.requests); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	ln, err := listen(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	if s.token == nil && !local(ln.Addr()) {
+		ln.Close()
+		return nil, fmt.Errorf("admin: %s can be reached from other machines: set a token, or listen on 127.0.0.1", o.Listen)
+	}
+	if s.hosts, err = newHosts(ln.Addr(), o.AllowedHosts); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	s.listener = ln
+	s.close = sync.OnceValue(ln.Close)
+	s.handler = s.newHandler()
+	return s, nil
+}
+
+// Addr is the address that was bound.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close gives the address up without a grace period. A Run that is going on
+// ends.
+func (s *Server) Close() error { return s.close() }
+
+// Run answers requests until ctx ends, lets the running ones finish for five
+// seconds and returns nil. It returns an error when the listener fails before
+// that. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(netutil.LimitListener(s.listener, maxConnections)) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("admin: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := srv.Shutdown(stopping); err != nil {
+		srv.Close()
+	}
+	<-failed
+	return nil
+}
+
+// listen binds host:port or a unix socket. The socket file of a process that
+// has died is replaced; one that somebody answers on is not.
+func listen(address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		return net.Listen("tcp", address)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+		conn, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			conn.Close()
+			return nil, fmt.Errorf("listen unix %s: another process answers there", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// local is true for an address that other machines cannot reach. It is judged
+// by what was bound, never by a name.
+func local(a net.Addr) bool {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
+}

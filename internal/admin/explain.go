@@ -1,0 +1,326 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"fairway/internal/api"
+	"fairway/internal/route"
+)
+
+// Bounds of an explanation.
+const (
+	maxExplainHeaders = 100
+	// maxOtherHosts bounds the losers whose host is another one: they are every
+	// other route of the table, and say little.
+	maxOtherHosts = 100
+)
+
+// matchers keeps the matcher of the newest table that was asked about.
+type matchers struct {
+	mu      sync.Mutex
+	hash    string
+	matcher *route.Matcher
+}
+
+// of returns the matcher of t. Tables of equal hash have equal routes.
+func (m *matchers) of(t *route.Table) (*route.Matcher, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.matcher != nil && m.hash == t.Hash {
+		return m.matcher, nil
+	}
+	matcher, err := route.NewMatcher(t.Routes)
+	if err != nil {
+		return nil, err
+	}
+	m.hash, m.matcher = t.Hash, matcher
+	return matcher, nil
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
+	asked, err := readExplain(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	v := s.view()
+	if v.table.Hash == "" {
+		return status(http.StatusServiceUnavailable, "there is no table yet")
+	}
+	v.readLive(s.options.Engine)
+	out := api.Explanation{
+		Revision: v.table.Revision, Hash: v.table.Hash,
+		Request: api.ExplainedRequest{Method: asked.method, Scheme: asked.scheme, Host: asked.host, Path: asked.path, Query: asked.query},
+		Losers:  []api.Loser{},
+	}
+	if asked.client.IsValid() {
+		out.Request.Client = asked.client.String()
+	}
+	request, err := asked.canonical()
+	if err != nil {
+		out.Outcome, out.Status = api.OutcomeBadRequest, http.StatusBadRequest
+		out.Text = "answered with 400 before any route is looked at: " + err.Error()
+		return answer(w, out)
+	}
+	out.Request.Host, out.Request.Path = request.Host, request.Path
+	matcher, err := s.matchers.of(v.table)
+	if err != nil {
+		s.log.Error("live table has no matcher", "error", err)
+		return status(http.StatusInternalServerError, "the live table cannot be asked; the log says why")
+	}
+	found := matcher.Explain(request)
+	out.Losers, out.Omitted = v.losers(found.Losers)
+	winner := v.table.Route(found.Winner)
+	if winner == nil {
+		out.Outcome, out.Status = api.OutcomeNoRoute, http.StatusNotFound
+		out.Text = "no route takes it: answered with 404"
+		return answer(w, out)
+	}
+	out.Winner = &api.Winner{Route: v.route(winner), Match: masks(winner).of(found.Match), Eligible: []string{}}
+	v.decide(&out, winner, request)
+	return answer(w, out)
+}
+
+// asked is a request to be explained, as it would be written to the wire.
+type asked struct {
+	method, scheme, host, path, query string
+	header                            http.Header
+	client                            netip.Addr
+}
+
+// readExplain reads the parameters. What no client could send is an error; what
+// a client could send and Fairway would refuse is not.
+func readExplain(q url.Values) (asked, error) {
+	a := asked{method: cmp.Or(q.Get("method"), http.MethodGet), header: http.Header{}}
+	if !httpguts.ValidHeaderFieldName(a.method) { // a method is a token as well (RFC 9110, 9.1)
+		return a, status(http.StatusBadRequest, fmt.Sprintf("method %q is not a method", a.method))
+	}
+	scheme, rest, ok := strings.Cut(q.Get("url"), "://")
+	a.scheme = strings.ToLower(scheme)
+	if !ok || a.scheme != "http" && a.scheme != "https" {
+		return a, status(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
+	}
+	// The URL is cut up and not parsed: parsing decodes, and the engine sees
+	// what was sent.
+	rest, _, _ = strings.Cut(rest, "#")
+	rest, a.query, _ = strings.Cut(rest, "?")
+	a.host, a.path = rest, "/"
+	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+		a.host, a.path = rest[:slash], rest[slash:]
+	}
+	if a.host == "" || strings.Contains(a.host, "@") {
+		return a, status(http.StatusBadRequest, "url: want a host, without user and password")
+	}
+	lines := q["header"]
+	if len(lines) > maxExplainHeaders {
+		return a, status(http.StatusBadRequest, fmt.Sprintf("more than %d headers", maxExplainHeaders))
+	}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return a, status(http.StatusBadRequest, "header: want NAME: VALUE")
+		}
+		if strings.EqualFold(name, "Host") { // as with curl, it takes the place of the URL's
+			a.host = value
+			continue
+		}
+		a.header.Add(name, value)
+	}
+	if client := q.Get("client"); client != "" {
+		addr, err := netip.ParseAddr(client)
+		if err != nil {
+			return a, status(http.StatusBadRequest, fmt.Sprintf("client %q is not an IP address", client))
+		}
+		a.client = addr.Unmap()
+	}
+	return a, nil
+}
+
+// canonical is what the matcher sees of the request.
+func (a asked) canonical() (*route.Request, error) {
+	host, err := route.CanonicalHost(a.host)
+	if err != nil {
+		return nil, err
+	}
+	path, err := route.CanonicalPath(a.path)
+	if err != nil {
+		return nil, err
+	}
+	return &route.Request{
+		Method: a.method, Host: host, Path: path, Query: a.query,
+		Header: a.header, Client: a.client, TLS: a.scheme == "https",
+	}, nil
+}
+
+// losers brings the losers into the order in which they matter, each part in the
+// order of precedence: those that fit, those whose host fits, the others. Of the
+// last only the first are returned, and the number of those left out.
+func (v *view) losers(found []route.Loser) (kept []api.Loser, omitted int) {
+	const fits, sameHost, otherHost = 0, 1, 2
+	class := func(l route.Loser) int {
+		switch l.Part {
+		case "":
+			return fits
+		case "host":
+			return otherHost
+		}
+		return sameHost
+	}
+	found = slices.Clone(found)
+	slices.SortStableFunc(found, func(a, b route.Loser) int { return cmp.Compare(class(a), class(b)) })
+	kept = []api.Loser{}
+	others := 0
+	for _, l := range found {
+		if class(l) == otherHost {
+			if others++; others > maxOtherHosts {
+				continue
+			}
+		}
+		r := v.table.Route(l.Route)
+		mask := masks(r)
+		kept = append(kept, api.Loser{
+			Route: r.ID, Service: r.Service, Match: mask.of(l.Match), Part: l.Part, Reason: reason(l, mask),
+		})
+	}
+	return kept, len(found) - len(kept)
+}
+
+// reason says in words why a route does not take the request.
+func reason(l route.Loser, mask *masked) string {
+	switch {
+	case l.Part == "":
+		return l.Behind + " goes first: " + l.Because
+	case l.Actual == "":
+		return fmt.Sprintf("%s: wants %s, the request has none", l.Part, mask.of(l.Expected))
+	}
+	return fmt.Sprintf("%s: wants %s, the request has %s", l.Part, mask.of(l.Expected), l.Actual)
+}
+
+// masked masks texts about one route.
+type masked struct {
+	exact   map[string]string // whole texts of matches and conditions
+	secrets []string
+}
+
+func masks(r *route.Route) *masked {
+	m := &masked{exact: map[string]string{}, secrets: routeSecrets(r)}
+	if len(m.secrets) == 0 {
+		return m
+	}
+	for _, plain := range r.Matches {
+		hidden := maskMatch(plain)
+		m.exact[plain.String()] = hidden.String()
+		for i, c := range plain.Conditions {
+			m.exact[c.String()] = hidden.Conditions[i].String()
+		}
+	}
+	return m
+}
+
+// of returns the text without secrets.
+func (m *masked) of(text string) string {
+	if hidden, ok := m.exact[text]; ok {
+		return hidden
+	}
+	return maskText(text, m.secrets)
+}
+
+// decide fills in what becomes of a request that r takes: the filters in their
+// order, then the endpoints.
+func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Request) {
+	if r.Refused != "" {
+		out.Outcome, out.Status = api.OutcomeRefused, http.StatusServiceUnavailable
+		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, masks(r).of(r.Refused))
+		return
+	}
+	for _, f := range r.Filters {
+		if code, why := filtered(f, request); code != 0 {
+			out.Outcome, out.Status = api.OutcomeAnswered, code
+			out.Text = fmt.Sprintf("%s takes it, and a filter answers with %d: %s", r.ID, code, why)
+			return
+		}
+	}
+	b := v.table.Backend(r.Backend)
+	if b == nil {
+		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
+		out.Text = r.ID + " takes it and has nowhere to send it: answered with 503"
+		return
+	}
+	eligible := v.eligible(b)
+	if len(eligible) == 0 {
+		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
+		out.Text = fmt.Sprintf("%s takes it, and none of its %d endpoints is ready: answered with 503", r.ID, len(b.Endpoints))
+		if r.Hold > 0 {
+			out.Text += fmt.Sprintf(" unless one gets ready within %s", r.Hold)
+		}
+		return
+	}
+	out.Outcome = api.OutcomeRouted
+	out.Text = fmt.Sprintf("%s takes it; %d of its %d endpoints can be picked", r.ID, len(eligible), len(b.Endpoints))
+	out.Winner.Eligible = eligible
+	out.Winner.Choice = choice(b)
+}
+
+// filtered returns the code with which a filter answers the request by itself,
+// and why; zero when it lets the request pass, or when that depends on more than
+// the request.
+func filtered(f route.Filter, r *route.Request) (code int, why string) {
+	switch {
+	case f.IPAllow != nil:
+		client := r.Client.Unmap().WithZone("")
+		if !slices.ContainsFunc(f.IPAllow.Prefixes, func(p netip.Prefix) bool { return p.Contains(client) }) {
+			return http.StatusForbidden, "the client's address is not in " + f.String()
+		}
+	case f.RedirectHTTPS != nil && !r.TLS:
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return http.StatusMovedPermanently, "the request came without TLS"
+		}
+		return http.StatusPermanentRedirect, "the request came without TLS"
+	case f.Redirect != nil:
+		return f.Redirect.Status, f.String()
+	case f.BasicAuth != nil && len(r.Header.Values("Authorization")) == 0:
+		return http.StatusUnauthorized, "it asks for user and password"
+	}
+	return 0, ""
+}
+
+// eligible returns the IDs of the endpoints that a new request can be sent to.
+func (v *view) eligible(b *route.Backend) []string {
+	var ready, fit []string
+	for _, e := range b.Endpoints {
+		if e.State != route.EndpointReady || e.Weight == 0 {
+			continue
+		}
+		ready = append(ready, e.ID)
+		if live := v.live[[2]string{b.ID, e.ID}]; live == nil || !live.Ejected && live.Health != "failing" {
+			fit = append(fit, e.ID)
+		}
+	}
+	if len(fit) == 0 {
+		return ready // better one that may fail than none
+	}
+	return fit
+}
+
+// choice says in words how an endpoint is picked.
+func choice(b *route.Backend) string {
+	words := map[route.BalancePolicy]string{
+		route.BalanceRoundRobin: "each in turn, by weight",
+		route.BalanceLeastConn:  "the one with the fewest requests in flight, by weight",
+		route.BalanceRandom2:    "the less busy of two picked at random, by weight",
+		route.BalanceHash:       "always the same one for the same " + strings.TrimSpace(string(b.Balance.On)+" "+b.Balance.Name),
+	}[b.Balance.Policy]
+	if b.Sticky != "" {
+		words = fmt.Sprintf("the one named by cookie %s as long as it is ready, else %s", b.Sticky, words)
+	}
+	return words
+}

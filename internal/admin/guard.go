@@ -1,0 +1,191 @@
+package admin
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/api"
+)
+
+// newHandler puts the guards in front of the operations. What every request
+// must pass is here; the token is asked for by each operation.
+func (s *Server) newHandler() http.Handler {
+	mux := s.newMux()
+	crossOrigin := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := &recorder{ResponseWriter: w}
+		// Requests are counted by pattern: what clients make up never becomes a
+		// label.
+		defer func() { s.requests.WithLabelValues(counted(r.Pattern), strconv.Itoa(rec.code())).Inc() }()
+		defer s.recoverPanic(rec, r)
+		secureHeaders(rec.Header())
+		err := cmp.Or(s.hosts.check(r), sameOrigin(r))
+		if err == nil && crossOrigin.Check(r) != nil {
+			err = status(http.StatusForbidden, "refused: the request was made by a page of another origin")
+		}
+		if err != nil {
+			fail(rec, err)
+			return
+		}
+		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+		mux.ServeHTTP(rec, r)
+	})
+}
+
+// counted is the path of a mux pattern, or "other" for what is no operation.
+func counted(pattern string) string {
+	_, path, found := strings.Cut(pattern, " ")
+	if !found {
+		return "other"
+	}
+	return strings.TrimSuffix(path, "{$}")
+}
+
+// recoverPanic answers 500 for a handler that panicked, and logs it.
+func (s *Server) recoverPanic(w *recorder, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.log.Error("admin handler panicked", "path", r.Pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if w.status == 0 {
+		fail(w, status(http.StatusInternalServerError, "the handler failed; the log says more"))
+	}
+}
+
+// secureHeaders are set on every answer. Nothing may be loaded, embedded, framed
+// or kept; the page of this package needs none of it.
+func secureHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
+// sameOrigin refuses what a browser asks on behalf of another page, whatever the
+// method: an answer says too much to be fetched blindly. Pages of the same site
+// are strangers too, since other people's services are served on sister names.
+func sameOrigin(r *http.Request) error {
+	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+	case "", "none", "same-origin":
+	default:
+		return status(http.StatusForbidden, "refused: the request was made by a page of another origin; type the address instead")
+	}
+	// Browsers that do not send Sec-Fetch-Site send Origin with whatever scripts
+	// could read.
+	if origin := r.Header.Get("Origin"); origin != "" {
+		_, host, _ := strings.Cut(origin, "://")
+		if host != r.Host {
+			return status(http.StatusForbidden, "refused: the request was made by a page of another origin")
+		}
+	}
+	return nil
+}
+
+// hosts are the names by which the listener may be called.
+type hosts struct {
+	port    string // of the listener; empty for a unix socket, where every host will do
+	allowed []string
+}
+
+func newHosts(bound net.Addr, extra []string) (*hosts, error) {
+	h := &hosts{}
+	if tcp, ok := bound.(*net.TCPAddr); ok {
+		h.port = strconv.Itoa(tcp.Port)
+		h.allowed = []string{"localhost", "127.0.0.1", "[::1]"}
+		for i, name := range h.allowed {
+			h.allowed[i] = net.JoinHostPort(strings.Trim(name, "[]"), h.port)
+		}
+	}
+	for _, name := range extra {
+		if name == "" || strings.ContainsAny(name, "/*@ ") {
+			return nil, fmt.Errorf("allowed host %q: want a name or an address, with or without a port", name)
+		}
+		h.allowed = append(h.allowed, strings.ToLower(name))
+	}
+	return h, nil
+}
+
+// check refuses a request that calls the listener by a name it does not have: a
+// name that somebody else made point here (DNS rebinding), or 0.0.0.0.
+func (h *hosts) check(r *http.Request) error {
+	if h.port == "" {
+		return nil
+	}
+	full := strings.ToLower(r.Host)
+	name, port, err := net.SplitHostPort(full)
+	if err != nil { // no port: the scheme's own
+		name, port = full, "80"
+		full = full + ":80"
+	} else if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if slices.Contains(h.allowed, full) || slices.Contains(h.allowed, name) || slices.Contains(h.allowed, strings.Trim(name, "[]")) {
+		return nil
+	}
+	// The address that was dialled is no name that could have been rebound.
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && port == h.port && full == local.String() {
+		return nil
+	}
+	return status(http.StatusForbidden, "refused: the admin listener is not called "+strconv.Quote(r.Host)+"; add the name to its allowed hosts")
+}
+
+// authorised is true for a request with the token, and for every request when
+// none is asked for.
+func (s *Server) authorised(r *http.Request) bool {
+	if s.token == nil {
+		return true
+	}
+	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	// Sums are compared, so that neither contents nor length show in the time
+	// it takes.
+	sum := sha256.Sum256([]byte(sent))
+	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+// recorder remembers the status code that was sent.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader notes the first final status.
+func (r *recorder) WriteHeader(code int) {
+	if r.status == 0 && code >= 200 {
+		r.status = code
+	}
+	r.ResponseWriter.WriteHeader(code)
+}
+
+// Write sends 200 when nothing else was said, as every http.ResponseWriter does.
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController through.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) code() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
+
+// status makes the error that is answered with code.
+func status(code int, detail string) *api.Error {
+	return &api.Error{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}
+}

@@ -1,0 +1,316 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// operation is one thing that can be asked. All of them are GET, which includes
+// HEAD.
+type operation struct {
+	// path is the pattern of the mux.
+	path string
+	// public operations answer without the token: they say that Fairway is
+	// there and nothing about what it serves.
+	public bool
+	// params are the query parameters it knows; any other is refused, so that a
+	// typing error does not pass for an answer.
+	params []string
+	serve  func(w http.ResponseWriter, r *http.Request) error
+}
+
+// operations is everything that can be asked. docs/api.md describes each.
+func (s *Server) operations() []operation {
+	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
+	return []operation{
+		{path: "/{$}", serve: s.index},
+		{path: "/healthz", public: true, serve: s.healthz},
+		{path: "/ready", public: true, serve: s.ready},
+		{path: "/metrics", serve: func(w http.ResponseWriter, r *http.Request) error { metrics.ServeHTTP(w, r); return nil }},
+		{path: "/v1/info", serve: s.info},
+		{path: "/v1/routes", params: []string{"service", "source", "host", "live"}, serve: s.routes},
+		{path: "/v1/services", params: []string{"service", "source", "host"}, serve: s.services},
+		{path: "/v1/services/{name...}", serve: s.service},
+		{path: "/v1/problems", params: []string{"service", "source"}, serve: s.problems},
+		{path: "/v1/sources", serve: s.sources},
+		{path: "/v1/nodes", params: []string{"source"}, serve: s.nodes},
+		{path: "/v1/explain", params: []string{"method", "url", "header", "client"}, serve: s.explain},
+		{path: "/v1/doctor/{name...}", serve: s.doctor},
+	}
+}
+
+// newMux registers the operations, and for everything else the answers that say
+// no. Those ask for the token too: nothing is told to strangers.
+func (s *Server) newMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	register := func(pattern string, op operation) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if !op.public && !s.authorised(r) {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
+				fail(w, status(http.StatusUnauthorized, "the admin API asks for its token here"))
+				return
+			}
+			if err := op.serve(w, r); err != nil {
+				fail(w, err)
+			}
+		})
+	}
+	for _, op := range s.operations() {
+		serve, params := op.serve, op.params
+		op.serve = func(w http.ResponseWriter, r *http.Request) error {
+			if err := checkParams(r.URL.RawQuery, params); err != nil {
+				return err
+			}
+			return serve(w, r)
+		}
+		register("GET "+op.path, op)
+		op.serve = methodNotAllowed
+		register(op.path, op)
+	}
+	register("/", operation{serve: notFound})
+	return mux
+}
+
+func methodNotAllowed(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", "GET, HEAD")
+	return status(http.StatusMethodNotAllowed, "the admin API only reads: use GET")
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return status(http.StatusNotFound, "no such path; / lists what there is")
+}
+
+// checkParams refuses a query that does not parse or has parameters that the
+// operation does not know.
+func checkParams(query string, known []string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return status(http.StatusBadRequest, "the query does not parse")
+	}
+	for name, v := range values {
+		if !slices.Contains(known, name) {
+			return status(http.StatusBadRequest, fmt.Sprintf("no query parameter %q here; known: %s", name, orNone(known)))
+		}
+		if len(v) > 1 && name != "header" {
+			return status(http.StatusBadRequest, fmt.Sprintf("query parameter %q is given twice", name))
+		}
+	}
+	return nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// fail answers with problem details. The first *api.Error in err is what is
+// told; anything else is ours to know.
+func fail(w http.ResponseWriter, err error) {
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		e = status(http.StatusInternalServerError, "")
+	}
+	send(w, e.Status, api.ProblemContentType, e)
+}
+
+// answer sends v with status 200.
+func answer(w http.ResponseWriter, v any) error {
+	send(w, http.StatusOK, "application/json", v)
+	return nil
+}
+
+// send writes v whole or not at all. The types of package api always encode.
+func send(w http.ResponseWriter, code int, contentType string, v any) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // it is JSON, and says so with nosniff
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(code)
+	_, _ = w.Write(b.Bytes()) // a client that has gone is nobody to tell
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
+	r := api.Readiness{State: s.options.Tables.Status().State}
+	code := http.StatusOK
+	if !r.Ready() {
+		code = http.StatusServiceUnavailable
+	}
+	send(w, code, "application/json", r)
+	return nil
+}
+
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
+	v := s.view()
+	st := s.options.Tables.Status()
+	info := api.Info{
+		Version: s.options.Version,
+		Engine:  s.options.Engine.Name(),
+		Started: s.started,
+		Table: api.Table{
+			Revision: v.table.Revision, Hash: v.table.Hash,
+			State: st.State, Since: st.Since.UTC(), Applied: st.Applied.UTC(), Pending: st.Pending,
+			Routes: len(v.table.Routes), Backends: len(v.table.Backends), Problems: len(v.table.Problems),
+		},
+		Listeners: make([]api.Listener, len(v.table.Listeners)),
+	}
+	for i, l := range v.table.Listeners {
+		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS}
+	}
+	return answer(w, info)
+}
+
+func (s *Server) routes(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	live, err := flag(q, "live")
+	if err != nil {
+		return err
+	}
+	keep, err := s.routeFilter(q)
+	if err != nil {
+		return err
+	}
+	v := s.view()
+	if live {
+		v.readLive(s.options.Engine)
+	}
+	items := []api.Route{}
+	for _, rt := range v.table.Routes {
+		if keep(v, rt) {
+			items = append(items, v.route(rt))
+		}
+	}
+	return answer(w, list(v, items))
+}
+
+func (s *Server) services(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	keep, err := s.routeFilter(url.Values{"host": q["host"]})
+	if err != nil {
+		return err
+	}
+	v := s.view()
+	items := []api.Service{}
+	for _, svc := range v.snapshot.Services {
+		if name := q.Get("service"); name != "" && name != svc.ID && name != svc.Name {
+			continue
+		}
+		if source := q.Get("source"); source != "" && !seenBy(svc, source) {
+			continue
+		}
+		if q.Get("host") != "" && !slices.ContainsFunc(v.routesOf[svc.ID], func(rt *route.Route) bool { return keep(v, rt) }) {
+			continue
+		}
+		items = append(items, v.service(svc))
+	}
+	return answer(w, list(v, items))
+}
+
+// seenBy is true when source sees the service or an instance of it.
+func seenBy(svc *catalog.Service, source string) bool {
+	return svc.Source == source || slices.ContainsFunc(svc.Instances, func(in *catalog.Instance) bool { return in.Source == source })
+}
+
+func (s *Server) service(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	v := s.view()
+	items := []api.Service{}
+	for _, svc := range v.snapshot.Services {
+		if svc.ID == name || svc.Name == name {
+			items = append(items, v.service(svc))
+		}
+	}
+	if len(items) == 0 {
+		return status(http.StatusNotFound, fmt.Sprintf("no service %q", name))
+	}
+	return answer(w, list(v, items))
+}
+
+func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	v := s.view()
+	items := []api.Problem{}
+	for _, p := range v.table.Problems {
+		if v.isService(q.Get("service"), p.Service) && (q.Get("source") == "" || q.Get("source") == p.Source) {
+			items = append(items, v.problem(p))
+		}
+	}
+	return answer(w, list(v, items))
+}
+
+func (s *Server) sources(w http.ResponseWriter, _ *http.Request) error {
+	v := s.view()
+	items := []api.Source{}
+	for _, st := range s.options.Sources.Sources() {
+		items = append(items, source(st, time.Now()))
+	}
+	return answer(w, list(v, items))
+}
+
+func (s *Server) nodes(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	v := s.view()
+	items := []api.Node{}
+	for _, n := range v.snapshot.Nodes {
+		if q.Get("source") == "" || q.Get("source") == n.Source {
+			items = append(items, api.Node{
+				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
+				Address: n.Address, Role: n.Role, Engine: n.Engine,
+			})
+		}
+	}
+	return answer(w, list(v, items))
+}
+
+func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	found := s.options.Doctor.Diagnose(name)
+	if len(found) == 0 {
+		return status(http.StatusNotFound, fmt.Sprintf("no service, container or other instance %q", name))
+	}
+	v := s.view()
+	items := make([]api.Diagnosis, len(found))
+	for i, d := range found {
+		items[i] = v.diagnosis(d)
+	}
+	return answer(w, list(v, items))
+}
+
+// list is the envelope of every list.
+func list[T any](v *view, items []T) api.List[T] {
+	return api.List[T]{Revision: v.snapshot.Revision, Hash: v.table.Hash, Items: items}
+}
+
+// flag reads a parameter that is "true", "false" or not there.
+func flag(q url.Values, name string) (bool, error) {
+	switch q.Get(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, status(http.StatusBadRequest, fmt.Sprintf("query parameter %q: want true or false", name))
+}
