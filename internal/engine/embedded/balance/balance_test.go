@@ -125,6 +125,15 @@ func TestRoundRobinIsExactAndSmooth(t *testing.T) {
 	}
 }
 
+func TestNewWeightsStartANewRound(t *testing.T) {
+	s, b := newBackend(t, backend(route.BalanceRoundRobin, "a:256", "b:256"), nil)
+	sequence(t, b, 1) // a owes 256 now
+	s.Update([]*route.Backend{backend(route.BalanceRoundRobin, "a", "b")})
+	if got := sequence(t, b, 6); got != "ababab" {
+		t.Errorf("got %s: the debt of the old weights is still paid off", got)
+	}
+}
+
 func TestLeastConnPrefersTheIdle(t *testing.T) {
 	_, b := newBackend(t, backend(route.BalanceLeastConn, "a", "b:2", "c"), nil)
 	// Nothing ends: the endpoints fill up in proportion to their weights.

@@ -47,14 +47,11 @@ func (b *Backend) arrangeCheck(e *Endpoint) {
 		e.passed = false
 		return
 	}
-	c := &check{health: *health}
-	if e.check != nil {
-		if e.check.health == *health {
-			return
-		}
-		c.failures, c.last = e.check.failures, e.check.last
-		e.stopCheck()
+	if e.check != nil && e.check.health == *health {
+		return
 	}
+	e.stopCheck()
+	c := &check{health: *health}
 	c.ctx, c.cancel = context.WithCancel(b.set.ctx)
 	e.check = c
 	first := min(firstWithin, c.interval()/10)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,13 @@ func (p *prober) set(b *Backend, id string, sick bool) {
 			p.sick[e.Address()] = sick
 		}
 	}
+}
+
+// times tells how often an address was asked.
+func (p *prober) times(address string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[address]
 }
 
 func checked(specs ...string) *route.Backend {
@@ -137,18 +145,27 @@ func TestChecksOnlyForReadyEndpoints(t *testing.T) {
 		s, b, p := newChecked(t, checked("a", "b:1:waiting", "c:1:draining"))
 		time.Sleep(30 * time.Second)
 		for _, e := range b.endpoints {
-			if n := p.asked[e.Address()]; (e.ID() == "a") != (n > 0) {
+			if n := p.times(e.Address()); (e.ID() == "a") != (n > 0) {
 				t.Errorf("%s was asked %d times", e.ID(), n)
 			}
 		}
 		a := b.endpoints[0].Address()
-		if n := p.asked[a]; n < 5 || n > 8 {
+		if n := p.times(a); n < 5 || n > 8 {
 			t.Errorf("a was asked %d times in 30 s, every 5 s", n)
 		}
+		// Updates that leave the check as it is do not make another one.
+		before := p.times(a)
+		for range 30 {
+			s.Update([]*route.Backend{checked("a", "b:1:waiting", "c:1:draining")})
+			time.Sleep(time.Second)
+		}
+		if n := p.times(a) - before; n < 5 || n > 8 {
+			t.Errorf("a was asked %d times in 30 s of updates", n)
+		}
 		s.Update(nil)
-		before := p.asked[a]
+		before = p.times(a)
 		time.Sleep(time.Minute)
-		if p.asked[a] != before {
+		if p.times(a) != before {
 			t.Error("the endpoint of a backend that left is still asked")
 		}
 	})
@@ -156,17 +173,17 @@ func TestChecksOnlyForReadyEndpoints(t *testing.T) {
 
 func TestCheckIsCutOffByTimeoutAndClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lasted time.Duration
+		var lasted atomic.Int64
 		s := NewSet(Options{Probe: func(ctx context.Context, _ *route.Backend, _ string) error {
 			start := time.Now()
 			<-ctx.Done()
-			lasted = time.Since(start)
+			lasted.Store(int64(time.Since(start)))
 			return ctx.Err()
 		}})
 		s.Update([]*route.Backend{checked("a")})
 		time.Sleep(firstWithin + 1100*time.Millisecond)
-		if lasted != time.Second {
-			t.Errorf("the probe lasted %v, its timeout is 1s", lasted)
+		if got := time.Duration(lasted.Load()); got != time.Second {
+			t.Errorf("the probe lasted %v, its timeout is 1s", got)
 		}
 		s.Close() // returns although a probe may be under way
 		s.Update([]*route.Backend{checked("a", "b")})
@@ -191,12 +208,12 @@ func TestChecksSlowStartTheReturned(t *testing.T) {
 
 // The real probe, over loopback.
 func TestProbeHTTP(t *testing.T) {
-	var elsewhere int
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
+	var elsewhere atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
-	var seen *http.Request
+	var last atomic.Pointer[http.Request]
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen = r
+		last.Store(r)
 		switch r.URL.Path {
 		case "/up":
 		case "/redirect":
@@ -261,15 +278,15 @@ func TestProbeHTTP(t *testing.T) {
 			def := &route.Backend{Scheme: tt.scheme, TLS: tt.tls, Health: &route.Health{Path: tt.path, Status: tt.status}}
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			seen = nil
+			last.Store(nil)
 			err := probeHTTP(ctx, def, address)
 			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
 				t.Errorf("got %v, want %q", err, tt.wantErr)
 			}
-			if seen != nil && (seen.Host != address || seen.Method != http.MethodGet) {
+			if seen := last.Load(); seen != nil && (seen.Host != address || seen.Method != http.MethodGet) {
 				t.Errorf("asked %s of host %s", seen.Method, seen.Host)
 			}
-			if elsewhere > 0 {
+			if elsewhere.Load() > 0 {
 				t.Error("the probe went to another address")
 			}
 		})
@@ -288,11 +305,11 @@ func TestProbeUnreachable(t *testing.T) {
 func TestOutcomesAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		fine := false
+		var fine atomic.Bool
 		s := NewSet(Options{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Probe: func(context.Context, *route.Backend, string) error {
-				if fine {
+				if fine.Load() {
 					return nil
 				}
 				return fmt.Errorf("status 500: %w", io.ErrUnexpectedEOF)
@@ -301,7 +318,7 @@ func TestOutcomesAreLogged(t *testing.T) {
 		defer s.Close()
 		s.Update([]*route.Backend{checked("a")})
 		time.Sleep(time.Minute)
-		fine = true
+		fine.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got := log.String()

@@ -138,7 +138,7 @@ func hashKey(k Key) uint64 {
 	if k.Hash != "" {
 		return hashString(k.Hash)
 	}
-	client := k.Client.Unmap().As16()
+	client := k.Client.As16() // the same for an IPv4 address and its mapped form
 	return hashString(string(client[:]))
 }
 
