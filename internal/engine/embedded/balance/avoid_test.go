@@ -69,7 +69,7 @@ func TestEjection(t *testing.T) {
 		}
 		c.advance(1)
 		// Whose turn it is depends on the picks before; within two it is a's.
-		if pick(t, b, Key{}) != a && pick(t, b, Key{}) != a {
+		if first, second := pick(t, b, Key{}), pick(t, b, Key{}); first != a && second != a {
 			t.Fatalf("a is not picked after %v", d)
 		}
 		a.Done(ResultFailed) // the first failure after the return is enough
