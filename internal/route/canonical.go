@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -96,6 +97,9 @@ func canonicalName(name string) (string, error) {
 		return "", errors.New("the name is too long")
 	}
 	name, foreign := lowerASCII(name)
+	if foreign && !utf8.ValidString(name) {
+		return "", errors.New("the name is not UTF-8")
+	}
 	if foreign || hasPunycode(name) {
 		ascii, err := nameProfile().ToASCII(name)
 		if err != nil {

@@ -66,7 +66,7 @@ func (m *Matcher) Explain(r *Request) Explanation {
 		if known == nil {
 			nearest[e.route] = &v
 			order = append(order, &v)
-		} else if known.part != "" && v.passed > known.passed {
+		} else if v.nearer(known) {
 			*known = v
 		}
 	}
@@ -89,6 +89,15 @@ type verdict struct {
 	passed           int // number of conditions that hold, in their order
 	part             string
 	expected, actual string
+}
+
+// nearer says whether v comes nearer to taking the request than other, which is
+// of the same route and goes first.
+func (v *verdict) nearer(other *verdict) bool {
+	if other.part == "" {
+		return false
+	}
+	return v.part == "" || v.passed > other.passed
 }
 
 // judge puts a request to an entry, condition by condition.

@@ -25,7 +25,7 @@ func (m Match) Key() string {
 	return key
 }
 
-// matcher is a Match that is ready to be put to requests: expressions compiled,
+// compiledMatch is a Match that is ready to be put to requests: expressions compiled,
 // addresses parsed.
 type compiledMatch struct {
 	match      *Match

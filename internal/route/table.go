@@ -1,10 +1,3 @@
-// Package route holds what shall be served: the Table of listeners, routes and
-// backends that the compiler makes and the engines apply, together with the
-// matcher that says which route a request takes, and why.
-//
-// A table is immutable and sorted: equal tables have equal bytes and equal
-// hashes. Routes and backends that did not change between two tables are the
-// same pointer, so that an engine can keep what it made of them.
 package route
 
 import (

@@ -1,0 +1,38 @@
+// Package route holds what shall be served: the Table of listeners, routes and
+// backends that the compiler makes and the engines apply, together with the
+// matcher that says which route a request takes, and why.
+//
+// A table is immutable and sorted: equal tables have equal bytes and equal
+// hashes. Routes and backends that did not change between two tables are the
+// same pointer, so that an engine can keep what it made of them.
+//
+// # Requests
+//
+// Routes see requests in one canonical form, which CanonicalHost and
+// CanonicalPath make; what they refuse is answered with 400. The same form goes
+// to the backend, so that both see the same thing. A Matcher finds the route,
+// and its Explain tells why it is this one and not another.
+//
+// # Text
+//
+// Everything here has a canonical text, one thing per line, which logs, diffs,
+// history and golden tests print:
+//
+//	route shop@docker
+//	  service shop@docker
+//	  match host shop.example.com, path /demo, method GET | POST
+//	  claim 3
+//	  filter strip-prefix /demo
+//	  backend shop@docker
+//	  from docker shop-1
+//
+// An element begins with its kind and ID; the lines in it are indented. Fields
+// that are zero are left out. A value of harmless characters (letters, digits
+// and -._~/:@*+=%$!&;[]) stands plainly, every other one in the quotes of Go
+// syntax: no value can look like something else, break a line or reach the
+// terminal. Expressions are always quoted. Alternatives are separated by "|".
+//
+// Elements with equal text are equal: digests and the table's hash are made from
+// it. Of a route's origin the source, the instance and whether it is stale are in
+// the text; the labels are not, for they change nothing that is served.
+package route
