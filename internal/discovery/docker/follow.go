@@ -1,0 +1,252 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/discovery/poll"
+	"fairway/internal/dockerapi"
+)
+
+// follower is the loop of one session. The loop itself never waits for the
+// engine: calls run beside it and hand their results back, so that an event is
+// acted upon at once even while a list is under way or one container's
+// inspection hangs.
+type follower struct {
+	*Source
+	out      chan<- catalog.Answer
+	jobs     sync.WaitGroup
+	results  chan func()     // what to do with the result of a call, run by the loop
+	inflight map[string]bool // containers being inspected
+	listing  bool
+
+	failed    error     // of a list: ends the session
+	answered  bool      // in this session
+	listed    int       // lists applied in this session
+	relistAt  time.Time // when to list next
+	listBegan time.Time
+	vanished  time.Time // when an answer last lacked a service; zero when confirmed
+	due       bool      // an answer is due even if it says nothing new
+}
+
+// follow runs until the stream ends, the engine goes silent, or a list fails.
+func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent <-chan error) error {
+	for {
+		f.startJobs(ctx)
+		if !f.answer(ctx) {
+			return ctx.Err()
+		}
+		timer := f.nextList()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-silent:
+			return err
+		case e, open := <-stream.C:
+			if !open {
+				return stream.Err()
+			}
+			f.event(ctx, e)
+		case apply := <-f.results:
+			if apply(); f.failed != nil {
+				return f.failed
+			}
+		case <-timer:
+			f.relistAt = time.Now()
+		}
+	}
+}
+
+// nextList returns a channel that yields when it is time to list; nil while a
+// list is under way.
+func (f *follower) nextList() <-chan time.Time {
+	if f.listing {
+		return nil
+	}
+	return time.After(time.Until(f.relistAt))
+}
+
+// event acts on one event. What it says by itself is answered at once.
+func (f *follower) event(ctx context.Context, e dockerapi.Event) {
+	if f.world.leavingRunning(e) {
+		// Tell that it stopped before telling that it is gone: if its absence
+		// has to be confirmed first, what is kept must not look alive.
+		f.world.stopped(e.ID)
+		f.answer(ctx)
+	}
+	if f.world.event(e, time.Now()) {
+		f.relist(0) // it is about something unknown
+	}
+}
+
+// relist asks for a list after d, or sooner if one is planned sooner; lists
+// keep a distance.
+func (f *follower) relist(d time.Duration) {
+	at := time.Now().Add(d)
+	if earliest := f.listBegan.Add(relistSoon); at.Before(earliest) {
+		at = earliest
+	}
+	if at.Before(f.relistAt) {
+		f.relistAt = at
+	}
+}
+
+// startJobs starts the calls that are due.
+func (f *follower) startJobs(ctx context.Context) {
+	if !f.listing && !time.Now().Before(f.relistAt) {
+		f.startList(ctx)
+	}
+	for len(f.inflight) < inspectAtOnce {
+		id, ok := f.world.nextDoubt(f.inflight, f.listed > 0)
+		if !ok {
+			return
+		}
+		f.startInspect(ctx, id)
+	}
+}
+
+// job runs call beside the loop; what it returns is run by the loop.
+func (f *follower) job(ctx context.Context, call func() func()) {
+	f.jobs.Go(func() {
+		apply := call()
+		select {
+		case f.results <- apply:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// startList lists networks and containers and, once in a session, asks about
+// the machine.
+func (f *follower) startList(ctx context.Context) {
+	f.listing = true
+	f.listBegan = time.Now()
+	f.relistAt = f.listBegan.Add(poll.Jitter(relistEvery))
+	mark := f.world.mark(f.listBegan)
+	first := f.listed == 0
+	f.job(ctx, func() func() {
+		l, err := list(ctx, f.client, first)
+		return func() {
+			f.listing = false
+			if err != nil {
+				f.failed = err
+				return
+			}
+			f.world.list(l, mark)
+			f.listed++
+			f.due = true
+			if f.listed == 1 {
+				f.relist(relistFirst)
+			}
+			if !f.vanished.IsZero() {
+				f.confirm()
+			}
+		}
+	})
+}
+
+// confirm plans the list that confirms that what vanished is gone.
+func (f *follower) confirm() {
+	if wait := time.Until(f.vanished.Add(confirmAfter)); wait > 0 {
+		f.relist(wait)
+	} else {
+		f.vanished = time.Time{}
+	}
+}
+
+// listing is everything that a list brings.
+type listing struct {
+	info       *dockerapi.Info // nil when it was not asked for
+	networks   []dockerapi.Network
+	containers []dockerapi.Container
+}
+
+// list makes the calls of a list. A panic in decoding what the engine sent is
+// one more way to fail.
+func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("docker list: panic: %v", r)
+		}
+	}()
+	if info {
+		i, err := c.Info(ctx)
+		if err != nil {
+			return l, err
+		}
+		l.info = &i
+	}
+	if l.networks, err = c.NetworkList(ctx); err != nil {
+		return l, err
+	}
+	l.containers, err = c.ContainerList(ctx, true)
+	return l, err
+}
+
+// startInspect reads one container. One that cannot be read is left as the list
+// has it until the next list: an engine that hangs over one sick container must
+// not hide the others.
+func (f *follower) startInspect(ctx context.Context, id string) {
+	f.inflight[id] = true
+	mark := f.world.mark(time.Now())
+	f.job(ctx, func() func() {
+		c, err := inspect(ctx, f.client, id)
+		return func() {
+			delete(f.inflight, id)
+			switch {
+			case dockerapi.IsNotFound(err):
+				f.world.missing(id, mark)
+			case err != nil:
+				f.log.Debug("inspection failed", "container", id, "error", err)
+				f.world.unreadable(id)
+			default:
+				if f.world.inspected(c, mark) {
+					f.relist(0) // it is on a network that is not known yet
+				}
+			}
+		}
+	})
+}
+
+func inspect(ctx context.Context, c *dockerapi.Client, id string) (container dockerapi.Container, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("docker inspect: panic: %v", r)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, inspectDeadline)
+	defer cancel()
+	if container, err = c.ContainerInspect(ctx, id); err == nil && container.ID != id {
+		err = fmt.Errorf("docker inspect: asked for %s, got %s", id, container.ID)
+	}
+	return container, err
+}
+
+// answer sends what is known, if it is due or says something new, and returns
+// false when ctx ended. Nothing is said before the first list of a session, and
+// before what the list could not tell has been read.
+func (f *follower) answer(ctx context.Context) bool {
+	if f.listed == 0 || !f.answered && f.world.urgent() {
+		return true
+	}
+	changed := f.world.changed(len(f.inflight) == 0)
+	if !changed && !f.due {
+		return true
+	}
+	services, vanished := f.world.services()
+	a := catalog.Answer{Services: services, Nodes: f.world.nodes()}
+	select {
+	case f.out <- a:
+	case <-ctx.Done():
+		return false
+	}
+	f.answered, f.due = true, false
+	if vanished {
+		f.vanished = time.Now()
+		f.confirm()
+	}
+	return true
+}
