@@ -1,0 +1,208 @@
+// Package file is the source that reads services from a YAML file: the way for
+// whatever has no API.
+//
+//	services:
+//	  - name: shop
+//	    labels: {fairway.host: shop.example.com, fairway.path: /demo}
+//	    instances: [{address: "10.0.0.5:8080"}, {address: "10.0.0.6:8080", weight: 50}]
+//
+// The file is watched: its directory, so that it can be replaced by renaming
+// and mounted the way Kubernetes mounts its ConfigMaps, and its contents every
+// few seconds, for file systems that tell of nothing. A file that is missing, or
+// that has a fault anywhere, is an error and not an empty answer: what it said
+// before stays in force.
+package file
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"fairway/internal/catalog"
+	"fairway/internal/discovery/poll"
+)
+
+// maxSize is the largest file that is read, in bytes.
+const maxSize = 16 << 20
+
+// rereadEvery bounds how late a change is seen that nobody tells of. With its
+// spread it stays below the six seconds in which a source confirms a removal.
+const rereadEvery = 5 * time.Second
+
+// settleFor is how long the file must be left alone after a notice before it is
+// read: an editor that writes in place is rarely done with the first write.
+const settleFor = 20 * time.Millisecond
+
+// Options are what New needs. Name and Path are required.
+type Options struct {
+	// Name is the source's name.
+	Name string
+	// Path is the file.
+	Path   string
+	Logger *slog.Logger
+}
+
+// Source reads one file.
+type Source struct {
+	name string
+	path string
+	log  *slog.Logger
+
+	// What follows belongs to the goroutine of Run.
+	hash     [sha256.Size]byte
+	services []*catalog.Service // what the contents with this hash said; nil for not read yet
+	read     bool
+}
+
+// New returns a source that does nothing until Run. The file need not exist
+// yet.
+func New(o Options) (*Source, error) {
+	if o.Name == "" || o.Path == "" {
+		return nil, errors.New("file source: name and path are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("file source: %w", err)
+	}
+	return &Source{name: o.Name, path: path, log: o.Logger.With("source", o.Name)}, nil
+}
+
+// Name returns the source's name.
+func (s *Source) Name() string { return s.name }
+
+// Run reads the file at once, on each notice of a change and every five
+// seconds, until ctx ends.
+func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wake := make(chan struct{}, 1)
+	watching.Go(func() { s.watch(ctx, wake) })
+	poll.Run(ctx, rereadEvery, wake, out, s.answer)
+}
+
+// answer reads the file.
+func (s *Source) answer(context.Context) catalog.Answer {
+	data, err := readFile(s.path)
+	if err != nil {
+		return catalog.Answer{Err: fmt.Errorf("services file: %w", err)}
+	}
+	if hash := sha256.Sum256(data); !s.read || hash != s.hash {
+		services, err := Parse(s.name, data)
+		if err != nil {
+			return catalog.Answer{Err: fmt.Errorf("services file %s: %w", s.path, err)}
+		}
+		s.services, s.hash, s.read = keep(s.services, services), hash, true
+	}
+	// The receiver owns the slice, so each answer has one of its own.
+	return catalog.Answer{Services: append([]*catalog.Service(nil), s.services...)}
+}
+
+// keep returns next with the pointers of before for services that did not
+// change.
+func keep(before, next []*catalog.Service) []*catalog.Service {
+	old := make(map[string]*catalog.Service, len(before))
+	for _, s := range before {
+		old[s.ID] = s
+	}
+	for i, s := range next {
+		if o := old[s.ID]; o != nil && reflect.DeepEqual(o, s) {
+			next[i] = o
+		}
+	}
+	return next
+}
+
+// readFile reads a file of bounded size. Anything but a regular file is
+// refused, since reading a pipe or a device may never end.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxSize {
+		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
+	}
+	return data, nil
+}
+
+// watch wakes the source when something in the file's directory changes. It is a
+// convenience: what it misses, the next reading sees. While the directory cannot be
+// watched (it may not exist yet) it tries again now and then.
+func (s *Source) watch(ctx context.Context, wake chan<- struct{}) {
+	for {
+		if err := s.watchOnce(ctx, wake); err != nil {
+			s.log.Debug("cannot watch, the file is still read at an interval", "error", err)
+		}
+		select {
+		case <-time.After(rereadEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watchOnce watches until ctx ends or the watch breaks.
+func (s *Source) watchOnce(ctx context.Context, wake chan<- struct{}) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	defer w.Close()
+	dir := filepath.Dir(s.path)
+	if err := w.Add(dir); err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	}
+	settle := time.NewTimer(0) // something may have changed before the watch began
+	defer settle.Stop()
+	for {
+		select {
+		case e, open := <-w.Events:
+			if !open {
+				return errors.New("watch ended")
+			}
+			// Every name counts: a ConfigMap changes by a link beside the file.
+			if e.Op != fsnotify.Chmod {
+				settle.Reset(settleFor)
+			}
+			if e.Name == dir && e.Has(fsnotify.Remove|fsnotify.Rename) {
+				return errors.New("directory moved away")
+			}
+		case err := <-w.Errors:
+			return fmt.Errorf("watch %s: %w", dir, err)
+		case <-settle.C:
+			select {
+			case wake <- struct{}{}:
+			default: // it is about to read anyway
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
