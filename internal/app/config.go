@@ -91,8 +91,8 @@ type LogConfig struct {
 // Certificate is a key pair in PEM files. Its text form is "cert.pem,key.pem",
 // or one path for a file that holds both.
 type Certificate struct {
-	Cert string `json:"cert" yaml:"cert"`
-	Key  string `json:"key" yaml:"key"`
+	Cert string
+	Key  string
 }
 
 // UnmarshalText reads the text form.

@@ -3,7 +3,9 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -14,8 +16,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxConfigBytes bounds the configuration file, so that a wrong path does not
-// fill the memory.
+// maxConfigBytes bounds every file that is read for the configuration or for
+// Check, so that a wrong path does not fill the memory.
 const maxConfigBytes = 1 << 20
 
 // Fault is one thing that is wrong with the configuration.
@@ -119,13 +121,99 @@ func Load(o LoadOptions) (*Loaded, error) {
 			faults = append(faults, Fault{Key: f.Name, Value: strings.Join(value.texts, f.sep), Reason: err.Error(), Origin: value.origin})
 		}
 	}
-	l.Complete(func(name string) string { return env[name] })
+	l.complete(env)
 	l.Ignored = ignored(env)
 	faults = append(faults, l.blame(l.validate(), faults)...)
 	if len(faults) > 0 {
 		return l, faults
 	}
 	return l, nil
+}
+
+// complete calls Complete and remembers what it took from the variables of the
+// docker command line.
+func (l *Loaded) complete(env map[string]string) {
+	before := l.Config
+	l.Complete(func(name string) string { return env[name] })
+	if len(before.Docker) == 0 && len(l.Docker) > 0 && env["DOCKER_HOST"] != "" {
+		l.Origins["docker"] = "env DOCKER_HOST"
+	}
+	if before.DockerTLS != l.DockerTLS {
+		for _, key := range []string{"docker-tls.ca", "docker-tls.cert", "docker-tls.key"} {
+			l.Origins[key] = "env DOCKER_CERT_PATH"
+		}
+	}
+}
+
+// Value is one key with what holds for it.
+type Value struct {
+	Key string `json:"key"`
+	// Value is a string, a bool or a []string; passwords in URLs are masked.
+	Value any `json:"value"`
+	// Origin is in the words of Fault.Origin.
+	Origin string `json:"origin"`
+}
+
+// Values returns every key in the order of declaration.
+func (l *Loaded) Values() []Value {
+	var values []Value
+	for _, f := range Fields(&l.Config) {
+		values = append(values, Value{Key: f.Name, Value: f.value(), Origin: l.Origins[f.Name]})
+	}
+	return values
+}
+
+// value returns what the field holds, in the forms of Value.Value.
+func (f Field) value() any {
+	switch p := f.Pointer.(type) {
+	case *time.Duration:
+		return p.String()
+	case *bool:
+		return *p
+	case *string:
+		return *p
+	case *[]string:
+		return texts(*p, redact)
+	case *[]netip.Prefix:
+		return texts(*p, netip.Prefix.String)
+	case *[]Certificate:
+		return texts(*p, Certificate.String)
+	default:
+		panic(fmt.Sprintf("app: key %s has a type the loader does not know: %T", f.Name, f.Pointer))
+	}
+}
+
+func texts[T any](values []T, text func(T) string) []string {
+	all := make([]string, 0, len(values))
+	for _, v := range values {
+		all = append(all, text(v))
+	}
+	return all
+}
+
+// AdminAccess returns where the admin API of a Fairway with the configuration
+// of o listens, and the file with its token, for programs on the same machine.
+// It does not fail: whatever cannot be read counts as not given.
+func AdminAccess(o LoadOptions) (url, tokenFile string) {
+	c := Defaults()
+	env := environment(o.Environ)
+	var file map[string]given
+	if path, data, err := readConfig(o.Path, env["FAIRWAY_CONFIG"]); err == nil && path != "" {
+		file, _ = parseConfig(path, data)
+	}
+	for _, f := range Fields(&c) {
+		if value, ok := f.newest(file, env, o.Flags); ok && strings.HasPrefix(f.Name, "admin.") {
+			_ = f.set(value.texts) // Texts always fit: these keys are strings.
+		}
+	}
+	host, port, err := net.SplitHostPort(c.Admin.Listen)
+	if err != nil {
+		host, port, _ = net.SplitHostPort(Defaults().Admin.Listen)
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port), c.Admin.TokenFile
 }
 
 // blame adds the origin to faults found by validation, and leaves out those of
@@ -249,23 +337,30 @@ func readConfig(flag, env string) (path string, data []byte, err error) {
 		candidates = []string{chosen}
 	}
 	for _, path := range candidates {
-		info, err := os.Stat(path)
+		data, err := readBounded(path)
 		if chosen == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err == nil && info.Size() > maxConfigBytes {
-			err = fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), maxConfigBytes)
-		}
-		if err != nil {
-			return "", nil, fmt.Errorf("configuration: %w", err)
-		}
-		data, err := os.ReadFile(path)
 		if err != nil {
 			return "", nil, fmt.Errorf("configuration: %w", err)
 		}
 		return path, data, nil
 	}
 	return "", nil, nil
+}
+
+// readBounded reads a file that is not too large to be one of ours.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	if err == nil && len(data) > maxConfigBytes {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxConfigBytes)
+	}
+	return data, err
 }
 
 // parseConfig takes a configuration file apart into what it gives for each
@@ -380,19 +475,17 @@ func (p *configParser) leaf(f Field, key, value *yaml.Node) {
 	p.found[f.Name] = g
 }
 
-// itemText returns an element of a list in its text form.
-func itemText(f Field, item *yaml.Node) (string, bool) {
+// itemText returns an element of a list in its text form. A certificate may
+// also be written as a mapping.
+func itemText(f Field, item *yaml.Node) (text string, ok bool) {
 	if item.Kind == yaml.ScalarNode && item.Tag != "!!null" {
 		return item.Value, true
 	}
-	if _, ok := f.Pointer.(*[]Certificate); ok && item.Kind == yaml.MappingNode {
-		var c Certificate
-		if item.Load(&c, yaml.WithKnownFields()) != nil || c.Cert == "" || c.Key == "" {
-			return "", false
-		}
-		return c.Cert + "," + c.Key, true
+	if _, isCertificate := f.Pointer.(*[]Certificate); !isCertificate || item.Kind != yaml.MappingNode || len(item.Content) != 4 {
+		return "", false
 	}
-	return "", false
+	cert, key := scalarText(lookup(item, "cert")), scalarText(lookup(item, "key"))
+	return cert + "," + key, cert != "" && key != ""
 }
 
 func resolveAlias(n *yaml.Node) *yaml.Node {

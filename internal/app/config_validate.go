@@ -33,13 +33,8 @@ func (c *Config) validate() Faults {
 	if c.StateDir == "" {
 		v.add("state-dir", "", "a directory is needed")
 	}
-	for i, path := range c.File {
-		if path == "" {
-			v.add("file", "", "empty path")
-		} else if slices.Contains(c.File[:i], path) {
-			v.add("file", path, "given twice")
-		}
-	}
+	v.distinct("file", c.File, fileSourceName)
+	v.distinct("docker", c.Docker, dockerSourceName)
 	v.duration("drain-timeout", c.DrainTimeout, 0, time.Hour)
 	v.duration("quiet", c.Quiet, 0, time.Minute)
 	v.duration("bound", c.Bound, 0, time.Minute)
@@ -70,6 +65,18 @@ func (v *validation) engine(name string) {
 		v.add("engine", name, "not in this version; write embedded")
 	default:
 		v.add("engine", name, "no such engine; write embedded")
+	}
+}
+
+// distinct refuses sources of one name, which could not be told apart in the
+// catalogue.
+func (v *validation) distinct(key string, values []string, name func(string) string) {
+	seen := map[string]bool{}
+	for _, value := range values {
+		if seen[name(value)] {
+			v.add(key, redact(value), fmt.Sprintf("another one makes a source called %q, too; each needs a name of its own", name(value)))
+		}
+		seen[name(value)] = true
 	}
 }
 
@@ -170,11 +177,8 @@ func isLoopback(host string) bool {
 }
 
 func (v *validation) docker(c *Config) {
-	for i, raw := range c.Docker {
+	for _, raw := range c.Docker {
 		v.dockerURL(raw, c)
-		if slices.Contains(c.Docker[:i], raw) {
-			v.add("docker", redact(raw), "given twice")
-		}
 	}
 	for _, f := range []struct{ key, path string }{
 		{"docker-tls.ca", c.DockerTLS.CA},

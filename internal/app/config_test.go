@@ -1,0 +1,387 @@
+package app
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// inDir runs the rest of the test in a directory with these files.
+func inDir(t *testing.T, files map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+}
+
+// Each file in testdata/config has one fault, and says in its first line what is told of
+// it.
+func TestBadConfigurations(t *testing.T) {
+	paths, err := filepath.Glob("testdata/config/*.bad.yml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".bad.yml"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(data), "\n")
+			want, ok := strings.CutPrefix(first, "# want: ")
+			if !ok {
+				t.Fatalf("the first line is %q, not what is wanted", first)
+			}
+			inDir(t, map[string]string{"fairway.yml": string(data)})
+			_, err = Load(LoadOptions{})
+			var faults Faults
+			if !errors.As(err, &faults) || len(faults) != 1 {
+				t.Fatalf("error %v, want one fault", err)
+			}
+			if got := faults[0].String(); got != want {
+				t.Errorf("fault\n  %s\nwant\n  %s", got, want)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnceWithTheirOrigin(t *testing.T) {
+	inDir(t, map[string]string{"fairway.yml": "log: {level: loud}\nunheard: of\n"})
+	_, err := Load(LoadOptions{
+		Environ: []string{"FAIRWAY_QUIET=banana", "FAIRWAY_ENGINE="},
+		Flags:   map[string][]string{"listen": {":81", "nowhere"}},
+	})
+	want := `configuration has 4 faults:
+  fairway.yml:2: unheard: unknown key; docs/config.md lists all keys
+  env FAIRWAY_QUIET: quiet "banana": not a duration; write 50ms, 2s or 1m
+  flag --listen: listen "nowhere": no address; write :8000, 127.0.0.1:8000, [::1]:8000 or off
+  fairway.yml:1: log.level "loud": write debug, info, warn or error`
+	if err == nil || err.Error() != want {
+		t.Errorf("error\n%v\nwant\n%s", err, want)
+	}
+}
+
+// Every key once, in the file.
+const fullConfig = `
+listen: 127.0.0.1:8000
+listen-tls: 127.0.0.1:8443
+tls:
+  certificates:
+    - pair.pem
+    - cert.pem,key.pem
+    - {cert: other.pem, key: key.pem}
+trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
+admin:
+  listen: 0.0.0.0:9000
+  allowed-hosts: [fairway.example.com]
+  token-file: token
+state-dir: state
+docker:
+  - unix:///var/run/docker.sock
+  - tcp://10.0.0.1:2376
+docker-tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
+docker-ssh: {known-hosts: known_hosts, identity: id}
+docker-insecure: true
+file: services.yml
+engine: embedded
+access-log: "-"
+log: {level: debug, format: json}
+drain-timeout: 1m
+quiet: 10ms
+bound: 20ms
+`
+
+func fullFiles() map[string]string {
+	files := map[string]string{"fairway.yml": fullConfig}
+	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id"} {
+		files[name] = ""
+	}
+	return files
+}
+
+func fullWant() Config {
+	return Config{
+		Listen:    "127.0.0.1:8000",
+		ListenTLS: "127.0.0.1:8443",
+		TLS:       TLSConfig{Certificates: []Certificate{{"pair.pem", "pair.pem"}, {"cert.pem", "key.pem"}, {"other.pem", "key.pem"}}},
+		TrustedProxies: []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
+		},
+		Admin:          AdminConfig{Listen: "0.0.0.0:9000", AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token"},
+		StateDir:       "state",
+		Docker:         []string{"unix:///var/run/docker.sock", "tcp://10.0.0.1:2376"},
+		DockerTLS:      DockerTLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem"},
+		DockerSSH:      DockerSSHConfig{KnownHosts: "known_hosts", Identity: "id"},
+		DockerInsecure: true,
+		File:           []string{"services.yml"},
+		Engine:         "embedded",
+		AccessLog:      "-",
+		Log:            LogConfig{Level: "debug", Format: "json"},
+		DrainTimeout:   time.Minute,
+		Quiet:          10 * time.Millisecond,
+		Bound:          20 * time.Millisecond,
+	}
+}
+
+var comparePrefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func TestEveryKeyInTheFile(t *testing.T) {
+	inDir(t, fullFiles())
+	got, err := Load(LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullWant(), got.Config, comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+	for _, f := range Fields(&got.Config) {
+		if !strings.HasPrefix(got.Origins[f.Name], "fairway.yml:") {
+			t.Errorf("%s comes from %q", f.Name, got.Origins[f.Name])
+		}
+	}
+}
+
+// Whatever a value is, its text in the environment and as a flag means the same
+// as in the file.
+func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
+	inDir(t, fullFiles())
+	loaded, err := Load(LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove("fairway.yml"); err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	flags := map[string][]string{}
+	values := loaded.Values()
+	for i, f := range Fields(&loaded.Config) {
+		var text string
+		switch v := values[i].Value.(type) {
+		case []string:
+			text = strings.Join(v, f.sep)
+			flags[f.Name] = v
+		case bool:
+			text = "true"
+		case string:
+			text = v
+		}
+		environ = append(environ, f.Env+"="+text)
+		if flags[f.Name] == nil {
+			flags[f.Name] = []string{text}
+		}
+	}
+	for name, o := range map[string]LoadOptions{"env ": {Environ: environ}, "flag ": {Flags: flags}} {
+		got, err := Load(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(fullWant(), got.Config, comparePrefixes); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		for key, origin := range got.Origins {
+			if !strings.HasPrefix(origin, name) {
+				t.Errorf("%s comes from %q", key, origin)
+			}
+		}
+	}
+}
+
+func TestTheLaterPlaceWins(t *testing.T) {
+	inDir(t, map[string]string{"fairway.yml": "quiet: 1ms\nbound: 1s\nlog: {level: warn}\nengine: ~\n", "else.yml": "quiet: 4ms"})
+	o := LoadOptions{}
+	check := func(step, quiet, origin string) {
+		t.Helper()
+		got, err := Load(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Quiet.String() != quiet || got.Origins["quiet"] != origin {
+			t.Errorf("%s: quiet %s from %q, want %s from %q", step, got.Quiet, got.Origins["quiet"], quiet, origin)
+		}
+	}
+	check("file", "1ms", "fairway.yml:1")
+	o.Environ = []string{"FAIRWAY_QUIET=2ms"}
+	check("environment", "2ms", "env FAIRWAY_QUIET")
+	o.Flags = map[string][]string{"quiet": {"9ms", "3ms"}}
+	check("flag", "3ms", "flag --quiet")
+	o = LoadOptions{Environ: []string{"FAIRWAY_CONFIG=else.yml"}}
+	check("another file", "4ms", "else.yml:1")
+	o.Path = "fairway.yml"
+	check("another file by flag", "1ms", "fairway.yml:1")
+	o.Path = "none.yml"
+	if _, err := Load(o); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that was asked for and is missing: %v", err)
+	}
+}
+
+func TestIgnoredVariablesAreNamed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	got, err := Load(LoadOptions{Environ: []string{"FAIRWAY_LISTNE=:80", "FAIRWAY_PORT_80_TCP=x", "FAIRWAY_ADMIN=x", "FAIRWAY_LOG_LEVEL=info", "PATH=x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"FAIRWAY_LISTNE", "FAIRWAY_PORT_80_TCP"}, got.Ignored); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDerivedDefaults(t *testing.T) {
+	t.Chdir(t.TempDir())
+	load := func(environ ...string) *Loaded {
+		t.Helper()
+		got, err := Load(LoadOptions{Environ: environ})
+		var faults Faults
+		if err != nil && !errors.As(err, &faults) {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := load(); len(got.Docker) != 1 || got.Docker[0] != "unix:///var/run/docker.sock" || got.Origins["docker"] != "default" {
+		t.Errorf("docker = %q from %q", got.Docker, got.Origins["docker"])
+	}
+	if got := load("FAIRWAY_FILE=a.yml"); len(got.Docker) != 0 {
+		t.Errorf("with a services file, docker = %q", got.Docker)
+	}
+	if got := load("FAIRWAY_FILE=a.yml", "FAIRWAY_DOCKER=unix:///a.sock"); len(got.Docker) != 1 {
+		t.Errorf("with both, docker = %q", got.Docker)
+	}
+	got := load("DOCKER_HOST=tcp://10.0.0.1:2376", "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=/certs")
+	if got.Docker[0] != "tcp://10.0.0.1:2376" || got.Origins["docker"] != "env DOCKER_HOST" {
+		t.Errorf("docker = %q from %q", got.Docker, got.Origins["docker"])
+	}
+	if want := (DockerTLSConfig{"/certs/ca.pem", "/certs/cert.pem", "/certs/key.pem"}); got.DockerTLS != want || got.Origins["docker-tls.key"] != "env DOCKER_CERT_PATH" {
+		t.Errorf("docker-tls = %+v from %q", got.DockerTLS, got.Origins["docker-tls.key"])
+	}
+	if got := load("FAIRWAY_DOCKER=unix:///a.sock", "DOCKER_HOST=tcp://10.0.0.1:2376"); got.Docker[0] != "unix:///a.sock" {
+		t.Errorf("docker = %q although it was given", got.Docker)
+	}
+	if got := load(); got.ListenTLS != Off || got.Listen != ":80" && got.Listen != ":8000" {
+		t.Errorf("listen = %q, listen-tls = %q", got.Listen, got.ListenTLS)
+	}
+	if got := load("FAIRWAY_TLS_CERTIFICATES=a.pem"); got.ListenTLS != ":443" && got.ListenTLS != ":8443" {
+		t.Errorf("with certificates, listen-tls = %q", got.ListenTLS)
+	}
+}
+
+func TestStateDir(t *testing.T) {
+	for _, tt := range []struct {
+		env  map[string]string
+		root bool
+		want string
+	}{
+		{nil, true, "/var/lib/fairway"},
+		{map[string]string{"HOME": "/home/a"}, false, "/home/a/.local/state/fairway"},
+		{map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "/s"}, false, "/s/fairway"},
+		{map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "relative"}, false, "/home/a/.local/state/fairway"},
+	} {
+		if got := stateDir(func(name string) string { return tt.env[name] }, tt.root); got != tt.want {
+			t.Errorf("%v, root %v: %q, want %q", tt.env, tt.root, got, tt.want)
+		}
+	}
+}
+
+func TestKeysAreDistinctAndExplained(t *testing.T) {
+	seen := map[string]string{"FAIRWAY_CONFIG": "--config", "FAIRWAY_ADMIN": "--admin"}
+	for _, f := range Fields(new(Config)) {
+		if other, ok := seen[f.Env]; ok {
+			t.Errorf("%s and %s have the same variable %s", f.Name, other, f.Env)
+		}
+		seen[f.Env] = f.Name
+		if f.Name == "" || !strings.HasSuffix(f.Help, ".") {
+			t.Errorf("%q: help %q", f.Name, f.Help)
+		}
+		if f.Repeatable == (f.sep == "") {
+			t.Errorf("%s: repeatable %v, separator %q", f.Name, f.Repeatable, f.sep)
+		}
+		if _, isSwitch := f.Pointer.(*bool); isSwitch == (f.Placeholder != "") {
+			t.Errorf("%s: placeholder %q", f.Name, f.Placeholder)
+		}
+		f.value() // Knows the type, or panics.
+	}
+}
+
+func TestPasswordsAreNotShown(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, url := range []string{"ssh://ops:hunter2@edge", "tcp://a:hunter2@[::1:2376", "http://:hunter2@x"} {
+		got, err := Load(LoadOptions{Flags: map[string][]string{"docker": {url}}})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error %v", url, err)
+		}
+		for _, v := range got.Values() {
+			if list, ok := v.Value.([]string); ok && strings.Contains(strings.Join(list, ""), "hunter2") {
+				t.Errorf("%s: shown as %v", url, list)
+			}
+		}
+	}
+}
+
+func TestAdminAccess(t *testing.T) {
+	inDir(t, map[string]string{"fairway.yml": "admin: {listen: \":9000\", token-file: token}\nbroken: true\n"})
+	for _, tt := range []struct {
+		environ    []string
+		url, token string
+	}{
+		{nil, "http://127.0.0.1:9000", "token"},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, "http://[::1]:9001", "token"},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, "http://127.0.0.1:9001", "t"},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, "http://127.0.0.1:8080", "token"},
+		{[]string{"FAIRWAY_CONFIG=none.yml"}, "http://127.0.0.1:8080", ""},
+	} {
+		if url, token := AdminAccess(LoadOptions{Environ: tt.environ}); url != tt.url || token != tt.token {
+			t.Errorf("%q: %s and %q, want %s and %q", tt.environ, url, token, tt.url, tt.token)
+		}
+	}
+}
+
+func TestListeners(t *testing.T) {
+	c := Config{Listen: Off, ListenTLS: ":443", TLS: TLSConfig{Certificates: []Certificate{{"c", "k"}}}}
+	got := c.Listeners()
+	if len(got) != 1 || got[0].Name != "https" || !got[0].TLS || got[0].Certificates[0].KeyFile != "k" {
+		t.Errorf("listeners = %+v", got)
+	}
+}
+
+// Whatever the file holds, there is a configuration that passes, or faults that
+// say where.
+func FuzzConfig(f *testing.F) {
+	paths, err := filepath.Glob("testdata/config/*.bad.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(fullConfig))
+	f.Add([]byte("a: &a {b: *a}"))
+	f.Add([]byte("docker: &d [x]\nfile: *d"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		found, faults := parseConfig("fairway.yml", data)
+		for _, fault := range faults {
+			if fault.Reason == "" || !strings.HasPrefix(fault.Origin, "fairway.yml") {
+				t.Errorf("fault %+v", fault)
+			}
+		}
+		c := Defaults()
+		for _, field := range Fields(&c) {
+			if g, ok := found[field.Name]; ok && field.set(g.texts) == nil {
+				field.value()
+			}
+		}
+		_ = c.Validate()
+	})
+}
