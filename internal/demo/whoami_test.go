@@ -10,13 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
-}
 
 // startWhoami runs Whoami on a free port. The returned function ends it and
 // gives back what Whoami returned; it may be called again.

@@ -1,0 +1,155 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/app"
+)
+
+// processStage runs the services as child processes of this program and keeps a
+// services file about them.
+type processStage struct {
+	executable string
+	file       string
+	children   []*child // in the order in which they were started
+}
+
+// child is an instance that runs.
+type child struct {
+	instance
+	address string
+	process *exec.Cmd
+	stdin   io.Closer
+}
+
+func newProcessStage(executable string, cfg *app.Config, dir string) (stage, error) {
+	s := &processStage{executable: executable, file: filepath.Join(dir, "services.yml")}
+	cfg.Docker, cfg.File = nil, []string{s.file}
+	return s, s.write()
+}
+
+func (s *processStage) Start(ctx context.Context, i instance) error {
+	address, err := freeAddress(ctx, "127.0.0.1:0", "")
+	if err != nil {
+		return err
+	}
+	c := &child{instance: i, address: address}
+	// The child ends by itself when its standard input does, so that nothing is
+	// left behind even when this process is killed.
+	c.process = exec.Command(s.executable, "whoami", //nolint:gosec,noctx // the program itself; Stop ends it, not ctx
+		"--listen="+address, "--name="+i.name(), "--lame-duck="+lameDuck.String(), "--until-stdin-closes")
+	c.process.Stderr = os.Stderr
+	// Ctrl-C on a terminal goes to the whole process group; the children are to
+	// leave when they are told to.
+	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.stdin, err = c.process.StdinPipe(); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := c.process.Start(); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	s.children = append(s.children, c)
+	return s.write()
+}
+
+// Stop takes the instance out of the file and tells the process to end in the
+// same moment; it serves on for its lame-duck time.
+func (s *processStage) Stop(ctx context.Context, name string) error {
+	at := slices.IndexFunc(s.children, func(c *child) bool { return c.name() == name })
+	if at < 0 {
+		return fmt.Errorf("demo: no process %s", name)
+	}
+	c := s.children[at]
+	s.children = slices.Delete(s.children, at, at+1)
+	return errors.Join(s.write(), c.stop(ctx))
+}
+
+func (s *processStage) Words() (noun, start string) {
+	return "process", "edit " + s.file
+}
+
+func (s *processStage) Close(ctx context.Context) error {
+	var failed []error
+	// All are told before the first is waited for.
+	for _, c := range s.children {
+		_ = c.process.Process.Signal(syscall.SIGTERM)
+	}
+	for _, c := range s.children {
+		failed = append(failed, c.stop(ctx))
+	}
+	s.children = nil
+	return errors.Join(failed...)
+}
+
+func (c *child) stop(ctx context.Context) error {
+	ended := make(chan error, 1)
+	// One that has ended by itself cannot be signalled; Wait says why it ended.
+	_ = c.process.Process.Signal(syscall.SIGTERM)
+	go func() { ended <- c.process.Wait() }()
+	timer := time.NewTimer(lameDuck + 2*shutdownGrace)
+	defer timer.Stop()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = errors.Join(c.process.Process.Kill(), <-ended)
+	case <-timer.C:
+		err = errors.Join(c.process.Process.Kill(), <-ended)
+	}
+	_ = c.stdin.Close() // Wait has closed it unless the process was never waited for
+	if err != nil {
+		return fmt.Errorf("demo: %s: %w", c.name(), err)
+	}
+	return nil
+}
+
+// The shape of a services file.
+type (
+	fileContents struct {
+		Services []fileService `yaml:"services"`
+	}
+	fileService struct {
+		Name      string            `yaml:"name"`
+		Labels    map[string]string `yaml:"labels"`
+		Instances []fileInstance    `yaml:"instances"`
+	}
+	fileInstance struct {
+		Address string `yaml:"address"`
+	}
+)
+
+// write replaces the services file in one step.
+func (s *processStage) write() error {
+	contents := fileContents{Services: []fileService{}}
+	for _, c := range s.children {
+		at := slices.IndexFunc(contents.Services, func(f fileService) bool { return f.Name == c.service })
+		if at < 0 {
+			at = len(contents.Services)
+			contents.Services = append(contents.Services, fileService{Name: c.service, Labels: c.labels})
+		}
+		service := &contents.Services[at]
+		service.Instances = append(service.Instances, fileInstance{Address: c.address})
+	}
+	text, err := yaml.Marshal(contents)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := os.WriteFile(s.file+".new", text, 0o600); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := os.Rename(s.file+".new", s.file); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}

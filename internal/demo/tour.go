@@ -1,0 +1,221 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// patience bounds how long the tour waits for a change to be served.
+const patience = 20 * time.Second
+
+// tour leads through the demo.
+type tour struct {
+	*printer
+	stage   stage
+	address string // where Fairway takes requests
+	admin   string // where its admin API listens
+	command string // how the reader starts this program
+
+	load *load
+}
+
+var (
+	shopLabels = map[string]string{"fairway.host": "shop.localhost"}
+	blogLabels = map[string]string{"fairway.host": "shop.localhost", "fairway.path": "/blog", "fairway.strip-prefix": "true"}
+	newsLabels = map[string]string{"fairway.host": "news.localhost"}
+)
+
+// show is the tour itself.
+func (t *tour) show(ctx context.Context) error {
+	t.load = newLoad(t.address)
+	noun, _ := t.stage.Words()
+	for _, part := range []func(context.Context, string) error{t.first, t.add, t.scale, t.stop} {
+		if err := part(ctx, noun); err != nil {
+			return t.explain(ctx, err)
+		}
+	}
+	t.load.stop()
+	total, failed, reasons := t.load.sum()
+	t.line("\nAll along, requests were made and counted: %d in all, %d failed.", total, failed)
+	for _, r := range reasons {
+		t.line("  %s", r)
+	}
+	return nil
+}
+
+func (t *tour) first(ctx context.Context, noun string) error {
+	t.line("1. Three %ss, each with a label or three\n", noun)
+	t.line("     shop-1   %s", labelText(shopLabels))
+	t.line("     shop-2   %s", labelText(shopLabels))
+	t.line("     blog-1   %s\n", labelText(blogLabels))
+	for _, i := range []instance{{"shop", 1, shopLabels}, {"shop", 2, shopLabels}, {"blog", 1, blogLabels}} {
+		if err := t.stage.Start(ctx, i); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	for _, want := range []struct{ host, path, name string }{
+		{"shop.localhost", "/", "shop-1"}, {"shop.localhost", "/", "shop-2"}, {"shop.localhost", "/blog/", "blog-1"},
+	} {
+		if err := t.await(ctx, want.host, want.path, want.name); err != nil {
+			return err
+		}
+	}
+	t.line("   All three answer, %s after the last one ran. In another terminal:\n", since(began))
+	_, port, err := net.SplitHostPort(t.address)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	t.line("     curl http://shop.localhost:%s/", port)
+	t.line("     curl http://shop.localhost:%s/blog/hello", port)
+	t.line("     curl -H 'Host: shop.localhost' http://%s/      where *.localhost does not resolve", t.address)
+	t.line("     %s routes --admin http://%s", t.command, t.admin)
+	t.line("     %s explain GET http://shop.localhost/blog/hello --admin http://%s\n", t.command, t.admin)
+	t.line("   From now on, 100 requests a second go to the shop and the blog, and each one is counted.\n")
+	t.load.start("shop.localhost", "/", "/blog/")
+	return t.tell(ctx, "shop.localhost", "/", 20)
+}
+
+func (t *tour) add(ctx context.Context, noun string) error {
+	t.line("2. A new service: one more %s, %s\n", noun, labelText(newsLabels))
+	status, _, err := t.load.ask(ctx, "news.localhost", "/")
+	if err != nil {
+		return err
+	}
+	t.line("     before   GET http://news.localhost/   %d", status)
+	if err := t.stage.Start(ctx, instance{"news", 1, newsLabels}); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := t.await(ctx, "news.localhost", "/", "news-1"); err != nil {
+		return err
+	}
+	t.line("     after    GET http://news.localhost/   200 from news-1, %s after it ran\n", since(began))
+	return nil
+}
+
+func (t *tour) scale(ctx context.Context, noun string) error {
+	t.line("3. The shop grows from two %ss to four\n", noun)
+	for n := 3; n <= 4; n++ {
+		i := instance{"shop", n, shopLabels}
+		if err := t.stage.Start(ctx, i); err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := t.await(ctx, "shop.localhost", "/", i.name()); err != nil {
+			return err
+		}
+		t.line("     %s answers, %s after it ran", i.name(), since(began))
+	}
+	return t.tell(ctx, "shop.localhost", "/", 40)
+}
+
+func (t *tour) stop(ctx context.Context, noun string) error {
+	t.line("4. The %s shop-1 is told to stop, and nobody's request fails\n", noun)
+	total, failed, _ := t.load.sum()
+	if err := t.stage.Stop(ctx, "shop-1"); err != nil {
+		return err
+	}
+	if err := wait(ctx, time.Second); err != nil {
+		return err
+	}
+	after, failedAfter, _ := t.load.sum()
+	t.line("     shop-1 is gone; %d requests were made meanwhile, %d failed", after-total, failedAfter-failed)
+	return t.tell(ctx, "shop.localhost", "/", 30)
+}
+
+// tell makes n requests one after the other and prints who answered.
+func (t *tour) tell(ctx context.Context, host, path string, n int) error {
+	counts := map[string]int{}
+	for range n {
+		status, name, err := t.load.ask(ctx, host, path)
+		if err != nil {
+			return err
+		}
+		if status != http.StatusOK {
+			name = fmt.Sprintf("status %d", status)
+		}
+		counts[name]++
+	}
+	var parts []string
+	for name, count := range counts {
+		parts = append(parts, fmt.Sprintf("%s %d", name, count))
+	}
+	slices.Sort(parts)
+	t.line("     %d requests answered by: %s\n", n, strings.Join(parts, ", "))
+	return nil
+}
+
+// await makes requests until one is answered with 200 by the named instance.
+func (t *tour) await(ctx context.Context, host, path, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	last := ""
+	for {
+		status, who, err := t.load.ask(ctx, host, path)
+		switch {
+		case err != nil:
+			last = err.Error()
+		case status == http.StatusOK && who == name:
+			return nil
+		default:
+			last = fmt.Sprintf("status %d from %q", status, who)
+		}
+		if wait(ctx, 5*time.Millisecond) != nil {
+			return fmt.Errorf("demo: http://%s%s was not answered by %s within %s; last: %s", host, path, name, patience, last)
+		}
+	}
+}
+
+// explain adds to err what Fairway itself says is wrong.
+func (t *tour) explain(ctx context.Context, err error) error {
+	client, e := api.NewClient(api.ClientOptions{URL: "http://" + t.admin})
+	if e != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	problems, e := client.Problems(ctx, api.Query{})
+	if e != nil {
+		return err
+	}
+	for _, p := range problems.Items {
+		err = errors.Join(err, fmt.Errorf("problem of %s: %s %s", p.Service, p.Text, p.Hint))
+	}
+	return err
+}
+
+// invite says what can be done while it serves on.
+func (t *tour) invite() {
+	_, start := t.stage.Words()
+	t.line("\nFairway serves on. Try it yourself:\n")
+	t.line("  %s", start)
+	t.line("  %s services --admin http://%s", t.command, t.admin)
+	t.line("\nCtrl-C ends the demo and removes everything it has started.")
+}
+
+// verdict is the error that --once ends with when a request failed.
+func (t *tour) verdict() error {
+	if total, failed, reasons := t.load.sum(); failed > 0 || total == 0 {
+		return fmt.Errorf("demo: %d of %d requests failed: %s", failed, total, strings.Join(reasons, "; "))
+	}
+	return nil
+}
+
+func (t *tour) close() {
+	if t.load != nil {
+		t.load.stop()
+	}
+}
+
+func since(began time.Time) string {
+	return time.Since(began).Round(time.Millisecond).String()
+}

@@ -1,0 +1,194 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// TestHealthcheckGates pins that a container with a HEALTHCHECK gets requests
+// only while it is healthy.
+func TestHealthcheckGates(t *testing.T) {
+	needDocker(t)
+	const host = "health.localhost"
+	p := startProxy(t, proxyOptions{}).synced()
+	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-health"}
+	health := &container.HealthConfig{
+		Test: []string{"CMD", "/fairway", "whoami", "--check"}, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second, Retries: 1,
+	}
+	run(t, boxOptions{name: "plain", labels: labels})
+	p.answers(10*time.Second, host, "/", "plain")
+	sick := run(t, boxOptions{name: "sick", labels: labels, health: health})
+	for {
+		got := p.answeredBy(10, host, "/")
+		if s := sick.inspect().State.Health.Status; s == container.Healthy {
+			break
+		} else if got["sick"] > 0 {
+			t.Fatalf("it gets requests while its health is %q: %v", s, got)
+		}
+	}
+	p.answers(10*time.Second, host, "/", "sick")
+
+	direct := sick.address("bridge").String() + ":80"
+	setHealth := func(status int) {
+		t.Helper()
+		res, err := http.Post(fmt.Sprintf("http://%s/health?status=%d", direct, status), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+	setHealth(http.StatusServiceUnavailable)
+	eventually(t, 20*time.Second, "the unhealthy instance is left out", func() string {
+		if got := p.answeredBy(10, host, "/"); got["plain"] != 10 {
+			return fmt.Sprint(got)
+		}
+		return ""
+	})
+	if s := sick.inspect().State.Health.Status; s != container.Unhealthy {
+		t.Errorf("it is left out while its health is %q", s)
+	}
+	setHealth(http.StatusOK)
+	p.answers(20*time.Second, host, "/", "sick")
+}
+
+// TestNetworkConnectAndDisconnect pins that an address that comes later is used,
+// and that one which goes is not.
+func TestNetworkConnectAndDisconnect(t *testing.T) {
+	needDocker(t)
+	const host = "network.localhost"
+	p := startProxy(t, proxyOptions{}).synced()
+	late := newNetwork(t, "late")
+	b := run(t, boxOptions{name: "moving", labels: map[string]string{"fairway.host": host, "fairway.network": late}})
+	eventually(t, 10*time.Second, "a problem names the network that is missing", func() string {
+		for _, x := range p.problems() {
+			if strings.Contains(x.Text+x.Hint, late) {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%+v", p.problems())
+	})
+	if status, _, _ := p.get(host, "/"); status == http.StatusOK {
+		t.Error("served without the network it asks for")
+	}
+	connect(t, late, b)
+	t.Logf("served %s after network connect", p.answers(10*time.Second, host, "/", "moving").Round(time.Millisecond))
+	if n := p.problems(); len(n) > 0 {
+		t.Errorf("problems: %+v", n)
+	}
+	disconnect(t, late, b)
+	eventually(t, 10*time.Second, "not served without the network", func() string {
+		if status, _, body := p.get(host, "/"); status != http.StatusServiceUnavailable {
+			return fmt.Sprintf("status %d: %.100s", status, body)
+		}
+		return ""
+	})
+}
+
+// TestPauseLeavesRotation pins that a frozen container gets nothing new.
+func TestPauseLeavesRotation(t *testing.T) {
+	needDocker(t)
+	const host = "pause.localhost"
+	p := startProxy(t, proxyOptions{}).synced()
+	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-pause"}
+	run(t, boxOptions{name: "awake", labels: labels})
+	p.answers(10*time.Second, host, "/", "awake")
+	b := run(t, boxOptions{name: "asleep", labels: labels})
+	p.answers(10*time.Second, host, "/", "asleep")
+	if _, err := lab.docker.ContainerPause(t.Context(), b.id, client.ContainerPauseOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if got := p.answeredBy(20, host, "/"); got["awake"] != 20 {
+		t.Errorf("while one is paused: %v", got)
+	}
+	if _, err := lab.docker.ContainerUnpause(t.Context(), b.id, client.ContainerUnpauseOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.answers(10*time.Second, host, "/", "asleep")
+}
+
+// TestComposeGroups pins that containers of one Compose service are one service.
+func TestComposeGroups(t *testing.T) {
+	needDocker(t)
+	const host = "compose.localhost"
+	p := startProxy(t, proxyOptions{}).synced()
+	for n := 1; n <= 2; n++ {
+		name := fmt.Sprintf("web%d", n)
+		run(t, boxOptions{name: name, labels: map[string]string{
+			"fairway.host": host, "com.docker.compose.project": "e2e", "com.docker.compose.service": "web",
+			"com.docker.compose.container-number": fmt.Sprint(n),
+		}})
+		p.answers(10*time.Second, host, "/", name)
+	}
+	if got := p.answeredBy(20, host, "/"); got["web1"] != 10 || got["web2"] != 10 {
+		t.Errorf("20 requests are answered by %v", got)
+	}
+	routes := p.routes()
+	if routes["e2e-web@docker"] == nil {
+		t.Errorf("no route e2e-web@docker in %v", keys(routes))
+	}
+	if n := p.problems(); len(n) > 0 {
+		t.Errorf("problems: %+v", n)
+	}
+}
+
+// TestFairwayInContainer runs Fairway itself as a container on a network that it
+// shares with the service.
+func TestFairwayInContainer(t *testing.T) {
+	needDocker(t)
+	const host = "inside.localhost"
+	shared, other := newNetwork(t, "shared"), newNetwork(t, "other")
+	proxy := run(t, boxOptions{
+		name: "fairway", network: shared, binds: []string{lab.socket + ":/var/run/docker.sock"},
+		args: []string{"run", "--listen", ":80", "--admin.listen", "off", "--state-dir", "/state"},
+	})
+	run(t, boxOptions{name: "near", network: shared, labels: map[string]string{"fairway.host": host}})
+	run(t, boxOptions{name: "far", network: other, labels: map[string]string{"fairway.host": "far.localhost"}})
+	address := proxy.address(shared).String() + ":80"
+	eventually(t, 15*time.Second, "served over the shared network", func() string {
+		status, who, body := get(t, address, host, "/")
+		if status == http.StatusOK && who == "near" {
+			return ""
+		}
+		return fmt.Sprintf("status %d from %q: %.200s", status, who, body)
+	})
+	if status, _, body := get(t, address, "far.localhost", "/"); status != http.StatusServiceUnavailable {
+		t.Errorf("a service on a network that is not shared: status %d %.100s, want 503", status, body)
+	}
+}
+
+// TestRenameAndScaleToNothing pins that a route outlives its instances: 503 with
+// Retry-After while the service exists, 404 when it does not.
+func TestRenameAndScaleToNothing(t *testing.T) {
+	needDocker(t)
+	const host = "nothing.localhost"
+	p := startProxy(t, proxyOptions{}).synced()
+	b := run(t, boxOptions{name: "only", labels: map[string]string{"fairway.host": host}})
+	p.answers(10*time.Second, host, "/", "only")
+	if _, err := lab.docker.ContainerRename(t.Context(), b.id, client.ContainerRenameOptions{NewName: b.name + "-renamed"}); err != nil {
+		t.Fatal(err)
+	}
+	p.answers(10*time.Second, host, "/", "only")
+	b.stop()
+	eventually(t, 10*time.Second, "503 while the container is stopped", func() string {
+		if status, _, body := p.get(host, "/"); status != http.StatusServiceUnavailable {
+			return fmt.Sprintf("status %d: %.100s", status, body)
+		}
+		return ""
+	})
+	b.remove()
+	eventually(t, 30*time.Second, "404 when it is removed", func() string {
+		if status, _, body := p.get(host, "/"); status != http.StatusNotFound {
+			return fmt.Sprintf("status %d: %.100s", status, body)
+		}
+		return ""
+	})
+}
