@@ -27,7 +27,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -151,7 +150,6 @@ type Server struct {
 	page     *template.Template
 	handler  http.Handler
 	matchers matchers
-	close    func() error
 }
 
 // New binds the listener, so that the address is known and taken from here on.
@@ -191,14 +189,13 @@ func New(o Options) (*Server, error) {
 	}
 	if s.token == nil && !local(ln.Addr()) {
 		ln.Close()
-		return nil, fmt.Errorf("admin: %s can be reached from other machines: set a token, or listen on 127.0.0.1", o.Listen)
+		return nil, fmt.Errorf("admin: %s can be reached from other machines: set admin.token-file, or listen on 127.0.0.1", o.Listen)
 	}
 	if s.hosts, err = newHosts(ln.Addr(), o.AllowedHosts); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.listener = ln
-	s.close = sync.OnceValue(ln.Close)
 	s.handler = s.newHandler()
 	return s, nil
 }
@@ -206,9 +203,14 @@ func New(o Options) (*Server, error) {
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close gives the address up without a grace period. A Run that is going on
-// ends.
-func (s *Server) Close() error { return s.close() }
+// Close gives the address up without a grace period. A Run that is going on ends
+// with an error. It may be called again, and after Run has returned.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("admin: %w", err)
+	}
+	return nil
+}
 
 // Run answers requests until ctx ends, lets the running ones finish for five
 // seconds and returns nil. It returns an error when the listener fails before

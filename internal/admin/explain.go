@@ -196,13 +196,19 @@ func (v *view) losers(found []route.Loser) (kept []api.Loser, omitted int) {
 
 // reason says in words why a route does not take the request.
 func reason(l route.Loser, mask *masked) string {
-	switch {
-	case l.Part == "":
+	if l.Part == "" {
 		return l.Behind + " goes first: " + l.Because
-	case l.Actual == "":
-		return fmt.Sprintf("%s: wants %s, the request has none", l.Part, mask.of(l.Expected))
 	}
-	return fmt.Sprintf("%s: wants %s, the request has %s", l.Part, mask.of(l.Expected), l.Actual)
+	wanted := mask.of(l.Expected)
+	if l.Part == "host" || l.Part == "path" {
+		// Of the match's own host and path only the value is told; a condition
+		// names what it looks at.
+		word, _, more := strings.Cut(strings.TrimPrefix(wanted, "not "), " ")
+		if kind, _, _ := strings.Cut(word, "-"); !more || kind != l.Part {
+			wanted = l.Part + " " + wanted
+		}
+	}
+	return fmt.Sprintf("wants %s, the request has %s", wanted, cmp.Or(l.Actual, "none"))
 }
 
 // masked masks texts about one route.
@@ -258,14 +264,14 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 	eligible := v.eligible(b)
 	if len(eligible) == 0 {
 		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
-		out.Text = fmt.Sprintf("%s takes it, and none of its %d endpoints is ready: answered with 503", r.ID, len(b.Endpoints))
+		out.Text = fmt.Sprintf("%s takes it, and of its endpoints (%d) none is ready: answered with 503", r.ID, len(b.Endpoints))
 		if r.Hold > 0 {
 			out.Text += fmt.Sprintf(" unless one gets ready within %s", r.Hold)
 		}
 		return
 	}
 	out.Outcome = api.OutcomeRouted
-	out.Text = fmt.Sprintf("%s takes it; %d of its %d endpoints can be picked", r.ID, len(eligible), len(b.Endpoints))
+	out.Text = fmt.Sprintf("%s takes it; of its endpoints (%d) %d can be picked", r.ID, len(b.Endpoints), len(eligible))
 	out.Winner.Eligible = eligible
 	out.Winner.Choice = choice(b)
 }

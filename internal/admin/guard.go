@@ -44,6 +44,9 @@ func (s *Server) newHandler() http.Handler {
 func counted(pattern string) string {
 	_, path, found := strings.Cut(pattern, " ")
 	if !found {
+		path = pattern
+	}
+	if path == "" || path == "/" {
 		return "other"
 	}
 	return strings.TrimSuffix(path, "{$}")
@@ -102,14 +105,16 @@ func newHosts(bound net.Addr, extra []string) (*hosts, error) {
 	h := &hosts{}
 	if tcp, ok := bound.(*net.TCPAddr); ok {
 		h.port = strconv.Itoa(tcp.Port)
-		h.allowed = []string{"localhost", "127.0.0.1", "[::1]"}
-		for i, name := range h.allowed {
-			h.allowed[i] = net.JoinHostPort(strings.Trim(name, "[]"), h.port)
+		for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+			h.allowed = append(h.allowed, net.JoinHostPort(name, h.port))
 		}
 	}
 	for _, name := range extra {
-		if name == "" || strings.ContainsAny(name, "/*@ ") {
+		if name == "" || strings.ContainsAny(name, "/*@[] ") && !strings.HasPrefix(name, "[") {
 			return nil, fmt.Errorf("allowed host %q: want a name or an address, with or without a port", name)
+		}
+		if strings.HasSuffix(name, "]") { // an IPv6 address without a port
+			name = strings.Trim(name, "[]")
 		}
 		h.allowed = append(h.allowed, strings.ToLower(name))
 	}
@@ -122,22 +127,19 @@ func (h *hosts) check(r *http.Request) error {
 	if h.port == "" {
 		return nil
 	}
-	full := strings.ToLower(r.Host)
-	name, port, err := net.SplitHostPort(full)
+	name, port, err := net.SplitHostPort(strings.ToLower(r.Host))
 	if err != nil { // no port: the scheme's own
-		name, port = full, "80"
-		full = full + ":80"
-	} else if strings.Contains(name, ":") {
-		name = "[" + name + "]"
+		name, port = strings.Trim(strings.ToLower(r.Host), "[]"), "80"
 	}
-	if slices.Contains(h.allowed, full) || slices.Contains(h.allowed, name) || slices.Contains(h.allowed, strings.Trim(name, "[]")) {
+	full := net.JoinHostPort(name, port)
+	if slices.Contains(h.allowed, full) || slices.Contains(h.allowed, name) {
 		return nil
 	}
 	// The address that was dialled is no name that could have been rebound.
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && port == h.port && full == local.String() {
+	if dialled, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && full == dialled.String() {
 		return nil
 	}
-	return status(http.StatusForbidden, "refused: the admin listener is not called "+strconv.Quote(r.Host)+"; add the name to its allowed hosts")
+	return status(http.StatusForbidden, "refused: the admin listener is not called "+strconv.Quote(r.Host)+"; if it should be, add the name to admin.allowed-hosts")
 }
 
 // authorised is true for a request with the token, and for every request when

@@ -185,7 +185,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) routes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	live, err := flag(q, "live")
+	live, err := boolean(q, "live")
 	if err != nil {
 		return err
 	}
@@ -304,8 +304,8 @@ func list[T any](v *view, items []T) api.List[T] {
 	return api.List[T]{Revision: v.snapshot.Revision, Hash: v.table.Hash, Items: items}
 }
 
-// flag reads a parameter that is "true", "false" or not there.
-func flag(q url.Values, name string) (bool, error) {
+// boolean reads a parameter that is "true", "false" or not there.
+func boolean(q url.Values, name string) (bool, error) {
 	switch q.Get(name) {
 	case "", "false":
 		return false, nil
