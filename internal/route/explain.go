@@ -56,8 +56,7 @@ func (m *Matcher) Explain(r *Request) Explanation {
 	var winner *entry
 	nearest := map[*Route]*verdict{}
 	var order []*verdict // one for each route, by its best match
-	for i := range m.entries {
-		e := &m.entries[i]
+	for _, e := range m.entries {
 		v := judge(e, r)
 		if winner == nil && v.part == "" {
 			winner = e

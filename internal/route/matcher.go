@@ -24,7 +24,7 @@ import (
 // before expression and prefix; more conditions; lower claim; ID; place in the
 // route.
 type Matcher struct {
-	entries  []entry // all matches of all routes, best first
+	entries  []*entry // all matches of all routes, best first
 	exact    map[string]*paths
 	wildcard map[string]*paths // by what follows the first label
 	deep     map[string]*paths // by what follows the first labels
@@ -32,13 +32,16 @@ type Matcher struct {
 	any      *paths
 }
 
-// entry is one match of one route in the order of precedence.
+// entry is one match of one route in the order of precedence, and a link in a list
+// of those for the same host and path.
 type entry struct {
-	rank       int // place among all entries; lower wins
 	route      *Route
-	index      int // which match of the route
+	rank       int   // place among all entries; lower wins
+	index      int32 // which match of the route
+	ends       ends  // where the path must end
 	match      *compiledMatch
 	conditions []condition // of match, kept here for speed
+	next       *entry      // the next best in the same list
 }
 
 // hostRegexp is an expression for hosts and what is asked for on them.
@@ -50,15 +53,37 @@ type hostRegexp struct {
 // paths are the entries for one host, ordered by path.
 type paths struct {
 	best    int // lowest rank in it
-	exact   map[string][]entry
-	prefix  segment
-	regexps []entry
+	root    segment
+	regexps list
 }
 
-// segment is a node of the tree of prefixes: the entries for the prefix that leads
-// to it, best first, and what is below.
+// list is a list of entries, best first.
+type list struct{ first, last *entry }
+
+// add adds an entry that is worse than those in the list.
+func (l *list) add(e *entry) {
+	if l.last == nil {
+		l.first = e
+	} else {
+		l.last.next = e
+	}
+	l.last = e
+}
+
+// ends says where a path ends, as seen from a segment: the paths /a and /a/ end at
+// the segment a, in two ways.
+type ends uint8
+
+const (
+	anywhere  ends = iota // at the segment or below: prefixes
+	atSegment             // behind its name
+	atSlash               // behind the slash that follows its name
+)
+
+// segment is a node of the tree of paths: the entries for the prefix and the exact
+// paths that lead to it, best first, and what is below.
 type segment struct {
-	entries []entry
+	entries list
 	below   map[string]*segment
 }
 
@@ -71,39 +96,50 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 		wildcard: map[string]*paths{},
 		deep:     map[string]*paths{},
 	}
-	for _, r := range routes {
-		if err := m.collect(r); err != nil {
-			return nil, fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
-		}
+	if err := m.collect(routes); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(m.entries, func(a, b entry) int {
-		n, _ := compareEntries(&a, &b)
+	slices.SortFunc(m.entries, func(a, b *entry) int {
+		n, _ := compareEntries(a, b)
 		return n
 	})
 	regexps := map[string]*paths{}
-	for i := range m.entries {
-		e := &m.entries[i]
+	for i, e := range m.entries {
 		e.rank = i
 		m.place(e, regexps)
 	}
 	return m, nil
 }
 
-// collect adds the matches of a route to the entries.
-func (m *Matcher) collect(r *Route) error {
-	var matches []*compiledMatch
-	if r.seal.of(r) {
-		matches = r.seal.matches
-	} else {
-		var err error
-		if matches, err = compileMatches(r); err != nil {
-			return err
+// collect makes the entries, in any order.
+func (m *Matcher) collect(routes []*Route) error {
+	n := 0
+	for _, r := range routes {
+		n += len(r.Matches)
+	}
+	m.entries = make([]*entry, 0, n)
+	room := make([]entry, n)
+	for _, r := range routes {
+		matches, err := r.ready()
+		if err != nil {
+			return fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
+		}
+		for i, c := range matches {
+			e := &room[0]
+			room = room[1:]
+			*e = entry{route: r, index: int32(i), match: c, conditions: c.conditions}
+			m.entries = append(m.entries, e)
 		}
 	}
-	for i, c := range matches {
-		m.entries = append(m.entries, entry{route: r, index: i, match: c, conditions: c.conditions})
-	}
 	return nil
+}
+
+// ready returns the matches of the route, ready to be put to requests.
+func (r *Route) ready() ([]*compiledMatch, error) {
+	if r.seal.of(r) {
+		return r.seal.matches, nil
+	}
+	return compileMatches(r)
 }
 
 // place puts an entry into the index. Entries come best first, so that every list
@@ -143,31 +179,36 @@ func (m *Matcher) place(e *entry, regexps map[string]*paths) {
 // place puts an entry under its path.
 func (p *paths) place(e *entry) {
 	path := e.match.match.Path
-	switch path.Kind {
-	case PathExact:
-		if p.exact == nil {
-			p.exact = map[string][]entry{}
-		}
-		p.exact[path.Value] = append(p.exact[path.Value], *e)
-	case PathRegexp:
-		p.regexps = append(p.regexps, *e)
-	case PathPrefix:
-		node := &p.prefix
-		for rest := path.Value[1:]; rest != ""; {
-			var name string
-			name, rest, _ = strings.Cut(rest, "/")
-			if node.below == nil {
-				node.below = map[string]*segment{}
-			}
-			next := node.below[name]
-			if next == nil {
-				next = &segment{}
-				node.below[name] = next
-			}
-			node = next
-		}
-		node.entries = append(node.entries, *e)
+	if path.Kind == PathRegexp {
+		p.regexps.add(e)
+		return
 	}
+	node := &p.root
+	for rest := path.Value[1:]; rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if node.below == nil {
+			node.below = map[string]*segment{}
+		}
+		next := node.below[name]
+		if next == nil {
+			next = &segment{}
+			node.below[name] = next
+		}
+		node = next
+	}
+	if path.Kind == PathExact {
+		e.ends = endOf(path.Value)
+	}
+	node.entries.add(e)
+}
+
+// endOf says how a path ends at its last segment.
+func endOf(path string) ends {
+	if path[len(path)-1] == '/' {
+		return atSlash
+	}
+	return atSegment
 }
 
 // Find returns the route that takes the request, or nil when none does. It
@@ -236,13 +277,11 @@ func (s *search) try(p *paths) {
 	if p == nil || p.best >= s.rank {
 		return
 	}
-	if p.exact != nil {
-		s.first(p.exact[s.request.Path])
-	}
-	node := &p.prefix
-	for rest := s.request.Path[1:]; ; {
-		s.first(node.entries)
-		if node.below == nil || rest == "" {
+	node := &p.root
+	for rest := s.request.Path[1:]; rest != ""; {
+		s.first(node.entries, anywhere)
+		if node.below == nil {
+			node = nil
 			break
 		}
 		var name string
@@ -251,11 +290,10 @@ func (s *search) try(p *paths) {
 			break
 		}
 	}
-	for i := range p.regexps {
-		e := &p.regexps[i]
-		if e.rank >= s.rank {
-			break
-		}
+	if node != nil {
+		s.first(node.entries, endOf(s.request.Path))
+	}
+	for e := p.regexps.first; e != nil && e.rank < s.rank; e = e.next {
 		if e.match.path.MatchString(s.request.Path) && failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
 		}
@@ -263,14 +301,11 @@ func (s *search) try(p *paths) {
 }
 
 // first looks for the first entry whose conditions hold, as long as it would be
-// better than what was found.
-func (s *search) first(entries []entry) {
-	for i := range entries {
-		e := &entries[i]
-		if e.rank >= s.rank {
-			return
-		}
-		if failing(e.conditions, s.request) == nil {
+// better than what was found. end says where the path ends, as seen from the
+// segment of the entries: below it, or at it.
+func (s *search) first(entries list, end ends) {
+	for e := entries.first; e != nil && e.rank < s.rank; e = e.next {
+		if (e.ends == anywhere || e.ends == end) && failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
 			return
 		}
