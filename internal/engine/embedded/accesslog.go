@@ -1,0 +1,90 @@
+package embedded
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+)
+
+// accessLog writes one line of JSON for each request. Lines are buffered and
+// written within a second. A nil accessLog writes nothing.
+type accessLog struct {
+	mu  sync.Mutex
+	w   *bufio.Writer
+	enc *json.Encoder
+}
+
+func newAccessLog(w io.Writer) *accessLog {
+	l := &accessLog{w: bufio.NewWriterSize(w, 64<<10)}
+	l.enc = json.NewEncoder(l.w)
+	l.enc.SetEscapeHTML(false)
+	return l
+}
+
+// accessLine is one request. Path is without query, which may hold secrets.
+// Control characters cannot occur: JSON escapes them, and path and host are
+// canonical.
+type accessLine struct {
+	Time     string  `json:"time"`
+	ID       string  `json:"id,omitempty"`
+	Client   string  `json:"client"`
+	Method   string  `json:"method"`
+	Host     string  `json:"host"`
+	Path     string  `json:"path"`
+	Proto    string  `json:"proto"`
+	TLS      bool    `json:"tls"`
+	Status   int     `json:"status"`
+	Bytes    int64   `json:"bytes"`
+	Seconds  float64 `json:"seconds"`
+	Route    string  `json:"route,omitempty"`
+	Endpoint string  `json:"endpoint,omitempty"`
+	Attempts int     `json:"attempts,omitempty"`
+	// Aborted is true when the answer was broken off.
+	Aborted bool `json:"aborted,omitempty"`
+}
+
+// log adds the line of an exchange.
+func (l *accessLog) log(x *exchange, took time.Duration, aborted bool) {
+	if l == nil {
+		return
+	}
+	line := accessLine{
+		Time:     x.began.UTC().Format(time.RFC3339Nano),
+		Client:   addrOf(x.r.RemoteAddr).String(),
+		Method:   x.r.Method,
+		Host:     x.r.Host,
+		Path:     x.r.URL.EscapedPath(),
+		Proto:    x.r.Proto,
+		TLS:      x.r.TLS != nil,
+		Status:   x.w.status,
+		Bytes:    x.w.bytes,
+		Seconds:  took.Seconds(),
+		Attempts: x.attempts,
+		Aborted:  aborted,
+	}
+	if x.q != nil {
+		line.ID, line.Client = x.q.identity.requestID, x.q.Client.String()
+		line.Host, line.Path = x.q.Host, x.q.Path
+	}
+	if x.route != nil {
+		line.Route = x.route.route.ID
+	}
+	if x.endpoint != nil {
+		line.Endpoint = x.endpoint.ID()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.enc.Encode(line) // a full disk must not stop traffic; flush reports it
+}
+
+// flush writes what is buffered. After an error the buffer begins anew.
+func (l *accessLog) flush() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Flush()
+}

@@ -1,0 +1,340 @@
+// Package embedded is the engine that serves a route.Table by itself: an HTTP
+// reverse proxy in this process, with nothing to install.
+//
+// A request passes through two halves. The policy decides: guards, forwarded
+// headers, match, filters, choice of the endpoint. It is written against small
+// types of its own (head, request, answer) and knows no connection. The
+// transport carries it out; it is net/http today, and another HTTP/1 core can
+// take its place without the policy noticing.
+//
+// Everything that a request needs hangs on one pointer to an immutable live
+// table. Apply does what can fail first (listeners, certificates, matcher) and
+// then swaps that pointer. What did not change between two tables is the same
+// object in both, so that a change costs what changed and closes nobody's
+// streams: a running request keeps the live table it began with.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
+)
+
+// Options are the parts and limits of an Engine. Zero limits mean the default
+// that is named with each.
+type Options struct {
+	// Logger is told what an operator should know; nil discards.
+	Logger *slog.Logger
+	// AccessLog gets one line of JSON for each request; nil writes none.
+	AccessLog io.Writer
+	// Registerer takes the metrics; nil keeps none.
+	Registerer prometheus.Registerer
+
+	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
+	H2C bool
+	// RejectUnderscores answers 400 to headers with an underscore that would be
+	// taken for an identity header; the default is to delete them.
+	RejectUnderscores bool
+	// MaxHeaders is how many header fields a request may have (200).
+	MaxHeaders int
+	// MaxHeaderBytes is how large all of them may be together (64 KiB).
+	MaxHeaderBytes int
+	// MaxConnsPerSource is how many connections one client address (IPv6: one
+	// /64) may have open on a listener; zero means any number. Trusted proxies
+	// are exempt.
+	MaxConnsPerSource int
+	// MaxHeld is how many requests of one route may wait for an endpoint at the
+	// same time (1000).
+	MaxHeld int
+
+	// HeaderTimeout bounds the TLS handshake and the reading of a request's
+	// header (10 s); IdleTimeout the pause between two requests (120 s).
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	// BodyGrace and BodyRate bound a slow request body: in each BodyGrace (10 s)
+	// at least BodyRate (240) bytes a second must come.
+	BodyGrace time.Duration
+	BodyRate  int
+	// WriteTimeout bounds a slow reader: each piece of a response, of at most
+	// 32 KiB, must be taken within it (60 s).
+	WriteTimeout time.Duration
+
+	// DialTimeout bounds connecting to an endpoint (3 s).
+	DialTimeout time.Duration
+	// ResponseTimeout bounds the wait for an endpoint's response header, where
+	// the route says nothing (60 s).
+	ResponseTimeout time.Duration
+	// EndpointIdle is how long an unused connection to an endpoint is kept
+	// (4 s). It must be shorter than the endpoint's own limit, or a request is
+	// sent into a connection that is just being closed, and must be lost unless
+	// it is idempotent. Node.js, Apache and uvicorn close after 5 s.
+	EndpointIdle time.Duration
+	// DrainLimit is how long the running requests of a listener that left the
+	// table may go on (30 s). Those of Stop are bounded by its context.
+	DrainLimit time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	o.MaxHeaders = orDefault(o.MaxHeaders, 200)
+	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, 64<<10)
+	o.MaxHeld = orDefault(o.MaxHeld, 1000)
+	o.HeaderTimeout = orDefault(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = orDefault(o.IdleTimeout, 120*time.Second)
+	o.BodyGrace = orDefault(o.BodyGrace, 10*time.Second)
+	o.BodyRate = orDefault(o.BodyRate, 240)
+	o.WriteTimeout = orDefault(o.WriteTimeout, 60*time.Second)
+	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
+	o.ResponseTimeout = orDefault(o.ResponseTimeout, 60*time.Second)
+	o.EndpointIdle = orDefault(o.EndpointIdle, 4*time.Second)
+	o.DrainLimit = orDefault(o.DrainLimit, 30*time.Second)
+	return o
+}
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// Engine serves the table that was applied last. All methods may be called from
+// any goroutine.
+type Engine struct {
+	opts       Options
+	log        *slog.Logger
+	errorLog   *log.Logger // what net/http has to say, at debug level
+	metrics    *metrics
+	access     *accessLog // nil: none
+	set        *balance.Set
+	transports *transports
+	certs      *certStore
+	users      *userStore
+	buffers    *bufferPool
+
+	live    atomic.Pointer[liveTable]
+	running atomic.Int64 // requests being served, upgraded connections included
+
+	ctx context.Context // of every request; ends when Stop cuts them off
+	cut context.CancelFunc
+
+	mu       sync.Mutex // serialises Apply and Stop
+	stopped  bool
+	leaving  sync.WaitGroup // listeners that left the table and drain
+	serving  sync.WaitGroup // accept loops
+	tending  sync.WaitGroup // the goroutine of tend
+	stopTend context.CancelFunc
+}
+
+// New returns an engine that listens nowhere until Apply. It starts a goroutine
+// that rereads changed files; Stop ends it.
+func New(o Options) (*Engine, error) {
+	if o.MaxHeaders < 0 || o.MaxHeaderBytes < 0 || o.MaxHeld < 0 || o.MaxConnsPerSource < 0 || o.BodyRate < 0 {
+		return nil, errors.New("embedded: limits must not be negative")
+	}
+	o = o.withDefaults()
+	e := &Engine{
+		opts:     o,
+		log:      o.Logger,
+		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		set:      balance.NewSet(balance.Options{Logger: o.Logger}),
+		certs:    newCertStore(o.Logger),
+		users:    newUserStore(o.Logger),
+		buffers:  newBufferPool(),
+	}
+	e.transports = newTransports(o)
+	m, err := newMetrics(o.Registerer, e)
+	if err != nil {
+		return nil, fmt.Errorf("embedded: %w", err)
+	}
+	e.metrics = m
+	if o.AccessLog != nil {
+		e.access = newAccessLog(o.AccessLog)
+	}
+	e.ctx, e.cut = context.WithCancel(context.Background())
+	tendCtx, cancel := context.WithCancel(context.Background())
+	e.stopTend = cancel
+	e.tending.Go(func() { e.tend(tendCtx) })
+	return e, nil
+}
+
+// Name is "embedded".
+func (e *Engine) Name() string { return "embedded" }
+
+// Addr returns the address that a listener of the table is bound to, with the
+// real port where the table says 0; nil when there is no such listener.
+func (e *Engine) Addr(listener string) net.Addr {
+	live := e.live.Load()
+	if live == nil {
+		return nil
+	}
+	for l, conf := range live.listeners {
+		if conf.name == listener {
+			return l.socket.Addr()
+		}
+	}
+	return nil
+}
+
+// Status tells how the endpoints of every backend are doing, sorted by backend.
+func (e *Engine) Status() []balance.BackendStatus { return e.set.Status() }
+
+// Apply makes t live. When it returns an error the table before serves on,
+// untouched. A table with the hash of the live one changes nothing.
+func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return errors.New("embedded: stopped")
+	}
+	old := e.live.Load()
+	if old != nil && old.table.Hash == t.Hash {
+		return nil
+	}
+
+	// What can fail.
+	matcher, err := route.NewMatcher(t.Routes)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	configs, err := e.listenerConfigs(t.Listeners)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	listeners, opened, err := e.bind(ctx, old, t.Listeners)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+
+	// What cannot.
+	e.set.Update(t.Backends)
+	next := e.build(old, t, matcher)
+	next.listeners = make(map[*listener]*listenerConfig, len(listeners))
+	for i, l := range listeners {
+		next.listeners[l] = configs[i]
+	}
+	e.live.Store(next)
+
+	for _, l := range opened {
+		e.serve(l)
+	}
+	e.retire(old, next)
+	return nil
+}
+
+// retire lets go of what the old table had and the new one has not.
+func (e *Engine) retire(old, next *liveTable) {
+	if old != nil {
+		for l := range old.listeners {
+			if next.listeners[l] == nil {
+				l.leave(&e.leaving)
+			}
+		}
+		for _, r := range old.table.Routes {
+			if next.table.Route(r.ID) == nil {
+				old.routes[r].metrics.remove()
+			}
+		}
+	}
+	e.transports.sweep()
+	e.certs.keep(next.table)
+	e.users.keep(next.table)
+}
+
+// tend rereads files that changed and flushes the access log, once a second.
+func (e *Engine) tend(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if e.certs.reload() {
+				e.reindexCertificates()
+			}
+			e.users.reload()
+			e.access.flush()
+		}
+	}
+}
+
+// Stop drains: nothing new is accepted, idle connections are closed, running
+// requests and upgraded connections finish. What still runs when ctx ends is cut
+// off, and the error says how many those were. The engine cannot be used again.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return nil
+	}
+	e.stopped = true
+	if live := e.live.Load(); live != nil {
+		for l := range live.listeners {
+			l.drain(ctx, func() {}, &e.leaving)
+		}
+	}
+	defer context.AfterFunc(ctx, e.cut)()
+	cut := e.waitIdle(ctx)
+	e.leaving.Wait() // for the last bytes of the answers
+	e.cut()
+	e.serving.Wait()
+	e.waitCut()
+	e.set.Close()
+	e.transports.close()
+	e.stopTend()
+	e.tending.Wait()
+	e.metrics.unregister()
+	if err := e.access.flush(); err != nil {
+		return fmt.Errorf("embedded: access log: %w", err)
+	}
+	if cut > 0 {
+		return fmt.Errorf("embedded: stop: %d requests cut off: %w", cut, context.Cause(ctx))
+	}
+	return nil
+}
+
+// waitIdle waits until nothing runs, and returns how many requests still did
+// when ctx ended.
+func (e *Engine) waitIdle(ctx context.Context) int64 {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n := e.running.Load()
+		if n == 0 {
+			return 0
+		}
+		select {
+		case <-ctx.Done():
+			return n
+		case <-tick.C:
+		}
+	}
+}
+
+// waitCut waits until the requests that were cut off have noticed. They do so at
+// once; the limit is for the one that hangs where nothing can interrupt it.
+func (e *Engine) waitCut() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if n := e.waitIdle(ctx); n > 0 {
+		e.log.Warn("requests hang and are left behind", "requests", n)
+	}
+}

@@ -1,0 +1,109 @@
+package embedded
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// answer is what Fairway itself answers.
+type answer struct {
+	status int
+	// code is stable and for machines; it is sent as X-Fairway-Error. Empty for
+	// answers that are no errors.
+	code string
+	// text is one sentence for people, without secrets.
+	text string
+	// retryAfter is in seconds; zero sends none.
+	retryAfter int
+	// header holds further headers, in canonical form.
+	header []route.HeaderValue
+	// guard is true when a guard refused the request.
+	guard bool
+	// hangUp closes the connection afterwards.
+	hangUp bool
+}
+
+// refusal is the answer of a guard.
+func refusal(status int, code, text string) *answer {
+	return &answer{status: status, code: code, text: text, guard: true}
+}
+
+// retrySoon is the Retry-After of a service without a ready endpoint: it may be
+// back at any moment.
+const retrySoon = 2
+
+func noEndpoint(service string) *answer {
+	return &answer{
+		status: http.StatusServiceUnavailable, code: "no-endpoint",
+		text: "service " + service + " has no endpoint that is ready", retryAfter: retrySoon,
+	}
+}
+
+func noBackend() *answer {
+	return &answer{status: http.StatusServiceUnavailable, code: "no-backend", text: "the route has no backend", retryAfter: retrySoon}
+}
+
+// notFound tells an unknown host from an unknown path.
+func (t *liveTable) notFound(q *request) *answer {
+	if t.hosts().knows(q.Host) {
+		return &answer{status: http.StatusNotFound, code: "no-route", text: "no route on host " + q.Host + " takes this request"}
+	}
+	return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route for host " + q.Host}
+}
+
+// write sends the answer.
+func (a *answer) write(w http.ResponseWriter, accept []string, requestID string) {
+	h := w.Header()
+	for _, v := range a.header {
+		h.Set(v.Name, v.Value)
+	}
+	if requestID != "" {
+		h.Set("X-Request-Id", requestID)
+	}
+	if a.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(a.retryAfter))
+	}
+	if a.hangUp {
+		h.Set("Connection", "close")
+	}
+	var body []byte
+	if a.code != "" {
+		h.Set("X-Fairway-Error", a.code)
+		h.Set("Cache-Control", "no-store")
+		body = a.body(h, accept)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body) // a client that went away needs no answer
+}
+
+// body makes the body and names its type.
+func (a *answer) body(h http.Header, accept []string) []byte {
+	h.Set("X-Content-Type-Options", "nosniff")
+	if prefersJSON(accept) {
+		h.Set("Content-Type", "application/json")
+		body, err := json.Marshal(map[string]string{"code": a.code, "error": a.text})
+		if err == nil {
+			return append(body, '\n')
+		}
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	return []byte("fairway: " + a.text + "\n")
+}
+
+// prefersJSON is true when the client names JSON, and no text, as what it takes.
+func prefersJSON(accept []string) bool {
+	for _, v := range accept {
+		if strings.Contains(v, "text/") {
+			return false
+		}
+		if strings.Contains(v, "application/json") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package embedded
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// stripPrefix takes the prefix off the path that is sent.
+func stripPrefix(prefix string) filter {
+	return func(_ context.Context, q *request) *answer {
+		rest, ok := strings.CutPrefix(q.path, prefix)
+		if prefix == "/" || !ok || rest != "" && rest[0] != '/' {
+			return nil
+		}
+		if rest == "" {
+			rest = "/"
+		}
+		q.path, q.prefix = rest, prefix
+		return nil
+	}
+}
+
+// addPrefix puts the prefix in front of the path that is sent.
+func addPrefix(prefix string) filter {
+	prefix = strings.TrimSuffix(prefix, "/")
+	return func(_ context.Context, q *request) *answer {
+		q.path = prefix + q.path
+		return nil
+	}
+}
+
+// headerChange is a route.HeaderOperation made ready.
+type headerChange struct {
+	remove, names []string
+	set, add      []route.HeaderValue
+}
+
+// newHeaderChange leaves out the headers that frame messages and belong to the
+// connection: a label must not break them.
+func newHeaderChange(op *route.HeaderOperation) *headerChange {
+	c := &headerChange{}
+	for _, name := range op.Remove {
+		if !isFraming(name) {
+			c.remove = append(c.remove, name)
+		}
+	}
+	for _, v := range op.Set {
+		if !isFraming(v.Name) {
+			c.set = append(c.set, v)
+		}
+	}
+	for _, v := range op.Add {
+		if !isFraming(v.Name) {
+			c.add = append(c.add, v)
+		}
+	}
+	for _, name := range c.remove {
+		c.names = append(c.names, http.CanonicalHeaderKey(name))
+	}
+	for _, v := range c.set {
+		c.names = append(c.names, http.CanonicalHeaderKey(v.Name))
+	}
+	return c
+}
+
+func isFraming(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
+		return true
+	}
+	return false
+}
+
+// apply changes h. A header that is removed or set also loses its lookalikes
+// with underscores, which some backends could not tell from it.
+func (c *headerChange) apply(h http.Header) {
+	for _, name := range c.names {
+		dropLookalikes(h, name)
+	}
+	for _, name := range c.remove {
+		h.Del(name)
+	}
+	for _, v := range c.set {
+		h.Set(v.Name, v.Value)
+	}
+	for _, v := range c.add {
+		h.Add(v.Name, v.Value)
+	}
+}

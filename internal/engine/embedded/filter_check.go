@@ -1,0 +1,149 @@
+package embedded
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"fairway/internal/route"
+)
+
+// add makes one filter of the route ready. Filters stay in the order of the
+// table, so that a check is never passed by.
+func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
+	switch {
+	case f.IPAllow != nil:
+		c.filters = append(c.filters, ipAllow(f.IPAllow.Prefixes))
+	case f.RateLimit != nil:
+		l := before.limiterFor(*f.RateLimit)
+		if l == nil {
+			l = newLimiter(*f.RateLimit)
+		}
+		c.limiters = append(c.limiters, l)
+		c.filters = append(c.filters, l.check)
+	case f.MaxBody != nil:
+		c.filters = append(c.filters, maxBody(f.MaxBody.Bytes))
+	case f.RedirectHTTPS != nil:
+		c.filters = append(c.filters, redirectHTTPS(*f.RedirectHTTPS))
+	case f.Redirect != nil:
+		c.filters = append(c.filters, redirect(*f.Redirect))
+	case f.BasicAuth != nil:
+		c.filters = append(c.filters, basicAuth(e.users.file(f.BasicAuth.File), f.BasicAuth.Realm))
+	case f.StripPrefix != nil:
+		c.filters = append(c.filters, stripPrefix(f.StripPrefix.Prefix))
+	case f.AddPrefix != nil:
+		c.filters = append(c.filters, addPrefix(f.AddPrefix.Prefix))
+	case f.RequestHeaders != nil:
+		c.requestHeaders = append(c.requestHeaders, newHeaderChange(f.RequestHeaders))
+	case f.ResponseHeaders != nil:
+		c.responseHeaders = append(c.responseHeaders, newHeaderChange(f.ResponseHeaders))
+	case f.Compress != nil:
+		c.compress = true
+	default:
+		// A filter that this engine does not know might be a check: nothing
+		// passes.
+		c.filters = append(c.filters, refuse)
+	}
+}
+
+// refuse answers for a route that may not be served. The reason is in the table,
+// for the operator; it may name files and is not told to clients.
+func refuse(context.Context, *request) *answer {
+	return &answer{
+		status: http.StatusServiceUnavailable, code: "route-refused",
+		text: "the route is known but may not be served; see the problems of the service",
+	}
+}
+
+// ipAllow refuses clients outside the prefixes. A client without an address is
+// outside.
+func ipAllow(prefixes []netip.Prefix) filter {
+	unmapped := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		unmapped[i] = p
+	}
+	return func(_ context.Context, q *request) *answer {
+		for _, p := range unmapped {
+			if p.Contains(q.Client) {
+				return nil
+			}
+		}
+		return &answer{status: http.StatusForbidden, code: "ip-not-allowed", text: "this address is not allowed here"}
+	}
+}
+
+// maxBody refuses a body that is announced as too large, and has the transport
+// stop one that turns out to be.
+func maxBody(bytes int64) filter {
+	return func(_ context.Context, q *request) *answer {
+		if q.length > bytes {
+			return bodyTooLarge()
+		}
+		if q.maxBody < 0 || bytes < q.maxBody {
+			q.maxBody = bytes
+		}
+		return nil
+	}
+}
+
+func bodyTooLarge() *answer {
+	return &answer{status: http.StatusRequestEntityTooLarge, code: "body-too-large", text: "the request body is too large"}
+}
+
+// redirectHTTPS sends clients that came without TLS to the same URL with it.
+func redirectHTTPS(f route.RedirectHTTPS) filter {
+	port := ""
+	if f.Port != 0 && f.Port != 443 {
+		port = ":" + strconv.Itoa(int(f.Port))
+	}
+	return func(_ context.Context, q *request) *answer {
+		if q.TLS {
+			return nil
+		}
+		status := http.StatusPermanentRedirect
+		if q.Method == http.MethodGet || q.Method == http.MethodHead {
+			status = http.StatusMovedPermanently
+		}
+		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(q.Path))
+	}
+}
+
+// redirect answers every request with another URL.
+func redirect(f route.Redirect) filter {
+	return func(_ context.Context, q *request) *answer {
+		own := "http"
+		if q.TLS {
+			own = "https"
+		}
+		scheme, host, path := f.Scheme, f.Host, f.Path
+		if scheme == "" {
+			scheme = own
+		}
+		if host == "" {
+			host = q.authority()
+			if scheme != own {
+				host = bracketed(q.Host) // the port belongs to the other scheme
+			}
+		}
+		if path == "" {
+			path = q.Path
+		}
+		return location(f.Status, scheme+"://"+host+q.pathAndQuery(path))
+	}
+}
+
+func location(status int, url string) *answer {
+	return &answer{status: status, header: []route.HeaderValue{{Name: "Location", Value: url}}}
+}
+
+// pathAndQuery puts the query of the request behind path.
+func (q *request) pathAndQuery(path string) string {
+	if q.Query == "" && !q.bareQuery {
+		return path
+	}
+	return path + "?" + q.Query
+}

@@ -1,0 +1,305 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
+)
+
+// exchange is one request on the transport of net/http, from accepting to the
+// last byte of the answer.
+//
+// The bytes are carried by httputil.ReverseProxy, which is told what to do by
+// methods of the exchange: it keeps the rules of hop-by-hop headers, trailers,
+// 1xx answers, flushing and upgrades, and its faults are mended with the Go
+// toolchain. Choosing endpoints and trying again is in RoundTrip, which it calls
+// like any transport. A ReverseProxy is a few fields, so each exchange has its
+// own and nothing must be smuggled through contexts.
+type exchange struct {
+	e     *Engine
+	began time.Time
+	r     *http.Request
+	w     *responseWriter
+	body  *bodyReader // nil: the request has none
+
+	q     *request   // nil when a guard refused it
+	route *liveRoute // nil when no route took it
+
+	key      balance.Key
+	attempts int
+	endpoint *balance.Endpoint // the one of the last attempt
+	release  func(balance.Result)
+	failed   bool // the endpoint broke off its answer
+}
+
+// serveHTTP serves one request.
+func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	e := l.engine
+	e.running.Add(1)
+	defer e.running.Add(-1)
+	x := &exchange{e: e, began: time.Now(), r: r}
+	x.w = newResponseWriter(w, e.opts.WriteTimeout, r.ProtoMajor, x.began)
+	if r.Body != nil && r.Body != http.NoBody {
+		x.body = newBodyReader(r, x.w.control, e.opts)
+		r.Body = x.body
+		if r.ProtoMajor == 1 {
+			// An endpoint may answer while it still reads: without this the
+			// server would first read the whole body itself.
+			_ = x.w.control.EnableFullDuplex()
+		}
+	}
+	defer x.end()
+	live := e.live.Load()
+	conf := live.listeners[l]
+	if conf == nil { // the listener left while the connection was idle
+		w.Header().Set("Connection", "close")
+		conf = &listenerConfig{}
+	}
+	x.serve(live, conf)
+}
+
+// serve decides what to do with the request, and does it.
+func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
+	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
+	q, a := g.admit(headOf(x.r), peer{addr: addrOf(x.r.RemoteAddr), tls: x.r.TLS != nil, trusted: conf.trusted})
+	if a == nil {
+		x.q = q
+		x.route, a = live.decide(x.r.Context(), q)
+	}
+	if a != nil {
+		x.answer(a)
+		return
+	}
+	x.forward()
+}
+
+// headOf is what the policy needs of r.
+func headOf(r *http.Request) head {
+	return head{
+		method:     r.Method,
+		target:     r.RequestURI,
+		authority:  r.Host,
+		header:     r.Header,
+		major:      r.ProtoMajor,
+		length:     r.ContentLength,
+		upgradable: r.ProtoMajor == 1 && r.ProtoMinor >= 1,
+	}
+}
+
+// answer sends an answer of Fairway's own.
+func (x *exchange) answer(a *answer) {
+	if a.guard {
+		x.e.metrics.refused(a.code)
+	}
+	a.write(x.w, x.r.Header["Accept"], x.requestID())
+}
+
+// requestID also names requests that a guard refused.
+func (x *exchange) requestID() string {
+	if x.q == nil {
+		return newRequestID()
+	}
+	return x.q.identity.requestID
+}
+
+// end closes the books on the exchange, also when the answer was broken off.
+func (x *exchange) end() {
+	p := recover()
+	aborted := p != nil
+	if aborted && p != http.ErrAbortHandler { //nolint:errorlint // it is panicked with as it is
+		x.e.log.Error("panic while serving", "panic", p, "stack", string(debug.Stack()))
+		if x.w.status == 0 {
+			x.answer(&answer{status: http.StatusInternalServerError, code: "internal", text: "internal error", hangUp: true})
+			aborted = false
+		}
+	}
+	x.done(resultOf(x.r.Context(), x.failed))
+	if x.body != nil {
+		x.body.finish()
+	}
+	x.w.finish()
+	took := time.Since(x.began)
+	x.e.metrics.observe(x.route, x.w.status, took)
+	x.e.access.log(x, took, aborted)
+	if aborted {
+		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
+	}
+}
+
+// done tells the endpoint, once, that the request is over.
+func (x *exchange) done(r balance.Result) {
+	if x.release != nil {
+		x.release(r)
+		x.release = nil
+	}
+}
+
+// resultOf is the result of an answer that ended.
+func resultOf(ctx context.Context, failed bool) balance.Result {
+	switch {
+	case !failed:
+		return balance.ResultOK
+	case ctx.Err() != nil:
+		return balance.ResultCanceled
+	}
+	return balance.ResultFailed
+}
+
+// forward sends the request to an endpoint and the answer back.
+func (x *exchange) forward() {
+	if x.q.maxBody >= 0 && x.body != nil {
+		x.r.Body = http.MaxBytesReader(x.w.ResponseWriter, x.body, x.q.maxBody)
+	}
+	x.key = x.balanceKey()
+	proxy := httputil.ReverseProxy{
+		Rewrite:        x.rewrite,
+		Transport:      x,
+		ModifyResponse: x.modify,
+		ErrorHandler:   x.fail,
+		BufferPool:     x.e.buffers,
+		ErrorLog:       x.e.errorLog,
+	}
+	proxy.ServeHTTP(x.w, x.r)
+}
+
+// rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
+// nothing the client lists in Connection can take away what is set here.
+func (x *exchange) rewrite(p *httputil.ProxyRequest) {
+	q, out := x.q, p.Out
+	// Opaque goes into the request line as it is: the very bytes that were
+	// matched, and no other spelling of them.
+	out.URL = &url.URL{Opaque: q.path, RawQuery: q.Query, ForceQuery: q.bareQuery}
+	out.Host = q.authority()
+	// Trailers of a request are not passed on (RFC 9110, 6.5.1 allows it): some
+	// backends merge them into the header, behind every check.
+	out.Trailer = nil
+	q.identity.tell(out.Header)
+	if q.prefix != "" {
+		out.Header["X-Forwarded-Prefix"] = []string{q.prefix}
+	}
+	for _, c := range x.route.requestHeaders {
+		c.apply(out.Header)
+		for _, v := range c.set {
+			if v.Name == "Host" {
+				out.Host = v.Value
+			}
+		}
+	}
+}
+
+// modify changes the header of the answer.
+func (x *exchange) modify(res *http.Response) error {
+	res.Header["X-Request-Id"] = []string{x.q.identity.requestID}
+	x.setSticky(res.Header)
+	for _, c := range x.route.responseHeaders {
+		c.apply(res.Header)
+	}
+	if x.route.compress {
+		compress(x.q, res)
+	}
+	return nil
+}
+
+// setSticky ties the client to the endpoint that answered.
+func (x *exchange) setSticky(h http.Header) {
+	name := x.route.def.Sticky
+	if name == "" || x.endpoint == nil {
+		return
+	}
+	value := x.endpoint.StickyValue()
+	if value == x.key.Sticky {
+		return
+	}
+	c := http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: x.q.TLS, SameSite: http.SameSiteLaxMode}
+	h.Add("Set-Cookie", c.String())
+}
+
+// balanceKey is what the request is balanced on.
+func (x *exchange) balanceKey() balance.Key {
+	k := balance.Key{Client: x.q.Client}
+	def := x.route.def
+	if def.Sticky != "" {
+		k.Sticky = cookie(x.r, def.Sticky)
+	}
+	if def.Balance.Policy != route.BalanceHash {
+		return k
+	}
+	switch def.Balance.On {
+	case route.HashPath:
+		k.Hash = x.q.Path
+	case route.HashHeader:
+		k.Hash = x.q.header.Get(def.Balance.Name)
+	case route.HashCookie:
+		k.Hash = cookie(x.r, def.Balance.Name)
+	case route.HashQuery:
+		values, _ := url.ParseQuery(x.q.Query) // what cannot be parsed counts for nothing
+		k.Hash = values.Get(def.Balance.Name)
+	case route.HashClientIP: // the fallback
+	}
+	return k
+}
+
+func cookie(r *http.Request, name string) string {
+	if c, err := r.Cookie(name); err == nil {
+		return c.Value
+	}
+	return ""
+}
+
+// fail answers for an endpoint that did not.
+func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
+	a := x.answerFor(err)
+	if x.q.upgrade && x.w.status == http.StatusSwitchingProtocols {
+		return // the connection is no longer ours
+	}
+	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
+		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.requestID, "error", err)
+	}
+	x.answer(a)
+}
+
+// answerFor turns an error of RoundTrip into an answer. What the error says is
+// for the log: it may hold addresses.
+func (x *exchange) answerFor(err error) *answer {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		a := bodyTooLarge()
+		a.hangUp = x.r.ProtoMajor == 1
+		return a
+	case x.body != nil && x.body.tooSlow():
+		a := refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
+		a.hangUp = x.r.ProtoMajor == 1
+		return a
+	case x.e.ctx.Err() != nil:
+		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
+	case x.r.Context().Err() != nil:
+		// Nobody reads it; the status is for the log and the metrics.
+		return &answer{status: statusClientClosed, code: "client-closed", text: "the client went away"}
+	case errors.Is(err, balance.ErrNoEndpoint):
+		return noEndpoint(x.route.route.Service)
+	case x.body != nil && x.body.broken():
+		return &answer{status: http.StatusBadRequest, code: "bad-body", text: "the request body cannot be read", hangUp: x.r.ProtoMajor == 1}
+	case isDial(err):
+		return &answer{status: http.StatusBadGateway, code: "unreachable", text: "no endpoint could be reached"}
+	case isTimeout(err):
+		return &answer{status: http.StatusGatewayTimeout, code: "timeout", text: "the endpoint did not answer in time"}
+	}
+	return &answer{status: http.StatusBadGateway, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"}
+}
+
+// statusClientClosed is what logs say when the client went away first.
+const statusClientClosed = 499
+
+func isDial(err error) bool {
+	var dial *dialError
+	return errors.As(err, &dial)
+}

@@ -1,0 +1,240 @@
+package embedded
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// head is the start of a request as the transport read it.
+type head struct {
+	method string
+	// target is the request target as it was sent: a path with query, an
+	// absolute URL, or "*".
+	target string
+	// authority is the Host header, the authority of an absolute target, or
+	// HTTP/2's :authority, in the order of RFC 9112, 3.2.
+	authority string
+	header    http.Header
+	// major is the HTTP version: 1 or 2.
+	major int
+	// length is the length of the body; -1 when it is not known.
+	length int64
+	// upgradable is true when the connection could be handed over to another
+	// protocol.
+	upgradable bool
+}
+
+// request is a request on its way through the policy. What is in it has passed
+// the guards: the same host and path that decide are sent to the endpoint.
+type request struct {
+	route.Request // Host and Path canonical; Header is header
+	header        http.Header
+	// port is the port that the client named with the host; empty for none.
+	port string
+	// path is the path to be sent; filters change it.
+	path string
+	// prefix is what StripPrefix took off.
+	prefix string
+	// bareQuery is true for a question mark that nothing follows.
+	bareQuery bool
+	length    int64
+	// maxBody bounds the body; negative means that nothing does.
+	maxBody int64
+	// upgrade is true for a request to switch to WebSocket, the only protocol
+	// that may be switched to.
+	upgrade  bool
+	identity identity
+}
+
+// guards are the limits that admit holds a request to.
+type guards struct {
+	maxHeaders        int
+	rejectUnderscores bool
+}
+
+// admit turns a head into a request, or says why it is refused. It writes to the
+// header: hop-by-hop headers, forbidden upgrades and identity headers that are
+// not to be believed are gone afterwards, so that the matcher sees nothing that
+// the endpoint does not.
+func (g guards) admit(h head, p peer) (*request, *answer) {
+	switch h.method {
+	case http.MethodConnect, http.MethodTrace:
+		return nil, refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
+	}
+	if n := countHeaders(h.header); n > g.maxHeaders {
+		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
+		a.hangUp = true
+		return nil, a
+	}
+	if !sameHost(h) {
+		return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+	}
+	host, err := route.CanonicalHost(h.authority)
+	if err != nil {
+		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
+	}
+	if strings.IndexByte(h.target, '#') >= 0 {
+		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
+	}
+	rawPath, query, hasQuery := splitTarget(h.target)
+	path, err := route.CanonicalPath(rawPath)
+	if err != nil {
+		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
+	}
+	if !dropUnderscores(h.header, g.rejectUnderscores) {
+		return nil, refusal(http.StatusBadRequest, "underscore-header", "a header with an underscore would be taken for an identity header")
+	}
+	q := &request{
+		header:    h.header,
+		port:      portOfAuthority(h.authority),
+		path:      path,
+		bareQuery: hasQuery && query == "",
+		length:    h.length,
+		maxBody:   -1,
+	}
+	q.upgrade = dropHopByHop(h)
+	q.Request = route.Request{
+		Method: h.method, Host: host, Path: path, Query: query, Header: h.header,
+	}
+	q.identity = identify(h.header, p, bracketed(host), q.port)
+	q.Client = q.identity.client
+	q.TLS = q.identity.proto == "https"
+	return q, nil
+}
+
+// authority is the canonical host, with the port where the client named one.
+func (q *request) authority() string {
+	if q.port == "" {
+		return bracketed(q.Host)
+	}
+	return bracketed(q.Host) + ":" + q.port
+}
+
+// bracketed puts an IPv6 address into brackets, as headers and URLs want it.
+func bracketed(host string) string {
+	if strings.IndexByte(host, ':') >= 0 {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+func countHeaders(h http.Header) int {
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
+}
+
+// sameHost is false for a request of HTTP/2 that carries a Host header beside
+// another :authority; backends might look at either (RFC 9113, 8.3.1). In
+// HTTP/1 the transport has taken care of it.
+func sameHost(h head) bool {
+	for _, v := range h.header["Host"] {
+		if v != h.authority {
+			return false
+		}
+	}
+	delete(h.header, "Host")
+	return true
+}
+
+// splitTarget returns path and query of a request target in origin or absolute
+// form. What is neither comes back as a path that is not canonical.
+func splitTarget(target string) (path, query string, hasQuery bool) {
+	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' {
+		target = "/"
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			target = rest[i:]
+			if target[0] == '?' {
+				target = "/" + target
+			}
+		}
+	}
+	return strings.Cut(target, "?")
+}
+
+// portOfAuthority returns the port of an authority that CanonicalHost accepted.
+func portOfAuthority(authority string) string {
+	i := strings.LastIndexByte(authority, ':')
+	if i < 0 || strings.IndexByte(authority[i:], ']') >= 0 ||
+		authority[0] != '[' && strings.IndexByte(authority, ':') != i {
+		return ""
+	}
+	return strings.TrimLeft(authority[i+1:], "0")
+}
+
+// dropUnderscores deletes headers that a backend with CGI variables could not
+// tell from identity headers (X_Forwarded_For). With reject it reports false
+// instead.
+func dropUnderscores(h http.Header, reject bool) bool {
+	for name := range h {
+		if strings.IndexByte(name, '_') < 0 {
+			continue
+		}
+		if isIdentityHeader(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+			if reject {
+				return false
+			}
+			delete(h, name)
+		}
+	}
+	return true
+}
+
+// dropLookalikes deletes the headers that equal name but for underscores.
+func dropLookalikes(h http.Header, name string) {
+	for k := range h {
+		if strings.IndexByte(k, '_') >= 0 && http.CanonicalHeaderKey(strings.ReplaceAll(k, "_", "-")) == name {
+			delete(h, k)
+		}
+	}
+}
+
+// dropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1),
+// also what Connection lists. TE stays for the transport to look at. It reports
+// whether a switch to WebSocket is asked for; no other protocol may be switched
+// to, for after the switch nobody looks at what passes: h2c would carry requests
+// past every check.
+func dropHopByHop(h head) (upgrade bool) {
+	header := h.header
+	asked := false
+	for _, v := range header["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			switch name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name {
+			case "Upgrade":
+				asked = true
+			case "", "Te":
+			default:
+				delete(header, name)
+			}
+		}
+	}
+	protocols := header["Upgrade"]
+	upgrade = asked && h.upgradable && h.method == http.MethodGet && h.length == 0 &&
+		len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket")
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+	} {
+		delete(header, name)
+	}
+	if upgrade {
+		header["Connection"] = []string{"Upgrade"}
+		header["Upgrade"] = []string{"websocket"}
+	}
+	return upgrade
+}
+
+// addrOf reads the address of a peer; the zero Addr when it has none, which is
+// trusted nowhere and in no prefix.
+func addrOf(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}

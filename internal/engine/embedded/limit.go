@@ -1,0 +1,118 @@
+package embedded
+
+import (
+	"context"
+	"hash/maphash"
+	"math"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"fairway/internal/route"
+)
+
+// Bounds of a limiter's table: at most shards × 2 × shardSize clients are
+// remembered, which is some 10 MiB.
+const (
+	limiterShards    = 16
+	limiterShardSize = 2048
+)
+
+// limiter is a rate limit with a bucket for each client. It lives on from table
+// to table for as long as the filter says the same.
+type limiter struct {
+	def    route.RateLimit
+	limit  rate.Limit
+	burst  int
+	refill time.Duration // from empty to full
+	seed   maphash.Seed
+	shards [limiterShards]limiterShard
+}
+
+// limiterShard holds its clients in two ages. When the young one is full, or
+// older than a bucket needs to fill up, it becomes the old one, and the old one
+// is forgotten: who was not seen for that long has a full bucket anyway.
+type limiterShard struct {
+	mu         sync.Mutex
+	young, old map[netip.Addr]*rate.Limiter
+	since      time.Time
+}
+
+func newLimiter(def route.RateLimit) *limiter {
+	burst := max(def.Burst, 1)
+	per := max(def.Per, time.Millisecond)
+	limit := rate.Limit(float64(def.Requests) / per.Seconds())
+	refill := time.Hour
+	if limit > 0 {
+		refill = min(time.Duration(float64(burst)/float64(limit)*float64(time.Second)), 24*time.Hour)
+	}
+	return &limiter{def: def, limit: limit, burst: burst, refill: max(refill, time.Second), seed: maphash.MakeSeed()}
+}
+
+// limiterFor returns the limiter that the route had for the same limit, or nil.
+func (lr *liveRoute) limiterFor(def route.RateLimit) *limiter {
+	if lr == nil {
+		return nil
+	}
+	for _, l := range lr.limiters {
+		if l.def == def {
+			return l
+		}
+	}
+	return nil
+}
+
+// check is the filter.
+func (l *limiter) check(_ context.Context, q *request) *answer {
+	wait := l.take(q.Client, time.Now())
+	if wait <= 0 {
+		return nil
+	}
+	seconds := min(int(math.Ceil(wait.Seconds())), 3600)
+	return &answer{status: http.StatusTooManyRequests, code: "rate-limited", text: "too many requests", retryAfter: seconds}
+}
+
+// take counts a request and returns zero, or how long the client must wait for
+// the next one.
+func (l *limiter) take(client netip.Addr, now time.Time) time.Duration {
+	client = sourceOf(client)
+	s := &l.shards[maphash.Comparable(l.seed, client)%limiterShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == nil || len(s.young) >= limiterShardSize || now.Sub(s.since) > l.refill {
+		s.old, s.young, s.since = s.young, map[netip.Addr]*rate.Limiter{}, now
+	}
+	bucket := s.young[client]
+	if bucket == nil {
+		if bucket = s.old[client]; bucket == nil {
+			bucket = rate.NewLimiter(l.limit, l.burst)
+		}
+		s.young[client] = bucket
+	}
+	r := bucket.ReserveN(now, 1)
+	if !r.OK() {
+		return time.Hour
+	}
+	wait := r.DelayFrom(now)
+	if wait > 0 {
+		r.CancelAt(now)
+	}
+	return wait
+}
+
+// sourceOf is what counts as one client: an IPv4 address, or the /64 of an IPv6
+// address, of which one subscriber has many.
+func sourceOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	prefix, err := addr.Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return prefix.Addr()
+}

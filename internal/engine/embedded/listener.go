@@ -1,0 +1,276 @@
+package embedded
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// listener is a bound socket with the server on it. It lives on from table to
+// table for as long as its address is in them; what else the table says of it is
+// its listenerConfig.
+type listener struct {
+	engine *Engine
+	key    listenerKey
+	socket net.Listener
+	server *http.Server
+	open   atomic.Int64
+
+	mu      sync.Mutex
+	sources map[netip.Addr]int // open connections by client, when they are bounded
+}
+
+// listenerKey is what makes two listeners the same socket: the address, and with
+// port 0, which is another one each time, the name as well.
+type listenerKey struct{ address, name string }
+
+func keyOf(def route.Listener) listenerKey {
+	k := listenerKey{address: def.Address}
+	if portOf(def.Address) == "0" {
+		k.name = def.Name
+	}
+	return k
+}
+
+// listenerConfig is what a table says of a listener.
+type listenerConfig struct {
+	name    string
+	trusted []netip.Prefix
+	tls     *tls.Config // nil: in clear
+	certs   *certIndex
+}
+
+// listenerConfigs makes the listeners' settings ready; certificates are loaded.
+func (e *Engine) listenerConfigs(defs []route.Listener) ([]*listenerConfig, error) {
+	configs := make([]*listenerConfig, len(defs))
+	seen := map[listenerKey]string{}
+	for i, def := range defs {
+		if other, ok := seen[keyOf(def)]; ok {
+			return nil, fmt.Errorf("listeners %s and %s have the same address %s", other, def.Name, def.Address)
+		}
+		seen[keyOf(def)] = def.Name
+		c := &listenerConfig{name: def.Name}
+		for _, p := range def.TrustedProxies {
+			if p.Addr().Is4In6() && p.Bits() >= 96 {
+				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+			}
+			c.trusted = append(c.trusted, p)
+		}
+		if def.TLS {
+			var err error
+			if c.certs, err = e.certs.index(def.Certificates); err != nil {
+				return nil, fmt.Errorf("listener %s: %w", def.Name, err)
+			}
+			c.tls = c.certs.config()
+		}
+		configs[i] = c
+	}
+	return configs, nil
+}
+
+// bind returns the listeners for defs, in their order: those that old has, and
+// new ones, which are also in opened and do not accept yet. After an error
+// everything is as before.
+func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener) (all, opened []*listener, err error) {
+	have := map[listenerKey]*listener{}
+	if old != nil {
+		for l := range old.listeners {
+			have[l.key] = l
+		}
+	}
+	defer func() {
+		if err != nil {
+			for _, l := range opened {
+				err = errors.Join(err, l.socket.Close())
+			}
+			all, opened = nil, nil
+		}
+	}()
+	config := net.ListenConfig{KeepAlive: 30 * time.Second}
+	for _, def := range defs {
+		l := have[keyOf(def)]
+		if l == nil {
+			socket, err := config.Listen(ctx, "tcp", def.Address)
+			if err != nil {
+				return nil, opened, fmt.Errorf("listener %s: %w", def.Name, err)
+			}
+			l = e.newListener(keyOf(def), socket)
+			opened = append(opened, l)
+		}
+		all = append(all, l)
+	}
+	return all, opened, nil
+}
+
+func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
+	l := &listener{engine: e, key: key, socket: socket, sources: map[netip.Addr]int{}}
+	l.server = &http.Server{
+		Handler:                      http.HandlerFunc(l.serveHTTP),
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            e.opts.HeaderTimeout, // the TLS handshake has the same limit
+		IdleTimeout:                  e.opts.IdleTimeout,
+		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
+		ErrorLog:                     e.errorLog,
+		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
+		Protocols:                    new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100,
+			SendPingTimeout:      30 * time.Second,
+			PingTimeout:          15 * time.Second,
+			WriteByteTimeout:     e.opts.WriteTimeout,
+		},
+	}
+	l.server.Protocols.SetHTTP1(true)
+	l.server.Protocols.SetHTTP2(true)
+	l.server.Protocols.SetUnencryptedHTTP2(e.opts.H2C)
+	return l
+}
+
+// serve accepts connections until the listener is closed.
+func (e *Engine) serve(l *listener) {
+	e.serving.Go(func() {
+		if err := l.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			e.log.Error("listener failed", "address", l.key.address, "error", err)
+		}
+	})
+}
+
+// drain closes the listener and its idle connections, has running requests
+// answered with "Connection: close", and cuts off what still runs when ctx ends
+// or the engine cuts off everything. It does not wait; wg does. done is called
+// at the end.
+func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
+	// The socket is closed before drain returns, so that its address is free.
+	_ = l.socket.Close()
+	wg.Go(func() {
+		defer done()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(l.engine.ctx, cancel)()
+		if err := l.server.Shutdown(ctx); err != nil {
+			_ = l.server.Close()
+		}
+	})
+}
+
+// leave is drain for a listener that left the table.
+func (l *listener) leave(wg *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.engine.opts.DrainLimit)
+	l.drain(ctx, cancel, wg)
+}
+
+// config returns what the live table says of the listener; nil when it left.
+func (l *listener) config() *listenerConfig {
+	return l.engine.live.Load().listeners[l]
+}
+
+// Accept waits for a connection that may be served. It is called by the server.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.socket.Accept()
+		if err != nil {
+			return nil, err
+		}
+		conf := l.config()
+		if conf == nil {
+			_ = c.Close()
+			continue
+		}
+		source, ok := l.admit(c, conf)
+		if !ok {
+			l.engine.metrics.refused("source-limit")
+			_ = c.Close()
+			continue
+		}
+		l.open.Add(1)
+		counted := &clientConn{Conn: c, listener: l, source: source}
+		if conf.tls != nil {
+			return tls.Server(counted, conf.tls), nil
+		}
+		return counted, nil
+	}
+}
+
+// Close and Addr make the listener a net.Listener.
+func (l *listener) Close() error { return l.socket.Close() }
+
+// Addr is the address the socket is bound to.
+func (l *listener) Addr() net.Addr { return l.socket.Addr() }
+
+// admit counts a connection for its client and reports whether it may stay.
+// source is the zero Addr where connections are not bounded.
+func (l *listener) admit(c net.Conn, conf *listenerConfig) (source netip.Addr, ok bool) {
+	limit := l.engine.opts.MaxConnsPerSource
+	if limit == 0 {
+		return netip.Addr{}, true
+	}
+	p := peer{addr: addrOf(c.RemoteAddr().String()), trusted: conf.trusted}
+	if p.trusts(p.addr) {
+		return netip.Addr{}, true
+	}
+	source = sourceOf(p.addr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sources[source] >= limit {
+		return netip.Addr{}, false
+	}
+	l.sources[source]++
+	return source, true
+}
+
+// clientConn is a connection of a client, which is counted while it is open.
+type clientConn struct {
+	net.Conn
+	listener *listener
+	source   netip.Addr
+	once     sync.Once
+}
+
+// Close also takes the connection off the books.
+func (c *clientConn) Close() error {
+	c.once.Do(func() {
+		l := c.listener
+		l.open.Add(-1)
+		if !c.source.IsValid() {
+			return
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.sources[c.source]--; l.sources[c.source] == 0 {
+			delete(l.sources, c.source)
+		}
+	})
+	return c.Conn.Close()
+}
+
+// CloseWrite passes the end of one direction on, which an upgraded connection
+// needs.
+func (c *clientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// openConnections are the open connections by name of the listener, sorted.
+func (e *Engine) openConnections() (names []string, open map[string]int64) {
+	open = map[string]int64{}
+	if live := e.live.Load(); live != nil {
+		for l, conf := range live.listeners {
+			open[conf.name] = l.open.Load()
+			names = append(names, conf.name)
+		}
+	}
+	slices.Sort(names)
+	return names, open
+}

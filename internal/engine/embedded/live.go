@@ -1,0 +1,139 @@
+package embedded
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
+)
+
+// liveTable is a route.Table made ready to serve. It is never written to after
+// it went live.
+type liveTable struct {
+	table     *route.Table
+	matcher   *route.Matcher
+	routes    map[*route.Route]*liveRoute
+	listeners map[*listener]*listenerConfig
+	hosts     func() *hostIndex // made when first asked
+}
+
+// liveRoute is a route made ready to serve, with the backend it goes to.
+type liveRoute struct {
+	*compiledRoute
+	def     *route.Backend // nil when the route has none
+	backend *balance.Backend
+}
+
+// compiledRoute is what a route alone says, apart from its backend. It is kept
+// for as long as the tables hold the same *route.Route.
+type compiledRoute struct {
+	route           *route.Route
+	filters         []filter // the checks and changes before the request is sent
+	requestHeaders  []*headerChange
+	responseHeaders []*headerChange
+	compress        bool
+
+	limiters []*limiter    // of the filters, to hand them on
+	metrics  *routeMetrics // by ID; handed on
+	held     *atomic.Int64 // requests that wait for an endpoint; handed on
+}
+
+// filter is one check or change of a request. A nil answer means that the
+// request goes on.
+type filter func(ctx context.Context, q *request) *answer
+
+// build makes a table ready. It cannot fail: what could be wrong with a filter
+// is answered by its route alone, with 503.
+func (e *Engine) build(old *liveTable, t *route.Table, matcher *route.Matcher) *liveTable {
+	next := &liveTable{
+		table:   t,
+		matcher: matcher,
+		routes:  make(map[*route.Route]*liveRoute, len(t.Routes)),
+		hosts:   hostsOf(t.Routes),
+	}
+	for _, r := range t.Routes {
+		var def *route.Backend
+		if r.Backend != "" {
+			def = t.Backend(r.Backend)
+		}
+		before := old.lookup(r)
+		switch {
+		case before == nil || before.route != r:
+			next.routes[r] = &liveRoute{compiledRoute: e.compile(r, before), def: def}
+		case before.def == def:
+			next.routes[r] = before
+			continue
+		default:
+			next.routes[r] = &liveRoute{compiledRoute: before.compiledRoute, def: def}
+		}
+		if def != nil {
+			next.routes[r].backend = e.set.Backend(def.ID)
+		}
+	}
+	return next
+}
+
+// lookup returns what the table made of r, or of the route with its ID; nil for
+// none.
+func (t *liveTable) lookup(r *route.Route) *liveRoute {
+	if t == nil {
+		return nil
+	}
+	if same, ok := t.routes[r]; ok {
+		return same
+	}
+	if before := t.table.Route(r.ID); before != nil {
+		return t.routes[before]
+	}
+	return nil
+}
+
+// compile makes a route ready. before is what the route with the same ID was
+// in the table before, or nil: counters and rate limits that did not change are
+// handed on from it.
+func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
+	c := &compiledRoute{route: r}
+	if before != nil {
+		c.metrics, c.held = before.metrics, before.held
+	} else {
+		c.metrics, c.held = e.metrics.route(r.ID), new(atomic.Int64)
+	}
+	if r.Refused != "" {
+		c.filters = []filter{refuse}
+		return c
+	}
+	for i := range r.Filters {
+		c.add(e, &r.Filters[i], before)
+	}
+	return c
+}
+
+// decide is the policy from match to filters: which route takes q, and whether
+// Fairway answers it. The route is nil only when the answer is not.
+func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer) {
+	r := t.matcher.Find(&q.Request)
+	if r == nil {
+		return nil, t.notFound(q)
+	}
+	lr := t.routes[r]
+	for _, f := range lr.filters {
+		if a := f(ctx, q); a != nil {
+			return lr, a
+		}
+	}
+	if lr.backend == nil {
+		return lr, noBackend()
+	}
+	return lr, nil
+}
+
+// portOf returns the port of an address as it was configured.
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return port
+}

@@ -1,0 +1,201 @@
+package embedded
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// certStore holds the key pairs of the live listeners and rereads them when their
+// files change. Connections that are open go on with what they began with.
+type certStore struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	pairs map[route.Certificate]*keyPair
+}
+
+func newCertStore(log *slog.Logger) *certStore {
+	return &certStore{log: log, pairs: map[route.Certificate]*keyPair{}}
+}
+
+// keyPair is one certificate with its key.
+type keyPair struct {
+	files route.Certificate
+	// stamp and tried belong to the store: what was read, and what was tried
+	// last and logged if it was broken.
+	stamp, tried [2]fileStamp
+	cert         *tls.Certificate
+}
+
+// fileStamp tells whether a file changed, without reading it.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+// stampOf returns the zero stamp for a file that cannot be seen.
+func stampOf(path string) fileStamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileStamp{}
+	}
+	return fileStamp{modified: info.ModTime(), size: info.Size()}
+}
+
+// index returns the certificates of a listener by server name. Those that are not
+// known yet are loaded.
+func (s *certStore) index(files []route.Certificate) (*certIndex, error) {
+	if len(files) == 0 {
+		return nil, errors.New("no certificate for TLS")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := map[route.Certificate]*keyPair{}
+	for _, f := range files {
+		if s.pairs[f] != nil || fresh[f] != nil {
+			continue
+		}
+		p := &keyPair{files: f}
+		if err := p.load(); err != nil {
+			return nil, err
+		}
+		fresh[f] = p
+	}
+	for f, p := range fresh {
+		s.pairs[f] = p
+	}
+	x := &certIndex{files: files}
+	x.fill(s.pairs)
+	return x, nil
+}
+
+// load reads the pair. On an error the pair stays as it was.
+func (p *keyPair) load() error {
+	stamp := [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
+	p.tried = stamp
+	cert, err := tls.LoadX509KeyPair(p.files.CertFile, p.files.KeyFile)
+	if err != nil {
+		return fmt.Errorf("certificate %s: %w", p.files.CertFile, err)
+	}
+	p.cert, p.stamp = &cert, stamp
+	return nil
+}
+
+// reload loads the pairs whose files changed and reports whether any did. A pair
+// that is broken now stays as it was.
+func (s *certStore) reload() (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pairs {
+		now := [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
+		if now == p.stamp || now == p.tried {
+			continue
+		}
+		if err := p.load(); err != nil {
+			s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile, "error", err)
+			continue
+		}
+		s.log.Info("certificate reloaded", "file", p.files.CertFile)
+		changed = true
+	}
+	return changed
+}
+
+// keep forgets the pairs that no listener of t names.
+func (s *certStore) keep(t *route.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := map[route.Certificate]bool{}
+	for _, l := range t.Listeners {
+		for _, c := range l.Certificates {
+			used[c] = l.TLS
+		}
+	}
+	for f := range s.pairs {
+		if !used[f] {
+			delete(s.pairs, f)
+		}
+	}
+}
+
+// reindexCertificates makes reloaded pairs known to the listeners.
+func (e *Engine) reindexCertificates() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.certs.mu.Lock()
+	defer e.certs.mu.Unlock()
+	for _, conf := range e.live.Load().listeners {
+		if conf.certs != nil {
+			conf.certs.fill(e.certs.pairs)
+		}
+	}
+}
+
+// certIndex finds the certificate for a server name: the exact name first, then
+// the wildcard, else the first certificate of the listener. Which certificate a
+// client sees grants nothing: routes are chosen by the host of the request alone,
+// also where it differs from the server name.
+type certIndex struct {
+	files  []route.Certificate
+	byName atomic.Pointer[namedCerts]
+}
+
+type namedCerts struct {
+	first *tls.Certificate
+	names map[string]*tls.Certificate // lower case; wildcards with their "*."
+}
+
+// fill takes the certificates from pairs.
+func (x *certIndex) fill(pairs map[route.Certificate]*keyPair) {
+	n := &namedCerts{names: map[string]*tls.Certificate{}}
+	for _, f := range x.files {
+		cert := pairs[f].cert
+		if n.first == nil {
+			n.first = cert
+		}
+		names := cert.Leaf.DNSNames
+		if len(names) == 0 && cert.Leaf.Subject.CommonName != "" {
+			names = []string{cert.Leaf.Subject.CommonName}
+		}
+		for _, name := range names {
+			name = strings.ToLower(name)
+			if n.names[name] == nil {
+				n.names[name] = cert
+			}
+		}
+	}
+	x.byName.Store(n)
+}
+
+// find is tls.Config's GetCertificate.
+func (x *certIndex) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	n := x.byName.Load()
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if cert := n.names[name]; cert != nil {
+		return cert, nil
+	}
+	if _, parent, ok := strings.Cut(name, "."); ok {
+		if cert := n.names["*."+parent]; cert != nil {
+			return cert, nil
+		}
+	}
+	return n.first, nil
+}
+
+// config returns the TLS settings of a listener.
+func (x *certIndex) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: x.find,
+	}
+}

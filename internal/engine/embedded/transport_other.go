@@ -1,0 +1,6 @@
+//go:build !unix
+
+package embedded
+
+// isClosed cannot tell here.
+func (c *endpointConn) isClosed() bool { return false }

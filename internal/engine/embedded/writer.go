@@ -1,0 +1,99 @@
+package embedded
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// responseWriter counts what is written and does not wait for slow readers: each
+// piece must be taken within the limit.
+type responseWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController // of the ResponseWriter below
+	limit   time.Duration
+	// shared is true in HTTP/2, where a deadline that is over ends the stream
+	// even when nothing is being written: it is lifted after each piece.
+	shared bool
+	armed  time.Time
+	status int
+	bytes  int64
+}
+
+func newResponseWriter(w http.ResponseWriter, limit time.Duration, major int, now time.Time) *responseWriter {
+	rw := &responseWriter{ResponseWriter: w, control: http.NewResponseController(w), limit: limit, shared: major >= 2}
+	if !rw.shared {
+		rw.arm(now) // the deadline of the request before may be over by now
+	}
+	return rw
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader notes the status.
+func (w *responseWriter) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes within the limit.
+func (w *responseWriter) Write(p []byte) (int, error) {
+	w.arm(time.Now())
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	w.disarm()
+	return n, err
+}
+
+// FlushError flushes within the limit.
+func (w *responseWriter) FlushError() error {
+	w.arm(time.Now())
+	err := w.control.Flush()
+	w.disarm()
+	return err
+}
+
+// finish protects the flush that follows when the handler has returned.
+func (w *responseWriter) finish() {
+	if w.status != http.StatusSwitchingProtocols {
+		w.arm(time.Now())
+	}
+}
+
+// arm sets the deadline, unless it was set a moment ago.
+func (w *responseWriter) arm(now time.Time) {
+	if now.Sub(w.armed) > w.limit/8 {
+		w.armed = now
+		_ = w.control.SetWriteDeadline(now.Add(w.limit))
+	}
+}
+
+func (w *responseWriter) disarm() {
+	if w.shared {
+		w.armed = time.Time{}
+		_ = w.control.SetWriteDeadline(time.Time{})
+	}
+}
+
+// bufferPool is the buffers that answers are copied with.
+type bufferPool struct{ buffers sync.Pool }
+
+// copyBuffer is the size of one.
+const copyBuffer = 32 << 10
+
+func newBufferPool() *bufferPool {
+	return &bufferPool{sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
+}
+
+// Get and Put make it a httputil.BufferPool.
+func (p *bufferPool) Get() []byte { return p.buffers.Get().(*[copyBuffer]byte)[:] }
+
+// Put takes a buffer back.
+func (p *bufferPool) Put(b []byte) {
+	if cap(b) >= copyBuffer {
+		p.buffers.Put((*[copyBuffer]byte)(b[:copyBuffer]))
+	}
+}
