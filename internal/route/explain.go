@@ -9,7 +9,7 @@ import (
 // does not.
 type Explanation struct {
 	// Winner is the ID of the route that takes the request, and Match the one of
-	// its matches that does; Winner is empty when no route takes it.
+	// its matches that does; both are empty when no route takes it.
 	Winner string `json:"winner,omitempty"`
 	Match  string `json:"match,omitempty"`
 	// Losers are the other routes, in the order of precedence of their best match.
@@ -25,8 +25,8 @@ type Loser struct {
 	// Part names what is looked at by the first condition that fails: "host",
 	// "path", "method", "header X-Env", "query q", "client IP".
 	Part string `json:"part,omitempty"`
-	// Expected is the condition, Actual what the request has there; empty when it
-	// has nothing.
+	// Expected is the condition, as in the text of a Match; Actual is what the
+	// request has there, ready to be printed, and empty when it has nothing.
 	Expected string `json:"expected,omitempty"`
 	Actual   string `json:"actual,omitempty"`
 	// Behind is the ID of the winner when the route would take the request too,
@@ -103,12 +103,12 @@ func (v *verdict) nearer(other *verdict) bool {
 func judge(e *entry, r *Request) verdict {
 	v := verdict{entry: e}
 	if !e.match.hostHolds(r.Host) {
-		v.part, v.expected, v.actual = "host", e.match.match.Host.String(), escape(r.Host)
+		v.part, v.expected, v.actual = "host", "host "+e.match.match.Host.String(), escape(r.Host)
 		return v
 	}
 	v.passed++
 	if !e.match.pathHolds(r.Path) {
-		v.part, v.expected, v.actual = "path", e.match.match.Path.String(), escape(r.Path)
+		v.part, v.expected, v.actual = "path", "path "+e.match.match.Path.String(), escape(r.Path)
 		return v
 	}
 	v.passed++
@@ -183,11 +183,11 @@ func because(reason Reason, winner, loser *entry) string {
 		return fmt.Sprintf("higher priority (%d, not %d)", winner.route.Priority, loser.route.Priority)
 	case ReasonHost:
 		if w.Host.Kind == l.Host.Kind {
-			return "longer host"
+			return fmt.Sprintf("longer host (%s, not %s)", w.Host, l.Host)
 		}
 		return fmt.Sprintf("more specific host (%s, not %s)", w.Host.Kind, l.Host.Kind)
 	case ReasonPath:
-		return "longer path"
+		return fmt.Sprintf("longer path (%s, not %s)", w.Path, l.Path)
 	case ReasonPathKind:
 		return fmt.Sprintf("more specific path (%s, not %s)", w.Path.Kind, l.Path.Kind)
 	case ReasonConditions:
@@ -219,7 +219,7 @@ func (l Loser) String() string {
 	case l.Part == "":
 		return fmt.Sprintf("%s would match, but %s goes first: %s", token(l.Route), token(l.Behind), l.Because)
 	case l.Actual == "":
-		return fmt.Sprintf("%s: %s: wants %s, the request has none", token(l.Route), l.Part, l.Expected)
+		return fmt.Sprintf("%s wants %s; the request has none", token(l.Route), l.Expected)
 	}
-	return fmt.Sprintf("%s: %s: wants %s, the request has %s", token(l.Route), l.Part, l.Expected, l.Actual)
+	return fmt.Sprintf("%s wants %s; the request has %s", token(l.Route), l.Expected, l.Actual)
 }

@@ -81,7 +81,7 @@ func full() *Table {
 	}
 }
 
-// seal makes a table of the fields of t.
+// sealed makes a table of the fields of table.
 func sealed(t testing.TB, table *Table) *Table {
 	t.Helper()
 	made, err := New(table.Revision, table.Listeners, table.Routes, table.Backends, table.Problems)
@@ -183,9 +183,8 @@ func TestHashCoversEverythingServed(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &tree); err != nil {
 		t.Fatal(err)
 	}
-	leaves := 0
+	changed := 0
 	walk(tree, "", func(path string, change func() (undo func())) {
-		leaves++
 		undo := change()
 		defer undo()
 		spoiled, err := json.Marshal(tree)
@@ -199,10 +198,12 @@ func TestHashCoversEverythingServed(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		case !silent && err == nil:
 			t.Errorf("%s: the hash does not change: %s", path, table.Hash)
+		case !silent && strings.Contains(err.Error(), "but the contents have"):
+			changed++ // the others do not make a table at all
 		}
 	})
-	if leaves < 100 {
-		t.Errorf("only %d values were changed", leaves)
+	if changed < 80 {
+		t.Errorf("only %d values were seen to change the hash", changed)
 	}
 }
 

@@ -1,0 +1,109 @@
+package route
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+	"pgregory.net/rapid"
+)
+
+func TestDiff(t *testing.T) {
+	old := sealed(t, full())
+	changed := full()
+	shop := changed.Routes[0]
+	shop.Matches = slices.Delete(shop.Matches, 1, 2)
+	shop.Filters[7].StripPrefix.Prefix = "/api/v1"
+	shop.Origin.Stale = false
+	backend := changed.Backends[0]
+	backend.Endpoints[1].State = EndpointReady
+	backend.Endpoints = append(backend.Endpoints, Endpoint{ID: "c3", Address: "10.0.0.7:80", Weight: 1, State: EndpointReady})
+	changed.Backends[1].ID = "fresh@docker"
+	changed.Listeners[1].Address = ":80"
+	changed.Problems = changed.Problems[:1]
+	changed.Problems[0].Text = "other"
+	fresh := sealed(t, changed)
+
+	golden(t, "diff",
+		txtar.File{Name: "changed", Data: []byte(Diff(old, fresh).String())},
+		txtar.File{Name: "from nothing", Data: []byte(Diff(nil, old).String())},
+		txtar.File{Name: "to nothing", Data: []byte(Diff(old, nil).String())},
+	)
+	for _, same := range []Changes{Diff(nil, nil), Diff(old, old), Diff(old, sealed(t, full())), Diff(nil, &Table{})} {
+		if !same.Empty() || same.String() != "" {
+			t.Errorf("equal tables differ:\n%s", same)
+		}
+	}
+}
+
+// TestDiffIgnoresLabels: labels that make the same route change nothing.
+func TestDiffIgnoresLabels(t *testing.T) {
+	changed := full()
+	changed.Routes[0].Origin.Labels = map[string]string{"fairway.rule": "Host(`shop.example.com`)"}
+	if c := Diff(sealed(t, full()), sealed(t, changed)); !c.Empty() {
+		t.Errorf("labels show:\n%s", c)
+	}
+}
+
+// TestDiffLinesLeadFromOldToNew applies the difference of two texts to the first
+// and wants the second.
+func TestDiffLinesLeadFromOldToNew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		line := rapid.SampledFrom([]string{"a", "b", "c", "+ a", "- a"})
+		list := rapid.SliceOfN(line, 0, 12)
+		a, b := list.Draw(t, "old"), list.Draw(t, "new")
+		diff := diffLines(element(a), element(b))
+
+		added, removed := map[string]int{}, map[string]int{}
+		for _, d := range diff {
+			if s, ok := strings.CutPrefix(d, "+ "); ok {
+				added[s]++
+			} else {
+				removed[strings.TrimPrefix(d, "- ")]++
+			}
+		}
+		for _, l := range []string{"a", "b", "c", "+ a", "- a"} {
+			if count(a, l)-removed[l]+added[l] != count(b, l) {
+				t.Fatalf("%q: %d lines, then %d: %q", l, count(a, l), count(b, l), diff)
+			}
+		}
+		if want := len(a) + len(b) - 2*len(longest(a, b)); len(diff) != want {
+			t.Fatalf("%d lines differ, told are %d: %q", want, len(diff), diff)
+		}
+	})
+}
+
+func element(lines []string) string {
+	s := "route x\n"
+	for _, l := range lines {
+		s += "  " + l + "\n"
+	}
+	return s
+}
+
+func count(list []string, s string) int {
+	n := 0
+	for _, l := range list {
+		if l == s {
+			n++
+		}
+	}
+	return n
+}
+
+// TestDiffOfHugeElementsIsBounded has texts beyond the size that is compared line
+// by line: all lines between what they begin and end with are told.
+func TestDiffOfHugeElementsIsBounded(t *testing.T) {
+	const n = 5000
+	a, b := []string{"head"}, []string{"head"}
+	for i := range n {
+		a = append(a, strings.Repeat("a", i%7+1))
+		b = append(b, strings.Repeat("b", i%7+1))
+	}
+	a, b = append(a, "tail"), append(b, "tail")
+	diff := diffLines(element(a), element(b))
+	if len(diff) != 2*n || slices.Contains(diff, "- head") || slices.Contains(diff, "+ tail") {
+		t.Errorf("%d lines", len(diff))
+	}
+}
