@@ -80,11 +80,15 @@ type Engine interface {
 type EndpointStatus struct {
 	// Backend and Endpoint are the IDs in the table.
 	Backend, Endpoint string
+	// OutOfRotation is true while it is not picked although the table says that
+	// it is ready: its active checks have not passed.
+	OutOfRotation bool
 	// InFlight is the number of requests it is busy with.
 	InFlight int
 	// Ejected is true while it is out because requests to it failed.
 	Ejected bool
-	// Health is "passing", "failing", or empty when there is no active check.
+	// Health is how the last active check went, "passing" or "failing"; empty
+	// when none was made.
 	Health string
 }
 
@@ -188,11 +192,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	if s.token == nil && !local(ln.Addr()) {
-		ln.Close()
+		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %s can be reached from other machines: set admin.token-file, or listen on 127.0.0.1", o.Listen)
 	}
 	if s.hosts, err = newHosts(ln.Addr(), o.AllowedHosts); err != nil {
-		ln.Close()
+		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.listener = ln
@@ -235,9 +239,11 @@ func (s *Server) Run(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if err := srv.Shutdown(stopping); err != nil {
-		srv.Close()
+		_ = srv.Close() // the time is up
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: %w", err)
+	}
 	return nil
 }
 
@@ -251,7 +257,7 @@ func listen(address string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return nil, fmt.Errorf("listen unix %s: another process answers there", path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -263,7 +269,7 @@ func listen(address string) (net.Listener, error) {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		ln.Close()
+		_ = ln.Close()
 		return nil, err
 	}
 	return ln, nil

@@ -64,7 +64,7 @@ func (w *world) Sources() []catalog.SourceStatus {
 func (w *world) Endpoints() []EndpointStatus {
 	return []EndpointStatus{
 		{Backend: "shop@docker", Endpoint: "c1:8080", InFlight: 3, Health: "passing"},
-		{Backend: "shop@docker", Endpoint: "c2:8080", Ejected: true, Health: "failing"},
+		{Backend: "shop@docker", Endpoint: "c2:8080", OutOfRotation: true, Ejected: true, Health: "failing"},
 	}
 }
 

@@ -5,24 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/net/http/httpguts"
 
 	"fairway/internal/api"
 	"fairway/internal/route"
 )
 
-// Bounds of an explanation.
-const (
-	maxExplainHeaders = 100
-	// maxOtherHosts bounds the losers whose host is another one: they are every
-	// other route of the table, and say little.
-	maxOtherHosts = 100
-)
+// maxOtherHosts bounds the losers whose host is another one: they are every other
+// route of the table, and say little.
+const maxOtherHosts = 100
 
 // matchers keeps the matcher of the newest table that was asked about.
 type matchers struct {
@@ -47,9 +40,9 @@ func (m *matchers) of(t *route.Table) (*route.Matcher, error) {
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
-	asked, err := readExplain(r.URL.Query())
-	if err != nil {
-		return err
+	asked, bad := readExplain(r.URL.Query())
+	if bad != nil {
+		return bad
 	}
 	v := s.view()
 	if v.table.Hash == "" {
@@ -64,16 +57,16 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if asked.client.IsValid() {
 		out.Request.Client = asked.client.String()
 	}
-	request, err := asked.canonical()
+	request, err := asked.arrive()
 	if err != nil {
-		out.Outcome, out.Status = api.OutcomeBadRequest, http.StatusBadRequest
-		out.Text = "answered with 400 before any route is looked at: " + err.Error()
+		out.Outcome, out.Status = api.OutcomeBadRequest, err.Status
+		out.Text = fmt.Sprintf("answered with %d before any route is looked at: %s", err.Status, err.Detail)
 		return answer(w, out)
 	}
 	out.Request.Host, out.Request.Path = request.Host, request.Path
-	matcher, err := s.matchers.of(v.table)
-	if err != nil {
-		s.log.Error("live table has no matcher", "error", err)
+	matcher, failed := s.matchers.of(v.table)
+	if failed != nil {
+		s.log.Error("live table has no matcher", "error", failed)
 		return status(http.StatusInternalServerError, "the live table cannot be asked; the log says why")
 	}
 	found := matcher.Explain(request)
@@ -87,78 +80,6 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	out.Winner = &api.Winner{Route: v.route(winner), Match: masks(winner).of(found.Match), Eligible: []string{}}
 	v.decide(&out, winner, request)
 	return answer(w, out)
-}
-
-// asked is a request to be explained, as it would be written to the wire.
-type asked struct {
-	method, scheme, host, path, query string
-	header                            http.Header
-	client                            netip.Addr
-}
-
-// readExplain reads the parameters. What no client could send is an error; what
-// a client could send and Fairway would refuse is not.
-func readExplain(q url.Values) (asked, error) {
-	a := asked{method: cmp.Or(q.Get("method"), http.MethodGet), header: http.Header{}}
-	if !httpguts.ValidHeaderFieldName(a.method) { // a method is a token as well (RFC 9110, 9.1)
-		return a, status(http.StatusBadRequest, fmt.Sprintf("method %q is not a method", a.method))
-	}
-	scheme, rest, ok := strings.Cut(q.Get("url"), "://")
-	a.scheme = strings.ToLower(scheme)
-	if !ok || a.scheme != "http" && a.scheme != "https" {
-		return a, status(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
-	}
-	// The URL is cut up and not parsed: parsing decodes, and the engine sees
-	// what was sent.
-	rest, _, _ = strings.Cut(rest, "#")
-	rest, a.query, _ = strings.Cut(rest, "?")
-	a.host, a.path = rest, "/"
-	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
-		a.host, a.path = rest[:slash], rest[slash:]
-	}
-	if a.host == "" || strings.Contains(a.host, "@") {
-		return a, status(http.StatusBadRequest, "url: want a host, without user and password")
-	}
-	lines := q["header"]
-	if len(lines) > maxExplainHeaders {
-		return a, status(http.StatusBadRequest, fmt.Sprintf("more than %d headers", maxExplainHeaders))
-	}
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return a, status(http.StatusBadRequest, "header: want NAME: VALUE")
-		}
-		if strings.EqualFold(name, "Host") { // as with curl, it takes the place of the URL's
-			a.host = value
-			continue
-		}
-		a.header.Add(name, value)
-	}
-	if client := q.Get("client"); client != "" {
-		addr, err := netip.ParseAddr(client)
-		if err != nil {
-			return a, status(http.StatusBadRequest, fmt.Sprintf("client %q is not an IP address", client))
-		}
-		a.client = addr.Unmap()
-	}
-	return a, nil
-}
-
-// canonical is what the matcher sees of the request.
-func (a asked) canonical() (*route.Request, error) {
-	host, err := route.CanonicalHost(a.host)
-	if err != nil {
-		return nil, err
-	}
-	path, err := route.CanonicalPath(a.path)
-	if err != nil {
-		return nil, err
-	}
-	return &route.Request{
-		Method: a.method, Host: host, Path: path, Query: a.query,
-		Header: a.header, Client: a.client, TLS: a.scheme == "https",
-	}, nil
 }
 
 // losers brings the losers into the order in which they matter, each part in the
@@ -301,20 +222,23 @@ func filtered(f route.Filter, r *route.Request) (code int, why string) {
 
 // eligible returns the IDs of the endpoints that a new request can be sent to.
 func (v *view) eligible(b *route.Backend) []string {
-	var ready, fit []string
+	var rotation, kept []string
 	for _, e := range b.Endpoints {
-		if e.State != route.EndpointReady || e.Weight == 0 {
+		live := v.live[[2]string{b.ID, e.ID}]
+		if e.State != route.EndpointReady || e.Weight == 0 || live != nil && !live.InRotation {
 			continue
 		}
-		ready = append(ready, e.ID)
-		if live := v.live[[2]string{b.ID, e.ID}]; live == nil || !live.Ejected && live.Health != "failing" {
-			fit = append(fit, e.ID)
+		rotation = append(rotation, e.ID)
+		if live == nil || !live.Ejected {
+			kept = append(kept, e.ID)
 		}
 	}
-	if len(fit) == 0 {
-		return ready // better one that may fail than none
+	if 2*len(kept) < len(rotation) {
+		// When most have failed, the fault is likely not theirs, and those that
+		// are left would break under the load: all are tried.
+		return rotation
 	}
-	return fit
+	return kept
 }
 
 // choice says in words how an endpoint is picked.

@@ -133,12 +133,15 @@ type Endpoint struct {
 
 // EndpointLive is what an engine knows of an endpoint at this moment.
 type EndpointLive struct {
+	// InRotation is false while it is not picked although it is ready by the
+	// table: its active checks have not passed.
+	InRotation bool `json:"inRotation"`
 	// InFlight is the number of requests it is busy with.
 	InFlight int `json:"inFlight"`
 	// Ejected is true while it is out because requests to it failed.
 	Ejected bool `json:"ejected"`
-	// Health is what the active check says: "passing", "failing", or left out
-	// when there is no check.
+	// Health is how the last active check went: "passing" or "failing"; left out
+	// when none was made.
 	Health string `json:"health,omitempty"`
 }
 

@@ -163,10 +163,11 @@ func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	if err != nil {
 		return Readiness{}, err
 	}
-	if res.status != http.StatusOK && !(res.status == http.StatusServiceUnavailable && res.contentType == "application/json") {
-		return Readiness{}, res.problem()
+	notYet := res.status == http.StatusServiceUnavailable && res.contentType == "application/json"
+	if notYet || res.status == http.StatusOK {
+		return decode[Readiness](c, res)
 	}
-	return decode[Readiness](c, res)
+	return Readiness{}, res.problem()
 }
 
 func list[T any](ctx context.Context, c *Client, path string, q Query) (List[T], error) {

@@ -8,8 +8,10 @@ type ExplainRequest struct {
 	// URL is absolute: its scheme says whether the client comes by TLS, its
 	// host is the Host header. Path and query are taken as they are written.
 	URL string
-	// Headers are lines of the form "Name: value". They travel in the query of
-	// the call; use made-up values for credentials.
+	// Headers are lines of the form "Name: value"; "Host: name" takes the place of
+	// the URL's host. Forwarded headers are replaced as for any client that is
+	// no trusted proxy. The lines travel in the query of the call; use made-up
+	// values for credentials.
 	Headers []string
 	// Client is the IP address the request comes from; empty means unknown, and
 	// then no condition or filter on the client's address lets it pass.
@@ -23,7 +25,7 @@ const (
 	OutcomeUnavailable = "unavailable" // 503: no endpoint is ready
 	OutcomeRefused     = "refused"     // 503: the route may not be served
 	OutcomeNoRoute     = "no-route"    // 404: no route takes it
-	OutcomeBadRequest  = "bad-request" // 400: host or path have no canonical form
+	OutcomeBadRequest  = "bad-request" // 400 or 405: refused before any route is looked at
 )
 
 // Explanation says what happens to a request, and why.

@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"fairway/internal/api"
+	"fairway/internal/route"
+)
+
+// maxExplainHeaders bounds the headers of a request to be explained.
+const maxExplainHeaders = 100
+
+// asked is a request to be explained, as it would be written to the wire.
+type asked struct {
+	method, scheme, host, path, query string
+	header                            http.Header
+	client                            netip.Addr
+}
+
+// readExplain reads the parameters. What no client could send is an error; what
+// a client could send and Fairway would refuse is not.
+func readExplain(q url.Values) (asked, error) {
+	a := asked{method: cmp.Or(q.Get("method"), http.MethodGet), header: http.Header{}}
+	if !httpguts.ValidHeaderFieldName(a.method) { // a method is a token as well (RFC 9110, 9.1)
+		return a, status(http.StatusBadRequest, fmt.Sprintf("method %q is not a method", a.method))
+	}
+	scheme, rest, ok := strings.Cut(q.Get("url"), "://")
+	a.scheme = strings.ToLower(scheme)
+	if !ok || a.scheme != "http" && a.scheme != "https" {
+		return a, status(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
+	}
+	// The URL is cut up and not parsed: parsing decodes, and the engine sees
+	// what was sent.
+	rest, _, _ = strings.Cut(rest, "#")
+	rest, a.query, _ = strings.Cut(rest, "?")
+	a.host, a.path = rest, "/"
+	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+		a.host, a.path = rest[:slash], rest[slash:]
+	}
+	if a.host == "" || strings.Contains(a.host, "@") {
+		return a, status(http.StatusBadRequest, "url: want a host, without user and password")
+	}
+	lines := q["header"]
+	if len(lines) > maxExplainHeaders {
+		return a, status(http.StatusBadRequest, fmt.Sprintf("more than %d headers", maxExplainHeaders))
+	}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return a, status(http.StatusBadRequest, "header: want NAME: VALUE")
+		}
+		if strings.EqualFold(name, "Host") { // as with curl, it takes the place of the URL's
+			a.host = value
+			continue
+		}
+		a.header.Add(name, value)
+	}
+	if client := q.Get("client"); client != "" {
+		addr, err := netip.ParseAddr(client)
+		if err != nil {
+			return a, status(http.StatusBadRequest, fmt.Sprintf("client %q is not an IP address", client))
+		}
+		a.client = addr.Unmap()
+	}
+	return a, nil
+}
+
+// arrive does to the request what an engine does before it looks for a route, so
+// that what is explained is what happens: host and path take their canonical
+// form, headers of the connection are gone, and the headers that tell who the
+// client is are Fairway's own. No proxy is trusted. The error is what the engine
+// answers with.
+func (a asked) arrive() (*route.Request, *api.Error) {
+	if a.method == http.MethodConnect || a.method == http.MethodTrace {
+		return nil, status(http.StatusMethodNotAllowed, "method "+a.method+" is not served")
+	}
+	host, err := route.CanonicalHost(a.host)
+	if err != nil {
+		return nil, status(http.StatusBadRequest, err.Error())
+	}
+	path, err := route.CanonicalPath(a.path)
+	if err != nil {
+		return nil, status(http.StatusBadRequest, err.Error())
+	}
+	header := a.header.Clone()
+	dropConnection(header)
+	for name := range header {
+		if isIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+			delete(header, name)
+		}
+	}
+	a.identify(header, host)
+	return &route.Request{
+		Method: a.method, Host: host, Path: path, Query: a.query,
+		Header: header, Client: a.client, TLS: a.scheme == "https",
+	}, nil
+}
+
+// dropConnection deletes what belongs to the connection only (RFC 9110, 7.6.1).
+func dropConnection(h http.Header) {
+	for _, v := range h["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" && name != "Upgrade" {
+				delete(h, name)
+			}
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+	} {
+		delete(h, name)
+	}
+}
+
+// isIdentity tells the headers that are never believed from a client.
+func isIdentity(name string) bool {
+	switch name {
+	case "Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// identify sets the headers that tell who the client is and what it asked for.
+func (a asked) identify(h http.Header, host string) {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	named := ""
+	if i := strings.LastIndexByte(a.host, ':'); i >= 0 && !strings.Contains(a.host[i:], "]") && (a.host[0] == '[' || strings.IndexByte(a.host, ':') == i) {
+		named = strings.TrimLeft(a.host[i+1:], "0")
+	}
+	port := cmp.Or(named, map[string]string{"http": "80", "https": "443"}[a.scheme])
+	if named != "" {
+		host += ":" + named
+	}
+	if a.client.IsValid() {
+		h.Set("X-Forwarded-For", a.client.String())
+		h.Set("X-Real-Ip", a.client.String())
+	}
+	h.Set("X-Forwarded-Proto", a.scheme)
+	h.Set("X-Forwarded-Host", host)
+	h.Set("X-Forwarded-Port", port)
+	h.Set("X-Request-Id", "00000000000000000000000000000000")
+}
