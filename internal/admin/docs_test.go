@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"fairway/internal/api"
+)
+
+// TestDocs holds docs/api.md to the code: every operation has a section that
+// names its parameters, no section is about anything else, and every example
+// is what the wire types say.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		title, body, _ := strings.Cut(section, "\n")
+		if path, ok := strings.CutPrefix(title, "GET "); ok {
+			sections[path] = body
+		}
+	}
+	s := newServer(t, options(newWorld(t)))
+	param := regexp.MustCompile("`([a-z]+)=[a-z]*`")
+	for _, op := range s.operations() {
+		path := strings.NewReplacer("{$}", "", "...", "").Replace(op.path)
+		body, ok := sections[path]
+		if !ok {
+			t.Errorf("docs/api.md says nothing about GET %s", path)
+			continue
+		}
+		delete(sections, path)
+		var named []string
+		for _, m := range param.FindAllStringSubmatch(body, -1) {
+			named = append(named, m[1])
+		}
+		slices.Sort(named)
+		if want := slices.Sorted(slices.Values(op.params)); !slices.Equal(slices.Compact(named), want) {
+			t.Errorf("GET %s: the parameters are %q, docs/api.md names %q", path, want, named)
+		}
+		if op.public != strings.Contains(body, "No token.") {
+			t.Errorf("GET %s: public is %v, docs/api.md differs", path, op.public)
+		}
+	}
+	for path := range sections {
+		t.Errorf("docs/api.md describes GET %s, which does not exist", path)
+	}
+
+	into := map[string]any{
+		"list": &api.List[any]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
+		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
+		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
+		"explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+	}
+	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
+		v, ok := into[m[1]]
+		if !ok {
+			t.Errorf("example %s: of which type?", m[1])
+			continue
+		}
+		delete(into, m[1])
+		dec := json.NewDecoder(strings.NewReader(m[2]))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(v); err != nil {
+			t.Errorf("example %s: %v", m[1], err)
+		}
+	}
+	for name := range into {
+		t.Errorf("docs/api.md has no example of %s", name)
+	}
+	for _, outcome := range []string{
+		api.OutcomeRouted, api.OutcomeAnswered, api.OutcomeUnavailable, api.OutcomeRefused, api.OutcomeNoRoute, api.OutcomeBadRequest,
+		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
+	} {
+		if !strings.Contains(string(text), "`"+outcome+"`") {
+			t.Errorf("docs/api.md does not say what `%s` means", outcome)
+		}
+	}
+}
