@@ -17,8 +17,8 @@ import (
 	"fairway/internal/catalog"
 )
 
-// maxWeight is the largest weight of an instance.
-const maxWeight = 1000
+// maxWeight is the largest weight of an instance, as package route has it.
+const maxWeight = 256
 
 // Parse reads the services of a file. source is the name of the source, which
 // becomes part of the services' IDs. An unknown key, a key given twice, a
@@ -139,6 +139,10 @@ func (p *parser) instance(n *yaml.Node, service string) *catalog.Instance {
 		return nil
 	}
 	name, _ := p.text(n, fields, "name", false)
+	if name != "" && !isName(name) {
+		p.fault(fields["name"], "name %q: want letters, digits, dots, dashes and underscores", name)
+		return nil
+	}
 	node, _ := p.text(n, fields, "node", false)
 	i := &catalog.Instance{
 		Name:      name,

@@ -1,0 +1,576 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"fairway/internal/catalog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// watch collects what a source answers.
+type watch struct {
+	mu      sync.Mutex
+	answers []catalog.Answer
+	times   []time.Time
+}
+
+func (w *watch) newest() catalog.Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.answers) == 0 {
+		return catalog.Answer{}
+	}
+	return w.answers[len(w.answers)-1]
+}
+
+func (w *watch) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.answers)
+}
+
+// last prints the newest answer: one line for each instance.
+func (w *watch) last() string { return describe(w.newest()) }
+
+func describe(a catalog.Answer) string {
+	if a.Err != nil {
+		return "error"
+	}
+	var lines []string
+	for _, s := range a.Services {
+		for _, i := range s.Instances {
+			line := fmt.Sprintf("%s: %s %s", s.ID, i.Name, i.State)
+			for _, addr := range i.Addresses {
+				line += fmt.Sprintf(" %s/%s/%s", addr.Network, addr.Host, addr.Reach)
+			}
+			for _, p := range i.Ports {
+				line += fmt.Sprintf(" %d", p.Number)
+				if p.Published != "" {
+					line += "=" + p.Published
+				}
+			}
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// bubble runs test with an engine and a source that follows it, in virtual
+// time.
+func bubble(t *testing.T, prepare func(*engine), test func(*engine, *watch)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		if prepare != nil {
+			prepare(e)
+		}
+		client := e.client()
+		s, err := New(Options{Name: "docker", Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		out := make(chan catalog.Answer)
+		w := &watch{}
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx, out) })
+		running.Go(func() {
+			for {
+				select {
+				case a := <-out:
+					w.mu.Lock()
+					w.answers, w.times = append(w.answers, a), append(w.times, time.Now())
+					w.mu.Unlock()
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		test(e, w)
+		cancel()
+		client.Close()
+		e.close()
+		running.Wait()
+	})
+}
+
+func want(t *testing.T, w *watch, lines ...string) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(strings.Join(lines, "\n"), w.last()); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// TestLife follows one container through everything that can happen to it.
+func TestLife(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		want(t, w)
+		e.create("a")
+		want(t, w, "a@docker: a stopped 8080")
+		e.start("a")
+		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+		e.connect("a", "mac", true)
+		want(t, w, "a@docker: a ready mac/10.1.0.2/none web/10.0.0.1/bridge 8080")
+		e.connect("a", "mac", false)
+		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+		e.rename("a", "b")
+		want(t, w, "b@docker: b ready web/10.0.0.1/bridge 8080")
+		e.pause("a", true)
+		want(t, w, "b@docker: b paused web/10.0.0.1/bridge 8080")
+		e.pause("a", false)
+		want(t, w, "b@docker: b ready web/10.0.0.1/bridge 8080")
+		e.kill("a", "1")
+		want(t, w, "b@docker: b ready web/10.0.0.1/bridge 8080")
+		e.kill("a", "15")
+		want(t, w, "b@docker: b leaving web/10.0.0.1/bridge 8080")
+		e.die("a")
+		want(t, w, "b@docker: b stopped 8080")
+		e.start("a")
+		want(t, w, "b@docker: b ready web/10.0.0.1/bridge 8080")
+		e.remove("a")
+		want(t, w)
+	})
+}
+
+// TestHealth holds a container with a health check out until it passes.
+func TestHealth(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		e.run("a", func(b *box) { b.health = container.Starting })
+		want(t, w, "a@docker: a starting web/10.0.0.1/bridge 8080")
+		e.setHealth("a", container.Healthy)
+		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+		e.setHealth("a", container.Unhealthy)
+		want(t, w, "a@docker: a unhealthy web/10.0.0.1/bridge 8080")
+	})
+}
+
+// TestLeavingAtOnce demands that a stop is answered from the event alone, even
+// while the engine answers no call.
+func TestLeavingAtOnce(t *testing.T) {
+	bubble(t, func(e *engine) {
+		e.run("a")
+		e.run("b", func(b *box) { b.stopSignal = "SIGWINCH" })
+	}, func(e *engine, w *watch) {
+		time.Sleep(2 * time.Second) // past the second list
+		e.do(func() {
+			e.disturb = func(path string) string {
+				if strings.HasPrefix(path, "/containers") {
+					return "slow"
+				}
+				return ""
+			}
+		})
+		e.kill("a", "SIGTERM")
+		e.kill("b", "28")
+		began := time.Now()
+		want(t, w, "a@docker: a leaving web/10.0.0.1/bridge 8080", "b@docker: b leaving web/10.0.0.2/bridge 8080")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// TestLeavingSticks demands that lists, which show a leaving container as
+// running, do not bring it back, and that a start does.
+func TestLeavingSticks(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		e.run("a")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		e.kill("a", "15")
+		time.Sleep(2 * time.Minute)
+		want(t, w, "a@docker: a leaving web/10.0.0.1/bridge 8080")
+		// A restart that nobody tells of: the time of the start gives it away.
+		e.do(func() { e.containers["a"].started = e.now() })
+		e.cut()
+		time.Sleep(time.Second)
+		e.restore()
+		time.Sleep(2 * time.Second)
+		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+	})
+}
+
+// TestGoneWithoutGoodbye demands that a container that is destroyed while it
+// runs is seen stopped first: if its absence must be confirmed, what is kept
+// must not look alive.
+func TestGoneWithoutGoodbye(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a") }, func(e *engine, w *watch) {
+		before := w.count()
+		e.remove("a")
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		var got []string
+		for _, a := range w.answers[before:] {
+			got = append(got, describe(a))
+		}
+		if diff := cmp.Diff([]string{"a@docker: a stopped 8080", ""}, got); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestRemovalConfirmed demands a second answer, between five and six seconds
+// after one in which a service was gone, and no later than the collector needs.
+func TestRemovalConfirmed(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+		time.Sleep(10 * time.Second)
+		e.remove("a")
+		synctest.Wait()
+		gone, before := time.Now(), w.count()
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !slices.ContainsFunc(w.times[before:], func(at time.Time) bool { return at.Sub(gone) >= 5*time.Second }) {
+			t.Errorf("no answer from 5 to 6 s later, only at %v", w.times[before:])
+		}
+	})
+}
+
+// TestListLags demands that a list that does not show yet what an event told
+// changes nothing back.
+func TestListLags(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+		time.Sleep(40 * time.Second)
+		e.do(func() { e.stale, e.muteLists = e.summaries(), true })
+		e.die("a")
+		e.remove("b") // also plans a list in 5.5 s
+		e.run("c")
+		expect := []string{"a@docker: a stopped 8080", "c@docker: c ready web/10.0.0.3/bridge 8080"}
+		want(t, w, expect...)
+		for range 20 {
+			// An event about something unknown makes the source list.
+			e.do(func() { e.emit("container", "start", "ghost") })
+			time.Sleep(100 * time.Millisecond)
+			want(t, w, expect...)
+		}
+	})
+}
+
+// TestFaults breaks the engine in every way, changes something meanwhile, and
+// demands an error, and the truth within two seconds after the engine is back.
+func TestFaults(t *testing.T) {
+	disturb := func(path, how string) func(*engine) {
+		return func(e *engine) {
+			e.do(func() {
+				e.disturb = func(p string) string {
+					if strings.HasPrefix(p, path) {
+						return how
+					}
+					return ""
+				}
+				for s := range e.streams {
+					s <- []byte("truncate") // the connection breaks, and then this
+				}
+			})
+		}
+	}
+	calm := func(e *engine) { e.do(func() { e.disturb = nil }) }
+	for _, tt := range []struct {
+		name    string
+		break_  func(*engine)
+		repair  func(*engine)
+		noticed time.Duration
+	}{
+		{"cut", (*engine).cut, (*engine).restore, 0},
+		{"frozen", (*engine).freeze, (*engine).unfreeze, 15 * time.Second},
+		{"list truncated", disturb("/containers/json", "truncate"), calm, time.Second},
+		{"list garbage", disturb("/containers/json", "garbage"), calm, time.Second},
+		{"list refused", disturb("/containers/json", "error"), calm, time.Second},
+		{"networks refused", disturb("/networks", "error"), calm, time.Second},
+		{"events refused", disturb("/events", "error"), calm, time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+				time.Sleep(10 * time.Second)
+				tt.break_(e)
+				time.Sleep(tt.noticed)
+				want(t, w, "error")
+				e.die("a")
+				e.remove("b")
+				e.run("c")
+				time.Sleep(time.Minute)
+				want(t, w, "error")
+				tt.repair(e)
+				time.Sleep(2 * time.Second)
+				want(t, w, "a@docker: a stopped 8080", "c@docker: c ready web/10.0.0.3/bridge 8080")
+			})
+		})
+	}
+}
+
+// TestSickContainer demands that one container that cannot be inspected does
+// not hide the others.
+func TestSickContainer(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		e.do(func() {
+			e.disturb = func(path string) string {
+				if path == "/containers/sick/json" {
+					return "error"
+				}
+				return ""
+			}
+		})
+		e.run("sick")
+		e.run("a")
+		time.Sleep(time.Minute)
+		want(t, w, "a@docker: a ready web/10.0.0.2/bridge 8080", "sick@docker: sick ready web/10.0.0.1/bridge 8080")
+	})
+}
+
+// TestPointers demands that services that did not change keep their pointers.
+func TestPointers(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+		time.Sleep(5 * time.Second)
+		before := byID(w.newest())
+		e.kill("a", "15")
+		time.Sleep(2 * time.Minute)
+		e.cut()
+		time.Sleep(time.Second)
+		e.restore()
+		time.Sleep(5 * time.Second)
+		after := byID(w.newest())
+		if before["b@docker"] != after["b@docker"] {
+			t.Error("b changed its pointer")
+		}
+		if before["a@docker"] == after["a@docker"] {
+			t.Error("a kept its pointer")
+		}
+	})
+}
+
+func byID(a catalog.Answer) map[string]*catalog.Service {
+	m := make(map[string]*catalog.Service)
+	for _, s := range a.Services {
+		m[s.ID] = s
+	}
+	return m
+}
+
+// TestQuiet demands that a quiet engine is listed twice a minute and no more,
+// and that nothing but named GET calls reaches it.
+func TestQuiet(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a") }, func(e *engine, w *watch) {
+		time.Sleep(10 * time.Minute)
+		e.do(func() {
+			counts := map[string]int{}
+			for _, c := range e.calls {
+				counts[c]++
+			}
+			allowed := []string{"HEAD /_ping", "GET /info", "GET /networks", "GET /containers/json", "GET /containers/a/json", "GET /events"}
+			for call, n := range counts {
+				if !slices.Contains(allowed, call) {
+					t.Errorf("%s was called", call)
+				}
+				if call == "GET /containers/json" && (n < 18 || n > 26) {
+					t.Errorf("%d lists in ten minutes", n)
+				}
+				if call == "GET /containers/a/json" && n != 1 {
+					t.Errorf("%d inspections", n)
+				}
+			}
+		})
+	})
+}
+
+// TestModel runs random operations, with faults in between, and demands that
+// after a quiet time the source's answer is the engine's truth: long enough for a
+// frozen connection to be noticed and for a lost event to be made up for.
+func TestModel(t *testing.T) { model(t, slices.Concat(operations, faults), 35*time.Second) }
+
+// TestModelPrompt does the same without faults, but with answers that come so late
+// that they are no longer true. The truth must be there at once then, not only
+// after the next list.
+func TestModelPrompt(t *testing.T) { model(t, slices.Concat(operations, lateness), 5*time.Second) }
+
+func model(t *testing.T, operations []operation, quiet time.Duration) {
+	rapid.Check(t, func(rt *rapid.T) {
+		ids := []string{"a", "b", "c", "d"}
+		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) func(*engine) {
+			id := rapid.SampledFrom(ids).Draw(rt, "id")
+			pause := time.Duration(rapid.SampledFrom([]int{0, 0, 1, 50, 700, 4000}).Draw(rt, "ms")) * time.Millisecond
+			op := operations[rapid.IntRange(0, len(operations)-1).Draw(rt, "op")]
+			rt.Log(op.name, id, pause)
+			return func(e *engine) {
+				op.run(e, id)
+				time.Sleep(pause)
+			}
+		}), 1, 30).Draw(rt, "steps")
+		failure := ""
+		bubble(t, func(e *engine) { e.run("a") }, func(e *engine, w *watch) {
+			for _, step := range steps {
+				step(e)
+			}
+			e.restore()
+			calm(e)
+			time.Sleep(quiet)
+			synctest.Wait()
+			failure = cmp.Diff(e.truth(), w.last())
+		})
+		if failure != "" {
+			rt.Fatalf("answer (-truth +got):\n%s", failure)
+		}
+	})
+}
+
+func calm(e *engine) {
+	e.do(func() {
+		e.disturb = nil
+		if e.thaw != nil {
+			close(e.thaw)
+			e.thaw = nil
+		}
+	})
+}
+
+// operation is something that can happen to an engine.
+type operation struct {
+	name string
+	run  func(e *engine, id string)
+}
+
+var operations = []operation{
+	{"create", func(e *engine, id string) {
+		if !e.has(id) {
+			e.create(id)
+		}
+	}},
+	{"run", func(e *engine, id string) {
+		if !e.has(id) {
+			e.run(id, func(b *box) { b.health = container.Starting })
+		}
+	}},
+	{"run compose", func(e *engine, id string) {
+		if !e.has(id) {
+			e.run(id, func(b *box) { b.labels = map[string]string{labelComposeProject: "shop", labelComposeService: "web"} })
+		}
+	}},
+	{"run named", func(e *engine, id string) {
+		if !e.has(id) {
+			e.run(id, func(b *box) { b.labels = map[string]string{labelService: "shop"} })
+		}
+	}},
+	{"run on host", func(e *engine, id string) {
+		if !e.has(id) {
+			e.run(id, func(b *box) { b.mode, b.networks = "host", nil })
+		}
+	}},
+	{"run beside a", func(e *engine, id string) {
+		if !e.has(id) && id != "a" {
+			e.run(id, func(b *box) { b.mode, b.networks = "container:a", nil })
+		}
+	}},
+	{"start", (*engine).start},
+	{"stop", func(e *engine, id string) { e.kill(id, "15"); e.die(id) }},
+	{"die", (*engine).die},
+	{"remove", func(e *engine, id string) { e.kill(id, "9"); e.die(id); e.remove(id) }},
+	{"vanish", (*engine).remove},
+	{"healthy", func(e *engine, id string) { e.setHealth(id, container.Healthy) }},
+	{"unhealthy", func(e *engine, id string) { e.setHealth(id, container.Unhealthy) }},
+	{"pause", func(e *engine, id string) { e.pause(id, true) }},
+	{"unpause", func(e *engine, id string) { e.pause(id, false) }},
+	{"connect", func(e *engine, id string) { e.connect(id, "mac", true) }},
+	{"disconnect", func(e *engine, id string) { e.connect(id, "mac", false) }},
+	{"rename", func(e *engine, id string) { e.rename(id, id+"-renamed") }},
+	{"hang up", func(e *engine, id string) { e.kill(id, "1") }},
+}
+
+var lateness = []operation{
+	{"late", func(e *engine, _ string) {
+		e.do(func() {
+			e.disturb = func(path string) string {
+				if strings.HasPrefix(path, "/containers") {
+					return "late"
+				}
+				return ""
+			}
+		})
+	}},
+	{"calm", func(e *engine, _ string) { calm(e) }},
+	{"ghost", func(e *engine, _ string) { e.do(func() { e.emit("container", "start", "ghost") }) }},
+}
+
+var faults = []operation{
+	{"cut", func(e *engine, _ string) { e.cut() }},
+	{"restore", func(e *engine, _ string) { e.restore() }},
+	{"slow", func(e *engine, _ string) {
+		e.do(func() { e.disturb = func(string) string { return "slow" } })
+	}},
+	{"truncate", func(e *engine, _ string) {
+		e.do(func() { e.disturb = func(string) string { return "truncate" } })
+	}},
+	{"freeze", func(e *engine, _ string) {
+		calm(e)
+		e.freeze()
+	}},
+	{"calm", func(e *engine, _ string) { calm(e) }},
+}
+
+func (e *engine) has(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.containers[id] != nil
+}
+
+// truth says what the source should answer, in the words of describe.
+func (e *engine) truth() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var lines []string
+	for _, b := range e.containers {
+		id := b.name + "@docker"
+		switch {
+		case b.labels[labelService] != "":
+			id = b.labels[labelService]
+		case b.labels[labelComposeProject] != "":
+			id = "shop-web@docker"
+		}
+		state := "stopped"
+		switch {
+		case b.status == container.StatePaused:
+			state = "paused"
+		case b.status == container.StateRunning && b.health == container.Starting:
+			state = "starting"
+		case b.status == container.StateRunning && b.health == container.Unhealthy:
+			state = "unhealthy"
+		case b.status == container.StateRunning:
+			state = "ready"
+		}
+		line := fmt.Sprintf("%s: %s %s", id, b.name, state)
+		stack := b
+		if b.mode == "container:a" {
+			stack = e.containers["a"]
+		}
+		if b.up() && stack != nil && (stack == b || stack.status == container.StateRunning) {
+			if stack.mode == "host" {
+				line += " host/127.0.0.1/bridge"
+			}
+			if ip, ok := stack.networks["mac"]; ok {
+				line += " mac/" + ip.String() + "/none"
+			}
+			if ip, ok := stack.networks["web"]; ok {
+				line += " web/" + ip.String() + "/bridge"
+			}
+		}
+		lines = append(lines, line+" 8080")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
