@@ -50,7 +50,7 @@ type Config struct {
 	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
 	Log       LogConfig `embed:"" prefix:"log."`
 
-	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown, and on endpoints that leave."`
+	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown."`
 	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" help:"How long the sources must be quiet before a change is applied."`
 	Bound        time.Duration `name:"bound" placeholder:"DURATION" preset:"250ms" help:"How long a change waits at most when the sources are never quiet."`
 }

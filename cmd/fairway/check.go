@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+
+	"fairway/internal/app"
+)
+
+type checkCommand struct {
+	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; told apart by what is in them. Without any: the configuration that run would use."`
+}
+
+// Help implements kong.HelpProvider.
+func (checkCommand) Help() string {
+	return `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. What only a daemon can know (addresses, the ports of an image) is left out. The exit code is 1 when there are problems.
+
+    fairway check compose.yml
+    fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml`
+}
+
+// Run checks the files.
+func (k *checkCommand) Run(c *console) error {
+	checked, err := app.Check(app.CheckOptions{Paths: k.Paths, Environ: c.environ})
+	if err != nil {
+		return usageError{err}
+	}
+	if err := c.print(checked, func() { c.checked(checked) }); err != nil {
+		return err
+	}
+	if len(checked.Problems) > 0 {
+		return errNo
+	}
+	return nil
+}
+
+func (c *console) checked(k *app.Checked) {
+	for _, p := range k.Problems {
+		c.raw(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + escape(p.Subject()))
+		c.raw("  " + escape(p.Text))
+		if p.Hint != "" {
+			c.raw("  " + c.paint(good, "hint: ") + escape(p.Hint))
+		}
+	}
+	if len(k.Problems) > 0 && len(k.Routes) > 0 {
+		c.printf("\n")
+	}
+	if len(k.Routes) > 0 {
+		var rows [][]cell
+		for _, r := range k.Routes {
+			state := cell{"served", good}
+			if r.Refused != "" {
+				state = cell{"refused: " + r.Refused, bad}
+			}
+			rows = append(rows, []cell{text(r.ID), text(r.Takes), state, text(r.File)})
+		}
+		c.table("", []string{"ROUTE", "WOULD TAKE", "STATE", "FILE"}, rows)
+	}
+	files := "1 file"
+	if len(k.Files) != 1 {
+		files = fmt.Sprintf("%d files", len(k.Files))
+	}
+	c.note("%s, %d routes, %d problems", files, len(k.Routes), len(k.Problems))
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/app"
+)
+
+// The reference pages are made from the command line and the configuration
+// themselves; run the test with -update after a change.
+func TestDocsAreCurrent(t *testing.T) {
+	p, err := newParser(&grammar{}, newConsole(nil, nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"../../docs/cli.md": cliPage(p), "../../docs/config.md": configPage()} {
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s is not current; run: go test ./cmd/fairway -run Docs -update\n%s", path, diff)
+		}
+	}
+}
+
+// The example in docs/config.md is a configuration that passes.
+func TestConfigExample(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"shop.pem", "shop.key", "token"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("fairway.yml", []byte(configExample), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := runAt(t, nil, "check", "fairway.yml"); code != exitOK {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+}
+
+func cliPage(p *parser) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\n<!-- Made by cmd/fairway/docs_test.go with -update. -->\n\n")
+	b.WriteString(p.Model.Help + "\n\n")
+	b.WriteString("Answers go to standard output, everything else to standard error, errors as `fairway: …`. Text is aligned for\n" +
+		"people and, on a terminal only, coloured and cut to its width; `-o wide` has more columns and cuts nothing; `-o json`\n" +
+		"is for programs and keeps its meaning. Control characters are escaped everywhere.\n\n")
+	codes, _ := strings.CutPrefix(exitCodes, "Exit codes:\n\n")
+	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
+	for line := range strings.Lines(codes) {
+		code, meaning, _ := strings.Cut(strings.TrimSpace(line), " ")
+		fmt.Fprintf(&b, "| %s | %s |\n", code, strings.TrimSpace(meaning))
+	}
+	b.WriteString("\n`healthcheck` knows 0 and 1 alone, as Docker does.\n\n## Flags of every command\n\n")
+	writeFlags(&b, p.Model.Flags)
+	for _, n := range visible(p.Model.Node) {
+		fmt.Fprintf(&b, "\n## fairway %s\n\n%s\n\n```\nfairway %s\n```\n", n.Name, n.Help, n.Summary())
+		writeDetail(&b, n.Detail)
+		writeArguments(&b, n.Positional)
+		var own []*kong.Flag
+		keys := false
+		for _, f := range n.Flags {
+			if f.Group != nil && f.Group.Key == "config" {
+				keys = true
+			} else {
+				own = append(own, f)
+			}
+		}
+		if len(own) > 0 {
+			b.WriteString("\n")
+			writeFlags(&b, own)
+		}
+		if keys {
+			b.WriteString("\nEvery key of the [configuration](config.md) is a flag, too.\n")
+		}
+	}
+	return b.String()
+}
+
+// writeDetail writes help text; what is indented there are examples.
+func writeDetail(b *strings.Builder, detail string) {
+	for block := range strings.SplitSeq(strings.TrimSpace(detail), "\n\n") {
+		switch lines := strings.Split(block, "\n"); {
+		case block == "" || block == "Examples:":
+		case strings.HasPrefix(block, "    "):
+			b.WriteString("\n```\n")
+			for _, line := range lines {
+				b.WriteString(strings.TrimPrefix(line, "    ") + "\n")
+			}
+			b.WriteString("```\n")
+		default:
+			b.WriteString("\n" + strings.Join(lines, " ") + "\n")
+		}
+	}
+}
+
+func writeArguments(b *strings.Builder, arguments []*kong.Positional) {
+	if len(arguments) == 0 {
+		return
+	}
+	b.WriteString("\n| argument | meaning |\n|---|---|\n")
+	for _, a := range arguments {
+		fmt.Fprintf(b, "| `%s` | %s |\n", a.Summary(), tableText(a.Help))
+	}
+}
+
+func writeFlags(b *strings.Builder, flags []*kong.Flag) {
+	b.WriteString("| flag | meaning |\n|---|---|\n")
+	for _, f := range flags {
+		if f.Hidden {
+			continue
+		}
+		name := "--" + f.Name
+		if !f.IsBool() {
+			name += " " + f.FormatPlaceHolder()
+		}
+		if f.Short != 0 {
+			name = "-" + string(f.Short) + ", " + name
+		}
+		help := f.Help
+		if f.HasDefault {
+			help = strings.TrimSuffix(help, ".") + ". Default: " + f.Default + "."
+		}
+		fmt.Fprintf(b, "| `%s` | %s |\n", name, tableText(help))
+	}
+}
+
+func tableText(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+const configExample = `listen: ":8000"
+listen-tls: ":8443"
+tls:
+  certificates:
+    - {cert: shop.pem, key: shop.key}   # or "shop.pem,shop.key", or one file with both
+trusted-proxies: [10.0.0.0/8]
+admin:
+  listen: 0.0.0.0:8080
+  token-file: token
+docker:
+  - unix:///var/run/docker.sock
+  - ssh://ops@edge2.example.com
+file: services.yml
+access-log: "-"
+log: {format: json}
+`
+
+func configPage() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Made by cmd/fairway/docs_test.go with -update. -->
+
+Nothing needs to be configured. What can be is a key, and every key can be given in three places, the later winning:
+
+1. in the file: ` + "`./fairway.yml`, else `/etc/fairway/fairway.yml`, or the one that `--config` or `FAIRWAY_CONFIG` names" + `;
+2. in the environment: ` + "`FAIRWAY_` and the key in capitals, with `_` for `.` and `-`; an empty variable counts as not set" + `;
+3. as a flag: ` + "`--` and the key" + `.
+
+A key that was given in a later place replaces what earlier places say, lists included. An unknown key in the file is
+an error that names the line and the nearest key. All faults are told at once, each with key, value, reason and where it
+comes from. ` + "`fairway check fairway.yml` looks for faults; `fairway config` prints what holds and where each value comes from." + `
+
+Passwords and keys are never values, always files. Paths are relative to the working directory.
+Changes need a restart, except to the contents of certificates and services files, which are reread.
+
+` + "```yaml\n" + configExample + "```\n" + `
+| key | environment | default | meaning |
+|---|---|---|---|
+`)
+	for _, f := range app.Fields(new(app.Config)) {
+		def := f.Default
+		if def == "" {
+			def = "–"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", f.Name, f.Env, tableText(def), tableText(f.Help))
+	}
+	b.WriteString(`
+Lists take several values: in the file as a list, as a flag by repeating it or separated by commas (certificates:
+semicolons), in the environment separated the same way. Durations are written ` + "`50ms`, `30s`, `5m`." + `
+
+` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when neither ` + "`docker` nor `file`" + ` is given.
+A tcp:// engine without TLS is refused unless ` + "`docker-insecure`" + ` is set: whoever reaches it is root on that machine.
+`)
+	return b.String()
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"fairway/internal/api"
+)
+
+type routesCommand struct {
+	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service (ID or name)."`
+	Source  string `name:"source" placeholder:"NAME" help:"Only routes from this source."`
+	Host    string `name:"host" placeholder:"HOST" help:"Only routes that could take a request for this host."`
+}
+
+// Help implements kong.HelpProvider.
+func (routesCommand) Help() string {
+	return `Examples:
+
+    fairway routes
+    fairway routes --host shop.example.com
+    fairway routes -o json | jq -r '.items[].id'`
+}
+
+// Run prints the routes.
+func (r *routesCommand) Run(ctx context.Context, c *console) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := client.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+	if err != nil {
+		return err
+	}
+	return c.print(list, func() { c.routes(list.Items) })
+}
+
+func (c *console) routes(routes []api.Route) {
+	if len(routes) == 0 {
+		c.note("No routes. A container gets one by the label fairway.host=NAME.")
+		return
+	}
+	header := []string{"ROUTE", "TAKES", "READY", "STATE"}
+	if c.wide() {
+		header = append(header, "PRIORITY", "FILTERS", "BALANCE", "SOURCE")
+	}
+	var rows [][]cell
+	for _, r := range routes {
+		state, col := routeState(r)
+		row := []cell{text(r.ID), text(takes(r.Matches)), text(endpoints(r)), {state, col}}
+		if c.wide() {
+			balance := ""
+			if r.Backend != nil {
+				balance = r.Backend.Balance
+			}
+			row = append(row, text(strconv.Itoa(r.Priority)), text(strings.Join(r.Filters, "; ")), text(balance), text(r.Source))
+		}
+		rows = append(rows, row)
+	}
+	c.table("", header, rows)
+}
+
+// takes returns what requests a route takes, in short.
+func takes(matches []api.Match) string {
+	var all []string
+	for _, m := range matches {
+		all = append(all, short(m))
+	}
+	return strings.Join(all, " || ")
+}
+
+// short writes a plain match as one writes a URL, and any other in full.
+func short(m api.Match) string {
+	if len(m.Conditions) > 0 || m.PathKind != "prefix" || m.HostKind == "regexp" {
+		return m.Text
+	}
+	if m.Path == "/" {
+		return m.Host
+	}
+	return m.Host + m.Path
+}
+
+// endpoints counts the endpoints of a route: ready ones of all.
+func endpoints(r api.Route) string {
+	if r.Backend == nil {
+		return "-"
+	}
+	ready := 0
+	for _, e := range r.Endpoints {
+		if e.State == "ready" {
+			ready++
+		}
+	}
+	return fmt.Sprintf("%d/%d", ready, len(r.Endpoints))
+}
+
+// routeState returns the worst that can be said of a route.
+func routeState(r api.Route) (string, colour) {
+	switch {
+	case r.Refused != "":
+		return "refused", bad
+	case r.Backend != nil && strings.HasPrefix(endpoints(r), "0/"):
+		return "unavailable", bad
+	case r.LastGood:
+		return "last good", doubt
+	case r.Stale != nil:
+		return "stale", doubt
+	default:
+		return "served", good
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/api"
+)
+
+type sourcesCommand struct{}
+
+// Help implements kong.HelpProvider.
+func (sourcesCommand) Help() string {
+	return `A source that is stale answers with an error: what it said before is still served.
+
+    fairway sources
+    fairway sources -o json`
+}
+
+// Run prints the sources.
+func (*sourcesCommand) Run(ctx context.Context, c *console) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := client.Sources(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(list, func() { c.sources(list.Items) })
+}
+
+func (c *console) sources(sources []api.Source) {
+	header := []string{"SOURCE", "STATE", "SERVICES", "ANSWERED", "HELD"}
+	if c.wide() {
+		header = append(header, "LAST SUCCESS", "HELD SERVICES")
+	}
+	var rows [][]cell
+	for _, s := range sources {
+		col := doubt
+		if s.State == api.SourceSynced {
+			col = good
+		}
+		age := "never"
+		if s.Age != "" {
+			age = s.Age + " ago"
+		}
+		row := []cell{text(s.Name), {s.State, col}, text(strconv.Itoa(s.Services)), text(age), text(strconv.Itoa(len(s.Held)))}
+		if c.wide() {
+			row = append(row, text(when(s.LastSuccess)), text(strings.Join(s.Held, " ")))
+		}
+		rows = append(rows, row)
+	}
+	c.table("", header, rows)
+	for _, s := range sources {
+		if s.Error != "" {
+			c.raw("\n" + c.paint(bold, s.Name) + ": " + escape(s.Error))
+		}
+		if len(s.Held) > 0 {
+			c.raw("\n" + c.paint(bold, s.Name) + escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
+		}
+	}
+}
+
+// when writes a time for people; nothing for no time.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+func staleText(s *api.Stale) string {
+	t := "its source does not answer"
+	if !s.Since.IsZero() {
+		t += " since " + when(s.Since)
+	}
+	if s.Error != "" {
+		t += ": " + s.Error
+	}
+	return t
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestEscape(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":              "plain",
+		"Hafen-Café ⚓":       "Hafen-Café ⚓",
+		"a\x1b[31mred":       `a\x1b[31mred`,
+		"two\nlines\tand":    `two\nlines\tand`,
+		"c1 \u009b31m":       `c1 \u009b31m`,
+		"bidi \u202egnp":     `bidi \u202egnp`,
+		"\x7f":               `\x7f`,
+		"broken \xff\xfe":    `broken \xff\xfe`,
+		"replacement \ufffd": "replacement \ufffd",
+	} {
+		if got := escape(in); got != want {
+			t.Errorf("escape(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Nothing that is printed makes the terminal do anything, and JSON stays what
+// it was.
+func TestNothingReachesTheTerminalRaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "s"))
+		for _, got := range []string{escape(s), escape(strings.ToValidUTF8(s, "") + "\x1b\u009b")} {
+			for _, r := range got {
+				if r < ' ' || r >= 0x7f && r < 0xa0 {
+					t.Fatalf("%q keeps %q", got, r)
+				}
+			}
+		}
+		var buf bytes.Buffer
+		c := &console{out: &buf, format: "json"}
+		if err := c.print([]string{s}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range buf.String() {
+			if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
+				t.Fatalf("%q keeps %q", buf.String(), r)
+			}
+		}
+		var back []string
+		if err := json.Unmarshal(buf.Bytes(), &back); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.ToValidUTF8(s, "\ufffd"); utf8.ValidString(s) && back[0] != want {
+			t.Fatalf("JSON says %q, want %q", back[0], want)
+		}
+	})
+}
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	rows := [][]cell{
+		{text("shop-web@docker"), text("shop.example.com/a/very/long/path/indeed"), {"served", good}},
+		{text("b"), text("b.example.com"), {"refused", bad}},
+	}
+	for _, tt := range []struct {
+		width   int
+		colours bool
+		want    string
+	}{
+		{0, false, `
+ROUTE            TAKES                                     STATE
+shop-web@docker  shop.example.com/a/very/long/path/indeed  served
+b                b.example.com                             refused
+`},
+		{40, false, `
+ROUTE           TAKES            STATE
+shop-web@dock…  shop.example.c…  served
+b               b.example.com    refused
+`},
+		{1, false, `
+ROUTE     TAKES     STATE
+shop-we…  shop.ex…  served
+b         b.examp…  refused
+`},
+		{0, true, "\n\x1b[1mROUTE\x1b[0m            \x1b[1mTAKES\x1b[0m                                     \x1b[1mSTATE\x1b[0m\n" +
+			"shop-web@docker  shop.example.com/a/very/long/path/indeed  \x1b[32mserved\x1b[0m\n" +
+			"b                b.example.com                             \x1b[31mrefused\x1b[0m\n"},
+	} {
+		var buf bytes.Buffer
+		c := &console{out: &buf, width: tt.width, colours: tt.colours}
+		c.table("", []string{"ROUTE", "TAKES", "STATE"}, rows)
+		if got := "\n" + buf.String(); got != tt.want {
+			t.Errorf("width %d:\n%s\nwant\n%s", tt.width, got, tt.want)
+		}
+	}
+}

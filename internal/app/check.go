@@ -1,0 +1,410 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/discovery/file"
+	"fairway/internal/route"
+)
+
+// CheckOptions say what Check looks at.
+type CheckOptions struct {
+	// Paths are configurations, services files and Compose files, told apart by
+	// what is in them. Without any, the configuration that Load would find is
+	// checked.
+	Paths []string
+	// Environ is the environment, as of os.Environ: for the configuration, and
+	// for the variables in Compose files.
+	Environ []string
+}
+
+// Checked is what came out of Check.
+type Checked struct {
+	// Files are the files that were checked, in the order given.
+	Files []CheckedFile `json:"files"`
+	// Routes are those that would exist, sorted by ID.
+	Routes []CheckedRoute `json:"routes"`
+	// Problems are sorted by file, in the order given, then by line.
+	Problems []CheckedProblem `json:"problems"`
+}
+
+// CheckedFile is one file that was checked.
+type CheckedFile struct {
+	Path string `json:"path"`
+	// Kind is "configuration", "services" or "compose".
+	Kind string `json:"kind"`
+}
+
+// CheckedRoute is a route that would exist.
+type CheckedRoute struct {
+	ID      string `json:"id"`
+	Service string `json:"service"`
+	// Takes says which requests, in the form of the fairway.rule label.
+	Takes string `json:"takes"`
+	// Filters are the changes and checks on the way, in order.
+	Filters []string `json:"filters"`
+	// Refused is the reason why its requests would be answered with 503.
+	Refused string `json:"refused,omitempty"`
+	// File is where its service is written.
+	File string `json:"file"`
+}
+
+// CheckedProblem is something that is wrong in a file.
+type CheckedProblem struct {
+	// File is the path, or "env NAME" for a fault in a variable. Line is zero
+	// when no line is at fault.
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	// Code is a problem code of the admin API or one of CodeConfiguration,
+	// CodeCompose, CodeServices, CodeMisplaced and CodeVariable.
+	Code    string `json:"code"`
+	Service string `json:"service,omitempty"`
+	// Label is the label or the key of the configuration.
+	Label string `json:"label,omitempty"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// The codes that only Check has.
+const (
+	CodeConfiguration = "configuration" // a fault in the configuration
+	CodeCompose       = "compose"       // a Compose file, or any YAML, is not of the form that it should have
+	CodeServices      = "services"      // a services file is not of the form that it should have
+	CodeMisplaced     = "misplaced"     // labels where nobody reads them
+	CodeVariable      = "variable"      // a variable without value
+)
+
+// Position returns "file:line".
+func (p CheckedProblem) Position() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return p.File + ":" + strconv.Itoa(p.Line)
+}
+
+// Subject returns the service and the label at fault, as far as there are.
+func (p CheckedProblem) Subject() string {
+	return strings.TrimSpace(p.Service + " " + p.Label)
+}
+
+// checker gathers what the files say.
+type checker struct {
+	env       map[string]string
+	environ   []string
+	listeners []route.Listener
+	services  map[string]*catalog.Service
+	// places are where a label of a service is written, and, for the empty
+	// label, the service itself.
+	places   map[[2]string]place
+	order    map[string]int // of files
+	problems []CheckedProblem
+}
+
+type place struct {
+	file string
+	line int
+}
+
+// Check checks files without a daemon: the form of each, and the labels of all
+// of them together, as if everything ran on one machine. What only a daemon
+// can know, such as addresses and the ports of an image, is taken as good. It
+// returns an error when a file cannot be read.
+func Check(o CheckOptions) (*Checked, error) {
+	c := &checker{
+		env:     environment(o.Environ),
+		environ: o.Environ,
+		// Both listeners, unless a configuration says what there is.
+		listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}},
+		services:  map[string]*catalog.Service{},
+		places:    map[[2]string]place{},
+		order:     map[string]int{},
+	}
+	result := &Checked{Files: []CheckedFile{}}
+	if len(o.Paths) == 0 {
+		path, err := c.configuration("")
+		if err != nil {
+			return nil, err
+		}
+		if path != "" {
+			result.Files = append(result.Files, CheckedFile{Path: path, Kind: "configuration"})
+		}
+	}
+	for i, path := range o.Paths {
+		c.order[path] = i
+		kind, err := c.file(path)
+		if err != nil {
+			return nil, err
+		}
+		result.Files = append(result.Files, CheckedFile{Path: path, Kind: kind})
+	}
+	result.Routes = c.compile()
+	result.Problems = c.sorted()
+	return result, nil
+}
+
+// file reads one file and returns what kind it is.
+func (c *checker) file(path string) (kind string, err error) {
+	data, err := readBounded(path)
+	if err != nil {
+		return "", err
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		c.problem(CheckedProblem{File: path, Code: CodeCompose, Text: yamlReason(err)})
+		return "unreadable", nil
+	}
+	var services *yaml.Node
+	if len(document.Content) > 0 {
+		services = lookup(document.Content[0], "services")
+	}
+	switch {
+	case services == nil:
+		_, err := c.configuration(path)
+		return "configuration", err
+	case services.Kind == yaml.MappingNode:
+		c.compose(path, document.Content[0])
+		return "compose", nil
+	default:
+		c.servicesFile(path, data, services)
+		return "services", nil
+	}
+}
+
+// configuration checks a configuration and returns its path; an empty one
+// means the one that applies here.
+func (c *checker) configuration(path string) (string, error) {
+	loaded, err := Load(LoadOptions{Path: path, Environ: c.environ})
+	var faults Faults
+	if err != nil && !errors.As(err, &faults) {
+		return "", err
+	}
+	for _, f := range faults {
+		file, line := f.Origin, 0
+		if before, after, ok := cutLast(f.Origin, ":"); ok {
+			if n, err := strconv.Atoi(after); err == nil {
+				file, line = before, n
+			}
+		}
+		text := f.Reason
+		if f.Value != "" {
+			text = strconv.Quote(f.Value) + ": " + text
+		}
+		c.problem(CheckedProblem{File: file, Line: line, Code: CodeConfiguration, Label: f.Key, Text: text})
+	}
+	if len(faults) == 0 {
+		c.listeners = loaded.Listeners()
+	}
+	return loaded.Path, nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+func (c *checker) problem(p CheckedProblem) { c.problems = append(c.problems, p) }
+
+// add takes over a service; one of the same ID in an earlier file is
+// overridden label by label, as Compose does with several files.
+func (c *checker) add(s *catalog.Service, at place) {
+	c.places[[2]string{s.ID, ""}] = at
+	old, ok := c.services[s.ID]
+	if !ok {
+		c.services[s.ID] = s
+		return
+	}
+	old.Labels = override(old.Labels, s.Labels)
+	for _, instance := range s.Instances {
+		i := slices.IndexFunc(old.Instances, func(o *catalog.Instance) bool { return o.ID == instance.ID })
+		if i < 0 {
+			old.Instances = append(old.Instances, instance)
+			continue
+		}
+		instance.Labels = override(old.Instances[i].Labels, instance.Labels)
+		old.Instances[i] = instance
+	}
+}
+
+func override(low, high map[string]string) map[string]string {
+	if len(low) == 0 {
+		return high
+	}
+	for key, value := range high {
+		low[key] = value
+	}
+	return low
+}
+
+// compile compiles everything that was read, takes over the problems and
+// returns the routes.
+func (c *checker) compile() []CheckedRoute {
+	snapshot := &catalog.Snapshot{Revision: 1, Taken: time.Unix(0, 0).UTC()}
+	for _, s := range c.services {
+		snapshot.Services = append(snapshot.Services, s)
+	}
+	slices.SortFunc(snapshot.Services, func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
+	table := compile.New(compile.Settings{Listeners: c.listeners}).Compile(snapshot, nil)
+	for _, p := range table.Problems {
+		if p.Label == "" && (p.Code == route.CodeNoAddress || p.Code == route.CodeNoPort && !c.portsKnown(p.Service)) {
+			continue // Only a daemon knows.
+		}
+		at, ok := c.places[[2]string{p.Service, p.Label}]
+		if !ok {
+			at = c.places[[2]string{p.Service, ""}]
+		}
+		c.problem(CheckedProblem{File: at.file, Line: at.line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
+	}
+	routes := make([]CheckedRoute, 0, len(table.Routes))
+	for _, r := range table.Routes {
+		checked := CheckedRoute{ID: r.ID, Service: r.Service, Filters: []string{}, Refused: r.Refused, File: c.places[[2]string{r.Service, ""}].file}
+		var takes []string
+		for _, m := range r.Matches {
+			takes = append(takes, m.String())
+		}
+		checked.Takes = strings.Join(takes, " || ")
+		for _, f := range r.Filters {
+			checked.Filters = append(checked.Filters, f.String())
+		}
+		routes = append(routes, checked)
+	}
+	return routes
+}
+
+// portsKnown tells whether the file itself names several ports of a service,
+// so that the choice is open whatever the image exposes.
+func (c *checker) portsKnown(id string) bool {
+	s := c.services[id]
+	return s != nil && len(s.Instances) > 0 && len(s.Instances[0].Ports) > 1
+}
+
+// sorted returns the problems in the order of the files, then of their lines.
+func (c *checker) sorted() []CheckedProblem {
+	slices.SortStableFunc(c.problems, func(a, b CheckedProblem) int {
+		return cmp.Or(
+			cmp.Compare(c.order[a.File], c.order[b.File]),
+			cmp.Compare(a.File, b.File),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Service, b.Service),
+			cmp.Compare(a.Label, b.Label),
+		)
+	})
+	if c.problems == nil {
+		return []CheckedProblem{}
+	}
+	return c.problems
+}
+
+// lookup returns the value of a key of a mapping, following merge keys; nil
+// when there is none.
+func lookup(n *yaml.Node, key string) *yaml.Node {
+	for _, e := range entries(n) {
+		if e.key.Value == key {
+			return e.value
+		}
+	}
+	return nil
+}
+
+// entry is one key of a mapping with its value.
+type entry struct{ key, value *yaml.Node }
+
+// maxMerge bounds how deep merge keys may refer to each other.
+const maxMerge = 8
+
+// entries returns the entries of a mapping, those of merge keys last and only
+// where the mapping has no such key itself. Anything else has none.
+func entries(n *yaml.Node) []entry { return merged(n, maxMerge) }
+
+func merged(n *yaml.Node, depth int) []entry {
+	if n == nil || depth == 0 {
+		return nil
+	}
+	n = resolveAlias(n)
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	var own, inherited []entry
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], resolveAlias(n.Content[i+1])
+		switch {
+		case key.Value != "<<":
+			own = append(own, entry{key, value})
+		case value.Kind == yaml.SequenceNode:
+			for _, item := range value.Content {
+				inherited = append(inherited, merged(item, depth-1)...)
+			}
+		default:
+			inherited = append(inherited, merged(value, depth-1)...)
+		}
+	}
+	for _, e := range inherited {
+		if !slices.ContainsFunc(own, func(o entry) bool { return o.key.Value == e.key.Value }) {
+			own = append(own, e)
+		}
+	}
+	return own
+}
+
+// scalarText returns the text of a scalar; no text for null and anything else.
+func scalarText(n *yaml.Node) string {
+	if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return ""
+	}
+	return n.Value
+}
+
+// wrongForm tells of a value that has not the form it should have.
+func (c *checker) wrongForm(path string, n *yaml.Node, what string) {
+	c.problem(CheckedProblem{File: path, Line: n.Line, Code: CodeCompose, Text: fmt.Sprintf("%s is expected here", what)})
+}
+
+// servicesFile reads a services file the way its source does.
+func (c *checker) servicesFile(path string, data []byte, list *yaml.Node) {
+	source := fileSourceName(path)
+	services, err := file.Parse(source, data)
+	if err != nil {
+		c.servicesFaults(path, err)
+		return
+	}
+	for _, s := range services {
+		c.add(s, place{path, list.Line})
+	}
+	for _, item := range list.Content {
+		id := scalarText(lookup(item, "name")) + "@" + source
+		c.places[[2]string{id, ""}] = place{path, item.Line}
+		for _, label := range entries(lookup(item, "labels")) {
+			c.places[[2]string{id, label.key.Value}] = place{path, label.key.Line}
+		}
+	}
+}
+
+// servicesFaults tells of each fault of a services file; they are joined, and
+// begin with their line.
+func (c *checker) servicesFaults(path string, err error) {
+	faults := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		faults = joined.Unwrap()
+	}
+	for _, fault := range faults {
+		p := CheckedProblem{File: path, Code: CodeServices, Text: fault.Error()}
+		if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
+			number, text, _ := strings.Cut(rest, ": ")
+			if n, err := strconv.Atoi(number); err == nil {
+				p.Line, p.Text = n, text
+			}
+		}
+		c.problem(p)
+	}
+}

@@ -1,0 +1,333 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/catalog"
+)
+
+const (
+	// labelPrefix is what every label of ours begins with.
+	labelPrefix = "fairway."
+	// explicitService is the label by which instances name their service.
+	explicitService = "fairway.service"
+	// composeSource is the name of the source that would see what a Compose
+	// file describes, on the local engine.
+	composeSource = "docker"
+	// maxPorts bounds how many ports of a range are looked at.
+	maxPorts = 64
+)
+
+// compose reads the services of a Compose or stack file. References to other
+// files (extends, include, env_file) are not followed.
+func (c *checker) compose(path string, root *yaml.Node) {
+	f := &composeFile{checker: c, path: path, root: root, env: c.composeEnv(path), told: map[string]bool{}}
+	f.project = f.projectName()
+	for _, e := range entries(lookup(root, "services")) {
+		if resolveAlias(e.value).Kind != yaml.MappingNode {
+			c.wrongForm(path, e.value, "a service")
+			continue
+		}
+		f.service(e.key, e.value)
+	}
+}
+
+// composeFile is a Compose file while it is read.
+type composeFile struct {
+	*checker
+	path    string
+	root    *yaml.Node
+	project string
+	env     map[string]string
+	told    map[string]bool // variables that were told of
+}
+
+// composeEnv returns the environment, and below it what the file .env beside
+// the Compose file says.
+func (c *checker) composeEnv(path string) map[string]string {
+	env := map[string]string{}
+	data, _ := os.ReadFile(filepath.Join(filepath.Dir(path), ".env")) // Usually there is none.
+	for line := range strings.Lines(string(data)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+			value = value[1 : len(value)-1]
+		}
+		env[strings.TrimSpace(strings.TrimPrefix(name, "export "))] = value
+	}
+	for name, value := range c.env {
+		env[name] = value
+	}
+	return env
+}
+
+// projectName follows Compose's order: the file, the environment, the
+// directory.
+func (f *composeFile) projectName() string {
+	if n := lookup(f.root, "name"); n != nil {
+		if name := f.text(n); name != "" {
+			return name
+		}
+	}
+	if name := f.env["COMPOSE_PROJECT_NAME"]; name != "" {
+		return name
+	}
+	abs, err := filepath.Abs(f.path)
+	if err != nil {
+		abs = f.path
+	}
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(filepath.Base(filepath.Dir(abs))))
+	if name = strings.TrimLeft(name, "-_"); name == "" {
+		return "default"
+	}
+	return name
+}
+
+// text returns the text of a scalar with its variables put in. It tells once
+// of every variable that has no value.
+func (f *composeFile) text(n *yaml.Node) string {
+	value, missing, err := interpolate(scalarText(n), f.env)
+	if err != nil {
+		f.problem(CheckedProblem{File: f.path, Line: n.Line, Code: CodeVariable, Text: err.Error(), Hint: "write $$ for a plain dollar sign"})
+	}
+	for _, name := range missing {
+		if !f.told[name] {
+			f.problem(CheckedProblem{
+				File: f.path, Line: n.Line, Code: CodeVariable,
+				Text: "variable " + name + " is not set; Compose puts nothing in its place",
+				Hint: "set it here or in .env, or write ${" + name + ":-default}; $$ stands for a plain dollar sign",
+			})
+		}
+		f.told[name] = true
+	}
+	return value
+}
+
+// service reads one service.
+func (f *composeFile) service(key, n *yaml.Node) {
+	service := f.project + "-" + key.Value
+	instance := &catalog.Instance{
+		Name:   service + "-1",
+		Source: composeSource,
+		State:  catalog.StateReady,
+	}
+	if name := lookup(n, "container_name"); name != nil {
+		instance.Name = f.text(name)
+	}
+	instance.ID = instance.Name
+	labels := f.labels(lookup(n, "labels"))
+	deployed := f.labels(lookup(lookupOrNothing(n, "deploy"), "labels"))
+	s := &catalog.Service{ID: service + "@" + composeSource, Name: service, Source: composeSource, Labels: textsOf(deployed), Instances: []*catalog.Instance{instance}}
+	instance.Labels = textsOf(labels)
+	if name := instance.Labels[explicitService]; name != "" && !strings.ContainsAny(name, "@/ ") {
+		s.ID, s.Name = name, name
+	}
+	instance.Ports = f.ports(n)
+	instance.Addresses = f.addresses(n, instance.Labels, s.Labels)
+	f.add(s, place{f.path, key.Line})
+	for _, l := range append(deployed, labels...) {
+		f.places[[2]string{s.ID, l.key}] = place{f.path, l.line}
+	}
+	f.misplaced(s.ID, deployed)
+}
+
+// misplaced tells of labels under deploy: they belong to the Swarm service, and
+// neither Compose nor a container ever has them.
+func (f *composeFile) misplaced(id string, deployed []labelAt) {
+	for _, l := range deployed {
+		if strings.HasPrefix(l.key, labelPrefix) {
+			f.problem(CheckedProblem{
+				File: f.path, Line: l.line, Code: CodeMisplaced, Service: id, Label: l.key,
+				Text: "labels under deploy: belong to the Swarm service; the container does not get them, and this version of Fairway reads containers",
+				Hint: "move the fairway labels to labels: of the service itself",
+			})
+			return
+		}
+	}
+}
+
+// labelAt is a label and the line it is written on.
+type labelAt struct {
+	key, value string
+	line       int
+}
+
+// labels reads labels in either form: a mapping, or a list of key=value.
+func (f *composeFile) labels(n *yaml.Node) []labelAt {
+	if n == nil || n.Tag == "!!null" {
+		return nil
+	}
+	var labels []labelAt
+	switch n.Kind {
+	case yaml.MappingNode:
+		for _, e := range entries(n) {
+			if e.value.Kind != yaml.ScalarNode {
+				f.wrongForm(f.path, e.value, "one value for label "+strconv.Quote(e.key.Value))
+				continue
+			}
+			labels = append(labels, labelAt{e.key.Value, f.text(e.value), e.key.Line})
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			item = resolveAlias(item)
+			if item.Kind != yaml.ScalarNode {
+				f.wrongForm(f.path, item, "KEY=VALUE (a list item with a colon and a space is a mapping)")
+				continue
+			}
+			key, value, _ := strings.Cut(f.text(item), "=")
+			labels = append(labels, labelAt{key, value, item.Line})
+		}
+	default:
+		f.wrongForm(f.path, n, "labels as a mapping or a list")
+	}
+	return labels
+}
+
+func textsOf(labels []labelAt) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(labels))
+	for _, l := range labels {
+		m[l.key] = l.value
+	}
+	return m
+}
+
+// addresses makes up the addresses that the container would have. Without a
+// label that chooses a network there is but one: which of several Fairway is on
+// is not known here, and so no problem.
+func (f *composeFile) addresses(n *yaml.Node, labels ...map[string]string) []catalog.Address {
+	host := "192.0.2.1" // TEST-NET-1: never dialled.
+	if scalarText(lookup(n, "network_mode")) == "host" {
+		return []catalog.Address{{Host: host, Reach: catalog.ReachBridge}}
+	}
+	names := []string{"default"}
+	if networks := lookup(n, "networks"); networks != nil {
+		names = names[:0]
+		for _, e := range entries(networks) {
+			names = append(names, e.key.Value)
+		}
+		if networks.Kind == yaml.SequenceNode {
+			for _, item := range networks.Content {
+				names = append(names, f.text(resolveAlias(item)))
+			}
+		}
+	}
+	if !choosesNetwork(labels) && len(names) > 1 {
+		names = names[:1]
+	}
+	var addresses []catalog.Address
+	for _, name := range names {
+		addresses = append(addresses, catalog.Address{Host: host, Network: f.network(name), Reach: catalog.ReachShared})
+	}
+	return addresses
+}
+
+func choosesNetwork(labels []map[string]string) bool {
+	for _, m := range labels {
+		for key := range m {
+			if strings.HasPrefix(key, labelPrefix) && strings.HasSuffix(key, ".network") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// network returns the name under which the engine knows a network of the file.
+func (f *composeFile) network(name string) string {
+	declared := lookupOrNothing(lookupOrNothing(f.root, "networks"), name)
+	if n := lookup(declared, "name"); n != nil {
+		return f.text(n)
+	}
+	if external := lookup(declared, "external"); external != nil && scalarText(external) != "false" {
+		return name
+	}
+	return f.project + "_" + name
+}
+
+// lookupOrNothing is lookup with an empty node for nothing, to look on in.
+func lookupOrNothing(n *yaml.Node, key string) *yaml.Node {
+	if found := lookup(n, key); found != nil {
+		return found
+	}
+	return &yaml.Node{}
+}
+
+// ports returns the ports that the file names. An image may expose others; a
+// file that names none gets a stand-in, since that is not known here.
+func (f *composeFile) ports(n *yaml.Node) []catalog.Port {
+	var ports []catalog.Port
+	add := func(text string) {
+		for _, p := range parsePorts(text) {
+			if !hasPort(ports, p) {
+				ports = append(ports, p)
+			}
+		}
+	}
+	for _, key := range []string{"expose", "ports"} {
+		list := lookupOrNothing(n, key)
+		for _, item := range list.Content {
+			item = resolveAlias(item)
+			if item.Kind == yaml.MappingNode {
+				add(f.text(lookupOrNothing(item, "target")) + "/" + f.text(lookupOrNothing(item, "protocol")))
+				continue
+			}
+			add(f.text(item))
+		}
+	}
+	if len(ports) == 0 {
+		ports = []catalog.Port{{Number: 80, Protocol: "tcp"}}
+	}
+	return ports
+}
+
+func hasPort(ports []catalog.Port, p catalog.Port) bool {
+	for _, have := range ports {
+		if have == p {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePorts reads Compose's short form, [[HOST:]PUBLISHED:]PORT[-PORT][/PROTOCOL],
+// and returns the ports inside the container. What is none is left out: it is
+// not for us to say so.
+func parsePorts(text string) []catalog.Port {
+	text, protocol, _ := strings.Cut(text, "/")
+	if protocol == "" {
+		protocol = "tcp"
+	}
+	if i := strings.LastIndex(text, ":"); i >= 0 {
+		text = text[i+1:]
+	}
+	from, to, isRange := strings.Cut(text, "-")
+	if !isRange {
+		to = from
+	}
+	low, err := strconv.ParseUint(from, 10, 16)
+	high, err2 := strconv.ParseUint(to, 10, 16)
+	if err != nil || err2 != nil || low == 0 || high < low {
+		return nil
+	}
+	var ports []catalog.Port
+	for number := low; number <= high && len(ports) < maxPorts; number++ {
+		ports = append(ports, catalog.Port{Number: uint16(number), Protocol: protocol}) //nolint:gosec // parsed as 16 bits
+	}
+	return ports
+}
