@@ -1,0 +1,82 @@
+// Command measure measures a whole Fairway from outside, as a process:
+//
+//	measure requests   CPU time per proxied request, beside nginx, HAProxy and Caddy
+//	measure memory     resident memory at 10,000 services of three instances
+//	measure change     CPU time of one changed label at 5,000 services
+//
+// It needs Linux, and for requests the programs wrk, nginx, haproxy and caddy;
+// what is missing is left out, and said so. Everything it starts is ended again.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "measure:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	if len(args) == 0 {
+		return errors.New("requests, memory or change?")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	binary := flags.String("fairway", "bin/fairway", "the program to measure")
+	dir, err := os.MkdirTemp("", "fairway-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	var measure func() error
+	switch args[0] {
+	case "requests":
+		o := requestOptions{dir: dir}
+		flags.DurationVar(&o.duration, "duration", defaultDuration, "length of one run of wrk")
+		flags.IntVar(&o.rounds, "rounds", 3, "how often each proxy has its turn")
+		flags.IntVar(&o.connections, "connections", 32, "connections that wrk keeps open")
+		routes := flags.String("routes", "1,10000", "numbers of routes, separated by commas")
+		names := flags.String("proxies", "fairway,nginx,haproxy,caddy", "the proxies to measure, in this order")
+		measure = func() error {
+			o.binary = *binary
+			o.proxies = strings.Split(*names, ",")
+			return measureRequests(ctx, o, strings.Split(*routes, ","))
+		}
+	case "memory":
+		services := flags.Int("services", 10_000, "services, of three containers each")
+		resyncs := flags.Int("resyncs", 2, "how many full lists to wait for")
+		measure = func() error { return measureMemory(ctx, *binary, dir, *services, *resyncs) }
+	case "change":
+		services := flags.Int("services", 5000, "services, of three containers each")
+		changes := flags.Int("changes", 20, "how many changes to make")
+		measure = func() error { return measureChange(ctx, *binary, dir, *services, *changes) }
+	default:
+		return fmt.Errorf("unknown measurement %q", args[0])
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if *binary, err = filepath.Abs(*binary); err != nil {
+		return err
+	}
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s, %d CPUs, load average before: %s", runtime.Version(), runtime.NumCPU(), load)
+	return measure()
+}

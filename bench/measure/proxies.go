@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// configure writes what the named proxy needs to serve n hosts, each with a
+// backend of its own at the same address, and returns how to start it. All of
+// them get one thread's worth of work, keep connections to the backend, set
+// X-Forwarded-For and write no access log. An error that is exec.ErrNotFound
+// says that the program is not installed.
+func configure(name, binary, dir, address, backend string, n int) (args []string, version string, err error) {
+	write := func(file, text string) string {
+		path := filepath.Join(dir, file)
+		if err == nil {
+			err = os.WriteFile(path, []byte(text), 0o600)
+		}
+		return path
+	}
+	if name != "fairway" {
+		if binary, err = exec.LookPath(name); err != nil {
+			return nil, "", err
+		}
+	}
+	switch name {
+	case "fairway":
+		file := write("services.yml", fairwayServices(backend, n))
+		args = []string{binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
+		version = versionOf(binary, "version")
+	case "nginx":
+		conf := write("nginx.conf", nginxConf(dir, address, backend, n))
+		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")
+	case "haproxy":
+		hosts := write("hosts.map", haproxyMap(n))
+		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n))
+		args, version = []string{binary, "-db", "-f", conf}, versionOf(binary, "-v")
+	case "caddy":
+		text, jsonErr := caddyConf(address, backend, n)
+		if jsonErr != nil {
+			return nil, "", jsonErr
+		}
+		conf := write("caddy.json", text)
+		args, version = []string{binary, "run", "--config", conf}, versionOf(binary, "version")
+	default:
+		return nil, "", fmt.Errorf("unknown proxy %q", name)
+	}
+	return args, version, err
+}
+
+// versionOf finds the first word with a digit and a dot in what a program says
+// about its version.
+func versionOf(binary, arg string) string {
+	out, _ := exec.Command(binary, arg).CombinedOutput() //nolint:gosec,noctx // answers at once
+	for _, word := range strings.Fields(string(out)) {
+		word = strings.TrimPrefix(word, "nginx/")
+		if strings.Contains(word, ".") && strings.ContainsAny(word, "0123456789") {
+			return strings.TrimSuffix(word, ",")
+		}
+	}
+	return "?"
+}
+
+func fairwayServices(backend string, n int) string {
+	var b strings.Builder
+	b.WriteString("services:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - name: s%d\n    labels: {fairway.host: %s}\n    instances: [{address: %q}]\n", i, hostOf(i), backend)
+	}
+	return b.String()
+}
+
+// nginxHead begins a configuration with everything but the servers.
+func nginxHead(dir, name string) string {
+	var temp strings.Builder
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&temp, "%s_temp_path %s;\n", kind, filepath.Join(dir, name+"-"+kind))
+	}
+	return fmt.Sprintf(`daemon off;
+user root;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid %s;
+error_log stderr crit;
+events { worker_connections 16384; }
+http {
+access_log off;
+%s`, filepath.Join(dir, name+".pid"), temp.String())
+}
+
+func nginxConf(dir, address, backend string, n int) string {
+	var b strings.Builder
+	b.WriteString(nginxHead(dir, "nginx"))
+	b.WriteString(`server_names_hash_max_size 65536;
+server_names_hash_bucket_size 128;
+keepalive_requests 1000000000;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_set_header Host $host;
+proxy_set_header X-Forwarded-For $remote_addr;
+proxy_set_header X-Forwarded-Proto $scheme;
+`)
+	for i := range n {
+		fmt.Fprintf(&b, "upstream b%d { server %s; keepalive 64; keepalive_requests 1000000000; }\n", i, backend)
+		fmt.Fprintf(&b, "server { listen %s; server_name %s; location / { proxy_pass http://b%d; } }\n", address, hostOf(i), i)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+func haproxyMap(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%s b%d\n", hostOf(i), i)
+	}
+	return b.String()
+}
+
+func haproxyConf(hosts, address, backend string, n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `global
+  maxconn 4096
+  nbthread 1
+defaults
+  mode http
+  option forwardfor
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend in
+  bind %s
+  use_backend %%[req.hdr(host),lower,map(%s)]
+`, address, hosts)
+	for i := range n {
+		fmt.Fprintf(&b, "backend b%d\n  server s %s\n", i, backend)
+	}
+	return b.String()
+}
+
+func caddyConf(address, backend string, n int) (string, error) {
+	type object map[string]any
+	var routes []object
+	for i := range n {
+		routes = append(routes, object{
+			"match":    []object{{"host": []string{hostOf(i)}}},
+			"handle":   []object{{"handler": "reverse_proxy", "upstreams": []object{{"dial": backend}}}},
+			"terminal": true,
+		})
+	}
+	text, err := json.Marshal(object{
+		"admin":   object{"disabled": true, "config": object{"persist": false}},
+		"logging": object{"logs": object{"default": object{"level": "ERROR"}}},
+		"apps": object{"http": object{"servers": object{"bench": object{
+			"listen": []string{address}, "routes": routes, "automatic_https": object{"disable": true},
+		}}}},
+	})
+	return string(text), err
+}

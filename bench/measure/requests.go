@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+const defaultDuration = 5 * time.Second
+
+// requestOptions say how requests are measured.
+type requestOptions struct {
+	binary, dir string
+	duration    time.Duration
+	rounds      int
+	connections int
+	proxies     []string
+}
+
+// result is what one proxy has shown at one number of routes, one value a round.
+type result struct {
+	version string
+	cpu     []float64 // microseconds of CPU per request
+	rate    []float64 // requests a second
+	p99     []string
+}
+
+// measureRequests lets every proxy have its turn, round after round, on the same
+// backend, and prints what a request costs.
+func measureRequests(ctx context.Context, o requestOptions, counts []string) error {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return err
+	}
+	proxyCPU, restCPU := "", ""
+	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
+		proxyCPU, restCPU = "0", "1"
+	}
+	backend, err := startBackend(ctx, o.dir, restCPU)
+	if err != nil {
+		return err
+	}
+	defer backend.stop()
+	for _, text := range counts {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		results := map[string]*result{}
+		for round := range o.rounds {
+			for _, name := range o.proxies {
+				fmt.Fprintf(os.Stderr, "%d routes, round %d of %d: %s\n", n, round+1, o.rounds, name)
+				if err := turn(ctx, o, name, n, backend.address, proxyCPU, restCPU, results); err != nil {
+					return fmt.Errorf("%s with %d routes: %w", name, n, err)
+				}
+			}
+		}
+		report(o, n, results)
+	}
+	return nil
+}
+
+// backendProcess is the server behind all proxies: nginx with a fixed answer,
+// the cheapest thing at hand, or this program when there is no nginx. It shares
+// its CPU with wrk, and not with the proxy.
+type backendProcess struct {
+	*process
+	address string
+}
+
+func startBackend(ctx context.Context, dir, cpus string) (*backendProcess, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	body := strings.Repeat("fairway ", 128)
+	if _, err := exec.LookPath("nginx"); err != nil {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		go func() {
+			_ = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // for wrk on loopback
+				_, _ = io.WriteString(w, body)
+			}))
+		}()
+		idle, err := start(dir, "", "sleep", "86400")
+		return &backendProcess{idle, address}, err
+	}
+	conf := filepath.Join(dir, "backend.conf")
+	text := nginxHead(dir, "backend") + fmt.Sprintf(
+		"keepalive_requests 1000000000;\nserver { listen %s; location / { default_type text/plain; return 200 '%s'; } }\n}\n", address, body)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := start(dir, cpus, "nginx", "-c", conf)
+	if err != nil {
+		return nil, err
+	}
+	err = p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(address, "backend.bench") == http.StatusOK })
+	if err != nil {
+		p.stop()
+	}
+	return &backendProcess{p, address}, err
+}
+
+// turn measures one proxy once.
+func turn(ctx context.Context, o requestOptions, name string, n int, backend, proxyCPU, restCPU string, results map[string]*result) error {
+	dir := filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	args, version, err := configure(name, o.binary, dir, address, backend, n)
+	if errors.Is(err, exec.ErrNotFound) {
+		if results[name] == nil {
+			fmt.Printf("!!! %s is not installed, and left out\n", name)
+			results[name] = &result{version: "not installed"}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, err := start(dir, proxyCPU, args...)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	for _, host := range []string{hostOf(0), hostOf(n - 1)} {
+		if err := p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) == http.StatusOK }); err != nil {
+			return err
+		}
+	}
+	if _, _, _, err := wrk(ctx, dir, restCPU, address, n, o.connections, time.Second); err != nil { // warm up
+		return err
+	}
+	before, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	requests, rate, p99, err := wrk(ctx, dir, restCPU, address, n, o.connections, o.duration)
+	if err != nil {
+		return err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	r := results[name]
+	if r == nil {
+		r = &result{version: version}
+		results[name] = r
+	}
+	r.cpu = append(r.cpu, float64((after-before).Microseconds())/float64(requests))
+	r.rate = append(r.rate, rate)
+	r.p99 = append(r.p99, p99)
+	return nil
+}
+
+// hostOf is the host name of a route.
+func hostOf(i int) string { return fmt.Sprintf("s%d.bench", i) }
+
+// answers returns the status of one request, or 0.
+func answers(address, host string) int {
+	req, err := http.NewRequest(http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		return 0
+	}
+	req.Host = host
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
+
+// maxHosts bounds how many different hosts wrk asks for, spread over all routes.
+const maxHosts = 100
+
+// wrk runs wrk and reads what it prints. An answer that is not 200, or a broken
+// connection, is an error: it would not measure what it says.
+func wrk(ctx context.Context, dir, cpus, address string, n, connections int, d time.Duration) (requests int, rate float64, p99 string, err error) {
+	var hosts []string
+	for i := range min(n, maxHosts) {
+		hosts = append(hosts, strconv.Quote(hostOf(i*n/min(n, maxHosts))))
+	}
+	script := filepath.Join(dir, "hosts.lua")
+	text := "local hosts = {" + strings.Join(hosts, ",") + `}
+local requests, i = {}, 0
+init = function(args)
+  for k, host in ipairs(hosts) do requests[k] = wrk.format("GET", "/", {["Host"] = host}) end
+end
+request = function()
+  i = i % #requests + 1
+  return requests[i]
+end
+`
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		return 0, 0, "", err
+	}
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, "http://" + address + "/"}
+	if cpus != "" {
+		args = append([]string{"taskset", "-c", cpus}, args...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
+	defer cancel()
+	raw, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // our own arguments
+	out := string(raw)
+	if err != nil {
+		return 0, 0, "", fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	if strings.Contains(out, "Non-2xx") || strings.Contains(out, "Socket errors") {
+		return 0, 0, "", fmt.Errorf("not every request was answered with 200:\n%s", out)
+	}
+	field := func(pattern string) string {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(out)
+		if m == nil {
+			err = fmt.Errorf("wrk has not said %s:\n%s", pattern, out)
+			return "0"
+		}
+		return m[1]
+	}
+	requests, _ = strconv.Atoi(field(`(\d+) requests in`))
+	rate, _ = strconv.ParseFloat(field(`Requests/sec:\s+([\d.]+)`), 64)
+	return requests, rate, field(`99%\s+(\S+)`), err
+}
+
+// report prints the table. The smallest of the rounds is the figure, since noise
+// only ever adds; the range says how much noise there was.
+func report(o requestOptions, n int, results map[string]*result) {
+	fmt.Printf("\n%d route(s); %d connections, %d rounds of %s; CPU time of the proxy, user and system\n\n", n, o.connections, o.rounds, o.duration)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "proxy\tversion\tCPU µs/request\trange\tfairway / it\trequests/s\tp99")
+	for _, name := range o.proxies {
+		r := results[name]
+		if r == nil || len(r.cpu) == 0 {
+			fmt.Fprintf(w, "%s\tnot measured\n", name)
+			continue
+		}
+		ratio := "-"
+		if f := results["fairway"]; f != nil && len(f.cpu) > 0 {
+			ratio = fmt.Sprintf("%.2f", slices.Min(f.cpu)/slices.Min(r.cpu))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f-%.1f\t%s\t%.0f\t%s\n", name, r.version,
+			slices.Min(r.cpu), slices.Min(r.cpu), slices.Max(r.cpu), ratio, slices.Max(r.rate), r.p99[len(r.p99)-1])
+	}
+	_ = w.Flush()
+}
