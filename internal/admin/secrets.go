@@ -43,12 +43,14 @@ func credential(name string) bool {
 	return false
 }
 
-// labelSecrets returns the parts of a label's value that must not be shown.
+// labelSecrets returns the parts of a label's value that must not be shown. Case
+// and space around the key count as little as they do for who reads the labels.
 func labelSecrets(key, value string) []string {
-	key = strings.ToLower(key)
-	switch {
-	case strings.Contains(key, ".headers.request.") && !strings.HasSuffix(key, ".remove"):
+	key = strings.ToLower(strings.TrimSpace(key))
+	if _, rest, ok := strings.Cut(key, ".headers.request."); ok && rest != "remove" {
 		return []string{value}
+	}
+	switch {
 	case strings.HasSuffix(key, ".basic-auth") && !strings.HasPrefix(value, "file:"):
 		return []string{value}
 	case strings.HasSuffix(key, ".rule"):
@@ -137,15 +139,33 @@ func maskText(text string, secrets []string) string {
 	}
 	var forms []string
 	for _, s := range secrets {
-		if len(s) < 4 {
-			continue
+		if s = strings.TrimSpace(s); len(s) >= minSecret {
+			quoted := strconv.Quote(s)
+			forms = append(forms, s, quoted[1:len(quoted)-1])
 		}
-		quoted := strconv.Quote(s)
-		forms = append(forms, s, quoted[1:len(quoted)-1])
 	}
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	for _, s := range slices.Compact(forms) {
+	for _, s := range forms {
 		text = strings.ReplaceAll(text, s, api.Masked)
+	}
+	for _, s := range forms {
+		text = maskCut(text, s)
+	}
+	return text
+}
+
+// minSecret is the length from which on a text is searched for a secret.
+const minSecret = 4
+
+// maskCut masks the beginning of a secret where a text breaks off in it.
+func maskCut(text, secret string) string {
+	for _, mark := range []string{"…", `"…`, "...", `"...`} {
+		if !strings.Contains(text, mark) {
+			continue
+		}
+		for n := min(len(secret)-1, len(text)); n >= minSecret; n-- {
+			text = strings.ReplaceAll(text, secret[:n]+mark, api.Masked+mark)
+		}
 	}
 	return text
 }
@@ -154,7 +174,7 @@ func maskText(text string, secrets []string) string {
 func maskLabels(labels map[string]string) map[string]string {
 	shown := make(map[string]string, len(labels))
 	for key, value := range labels {
-		if !strings.HasPrefix(strings.ToLower(key), "fairway.") {
+		if !strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), "fairway.") {
 			continue
 		}
 		for _, s := range labelSecrets(key, value) {

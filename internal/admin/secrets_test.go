@@ -26,6 +26,8 @@ func TestMaskLabels(t *testing.T) {
 		{"fairway.rule", "Header(`Cookie`, `unfinished", "Header(`Cookie`, `***"},
 		{"fairway.rule", "Header(X-Token, plain)", "Header(***)"},
 		{"fairway.rule", "Header(`X-Token`, plain)", "Header(`X-Token`, ***)"},
+		{"fairway.headers.request.set.X.remove", "secret", "***"},
+		{" Fairway.Basic-Auth ", "admin:hash", "***"},
 		{"com.example.fairway.host", "not ours", ""},
 	}
 	for _, tt := range tests {
@@ -47,6 +49,8 @@ func TestMaskText(t *testing.T) {
 		{"nothing to hide", nil, "nothing to hide"},
 		{"the longer one first: secret-long, secret", []string{"secret", "secret-long"}, "the longer one first: ***, ***"},
 		{`quoted: "se\"cret"`, []string{`se"cret`}, `quoted: "***"`},
+		{`cut: "Bearer abc…`, []string{"Bearer abcdef"}, `cut: "***…`},
+		{`cut: "Bearer abc"... (80 bytes)`, []string{"Bearer abcdef"}, `cut: "***"... (80 bytes)`},
 		{"a short one would spoil the text", []string{"a"}, "a short one would spoil the text"},
 	}
 	for _, tt := range tests {
