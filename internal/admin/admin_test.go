@@ -241,7 +241,8 @@ func everyPath(s *Server) map[string]string {
 }
 
 func TestGolden(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	w := newWorld(t)
+	s := newServer(t, options(w))
 	explain := "/v1/explain?method=GET&url="
 	tests := map[string]string{
 		"index":                    "/",
@@ -290,7 +291,8 @@ func TestGolden(t *testing.T) {
 			if strings.HasPrefix(name, "index") { // how long ago is not fixed
 				got = ages(got)
 			}
-			golden(t, name, got)
+			// The text that tables are hashed by is package route's own affair.
+			golden(t, name, strings.ReplaceAll(got, w.table.Hash, "HASH"))
 		})
 	}
 }
