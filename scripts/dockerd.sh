@@ -53,9 +53,9 @@ echo "starting dockerd, log in $log"
 setsid dockerd >"$log" 2>&1 </dev/null &
 daemon=$!
 stop() {
-	echo "stopping the dockerd that was started here"
 	kill "$daemon" 2>/dev/null
 	wait "$daemon" 2>/dev/null
+	echo "stopped the dockerd that was started here" 2>/dev/null
 	rm -rf "$log" ${shim:+"$shim"}
 }
 trap stop EXIT
