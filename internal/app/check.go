@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,7 +159,8 @@ func (c *checker) file(path string) (kind string, err error) {
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		c.problem(CheckedProblem{File: path, Code: CodeCompose, Text: yamlReason(err)})
+		line, reason := yamlReason(err)
+		c.problem(CheckedProblem{File: path, Line: line, Code: CodeCompose, Text: reason})
 		return "unreadable", nil
 	}
 	var services *yaml.Node
@@ -320,12 +320,16 @@ func lookup(n *yaml.Node, key string) *yaml.Node {
 // entry is one key of a mapping with its value.
 type entry struct{ key, value *yaml.Node }
 
-// maxMerge bounds how deep merge keys may refer to each other.
-const maxMerge = 8
+// Merge keys may refer to each other this deep, and to this many mappings each:
+// more is an attempt to keep us busy.
+const (
+	maxMergeDepth = 4
+	maxMergeWidth = 16
+)
 
 // entries returns the entries of a mapping, those of merge keys last and only
 // where the mapping has no such key itself. Anything else has none.
-func entries(n *yaml.Node) []entry { return merged(n, maxMerge) }
+func entries(n *yaml.Node) []entry { return merged(n, maxMergeDepth) }
 
 func merged(n *yaml.Node, depth int) []entry {
 	if n == nil || depth == 0 {
@@ -342,7 +346,7 @@ func merged(n *yaml.Node, depth int) []entry {
 		case key.Value != "<<":
 			own = append(own, entry{key, value})
 		case value.Kind == yaml.SequenceNode:
-			for _, item := range value.Content {
+			for _, item := range value.Content[:min(len(value.Content), maxMergeWidth)] {
 				inherited = append(inherited, merged(item, depth-1)...)
 			}
 		default:
@@ -367,7 +371,7 @@ func scalarText(n *yaml.Node) string {
 
 // wrongForm tells of a value that has not the form it should have.
 func (c *checker) wrongForm(path string, n *yaml.Node, what string) {
-	c.problem(CheckedProblem{File: path, Line: n.Line, Code: CodeCompose, Text: fmt.Sprintf("%s is expected here", what)})
+	c.problem(CheckedProblem{File: path, Line: n.Line, Code: CodeCompose, Text: "expected here: " + what})
 }
 
 // servicesFile reads a services file the way its source does.
@@ -398,13 +402,7 @@ func (c *checker) servicesFaults(path string, err error) {
 		faults = joined.Unwrap()
 	}
 	for _, fault := range faults {
-		p := CheckedProblem{File: path, Code: CodeServices, Text: fault.Error()}
-		if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
-			number, text, _ := strings.Cut(rest, ": ")
-			if n, err := strconv.Atoi(number); err == nil {
-				p.Line, p.Text = n, text
-			}
-		}
-		c.problem(p)
+		line, text := cutLine(fault.Error())
+		c.problem(CheckedProblem{File: path, Line: line, Code: CodeServices, Text: text})
 	}
 }

@@ -96,12 +96,18 @@ func (f *composeFile) projectName() string {
 	return name
 }
 
-// text returns the text of a scalar with its variables put in. It tells once
-// of every variable that has no value.
+// text returns the text of a scalar with its variables put in.
 func (f *composeFile) text(n *yaml.Node) string {
+	value, _, _ := interpolate(scalarText(n), f.env) // What is no label is Compose's to complain about.
+	return value
+}
+
+// labelText is text for labels: it tells of mistakes, and once of every
+// variable that has no value.
+func (f *composeFile) labelText(n *yaml.Node) string {
 	value, missing, err := interpolate(scalarText(n), f.env)
 	if err != nil {
-		f.problem(CheckedProblem{File: f.path, Line: n.Line, Code: CodeVariable, Text: err.Error(), Hint: "write $$ for a plain dollar sign"})
+		f.problem(CheckedProblem{File: f.path, Line: n.Line, Code: CodeVariable, Text: err.Error(), Hint: "$$ stands for a plain dollar sign"})
 	}
 	for _, name := range missing {
 		if !f.told[name] {
@@ -147,16 +153,14 @@ func (f *composeFile) service(key, n *yaml.Node) {
 // misplaced tells of labels under deploy: they belong to the Swarm service, and
 // neither Compose nor a container ever has them.
 func (f *composeFile) misplaced(id string, deployed []labelAt) {
-	for _, l := range deployed {
-		if strings.HasPrefix(l.key, labelPrefix) {
-			f.problem(CheckedProblem{
-				File: f.path, Line: l.line, Code: CodeMisplaced, Service: id, Label: l.key,
-				Text: "labels under deploy: belong to the Swarm service; the container does not get them, and this version of Fairway reads containers",
-				Hint: "move the fairway labels to labels: of the service itself",
-			})
-			return
-		}
+	if len(deployed) == 0 {
+		return
 	}
+	f.problem(CheckedProblem{
+		File: f.path, Line: deployed[0].line, Code: CodeMisplaced, Service: id, Label: deployed[0].key,
+		Text: "labels under deploy: belong to the Swarm service; the container does not get them, and this version of Fairway reads containers",
+		Hint: "move the fairway labels to labels: of the service itself",
+	})
 }
 
 // labelAt is a label and the line it is written on.
@@ -165,7 +169,7 @@ type labelAt struct {
 	line       int
 }
 
-// labels reads labels in either form: a mapping, or a list of key=value.
+// labels reads our labels in either form: a mapping, or a list of key=value.
 func (f *composeFile) labels(n *yaml.Node) []labelAt {
 	if n == nil || n.Tag == "!!null" {
 		return nil
@@ -174,24 +178,27 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for _, e := range entries(n) {
-			if e.value.Kind != yaml.ScalarNode {
-				f.wrongForm(f.path, e.value, "one value for label "+strconv.Quote(e.key.Value))
-				continue
+			switch {
+			case !strings.HasPrefix(e.key.Value, labelPrefix):
+			case e.value.Kind != yaml.ScalarNode:
+				f.wrongForm(f.path, e.value, "one value for label "+e.key.Value)
+			default:
+				labels = append(labels, labelAt{e.key.Value, f.labelText(e.value), e.key.Line})
 			}
-			labels = append(labels, labelAt{e.key.Value, f.text(e.value), e.key.Line})
 		}
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
 			item = resolveAlias(item)
-			if item.Kind != yaml.ScalarNode {
-				f.wrongForm(f.path, item, "KEY=VALUE (a list item with a colon and a space is a mapping)")
-				continue
+			switch {
+			case item.Kind != yaml.ScalarNode:
+				f.wrongForm(f.path, item, "KEY=VALUE; with a colon and a space it is a mapping")
+			case strings.HasPrefix(item.Value, labelPrefix):
+				key, value, _ := strings.Cut(f.labelText(item), "=")
+				labels = append(labels, labelAt{key, value, item.Line})
 			}
-			key, value, _ := strings.Cut(f.text(item), "=")
-			labels = append(labels, labelAt{key, value, item.Line})
 		}
 	default:
-		f.wrongForm(f.path, n, "labels as a mapping or a list")
+		f.wrongForm(f.path, n, "a mapping or a list of labels")
 	}
 	return labels
 }

@@ -79,7 +79,7 @@ type DockerTLSConfig struct {
 // engine.
 type DockerSSHConfig struct {
 	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" help:"File with the host keys of ssh:// Docker engines."`
-	Identity   string `name:"identity" placeholder:"PATH" derived:"the SSH agent, else the usual files in ~/.ssh" help:"File with the private key for ssh:// Docker engines."`
+	Identity   string `name:"identity" placeholder:"PATH" help:"File with the private key, without passphrase, for ssh:// Docker engines. An SSH agent (SSH_AUTH_SOCK) is asked first."`
 }
 
 // LogConfig is the keys below log.

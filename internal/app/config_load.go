@@ -372,7 +372,12 @@ func parseConfig(path string, data []byte) (map[string]given, Faults) {
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, Faults{{Reason: yamlReason(err), Origin: path}}
+		origin := path
+		line, reason := yamlReason(err)
+		if line > 0 {
+			origin = fmt.Sprintf("%s:%d", path, line)
+		}
+		return nil, Faults{{Reason: reason, Origin: origin}}
 	}
 	if len(document.Content) > 0 && document.Content[0].Tag != "!!null" {
 		p.mapping(document.Content[0], "")
@@ -380,9 +385,21 @@ func parseConfig(path string, data []byte) (map[string]given, Faults) {
 	return p.found, p.faults
 }
 
-// yamlReason puts the YAML library's error into one line.
-func yamlReason(err error) string {
-	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+// yamlReason takes the YAML library's error apart into the line, zero for none,
+// and the reason in one line.
+func yamlReason(err error) (line int, reason string) {
+	return cutLine(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+}
+
+// cutLine takes "line 3: " off the beginning of a text.
+func cutLine(text string) (line int, rest string) {
+	after, ok := strings.CutPrefix(text, "line ")
+	number, rest, found := strings.Cut(after, ": ")
+	n, err := strconv.Atoi(number)
+	if !ok || !found || err != nil {
+		return 0, text
+	}
+	return n, rest
 }
 
 type configParser struct {
