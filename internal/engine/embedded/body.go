@@ -86,13 +86,26 @@ func (b *bodyReader) relax() {
 func (b *bodyReader) tooSlow() bool { return b.slow.Load() }
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
-// finish is called when the answer is complete. What is left of the body is given
-// a moment to arrive, so that the connection can be used again, but nobody waits
-// for it for long.
-func (b *bodyReader) finish() {
-	if !b.ended.Load() {
-		_ = b.control.SetReadDeadline(time.Now().Add(b.grace / 10))
+// unread bounds the wait for a body that nobody reads.
+func (b *bodyReader) unread() { _ = b.control.SetReadDeadline(time.Now().Add(b.grace / 10)) }
+
+// maxDrain is how much of a body is read for nothing, so that the connection can
+// be used again.
+const maxDrain = 256 << 10
+
+// drain reads what is left of the body when the answer is complete. It reports
+// whether the end was found: only then is it known where the next request begins.
+func (b *bodyReader) drain() bool {
+	if b.ended.Load() {
+		return true
 	}
+	if b.failed.Load() {
+		return false
+	}
+	_ = b.control.Flush() // the client may wait for the answer before it sends on
+	b.unread()
+	_, err := io.CopyN(io.Discard, b.ReadCloser, maxDrain)
+	return err == io.EOF //nolint:errorlint // io.EOF is returned as it is
 }
 
 // maxReplay is how much of a body is kept for another attempt.

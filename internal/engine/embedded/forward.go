@@ -26,6 +26,7 @@ import (
 type exchange struct {
 	e     *Engine
 	began time.Time
+	conn  *clientConn
 	r     *http.Request
 	w     *responseWriter
 	body  *bodyReader // nil: the request has none
@@ -33,11 +34,12 @@ type exchange struct {
 	q     *request   // nil when a guard refused it
 	route *liveRoute // nil when no route took it
 
-	key      balance.Key
-	attempts int
-	endpoint *balance.Endpoint // the one of the last attempt
-	release  func(balance.Result)
-	failed   bool // the endpoint broke off its answer
+	key       balance.Key
+	forwarded bool // ReverseProxy has it
+	attempts  int
+	endpoint  *balance.Endpoint // the one of the last attempt
+	release   func(balance.Result)
+	failed    bool // the endpoint broke off its answer
 }
 
 // serveHTTP serves one request.
@@ -45,16 +47,13 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e := l.engine
 	e.running.Add(1)
 	defer e.running.Add(-1)
-	x := &exchange{e: e, began: time.Now(), r: r}
+	x := &exchange{e: e, began: time.Now(), conn: clientConnOf(r), r: r}
+	if x.conn.finished.Load() {
+		panic(http.ErrAbortHandler) // what was read is the rest of a body
+	}
 	x.w = newResponseWriter(w, e.opts.WriteTimeout, r.ProtoMajor, x.began)
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = newBodyReader(r, x.w.control, e.opts)
-		r.Body = x.body
-		if r.ProtoMajor == 1 {
-			// An endpoint may answer while it still reads: without this the
-			// server would first read the whole body itself.
-			_ = x.w.control.EnableFullDuplex()
-		}
 	}
 	defer x.end()
 	live := e.live.Load()
@@ -69,7 +68,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // serve decides what to do with the request, and does it.
 func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
 	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
-	q, a := g.admit(headOf(x.r), peer{addr: addrOf(x.r.RemoteAddr), tls: x.r.TLS != nil, trusted: conf.trusted})
+	q, a := g.admit(headOf(x.r), peer{addr: x.conn.peer, tls: x.r.TLS != nil, trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		x.route, a = live.decide(x.r.Context(), q)
@@ -99,6 +98,10 @@ func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.metrics.refused(a.code)
 	}
+	if x.body != nil && !x.forwarded {
+		// The server looks for the end of the body, or closes the connection.
+		x.body.unread()
+	}
 	a.write(x.w, x.r.Header["Accept"], x.requestID())
 }
 
@@ -122,8 +125,8 @@ func (x *exchange) end() {
 		}
 	}
 	x.done(resultOf(x.r.Context(), x.failed))
-	if x.body != nil {
-		x.body.finish()
+	if x.forwarded && x.body != nil && x.r.ProtoMajor == 1 && x.w.status != http.StatusSwitchingProtocols && !x.body.drain() {
+		x.conn.finished.Store(true)
 	}
 	x.w.finish()
 	took := time.Since(x.began)
@@ -155,9 +158,22 @@ func resultOf(ctx context.Context, failed bool) balance.Result {
 
 // forward sends the request to an endpoint and the answer back.
 func (x *exchange) forward() {
-	if x.q.maxBody >= 0 && x.body != nil {
-		x.r.Body = http.MaxBytesReader(x.w.ResponseWriter, x.body, x.q.maxBody)
+	r := x.r
+	if x.body != nil {
+		// A copy of the request: the server wants to find its own body in r.
+		copied := *r
+		r = &copied
+		r.Body = x.body
+		if x.q.maxBody >= 0 {
+			r.Body = http.MaxBytesReader(x.w.ResponseWriter, x.body, x.q.maxBody)
+		}
+		if r.ProtoMajor == 1 {
+			// An endpoint may answer while it still reads: without this the
+			// server would first read the whole body itself.
+			_ = x.w.control.EnableFullDuplex()
+		}
 	}
+	x.forwarded = true
 	x.key = x.balanceKey()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
@@ -167,7 +183,7 @@ func (x *exchange) forward() {
 		BufferPool:     x.e.buffers,
 		ErrorLog:       x.e.errorLog,
 	}
-	proxy.ServeHTTP(x.w, x.r)
+	proxy.ServeHTTP(x.w, r)
 }
 
 // rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
@@ -263,6 +279,9 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
 		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.requestID, "error", err)
 	}
+	if x.body != nil && !x.body.ended.Load() && x.r.ProtoMajor == 1 {
+		a.hangUp = true
+	}
 	x.answer(a)
 }
 
@@ -272,13 +291,9 @@ func (x *exchange) answerFor(err error) *answer {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		a := bodyTooLarge()
-		a.hangUp = x.r.ProtoMajor == 1
-		return a
+		return bodyTooLarge()
 	case x.body != nil && x.body.tooSlow():
-		a := refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
-		a.hangUp = x.r.ProtoMajor == 1
-		return a
+		return refusal(http.StatusRequestTimeout, "slow-body", "the request body came too slowly")
 	case x.e.ctx.Err() != nil:
 		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
 	case x.r.Context().Err() != nil:
@@ -287,7 +302,7 @@ func (x *exchange) answerFor(err error) *answer {
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return noEndpoint(x.route.route.Service)
 	case x.body != nil && x.body.broken():
-		return &answer{status: http.StatusBadRequest, code: "bad-body", text: "the request body cannot be read", hangUp: x.r.ProtoMajor == 1}
+		return &answer{status: http.StatusBadRequest, code: "bad-body", text: "the request body cannot be read"}
 	case isDial(err):
 		return &answer{status: http.StatusBadGateway, code: "unreachable", text: "no endpoint could be reached"}
 	case isTimeout(err):

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -122,6 +123,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
 		ErrorLog:                     e.errorLog,
 		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return withClientConn(ctx, c) },
 		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100,
@@ -139,7 +141,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 // serve accepts connections until the listener is closed.
 func (e *Engine) serve(l *listener) {
 	e.serving.Go(func() {
-		if err := l.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := l.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			e.log.Error("listener failed", "address", l.key.address, "error", err)
 		}
 	})
@@ -193,7 +195,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		l.open.Add(1)
-		counted := &clientConn{Conn: c, listener: l, source: source}
+		counted := &clientConn{Conn: c, listener: l, source: source, peer: addrOf(c.RemoteAddr().String())}
 		if conf.tls != nil {
 			return tls.Server(counted, conf.tls), nil
 		}
@@ -233,7 +235,38 @@ type clientConn struct {
 	net.Conn
 	listener *listener
 	source   netip.Addr
+	peer     netip.Addr
 	once     sync.Once
+	// finished is true when no further request may be read from the connection,
+	// because it is not known where one would begin.
+	finished atomic.Bool
+}
+
+// Read reads nothing more from a connection that is finished.
+func (c *clientConn) Read(p []byte) (int, error) {
+	if c.finished.Load() {
+		return 0, io.EOF
+	}
+	return c.Conn.Read(p)
+}
+
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+func withClientConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// clientConnOf returns the connection a request came by.
+func clientConnOf(r *http.Request) *clientConn {
+	c, ok := r.Context().Value(connKey{}).(*clientConn)
+	if !ok {
+		return &clientConn{} // not from a listener of ours: nothing is known of it
+	}
+	return c
 }
 
 // Close also takes the connection off the books.

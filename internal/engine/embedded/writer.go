@@ -16,9 +16,13 @@ type responseWriter struct {
 	// even when nothing is being written: it is lifted after each piece.
 	shared bool
 	armed  time.Time
+	early  int // 1xx answers so far
 	status int
 	bytes  int64
 }
+
+// maxEarly bounds how many 1xx answers to one request are passed on.
+const maxEarly = 16
 
 func newResponseWriter(w http.ResponseWriter, limit time.Duration, major int, now time.Time) *responseWriter {
 	rw := &responseWriter{ResponseWriter: w, control: http.NewResponseController(w), limit: limit, shared: major >= 2}
@@ -33,7 +37,11 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 
 // WriteHeader notes the status.
 func (w *responseWriter) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 {
+	if status < 200 {
+		if w.early++; w.early > maxEarly {
+			return
+		}
+	} else if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)

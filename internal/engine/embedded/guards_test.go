@@ -1,0 +1,710 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/route"
+)
+
+// The tests of this file speak over raw sockets, since no client library sends
+// what an attacker does. Each is named after the class of attack it stands for;
+// SECURITY.md lists the classes.
+
+// TestS01Path: the path that decides is the path that is sent.
+func TestS01Path(t *testing.T) {
+	public, admin := newApp(t, nil), newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", public.addr())
+	s.route("admin", "a.example", func(r *route.Route) { r.Matches[0].Path.Value = "/admin" })
+	s.backend("admin", nil, admin.addr())
+	s.apply()
+
+	for _, tt := range []struct {
+		target string
+		status int
+		app    *app
+		sent   string
+	}{
+		{"/pub", 200, public, "/pub"},
+		{"/pub/../admin", 200, admin, "/admin"},
+		{"/pub/%2e%2e/admin", 200, admin, "/admin"},
+		{"/pub/%2E./admin", 200, admin, "/admin"},
+		{"//admin", 200, admin, "/admin"},
+		{"/./admin/", 200, admin, "/admin/"},
+		{"/%61dmin", 200, admin, "/admin"},
+		{"/a%252fb", 200, public, "/a%252fb"},
+		{"/a%20b/%c3%a4?x=%2F..%2f;&y", 200, public, "/a%20b/%C3%A4?x=%2F..%2f;&y"},
+		{"/pub?", 200, public, "/pub?"},
+		{"/pub?q=100%", 200, public, "/pub?q=100%"},
+		{"http://a.example/admin", 200, admin, "/admin"},
+		{"http://a.example?x", 200, public, "/?x"},
+		{"/admin#x", 400, nil, ""},
+		{"/pub?x#/admin", 400, nil, ""},
+		{"/pub%2fadmin", 400, nil, ""},
+		{"/pub\\..\\admin", 400, nil, ""},
+		{"/pub/%5c..%5cadmin", 400, nil, ""},
+		{"/pub/..;/admin", 400, nil, ""},
+		{"/../admin", 400, nil, ""},
+		{"/%c0%ae%c0%ae/admin", 400, nil, ""},
+		{"/admin%00", 400, nil, ""},
+		{"*", 400, nil, ""},
+		{"admin", 400, nil, ""},
+	} {
+		before := len(public.all()) + len(admin.all())
+		res := s.get("a.example", tt.target)
+		if res.StatusCode != tt.status {
+			t.Errorf("%s: status %d, want %d", tt.target, res.StatusCode, tt.status)
+			continue
+		}
+		if tt.app == nil {
+			if n := len(public.all()) + len(admin.all()); n != before {
+				t.Errorf("%s: refused, but an application saw it", tt.target)
+			}
+			continue
+		}
+		if got := tt.app.last().target; got != tt.sent || len(public.all())+len(admin.all()) != before+1 {
+			t.Errorf("%s: sent as %q, want %q to the other application", tt.target, got, tt.sent)
+		}
+	}
+}
+
+// TestS02Host: every spelling of a host takes the same route, in a table of any
+// size, and the application sees the one spelling.
+func TestS02Host(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("app.example", a.addr())
+	for i := range 101 {
+		s.route(fmt.Sprint("other", i), fmt.Sprintf("h%d.example", i), func(r *route.Route) { r.Backend = "app.example" })
+	}
+	s.apply()
+	for host, want := range map[string]string{
+		"app.example":       "app.example",
+		"APP.Example":       "app.example",
+		"app.example.":      "app.example",
+		"App.Example.:80":   "app.example:80",
+		"app.example:08080": "app.example:8080",
+	} {
+		if res := s.get(host, "/"); res.StatusCode != 200 || a.last().host != want {
+			t.Errorf("Host %q: status %d, application saw %q, want %q", host, res.StatusCode, a.last().host, want)
+		}
+	}
+	for _, host := range []string{"", "app.example:x", "a b", "app..example", "[::1", "app.example/x", "app.example,app.example"} {
+		if res := s.get(host, "/"); res.StatusCode != 400 {
+			t.Errorf("Host %q: status %d, want 400", host, res.StatusCode)
+		}
+	}
+	for name, request := range map[string]string{
+		"no host":   "GET / HTTP/1.1\r\n\r\n",
+		"no host 0": "GET / HTTP/1.0\r\n\r\n",
+		"two hosts": "GET / HTTP/1.1\r\nHost: app.example\r\nHost: other.example\r\n\r\n",
+	} {
+		if res := s.raw(request); res.StatusCode != 400 {
+			t.Errorf("%s: status %d, want 400", name, res.StatusCode)
+		}
+	}
+	// The host of an absolute target goes before the Host header, in both places.
+	if res := s.raw("GET http://app.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"); res.StatusCode != 200 || a.last().host != "app.example" {
+		t.Errorf("absolute target: status %d, application saw %q", res.StatusCode, a.last().host)
+	}
+}
+
+// TestS02UnknownHost: an unknown host is nobody's.
+func TestS02UnknownHost(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("app.example", a.addr())
+	s.routes["app.example"].Matches[0].Path.Value = "/app"
+	s.apply()
+	for _, tt := range []struct{ host, path, code, body string }{
+		{"b.example", "/app", "unknown-host", "fairway: no route for host b.example\n"},
+		{"127.0.0.1", "/app", "unknown-host", "fairway: no route for host 127.0.0.1\n"},
+		{"app.example", "/other", "no-route", "fairway: no route on host app.example takes this request\n"},
+		{"app.example", "/application", "no-route", "fairway: no route on host app.example takes this request\n"},
+	} {
+		res := s.get(tt.host, tt.path)
+		if res.StatusCode != 404 || res.body != tt.body || res.Header.Get("X-Fairway-Error") != tt.code || res.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s%s: %d %q %v", tt.host, tt.path, res.StatusCode, res.body, res.Header)
+		}
+	}
+	res := s.raw("GET / HTTP/1.1\r\nHost: b.example\r\nAccept: application/json\r\n\r\n")
+	if want := `{"code":"unknown-host","error":"no route for host b.example"}` + "\n"; res.body != want {
+		t.Errorf("JSON body %q, want %q", res.body, want)
+	}
+	if res := s.raw("HEAD / HTTP/1.1\r\nHost: b.example\r\n\r\n"); res.StatusCode != 404 || res.body != "" {
+		t.Errorf("HEAD: %d %q", res.StatusCode, res.body)
+	}
+	if n := len(a.all()); n != 0 {
+		t.Errorf("the application saw %d requests", n)
+	}
+}
+
+// TestS03Identity: nobody but a trusted peer says who a request is from.
+func TestS03Identity(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.apply()
+	lies := []string{
+		"X-Forwarded-For: 6.6.6.6", "x-forwarded-for: 6.6.6.7", "X_Forwarded_For: 6.6.6.6", "X-Forwarded_For: 6.6.6.6",
+		"X-Forwarded-Proto: https", "X_Forwarded_Proto: https", "X-Forwarded-Host: evil.example", "X-Forwarded-Port: 6",
+		"X-Real-IP: 6.6.6.6", "X_Real_IP: 6.6.6.6", "Forwarded: for=6.6.6.6;proto=https", "X-Forwarded-User: root",
+		"X-Forwarded-Prefix: /evil", "X-Request-Id: evil", "X-Original-URL: /admin", "X-Rewrite-URL: /admin",
+		"Connection: close, X-Real-IP, X-Forwarded-For, X-Forwarded-Proto, X-Request-Id, Forwarded",
+	}
+	rand.Shuffle(len(lies), func(i, j int) { lies[i], lies[j] = lies[j], lies[i] })
+	s.raw("POST /x HTTP/1.1\r\nHost: a.example:81\r\nTransfer-Encoding: chunked\r\nTrailer: X-Forwarded-For, X-Real-Ip\r\n" +
+		strings.Join(lies, "\r\n") + "\r\n\r\n2\r\nhi\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-Ip: 6.6.6.6\r\n\r\n")
+	got := a.last()
+	id := got.header.Get("X-Request-Id")
+	if len(id) != 32 {
+		t.Errorf("request ID %q", id)
+	}
+	got.header.Del("X-Request-Id")
+	want := http.Header{
+		"X-Forwarded-For":   {"127.0.0.1"},
+		"X-Real-Ip":         {"127.0.0.1"},
+		"X-Forwarded-Proto": {"http"},
+		"X-Forwarded-Host":  {"a.example:81"},
+		"X-Forwarded-Port":  {"81"},
+	}
+	if diff := cmp.Diff(want, got.header); diff != "" {
+		t.Errorf("header at the application (-want +got):\n%s", diff)
+	}
+	if len(got.trailer) > 0 {
+		t.Errorf("trailer at the application: %v", got.trailer)
+	}
+	if got.body != "hi" {
+		t.Errorf("body %q", got.body)
+	}
+}
+
+// TestS03RejectUnderscores: the option refuses what is otherwise deleted.
+func TestS03RejectUnderscores(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{RejectUnderscores: true})
+	s.serve("a.example", a.addr())
+	s.apply()
+	if res := s.raw("GET / HTTP/1.1\r\nHost: a.example\r\nX_Forwarded_For: 1.2.3.4\r\n\r\n"); res.StatusCode != 400 {
+		t.Errorf("status %d, want 400", res.StatusCode)
+	}
+	if res := s.raw("GET / HTTP/1.1\r\nHost: a.example\r\nmy_header: 1\r\n\r\n"); res.StatusCode != 200 {
+		t.Errorf("an innocent underscore: status %d, want 200", res.StatusCode)
+	}
+}
+
+// TestS04Smuggling: what could be framed in two ways is refused, or framed in one
+// way before it goes on.
+func TestS04Smuggling(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.apply()
+	smuggled := "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	for name, tt := range map[string]struct {
+		head, body string
+		status     int
+	}{
+		"two lengths":         {"Content-Length: 0\r\nContent-Length: 4", "", 400},
+		"signed length":       {"Content-Length: +5", "", 400},
+		"space before colon":  {"Content-Length : 5", "", 400},
+		"NUL in a value":      {"X-A: a\x00b", "", 400},
+		"CR in a value":       {"X-A: a\rb", "", 400},
+		"two codings":         {"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "", 501},
+		"identity, chunked":   {"Transfer-Encoding: identity, chunked", "", 501},
+		"unknown coding":      {"Transfer-Encoding: xchunked", "", 501},
+		"bad chunk size":      {"Transfer-Encoding: chunked", "xx\r\n", 400},
+		"huge chunk size":     {"Transfer-Encoding: chunked", "fffffffffffffffff\r\n", 400},
+		"bare LF in chunking": {"Transfer-Encoding: chunked", "2\nhi\r\n0\r\n\r\n", 400},
+	} {
+		before := len(a.all())
+		res := s.raw("POST / HTTP/1.1\r\nHost: a.example\r\n" + tt.head + "\r\n\r\n" + tt.body + smuggled)
+		if res.StatusCode != tt.status {
+			t.Errorf("%s: status %d, want %d", name, res.StatusCode, tt.status)
+		}
+		for _, r := range a.all()[before:] {
+			if r.target == "/smuggled" {
+				t.Errorf("%s: the application saw the smuggled request", name)
+			}
+		}
+	}
+	// A length beside chunking: the chunks count, and only they are passed on.
+	// net/http drops the length before anything can see it and keeps the
+	// connection, where RFC 9112, 6.3 would have it closed.
+	c := s.dial("http")
+	c.send("POST /one HTTP/1.1\r\nHost: a.example\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+	if res := c.answer("POST"); res.StatusCode != 200 || a.last().body != "hi" || a.last().header.Get("Content-Length") != "" {
+		t.Errorf("length beside chunking: %d, application saw %+v", res.StatusCode, a.last())
+	}
+}
+
+// TestS04EarlyAnswer: when an application answers before it has read the body, the
+// rest of the body is never taken for a request.
+func TestS04EarlyAnswer(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "early") })
+	s := newSite(t, Options{BodyGrace: time.Second})
+	s.serve("a.example", a.addr())
+	s.apply()
+	smuggled := "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	for name, tt := range map[string]struct{ host, framing, body string }{
+		"late body":              {"a.example", fmt.Sprintf("Content-Length: %d", len(smuggled)), ""},
+		"broken chunk":           {"a.example", "Transfer-Encoding: chunked", "zz\r\n"},
+		"late chunk":             {"a.example", "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n", len(smuggled))},
+		"late body, 404":         {"b.example", fmt.Sprintf("Content-Length: %d", len(smuggled)), ""},
+		"broken chunk, 404":      {"b.example", "Transfer-Encoding: chunked", "zz\r\n"},
+		"expects, sends it late": {"a.example", fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d", len(smuggled)), ""},
+	} {
+		c := s.dial("http")
+		c.send("POST /one HTTP/1.1\r\nHost: " + tt.host + "\r\n" + tt.framing + "\r\n\r\n" + tt.body)
+		if !strings.Contains(tt.framing, "chunked") {
+			time.Sleep(300 * time.Millisecond)
+		}
+		_, _ = io.WriteString(c, smuggled)
+		c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		_, _ = io.ReadAll(c.r)
+		for _, r := range a.all() {
+			if r.target == "/smuggled" {
+				t.Errorf("%s: the rest of the body became a request", name)
+			}
+		}
+	}
+}
+
+// TestS05Tunnels: no way leads past the checks to an application.
+func TestS05Tunnels(t *testing.T) {
+	var tunnels atomic.Int64
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			tunnels.Add(1)
+		}
+		fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)
+	})
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.apply()
+
+	for _, request := range []string{
+		"CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n",
+		"TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+	} {
+		if res := s.raw(request); res.StatusCode != 405 {
+			t.Errorf("%q: status %d, want 405", request, res.StatusCode)
+		}
+	}
+	if res := s.raw("OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n"); res.StatusCode != 400 {
+		t.Errorf("OPTIONS *: status %d, want 400", res.StatusCode)
+	}
+	if n := len(a.all()); n != 0 {
+		t.Fatalf("the application saw %d requests", n)
+	}
+
+	for _, upgrade := range []string{
+		"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+		"GET / HTTP/1.1\r\nUpgrade: websocket, h2c\r\nConnection: Upgrade",
+		"GET / HTTP/1.1\r\nUpgrade: websocket\r\nUpgrade: h2c\r\nConnection: Upgrade",
+		"GET / HTTP/1.1\r\nUpgrade: TLS/1.0\r\nConnection: Upgrade",
+		"POST / HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\nConnection: Upgrade",
+		"GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: Upgrade",
+		"GET / HTTP/1.1\r\nUpgrade: websocket", // Connection does not list it
+	} {
+		res := s.raw(upgrade + "\r\nHost: a.example\r\n\r\n")
+		if res.StatusCode != 200 {
+			t.Errorf("%q: status %d", upgrade, res.StatusCode)
+		}
+	}
+	for _, r := range a.all() {
+		if r.header.Get("Upgrade") != "" || r.header.Get("Http2-Settings") != "" || r.header.Get("Connection") != "" {
+			t.Errorf("the application saw an upgrade: %v", r.header)
+		}
+	}
+
+	// Bytes behind a request to upgrade that was not granted are a request of
+	// their own, with all the checks.
+	c := s.dial("http")
+	c.send("GET /ws HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" +
+		"GET /x HTTP/1.1\r\nHost: unknown.example\r\n\r\n")
+	if res := c.answer("GET"); res.StatusCode != 200 || res.body != "GET /ws" {
+		t.Errorf("ungranted upgrade: %d %q", res.StatusCode, res.body)
+	}
+	if res := c.answer("GET"); res.StatusCode != 404 {
+		t.Errorf("bytes behind an ungranted upgrade: status %d, want 404", res.StatusCode)
+	}
+	if tunnels.Load() != 1 {
+		t.Errorf("%d upgrades reached the application, want the one", tunnels.Load())
+	}
+}
+
+// TestS05UnaskedSwitch: an application that switches protocols unasked gets no
+// tunnel, with or without a name for the protocol.
+func TestS05UnaskedSwitch(t *testing.T) {
+	for _, header := range []string{"", "Upgrade: h2c\r\nConnection: Upgrade\r\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n"} {
+		addr := rawApp(t, func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\n%s\r\n", header)
+			_, _ = io.Copy(io.Discard, c)
+		})
+		s := newSite(t, Options{})
+		s.serve("a.example", addr)
+		s.apply()
+		if res := s.get("a.example", "/"); res.StatusCode != 502 {
+			t.Errorf("101 with %q: status %d, want 502", header, res.StatusCode)
+		}
+	}
+}
+
+// rawApp is an application that gets each connection as it is.
+func rawApp(t testing.TB, handle func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				handle(c)
+			}()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr().String()
+}
+
+// TestS06SlowHeader: a header that does not end is not waited for.
+func TestS06SlowHeader(t *testing.T) {
+	s := newSite(t, Options{HeaderTimeout: 100 * time.Millisecond})
+	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
+	s.apply()
+	for name, send := range map[string]string{"silent": "", "half a header": "GET / HTTP/1.1\r\nHost: a.exa"} {
+		c := s.dial("http")
+		c.send(send)
+		began := time.Now()
+		c.Conn.SetReadDeadline(began.Add(5 * time.Second))
+		rest, _ := io.ReadAll(c.r)
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("%s: still open after %v, got %q", name, took, rest)
+		}
+	}
+	for name, send := range map[string]string{"silent": "", "half a hello": "\x16\x03\x01\x02\x00\x01"} {
+		c := s.dial("https")
+		c.send(send)
+		c.Conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.closed()
+		_ = name
+	}
+}
+
+// TestS06SlowBody: a body must come at a minimum rate.
+func TestS06SlowBody(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{BodyGrace: 300 * time.Millisecond, BodyRate: 100})
+	s.serve("a.example", a.addr())
+	s.apply()
+
+	c := s.dial("http")
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n")
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // a byte now and then is not enough
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+				_, _ = c.Write([]byte("x"))
+			}
+		}
+	}()
+	if res := c.answer("POST"); res.StatusCode != 408 || !res.Close {
+		t.Errorf("slow body: status %d, close %v", res.StatusCode, res.Close)
+	}
+
+	// One that is fast enough may take longer than the grace.
+	c = s.dial("http")
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n")
+	for range 10 {
+		c.send(strings.Repeat("x", 100))
+		time.Sleep(60 * time.Millisecond)
+	}
+	if res := c.answer("POST"); res.StatusCode != 200 || len(a.last().body) != 1000 {
+		t.Errorf("steady body: status %d, %d bytes", res.StatusCode, len(a.last().body))
+	}
+	// And the deadline is lifted behind the body: the application may think.
+	slow := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		time.Sleep(500 * time.Millisecond)
+		fmt.Fprint(w, "thought")
+	})
+	s.serve("slow.example", slow.addr())
+	s.apply()
+	if res := s.raw("POST / HTTP/1.1\r\nHost: slow.example\r\nContent-Length: 2\r\n\r\nhi"); res.body != "thought" {
+		t.Errorf("slow application: %d %q", res.StatusCode, res.body)
+	}
+}
+
+// TestS06SlowBodyRefused: a body that nobody wants is not waited for either.
+func TestS06SlowBodyRefused(t *testing.T) {
+	s := newSite(t, Options{BodyGrace: time.Second})
+	s.apply()
+	c := s.dial("http")
+	c.send("POST / HTTP/1.1\r\nHost: unknown.example\r\nContent-Length: 1000\r\n\r\n")
+	if res := c.answer("POST"); res.StatusCode != 404 {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	c.closed()
+}
+
+// TestS06SlowReader: a client that does not read is not waited for.
+func TestS06SlowReader(t *testing.T) {
+	broke := make(chan struct{})
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		defer close(broke)
+		b := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	s := newSite(t, Options{WriteTimeout: 300 * time.Millisecond})
+	s.serve("a.example", a.addr())
+	s.apply()
+	c := s.dial("http")
+	c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	select {
+	case <-broke:
+	case <-time.After(8 * time.Second):
+		t.Error("the answer is still being written")
+	}
+}
+
+// TestS06SourceLimit: one source cannot take all connections.
+func TestS06SourceLimit(t *testing.T) {
+	s := newSite(t, Options{MaxConnsPerSource: 2})
+	s.apply()
+	first, second := s.dial("http"), s.dial("http")
+	ask := "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	first.send(ask)
+	second.send(ask)
+	first.answer("GET")
+	second.answer("GET")
+	third := s.dial("http")
+	third.closed()
+	first.Close()
+	eventually(t, "a connection is free again", func() bool {
+		c := s.dial("http")
+		defer c.Close()
+		if _, err := io.WriteString(c, ask); err != nil {
+			return false
+		}
+		_, err := http.ReadResponse(c.r, nil)
+		return err == nil
+	})
+}
+
+// TestS08Headers: headers are bounded in number and size.
+func TestS08Headers(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.apply()
+	head := "GET / HTTP/1.1\r\nHost: a.example\r\n"
+	for name, tt := range map[string]struct {
+		headers string
+		status  int
+	}{
+		"200 headers":          {strings.Repeat("a: b\r\n", 200), 200},
+		"201 headers":          {strings.Repeat("a: b\r\n", 201), 431},
+		"10,000 empty headers": {strings.Repeat("a:\r\n", 10_000), 431},
+		"60 KiB":               {"a: " + strings.Repeat("x", 60<<10) + "\r\n", 200},
+		"80 KiB":               {"a: " + strings.Repeat("x", 80<<10) + "\r\n", 431},
+	} {
+		before := len(a.all())
+		res := s.raw(head + tt.headers + "\r\n")
+		if res.StatusCode != tt.status || len(a.all())-before != map[int]int{200: 1, 431: 0}[tt.status] {
+			t.Errorf("%s: status %d, %d reached the application", name, res.StatusCode, len(a.all())-before)
+		}
+	}
+}
+
+// TestS09Query: all parameters are seen by the conditions, and all are sent, in
+// the bytes the client used.
+func TestS09Query(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	s.routes["a.example"].Matches[0].Conditions = []route.Condition{
+		{Kind: route.ConditionQuery, Name: "debug", Not: true},
+	}
+	s.apply()
+	many := strings.Repeat("a=1&", 11_000)
+	if res := s.get("a.example", "/?"+many+"debug=1"); res.StatusCode != 404 {
+		t.Errorf("parameter behind 11,000 others was not seen: status %d", res.StatusCode)
+	}
+	if res := s.get("a.example", "/?"+many+"z=1"); res.StatusCode != 200 || a.last().target != "/?"+many+"z=1" {
+		t.Errorf("status %d, query of %d bytes", res.StatusCode, len(a.last().target))
+	}
+}
+
+// TestS12FailClosed: what protects a route and fails, closes it.
+func TestS12FailClosed(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("refused.example", a.addr())
+	s.routes["refused.example"].Refused = "basic-auth: no such file"
+	s.serve("auth.example", a.addr())
+	s.routes["auth.example"].Filters = []route.Filter{{BasicAuth: &route.BasicAuth{File: t.TempDir() + "/missing"}}}
+	s.apply()
+	for _, host := range []string{"refused.example", "auth.example"} {
+		res := s.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Basic YTpi\r\n\r\n")
+		if res.StatusCode != 503 || strings.Contains(res.body, "missing") || strings.Contains(res.body, "no such file") {
+			t.Errorf("%s: %d %q", host, res.StatusCode, res.body)
+		}
+	}
+	if n := len(a.all()); n != 0 {
+		t.Errorf("the application saw %d requests", n)
+	}
+}
+
+// TestS27IPAllow: addresses are compared in one form.
+func TestS27IPAllow(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	for host, prefixes := range map[string][]string{
+		"in.example": {"127.0.0.0/8"}, "mapped.example": {"::ffff:127.0.0.0/104"}, "out.example": {"10.0.0.0/8", "::/0"},
+	} {
+		s.serve(host, a.addr())
+		s.routes[host].Filters = []route.Filter{{IPAllow: &route.IPAllow{Prefixes: prefixesOf(prefixes...)}}}
+	}
+	s.apply()
+	for host, status := range map[string]int{"in.example": 200, "mapped.example": 200, "out.example": 403} {
+		// The lie about the address does not help.
+		if res := s.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n"); res.StatusCode != status {
+			t.Errorf("%s: status %d, want %d", host, res.StatusCode, status)
+		}
+	}
+}
+
+// TestS33Log: nothing a client sends can break a line of the access log.
+func TestS33Log(t *testing.T) {
+	var log lockedBuffer
+	s := newSite(t, Options{AccessLog: &log})
+	s.apply()
+	s.get("a.example", "/%0a%1b[31m\"x")
+	s.raw("GET /\x1b[31m HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.engine.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(log.String()) {
+		for _, r := range strings.TrimSuffix(line, "\n") {
+			if r < 0x20 || r >= 0x7f {
+				t.Errorf("control character %q in %q", r, line)
+			}
+		}
+	}
+	if log.String() == "" {
+		t.Error("the log is empty")
+	}
+}
+
+// TestS34EvilApp: an application that misbehaves harms itself alone.
+func TestS34EvilApp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer string
+		status int // 0: the answer is broken off
+	}{
+		"nothing":            {"", 502},
+		"nonsense":           {"SSH-2.0-OpenSSH\r\n\r\n", 502},
+		"giant header":       {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 502},
+		"two lengths":        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 502},
+		"short body":         {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", 0},
+		"bad chunk":          {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 0},
+		"truncated chunking": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 0},
+	} {
+		addr := rawApp(t, func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			_, _ = io.WriteString(c, tt.answer)
+		})
+		s := newSite(t, Options{})
+		s.serve("a.example", addr)
+		s.apply()
+		c := s.dial("http")
+		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+		res, err := readFinal(c.r)
+		if tt.status != 0 {
+			if err != nil || res.StatusCode != tt.status {
+				t.Errorf("%s: %v %v", name, res, err)
+			}
+			continue
+		}
+		if err == nil {
+			_, err = io.ReadAll(res.Body)
+		}
+		if err == nil {
+			t.Errorf("%s: the client was not told that the answer is broken", name)
+		}
+	}
+}
+
+// TestS34EarlyStorm: a storm of 1xx answers is not passed on.
+func TestS34EarlyStorm(t *testing.T) {
+	addr := rawApp(t, func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		for range 1000 {
+			_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	})
+	s := newSite(t, Options{})
+	s.serve("a.example", addr)
+	s.apply()
+	c := s.dial("http")
+	c.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	early := 0
+	for {
+		res, err := http.ReadResponse(c.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode == 200 {
+			break
+		}
+		early++
+	}
+	if early != maxEarly {
+		t.Errorf("%d early answers came through, want %d", early, maxEarly)
+	}
+}
+
+// readFinal reads an answer behind any number of 1xx.
+func readFinal(r *bufio.Reader) (*http.Response, error) {
+	for {
+		res, err := http.ReadResponse(r, &http.Request{Method: http.MethodPost})
+		if err != nil || res.StatusCode >= 200 {
+			return res, err
+		}
+	}
+}
