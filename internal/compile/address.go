@@ -1,0 +1,189 @@
+package compile
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// wishes are what labels say about each instance.
+type wishes struct {
+	port    uint16 // zero: not said
+	network string // empty: not said
+	weight  *int   // nil: not said
+}
+
+// choice is the address by which an instance is reached, and why.
+type choice struct {
+	host   string
+	port   uint16
+	reason string
+}
+
+// address returns host:port as it is dialled.
+func (c choice) address() string { return net.JoinHostPort(c.host, strconv.Itoa(int(c.port))) }
+
+// chooseAddress decides by which address and port an instance is reached. It is
+// pure, and its answer does not depend on the order of anything. In this order:
+//
+//  1. an address that the source fixed, as it is;
+//  2. the network that the label names;
+//  3. the one network that Fairway itself is on; several need the label;
+//  4. the host's own bridge networks, when Fairway runs on that host, the first
+//     by name: all of them are reachable alike;
+//  5. the port published on the host.
+func chooseAddress(in *catalog.Instance, w wishes) (choice, *refusal) {
+	for _, a := range in.Addresses {
+		if a.Reach == catalog.ReachFixed && a.Port != 0 {
+			return choice{a.Host, a.Port, "the address is fixed by the source"}, nil
+		}
+	}
+	port, why, fault := choosePort(in, w)
+	if fault != nil {
+		return choice{}, fault
+	}
+	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed }); a != nil {
+		return choice{a.Host, port, "the address is fixed by the source, " + why}, nil
+	}
+	if w.network != "" {
+		return onNamedNetwork(in, w.network, port, why)
+	}
+	if shared := networks(in, catalog.ReachShared); len(shared) > 1 {
+		return choice{}, &refusal{
+			route.CodeIncomplete,
+			"it shares several networks with Fairway: " + strings.Join(shared, ", "),
+			"say which one with a network label",
+		}
+	}
+	for _, reach := range []catalog.Reach{catalog.ReachShared, catalog.ReachBridge} {
+		if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == reach }); a != nil {
+			return choice{a.Host, port, reachReason(*a) + ", " + why}, nil
+		}
+	}
+	for _, p := range in.Ports {
+		if p.Number != port || p.Protocol != "tcp" || p.Published == "" {
+			continue
+		}
+		if host, published, ok := splitPublished(p.Published); ok {
+			return choice{host, published, fmt.Sprintf("published on the host for port %d, %s", port, why)}, nil
+		}
+	}
+	return choice{}, unreachable(in)
+}
+
+// choosePort decides which port of the instance is dialled.
+func choosePort(in *catalog.Instance, w wishes) (port uint16, why string, fault *refusal) {
+	if w.port != 0 {
+		return w.port, "port by label", nil
+	}
+	var exposed []uint16
+	for _, p := range in.Ports {
+		if p.Protocol == "tcp" && !slices.Contains(exposed, p.Number) {
+			exposed = append(exposed, p.Number)
+		}
+	}
+	slices.Sort(exposed)
+	switch {
+	case len(exposed) == 1:
+		return exposed[0], "the only port", nil
+	case slices.Contains(exposed, 80):
+		return 80, "port 80 of several", nil
+	case len(exposed) == 0:
+		return 0, "", &refusal{route.CodeNoPort, "it exposes no port", "say which port it listens on with a port label"}
+	}
+	list := make([]string, 0, len(exposed))
+	for _, p := range exposed[:min(len(exposed), 10)] {
+		list = append(list, strconv.Itoa(int(p)))
+	}
+	if len(exposed) > 10 {
+		list = append(list, "…")
+	}
+	return 0, "", &refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "say which one with a port label"}
+}
+
+// onNamedNetwork reaches the instance by the network that its label names.
+func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (choice, *refusal) {
+	a := firstAddress(in, func(a catalog.Address) bool { return a.Network == network && a.Reach != catalog.ReachNone })
+	if a != nil {
+		return choice{a.Host, port, fmt.Sprintf("network %s by label, %s", printable(network), why)}, nil
+	}
+	if firstAddress(in, func(a catalog.Address) bool { return a.Network == network }) != nil {
+		return choice{}, &refusal{route.CodeNoAddress, "Fairway is not on the network " + printable(network), connectHint(network)}
+	}
+	text := fmt.Sprintf("it is not on the network %s", excerpt(network))
+	if has := networks(in, ""); len(has) > 0 {
+		text += ", but on " + strings.Join(has, ", ")
+	}
+	return choice{}, &refusal{route.CodeNoAddress, text, "name one of its networks in the network label, or leave the label out"}
+}
+
+// unreachable explains an instance that no address leads to.
+func unreachable(in *catalog.Instance) *refusal {
+	has := networks(in, "")
+	if len(has) == 0 {
+		return &refusal{route.CodeNoAddress, "it has no address", "attach it to a network, or publish the port"}
+	}
+	return &refusal{
+		route.CodeNoAddress,
+		"Fairway is on none of its networks: " + strings.Join(has, ", "), connectHint(has[0]),
+	}
+}
+
+func connectHint(network string) string {
+	return "run: docker network connect " + printable(network) + " <fairway's container>"
+}
+
+// reachReason says why an address leads to the instance.
+func reachReason(a catalog.Address) string {
+	switch {
+	case a.Reach == catalog.ReachShared:
+		return "Fairway is on its network " + printable(a.Network)
+	case a.Network == "":
+		return "it is on Fairway's own host"
+	}
+	return "its bridge network " + printable(a.Network) + " is on Fairway's own host"
+}
+
+// firstAddress returns the first address by network, then host, that fits; nil
+// when none does.
+func firstAddress(in *catalog.Instance, fits func(catalog.Address) bool) *catalog.Address {
+	var first *catalog.Address
+	for i := range in.Addresses {
+		a := &in.Addresses[i]
+		if !fits(*a) || a.Host == "" {
+			continue
+		}
+		if first == nil || a.Network < first.Network || a.Network == first.Network && a.Host < first.Host {
+			first = a
+		}
+	}
+	return first
+}
+
+// networks returns the names of the instance's networks with this reach, or of
+// all for none; sorted, fit for a message.
+func networks(in *catalog.Instance, reach catalog.Reach) []string {
+	var names []string
+	for _, a := range in.Addresses {
+		if a.Network != "" && (reach == "" || a.Reach == reach) {
+			names = append(names, printable(a.Network))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// splitPublished reads the host:port under which a port is published.
+func splitPublished(s string) (host string, port uint16, ok bool) {
+	host, digits, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	return host, uint16(n), err == nil && n != 0
+}

@@ -1,0 +1,187 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// claim is what a route asks for so that no other route can have the same:
+// requests, at a priority.
+type claim struct {
+	priority int
+	match    string // Match.Key
+}
+
+// claimsOf returns the claims of a route, sorted, each once.
+func claimsOf(r *route.Route) []claim {
+	claims := make([]claim, len(r.Matches))
+	for i, m := range r.Matches {
+		claims[i] = claim{r.Priority, m.Key()}
+	}
+	slices.SortFunc(claims, func(a, b claim) int { return strings.Compare(a.match, b.match) })
+	return slices.Compact(claims)
+}
+
+// contestant is a form that wants to be in the table.
+type contestant struct {
+	plan *plan
+	form *form
+	// before is the route of the same ID and service in the table before, nil
+	// for none; kept is true when it had the same claims.
+	before *route.Route
+	kept   bool
+	number uint64      // its place in the queue, once it is in
+	winner *contestant // who has what it wants, when it is not in
+	lost   claim       // what that is; zero when it is the route's ID
+}
+
+// survivor is a form that is in the table, with its place in the queue.
+type survivor struct {
+	form   *form
+	number uint64
+}
+
+// contest decides who has which claim.
+//
+// Of two routes of one service the first one by name has the claim. A route that
+// was in the table before with the same claims keeps its number and
+// cannot lose to a newcomer. Then come routes that were there before with some of
+// the claims, which nobody else may take while they ask for them; then all others.
+// Newcomers are numbered in the order in which their services were created. A
+// route loses as a whole.
+func contest(all []contestant, newest uint64) {
+	order := make([]*contestant, 0, len(all))
+	incumbent := map[claim]*contestant{} // for routes that were there with other claims
+	for i := range all {
+		c := &all[i]
+		if c.losesAtHome(all[:i]) {
+			continue
+		}
+		order = append(order, c)
+		if c.before == nil || c.kept {
+			continue
+		}
+		had := claimsOf(c.before)
+		for _, want := range c.form.claims {
+			if !slices.Contains(had, want) {
+				continue
+			}
+			if i := incumbent[want]; i == nil || c.before.Claim < i.before.Claim {
+				incumbent[want] = c
+			}
+		}
+	}
+	slices.SortStableFunc(order, compareContestants)
+	ids := make(map[string]*contestant, len(all))
+	taken := make(map[claim]*contestant, len(all))
+	var newcomers []*contestant
+	for _, c := range order {
+		c.winner = ids[c.form.route.ID]
+		for _, want := range c.form.claims {
+			if c.winner != nil {
+				break
+			}
+			c.lost = want
+			c.winner = taken[want]
+			if i := incumbent[want]; c.winner == nil && i != nil && i != c && i.winner == nil {
+				c.winner = i
+			}
+		}
+		if c.winner != nil {
+			continue
+		}
+		ids[c.form.route.ID] = c
+		for _, want := range c.form.claims {
+			taken[want] = c
+		}
+		if c.kept {
+			c.number = c.before.Claim
+		} else {
+			newcomers = append(newcomers, c)
+		}
+	}
+	slices.SortStableFunc(newcomers, compareNewcomers)
+	for _, c := range newcomers {
+		newest++
+		c.number = newest
+	}
+}
+
+// losesAtHome says whether an earlier route of the same service wants the same.
+// earlier are the contestants in front of c; routes of a service stand together.
+func (c *contestant) losesAtHome(earlier []contestant) bool {
+	for i := len(earlier) - 1; i >= 0 && earlier[i].plan == c.plan; i-- {
+		if earlier[i].winner != nil {
+			continue
+		}
+		for _, want := range c.form.claims {
+			if slices.Contains(earlier[i].form.claims, want) {
+				c.winner, c.lost = &earlier[i], want
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// compareContestants orders contestants by who is asked first.
+func compareContestants(a, b *contestant) int {
+	class := func(c *contestant) int {
+		switch {
+		case c.kept:
+			return 0
+		case c.before != nil:
+			return 1
+		}
+		return 2
+	}
+	if n := cmp.Compare(class(a), class(b)); n != 0 {
+		return n
+	}
+	if a.before != nil {
+		return cmp.Or(cmp.Compare(a.before.Claim, b.before.Claim), strings.Compare(a.form.route.ID, b.form.route.ID))
+	}
+	return compareNewcomers(a, b)
+}
+
+// compareNewcomers orders routes that no table knows: the older service first,
+// unknown ages last, then by ID.
+func compareNewcomers(a, b *contestant) int {
+	x, y := a.plan.service.Created, b.plan.service.Created
+	if x.IsZero() != y.IsZero() {
+		if x.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(x.Compare(y), strings.Compare(a.form.route.ID, b.form.route.ID))
+}
+
+// conflict is the problem of a contestant that lost.
+func (c *contestant) conflict() route.Problem {
+	won, o := c.winner.form.route, c.form.route.Origin
+	text := fmt.Sprintf("route %s already takes the same requests", printable(won.ID))
+	hint := "take another host or path, or remove the other route"
+	switch {
+	case c.lost == (claim{}):
+		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", printable(won.Service), printable(won.ID)), "rename the service or the route"
+	case won.Service != c.form.route.Service:
+		text = fmt.Sprintf("service %s%s already takes the same requests", printable(won.Service), of(won.Origin.Instance))
+	}
+	if c.lost.match != "" {
+		text += ": " + printable(c.lost.match)
+	}
+	return c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, nil, &refusal{route.CodeConflict, text, hint})
+}
+
+// of names the instance whose labels made a route, if there is one.
+func of(instance string) string {
+	if instance == "" {
+		return ""
+	}
+	return " (" + printable(instance) + ")"
+}

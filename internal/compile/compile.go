@@ -1,0 +1,224 @@
+// Package compile turns what exists into what shall be served: a
+// catalog.Snapshot into a route.Table. It is pure: no clock, no network, no
+// files, no logger. It never fails; what it must refuse becomes a route.Problem
+// that names the label at fault and says what to do.
+//
+// The order of things:
+//
+//  1. The labels of each service are read into a plan: the routes it asks for,
+//     with their endpoints (plan.go, labels.go, native.go, address.go).
+//  2. A route whose labels are refused takes its last good form, which the table
+//     before remembers; else it is kept as refused, so that nothing wider serves
+//     what it was meant to protect (docs/decisions/003-refused-routes.md).
+//  3. Routes that ask for the same requests contest them; the incumbent wins
+//     (claims.go, docs/decisions/004-claims.md).
+//  4. What is left is put into a table. Routes and backends that say the same as
+//     in the table before are the same pointers.
+package compile
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// Settings are what a table needs besides the snapshot.
+type Settings struct {
+	// Listeners go into every table as they are. Their names are unique.
+	Listeners []route.Listener
+}
+
+// Compiler turns snapshots into tables. It remembers what it made of each
+// service, by pointer, so that a change costs what changed; results never depend
+// on that memory. One goroutine may use it at a time.
+type Compiler struct {
+	settings Settings
+	planner  planner
+	plans    map[string]*plan // by service ID, of the last snapshot
+}
+
+// New returns a compiler.
+func New(s Settings) *Compiler {
+	return &Compiler{settings: s, planner: planner{newDialect()}}
+}
+
+// Compile makes the table of a snapshot. previous is the table compiled before,
+// or restored from the last run, or nil: claims and last good forms of routes are
+// handed down from it. It never fails. Of services with the same ID the first
+// counts.
+func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Table {
+	if previous == nil {
+		previous = &route.Table{}
+	}
+	plans := make(map[string]*plan, len(s.Services))
+	var (
+		contestants = make([]contestant, 0, len(s.Services))
+		problems    []route.Problem
+	)
+	for _, service := range s.Services {
+		if plans[service.ID] != nil {
+			continue
+		}
+		pl := c.plans[service.ID]
+		if pl == nil || pl.service != service {
+			pl = c.planner.plan(service)
+		}
+		plans[service.ID] = pl
+		problems = append(problems, pl.problems...)
+		contestants = c.enter(contestants, pl, previous)
+	}
+	c.plans = plans
+
+	var newest uint64
+	for _, r := range previous.Routes {
+		newest = max(newest, r.Claim)
+	}
+	contest(contestants, newest)
+
+	var (
+		routes   = make([]*route.Route, 0, len(contestants))
+		backends = make([]*route.Backend, 0, len(contestants))
+	)
+	for start, end := 0, 0; start < len(contestants); start = end {
+		pl := contestants[start].plan
+		for end = start; end < len(contestants) && contestants[end].plan == pl; end++ {
+		}
+		mine := contestants[start:end]
+		problems = append(problems, outcomeProblems(mine)...)
+		pl.make(mine, previous)
+		routes = append(routes, pl.routes...)
+		backends = append(backends, pl.backends...)
+	}
+	return c.table(s.Revision, routes, backends, problems)
+}
+
+// enter adds the routes that a plan wants in the table, each in the form in which
+// it can be served.
+func (c *Compiler) enter(list []contestant, pl *plan, previous *route.Table) []contestant {
+	for _, want := range pl.candidates {
+		before := previous.Route(pl.routeID(want.name))
+		if before != nil && before.Service != pl.service.ID {
+			before = nil
+		}
+		f := want.good
+		if f == nil {
+			f = c.planner.lastGood(pl, want, before)
+		}
+		if f == nil {
+			f = want.refused
+		}
+		if f == nil {
+			continue
+		}
+		kept := before != nil && (before == f.made || slices.Equal(claimsOf(before), f.claims))
+		list = append(list, contestant{plan: pl, form: f, before: before, kept: kept})
+	}
+	return list
+}
+
+// outcomeProblems are the problems that only show once it is known which forms
+// are served: those of instances, each told once for all routes of the service,
+// and lost contests.
+func outcomeProblems(mine []contestant) []route.Problem {
+	var list []route.Problem
+	for i := range mine {
+		if mine[i].winner != nil {
+			list = append(list, mine[i].conflict())
+			continue
+		}
+		for _, p := range mine[i].form.problems {
+			told := slices.ContainsFunc(list, func(q route.Problem) bool {
+				q.Route = p.Route
+				return p == q && p.Label == ""
+			})
+			if !told {
+				list = append(list, p)
+			}
+		}
+	}
+	return capProblems(list)
+}
+
+// make fills in the routes and backends of the plan that are in the table. They
+// stay the same pointers while they say the same.
+func (pl *plan) make(mine []contestant, previous *route.Table) {
+	survivors := make([]survivor, 0, len(mine))
+	for i := range mine {
+		if mine[i].winner == nil {
+			survivors = append(survivors, survivor{mine[i].form, mine[i].number})
+		}
+	}
+	if pl.survivors != nil && slices.Equal(survivors, pl.survivors) {
+		return
+	}
+	pl.survivors, pl.routes, pl.backends = survivors, nil, nil
+	for _, s := range survivors {
+		r := s.form.route
+		r.Claim = s.number
+		if s.form.backend != nil {
+			r.Backend = pl.backend(s.form, previous).ID
+		}
+		made := &r
+		before := previous.Route(r.ID)
+		if before != nil && before.Text() == r.Text() && maps.Equal(before.Origin.Labels, r.Origin.Labels) {
+			made = before
+		}
+		s.form.made = made
+		pl.routes = append(pl.routes, made)
+	}
+}
+
+// backend returns the backend of a form: one that the plan has already, when it
+// is equal in everything but the ID, else a new one under the ID of the route.
+func (pl *plan) backend(f *form, previous *route.Table) *route.Backend {
+	b := *f.backend
+	for _, has := range pl.backends {
+		b.ID = has.ID
+		if has.Text() == b.Text() {
+			return has
+		}
+	}
+	b.ID = f.route.ID
+	made := &b
+	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
+		made = before
+	}
+	pl.backends = append(pl.backends, made)
+	return made
+}
+
+// table puts everything together. Should a service break a rule of tables that
+// its labels were not checked for, it is left out and named, so that the others
+// are served all the same.
+func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
+	t, err := route.New(revision, c.settings.Listeners, routes, backends, problems)
+	if err == nil {
+		return t
+	}
+	byService := map[string]*plan{}
+	for _, r := range routes {
+		byService[r.Service] = c.plans[r.Service]
+	}
+	for _, id := range slices.Sorted(maps.Keys(byService)) {
+		pl := byService[id]
+		if _, err := route.New(revision, nil, pl.routes, pl.backends, nil); err == nil {
+			continue
+		} else {
+			problems = append(problems, pl.problem(origin{source: printable(pl.service.Source)}, "", nil,
+				&refusal{route.CodeUnsupported, printable("the routes of this service fit into no table: " + err.Error()), ""}))
+		}
+		routes = slices.DeleteFunc(routes, func(r *route.Route) bool { return r.Service == id })
+		backends = slices.DeleteFunc(backends, func(b *route.Backend) bool { return b.Service == id })
+	}
+	if t, err = route.New(revision, c.settings.Listeners, routes, backends, problems); err == nil {
+		return t
+	}
+	// Only the listeners are left to be at fault, and whoever wires the program
+	// has checked them.
+	text := printable("the table could not be made: " + err.Error())
+	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
+	return t
+}

@@ -1,0 +1,307 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// Diagnosis says of one instance, or of a service without instances, whether
+// requests reach it and, if not, why.
+type Diagnosis struct {
+	// Service is the ID of the service; Instance the name of the instance, empty
+	// for a service that has none; Source the name of the source that sees it.
+	Service  string
+	Instance string
+	Source   string
+	// Served is true when requests reach it.
+	Served bool
+	// Checks are in the order in which Fairway decides.
+	Checks []Check
+}
+
+// Outcome is how a check went.
+type Outcome string
+
+// The outcomes of a check.
+const (
+	OutcomeOK     Outcome = "ok"
+	OutcomeDoubt  Outcome = "doubt"  // not as one would expect
+	OutcomeFailed Outcome = "failed" // it is not served because of this
+)
+
+// Check is one step of a diagnosis.
+type Check struct {
+	// Name is a short word: "state", "labels", "problem", "port", "address",
+	// "conflict", "route".
+	Name    string
+	Outcome Outcome
+	// Text says what was found, in one sentence; Hint what to do, or is empty.
+	Text string
+	Hint string
+}
+
+// Diagnose explains why the instances of a name are served, or are not: those
+// whose name is the name, whose ID begins with it (four characters or more) or
+// whose service has it as name or ID. s and t are what exists and what is served;
+// both may be nil. The result is in the order of services and instances; it is
+// empty when nothing has the name.
+func Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
+	if s == nil || name == "" {
+		return nil
+	}
+	if t == nil {
+		t = &route.Table{}
+	}
+	var (
+		list []Diagnosis
+		p    = planner{newDialect()}
+	)
+	for _, service := range s.Services {
+		all := name == service.ID || name == service.Name
+		if all && len(service.Instances) == 0 {
+			dr := doctor{plan: p.plan(service), table: t}
+			list = append(list, dr.diagnose(nil))
+		}
+		for _, in := range service.Instances {
+			if all || in.Name == name || len(name) >= 4 && strings.HasPrefix(in.ID, name) {
+				dr := doctor{plan: p.plan(service), table: t}
+				list = append(list, dr.diagnose(in))
+			}
+		}
+	}
+	return list
+}
+
+// doctor collects the checks of one diagnosis.
+type doctor struct {
+	plan   *plan
+	table  *route.Table
+	checks []Check
+}
+
+func (d *doctor) add(name string, outcome Outcome, hint, format string, args ...any) {
+	d.checks = append(d.checks, Check{name, outcome, fmt.Sprintf(format, args...), hint})
+}
+
+// diagnose goes through everything that decides whether in is served. in is nil
+// for a service without instances.
+func (d *doctor) diagnose(in *catalog.Instance) Diagnosis {
+	service := d.plan.service
+	result := Diagnosis{Service: service.ID, Source: service.Source}
+	labels := service.Labels
+	if in == nil {
+		d.add("state", OutcomeFailed, "start an instance", "the service has no instances")
+	} else {
+		result.Instance, result.Source = in.Name, cmp.Or(in.Source, service.Source)
+		d.state(in)
+		if !hasLabels(labels) {
+			labels = in.Labels
+		}
+	}
+	if d.labels(labels) {
+		d.problems(in)
+		if in != nil {
+			d.address(in)
+		}
+		result.Served = d.routes(in)
+	}
+	result.Checks = d.checks
+	return result
+}
+
+// state says whether the instance runs and is well.
+func (d *doctor) state(in *catalog.Instance) {
+	why := ""
+	if in.StateReason != "" {
+		why = " (" + printable(in.StateReason) + ")"
+	}
+	switch in.State {
+	case catalog.StateReady:
+		d.add("state", OutcomeOK, "", "it is running%s", why)
+	case catalog.StateStarting:
+		d.add("state", OutcomeFailed, "it gets requests as soon as its health check passes", "it is starting%s", why)
+	case catalog.StateUnhealthy:
+		d.add("state", OutcomeFailed, "see its log, and what its health check says", "its health check fails%s", why)
+	case catalog.StatePaused:
+		d.add("state", OutcomeFailed, "unpause it", "it is paused%s", why)
+	case catalog.StateLeaving:
+		d.add("state", OutcomeFailed, "", "it is stopping and only finishes what it has%s", why)
+	default:
+		d.add("state", OutcomeFailed, "start it", "it does not run%s", why)
+	}
+}
+
+// labels says whether there are labels of ours, and, when there are none, what
+// might have been meant to be some.
+func (d *doctor) labels(labels map[string]string) bool {
+	set := newDialect().read(labels)
+	if set.empty() {
+		hint := "add a label such as " + prefix + "host=app.example.com"
+		if misses := nearMisses(labels); len(misses) > 0 {
+			hint = "labels of Fairway begin with " + prefix + "; these do not: " + strings.Join(misses, ", ")
+		}
+		d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", prefix)
+		return false
+	}
+	if !set.enabled() {
+		d.add("labels", OutcomeFailed, "take the label off, or set it to true", "%senable is false", prefix)
+		return false
+	}
+	n := len(set.service)
+	for _, r := range set.routes {
+		n += len(r.labels)
+	}
+	d.add("labels", OutcomeOK, "", "%s", count(n, "label")+" for "+count(len(set.routes), "route"))
+	return true
+}
+
+// nearMisses finds labels that look as if they were meant for Fairway.
+func nearMisses(labels map[string]string) []string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		lower := strings.ToLower(strings.TrimSpace(k))
+		first := lower
+		if i := strings.IndexAny(lower, "._-/:="); i >= 0 {
+			first = lower[:i]
+		}
+		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, "com.df.") || first == "caddy"
+		if foreign || editDistance(first, strings.TrimSuffix(prefix, ".")) <= 2 {
+			if list = append(list, printable(k)); len(list) == 5 {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// problems tells the problems of the table that concern the instance.
+func (d *doctor) problems(in *catalog.Instance) {
+	for _, p := range d.table.Problems {
+		if p.Service != d.plan.service.ID {
+			continue
+		}
+		if in != nil && p.Instance != "" && p.Instance != in.Name && (p.Code == route.CodeNoPort || p.Code == route.CodeNoAddress || p.Code == route.CodeDiffer) {
+			continue
+		}
+		name, outcome := "problem", OutcomeFailed
+		switch p.Code {
+		case route.CodeConflict:
+			name = "conflict"
+		case route.CodeNoPort, route.CodeNoAddress:
+			continue // the checks of port and address say it
+		case route.CodeDiffer:
+			outcome = OutcomeDoubt
+		}
+		text := p.Text
+		if p.Label != "" {
+			text = p.Label + ": " + text
+		}
+		if p.Route != "" {
+			text = "route " + p.Route + ": " + text
+		}
+		d.add(name, outcome, p.Hint, "%s", text)
+	}
+}
+
+// address says by which port and address the instance is reached, for each way
+// in which its routes ask for one.
+func (d *doctor) address(in *catalog.Instance) {
+	told := map[string]bool{}
+	for _, c := range d.plan.candidates {
+		if c.good == nil || c.good.backend == nil {
+			continue
+		}
+		w := wishes{}
+		for _, m := range d.plan.members {
+			if m.instance != in {
+				continue
+			}
+			if m.labels != nil {
+				m.wish(c.name, &w)
+			} else {
+				w = c.good.said
+			}
+		}
+		chosen, fault := chooseAddress(in, w)
+		switch {
+		case fault == nil && !told[chosen.address()]:
+			told[chosen.address()] = true
+			d.add("address", OutcomeOK, "", "it is reached at %s: %s", printable(chosen.address()), chosen.reason)
+		case fault != nil && !told[fault.text]:
+			told[fault.text] = true
+			name := "address"
+			if fault.code == route.CodeNoPort {
+				name = "port"
+			}
+			d.add(name, OutcomeFailed, fault.hint, "%s", fault.text)
+		}
+	}
+}
+
+// routes tells which routes lead to the instance, or to the service when in is
+// nil, and returns whether any does.
+func (d *doctor) routes(in *catalog.Instance) (served bool) {
+	found := false
+	for _, r := range d.table.Routes {
+		if r.Service != d.plan.service.ID {
+			continue
+		}
+		found = true
+		takes := make([]string, 0, 3)
+		for _, m := range r.Matches[:min(len(r.Matches), 3)] {
+			takes = append(takes, m.String())
+		}
+		what := "route " + printable(r.ID) + " (" + printable(strings.Join(takes, "; ")) + ")"
+		switch state := d.endpoint(r, in); {
+		case r.Refused != "":
+			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
+		case r.Backend == "":
+			served = true
+			d.add("route", OutcomeOK, "", "%s redirects", what)
+		case state == route.EndpointReady && r.Origin.Stale:
+			served = true
+			d.add("route", OutcomeDoubt, "mend the labels of today", "%s leads to it in its last good form", what)
+		case state == route.EndpointReady:
+			served = true
+			d.add("route", OutcomeOK, "", "%s leads to it", what)
+		case state != "":
+			d.add("route", OutcomeFailed, "", "%s has it as an endpoint that is %s", what, state)
+		default:
+			d.add("route", OutcomeFailed, "", "%s does not lead to it", what)
+		}
+	}
+	if !found {
+		d.add("route", OutcomeFailed, "", "the table has no route of the service")
+	}
+	return served
+}
+
+// endpoint returns the state of the instance in the backend of a route; empty
+// when it is not in it.
+func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) route.EndpointState {
+	b := d.table.Backend(r.Backend)
+	if b == nil || in == nil {
+		return ""
+	}
+	source := printable(cmp.Or(in.Source, d.plan.service.Source))
+	for _, e := range b.Endpoints {
+		if strings.HasPrefix(e.ID, shortID(in.ID)+":") && e.Source == source {
+			return e.State
+		}
+	}
+	return ""
+}
+
+// count writes a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,231 @@
+package compile
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// scope says what a key of the native dialect belongs to.
+type scope int
+
+const (
+	scopeMatch    scope = iota // which requests a route takes
+	scopeRoute                 // what a route does
+	scopeFilter                // a filter of a route
+	scopeBackend               // how a route's backend is used
+	scopeInstance              // read from the labels of each instance
+	scopeService               // the service as a whole; never carries a route's name
+)
+
+// key is one key of the native dialect, as it stands behind "fairway." or
+// "fairway.<route>.". A name that ends in a dot takes the name of a header.
+type key struct {
+	name    string
+	scope   scope
+	value   string // what the value looks like
+	meaning string
+	example string
+	// read puts the value into the draft. header is what stands behind a name
+	// that ends in a dot. Errors never repeat values that may be secrets.
+	read func(d *draft, header, value string) error
+}
+
+// keys is the native dialect: the one table that labels are read with and that
+// docs/labels.md is printed from.
+var keys = []key{
+	{"host", scopeMatch, "list of hosts", "Hosts that are taken: a name, `*.name` for one label in front of it, `**.name` for any number, `*` for every host.", "app.example.com, *.app.example.com", func(d *draft, _, v string) (err error) {
+		d.hosts, err = readHosts(v)
+		return err
+	}},
+	{"path", scopeMatch, "list of paths", "Paths that are taken with everything below them, on segment boundaries: `/demo` takes `/demo/x`, not `/demonstration`.", "/demo, /shop", func(d *draft, _, v string) error {
+		return d.addPaths(route.PathPrefix, v)
+	}},
+	{"path-exact", scopeMatch, "list of paths", "Paths that are taken alone.", "/robots.txt", func(d *draft, _, v string) error {
+		return d.addPaths(route.PathExact, v)
+	}},
+	{"path-regexp", scopeMatch, "RE2 expression", "Paths that are taken when the whole path matches.", "/v[0-9]+/.*", func(d *draft, _, v string) error {
+		return d.addPaths(route.PathRegexp, v)
+	}},
+	{"rule", scopeMatch, "rule", "What is taken, in the language of rules; in the place of `host` and the paths.", "Host(`a.example`) && !Method(`DELETE`)", func(d *draft, _, v string) (err error) {
+		d.rule, err = ruleMatches(v)
+		return err
+	}},
+	{"priority", scopeMatch, "number", "Goes before every other order of precedence; higher wins. 0 is the default.", "10", func(d *draft, _, v string) (err error) {
+		d.priority, err = readInt(v, -maxPriority, maxPriority)
+		return err
+	}},
+	{"hold", scopeRoute, "duration up to 5m", "How long a request waits while no instance is ready, before it is answered with 503. Default: not at all.", "5s", func(d *draft, _, v string) (err error) {
+		d.hold, err = readDuration(v, 0, 5*time.Minute)
+		return err
+	}},
+	{"timeout", scopeRoute, "duration up to 1h", "How long to wait for the header of the response.", "30s", func(d *draft, _, v string) (err error) {
+		d.timeout, err = readDuration(v, time.Millisecond, time.Hour)
+		return err
+	}},
+	{"ip-allow", scopeFilter, "list of addresses and prefixes", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *draft, _, v string) error {
+		p, err := readPrefixes(v)
+		d.filter.IPAllow = &route.IPAllow{Prefixes: p}
+		return err
+	}},
+	{"rate-limit", scopeFilter, "rate", "Clients that ask more often get 429: requests per `s`, `m` or `h`, and how many may come at once.", "100/s burst 200", func(d *draft, _, v string) (err error) {
+		d.filter.RateLimit, err = readRate(v)
+		return err
+	}},
+	{"max-body", scopeFilter, "size", "Larger request bodies get 413.", "10MB", func(d *draft, _, v string) error {
+		n, err := readSize(v)
+		d.filter.MaxBody = &route.MaxBody{Bytes: n}
+		return err
+	}},
+	{"redirect-https", scopeFilter, "true or false", "Requests that came without TLS are sent to https.", "true", func(d *draft, _, v string) error {
+		on, err := readBool(v)
+		if on {
+			d.filter.RedirectHTTPS = &route.RedirectHTTPS{}
+		}
+		return err
+	}},
+	{"redirect", scopeFilter, "URL, behind an optional status", "Every request is sent elsewhere; no instance is needed. Status 301, 302, 303, 307 (the default) or 308; the request's path is kept unless the URL has one.", "308 https://new.example.com", func(d *draft, _, v string) (err error) {
+		d.filter.Redirect, err = readRedirect(v)
+		return err
+	}},
+	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form and is read where Fairway runs.", "file:/run/secrets/users", func(d *draft, _, v string) (err error) {
+		d.filter.BasicAuth, err = readAuthFile(v)
+		return err
+	}},
+	{"strip-prefix", scopeFilter, "true, false or a path", "Takes the route's own path, or the one given, off before the service sees it; `X-Forwarded-Prefix` tells the service.", "true", func(d *draft, _, v string) (err error) {
+		switch strings.ToLower(v) {
+		case "false":
+		case "true":
+			d.stripOwn = true
+		default:
+			var prefix string
+			prefix, err = readPrefixPath(v)
+			d.filter.StripPrefix = &route.StripPrefix{Prefix: prefix}
+		}
+		return err
+	}},
+	{"add-prefix", scopeFilter, "path", "Puts a path in front, after `strip-prefix`.", "/v2", func(d *draft, _, v string) error {
+		prefix, err := readPrefixPath(v)
+		d.filter.AddPrefix = &route.AddPrefix{Prefix: prefix}
+		return err
+	}},
+	{"headers.request.set.", scopeFilter, "value", "Sets a header of the request, in the place of the client's.", "staging", func(d *draft, header, v string) error {
+		return addHeader(&d.filter.RequestHeaders, true, headerSet, header, v)
+	}},
+	{"headers.request.add.", scopeFilter, "value", "Adds a header to the request.", "staging", func(d *draft, header, v string) error {
+		return addHeader(&d.filter.RequestHeaders, true, headerAdd, header, v)
+	}},
+	{"headers.request.remove", scopeFilter, "list of names", "Takes headers off the request, before others are set.", "X-Debug, X-Trace", func(d *draft, _, v string) error {
+		return removeHeaders(&d.filter.RequestHeaders, true, v)
+	}},
+	{"headers.response.set.", scopeFilter, "value", "Sets a header of the response, in the place of the service's.", "DENY", func(d *draft, header, v string) error {
+		return addHeader(&d.filter.ResponseHeaders, false, headerSet, header, v)
+	}},
+	{"headers.response.add.", scopeFilter, "value", "Adds a header to the response.", "Accept", func(d *draft, header, v string) error {
+		return addHeader(&d.filter.ResponseHeaders, false, headerAdd, header, v)
+	}},
+	{"headers.response.remove", scopeFilter, "list of names", "Takes headers off the response, before others are set.", "Server", func(d *draft, _, v string) error {
+		return removeHeaders(&d.filter.ResponseHeaders, false, v)
+	}},
+	{"compress", scopeFilter, "true or false", "Answers with gzip where client and content allow it.", "true", func(d *draft, _, v string) error {
+		on, err := readBool(v)
+		if on {
+			d.filter.Compress = &route.Compress{}
+		}
+		return err
+	}},
+	{"scheme", scopeBackend, "http, https or h2c", "How the service is spoken to. Default: http.", "h2c", func(d *draft, _, v string) error {
+		return d.setScheme(v)
+	}},
+	{"balance", scopeBackend, "policy", "How an instance is picked: `round-robin` (the default), `least-conn`, `random2`, or `hash:` with `client-ip`, `path`, `header:<name>`, `cookie:<name>` or `query:<name>`.", "hash:cookie:session", func(d *draft, _, v string) (err error) {
+		d.backend.Balance, err = readBalance(v)
+		return err
+	}},
+	{"sticky", scopeBackend, "cookie name, true or false", "Ties a client to an instance by a cookie of this name; `true` names it `fairway`.", "true", func(d *draft, _, v string) error {
+		return d.setSticky(v)
+	}},
+	{"health.path", scopeBackend, "path", "Asks every instance for this path, and leaves out those that fail.", "/up", func(d *draft, _, v string) (err error) {
+		d.health.Path, err = readHealthPath(v)
+		return err
+	}},
+	{"health.interval", scopeBackend, "duration from 1s to 1h", "How often. Default: 10s.", "10s", func(d *draft, _, v string) (err error) {
+		d.health.Interval, err = readDuration(v, time.Second, time.Hour)
+		return err
+	}},
+	{"health.timeout", scopeBackend, "duration up to the interval", "How long an answer may take. Default: 2s, or the interval when that is shorter.", "2s", func(d *draft, _, v string) (err error) {
+		d.health.Timeout, err = readDuration(v, time.Millisecond, time.Hour)
+		return err
+	}},
+	{"health.status", scopeBackend, "status", "The status that passes. Default: any 2xx or 3xx.", "204", func(d *draft, _, v string) (err error) {
+		d.health.Status, err = readInt(v, 200, 599)
+		return err
+	}},
+	{"slow-start", scopeBackend, "duration up to 1h", "How long the share of a new instance grows to its full weight.", "30s", func(d *draft, _, v string) (err error) {
+		d.backend.SlowStart, err = readDuration(v, 0, time.Hour)
+		return err
+	}},
+	{"max-fails", scopeBackend, "number up to 1000", "How many failures in a row take an instance out for a while. Default: never.", "3", func(d *draft, _, v string) (err error) {
+		d.backend.MaxFails, err = readInt(v, 0, 1000)
+		return err
+	}},
+	{"tls.server-name", scopeBackend, "host", "The name to ask an https service for, and to verify. Default: the request's host.", "internal.example.com", func(d *draft, _, v string) error {
+		return d.setServerName(v)
+	}},
+	{"tls.skip-verify", scopeBackend, "true or false", "Takes any certificate of an https service.", "true", func(d *draft, _, v string) (err error) {
+		d.tls.SkipVerify, err = readBool(v)
+		return err
+	}},
+	{"port", scopeInstance, "number", "The port of the instance; needed when it exposes several.", "8080", func(d *draft, _, v string) error {
+		n, err := readInt(v, 1, 65535)
+		d.wishes.port = uint16(n)
+		return err
+	}},
+	{"network", scopeInstance, "network name", "The network to reach the instance by; needed when it shares several with Fairway.", "proxy", func(d *draft, _, v string) error {
+		if v == "" {
+			return errors.New("the name of the network is empty")
+		}
+		d.wishes.network = v
+		return nil
+	}},
+	{"weight", scopeInstance, "number up to 256", "The instance's share relative to the others; 0 takes nothing new. Default: 1.", "50", func(d *draft, _, v string) error {
+		n, err := readInt(v, 0, 256)
+		d.wishes.weight = &n
+		return err
+	}},
+	{"service", scopeService, "name", "Containers with the same name are one service. Read by the source.", "shop", func(*draft, string, string) error { return nil }},
+	{"enable", scopeService, "true or false", "`false` makes Fairway ignore all other labels.", "false", func(d *draft, _, v string) (err error) {
+		d.enable, err = readBool(v)
+		return err
+	}},
+}
+
+// lookupKey finds a key by its name in lower case. written is the same text with
+// the case as the user wrote it, for the names of headers.
+func lookupKey(index map[string]*key, name, written string) (k *key, header string) {
+	if k := index[name]; k != nil {
+		return k, ""
+	}
+	for i, dots := 0, 0; i < len(name); i++ {
+		if name[i] != '.' {
+			continue
+		}
+		if dots++; dots == 3 && i+1 < len(name) {
+			return index[name[:i+1]], written[i+1:]
+		}
+	}
+	return nil, ""
+}
+
+// keyIndex is the table by name, and the first segments of all names, which
+// cannot name routes.
+func keyIndex() (index map[string]*key, words map[string]bool) {
+	index, words = make(map[string]*key, len(keys)), map[string]bool{}
+	for i := range keys {
+		index[keys[i].name] = &keys[i]
+		first, _, _ := strings.Cut(keys[i].name, ".")
+		words[first] = true
+	}
+	return index, words
+}
