@@ -264,6 +264,32 @@ func TestListLags(t *testing.T) {
 	})
 }
 
+// TestGoneStaysGone demands that a list that was under way when a container was
+// destroyed does not bring it back, not even for a moment.
+func TestGoneStaysGone(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+		time.Sleep(10 * time.Second)
+		lateness[0].run(e, "")
+		e.do(func() { e.emit("container", "start", "ghost") })
+		synctest.Wait()
+		e.remove("a")
+		synctest.Wait()
+		before := w.count()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.answers) == before {
+			t.Error("the late list made no answer")
+		}
+		for _, a := range w.answers[before:] {
+			if got := describe(a); got != "b@docker: b ready web/10.0.0.2/bridge 8080" {
+				t.Errorf("answer %q", got)
+			}
+		}
+	})
+}
+
 // TestFaults breaks the engine in every way, changes something meanwhile, and
 // demands an error, and the truth within two seconds after the engine is back.
 func TestFaults(t *testing.T) {
@@ -400,23 +426,30 @@ func TestModel(t *testing.T) { model(t, slices.Concat(operations, faults), 35*ti
 // after the next list.
 func TestModelPrompt(t *testing.T) { model(t, slices.Concat(operations, lateness), 5*time.Second) }
 
+// step is one operation of a model run.
+type step struct {
+	op    operation
+	id    string
+	pause time.Duration
+}
+
+func (s step) String() string { return fmt.Sprintf("%s %s, %v", s.op.name, s.id, s.pause) }
+
 func model(t *testing.T, operations []operation, quiet time.Duration) {
 	rapid.Check(t, func(rt *rapid.T) {
 		ids := []string{"a", "b", "c", "d"}
-		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) func(*engine) {
-			id := rapid.SampledFrom(ids).Draw(rt, "id")
-			pause := time.Duration(rapid.SampledFrom([]int{0, 0, 1, 50, 700, 4000}).Draw(rt, "ms")) * time.Millisecond
-			op := operations[rapid.IntRange(0, len(operations)-1).Draw(rt, "op")]
-			rt.Log(op.name, id, pause)
-			return func(e *engine) {
-				op.run(e, id)
-				time.Sleep(pause)
+		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+			return step{
+				op:    operations[rapid.IntRange(0, len(operations)-1).Draw(rt, "op")],
+				id:    rapid.SampledFrom(ids).Draw(rt, "id"),
+				pause: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 50, 700, 4000}).Draw(rt, "ms")) * time.Millisecond,
 			}
 		}), 1, 30).Draw(rt, "steps")
 		failure := ""
 		bubble(t, func(e *engine) { e.run("a") }, func(e *engine, w *watch) {
-			for _, step := range steps {
-				step(e)
+			for _, s := range steps {
+				s.op.run(e, s.id)
+				time.Sleep(s.pause)
 			}
 			e.restore()
 			calm(e)

@@ -24,7 +24,7 @@ func (w *world) event(e dockerapi.Event, now time.Time) (unknown bool) {
 	}
 	w.events++
 	if e.Type == "container" && e.Action == "destroy" {
-		w.gone[id] = w.events
+		w.gone[id] = w.mark(now)
 		w.remove(id)
 		return false
 	}

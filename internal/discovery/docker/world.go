@@ -15,6 +15,10 @@ import (
 // not taken from a list but inspected, which waits for the change.
 const listLag = 3 * time.Second
 
+// goneFor is how long a destroyed container is remembered: longer than any call
+// takes that may still bring news of it.
+const goneFor = time.Minute
+
 // world is what is known about the containers of an engine. It makes no calls;
 // one goroutine uses it at a time.
 //
@@ -29,12 +33,12 @@ type world struct {
 	sharers    map[string]bool   // containers in another one's network stack
 	drivers    map[string]string // network ID → kind of network
 
-	events  uint64            // number of the newest event
-	gone    map[string]uint64 // destroyed lately → number of that event
-	queue   []string          // in urgent doubt and not being read, in order
-	doubts  map[string]bool   // in doubt → urgently
-	fresh   bool              // something changed since the last answer
-	details bool              // only details changed that an inspection filled in
+	events  uint64          // number of the newest event
+	gone    map[string]mark // destroyed lately → that event
+	queue   []string        // in urgent doubt and not being read, in order
+	doubts  map[string]bool // in doubt → urgently
+	fresh   bool            // something changed since the last answer
+	details bool            // only details changed that an inspection filled in
 }
 
 // entry is one container.
@@ -66,7 +70,7 @@ func newWorld(source string, host dockerapi.Host, selfID string) *world {
 		groups:     newGroups(source),
 		sharers:    make(map[string]bool),
 		drivers:    make(map[string]string),
-		gone:       make(map[string]uint64),
+		gone:       make(map[string]mark),
 		doubts:     make(map[string]bool),
 	}
 }
@@ -159,7 +163,7 @@ func (w *world) list(l listing, m mark) {
 			continue
 		}
 		seen[c.ID] = true
-		if w.gone[c.ID] <= m.number {
+		if w.gone[c.ID].number <= m.number {
 			w.listed(c, m)
 		}
 	}
@@ -172,8 +176,8 @@ func (w *world) list(l listing, m mark) {
 			w.remove(id)
 		}
 	}
-	for id, number := range w.gone {
-		if number <= m.number {
+	for id, destroyed := range w.gone {
+		if m.at.Sub(destroyed.at) > goneFor {
 			delete(w.gone, id)
 		}
 	}
@@ -184,7 +188,7 @@ func (w *world) list(l listing, m mark) {
 // newerThan tells whether a list that began at m may be older than what the
 // events said about the container.
 func (e *entry) newerThan(m mark) bool {
-	return e.number > m.number || !e.at.IsZero() && m.at.Sub(e.at) < listLag
+	return !e.at.IsZero() && m.at.Sub(e.at) < listLag
 }
 
 // listed takes in one container of a list.
@@ -221,7 +225,7 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 // true when the container is on a network that is not known.
 func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	urgent := w.doubts[c.ID]
-	if w.gone[c.ID] > m.number {
+	if w.gone[c.ID].number > m.number {
 		return false
 	}
 	e := w.containers[c.ID]
