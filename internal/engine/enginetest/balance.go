@@ -1,0 +1,255 @@
+package enginetest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// balanceCases are balancing where a client comes again, and where endpoints
+// fail.
+func balanceCases() []goCase {
+	return []goCase{
+		{"sticky clients stay", stickyStays},
+		{"sticky loses to draining", stickyDrains},
+		{"sticky reaches weight 0", stickyWeightZero},
+		{"sticky survives a restart", stickyRestart},
+		{"hash keeps a key where it is", hashKeeps},
+		{"hash on every part of a request", hashParts},
+		{"hash without the key takes the client", hashFallsBack},
+		{"least-conn avoids the busy", leastConnBusy},
+		{"failures take an endpoint out for a while", ejection},
+		{"checks let endpoints in and take them out", activeChecks},
+	}
+}
+
+// cookieOf returns the cookie of an answer as a request sends it, and checks
+// that it is fit to be one.
+func cookieOf(w *world, a answer) string {
+	w.Helper()
+	for _, c := range a.Cookies() {
+		if c.Name != "stay" {
+			continue
+		}
+		if c.Path != "/" || !c.HttpOnly {
+			w.Errorf("the cookie is not for every path, or for scripts: %s", c.Raw)
+		}
+		for _, e := range w.endpoints {
+			if strings.Contains(c.Value, e.address) || strings.Contains(c.Value, e.name) {
+				w.Errorf("the cookie tells the endpoint: %s", c.Raw)
+			}
+		}
+		return c.Name + "=" + c.Value
+	}
+	w.Fatalf("there is no cookie: %v", a.Header)
+	return ""
+}
+
+func stickyStays(w *world) {
+	w.apply(`routes: [{id: any, sticky: stay, to: [e1, e2, e3]}]`)
+	first := w.get("http://a.example/")
+	w.want(first, 200, "")
+	who, cookie := first.Header.Get(headerEndpoint), cookieOf(w, first)
+	for range 6 {
+		a := w.get("http://a.example/", "Cookie: other=1; "+cookie)
+		w.want(a, 200, who)
+	}
+	others := map[string]int{}
+	for _, nonsense := range []string{"stay=", "stay=nonsense", "stay=" + strings.Repeat("x", 2000), "stay=\"", "nothing", ""} {
+		a := w.get("http://a.example/", "Cookie: "+nonsense)
+		w.want(a, 200, "")
+		cookieOf(w, a) // a new one
+		others[a.Header.Get(headerEndpoint)]++
+	}
+	if len(others) != 3 {
+		w.Errorf("clients without a valid cookie went to %v", others)
+	}
+}
+
+func stickyDrains(w *world) {
+	w.apply(`routes: [{id: any, sticky: stay, to: [e1]}]`)
+	cookie := cookieOf(w, w.get("http://a.example/"))
+	for _, e1 := range []string{"e1!draining", "e1!waiting", "e3"} {
+		w.apply(fmt.Sprintf(`routes: [{id: any, sticky: stay, to: [%q, e2, e0*0]}]`, e1))
+		a := w.get("http://a.example/", "Cookie: "+cookie)
+		if who := a.Header.Get(headerEndpoint); who == "e1" || who == "e0" || a.StatusCode != 200 {
+			w.Errorf("with %s: answered %d by %s", e1, a.StatusCode, who)
+		}
+		moved := cookieOf(w, a)
+		w.want(w.get("http://a.example/", "Cookie: "+moved), 200, a.Header.Get(headerEndpoint))
+	}
+}
+
+// Weight 0 is how an operator empties an endpoint without hurting who is there.
+func stickyWeightZero(w *world) {
+	w.apply(`routes: [{id: any, sticky: stay, to: [e1]}]`)
+	cookie := cookieOf(w, w.get("http://a.example/"))
+	w.apply(`routes: [{id: any, sticky: stay, to: [e1*0, e2]}]`)
+	for range 4 {
+		w.want(w.get("http://a.example/", "Cookie: "+cookie), 200, "e1")
+		w.want(w.get("http://a.example/"), 200, "e2")
+	}
+}
+
+// A table without the backend stands for a restart: nothing is remembered.
+func stickyRestart(w *world) {
+	table := `routes: [{id: any, sticky: stay, to: [e1, e2, e3]}]`
+	w.apply(table)
+	w.get("http://a.example/")
+	a := w.get("http://a.example/")
+	cookie, who := cookieOf(w, a), a.Header.Get(headerEndpoint)
+	w.apply(`routes: [{id: other, to: [e4]}]`)
+	w.apply(table)
+	for range 4 {
+		w.want(w.get("http://a.example/", "Cookie: "+cookie), 200, who)
+	}
+}
+
+func hashKeeps(w *world) {
+	table := `routes: [{id: any, balance: "hash:header:X-User", to: [%s]}]`
+	where := func(to string) map[string]string {
+		w.apply(fmt.Sprintf(table, to))
+		out := map[string]string{}
+		c := w.client("http", false)
+		for i := range 60 {
+			user := fmt.Sprint("user", i)
+			a := w.do(c, http.MethodGet, "http://a.example/", nil, "X-User: "+user)
+			w.want(a, 200, "")
+			out[user] = a.Header.Get(headerEndpoint)
+		}
+		return out
+	}
+	three, again, two := where("e1, e2, e3"), where("e1, e2, e3"), where("e1, e3")
+	count := map[string]int{}
+	for user, who := range three {
+		count[who]++
+		if again[user] != who {
+			w.Errorf("%s went to %s, then to %s", user, who, again[user])
+		}
+		if who != "e2" && two[user] != who {
+			w.Errorf("%s moved from %s to %s when e2 left", user, who, two[user])
+		}
+	}
+	for _, e := range []string{"e1", "e2", "e3"} {
+		if count[e] < 5 {
+			w.Errorf("%s has %d of 60 users", e, count[e])
+		}
+	}
+}
+
+func hashParts(w *world) {
+	w.apply(`
+routes:
+  - {id: path, host: path.example, balance: "hash:path", to: [e1, e2, e3, e4]}
+  - {id: cookie, host: cookie.example, balance: "hash:cookie:user", to: [e1, e2, e3, e4]}
+  - {id: query, host: query.example, balance: "hash:query:user", to: [e1, e2, e3, e4]}
+  - {id: header, host: header.example, balance: "hash:header:X-User", to: [e1, e2, e3, e4]}
+`)
+	c := w.client("http", false)
+	for host, part := range map[string]func(i int) (target, header string){
+		"path.example":   func(i int) (string, string) { return fmt.Sprint("/", i), "X-None: 1" },
+		"cookie.example": func(i int) (string, string) { return "/", fmt.Sprint("Cookie: a=b; user=", i) },
+		"query.example":  func(i int) (string, string) { return fmt.Sprint("/?a=b&user=", i), "X-None: 1" },
+		"header.example": func(i int) (string, string) { return "/", fmt.Sprint("X-User: ", i) },
+	} {
+		who := map[string]bool{}
+		for i := range 40 {
+			target, header := part(i)
+			a := w.do(c, http.MethodGet, "http://"+host+target, nil, header)
+			w.want(a, 200, "")
+			w.want(w.do(c, http.MethodGet, "http://"+host+target, nil, header), 200, a.Header.Get(headerEndpoint))
+			who[a.Header.Get(headerEndpoint)] = true
+		}
+		if len(who) != 4 {
+			w.Errorf("%s: 40 keys went to %d endpoints of 4", host, len(who))
+		}
+	}
+}
+
+func hashFallsBack(w *world) {
+	w.apply(`
+trusted: [127.0.0.0/8]
+routes: [{id: any, balance: "hash:header:X-User", to: [e1, e2, e3]}]
+`)
+	who := map[string]bool{}
+	for i := range 30 {
+		client := fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", i)
+		a := w.get("http://a.example/", client)
+		w.want(a, 200, "")
+		w.want(w.get("http://a.example/", client), 200, a.Header.Get(headerEndpoint))
+		who[a.Header.Get(headerEndpoint)] = true
+	}
+	if len(who) != 3 {
+		w.Errorf("30 clients went to %d endpoints of 3", len(who))
+	}
+}
+
+func leastConnBusy(w *world) {
+	w.apply(`routes: [{id: any, balance: least-conn, to: [e1, e2]}]`)
+	p := w.begin(w.client("http", false), http.MethodGet, "http://a.example/", nil, "X-Do: delay=500ms")
+	w.eventually("somebody is busy", func() bool { return w.log.len() == 1 })
+	idle := map[string]string{"e1": "e2", "e2": "e1"}[w.log.since(0)[0].Endpoint]
+	for range 5 {
+		w.want(w.get("http://a.example/"), 200, idle)
+	}
+	w.want(p.end(), 200, "")
+}
+
+// Three failures in a row, then e1 is left alone, though it could be reached.
+func ejection(w *world) {
+	w.apply(`routes: [{id: any, maxFails: 3, to: [e1, e2]}]`)
+	c := w.client("http", false)
+	failed := 0
+	for range 20 {
+		a := w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("x"), "X-Do: e1:close")
+		if a.StatusCode != 200 {
+			failed++
+		}
+	}
+	if failed != 3 {
+		w.Errorf("%d of 20 requests failed, want 3: then e1 is out", failed)
+	}
+	if n := w.log.count("e1"); n != 3 {
+		w.Errorf("e1 saw %d requests", n)
+	}
+}
+
+func activeChecks(w *world) {
+	var sick atomic.Bool
+	sick.Store(true)
+	check := func(name string, sick func() bool) {
+		w.serve(name, func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/up" {
+				w.endpoints[name].note(r)
+				return
+			}
+			if r.Host != w.endpoints[name].address {
+				w.Errorf("the check asks for the host %s", r.Host)
+			}
+			if sick() {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+	}
+	check("e1", func() bool { return false })
+	check("e2", sick.Load)
+	w.apply(`routes: [{id: any, hold: 4s, health: {path: /up, interval: 50ms, timeout: 1s}, to: [e1, e2]}]`)
+	c := w.client("http", false)
+	for range 10 {
+		w.want(w.do(c, http.MethodGet, "http://a.example/", nil), 200, "e1")
+	}
+	sick.Store(false)
+	w.eventually("e2 comes in", func() bool {
+		return w.do(c, http.MethodGet, "http://a.example/", nil).Header.Get(headerEndpoint) == "e2"
+	})
+	sick.Store(true)
+	w.eventually("e2 goes out", func() bool {
+		for range 4 {
+			if w.do(c, http.MethodGet, "http://a.example/", nil).Header.Get(headerEndpoint) == "e2" {
+				return false
+			}
+		}
+		return true
+	})
+}

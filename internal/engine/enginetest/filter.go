@@ -1,0 +1,123 @@
+package enginetest
+
+import (
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// filterCases are filters over time, and bodies that are not known beforehand.
+func filterCases() []goCase {
+	return []goCase{
+		{"basic-auth rereads its file", authReload},
+		{"basic-auth closes when its file goes", authGone},
+		{"rate-limit refills", rateRefills},
+		{"max-body of a body without length", maxBodyChunked},
+		{"compress answers with gzip", compressGzip},
+	}
+}
+
+func basic(user, password string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// htpasswd is a line for a user.
+func htpasswd(w *world, user, password string) string {
+	w.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return fmt.Sprintf("%s:%s\n", user, hash)
+}
+
+const routeAuth = `routes: [{id: any, filters: [{basicAuth: {file: $DIR/users, realm: x}}], to: [e1]}]`
+
+func authReload(w *world) {
+	w.writeFile("users", htpasswd(w, "joe", "old"))
+	w.apply(routeAuth)
+	w.want(w.get("http://a.example/", basic("joe", "old")), 200, "e1")
+	w.want(w.get("http://a.example/", basic("ann", "new")), http.StatusUnauthorized, "")
+	w.writeFile("users", htpasswd(w, "ann", "new"))
+	w.eventually("ann gets in", func() bool { return w.get("http://a.example/", basic("ann", "new")).StatusCode == 200 })
+	w.want(w.get("http://a.example/", basic("joe", "old")), http.StatusUnauthorized, "")
+}
+
+func authGone(w *world) {
+	w.writeFile("users", htpasswd(w, "joe", "old"))
+	w.apply(routeAuth)
+	w.want(w.get("http://a.example/", basic("joe", "old")), 200, "e1")
+	if err := os.Remove(filepath.Join(w.dir, "users")); err != nil {
+		w.Fatal(err)
+	}
+	w.eventually("nobody gets in", func() bool {
+		return w.get("http://a.example/", basic("joe", "old")).StatusCode == http.StatusServiceUnavailable
+	})
+	w.want(w.get("http://a.example/"), http.StatusServiceUnavailable, "")
+	w.writeFile("users", htpasswd(w, "joe", "old"))
+	w.eventually("joe gets in again", func() bool { return w.get("http://a.example/", basic("joe", "old")).StatusCode == 200 })
+}
+
+func rateRefills(w *world) {
+	table := `routes: [{id: any, filters: [{rateLimit: {requests: 2, per: 1s, burst: 1}}], to: [e1]}]`
+	w.apply(table)
+	w.want(w.get("http://a.example/"), 200, "e1")
+	w.want(w.get("http://a.example/"), http.StatusTooManyRequests, "")
+	// A swap forgives nothing.
+	w.apply(strings.Replace(table, "to:", "hold: 1s, to:", 1))
+	start := time.Now()
+	w.eventually("the next one passes", func() bool { return w.get("http://a.example/").StatusCode == 200 })
+	if d := time.Since(start); d < 300*time.Millisecond {
+		w.Errorf("after %v another one passed, at 2 in a second", d)
+	}
+}
+
+// A length that was not announced is found out on the way. The endpoint never
+// sees a whole body that is too long.
+func maxBodyChunked(w *world) {
+	w.apply(`routes: [{id: any, filters: [{maxBody: {bytes: 1000}}], to: [e1]}]`)
+	c := w.client("http", false)
+	unknown := func(n int) io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", n))) }
+	w.want(w.do(c, http.MethodPost, "http://a.example/", unknown(1000)), 200, "e1")
+	for _, n := range []int{1001, 100_000} {
+		before := w.log.len()
+		w.want(w.do(w.client("http", false), http.MethodPost, "http://a.example/", unknown(n)), http.StatusRequestEntityTooLarge, "")
+		time.Sleep(settle)
+		for _, s := range w.log.since(before) {
+			if s.BodyErr == "" || len(s.Body) > 1000 {
+				w.Errorf("of %d bytes the endpoint saw %d, as a whole: %v", n, len(s.Body), s.BodyErr == "")
+			}
+		}
+	}
+}
+
+func compressGzip(w *world) {
+	w.apply(`routes: [{id: any, filters: [{compress: {}}], to: [e1]}]`)
+	plain := w.get("http://a.example/", "X-Do: size=30000")
+	a := w.get("http://a.example/", "X-Do: size=30000", "Accept-Encoding: gzip")
+	w.want(a, 200, "e1")
+	if len(a.body) >= len(plain.body) {
+		w.Errorf("%d bytes became %d", len(plain.body), len(a.body))
+	}
+	z, err := gzip.NewReader(strings.NewReader(a.body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	got, err := io.ReadAll(z)
+	if err != nil || string(got) != plain.body {
+		w.Errorf("of %d bytes %d came out (%v)", len(plain.body), len(got), err)
+	}
+	// An entity tag is for these very bytes (RFC 9110, 8.8.3).
+	tagged := w.get("http://a.example/", `X-Do: size=30000; header=Etag: "abc"`, "Accept-Encoding: gzip")
+	if tag := tagged.Header.Get("Etag"); tag == `"abc"` {
+		w.Error("the compressed answer has the strong entity tag of the plain one")
+	}
+}
