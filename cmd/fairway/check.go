@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"fairway/internal/app"
 )
@@ -15,7 +16,10 @@ func (checkCommand) Help() string {
 	return `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. What only a daemon can know (addresses, the ports of an image) is left out. The exit code is 1 when there are problems.
 
     fairway check compose.yml
-    fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml`
+    fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml
+    docker compose config | fairway check /dev/stdin
+
+The last one sees a Compose file with all that it extends and includes, which are not followed otherwise.`
 }
 
 // Run checks the files.
@@ -35,7 +39,7 @@ func (k *checkCommand) Run(c *console) error {
 
 func (c *console) checked(k *app.Checked) {
 	for _, p := range k.Problems {
-		c.raw(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + escape(p.Subject()))
+		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + escape(p.Subject())))
 		c.raw("  " + escape(p.Text))
 		if p.Hint != "" {
 			c.raw("  " + c.paint(good, "hint: ") + escape(p.Hint))
@@ -51,13 +55,16 @@ func (c *console) checked(k *app.Checked) {
 			if r.Refused != "" {
 				state = cell{"refused: " + r.Refused, bad}
 			}
-			rows = append(rows, []cell{text(r.ID), text(r.Takes), state, text(r.File)})
+			rows = append(rows, []cell{text(r.ID), text(strings.Join(r.Takes, " || ")), state, text(r.File)})
 		}
 		c.table("", []string{"ROUTE", "WOULD TAKE", "STATE", "FILE"}, rows)
 	}
-	files := "1 file"
-	if len(k.Files) != 1 {
-		files = fmt.Sprintf("%d files", len(k.Files))
+	c.note("%s, %s, %s", plural(len(k.Files), "file"), plural(len(k.Routes), "route"), plural(len(k.Problems), "problem"))
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
 	}
-	c.note("%s, %d routes, %d problems", files, len(k.Routes), len(k.Problems))
+	return fmt.Sprintf("%d %ss", n, what)
 }

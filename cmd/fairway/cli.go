@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	case args[0] == "help":
 		args = append(args[1:len(args):len(args)], "--help")
 	}
-	parsed, err := p.parse(args)
+	parsed, err := p.Parse(args)
 	if p.helped {
 		return exitOK
 	}
@@ -192,8 +192,6 @@ func newParser(g *grammar, c *console) (*parser, error) {
 	p.Kong = k
 	return p, nil
 }
-
-func (p *parser) parse(args []string) (*kong.Context, error) { return p.Kong.Parse(args) }
 
 // keyMapper remembers the text of a flag instead of parsing it: the loader of
 // the configuration parses it, and tells of all faults at once.

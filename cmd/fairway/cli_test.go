@@ -154,8 +154,14 @@ func TestNobodyAnswers(t *testing.T) {
 	server.Close()
 	environ := []string{"FAIRWAY_ADMIN=" + server.URL}
 	for _, args := range [][]string{
-		{"routes"}, {"services"}, {"services", "x"}, {"nodes"}, {"problems"}, {"sources"},
-		{"explain", "GET", "http://a.example/"}, {"doctor", "x"},
+		{"routes"},
+		{"services"},
+		{"services", "x"},
+		{"nodes"},
+		{"problems"},
+		{"sources"},
+		{"explain", "GET", "http://a.example/"},
+		{"doctor", "x"},
 	} {
 		code, stdout, stderr := runAt(t, environ, args...)
 		if code != exitAbsent || stdout != "" || !strings.HasPrefix(stderr, "fairway: no Fairway answers at "+server.URL) {

@@ -39,6 +39,10 @@ func (d *doctorCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if len(list.Items) == 0 {
+		c.fail(fmt.Errorf("nothing is called %q", d.Name))
+		return errNo
+	}
 	if err := c.print(list, func() { c.diagnoses(list.Items) }); err != nil {
 		return err
 	}
@@ -56,7 +60,7 @@ func (d *doctorCommand) direct(ctx context.Context, c *console) ([]api.Diagnosis
 	if err != nil {
 		return nil, configError(err)
 	}
-	return app.Doctor(ctx, loaded.Config, d.Name)
+	return app.Doctor(ctx, loaded.Config, app.Options{Environ: c.environ}, d.Name)
 }
 
 func (c *console) diagnoses(diagnoses []api.Diagnosis) {

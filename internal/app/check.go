@@ -48,8 +48,9 @@ type CheckedFile struct {
 type CheckedRoute struct {
 	ID      string `json:"id"`
 	Service string `json:"service"`
-	// Takes says which requests, in the form of the fairway.rule label.
-	Takes string `json:"takes"`
+	// Takes says which requests, one text for each alternative: a host and path,
+	// or in words.
+	Takes []string `json:"takes"`
 	// Filters are the changes and checks on the way, in order.
 	Filters []string `json:"filters"`
 	// Refused is the reason why its requests would be answered with 503.
@@ -116,8 +117,8 @@ type place struct {
 
 // Check checks files without a daemon: the form of each, and the labels of all
 // of them together, as if everything ran on one machine. What only a daemon
-// can know, such as addresses and the ports of an image, is taken as good. It
-// returns an error when a file cannot be read.
+// can know, such as addresses and the ports of an image, is made up so that it
+// is no problem. It returns an error when a file cannot be read.
 func Check(o CheckOptions) (*Checked, error) {
 	c := &checker{
 		env:     environment(o.Environ),
@@ -130,10 +131,11 @@ func Check(o CheckOptions) (*Checked, error) {
 	}
 	result := &Checked{Files: []CheckedFile{}}
 	if len(o.Paths) == 0 {
-		path, err := c.configuration("")
+		path, data, err := readConfig("", c.env["FAIRWAY_CONFIG"])
 		if err != nil {
 			return nil, err
 		}
+		c.configuration(path, data)
 		if path != "" {
 			result.Files = append(result.Files, CheckedFile{Path: path, Kind: "configuration"})
 		}
@@ -169,8 +171,8 @@ func (c *checker) file(path string) (kind string, err error) {
 	}
 	switch {
 	case services == nil:
-		_, err := c.configuration(path)
-		return "configuration", err
+		c.configuration(path, data)
+		return "configuration", nil
 	case services.Kind == yaml.MappingNode:
 		c.compose(path, document.Content[0])
 		return "compose", nil
@@ -180,14 +182,11 @@ func (c *checker) file(path string) (kind string, err error) {
 	}
 }
 
-// configuration checks a configuration and returns its path; an empty one
-// means the one that applies here.
-func (c *checker) configuration(path string) (string, error) {
-	loaded, err := Load(LoadOptions{Path: path, Environ: c.environ})
+// configuration checks a configuration; no path means that there is no file.
+func (c *checker) configuration(path string, data []byte) {
+	loaded, err := load(path, data, LoadOptions{Environ: c.environ})
 	var faults Faults
-	if err != nil && !errors.As(err, &faults) {
-		return "", err
-	}
+	errors.As(err, &faults) // It returns no other errors.
 	for _, f := range faults {
 		file, line := f.Origin, 0
 		if before, after, ok := cutLast(f.Origin, ":"); ok {
@@ -204,7 +203,6 @@ func (c *checker) configuration(path string) (string, error) {
 	if len(faults) == 0 {
 		c.listeners = loaded.Listeners()
 	}
-	return loaded.Path, nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -257,8 +255,8 @@ func (c *checker) compile() []CheckedRoute {
 	slices.SortFunc(snapshot.Services, func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
 	table := compile.New(compile.Settings{Listeners: c.listeners}).Compile(snapshot, nil)
 	for _, p := range table.Problems {
-		if p.Label == "" && (p.Code == route.CodeNoAddress || p.Code == route.CodeNoPort && !c.portsKnown(p.Service)) {
-			continue // Only a daemon knows.
+		if p.Code == route.CodeNoAddress && p.Label == "" {
+			p.Label = c.networkLabel(p.Service) // Every address here is reachable but for a wrong network.
 		}
 		at, ok := c.places[[2]string{p.Service, p.Label}]
 		if !ok {
@@ -269,11 +267,9 @@ func (c *checker) compile() []CheckedRoute {
 	routes := make([]CheckedRoute, 0, len(table.Routes))
 	for _, r := range table.Routes {
 		checked := CheckedRoute{ID: r.ID, Service: r.Service, Filters: []string{}, Refused: r.Refused, File: c.places[[2]string{r.Service, ""}].file}
-		var takes []string
 		for _, m := range r.Matches {
-			takes = append(takes, m.String())
+			checked.Takes = append(checked.Takes, takes(m))
 		}
-		checked.Takes = strings.Join(takes, " || ")
 		for _, f := range r.Filters {
 			checked.Filters = append(checked.Filters, f.String())
 		}
@@ -282,11 +278,29 @@ func (c *checker) compile() []CheckedRoute {
 	return routes
 }
 
-// portsKnown tells whether the file itself names several ports of a service,
-// so that the choice is open whatever the image exposes.
-func (c *checker) portsKnown(id string) bool {
-	s := c.services[id]
-	return s != nil && len(s.Instances) > 0 && len(s.Instances[0].Ports) > 1
+// networkLabel returns the label by which a service chooses its network.
+func (c *checker) networkLabel(service string) string {
+	var labels []string
+	for key := range c.places {
+		if key[0] == service && isNetworkLabel(key[1]) {
+			labels = append(labels, key[1])
+		}
+	}
+	if len(labels) == 0 {
+		return ""
+	}
+	return slices.Min(labels)
+}
+
+// takes writes a plain match as one writes a URL, and any other in words.
+func takes(m route.Match) string {
+	if len(m.Conditions) > 0 || m.Path.Kind != route.PathPrefix || m.Host.Kind == route.HostRegexp {
+		return m.String()
+	}
+	if m.Path.Value == "/" {
+		return m.Host.String()
+	}
+	return m.Host.String() + m.Path.Value
 }
 
 // sorted returns the problems in the order of the files, then of their lines.

@@ -3,6 +3,7 @@ package app
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,8 @@ const (
 	// composeSource is the name of the source that would see what a Compose
 	// file describes, on the local engine.
 	composeSource = "docker"
+	// nowhere is the address of everything: of TEST-NET-1, and never dialled.
+	nowhere = "192.0.2.1"
 	// maxPorts bounds how many ports of a range are looked at.
 	maxPorts = 64
 )
@@ -214,45 +217,64 @@ func textsOf(labels []labelAt) map[string]string {
 	return m
 }
 
-// addresses makes up the addresses that the container would have. Without a
-// label that chooses a network there is but one: which of several Fairway is on
-// is not known here, and so no problem.
+// addresses makes up the addresses that the container would have: one on each
+// network that a label names, or else on one network alone. Which of several
+// Fairway is on is not known here, and so no problem. Labels that name none of
+// the container's networks are one: then it has addresses on all of them.
 func (f *composeFile) addresses(n *yaml.Node, labels ...map[string]string) []catalog.Address {
-	host := "192.0.2.1" // TEST-NET-1: never dialled.
 	if scalarText(lookup(n, "network_mode")) == "host" {
-		return []catalog.Address{{Host: host, Reach: catalog.ReachBridge}}
+		return []catalog.Address{{Host: nowhere, Reach: catalog.ReachBridge}}
 	}
-	names := []string{"default"}
-	if networks := lookup(n, "networks"); networks != nil {
-		names = names[:0]
-		for _, e := range entries(networks) {
-			names = append(names, e.key.Value)
-		}
-		if networks.Kind == yaml.SequenceNode {
-			for _, item := range networks.Content {
-				names = append(names, f.text(resolveAlias(item)))
-			}
-		}
-	}
-	if !choosesNetwork(labels) && len(names) > 1 {
-		names = names[:1]
+	names := f.networkNames(n)
+	named, chosen := namedNetworks(labels)
+	switch has := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(named, name) }); {
+	case len(has) > 0:
+		names = has
+	case !chosen:
+		names = names[:min(1, len(names))]
 	}
 	var addresses []catalog.Address
 	for _, name := range names {
-		addresses = append(addresses, catalog.Address{Host: host, Network: f.network(name), Reach: catalog.ReachShared})
+		addresses = append(addresses, catalog.Address{Host: nowhere, Network: name, Reach: catalog.ReachShared})
 	}
 	return addresses
 }
 
-func choosesNetwork(labels []map[string]string) bool {
+// networkNames returns the networks of a service as the engine knows them.
+func (f *composeFile) networkNames(n *yaml.Node) []string {
+	networks := lookup(n, "networks")
+	if networks == nil {
+		return []string{f.network("default")}
+	}
+	var names []string
+	for _, e := range entries(networks) {
+		names = append(names, f.network(e.key.Value))
+	}
+	if networks.Kind == yaml.SequenceNode {
+		for _, item := range networks.Content {
+			names = append(names, f.network(f.text(resolveAlias(item))))
+		}
+	}
+	return names
+}
+
+// namedNetworks returns the networks that labels name, and whether any label
+// chooses a network.
+func namedNetworks(labels []map[string]string) (names []string, chosen bool) {
 	for _, m := range labels {
-		for key := range m {
-			if strings.HasPrefix(key, labelPrefix) && strings.HasSuffix(key, ".network") {
-				return true
+		for key, value := range m {
+			if isNetworkLabel(key) {
+				names, chosen = append(names, value), true
 			}
 		}
 	}
-	return false
+	return names, chosen
+}
+
+// isNetworkLabel tells whether a label chooses a network, of a route with or
+// without a name.
+func isNetworkLabel(key string) bool {
+	return strings.HasPrefix(key, labelPrefix) && strings.HasSuffix(key, ".network")
 }
 
 // network returns the name under which the engine knows a network of the file.
@@ -276,12 +298,12 @@ func lookupOrNothing(n *yaml.Node, key string) *yaml.Node {
 }
 
 // ports returns the ports that the file names. An image may expose others; a
-// file that names none gets a stand-in, since that is not known here.
+// file that names none of TCP gets a stand-in, since that is not known here.
 func (f *composeFile) ports(n *yaml.Node) []catalog.Port {
 	var ports []catalog.Port
 	add := func(text string) {
 		for _, p := range parsePorts(text) {
-			if !hasPort(ports, p) {
+			if !slices.Contains(ports, p) {
 				ports = append(ports, p)
 			}
 		}
@@ -297,19 +319,10 @@ func (f *composeFile) ports(n *yaml.Node) []catalog.Port {
 			add(f.text(item))
 		}
 	}
-	if len(ports) == 0 {
-		ports = []catalog.Port{{Number: 80, Protocol: "tcp"}}
+	if !slices.ContainsFunc(ports, func(p catalog.Port) bool { return p.Protocol == "tcp" }) {
+		ports = append(ports, catalog.Port{Number: 80, Protocol: "tcp"})
 	}
 	return ports
-}
-
-func hasPort(ports []catalog.Port, p catalog.Port) bool {
-	for _, have := range ports {
-		if have == p {
-			return true
-		}
-	}
-	return false
 }
 
 // parsePorts reads Compose's short form, [[HOST:]PUBLISHED:]PORT[-PORT][/PROTOCOL],

@@ -86,7 +86,7 @@ func checkedText(c *Checked) string {
 		b.WriteString("\n")
 	}
 	for _, r := range c.Routes {
-		fmt.Fprintf(&b, "route %s %s %v %s", r.ID, r.Takes, r.Filters, r.File)
+		fmt.Fprintf(&b, "route %s %s %v %s", r.ID, strings.Join(r.Takes, " || "), r.Filters, r.File)
 		if r.Refused != "" {
 			fmt.Fprintf(&b, " refused: %s", r.Refused)
 		}

@@ -98,14 +98,19 @@ type Loaded struct {
 // then flags, the later winning. The error is a Faults with everything that is
 // wrong, or tells why the file cannot be read.
 func Load(o LoadOptions) (*Loaded, error) {
+	path, data, err := readConfig(o.Path, environment(o.Environ)["FAIRWAY_CONFIG"])
+	if err != nil {
+		return nil, err
+	}
+	return load(path, data, o)
+}
+
+// load is Load for a file that has been read; no path means none.
+func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
 	l := &Loaded{Config: Defaults(), Origins: map[string]string{}}
 	env := environment(o.Environ)
 	var faults Faults
 	var file map[string]given
-	path, data, err := readConfig(o.Path, env["FAIRWAY_CONFIG"])
-	if err != nil {
-		return nil, err
-	}
 	if path != "" {
 		l.Path = path
 		file, faults = parseConfig(path, data)
