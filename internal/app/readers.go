@@ -2,12 +2,10 @@ package app
 
 import (
 	"fairway/internal/admin"
-	"fairway/internal/api"
-	"fairway/internal/catalog"
-	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
 )
 
 // tables shows the loop to the admin API.
@@ -28,11 +26,12 @@ func (e endpoints) Endpoints() []admin.EndpointStatus {
 	for _, b := range e.Status() {
 		for _, ep := range b.Endpoints {
 			out = append(out, admin.EndpointStatus{
-				Backend:  b.ID,
-				Endpoint: ep.ID,
-				InFlight: int(ep.InFlight),
-				Ejected:  !ep.EjectedUntil.IsZero(),
-				Health:   checkText(ep.Check),
+				Backend:       b.ID,
+				Endpoint:      ep.ID,
+				InFlight:      int(ep.InFlight),
+				Ejected:       !ep.EjectedUntil.IsZero(),
+				OutOfRotation: ep.State == route.EndpointReady && !ep.InRotation,
+				Health:        checkText(ep.Check),
 			})
 		}
 	}
@@ -49,15 +48,4 @@ func checkText(c *balance.CheckResult) string {
 	default:
 		return "passing"
 	}
-}
-
-// doctor asks the compiler about the newest snapshot and the live table.
-type doctor struct {
-	feed    *catalog.Feed
-	control *control.Control
-}
-
-// Diagnose explains the services and instances of a name.
-func (d doctor) Diagnose(name string) []api.Diagnosis {
-	return diagnoses(compile.Diagnose(d.feed.Newest(), d.control.Table(), name))
 }

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -18,25 +20,30 @@ import (
 func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 	var sources []discovery.Source
 	env := environment(environ)
+	self := docker.SelfID(os.DirFS("/"))
 	for _, u := range a.cfg.Docker {
 		client, err := dockerapi.New(dockerOptions(u, &a.cfg, env))
 		if err != nil {
 			return nil, err
 		}
-		name := dockerSourceName(u)
-		sources = append(sources, docker.New(docker.Options{
-			Name:   name,
+		a.lifecycle.onStop("docker client", func(context.Context) error { client.Close(); return nil })
+		source, err := docker.New(docker.Options{
+			Name:   dockerSourceName(u),
 			Client: client,
-			Logger: a.log.With("source", name),
-		}))
+			SelfID: self,
+			Logger: a.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
 	}
 	for _, path := range a.cfg.File {
-		name := fileSourceName(path)
-		sources = append(sources, file.New(file.Options{
-			Name:   name,
-			Path:   path,
-			Logger: a.log.With("source", name),
-		}))
+		source, err := file.New(file.Options{Name: fileSourceName(path), Path: path, Logger: a.log})
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
 	}
 	return sources, distinctNames(sources)
 }

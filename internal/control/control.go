@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -154,6 +155,9 @@ func (c *Control) Run(ctx context.Context) error {
 			return nil // ctx has ended: that is how the loop ends
 		}
 		after = s.Revision
+		if !known(s) {
+			continue // an empty table now would say "there is no such host"
+		}
 		table := c.compiler.Compile(s, previous)
 		// Claims are decided by compiling, not by applying: they are handed down
 		// even while an engine has trouble.
@@ -282,6 +286,13 @@ func (c *Control) startStore() (stop func()) {
 		cancel()
 		<-done
 	}
+}
+
+// known says whether the snapshot says anything: as long as no source has ever
+// answered, what was live stays, if only the table that says "starting".
+func known(s *catalog.Snapshot) bool {
+	return s.Restored || len(s.Services) > 0 ||
+		slices.ContainsFunc(s.Sources, func(src catalog.SourceStatus) bool { return src.Synced })
 }
 
 // stateOf says how current a snapshot is.

@@ -230,6 +230,27 @@ func TestNewerSnapshotReplacesThePendingOne(t *testing.T) {
 	})
 }
 
+func TestNothingIsAppliedBeforeAnySourceAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, nil, nil)
+		failed := snapshotOf(1)
+		failed.Sources = []catalog.SourceStatus{{Name: "test", Stale: true, Error: "connection refused"}}
+		h.feed.Publish(failed)
+		synctest.Wait()
+		if got := h.engine.hashes(); len(got) != 0 {
+			t.Fatalf("applied %v on doubt", got)
+		}
+		if got := h.control.Status().State; got != StateStarting {
+			t.Errorf("state %q, want starting", got)
+		}
+		h.feed.Publish(snapshotOf(2)) // it answered: there is nothing
+		synctest.Wait()
+		if got := len(h.engine.hashes()); got != 1 {
+			t.Errorf("applied %d times after an answer, want once", got)
+		}
+	})
+}
+
 func TestNewWantsItsParts(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Fatal("New without parts succeeded")

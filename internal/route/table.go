@@ -8,7 +8,9 @@ import (
 // Table is everything to be served. Make one with New; never write to it
 // afterwards.
 type Table struct {
-	// Revision is the snapshot the table was compiled from. It takes no part in
+	// Revision is the snapshot the table was compiled from; zero is the table
+	// before any snapshot, and means, without routes, that nothing is known yet:
+	// engines then answer 503 instead of 404. It takes no part in
 	// the hash: the same contents from a later snapshot are the same table.
 	Revision uint64 `json:"revision"`
 	// Hash identifies the contents: listeners, routes and backends, not

@@ -197,7 +197,9 @@ func (e *Engine) Addr(listener string) net.Addr {
 func (e *Engine) Status() []balance.BackendStatus { return e.set.Status() }
 
 // Apply makes t live. When it returns an error the table before serves on,
-// untouched. A table with the hash of the live one changes nothing.
+// untouched. A table with the hash of the live one changes nothing, except that
+// revision 0 without routes means "nothing is known yet" and is answered with
+// 503 instead of 404.
 func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -205,7 +207,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 		return errors.New("embedded: stopped")
 	}
 	old := e.live.Load()
-	if old != nil && old.table.Hash == t.Hash {
+	if old != nil && old.table.Hash == t.Hash && (old.table.Revision == 0) == (t.Revision == 0) {
 		return nil
 	}
 

@@ -47,8 +47,21 @@ func noBackend() *answer {
 	return &answer{status: http.StatusServiceUnavailable, code: "no-backend", text: "the route has no backend", retryAfter: retrySoon}
 }
 
-// notFound tells an unknown host from an unknown path.
+// starting is the answer while no source has answered yet: that a host is not
+// known would be a guess.
+func starting() *answer {
+	return &answer{
+		status: http.StatusServiceUnavailable, code: "starting",
+		text: "starting: what there is to serve is not known yet", retryAfter: retrySoon,
+	}
+}
+
+// notFound tells an unknown host from an unknown path. Revision 0 is the table
+// before any snapshot.
 func (t *liveTable) notFound(q *request) *answer {
+	if t.table.Revision == 0 && len(t.table.Routes) == 0 {
+		return starting()
+	}
 	if t.hosts().knows(q.Host) {
 		return &answer{status: http.StatusNotFound, code: "no-route", text: "no route on host " + q.Host + " takes this request"}
 	}
