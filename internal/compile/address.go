@@ -15,6 +15,8 @@ import (
 type wishes struct {
 	port    uint16 // zero: not said
 	network string // empty: not said
+	// networkLabel is the key of the label that says network, as it was written.
+	networkLabel string
 	weight  *int   // nil: not said
 }
 

@@ -109,6 +109,23 @@ func contest(all []contestant, newest uint64) {
 		newest++
 		c.number = newest
 	}
+	for _, c := range order {
+		c.name(taken)
+	}
+}
+
+// name settles whom a loser is told about: whoever has the first of its claims
+// that is taken, however the contest went.
+func (c *contestant) name(taken map[claim]*contestant) {
+	if c.winner == nil || c.lost == (claim{}) {
+		return
+	}
+	for _, want := range c.form.claims {
+		if w := taken[want]; w != nil {
+			c.winner, c.lost = w, want
+			return
+		}
+	}
 }
 
 // losesAtHome says whether an earlier route of the same service wants the same.

@@ -132,7 +132,7 @@ func outcomeProblems(mine []contestant) []route.Problem {
 		for _, p := range mine[i].form.problems {
 			told := slices.ContainsFunc(list, func(q route.Problem) bool {
 				q.Route = p.Route
-				return p == q && p.Label == ""
+				return p == q
 			})
 			if !told {
 				list = append(list, p)

@@ -40,7 +40,11 @@ func (pl *plan) endpoints(routeID, name string, said wishes, again bool) ([]rout
 		c, fault := chooseAddress(m.instance, w)
 		if fault != nil {
 			if state == route.EndpointReady || len(m.instance.Addresses) > 0 {
-				problems = append(problems, pl.problem(o, routeID, nil, fault))
+				p := pl.problem(o, routeID, nil, fault)
+				if fault.code == route.CodeNoAddress {
+					p.Label = printable(w.networkLabel)
+				}
+				problems = append(problems, p)
 			}
 			continue
 		}

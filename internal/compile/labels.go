@@ -190,9 +190,10 @@ func (d *dialect) suggest(name, local string) string {
 		}
 	}
 	// A wrong word in front of the name of a header.
-	if i := strings.LastIndex(local, "."); i > 0 {
-		if near := nearest(local[:i], names); near != "" && d.index[near+"."] != nil {
-			return "did you mean " + front + near + local[i:] + "?"
+	for _, whole := range []struct{ front, local string }{{front, local}, {prefix, name + "." + local}} {
+		i := strings.LastIndex(whole.local, ".")
+		if near := nearest(whole.local[:max(i, 0)], names); near != "" && d.index[near+"."] != nil {
+			return "did you mean " + whole.front + near + whole.local[i:] + "?"
 		}
 	}
 	first, _, dotted := strings.Cut(local, ".")
@@ -219,6 +220,9 @@ func (l *label) read(d *draft) {
 	}
 	switch err := l.key.read(d, l.header, l.value).(type) {
 	case nil:
+		if l.key.name == "network" {
+			d.wishes.networkLabel = l.raw
+		}
 	case *refusal:
 		l.fault = err
 	case *ruleError:

@@ -1,0 +1,126 @@
+package compile
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// labelsFile is the label reference.
+const labelsFile = "../../docs/labels.md"
+
+// TestLabelReference holds docs/labels.md to the table of keys.
+func TestLabelReference(t *testing.T) {
+	want := labelReference()
+	if *update {
+		if err := os.WriteFile(labelsFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(labelsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("%s is not current (run with -update to write it):\n%s", labelsFile, diff)
+	}
+}
+
+// TestExamples demands that the example of every key is accepted.
+func TestExamples(t *testing.T) {
+	for _, k := range keys {
+		d := newDraft()
+		header := ""
+		if strings.HasSuffix(k.name, ".") {
+			header = "X-Example"
+		}
+		if err := k.read(d, header, k.example); err != nil {
+			t.Errorf("%s: the example %q is refused: %v", k.name, k.example, err)
+		}
+	}
+	for _, f := range functions {
+		if _, err := ruleMatches(f.example); err != nil {
+			t.Errorf("%s: the example %q is refused: %v", f.name, f.example, err)
+		}
+	}
+}
+
+// labelReference prints the label reference.
+func labelReference() string {
+	var b strings.Builder
+	b.WriteString(`# Labels
+
+This page is printed from the table that labels are read with (` + "`internal/compile/native.go`" + `); a test keeps it current.
+
+One label is enough: ` + "`fairway.host=app.example.com`" + `. A service without any label that begins with ` + "`fairway.`" + ` is left alone.
+
+A service may have several routes. ` + "`fairway.host`" + ` belongs to its unnamed route, ` + "`fairway.api.host`" + ` to the route that it
+names ` + "`api`" + `; names are local to the service, consist of ` + "`a-z`, `0-9`, `-` and `_`" + `, and are not words of the tables below. Nothing is
+handed down from the unnamed route to the others. Keys are compared without regard to case; values are trimmed.
+
+A label that does not exist or cannot be read is a **problem**, shown by ` + "`fairway problems`" + `. It costs its own route and no other:
+the route keeps its last good form; where there is none it answers 503, so that nothing wider serves what it was meant to protect.
+
+When the instances of a service have different labels, as they do during an update, those of the newest one count.
+`)
+	for _, part := range []struct {
+		scope scope
+		title string
+	}{
+		{scopeMatch, "Which requests a route takes"},
+		{scopeFilter, "What happens on the way\n\nFilters are applied in this order, whatever the order of the labels"},
+		{scopeRoute, "Waiting"},
+		{scopeBackend, "How the service is used"},
+		{scopeInstance, "Read from each instance"},
+		{scopeService, "The service as a whole\n\nThese never stand behind the name of a route"},
+	} {
+		title, note, _ := strings.Cut(part.title, "\n\n")
+		fmt.Fprintf(&b, "\n## %s\n\n", title)
+		if note != "" {
+			fmt.Fprintf(&b, "%s.\n\n", note)
+		}
+		b.WriteString("| label | value | meaning | example |\n|---|---|---|---|\n")
+		for _, k := range keys {
+			if k.scope != part.scope {
+				continue
+			}
+			name := prefix + k.name
+			if strings.HasSuffix(name, ".") {
+				name += "<name>"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, cell(k.value), cell(k.meaning), code(k.example))
+		}
+	}
+	fmt.Fprintf(&b, `
+A request that several routes would take goes to the one with the higher priority; then the more specific host; then the longer
+path; then more conditions; then to the one that was there first. Two services that ask for exactly the same are a conflict:
+the one that was there first serves, the other gets a problem.
+
+## Rules
+
+%s says what a route takes in one expression: functions joined by %s and %s, turned round by %s, grouped by parentheses. Strings
+stand in backquotes, which know no escapes, or in double quotes. Several strings of one function are alternatives. A rule is at
+most %d bytes long and at most %d alternatives wide.
+
+| function | holds when | example |
+|---|---|---|
+`, code(prefix+"rule"), code("&&"), code("||"), code("!"), maxRuleBytes, maxRuleAlternatives)
+	for _, f := range functions {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.name, cell(f.meaning), code(f.example))
+	}
+	return b.String()
+}
+
+// cell makes a text fit for a cell of a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// code sets s as code, also when it holds backquotes.
+func code(s string) string {
+	if strings.Contains(s, "`") {
+		return "`` " + cell(s) + " ``"
+	}
+	return "`" + cell(s) + "`"
+}

@@ -1,0 +1,260 @@
+package compile
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
+	"golang.org/x/tools/txtar"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+var update = flag.Bool("update", false, "write golden files and docs/labels.md anew")
+
+// A case is a txtar archive: any number of "catalog" sections, which are compiled
+// one after the other, each with the table of the one before as its previous, and
+// behind each the table and the problems it must give.
+//
+// A catalog is a short form of a snapshot. See caseService.
+
+// caseService is a service of a case. A service without instances and labels of
+// its own, but with "one", has one ready instance with these labels.
+type caseService struct {
+	ID        string            `yaml:"id"`
+	Created   int               `yaml:"created"` // seconds; zero is unknown
+	Labels    map[string]string `yaml:"labels"`
+	One       map[string]string `yaml:"one"`
+	Instances []caseInstance    `yaml:"instances"`
+}
+
+// caseInstance is an instance of a case. Without ports it exposes 80; without
+// networks it is on the bridge network of Fairway's own host.
+type caseInstance struct {
+	Name      string            `yaml:"name"`
+	ID        string            `yaml:"id"`      // default: the name
+	Source    string            `yaml:"source"`  // default: docker
+	Created   int               `yaml:"created"` // seconds
+	State     catalog.State     `yaml:"state"`   // default: ready
+	Weight    int               `yaml:"weight"`
+	Labels    map[string]string `yaml:"labels"`
+	Ports     *[]string         `yaml:"ports"`    // "8080", "53/udp", "80=203.0.113.1:8080" for a published one
+	Networks  *[]string         `yaml:"networks"` // "proxy shared 10.0.0.2"; network "-" for none
+	Addresses []string          `yaml:"fixed"`    // "10.0.0.5:8080"
+}
+
+func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
+	t.Helper()
+	var services []caseService
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&services); err != nil {
+		t.Fatal(err)
+	}
+	s := &catalog.Snapshot{}
+	for i, c := range services {
+		if c.One != nil {
+			name, _, _ := strings.Cut(c.ID, "@")
+			c.Instances = append(c.Instances, caseInstance{Name: name + "-1", Labels: c.One})
+		}
+		_, source, ok := strings.Cut(c.ID, "@")
+		if !ok {
+			source = "docker"
+		}
+		service := &catalog.Service{ID: c.ID, Name: c.ID, Source: source, Labels: c.Labels, Created: seconds(c.Created)}
+		for j, in := range c.Instances {
+			service.Instances = append(service.Instances, in.instance(t, fmt.Sprintf("172.17.%d.%d", i, j+2)))
+		}
+		s.Services = append(s.Services, service)
+	}
+	slices.SortFunc(s.Services, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+func seconds(n int) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(n), 0)
+}
+
+func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
+	t.Helper()
+	in := &catalog.Instance{
+		ID: c.ID, Name: c.Name, Source: c.Source, Created: seconds(c.Created), State: c.State, Weight: c.Weight, Labels: c.Labels,
+	}
+	if in.ID == "" {
+		in.ID = in.Name
+	}
+	if in.Source == "" {
+		in.Source = "docker"
+	}
+	if in.State == "" {
+		in.State = catalog.StateReady
+	}
+	for _, a := range c.Addresses {
+		host, port, ok := splitPublished(a)
+		if !ok {
+			t.Fatalf("not an address: %s", a)
+		}
+		in.Addresses = append(in.Addresses, catalog.Address{Host: host, Port: port, Reach: catalog.ReachFixed})
+	}
+	if c.Addresses != nil {
+		return in
+	}
+	networks, ports := []string{"bridge bridge " + address}, []string{"80"}
+	if c.Networks != nil {
+		networks = *c.Networks
+	}
+	if c.Ports != nil {
+		ports = *c.Ports
+	}
+	for _, n := range networks {
+		words := strings.Fields(n)
+		in.Addresses = append(in.Addresses, catalog.Address{
+			Network: strings.TrimPrefix(words[0], "-"), Reach: catalog.Reach(words[1]), Host: words[2],
+		})
+	}
+	for _, p := range ports {
+		number, published, _ := strings.Cut(p, "=")
+		number, protocol, ok := strings.Cut(number, "/")
+		if !ok {
+			protocol = "tcp"
+		}
+		n, err := readInt(number, 1, 65535)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Ports = append(in.Ports, catalog.Port{Number: uint16(n), Protocol: protocol, Published: published})
+	}
+	return in
+}
+
+// goldenText is what a case expects of a table.
+func goldenText(table *route.Table) (served, problems string) {
+	var b strings.Builder
+	for _, p := range table.Problems {
+		b.WriteString(p.String() + "\n")
+	}
+	problems = b.String()
+	b.Reset()
+	for _, r := range table.Routes {
+		b.WriteString(r.Text())
+	}
+	for _, be := range table.Backends {
+		b.WriteString(be.Text())
+	}
+	return b.String(), problems
+}
+
+func goldenFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no cases: ", err)
+	}
+	return files
+}
+
+func TestGolden(t *testing.T) {
+	for _, file := range goldenFiles(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := &txtar.Archive{Comment: archive.Comment}
+			compiler := New(Settings{})
+			var previous *route.Table
+			for _, section := range archive.Files {
+				if section.Name != "catalog" {
+					continue
+				}
+				snapshot := parseCatalog(t, section.Data)
+				snapshot.Revision = uint64(len(got.Files) + 1)
+				table := compiler.Compile(snapshot, previous)
+				checkSame(t, compiler, snapshot, previous, table)
+				served, problems := goldenText(table)
+				got.Files = append(got.Files, section,
+					txtar.File{Name: "table", Data: []byte(served)}, txtar.File{Name: "problems", Data: []byte(problems)})
+				previous = table
+			}
+			text := txtar.Format(got)
+			if *update {
+				if err := os.WriteFile(file, text, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(txtar.Format(archive)), string(text)); diff != "" {
+				t.Errorf("-want +got (run with -update to accept):\n%s", diff)
+			}
+		})
+	}
+}
+
+// checkSame holds what must be true of every compilation: memory changes nothing,
+// and what did not change is the same pointer.
+func checkSame(t *testing.T, warm *Compiler, s *catalog.Snapshot, previous, table *route.Table) {
+	t.Helper()
+	fresh := New(Settings{}).Compile(s, previous)
+	if diff := cmp.Diff(table.Text(), fresh.Text()); diff != "" {
+		t.Errorf("a fresh compiler makes another table (-warm +fresh):\n%s", diff)
+	}
+	for name, c := range map[string]*Compiler{"warm": warm, "fresh": New(Settings{})} {
+		again := c.Compile(s, table)
+		if diff := cmp.Diff(table.Text(), again.Text()); diff != "" {
+			t.Errorf("compiling again changes the table (%s):\n%s", name, diff)
+		}
+		if !slices.Equal(table.Routes, again.Routes) || !slices.Equal(table.Backends, again.Backends) {
+			t.Errorf("compiling again makes new pointers (%s)", name)
+		}
+	}
+}
+
+// TestEveryKeyHasACase demands that each key of the dialect is in a golden case.
+func TestEveryKeyHasACase(t *testing.T) {
+	seen := map[string]bool{}
+	d := newDialect()
+	note := func(labels map[string]string) {
+		set := d.read(labels)
+		for _, r := range append(set.routes, routeLabels{labels: set.service}) {
+			for _, l := range r.labels {
+				if l.key != nil {
+					seen[l.key.name] = true
+				}
+			}
+		}
+	}
+	for _, file := range goldenFiles(t) {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, section := range archive.Files {
+			if section.Name != "catalog" {
+				continue
+			}
+			for _, s := range parseCatalog(t, section.Data).Services {
+				note(s.Labels)
+				for _, in := range s.Instances {
+					note(in.Labels)
+				}
+			}
+		}
+	}
+	for _, k := range keys {
+		if !seen[k.name] {
+			t.Errorf("no case in testdata has a label %s%s", prefix, k.name)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// neighbour is a service whose labels nobody else may have any influence on.
+func neighbour(created int) *catalog.Service {
+	return &catalog.Service{
+		ID: "good@docker", Name: "good", Source: "docker", Created: seconds(created),
+		Instances: []*catalog.Instance{instanceWith("good-1", map[string]string{
+			"fairway.host":             "good.example, *.good.example",
+			"fairway.admin.host":       "good.example",
+			"fairway.admin.path":       "/admin",
+			"fairway.admin.basic-auth": "file:/run/secrets/users",
+			"fairway.rules.rule":       "Host(`good.example`) && Method(`PUT`)",
+		})},
+	}
+}
+
+func instanceWith(name string, labels map[string]string) *catalog.Instance {
+	return &catalog.Instance{
+		ID: name, Name: name, Source: "docker", State: catalog.StateReady, Created: seconds(5), Labels: labels,
+		Addresses: []catalog.Address{{Host: "172.17.0.9", Network: "bridge", Reach: catalog.ReachBridge}},
+		Ports:     []catalog.Port{{Number: 80, Protocol: "tcp"}},
+	}
+}
+
+func snapshotOf(services ...*catalog.Service) *catalog.Snapshot {
+	slices.SortFunc(services, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
+	return &catalog.Snapshot{Revision: 1, Services: services}
+}
+
+// partOf is everything in a table that belongs to a service.
+func partOf(t *route.Table, service string) string {
+	var b strings.Builder
+	for _, r := range t.Routes {
+		if r.Service == service {
+			b.WriteString(r.Text())
+		}
+	}
+	for _, be := range t.Backends {
+		if be.Service == service {
+			b.WriteString(be.Text())
+		}
+	}
+	for _, p := range t.Problems {
+		if p.Service == service {
+			b.WriteString(p.String() + "\n")
+		}
+	}
+	return b.String()
+}
+
+// hostileLabels draws label sets that are right, nearly right and wrong, and that
+// often ask for what the neighbour has.
+func hostileLabels() *rapid.Generator[map[string]string] {
+	return rapid.Custom(func(t *rapid.T) map[string]string {
+		labels := map[string]string{}
+		for range rapid.IntRange(0, 8).Draw(t, "labels") {
+			name := rapid.SampledFrom([]string{"", "", "admin.", "rules.", "x.", "health.", "..", "Ä."}).Draw(t, "name")
+			var key string
+			if rapid.IntRange(0, 9).Draw(t, "known") > 0 {
+				k := rapid.SampledFrom(keys).Draw(t, "key")
+				key = k.name
+				if strings.HasSuffix(key, ".") {
+					key += rapid.SampledFrom([]string{"X-A", "Host", "", "X-Forwarded-For"}).Draw(t, "header")
+				}
+			} else {
+				key = rapid.StringN(0, 20, 40).Draw(t, "foreign")
+			}
+			value := rapid.OneOf(
+				rapid.SampledFrom([]string{
+					"good.example", "*.good.example", "good.example, *.good.example", "/admin", "/", "*", "true", "false", "0", "1", "80",
+					"Host(`good.example`) && Method(`PUT`)", "Host(`good.example`)", "Host(`good.example`) || Host(`b.example`)", "!Host(`x`)",
+					"file:/run/secrets/users", "admin:secret", "\xff\xfe", "a\x00b", "\r\nSet-Cookie: x", strings.Repeat("a", 64<<10), strings.Repeat("(", 9000),
+				}),
+				rapid.Custom(func(t *rapid.T) string { return rapid.SampledFrom(keys).Draw(t, "example").example }),
+				rapid.String(),
+			).Draw(t, "value")
+			labels[rapid.SampledFrom([]string{"fairway.", "fairway.", "FAIRWAY."}).Draw(t, "prefix")+name+key] = value
+		}
+		return labels
+	})
+}
+
+// TestS15OwnersCannotChangeEachOther is the promise of the bulkhead: whatever
+// labels a neighbour has, everything a service serves is the same, byte by byte,
+// as if it were alone; whether it was there first or is only older.
+func TestS15OwnersCannotChangeEachOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		good := neighbour(1)
+		alone := New(Settings{}).Compile(snapshotOf(good), nil)
+		want := partOf(alone, good.ID)
+
+		bad := &catalog.Service{
+			ID:     rapid.SampledFrom([]string{"bad@docker", "a@docker", "good@docker/admin", "good@docker/", "zzz", "\xff", ""}).Draw(t, "id"),
+			Source: "docker", Created: seconds(rapid.IntRange(0, 3).Draw(t, "created")),
+		}
+		if rapid.Bool().Draw(t, "labels of the service") {
+			bad.Labels = hostileLabels().Draw(t, "service labels")
+		}
+		for i := range rapid.IntRange(0, 3).Draw(t, "instances") {
+			bad.Instances = append(bad.Instances, instanceWith(fmt.Sprintf("bad-%d", i), hostileLabels().Draw(t, "instance labels")))
+		}
+
+		c := New(Settings{})
+		later := c.Compile(snapshotOf(good, bad), alone)
+		if diff := cmp.Diff(want, partOf(later, good.ID)); diff != "" {
+			t.Fatalf("a newcomer changed the incumbent:\n%s", diff)
+		}
+		for _, r := range alone.Routes {
+			if later.Route(r.ID) != r {
+				t.Fatalf("route %s is another pointer", r.ID)
+			}
+		}
+		again := c.Compile(snapshotOf(good, bad), later)
+		if diff := cmp.Diff(later.Text(), again.Text()); diff != "" {
+			t.Fatalf("compiling again changed the table:\n%s", diff)
+		}
+		if bad.Created.After(good.Created) || bad.Created.IsZero() {
+			together := New(Settings{}).Compile(snapshotOf(good, bad), nil)
+			if diff := cmp.Diff(want, partOf(together, good.ID)); diff != "" {
+				t.Fatalf("a younger service changed the older:\n%s", diff)
+			}
+		}
+	})
+}
+
+// TestStepsEndInTheSame compiles random histories: a compiler with memory and
+// one without never differ, claims of what stays are kept, and no two routes of
+// a table have the same claim.
+func TestStepsEndInTheSame(t *testing.T) {
+	host := rapid.SampledFrom([]string{"a.example", "b.example", "a.example, b.example", "c.example", "b.example, c.example", "bad host", ""})
+	rapid.Check(t, func(t *rapid.T) {
+		warm := New(Settings{})
+		var previous *route.Table
+		services := map[string]*catalog.Service{}
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			id := rapid.SampledFrom([]string{"s1", "s2", "s3"}).Draw(t, "service")
+			services[id] = &catalog.Service{
+				ID: id, Name: id, Source: "docker", Created: seconds(rapid.IntRange(0, 2).Draw(t, "created")),
+				Instances: []*catalog.Instance{instanceWith(id+"-1", map[string]string{
+					"fairway.host":   host.Draw(t, "host"),
+					"fairway.x.host": host.Draw(t, "other host"),
+					"fairway.x.path": rapid.SampledFrom([]string{"/", "/x", "x"}).Draw(t, "path"),
+				})},
+			}
+			var list []*catalog.Service
+			for _, s := range services {
+				list = append(list, s)
+			}
+			s := snapshotOf(list...)
+			table := warm.Compile(s, previous)
+			if diff := cmp.Diff(New(Settings{}).Compile(s, previous).Text(), table.Text()); diff != "" {
+				t.Fatalf("memory changes the table (-fresh +warm):\n%s", diff)
+			}
+			checkClaims(t, previous, table)
+			previous = table
+		}
+	})
+}
+
+func checkClaims(t *rapid.T, previous, table *route.Table) {
+	numbers, held := map[uint64]string{}, map[claim]string{}
+	for _, r := range table.Routes {
+		if other, twice := numbers[r.Claim]; twice {
+			t.Fatalf("%s and %s have the same number", r.ID, other)
+		}
+		numbers[r.Claim] = r.ID
+		for _, c := range claimsOf(r) {
+			if other, twice := held[c]; twice {
+				t.Fatalf("%s and %s have the same claim %v", r.ID, other, c)
+			}
+			held[c] = r.ID
+		}
+		if previous == nil {
+			continue
+		}
+		if before := previous.Route(r.ID); before != nil && slices.Equal(claimsOf(before), claimsOf(r)) && before.Claim != r.Claim {
+			t.Fatalf("%s did not keep its number", r.ID)
+		}
+	}
+}
+
+// TestOneProblemForEachBadLabel counts: of any number of labels that do not
+// exist, each is told once.
+func TestOneProblemForEachBadLabel(t *testing.T) {
+	labels := map[string]string{"fairway.host": "a.example"}
+	for i := range 50 {
+		labels[fmt.Sprintf("fairway.unknown-%d", i)] = "x"
+	}
+	s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Labels: labels, Instances: []*catalog.Instance{instanceWith("a-1", nil)}})
+	table := New(Settings{}).Compile(s, nil)
+	if len(table.Problems) != 50 {
+		t.Errorf("%d problems, want 50", len(table.Problems))
+	}
+	if r := table.Route("a"); r == nil || r.Refused == "" {
+		t.Error("the route is not refused")
+	}
+}
+
+// TestNastyLabels compiles what is meant to hurt: it must end, soon, with few
+// problems and the neighbour untouched.
+func TestNastyLabels(t *testing.T) {
+	many, routes := map[string]string{}, map[string]string{}
+	for i := range 50_000 {
+		many[fmt.Sprintf("fairway.hoost%d", i)] = "x"
+		routes[fmt.Sprintf("fairway.r%d.host", i/2)] = fmt.Sprintf("h%d.example", i/2)
+	}
+	var alternatives []string
+	for i := range 60 {
+		alternatives = append(alternatives, fmt.Sprintf("(Query(`a%d`)||Query(`b%d`))", i, i))
+	}
+	cases := map[string]map[string]string{
+		"50k unknown labels":  many,
+		"25k routes":          routes,
+		"64 KiB key":          {"fairway." + strings.Repeat("h", 64<<10): "x"},
+		"64 KiB header name":  {"fairway.host": "a.example", "fairway.headers.request.set." + strings.Repeat("h", 64<<10): "x"},
+		"64 KiB value":        {"fairway.host": strings.Repeat("a,", 32<<10)},
+		"64 KiB rule":         {"fairway.rule": "Host(`" + strings.Repeat("a", 64<<10) + "`)"},
+		"deep parentheses":    {"fairway.rule": strings.Repeat("(", 4000) + "Host(`a`)" + strings.Repeat(")", 4000)},
+		"deep negation":       {"fairway.rule": strings.Repeat("!", 8000) + "Host(`a`)"},
+		"exponential rule":    {"fairway.rule": strings.Join(alternatives, "&&")},
+		"long chain":          {"fairway.rule": strings.Repeat("Method(`A`)||", 600) + "Method(`A`)"},
+		"regular expression":  {"fairway.path-regexp": "((a{1,100}){1,100}){1,100}"},
+		"invalid UTF-8 key":   {"fairway.\xff\xfe": "x", "fairway.host": "a.example"},
+		"invalid UTF-8 value": {"fairway.host": "\xff.example", "fairway.headers.request.set.X-A": "\xff"},
+		"control characters":  {"fairway.host": "a\x00.example", "fairway.headers.response.set.X-A": "b\r\nSet-Cookie: c"},
+		"case variants":       {"fairway.host": "a.example", "Fairway.host": "b.example", "FAIRWAY.HOST": "c.example"},
+		"unicode confusables": {"fairway.hоst": "a.example", "ſfairway.host": "x", "fairwayK.host": "x"},
+		"port out of range":   {"fairway.host": "a.example", "fairway.port": "65536"},
+		"negative port":       {"fairway.host": "a.example", "fairway.port": "-1"},
+		"IPv6 with zone":      {"fairway.host": "fe80::1%eth0", "fairway.ip-allow": "fe80::1%eth0"},
+	}
+	good := neighbour(1)
+	alone := New(Settings{}).Compile(snapshotOf(good), nil)
+	for name, labels := range cases {
+		t.Run(name, func(t *testing.T) {
+			bad := &catalog.Service{ID: "bad@docker", Source: "docker", Created: time.Unix(2, 0), Instances: []*catalog.Instance{instanceWith("bad-1", labels)}}
+			table := New(Settings{}).Compile(snapshotOf(good, bad), alone)
+			if diff := cmp.Diff(partOf(alone, good.ID), partOf(table, good.ID)); diff != "" {
+				t.Errorf("the neighbour changed:\n%s", diff)
+			}
+			if name != "25k routes" && len(table.Problems) == 0 {
+				t.Error("nothing is told about it")
+			}
+			if len(table.Problems) > maxProblems+1 {
+				t.Errorf("%d problems", len(table.Problems))
+			}
+			for _, p := range table.Problems {
+				if hasControl(p.Text+p.Label+p.Hint) || len(p.Text)+len(p.Label)+len(p.Hint) > 2000 {
+					t.Errorf("not fit for a line: %.300q", p.String())
+				}
+			}
+		})
+	}
+}
+
+// TestSecretsAreNotRepeated: no problem and no refused route repeats what stands
+// in labels where people put credentials.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	const canary = "hunter2"
+	for _, labels := range []map[string]string{
+		{"fairway.basic-auth": "admin:" + canary},
+		{"fairway.basic-auth": canary},
+		{"fairway.headers.request.set.Authorization": canary + "\x01"},
+		{"fairway.headers.request.set.Bad Name": canary},
+		{"fairway.headers.request.sett.Authorization": canary},
+		{"fairway.redirect": "https://user:" + canary + "@a.example"},
+		{"fairway.rule": "Header(`X-Token`, `" + canary + "`) & Host(`a`)"},
+		{"fairway.rule": "Header(`X-Token`, `" + canary},
+		{"fairway.rule": "Header(`X-Token`, \"" + canary + "\x01\")"},
+	} {
+		if labels["fairway.rule"] == "" {
+			labels["fairway.host"] = "a.example"
+		}
+		s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{instanceWith("a-1", labels)}})
+		table := New(Settings{}).Compile(s, nil)
+		if len(table.Problems) == 0 {
+			t.Errorf("%v is not refused", labels)
+		}
+		if strings.Contains(table.Text(), canary) {
+			t.Errorf("%v: the secret is in\n%s", labels, table.Text())
+		}
+		for _, r := range table.Routes {
+			if strings.Contains(fmt.Sprint(r.Origin.Labels), canary) {
+				t.Errorf("%v: the secret is in the origin of the route", labels)
+			}
+		}
+	}
+}
