@@ -137,9 +137,19 @@ func (c *console) losers(losers []api.Loser) {
 		return
 	}
 	c.raw("\n" + c.paint(bold, "Routes that do not take it"))
+	header := []string{"ROUTE", "BECAUSE"}
+	if c.wide() {
+		header = append(header, "IT TAKES")
+	}
 	var rows [][]cell
 	for _, l := range losers {
-		rows = append(rows, []cell{text(l.Route), text(l.Reason), text(l.Match)})
+		row := []cell{text(l.Route), text(l.Reason)}
+		if c.wide() {
+			row = append(row, text(l.Match))
+		}
+		rows = append(rows, row)
 	}
-	c.table("  ", []string{"ROUTE", "BECAUSE", "IT TAKES"}, rows)
+	uncut := *c // The reasons are what was asked for.
+	uncut.width = 0
+	uncut.table("  ", header, rows)
 }

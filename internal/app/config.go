@@ -2,14 +2,12 @@ package app
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"fairway/internal/route"
@@ -237,14 +235,36 @@ func (c *Config) completeDocker(getenv func(string) string) {
 // machine forbids it. A privileged port that somebody else has is still the
 // answer: the reader of the error then knows what to stop.
 func port(privileged, other int) string {
-	l, err := net.Listen("tcp", ":"+strconv.Itoa(privileged))
-	if err == nil {
-		_ = l.Close()
-	}
-	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
+	if !mayBind(privileged, os.ReadFile, os.Geteuid() == 0) {
 		privileged = other
 	}
 	return ":" + strconv.Itoa(privileged)
+}
+
+// capNetBindService is the number of the capability to bind privileged ports,
+// CAP_NET_BIND_SERVICE in capabilities(7).
+const capNetBindService = 10
+
+// mayBind tells whether this process may bind a port. It asks Linux instead of
+// trying, since a port that is tried is taken for that moment; elsewhere root
+// may, and nobody else.
+func mayBind(port int, readFile func(string) ([]byte, error), root bool) bool {
+	if data, err := readFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
+		if first, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && port >= first {
+			return true
+		}
+	}
+	status, err := readFile("/proc/self/status")
+	if err != nil {
+		return root
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			capabilities, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && capabilities&(1<<capNetBindService) != 0
+		}
+	}
+	return root
 }
 
 func stateDir(getenv func(string) string, root bool) string {
