@@ -65,15 +65,14 @@ type check struct {
 	hasVal bool
 }
 
-// dataCases reads testdata. Each "-- table --" in a file begins a case; its
-// name is the file's and the comment above it.
-func dataCases(t *testing.T) []dataCase {
+// dataCases reads testdata: each file is a case.
+func dataCases(t testing.TB) []goCase {
 	t.Helper()
 	entries, err := dataFiles.ReadDir("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []dataCase
+	var cases []goCase
 	for _, entry := range entries {
 		content, err := dataFiles.ReadFile("testdata/" + entry.Name())
 		if err != nil {
@@ -83,7 +82,7 @@ func dataCases(t *testing.T) []dataCase {
 		if err != nil {
 			t.Fatalf("testdata/%s: %v", entry.Name(), err)
 		}
-		cases = append(cases, c)
+		cases = append(cases, goCase{c.name, c.run})
 	}
 	return cases
 }

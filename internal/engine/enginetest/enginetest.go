@@ -34,11 +34,33 @@ type Engine interface {
 // is called from several goroutines, once for each case.
 func Run(t *testing.T, start func(t *testing.T) Engine) {
 	t.Helper()
-	groups := []struct {
-		name  string
-		cases []goCase
-	}{
+	for _, g := range groups(t) {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range g.cases {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(newWorld(t, start(t)))
+				})
+			}
+		})
+	}
+}
+
+// group is the cases on one subject.
+type group struct {
+	name  string
+	cases []goCase
+}
+
+// groups are all the cases there are.
+func groups(t testing.TB) []group {
+	t.Helper()
+	return []group{
+		{"data", dataCases(t)},
+		{"match", matchCases()},
 		{"guard", guardCases()},
+		{"guard2", guard2Cases()},
 		{"stream", streamCases()},
 		{"http2", http2Cases()},
 		{"retry", retryCases()},
@@ -48,27 +70,9 @@ func Run(t *testing.T, start func(t *testing.T) Engine) {
 		{"filter", filterCases()},
 		{"balance", balanceCases()},
 	}
-	t.Run("data", func(t *testing.T) {
-		for _, c := range dataCases(t) {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				c.run(newWorld(t, start))
-			})
-		}
-	})
-	for _, g := range groups {
-		t.Run(g.name, func(t *testing.T) {
-			for _, c := range g.cases {
-				t.Run(c.name, func(t *testing.T) {
-					t.Parallel()
-					c.run(newWorld(t, start))
-				})
-			}
-		})
-	}
 }
 
-// goCase is a case that is written in Go.
+// goCase is a case that can be played.
 type goCase struct {
 	name string
 	run  func(w *world)

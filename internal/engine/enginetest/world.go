@@ -33,10 +33,10 @@ type world struct {
 	revision  uint64
 }
 
-func newWorld(t *testing.T, start func(t *testing.T) Engine) *world {
+func newWorld(t testing.TB, engine Engine) *world {
 	return &world{
 		TB:        t,
-		engine:    start(t),
+		engine:    engine,
 		log:       &record{},
 		endpoints: map[string]*endpoint{},
 		certs:     map[string]route.Certificate{},
