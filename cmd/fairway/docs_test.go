@@ -36,19 +36,20 @@ func TestDocsAreCurrent(t *testing.T) {
 	}
 }
 
-// The example in docs/config.md is a configuration that passes.
-func TestConfigExample(t *testing.T) {
+// The examples in docs/config.md pass, and the routes are those one expects.
+func TestConfigExamples(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, name := range []string{"shop.pem", "shop.key", "token"} {
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
+	for name, text := range map[string]string{
+		"shop.pem": "", "shop.key": "", "token": "",
+		"fairway.yml": configExample, "services.yml": servicesExample,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile("fairway.yml", []byte(configExample), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if code, _, stderr := runAt(t, nil, "check", "fairway.yml"); code != exitOK {
-		t.Errorf("code %d: %s", code, stderr)
+	code, stdout, stderr := runAt(t, nil, "check", "fairway.yml", "services.yml")
+	if code != exitOK || !strings.Contains(stdout, "shop.example.com/demo") {
+		t.Errorf("code %d: %s%s", code, stdout, stderr)
 	}
 }
 
@@ -158,6 +159,16 @@ access-log: "-"
 log: {format: json}
 `
 
+const servicesExample = `services:
+  - name: shop
+    labels: {fairway.host: shop.example.com, fairway.path: /demo}
+    instances:
+      - {address: "10.0.0.5:8080"}
+      - {address: "10.0.0.6:8080", weight: 50}
+  - name: gone          # exists, but has no instance: its requests get 503, not 404
+    labels: {fairway.host: gone.example.com}
+`
+
 func configPage() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
@@ -194,6 +205,12 @@ semicolons), in the environment separated the same way. Durations are written ` 
 
 ` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when neither ` + "`docker` nor `file`" + ` is given.
 A tcp:// engine without TLS is refused unless ` + "`docker-insecure`" + ` is set: whoever reaches it is root on that machine.
-`)
+
+## Services files
+
+A services file names what has no API of its own. It is watched; while it is missing or has a fault, what it said before
+is served on. An instance needs an ` + "`address` and may have a `weight` (1 to 256), a `name` and a `node`." + `
+
+` + "```yaml\n" + servicesExample + "```\n")
 	return b.String()
 }
