@@ -3,6 +3,7 @@ package enginetest
 import (
 	"crypto/tls"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -91,7 +92,7 @@ func parseCase(name string, content []byte) (dataCase, error) {
 	c := dataCase{name: name, tables: map[string]string{}, files: map[string]string{}}
 	archive := txtar.Parse(content)
 	if len(strings.TrimSpace(string(archive.Comment))) == 0 {
-		return c, fmt.Errorf("it does not say what it is about")
+		return c, errors.New("it does not say what it is about")
 	}
 	line := 1 + strings.Count(string(archive.Comment), "\n")
 	for _, f := range archive.Files {
@@ -114,9 +115,29 @@ func parseCase(name string, content []byte) (dataCase, error) {
 		line += strings.Count(string(f.Data), "\n")
 	}
 	if _, ok := c.tables[""]; !ok || len(c.steps) == 0 {
-		return c, fmt.Errorf("it has no table or no steps")
+		return c, errors.New("it has no table or no steps")
 	}
-	return c, nil
+	return c, c.check()
+}
+
+// check finds what would only show when the case is played, or never.
+func (c dataCase) check() error {
+	for _, s := range c.steps {
+		if _, ok := c.tables[s.apply]; !ok {
+			return fmt.Errorf("line %d: there is no table %s", s.line, s.apply)
+		}
+		for _, check := range s.checks {
+			if expr, ok := strings.CutPrefix(check.value, "~"); ok {
+				if _, err := regexp.Compile(expr); err != nil {
+					return fmt.Errorf("line %d: %w", check.line, err)
+				}
+			}
+		}
+		if s.times > 1 && len(s.checks) > 0 {
+			return fmt.Errorf("line %d: a request that is repeated has expectations of one", s.line)
+		}
+	}
+	return nil
 }
 
 // parseSteps reads a section "steps" that begins at the line.
@@ -141,7 +162,7 @@ func parseSteps(text string, line int) ([]step, error) {
 			s.request, s.times, err = parseRequest(word, rest)
 			steps, about = append(steps, s), ""
 		case len(steps) == 0:
-			err = fmt.Errorf("a request has to come first")
+			err = errors.New("a request has to come first")
 		default:
 			err = steps[len(steps)-1].add(word, rest, at)
 		}
@@ -183,7 +204,7 @@ func parseRequest(word, rest string) (request, int, error) {
 	}
 	slash := strings.Index(where, "/")
 	if slash < 0 {
-		return r, 0, fmt.Errorf("want METHOD host/target")
+		return r, 0, errors.New("want METHOD host/target")
 	}
 	r.host, r.target = where[:slash], where[slash:]
 	return r, n, nil
@@ -209,7 +230,7 @@ func (s *step) add(word, rest string, line int) error {
 	case "->":
 		fields := strings.Fields(rest)
 		if len(fields) == 0 {
-			return fmt.Errorf("a status is missing")
+			return errors.New("a status is missing")
 		}
 		s.status, s.who = fields[0], fields[1:]
 		if s.anyone = slices.Equal(s.who, []string{"*"}); s.anyone {
@@ -282,12 +303,12 @@ func (c dataCase) play(w *world, s step) bool {
 		for _, saw := range sawBy {
 			names = append(names, saw.Endpoint)
 		}
-		if !slices.Equal(names, s.who) && !(s.anyone && len(names) == 1) {
+		if right := slices.Equal(names, s.who) || s.anyone && len(names) == 1; !right {
 			fail(s.line, "seen by %v, want %v", names, s.who)
 			return true
 		}
 		for _, check := range s.checks {
-			if problem := check.of_(a, sawBy); problem != "" {
+			if problem := check.problem(a, sawBy); problem != "" {
 				fail(check.line, "%s", problem)
 			}
 		}
@@ -305,8 +326,8 @@ func (c dataCase) play(w *world, s step) bool {
 	return true
 }
 
-// of_ compares; an empty string means that it is as expected.
-func (c check) of_(a answer, saw []seen) string {
+// problem compares; an empty string means that it is as expected.
+func (c check) problem(a answer, saw []seen) string {
 	if strings.HasPrefix(c.of, "saw") && len(saw) == 0 {
 		return "no endpoint saw the request"
 	}

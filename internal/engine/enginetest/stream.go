@@ -199,7 +199,7 @@ func echo(name string) http.HandlerFunc {
 		if err != nil {
 			return
 		}
-		defer c.CloseNow()
+		defer func() { _ = c.CloseNow() }()
 		for {
 			kind, message, err := c.Read(r.Context())
 			if err != nil {
