@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log"
 	"log/slog"
 	"net"
@@ -249,15 +250,28 @@ func (e *Engine) retire(old, next *liveTable) {
 				l.leave(&e.leaving)
 			}
 		}
-		for _, r := range old.table.Routes {
-			if next.table.Route(r.ID) == nil {
-				old.routes[r].metrics.remove()
-			}
+		for r := range gone(old.table.Routes, next.table.Routes) {
+			old.routes[r].metrics.remove()
 		}
 	}
 	e.transports.sweep()
 	e.certs.keep(next.table)
 	e.users.keep(next.table)
+}
+
+// gone are the routes of old whose ID is not in next; both are sorted by ID.
+func gone(old, next []*route.Route) iter.Seq[*route.Route] {
+	return func(yield func(*route.Route) bool) {
+		i := 0
+		for _, r := range old {
+			for i < len(next) && next[i] != r && next[i].ID < r.ID {
+				i++
+			}
+			if (i == len(next) || next[i].ID != r.ID) && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // tend rereads files that changed and flushes the access log, once a second.
@@ -293,9 +307,18 @@ func (e *Engine) Stop(ctx context.Context) error {
 			l.drain(ctx, func() {}, &e.leaving)
 		}
 	}
-	defer context.AfterFunc(ctx, e.cut)()
-	cut := e.waitIdle(ctx)
+	cut := int64(0)
+	over := make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(over)
+		cut = e.running.Load()
+		e.cut()
+	})
+	e.waitIdle(ctx)
 	e.leaving.Wait() // for the last bytes of the answers
+	if !inTime() {
+		<-over
+	}
 	e.cut()
 	e.serving.Wait()
 	e.waitCut()

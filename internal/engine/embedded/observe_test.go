@@ -1,0 +1,142 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/route"
+)
+
+// sums are the values of all counters and gauges, and the counts of histograms.
+func sums(t testing.TB, r prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := strings.TrimPrefix(f.GetName(), "fairway_")
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			switch {
+			case m.Counter != nil:
+				out[name] = m.Counter.GetValue()
+			case m.Gauge != nil:
+				out[name] = m.Gauge.GetValue()
+			case m.Histogram != nil:
+				out[name] = float64(m.Histogram.GetSampleCount())
+			}
+		}
+	}
+	return out
+}
+
+func TestMetrics(t *testing.T) {
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
+	r := prometheus.NewRegistry()
+	s := newSite(t, Options{Registerer: r})
+	s.serve("a.example", deadAddress(t), a.addr())
+	s.serve("b.example", a.addr())
+	s.apply()
+	for _, path := range []string{"/", "/", "/bad"} {
+		s.get("a.example", path)
+	}
+	s.get("b.example", "/")
+	s.get("unknown.example", "/")
+	s.raw("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	eventually(t, "all is counted", func() bool {
+		m := sums(t, r)
+		return m["requests_total 4xx "] == 2 && m["open_connections http"] == 0
+	})
+	got := sums(t, r)
+	if got["retries_total a.example"] < 1 {
+		t.Errorf("no retries counted: %v", got)
+	}
+	delete(got, "retries_total a.example")
+	want := map[string]float64{
+		"requests_total 2xx a.example": 2, "requests_total 4xx a.example": 1, "request_duration_seconds a.example": 3,
+		"requests_total 2xx b.example": 1, "request_duration_seconds b.example": 1,
+		"requests_total 4xx ": 2, "request_duration_seconds ": 2,
+		"guard_refusals_total method": 1, "held_requests": 0, "open_connections http": 0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	delete(s.routes, "b.example")
+	s.apply()
+	for name := range sums(t, r) {
+		if strings.Contains(name, "b.example") {
+			t.Errorf("series %q of a route that is gone", name)
+		}
+	}
+	if _, err := New(Options{Registerer: r}); err == nil {
+		t.Error("a second engine took the same metrics")
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	a := newApp(t, nil)
+	var log lockedBuffer
+	s := newSite(t, Options{AccessLog: &log})
+	s.listeners[0].TrustedProxies = prefixesOf("127.0.0.1/32")
+	s.serve("a.example", a.addr())
+	s.apply()
+	s.raw("GET /x%20y?token=secret HTTP/1.1\r\nHost: A.example\r\nX-Forwarded-For: 9.9.9.9\r\nX-Request-Id: id-1\r\n\r\n")
+	s.get("unknown.example", "/")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.engine.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "secret") {
+		t.Error("the log holds the query")
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	var got accessLine
+	if err := json.Unmarshal([]byte(lines[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := time.Parse(time.RFC3339Nano, got.Time); err != nil || got.Seconds <= 0 {
+		t.Errorf("time %q, seconds %v", got.Time, got.Seconds)
+	}
+	got.Time, got.Seconds = "", 0
+	want := accessLine{
+		ID: "id-1", Client: "9.9.9.9", Method: "GET", Host: "a.example", Path: "/x%20y", Proto: "HTTP/1.1", Status: 200, Bytes: 2,
+		Route: "a.example", Endpoint: "e0", Attempts: 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("line (-want +got):\n%s", diff)
+	}
+}
+
+// TestPanicIsContained: a fault of the engine costs one request.
+func TestPanicIsContained(t *testing.T) {
+	s := newSite(t, Options{})
+	s.serve("a.example", "127.0.0.1:1")
+	s.routes["a.example"].Filters = []route.Filter{{RateLimit: &route.RateLimit{Requests: 1, Per: time.Second, Burst: 1}}}
+	s.apply()
+	s.engine.live.Load().lookup(s.routes["a.example"]).filters[0] = func(context.Context, *request) *answer { panic("oops") }
+	if res := s.get("a.example", "/"); res.StatusCode != 500 || strings.Contains(res.body, "oops") {
+		t.Errorf("%d %q", res.StatusCode, res.body)
+	}
+	if res := s.get("b.example", "/"); res.StatusCode != 404 {
+		t.Errorf("afterwards: %d", res.StatusCode)
+	}
+}
