@@ -162,8 +162,8 @@ func (s *dockerStage) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s *dockerStage) Words() (noun, start string) {
-	return "container", "docker run --rm -l fairway.host=mine.localhost " + s.image
+func (s *dockerStage) Words() words {
+	return words{"container", "containers", "docker run --rm -l fairway.host=mine.localhost " + s.image}
 }
 
 // Close removes the containers, also those that somebody else has made from the

@@ -75,8 +75,8 @@ func (s *processStage) Stop(ctx context.Context, name string) error {
 	return errors.Join(s.write(), c.stop(ctx))
 }
 
-func (s *processStage) Words() (noun, start string) {
-	return "process", "edit " + s.file
+func (s *processStage) Words() words {
+	return words{"process", "processes", "edit " + s.file}
 }
 
 func (s *processStage) Close(ctx context.Context) error {

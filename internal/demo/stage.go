@@ -41,10 +41,13 @@ type stage interface {
 	Stop(ctx context.Context, name string) error
 	// Close removes everything that the stage has made.
 	Close(ctx context.Context) error
-	// Words says what an instance is called here, and how a person would start
-	// one with labels, at most a line.
-	Words() (noun, start string)
+	// Words says how to speak of the instances.
+	Words() words
 }
+
+// words say what instances are called, and how a person would start another one
+// with a label, in a line.
+type words struct{ one, several, start string }
 
 // The stages are told about the instance that leaves for lameDuck before it
 // stops listening.

@@ -36,23 +36,22 @@ var (
 // show is the tour itself.
 func (t *tour) show(ctx context.Context) error {
 	t.load = newLoad(t.address)
-	noun, _ := t.stage.Words()
-	for _, part := range []func(context.Context, string) error{t.first, t.add, t.scale, t.stop} {
-		if err := part(ctx, noun); err != nil {
+	for _, part := range []func(context.Context) error{t.first, t.add, t.scale, t.stop} {
+		if err := part(ctx); err != nil {
 			return t.explain(ctx, err)
 		}
 	}
 	t.load.stop()
 	total, failed, reasons := t.load.sum()
-	t.line("\nAll along, requests were made and counted: %d in all, %d failed.", total, failed)
+	t.line("All along, requests were made and counted: %d in all, %d failed.", total, failed)
 	for _, r := range reasons {
 		t.line("  %s", r)
 	}
 	return nil
 }
 
-func (t *tour) first(ctx context.Context, noun string) error {
-	t.line("1. Three %ss, each with a label or three\n", noun)
+func (t *tour) first(ctx context.Context) error {
+	t.line("1. Three %s, each with a label or three\n", t.stage.Words().several)
 	t.line("     shop-1   %s", labelText(shopLabels))
 	t.line("     shop-2   %s", labelText(shopLabels))
 	t.line("     blog-1   %s\n", labelText(blogLabels))
@@ -84,8 +83,8 @@ func (t *tour) first(ctx context.Context, noun string) error {
 	return t.tell(ctx, "shop.localhost", "/", 20)
 }
 
-func (t *tour) add(ctx context.Context, noun string) error {
-	t.line("2. A new service: one more %s, %s\n", noun, labelText(newsLabels))
+func (t *tour) add(ctx context.Context) error {
+	t.line("2. A new service: one more %s, %s\n", t.stage.Words().one, labelText(newsLabels))
 	status, _, err := t.load.ask(ctx, "news.localhost", "/")
 	if err != nil {
 		return err
@@ -102,8 +101,8 @@ func (t *tour) add(ctx context.Context, noun string) error {
 	return nil
 }
 
-func (t *tour) scale(ctx context.Context, noun string) error {
-	t.line("3. The shop grows from two %ss to four\n", noun)
+func (t *tour) scale(ctx context.Context) error {
+	t.line("3. The shop grows from two %s to four\n", t.stage.Words().several)
 	for n := 3; n <= 4; n++ {
 		i := instance{"shop", n, shopLabels}
 		if err := t.stage.Start(ctx, i); err != nil {
@@ -118,8 +117,8 @@ func (t *tour) scale(ctx context.Context, noun string) error {
 	return t.tell(ctx, "shop.localhost", "/", 40)
 }
 
-func (t *tour) stop(ctx context.Context, noun string) error {
-	t.line("4. The %s shop-1 is told to stop, and nobody's request fails\n", noun)
+func (t *tour) stop(ctx context.Context) error {
+	t.line("4. The %s shop-1 is told to stop while it is busy\n", t.stage.Words().one)
 	total, failed, _ := t.load.sum()
 	if err := t.stage.Stop(ctx, "shop-1"); err != nil {
 		return err
@@ -195,9 +194,8 @@ func (t *tour) explain(ctx context.Context, err error) error {
 
 // invite says what can be done while it serves on.
 func (t *tour) invite() {
-	_, start := t.stage.Words()
 	t.line("\nFairway serves on. Try it yourself:\n")
-	t.line("  %s", start)
+	t.line("  %s", t.stage.Words().start)
 	t.line("  %s services --admin http://%s", t.command, t.admin)
 	t.line("\nCtrl-C ends the demo and removes everything it has started.")
 }
