@@ -55,10 +55,14 @@ type survivor struct {
 // route loses as a whole.
 func contest(all []contestant, newest uint64) {
 	order := make([]*contestant, 0, len(all))
+	home := map[claim]*contestant{}      // what routes of the same service want
 	incumbent := map[claim]*contestant{} // for routes that were there with other claims
 	for i := range all {
 		c := &all[i]
-		if c.losesAtHome(all[:i]) {
+		if i > 0 && all[i-1].plan != c.plan {
+			clear(home)
+		}
+		if !c.asksAtHome(home) {
 			continue
 		}
 		order = append(order, c)
@@ -128,21 +132,20 @@ func (c *contestant) name(taken map[claim]*contestant) {
 	}
 }
 
-// losesAtHome says whether an earlier route of the same service wants the same.
-// earlier are the contestants in front of c; routes of a service stand together.
-func (c *contestant) losesAtHome(earlier []contestant) bool {
-	for i := len(earlier) - 1; i >= 0 && earlier[i].plan == c.plan; i-- {
-		if earlier[i].winner != nil {
-			continue
-		}
-		for _, want := range c.form.claims {
-			if slices.Contains(earlier[i].form.claims, want) {
-				c.winner, c.lost = &earlier[i], want
-				return true
-			}
+// asksAtHome enters what c wants into home, which holds what the routes of the
+// same service want that come before it. It returns false, and who has it, when
+// one of them wants the same.
+func (c *contestant) asksAtHome(home map[claim]*contestant) bool {
+	for _, want := range c.form.claims {
+		if first := home[want]; first != nil {
+			c.winner, c.lost = first, want
+			return false
 		}
 	}
-	return false
+	for _, want := range c.form.claims {
+		home[want] = c
+	}
+	return true
 }
 
 // compareContestants orders contestants by who is asked first.

@@ -123,20 +123,26 @@ func (c *Compiler) enter(list []contestant, pl *plan, previous *route.Table) []c
 // are served: those of instances, each told once for all routes of the service,
 // and lost contests.
 func outcomeProblems(mine []contestant) []route.Problem {
-	var list []route.Problem
+	var (
+		list []route.Problem
+		told map[route.Problem]bool
+	)
 	for i := range mine {
 		if mine[i].winner != nil {
 			list = append(list, mine[i].conflict())
 			continue
 		}
 		for _, p := range mine[i].form.problems {
-			told := slices.ContainsFunc(list, func(q route.Problem) bool {
-				q.Route = p.Route
-				return p == q
-			})
-			if !told {
-				list = append(list, p)
+			same := p
+			same.Route = ""
+			if told[same] {
+				continue
 			}
+			if told == nil {
+				told = map[route.Problem]bool{}
+			}
+			told[same] = true
+			list = append(list, p)
 		}
 	}
 	return capProblems(list)
@@ -155,11 +161,12 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 		return
 	}
 	pl.survivors, pl.routes, pl.backends = survivors, nil, nil
+	shared := map[string]*route.Backend{}
 	for _, s := range survivors {
 		r := s.form.route
 		r.Claim = s.number
 		if s.form.backend != nil {
-			r.Backend = pl.backend(s.form, previous).ID
+			r.Backend = pl.backend(s.form, shared, previous).ID
 		}
 		made := &r
 		before := previous.Route(r.ID)
@@ -171,21 +178,21 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 	}
 }
 
-// backend returns the backend of a form: one that the plan has already, when it
-// is equal in everything but the ID, else a new one under the ID of the route.
-func (pl *plan) backend(f *form, previous *route.Table) *route.Backend {
+// backend returns the backend of a form: one that another route of the service
+// has already, when it is equal in everything but the ID, else a new one under the
+// ID of the route. shared holds those by their text without ID.
+func (pl *plan) backend(f *form, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
 	b := *f.backend
-	for _, has := range pl.backends {
-		b.ID = has.ID
-		if has.Text() == b.Text() {
-			return has
-		}
+	text := b.Text()
+	if has := shared[text]; has != nil {
+		return has
 	}
 	b.ID = f.route.ID
 	made := &b
 	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
 		made = before
 	}
+	shared[text] = made
 	pl.backends = append(pl.backends, made)
 	return made
 }

@@ -50,12 +50,11 @@ func (s *labelSet) empty() bool { return len(s.service) == 0 && len(s.routes) ==
 
 // route returns the labels of a route, or nil.
 func (s *labelSet) route(name string) *routeLabels {
-	for i := range s.routes {
-		if s.routes[i].name == name {
-			return &s.routes[i]
-		}
+	i, ok := slices.BinarySearchFunc(s.routes, name, func(r routeLabels, name string) int { return strings.Compare(r.name, name) })
+	if !ok {
+		return nil
 	}
-	return nil
+	return &s.routes[i]
 }
 
 // enabled returns whether the set asks to be looked at.

@@ -1,0 +1,56 @@
+package compile
+
+import (
+	"strings"
+	"testing"
+
+	"fairway/internal/catalog"
+)
+
+// FuzzLabels: whatever a neighbour's labels are, compiling ends without panic,
+// leaves the neighbour's part of the table as it is, byte by byte, and comes to
+// the same when it is done again.
+func FuzzLabels(f *testing.F) {
+	f.Add("fairway.host=good.example\nfairway.path=/admin", "fairway.port=80", "bad@docker")
+	f.Add("fairway.rule=Host(`good.example`)", "fairway.enable=false", "good@docker/admin")
+	for _, k := range keys {
+		name := k.name
+		if strings.HasSuffix(name, ".") {
+			name += "X-A"
+		}
+		f.Add(prefix+name+"="+k.example, prefix+"x."+name+"="+k.example, "a")
+	}
+	good := neighbour(1)
+	f.Fuzz(func(t *testing.T, first, second, id string) {
+		if id == good.ID {
+			return
+		}
+		alone := New(Settings{}).Compile(snapshotOf(good), nil)
+		bad := &catalog.Service{ID: id, Source: "docker", Created: seconds(2), Instances: []*catalog.Instance{
+			instanceWith("bad-1", parseLabels(first)), instanceWith("bad-2", parseLabels(second)),
+		}}
+		c := New(Settings{})
+		table := c.Compile(snapshotOf(good, bad), alone)
+		if partOf(alone, good.ID) != partOf(table, good.ID) {
+			t.Fatalf("the neighbour changed:\n%s", table.Text())
+		}
+		for _, p := range table.Problems {
+			if strings.Contains(p.Text, "fit into no table") {
+				t.Fatalf("not found while reading labels: %s", p)
+			}
+		}
+		if again := c.Compile(snapshotOf(good, bad), table); again.Text() != table.Text() {
+			t.Fatalf("compiling again changes the table:\n%s\n%s", table.Text(), again.Text())
+		}
+	})
+}
+
+// parseLabels reads lines of key=value.
+func parseLabels(text string) map[string]string {
+	labels := map[string]string{}
+	for line := range strings.SplitSeq(text, "\n") {
+		key, value, _ := strings.Cut(line, "=")
+		labels[key] = value
+	}
+	return labels
+}
