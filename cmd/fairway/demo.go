@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"fairway/internal/demo"
 )
@@ -27,6 +29,8 @@ is downloaded. Without a Docker engine they are processes.`
 
 // Run runs the command.
 func (d *demoCommand) Run(ctx context.Context, c *console) error {
+	// A reader that goes away must not kill the demo before it has tidied up.
+	signal.Ignore(syscall.SIGPIPE)
 	return demo.Run(ctx, demo.Options{
 		Out:       c.out,
 		Docker:    d.Docker,

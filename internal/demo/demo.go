@@ -63,9 +63,9 @@ func Run(ctx context.Context, o Options) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "fairway-demo-")
+	dir, err := makeDir()
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
@@ -73,7 +73,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &printer{out: o.Out}
+	// A reader that is gone, as with `| head`, ends the demo like Ctrl-C.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := &printer{out: o.Out, gone: cancel}
 	p.line("Fairway demo\n")
 	where, err := newStage(ctx, p, o, &cfg, dir)
 	if err != nil {
@@ -190,22 +193,31 @@ func commandLine() string {
 }
 
 // printer writes the tour.
-type printer struct{ out io.Writer }
+type printer struct {
+	out  io.Writer
+	gone func() // called when nobody reads any more
+}
+
+func (p *printer) print(text string) {
+	if _, err := io.WriteString(p.out, text); err != nil {
+		p.gone()
+	}
+}
 
 // line prints a line.
 func (p *printer) line(format string, args ...any) {
-	fmt.Fprintf(p.out, format+"\n", args...)
+	p.print(fmt.Sprintf(format+"\n", args...))
 }
 
 // begin announces something that takes a while; done completes the line.
 func (p *printer) begin(format string, args ...any) {
-	fmt.Fprintf(p.out, "  "+format+" ... ", args...)
+	p.print(fmt.Sprintf("  "+format+" ... ", args...))
 }
 
 func (p *printer) done(err error) {
 	if err != nil {
-		fmt.Fprintln(p.out, "failed")
+		p.print("failed\n")
 		return
 	}
-	fmt.Fprintln(p.out, "done")
+	p.print("done\n")
 }

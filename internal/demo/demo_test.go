@@ -279,7 +279,7 @@ func TestDockerStageTidiesUp(t *testing.T) {
 			{ID: "strange", Name: "strange", Image: "other"},
 		},
 	}
-	s, err := newDockerStage(t.Context(), &printer{io.Discard}, f, binary)
+	s, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, binary, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,10 +318,82 @@ func TestDockerStageTidiesUp(t *testing.T) {
 	}
 }
 
+// TestLeftovers pins what happens to the directories of other runs: those of
+// dead ones go, together with the image that they name; one whose image cannot
+// be removed stays for the next time.
+func TestLeftovers(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	const nobody = 1 << 30
+	for name, image := range map[string]string{
+		fmt.Sprintf("%s%d-plain", dirPrefix, nobody):         "",
+		fmt.Sprintf("%s%d-image", dirPrefix, nobody):         "gone",
+		fmt.Sprintf("%s%d-refused", dirPrefix, nobody):       "refused",
+		fmt.Sprintf("%s%d-running", dirPrefix, os.Getppid()): "",
+		dirPrefix + "strange":                                "",
+	} {
+		if err := os.Mkdir(filepath.Join(tmp, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if image == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(tmp, name, imageNote), []byte(image), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (names []string) {
+		entries, err := os.ReadDir(tmp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			_, name, _ := strings.Cut(strings.TrimPrefix(e.Name(), dirPrefix), "-")
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if err := removeLeftovers(nil); err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(left()); got != "[ image refused running]" {
+		t.Errorf("without an engine: %s", got)
+	}
+	refused := errors.New("in use")
+	err := removeLeftovers(func(ref string) error {
+		if ref == "refused" {
+			return refused
+		}
+		return nil
+	})
+	if !errors.Is(err, refused) {
+		t.Errorf("got %v", err)
+	}
+	if got := fmt.Sprint(left()); got != "[ refused running]" {
+		t.Errorf("with an engine: %s", got)
+	}
+}
+
+// TestReaderGone ends the demo when nobody reads what it prints.
+func TestReaderGone(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	lines := 0
+	out := writerFunc(func(p []byte) (int, error) {
+		if lines++; lines > 5 {
+			return 0, syscall.EPIPE
+		}
+		return len(p), nil
+	})
+	if err := Run(t.Context(), Options{Out: out, Processes: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDockerStageFailsTidily(t *testing.T) {
 	refused := errors.New("no space")
 	f := &fakeEngine{refuse: refused}
-	if _, err := newDockerStage(t.Context(), &printer{io.Discard}, f, "demo.go"); !errors.Is(err, refused) {
+	if _, err := newDockerStage(t.Context(), &printer{out: io.Discard}, f, "demo.go", t.TempDir()); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
 	if !f.closed {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -50,7 +50,7 @@ type dockerStage struct {
 	ids     map[string]string // container ID by instance name
 }
 
-func newDockerStage(ctx context.Context, p *printer, e engine, binary string) (_ stage, err error) {
+func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir string) (_ stage, err error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		e.Close()
@@ -79,6 +79,9 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary string) (_
 	if err := s.sweep(ctx, p, hostname); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(filepath.Join(dir, imageNote), []byte(s.image), 0o600); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
 	p.begin("making the image %s, from nothing but this program", s.image)
 	err = s.makeImage(ctx, binary)
 	p.done(err)
@@ -87,7 +90,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary string) (_
 
 // sweep removes what killed demos on this machine have left.
 func (s *dockerStage) sweep(ctx context.Context, p *printer, hostname string) error {
-	return s.remove(ctx, func(c dockerapi.Container) bool {
+	err := s.remove(ctx, func(c dockerapi.Container) bool {
 		host, pid, _ := strings.Cut(c.Labels[mark], "/")
 		n, err := strconv.Atoi(pid)
 		left := err == nil && host == hostname && n != os.Getpid() && !alive(n)
@@ -96,12 +99,15 @@ func (s *dockerStage) sweep(ctx context.Context, p *printer, hostname string) er
 		}
 		return left
 	})
+	return errors.Join(err, removeLeftovers(func(ref string) error { return s.removeImage(ctx, ref) }))
 }
 
-// alive tells whether there is a process of that number.
-func alive(pid int) bool {
-	err := syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
+// removeImage removes an image, if it is there.
+func (s *dockerStage) removeImage(ctx context.Context, ref string) error {
+	if err := s.engine.ImageRemove(ctx, ref, true); err != nil && !dockerapi.IsNotFound(err) {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
 }
 
 func (s *dockerStage) makeImage(ctx context.Context, binary string) error {
@@ -170,9 +176,7 @@ func (s *dockerStage) Words() words {
 // image, and the image.
 func (s *dockerStage) Close(ctx context.Context) error {
 	err := s.remove(ctx, func(c dockerapi.Container) bool { return c.Labels[mark] == s.owner })
-	if e := s.engine.ImageRemove(ctx, s.image, true); e != nil && !dockerapi.IsNotFound(e) {
-		err = errors.Join(err, fmt.Errorf("demo: %w", e))
-	}
+	err = errors.Join(err, s.removeImage(ctx, s.image))
 	s.engine.Close()
 	return err
 }
@@ -207,9 +211,7 @@ func (s *dockerStage) remove(ctx context.Context, which func(dockerapi.Container
 	}
 	wg.Wait()
 	for image := range images {
-		if err := s.engine.ImageRemove(ctx, image, true); err != nil && !dockerapi.IsNotFound(err) {
-			failed = append(failed, fmt.Errorf("demo: %w", err))
-		}
+		failed = append(failed, s.removeImage(ctx, image))
 	}
 	return errors.Join(failed...)
 }

@@ -36,7 +36,7 @@ type child struct {
 func newProcessStage(executable string, cfg *app.Config, dir string) (stage, error) {
 	s := &processStage{executable: executable, file: filepath.Join(dir, "services.yml")}
 	cfg.Docker, cfg.File = nil, []string{s.file}
-	return s, s.write()
+	return s, errors.Join(removeLeftovers(nil), s.write())
 }
 
 func (s *processStage) Start(ctx context.Context, i instance) error {
@@ -108,6 +108,9 @@ func (c *child) stop(ctx context.Context) error {
 		err = errors.Join(c.process.Process.Kill(), <-ended)
 	}
 	_ = c.stdin.Close() // Wait has closed it unless the process was never waited for
+	if status, ok := c.process.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
+		return nil // told to stop before it had begun to listen to that
+	}
 	if err != nil {
 		return fmt.Errorf("demo: %s: %w", c.name(), err)
 	}

@@ -76,7 +76,7 @@ func newStage(ctx context.Context, p *printer, o Options, cfg *app.Config, dir s
 		engine.Close()
 		return newProcessStage(o.Executable, cfg, dir)
 	}
-	return newDockerStage(ctx, p, engine, binary)
+	return newDockerStage(ctx, p, engine, binary, dir)
 }
 
 // findEngine returns a client for the first engine of cfg, which has answered.
