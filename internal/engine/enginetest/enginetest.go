@@ -61,6 +61,7 @@ func groups(t testing.TB) []group {
 		{"match", matchCases()},
 		{"guard", guardCases()},
 		{"guard2", guard2Cases()},
+		{"answer", answerCases()},
 		{"stream", streamCases()},
 		{"http2", http2Cases()},
 		{"retry", retryCases()},

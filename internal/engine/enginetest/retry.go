@@ -15,6 +15,7 @@ import (
 func retryCases() []goCase {
 	return []goCase{
 		{"a dead endpoint costs no request", retryDead},
+		{"one of many is alive", retryMany},
 		{"a body that was not sent is sent whole", retryBody},
 		{"a streamed body goes to another endpoint", retryStreamedBody},
 		{"what was sent is never sent again", retryNever},
@@ -35,6 +36,14 @@ func retryDead(w *world) {
 	for i := range 30 {
 		method := []string{"GET", "POST", "DELETE", "PATCH"}[i%4]
 		w.want(w.do(c, method, "http://a.example/", nil), 200, "e1")
+	}
+}
+
+// However many are dead: trying costs little, and nothing was sent.
+func retryMany(w *world) {
+	w.apply(`routes: [{id: any, to: [dead1, dead2, dead3, dead4, dead5, dead6, dead7, e1]}]`)
+	for range 5 {
+		w.want(w.do(w.client("http", false), http.MethodPost, "http://a.example/", strings.NewReader("hello")), 200, "e1")
 	}
 }
 
