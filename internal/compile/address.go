@@ -17,7 +17,7 @@ type wishes struct {
 	network string // empty: not said
 	// networkLabel is the key of the label that says network, as it was written.
 	networkLabel string
-	weight  *int   // nil: not said
+	weight       *int // nil: not said
 }
 
 // choice is the address by which an instance is reached, and why.

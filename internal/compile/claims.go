@@ -26,6 +26,12 @@ func claimsOf(r *route.Route) []claim {
 	return slices.Compact(claims)
 }
 
+// sameMatches says whether two lists of claims are for the same requests, at
+// whatever priority.
+func sameMatches(a, b []claim) bool {
+	return slices.EqualFunc(a, b, func(x, y claim) bool { return x.match == y.match })
+}
+
 // contestant is a form that wants to be in the table.
 type contestant struct {
 	plan *plan
@@ -51,8 +57,9 @@ type survivor struct {
 // was in the table before with the same claims keeps its number and
 // cannot lose to a newcomer. Then come routes that were there before with some of
 // the claims, which nobody else may take while they ask for them; then all others.
-// Newcomers are numbered in the order in which their services were created. A
-// route loses as a whole.
+// Whoever asks for the same requests as before keeps its number; all others are
+// numbered in the order in which their services were created. A route loses as a
+// whole.
 func contest(all []contestant, newest uint64) {
 	order := make([]*contestant, 0, len(all))
 	home := map[claim]*contestant{}      // what routes of the same service want
@@ -102,7 +109,7 @@ func contest(all []contestant, newest uint64) {
 		for _, want := range c.form.claims {
 			taken[want] = c
 		}
-		if c.kept {
+		if c.kept || c.before != nil && sameMatches(c.form.claims, claimsOf(c.before)) {
 			c.number = c.before.Claim
 		} else {
 			newcomers = append(newcomers, c)

@@ -29,6 +29,9 @@ import (
 type Settings struct {
 	// Listeners go into every table as they are. Their names are unique.
 	Listeners []route.Listener
+	// HTTPSPort is the port that redirects to https name; zero names none, which
+	// means 443.
+	HTTPSPort uint16
 }
 
 // Compiler turns snapshots into tables. It remembers what it made of each
@@ -42,7 +45,7 @@ type Compiler struct {
 
 // New returns a compiler.
 func New(s Settings) *Compiler {
-	return &Compiler{settings: s, planner: planner{newDialect()}}
+	return &Compiler{settings: s, planner: planner{newDialect(), s.HTTPSPort}}
 }
 
 // Compile makes the table of a snapshot. previous is the table compiled before,

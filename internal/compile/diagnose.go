@@ -60,7 +60,7 @@ func Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	}
 	var (
 		list []Diagnosis
-		p    = planner{newDialect()}
+		p    = planner{dialect: newDialect()}
 	)
 	for _, service := range s.Services {
 		all := name == service.ID || name == service.Name
@@ -106,7 +106,7 @@ func (d *doctor) diagnose(in *catalog.Instance) Diagnosis {
 	}
 	if d.labels(labels) {
 		d.problems(in)
-		if in != nil {
+		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
 		}
 		result.Served = d.routes(in)

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -217,16 +218,18 @@ func (l *label) read(d *draft) {
 	if l.fault != nil {
 		return
 	}
-	switch err := l.key.read(d, l.header, l.value).(type) {
-	case nil:
+	err := l.key.read(d, l.header, l.value)
+	if err == nil {
 		if l.key.name == "network" {
 			d.wishes.networkLabel = l.raw
 		}
-	case *refusal:
-		l.fault = err
-	case *ruleError:
-		l.fault = &refusal{route.CodeBadRule, err.Error(), err.hint}
-	default:
+		return
+	}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		l.fault = r
+	} else if r, ok := errors.AsType[*ruleError](err); ok {
+		l.fault = &refusal{route.CodeBadRule, r.Error(), r.hint}
+	} else {
 		l.fault = &refusal{route.CodeBadValue, err.Error(), ""}
 	}
 }

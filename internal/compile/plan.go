@@ -65,7 +65,11 @@ type form struct {
 }
 
 // planner makes plans.
-type planner struct{ dialect *dialect }
+type planner struct {
+	dialect *dialect
+	// httpsPort is the port that redirect-https names; zero for none.
+	httpsPort uint16
+}
 
 // plan reads the labels of a service.
 func (p planner) plan(s *catalog.Service) *plan {
@@ -104,8 +108,8 @@ func (p planner) plan(s *catalog.Service) *plan {
 			problem(r.name, &faulty[i], faulty[i].fault)
 			reason = cmp.Or(reason, refusedReason(&faulty[i]))
 		}
-		if reason == "" && d.matches() == nil {
-			problem(r.name, nil, incomplete(r, set))
+		if reason == "" && (d.matches() == nil || p.dialect.looksLikeKey(r, d)) {
+			problem(r.name, nil, p.dialect.incomplete(r, set))
 			continue
 		}
 		switch {
@@ -254,18 +258,47 @@ func differProblem(pl *plan, in, decider *catalog.Instance, key string, serves b
 		&refusal{route.CodeDiffer, text, hint})
 }
 
+// looksLikeKey says whether what stands for the name of a route is rather a
+// misspelt key, as in fairway.helth.path: such a route would take a path on every
+// host, and nobody meant it to.
+func (d *dialect) looksLikeKey(r *routeLabels, dr *draft) bool {
+	if r.name == "" || dr.hosts != nil || dr.rule != nil {
+		return false
+	}
+	return d.meantKey(r) != ""
+}
+
+// meantKey is the key that the first label of a named route was meant to be, or
+// nothing.
+func (d *dialect) meantKey(r *routeLabels) (meant string) {
+	for word := range d.words {
+		key := word + "." + r.labels[0].local
+		if d.index[key] != nil && nearest(r.name, []string{word}) != "" && (meant == "" || key < meant) {
+			meant = key
+		}
+	}
+	return meant
+}
+
 // incomplete explains a route that takes no requests.
-func incomplete(r *routeLabels, set *labelSet) *refusal {
+func (d *dialect) incomplete(r *routeLabels, set *labelSet) *refusal {
 	front := prefix
 	if r.name != "" {
 		front += r.name + "."
 	}
 	hint := "add " + front + "host"
+	if meant := d.meantKey(r); r.name != "" && meant != "" {
+		hint = "did you mean " + prefix + meant + "? Otherwise " + hint
+	}
 	if r.name == "" && len(set.routes) > 1 {
 		named := set.routes[1].name
 		hint += ", or write " + prefix + named + "." + r.labels[0].local + " for the route " + named
 	}
-	return &refusal{route.CodeIncomplete, "the route has no host, path or rule", hint}
+	text := "the route has no host, path or rule"
+	if slices.ContainsFunc(r.labels, func(l label) bool { return l.key != nil && l.key.scope == scopeMatch }) {
+		text = "the route has no host or rule"
+	}
+	return &refusal{route.CodeIncomplete, text, hint}
 }
 
 // refusedReason is what requests are told while a route is refused.
@@ -316,6 +349,9 @@ func capProblems(list []route.Problem) []route.Problem {
 // that they are not today's.
 func (p planner) form(pl *plan, r *routeLabels, d *draft, o origin, again bool) *form {
 	f := newForm(pl, r, d, o)
+	if d.filter.RedirectHTTPS != nil {
+		d.filter.RedirectHTTPS.Port = p.httpsPort
+	}
 	f.route.Filters = d.filters()
 	f.route.Hold, f.route.Timeout = d.hold, d.timeout
 	if d.filter.Redirect != nil {

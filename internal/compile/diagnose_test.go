@@ -1,0 +1,105 @@
+package compile
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+)
+
+// TestDiagnose compiles the catalog of testdata/diagnose/*.txtar and asks for
+// each name that has a section: "ask NAME".
+func TestDiagnose(t *testing.T) {
+	const file = "testdata/diagnose/cases.txtar"
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := parseCatalog(t, archive.Files[0].Data)
+	table := New(Settings{}).Compile(snapshot, nil)
+	got := &txtar.Archive{Comment: archive.Comment, Files: archive.Files[:1:1]}
+	for _, section := range archive.Files[1:] {
+		name, ok := strings.CutPrefix(section.Name, "ask ")
+		if !ok {
+			t.Fatalf("section %s", section.Name)
+		}
+		var b strings.Builder
+		for _, d := range Diagnose(snapshot, table, name) {
+			fmt.Fprintf(&b, "%s %s %s served %v\n", d.Service, d.Instance, d.Source, d.Served)
+			for _, c := range d.Checks {
+				fmt.Fprintf(&b, "  %-6s %-8s %s", c.Outcome, c.Name, c.Text)
+				if c.Hint != "" {
+					fmt.Fprintf(&b, " (%s)", c.Hint)
+				}
+				b.WriteString("\n")
+			}
+		}
+		got.Files = append(got.Files, txtar.File{Name: section.Name, Data: []byte(b.String())})
+	}
+	text := txtar.Format(got)
+	if *update {
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(txtar.Format(archive)), string(text)); diff != "" {
+		t.Errorf("-want +got (run with -update to accept):\n%s", diff)
+	}
+}
+
+// TestDiagnoseAgreesWithTheTable: an instance is served when, and only when, a
+// route of the table leads to a ready endpoint of it, or redirects.
+func TestDiagnoseAgreesWithTheTable(t *testing.T) {
+	for _, file := range goldenFiles(t) {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, section := range archive.Files {
+			if section.Name != "catalog" {
+				continue
+			}
+			snapshot := parseCatalog(t, section.Data)
+			table := New(Settings{}).Compile(snapshot, nil)
+			for _, s := range snapshot.Services {
+				for _, d := range Diagnose(snapshot, table, s.ID) {
+					want := false
+					for _, r := range table.Routes {
+						if r.Service != s.ID || r.Refused != "" {
+							continue
+						}
+						b := table.Backend(r.Backend)
+						want = want || b == nil
+						want = want || b != nil && strings.Contains(b.Text(), " ready weight ") && slices.ContainsFunc(strings.Split(b.Text(), "\n"), func(line string) bool {
+							return strings.Contains(line, " ready weight ") && strings.Contains(line, " instance "+d.Instance+" ")
+						})
+					}
+					if d.Served != want {
+						t.Errorf("%s: %s: served %v, the table says %v", file, d.Instance, d.Served, want)
+					}
+					if failed := slices.ContainsFunc(d.Checks, func(c Check) bool { return c.Outcome == OutcomeFailed }); !d.Served && !failed {
+						t.Errorf("%s: %s is not served, and nothing says why: %+v", file, d.Instance, d.Checks)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestDiagnoseNothing(t *testing.T) {
+	if d := Diagnose(nil, nil, "a"); d != nil {
+		t.Errorf("diagnoses of nothing: %v", d)
+	}
+	s := snapshotOf(neighbour(1))
+	if d := Diagnose(s, nil, ""); d != nil {
+		t.Errorf("diagnoses of no name: %v", d)
+	}
+	if d := Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
+		t.Errorf("without a table: %+v", d)
+	}
+}
