@@ -78,7 +78,7 @@ func (h hostileAnswer) run(w *world) {
 		_, _ = io.WriteString(conn, h.text)
 		if !h.hangUp {
 			_ = conn.SetReadDeadline(time.Now().Add(patience))
-			_, _ = io.Copy(io.Discard, buffered) // until the engine hangs up
+			_, _ = buffered.ReadByte() // until the engine hangs up, or sends another request
 		}
 	})
 	w.apply(routeAny)
