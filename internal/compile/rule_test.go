@@ -94,6 +94,46 @@ func TestRuleErrors(t *testing.T) {
 	}
 }
 
+// TestRuleConjunctions: what is more specific becomes the match's own, what is
+// less is left out or becomes a condition, and what excludes it drops out.
+func TestRuleConjunctions(t *testing.T) {
+	const never = ""
+	for rule, want := range map[string]string{
+		"Host(`a.x`) && Host(`b.x`)":                     never,
+		"Host(`a.x`) && Host(`*.x`)":                     "host a.x, path /",
+		"Host(`a.b.x`) && Host(`*.x`)":                   never,
+		"Host(`a.b.x`) && Host(`**.x`)":                  "host a.b.x, path /",
+		"Host(`**.x`) && Host(`*.x`)":                    "host *.x, path /, host **.x",
+		"Host(`a.x`) && Host(`*`)":                       "host a.x, path /",
+		"HostRegexp(`a`) && Host(`a`)":                   "host a, path /, host-regexp \"a\"",
+		"Host(`a.x`) && !Host(`*.x`)":                    never,
+		"!Host(`*`)":                                     never,
+		"Path(`/a`) && Path(`/b`)":                       never,
+		"Path(`/a/b`) && PathPrefix(`/a`)":               "host *, path exact /a/b",
+		"Path(`/a`) && PathPrefix(`/a/b`)":               never,
+		"PathPrefix(`/a`) && PathPrefix(`/ab`)":          never,
+		"PathPrefix(`/a`) && PathPrefix(`/a/b`)":         "host *, path /a/b",
+		"PathRegexp(`/a.*`) && PathPrefix(`/a`)":         "host *, path /a, path-regexp \"/a.*\"",
+		"PathRegexp(`/a.*`) && PathPrefix(`/`)":          "host *, path regexp \"/a.*\"",
+		"PathPrefix(`/a/b`) && !PathPrefix(`/a`)":        never,
+		"PathPrefix(`/a`) && !PathPrefix(`/a/b`)":        "host *, path /a, not path-prefix /a/b",
+		"Method(`GET`, `PUT`) && Method(`PUT`, `POST`)":  "host *, path /, method PUT",
+		"Method(`GET`) && Method(`PUT`)":                 never,
+		"Method(`GET`) && !Method(`GET`)":                never,
+		"Header(`A`) && Header(`a`) && Header(`A`, `1`)": "host *, path /, header A is 1, header A present",
+		"Query(`q`, `2`, `1`, `2`)":                      "host *, path /, query q is 1 | 2",
+	} {
+		matches, err := ruleMatches(rule)
+		var got string
+		for _, m := range matches {
+			got += m.String()
+		}
+		if got != want || (err != nil) != (want == never) {
+			t.Errorf("%s\nis written out as %s, %v\nwant %s", rule, got, err, want)
+		}
+	}
+}
+
 // ruleTree draws rules over few values, so that requests often fulfil them.
 func ruleTree(depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
@@ -112,7 +152,7 @@ func ruleTree(depth int) *rapid.Generator[string] {
 		}
 		return rapid.SampledFrom([]string{
 			"Host(`a.x`)", "Host(`b.x`)", "Host(`*.x`)", "Host(`**.x`)", "Host(`*`)", "Host(`a.x`, `a.b.x`)", "HostRegexp(`[ab]\\.x`)",
-			"Path(`/p`)", "Path(`/p/q`)", "PathPrefix(`/p`)", "PathPrefix(`/p/q`)", "PathPrefix(`/`)", "PathRegexp(`/p.*`)",
+			"Path(`/p`)", "Path(`/p/q`)", "PathPrefix(`/p`)", "PathPrefix(`/p/q`)", "PathPrefix(`/`)", "PathPrefix(`/z`)", "PathRegexp(`/p.*`)",
 			"Method(`GET`)", "Method(`GET`, `PUT`)", "Header(`X-A`)", "Header(`X-A`, `1`)", "HeaderRegexp(`X-A`, `2`)",
 			"Query(`q`)", "Query(`q`, `1`, `2`)", "QueryRegexp(`q`, `^1`)", "ClientIP(`10.0.0.0/8`)",
 		}).Draw(t, "call")
