@@ -1,0 +1,441 @@
+package dockerapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// unixServer serves h on a unix socket and returns the socket's path.
+func unixServer(t *testing.T, h http.Handler) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
+	s.Start()
+	t.Cleanup(s.Close)
+	return socket
+}
+
+// newClient returns a client that is closed with the test.
+func newClient(t *testing.T, o Options) *Client {
+	t.Helper()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// recorder answers every call with what an engine once answered, and writes the
+// calls down.
+type recorder struct {
+	mu    sync.Mutex
+	calls []string
+}
+
+func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	path := strings.TrimPrefix(req.URL.Path, "/v1.41")
+	r.mu.Lock()
+	r.calls = append(r.calls, req.Method+" "+path)
+	r.mu.Unlock()
+	w.Header().Set("Api-Version", "1.41")
+	w.Header().Set("Content-Type", "application/json")
+	name := ""
+	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
+	case path == "/containers/json":
+		name = "list.json"
+	case path == "/networks", path == "/info", path == "/version":
+		name = parts[0] + ".json"
+	case path == "/events":
+		name = "events.jsonl"
+	case len(parts) == 3 && parts[2] == "json":
+		name = "inspect-" + parts[1] + ".json"
+	case path == "/containers/create":
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"Id":"new"}`)
+		return
+	case req.Method == http.MethodDelete && parts[0] == "images":
+		fmt.Fprint(w, `[]`)
+		return
+	case req.Method == http.MethodPost && parts[0] == "containers", req.Method == http.MethodDelete:
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case req.Method == http.MethodPost:
+		_, _ = io.Copy(io.Discard, req.Body)
+		fmt.Fprint(w, `{"status":"done"}`)
+		return
+	default:
+		return
+	}
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		http.Error(w, `{"message":"no such thing"}`, http.StatusNotFound)
+		return
+	}
+	_, _ = w.Write(data)
+}
+
+// TestRecorded reads what Docker 20.10 answered and compares with the golden
+// file; a list and an inspection must agree on what both tell.
+func TestRecorded(t *testing.T) {
+	c := newClient(t, Options{URL: "unix://" + unixServer(t, &recorder{})})
+	ctx := t.Context()
+	info, err := c.Info(ctx)
+	check(t, err)
+	version, err := c.Version(ctx)
+	check(t, err)
+	networks, err := c.NetworkList(ctx)
+	check(t, err)
+	list, err := c.ContainerList(ctx, true)
+	check(t, err)
+	var inspected []Container
+	for _, l := range list {
+		i, err := c.ContainerInspect(ctx, l.Name)
+		check(t, err)
+		inspected = append(inspected, i)
+		common := i
+		common.Inspected, common.Started, common.StopSignal, common.Exposed = false, time.Time{}, "", nil
+		if diff := cmp.Diff(l, common, cmp.Comparer(func(a, b map[string]string) bool { return maps.Equal(a, b) }), compareAddr); diff != "" {
+			t.Errorf("%s: list and inspection differ (-list +inspection):\n%s", l.Name, diff)
+		}
+	}
+	stream, err := c.Events(ctx, time.Time{}, nil)
+	check(t, err)
+	var happened []string
+	for e := range stream.C {
+		happened = append(happened, strings.TrimSpace(e.Type+" "+e.Action+" "+e.Attributes["name"]+" "+e.Attributes["signal"]))
+	}
+	if !errors.Is(stream.Err(), io.ErrUnexpectedEOF) {
+		t.Errorf("the stream ended with %v", stream.Err())
+	}
+	got, err := json.MarshalIndent(map[string]any{
+		"info": info, "version": version, "networks": networks, "inspected": inspected, "events": happened,
+	}, "", "  ")
+	check(t, err)
+	if bytes.Contains(got, []byte("canary")) {
+		t.Error("the container's environment was kept")
+	}
+	golden := filepath.Join("testdata", "recorded.golden.json")
+	if *update {
+		check(t, os.WriteFile(golden, append(got, '\n'), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	check(t, err)
+	if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+var compareAddr = cmp.Comparer(func(a, b interface{ IsValid() bool }) bool { return a == b })
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOnlyNamedCalls holds the list of calls to the wire: each method makes its
+// call and no other, and what discovery uses only reads.
+func TestOnlyNamedCalls(t *testing.T) {
+	reads := map[string]func(*Client, context.Context) error{
+		"HEAD /_ping":   (*Client).Ping,
+		"GET /version":  func(c *Client, ctx context.Context) error { _, err := c.Version(ctx); return err },
+		"GET /info":     func(c *Client, ctx context.Context) error { _, err := c.Info(ctx); return err },
+		"GET /networks": func(c *Client, ctx context.Context) error { _, err := c.NetworkList(ctx); return err },
+		"GET /containers/json": func(c *Client, ctx context.Context) error {
+			_, err := c.ContainerList(ctx, true)
+			return err
+		},
+		"GET /containers/web/json": func(c *Client, ctx context.Context) error {
+			_, err := c.ContainerInspect(ctx, "web")
+			return err
+		},
+		"GET /events": func(c *Client, ctx context.Context) error {
+			s, err := c.Events(ctx, time.Unix(1, 5), map[string][]string{"type": {"container"}})
+			if err == nil {
+				for range s.C {
+				}
+			}
+			return err
+		},
+	}
+	changes := map[string]func(*Client, context.Context) error{
+		"POST /images/create": func(c *Client, ctx context.Context) error {
+			return c.ImageImport(ctx, "app:1", strings.NewReader("tar"), []string{`ENTRYPOINT ["/app"]`})
+		},
+		"POST /images/load": func(c *Client, ctx context.Context) error { return c.ImageLoad(ctx, strings.NewReader("tar")) },
+		"DELETE /images/app:1": func(c *Client, ctx context.Context) error {
+			return c.ImageRemove(ctx, "app:1", false)
+		},
+		"POST /containers/create": func(c *Client, ctx context.Context) error {
+			_, err := c.ContainerCreate(ctx, client.ContainerCreateOptions{Image: "app:1"})
+			return err
+		},
+		"POST /containers/a/start": func(c *Client, ctx context.Context) error { return c.ContainerStart(ctx, "a") },
+		"POST /containers/a/stop":  func(c *Client, ctx context.Context) error { return c.ContainerStop(ctx, "a", time.Second) },
+		"DELETE /containers/a":     func(c *Client, ctx context.Context) error { return c.ContainerRemove(ctx, "a", true) },
+	}
+	for _, calls := range []map[string]func(*Client, context.Context) error{reads, changes} {
+		for want, call := range calls {
+			r := &recorder{}
+			c := newClient(t, Options{URL: "unix://" + unixServer(t, r)})
+			if err := call(c, t.Context()); err != nil {
+				t.Errorf("%s: %v", want, err)
+			}
+			// The first call of all agrees on the API version.
+			got := slices.DeleteFunc(r.calls, func(call string) bool { return call == "HEAD /_ping" && want != call })
+			if diff := cmp.Diff([]string{want}, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", want, diff)
+			}
+		}
+	}
+
+	allowed := []string{
+		"URL", "Host", "Reset", "Close", // no calls
+		"Ping", "Version", "Info", "Events", "ContainerList", "ContainerInspect", "NetworkList",
+		"SwarmInfo", "ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
+		"ImageImport", "ImageLoad", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
+	}
+	for m := range reflect.TypeFor[*Client]().Methods() {
+		if !slices.Contains(allowed, m.Name) {
+			t.Errorf("method %s: a new call needs a line here, and a look at what it lets Fairway do", m.Name)
+		}
+	}
+}
+
+// TestNotFound tells a container that is gone from other trouble.
+func TestNotFound(t *testing.T) {
+	c := newClient(t, Options{URL: "unix://" + unixServer(t, &recorder{})})
+	if _, err := c.ContainerInspect(t.Context(), "nobody"); !IsNotFound(err) {
+		t.Errorf("error %v", err)
+	}
+	down := newClient(t, Options{URL: "unix:///nowhere/docker.sock"})
+	if _, err := down.ContainerInspect(t.Context(), "nobody"); err == nil || IsNotFound(err) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDeadlines runs every call against an engine that accepts and says nothing,
+// in virtual time: each ends at its deadline.
+func TestDeadlines(t *testing.T) {
+	ignore := func(_ any, err error) error { return err }
+	for name, tt := range map[string]struct {
+		call  func(*Client, context.Context) error
+		after time.Duration
+	}{
+		"ping":    {(*Client).Ping, 10 * time.Second},
+		"info":    {func(c *Client, ctx context.Context) error { return ignore(c.Info(ctx)) }, 10 * time.Second},
+		"version": {func(c *Client, ctx context.Context) error { return ignore(c.Version(ctx)) }, 10 * time.Second},
+		"list":    {func(c *Client, ctx context.Context) error { return ignore(c.ContainerList(ctx, true)) }, 10 * time.Second},
+		"inspect": {func(c *Client, ctx context.Context) error { return ignore(c.ContainerInspect(ctx, "a")) }, 10 * time.Second},
+		"nets":    {func(c *Client, ctx context.Context) error { return ignore(c.NetworkList(ctx)) }, 10 * time.Second},
+		"events":  {func(c *Client, ctx context.Context) error { return ignore(c.Events(ctx, time.Time{}, nil)) }, 10 * time.Second},
+		"stop":    {func(c *Client, ctx context.Context) error { return c.ContainerStop(ctx, "a", 30*time.Second) }, 40 * time.Second},
+		"import": {func(c *Client, ctx context.Context) error {
+			return c.ImageImport(ctx, "a:1", strings.NewReader("x"), nil)
+		}, 120 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var far []net.Conn
+				var mu sync.Mutex
+				c, err := New(Options{URL: "unix://", Dial: func(context.Context) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go func() { _, _ = io.Copy(io.Discard, theirs) }()
+					mu.Lock()
+					defer mu.Unlock()
+					far = append(far, theirs)
+					return ours, nil
+				}})
+				check(t, err)
+				began := time.Now()
+				if err := tt.call(c, context.Background()); err == nil {
+					t.Error("no error")
+				}
+				if took := time.Since(began); took != tt.after {
+					t.Errorf("took %v, want %v", took, tt.after)
+				}
+				c.Close()
+				mu.Lock()
+				defer mu.Unlock()
+				for _, f := range far {
+					f.Close()
+				}
+			})
+		})
+	}
+}
+
+// TestStream ends a stream in the ways that streams end.
+func TestStream(t *testing.T) {
+	event := `{"Type":"container","Action":"start","Actor":{"ID":"a"},"time":1}` + "\n"
+	for _, tt := range []struct {
+		name, body string
+		events     int
+		want       string
+	}{
+		{"end", event, 1, "unexpected EOF"},
+		{"truncated", event + `{"Type":"cont`, 1, "unexpected EOF"},
+		{"not JSON", event + event + "<html>", 2, "invalid character"},
+		{"nothing", "", 0, "unexpected EOF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Api-Version", "1.41")
+				fmt.Fprint(w, tt.body)
+			}))})
+			s, err := c.Events(t.Context(), time.Time{}, nil)
+			check(t, err)
+			n := 0
+			for range s.C {
+				n++
+			}
+			if n != tt.events || !strings.Contains(s.Err().Error(), tt.want) {
+				t.Errorf("%d events, %v", n, s.Err())
+			}
+		})
+	}
+	t.Run("slow reader", func(t *testing.T) {
+		c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Api-Version", "1.41")
+			fmt.Fprint(w, strings.Repeat(event, queueLength+10))
+			_ = http.NewResponseController(w).Flush()
+			if r.URL.Path != "/_ping" {
+				<-r.Context().Done()
+			}
+		}))})
+		s, err := c.Events(t.Context(), time.Time{}, nil)
+		check(t, err)
+		for len(s.C) < queueLength { // nobody reads
+			time.Sleep(time.Millisecond)
+		}
+		for range s.C {
+		}
+		if !errors.Is(s.Err(), ErrSlowReader) {
+			t.Errorf("ended with %v", s.Err())
+		}
+	})
+}
+
+// TestProgress demands that a failure told after "200 OK" is a failure.
+func TestProgress(t *testing.T) {
+	c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, `{"status":"half"}{"error":"no space left"}`)
+	}))})
+	err := c.ImageImport(t.Context(), "a:1", strings.NewReader("x"), nil)
+	if err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestURLs refuses what cannot work, in words that help.
+func TestURLs(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                            "no scheme",
+		"/var/run/docker.sock":        "no scheme",
+		"http://a:1":                  `scheme "http" is not one of unix, tcp, ssh`,
+		"unix://var/run/docker.sock":  "unix:///var/run/docker.sock",
+		"tcp://a":                     "want tcp://host:port",
+		"tcp://a:2376":                "the file for CA, certificate, key is missing",
+		"tcp://a:2376/x":              "a path has no meaning",
+		"tcp://u@a:2376":              "a user has no meaning",
+		"tcp://a:2376?x=1":            "a query or fragment has no meaning",
+		"ssh://a":                     "want ssh://user@host",
+		"ssh://u@a":                   "known-hosts",
+		"ssh://u:geheim@a":            "a password does not belong",
+		"tcp://u:geheim@a:b:c":        "cannot be parsed",
+		"unix:///x" + "\x7f" + "gehe": "cannot be parsed",
+	} {
+		_, err := New(Options{URL: url})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%q: %v, want %q", url, err, want)
+		}
+	}
+	for url, want := range map[string]Host{
+		"unix://":             {Local: true, Name: "127.0.0.1"},
+		"unix:///run/d.sock":  {Local: true, Name: "127.0.0.1"},
+		"tcp://10.0.0.1:2375": {Name: "10.0.0.1"},
+		"tcp://[::1]:2375":    {Name: "::1"},
+	} {
+		c, err := New(Options{URL: url, Insecure: strings.HasPrefix(url, "tcp")})
+		if err != nil || c.Host() != want {
+			t.Errorf("%q: %v, %+v", url, err, c)
+		}
+	}
+	if _, err := New(Options{URL: "unix://", Timeout: -1}); err == nil {
+		t.Error("negative timeout: no error")
+	}
+}
+
+// FuzzContainer decodes whatever an engine may send, in both forms.
+func FuzzContainer(f *testing.F) {
+	names, err := filepath.Glob("testdata/inspect-*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(names, "testdata/list.json") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var list []container.Summary
+		if json.Unmarshal(data, &list) == nil {
+			for _, s := range list {
+				holds(t, fromSummary(s))
+			}
+		}
+		var one container.InspectResponse
+		if json.Unmarshal(data, &one) == nil {
+			holds(t, fromInspect(one))
+		}
+	})
+}
+
+func holds(t *testing.T, c Container) {
+	t.Helper()
+	if strings.HasPrefix(c.Name, "/") && !strings.HasPrefix(c.Name, "//") && c.Inspected == false {
+		t.Errorf("name %q", c.Name)
+	}
+	for _, p := range append(c.Ports, c.Exposed...) {
+		if p.Number == 0 || p.Protocol == "" {
+			t.Errorf("port %+v", p)
+		}
+	}
+}
