@@ -40,10 +40,8 @@ func (c choice) address() string { return net.JoinHostPort(c.host, strconv.Itoa(
 //     by name: all of them are reachable alike;
 //  5. the port published on the host.
 func chooseAddress(in *catalog.Instance, w wishes) (choice, *refusal) {
-	for _, a := range in.Addresses {
-		if a.Reach == catalog.ReachFixed && a.Port != 0 {
-			return choice{a.Host, a.Port, "the address is fixed by the source"}, nil
-		}
+	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed && a.Port != 0 }); a != nil {
+		return choice{a.Host, a.Port, "the address is fixed by the source"}, nil
 	}
 	port, why, fault := choosePort(in, w)
 	if fault != nil {

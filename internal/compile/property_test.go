@@ -218,7 +218,10 @@ func TestNastyLabels(t *testing.T) {
 		many[fmt.Sprintf("fairway.hoost%d", i)] = "x"
 		routes[fmt.Sprintf("fairway.r%d.host", i/2)] = fmt.Sprintf("h%d.example", i/2)
 	}
-	var alternatives []string
+	var alternatives, values []string
+	for i := range 200 {
+		values = append(values, fmt.Sprintf(", `x%d`", i))
+	}
 	for i := range 60 {
 		alternatives = append(alternatives, fmt.Sprintf("(Query(`a%d`)||Query(`b%d`))", i, i))
 	}
@@ -232,6 +235,8 @@ func TestNastyLabels(t *testing.T) {
 		"deep parentheses":    {"fairway.rule": strings.Repeat("(", 4000) + "Host(`a`)" + strings.Repeat(")", 4000)},
 		"deep negation":       {"fairway.rule": strings.Repeat("!", 8000) + "Host(`a`)"},
 		"exponential rule":    {"fairway.rule": strings.Join(alternatives, "&&")},
+		"many expressions":    {"fairway.rule": strings.Repeat("(Query(`a`)||Query(`b`)) && ", 6) + strings.Repeat("HeaderRegexp(`A`, `(a{1,30}){1,30}`) && ", 3) + "HeaderRegexp(`B`, `x`)"},
+		"many values":         {"fairway.rule": "HeaderRegexp(`A`" + strings.Join(values, "") + ")"},
 		"long chain":          {"fairway.rule": strings.Repeat("Method(`A`)||", 600) + "Method(`A`)"},
 		"regular expression":  {"fairway.path-regexp": "((a{1,100}){1,100}){1,100}"},
 		"invalid UTF-8 key":   {"fairway.\xff\xfe": "x", "fairway.host": "a.example"},

@@ -28,7 +28,8 @@ func ruleMatches(rule string) ([]route.Match, error) {
 	var (
 		matches []route.Match
 		seen    = map[string]bool{}
-		size    int
+		size    int // conditions
+		exprs   int // regular expressions
 	)
 	for _, a := range alternatives {
 		m, ok := conjunctionMatch(a)
@@ -37,6 +38,9 @@ func ruleMatches(rule string) ([]route.Match, error) {
 		}
 		if size += len(m.Conditions); size > maxRuleConditions {
 			return nil, &ruleError{rule, 0, fmt.Sprintf("the rule has more than %d conditions once it is written out", maxRuleConditions), "use several routes"}
+		}
+		if exprs += expressions(m); exprs > maxRuleExpressions {
+			return nil, &ruleError{rule, 0, fmt.Sprintf("the rule has more than %d regular expressions once it is written out", maxRuleExpressions), "use several routes"}
 		}
 		if key := m.Key(); !seen[key] {
 			seen[key] = true
@@ -47,6 +51,25 @@ func ruleMatches(rule string) ([]route.Match, error) {
 		return nil, &ruleError{rule, 0, "no request can ever fulfil the rule: its conditions exclude each other", "use || between alternatives"}
 	}
 	return matches, nil
+}
+
+// expressions counts the regular expressions of a match, each of which takes
+// memory of its own once it is ready to be used.
+func expressions(m route.Match) int {
+	n := 0
+	if m.Host.Kind == route.HostRegexp {
+		n++
+	}
+	if m.Path.Kind == route.PathRegexp {
+		n++
+	}
+	for _, c := range m.Conditions {
+		switch c.Kind {
+		case route.ConditionHostRegexp, route.ConditionPathRegexp, route.ConditionHeaderRegexp, route.ConditionQueryRegexp:
+			n += len(c.Values)
+		}
+	}
+	return n
 }
 
 // distributor writes a rule out as alternatives.

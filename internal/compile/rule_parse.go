@@ -14,6 +14,7 @@ const (
 	maxRuleCalls        = 128
 	maxRuleAlternatives = 64
 	maxRuleConditions   = 1024 // of all alternatives together
+	maxRuleExpressions  = 128  // regular expressions of all alternatives together
 )
 
 // nodeKind is the kind of a node of a rule.
