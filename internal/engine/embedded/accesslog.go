@@ -11,16 +11,24 @@ import (
 // accessLog writes one line of JSON for each request. Lines are buffered and
 // written within a second. A nil accessLog writes nothing.
 type accessLog struct {
+	out io.Writer
+
 	mu  sync.Mutex
-	w   *bufio.Writer
+	buf *bufio.Writer
 	enc *json.Encoder
 }
 
-func newAccessLog(w io.Writer) *accessLog {
-	l := &accessLog{w: bufio.NewWriterSize(w, 64<<10)}
-	l.enc = json.NewEncoder(l.w)
-	l.enc.SetEscapeHTML(false)
+func newAccessLog(out io.Writer) *accessLog {
+	l := &accessLog{out: out}
+	l.reset()
 	return l
+}
+
+// reset begins with an empty buffer.
+func (l *accessLog) reset() {
+	l.buf = bufio.NewWriterSize(l.out, 64<<10)
+	l.enc = json.NewEncoder(l.buf)
+	l.enc.SetEscapeHTML(false)
 }
 
 // accessLine is one request. Path is without query, which may hold secrets.
@@ -79,12 +87,17 @@ func (l *accessLog) log(x *exchange, took time.Duration, aborted bool) {
 	_ = l.enc.Encode(line) // a full disk must not stop traffic; flush reports it
 }
 
-// flush writes what is buffered. After an error the buffer begins anew.
+// flush writes what is buffered. When it cannot be written it is lost, and the
+// log goes on with what comes next.
 func (l *accessLog) flush() error {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Flush()
+	err := l.buf.Flush()
+	if err != nil {
+		l.reset()
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -248,13 +249,14 @@ func TestRemovedRoute(t *testing.T) {
 func TestEndpointDrain(t *testing.T) {
 	var open atomic.Int64
 	began, release := make(chan struct{}), make(chan struct{})
-	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+	a := &app{}
+	a.Server = httptest.NewUnstartedServer(a.record(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			close(began)
 			<-release
 		}
 		fmt.Fprint(w, "a")
-	})
+	}))
 	a.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		switch s {
 		case http.StateNew:
@@ -263,6 +265,8 @@ func TestEndpointDrain(t *testing.T) {
 			open.Add(-1)
 		}
 	}
+	a.Start()
+	t.Cleanup(a.Close)
 	b := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "b") })
 	s := newSite(t, Options{EndpointIdle: time.Hour})
 	s.serve("a.example", a.addr())

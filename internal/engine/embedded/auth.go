@@ -49,7 +49,8 @@ func newUserStore(log *slog.Logger) *userStore {
 type userFile struct {
 	store   *userStore
 	path    string
-	stamp   fileStamp             // of the last read; of the store's goroutine and file
+	stamp   fileStamp             // of the last read; guarded by the store's mutex
+	logged  bool                  // that it cannot be read; guarded as well
 	content atomic.Pointer[users] // nil: cannot be read
 }
 
@@ -105,7 +106,7 @@ func (s *userStore) reload() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.files {
-		if stamp := stampOf(f.path); stamp != f.stamp {
+		if !f.stamp.holds(stampOf(f.path)) {
 			f.read()
 		}
 	}
@@ -113,10 +114,14 @@ func (s *userStore) reload() {
 
 // read reads the file. While it cannot be read, nobody is let in.
 func (f *userFile) read() {
+	was := f.stamp
 	f.stamp = stampOf(f.path)
 	content, err := readUsers(f.path)
 	if err != nil {
-		f.content.Store(nil)
+		if f.content.Swap(nil) == nil && f.logged && was.same(f.stamp) {
+			return
+		}
+		f.logged = true
 		f.store.log.Error("user file cannot be read, its routes answer 503", "file", f.path, "error", err)
 		return
 	}

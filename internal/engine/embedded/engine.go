@@ -217,7 +217,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
-	configs, err := e.listenerConfigs(t.Listeners)
+	configs, err := e.listenerConfigs(old, t.Listeners)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
@@ -287,7 +287,9 @@ func (e *Engine) tend(ctx context.Context) {
 				e.reindexCertificates()
 			}
 			e.users.reload()
-			e.access.flush()
+			if err := e.access.flush(); err != nil {
+				e.log.Error("access log cannot be written", "error", err)
+			}
 		}
 	}
 }

@@ -55,14 +55,24 @@ type guards struct {
 	rejectUnderscores bool
 }
 
+// What the transport has refused already never gets here: net/http answers 400 or
+// 501 to malformed framing. One deviation of it is known: of a request with both
+// a length and chunking it keeps the chunks, drops the length before anybody can
+// see it, and does not close the connection, as RFC 9112, 6.3 would have it. What
+// is sent on has one framing only.
+//
 // admit turns a head into a request, or says why it is refused. It writes to the
 // header: hop-by-hop headers, forbidden upgrades and identity headers that are
 // not to be believed are gone afterwards, so that the matcher sees nothing that
 // the endpoint does not.
 func (g guards) admit(h head, p peer) (*request, *answer) {
-	switch h.method {
-	case http.MethodConnect, http.MethodTrace:
+	switch {
+	case h.method == http.MethodConnect, h.method == http.MethodTrace:
 		return nil, refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
+	case !isToken(h.method):
+		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
+	case len(h.header["Content-Length"]) > 1:
+		return nil, refusal(http.StatusBadRequest, "two-lengths", "the request has two lengths")
 	}
 	if n := countHeaders(h.header); n > g.maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
@@ -79,7 +89,7 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 	if strings.IndexByte(h.target, '#') >= 0 {
 		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
-	rawPath, query, hasQuery := splitTarget(h.target)
+	rawPath, query, hasQuery := splitTarget(h.target, h.major)
 	path, err := route.CanonicalPath(rawPath)
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
@@ -142,10 +152,11 @@ func sameHost(h head) bool {
 	return true
 }
 
-// splitTarget returns path and query of a request target in origin or absolute
-// form. What is neither comes back as a path that is not canonical.
-func splitTarget(target string) (path, query string, hasQuery bool) {
-	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' {
+// splitTarget returns path and query of a request target in origin form or, in
+// HTTP/1, in absolute form, whose host is the authority. What is neither comes
+// back as a path that is not canonical.
+func splitTarget(target string, major int) (path, query string, hasQuery bool) {
+	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' && major == 1 {
 		target = "/"
 		if i := strings.IndexAny(rest, "/?"); i >= 0 {
 			target = rest[i:]
@@ -155,6 +166,18 @@ func splitTarget(target string) (path, query string, hasQuery bool) {
 		}
 	}
 	return strings.Cut(target, "?")
+}
+
+// isToken reports whether s is a token of RFC 9110, 5.6.2. HTTP/2 could carry
+// anything for a method, which HTTP/1 would take for more than that.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // portOfAuthority returns the port of an authority that CanonicalHost accepted.

@@ -425,7 +425,7 @@ func TestS06SlowBody(t *testing.T) {
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n")
 	stop := make(chan struct{})
 	defer close(stop)
-	go func() { // a byte now and then is not enough
+	go func(c net.Conn) { // a byte now and then is not enough
 		for {
 			select {
 			case <-stop:
@@ -434,7 +434,7 @@ func TestS06SlowBody(t *testing.T) {
 				_, _ = c.Write([]byte("x"))
 			}
 		}
-	}()
+	}(c.Conn)
 	if res := c.answer("POST"); res.StatusCode != 408 || !res.Close {
 		t.Errorf("slow body: status %d, close %v", res.StatusCode, res.Close)
 	}

@@ -52,7 +52,7 @@ type listenerConfig struct {
 }
 
 // listenerConfigs makes the listeners' settings ready; certificates are loaded.
-func (e *Engine) listenerConfigs(defs []route.Listener) ([]*listenerConfig, error) {
+func (e *Engine) listenerConfigs(old *liveTable, defs []route.Listener) ([]*listenerConfig, error) {
 	configs := make([]*listenerConfig, len(defs))
 	seen := map[listenerKey]string{}
 	for i, def := range defs {
@@ -67,7 +67,10 @@ func (e *Engine) listenerConfigs(defs []route.Listener) ([]*listenerConfig, erro
 			}
 			c.trusted = append(c.trusted, p)
 		}
-		if def.TLS {
+		if before := old.configFor(def); def.TLS && before != nil && before.certs.isOf(def.Certificates) {
+			// The same settings hold the same keys of session tickets.
+			c.certs, c.tls = before.certs, before.tls
+		} else if def.TLS {
 			var err error
 			if c.certs, err = e.certs.index(def.Certificates); err != nil {
 				return nil, fmt.Errorf("listener %s: %w", def.Name, err)
@@ -77,6 +80,20 @@ func (e *Engine) listenerConfigs(defs []route.Listener) ([]*listenerConfig, erro
 		configs[i] = c
 	}
 	return configs, nil
+}
+
+// configFor returns what the table says of the listener with the address of def;
+// nil when it has none.
+func (t *liveTable) configFor(def route.Listener) *listenerConfig {
+	if t == nil {
+		return nil
+	}
+	for l, c := range t.listeners {
+		if l.key == keyOf(def) {
+			return c
+		}
+	}
+	return nil
 }
 
 // bind returns the listeners for defs, in their order: those that old has, and

@@ -3,8 +3,10 @@ package embedded
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +125,36 @@ func TestAccessLog(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)
+	}
+}
+
+// failingWriter fails for as long as fail is set.
+type failingWriter struct {
+	lockedBuffer
+	fail atomic.Bool
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.fail.Load() {
+		return 0, errors.New("disk full")
+	}
+	return w.lockedBuffer.Write(p)
+}
+
+// TestAccessLogGoesOn: a log that could not be written is written again when it
+// can.
+func TestAccessLogGoesOn(t *testing.T) {
+	var out failingWriter
+	l := newAccessLog(&out)
+	out.fail.Store(true)
+	_ = l.enc.Encode(accessLine{Path: "/lost"})
+	if err := l.flush(); err == nil {
+		t.Error("the loss was not reported")
+	}
+	out.fail.Store(false)
+	_ = l.enc.Encode(accessLine{Path: "/kept"})
+	if err := l.flush(); err != nil || !strings.Contains(out.String(), "/kept") {
+		t.Errorf("%v %q", err, out.String())
 	}
 }
 

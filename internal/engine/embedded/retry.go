@@ -17,8 +17,13 @@ import (
 	"fairway/internal/route"
 )
 
-// maxAttempts bounds how often a request is sent, or tried to be.
-const maxAttempts = 3
+// maxAttempts bounds how often a request is sent. Endpoints that cannot be
+// connected to do not count, but all of them together get no more than
+// connectBudget.
+const (
+	maxAttempts   = 3
+	connectBudget = 10 * time.Second
+)
 
 // holdPause is the pause between two rounds of attempts while a request is held.
 const holdPause = 100 * time.Millisecond
@@ -49,7 +54,8 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 		last   error // of the last attempt
 		unsent bool  // nothing was sent in the last attempt
 	)
-	for n := 0; ; n++ {
+	began := time.Now()
+	for n := 0; ; { // n attempts were made in this round
 		ep, err := x.pick(ctx, n, tried, hold)
 		if err != nil && last == nil {
 			return nil, err
@@ -58,7 +64,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			if !unsent || hold.pause(ctx) != nil {
 				return nil, last
 			}
-			n, tried = -1, room[:0]
+			n, tried, began = 0, room[:0], time.Now()
 			continue
 		}
 		if x.attempts++; x.attempts > 1 {
@@ -75,6 +81,12 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		last, unsent = err, a.unsent(err)
+		switch {
+		case !isDial(err):
+			n++
+		case time.Since(began) > connectBudget:
+			n = maxAttempts
+		}
 		if isDial(err) || !a.reused {
 			tried = append(tried, ep)
 		} else {
@@ -85,7 +97,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 }
 
-// pick chooses an endpoint for the attempt n of a round. When the backend has
+// pick chooses an endpoint after n attempts of a round. When the backend has
 // none at all it holds the request; when it has none left it fails.
 func (x *exchange) pick(ctx context.Context, n int, tried []*balance.Endpoint, hold *holder) (*balance.Endpoint, error) {
 	if n >= maxAttempts {

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"fairway/internal/route"
 )
@@ -30,25 +29,8 @@ func newCertStore(log *slog.Logger) *certStore {
 // keyPair is one certificate with its key.
 type keyPair struct {
 	files route.Certificate
-	// stamp and tried belong to the store: what was read, and what was tried
-	// last and logged if it was broken.
-	stamp, tried [2]fileStamp
-	cert         *tls.Certificate
-}
-
-// fileStamp tells whether a file changed, without reading it.
-type fileStamp struct {
-	modified time.Time
-	size     int64
-}
-
-// stampOf returns the zero stamp for a file that cannot be seen.
-func stampOf(path string) fileStamp {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileStamp{}
-	}
-	return fileStamp{modified: info.ModTime(), size: info.Size()}
+	stamp [2]fileStamp // of the last try
+	cert  *tls.Certificate
 }
 
 // index returns the certificates of a listener by server name. Those that are not
@@ -80,14 +62,17 @@ func (s *certStore) index(files []route.Certificate) (*certIndex, error) {
 
 // load reads the pair. On an error the pair stays as it was.
 func (p *keyPair) load() error {
-	stamp := [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
-	p.tried = stamp
+	p.stamp = p.stamps()
 	cert, err := tls.LoadX509KeyPair(p.files.CertFile, p.files.KeyFile)
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", p.files.CertFile, err)
 	}
-	p.cert, p.stamp = &cert, stamp
+	p.cert = &cert
 	return nil
+}
+
+func (p *keyPair) stamps() [2]fileStamp {
+	return [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
 }
 
 // reload loads the pairs whose files changed and reports whether any did. A pair
@@ -96,16 +81,20 @@ func (s *certStore) reload() (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pairs {
-		now := [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
-		if now == p.stamp || now == p.tried {
+		was, now, old := p.stamp, p.stamps(), p.cert
+		if was[0].holds(now[0]) && was[1].holds(now[1]) {
 			continue
 		}
 		if err := p.load(); err != nil {
-			s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile, "error", err)
+			if !was[0].same(now[0]) || !was[1].same(now[1]) {
+				s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile, "error", err)
+			}
 			continue
 		}
-		s.log.Info("certificate reloaded", "file", p.files.CertFile)
-		changed = true
+		if !p.cert.Leaf.Equal(old.Leaf) {
+			s.log.Info("certificate reloaded", "file", p.files.CertFile)
+			changed = true
+		}
 	}
 	return changed
 }
@@ -149,6 +138,12 @@ type certIndex struct {
 	byName atomic.Pointer[namedCerts]
 }
 
+// isOf reports whether the index, which may be nil, is of these files.
+func (x *certIndex) isOf(files []route.Certificate) bool {
+	return x != nil && slices.Equal(x.files, files)
+}
+
+// namedCerts is the content of an index.
 type namedCerts struct {
 	first *tls.Certificate
 	names map[string]*tls.Certificate // lower case; wildcards with their "*."

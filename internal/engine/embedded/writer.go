@@ -37,6 +37,9 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 
 // WriteHeader notes the status.
 func (w *responseWriter) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return // the server sends it when the body is first read, which is what follows
+	}
 	if status < 200 {
 		if w.early++; w.early > maxEarly {
 			return
