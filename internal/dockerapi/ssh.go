@@ -63,13 +63,11 @@ func sshWay(u *url.URL, o Options) (*way, error) {
 	}, nil
 }
 
-// sshAuth asks the agent first, since its keys may be hardware that the
-// operator prefers.
+// sshAuth offers the agent's keys first, since they may be hardware that the
+// operator prefers, and then the one on file. It is one method for both: SSH
+// tries each kind of method once.
 func sshAuth(o Options) ([]ssh.AuthMethod, error) {
-	var auth []ssh.AuthMethod
-	if o.AgentSocket != "" {
-		auth = append(auth, ssh.PublicKeysCallback(agentSigners(o.AgentSocket, o.Timeout)))
-	}
+	var onFile []ssh.Signer
 	if o.IdentityFile != "" {
 		pem, err := os.ReadFile(o.IdentityFile)
 		if err != nil {
@@ -83,12 +81,22 @@ func sshAuth(o Options) ([]ssh.AuthMethod, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read identity %s: %w", o.IdentityFile, err)
 		}
-		auth = append(auth, ssh.PublicKeys(key))
+		onFile = append(onFile, key)
 	}
-	if len(auth) == 0 {
+	switch {
+	case o.AgentSocket == "" && len(onFile) == 0:
 		return nil, errors.New("ssh needs an identity file or an agent")
+	case o.AgentSocket == "":
+		return []ssh.AuthMethod{ssh.PublicKeys(onFile...)}, nil
 	}
-	return auth, nil
+	held := agentSigners(o.AgentSocket, o.Timeout)
+	return []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+		signers, err := held()
+		if err != nil && len(onFile) == 0 {
+			return nil, err
+		}
+		return append(signers, onFile...), nil // an agent that is gone leaves the file
+	})}, nil
 }
 
 // agentSigners connects to the agent anew for each signature, because agents come
@@ -242,7 +250,7 @@ func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		stop()
 		conn.Close()
-		return nil, fmt.Errorf("ssh: %w", err)
+		return nil, err // says ssh itself
 	}
 	if !stop() {
 		c.Close()
