@@ -40,7 +40,7 @@ func Run(t *testing.T, start func(t *testing.T) Engine) {
 			for _, c := range g.cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					c.run(newWorld(t, start(t)))
+					c.run(newWorld(t, func() Engine { return start(t) }))
 				})
 			}
 		})
@@ -70,6 +70,8 @@ func groups(t testing.TB) []group {
 		{"tls", tlsCases()},
 		{"filter", filterCases()},
 		{"balance", balanceCases()},
+		{"chain", chainCases()},
+		{"random", randomCases()},
 	}
 }
 

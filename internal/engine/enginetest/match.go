@@ -38,9 +38,7 @@ func manyHosts(w *world, n int) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := w.engine.Apply(w.Context(), t); err != nil {
-		w.Fatal(err)
-	}
+	w.applyTable(t)
 	for _, i := range []int{0, 1, n / 2, n - 1} {
 		for _, form := range []string{"h%d.example", "H%d.Example", "h%d.example.", "h%d.EXAMPLE:80", "H%d.example.:8080"} {
 			host := fmt.Sprintf(form, i)

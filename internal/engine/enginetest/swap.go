@@ -217,9 +217,7 @@ func swapListeners(w *world) {
 // The same endpoint ID with another address is another endpoint.
 func swapAddress(w *world) {
 	table := w.table(`routes: [{id: any, to: [e1]}]`)
-	if err := w.engine.Apply(w.Context(), table); err != nil {
-		w.Fatal(err)
-	}
+	w.applyTable(table)
 	c := w.client("http", false)
 	w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("1")), 200, "e1")
 	w.table(`routes: [{id: any, to: [e2]}]`) // starts e2
@@ -231,9 +229,7 @@ func swapAddress(w *world) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := w.engine.Apply(w.Context(), moved); err != nil {
-		w.Fatal(err)
-	}
+	w.applyTable(moved)
 	for range 4 {
 		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("2")), 200, "e2")
 	}

@@ -25,6 +25,7 @@ const (
 // world is what a case plays in: an engine, endpoints, and what those have seen.
 type world struct {
 	testing.TB
+	start     func() Engine // one more
 	engine    Engine
 	log       *record
 	endpoints map[string]*endpoint
@@ -33,10 +34,11 @@ type world struct {
 	revision  uint64
 }
 
-func newWorld(t testing.TB, engine Engine) *world {
+func newWorld(t testing.TB, start func() Engine) *world {
 	return &world{
 		TB:        t,
-		engine:    engine,
+		start:     start,
+		engine:    start(),
 		log:       &record{},
 		endpoints: map[string]*endpoint{},
 		certs:     map[string]route.Certificate{},
@@ -47,7 +49,12 @@ func newWorld(t testing.TB, engine Engine) *world {
 // apply makes a table live that is written in the form of the data cases.
 func (w *world) apply(text string) {
 	w.Helper()
-	if err := w.engine.Apply(w.Context(), w.table(text)); err != nil {
+	w.applyTable(w.table(text))
+}
+
+func (w *world) applyTable(t *route.Table) {
+	w.Helper()
+	if err := w.engine.Apply(w.Context(), t); err != nil {
 		w.Fatalf("apply: %v", err)
 	}
 }
