@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -169,7 +168,7 @@ func (p *parser) instance(n *yaml.Node, service string) *catalog.Instance {
 // labels reads a mapping of texts. Numbers and truth values are taken as they
 // are written.
 func (p *parser) labels(n *yaml.Node) map[string]string {
-	pairs := p.pairs(n, "labels")
+	pairs := p.pairs(n, "labels", func(*yaml.Node) {})
 	if len(pairs) == 0 {
 		return nil
 	}
@@ -228,23 +227,20 @@ func (p *parser) items(n *yaml.Node, what string) []*yaml.Node {
 // fields returns the values of a mapping with the given keys; nil when it is
 // none.
 func (p *parser) fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
-	pairs := p.pairs(n, what)
-	for _, key := range slices.Sorted(maps.Keys(pairs)) {
-		if slices.Contains(known, key) {
-			continue
+	return p.pairs(n, what, func(key *yaml.Node) {
+		switch near := nearest(key.Value, known); {
+		case slices.Contains(known, key.Value):
+		case near != "":
+			p.fault(key, "%s has no key %q (did you mean %q?)", what, key.Value, near)
+		default:
+			p.fault(key, "%s has no key %q, only %s", what, key.Value, strings.Join(known, ", "))
 		}
-		if near := nearest(key, known); near != "" {
-			p.fault(pairs[key], "%s has no key %q (did you mean %q?)", what, key, near)
-		} else {
-			p.fault(pairs[key], "%s has no key %q, only %s", what, key, strings.Join(known, ", "))
-		}
-	}
-	return pairs
+	})
 }
 
-// pairs returns a mapping; nil when n is none. Aliases are refused rather than
+// pairs returns a mapping, after showing each key to check; nil when n is none. Aliases are refused rather than
 // followed: a few lines of them can stand for any amount of text.
-func (p *parser) pairs(n *yaml.Node, what string) map[string]*yaml.Node {
+func (p *parser) pairs(n *yaml.Node, what string, check func(key *yaml.Node)) map[string]*yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		p.fault(n, "%s: want a mapping", what)
 		return nil
@@ -261,6 +257,7 @@ func (p *parser) pairs(n *yaml.Node, what string) map[string]*yaml.Node {
 		case value.Kind == yaml.AliasNode || name == "<<":
 			p.fault(value, "%s: aliases are not followed, write it out", what)
 		default:
+			check(key)
 			pairs[name] = value
 		}
 	}
