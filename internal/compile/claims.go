@@ -202,7 +202,9 @@ func (c *contestant) conflict() route.Problem {
 	if c.lost.match != "" {
 		text += ": " + printable(c.lost.match)
 	}
-	return c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, nil, &refusal{route.CodeConflict, text, hint})
+	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, nil, &refusal{route.CodeConflict, text, hint})
+	p.Label = c.form.label
+	return p
 }
 
 // of names the instance whose labels made a route, if there is one.

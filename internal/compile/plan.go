@@ -3,7 +3,6 @@ package compile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -57,6 +56,7 @@ type form struct {
 	backend *route.Backend // without ID; nil for none
 	claims  []claim        // sorted, each once
 	said    wishes         // what its labels say about instances
+	label   string         // the label that first says what is taken
 	// problems are those of the instances; they count when the form is used.
 	problems []route.Problem
 
@@ -101,161 +101,27 @@ func (p planner) plan(s *catalog.Service) *plan {
 	for i := range set.routes {
 		r := &set.routes[i]
 		d, matchKnown := r.read()
-		faulty := r.faulty()
-		c := &candidate{name: r.name}
 		reason := disabled
-		for i := range faulty {
-			problem(r.name, &faulty[i], faulty[i].fault)
-			reason = cmp.Or(reason, refusedReason(&faulty[i]))
+		for _, l := range r.faulty() {
+			problem(r.name, &l, l.fault)
+			reason = cmp.Or(reason, refusedReason(&l))
 		}
-		if reason == "" && (d.matches() == nil || p.dialect.looksLikeKey(r, d)) {
+		misspelt := p.dialect.looksLikeKey(r, d)
+		if reason == "" && (d.matches() == nil || misspelt) {
 			problem(r.name, nil, p.dialect.incomplete(r, set))
 			continue
 		}
+		c := &candidate{name: r.name}
 		switch {
 		case reason == "":
 			c.good = p.form(pl, r, d, from, false)
-		case matchKnown:
+		case matchKnown && !misspelt:
 			c.refused = refusedForm(pl, r, d, from, reason)
 		}
 		pl.candidates = append(pl.candidates, c)
 	}
 	pl.problems = capProblems(pl.problems)
 	return pl
-}
-
-// origin is where the labels of a service are from. instance is empty when they
-// are the service's own.
-type origin struct{ source, instance string }
-
-// originOf is where the labels of an instance of the plan are from.
-func (pl *plan) originOf(in *catalog.Instance) origin {
-	return origin{printable(cmp.Or(in.Source, pl.service.Source)), printable(in.Name)}
-}
-
-// decide finds the labels that count: the service's own, or else those of the
-// newest instance. It fills in the members, and the problems of instances whose
-// labels differ. The set is nil when the service asks for nothing.
-func (p planner) decide(s *catalog.Service, pl *plan) (*labelSet, origin) {
-	if hasLabels(s.Labels) {
-		set := p.dialect.read(s.Labels)
-		if !set.enabled() {
-			return nil, origin{}
-		}
-		for _, in := range s.Instances {
-			pl.members = append(pl.members, member{in, nil})
-		}
-		return set, origin{source: printable(s.Source)}
-	}
-	var decider *catalog.Instance
-	labelled := false
-	for _, in := range s.Instances {
-		labelled = labelled || hasLabels(in.Labels)
-		if decider == nil || compareInstances(in, decider) > 0 {
-			decider = in
-		}
-	}
-	if !labelled {
-		return nil, origin{}
-	}
-	set := p.dialect.read(decider.Labels)
-	decides := set.enabled() && !set.empty()
-	asked := routeLevel(set)
-	for _, in := range s.Instances {
-		theirs := set
-		if in != decider {
-			theirs = p.dialect.read(in.Labels)
-		}
-		serves := theirs.enabled() && !theirs.empty()
-		if serves && decides {
-			pl.members = append(pl.members, member{in, theirs})
-		}
-		if key, differs := firstDifference(asked, routeLevel(theirs)); differs && rank(in) == rankRunning {
-			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves && decides))
-		}
-	}
-	if !decides {
-		return nil, origin{}
-	}
-	return set, pl.originOf(decider)
-}
-
-// The ranks of instances: the newest of the highest rank decides.
-const (
-	rankStopped = iota
-	rankLeaving
-	rankRunning
-)
-
-func rank(in *catalog.Instance) int {
-	switch in.State {
-	case catalog.StateStopped:
-		return rankStopped
-	case catalog.StateLeaving:
-		return rankLeaving
-	}
-	return rankRunning
-}
-
-// compareInstances orders instances by how much their labels count.
-func compareInstances(a, b *catalog.Instance) int {
-	return cmp.Or(
-		cmp.Compare(rank(a), rank(b)),
-		a.Created.Compare(b.Created),
-		strings.Compare(a.ID, b.ID),
-		strings.Compare(a.Source, b.Source),
-	)
-}
-
-// routeLevel is what labels say about routes, and not about their own instance,
-// by key.
-func routeLevel(set *labelSet) map[string]string {
-	all := map[string]string{}
-	for _, l := range set.service {
-		if l.local != "service" {
-			all[l.local] = l.value
-		}
-	}
-	for _, r := range set.routes {
-		front := ""
-		if r.name != "" {
-			front = r.name + "."
-		}
-		for _, l := range r.labels {
-			if l.key == nil || l.key.scope != scopeInstance {
-				all[front+l.local] = l.value
-			}
-		}
-	}
-	return all
-}
-
-// firstDifference returns the first key, in the alphabet, that is not the same.
-func firstDifference(a, b map[string]string) (key string, differs bool) {
-	if maps.Equal(a, b) {
-		return "", false
-	}
-	for _, k := range slices.Sorted(maps.Keys(a)) {
-		if v, has := b[k]; !has || v != a[k] {
-			return k, true
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(b)) {
-		if _, has := a[k]; !has {
-			return k, true
-		}
-	}
-	return "", false
-}
-
-func differProblem(pl *plan, in, decider *catalog.Instance, key string, serves bool) route.Problem {
-	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", printable(decider.Name), printable(prefix+key))
-	hint := "give all instances the same labels; this goes away by itself at the end of an update"
-	if !serves {
-		text += "; this instance gets no requests"
-	}
-	return pl.problem(pl.originOf(in), "", nil,
-		&refusal{route.CodeDiffer, text, hint})
 }
 
 // looksLikeKey says whether what stands for the name of a route is rather a
@@ -295,7 +161,7 @@ func (d *dialect) incomplete(r *routeLabels, set *labelSet) *refusal {
 		hint += ", or write " + prefix + named + "." + r.labels[0].local + " for the route " + named
 	}
 	text := "the route has no host, path or rule"
-	if slices.ContainsFunc(r.labels, func(l label) bool { return l.key != nil && l.key.scope == scopeMatch }) {
+	if slices.ContainsFunc(r.labels, func(l label) bool { return l.key != nil && strings.HasPrefix(l.key.name, "path") }) {
 		text = "the route has no host or rule"
 	}
 	return &refusal{route.CodeIncomplete, text, hint}
@@ -343,84 +209,4 @@ func capProblems(list []route.Problem) []route.Problem {
 	last.Route, last.Label, last.Hint = "", "", "mend those that are listed first"
 	last.Text = fmt.Sprintf("%d more problems of this service are not listed", more)
 	return append(list[:maxProblems:maxProblems], last)
-}
-
-// form makes a route and its backend of labels that are all right; again says
-// that they are not today's.
-func (p planner) form(pl *plan, r *routeLabels, d *draft, o origin, again bool) *form {
-	f := newForm(pl, r, d, o)
-	if d.filter.RedirectHTTPS != nil {
-		d.filter.RedirectHTTPS.Port = p.httpsPort
-	}
-	f.route.Filters = d.filters()
-	f.route.Hold, f.route.Timeout = d.hold, d.timeout
-	if d.filter.Redirect != nil {
-		return f
-	}
-	f.said = d.wishes
-	b := d.backend
-	b.Service = pl.service.ID
-	if d.health.Path != "" {
-		health := d.health
-		b.Health = &health
-	}
-	if d.tls != (route.TLS{}) {
-		tls := d.tls
-		b.TLS = &tls
-	}
-	b.Endpoints, f.problems = pl.endpoints(f.route.ID, r.name, d.wishes, again)
-	f.backend = &b
-	return f
-}
-
-// refusedForm makes the route that answers 503. Labels that are refused are not
-// kept in its origin: they may hold secrets in the wrong place.
-func refusedForm(pl *plan, r *routeLabels, d *draft, o origin, reason string) *form {
-	f := newForm(pl, r, d, o)
-	f.route.Refused = reason
-	return f
-}
-
-// newForm makes what all forms have in common.
-func newForm(pl *plan, r *routeLabels, d *draft, o origin) *form {
-	f := &form{route: route.Route{
-		ID:       pl.routeID(r.name),
-		Service:  pl.service.ID,
-		Matches:  d.matches(),
-		Priority: d.priority,
-		Origin:   route.Origin{Source: o.source, Instance: o.instance, Labels: map[string]string{}},
-	}}
-	for _, l := range r.labels {
-		if l.fault == nil {
-			f.route.Origin.Labels[l.raw] = l.value
-		}
-	}
-	f.claims = claimsOf(&f.route)
-	return f
-}
-
-// lastGood makes the form that a candidate had before its labels went bad, from
-// the labels that the table before remembers, with the instances of today. It is
-// nil when there was none.
-func (p planner) lastGood(pl *plan, c *candidate, before *route.Route) *form {
-	if before == nil || before.Refused != "" || before.Service != pl.service.ID {
-		return nil
-	}
-	if c.againFrom == before || c.again != nil && c.again.made == before {
-		return c.again
-	}
-	c.againFrom, c.again = before, nil
-	set := p.dialect.read(before.Origin.Labels)
-	r := set.route(c.name)
-	if r == nil {
-		return nil
-	}
-	d, _ := r.read()
-	if len(r.faulty()) > 0 || d.matches() == nil {
-		return nil
-	}
-	f := p.form(pl, r, d, origin{before.Origin.Source, before.Origin.Instance}, true)
-	f.route.Origin.Stale = true
-	c.again = f
-	return f
 }
