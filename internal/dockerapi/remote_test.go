@@ -181,6 +181,13 @@ func newSSHServer(t *testing.T, host ssh.Signer, user ssh.PublicKey) *sshServer 
 	return s
 }
 
+// count returns how many connections there have been.
+func (s *sshServer) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
+}
+
 func (s *sshServer) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,14 +301,14 @@ func TestSSH(t *testing.T) {
 	}
 	t.Run("again", func(t *testing.T) {
 		c := newClient(t, Options{URL: url, KnownHosts: []string{known}, IdentityFile: identity})
-		seen := server.seen
+		seen := server.count()
 		for range 3 {
 			check(t, c.Ping(t.Context()))
 			_, err := c.Info(t.Context())
 			check(t, err)
 		}
-		if server.seen != seen+1 {
-			t.Errorf("%d connections for one client", server.seen-seen)
+		if n := server.count() - seen; n != 1 {
+			t.Errorf("%d connections for one client", n)
 		}
 		server.cut()
 		// The first call may still meet the broken connection.
