@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ type script struct {
 	name string
 	say  chan catalog.Answer
 	do   chan func()
-	runs int
+	runs atomic.Int32
 }
 
 func newScript(name string) *script { return &script{name: name} }
@@ -35,7 +36,7 @@ func newScript(name string) *script { return &script{name: name} }
 func (s *script) Name() string { return s.name }
 
 func (s *script) Run(ctx context.Context, out chan<- catalog.Answer) {
-	s.runs++
+	s.runs.Add(1)
 	for {
 		select {
 		case a := <-s.say:
@@ -335,18 +336,18 @@ func TestPanic(t *testing.T) {
 		expect(t, feed, 50*ms, "3 api@b, web@a=2, a:synced, b:synced")
 		a.do <- nil
 		expect(t, feed, 50*ms, "4 api@b, web@a=2, a:syncedstale(source stopped by itself), b:synced")
-		runs := a.runs
+		runs := a.runs.Load()
 		time.Sleep(1900 * ms)
 		synctest.Wait()
-		if a.runs != runs {
+		if a.runs.Load() != runs {
 			t.Error("started again too soon")
 		}
 		time.Sleep(100 * ms)
 		synctest.Wait()
-		if a.runs != runs+1 {
+		if a.runs.Load() != runs+1 {
 			t.Error("not started again")
 		}
-		if b.runs != 1 {
+		if b.runs.Load() != 1 {
 			t.Error("the other source was disturbed")
 		}
 	})
