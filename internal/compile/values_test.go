@@ -1,0 +1,158 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// TestValues reads values straight and compares what comes out as text; "refused"
+// stands for any error.
+func TestValues(t *testing.T) {
+	show := func(v any, err error) string {
+		if err != nil {
+			return "refused"
+		}
+		return fmt.Sprint(v)
+	}
+	redirect := func(s string) string {
+		r, err := readRedirect(s)
+		if err != nil {
+			return "refused"
+		}
+		return strings.TrimSpace(fmt.Sprintf("%d %s %s %s", r.Status, r.Scheme, r.Host, r.Path))
+	}
+	balance := func(s string) string {
+		b, err := readBalance(s)
+		return show(strings.TrimSpace(fmt.Sprintf("%s %s %s", b.Policy, b.On, b.Name)), err)
+	}
+	rate := func(s string) string {
+		r, err := readRate(s)
+		if err != nil {
+			return "refused"
+		}
+		return fmt.Sprintf("%d per %v burst %d", r.Requests, r.Per, r.Burst)
+	}
+	size := func(s string) string { n, err := readSize(s); return show(n, err) }
+	prefixes := func(s string) string { p, err := readPrefixes(s); return show(p, err) }
+	file := func(s string) string {
+		a, err := readAuthFile(s)
+		if err != nil {
+			return "refused"
+		}
+		return a.File
+	}
+	health := func(s string) string { p, err := readHealthPath(s); return show(p, err) }
+	for _, c := range []struct {
+		read        func(string) string
+		value, want string
+	}{
+		{redirect, "https://new.example", "307 https new.example"},
+		{redirect, "http://New.Example./a/../b", "307 http new.example /b"},
+		{redirect, "308  https://new.example:8443/", "308 https new.example:8443 /"},
+		{redirect, "https://[2001:db8::1]:444/x", "307 https [2001:db8::1]:444 /x"},
+		{redirect, "https://[2001:db8::1]", "307 https [2001:db8::1]"},
+		{redirect, "303 /only/path", "303   /only/path"},
+		{redirect, "304 /x", "refused"},
+		{redirect, "//evil.example", "refused"},
+		{redirect, "javascript:alert(1)", "refused"},
+		{redirect, "https:///x", "refused"},
+		{redirect, "https://a.example?x=1", "refused"},
+		{redirect, "https://a.example/#", "refused"},
+		{redirect, "https://a.example:0", "refused"},
+		{redirect, "https://a b", "refused"},
+		{redirect, "https://a.example/%2f", "refused"},
+		{redirect, "https://a_b.example\\x", "refused"},
+		{redirect, "", "refused"},
+		{balance, "round-robin", "round-robin"},
+		{balance, "hash:client-ip", "hash client-ip"},
+		{balance, "hash:path", "hash path"},
+		{balance, "hash:cookie:sid", "hash cookie sid"},
+		{balance, "hash:query:q", "hash query q"},
+		{balance, "hash:header:x-a", "hash header X-A"},
+		{balance, "hash", "refused"},
+		{balance, "hash:path:x", "refused"},
+		{balance, "hash:header:", "refused"},
+		{balance, "hash:header:a b", "refused"},
+		{balance, "hash:query:", "refused"},
+		{balance, "least-conn:x", "refused"},
+		{balance, "leastconn", "refused"},
+		{rate, "100/s", "100 per 1s burst 100"},
+		{rate, "5/h burst 1", "5 per 1h0m0s burst 1"},
+		{rate, "0/s", "refused"},
+		{rate, "-1/s", "refused"},
+		{rate, "1/d", "refused"},
+		{rate, "1/s burst", "refused"},
+		{rate, "1/s burst 0", "refused"},
+		{rate, "1/s bust 3", "refused"},
+		{size, "0", "0"},
+		{size, "10", "10"},
+		{size, "10b", "10"},
+		{size, "2KB", "2000"},
+		{size, "2 KiB", "2048"},
+		{size, "1024GiB", "1099511627776"},
+		{size, "1025GiB", "refused"},
+		{size, "9223372036854775807GiB", "refused"},
+		{size, "-1MB", "refused"},
+		{size, "1.5MB", "refused"},
+		{size, "MB", "refused"},
+		{prefixes, "10.1.2.3/8, 10.0.0.0/8,192.0.2.1", "[10.0.0.0/8 192.0.2.1/32]"},
+		{prefixes, "::ffff:10.0.0.0/104", "[10.0.0.0/8]"},
+		{prefixes, "::ffff:0:0/95", "refused"},
+		{prefixes, "fe80::1%eth0", "refused"},
+		{prefixes, "all", "refused"},
+		{prefixes, strings.Repeat("10.0.0.1,", maxListItems) + "10.0.0.2", "refused"},
+		{file, "file:/run/secrets/users", "/run/secrets/users"},
+		{file, "file:users", "refused"},
+		{file, "file:/run/../etc/passwd", "refused"},
+		{file, "file:/run/", "refused"},
+		{file, "/run/users", "refused"},
+		{health, "/up", "/up"},
+		{health, "/up?a=b%20c", "/up?a=b%20c"},
+		{health, "up", "refused"},
+		{health, "//evil.example/up", "refused"},
+		{health, "/up#x", "refused"},
+		{health, "http://169.254.169.254/", "refused"},
+	} {
+		if got := c.read(c.value); got != c.want {
+			t.Errorf("%.80q is read as %q, want %q", c.value, got, c.want)
+		}
+	}
+}
+
+// TestNearest: what is meant is found, and what is not near is not guessed.
+func TestNearest(t *testing.T) {
+	names := []string{"host", "path", "strip-prefix", "weight", "sticky"}
+	for word, want := range map[string]string{
+		"hots": "host", "Host": "host", "stripprefix": "strip-prefix", "stip-prefx": "strip-prefix", "wieght": "weight",
+		"x": "", "ho": "", "bath": "path", "completely": "", "": "",
+	} {
+		if got := nearest(word, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// TestTableLeavesOutWhatDoesNotFit: should something slip through the reading of
+// labels that no table takes, it costs its own service only.
+func TestTableLeavesOutWhatDoesNotFit(t *testing.T) {
+	c := New(Settings{})
+	s := snapshotOf(neighbour(1), &catalog.Service{ID: "bad", Source: "docker", Instances: []*catalog.Instance{
+		instanceWith("bad-1", map[string]string{"fairway.host": "bad.example"}),
+	}})
+	want := partOf(c.Compile(s, nil), "good@docker")
+	bad := c.plans["bad"]
+	bad.routes = []*route.Route{{ID: "bad", Service: "bad"}} // without a match
+	routes := append(bad.routes, c.plans["good@docker"].routes...)
+	backends := append(bad.backends, c.plans["good@docker"].backends...)
+	table := c.table(7, routes, backends, nil)
+	if got := partOf(table, "good@docker"); got != want || table.Revision != 7 {
+		t.Errorf("the others are not served as before:\n%s", table.Text())
+	}
+	if table.Route("bad") != nil || len(table.Problems) != 1 || table.Problems[0].Service != "bad" || table.Problems[0].Code != route.CodeUnsupported {
+		t.Errorf("nothing is told about the service that does not fit:\n%s", table.Text())
+	}
+}
