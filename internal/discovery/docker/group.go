@@ -2,6 +2,7 @@ package docker
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,7 +116,6 @@ type groups struct {
 	claims  map[string]map[group]bool              // plain ID → who would have it
 	built   map[group]*catalog.Service
 	stale   map[group]bool // to be built again
-	ids     map[string]bool
 }
 
 func newGroups(source string) *groups {
@@ -125,7 +125,6 @@ func newGroups(source string) *groups {
 		claims:  make(map[string]map[group]bool),
 		built:   make(map[group]*catalog.Service),
 		stale:   make(map[group]bool),
-		ids:     make(map[string]bool),
 	}
 }
 
@@ -168,25 +167,24 @@ func (gs *groups) touch(id string) {
 // services returns all services, in no particular order, and whether an ID is
 // gone since the last call.
 func (gs *groups) services() (list []*catalog.Service, vanished bool) {
+	lost := make(map[string]bool)
 	for g := range gs.stale {
-		if len(gs.members[g]) == 0 {
-			delete(gs.built, g)
-			continue
+		if s := gs.built[g]; s != nil {
+			lost[s.ID] = true
 		}
-		gs.built[g] = gs.build(g)
+		delete(gs.built, g)
+		if len(gs.members[g]) > 0 {
+			gs.built[g] = gs.build(g)
+		}
+	}
+	// Only a group that was built again can have taken over a lost ID.
+	for g := range gs.stale {
+		if s := gs.built[g]; s != nil {
+			delete(lost, s.ID)
+		}
 	}
 	clear(gs.stale)
-	list = make([]*catalog.Service, 0, len(gs.built))
-	ids := make(map[string]bool, len(gs.built))
-	for _, s := range gs.built {
-		list = append(list, s)
-		ids[s.ID] = true
-	}
-	for id := range gs.ids {
-		vanished = vanished || !ids[id]
-	}
-	gs.ids = ids
-	return list, vanished
+	return slices.AppendSeq(make([]*catalog.Service, 0, len(gs.built)), maps.Values(gs.built)), len(lost) > 0
 }
 
 // build makes the service of a group with at least one member.

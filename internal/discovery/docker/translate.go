@@ -62,10 +62,11 @@ func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string)
 		i.Labels = c.Labels
 	}
 	i.State, i.StateReason = state(c, leaving, signal)
-	stack := v.stack(c)
+	stack := dockerapi.Container{} // what does not run is nowhere
 	if c.Status == "running" || c.Status == "paused" || c.Status == "restarting" {
-		i.Addresses = v.addresses(stack)
+		stack = v.stack(c)
 	}
+	i.Addresses = v.addresses(stack)
 	i.Ports = v.ports(c, stack)
 	return i
 }

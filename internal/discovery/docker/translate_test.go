@@ -89,7 +89,7 @@ func TestReach(t *testing.T) {
 		{"host networking, from a container with it", localHost, false, "self", &selfOnHost, host, "host 127.0.0.1 bridge;"},
 		{"host networking, far away", remoteHost, false, "", nil, host, "host dock-2.example.com bridge;"},
 		{"host networking, rootless", localHost, true, "", nil, host, "host 127.0.0.1 none;"},
-		{"stopped", localHost, false, "", nil, stopped, "; 80=127.0.0.1:8080 81=127.0.0.1:8081 82=192.0.2.1:8082 83"},
+		{"stopped", localHost, false, "", nil, stopped, "; 80 81 82 83"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := &view{
