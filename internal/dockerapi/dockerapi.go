@@ -8,7 +8,8 @@
 // what runs needs only GET and HEAD (Ping, Version, Info, Events,
 // ContainerList, ContainerInspect, NetworkList). The calls that change something
 // (ImageImport, ImageLoad, ImageRemove, Container{Create,Start,Stop,Remove}) serve the
-// demo and the tests; discovery never makes them.
+// demo and the tests; discovery never makes them. What a Swarm needs on top is
+// in swarm.go (GET only) and swarm_change.go.
 //
 // What discovery does not need is dropped where it is decoded: the types of
 // this package have no place for a container's environment, mounts or command.
@@ -97,6 +98,7 @@ type Client struct {
 
 	api   *client.Client // calls and event streams, connections are kept
 	probe *client.Client // pings, a new connection each time
+	plain plain          // lists whose answers are compared before they are decoded
 	reset []func()       // what Reset and Close drop
 }
 
@@ -145,15 +147,20 @@ func (c *Client) newAPI(w *way, probe bool) (*client.Client, error) {
 	// The address is set first and the transport second, since the other way
 	// round the address would replace the transport's dialling by its own,
 	// which honours the proxy variables of the environment.
+	hc := &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}
 	api, err := client.New(
 		client.WithHost(w.address),
-		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
+		client.WithHTTPClient(hc), // which it copies
 		client.WithUserAgent("fairway"),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("docker %s: %w", c.url, err)
 	}
 	c.reset = append(c.reset, func() { _ = api.Close() })
+	if !probe {
+		c.plain.http = hc
+		c.reset = append(c.reset, hc.CloseIdleConnections)
+	}
 	return api, nil
 }
 

@@ -1,0 +1,151 @@
+package dockerapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/moby/moby/client"
+)
+
+// plain makes calls whose answers the maintained client would decode whole. A
+// list of a Swarm has megabytes of which Fairway wants little, and most of the
+// time says what it said before.
+type plain struct {
+	http   *http.Client
+	agreed atomic.Bool // on the API version
+}
+
+// Seen is what a caller remembers of the newest answer to one list call, so that
+// an answer that says the same, byte for byte, need not be decoded: the call
+// returns no list and changed is false then. The zero value remembers nothing;
+// with a nil *Seen every answer is decoded. A Seen goes with one call and its
+// filter, on whatever client, and must not be used by two calls at once.
+type Seen struct {
+	known bool
+	seed  maphash.Seed
+	sum   uint64
+	size  int
+}
+
+// Forget makes s the zero value. Nil is allowed.
+func (s *Seen) Forget() {
+	if s != nil {
+		*s = Seen{}
+	}
+}
+
+// same tells whether body is what was seen last, and remembers it.
+func (s *Seen) same(body []byte) bool {
+	if !s.known {
+		s.known, s.seed = true, maphash.MakeSeed()
+	}
+	sum, size := s.sum, s.size
+	s.sum, s.size = maphash.Bytes(s.seed, body), len(body)
+	return size > 0 && size == s.size && sum == s.sum
+}
+
+// The largest answers taken: a list that is larger than any Swarm's, and a text
+// that tells of an error.
+const (
+	maxList  = 256 << 20
+	maxError = 4 << 10
+)
+
+// getList makes the call GET path and translates each element of the answer.
+func getList[Wire, Fact any](ctx context.Context, c *Client, what, path string, filters client.Filters, seen *Seen, translate func(Wire) Fact) (list []Fact, changed bool, err error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	body, err := c.get(ctx, path, filters, seen)
+	if err != nil {
+		seen.Forget()
+		return nil, false, fmt.Errorf("docker list %s: %w", what, err)
+	}
+	if seen != nil && seen.same(body) {
+		return nil, false, nil
+	}
+	var wire []Wire
+	if err := json.Unmarshal(body, &wire); err != nil {
+		seen.Forget()
+		return nil, false, fmt.Errorf("docker list %s: %w", what, err)
+	}
+	list = make([]Fact, 0, len(wire))
+	for _, w := range wire {
+		list = append(list, translate(w))
+	}
+	return list, true, nil
+}
+
+// get returns the body of a successful answer.
+func (c *Client) get(ctx context.Context, path string, filters client.Filters, seen *Seen) ([]byte, error) {
+	if !c.plain.agreed.Load() {
+		if _, err := c.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+			return nil, err
+		}
+		c.plain.agreed.Store(true)
+	}
+	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.api.ClientVersion() + path}
+	if address, ok := strings.CutPrefix(c.api.DaemonHost(), "tcp://"); ok {
+		u.Host = address
+	}
+	if t, ok := c.plain.http.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
+		u.Scheme = "https"
+	}
+	if len(filters) > 0 {
+		text, err := json.Marshal(filters)
+		if err != nil {
+			return nil, err
+		}
+		u.RawQuery = url.Values{"filters": {string(text)}}.Encode()
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("User-Agent", "fairway")
+	response, err := c.plain.http.Do(r)
+	if err != nil {
+		// url.Error repeats the URL, whose filters are of no use to anybody.
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, refusal(response)
+	}
+	// The last answer's size, and a little, spares growing step by step.
+	var body bytes.Buffer
+	if seen != nil && seen.size > 0 {
+		body.Grow(seen.size + seen.size/16 + bytes.MinRead)
+	}
+	if n, err := body.ReadFrom(io.LimitReader(response.Body, maxList+1)); err != nil {
+		return nil, err
+	} else if n > maxList {
+		return nil, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
+	}
+	return body.Bytes(), nil
+}
+
+// refusal makes an error of an answer that is not a list.
+func refusal(r *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxError))
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Status, err)
+	}
+	var message struct{ Message string }
+	if json.Unmarshal(text, &message) == nil && message.Message != "" {
+		return errors.New(message.Message)
+	}
+	return errors.New(r.Status)
+}

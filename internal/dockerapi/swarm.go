@@ -1,0 +1,377 @@
+package dockerapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// Service is what Fairway wants to know about a Swarm service, and no more.
+type Service struct {
+	ID string
+	// Version grows with each change of the service. An update names the one it
+	// is based on.
+	Version uint64
+	Created time.Time
+	// Name is unique in the Swarm.
+	Name string
+	// Labels are those of the service itself, not those of its containers. They
+	// may be nil.
+	Labels map[string]string
+	// Mode is "replicated", "global", "replicated-job" or "global-job".
+	Mode string
+	// Replicas is how many tasks a replicated service shall have; 0 for the
+	// other modes.
+	Replicas uint64
+	// Ports are the ports of its endpoint, sorted.
+	Ports []ServicePort
+	// VirtualIPs stand for all tasks of the service; none with the endpoint
+	// mode dnsrr.
+	VirtualIPs []VirtualIP
+	// Updating is true while an update or a roll-back is under way.
+	Updating bool
+}
+
+// ServicePort is a port of a service or, with its number on the node filled in,
+// of a task.
+type ServicePort struct {
+	// Number is the port inside the container.
+	Number uint16
+	// Protocol is "tcp", "udp" or "sctp".
+	Protocol string
+	// Published is the port on the nodes; zero when Docker has chosen none yet.
+	Published uint16
+	// Mode is "host" for a port on the node of the task alone, "ingress" for one
+	// on every node.
+	Mode string
+}
+
+// VirtualIP is the address of a service on a network.
+type VirtualIP struct {
+	NetworkID string
+	IP        netip.Addr
+}
+
+// Task is one run of a service's container on a node.
+type Task struct {
+	ID, ServiceID string
+	// NodeID is empty until a node is chosen.
+	NodeID string
+	// Version grows with each change of the task.
+	Version uint64
+	Created time.Time
+	// Slot counts the tasks of a replicated service from 1; zero for a global
+	// one.
+	Slot int
+	// Image is the reference the container is created from, often with a digest.
+	Image string
+	// Labels are the container's own labels, without those Docker adds.
+	Labels map[string]string
+	// State is what the task does: new, pending, assigned, accepted, preparing,
+	// ready, starting, running, complete, shutdown, failed, rejected, remove or
+	// orphaned. Desired is what it shall do: ready, running, complete, shutdown
+	// or remove. Docker leaves State as it is when the node goes down.
+	State, Desired string
+	// Since is when State was reported, and Error why it is not better.
+	Since time.Time
+	Error string
+	// ContainerID is empty until there is a container.
+	ContainerID string
+	// Attachments are its places on networks, in Docker's order.
+	Attachments []TaskAttachment
+	// Ports are the ports published on its node in mode host, sorted.
+	Ports []ServicePort
+}
+
+// TaskAttachment is a task's place on a network.
+type TaskAttachment struct {
+	NetworkID, Network string
+	// Ingress is true for the network that carries ports published on every
+	// node.
+	Ingress bool
+	// IPs is empty for networks that Docker gives no addresses on, such as host.
+	IPs []netip.Addr
+}
+
+// Node is a machine of a Swarm.
+type Node struct {
+	ID      string
+	Version uint64
+	// Name is the host name.
+	Name string
+	// Role is "manager" or "worker"; Availability "active", "pause" or "drain".
+	Role, Availability string
+	// State is "ready", "down", "unknown" or "disconnected".
+	State string
+	// Address is how the managers see it; invalid when they do not say.
+	Address netip.Addr
+	// Leader is true for the manager that leads.
+	Leader bool
+	// Engine is the version of its engine.
+	Engine string
+}
+
+// SwarmNetwork is a network of a Swarm.
+type SwarmNetwork struct {
+	ID, Name string
+	// Driver is Docker's word for the kind of network, such as overlay.
+	Driver string
+	// Ingress is true for the network that carries ports published on every
+	// node.
+	Ingress bool
+}
+
+// SwarmInfo is an engine's own part in a Swarm.
+type SwarmInfo struct {
+	// NodeID is empty for an engine that is in no Swarm.
+	NodeID string
+	// State is "inactive", "pending", "active", "error" or "locked".
+	State string
+	// Manager is true when the engine can be asked about the Swarm. It stays
+	// true while the managers have no leader; Error says so then.
+	Manager bool
+	Error   string
+}
+
+// SwarmInfo returns the engine's part in a Swarm. GET /info.
+func (c *Client) SwarmInfo(ctx context.Context) (SwarmInfo, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return SwarmInfo{}, fmt.Errorf("docker info: %w", err)
+	}
+	s := r.Info.Swarm
+	return SwarmInfo{NodeID: s.NodeID, State: string(s.LocalNodeState), Manager: s.ControlAvailable, Error: s.Error}, nil
+}
+
+// TaskFilter restricts a list of tasks. The zero value does not.
+type TaskFilter struct {
+	// Desired are the desired states wanted.
+	Desired []string
+	// IDs are the tasks wanted. One that does not exist is no error.
+	IDs []string
+}
+
+// ServiceList returns all services. See Seen for changed. GET /services.
+func (c *Client) ServiceList(ctx context.Context, seen *Seen) (list []Service, changed bool, err error) {
+	return getList(ctx, c, "services", "/services", nil, seen, wireService.service)
+}
+
+// TaskList returns the tasks that pass the filter, of all services. See Seen for
+// changed. GET /tasks.
+func (c *Client) TaskList(ctx context.Context, f TaskFilter, seen *Seen) (list []Task, changed bool, err error) {
+	filters := client.Filters{}
+	if len(f.Desired) > 0 {
+		filters.Add("desired-state", f.Desired...)
+	}
+	if len(f.IDs) > 0 {
+		filters.Add("id", f.IDs...)
+	}
+	return getList(ctx, c, "tasks", "/tasks", filters, seen, wireTask.task)
+}
+
+// NodeList returns all nodes. See Seen for changed. GET /nodes.
+func (c *Client) NodeList(ctx context.Context, seen *Seen) (list []Node, changed bool, err error) {
+	return getList(ctx, c, "nodes", "/nodes", nil, seen, wireNode.node)
+}
+
+// SwarmNetworkList returns the networks that span the Swarm. See Seen for
+// changed. GET /networks.
+func (c *Client) SwarmNetworkList(ctx context.Context, seen *Seen) (list []SwarmNetwork, changed bool, err error) {
+	return getList(ctx, c, "networks", "/networks", client.Filters{}.Add("scope", "swarm"), seen, wireNetwork.network)
+}
+
+// The wire types name what is decoded; everything else in an answer is passed
+// over, above all the environment of the containers.
+
+type wireMeta struct {
+	ID        string
+	Version   struct{ Index uint64 }
+	CreatedAt string
+}
+
+type wirePort struct {
+	Protocol                  string
+	TargetPort, PublishedPort uint32
+	PublishMode               string
+}
+
+type wireService struct {
+	wireMeta
+	Spec struct {
+		Name   string
+		Labels map[string]string
+		Mode   struct {
+			Replicated                        *struct{ Replicas *uint64 }
+			Global, ReplicatedJob, GlobalJob *struct{}
+		}
+		EndpointSpec *struct{ Ports []wirePort }
+	}
+	Endpoint struct {
+		Ports      []wirePort
+		VirtualIPs []struct{ NetworkID, Addr string }
+	}
+	UpdateStatus *struct{ State string }
+}
+
+func (w wireService) service() Service {
+	s := Service{
+		ID: w.ID, Version: w.Version.Index, Created: parseTime(w.CreatedAt),
+		Name: w.Spec.Name, Labels: w.Spec.Labels,
+	}
+	switch m := w.Spec.Mode; {
+	case m.Global != nil:
+		s.Mode = "global"
+	case m.ReplicatedJob != nil:
+		s.Mode = "replicated-job"
+	case m.GlobalJob != nil:
+		s.Mode = "global-job"
+	default:
+		s.Mode = "replicated"
+		if m.Replicated != nil && m.Replicated.Replicas != nil {
+			s.Replicas = *m.Replicated.Replicas
+		}
+	}
+	ports := w.Endpoint.Ports
+	if len(ports) == 0 && w.Spec.EndpointSpec != nil {
+		ports = w.Spec.EndpointSpec.Ports
+	}
+	s.Ports = servicePorts(ports)
+	for _, v := range w.Endpoint.VirtualIPs {
+		if ip := parseIP(v.Addr); ip.IsValid() {
+			s.VirtualIPs = append(s.VirtualIPs, VirtualIP{NetworkID: v.NetworkID, IP: ip})
+		}
+	}
+	s.Updating = w.UpdateStatus != nil && (w.UpdateStatus.State == "updating" || w.UpdateStatus.State == "rollback_started")
+	return s
+}
+
+type wireTask struct {
+	wireMeta
+	ServiceID, NodeID, DesiredState string
+	Slot                            int
+	Spec                            struct {
+		ContainerSpec *struct {
+			Image  string
+			Labels map[string]string
+		}
+	}
+	Status struct {
+		State, Timestamp, Err string
+		ContainerStatus       *struct{ ContainerID string }
+		PortStatus            struct{ Ports []wirePort }
+	}
+	NetworksAttachments []struct {
+		Network struct {
+			ID   string
+			Spec struct {
+				Name    string
+				Ingress bool
+			}
+		}
+		Addresses []string
+	}
+}
+
+func (w wireTask) task() Task {
+	t := Task{
+		ID: w.ID, ServiceID: w.ServiceID, NodeID: w.NodeID, Version: w.Version.Index,
+		Created: parseTime(w.CreatedAt), Slot: w.Slot,
+		State: w.Status.State, Desired: w.DesiredState, Since: parseTime(w.Status.Timestamp), Error: w.Status.Err,
+		Ports: servicePorts(w.Status.PortStatus.Ports),
+	}
+	if spec := w.Spec.ContainerSpec; spec != nil {
+		t.Image, t.Labels = spec.Image, spec.Labels
+	}
+	if status := w.Status.ContainerStatus; status != nil {
+		t.ContainerID = status.ContainerID
+	}
+	for _, a := range w.NetworksAttachments {
+		at := TaskAttachment{NetworkID: a.Network.ID, Network: a.Network.Spec.Name, Ingress: a.Network.Spec.Ingress}
+		for _, text := range a.Addresses {
+			if ip := parseIP(text); ip.IsValid() {
+				at.IPs = append(at.IPs, ip)
+			}
+		}
+		t.Attachments = append(t.Attachments, at)
+	}
+	return t
+}
+
+type wireNode struct {
+	wireMeta
+	Spec        struct{ Role, Availability string }
+	Description struct {
+		Hostname string
+		Engine   struct{ EngineVersion string }
+	}
+	Status        struct{ State, Addr string }
+	ManagerStatus *struct {
+		Leader bool
+		Addr   string
+	}
+}
+
+func (w wireNode) node() Node {
+	n := Node{
+		ID: w.ID, Version: w.Version.Index, Name: w.Description.Hostname,
+		Role: w.Spec.Role, Availability: w.Spec.Availability, State: w.Status.State,
+		Address: parseIP(w.Status.Addr), Engine: w.Description.Engine.EngineVersion,
+	}
+	if m := w.ManagerStatus; m != nil {
+		n.Leader = m.Leader
+		// A manager may see itself at 0.0.0.0; the others know better.
+		if at, err := netip.ParseAddrPort(m.Addr); err == nil && (!n.Address.IsValid() || n.Address.IsUnspecified()) {
+			n.Address = at.Addr().Unmap()
+		}
+	}
+	return n
+}
+
+type wireNetwork struct {
+	ID           string `json:"Id"`
+	Name, Driver string
+	Ingress      bool
+}
+
+func (w wireNetwork) network() SwarmNetwork {
+	return SwarmNetwork{ID: w.ID, Name: w.Name, Driver: w.Driver, Ingress: w.Ingress}
+}
+
+// servicePorts translates ports, sorted; what cannot be a port and doubles,
+// which Docker writes for IPv4 and IPv6, are dropped.
+func servicePorts(wire []wirePort) []ServicePort {
+	var ports []ServicePort
+	for _, p := range wire {
+		if p.TargetPort < 1 || p.TargetPort > 65535 || p.PublishedPort > 65535 {
+			continue
+		}
+		ports = append(ports, ServicePort{
+			Number: uint16(p.TargetPort), Protocol: cmp.Or(p.Protocol, "tcp"),
+			Published: uint16(p.PublishedPort), Mode: cmp.Or(p.PublishMode, "ingress"),
+		})
+	}
+	slices.SortFunc(ports, func(a, b ServicePort) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Protocol, b.Protocol),
+			strings.Compare(a.Mode, b.Mode), cmp.Compare(a.Published, b.Published))
+	})
+	return slices.Compact(ports)
+}
+
+// parseIP reads an address that may carry the length of its network's prefix;
+// the result is invalid when it is none.
+func parseIP(text string) netip.Addr {
+	host, _, _ := strings.Cut(text, "/")
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ip.Unmap()
+}
