@@ -52,6 +52,11 @@ type Service struct {
 	// Instances is sorted by ID. It may be empty: a service can exist without a
 	// running copy.
 	Instances []*Instance `json:"instances,omitempty"`
+	// Virtual are addresses that stand for all instances, such as the virtual
+	// IPs of a Swarm service; whoever dials one leaves the choice of the instance
+	// to the network. They are used only when asked for. Sorted like the
+	// addresses of an instance.
+	Virtual []Address `json:"virtual,omitempty"`
 	// Created is when the service, or its oldest instance, was created. It
 	// orders claims that no earlier table has decided. Zero means unknown.
 	Created time.Time `json:"created,omitzero"`
@@ -161,6 +166,9 @@ type Node struct {
 	Source string `json:"source"`
 	// State is "ready" or "down", or the source's own word for anything else.
 	State string `json:"state"`
+	// Availability is what its operator wants of it in Swarm: "active", "pause"
+	// (no new instances) or "drain" (no instances); empty outside Swarm.
+	Availability string `json:"availability,omitempty"`
 	// Address is where the machine is reached; empty when unknown.
 	Address string `json:"address,omitempty"`
 	// Role is "manager", "worker" or empty outside Swarm.
