@@ -177,7 +177,7 @@ routes: [{id: any, maxFails: 1, filters: [{maxBody: {bytes: 100}}], to: [e1, e2]
 // balanced checks that requests still go to both of e1 and e2.
 func (w *world) balanced(after string) {
 	w.Helper()
-	time.Sleep(settle)
+	time.Sleep(settle / 2)
 	c := w.client("http", false)
 	who := map[string]int{}
 	for range 4 {

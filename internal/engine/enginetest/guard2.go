@@ -194,7 +194,7 @@ routes: [{id: a, host: a.example, to: [e1]}]
 		w.Errorf("answered %s, want %s", got, c.want)
 	}
 	_ = f.conn.Close()
-	time.Sleep(settle / 2)
+	time.Sleep(settle / 5)
 	saw := w.log.since(0)
 	if !c.pass && len(saw) > 0 || len(saw) > 1 {
 		w.Errorf("endpoints saw %d requests: %+v", len(saw), saw)
