@@ -62,12 +62,15 @@ type survivor struct {
 // whole.
 func contest(all []contestant, newest uint64) {
 	order := make([]*contestant, 0, len(all))
-	home := map[claim]*contestant{}      // what routes of the same service want
+	var home map[claim]*contestant       // what earlier routes of the same service want
 	incumbent := map[claim]*contestant{} // for routes that were there with other claims
 	for i := range all {
 		c := &all[i]
-		if i > 0 && all[i-1].plan != c.plan {
-			clear(home)
+		if i == 0 || all[i-1].plan != c.plan {
+			home = nil
+			if i+1 < len(all) && all[i+1].plan == c.plan {
+				home = map[claim]*contestant{}
+			}
 		}
 		if !c.asksAtHome(home) {
 			continue
@@ -141,7 +144,7 @@ func (c *contestant) name(taken map[claim]*contestant) {
 
 // asksAtHome enters what c wants into home, which holds what the routes of the
 // same service want that come before it. It returns false, and who has it, when
-// one of them wants the same.
+// one of them wants the same. A nil home is that of a service with one route.
 func (c *contestant) asksAtHome(home map[claim]*contestant) bool {
 	for _, want := range c.form.claims {
 		if first := home[want]; first != nil {
@@ -149,8 +152,10 @@ func (c *contestant) asksAtHome(home map[claim]*contestant) bool {
 			return false
 		}
 	}
-	for _, want := range c.form.claims {
-		home[want] = c
+	if home != nil {
+		for _, want := range c.form.claims {
+			home[want] = c
+		}
 	}
 	return true
 }
