@@ -43,7 +43,7 @@ const (
 
 	// A broken connection is tried again so often that the answer is current
 	// within two seconds after the engine is back.
-	connectDeadline    = 1500 * time.Millisecond
+	connectDeadline    = 2 * time.Second
 	connectDeadlineSSH = 10 * time.Second
 	backoffFirst       = 100 * time.Millisecond
 	backoffMost        = time.Second

@@ -185,6 +185,23 @@ func TestLeavingAtOnce(t *testing.T) {
 	})
 }
 
+// TestLeavingFromTheStart demands that a container that is told to stop while the
+// very first list is under way is seen leaving, though nothing was known of it yet.
+func TestLeavingFromTheStart(t *testing.T) {
+	bubble(t, func(e *engine) {
+		e.run("a")
+		e.run("b")
+		lateness[0].run(e, "")
+	}, func(e *engine, w *watch) {
+		time.Sleep(100 * time.Millisecond)
+		e.kill("a", "15")
+		e.kill("b", "1")
+		calm(e)
+		time.Sleep(4 * time.Second)
+		want(t, w, "a@docker: a leaving web/10.0.0.1/bridge 8080", "b@docker: b ready web/10.0.0.2/bridge 8080")
+	})
+}
+
 // TestLeavingSticks demands that lists, which show a leaving container as
 // running, do not bring it back, and that a start does.
 func TestLeavingSticks(t *testing.T) {

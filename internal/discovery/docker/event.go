@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,9 +37,14 @@ func (w *world) event(e dockerapi.Event, now time.Time) (unknown bool) {
 	}
 	c.number, c.at = w.events, now
 	w.doubt(id, true)
-	if c.known && e.Type == "container" {
+	switch {
+	case e.Type != "container":
+	case c.known:
 		w.believe(c, e)
 		w.refresh(c, false)
+	case e.Action == "kill":
+		// Whether it runs, and what the signal means to it, is still to be read.
+		c.undecided, c.undecidedAt = cmp.Or(e.Attributes["signal"], "SIGKILL"), e.Time
 	}
 	return unknown
 }
