@@ -35,9 +35,9 @@ import (
 // maxSize is the largest file that is read, in bytes.
 const maxSize = 16 << 20
 
-// rereadEvery bounds how late a change is seen that nobody tells of. With its
-// spread it stays below the six seconds in which a source confirms a removal.
-const rereadEvery = 5 * time.Second
+// rereadEvery bounds how late a change is seen that nobody tells of, and how long
+// after the collector's five seconds a removal is confirmed.
+const rereadEvery = 2 * time.Second
 
 // settleFor is how long the file must be left alone after a notice before it is
 // read: an editor that writes in place is rarely done with the first write.
@@ -54,9 +54,10 @@ type Options struct {
 
 // Source reads one file.
 type Source struct {
-	name string
-	path string
-	log  *slog.Logger
+	name  string
+	path  string
+	log   *slog.Logger
+	every time.Duration // rereadEvery, but for tests
 
 	// What follows belongs to the goroutine of Run.
 	hash     [sha256.Size]byte
@@ -77,14 +78,14 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file source: %w", err)
 	}
-	return &Source{name: o.Name, path: path, log: o.Logger.With("source", o.Name)}, nil
+	return &Source{name: o.Name, path: path, log: o.Logger.With("source", o.Name), every: rereadEvery}, nil
 }
 
 // Name returns the source's name.
 func (s *Source) Name() string { return s.name }
 
-// Run reads the file at once, on each notice of a change and every five
-// seconds, until ctx ends.
+// Run reads the file at once, on each notice of a change and every two seconds,
+// until ctx ends.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -92,7 +93,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	defer cancel()
 	wake := make(chan struct{}, 1)
 	watching.Go(func() { s.watch(ctx, wake) })
-	poll.Run(ctx, rereadEvery, wake, out, s.answer)
+	poll.Run(ctx, s.every, wake, out, s.answer)
 }
 
 // answer reads the file.

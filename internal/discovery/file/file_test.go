@@ -66,7 +66,7 @@ func TestGolden(t *testing.T) {
 const one = `services: [{name: shop, labels: {fairway.host: a}, instances: [{address: "10.0.0.5:8080"}]}]`
 
 // TestWatch changes the file in all the ways in which files change, and demands
-// an answer long before the file would be read anyway.
+// an answer though the file would not be read again for an hour.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "services.yml")
@@ -86,6 +86,7 @@ func TestWatch(t *testing.T) {
 
 	s, err := New(Options{Name: "file:services.yml", Path: path})
 	do(err)
+	s.every = time.Hour
 	out := make(chan catalog.Answer)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -97,7 +98,7 @@ func TestWatch(t *testing.T) {
 	before := ""
 	next := func() (catalog.Answer, string) {
 		t.Helper()
-		deadline := time.After(3 * time.Second)
+		deadline := time.After(20 * time.Second)
 		for {
 			select {
 			case a := <-out:
@@ -163,6 +164,48 @@ func TestWatch(t *testing.T) {
 	do(os.Remove(path))
 	do(os.Mkdir(path, 0o755))
 	for got := ""; !strings.Contains(got, "not a regular file"); _, got = next() {
+	}
+}
+
+// TestReread sees a change that nobody tells of, and answers again when there is
+// none: the directory cannot be watched, since it does not exist at first.
+func TestReread(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	path := filepath.Join(dir, "services.yml")
+	s, err := New(Options{Name: "file:x", Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.every = 20 * time.Millisecond
+	out := make(chan catalog.Answer)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx, out) })
+	defer running.Wait()
+	defer cancel()
+	for range 3 {
+		if a := <-out; a.Err == nil {
+			t.Error("a missing file is no error")
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(one), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		a := <-out
+		if len(a.Services) == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("answer %+v", a)
+		}
+	}
+	first, second := <-out, <-out
+	if first.Services[0] != second.Services[0] {
+		t.Error("an unchanged service lost its pointer")
 	}
 }
 
