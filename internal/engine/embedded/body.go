@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,78 +11,80 @@ import (
 )
 
 // bodyReader reads the body of a request and does not wait for slow senders: in
-// each grace period at least so many bytes must come. Streams are exempt: gRPC
-// from the start, others once the endpoint has begun to answer, for then both
-// sides have agreed to take their time.
+// each grace period at least so many bytes must come. Only time spent waiting for
+// the client counts; an endpoint that takes its time is not the client's fault.
+// Streams are exempt: gRPC from the start, others once the endpoint has begun to
+// answer, for then both sides have agreed to take their time.
 type bodyReader struct {
 	io.ReadCloser
 	control *http.ResponseController
 	grace   time.Duration
 	least   int // bytes in each period
+	watch   watch
 
-	got int // bytes in this period; of the one goroutine that reads
+	// Of the one goroutine that reads: bytes in this period, and what is left of
+	// it.
+	got  int
+	left time.Duration
 
-	mu      sync.Mutex // guards the deadline and the three below
-	began   bool
-	since   time.Time
-	relaxed bool
-
-	ended  atomic.Bool
-	slow   atomic.Bool
-	failed atomic.Bool
+	relaxed atomic.Bool
+	ended   atomic.Bool
+	expired atomic.Bool
+	failed  atomic.Bool
 }
 
 func newBodyReader(r *http.Request, control *http.ResponseController, o Options) *bodyReader {
-	b := &bodyReader{ReadCloser: r.Body, control: control, grace: o.BodyGrace}
+	b := &bodyReader{ReadCloser: r.Body, control: control, grace: o.BodyGrace, left: o.BodyGrace}
 	b.least = int(b.grace.Seconds() * float64(o.BodyRate))
-	b.relaxed = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	b.watch.expire = b.expire
+	b.relaxed.Store(r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 
 // Read reads what is there, in time.
 func (b *bodyReader) Read(p []byte) (int, error) {
-	b.extend()
+	if b.got >= b.least {
+		b.got, b.left = 0, b.grace
+	}
+	began := time.Now()
+	if !b.relaxed.Load() {
+		b.watch.start(b.left)
+		if b.relaxed.Load() { // in the same moment
+			b.watch.stop()
+		}
+	}
 	n, err := b.ReadCloser.Read(p)
+	b.watch.stop()
 	b.got += n
+	b.left -= time.Since(began)
 	switch {
 	case err == nil:
 	case err == io.EOF: //nolint:errorlint // io.EOF is returned as it is
 		b.ended.Store(true)
-		b.relax() // the deadline would also end the watch for a client that goes away
+		if b.expired.Load() { // in the same moment
+			_ = b.control.SetReadDeadline(time.Time{})
+		}
 	default:
-		b.slow.Store(errors.Is(err, os.ErrDeadlineExceeded))
 		b.failed.Store(true)
 	}
 	return n, err
 }
 
-// extend moves the deadline when enough has come. Once in a tenth of the period
-// will do for a body that comes fast.
-func (b *bodyReader) extend() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.relaxed || b.began && b.got < b.least {
-		return
-	}
-	if now := time.Now(); now.Sub(b.since) >= b.grace/10 {
-		b.began, b.got, b.since = true, 0, now
-		_ = b.control.SetReadDeadline(now.Add(b.grace))
-	}
+// expire ends the reading that takes too long.
+func (b *bodyReader) expire() {
+	b.expired.Store(true)
+	_ = b.control.SetReadDeadline(time.Now())
 }
 
-// relax lifts the limit: the endpoint has begun to answer, or the body is over.
+// relax lifts the limit, because the endpoint has begun to answer.
 func (b *bodyReader) relax() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.began && !b.relaxed {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
-	b.relaxed = true
+	b.relaxed.Store(true)
+	b.watch.stop()
 }
 
 // tooSlow reports whether reading failed because the client was too slow; broken
 // whether it failed at all.
-func (b *bodyReader) tooSlow() bool { return b.slow.Load() }
+func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load() }
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
 // unread bounds the wait for a body that nobody reads.

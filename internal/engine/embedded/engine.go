@@ -234,6 +234,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 		next.listeners[l] = configs[i]
 	}
 	e.live.Store(next)
+	e.reindexCertificates() // what was reloaded meanwhile went to the old table
 
 	for _, l := range opened {
 		e.serve(l)

@@ -71,8 +71,8 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 		return nil, refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
 	case !isToken(h.method):
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
-	case len(h.header["Content-Length"]) > 1:
-		return nil, refusal(http.StatusBadRequest, "two-lengths", "the request has two lengths")
+	case !hasSaneLength(h.header["Content-Length"]):
+		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
 	}
 	if n := countHeaders(h.header); n > g.maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
@@ -180,6 +180,20 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// hasSaneLength refuses what net/http lets pass in HTTP/2: several lengths, and
+// what is no number.
+func hasSaneLength(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	for i := range len(values[0]) {
+		if c := values[0][i]; c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(values) == 1 && values[0] != ""
+}
+
 // portOfAuthority returns the port of an authority that CanonicalHost accepted.
 func portOfAuthority(authority string) string {
 	i := strings.LastIndexByte(authority, ':')
@@ -242,6 +256,7 @@ func dropHopByHop(h head) (upgrade bool) {
 	for _, name := range []string{
 		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+		"Proxy", // which CGI programs take for the environment's HTTP_PROXY
 	} {
 		delete(header, name)
 	}

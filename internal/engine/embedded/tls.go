@@ -118,11 +118,13 @@ func (s *certStore) keep(t *route.Table) {
 
 // reindexCertificates makes reloaded pairs known to the listeners.
 func (e *Engine) reindexCertificates() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	live := e.live.Load()
+	if live == nil {
+		return
+	}
 	e.certs.mu.Lock()
 	defer e.certs.mu.Unlock()
-	for _, conf := range e.live.Load().listeners {
+	for _, conf := range live.listeners {
 		if conf.certs != nil {
 			conf.certs.fill(e.certs.pairs)
 		}

@@ -13,10 +13,11 @@ type responseWriter struct {
 	control *http.ResponseController // of the ResponseWriter below
 	limit   time.Duration
 	// shared is true in HTTP/2, where a deadline that is over ends the stream
-	// even when nothing is being written: it is lifted after each piece.
+	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
-	armed  time.Time
-	early  int // 1xx answers so far
+	watch  watch
+	armed  time.Time // when the deadline was set in HTTP/1
+	early  int       // 1xx answers so far
 	status int
 	bytes  int64
 }
@@ -26,7 +27,9 @@ const maxEarly = 16
 
 func newResponseWriter(w http.ResponseWriter, limit time.Duration, major int, now time.Time) *responseWriter {
 	rw := &responseWriter{ResponseWriter: w, control: http.NewResponseController(w), limit: limit, shared: major >= 2}
-	if !rw.shared {
+	if rw.shared {
+		rw.watch.expire = func() { _ = rw.control.SetWriteDeadline(time.Now()) }
+	} else {
 		rw.arm(now) // the deadline of the request before may be over by now
 	}
 	return rw
@@ -52,19 +55,28 @@ func (w *responseWriter) WriteHeader(status int) {
 
 // Write writes within the limit.
 func (w *responseWriter) Write(p []byte) (int, error) {
-	w.arm(time.Now())
+	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
-	w.disarm()
+	w.watch.stop()
 	return n, err
 }
 
 // FlushError flushes within the limit.
 func (w *responseWriter) FlushError() error {
-	w.arm(time.Now())
+	w.begin()
 	err := w.control.Flush()
-	w.disarm()
+	w.watch.stop()
 	return err
+}
+
+// begin starts the time for one piece.
+func (w *responseWriter) begin() {
+	if w.shared {
+		w.watch.start(w.limit)
+	} else {
+		w.arm(time.Now())
+	}
 }
 
 // finish protects the flush that follows when the handler has returned.
@@ -82,10 +94,45 @@ func (w *responseWriter) arm(now time.Time) {
 	}
 }
 
-func (w *responseWriter) disarm() {
-	if w.shared {
-		w.armed = time.Time{}
-		_ = w.control.SetWriteDeadline(time.Time{})
+// watch calls expire when what was started is not stopped in time. The zero
+// value, with expire set, is ready.
+type watch struct {
+	expire func() // called with mu held
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	running bool
+	until   time.Time
+}
+
+func (w *watch) start(limit time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running, w.until = true, time.Now().Add(limit)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(limit, w.fire)
+	} else {
+		w.timer.Reset(limit)
+	}
+}
+
+// stop returns only when expire is not running and will not be called any more.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = false
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (w *watch) fire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A timer that went off just before it was stopped may get here only after
+	// the next start.
+	if w.running && !time.Now().Before(w.until) {
+		w.expire()
 	}
 }
 
