@@ -21,6 +21,9 @@ func balanceCases() []goCase {
 		{"hash without the key takes the client", hashFallsBack},
 		{"least-conn avoids the busy", leastConnBusy},
 		{"failures take an endpoint out for a while", ejection},
+		{"when all fail all are used", ejectionOfAll},
+		{"a new endpoint starts slowly", slowStart},
+		{"random2 uses everyone", random2UsesAll},
 		{"checks let endpoints in and take them out", activeChecks},
 	}
 }
@@ -187,13 +190,25 @@ routes: [{id: any, balance: "hash:header:X-User", to: [e1, e2, e3]}]
 }
 
 func leastConnBusy(w *world) {
+	release := make(chan struct{})
+	for _, name := range []string{"e1", "e2"} {
+		w.serve(name, func(_ http.ResponseWriter, r *http.Request) {
+			w.endpoints[name].noteHead(r)
+			if r.URL.Path == "/busy" {
+				<-release
+			}
+		})
+	}
 	w.apply(`routes: [{id: any, balance: least-conn, to: [e1, e2]}]`)
-	p := w.begin(w.client("http", false), http.MethodGet, "http://a.example/", nil, "X-Do: delay=500ms")
+	p := w.begin(w.client("http", false), http.MethodGet, "http://a.example/busy", nil)
 	w.eventually("somebody is busy", func() bool { return w.log.len() == 1 })
 	idle := map[string]string{"e1": "e2", "e2": "e1"}[w.log.since(0)[0].Endpoint]
 	for range 5 {
-		w.want(w.get("http://a.example/"), 200, idle)
+		if a := w.get("http://a.example/"); a.Header.Get(headerEndpoint) != idle {
+			w.Errorf("answered by the busy %s", a.Header.Get(headerEndpoint))
+		}
 	}
+	close(release)
 	w.want(p.end(), 200, "")
 }
 
@@ -213,6 +228,52 @@ func ejection(w *world) {
 	}
 	if n := w.log.count("e1"); n != 3 {
 		w.Errorf("e1 saw %d requests", n)
+	}
+}
+
+// So many failures say more about the requests than about the endpoints, and
+// an endpoint that may be bad is better than none.
+func ejectionOfAll(w *world) {
+	w.apply(`routes: [{id: any, maxFails: 1, to: [e1, e2, e3]}]`)
+	c := w.client("http", false)
+	for range 6 {
+		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("x"), "X-Do: close"), http.StatusBadGateway, "")
+	}
+	for range 6 {
+		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("x")), 200, "")
+	}
+	for _, name := range []string{"e1", "e2", "e3"} {
+		if n := w.log.count(name); n < 2 {
+			w.Errorf("%s saw %d of 12 requests", name, n)
+		}
+	}
+}
+
+// With 10 % of its weight e3 gets 1 of 21 requests at first; but the very first
+// endpoints have nobody to leave the load to.
+func slowStart(w *world) {
+	w.apply(`routes: [{id: any, slowStart: 10m, to: [e1, e2]}]`)
+	c := w.client("http", false)
+	for i := range 8 {
+		w.want(w.do(c, http.MethodGet, "http://a.example/", nil), 200, []string{"e1", "e2"}[i%2])
+	}
+	w.apply(`routes: [{id: any, slowStart: 10m, to: [e1, e2, e3]}]`)
+	for range 42 {
+		w.want(w.do(c, http.MethodGet, "http://a.example/", nil), 200, "")
+	}
+	if n := w.log.count("e3"); n < 1 || n > 4 {
+		w.Errorf("e3 got %d of the first 42 requests, want about 2", n)
+	}
+}
+
+func random2UsesAll(w *world) {
+	w.apply(`routes: [{id: any, balance: random2, to: [e1, e2, e3*3]}]`)
+	c := w.client("http", false)
+	for range 100 {
+		w.want(w.do(c, http.MethodGet, "http://a.example/", nil), 200, "")
+	}
+	if a, b, heavy := w.log.count("e1"), w.log.count("e2"), w.log.count("e3"); a == 0 || b == 0 || heavy <= a || heavy <= b {
+		w.Errorf("of 100 requests e1 got %d, e2 %d, e3, which weighs 3, %d", a, b, heavy)
 	}
 }
 

@@ -113,12 +113,12 @@ func retryStale(w *world) {
 	})
 	w.apply(`routes: [{id: any, to: [e1]}]`)
 	c := w.client("http", false)
-	for i := range 15 {
+	for i := range 8 {
 		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("hello")), 200, "e1")
 		if n := w.log.len(); n != i+1 {
 			w.Fatalf("after %d requests the endpoint has seen %d", i+1, n)
 		}
-		time.Sleep(10 * time.Millisecond) // the close arrives
+		time.Sleep(settle) // the close arrives
 	}
 }
 
@@ -204,7 +204,7 @@ func holdGone(w *world) {
 		w.Errorf("answered %d though nobody is ready", resp.StatusCode)
 		_ = resp.Body.Close()
 	}
-	time.Sleep(settle)
+	time.Sleep(4 * settle) // the engine hears of it
 	w.apply(holdSomeone)
 	time.Sleep(2 * settle)
 	if n := w.log.len(); n != 0 {
