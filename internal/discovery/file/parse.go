@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -173,11 +174,11 @@ func (p *parser) labels(n *yaml.Node) map[string]string {
 		return nil
 	}
 	labels := make(map[string]string, len(pairs))
-	for key, value := range pairs {
-		if text, ok := scalar(value); ok {
+	for _, key := range slices.Sorted(maps.Keys(pairs)) {
+		if text, ok := scalar(pairs[key]); ok {
 			labels[key] = text
 		} else {
-			p.fault(value, "label %q: want one text", key)
+			p.fault(pairs[key], "label %q: want one text", key)
 		}
 	}
 	return labels
