@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,7 +129,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → compile → engine.
-	settings := compile.Settings{Listeners: cfg.Listeners()}
+	settings := compile.Settings{Listeners: cfg.Listeners(), HTTPSPort: httpsPort(cfg.ListenTLS)}
 	controlOptions := control.Options{
 		Feed:       feed,
 		Compiler:   compile.New(settings),
@@ -272,6 +273,17 @@ func newRegistry(version string) *prometheus.Registry {
 	build.Set(1)
 	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
+}
+
+// httpsPort is the port that redirects to https name: none when it is the usual
+// one, or when there is no such listener.
+func httpsPort(address string) uint16 {
+	_, port, err := net.SplitHostPort(address)
+	n, numErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || numErr != nil || n == 443 {
+		return 0
+	}
+	return uint16(n)
 }
 
 // readToken returns the contents of the token file; empty for no file.

@@ -9,27 +9,19 @@ import (
 	"fairway/internal/route"
 )
 
-// claim is what a route asks for so that no other route can have the same:
-// requests, at a priority.
-type claim struct {
-	priority int
-	match    string // Match.Key
-}
+// claim is what a route asks for so that no route of another owner can have the
+// same: Match.Key. Priority is no part of it, or a stranger could take the very
+// same requests by a higher one.
+type claim string
 
 // claimsOf returns the claims of a route, sorted, each once.
 func claimsOf(r *route.Route) []claim {
 	claims := make([]claim, len(r.Matches))
 	for i, m := range r.Matches {
-		claims[i] = claim{r.Priority, m.Key()}
+		claims[i] = claim(m.Key())
 	}
-	slices.SortFunc(claims, func(a, b claim) int { return strings.Compare(a.match, b.match) })
+	slices.Sort(claims)
 	return slices.Compact(claims)
-}
-
-// sameMatches says whether two lists of claims are for the same requests, at
-// whatever priority.
-func sameMatches(a, b []claim) bool {
-	return slices.EqualFunc(a, b, func(x, y claim) bool { return x.match == y.match })
 }
 
 // contestant is a form that wants to be in the table.
@@ -42,7 +34,7 @@ type contestant struct {
 	kept   bool
 	number uint64      // its place in the queue, once it is in
 	winner *contestant // who has what it wants, when it is not in
-	lost   claim       // what that is; zero when it is the route's ID
+	lost   claim       // what that is; empty when it is the route's ID
 }
 
 // survivor is a form that is in the table, with its place in the queue.
@@ -112,7 +104,7 @@ func contest(all []contestant, newest uint64) {
 		for _, want := range c.form.claims {
 			taken[want] = c
 		}
-		if c.kept || c.before != nil && sameMatches(c.form.claims, claimsOf(c.before)) {
+		if c.kept {
 			c.number = c.before.Claim
 		} else {
 			newcomers = append(newcomers, c)
@@ -131,7 +123,7 @@ func contest(all []contestant, newest uint64) {
 // name settles whom a loser is told about: whoever has the first of its claims
 // that is taken, however the contest went.
 func (c *contestant) name(taken map[claim]*contestant) {
-	if c.winner == nil || c.lost == (claim{}) {
+	if c.winner == nil || c.lost == "" {
 		return
 	}
 	for _, want := range c.form.claims {
@@ -199,13 +191,13 @@ func (c *contestant) conflict() route.Problem {
 	text := fmt.Sprintf("route %s already takes the same requests", printable(won.ID))
 	hint := "take another host or path, or remove the other route"
 	switch {
-	case c.lost == (claim{}):
+	case c.lost == "":
 		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", printable(won.Service), printable(won.ID)), "rename the service or the route"
 	case won.Service != c.form.route.Service:
 		text = fmt.Sprintf("service %s%s already takes the same requests", printable(won.Service), of(won.Origin.Instance))
 	}
-	if c.lost.match != "" {
-		text += ": " + printable(c.lost.match)
+	if c.lost != "" {
+		text += ": " + printable(string(c.lost))
 	}
 	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, nil, &refusal{route.CodeConflict, text, hint})
 	p.Label = c.form.label
