@@ -32,7 +32,8 @@ var allowed = map[string]struct {
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
 		"internal/admin", "internal/api", "internal/catalog", "internal/compile", "internal/control",
-		"internal/discovery", "internal/discovery/docker", "internal/discovery/file", "internal/dockerapi",
+		"internal/discovery", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
+		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 	}},
 
@@ -41,7 +42,13 @@ var allowed = map[string]struct {
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll"}},
+	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
+	// posted keeps what was sent over HTTP; who sends it is not its affair.
+	"internal/discovery/posted": {2, []string{"internal/catalog", "internal/discovery/poll"}},
 	"internal/discovery/poll":   {1, []string{"internal/catalog"}},
+
+	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
+	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},
 
 	"internal/compile": {2, []string{"internal/catalog", "internal/route"}},
 
