@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 
 	"fairway/internal/app"
@@ -30,8 +31,13 @@ func (r *runCommand) Run(ctx context.Context, c *console, p *parser) error {
 	if err != nil {
 		return err
 	}
+	logger := newLogger(c.err, loaded.Log)
+	// net/http reports what an endpoint says unasked through the standard
+	// logger: it must not write raw lines beside ours.
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer())
 	a, err := app.New(loaded.Config, app.Options{
-		Logger:  newLogger(c.err, loaded.Log),
+		Logger:  logger,
 		Stdout:  c.out,
 		Environ: c.environ,
 		Version: thisBuild().Version,
