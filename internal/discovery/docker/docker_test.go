@@ -222,6 +222,19 @@ func TestLeavingSticks(t *testing.T) {
 	})
 }
 
+// TestWhoStaysIsBack demands that a container that goes on running long after it
+// was told to stop is used again.
+func TestWhoStaysIsBack(t *testing.T) {
+	bubble(t, nil, func(e *engine, w *watch) {
+		e.run("a")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		e.kill("a", "2")
+		time.Sleep(leavingLimit + time.Minute)
+		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+	})
+}
+
 // TestGoneWithoutGoodbye demands that a container that is destroyed while it
 // runs is seen stopped first: if its absence must be confirmed, what is kept
 // must not look alive.

@@ -107,16 +107,16 @@ func (w *world) stopped(id string) {
 	}
 }
 
-// isStopping tells whether a signal asks a container to end: one of the four
+// isStopping tells whether a signal asks a container to end: one of the three
 // that do by custom, or the one the container was configured with. Others, such
-// as SIGHUP, ask for something else. Both are written as the engine does: by
+// as SIGHUP, or SIGQUIT to a Java program, ask for something else. Both are written as the engine does: by
 // number, or by name with or without SIG.
 func isStopping(signal, configured string) bool {
 	switch n := signalNumber(signal); n {
 	case 0:
 		// Not told: engines that leave it out mean the default, SIGKILL.
 		return signal == ""
-	case 2, 3, 9, 15:
+	case 2, 9, 15:
 		return true
 	default:
 		return n == signalNumber(configured)

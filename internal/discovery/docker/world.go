@@ -41,6 +41,11 @@ type world struct {
 	details bool            // only details changed that an inspection filled in
 }
 
+// leavingLimit is after how long a container that was told to stop and still runs
+// is taken to have chosen to stay. It is longer than anybody lets an application
+// take its leave.
+const leavingLimit = 10 * time.Minute
+
 // entry is one container.
 type entry struct {
 	facts dockerapi.Container
@@ -208,6 +213,9 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 	if e.unreadable {
 		e.unreadable = false
 		w.doubt(c.ID, false)
+	}
+	if !e.leaving.IsZero() && c.Status == "running" && m.at.Sub(e.at) > leavingLimit {
+		e.leaving = time.Time{}
 	}
 	if e.facts.Status != c.Status {
 		w.doubt(c.ID, false) // an event was missed
