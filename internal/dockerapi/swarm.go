@@ -209,7 +209,7 @@ type wireService struct {
 		Name   string
 		Labels map[string]string
 		Mode   struct {
-			Replicated                        *struct{ Replicas *uint64 }
+			Replicated                       *struct{ Replicas *uint64 }
 			Global, ReplicatedJob, GlobalJob *struct{}
 		}
 		EndpointSpec *struct{ Ports []wirePort }

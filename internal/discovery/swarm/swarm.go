@@ -1,0 +1,177 @@
+// Package swarm is the source that sees the services, tasks and nodes of a
+// Docker Swarm.
+//
+// Tasks have no events, so what is true is learnt by listing: all tasks that
+// shall run in one call, every second while anything converges and every ten
+// seconds while all is quiet. An answer that says the same as the one before,
+// byte for byte, is not even decoded. Services and networks are listed when an
+// event tells of them and every 30 seconds. What events add is haste: those of
+// services and nodes come from the managers, those of containers from every
+// engine the source is given, and a task whose container is told to stop is seen
+// leaving at once, from the event alone.
+//
+// Lists are asked of one manager at a time. When it does not answer within three
+// seconds, is no manager or has no leader, the next one is asked; the source has
+// failed when none answers.
+//
+// A task is ready when it shall run, does run, and its node is not down: the tasks
+// of a dead node go on saying that they run. A node whose state is "unknown" or
+// "disconnected" is not taken for dead: that is what every node is for a moment
+// after the managers have elected a leader, while all of them serve. The managers
+// turn it into "ready" or "down" by themselves.
+//
+// In a Swarm the service is the service: its ID is "<name>@<source>", its labels
+// are those of the service, and its instances are the tasks that shall run, or
+// that shall not and still do. Tasks that have ended are history and left out.
+//
+// A manager, or a proxy in front of its socket, is asked for nothing but
+//
+//	HEAD or GET /_ping
+//	GET /events
+//	GET /services
+//	GET /tasks
+//	GET /nodes
+//	GET /networks
+//
+// and the engine that Fairway's own container runs on for
+//
+//	GET /containers/<that container>/json
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/dockerapi"
+)
+
+// The rhythm of the source.
+const (
+	pollFast    = time.Second      // while anything converges
+	pollSlow    = 10 * time.Second // while all is quiet
+	relistAfter = 20 * time.Second // then the next refresh lists everything, whether events told of it or not
+	answerAfter = 15 * time.Second // then the next refresh is answered, whether it brought news or not
+	patience    = 5 * time.Minute  // how long what converges is watched without seeing progress
+	settled     = 5 * time.Second  // how long everything is watched after a change
+
+	// Between two refreshes at least, however many events come: the fixed time,
+	// or so many times what the last refresh took.
+	gapLeast  = 200 * time.Millisecond
+	gapFactor = 4
+
+	confirmAfter = 5500 * time.Millisecond // above the collector's five seconds
+
+	callDeadline = 3 * time.Second
+	nextDelay    = 100 * time.Millisecond // before the next manager is asked
+	backoffFirst = 250 * time.Millisecond // after none of them answered
+	backoffMost  = 2 * time.Second
+)
+
+// Options are what New needs. Name and Clients are required.
+type Options struct {
+	// Name is the source's name.
+	Name string
+	// Clients reach the managers of one Swarm, in order of preference. An engine
+	// that is no manager may be among them: its containers are heard of sooner.
+	Clients []*dockerapi.Client
+	// SelfID is the ID of the container Fairway runs in; empty when it runs
+	// outside any container.
+	SelfID string
+	// Self reaches the engine that container runs on. It is asked which networks
+	// the container is on, unless the container is a task of the Swarm. Nil means
+	// the first of Clients that is local.
+	Self   *dockerapi.Client
+	Logger *slog.Logger
+}
+
+// Source sees one Swarm.
+type Source struct {
+	name    string
+	clients []*dockerapi.Client
+	self    *dockerapi.Client // nil when there is nothing to ask it
+	selfID  string
+	log     *slog.Logger
+	world   *world // what is known; outlives Run
+}
+
+// New returns a source that does nothing until Run.
+func New(o Options) (*Source, error) {
+	if o.Name == "" || len(o.Clients) == 0 {
+		return nil, errors.New("swarm source: name and clients are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	local := false
+	for _, c := range o.Clients {
+		if c == nil {
+			return nil, errors.New("swarm source: a client is missing")
+		}
+		if c.Host().Local {
+			local = true
+			if o.Self == nil {
+				o.Self = c
+			}
+		}
+	}
+	if o.SelfID == "" {
+		o.Self = nil
+	}
+	return &Source{
+		name:    o.Name,
+		clients: o.Clients,
+		self:    o.Self,
+		selfID:  o.SelfID,
+		log:     o.Logger.With("source", o.Name),
+		world:   newWorld(place{source: o.Name, selfID: o.SelfID, onHost: local && o.SelfID == ""}),
+	}, nil
+}
+
+// Name returns the source's name.
+func (s *Source) Name() string { return s.name }
+
+// Run follows the Swarm until ctx ends. It tries for ever: when no manager
+// answers that is one failed answer, and each new reason another.
+func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
+	ctx, cancel := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	defer jobs.Wait() // after cancel
+	defer cancel()
+	f := &follower{
+		Source:  s,
+		out:     out,
+		hints:   make(chan hint, 64),
+		results: make(chan result),
+		reader:  &reader{self: s.self, selfID: s.selfID},
+		open:    make([]bool, len(s.clients)),
+		faults:  make([]error, len(s.clients)),
+		backoff: backoffFirst,
+		due:     true,
+		dirty:   everything,
+		jobs:    &jobs,
+	}
+	for i, c := range s.clients {
+		jobs.Go(func() { listen(ctx, i, c, f.hints) })
+	}
+	f.follow(ctx)
+}
+
+// fault makes the error of a round in which no manager answered.
+func (f *follower) fault() error {
+	if len(f.faults) == 1 {
+		return fmt.Errorf("swarm: %w", f.faults[0])
+	}
+	var lines []string
+	for i, err := range f.faults {
+		if err != nil {
+			lines = append(lines, f.clients[i].URL()+": "+err.Error())
+		}
+	}
+	return fmt.Errorf("swarm: no manager answers: %s", strings.Join(lines, "; "))
+}

@@ -1,0 +1,299 @@
+package swarm
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"fairway/internal/catalog"
+	"fairway/internal/dockerapi"
+)
+
+// place is where Fairway stands, seen from the Swarm.
+type place struct {
+	source string
+	selfID string // of Fairway's container; empty outside any container
+	onHost bool   // outside any container, on the machine of one of the engines
+}
+
+// view is what translating a service and its tasks needs to know of the rest.
+type view struct {
+	place
+	nodes    map[string]dockerapi.Node
+	networks map[string]dockerapi.SwarmNetwork
+	own      map[string]bool // networks that Fairway's container is on
+}
+
+// run is a task with what the lists alone do not say.
+type run struct {
+	dockerapi.Task
+	leaving bool // it is not in the list of those that shall run
+	early   early
+}
+
+// early is what an event said about a task before any list did.
+type early string
+
+const (
+	nothing early = ""
+	stopped early = "stopped" // its container was told to stop
+	ended   early = "ended"   // its container does not run any more
+)
+
+// service translates a service with its tasks.
+func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
+	name := s.Name
+	if !isName(name) {
+		name = s.ID
+	}
+	service := &catalog.Service{
+		ID:      name + "@" + v.source,
+		Name:    name,
+		Source:  v.source,
+		Virtual: v.virtual(s),
+		Created: s.Created,
+	}
+	if len(s.Labels) > 0 {
+		service.Labels = s.Labels
+	}
+	for _, r := range runs {
+		if i := v.instance(name, s, r); i != nil {
+			service.Instances = append(service.Instances, i)
+		}
+	}
+	slices.SortFunc(service.Instances, func(a, b *catalog.Instance) int { return strings.Compare(a.ID, b.ID) })
+	return service
+}
+
+// instance translates a task; nil for one that is history.
+func (v *view) instance(service string, s dockerapi.Service, r run) *catalog.Instance {
+	state, reason := v.state(r)
+	if state == "" {
+		return nil
+	}
+	i := &catalog.Instance{
+		ID:          r.ID,
+		Name:        service + "." + v.copyName(r.Task),
+		Source:      v.source,
+		Node:        r.NodeID,
+		State:       state,
+		StateReason: reason,
+		Created:     r.Created,
+		Ports:       v.ports(s, r.Task),
+	}
+	i.Image, _, _ = strings.Cut(r.Image, "@")
+	if len(r.Labels) > 0 {
+		i.Labels = r.Labels
+	}
+	if r.State == "running" {
+		i.Started = r.Since
+	}
+	if state != catalog.StateStopped {
+		i.Addresses = v.addresses(r.Task)
+	}
+	return i
+}
+
+// copyName tells the tasks of a service apart: by slot, or for a global service,
+// which has none, by node.
+func (v *view) copyName(t dockerapi.Task) string {
+	if t.Slot > 0 {
+		return strconv.Itoa(t.Slot)
+	}
+	return cmp.Or(v.nodes[t.NodeID].Name, t.NodeID, t.ID)
+}
+
+// state says whether a task can serve; "" when it is history.
+func (v *view) state(r run) (catalog.State, string) {
+	node, known := v.nodes[r.NodeID]
+	dead := !known || node.State == "down"
+	switch {
+	case r.leaving || r.Desired == "remove":
+		// One on a dead node is replaced already, and there is nobody whom it
+		// could finish for.
+		if r.State != "running" || dead {
+			return "", ""
+		}
+		if r.early == ended {
+			return catalog.StateStopped, "container ended"
+		}
+		return catalog.StateLeaving, "told to stop"
+	case r.State == "running" && r.Desired == "running":
+		switch {
+		case !known:
+			return catalog.StateUnhealthy, "its node is not in the Swarm"
+		case dead:
+			return catalog.StateUnhealthy, "node " + cmp.Or(node.Name, node.ID) + " is down"
+		case r.early == stopped:
+			return catalog.StateLeaving, "told to stop"
+		case r.early == ended:
+			return catalog.StateStopped, "container ended"
+		default:
+			return catalog.StateReady, ""
+		}
+	}
+	switch r.State {
+	case "complete", "shutdown", "failed", "rejected", "remove", "orphaned", "":
+		return "", ""
+	default:
+		return catalog.StateStarting, explain(r.Task)
+	}
+}
+
+// maxReason is the longest reason, in bytes; the text comes from engines.
+const maxReason = 200
+
+// explain says why a task does not run yet, such as "pending: no suitable node".
+func explain(t dockerapi.Task) string {
+	reason := t.State
+	if t.Error != "" {
+		reason += ": " + strings.Join(strings.Fields(strings.ToValidUTF8(t.Error, "?")), " ")
+	}
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+		for !utf8.ValidString(reason) {
+			reason = reason[:len(reason)-1]
+		}
+	}
+	return reason
+}
+
+// hostNetwork is the name of Docker's network that is the machine's own.
+const hostNetwork = "host"
+
+// addresses returns the addresses of a task, sorted by network, then by host.
+// Those on the ingress network are for Docker alone.
+func (v *view) addresses(t dockerapi.Task) []catalog.Address {
+	var list []catalog.Address
+	for _, at := range t.Attachments {
+		if at.Ingress || v.networks[at.NetworkID].Ingress {
+			continue
+		}
+		if at.Network == hostNetwork && len(at.IPs) == 0 {
+			if host := v.host(t.NodeID); host != "" {
+				list = append(list, catalog.Address{Host: host, Network: hostNetwork, Reach: catalog.ReachBridge})
+			}
+			continue
+		}
+		for _, ip := range at.IPs {
+			if usable(ip) {
+				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: v.reach(at.NetworkID)})
+			}
+		}
+	}
+	return sortAddresses(list)
+}
+
+// virtual returns the addresses that stand for the whole service. One on a
+// network that is not known could be on the ingress network, so it is left out.
+func (v *view) virtual(s dockerapi.Service) []catalog.Address {
+	var list []catalog.Address
+	for _, vip := range s.VirtualIPs {
+		network, known := v.networks[vip.NetworkID]
+		if known && !network.Ingress && usable(vip.IP) {
+			list = append(list, catalog.Address{Host: vip.IP.String(), Network: network.Name, Reach: v.reach(vip.NetworkID)})
+		}
+	}
+	return sortAddresses(list)
+}
+
+func sortAddresses(list []catalog.Address) []catalog.Address {
+	slices.SortFunc(list, func(a, b catalog.Address) int {
+		return cmp.Or(strings.Compare(a.Network, b.Network), strings.Compare(a.Host, b.Host))
+	})
+	return slices.Compact(list)
+}
+
+// reach says how Fairway gets to a network of the Swarm: only as a container on
+// it, since overlay networks are not reached from their machines.
+func (v *view) reach(networkID string) catalog.Reach {
+	if v.own[networkID] {
+		return catalog.ReachShared
+	}
+	return catalog.ReachNone
+}
+
+// usable tells whether ip is one that a container can have and others can dial.
+func usable(ip netip.Addr) bool {
+	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast() && ip.Zone() == ""
+}
+
+// host returns where Fairway dials the ports of a node itself; empty when it
+// cannot. A Swarm of one machine may call it 127.0.0.1, which means something to
+// those on that machine only.
+func (v *view) host(nodeID string) string {
+	ip := v.nodes[nodeID].Address
+	if usable(ip) || v.onHost && ip.IsLoopback() {
+		return ip.String()
+	}
+	return ""
+}
+
+// ports returns the ports of a task: Swarm knows of those that its service
+// publishes, not of those that its image exposes. Only one published on the
+// task's own node leads to this task.
+func (v *view) ports(s dockerapi.Service, t dockerapi.Task) []catalog.Port {
+	type key struct {
+		number   uint16
+		protocol string
+	}
+	published := make(map[key]string)
+	// The task knows the port that Docker chose, the service the one asked for.
+	for _, list := range [][]dockerapi.ServicePort{s.Ports, t.Ports} {
+		for _, p := range list {
+			k := key{p.Number, p.Protocol}
+			at := published[k]
+			if host := v.host(t.NodeID); p.Mode == "host" && p.Published > 0 && host != "" {
+				at = net.JoinHostPort(host, strconv.Itoa(int(p.Published)))
+			}
+			published[k] = at
+		}
+	}
+	var ports []catalog.Port
+	for k, at := range published {
+		ports = append(ports, catalog.Port{Number: k.number, Protocol: k.protocol, Published: at})
+	}
+	slices.SortFunc(ports, func(a, b catalog.Port) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Protocol, b.Protocol))
+	})
+	return ports
+}
+
+// node translates a node.
+func (v *view) node(n dockerapi.Node) *catalog.Node {
+	return &catalog.Node{
+		ID:           n.ID,
+		Name:         cmp.Or(n.Name, n.ID),
+		Source:       v.source,
+		State:        n.State,
+		Availability: n.Availability,
+		Address:      v.host(n.ID),
+		Role:         n.Role,
+		Engine:       n.Engine,
+	}
+}
+
+// maxName is the longest name, in bytes.
+const maxName = 128
+
+// isName tells whether s can be the name of a service: letters, digits, dots,
+// dashes and underscores, beginning with a letter or digit, as Docker itself
+// demands. It keeps "@" and "/" out, which have a meaning in IDs.
+func isName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && (c == '.' || c == '-' || c == '_'):
+		default:
+			return false
+		}
+	}
+	return true
+}
