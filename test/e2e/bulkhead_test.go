@@ -23,7 +23,7 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 		value  string
 		reason string // a part of what must be said; lower case
 	}{
-		{label: "fairway.hots", value: "x.localhost", reason: "unknown"},
+		{label: "fairway.hots", value: "x.localhost", reason: "no such label"},
 		{label: "fairway.host", value: "not a host", reason: "host"},
 		{label: "fairway.rule", value: "Host(`rule.localhost`", reason: ")"},
 		{label: "fairway.port", value: "99999", reason: "99999"},

@@ -192,7 +192,8 @@ func startDaemon(t *testing.T) (socket string, daemon *os.Process) {
 	cmd := exec.Command(path,
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"--host", "unix://"+socket, "--containerd-namespace", mark, "--containerd-plugins-namespace", mark+"-plugins",
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
+		// The machine's bridge, left as it is: with none the daemon would remove it.
+		"--bridge=docker0", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
