@@ -14,7 +14,7 @@ func TestDiff(t *testing.T) {
 	changed := full()
 	shop := changed.Routes[0]
 	shop.Matches = slices.Delete(shop.Matches, 1, 2)
-	shop.Filters[7].StripPrefix.Prefix = "/api/v1"
+	shop.Filters[11].StripPrefix.Prefix = "/api/v1"
 	shop.Origin.Stale = false
 	backend := changed.Backends[0]
 	backend.Endpoints[1].State = EndpointReady

@@ -23,7 +23,7 @@ type Loser struct {
 	Route string `json:"route"`
 	Match string `json:"match"`
 	// Part names what is looked at by the first condition that fails: "host",
-	// "path", "method", "header X-Env", "query q", "client IP".
+	// "path", "method", "header X-Env", "query q", "client IP", "listener".
 	Part string `json:"part,omitempty"`
 	// Expected is the condition, as in the text of a Match; Actual is what the
 	// request has there, ready to be printed, and empty when it has nothing.
@@ -44,7 +44,7 @@ const (
 	ReasonPriority   Reason = "priority"   // higher priority
 	ReasonHost       Reason = "host"       // more specific host
 	ReasonPath       Reason = "path"       // longer path
-	ReasonPathKind   Reason = "path-kind"  // exact before regexp before prefix, of equal length
+	ReasonPathKind   Reason = "path-kind"  // exact before regexp before prefix before start, of equal length
 	ReasonConditions Reason = "conditions" // more conditions
 	ReasonClaim      Reason = "claim"      // earlier claim
 	ReasonID         Reason = "id"         // nothing but the order of IDs
@@ -145,6 +145,8 @@ func (c *condition) look(r *Request) (part, actual string) {
 		return "client IP", r.Client.Unmap().String()
 	case ConditionHost, ConditionHostRegexp:
 		return "host", escape(r.Host)
+	case ConditionListener:
+		return "listener", escape(r.Listener)
 	}
 	return "path", escape(r.Path)
 }

@@ -31,6 +31,7 @@ func explained(t testing.TB) *Matcher {
 		&Route{ID: "client", Matches: with(Condition{Kind: ConditionClientIP, Values: []string{"10.0.0.0/8"}})},
 		&Route{ID: "not-host", Matches: with(Condition{Kind: ConditionHost, Values: []string{"*.example.com"}, Not: true})},
 		&Route{ID: "not-path", Matches: with(Condition{Kind: ConditionPathPrefix, Values: []string{"/api"}, Not: true})},
+		&Route{ID: "listener", Matches: with(Condition{Kind: ConditionListener, Values: []string{"https"}})},
 		&Route{ID: "second", Matches: with(
 			Condition{Kind: ConditionMethod, Values: []string{"POST"}},
 			Condition{Kind: ConditionHeader, Name: "X-Env", Values: []string{"canary"}},
@@ -43,7 +44,7 @@ func TestExplain(t *testing.T) {
 	m := explained(t)
 	request := func(host string) *Request {
 		return &Request{
-			Method: "POST", Host: host, Path: "/api/v1", Query: "q=2&q=3%0a", Client: netip.MustParseAddr("::ffff:192.0.2.1"),
+			Listener: "http", Method: "POST", Host: host, Path: "/api/v1", Query: "q=2&q=3%0a", Client: netip.MustParseAddr("::ffff:192.0.2.1"),
 			Header: http.Header{"X-Env": {"stable\x1b[31m"}},
 		}
 	}

@@ -94,8 +94,8 @@ func compileHost(h Host) (*regexp.Regexp, error) {
 // the bytes that are fixed.
 func compilePath(p Path) (*regexp.Regexp, int, error) {
 	switch p.Kind {
-	case PathPrefix, PathExact:
-		if err := checkPath(p.Value, p.Kind == PathPrefix); err != nil {
+	case PathPrefix, PathExact, PathStart:
+		if err := checkPath(p); err != nil {
 			return nil, 0, err
 		}
 		return nil, len(p.Value), nil
@@ -105,19 +105,37 @@ func compilePath(p Path) (*regexp.Regexp, int, error) {
 	return nil, 0, fmt.Errorf("path kind %s: no such kind", excerpt(string(p.Kind)))
 }
 
-// checkPath checks that a path, or prefix, is canonical.
-func checkPath(value string, prefix bool) error {
-	canonical, err := CanonicalPath(value)
+// checkPath checks that a path that is no expression is canonical.
+func checkPath(p Path) error {
+	canonical, err := canonicalOf(p)
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, excerpt(value))
+		return fmt.Errorf("%w: %s", err, excerpt(p.Value))
 	}
-	if prefix && canonical != "/" {
-		canonical = strings.TrimSuffix(canonical, "/")
-	}
-	if canonical != value {
-		return fmt.Errorf("path %s is not in canonical form, which is %s", excerpt(value), excerpt(canonical))
+	if canonical != p.Value {
+		return fmt.Errorf("path %s is not in canonical form, which is %s", excerpt(p.Value), excerpt(canonical))
 	}
 	return nil
+}
+
+// canonicalOf returns the canonical form of a path that is no expression. What a
+// path begins with is made canonical as a path that goes on, so that "/a/." stays
+// what "/a/.well-known" begins with.
+func canonicalOf(p Path) (string, error) {
+	const more = "x"
+	value := p.Value
+	if p.Kind == PathStart && value != "" {
+		value += more
+	}
+	canonical, err := CanonicalPath(value)
+	switch {
+	case err != nil:
+		return "", err
+	case p.Kind == PathStart:
+		return strings.TrimSuffix(canonical, more), nil
+	case p.Kind == PathPrefix && canonical != "/":
+		return strings.TrimSuffix(canonical, "/"), nil
+	}
+	return canonical, nil
 }
 
 // compileCondition checks a condition and makes it ready.
@@ -125,7 +143,7 @@ func compileCondition(c Condition) (condition, error) {
 	done := condition{Condition: c}
 	var one func(value string) error
 	switch c.Kind {
-	case ConditionMethod, ConditionHeader, ConditionQuery:
+	case ConditionMethod, ConditionHeader, ConditionQuery, ConditionListener:
 	case ConditionHeaderRegexp, ConditionQueryRegexp:
 		one = func(value string) error {
 			re, err := compileRegexp(value)
@@ -150,8 +168,12 @@ func compileCondition(c Condition) (condition, error) {
 			done.hosts = append(done.hosts, h)
 			return err
 		}
-	case ConditionPath, ConditionPathPrefix:
-		one = func(value string) error { return checkPath(value, c.Kind == ConditionPathPrefix) }
+	case ConditionPath:
+		one = func(value string) error { return checkPath(Path{PathExact, value}) }
+	case ConditionPathPrefix:
+		one = func(value string) error { return checkPath(Path{PathPrefix, value}) }
+	case ConditionPathStart:
+		one = func(value string) error { return checkPath(Path{PathStart, value}) }
 	default:
 		return done, fmt.Errorf("condition kind %s: no such kind", excerpt(string(c.Kind)))
 	}
@@ -249,6 +271,8 @@ func (c *compiledMatch) pathHolds(path string) bool {
 		return path == c.match.Path.Value
 	case PathPrefix:
 		return isBelow(path, c.match.Path.Value)
+	case PathStart:
+		return strings.HasPrefix(path, c.match.Path.Value)
 	}
 	return c.path.MatchString(path)
 }
@@ -309,6 +333,14 @@ func (c *condition) applies(r *Request) bool {
 		}
 	case ConditionPathRegexp:
 		return c.takes(r.Path)
+	case ConditionPathStart:
+		for _, start := range c.Values {
+			if strings.HasPrefix(r.Path, start) {
+				return true
+			}
+		}
+	case ConditionListener:
+		return slices.Contains(c.Values, r.Listener)
 	}
 	return false
 }

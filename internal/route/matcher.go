@@ -15,14 +15,15 @@ import (
 // A lookup costs the same however many routes there are. The host leads to the
 // paths that are asked for on it, by one lookup for exact names and one for each
 // kind of wildcard and label of the name; there the path is walked down segment by
-// segment. Only routes for the same host and path, and those with regular
+// segment; paths by what they begin with are looked up once for each length there
+// is of them. Only routes for the same host and path, and those with regular
 // expressions, are tried one after the other, best first.
 //
 // Of all matches that hold, the winner is the first in this order: higher
 // priority; exact host before wildcard, deep, expression and any; longer host
 // value; longer path (of an expression, what it begins with literally); exact path
-// before expression and prefix; more conditions; lower claim; ID; place in the
-// route.
+// before expression, prefix and start; more conditions; lower claim; ID; place in
+// the route.
 type Matcher struct {
 	entries  []*entry // all matches of all routes, best first
 	exact    map[string]*paths
@@ -54,6 +55,8 @@ type hostRegexp struct {
 type paths struct {
 	best    int // lowest rank in it
 	root    segment
+	starts  map[string]*list // of PathStart, by value
+	lengths []int            // of the values in starts, each once
 	regexps list
 }
 
@@ -183,6 +186,10 @@ func (p *paths) place(e *entry) {
 		p.regexps.add(e)
 		return
 	}
+	if path.Kind == PathStart {
+		p.placeStart(path.Value, e)
+		return
+	}
 	node := &p.root
 	for rest := path.Value[1:]; rest != ""; {
 		var name string
@@ -201,6 +208,22 @@ func (p *paths) place(e *entry) {
 		e.ends = endOf(path.Value)
 	}
 	node.entries.add(e)
+}
+
+// placeStart puts an entry under what its path begins with.
+func (p *paths) placeStart(value string, e *entry) {
+	if p.starts == nil {
+		p.starts = map[string]*list{}
+	}
+	l := p.starts[value]
+	if l == nil {
+		l = &list{}
+		p.starts[value] = l
+		if !slices.Contains(p.lengths, len(value)) {
+			p.lengths = append(p.lengths, len(value))
+		}
+	}
+	l.add(e)
 }
 
 // endOf says how a path ends at its last segment.
@@ -293,6 +316,14 @@ func (s *search) try(p *paths) {
 	if node != nil {
 		s.first(node.entries, endOf(s.request.Path))
 	}
+	for _, n := range p.lengths {
+		if n > len(s.request.Path) {
+			continue
+		}
+		if l := p.starts[s.request.Path[:n]]; l != nil {
+			s.first(*l, anywhere)
+		}
+	}
 	for e := p.regexps.first; e != nil && e.rank < s.rank; e = e.next {
 		if e.match.path.MatchString(s.request.Path) && failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
@@ -362,6 +393,8 @@ func pathOrder(k PathKind) int {
 		return 0
 	case PathRegexp:
 		return 1
+	case PathPrefix:
+		return 2
 	}
-	return 2
+	return 3
 }

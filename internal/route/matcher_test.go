@@ -186,6 +186,8 @@ func TestFindPrecedence(t *testing.T) {
 		{"literal of expression", &Route{Matches: one(host("*"), Path{PathRegexp, "/a/.*"})}, &Route{Matches: one(host("*"), prefix("/a"))}, ReasonPath},
 		{"exact before expression", &Route{Matches: one(host("*"), Path{PathExact, "/a/b"})}, &Route{Matches: one(host("*"), Path{PathRegexp, "/a/b"})}, ReasonPathKind},
 		{"expression before prefix", &Route{Matches: one(host("*"), Path{PathRegexp, "/a/b"})}, &Route{Matches: one(host("*"), prefix("/a/b"))}, ReasonPathKind},
+		{"prefix before start", &Route{Matches: one(host("*"), prefix("/a/b"))}, &Route{Matches: one(host("*"), Path{PathStart, "/a/b"})}, ReasonPathKind},
+		{"longer start", &Route{Matches: one(host("*"), Path{PathStart, "/a/b"})}, &Route{Matches: one(host("*"), prefix("/a"))}, ReasonPath},
 		{"more conditions", &Route{Claim: 9, Matches: one(host("*"), prefix("/"), get)}, &Route{Matches: one(host("*"), prefix("/"))}, ReasonConditions},
 		{"earlier claim", &Route{ID: "z", Claim: 1, Matches: one(host("*"), prefix("/"))}, &Route{ID: "y", Claim: 2, Matches: one(host("*"), prefix("/"))}, ReasonClaim},
 		{"lower ID", &Route{ID: "a", Matches: one(host("*"), prefix("/"))}, &Route{ID: "b", Matches: one(host("*"), prefix("/"))}, ReasonID},
@@ -223,6 +225,31 @@ func TestFindFallsThrough(t *testing.T) {
 	}
 	if got := m.Find(&Request{Host: "x.a.example", Path: "*"}); got != nil {
 		t.Errorf("a request without a path met %s", got.ID)
+	}
+}
+
+// TestFindByStart has paths that end where no segment does.
+func TestFindByStart(t *testing.T) {
+	any := Host{Kind: HostAny}
+	m := mustMatcher(t,
+		&Route{ID: "start", Matches: []Match{{Host: any, Path: Path{PathStart, "/demo"}}}},
+		&Route{ID: "longer", Matches: []Match{{Host: any, Path: Path{PathStart, "/demon/"}}}},
+		&Route{ID: "prefix", Matches: []Match{{Host: any, Path: Path{PathPrefix, "/demo"}}}},
+		&Route{ID: "not", Matches: []Match{{Host: any, Path: Path{PathPrefix, "/"}, Conditions: []Condition{
+			{Kind: ConditionPathStart, Values: []string{"/priv"}, Not: true},
+		}}}},
+	)
+	for path, want := range map[string]string{
+		"/demo": "prefix", "/demo/": "prefix", "/demonstration": "start", "/demon/x": "longer", "/demon": "start",
+		"/dem": "not", "/private": "", "/priv": "", "/pri": "not",
+	} {
+		id := ""
+		if found := m.Find(&Request{Host: "a", Path: path}); found != nil {
+			id = found.ID
+		}
+		if id != want {
+			t.Errorf("%s: got %q, want %q", path, id, want)
+		}
 	}
 }
 
@@ -305,6 +332,9 @@ func TestNewMatcherRefuses(t *testing.T) {
 		{with(Condition{Kind: ConditionHost, Values: []string{"a:80"}}), "no port"},
 		{with(Condition{Kind: ConditionHostRegexp, Values: []string{"("}}), "missing closing"},
 		{with(Condition{Kind: ConditionPathPrefix, Values: []string{"/a/"}}), "canonical form"},
+		{with(Condition{Kind: ConditionPathStart, Values: []string{"/a//"}}), "canonical form"},
+		{with(Condition{Kind: ConditionListener}), "no values"},
+		{[]Match{{Host: any, Path: Path{PathStart, "a"}}}, "slash"},
 	} {
 		_, err := NewMatcher([]*Route{{ID: "r", Matches: tt.matches}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -321,6 +351,8 @@ func TestFindAllocatesNothing(t *testing.T) {
 		&Route{ID: "wild", Matches: []Match{{Host: Host{HostWildcard, "example"}, Path: Path{PathPrefix, "/a"}}}},
 		&Route{ID: "deep", Matches: []Match{{Host: Host{HostDeep, "b.example"}, Path: Path{PathRegexp, "/d.*"}}}},
 		&Route{ID: "expr", Matches: []Match{{Host: Host{HostRegexp, "e[0-9]+"}, Path: root}}},
+		&Route{ID: "start", Matches: []Match{{Host: any, Path: Path{PathStart, "/sta"}}}},
+		&Route{ID: "listener", Matches: []Match{{Host: Host{HostExact, "l"}, Path: root, Conditions: []Condition{{Kind: ConditionListener, Values: []string{"http"}}}}}},
 		&Route{ID: "conditions", Matches: []Match{{Host: any, Path: root, Conditions: []Condition{
 			{Kind: ConditionMethod, Values: []string{"GET"}},
 			{Kind: ConditionHeader, Name: "X-A", Values: []string{"1"}},
@@ -339,8 +371,10 @@ func TestFindAllocatesNothing(t *testing.T) {
 		{"e17", "/", "expr"},
 		{"other", "/x", "conditions"},
 		{"other", "/private", ""},
+		{"other", "/start/x", "start"},
+		{"l", "/", "listener"},
 	} {
-		r := &Request{Method: "GET", Host: tt.host, Path: tt.path, Query: "q=1&%71=2", Client: client, Header: header}
+		r := &Request{Method: "GET", Host: tt.host, Path: tt.path, Query: "q=1&%71=2", Client: client, Header: header, Listener: "http"}
 		id := ""
 		allocs := testing.AllocsPerRun(100, func() {
 			id = ""

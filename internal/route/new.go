@@ -33,7 +33,8 @@ func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 // The errors are faults of the caller, not of a user: IDs and listener names that
 // are empty or used twice, a route without matches, a reference to a backend that
 // is not there, matches that are not canonical, filters with no or several fields
-// set, text that is not UTF-8.
+// set or with values they cannot have, routes of TCP listeners that are not what
+// SchemeTCP says, text that is not UTF-8.
 func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (*Table, error) {
 	t := &Table{
 		Revision:  revision,
@@ -51,11 +52,17 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 		if l.Name == "" || i > 0 && l.Name == t.Listeners[i-1].Name {
 			return nil, fmt.Errorf("table: listener %s: the name is empty or used twice", excerpt(l.Name))
 		}
+		if err := l.check(); err != nil {
+			return nil, fmt.Errorf("table: listener %s: %w", excerpt(l.Name), err)
+		}
 	}
 	for _, r := range t.Routes {
 		if r.Backend != "" && t.Backend(r.Backend) == nil {
 			return nil, fmt.Errorf("table: route %s: there is no backend %s", excerpt(r.ID), excerpt(r.Backend))
 		}
+	}
+	if err := t.checkTCP(); err != nil {
+		return nil, fmt.Errorf("table: %w", err)
 	}
 	t.Hash = t.sum()
 	return t, nil
@@ -118,6 +125,9 @@ func (r *Route) sealOnce() error {
 		if n := f.fields(); n != 1 {
 			return fmt.Errorf("filter %d has %d fields set, not one", i+1, n)
 		}
+		if err := f.check(); err != nil {
+			return fmt.Errorf("filter %d: %w", i+1, err)
+		}
 	}
 	matches, err := compileMatches(r)
 	if err != nil {
@@ -136,6 +146,9 @@ func (r *Route) sealOnce() error {
 func (b *Backend) sealOnce() error {
 	if b.seal.of(b) {
 		return nil
+	}
+	if b.SendProxy != 0 && (b.Scheme != SchemeTCP || b.SendProxy < 1 || b.SendProxy > 2) {
+		return fmt.Errorf("PROXY protocol version %d is not for scheme %s", b.SendProxy, excerpt(string(b.Scheme)))
 	}
 	for i, e := range b.Endpoints {
 		if i > 0 && e.ID <= b.Endpoints[i-1].ID {
@@ -194,9 +207,10 @@ func compileMatches(r *Route) ([]*compiledMatch, error) {
 func (f *Filter) fields() int {
 	n := 0
 	for _, set := range []bool{
-		f.IPAllow != nil, f.RateLimit != nil, f.MaxBody != nil, f.RedirectHTTPS != nil, f.Redirect != nil,
-		f.BasicAuth != nil, f.StripPrefix != nil, f.AddPrefix != nil, f.RequestHeaders != nil,
-		f.ResponseHeaders != nil, f.Compress != nil,
+		f.IPAllow != nil, f.Methods != nil, f.RequireTLS != nil, f.RequireClientCert != nil, f.RateLimit != nil,
+		f.MaxBody != nil, f.RedirectHTTPS != nil, f.Redirect != nil, f.BasicAuth != nil, f.StripPrefix != nil,
+		f.AddPrefix != nil, f.RewritePath != nil, f.RequestHeaders != nil, f.ResponseHeaders != nil,
+		f.Compress != nil,
 	} {
 		if set {
 			n++

@@ -21,12 +21,13 @@ func full() *Table {
 	return &Table{
 		Revision: 7,
 		Listeners: []Listener{
-			{Name: "https", Address: ":8443", TLS: true, Certificates: []Certificate{{"/etc/a.pem", "/etc/a key.pem"}}, TrustedProxies: prefixes},
-			{Name: "http", Address: ":8000"},
+			{Name: "https", Address: ":8443", TLS: true, Certificates: []Certificate{{"/etc/a.pem", "/etc/a key.pem"}}, TrustedProxies: prefixes, ClientCAFile: "/etc/ca.pem"},
+			{Name: "http", Address: ":8000", ProxyProtocol: true},
+			{Name: "tcp-5432", Address: ":5432", TCP: true},
 		},
 		Routes: []*Route{
 			{
-				ID: "shop@docker/api", Service: "shop@docker", Priority: 5, Claim: 3, Backend: "shop@docker", Hold: 5 * time.Second, Timeout: time.Minute,
+				ID: "shop@docker/api", Service: "shop@docker", Priority: 5, Claim: 3, Backend: "shop@docker", Hold: 5 * time.Second, Timeout: time.Minute, Idle: time.Hour,
 				Matches: []Match{
 					{Host: Host{HostExact, "shop.example.com"}, Path: Path{PathPrefix, "/api"}, Conditions: []Condition{
 						{Kind: ConditionMethod, Values: []string{"GET", "POST"}},
@@ -34,22 +35,30 @@ func full() *Table {
 						{Kind: ConditionHeader, Name: "X-Any"},
 						{Kind: ConditionQueryRegexp, Name: "q", Values: []string{"^a|b$"}},
 						{Kind: ConditionClientIP, Values: []string{"10.0.0.0/8"}, Not: true},
+						{Kind: ConditionListener, Values: []string{"http", "https"}},
+						{Kind: ConditionPathStart, Values: []string{"/api/pri"}, Not: true},
 					}},
 					{Host: Host{HostWildcard, "example.com"}, Path: Path{PathExact, "/api/"}},
 					{Host: Host{HostDeep, "example.com"}, Path: Path{PathRegexp, `/v[0-9]+/.*`}},
 					{Host: Host{HostRegexp, `a\.example`}, Path: Path{PathPrefix, "/"}},
 					{Host: Host{Kind: HostAny}, Path: Path{PathPrefix, "/any"}},
+					{Host: Host{Kind: HostAny}, Path: Path{PathStart, "/an"}},
 				},
 				Filters: []Filter{
 					{IPAllow: &IPAllow{prefixes}},
+					{Methods: &Methods{Allow: []string{"GET", "HEAD"}, Deny: []string{"PUT"}}},
+					{RequireTLS: &RequireTLS{}},
+					{RequireClientCert: &RequireClientCert{}},
 					{RateLimit: &RateLimit{100, time.Second, 50}},
 					{MaxBody: &MaxBody{1 << 20}},
 					{RedirectHTTPS: &RedirectHTTPS{}},
-					{RedirectHTTPS: &RedirectHTTPS{8443}},
+					{RedirectHTTPS: &RedirectHTTPS{Port: 8443, Status: 302, Forwarded: ForwardedWhenHTTP}},
 					{Redirect: &Redirect{308, "https", "b.example", "/new path"}},
-					{BasicAuth: &BasicAuth{"/etc/users", "shop"}},
+					{BasicAuth: &BasicAuth{File: "/etc/users", Realm: "shop"}},
+					{BasicAuth: &BasicAuth{Realm: "shop", Users: []User{{"alice", "$2y$05$abc"}, {"bob b", HashPassword("s", "x")}}, Strip: true}},
 					{StripPrefix: &StripPrefix{"/api"}},
 					{AddPrefix: &AddPrefix{"/v1"}},
+					{RewritePath: &RewritePath{`^/a/(.*)`, `/b \1`}},
 					{RequestHeaders: &HeaderOperation{[]string{"X-Old"}, []HeaderValue{{"X-A", "1\r\nX-Evil: 2"}}, []HeaderValue{{"X-B", ""}}}},
 					{ResponseHeaders: &HeaderOperation{Set: []HeaderValue{{"Server", "ü \u202e"}}}},
 					{Compress: &Compress{}},
@@ -59,6 +68,15 @@ func full() *Table {
 			{
 				ID: "bad@docker", Service: "bad@docker", Refused: "the file of basic-auth is not there",
 				Matches: []Match{{Host: Host{HostExact, "bad.example"}, Path: Path{PathPrefix, "/"}}},
+				Origin:  Origin{Source: "docker"},
+			},
+			{
+				ID: "db@docker", Service: "db@docker", Backend: "db@docker",
+				Matches: []Match{{
+					Host: Host{HostExact, "db.example.com"}, Path: Path{PathPrefix, "/"},
+					Conditions: []Condition{{Kind: ConditionListener, Values: []string{"tcp-5432"}}},
+				}},
+				Filters: []Filter{{IPAllow: &IPAllow{prefixes}}},
 				Origin:  Origin{Source: "docker"},
 			},
 		},
@@ -73,6 +91,7 @@ func full() *Table {
 				},
 			},
 			{ID: "plain@docker", Service: "plain@docker", Scheme: SchemeHTTP, Balance: Balance{Policy: BalanceRoundRobin}, TLS: &TLS{}},
+			{ID: "db@docker", Service: "db@docker", Scheme: SchemeTCP, SendProxy: 2, Balance: Balance{Policy: BalanceLeastConn}},
 		},
 		Problems: []Problem{
 			{CodeUnknownLabel, "docker", "shop@docker", "shop-1", "shop@docker/api", "fairway.hots", "there is no such label", "did you mean fairway.host?"},
@@ -98,7 +117,7 @@ func TestNewSortsCopies(t *testing.T) {
 		t.Error("the arguments were sorted")
 	}
 	if table.Routes[0].ID != "bad@docker" || table.Routes[0] != in.Routes[1] || table.Listeners[0].Name != "http" ||
-		table.Backends[0].ID != "plain@docker" || table.Problems[0].Service != "bad@docker" {
+		table.Backends[0].ID != "db@docker" || table.Problems[0].Service != "bad@docker" {
 		t.Errorf("the table is not sorted:\n%s", table.Text())
 	}
 	if table.Route("bad@docker") != in.Routes[1] || table.Route("x") != nil || table.Backend("shop@docker") != in.Backends[0] || table.Backend("") != nil {
@@ -125,9 +144,21 @@ func TestNewRefuses(t *testing.T) {
 		`match 2: path "/x/" is not in canonical`:     func(t *Table) { t.Routes[0].Matches[1].Path = Path{PathPrefix, "/x/"} },
 		`filter 1 has 0 fields`:                       func(t *Table) { t.Routes[0].Filters[0] = Filter{} },
 		`filter 3 has 2 fields`:                       func(t *Table) { t.Routes[0].Filters[2].Compress = &Compress{} },
+		`status 200 is no redirect`:                   func(t *Table) { t.Routes[0].Filters[7].RedirectHTTPS.Status = 200 },
+		`forwarded "never": no such way`:              func(t *Table) { t.Routes[0].Filters[7].RedirectHTTPS.Forwarded = "never" },
+		`replacement "\\2": a backslash is`:           func(t *Table) { t.Routes[0].Filters[13].RewritePath.Replace = `\2` },
+		`"tcp-5432": it passes connections through`:   func(t *Table) { t.Listeners[2].TLS = true },
+		`"https": it wants client certificates`:       func(t *Table) { t.Listeners[0].TLS = false },
+		`version 2 is not for scheme "https"`:         func(t *Table) { t.Backends[0].SendProxy = 2 },
+		`version 3 is not for scheme "tcp"`:           func(t *Table) { t.Backends[2].SendProxy = 3 },
+		`for TCP listeners and for others`:            func(t *Table) { t.Routes[2].Matches[0].Conditions[0].Values = []string{"http", "tcp-5432"} },
+		`does not ask for a TCP listener`:             func(t *Table) { t.Listeners[2].TCP = false },
+		`backend is not for connections`:              func(t *Table) { t.Backends[2].Scheme, t.Backends[2].SendProxy = SchemeHTTP, 0 },
+		`match 1 asks for a path`:                     func(t *Table) { t.Routes[2].Matches[0].Path.Value = "/a" },
+		`filter 1 is not for connections`:             func(t *Table) { t.Routes[2].Filters[0] = Filter{RequireTLS: &RequireTLS{}} },
 		`backend "plain@docker": the ID is empty or`:  func(t *Table) { t.Backends[0].ID = "plain@docker" },
 		`endpoint "a1": the IDs are not sorted`:       func(t *Table) { t.Backends[0].Endpoints[1].ID = "a1" },
-		`a value in it is not UTF-8`:                  func(t *Table) { t.Routes[0].Filters[6].BasicAuth.Realm = "\\\xff" },
+		`a value in it is not UTF-8`:                  func(t *Table) { t.Routes[0].Filters[9].BasicAuth.Realm = "\\\xff" },
 	} {
 		table := full()
 		spoil(table)

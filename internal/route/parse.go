@@ -66,7 +66,8 @@ func hintHost(name string) error {
 
 // ParsePath reads a path as it is written in labels. Prefixes and exact paths are
 // brought into canonical form, so "/a/../b" is "/b"; a prefix loses its trailing
-// slash. An expression is checked with CheckRegexp.
+// slash, what a path begins with keeps it. An expression is checked with
+// CheckRegexp.
 func ParsePath(kind PathKind, s string) (Path, error) {
 	switch kind {
 	case PathRegexp:
@@ -74,19 +75,16 @@ func ParsePath(kind PathKind, s string) (Path, error) {
 			return Path{}, err
 		}
 		return Path{Kind: kind, Value: s}, nil
-	case PathPrefix, PathExact:
+	case PathPrefix, PathExact, PathStart:
 	default:
 		return Path{}, fmt.Errorf("path kind %s: no such kind", excerpt(string(kind)))
 	}
 	if err := hintPath(s); err != nil {
 		return Path{}, fmt.Errorf("path %s: %w", excerpt(s), err)
 	}
-	value, err := CanonicalPath(s)
+	value, err := canonicalOf(Path{Kind: kind, Value: s})
 	if err != nil {
 		return Path{}, fmt.Errorf("%w: %s", err, excerpt(s))
-	}
-	if kind == PathPrefix && value != "/" {
-		value = strings.TrimSuffix(value, "/")
 	}
 	return Path{Kind: kind, Value: value}, nil
 }

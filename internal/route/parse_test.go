@@ -68,6 +68,13 @@ func TestParsePath(t *testing.T) {
 		{PathExact, "/demo/", "/demo/"},
 		{PathExact, "/%41", "/A"},
 		{PathExact, "/a*b", "/a*b"},
+		{PathStart, "/", "/"},
+		{PathStart, "//", "/"},
+		{PathStart, "/demo/", "/demo/"},
+		{PathStart, "/a/.", "/a/."}, // what /a/.well-known begins with
+		{PathStart, "/a/..", "/a/.."},
+		{PathStart, "/a/../b", "/b"},
+		{PathStart, "/%41", "/A"},
 		{PathRegexp, "^/a/[0-9]+$", "^/a/[0-9]+$"},
 		{PathRegexp, "(?i)/A", "(?i)/A"},
 	} {
@@ -91,6 +98,9 @@ func TestParsePathRefuses(t *testing.T) {
 		{PathPrefix, "http://a/b", "URL"},
 		{PathPrefix, "/a b", "' '"},
 		{PathExact, "/a/../..", "above the root"},
+		{PathStart, "", "begin with a slash"},
+		{PathStart, "/a%4", "broken percent-encoding"},
+		{PathStart, "/../b", "above the root"},
 		{PathExact, "/" + strings.Repeat("a", 1024), "longer"},
 		{PathRegexp, "", "empty"},
 		{PathRegexp, "(", "missing closing )"},

@@ -32,7 +32,7 @@ func newReference(routes []*Route) reference {
 	slices.SortFunc(list, func(a, b candidate) int {
 		x, y := a.route.Matches[a.index], b.route.Matches[b.index]
 		hosts := []HostKind{HostExact, HostWildcard, HostDeep, HostRegexp, HostAny}
-		paths := []PathKind{PathExact, PathRegexp, PathPrefix}
+		paths := []PathKind{PathExact, PathRegexp, PathPrefix, PathStart}
 		return cmp.Or(
 			b.route.Priority-a.route.Priority,
 			slices.Index(hosts, x.Host.Kind)-slices.Index(hosts, y.Host.Kind),
@@ -80,6 +80,10 @@ func referenceTakes(m Match, r *Request) bool {
 		}
 	case PathPrefix:
 		if !referenceBelow(m.Path.Value, r.Path) {
+			return false
+		}
+	case PathStart:
+		if !strings.HasPrefix(r.Path, m.Path.Value) {
 			return false
 		}
 	case PathRegexp:
@@ -170,6 +174,10 @@ func referenceCondition(c Condition, r *Request) bool {
 		return anyOf(func(v string) bool { return referenceBelow(v, r.Path) })
 	case ConditionPathRegexp:
 		return anyOf(func(v string) bool { return referenceWhole(v, r.Path) })
+	case ConditionPathStart:
+		return anyOf(func(v string) bool { return strings.HasPrefix(r.Path, v) })
+	case ConditionListener:
+		return among([]string{r.Listener})
 	}
 	panic("no such kind: " + c.Kind)
 }
@@ -213,10 +221,10 @@ func genHostCondition() *rapid.Generator[Host] {
 
 func genPathCondition() *rapid.Generator[Path] {
 	return rapid.Custom(func(t *rapid.T) Path {
-		switch k := rapid.SampledFrom([]PathKind{PathExact, PathPrefix, PathRegexp}).Draw(t, "path kind"); k {
+		switch k := rapid.SampledFrom([]PathKind{PathExact, PathPrefix, PathRegexp, PathStart}).Draw(t, "path kind"); k {
 		case PathRegexp:
 			return Path{k, rapid.SampledFrom([]string{"/a", "/a/.*", "/(a|b)", ".*b", "/[ab]/a/", "/aa.*"}).Draw(t, "path expr")}
-		case PathExact:
+		case PathExact, PathStart:
 			return Path{k, genPath().Draw(t, "path")}
 		default:
 			return Path{k, genPrefix().Draw(t, "path")}
@@ -233,6 +241,7 @@ func genCondition() *rapid.Generator[Condition] {
 			Kind: rapid.SampledFrom([]ConditionKind{
 				ConditionMethod, ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp, ConditionClientIP,
 				ConditionHost, ConditionHostRegexp, ConditionPath, ConditionPathPrefix, ConditionPathRegexp,
+				ConditionPathStart, ConditionListener,
 			}).Draw(t, "kind"),
 			Not: rapid.Bool().Draw(t, "not"),
 		}
@@ -257,6 +266,10 @@ func genCondition() *rapid.Generator[Condition] {
 			c.Values = sample(1, "/", "/a", "/b/a")
 		case ConditionPathRegexp:
 			c.Values = sample(1, "/a.*", ".*/")
+		case ConditionPathStart:
+			c.Values = sample(1, "/", "/a", "/a/", "/b/a")
+		case ConditionListener:
+			c.Values = sample(1, "http", "https")
 		}
 		slices.Sort(c.Values)
 		return c
@@ -297,12 +310,13 @@ func genRequest() *rapid.Generator[*Request] {
 		}
 		pairs := rapid.SliceOfN(rapid.SampledFrom([]string{"A=1", "A=2", "B", "B=1", "a+b=2", "a%20b=", "%41=1", "", "A%3D1"}), 0, 4).Draw(t, "query")
 		return &Request{
-			Method: rapid.SampledFrom([]string{"GET", "POST", "PUT"}).Draw(t, "method"),
-			Host:   genName().Draw(t, "host"),
-			Path:   genPath().Draw(t, "path"),
-			Query:  strings.Join(pairs, "&"),
-			Header: header,
-			Client: netip.MustParseAddr(rapid.SampledFrom([]string{"10.0.0.1", "10.0.0.2", "192.0.2.1", "fd00::1"}).Draw(t, "client")),
+			Method:   rapid.SampledFrom([]string{"GET", "POST", "PUT"}).Draw(t, "method"),
+			Host:     genName().Draw(t, "host"),
+			Path:     genPath().Draw(t, "path"),
+			Query:    strings.Join(pairs, "&"),
+			Header:   header,
+			Listener: rapid.SampledFrom([]string{"", "http", "https"}).Draw(t, "listener"),
+			Client:   netip.MustParseAddr(rapid.SampledFrom([]string{"10.0.0.1", "10.0.0.2", "192.0.2.1", "fd00::1"}).Draw(t, "client")),
 		}
 	})
 }

@@ -18,6 +18,8 @@ type Request struct {
 	Client netip.Addr
 	// TLS is true when the client came by TLS.
 	TLS bool
+	// Listener is the name of the listener it came in by.
+	Listener string
 }
 
 // Header gives the values of a header by its canonical name. http.Header is one.

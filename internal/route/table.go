@@ -26,7 +26,7 @@ type Table struct {
 	Problems []Problem `json:"problems,omitempty"`
 }
 
-// Listener is where requests come in.
+// Listener is where requests and connections come in.
 type Listener struct {
 	// Name is unique: "http", "https".
 	Name string `json:"name"`
@@ -37,9 +37,23 @@ type Listener struct {
 	// Certificates are the key pairs for TLS, chosen by server name; the first
 	// one answers clients that send no name.
 	Certificates []Certificate `json:"certificates,omitempty"`
-	// TrustedProxies are the peers whose forwarded headers are believed. Empty
-	// means nobody's.
+	// TrustedProxies are the peers whose forwarded headers, and PROXY protocol
+	// headers, are believed. Empty means nobody's.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
+	// TCP makes the listener pass connections through without decoding them; it
+	// excludes TLS. Routes are found by the server name that a TLS client asks
+	// for (RFC 6066, 3); where there is none the host is empty. See SchemeTCP for
+	// the routes of such a listener.
+	TCP bool `json:"tcp,omitempty"`
+	// ProxyProtocol makes the listener want a PROXY protocol header, of version 1
+	// or 2, in front of every connection. It is read from TrustedProxies;
+	// connections of others, and those without the header, are closed.
+	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
+	// ClientCAFile is a PEM file of authorities. With it, a listener with TLS asks
+	// clients for a certificate, and refuses the handshake with one that none of
+	// them has issued; clients without one are let in (see RequireClientCert).
+	// The file is reread when it changes. Empty: certificates are not asked for.
+	ClientCAFile string `json:"clientCAFile,omitempty"`
 }
 
 // Certificate is a key pair in PEM files. The files are reread when they change.
@@ -79,6 +93,10 @@ type Route struct {
 	// Timeout bounds the wait for the response header; zero means the engine's
 	// default.
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// Idle is how long a connection that is passed through (an upgraded one, such
+	// as WebSocket, or one of a TCP listener) may be silent in both directions;
+	// zero means the engine's default, one hour.
+	Idle time.Duration `json:"idle,omitempty"`
 	// Refused, when set, is the reason why the route may not be served: its
 	// match is known but something that protects it is not. Every request it
 	// takes is answered with 503, so that nothing wider serves them instead.
@@ -139,10 +157,12 @@ const (
 	PathPrefix PathKind = "prefix" // Value, or anything below it on a segment boundary; "/" is every path
 	PathExact  PathKind = "exact"  // Value and nothing else
 	PathRegexp PathKind = "regexp" // Value is an RE2 expression on the whole canonical path
+	PathStart  PathKind = "start"  // the path begins with the bytes of Value, wherever its segments end
 )
 
 // Path is the condition on the request's path, which is compared in its
-// canonical form (see CanonicalPath). A prefix never ends in "/", except "/".
+// canonical form (see CanonicalPath). A prefix never ends in "/", except "/"; a
+// start may.
 type Path struct {
 	Kind  PathKind `json:"kind"`
 	Value string   `json:"value"`
@@ -165,6 +185,8 @@ const (
 	ConditionPath         ConditionKind = "path"        // exact
 	ConditionPathPrefix   ConditionKind = "path-prefix" // on segment boundaries
 	ConditionPathRegexp   ConditionKind = "path-regexp"
+	ConditionPathStart    ConditionKind = "path-start" // begins with these bytes
+	ConditionListener     ConditionKind = "listener"   // came in by a listener of one of these names
 )
 
 // Condition is one further demand on a request.
@@ -183,17 +205,21 @@ type Condition struct {
 // compiler emits filters in the order of the fields here, whatever the order of
 // the labels, so that a check is never passed by.
 type Filter struct {
-	IPAllow         *IPAllow         `json:"ipAllow,omitempty"`
-	RateLimit       *RateLimit       `json:"rateLimit,omitempty"`
-	MaxBody         *MaxBody         `json:"maxBody,omitempty"`
-	RedirectHTTPS   *RedirectHTTPS   `json:"redirectHTTPS,omitempty"`
-	Redirect        *Redirect        `json:"redirect,omitempty"`
-	BasicAuth       *BasicAuth       `json:"basicAuth,omitempty"`
-	StripPrefix     *StripPrefix     `json:"stripPrefix,omitempty"`
-	AddPrefix       *AddPrefix       `json:"addPrefix,omitempty"`
-	RequestHeaders  *HeaderOperation `json:"requestHeaders,omitempty"`
-	ResponseHeaders *HeaderOperation `json:"responseHeaders,omitempty"`
-	Compress        *Compress        `json:"compress,omitempty"`
+	IPAllow           *IPAllow           `json:"ipAllow,omitempty"`
+	Methods           *Methods           `json:"methods,omitempty"`
+	RequireTLS        *RequireTLS        `json:"requireTLS,omitempty"`
+	RequireClientCert *RequireClientCert `json:"requireClientCert,omitempty"`
+	RateLimit         *RateLimit         `json:"rateLimit,omitempty"`
+	MaxBody           *MaxBody           `json:"maxBody,omitempty"`
+	RedirectHTTPS     *RedirectHTTPS     `json:"redirectHTTPS,omitempty"`
+	Redirect          *Redirect          `json:"redirect,omitempty"`
+	BasicAuth         *BasicAuth         `json:"basicAuth,omitempty"`
+	StripPrefix       *StripPrefix       `json:"stripPrefix,omitempty"`
+	AddPrefix         *AddPrefix         `json:"addPrefix,omitempty"`
+	RewritePath       *RewritePath       `json:"rewritePath,omitempty"`
+	RequestHeaders    *HeaderOperation   `json:"requestHeaders,omitempty"`
+	ResponseHeaders   *HeaderOperation   `json:"responseHeaders,omitempty"`
+	Compress          *Compress          `json:"compress,omitempty"`
 }
 
 // IPAllow refuses clients outside Prefixes with 403. IPv4-mapped addresses are
@@ -201,6 +227,20 @@ type Filter struct {
 type IPAllow struct {
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
+
+// Methods refuses requests with 403 by their method: those outside Allow, unless
+// it is empty, and those in Deny. Both are sorted.
+type Methods struct {
+	Allow []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
+}
+
+// RequireTLS refuses clients that did not come by TLS with 403 (see Request.TLS).
+type RequireTLS struct{}
+
+// RequireClientCert refuses requests with 403 that came over a connection without
+// a client certificate. On a listener without ClientCAFile that is all of them.
+type RequireClientCert struct{}
 
 // RateLimit answers 429 with Retry-After to a client that asks more often than
 // Requests in Per, after a burst of Burst. Clients are told apart by address
@@ -217,10 +257,32 @@ type MaxBody struct {
 }
 
 // RedirectHTTPS sends requests that came without TLS to the same URL with
-// https; 308, or 301 for GET and HEAD. Port is the port to name, zero for none.
+// https.
 type RedirectHTTPS struct {
+	// Port is the port to name in the new URL; zero for none.
 	Port uint16 `json:"port,omitempty"`
+	// Status is the code of the answer, one of 301, 302, 303, 307 and 308; zero
+	// means 301 for GET and HEAD and 308 for everything else.
+	Status int `json:"status,omitempty"`
+	// Forwarded says which requests came without TLS.
+	Forwarded ForwardedProto `json:"forwarded,omitempty"`
 }
+
+// ForwardedProto says what RedirectHTTPS makes of X-Forwarded-Proto. The header
+// counts as the client sent it when the peer is one of the listener's
+// TrustedProxies; for every other peer it is "https" or "http" according to the
+// connection.
+type ForwardedProto string
+
+// The ways to look at X-Forwarded-Proto.
+const (
+	// ForwardedNone goes by Request.TLS.
+	ForwardedNone ForwardedProto = ""
+	// ForwardedWhenHTTP redirects only when the header is "http".
+	ForwardedWhenHTTP ForwardedProto = "when-http"
+	// ForwardedUnlessHTTPS redirects unless the header is "https".
+	ForwardedUnlessHTTPS ForwardedProto = "unless-https"
+)
 
 // Redirect answers every request with Status and a Location made of Scheme and
 // Host (empty: the request's own) and the request's path, or Path when set. The
@@ -232,12 +294,29 @@ type Redirect struct {
 	Path   string `json:"path,omitempty"`
 }
 
-// BasicAuth asks for a user and password of File, in htpasswd form with bcrypt
-// or SHA hashes. The file is reread when it changes; while it cannot be read,
-// every request is answered with 503.
+// BasicAuth asks for a user and password (RFC 7617) of Users or of File. With
+// neither, nobody gets in.
 type BasicAuth struct {
-	File  string `json:"file"`
+	// File is a file in htpasswd form, one "name:hash" a line, with the forms of
+	// User.Hash. What has none of these forms is a password in clear text; in
+	// such a file commas separate users, too. It is reread when it changes; while
+	// it cannot be read, every request is answered with 503.
+	File  string `json:"file,omitempty"`
 	Realm string `json:"realm"`
+	// Users come before those of File with the same name.
+	Users []User `json:"users,omitempty"`
+	// Strip takes the Authorization header off before the request is forwarded.
+	Strip bool `json:"strip,omitempty"`
+}
+
+// User is a name with the hash of a password.
+type User struct {
+	Name string `json:"name"`
+	// Hash is in one of these forms: bcrypt ("$2a$…", "$2b$…", "$2y$…"), SHA-1
+	// ("{SHA}…", base64) and HashPassword's "{SSHA256}…"; crypt's "$1$…", "$5$…"
+	// and "$6$…" where the engine knows them. A user with another form has no
+	// password that is right.
+	Hash string `json:"hash"`
 }
 
 // StripPrefix takes Prefix off the path on a segment boundary and tells the
@@ -249,6 +328,16 @@ type StripPrefix struct {
 // AddPrefix puts Prefix in front of the path, after StripPrefix.
 type AddPrefix struct {
 	Prefix string `json:"prefix"`
+}
+
+// RewritePath replaces the first match of Search, an RE2 expression, in the path as
+// the filters before have left it. In Replace, "\0" to "\9" stand for what the whole
+// expression and its groups have matched, and "\\" for a backslash. The result goes
+// through CanonicalPath; a request whose result is refused there is answered with
+// 400. A path without a match is left alone.
+type RewritePath struct {
+	Search  string `json:"search"`
+	Replace string `json:"replace"`
 }
 
 // HeaderOperation changes headers: Remove first, then Set, then Add. Names are
@@ -276,6 +365,11 @@ const (
 	SchemeHTTP  Scheme = "http"  // HTTP/1.1
 	SchemeHTTPS Scheme = "https" // TLS, HTTP/2 or HTTP/1.1 by ALPN
 	SchemeH2C   Scheme = "h2c"   // HTTP/2 without TLS
+	// SchemeTCP passes connections through. Backend and route go together: every
+	// Match of such a route has the path prefix "/" and a ConditionListener that
+	// names TCP listeners only; its host is compared with the server name of TLS
+	// clients; its filters are IPAllow.
+	SchemeTCP Scheme = "tcp"
 )
 
 // Backend is a named set of endpoints with a balance policy.
@@ -298,6 +392,10 @@ type Backend struct {
 	// MaxFails is how many failures in a row take an endpoint out for a while;
 	// zero means never.
 	MaxFails int `json:"maxFails,omitempty"`
+	// SendProxy is the version, 1 or 2, of the PROXY protocol header that is sent
+	// to an endpoint in front of a connection that is passed through; zero for
+	// none.
+	SendProxy int `json:"sendProxy,omitempty"`
 	// Endpoints is sorted by ID. It may be empty or hold nothing ready.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 

@@ -37,9 +37,16 @@ func (l Listener) Text() string {
 	if l.TLS {
 		t.item("tls")
 	}
+	if l.TCP {
+		t.item("tcp")
+	}
+	if l.ProxyProtocol {
+		t.item("proxy-protocol")
+	}
 	for _, c := range l.Certificates {
 		t.item("certificate", token(c.CertFile), "key", token(c.KeyFile))
 	}
+	t.optional("client-ca", l.ClientCAFile)
 	for _, p := range l.TrustedProxies {
 		t.item("trusted-proxy", p.String())
 	}
@@ -68,6 +75,7 @@ func (r *Route) Text() string {
 	t.optional("backend", r.Backend)
 	t.duration("hold", r.Hold)
 	t.duration("timeout", r.Timeout)
+	t.duration("idle", r.Idle)
 	t.optional("refused", r.Refused)
 	from := token(r.Origin.Source)
 	if r.Origin.Instance != "" {
@@ -117,6 +125,9 @@ func (b *Backend) Text() string {
 	if b.MaxFails != 0 {
 		t.item("max-fails", strconv.Itoa(b.MaxFails))
 	}
+	if b.SendProxy != 0 {
+		t.item("send-proxy", strconv.Itoa(b.SendProxy))
+	}
 	for _, e := range b.Endpoints {
 		t.item("endpoint", e.String())
 	}
@@ -164,8 +175,8 @@ func (p Path) String() string {
 	switch p.Kind {
 	case PathPrefix:
 		return token(p.Value)
-	case PathExact:
-		return "exact " + token(p.Value)
+	case PathExact, PathStart:
+		return string(p.Kind) + " " + token(p.Value)
 	}
 	return token(string(p.Kind)) + " " + strconv.Quote(p.Value)
 }
@@ -195,53 +206,6 @@ func (c Condition) String() string {
 		w.add(strings.Join(quoted, " | "))
 	default:
 		w.add(tokens(c.Values))
-	}
-	return w.String()
-}
-
-// String returns the filter in one line, beginning with its name.
-func (f Filter) String() string {
-	var w words
-	if v := f.IPAllow; v != nil {
-		w.add("ip-allow", prefixes(v.Prefixes))
-	}
-	if v := f.RateLimit; v != nil {
-		w.add("rate-limit", strconv.Itoa(v.Requests), "per", v.Per.String(), "burst", strconv.Itoa(v.Burst))
-	}
-	if v := f.MaxBody; v != nil {
-		w.add("max-body", strconv.FormatInt(v.Bytes, 10))
-	}
-	if v := f.RedirectHTTPS; v != nil {
-		w.add("redirect-https")
-		if v.Port != 0 {
-			w.add("port", strconv.Itoa(int(v.Port)))
-		}
-	}
-	if v := f.Redirect; v != nil {
-		w.add("redirect", strconv.Itoa(v.Status))
-		w.optional("scheme", v.Scheme)
-		w.optional("host", v.Host)
-		w.optional("path", v.Path)
-	}
-	if v := f.BasicAuth; v != nil {
-		w.add("basic-auth", token(v.File), "realm", token(v.Realm))
-	}
-	if v := f.StripPrefix; v != nil {
-		w.add("strip-prefix", token(v.Prefix))
-	}
-	if v := f.AddPrefix; v != nil {
-		w.add("add-prefix", token(v.Prefix))
-	}
-	if v := f.RequestHeaders; v != nil {
-		w.add("request-headers")
-		w.headers(v)
-	}
-	if v := f.ResponseHeaders; v != nil {
-		w.add("response-headers")
-		w.headers(v)
-	}
-	if f.Compress != nil {
-		w.add("compress")
 	}
 	return w.String()
 }

@@ -96,7 +96,10 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 			}},
 			Filters: []Filter{
 				{Redirect: &Redirect{Scheme: s, Host: s, Path: s}},
-				{BasicAuth: &BasicAuth{s, s}},
+				{BasicAuth: &BasicAuth{s, s, []User{{s, s}}, false}},
+				{Methods: &Methods{[]string{s}, []string{s}}},
+				{RedirectHTTPS: &RedirectHTTPS{Forwarded: ForwardedProto(s)}},
+				{RewritePath: &RewritePath{s, s}},
 				{StripPrefix: &StripPrefix{s}},
 				{RequestHeaders: &HeaderOperation{[]string{s}, []HeaderValue{{s, s}}, []HeaderValue{{s, s}}}},
 			},
@@ -105,7 +108,7 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 			ID: s, Service: s, Scheme: Scheme(s), TLS: &TLS{ServerName: s}, Balance: Balance{BalancePolicy(s), HashOn(s), s}, Sticky: s,
 			Health: &Health{Path: s}, Endpoints: []Endpoint{{s, s, 1, EndpointState(s), s, s, s, s}},
 		}
-		l := Listener{Name: s, Address: s, Certificates: []Certificate{{s, s}}}
+		l := Listener{Name: s, Address: s, Certificates: []Certificate{{s, s}}, ClientCAFile: s}
 		p := Problem{Code(s), s, s, s, s, s, s, s}
 		return l.Text() + r.Text() + b.Text() + "problem " + p.String() + "\n"
 	}

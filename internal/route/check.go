@@ -1,0 +1,129 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// check refuses a listener that contradicts itself.
+func (l *Listener) check() error {
+	switch {
+	case l.TCP && l.TLS:
+		return errors.New("it passes connections through and terminates TLS")
+	case l.ClientCAFile != "" && !l.TLS:
+		return errors.New("it wants client certificates without TLS")
+	}
+	return nil
+}
+
+// check refuses values that a filter cannot have.
+func (f *Filter) check() error {
+	if v := f.RedirectHTTPS; v != nil {
+		if v.Status != 0 && !slices.Contains([]int{301, 302, 303, 307, 308}, v.Status) {
+			return fmt.Errorf("status %d is no redirect", v.Status)
+		}
+		switch v.Forwarded {
+		case ForwardedNone, ForwardedWhenHTTP, ForwardedUnlessHTTPS:
+		default:
+			return fmt.Errorf("forwarded %s: no such way", excerpt(string(v.Forwarded)))
+		}
+	}
+	if v := f.RewritePath; v != nil {
+		if _, err := v.Compile(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Split divides the routes: those for requests, and those for the connections of
+// TCP listeners, which have a matcher each. Both keep the order of the table.
+func (t *Table) Split() (requests, connections []*Route) {
+	names := t.tcpNames()
+	if len(names) == 0 {
+		return t.Routes, nil
+	}
+	for _, r := range t.Routes {
+		if all, _ := r.forTCP(names); all {
+			connections = append(connections, r)
+		} else {
+			requests = append(requests, r)
+		}
+	}
+	return requests, connections
+}
+
+// tcpNames returns the names of the TCP listeners.
+func (t *Table) tcpNames() []string {
+	var names []string
+	for i := range t.Listeners {
+		if t.Listeners[i].TCP {
+			names = append(names, t.Listeners[i].Name)
+		}
+	}
+	return names
+}
+
+// checkTCP checks that routes of TCP listeners and backends for them go together.
+func (t *Table) checkTCP() error {
+	names := t.tcpNames()
+	for _, r := range t.Routes {
+		all, some := r.forTCP(names)
+		if !all && some {
+			return fmt.Errorf("route %s: it is for TCP listeners and for others", excerpt(r.ID))
+		}
+		if err := r.checkTCP(all, t.Backend(r.Backend)); err != nil {
+			return fmt.Errorf("route %s: %w", excerpt(r.ID), err)
+		}
+	}
+	return nil
+}
+
+// checkTCP checks a route; tcp says whether its matches are for TCP listeners.
+// backend is nil when it has none.
+func (r *Route) checkTCP(tcp bool, backend *Backend) error {
+	passes := backend != nil && backend.Scheme == SchemeTCP
+	switch {
+	case passes && !tcp:
+		return errors.New("its backend is for connections, but a match does not ask for a TCP listener")
+	case !tcp:
+		return nil
+	case !passes && (backend != nil || r.Refused == ""):
+		return errors.New("it is for a TCP listener, but its backend is not for connections")
+	}
+	for i := range r.Matches {
+		if r.Matches[i].Path != (Path{PathPrefix, "/"}) {
+			return fmt.Errorf("match %d asks for a path, which connections do not have", i+1)
+		}
+	}
+	for i := range r.Filters {
+		if r.Filters[i].IPAllow == nil {
+			return fmt.Errorf("filter %d is not for connections", i+1)
+		}
+	}
+	return nil
+}
+
+// forTCP says whether all matches ask for TCP listeners and no others, and whether
+// any of them names one at all.
+func (r *Route) forTCP(names []string) (all, some bool) {
+	if len(names) == 0 {
+		return false, false
+	}
+	all = true
+	for i := range r.Matches {
+		only := false
+		for _, c := range r.Matches[i].Conditions {
+			if c.Kind != ConditionListener || c.Not {
+				continue
+			}
+			is := func(name string) bool { return slices.Contains(names, name) }
+			isNot := func(name string) bool { return !is(name) }
+			some = some || slices.ContainsFunc(c.Values, is)
+			only = only || !slices.ContainsFunc(c.Values, isNot)
+		}
+		all = all && only
+	}
+	return all, some
+}
