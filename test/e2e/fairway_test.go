@@ -23,6 +23,7 @@ import (
 
 // proxy is a `fairway run` as a process.
 type proxy struct {
+	api     *api.Client // made by client, when first needed
 	t       *testing.T
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
@@ -111,11 +112,15 @@ func (p *proxy) stop() {
 
 func (p *proxy) client() *api.Client {
 	p.t.Helper()
-	c, err := api.NewClient(api.ClientOptions{URL: "http://" + p.admin})
-	if err != nil {
-		p.t.Fatal(err)
+	if p.api == nil {
+		c, err := api.NewClient(api.ClientOptions{URL: "http://" + p.admin})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Cleanup(c.Close)
+		p.api = c
 	}
-	return c
+	return p.api
 }
 
 // command runs a command of the program against this Fairway and returns what
