@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -121,6 +123,8 @@ type replayBody struct {
 	settled  atomic.Bool // there will be no other attempt
 	overflow atomic.Bool // the beginning is not there any more
 
+	whole []byte // the whole body, when it was short enough to be read beforehand
+
 	mu   sync.Mutex // a reader holds it while it waits for the client
 	src  io.Reader
 	kept []byte
@@ -130,6 +134,26 @@ type replayBody struct {
 
 func newReplayBody(src io.Reader) *replayBody { return &replayBody{src: src} }
 
+// maxWhole is the length up to which a body is read before an endpoint is chosen.
+// Then header and body are one write: an endpoint gets both or nothing.
+const maxWhole = 16 << 10
+
+// readWhole reads the whole body of a request that announces a short one and is
+// not waiting to be asked for it.
+func (b *replayBody) readWhole(r *http.Request) error {
+	if r.ContentLength <= 0 || r.ContentLength > maxWhole || r.Header.Get("Expect") != "" {
+		return nil
+	}
+	// To the end of the body, not only to its length: the server watches the
+	// connection from then on.
+	buf := bytes.NewBuffer(make([]byte, 0, r.ContentLength+bytes.MinRead))
+	if _, err := buf.ReadFrom(b.src); err != nil {
+		return fmt.Errorf("request body: %w", err)
+	}
+	b.whole = buf.Bytes()
+	return nil
+}
+
 // lost reports whether the body cannot be replayed.
 func (b *replayBody) lost() bool { return b.overflow.Load() }
 
@@ -137,7 +161,12 @@ func (b *replayBody) lost() bool { return b.overflow.Load() }
 func (b *replayBody) settle() { b.settled.Store(true) }
 
 // reader returns a reader of the body from its beginning.
-func (b *replayBody) reader() io.ReadCloser { return &replayReader{body: b} }
+func (b *replayBody) reader() io.ReadCloser {
+	if b.whole != nil {
+		return io.NopCloser(bytes.NewReader(b.whole)) // a type that the transport writes at once
+	}
+	return &replayReader{body: b}
+}
 
 // replayReader is one attempt's view of a body.
 type replayReader struct {

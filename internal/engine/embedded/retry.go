@@ -39,7 +39,8 @@ const holdPause = 100 * time.Millisecond
 //     which stops while the connection waits in its queue.
 //
 // A request with another method that was sent, even in part, is never repeated,
-// and neither is one that timed out.
+// unless its client says with Idempotency-Key that it may be, which net/http
+// honours on connections it kept. Neither is one that timed out.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
 	hold := &holder{x: x, until: x.began.Add(x.route.route.Hold)}
@@ -47,6 +48,9 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	var body *replayBody
 	if out.Body != nil {
 		body = newReplayBody(out.Body)
+		if err := body.readWhole(out); err != nil {
+			return nil, err
+		}
 	}
 	var (
 		room   [maxAttempts]*balance.Endpoint
