@@ -26,7 +26,7 @@ type faults struct {
 
 func startFaults(t *testing.T, engine string) *faults {
 	t.Helper()
-	dir, err := os.MkdirTemp("", mark) // t.TempDir may be too long for a socket
+	dir, err := makeDir() // t.TempDir may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +39,8 @@ var lab struct {
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", mark)
+		sweepDirs()
+		dir, err := makeDir()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -121,6 +124,52 @@ func importImage(ctx context.Context, docker *client.Client, ref string) error {
 		err = fmt.Errorf("import: %s", out)
 	}
 	return err
+}
+
+// makeDir makes a directory that carries the number of the run. Its name is
+// short: there are sockets in some.
+func makeDir() (string, error) {
+	return os.MkdirTemp("", fmt.Sprintf("%s-%d-", mark, os.Getpid()))
+}
+
+// sweepDirs removes the directories of killed runs, and the daemons that live in
+// them.
+func sweepDirs() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), mark+"-*-*"))
+	for _, dir := range dirs {
+		run := strings.Split(strings.TrimPrefix(filepath.Base(dir), mark+"-"), "-")[0]
+		if _, err := os.Stat("/proc/" + run); err == nil {
+			continue
+		}
+		endDaemon(dir)
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// endDaemon ends the dockerd that lives in dir, if one does, and unmounts what
+// it has left mounted there.
+func endDaemon(dir string) {
+	if text, err := os.ReadFile(filepath.Join(dir, "pid")); err == nil {
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.Contains(string(line), dir) { // not a stranger with the same number
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+			for range 100 {
+				if syscall.Kill(pid, 0) != nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/mounts")
+	lines := strings.Split(string(mounts), "\n")
+	for _, line := range slices.Backward(lines) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			_ = syscall.Unmount(f[1], syscall.MNT_DETACH)
+		}
+	}
 }
 
 // sweep removes containers, networks and images of the runs that which chooses.
@@ -239,7 +288,9 @@ func (b *box) stop() {
 }
 
 func (b *box) remove() {
-	_, _ = b.docker.ContainerRemove(context.Background(), b.id, client.ContainerRemoveOptions{Force: true})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, _ = b.docker.ContainerRemove(ctx, b.id, client.ContainerRemoveOptions{Force: true})
 }
 
 func (b *box) inspect() container.InspectResponse {

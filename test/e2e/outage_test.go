@@ -152,6 +152,7 @@ func TestDaemonFrozen(t *testing.T) {
 	if err := daemon.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = daemon.Signal(syscall.SIGCONT) }) // or the container could not be removed
 	noticed := p.stale(20 * time.Second)
 	t.Logf("SIGSTOP noticed after %s", noticed.Round(time.Millisecond))
 	if noticed > 15*time.Second {
@@ -179,7 +180,7 @@ func startDaemon(t *testing.T) (socket string, daemon *os.Process) {
 	if err != nil {
 		t.Skip("no dockerd to start: ", err)
 	}
-	dir, err := os.MkdirTemp("", mark)
+	dir, err := makeDir()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +217,7 @@ func startDaemon(t *testing.T) (socket string, daemon *os.Process) {
 		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
 			t.Logf("log of dockerd:\n%s", last(text, 4000))
 		}
+		endDaemon(dir) // what it has left mounted
 		if err := os.RemoveAll(dir); err != nil {
 			t.Logf("left behind: %v", err)
 		}
