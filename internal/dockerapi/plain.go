@@ -87,12 +87,15 @@ func getList[Wire, Fact any](ctx context.Context, c *Client, what, path string, 
 // get returns the body of a successful answer.
 func (c *Client) get(ctx context.Context, path string, filters client.Filters, seen *Seen) ([]byte, error) {
 	if !c.plain.agreed.Load() {
-		if _, err := c.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		// The maintained client agrees on a version behind a lock that knows no
+		// deadline. Nobody else does so with the probe, so nobody is waited for
+		// longer than a call may take.
+		if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
 			return nil, err
 		}
 		c.plain.agreed.Store(true)
 	}
-	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.api.ClientVersion() + path}
+	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.probe.ClientVersion() + path}
 	if address, ok := strings.CutPrefix(c.api.DaemonHost(), "tcp://"); ok {
 		u.Host = address
 	}

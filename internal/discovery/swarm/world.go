@@ -226,7 +226,7 @@ func (w *world) buildNodes(v *view) {
 			continue
 		}
 		node := v.node(n)
-		if old := w.nodes[n.ID]; old != nil && *old == *node {
+		if old := w.nodes[n.ID]; old != nil && reflect.DeepEqual(old, node) {
 			node = old
 		} else {
 			w.fresh = true

@@ -1,0 +1,579 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+	"go.uber.org/goleak"
+
+	"fairway/internal/catalog"
+	"fairway/internal/dockerapi"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// watch collects what a source answers.
+type watch struct {
+	mu      sync.Mutex
+	answers []catalog.Answer
+	times   []time.Time
+}
+
+func (w *watch) newest() catalog.Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.answers) == 0 {
+		return catalog.Answer{Err: errors.New("no answer yet")}
+	}
+	return w.answers[len(w.answers)-1]
+}
+
+func (w *watch) service(id string) *catalog.Service {
+	for _, s := range w.newest().Services {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// describe prints an answer: one line for each service, and for each instance.
+func describe(a catalog.Answer) string {
+	if a.Err != nil {
+		return "error: " + a.Err.Error()
+	}
+	var lines []string
+	for _, s := range a.Services {
+		line := s.ID
+		for _, v := range s.Virtual {
+			line += fmt.Sprintf(" %s/%s/%s", v.Network, v.Host, v.Reach)
+		}
+		lines = append(lines, line)
+		for _, i := range s.Instances {
+			line := fmt.Sprintf("%s: %s %s", s.ID, i.Name, i.State)
+			if i.StateReason != "" {
+				line += fmt.Sprintf(" (%s)", i.StateReason)
+			}
+			for _, addr := range i.Addresses {
+				line += fmt.Sprintf(" %s/%s/%s", addr.Network, addr.Host, addr.Reach)
+			}
+			for _, p := range i.Ports {
+				line += fmt.Sprintf(" %d/%s", p.Number, p.Protocol)
+				if p.Published != "" {
+					line += "=" + p.Published
+				}
+			}
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// bubble runs test with a Swarm and a source that follows it through all its
+// engines, in virtual time.
+func bubble(t *testing.T, engines int, prepare func(*lab, *Options), test func(*lab, *watch)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(engines)
+		o := Options{Name: "swarm"}
+		for _, e := range l.engines {
+			o.Clients = append(o.Clients, e.client())
+		}
+		if prepare != nil {
+			prepare(l, &o)
+		}
+		s, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		out := make(chan catalog.Answer)
+		w := &watch{}
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx, out) })
+		running.Go(func() {
+			for {
+				select {
+				case a := <-out:
+					w.mu.Lock()
+					w.answers, w.times = append(w.answers, a), append(w.times, time.Now())
+					w.mu.Unlock()
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		test(l, w)
+		cancel()
+		for _, c := range o.Clients {
+			c.Close()
+		}
+		l.close()
+		running.Wait()
+		for _, e := range l.engines {
+			for _, call := range e.calls {
+				if !documented[call] && !strings.HasPrefix(call, "GET /containers/") {
+					t.Errorf("call %q is not in the package comment", call)
+				}
+			}
+		}
+	})
+}
+
+// documented are the calls that the package comment lists.
+var documented = map[string]bool{
+	"HEAD /_ping": true, "GET /_ping": true, "GET /events": true,
+	"GET /services": true, "GET /tasks": true, "GET /nodes": true, "GET /networks": true,
+}
+
+// expect compares the newest answer, after letting a while pass.
+func expect(t *testing.T, w *watch, after time.Duration, lines ...string) {
+	t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	slices.Sort(lines)
+	if diff := cmp.Diff(strings.Join(lines, "\n"), describe(w.newest())); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// soon is when a poll has been made even if nothing told that something changed,
+// but something is known to converge.
+const soon = pollFast + pollFast/10
+
+// shop prepares a service with three running tasks.
+func shop(l *lab) {
+	l.service("shop")
+	for i := range 3 {
+		l.task(fmt.Sprintf("t%d", i+1), "shop", at(i+1, fmt.Sprintf("n%d", i+1)), is(swarm.TaskStateRunning))
+	}
+}
+
+func withShop(l *lab, _ *Options) { shop(l) }
+
+// TestStartFirst takes the steps of an update that starts the new task before it
+// stops the old one, as a real Swarm was seen to take them.
+func TestStartFirst(t *testing.T) {
+	bubble(t, 1, func(l *lab, _ *Options) {
+		l.service("shop")
+		l.task("old", "shop", is(swarm.TaskStateRunning))
+	}, func(l *lab, w *watch) {
+		expect(t, w, time.Minute, "shop@swarm", "shop@swarm: shop.1 ready proxy/10.5.0.1/none")
+		l.service("shop", func(s *swarm.Service) { s.UpdateStatus = &swarm.UpdateStatus{State: swarm.UpdateStateUpdating} })
+		for _, state := range []swarm.TaskState{swarm.TaskStatePending, swarm.TaskStateAssigned, swarm.TaskStatePreparing, swarm.TaskStateStarting} {
+			l.task("new", "shop", is(state))
+			expect(t, w, soon, "shop@swarm",
+				fmt.Sprintf("shop@swarm: shop.1 starting (%s) proxy/10.5.0.2/none", state),
+				"shop@swarm: shop.1 ready proxy/10.5.0.1/none")
+		}
+		l.task("new", "shop", is(swarm.TaskStateRunning))
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 ready proxy/10.5.0.1/none", "shop@swarm: shop.1 ready proxy/10.5.0.2/none")
+		l.task("old", "shop", want(swarm.TaskStateShutdown))
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", "shop@swarm: shop.1 ready proxy/10.5.0.2/none")
+		expect(t, w, time.Minute, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", "shop@swarm: shop.1 ready proxy/10.5.0.2/none")
+		l.task("old", "shop", is(swarm.TaskStateShutdown))
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 ready proxy/10.5.0.2/none")
+	})
+}
+
+// TestStopFirst takes the steps of an update that stops the old task first; the
+// new one gets as far as "ready" meanwhile, and waits.
+func TestStopFirst(t *testing.T) {
+	bubble(t, 1, func(l *lab, _ *Options) {
+		l.service("shop")
+		l.task("old", "shop", is(swarm.TaskStateRunning))
+	}, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		l.task("old", "shop", want(swarm.TaskStateShutdown))
+		l.task("new", "shop", want(swarm.TaskStateReady), is(swarm.TaskStatePending))
+		l.service("shop", func(s *swarm.Service) { s.UpdateStatus = &swarm.UpdateStatus{State: swarm.UpdateStateUpdating} })
+		leaving := "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none"
+		expect(t, w, soon, "shop@swarm", leaving, "shop@swarm: shop.1 starting (pending) proxy/10.5.0.2/none")
+		l.task("new", "shop", is(swarm.TaskStateReady))
+		expect(t, w, soon, "shop@swarm", leaving, "shop@swarm: shop.1 starting (ready) proxy/10.5.0.2/none")
+		l.task("old", "shop", is(swarm.TaskStateShutdown))
+		l.task("new", "shop", want(swarm.TaskStateRunning))
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 starting (ready) proxy/10.5.0.2/none")
+		l.task("new", "shop", is(swarm.TaskStateRunning))
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 ready proxy/10.5.0.2/none")
+	})
+}
+
+// TestScaleAway scales to nothing: tasks that are scaled away vanish without a
+// trace, and the service stays.
+func TestScaleAway(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		for _, id := range []string{"t1", "t2", "t3"} {
+			l.task(id, "shop", want(swarm.TaskStateRemove))
+		}
+		l.service("shop")
+		expect(t, w, 0, "shop@swarm",
+			"shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none",
+			"shop@swarm: shop.2 leaving (told to stop) proxy/10.5.0.2/none",
+			"shop@swarm: shop.3 leaving (told to stop) proxy/10.5.0.3/none")
+		for _, id := range []string{"t1", "t2", "t3"} {
+			l.removeTask(id)
+		}
+		expect(t, w, soon, "shop@swarm")
+	})
+}
+
+// TestRemoval demands that a removed service is gone at once, though its tasks
+// still run, and that its absence is confirmed within six seconds.
+func TestRemoval(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		for _, id := range []string{"t1", "t2", "t3"} {
+			l.task(id, "shop", want(swarm.TaskStateRemove))
+		}
+		l.removeService("shop")
+		expect(t, w, 0, "")
+		gone := time.Now()
+		time.Sleep(6 * time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if last := w.times[len(w.times)-1].Sub(gone); last < 5*time.Second {
+			t.Errorf("the newest answer came %v after the removal", last)
+		}
+	})
+}
+
+// TestDeadNode demands that a task is out as soon as its node is down, whatever
+// the task itself goes on saying, and in again when the node is back.
+func TestDeadNode(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		one := "shop@swarm: shop.1 ready proxy/10.5.0.1/none"
+		three := "shop@swarm: shop.3 ready proxy/10.5.0.3/none"
+		time.Sleep(time.Minute)
+		l.node("n2", swarm.NodeStateDown)
+		expect(t, w, 0, "shop@swarm", one, "shop@swarm: shop.2 unhealthy (node host-n2 is down) proxy/10.5.0.2/none", three)
+		// The orchestrator replaces it; the lost task says "running" for ever.
+		l.task("t2", "shop", want(swarm.TaskStateShutdown))
+		l.task("t4", "shop", at(2, "n1"), is(swarm.TaskStateRunning))
+		replaced := "shop@swarm: shop.2 ready proxy/10.5.0.4/none"
+		expect(t, w, soon, "shop@swarm", one, replaced, three)
+		l.node("n2", swarm.NodeStateReady)
+		l.task("t2", "shop", is(swarm.TaskStateShutdown))
+		expect(t, w, soon, "shop@swarm", one, replaced, three)
+		l.do(func() { delete(l.nodes, "n3") })
+		expect(t, w, 12*time.Second, "shop@swarm", one, replaced, "shop@swarm: shop.3 unhealthy (its node is not in the Swarm) proxy/10.5.0.3/none")
+	})
+}
+
+// TestElection demands that a change of leader, after which the managers do not
+// know any node's state for a while, takes nothing out of service.
+func TestElection(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		before := describe(w.newest())
+		for _, state := range []swarm.NodeState{swarm.NodeStateDisconnected, swarm.NodeStateUnknown, swarm.NodeStateReady} {
+			for _, n := range []string{"n1", "n2", "n3"} {
+				l.node(n, state)
+			}
+			expect(t, w, soon, before)
+			if got := w.newest().Nodes[0].State; got != string(state) {
+				t.Errorf("node state %q, want %q", got, state)
+			}
+		}
+	})
+}
+
+// TestToldToStop demands that a stop is answered from the event alone, from
+// whichever engine it comes, even while the manager is silent; and that a
+// container that survives the signal comes back.
+func TestToldToStop(t *testing.T) {
+	bubble(t, 2, func(l *lab, _ *Options) {
+		l.engines[1].worker = true
+		shop(l)
+	}, func(l *lab, w *watch) {
+		one, two := "shop@swarm: shop.1 ready proxy/10.5.0.1/none", "shop@swarm: shop.2 ready proxy/10.5.0.2/none"
+		three := "shop@swarm: shop.3 ready proxy/10.5.0.3/none"
+		time.Sleep(time.Minute)
+		l.engines[0].freeze()
+		l.engines[1].container("kill", "t1", "signal", "1") // SIGHUP
+		expect(t, w, 0, "shop@swarm", one, two, three)
+		l.engines[1].container("kill", "t1", "signal", "15")
+		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", two, three)
+		l.engines[1].container("die", "t2")
+		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", "shop@swarm: shop.2 stopped (container ended)", three)
+		l.engines[0].unfreeze()
+		l.task("t2", "shop", want(swarm.TaskStateShutdown), is(swarm.TaskStateFailed))
+		expect(t, w, 6*time.Second, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", three)
+		expect(t, w, time.Minute, "shop@swarm", one, three)
+	})
+}
+
+// TestFailover walks through managers that fail in different ways.
+func TestFailover(t *testing.T) {
+	bubble(t, 3, func(l *lab, _ *Options) {
+		shop(l)
+		l.engines[0].freeze()
+		l.engines[1].worker = true
+	}, func(l *lab, w *watch) {
+		before := "shop@swarm\nshop@swarm: shop.1 ready proxy/10.5.0.1/none\nshop@swarm: shop.2 ready proxy/10.5.0.2/none\nshop@swarm: shop.3 ready proxy/10.5.0.3/none"
+		expect(t, w, 4*time.Second, before)
+		time.Sleep(time.Minute)
+		l.engines[0].unfreeze()
+		l.engines[2].cut()
+		l.task("t3", "shop", want(swarm.TaskStateRemove))
+		expect(t, w, 12*time.Second, strings.Replace(before, "shop.3 ready", "shop.3 leaving (told to stop)", 1))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, a := range w.answers {
+			if a.Err != nil {
+				t.Errorf("a failed answer while one manager was well: %v", a.Err)
+			}
+		}
+	})
+}
+
+// TestBlackHole demands that a manager that goes silent is left within 15
+// seconds.
+func TestBlackHole(t *testing.T) {
+	bubble(t, 2, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		l.engines[0].freeze()
+		l.removeTask("t1")
+		time.Sleep(15 * time.Second)
+		if n := len(w.service("shop@swarm").Instances); n != 2 {
+			t.Errorf("%d instances after 15 s, want 2", n)
+		}
+		l.engines[0].unfreeze()
+	})
+}
+
+// TestNoLeader demands that a Swarm without a leader is a failed answer, told
+// once, and current again soon after the election.
+func TestNoLeader(t *testing.T) {
+	bubble(t, 3, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		l.do(func() { l.noLeader = true })
+		time.Sleep(15 * time.Second)
+		if err := w.newest().Err; err == nil || !strings.Contains(err.Error(), "does not have a leader") {
+			t.Errorf("error %v", err)
+		}
+		failures := func() (n int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, a := range w.answers {
+				if a.Err != nil {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(time.Minute)
+		if n := failures(); n != 1 {
+			t.Errorf("the failure was told %d times", n)
+		}
+		l.do(func() { l.noLeader = false })
+		expect(t, w, 3*time.Second, "shop@swarm", "shop@swarm: shop.1 ready proxy/10.5.0.1/none",
+			"shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
+	})
+}
+
+// TestFaults demands that each call's failure is a failed answer, and that
+// nothing of a refresh that failed half-way is lost or half believed.
+func TestFaults(t *testing.T) {
+	for _, path := range []string{"/tasks", "/nodes", "/services", "/networks"} {
+		for _, how := range []string{"error", "truncate", "garbage"} {
+			t.Run(how+path, func(t *testing.T) {
+				bubble(t, 1, withShop, func(l *lab, w *watch) {
+					time.Sleep(time.Minute)
+					l.do(func() { l.engines[0].disturb[path] = how })
+					l.removeTask("t1")
+					l.service("shop") // something to list
+					time.Sleep(relistAfter + 2*pollSlow)
+					synctest.Wait()
+					if w.newest().Err == nil {
+						t.Error("no failed answer")
+					}
+					l.do(func() { delete(l.engines[0].disturb, path) })
+					expect(t, w, 3*time.Second, "shop@swarm", "shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
+				})
+			})
+		}
+	}
+}
+
+// TestPace counts calls: few while all is quiet, one list of tasks a second
+// while something converges, and few again when that leads nowhere.
+func TestPace(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		e := l.engines[0]
+		per := func(d time.Duration) (tasks, services int) {
+			e.count("GET /tasks")
+			e.count("GET /services")
+			time.Sleep(d)
+			return e.count("GET /tasks"), e.count("GET /services")
+		}
+		between := func(what string, n, low, high int) {
+			t.Helper()
+			if n < low || n > high {
+				t.Errorf("%s: %d calls, want %d to %d", what, n, low, high)
+			}
+		}
+		time.Sleep(time.Minute)
+		tasks, services := per(10 * time.Minute)
+		between("tasks, quiet", tasks, 54, 67)
+		between("services, quiet", services, 15, 34)
+		l.service("shop")
+		l.task("t4", "shop", is(swarm.TaskStatePending))
+		tasks, services = per(time.Minute)
+		between("tasks, converging", tasks, 55, 75)
+		between("services, converging", services, 1, 5)
+		time.Sleep(patience)
+		tasks, _ = per(10 * time.Minute)
+		between("tasks, stuck", tasks, 54, 67)
+
+		// Events by the hundred are one refresh now and then.
+		e.count("GET /tasks")
+		for range 500 {
+			l.service("shop")
+			time.Sleep(2 * time.Millisecond)
+		}
+		between("tasks, storm", e.count("GET /tasks"), 3, 8)
+
+		// Whatever happens, an answer comes every 30 seconds.
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for i := 1; i < len(w.times); i++ {
+			if d := w.times[i].Sub(w.times[i-1]); d > 30*time.Second {
+				t.Errorf("no answer for %v", d)
+			}
+		}
+	})
+}
+
+// TestPointers demands that a service that did not change is the same pointer,
+// whatever else happened.
+func TestPointers(t *testing.T) {
+	bubble(t, 1, func(l *lab, _ *Options) {
+		shop(l)
+		l.service("api")
+		l.task("a1", "api", is(swarm.TaskStateRunning))
+	}, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		shop, api := w.service("shop@swarm"), w.service("api@swarm")
+		l.service("shop") // a new version that says the same
+		l.node("n3", swarm.NodeStateUnknown)
+		l.do(func() { l.addNetwork("more") })
+		l.task("a1", "api", want(swarm.TaskStateShutdown))
+		time.Sleep(time.Minute)
+		if w.service("shop@swarm") != shop {
+			t.Error("a service that did not change has another pointer")
+		}
+		if w.service("api@swarm") == api {
+			t.Error("a service that changed has the same pointer")
+		}
+	})
+}
+
+// TestReach demands that addresses are within reach on exactly the networks that
+// Fairway's own container is on.
+func TestReach(t *testing.T) {
+	const self = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	for _, c := range []struct {
+		name    string
+		prepare func(*lab)
+		want    string
+	}{
+		{"a task", func(l *lab) {
+			l.service("fairway")
+			l.task("f", "fairway", is(swarm.TaskStateRunning), func(t *swarm.Task) {
+				t.Status.ContainerStatus = &swarm.ContainerStatus{ContainerID: self}
+			})
+		}, "shared"},
+		{"a container on the network", func(l *lab) { l.self = inspected(self, "proxy") }, "shared"},
+		{"a container elsewhere", func(l *lab) { l.self = inspected(self, "back") }, "none"},
+		{"another machine", func(*lab) {}, "none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, 1, func(l *lab, o *Options) {
+				o.SelfID = self
+				l.service("shop", func(s *swarm.Service) {
+					s.Endpoint.VirtualIPs = []swarm.EndpointVirtualIP{vip("net-proxy", "10.5.0.99/24"), vip("net-ingress", "10.7.0.99/24"), vip("net-unknown", "10.9.0.1/24")}
+				})
+				l.task("t", "shop", is(swarm.TaskStateRunning), at(1, "n2"))
+				c.prepare(l)
+			}, func(l *lab, w *watch) {
+				time.Sleep(2 * time.Second)
+				shop := w.service("shop@swarm")
+				got := fmt.Sprint(shop.Virtual, shop.Instances[0].Addresses)
+				want := fmt.Sprintf("[{10.5.0.99 0 proxy %s}] [{10.5.0.1 0 proxy %s}]", c.want, c.want)
+				if got != want {
+					t.Errorf("addresses %s, want %s", got, want)
+				}
+			})
+		})
+	}
+	t.Run("connected later", func(t *testing.T) {
+		bubble(t, 1, func(l *lab, o *Options) {
+			o.SelfID = self
+			l.self = inspected(self, "back")
+			shop(l)
+		}, func(l *lab, w *watch) {
+			time.Sleep(time.Minute)
+			l.do(func() {
+				l.self = inspected(self, "back", "proxy")
+				emit(l.engines, "network", "connect", "net-proxy", "container", self, "name", "proxy")
+			})
+			synctest.Wait()
+			if got := w.service("shop@swarm").Instances[0].Addresses[0].Reach; got != catalog.ReachShared {
+				t.Errorf("reach %q", got)
+			}
+		})
+	})
+	t.Run("the engine is silent", func(t *testing.T) {
+		bubble(t, 1, func(l *lab, o *Options) {
+			o.SelfID = self
+			shop(l)
+			l.engines[0].disturb["/containers/"+self+"/json"] = "error"
+		}, func(l *lab, w *watch) {
+			time.Sleep(2 * time.Second)
+			if w.newest().Err == nil {
+				t.Error("everything is out of reach, and that is no error")
+			}
+		})
+	})
+}
+
+func inspected(id string, networks ...string) *container.InspectResponse {
+	i := &container.InspectResponse{ID: id, NetworkSettings: &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{}}}
+	for _, n := range networks {
+		i.NetworkSettings.Networks[n] = &network.EndpointSettings{NetworkID: "net-" + n}
+	}
+	return i
+}
+
+func vip(network, prefix string) swarm.EndpointVirtualIP {
+	var v swarm.EndpointVirtualIP
+	v.NetworkID = network
+	if err := v.Addr.UnmarshalText([]byte(prefix)); err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestNew refuses options that cannot work.
+func TestNew(t *testing.T) {
+	for _, o := range []Options{{}, {Name: "swarm"}, {Clients: []*dockerapi.Client{nil}}, {Name: "swarm", Clients: []*dockerapi.Client{nil}}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("New(%+v) is content", o)
+		}
+	}
+}
