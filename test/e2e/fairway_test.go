@@ -181,12 +181,12 @@ func (p *proxy) problems() []api.Problem {
 // name of who answered, and the body.
 func (p *proxy) get(host, path string) (status int, who, body string) {
 	p.t.Helper()
-	return get(p.t, p.listen, host, path)
+	return get(p.t, p.listen, host, path, requestTimeout)
 }
 
-func get(t *testing.T, address, host, path string) (status int, who, body string) {
+func get(t *testing.T, address, host, path string, within time.Duration) (status int, who, body string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {

@@ -85,7 +85,9 @@ func TestNetworkConnectAndDisconnect(t *testing.T) {
 	}
 	disconnect(t, late, b)
 	eventually(t, 10*time.Second, "not served without the network", func() string {
-		if status, _, body := p.get(host, "/"); status != http.StatusServiceUnavailable {
+		// A request that is sent before Fairway knows goes to where nobody is any
+		// more, and may wait there for long.
+		if status, _, body := get(t, p.listen, host, "/", time.Second); status != http.StatusServiceUnavailable {
 			return fmt.Sprintf("status %d: %.100s", status, body)
 		}
 		return ""
@@ -154,13 +156,13 @@ func TestFairwayInContainer(t *testing.T) {
 	run(t, boxOptions{name: "far", network: other, labels: map[string]string{"fairway.host": "far.localhost"}})
 	address := proxy.address(shared).String() + ":80"
 	eventually(t, 15*time.Second, "served over the shared network", func() string {
-		status, who, body := get(t, address, host, "/")
+		status, who, body := get(t, address, host, "/", requestTimeout)
 		if status == http.StatusOK && who == "near" {
 			return ""
 		}
 		return fmt.Sprintf("status %d from %q: %.200s", status, who, body)
 	})
-	if status, _, body := get(t, address, "far.localhost", "/"); status != http.StatusServiceUnavailable {
+	if status, _, body := get(t, address, "far.localhost", "/", requestTimeout); status != http.StatusServiceUnavailable {
 		t.Errorf("a service on a network that is not shared: status %d %.100s, want 503", status, body)
 	}
 }
