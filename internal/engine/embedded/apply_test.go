@@ -37,7 +37,7 @@ func TestApplyKeepsStreams(t *testing.T) {
 	s.apply()
 
 	stream := s.dial("http")
-	stream.SetDeadline(time.Now().Add(30 * time.Second))
+	stream.within(30 * time.Second)
 	stream.send("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n")
 	ticked := func() {
 		tick <- struct{}{}
@@ -55,7 +55,7 @@ func TestApplyKeepsStreams(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			c := s.dial("http")
-			c.SetDeadline(time.Now().Add(30 * time.Second))
+			c.within(30 * time.Second)
 			for i := 0; ; i++ {
 				select {
 				case <-stop:
@@ -416,13 +416,13 @@ func BenchmarkRequest(b *testing.B) {
 				b.Fatal(err)
 			}
 			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}
-			go server.Serve(l)
+			go func() { _ = server.Serve(l) }()
 			defer server.Close()
 			s.route("bench", "bench.example", nil)
 			s.backend("bench", nil, l.Addr().String())
 			s.apply()
 			c := s.dial("http")
-			c.SetDeadline(time.Time{})
+			c.within(time.Hour)
 			b.ReportAllocs()
 			for b.Loop() {
 				c.send("GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n")

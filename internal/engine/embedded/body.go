@@ -59,9 +59,9 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	b.watch.stop()
 	b.got += n
 	b.left -= time.Since(began)
-	switch {
-	case err == nil:
-	case err == io.EOF: //nolint:errorlint // io.EOF is returned as it is
+	switch err {
+	case nil:
+	case io.EOF:
 		b.ended.Store(true)
 		if b.expired.Load() { // in the same moment
 			_ = b.control.SetReadDeadline(time.Time{})
@@ -108,7 +108,7 @@ func (b *bodyReader) drain() bool {
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
 	b.unread()
 	_, err := io.CopyN(io.Discard, b.ReadCloser, maxDrain)
-	return err == io.EOF //nolint:errorlint // io.EOF is returned as it is
+	return errors.Is(err, io.EOF)
 }
 
 // maxReplay is how much of a body is kept for another attempt.

@@ -95,7 +95,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 		n, err := b.src.Read(b.in)
 		_, _ = b.gz.Write(b.in[:n]) // into memory
 		switch {
-		case err == io.EOF: //nolint:errorlint // io.EOF is returned as it is
+		case err == io.EOF:
 			_ = b.gz.Close()
 			b.err = io.EOF
 		case err != nil:

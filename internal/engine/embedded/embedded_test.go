@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -163,10 +165,17 @@ func dial(t testing.TB, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
+	cc := &conn{Conn: c, t: t, r: bufio.NewReader(c)}
+	cc.within(10 * time.Second)
+	return cc
+}
+
+// within bounds everything that is read and written from now on.
+func (c *conn) within(d time.Duration) {
+	c.t.Helper()
+	if err := c.SetDeadline(time.Now().Add(d)); err != nil {
+		c.t.Fatal(err)
 	}
-	return &conn{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 
 func (c *conn) send(s string) {
@@ -196,7 +205,7 @@ func (c *conn) closed() {
 	c.t.Helper()
 	if rest, err := io.ReadAll(c.r); len(rest) > 0 {
 		c.t.Errorf("connection was to be closed, but there came %q (%v)", rest, err)
-	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.t.Error("connection is still open")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log"
+	"log" //nolint:depguard // the type of http.Server.ErrorLog
 	"log/slog"
 	"net"
 	"sync"

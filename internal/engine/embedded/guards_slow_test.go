@@ -19,7 +19,7 @@ func TestS06SlowHeader(t *testing.T) {
 		c := s.dial("http")
 		c.send(send)
 		began := time.Now()
-		c.Conn.SetReadDeadline(began.Add(5 * time.Second))
+		c.within(5 * time.Second)
 		rest, _ := io.ReadAll(c.r)
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("%s: still open after %v, got %q", name, took, rest)
@@ -28,7 +28,7 @@ func TestS06SlowHeader(t *testing.T) {
 	for name, send := range map[string]string{"silent": "", "half a hello": "\x16\x03\x01\x02\x00\x01"} {
 		c := s.dial("https")
 		c.send(send)
-		c.Conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.within(5 * time.Second)
 		c.closed()
 		_ = name
 	}
@@ -119,7 +119,7 @@ func TestS06SlowBodyRefused(t *testing.T) {
 	if res := c.answer("POST"); res.StatusCode != 404 {
 		t.Errorf("status %d", res.StatusCode)
 	}
-	c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	c.within(3 * time.Second)
 	c.closed()
 }
 

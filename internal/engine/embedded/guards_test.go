@@ -245,8 +245,13 @@ func TestS04Smuggling(t *testing.T) {
 	// connection, where RFC 9112, 6.3 would have it closed.
 	c := s.dial("http")
 	c.send("POST /one HTTP/1.1\r\nHost: a.example\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
-	if res := c.answer("POST"); res.StatusCode != 200 || a.last().body != "hi" || a.last().header.Get("Content-Length") != "" {
-		t.Errorf("length beside chunking: %d, application saw %+v", res.StatusCode, a.last())
+	if res := c.answer("POST"); res.StatusCode != 200 {
+		t.Errorf("length beside chunking: %d", res.StatusCode)
+	}
+	for _, r := range a.all() { // those above may come in late
+		if r.target == "/one" && (r.body != "hi" || r.header.Get("Content-Length") != "") {
+			t.Errorf("length beside chunking: application saw %+v", r)
+		}
 	}
 }
 
@@ -272,7 +277,7 @@ func TestS04EarlyAnswer(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		_, _ = io.WriteString(c, smuggled)
-		c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		c.within(500 * time.Millisecond)
 		_, _ = io.ReadAll(c.r)
 		for _, r := range a.all() {
 			if r.target == "/smuggled" {

@@ -357,7 +357,7 @@ type answerBody struct {
 // Read notes errors.
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is returned as it is
+	if err != nil && err != io.EOF {
 		b.x.failed = true
 	}
 	return n, err

@@ -45,15 +45,15 @@ func TestRetryUnreachable(t *testing.T) {
 // keepAliveApp answers the first request of each connection, and closes the
 // connection when the channel says so.
 type keepAliveApp struct {
-	addr string
-	quit chan struct{}
+	addr         string
+	quit, closed chan struct{}
 
 	mu     sync.Mutex
 	bodies []string
 }
 
 func newKeepAliveApp(t *testing.T, second func(net.Conn)) *keepAliveApp {
-	a := &keepAliveApp{quit: make(chan struct{})}
+	a := &keepAliveApp{quit: make(chan struct{}), closed: make(chan struct{})}
 	var conns atomic.Int64
 	a.addr = rawApp(t, func(c net.Conn) {
 		n := conns.Add(1)
@@ -74,6 +74,8 @@ func newKeepAliveApp(t *testing.T, second func(net.Conn)) *keepAliveApp {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			if n == 1 && second == nil {
 				<-a.quit
+				_ = c.Close()
+				close(a.closed)
 				return
 			}
 		}
@@ -95,7 +97,8 @@ func TestPOSTOnDeadKeepAlive(t *testing.T) {
 			if res := s.raw(request); res.StatusCode != 200 {
 				t.Fatalf("status %d", res.StatusCode)
 			}
-			close(a.quit) // and at once, before anybody can have read it:
+			close(a.quit)
+			<-a.closed // and at once, before the transport can have noticed:
 			if res := s.raw(request); res.StatusCode != 200 {
 				t.Errorf("%s with %d bytes: status %d", method, size, res.StatusCode)
 			}
@@ -221,7 +224,7 @@ func TestHoldUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })}
-	go server.Serve(l)
+	go func() { _ = server.Serve(l) }()
 	defer server.Close()
 	if res := <-held; res.StatusCode != 200 || res.body != "hi" {
 		t.Errorf("%d %q", res.StatusCode, res.body)
