@@ -32,6 +32,10 @@ type Snapshot struct {
 	Services []*Service `json:"services"`
 	// Nodes is sorted by ID.
 	Nodes []*Node `json:"nodes,omitempty"`
+	// Certificates are the files with certificates that sources look after, by
+	// name of the source, then in the source's own order: of two for one name the
+	// first counts.
+	Certificates []Certificate `json:"certificates,omitempty"`
 }
 
 // Service is a named thing that exists: a Compose service, a Swarm service, a
@@ -57,6 +61,12 @@ type Service struct {
 	// to the network. They are used only when asked for. Sorted like the
 	// addresses of an instance.
 	Virtual []Address `json:"virtual,omitempty"`
+	// Replicas is how many instances it shall have; nil where nobody says so, as
+	// for a global service of a Swarm.
+	Replicas *int `json:"replicas,omitempty"`
+	// Image is the image reference that its instances are to be created from,
+	// where that is a fact of the service (Swarm); empty otherwise.
+	Image string `json:"image,omitempty"`
 	// Created is when the service, or its oldest instance, was created. It
 	// orders claims that no earlier table has decided. Zero means unknown.
 	Created time.Time `json:"created,omitzero"`
@@ -175,6 +185,21 @@ type Node struct {
 	Role string `json:"role,omitempty"`
 	// Engine is the version of the container engine; empty when unknown.
 	Engine string `json:"engine,omitempty"`
+	// Labels are the labels that its operator gave it in Swarm; EngineLabels
+	// those of its container engine.
+	Labels       map[string]string `json:"labels,omitempty"`
+	EngineLabels map[string]string `json:"engineLabels,omitempty"`
+	// Version grows with each change of the node in Swarm; zero elsewhere.
+	Version uint64 `json:"version,omitempty"`
+}
+
+// Certificate is a file with a certificate, its chain and its private key in PEM.
+// The file is read by whoever serves it; the catalogue only knows the path.
+type Certificate struct {
+	// File is the path.
+	File string `json:"file"`
+	// Source is the name of the source that looks after it.
+	Source string `json:"source"`
 }
 
 // SourceStatus says how one source is doing.
@@ -210,6 +235,12 @@ type Answer struct {
 	Services []*Service
 	// Nodes is every machine the source sees, in any order.
 	Nodes []*Node
+	// Certificates are the files with certificates that the source looks after,
+	// in the order in which they count. Each has been read and is sound.
+	Certificates []Certificate
+	// Certain is set by a source that was told what to leave out: a service that
+	// is missing was removed on purpose, so its removal waits for no confirmation.
+	Certain bool
 	// Err is the reason why the source could not see. When set, Services and
 	// Nodes are ignored and the previous answer stays.
 	Err error

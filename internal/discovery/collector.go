@@ -85,6 +85,7 @@ type state struct {
 	held        map[string]time.Time
 	services    []*catalog.Service // the last good answer, held services included
 	nodes       []*catalog.Node
+	certs       []catalog.Certificate
 }
 
 // tagged is an answer with the source it came from.
@@ -242,6 +243,11 @@ func (c *Collector) restore() {
 	c.mu.Lock()
 	for _, s := range c.states {
 		s.services, s.nodes, s.lastSuccess = services[s.name], nodes[s.name], lastSuccess[s.name]
+		for _, cert := range c.restored.Certificates {
+			if cert.Source == s.name {
+				s.certs = append(s.certs, cert)
+			}
+		}
 	}
 	c.mu.Unlock()
 	c.taken = c.restored.Taken
@@ -270,7 +276,11 @@ func (c *Collector) accept(s *state, a catalog.Answer) {
 		c.log.Info("source is back", "source", s.name)
 	}
 	held := len(s.held)
-	s.err, s.synced, s.lastSuccess, s.nodes = "", true, now, a.Nodes
+	s.err, s.synced, s.lastSuccess, s.nodes, s.certs = "", true, now, a.Nodes, a.Certificates
+	if a.Certain {
+		s.services, s.held = a.Services, nil
+		return
+	}
 	s.services, s.held = guard(s.services, a.Services, s.held, now, c.confirm)
 	switch {
 	case len(s.held) > held:
@@ -289,6 +299,7 @@ func (c *Collector) publish() {
 			next.Restored = false
 		}
 		next.Sources = append(next.Sources, s.status())
+		next.Certificates = append(next.Certificates, s.certs...)
 	}
 	next.Services = c.merger.services(c.states)
 	next.Nodes = c.merger.nodes(c.states)

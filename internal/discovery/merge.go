@@ -112,7 +112,8 @@ func same(a, b *catalog.Snapshot) bool {
 			x.LastSuccess = y.LastSuccess
 			return reflect.DeepEqual(x, y)
 		}) &&
-		slices.EqualFunc(a.Nodes, b.Nodes, func(x, y *catalog.Node) bool { return x == y || *x == *y })
+		slices.EqualFunc(a.Nodes, b.Nodes, func(x, y *catalog.Node) bool { return reflect.DeepEqual(x, y) }) &&
+		slices.Equal(a.Certificates, b.Certificates)
 }
 
 // split gives each source back its part of a snapshot: the services with the
