@@ -1,0 +1,291 @@
+// Package certificates is the source that looks after directories of certificates:
+// one that Fairway writes to itself, when it is sent a certificate, and others that
+// are mounted. A file is a certificate with its chain and its private key in PEM.
+// A file that is not is told of in the log and left out, so that it spoils no
+// other one.
+package certificates
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/discovery/poll"
+)
+
+// Name is the name of the source.
+const Name = "certificates"
+
+// MaxBytes bounds the size of one file, MaxFiles how many are kept.
+const (
+	MaxBytes = 1 << 20
+	MaxFiles = 10_000
+)
+
+// rereadEvery bounds how late a file is seen that somebody else put there.
+const rereadEvery = 2 * time.Second
+
+// ErrInvalid is the reason why a certificate is not kept: its name or what it
+// says. The error's text holds none of the contents.
+var ErrInvalid = errors.New("invalid certificate")
+
+// Dir is a directory that is looked after. One that does not exist is empty.
+type Dir struct {
+	// Path is the directory.
+	Path string
+	// Prefixes begin the names of the files that count, in any case; none means
+	// that all do.
+	Prefixes []string
+}
+
+// Options are what New needs. Dir is required.
+type Options struct {
+	// Dir is the directory that Put writes to. It is made when it is needed.
+	Dir string
+	// More are directories that are only read.
+	More []Dir
+	// Preferred are patterns, as of path.Match, for names of files that come
+	// first, in the order of the patterns.
+	Preferred []string
+	Logger    *slog.Logger
+}
+
+// Source looks after the files. All methods may be called from any goroutine.
+type Source struct {
+	dirs      []Dir // the first is written to
+	preferred []string
+	log       *slog.Logger
+	wake      chan struct{}
+
+	mu   sync.Mutex
+	seen map[string]seen // by path
+}
+
+// seen is what a file was found to be when it was last read.
+type seen struct {
+	sum   [sha256.Size]byte
+	sound bool
+}
+
+// New returns the source; it reads nothing yet.
+func New(o Options) (*Source, error) {
+	if o.Dir == "" {
+		return nil, errors.New("certificates: a directory is required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, p := range o.Preferred {
+		if _, err := filepath.Match(p, ""); err != nil {
+			return nil, fmt.Errorf("certificates: pattern %q: %w", p, err)
+		}
+	}
+	return &Source{
+		dirs:      append([]Dir{{Path: o.Dir}}, o.More...),
+		preferred: o.Preferred,
+		log:       o.Logger,
+		wake:      make(chan struct{}, 1),
+		seen:      map[string]seen{},
+	}, nil
+}
+
+// Name returns the source's name.
+func (s *Source) Name() string { return Name }
+
+// Run reads the directories at once, after each Put and every two seconds, until
+// ctx ends.
+func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
+	poll.Run(ctx, rereadEvery, s.wake, out, func(context.Context) catalog.Answer {
+		list, err := s.Read()
+		return catalog.Answer{Certificates: list, Err: err, Certain: true}
+	})
+}
+
+// Read returns the sound files of all directories: the preferred ones first, then
+// by directory and name. A file whose contents were sound before and are not any
+// more stays, for whoever serves it goes on with what it has.
+func (s *Source) Read() ([]catalog.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var files []string
+	for _, dir := range s.dirs {
+		names, err := dir.names()
+		if err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
+		for _, name := range names {
+			files = append(files, filepath.Join(dir.Path, name))
+		}
+	}
+	list := []catalog.Certificate{}
+	next := make(map[string]seen, len(files))
+	for _, file := range files {
+		now, err := s.look(file)
+		if err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
+		next[file] = now
+		if now.sound && len(list) < MaxFiles {
+			list = append(list, catalog.Certificate{File: file, Source: Name})
+		}
+	}
+	s.seen = next
+	slices.SortStableFunc(list, func(a, b catalog.Certificate) int { return s.rank(a.File) - s.rank(b.File) })
+	return list, nil
+}
+
+// look reads a file, and judges it unless it was judged before.
+func (s *Source) look(file string) (seen, error) {
+	data, err := readFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return seen{}, nil // gone since the directory was read
+	}
+	if err != nil {
+		return seen{}, err
+	}
+	before, known := s.seen[file]
+	now := seen{sum: sha256.Sum256(data)}
+	if known && before.sum == now.sum {
+		return before, nil
+	}
+	err = check(data)
+	now.sound = err == nil || before.sound
+	if err != nil {
+		s.log.Warn("file is no certificate with its key and is not used", "file", file, "error", err)
+	}
+	return now, nil
+}
+
+// rank is the place of the first preferred pattern that a file fits.
+func (s *Source) rank(file string) int {
+	for i, p := range s.preferred {
+		if ok, _ := filepath.Match(p, filepath.Base(file)); ok {
+			return i
+		}
+	}
+	return len(s.preferred)
+}
+
+// names lists the files of a directory that count, sorted.
+func (d Dir) names() ([]string, error) {
+	entries, err := os.ReadDir(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") || e.IsDir() {
+			continue
+		}
+		if len(d.Prefixes) == 0 || slices.ContainsFunc(d.Prefixes, func(p string) bool {
+			return strings.HasPrefix(strings.ToLower(name), p)
+		}) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Names lists the certificates that were put, sorted.
+func (s *Source) Names() ([]string, error) { return s.dirs[0].names() }
+
+// Get returns the contents of a certificate that was put. They hold its key.
+func (s *Source) Get(name string) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	return readFile(filepath.Join(s.dirs[0].Path, name))
+}
+
+// Put keeps a certificate under a name, in place of the one that has it. It is on
+// disk, readable by its owner only, when Put returns. The error is ErrInvalid when
+// the name or the contents are at fault; then nothing has changed.
+func (s *Source) Put(name string, pem []byte) (err error) {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := check(pem); err != nil {
+		return err
+	}
+	dir := s.dirs[0].Path
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // mode 0600; a leading dot does not count
+	if err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(pem); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is about to read anyway
+	}
+	return nil
+}
+
+// checkName refuses names that are anything but the name of a plain file.
+func checkName(name string) error {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*"
+	if name == "" || len(name) > 200 || name[0] == '.' || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) {
+		return fmt.Errorf("%w: a name consists of letters, digits, dots, dashes and underscores, and begins with no dot", ErrInvalid)
+	}
+	return nil
+}
+
+// check tells whether data is a certificate with its key.
+func check(data []byte) error {
+	if len(data) > MaxBytes {
+		return fmt.Errorf("%w: larger than %d bytes", ErrInvalid, MaxBytes)
+	}
+	if _, err := tls.X509KeyPair(data, data); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// readFile reads a regular file of bounded size.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil // no certificate, whatever it is
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxBytes+1))
+}
