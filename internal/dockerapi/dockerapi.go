@@ -9,7 +9,7 @@
 // ContainerList, ContainerInspect, NetworkList). The calls that change something
 // (ImageImport, ImageLoad, ImageRemove, Container{Create,Start,Stop,Remove}) serve the
 // demo and the tests; discovery never makes them. What a Swarm needs on top is
-// in swarm.go (GET only) and swarm_change.go.
+// in swarm.go (GET only) and service.go.
 //
 // What discovery does not need is dropped where it is decoded: the types of
 // this package have no place for a container's environment, mounts or command.
