@@ -212,6 +212,10 @@ func (m keyMapper) Decode(ctx *kong.DecodeContext, _ reflect.Value) error {
 		m.flags[m.key.Name] = append(m.flags[m.key.Name], "true")
 		return nil
 	}
+	if next := ctx.Scan.Peek(); m.key.Bare != "" && (next.IsEOL() || next.InferredType().IsAny(kong.FlagToken, kong.ShortFlagToken)) {
+		m.flags[m.key.Name] = append(m.flags[m.key.Name], m.key.Bare)
+		return nil
+	}
 	token, err := ctx.Scan.PopValue("value")
 	if err != nil {
 		return err

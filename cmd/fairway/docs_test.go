@@ -203,7 +203,7 @@ Changes need a restart, except to the contents of certificates and services file
 Lists take several values: in the file as a list, as a flag by repeating it or separated by commas (certificates:
 semicolons), in the environment separated the same way. Durations are written ` + "`50ms`, `30s`, `5m`." + `
 
-` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when neither ` + "`docker` nor `file`" + ` is given.
+` + "`DOCKER_HOST`, with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`," + ` is honoured when none of ` + "`docker`, `swarm` and `file`" + ` is given, and for ` + "`swarm: local`" + `.
 A tcp:// engine without TLS is refused unless ` + "`docker-insecure`" + ` is set: whoever reaches it is root on that machine.
 
 ## Services files

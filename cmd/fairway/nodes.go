@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"fairway/internal/api"
 )
@@ -37,17 +38,20 @@ func (c *console) nodes(nodes []api.Node) {
 		c.note("No nodes: no source knows of machines.")
 		return
 	}
-	header := []string{"NODE", "NAME", "STATE", "ADDRESS", "ENGINE", "SOURCE"}
-	if c.wide() {
-		header = append(header, "ROLE")
-	}
+	header := []string{"NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE"}
 	var rows [][]cell
 	for _, n := range nodes {
-		row := []cell{text(n.ID), text(n.Name), {n.State, stateColour(n.State)}, text(n.Address), text(n.Engine), text(n.Source)}
-		if c.wide() {
-			row = append(row, text(n.Role))
-		}
-		rows = append(rows, row)
+		rows = append(rows, []cell{
+			text(n.ID), text(n.Name), {n.State, stateColour(n.State)}, {n.Availability, availabilityColour(n.Availability)},
+			text(n.Role), text(strconv.Itoa(n.Instances)), text(n.Address), text(n.Engine), text(n.Source),
+		})
 	}
 	c.table("", header, rows)
+}
+
+func availabilityColour(availability string) colour {
+	if availability == "pause" || availability == "drain" {
+		return doubt
+	}
+	return plain
 }

@@ -273,12 +273,19 @@ func (s *Server) sources(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) nodes(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	v := s.view()
+	instances := map[string]int{}
+	for _, service := range v.snapshot.Services {
+		for _, in := range service.Instances {
+			instances[in.Node]++
+		}
+	}
 	items := []api.Node{}
 	for _, n := range v.snapshot.Nodes {
 		if q.Get("source") == "" || q.Get("source") == n.Source {
 			items = append(items, api.Node{
 				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
-				Address: n.Address, Role: n.Role, Engine: n.Engine,
+				Address: n.Address, Role: n.Role, Availability: n.Availability, Engine: n.Engine,
+				Instances: instances[n.ID],
 			})
 		}
 	}

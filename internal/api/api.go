@@ -266,8 +266,12 @@ type Node struct {
 	State   string `json:"state"`
 	Address string `json:"address,omitempty"`
 	Role    string `json:"role,omitempty"`
+	// Availability is active, pause or drain in a Swarm; left out elsewhere.
+	Availability string `json:"availability,omitempty"`
 	// Engine is the version of its container engine.
 	Engine string `json:"engine,omitempty"`
+	// Instances is how many instances are on it, whatever their state.
+	Instances int `json:"instances"`
 }
 
 // The states of the table.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,10 @@ import (
 
 // Off as the value of a listen key means that nothing listens there.
 const Off = "off"
+
+// Local as a value of the key swarm means the engine that the docker command
+// line would use.
+const Local = "local"
 
 // Config is the shape of fairway.yml. Every leaf is a key, and every key is
 // also a flag and an environment variable of the same name: the key
@@ -27,6 +32,7 @@ const Off = "off"
 //	placeholder  what stands for the value in help texts
 //	preset       the default, written as in the environment
 //	derived      how the default is found when it depends on the machine or on other keys
+//	bare         the value that the flag alone stands for
 //	sep          what separates the values of a list in a flag or variable
 //
 // Values that are secret are never keys; their files are.
@@ -38,7 +44,8 @@ type Config struct {
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table."`
 
-	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a services file is given" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"A manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm, of which the first that answers is asked."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
 	DockerInsecure bool            `name:"docker-insecure" preset:"false" help:"Allow tcp:// Docker engines without TLS. Whoever is on the path then owns those machines."`
@@ -130,6 +137,9 @@ type Key struct {
 	Default string
 	// Repeatable keys take several values.
 	Repeatable bool
+	// Bare is the value that the flag alone stands for; empty for a flag that
+	// needs one.
+	Bare string
 
 	preset string
 	sep    string
@@ -169,6 +179,7 @@ func structFields(v reflect.Value, prefix string) []Field {
 				Placeholder: tag.Get("placeholder"),
 				Default:     def,
 				Repeatable:  v.Field(i).Kind() == reflect.Slice,
+				Bare:        tag.Get("bare"),
 				preset:      tag.Get("preset"),
 				sep:         tag.Get("sep"),
 			},
@@ -209,19 +220,23 @@ func (c *Config) Complete(getenv func(string) string) {
 	if c.StateDir == "" {
 		c.StateDir = stateDir(getenv, os.Geteuid() == 0)
 	}
-	if len(c.Docker) == 0 && len(c.File) == 0 {
-		c.completeDocker(getenv)
+	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 {
+		c.Docker = []string{c.localEngine(getenv)}
+	}
+	c.Swarm = slices.Clone(c.Swarm)
+	for i, u := range c.Swarm {
+		if u == Local {
+			c.Swarm[i] = c.localEngine(getenv)
+		}
 	}
 }
 
-// completeDocker chooses the engine that the docker command line would use.
-func (c *Config) completeDocker(getenv func(string) string) {
+// localEngine chooses the engine that the docker command line would use.
+func (c *Config) localEngine(getenv func(string) string) string {
 	host := getenv("DOCKER_HOST")
 	if host == "" {
-		c.Docker = []string{"unix:///var/run/docker.sock"}
-		return
+		return "unix:///var/run/docker.sock"
 	}
-	c.Docker = []string{host}
 	if dir := getenv("DOCKER_CERT_PATH"); dir != "" && getenv("DOCKER_TLS_VERIFY") != "" && c.DockerTLS == (DockerTLSConfig{}) {
 		c.DockerTLS = DockerTLSConfig{
 			CA:   filepath.Join(dir, "ca.pem"),
@@ -229,6 +244,7 @@ func (c *Config) completeDocker(getenv func(string) string) {
 			Key:  filepath.Join(dir, "key.pem"),
 		}
 	}
+	return host
 }
 
 // port returns the address of the privileged port, or the other one where the

@@ -89,6 +89,7 @@ state-dir: state
 docker:
   - unix:///var/run/docker.sock
   - tcp://10.0.0.1:2376
+swarm: [ssh://ops@m1.example.com, tcp://10.0.0.2:2376]
 docker-tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
 docker-ssh: {known-hosts: known_hosts, identity: id}
 docker-insecure: true
@@ -120,6 +121,7 @@ func fullWant() Config {
 		Admin:          AdminConfig{Listen: "0.0.0.0:9000", AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token"},
 		StateDir:       "state",
 		Docker:         []string{"unix:///var/run/docker.sock", "tcp://10.0.0.1:2376"},
+		Swarm:          []string{"ssh://ops@m1.example.com", "tcp://10.0.0.2:2376"},
 		DockerTLS:      DockerTLSConfig{CA: "ca.pem", Cert: "cert.pem", Key: "key.pem"},
 		DockerSSH:      DockerSSHConfig{KnownHosts: "known_hosts", Identity: "id"},
 		DockerInsecure: true,
@@ -255,6 +257,12 @@ func TestDerivedDefaults(t *testing.T) {
 	}
 	if got := load("FAIRWAY_FILE=a.yml", "FAIRWAY_DOCKER=unix:///a.sock"); len(got.Docker) != 1 {
 		t.Errorf("with both, docker = %q", got.Docker)
+	}
+	if got := load("FAIRWAY_SWARM=local"); len(got.Docker) != 0 || len(got.Swarm) != 1 || got.Swarm[0] != "unix:///var/run/docker.sock" {
+		t.Errorf("with a Swarm, docker = %q, swarm = %q", got.Docker, got.Swarm)
+	}
+	if got := load("FAIRWAY_SWARM=local", "DOCKER_HOST=unix:///d.sock", "FAIRWAY_DOCKER=unix:///a.sock"); len(got.Docker) != 1 || got.Swarm[0] != "unix:///d.sock" {
+		t.Errorf("with both, docker = %q, swarm = %q", got.Docker, got.Swarm)
 	}
 	got := load("DOCKER_HOST=tcp://10.0.0.1:2376", "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=/certs")
 	if got.Docker[0] != "tcp://10.0.0.1:2376" || got.Origins["docker"] != "env DOCKER_HOST" {

@@ -178,7 +178,13 @@ func isLoopback(host string) bool {
 
 func (v *validation) docker(c *Config) {
 	for _, raw := range c.Docker {
-		v.dockerURL(raw, c)
+		v.dockerURL("docker", raw, c)
+	}
+	for i, raw := range c.Swarm {
+		v.dockerURL("swarm", raw, c)
+		if slices.Contains(c.Swarm[:i], raw) {
+			v.add("swarm", redact(raw), "given twice; each manager is asked once")
+		}
 	}
 	for _, f := range []struct{ key, path string }{
 		{"docker-tls.ca", c.DockerTLS.CA},
@@ -199,33 +205,33 @@ func (v *validation) docker(c *Config) {
 	}
 }
 
-func (v *validation) dockerURL(raw string, c *Config) {
+func (v *validation) dockerURL(key, raw string, c *Config) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		v.add("docker", redact(raw), "no URL; write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+		v.add(key, redact(raw), "no URL; write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
 		return
 	}
 	if _, secret := u.User.Password(); secret {
-		v.add("docker", redact(raw), "a password does not belong in a URL; use docker-tls or docker-ssh")
+		v.add(key, redact(raw), "a password does not belong in a URL; use docker-tls or docker-ssh")
 	}
 	switch u.Scheme {
 	case "unix":
 		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
-			v.add("docker", redact(raw), "write unix:// and an absolute path: unix:///var/run/docker.sock")
+			v.add(key, redact(raw), "write unix:// and an absolute path: unix:///var/run/docker.sock")
 		}
 	case "tcp":
 		if u.Hostname() == "" || u.Port() == "" {
-			v.add("docker", redact(raw), "write tcp://HOST:PORT")
+			v.add(key, redact(raw), "write tcp://HOST:PORT")
 		}
 		if c.DockerTLS == (DockerTLSConfig{}) && !c.DockerInsecure {
-			v.add("docker", redact(raw), "needs docker-tls.ca, docker-tls.cert and docker-tls.key; docker-insecure allows it without TLS")
+			v.add(key, redact(raw), "needs docker-tls.ca, docker-tls.cert and docker-tls.key; docker-insecure allows it without TLS")
 		}
 	case "ssh":
 		if u.Hostname() == "" {
-			v.add("docker", redact(raw), "write ssh://[USER@]HOST[:PORT]")
+			v.add(key, redact(raw), "write ssh://[USER@]HOST[:PORT]")
 		}
 	default:
-		v.add("docker", redact(raw), "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
+		v.add(key, redact(raw), "write unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/discovery"
 	"fairway/internal/discovery/docker"
 	"fairway/internal/discovery/file"
+	"fairway/internal/discovery/swarm"
 	"fairway/internal/dockerapi"
 )
 
@@ -38,6 +39,13 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 		}
 		sources = append(sources, source)
 	}
+	if len(a.cfg.Swarm) > 0 {
+		source, err := a.newSwarm(env, self)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
+	}
 	for _, path := range a.cfg.File {
 		source, err := file.New(file.Options{Name: fileSourceName(path), Path: path, Logger: a.log})
 		if err != nil {
@@ -46,6 +54,22 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 		sources = append(sources, source)
 	}
 	return sources, distinctNames(sources)
+}
+
+// newSwarm makes the source that watches the Swarm through its managers. It has
+// one name whoever they are, so that services keep their IDs when managers come
+// and go.
+func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, error) {
+	var clients []*dockerapi.Client
+	for _, u := range a.cfg.Swarm {
+		client, err := dockerapi.New(dockerOptions(u, &a.cfg, env))
+		if err != nil {
+			return nil, err
+		}
+		a.lifecycle.onStop("swarm client", func(context.Context) error { client.Close(); return nil })
+		clients = append(clients, client)
+	}
+	return swarm.New(swarm.Options{Name: "swarm", Clients: clients, SelfID: self, Logger: a.log})
 }
 
 // distinctNames refuses sources that could not be told apart in the catalogue.
@@ -58,7 +82,7 @@ func distinctNames(sources []discovery.Source) error {
 		seen[s.Name()] = true
 	}
 	if len(sources) == 0 {
-		return errors.New("no source: give --docker URL or --file PATH")
+		return errors.New("no source: give --docker URL, --swarm or --file PATH")
 	}
 	return nil
 }

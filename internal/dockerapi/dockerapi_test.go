@@ -226,6 +226,8 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"URL", "Host", "Reset", "Close", // no calls
 		"Ping", "Version", "Info", "Events", "ContainerList", "ContainerInspect", "NetworkList",
 		"SwarmInfo", "ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
+		"ContainerStats", "ServiceInspect", "ServiceTasks",
+		"ServiceCreate", "ServiceUpdate", "ServiceRemove",
 		"ImageImport", "ImageLoad", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
 	}
 	for m := range reflect.TypeFor[*Client]().Methods() {

@@ -1,0 +1,136 @@
+package dockerapi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+)
+
+// IsConflict tells whether err says that a service was changed by somebody else
+// since it was read: the version named in an update is not the newest one. It
+// does not tell of a name that is taken.
+func IsConflict(err error) bool {
+	// Docker answers 500 before 1.41's successors and 400 or 409 after them; the
+	// words are the same.
+	return err != nil && strings.Contains(err.Error(), "update out of sequence")
+}
+
+// IsNameTaken tells whether err says that there is a service of that name.
+func IsNameTaken(err error) bool {
+	return cerrdefs.IsConflict(err) && !IsConflict(err)
+}
+
+// ServiceState is a Swarm service with everything that was asked of it, which an
+// update has to repeat.
+type ServiceState struct {
+	Service
+	// Spec is the whole specification, the environment of its containers
+	// included: it is for changing and sending back, never for printing.
+	Spec swarm.ServiceSpec
+	// Update is Docker's word for how the newest update is doing: updating,
+	// paused, completed, rollback_started, rollback_paused or
+	// rollback_completed; empty when there was none or it changed no task.
+	// UpdateMessage is why.
+	Update, UpdateMessage string
+}
+
+// ServiceInspect returns one service by name or ID, as it is now. GET
+// /services/{id}.
+func (c *Client) ServiceInspect(ctx context.Context, id string) (ServiceState, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
+	if err != nil {
+		return ServiceState{}, fmt.Errorf("docker inspect service: %w", err)
+	}
+	return fromService(r.Service), nil
+}
+
+// ServiceCreate creates a service and returns its ID and what Docker warns of.
+// Networks may be given by name. POST /services/create.
+func (c *Client) ServiceCreate(ctx context.Context, spec swarm.ServiceSpec) (id string, warnings []string, err error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec})
+	if err != nil {
+		return "", nil, fmt.Errorf("docker create service: %w", err)
+	}
+	return r.ID, r.Warnings, nil
+}
+
+// ServiceUpdate replaces the specification of a service that was read at version,
+// and returns what Docker warns of. An error that IsConflict recognises says that
+// it has to be read again. POST /services/{id}/update.
+func (c *Client) ServiceUpdate(ctx context.Context, id string, version uint64, spec swarm.ServiceSpec) (warnings []string, err error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ServiceUpdate(ctx, id, client.ServiceUpdateOptions{
+		Version: swarm.Version{Index: version}, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromSpec,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("docker update service: %w", err)
+	}
+	return r.Warnings, nil
+}
+
+// ServiceRemove removes a service by name or ID; its tasks end afterwards. DELETE
+// /services/{id}.
+func (c *Client) ServiceRemove(ctx context.Context, id string) error {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	if _, err := c.api.ServiceRemove(ctx, id, client.ServiceRemoveOptions{}); err != nil {
+		return fmt.Errorf("docker remove service: %w", err)
+	}
+	return nil
+}
+
+// ServiceTasks returns all tasks of one service, those that have ended as far as
+// Docker keeps them. GET /tasks.
+func (c *Client) ServiceTasks(ctx context.Context, id string) ([]Task, error) {
+	list, _, err := getList(ctx, c, "tasks", "/tasks", client.Filters{}.Add("service", id), nil, wireTask.task)
+	return list, err
+}
+
+// fromService translates the answer to an inspection. The facts are those that a
+// list tells.
+func fromService(s swarm.Service) ServiceState {
+	state := ServiceState{
+		Spec: s.Spec,
+		Service: Service{
+			ID: s.ID, Version: s.Version.Index, Created: s.CreatedAt.UTC(),
+			Name: s.Spec.Name, Labels: s.Spec.Labels, Mode: "replicated",
+		},
+	}
+	switch m := s.Spec.Mode; {
+	case m.Global != nil:
+		state.Mode = "global"
+	case m.ReplicatedJob != nil:
+		state.Mode = "replicated-job"
+	case m.GlobalJob != nil:
+		state.Mode = "global-job"
+	case m.Replicated != nil && m.Replicated.Replicas != nil:
+		state.Replicas = *m.Replicated.Replicas
+	}
+	var ports []wirePort
+	for _, p := range s.Endpoint.Ports {
+		ports = append(ports, wirePort{
+			Protocol: string(p.Protocol), TargetPort: p.TargetPort,
+			PublishedPort: p.PublishedPort, PublishMode: string(p.PublishMode),
+		})
+	}
+	state.Ports = servicePorts(ports)
+	for _, v := range s.Endpoint.VirtualIPs {
+		if v.Addr.IsValid() {
+			state.VirtualIPs = append(state.VirtualIPs, VirtualIP{NetworkID: v.NetworkID, IP: v.Addr.Addr().Unmap()})
+		}
+	}
+	if u := s.UpdateStatus; u != nil {
+		state.Update, state.UpdateMessage = string(u.State), u.Message
+		state.Updating = u.State == swarm.UpdateStateUpdating || u.State == swarm.UpdateStateRollbackStarted
+	}
+	return state
+}
