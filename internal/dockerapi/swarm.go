@@ -111,8 +111,9 @@ type Node struct {
 	State string
 	// Address is how the managers see it; invalid when they do not say.
 	Address netip.Addr
-	// Leader is true for the manager that leads.
-	Leader bool
+	// Leader is true for the manager that leads, Unreachable for one that the
+	// leader cannot reach.
+	Leader, Unreachable bool
 	// Engine is the version of its engine.
 	Engine string
 }
@@ -314,8 +315,8 @@ type wireNode struct {
 	}
 	Status        struct{ State, Addr string }
 	ManagerStatus *struct {
-		Leader bool
-		Addr   string
+		Leader             bool
+		Reachability, Addr string
 	}
 }
 
@@ -326,7 +327,7 @@ func (w wireNode) node() Node {
 		Address: parseIP(w.Status.Addr), Engine: w.Description.Engine.EngineVersion,
 	}
 	if m := w.ManagerStatus; m != nil {
-		n.Leader = m.Leader
+		n.Leader, n.Unreachable = m.Leader, m.Reachability == "unreachable"
 		// A manager may see itself at 0.0.0.0; the others know better.
 		if at, err := netip.ParseAddrPort(m.Addr); err == nil && (!n.Address.IsValid() || n.Address.IsUnspecified()) {
 			n.Address = at.Addr().Unmap()

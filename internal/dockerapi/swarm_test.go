@@ -88,7 +88,7 @@ func TestSwarmLists(t *testing.T) {
 			{"ID":"t2","Status":{"State":"pending"},"DesiredState":"running"}]`,
 		"/nodes": `[{"ID":"m1","Version":{"Index":40},"Spec":{"Role":"manager","Availability":"drain"},"Description":{"Hostname":"vm","Engine":{"EngineVersion":"20.10.24"}},
 			"Status":{"State":"ready","Addr":"0.0.0.0"},"ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"192.168.7.1:2377"}},
-			{"ID":"m2","Spec":{"Role":"worker"},"Status":{"State":"down","Addr":"192.168.7.2"}}]`,
+			{"ID":"m2","Spec":{"Role":"worker"},"Status":{"State":"down","Addr":"192.168.7.2"},"ManagerStatus":{"Reachability":"unreachable"}}]`,
 		"/networks": `[{"Name":"ingress","Id":"n0","Driver":"overlay","Ingress":true}]`,
 		"/info":     `{"Swarm":{"NodeID":"m1","LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`,
 	}}
@@ -125,7 +125,7 @@ func TestSwarmLists(t *testing.T) {
 	nodes, _, err := c.NodeList(ctx, nil)
 	same(t, err, []Node{
 		{ID: "m1", Version: 40, Name: "vm", Role: "manager", Availability: "drain", State: "ready", Address: netip.MustParseAddr("192.168.7.1"), Leader: true, Engine: "20.10.24"},
-		{ID: "m2", Role: "worker", State: "down", Address: netip.MustParseAddr("192.168.7.2")},
+		{ID: "m2", Role: "worker", State: "down", Address: netip.MustParseAddr("192.168.7.2"), Unreachable: true},
 	}, nodes)
 
 	networks, _, err := c.SwarmNetworkList(ctx, nil)

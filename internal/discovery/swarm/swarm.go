@@ -14,11 +14,12 @@
 // seconds, is no manager or has no leader, the next one is asked; the source has
 // failed when none answers.
 //
-// A task is ready when it shall run, does run, and its node is not down: the tasks
-// of a dead node go on saying that they run. A node whose state is "unknown" or
-// "disconnected" is not taken for dead: that is what every node is for a moment
-// after the managers have elected a leader, while all of them serve. The managers
-// turn it into "ready" or "down" by themselves.
+// A task is ready when it shall run, does run, and its node is not dead: the
+// tasks of a dead node go on saying that they run. A node whose state is "unknown"
+// or "disconnected" is not taken for dead, since that is the state of every node
+// for some seconds after the managers have elected a leader, though all of them
+// serve. The managers turn it into "ready" soon and into "down" late, so one that
+// is a manager itself and that the leader does not reach is taken for dead, too.
 //
 // In a Swarm the service is the service: its ID is "<name>@<source>", its labels
 // are those of the service, and its instances are the tasks that shall run, or

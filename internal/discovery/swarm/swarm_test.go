@@ -289,6 +289,15 @@ func TestElection(t *testing.T) {
 				t.Errorf("node state %q, want %q", got, state)
 			}
 		}
+		// The old leader is dead, which shows long before its node is down.
+		l.do(func() {
+			l.nodes["n1"].ManagerStatus = &swarm.ManagerStatus{Reachability: swarm.ReachabilityUnreachable}
+		})
+		l.node("n1", swarm.NodeStateUnknown)
+		expect(t, w, soon, "shop@swarm", "shop@swarm: shop.1 unhealthy (node host-n1 is unknown) proxy/10.5.0.1/none",
+			"shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
+		l.node("n1", swarm.NodeStateReady)
+		expect(t, w, soon, before)
 	})
 }
 

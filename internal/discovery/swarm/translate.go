@@ -110,7 +110,7 @@ func (v *view) copyName(t dockerapi.Task) string {
 // state says whether a task can serve; "" when it is history.
 func (v *view) state(r run) (catalog.State, string) {
 	node, known := v.nodes[r.NodeID]
-	dead := !known || node.State == "down"
+	dead := !known || isDead(node)
 	switch {
 	case r.leaving || r.Desired == "remove":
 		// One on a dead node is replaced already, and there is nobody whom it
@@ -127,7 +127,7 @@ func (v *view) state(r run) (catalog.State, string) {
 		case !known:
 			return catalog.StateUnhealthy, "its node is not in the Swarm"
 		case dead:
-			return catalog.StateUnhealthy, "node " + cmp.Or(node.Name, node.ID) + " is down"
+			return catalog.StateUnhealthy, "node " + cmp.Or(node.Name, node.ID) + " is " + node.State
 		case r.early == stopped:
 			return catalog.StateLeaving, "told to stop"
 		case r.early == ended:
@@ -141,6 +141,21 @@ func (v *view) state(r run) (catalog.State, string) {
 		return "", ""
 	default:
 		return catalog.StateStarting, explain(r.Task)
+	}
+}
+
+// isDead tells whether the managers have given a node up: it is down, or its
+// state is not known and the leader does not reach the manager on it. A state that
+// is not known is no sign of death by itself: it is that of every node after an
+// election.
+func isDead(n dockerapi.Node) bool {
+	switch n.State {
+	case "down":
+		return true
+	case "ready":
+		return false
+	default:
+		return n.Unreachable
 	}
 }
 
