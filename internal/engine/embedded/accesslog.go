@@ -82,9 +82,58 @@ func (l *accessLog) log(x *exchange, took time.Duration, aborted bool) {
 	if x.endpoint != nil {
 		line.Endpoint = x.endpoint.ID()
 	}
+	l.write(line)
+}
+
+// write adds a line.
+func (l *accessLog) write(line any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.enc.Encode(line) // a full disk must not stop traffic; flush reports it
+}
+
+// tunnelLine is one connection of a TCP listener. Host is the server name.
+type tunnelLine struct {
+	Time     string  `json:"time"`
+	Client   string  `json:"client"`
+	Listener string  `json:"listener"`
+	Host     string  `json:"host,omitempty"`
+	Proto    string  `json:"proto"`
+	TLS      bool    `json:"tls"`
+	Outcome  outcome `json:"outcome"`
+	Received int64   `json:"received"`
+	Bytes    int64   `json:"bytes"`
+	Seconds  float64 `json:"seconds"`
+	Route    string  `json:"route,omitempty"`
+	Endpoint string  `json:"endpoint,omitempty"`
+	Attempts int     `json:"attempts,omitempty"`
+}
+
+// logTunnel adds the line of a connection.
+func (l *accessLog) logTunnel(t *tunnel, took time.Duration) {
+	if l == nil {
+		return
+	}
+	line := tunnelLine{
+		Time:     t.x.began.UTC().Format(time.RFC3339Nano),
+		Client:   addrOf(t.client.from.String()).String(),
+		Listener: t.conf.name,
+		Host:     t.name,
+		Proto:    "TCP",
+		TLS:      t.tls,
+		Outcome:  t.outcome,
+		Received: t.in,
+		Bytes:    t.out,
+		Seconds:  took.Seconds(),
+		Attempts: t.x.attempts,
+	}
+	if t.x.route != nil {
+		line.Route = t.x.route.route.ID
+	}
+	if t.x.endpoint != nil {
+		line.Endpoint = t.x.endpoint.ID()
+	}
+	l.write(line)
 }
 
 // flush writes what is buffered. When it cannot be written it is lost, and the

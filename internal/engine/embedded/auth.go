@@ -1,17 +1,13 @@
 package embedded
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // {SHA} of htpasswd is what users have
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,8 +16,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"fairway/internal/route"
 )
@@ -54,10 +48,12 @@ type userFile struct {
 	content atomic.Pointer[users] // nil: cannot be read
 }
 
-// users is the content of an htpasswd file.
+// users are users with the hashes of their passwords.
 type users struct {
 	hashes map[string]string
-	dummy  []byte // a bcrypt hash of nobody's password, as costly as the dearest; nil when no hash is bcrypt
+	// dummy is a hash as costly to check as the dearest of hashes, for names that
+	// are not in it; empty when none of them costs anything to speak of.
+	dummy string
 
 	mu       sync.Mutex
 	verified map[[32]byte]struct{} // credentials that were right
@@ -89,7 +85,7 @@ func (s *userStore) keep(t *route.Table) {
 	used := map[string]bool{}
 	for _, r := range t.Routes {
 		for i := range r.Filters {
-			if a := r.Filters[i].BasicAuth; a != nil {
+			if a := r.Filters[i].BasicAuth; a != nil && a.File != "" {
 				used[a.File] = true
 			}
 		}
@@ -147,74 +143,44 @@ func readUsers(path string) (*users, error) {
 	return parseUsers(data)
 }
 
-// parseUsers reads htpasswd lines with bcrypt or {SHA} hashes. Another kind of
-// hash is an error that names the line, not the content.
-func parseUsers(data []byte) (*users, error) {
-	u := &users{hashes: map[string]string{}, verified: map[[32]byte]struct{}{}}
-	dearest, n := 0, 0
-	for line := range bytes.Lines(data) {
-		n++
-		text := strings.TrimSpace(string(line))
-		if text == "" || text[0] == '#' {
-			continue
-		}
-		name, hash, ok := strings.Cut(text, ":")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("line %d: not user:hash", n)
-		}
-		if !strings.HasPrefix(hash, "{SHA}") {
-			cost, err := bcrypt.Cost([]byte(hash))
-			if err != nil {
-				return nil, fmt.Errorf("line %d: neither a bcrypt nor a {SHA} hash", n)
-			}
-			dearest = max(dearest, cost)
-		}
-		if _, twice := u.hashes[name]; !twice {
-			u.hashes[name] = hash
-		}
-	}
-	if dearest > 0 {
-		var err error
-		if u.dummy, err = dummyHash(dearest); err != nil {
-			return nil, err
-		}
-	}
-	return u, nil
-}
-
-// dummyHash makes a hash with a given cost that no password has, without the
-// work of computing one.
-func dummyHash(cost int) ([]byte, error) {
-	hash := fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat(".", 53))
-	if _, err := bcrypt.Cost(hash); err != nil {
-		return nil, fmt.Errorf("dummy hash: %w", err)
-	}
-	return hash, nil
-}
-
-// basicAuth asks for a user of the file.
-func basicAuth(f *userFile, realm string) filter {
-	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(cmp.Or(realm, "restricted"))
+// basicAuth asks for one of the users, or one of the file.
+func (s *userStore) basicAuth(a *route.BasicAuth) filter {
+	realm := strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(cmp.Or(a.Realm, "restricted"))
 	challenge := &answer{
 		status: http.StatusUnauthorized, code: "unauthorized", text: "user and password are needed",
 		header: []route.HeaderValue{{Name: "Www-Authenticate", Value: `Basic realm="` + realm + `", charset="UTF-8"`}},
 	}
 	unreadable := &answer{status: http.StatusServiceUnavailable, code: "auth-unavailable", text: "the users of this route cannot be read"}
 	busy := &answer{status: http.StatusServiceUnavailable, code: "auth-busy", text: "too many passwords to check", retryAfter: retrySoon}
+	own := newUsers(a.Users)
+	var file *userFile
+	if a.File != "" {
+		file = s.file(a.File)
+	}
+	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {
-		content := f.content.Load()
-		if content == nil {
-			return unreadable
+		asked := own
+		var inFile *users
+		if file != nil {
+			if inFile = file.content.Load(); inFile == nil {
+				return unreadable
+			}
 		}
 		name, password, ok := basicCredentials(q.header["Authorization"])
 		if !ok {
 			return challenge
 		}
-		switch right, err := content.verify(ctx, f.store, name, password); {
+		if inFile != nil && !own.has(name) {
+			asked = inFile
+		}
+		switch right, err := asked.verify(ctx, s, name, password); {
 		case err != nil:
 			return busy
 		case !right:
 			return challenge
+		}
+		if strip {
+			delete(q.header, "Authorization")
 		}
 		return nil
 	}
@@ -251,21 +217,19 @@ func (u *users) verify(ctx context.Context, s *userStore, name, password string)
 
 	hash, exists := u.hashes[name]
 	right := false
-	sum := sha1.Sum([]byte(password)) //nolint:gosec // see the import
-	if want, ok := strings.CutPrefix(hash, "{SHA}"); ok {
-		got := base64.StdEncoding.EncodeToString(sum[:])
-		right = subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+	if exists && !isCostly(hash) {
+		right = checkPassword(hash, password)
 	}
-	if u.dummy != nil {
+	if u.dummy != "" {
 		select {
 		case s.work <- struct{}{}:
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
-		if exists && !strings.HasPrefix(hash, "{SHA}") {
-			right = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
+		if exists && isCostly(hash) {
+			right = checkPassword(hash, password)
 		} else {
-			_ = bcrypt.CompareHashAndPassword(u.dummy, []byte(password)) // for the time it takes
+			_ = checkPassword(u.dummy, password) // for the time it takes
 		}
 		<-s.work
 	}

@@ -62,7 +62,7 @@ func TestBasicAuth(t *testing.T) {
 		t.Errorf("new password: status %d", got)
 	}
 	// While it is broken or missing, nobody is let in.
-	for _, broken := range []string{"ada:plain\n", "ada\n", ":{SHA}x\n"} {
+	for _, broken := range []string{"ada:$apr1$x\n", "ada\n", ":{SHA}x\n", "ada:\n"} {
 		replaceFile(t, path, []byte(broken))
 		s.engine.users.reload()
 		if got := status("ada:secret"); got != 503 {
@@ -105,7 +105,7 @@ func TestS22LoginTiming(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cost, err := bcrypt.Cost(u.dummy); err != nil || cost != 8 {
+	if cost, err := bcrypt.Cost([]byte(u.dummy)); err != nil || cost != 8 {
 		t.Fatalf("the dummy costs %d (%v), want as much as the dearest hash", cost, err)
 	}
 	store := newUserStore(testLog(t))

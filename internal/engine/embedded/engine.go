@@ -77,13 +77,18 @@ type Options struct {
 	// ResponseTimeout bounds the wait for an endpoint's response header, where
 	// the route says nothing (60 s).
 	ResponseTimeout time.Duration
+	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
+	// TCP listener, where a route asks for one (5 s). A client that has said
+	// nothing by then has no name.
+	ServerNameTimeout time.Duration
 	// EndpointIdle is how long an unused connection to an endpoint is kept
 	// (4 s). It must be shorter than the endpoint's own limit, or a request is
 	// sent into a connection that is just being closed, and must be lost unless
 	// it is idempotent. Node.js, Apache and uvicorn close after 5 s.
 	EndpointIdle time.Duration
-	// DrainLimit is how long the running requests of a listener that left the
-	// table may go on (30 s). Those of Stop are bounded by its context.
+	// DrainLimit is how long the running requests and connections of a listener
+	// that left the table may go on, and TCP connections whose endpoint drains
+	// (30 s). Those of Stop are bounded by its context.
 	DrainLimit time.Duration
 }
 
@@ -104,6 +109,7 @@ func (o Options) withDefaults() Options {
 	o.WriteTimeout = orDefault(o.WriteTimeout, 60*time.Second)
 	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
 	o.ResponseTimeout = orDefault(o.ResponseTimeout, 60*time.Second)
+	o.ServerNameTimeout = orDefault(o.ServerNameTimeout, 5*time.Second)
 	o.EndpointIdle = orDefault(o.EndpointIdle, 4*time.Second)
 	o.DrainLimit = orDefault(o.DrainLimit, 30*time.Second)
 	return o
@@ -119,19 +125,20 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // Engine serves the table that was applied last. All methods may be called from
 // any goroutine.
 type Engine struct {
-	opts       Options
-	log        *slog.Logger
-	errorLog   *log.Logger // what net/http has to say, at debug level
-	metrics    *metrics
-	access     *accessLog // nil: none
-	set        *balance.Set
-	transports *transports
-	certs      *certStore
-	users      *userStore
-	buffers    *bufferPool
+	opts        Options
+	log         *slog.Logger
+	errorLog    *log.Logger // what net/http has to say, at debug level
+	metrics     *metrics
+	access      *accessLog // nil: none
+	set         *balance.Set
+	transports  *transports
+	certs       *certStore
+	authorities *authorityStore
+	users       *userStore
+	buffers     *bufferPool
 
 	live    atomic.Pointer[liveTable]
-	running atomic.Int64 // requests being served, upgraded connections included
+	running atomic.Int64 // requests being served, upgraded and TCP connections included
 
 	ctx context.Context // of every request; ends when Stop cuts them off
 	cut context.CancelFunc
@@ -152,13 +159,14 @@ func New(o Options) (*Engine, error) {
 	}
 	o = o.withDefaults()
 	e := &Engine{
-		opts:     o,
-		log:      o.Logger,
-		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		set:      balance.NewSet(balance.Options{Logger: o.Logger}),
-		certs:    newCertStore(o.Logger),
-		users:    newUserStore(o.Logger),
-		buffers:  newBufferPool(),
+		opts:        o,
+		log:         o.Logger,
+		errorLog:    slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		set:         balance.NewSet(balance.Options{Logger: o.Logger}),
+		certs:       newCertStore(o.Logger),
+		authorities: newAuthorityStore(o.Logger),
+		users:       newUserStore(o.Logger),
+		buffers:     newBufferPool(),
 	}
 	e.transports = newTransports(o)
 	m, err := newMetrics(o.Registerer, e)
@@ -213,7 +221,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	}
 
 	// What can fail.
-	matcher, err := route.NewMatcher(t.Routes)
+	matchers, err := newMatchers(t)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
@@ -228,7 +236,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 
 	// What cannot.
 	e.set.Update(t.Backends)
-	next := e.build(old, t, matcher)
+	next := e.build(old, t, matchers)
 	next.listeners = make(map[*listener]*listenerConfig, len(listeners))
 	for i, l := range listeners {
 		next.listeners[l] = configs[i]
@@ -257,6 +265,7 @@ func (e *Engine) retire(old, next *liveTable) {
 	}
 	e.transports.sweep()
 	e.certs.keep(next.table)
+	e.authorities.keep(next.table)
 	e.users.keep(next.table)
 }
 
@@ -287,6 +296,7 @@ func (e *Engine) tend(ctx context.Context) {
 			if e.certs.reload() {
 				e.reindexCertificates()
 			}
+			e.authorities.reload()
 			e.users.reload()
 			if err := e.access.flush(); err != nil {
 				e.log.Error("access log cannot be written", "error", err)

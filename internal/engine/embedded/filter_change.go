@@ -32,6 +32,24 @@ func addPrefix(prefix string) filter {
 	}
 }
 
+// rewritePath replaces a part of the path that is sent. What is not a path then is
+// the client's doing, as far as it was refused: the label alone would always make
+// one.
+func rewritePath(f route.RewritePath) filter {
+	w, err := f.Compile()
+	if err != nil {
+		return refuse
+	}
+	return func(_ context.Context, q *request) *answer {
+		path, err := w.Path(q.path)
+		if err != nil {
+			return &answer{status: http.StatusBadRequest, code: "bad-path", text: "the rewritten " + err.Error()}
+		}
+		q.path = path
+		return nil
+	}
+}
+
 // headerChange is a route.HeaderOperation made ready.
 type headerChange struct {
 	remove, names []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"fairway/internal/route"
@@ -15,6 +16,12 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	switch {
 	case f.IPAllow != nil:
 		c.filters = append(c.filters, ipAllow(f.IPAllow.Prefixes))
+	case f.Methods != nil:
+		c.filters = append(c.filters, methods(*f.Methods))
+	case f.RequireTLS != nil:
+		c.filters = append(c.filters, requireTLS)
+	case f.RequireClientCert != nil:
+		c.filters = append(c.filters, requireClientCert)
 	case f.RateLimit != nil:
 		l := before.limiterFor(*f.RateLimit)
 		if l == nil {
@@ -29,11 +36,13 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	case f.Redirect != nil:
 		c.filters = append(c.filters, redirect(*f.Redirect))
 	case f.BasicAuth != nil:
-		c.filters = append(c.filters, basicAuth(e.users.file(f.BasicAuth.File), f.BasicAuth.Realm))
+		c.filters = append(c.filters, e.users.basicAuth(f.BasicAuth))
 	case f.StripPrefix != nil:
 		c.filters = append(c.filters, stripPrefix(f.StripPrefix.Prefix))
 	case f.AddPrefix != nil:
 		c.filters = append(c.filters, addPrefix(f.AddPrefix.Prefix))
+	case f.RewritePath != nil:
+		c.filters = append(c.filters, rewritePath(*f.RewritePath))
 	case f.RequestHeaders != nil:
 		c.requestHeaders = append(c.requestHeaders, newHeaderChange(f.RequestHeaders))
 	case f.ResponseHeaders != nil:
@@ -94,6 +103,43 @@ func bodyTooLarge() *answer {
 	return &answer{status: http.StatusRequestEntityTooLarge, code: "body-too-large", text: "the request body is too large"}
 }
 
+// methods refuses requests by their method.
+func methods(f route.Methods) filter {
+	return func(_ context.Context, q *request) *answer {
+		if len(f.Allow) > 0 && !slices.Contains(f.Allow, q.Method) || slices.Contains(f.Deny, q.Method) {
+			return &answer{status: http.StatusForbidden, code: "method-not-allowed", text: "this method is not allowed here"}
+		}
+		return nil
+	}
+}
+
+// requireTLS refuses clients that came without TLS.
+func requireTLS(_ context.Context, q *request) *answer {
+	if q.TLS {
+		return nil
+	}
+	return &answer{status: http.StatusForbidden, code: "tls-required", text: "this is served over TLS only"}
+}
+
+// requireClientCert refuses connections without a client certificate.
+func requireClientCert(_ context.Context, q *request) *answer {
+	if q.certified {
+		return nil
+	}
+	return &answer{status: http.StatusForbidden, code: "certificate-required", text: "a client certificate is needed"}
+}
+
+// insecure says whether a request counts as one that came without TLS.
+func insecure(f route.RedirectHTTPS, q *request) bool {
+	switch f.Forwarded {
+	case route.ForwardedWhenHTTP:
+		return q.identity.told == "http"
+	case route.ForwardedUnlessHTTPS:
+		return q.identity.told != "https"
+	}
+	return !q.TLS
+}
+
 // redirectHTTPS sends clients that came without TLS to the same URL with it.
 func redirectHTTPS(f route.RedirectHTTPS) filter {
 	port := ""
@@ -101,12 +147,16 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 		port = ":" + strconv.Itoa(int(f.Port))
 	}
 	return func(_ context.Context, q *request) *answer {
-		if q.TLS {
+		if !insecure(f, q) {
 			return nil
 		}
-		status := http.StatusPermanentRedirect
-		if q.Method == http.MethodGet || q.Method == http.MethodHead {
+		status := f.Status
+		switch {
+		case status != 0:
+		case q.Method == http.MethodGet || q.Method == http.MethodHead:
 			status = http.StatusMovedPermanently
+		default:
+			status = http.StatusPermanentRedirect
 		}
 		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(q.Path))
 	}

@@ -71,6 +71,8 @@ func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
 	q, a := g.admit(headOf(x.r), peer{addr: x.conn.peer, tls: x.r.TLS != nil, trusted: conf.trusted})
 	if a == nil {
 		x.q = q
+		q.Listener = conf.name
+		q.certified = x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0
 		x.route, a = live.decide(x.r.Context(), q)
 	}
 	if a != nil {

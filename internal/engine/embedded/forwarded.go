@@ -37,6 +37,9 @@ type identity struct {
 	// proto is "http" or "https"; host has the port where the client named one.
 	proto, host, port string
 	requestID         string
+	// told is X-Forwarded-Proto as a trusted peer has sent it, in lower case; of
+	// other peers it is proto.
+	told string
 	// forwarded are the values of Forwarded, of trusted peers only.
 	forwarded []string
 }
@@ -68,7 +71,9 @@ func identify(h http.Header, p peer, host, port string) identity {
 	if port != "" {
 		id.host += ":" + port
 	}
+	id.told = id.proto
 	if p.trusts(p.addr) {
+		id.told = strings.ToLower(only(h, "X-Forwarded-Proto"))
 		id.believe(h, &p)
 	} else {
 		for name := range h {

@@ -47,6 +47,9 @@ type request struct {
 	// that may be switched to.
 	upgrade  bool
 	identity identity
+	// certified is true when the connection has a client certificate that one of
+	// the listener's authorities has issued.
+	certified bool
 }
 
 // guards are the limits that admit holds a request to.

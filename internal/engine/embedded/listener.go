@@ -26,6 +26,7 @@ type listener struct {
 	socket net.Listener
 	server *http.Server
 	open   atomic.Int64
+	left   chan struct{} // closed when the listener left the table
 
 	mu      sync.Mutex
 	sources map[netip.Addr]int // open connections by client, when they are bounded
@@ -49,6 +50,9 @@ type listenerConfig struct {
 	trusted []netip.Prefix
 	tls     *tls.Config // nil: in clear
 	certs   *certIndex
+	clients *clientAuthority // who issues the certificates of clients; nil: anybody
+	tcp     bool             // connections are passed through
+	proxied bool             // every connection begins with a PROXY protocol header
 }
 
 // listenerConfigs makes the listeners' settings ready; certificates are loaded.
@@ -60,26 +64,40 @@ func (e *Engine) listenerConfigs(old *liveTable, defs []route.Listener) ([]*list
 			return nil, fmt.Errorf("listeners %s and %s have the same address %s", other, def.Name, def.Address)
 		}
 		seen[keyOf(def)] = def.Name
-		c := &listenerConfig{name: def.Name}
+		c := &listenerConfig{name: def.Name, tcp: def.TCP, proxied: def.ProxyProtocol}
 		for _, p := range def.TrustedProxies {
 			if p.Addr().Is4In6() && p.Bits() >= 96 {
 				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 			}
 			c.trusted = append(c.trusted, p)
 		}
-		if before := old.configFor(def); def.TLS && before != nil && before.certs.isOf(def.Certificates) {
-			// The same settings hold the same keys of session tickets.
-			c.certs, c.tls = before.certs, before.tls
-		} else if def.TLS {
-			var err error
-			if c.certs, err = e.certs.index(def.Certificates); err != nil {
+		if def.TLS {
+			if err := e.prepareTLS(c, old.configFor(def), def); err != nil {
 				return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 			}
-			c.tls = c.certs.config()
 		}
 		configs[i] = c
 	}
 	return configs, nil
+}
+
+// prepareTLS makes the TLS settings of a listener. before is what the table before
+// had there, or nil.
+func (e *Engine) prepareTLS(c, before *listenerConfig, def route.Listener) error {
+	var err error
+	if c.clients, err = e.authorities.file(def.ClientCAFile); err != nil {
+		return err
+	}
+	if before != nil && before.certs.isOf(def.Certificates) && before.clients == c.clients {
+		// The same settings hold the same keys of session tickets.
+		c.certs, c.tls = before.certs, before.tls
+		return nil
+	}
+	if c.certs, err = e.certs.index(def.Certificates); err != nil {
+		return err
+	}
+	c.tls = c.clients.want(c.certs.config())
+	return nil
 }
 
 // configFor returns what the table says of the listener with the address of def;
@@ -131,7 +149,7 @@ func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener
 }
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
-	l := &listener{engine: e, key: key, socket: socket, sources: map[netip.Addr]int{}}
+	l := &listener{engine: e, key: key, socket: socket, left: make(chan struct{}), sources: map[netip.Addr]int{}}
 	l.server = &http.Server{
 		Handler:                      http.HandlerFunc(l.serveHTTP),
 		DisableGeneralOptionsHandler: true,
@@ -184,6 +202,7 @@ func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 
 // leave is drain for a listener that left the table.
 func (l *listener) leave(wg *sync.WaitGroup) {
+	close(l.left)
 	ctx, cancel := context.WithTimeout(context.Background(), l.engine.opts.DrainLimit)
 	l.drain(ctx, cancel, wg)
 }
@@ -193,7 +212,8 @@ func (l *listener) config() *listenerConfig {
 	return l.engine.live.Load().listeners[l]
 }
 
-// Accept waits for a connection that may be served. It is called by the server.
+// Accept waits for a connection that may be served. It is called by the server,
+// which does not get to see connections that are passed through.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.socket.Accept()
@@ -205,6 +225,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
+		if conf.proxied && !conf.trusts(c) {
+			l.engine.metrics.refused("proxy-protocol")
+			_ = c.Close()
+			continue
+		}
 		source, ok := l.admit(c, conf)
 		if !ok {
 			l.engine.metrics.refused("source-limit")
@@ -213,6 +238,13 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		l.open.Add(1)
 		counted := &clientConn{Conn: c, listener: l, source: source, peer: addrOf(c.RemoteAddr().String())}
+		if conf.tcp {
+			l.pass(conf, counted)
+			continue
+		}
+		if conf.proxied {
+			expectProxy(counted, l.engine.opts.HeaderTimeout)
+		}
 		if conf.tls != nil {
 			return tls.Server(counted, conf.tls), nil
 		}
@@ -226,6 +258,12 @@ func (l *listener) Close() error { return l.socket.Close() }
 // Addr is the address the socket is bound to.
 func (l *listener) Addr() net.Addr { return l.socket.Addr() }
 
+// trusts reports whether a connection comes from one of the trusted proxies.
+func (c *listenerConfig) trusts(conn net.Conn) bool {
+	p := peer{addr: addrOf(conn.RemoteAddr().String()), trusted: c.trusted}
+	return p.trusts(p.addr)
+}
+
 // admit counts a connection for its client and reports whether it may stay.
 // source is the zero Addr where connections are not bounded.
 func (l *listener) admit(c net.Conn, conf *listenerConfig) (source netip.Addr, ok bool) {
@@ -233,11 +271,10 @@ func (l *listener) admit(c net.Conn, conf *listenerConfig) (source netip.Addr, o
 	if limit == 0 {
 		return netip.Addr{}, true
 	}
-	p := peer{addr: addrOf(c.RemoteAddr().String()), trusted: conf.trusted}
-	if p.trusts(p.addr) {
+	if conf.trusts(c) {
 		return netip.Addr{}, true
 	}
-	source = sourceOf(p.addr)
+	source = sourceOf(addrOf(c.RemoteAddr().String()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sources[source] >= limit {

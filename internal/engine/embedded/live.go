@@ -12,11 +12,13 @@ import (
 // liveTable is a route.Table made ready to serve. It is never written to after
 // it went live.
 type liveTable struct {
-	table     *route.Table
-	matcher   *route.Matcher
-	routes    map[*route.Route]*liveRoute
-	listeners map[*listener]*listenerConfig
-	hosts     func() *hostIndex // made when first asked
+	table       *route.Table
+	matcher     *route.Matcher  // of the routes for requests
+	connections *route.Matcher  // of the routes for the connections of TCP listeners
+	names       map[string]bool // TCP listeners on which a route asks for a server name
+	routes      map[*route.Route]*liveRoute
+	listeners   map[*listener]*listenerConfig
+	hosts       func() *hostIndex // made when first asked
 }
 
 // liveRoute is a route made ready to serve, with the backend it goes to.
@@ -44,14 +46,34 @@ type compiledRoute struct {
 // request goes on.
 type filter func(ctx context.Context, q *request) *answer
 
+// matchers find the routes of a table.
+type matchers struct {
+	requests, connections *route.Matcher
+	names                 map[string]bool
+	hosts                 func() *hostIndex
+}
+
+func newMatchers(t *route.Table) (*matchers, error) {
+	requests, connections := t.Split()
+	m := &matchers{names: namesWanted(connections), hosts: hostsOf(requests)}
+	var err error
+	if m.requests, err = route.NewMatcher(requests); err != nil {
+		return nil, err
+	}
+	m.connections, err = route.NewMatcher(connections)
+	return m, err
+}
+
 // build makes a table ready. It cannot fail: what could be wrong with a filter
 // is answered by its route alone, with 503.
-func (e *Engine) build(old *liveTable, t *route.Table, matcher *route.Matcher) *liveTable {
+func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 	next := &liveTable{
-		table:   t,
-		matcher: matcher,
-		routes:  make(map[*route.Route]*liveRoute, len(t.Routes)),
-		hosts:   hostsOf(t.Routes),
+		table:       t,
+		matcher:     m.requests,
+		connections: m.connections,
+		names:       m.names,
+		routes:      make(map[*route.Route]*liveRoute, len(t.Routes)),
+		hosts:       m.hosts,
 	}
 	for _, r := range t.Routes {
 		var def *route.Backend
@@ -117,7 +139,11 @@ func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer
 	if r == nil {
 		return nil, t.notFound(q)
 	}
-	lr := t.routes[r]
+	return t.filter(ctx, t.routes[r], q)
+}
+
+// filter puts the filters of a route to q.
+func (t *liveTable) filter(ctx context.Context, lr *liveRoute, q *request) (*liveRoute, *answer) {
 	for _, f := range lr.filters {
 		if a := f(ctx, q); a != nil {
 			return lr, a

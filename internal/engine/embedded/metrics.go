@@ -18,7 +18,10 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	retries  *prometheus.CounterVec
 	refusals *prometheus.CounterVec
-	none     *routeMetrics // requests that no route took
+	// Of connections that are passed through.
+	connections, received, sent *prometheus.CounterVec
+
+	none *routeMetrics // requests that no route took
 }
 
 func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
@@ -41,9 +44,23 @@ func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
 			Name: "fairway_guard_refusals_total",
 			Help: "Requests and connections that a guard refused.",
 		}, []string{"reason"}),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_connections_total",
+			Help: "Connections to TCP listeners that are over, by route (empty: none took it).",
+		}, []string{"route"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_connection_received_bytes_total",
+			Help: "Bytes passed from clients of TCP listeners to endpoints.",
+		}, []string{"route"}),
+		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_connection_sent_bytes_total",
+			Help: "Bytes passed from endpoints to clients of TCP listeners.",
+		}, []string{"route"}),
 	}
 	m.none = m.route("")
-	m.collectors = []prometheus.Collector{m.requests, m.duration, m.retries, m.refusals, newGauges(e)}
+	m.collectors = []prometheus.Collector{
+		m.requests, m.duration, m.retries, m.refusals, m.connections, m.received, m.sent, newGauges(e),
+	}
 	for i, c := range m.collectors {
 		if err := r.Register(c); err != nil {
 			for _, done := range m.collectors[:i] {
@@ -83,6 +100,8 @@ type routeMetrics struct {
 	classes  [6]atomic.Pointer[prometheus.Counter] // by first digit of the status
 	duration atomic.Pointer[prometheus.Observer]
 	retries  atomic.Pointer[prometheus.Counter]
+
+	connections, received, sent atomic.Pointer[prometheus.Counter]
 
 	mu      sync.Mutex
 	removed bool
@@ -150,6 +169,29 @@ func (rm *routeMetrics) remove() {
 	}
 	rm.all.duration.DeleteLabelValues(rm.id)
 	rm.all.retries.DeleteLabelValues(rm.id)
+	rm.all.connections.DeleteLabelValues(rm.id)
+	rm.all.received.DeleteLabelValues(rm.id)
+	rm.all.sent.DeleteLabelValues(rm.id)
+}
+
+// connected counts a connection to a TCP listener that is over.
+func (m *metrics) connected(lr *liveRoute) {
+	rm := m.none
+	if lr != nil {
+		rm = lr.metrics
+	}
+	rm.add(&rm.connections, m.connections, 1)
+}
+
+// passedIn and passedOut count bytes of connections that are passed through.
+func (rm *routeMetrics) passedIn(n int) { rm.add(&rm.received, rm.all.received, n) }
+
+func (rm *routeMetrics) passedOut(n int) { rm.add(&rm.sent, rm.all.sent, n) }
+
+func (rm *routeMetrics) add(p *atomic.Pointer[prometheus.Counter], vec *prometheus.CounterVec, n int) {
+	if c := series(rm, p, func() prometheus.Counter { return vec.WithLabelValues(rm.id) }); c != nil {
+		(*c).Add(float64(n))
+	}
 }
 
 // gauges are figures that are read off the engine when asked for.

@@ -1,0 +1,88 @@
+package embedded
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// readProxyHeader reads the PROXY protocol header that a connection must begin
+// with, out of r. The ends are nil when the header names none (LOCAL, UNKNOWN):
+// then the connection's own are right.
+func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration) (endpoints, error) {
+	_ = c.SetReadDeadline(time.Now().Add(limit))
+	defer c.SetReadDeadline(time.Time{})
+	h, err := proxyproto.Read(r)
+	if err != nil {
+		return endpoints{}, err
+	}
+	if h.Command.IsLocal() {
+		return endpoints{}, nil
+	}
+	from, to, ok := h.TCPAddrs()
+	if !ok {
+		return endpoints{}, nil
+	}
+	return endpoints{from, to}, nil
+}
+
+// take replaces the ends by those of a header, if it names any.
+func (e *endpoints) take(told endpoints) {
+	if told.from != nil && told.to != nil {
+		*e = told
+	}
+}
+
+// writeProxyHeader sends a PROXY protocol header that tells of the client.
+func writeProxyHeader(c net.Conn, version int, client endpoints) error {
+	_, err := proxyproto.HeaderProxyFromAddrs(byte(version), client.from, client.to).WriteTo(c)
+	return err
+}
+
+// proxiedConn is a connection to an HTTP listener that begins with a PROXY
+// protocol header, which is read with the first bytes of it. Until then, accepting
+// others does not wait.
+type proxiedConn struct {
+	*proxyproto.Conn
+	owner *clientConn
+	once  sync.Once
+}
+
+// expectProxy makes c begin with a header.
+func expectProxy(c *clientConn, limit time.Duration) {
+	c.Conn = &proxiedConn{
+		Conn: proxyproto.NewConn(c.Conn, proxyproto.WithPolicy(proxyproto.REQUIRE),
+			proxyproto.SetReadHeaderTimeout(limit), proxyproto.ValidateHeader(hasAddresses)),
+		owner: c,
+	}
+}
+
+// hasAddresses refuses a header of a client that is not known by address.
+func hasAddresses(h *proxyproto.Header) error {
+	if _, _, ok := h.TCPAddrs(); !ok && !h.Command.IsLocal() && h.TransportProtocol != proxyproto.UNSPEC {
+		return errors.New("not the header of a TCP connection")
+	}
+	return nil
+}
+
+// Read makes the client known that the header names.
+func (c *proxiedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.once.Do(func() {
+		if c.ProxyHeader() == nil {
+			c.owner.listener.engine.metrics.refused("proxy-protocol")
+			return
+		}
+		if from := c.RemoteAddr(); from != nil {
+			c.owner.peer = addrOf(from.String())
+		}
+	})
+	return n, err
+}
+
+// CloseWrite passes the end of one direction on.
+func (c *proxiedConn) CloseWrite() error { return closeWrite(c.Raw()) }

@@ -1,0 +1,288 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
+)
+
+// defaultIdle is how long a connection that is passed through may be silent when
+// its route says nothing.
+const defaultIdle = time.Hour
+
+// tunnel is one connection of a client to a TCP listener, from accepting to the
+// last byte.
+//
+// It is decided on like a request, of which nothing is known but the client, the
+// listener and, for TLS clients, the server name; which endpoint it goes to, and
+// for how long it waits for one, is the business of the exchange, as with
+// requests.
+type tunnel struct {
+	e        *Engine
+	listener *listener
+	conf     *listenerConfig
+	conn     *clientConn
+	client   endpoints // as the PROXY protocol has it, where it is spoken
+	name     string    // the server name asked for, canonical
+	tls      bool      // the connection begins like TLS
+
+	x       *exchange // for picking; its route is nil when none took the connection
+	early   *bufio.Reader
+	in, out int64 // bytes from and to the client
+	outcome outcome
+}
+
+// endpoints are the two ends of a connection as its client sees them.
+type endpoints struct{ from, to net.Addr }
+
+// outcome is how a connection ended, for the log.
+type outcome string
+
+const (
+	endedClosed   outcome = "closed"        // by one of its ends
+	endedIdle     outcome = "idle"          // silent for too long
+	endedCut      outcome = "cut"           // by a stop, or by the drain limit
+	endedHeader   outcome = "proxy-refused" // no PROXY protocol header, or a broken one
+	endedNoRoute  outcome = "no-route"
+	endedRefused  outcome = "refused" // by a filter, or because the route is
+	endedNobody   outcome = "no-endpoint"
+	endedDialFail outcome = "unreachable"
+)
+
+// pass serves the connection of a TCP listener in a goroutine of its own.
+func (l *listener) pass(conf *listenerConfig, c *clientConn) {
+	e := l.engine
+	e.running.Add(1)
+	t := &tunnel{e: e, listener: l, conf: conf, conn: c, client: endpoints{c.RemoteAddr(), c.LocalAddr()}}
+	t.x = &exchange{e: e, began: time.Now(), conn: c}
+	go func() {
+		defer e.running.Add(-1)
+		defer c.Close()
+		ctx, cancel := context.WithCancel(e.ctx)
+		defer cancel()
+		// Whatever the connection waits for ends with the engine.
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		t.outcome = t.serve(ctx)
+		t.end()
+	}()
+}
+
+// serve decides, connects and passes on.
+func (t *tunnel) serve(ctx context.Context) outcome {
+	live := t.e.live.Load()
+	wanted := live.names[t.conf.name]
+	if t.conf.proxied || wanted {
+		t.early = bufio.NewReaderSize(t.conn, t.earlySize(wanted))
+	}
+	if t.conf.proxied {
+		client, err := readProxyHeader(t.conn, t.early, t.e.opts.HeaderTimeout)
+		if err != nil {
+			t.e.metrics.refused("proxy-protocol")
+			t.e.log.Debug("PROXY protocol header refused", "listener", t.conf.name, "peer", t.conn.peer, "error", err)
+			return endedHeader
+		}
+		t.client.take(client)
+	}
+	if wanted {
+		t.name, t.tls = peekServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)
+	}
+	q := &request{Request: route.Request{
+		Host: t.name, Path: "/", Client: addrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
+	}}
+	lr, a := live.decideTCP(ctx, q)
+	t.x.route = lr
+	switch {
+	case lr == nil:
+		return endedNoRoute
+	case a != nil:
+		return endedRefused
+	}
+	t.x.key = balance.Key{Client: q.Client}
+	endpoint, err := t.connect(ctx)
+	switch {
+	case errors.Is(err, balance.ErrNoEndpoint):
+		return endedNobody
+	case err != nil:
+		return endedDialFail
+	}
+	return t.forward(ctx, endpoint)
+}
+
+// earlySize is the room for what is read before an endpoint is chosen.
+func (t *tunnel) earlySize(wanted bool) int {
+	if wanted {
+		return maxHello
+	}
+	return 512 // for a PROXY protocol header
+}
+
+// decideTCP finds the route of a connection and puts its filters to it.
+func (t *liveTable) decideTCP(ctx context.Context, q *request) (*liveRoute, *answer) {
+	r := t.connections.Find(&q.Request)
+	if r == nil {
+		return nil, nil
+	}
+	return t.filter(ctx, t.routes[r], q)
+}
+
+// connect picks endpoints until one can be connected to. As with requests, the
+// route's hold time is spent when none can, and an endpoint that cannot be
+// connected to is not tried again before all have been.
+func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
+	hold := &holder{x: t.x, until: t.x.began.Add(t.x.route.route.Hold)}
+	defer hold.end()
+	dialer := &net.Dialer{Timeout: t.e.opts.DialTimeout, KeepAlive: 30 * time.Second}
+	var tried []*balance.Endpoint
+	var last error
+	began := time.Now()
+	for {
+		ep, err := t.x.pick(ctx, 0, tried, hold)
+		if err != nil && last == nil {
+			return nil, err
+		}
+		if err != nil || time.Since(began) > connectBudget {
+			if err == nil {
+				ep.Done(balance.ResultCanceled)
+			}
+			if hold.pause(ctx) != nil {
+				return nil, last
+			}
+			tried, began = nil, time.Now()
+			continue
+		}
+		if t.x.attempts++; t.x.attempts > 1 {
+			t.x.route.metrics.retried()
+		}
+		c, err := dialer.DialContext(ctx, "tcp", ep.Address())
+		if err == nil {
+			if err = t.greet(c); err == nil {
+				t.x.release = ep.Done
+				return c, nil
+			}
+			_ = c.Close()
+		}
+		if ctx.Err() != nil {
+			ep.Done(balance.ResultCanceled)
+			return nil, ctx.Err()
+		}
+		ep.Done(balance.ResultUnreachable)
+		tried, last = append(tried, ep), err
+	}
+}
+
+// greet sends what comes in front of the client's bytes.
+func (t *tunnel) greet(c net.Conn) error {
+	version := t.x.route.def.SendProxy
+	if version == 0 {
+		return nil
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(t.e.opts.DialTimeout))
+	defer c.SetWriteDeadline(time.Time{})
+	return writeProxyHeader(c, version, t.client)
+}
+
+// forward passes bytes in both directions until both have ended, nothing came
+// for too long, or the drain limit is over.
+func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) outcome {
+	defer endpoint.Close()
+	idle := t.x.route.route.Idle
+	if idle == 0 {
+		idle = defaultIdle
+	}
+	rm := t.x.route.metrics
+	p := &pipes{idle: idle, buffers: t.e.buffers}
+	p.touch()
+	if t.early != nil {
+		// What was read to decide is the first to be sent.
+		head, _ := t.early.Peek(t.early.Buffered())
+		t.early = nil
+		n, err := p.write(endpoint, head)
+		t.in += int64(n)
+		rm.passedIn(n)
+		if err != nil {
+			t.x.failed = true
+			return endedClosed
+		}
+	}
+	ended := make(chan error, 2)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ended <- p.copy(endpoint, t.conn, func(n int) { t.in += int64(n); rm.passedIn(n) })
+	})
+	wg.Go(func() {
+		ended <- p.copy(t.conn, endpoint, func(n int) { t.out += int64(n); rm.passedOut(n) })
+	})
+	defer wg.Wait() // after both connections are closed
+	defer endpoint.Close()
+	defer t.conn.Close()
+	return t.watch(ctx, ended)
+}
+
+// watch waits for the end of both directions. A connection whose endpoint or
+// listener leaves may go on for the drain limit.
+func (t *tunnel) watch(ctx context.Context, ended <-chan error) outcome {
+	draining, left := t.x.endpoint.Draining(), (<-chan struct{})(t.listener.left)
+	var limit <-chan time.Time
+	drain := func() {
+		if limit == nil {
+			limit = time.After(t.e.opts.DrainLimit)
+		}
+	}
+	for open := 2; ; {
+		select {
+		case err := <-ended:
+			if open--; errors.Is(err, errIdle) {
+				return endedIdle
+			} else if open == 0 || err != nil {
+				return endedClosed
+			}
+		case <-draining:
+			draining = nil
+			drain()
+		case <-left:
+			left = nil
+			drain()
+		case <-limit:
+			return endedCut
+		case <-ctx.Done():
+			return endedCut
+		}
+	}
+}
+
+// end closes the books.
+func (t *tunnel) end() {
+	t.x.done(resultOf(t.e.ctx, t.x.failed))
+	t.e.metrics.connected(t.x.route)
+	t.e.access.logTunnel(t, time.Since(t.x.began))
+}
+
+// namesWanted tells for each listener whether one of its routes asks for a server
+// name. Where none does, connections are not waited on: in many protocols it is
+// the endpoint that speaks first.
+func namesWanted(connections []*route.Route) map[string]bool {
+	wanted := map[string]bool{}
+	for _, r := range connections {
+		for _, m := range r.Matches {
+			asks := m.Host.Kind != route.HostAny
+			for _, c := range m.Conditions {
+				asks = asks || c.Kind == route.ConditionHost || c.Kind == route.ConditionHostRegexp
+			}
+			for _, c := range m.Conditions {
+				if !asks || c.Kind != route.ConditionListener || c.Not {
+					continue
+				}
+				for _, name := range c.Values {
+					wanted[name] = true
+				}
+			}
+		}
+	}
+	return wanted
+}

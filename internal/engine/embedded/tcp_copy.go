@@ -1,0 +1,113 @@
+package embedded
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// errIdle means that nothing was passed in either direction for too long.
+var errIdle = errors.New("idle for too long")
+
+// pipes passes bytes in the two directions of a connection, which share one idle
+// limit.
+type pipes struct {
+	idle    time.Duration
+	buffers *bufferPool
+	last    atomic.Int64 // when something was passed, in Unix nanoseconds
+}
+
+// touch notes that something was passed.
+func (p *pipes) touch() { p.last.Store(time.Now().UnixNano()) }
+
+// left is how long the connection may still be silent.
+func (p *pipes) left() time.Duration {
+	return p.idle - time.Since(time.Unix(0, p.last.Load()))
+}
+
+// smallBuffer is enough for a direction with little traffic; most connections are
+// silent most of the time.
+const smallBuffer = 2 << 10
+
+// copy passes bytes from src to dst, and the end of them, too: dst learns that
+// nothing more comes, while the other direction goes on.
+func (p *pipes) copy(dst, src net.Conn, count func(n int)) error {
+	small := make([]byte, smallBuffer)
+	buf := small
+	var large []byte
+	defer func() {
+		if large != nil {
+			p.buffers.Put(large)
+		}
+	}()
+	for {
+		n, err := p.read(src, buf)
+		if n > 0 {
+			written, err := p.write(dst, buf[:n])
+			count(written)
+			if err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // it is returned as it is
+			return closeWrite(dst)
+		case err != nil:
+			return err
+		case n == len(buf) && large == nil:
+			large = p.buffers.Get()
+			buf = large
+		case n <= len(small) && large != nil:
+			p.buffers.Put(large)
+			large, buf = nil, small
+		}
+	}
+}
+
+// read reads what there is, for as long as the connection may be silent.
+func (p *pipes) read(src net.Conn, buf []byte) (int, error) {
+	for {
+		left := p.left()
+		if left <= 0 {
+			return 0, errIdle
+		}
+		if err := src.SetReadDeadline(time.Now().Add(left)); err != nil {
+			return 0, err
+		}
+		n, err := src.Read(buf)
+		if n > 0 {
+			p.touch()
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // unless something was passed the other way meanwhile, the time is over
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+		return n, err
+	}
+}
+
+// write writes all of buf. A peer that takes nothing for the idle limit is idle.
+func (p *pipes) write(dst net.Conn, buf []byte) (int, error) {
+	if err := dst.SetWriteDeadline(time.Now().Add(p.idle)); err != nil {
+		return 0, err
+	}
+	n, err := dst.Write(buf)
+	p.touch()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errIdle
+	}
+	return n, err
+}
+
+// closeWrite ends one direction.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
+}
