@@ -32,7 +32,7 @@ var allowed = map[string]struct {
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
 		"internal/admin", "internal/api", "internal/catalog", "internal/compile", "internal/control",
-		"internal/discovery", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
+		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 	}},
@@ -45,7 +45,9 @@ var allowed = map[string]struct {
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/catalog", "internal/discovery/poll"}},
-	"internal/discovery/poll":   {1, []string{"internal/catalog"}},
+	// certificates sees the key pairs in a directory.
+	"internal/discovery/certificates": {2, []string{"internal/catalog", "internal/discovery/poll"}},
+	"internal/discovery/poll":         {1, []string{"internal/catalog"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
 	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},
