@@ -76,8 +76,9 @@ func readExplain(q url.Values) (asked, error) {
 // arrive does to the request what an engine does before it looks for a route, so
 // that what is explained is what happens: host and path take their canonical
 // form, headers of the connection are gone, and the headers that tell who the
-// client is are Fairway's own. No proxy is trusted. The error is what the engine
-// answers with.
+// client is are Fairway's own. No proxy is trusted, and the request comes in by the
+// listener that is named like the scheme. The error is what the engine answers
+// with.
 func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {
 		return nil, status(http.StatusMethodNotAllowed, "method "+a.method+" is not served")
@@ -100,7 +101,7 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	a.identify(header, host)
 	return &route.Request{
 		Method: a.method, Host: host, Path: path, Query: a.query,
-		Header: header, Client: a.client, TLS: a.scheme == "https",
+		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.scheme,
 	}, nil
 }
 

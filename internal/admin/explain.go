@@ -31,7 +31,8 @@ func (m *matchers) of(t *route.Table) (*route.Matcher, error) {
 	if m.matcher != nil && m.hash == t.Hash {
 		return m.matcher, nil
 	}
-	matcher, err := route.NewMatcher(t.Routes)
+	requests, _ := t.Split() // nobody asks about connections
+	matcher, err := route.NewMatcher(requests)
 	if err != nil {
 		return nil, err
 	}
@@ -207,13 +208,26 @@ func filtered(f route.Filter, r *route.Request) (code int, why string) {
 		if !slices.ContainsFunc(f.IPAllow.Prefixes, func(p netip.Prefix) bool { return p.Contains(client) }) {
 			return http.StatusForbidden, "the client's address is not in " + f.String()
 		}
+	case f.Methods != nil:
+		if len(f.Methods.Allow) > 0 && !slices.Contains(f.Methods.Allow, r.Method) || slices.Contains(f.Methods.Deny, r.Method) {
+			return http.StatusForbidden, "the method is not let through by " + f.String()
+		}
+	case f.RequireTLS != nil && !r.TLS:
+		return http.StatusForbidden, "the request came without TLS"
+	case f.RequireClientCert != nil:
+		return http.StatusForbidden, "the request came without a client certificate"
 	case f.RedirectHTTPS != nil && !r.TLS:
+		if f.RedirectHTTPS.Status != 0 {
+			return f.RedirectHTTPS.Status, "the request came without TLS"
+		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return http.StatusMovedPermanently, "the request came without TLS"
 		}
 		return http.StatusPermanentRedirect, "the request came without TLS"
 	case f.Redirect != nil:
 		return f.Redirect.Status, f.String()
+	case f.BasicAuth != nil && f.BasicAuth.File == "" && len(f.BasicAuth.Users) == 0:
+		return http.StatusUnauthorized, "it asks for user and password, and no user is known"
 	case f.BasicAuth != nil && len(r.Header.Values("Authorization")) == 0:
 		return http.StatusUnauthorized, "it asks for user and password"
 	}

@@ -198,6 +198,15 @@ func maskMatch(m route.Match) route.Match {
 
 // maskFilter returns the filter without the values that are secret.
 func maskFilter(f route.Filter) route.Filter {
+	if f.BasicAuth != nil {
+		// The digest of a hash would let passwords be guessed.
+		hidden := *f.BasicAuth
+		hidden.Users = slices.Clone(hidden.Users)
+		for i := range hidden.Users {
+			hidden.Users[i].Hash = api.Masked
+		}
+		return route.Filter{BasicAuth: &hidden}
+	}
 	if f.RequestHeaders == nil {
 		return f
 	}
