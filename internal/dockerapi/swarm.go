@@ -343,7 +343,7 @@ type wireNetwork struct {
 }
 
 func (w wireNetwork) network() SwarmNetwork {
-	return SwarmNetwork{ID: w.ID, Name: w.Name, Driver: w.Driver, Ingress: w.Ingress}
+	return SwarmNetwork(w)
 }
 
 // servicePorts translates ports, sorted; what cannot be a port and doubles,

@@ -273,9 +273,10 @@ func emit(from []*engine, kind events.Type, action, id string, attributes ...str
 	if err != nil {
 		panic(err)
 	}
+	line = append(line, '\n')
 	for _, e := range from {
 		for s := range e.streams {
-			s <- append(line, '\n')
+			s <- line
 		}
 	}
 }
