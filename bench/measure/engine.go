@@ -46,10 +46,9 @@ func newContainer(i, n, edition int) fakeContainer {
 	project := fmt.Sprintf("project%04d", i/5)
 	service := fmt.Sprintf("web%d", i%5)
 	return fakeContainer{
-		id:   fmt.Sprintf("%032x%032x", at+1, edition+1),
-		name: fmt.Sprintf("%s-%s-%d", project, service, n+1),
-		// Loopback, so that a connection is refused at once instead of timing out.
-		address: fmt.Sprintf("127.%d.%d.%d", 1+at/60000, at/240%250, 2+at%240),
+		id:      fmt.Sprintf("%032x%032x", at+1, edition+1),
+		name:    fmt.Sprintf("%s-%s-%d", project, service, n+1),
+		address: fmt.Sprintf("10.%d.%d.%d", 1+at/60000, at/240%250, 2+at%240),
 		created: time.Unix(1_700_000_000+int64(at), 0),
 		labels: map[string]string{
 			"fairway.host":                            fmt.Sprintf("s%d-%d.bench", i, edition),
@@ -70,7 +69,7 @@ func newContainer(i, n, edition int) fakeContainer {
 func (c fakeContainer) networks() object {
 	return object{"bridge": object{
 		"IPAMConfig": nil, "Links": nil, "Aliases": nil, "NetworkID": strings.Repeat("a", 64), "EndpointID": c.id,
-		"Gateway": "127.0.0.1", "IPAddress": c.address, "IPPrefixLen": 8, "IPv6Gateway": "", "GlobalIPv6Address": "",
+		"Gateway": "10.0.0.1", "IPAddress": c.address, "IPPrefixLen": 8, "IPv6Gateway": "", "GlobalIPv6Address": "",
 		"GlobalIPv6PrefixLen": 0, "MacAddress": "02:42:0a:00:00:02", "DriverOpts": nil,
 	}}
 }

@@ -3,144 +3,191 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"time"
+
+	"fairway/internal/api"
 )
 
-// startFairway runs Fairway on a fake engine and waits until the last service is
-// routed. Nothing answers at the containers' addresses: what is waited for is
-// any status but 404.
-func startFairway(ctx context.Context, binary, dir string, e *fakeEngine, services int) (p *process, address string, err error) {
+// scaled is a Fairway on a fake engine. Nothing answers at the containers'
+// addresses, so what it serves is asked of its admin API.
+type scaled struct {
+	*process
+	engine *fakeEngine
+	client *api.Client
+}
+
+// startScaled runs Fairway on a fake engine and waits until every service is
+// routed.
+func startScaled(ctx context.Context, binary, dir string, services int) (_ *scaled, err error) {
+	s := &scaled{engine: newFakeEngine(services)}
 	socket := filepath.Join(dir, "docker.sock")
-	if _, err := e.serve(socket); err != nil {
-		return nil, "", err
+	if _, err := s.engine.serve(socket); err != nil {
+		return nil, err
 	}
-	if address, err = freeAddress(); err != nil {
-		return nil, "", err
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
 	}
 	admin, err := freeAddress()
 	if err != nil {
-		return nil, "", err
+		return nil, err
+	}
+	if s.client, err = api.NewClient(api.ClientOptions{URL: "http://" + admin}); err != nil {
+		return nil, err
 	}
 	began := time.Now()
-	p, err = start(dir, "", binary, "run", "--docker", "unix://"+socket, "--listen", address, "--admin.listen", admin, "--state-dir", filepath.Join(dir, "state"))
+	s.process, err = start(dir, "", binary, "run", "--docker", "unix://"+socket, "--listen", address, "--admin.listen", admin, "--state-dir", filepath.Join(dir, "state"))
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	err = p.await(ctx, 2*time.Minute, "everything is routed", func() bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/ready", nil)
+	defer func() {
 		if err != nil {
-			return false
+			s.stop()
 		}
-		res, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusOK && routed(address, fmt.Sprintf("s%d-0.bench", services-1))
+	}()
+	var info api.Info
+	err = s.await(ctx, 2*time.Minute, "everything is routed", func() bool {
+		var err error
+		info, err = s.client.Info(ctx)
+		return err == nil && info.Table.State == api.StateSynced && info.Table.Routes == services
 	})
 	if err != nil {
-		p.stop()
-		return nil, "", err
+		return nil, err
 	}
-	used, err := p.cpu()
+	if info.Table.Problems > 0 {
+		return nil, fmt.Errorf("there are %d problems where there should be none", info.Table.Problems)
+	}
+	used, err := s.cpu()
 	if err != nil {
-		p.stop()
-		return nil, "", err
+		return nil, err
 	}
 	fmt.Printf("%d services of 3 containers, a list of %s; routed %s after the start, with %s of CPU\n",
-		services, mib(int64(len(e.listing()))), time.Since(began).Round(10*time.Millisecond), used)
-	return p, address, nil
+		services, mib(int64(len(s.engine.listing()))), time.Since(began).Round(10*time.Millisecond), used)
+	return s, nil
 }
 
-// routed tells whether there is a route for host.
-func routed(address, host string) bool {
-	status := answers(address, host)
-	return status != 0 && status != http.StatusNotFound
+// pause waits, or returns early when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // measureMemory prints the resident memory after start and after some full
 // lists.
 func measureMemory(ctx context.Context, binary, dir string, services, resyncs int) error {
-	e := newFakeEngine(services)
-	p, _, err := startFairway(ctx, binary, dir, e, services)
+	s, err := startScaled(ctx, binary, dir, services)
 	if err != nil {
 		return err
 	}
-	defer p.stop()
+	defer s.stop()
 	for i := 0; ; i++ {
-		now, most, err := p.memory()
+		now, most, err := s.memory()
 		if err != nil {
 			return err
 		}
-		used, err := p.cpu()
+		used, err := s.cpu()
 		if err != nil {
 			return err
 		}
-		fmt.Printf("after %d resyncs: resident %s, at most %s, CPU so far %s\n", i, mib(now), mib(most), used)
+		fmt.Printf("after %d more lists: resident %s, at most %s, CPU so far %s\n", i, mib(now), mib(most), used)
 		if i == resyncs {
 			return nil
 		}
-		count := e.listCount()
-		if err := p.await(ctx, 2*time.Minute, "a full list", func() bool { return e.listCount() > count }); err != nil {
+		count := s.engine.listCount()
+		if err := s.await(ctx, 2*time.Minute, "a full list", func() bool { return s.engine.listCount() > count }); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(5 * time.Second): // let it be worked off
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		pause(ctx, 5*time.Second) // let it be worked off
 	}
 }
 
 // measureChange prints the CPU time that one recreated service costs.
 func measureChange(ctx context.Context, binary, dir string, services, changes int) error {
-	e := newFakeEngine(services)
-	p, address, err := startFairway(ctx, binary, dir, e, services)
+	s, err := startScaled(ctx, binary, dir, services)
 	if err != nil {
 		return err
 	}
-	defer p.stop()
-	pause := func(d time.Duration) { _ = p.await(ctx, d+time.Second, "", func() bool { time.Sleep(d); return true }) }
-	pause(5 * time.Second)
-	// A full list every 30 s would drown what one change costs: each change is
-	// measured alone, and those with a list in between are left out.
-	const window = 500 * time.Millisecond
-	var idle, busy time.Duration
-	counted := 0
+	defer s.stop()
+	// What follows a change may come late (the last good table is written to disk
+	// in the background), so the window is long; and a full list, which comes
+	// every 30 s and now and then in between, costs far more than a change, so
+	// windows with one in them are kept apart.
+	const window = 2 * time.Second
+	measure := func(do func()) (used time.Duration, listed bool, err error) {
+		lists := s.engine.listCount()
+		before, err := s.cpu()
+		if err != nil {
+			return 0, false, err
+		}
+		do()
+		pause(ctx, window)
+		after, err := s.cpu()
+		return after - before, s.engine.listCount() > lists, err
+	}
+	pause(ctx, 10*time.Second)
+	var idle, before, changed, listed []time.Duration
+	for range 5 {
+		used, withList, err := measure(func() {})
+		if err != nil {
+			return err
+		}
+		if !withList {
+			before = append(before, used)
+		}
+	}
 	for i := range changes {
-		lists := e.listCount()
-		t0, err := p.cpu()
+		used, withList, err := measure(func() {})
 		if err != nil {
 			return err
 		}
-		pause(window)
-		t1, err := p.cpu()
+		if !withList {
+			idle = append(idle, used)
+		}
+		host := ""
+		used, withList, err = measure(func() { host = s.engine.recreate(i*services/changes, i+1) })
 		if err != nil {
 			return err
 		}
-		host := e.recreate(i*services/changes, i+1)
-		pause(window)
-		t2, err := p.cpu()
+		if withList {
+			listed = append(listed, used)
+		} else {
+			changed = append(changed, used)
+		}
+		routes, err := s.client.Routes(ctx, api.Query{Host: host})
 		if err != nil {
 			return err
 		}
-		if err := p.await(ctx, 5*time.Second, host+" is routed", func() bool { return routed(address, host) }); err != nil {
-			return err
+		if len(routes.Items) != 1 {
+			return fmt.Errorf("%s is not routed %s after the change", host, window)
 		}
-		if e.listCount() != lists || ctx.Err() != nil {
-			continue
-		}
-		counted++
-		idle += t1 - t0
-		busy += t2 - t1
 	}
-	if counted == 0 {
-		return fmt.Errorf("a full list came between each of %d changes", changes)
+	fmt.Printf("CPU time in %s, means:\n", window)
+	for _, row := range []struct {
+		what string
+		used []time.Duration
+	}{
+		{"before any change", before},
+		{"one service of 3 containers recreated under another host", changed},
+		{"the same, and a full list happened as well", listed},
+		{"the two seconds after those", idle},
+	} {
+		fmt.Printf("  %8s  %s (%d windows)\n", mean(row.used), row.what, len(row.used))
 	}
-	per := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(counted) }
-	fmt.Printf("one service of 3 containers recreated with another host: %.1f ms of CPU (%.1f ms in its %s, %.1f ms idle in the same time), mean of %d changes\n",
-		per(busy-idle), per(busy), window, per(idle), counted)
 	return ctx.Err()
+}
+
+func mean(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	sum := time.Duration(0)
+	for _, x := range d {
+		sum += x
+	}
+	return (sum / time.Duration(len(d))).Round(100 * time.Microsecond)
 }
