@@ -249,7 +249,7 @@ end
 	}
 	requests, _ = strconv.Atoi(field(`(\d+) requests in`))
 	rate, _ = strconv.ParseFloat(field(`Requests/sec:\s+([\d.]+)`), 64)
-	return requests, rate, field(`99%\s+(\S+)`), err
+	return requests, rate, field(`(?m)^\s+99%\s+(\S+)`), err
 }
 
 // report prints the table. The smallest of the rounds is the figure, since noise
