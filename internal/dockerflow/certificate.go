@@ -1,0 +1,157 @@
+package dockerflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+)
+
+// certReply is the answer about certificates.
+type certReply struct {
+	Status  string
+	Message string
+	Certs   []certEcho
+}
+
+// certEcho is a certificate in the shape of the original, where the name of the
+// file travels as ProxyServiceName.
+type certEcho struct {
+	ServicePort      string
+	ProxyServiceName string
+	CertsDir         string
+	CertContent      string
+}
+
+// cert takes a certificate with its key.
+func (p *Proxy) cert(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPut {
+		w.Header().Set("Allow", http.MethodPut)
+		answer(w, http.StatusMethodNotAllowed, certReply{Status: statusNOK, Message: "only PUT is allowed"})
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	query := r.URL.Query()
+	name := query.Get("certName")
+	v := verdict{http.StatusOK, statusOK, ""}
+	switch {
+	case err != nil:
+		v = *refuse(http.StatusBadRequest, "the body cannot be read")
+	case name == "":
+		v = *refuse(http.StatusBadRequest, "certName query parameter is mandatory")
+	case len(body) == 0:
+		v = *refuse(http.StatusBadRequest, "the body, the certificate with its key, is mandatory")
+	default:
+		here := func(context.Context) verdict {
+			if err := p.o.Certificates.Put(name, body); err != nil {
+				return *refuse(http.StatusBadRequest, err.Error())
+			}
+			p.log.Info("certificate received", "name", name)
+			return verdict{http.StatusOK, statusOK, ""}
+		}
+		if yes(query.Get("distribute")) {
+			v = p.everywhere(r, body, here)
+		} else {
+			v = here(r.Context())
+		}
+	}
+	if v.code != http.StatusOK {
+		v.code = http.StatusBadRequest // for everything, as in the original
+	}
+	answer(w, v.code, certReply{Status: v.status, Message: v.message})
+}
+
+// certs lists the certificates that were put. Their contents hold private keys: only
+// another replica gets them, and one is who Docker's DNS says is one.
+func (p *Proxy) certs(w http.ResponseWriter, r *http.Request) {
+	names, err := p.o.Certificates.Names()
+	if err != nil {
+		p.log.Error("certificates cannot be listed", "error", err)
+		answer(w, http.StatusInternalServerError, certReply{Status: statusNOK, Message: "the certificates cannot be listed"})
+		return
+	}
+	sibling := p.isSibling(r)
+	list := []certEcho{}
+	for _, name := range names {
+		e := certEcho{ProxyServiceName: name, CertContent: masked}
+		if sibling {
+			if pem, err := p.o.Certificates.Get(name); err == nil {
+				e.CertContent = string(pem)
+			}
+		}
+		list = append(list, e)
+	}
+	answer(w, http.StatusOK, certReply{Status: statusOK, Certs: list})
+}
+
+// isSibling tells whether a call comes from another replica of this proxy. A call
+// that was forwarded by somebody else does not.
+func (p *Proxy) isSibling(r *http.Request) bool {
+	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
+		if r.Header.Get(header) != "" {
+			return false
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || peer.Addr().IsLoopback() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
+	defer cancel()
+	siblings, err := p.siblings(ctx)
+	return err == nil && slices.ContainsFunc(siblings, func(address string) bool {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return false
+		}
+		addr, err := netip.ParseAddr(host)
+		return err == nil && addr.Unmap() == peer.Addr().Unmap()
+	})
+}
+
+// adopt takes over the certificates of the other replicas, the first of them that
+// has one. It reports whether every replica that there is was asked.
+func (p *Proxy) adopt(ctx context.Context) error {
+	siblings, err := p.siblings(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, address := range siblings {
+		if err := p.adoptFrom(ctx, address); err != nil {
+			failed = fmt.Errorf("certificates of %s: %w", address, err)
+		}
+	}
+	return failed
+}
+
+func (p *Proxy) adoptFrom(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
+	body, err := p.get(ctx, "http://"+address+proxyPath+"certs")
+	if err != nil {
+		return err
+	}
+	var list certReply
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	have, err := p.o.Certificates.Names()
+	if err != nil {
+		return err
+	}
+	for _, c := range list.Certs {
+		if c.CertContent == masked || slices.Contains(have, c.ProxyServiceName) {
+			continue
+		}
+		if err := p.o.Certificates.Put(c.ProxyServiceName, []byte(c.CertContent)); err != nil {
+			return err
+		}
+		p.log.Info("certificate taken over from another replica", "name", c.ProxyServiceName, "address", address)
+	}
+	return nil
+}

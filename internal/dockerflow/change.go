@@ -1,0 +1,271 @@
+package dockerflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/catalog"
+)
+
+// Announcing says what a listener tells of a snapshot. The zero value is what the
+// original does without any variables.
+type Announcing struct {
+	// Label is the label that must say true; empty means com.df.notify.
+	Label string
+	// NamePrefix, with an underscore behind it, goes before the name of every
+	// service; empty for none.
+	NamePrefix string
+	// NodeInfo also tells where the instances of a service run.
+	NodeInfo bool
+}
+
+// stackLabel is the label in which Docker keeps the stack of a service.
+const stackLabel = "com.docker.stack.namespace"
+
+// event is one thing to tell: that a service or a node is there or has changed, or
+// that it is gone.
+type event struct {
+	object string // what it is about, unique over services and nodes
+	node   bool
+	remove bool
+	query  string // the parameters, form-encoded, sorted by name
+}
+
+// announced is what there is to tell of one object.
+type announced struct {
+	create, remove string
+	// stamp changes when the object is to be told of again, though the parameters
+	// may be the same: for another image.
+	stamp string
+}
+
+// events are what a listener tells when one snapshot follows another; before is
+// nil at first. Nodes come before services, and whatever is gone comes first. A node
+// that comes, changes or goes makes all services be told of again, for whoever
+// listens may have lost them with it.
+func (a Announcing) events(before, after *catalog.Snapshot) []event {
+	nodes := difference(nodesOf(before), nodesOf(after), true)
+	old, now := a.servicesOf(before), a.servicesOf(after)
+	if len(nodes) > 0 && before != nil {
+		for id, service := range old {
+			service.stamp = ""
+			old[id] = service
+		}
+	}
+	return append(nodes, difference(old, now, false)...)
+}
+
+// difference tells what is gone, then what is new or changed, each sorted.
+func difference(before, after map[string]announced, node bool) []event {
+	var gone, there []event
+	for id, o := range before {
+		if _, still := after[id]; !still {
+			gone = append(gone, event{id, node, true, o.remove})
+		}
+	}
+	for id, o := range after {
+		if old, known := before[id]; !known || old.stamp != o.stamp {
+			there = append(there, event{id, node, false, o.create})
+		}
+	}
+	byObject := func(x, y event) int { return strings.Compare(x.object, y.object) }
+	slices.SortFunc(gone, byObject)
+	slices.SortFunc(there, byObject)
+	return append(gone, there...)
+}
+
+// servicesOf are the services of a snapshot that are to be told of.
+func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
+	all := map[string]announced{}
+	if s == nil {
+		return all
+	}
+	names := nodeNames(s)
+	for _, service := range s.Services {
+		if !a.tells(service) {
+			continue
+		}
+		create := a.parameters(service)
+		remove := create.Encode()
+		a.addFacts(create, service, names)
+		all["service "+service.ID] = announced{create.Encode(), remove, create.Encode() + "\x00" + service.Image}
+	}
+	return all
+}
+
+// tells says whether a service wants to be told of. Those that were posted are
+// somebody's calls already, and would go round in circles.
+func (a Announcing) tells(s *catalog.Service) bool {
+	return s.Source != Source && strings.EqualFold(s.Labels[a.label()], "true")
+}
+
+func (a Announcing) label() string {
+	if a.Label == "" {
+		return LabelPrefix + "notify"
+	}
+	return a.Label
+}
+
+// parameters are what is told of a service in any case: its com.df.* labels, its
+// name, and that the call is for all replicas unless a label says no.
+func (a Announcing) parameters(s *catalog.Service) url.Values {
+	values := url.Values{"distribute": {"true"}}
+	for key, value := range s.Labels {
+		if name, ok := strings.CutPrefix(key, LabelPrefix); ok && key != a.label() {
+			values.Set(name, value)
+		}
+	}
+	// What is a fact is no label.
+	values.Del("replicas")
+	values.Del("nodeInfo")
+	name := s.Name
+	if strings.EqualFold(s.Labels[LabelPrefix+"shortName"], "true") {
+		name = strings.TrimPrefix(name, s.Labels[stackLabel]+"_")
+	}
+	if a.NamePrefix != "" {
+		name = a.NamePrefix + "_" + name
+	}
+	values.Set("serviceName", name)
+	return values
+}
+
+// addFacts adds what is told of a service that is there.
+func (a Announcing) addFacts(values url.Values, s *catalog.Service, nodeNames map[string]string) {
+	if s.Replicas != nil {
+		values.Set("replicas", strconv.Itoa(*s.Replicas))
+	}
+	if !a.NodeInfo {
+		return
+	}
+	if info := nodeInfo(s, nodeNames); len(info) > 0 {
+		if text, err := json.Marshal(info); err == nil {
+			values.Set("nodeInfo", string(text))
+		}
+	}
+}
+
+// nodeInfo lists node name, address and node ID of the instances that run, on the
+// network that the label scrapeNetwork names, else on the first.
+func nodeInfo(s *catalog.Service, nodeNames map[string]string) [][3]string {
+	network := s.Labels[LabelPrefix+"scrapeNetwork"]
+	var info [][3]string
+	for _, in := range s.Instances {
+		if in.State != catalog.StateReady {
+			continue
+		}
+		i := slices.IndexFunc(in.Addresses, func(a catalog.Address) bool { return network == "" || a.Network == network })
+		if i >= 0 {
+			info = append(info, [3]string{nodeNames[in.Node], in.Addresses[i].Host, in.Node})
+		}
+	}
+	slices.SortFunc(info, func(x, y [3]string) int { return slices.Compare(x[:], y[:]) })
+	return info
+}
+
+func nodeNames(s *catalog.Snapshot) map[string]string {
+	names := make(map[string]string, len(s.Nodes))
+	for _, n := range s.Nodes {
+		names[n.ID] = n.Name
+	}
+	return names
+}
+
+// nodesOf are the nodes of a Swarm that are up.
+func nodesOf(s *catalog.Snapshot) map[string]announced {
+	all := map[string]announced{}
+	if s == nil {
+		return all
+	}
+	for _, n := range s.Nodes {
+		if n.Role == "" || n.State == "down" {
+			continue
+		}
+		create, remove := nodeParameters(n)
+		all["node "+n.ID] = announced{create.Encode(), remove.Encode(), create.Encode()}
+	}
+	return all
+}
+
+// nodeParameters are what is told of a node that is there, and of one that is gone.
+// Its own labels go before those of its engine, and facts before labels.
+func nodeParameters(n *catalog.Node) (create, remove url.Values) {
+	remove = url.Values{"id": {n.ID}, "hostname": {n.Name}, "address": {n.Address}}
+	create = url.Values{}
+	for _, labels := range []map[string]string{n.EngineLabels, n.Labels} {
+		for key, value := range labels {
+			if name, ok := strings.CutPrefix(key, LabelPrefix); ok {
+				create.Set(name, value)
+			}
+		}
+	}
+	for key, value := range map[string]string{
+		"id": n.ID, "hostname": n.Name, "address": n.Address,
+		"versionIndex": fmt.Sprint(n.Version), "state": n.State, "role": n.Role, "availability": n.Availability,
+	} {
+		create.Set(key, value)
+	}
+	return create, remove
+}
+
+// running lists the services that are wholly there, as get-services shows them.
+func (a Announcing) running(s *catalog.Snapshot) []map[string]string {
+	list := []map[string]string{}
+	if s == nil {
+		return list
+	}
+	names := nodeNames(s)
+	for _, service := range s.Services {
+		if !a.tells(service) || !complete(service) {
+			continue
+		}
+		values := a.parameters(service)
+		a.addFacts(values, service, names)
+		list = append(list, flat(values))
+	}
+	return list
+}
+
+// complete tells whether all instances that a service shall have are ready.
+func complete(s *catalog.Service) bool {
+	ready, unready := 0, 0
+	for _, in := range s.Instances {
+		switch in.State {
+		case catalog.StateReady:
+			ready++
+		case catalog.StateStarting, catalog.StateUnhealthy:
+			unready++
+		}
+	}
+	if s.Replicas != nil {
+		return ready >= *s.Replicas
+	}
+	return ready > 0 && unready == 0
+}
+
+// nodes lists the nodes that are up, as get-nodes shows them.
+func (Announcing) nodes(s *catalog.Snapshot) []map[string]string {
+	list := []map[string]string{}
+	if s == nil {
+		return list
+	}
+	for _, n := range s.Nodes {
+		if n.Role != "" && n.State != "down" {
+			create, _ := nodeParameters(n)
+			list = append(list, flat(create))
+		}
+	}
+	return list
+}
+
+// flat makes a map of values that are single.
+func flat(values url.Values) map[string]string {
+	m := make(map[string]string, len(values))
+	for key := range values {
+		m[key] = values.Get(key)
+	}
+	return m
+}

@@ -1,0 +1,87 @@
+// Package dockerflow shows Fairway to those who know Docker Flow: the HTTP faces of
+// Docker Flow Proxy, which is told of services, and of Docker Flow Swarm Listener,
+// which tells of them.
+//
+// A face decides nothing about traffic. A call to the proxy's face becomes a posted
+// service, which carries what it was told as com.df.* labels and goes the way of
+// every other service; the listener's face turns the difference of two snapshots
+// into calls to others.
+//
+// What a call means is decided in pure functions (parameter.go, judge.go, echo.go,
+// change.go); proxy.go, distribute.go, pull.go, listener.go and deliver.go act on it.
+package dockerflow
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"fairway/internal/catalog"
+)
+
+// LabelPrefix begins the labels of Docker Flow.
+const LabelPrefix = "com.df."
+
+// Source is the name of the source of posted services; it ends their IDs.
+const Source = "posted"
+
+const (
+	proxyPath    = "/v1/docker-flow-proxy/"
+	listenerPath = "/v1/docker-flow-swarm-listener/"
+)
+
+// The words of the Status field.
+const (
+	statusOK  = "OK"
+	statusNOK = "NOK"
+)
+
+// maxBody bounds the body of a call.
+const maxBody = 2 << 20
+
+// masked stands for a secret in an answer.
+const masked = "*****"
+
+// handle serves a path, and redirects its form with a slash behind it, as the
+// original does.
+func handle(mux *http.ServeMux, path string, f http.HandlerFunc) {
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		f(w, r)
+	})
+	mux.HandleFunc(path+"/{$}", func(w http.ResponseWriter, r *http.Request) {
+		to := *r.URL
+		to.Path, to.RawPath = path, ""
+		http.Redirect(w, r, to.RequestURI(), http.StatusMovedPermanently)
+	})
+}
+
+// answer writes a value as JSON. Nothing is escaped for HTML, which no reader of
+// these answers is.
+func answer(w http.ResponseWriter, code int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(value) // The caller is gone when this fails.
+}
+
+// reply is the body of short answers.
+type reply struct {
+	Status  string
+	Message string `json:",omitempty"`
+}
+
+// labelled returns the parameters that the com.df.* labels of a service say.
+func labelled(s *catalog.Service) map[string]string {
+	var params map[string]string
+	for key, value := range s.Labels {
+		if name, ok := strings.CutPrefix(key, LabelPrefix); ok {
+			if params == nil {
+				params = map[string]string{}
+			}
+			params[name] = value
+		}
+	}
+	return params
+}

@@ -1,0 +1,152 @@
+package dockerflow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fairway/internal/catalog"
+)
+
+// ListenerOptions are what NewListener needs. Catalogue is required; a zero
+// duration means the default that is named with it.
+type ListenerOptions struct {
+	Catalogue  Catalogue
+	Announcing Announcing
+	// Who is told of services and nodes that are there or have changed, and of
+	// those that are gone.
+	CreateService, RemoveService []Receiver
+	CreateNode, RemoveNode       []Receiver
+	// Retries is how often a call is tried again; zero means 50, and a negative
+	// number means not at all. RetryInterval is the pause before (5 s).
+	Retries       int
+	RetryInterval time.Duration
+	// Deadline bounds each call (10 s).
+	Deadline time.Duration
+	Logger   *slog.Logger
+}
+
+// Listener is the face of Docker Flow Swarm Listener. It is an http.Handler; Run
+// tells the receivers.
+type Listener struct {
+	o       ListenerOptions
+	mux     *http.ServeMux
+	courier *courier
+	count   prometheus.Gauge
+
+	mu   sync.Mutex
+	ctx  context.Context   // of Run; nil before
+	last *catalog.Snapshot // what has been told
+}
+
+// NewListener returns the face.
+func NewListener(o ListenerOptions) (*Listener, error) {
+	if o.Catalogue == nil {
+		return nil, errors.New("dockerflow: the listener's face needs the catalogue")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	labels := prometheus.Labels{"service": "swarm_listener"}
+	registry := prometheus.NewRegistry()
+	errorCount := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "docker_flow_error", Help: "Notifications that failed, by operation.", ConstLabels: labels,
+	}, []string{"operation"})
+	l := &Listener{o: o, mux: http.NewServeMux(), count: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "docker_flow_service_count", Help: "Services that are told of.", ConstLabels: labels,
+	})}
+	registry.MustRegister(errorCount, l.count)
+	l.courier = &courier{
+		client:   newClient(),
+		retries:  max(0, cmp.Or(o.Retries, 50)),
+		interval: cmp.Or(o.RetryInterval, 5*time.Second),
+		deadline: cmp.Or(o.Deadline, 10*time.Second),
+		log:      o.Logger,
+		failed:   func(operation string) { errorCount.WithLabelValues(operation).Inc() },
+		errands:  map[string]*errand{},
+		gates:    map[string]chan struct{}{},
+	}
+	handle(l.mux, listenerPath+"ping", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, reply{Status: statusOK})
+	})
+	handle(l.mux, listenerPath+"notify-services", func(w http.ResponseWriter, _ *http.Request) {
+		l.again()
+		answer(w, http.StatusOK, reply{Status: statusOK})
+	})
+	handle(l.mux, listenerPath+"get-services", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, o.Announcing.running(o.Catalogue.Newest()))
+	})
+	handle(l.mux, listenerPath+"get-nodes", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, o.Announcing.nodes(o.Catalogue.Newest()))
+	})
+	handle(l.mux, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP)
+	return l, nil
+}
+
+// ServeHTTP answers a call.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.mux.ServeHTTP(w, r) }
+
+// Run tells the receivers what changes, everything at first, until ctx ends; then it
+// gives up what is still to be delivered and returns nil. It may be called once.
+func (l *Listener) Run(ctx context.Context) error {
+	l.mu.Lock()
+	l.ctx = ctx
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.last = nil // nothing more is sent
+		l.mu.Unlock()
+		l.courier.running.Wait()
+	}()
+	for after := uint64(0); ; {
+		s, err := l.o.Catalogue.Next(ctx, after)
+		if err != nil {
+			return nil // ctx has ended: that is how this ends
+		}
+		after = s.Revision
+		l.tell(s)
+	}
+}
+
+// tell sends what is new in a snapshot.
+func (l *Listener) tell(s *catalog.Snapshot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.o.Announcing.events(l.last, s) {
+		l.courier.send(l.ctx, e, l.receivers(e))
+	}
+	l.last = s
+	l.count.Set(float64(len(l.o.Announcing.servicesOf(s))))
+}
+
+// again sends all services that have been told of once more.
+func (l *Listener) again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last == nil {
+		return
+	}
+	for _, e := range difference(nil, l.o.Announcing.servicesOf(l.last), false) {
+		l.courier.send(l.ctx, e, l.receivers(e))
+	}
+}
+
+// receivers are those who are told of an event.
+func (l *Listener) receivers(e event) []Receiver {
+	switch {
+	case e.node && e.remove:
+		return l.o.RemoveNode
+	case e.node:
+		return l.o.CreateNode
+	case e.remove:
+		return l.o.RemoveService
+	}
+	return l.o.CreateService
+}

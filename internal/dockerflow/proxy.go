@@ -1,0 +1,446 @@
+package dockerflow
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// Posted keeps the services that calls bring. Put returns the service that had the
+// ID before; Replace takes the whole list of one who knows all of theirs.
+type Posted interface {
+	Put(*catalog.Service) (before *catalog.Service, err error)
+	Remove(id string) (had bool, err error)
+	Replace(from string, services []*catalog.Service) (changed bool, err error)
+	Services() []*catalog.Service
+}
+
+// Certificates keeps the certificates that calls bring. Put refuses what is none
+// and names that are no names of plain files.
+type Certificates interface {
+	Put(name string, pem []byte) error
+	Names() ([]string, error)
+	Get(name string) ([]byte, error)
+}
+
+// Catalogue hands out snapshots. *catalog.Feed is one.
+type Catalogue interface {
+	Newest() *catalog.Snapshot
+	Next(ctx context.Context, after uint64) (*catalog.Snapshot, error)
+}
+
+// Tables hands out the live table; nil before there is one.
+type Tables interface {
+	Table() *route.Table
+}
+
+// ProxyOptions are what NewProxy needs. The parts are required; a zero duration
+// means the default that is named with it.
+type ProxyOptions struct {
+	Posted       Posted
+	Certificates Certificates
+	Catalogue    Catalogue
+	Tables       Tables
+	// Metrics answers /metrics.
+	Metrics  http.Handler
+	Settings Settings
+
+	// ServiceName is the name under which Docker's DNS knows the replicas of this
+	// proxy (proxy), and Port the port of their faces (8080).
+	ServiceName string
+	Port        string
+	// CheckAddress refuses a service whose name cannot be resolved.
+	CheckAddress bool
+	// Listeners are the addresses of Swarm Listeners, from which all services are
+	// pulled at start: a host, host:port or a URL.
+	Listeners []string
+	// PullInterval is how long to wait between two tries (5 s). With Repeat the
+	// pulling goes on after the first success.
+	PullInterval time.Duration
+	Repeat       bool
+
+	// Deadline bounds a call to other replicas or to a listener (5 s).
+	Deadline time.Duration
+	// LiveWait is how long a call waits for its change to be served (2 s).
+	LiveWait time.Duration
+	// Lookup resolves a name; the default asks the system.
+	Lookup func(ctx context.Context, host string) ([]string, error)
+	// Own tells whether an address, with its port, is this replica's.
+	Own    func(address string) bool
+	Logger *slog.Logger
+}
+
+// Proxy is the face of Docker Flow Proxy. It is an http.Handler.
+type Proxy struct {
+	o      ProxyOptions
+	log    *slog.Logger
+	mux    *http.ServeMux
+	client *http.Client
+	pulled atomic.Bool // from one listener at least
+}
+
+// NewProxy returns the face. Run pulls from the listeners; without any it need not
+// be called.
+func NewProxy(o ProxyOptions) (*Proxy, error) {
+	if o.Posted == nil || o.Certificates == nil || o.Catalogue == nil || o.Tables == nil || o.Metrics == nil {
+		return nil, errors.New("dockerflow: a part of the proxy's face is missing")
+	}
+	o.ServiceName = cmp.Or(o.ServiceName, "proxy")
+	o.Port = cmp.Or(o.Port, "8080")
+	o.PullInterval = cmp.Or(o.PullInterval, 5*time.Second)
+	o.Deadline = cmp.Or(o.Deadline, 5*time.Second)
+	o.LiveWait = cmp.Or(o.LiveWait, 2*time.Second)
+	if o.Lookup == nil {
+		o.Lookup = net.DefaultResolver.LookupHost
+	}
+	if o.Own == nil {
+		o.Own = ownAddress
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &Proxy{o: o, log: o.Logger, mux: http.NewServeMux(), client: newClient()}
+	handle(p.mux, proxyPath+"reconfigure", p.reconfigure)
+	handle(p.mux, proxyPath+"remove", p.remove)
+	handle(p.mux, proxyPath+"reload", p.reload)
+	handle(p.mux, proxyPath+"cert", p.cert)
+	handle(p.mux, proxyPath+"certs", p.certs)
+	handle(p.mux, proxyPath+"config", p.config)
+	handle(p.mux, proxyPath+"metrics", p.statistics)
+	handle(p.mux, proxyPath+"ping", p.ping)
+	handle(p.mux, proxyPath+"successfulinitreload", p.initReload)
+	handle(p.mux, "/v1/test", test)
+	handle(p.mux, "/v2/test", test)
+	handle(p.mux, "/metrics", o.Metrics.ServeHTTP)
+	return p, nil
+}
+
+// ServeHTTP answers a call.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
+// newClient makes a client for calls to others. Each call has a deadline of its
+// own; nothing is kept between calls, as they are rare and their receivers move.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// serviceReply is the answer about a service: what came of it, and what was
+// understood.
+type serviceReply struct {
+	Status  string
+	Message string
+	echo
+}
+
+func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
+	answer(w, v.code, serviceReply{v.status, v.message, p.o.Settings.echo(c.service, c.params)})
+}
+
+// readRequest reads the call and keeps the body for whoever gets it next.
+// distribute is what the query says, if it says anything: that is how a replica
+// that passes a call on keeps the others from doing the same.
+func readRequest(r *http.Request) (c call, body []byte, distribute bool, err error) {
+	if body, err = io.ReadAll(r.Body); err != nil {
+		return call{}, nil, false, fmt.Errorf("the body cannot be read: %w", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err := r.ParseForm(); err != nil {
+		return call{}, nil, false, fmt.Errorf("the parameters cannot be read: %w", err)
+	}
+	query := r.URL.Query()
+	c = readCall(query, r.Form)
+	distribute = c.params["distribute"] != ""
+	if query.Has("distribute") {
+		distribute = yes(query.Get("distribute"))
+	}
+	delete(c.params, "distribute")
+	if distribute {
+		c.params["distribute"] = "true"
+	}
+	return c, body, distribute, nil
+}
+
+func (p *Proxy) reconfigure(w http.ResponseWriter, r *http.Request) {
+	c, body, distribute, err := readRequest(r)
+	if err != nil {
+		p.reply(w, *refuse(http.StatusBadRequest, err.Error()), c)
+		return
+	}
+	if v := p.o.Settings.judge(c); v != nil {
+		p.reply(w, *v, c)
+		return
+	}
+	if distribute {
+		p.reply(w, p.everywhere(r, body, func(ctx context.Context) verdict { return p.configure(ctx, c) }), c)
+		return
+	}
+	p.reply(w, p.configure(r.Context(), c), c)
+}
+
+// configure carries out a call on this replica.
+func (p *Proxy) configure(ctx context.Context, c call) verdict {
+	s := p.o.Settings
+	if s.foreign(c) {
+		return verdict{http.StatusOK, statusOK, "this service is for another proxy instance"}
+	}
+	if p.o.CheckAddress {
+		host := cmp.Or(s.destinations(c.params)[0].OutboundHostname, c.service)
+		ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+		defer cancel()
+		if _, err := p.o.Lookup(ctx, host); err != nil {
+			return *refuse(http.StatusInternalServerError, "the address of the service cannot be found: "+host)
+		}
+	}
+	if gone(c) {
+		return p.forget(ctx, c)
+	}
+	service, err := p.posted(c)
+	if err != nil {
+		return *refuse(http.StatusBadRequest, err.Error())
+	}
+	before, err := p.o.Posted.Put(service)
+	if err != nil {
+		p.log.Error("posted service cannot be kept", "service", c.service, "error", err)
+		return *refuse(http.StatusInternalServerError, "the service cannot be kept")
+	}
+	table := p.live(ctx, func(s *catalog.Snapshot) bool { return says(s, service) })
+	if table == nil {
+		return verdict{http.StatusOK, statusOK, "accepted; it is not served yet"}
+	}
+	rejected, message := outcome(table, service.ID)
+	if !rejected {
+		return verdict{http.StatusOK, statusOK, message}
+	}
+	// The one before goes on; where there was none, nothing is left behind.
+	if before != nil {
+		_, err = p.o.Posted.Put(before)
+	} else {
+		_, err = p.o.Posted.Remove(service.ID)
+	}
+	if err != nil {
+		p.log.Error("refused service cannot be taken back", "service", c.service, "error", err)
+	}
+	return *refuse(http.StatusInternalServerError, message)
+}
+
+// posted turns a call into the service to keep. The certificate that comes with it
+// goes to the other certificates, and is no label.
+func (p *Proxy) posted(c call) (*catalog.Service, error) {
+	service := c.posted()
+	text := c.params["serviceCert"]
+	if text == "" {
+		return service, nil
+	}
+	delete(service.Labels, LabelPrefix+"serviceCert")
+	name := c.service
+	if domains := p.o.Settings.destinations(c.params)[0].ServiceDomain; len(domains) > 0 {
+		name = strings.TrimLeft(domains[0], "*.")
+	}
+	if err := p.o.Certificates.Put(name, []byte(strings.ReplaceAll(text, `\n`, "\n"))); err != nil {
+		return nil, fmt.Errorf("serviceCert: %w", err)
+	}
+	return service, nil
+}
+
+// says tells whether a snapshot has a service as it was posted.
+func says(s *catalog.Snapshot, want *catalog.Service) bool {
+	for _, service := range s.Services {
+		if service.ID == want.ID {
+			return equalLabels(service.Labels, want.Labels)
+		}
+	}
+	return false
+}
+
+func equalLabels(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for key, value := range a {
+		if other, ok := b[key]; !ok || other != value {
+			return false
+		}
+	}
+	return true
+}
+
+// outcome says what the table made of a service: whether nothing of what it asks
+// for now is served because its labels are at fault, and its problems. A lost
+// contest is no fault: the service is kept, and takes over when the other one goes.
+func outcome(t *route.Table, id string) (rejected bool, message string) {
+	served := false
+	for _, r := range t.Routes {
+		served = served || r.Service == id && r.Refused == "" && !r.Origin.Stale
+	}
+	var texts []string
+	for _, problem := range t.Problems {
+		if problem.Service != id {
+			continue
+		}
+		rejected = rejected || problem.Code != route.CodeConflict
+		text := problem.Text
+		if problem.Label != "" {
+			text = problem.Label + ": " + text
+		}
+		texts = append(texts, text)
+	}
+	return rejected && !served, strings.Join(texts, "; ")
+}
+
+// live waits until a snapshot that fits has become a table, and returns that; nil
+// when it takes too long.
+func (p *Proxy) live(ctx context.Context, fits func(*catalog.Snapshot) bool) *route.Table {
+	ctx, cancel := context.WithTimeout(ctx, p.o.LiveWait)
+	defer cancel()
+	s := p.o.Catalogue.Newest()
+	for s == nil || !fits(s) {
+		var after uint64
+		if s != nil {
+			after = s.Revision
+		}
+		var err error
+		if s, err = p.o.Catalogue.Next(ctx, after); err != nil {
+			return nil
+		}
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if t := p.o.Tables.Table(); t != nil && t.Revision >= s.Revision {
+			return t
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *Proxy) remove(w http.ResponseWriter, r *http.Request) {
+	c, body, distribute, err := readRequest(r)
+	switch {
+	case err != nil:
+		p.reply(w, *refuse(http.StatusBadRequest, err.Error()), c)
+	case c.service == "":
+		p.reply(w, *refuse(http.StatusBadRequest, "serviceName parameter is mandatory"), c)
+	case distribute:
+		p.reply(w, p.everywhere(r, body, func(ctx context.Context) verdict { return p.forget(ctx, c) }), c)
+	default:
+		p.reply(w, p.forget(r.Context(), c), c)
+	}
+}
+
+// forget removes a service. One that is not known is removed already.
+func (p *Proxy) forget(ctx context.Context, c call) verdict {
+	had, err := p.o.Posted.Remove(c.id())
+	if err != nil {
+		p.log.Error("posted service cannot be removed", "service", c.service, "error", err)
+		return *refuse(http.StatusInternalServerError, "the service cannot be removed")
+	}
+	if had {
+		p.live(ctx, func(s *catalog.Snapshot) bool {
+			for _, service := range s.Services {
+				if service.ID == c.id() {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	return verdict{http.StatusOK, statusOK, ""}
+}
+
+// reload asks the listeners to tell of everything again. Otherwise there is nothing
+// to do: what is served follows the catalogue by itself.
+func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
+	v := verdict{http.StatusOK, statusOK, ""}
+	if yes(folded(r.URL.Query(), "fromListener")) {
+		if err := p.askListeners(r.Context()); err != nil {
+			v = *refuse(http.StatusInternalServerError, err.Error())
+		}
+	}
+	p.reply(w, v, call{})
+}
+
+func (p *Proxy) ping(w http.ResponseWriter, _ *http.Request) {
+	p.reply(w, verdict{http.StatusOK, statusOK, ""}, call{})
+}
+
+func (p *Proxy) initReload(w http.ResponseWriter, _ *http.Request) {
+	if len(p.o.Listeners) > 0 && !p.pulled.Load() {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// config shows the table, or the services that com.df.* labels describe.
+func (p *Proxy) config(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("type") == "json" {
+		answer(w, http.StatusOK, p.services())
+		return
+	}
+	table := p.o.Tables.Table()
+	if table == nil {
+		answer(w, http.StatusInternalServerError, reply{statusNOK, "there is no table yet"})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, table.Text())
+}
+
+// services are those of the newest snapshot and those just posted.
+func (p *Proxy) services() map[string]echo {
+	list := p.o.Posted.Services()
+	if s := p.o.Catalogue.Newest(); s != nil {
+		for _, service := range s.Services {
+			if service.Source != Source {
+				list = append(list, service)
+			}
+		}
+	}
+	all := map[string]echo{}
+	for _, service := range list {
+		params := labelled(service)
+		if len(params) == 0 {
+			continue
+		}
+		if service.Replicas != nil {
+			params["replicas"] = fmt.Sprint(*service.Replicas)
+		}
+		if c := (call{service.Name, params}); p.o.Settings.judge(c) == nil {
+			all[service.Name] = p.o.Settings.echo(c.service, c.params)
+		}
+	}
+	return all
+}
+
+// statistics are those of HAProxy in the original.
+func (p *Proxy) statistics(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusNotImplemented, reply{statusNOK, "there are no HAProxy statistics; metrics for Prometheus are at /metrics"})
+}
+
+// test is what demonstrations of the original ask for.
+func test(w http.ResponseWriter, r *http.Request) {
+	version, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	answer(w, http.StatusOK, reply{statusOK, "Test " + version})
+}

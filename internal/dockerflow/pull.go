@@ -1,0 +1,145 @@
+package dockerflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/catalog"
+)
+
+// maxList bounds what a listener may answer.
+const maxList = 32 << 20
+
+// Run takes over certificates from the other replicas and pulls all services from
+// each listener: at once, then at the interval until it has worked, and, with
+// Repeat, ever after. It returns nil when ctx ends.
+func (p *Proxy) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.adopt(ctx); err != nil && ctx.Err() == nil {
+			p.log.Info("no certificates taken over from other replicas", "reason", err)
+		}
+	})
+	for _, address := range p.o.Listeners {
+		running.Go(func() { p.pullFrom(ctx, address) })
+	}
+	running.Wait()
+	<-ctx.Done()
+	return nil
+}
+
+// pullFrom pulls from one listener.
+func (p *Proxy) pullFrom(ctx context.Context, address string) {
+	for told := false; ; {
+		err := p.pull(ctx, address)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			if !p.pulled.Swap(true) || told {
+				p.log.Info("services pulled from the listener", "listener", address)
+			}
+			if told = false; !p.o.Repeat {
+				return
+			}
+		case !told:
+			told = true
+			p.log.Warn("services cannot be pulled from the listener, trying again", "listener", address, "error", err)
+		}
+		select {
+		case <-time.After(p.o.PullInterval):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pull takes over the list of a listener: those of its services that were kept on
+// its word alone and are no longer in the list are forgotten. A service at fault is
+// left out and spoils no other one.
+func (p *Proxy) pull(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
+	body, err := p.get(ctx, listenerURL(address)+listenerPath+"get-services")
+	if err != nil {
+		return err
+	}
+	var list []map[string]string
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("get-services: %w", err)
+	}
+	var services []*catalog.Service
+	for _, params := range list {
+		c := readMap(params)
+		if p.o.Settings.judge(c) != nil || p.o.Settings.foreign(c) || gone(c) {
+			continue
+		}
+		service, err := p.posted(c)
+		if err != nil {
+			p.log.Warn("service of the listener is left out", "service", c.service, "error", err)
+			continue
+		}
+		services = append(services, service)
+	}
+	_, err = p.o.Posted.Replace("listener "+address, services)
+	return err
+}
+
+// askListeners asks every listener to tell of all services again.
+func (p *Proxy) askListeners(ctx context.Context) error {
+	if len(p.o.Listeners) == 0 {
+		return errors.New("no listener is configured: set LISTENER_ADDRESS")
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
+	failed := make([]error, len(p.o.Listeners))
+	var asking sync.WaitGroup
+	for i, address := range p.o.Listeners {
+		asking.Go(func() {
+			if _, err := p.get(ctx, listenerURL(address)+listenerPath+"notify-services"); err != nil {
+				failed[i] = fmt.Errorf("listener %s: %w", address, err)
+			}
+		})
+	}
+	asking.Wait()
+	return errors.Join(failed...)
+}
+
+// get makes a call that must be answered with 200.
+func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxList))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("answered %s", res.Status)
+	}
+	return body, err
+}
+
+// listenerURL makes a URL of an address: a bare host listens on 8080.
+func listenerURL(address string) string {
+	address = strings.TrimSuffix(address, "/")
+	scheme, host, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, host = "http", address
+	}
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), "8080")
+	}
+	return scheme + "://" + host
+}
