@@ -342,7 +342,7 @@ func (x *exchange) take(a *attempt, res *http.Response) {
 		a.transport.released()
 	}
 	if rwc, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = &upgradedBody{rwc}
+		res.Body = newUpgradedBody(rwc, x.route.route.Idle)
 		return
 	}
 	res.Body = &answerBody{ReadCloser: res.Body, x: x}
@@ -361,15 +361,4 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		b.x.failed = true
 	}
 	return n, err
-}
-
-// upgradedBody is the connection after a switch of protocols.
-type upgradedBody struct{ io.ReadWriteCloser }
-
-// CloseWrite passes the end of one direction on.
-func (b *upgradedBody) CloseWrite() error {
-	if half, ok := b.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
 }

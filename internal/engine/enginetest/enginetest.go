@@ -68,6 +68,8 @@ func groups(t testing.TB) []group {
 		{"drain", drainCases()},
 		{"swap", swapCases()},
 		{"tls", tlsCases()},
+		{"client certificate", clientCertCases()},
+		{"tcp", tcpCases()},
 		{"filter", filterCases()},
 		{"balance", balanceCases()},
 		{"chain", chainCases()},

@@ -24,8 +24,11 @@ type tableText struct {
 	// Trusted are the trusted proxies of all listeners.
 	Trusted []netip.Prefix `json:"trusted"`
 	// TLS adds the listener "https" with a self-signed certificate for each name.
-	TLS    []string    `json:"tls"`
-	Routes []routeText `json:"routes"`
+	TLS []string `json:"tls"`
+	// Listeners are further ones, on ports of their own; one that is named http or
+	// https adds to what that one is.
+	Listeners []route.Listener `json:"listeners"`
+	Routes    []routeText      `json:"routes"`
 }
 
 // routeText is a route together with its backend.
@@ -34,8 +37,8 @@ type routeText struct {
 	// Host is written as in labels; "~" in front makes it a regular expression.
 	// Missing, it is any.
 	Host string `json:"host"`
-	// Path is a prefix; "=" in front makes it exact, "~" a regular expression.
-	// Missing, it is "/".
+	// Path is a prefix; "=" in front makes it exact, "~" a regular expression, "^"
+	// what a path begins with. Missing, it is "/".
 	Path string            `json:"path"`
 	When []route.Condition `json:"when"`
 	// Or holds further matches.
@@ -46,6 +49,7 @@ type routeText struct {
 	Filters []route.Filter `json:"filters"`
 	Hold    time.Duration  `json:"hold"`
 	Timeout time.Duration  `json:"timeout"`
+	Idle    time.Duration  `json:"idle"`
 	Refused string         `json:"refused"`
 
 	// To names the endpoints of the backend: "e1", "e1*3" with a weight,
@@ -61,6 +65,7 @@ type routeText struct {
 	Health    *route.Health `json:"health"`
 	SlowStart time.Duration `json:"slowStart"`
 	MaxFails  int           `json:"maxFails"`
+	SendProxy int           `json:"sendProxy"`
 }
 
 // matchText is one match.
@@ -86,6 +91,7 @@ func (w *world) table(text string) *route.Table {
 		}
 		listeners = append(listeners, l)
 	}
+	listeners = addListeners(listeners, tt.Listeners, tt.Trusted)
 	var routes []*route.Route
 	var backends []*route.Backend
 	for i, rt := range tt.Routes {
@@ -112,11 +118,25 @@ func (w *world) table(text string) *route.Table {
 	return t
 }
 
+// addListeners adds further listeners to those that every table has.
+func addListeners(all, further []route.Listener, trusted []netip.Prefix) []route.Listener {
+	for _, l := range further {
+		i := slices.IndexFunc(all, func(known route.Listener) bool { return known.Name == l.Name })
+		if i < 0 {
+			l.Address, l.TrustedProxies = "127.0.0.1:0", trusted
+			all = append(all, l)
+			continue
+		}
+		all[i].ProxyProtocol, all[i].ClientCAFile = l.ProxyProtocol, l.ClientCAFile
+	}
+	return all
+}
+
 // route makes a route and its backend.
 func (w *world) route(rt routeText) (*route.Route, *route.Backend, error) {
 	r := &route.Route{
 		ID: rt.ID, Service: rt.ID, Priority: rt.Priority, Claim: rt.Claim, Filters: rt.Filters,
-		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Refused: rt.Refused,
+		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Idle: rt.Idle, Refused: rt.Refused,
 		Origin: route.Origin{Source: "enginetest"},
 	}
 	for _, mt := range append([]matchText{{rt.Host, rt.Path, rt.When}}, rt.Or...) {
@@ -132,7 +152,7 @@ func (w *world) route(rt routeText) (*route.Route, *route.Backend, error) {
 	r.Backend = rt.ID
 	b := &route.Backend{
 		ID: rt.ID, Service: rt.ID, Scheme: rt.Scheme, TLS: rt.Verify, Sticky: rt.Sticky,
-		Health: rt.Health, SlowStart: rt.SlowStart, MaxFails: rt.MaxFails,
+		Health: rt.Health, SlowStart: rt.SlowStart, MaxFails: rt.MaxFails, SendProxy: rt.SendProxy,
 	}
 	if b.Scheme == "" {
 		b.Scheme = route.SchemeHTTP
@@ -196,6 +216,8 @@ func (mt matchText) match() (route.Match, error) {
 		kind, value = route.PathRegexp, expr
 	} else if exact, ok := strings.CutPrefix(value, "="); ok {
 		kind, value = route.PathExact, exact
+	} else if start, ok := strings.CutPrefix(value, "^"); ok {
+		kind, value = route.PathStart, start
 	}
 	if value != "" {
 		m.Path, err = route.ParsePath(kind, value)
@@ -230,7 +252,7 @@ func plainTree(tree any) any {
 			v[key] = plainTree(value)
 			text, isText := value.(string)
 			switch key {
-			case "hold", "timeout", "per", "interval", "slowStart":
+			case "hold", "timeout", "idle", "per", "interval", "slowStart":
 				if d, err := time.ParseDuration(text); isText && err == nil {
 					v[key] = d.Nanoseconds()
 				}
