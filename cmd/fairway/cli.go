@@ -18,7 +18,7 @@ import (
 // The exit codes. They are part of the interface and keep their meaning.
 const (
 	exitOK      = 0   // done, and the answer is yes
-	exitNo      = 1   // done, and the answer is no: problems, no route, not ready, not served, not found
+	exitNo      = 1   // done, and the answer is no: problems, no route, not ready, not served, not converged, not found
 	exitUsage   = 2   // the command line or the configuration is wrong
 	exitAbsent  = 3   // no Fairway answers at the admin address
 	exitFailed  = 4   // anything else that went wrong
@@ -29,7 +29,7 @@ const (
 const exitCodes = `Exit codes:
 
     0    done, and the answer is yes
-    1    done, and the answer is no: problems found, no route, not ready, not served, not found
+    1    done, and the answer is no: problems found, no route, not ready, not served, not converged, not found
     2    the command line or the configuration is wrong
     3    no Fairway answers at the admin address
     4    anything else that went wrong
@@ -61,6 +61,8 @@ type grammar struct {
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and how they are doing."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Say which route takes a request, and why the others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
+	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show what containers use: CPU, memory, network and disk, by service."`
+	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Ask whether requests are served; for HEALTHCHECK in images."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a completion script for a shell."`
 	Version     versionCommand     `cmd:"" group:"other" help:"Print the version."`
@@ -115,7 +117,7 @@ func (c *console) misused(err error) {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		n := parse.Context.Selected()
 		c.note("Usage: fairway %s", n.Summary())
-		c.note("Run \"fairway %s --help\" for more.", n.Name)
+		c.note("Run \"fairway %s --help\" for more.", n.Path())
 		return
 	}
 	c.note("Run \"fairway --help\" for the commands.")
@@ -135,8 +137,12 @@ func (c *console) finish(ctx context.Context, err error) int {
 	var refused *api.Error
 	var faults app.Faults
 	var usage usageError
+	var fault app.ServiceFault
 	switch {
-	case errors.As(err, &faults), errors.As(err, &usage):
+	case errors.Is(err, app.ErrNotConverged), errors.Is(err, app.ErrNoService):
+		c.fail(err)
+		return exitNo
+	case errors.As(err, &faults), errors.As(err, &usage), errors.As(err, &fault):
 		c.fail(err)
 		return exitUsage
 	case errors.Is(err, api.ErrNoAnswer):
@@ -175,6 +181,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "serve", Title: "Serve:"},
 			{Key: "look", Title: "Look into a running Fairway:"},
+			{Key: "swarm", Title: "Ask the engines themselves:"},
 			{Key: "other", Title: "Other:"},
 			{Key: "config", Title: "Configuration:", Description: "Every flag here is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags go before variables, variables before the file."},
 			{Key: "global", Title: "Global flags:"},
@@ -185,6 +192,8 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			options = append(options, kong.ValueMapper(f.Pointer, p.keyMapper(f)))
 		}
 	}
+	options = append(options, p.engineMappers(&g.Stats.engineFlags, &g.Service.Create.engineFlags, &g.Service.Scale.engineFlags,
+		&g.Service.Update.engineFlags, &g.Service.Rm.engineFlags)...)
 	k, err := kong.New(g, options...)
 	if err != nil {
 		return nil, fmt.Errorf("command line: %w", err)

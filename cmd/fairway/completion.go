@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -44,15 +45,37 @@ func visible(root *kong.Node) []*kong.Node {
 	return commands
 }
 
+// ownFlags returns the flags of a command, those of the commands below it
+// included, each name once.
+func ownFlags(n *kong.Node) []*kong.Flag {
+	flags := slices.Clone(n.Flags)
+	for _, child := range n.Children {
+		flags = append(flags, ownFlags(child)...)
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(flags, func(f *kong.Flag) bool {
+		drop := f.Hidden || seen[f.Name]
+		seen[f.Name] = true
+		return drop
+	})
+}
+
+// allFlags returns the flags of a command and of the program.
+func allFlags(n *kong.Node) []*kong.Flag {
+	flags := ownFlags(n)
+	for p := n.Parent; p != nil; p = p.Parent {
+		flags = append(flags, p.Flags...)
+	}
+	return slices.DeleteFunc(flags, func(f *kong.Flag) bool { return f.Hidden })
+}
+
 // flagWords returns the flags of a command and of the program, as typed.
-func flagWords(n *kong.Node) []string {
+func flagWords(flags []*kong.Flag) []string {
 	var words []string
-	for _, group := range n.AllFlags(true) {
-		for _, f := range group {
-			words = append(words, "--"+f.Name)
-			if f.Short != 0 {
-				words = append(words, "-"+string(f.Short))
-			}
+	for _, f := range flags {
+		words = append(words, "--"+f.Name)
+		if f.Short != 0 {
+			words = append(words, "-"+string(f.Short))
 		}
 	}
 	return words
@@ -69,6 +92,13 @@ func choices(v *kong.Value) []string {
 // argumentWords returns the values of the first argument of a command, where
 // they are known.
 func argumentWords(n *kong.Node) []string {
+	if len(n.Children) > 0 {
+		var names []string
+		for _, child := range visible(n) {
+			names = append(names, child.Name)
+		}
+		return names
+	}
 	if len(n.Positional) == 0 {
 		return nil
 	}
@@ -80,7 +110,7 @@ func completeBash(w io.Writer, root *kong.Node) error {
 	var cases strings.Builder
 	for _, n := range visible(root) {
 		names = append(names, n.Name)
-		fmt.Fprintf(&cases, "    %s) words=%q ;;\n", n.Name, strings.Join(append(argumentWords(n), flagWords(n)...), " "))
+		fmt.Fprintf(&cases, "    %s) words=%q ;;\n", n.Name, strings.Join(append(argumentWords(n), flagWords(allFlags(n))...), " "))
 	}
 	var values strings.Builder
 	for _, f := range enumFlags(root) {
@@ -102,7 +132,7 @@ _fairway() {
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -F _fairway fairway
-`, strings.Join(names, "|"), values.String(), strings.Join(append(names, flagWords(root)...), " "), cases.String())
+`, strings.Join(names, "|"), values.String(), strings.Join(append(names, flagWords(root.Flags)...), " "), cases.String())
 	return err
 }
 
@@ -167,25 +197,23 @@ fi
 }
 
 func writeZshFlags(b *strings.Builder, n *kong.Node) {
-	for _, group := range n.AllFlags(true) {
-		for _, f := range group {
-			rest := "[" + strings.NewReplacer("[", "(", "]", ")").Replace(f.Help) + "]"
-			switch values := choices(f.Value); {
-			case values != nil:
-				rest += ":" + f.Name + ":(" + strings.Join(values, " ") + ")"
-			case takesPath(f):
-				rest += ":" + f.Name + ":_files"
-			case !f.IsBool():
-				rest += ":" + f.Name + ": "
-			}
-			long := "--" + f.Name
-			if !f.IsBool() {
-				long += "="
-			}
-			fmt.Fprintf(b, " \\\n      %s", quote(long+rest))
-			if f.Short != 0 {
-				fmt.Fprintf(b, " \\\n      %s", quote("-"+string(f.Short)+rest))
-			}
+	for _, f := range allFlags(n) {
+		rest := "[" + strings.NewReplacer("[", "(", "]", ")").Replace(f.Help) + "]"
+		switch values := choices(f.Value); {
+		case values != nil:
+			rest += ":" + f.Name + ":(" + strings.Join(values, " ") + ")"
+		case takesPath(f):
+			rest += ":" + f.Name + ":_files"
+		case !f.IsBool():
+			rest += ":" + f.Name + ": "
+		}
+		long := "--" + f.Name
+		if !f.IsBool() {
+			long += "="
+		}
+		fmt.Fprintf(b, " \\\n      %s", quote(long+rest))
+		if f.Short != 0 {
+			fmt.Fprintf(b, " \\\n      %s", quote("-"+string(f.Short)+rest))
 		}
 	}
 }
@@ -205,7 +233,7 @@ func completeFish(w io.Writer, root *kong.Node) error {
 	for _, n := range visible(root) {
 		fmt.Fprintf(&b, "complete -c fairway -n __fish_use_subcommand -f -a %s -d %s\n", n.Name, quote(n.Help))
 		condition := quote("__fish_seen_subcommand_from " + n.Name)
-		for _, f := range n.Flags {
+		for _, f := range ownFlags(n) {
 			writeFishFlag(&b, "-n "+condition, f)
 		}
 		if words := argumentWords(n); words != nil {

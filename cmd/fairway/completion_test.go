@@ -22,7 +22,7 @@ func TestCompletionKnowsEverything(t *testing.T) {
 		}
 		words := strings.FieldsFunc(script, func(r rune) bool { return strings.ContainsRune(" \n'\"[]=:|()", r) })
 		want := []string{"text", "wide", "json"}
-		for _, n := range visible(p.Model.Node) {
+		for _, n := range append(visible(p.Model.Node), p.Model.Leaves(true)...) {
 			want = append(want, n.Name)
 			for _, f := range n.Flags {
 				if shell == "fish" {
@@ -67,6 +67,8 @@ func TestCompletionInTheShells(t *testing.T) {
 			"fairway routes --ho":               "--host",
 			"fairway -o js":                     "json",
 			"fairway completion z":              "zsh",
+			"fairway service cr":                "create",
+			"fairway service create --endpo":    "--endpoint-mode",
 			"fairway --no-color run --admin.li": "--admin.listen",
 		} {
 			words := strings.Fields(line)

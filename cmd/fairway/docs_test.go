@@ -68,8 +68,8 @@ func cliPage(p *parser) string {
 	}
 	b.WriteString("\n`healthcheck` knows 0 and 1 alone, as Docker does.\n\n## Flags of every command\n\n")
 	writeFlags(&b, p.Model.Flags)
-	for _, n := range visible(p.Model.Node) {
-		fmt.Fprintf(&b, "\n## fairway %s\n\n%s\n\n```\nfairway %s\n```\n", n.Name, n.Help, n.Summary())
+	for _, n := range p.Model.Leaves(true) {
+		fmt.Fprintf(&b, "\n## fairway %s\n\n%s\n\n```\nfairway %s\n```\n", n.Path(), n.Help, n.Summary())
 		writeDetail(&b, n.Detail)
 		writeArguments(&b, n.Positional)
 		var own []*kong.Flag

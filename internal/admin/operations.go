@@ -178,7 +178,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 		Listeners: make([]api.Listener, len(v.table.Listeners)),
 	}
 	for i, l := range v.table.Listeners {
-		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS}
+		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
 	}
 	return answer(w, info)
 }

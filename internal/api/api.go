@@ -314,12 +314,14 @@ type Info struct {
 	Listeners []Listener `json:"listeners"`
 }
 
-// Listener is where requests come in.
+// Listener is where requests and connections come in.
 type Listener struct {
 	Name string `json:"name"`
 	// Address is the host:port as configured.
 	Address string `json:"address"`
 	TLS     bool   `json:"tls"`
+	// TCP is true when connections are passed through without being decoded.
+	TCP bool `json:"tcp,omitempty"`
 }
 
 // Readiness is the answer to whether requests are served.

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"fairway/internal/app"
+)
+
+// engineFlags name the engines that a command asks itself, without a running
+// Fairway. What they do not say comes from the configuration.
+type engineFlags struct {
+	Path     string   `name:"config" placeholder:"PATH" help:"Configuration file that names the engines."`
+	Docker   []string `name:"docker" placeholder:"URL" help:"Docker engine, as for run. Repeatable."`
+	Swarm    []string `name:"swarm" placeholder:"URL" help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
+	Insecure bool     `name:"docker-insecure" help:"Allow tcp:// Docker engines without TLS, as for run."`
+}
+
+// engineMappers makes the flags keys of the configuration.
+func (p *parser) engineMappers(all ...*engineFlags) []kong.Option {
+	keys := map[string]app.Field{}
+	for _, f := range app.Fields(new(app.Config)) {
+		keys[f.Name] = f
+	}
+	var options []kong.Option
+	for _, f := range all {
+		options = append(options,
+			kong.ValueMapper(&f.Docker, p.keyMapper(keys["docker"])),
+			kong.ValueMapper(&f.Swarm, p.keyMapper(keys["swarm"])),
+			kong.ValueMapper(&f.Insecure, p.keyMapper(keys["docker-insecure"])),
+		)
+	}
+	return options
+}
+
+// load returns the configuration with the engines.
+func (f engineFlags) load(c *console, p *parser) (app.Config, error) {
+	loaded, err := app.Load(app.LoadOptions{Path: f.Path, Environ: c.environ, Flags: p.flags})
+	if err != nil {
+		return app.Config{}, configError(err)
+	}
+	return loaded.Config, nil
+}
+
+// bytesText writes a number of bytes for people, in powers of 1024.
+func bytesText(n uint64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%dB", n)
+	}
+	value, unit := float64(n)/1024, 0
+	for ; value >= 1023.95 && unit < len(units)-1; unit++ {
+		value /= 1024
+	}
+	return fmt.Sprintf("%.1f%ciB", value, units[unit])
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"fairway/internal/app"
+)
+
+type statsCommand struct {
+	Service string        `arg:"" optional:"" help:"Only the containers of this service."`
+	Stream  bool          `name:"stream" help:"Go on until interrupted."`
+	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"How often, with --stream."`
+	engineFlags
+}
+
+// Help implements kong.HelpProvider.
+func (statsCommand) Help() string {
+	return `It asks every engine of the configuration about every container that runs there. An engine or container that does not answer is told of below the rest; the exit code is 1 when none does. CPU is as docker stats shows it: 100% is one CPU used in full. With --stream and -o json each line is one report.
+
+    fairway stats
+    fairway stats go-demo --stream
+    fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`
+}
+
+// Run prints what containers use.
+func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
+	cfg, err := s.load(c, p)
+	if err != nil {
+		return err
+	}
+	if s.Every < 100*time.Millisecond {
+		return usageError{fmt.Errorf("--every %s: at least 100ms", s.Every)}
+	}
+	meter, err := app.NewMeter(cfg, c.environ, s.Service)
+	if err != nil {
+		return usageError{err}
+	}
+	defer meter.Close()
+	report, err := meter.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if !s.Stream {
+		if err := c.print(report, func() { c.usage(report) }); err != nil {
+			return err
+		}
+		return s.verdict(c, report)
+	}
+	for {
+		if err := c.usageLine(report); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil // To stop is how a stream ends.
+		case <-time.After(s.Every):
+		}
+		if report, err = meter.Read(ctx); err != nil {
+			return nil // Likewise.
+		}
+	}
+}
+
+// verdict is errNo when nothing could be read, or nothing of the service runs.
+func (s *statsCommand) verdict(c *console, r *app.UsageReport) error {
+	if s.Service != "" && len(r.Services) == 0 {
+		c.note("No container of %s runs on the engines that were asked.", s.Service)
+		return errNo
+	}
+	if len(r.Services) == 0 && len(r.Unread) > 0 {
+		return errNo
+	}
+	return nil
+}
+
+// usageLine prints one report of a stream.
+func (c *console) usageLine(r *app.UsageReport) error {
+	if c.format == "json" {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
+		_, err = c.out.Write(append(escapeJSON(line), '\n'))
+		return err
+	}
+	c.printf("%s\n", r.At.Format(time.TimeOnly))
+	c.usage(r)
+	c.printf("\n")
+	return nil
+}
+
+// usage prints one report: each service, and below it its containers.
+func (c *console) usage(r *app.UsageReport) {
+	if len(r.Services) > 0 {
+		rows := make([][]cell, 0, len(r.Services))
+		for _, s := range r.Services {
+			rows = append(rows, usageRow(cell{s.Service, bold}, "", s.Usage))
+			for _, u := range s.Containers {
+				name := u.Name
+				if c.wide() {
+					name += " " + u.ID
+				}
+				rows = append(rows, usageRow(text("  "+name), u.Engine, u.Usage))
+			}
+		}
+		c.table("", []string{"SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE"}, rows)
+	} else {
+		c.note("No containers run.")
+	}
+	for _, u := range r.Unread {
+		what := u.Engine
+		if u.Container != "" {
+			what += ", container " + u.Container
+		}
+		c.raw(c.paint(bad, "not read: ") + escape(what+": "+u.Reason))
+	}
+}
+
+func usageRow(name cell, engine string, u app.Usage) []cell {
+	cpu, limit := "-", "-"
+	if u.CPUPercent != nil {
+		cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
+	}
+	if u.MemoryLimit > 0 {
+		limit = bytesText(u.MemoryLimit)
+	}
+	return []cell{
+		name, text(engine), text(cpu), text(bytesText(u.MemoryUsed)), text(limit),
+		text(bytesText(u.NetworkReceived)), text(bytesText(u.NetworkSent)), text(bytesText(u.BlockRead)), text(bytesText(u.BlockWritten)),
+	}
+}

@@ -1,0 +1,255 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/dockerapi"
+)
+
+// fakeSwarm is a manager with one service, "web". Each look at its tasks brings
+// one more of them to run.
+type fakeSwarm struct {
+	mu        sync.Mutex
+	version   uint64
+	spec      json.RawMessage
+	replicas  int
+	running   int
+	stuck     bool // no task comes up
+	update    string
+	conflicts int // so many updates meet somebody else's
+	updates   int
+	gone      bool
+}
+
+func (f *fakeSwarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch r.Method + " " + r.URL.Path {
+	case "GET /info":
+		fmt.Fprint(w, `{"ID":"e1","Swarm":{"NodeID":"n1","LocalNodeState":"active","ControlAvailable":true}}`)
+	case "GET /nodes":
+		fmt.Fprint(w, `[{"ID":"n1","Status":{"State":"ready"}}]`)
+	case "GET /services/web", "GET /services/s1":
+		if f.gone {
+			reply(w, 404, map[string]string{"message": "service web not found"})
+			return
+		}
+		update := ""
+		if f.update != "" {
+			update = fmt.Sprintf(`,"UpdateStatus":{"State":%q,"Message":"task t9 failed"}`, f.update)
+		}
+		fmt.Fprintf(w, `{"ID":"s1","Version":{"Index":%d},"Spec":%s%s}`, f.version, f.spec, update)
+	case "GET /tasks":
+		var tasks []string
+		for i := range f.replicas {
+			state := "preparing"
+			if i < f.running {
+				state = "running"
+			}
+			tasks = append(tasks, fmt.Sprintf(`{"ID":"t%d","ServiceID":"s1","NodeID":"n1","DesiredState":"running","Status":{"State":%q}}`, i, state))
+		}
+		fmt.Fprint(w, "["+strings.Join(tasks, ",")+"]")
+		if !f.stuck {
+			f.running = min(f.running+1, f.replicas)
+		}
+	case "POST /services/s1/update":
+		f.updates++
+		if f.conflicts > 0 {
+			f.conflicts--
+			f.version++ // somebody else was first
+		}
+		if version, _ := strconv.ParseUint(r.URL.Query().Get("version"), 10, 64); version != f.version || f.conflicts > 0 {
+			reply(w, 500, map[string]string{"message": "rpc error: code = Unknown desc = update out of sequence"})
+			return
+		}
+		f.version++
+		f.take(r)
+		fmt.Fprint(w, `{"Warnings":["slow"]}`)
+	case "POST /services/create":
+		f.take(r)
+		reply(w, 201, map[string]string{"ID": "s1"})
+	case "DELETE /services/web":
+		f.gone = true
+	default:
+		reply(w, 404, map[string]string{"message": "service not found"})
+	}
+}
+
+func (f *fakeSwarm) take(r *http.Request) {
+	if err := json.NewDecoder(r.Body).Decode(&f.spec); err != nil {
+		panic(err)
+	}
+	var spec struct {
+		Mode struct{ Replicated struct{ Replicas int } }
+	}
+	if err := json.Unmarshal(f.spec, &spec); err != nil {
+		panic(err)
+	}
+	f.replicas = spec.Mode.Replicated.Replicas
+	f.running = min(f.running, f.replicas)
+}
+
+func newFakeSwarm(t *testing.T) (*fakeSwarm, *Swarm) {
+	t.Helper()
+	f := &fakeSwarm{version: 7, replicas: 1, running: 1, spec: json.RawMessage(`{"Name":"web","Labels":{"kept":"yes"},
+		"TaskTemplate":{"ContainerSpec":{"Image":"web:1","Env":["A=1"]},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":1}}}`)}
+	worker := fakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"ID":"e2","Swarm":{"NodeID":"n2","LocalNodeState":"active","ControlAvailable":false}}`)
+	})
+	s, err := NewSwarm(Config{Swarm: []string{"unix:///nowhere/docker.sock", worker, fakeEngine(t, f.ServeHTTP)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	s.every = time.Millisecond
+	return f, s
+}
+
+// TestSwarmLife creates, scales, updates and removes a service by way of the one
+// engine of three that is a manager.
+func TestSwarmLife(t *testing.T) {
+	f, s := newFakeSwarm(t)
+	f.running = 0
+	made, err := s.Create(t.Context(), NewService{Name: "web", Image: "web:1", Replicas: new(uint64(2))})
+	if err != nil || made.ID != "s1" || made.Name != "web" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	var told []string
+	tell := func(p Progress) { told = append(told, fmt.Sprintf("%d/%d %t", p.Running, p.Wanted, p.Converged)) }
+	if _, err := s.Wait(t.Context(), []string{made.ID}, 5*time.Millisecond, tell); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"0/2 false", "1/2 false", "2/2 true"}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	changed, err := s.Update(t.Context(), "web", ServiceChange{Replicas: new(uint64(1)), Image: "web:2"})
+	if err != nil || changed.ID != "s1" || changed.Warnings[0] != "slow" {
+		t.Errorf("%+v, %v", changed, err)
+	}
+	if !strings.Contains(string(f.spec), `"web:2"`) || f.replicas != 1 {
+		t.Errorf("spec %s", f.spec)
+	}
+	if err := s.Remove(t.Context(), "web"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Update(t.Context(), "web", ServiceChange{Force: true}); !errors.Is(err, ErrNoService) {
+		t.Errorf("error %v", err)
+	}
+	if err := s.Remove(t.Context(), "other"); !errors.Is(err, ErrNoService) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestSwarmConflict changes a service that others change, too: a few times it is
+// read again, and in the end it is told.
+func TestSwarmConflict(t *testing.T) {
+	f, s := newFakeSwarm(t)
+	f.conflicts = 2
+	if _, err := s.Update(t.Context(), "web", ServiceChange{LabelsAdd: []string{"a=b"}}); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(string(f.spec), `"kept":"yes"`) || !strings.Contains(string(f.spec), `"a":"b"`) {
+		t.Errorf("spec %s", f.spec)
+	}
+	f.conflicts, f.updates = 1000, 0
+	_, err := s.Update(t.Context(), "web", ServiceChange{Force: true})
+	if !dockerapi.IsConflict(err) || f.updates != conflictTries {
+		t.Errorf("%d tries, error %v", f.updates, err)
+	}
+	var fault ServiceFault
+	if _, err := s.Update(t.Context(), "web", ServiceChange{LabelsAdd: []string{"x"}}); !errors.As(err, &fault) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestSwarmWait ends when nothing more will come, and when time is up.
+func TestSwarmWait(t *testing.T) {
+	quiet := func(Progress) {}
+	f, s := newFakeSwarm(t)
+	f.stuck, f.replicas = true, 3
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	got, err := s.Wait(ctx, []string{"s1"}, 0, quiet)
+	if !errors.Is(err, ErrNotConverged) || got[0].Running != 1 || got[0].Converged {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f.update = "paused"
+	got, err = s.Wait(t.Context(), []string{"s1"}, 0, quiet)
+	if !errors.Is(err, ErrNotConverged) || got[0].Reason != "the update is paused: task t9 failed" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f.gone = true
+	if _, err := s.Wait(t.Context(), []string{"s1"}, 0, quiet); !errors.Is(err, ErrNotConverged) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNoManager says of each engine why it cannot be asked.
+func TestNoManager(t *testing.T) {
+	alone := fakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"ID":"e2","Swarm":{"LocalNodeState":"inactive"}}`)
+	})
+	s, err := NewSwarm(Config{Docker: []string{alone, "unix:///nowhere/docker.sock"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.Create(t.Context(), NewService{Name: "a", Image: "b"})
+	if err == nil || !strings.Contains(err.Error(), "is no manager of a Swarm (its state is inactive)") || !strings.Contains(err.Error(), "/nowhere/docker.sock") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := NewSwarm(Config{File: []string{"a.yml"}}, nil); err == nil {
+		t.Error("no engines: no error")
+	}
+}
+
+// TestJudge says how far services of all kinds are.
+func TestJudge(t *testing.T) {
+	nodes := []dockerapi.Node{{ID: "n1", State: "ready"}, {ID: "n2", State: "down"}, {ID: "n3", State: "unknown"}}
+	task := func(node, desired, state string) dockerapi.Task {
+		return dockerapi.Task{NodeID: node, Desired: desired, State: state}
+	}
+	running := func(node string) dockerapi.Task { return task(node, "running", "running") }
+	failed := dockerapi.Task{NodeID: "n1", Desired: "shutdown", State: "failed", Error: "exit 1", Since: time.Unix(1, 0)}
+	unplaced := dockerapi.Task{Desired: "running", State: "pending", Error: "no suitable node"}
+	for _, tt := range []struct {
+		name    string
+		service dockerapi.Service
+		update  string
+		tasks   []dockerapi.Task
+		want    Progress
+	}{
+		{"all run", dockerapi.Service{Replicas: 2}, "completed", []dockerapi.Task{running("n1"), running("n3")}, Progress{Running: 2, Wanted: 2, Update: "completed", Converged: true}},
+		{"none is wanted", dockerapi.Service{}, "", nil, Progress{Converged: true}},
+		{"none is there yet", dockerapi.Service{Replicas: 1}, "", nil, Progress{Wanted: 1}},
+		{"a dead node's", dockerapi.Service{Replicas: 2}, "", []dockerapi.Task{running("n1"), running("n2")}, Progress{Running: 1, Wanted: 2}},
+		{"an update goes on", dockerapi.Service{Replicas: 1, Updating: true}, "updating", []dockerapi.Task{running("n1")}, Progress{Running: 1, Wanted: 1, Update: "updating"}},
+		{"one leaves", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{running("n1"), task("n1", "shutdown", "running")}, Progress{Running: 1, Wanted: 1}},
+		{"one too many", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{running("n1"), running("n1")}, Progress{Running: 2, Wanted: 1}},
+		{"stop-first, the next waits", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{task("n1", "ready", "ready")}, Progress{Wanted: 1}},
+		{"it fails", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{failed, task("n1", "ready", "ready")}, Progress{Wanted: 1, Reason: "exit 1"}},
+		{"it failed once", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{failed, running("n1")}, Progress{Running: 1, Wanted: 1, Converged: true}},
+		{"nowhere to go", dockerapi.Service{Replicas: 1}, "", []dockerapi.Task{unplaced}, Progress{Wanted: 1, Reason: "no suitable node"}},
+		{"global", dockerapi.Service{Mode: "global"}, "", []dockerapi.Task{running("n1"), task("n3", "running", "starting")}, Progress{Running: 1, Wanted: 2}},
+		{"global, done", dockerapi.Service{Mode: "global"}, "", []dockerapi.Task{running("n1"), running("n3")}, Progress{Running: 2, Wanted: 2, Converged: true}},
+		{"global, not begun", dockerapi.Service{Mode: "global"}, "", nil, Progress{Wanted: 1}},
+		{"a job", dockerapi.Service{Mode: "replicated-job"}, "", nil, Progress{Converged: true}},
+		{"rolled back", dockerapi.Service{Replicas: 1}, "rollback_completed", []dockerapi.Task{running("n1")}, Progress{Running: 1, Wanted: 1, Update: "rollback_completed", Failed: true, Reason: "the update is rollback completed: why"}},
+	} {
+		got := judge(dockerapi.ServiceState{Service: tt.service, Update: tt.update, UpdateMessage: "why"}, tt.tasks, nodes)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
