@@ -18,6 +18,11 @@ type wishes struct {
 	// networkLabel is the key of the label that says network, as it was written.
 	networkLabel string
 	weight       *int // nil: not said
+	// virtual asks for the virtual address of the service, by a label of this key.
+	virtual      bool
+	virtualLabel string
+	// host is dialled in the place of all instances; empty: not said.
+	host string
 }
 
 // choice is the address by which an instance is reached, and why.

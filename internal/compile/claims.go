@@ -32,6 +32,7 @@ type contestant struct {
 	// for none; kept is true when it had the same claims.
 	before *route.Route
 	kept   bool
+	seated bool        // it is in
 	number uint64      // its place in the queue, once it is in
 	winner *contestant // who has what it wants, when it is not in
 	lost   claim       // what that is; empty when it is the route's ID
@@ -51,7 +52,7 @@ type survivor struct {
 // the claims, which nobody else may take while they ask for them; then all others.
 // Whoever asks for the same requests as before keeps its number; all others are
 // numbered in the order in which their services were created. A route loses as a
-// whole.
+// whole. Docker Flow's services may have an order of their own; see favoured.
 func contest(all []contestant, newest uint64) {
 	order := make([]*contestant, 0, len(all))
 	var home map[claim]*contestant       // what earlier routes of the same service want
@@ -82,10 +83,14 @@ func contest(all []contestant, newest uint64) {
 		}
 	}
 	slices.SortStableFunc(order, compareContestants)
+	first := favoured(order)
 	ids := make(map[string]*contestant, len(all))
 	taken := make(map[claim]*contestant, len(all))
 	var newcomers []*contestant
-	for _, c := range order {
+	for _, c := range slices.Concat(first, order) {
+		if c.seated || c.winner != nil {
+			continue
+		}
 		c.winner = ids[c.form.route.ID]
 		for _, want := range c.form.claims {
 			if c.winner != nil {
@@ -93,13 +98,14 @@ func contest(all []contestant, newest uint64) {
 			}
 			c.lost = want
 			c.winner = taken[want]
-			if i := incumbent[want]; c.winner == nil && i != nil && i != c && i.winner == nil {
+			if i := incumbent[want]; c.winner == nil && i != nil && i != c && i.winner == nil && !i.yields(c) {
 				c.winner = i
 			}
 		}
 		if c.winner != nil {
 			continue
 		}
+		c.seated = true
 		ids[c.form.route.ID] = c
 		for _, want := range c.form.claims {
 			taken[want] = c
@@ -118,6 +124,45 @@ func contest(all []contestant, newest uint64) {
 	for _, c := range order {
 		c.name(taken)
 	}
+}
+
+// favoured returns the routes that go before all others: those of Docker Flow's
+// services with an aclName that contest their claims only with routes that have a
+// higher one. Who sets an aclName yields to lower ones, as with Docker Flow; who
+// does not is never made to.
+func favoured(order []*contestant) []*contestant {
+	var ranked []*contestant
+	for _, c := range order {
+		if c.form.rank != "" {
+			ranked = append(ranked, c)
+		}
+	}
+	if len(ranked) < 2 {
+		return nil
+	}
+	rivals := map[claim][]*contestant{}
+	for _, c := range order {
+		for _, want := range c.form.claims {
+			rivals[want] = append(rivals[want], c)
+		}
+	}
+	return slices.DeleteFunc(ranked, func(c *contestant) bool {
+		contested := false
+		for _, want := range c.form.claims {
+			for _, r := range rivals[want] {
+				if r != c && !r.yields(c) {
+					return true
+				}
+				contested = contested || r != c
+			}
+		}
+		return !contested
+	})
+}
+
+// yields says whether c lets other go first because of their names.
+func (c *contestant) yields(other *contestant) bool {
+	return other.form.rank != "" && other.form.rank < c.form.rank
 }
 
 // name settles whom a loser is told about: whoever has the first of its claims
@@ -199,8 +244,7 @@ func (c *contestant) conflict() route.Problem {
 	if c.lost != "" {
 		text += ": " + printable(string(c.lost))
 	}
-	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, nil, &refusal{route.CodeConflict, text, hint})
-	p.Label = c.form.label
+	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, c.form.label, &refusal{route.CodeConflict, text, hint})
 	return p
 }
 

@@ -6,7 +6,9 @@
 // The order of things:
 //
 //  1. The labels of each service are read into a plan: the routes it asks for,
-//     with their endpoints (plan.go, labels.go, native.go, address.go).
+//     with their endpoints (plan.go, address.go). Each dialect reads its own
+//     labels: native.go and labels.go those of Fairway, dockerflow*.go those of
+//     Docker Flow; a service may use both.
 //  2. A route whose labels are refused takes its last good form, which the table
 //     before remembers; else it is kept as refused, so that nothing wider serves
 //     what it was meant to protect (docs/decisions/003-refused-routes.md).
@@ -27,25 +29,33 @@ import (
 
 // Settings are what a table needs besides the snapshot.
 type Settings struct {
-	// Listeners go into every table as they are. Their names are unique.
+	// Listeners go into every table, those with TLS with the certificates of the
+	// snapshot behind their own, and not without any. Their names are unique.
 	Listeners []route.Listener
 	// HTTPSPort is the port that redirects to https name; zero names none, which
 	// means 443.
 	HTTPSPort uint16
+	// TCPPorts are the ports that labels may open for connections that are passed
+	// through. The ports of Listeners with TCP may be used in any case.
+	TCPPorts []PortRange
+	// DockerFlow says how labels that begin with com.df. are read; nil ignores
+	// them.
+	DockerFlow *DockerFlow
 }
 
 // Compiler turns snapshots into tables. It remembers what it made of each
 // service, by pointer, so that a change costs what changed; results never depend
 // on that memory. One goroutine may use it at a time.
 type Compiler struct {
-	settings Settings
-	planner  planner
-	plans    map[string]*plan // by service ID, of the last snapshot
+	settings  Settings
+	listeners []route.Listener // of the settings, with the certificates of the last snapshot
+	planner   planner
+	plans     map[string]*plan // by service ID, of the last snapshot
 }
 
 // New returns a compiler.
 func New(s Settings) *Compiler {
-	return &Compiler{settings: s, planner: planner{newDialect(), s.HTTPSPort}}
+	return &Compiler{settings: s, planner: newPlanner(s)}
 }
 
 // Compile makes the table of a snapshot. previous is the table compiled before,
@@ -56,6 +66,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	if previous == nil {
 		previous = &route.Table{}
 	}
+	c.listeners = WithCertificates(c.settings.Listeners, s.Certificates)
 	plans := make(map[string]*plan, len(s.Services))
 	var (
 		contestants = make([]contestant, 0, len(s.Services))
@@ -204,7 +215,10 @@ func (pl *plan) backend(f *form, shared map[string]*route.Backend, previous *rou
 // its labels were not checked for, it is left out and named, so that the others
 // are served all the same.
 func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
-	t, err := route.New(revision, c.settings.Listeners, routes, backends, problems)
+	listeners := func() []route.Listener {
+		return append(slices.Clone(c.listeners), opened(c.settings.Listeners, routes)...)
+	}
+	t, err := route.New(revision, listeners(), routes, backends, problems)
 	if err == nil {
 		return t
 	}
@@ -214,16 +228,16 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	}
 	for _, id := range slices.Sorted(maps.Keys(byService)) {
 		pl := byService[id]
-		if _, err := route.New(revision, nil, pl.routes, pl.backends, nil); err == nil {
+		if _, err := route.New(revision, listeners(), pl.routes, pl.backends, nil); err == nil {
 			continue
 		} else {
-			problems = append(problems, pl.problem(origin{source: printable(pl.service.Source)}, "", nil,
+			problems = append(problems, pl.problem(origin{source: printable(pl.service.Source)}, "", "",
 				&refusal{route.CodeUnsupported, printable("the routes of this service fit into no table: " + err.Error()), ""}))
 		}
 		routes = slices.DeleteFunc(routes, func(r *route.Route) bool { return r.Service == id })
 		backends = slices.DeleteFunc(backends, func(b *route.Backend) bool { return b.Service == id })
 	}
-	if t, err = route.New(revision, c.settings.Listeners, routes, backends, problems); err == nil {
+	if t, err = route.New(revision, listeners(), routes, backends, problems); err == nil {
 		return t
 	}
 	// Only the listeners are left to be at fault, and whoever wires the program

@@ -21,50 +21,102 @@ func (pl *plan) originOf(in *catalog.Instance) origin {
 }
 
 // decide finds the labels that count: the service's own, or else those of the
-// newest instance. It fills in the members, and the problems of instances whose
-// labels differ. The set is nil when the service asks for nothing.
-func (p planner) decide(s *catalog.Service, pl *plan) (*labelSet, origin) {
-	if hasLabels(s.Labels) {
+// newest instance. It returns the instances that may serve, too, and puts the
+// problems of instances whose labels differ into the plan. The set is nil when the
+// service asks for nothing.
+func (p planner) decide(pl *plan) (*labelSet, origin, []member) {
+	s := pl.service
+	if hasLabels(s.Labels, prefix) {
 		set := p.dialect.read(s.Labels)
 		if !set.enabled() {
-			return nil, origin{}
+			return nil, origin{}, nil
 		}
-		for _, in := range s.Instances {
-			pl.members = append(pl.members, member{in, nil})
-		}
-		return set, origin{source: printable(s.Source)}
+		return set, origin{source: printable(s.Source)}, allMembers(s)
 	}
-	var decider *catalog.Instance
-	labelled := false
-	for _, in := range s.Instances {
-		labelled = labelled || hasLabels(in.Labels)
-		if decider == nil || compareInstances(in, decider) > 0 {
-			decider = in
-		}
-	}
-	if !labelled {
-		return nil, origin{}
+	decider := decidingInstance(s, prefix)
+	if decider == nil {
+		return nil, origin{}, nil
 	}
 	set := p.dialect.read(decider.Labels)
 	decides := set.enabled() && !set.empty()
 	asked := routeLevel(set)
+	var members []member
 	for _, in := range s.Instances {
+		if isSwarm(s, in) {
+			continue
+		}
 		theirs := set
 		if in != decider {
 			theirs = p.dialect.read(in.Labels)
 		}
 		serves := theirs.enabled() && !theirs.empty()
 		if serves && decides {
-			pl.members = append(pl.members, member{in, theirs})
+			members = append(members, member{in, theirs})
 		}
 		if key, differs := firstDifference(asked, routeLevel(theirs)); differs && rank(in) == rankRunning {
-			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves && decides))
+			pl.problems = append(pl.problems, differProblem(pl, in, decider, prefix+key, serves && decides))
 		}
 	}
 	if !decides {
-		return nil, origin{}
+		return nil, origin{}, nil
 	}
-	return set, pl.originOf(decider)
+	return set, pl.originOf(decider), members
+}
+
+// allMembers are the instances of a service whose own labels hold for all of them.
+func allMembers(s *catalog.Service) []member {
+	members := make([]member, 0, len(s.Instances))
+	for _, in := range s.Instances {
+		members = append(members, member{in, nil})
+	}
+	return members
+}
+
+// decidingInstance returns the instance whose labels count: the newest of those
+// that are best off. It is nil when none has a label with the prefix, and in
+// Swarm, where labels belong to services.
+func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
+	var decider *catalog.Instance
+	labelled := false
+	for _, in := range s.Instances {
+		if isSwarm(s, in) {
+			continue
+		}
+		labelled = labelled || hasLabels(in.Labels, prefix)
+		if decider == nil || compareInstances(in, decider) > 0 {
+			decider = in
+		}
+	}
+	if !labelled {
+		return nil
+	}
+	return decider
+}
+
+// isSwarm says whether an instance is a task of Swarm.
+func isSwarm(s *catalog.Service, in *catalog.Instance) bool {
+	name, _, _ := strings.Cut(cmp.Or(in.Source, s.Source), ":")
+	return name == "swarm"
+}
+
+// misplaced tells about labels that are on the containers of a Swarm service,
+// where they have no effect; once for a service.
+func (p planner) misplaced(pl *plan) {
+	for _, in := range pl.service.Instances {
+		if !isSwarm(pl.service, in) {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(in.Labels)) {
+			if !hasPrefix(key, prefix) && (p.flow == nil || !hasPrefix(key, flowPrefix)) {
+				continue
+			}
+			pl.problems = append(pl.problems, pl.problem(pl.originOf(in), "", key, &refusal{
+				route.CodeUnsupported, "labels of containers are not read in Swarm, where they belong to the service",
+				"in a stack file write them under deploy.labels, or run: docker service update --label-add " + printable(key) + "=… " + printable(pl.service.Name),
+			}))
+			return
+		}
+	}
 }
 
 // The ranks of instances: the newest of the highest rank decides.
@@ -136,11 +188,11 @@ func firstDifference(a, b map[string]string) (key string, differs bool) {
 }
 
 func differProblem(pl *plan, in, decider *catalog.Instance, key string, serves bool) route.Problem {
-	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", printable(decider.Name), printable(prefix+key))
+	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", printable(decider.Name), printable(key))
 	hint := "give all instances the same labels; this goes away by itself at the end of an update"
 	if !serves {
 		text += "; this instance gets no requests"
 	}
-	return pl.problem(pl.originOf(in), "", nil,
+	return pl.problem(pl.originOf(in), "", "",
 		&refusal{route.CodeDiffer, text, hint})
 }

@@ -52,6 +52,16 @@ type Check struct {
 // both may be nil. The result is in the order of services and instances; it is
 // empty when nothing has the name.
 func Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
+	settings := Settings{DockerFlow: &DockerFlow{}}
+	if t != nil {
+		settings.Listeners = t.Listeners
+	}
+	return New(settings).Diagnose(s, t, name)
+}
+
+// Diagnose is the function of the same name with the settings of the compiler. Any
+// goroutine may call it.
+func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	if s == nil || name == "" {
 		return nil
 	}
@@ -60,7 +70,7 @@ func Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	}
 	var (
 		list []Diagnosis
-		p    = planner{dialect: newDialect()}
+		p    = newPlanner(c.settings)
 	)
 	for _, service := range s.Services {
 		all := name == service.ID || name == service.Name
@@ -100,7 +110,7 @@ func (d *doctor) diagnose(in *catalog.Instance) Diagnosis {
 	} else {
 		result.Instance, result.Source = in.Name, cmp.Or(in.Source, service.Source)
 		d.state(in)
-		if !hasLabels(labels) {
+		if !hasLabels(labels, prefix) && !hasLabels(labels, flowPrefix) {
 			labels = in.Labels
 		}
 	}
@@ -218,7 +228,7 @@ func (d *doctor) address(in *catalog.Instance) {
 			continue
 		}
 		w := wishes{}
-		for _, m := range d.plan.members {
+		for _, m := range c.members {
 			if m.instance != in {
 				continue
 			}

@@ -25,13 +25,19 @@ type draft struct {
 	priority int
 	hold     time.Duration
 	timeout  time.Duration
+	idle     time.Duration
 	filter   route.Filter // every field may be set here; see filters
-	stripOwn bool
-	backend  route.Backend // without endpoints, Health and TLS
-	health   route.Health
-	tls      route.TLS
-	wishes   wishes
-	enable   bool // of the service
+	// forwarded is one more redirect, and rewrites are any number of them.
+	forwarded *route.RedirectHTTPS
+	rewrites  []*route.RewritePath
+	stripOwn  bool
+	backend   route.Backend // without endpoints, Health and TLS
+	health    route.Health
+	tls       route.TLS
+	wishes    wishes
+	enable    bool // of the service
+	rank      string
+	l4        l4
 }
 
 // newDraft returns a draft with the defaults.
@@ -53,13 +59,11 @@ func (d *draft) addPaths(kind route.PathKind, value string) error {
 
 func (d *draft) setScheme(value string) error {
 	switch s := route.Scheme(strings.ToLower(value)); s {
-	case route.SchemeHTTP, route.SchemeHTTPS, route.SchemeH2C:
+	case route.SchemeHTTP, route.SchemeHTTPS, route.SchemeH2C, route.SchemeTCP:
 		d.backend.Scheme = s
 		return nil
-	case "tcp":
-		return &refusal{route.CodeUnsupported, "tcp is understood, but Fairway routes HTTP only", "use http, https or h2c"}
 	}
-	return bad("use http, https or h2c", "%s is not a scheme", excerpt(value))
+	return bad("use http, https, h2c or tcp", "%s is not a scheme", excerpt(value))
 }
 
 func (d *draft) setSticky(value string) error {
@@ -90,6 +94,9 @@ func (d *draft) setServerName(value string) error {
 
 // matches returns what the route takes; nil when its labels do not say.
 func (d *draft) matches() []route.Match {
+	if d.backend.Scheme == route.SchemeTCP {
+		return d.l4.matches()
+	}
 	if d.rule != nil {
 		return d.rule
 	}
@@ -124,6 +131,11 @@ func (d *draft) ownPrefixes() []string {
 	return prefixes
 }
 
+// redirects are the redirects to https.
+func (d *draft) redirects() []*route.RedirectHTTPS {
+	return slices.DeleteFunc([]*route.RedirectHTTPS{d.filter.RedirectHTTPS, d.forwarded}, func(r *route.RedirectHTTPS) bool { return r == nil })
+}
+
 // filters returns the filters in the order in which they are applied.
 func (d *draft) filters() []route.Filter {
 	f := &d.filter
@@ -134,13 +146,20 @@ func (d *draft) filters() []route.Filter {
 		}
 	}
 	add(f.IPAllow != nil, route.Filter{IPAllow: f.IPAllow})
+	add(f.Methods != nil, route.Filter{Methods: f.Methods})
+	add(f.RequireTLS != nil, route.Filter{RequireTLS: f.RequireTLS})
+	add(f.RequireClientCert != nil, route.Filter{RequireClientCert: f.RequireClientCert})
 	add(f.RateLimit != nil, route.Filter{RateLimit: f.RateLimit})
 	add(f.MaxBody != nil, route.Filter{MaxBody: f.MaxBody})
 	add(f.RedirectHTTPS != nil, route.Filter{RedirectHTTPS: f.RedirectHTTPS})
+	add(d.forwarded != nil, route.Filter{RedirectHTTPS: d.forwarded})
 	add(f.Redirect != nil, route.Filter{Redirect: f.Redirect})
 	add(f.BasicAuth != nil, route.Filter{BasicAuth: f.BasicAuth})
 	add(f.StripPrefix != nil, route.Filter{StripPrefix: f.StripPrefix})
 	add(f.AddPrefix != nil, route.Filter{AddPrefix: f.AddPrefix})
+	for _, r := range d.rewrites {
+		add(true, route.Filter{RewritePath: r})
+	}
 	for _, op := range []*route.HeaderOperation{f.RequestHeaders, f.ResponseHeaders} {
 		if op != nil {
 			sortHeaders(op)
@@ -155,8 +174,9 @@ func (d *draft) filters() []route.Filter {
 // check finds what is wrong between labels that are right by themselves, and
 // settles what depends on several of them. fault is called with the key at
 // fault, at most once for each; a key that already is at fault is left alone.
-func (d *draft) check(has func(key string) bool, fault func(key string, err *refusal)) {
+func (d *draft) check(p *ports, has func(key string) bool, fault func(key string, err *refusal)) {
 	contradicts := func(key, text, hint string) { fault(key, &refusal{route.CodeContradicts, text, hint}) }
+	d.checkL4(p, has, fault)
 	if has("rule") && (has("host") || has("path") || has("path-exact") || has("path-regexp")) {
 		contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")
 	}
@@ -192,6 +212,9 @@ func (d *draft) check(has func(key string) bool, fault func(key string, err *ref
 		contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
 	}
 	for _, k := range []string{"tls.server-name", "tls.skip-verify"} {
+		if d.backend.Scheme == route.SchemeTCP {
+			continue
+		}
 		if has(k) && d.backend.Scheme != route.SchemeHTTPS && !has("scheme") {
 			contradicts(k, "the service is spoken to without TLS", "add a scheme label with https")
 		} else if has(k) && d.backend.Scheme != route.SchemeHTTPS {

@@ -10,18 +10,22 @@ import (
 	"fairway/internal/route"
 )
 
-// endpoints makes the endpoints of a route of the plan. said is what the labels
-// of the route say about instances; when they are the service's own they hold for
-// all instances, else each instance's labels hold for itself. While a last good
-// form is made again, said also stands in for what an instance's labels leave out
-// or have wrong. Instances without an address get a problem, unless they are not
-// expected to have one.
-func (pl *plan) endpoints(routeID, name string, said wishes, again bool) ([]route.Endpoint, []route.Problem) {
+// endpoints makes the endpoints of a route of the plan. What the labels of the
+// route say about instances holds for all of them when they are the service's own,
+// else each instance's labels hold for itself. While a last good form is made
+// again, it also stands in for what an instance's labels leave out or have wrong.
+// Instances without an address get a problem, unless they are not expected to
+// have one.
+func (pl *plan) endpoints(routeID string, a asked, again bool) ([]route.Endpoint, []route.Problem) {
 	var (
 		list     []route.Endpoint
 		problems []route.Problem
+		said     = a.draft.wishes
 	)
-	for _, m := range pl.members {
+	if said.host != "" || said.virtual {
+		return pl.oneEndpoint(routeID, a)
+	}
+	for _, m := range a.members {
 		state, counts := endpointState(m.instance)
 		if !counts {
 			continue
@@ -32,19 +36,19 @@ func (pl *plan) endpoints(routeID, name string, said wishes, again bool) ([]rout
 			if !again {
 				w = wishes{}
 			}
-			if l := m.wish(name, &w); l != nil && !again {
-				problems = append(problems, pl.problem(o, routeID, l, l.fault))
+			if l := m.wish(a.name, &w); l != nil && !again {
+				problems = append(problems, pl.problem(o, routeID, l.raw, l.fault))
 				continue
 			}
 		}
 		c, fault := chooseAddress(m.instance, w)
 		if fault != nil {
 			if state == route.EndpointReady || len(m.instance.Addresses) > 0 {
-				p := pl.problem(o, routeID, nil, fault)
+				label := ""
 				if fault.code == route.CodeNoAddress {
-					p.Label = printable(w.networkLabel)
+					label = w.networkLabel
 				}
-				problems = append(problems, p)
+				problems = append(problems, pl.problem(o, routeID, label, fault))
 			}
 			continue
 		}
@@ -60,6 +64,48 @@ func (pl *plan) endpoints(routeID, name string, said wishes, again bool) ([]rout
 		})
 	}
 	return uniqueEndpoints(list), problems
+}
+
+// oneEndpoint makes the endpoint of a route that does not lead to the instances
+// themselves: to a host that a label names, or to the virtual address of the
+// service. The latter is as well as the best of the instances behind it.
+func (pl *plan) oneEndpoint(routeID string, a asked) ([]route.Endpoint, []route.Problem) {
+	stand := &catalog.Instance{ID: "virtual", Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
+	w := a.draft.wishes
+	if w.host != "" {
+		stand.ID, stand.Name = "host", w.host
+		stand.Addresses = []catalog.Address{{Host: w.host, Reach: catalog.ReachFixed}}
+	} else {
+		stand.Addresses = pl.service.Virtual
+		if len(a.members) > 0 {
+			stand.State = catalog.StateStarting
+		}
+		for _, m := range a.members {
+			stand.Ports = append(stand.Ports, m.instance.Ports...)
+			if m.instance.State == catalog.StateReady {
+				stand.State = catalog.StateReady
+			}
+		}
+	}
+	o := pl.originOf(stand)
+	if w.virtual && len(stand.Addresses) == 0 {
+		return nil, []route.Problem{pl.problem(origin{source: o.source}, routeID, w.virtualLabel, &refusal{
+			route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
+		})}
+	}
+	c, fault := chooseAddress(stand, w)
+	if fault != nil {
+		return nil, []route.Problem{pl.problem(origin{source: o.source}, routeID, "", fault)}
+	}
+	state, _ := endpointState(stand)
+	reason := c.reason
+	if w.host != "" {
+		reason = "the host is named by a label"
+	}
+	return []route.Endpoint{{
+		ID: fmt.Sprintf("%s:%d", stand.ID, c.port), Address: printable(c.address()), Weight: weight(stand, w), State: state,
+		Instance: o.instance, Source: o.source, Reason: reason,
+	}}, nil
 }
 
 // wish puts what the member's own labels say about it into w. It returns the

@@ -4,13 +4,14 @@ import "fairway/internal/route"
 
 // form makes a route and its backend of labels that are all right; again says
 // that they are not today's.
-func (p planner) form(pl *plan, r *routeLabels, d *draft, o origin, again bool) *form {
-	f := newForm(pl, r, d, o)
-	if d.filter.RedirectHTTPS != nil {
-		d.filter.RedirectHTTPS.Port = p.httpsPort
+func (p planner) form(pl *plan, a asked, again bool) *form {
+	d := a.draft
+	f := newForm(pl, a)
+	for _, r := range d.redirects() {
+		r.Port = p.httpsPort
 	}
 	f.route.Filters = d.filters()
-	f.route.Hold, f.route.Timeout = d.hold, d.timeout
+	f.route.Hold, f.route.Timeout, f.route.Idle = d.hold, d.timeout, d.idle
 	if d.filter.Redirect != nil {
 		return f
 	}
@@ -25,35 +26,31 @@ func (p planner) form(pl *plan, r *routeLabels, d *draft, o origin, again bool) 
 		tls := d.tls
 		b.TLS = &tls
 	}
-	b.Endpoints, f.problems = pl.endpoints(f.route.ID, r.name, d.wishes, again)
+	b.Endpoints, f.problems = pl.endpoints(f.route.ID, a, again)
 	f.backend = &b
 	return f
 }
 
 // refusedForm makes the route that answers 503. Labels that are refused are not
 // kept in its origin: they may hold secrets in the wrong place.
-func refusedForm(pl *plan, r *routeLabels, d *draft, o origin, reason string) *form {
-	f := newForm(pl, r, d, o)
+func refusedForm(pl *plan, a asked, reason string) *form {
+	f := newForm(pl, a)
 	f.route.Refused = reason
 	return f
 }
 
 // newForm makes what all forms have in common.
-func newForm(pl *plan, r *routeLabels, d *draft, o origin) *form {
-	f := &form{route: route.Route{
-		ID:       pl.routeID(r.name),
-		Service:  pl.service.ID,
-		Matches:  d.matches(),
-		Priority: d.priority,
-		Origin:   route.Origin{Source: o.source, Instance: o.instance, Labels: map[string]string{}},
-	}}
-	for _, l := range r.labels {
-		if f.label == "" && l.key != nil && l.key.scope == scopeMatch && l.key.name != "priority" {
-			f.label = printable(l.raw)
-		}
-		if l.fault == nil {
-			f.route.Origin.Labels[l.raw] = l.value
-		}
+func newForm(pl *plan, a asked) *form {
+	f := &form{
+		route: route.Route{
+			ID:       pl.routeID(a.name),
+			Service:  pl.service.ID,
+			Matches:  a.draft.matches(),
+			Priority: a.draft.priority,
+			Origin:   route.Origin{Source: a.from.source, Instance: a.from.instance, Labels: a.labels},
+		},
+		label: printable(a.label),
+		rank:  a.draft.rank,
 	}
 	f.claims = claimsOf(&f.route)
 	return f
@@ -70,17 +67,31 @@ func (p planner) lastGood(pl *plan, c *candidate, before *route.Route) *form {
 		return c.again
 	}
 	c.againFrom, c.again = before, nil
-	set := p.dialect.read(before.Origin.Labels)
-	r := set.route(c.name)
-	if r == nil {
+	a := p.remembered(pl, c.name, before)
+	if a == nil {
 		return nil
 	}
-	d, _ := r.read()
-	if len(r.faulty()) > 0 || d.matches() == nil {
-		return nil
-	}
-	f := p.form(pl, r, d, origin{before.Origin.Source, before.Origin.Instance}, true)
+	a.from, a.members = origin{before.Origin.Source, before.Origin.Instance}, c.members
+	f := p.form(pl, *a, true)
 	f.route.Origin.Stale = true
 	c.again = f
 	return f
+}
+
+// remembered reads a route out of the labels that it remembers; nil when it cannot
+// be made of them any more.
+func (p planner) remembered(pl *plan, name string, before *route.Route) *asked {
+	if isFlowRoute(name) {
+		return p.flow.remembered(pl.service, name, before.Origin.Labels)
+	}
+	r := p.dialect.read(before.Origin.Labels).route(name)
+	if r == nil {
+		return nil
+	}
+	d, matchKnown := r.read(p.ports)
+	if len(r.faulty()) > 0 || d.matches() == nil {
+		return nil
+	}
+	a := r.asked(d, matchKnown, origin{}, nil)
+	return &a
 }

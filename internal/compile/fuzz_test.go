@@ -20,16 +20,19 @@ func FuzzLabels(f *testing.F) {
 		}
 		f.Add(prefix+name+"="+k.example, prefix+"x."+name+"="+k.example, "a")
 	}
+	for _, k := range flowKeys {
+		f.Add("com.df.notify=true\ncom.df.port.1=80\ncom.df.servicePath=/good\ncom.df."+k.name+"=true", "com.df.notify=true\ncom.df.servicePath=/x\ncom.df.port=6379\ncom.df.reqMode=tcp\ncom.df."+k.name+".1=6379", "a")
+	}
 	good := neighbour(1)
 	f.Fuzz(func(t *testing.T, first, second, id string) {
 		if id == good.ID {
 			return
 		}
-		alone := New(Settings{}).Compile(snapshotOf(good), nil)
+		alone := New(both()).Compile(snapshotOf(good), nil)
 		bad := &catalog.Service{ID: id, Source: "docker", Created: seconds(2), Instances: []*catalog.Instance{
 			instanceWith("bad-1", parseLabels(first)), instanceWith("bad-2", parseLabels(second)),
 		}}
-		c := New(Settings{})
+		c := New(both())
 		table := c.Compile(snapshotOf(good, bad), alone)
 		if partOf(alone, good.ID) != partOf(table, good.ID) {
 			t.Fatalf("the neighbour changed:\n%s", table.Text())

@@ -25,16 +25,21 @@ var update = flag.Bool("update", false, "write golden files and docs/labels.md a
 // one after the other, each with the table of the one before as its previous, and
 // behind each the table and the problems it must give.
 //
-// A catalog is a short form of a snapshot. See caseService.
+// A catalog is a short form of a snapshot. See caseService. A section "settings" in
+// front of all is a short form of Settings; see caseSettings. A section "requests"
+// behind a table asks which route takes a request; see answer.
 
 // caseService is a service of a case. A service without instances and labels of
-// its own, but with "one", has one ready instance with these labels.
+// its own, but with "one", has one ready instance with these labels; one with
+// "flow" and no instances has one ready instance, too.
 type caseService struct {
 	ID        string            `yaml:"id"`
 	Created   int               `yaml:"created"` // seconds; zero is unknown
 	Labels    map[string]string `yaml:"labels"`
 	One       map[string]string `yaml:"one"`
 	Instances []caseInstance    `yaml:"instances"`
+	Virtual   []string          `yaml:"virtual"` // "proxy shared 10.0.0.2"
+	Flow      map[string]string `yaml:"flow"`    // labels of the service, without com.df.; notify is true
 }
 
 // caseInstance is an instance of a case. Without ports it exposes 80; without
@@ -62,16 +67,30 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 	}
 	s := &catalog.Snapshot{}
 	for i, c := range services {
+		name, source, ok := strings.Cut(c.ID, "@")
 		if c.One != nil {
-			name, _, _ := strings.Cut(c.ID, "@")
 			c.Instances = append(c.Instances, caseInstance{Name: name + "-1", Labels: c.One})
 		}
-		_, source, ok := strings.Cut(c.ID, "@")
 		if !ok {
 			source = "docker"
 		}
-		service := &catalog.Service{ID: c.ID, Name: c.ID, Source: source, Labels: c.Labels, Created: seconds(c.Created)}
+		if c.Flow != nil {
+			c.Labels = map[string]string{"com.df.notify": "true"}
+			for k, v := range c.Flow {
+				c.Labels[flowPrefix+k] = v
+			}
+			if c.Instances == nil {
+				c.Instances = []caseInstance{{Name: name + ".1"}}
+			}
+		}
+		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created)}
+		for _, v := range c.Virtual {
+			service.Virtual = append(service.Virtual, parseNetwork(v))
+		}
 		for j, in := range c.Instances {
+			if in.Source == "" && source == "swarm" {
+				in.Source = source
+			}
 			service.Instances = append(service.Instances, in.instance(t, fmt.Sprintf("172.17.%d.%d", i, j+2)))
 		}
 		s.Services = append(s.Services, service)
@@ -119,10 +138,7 @@ func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 		ports = *c.Ports
 	}
 	for _, n := range networks {
-		words := strings.Fields(n)
-		in.Addresses = append(in.Addresses, catalog.Address{
-			Network: strings.TrimPrefix(words[0], "-"), Reach: catalog.Reach(words[1]), Host: words[2],
-		})
+		in.Addresses = append(in.Addresses, parseNetwork(n))
 	}
 	for _, p := range ports {
 		number, published, _ := strings.Cut(p, "=")
@@ -139,6 +155,11 @@ func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 	return in
 }
 
+func parseNetwork(s string) catalog.Address {
+	words := strings.Fields(s)
+	return catalog.Address{Network: strings.TrimPrefix(words[0], "-"), Reach: catalog.Reach(words[1]), Host: words[2]}
+}
+
 // goldenText is what a case expects of a table.
 func goldenText(table *route.Table) (served, problems string) {
 	var b strings.Builder
@@ -147,6 +168,11 @@ func goldenText(table *route.Table) (served, problems string) {
 	}
 	problems = b.String()
 	b.Reset()
+	for _, l := range table.Listeners {
+		if strings.HasPrefix(l.Name, openedPrefix) {
+			b.WriteString(l.Text())
+		}
+	}
 	for _, r := range table.Routes {
 		b.WriteString(r.Text())
 	}
@@ -173,16 +199,23 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := &txtar.Archive{Comment: archive.Comment}
-			compiler := New(Settings{})
+			settings := settingsOf(t, archive)
+			compiler := New(settings)
 			var previous *route.Table
 			for _, section := range archive.Files {
+				switch section.Name {
+				case "settings":
+					got.Files = append(got.Files, section)
+				case "requests":
+					got.Files = append(got.Files, txtar.File{Name: section.Name, Data: answers(t, previous, section.Data)})
+				}
 				if section.Name != "catalog" {
 					continue
 				}
 				snapshot := parseCatalog(t, section.Data)
 				snapshot.Revision = uint64(len(got.Files) + 1)
 				table := compiler.Compile(snapshot, previous)
-				checkSame(t, compiler, snapshot, previous, table)
+				checkSame(t, settings, compiler, snapshot, previous, table)
 				served, problems := goldenText(table)
 				got.Files = append(got.Files, section,
 					txtar.File{Name: "table", Data: []byte(served)}, txtar.File{Name: "problems", Data: []byte(problems)})
@@ -204,13 +237,13 @@ func TestGolden(t *testing.T) {
 
 // checkSame holds what must be true of every compilation: memory changes nothing,
 // and what did not change is the same pointer.
-func checkSame(t *testing.T, warm *Compiler, s *catalog.Snapshot, previous, table *route.Table) {
+func checkSame(t *testing.T, settings Settings, warm *Compiler, s *catalog.Snapshot, previous, table *route.Table) {
 	t.Helper()
-	fresh := New(Settings{}).Compile(s, previous)
+	fresh := New(settings).Compile(s, previous)
 	if diff := cmp.Diff(table.Text(), fresh.Text()); diff != "" {
 		t.Errorf("a fresh compiler makes another table (-warm +fresh):\n%s", diff)
 	}
-	for name, c := range map[string]*Compiler{"warm": warm, "fresh": New(Settings{})} {
+	for name, c := range map[string]*Compiler{"warm": warm, "fresh": New(settings)} {
 		again := c.Compile(s, table)
 		if diff := cmp.Diff(table.Text(), again.Text()); diff != "" {
 			t.Errorf("compiling again changes the table (%s):\n%s", name, diff)
@@ -221,11 +254,15 @@ func checkSame(t *testing.T, warm *Compiler, s *catalog.Snapshot, previous, tabl
 	}
 }
 
-// TestEveryKeyHasACase demands that each key of the dialect is in a golden case.
+// TestEveryKeyHasACase demands that each key of every dialect is in a golden case.
 func TestEveryKeyHasACase(t *testing.T) {
 	seen := map[string]bool{}
-	d := newDialect()
+	d, f := newDialect(), newFlow(DockerFlow{}, newPorts(Settings{}))
 	note := func(labels map[string]string) {
+		for name := range f.read(&catalog.Service{}, labels).all {
+			word, _, _ := strings.Cut(name, ".")
+			seen[flowPrefix+f.known[word].name] = true
+		}
 		set := d.read(labels)
 		for _, r := range append(set.routes, routeLabels{labels: set.service}) {
 			for _, l := range r.labels {
@@ -255,6 +292,11 @@ func TestEveryKeyHasACase(t *testing.T) {
 	for _, k := range keys {
 		if !seen[k.name] {
 			t.Errorf("no case in testdata has a label %s%s", prefix, k.name)
+		}
+	}
+	for _, k := range flowKeys {
+		if !seen[flowPrefix+k.name] {
+			t.Errorf("no case in testdata has a label %s%s", flowPrefix, k.name)
 		}
 	}
 }

@@ -40,11 +40,16 @@ func checkHeader(name string, request bool, change headerChange) error {
 	if slices.Contains(framingHeaders, plain) {
 		return bad("", "%s belongs to the connection and cannot be changed", plain)
 	}
-	identity := slices.Contains(identityHeaders, plain) || strings.HasPrefix(plain, "X-Forwarded-")
-	if request && identity && change != headerRemove {
+	if request && tellsIdentity(name) && change != headerRemove {
 		return bad("name the proxies that are trusted to send it in fairway.yml", "%s tells who asks, and only Fairway itself sets it", plain)
 	}
 	return nil
+}
+
+// tellsIdentity says whether a header of requests tells a service who asks.
+func tellsIdentity(name string) bool {
+	plain := canonicalHeader(strings.ReplaceAll(name, "_", "-"))
+	return slices.Contains(identityHeaders, plain) || strings.HasPrefix(plain, "X-Forwarded-")
 }
 
 // addHeader puts one label into the operation for requests or responses. The

@@ -67,19 +67,21 @@ func (s *labelSet) enabled() bool {
 	return d.enable || slices.ContainsFunc(s.service, func(l label) bool { return l.fault != nil })
 }
 
-// hasLabels says whether any label is ours. It costs little for services that
-// are not.
-func hasLabels(labels map[string]string) bool {
+// hasLabels says whether any label has the prefix of a dialect. It costs little for
+// services that have none.
+func hasLabels(labels map[string]string, prefix string) bool {
 	for k := range labels {
-		if isOurs(strings.TrimSpace(k)) {
+		if hasPrefix(k, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-func isOurs(k string) bool {
-	return len(k) >= len(prefix) && strings.EqualFold(k[:len(prefix)], prefix)
+// hasPrefix says whether a key begins with the prefix of a dialect, in any case.
+func hasPrefix(key, prefix string) bool {
+	key = strings.TrimSpace(key)
+	return len(key) >= len(prefix) && strings.EqualFold(key[:len(prefix)], prefix)
 }
 
 // read sorts labels by route and finds the keys that do not exist, that are
@@ -87,7 +89,7 @@ func isOurs(k string) bool {
 func (d *dialect) read(labels map[string]string) *labelSet {
 	var ours []string
 	for k := range labels {
-		if isOurs(strings.TrimSpace(k)) {
+		if hasPrefix(k, prefix) {
 			ours = append(ours, k)
 		}
 	}
@@ -220,23 +222,45 @@ func (l *label) read(d *draft) {
 	}
 	err := l.key.read(d, l.header, l.value)
 	if err == nil {
-		if l.key.name == "network" {
+		switch l.key.name {
+		case "network":
 			d.wishes.networkLabel = l.raw
+		case "via":
+			d.wishes.virtualLabel = l.raw
 		}
 		return
 	}
+	l.fault = asRefusal(err)
+}
+
+// asRefusal makes a refusal of an error of a reader.
+func asRefusal(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
-		l.fault = r
-	} else if r, ok := errors.AsType[*ruleError](err); ok {
-		l.fault = &refusal{route.CodeBadRule, r.Error(), r.hint}
-	} else {
-		l.fault = &refusal{route.CodeBadValue, err.Error(), ""}
+		return r
 	}
+	if r, ok := errors.AsType[*ruleError](err); ok {
+		return &refusal{route.CodeBadRule, r.Error(), r.hint}
+	}
+	return &refusal{route.CodeBadValue, err.Error(), ""}
+}
+
+// asked is the route that the labels ask for, by the draft that was made of them.
+func (r *routeLabels) asked(d *draft, matchKnown bool, from origin, members []member) asked {
+	a := asked{name: r.name, draft: d, matchKnown: matchKnown, from: from, members: members, labels: map[string]string{}}
+	for _, l := range r.labels {
+		if a.label == "" && l.key != nil && l.key.scope == scopeMatch && l.key.name != "priority" {
+			a.label = l.raw
+		}
+		if l.fault == nil {
+			a.labels[l.raw] = l.value
+		}
+	}
+	return a
 }
 
 // read makes a draft of the route's labels. matchKnown says whether everything
 // that says which requests the route takes could be read.
-func (r *routeLabels) read() (d *draft, matchKnown bool) {
+func (r *routeLabels) read(p *ports) (d *draft, matchKnown bool) {
 	d = newDraft()
 	byKey := map[string]*label{}
 	matchKnown = true
@@ -260,12 +284,16 @@ func (r *routeLabels) read() (d *draft, matchKnown bool) {
 	}
 	if !sound("scheme") {
 		d.backend.Scheme = route.SchemeHTTPS // nothing is known that could contradict
+		has = func(key string) bool { return byKey[key] != nil && !slices.Contains(l4Keys, key) }
 	}
-	d.check(has, func(key string, err *refusal) {
+	d.check(p, has, func(key string, err *refusal) {
 		if l := byKey[key]; l != nil && l.fault == nil {
 			l.fault = err
 		}
 	})
+	if !sound("listen") {
+		matchKnown = false
+	}
 	return d, matchKnown && d.matches() != nil
 }
 

@@ -53,6 +53,15 @@ var keys = []key{
 		d.rule, err = ruleMatches(v)
 		return err
 	}},
+	{"listen", scopeMatch, "number", "The port on which connections come in that are passed through as they are, with `scheme` `tcp`. The operator says which ports labels may open.", "5432", func(d *draft, _, v string) error {
+		n, err := readInt(v, 1, 65535)
+		d.l4.port = uint16(n)
+		return err
+	}},
+	{"sni", scopeMatch, "list of hosts", "Of the connections of `listen`, those of TLS clients that ask for one of these names, written like `host`. Default: all.", "db.example.com, *.db.example.com", func(d *draft, _, v string) (err error) {
+		d.l4.names, err = readHosts(v)
+		return err
+	}},
 	{"priority", scopeMatch, "number", "Goes before every other order of precedence; higher wins. 0 is the default.", "10", func(d *draft, _, v string) (err error) {
 		d.priority, err = readInt(v, -maxPriority, maxPriority)
 		return err
@@ -63,6 +72,10 @@ var keys = []key{
 	}},
 	{"timeout", scopeRoute, "duration up to 1h", "How long to wait for the header of the response.", "30s", func(d *draft, _, v string) (err error) {
 		d.timeout, err = readDuration(v, time.Millisecond, time.Hour)
+		return err
+	}},
+	{"idle", scopeRoute, "duration up to 24h", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", func(d *draft, _, v string) (err error) {
+		d.idle, err = readDuration(v, time.Second, 24*time.Hour)
 		return err
 	}},
 	{"ip-allow", scopeFilter, "list of addresses and prefixes", "Clients from elsewhere get 403.", "10.0.0.0/8, 192.168.1.7", func(d *draft, _, v string) error {
@@ -136,8 +149,15 @@ var keys = []key{
 		}
 		return err
 	}},
-	{"scheme", scopeBackend, "http, https or h2c", "How the service is spoken to. Default: http.", "h2c", func(d *draft, _, v string) error {
+	{"scheme", scopeBackend, "http, https, h2c or tcp", "How the service is spoken to. Default: http. `tcp` passes connections through as they are; it needs `listen`.", "h2c", func(d *draft, _, v string) error {
 		return d.setScheme(v)
+	}},
+	{"proxy-protocol", scopeBackend, "1 or 2", "Sends a PROXY protocol header of this version in front of every connection that is passed through.", "2", func(d *draft, _, v string) (err error) {
+		d.backend.SendProxy, err = readInt(v, 1, 2)
+		return err
+	}},
+	{"via", scopeBackend, "instances or vip", "`vip` dials the virtual address of a Swarm service and leaves the choice of the instance to the network. Default: `instances`.", "vip", func(d *draft, _, v string) error {
+		return d.setVia(v)
 	}},
 	{"balance", scopeBackend, "policy", "How an instance is picked: `round-robin` (the default), `least-conn`, `random2`, or `hash:` with `client-ip`, `path`, `header:<name>`, `cookie:<name>` or `query:<name>`.", "hash:cookie:session", func(d *draft, _, v string) (err error) {
 		d.backend.Balance, err = readBalance(v)

@@ -19,8 +19,7 @@ const maxProblems = 100
 // it is kept as long as the service is the same pointer.
 type plan struct {
 	service    *catalog.Service
-	members    []member
-	candidates []*candidate // the unnamed route first, then by name
+	candidates []*candidate // of one dialect after the other; the unnamed route first, then by name
 	problems   []route.Problem
 
 	// What was made of the plan in the last compile, and of which survivors.
@@ -30,15 +29,31 @@ type plan struct {
 }
 
 // member is an instance that may serve, with the labels it brings itself; nil
-// when the labels of the service hold for all instances.
+// when the labels that were read hold for all instances.
 type member struct {
 	instance *catalog.Instance
 	labels   *labelSet
 }
 
+// asked is a route as a dialect reads it out of labels.
+type asked struct {
+	name    string
+	draft   *draft
+	from    origin
+	members []member
+	// matchKnown says whether everything that says which requests the route
+	// takes could be read.
+	matchKnown bool
+	// label is the one that first says what is taken; labels are those that the
+	// route can be made from again.
+	label  string
+	labels map[string]string
+}
+
 // candidate is a route that a service asks for.
 type candidate struct {
-	name string
+	name    string
+	members []member
 	// good is the route as its labels want it; nil when they are refused.
 	good *form
 	// refused is the route that answers 503 in the place of good, and nil when
@@ -57,6 +72,7 @@ type form struct {
 	claims  []claim        // sorted, each once
 	said    wishes         // what its labels say about instances
 	label   string         // the label that first says what is taken
+	rank    string         // decides between Docker Flow's services; see favoured
 	// problems are those of the instances; they count when the form is used.
 	problems []route.Problem
 
@@ -67,8 +83,18 @@ type form struct {
 // planner makes plans.
 type planner struct {
 	dialect *dialect
+	flow    *flow // nil: labels of Docker Flow are ignored
+	ports   *ports
 	// httpsPort is the port that redirect-https names; zero for none.
 	httpsPort uint16
+}
+
+func newPlanner(s Settings) planner {
+	p := planner{dialect: newDialect(), ports: newPorts(s), httpsPort: s.HTTPSPort}
+	if s.DockerFlow != nil {
+		p.flow = newFlow(*s.DockerFlow, p.ports)
+	}
+	return p
 }
 
 // plan reads the labels of a service.
@@ -81,18 +107,33 @@ func (p planner) plan(s *catalog.Service) *plan {
 		}}
 		return pl
 	}
-	set, from := p.decide(s, pl)
+	p.misplaced(pl)
+	p.planNative(pl)
+	if p.flow != nil {
+		p.planFlow(pl)
+	}
+	pl.problems = capProblems(pl.problems)
+	return pl
+}
+
+// planNative reads the labels of Fairway.
+func (p planner) planNative(pl *plan) {
+	set, from, members := p.decide(pl)
 	if set == nil {
-		return pl
+		return
 	}
 	problem := func(routeName string, l *label, fault *refusal) {
-		pl.problems = append(pl.problems, pl.problem(from, pl.problemRoute(routeName, set), l, fault))
+		raw := ""
+		if l != nil {
+			raw = l.raw
+		}
+		pl.problems = append(pl.problems, pl.problem(from, pl.problemRoute(routeName, set), raw, fault))
 	}
 	disabled := ""
 	for i := range set.service {
 		if l := &set.service[i]; l.fault != nil {
 			problem("", l, l.fault)
-			disabled = refusedReason(l)
+			disabled = refusedReason(l.raw, l.fault)
 		}
 	}
 	if len(set.routes) == 0 && disabled == "" {
@@ -100,28 +141,31 @@ func (p planner) plan(s *catalog.Service) *plan {
 	}
 	for i := range set.routes {
 		r := &set.routes[i]
-		d, matchKnown := r.read()
+		d, matchKnown := r.read(p.ports)
 		reason := disabled
 		for _, l := range r.faulty() {
 			problem(r.name, &l, l.fault)
-			reason = cmp.Or(reason, refusedReason(&l))
+			reason = cmp.Or(reason, refusedReason(l.raw, l.fault))
 		}
 		misspelt := p.dialect.looksLikeKey(r, d)
 		if reason == "" && (d.matches() == nil || misspelt) {
 			problem(r.name, nil, p.dialect.incomplete(r, set))
 			continue
 		}
-		c := &candidate{name: r.name}
-		switch {
-		case reason == "":
-			c.good = p.form(pl, r, d, from, false)
-		case matchKnown && !misspelt:
-			c.refused = refusedForm(pl, r, d, from, reason)
-		}
-		pl.candidates = append(pl.candidates, c)
+		p.candidate(pl, r.asked(d, matchKnown && !misspelt, from, members), reason)
 	}
-	pl.problems = capProblems(pl.problems)
-	return pl
+}
+
+// candidate adds a route to the plan: as it is asked for, or refused for a reason.
+func (p planner) candidate(pl *plan, a asked, reason string) {
+	c := &candidate{name: a.name, members: a.members}
+	switch {
+	case reason == "":
+		c.good = p.form(pl, a, false)
+	case a.matchKnown:
+		c.refused = refusedForm(pl, a, reason)
+	}
+	pl.candidates = append(pl.candidates, c)
 }
 
 // looksLikeKey says whether what stands for the name of a route is rather a
@@ -168,7 +212,7 @@ func (d *dialect) incomplete(r *routeLabels, set *labelSet) *refusal {
 }
 
 // refusedReason is what requests are told while a route is refused.
-func refusedReason(l *label) string { return printable(l.raw) + ": " + l.fault.text }
+func refusedReason(label string, fault *refusal) string { return printable(label) + ": " + fault.text }
 
 // routeID is the ID of a route of the service.
 func (pl *plan) routeID(name string) string {
@@ -187,16 +231,13 @@ func (pl *plan) problemRoute(name string, set *labelSet) string {
 	return pl.routeID(name)
 }
 
-// problem makes a problem of a refusal.
-func (pl *plan) problem(o origin, routeID string, l *label, fault *refusal) route.Problem {
-	p := route.Problem{
+// problem makes a problem of a refusal. label is the key as it was written; empty
+// when no single label is at fault.
+func (pl *plan) problem(o origin, routeID, label string, fault *refusal) route.Problem {
+	return route.Problem{
 		Code: fault.code, Source: o.source, Service: pl.service.ID, Instance: o.instance, Route: routeID,
-		Text: fault.text, Hint: fault.hint,
+		Label: printable(label), Text: fault.text, Hint: fault.hint,
 	}
-	if l != nil {
-		p.Label = printable(l.raw)
-	}
-	return p
 }
 
 // capProblems cuts a list of problems and says so in its last one.

@@ -24,7 +24,23 @@ func neighbour(created int) *catalog.Service {
 			"fairway.admin.path":       "/admin",
 			"fairway.admin.basic-auth": "file:/run/secrets/users",
 			"fairway.rules.rule":       "Host(`good.example`) && Method(`PUT`)",
+			"com.df.notify":            "true",
+			"com.df.port.1":            "8080",
+			"com.df.servicePath.1":     "/good",
+			"com.df.users":             "admin:secret",
+			"com.df.port.2":            "6379",
+			"com.df.srcPort.2":         "6379",
+			"com.df.reqMode.2":         "tcp",
 		})},
+	}
+}
+
+// both are settings that have labels of both dialects read.
+func both() Settings {
+	return Settings{
+		Listeners:  []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}},
+		TCPPorts:   []PortRange{{6000, 6999}},
+		DockerFlow: &DockerFlow{},
 	}
 }
 
@@ -66,7 +82,7 @@ func partOf(t *route.Table, service string) string {
 // often ask for what the neighbour has.
 func hostileLabels() *rapid.Generator[map[string]string] {
 	return rapid.Custom(func(t *rapid.T) map[string]string {
-		labels := map[string]string{}
+		labels := hostileFlow().Draw(t, "labels of Docker Flow")
 		for range rapid.IntRange(0, 8).Draw(t, "labels") {
 			name := rapid.SampledFrom([]string{"", "", "admin.", "rules.", "x.", "health.", "..", "Ä."}).Draw(t, "name")
 			var key string
@@ -94,13 +110,38 @@ func hostileLabels() *rapid.Generator[map[string]string] {
 	})
 }
 
+// hostileFlow draws labels of Docker Flow, most of them sensible enough to be
+// served.
+func hostileFlow() *rapid.Generator[map[string]string] {
+	value := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"/good", "/good,/admin", "/", "good.example", "*.good.example", "*", "true", "false", "80", "443", "6379", "8080", "0", "http", "tcp", "sni",
+			"path_reg -i", "path", "req_ssl_sni -i -m beg", "hdr_dom(host)", "admin:secret", "admin", "a,b:c", "^/x(.*),/\\1", "X-A \"b c\"", "X-A %[src]",
+			"X-A:b", "00", "sticky-server", "gzip", "good@docker", "\xff", "a\x00b", strings.Repeat("(", 2000), strings.Repeat("a,", 5000),
+		}),
+		rapid.String(),
+	)
+	return rapid.Custom(func(t *rapid.T) map[string]string {
+		labels := map[string]string{}
+		if rapid.Bool().Draw(t, "none") {
+			return labels
+		}
+		labels["com.df.notify"], labels["com.df.port"], labels["com.df.servicePath"] = "true", "80", "/good"
+		for range rapid.IntRange(0, 8).Draw(t, "labels") {
+			k := rapid.SampledFrom(flowKeys).Draw(t, "key").name + rapid.SampledFrom([]string{"", "", ".1", ".2", ".11", ".x", "."}).Draw(t, "index")
+			labels[flowPrefix+k] = value.Draw(t, "value")
+		}
+		return labels
+	})
+}
+
 // TestS15OwnersCannotChangeEachOther is the promise of the bulkhead: whatever
 // labels a neighbour has, everything a service serves is the same, byte by byte,
 // as if it were alone; whether it was there first or is only older.
 func TestS15OwnersCannotChangeEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		good := neighbour(1)
-		alone := New(Settings{}).Compile(snapshotOf(good), nil)
+		alone := New(both()).Compile(snapshotOf(good), nil)
 		want := partOf(alone, good.ID)
 
 		bad := &catalog.Service{
@@ -114,7 +155,7 @@ func TestS15OwnersCannotChangeEachOther(t *testing.T) {
 			bad.Instances = append(bad.Instances, instanceWith(fmt.Sprintf("bad-%d", i), hostileLabels().Draw(t, "instance labels")))
 		}
 
-		c := New(Settings{})
+		c := New(both())
 		later := c.Compile(snapshotOf(good, bad), alone)
 		if diff := cmp.Diff(want, partOf(later, good.ID)); diff != "" {
 			t.Fatalf("a newcomer changed the incumbent:\n%s", diff)
@@ -129,7 +170,7 @@ func TestS15OwnersCannotChangeEachOther(t *testing.T) {
 			t.Fatalf("compiling again changed the table:\n%s", diff)
 		}
 		if bad.Created.After(good.Created) || bad.Created.IsZero() {
-			together := New(Settings{}).Compile(snapshotOf(good, bad), nil)
+			together := New(both()).Compile(snapshotOf(good, bad), nil)
 			if diff := cmp.Diff(want, partOf(together, good.ID)); diff != "" {
 				t.Fatalf("a younger service changed the older:\n%s", diff)
 			}
@@ -143,7 +184,7 @@ func TestS15OwnersCannotChangeEachOther(t *testing.T) {
 func TestStepsEndInTheSame(t *testing.T) {
 	host := rapid.SampledFrom([]string{"a.example", "b.example", "a.example, b.example", "c.example", "b.example, c.example", "bad host", ""})
 	rapid.Check(t, func(t *rapid.T) {
-		warm := New(Settings{})
+		warm := New(both())
 		var previous *route.Table
 		services := map[string]*catalog.Service{}
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
@@ -162,7 +203,7 @@ func TestStepsEndInTheSame(t *testing.T) {
 			}
 			s := snapshotOf(list...)
 			table := warm.Compile(s, previous)
-			if diff := cmp.Diff(New(Settings{}).Compile(s, previous).Text(), table.Text()); diff != "" {
+			if diff := cmp.Diff(New(both()).Compile(s, previous).Text(), table.Text()); diff != "" {
 				t.Fatalf("memory changes the table (-fresh +warm):\n%s", diff)
 			}
 			checkClaims(t, previous, table)
@@ -201,7 +242,7 @@ func TestOneProblemForEachBadLabel(t *testing.T) {
 		labels[fmt.Sprintf("fairway.unknown-%d", i)] = "x"
 	}
 	s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Labels: labels, Instances: []*catalog.Instance{instanceWith("a-1", nil)}})
-	table := New(Settings{}).Compile(s, nil)
+	table := New(both()).Compile(s, nil)
 	if len(table.Problems) != 50 {
 		t.Errorf("%d problems, want 50", len(table.Problems))
 	}
@@ -249,11 +290,11 @@ func TestNastyLabels(t *testing.T) {
 		"IPv6 with zone":      {"fairway.host": "fe80::1%eth0", "fairway.ip-allow": "fe80::1%eth0"},
 	}
 	good := neighbour(1)
-	alone := New(Settings{}).Compile(snapshotOf(good), nil)
+	alone := New(both()).Compile(snapshotOf(good), nil)
 	for name, labels := range cases {
 		t.Run(name, func(t *testing.T) {
 			bad := &catalog.Service{ID: "bad@docker", Source: "docker", Created: time.Unix(2, 0), Instances: []*catalog.Instance{instanceWith("bad-1", labels)}}
-			table := New(Settings{}).Compile(snapshotOf(good, bad), alone)
+			table := New(both()).Compile(snapshotOf(good, bad), alone)
 			if diff := cmp.Diff(partOf(alone, good.ID), partOf(table, good.ID)); diff != "" {
 				t.Errorf("the neighbour changed:\n%s", diff)
 			}
@@ -291,7 +332,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 			labels["fairway.host"] = "a.example"
 		}
 		s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{instanceWith("a-1", labels)}})
-		table := New(Settings{}).Compile(s, nil)
+		table := New(both()).Compile(s, nil)
 		if len(table.Problems) == 0 {
 			t.Errorf("%v is not refused", labels)
 		}

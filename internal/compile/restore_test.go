@@ -68,7 +68,7 @@ func TestHTTPSPort(t *testing.T) {
 	s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{
 		instanceWith("a-1", map[string]string{"fairway.host": "a.example", "fairway.redirect-https": "true"}),
 	}})
-	settings := Settings{HTTPSPort: 8443, Listeners: []route.Listener{{Name: "https", Address: ":8443", TLS: true}}}
+	settings := Settings{HTTPSPort: 8443, Listeners: []route.Listener{{Name: "https", Address: ":8443", TLS: true, Certificates: []route.Certificate{{CertFile: "a.pem", KeyFile: "a.pem"}}}}}
 	table := New(settings).Compile(s, nil)
 	if got := table.Route("a").Filters[0].RedirectHTTPS.Port; got != 8443 {
 		t.Errorf("the redirect names port %d", got)

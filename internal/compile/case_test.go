@@ -1,0 +1,129 @@
+package compile
+
+import (
+	"bytes"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+
+	"net/http"
+
+	"go.yaml.in/yaml/v4"
+	"golang.org/x/tools/txtar"
+
+	"fairway/internal/route"
+)
+
+// caseSettings are the settings of a case; without the section there are none.
+type caseSettings struct {
+	Listeners  []string    `yaml:"listeners"` // "https :443", "mysql :3306 tcp"
+	TCP        []PortRange `yaml:"tcp"`
+	DockerFlow *struct {
+		DockerFlow  `yaml:",inline"`
+		GlobalUsers string            `yaml:"globalUsers"`
+		UserFiles   map[string]string `yaml:"userFiles"`
+	} `yaml:"dockerflow"`
+}
+
+// settingsOf reads the settings of a case.
+func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
+	t.Helper()
+	if len(archive.Files) == 0 || archive.Files[0].Name != "settings" {
+		return Settings{}
+	}
+	var c caseSettings
+	d := yaml.NewDecoder(bytes.NewReader(archive.Files[0].Data))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	s := Settings{TCPPorts: c.TCP}
+	for _, l := range c.Listeners {
+		words := strings.Fields(l)
+		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})
+	}
+	if f := c.DockerFlow; f != nil {
+		s.DockerFlow = &f.DockerFlow
+		if f.GlobalUsers != "" {
+			s.DockerFlow.Users = ParseUsers("", f.GlobalUsers, false)
+		}
+		for name, text := range f.UserFiles {
+			if s.DockerFlow.Secrets == nil {
+				s.DockerFlow.Secrets = map[string][]route.User{}
+			}
+			s.DockerFlow.Secrets[name] = ParseUsers(name, text, false)
+		}
+	}
+	return s
+}
+
+// answers says for each line which route of the table takes the request.
+func answers(t *testing.T, table *route.Table, lines []byte) []byte {
+	t.Helper()
+	m, err := route.NewMatcher(table.Routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(lines)) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), " => ")
+		if line == "" {
+			continue
+		}
+		b.WriteString(line + " => " + answer(t, table, m, line) + "\n")
+	}
+	return []byte(b.String())
+}
+
+// answer finds the route for a line such as
+//
+//	GET https://a.example/x | X-Version: 2 | listener: other
+//	TCP tcp-6379 redis.example
+//
+// and names it, with the port it leads to.
+func answer(t *testing.T, table *route.Table, m *route.Matcher, line string) string {
+	t.Helper()
+	request, rest, _ := strings.Cut(line, " | ")
+	words := append(strings.Fields(request), "")
+	r := &route.Request{Method: words[0], Client: netip.MustParseAddr("192.0.2.1"), Listener: "http", Path: "/"}
+	header := http.Header{}
+	if words[0] == "TCP" {
+		r.Listener, r.Host = words[1], words[2]
+	} else {
+		u, err := url.Parse(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Host, err = route.CanonicalHost(u.Host); err != nil {
+			t.Fatal(err)
+		}
+		if r.Path, err = route.CanonicalPath(u.EscapedPath()); err != nil {
+			t.Fatal(err)
+		}
+		r.TLS, r.Listener = u.Scheme == "https", u.Scheme
+	}
+	for part := range strings.SplitSeq(rest, " | ") {
+		name, value, _ := strings.Cut(part, ": ")
+		if name == "listener" {
+			r.Listener = value
+		} else if name != "" {
+			header.Set(name, value)
+		}
+	}
+	r.Header = header
+	found := m.Find(r)
+	switch {
+	case found == nil:
+		return "none"
+	case found.Refused != "":
+		return found.ID + ", refused"
+	case found.Backend == "":
+		return found.ID + ", redirected"
+	}
+	text := found.ID
+	if b := table.Backend(found.Backend); len(b.Endpoints) > 0 {
+		text += ", " + b.Endpoints[0].Address
+	}
+	return text
+}

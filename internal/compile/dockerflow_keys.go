@@ -1,0 +1,102 @@
+package compile
+
+// fate says what became of a parameter of Docker Flow.
+type fate string
+
+// The fates of parameters.
+const (
+	fateKept    fate = "kept"
+	fateFixed   fate = "fixed"     // kept, but for what was wrong with it
+	fateIgnored fate = "no effect" // accepted, and not needed here
+	fateDropped fate = "dropped"   // a problem says what to use
+)
+
+// flowKey is one parameter of Docker Flow, as it stands behind com.df. and in
+// front of an index.
+type flowKey struct {
+	name    string
+	fate    fate
+	meaning string // for docs/docker-flow.md
+	native  string // what does the same in labels of Fairway, or otherwise
+
+	indexed   bool   // belongs to a destination
+	match     bool   // is part of what says which requests are taken
+	lines     bool   // may have several lines
+	forgotten bool   // is not kept with the route
+	refused   string // why it cannot be had; with noted the route is served all the same
+	noted     bool
+}
+
+// flowKeys are the parameters of Docker Flow: the one table that its labels are
+// read by and that docs/docker-flow.md is printed from.
+var flowKeys = []flowKey{
+	{name: "notify", fate: fateKept, forgotten: true, meaning: "Must be true, or the service is left alone.", native: "any label that begins with `fairway.`"},
+	{name: "distribute", fate: fateIgnored, forgotten: true, meaning: "Every replica of Fairway reads Docker itself.", native: "not needed"},
+	{name: "serviceName", fate: fateIgnored, forgotten: true, meaning: "The name of the service is the one that Docker knows.", native: "not needed"},
+	{name: "aclName", fate: fateKept, meaning: "Of two services that both have one and ask for the same requests, the one with the lower name has them.", native: "`fairway.priority`"},
+	{name: "replicas", fate: fateFixed, meaning: "0 takes the service out. What is no number is no longer taken for 0.", native: "`fairway.enable=false`"},
+	{name: "proxyInstanceName", fate: fateKept, meaning: "With FILTER_PROXY_INSTANCE_NAME only services of the proxy's own name are served.", native: "none"},
+
+	{name: "port", fate: fateKept, indexed: true, meaning: "The port of the service.", native: "`fairway.port`"},
+	{name: "httpsPort", fate: fateKept, indexed: true, meaning: "The port of the service for requests that came in by srcHttpsPort; spoken to without TLS unless sslVerifyNone is set.", native: "a second route with `fairway.<name>.port`"},
+	{name: "srcPort", fate: fateFixed, indexed: true, match: true, meaning: "Only requests of the listener with this port; 80 beside httpsPort. For tcp and sni the port on which connections come in. A port without a listener is a problem.", native: "`fairway.listen` for `fairway.scheme=tcp`"},
+	{name: "srcHttpsPort", fate: fateFixed, indexed: true, match: true, meaning: "Like srcPort for httpsPort; 443 unless it is set.", native: "none"},
+	{name: "servicePath", fate: fateKept, indexed: true, match: true, meaning: "Paths, compared as pathType says; `/demo` takes `/demolition`, too. The longest path wins. In sni mode the names of the TLS server.", native: "`fairway.path`, `fairway.sni`"},
+	{name: "servicePathExclude", fate: fateKept, indexed: true, match: true, meaning: "Paths that are not taken, compared alike.", native: "`fairway.rule` with `!PathPrefix(…)`"},
+	{name: "pathType", fate: fateFixed, indexed: true, match: true, meaning: "How paths are compared: path, path_beg (the default), path_end, path_sub, path_dir, path_dom, path_reg, each with -i and -m; req_ssl_sni in sni mode. It holds for every path of the list.", native: "`fairway.path`, `fairway.path-exact`, `fairway.path-regexp`"},
+	{name: "serviceDomain", fate: fateFixed, indexed: true, match: true, meaning: "Hosts, whole names without regard to case and port; a star in front stands for one label or more, in the one name that has it. In tcp and sni mode the names of the TLS server.", native: "`fairway.host`"},
+	{name: "serviceDomainAlgo", fate: fateFixed, match: true, meaning: "How hosts are compared: hdr(host), hdr_beg, hdr_end, hdr_dom, hdr_sub, hdr_reg. The default is the whole name; hdr_beg(host) is the default of old.", native: "`fairway.host` with `*.` or `**.`, `fairway.rule` with `HostRegexp(…)`"},
+	{name: "serviceDomainMatchAll", fate: fateKept, match: true, meaning: "True is serviceDomainAlgo hdr_dom(host).", native: "`fairway.host=**.example.com`"},
+	{name: "serviceHeader", fate: fateFixed, indexed: true, match: true, meaning: "Headers that must be there, name:value, all of them. The value begins behind the first colon; an item without a value refuses the route.", native: "`fairway.rule` with `Header(…)`"},
+	{name: "userAgent", fate: fateKept, indexed: true, match: true, meaning: "Words of which one must be part of User-Agent, without regard to case.", native: "`fairway.rule` with `HeaderRegexp(…)`"},
+	{name: "reqMode", fate: fateFixed, indexed: true, match: true, meaning: "http (the default), tcp or sni, in any case.", native: "`fairway.scheme`"},
+	{name: "isDefaultBackend", fate: fateKept, match: true, meaning: "The service takes what no other takes; of several the one that was there first.", native: "`fairway.host=*` with a low `fairway.priority`"},
+
+	{name: "httpsOnly", fate: fateKept, indexed: true, meaning: "Sends requests without TLS to https. Without an index it holds for every destination.", native: "`fairway.redirect-https`"},
+	{name: "httpsRedirectCode", fate: fateKept, indexed: true, meaning: "The status of redirects to https; 302 unless it is set.", native: "none; `fairway.redirect-https` answers 308 or 301"},
+	{name: "redirectWhenHttpProto", fate: fateFixed, meaning: "Redirects when X-Forwarded-Proto is http. The header counts only from trusted proxies; otherwise the connection does.", native: "`fairway.redirect-https` with trusted proxies"},
+	{name: "redirectUnlessHttpsProto", fate: fateFixed, meaning: "Redirects unless X-Forwarded-Proto is https, which counts likewise.", native: "`fairway.redirect-https` with trusted proxies"},
+	{name: "redirectFromDomain", fate: fateFixed, indexed: true, meaning: "Sends these hosts to the first serviceDomain with 301, with the scheme of the request. Without a serviceDomain it is a problem, and nothing else is.", native: "`fairway.<name>.host` with `fairway.<name>.redirect`"},
+	{name: "denyHttp", fate: fateKept, indexed: true, meaning: "403 without TLS.", native: "`fairway.redirect-https`"},
+	{name: "allowedMethods", fate: fateKept, indexed: true, meaning: "403 for all other methods.", native: "`fairway.rule` with `Method(…)`"},
+	{name: "deniedMethods", fate: fateKept, indexed: true, meaning: "403 for these methods.", native: "`fairway.rule` with `!Method(…)`"},
+	{name: "verifyClientSsl", fate: fateKept, indexed: true, meaning: "403 without a client certificate; needs a listener with authorities for them.", native: "none"},
+	{name: "users", fate: fateFixed, lines: true, meaning: "Users with their passwords, or names whose passwords are in the secret or among the global users. They replace the global users. Only hashes are kept.", native: "`fairway.basic-auth`"},
+	{name: "usersSecret", fate: fateKept, meaning: "The file dfp_users_<name> among the secrets.", native: "`fairway.basic-auth=file:…`"},
+	{name: "usersPassEncrypted", fate: fateKept, meaning: "The passwords of users are hashes.", native: "`fairway.basic-auth` knows hashes only"},
+	{name: "ignoreAuthorization", fate: fateKept, indexed: true, meaning: "Asks for no user.", native: "a route without `basic-auth`"},
+	{name: "reqPathSearch", fate: fateFixed, meaning: "An expression, RE2, whose first match in the path is replaced by reqPathReplace.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
+	{name: "reqPathReplace", fate: fateKept, meaning: "See reqPathSearch; nothing when it is not there.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
+	{name: "reqPathSearchReplace", fate: fateFixed, indexed: true, meaning: "Pairs of an expression and what replaces its first match, separated by colons, one after the other. Nothing is escaped on the way.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
+	{name: "addReqHeader", fate: fateFixed, meaning: "Adds headers to the request: literal text, in the syntax of HAProxy. Headers that tell who asks stay Fairway's own.", native: "`fairway.headers.request.add.<name>`"},
+	{name: "addHeader", fate: fateFixed, meaning: "The old name of addReqHeader.", native: "`fairway.headers.request.add.<name>`"},
+	{name: "setReqHeader", fate: fateFixed, meaning: "Sets headers of the request.", native: "`fairway.headers.request.set.<name>`"},
+	{name: "setHeader", fate: fateFixed, meaning: "The old name of setReqHeader.", native: "`fairway.headers.request.set.<name>`"},
+	{name: "delReqHeader", fate: fateKept, meaning: "Takes headers off the request.", native: "`fairway.headers.request.remove`"},
+	{name: "addResHeader", fate: fateFixed, meaning: "Adds headers to the response.", native: "`fairway.headers.response.add.<name>`"},
+	{name: "setResHeader", fate: fateFixed, meaning: "Sets headers of the response.", native: "`fairway.headers.response.set.<name>`"},
+	{name: "delResHeader", fate: fateKept, meaning: "Takes headers off the response.", native: "`fairway.headers.response.remove`"},
+	{name: "compressionAlgo", fate: fateFixed, meaning: "Compresses the answers of this service, with gzip.", native: "`fairway.compress`"},
+	{name: "compressionType", fate: fateIgnored, meaning: "What can be compressed is.", native: "not needed"},
+
+	{name: "sessionType", fate: fateFixed, meaning: "sticky-server ties a client to an instance by a cookie with the name of the service.", native: "`fairway.sticky`"},
+	{name: "timeoutServer", fate: fateKept, indexed: true, meaning: "Seconds until the header of the response; 504 after that.", native: "`fairway.timeout`"},
+	{name: "timeoutTunnel", fate: fateKept, indexed: true, meaning: "Seconds that a connection that is passed through may be silent.", native: "`fairway.idle`"},
+	{name: "timeoutClient", fate: fateFixed, indexed: true, meaning: "The same in tcp and sni mode, for the one service.", native: "`fairway.idle`"},
+	{name: "sslVerifyNone", fate: fateKept, indexed: true, meaning: "Speaks TLS with the service and takes any certificate.", native: "`fairway.scheme=https` with `fairway.tls.skip-verify`"},
+	{name: "outboundHostname", fate: fateKept, indexed: true, meaning: "A host that is dialled in the place of the instances.", native: "a service of the file source"},
+	{name: "checkTcp", fate: fateFixed, indexed: true, meaning: "An instance that refuses a connection gets none for a while.", native: "`fairway.max-fails`"},
+	{name: "serviceGroup", fate: fateDropped, indexed: true, meaning: "Several services do not share a backend; each is served by its own instances.", native: "one service, or an srcPort or server name for each"},
+	{name: "balanceGroup", fate: fateKept, indexed: true, meaning: "roundrobin, leastconn, random or source.", native: "`fairway.balance`"},
+
+	{name: "clitcpka", fate: fateIgnored, indexed: true, forgotten: true, meaning: "Connections are kept alive in any case.", native: "not needed"},
+	{name: "checkResolvers", fate: fateIgnored, forgotten: true, meaning: "Addresses come from Docker; names are resolved whenever they are dialled.", native: "not needed"},
+	{name: "discoveryType", fate: fateIgnored, forgotten: true, meaning: "Instances are always found by Docker.", native: "not needed"},
+	{name: "connectionMode", fate: fateIgnored, forgotten: true, meaning: "Connections are kept as long as both sides want them.", native: "not needed"},
+	{name: "xForwardedProto", fate: fateIgnored, forgotten: true, meaning: "The header is always set.", native: "not needed"},
+	{name: "userDef", fate: fateIgnored, indexed: true, forgotten: true, meaning: "It was for templates.", native: "not needed"},
+	{name: "serviceCert", fate: fateDropped, lines: true, forgotten: true, noted: true, refused: "certificates do not belong into labels, which everybody can read", meaning: "Certificates are files, secrets, or sent with PUT cert.", native: "put the certificate where Fairway's certificates are, or send it with PUT cert"},
+	{name: "backendExtra", fate: fateDropped, forgotten: true, refused: "text of HAProxy's configuration cannot be had", meaning: "Text of HAProxy's configuration. The route is refused, because nobody knows what the text protects.", native: "use a label for what the text does, and leave this one out"},
+	{name: "templateFePath", fate: fateDropped, forgotten: true, refused: "templates of HAProxy's configuration cannot be had", meaning: "Templates of HAProxy's configuration.", native: "use labels for what the template does, and leave this one out"},
+	{name: "templateBePath", fate: fateDropped, forgotten: true, refused: "templates of HAProxy's configuration cannot be had", meaning: "Templates of HAProxy's configuration.", native: "use labels for what the template does, and leave this one out"},
+}

@@ -1,0 +1,399 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// maxFlowIndex is the highest index of a destination.
+const maxFlowIndex = 10
+
+// routes returns the routes that the labels ask for, in the order of the
+// destinations.
+func (l *flowLabels) routes() []flowRoute {
+	var (
+		list []flowRoute
+		last *flowRoute // of the default backend
+		bare []flowRoute
+	)
+	for _, index := range l.destinations() {
+		d := l.destination(index)
+		switch mode := strings.ToLower(d.text("reqMode")); mode {
+		case "", "http":
+			if d.text("servicePath") == "" && d.text("serviceDomain") == "" {
+				if d.text("port") != "" || d.text("httpsPort") != "" {
+					d.fault("port", &refusal{route.CodeIncomplete, "no label says which requests are taken", "add servicePath or serviceDomain"})
+					d.matchKnown = false
+					bare = append(bare, d.flowRoute)
+				}
+				continue
+			}
+			made := l.http(index)
+			list = append(list, made...)
+			if len(made) > 0 && made[0].draft.wishes.port != 0 {
+				last = l.defaultBackend(index)
+			}
+		case "tcp", "sni":
+			d.passThrough(mode)
+			list = append(list, d.flowRoute)
+		default:
+			d.fault("reqMode", bad("use http, tcp or sni", "%s is no mode", excerpt(mode)))
+			list = append(list, d.flowRoute)
+		}
+	}
+	if list == nil {
+		return nil // it is only watched, by a monitor for instance
+	}
+	list = append(list, bare...)
+	if last != nil {
+		list = append(list, *last)
+	}
+	return append(list, l.redirects()...)
+}
+
+// destinations returns the indices that are there, up to the first gap, or 0 for
+// the labels without an index.
+func (l *flowLabels) destinations() []int {
+	var list []int
+	for n := 1; n <= maxFlowIndex; n++ {
+		there := slices.ContainsFunc([]string{"servicepath", "port", "servicedomain", "httpsport"}, func(name string) bool {
+			return l.all[fmt.Sprintf("%s.%d", name, n)] != nil
+		})
+		if !there {
+			break
+		}
+		list = append(list, n)
+	}
+	if list == nil {
+		return []int{0}
+	}
+	return list
+}
+
+// flowDest reads the labels of one destination into one route.
+type flowDest struct {
+	*flowLabels
+	flowRoute
+	index int
+}
+
+// destination begins the route of a destination. suffix tells it apart from
+// others of the same destination.
+func (l *flowLabels) destination(index int, suffix ...string) *flowDest {
+	name := flowName
+	if index > 0 {
+		name += fmt.Sprintf(".%d", index)
+	}
+	d := &flowDest{l, flowRoute{name: strings.Join(append([]string{name}, suffix...), "."), draft: newDraft(), matchKnown: true}, index}
+	d.draft.rank = d.text("aclName")
+	return d
+}
+
+// label returns a label that is sound; nil when there is none, or when it is at
+// fault, which is noted.
+func (d *flowDest) label(name string) *flowLabel {
+	index := d.index
+	if !d.known[strings.ToLower(name)].indexed {
+		index = 0
+	}
+	l := d.get(name, index)
+	if l != nil && l.fault != nil {
+		d.fault(name, l.fault)
+		return nil
+	}
+	return l
+}
+
+// text returns the value of a label, or nothing.
+func (d *flowDest) text(name string) string {
+	if l := d.label(name); l != nil {
+		return l.value
+	}
+	return ""
+}
+
+// list returns the items of a label, trimmed, without those that are empty.
+func (d *flowDest) list(name string) []string {
+	var items []string
+	for item := range strings.SplitSeq(d.text(name), d.Separator) {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	if len(items) > maxListItems {
+		d.fault(name, bad("", "the list has more than %d items", maxListItems))
+		return nil
+	}
+	return items
+}
+
+// bool returns the value of a label that is on or off.
+func (d *flowDest) bool(name string) bool {
+	text := d.text(name)
+	if text == "" {
+		return false
+	}
+	on, err := readFlowBool(text)
+	d.fault(name, err)
+	return on
+}
+
+// number returns the value of a label; zero when there is none.
+func (d *flowDest) number(name string, least, most int) int {
+	text := d.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := readInt(text, least, most)
+	d.fault(name, err)
+	return n
+}
+
+// seconds returns the duration that a label gives in seconds.
+func (d *flowDest) seconds(name string) time.Duration {
+	const week = 7 * 24 * 60 * 60
+	return time.Duration(d.number(name, 0, week)) * time.Second
+}
+
+// raw is the label of a name as it was written, or as it could be.
+func (d *flowDest) raw(name string) string {
+	if l := d.get(name, d.index); l != nil {
+		return l.raw
+	}
+	if d.index > 0 && d.known[strings.ToLower(name)].indexed {
+		return fmt.Sprintf("%s%s.%d", flowPrefix, name, d.index)
+	}
+	return flowPrefix + name
+}
+
+// fault notes that a label refuses the route, unless err is nil; and that the
+// route's match is not known when the label is part of it.
+func (d *flowDest) fault(name string, err error) {
+	if err == nil {
+		return
+	}
+	if d.known[strings.ToLower(name)].match {
+		d.matchKnown = false
+	}
+	f := labelFault{d.raw(name), asRefusal(err)}
+	if !slices.ContainsFunc(d.faults, func(has labelFault) bool { return has.label == f.label }) {
+		d.faults = append(d.faults, f)
+	}
+}
+
+// note tells that a label has no effect, unless err is nil.
+func (d *flowDest) note(name string, err error) {
+	if err != nil {
+		d.notes = append(d.notes, labelFault{d.raw(name), asRefusal(err)})
+	}
+}
+
+// http returns the routes of a destination for HTTP: the one to its port, and the
+// one to its httpsPort.
+func (l *flowLabels) http(index int) []flowRoute {
+	plain, secure := l.destination(index), l.destination(index, "https")
+	var list []flowRoute
+	if plain.text("port") != "" || plain.text("httpsPort") == "" {
+		plain.readHTTP(false)
+		list = append(list, plain.flowRoute)
+	}
+	if secure.text("httpsPort") != "" {
+		secure.readHTTP(true)
+		list = append(list, secure.flowRoute)
+	}
+	return list
+}
+
+// readHTTP reads the route to the port of a destination, or to its httpsPort.
+func (d *flowDest) readHTTP(secure bool) {
+	d.draft.rule = d.matchHTTP(secure)
+	d.matchKnown = d.matchKnown && d.draft.rule != nil
+	d.useHTTP(secure)
+}
+
+// useHTTP reads what is done with requests that are taken.
+func (d *flowDest) useHTTP(secure bool) {
+	port := "port"
+	if secure {
+		port = "httpsPort"
+	}
+	if d.text(port) == "" {
+		d.fault(port, &refusal{route.CodeIncomplete, "no label says on which port the service listens", "add port"})
+	}
+	d.draft.wishes.port = uint16(d.number(port, 1, 65535))
+	d.outbound()
+	d.draft.timeout, d.draft.idle = d.seconds("timeoutServer"), d.seconds("timeoutTunnel")
+	if d.bool("sslVerifyNone") {
+		d.draft.backend.Scheme, d.draft.tls.SkipVerify = route.SchemeHTTPS, true
+	}
+	if strings.EqualFold(d.text("sessionType"), "sticky-server") {
+		if d.draft.backend.Sticky = d.service; !isToken(d.service) {
+			d.fault("sessionType", bad("", "the name of the service, %s, cannot be the name of a cookie", excerpt(d.service)))
+		}
+	}
+	if !secure {
+		d.redirectHTTPS()
+	}
+	d.filters(secure)
+	d.unsupported()
+}
+
+// outbound reads the host that is dialled in the place of the instances.
+func (d *flowDest) outbound() {
+	name := d.text("outboundHostname")
+	if name == "" {
+		return
+	}
+	host, err := route.CanonicalHost(name)
+	if err == nil && strings.Contains(name, ":") && !strings.Contains(host, ":") {
+		err = bad("the port goes into a label of its own", "%s has a port", excerpt(name))
+	}
+	d.fault("outboundHostname", err)
+	d.draft.wishes.host = host
+}
+
+// passThrough reads the route of a destination whose connections are passed
+// through.
+func (d *flowDest) passThrough(mode string) {
+	d.flowRoute.label = d.raw("srcPort")
+	b := &d.draft.backend
+	b.Scheme = route.SchemeTCP
+	for _, name := range []string{"port", "srcPort"} {
+		if d.text(name) == "" {
+			d.fault(name, &refusal{route.CodeIncomplete, "a service with reqMode " + mode + " needs port and srcPort", "add " + name})
+		}
+	}
+	d.draft.wishes.port = uint16(d.number("port", 1, 65535))
+	if port := d.number("srcPort", 1, 65535); port != 0 {
+		names, err := d.ports.tcp(uint16(port))
+		d.fault("srcPort", err)
+		d.draft.l4 = l4{port: uint16(port), listeners: names}
+	}
+	d.serverNames(mode)
+	d.outbound()
+	d.draft.idle = cmp.Or(d.seconds("timeoutTunnel"), max(d.seconds("timeoutClient"), d.seconds("timeoutServer")))
+	if d.bool("checkTcp") {
+		b.MaxFails = 1
+	}
+	if d.text("balanceGroup") != "" {
+		policy, err := readFlowBalance(d.text("balanceGroup"))
+		d.fault("balanceGroup", err)
+		b.Balance = policy
+	}
+	if d.text("serviceGroup") != "" {
+		d.note("serviceGroup", &refusal{
+			route.CodeUnsupported, "services do not share a backend; this one is served by its own instances",
+			"make one service of the group, or give each its own srcPort or server name",
+		})
+	}
+	d.unsupported()
+	d.matchKnown = d.matchKnown && d.draft.matches() != nil
+}
+
+// defaultBackend is the route that takes what nobody else takes; nil when the
+// service is not for that.
+func (l *flowLabels) defaultBackend(index int) *flowRoute {
+	d := l.destination(index, "default")
+	if !d.bool("isDefaultBackend") {
+		return nil
+	}
+	d.flowRoute.label = d.raw("isDefaultBackend")
+	d.draft.priority = -maxPriority
+	d.draft.rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
+	d.useHTTP(false)
+	return &d.flowRoute
+}
+
+// redirects are the routes that send other domains to the service's own: one for
+// each of its names, whichever destinations ask for it.
+func (l *flowLabels) redirects() []flowRoute {
+	var (
+		list []*flowDest
+		seen = map[route.Host]bool{}
+	)
+	for _, index := range l.destinations() {
+		d := l.destination(index, "redirect")
+		if mode := strings.ToLower(d.text("reqMode")); d.text("redirectFromDomain") == "" || mode != "" && mode != "http" {
+			continue
+		}
+		list = append(list, d)
+		to, err := d.redirectHost()
+		if err != nil {
+			d.note("redirectFromDomain", err)
+			continue
+		}
+		d.flowRoute.label = d.raw("redirectFromDomain")
+		d.draft.filter.Redirect = &route.Redirect{Status: 301, Host: to}
+		for _, h := range d.hosts("redirectFromDomain") {
+			if !seen[h] {
+				seen[h] = true
+				d.draft.rule = append(d.draft.rule, route.Match{Host: h, Path: route.Path{Kind: route.PathPrefix, Value: "/"}})
+			}
+		}
+	}
+	routes := make([]flowRoute, len(list))
+	for i, d := range list {
+		routes[i] = d.flowRoute
+	}
+	return routes
+}
+
+// redirectHost is the first domain of the destination, to which others are sent.
+func (d *flowDest) redirectHost() (string, error) {
+	domains := d.list("serviceDomain")
+	if domains == nil {
+		return "", &refusal{route.CodeIncomplete, "there is no serviceDomain to send requests to", "add serviceDomain"}
+	}
+	h, err := route.ParseHost(domains[0])
+	if err == nil && h.Kind != route.HostExact {
+		err = bad("put a name without a star first", "%s, the first serviceDomain, is not one name", excerpt(domains[0]))
+	}
+	return h.Value, err
+}
+
+// unsupported tells about labels that cannot be had here: those that could be
+// there to protect something refuse the route.
+func (d *flowDest) unsupported() {
+	for _, k := range flowKeys {
+		if k.refused == "" || d.text(k.name) == "" {
+			continue
+		}
+		r := &refusal{route.CodeUnsupported, k.refused, k.native}
+		if k.noted {
+			d.note(k.name, r)
+		} else {
+			d.fault(k.name, r)
+		}
+	}
+}
+
+// readFlowBool reads the words for true and false that Docker Flow knows.
+func readFlowBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true", "t", "1", "on":
+		return true, nil
+	case "false", "f", "0", "off":
+		return false, nil
+	}
+	return false, bad("write true or false", "%s is neither true nor false", excerpt(s))
+}
+
+// readFlowBalance reads a policy by the name that HAProxy has for it.
+func readFlowBalance(s string) (route.Balance, error) {
+	switch s {
+	case "roundrobin", "static-rr":
+		return route.Balance{Policy: route.BalanceRoundRobin}, nil
+	case "leastconn":
+		return route.Balance{Policy: route.BalanceLeastConn}, nil
+	case "random", "random(2)":
+		return route.Balance{Policy: route.BalanceRandom2}, nil
+	case "source":
+		return route.Balance{Policy: route.BalanceHash, On: route.HashClientIP}, nil
+	}
+	return route.Balance{}, bad("use roundrobin, leastconn, random or source", "%s is not a balance policy", excerpt(s))
+}
