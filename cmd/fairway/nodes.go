@@ -42,7 +42,9 @@ func (c *console) nodes(nodes []api.Node) {
 	var rows [][]cell
 	for _, n := range nodes {
 		rows = append(rows, []cell{
-			text(n.ID), text(n.Name), {n.State, stateColour(n.State)}, {n.Availability, availabilityColour(n.Availability)},
+			text(n.ID), text(n.Name),
+			{n.State, stateColour(n.State)},
+			{n.Availability, availabilityColour(n.Availability)},
 			text(n.Role), text(strconv.Itoa(n.Instances)), text(n.Address), text(n.Engine), text(n.Source),
 		})
 	}
