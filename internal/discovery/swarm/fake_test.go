@@ -154,7 +154,10 @@ func (e *engine) misbehave(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if path == "/events" {
+		e.lab.mu.Lock()
+		deaf := e.disturb["/events"] != ""
+		e.lab.mu.Unlock()
+		if path == "/events" && !deaf {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -220,6 +223,8 @@ func (e *engine) dial(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case e.listener.conns <- theirs:
+	case <-e.listener.done:
+		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -11,6 +11,7 @@ import (
 // The rhythm of a listener.
 const (
 	pingEvery   = 5 * time.Second
+	provenAfter = 250 * time.Millisecond // a stream that lasts so long is one
 	listenFirst = time.Second
 	listenMost  = 10 * time.Second
 )
@@ -50,8 +51,9 @@ func listen(ctx context.Context, from int, client *dockerapi.Client, hints chan<
 	}
 }
 
-// hear lives as long as one stream. It returns whether there was one.
-func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hint) bool) bool {
+// hear lives as long as one stream. It returns whether there was one: an engine
+// that refuses the stream is told from one that opens it by how soon it ends.
+func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hint) bool) (open bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Events(ctx, time.Time{}, eventFilters())
@@ -63,10 +65,6 @@ func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hin
 		for range stream.C { // its goroutine ends with ctx
 		}
 	}()
-	if !send(hint{from: from, stream: true, open: true}) {
-		return false
-	}
-	defer send(hint{from: from, stream: true})
 	silent := make(chan struct{})
 	go func() {
 		defer close(silent)
@@ -82,14 +80,24 @@ func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hin
 		}
 	}()
 	defer func() { cancel(); <-silent }()
+	proven := time.After(provenAfter)
+	defer func() {
+		if open {
+			send(hint{from: from, stream: true})
+		}
+	}()
 	for {
 		select {
 		case e, ok := <-stream.C:
 			if !ok || !send(hint{from: from, event: e}) {
-				return true
+				return open
+			}
+		case <-proven:
+			if open = send(hint{from: from, stream: true, open: true}); !open {
+				return false
 			}
 		case <-silent:
-			return true
+			return open
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (r *reader) ownNetworks(ctx context.Context, now facts, ask bool) (map[stri
 		if strings.HasPrefix(t.ContainerID, r.selfID) {
 			own := make(map[string]bool)
 			for _, a := range t.Attachments {
-				own[a.NetworkID] = !a.Ingress
+				own[a.NetworkID] = true
 			}
 			return own, nil
 		}

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"go.uber.org/goleak"
 
@@ -318,6 +316,7 @@ func TestToldToStop(t *testing.T) {
 		l.engines[1].container("kill", "t1", "signal", "15")
 		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", two, three)
 		l.engines[1].container("die", "t2")
+		l.engines[1].container("kill", "t2", "signal", "9") // told late
 		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", "shop@swarm: shop.2 stopped (container ended)", three)
 		l.engines[0].unfreeze()
 		l.task("t2", "shop", want(swarm.TaskStateShutdown), is(swarm.TaskStateFailed))
@@ -405,18 +404,80 @@ func TestFaults(t *testing.T) {
 					time.Sleep(time.Minute)
 					l.do(func() { l.engines[0].disturb[path] = how })
 					l.removeTask("t1")
-					l.service("shop") // something to list
+					l.service("more") // heard of while nothing can be listed
 					time.Sleep(relistAfter + 2*pollSlow)
 					synctest.Wait()
 					if w.newest().Err == nil {
 						t.Error("no failed answer")
 					}
 					l.do(func() { delete(l.engines[0].disturb, path) })
-					expect(t, w, 3*time.Second, "shop@swarm", "shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
+					expect(t, w, 3*time.Second, "more@swarm", "shop@swarm", "shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
 				})
 			})
 		}
 	}
+}
+
+// TestRecovery demands an answer after a failed one, though it says nothing new.
+func TestRecovery(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		time.Sleep(3 * time.Second)
+		before := describe(w.newest())
+		fault := func(how string) {
+			l.do(func() { l.engines[0].disturb["/tasks"] = how })
+			time.Sleep(backoffMost + time.Second)
+		}
+		fault("error")
+		if w.newest().Err == nil {
+			t.Error("no failed answer")
+		}
+		fault("")
+		expect(t, w, 0, before)
+		// What was heard of meanwhile is not forgotten.
+		fault("error")
+		l.service("more")
+		time.Sleep(backoffMost + time.Second)
+		fault("")
+		expect(t, w, 0, append([]string{"more@swarm"}, strings.Split(before, "\n")...)...)
+	})
+}
+
+// TestSilentListener demands that an event stream that went silent without
+// ending is opened again.
+func TestSilentListener(t *testing.T) {
+	bubble(t, 2, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		l.do(func() { clear(l.engines[1].streams) }) // nothing will ever come of them
+		l.engines[1].freeze()
+		time.Sleep(pingEvery + callDeadline)
+		l.engines[1].unfreeze()
+		time.Sleep(2*listenMost + callDeadline)
+		l.engines[1].container("kill", "t1", "signal", "15")
+		synctest.Wait()
+		if got := w.service("shop@swarm").Instances[0].State; got != catalog.StateLeaving {
+			t.Errorf("state %q", got)
+		}
+	})
+}
+
+// TestMissedEvent demands that a service of which no event told is listed as soon
+// as a task of it is seen.
+func TestMissedEvent(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		for n := range 8 {
+			time.Sleep(time.Minute)
+			id := fmt.Sprintf("new%d", n)
+			l.do(func() {
+				l.services["svc-"+id] = &swarm.Service{ID: "svc-" + id, Spec: swarm.ServiceSpec{Annotations: swarm.Annotations{Name: id}}}
+			})
+			l.task("task-"+id, id, is(swarm.TaskStateRunning))
+			time.Sleep(pollSlow + pollSlow/5)
+			synctest.Wait()
+			if w.service(id+"@swarm") == nil {
+				t.Errorf("%s is not there", id)
+			}
+		}
+	})
 }
 
 // TestPace counts calls: few while all is quiet, one list of tasks a second
@@ -468,6 +529,26 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// TestWithoutEvents demands that an engine that gives lists but no events, as a
+// narrow socket proxy does, is watched closely instead.
+func TestWithoutEvents(t *testing.T) {
+	bubble(t, 1, func(l *lab, _ *Options) {
+		shop(l)
+		l.engines[0].disturb["/events"] = "error"
+	}, func(l *lab, _ *watch) {
+		time.Sleep(2 * patience)
+		l.engines[0].count("GET /tasks")
+		l.engines[0].count("GET /services")
+		time.Sleep(time.Minute)
+		if n := l.engines[0].count("GET /tasks"); n < 55 {
+			t.Errorf("%d lists of tasks in a minute", n)
+		}
+		if n := l.engines[0].count("GET /services"); n > 4 {
+			t.Errorf("%d lists of services in a minute", n)
+		}
+	})
+}
+
 // TestPointers demands that a service that did not change is the same pointer,
 // whatever else happened.
 func TestPointers(t *testing.T) {
@@ -489,93 +570,10 @@ func TestPointers(t *testing.T) {
 		if w.service("api@swarm") == api {
 			t.Error("a service that changed has the same pointer")
 		}
+		if image := shop.Instances[0].Image; image != "app:1" {
+			t.Errorf("image %q", image)
+		}
 	})
-}
-
-// TestReach demands that addresses are within reach on exactly the networks that
-// Fairway's own container is on.
-func TestReach(t *testing.T) {
-	const self = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	for _, c := range []struct {
-		name    string
-		prepare func(*lab)
-		want    string
-	}{
-		{"a task", func(l *lab) {
-			l.service("fairway")
-			l.task("f", "fairway", is(swarm.TaskStateRunning), func(t *swarm.Task) {
-				t.Status.ContainerStatus = &swarm.ContainerStatus{ContainerID: self}
-			})
-		}, "shared"},
-		{"a container on the network", func(l *lab) { l.self = inspected(self, "proxy") }, "shared"},
-		{"a container elsewhere", func(l *lab) { l.self = inspected(self, "back") }, "none"},
-		{"another machine", func(*lab) {}, "none"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			bubble(t, 1, func(l *lab, o *Options) {
-				o.SelfID = self
-				l.service("shop", func(s *swarm.Service) {
-					s.Endpoint.VirtualIPs = []swarm.EndpointVirtualIP{vip("net-proxy", "10.5.0.99/24"), vip("net-ingress", "10.7.0.99/24"), vip("net-unknown", "10.9.0.1/24")}
-				})
-				l.task("t", "shop", is(swarm.TaskStateRunning), at(1, "n2"))
-				c.prepare(l)
-			}, func(l *lab, w *watch) {
-				time.Sleep(2 * time.Second)
-				shop := w.service("shop@swarm")
-				got := fmt.Sprint(shop.Virtual, shop.Instances[0].Addresses)
-				want := fmt.Sprintf("[{10.5.0.99 0 proxy %s}] [{10.5.0.1 0 proxy %s}]", c.want, c.want)
-				if got != want {
-					t.Errorf("addresses %s, want %s", got, want)
-				}
-			})
-		})
-	}
-	t.Run("connected later", func(t *testing.T) {
-		bubble(t, 1, func(l *lab, o *Options) {
-			o.SelfID = self
-			l.self = inspected(self, "back")
-			shop(l)
-		}, func(l *lab, w *watch) {
-			time.Sleep(time.Minute)
-			l.do(func() {
-				l.self = inspected(self, "back", "proxy")
-				emit(l.engines, "network", "connect", "net-proxy", "container", self, "name", "proxy")
-			})
-			synctest.Wait()
-			if got := w.service("shop@swarm").Instances[0].Addresses[0].Reach; got != catalog.ReachShared {
-				t.Errorf("reach %q", got)
-			}
-		})
-	})
-	t.Run("the engine is silent", func(t *testing.T) {
-		bubble(t, 1, func(l *lab, o *Options) {
-			o.SelfID = self
-			shop(l)
-			l.engines[0].disturb["/containers/"+self+"/json"] = "error"
-		}, func(l *lab, w *watch) {
-			time.Sleep(2 * time.Second)
-			if w.newest().Err == nil {
-				t.Error("everything is out of reach, and that is no error")
-			}
-		})
-	})
-}
-
-func inspected(id string, networks ...string) *container.InspectResponse {
-	i := &container.InspectResponse{ID: id, NetworkSettings: &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{}}}
-	for _, n := range networks {
-		i.NetworkSettings.Networks[n] = &network.EndpointSettings{NetworkID: "net-" + n}
-	}
-	return i
-}
-
-func vip(network, prefix string) swarm.EndpointVirtualIP {
-	var v swarm.EndpointVirtualIP
-	v.NetworkID = network
-	if err := v.Addr.UnmarshalText([]byte(prefix)); err != nil {
-		panic(err)
-	}
-	return v
 }
 
 // TestNew refuses options that cannot work.
