@@ -20,6 +20,7 @@ const maxExplainHeaders = 100
 // asked is a request to be explained, as it would be written to the wire.
 type asked struct {
 	method, scheme, host, path, query string
+	listener                          string
 	header                            http.Header
 	client                            netip.Addr
 }
@@ -33,6 +34,7 @@ func readExplain(q url.Values) (asked, error) {
 	}
 	scheme, rest, ok := strings.Cut(q.Get("url"), "://")
 	a.scheme = strings.ToLower(scheme)
+	a.listener = cmp.Or(q.Get("listener"), a.scheme)
 	if !ok || a.scheme != "http" && a.scheme != "https" {
 		return a, status(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
 	}
@@ -76,9 +78,8 @@ func readExplain(q url.Values) (asked, error) {
 // arrive does to the request what an engine does before it looks for a route, so
 // that what is explained is what happens: host and path take their canonical
 // form, headers of the connection are gone, and the headers that tell who the
-// client is are Fairway's own. No proxy is trusted, and the request comes in by the
-// listener that is named like the scheme. The error is what the engine answers
-// with.
+// client is are Fairway's own. No proxy is trusted. The error is what the engine
+// answers with.
 func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {
 		return nil, status(http.StatusMethodNotAllowed, "method "+a.method+" is not served")
@@ -101,7 +102,7 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	a.identify(header, host)
 	return &route.Request{
 		Method: a.method, Host: host, Path: path, Query: a.query,
-		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.scheme,
+		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.listener,
 	}, nil
 }
 

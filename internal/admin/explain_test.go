@@ -288,3 +288,21 @@ func FuzzExplain(f *testing.F) {
 		}
 	})
 }
+
+// The listener is the one that is named, else the one that the scheme suggests.
+func TestArriveListener(t *testing.T) {
+	for _, tt := range []struct{ url, listener, want string }{
+		{"http://a.example/", "", "http"},
+		{"https://a.example/", "", "https"},
+		{"http://a.example/", "internal", "internal"},
+	} {
+		a, err := readExplain(url.Values{"url": {tt.url}, "listener": {tt.listener}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, refused := a.arrive()
+		if refused != nil || r.Listener != tt.want {
+			t.Errorf("%s by %q: %+v, %v; want %s", tt.url, tt.listener, r, refused, tt.want)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (s *Server) operations() []operation {
 		{path: "/v1/problems", params: []string{"service", "source"}, serve: s.problems},
 		{path: "/v1/sources", serve: s.sources},
 		{path: "/v1/nodes", params: []string{"source"}, serve: s.nodes},
-		{path: "/v1/explain", params: []string{"method", "url", "header", "client"}, serve: s.explain},
+		{path: "/v1/explain", params: []string{"method", "url", "header", "client", "listener"}, serve: s.explain},
 		{path: "/v1/doctor/{name...}", serve: s.doctor},
 	}
 }

@@ -133,6 +133,9 @@ func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, er
 	if r.Client != "" {
 		v.Set("client", r.Client)
 	}
+	if r.Listener != "" {
+		v.Set("listener", r.Listener)
+	}
 	if len(r.Headers) > 0 {
 		v["header"] = r.Headers
 	}

@@ -89,7 +89,7 @@ func TestClientAsks(t *testing.T) {
 		reply(200, "application/json; charset=utf-8", `{}`)(w, r)
 	})
 	all := Query{Service: "shop web", Source: "docker", Host: "a.example", Live: true}
-	explain := ExplainRequest{Method: "PUT", URL: "https://a.example/x?y=%20", Headers: []string{"A: 1", "B: 2"}, Client: "::1"}
+	explain := ExplainRequest{Method: "PUT", URL: "https://a.example/x?y=%20", Headers: []string{"A: 1", "B: 2"}, Client: "::1", Listener: "in"}
 	tests := map[string]func(context.Context) error{
 		"GET /v1/routes": func(ctx context.Context) error { _, err := c.Routes(ctx, Query{}); return err },
 		"GET /v1/routes?host=a.example&live=true&service=shop+web&source=docker": func(ctx context.Context) error { _, err := c.Routes(ctx, all); return err },
@@ -101,7 +101,7 @@ func TestClientAsks(t *testing.T) {
 		"GET /v1/problems?service=a": func(ctx context.Context) error { _, err := c.Problems(ctx, Query{Service: "a"}); return err },
 		"GET /v1/sources":            func(ctx context.Context) error { _, err := c.Sources(ctx); return err },
 		"GET /v1/nodes":              func(ctx context.Context) error { _, err := c.Nodes(ctx, Query{}); return err },
-		"GET /v1/explain?client=%3A%3A1&header=A%3A+1&header=B%3A+2&method=PUT&url=https%3A%2F%2Fa.example%2Fx%3Fy%3D%2520": func(ctx context.Context) error {
+		"GET /v1/explain?client=%3A%3A1&header=A%3A+1&header=B%3A+2&listener=in&method=PUT&url=https%3A%2F%2Fa.example%2Fx%3Fy%3D%2520": func(ctx context.Context) error {
 			_, err := c.Explain(ctx, explain)
 			return err
 		},

@@ -16,6 +16,9 @@ type ExplainRequest struct {
 	// Client is the IP address the request comes from; empty means unknown, and
 	// then no condition or filter on the client's address lets it pass.
 	Client string
+	// Listener is the name of the listener it comes in by; empty means "http" or
+	// "https", like the scheme of the URL.
+	Listener string
 }
 
 // The outcomes of a request.

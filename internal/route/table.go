@@ -442,7 +442,8 @@ type Balance struct {
 	Name string `json:"name,omitempty"`
 }
 
-// Health is an active HTTP check of every endpoint.
+// Health is an active check of every endpoint: a request by HTTP, or, with SchemeTCP,
+// a connection that is closed again, which uses neither Path nor Status.
 type Health struct {
 	Path     string        `json:"path"`
 	Interval time.Duration `json:"interval"`

@@ -26,6 +26,7 @@ func streamCases() []goCase {
 		{"websocket", webSocket},
 		{"websocket bytes sent at once", webSocketEarlyBytes},
 		{"websocket refused by the endpoint", webSocketRefused},
+		{"websocket that is silent for too long", webSocketIdle},
 		{"100 continue", continueAccepted},
 		{"100 continue refused", continueRefused},
 		{"103 early hints", earlyHints},
@@ -233,6 +234,24 @@ func openWebSocket(w *world, c *http.Client, url string) (*websocket.Conn, func(
 		}
 		_, message, err := conn.Read(ctx)
 		return string(message), err
+	}
+}
+
+func webSocketIdle(w *world) {
+	w.serve("e1", echo("e1"))
+	w.apply(`routes: [{id: any, idle: 1s, to: [e1]}]`)
+	conn, say := openWebSocket(w, w.client("http", false), "ws://a.example/")
+	start := time.Now()
+	for range 4 {
+		time.Sleep(400 * time.Millisecond)
+		if got, err := say("x"); err != nil || got != "e1:x" {
+			w.Fatalf("after %v: %q (%v)", time.Since(start), got, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	defer cancel()
+	if _, _, err := conn.Read(ctx); err == nil || ctx.Err() != nil {
+		w.Errorf("the connection is still open (%v)", err)
 	}
 }
 

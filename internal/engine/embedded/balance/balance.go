@@ -77,7 +77,8 @@ type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Probe makes one active check of an endpoint of b and returns why it
-	// failed. It must end when ctx does. nil means a request by HTTP.
+	// failed. It must end when ctx does. nil means a request by HTTP, or a
+	// connection where b is for connections.
 	Probe func(ctx context.Context, b *route.Backend, address string) error
 }
 
@@ -104,7 +105,7 @@ func NewSet(opts Options) *Set {
 		opts.Now = time.Now
 	}
 	if opts.Probe == nil {
-		opts.Probe = probeHTTP
+		opts.Probe = probe
 	}
 	s := &Set{opts: opts}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -139,6 +139,20 @@ func (c *check) timeout() time.Duration {
 	return c.health.Timeout
 }
 
+// probe is the check of an endpoint where Options have no other: a request by HTTP,
+// or, where nothing is known of what is passed through, a connection.
+func probe(ctx context.Context, b *route.Backend, address string) error {
+	if b.Scheme != route.SchemeTCP {
+		return probeHTTP(ctx, b, address)
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
 // probeHTTP asks the endpoint for the check's path and judges the status. It
 // speaks to the endpoint's own address and nothing else: redirects are answers,
 // proxies of the environment are not used, and a host in the path is part of the
