@@ -49,7 +49,8 @@ const (
 	backoffMost        = time.Second
 
 	inspectDeadline = 5 * time.Second
-	inspectAtOnce   = 8 // inspections under way
+	unreadableAgain = 5 * time.Second // until the list after a failed inspection
+	inspectAtOnce   = 8               // inspections under way
 )
 
 // Options are what New needs. Name and Client are required.

@@ -390,6 +390,38 @@ func TestSickContainer(t *testing.T) {
 	})
 }
 
+// TestSlowStart demands that a container is used soon after its start although the
+// engine, as a busy one does, left an inspection without an answer meanwhile:
+// the events after that inspection began must not be forgotten with it, and the
+// next list must not be half a minute away.
+func TestSlowStart(t *testing.T) {
+	for name, quiet := range map[string]time.Duration{
+		"start before the inspection fails": time.Second,
+		"start before it began":             0,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(e *engine, w *watch) {
+				time.Sleep(10 * time.Second) // past the lists of the beginning
+				e.do(func() {
+					e.disturb = func(path string) string {
+						if path == "/containers/a/json" {
+							return "hang"
+						}
+						return ""
+					}
+				})
+				e.create("a")
+				time.Sleep(quiet)
+				e.start("a")
+				time.Sleep(2 * time.Second)
+				e.do(func() { e.disturb = nil })
+				time.Sleep(inspectDeadline + unreadableAgain)
+				want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
+			})
+		})
+	}
+}
+
 // TestPointers demands that services that did not change keep their pointers.
 func TestPointers(t *testing.T) {
 	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {

@@ -179,6 +179,9 @@ func (e *engine) misbehave(next http.Handler) http.Handler {
 			case <-r.Context().Done():
 				return
 			}
+		case "hang":
+			<-r.Context().Done()
+			return
 		case "late": // what is true now, told when it no longer is
 			rec := httptest.NewRecorder()
 			next.ServeHTTP(rec, r)

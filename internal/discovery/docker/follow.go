@@ -187,8 +187,9 @@ func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err e
 }
 
 // startInspect reads one container. One that cannot be read is left as the list
-// has it until the next list: an engine that hangs over one sick container must
-// not hide the others.
+// has it until the next list, which comes soon: an engine that hangs over one sick
+// container must not hide the others, and one that was merely slow, as it is
+// about a container that it is just starting, must not keep it waiting.
 func (f *follower) startInspect(ctx context.Context, id string) {
 	f.inflight[id] = true
 	mark := f.world.mark(time.Now())
@@ -201,7 +202,8 @@ func (f *follower) startInspect(ctx context.Context, id string) {
 				f.world.missing(id, mark)
 			case err != nil:
 				f.log.Debug("inspection failed", "container", id, "error", err)
-				f.world.unreadable(id)
+				f.world.unreadable(id, mark)
+				f.relist(unreadableAgain)
 			default:
 				if f.world.inspected(c, mark) {
 					f.relist(0) // it is on a network that is not known yet

@@ -271,10 +271,16 @@ func (w *world) missing(id string, m mark) {
 	w.remove(id)
 }
 
-// unreadable is told that a container could not be inspected.
-func (w *world) unreadable(id string) {
+// unreadable is told that an inspection that began at m failed. What an event has
+// said since is still to be read.
+func (w *world) unreadable(id string, m mark) {
 	w.sure(id)
-	if e := w.containers[id]; e != nil {
+	e := w.containers[id]
+	switch {
+	case e == nil:
+	case e.number > m.number:
+		w.doubt(id, true)
+	default:
 		e.unreadable = true
 		e.undecided = ""
 	}
