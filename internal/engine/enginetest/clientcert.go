@@ -73,11 +73,22 @@ func clientCertReload(w *world) {
 	second, next := w.clientPair("second")
 	w.writeFile("ca.pem", string(authority))
 	w.apply(routeClientCert)
-	w.want(w.do(w.certified(false, first), http.MethodGet, "https://a.example/locked", nil), 200, "e1")
+	sessions := tls.NewLRUClientSessionCache(1)
+	known := func() *http.Client {
+		c := w.certified(false, first)
+		c.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = sessions
+		return c
+	}
+	w.want(w.do(known(), http.MethodGet, "https://a.example/locked", nil), 200, "e1")
 	w.writeFile("ca.pem", "nonsense")
 	w.want(w.do(w.certified(false, first), http.MethodGet, "https://a.example/locked", nil), 200, "e1")
 	w.writeFile("ca.pem", string(next))
 	w.eventually("the new client gets in", func() bool {
 		return w.do(w.certified(false, second), http.MethodGet, "https://a.example/locked", nil).StatusCode == 200
 	})
+	// Who was known before is not any more, also not by the session of then.
+	if resp, err := known().Get("https://a.example/locked"); err == nil {
+		_ = resp.Body.Close()
+		w.want(answer{Response: resp}, http.StatusForbidden, "")
+	}
 }
