@@ -50,6 +50,7 @@ type result struct {
 // follow runs until ctx ends.
 func (f *follower) follow(ctx context.Context) {
 	f.changed = time.Now()
+	f.world.known = false // until it has been asked in this Run
 	for {
 		var timer <-chan time.Time
 		if !f.reading {
@@ -131,7 +132,7 @@ func (f *follower) plan(now time.Time) {
 	if !f.open[f.at] || quiet < settled || quiet < patience && f.world.converging() {
 		wait = pollFast
 	}
-	f.next = f.began.Add(max(wait, gapFactor*f.took))
+	f.next = f.began.Add(max(wait, f.gap()))
 	f.planConfirmation()
 	if f.dirty != (kinds{}) {
 		f.hurry(now)
@@ -151,10 +152,13 @@ func (f *follower) planConfirmation() {
 	}
 }
 
+// gap is the distance between the beginnings of two refreshes at least.
+func (f *follower) gap() time.Duration { return min(max(gapLeast, gapFactor*f.took), pollSlow) }
+
 // hurry plans the next refresh for now, or as soon as the distance to the last
 // one allows.
 func (f *follower) hurry(now time.Time) {
-	at := f.began.Add(max(gapLeast, gapFactor*f.took))
+	at := f.began.Add(f.gap())
 	if at.Before(now) {
 		at = now
 	}

@@ -62,7 +62,7 @@ const (
 	settled     = 5 * time.Second  // how long everything is watched after a change
 
 	// Between two refreshes at least, however many events come: the fixed time,
-	// or so many times what the last refresh took.
+	// or so many times what the last refresh took, but no more than pollSlow.
 	gapLeast  = 200 * time.Millisecond
 	gapFactor = 4
 

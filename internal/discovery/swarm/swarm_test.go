@@ -576,6 +576,41 @@ func TestPointers(t *testing.T) {
 	})
 }
 
+// TestRunAgain demands that a source that is run again asks before it answers,
+// and remembers the pointers.
+func TestRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(1)
+		shop(l)
+		client := l.engines[0].client()
+		s, err := New(Options{Name: "swarm", Clients: []*dockerapi.Client{client}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func() catalog.Answer {
+			ctx, cancel := context.WithCancel(t.Context())
+			out := make(chan catalog.Answer)
+			var running sync.WaitGroup
+			running.Go(func() { s.Run(ctx, out) })
+			a := <-out
+			cancel()
+			running.Wait()
+			return a
+		}
+		first := run()
+		l.engines[0].count("GET /tasks")
+		second := run()
+		if first.Services[0] != second.Services[0] {
+			t.Error("another pointer")
+		}
+		if l.engines[0].count("GET /tasks") == 0 {
+			t.Error("an answer without asking")
+		}
+		client.Close()
+		l.close()
+	})
+}
+
 // TestNew refuses options that cannot work.
 func TestNew(t *testing.T) {
 	for _, o := range []Options{{}, {Name: "swarm"}, {Clients: []*dockerapi.Client{nil}}, {Name: "swarm", Clients: []*dockerapi.Client{nil}}} {
