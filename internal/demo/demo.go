@@ -163,7 +163,7 @@ func freeAddress(ctx context.Context, address, fallback string) (string, error) 
 		return "", fmt.Errorf("demo: %w", err)
 	}
 	defer ln.Close()
-	port := ln.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // a TCP listener has no other
+	port := ln.Addr().(*net.TCPAddr).Port // a TCP listener has no other
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -68,16 +69,16 @@ func TestTourWithProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
+	// The load goes to the same instances, so the shares are not quite equal.
 	for _, want := range []string{
-		"curl http://shop.localhost:", "20 requests answered by: shop-1 10, shop-2 10",
-		"before   GET http://news.localhost/   404", "shop-4 10", ", 0 failed.",
+		`curl http://shop\.localhost:\d+/\n`, `20 requests answered by: shop-1 \d+, shop-2 \d+\n`,
+		`before   GET http://news\.localhost/   404`, `shop-4 answers`,
+		`40 requests answered by: shop-1 \d+, shop-2 \d+, shop-3 \d+, shop-4 \d+\n`,
+		`30 requests answered by: shop-2 \d+, shop-3 \d+, shop-4 \d+\n`, `in all, 0 failed\.\n`,
 	} {
-		if !strings.Contains(out.String(), want) {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("the tour does not say %q", want)
 		}
-	}
-	if strings.Contains(out.String(), "shop-1 0") {
-		t.Error("the stopped instance is still told about")
 	}
 	left, err := os.ReadDir(tmp)
 	if err != nil || len(left) > 0 {

@@ -179,7 +179,7 @@ func (w *whoami) serve(ctx context.Context, ln net.Listener) error {
 	if err := srv.Shutdown(last); err != nil {
 		return errors.Join(fmt.Errorf("whoami: %w", err), srv.Close())
 	}
-	<-failed
+	_ = <-failed // http.ErrServerClosed
 	return nil
 }
 

@@ -55,7 +55,6 @@ func TestMain(m *testing.M) {
 			return m.Run()
 		}
 		defer sweep(func(pid string) bool { return pid == strconv.Itoa(os.Getpid()) })
-		defer lab.docker.ImageRemove(context.Background(), lab.image, client.ImageRemoveOptions{Force: true, PruneChildren: true})
 		return m.Run()
 	}())
 }
