@@ -65,24 +65,13 @@ func (t *Table) tcpNames() []string {
 	return names
 }
 
-// checkTCP checks that routes of TCP listeners and backends for them go together.
-func (t *Table) checkTCP() error {
-	names := t.tcpNames()
-	for _, r := range t.Routes {
-		all, some := r.forTCP(names)
-		if !all && some {
-			return fmt.Errorf("route %s: it is for TCP listeners and for others", excerpt(r.ID))
-		}
-		if err := r.checkTCP(all, t.Backend(r.Backend)); err != nil {
-			return fmt.Errorf("route %s: %w", excerpt(r.ID), err)
-		}
+// checkTCP checks that a route and its backend, nil for none, are both for
+// connections or both not. names are those of the TCP listeners.
+func (r *Route) checkTCP(names []string, backend *Backend) error {
+	tcp, some := r.forTCP(names)
+	if !tcp && some {
+		return errors.New("it is for TCP listeners and for others")
 	}
-	return nil
-}
-
-// checkTCP checks a route; tcp says whether its matches are for TCP listeners.
-// backend is nil when it has none.
-func (r *Route) checkTCP(tcp bool, backend *Backend) error {
 	passes := backend != nil && backend.Scheme == SchemeTCP
 	switch {
 	case passes && !tcp:

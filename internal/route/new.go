@@ -56,13 +56,15 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 			return nil, fmt.Errorf("table: listener %s: %w", excerpt(l.Name), err)
 		}
 	}
+	names := t.tcpNames()
 	for _, r := range t.Routes {
-		if r.Backend != "" && t.Backend(r.Backend) == nil {
+		backend := t.Backend(r.Backend)
+		if r.Backend != "" && backend == nil {
 			return nil, fmt.Errorf("table: route %s: there is no backend %s", excerpt(r.ID), excerpt(r.Backend))
 		}
-	}
-	if err := t.checkTCP(); err != nil {
-		return nil, fmt.Errorf("table: %w", err)
+		if err := r.checkTCP(names, backend); err != nil {
+			return nil, fmt.Errorf("table: route %s: %w", excerpt(r.ID), err)
+		}
 	}
 	t.Hash = t.sum()
 	return t, nil
