@@ -76,12 +76,12 @@ func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []
 		all := name == service.ID || name == service.Name
 		if all && len(service.Instances) == 0 {
 			dr := doctor{plan: p.plan(service), table: t}
-			list = append(list, dr.diagnose(nil))
+			list = append(list, dr.diagnose(p, nil))
 		}
 		for _, in := range service.Instances {
 			if all || in.Name == name || len(name) >= 4 && strings.HasPrefix(in.ID, name) {
 				dr := doctor{plan: p.plan(service), table: t}
-				list = append(list, dr.diagnose(in))
+				list = append(list, dr.diagnose(p, in))
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func (d *doctor) add(name string, outcome Outcome, hint, format string, args ...
 
 // diagnose goes through everything that decides whether in is served. in is nil
 // for a service without instances.
-func (d *doctor) diagnose(in *catalog.Instance) Diagnosis {
+func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	service := d.plan.service
 	result := Diagnosis{Service: service.ID, Source: service.Source}
 	labels := service.Labels
@@ -114,7 +114,7 @@ func (d *doctor) diagnose(in *catalog.Instance) Diagnosis {
 			labels = in.Labels
 		}
 	}
-	if d.labels(labels) {
+	if d.labels(p, labels) {
 		d.problems(in)
 		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
@@ -149,8 +149,12 @@ func (d *doctor) state(in *catalog.Instance) {
 
 // labels says whether there are labels of ours, and, when there are none, what
 // might have been meant to be some.
-func (d *doctor) labels(labels map[string]string) bool {
-	set := newDialect().read(labels)
+func (d *doctor) labels(p planner, labels map[string]string) bool {
+	flow := d.flowLabels(p, labels)
+	set := p.dialect.read(labels)
+	if set.empty() && flow {
+		return true
+	}
 	if set.empty() {
 		hint := "add a label such as " + prefix + "host=app.example.com"
 		if misses := nearMisses(labels); len(misses) > 0 {
@@ -168,6 +172,24 @@ func (d *doctor) labels(labels map[string]string) bool {
 		n += len(r.labels)
 	}
 	d.add("labels", OutcomeOK, "", "%s", count(n, "label")+" for "+count(len(set.routes), "route"))
+	return true
+}
+
+// flowLabels says whether there are labels of Docker Flow that ask for something.
+func (d *doctor) flowLabels(p planner, labels map[string]string) bool {
+	if p.flow == nil || !hasLabels(labels, flowPrefix) {
+		return false
+	}
+	if !p.flow.notified(d.plan.service, labels) {
+		d.add("labels", OutcomeDoubt, "set it to true", "it has labels that begin with %s, but %s is not true", flowPrefix, printable(p.flow.NotifyLabel))
+		return false
+	}
+	params := p.flow.read(d.plan.service, labels)
+	if !params.wanted() {
+		d.add("labels", OutcomeDoubt, "look at replicas and proxyInstanceName", "its labels that begin with %s say that it is not served here", flowPrefix)
+		return false
+	}
+	d.add("labels", OutcomeOK, "", "%s", count(len(params.all), "label")+" of Docker Flow for "+count(len(params.routes()), "route"))
 	return true
 }
 
@@ -238,6 +260,9 @@ func (d *doctor) address(in *catalog.Instance) {
 				w = c.good.said
 			}
 		}
+		if w.host != "" || w.virtual {
+			continue // the instance itself is not dialled
+		}
 		chosen, fault := chooseAddress(in, w)
 		switch {
 		case fault == nil && !told[chosen.address()]:
@@ -301,7 +326,7 @@ func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) route.EndpointSt
 	}
 	source := printable(cmp.Or(in.Source, d.plan.service.Source))
 	for _, e := range b.Endpoints {
-		if strings.HasPrefix(e.ID, shortID(in.ID)+":") && e.Source == source {
+		if e.Source == source && (strings.HasPrefix(e.ID, shortID(in.ID)+":") || strings.HasPrefix(e.ID, virtualID+":")) {
 			return e.State
 		}
 	}

@@ -65,9 +65,10 @@ func TestDiagnoseAgreesWithTheTable(t *testing.T) {
 				continue
 			}
 			snapshot := parseCatalog(t, section.Data)
-			table := New(Settings{}).Compile(snapshot, nil)
+			compiler := New(settingsOf(t, archive))
+			table := compiler.Compile(snapshot, nil)
 			for _, s := range snapshot.Services {
-				for _, d := range Diagnose(snapshot, table, s.ID) {
+				for _, d := range compiler.Diagnose(snapshot, table, s.ID) {
 					want := false
 					for _, r := range table.Routes {
 						if r.Service != s.ID || r.Refused != "" {
@@ -76,7 +77,8 @@ func TestDiagnoseAgreesWithTheTable(t *testing.T) {
 						b := table.Backend(r.Backend)
 						want = want || b == nil
 						want = want || b != nil && strings.Contains(b.Text(), " ready weight ") && slices.ContainsFunc(strings.Split(b.Text(), "\n"), func(line string) bool {
-							return strings.Contains(line, " ready weight ") && strings.Contains(line, " instance "+d.Instance+" ")
+							return strings.Contains(line, " ready weight ") &&
+								(strings.Contains(line, " instance "+d.Instance+" ") || d.Instance != "" && strings.Contains(line, " id virtual:"))
 						})
 					}
 					if d.Served != want {

@@ -204,15 +204,16 @@ type flowLabel struct {
 type flowLabels struct {
 	*flow
 	service string
+	none    bool                  // the service shall have no instances
 	all     map[string]*flowLabel // by name with index, in lower case, behind the prefix
 }
 
 // read sorts labels by their names. Those that Docker Flow does not know are
 // nobody's mistake: other programs read them. A label without a value says nothing.
 func (f *flow) read(s *catalog.Service, labels map[string]string) *flowLabels {
-	l := &flowLabels{f, s.Name, map[string]*flowLabel{}}
-	if l.service == "" {
-		l.service = s.ID
+	l := &flowLabels{
+		flow: f, service: cmp.Or(s.Name, s.ID), none: s.Replicas != nil && *s.Replicas == 0,
+		all: map[string]*flowLabel{},
 	}
 	for _, raw := range slices.Sorted(maps.Keys(labels)) {
 		key := strings.TrimSpace(raw)
@@ -255,7 +256,7 @@ func (l *flowLabels) get(name string, index int) *flowLabel {
 // wanted says whether the service is to be served at all: it is not when it has
 // no replicas, and when it is another proxy's.
 func (l *flowLabels) wanted() bool {
-	if r := l.get("replicas", 0); r != nil && strings.Trim(r.value, "0") == "" {
+	if r := l.get("replicas", 0); r != nil && strings.Trim(r.value, "0") == "" || l.none {
 		return false
 	}
 	if !l.FilterInstance {

@@ -42,7 +42,8 @@ func (d *flowDest) filters(secure bool) {
 	if d.text("allowedMethods") != "" || d.text("deniedMethods") != "" {
 		f.Methods = &route.Methods{Allow: d.methods("allowedMethods"), Deny: d.methods("deniedMethods")}
 	}
-	if d.bool("denyHttp") && !secure {
+	// What is redirected to https is not refused on the way there.
+	if d.bool("denyHttp") && !secure && f.RedirectHTTPS == nil {
 		f.RequireTLS = &route.RequireTLS{}
 	}
 	if d.bool("verifyClientSsl") {

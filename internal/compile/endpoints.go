@@ -66,14 +66,17 @@ func (pl *plan) endpoints(routeID string, a asked, again bool) ([]route.Endpoint
 	return uniqueEndpoints(list), problems
 }
 
+// virtualID and hostID stand for instances that are not dialled themselves.
+const virtualID, hostID = "virtual", "host"
+
 // oneEndpoint makes the endpoint of a route that does not lead to the instances
 // themselves: to a host that a label names, or to the virtual address of the
 // service. The latter is as well as the best of the instances behind it.
 func (pl *plan) oneEndpoint(routeID string, a asked) ([]route.Endpoint, []route.Problem) {
-	stand := &catalog.Instance{ID: "virtual", Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
+	stand := &catalog.Instance{ID: virtualID, Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
 	w := a.draft.wishes
 	if w.host != "" {
-		stand.ID, stand.Name = "host", w.host
+		stand.ID, stand.Name = hostID, w.host
 		stand.Addresses = []catalog.Address{{Host: w.host, Reach: catalog.ReachFixed}}
 	} else {
 		stand.Addresses = pl.service.Virtual

@@ -38,6 +38,7 @@ type caseService struct {
 	Labels    map[string]string `yaml:"labels"`
 	One       map[string]string `yaml:"one"`
 	Instances []caseInstance    `yaml:"instances"`
+	Replicas  *int              `yaml:"replicas"`
 	Virtual   []string          `yaml:"virtual"` // "proxy shared 10.0.0.2"
 	Flow      map[string]string `yaml:"flow"`    // labels of the service, without com.df.; notify is true
 }
@@ -83,7 +84,7 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 				c.Instances = []caseInstance{{Name: name + ".1"}}
 			}
 		}
-		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created)}
+		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas}
 		for _, v := range c.Virtual {
 			service.Virtual = append(service.Virtual, parseNetwork(v))
 		}
