@@ -179,7 +179,9 @@ func (w *whoami) serve(ctx context.Context, ln net.Listener) error {
 	if err := srv.Shutdown(last); err != nil {
 		return errors.Join(fmt.Errorf("whoami: %w", err), srv.Close())
 	}
-	_ = <-failed // http.ErrServerClosed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("whoami: %w", err)
+	}
 	return nil
 }
 

@@ -33,16 +33,16 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 		{label: "fairway.rate-limit", value: "lots", reason: "lots"},
 		{label: "fairway.scheme", value: "gopher", reason: "gopher"},
 		// The same as good0: the incumbent keeps it.
-		{label: "fairway.host", value: "good0.localhost", reason: "good0.localhost"},
+		{label: "fairway.host", value: ownHost("good0"), reason: ownHost("good0")},
 	}
 
 	p := startProxy(t, proxyOptions{}).synced()
 	var goodIDs []string
 	for i := range 10 {
-		host, name := fmt.Sprintf("good%d.localhost", i), fmt.Sprintf("good%d", i)
-		run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": host, "fairway.service": "e2e-" + name}})
+		host, name := ownHost(fmt.Sprintf("good%d", i)), fmt.Sprintf("good%d", i)
+		run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": host, "fairway.service": own("e2e-" + name)}})
 		p.answers(10*time.Second, host, "/", name)
-		goodIDs = append(goodIDs, "e2e-"+name)
+		goodIDs = append(goodIDs, own("e2e-"+name))
 	}
 	before := p.routes()
 	if n := len(p.problems()); n > 0 {
@@ -53,7 +53,7 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 	for i, b := range bad {
 		labels := map[string]string{b.label: b.value}
 		if b.label != "fairway.host" && b.label != "fairway.rule" {
-			labels["fairway.host"] = fmt.Sprintf("bad%d.localhost", i)
+			labels["fairway.host"] = ownHost(fmt.Sprintf("bad%d", i))
 		}
 		boxes[run(t, boxOptions{name: fmt.Sprintf("bad%d", i), labels: labels}).name] = i
 	}
@@ -75,7 +75,7 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 	}
 	for i := range 10 {
 		name := fmt.Sprintf("good%d", i)
-		if got := p.answeredBy(3, name+".localhost", "/"); got[name] != 3 {
+		if got := p.answeredBy(3, ownHost(name), "/"); got[name] != 3 {
 			t.Errorf("%s is answered by %v", name, got)
 		}
 	}

@@ -199,6 +199,13 @@ func sweep(which func(pid string) bool) {
 	}
 }
 
+// own makes a name that no other run on the same engine has: two runs may share
+// an engine, and each Fairway sees what the other has started.
+func own(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
+
+// ownHost is the same for a host.
+func ownHost(name string) string { return own(name) + ".localhost" }
+
 // needDocker skips the test when there is no engine.
 func needDocker(t *testing.T) {
 	t.Helper()

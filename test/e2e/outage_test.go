@@ -57,21 +57,21 @@ func TestEngineUnreachable(t *testing.T) {
 	boxes := map[string]*box{}
 	for i := range 4 {
 		name := fmt.Sprintf("keep%d", i)
-		boxes[name] = run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": name + ".localhost"}})
-		p.answers(10*time.Second, name+".localhost", "/", name)
+		boxes[name] = run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": ownHost(name)}})
+		p.answers(10*time.Second, ownHost(name), "/", name)
 	}
 	routes := len(p.routes())
-	load := startLoad(t, p.listen, "keep0.localhost", 50)
+	load := startLoad(t, p.listen, ownHost("keep0"), 50)
 
 	f.cut()
 	t.Logf("cut noticed after %s", p.stale(15*time.Second).Round(time.Millisecond))
 	gone := time.Now()
-	run(t, boxOptions{name: "fresh", labels: map[string]string{"fairway.host": "fresh.localhost"}})
+	run(t, boxOptions{name: "fresh", labels: map[string]string{"fairway.host": ownHost("fresh")}})
 	boxes["keep3"].remove()
 	for time.Since(gone) < away {
 		for i := range 3 {
 			name := fmt.Sprintf("keep%d", i)
-			if got := p.answeredBy(1, name+".localhost", "/"); got[name] != 1 {
+			if got := p.answeredBy(1, ownHost(name), "/"); got[name] != 1 {
 				t.Fatalf("%s after %s without the engine: %v", name, time.Since(gone), got)
 			}
 		}
@@ -83,9 +83,9 @@ func TestEngineUnreachable(t *testing.T) {
 
 	f.listen()
 	back := time.Now()
-	fresh := p.answers(10*time.Second, "fresh.localhost", "/", "fresh")
+	fresh := p.answers(10*time.Second, ownHost("fresh"), "/", "fresh")
 	eventually(t, 10*time.Second, "the removed service is gone", func() string {
-		if status, _, body := p.get("keep3.localhost", "/"); status != http.StatusNotFound {
+		if status, _, body := p.get(ownHost("keep3"), "/"); status != http.StatusNotFound {
 			return fmt.Sprintf("status %d: %.100s", status, body)
 		}
 		return ""
@@ -107,15 +107,15 @@ func TestEngineStuck(t *testing.T) {
 	needDocker(t)
 	f := startFaults(t, lab.socket)
 	p := startProxy(t, proxyOptions{docker: f.url()}).synced()
-	run(t, boxOptions{name: "stuck", labels: map[string]string{"fairway.host": "stuck.localhost"}})
-	p.answers(10*time.Second, "stuck.localhost", "/", "stuck")
+	run(t, boxOptions{name: "stuck", labels: map[string]string{"fairway.host": ownHost("stuck")}})
+	p.answers(10*time.Second, ownHost("stuck"), "/", "stuck")
 	f.freeze()
 	noticed := p.stale(20 * time.Second)
 	t.Logf("an engine that accepts and says nothing is noticed after %s", noticed.Round(time.Millisecond))
 	if noticed > 15*time.Second {
 		t.Errorf("noticed after %s, want at most 15s", noticed)
 	}
-	if got := p.answeredBy(5, "stuck.localhost", "/"); got["stuck"] != 5 {
+	if got := p.answeredBy(5, ownHost("stuck"), "/"); got["stuck"] != 5 {
 		t.Errorf("with a stuck engine: %v", got)
 	}
 	f.resume()
@@ -142,12 +142,12 @@ func TestDaemonFrozen(t *testing.T) {
 	_, port, _ := strings.Cut(freePort(t), ":")
 	run(t, boxOptions{
 		name: "frozen", network: "host", docker: docker,
-		labels: map[string]string{"fairway.host": "frozen.localhost", "fairway.port": port},
+		labels: map[string]string{"fairway.host": ownHost("frozen"), "fairway.port": port},
 		args:   []string{"whoami", "--name=frozen", "--listen=127.0.0.1:" + port},
 	})
 	p := startProxy(t, proxyOptions{docker: "unix://" + socket}).synced()
-	p.answers(10*time.Second, "frozen.localhost", "/", "frozen")
-	load := startLoad(t, p.listen, "frozen.localhost", 50)
+	p.answers(10*time.Second, ownHost("frozen"), "/", "frozen")
+	load := startLoad(t, p.listen, ownHost("frozen"), 50)
 
 	if err := daemon.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -245,15 +245,15 @@ func TestRestartWithoutEngine(t *testing.T) {
 	first := startProxy(t, proxyOptions{docker: f.url()}).synced()
 	for i := range 3 {
 		name := fmt.Sprintf("warm%d", i)
-		run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": name + ".localhost"}})
-		first.answers(10*time.Second, name+".localhost", "/", name)
+		run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": ownHost(name)}})
+		first.answers(10*time.Second, ownHost(name), "/", name)
 	}
 	first.stop()
 	f.cut()
 	p := startProxy(t, proxyOptions{docker: f.url(), state: first.state})
 	for i := range 3 {
 		name := fmt.Sprintf("warm%d", i)
-		p.answers(10*time.Second, name+".localhost", "/", name)
+		p.answers(10*time.Second, ownHost(name), "/", name)
 	}
 	served := time.Since(p.started)
 	t.Logf("restarted with the engine down: served after %s", served.Round(time.Millisecond))
@@ -269,7 +269,7 @@ func TestRestartWithoutEngine(t *testing.T) {
 	}
 	f.listen()
 	p.synced()
-	if got := p.answeredBy(3, "warm0.localhost", "/"); got["warm0"] != 3 {
+	if got := p.answeredBy(3, ownHost("warm0"), "/"); got["warm0"] != 3 {
 		t.Errorf("after the engine is back: %v", got)
 	}
 }

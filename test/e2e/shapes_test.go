@@ -17,9 +17,9 @@ import (
 // only while it is healthy.
 func TestHealthcheckGates(t *testing.T) {
 	needDocker(t)
-	const host = "health.localhost"
+	host := ownHost("health")
 	p := startProxy(t, proxyOptions{}).synced()
-	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-health"}
+	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-health")}
 	health := &container.HealthConfig{
 		Test: []string{"CMD", "/fairway", "whoami", "--check"}, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second, Retries: 1,
 	}
@@ -63,7 +63,7 @@ func TestHealthcheckGates(t *testing.T) {
 // and that one which goes is not.
 func TestNetworkConnectAndDisconnect(t *testing.T) {
 	needDocker(t)
-	const host = "network.localhost"
+	host := ownHost("network")
 	p := startProxy(t, proxyOptions{}).synced()
 	late := newNetwork(t, "late")
 	b := run(t, boxOptions{name: "moving", labels: map[string]string{"fairway.host": host, "fairway.network": late}})
@@ -97,9 +97,9 @@ func TestNetworkConnectAndDisconnect(t *testing.T) {
 // TestPauseLeavesRotation pins that a frozen container gets nothing new.
 func TestPauseLeavesRotation(t *testing.T) {
 	needDocker(t)
-	const host = "pause.localhost"
+	host := ownHost("pause")
 	p := startProxy(t, proxyOptions{}).synced()
-	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-pause"}
+	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-pause")}
 	run(t, boxOptions{name: "awake", labels: labels})
 	p.answers(10*time.Second, host, "/", "awake")
 	b := run(t, boxOptions{name: "asleep", labels: labels})
@@ -120,12 +120,12 @@ func TestPauseLeavesRotation(t *testing.T) {
 // TestComposeGroups pins that containers of one Compose service are one service.
 func TestComposeGroups(t *testing.T) {
 	needDocker(t)
-	const host = "compose.localhost"
+	host := ownHost("compose")
 	p := startProxy(t, proxyOptions{}).synced()
 	for n := 1; n <= 2; n++ {
 		name := fmt.Sprintf("web%d", n)
 		run(t, boxOptions{name: name, labels: map[string]string{
-			"fairway.host": host, "com.docker.compose.project": "e2e", "com.docker.compose.service": "web",
+			"fairway.host": host, "com.docker.compose.project": own("e2e"), "com.docker.compose.service": "web",
 			"com.docker.compose.container-number": fmt.Sprint(n),
 		}})
 		p.answers(10*time.Second, host, "/", name)
@@ -134,8 +134,8 @@ func TestComposeGroups(t *testing.T) {
 		t.Errorf("20 requests are answered by %v", got)
 	}
 	routes := p.routes()
-	if routes["e2e-web@docker"] == nil {
-		t.Errorf("no route e2e-web@docker in %v", keys(routes))
+	if routes[own("e2e")+"-web@docker"] == nil {
+		t.Errorf("no route of the Compose service in %v", keys(routes))
 	}
 	if n := p.problems(); len(n) > 0 {
 		t.Errorf("problems: %+v", n)
@@ -146,14 +146,14 @@ func TestComposeGroups(t *testing.T) {
 // shares with the service.
 func TestFairwayInContainer(t *testing.T) {
 	needDocker(t)
-	const host = "inside.localhost"
+	host := ownHost("inside")
 	shared, other := newNetwork(t, "shared"), newNetwork(t, "other")
 	proxy := run(t, boxOptions{
 		name: "fairway", network: shared, binds: []string{lab.socket + ":/var/run/docker.sock"},
 		args: []string{"run", "--listen", ":80", "--admin.listen", "off", "--state-dir", "/state"},
 	})
 	run(t, boxOptions{name: "near", network: shared, labels: map[string]string{"fairway.host": host}})
-	run(t, boxOptions{name: "far", network: other, labels: map[string]string{"fairway.host": "far.localhost"}})
+	run(t, boxOptions{name: "far", network: other, labels: map[string]string{"fairway.host": ownHost("far")}})
 	address := proxy.address(shared).String() + ":80"
 	eventually(t, 15*time.Second, "served over the shared network", func() string {
 		status, who, body := get(t, address, host, "/", requestTimeout)
@@ -162,7 +162,7 @@ func TestFairwayInContainer(t *testing.T) {
 		}
 		return fmt.Sprintf("status %d from %q: %.200s", status, who, body)
 	})
-	if status, _, body := get(t, address, "far.localhost", "/", requestTimeout); status != http.StatusServiceUnavailable {
+	if status, _, body := get(t, address, ownHost("far"), "/", requestTimeout); status != http.StatusServiceUnavailable {
 		t.Errorf("a service on a network that is not shared: status %d %.100s, want 503", status, body)
 	}
 }
@@ -171,7 +171,7 @@ func TestFairwayInContainer(t *testing.T) {
 // Retry-After while the service exists, 404 when it does not.
 func TestRenameAndScaleToNothing(t *testing.T) {
 	needDocker(t)
-	const host = "nothing.localhost"
+	host := ownHost("nothing")
 	p := startProxy(t, proxyOptions{}).synced()
 	b := run(t, boxOptions{name: "only", labels: map[string]string{"fairway.host": host}})
 	p.answers(10*time.Second, host, "/", "only")

@@ -23,7 +23,7 @@ func TestLabelToFirstAnswer(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	var sinceStarted, sinceReturned []time.Duration
 	for i := range 50 {
-		host, name := fmt.Sprintf("a%d.localhost", i), fmt.Sprintf("a%d", i)
+		host, name := ownHost(fmt.Sprintf("a%d", i)), fmt.Sprintf("a%d", i)
 		b := create(t, boxOptions{name: name, labels: map[string]string{"fairway.host": host}})
 		b.start()
 		returned := time.Now()
@@ -59,9 +59,9 @@ func TestStopUnderLoad(t *testing.T) {
 	if full {
 		cycles = 50
 	}
-	const host = "stop.localhost"
+	host := ownHost("stop")
 	p := startProxy(t, proxyOptions{}).synced()
-	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-stop"}
+	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-stop")}
 	var boxes []*box
 	for i := range 3 {
 		name := fmt.Sprintf("stop%d", i)
@@ -92,9 +92,9 @@ func TestRemoveUnderLoad(t *testing.T) {
 	if full {
 		rounds = 30
 	}
-	const host = "deploy.localhost"
+	host := ownHost("deploy")
 	p := startProxy(t, proxyOptions{}).synced()
-	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-deploy"}
+	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-deploy")}
 	current := run(t, boxOptions{name: "v0", labels: labels})
 	p.answers(10*time.Second, host, "/", "v0")
 	load := startLoad(t, p.listen, host, 200)
@@ -114,9 +114,9 @@ func TestRemoveUnderLoad(t *testing.T) {
 // moment nobody notices any more.
 func TestKillIsSurvived(t *testing.T) {
 	needDocker(t)
-	const host = "kill.localhost"
+	host := ownHost("kill")
 	p := startProxy(t, proxyOptions{}).synced()
-	labels := map[string]string{"fairway.host": host, "fairway.service": "e2e-kill"}
+	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-kill")}
 	var boxes []*box
 	for i := range 3 {
 		name := fmt.Sprintf("kill%d", i)
