@@ -297,18 +297,18 @@ func TestTCPProxyProtocol(t *testing.T) {
 // not.
 func TestTCPIdle(t *testing.T) {
 	s := newTCPSite(t, Options{}, nil)
-	s.pass("db", "", func(r *route.Route) { r.Idle = 300 * time.Millisecond }, newPeer(t, echo("e")))
+	s.pass("db", "", func(r *route.Route) { r.Idle = time.Second }, newPeer(t, echo("e")))
 	s.apply()
 	c := s.dial("tcp")
 	began := time.Now()
 	for range 5 {
 		c.send("x")
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 	}
 	if got := c.rest(); got != "e:xxxxx" {
 		t.Errorf("got %q", got)
 	}
-	if took := time.Since(began); took < 600*time.Millisecond {
+	if took := time.Since(began); took < 1900*time.Millisecond {
 		t.Errorf("closed after %v", took)
 	}
 }

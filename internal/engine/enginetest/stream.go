@@ -239,11 +239,11 @@ func openWebSocket(w *world, c *http.Client, url string) (*websocket.Conn, func(
 
 func webSocketIdle(w *world) {
 	w.serve("e1", echo("e1"))
-	w.apply(`routes: [{id: any, idle: 1s, to: [e1]}]`)
+	w.apply(`routes: [{id: any, idle: 2s, to: [e1]}]`)
 	conn, say := openWebSocket(w, w.client("http", false), "ws://a.example/")
 	start := time.Now()
-	for range 4 {
-		time.Sleep(400 * time.Millisecond)
+	for range 8 {
+		time.Sleep(300 * time.Millisecond)
 		if got, err := say("x"); err != nil || got != "e1:x" {
 			w.Fatalf("after %v: %q (%v)", time.Since(start), got, err)
 		}

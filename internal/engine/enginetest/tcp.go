@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ func tcpCases() []goCase {
 		{"routes by server name", tcpServerName},
 		{"a client without a name is not kept waiting for ever", tcpSilent},
 		{"the PROXY protocol is spoken to endpoints", tcpSendProxy},
+		{"the PROXY protocol comes before TLS", proxyBeforeTLS},
 		{"connections outlive tables", tcpSwap},
 		{"a draining endpoint gets nothing new", tcpDrain},
 		{"a connection waits for an endpoint", tcpHold},
@@ -254,6 +256,31 @@ func tcpSendProxy(w *world) {
 	w.wantEnd(c)
 }
 
+func proxyBeforeTLS(w *world) {
+	w.apply(`
+trusted: [127.0.0.0/8]
+tls: [a.example]
+listeners: [{name: https, proxyProtocol: true}]
+routes: [{id: any, host: a.example, to: [e1]}]
+`)
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		c := w.dial("https")
+		_, _ = io.WriteString(c, "PROXY TCP4 203.0.113.7 192.0.2.1 4000 443\r\n")
+		secured := tls.Client(c, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{protocol}})
+		if err := secured.HandshakeContext(w.Context()); err != nil {
+			w.Fatalf("%s: %v", protocol, err)
+		}
+		before := w.log.len()
+		transport := onConn(secured)
+		transport.Protocols.SetHTTP1(protocol != "h2")
+		transport.Protocols.SetHTTP2(protocol == "h2")
+		w.want(w.do(&http.Client{Transport: transport}, http.MethodGet, "https://a.example/", nil), 200, "e1")
+		if got, _ := w.log.since(before)[0].get("X-Forwarded-For"); got != "203.0.113.7" {
+			w.Errorf("%s: the client is %s", protocol, got)
+		}
+	}
+}
+
 func tcpSwap(w *world) {
 	w.echo("e1")
 	w.echo("e2")
@@ -301,17 +328,17 @@ func tcpHold(w *world) {
 
 func tcpIdle(w *world) {
 	w.echo("e1")
-	w.apply(tcp("idle: 1s, to: [e1]"))
+	w.apply(tcp("idle: 2s, to: [e1]"))
 	c := w.dial("tcp")
 	w.wantLine(c, "e1")
 	start := time.Now()
-	for range 4 {
-		time.Sleep(400 * time.Millisecond)
+	for range 8 {
+		time.Sleep(300 * time.Millisecond)
 		_, _ = io.WriteString(c, "x\n")
 		w.wantLine(c, "x")
 	}
 	w.wantEnd(c)
-	if d := time.Since(start); d < 2*time.Second {
+	if d := time.Since(start); d < 4*time.Second {
 		w.Errorf("it ended after %v", d)
 	}
 }
