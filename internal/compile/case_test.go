@@ -2,12 +2,11 @@ package compile
 
 import (
 	"bytes"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
-
-	"net/http"
 
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/tools/txtar"

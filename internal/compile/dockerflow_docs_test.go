@@ -35,7 +35,7 @@ var acceptances = []acceptance{
 	{7, "parameters that nobody knows", []string{"dockerflow TestPostedService", "compile df-06"}, ""},
 	{8, "remove what is not there: 200", []string{"dockerflow TestRemove"}, ""},
 	{9, "remove without a name: 400", []string{"dockerflow TestRemove"}, ""},
-	{10, "remove a service", []string{"dockerflow TestRemove"}, "An unknown host or path answers 404, not 503; see below."},
+	{10, "remove a service", []string{"dockerflow TestRemove"}, "What nobody takes answers 404, not 503; see above."},
 	{11, "PUT cert without a name or a body: 400; GET: 405", []string{"dockerflow TestCertificates"}, ""},
 	{12, "PUT cert and TLS with that name", []string{"dockerflow TestCertificates", "certificates TestRunAnswersAfterPut", "compile TestCertificatesOfTheSnapshot"}, ""},
 	{13, "config as text and JSON", []string{"dockerflow TestSmallAnswers"}, "The text is Fairway's table; HAProxy's configuration needs that engine."},

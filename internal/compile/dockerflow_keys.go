@@ -85,7 +85,7 @@ var flowKeys = []flowKey{
 	{name: "timeoutClient", fate: fateFixed, indexed: true, meaning: "The same in tcp and sni mode, for the one service.", native: "`fairway.idle`"},
 	{name: "sslVerifyNone", fate: fateKept, indexed: true, meaning: "Speaks TLS with the service and takes any certificate.", native: "`fairway.scheme=https` with `fairway.tls.skip-verify`"},
 	{name: "outboundHostname", fate: fateKept, indexed: true, meaning: "A host that is dialled in the place of the instances.", native: "a service of the file source"},
-	{name: "checkTcp", fate: fateFixed, indexed: true, meaning: "An instance that refuses a connection gets none for a while.", native: "`fairway.max-fails`"},
+	{name: "checkTcp", fate: fateFixed, indexed: true, meaning: "Connects to every instance now and then, and leaves out those that refuse.", native: "`fairway.max-fails`"},
 	{name: "serviceGroup", fate: fateDropped, indexed: true, meaning: "Several services do not share a backend; each is served by its own instances.", native: "one service, or an srcPort or server name for each"},
 	{name: "balanceGroup", fate: fateKept, indexed: true, meaning: "roundrobin, leastconn, random or source.", native: "`fairway.balance`"},
 

@@ -274,12 +274,10 @@ func (d *flowDest) passThrough(mode string) {
 		d.fault("srcPort", err)
 		d.draft.l4 = l4{port: uint16(port), listeners: names}
 	}
+	d.draft.l4.check = d.bool("checkTcp")
 	d.serverNames(mode)
 	d.outbound()
 	d.draft.idle = cmp.Or(d.seconds("timeoutTunnel"), max(d.seconds("timeoutClient"), d.seconds("timeoutServer")))
-	if d.bool("checkTcp") {
-		b.MaxFails = 1
-	}
 	if d.text("balanceGroup") != "" {
 		policy, err := readFlowBalance(d.text("balanceGroup"))
 		d.fault("balanceGroup", err)

@@ -1,6 +1,10 @@
 package compile
 
-import "fairway/internal/route"
+import (
+	"time"
+
+	"fairway/internal/route"
+)
 
 // form makes a route and its backend of labels that are all right; again says
 // that they are not today's.
@@ -21,6 +25,9 @@ func (p planner) form(pl *plan, a asked, again bool) *form {
 	if d.health.Path != "" {
 		health := d.health
 		b.Health = &health
+	}
+	if d.l4.check {
+		b.Health = &route.Health{Interval: 2 * time.Second, Timeout: 2 * time.Second} // as HAProxy does
 	}
 	if d.tls != (route.TLS{}) {
 		tls := d.tls

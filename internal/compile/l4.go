@@ -11,6 +11,8 @@ import (
 type l4 struct {
 	port  uint16
 	names []route.Host // server names that TLS clients ask for; nil: every client
+	// check asks every instance for a connection now and then.
+	check bool
 	// listeners are those of port, once it is known that it may be used.
 	listeners []string
 }

@@ -195,6 +195,9 @@ func TestStepsEndInTheSame(t *testing.T) {
 					"fairway.host":   host.Draw(t, "host"),
 					"fairway.x.host": host.Draw(t, "other host"),
 					"fairway.x.path": rapid.SampledFrom([]string{"/", "/x", "x"}).Draw(t, "path"),
+					"com.df.notify":  "true", "com.df.port": "80",
+					"com.df.servicePath": rapid.SampledFrom([]string{"/x", "/y", "/x,/y", "/y,/z", "y", ""}).Draw(t, "path of Docker Flow"),
+					"com.df.aclName":     rapid.SampledFrom([]string{"", "01", "02", "03"}).Draw(t, "aclName"),
 				})},
 			}
 			var list []*catalog.Service
@@ -207,9 +210,42 @@ func TestStepsEndInTheSame(t *testing.T) {
 				t.Fatalf("memory changes the table (-fresh +warm):\n%s", diff)
 			}
 			checkClaims(t, previous, table)
+			checkNames(t, services, previous, table)
 			previous = table
 		}
 	})
+}
+
+// checkNames: a route without an aclName that asks for the same as before loses to
+// nobody who asks for it now, whatever aclName that one has.
+func checkNames(t *rapid.T, services map[string]*catalog.Service, previous, table *route.Table) {
+	if previous == nil {
+		return
+	}
+	for _, p := range table.Problems {
+		before := previous.Route(p.Route)
+		if p.Code != route.CodeConflict || before == nil || table.Route(p.Route) != nil || !isFlowRoute(flowPart(p.Route)) {
+			continue
+		}
+		labels := services[p.Service].Instances[0].Labels
+		if labels["com.df.aclName"] != "" || labels["com.df.servicePath"] != before.Origin.Labels["com.df.servicePath"] {
+			continue
+		}
+		for _, r := range table.Routes {
+			if was := previous.Route(r.ID); was != nil && slices.Equal(claimsOf(was), claimsOf(r)) {
+				continue
+			}
+			if r.Service != p.Service && slices.Equal(claimsOf(before), claimsOf(r)) {
+				t.Fatalf("%s was there with the same claims, and lost them to %s", p.Route, r.ID)
+			}
+		}
+	}
+}
+
+// flowPart is the name of a route, behind the ID of its service.
+func flowPart(id string) string {
+	_, name, _ := strings.Cut(id, "/")
+	return name
 }
 
 func checkClaims(t *rapid.T, previous, table *route.Table) {
