@@ -38,7 +38,8 @@ type Options struct {
 	// means nowhere.
 	Stdout io.Writer
 	// Environ is the environment, as of os.Environ; only what reaches the SSH
-	// agent is taken from it.
+	// agent is taken from it, and the variables of Docker Flow where its labels or
+	// faces are asked for.
 	Environ []string
 	// Version is shown by the admin API and the metrics.
 	Version string
@@ -52,6 +53,7 @@ type App struct {
 	collector *discovery.Collector
 	control   *control.Control
 	admin     *admin.Server // nil when switched off
+	flow      *dockerFlow
 	lifecycle lifecycle
 }
 
@@ -86,7 +88,12 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		a.log.Error("starting without the last good table", "error", err)
 	}
-	restored, err = withListeners(restored, cfg.Listeners())
+	a.flow, err = newDockerFlow(&cfg, o.Environ, secretsDir(), a.log)
+	if err != nil {
+		return nil, err
+	}
+	listeners := a.flow.listeners(cfg.Listeners())
+	restored, err = withListeners(restored, listeners, a.flow.found)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +103,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.engine, err = embedded.New(embedded.Options{
+	a.engine, err = embedded.New(a.flow.limits(embedded.Options{
 		Logger:     a.log.With("part", "engine"),
 		AccessLog:  accessLog,
 		Registerer: metrics,
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +136,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → compile → engine.
-	settings := compile.Settings{Listeners: cfg.Listeners(), HTTPSPort: httpsPort(cfg.ListenTLS)}
+	settings := compile.Settings{Listeners: listeners, HTTPSPort: httpsPort(cfg.ListenTLS), DockerFlow: a.flow.dialect()}
 	controlOptions := control.Options{
 		Feed:       feed,
 		Compiler:   compile.New(settings),
@@ -143,6 +150,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 	a.control, err = control.New(controlOptions)
 	if err != nil {
+		return nil, err
+	}
+
+	// Feed → notifications; calls → sources.
+	if err := a.flow.bind(feed, a.control, metrics, &a.lifecycle); err != nil {
 		return nil, err
 	}
 
@@ -184,6 +196,7 @@ func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
+	a.flow.run(running, g)
 	if a.admin != nil {
 		g.Go(func() error { return a.admin.Run(running) })
 	}
@@ -230,16 +243,21 @@ func addressText(addr net.Addr) string {
 	return addr.String()
 }
 
-// withListeners puts the listeners of this run into the table of the last one.
-// Without a last one the result has an empty table of revision 0, which says
-// that nothing is known yet, and no snapshot.
-func withListeners(restored *control.LastGood, listeners []route.Listener) (*control.LastGood, error) {
+// withListeners puts the listeners of this run, with the certificates that were
+// found, into the table of the last one; those that labels opened stay. Without a
+// last one the result has an empty table of revision 0, which says that nothing is
+// known yet, and no snapshot.
+func withListeners(restored *control.LastGood, listeners []route.Listener, found []catalog.Certificate) (*control.LastGood, error) {
+	listeners = compile.WithCertificates(listeners, found)
 	if restored == nil {
 		empty, err := route.New(0, listeners, nil, nil, nil)
 		return &control.LastGood{Table: empty}, err
 	}
 	old := restored.Table
-	table, err := route.New(old.Revision, listeners, old.Routes, old.Backends, old.Problems)
+	if restored.Snapshot != nil {
+		restored.Snapshot.Certificates = found // files of the last run may be gone
+	}
+	table, err := route.New(old.Revision, keepOpened(listeners, old.Listeners), old.Routes, old.Backends, old.Problems)
 	if err != nil {
 		return nil, fmt.Errorf("last good table: %w", err)
 	}

@@ -51,6 +51,8 @@ type Config struct {
 	DockerInsecure bool            `name:"docker-insecure" preset:"false" help:"Allow tcp:// Docker engines without TLS. Whoever is on the path then owns those machines."`
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
 
+	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
+
 	Engine    string    `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded."`
 	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
 	Log       LogConfig `embed:"" prefix:"log."`
@@ -85,6 +87,25 @@ type DockerTLSConfig struct {
 type DockerSSHConfig struct {
 	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" help:"File with the host keys of ssh:// Docker engines."`
 	Identity   string `name:"identity" placeholder:"PATH" help:"File with the private key, without passphrase, for ssh:// Docker engines. An SSH agent (SSH_AUTH_SOCK) is asked first."`
+}
+
+// DockerFlowConfig is the keys below dockerflow. The faces also read the variables
+// of what they stand for; docs/docker-flow-env.md lists them.
+type DockerFlowConfig struct {
+	Labels   bool                     `name:"labels" preset:"false" help:"Read labels that begin with com.df., as Docker Flow Proxy does; dockerflow.proxy.listen turns that on, too."`
+	Proxy    DockerFlowProxyConfig    `embed:"" prefix:"proxy."`
+	Listener DockerFlowListenerConfig `embed:"" prefix:"listener."`
+}
+
+// DockerFlowProxyConfig is the keys below dockerflow.proxy.
+type DockerFlowProxyConfig struct {
+	Listen       string `name:"listen" placeholder:"ADDR" preset:"off" help:"Address for the API of Docker Flow Proxy, which asks nobody who they are; off for none. Its usual port, 8080, is that of admin.listen: move one of them."`
+	Certificates string `name:"certificates" placeholder:"DIR" derived:"certificates in state-dir" help:"Directory for the certificates that the API of Docker Flow Proxy is sent."`
+}
+
+// DockerFlowListenerConfig is the keys below dockerflow.listener.
+type DockerFlowListenerConfig struct {
+	Listen string `name:"listen" placeholder:"ADDR" preset:"off" help:"Address for the API of Docker Flow Swarm Listener; off for none. Only with it are the notifications sent that its variables ask for."`
 }
 
 // LogConfig is the keys below log.
@@ -213,12 +234,15 @@ func (c *Config) Complete(getenv func(string) string) {
 	}
 	if c.ListenTLS == "" {
 		c.ListenTLS = Off
-		if len(c.TLS.Certificates) > 0 {
+		if len(c.TLS.Certificates) > 0 || c.DockerFlow.Proxy.on() {
 			c.ListenTLS = port(443, 8443)
 		}
 	}
 	if c.StateDir == "" {
 		c.StateDir = stateDir(getenv, os.Geteuid() == 0)
+	}
+	if c.DockerFlow.Proxy.Certificates == "" {
+		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
 	}
 	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 {
 		c.Docker = []string{c.localEngine(getenv)}

@@ -435,7 +435,7 @@ func (p *configParser) mapping(n *yaml.Node, prefix string) {
 			p.fault(key, name, "given twice")
 		case ok && !strings.Contains(key.Value, "."):
 			p.leaf(f, key, value)
-		case p.hasBelow(name):
+		case p.hasBelow(name) && !strings.Contains(key.Value, "."):
 			p.mapping(value, name+".")
 		default:
 			p.fault(key, name, p.unknown(name, key.Value))
@@ -446,7 +446,7 @@ func (p *configParser) mapping(n *yaml.Node, prefix string) {
 
 func (p *configParser) hasBelow(name string) bool {
 	for key := range p.keys {
-		if strings.HasPrefix(key, name+".") && !strings.Contains(name, ".") {
+		if strings.HasPrefix(key, name+".") {
 			return true
 		}
 	}

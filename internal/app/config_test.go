@@ -94,6 +94,10 @@ docker-tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
 docker-ssh: {known-hosts: known_hosts, identity: id}
 docker-insecure: true
 file: services.yml
+dockerflow:
+  labels: true
+  proxy: {listen: "127.0.0.1:9001", certificates: certs}
+  listener: {listen: "127.0.0.1:9002"}
 engine: embedded
 access-log: "-"
 log: {level: debug, format: json}
@@ -126,12 +130,17 @@ func fullWant() Config {
 		DockerSSH:      DockerSSHConfig{KnownHosts: "known_hosts", Identity: "id"},
 		DockerInsecure: true,
 		File:           []string{"services.yml"},
-		Engine:         "embedded",
-		AccessLog:      "-",
-		Log:            LogConfig{Level: "debug", Format: "json"},
-		DrainTimeout:   time.Minute,
-		Quiet:          10 * time.Millisecond,
-		Bound:          20 * time.Millisecond,
+		DockerFlow: DockerFlowConfig{
+			Labels:   true,
+			Proxy:    DockerFlowProxyConfig{Listen: "127.0.0.1:9001", Certificates: "certs"},
+			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
+		},
+		Engine:       "embedded",
+		AccessLog:    "-",
+		Log:          LogConfig{Level: "debug", Format: "json"},
+		DrainTimeout: time.Minute,
+		Quiet:        10 * time.Millisecond,
+		Bound:        20 * time.Millisecond,
 	}
 }
 

@@ -93,7 +93,8 @@ func (v *validation) listen(c *Config) {
 	if c.Listen == Off && c.ListenTLS == Off {
 		v.add("listen", c.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
 	}
-	if c.ListenTLS != Off && len(c.TLS.Certificates) == 0 {
+	v.dockerFlow(c)
+	if c.ListenTLS != Off && len(c.TLS.Certificates) == 0 && !c.DockerFlow.Proxy.on() {
 		v.add("listen-tls", c.ListenTLS, "needs tls.certificates")
 	}
 	seen := map[string]string{}
@@ -101,6 +102,8 @@ func (v *validation) listen(c *Config) {
 		{"listen", c.Listen},
 		{"listen-tls", c.ListenTLS},
 		{"admin.listen", c.Admin.Listen},
+		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
+		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
 	} {
 		if _, port, err := net.SplitHostPort(l.address); err != nil || port == "0" {
 			continue

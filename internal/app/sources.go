@@ -19,7 +19,7 @@ import (
 // newSources makes the sources that the configuration asks for: the explicit
 // list of what Fairway can read.
 func (a *App) newSources(environ []string) ([]discovery.Source, error) {
-	var sources []discovery.Source
+	sources := a.flow.sources()
 	env := environment(environ)
 	self := docker.SelfID(os.DirFS("/"))
 	for _, u := range a.cfg.Docker {

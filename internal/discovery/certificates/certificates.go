@@ -132,10 +132,7 @@ func (s *Source) Read() ([]catalog.Certificate, error) {
 	list := []catalog.Certificate{}
 	next := make(map[string]seen, len(files))
 	for _, file := range files {
-		now, err := s.look(file)
-		if err != nil {
-			return nil, fmt.Errorf("certificates: %w", err)
-		}
+		now := s.look(file)
 		next[file] = now
 		if now.sound && len(list) < MaxFiles {
 			list = append(list, catalog.Certificate{File: file, Source: Name})
@@ -146,26 +143,30 @@ func (s *Source) Read() ([]catalog.Certificate, error) {
 	return list, nil
 }
 
-// look reads a file, and judges it unless it was judged before.
-func (s *Source) look(file string) (seen, error) {
+// look reads a file, and judges it unless it was judged before. One that cannot be
+// read is what it was.
+func (s *Source) look(file string) seen {
+	before, known := s.seen[file]
 	data, err := readFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return seen{}, nil // gone since the directory was read
+		return seen{} // gone since the directory was read
 	}
 	if err != nil {
-		return seen{}, err
+		if !known {
+			s.log.Warn("file cannot be read and is not used", "file", file, "error", err)
+		}
+		return before
 	}
-	before, known := s.seen[file]
 	now := seen{sum: sha256.Sum256(data)}
 	if known && before.sum == now.sum {
-		return before, nil
+		return before
 	}
 	err = check(data)
 	now.sound = err == nil || before.sound
 	if err != nil {
 		s.log.Warn("file is no certificate with its key and is not used", "file", file, "error", err)
 	}
-	return now, nil
+	return now
 }
 
 // rank is the place of the first preferred pattern that a file fits.

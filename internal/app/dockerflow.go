@@ -1,0 +1,261 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/discovery"
+	"fairway/internal/discovery/certificates"
+	"fairway/internal/discovery/posted"
+	"fairway/internal/dockerflow"
+	"fairway/internal/engine/embedded"
+	"fairway/internal/route"
+)
+
+// dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
+// and the two HTTP faces, each as far as it is asked for.
+type dockerFlow struct {
+	cfg DockerFlowConfig
+	env *flowEnvironment
+	log *slog.Logger
+	// The sources behind the proxy's face; nil without it.
+	posted       *posted.Source
+	certificates *certificates.Source
+	found        []catalog.Certificate // at start
+
+	proxy, listener *face // nil when off
+}
+
+// face is one of the two on its address. run is what it does besides answering.
+type face struct {
+	socket net.Listener
+	server *http.Server
+	run    func(context.Context) error
+}
+
+func (c DockerFlowProxyConfig) on() bool    { return c.Listen != "" && c.Listen != Off }
+func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen != Off }
+
+// newDockerFlow translates the environment and makes the sources. secrets holds the
+// Docker secrets. The state directory exists.
+func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logger) (*dockerFlow, error) {
+	f := &dockerFlow{cfg: cfg.DockerFlow, log: log.With("part", "dockerflow")}
+	on := flowFaces{proxy: f.cfg.Proxy.on() || f.cfg.Labels, listener: f.cfg.Listener.on()}
+	var err error
+	if f.env, err = readFlowEnvironment(environment(environ), secrets, on); err != nil {
+		return nil, fmt.Errorf("variables of Docker Flow: %w", err)
+	}
+	for _, notice := range f.env.notices {
+		f.log.Warn("variable of Docker Flow is left out", "reason", notice)
+	}
+	if !f.cfg.Proxy.on() {
+		return f, nil
+	}
+	if f.posted, err = posted.New(posted.Options{Path: filepath.Join(cfg.StateDir, "posted.json"), Logger: f.log}); err != nil {
+		return nil, err
+	}
+	if _, err := f.posted.Replace("environment", f.env.services); err != nil {
+		return nil, err
+	}
+	f.certificates, err = certificates.New(certificates.Options{
+		Dir: f.cfg.Proxy.Certificates, More: certificateDirs(), Preferred: f.env.preferred, Logger: f.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if f.found, err = f.certificates.Read(); err != nil {
+		f.log.Error("certificates cannot be read, trying again", "error", err)
+	}
+	return f, nil
+}
+
+// sources are the sources behind the faces; a nil f has none.
+func (f *dockerFlow) sources() []discovery.Source {
+	if f == nil || f.posted == nil {
+		return nil
+	}
+	return []discovery.Source{f.posted, f.certificates}
+}
+
+// listeners adds the ports that the environment asks for.
+func (f *dockerFlow) listeners(configured []route.Listener) []route.Listener {
+	return f.env.listenersOf(configured)
+}
+
+// dialect says how labels of Docker Flow are read; nil for not at all.
+func (f *dockerFlow) dialect() *compile.DockerFlow {
+	if !f.cfg.Proxy.on() && !f.cfg.Labels {
+		return nil
+	}
+	return &f.env.compile
+}
+
+// limits puts the times that the environment says into the options of the engine.
+func (f *dockerFlow) limits(o embedded.Options) embedded.Options {
+	o.DialTimeout, o.ResponseTimeout = f.env.engine.DialTimeout, f.env.engine.ResponseTimeout
+	o.HeaderTimeout, o.IdleTimeout = f.env.engine.HeaderTimeout, f.env.engine.IdleTimeout
+	return o
+}
+
+// bind makes the faces and binds their addresses.
+func (f *dockerFlow) bind(feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, l *lifecycle) error {
+	if f.cfg.Proxy.on() {
+		port := f.env.port
+		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && port == "" && own != "0" {
+			port = own
+		}
+		p, err := dockerflow.NewProxy(dockerflow.ProxyOptions{
+			Posted:       f.posted,
+			Certificates: f.certificates,
+			Catalogue:    feed,
+			Tables:       tables,
+			Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+			Settings:     f.env.settings,
+			ServiceName:  f.env.serviceName,
+			Port:         port,
+			CheckAddress: f.env.checkAddress,
+			Listeners:    f.env.listeners,
+			PullInterval: f.env.pullInterval,
+			Repeat:       f.env.repeat,
+			Logger:       f.log,
+		})
+		if err != nil {
+			return err
+		}
+		if f.proxy, err = newFace(f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
+			return fmt.Errorf("dockerflow.proxy.listen: %w", err)
+		}
+	}
+	if f.cfg.Listener.on() {
+		d, err := dockerflow.NewListener(dockerflow.ListenerOptions{
+			Catalogue:     feed,
+			Announcing:    f.env.announcing,
+			CreateService: receivers(f.env.createService, f.env.createMethods),
+			RemoveService: receivers(f.env.removeService, f.env.removeMethods),
+			CreateNode:    receivers(f.env.createNode, nil),
+			RemoveNode:    receivers(f.env.removeNode, nil),
+			Retries:       f.env.retries,
+			RetryInterval: f.env.retryInterval,
+			Logger:        f.log,
+		})
+		if err != nil {
+			return err
+		}
+		if f.listener, err = newFace(f.cfg.Listener.Listen, d, d.Run, l); err != nil {
+			return fmt.Errorf("dockerflow.listener.listen: %w", err)
+		}
+	}
+	return nil
+}
+
+// newFace binds the address of a face.
+func newFace(address string, handler http.Handler, run func(context.Context) error, l *lifecycle) (*face, error) {
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	f := &face{socket: socket, run: run, server: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       time.Minute,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}}
+	l.onStop("face of Docker Flow", func(context.Context) error {
+		_ = socket.Close() // closed already when it was served
+		return f.server.Close()
+	})
+	return f, nil
+}
+
+// run serves the faces until ctx ends.
+func (f *dockerFlow) run(ctx context.Context, g *errgroup.Group) {
+	for _, face := range []*face{f.proxy, f.listener} {
+		if face == nil {
+			continue
+		}
+		g.Go(func() error { return face.run(ctx) })
+		g.Go(func() error {
+			if err := face.server.Serve(face.socket); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("face of Docker Flow: %w", err)
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-ctx.Done()
+			stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			defer cancel()
+			return face.server.Shutdown(stopping)
+		})
+	}
+}
+
+// DockerFlowAddr returns the address of a face, "proxy" or "listener", or nil when it
+// is off.
+func (a *App) DockerFlowAddr(name string) net.Addr {
+	f := map[string]*face{"proxy": a.flow.proxy, "listener": a.flow.listener}[name]
+	if f == nil {
+		return nil
+	}
+	return f.socket.Addr()
+}
+
+// secretsDir is where Docker mounts secrets.
+func secretsDir() fs.FS { return os.DirFS("/run/secrets") }
+
+// keepOpened adds to configured the listeners that labels opened in the last run,
+// so that the routes behind them are served again; labels may close them later.
+func keepOpened(configured, last []route.Listener) []route.Listener {
+	list := slices.Clone(configured)
+	for _, l := range last {
+		taken := slices.ContainsFunc(configured, func(c route.Listener) bool { return c.Name == l.Name || c.Address == l.Address })
+		if l.TCP && !taken {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// dockerFlow checks the addresses of the faces.
+func (v *validation) dockerFlow(c *Config) {
+	for _, face := range []struct{ key, address string }{
+		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
+		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
+	} {
+		if face.address == "" || face.address == Off {
+			continue
+		}
+		v.address(face.key, face.address)
+		if overlap(face.address, c.Admin.Listen) && face.address != c.Admin.Listen {
+			v.add(face.key, face.address, "takes the port of admin.listen, "+c.Admin.Listen+"; give that another one, such as 127.0.0.1:9000, or off")
+		}
+	}
+}
+
+// overlap tells whether two different addresses cannot both be listened on.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	everything := func(host string) bool { return strings.Trim(host, "[]0.:") == "" }
+	return everything(hostA) || everything(hostB)
+}

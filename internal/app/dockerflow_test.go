@@ -1,0 +1,453 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/control"
+	"fairway/internal/dockerflow"
+	"fairway/internal/route"
+)
+
+// startFlow runs a Fairway whose services file has this text, with a change to the
+// configuration and an environment.
+func startFlow(t *testing.T, dir, services string, change func(*Config), environ ...string) *program {
+	t.Helper()
+	file := filepath.Join(dir, "services.yml")
+	writeServices(t, file, services)
+	cfg := Defaults()
+	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, "127.0.0.1:0"
+	cfg.File, cfg.StateDir = []string{file}, filepath.Join(dir, "state")
+	cfg.DrainTimeout = time.Second
+	change(&cfg)
+	cfg.Complete(func(string) string { return "" })
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(cfg, Options{Version: "test", Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	p := &program{app: a, file: file, state: cfg.StateDir}
+	stopped := false
+	p.stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run = %v", err)
+			}
+		}
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+func asProxy(cfg *Config) { cfg.DockerFlow.Proxy.Listen = "127.0.0.1:0" }
+
+// call makes a call to a face.
+func (p *program) call(t *testing.T, face, method, path string, body []byte) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.app.DockerFlowAddr(face).String()+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(data)
+}
+
+const proxyAPI = "/v1/docker-flow-proxy/"
+
+// One Fairway in the place of the Swarm Listener drives another in the place of the
+// proxy, through the old calls alone.
+func TestListenerDrivesProxy(t *testing.T) {
+	_, port, _ := strings.Cut(backend(t, "demo"), ":")
+	proxy := startFlow(t, t.TempDir(), "services: []\n", asProxy)
+	face := "http://" + proxy.app.DockerFlowAddr("proxy").String() + proxyAPI
+	const bystander = "  - {name: other, labels: {x: y}, instances: []}\n"
+	service := func(path string) string {
+		return fmt.Sprintf("services:\n  - name: localhost\n    labels: {com.df.notify: \"true\", com.df.distribute: \"false\", com.df.servicePath: %s, com.df.port: %q, com.df.alertIf: x}\n    instances: []\n", path, port) + bystander
+	}
+	listener := startFlow(t, t.TempDir(), service("/demo"), func(cfg *Config) { cfg.DockerFlow.Listener.Listen = "127.0.0.1:0" },
+		"DF_NOTIFY_CREATE_SERVICE_URL="+face+"reconfigure", "DF_NOTIFY_REMOVE_SERVICE_URL="+face+"remove", "DF_RETRY_INTERVAL=1")
+
+	eventually(t, "the service is served", func() bool {
+		s, b := proxy.get("any.example", "/demo/x")
+		return s == 200 && b == "demo any.example /demo/x"
+	})
+	writeServices(t, listener.file, service("/shop"))
+	eventually(t, "the change is served", func() bool {
+		shop, _ := proxy.get("any.example", "/shop")
+		demo, _ := proxy.get("any.example", "/demo")
+		return shop == 200 && demo == 404
+	})
+	writeServices(t, listener.file, "services:\n"+bystander)
+	eventually(t, "the service is gone", func() bool { s, _ := proxy.get("any.example", "/shop"); return s == 404 })
+
+	if code, body := listener.call(t, "listener", "GET", "/v1/docker-flow-swarm-listener/get-services", nil); code != 200 || body != "[]\n" {
+		t.Errorf("get-services: %d %s", code, body)
+	}
+}
+
+// What the book does by hand: one call, and the service is served when it is
+// answered; it is seen with where it comes from, survives a restart, and goes when
+// it is told to.
+func TestReconfigureByHand(t *testing.T) {
+	_, port, _ := strings.Cut(backend(t, "demo"), ":")
+	dir := t.TempDir()
+	p := startFlow(t, dir, "services: []\n", asProxy)
+	eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
+	code, body := p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&port="+port, nil)
+	if code != 200 || !strings.Contains(body, `"Status":"OK"`) || !strings.Contains(body, `"ServicePath":["/demo"]`) {
+		t.Fatalf("%d %s", code, body)
+	}
+	if s, b := p.get("a.example", "/demo/hello"); s != 200 || b != "demo a.example /demo/hello" {
+		t.Errorf("right after the answer: %d %s", s, b)
+	}
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"config", nil); code != 200 || !strings.Contains(body, "localhost@posted") {
+		t.Errorf("config: %d %s", code, body)
+	}
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"config?type=json", nil); code != 200 || !strings.HasPrefix(body, `{"localhost":`) {
+		t.Errorf("config as JSON: %d %s", code, body)
+	}
+	routes, err := p.client(t).Routes(t.Context(), api.Query{})
+	if err != nil || len(routes.Items) != 1 || routes.Items[0].Source != "posted" {
+		t.Errorf("routes %+v, %v", routes, err)
+	}
+	p.stop()
+
+	p = startFlow(t, dir, "services: []\n", asProxy)
+	if s, b := p.get("a.example", "/demo"); s != 200 {
+		t.Errorf("right after the restart: %d %s", s, b)
+	}
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"remove?serviceName=localhost", nil); code != 200 {
+		t.Errorf("remove: %d %s", code, body)
+	}
+	if s, _ := p.get("a.example", "/demo"); s != 404 {
+		t.Errorf("right after it was removed: %d", s)
+	}
+	// What is refused is told, and spoils nothing.
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&port=none", nil); code != 500 || !strings.Contains(body, "com.df.port") {
+		t.Errorf("a port that is none: %d %s", code, body)
+	}
+}
+
+// bundle makes a certificate with its key, in PEM.
+func bundle(t *testing.T, name string) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
+}
+
+// served returns the name in the certificate that a client gets who asks for a name.
+func (p *program) served(name string) string {
+	addr := p.app.Addr("https")
+	if addr == nil {
+		return ""
+	}
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} //nolint:gosec // the certificate is what is looked at
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	c, err := dialer.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	return strings.Join(c.(*tls.Conn).ConnectionState().PeerCertificates[0].DNSNames, " ")
+}
+
+// Case 12: a certificate is served as soon as it was sent, also the first one of
+// all, and after a restart.
+func TestCertificatesReachTheEngine(t *testing.T) {
+	dir := t.TempDir()
+	change := func(cfg *Config) { asProxy(cfg); cfg.ListenTLS = "127.0.0.1:0" }
+	p := startFlow(t, dir, "services: []\n", change)
+	if p.app.Addr("https") != nil {
+		t.Error("TLS without a certificate")
+	}
+	for _, name := range []string{"a.example", "b.example"} {
+		if code, body := p.call(t, "proxy", "PUT", proxyAPI+"cert?certName="+name+".pem", bundle(t, name)); code != 200 {
+			t.Fatalf("%d %s", code, body)
+		}
+		eventually(t, "the certificate is served", func() bool { return p.served(name) == name })
+	}
+	if code, body := p.call(t, "proxy", "GET", proxyAPI+"certs", nil); code != 200 || strings.Contains(body, "BEGIN") || !strings.Contains(body, "b.example.pem") {
+		t.Errorf("certs: %d %s", code, body)
+	}
+	p.stop()
+	// A file of the last run that is gone is no reason not to start.
+	if err := os.Remove(filepath.Join(p.state, "certificates", "a.example.pem")); err != nil {
+		t.Fatal(err)
+	}
+	p = startFlow(t, dir, "services: []\n", change)
+	if got := p.served("b.example"); got != "b.example" {
+		t.Errorf("right after the restart: %q", got)
+	}
+}
+
+// What labels opened in the last run is served again before any source has answered.
+func TestRestartKeepsListenersThatLabelsOpened(t *testing.T) {
+	listener := route.Listener{Name: "tcp-5432", Address: ":5432", TCP: true}
+	b := &route.Backend{ID: "db", Service: "db", Scheme: route.SchemeTCP}
+	r := &route.Route{ID: "db", Service: "db", Backend: "db", Claim: 1, Matches: []route.Match{{
+		Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+		Conditions: []route.Condition{{Kind: route.ConditionListener, Values: []string{"tcp-5432"}}},
+	}}}
+	last, err := route.New(7, []route.Listener{listener}, []*route.Route{r}, []*route.Backend{b}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := withListeners(&control.LastGood{Table: last}, []route.Listener{{Name: "http", Address: ":80"}}, []catalog.Certificate{{File: "a.pem"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := got.Table.Listeners; len(l) != 2 || l[0].Name != "http" || l[1].Name != "tcp-5432" {
+		t.Errorf("listeners %+v", l)
+	}
+}
+
+// readFlow reads an environment with secrets.
+func readFlow(env, secrets map[string]string, on flowFaces) (*flowEnvironment, error) {
+	files := fstest.MapFS{}
+	for name, text := range secrets {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return readFlowEnvironment(env, files, on)
+}
+
+// Case 73: every variable that the original reads from a secret is read from one
+// here, and the secret wins, even when it is empty.
+func TestSecretsGoBeforeVariables(t *testing.T) {
+	e, err := readFlow(map[string]string{"TIMEOUT_CONNECT": "9", "USERS": "a:b", "DEFAULT_PROTOCOL": "tcp"},
+		map[string]string{"dfp_timeout_connect": "7\n", "dfp_users": "", "dfp_users_team": "ann:x,bob:y"}, flowFaces{proxy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.engine.DialTimeout != 7*time.Second || e.compile.Users != nil || e.mode != "tcp" || len(e.compile.Secrets["team"]) != 2 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestProxyVariables(t *testing.T) {
+	e, err := readFlow(map[string]string{
+		"MODE": "swarm", "SERVICE_NAME": "main_proxy", "LISTENER_ADDRESS": "one, two:81", "REPEAT_RELOAD": "true", "RELOAD_INTERVAL": "250",
+		"HTTPS_ONLY": "true", "SEPARATOR": "@", "FILTER_PROXY_INSTANCE_NAME": "true", "PROXY_INSTANCE_NAME": "p1", "SKIP_ADDRESS_VALIDATION": "false",
+		"BIND_PORTS": "8085,8443 accept-proxy:ssl", "DEFAULT_PORTS": "80,443:ssl", "CA_FILE": "/ca.pem", "USERS": "a:b", "SERVICE_DOMAIN_ALGO": "hdr_beg(host)",
+		"STATS_USER": "admin", "PREFERRED_CERTIFICATE": "a*,b*", "DF_RETRY": "x", "CHECK_RESOLVERS": "false", "PORT": "8081",
+		"DFP_SERVICE_SERVICE_NAME": "env", "DFP_SERVICE_PORT": "1", "DFP_SERVICE_SERVICE_PATH": "/env", "DFP_SERVICE_1_SERVICE_NAME": "bad",
+	}, nil, flowFaces{proxy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.serviceName != "main_proxy" || !e.repeat || e.pullInterval != 250*time.Millisecond || !e.checkAddress || e.port != "8081" ||
+		!e.compile.HTTPSOnly || e.compile.Separator != "@" || !e.compile.FilterInstance || e.compile.Instance != "p1" || len(e.compile.Users) != 1 ||
+		e.compile.DomainAlgo != "hdr_beg(host)" || len(e.services) != 1 {
+		t.Errorf("%+v", e)
+	}
+	if diff := cmp.Diff([]string{"one", "two:81"}, e.listeners); diff != "" {
+		t.Error(diff)
+	}
+	if len(e.notices) != 2 || !strings.HasPrefix(e.notices[0], "STATS_USER: ") || !strings.HasPrefix(e.notices[1], "DFP_SERVICE: bad: ") {
+		t.Errorf("notices %q", e.notices)
+	}
+	configured := []route.Listener{{Name: "http", Address: ":8000"}, {Name: "https", Address: ":443", TLS: true}}
+	want := []route.Listener{
+		{Name: "http", Address: ":8000"},
+		{Name: "https", Address: ":443", TLS: true, ClientCAFile: "/ca.pem"},
+		{Name: "http-8085", Address: ":8085"},
+		{Name: "https-8443", Address: ":8443", TLS: true, ProxyProtocol: true, ClientCAFile: "/ca.pem"},
+	}
+	if diff := cmp.Diff(want, e.listenersOf(configured)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[uint16]string{80: "http", 443: "https"}, e.compile.Ports); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Nothing but what cannot be honoured and protects something keeps Fairway from
+// starting, and everything is told at once.
+func TestRefusedVariables(t *testing.T) {
+	_, err := readFlow(map[string]string{
+		"EXTRA_FRONTEND": "http-request deny", "CRT_LIST_PATH": "/x", "TIMEOUT_CONNECT": "soon", "BIND_PORTS": "80 crt",
+		"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "DF_NOTIFY_CREATE_NODE_URL": "proxy",
+	}, nil, flowFaces{true, true})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, name := range []string{"EXTRA_FRONTEND", "CRT_LIST_PATH", "TIMEOUT_CONNECT", "BIND_PORTS", "DF_NOTIFY_CREATE_NODE_URL"} {
+		if !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("%s is not told of: %v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), "CFG_TEMPLATE_PATH") {
+		t.Error("the default is refused")
+	}
+	if _, err := readFlow(map[string]string{"EXTRA_FRONTEND": "x", "PORT": "x"}, nil, flowFaces{}); err != nil {
+		t.Errorf("read without a face: %v", err)
+	}
+}
+
+// Case 83: old names win, secrets come on top, methods go by position.
+func TestListenerVariables(t *testing.T) {
+	e, err := readFlow(map[string]string{
+		"DF_NOTIFICATION_URL": "http://oldest", "DF_NOTIFY_CREATE_SERVICE_URL": "http://new", "DF_NOTIF_CREATE_SERVICE_URL": "http://old/a?x=1,http://old/b",
+		"DF_NOTIFY_CREATE_SERVICE_METHOD": "PUT,POST", "DF_RETRY": "0", "DF_RETRY_INTERVAL": "0", "DF_NOTIFY_LABEL": "com.df.tell",
+		"DF_USE_DOCKER_SERVICE_EVENTS": "false", "DF_INCLUDE_NODE_IP_INFO": "true", "DF_SERVICE_NAME_PREFIX": "dev",
+	}, map[string]string{"df_notify_create_service_url": "http://secret\n"}, flowFaces{listener: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []dockerflow.Receiver{{URL: "http://old/a?x=1", Method: "PUT"}, {URL: "http://old/b", Method: "POST"}, {URL: "http://secret", Method: "POST"}}
+	if diff := cmp.Diff(want, receivers(e.createService, e.createMethods)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"http://oldest"}, e.removeService); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(dockerflow.Announcing{Label: "com.df.tell", NamePrefix: "dev", NodeInfo: true}, e.announcing); diff != "" {
+		t.Error(diff)
+	}
+	if e.retries != -1 || e.retryInterval != time.Second || len(e.notices) != 1 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestFaceOnThePortOfAdmin(t *testing.T) {
+	cfg := Defaults()
+	cfg.Listen, cfg.File, cfg.StateDir = "127.0.0.1:0", []string{"x"}, t.TempDir()
+	cfg.Complete(func(string) string { return "" })
+	for address, fault := range map[string]bool{":8080": true, "0.0.0.0:8080": true, "127.0.0.1:8080": true, "10.0.0.1:8080": false, ":9000": false} {
+		cfg.DockerFlow.Proxy.Listen = address
+		if err := cfg.Validate(); (err != nil) != fault {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// A damaged file of posted services is told of and keeps nobody from starting.
+func TestDamagedPostedServices(t *testing.T) {
+	cfg := Defaults()
+	asProxy(&cfg)
+	cfg.StateDir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(cfg.StateDir, "posted.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Complete(func(string) string { return "" })
+	var log bytes.Buffer
+	if _, err := newDockerFlow(&cfg, nil, fstest.MapFS{}, slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "posted.json.damaged") {
+		t.Errorf("%v, log %s", err, log.String())
+	}
+}
+
+// TestVariableReference holds docs/docker-flow-env.md to the tables.
+func TestVariableReference(t *testing.T) {
+	const path = "../../docs/docker-flow-env.md"
+	want := variableReference()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("%s is not current (run with -update to write it):\n%s", path, diff)
+	}
+}
+
+func variableReference() string {
+	var b strings.Builder
+	b.WriteString(`# The environment of Docker Flow
+
+<!-- Printed from the tables in internal/app/dockerflow_variables.go with -update. -->
+
+What Docker Flow Proxy and Docker Flow Swarm Listener read from their environment, and what Fairway makes of it. Fairway
+reads the proxy's variables when ` + "`dockerflow.proxy.listen` or `dockerflow.labels`" + ` is set, the listener's when
+` + "`dockerflow.listener.listen`" + ` is; otherwise they mean nothing to it.
+
+- **kept**: it does what it did, or what is said here.
+- **ignored**: it has nothing to do here; the log says so once, unless the value means what holds anyway.
+- **refused**: Fairway does not start with it, since less would be protected than before.
+
+Where *secret* says yes, the Docker secret ` + "`/run/secrets/dfp_<name in lower case>`" + ` is read as well, and wins, even
+when it is empty. *On top* means that the URLs in the secret ` + "`/run/secrets/<name in lower case>`" + ` are added.
+
+Docker Flow's port for both APIs, 8080, is that of Fairway's own admin API: give ` + "`admin.listen`" + ` another one, or
+turn it off, to use it. The APIs ask nobody who they are: publish them nowhere, and put Fairway and its callers on a network of their own.
+`)
+	for _, part := range []struct {
+		title     string
+		variables []flowVariable
+	}{{"Docker Flow Proxy", flowProxyVariables()}, {"Docker Flow Swarm Listener", flowListenerVariables()}} {
+		fmt.Fprintf(&b, "\n## %s\n\n| variable | secret | | what becomes of it |\n|---|---|---|---|\n", part.title)
+		for _, v := range part.variables {
+			secret := ""
+			if v.secret {
+				secret = "yes"
+			}
+			if v.appended {
+				secret = "on top"
+			}
+			meaning := v.meaning
+			if v.fate != flowKept {
+				meaning = strings.ToUpper(meaning[:1]) + meaning[1:] + "."
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, secret, v.fate, meaning)
+		}
+	}
+	b.WriteString(`
+Services in ` + "`DFP_SERVICE_*` and `DFP_SERVICE_<n>_*`" + ` are kept, with every parameter of a call in upper case with underscores
+(` + "`DFP_SERVICE_1_SERVICE_PATH_2`" + `); the rules are those of a call. Users of secrets ` + "`dfp_users_<name>`" + ` are those of the label
+` + "`usersSecret`" + `. Certificates are found in ` + "`/certs`, in secrets whose names begin with `cert-` or `cert_`, and in `dockerflow.proxy.certificates`" + `,
+to which those go that are sent by PUT.
+`)
+	return b.String()
+}
