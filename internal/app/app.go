@@ -92,8 +92,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners := a.flow.listeners(cfg.Listeners())
-	restored, err = withListeners(restored, listeners, a.flow.found)
+	settings := a.flow.settings(&cfg)
+	restored, err = withListeners(restored, settings.Listeners, a.flow.found)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,6 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → compile → engine.
-	settings := compile.Settings{Listeners: listeners, HTTPSPort: httpsPort(cfg.ListenTLS), DockerFlow: a.flow.dialect()}
 	controlOptions := control.Options{
 		Feed:       feed,
 		Compiler:   compile.New(settings),

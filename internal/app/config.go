@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/dockerapi"
 	"fairway/internal/route"
 )
 
@@ -41,10 +42,11 @@ type Config struct {
 	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
 	TLS            TLSConfig      `embed:"" prefix:"tls."`
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are believed; nobody's by default."`
+	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP; none by default. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table."`
 
-	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"A manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm, of which the first that answers is asked."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
@@ -244,7 +246,7 @@ func (c *Config) Complete(getenv func(string) string) {
 	if c.DockerFlow.Proxy.Certificates == "" {
 		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
 	}
-	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 {
+	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && c.wantsEngine(getenv) {
 		c.Docker = []string{c.localEngine(getenv)}
 	}
 	c.Swarm = slices.Clone(c.Swarm)
@@ -253,6 +255,16 @@ func (c *Config) Complete(getenv func(string) string) {
 			c.Swarm[i] = c.localEngine(getenv)
 		}
 	}
+}
+
+// wantsEngine tells whether the engine of the machine is watched when nothing says
+// what is. A proxy that is told of services by calls may have none.
+func (c *Config) wantsEngine(getenv func(string) string) bool {
+	if !c.DockerFlow.Proxy.on() || getenv("DOCKER_HOST") != "" {
+		return true
+	}
+	_, err := os.Stat(dockerapi.DefaultSocket)
+	return err == nil
 }
 
 // localEngine chooses the engine that the docker command line would use.

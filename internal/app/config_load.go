@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/compile"
 )
 
 // maxConfigBytes bounds every file that is read for the configuration or for
@@ -317,6 +319,20 @@ func setAll[T any](p *[]T, texts []string, parse func(string) (T, error)) error 
 	}
 	*p = values
 	return nil
+}
+
+// parsePortRange reads a port, or a range of ports.
+func parsePortRange(text string) (compile.PortRange, error) {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, errA := strconv.ParseUint(first, 10, 16)
+	b, errB := strconv.ParseUint(last, 10, 16)
+	if errA != nil || errB != nil || a == 0 || a > b {
+		return compile.PortRange{}, errors.New("write 5432 or 6000-6010")
+	}
+	return compile.PortRange{First: uint16(a), Last: uint16(b)}, nil
 }
 
 // parsePrefix reads a network, or one address as the network of itself.

@@ -80,6 +80,7 @@ tls:
     - pair.pem
     - cert.pem,key.pem
     - {cert: other.pem, key: key.pem}
+tcp-ports: [5432, 6000-6010]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
 admin:
   listen: 0.0.0.0:9000
@@ -122,6 +123,7 @@ func fullWant() Config {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
 		},
+		TCPPorts:       []string{"5432", "6000-6010"},
 		Admin:          AdminConfig{Listen: "0.0.0.0:9000", AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token"},
 		StateDir:       "state",
 		Docker:         []string{"unix:///var/run/docker.sock", "tcp://10.0.0.1:2376"},

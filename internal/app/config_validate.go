@@ -94,6 +94,11 @@ func (v *validation) listen(c *Config) {
 		v.add("listen", c.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
 	}
 	v.dockerFlow(c)
+	for _, text := range c.TCPPorts {
+		if _, err := parsePortRange(text); err != nil {
+			v.add("tcp-ports", text, err.Error())
+		}
+	}
 	if c.ListenTLS != Off && len(c.TLS.Certificates) == 0 && !c.DockerFlow.Proxy.on() {
 		v.add("listen-tls", c.ListenTLS, "needs tls.certificates")
 	}

@@ -52,15 +52,24 @@ type face struct {
 func (c DockerFlowProxyConfig) on() bool    { return c.Listen != "" && c.Listen != Off }
 func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen != Off }
 
-// newDockerFlow translates the environment and makes the sources. secrets holds the
-// Docker secrets. The state directory exists.
-func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logger) (*dockerFlow, error) {
-	f := &dockerFlow{cfg: cfg.DockerFlow, log: log.With("part", "dockerflow")}
+// readDockerFlow translates the environment. secrets holds the Docker secrets.
+func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
+	f := &dockerFlow{cfg: cfg.DockerFlow}
 	on := flowFaces{proxy: f.cfg.Proxy.on() || f.cfg.Labels, listener: f.cfg.Listener.on()}
 	var err error
 	if f.env, err = readFlowEnvironment(environment(environ), secrets, on); err != nil {
 		return nil, fmt.Errorf("variables of Docker Flow: %w", err)
 	}
+	return f, nil
+}
+
+// newDockerFlow also makes the sources. The state directory exists.
+func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logger) (*dockerFlow, error) {
+	f, err := readDockerFlow(cfg, environ, secrets)
+	if err != nil {
+		return nil, err
+	}
+	f.log = log.With("part", "dockerflow")
 	for _, notice := range f.env.notices {
 		f.log.Warn("variable of Docker Flow is left out", "reason", notice)
 	}
@@ -93,17 +102,19 @@ func (f *dockerFlow) sources() []discovery.Source {
 	return []discovery.Source{f.posted, f.certificates}
 }
 
-// listeners adds the ports that the environment asks for.
-func (f *dockerFlow) listeners(configured []route.Listener) []route.Listener {
-	return f.env.listenersOf(configured)
-}
-
-// dialect says how labels of Docker Flow are read; nil for not at all.
-func (f *dockerFlow) dialect() *compile.DockerFlow {
-	if !f.cfg.Proxy.on() && !f.cfg.Labels {
-		return nil
+// settings are what the compiler needs: the listeners of the configuration and those
+// that the environment asks for, and how labels of Docker Flow are read, if at all.
+func (f *dockerFlow) settings(cfg *Config) compile.Settings {
+	s := compile.Settings{Listeners: f.env.listenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS)}
+	for _, text := range cfg.TCPPorts {
+		if ports, err := parsePortRange(text); err == nil {
+			s.TCPPorts = append(s.TCPPorts, ports)
+		}
 	}
-	return &f.env.compile
+	if f.cfg.Proxy.on() || f.cfg.Labels {
+		s.DockerFlow = &f.env.compile
+	}
+	return s
 }
 
 // limits puts the times that the environment says into the options of the engine.

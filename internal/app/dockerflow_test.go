@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -450,4 +451,59 @@ Services in ` + "`DFP_SERVICE_*` and `DFP_SERVICE_<n>_*`" + ` are kept, with eve
 to which those go that are sent by PUT.
 `)
 	return b.String()
+}
+
+// A proxy that is told of services by calls needs no engine; anything else watches
+// the one of the machine.
+func TestProxyWithoutAnEngine(t *testing.T) {
+	for _, tt := range []struct {
+		env    string
+		change func(*Config)
+		want   bool
+	}{{"tcp://10.0.0.1:2376", asProxy, true}, {"", func(*Config) {}, true}} {
+		cfg := Defaults()
+		tt.change(&cfg)
+		cfg.Complete(func(name string) string {
+			if name == "DOCKER_HOST" {
+				return tt.env
+			}
+			return ""
+		})
+		if got := len(cfg.Docker) == 1; got != tt.want {
+			t.Errorf("%+v: engines %q", tt.env, cfg.Docker)
+		}
+	}
+	p := startFlow(t, t.TempDir(), "services: []\n", func(cfg *Config) { asProxy(cfg); cfg.File = nil; cfg.Docker = nil; cfg.Admin.Listen = Off },
+		"MODE=swarm")
+	_, port, _ := strings.Cut(backend(t, "demo"), ":")
+	if code, body := p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/&port="+port, nil); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+// Case 56: labels open ports that the operator allows, and no others.
+func TestTCPPorts(t *testing.T) {
+	_, port, _ := strings.Cut(backend(t, "demo"), ":")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, open, _ := strings.Cut(free.Addr().String(), ":")
+	free.Close()
+	p := startFlow(t, t.TempDir(), "services: []\n", func(cfg *Config) { asProxy(cfg); cfg.TCPPorts = []string{open} })
+	eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
+	for src, want := range map[string]int{open: 200, "1": 500} {
+		path := proxyAPI + "reconfigure?serviceName=localhost&reqMode=tcp&srcPort=" + src + "&port=" + port
+		if code, body := p.call(t, "proxy", "GET", path, nil); code != want {
+			t.Errorf("port %s: %d %s", src, code, body)
+		}
+	}
+	res, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://127.0.0.1:" + open + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); !strings.HasPrefix(string(body), "demo ") {
+		t.Errorf("through the port: %s", body)
+	}
 }

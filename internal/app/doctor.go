@@ -47,7 +47,11 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	if err != nil {
 		return nil, err
 	}
-	table := compile.New(compile.Settings{Listeners: cfg.Listeners()}).Compile(s, nil)
+	flow, err := readDockerFlow(&cfg, o.Environ, secretsDir())
+	if err != nil {
+		return nil, err
+	}
+	table := compile.New(flow.settings(&cfg)).Compile(s, nil)
 	return diagnoses(compile.Diagnose(s, table, name)), nil
 }
 
