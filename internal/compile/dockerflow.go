@@ -56,7 +56,7 @@ type DockerFlow struct {
 type flow struct {
 	DockerFlow
 	ports *ports
-	known map[string]*flowKey // by name in lower case
+	known map[string]*flowKey // by name, and by name in lower case
 }
 
 func newFlow(d DockerFlow, p *ports) *flow {
@@ -66,6 +66,7 @@ func newFlow(d DockerFlow, p *ports) *flow {
 	d.UsersDir = strings.TrimSuffix(cmp.Or(d.UsersDir, "/run/secrets"), "/")
 	f := &flow{d, p, map[string]*flowKey{}}
 	for i := range flowKeys {
+		f.known[flowKeys[i].name] = &flowKeys[i]
 		f.known[strings.ToLower(flowKeys[i].name)] = &flowKeys[i]
 	}
 	return f
@@ -204,8 +205,15 @@ type flowLabel struct {
 type flowLabels struct {
 	*flow
 	service string
-	none    bool                  // the service shall have no instances
-	all     map[string]*flowLabel // by name with index, in lower case, behind the prefix
+	none    bool // the service shall have no instances
+	all     map[flowParameter]*flowLabel
+}
+
+// flowParameter is a parameter by its name in flowKeys, with the index of its
+// destination, or 0.
+type flowParameter struct {
+	name  string
+	index int
 }
 
 // read sorts labels by their names. Those that Docker Flow does not know are
@@ -213,18 +221,26 @@ type flowLabels struct {
 func (f *flow) read(s *catalog.Service, labels map[string]string) *flowLabels {
 	l := &flowLabels{
 		flow: f, service: cmp.Or(s.Name, s.ID), none: s.Replicas != nil && *s.Replicas == 0,
-		all: map[string]*flowLabel{},
+		all: map[flowParameter]*flowLabel{},
 	}
 	for _, raw := range slices.Sorted(maps.Keys(labels)) {
 		key := strings.TrimSpace(raw)
 		if !hasPrefix(key, flowPrefix) || len(key) > 256 {
 			continue
 		}
-		name := strings.ToLower(key[len(flowPrefix):])
-		word, index, _ := strings.Cut(name, ".")
+		word, index, dotted := strings.Cut(strings.ToLower(key[len(flowPrefix):]), ".")
 		known := f.known[word]
 		value := strings.TrimSpace(labels[raw])
-		if known == nil || value == "" || index != "" && !known.indexed || l.all[name] != nil {
+		if known == nil || value == "" || dotted && !known.indexed {
+			continue
+		}
+		parameter := flowParameter{known.name, 0}
+		if dotted {
+			if parameter.index = slices.Index(flowIndices, index) + 1; parameter.index == 0 {
+				continue
+			}
+		}
+		if l.all[parameter] != nil {
 			continue
 		}
 		one := &flowLabel{raw: raw, value: value}
@@ -236,7 +252,7 @@ func (f *flow) read(s *catalog.Service, labels map[string]string) *flowLabels {
 		case hasControl(value) && !known.lines:
 			one.fault = &refusal{route.CodeBadValue, "the value has control characters", ""}
 		}
-		l.all[name] = one
+		l.all[parameter] = one
 	}
 	return l
 }
@@ -244,13 +260,10 @@ func (f *flow) read(s *catalog.Service, labels map[string]string) *flowLabels {
 // get returns the label of a destination: its own, or else the one without an
 // index, which stands in for all. It is nil when there is none.
 func (l *flowLabels) get(name string, index int) *flowLabel {
-	name = strings.ToLower(name)
-	if index > 0 {
-		if own := l.all[fmt.Sprintf("%s.%d", name, index)]; own != nil {
-			return own
-		}
+	if own := l.all[flowParameter{name, index}]; own != nil {
+		return own
 	}
-	return l.all[name]
+	return l.all[flowParameter{name, 0}]
 }
 
 // wanted says whether the service is to be served at all: it is not when it has
@@ -270,13 +283,12 @@ func (l *flowLabels) wanted() bool {
 // those that are at fault and without passwords.
 func (l *flowLabels) remember(faulty map[string]bool) map[string]string {
 	keep := map[string]string{}
-	for name, label := range l.all {
-		word, _, _ := strings.Cut(name, ".")
-		if faulty[label.raw] || label.fault != nil || l.known[word].forgotten {
+	for parameter, label := range l.all {
+		if faulty[label.raw] || label.fault != nil || l.known[parameter.name].forgotten {
 			continue
 		}
 		value := label.value
-		if word == "users" {
+		if parameter.name == "users" {
 			value = l.hashed(value)
 		}
 		keep[label.raw] = value

@@ -10,8 +10,8 @@ import (
 	"fairway/internal/route"
 )
 
-// maxFlowIndex is the highest index of a destination.
-const maxFlowIndex = 10
+// flowIndices are the indices that destinations may have, in their order.
+var flowIndices = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
 
 // routes returns the routes that the labels ask for, in the order of the
 // destinations.
@@ -60,9 +60,10 @@ func (l *flowLabels) routes() []flowRoute {
 // the labels without an index.
 func (l *flowLabels) destinations() []int {
 	var list []int
-	for n := 1; n <= maxFlowIndex; n++ {
-		there := slices.ContainsFunc([]string{"servicepath", "port", "servicedomain", "httpsport"}, func(name string) bool {
-			return l.all[fmt.Sprintf("%s.%d", name, n)] != nil
+	for i := range flowIndices {
+		n := i + 1
+		there := slices.ContainsFunc([]string{"servicePath", "port", "serviceDomain", "httpsPort"}, func(name string) bool {
+			return l.all[flowParameter{name, n}] != nil
 		})
 		if !there {
 			break
@@ -98,7 +99,7 @@ func (l *flowLabels) destination(index int, suffix ...string) *flowDest {
 // fault, which is noted.
 func (d *flowDest) label(name string) *flowLabel {
 	index := d.index
-	if !d.known[strings.ToLower(name)].indexed {
+	if !d.known[name].indexed {
 		index = 0
 	}
 	l := d.get(name, index)
@@ -165,7 +166,7 @@ func (d *flowDest) raw(name string) string {
 	if l := d.get(name, d.index); l != nil {
 		return l.raw
 	}
-	if d.index > 0 && d.known[strings.ToLower(name)].indexed {
+	if d.index > 0 && d.known[name].indexed {
 		return fmt.Sprintf("%s%s.%d", flowPrefix, name, d.index)
 	}
 	return flowPrefix + name
@@ -177,7 +178,7 @@ func (d *flowDest) fault(name string, err error) {
 	if err == nil {
 		return
 	}
-	if d.known[strings.ToLower(name)].match {
+	if d.known[name].match {
 		d.matchKnown = false
 	}
 	f := labelFault{d.raw(name), asRefusal(err)}

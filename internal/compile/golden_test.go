@@ -260,9 +260,8 @@ func TestEveryKeyHasACase(t *testing.T) {
 	seen := map[string]bool{}
 	d, f := newDialect(), newFlow(DockerFlow{}, newPorts(Settings{}))
 	note := func(labels map[string]string) {
-		for name := range f.read(&catalog.Service{}, labels).all {
-			word, _, _ := strings.Cut(name, ".")
-			seen[flowPrefix+f.known[word].name] = true
+		for parameter := range f.read(&catalog.Service{}, labels).all {
+			seen[flowPrefix+parameter.name] = true
 		}
 		set := d.read(labels)
 		for _, r := range append(set.routes, routeLabels{labels: set.service}) {
