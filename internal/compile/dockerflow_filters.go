@@ -132,7 +132,8 @@ func cutExpressions(s string, at byte) []string {
 			until = ']'
 		case c == '{':
 			until = '}'
-		case c == at && !(c == ':' && i > 0 && s[i-1] == '?' && i > 1 && s[i-2] == '('):
+		case c == ':' && strings.HasSuffix(s[:i], "(?"):
+		case c == at:
 			parts = append(parts, s[start:i])
 			start = i + 1
 		}

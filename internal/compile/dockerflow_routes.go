@@ -25,8 +25,8 @@ func (l *flowLabels) routes() []flowRoute {
 		d := l.destination(index)
 		switch mode := strings.ToLower(d.text("reqMode")); mode {
 		case "", "http":
-			if d.text("servicePath") == "" && d.text("serviceDomain") == "" {
-				if d.text("port") != "" || d.text("httpsPort") != "" {
+			if d.get("servicePath", index) == nil && d.get("serviceDomain", index) == nil {
+				if d.get("port", index) != nil || d.get("httpsPort", index) != nil {
 					d.fault("port", &refusal{route.CodeIncomplete, "no label says which requests are taken", "add servicePath or serviceDomain"})
 					d.matchKnown = false
 					bare = append(bare, d.flowRoute)
@@ -298,10 +298,14 @@ func (d *flowDest) passThrough(mode string) {
 // service is not for that.
 func (l *flowLabels) defaultBackend(index int) *flowRoute {
 	d := l.destination(index, "default")
-	if !d.bool("isDefaultBackend") {
+	on := d.bool("isDefaultBackend")
+	d.flowRoute.label = d.raw("isDefaultBackend")
+	if !on && d.faults == nil {
 		return nil
 	}
-	d.flowRoute.label = d.raw("isDefaultBackend")
+	if !on {
+		return &d.flowRoute // only to tell what is wrong
+	}
 	d.draft.priority = -maxPriority
 	d.draft.rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
 	d.useHTTP(false)
