@@ -24,6 +24,9 @@ type Service struct {
 	// Labels are those of the service itself, not those of its containers. They
 	// may be nil.
 	Labels map[string]string
+	// Image is the reference that its tasks are to be created from, often with a
+	// digest.
+	Image string
 	// Mode is "replicated", "global", "replicated-job" or "global-job".
 	Mode string
 	// Replicas is how many tasks a replicated service shall have; 0 for the
@@ -116,6 +119,9 @@ type Node struct {
 	Leader, Unreachable bool
 	// Engine is the version of its engine.
 	Engine string
+	// Labels are those that its operator gave it in the Swarm, EngineLabels those of
+	// its engine. They may be nil.
+	Labels, EngineLabels map[string]string
 }
 
 // SwarmNetwork is a network of a Swarm.
@@ -213,6 +219,7 @@ type wireService struct {
 			Replicated                       *struct{ Replicas *uint64 }
 			Global, ReplicatedJob, GlobalJob *struct{}
 		}
+		TaskTemplate struct{ ContainerSpec *struct{ Image string } }
 		EndpointSpec *struct{ Ports []wirePort }
 	}
 	Endpoint struct {
@@ -226,6 +233,9 @@ func (w wireService) service() Service {
 	s := Service{
 		ID: w.ID, Version: w.Version.Index, Created: parseTime(w.CreatedAt),
 		Name: w.Spec.Name, Labels: w.Spec.Labels,
+	}
+	if spec := w.Spec.TaskTemplate.ContainerSpec; spec != nil {
+		s.Image = spec.Image
 	}
 	switch m := w.Spec.Mode; {
 	case m.Global != nil:
@@ -308,10 +318,16 @@ func (w wireTask) task() Task {
 
 type wireNode struct {
 	wireMeta
-	Spec        struct{ Role, Availability string }
+	Spec struct {
+		Role, Availability string
+		Labels             map[string]string
+	}
 	Description struct {
 		Hostname string
-		Engine   struct{ EngineVersion string }
+		Engine   struct {
+			EngineVersion string
+			Labels        map[string]string
+		}
 	}
 	Status        struct{ State, Addr string }
 	ManagerStatus *struct {
@@ -325,6 +341,7 @@ func (w wireNode) node() Node {
 		ID: w.ID, Version: w.Version.Index, Name: w.Description.Hostname,
 		Role: w.Spec.Role, Availability: w.Spec.Availability, State: w.Status.State,
 		Address: parseIP(w.Status.Addr), Engine: w.Description.Engine.EngineVersion,
+		Labels: w.Spec.Labels, EngineLabels: w.Description.Engine.Labels,
 	}
 	if m := w.ManagerStatus; m != nil {
 		n.Leader, n.Unreachable = m.Leader, m.Reachability == "unreachable"

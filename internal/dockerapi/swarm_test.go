@@ -86,7 +86,7 @@ func TestSwarmLists(t *testing.T) {
 			"DesiredState":"shutdown","NetworksAttachments":[{"Network":{"ID":"n1","Spec":{"Name":"proxy"}},"Addresses":["10.0.1.9/24","fd00::9/64"]},
 			{"Network":{"ID":"n0","Spec":{"Name":"ingress","Ingress":true}},"Addresses":["nonsense"]}]},
 			{"ID":"t2","Status":{"State":"pending"},"DesiredState":"running"}]`,
-		"/nodes": `[{"ID":"m1","Version":{"Index":40},"Spec":{"Role":"manager","Availability":"drain"},"Description":{"Hostname":"vm","Engine":{"EngineVersion":"20.10.24"}},
+		"/nodes": `[{"ID":"m1","Version":{"Index":40},"Spec":{"Role":"manager","Availability":"drain","Labels":{"rack":"1"}},"Description":{"Hostname":"vm","Engine":{"EngineVersion":"20.10.24","Labels":{"zone":"a"}}},
 			"Status":{"State":"ready","Addr":"0.0.0.0"},"ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"192.168.7.1:2377"}},
 			{"ID":"m2","Spec":{"Role":"worker"},"Status":{"State":"down","Addr":"192.168.7.2"},"ManagerStatus":{"Reachability":"unreachable"}}]`,
 		"/networks": `[{"Name":"ingress","Id":"n0","Driver":"overlay","Ingress":true}]`,
@@ -98,7 +98,7 @@ func TestSwarmLists(t *testing.T) {
 	services, _, err := c.ServiceList(ctx, nil)
 	same(t, err, []Service{
 		{
-			ID: "s1", Version: 29, Created: time.Date(2026, 11, 21, 3, 53, 32, 867554215, time.UTC), Name: "vip", Labels: map[string]string{"a": "b"}, Mode: "replicated", Replicas: 2, Updating: true,
+			ID: "s1", Version: 29, Created: time.Date(2026, 11, 21, 3, 53, 32, 867554215, time.UTC), Name: "vip", Labels: map[string]string{"a": "b"}, Image: "app:1", Mode: "replicated", Replicas: 2, Updating: true,
 			Ports:      []ServicePort{{Number: 80, Protocol: "tcp", Published: 18081, Mode: "ingress"}},
 			VirtualIPs: []VirtualIP{{NetworkID: "n1", IP: netip.MustParseAddr("10.0.1.11")}},
 		},
@@ -124,7 +124,7 @@ func TestSwarmLists(t *testing.T) {
 
 	nodes, _, err := c.NodeList(ctx, nil)
 	same(t, err, []Node{
-		{ID: "m1", Version: 40, Name: "vm", Role: "manager", Availability: "drain", State: "ready", Address: netip.MustParseAddr("192.168.7.1"), Leader: true, Engine: "20.10.24"},
+		{ID: "m1", Version: 40, Name: "vm", Role: "manager", Availability: "drain", State: "ready", Address: netip.MustParseAddr("192.168.7.1"), Leader: true, Engine: "20.10.24", Labels: map[string]string{"rack": "1"}, EngineLabels: map[string]string{"zone": "a"}},
 		{ID: "m2", Role: "worker", State: "down", Address: netip.MustParseAddr("192.168.7.2"), Unreachable: true},
 	}, nodes)
 

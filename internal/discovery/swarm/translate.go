@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"cmp"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -56,6 +57,11 @@ func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
 		Source:  v.source,
 		Virtual: v.virtual(s),
 		Created: s.Created,
+		Image:   s.Image,
+	}
+	if s.Mode == "replicated" {
+		replicas := int(min(s.Replicas, math.MaxInt32))
+		service.Replicas = &replicas
 	}
 	if len(s.Labels) > 0 {
 		service.Labels = s.Labels
@@ -289,6 +295,9 @@ func (v *view) node(n dockerapi.Node) *catalog.Node {
 		Address:      v.host(n.ID),
 		Role:         n.Role,
 		Engine:       n.Engine,
+		Labels:       n.Labels,
+		EngineLabels: n.EngineLabels,
+		Version:      n.Version,
 	}
 }
 
