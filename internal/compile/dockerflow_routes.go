@@ -276,6 +276,7 @@ func (d *flowDest) passThrough(mode string) {
 		d.draft.l4 = l4{port: uint16(port), listeners: names}
 	}
 	d.draft.l4.check = d.bool("checkTcp")
+	d.draft.health = route.Health{Interval: 2 * time.Second, Timeout: 2 * time.Second} // as HAProxy does
 	d.serverNames(mode)
 	d.outbound()
 	d.draft.idle = cmp.Or(d.seconds("timeoutTunnel"), max(d.seconds("timeoutClient"), d.seconds("timeoutServer")))

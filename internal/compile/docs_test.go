@@ -55,6 +55,9 @@ func labelReference() string {
 
 This page is printed from the table that labels are read with (` + "`internal/compile/native.go`" + `); a test keeps it current.
 
+Labels of Docker Flow, ` + "`com.df.*`" + `, have [a page of their own](docker-flow.md). In Swarm, labels belong to the service: ` + "`deploy.labels`" + ` in a
+stack file.
+
 One label is enough: ` + "`fairway.host=app.example.com`" + `. A service without any label that begins with ` + "`fairway.`" + ` is left alone.
 
 A service may have several routes. ` + "`fairway.host`" + ` belongs to its unnamed route, ` + "`fairway.api.host`" + ` to the route that it

@@ -198,6 +198,9 @@ func (d *draft) check(p *ports, has func(key string) bool, fault func(key string
 		}
 	}
 	for _, k := range []string{"health.interval", "health.timeout", "health.status"} {
+		if d.backend.Scheme == route.SchemeTCP {
+			continue
+		}
 		if has(k) && !has("health.path") {
 			fault(k, &refusal{route.CodeIncomplete, "there is no health.path to check", "add a health.path label"})
 		}
@@ -208,7 +211,7 @@ func (d *draft) check(p *ports, has func(key string) bool, fault func(key string
 	if d.health.Timeout == 0 {
 		d.health.Timeout = min(2*time.Second, d.health.Interval)
 	}
-	if has("health.path") && d.health.Timeout > d.health.Interval {
+	if (has("health.path") || d.l4.check) && d.health.Timeout > d.health.Interval {
 		contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
 	}
 	for _, k := range []string{"tls.server-name", "tls.skip-verify"} {

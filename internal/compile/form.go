@@ -1,10 +1,6 @@
 package compile
 
-import (
-	"time"
-
-	"fairway/internal/route"
-)
+import "fairway/internal/route"
 
 // form makes a route and its backend of labels that are all right; again says
 // that they are not today's.
@@ -22,12 +18,9 @@ func (p planner) form(pl *plan, a asked, again bool) *form {
 	f.said = d.wishes
 	b := d.backend
 	b.Service = pl.service.ID
-	if d.health.Path != "" {
+	if d.health.Path != "" || d.l4.check {
 		health := d.health
 		b.Health = &health
-	}
-	if d.l4.check {
-		b.Health = &route.Health{Interval: 2 * time.Second, Timeout: 2 * time.Second} // as HAProxy does
 	}
 	if d.tls != (route.TLS{}) {
 		tls := d.tls

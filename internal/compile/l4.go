@@ -40,7 +40,7 @@ func (l *l4) matches() []route.Match {
 // those that they have in common with the others.
 var (
 	l4Keys     = []string{"listen", "sni", "proxy-protocol"}
-	sharedKeys = []string{"priority", "idle", "ip-allow", "scheme", "balance", "slow-start", "max-fails", "via"}
+	sharedKeys = []string{"priority", "idle", "ip-allow", "scheme", "balance", "slow-start", "max-fails", "via", "health.interval", "health.timeout"}
 )
 
 // checkL4 finds the labels that do not go together with the scheme, and the
@@ -72,6 +72,9 @@ func (d *draft) checkL4(p *ports, has func(key string) bool, fault func(key stri
 		}
 		fault("scheme", &refusal{route.CodeIncomplete, "the route does not say on which port Fairway listens for it", "add a listen label"})
 		return
+	}
+	if d.l4.check = has("health.interval"); has("health.timeout") && !d.l4.check {
+		fault("health.timeout", &refusal{route.CodeIncomplete, "no check is asked for", "add a health.interval label"})
 	}
 	names, err := p.tcp(d.l4.port)
 	if err != nil {

@@ -170,7 +170,7 @@ var keys = []key{
 		d.health.Path, err = readHealthPath(v)
 		return err
 	}},
-	{"health.interval", scopeBackend, "duration from 1s to 1h", "How often. Default: 10s.", "10s", func(d *draft, _, v string) (err error) {
+	{"health.interval", scopeBackend, "duration from 1s to 1h", "How often. Default: 10s. With `scheme` `tcp` there is no path: this label alone makes Fairway connect to every instance.", "10s", func(d *draft, _, v string) (err error) {
 		d.health.Interval, err = readDuration(v, time.Second, time.Hour)
 		return err
 	}},
