@@ -68,7 +68,7 @@ func (serviceCreateCommand) Help() string {
 
 // Run creates the service.
 func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) error {
-	return f.waitFlags.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
 		made, err := s.Create(ctx, app.NewService{
 			Name: f.Name, Image: f.Image, Mode: f.Mode, Replicas: f.Replicas, Command: f.Command, Args: f.Args,
 			Networks: f.Network, Labels: f.Label, Env: f.Env, Publish: f.Publish, EndpointMode: f.EndpointMode,
@@ -105,7 +105,7 @@ func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) er
 		}
 		names[i], counts[i] = name, n
 	}
-	return f.waitFlags.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
 		var all []app.Changed
 		for i, name := range names {
 			changed, err := s.Update(ctx, name, app.ServiceChange{Replicas: &counts[i]})
@@ -147,7 +147,7 @@ func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) e
 		f.updates() == (app.Updates{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
-	return f.waitFlags.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
 		changed, err := s.Update(ctx, f.Name, app.ServiceChange{
 			Image: f.Image, LabelsAdd: f.LabelAdd, LabelsRemove: f.LabelRm, EnvAdd: f.EnvAdd, EnvRemove: f.EnvRm,
 			Replicas: f.Replicas, Force: f.Force, Updates: f.updates(),

@@ -128,7 +128,7 @@ func (c *console) instance(i api.Instance) {
 	}
 	rows := [][]cell{{{"instance", faint}, {i.Name, bold}}, {{"id", faint}, text(i.ID)}, {{"state", faint}, {state, stateColour(i.State)}}}
 	for _, field := range []struct{ name, value string }{
-		{"node", i.Node},
+		{"node", nodeText(i)},
 		{"image", i.Image},
 		{"started", when(i.Started)},
 	} {
@@ -148,6 +148,14 @@ func (c *console) instance(i api.Instance) {
 	}
 	rows = append(rows, labelRows(i.Labels)...)
 	c.table("  ", nil, rows)
+}
+
+// nodeText names the machine, and the node's ID where that says more.
+func nodeText(i api.Instance) string {
+	if i.NodeName == "" || i.NodeName == i.Node {
+		return i.Node
+	}
+	return i.NodeName + " (" + i.Node + ")"
 }
 
 func address(a api.Address) string {

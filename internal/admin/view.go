@@ -20,6 +20,7 @@ type view struct {
 	routesOf   map[string][]*route.Route // by service
 	problemsOf map[string]int            // by service
 	serviceOf  map[string]*catalog.Service
+	nodeName   map[string]string               // by ID
 	live       map[[2]string]*api.EndpointLive // by backend and endpoint; nil unless asked for
 }
 
@@ -32,6 +33,7 @@ func (s *Server) view() *view {
 		routesOf:   map[string][]*route.Route{},
 		problemsOf: map[string]int{},
 		serviceOf:  map[string]*catalog.Service{},
+		nodeName:   map[string]string{},
 	}
 	if v.snapshot == nil {
 		v.snapshot = &catalog.Snapshot{}
@@ -52,6 +54,9 @@ func (s *Server) view() *view {
 	}
 	for _, svc := range v.snapshot.Services {
 		v.serviceOf[svc.ID] = svc
+	}
+	for _, n := range v.snapshot.Nodes {
+		v.nodeName[n.ID] = n.Name
 	}
 	return v
 }
@@ -181,7 +186,7 @@ func (v *view) service(svc *catalog.Service) api.Service {
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}
 	for i, in := range svc.Instances {
-		out.Instances[i] = instance(in)
+		out.Instances[i] = v.instance(in)
 	}
 	for _, r := range v.routesOf[svc.ID] {
 		out.Routes = append(out.Routes, r.ID)
@@ -189,9 +194,9 @@ func (v *view) service(svc *catalog.Service) api.Service {
 	return out
 }
 
-func instance(in *catalog.Instance) api.Instance {
+func (v *view) instance(in *catalog.Instance) api.Instance {
 	out := api.Instance{
-		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, Image: in.Image,
+		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: maskLabels(in.Labels), State: string(in.State), StateReason: in.StateReason,
 		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
 		Addresses: make([]api.Address, len(in.Addresses)), Ports: make([]api.Port, len(in.Ports)),

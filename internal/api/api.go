@@ -179,8 +179,10 @@ type Instance struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Source string `json:"source"`
-	Node   string `json:"node,omitempty"`
-	Image  string `json:"image,omitempty"`
+	// Node is the ID of the node it runs on, and NodeName the machine's name.
+	Node     string `json:"node,omitempty"`
+	NodeName string `json:"nodeName,omitempty"`
+	Image    string `json:"image,omitempty"`
 	// Labels are the instance's labels that begin with "fairway.".
 	Labels map[string]string `json:"labels"`
 	// State is "starting", "ready", "unhealthy", "paused", "leaving" or
