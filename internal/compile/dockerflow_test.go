@@ -126,8 +126,10 @@ func TestParseUsers(t *testing.T) {
 	if other := ParseUsers("other", "a:1", false); other[0].Hash == got[0].Hash {
 		t.Error("two owners have the same salt")
 	}
-	if kept := ParseUsers("o", "a:$6$salt$hash", true); kept[0].Hash != "$6$salt$hash" {
-		t.Errorf("%v", kept)
+	for _, encrypted := range []bool{true, false} {
+		if kept := ParseUsers("o", "a:$6$salt$hash", encrypted); kept[0].Hash != "$6$salt$hash" {
+			t.Errorf("%v", kept)
+		}
 	}
 	if none := ParseUsers("o", "", false); none == nil || len(none) != 0 {
 		t.Errorf("%v", none)

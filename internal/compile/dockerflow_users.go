@@ -27,14 +27,14 @@ func userList(text string) []route.User {
 
 // ParseUsers reads a list of users as Docker Flow has it in USERS and in the files
 // that usersSecret names: "name:password" separated by commas or lines. Passwords
-// that are no hashes yet are hashed, with a salt made of owner and the name; with
-// encrypted, all of them are taken as hashes. Entries without a password are left
+// that have none of the forms of route.User.Hash are hashed, with a salt made of
+// owner and the name; with encrypted, all of them are taken as hashes. Entries without a password are left
 // out. The result is never nil.
 func ParseUsers(owner, text string, encrypted bool) []route.User {
 	users := []route.User{}
 	for _, u := range userList(text) {
 		if u.Hash != "" {
-			users = append(users, hashUser(owner, u, encrypted))
+			users = append(users, hashUser(owner, u, encrypted || isHash(u.Hash)))
 		}
 	}
 	return sortUsers(users)
