@@ -148,6 +148,32 @@ func TestReconfigureByHand(t *testing.T) {
 	if err != nil || len(routes.Items) != 1 || routes.Items[0].Source != "posted" {
 		t.Errorf("routes %+v, %v", routes, err)
 	}
+	// Passwords are told to nobody.
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&users=ann:hunter2&reqMode=http&port="+port, nil); code != 200 || strings.Contains(body, "hunter2") {
+		t.Errorf("users: %d %s", code, body)
+	}
+	if s, _ := p.get("a.example", "/demo"); s != 401 {
+		t.Errorf("without a password: %d", s)
+	}
+	for _, path := range []string{"/v1/routes", "/v1/services", "/v1/services/localhost", "/v1/problems"} {
+		res, err := http.Get("http://" + p.app.AdminAddr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || strings.Contains(string(data), "hunter2") {
+			t.Errorf("%s tells the password: %v %s", path, err, data)
+		}
+	}
+	for _, path := range []string{"config", "config?type=json"} {
+		if _, body := p.call(t, "proxy", "GET", proxyAPI+path, nil); strings.Contains(body, "hunter2") {
+			t.Errorf("%s tells the password", path)
+		}
+	}
+	if code, body = p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&port="+port, nil); code != 200 {
+		t.Errorf("without users again: %d %s", code, body)
+	}
 	p.stop()
 
 	p = startFlow(t, dir, "services: []\n", asProxy)
@@ -423,6 +449,8 @@ when it is empty. *On top* means that the URLs in the secret ` + "`/run/secrets/
 
 Docker Flow's port for both APIs, 8080, is that of Fairway's own admin API: give ` + "`admin.listen`" + ` another one, or
 turn it off, to use it. The APIs ask nobody who they are: publish them nowhere, and put Fairway and its callers on a network of their own.
+Passwords and private keys are never told, with one exception: another replica of the proxy, which is whoever Docker's DNS
+lists under ` + "`tasks.<SERVICE_NAME>`" + `, gets the certificates that were sent by PUT, keys included, when it starts.
 `)
 	for _, part := range []struct {
 		title     string

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // certReply is the answer about certificates.
@@ -113,8 +114,31 @@ func (p *Proxy) isSibling(r *http.Request) bool {
 	})
 }
 
-// adopt takes over the certificates of the other replicas, the first of them that
-// has one. It reports whether every replica that there is was asked.
+// adoptTries is how often the other replicas are asked for certificates at start:
+// Docker's DNS may not know them yet, or there may be no Swarm at all.
+const adoptTries = 12
+
+// adoptAll takes over the certificates of the other replicas.
+func (p *Proxy) adoptAll(ctx context.Context) {
+	for try := 1; ; try++ {
+		err := p.adopt(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return
+		case try == adoptTries:
+			p.log.Info("not all certificates of other replicas could be taken over", "reason", err)
+			return
+		}
+		select {
+		case <-time.After(p.o.PullInterval):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// adopt asks each of the other replicas once. A certificate that is here already
+// stays. The error tells of one that could not be asked.
 func (p *Proxy) adopt(ctx context.Context) error {
 	siblings, err := p.siblings(ctx)
 	if err != nil {

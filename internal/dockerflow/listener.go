@@ -63,8 +63,10 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		Name: "docker_flow_service_count", Help: "Services that are told of.", ConstLabels: labels,
 	})}
 	registry.MustRegister(errorCount, l.count)
+	client := newClient()
+	client.CheckRedirect = nil // the original follows, too: a slash too many at a URL does no harm
 	l.courier = &courier{
-		client:   newClient(),
+		client:   client,
 		retries:  max(0, cmp.Or(o.Retries, 50)),
 		interval: cmp.Or(o.RetryInterval, 5*time.Second),
 		deadline: cmp.Or(o.Deadline, 10*time.Second),

@@ -52,17 +52,22 @@ func TestNotificationTexts(t *testing.T) {
 		create, remove string
 	}{
 		{
-			"77 the example", Announcing{}, nil,
+			"77 the example",
+			Announcing{},
+			nil,
 			"distribute=true&port=8080&replicas=3&serviceName=go-demo&servicePath=%2Fdemo",
 			"distribute=true&port=8080&serviceName=go-demo&servicePath=%2Fdemo",
 		},
 		{
-			"78 global", Announcing{}, func(s *catalog.Service) { s.Replicas = nil },
+			"78 global",
+			Announcing{},
+			func(s *catalog.Service) { s.Replicas = nil },
 			"distribute=true&port=8080&serviceName=go-demo&servicePath=%2Fdemo",
 			"distribute=true&port=8080&serviceName=go-demo&servicePath=%2Fdemo",
 		},
 		{
-			"78 short name", Announcing{},
+			"78 short name",
+			Announcing{},
 			func(s *catalog.Service) {
 				s.Name = "books_go-demo"
 				label(s, "com.df.shortName", "true")
@@ -72,17 +77,22 @@ func TestNotificationTexts(t *testing.T) {
 			"distribute=true&port=8080&serviceName=go-demo&servicePath=%2Fdemo&shortName=true",
 		},
 		{
-			"78 prefix", Announcing{NamePrefix: "dev"}, nil,
+			"78 prefix",
+			Announcing{NamePrefix: "dev"},
+			nil,
 			"distribute=true&port=8080&replicas=3&serviceName=dev_go-demo&servicePath=%2Fdemo",
 			"distribute=true&port=8080&serviceName=dev_go-demo&servicePath=%2Fdemo",
 		},
 		{
-			"78 another label", Announcing{Label: "com.df.tell"}, func(s *catalog.Service) { label(s, "com.df.tell", "TRUE") },
+			"78 another label",
+			Announcing{Label: "com.df.tell"},
+			func(s *catalog.Service) { label(s, "com.df.tell", "TRUE") },
 			"distribute=true&notify=true&port=8080&replicas=3&serviceName=go-demo&servicePath=%2Fdemo",
 			"distribute=true&notify=true&port=8080&serviceName=go-demo&servicePath=%2Fdemo",
 		},
 		{
-			"labels that say what is fact", Announcing{},
+			"labels that say what is fact",
+			Announcing{},
 			func(s *catalog.Service) {
 				label(s, "com.df.distribute", "false")
 				label(s, "com.df.replicas", "9")
@@ -93,7 +103,8 @@ func TestNotificationTexts(t *testing.T) {
 			"distribute=false&port=8080&port.1=a+b%26c%3Dd%2F%C3%A9%2B&serviceName=go-demo&servicePath=%2Fdemo",
 		},
 		{
-			"nodes", Announcing{NodeInfo: true},
+			"nodes",
+			Announcing{NodeInfo: true},
 			func(s *catalog.Service) {
 				label(s, "com.df.scrapeNetwork", "monitor")
 				addresses := []catalog.Address{{Host: "10.0.1.2", Network: "main"}, {Host: "10.0.2.2", Network: "monitor"}}
@@ -249,7 +260,7 @@ func TestRetries(t *testing.T) {
 		{"bounded", 2, false, []int{500}, 3},
 		{"not at all", -1, false, []int{500}, 1},
 		{"other successes are none", 1, false, []int{204}, 2},
-		{"redirects are none", 1, false, []int{302}, 2},
+		{"redirects to nowhere are none", 1, false, []int{302}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newReceiver(t, func(n int, _ *http.Request) int { return tt.codes[min(n, len(tt.codes)-1)] })

@@ -23,11 +23,7 @@ const maxList = 32 << 20
 // Repeat, ever after. It returns nil when ctx ends.
 func (p *Proxy) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	running.Go(func() {
-		if err := p.adopt(ctx); err != nil && ctx.Err() == nil {
-			p.log.Info("no certificates taken over from other replicas", "reason", err)
-		}
-	})
+	running.Go(func() { p.adoptAll(ctx) })
 	for _, address := range p.o.Listeners {
 		running.Go(func() { p.pullFrom(ctx, address) })
 	}
