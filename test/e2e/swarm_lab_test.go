@@ -58,7 +58,8 @@ func startSwarm(t *testing.T) *swarmLab {
 	defer log.Close()
 	cmd := exec.Command("sh", "-c", `ip link set lo up && exec dockerd "$@"`, "sh",
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
-		"--host", "unix://"+s.socket)
+		// Also for the containers of its own network, and for nobody else.
+		"--host", "unix://"+s.socket, "--host", "tcp://0.0.0.0:2375", "--tls=false")
 	// Images are there already; without this each task would try to pull first.
 	cmd.Env = append(os.Environ(), "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE=1")
 	cmd.Stdout, cmd.Stderr = log, log
