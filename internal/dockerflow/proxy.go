@@ -145,13 +145,14 @@ func newClient() *http.Client {
 // serviceReply is the answer about a service: what came of it, and what was
 // understood.
 type serviceReply struct {
-	Status  string
-	Message string
+	Status      string
+	Message     string
+	ServiceName string // goes before the one of the echo
 	echo
 }
 
 func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
-	answer(w, v.code, serviceReply{v.status, v.message, p.o.Settings.echo(c.service, c.params)})
+	answer(w, v.code, serviceReply{v.status, v.message, c.service, p.o.Settings.echo(c.service, c.params)})
 }
 
 // readRequest reads the call and keeps the body for whoever gets it next.
@@ -299,6 +300,9 @@ func outcome(t *route.Table, id string) (rejected bool, message string) {
 		text := problem.Text
 		if problem.Label != "" {
 			text = problem.Label + ": " + text
+		}
+		if problem.Hint != "" {
+			text += " (" + problem.Hint + ")"
 		}
 		texts = append(texts, text)
 	}
