@@ -109,7 +109,7 @@ func TestSwarmBook(t *testing.T) {
 		s.answers(5*time.Second, "/demo2/hello", http.StatusOK)
 		s.answers(5*time.Second, "/demo/hello", http.StatusNotFound)
 		before := s.tasks("go-demo")
-		s.must("service", "update", "go-demo", "--force", "--replicas", "2", "--update-order", "start-first", "--update-parallelism", "0", "--settle", "0s")
+		s.must("service", "update", "go-demo", "--force", "--replicas", "2", "--update-order", "start-first", "--update-parallelism", "0", "--settle", "1s")
 		for _, task := range s.tasks("go-demo") {
 			for _, old := range before {
 				if task.ID == old.ID {
