@@ -256,19 +256,51 @@ func TestGoneWithoutGoodbye(t *testing.T) {
 }
 
 // TestRemovalConfirmed demands a second answer, between five and six seconds
-// after one in which a service was gone, and no later than the collector needs.
+// after one in which a service was gone that no event had told of, and no later
+// than the collector needs; and that no answer between them is called certain.
 func TestRemovalConfirmed(t *testing.T) {
 	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
 		time.Sleep(10 * time.Second)
-		e.remove("a")
-		synctest.Wait()
-		gone, before := time.Now(), w.count()
+		before := w.count()
+		e.do(func() { delete(e.containers, "a") })
+		for len(w.newest().Services) == 2 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		gone := time.Now()
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !slices.ContainsFunc(w.times[before:], func(at time.Time) bool { return at.Sub(gone) >= 5*time.Second }) {
+		confirmed := false
+		for i, at := range w.times[before:] {
+			without := len(w.answers[before+i].Services) == 1
+			if without && at.Sub(gone) < 5*time.Second && w.answers[before+i].Certain {
+				t.Errorf("certain %v after it was gone", at.Sub(gone))
+			}
+			confirmed = confirmed || without && at.Sub(gone) >= 5*time.Second
+		}
+		if !confirmed {
 			t.Errorf("no answer from 5 to 6 s later, only at %v", w.times[before:])
+		}
+	})
+}
+
+// TestRemovalToldIsCertain demands that a removal that an event told of waits for
+// no confirmation, and costs no list.
+func TestRemovalToldIsCertain(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
+		if w.newest().Certain {
+			t.Error("the first answer is certain: what went before it was not heard")
+		}
+		time.Sleep(10 * time.Second)
+		lists := e.count("GET /containers/json")
+		e.remove("a")
+		time.Sleep(10 * time.Second)
+		if got := w.newest(); len(got.Services) != 1 || !got.Certain {
+			t.Errorf("%d services, certain %v; want 1 and true", len(got.Services), got.Certain)
+		}
+		if more := e.count("GET /containers/json") - lists; more != 0 {
+			t.Errorf("%d lists because of it", more)
 		}
 	})
 }

@@ -506,3 +506,16 @@ func (l *pipeListener) Close() error {
 }
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// count returns how often a call was made.
+func (e *engine) count(call string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, c := range e.calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}

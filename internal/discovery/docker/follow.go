@@ -28,7 +28,7 @@ type follower struct {
 	listed    int       // lists applied in this session
 	relistAt  time.Time // when to list next
 	listBegan time.Time
-	vanished  time.Time // when an answer last lacked a service; zero when confirmed
+	vanished  time.Time // when an answer last lacked a service without an event; zero when confirmed
 	due       bool      // an answer is due even if it says nothing new
 }
 
@@ -238,16 +238,21 @@ func (f *follower) answer(ctx context.Context) bool {
 	if !changed && !f.due {
 		return true
 	}
-	services, vanished := f.world.services()
-	a := catalog.Answer{Services: services, Nodes: f.world.nodes()}
+	services, doubtful := f.world.services()
+	// What was missed while there was no connection, or before this run, is
+	// doubtful, too.
+	doubtful = doubtful || !f.answered
+	if doubtful {
+		f.vanished = time.Now()
+	}
+	a := catalog.Answer{Services: services, Nodes: f.world.nodes(), Certain: f.vanished.IsZero()}
 	select {
 	case f.out <- a:
 	case <-ctx.Done():
 		return false
 	}
 	f.answered, f.due = true, false
-	if vanished {
-		f.vanished = time.Now()
+	if doubtful {
 		f.confirm()
 	}
 	return true

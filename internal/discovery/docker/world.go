@@ -38,6 +38,7 @@ type world struct {
 	queue   []string        // in urgent doubt and not being read, in order
 	doubts  map[string]bool // in doubt → urgently
 	fresh   bool            // something changed since the last answer
+	unsaid  bool            // a container went since then of which no event told
 	details bool            // only details changed that an inspection filled in
 }
 
@@ -178,6 +179,7 @@ func (w *world) list(l listing, m mark) {
 		case e.newerThan(m):
 			w.doubt(id, true)
 		default:
+			w.unsaid = true
 			w.remove(id)
 		}
 	}
@@ -268,6 +270,7 @@ func (w *world) missing(id string, m mark) {
 		w.doubt(id, true)
 		return
 	}
+	w.unsaid = true
 	w.remove(id)
 }
 
@@ -338,9 +341,13 @@ func (w *world) changed(idle bool) bool {
 	return true
 }
 
-// services returns all services, and whether one is gone since the last call.
-func (w *world) services() (list []*catalog.Service, vanished bool) {
-	return w.groups.services()
+// services returns all services, and whether one is gone since the last call
+// without an event that told of it: that is to be confirmed.
+func (w *world) services() (list []*catalog.Service, doubtful bool) {
+	list, vanished := w.groups.services()
+	doubtful = vanished && w.unsaid
+	w.unsaid = false
+	return list, doubtful
 }
 
 // nodes returns the engine's machine.
