@@ -99,10 +99,10 @@ func (p CheckedProblem) Subject() string {
 
 // checker gathers what the files say.
 type checker struct {
-	env       map[string]string
-	environ   []string
-	listeners []route.Listener
-	services  map[string]*catalog.Service
+	env      map[string]string
+	environ  []string
+	settings compile.Settings // what the configuration says
+	services map[string]*catalog.Service
 	// places are where a label of a service is written, and, for the empty
 	// label, the service itself.
 	places   map[[2]string]place
@@ -124,10 +124,10 @@ func Check(o CheckOptions) (*Checked, error) {
 		env:     environment(o.Environ),
 		environ: o.Environ,
 		// Both listeners, unless a configuration says what there is.
-		listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}},
-		services:  map[string]*catalog.Service{},
-		places:    map[[2]string]place{},
-		order:     map[string]int{},
+		settings: compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}}},
+		services: map[string]*catalog.Service{},
+		places:   map[[2]string]place{},
+		order:    map[string]int{},
 	}
 	result := &Checked{Files: []CheckedFile{}}
 	if len(o.Paths) == 0 {
@@ -200,9 +200,15 @@ func (c *checker) configuration(path string, data []byte) {
 		}
 		c.problem(CheckedProblem{File: file, Line: line, Code: CodeConfiguration, Label: f.Key, Text: text})
 	}
-	if len(faults) == 0 {
-		c.listeners = loaded.Listeners()
+	if len(faults) > 0 {
+		return
 	}
+	flow, err := readDockerFlow(&loaded.Config, c.environ, secretsDir())
+	if err != nil {
+		c.problem(CheckedProblem{File: "env", Code: CodeConfiguration, Text: err.Error()})
+		return
+	}
+	c.settings = flow.settings(&loaded.Config)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -253,7 +259,7 @@ func (c *checker) compile() []CheckedRoute {
 		snapshot.Services = append(snapshot.Services, s)
 	}
 	slices.SortFunc(snapshot.Services, func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
-	table := compile.New(compile.Settings{Listeners: c.listeners}).Compile(snapshot, nil)
+	table := compile.New(c.settings).Compile(snapshot, nil)
 	for _, p := range table.Problems {
 		if p.Code == route.CodeNoAddress && p.Label == "" {
 			p.Label = c.networkLabel(p.Service) // Every address here is reachable but for a wrong network.
