@@ -119,7 +119,7 @@ func (s Settings) echo(name string, params map[string]string) echo {
 	_, counted := params["replicas"]
 	e := echo{
 		AclName:                  params["aclName"],
-		AddReqHeader:             list("addReqHeader", "addHeader"),
+		AddReqHeader:             maskHeaders(list("addReqHeader", "addHeader")),
 		AddResHeader:             list("addResHeader"),
 		BackendExtra:             params["backendExtra"],
 		CheckResolvers:           flag("checkResolvers"),
@@ -140,7 +140,7 @@ func (s Settings) echo(name string, params map[string]string) echo {
 		ServiceDomainAlgo:        params["serviceDomainAlgo"],
 		ServiceName:              name,
 		SessionType:              params["sessionType"],
-		SetReqHeader:             list("setReqHeader", "setHeader"),
+		SetReqHeader:             maskHeaders(list("setReqHeader", "setHeader")),
 		SetResHeader:             list("setResHeader"),
 		TemplateBePath:           params["templateBePath"],
 		TemplateFePath:           params["templateFePath"],
@@ -237,6 +237,17 @@ func (s Settings) destination(index int, get func(string) string) destination {
 		}
 	}
 	return d
+}
+
+// maskHeaders hides the values of headers that a service is sent: as a rule they are
+// how the proxy shows who it is. Items are "Name value".
+func maskHeaders(items []string) []string {
+	for i, item := range items {
+		if name, value, ok := strings.Cut(strings.TrimSpace(item), " "); ok && value != "" {
+			items[i] = name + " " + masked
+		}
+	}
+	return items
 }
 
 // number reads a number; what is none is zero.

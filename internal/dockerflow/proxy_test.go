@@ -63,7 +63,7 @@ func TestAnswersOfReconfigure(t *testing.T) {
 func TestEcho(t *testing.T) {
 	p := newWorld().proxy(t, nil)
 	got := ask(t, p, "GET", proxyPath+"reconfigure?serviceName=go-demo&servicePath=/demo,/x&port=8080&ACLNAME=q&users=ann:secret1,bob&usersPassEncrypted=true"+
-		"&serviceCert=sound+secret2&serviceHeader=X-A:b:c&isDefaultBackend=on&replicas=3&httpsPort=8443", "")
+		"&serviceCert=sound+secret2&serviceHeader=X-A:b:c&setReqHeader=Authorization+Basic+secret3,X-A+b&isDefaultBackend=on&replicas=3&httpsPort=8443", "")
 	var body map[string]any
 	if err := json.Unmarshal([]byte(got.body), &body); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestEcho(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"Status": "OK", "Message": "", "ServiceName": "go-demo", "AclName": "q", "IsDefaultBackend": true, "Replicas": 3.0, "IsGlobal": false,
-		"ServiceCert": masked,
+		"ServiceCert": masked, "SetReqHeader": []any{"Authorization " + masked, "X-A " + masked},
 		"Users": []any{
 			map[string]any{"Username": "ann", "Password": masked, "PassEncrypted": true},
 			map[string]any{"Username": "bob", "Password": "", "PassEncrypted": true},
