@@ -136,9 +136,10 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → compile → engine.
+	compiler := compile.New(settings)
 	controlOptions := control.Options{
 		Feed:       feed,
-		Compiler:   compile.New(settings),
+		Compiler:   compiler,
 		Engines:    []control.Engine{a.engine},
 		Store:      store,
 		Logger:     a.log.With("part", "control"),
@@ -173,7 +174,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Tables:       tables{a.control},
 		Sources:      a.collector,
 		Engine:       endpoints{a.engine},
-		Doctor:       doctor{feed, a.control},
+		Doctor:       doctor{compiler, feed, a.control},
 		Gatherer:     metrics,
 		Registerer:   metrics,
 		Logger:       a.log.With("part", "admin"),

@@ -20,13 +20,14 @@ const lookTimeout = 10 * time.Second
 
 // doctor asks the compiler about the newest snapshot and the live table.
 type doctor struct {
-	feed    *catalog.Feed
-	control *control.Control
+	compiler *compile.Compiler
+	feed     *catalog.Feed
+	control  *control.Control
 }
 
 // Diagnose explains the services and instances of a name.
 func (d doctor) Diagnose(name string) []api.Diagnosis {
-	return diagnoses(compile.Diagnose(d.feed.Newest(), d.control.Table(), name))
+	return diagnoses(d.compiler.Diagnose(d.feed.Newest(), d.control.Table(), name))
 }
 
 // Doctor explains the services and instances of a name without a Fairway that
@@ -51,8 +52,8 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	if err != nil {
 		return nil, err
 	}
-	table := compile.New(flow.settings(&cfg)).Compile(s, nil)
-	return diagnoses(compile.Diagnose(s, table, name)), nil
+	compiler := compile.New(flow.settings(&cfg))
+	return diagnoses(compiler.Diagnose(s, compiler.Compile(s, nil), name)), nil
 }
 
 // look returns the first snapshot in which every source has answered or failed.

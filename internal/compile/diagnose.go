@@ -50,17 +50,7 @@ type Check struct {
 // whose name is the name, whose ID begins with it (four characters or more) or
 // whose service has it as name or ID. s and t are what exists and what is served;
 // both may be nil. The result is in the order of services and instances; it is
-// empty when nothing has the name.
-func Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
-	settings := Settings{DockerFlow: &DockerFlow{}}
-	if t != nil {
-		settings.Listeners = t.Listeners
-	}
-	return New(settings).Diagnose(s, t, name)
-}
-
-// Diagnose is the function of the same name with the settings of the compiler. Any
-// goroutine may call it.
+// empty when nothing has the name. Any goroutine may call it.
 func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	if s == nil || name == "" {
 		return nil

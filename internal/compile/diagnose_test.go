@@ -28,7 +28,7 @@ func TestDiagnose(t *testing.T) {
 			t.Fatalf("section %s", section.Name)
 		}
 		var b strings.Builder
-		for _, d := range Diagnose(snapshot, table, name) {
+		for _, d := range New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(snapshot, table, name) {
 			fmt.Fprintf(&b, "%s %s %s served %v\n", d.Service, d.Instance, d.Source, d.Served)
 			for _, c := range d.Checks {
 				fmt.Fprintf(&b, "  %-6s %-8s %s", c.Outcome, c.Name, c.Text)
@@ -94,14 +94,14 @@ func TestDiagnoseAgreesWithTheTable(t *testing.T) {
 }
 
 func TestDiagnoseNothing(t *testing.T) {
-	if d := Diagnose(nil, nil, "a"); d != nil {
+	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(nil, nil, "a"); d != nil {
 		t.Errorf("diagnoses of nothing: %v", d)
 	}
 	s := snapshotOf(neighbour(1))
-	if d := Diagnose(s, nil, ""); d != nil {
+	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(s, nil, ""); d != nil {
 		t.Errorf("diagnoses of no name: %v", d)
 	}
-	if d := Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
+	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
 		t.Errorf("without a table: %+v", d)
 	}
 }

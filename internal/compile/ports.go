@@ -117,7 +117,7 @@ func opened(configured []route.Listener, routes []*route.Route) []route.Listener
 					port, ours := strings.CutPrefix(name, openedPrefix)
 					if ours && !has[name] {
 						has[name] = true
-						list = append(list, route.Listener{Name: name, Address: ":" + port, TCP: true})
+						list = append(list, route.Listener{Name: name, Address: ":" + port, TCP: true, Optional: true})
 					}
 				}
 			}

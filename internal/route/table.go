@@ -45,6 +45,10 @@ type Listener struct {
 	// for (RFC 6066, 3); where there is none the host is empty. See SchemeTCP for
 	// the routes of such a listener.
 	TCP bool `json:"tcp,omitempty"`
+	// Optional listeners do not refuse the table when their address cannot be
+	// bound, as labels may ask for one that is taken: the engine says so, serves
+	// everything else, and tries again.
+	Optional bool `json:"optional,omitempty"`
 	// ProxyProtocol makes the listener want a PROXY protocol header, of version 1
 	// or 2, in front of every connection. It is read from TrustedProxies;
 	// connections of others, and those without the header, are closed.

@@ -40,6 +40,9 @@ func (l Listener) Text() string {
 	if l.TCP {
 		t.item("tcp")
 	}
+	if l.Optional {
+		t.item("optional")
+	}
 	if l.ProxyProtocol {
 		t.item("proxy-protocol")
 	}

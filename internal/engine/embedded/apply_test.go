@@ -431,3 +431,50 @@ func BenchmarkRequest(b *testing.B) {
 		})
 	}
 }
+
+// TestAnOptionalListenerRefusesNobody pins that an address that labels ask for,
+// and that is taken, costs nothing but itself, and is bound once it is free.
+func TestAnOptionalListenerRefusesNobody(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	listeners := []route.Listener{
+		{Name: "http", Address: "127.0.0.1:0"},
+		{Name: "tcp-1", Address: taken.Addr().String(), TCP: true, Optional: true},
+	}
+	table, err := route.New(1, listeners, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Apply(t.Context(), table); err != nil {
+		t.Fatalf("Apply = %v; the other listener could have served", err)
+	}
+	if e.Addr("http") == nil || e.Addr("tcp-1") != nil {
+		t.Fatalf("bound: http %v, tcp-1 %v; want only http", e.Addr("http"), e.Addr("tcp-1"))
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e.bindMissing(t.Context())
+	if e.Addr("tcp-1") == nil {
+		t.Error("the address is free and still not bound")
+	}
+
+	listeners[1].Optional, listeners[1].Address = false, e.Addr("http").String()
+	if table, err = route.New(2, listeners, nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Apply(t.Context(), table); err == nil {
+		t.Error("a configured listener that cannot be bound was left out silently")
+	}
+}

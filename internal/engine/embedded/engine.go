@@ -219,7 +219,24 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	if old != nil && old.table.Hash == t.Hash && (old.table.Revision == 0) == (t.Revision == 0) {
 		return nil
 	}
+	return e.apply(ctx, old, t)
+}
 
+// bindMissing tries again to bind the optional listeners that could not be.
+func (e *Engine) bindMissing(ctx context.Context) {
+	if !e.mu.TryLock() { // an Apply tries as well, and Stop waits for this goroutine
+		return
+	}
+	defer e.mu.Unlock()
+	if live := e.live.Load(); !e.stopped && live != nil && len(live.missing) > 0 {
+		if err := e.apply(ctx, live, live.table); err != nil {
+			e.log.Error("table could not be applied again", "error", err)
+		}
+	}
+}
+
+// apply is Apply with the mutex held.
+func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) error {
 	// What can fail.
 	matchers, err := newMatchers(t)
 	if err != nil {
@@ -229,7 +246,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
-	listeners, opened, err := e.bind(ctx, old, t.Listeners)
+	listeners, opened, missing, err := e.bind(ctx, old, t.Listeners)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
@@ -239,8 +256,11 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	next := e.build(old, t, matchers)
 	next.listeners = make(map[*listener]*listenerConfig, len(listeners))
 	for i, l := range listeners {
-		next.listeners[l] = configs[i]
+		if l != nil {
+			next.listeners[l] = configs[i]
+		}
 	}
+	next.missing = missing
 	e.live.Store(next)
 	e.reindexCertificates() // what was reloaded meanwhile went to the old table
 
@@ -298,6 +318,7 @@ func (e *Engine) tend(ctx context.Context) {
 			}
 			e.authorities.reload()
 			e.users.reload()
+			e.bindMissing(ctx)
 			if err := e.access.flush(); err != nil {
 				e.log.Error("access log cannot be written", "error", err)
 			}

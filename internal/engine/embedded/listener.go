@@ -115,21 +115,24 @@ func (t *liveTable) configFor(def route.Listener) *listenerConfig {
 }
 
 // bind returns the listeners for defs, in their order: those that old has, and
-// new ones, which are also in opened and do not accept yet. After an error
+// new ones, which are also in opened and do not accept yet. An optional one that
+// cannot be bound is nil, and in missing with the reason. After an error
 // everything is as before.
-func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener) (all, opened []*listener, err error) {
+func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener) (all, opened []*listener, missing map[string]string, err error) {
 	have := map[listenerKey]*listener{}
+	known := map[string]string{}
 	if old != nil {
 		for l := range old.listeners {
 			have[l.key] = l
 		}
+		known = old.missing
 	}
 	defer func() {
 		if err != nil {
 			for _, l := range opened {
 				err = errors.Join(err, l.socket.Close())
 			}
-			all, opened = nil, nil
+			all, opened, missing = nil, nil, nil
 		}
 	}()
 	config := net.ListenConfig{KeepAlive: 30 * time.Second}
@@ -137,15 +140,25 @@ func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener
 		l := have[keyOf(def)]
 		if l == nil {
 			socket, err := config.Listen(ctx, "tcp", def.Address)
-			if err != nil {
-				return nil, opened, fmt.Errorf("listener %s: %w", def.Name, err)
+			switch {
+			case err != nil && !def.Optional:
+				return nil, opened, nil, fmt.Errorf("listener %s: %w", def.Name, err)
+			case err != nil:
+				if missing == nil {
+					missing = map[string]string{}
+				}
+				missing[def.Name] = err.Error()
+				if known[def.Name] != err.Error() {
+					e.log.Warn("a listener that labels ask for cannot be bound, the rest is served", "listener", def.Name, "error", err)
+				}
+			default:
+				l = e.newListener(keyOf(def), socket)
+				opened = append(opened, l)
 			}
-			l = e.newListener(keyOf(def), socket)
-			opened = append(opened, l)
 		}
 		all = append(all, l)
 	}
-	return all, opened, nil
+	return all, opened, missing, nil
 }
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {

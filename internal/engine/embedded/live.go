@@ -18,6 +18,7 @@ type liveTable struct {
 	names       map[string]bool // TCP listeners on which a route asks for a server name
 	routes      map[*route.Route]*liveRoute
 	listeners   map[*listener]*listenerConfig
+	missing     map[string]string // optional listeners that could not be bound → why
 	hosts       func() *hostIndex // made when first asked
 }
 
