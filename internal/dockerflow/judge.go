@@ -75,9 +75,8 @@ func gone(c call) bool {
 // isHostName allows what may stand in a host name, and an underscore, which Docker
 // allows as well.
 func isHostName(s string) bool {
-	return len(s) <= 253 && !strings.HasPrefix(s, ".") && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
-	})
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
+	return len(s) <= 253 && !strings.HasPrefix(s, ".") && strings.Trim(s, allowed) == ""
 }
 
 // list splits a list.

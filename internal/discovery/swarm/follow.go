@@ -85,7 +85,7 @@ func (f *follower) refresh(ctx context.Context) {
 	f.reading, f.began = true, time.Now()
 	want := f.dirty
 	if f.began.Sub(f.full) >= relistAfter || f.confirming() {
-		want = everything
+		want = everything()
 	}
 	f.dirty = kinds{}
 	client, before := f.clients[f.at], f.world.facts
@@ -104,7 +104,7 @@ func (f *follower) refresh(ctx context.Context) {
 func (f *follower) take(r result) {
 	now := time.Now()
 	f.took = now.Sub(f.began)
-	if r.want == everything {
+	if r.want == everything() {
 		f.full = f.began
 	}
 	if f.world.take(r.facts, now) {
@@ -173,7 +173,7 @@ func (f *follower) fail(ctx context.Context, r result) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	f.dirty = everything
+	f.dirty = everything()
 	f.faults[f.at] = r.err
 	f.clients[f.at].Reset()
 	f.log.Debug("manager does not answer", "manager", f.clients[f.at].URL(), "error", r.err)
@@ -202,7 +202,7 @@ func (f *follower) hint(h hint) {
 	case h.stream:
 		f.open[h.from] = h.open
 		if h.open {
-			f.dirty = everything // something may have been missed
+			f.dirty = everything() // something may have been missed
 		}
 	case e.Type == "service":
 		f.dirty.services = true

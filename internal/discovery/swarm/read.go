@@ -26,7 +26,8 @@ type facts struct {
 // kinds says what is to be listed besides tasks and nodes.
 type kinds struct{ services, networks, own bool }
 
-var everything = kinds{true, true, true}
+// everything is all kinds.
+func everything() kinds { return kinds{true, true, true} }
 
 // live are the desired states of tasks that are more than history: "ready" of
 // one that waits for its turn in an update, "accepted" in old Swarms, and "remove"

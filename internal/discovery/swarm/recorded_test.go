@@ -75,7 +75,7 @@ func recorded(tb testing.TB) *tape {
 
 // refresh makes one refresh and translates what it brought.
 func refresh(ctx context.Context, r *reader, c *dockerapi.Client, w *world) error {
-	f, err := r.read(ctx, c, w.facts, everything)
+	f, err := r.read(ctx, c, w.facts, everything())
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func BenchmarkRefresh(b *testing.B) {
 				w.take(f, time.Time{})
 				w.build()
 			}
-			step(everything)
+			step(everything())
 			tape.bytes = 0
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
@@ -270,7 +270,7 @@ func BenchmarkRefresh(b *testing.B) {
 				case "same":
 					step(kinds{})
 				default:
-					step(everything)
+					step(everything())
 				}
 			}
 			b.ReportMetric(float64(tape.bytes)/float64(b.N), "wire-B/op")

@@ -154,7 +154,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 		faults:  make([]error, len(s.clients)),
 		backoff: backoffFirst,
 		due:     true,
-		dirty:   everything,
+		dirty:   everything(),
 		jobs:    &jobs,
 	}
 	for i, c := range s.clients {

@@ -276,7 +276,11 @@ func TestProbeHTTP(t *testing.T) {
 			}
 			address := server.Listener.Addr().String()
 			def := &route.Backend{Scheme: tt.scheme, TLS: tt.tls, Health: &route.Health{Path: tt.path, Status: tt.status}}
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			limit := 10 * time.Second
+			if tt.name == "no answer" {
+				limit = 300 * time.Millisecond // all of it is waited for
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			last.Store(nil)
 			err := probeHTTP(ctx, def, address)
