@@ -3,10 +3,12 @@ package dockerapi
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -82,15 +84,51 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
 	ctx, cancel := c.call(ctx, 1)
 	defer cancel()
-	r, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: all})
+	query := url.Values{}
+	if all {
+		query.Set("all", "1")
+	}
+	answer, err := c.open(ctx, "/containers/json", query)
 	if err != nil {
 		return nil, fmt.Errorf("docker list containers: %w", err)
 	}
-	list := make([]Container, 0, len(r.Items))
-	for _, s := range r.Items {
-		list = append(list, fromSummary(s))
+	defer answer.Close()
+	var list []Container
+	words := intern{}
+	err = eachOf(answer, func(s container.Summary) {
+		one := fromSummary(s)
+		one.Labels = words.labels(one.Labels)
+		list = append(list, one)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("docker list containers: %w", err)
 	}
 	return list, nil
+}
+
+// intern holds texts that are the same in many containers of a list, as names
+// and values of labels mostly are, once.
+type intern map[string]string
+
+// labels returns a copy of a map with the texts that are held.
+func (in intern) labels(m map[string]string) map[string]string {
+	if m == nil {
+		return nil
+	}
+	held := make(map[string]string, len(m))
+	for k, v := range m {
+		held[in.of(k)] = in.of(v)
+	}
+	return held
+}
+
+func (in intern) of(s string) string {
+	held, ok := in[s]
+	if !ok {
+		in[s] = s
+		return s
+	}
+	return held
 }
 
 // ContainerInspect returns one container, as it is now: the engine answers when

@@ -86,6 +86,55 @@ func getList[Wire, Fact any](ctx context.Context, c *Client, what, path string, 
 
 // get returns the body of a successful answer.
 func (c *Client) get(ctx context.Context, path string, filters client.Filters, seen *Seen) ([]byte, error) {
+	query := url.Values{}
+	if len(filters) > 0 {
+		text, err := json.Marshal(filters)
+		if err != nil {
+			return nil, err
+		}
+		query.Set("filters", string(text))
+	}
+	answer, err := c.open(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	// The last answer's size, and a little, spares growing step by step.
+	var body bytes.Buffer
+	if seen != nil && seen.size > 0 {
+		body.Grow(seen.size + seen.size/16 + bytes.MinRead)
+	}
+	if n, err := body.ReadFrom(io.LimitReader(answer, maxList+1)); err != nil {
+		return nil, err
+	} else if n > maxList {
+		return nil, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
+	}
+	return body.Bytes(), nil
+}
+
+// eachOf calls the function with each element of an answer that is a list, as it
+// comes: a long list is never in memory as a whole.
+func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
+	decoder := json.NewDecoder(io.LimitReader(answer, maxList))
+	if t, err := decoder.Token(); err != nil {
+		return err
+	} else if t != json.Delim('[') {
+		return errors.New("the answer is no list")
+	}
+	for decoder.More() {
+		var w Wire
+		if err := decoder.Decode(&w); err != nil {
+			return err
+		}
+		each(w)
+	}
+	_, err := decoder.Token() // the closing bracket, or what is missing
+	return err
+}
+
+// open makes the call GET path and returns the body of a successful answer, which
+// the caller closes.
+func (c *Client) open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	if !c.plain.agreed.Load() {
 		// The maintained client agrees on a version behind a lock that knows no
 		// deadline. Nobody else does so with the probe, so nobody is waited for
@@ -102,13 +151,7 @@ func (c *Client) get(ctx context.Context, path string, filters client.Filters, s
 	if t, ok := c.plain.http.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
 		u.Scheme = "https"
 	}
-	if len(filters) > 0 {
-		text, err := json.Marshal(filters)
-		if err != nil {
-			return nil, err
-		}
-		u.RawQuery = url.Values{"filters": {string(text)}}.Encode()
-	}
+	u.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -123,21 +166,11 @@ func (c *Client) get(ctx context.Context, path string, filters client.Filters, s
 		}
 		return nil, err
 	}
-	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
 		return nil, refusal(response)
 	}
-	// The last answer's size, and a little, spares growing step by step.
-	var body bytes.Buffer
-	if seen != nil && seen.size > 0 {
-		body.Grow(seen.size + seen.size/16 + bytes.MinRead)
-	}
-	if n, err := body.ReadFrom(io.LimitReader(response.Body, maxList+1)); err != nil {
-		return nil, err
-	} else if n > maxList {
-		return nil, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
-	}
-	return body.Bytes(), nil
+	return response.Body, nil
 }
 
 // refusal makes an error of an answer that is not a list.

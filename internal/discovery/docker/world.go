@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -291,6 +292,9 @@ func (w *world) unreadable(id string, m mark) {
 
 // take replaces the facts of a container.
 func (w *world) take(e *entry, c dockerapi.Container) {
+	if maps.Equal(e.facts.Labels, c.Labels) {
+		c.Labels = e.facts.Labels // the list's, whose texts are shared
+	}
 	if !reflect.DeepEqual(e.facts, c) {
 		e.facts = c
 	}
