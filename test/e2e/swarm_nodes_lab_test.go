@@ -43,13 +43,10 @@ type node struct {
 	id   string // in the Swarm
 }
 
-// heartbeat is how often nodes tell the managers that they live; three that are
-// missing, and a little, make a node down.
-const heartbeat = time.Second
-
 // startNodes starts a Swarm of three nodes with lab.image in each, of which the
-// first so many are managers.
-func startNodes(t *testing.T, managers int) *nodes {
+// first so many are managers. The heartbeat is how often nodes tell the managers
+// that they live: three that are missing, and a little, make a node down.
+func startNodes(t *testing.T, managers int, heartbeat time.Duration) *nodes {
 	t.Helper()
 	needDocker(t)
 	began := time.Now()

@@ -17,6 +17,8 @@ import (
 const (
 	shared  = "shared"      // the network of Fairway and the service
 	appHost = "app.example" // of the service
+
+	usualHeartbeat = 5 * time.Second // a Swarm's own
 )
 
 // overlay makes an overlay network that containers may join, too.
@@ -188,7 +190,7 @@ func (a *deployed) on(t *testing.T, p *proxy) (*deployed, *proxy) {
 // TestSwarmRolling updates and scales a service of three nodes under load; no
 // request may fail. Then it measures how soon a new task gets its first request.
 func TestSwarmRolling(t *testing.T) {
-	s := startNodes(t, 1)
+	s := startNodes(t, 1, usualHeartbeat)
 	s.overlay(shared)
 	a := s.app(3)
 	p := s.proxy(s.list[1], shared, s.list[0], s.list[2])
@@ -270,7 +272,8 @@ func firstRequest(t *testing.T, a *deployed, p *proxy) {
 // TestSwarmNodeKilled kills a worker under load. What its task was busy with is
 // lost; after the managers have noticed, nobody else does.
 func TestSwarmNodeKilled(t *testing.T) {
-	s := startNodes(t, 1)
+	const heartbeat = time.Second
+	s := startNodes(t, 1, heartbeat)
 	s.overlay(shared)
 	a := s.app(6)
 	manager, victim := s.list[0], s.list[2]
@@ -337,9 +340,11 @@ func deadTask(dead map[string]bool, id, name string) bool {
 }
 
 // TestSwarmLeaderKilled kills the leader of three managers under load. No request
-// may fail, and what changes after the election is seen.
+// may fail, and what changes after the election is seen. With a short heartbeat
+// the Swarm itself replaces every task: the new leader takes all nodes for down
+// that have not found it within two heartbeats.
 func TestSwarmLeaderKilled(t *testing.T) {
-	s := startNodes(t, 3)
+	s := startNodes(t, 3, usualHeartbeat)
 	leader, next := s.list[0], s.list[1]
 	s.drain(leader, leader) // what it runs dies with it; this is about what it knows
 	s.overlay(shared)
