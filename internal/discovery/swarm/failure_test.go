@@ -80,6 +80,31 @@ func TestNoLeader(t *testing.T) {
 	})
 }
 
+// TestDeadLeader demands that after an election only the time is lost that the dead
+// leader's silence takes, whichever manager is being asked when it ends.
+func TestDeadLeader(t *testing.T) {
+	for phase := time.Duration(0); phase < 12*time.Second; phase += 500 * time.Millisecond {
+		t.Run(phase.String(), func(t *testing.T) {
+			bubble(t, 3, withShop, func(l *lab, w *watch) {
+				time.Sleep(time.Minute)
+				for _, e := range l.engines {
+					e.freeze()
+				}
+				l.removeTask("t1")
+				time.Sleep(40*time.Second + phase)
+				l.engines[1].unfreeze()
+				l.engines[2].unfreeze()
+				time.Sleep(callDeadline + 2*nextDelay)
+				synctest.Wait()
+				if s := w.service("shop@swarm"); s == nil || len(s.Instances) != 2 {
+					t.Errorf("not current: %+v", w.newest())
+				}
+				l.engines[0].unfreeze()
+			})
+		})
+	}
+}
+
 // TestFaults demands that each call's failure is a failed answer, and that
 // nothing of a refresh that failed half-way is lost or half believed.
 func TestFaults(t *testing.T) {

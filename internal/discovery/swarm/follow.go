@@ -32,6 +32,7 @@ type follower struct {
 	dirty    kinds
 	next     time.Time // when to refresh
 	began    time.Time // when the last refresh began
+	round    time.Time // when the first of the clients was asked, in this round
 	took     time.Duration
 	full     time.Time // when everything was last listed
 	changed  time.Time // when anything last changed
@@ -83,6 +84,9 @@ func (f *follower) follow(ctx context.Context) {
 // refresh starts a refresh.
 func (f *follower) refresh(ctx context.Context) {
 	f.reading, f.began = true, time.Now()
+	if f.failed%len(f.clients) == 0 {
+		f.round = f.began
+	}
 	want := f.dirty
 	if f.began.Sub(f.full) >= relistAfter || f.confirming() {
 		want = everything()
@@ -183,7 +187,11 @@ func (f *follower) fail(ctx context.Context, r result) bool {
 	if f.failed%len(f.clients) != 0 {
 		return true
 	}
-	f.next = time.Now().Add(poll.Jitter(f.backoff))
+	// From the beginning of the round: after managers that were silent until the
+	// deadline there has been pause enough, and one may have been elected.
+	if at := f.round.Add(poll.Jitter(f.backoff)); at.After(f.next) {
+		f.next = at
+	}
 	f.backoff = min(2*f.backoff, backoffMost)
 	err := f.fault()
 	clear(f.faults)
