@@ -121,6 +121,8 @@ func bubble(t *testing.T, engines int, prepare func(*lab, *Options), test func(*
 		}
 		l.close()
 		running.Wait()
+		l.mu.Lock() // a call that nobody waits for any more may still be noted
+		defer l.mu.Unlock()
 		for _, e := range l.engines {
 			for _, call := range e.calls {
 				if !documented[call] && !strings.HasPrefix(call, "GET /containers/") {
