@@ -179,19 +179,28 @@ func encodeLastGood(f *os.File, lg *LastGood) error {
 		return err
 	}
 	sum := sha256.New()
+	// The services come one by one, so that they are never in memory a second time.
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
-	steps := []func() error{
-		func() error { _, err := w.WriteString(`{"table":`); return err },
-		func() error { return route.Encode(w, lg.Table) },
-		func() error { _, err := w.WriteString(`,"snapshot":`); return err },
-		func() error { return json.NewEncoder(w).Encode(lg.Snapshot) },
-		func() error { _, err := w.WriteString("}\n"); return err },
-		w.Flush,
+	e := json.NewEncoder(w)
+	rest := *lg.Snapshot
+	rest.Services = nil
+	write := func(text string) error { _, err := w.WriteString(text); return err }
+	if err := errors.Join(
+		write(`{"table":`), route.Encode(w, lg.Table),
+		write(`,"snapshot":`), e.Encode(rest),
+		write(`,"services":[`),
+	); err != nil {
+		return err
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
+	separator := ""
+	for _, s := range lg.Snapshot.Services {
+		if err := errors.Join(write(separator), e.Encode(s)); err != nil {
 			return err
 		}
+		separator = ","
+	}
+	if err := errors.Join(write("]}\n"), w.Flush()); err != nil {
+		return err
 	}
 	header := lastGoodHeader + hex.EncodeToString(sum.Sum(nil)) + "\n"
 	_, err := f.WriteAt([]byte(header), 0)
@@ -209,8 +218,9 @@ func decodeLastGood(data []byte) (*LastGood, error) {
 		return nil, errors.New("the checksum does not fit the contents")
 	}
 	var parts struct {
-		Table    json.RawMessage   `json:"table"`
-		Snapshot *catalog.Snapshot `json:"snapshot"`
+		Table    json.RawMessage    `json:"table"`
+		Snapshot *catalog.Snapshot  `json:"snapshot"`
+		Services []*catalog.Service `json:"services"`
 	}
 	if err := json.Unmarshal(body, &parts); err != nil {
 		return nil, err
@@ -219,5 +229,9 @@ func decodeLastGood(data []byte) (*LastGood, error) {
 	if err != nil {
 		return nil, err
 	}
+	if parts.Snapshot == nil {
+		return nil, errors.New("there is no snapshot in it")
+	}
+	parts.Snapshot.Services = parts.Services
 	return &LastGood{Table: table, Snapshot: parts.Snapshot}, nil
 }

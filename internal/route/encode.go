@@ -7,14 +7,49 @@ import (
 	"io"
 )
 
-// Encode writes the table as one line of JSON, which Decode reads.
+// Encode writes the table as JSON, which Decode reads: each route and backend on
+// a line of its own, one after the other, so that a large table is never in memory
+// a second time.
 func Encode(w io.Writer, t *Table) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(t); err != nil {
+	steps := []error{
+		raw(w, `{"revision":`), e.Encode(t.Revision),
+		raw(w, `,"hash":`), e.Encode(t.Hash),
+		raw(w, `,"listeners":`), e.Encode(t.Listeners),
+		raw(w, `,"routes":`), elements(w, e, t.Routes),
+		raw(w, `,"backends":`), elements(w, e, t.Backends),
+		raw(w, `,"problems":`), e.Encode(t.Problems),
+		raw(w, "}\n"),
+	}
+	if err := errors.Join(steps...); err != nil {
 		return fmt.Errorf("encode table: %w", err)
 	}
 	return nil
+}
+
+// raw writes a piece of JSON.
+func raw(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// elements writes a list, element by element.
+func elements[T any](w io.Writer, e *json.Encoder, list []*T) error {
+	separator := "["
+	for _, element := range list {
+		if err := raw(w, separator); err != nil {
+			return err
+		}
+		if err := e.Encode(element); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	if len(list) == 0 {
+		return raw(w, "[]")
+	}
+	return raw(w, "]")
 }
 
 // Decode reads a table that Encode wrote. It makes the table anew with New, which
@@ -22,19 +57,19 @@ func Encode(w io.Writer, t *Table) error {
 // something follows the table.
 func Decode(r io.Reader) (*Table, error) {
 	d := json.NewDecoder(r)
-	var raw Table
-	if err := d.Decode(&raw); err != nil {
+	var read Table
+	if err := d.Decode(&read); err != nil {
 		return nil, fmt.Errorf("decode table: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("decode table: something follows the table")
 	}
-	t, err := New(raw.Revision, raw.Listeners, raw.Routes, raw.Backends, raw.Problems)
+	t, err := New(read.Revision, read.Listeners, read.Routes, read.Backends, read.Problems)
 	if err != nil {
 		return nil, fmt.Errorf("decode table: %w", err)
 	}
-	if t.Hash != raw.Hash {
-		return nil, fmt.Errorf("decode table: its hash is %s, but the contents have %s", excerpt(raw.Hash), t.Hash)
+	if t.Hash != read.Hash {
+		return nil, fmt.Errorf("decode table: its hash is %s, but the contents have %s", excerpt(read.Hash), t.Hash)
 	}
 	return t, nil
 }
