@@ -161,6 +161,10 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if cfg.Admin.Listen == Off {
 		return a, nil
 	}
+	waiting := a.flow.waiting
+	if restored.Snapshot != nil {
+		waiting = nil // it has what the last run had
+	}
 	token, err := readToken(cfg.Admin.TokenFile)
 	if err != nil {
 		return nil, err
@@ -171,7 +175,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Token:        token,
 		Version:      o.Version,
 		Catalogue:    feed,
-		Tables:       tables{a.control},
+		Tables:       tables{a.control, waiting},
 		Sources:      a.collector,
 		Engine:       endpoints{a.engine},
 		Doctor:       doctor{compiler, feed, a.control},

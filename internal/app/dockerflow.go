@@ -39,7 +39,8 @@ type dockerFlow struct {
 	certificates *certificates.Source
 	found        []catalog.Certificate // at start
 
-	proxy, listener *face // nil when off
+	proxy, listener *face         // nil when off
+	waiting         func() string // what the proxy's face still lacks; nil when off
 }
 
 // face is one of the two on its address. run is what it does besides answering.
@@ -149,6 +150,7 @@ func (f *dockerFlow) bind(feed *catalog.Feed, tables dockerflow.Tables, metrics 
 		if err != nil {
 			return err
 		}
+		f.waiting = p.Waiting
 		if f.proxy, err = newFace(f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
 			return fmt.Errorf("dockerflow.proxy.listen: %w", err)
 		}

@@ -15,9 +15,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -506,6 +508,46 @@ func TestProxyWithoutAnEngine(t *testing.T) {
 	_, port, _ := strings.Cut(backend(t, "demo"), ":")
 	if code, body := p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/&port="+port, nil); code != 200 {
 		t.Errorf("%d %s", code, body)
+	}
+}
+
+// Cases 68 and 69: a new replica is ready when it has the services of a listener,
+// and stays so when the listener goes away, also over a restart.
+func TestReadyWhenPulled(t *testing.T) {
+	_, port, _ := strings.Cut(backend(t, "demo"), ":")
+	var answers atomic.Bool
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !answers.Load() {
+			http.Error(w, "not yet", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, `[{"serviceName":"localhost","servicePath":"/demo","port":%q}]`, port)
+	}))
+	defer listener.Close()
+	env := []string{"LISTENER_ADDRESS=" + listener.URL, "RELOAD_INTERVAL=20"}
+	dir := t.TempDir()
+	first := startFlow(t, dir, "services: []\n", asProxy, env...)
+	state := func(p *program) string {
+		r, err := p.client(t).Ready(t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		return r.State
+	}
+	eventually(t, "the table is live", func() bool { s, _ := first.get("any.example", "/demo"); return s == 404 })
+	if got := state(first); got == api.StateSynced {
+		t.Errorf("ready without the services: %s", got)
+	}
+	answers.Store(true)
+	eventually(t, "it is ready", func() bool { return state(first) == api.StateSynced })
+	eventually(t, "and serves", func() bool { s, _ := first.get("any.example", "/demo"); return s == 200 })
+
+	answers.Store(false)
+	first.stop()
+	second := startFlow(t, dir, "services: []\n", asProxy, env...)
+	eventually(t, "it is ready without the listener", func() bool { return state(second) == api.StateSynced })
+	if s, body := second.get("any.example", "/demo"); s != 200 {
+		t.Errorf("after a restart: %d %s", s, body)
 	}
 }
 

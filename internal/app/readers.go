@@ -2,6 +2,7 @@ package app
 
 import (
 	"fairway/internal/admin"
+	"fairway/internal/api"
 	"fairway/internal/control"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/embedded/balance"
@@ -9,12 +10,24 @@ import (
 )
 
 // tables shows the loop to the admin API.
-type tables struct{ *control.Control }
+type tables struct {
+	*control.Control
+	// waiting says what is lacking besides a table; nil means nothing ever is.
+	waiting func() string
+}
 
-// Status translates the loop's condition.
+// Status translates the loop's condition. A replica that is told of its services
+// by calls is starting until it has them.
 func (t tables) Status() admin.Status {
 	s := t.Control.Status()
-	return admin.Status{State: string(s.State), Since: s.Since, Applied: s.Applied, Pending: s.Pending}
+	out := admin.Status{State: string(s.State), Since: s.Since, Applied: s.Applied, Pending: s.Pending}
+	if t.waiting == nil {
+		return out
+	}
+	if lacking := t.waiting(); lacking != "" {
+		out.State, out.Pending = api.StateStarting, lacking
+	}
+	return out
 }
 
 // endpoints shows the embedded engine to the admin API.

@@ -122,6 +122,7 @@ const adoptTries = 12
 func (p *Proxy) adoptAll(ctx context.Context) {
 	for try := 1; ; try++ {
 		err := p.adopt(ctx)
+		p.adopted.Store(true)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return

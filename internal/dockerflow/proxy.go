@@ -84,11 +84,12 @@ type ProxyOptions struct {
 
 // Proxy is the face of Docker Flow Proxy. It is an http.Handler.
 type Proxy struct {
-	o      ProxyOptions
-	log    *slog.Logger
-	mux    *http.ServeMux
-	client *http.Client
-	pulled atomic.Bool // from one listener at least
+	o       ProxyOptions
+	log     *slog.Logger
+	mux     *http.ServeMux
+	client  *http.Client
+	pulled  atomic.Bool // from one listener at least
+	adopted atomic.Bool // the other replicas were asked for certificates, once
 }
 
 // NewProxy returns the face. Run pulls from the listeners; without any it need not
@@ -387,6 +388,20 @@ func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 
 func (p *Proxy) ping(w http.ResponseWriter, _ *http.Request) {
 	p.reply(w, verdict{http.StatusOK, statusOK, ""}, call{})
+}
+
+// Waiting says what a new replica lacks before it can stand beside the others:
+// the services of a listener, the certificates of the other replicas. It is empty
+// when nothing is lacking, and stays so: a listener that goes away later makes no
+// replica unready. Any goroutine may call it.
+func (p *Proxy) Waiting() string {
+	switch {
+	case len(p.o.Listeners) > 0 && !p.pulled.Load():
+		return "services have not been pulled from a listener yet"
+	case !p.adopted.Load():
+		return "certificates of other replicas have not been asked for yet"
+	}
+	return ""
 }
 
 func (p *Proxy) initReload(w http.ResponseWriter, _ *http.Request) {
