@@ -98,8 +98,8 @@ func TestFindManyHosts(t *testing.T) {
 					}
 				}
 			})
-			if n > 1 && hits < 10 {
-				t.Errorf("only %d of the requests met a route", hits)
+			if n > 1 && hits == 0 {
+				t.Error("none of the requests met a route")
 			}
 		})
 	}
