@@ -158,7 +158,7 @@ func (c *Client) newAPI(w *way, probe bool) (*client.Client, error) {
 	}
 	c.reset = append(c.reset, func() { _ = api.Close() })
 	if !probe {
-		c.plain.http = hc
+		c.plain.http, c.plain.turn = hc, make(chan struct{}, 1)
 		c.reset = append(c.reset, hc.CloseIdleConnections)
 	}
 	return api, nil

@@ -21,7 +21,8 @@ import (
 // time says what it said before.
 type plain struct {
 	http   *http.Client
-	agreed atomic.Bool // on the API version
+	agreed atomic.Bool   // on the API version
+	turn   chan struct{} // held by whoever is agreeing; one place
 }
 
 // Seen is what a caller remembers of the newest answer to one list call, so that
@@ -132,17 +133,35 @@ func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 	return err
 }
 
+// agree agrees on an API version with the engine, once. The maintained client does
+// so behind a lock that knows no deadline: it is taken in turn here, so that nobody
+// waits for somebody else's call for longer than his own may take. Nothing else
+// agrees with the probe.
+func (c *Client) agree(ctx context.Context) error {
+	if c.plain.agreed.Load() {
+		return nil
+	}
+	select {
+	case c.plain.turn <- struct{}{}:
+		defer func() { <-c.plain.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.plain.agreed.Load() {
+		return nil
+	}
+	if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		return err
+	}
+	c.plain.agreed.Store(true)
+	return nil
+}
+
 // open makes the call GET path and returns the body of a successful answer, which
 // the caller closes.
 func (c *Client) open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	if !c.plain.agreed.Load() {
-		// The maintained client agrees on a version behind a lock that knows no
-		// deadline. Nobody else does so with the probe, so nobody is waited for
-		// longer than a call may take.
-		if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-			return nil, err
-		}
-		c.plain.agreed.Store(true)
+	if err := c.agree(ctx); err != nil {
+		return nil, err
 	}
 	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.probe.ClientVersion() + path}
 	if address, ok := strings.CutPrefix(c.api.DaemonHost(), "tcp://"); ok {
