@@ -202,6 +202,9 @@ func (e *Engine) serve(l *listener) {
 func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	// The socket is closed before drain returns, so that its address is free.
 	_ = l.socket.Close()
+	// Shutdown would see to it a moment later: every answer from here on says that
+	// the connection closes.
+	l.server.SetKeepAlivesEnabled(false)
 	wg.Go(func() {
 		defer done()
 		ctx, cancel := context.WithCancel(ctx)
