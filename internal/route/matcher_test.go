@@ -98,8 +98,12 @@ func TestFindManyHosts(t *testing.T) {
 					}
 				}
 			})
-			if n > 1 && hits == 0 {
-				t.Error("none of the requests met a route")
+			least := 10
+			if testing.Short() {
+				least = 1 // a fifth of the requests: ten would be a matter of luck
+			}
+			if n > 1 && hits < least {
+				t.Errorf("only %d of the requests met a route", hits)
 			}
 		})
 	}
