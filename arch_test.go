@@ -35,6 +35,8 @@ var allowed = map[string]struct {
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
+		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
+		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/notify", "internal/rules", "internal/series",
 	}},
 
 	"internal/control": {3, []string{"internal/catalog", "internal/route"}},
@@ -60,7 +62,36 @@ var allowed = map[string]struct {
 	// enginetest is the behaviour suite; only tests import it.
 	"internal/engine/enginetest": {2, []string{"internal/route"}},
 
+	// haproxy drives HAProxy: render is pure, socket, binary and process are the
+	// hands; the fleet uses the hands alone.
+	"internal/engine/haproxy": {2, []string{
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/socket", "internal/route",
+	}},
+	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
+	"internal/engine/haproxy/socket":  {1, nil},
+	"internal/engine/haproxy/binary":  {1, nil},
+	"internal/engine/haproxy/process": {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
+
+	"internal/history": {2, []string{"internal/route"}},
+	// notify tells people what happened to what exists.
+	"internal/notify": {2, []string{"internal/catalog"}},
+	// series keeps readings over time; rules act on them.
+	"internal/series": {1, nil},
+	"internal/rules":  {2, []string{"internal/catalog", "internal/series"}},
+
+	// fleet manages HAProxy elsewhere; agent is its part inside the container.
+	"internal/fleet": {3, []string{
+		"internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
+		"internal/engine/haproxy/socket", "internal/history",
+	}},
+	"internal/fleet/agent": {3, []string{
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
+	}},
+
 	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/route"}},
+	// ui is the pages over the same operations that the API has.
+	"internal/admin/ui": {2, []string{"internal/api"}},
 
 	"internal/catalog":   {1, nil},
 	"internal/route":     {1, nil},
