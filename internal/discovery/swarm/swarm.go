@@ -20,6 +20,8 @@
 // for some seconds after the managers have elected a leader, though all of them
 // serve. The managers turn it into "ready" soon and into "down" late, so one that
 // is a manager itself and that the leader does not reach is taken for dead, too.
+// With short heartbeats a new leader gives every node up before it has heard of
+// one, its own included; until that one is back, "down" is no more than "unknown".
 //
 // In a Swarm the service is the service: its ID is "<name>@<source>", its labels
 // are those of the service, and its instances are the tasks that shall run, or

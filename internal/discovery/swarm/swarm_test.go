@@ -301,6 +301,37 @@ func TestElection(t *testing.T) {
 	})
 }
 
+// TestElectionWithShortHeartbeats demands that nothing is taken out of service by
+// a new leader that has given up every node, its own included, because it has not
+// heard of any yet; a manager that it does not reach is out, and so are, once its
+// own node is back, those that stay down.
+func TestElectionWithShortHeartbeats(t *testing.T) {
+	bubble(t, 1, withShop, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		before := describe(w.newest())
+		l.do(func() {
+			l.nodes["n1"].ManagerStatus = &swarm.ManagerStatus{Leader: true, Reachability: swarm.ReachabilityReachable}
+		})
+		for _, n := range []string{"n1", "n2", "n3"} {
+			l.node(n, swarm.NodeStateDown)
+		}
+		expect(t, w, soon, before)
+		one := "shop@swarm: shop.1 ready proxy/10.5.0.1/none"
+		two := "shop@swarm: shop.2 unhealthy (node host-n2 is down) proxy/10.5.0.2/none"
+		three := "shop@swarm: shop.3 ready proxy/10.5.0.3/none"
+		l.do(func() {
+			l.nodes["n2"].ManagerStatus = &swarm.ManagerStatus{Reachability: swarm.ReachabilityUnreachable}
+		})
+		l.node("n2", swarm.NodeStateDown)
+		expect(t, w, soon, "shop@swarm", one, two, three)
+		l.node("n3", swarm.NodeStateReady)
+		l.node("n1", swarm.NodeStateReady)
+		l.do(func() { l.nodes["n2"].ManagerStatus = nil })
+		l.node("n2", swarm.NodeStateDown)
+		expect(t, w, soon, "shop@swarm", one, two, three)
+	})
+}
+
 // TestToldToStop demands that a stop is answered from the event alone, from
 // whichever engine it comes, even while the manager is silent; and that a
 // container that survives the signal comes back.

@@ -27,6 +27,9 @@ type view struct {
 	nodes    map[string]dockerapi.Node
 	networks map[string]dockerapi.SwarmNetwork
 	own      map[string]bool // networks that Fairway's container is on
+	// leaderDown is true while the leader has given its own node up: it has been
+	// elected a moment ago and has heard of no node since.
+	leaderDown bool
 }
 
 // run is a task with what the lists alone do not say.
@@ -116,7 +119,7 @@ func (v *view) copyName(t dockerapi.Task) string {
 // state says whether a task can serve; "" when it is history.
 func (v *view) state(r run) (catalog.State, string) {
 	node, known := v.nodes[r.NodeID]
-	dead := !known || isDead(node)
+	dead := !known || v.isDead(node)
 	switch {
 	case r.leaving || r.Desired == "remove":
 		// One on a dead node is replaced already, and there is nobody whom it
@@ -153,13 +156,14 @@ func (v *view) state(r run) (catalog.State, string) {
 // isDead tells whether the managers have given a node up: it is down, or its
 // state is not known and the leader does not reach the manager on it. A state that
 // is not known is no sign of death by itself: it is that of every node after an
-// election.
-func isDead(n dockerapi.Node) bool {
-	switch n.State {
-	case "down":
-		return true
-	case "ready":
+// election. Neither is "down" while the leader's own node is: the leader answers,
+// so it has not heard of any node yet.
+func (v *view) isDead(n dockerapi.Node) bool {
+	switch {
+	case n.State == "ready":
 		return false
+	case n.State == "down" && !v.leaderDown:
+		return true
 	default:
 		return n.Unreachable
 	}

@@ -143,7 +143,7 @@ func (w *world) converging() bool {
 	return len(w.facts.leaving) > 0 ||
 		slices.ContainsFunc(w.facts.tasks, func(t dockerapi.Task) bool { return t.State != t.Desired }) ||
 		slices.ContainsFunc(w.facts.services, func(s dockerapi.Service) bool { return s.Updating }) ||
-		slices.ContainsFunc(w.facts.nodes, func(n dockerapi.Node) bool { return n.State != "ready" && n.State != "down" })
+		slices.ContainsFunc(w.facts.nodes, func(n dockerapi.Node) bool { return n.State != "ready" && (n.State != "down" || n.Leader) })
 }
 
 // build translates again what changed, and tells in w.fresh whether that made a
@@ -164,6 +164,7 @@ func (w *world) build() {
 	}
 	for _, n := range w.facts.nodes {
 		v.nodes[n.ID] = n
+		v.leaderDown = v.leaderDown || n.Leader && n.State == "down"
 	}
 	w.buildNodes(v)
 	runs := w.runs()
