@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,11 @@ import (
 )
 
 type serviceCommand struct {
-	Create serviceCreateCommand `cmd:"" help:"Create a service."`
-	Scale  serviceScaleCommand  `cmd:"" help:"Set how many tasks services have."`
-	Update serviceUpdateCommand `cmd:"" help:"Change a service."`
-	Rm     serviceRmCommand     `cmd:"" help:"Remove services."`
+	Create   serviceCreateCommand   `cmd:"" help:"Create a service."`
+	Scale    serviceScaleCommand    `cmd:"" help:"Set how many tasks services have."`
+	Update   serviceUpdateCommand   `cmd:"" help:"Change a service."`
+	Rollback serviceRollbackCommand `cmd:"" help:"Give a service back what it was before its last change."`
+	Rm       serviceRmCommand       `cmd:"" help:"Remove services."`
 }
 
 // waitFlags say how long a command waits for what it has started.
@@ -119,14 +121,18 @@ func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) er
 }
 
 type serviceUpdateCommand struct {
-	Name     string   `arg:"" help:"Name of the service."`
-	Image    string   `name:"image" placeholder:"IMAGE" help:"Image of its containers."`
-	LabelAdd []string `name:"label-add" sep:"none" placeholder:"KEY=VALUE" help:"Label to add or replace. Repeatable."`
-	LabelRm  []string `name:"label-rm" sep:"none" placeholder:"KEY" help:"Label to remove. Repeatable."`
-	EnvAdd   []string `name:"env-add" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable to add or replace. Repeatable."`
-	EnvRm    []string `name:"env-rm" sep:"none" placeholder:"KEY" help:"Environment variable to remove. Repeatable."`
-	Replicas *uint64  `name:"replicas" placeholder:"N" help:"How many tasks."`
-	Force    bool     `name:"force" help:"Replace the tasks even when nothing else changes."`
+	Name       string   `arg:"" help:"Name of the service."`
+	Image      string   `name:"image" placeholder:"IMAGE" help:"Image of its containers."`
+	LabelAdd   []string `name:"label-add" sep:"none" placeholder:"KEY=VALUE" help:"Label to add or replace. Repeatable."`
+	LabelRm    []string `name:"label-rm" sep:"none" placeholder:"KEY" help:"Label to remove. Repeatable."`
+	EnvAdd     []string `name:"env-add" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable to add or replace. Repeatable."`
+	EnvRm      []string `name:"env-rm" sep:"none" placeholder:"KEY" help:"Environment variable to remove. Repeatable."`
+	NetworkAdd []string `name:"network-add" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
+	NetworkRm  []string `name:"network-rm" sep:"none" placeholder:"NAME" help:"Network to detach it from. Repeatable."`
+	PublishAdd []string `name:"publish-add" sep:"none" placeholder:"PORT" help:"Port to publish, as of service create. Repeatable."`
+	PublishRm  []string `name:"publish-rm" sep:"none" placeholder:"PORT" help:"Port in the container not to publish any more, as 80 or 53/udp. Repeatable."`
+	Replicas   *uint64  `name:"replicas" placeholder:"N" help:"How many tasks."`
+	Force      bool     `name:"force" help:"Replace the tasks even when nothing else changes."`
 	updateFlags
 	waitFlags
 	engineFlags
@@ -138,20 +144,44 @@ func (serviceUpdateCommand) Help() string {
 
     fairway service update go-demo --image vfarcic/go-demo:1.1 --update-order start-first
     fairway service update go-demo --label-add fairway.path=/demo --label-rm com.df.servicePath
+    fairway service update go-demo --network-add monitoring --publish-rm 80 --publish-add mode=host,target=80,published=8081
     fairway service update go-demo --force --update-parallelism 1 --update-delay 5s`
 }
 
 // Run updates the service.
 func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) error {
-	if f.Image == "" && len(f.LabelAdd)+len(f.LabelRm)+len(f.EnvAdd)+len(f.EnvRm) == 0 && f.Replicas == nil && !f.Force &&
+	lists := [][]string{f.LabelAdd, f.LabelRm, f.EnvAdd, f.EnvRm, f.NetworkAdd, f.NetworkRm, f.PublishAdd, f.PublishRm}
+	if f.Image == "" && len(slices.Concat(lists...)) == 0 && f.Replicas == nil && !f.Force &&
 		f.updates() == (app.Updates{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
 	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
 		changed, err := s.Update(ctx, f.Name, app.ServiceChange{
 			Image: f.Image, LabelsAdd: f.LabelAdd, LabelsRemove: f.LabelRm, EnvAdd: f.EnvAdd, EnvRemove: f.EnvRm,
+			NetworksAdd: f.NetworkAdd, NetworksRemove: f.NetworkRm, PublishAdd: f.PublishAdd, PublishRemove: f.PublishRm,
 			Replicas: f.Replicas, Force: f.Force, Updates: f.updates(),
 		})
+		return []app.Changed{changed}, err
+	})
+}
+
+type serviceRollbackCommand struct {
+	Name string `arg:"" help:"Name of the service."`
+	waitFlags
+	engineFlags
+}
+
+// Help implements kong.HelpProvider.
+func (serviceRollbackCommand) Help() string {
+	return `The Swarm keeps one former specification: a second rollback undoes the first.
+
+    fairway service rollback go-demo`
+}
+
+// Run rolls the service back.
+func (f *serviceRollbackCommand) Run(ctx context.Context, c *console, p *parser) error {
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
+		changed, err := s.Rollback(ctx, f.Name)
 		return []app.Changed{changed}, err
 	})
 }
@@ -222,19 +252,17 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 	answer := struct {
 		Services []app.Progress `json:"services"`
 	}{}
-	var ids []string
 	for _, x := range changed {
 		for _, w := range x.Warnings {
 			c.note("Docker warns: %s", w)
 		}
-		ids = append(ids, x.ID)
 		answer.Services = append(answer.Services, app.Progress{ID: x.ID, Name: x.Name})
 	}
 	if !f.Detach {
 		waiting, cancel := context.WithTimeout(ctx, f.Timeout)
 		defer cancel()
 		var newest []app.Progress
-		newest, err = s.Wait(waiting, ids, f.Settle, c.progress)
+		newest, err = s.Wait(waiting, changed, f.Settle, c.progress)
 		for i, p := range newest {
 			if p.ID != "" {
 				answer.Services[i] = p

@@ -12,7 +12,7 @@ func TestServiceUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"service"}, `expected one of "create", "scale", "update", "rm"`},
+		{[]string{"service"}, `expected one of "create", "scale", "update", "rollback", "rm"`},
 		{[]string{"service", "create", "web"}, `expected "<image>"`},
 		{[]string{"service", "create", "web", "web:1", "--publish", "mode=host", "--label", "x"}, `label "x": write KEY=VALUE`},
 		{[]string{"service", "create", "web", "web:1", "--timeout", "0s"}, "--timeout must be above 0"},

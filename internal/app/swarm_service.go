@@ -91,6 +91,8 @@ type Changed struct {
 	ID, Name string
 	// Warnings are what Docker warns of.
 	Warnings []string
+	// RolledBack tells that it was rolled back because somebody asked for it.
+	RolledBack bool
 }
 
 // Create creates a service. It does not wait for its tasks.
@@ -115,26 +117,70 @@ func (s *Swarm) Create(ctx context.Context, n NewService) (Changed, error) {
 // It does not wait for the tasks.
 func (s *Swarm) Update(ctx context.Context, name string, change ServiceChange) (Changed, error) {
 	// The faults that the service has no part in are told before it is asked for.
-	if err := change.apply(&swarm.ServiceSpec{
+	alone := change
+	alone.NetworksRemove, alone.PublishRemove = nil, nil
+	if err := alone.apply(&swarm.ServiceSpec{
 		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{}},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{}},
-	}); err != nil {
+	}, nil); err != nil {
 		return Changed{}, ServiceFault{err}
 	}
 	c, err := s.ask(ctx)
 	if err != nil {
 		return Changed{}, err
 	}
+	networks, err := change.networks(ctx, c)
+	if err != nil {
+		return Changed{}, err
+	}
+	return s.change(ctx, c, name, func(state dockerapi.ServiceState) ([]string, error) {
+		spec := state.Spec
+		if err := change.apply(&spec, networks); err != nil {
+			return nil, ServiceFault{fmt.Errorf("service %s: %w", name, err)}
+		}
+		return c.ServiceUpdate(ctx, state.ID, state.Version, spec)
+	})
+}
+
+// Rollback gives the service of that name or ID back the specification it had
+// before its last change. It does not wait for the tasks.
+func (s *Swarm) Rollback(ctx context.Context, name string) (Changed, error) {
+	c, err := s.ask(ctx)
+	if err != nil {
+		return Changed{}, err
+	}
+	changed, err := s.change(ctx, c, name, func(state dockerapi.ServiceState) ([]string, error) {
+		if !state.Previous {
+			return nil, ServiceFault{fmt.Errorf("service %s: it has not been changed, there is nothing to go back to", name)}
+		}
+		return c.ServiceRollback(ctx, state.ID, state.Version, state.Spec)
+	})
+	changed.RolledBack = true
+	return changed, err
+}
+
+// networks returns the IDs of the Swarm's networks by name, when the change needs
+// them.
+func (c ServiceChange) networks(ctx context.Context, from *dockerapi.Client) (map[string]string, error) {
+	if len(c.NetworksAdd)+len(c.NetworksRemove) == 0 {
+		return nil, nil
+	}
+	list, _, err := from.SwarmNetworkList(ctx, nil)
+	ids := make(map[string]string, len(list))
+	for _, n := range list {
+		ids[n.Name] = n.ID
+	}
+	return ids, err
+}
+
+// change reads a service and has it changed, again while others were faster.
+func (s *Swarm) change(ctx context.Context, c *dockerapi.Client, name string, update func(dockerapi.ServiceState) ([]string, error)) (Changed, error) {
 	for try := 1; ; try++ {
 		state, err := c.ServiceInspect(ctx, name)
 		if err != nil {
 			return Changed{}, noService(name, err)
 		}
-		spec := state.Spec
-		if err := change.apply(&spec); err != nil {
-			return Changed{}, ServiceFault{fmt.Errorf("service %s: %w", name, err)}
-		}
-		warnings, err := c.ServiceUpdate(ctx, state.ID, state.Version, spec)
+		warnings, err := update(state)
 		switch {
 		case err == nil:
 			return Changed{ID: state.ID, Name: state.Name, Warnings: warnings}, nil
@@ -191,17 +237,17 @@ type Progress struct {
 // for the time settle, or one of them fails, or ctx ends; the error is
 // ErrNotConverged then, or wraps it. tell is called whenever a service has come
 // further. A manager that does not answer is asked again.
-func (s *Swarm) Wait(ctx context.Context, ids []string, settle time.Duration, tell func(Progress)) ([]Progress, error) {
-	newest := make([]Progress, len(ids))
+func (s *Swarm) Wait(ctx context.Context, services []Changed, settle time.Duration, tell func(Progress)) ([]Progress, error) {
+	newest := make([]Progress, len(services))
 	var since time.Time // all have converged
 	var fault error
 	for {
 		all := true
-		for i, id := range ids {
-			p, err := s.progress(ctx, id)
+		for i, service := range services {
+			p, err := s.progress(ctx, service)
 			switch {
 			case dockerapi.IsNotFound(err):
-				return newest, fmt.Errorf("%w: service %s was removed", ErrNotConverged, id)
+				return newest, fmt.Errorf("%w: service %s was removed", ErrNotConverged, service.ID)
 			case err != nil:
 				fault, all = err, false
 				continue
@@ -237,12 +283,12 @@ func (s *Swarm) Wait(ctx context.Context, ids []string, settle time.Duration, te
 }
 
 // progress looks at one service.
-func (s *Swarm) progress(ctx context.Context, id string) (Progress, error) {
+func (s *Swarm) progress(ctx context.Context, service Changed) (Progress, error) {
 	c, err := s.ask(ctx)
 	if err != nil {
 		return Progress{}, err
 	}
-	state, err := c.ServiceInspect(ctx, id)
+	state, err := c.ServiceInspect(ctx, service.ID)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -253,6 +299,9 @@ func (s *Swarm) progress(ctx context.Context, id string) (Progress, error) {
 	nodes, _, err := c.NodeList(ctx, nil)
 	if err != nil {
 		return Progress{}, err
+	}
+	if service.RolledBack && state.Update == "rollback_completed" {
+		state.Update = "completed" // that is what was asked for
 	}
 	return judge(state, tasks, nodes), nil
 }

@@ -23,6 +23,7 @@ type fakeSwarm struct {
 	mu        sync.Mutex
 	version   uint64
 	spec      json.RawMessage
+	previous  json.RawMessage
 	replicas  int
 	running   int
 	stuck     bool // no task comes up
@@ -49,7 +50,12 @@ func (f *fakeSwarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if f.update != "" {
 			update = fmt.Sprintf(`,"UpdateStatus":{"State":%q,"Message":"task t9 failed"}`, f.update)
 		}
+		if f.previous != nil {
+			update += `,"PreviousSpec":` + string(f.previous)
+		}
 		fmt.Fprintf(w, `{"ID":"s1","Version":{"Index":%d},"Spec":%s%s}`, f.version, f.spec, update)
+	case "GET /networks":
+		fmt.Fprint(w, `[{"Id":"net1","Name":"proxy","Scope":"swarm"},{"Id":"net2","Name":"go-demo","Scope":"swarm"}]`)
 	case "GET /tasks":
 		var tasks []string
 		for i := range f.replicas {
@@ -74,7 +80,12 @@ func (f *fakeSwarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		f.version++
-		f.take(r)
+		if r.URL.Query().Get("rollback") == "previous" {
+			f.spec, f.previous, f.update = f.previous, f.spec, "rollback_completed"
+		} else {
+			f.previous, f.update = f.spec, ""
+			f.take(r)
+		}
 		fmt.Fprint(w, `{"Warnings":["slow"]}`)
 	case "POST /services/create":
 		f.take(r)
@@ -127,7 +138,7 @@ func TestSwarmLife(t *testing.T) {
 	}
 	var told []string
 	tell := func(p Progress) { told = append(told, fmt.Sprintf("%d/%d %t", p.Running, p.Wanted, p.Converged)) }
-	if _, err := s.Wait(t.Context(), []string{made.ID}, 5*time.Millisecond, tell); err != nil {
+	if _, err := s.Wait(t.Context(), []Changed{made}, 5*time.Millisecond, tell); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"0/2 false", "1/2 false", "2/2 true"}, told); diff != "" {
@@ -173,6 +184,28 @@ func TestSwarmConflict(t *testing.T) {
 	}
 }
 
+// TestSwarmRollback gives back what was before, and waits for that.
+func TestSwarmRollback(t *testing.T) {
+	f, s := newFakeSwarm(t)
+	if _, err := s.Rollback(t.Context(), "web"); err == nil || !strings.Contains(err.Error(), "nothing to go back to") {
+		t.Errorf("nothing was changed yet: %v", err)
+	}
+	before := string(f.spec)
+	if _, err := s.Update(t.Context(), "web", ServiceChange{Image: "web:2", NetworksAdd: []string{"proxy"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(f.spec), `"Target":"proxy"`) {
+		t.Errorf("not attached: %s", f.spec)
+	}
+	changed, err := s.Rollback(t.Context(), "web")
+	if err != nil || string(f.spec) != before {
+		t.Errorf("%v; rolled back to %s", err, f.spec)
+	}
+	if _, err := s.Wait(t.Context(), []Changed{changed}, 0, func(Progress) {}); err != nil {
+		t.Errorf("what was asked for is no failure: %v", err)
+	}
+}
+
 // TestSwarmWait ends when nothing more will come, and when time is up.
 func TestSwarmWait(t *testing.T) {
 	quiet := func(Progress) {}
@@ -180,17 +213,17 @@ func TestSwarmWait(t *testing.T) {
 	f.stuck, f.replicas = true, 3
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	got, err := s.Wait(ctx, []string{"s1"}, 0, quiet)
+	got, err := s.Wait(ctx, []Changed{{ID: "s1"}}, 0, quiet)
 	if !errors.Is(err, ErrNotConverged) || got[0].Running != 1 || got[0].Converged {
 		t.Errorf("%+v, %v", got, err)
 	}
 	f.update = "paused"
-	got, err = s.Wait(t.Context(), []string{"s1"}, 0, quiet)
+	got, err = s.Wait(t.Context(), []Changed{{ID: "s1"}}, 0, quiet)
 	if !errors.Is(err, ErrNotConverged) || got[0].Reason != "the update is paused: task t9 failed" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	f.gone = true
-	if _, err := s.Wait(t.Context(), []string{"s1"}, 0, quiet); !errors.Is(err, ErrNotConverged) {
+	if _, err := s.Wait(t.Context(), []Changed{{ID: "s1"}}, 0, quiet); !errors.Is(err, ErrNotConverged) {
 		t.Errorf("error %v", err)
 	}
 }

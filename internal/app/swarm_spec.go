@@ -64,6 +64,13 @@ type ServiceChange struct {
 	LabelsAdd, LabelsRemove []string
 	EnvAdd, EnvRemove       []string
 	Replicas                *uint64
+	// NetworksAdd and NetworksRemove are names or IDs. One that is attached already
+	// stays as it is; one to remove that is not attached is a fault.
+	NetworksAdd, NetworksRemove []string
+	// PublishAdd are ports as in NewService.Publish; PublishRemove are ports in the
+	// container, as 80 or 53/udp, TCP unless they say otherwise. Those to remove go
+	// first, so that a port can be published anew.
+	PublishAdd, PublishRemove []string
 	// Force replaces the tasks even when nothing else changes.
 	Force bool
 	Updates
@@ -129,6 +136,14 @@ func (n NewService) endpoint(s *swarm.ServiceSpec) error {
 	if n.EndpointMode != "" && n.EndpointMode != "vip" && n.EndpointMode != "dnsrr" {
 		faults = append(faults, fmt.Errorf("endpoint mode %q: write vip or dnsrr", n.EndpointMode))
 	}
+	ports, err := n.ports()
+	s.EndpointSpec.Ports = ports
+	return errors.Join(append(faults, err)...)
+}
+
+// ports reads the ports to publish.
+func (n NewService) ports() (ports []swarm.PortConfig, err error) {
+	var faults []error
 	for _, text := range n.Publish {
 		p, err := parsePublish(text)
 		if err != nil {
@@ -138,9 +153,9 @@ func (n NewService) endpoint(s *swarm.ServiceSpec) error {
 		if n.EndpointMode == "dnsrr" && p.PublishMode == swarm.PortConfigPublishModeIngress {
 			faults = append(faults, fmt.Errorf("publish %q: with endpoint mode dnsrr a port can only be published with mode=host", text))
 		}
-		s.EndpointSpec.Ports = append(s.EndpointSpec.Ports, p)
+		ports = append(ports, p)
 	}
-	return errors.Join(faults...)
+	return ports, errors.Join(faults...)
 }
 
 func (n NewService) limits(s *swarm.ServiceSpec) error {
@@ -166,8 +181,9 @@ func (n NewService) limits(s *swarm.ServiceSpec) error {
 	return nil
 }
 
-// apply changes a specification in place, or returns all faults at once.
-func (c ServiceChange) apply(s *swarm.ServiceSpec) error {
+// apply changes a specification in place, or returns all faults at once. networks
+// has the IDs of networks by name.
+func (c ServiceChange) apply(s *swarm.ServiceSpec, networks map[string]string) error {
 	var faults []error
 	note := func(err error) {
 		if err != nil {
@@ -199,11 +215,68 @@ func (c ServiceChange) apply(s *swarm.ServiceSpec) error {
 		})
 		note(addEnv(container, c.EnvAdd))
 	}
+	note(c.attach(s, networks))
+	note(c.publish(s))
 	if c.Force {
 		s.TaskTemplate.ForceUpdate++
 	}
 	note(c.Updates.apply(s))
 	return errors.Join(faults...)
+}
+
+// attach changes the networks. What a service has is named by ID or by name,
+// whichever it was made with.
+func (c ServiceChange) attach(s *swarm.ServiceSpec, networks map[string]string) error {
+	id := func(name string) string { return cmp.Or(networks[name], name) }
+	var faults []error
+	for _, name := range c.NetworksRemove {
+		before := len(s.TaskTemplate.Networks)
+		s.TaskTemplate.Networks = slices.DeleteFunc(s.TaskTemplate.Networks, func(n swarm.NetworkAttachmentConfig) bool {
+			return id(n.Target) == id(name)
+		})
+		if len(s.TaskTemplate.Networks) == before {
+			faults = append(faults, fmt.Errorf("network %q: the service is not attached to it", name))
+		}
+	}
+	for _, name := range c.NetworksAdd {
+		if !slices.ContainsFunc(s.TaskTemplate.Networks, func(n swarm.NetworkAttachmentConfig) bool { return id(n.Target) == id(name) }) {
+			s.TaskTemplate.Networks = append(s.TaskTemplate.Networks, swarm.NetworkAttachmentConfig{Target: name})
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// publish changes the ports.
+func (c ServiceChange) publish(s *swarm.ServiceSpec) error {
+	if len(c.PublishAdd)+len(c.PublishRemove) == 0 {
+		return nil
+	}
+	conf := swarm.EndpointSpec{}
+	if s.EndpointSpec != nil {
+		conf = *s.EndpointSpec
+	}
+	conf.Ports = slices.Clone(conf.Ports)
+	var faults []error
+	for _, text := range c.PublishRemove {
+		gone, err := parsePublish(text)
+		if err == nil && gone.PublishedPort != 0 {
+			err = fmt.Errorf("publish %q: to remove one, name its port in the container", text)
+		}
+		before := len(conf.Ports)
+		conf.Ports = slices.DeleteFunc(conf.Ports, func(p swarm.PortConfig) bool {
+			return p.TargetPort == gone.TargetPort && cmp.Or(p.Protocol, network.TCP) == gone.Protocol
+		})
+		if err == nil && len(conf.Ports) == before {
+			err = fmt.Errorf("publish %q: the service does not publish it", text)
+		}
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	added, err := (NewService{Publish: c.PublishAdd, EndpointMode: string(conf.Mode)}).ports()
+	conf.Ports = append(conf.Ports, added...)
+	s.EndpointSpec = &conf
+	return errors.Join(append(faults, err)...)
 }
 
 // apply changes how tasks are replaced.

@@ -146,12 +146,23 @@ func FuzzTexts(f *testing.F) {
 
 // TestServiceChange changes what it names and nothing else.
 func TestServiceChange(t *testing.T) {
+	port := func(in, out uint32) swarm.PortConfig {
+		return swarm.PortConfig{Protocol: network.TCP, TargetPort: in, PublishedPort: out, PublishMode: "host"}
+	}
+	attached := func(names ...string) (list []swarm.NetworkAttachmentConfig) {
+		for _, name := range names {
+			list = append(list, swarm.NetworkAttachmentConfig{Target: name})
+		}
+		return list
+	}
+	networks := map[string]string{"proxy": "net1", "go-demo": "net2"}
 	old := func() swarm.ServiceSpec {
 		return swarm.ServiceSpec{
 			Annotations:  swarm.Annotations{Name: "web", Labels: map[string]string{"a": "1", "b": "2"}},
-			TaskTemplate: swarm.TaskSpec{ForceUpdate: 4, ContainerSpec: &swarm.ContainerSpec{Image: "web:1", Env: []string{"A=1", "B=2", "C"}, User: "nobody"}},
+			TaskTemplate: swarm.TaskSpec{ForceUpdate: 4, ContainerSpec: &swarm.ContainerSpec{Image: "web:1", Env: []string{"A=1", "B=2", "C"}, User: "nobody"}, Networks: attached("net1", "other")},
 			Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: new(uint64(2))}},
 			UpdateConfig: &swarm.UpdateConfig{Parallelism: 3, FailureAction: "rollback"},
+			EndpointSpec: &swarm.EndpointSpec{Mode: "dnsrr", Ports: []swarm.PortConfig{port(80, 8080), port(443, 8443)}},
 		}
 	}
 	for _, tt := range []struct {
@@ -169,11 +180,17 @@ func TestServiceChange(t *testing.T) {
 		}},
 		{"force", ServiceChange{Force: true}, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate = 5 }},
 		{"to zero", ServiceChange{Replicas: new(uint64(0))}, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = new(uint64(0)) }},
+		{"networks", ServiceChange{NetworksAdd: []string{"go-demo", "other"}, NetworksRemove: []string{"proxy"}}, func(s *swarm.ServiceSpec) {
+			s.TaskTemplate.Networks = attached("other", "go-demo")
+		}},
+		{"ports", ServiceChange{PublishRemove: []string{"80"}, PublishAdd: []string{"mode=host,target=80,published=8081"}}, func(s *swarm.ServiceSpec) {
+			s.EndpointSpec.Ports = []swarm.PortConfig{port(443, 8443), port(80, 8081)}
+		}},
 		{"order", ServiceChange{Updates: Updates{Order: "start-first"}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = "start-first" }},
 		{"all at once", ServiceChange{Updates: Updates{Parallelism: new(uint64(0))}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Parallelism = 0 }},
 	} {
 		got, want := old(), old()
-		if err := tt.change.apply(&got); err != nil {
+		if err := tt.change.apply(&got, networks); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		tt.edit(&want)
@@ -181,11 +198,22 @@ func TestServiceChange(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
+	for text, change := range map[string]ServiceChange{
+		`network "go-demo": the service is not attached to it`:                                  {NetworksRemove: []string{"go-demo"}},
+		`publish "53/udp": the service does not publish it`:                                     {PublishRemove: []string{"53/udp"}},
+		`publish "8080:80": to remove one, name its port in the container`:                      {PublishRemove: []string{"8080:80"}},
+		`publish "81:81": with endpoint mode dnsrr a port can only be published with mode=host`: {PublishAdd: []string{"81:81"}},
+	} {
+		spec := old()
+		if err := change.apply(&spec, networks); err == nil || err.Error() != text {
+			t.Errorf("%v, want %s", err, text)
+		}
+	}
 	global := swarm.ServiceSpec{Mode: swarm.ServiceMode{Global: &swarm.GlobalService{}}}
-	if err := (ServiceChange{Replicas: new(uint64(2))}).apply(&global); err == nil {
+	if err := (ServiceChange{Replicas: new(uint64(2))}).apply(&global, nil); err == nil {
 		t.Error("a global service was scaled")
 	}
-	if err := (ServiceChange{Image: "x"}).apply(&global); err == nil {
+	if err := (ServiceChange{Image: "x"}).apply(&global, nil); err == nil {
 		t.Error("a service without containers got an image")
 	}
 }

@@ -36,6 +36,8 @@ type ServiceState struct {
 	// rollback_completed; empty when there was none or it changed no task.
 	// UpdateMessage is why.
 	Update, UpdateMessage string
+	// Previous tells that there is a specification to go back to.
+	Previous bool
 }
 
 // ServiceInspect returns one service by name or ID, as it is now. GET
@@ -66,11 +68,24 @@ func (c *Client) ServiceCreate(ctx context.Context, spec swarm.ServiceSpec) (id 
 // and returns what Docker warns of. An error that IsConflict recognises says that
 // it has to be read again. POST /services/{id}/update.
 func (c *Client) ServiceUpdate(ctx context.Context, id string, version uint64, spec swarm.ServiceSpec) (warnings []string, err error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	r, err := c.api.ServiceUpdate(ctx, id, client.ServiceUpdateOptions{
+	return c.serviceUpdate(ctx, id, client.ServiceUpdateOptions{
 		Version: swarm.Version{Index: version}, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromSpec,
 	})
+}
+
+// ServiceRollback gives a service that was read at version with spec its previous
+// specification back; answers are those of ServiceUpdate. POST
+// /services/{id}/update.
+func (c *Client) ServiceRollback(ctx context.Context, id string, version uint64, spec swarm.ServiceSpec) (warnings []string, err error) {
+	return c.serviceUpdate(ctx, id, client.ServiceUpdateOptions{
+		Version: swarm.Version{Index: version}, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromPreviousSpec, Rollback: "previous",
+	})
+}
+
+func (c *Client) serviceUpdate(ctx context.Context, id string, o client.ServiceUpdateOptions) ([]string, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ServiceUpdate(ctx, id, o)
 	if err != nil {
 		return nil, fmt.Errorf("docker update service: %w", err)
 	}
@@ -122,6 +137,7 @@ func fromService(s swarm.Service) ServiceState {
 			PublishedPort: p.PublishedPort, PublishMode: string(p.PublishMode),
 		})
 	}
+	state.Previous = s.PreviousSpec != nil
 	state.Ports = servicePorts(ports)
 	for _, v := range s.Endpoint.VirtualIPs {
 		if v.Addr.IsValid() {
