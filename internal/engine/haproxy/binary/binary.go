@@ -1,0 +1,200 @@
+// Package binary knows the haproxy program: where it is, what it can do, what it
+// says of a configuration, and whether the addresses that a configuration binds
+// are free. It starts haproxy only to ask; running it is the affair of process.
+package binary
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// askDeadline bounds a question to haproxy when the caller's context does not:
+// `-c` of ten thousand backends takes half a second, a machine that is busy
+// ten times as long.
+const askDeadline = 30 * time.Second
+
+// Binary is a haproxy program that has answered. It is immutable; copies and use
+// from several goroutines are fine.
+type Binary struct {
+	// Path is the absolute path of the program.
+	Path string
+	// Version is what it says it is.
+	Version Version
+	// Features are the names of its feature list with a plus, as OPENSSL, LUA,
+	// PCRE2, PROMEX, QUIC; sorted.
+	Features []string
+	// Services are its built-in services, as prometheus-exporter; sorted.
+	Services []string
+	// Filters are its built-in filters in lower case, as comp or spoe; sorted.
+	Filters []string
+}
+
+// Version is a version of HAProxy; the zero value is older than all.
+type Version struct {
+	Major, Minor, Patch int
+	// Text is the version as the program says it, with what a packager added.
+	Text string
+}
+
+// AtLeast reports whether the version is of that branch or a newer one.
+// Development versions count as the branch that they lead to.
+func (v Version) AtLeast(major, minor int) bool {
+	return v.Major > major || v.Major == major && v.Minor >= minor
+}
+
+// String is the version in short, as 2.6.12.
+func (v Version) String() string {
+	return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
+}
+
+// Supported reports whether the version is one that Fairway drives: 2.6 is the
+// floor, because servers and certificates come and go at runtime from there on.
+func (v Version) Supported() bool { return v.AtLeast(2, 6) }
+
+// Capabilities are what a version can do beyond the floor (2.6). The zero value
+// is the floor.
+type Capabilities struct {
+	ReloadAnswer      bool // the master CLI answers `reload` with its result (2.7)
+	PayloadTerminator bool // `<<PATTERN` ends a payload (2.9)
+	WaitRemovable     bool // `wait … srv-removable` (3.0)
+	ServerCookie      bool // `cookie` and `guid` of servers added at runtime (3.0)
+	JSONLog           bool // `%{+json}o` in log formats (3.0)
+	InitState         bool // `init-state` of servers (3.1)
+	KeepsReload       bool // a reload asked for during a reload is done afterwards (3.1)
+	DynamicBackends   bool // `add backend`, `publish`, `del backend` (3.4)
+	TLS               bool // built with OpenSSL
+	Lua               bool // built with Lua
+	PCRE2             bool // built with PCRE2
+	Prometheus        bool // built with the Prometheus exporter
+	QUIC              bool // built with QUIC
+	Compression       bool // has the compression filter
+}
+
+// Capabilities derives the flags from the version and the build.
+func (b *Binary) Capabilities() Capabilities {
+	v, has := b.Version, func(list []string, name string) bool { return slices.Contains(list, name) }
+	return Capabilities{
+		ReloadAnswer:      v.AtLeast(2, 7),
+		PayloadTerminator: v.AtLeast(2, 9),
+		WaitRemovable:     v.AtLeast(3, 0),
+		ServerCookie:      v.AtLeast(3, 0),
+		JSONLog:           v.AtLeast(3, 0),
+		InitState:         v.AtLeast(3, 1),
+		KeepsReload:       v.AtLeast(3, 1),
+		DynamicBackends:   v.AtLeast(3, 4),
+		TLS:               has(b.Features, "OPENSSL") || has(b.Features, "OPENSSL_AWSLC") || has(b.Features, "OPENSSL_WOLFSSL"),
+		Lua:               has(b.Features, "LUA"),
+		PCRE2:             has(b.Features, "PCRE2"),
+		Prometheus:        has(b.Services, "prometheus-exporter"),
+		QUIC:              has(b.Features, "QUIC"),
+		Compression:       has(b.Filters, "comp"),
+	}
+}
+
+// ErrNotFound is wrapped by the error of Find when there is no haproxy.
+var ErrNotFound = errors.New("haproxy not found")
+
+// Find asks the program at the path what it is. An empty path means `haproxy` in
+// PATH, then the usual places: PATH of a service or of an ordinary user often
+// lacks /usr/sbin. The error says what to do.
+func Find(ctx context.Context, path string) (*Binary, error) {
+	candidates := []string{path}
+	if path == "" {
+		candidates = []string{"haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/opt/haproxy/sbin/haproxy"}
+	}
+	for _, candidate := range candidates {
+		found, err := exec.LookPath(candidate)
+		if err != nil {
+			continue
+		}
+		if found, err = filepath.Abs(found); err != nil {
+			return nil, fmt.Errorf("haproxy: %w", err)
+		}
+		return ask(ctx, found)
+	}
+	if path != "" {
+		return nil, fmt.Errorf("%w at %s: give the path of the program", ErrNotFound, path)
+	}
+	return nil, fmt.Errorf("%w: install it (Debian: apt-get install haproxy) or give the path of the program", ErrNotFound)
+}
+
+func ask(ctx context.Context, path string) (*Binary, error) {
+	ctx, cancel := context.WithTimeout(ctx, askDeadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-vv") //nolint:gosec // the operator's own haproxy
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Env, cmd.WaitDelay = &limited{to: &out, left: maxOutput}, []string{}, time.Second
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("haproxy: %s -vv: %w", path, err)
+	}
+	b, err := parse(out.String())
+	if err != nil {
+		return nil, fmt.Errorf("haproxy: %s -vv: %w", path, err)
+	}
+	b.Path = path
+	return b, nil
+}
+
+var versionLine = regexp.MustCompile(`(?m)^HA-?Proxy version ((\d{1,4})\.(\d{1,4})(?:[.-](?:dev)?(\d{1,6}))?\S*)`)
+
+// parse reads what `haproxy -vv` says. Unknown lines are passed over.
+func parse(text string) (*Binary, error) {
+	m := versionLine.FindStringSubmatch(text)
+	if m == nil {
+		return nil, errors.New("the answer names no HAProxy version")
+	}
+	b := &Binary{Version: Version{Text: m[1]}}
+	// The expression admits only digits of a bounded length.
+	b.Version.Major, _ = strconv.Atoi(m[2])
+	b.Version.Minor, _ = strconv.Atoi(m[3])
+	b.Version.Patch, _ = strconv.Atoi(m[4])
+	var filters bool
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		key, value, _ := strings.Cut(line, ":")
+		switch {
+		case filters && strings.HasPrefix(strings.TrimSpace(line), "["):
+			_, name, _ := strings.Cut(line, "]")
+			b.Filters = append(b.Filters, strings.ToLower(strings.TrimSpace(name)))
+		case strings.TrimSpace(key) == "Feature list":
+			for _, word := range strings.Fields(value) {
+				if name, ok := strings.CutPrefix(word, "+"); ok {
+					b.Features = append(b.Features, name)
+				}
+			}
+		case strings.TrimSpace(key) == "Available services":
+			b.Services = strings.Fields(value)
+		}
+		filters = filters && strings.TrimSpace(line) != "" || strings.TrimSpace(key) == "Available filters"
+	}
+	slices.Sort(b.Features)
+	slices.Sort(b.Services)
+	slices.Sort(b.Filters)
+	return b, nil
+}
+
+// maxOutput bounds what is kept of an answer; the rest is thrown away.
+const maxOutput = 1 << 20
+
+// limited keeps the beginning of what is written and swallows the rest, so that
+// the program never blocks on us.
+type limited struct {
+	to   *bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	keep := min(len(p), l.left)
+	l.to.Write(p[:keep])
+	l.left -= keep
+	return len(p), nil
+}

@@ -1,0 +1,193 @@
+package binary
+
+import (
+	"errors"
+	"strings"
+)
+
+// Errors of the word splitter, as HAProxy would refuse the line.
+var (
+	errQuote  = errors.New("unmatched quote")
+	errHex    = errors.New(`\x needs two hexadecimal digits`)
+	errBrace  = errors.New("unmatched brace in the name of a variable")
+	errName   = errors.New("a variable needs a name after $")
+	errZero   = errors.New("a NUL character")
+	errTooBig = errors.New("a variable makes the line too long")
+)
+
+// maxLine bounds a line after its variables are expanded.
+const maxLine = 1 << 20
+
+// Words splits one line of a configuration as HAProxy does: words end at blanks,
+// # begins a comment, a backslash takes the meaning of the next character,
+// '…' quotes everything, "…" quotes all but $NAME, ${NAME}, ${NAME-default} and
+// ${NAME[*]}, which become the value that env gives. Env may be nil: then every
+// variable is empty. An error is one that makes HAProxy refuse the line.
+func Words(line string, env func(name string) string) ([]string, error) {
+	if strings.IndexByte(line, 0) >= 0 {
+		return nil, errZero
+	}
+	if env == nil {
+		env = func(string) string { return "" }
+	}
+	s := splitter{line: line, env: env}
+	for s.at < len(s.line) {
+		if done, err := s.step(); err != nil || done {
+			if err != nil {
+				return nil, err
+			}
+			break
+		}
+		if s.word.Len() > maxLine {
+			return nil, errTooBig
+		}
+	}
+	if s.double || s.single {
+		return nil, errQuote
+	}
+	s.end()
+	return s.words, nil
+}
+
+type splitter struct {
+	line           string
+	at             int
+	env            func(string) string
+	double, single bool
+	begun          bool // the word has begun, perhaps with nothing in it yet
+	word           strings.Builder
+	words          []string
+}
+
+func (s *splitter) end() {
+	if s.begun {
+		s.words = append(s.words, s.word.String())
+	}
+	s.word.Reset()
+	s.begun = false
+}
+
+func (s *splitter) put(c byte) {
+	s.begun = true
+	s.word.WriteByte(c)
+	s.at++
+}
+
+// step reads one character; done means that the rest is a comment.
+func (s *splitter) step() (done bool, err error) {
+	switch c := s.line[s.at]; {
+	case c == '"' && !s.single:
+		s.double, s.begun = !s.double, true
+		s.at++
+	case c == '\'' && !s.double:
+		s.single, s.begun = !s.single, true
+		s.at++
+	case c == '\\' && !s.single:
+		return false, s.escape()
+	case s.single:
+		s.put(c)
+	case c == '#' && !s.double, c == '\n', c == '\r':
+		return true, nil
+	case blank(c) && !s.double:
+		s.end()
+		s.at++
+	case c == '$' && s.double:
+		return false, s.variable()
+	default:
+		s.put(c)
+	}
+	return false, nil
+}
+
+func blank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// escape reads a backslash and what it stands before. Before a character that
+// has no meaning to take away it stays.
+func (s *splitter) escape() error {
+	if s.at+1 >= len(s.line) {
+		s.put('\\')
+		return nil
+	}
+	next := s.line[s.at+1]
+	switch {
+	case strings.IndexByte(` \#"'`, next) >= 0, next == '$' && s.double:
+	case next == 'r':
+		next = '\r'
+	case next == 'n':
+		next = '\n'
+	case next == 't':
+		next = '\t'
+	case next == 'x':
+		if s.at+3 >= len(s.line) || hexDigit(s.line[s.at+2]) < 0 || hexDigit(s.line[s.at+3]) < 0 {
+			return errHex
+		}
+		next = byte(hexDigit(s.line[s.at+2])<<4 | hexDigit(s.line[s.at+3])) //nolint:gosec // two digits
+		if next == 0 {
+			return errZero
+		}
+		s.at += 2
+	default:
+		s.put('\\')
+		return nil
+	}
+	s.put(next)
+	s.at++
+	return nil
+}
+
+func hexDigit(c byte) int {
+	return strings.IndexByte("0123456789abcdef", c|0x20*b(c >= 'A'))
+}
+
+func b(yes bool) byte {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// variable reads $NAME or one of the forms in braces.
+func (s *splitter) variable() error {
+	rest := s.line[s.at+1:]
+	braced := strings.HasPrefix(rest, "{")
+	if braced {
+		rest = rest[1:]
+	}
+	n := 0
+	for n < len(rest) && (rest[n] == '_' || rest[n]|0x20 >= 'a' && rest[n]|0x20 <= 'z' || n > 0 && rest[n] >= '0' && rest[n] <= '9') {
+		n++
+	}
+	if n == 0 {
+		return errName
+	}
+	value, rest := s.env(rest[:n]), rest[n:]
+	expand := false
+	if braced {
+		if rest, expand = strings.CutPrefix(rest, "[*]"); !expand && strings.HasPrefix(rest, "[") {
+			return errBrace
+		}
+		inside, after, ok := strings.Cut(rest, "}")
+		fallback, isDefault := strings.CutPrefix(inside, "-")
+		if !ok || inside != "" && !isDefault {
+			return errBrace
+		}
+		if value == "" {
+			value = fallback
+		}
+		rest = after
+	}
+	s.at = len(s.line) - len(rest)
+	s.begun = true
+	if !expand {
+		s.word.WriteString(value)
+		return nil
+	}
+	for i, word := range strings.Fields(value) {
+		if i > 0 {
+			s.end()
+		}
+		s.begun = true
+		s.word.WriteString(word)
+	}
+	return nil
+}
