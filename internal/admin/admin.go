@@ -10,8 +10,8 @@
 //   - A request that a browser makes on behalf of another site is refused, reads
 //     as well as writes.
 //   - A listener that can be reached from other machines needs a token.
-//   - Every operation says by itself whether it needs the token (see operations);
-//     a path that is no operation is refused like one that does.
+//   - Every operation says by itself which role it needs (see operations); a path
+//     that is no operation is refused like one that does.
 //   - Values that are credentials by their place are masked (see secrets.go).
 package admin
 
@@ -109,10 +109,13 @@ type Options struct {
 	// The loopback names and the address a client has dialled are always
 	// allowed, with the listener's port.
 	AllowedHosts []string
-	// Token is what clients must send as a bearer token; empty asks for none,
-	// which only a loopback address or a unix socket may do. It has at least
-	// 16 characters. Only its SHA-256 is kept.
+	// Token is a bearer token whose owner is admin; empty for none. It has at
+	// least 16 characters. Only its SHA-256 is kept.
 	Token string
+	// Anonymous is the role of those who show nothing; api.RoleNone for none. Empty
+	// means: none with a Token and beyond this machine; else admin on a unix
+	// socket, which only this user can open, and viewer on a loopback address.
+	Anonymous string
 	// Version is Fairway's version.
 	Version string
 
@@ -149,11 +152,13 @@ type Server struct {
 	started  time.Time
 	listener net.Listener
 	hosts    *hosts
-	token    *[sha256.Size]byte // nil: none is asked for
-	requests *prometheus.CounterVec
-	page     *template.Template
-	handler  http.Handler
-	matchers matchers
+	token    *[sha256.Size]byte // nil: there is none
+	// anonymous is the role of those who show nothing; empty for none.
+	anonymous string
+	requests  *prometheus.CounterVec
+	page      *template.Template
+	handler   http.Handler
+	matchers  matchers
 }
 
 // New binds the listener, so that the address is known and taken from here on.
@@ -195,6 +200,7 @@ func New(o Options) (*Server, error) {
 		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %s can be reached from other machines: set admin.token-file, or listen on 127.0.0.1", o.Listen)
 	}
+	s.anonymous = anonymousRole(o, ln.Addr())
 	if s.hosts, err = newHosts(ln.Addr(), o.AllowedHosts); err != nil {
 		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %w", err)
@@ -273,6 +279,21 @@ func listen(address string) (net.Listener, error) {
 		return nil, err
 	}
 	return ln, nil
+}
+
+// anonymousRole is the role of those who show nothing; empty for none.
+func anonymousRole(o Options, bound net.Addr) string {
+	switch {
+	case o.Anonymous == api.RoleNone:
+		return ""
+	case o.Anonymous != "":
+		return o.Anonymous
+	case o.Token != "" || !local(bound):
+		return ""
+	case bound.Network() == "unix":
+		return api.RoleAdmin
+	}
+	return api.RoleViewer
 }
 
 // local is true for an address that other machines cannot reach. It is judged

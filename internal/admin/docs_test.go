@@ -22,41 +22,46 @@ func TestDocs(t *testing.T) {
 	sections := map[string]string{}
 	for _, section := range strings.Split(string(text), "\n## ")[1:] {
 		title, body, _ := strings.Cut(section, "\n")
-		if path, ok := strings.CutPrefix(title, "GET "); ok {
-			sections[path] = body
+		if method, _, ok := strings.Cut(title, " /"); ok && method == strings.ToUpper(method) {
+			sections[title] = body
 		}
 	}
 	s := newServer(t, options(newWorld(t)))
 	param := regexp.MustCompile("`([a-z]+)=[a-z]*`")
 	for _, op := range s.operations() {
-		path := strings.NewReplacer("{$}", "", "...", "").Replace(op.path)
-		body, ok := sections[path]
+		title := op.verb() + " " + strings.NewReplacer("{$}", "", "...", "").Replace(op.path)
+		body, ok := sections[title]
 		if !ok {
-			t.Errorf("docs/api.md says nothing about GET %s", path)
+			t.Errorf("docs/api.md says nothing about %s", title)
 			continue
 		}
-		delete(sections, path)
+		delete(sections, title)
 		var named []string
 		for _, m := range param.FindAllStringSubmatch(body, -1) {
 			named = append(named, m[1])
 		}
 		slices.Sort(named)
 		if want := slices.Sorted(slices.Values(op.params)); !slices.Equal(slices.Compact(named), want) {
-			t.Errorf("GET %s: the parameters are %q, docs/api.md names %q", path, want, named)
+			t.Errorf("%s: the parameters are %q, docs/api.md names %q", title, want, named)
 		}
 		if op.public != strings.Contains(body, "No token.") {
-			t.Errorf("GET %s: public is %v, docs/api.md differs", path, op.public)
+			t.Errorf("%s: public is %v, docs/api.md differs", title, op.public)
+		}
+		for _, role := range []string{api.RoleOperator, api.RoleAdmin} {
+			if (op.needs() == role) != strings.Contains(body, "Role: "+role+".") {
+				t.Errorf("%s: it needs %s, docs/api.md differs", title, op.needs())
+			}
 		}
 	}
-	for path := range sections {
-		t.Errorf("docs/api.md describes GET %s, which does not exist", path)
+	for title := range sections {
+		t.Errorf("docs/api.md describes %s, which does not exist", title)
 	}
 
 	into := map[string]any{
 		"list": &api.List[any]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
-		"explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+		"identity": &api.Identity{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		v, ok := into[m[1]]

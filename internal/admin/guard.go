@@ -2,8 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
@@ -140,19 +138,6 @@ func (h *hosts) check(r *http.Request) error {
 		return nil
 	}
 	return status(http.StatusForbidden, "refused: the admin listener is not called "+strconv.Quote(r.Host)+"; if it should be, add the name to admin.allowed-hosts")
-}
-
-// authorised is true for a request with the token, and for every request when
-// none is asked for.
-func (s *Server) authorised(r *http.Request) bool {
-	if s.token == nil {
-		return true
-	}
-	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	// Sums are compared, so that neither contents nor length show in the time
-	// it takes.
-	sum := sha256.Sum256([]byte(sent))
-	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }
 
 // recorder remembers the status code that was sent.

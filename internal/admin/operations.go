@@ -2,9 +2,12 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,18 +21,39 @@ import (
 	"fairway/internal/route"
 )
 
-// operation is one thing that can be asked. All of them are GET, which includes
-// HEAD.
+// operation is one thing that can be asked.
 type operation struct {
-	// path is the pattern of the mux.
+	// method is the HTTP method; empty means GET, which includes HEAD. What is no
+	// GET changes something, and is audited.
+	method string
+	// path is the pattern of the mux. Several operations may share one.
 	path string
-	// public operations answer without the token: they say that Fairway is
-	// there and nothing about what it serves.
+	// public operations answer everybody: they say that Fairway is there and
+	// nothing about what it serves.
 	public bool
+	// role is the least role that may ask, one of the Role constants of package
+	// api; empty means viewer for GET and admin for everything else.
+	role string
 	// params are the query parameters it knows; any other is refused, so that a
 	// typing error does not pass for an answer.
 	params []string
 	serve  func(w http.ResponseWriter, r *http.Request) error
+}
+
+// verb is the method, never empty.
+func (op operation) verb() string { return cmp.Or(op.method, http.MethodGet) }
+
+// needs is the least role that may ask; empty for everybody.
+func (op operation) needs() string {
+	switch {
+	case op.public:
+		return ""
+	case op.role != "":
+		return op.role
+	case op.verb() == http.MethodGet:
+		return api.RoleViewer
+	}
+	return api.RoleAdmin
 }
 
 // operations is everything that can be asked. docs/api.md describes each.
@@ -41,6 +65,7 @@ func (s *Server) operations() []operation {
 		{path: "/ready", public: true, serve: s.ready},
 		{path: "/metrics", serve: func(w http.ResponseWriter, r *http.Request) error { metrics.ServeHTTP(w, r); return nil }},
 		{path: "/v1/info", serve: s.info},
+		{path: "/v1/identity", serve: s.identity},
 		{path: "/v1/routes", params: []string{"service", "source", "host", "live"}, serve: s.routes},
 		{path: "/v1/services", params: []string{"service", "source", "host"}, serve: s.services},
 		{path: "/v1/services/{name...}", serve: s.service},
@@ -53,22 +78,19 @@ func (s *Server) operations() []operation {
 }
 
 // newMux registers the operations, and for everything else the answers that say
-// no. Those ask for the token too: nothing is told to strangers.
+// no. Those ask who it is, too: nothing is told to strangers.
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	register := func(pattern string, op operation) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if !op.public && !s.authorised(r) {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
-				fail(w, status(http.StatusUnauthorized, "the admin API asks for its token here"))
-				return
-			}
-			if err := op.serve(w, r); err != nil {
+			if err := s.perform(w, r, op); err != nil {
 				fail(w, err)
 			}
 		})
 	}
-	for _, op := range s.operations() {
+	ops := s.operations()
+	paths := map[string][]operation{}
+	for _, op := range ops {
 		serve, params := op.serve, op.params
 		op.serve = func(w http.ResponseWriter, r *http.Request) error {
 			if err := checkParams(r.URL.RawQuery, params); err != nil {
@@ -76,21 +98,84 @@ func (s *Server) newMux() *http.ServeMux {
 			}
 			return serve(w, r)
 		}
-		register("GET "+op.path, op)
-		op.serve = methodNotAllowed
-		register(op.path, op)
+		register(op.verb()+" "+op.path, op)
+		paths[op.path] = append(paths[op.path], op)
 	}
-	register("/", operation{serve: notFound})
+	for path, known := range paths {
+		register(path, notAllowed(known))
+	}
+	register("/", operation{serve: notFound, role: api.RoleViewer})
 	return mux
 }
 
-func methodNotAllowed(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Allow", "GET, HEAD")
-	return status(http.StatusMethodNotAllowed, "the admin API only reads: use GET")
+// perform answers one operation, or says why whoever asks may not.
+func (s *Server) perform(w http.ResponseWriter, r *http.Request, op operation) error {
+	if need := op.needs(); need != "" {
+		who, err := s.whoAsks(r)
+		if err == nil && who.Role == "" {
+			err = status(http.StatusUnauthorized, "the admin API asks for a token here")
+		}
+		if err == nil && !api.MayAct(who.Role, need) {
+			err = tooLittle(who, need)
+		}
+		if err != nil {
+			if err.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
+			}
+			return err
+		}
+		r = r.WithContext(withIdentity(r.Context(), who))
+	}
+	return op.serve(w, r)
+}
+
+// notAllowed is what answers the other methods of a path. Who may ask any of the
+// operations may learn which there are.
+func notAllowed(known []operation) operation {
+	least := known[0]
+	var allow []string
+	for _, op := range known {
+		if op.public || !least.public && api.MayAct(least.needs(), op.needs()) {
+			least = op
+		}
+		allow = append(allow, op.verb())
+		if op.verb() == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	return operation{public: least.public, role: least.needs(), serve: func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return status(http.StatusMethodNotAllowed, "not with this method here; with "+strings.Join(allow, ", "))
+	}}
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {
 	return status(http.StatusNotFound, "no such path; / lists what there is")
+}
+
+// readBody decodes the JSON that an operation was sent into v, a pointer to a
+// struct. A field that v does not know is refused, and so is what is not called
+// JSON: a form of another page cannot send that.
+func readBody(r *http.Request, v any) error {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return status(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
+	}
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is something behind the JSON")
+		}
+	}
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return status(http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d bytes", long.Limit))
+	case err != nil:
+		return status(http.StatusBadRequest, "the body is not what is asked for: "+strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
 }
 
 // checkParams refuses a query that does not parse or has parameters that the

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,7 +163,7 @@ func (c *Client) Health(ctx context.Context) error {
 // Ready says whether requests are served. Not being ready is an answer, not an
 // error.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
-	res, err := c.do(ctx, "/ready", nil)
+	res, err := c.do(ctx, http.MethodGet, "/ready", nil, nil)
 	if err != nil {
 		return Readiness{}, err
 	}
@@ -187,8 +188,13 @@ func list[T any](ctx context.Context, c *Client, path string, q Query) (List[T],
 }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return call[T](ctx, c, http.MethodGet, path, query, nil)
+}
+
+// call asks for an operation. body is sent as JSON; nil sends none.
+func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
 	var zero T
-	res, err := c.do(ctx, path, query)
+	res, err := c.do(ctx, method, path, query, body)
 	if err != nil {
 		return zero, err
 	}
@@ -227,16 +233,27 @@ func (a answer) problem() error {
 	return e
 }
 
-func (c *Client) do(ctx context.Context, path string, query url.Values) (answer, error) {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
 	address := c.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return answer{}, fmt.Errorf("admin request: %w", err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, sent)
 	if err != nil {
 		return answer{}, fmt.Errorf("admin request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -245,18 +262,18 @@ func (c *Client) do(ctx context.Context, path string, query url.Values) (answer,
 		return answer{}, c.noAnswer(ctx, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("answer of %s broke off: %w", c.shown, cause(err))
 	}
-	if len(body) > maxAnswer {
+	if len(text) > maxAnswer {
 		return answer{}, fmt.Errorf("answer of %s is longer than %d bytes", c.shown, maxAnswer)
 	}
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil {
 		mediaType = ""
 	}
-	return answer{status: res.StatusCode, contentType: mediaType, body: body}, nil
+	return answer{status: res.StatusCode, contentType: mediaType, body: text}, nil
 }
 
 // noAnswer says in one line that and why a call did not come through. The
