@@ -23,6 +23,9 @@ type caseSettings struct {
 		GlobalUsers string            `yaml:"globalUsers"`
 		UserFiles   map[string]string `yaml:"userFiles"`
 	} `yaml:"dockerflow"`
+	// Unsupported is what the engine cannot serve: words of the text of a route or
+	// its backend, with the reason, each a line.
+	Unsupported string `yaml:"unsupported"`
 }
 
 // settingsOf reads the settings of a case.
@@ -37,7 +40,7 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 	if err := d.Decode(&c); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{TCPPorts: c.TCP}
+	s := Settings{TCPPorts: c.TCP, Unsupported: unsupportedOf(c.Unsupported)}
 	for _, l := range c.Listeners {
 		words := strings.Fields(l)
 		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})
@@ -55,6 +58,26 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 		}
 	}
 	return s
+}
+
+// unsupportedOf is the engine of a case: the first line whose words are in the
+// text of the route, or of its backend, says why it cannot be served.
+func unsupportedOf(lines string) func(*route.Route, *route.Backend) string {
+	if lines == "" {
+		return nil
+	}
+	return func(r *route.Route, b *route.Backend) string {
+		text := r.Text()
+		if b != nil {
+			text += b.Text()
+		}
+		for line := range strings.Lines(lines) {
+			if words, reason, _ := strings.Cut(strings.TrimSpace(line), " => "); strings.Contains(text, words) {
+				return reason
+			}
+		}
+		return ""
+	}
 }
 
 // answers says for each line which route of the table takes the request.

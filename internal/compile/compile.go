@@ -41,6 +41,12 @@ type Settings struct {
 	// DockerFlow says how labels that begin with com.df. are read; nil ignores
 	// them.
 	DockerFlow *DockerFlow
+	// Unsupported says why the engine cannot serve a route as its table means it,
+	// in a short phrase such as "PCRE reads (?U) differently"; empty when it can.
+	// The backend is nil for a route without one; the claim of the route and the
+	// ID of the backend are not known yet. It must be pure. A nil function means
+	// that the engine can serve everything.
+	Unsupported func(*route.Route, *route.Backend) string
 }
 
 // Compiler turns snapshots into tables. It remembers what it made of each

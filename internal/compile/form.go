@@ -67,12 +67,15 @@ func (p planner) lastGood(pl *plan, c *candidate, before *route.Route) *form {
 		return c.again
 	}
 	c.againFrom, c.again = before, nil
-	a := p.remembered(pl, c.name, before)
+	a := p.remembered(pl, c.name, before.Origin.Labels)
 	if a == nil {
 		return nil
 	}
 	a.from, a.members = origin{before.Origin.Source, before.Origin.Instance}, c.members
 	f := p.form(pl, *a, true)
+	if p.unserved(f) != "" {
+		return nil // the last run had another engine
+	}
 	f.route.Origin.Stale = true
 	c.again = f
 	return f
@@ -80,11 +83,11 @@ func (p planner) lastGood(pl *plan, c *candidate, before *route.Route) *form {
 
 // remembered reads a route out of the labels that it remembers; nil when it cannot
 // be made of them any more.
-func (p planner) remembered(pl *plan, name string, before *route.Route) *asked {
+func (p planner) remembered(pl *plan, name string, labels map[string]string) *asked {
 	if isFlowRoute(name) {
-		return p.flow.remembered(pl.service, name, before.Origin.Labels)
+		return p.flow.remembered(pl.service, name, labels)
 	}
-	r := p.dialect.read(before.Origin.Labels).route(name)
+	r := p.dialect.read(labels).route(name)
 	if r == nil {
 		return nil
 	}

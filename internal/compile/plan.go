@@ -87,10 +87,15 @@ type planner struct {
 	ports   *ports
 	// httpsPort is the port that redirect-https names; zero for none.
 	httpsPort uint16
+	// unsupported is that of the settings; never nil.
+	unsupported func(*route.Route, *route.Backend) string
 }
 
 func newPlanner(s Settings) planner {
-	p := planner{dialect: newDialect(), ports: newPorts(s), httpsPort: s.HTTPSPort}
+	p := planner{dialect: newDialect(), ports: newPorts(s), httpsPort: s.HTTPSPort, unsupported: s.Unsupported}
+	if p.unsupported == nil {
+		p.unsupported = func(*route.Route, *route.Backend) string { return "" }
+	}
 	if s.DockerFlow != nil {
 		p.flow = newFlow(*s.DockerFlow, p.ports)
 	}
@@ -159,10 +164,13 @@ func (p planner) planNative(pl *plan) {
 // candidate adds a route to the plan: as it is asked for, or refused for a reason.
 func (p planner) candidate(pl *plan, a asked, reason string) {
 	c := &candidate{name: a.name, members: a.members}
-	switch {
-	case reason == "":
+	if reason == "" {
 		c.good = p.form(pl, a, false)
-	case a.matchKnown:
+		if why := p.unserved(c.good); why != "" {
+			c.good, reason = nil, p.refuseUnserved(pl, a, why)
+		}
+	}
+	if c.good == nil && a.matchKnown {
 		c.refused = refusedForm(pl, a, reason)
 	}
 	pl.candidates = append(pl.candidates, c)

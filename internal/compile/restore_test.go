@@ -77,3 +77,38 @@ func TestHTTPSPort(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestRefuseUnsupported: the table of a run with another engine is served as far as
+// this one can, and what it cannot is refused, not left to wider routes.
+func TestRefuseUnsupported(t *testing.T) {
+	s := snapshotOf(
+		&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{
+			instanceWith("a-1", map[string]string{"fairway.host": "a.example", "fairway.compress": "true"}),
+		}},
+		&catalog.Service{ID: "b", Source: "docker", Instances: []*catalog.Instance{instanceWith("b-1", map[string]string{"fairway.host": "*"})}},
+	)
+	unsupported := unsupportedOf("filter compress => it does not compress")
+	last := New(Settings{}).Compile(s, nil)
+	got, err := RefuseUnsupported(last, unsupported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := got.Route("a"); r.Refused == "" || r.Backend != "" || got.Backend("a") != nil || r.Claim != last.Route("a").Claim {
+		t.Errorf("what cannot be served is not refused:\n%s", got.Text())
+	}
+	if got.Route("b") != last.Route("b") || got.Backend("b") != last.Backend("b") {
+		t.Error("what can be served is another pointer")
+	}
+	if r := last.Route("a"); r.Refused != "" {
+		t.Error("the table itself was changed")
+	}
+	compiled := New(Settings{Unsupported: unsupported}).Compile(s, last)
+	if diff := cmp.Diff(compiled.Route("a").Matches, got.Route("a").Matches); diff != "" || compiled.Route("a").Refused == "" {
+		t.Errorf("a last good form of another engine is served:\n%s", compiled.Text())
+	}
+	for _, all := range []func(*route.Route, *route.Backend) string{nil, unsupportedOf("nothing => nothing")} {
+		if same, err := RefuseUnsupported(last, all); err != nil || same != last {
+			t.Errorf("a table that can be served is another one (%v)", err)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package compile
+
+import (
+	"maps"
+	"slices"
+
+	"fairway/internal/route"
+)
+
+// maxBlamed is how many labels of a route are tried to find the one that an engine
+// cannot serve.
+const maxBlamed = 64
+
+// unserved says why the engine cannot serve a form; empty when it can.
+func (p planner) unserved(f *form) string {
+	return printable(p.unsupported(&f.route, f.backend))
+}
+
+// refuseUnserved puts the problem of a route that the engine cannot serve into the
+// plan, and returns what requests are told.
+func (p planner) refuseUnserved(pl *plan, a asked, why string) string {
+	raw := p.blame(pl, a, why)
+	fault := &refusal{route.CodeUnsupported, "this engine cannot serve it: " + why, "leave it out, or run Fairway with another engine"}
+	pl.problems = append(pl.problems, pl.problem(a.from, pl.routeID(a.name), raw, fault))
+	return refusedReason(raw, fault)
+}
+
+// blame finds the label that an engine cannot serve: the first one without which
+// it has no complaint, or another one. When it is none of those, it is what says
+// which requests are taken, for no route is left without that.
+func (p planner) blame(pl *plan, a asked, why string) string {
+	keys := slices.Sorted(maps.Keys(a.labels))
+	for _, key := range keys[:min(len(keys), maxBlamed)] {
+		fewer := maps.Clone(a.labels)
+		delete(fewer, key)
+		without := p.remembered(pl, a.name, fewer)
+		if without == nil {
+			continue
+		}
+		without.from = a.from
+		if p.unserved(p.form(pl, *without, true)) != why {
+			return key
+		}
+	}
+	return a.label
+}
+
+// RefuseUnsupported returns the table of a run with another engine as this one can
+// serve it: routes that it cannot are refused. unsupported is that of Settings; t is
+// not changed. It fails only where route.New does.
+func RefuseUnsupported(t *route.Table, unsupported func(*route.Route, *route.Backend) string) (*route.Table, error) {
+	if unsupported == nil {
+		return t, nil
+	}
+	routes := slices.Clone(t.Routes)
+	same := true
+	for i, r := range routes {
+		why := ""
+		if r.Refused == "" {
+			why = printable(unsupported(r, t.Backend(r.Backend)))
+		}
+		if why == "" {
+			continue
+		}
+		refused := route.Route{
+			ID: r.ID, Service: r.Service, Matches: r.Matches, Priority: r.Priority, Claim: r.Claim,
+			Refused: "this engine cannot serve it: " + why, Origin: r.Origin,
+		}
+		refused.Origin.Labels = nil // refused, so there is no last good form
+		routes[i], same = &refused, false
+	}
+	if same {
+		return t, nil
+	}
+	used := map[string]bool{}
+	for _, r := range routes {
+		used[r.Backend] = true
+	}
+	backends := slices.DeleteFunc(slices.Clone(t.Backends), func(b *route.Backend) bool { return !used[b.ID] })
+	return route.New(t.Revision, t.Listeners, routes, backends, t.Problems)
+}
