@@ -36,12 +36,19 @@ type contestant struct {
 	number uint64      // its place in the queue, once it is in
 	winner *contestant // who has what it wants, when it is not in
 	lost   claim       // what that is; empty when it is the route's ID
+	// members are the forms that share its backend instead of losing to it.
+	members []*form
 }
 
 // survivor is a form that is in the table, with its place in the queue.
 type survivor struct {
-	form   *form
-	number uint64
+	form    *form
+	members []*form
+	number  uint64
+}
+
+func (s survivor) equal(other survivor) bool {
+	return s.form == other.form && s.number == other.number && slices.Equal(s.members, other.members)
 }
 
 // contest decides who has which claim.
@@ -123,7 +130,17 @@ func contest(all []contestant, newest uint64) {
 	}
 	for _, c := range order {
 		c.name(taken)
+		if c.joins() {
+			c.winner.members = append(c.winner.members, c.form)
+		}
 	}
+}
+
+// joins says whether a contestant that lost gives its endpoints to the winner:
+// both name the same group of Docker Flow, and ask for the same connections.
+func (c *contestant) joins() bool {
+	return c.winner != nil && c.winner.seated && c.form.group != "" && c.form.group == c.winner.form.group &&
+		c.form.backend != nil && c.winner.form.backend != nil && slices.Equal(c.form.claims, c.winner.form.claims)
 }
 
 // favoured returns the routes that go before all others: those of Docker Flow's

@@ -148,7 +148,7 @@ func outcomeProblems(mine []contestant) []route.Problem {
 		told map[route.Problem]bool
 	)
 	for i := range mine {
-		if mine[i].winner != nil {
+		if mine[i].winner != nil && !mine[i].joins() {
 			list = append(list, mine[i].conflict())
 			continue
 		}
@@ -174,10 +174,10 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 	survivors := make([]survivor, 0, len(mine))
 	for i := range mine {
 		if mine[i].winner == nil {
-			survivors = append(survivors, survivor{mine[i].form, mine[i].number})
+			survivors = append(survivors, survivor{mine[i].form, mine[i].members, mine[i].number})
 		}
 	}
-	if pl.survivors != nil && slices.Equal(survivors, pl.survivors) {
+	if pl.survivors != nil && slices.EqualFunc(survivors, pl.survivors, survivor.equal) {
 		return
 	}
 	pl.survivors, pl.routes, pl.backends = survivors, nil, nil
@@ -186,7 +186,7 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 		r := s.form.route
 		r.Claim = s.number
 		if s.form.backend != nil {
-			r.Backend = pl.backend(s.form, shared, previous).ID
+			r.Backend = pl.backend(s, shared, previous).ID
 		}
 		made := &r
 		before := previous.Route(r.ID)
@@ -198,16 +198,23 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 	}
 }
 
-// backend returns the backend of a form: one that another route of the service
+// backend returns the backend of a survivor: one that another route of the service
 // has already, when it is equal in everything but the ID, else a new one under the
 // ID of the route. shared holds those by their text without ID.
-func (pl *plan) backend(f *form, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
-	b := *f.backend
+func (pl *plan) backend(s survivor, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
+	b := *s.form.backend
+	for _, m := range s.members {
+		b.Endpoints = slices.Concat(b.Endpoints, m.backend.Endpoints)
+	}
+	if len(s.members) > 0 {
+		slices.SortStableFunc(b.Endpoints, func(x, y route.Endpoint) int { return strings.Compare(x.ID, y.ID) })
+		b.Endpoints = slices.CompactFunc(b.Endpoints, func(x, y route.Endpoint) bool { return x.ID == y.ID })
+	}
 	text := b.Text()
 	if has := shared[text]; has != nil {
 		return has
 	}
-	b.ID = f.route.ID
+	b.ID = s.form.route.ID
 	made := &b
 	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
 		made = before

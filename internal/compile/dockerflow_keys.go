@@ -86,7 +86,7 @@ var flowKeys = []flowKey{
 	{name: "sslVerifyNone", fate: fateKept, indexed: true, meaning: "Speaks TLS with the service and takes any certificate.", native: "`fairway.scheme=https` with `fairway.tls.skip-verify`"},
 	{name: "outboundHostname", fate: fateKept, indexed: true, meaning: "A host that is dialled in the place of the instances.", native: "a service of the file source"},
 	{name: "checkTcp", fate: fateFixed, indexed: true, meaning: "Connects to every instance now and then, and leaves out those that refuse.", native: "`fairway.max-fails`"},
-	{name: "serviceGroup", fate: fateDropped, indexed: true, meaning: "Several services do not share a backend; each is served by its own instances.", native: "one service, or an srcPort or server name for each"},
+	{name: "serviceGroup", fate: fateKept, indexed: true, meaning: "Services that name the same group and ask for the same connections share a backend, with all their instances; the policy and the checks are those of the first."},
 	{name: "balanceGroup", fate: fateKept, indexed: true, meaning: "roundrobin, leastconn, random or source.", native: "`fairway.balance`"},
 
 	{name: "clitcpka", fate: fateIgnored, indexed: true, forgotten: true, meaning: "Connections are kept alive in any case.", native: "not needed"},

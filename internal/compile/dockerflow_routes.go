@@ -285,12 +285,7 @@ func (d *flowDest) passThrough(mode string) {
 		d.fault("balanceGroup", err)
 		b.Balance = policy
 	}
-	if d.text("serviceGroup") != "" {
-		d.note("serviceGroup", &refusal{
-			route.CodeUnsupported, "services do not share a backend; this one is served by its own instances",
-			"make one service of the group, or give each its own srcPort or server name",
-		})
-	}
+	d.draft.group = d.text("serviceGroup")
 	d.unsupported()
 	d.matchKnown = d.matchKnown && d.draft.matches() != nil
 }

@@ -37,6 +37,7 @@ type draft struct {
 	wishes    wishes
 	enable    bool // of the service
 	rank      string
+	group     string
 	l4        l4
 }
 

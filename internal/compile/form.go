@@ -51,6 +51,7 @@ func newForm(pl *plan, a asked) *form {
 		},
 		label: printable(a.label),
 		rank:  a.draft.rank,
+		group: a.draft.group,
 	}
 	f.claims = claimsOf(&f.route)
 	return f

@@ -73,6 +73,7 @@ type form struct {
 	said    wishes         // what its labels say about instances
 	label   string         // the label that first says what is taken
 	rank    string         // decides between Docker Flow's services; see favoured
+	group   string         // of Docker Flow's services that share a backend; see joins
 	// problems are those of the instances; they count when the form is used.
 	problems []route.Problem
 
