@@ -1,0 +1,220 @@
+// Package render writes the HAProxy configuration that means what a route.Table
+// means. It is pure: it reads no file, opens no socket and looks at no clock, so
+// that the same arguments always give the same configuration.
+//
+// A configuration has two parts. What can be changed while HAProxy runs (servers,
+// entries of maps, certificates) is listed in Config piece by piece, and stands in
+// the files as well, so that they always describe everything. What cannot be
+// changed is the Structure: two configurations of equal structure lead from one
+// to the other without a reload. Render goes out of its way to keep the structure
+// of the configuration before: services get spare sections that are there already,
+// and what nobody uses any more stays until something else asks for a reload.
+package render
+
+import (
+	"net/netip"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// Names of the files below Options.Dir, and of the variable that holds the marker.
+const (
+	// FileConfig is the configuration itself.
+	FileConfig = "haproxy.cfg"
+	// DirMaps and DirCerts hold maps and joined key pairs.
+	DirMaps  = "maps"
+	DirCerts = "certs"
+	// MarkerVariable is the process variable that holds Config.Marker in a worker
+	// that runs the configuration: `get var proc.fairway`.
+	MarkerVariable = "proc.fairway"
+)
+
+// Options are the surroundings of a configuration. Zero limits mean the default
+// that is named with each; they are those of the embedded engine.
+type Options struct {
+	// Dir is the directory that the files are in, as an absolute path. Required.
+	Dir string
+	// Capabilities are what the HAProxy that is to run can do.
+	Capabilities Capabilities
+	// AdminSocket is the path of the runtime socket; empty: admin.sock in Dir.
+	AdminSocket string
+	// LogSocket is the path of a datagram socket that takes access log lines, one
+	// JSON object each; empty: no access log.
+	LogSocket string
+	// Bind says where a listener binds instead of the table's address, by its
+	// name: the port that was chosen for port 0. An empty address leaves the
+	// listener out, as an optional one that could not be bound.
+	Bind map[string]netip.AddrPort
+	// Leave names the listeners that are left out, optional ones that could not be
+	// bound.
+	Leave map[string]bool
+	// PasswordFiles are the contents of the files that BasicAuth filters name, by
+	// path; a file that is not here could not be read, and its routes answer 503.
+	PasswordFiles map[string][]byte
+
+	// Spares is how many spare sections the commonest profile has after a reload
+	// (50); other profiles get a tenth of it, and all at least a tenth of what
+	// they have in use.
+	Spares int
+	// HardStopAfter is how long an old worker may take to finish after a reload
+	// (30 m).
+	HardStopAfter time.Duration
+	// Threads is the number of threads of a worker; zero is HAProxy's choice.
+	Threads int
+	// MaxConnections is how many connections a worker takes (HAProxy's choice).
+	MaxConnections int
+
+	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
+	H2C bool
+	// RejectUnderscores answers 400 to headers with an underscore that would be
+	// taken for an identity header; the default is to delete them.
+	RejectUnderscores bool
+	// MaxHeaders is how many header fields a request may have (200), and
+	// MaxHeaderBytes how large all of them may be together (64 KiB).
+	MaxHeaders     int
+	MaxHeaderBytes int
+	// MaxConnsPerSource is how many connections one client address (IPv6: one
+	// /64) may have open on a listener; zero means any number. Trusted proxies are
+	// exempt.
+	MaxConnsPerSource int
+
+	// HeaderTimeout bounds the TLS handshake and the reading of a request's header
+	// (10 s); IdleTimeout the pause between two requests (120 s); ClientTimeout the
+	// silence of a client that sends a body or reads an answer (60 s).
+	HeaderTimeout, IdleTimeout, ClientTimeout time.Duration
+	// DialTimeout bounds connecting to an endpoint (3 s), ResponseTimeout the wait
+	// for its response header where the route says nothing (60 s), EndpointIdle how
+	// long an unused connection to it is kept (4 s).
+	DialTimeout, ResponseTimeout, EndpointIdle time.Duration
+	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
+	// TCP listener (5 s).
+	ServerNameTimeout time.Duration
+	// TunnelTimeout is how long a connection that is passed through may be silent
+	// where the route says nothing (1 h).
+	TunnelTimeout time.Duration
+}
+
+// Config is a whole configuration. Never write to one: parts of it are shared
+// with the configurations that are rendered after it. Written as JSON and read
+// back it has lost Text and Files, and still serves as the previous one of Render:
+// an engine that starts again keeps it for that.
+type Config struct {
+	// Text is the content of FileConfig.
+	Text []byte `json:"-"`
+	// Files are further files that do not change while HAProxy runs, by their path
+	// below Options.Dir. Maps, lists of certificates and certificates are not among
+	// them.
+	Files map[string][]byte `json:"-"`
+	// Maps are sorted by name. All of them are in every configuration.
+	Maps []Map `json:"-"`
+	// CertLists are sorted by listener, one for each that terminates TLS.
+	CertLists []CertList `json:"-"`
+	// Sections are the backends of HAProxy that servers may be in, sorted by name.
+	// Spare ones have no Backend.
+	Sections []Section `json:"sections"`
+	// Structure is what cannot be changed without a reload.
+	Structure Structure `json:"structure"`
+	// Marker is the value of MarkerVariable: the hash of the structure, ".", and
+	// the hash of Text and the other files as they are. A worker whose marker has
+	// the structure of a configuration can be brought to it by runtime commands.
+	Marker string `json:"marker"`
+	// Table is the hash of the table it was rendered from.
+	Table string `json:"table"`
+
+	cache *cache
+}
+
+// Map is a map of HAProxy: a file, and what `show map` lists.
+type Map struct {
+	// Name is unique and stands in the path, which is DirMaps/Name.map below
+	// Options.Dir.
+	Name string
+	// Path is the absolute path, which is also the map's name at runtime.
+	Path string
+	// Entries are sorted by key; a key is there once. Keys and values have no
+	// blanks and no control characters, and keys do not begin with "#".
+	Entries []MapEntry
+}
+
+// MapEntry is a line of a map.
+type MapEntry struct{ Key, Value string }
+
+// CertList is the crt-list of a listener.
+type CertList struct {
+	Listener string
+	// Path is the absolute path of the list, which is its name at runtime, too.
+	Path string
+	// Certificates are in the order of the table: the first that can be read
+	// answers clients that send no name.
+	Certificates []Certificate
+}
+
+// Certificate is a key pair that HAProxy needs in one file.
+type Certificate struct {
+	// Path is the absolute path of the joined file: certificate and chain, then
+	// the key. It depends on the paths of the pair alone, so that a renewed
+	// certificate has the path of the one before.
+	Path string
+	// Pair are the files to join.
+	Pair route.Certificate
+}
+
+// Section is a backend section of HAProxy.
+type Section struct {
+	// Name is HAProxy's name for it. It never comes from labels.
+	Name string `json:"name"`
+	// Profile names the settings; services of one profile can use each other's
+	// sections. Empty for a dedicated section, which has the rules of one route in
+	// it.
+	Profile string `json:"profile,omitempty"`
+	// Backend is the ID of the backend in the table, empty for a spare section.
+	// Several sections may serve the same backend.
+	Backend string `json:"backend,omitempty"`
+	// Service is the ID of the service whose instances are in it.
+	Service string `json:"service,omitempty"`
+	// Route is the ID of the route whose own section it is; empty for one with a
+	// profile, which all plain routes of the backend share.
+	Route string `json:"route,omitempty"`
+	// Used is true when the section has served somebody since it was made: its
+	// counters do not begin at zero.
+	Used bool `json:"used,omitempty"`
+	// Servers are sorted by name. Those of a spare section are none.
+	Servers []Server `json:"servers,omitempty"`
+}
+
+// Server is a server of HAProxy.
+type Server struct {
+	// Name is unique in the section and follows from the endpoint's ID and
+	// address: an endpoint that moves is another server.
+	Name string `json:"name"`
+	// Endpoint is the ID of the endpoint.
+	Endpoint string `json:"endpoint"`
+	// Address is where it listens.
+	Address netip.AddrPort `json:"address"`
+	// Weight is 0 to 256, as HAProxy has it.
+	Weight int `json:"weight"`
+	// State is the one wanted: ready, drain or maint are HAProxy's words for
+	// ready, draining and waiting. In the text, what is not ready is disabled,
+	// for a worker that starts has nothing to finish.
+	State route.EndpointState `json:"state"`
+	// Options are the rest of `add server SECTION/NAME ADDRESS …`, weight left out.
+	// A server whose options differ must be removed and added. It stands in the
+	// text in the same way.
+	Options string `json:"options,omitempty"`
+	// Checked is true when the options have an active check, which must be enabled
+	// (`enable health`) after the server was added at runtime.
+	Checked bool `json:"checked,omitempty"`
+	// Health is the check of the backend, for who probes a new server before it
+	// enters; nil for none.
+	Health *route.Health `json:"-"`
+}
+
+// Section returns the section of that name, or nil.
+func (c *Config) Section(name string) *Section {
+	i, ok := findSection(c.Sections, name)
+	if !ok {
+		return nil
+	}
+	return &c.Sections[i]
+}
