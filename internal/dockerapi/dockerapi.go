@@ -9,7 +9,9 @@
 // ContainerList, ContainerInspect, NetworkList). The calls that change something
 // (ImageImport, ImageLoad, ImageRemove, Container{Create,Start,Stop,Remove}) serve the
 // demo and the tests; discovery never makes them. What a Swarm needs on top is
-// in swarm.go (GET only) and service.go.
+// in swarm.go (GET only) and service.go, what the fleet does to a container in
+// exec.go (ContainerExec, ContainerSignal, ContainerLog). There is no call that
+// writes files into a container from outside.
 //
 // What discovery does not need is dropped where it is decoded: the types of
 // this package have no place for a container's environment, mounts or command.
@@ -95,6 +97,7 @@ type Client struct {
 	url     string
 	host    Host
 	timeout time.Duration
+	way     *way
 
 	api   *client.Client // calls and event streams, connections are kept
 	probe *client.Client // pings, a new connection each time
@@ -119,7 +122,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker %s: %w", u.Redacted(), err)
 	}
-	c := &Client{url: u.Redacted(), host: w.host, timeout: o.Timeout}
+	c := &Client{url: u.Redacted(), host: w.host, timeout: o.Timeout, way: w}
 	if c.api, err = c.newAPI(w, false); err != nil {
 		return nil, err
 	}

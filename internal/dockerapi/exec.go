@@ -1,0 +1,276 @@
+package dockerapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// Exec is a command for a container that runs. What it is to work on comes over
+// its standard input: there is no call that writes into a container's file
+// system from outside, because the engine's own ways to do so have let a
+// container write to its host.
+type Exec struct {
+	// Args are the program and its arguments. Callers write them down as
+	// constants, with paths and numbers of their own at most; nothing that
+	// somebody else wrote becomes an argument.
+	Args []string
+	// User is the user as of Docker ("0", "haproxy"); empty for the container's.
+	User string
+	// Stdin is what the command reads; nil for an end of file at once.
+	Stdin []byte
+	// MaxOutput bounds each of Stdout and Stderr in bytes; zero means 1 MiB. The
+	// rest is read and thrown away.
+	MaxOutput int
+	// Timeout is the deadline of the whole; zero means that of the client. The
+	// command itself is not ended by it: Docker has no call for that.
+	Timeout time.Duration
+}
+
+// ExecResult is what a command has left behind.
+type ExecResult struct {
+	// ExitCode is that of the command; 126 and 127 also mean that there is no
+	// such program in the container.
+	ExitCode int
+	// Stdout and Stderr are the beginning of what it wrote.
+	Stdout, Stderr []byte
+	// Truncated is true when one of them is not all of it.
+	Truncated bool
+}
+
+// defaultOutput is how much is kept of each output when Exec does not say.
+const defaultOutput = 1 << 20
+
+// ContainerExec runs a command in a container and waits for its end. A command
+// that fails is an answer (ExitCode), not an error. POST /containers/{id}/exec,
+// POST /exec/{id}/start, GET /exec/{id}/json.
+func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (ExecResult, error) {
+	if e.Timeout <= 0 {
+		e.Timeout = c.timeout
+	}
+	if e.MaxOutput <= 0 {
+		e.MaxOutput = defaultOutput
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	result, err := c.exec(ctx, id, e)
+	if err != nil {
+		return ExecResult{}, fmt.Errorf("docker exec: %w", err)
+	}
+	return result, nil
+}
+
+func (c *Client) exec(ctx context.Context, id string, e Exec) (ExecResult, error) {
+	if err := c.agree(ctx); err != nil {
+		return ExecResult{}, err
+	}
+	made, err := c.api.ExecCreate(ctx, id, client.ExecCreateOptions{
+		User: e.User, Cmd: e.Args, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return ExecResult{}, err
+	}
+	stdout, stderr := &kept{left: e.MaxOutput}, &kept{left: e.MaxOutput}
+	if err := c.attach(ctx, made.ID, e.Stdin, stdout, stderr); err != nil {
+		return ExecResult{}, err
+	}
+	// The stream ends with the command; the engine notes the exit code a moment
+	// later.
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		state, err := c.api.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
+		if err != nil {
+			return ExecResult{}, err
+		}
+		if !state.Running {
+			return ExecResult{
+				ExitCode: state.ExitCode, Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes(),
+				Truncated: stdout.left < 0 || stderr.left < 0,
+			}, nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ExecResult{}, ctx.Err()
+		}
+	}
+}
+
+// attach starts the command and carries its input and output until it ends. The
+// maintained client would connect without a deadline, and over TLS not the way
+// it was told to.
+func (c *Client) attach(ctx context.Context, id string, stdin []byte, stdout, stderr io.Writer) error {
+	conn, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, ok := conn.(halfCloser); !ok {
+		return errors.New("the connection cannot tell the end of the input")
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	err = c.converse(ctx, conn, id, stdin, stdout, stderr)
+	if ctx.Err() != nil {
+		return ctx.Err() // says more than that the connection is closed
+	}
+	return err
+}
+
+func (c *Client) converse(ctx context.Context, conn net.Conn, id string, stdin []byte, stdout, stderr io.Writer) error {
+	body, err := json.Marshal(container.ExecStartRequest{})
+	if err != nil {
+		return err
+	}
+	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.probe.ClientVersion() + "/exec/" + id + "/start"}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("User-Agent", "fairway")
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "tcp")
+	if err := r.Write(conn); err != nil {
+		return err
+	}
+	in := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(in, r)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		defer answer.Body.Close()
+		return refusal(answer)
+	}
+	// Input and output at the same time: a command may answer while it reads, and
+	// may end before it has read everything, which is its affair: the output says
+	// what it thought of it.
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if _, err := conn.Write(stdin); err == nil {
+			_ = conn.(halfCloser).CloseWrite()
+		}
+	}()
+	err = demultiplex(in, stdout, stderr)
+	_ = conn.Close()
+	<-sent
+	return err
+}
+
+// halfCloser is a connection whose one direction can end before the other. All
+// that an engine is reached over are.
+type halfCloser interface{ CloseWrite() error }
+
+// connect makes a connection of its own, with TLS where the engine wants it.
+func (c *Client) connect(ctx context.Context) (net.Conn, error) {
+	conn, err := c.way.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.way.tls == nil {
+		return conn, nil
+	}
+	secure := tls.Client(conn, c.way.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// demultiplex takes the two outputs apart: each piece has a header of eight
+// bytes, of which the first says which output and the last four how long.
+func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
+	var header [8]byte
+	for {
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("output of the command: %w", err)
+		}
+		var to io.Writer
+		switch header[0] {
+		case 1:
+			to = stdout
+		case 2:
+			to = stderr
+		default:
+			return fmt.Errorf("output of the command: a piece of kind %s", strconv.Itoa(int(header[0])))
+		}
+		if _, err := io.CopyN(to, r, int64(binary.BigEndian.Uint32(header[4:]))); err != nil {
+			return fmt.Errorf("output of the command: %w", err)
+		}
+	}
+}
+
+// kept keeps the beginning of what is written to it.
+type kept struct {
+	buf  bytes.Buffer
+	left int // below zero once something was thrown away
+}
+
+// Write never fails and never keeps more than there is room for.
+func (k *kept) Write(p []byte) (int, error) {
+	if len(p) > k.left {
+		if k.left > 0 {
+			k.buf.Write(p[:k.left])
+		}
+		k.left = -1
+		return len(p), nil
+	}
+	k.left -= len(p)
+	return k.buf.Write(p)
+}
+
+// ContainerSignal sends a signal ("USR2") to the first process of a container.
+// POST /containers/{id}/kill.
+func (c *Client) ContainerSignal(ctx context.Context, id, signal string) error {
+	if signal == "" {
+		return errors.New("docker signal: none is named, which would mean KILL")
+	}
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	if _, err := c.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal}); err != nil {
+		return fmt.Errorf("docker signal: %w", err)
+	}
+	return nil
+}
+
+// maxLog is how much is kept of a container's log, in bytes.
+const maxLog = 256 << 10
+
+// ContainerLog returns what a container without a terminal has written since a
+// time by the engine's clock, 256 KiB at most, both outputs in one. GET
+// /containers/{id}/logs. A logging driver that cannot be read is an error.
+func (c *Client) ContainerLog(ctx context.Context, id string, since time.Time) ([]byte, error) {
+	ctx, cancel := c.call(ctx, 1)
+	defer cancel()
+	r, err := c.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{
+		ShowStdout: true, ShowStderr: true, Since: strconv.FormatInt(since.Unix(), 10), Tail: "1000",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("docker logs: %w", err)
+	}
+	defer r.Close()
+	out := &kept{left: maxLog}
+	if err := demultiplex(r, out, out); err != nil {
+		return nil, fmt.Errorf("docker logs: %w", err)
+	}
+	return out.buf.Bytes(), nil
+}
