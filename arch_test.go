@@ -36,14 +36,14 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
-		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/notify", "internal/rules", "internal/series",
+		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series",
 	}},
 
 	"internal/control": {3, []string{"internal/catalog", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
-	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll"}},
+	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/nearest"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/catalog", "internal/discovery/poll"}},
@@ -54,7 +54,7 @@ var allowed = map[string]struct {
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
 	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},
 
-	"internal/compile": {2, []string{"internal/catalog", "internal/route"}},
+	"internal/compile": {2, []string{"internal/catalog", "internal/nearest", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/route"}},
@@ -97,6 +97,8 @@ var allowed = map[string]struct {
 	"internal/route":     {1, nil},
 	"internal/api":       {1, nil},
 	"internal/dockerapi": {1, nil},
+	// nearest serves the hints in errors of three readers.
+	"internal/nearest": {1, nil},
 }
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/compile"
+	"fairway/internal/nearest"
 )
 
 // maxConfigBytes bounds every file that is read for the configuration or for
@@ -479,7 +480,7 @@ func (p *configParser) unknown(name, written string) string {
 	for key := range p.keys {
 		names = append(names, key)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Word(name, names); near != "" {
 		return fmt.Sprintf("unknown key; did you mean %s?", near)
 	}
 	return "unknown key; docs/config.md lists all keys"

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
 
@@ -193,7 +194,7 @@ func nearMisses(labels map[string]string) []string {
 			first = lower[:i]
 		}
 		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, "com.df.") || first == "caddy"
-		if foreign || editDistance(first, strings.TrimSuffix(prefix, ".")) <= 2 {
+		if foreign || nearest.Distance(first, strings.TrimSuffix(prefix, ".")) <= 2 {
 			if list = append(list, printable(k)); len(list) == 5 {
 				break
 			}

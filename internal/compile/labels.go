@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
 
@@ -183,18 +184,18 @@ func (d *dialect) suggest(name, local string) string {
 			names = append(names, strings.TrimSuffix(k.name, "."))
 		}
 	}
-	if near := nearest(local, names); near != "" {
+	if near := nearest.Word(local, names); near != "" {
 		return didYouMean(front, near, d)
 	}
 	if name != "" { // the name may be the mistake: fairway.helth.path
-		if near := nearest(name+"."+local, names); near != "" {
+		if near := nearest.Word(name+"."+local, names); near != "" {
 			return didYouMean(prefix, near, d)
 		}
 	}
 	// A wrong word in front of the name of a header.
 	for _, whole := range []struct{ front, local string }{{front, local}, {prefix, name + "." + local}} {
 		i := strings.LastIndex(whole.local, ".")
-		if near := nearest(whole.local[:max(i, 0)], names); near != "" && d.index[near+"."] != nil {
+		if near := nearest.Word(whole.local[:max(i, 0)], names); near != "" && d.index[near+"."] != nil {
 			return "did you mean " + whole.front + near + whole.local[i:] + "?"
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"fairway/internal/catalog"
+	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
 
@@ -192,7 +193,7 @@ func (d *dialect) looksLikeKey(r *routeLabels, dr *draft) bool {
 func (d *dialect) meantKey(r *routeLabels) (meant string) {
 	for word := range d.words {
 		key := word + "." + r.labels[0].local
-		if d.index[key] != nil && nearest(r.name, []string{word}) != "" && (meant == "" || key < meant) {
+		if d.index[key] != nil && nearest.Word(r.name, []string{word}) != "" && (meant == "" || key < meant) {
 			meant = key
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"fairway/internal/nearest"
 )
 
 // The bounds of a rule. They keep a hostile rule cheap: what it costs to compile
@@ -134,7 +136,7 @@ func (p *parser) call(t token) (*node, error) {
 	f := ruleFunction(t.text)
 	if f == nil {
 		hint := "the functions are " + strings.Join(ruleFunctionNames(), ", ")
-		if near := nearest(t.text, ruleFunctionNames()); near != "" {
+		if near := nearest.Word(t.text, ruleFunctionNames()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		return nil, p.fault(t, fmt.Sprintf("there is no function %s", excerpt(t.text)), hint)

@@ -123,19 +123,6 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestNearest: what is meant is found, and what is not near is not guessed.
-func TestNearest(t *testing.T) {
-	names := []string{"host", "path", "strip-prefix", "weight", "sticky"}
-	for word, want := range map[string]string{
-		"hots": "host", "Host": "host", "stripprefix": "strip-prefix", "stip-prefx": "strip-prefix", "wieght": "weight",
-		"x": "", "ho": "", "bath": "path", "completely": "", "": "",
-	} {
-		if got := nearest(word, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 // TestTableLeavesOutWhatDoesNotFit: should something slip through the reading of
 // labels that no table takes, it costs its own service only.
 func TestTableLeavesOutWhatDoesNotFit(t *testing.T) {

@@ -33,40 +33,19 @@ type group struct {
 // groupOf says which service a container belongs to. Labels with values that
 // cannot be names are as good as absent.
 func groupOf(c dockerapi.Container) group {
-	if name := c.Labels[labelService]; isName(name) {
+	if name := c.Labels[labelService]; catalog.IsName(name) {
 		return group{name: name}
 	}
 	project, service := c.Labels[labelComposeProject], c.Labels[labelComposeService]
 	oneOff := strings.EqualFold(c.Labels[labelComposeOneOff], "true")
-	if isName(project) && isName(service) && !oneOff {
+	if catalog.IsName(project) && catalog.IsName(service) && !oneOff {
 		return group{project: project, service: service}
 	}
 	label := c.Name
-	if !isName(label) {
+	if !catalog.IsName(label) {
 		label = shortID(c.ID)
 	}
 	return group{container: c.ID, label: label}
-}
-
-// maxName is the longest name, in bytes.
-const maxName = 128
-
-// isName tells whether s can be the name of a service: letters, digits, dots,
-// dashes and underscores, beginning with a letter or digit, as Docker itself
-// demands of names. It keeps "@" and "/" out, which have a meaning in IDs.
-func isName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '.' || c == '-' || c == '_'):
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // plain is the name of the service.

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/catalog"
+	"fairway/internal/nearest"
 )
 
 // maxWeight is the largest weight of an instance, as package route has it.
@@ -97,7 +98,7 @@ func (p *parser) service(n *yaml.Node) *catalog.Service {
 	if !ok {
 		return nil
 	}
-	if !isName(name) {
+	if !catalog.IsName(name) {
 		p.fault(fields["name"], "name %q: want letters, digits, dots, dashes and underscores, beginning with a letter or digit, 128 at most", name)
 		return nil
 	}
@@ -139,7 +140,7 @@ func (p *parser) instance(n *yaml.Node, service string) *catalog.Instance {
 		return nil
 	}
 	name, _ := p.text(n, fields, "name", false)
-	if name != "" && !isName(name) {
+	if name != "" && !catalog.IsName(name) {
 		p.fault(fields["name"], "name %q: want letters, digits, dots, dashes and underscores", name)
 		return nil
 	}
@@ -229,7 +230,7 @@ func (p *parser) items(n *yaml.Node, what string) []*yaml.Node {
 // none.
 func (p *parser) fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
 	return p.pairs(n, what, func(key *yaml.Node) {
-		switch near := nearest(key.Value, known); {
+		switch near := nearest.Word(key.Value, known); {
 		case slices.Contains(known, key.Value):
 		case near != "":
 			p.fault(key, "%s has no key %q (did you mean %q?)", what, key.Value, near)
@@ -291,63 +292,9 @@ func isHostName(s string) bool {
 		return false
 	}
 	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
-		if len(label) > 63 || !isName(label) && !strings.HasPrefix(label, "_") || strings.HasSuffix(label, "-") {
+		if len(label) > 63 || !catalog.IsName(label) && !strings.HasPrefix(label, "_") || strings.HasSuffix(label, "-") {
 			return false
 		}
 	}
 	return true
-}
-
-// isName tells whether s can be the name of a service: no "@" and no "/" above
-// all, which have a meaning in IDs.
-func isName(s string) bool {
-	if s == "" || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '.' || c == '-' || c == '_'):
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// nearest returns the known word that is at most two edits away from s; "" when
-// there is none.
-func nearest(s string, known []string) string {
-	best, least := "", 3
-	for _, k := range known {
-		if d := distance(s, k); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, delete or replace to make b of a
-// (Levenshtein). Long words are far from everything known.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -51,7 +51,7 @@ const (
 // service translates a service with its tasks.
 func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
 	name := s.Name
-	if !isName(name) {
+	if !catalog.IsName(name) {
 		name = s.ID
 	}
 	service := &catalog.Service{
@@ -303,25 +303,4 @@ func (v *view) node(n dockerapi.Node) *catalog.Node {
 		EngineLabels: n.EngineLabels,
 		Version:      n.Version,
 	}
-}
-
-// maxName is the longest name, in bytes.
-const maxName = 128
-
-// isName tells whether s can be the name of a service: letters, digits, dots,
-// dashes and underscores, beginning with a letter or digit, as Docker itself
-// demands. It keeps "@" and "/" out, which have a meaning in IDs.
-func isName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '.' || c == '-' || c == '_'):
-		default:
-			return false
-		}
-	}
-	return true
 }
