@@ -1,0 +1,239 @@
+package history
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.etcd.io/bbolt"
+)
+
+// storedRevision is a revision as it is written.
+type storedRevision struct {
+	Revision
+	Blob key `json:"blob"`
+}
+
+// Draft is a revision to be.
+type Draft struct {
+	// Document is the name, see Revision.
+	Document string
+	// Expect is the number of the newest revision as the author knows it; zero
+	// for a document that does not exist.
+	Expect          uint64
+	Author, Message string
+	// Content is at most 64 MiB. With Deleted there is none.
+	Content []byte
+	Deleted bool
+}
+
+// PutRevision appends a revision to a document and returns it when it is on the
+// disk. The error is a *ConflictError when Expect is not the newest revision:
+// somebody else was faster.
+func (s *Store) PutRevision(d Draft) (Revision, error) {
+	if err := d.check(); err != nil {
+		return Revision{}, fmt.Errorf("history: %w", err)
+	}
+	sum := sha256.Sum256(d.Content)
+	r := Revision{
+		Document: d.Document, Author: d.Author, Message: d.Message, Time: time.Now().UTC(),
+		Digest: hex.EncodeToString(sum[:]), Size: len(d.Content), Deleted: d.Deleted,
+		Content: bytes.Clone(d.Content),
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
+		newest, err := s.newestRevision(tx, d.Document)
+		if err != nil {
+			return err
+		}
+		if newest.Number != d.Expect {
+			return &ConflictError{
+				Document: d.Document, Expected: d.Expect,
+				Current: newest.Number, Author: newest.Author, Time: newest.Time,
+			}
+		}
+		r.Number = newest.Number + 1
+		stored := storedRevision{Revision: r}
+		if stored.Blob, err = s.putBlob(tx, d.Content); err != nil {
+			return err
+		}
+		data, err := json.Marshal(stored)
+		if err != nil {
+			return err
+		}
+		if err := s.put(tx, inDocuments, revisionKey(r.Document, r.Number), data); err != nil {
+			return err
+		}
+		if err := s.pruneRevisions(tx, r); err != nil {
+			return err
+		}
+		s.figures(tx)
+		return nil
+	})
+	if err != nil {
+		return Revision{}, fmt.Errorf("history: document %q: %w", d.Document, err)
+	}
+	return r, nil
+}
+
+// check refuses what no revision can be.
+func (d Draft) check() error {
+	switch {
+	case d.Document == "" || len(d.Document) > maxDocumentName || !utf8.ValidString(d.Document) || strings.ContainsFunc(d.Document, isControl):
+		return fmt.Errorf("document name %.250q: want 1 to %d bytes of UTF-8 without control characters", d.Document, maxDocumentName)
+	case len(d.Content) > maxDocumentLength:
+		return fmt.Errorf("document %q: %d bytes are too many", d.Document, len(d.Content))
+	case d.Deleted && len(d.Content) > 0:
+		return fmt.Errorf("document %q: a revision that ends it has no content", d.Document)
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
+
+// pruneRevisions removes the oldest revisions of r's document beyond the limit.
+func (s *Store) pruneRevisions(tx *bbolt.Tx, r Revision) error {
+	if r.Number <= uint64(s.options.MaxRevisions) {
+		return nil
+	}
+	c := tx.Bucket([]byte(inDocuments)).Cursor()
+	first := revisionKey(r.Document, 0)
+	last := revisionKey(r.Document, r.Number-uint64(s.options.MaxRevisions))
+	for k, _ := c.Seek(first); k != nil && bytes.Compare(k, last) <= 0; k, _ = c.Seek(first) {
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil // their contents go with the next sweep
+}
+
+// revisionKey sorts by document, then number. A name has no zero byte.
+func revisionKey(document string, number uint64) []byte {
+	return append(append([]byte(document), 0), numberKey(number)...)
+}
+
+// newestRevision returns the newest revision of a document without its content;
+// one of number zero when there is none.
+func (s *Store) newestRevision(tx *bbolt.Tx, document string) (Revision, error) {
+	var newest Revision
+	err := s.backwards(tx, document, 0, func(r Revision) bool {
+		newest = r
+		return false
+	})
+	return newest, err
+}
+
+// backwards calls each for the revisions of a document with a number below
+// before (zero: all), from the newest on, until it returns false.
+func (s *Store) backwards(tx *bbolt.Tx, document string, before uint64, each func(Revision) bool) error {
+	if before == 0 {
+		before = ^uint64(0)
+	}
+	c := tx.Bucket([]byte(inDocuments)).Cursor()
+	prefix := append([]byte(document), 0)
+	k, v := c.Seek(revisionKey(document, before))
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for ; bytes.HasPrefix(k, prefix); k, v = c.Prev() {
+		r, err := s.revision(k, v)
+		if err != nil {
+			return err
+		}
+		if !each(r.Revision) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// revision decodes a stored revision.
+func (s *Store) revision(k, v []byte) (storedRevision, error) {
+	var stored storedRevision
+	data, err := s.read(inDocuments, k, v)
+	if err != nil {
+		return stored, err
+	}
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return stored, s.spoilt(inDocuments, k, err)
+	}
+	return stored, nil
+}
+
+// Revision returns a revision of a document with its content; the newest one for
+// number zero.
+func (s *Store) Revision(document string, number uint64) (Revision, error) {
+	var r Revision
+	err := s.view(func(tx *bbolt.Tx) error {
+		if number == 0 {
+			newest, err := s.newestRevision(tx, document)
+			if err != nil {
+				return err
+			}
+			number = newest.Number
+		}
+		k := revisionKey(document, number)
+		v := tx.Bucket([]byte(inDocuments)).Get(k)
+		if v == nil {
+			return ErrNotFound
+		}
+		stored, err := s.revision(k, v)
+		if err != nil {
+			return err
+		}
+		r = stored.Revision
+		r.Content, err = s.blob(tx, stored.Blob)
+		return err
+	})
+	if err != nil {
+		return Revision{}, fmt.Errorf("history: document %q, revision %d: %w", document, number, err)
+	}
+	return r, nil
+}
+
+// Revisions returns at most limit revisions of a document with a number below
+// before, without their contents, the newest first. Zero for before begins at the
+// newest, zero for limit means all. It is empty for a document that does not
+// exist.
+func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision, error) {
+	list := []Revision{}
+	err := s.view(func(tx *bbolt.Tx) error {
+		return s.backwards(tx, document, before, func(r Revision) bool {
+			list = append(list, r)
+			return limit == 0 || len(list) < limit
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history: document %q: %w", document, err)
+	}
+	return list, nil
+}
+
+// Documents returns the newest revision of every document, without contents,
+// sorted by name; also of those that were deleted.
+func (s *Store) Documents() ([]Revision, error) {
+	list := []Revision{}
+	err := s.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket([]byte(inDocuments)).Cursor()
+		for k, _ := c.First(); k != nil; {
+			name, _, _ := bytes.Cut(k, []byte{0})
+			newest, err := s.newestRevision(tx, string(name))
+			if err != nil {
+				return err
+			}
+			list = append(list, newest)
+			k, _ = c.Seek(append(bytes.Clone(name), 1))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history: documents: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,185 @@
+// Package history is the record: every table that went live with its cause,
+// documents with their revisions, and small records that must outlive the
+// process, all in one bbolt file.
+//
+// What is acknowledged is on the disk: each write is one transaction that is
+// synced before the call returns, and a kill or a power cut at any moment leaves
+// either all of it or nothing. Numbers are counters, never clocks, and are not
+// given twice.
+//
+// The file is not trusted. It is made under a temporary name and renamed when it
+// is complete; every value carries its own SHA-256, which is compared on each
+// reading; opening and every transaction run behind a guard, because bbolt panics
+// on a damaged file. A file that is damaged as a whole is moved aside and what
+// can be told to be sound is taken over into a new one (see Open).
+//
+// Nothing here is needed to serve: the last good table has a file of its own.
+// When the disk is full, writes fail with ErrFull and reads go on.
+package history
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// The errors that callers may ask for with errors.Is.
+var (
+	// ErrNotFound: there is no entry, revision or record of that name or number.
+	ErrNotFound = errors.New("not found")
+	// ErrFull: the disk has no room for the write. Nothing was changed; the same
+	// call may succeed later.
+	ErrFull = errors.New("the disk is full")
+	// ErrDamaged: what is stored is not what was written.
+	ErrDamaged = errors.New("damaged on the disk")
+	// ErrUnavailable: the file could not be opened, or the store is closed. Each
+	// write tries to open it again.
+	ErrUnavailable = errors.New("the history cannot be used")
+)
+
+// ConflictError is the answer to a write that was made for another revision of a
+// document than the newest.
+type ConflictError struct {
+	Document string
+	// Expected is the number that the writer took for the newest, Current the
+	// newest one there is; zero stands for none.
+	Expected, Current uint64
+	// Author and Time are those of the newest revision.
+	Author string
+	Time   time.Time
+}
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	if e.Current == 0 {
+		return fmt.Sprintf("document %q: revision %d was expected, but there is none", e.Document, e.Expected)
+	}
+	return fmt.Sprintf("document %q: revision %d was expected, but the newest is %d, by %s", e.Document, e.Expected, e.Current, e.Author)
+}
+
+// Entry is a line of the history: a table that went live, and why.
+type Entry struct {
+	// Number counts entries, from 1; it only grows, without gaps.
+	Number uint64 `json:"number"`
+	// Time is the wall clock's when the table went live. It is for people; the
+	// order is that of the numbers.
+	Time time.Time `json:"time"`
+	// Cause says why there is this table.
+	Cause Cause `json:"cause"`
+	// Revision and Hash are those of the table.
+	Revision uint64 `json:"revision"`
+	Hash     string `json:"hash"`
+	// Routes and Backends say what the table changed against the entry before;
+	// the first entry counts everything as added.
+	Routes   Counts `json:"routes"`
+	Backends Counts `json:"backends"`
+
+	table key // of the table's blob
+}
+
+// Counts are numbers of elements.
+type Counts struct {
+	Added   int `json:"added,omitempty"`
+	Changed int `json:"changed,omitempty"`
+	Removed int `json:"removed,omitempty"`
+}
+
+// Cause is why a table came to be. Either an operator asked for it, or the
+// sources saw something, or both at once. No value in it is a secret: whoever
+// makes a cause masks them.
+type Cause struct {
+	// Operator is who gave the command; empty when it was nobody.
+	Operator string `json:"operator,omitempty"`
+	// Command is what was asked for, as one writes it: "rollback 12".
+	Command string `json:"command,omitempty"`
+	// Message is the operator's reason.
+	Message string `json:"message,omitempty"`
+	// Changes is what the sources saw, the most telling first. It may be cut;
+	// Omitted says by how many.
+	Changes []Change `json:"changes,omitempty"`
+	Omitted int      `json:"omitted,omitempty"`
+	// Text is the cause in one sentence, also when there are neither operator
+	// nor changes: "first table", "Fairway was started with other listeners".
+	Text string `json:"text"`
+}
+
+// ChangeKind says what was seen.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	LabelChanged    ChangeKind = "label"            // a label was added, changed or removed
+	ServiceAdded    ChangeKind = "service-added"    // a service came
+	ServiceRemoved  ChangeKind = "service-removed"  // a service went
+	InstanceAdded   ChangeKind = "instance-added"   // an instance came
+	InstanceRemoved ChangeKind = "instance-removed" // an instance went
+	InstanceState   ChangeKind = "instance-state"   // an instance is in another state
+	InstanceAddress ChangeKind = "instance-address" // an instance has other addresses or ports
+	SourceState     ChangeKind = "source"           // a source became stale, or answers again
+	CommandChanged  ChangeKind = "command"          // an operator's command came, changed or ended
+	OtherChanged    ChangeKind = "other"            // something else that a table depends on
+)
+
+// Change is one thing that a source saw, from one snapshot to the next.
+type Change struct {
+	Kind   ChangeKind `json:"kind"`
+	Source string     `json:"source,omitempty"`
+	// Service is the ID of the service, Instance the name of the instance.
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Label is the key of the label that changed.
+	Label string `json:"label,omitempty"`
+	// From and To are what was before and after; empty for what was not there.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// Revision is one state of a document, which never changes again.
+type Revision struct {
+	// Document is the name of the document: 1 to 200 bytes of UTF-8 without
+	// control characters.
+	Document string `json:"document"`
+	// Number counts the revisions of the document, from 1, without gaps.
+	Number uint64 `json:"number"`
+	// Time is the wall clock's when it was written; the order is that of the
+	// numbers.
+	Time    time.Time `json:"time"`
+	Author  string    `json:"author"`
+	Message string    `json:"message,omitempty"`
+	// Digest is the SHA-256 of Content, hexadecimal, and Size its length.
+	Digest string `json:"digest"`
+	Size   int    `json:"size"`
+	// Deleted is set on the revision that ends the document; it has no content.
+	// A later revision begins it anew.
+	Deleted bool `json:"deleted,omitempty"`
+	// Content is the text as it was given, byte by byte. Lists leave it out.
+	Content []byte `json:"-"`
+}
+
+// Record is a small value under a kind and a name.
+type Record struct {
+	Kind, Name string
+	Data       []byte
+}
+
+// Recorded is a table together with its entry.
+type Recorded struct {
+	Entry
+	Table *route.Table
+}
+
+// Status says how the store is doing.
+type Status struct {
+	// Entries is the number of entries and Newest the number of the newest.
+	Entries int
+	Newest  uint64
+	// Bytes is the size of the file.
+	Bytes int64
+	// Alarm says what an operator must know: that the file was damaged and moved
+	// aside, that it cannot be opened, that the disk is full; empty when all is
+	// well. Since is when that was found.
+	Alarm string
+	Since time.Time
+}

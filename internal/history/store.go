@@ -1,0 +1,322 @@
+package history
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Options are what Open needs. Only Dir is required.
+type Options struct {
+	// Dir is the state directory; it is made when it is missing.
+	Dir string
+	// MaxEntries is how many entries are kept; zero means 2000.
+	MaxEntries int
+	// MaxAge is how long entries are kept; zero means 90 days. The newest hundred
+	// are kept whatever their age, so that a clock that jumps costs nothing.
+	MaxAge time.Duration
+	// MaxRevisions is how many revisions of each document are kept; zero means
+	// 1000.
+	MaxRevisions int
+	// Logger gets what goes wrong; nil logs nothing.
+	Logger *slog.Logger
+}
+
+const (
+	fileName          = "history.db"
+	defaultEntries    = 2000
+	defaultAge        = 90 * 24 * time.Hour
+	defaultRevisions  = 1000
+	alwaysKept        = 100
+	lockTimeout       = 500 * time.Millisecond
+	reopenAfter       = time.Second
+	maxDocumentName   = 200
+	maxDocumentLength = 64 << 20
+)
+
+// The buckets of the file.
+var buckets = []bucket{inStore, inEntries, inBlobs, inDocuments, inRecords}
+
+// bucket is the name of a bucket.
+type bucket string
+
+const (
+	inStore     bucket = "store"     // "format" → 1
+	inEntries   bucket = "entries"   // number → entry
+	inBlobs     bucket = "blobs"     // hash → part of a table, or the content of a revision
+	inDocuments bucket = "documents" // name, 0, number → revision
+	inRecords   bucket = "records"   // kind, 0, name → data
+)
+
+// Store is the record in its file. All methods may be called from any goroutine;
+// writes are done one after the other.
+type Store struct {
+	options Options
+	path    string
+	log     *slog.Logger
+	encoder *zstd.Encoder
+	decoder *zstd.Decoder
+
+	// open is held for reading while a transaction runs, and for writing while
+	// the file is opened, closed or moved aside.
+	open   sync.RWMutex
+	db     *bbolt.DB // nil while the file cannot be used
+	closed bool
+
+	writing sync.Mutex      // one write at a time; guards last, kept and tried
+	last    *lastTable      // the table of the newest entry, for what it shares with the next
+	kept    map[uint64]bool // entries that stay
+	tried   time.Time       // when opening last failed
+
+	state state
+}
+
+// Open opens the store in the directory, or makes it.
+//
+// A file that is damaged is moved aside (history.db.damaged-1 and so on), the
+// values in it that are whole by their own checksum are taken over into a new
+// one, and Status says so. A file that cannot be opened for another reason, such
+// as a full disk or another process that has it, is no error either: reads and
+// writes then fail with ErrUnavailable, and each write tries again. The error is
+// a fault of the caller: no directory, or options that make no sense.
+func Open(o Options) (*Store, error) {
+	if o.Dir == "" {
+		return nil, errors.New("history: a directory is required")
+	}
+	if o.MaxEntries < 0 || o.MaxAge < 0 || o.MaxRevisions < 0 {
+		return nil, errors.New("history: limits are not negative")
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = defaultEntries
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = defaultAge
+	}
+	if o.MaxRevisions == 0 {
+		o.MaxRevisions = defaultRevisions
+	}
+	s := &Store{options: o, path: filepath.Join(o.Dir, fileName), log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true)); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDocumentLength+1<<20)); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.reopen() // told by Status, and tried again by each write
+	return s, nil
+}
+
+// Close closes the file after the running transactions. It may be called again.
+func (s *Store) Close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.open.Lock()
+	defer s.open.Unlock()
+	s.closed = true
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	return err
+}
+
+// view runs a reading transaction.
+func (s *Store) view(do func(tx *bbolt.Tx) error) error {
+	err := func() error {
+		s.open.RLock()
+		defer s.open.RUnlock()
+		if s.db == nil {
+			return s.unavailable()
+		}
+		return guard(func() error { return s.db.View(do) })
+	}()
+	if isPanic(err) {
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		s.damaged(err)
+	}
+	return err
+}
+
+// update runs a writing transaction and returns when it is on the disk. After an
+// error nothing has changed.
+func (s *Store) update(do func(tx *bbolt.Tx) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.updateLocked(do)
+}
+
+// updateLocked is update for callers that hold writing.
+func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	refused := false // by do, before anything was written
+	err := guard(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			err := do(tx)
+			refused = err != nil
+			return err
+		})
+	})
+	switch {
+	case err == nil:
+		s.state.written()
+		return nil
+	case isPanic(err):
+		s.damaged(err)
+		return err
+	case refused:
+		return err
+	}
+	// What a transaction that failed half-way has left in memory is not trusted.
+	err = diskError(err)
+	s.state.failed(err)
+	s.log.Error("history: nothing could be written", "error", err)
+	s.last = nil
+	if again := s.reopen(); again != nil {
+		return errors.Join(err, again)
+	}
+	return err
+}
+
+// ready opens the file when it is not open, at most once a second. The caller
+// holds writing.
+func (s *Store) ready() error {
+	if s.db != nil {
+		return nil
+	}
+	if s.closed || time.Since(s.tried) < reopenAfter {
+		return s.unavailable()
+	}
+	return s.reopen()
+}
+
+func (s *Store) unavailable() error {
+	if why := s.state.alarm(); why != "" && !s.closed {
+		return fmt.Errorf("%w: %s", ErrUnavailable, why)
+	}
+	return ErrUnavailable
+}
+
+// diskError makes ErrFull of what a full disk says.
+func diskError(err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+	}
+	return err
+}
+
+// panicError is a panic that was caught: bbolt found what cannot be, or the file
+// under its memory map is shorter than it was.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("%v: %v", ErrDamaged, e.value) }
+func (e *panicError) Unwrap() error { return ErrDamaged }
+
+func isPanic(err error) bool {
+	_, ok := errors.AsType[*panicError](err)
+	return ok
+}
+
+// guard runs do and makes an error of a panic, also of a fault in mapped memory.
+func guard(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v}
+		}
+	}()
+	return do()
+}
+
+// reopen closes the file when it is open and opens it, or makes it. The caller
+// holds writing.
+func (s *Store) reopen() error {
+	s.open.Lock()
+	defer s.open.Unlock()
+	if s.db != nil {
+		_ = guard(s.db.Close)
+		s.db = nil
+	}
+	db, err := s.openFile()
+	if err != nil {
+		s.tried = time.Now()
+		s.state.failed(err)
+		s.log.Error("history: the file cannot be used", "file", s.path, "error", err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	s.db = db
+	return s.count()
+}
+
+// damaged moves the file aside and begins a new one. The caller holds writing.
+func (s *Store) damaged(found error) {
+	s.open.Lock()
+	if db := s.db; db != nil {
+		// After a panic bbolt may still hold its own locks: nobody waits for it.
+		go func() { _ = guard(db.Close) }()
+		s.db = nil
+	}
+	s.last = nil
+	s.moveAside(found)
+	s.open.Unlock()
+	_ = s.reopen()
+}
+
+// openFile opens the file, moves it aside when it is damaged, and makes it when
+// there is none. The caller holds open for writing.
+func (s *Store) openFile() (*bbolt.DB, error) {
+	if err := os.MkdirAll(s.options.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(s.path); err == nil {
+		db, err := openDB(s.path)
+		if err == nil {
+			return db, nil
+		}
+		if !damagedFile(err) {
+			return nil, diskError(err)
+		}
+		s.moveAside(err)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := s.create(); err != nil {
+		return nil, diskError(err)
+	}
+	return openDB(s.path)
+}
+
+// damagedFile says whether opening failed because of what is in the file.
+func damagedFile(err error) bool {
+	for _, e := range []error{
+		bolterrors.ErrInvalid, bolterrors.ErrInvalidMapping, bolterrors.ErrVersionMismatch,
+		bolterrors.ErrChecksum, ErrDamaged,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
