@@ -1,0 +1,173 @@
+package socket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// Client talks to one runtime socket. It holds no connection: each Session and
+// each Do dials. All methods may be called from any goroutine.
+type Client struct {
+	path    string
+	timeout time.Duration
+}
+
+// New returns a client for the runtime socket at path, a file. timeout bounds each
+// command, with its dial; zero means 5 s.
+func New(path string, timeout time.Duration) *Client {
+	if timeout == 0 {
+		timeout = 5 * time.Second
+	}
+	return &Client{path: path, timeout: timeout}
+}
+
+// Path is the file of the socket.
+func (c *Client) Path() string { return c.path }
+
+// Session is a kept connection, on which many commands cost little. It belongs to
+// one goroutine, and is to be closed soon: HAProxy closes one that is silent for
+// ten seconds, and a worker that was replaced does not end before it.
+type Session struct {
+	conn    net.Conn
+	timeout time.Duration
+	buf     []byte
+	broken  error // the connection is out of step and of no use any more
+}
+
+// prompt ends every answer of an interactive session.
+const prompt = "\n> "
+
+// Open dials and begins a session in which answers carry their severity.
+func (c *Client) Open(ctx context.Context) (*Session, error) {
+	conn, err := dial(ctx, c.path, c.timeout)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{conn: conn, timeout: c.timeout}
+	for _, line := range []string{"prompt", "set severity-output number"} {
+		if _, err := s.Do(ctx, Command{line: line}); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// dial connects to a socket and sets the deadline of a command.
+func dial(ctx context.Context, path string, timeout time.Duration) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout}
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("haproxy socket: %w", err)
+	}
+	return conn, nil
+}
+
+// Close ends the session.
+func (s *Session) Close() { _ = s.conn.Close() }
+
+// Do sends a command and returns its answer without surrounding line breaks. A
+// refusal is a *CommandError, after which the session goes on; after any other
+// error it is of no use any more.
+func (s *Session) Do(ctx context.Context, cmd Command) (string, error) {
+	if s.broken != nil {
+		return "", s.broken
+	}
+	answer, err := s.exchange(ctx, cmd)
+	if err != nil {
+		s.broken = fmt.Errorf("haproxy socket: %q: %w", cmd.Verb(), err)
+		return "", s.broken
+	}
+	return judge(cmd, answer)
+}
+
+func (s *Session) exchange(ctx context.Context, cmd Command) (string, error) {
+	stop, err := deadline(ctx, s.conn, s.timeout)
+	if err != nil {
+		return "", err
+	}
+	defer stop()
+	if _, err := s.conn.Write(cmd.bytes()); err != nil {
+		return "", errors.Join(context.Cause(ctx), err)
+	}
+	s.buf = s.buf[:0]
+	for {
+		s.buf = growBuffer(s.buf)
+		n, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
+		s.buf = s.buf[:len(s.buf)+n]
+		// HAProxy writes the prompt last and then waits for us.
+		if bytes.HasSuffix(s.buf, []byte(prompt)) {
+			return string(s.buf[:len(s.buf)-len(prompt)]), nil
+		}
+		if err != nil {
+			return "", errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// growBuffer makes room for at least 4 KiB more.
+func growBuffer(b []byte) []byte {
+	if cap(b)-len(b) >= 4<<10 {
+		return b
+	}
+	grown := make([]byte, len(b), max(16<<10, 2*cap(b)))
+	copy(grown, b)
+	return grown
+}
+
+// deadline bounds what follows on conn by ctx and timeout, until stop is called.
+func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func(), err error) {
+	until := time.Now().Add(timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
+	}
+	if err := conn.SetDeadline(until); err != nil {
+		return nil, err
+	}
+	cut := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return func() { cut() }, nil
+}
+
+// judge takes the severity off an answer and makes an error of a bad one.
+func judge(cmd Command, answer string) (string, error) {
+	if len(cmd.payload) > 0 {
+		for strings.HasPrefix(answer, "+ ") { // one for each line of the payload
+			answer = answer[len("+ "):]
+		}
+	}
+	severity := byte('6')
+	if len(answer) > 4 && answer[0] == '[' && answer[2] == ']' && answer[3] == ':' {
+		severity = answer[1]
+		answer = strings.TrimPrefix(answer[4:], " ")
+	}
+	answer = strings.Trim(answer, "\n")
+	if severity < '4' || strings.HasPrefix(answer, "Unknown command") || strings.HasPrefix(answer, "Permission denied") {
+		return "", &CommandError{Command: cmd.String(), Answer: oneLine(answer)}
+	}
+	return answer, nil
+}
+
+// oneLine makes an answer fit for an error: its first lines, joined.
+func oneLine(answer string) string {
+	const most = 300
+	s := strings.Join(strings.Fields(answer), " ")
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return s
+}
+
+// Do sends one command in a session of its own.
+func (c *Client) Do(ctx context.Context, cmd Command) (string, error) {
+	s, err := c.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	return s.Do(ctx, cmd)
+}
