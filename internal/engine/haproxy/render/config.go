@@ -39,9 +39,11 @@ type Options struct {
 	Capabilities Capabilities
 	// AdminSocket is the path of the runtime socket; empty: admin.sock in Dir.
 	AdminSocket string
-	// LogSocket is the path of a datagram socket that takes access log lines, one
-	// JSON object each; empty: no access log.
+	// LogSocket is the path of a stream socket that takes lines about requests and
+	// connections (see log.go); empty: none are written.
 	LogSocket string
+	// AccessLog adds to the lines what the access log says and metrics do without.
+	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its
 	// name: the port that was chosen for port 0. An empty address leaves the
 	// listener out, as an optional one that could not be bound.

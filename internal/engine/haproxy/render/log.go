@@ -1,0 +1,118 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// HAProxy tells of each request and connection in one line, from which package
+// haproxy makes metrics and the access log. The lines go through a ring, which a
+// worker forwards over a stream: nothing is lost while the reader is busy or
+// starts again, and it costs a request a third of what a datagram costs. (A socket
+// for datagrams holds ten of them on Linux, and HAProxy drops the next.)
+
+// Variables that the rules set for the log, in the scope of the request or of the
+// connection; what is not set is "-" in a line.
+const (
+	// VarRoute is the RouteKey of the route that took the request.
+	VarRoute = "txn.route"
+	// VarCode is the code of an answer of Fairway's own, as in X-Fairway-Error.
+	VarCode = "txn.code"
+	// VarID is the request's ID, VarClient the address of the client, VarHost and
+	// VarPath are in canonical form. They are asked for with Options.AccessLog only.
+	VarID     = "txn.id"
+	VarClient = "txn.client"
+	VarHost   = "txn.host"
+	VarPath   = "txn.path"
+)
+
+// Kinds of lines: the first field.
+const (
+	LineRequest    = "H"
+	LineConnection = "T"
+)
+
+// The fields of a line by their place, separated by tabs. Those from FieldTime on
+// are there with Options.AccessLog only. What comes from clients and may be long is
+// last, as a line is cut at logLength.
+const (
+	FieldKind = iota
+	FieldRoute
+	FieldStatus   // of a request; of a connection the bytes that the client sent
+	FieldDuration // milliseconds
+	FieldRetries  // with a plus in front when another server was chosen
+	FieldCode
+	FieldEnd     // HAProxy's termination state
+	FieldSection // the frontend's name when there is no backend
+	FieldServer  // "<NOSRV>" for none
+	FieldBytes   // to the client
+	FieldTime    // of the end, milliseconds since 1970
+	FieldListener
+	FieldTLS // 0 or 1
+	FieldClient
+	FieldID
+	FieldProto
+	FieldMethod
+	FieldHost
+	FieldPath
+	FieldCount
+)
+
+// RouteKey stands for the ID of a route in map values and in the log.
+func RouteKey(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:8])
+}
+
+const (
+	logRing   = "fairway-log"
+	logLength = 8192
+	// logSize is how many bytes of lines a worker holds for a reader that is away.
+	logSize = 4 << 20
+)
+
+// logSection is the ring; no lines when nothing is logged.
+func logSection(o Options) []string {
+	if o.LogSocket == "" {
+		return nil
+	}
+	return []string{
+		"ring " + logRing,
+		"    description \"requests and connections, for Fairway\"",
+		"    format raw",
+		fmt.Sprintf("    maxlen %d", logLength),
+		fmt.Sprintf("    size %d", logSize),
+		"    timeout connect 1s",
+		"    timeout server 10s",
+		"    server fairway unix@" + o.LogSocket + " log-proto octet-count",
+	}
+}
+
+// logLines belong into each frontend; tcp says of one in TCP mode.
+func logLines(o Options, tcp bool) []string {
+	if o.LogSocket == "" {
+		return nil
+	}
+	kind, status, duration, bytes := LineRequest, "%ST", "%Ta", "%B"
+	if tcp {
+		kind, status, duration = LineConnection, "%U", "%Tt"
+	}
+	fields := []string{kind, variable(VarRoute), status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes}
+	if o.AccessLog {
+		fields = append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient))
+		if tcp {
+			fields = append(fields, "-", "TCP", "-", variable(VarHost), "-")
+		} else {
+			fields = append(fields, variable(VarID), "%HV", "%HM", variable(VarHost), variable(VarPath))
+		}
+	}
+	return []string{
+		fmt.Sprintf("log ring@%s len %d format raw local0", logRing, logLength),
+		"option dontlognull",
+		`log-format "` + strings.Join(fields, `\t`) + `"`,
+	}
+}
+
+func variable(name string) string { return "%[var(" + name + ")]" }
