@@ -122,9 +122,15 @@ func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 		}
 		return nil, fmt.Errorf("haproxy: check: %w", err)
 	}
-	r := read(out.String(), shown(o))
+	r := Messages(out.String(), o)
 	r.OK = err == nil
 	return r, nil
+}
+
+// Messages takes apart what a haproxy that was started with these files wrote,
+// with the same care for what it quotes. OK is never set.
+func Messages(text string, o CheckOptions) *Report {
+	return read(text, shown(o))
 }
 
 // known are the texts out of which a message may quote.

@@ -1,0 +1,164 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/socket"
+)
+
+const (
+	// startDeadline bounds a start when the caller's context does not.
+	startDeadline = 30 * time.Second
+	// maxSocketPath leaves room for the suffix under which HAProxy binds a
+	// socket before it renames it.
+	maxSocketPath = 90
+	// maxLogFile is the size beyond which a log file is put aside at a start.
+	maxLogFile = 1 << 20
+	// look is how often a start or a reload is looked at.
+	look = 20 * time.Millisecond
+)
+
+// Start starts HAProxy and returns once its master has answered and a worker
+// serves. It runs in a session of its own, so that neither our end nor a Ctrl-C
+// reaches it. A configuration that HAProxy does not take, or whose addresses it
+// cannot bind, is a *FailedError; then nothing is left running. Without a
+// deadline in ctx it gives up after 30 s.
+func Start(ctx context.Context, o Options) (*Process, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startDeadline)
+	defer cancel()
+	// -db: a `daemon` of the configuration would have us wait for the wrong one.
+	args := []string{"-W", "-db", "-S", o.MasterSocket + ",mode,600"}
+	for _, f := range o.Files {
+		args = append(args, "-f", f)
+	}
+	// Not CommandContext: it is to outlive ctx.
+	cmd := exec.Command(o.Binary.Path, args...) //nolint:gosec,noctx // the operator's own haproxy, fixed arguments
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = o.Dir, append([]string{}, o.Environ...), ownSession()
+	p := newProcess(o)
+	if closeLog, err := p.openLog(cmd); err != nil {
+		return nil, err
+	} else if closeLog != nil {
+		defer closeLog.Close() //nolint:errcheck // the child has its own
+	}
+	mark := p.log.position()
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("haproxy: start: %w", err)
+	}
+	p.pid, p.handle = cmd.Process.Pid, cmd.Process
+	go func() {
+		err := cmd.Wait()
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil
+		}
+		p.ended(err)
+	}()
+	if err := p.ready(ctx, mark); err != nil {
+		p.abandon()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Binary == nil || len(o.Files) == 0:
+		return errors.New("haproxy: start: needs a program and a configuration")
+	case !filepath.IsAbs(o.MasterSocket):
+		return fmt.Errorf("haproxy: the path of the master socket must be absolute: %q", o.MasterSocket)
+	case len(o.MasterSocket) > maxSocketPath:
+		return fmt.Errorf("haproxy: the path of the master socket has %d bytes, at most %d fit: %s: choose a shorter directory", len(o.MasterSocket), maxSocketPath, o.MasterSocket)
+	}
+	return nil
+}
+
+func newProcess(o Options) *Process {
+	p := &Process{o: o, master: socket.NewMaster(o.MasterSocket, 0), gone: make(chan struct{}), reload: make(chan struct{}, 1)}
+	p.reload <- struct{}{}
+	return p
+}
+
+// openLog connects what HAProxy writes; the closer is ours to close after the
+// start, nil when there is nothing to close.
+func (p *Process) openLog(cmd *exec.Cmd) (io.Closer, error) {
+	if p.o.Output != nil || p.o.LogFile == "" {
+		r := &ring{to: p.o.Output}
+		if r.to == nil {
+			p.log = fileLog(os.DevNull)
+			return nil, nil //nolint:nilnil // nothing to close, nothing wrong
+		}
+		p.log, cmd.Stdout, cmd.Stderr = r, r, r
+		// A worker that outlives its master holds the pipe as well.
+		cmd.WaitDelay = time.Second
+		return nil, nil //nolint:nilnil // see above
+	}
+	if info, err := os.Stat(p.o.LogFile); err == nil && info.Size() > maxLogFile {
+		_ = os.Rename(p.o.LogFile, p.o.LogFile+".1")
+	}
+	f, err := os.OpenFile(p.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("haproxy: log: %w", err)
+	}
+	p.log, cmd.Stdout, cmd.Stderr = fileLog(p.o.LogFile), f, f
+	return f, nil
+}
+
+// ready waits for the first answer of the master. Until it has answered, a
+// signal to reload would kill HAProxy 2.6.
+func (p *Process) ready(ctx context.Context, mark int64) error {
+	for {
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		all, err := p.master.Processes(ask)
+		cancel()
+		// Another HAProxy may answer at the path until ours has taken it over.
+		if err == nil && all.Master.PID != p.pid {
+			err = fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
+		}
+		if err == nil && len(all.Workers) > 0 {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("no worker yet")
+		}
+		switch wait := p.pause(ctx, look); {
+		case errors.Is(wait, ErrGone):
+			return &FailedError{What: "start", Alerts: p.alerts(p.log.since(mark))}
+		case wait != nil:
+			return fmt.Errorf("haproxy: start: no answer of its master in time: %w", errors.Join(wait, err))
+		}
+	}
+}
+
+// alerts are the reasons in what HAProxy wrote.
+func (p *Process) alerts(text string) []binary.Message {
+	return binary.Messages(text, binary.CheckOptions{Files: p.o.Files, Known: p.o.Known, Dir: p.o.Dir}).Alerts
+}
+
+// ended is called once, when the master is gone.
+func (p *Process) ended(err error) {
+	if err != nil {
+		p.why = fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	close(p.gone)
+}
+
+// abandon ends what a failed start has left, at once.
+func (p *Process) abandon() {
+	_ = p.handle.Signal(os.Kill)
+	t := time.NewTimer(5 * time.Second)
+	defer t.Stop()
+	select {
+	case <-p.gone:
+	case <-t.C:
+	}
+}
