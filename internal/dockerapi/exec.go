@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -252,17 +253,25 @@ func (c *Client) ContainerSignal(ctx context.Context, id, signal string) error {
 	return nil
 }
 
-// maxLog is how much is kept of a container's log, in bytes.
-const maxLog = 256 << 10
+// maxLog is how much is read of a container's log, in bytes.
+const maxLog = 1 << 20
 
-// ContainerLog returns what a container without a terminal has written since a
-// time by the engine's clock, 256 KiB at most, both outputs in one. GET
-// /containers/{id}/logs. A logging driver that cannot be read is an error.
-func (c *Client) ContainerLog(ctx context.Context, id string, since time.Time) ([]byte, error) {
+// LogLine is a line that a container has written.
+type LogLine struct {
+	// Time is when, by the engine's clock.
+	Time time.Time
+	// Text is the line without its end.
+	Text string
+}
+
+// ContainerLog returns the newest lines that a container has written on both its
+// outputs, at most tail. GET /containers/{id}/logs. A logging driver that cannot
+// be read is an error, and so is a container with a terminal.
+func (c *Client) ContainerLog(ctx context.Context, id string, tail int) ([]LogLine, error) {
 	ctx, cancel := c.call(ctx, 1)
 	defer cancel()
 	r, err := c.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{
-		ShowStdout: true, ShowStderr: true, Since: strconv.FormatInt(since.Unix(), 10), Tail: "1000",
+		ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: strconv.Itoa(tail),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("docker logs: %w", err)
@@ -272,5 +281,14 @@ func (c *Client) ContainerLog(ctx context.Context, id string, since time.Time) (
 	if err := demultiplex(r, out, out); err != nil {
 		return nil, fmt.Errorf("docker logs: %w", err)
 	}
-	return out.buf.Bytes(), nil
+	var lines []LogLine
+	for line := range strings.Lines(out.buf.String()) {
+		stamp, text, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			return nil, errors.New("docker logs: a line without a time")
+		}
+		lines = append(lines, LogLine{Time: at, Text: text})
+	}
+	return lines, nil
 }

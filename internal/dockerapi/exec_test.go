@@ -56,8 +56,8 @@ func (e *execEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/exec/e1/json":
 		fmt.Fprintf(w, `{"ID":"e1","Running":false,"ExitCode":%d}`, e.exit)
 	case strings.HasSuffix(path, "/logs"):
-		_, _ = w.Write(piece(1, "line\n"))
-		_, _ = w.Write(piece(2, "[ALERT] no\n"))
+		_, _ = w.Write(piece(1, "2026-11-21T04:00:01.000000002Z line\n"))
+		_, _ = w.Write(piece(2, "2026-11-21T04:00:02Z [ALERT] no\n"))
 	}
 }
 
@@ -144,10 +144,14 @@ func TestNoArchive(t *testing.T) {
 	_, err := c.ContainerExec(t.Context(), "web", Exec{Args: []string{"cat"}, Stdin: []byte("x")})
 	check(t, err)
 	check(t, c.ContainerSignal(t.Context(), "web", "USR2"))
-	log, err := c.ContainerLog(t.Context(), "web", time.Unix(7, 0))
+	log, err := c.ContainerLog(t.Context(), "web", 10)
 	check(t, err)
-	if string(log) != "line\n[ALERT] no\n" {
-		t.Errorf("log %q", log)
+	wantLog := []LogLine{
+		{time.Date(2026, 11, 21, 4, 0, 1, 2, time.UTC), "line"},
+		{time.Date(2026, 11, 21, 4, 0, 2, 0, time.UTC), "[ALERT] no"},
+	}
+	if diff := cmp.Diff(wantLog, log); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
 	}
 	if err := c.ContainerSignal(t.Context(), "web", ""); err == nil {
 		t.Error("a signal without a name was sent")
