@@ -66,6 +66,49 @@ func RouteKey(id string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// frontendPrefix begins the names of the frontends of listeners.
+const frontendPrefix = "in-"
+
+// FrontendName is HAProxy's name for a listener; bytes that it does not take in a
+// name are written as "_" and two digits in hexadecimal.
+func FrontendName(listener string) string {
+	var b strings.Builder
+	b.WriteString(frontendPrefix)
+	for i := range len(listener) {
+		c := listener[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return b.String()
+}
+
+// ListenerOf is the listener with a FrontendName; empty when the name is none.
+func ListenerOf(frontend string) string {
+	rest, ok := strings.CutPrefix(frontend, frontendPrefix)
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	for before, after, escaped := strings.Cut(rest, "_"); ; before, after, escaped = strings.Cut(rest, "_") {
+		b.WriteString(before)
+		if !escaped {
+			return b.String()
+		}
+		if len(after) < 2 {
+			return ""
+		}
+		c, err := hex.DecodeString(after[:2])
+		if err != nil {
+			return ""
+		}
+		b.Write(c)
+		rest = after[2:]
+	}
+}
+
 const (
 	logRing   = "fairway-log"
 	logLength = 8192

@@ -1,0 +1,42 @@
+package render
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFrontendName(t *testing.T) {
+	for listener, want := range map[string]string{
+		"http": "in-http", "tcp-6379": "in-tcp-6379", "": "in-", "a_b": "in-a_5fb", "no\nname ü": "in-no_0aname_20_c3_bc",
+	} {
+		got := FrontendName(listener)
+		if got != want || ListenerOf(got) != listener {
+			t.Errorf("%q is %q and back %q, want %q", listener, got, ListenerOf(got), want)
+		}
+	}
+	for _, foreign := range []string{"stats", "in", "in-a_5", "in-_zz"} {
+		if got := ListenerOf(foreign); got != "" {
+			t.Errorf("%q is said to be of the listener %q", foreign, got)
+		}
+	}
+}
+
+// TestLogLines: a format has as many fields as readers count, and none when there
+// is nowhere to write to.
+func TestLogLines(t *testing.T) {
+	for _, access := range []bool{false, true} {
+		for _, tcp := range []bool{false, true} {
+			lines := logLines(Options{LogSocket: "/run/log.sock", AccessLog: access}, tcp)
+			want := FieldTime
+			if access {
+				want = FieldCount
+			}
+			if n := strings.Count(lines[len(lines)-1], `\t`) + 1; n != want {
+				t.Errorf("access log %v, tcp %v: %d fields, want %d", access, tcp, n, want)
+			}
+		}
+	}
+	if logLines(Options{}, false) != nil || logSection(Options{}) != nil {
+		t.Error("something is logged to nowhere")
+	}
+}
