@@ -1,0 +1,403 @@
+package haproxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// readings make of what HAProxy tells the figures, endpoint states and access log
+// of the embedded engine. Names of HAProxy's sections and servers do not leave
+// them: they are found again in the configuration that was rendered.
+//
+// Requests and connections are counted out of the lines that HAProxy sends when
+// they are over: its own counters know no routes, and begin anew with each reload.
+// What is so at this moment is asked for when somebody wants to know it.
+type readings struct {
+	logger  *slog.Logger
+	metrics *readingMetrics
+	access  *accessLog
+	ask     func(context.Context) (socket.Stats, error)
+	socket  net.Listener
+	serving sync.WaitGroup
+	cancel  context.CancelFunc
+
+	mu     sync.Mutex // of what follows
+	table  *route.Table
+	shown  [3]*render.Config       // the newest first: lines of what was removed come late
+	routes map[string]*routeSeries // by render.RouteKey; nil series: the route is gone
+	none   *routeSeries            // what no route took
+	conns  map[net.Conn]struct{}
+
+	asking sync.Mutex // of what follows
+	asked  time.Time
+	stats  socket.Stats
+	err    error
+}
+
+// readingOptions are what newReadings needs.
+type readingOptions struct {
+	// Socket is where HAProxy sends its lines; a file that is there is replaced.
+	Socket string
+	// Ask reads HAProxy's statistics.
+	Ask func(context.Context) (socket.Stats, error)
+	// AccessLog gets one line of JSON for each request; nil writes none.
+	AccessLog  io.Writer
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// newReadings listens for HAProxy's lines until close.
+func newReadings(o readingOptions) (*readings, error) {
+	r := &readings{
+		logger: o.Logger, ask: o.Ask,
+		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{},
+	}
+	if o.AccessLog != nil {
+		r.access = newAccessLog(o.AccessLog)
+	}
+	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("haproxy: log socket: %w", err)
+	}
+	var err error
+	if r.socket, err = net.Listen("unix", o.Socket); err != nil {
+		return nil, fmt.Errorf("haproxy: log socket: %w", err)
+	}
+	if r.metrics, err = newReadingMetrics(o.Registerer, newReadingGauges(r)); err != nil {
+		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close())
+	}
+	r.none = &routeSeries{all: r.metrics}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.serving.Go(r.accept)
+	r.serving.Go(func() { r.flush(ctx) })
+	return r, nil
+}
+
+// close takes the lines that have arrived, and ends. The metrics are gone then.
+func (r *readings) close() error {
+	err := r.socket.Close()
+	r.mu.Lock()
+	for conn := range r.conns {
+		// What is there is read; nothing is waited for.
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	}
+	r.mu.Unlock()
+	r.cancel()
+	r.serving.Wait()
+	r.metrics.unregister()
+	if flushErr := r.access.flush(); flushErr != nil {
+		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
+	}
+	return err
+}
+
+// use makes lines and statistics be read by a configuration and its table. It is
+// called before they go live, so that no line comes too early. The series of routes
+// that are gone are deleted.
+func (r *readings) use(c *render.Config, t *route.Table) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c != r.shown[0] {
+		r.shown = [3]*render.Config{c, r.shown[0], r.shown[1]}
+	}
+	if t == r.table {
+		return
+	}
+	var old []*route.Route
+	if r.table != nil {
+		old = r.table.Routes
+	}
+	r.table = t
+	for key, s := range r.routes {
+		if s == nil {
+			delete(r.routes, key) // gone since the table before
+		}
+	}
+	i, j := 0, 0
+	for i < len(old) || j < len(t.Routes) {
+		switch {
+		case i < len(old) && j < len(t.Routes) && old[i].ID == t.Routes[j].ID:
+			i++
+			j++
+		case j == len(t.Routes) || i < len(old) && old[i].ID < t.Routes[j].ID:
+			key := render.RouteKey(old[i].ID)
+			r.routes[key].remove()
+			r.routes[key] = nil
+			i++
+		default:
+			id := t.Routes[j].ID
+			r.routes[render.RouteKey(id)] = &routeSeries{all: r.metrics, id: id}
+			j++
+		}
+	}
+}
+
+// accept takes connections of workers: one for each, and those that were replaced
+// keep theirs until they end.
+func (r *readings) accept() {
+	for {
+		conn, err := r.socket.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond) // too many open files, which pass
+			continue
+		}
+		r.mu.Lock()
+		r.conns[conn] = struct{}{}
+		r.mu.Unlock()
+		r.serving.Go(func() {
+			r.read(conn)
+			r.mu.Lock()
+			delete(r.conns, conn)
+			r.mu.Unlock()
+			_ = conn.Close()
+		})
+	}
+}
+
+// read takes the lines of a connection until it ends.
+func (r *readings) read(conn net.Conn) {
+	in := bufio.NewReaderSize(conn, 64<<10)
+	var buf []byte
+	for {
+		frame, err := readFrame(in, buf)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+				r.logger.Debug("lines of HAProxy end", "error", err)
+			}
+			return
+		}
+		buf = frame
+		r.take(string(frame))
+	}
+}
+
+// take counts and logs a line.
+func (r *readings) take(line string) {
+	e, err := parseLine(line, time.Now())
+	if err != nil {
+		r.metrics.unread.Inc()
+		return
+	}
+	r.mu.Lock()
+	r.metrics.refused(e)
+	s, known := r.none, true
+	if e.key != "" {
+		s, known = r.routes[e.key]
+	}
+	if known && s != nil {
+		e.route = s.id
+		s.count(e)
+	}
+	e.endpoint = r.endpointOf(e.section, e.server)
+	r.mu.Unlock()
+	r.access.log(e)
+}
+
+// endpointOf finds the ID of an endpoint by HAProxy's names; empty for none.
+func (r *readings) endpointOf(section, server string) string {
+	if server == "" {
+		return ""
+	}
+	for _, c := range r.shown {
+		if c == nil {
+			break
+		}
+		if s := c.Section(section); s != nil {
+			for i := range s.Servers {
+				if s.Servers[i].Name == server {
+					return s.Servers[i].Endpoint
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// flush writes the access log once a second.
+func (r *readings) flush(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := r.access.flush(); err != nil {
+				r.logger.Error("access log cannot be written", "error", err)
+			}
+		}
+	}
+}
+
+// How long HAProxy may take to answer, and for how long an answer counts.
+const (
+	askTimeout = 5 * time.Second
+	statsAge   = 500 * time.Millisecond
+)
+
+// newest returns HAProxy's statistics, at most statsAge old.
+func (r *readings) newest() (socket.Stats, error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if time.Since(r.asked) < statsAge {
+		return r.stats, r.err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	r.stats, r.err = r.ask(ctx)
+	r.asked = time.Now()
+	return r.stats, r.err
+}
+
+// EndpointStatus is how an endpoint is doing at one moment.
+type EndpointStatus struct {
+	// Backend and Endpoint are the IDs in the table.
+	Backend, Endpoint string
+	// InFlight is the number of requests and connections that are there now.
+	InFlight int
+	// Ejected is true while it is out because requests to it failed.
+	Ejected bool
+	// OutOfRotation is true while it is not picked although the table says that it
+	// is ready: its active checks have not passed.
+	OutOfRotation bool
+	// Health is how the last active check went, "passing" or "failing"; empty when
+	// none was made.
+	Health string
+}
+
+// endpoints tells how the endpoints of all backends are doing, in the order of
+// HAProxy's sections. An endpoint that several sections have is told of once. While
+// HAProxy does not answer nothing is known of any.
+func (r *readings) endpoints() []EndpointStatus {
+	stats, err := r.newest()
+	if err != nil {
+		r.logger.Warn("haproxy does not tell of its endpoints", "error", err)
+		return nil
+	}
+	r.mu.Lock()
+	config := r.shown[0]
+	r.mu.Unlock()
+	if config == nil {
+		return nil
+	}
+	rows := make(map[[2]string]socket.Row, stats.Len())
+	for i := range stats.Len() {
+		row := stats.Row(i)
+		rows[[2]string{row.Proxy(), row.Server()}] = row
+	}
+	var list []EndpointStatus
+	place := map[[2]string]int{}
+	for i := range config.Sections {
+		s := &config.Sections[i]
+		for j := range s.Servers {
+			server := &s.Servers[j]
+			row, ok := rows[[2]string{s.Name, server.Name}]
+			if !ok {
+				continue
+			}
+			status := statusOf(s.Backend, server, row)
+			key := [2]string{s.Backend, server.Endpoint}
+			at, twice := place[key]
+			if !twice {
+				place[key] = len(list)
+				list = append(list, status)
+				continue
+			}
+			known := &list[at]
+			known.InFlight += status.InFlight
+			known.Ejected = known.Ejected || status.Ejected
+			known.OutOfRotation = known.OutOfRotation || status.OutOfRotation
+			if known.Health == "" || status.Health == healthFailing {
+				known.Health = status.Health
+			}
+		}
+	}
+	return list
+}
+
+// The words for the outcome of an active check.
+const (
+	healthPassing = "passing"
+	healthFailing = "failing"
+)
+
+// statusOf reads the row of a server.
+func statusOf(backend string, server *render.Server, row socket.Row) EndpointStatus {
+	s := EndpointStatus{Backend: backend, Endpoint: server.Endpoint, InFlight: int(row.Number("scur"))}
+	check := strings.TrimPrefix(row.Text("check_status"), "* ") // a star: one is under way
+	down := strings.HasPrefix(row.Text("status"), "DOWN") || strings.HasPrefix(row.Text("status"), "NOLB")
+	switch {
+	case check == "HANA": // found out by requests
+		s.Ejected = down
+	case strings.HasSuffix(check, "OK"):
+		s.Health = healthPassing
+	case check != "" && check != "UNK" && check != "INI":
+		s.Health = healthFailing
+	}
+	s.OutOfRotation = server.State == route.EndpointReady && down && !s.Ejected
+	return s
+}
+
+// readingGauges are figures that are asked for.
+type readingGauges struct {
+	readings          *readings
+	connections, held *prometheus.Desc
+}
+
+func newReadingGauges(r *readings) *readingGauges {
+	return &readingGauges{
+		readings:    r,
+		connections: prometheus.NewDesc("fairway_open_connections", "Open connections of clients.", []string{"listener"}, nil),
+		held:        prometheus.NewDesc("fairway_held_requests", "Requests that wait for an endpoint.", nil, nil),
+	}
+}
+
+// Describe and Collect make it a prometheus.Collector.
+func (g *readingGauges) Describe(ch chan<- *prometheus.Desc) {
+	ch <- g.connections
+	ch <- g.held
+}
+
+// Collect asks HAProxy. Connections to workers that were replaced are not counted.
+func (g *readingGauges) Collect(ch chan<- prometheus.Metric) {
+	stats, err := g.readings.newest()
+	if err != nil {
+		return // no figure is better than a wrong one
+	}
+	held := int64(0)
+	open := map[string]int64{}
+	for i := range stats.Len() {
+		row := stats.Row(i)
+		switch row.Server() {
+		case "BACKEND":
+			held += row.Number("qcur")
+		case "FRONTEND":
+			if name := listenerName(row.Proxy()); name != "" {
+				open[name] += row.Number("scur")
+			}
+		}
+	}
+	for name, n := range open {
+		ch <- prometheus.MustNewConstMetric(g.connections, prometheus.GaugeValue, float64(n), name)
+	}
+	ch <- prometheus.MustNewConstMetric(g.held, prometheus.GaugeValue, float64(held))
+}

@@ -1,0 +1,126 @@
+package haproxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/engine/haproxy/render"
+)
+
+// event is a request or a connection that is over, as HAProxy tells of it.
+type event struct {
+	connection bool
+	key        string // render.RouteKey; empty when no route took it
+	status     int    // zero when it was broken off before there was one
+	took       time.Duration
+	retries    int
+	code       string
+	end        [2]byte // HAProxy's termination state
+	section    string
+	server     string // empty for none
+	received   int64  // of a connection
+	bytes      int64
+
+	// With the access log only.
+	time                                            time.Time
+	listener, client, id, proto, method, host, path string
+	tls                                             bool
+
+	// Found in the table.
+	route, endpoint string
+}
+
+// maxFrame bounds one line; HAProxy cuts at 8 KiB.
+const maxFrame = 64 << 10
+
+// readFrame reads one line of a stream in which each comes behind its length in
+// decimal and a blank (RFC 6587, 3.4.1). The result is valid until the next call.
+func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
+	n := 0
+	for digits := 0; ; digits++ {
+		c, err := r.ReadByte()
+		if err != nil {
+			return nil, err
+		}
+		if c == ' ' && digits > 0 {
+			break
+		}
+		if c < '0' || c > '9' || digits > 5 {
+			return nil, fmt.Errorf("the length of a line has %q in it", c)
+		}
+		n = n*10 + int(c-'0')
+	}
+	if n > maxFrame {
+		return nil, fmt.Errorf("a line of %d bytes", n)
+	}
+	if cap(buf) < n {
+		buf = make([]byte, n)
+	}
+	_, err := io.ReadFull(r, buf[:n])
+	return buf[:n], err
+}
+
+var errLine = errors.New("not a line of Fairway's format")
+
+// parseLine reads one line of render's log format. HAProxy also sends lines of its
+// own, about handshakes that failed; they are an error here. now stands for the
+// end where the line does not tell it.
+func parseLine(line string, now time.Time) (event, error) {
+	fields := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
+	if len(fields) <= render.FieldBytes || fields[0] != render.LineRequest && fields[0] != render.LineConnection {
+		return event{}, errLine
+	}
+	get := func(i int) string {
+		if i >= len(fields) || fields[i] == "-" {
+			return ""
+		}
+		return fields[i]
+	}
+	number := func(i int) int64 {
+		n, err := strconv.ParseInt(strings.TrimPrefix(get(i), "+"), 10, 64)
+		if err != nil || n < 0 {
+			return 0
+		}
+		return n
+	}
+	e := event{
+		connection: fields[0] == render.LineConnection,
+		key:        get(render.FieldRoute),
+		took:       time.Duration(number(render.FieldDuration)) * time.Millisecond,
+		retries:    int(number(render.FieldRetries)),
+		code:       get(render.FieldCode),
+		section:    get(render.FieldSection),
+		server:     get(render.FieldServer),
+		bytes:      number(render.FieldBytes),
+		time:       now,
+		listener:   listenerName(get(render.FieldListener)),
+		tls:        get(render.FieldTLS) == "1",
+		client:     get(render.FieldClient),
+		id:         get(render.FieldID),
+		proto:      get(render.FieldProto),
+		method:     get(render.FieldMethod),
+		host:       get(render.FieldHost),
+		path:       get(render.FieldPath),
+	}
+	if e.connection {
+		e.received = number(render.FieldStatus)
+	} else {
+		e.status = int(number(render.FieldStatus))
+	}
+	if e.server == noServer {
+		e.server = ""
+	}
+	if ms := number(render.FieldTime); ms > 0 {
+		e.time = time.UnixMilli(ms)
+	}
+	e.end = [2]byte{'-', '-'}
+	if end := fields[render.FieldEnd]; len(end) >= 2 {
+		e.end = [2]byte{end[0], end[1]}
+	}
+	return e, nil
+}

@@ -1,0 +1,297 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// lockedBuffer may be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
+
+// tableOf makes a table with one route for each service.
+func tableOf(t *testing.T, services ...string) *route.Table {
+	t.Helper()
+	var routes []*route.Route
+	for i, s := range services {
+		routes = append(routes, &route.Route{
+			ID: s, Service: s, Claim: uint64(i + 1), Refused: "only its name is needed",
+			Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: s + ".example"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}},
+		})
+	}
+	table, err := route.New(1, nil, routes, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// configOf has one section s1 of the backend shop, with the servers v1 and v2.
+func configOf() *render.Config {
+	return &render.Config{Sections: []render.Section{
+		{Name: "s1", Backend: "shop", Servers: []render.Server{
+			{Name: "v1", Endpoint: "e1", State: route.EndpointReady},
+			{Name: "v2", Endpoint: "e2", State: route.EndpointReady},
+			{Name: "v3", Endpoint: "e3", State: route.EndpointDraining},
+		}},
+		{Name: "s2", Backend: "shop", Route: "shop/own", Servers: []render.Server{{Name: "v1", Endpoint: "e1", State: route.EndpointReady}}},
+		{Name: "s3"},
+	}}
+}
+
+const statsHeader = "# pxname,svname,qcur,scur,status,check_status,\n"
+
+// newTestReadings are readings that are told answer, with the function that sends
+// them lines as HAProxy does.
+func newTestReadings(t *testing.T, answer *string) (*readings, *prometheus.Registry, *lockedBuffer, func(...string)) {
+	t.Helper()
+	registry, log := prometheus.NewRegistry(), &lockedBuffer{}
+	path := filepath.Join(t.TempDir(), "log.sock")
+	r, err := newReadings(readingOptions{
+		Socket: path, AccessLog: log, Logger: slog.New(slog.DiscardHandler), Registerer: registry,
+		Ask: func(context.Context) (socket.Stats, error) {
+			if *answer == "" {
+				return socket.Stats{}, errors.New("gone")
+			}
+			return socket.ParseStats(statsHeader + *answer)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.use(configOf(), tableOf(t, "shop", "blog"))
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return r, registry, log, func(lines ...string) {
+		for _, l := range lines {
+			if _, err := fmt.Fprintf(conn, "%d %s", len(l), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// sums are the values of all counters and gauges, and the counts of histograms.
+func sums(t *testing.T, r prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := strings.TrimPrefix(f.GetName(), "fairway_")
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			switch {
+			case m.Counter != nil:
+				out[name] = m.Counter.GetValue()
+			case m.Gauge != nil:
+				out[name] = m.Gauge.GetValue()
+			case m.Histogram != nil:
+				out[name] = float64(m.Histogram.GetSampleCount())
+			}
+		}
+	}
+	return out
+}
+
+// request is a line about one, without what only the access log has.
+func request(key, status, retries, code, section, server string) string {
+	return strings.Join([]string{render.LineRequest, key, status, "12", retries, code, "--", section, server, "345"}, "\t") + "\n"
+}
+
+func TestReadings(t *testing.T) {
+	answer := "in-http,FRONTEND,,3,OPEN,,\n" + "stats,FRONTEND,,9,OPEN,,\n" + "s1,BACKEND,2,4,UP,,\n"
+	r, registry, _, send := newTestReadings(t, &answer)
+	shop, blog := render.RouteKey("shop"), render.RouteKey("blog")
+	all := []string{
+		request(shop, "200", "0", "-", "s1", "v1"), request(shop, "204", "+2", "-", "s1", "v2"),
+		request(blog, "-1", "0", "-", "s9", "v9"),
+		request("-", "404", "0", "unknown-host", "in-http", "<NOSRV>"),
+		request("-", "400", "0", "bad-host", "in-http", "<NOSRV>"),
+		request(blog, "400", "0", "bad-path", "s9", "<NOSRV>"),
+		"in-https/1: SSL handshake failure\n",
+		strings.Join([]string{render.LineConnection, shop, "11", "5", "0", "-", "--", "s1", "v1", "22"}, "\t"),
+	}
+	send(all...)
+	want := map[string]float64{
+		"requests_total 2xx shop": 2, "request_duration_seconds shop": 2, "retries_total shop": 2,
+		"requests_total none blog": 1, "requests_total 4xx blog": 1, "request_duration_seconds blog": 2,
+		"requests_total 4xx ": 2, "request_duration_seconds ": 2, "guard_refusals_total bad-host": 1,
+		"haproxy_unread_lines_total": 1,
+		"connections_total shop":     1, "connection_received_bytes_total shop": 11, "connection_sent_bytes_total shop": 22,
+		"open_connections http": 3, "held_requests": 2,
+	}
+	eventually(t, "all lines are counted", func() bool { return sums(t, registry)["connections_total shop"] == 1 })
+	if diff := cmp.Diff(want, sums(t, registry)); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+
+	// A route that is gone takes its series along, and lines that come late do not
+	// bring them back.
+	r.use(configOf(), tableOf(t, "blog"))
+	send(request(shop, "200", "0", "-", "s1", "v1"), request(blog, "200", "0", "-", "s1", "v1"))
+	eventually(t, "the line of blog is counted", func() bool { return sums(t, registry)["requests_total 2xx blog"] == 1 })
+	for name := range sums(t, registry) {
+		if strings.Contains(name, "shop") {
+			t.Errorf("series %q of a route that is gone", name)
+		}
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := sums(t, registry); len(got) != 0 {
+		t.Errorf("metrics are left behind: %v", got)
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: it did not happen", what)
+		}
+	}
+}
+
+func TestReadingsAccessLog(t *testing.T) {
+	answer := ""
+	r, _, log, send := newTestReadings(t, &answer)
+	long := func(kind, key, status, took, retries, end, section, server string, rest ...string) string {
+		return strings.Join(append([]string{kind, key, status, took, retries, "-", end, section, server, "345"}, rest...), "\t")
+	}
+	shop := render.RouteKey("shop")
+	send(
+		long("H", shop, "200", "1500", "+1", "--", "s1", "v2",
+			"1700000001500", "in-https", "1", "2001:db8::1", "id-1", "HTTP/2.0", "GET", "a.example", "/x%20y"),
+		long("H", shop, "200", "3", "0", "SD", "s1", "v1",
+			"1700000000003", "in-http", "0", "192.0.2.1", "id-2", "HTTP/1.1", "POST", "a.example", "/"),
+		long("T", "-", "0", "0", "0", "PR", "in-tcp-6379", "<NOSRV>",
+			"1700000000000", "in-tcp-6379", "0", "192.0.2.1", "-", "TCP", "-", "db.example", "-"),
+	)
+	// One more line ends the waiting for the others.
+	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
+	eventually(t, "all lines are there", func() bool {
+		_ = r.access.flush()
+		return strings.Count(log.String(), "\n") == 4
+	})
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(log.String(), "\n")
+	var first, second accessLine
+	var third tunnelLine
+	for i, to := range []any{&first, &second, &third} {
+		if err := json.Unmarshal([]byte(lines[i]), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(accessLine{
+		Time: "2023-11-14T22:13:20Z", ID: "id-1", Client: "2001:db8::1", Method: "GET", Host: "a.example", Path: "/x%20y",
+		Proto: "HTTP/2.0", TLS: true, Status: 200, Bytes: 345, Seconds: 1.5, Route: "shop", Endpoint: "e2", Attempts: 2,
+	}, first); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	if !second.Aborted || second.Endpoint != "e1" {
+		t.Errorf("an answer that broke off: %+v", second)
+	}
+	if diff := cmp.Diff(tunnelLine{
+		Time: "2023-11-14T22:13:20Z", Client: "192.0.2.1", Listener: "tcp-6379", Host: "db.example", Proto: "TCP", TLS: true,
+		Outcome: endedNoRoute, Bytes: 345,
+	}, third); diff != "" {
+		t.Errorf("connection (-want +got):\n%s", diff)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	answer := "s1,v1,,2,UP,L7OK,\n" + "s2,v1,,1,UP,L7OK,\n" + "s1,v2,,0,DOWN,* L4CON,\n" + "s1,v3,,4,MAINT,,\n" + "s3,BACKEND,,,,,\n"
+	r, _, _, _ := newTestReadings(t, &answer)
+	defer func() { _ = r.close() }()
+	want := []EndpointStatus{
+		{Backend: "shop", Endpoint: "e1", InFlight: 3, Health: "passing"},
+		{Backend: "shop", Endpoint: "e2", OutOfRotation: true, Health: "failing"},
+		{Backend: "shop", Endpoint: "e3", InFlight: 4},
+	}
+	if diff := cmp.Diff(want, r.endpoints()); diff != "" {
+		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+	r.asked = time.Time{}
+	answer = "s1,v1,,2,DOWN,HANA,\n"
+	if diff := cmp.Diff([]EndpointStatus{{Backend: "shop", Endpoint: "e1", InFlight: 2, Ejected: true}}, r.endpoints()); diff != "" {
+		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+	r.asked = time.Time{}
+	answer = ""
+	if got := r.endpoints(); got != nil {
+		t.Errorf("HAProxy says nothing, and this is said of endpoints: %v", got)
+	}
+}
+
+// TestReadingsOutlastNonsense: whatever comes, the next connection is read.
+func TestReadingsOutlastNonsense(t *testing.T) {
+	answer := ""
+	r, registry, _, send := newTestReadings(t, &answer)
+	defer func() { _ = r.close() }()
+	for _, text := range []string{"x", "999999999 ", "99999 ", " 5 hello", "-1 x", "3 H\t\n4 H\t\t\t"} {
+		conn, err := net.Dial("unix", r.socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write([]byte(text))
+		_ = conn.Close()
+	}
+	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
+	eventually(t, "a line is counted", func() bool { return sums(t, registry)["requests_total 4xx "] == 1 })
+}
+
+func FuzzParseLine(f *testing.F) {
+	f.Add(request("k", "200", "+1", "-", "s", "v"))
+	f.Add("T\t\t\t\t\t\t\t\t\t\t")
+	f.Fuzz(func(t *testing.T, line string) {
+		e, err := parseLine(line, time.Unix(0, 0))
+		if err != nil {
+			return
+		}
+		if e.status < 0 || e.retries < 0 || e.bytes < 0 || e.received < 0 || e.took < 0 {
+			t.Errorf("%q: %+v", line, e)
+		}
+		_, _, _ = e.outcome(), e.aborted(), e.attempts()
+	})
+}
