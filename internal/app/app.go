@@ -26,7 +26,6 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
-	"fairway/internal/engine/embedded"
 	"fairway/internal/route"
 )
 
@@ -49,7 +48,7 @@ type Options struct {
 type App struct {
 	cfg       Config
 	log       *slog.Logger
-	engine    *embedded.Engine
+	engine    engine
 	collector *discovery.Collector
 	control   *control.Control
 	admin     *admin.Server // nil when switched off
@@ -103,11 +102,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.engine, err = embedded.New(a.flow.limits(embedded.Options{
-		Logger:     a.log.With("part", "engine"),
-		AccessLog:  accessLog,
-		Registerer: metrics,
-	}))
+	var endpoints admin.Engine
+	a.engine, endpoints, err = a.newEngine(accessLog, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +173,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Catalogue:    feed,
 		Tables:       tables{a.control, waiting},
 		Sources:      a.collector,
-		Engine:       endpoints{a.engine},
+		Engine:       endpoints,
 		Doctor:       doctor{compiler, feed, a.control},
 		Gatherer:     metrics,
 		Registerer:   metrics,

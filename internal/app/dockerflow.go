@@ -24,7 +24,6 @@ import (
 	"fairway/internal/discovery/certificates"
 	"fairway/internal/discovery/posted"
 	"fairway/internal/dockerflow"
-	"fairway/internal/engine/embedded"
 	"fairway/internal/route"
 )
 
@@ -116,13 +115,6 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 		s.DockerFlow = &f.env.compile
 	}
 	return s
-}
-
-// limits puts the times that the environment says into the options of the engine.
-func (f *dockerFlow) limits(o embedded.Options) embedded.Options {
-	o.DialTimeout, o.ResponseTimeout = f.env.engine.DialTimeout, f.env.engine.ResponseTimeout
-	o.HeaderTimeout, o.IdleTimeout = f.env.engine.HeaderTimeout, f.env.engine.IdleTimeout
-	return o
 }
 
 // bind makes the faces and binds their addresses.

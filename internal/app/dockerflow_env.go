@@ -15,7 +15,6 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/discovery/certificates"
 	"fairway/internal/dockerflow"
-	"fairway/internal/engine/embedded"
 	"fairway/internal/route"
 )
 
@@ -51,7 +50,7 @@ type flowVariable struct {
 type flowEnvironment struct {
 	settings dockerflow.Settings
 	compile  compile.DockerFlow
-	engine   embedded.Options
+	limits   engineLimits
 	ports    []flowPort
 	clientCA string
 

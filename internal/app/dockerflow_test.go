@@ -297,7 +297,7 @@ func TestSecretsGoBeforeVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.engine.DialTimeout != 7*time.Second || e.compile.Users != nil || e.mode != "tcp" || len(e.compile.Secrets["team"]) != 2 {
+	if e.limits.DialTimeout != 7*time.Second || e.compile.Users != nil || e.mode != "tcp" || len(e.compile.Secrets["team"]) != 2 {
 		t.Errorf("%+v", e)
 	}
 }

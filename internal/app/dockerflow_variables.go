@@ -67,12 +67,12 @@ func flowProxyVariables() []flowVariable {
 		{name: "STATS_URI_ENV", fate: flowIgnored, harmless: []string{"STATS_URI"}, meaning: "there is no statistics page of HAProxy; metrics are at /metrics"},
 		{name: "TERMINATE_ON_RELOAD", fate: flowIgnored, harmless: []string{"false"}, meaning: "no connection is cut by a change"},
 		{name: "TIMEOUT_CLIENT", secret: true, fate: flowIgnored, harmless: []string{"20"}, meaning: "a client that stalls is cut off by how much it sends or takes"},
-		{name: "TIMEOUT_CONNECT", secret: true, fate: flowKept, meaning: "Seconds to connect to a service; 3 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.engine.DialTimeout })},
+		{name: "TIMEOUT_CONNECT", secret: true, fate: flowKept, meaning: "Seconds to connect to a service; 3 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.limits.DialTimeout })},
 		{name: "TIMEOUT_QUEUE", secret: true, fate: flowIgnored, harmless: []string{"30"}, meaning: "requests wait for a service only where a label says so"},
-		{name: "TIMEOUT_SERVER", secret: true, fate: flowKept, meaning: "Seconds to wait for the header of an answer; 60 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.engine.ResponseTimeout })},
+		{name: "TIMEOUT_SERVER", secret: true, fate: flowKept, meaning: "Seconds to wait for the header of an answer; 60 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.limits.ResponseTimeout })},
 		{name: "TIMEOUT_TUNNEL", secret: true, fate: flowIgnored, harmless: []string{"3600"}, meaning: "tunnels may be idle for an hour, or as long as the label timeoutTunnel says"},
-		{name: "TIMEOUT_HTTP_REQUEST", secret: true, fate: flowKept, meaning: "Seconds to receive the header of a request; 10 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.engine.HeaderTimeout })},
-		{name: "TIMEOUT_HTTP_KEEP_ALIVE", secret: true, fate: flowKept, meaning: "Seconds that a connection of a client may be idle; 120 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.engine.IdleTimeout })},
+		{name: "TIMEOUT_HTTP_REQUEST", secret: true, fate: flowKept, meaning: "Seconds to receive the header of a request; 10 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.limits.HeaderTimeout })},
+		{name: "TIMEOUT_HTTP_KEEP_ALIVE", secret: true, fate: flowKept, meaning: "Seconds that a connection of a client may be idle; 120 by default.", read: readSeconds(second, func(e *flowEnvironment) *time.Duration { return &e.limits.IdleTimeout })},
 		{name: "USERS", secret: true, fate: flowKept, meaning: "Users of every service that has none of its own. None of them readable means that nobody gets in.", read: func(e *flowEnvironment, value string) error {
 			if value != "" {
 				e.users = &value

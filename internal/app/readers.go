@@ -30,11 +30,11 @@ func (t tables) Status() admin.Status {
 	return out
 }
 
-// endpoints shows the embedded engine to the admin API.
-type endpoints struct{ *embedded.Engine }
+// embeddedEndpoints shows the embedded engine to the admin API.
+type embeddedEndpoints struct{ *embedded.Engine }
 
 // Endpoints flattens what the engine knows of its backends.
-func (e endpoints) Endpoints() []admin.EndpointStatus {
+func (e embeddedEndpoints) Endpoints() []admin.EndpointStatus {
 	var out []admin.EndpointStatus
 	for _, b := range e.Status() {
 		for _, ep := range b.Endpoints {
