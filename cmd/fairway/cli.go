@@ -45,8 +45,9 @@ func (e usageError) Unwrap() error { return e.error }
 
 // grammar is the command line. Kong reads it.
 type grammar struct {
-	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Where the admin API listens: http://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
-	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration."`
+	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Where the admin API listens: http://HOST:PORT, https://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
+	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"PEM file with a certificate to believe for https://. Default: the machine's, and admin.tls-cert of the configuration."`
+	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration, else the first token in its state-dir."`
 	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json" default:"text" placeholder:"FORMAT" help:"Form of what is printed: text, wide (more columns, nothing cut off) or json."`
 	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours. The variable NO_COLOR does the same."`
 
@@ -63,6 +64,8 @@ type grammar struct {
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show what containers use: CPU, memory, network and disk, by service."`
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
+	Token       tokenCommand       `cmd:"" group:"access" help:"Make, list or revoke tokens for the admin API."`
+	Audit       auditCommand       `cmd:"" group:"access" help:"List who changed what, and who was not allowed to."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Ask whether requests are served; for HEALTHCHECK in images."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a completion script for a shell."`
 	Version     versionCommand     `cmd:"" group:"other" help:"Print the version."`
@@ -182,6 +185,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			{Key: "serve", Title: "Serve:"},
 			{Key: "look", Title: "Look into a running Fairway:"},
 			{Key: "swarm", Title: "Ask the engines themselves:"},
+			{Key: "access", Title: "Say who may do what:"},
 			{Key: "other", Title: "Other:"},
 			{Key: "config", Title: "Configuration:", Description: "Every flag here is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags go before variables, variables before the file."},
 			{Key: "global", Title: "Global flags:"},

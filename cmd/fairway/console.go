@@ -25,7 +25,7 @@ type console struct {
 	// colours is true when the output understands them.
 	colours bool
 
-	admin, tokenFile string
+	admin, tokenFile, adminCA string
 }
 
 func newConsole(stdout, stderr io.Writer, environ []string) *console {
@@ -39,7 +39,7 @@ func newConsole(stdout, stderr io.Writer, environ []string) *console {
 
 // configure takes over the global flags.
 func (c *console) configure(g *grammar) {
-	c.format, c.admin, c.tokenFile = g.Output, g.Admin, g.TokenFile
+	c.format, c.admin, c.tokenFile, c.adminCA = g.Output, g.Admin, g.TokenFile, g.AdminCA
 	if c.admin == "" {
 		c.admin = c.env["FAIRWAY_ADMIN"]
 	}
@@ -53,23 +53,32 @@ func (c *console) configure(g *grammar) {
 // client returns a client for the admin API. What the flags do not say comes
 // from the configuration that a Fairway started here would have.
 func (c *console) client() (*api.Client, error) {
-	url, tokenFile := app.AdminAccess(app.LoadOptions{Environ: c.environ})
-	token := ""
+	access := app.AdminAccess(app.LoadOptions{Environ: c.environ})
+	trusted, own := c.adminCA, false
 	if c.admin != "" {
 		// A token is for the Fairway it was made for, nobody else's.
-		url, tokenFile = c.admin, c.env["FAIRWAY_ADMIN_TOKEN_FILE"]
+		access = app.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
+	} else if trusted == "" {
+		trusted, own = access.CertFile, true
 	}
+	o := api.ClientOptions{URL: access.URL}
 	if c.tokenFile != "" {
-		tokenFile = c.tokenFile
+		access.TokenFile = c.tokenFile
 	}
-	if tokenFile != "" {
-		data, err := os.ReadFile(tokenFile)
+	if access.TokenFile != "" {
+		data, err := os.ReadFile(access.TokenFile)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("token for the admin API: %w", err)}
 		}
-		token = strings.TrimSpace(string(data))
+		o.Token = strings.TrimSpace(string(data))
 	}
-	client, err := api.NewClient(api.ClientOptions{URL: url, Token: token})
+	if trusted != "" {
+		var err error
+		if o.TLS, err = app.Pinned(trusted, own); err != nil {
+			return nil, usageError{fmt.Errorf("certificate of the admin API: %w", err)}
+		}
+	}
+	client, err := api.NewClient(o)
 	if err != nil {
 		return nil, usageError{err}
 	}

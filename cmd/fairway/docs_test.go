@@ -40,7 +40,7 @@ func TestDocsAreCurrent(t *testing.T) {
 func TestConfigExamples(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
-		"shop.pem": "", "shop.key": "", "token": "",
+		"shop.pem": "", "shop.key": "",
 		"fairway.yml": configExample, "services.yml": servicesExample,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -149,8 +149,9 @@ tls:
     - {cert: shop.pem, key: shop.key}   # or "shop.pem,shop.key", or one file with both
 trusted-proxies: [10.0.0.0/8]
 admin:
-  listen: 0.0.0.0:8080
-  token-file: token
+  listen: 0.0.0.0:8081
+  tls-cert: shop.pem
+  tls-key: shop.key
 docker:
   - unix:///var/run/docker.sock
   - ssh://ops@edge2.example.com

@@ -17,7 +17,7 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"html/template"
@@ -116,6 +116,14 @@ type Options struct {
 	// means: none with a Token and beyond this machine; else admin on a unix
 	// socket, which only this user can open, and viewer on a loopback address.
 	Anonymous string
+	// TLS is how the listener proves who it is; zero for no TLS, which beyond this
+	// machine needs Insecure.
+	TLS TLS
+	// Insecure allows an address that other machines reach without TLS.
+	Insecure bool
+	// StateDir is where tokens and the audit log are kept; empty keeps them in
+	// memory alone.
+	StateDir string
 	// Version is Fairway's version.
 	Version string
 
@@ -152,7 +160,11 @@ type Server struct {
 	started  time.Time
 	listener net.Listener
 	hosts    *hosts
-	token    *[sha256.Size]byte // nil: there is none
+	tls      *tls.Config // nil: none
+	token    string      // sum of Options.Token; empty: there is none
+	tokens   *tokens
+	sessions *sessions
+	audit    *audit
 	// anonymous is the role of those who show nothing; empty for none.
 	anonymous string
 	requests  *prometheus.CounterVec
@@ -172,42 +184,83 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second)}
+	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second), sessions: newSessions()}
 	if o.Token != "" {
 		if len(o.Token) < minToken {
 			return nil, fmt.Errorf("admin: the token has fewer than %d characters", minToken)
 		}
-		sum := sha256.Sum256([]byte(o.Token))
-		s.token = &sum
+		s.token = sumOf(o.Token)
 		s.options.Token = "" // the sum is all that is needed
 	}
-	var err error
-	if s.page, err = parseIndex(); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
-	}
-	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "fairway_admin_requests_total",
-		Help: "Requests to the admin API by path pattern and status code.",
-	}, []string{"path", "code"})
-	if err := o.Registerer.Register(s.requests); err != nil {
+	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	ln, err := listen(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	if s.token == nil && !local(ln.Addr()) {
-		_ = ln.Close()
-		return nil, fmt.Errorf("admin: %s can be reached from other machines: set admin.token-file, or listen on 127.0.0.1", o.Listen)
-	}
-	s.anonymous = anonymousRole(o, ln.Addr())
-	if s.hosts, err = newHosts(ln.Addr(), o.AllowedHosts); err != nil {
+	if err := s.guard(ln.Addr()); err != nil {
 		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.listener = ln
-	s.handler = s.newHandler()
+	s.handler = s.newHandler(s.operations())
 	return s, nil
+}
+
+// open reads what the server needs before it listens.
+func (s *Server) open() (err error) {
+	if s.page, err = parseIndex(); err != nil {
+		return err
+	}
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairway_admin_requests_total",
+		Help: "Requests to the admin API by path pattern and status code.",
+	}, []string{"path", "code"})
+	if err := s.options.Registerer.Register(s.requests); err != nil {
+		return err
+	}
+	// The admin API is needed most when something is broken: it starts with what
+	// can be read, and says what cannot.
+	if s.audit, err = openAudit(s.options.StateDir); err != nil {
+		s.log.Error("the audit log of before cannot be read", "error", err)
+	}
+	if s.tokens, err = openTokens(s.options.StateDir); err != nil {
+		s.log.Error("no token is known until this is mended; remove the file to begin anew", "error", err)
+		s.tokens = &tokens{now: time.Now}
+	}
+	if s.token != "" {
+		return nil
+	}
+	path, err := s.tokens.first()
+	switch {
+	case err != nil:
+		s.log.Error("the first token cannot be kept", "error", err)
+	case path != "":
+		s.log.Info("made the first token, for admin", "file", path)
+	}
+	return nil
+}
+
+// guard decides who is let in at the address that was bound.
+func (s *Server) guard(bound net.Addr) error {
+	o := s.options
+	config, names, err := newTLS(o.TLS, s.log)
+	if err != nil {
+		return err
+	}
+	s.tls = config
+	if !local(bound) {
+		if config == nil && !o.Insecure {
+			return fmt.Errorf("%s can be reached from other machines: set admin.tls-cert and admin.tls-key, or listen on 127.0.0.1; admin.insecure allows it without TLS", o.Listen)
+		}
+		if o.Anonymous != "" && o.Anonymous != api.RoleNone {
+			return fmt.Errorf("%s can be reached from other machines: admin.anonymous is for this machine alone", o.Listen)
+		}
+	}
+	s.anonymous = anonymousRole(o, bound, s.token != "")
+	s.hosts, err = newHosts(bound, o.AllowedHosts, names, config != nil)
+	return err
 }
 
 // Addr is the address that was bound.
@@ -234,9 +287,17 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		TLSConfig:         s.tls,
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(netutil.LimitListener(s.listener, maxConnections)) }()
+	ln := netutil.LimitListener(s.listener, maxConnections)
+	go func() {
+		if s.tls == nil {
+			failed <- srv.Serve(ln)
+			return
+		}
+		failed <- srv.ServeTLS(ln, "", "")
+	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("admin: %w", err)
@@ -282,13 +343,13 @@ func listen(address string) (net.Listener, error) {
 }
 
 // anonymousRole is the role of those who show nothing; empty for none.
-func anonymousRole(o Options, bound net.Addr) string {
+func anonymousRole(o Options, bound net.Addr, token bool) string {
 	switch {
 	case o.Anonymous == api.RoleNone:
 		return ""
 	case o.Anonymous != "":
 		return o.Anonymous
-	case o.Token != "" || !local(bound):
+	case token || !local(bound):
 		return ""
 	case bound.Network() == "unix":
 		return api.RoleAdmin

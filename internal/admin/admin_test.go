@@ -233,7 +233,7 @@ func everyPath(s *Server) map[string]string {
 		"/v1/explain":            "/v1/explain?url=http://shop.example.com/demo/x",
 	}
 	for _, op := range s.operations() {
-		if paths[op.path] == "" {
+		if paths[op.path] == "" && op.verb() == http.MethodGet {
 			paths[op.path] = op.path
 		}
 	}

@@ -61,9 +61,10 @@ func TestDocs(t *testing.T) {
 		"list": &api.List[any]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
-		"identity": &api.Identity{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
+		"new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
-	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		v, ok := into[m[1]]
 		if !ok {
 			t.Errorf("example %s: of which type?", m[1])

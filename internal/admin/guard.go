@@ -14,9 +14,9 @@ import (
 )
 
 // newHandler puts the guards in front of the operations. What every request
-// must pass is here; the token is asked for by each operation.
-func (s *Server) newHandler() http.Handler {
-	mux := s.newMux()
+// must pass is here; who may ask for what is said by each operation.
+func (s *Server) newHandler(ops []operation) http.Handler {
+	mux := s.newMux(ops)
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
@@ -96,14 +96,20 @@ func sameOrigin(r *http.Request) error {
 // hosts are the names by which the listener may be called.
 type hosts struct {
 	port    string // of the listener; empty for a unix socket, where every host will do
+	usual   string // the port of names without one
 	allowed []string
 }
 
-func newHosts(bound net.Addr, extra []string) (*hosts, error) {
-	h := &hosts{}
+// newHosts allows the loopback names and those of the listener's certificate with
+// the listener's port, and extra as they are written.
+func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, error) {
+	h := &hosts{usual: "80"}
+	if tls {
+		h.usual = "443"
+	}
 	if tcp, ok := bound.(*net.TCPAddr); ok {
 		h.port = strconv.Itoa(tcp.Port)
-		for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+		for _, name := range append([]string{"localhost", "127.0.0.1", "::1"}, certified...) {
 			h.allowed = append(h.allowed, net.JoinHostPort(name, h.port))
 		}
 	}
@@ -127,7 +133,7 @@ func (h *hosts) check(r *http.Request) error {
 	}
 	name, port, err := net.SplitHostPort(strings.ToLower(r.Host))
 	if err != nil { // no port: the scheme's own
-		name, port = strings.Trim(strings.ToLower(r.Host), "[]"), "80"
+		name, port = strings.Trim(strings.ToLower(r.Host), "[]"), h.usual
 	}
 	full := net.JoinHostPort(name, port)
 	if slices.Contains(h.allowed, full) || slices.Contains(h.allowed, name) {

@@ -3,111 +3,264 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/api"
 )
 
-// Every operation, and a path that is none, against everybody who may ask.
+// asker is somebody who asks, with the role that this gives.
+type asker struct {
+	name string
+	role string // empty: none
+	edit func(*http.Request)
+	// readsOnly is true for those who may change nothing whatever their role is.
+	readsOnly bool
+}
+
+// askers is everybody there is: each role by each way to show it, and those whose
+// token, session or certificate does not hold.
+func askers(t *testing.T, s *Server) []asker {
+	t.Helper()
+	bearer := func(token string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+	}
+	authorization := func(value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", value) }
+	}
+	session := func(cookie, key string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: plainCookie, Value: cookie})
+			if key != "" {
+				r.Header.Set(api.SessionKeyHeader, key)
+			}
+		}
+	}
+	certificate := func(organisations ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "someone", Organization: organisations}}
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf}}}
+		}
+	}
+	all := []asker{
+		{name: "nobody"},
+		{name: "the token of the file", role: api.RoleAdmin, edit: bearer(goodToken)},
+		{name: "the token of the file, as a word in small letters", role: api.RoleAdmin, edit: authorization("bearer " + goodToken)},
+		{name: "a wrong token", edit: bearer("0123456789abcdef-wrong")},
+		{name: "a part of the token", edit: bearer(goodToken[:16])},
+		{name: "an empty token", edit: bearer("")},
+		{name: "the token by another scheme", edit: authorization("Basic " + goodToken)},
+		{name: "the token without scheme", edit: authorization(goodToken)},
+		{name: "the token in a cookie", edit: func(r *http.Request) { r.AddCookie(&http.Cookie{Name: plainCookie, Value: goodToken}) }},
+		{name: "a session made up", edit: session("AAAA", "AAAA")},
+		{name: "a certificate without role", edit: certificate("Example Ltd")},
+		{name: "a certificate with role and more", role: api.RoleOperator, edit: certificate("Example Ltd", api.RoleOperator)},
+		{name: "a certificate that was not verified", edit: func(r *http.Request) {
+			certificate(api.RoleAdmin)(r)
+			r.TLS.PeerCertificates, r.TLS.VerifiedChains = r.TLS.VerifiedChains[0], nil
+		}},
+		{name: "a wrong token with a good certificate", edit: func(r *http.Request) { certificate(api.RoleAdmin)(r); bearer("x")(r) }},
+	}
+	make := func(name, role string) (secret, cookie, key string) {
+		made, err := s.tokens.create(api.NewToken{Name: name, Role: role, Days: 1}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cookie, key, err = s.sessions.begin(sumOf(made.Secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.Secret, cookie, key
+	}
+	for _, role := range api.Roles() {
+		secret, cookie, key := make(role, role)
+		_, _, otherKey := make("other-"+role, role)
+		revoked, revokedCookie, revokedKey := make("revoked-"+role, role)
+		if err := s.tokens.revoke("revoked-" + role); err != nil {
+			t.Fatal(err)
+		}
+		over, overCookie, overKey := make("over-"+role, role)
+		if i, ok := s.tokens.index("over-" + role); ok {
+			s.tokens.known[i].Expires = time.Now().Add(-time.Second)
+		}
+		_, idleCookie, idleKey := make("idle-"+role, role)
+		s.sessions.open[sumOf(idleCookie)].last = time.Now().Add(-sessionIdle - time.Second)
+		all = append(
+			all,
+			asker{name: role + " by token", role: role, edit: bearer(secret)},
+			asker{name: role + " by session", role: role, edit: session(cookie, key)},
+			asker{name: role + " by session without its key", role: role, edit: session(cookie, ""), readsOnly: true},
+			asker{name: role + " by session with another's key", role: role, edit: session(cookie, otherKey), readsOnly: true},
+			asker{name: role + " by certificate", role: role, edit: certificate(role)},
+			asker{name: role + " by revoked token", edit: bearer(revoked)},
+			asker{name: role + " by session of a revoked token", edit: session(revokedCookie, revokedKey)},
+			asker{name: role + " by token whose time is over", edit: bearer(over)},
+			asker{name: role + " by session of a token whose time is over", edit: session(overCookie, overKey)},
+			asker{name: role + " by session that was idle", edit: session(idleCookie, idleKey)},
+			asker{name: role + " by key alone", edit: func(r *http.Request) { r.Header.Set(api.SessionKeyHeader, key) }},
+			asker{name: role + " by secure cookie without TLS", edit: func(r *http.Request) {
+				r.AddCookie(&http.Cookie{Name: secureCookie, Value: cookie})
+				r.Header.Set(api.SessionKeyHeader, key)
+			}},
+		)
+	}
+	return all
+}
+
+// circumstance is how a request comes, and whether it may come so at all.
+type circumstance struct {
+	name string
+	ok   bool
+	edit func(*http.Request)
+}
+
+func circumstances(s *Server) []circumstance {
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+	port := strings.TrimPrefix(s.Addr().String(), "127.0.0.1:")
+	return []circumstance{
+		{"a client", true, func(*http.Request) {}},
+		{"a page of its own", true, header("Sec-Fetch-Site", "same-origin")},
+		{"an address that was typed", true, header("Sec-Fetch-Site", "none")},
+		{"its own origin", true, header("Origin", "http://"+s.Addr().String())},
+		{"localhost", true, host("localhost:" + port)},
+		{"LOCALHOST", true, host("LocalHost:" + port)},
+		{"IPv6 loopback", true, host("[::1]:" + port)},
+		{"an allowed host", true, host("fairway.example.com")},
+		{"an allowed host with a port", true, host("Fairway.Example.com:8443")},
+
+		{"another site", false, header("Sec-Fetch-Site", "cross-site")},
+		{"another page of the site", false, header("Sec-Fetch-Site", "same-site")},
+		{"a value that is not known", false, header("Sec-Fetch-Site", "future")},
+		{"another origin in an old browser", false, header("Origin", "http://evil.example")},
+		{"a sandboxed page", false, header("Origin", "null")},
+		{"an origin with another port", false, header("Origin", "http://127.0.0.1:1")},
+		{"a rebound name", false, host("evil.example:" + port)},
+		{"a rebound name that is its own origin", false, func(r *http.Request) {
+			r.Host = "evil.example:" + port
+			r.Header.Set("Origin", "http://evil.example:"+port)
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		}},
+		{"a name that ends like an allowed one", false, host("evil-fairway.example.com")},
+		{"a name below localhost", false, host("evil.localhost:" + port)},
+		{"0.0.0.0", false, host("0.0.0.0:" + port)},
+		{"localhost of another port", false, host("localhost:1")},
+		{"localhost without port", false, host("localhost")},
+		{"no host", false, host("")},
+		{"a host with a tail", false, host("localhost:" + port + ":80")},
+		{"a forwarded host", false, func(r *http.Request) {
+			r.Host = "evil.example"
+			r.Header.Set("X-Forwarded-Host", s.Addr().String())
+		}},
+	}
+}
+
+// Every operation, and a path that is none, by every method, asked by everybody in
+// every circumstance: only what is allowed is reached, and what is refused says so.
 func TestEveryOperationAgainstEverybody(t *testing.T) {
 	o := options(newWorld(t))
 	o.Token = goodToken
 	o.AllowedHosts = []string{"fairway.example.com"}
 	s := newServer(t, o)
-	bearer := func(token string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
-	}
-	header := func(name, value string) func(*http.Request) {
-		return func(r *http.Request) { bearer(goodToken)(r); r.Header.Set(name, value) }
-	}
-	host := func(name string) func(*http.Request) {
-		return func(r *http.Request) { bearer(goodToken)(r); r.Host = name }
-	}
-	port := strings.TrimPrefix(s.Addr().String(), "127.0.0.1:")
-	const ok, asPublic = 0, -1 // the operation's own answer; that for public ones, 401 for the others
-	tests := []struct {
-		name   string
-		method string
-		edit   func(*http.Request)
-		want   int
-	}{
-		{"a client with the token", "GET", bearer(goodToken), ok},
-		{"a HEAD with the token", "HEAD", bearer(goodToken), ok},
-		{"a page of its own", "GET", header("Sec-Fetch-Site", "same-origin"), ok},
-		{"an address that was typed", "GET", header("Sec-Fetch-Site", "none"), ok},
-		{"its own origin", "GET", header("Origin", "http://"+s.Addr().String()), ok},
-		{"localhost", "GET", host("localhost:" + port), ok},
-		{"LOCALHOST", "GET", host("LocalHost:" + port), ok},
-		{"IPv6 loopback", "GET", host("[::1]:" + port), ok},
-		{"an allowed host", "GET", host("fairway.example.com"), ok},
-		{"an allowed host with a port", "GET", host("Fairway.Example.com:8443"), ok},
-
-		{"nobody", "GET", nil, asPublic},
-		{"the wrong token", "GET", bearer("0123456789abcdef-wrong"), asPublic},
-		{"a part of the token", "GET", bearer(goodToken[:16]), asPublic},
-		{"an empty token", "GET", bearer(""), asPublic},
-		{"the token by another scheme", "GET", header("Authorization", "Basic "+goodToken), asPublic},
-		{"the token without scheme", "GET", header("Authorization", goodToken), asPublic},
-		{"the token in a cookie", "GET", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "token", Value: goodToken}) }, asPublic},
-
-		{"another site", "GET", header("Sec-Fetch-Site", "cross-site"), 403},
-		{"another page of the site", "GET", header("Sec-Fetch-Site", "same-site"), 403},
-		{"a value that is not known", "GET", header("Sec-Fetch-Site", "future"), 403},
-		{"another origin in an old browser", "GET", header("Origin", "http://evil.example"), 403},
-		{"a sandboxed page", "GET", header("Origin", "null"), 403},
-		{"an origin with another port", "GET", header("Origin", "http://127.0.0.1:1"), 403},
-		{"a rebound name", "GET", host("evil.example:" + port), 403},
-		{"a name that ends like an allowed one", "GET", host("evil-fairway.example.com"), 403},
-		{"a name below localhost", "GET", host("evil.localhost:" + port), 403},
-		{"0.0.0.0", "GET", host("0.0.0.0:" + port), 403},
-		{"localhost of another port", "GET", host("localhost:1"), 403},
-		{"localhost without port", "GET", host("localhost"), 403},
-		{"no host", "GET", host(""), 403},
-		{"a host with a tail", "GET", host("localhost:" + port + ":80"), 403},
-		{"a forwarded host", "GET", func(r *http.Request) {
-			host("evil.example")(r)
-			r.Header.Set("X-Forwarded-Host", s.Addr().String())
-		}, 403},
-		{"another site that posts", "POST", header("Sec-Fetch-Site", "cross-site"), 403},
-
-		{"POST", "POST", bearer(goodToken), 405},
-		{"PUT", "PUT", bearer(goodToken), 405},
-		{"DELETE", "DELETE", bearer(goodToken), 405},
-		{"a preflight", "OPTIONS", bearer(goodToken), 405},
-		{"TRACE", "TRACE", bearer(goodToken), 405},
-		{"a method made up", "BREW", bearer(goodToken), 405},
-	}
-	paths := everyPath(s)
-	ops := append(s.operations(), operation{path: "unknown"})
-	paths["unknown"] = "/v1/unknown"
-	for _, op := range ops {
-		for _, tt := range tests {
-			t.Run(op.path+" by "+tt.name, func(t *testing.T) {
-				rec := ask(t, s, tt.method, paths[op.path], tt.edit)
-				want := tt.want
-				switch {
-				case want == asPublic && !op.public:
-					want = 401
-				case op.path == "unknown" && want != 403:
-					want = 404
-				case want == ok, want == asPublic:
-					want = 200
-				}
-				if rec.Code != want {
-					t.Fatalf("%s %s = %d, want %d: %s", tt.method, paths[op.path], rec.Code, want, rec.Body)
-				}
-				checkAnswer(t, rec)
-			})
+	reached := ""
+	ops := s.operations()
+	needs := map[string]string{} // by method and path
+	asked := map[string][]string{}
+	for i, op := range ops {
+		name := op.verb() + " " + op.path
+		needs[name] = op.needs()
+		if op.public {
+			needs[name] = "public"
+		}
+		if op.method == "" {
+			needs["HEAD "+op.path] = needs[name]
+		}
+		asked[op.path] = append(asked[op.path], needs[name])
+		ops[i].serve = func(w http.ResponseWriter, _ *http.Request) error {
+			reached = name
+			return answer(w, api.Done{})
 		}
 	}
+	asked["/v1/unknown"], asked["/v2"] = []string{api.RoleViewer}, []string{api.RoleViewer}
+	s.handler = s.newHandler(ops)
+	everybody, everyhow := askers(t, s), circumstances(s)
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"}
+	tried, let := 0, 0
+	for path, roles := range asked {
+		url := regexp.MustCompile(`\{\$\}`).ReplaceAllString(path, "")
+		url = regexp.MustCompile(`\{[a-z.]+\}`).ReplaceAllString(url, "x")
+		for _, method := range methods {
+			need := needs[method+" "+path]
+			for _, who := range everybody {
+				for _, how := range everyhow {
+					reached = ""
+					rec := ask(t, s, method, url, func(r *http.Request) {
+						how.edit(r)
+						if who.edit != nil {
+							who.edit(r)
+						}
+					})
+					may := how.ok && (need == "public" ||
+						need != "" && api.MayAct(who.role, need) && (!who.readsOnly || method == "GET" || method == "HEAD"))
+					tried++
+					if may {
+						let++
+					}
+					request := fmt.Sprintf("%s %s by %s as %s", method, path, who.name, how.name)
+					if (reached != "") != may {
+						t.Fatalf("%s: reached %q, may is %v: %d %s", request, reached, may, rec.Code, rec.Body)
+					}
+					if want := refusal(need, roles, who, how, method); !may && !slices.Contains(want, rec.Code) {
+						t.Fatalf("%s: %d, want one of %d: %s", request, rec.Code, want, rec.Body)
+					}
+					if may && rec.Code != 200 {
+						t.Fatalf("%s: %d: %s", request, rec.Code, rec.Body)
+					}
+					checkAnswer(t, rec)
+				}
+			}
+		}
+	}
+	t.Logf("%d requests, %d let in", tried, let)
+	if let == 0 || let == tried {
+		t.Error("this tests nothing")
+	}
+}
+
+// refusal is how a request that may not be answered is told so.
+func refusal(need string, roles []string, who asker, how circumstance, method string) []int {
+	if !how.ok {
+		return []int{403}
+	}
+	none := 405 // no operation by this method
+	if need == "" && slices.Equal(roles, []string{api.RoleViewer}) {
+		none = 404 // or no such path
+	}
+	knows := need == "" && (slices.Contains(roles, "public") || slices.ContainsFunc(roles, func(role string) bool { return api.MayAct(who.role, role) }))
+	switch {
+	case knows && !who.readsOnly:
+		return []int{none, 405}
+	case knows:
+		return []int{none, 405, 403}
+	case who.role != "" || strings.Contains(who.name, "certificate without role"):
+		return []int{403}
+	}
+	return []int{401}
 }
 
 // checkAnswer checks what holds for every answer, good or bad.
@@ -146,9 +299,16 @@ func checkAnswer(t *testing.T, rec *httptest.ResponseRecorder) {
 
 func TestWithoutTokenEverybodyHereMayRead(t *testing.T) {
 	s := newServer(t, options(newWorld(t)))
-	for _, path := range everyPath(s) {
-		if rec := ask(t, s, "GET", path, nil); rec.Code != 200 {
-			t.Errorf("GET %s = %d", path, rec.Code)
+	for _, op := range s.operations() {
+		if op.verb() != http.MethodGet || op.path == "/v1/watch" {
+			continue
+		}
+		want := 200
+		if op.needs() == api.RoleOperator || op.needs() == api.RoleAdmin {
+			want = 401
+		}
+		if rec := ask(t, s, "GET", everyPath(s)[op.path], nil); rec.Code != want {
+			t.Errorf("GET %s = %d, want %d: %s", op.path, rec.Code, want, rec.Body)
 		}
 	}
 }
@@ -156,7 +316,7 @@ func TestWithoutTokenEverybodyHereMayRead(t *testing.T) {
 // A client that dials one address of a listener for all may name just this one.
 func TestTheAddressThatWasDialledIsAllowed(t *testing.T) {
 	o := options(newWorld(t))
-	o.Listen, o.Token = "0.0.0.0:0", goodToken
+	o.Listen, o.Token, o.Insecure = "0.0.0.0:0", goodToken, true
 	s := newServer(t, o)
 	port := s.Addr().(*net.TCPAddr).Port
 	for host, want := range map[string]int{

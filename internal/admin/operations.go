@@ -74,21 +74,31 @@ func (s *Server) operations() []operation {
 		{path: "/v1/nodes", params: []string{"source"}, serve: s.nodes},
 		{path: "/v1/explain", params: []string{"method", "url", "header", "client", "listener"}, serve: s.explain},
 		{path: "/v1/doctor/{name...}", serve: s.doctor},
+		{method: http.MethodPost, path: "/v1/session", public: true, serve: s.signIn},
+		{method: http.MethodDelete, path: "/v1/session", role: api.RoleViewer, serve: s.signOut},
+		{path: "/v1/tokens", role: api.RoleAdmin, serve: s.listTokens},
+		{method: http.MethodPost, path: "/v1/tokens", role: api.RoleAdmin, serve: s.createToken},
+		{method: http.MethodDelete, path: "/v1/tokens/{name}", role: api.RoleAdmin, serve: s.revokeToken},
+		{path: "/v1/audit", role: api.RoleAdmin, params: []string{"limit"}, serve: s.listDeeds},
 	}
 }
 
-// newMux registers the operations, and for everything else the answers that say
-// no. Those ask who it is, too: nothing is told to strangers.
-func (s *Server) newMux() *http.ServeMux {
+// newMux registers operations, and for everything else the answers that say no.
+// Those ask who it is, too: nothing is told to strangers.
+func (s *Server) newMux(ops []operation) *http.ServeMux {
 	mux := http.NewServeMux()
 	register := func(pattern string, op operation) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := s.perform(w, r, op); err != nil {
-				fail(w, err)
+			err := s.perform(w, r, op)
+			if err == nil {
+				return
 			}
+			if _, told := errors.AsType[*api.Error](err); !told {
+				s.log.Error("admin operation failed", "operation", op.verb()+" "+op.path, "error", err)
+			}
+			fail(w, err)
 		})
 	}
-	ops := s.operations()
 	paths := map[string][]operation{}
 	for _, op := range ops {
 		serve, params := op.serve, op.params
@@ -110,23 +120,28 @@ func (s *Server) newMux() *http.ServeMux {
 
 // perform answers one operation, or says why whoever asks may not.
 func (s *Server) perform(w http.ResponseWriter, r *http.Request, op operation) error {
+	var who api.Identity
+	serve := op.serve
 	if need := op.needs(); need != "" {
-		who, err := s.whoAsks(r)
-		if err == nil && who.Role == "" {
-			err = status(http.StatusUnauthorized, "the admin API asks for a token here")
+		var refused *api.Error
+		if who, refused = s.whoAsks(r); refused == nil && !api.MayAct(who.Role, need) {
+			refused = tooLittle(who, need)
 		}
-		if err == nil && !api.MayAct(who.Role, need) {
-			err = tooLittle(who, need)
+		if refused != nil && refused.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
 		}
-		if err != nil {
-			if err.Status == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
-			}
-			return err
+		if refused != nil && (who.Name == "" || op.verb() == http.MethodGet) {
+			return refused
+		}
+		if refused != nil {
+			serve = func(http.ResponseWriter, *http.Request) error { return refused }
 		}
 		r = r.WithContext(withIdentity(r.Context(), who))
 	}
-	return op.serve(w, r)
+	if op.verb() == http.MethodGet {
+		return serve(w, r)
+	}
+	return s.audited(w, r, who, serve)
 }
 
 // notAllowed is what answers the other methods of a path. Who may ask any of the
@@ -203,14 +218,19 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// fail answers with problem details. The first *api.Error in err is what is
-// told; anything else is ours to know.
+// fail answers with problem details.
 func fail(w http.ResponseWriter, err error) {
-	e, ok := errors.AsType[*api.Error](err)
-	if !ok {
-		e = status(http.StatusInternalServerError, "")
-	}
+	e := asError(err)
 	send(w, e.Status, api.ProblemContentType, e)
+}
+
+// asError returns what is told of an error: the first *api.Error in it; anything
+// else is ours to know.
+func asError(err error) *api.Error {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return e
+	}
+	return status(http.StatusInternalServerError, "it failed; the log says why")
 }
 
 // answer sends v with status 200.

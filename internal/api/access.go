@@ -45,3 +45,82 @@ type Identity struct {
 	// Expires is when that ends; left out when it does not.
 	Expires time.Time `json:"expires,omitzero"`
 }
+
+// TokenPrefix begins every token that Fairway makes, so that a search for leaked
+// secrets finds it.
+const TokenPrefix = "fairway_"
+
+// Token is a bearer token as it is kept: nothing of it tells what to send. Tokens
+// are sorted by name.
+type Token struct {
+	// Name says whose it is, and stands in the audit log.
+	Name string `json:"name"`
+	// Role is one of the Role constants.
+	Role    string    `json:"role"`
+	Created time.Time `json:"created"`
+	// By is the name of whoever made it; left out for the first one, which
+	// Fairway makes by itself.
+	By string `json:"by,omitempty"`
+	// Expires is when it ceases to hold; left out for never.
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	// Name has 1 to 64 letters, digits, dots, dashes and underscores.
+	Name string `json:"name"`
+	Role string `json:"role"`
+	// Days is how long it holds, from 1 to 3650; zero means for good.
+	Days int `json:"days,omitempty"`
+}
+
+// MadeToken is the answer to NewToken, and the only place where the token itself
+// stands.
+type MadeToken struct {
+	Token
+	// Secret is what to send: Authorization: Bearer SECRET.
+	Secret string `json:"secret"`
+}
+
+// SignIn asks for a session: a cookie that a browser keeps.
+type SignIn struct {
+	Token string `json:"token"`
+}
+
+// Session is a session that has begun.
+type Session struct {
+	Identity
+	// Key has to be sent in the header Fairway-Key with everything that changes
+	// something: the cookie alone, which a browser also sends to other ports of
+	// the same name, lets one read.
+	Key string `json:"key"`
+}
+
+// SessionKeyHeader is the header that Session.Key goes into.
+const SessionKeyHeader = "Fairway-Key"
+
+// Deed is something that somebody did, or was not allowed to do. Deeds are sorted
+// by time, the newest first.
+type Deed struct {
+	At time.Time `json:"at"`
+	// Who is the name of the token or certificate; empty for those who showed
+	// nothing.
+	Who  string `json:"who,omitempty"`
+	Role string `json:"role,omitempty"`
+	// By is one of the By constants.
+	By string `json:"by,omitempty"`
+	// From is the address the request came from.
+	From string `json:"from"`
+	// Operation is method and path, as they were asked for.
+	Operation string `json:"operation"`
+	// Status is the status code of the answer.
+	Status int `json:"status"`
+	// Text says what was done, or why it was refused.
+	Text string `json:"text,omitempty"`
+}
+
+// Done is the answer of operations that have nothing else to say.
+type Done struct {
+	// Text says what was done.
+	Text string `json:"text"`
+}

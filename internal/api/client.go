@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,12 @@ type ClientOptions struct {
 	URL string
 	// Token is sent as a bearer token; empty sends none.
 	Token string
+	// TLS is how the certificate of an https:// URL is judged; nil means by the
+	// machine's authorities.
+	TLS *tls.Config
+	// Transport carries the calls instead of connections of the client's own; nil
+	// for none.
+	Transport http.RoundTripper
 	// Timeout bounds each call from the dial to the last byte; zero means
 	// DefaultTimeout.
 	Timeout time.Duration
@@ -57,6 +64,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{
 		DialContext:         dialer.DialContext,
+		TLSClientConfig:     o.TLS,
 		TLSHandshakeTimeout: 5 * time.Second,
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     30 * time.Second,
@@ -86,6 +94,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 		Timeout:   o.Timeout,
 		// A redirect would carry the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if o.Transport != nil {
+		c.http.Transport = o.Transport
 	}
 	return c, nil
 }

@@ -71,9 +71,14 @@ type TLSConfig struct {
 
 // AdminConfig is the keys below admin.
 type AdminConfig struct {
-	Listen       string   `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, health and metrics; off for none."`
-	AllowedHosts []string `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers the admin API answers to, besides loopback names and the address it listens on."`
-	TokenFile    string   `name:"token-file" placeholder:"PATH" help:"File with the token that the admin API demands; needed to listen beyond loopback."`
+	Listen       string   `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, its pages, health and metrics; unix:///PATH for a socket, off for none."`
+	TLSCert      string   `name:"tls-cert" placeholder:"PATH" help:"PEM file with the certificate of the admin API, and its chain; reread when it changes. Needed to listen beyond loopback."`
+	TLSKey       string   `name:"tls-key" placeholder:"PATH" help:"PEM file with its key."`
+	ClientCA     string   `name:"client-ca" placeholder:"PATH" help:"PEM file with the authorities that vouch for client certificates, whose organisation is the role: viewer, operator or admin."`
+	Insecure     bool     `name:"insecure" preset:"false" help:"Listen beyond loopback without TLS, because something in front has it. Else tokens cross the network for all to read."`
+	AllowedHosts []string `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers the admin API answers to, besides loopback names, those in its certificate and the address it listens on."`
+	TokenFile    string   `name:"token-file" placeholder:"PATH" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
+	Anonymous    string   `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" help:"Role of those who show no token: none, viewer, operator or admin."`
 }
 
 // DockerTLSConfig is the keys below docker-tls. They hold for every tcp://

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -197,31 +196,6 @@ func texts[T any](values []T, text func(T) string) []string {
 		all = append(all, text(v))
 	}
 	return all
-}
-
-// AdminAccess returns where the admin API of a Fairway with the configuration
-// of o listens, and the file with its token, for programs on the same machine.
-// It does not fail: whatever cannot be read counts as not given.
-func AdminAccess(o LoadOptions) (url, tokenFile string) {
-	c := Defaults()
-	env := environment(o.Environ)
-	var file map[string]given
-	if path, data, err := readConfig(o.Path, env["FAIRWAY_CONFIG"]); err == nil && path != "" {
-		file, _ = parseConfig(path, data)
-	}
-	for _, f := range Fields(&c) {
-		if value, ok := f.newest(file, env, o.Flags); ok && strings.HasPrefix(f.Name, "admin.") {
-			_ = f.set(value.texts) // Texts always fit: these keys are strings.
-		}
-	}
-	host, port, err := net.SplitHostPort(c.Admin.Listen)
-	if err != nil {
-		host, port, _ = net.SplitHostPort(Defaults().Admin.Listen)
-	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), c.Admin.TokenFile
 }
 
 // blame adds the origin to faults found by validation, and leaves out those of

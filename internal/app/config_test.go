@@ -84,8 +84,13 @@ tcp-ports: [5432, 6000-6010]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
 admin:
   listen: 0.0.0.0:9000
+  tls-cert: cert.pem
+  tls-key: key.pem
+  client-ca: ca.pem
+  insecure: true
   allowed-hosts: [fairway.example.com]
   token-file: token
+  anonymous: none
 state-dir: state
 docker:
   - unix:///var/run/docker.sock
@@ -123,8 +128,11 @@ func fullWant() Config {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
 		},
-		TCPPorts:       []string{"5432", "6000-6010"},
-		Admin:          AdminConfig{Listen: "0.0.0.0:9000", AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token"},
+		TCPPorts: []string{"5432", "6000-6010"},
+		Admin: AdminConfig{
+			Listen: "0.0.0.0:9000", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem", Insecure: true,
+			AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token", Anonymous: "none",
+		},
 		StateDir:       "state",
 		Docker:         []string{"unix:///var/run/docker.sock", "tcp://10.0.0.1:2376"},
 		Swarm:          []string{"ssh://ops@m1.example.com", "tcp://10.0.0.2:2376"},
@@ -374,19 +382,32 @@ func TestPasswordsAreNotShown(t *testing.T) {
 }
 
 func TestAdminAccess(t *testing.T) {
-	inDir(t, map[string]string{"fairway.yml": "admin: {listen: \":9000\", token-file: token}\nbroken: true\n"})
+	inDir(t, map[string]string{
+		"fairway.yml": "admin: {listen: \":9000\", token-file: token}\nbroken: true\n",
+		"tls.yml":     "admin: {listen: \":9000\", tls-cert: cert.pem}\nstate-dir: state\n",
+	})
+	if err := os.MkdirAll("state", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("state/admin-token", []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	home := "HOME=" + t.TempDir()
 	for _, tt := range []struct {
-		environ    []string
-		url, token string
+		environ []string
+		want    Access
 	}{
-		{nil, "http://127.0.0.1:9000", "token"},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, "http://[::1]:9001", "token"},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, "http://127.0.0.1:9001", "t"},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, "http://127.0.0.1:8080", "token"},
-		{[]string{"FAIRWAY_CONFIG=none.yml"}, "http://127.0.0.1:8080", ""},
+		{nil, Access{"http://127.0.0.1:9000", "token", ""}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, Access{"http://[::1]:9001", "token", ""}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, Access{"http://127.0.0.1:9001", "t", ""}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, Access{"http://127.0.0.1:8080", "token", ""}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, Access{"unix:///run/f.sock", "token", ""}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, Access{"http://127.0.0.1:8080", "", ""}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, Access{"http://127.0.0.1:8080", "state/admin-token", ""}},
+		{[]string{"FAIRWAY_CONFIG=tls.yml"}, Access{"https://127.0.0.1:9000", "state/admin-token", "cert.pem"}},
 	} {
-		if url, token := AdminAccess(LoadOptions{Environ: tt.environ}); url != tt.url || token != tt.token {
-			t.Errorf("%q: %s and %q, want %s and %q", tt.environ, url, token, tt.url, tt.token)
+		if got := AdminAccess(LoadOptions{Environ: append(tt.environ, home)}); got != tt.want {
+			t.Errorf("%q: %+v, want %+v", tt.environ, got, tt.want)
 		}
 	}
 }

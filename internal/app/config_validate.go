@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fairway/internal/api"
 )
 
 // Validate checks the whole configuration, after Complete. The error is a
@@ -89,7 +91,11 @@ func (v *validation) duration(key string, d, low, high time.Duration) {
 func (v *validation) listen(c *Config) {
 	v.address("listen", c.Listen)
 	v.address("listen-tls", c.ListenTLS)
-	v.address("admin.listen", c.Admin.Listen)
+	if path, ok := strings.CutPrefix(c.Admin.Listen, "unix://"); !ok {
+		v.address("admin.listen", c.Admin.Listen)
+	} else if !strings.HasPrefix(path, "/") {
+		v.add("admin.listen", c.Admin.Listen, "write unix:// and an absolute path: unix:///run/fairway.sock")
+	}
 	if c.Listen == Off && c.ListenTLS == Off {
 		v.add("listen", c.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
 	}
@@ -163,19 +169,41 @@ func cause(err error) string {
 }
 
 func (v *validation) admin(c *Config) {
-	if c.Admin.TokenFile != "" {
-		v.readable("admin.token-file", c.Admin.TokenFile)
+	for _, f := range []struct{ key, path string }{
+		{"admin.token-file", c.Admin.TokenFile},
+		{"admin.tls-cert", c.Admin.TLSCert},
+		{"admin.tls-key", c.Admin.TLSKey},
+		{"admin.client-ca", c.Admin.ClientCA},
+	} {
+		if f.path != "" {
+			v.readable(f.key, f.path)
+		}
+	}
+	switch {
+	case c.Admin.TLSCert == "" && c.Admin.TLSKey != "":
+		v.add("admin.tls-key", c.Admin.TLSKey, "needs admin.tls-cert")
+	case c.Admin.TLSCert != "" && c.Admin.TLSKey == "":
+		v.add("admin.tls-cert", c.Admin.TLSCert, "needs admin.tls-key")
+	case c.Admin.TLSCert == "" && c.Admin.ClientCA != "":
+		v.add("admin.client-ca", c.Admin.ClientCA, "needs admin.tls-cert")
 	}
 	for _, host := range c.Admin.AllowedHosts {
 		if host == "" || strings.ContainsAny(host, " /:*") {
 			v.add("admin.allowed-hosts", host, "write plain host names, without scheme, port or wildcard")
 		}
 	}
-	if c.Admin.Listen == Off || c.Admin.TokenFile != "" {
+	if c.Admin.Anonymous != "" {
+		v.oneOf("admin.anonymous", c.Admin.Anonymous, append([]string{api.RoleNone}, api.Roles()...)...)
+	}
+	host, _, err := net.SplitHostPort(c.Admin.Listen)
+	if c.Admin.Listen == Off || strings.HasPrefix(c.Admin.Listen, "unix://") || err != nil || isLoopback(host) {
 		return
 	}
-	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !isLoopback(host) {
-		v.add("admin.listen", c.Admin.Listen, "beyond loopback a token is needed: set admin.token-file, or listen on 127.0.0.1")
+	if c.Admin.TLSCert == "" && !c.Admin.Insecure {
+		v.add("admin.listen", c.Admin.Listen, "beyond loopback TLS is needed: set admin.tls-cert and admin.tls-key, or listen on 127.0.0.1; admin.insecure allows it without")
+	}
+	if c.Admin.Anonymous != "" && c.Admin.Anonymous != api.RoleNone {
+		v.add("admin.anonymous", c.Admin.Anonymous, "beyond loopback everybody would be that; write none")
 	}
 }
 

@@ -330,7 +330,7 @@ func (s *nodes) proxy(on *node, overlay string, ask ...*node) *proxy {
 	s.t.Helper()
 	const token = "the-token-of-the-end-to-end-tests"
 	args := []string{
-		"run", "--listen", ":80", "--admin.listen", ":8080", "--admin.allowed-hosts", on.ip, "--admin.token-file", "/token", "--state-dir", "/state", "--docker-insecure",
+		"run", "--listen", ":80", "--admin.listen", ":8080", "--admin.insecure", "--admin.allowed-hosts", on.ip, "--admin.token-file", "/token", "--state-dir", "/state", "--docker-insecure",
 	}
 	for _, n := range ask {
 		args = append(args, "--swarm", "tcp://"+n.ip+":2375")

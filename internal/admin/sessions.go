@@ -1,0 +1,211 @@
+package admin
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"fairway/internal/api"
+)
+
+const (
+	sessionIdle = 12 * time.Hour
+	sessionLong = 7 * 24 * time.Hour
+	maxSessions = 1000
+	// Within signInWindow, one address may get maxSignIns tokens wrong.
+	signInWindow = time.Minute
+	maxSignIns   = 10
+	maxAddresses = 4096
+)
+
+// sessions are the browsers that have signed in. They end with the process.
+//
+// A session has two halves. The cookie lets one read. Browsers send it to every
+// port of the name, so that a program on another port of this machine may get to
+// see it; therefore all that changes something also needs the key, which the
+// browser keeps for this origin alone.
+type sessions struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	open   map[string]*session // by sum of the cookie
+	failed map[netip.Prefix]*failures
+}
+
+type session struct {
+	token string // sum of the token it began with
+	key   string // sum of the key
+	began time.Time
+	last  time.Time
+}
+
+type failures struct {
+	since time.Time
+	n     int
+}
+
+func newSessions() *sessions {
+	return &sessions{now: time.Now, open: map[string]*session{}, failed: map[netip.Prefix]*failures{}}
+}
+
+// begin opens a session for the owner of the token with this sum.
+func (s *sessions) begin(token string) (cookie, key string, err error) {
+	cookie, key = newSecret(), newSecret()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for sum, open := range s.open {
+		if open.over(now) {
+			delete(s.open, sum)
+		}
+	}
+	if len(s.open) >= maxSessions {
+		return "", "", status(http.StatusServiceUnavailable, fmt.Sprintf("there are %d sessions already", maxSessions))
+	}
+	s.open[sumOf(cookie)] = &session{token: token, key: sumOf(key), began: now, last: now}
+	return cookie, key, nil
+}
+
+func (s *session) over(now time.Time) bool {
+	return now.Sub(s.last) > sessionIdle || now.Sub(s.began) > sessionLong
+}
+
+// of returns the sum of the token that the session with this cookie began with,
+// and whether key is the session's.
+func (s *sessions) of(cookie, key string) (token string, keyed, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := s.open[sumOf(cookie)]
+	now := s.now()
+	if open == nil || open.over(now) {
+		return "", false, false
+	}
+	open.last = now
+	return open.token, subtle.ConstantTimeCompare([]byte(sumOf(key)), []byte(open.key)) == 1, true
+}
+
+func (s *sessions) end(cookie string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, sumOf(cookie))
+}
+
+// mayTry tells whether an address may sign in now.
+func (s *sessions) mayTry(from netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.failed[from]
+	return f == nil || s.now().Sub(f.since) > signInWindow || f.n < maxSignIns
+}
+
+// missed counts a token that was wrong.
+func (s *sessions) missed(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if f := s.failed[from]; f != nil && now.Sub(f.since) <= signInWindow {
+		f.n++
+		return
+	}
+	for p, f := range s.failed {
+		if now.Sub(f.since) > signInWindow || len(s.failed) >= maxAddresses {
+			delete(s.failed, p)
+		}
+	}
+	s.failed[from] = &failures{since: now, n: 1}
+}
+
+// network is where a request came from, as far as one can have addresses at will.
+func network(r *http.Request) netip.Prefix {
+	addr, err := netip.ParseAddr(remoteHost(r))
+	if err != nil {
+		return netip.Prefix{} // a unix socket: one for all
+	}
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // bits fit
+	return p
+}
+
+// The names of the cookie. The prefix of the first makes browsers take it over
+// TLS only, for this host name alone.
+const (
+	secureCookie = "__Host-fairway"
+	plainCookie  = "fairway"
+)
+
+func cookieName(r *http.Request) string {
+	if r.TLS != nil {
+		return secureCookie
+	}
+	return plainCookie
+}
+
+// bySession says whose session the request belongs to; nobody's when there is
+// none, or none any more.
+func (s *Server) bySession(r *http.Request) (who api.Identity, keyed bool) {
+	c, err := r.Cookie(cookieName(r))
+	if err != nil {
+		return who, false
+	}
+	sum, keyed, ok := s.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader))
+	if !ok {
+		return who, false
+	}
+	who, ok = s.bySum(sum)
+	if !ok {
+		return api.Identity{}, false // the token was revoked, or its time is over
+	}
+	who.By = api.BySession
+	return who, keyed
+}
+
+// signIn begins a session. It is for pages of this listener alone: a page of
+// another origin must not sign anybody in.
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
+	var body api.SignIn
+	if err := readBody(r, &body); err != nil {
+		return err
+	}
+	from := network(r)
+	if !s.sessions.mayTry(from) {
+		w.Header().Set("Retry-After", "60")
+		return status(http.StatusTooManyRequests, "too many tokens from there were wrong; wait a minute")
+	}
+	sum := sumOf(body.Token)
+	who, ok := s.bySum(sum)
+	if !ok {
+		s.sessions.missed(from)
+		return status(http.StatusUnauthorized, "the token is not known here")
+	}
+	cookie, key, err := s.sessions.begin(sum)
+	if err != nil {
+		return err
+	}
+	setCookie(w, r, cookie, int(sessionLong.Seconds()))
+	who.By = api.BySession
+	remark(r.Context(), who.Name+" signed in as "+who.Role)
+	return answer(w, api.Session{Identity: who, Key: key})
+}
+
+// signOut ends the session that the request belongs to.
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
+	if c, err := r.Cookie(cookieName(r)); err == nil {
+		s.sessions.end(c.Value)
+	}
+	setCookie(w, r, "", -1)
+	return done(w, r, "signed out")
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName(r), Value: value, Path: "/", MaxAge: age,
+		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+	})
+}

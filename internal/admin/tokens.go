@@ -1,0 +1,245 @@
+package admin
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// FirstTokenFile is the file in Options.StateDir with the first token, which only
+// the user that Fairway runs as may read.
+const FirstTokenFile = "admin-token"
+
+const (
+	tokensFile     = "tokens.json" // in Options.StateDir: the tokens' names, roles and sums
+	firstTokenName = "first"
+)
+
+const (
+	maxTokens    = 1000
+	maxTokenDays = 3650
+)
+
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// tokens are the tokens with roles. Only sums of them are kept, in memory as on
+// disk. The zero value keeps none on disk.
+type tokens struct {
+	path string
+	now  func() time.Time
+
+	mu    sync.Mutex
+	known []keptToken // sorted by name
+}
+
+// keptToken is a token as it is kept.
+type keptToken struct {
+	api.Token
+	// Sum is the SHA-256 of the token in hexadecimal.
+	Sum string `json:"sha256"`
+}
+
+// openTokens reads the tokens in dir; without dir there are none on disk. A file
+// that cannot be read is an error and is left as it is.
+func openTokens(dir string) (*tokens, error) {
+	t := &tokens{now: time.Now}
+	if dir == "" {
+		return t, nil
+	}
+	t.path = filepath.Join(dir, tokensFile)
+	data, err := os.ReadFile(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &t.known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tokens: %s: %w", t.path, err)
+	}
+	return t, nil
+}
+
+// first makes the first token, for admin, and writes it where only this user can
+// read it, unless there are tokens already.
+func (t *tokens) first() (path string, err error) {
+	t.mu.Lock()
+	none := len(t.known) == 0 && t.path != ""
+	t.mu.Unlock()
+	if !none {
+		return "", nil
+	}
+	made, err := t.create(api.NewToken{Name: firstTokenName, Role: api.RoleAdmin}, "")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(filepath.Dir(t.path), FirstTokenFile)
+	if err := writeFile(path, []byte(made.Secret+"\n")); err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+// newSecret is 32 random bytes as text.
+func newSecret() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	return base64.RawURLEncoding.EncodeToString(random)
+}
+
+func sumOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// create makes a token and keeps its sum.
+func (t *tokens) create(n api.NewToken, by string) (api.MadeToken, error) {
+	switch {
+	case !tokenName.MatchString(n.Name):
+		return api.MadeToken{}, status(http.StatusBadRequest, "name: want 1 to 64 letters, digits, dots, dashes and underscores")
+	case !slices.Contains(api.Roles(), n.Role):
+		return api.MadeToken{}, status(http.StatusBadRequest, "role: want viewer, operator or admin")
+	case n.Days < 0 || n.Days > maxTokenDays:
+		return api.MadeToken{}, status(http.StatusBadRequest, fmt.Sprintf("days: want 1 to %d, or none", maxTokenDays))
+	}
+	made := api.MadeToken{
+		Token:  api.Token{Name: n.Name, Role: n.Role, Created: t.now().UTC().Truncate(time.Second), By: by},
+		Secret: api.TokenPrefix + newSecret(),
+	}
+	if n.Days > 0 {
+		made.Expires = made.Created.AddDate(0, 0, n.Days)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, taken := t.index(n.Name)
+	if taken {
+		return api.MadeToken{}, status(http.StatusConflict, fmt.Sprintf("there is a token %q already", n.Name))
+	}
+	if len(t.known) >= maxTokens {
+		return api.MadeToken{}, status(http.StatusConflict, fmt.Sprintf("there are %d tokens already; revoke some", maxTokens))
+	}
+	return made, t.keep(slices.Insert(slices.Clone(t.known), i, keptToken{made.Token, sumOf(made.Secret)}))
+}
+
+// revoke forgets a token, and with it the sessions that began with it.
+func (t *tokens) revoke(name string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, ok := t.index(name)
+	if !ok {
+		return status(http.StatusNotFound, fmt.Sprintf("no token %q", name))
+	}
+	return t.keep(slices.Delete(slices.Clone(t.known), i, i+1))
+}
+
+func (t *tokens) index(name string) (int, bool) {
+	return slices.BinarySearchFunc(t.known, name, func(k keptToken, name string) int { return cmp.Compare(k.Name, name) })
+}
+
+// keep makes known what holds, on disk first.
+func (t *tokens) keep(known []keptToken) error {
+	if t.path != "" {
+		data, err := json.MarshalIndent(known, "", "  ")
+		if err != nil {
+			return fmt.Errorf("tokens: %w", err)
+		}
+		if err := writeFile(t.path, data); err != nil {
+			return fmt.Errorf("tokens: %w", err)
+		}
+	}
+	t.known = known
+	return nil
+}
+
+// list returns the tokens by name.
+func (t *tokens) list() []api.Token {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]api.Token, len(t.known))
+	for i, k := range t.known {
+		list[i] = k.Token
+	}
+	return list
+}
+
+// bySum returns the token with this sum while it holds. Whoever looks for a sum
+// knows what it is the sum of, so that the time it takes tells nothing.
+func (t *tokens) bySum(sum string) (api.Token, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.known {
+		if k.Sum == sum && (k.Expires.IsZero() || t.now().Before(k.Expires)) {
+			return k.Token, true
+		}
+	}
+	return api.Token{}, false
+}
+
+// writeFile replaces a file that only this user may read, so that it is either the
+// old one or the new one whatever happens.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, list(s.view(), s.tokens.list()))
+}
+
+func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
+	var n api.NewToken
+	if err := readBody(r, &n); err != nil {
+		return err
+	}
+	made, err := s.tokens.create(n, identityOf(r.Context()).Name)
+	if err != nil {
+		return err
+	}
+	remark(r.Context(), fmt.Sprintf("made the token %s for %s", n.Name, n.Role))
+	return answer(w, made)
+}
+
+func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if err := s.tokens.revoke(name); err != nil {
+		return err
+	}
+	return done(w, r, "revoked the token "+name)
+}
