@@ -93,12 +93,12 @@ var acceptances = []acceptance{
 	{65, "50 calls at once", []string{"dockerflow TestManyCallsAtOnce"}, "There is no reload to coalesce."},
 	{66, "the same call twice", []string{"posted TestTheSameAgainIsTheSamePointer"}, ""},
 	{67, "distribute with one replica down", []string{"dockerflow TestDistribute"}, ""},
-	{68, "a new replica", []string{"dockerflow TestPull", "dockerflow TestCertificatesOfOtherReplicas"}, ""},
-	{69, "the listener goes away", []string{"dockerflow TestPull"}, ""},
+	{68, "a new replica", []string{"app TestReadyWhenPulled", "dockerflow TestPull", "dockerflow TestCertificatesOfOtherReplicas"}, ""},
+	{69, "the listener goes away", []string{"app TestReadyWhenPulled", "dockerflow TestPull"}, ""},
 	{70, "two listeners, vanished services", []string{"dockerflow TestPull"}, ""},
 	{71, "FILTER_PROXY_INSTANCE_NAME", []string{"compile df-71", "dockerflow TestOtherInstances"}, ""},
 	{72, "services in the environment", []string{"dockerflow TestEnvironmentServices"}, ""},
-	{73, "secrets in the place of variables", nil, "The environment is translated once, when the program starts (internal/app)."},
+	{73, "secrets in the place of variables", []string{"app TestSecretsGoBeforeVariables"}, ""},
 	{74, "STATS_*", nil, "HAProxy's statistics need that engine."},
 	{75, "certificates, their order, ALPN", []string{"certificates TestReadFindsSoundFilesInOrder"}, ""},
 	{76, "EXTRA_*, CAPTURE_REQUEST_HEADER, DEBUG*", nil, "HAProxy's configuration needs that engine."},
@@ -168,7 +168,7 @@ var quirks = []struct {
 // places are the packages in which acceptance cases are tested.
 var places = map[string]string{
 	"compile": ".", "enginetest": "../engine/enginetest", "dockerflow": "../dockerflow", "embedded": "../engine/embedded", "swarm": "../discovery/swarm",
-	"posted": "../discovery/posted", "certificates": "../discovery/certificates",
+	"posted": "../discovery/posted", "certificates": "../discovery/certificates", "app": "../app", "haproxy": "../engine/haproxy",
 }
 
 // TestAcceptanceCases demands that every case is there, and tested where the list
