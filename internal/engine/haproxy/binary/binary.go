@@ -34,7 +34,7 @@ type Binary struct {
 	Features []string
 	// Services are its built-in services, as prometheus-exporter; sorted.
 	Services []string
-	// Filters are its built-in filters in lower case, as comp or spoe; sorted.
+	// Filters are its built-in filters in lower case, as compression or spoe; sorted.
 	Filters []string
 }
 
@@ -96,7 +96,7 @@ func (b *Binary) Capabilities() Capabilities {
 		PCRE2:             has(b.Features, "PCRE2"),
 		Prometheus:        has(b.Services, "prometheus-exporter"),
 		QUIC:              has(b.Features, "QUIC"),
-		Compression:       has(b.Filters, "comp"),
+		Compression:       has(b.Filters, "compression"),
 	}
 }
 

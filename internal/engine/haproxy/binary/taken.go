@@ -2,6 +2,16 @@ package binary
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 )
 
 // TakenOptions say what is asked of Taken.
@@ -11,7 +21,7 @@ type TakenOptions struct {
 	// Held is what the running HAProxy binds already, from its configuration.
 	// Empty when none runs.
 	Held []Bind
-	// Pids are the processes of the running HAProxy (master and workers): what
+	// Pids are the processes of the running HAProxy, the master first: what
 	// they hold is theirs. Empty when none runs.
 	Pids []int
 }
@@ -24,11 +34,260 @@ type Conflict struct {
 	Reason string
 }
 
+// String names the address, the line that wants it and the reason.
+func (c Conflict) String() string {
+	return fmt.Sprintf("%s (line %d, %s): %s", c.Bind, c.Bind.Line, c.Bind.Section, c.Reason)
+}
+
 // Taken reports which of the wanted addresses HAProxy could not bind now, in the
 // network namespace of this process. An address that the running HAProxy holds
 // is no conflict. HAProxy itself must not find out: with one port taken it
 // stops listening on every other for two seconds while it tries again.
 // A free answer is no reservation: another may take the address a moment later.
 func Taken(ctx context.Context, o TakenOptions) ([]Conflict, error) {
-	return nil, nil // filled in with the next change
+	var conflicts []Conflict
+	tried := map[string]bool{}
+	for _, b := range o.Wanted {
+		key := b.Network + b.String()
+		if tried[key] || b.Elsewhere != "" || slices.ContainsFunc(o.Held, b.same) {
+			continue
+		}
+		tried[key] = true
+		if err := ctx.Err(); err != nil {
+			return conflicts, err
+		}
+		if reason := o.hinders(b, b.try(ctx)); reason != "" {
+			conflicts = append(conflicts, Conflict{Bind: b, Reason: reason})
+		}
+	}
+	return conflicts, ctx.Err()
+}
+
+func (b Bind) same(other Bind) bool {
+	return b.Network == other.Network && b.Address == other.Address && b.Path == other.Path && other.Elsewhere == ""
+}
+
+// overlaps reports whether sockets of two binds cannot both listen.
+func (b Bind) overlaps(other Bind) bool {
+	if b.Network != other.Network || b.Address.Port() != other.Address.Port() {
+		return false
+	}
+	one, two := b.Address.Addr().Unmap(), other.Address.Addr().Unmap()
+	if one.Is4() == two.Is4() {
+		return one == two || one.IsUnspecified() || two.IsUnspecified()
+	}
+	// Between the families only :: can be in the way of IPv4.
+	return one.Is6() && one.IsUnspecified() && !b.Only6 || two.Is6() && two.IsUnspecified() && !other.Only6
+}
+
+// try binds the address and lets it go again.
+func (b Bind) try(ctx context.Context) error {
+	if b.Network == "unix" {
+		// HAProxy puts its socket in place of what is there; only the directory
+		// must be.
+		info, err := os.Stat(filepath.Dir(b.Path))
+		if err == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		return err
+	}
+	network := b.Network
+	if b.Address.Addr().Is4() {
+		network += "4"
+	} else if b.Only6 || !b.Address.Addr().IsUnspecified() {
+		network += "6"
+	}
+	if b.Network == "udp" {
+		conn, err := (&net.ListenConfig{}).ListenPacket(ctx, network, b.Address.String())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, network, b.Address.String())
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// hinders makes words of why an address could not be bound; empty when HAProxy
+// would not be hindered.
+func (o TakenOptions) hinders(b Bind, err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case b.Network == "unix":
+		return fmt.Sprintf("the directory %s: %v", filepath.Dir(b.Path), cause(err))
+	case errors.Is(err, syscall.EADDRINUSE):
+		return o.holder(b)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		if b.Free {
+			return ""
+		}
+		return "this machine does not have the address"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		// Whether a HAProxy that is yet to be started may, it says itself; then
+		// nothing is lost. One that runs must not try in vain.
+		if len(o.Pids) == 0 || mayBindLow(o.Pids[0]) {
+			return ""
+		}
+		return "HAProxy may not bind it: ports below 1024 need the capability NET_BIND_SERVICE"
+	default:
+		// As no IPv6 on this machine.
+		return cause(err).Error()
+	}
+}
+
+func cause(err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number
+	}
+	return err
+}
+
+// holder says who is in the way of a bind; empty when it is HAProxy itself.
+func (o TakenOptions) holder(b Bind) string {
+	own, complete := map[string]bool{}, true
+	for _, pid := range o.Pids {
+		inodes, err := sockets(pid)
+		complete = complete && err == nil
+		for _, inode := range inodes {
+			own[inode] = true
+		}
+	}
+	var some bool
+	var others []listened
+	for _, l := range listening(b.Network) {
+		if l.bind.overlaps(b) {
+			some = true
+			if !own[l.inode] {
+				others = append(others, l)
+			}
+		}
+	}
+	// What HAProxy holds cannot always be seen; then its configuration tells.
+	if some && len(others) == 0 || !complete && slices.ContainsFunc(o.Held, b.overlaps) {
+		return ""
+	}
+	for _, l := range others {
+		if pid, name := owner(l.inode); pid > 0 {
+			return fmt.Sprintf("in use by %s (process %d)", name, pid)
+		}
+	}
+	return "in use by another process"
+}
+
+// listened is a socket that somebody listens on.
+type listened struct {
+	bind  Bind
+	inode string
+}
+
+// listening lists the sockets of this network namespace; none where the system
+// does not tell.
+func listening(network string) []listened {
+	var all []listened
+	for _, name := range []string{network, network + "6"} {
+		text, err := os.ReadFile("/proc/net/" + name) //nolint:gosec // tcp or udp
+		if err == nil {
+			all = append(all, parseSockets(string(text), network)...)
+		}
+	}
+	return all
+}
+
+// parseSockets reads /proc/net/tcp and its kin:
+//
+//	sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
+func parseSockets(text, network string) []listened {
+	state := map[string]string{"tcp": "0A", "udp": "07"}[network]
+	var all []listened
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 10 || f[3] != state {
+			continue
+		}
+		if address, ok := parseHexAddress(f[1]); ok {
+			all = append(all, listened{Bind{Network: network, Address: address}, f[9]})
+		}
+	}
+	return all
+}
+
+// parseHexAddress reads 0100007F:1F90: words of four bytes, each in the byte
+// order of the machine, which is little-endian on all that matter here.
+func parseHexAddress(s string) (netip.AddrPort, bool) {
+	host, port, ok := strings.Cut(s, ":")
+	number, err := strconv.ParseUint(port, 16, 16)
+	if !ok || err != nil || len(host) != 8 && len(host) != 32 {
+		return netip.AddrPort{}, false
+	}
+	var bytes []byte
+	for i := 0; i < len(host); i += 8 {
+		word, err := strconv.ParseUint(host[i:i+8], 16, 32)
+		if err != nil {
+			return netip.AddrPort{}, false
+		}
+		bytes = append(bytes, byte(word), byte(word>>8), byte(word>>16), byte(word>>24)) //nolint:gosec // one byte each
+	}
+	address, _ := netip.AddrFromSlice(bytes)
+	return netip.AddrPortFrom(address, uint16(number)), true //nolint:gosec // parsed as 16 bits
+}
+
+// sockets are the inodes of the sockets that a process has open.
+func sockets(pid int) ([]string, error) {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var inodes []string
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if inode, ok := strings.CutPrefix(target, "socket:["); err == nil && ok {
+			inodes = append(inodes, strings.TrimSuffix(inode, "]"))
+		}
+	}
+	return inodes, nil
+}
+
+// owner finds the process that has a socket open, among those that we may look
+// into; 0 when it is none of them.
+func owner(inode string) (pid int, name string) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, ""
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if inodes, err := sockets(pid); err == nil && slices.Contains(inodes, inode) {
+			comm, _ := os.ReadFile("/proc/" + e.Name() + "/comm") //nolint:gosec // a number
+			return pid, strings.TrimSpace(string(comm))
+		}
+	}
+	return 0, ""
+}
+
+// capNetBind is the number of CAP_NET_BIND_SERVICE.
+const capNetBind = 10
+
+// mayBindLow reports whether a process has the capability for ports below 1024;
+// true when it cannot be seen.
+func mayBindLow(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status") //nolint:gosec // a number
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			mask, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			return err != nil || mask&(1<<capNetBind) != 0
+		}
+	}
+	return true
 }

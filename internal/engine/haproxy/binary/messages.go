@@ -1,0 +1,215 @@
+package binary
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Messages takes apart what a haproxy that was started with these files wrote.
+// OK is never set. Notices, and a summary which says nothing of its own, are
+// left out; see Message for what is not shown.
+func Messages(text string, o CheckOptions) *Report {
+	return messages(text, func() known { return shown(o) })
+}
+
+// Read takes apart what `haproxy -c` wrote where it was not run by Check: in a
+// container, say. file is the name that the configuration had there, content
+// what was in it, ok that haproxy ended with code 0.
+func Read(out, file, content string, ok bool) *Report {
+	r := messages(out, func() known {
+		k := known{elsewhere: true, files: map[string][]string{}, words: map[string]bool{}}
+		k.add(file, content)
+		return k
+	})
+	r.OK = ok
+	return r
+}
+
+func messages(text string, shown func() known) *Report {
+	r := &Report{}
+	var into *[]Message
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		m := messageLine.FindStringSubmatch(line)
+		switch {
+		case m == nil && into != nil && len(*into) > 0:
+			(*into)[len(*into)-1].Text += "\n" + line
+			continue
+		case m == nil:
+			continue
+		case m[1] == "ALERT" || m[1] == "EMERG" || m[1] == "CRIT":
+			into = &r.Alerts
+		case m[1] == "WARNING":
+			into = &r.Warnings
+		default:
+			into = nil
+			continue
+		}
+		*into = append(*into, Message{Text: m[2]})
+	}
+	if len(r.Alerts)+len(r.Warnings) == 0 {
+		return r
+	}
+	k := shown()
+	for _, list := range []*[]Message{&r.Alerts, &r.Warnings} {
+		var kept []Message
+		for _, m := range *list {
+			if !summary.MatchString(m.Text) || len(*list) == 1 {
+				kept = append(kept, k.message(m.Text))
+			}
+		}
+		*list = kept
+	}
+	return r
+}
+
+var (
+	messageLine = regexp.MustCompile(`^\[([A-Z]+)\]\s*(?:\d+/\d+ )?\(\d+\) ?: (?:config : )?(.*)$`)
+	summary     = regexp.MustCompile(`^(Error\(s\) found in configuration file|Fatal errors found in configuration|Some warnings were found|Loading failure!|Exiting Master process)`)
+	placeOf     = regexp.MustCompile(`^(?:parsing )?\[(.+?):(\d+)\] ?:? ?`)
+)
+
+// known is what a message may quote: the checked files and their names.
+type known struct {
+	elsewhere bool // the files of this machine say nothing about it
+	dir       string
+	files     map[string][]string // the lines by the name of the file
+	words     map[string]bool
+}
+
+// maxKnown bounds what is read of the checked files; what lies beyond is not
+// quoted.
+const maxKnown = 16 << 20
+
+func shown(o CheckOptions) known {
+	k := known{dir: o.Dir, files: map[string][]string{}, words: map[string]bool{}}
+	for _, list := range [][]string{o.Files, o.Known} {
+		for _, name := range list {
+			if info, err := os.Stat(k.path(name)); err == nil && info.IsDir() {
+				inside, _ := filepath.Glob(filepath.Join(k.path(name), "*.cfg"))
+				for _, f := range inside {
+					k.read(filepath.Join(name, filepath.Base(f)))
+				}
+				continue
+			}
+			k.read(name)
+		}
+	}
+	return k
+}
+
+func (k known) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(k.dir, name)
+}
+
+func (k known) read(name string) {
+	var text []byte
+	if f, err := os.Open(k.path(name)); err == nil {
+		text, _ = io.ReadAll(io.LimitReader(f, maxKnown))
+		_ = f.Close()
+	}
+	k.add(name, string(text))
+}
+
+func (k known) add(name, text string) {
+	k.files[name] = strings.Split(text, "\n")
+	for _, word := range wordOf.FindAllString(name+"\n"+text, -1) {
+		k.words[word] = true
+	}
+}
+
+// message finds the place and leaves out what comes from elsewhere.
+func (k known) message(text string) Message {
+	var m Message
+	line := ""
+	if p := placeOf.FindStringSubmatch(text); p != nil {
+		lines, ok := k.files[p[1]]
+		m.File = p[1]
+		m.Line, _ = strconv.Atoi(p[2])
+		text = text[len(p[0]):]
+		if !ok {
+			m.Text = "an error in this file, which is not part of what was checked; HAProxy's words may quote it and are not shown"
+			return m
+		}
+		if m.Line >= 1 && m.Line <= len(lines) {
+			line = lines[m.Line-1]
+		}
+	}
+	if otherFile.MatchString(text) || k.namesFile(line) {
+		m.Text = k.mask(text)
+	} else {
+		m.Text = k.maskQuoted(text)
+	}
+	return m
+}
+
+var (
+	wordOf    = regexp.MustCompile(`[A-Za-z0-9_\x80-\x{10FFFF}]+`)
+	otherFile = regexp.MustCompile(`(^|[\s'"(\[@])/[^\s'"]|\b[Ff]iles?\b|\b[Ll]ua\b|\.(lua|map|lst|txt|pem|json|conf)\b`)
+	fileWord  = regexp.MustCompile(`file|-f\b|map|[Ll]ua|config|crt|\bca-|spoe|parse-resolv-conf`)
+	numbered  = regexp.MustCompile(`(?:line |position |:)$`)
+	quotedIn  = regexp.MustCompile(`'[^'\n]*'`)
+	ownQuoted = regexp.MustCompile(`^'[a-z][a-z0-9.-]{0,30}'$`)
+)
+
+// namesFile reports whether a line of a configuration makes HAProxy read another
+// file.
+func (k known) namesFile(line string) bool {
+	if fileWord.MatchString(line) {
+		return true
+	}
+	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r,()\"'", r) }) {
+		if _, ok := k.files[word]; ok {
+			continue
+		}
+		if k.elsewhere && strings.Contains(word, "/") {
+			return true
+		}
+		if info, err := os.Stat(k.path(word)); err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// mask leaves out every word that neither the checked files contain nor belongs
+// to what HAProxy says about files.
+func (k known) mask(text string) string {
+	var masked strings.Builder
+	at, hidden := 0, false
+	for _, span := range wordOf.FindAllStringIndex(text, -1) {
+		between, word := text[at:span[0]], text[span[0]:span[1]]
+		at = span[1]
+		number := len(word) <= 6 && strings.Trim(word, "0123456789") == "" && numbered.MatchString(text[:span[0]])
+		show := k.words[word] || fileWords[strings.ToLower(word)] || number
+		if show || !hidden || strings.Trim(between, " ") != "" {
+			masked.WriteString(between)
+		}
+		if show {
+			masked.WriteString(word)
+		} else if !hidden || strings.Trim(between, " ") != "" {
+			masked.WriteString("…")
+		}
+		hidden = !show
+	}
+	masked.WriteString(text[at:])
+	return masked.String()
+}
+
+// maskQuoted leaves out what a message quotes, unless it is in the checked files
+// or looks like a keyword: it may be the value of a variable.
+func (k known) maskQuoted(text string) string {
+	return quotedIn.ReplaceAllStringFunc(text, func(quoted string) string {
+		if ownQuoted.MatchString(quoted) || k.mask(quoted) == quoted {
+			return quoted
+		}
+		return "'…'"
+	})
+}

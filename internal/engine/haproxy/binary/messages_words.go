@@ -1,0 +1,37 @@
+package binary
+
+// fileWords are the words in which HAProxy and the system speak of files. A word
+// of another file that happens to be among them tells nothing.
+var fileWords = map[string]bool{
+	"a": true, "abort": true, "acl": true, "address": true, "addresses": true, "alert": true, "allowed": true,
+	"already": true, "an": true, "and": true, "args": true, "argument": true, "arguments": true, "as": true, "at": true,
+	"backend": true, "been": true, "before": true, "bind": true, "but": true, "by": true, "bytes": true, "ca": true,
+	"can": true, "cannot": true, "certificate": true, "certificates": true, "chain": true, "character": true,
+	"check": true, "column": true, "command": true, "condition": true, "configuration": true, "connect": true,
+	"contains": true, "converter": true, "could": true, "crl": true, "crt": true, "denied": true, "detected": true,
+	"dh": true, "did": true, "directories": true, "directory": true, "do": true, "does": true, "duplicate": true,
+	"empty": true, "end": true, "engine": true, "entry": true, "errno": true, "error": true, "errors": true,
+	"execute": true, "exist": true, "exists": true, "expected": true, "expects": true, "expression": true, "failed": true,
+	"failure": true, "fatal": true, "fetch": true, "file": true, "files": true, "filter": true, "first": true,
+	"for": true, "format": true, "found": true, "from": true, "frontend": true, "function": true, "global": true,
+	"have": true, "header": true, "http": true, "https": true, "in": true, "include": true, "incompatible": true,
+	"initialize": true, "integer": true, "into": true, "invalid": true, "ip": true, "ipv4": true, "ipv6": true,
+	"is": true, "it": true, "its": true, "key": true, "keyword": true, "keywords": true, "kind": true, "length": true,
+	"likely": true, "line": true, "lines": true, "list": true, "listen": true, "load": true, "loaded": true, "lua": true,
+	"many": true, "map": true, "match": true, "matching": true, "maybe": true, "mean": true, "method": true,
+	"missing": true, "mode": true, "more": true, "must": true, "name": true, "named": true, "near": true, "needs": true,
+	"network": true, "no": true, "not": true, "number": true, "occurred": true, "of": true, "on": true, "one": true,
+	"only": true, "open": true, "opening": true, "operation": true, "option": true, "options": true, "or": true,
+	"out": true, "parameter": true, "params": true, "parse": true, "parsed": true, "parser": true, "parsing": true,
+	"pattern": true, "patterns": true, "pem": true, "permission": true, "permitted": true, "position": true,
+	"private": true, "processing": true, "proxy": true, "quote": true, "range": true, "read": true, "reading": true,
+	"reason": true, "reference": true, "regex": true, "regular": true, "request": true, "resolve": true, "response": true,
+	"return": true, "rule": true, "rules": true, "runtime": true, "sample": true, "section": true, "server": true,
+	"short": true, "size": true, "skipping": true, "spoe": true, "ssl": true, "stat": true, "state": true, "string": true,
+	"such": true, "supported": true, "syntax": true, "table": true, "target": true, "tcp": true, "than": true,
+	"that": true, "the": true, "there": true, "this": true, "tls": true, "to": true, "too": true, "truncated": true,
+	"type": true, "unable": true, "unexpected": true, "unknown": true, "unless": true, "unmatched": true,
+	"unsupported": true, "usable": true, "use": true, "used": true, "user": true, "using": true, "valid": true,
+	"value": true, "variable": true, "version": true, "warning": true, "was": true, "when": true, "while": true,
+	"will": true, "with": true, "without": true, "wrong": true, "yet": true, "you": true,
+}
