@@ -3,13 +3,11 @@ package enginetest
 import (
 	"context"
 	"flag"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -73,27 +71,6 @@ func (s *stock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// verdict is a testing.TB that keeps what it is told to itself.
-type verdict struct {
-	testing.TB
-	mu   sync.Mutex
-	said []string
-}
-
-func (v *verdict) say(text string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.said = append(v.said, text)
-}
-
-func (v *verdict) Helper()                      {}
-func (v *verdict) Error(args ...any)            { v.say(fmt.Sprint(args...)) }
-func (v *verdict) Errorf(f string, args ...any) { v.say(fmt.Sprintf(f, args...)) }
-func (v *verdict) Fatal(args ...any)            { v.Error(args...); runtime.Goexit() }
-func (v *verdict) Fatalf(f string, args ...any) { v.Errorf(f, args...); runtime.Goexit() }
-func (v *verdict) Skip(...any)                  { runtime.Goexit() }
-func (v *verdict) Skipf(string, ...any)         { runtime.Goexit() }
-
 // judge plays a case on the stock engine and returns what the suite says of it.
 func judge(t *testing.T, c goCase) string {
 	t.Helper()
@@ -105,11 +82,7 @@ func judge(t *testing.T, c goCase) string {
 	server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: patience}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
-	v := &verdict{TB: t}
-	var wg sync.WaitGroup
-	wg.Go(func() { c.run(newWorld(v, func() Engine { return s })) })
-	wg.Wait()
-	return strings.Join(v.said, "\n")
+	return strings.Join(c.judge(t, func() Engine { return s }).said, "\n")
 }
 
 // TestSuiteBites plays cases on the stock engine. A suite that such an engine
