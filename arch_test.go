@@ -39,7 +39,8 @@ var allowed = map[string]struct {
 		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series",
 	}},
 
-	"internal/control": {3, []string{"internal/catalog", "internal/route"}},
+	// control records what it applies, and keeps the commands of operators.
+	"internal/control": {3, []string{"internal/catalog", "internal/history", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},

@@ -14,6 +14,10 @@
 //     takes it.
 //  5. The last good table and the snapshot it came from are written together,
 //     in the background: the disk is never waited for by traffic or changes.
+//  6. Between compiling and applying come the commands of operators (steer.go):
+//     a table that is held, endpoints that are drained. Compiling never sees them.
+//  7. Each table that went live is recorded with its cause, in the background,
+//     too; only who gave a command waits for that.
 //
 // Nothing is decided on doubt here: a source that fails is frozen by the
 // collector, long before its services would be missing in a snapshot.
@@ -25,12 +29,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/catalog"
+	"fairway/internal/history"
 	"fairway/internal/route"
 )
 
@@ -82,7 +88,8 @@ type Status struct {
 	Pending string
 }
 
-// Options are what New needs. All fields but Store and Logger are required.
+// Options are what New needs. All fields but Store, Restored, History, Mask and
+// Logger are required.
 type Options struct {
 	Feed     Feed
 	Compiler Compiler
@@ -91,26 +98,44 @@ type Options struct {
 	// Store keeps the last good table; nil keeps none.
 	Store *Store
 	// Restored is what Store held at start; nil for nothing.
-	Restored   *LastGood
+	Restored *LastGood
+	// History records each table and keeps the commands; nil for neither: then
+	// there are no commands.
+	History *history.Store
+	// Mask returns the value of a label as it may be written down; nil returns it
+	// as it is.
+	Mask       func(label, value string) string
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Control runs the loop. Table and Status may be called from any goroutine.
+// Control runs the loop. Its exported methods but Run may be called from any
+// goroutine.
 type Control struct {
 	feed     Feed
 	compiler Compiler
 	engines  []Engine
 	store    *Store
 	restored *LastGood
+	history  *history.Store
+	mask     func(label, value string) string
+	recorder *recorder
 	log      *slog.Logger
 	metrics  *metrics
 
 	live   atomic.Pointer[route.Table] // newest table that every engine took
 	status atomic.Pointer[Status]
+
+	steering steering
+
+	// What follows belongs to the goroutine of Run.
+	recorded string            // hash of the newest table in the history
+	seen     *catalog.Snapshot // what the live table was made from
+	deeds    []deed            // since the live table
 }
 
-// New returns a loop that does nothing until Run.
+// New returns a loop that does nothing until Run. The commands in force are read
+// from the history.
 func New(o Options) (*Control, error) {
 	if o.Feed == nil || o.Compiler == nil || len(o.Engines) == 0 || o.Registerer == nil {
 		return nil, errors.New("control: feed, compiler, registerer and at least one engine are required")
@@ -124,10 +149,17 @@ func New(o Options) (*Control, error) {
 		engines:  o.Engines,
 		store:    o.Store,
 		restored: o.Restored,
+		history:  o.History,
+		mask:     o.Mask,
 		log:      o.Logger,
 		metrics:  newMetrics(o.Registerer),
 	}
+	c.recorder = newRecorder(o.Logger, c.metrics.lost.Inc)
 	c.status.Store(&Status{State: StateStarting, Since: time.Now()})
+	if c.restored != nil {
+		c.seen = c.restored.Snapshot
+	}
+	c.loadCommands()
 	return c, nil
 }
 
@@ -137,48 +169,103 @@ func (c *Control) Table() *route.Table { return c.live.Load() }
 // Status returns the condition of the loop.
 func (c *Control) Status() Status { return *c.status.Load() }
 
+// round is what the loop works on.
+type round struct {
+	snapshot *catalog.Snapshot // the newest; nil before the first
+	compiled *route.Table      // what it was compiled to, or the last run's
+	pending  bool              // the newest table is not live yet
+	backoff  time.Duration
+}
+
 // Run restores the last good table and follows the feed until ctx ends; then it
 // writes what is still to be written and returns nil. It may be called once.
 func (c *Control) Run(ctx context.Context) error {
-	stopStore := c.startStore()
-	defer stopStore()
+	stop := c.startWriters()
+	defer stop()
+	defer c.steering.close()
 
-	var (
-		previous = c.restore(ctx)
-		pending  *catalog.Snapshot // newest snapshot whose table is not live yet
-		after    uint64
-		backoff  = retryFirst
-	)
+	r := round{compiled: c.restore(ctx), backoff: retryFirst}
 	for {
-		s, err := c.next(ctx, after, pending, backoff)
+		s, err := c.next(ctx, r)
 		if err != nil {
 			return nil // ctx has ended: that is how the loop ends
 		}
-		after = s.Revision
-		if !known(s) {
-			continue // an empty table now would say "there is no such host"
-		}
-		table := c.compiler.Compile(s, previous)
-		// Claims are decided by compiling, not by applying: they are handed down
-		// even while an engine has trouble.
-		previous = table
-		c.metrics.compiled(table)
-		if err := c.apply(ctx, table); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			pending = s
-			backoff = min(2*backoff, retryLast)
-			c.setStatus(func(st *Status) { st.Pending = err.Error() })
-			c.log.Error("table refused, the one before serves on", "error", err, "revision", table.Revision)
+		switch {
+		case s != nil && !known(s):
+			r.snapshot = nil // an empty table now would say "there is no such host"
+			c.steering.after = s.Revision
+			continue
+		case s != nil:
+			r.snapshot = s
+			c.steering.after = s.Revision
+			// Claims are decided by compiling, not by applying: they are handed
+			// down even while an engine has trouble.
+			r.compiled = c.compiler.Compile(s, r.compiled)
+			c.metrics.compiled(r.compiled)
+		case r.snapshot == nil:
 			continue
 		}
-		pending, backoff = nil, retryFirst
-		c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(s) })
-		if c.store != nil {
-			c.store.Put(&LastGood{Table: table, Snapshot: s})
+		err = c.serve(ctx, r)
+		if ctx.Err() != nil {
+			return nil
 		}
+		r.pending = err != nil
+		if err != nil {
+			r.backoff = min(2*r.backoff, retryLast)
+			c.setStatus(func(st *Status) { st.Pending = err.Error() })
+			c.log.Error("table refused, the one before serves on", "error", err, "revision", r.snapshot.Revision)
+			continue
+		}
+		r.backoff = retryFirst
+		c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(r.snapshot) })
 	}
+}
+
+// serve makes of the compiled table what operators want of it, and that live.
+func (c *Control) serve(ctx context.Context, r round) error {
+	orders := c.begin(r)
+	w := wish{compiled: r.compiled, snapshot: r.snapshot, live: c.live.Load(), commands: orders.commands, held: orders.held}
+	table, released, err := steer(w)
+	if err == nil {
+		err = c.apply(ctx, table)
+	}
+	if err != nil {
+		orders.answer(outcome{err: err})
+		return err
+	}
+	c.release(released)
+	c.deeds = append(c.deeds, orders.deeds...)
+	c.record(table, r.snapshot, orders)
+	if c.store != nil {
+		good := &LastGood{Table: table, Snapshot: r.snapshot}
+		if table.Hash != r.compiled.Hash {
+			good.Compiled = r.compiled
+		}
+		c.store.Put(good)
+	}
+	return nil
+}
+
+// record puts a table that is live into the history, unless the newest entry has
+// the same contents and no operator did anything, and answers the orders when
+// that is done.
+func (c *Control) record(table *route.Table, s *catalog.Snapshot, orders orders) {
+	if c.history == nil || table.Hash == c.recorded && len(orders.deeds) == 0 {
+		c.seen, c.deeds = s, nil
+		orders.answer(outcome{})
+		return
+	}
+	why := cause(step{before: orders.before, after: table, seen: c.seen, sees: s, deeds: c.deeds, mask: c.mask})
+	c.recorded, c.seen, c.deeds = table.Hash, s, nil
+	at := time.Now()
+	var entry history.Entry
+	c.recorder.add(job{
+		do: func() (err error) {
+			entry, err = c.history.Append(table, at, why)
+			return err
+		},
+		done: func(err error) { orders.answer(outcome{entry: entry, unrecorded: err}) },
+	})
 }
 
 // How long the newest table waits before it is tried again on an engine that
@@ -188,23 +275,34 @@ const (
 	retryLast  = 30 * time.Second
 )
 
-// next waits for a snapshot newer than after, or, when pending is set, at most
-// for the backoff, after which pending is due again.
-func (c *Control) next(ctx context.Context, after uint64, pending *catalog.Snapshot, backoff time.Duration) (*catalog.Snapshot, error) {
-	if pending == nil {
-		return c.feed.Next(ctx, after)
-	}
-	waiting, cancel := context.WithTimeout(ctx, backoff)
+// next waits for a snapshot that is newer than the last one. It returns nil when
+// it is time to look at the same one again: an operator has given a command, one
+// ends by itself, or a table that was refused is due again.
+func (c *Control) next(ctx context.Context, r round) (*catalog.Snapshot, error) {
+	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := c.feed.Next(waiting, after)
+	if r.pending {
+		waiting, cancel = context.WithTimeout(waiting, r.backoff)
+		defer cancel()
+	}
+	if end, ok := c.steering.nextEnd(); ok {
+		waiting, cancel = context.WithDeadline(waiting, end)
+		defer cancel()
+	}
+	if !c.steering.listen(cancel) {
+		return nil, ctx.Err()
+	}
+	s, err := c.feed.Next(waiting, c.steering.after)
+	c.steering.unlisten()
 	if err != nil && ctx.Err() == nil {
-		return pending, nil
+		return nil, nil
 	}
 	return s, err
 }
 
-// restore makes the last run's table live. What cannot be applied is reported
-// and left alone: the sources will bring a newer one.
+// restore makes the last run's table live and returns the table that it was
+// compiled to. What cannot be applied is reported and left alone: the sources
+// will bring a newer one.
 func (c *Control) restore(ctx context.Context) *route.Table {
 	if c.restored == nil || c.restored.Table == nil {
 		return nil
@@ -212,9 +310,12 @@ func (c *Control) restore(ctx context.Context) *route.Table {
 	table := c.restored.Table
 	if err := c.apply(ctx, table); err != nil {
 		c.log.Error("last good table could not be restored", "error", err)
-		return table
+	} else {
+		c.setStatus(func(st *Status) { st.State = StateRestored })
 	}
-	c.setStatus(func(st *Status) { st.State = StateRestored })
+	if c.restored.Compiled != nil {
+		return c.restored.Compiled
+	}
 	return table
 }
 
@@ -270,21 +371,18 @@ func (c *Control) setStatus(change func(*Status)) {
 	c.status.Store(&next)
 }
 
-// startStore runs the background writer and returns the function that ends it
-// after its last write.
-func (c *Control) startStore() (stop func()) {
-	if c.store == nil {
-		return func() {}
-	}
-	done := make(chan struct{})
+// startWriters runs what writes in the background and returns the function that
+// ends it after its last write.
+func (c *Control) startWriters() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		defer close(done)
-		c.store.run(ctx)
-	}()
+	var running sync.WaitGroup
+	if c.store != nil {
+		running.Go(func() { c.store.run(ctx) })
+	}
+	running.Go(func() { c.recorder.run(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 

@@ -15,6 +15,8 @@ type metrics struct {
 	problems      *prometheus.GaugeVec
 	routes        prometheus.Gauge
 	backends      prometheus.Gauge
+	lost          prometheus.Counter
+	commands      *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -40,9 +42,25 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "fairway_backends",
 			Help: "Backends of the newest table.",
 		}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fairway_history_lost_total",
+			Help: "Things that could not be written to the history.",
+		}),
+		commands: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_commands",
+			Help: "Commands of operators in force, by kind.",
+		}, []string{"kind"}),
 	}
-	r.MustRegister(m.applyDuration, m.applyFailures, m.problems, m.routes, m.backends)
+	r.MustRegister(m.applyDuration, m.applyFailures, m.problems, m.routes, m.backends, m.lost, m.commands)
 	return m
+}
+
+// inForce records how many commands there are.
+func (m *metrics) inForce(commands []Command) {
+	m.commands.Reset()
+	for _, c := range commands {
+		m.commands.WithLabelValues(string(c.Kind)).Inc()
+	}
 }
 
 // compiled records the size and the problems of a new table.

@@ -25,6 +25,9 @@ import (
 type LastGood struct {
 	Table    *route.Table
 	Snapshot *catalog.Snapshot
+	// Compiled is what the snapshot was compiled to where operators wanted
+	// something else: claims are handed down from it. Nil when it is Table.
+	Compiled *route.Table
 }
 
 // Store keeps the last good table in one file. The file begins with a line that
@@ -199,7 +202,15 @@ func encodeLastGood(f *os.File, lg *LastGood) error {
 		}
 		separator = ","
 	}
-	if err := errors.Join(write("]}\n"), w.Flush()); err != nil {
+	if err := write("]"); err != nil {
+		return err
+	}
+	if lg.Compiled != nil {
+		if err := errors.Join(write(`,"compiled":`), route.Encode(w, lg.Compiled)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(write("}\n"), w.Flush()); err != nil {
 		return err
 	}
 	header := lastGoodHeader + hex.EncodeToString(sum.Sum(nil)) + "\n"
@@ -221,6 +232,7 @@ func decodeLastGood(data []byte) (*LastGood, error) {
 		Table    json.RawMessage    `json:"table"`
 		Snapshot *catalog.Snapshot  `json:"snapshot"`
 		Services []*catalog.Service `json:"services"`
+		Compiled json.RawMessage    `json:"compiled"`
 	}
 	if err := json.Unmarshal(body, &parts); err != nil {
 		return nil, err
@@ -233,5 +245,11 @@ func decodeLastGood(data []byte) (*LastGood, error) {
 		return nil, errors.New("there is no snapshot in it")
 	}
 	parts.Snapshot.Services = parts.Services
-	return &LastGood{Table: table, Snapshot: parts.Snapshot}, nil
+	lg := &LastGood{Table: table, Snapshot: parts.Snapshot}
+	if len(parts.Compiled) > 0 {
+		if lg.Compiled, err = route.Decode(bytes.NewReader(parts.Compiled)); err != nil {
+			return nil, err
+		}
+	}
+	return lg, nil
 }

@@ -32,6 +32,7 @@ func TestStoreRoundTrip(t *testing.T) {
 		t.Fatalf("empty store: %v, %v", lg, err)
 	}
 	want := lastGood(4, "a", "b")
+	want.Compiled = tableOf(4, "b")
 	if err := s.save(want); err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +42,9 @@ func TestStoreRoundTrip(t *testing.T) {
 	}
 	if got.Table.Text() != want.Table.Text() || got.Table.Hash != want.Table.Hash {
 		t.Errorf("table changed on disk:\n%s", got.Table.Text())
+	}
+	if got.Compiled == nil || got.Compiled.Hash != want.Compiled.Hash {
+		t.Errorf("what was compiled changed on disk: %v", got.Compiled)
 	}
 	if len(got.Snapshot.Services) != 2 || got.Snapshot.Revision != 4 {
 		t.Errorf("snapshot changed on disk: %+v", got.Snapshot)
@@ -128,7 +132,7 @@ func TestStoreNewestWinsAndLastIsWrittenAtStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := c.startStore()
+		stop := c.startWriters()
 		for r := uint64(1); r <= 50; r++ {
 			s.Put(lastGood(r, "a"))
 			time.Sleep(time.Millisecond)

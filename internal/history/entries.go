@@ -17,10 +17,10 @@ type storedEntry struct {
 	Table key `json:"table"`
 }
 
-// Append records that the table went live at this moment because of cause. The
+// Append records that the table went live at this time because of cause. The
 // entry is on the disk when it returns. Old entries are removed by the way, see
 // Options.
-func (s *Store) Append(t *route.Table, cause Cause) (Entry, error) {
+func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	var (
@@ -34,7 +34,7 @@ func (s *Store) Append(t *route.Table, cause Cause) (Entry, error) {
 		if err != nil {
 			return err
 		}
-		entry = Entry{Number: number, Time: time.Now().UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}
+		entry = Entry{Number: number, Time: at.UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}
 		entry.Routes, entry.Backends = changed(before, t)
 		if stored, err = s.putTable(tx, t); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -90,7 +91,7 @@ func TestEntriesComeBackByteForByte(t *testing.T) {
 		names = append(names, fmt.Sprintf("service-%03d", n))
 		table := tableOf(t, uint64(n+1), names...)
 		want = append(want, encoded(t, table))
-		entry, err := s.Append(table, Cause{Operator: "ann", Command: "test", Text: fmt.Sprint("cause ", n)})
+		entry, err := s.Append(table, time.Now(), Cause{Operator: "ann", Command: "test", Text: fmt.Sprint("cause ", n)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -489,6 +489,9 @@ type Endpoint struct {
 	Node string `json:"node,omitempty"`
 	// Reason says why this address of the instance was chosen.
 	Reason string `json:"reason,omitempty"`
+	// By is the command of an operator that State or Weight come from, with who
+	// gave it and why; empty when they are what the source says.
+	By string `json:"by,omitempty"`
 }
 
 // Problem is a refused label or route, with its origin and what to do about it.

@@ -144,6 +144,7 @@ func (e Endpoint) String() string {
 	w.optional("source", e.Source)
 	w.optional("node", e.Node)
 	w.optional("reason", e.Reason)
+	w.optional("by", e.By)
 	return w.String()
 }
 

@@ -1,0 +1,334 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/history"
+	"fairway/internal/route"
+)
+
+// deed is something that was done about commands since the last table: by an
+// operator, or by itself when operator is empty.
+type deed struct {
+	operator, command, message string
+	// change says what became of the commands.
+	change history.Change
+}
+
+// step is one table after another, with what they were made from.
+type step struct {
+	before, after *route.Table      // before is nil for the first table
+	seen, sees    *catalog.Snapshot // seen is nil when there was none
+	deeds         []deed
+	// mask returns the value of a label as it may be told.
+	mask func(key, value string) string
+}
+
+// The measures of a cause.
+const (
+	maxChanges   = 50
+	maxLabelText = 300
+)
+
+// cause says why there is another table. It is pure. Of what the sources saw only
+// that counts which concerns a service whose routes or backends have changed,
+// unless there is nothing of that kind.
+func cause(s step) history.Cause {
+	var c history.Cause
+	for _, d := range s.deeds {
+		if d.operator != "" && c.Operator == "" {
+			c.Operator, c.Command, c.Message = d.operator, d.command, d.message
+		}
+		c.Changes = append(c.Changes, d.change)
+	}
+	c.Changes = append(c.Changes, s.changes()...)
+	if len(c.Changes) > maxChanges {
+		c.Omitted = len(c.Changes) - maxChanges
+		c.Changes = c.Changes[:maxChanges]
+	}
+	c.Text = s.text(c)
+	return c
+}
+
+// changes is what the sources saw between two tables.
+func (s step) changes() []history.Change {
+	if s.seen == nil || s.sees == nil || s.before == nil {
+		return nil
+	}
+	differ := differing(s.before, s.after)
+	var concerned, others []history.Change
+	old, new := s.seen.Services, s.sees.Services
+	for len(old) > 0 || len(new) > 0 {
+		var a, b *catalog.Service
+		if len(new) == 0 || len(old) > 0 && old[0].ID <= new[0].ID {
+			a = old[0]
+		}
+		if len(old) == 0 || len(new) > 0 && new[0].ID <= old[0].ID {
+			b = new[0]
+		}
+		if a != nil {
+			old = old[1:]
+		}
+		if b != nil {
+			new = new[1:]
+		}
+		if a == b {
+			continue
+		}
+		if list := s.service(a, b); differ[cmp.Or(a, b).ID] {
+			concerned = append(concerned, list...)
+		} else {
+			others = append(others, list...)
+		}
+	}
+	if len(concerned) == 0 {
+		concerned = append(others, s.rest()...)
+	}
+	slices.SortStableFunc(concerned, func(a, b history.Change) int { return cmp.Compare(telling(a.Kind), telling(b.Kind)) })
+	return concerned
+}
+
+// telling orders changes by how much they explain.
+func telling(k history.ChangeKind) int {
+	return slices.Index([]history.ChangeKind{
+		history.LabelChanged, history.ServiceAdded, history.ServiceRemoved,
+		history.InstanceAdded, history.InstanceRemoved, history.InstanceState, history.InstanceAddress,
+	}, k)
+}
+
+// service compares a service with what it was; nil for what is not there.
+func (s step) service(a, b *catalog.Service) []history.Change {
+	switch {
+	case a == nil:
+		return []history.Change{{Kind: history.ServiceAdded, Source: b.Source, Service: b.ID, To: countText(len(b.Instances), "instance")}}
+	case b == nil:
+		return []history.Change{{Kind: history.ServiceRemoved, Source: a.Source, Service: a.ID, From: countText(len(a.Instances), "instance")}}
+	}
+	change := history.Change{Source: b.Source, Service: b.ID}
+	list := s.labels(change, a.Labels, b.Labels)
+	was, is := byID(a.Instances), byID(b.Instances)
+	for _, id := range slices.Sorted(maps.Keys(was)) {
+		if is[id] == nil {
+			list = append(list, history.Change{
+				Kind: history.InstanceRemoved, Source: was[id].Source, Service: b.ID, Instance: was[id].Name, From: stateText(was[id]),
+			})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(is)) {
+		list = append(list, s.instance(b.ID, was[id], is[id])...)
+	}
+	// A container gets other labels by being made anew: its labels are compared
+	// with those of the one before it.
+	before, after := newest(a.Instances), newest(b.Instances)
+	if before != nil && after != nil && was[keyOf(after)] == nil {
+		change.Source, change.Instance = after.Source, after.Name
+		list = append(list, s.labels(change, before.Labels, after.Labels)...)
+	}
+	return list
+}
+
+// instance compares an instance with what it was; nil for one that is new.
+func (s step) instance(service string, a, b *catalog.Instance) []history.Change {
+	change := history.Change{Source: b.Source, Service: service, Instance: b.Name}
+	if a == nil {
+		change.Kind, change.To = history.InstanceAdded, stateText(b)
+		return []history.Change{change}
+	}
+	if a == b {
+		return nil
+	}
+	list := s.labels(change, a.Labels, b.Labels)
+	if a.State != b.State {
+		change.Kind, change.From, change.To = history.InstanceState, stateText(a), stateText(b)
+		list = append(list, change)
+	}
+	if !slices.Equal(a.Addresses, b.Addresses) || !slices.Equal(a.Ports, b.Ports) || a.Weight != b.Weight {
+		change.Kind, change.From, change.To = history.InstanceAddress, addressText(a), addressText(b)
+		list = append(list, change)
+	}
+	return list
+}
+
+// labels compares labels that mean something to Fairway.
+func (s step) labels(change history.Change, a, b map[string]string) []history.Change {
+	change.Kind = history.LabelChanged
+	keys := map[string]bool{}
+	for _, m := range []map[string]string{a, b} {
+		for k := range m {
+			if meaningful(k) && (a[k] != b[k] || has(a, k) != has(b, k)) {
+				keys[k] = true
+			}
+		}
+	}
+	var list []history.Change
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		change.Label, change.From, change.To = shorten(k), "", ""
+		if has(a, k) {
+			change.From = shorten(s.shown(k, a[k]))
+		}
+		if has(b, k) {
+			change.To = shorten(s.shown(k, b[k]))
+		}
+		list = append(list, change)
+	}
+	return list
+}
+
+func has(m map[string]string, k string) bool { _, ok := m[k]; return ok }
+
+func (s step) shown(key, value string) string {
+	if s.mask == nil {
+		return value
+	}
+	return s.mask(key, value)
+}
+
+// rest is what else a table depends on.
+func (s step) rest() []history.Change {
+	var list []history.Change
+	if !slices.Equal(s.seen.Certificates, s.sees.Certificates) {
+		list = append(list, history.Change{
+			Kind: history.OtherChanged,
+			From: countText(len(s.seen.Certificates), "certificate"), To: countText(len(s.sees.Certificates), "certificate"),
+		})
+	}
+	was := map[string]string{}
+	for _, src := range s.seen.Sources {
+		was[src.Name] = sourceText(src)
+	}
+	for _, src := range s.sees.Sources {
+		if before := was[src.Name]; before != sourceText(src) {
+			list = append(list, history.Change{Kind: history.SourceState, Source: src.Name, From: before, To: sourceText(src)})
+		}
+	}
+	return list
+}
+
+// text is the cause in one sentence.
+func (s step) text(c history.Cause) string {
+	if c.Operator != "" {
+		return strings.TrimSuffix(c.Command+" by "+c.Operator+": "+c.Message, ": ")
+	}
+	if s.before == nil {
+		return "the first table"
+	}
+	if len(c.Changes) == 0 {
+		if len(route.Diff(s.before, s.after).Listeners) > 0 {
+			return "other listeners or certificates"
+		}
+		return "Fairway reads the same labels in another way"
+	}
+	text := sentence(c.Changes[0])
+	if more := len(c.Changes) - 1 + c.Omitted; more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	return text
+}
+
+// sentence puts a change into words.
+func sentence(c history.Change) string {
+	what := "service " + c.Service
+	if c.Instance != "" {
+		what = "instance " + c.Instance + " of " + what
+	}
+	switch c.Kind {
+	case history.LabelChanged:
+		switch {
+		case c.From == "":
+			return fmt.Sprintf("%s got the label %s=%s", what, c.Label, c.To)
+		case c.To == "":
+			return fmt.Sprintf("%s lost the label %s=%s", what, c.Label, c.From)
+		}
+		return fmt.Sprintf("%s: label %s changed from %s to %s", what, c.Label, c.From, c.To)
+	case history.ServiceAdded, history.InstanceAdded:
+		return what + " came"
+	case history.ServiceRemoved, history.InstanceRemoved:
+		return what + " went"
+	case history.InstanceState:
+		return fmt.Sprintf("%s is %s, was %s", what, c.To, c.From)
+	case history.InstanceAddress:
+		return what + " has other addresses, ports or another weight"
+	case history.SourceState:
+		return fmt.Sprintf("source %s is %s, was %s", c.Source, c.To, cmp.Or(c.From, "unknown"))
+	case history.CommandChanged:
+		return strings.TrimSpace(c.To + " " + c.From)
+	}
+	return "other certificates"
+}
+
+func byID(list []*catalog.Instance) map[string]*catalog.Instance {
+	m := make(map[string]*catalog.Instance, len(list))
+	for _, in := range list {
+		m[keyOf(in)] = in
+	}
+	return m
+}
+
+func keyOf(in *catalog.Instance) string { return in.Source + "\x00" + in.ID }
+
+// newest returns the newest instance that has not stopped, or the newest at all.
+func newest(list []*catalog.Instance) *catalog.Instance {
+	var found *catalog.Instance
+	for _, in := range list {
+		if found == nil || (found.State == catalog.StateStopped && in.State != catalog.StateStopped) ||
+			(found.State == catalog.StateStopped) == (in.State == catalog.StateStopped) && in.Created.After(found.Created) {
+			found = in
+		}
+	}
+	return found
+}
+
+func stateText(in *catalog.Instance) string {
+	if in.StateReason == "" {
+		return string(in.State)
+	}
+	return shorten(string(in.State) + " (" + in.StateReason + ")")
+}
+
+func addressText(in *catalog.Instance) string {
+	var words []string
+	for _, a := range in.Addresses {
+		word := a.Host
+		if a.Port != 0 {
+			word += ":" + strconv.Itoa(int(a.Port))
+		}
+		words = append(words, word)
+	}
+	for _, p := range in.Ports {
+		words = append(words, strconv.Itoa(int(p.Number))+"/"+p.Protocol)
+	}
+	if in.Weight != 0 {
+		words = append(words, "weight "+strconv.Itoa(in.Weight))
+	}
+	return shorten(strings.Join(words, " "))
+}
+
+func sourceText(s catalog.SourceStatus) string {
+	switch {
+	case s.Stale:
+		return "stale"
+	case !s.Synced:
+		return "waiting"
+	}
+	return "synced"
+}
+
+func countText(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+func shorten(s string) string {
+	if len(s) <= maxLabelText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLabelText], "") + "…"
+}

@@ -1,0 +1,185 @@
+package control
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// CommandKind is what a command does.
+type CommandKind string
+
+// The kinds of command.
+const (
+	// CommandRollback holds the table of an entry of the history.
+	CommandRollback CommandKind = "rollback"
+	// CommandPin holds the table that was live when it was given.
+	CommandPin CommandKind = "pin"
+	// CommandDrain gives endpoints nothing new.
+	CommandDrain CommandKind = "drain"
+	// CommandWeight gives endpoints another weight.
+	CommandWeight CommandKind = "weight"
+	// CommandPause makes the requests for a service wait.
+	CommandPause CommandKind = "pause"
+)
+
+// Command is what an operator asked for, and what holds until it is taken back.
+// It is kept in the history and put into effect on every table that is compiled.
+type Command struct {
+	// ID names the command among those in force; see idOf.
+	ID   string      `json:"id"`
+	Kind CommandKind `json:"kind"`
+	// Subject is what a drain, weight or pause is about.
+	Subject Subject `json:"subject,omitzero"`
+	// Weight is that of CommandWeight, 0 to 256.
+	Weight int `json:"weight,omitempty"`
+	// Until is when a pause ends by itself, and Wait how long each request waits
+	// at most.
+	Until time.Time     `json:"until,omitzero"`
+	Wait  time.Duration `json:"wait,omitempty"`
+	// Hold says what a rollback or pin holds; nil for the others.
+	Hold *Hold `json:"hold,omitempty"`
+	// Operator is who gave it, Message why, and Since when.
+	Operator string    `json:"operator"`
+	Message  string    `json:"message,omitempty"`
+	Since    time.Time `json:"since"`
+}
+
+// Subject is a service, an instance or a node: exactly one of Service, Instance
+// and Node is set.
+type Subject struct {
+	// Service is the ID of a service.
+	Service string `json:"service,omitempty"`
+	// Instance is the name of an instance, and Source the name of the source that
+	// sees it. An instance of the same name that takes its place is meant as well.
+	Instance string `json:"instance,omitempty"`
+	Source   string `json:"source,omitempty"`
+	// Node is the ID of a node.
+	Node string `json:"node,omitempty"`
+}
+
+// String returns the subject as one writes it: "service web@docker".
+func (s Subject) String() string {
+	switch {
+	case s.Service != "":
+		return "service " + s.Service
+	case s.Instance != "":
+		return "instance " + s.Instance
+	case s.Node != "":
+		return "node " + s.Node
+	}
+	return ""
+}
+
+// covers says whether an endpoint of a backend belongs to the subject.
+func (s Subject) covers(b *route.Backend, e route.Endpoint) bool {
+	switch {
+	case s.Service != "":
+		return b.Service == s.Service
+	case s.Instance != "":
+		return e.Instance == s.Instance && e.Source == s.Source
+	}
+	return e.Node == s.Node && s.Node != ""
+}
+
+// Release is when a hold ends.
+type Release string
+
+// The ways in which a hold ends.
+const (
+	// ReleaseByHand holds the table until an operator releases it.
+	ReleaseByHand Release = "released"
+	// ReleaseByLabels holds each service until its labels change; its endpoints
+	// follow what exists as soon as that changes.
+	ReleaseByLabels Release = "changed"
+)
+
+// Hold is a table that is held in place of the compiled one.
+type Hold struct {
+	// Entry is the number of the entry, and Hash that of its table.
+	Entry uint64 `json:"entry"`
+	Hash  string `json:"hash"`
+	// Release says when it ends.
+	Release Release `json:"release"`
+	// LiveEndpoints takes the endpoints of each backend from what exists now,
+	// where there is such a backend.
+	LiveEndpoints bool `json:"liveEndpoints,omitempty"`
+	// Services are those that are held with ReleaseByLabels, each with what it was
+	// like when the command was given.
+	Services map[string]Seen `json:"services,omitempty"`
+}
+
+// Seen says what a service was like, by digest.
+type Seen struct {
+	// Labels are all its labels that mean something to Fairway; empty when there
+	// was no such service.
+	Labels string `json:"labels"`
+	// Endpoints are those of its backends, as they were compiled.
+	Endpoints string `json:"endpoints"`
+}
+
+// holdID is the ID of the rollback or pin in force, of which there is one at
+// most.
+const holdID = "hold"
+
+// idOf returns the ID of a command of this kind and subject: a new command about
+// the same takes the place of the old one.
+func idOf(kind CommandKind, s Subject) string {
+	if kind == CommandRollback || kind == CommandPin {
+		return holdID
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", kind, s.Service, s.Source, s.Instance, s.Node))
+	return string(kind) + "-" + hex.EncodeToString(sum[:6])
+}
+
+// String returns the command as one would write it, without who and why.
+func (c Command) String() string {
+	words := []string{string(c.Kind)}
+	switch {
+	case c.Hold != nil && c.Kind == CommandRollback:
+		words = append(words, fmt.Sprint(c.Hold.Entry), "--until", string(c.Hold.Release))
+	case c.Subject != Subject{}:
+		words = append(words, c.Subject.String())
+	}
+	switch c.Kind {
+	case CommandWeight:
+		words = append(words, fmt.Sprint(c.Weight))
+	case CommandPause:
+		words = append(words, "until "+c.Until.UTC().Format(time.RFC3339))
+	}
+	return strings.Join(words, " ")
+}
+
+// by says on an endpoint who changed it and why.
+func (c Command) by() string {
+	text := string(c.Kind) + " by " + cmp.Or(c.Operator, "somebody without a name")
+	if c.Kind == CommandPause {
+		text += " until " + c.Until.UTC().Format(time.RFC3339)
+	}
+	if c.Message != "" {
+		text += ": " + c.Message
+	}
+	return text
+}
+
+// compareCommands is the order in which commands are put into effect: what stops
+// requests comes last.
+func compareCommands(a, b Command) int {
+	rank := func(k CommandKind) int {
+		switch k {
+		case CommandRollback, CommandPin:
+			return 0
+		case CommandWeight:
+			return 1
+		case CommandDrain:
+			return 2
+		}
+		return 3
+	}
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
+}

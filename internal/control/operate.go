@@ -1,0 +1,319 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/history"
+	"fairway/internal/route"
+)
+
+// The errors of operators' commands that callers may ask for with errors.Is. An
+// entry or a command that does not exist is history.ErrNotFound, a full disk
+// history.ErrFull.
+var (
+	// ErrNotNow: there is no table yet, or Fairway is about to end.
+	ErrNotNow = errors.New("not now")
+	// ErrRefused: the command makes no sense; the text says why.
+	ErrRefused = errors.New("refused")
+	// ErrNoHistory: commands need the history, and there is none.
+	ErrNoHistory = errors.New("there is no history, which commands are kept in")
+
+	errGivenUp = errors.New("not written to the history: too much waits for the disk")
+)
+
+// The bounds of a pause.
+const (
+	DefaultPause = 30 * time.Second
+	MaxPause     = 10 * time.Minute
+)
+
+// Order is a command to be given.
+type Order struct {
+	Kind CommandKind
+	// Subject is what a drain, weight or pause is about, as ResolveSubject reads
+	// it. A pause is about a service.
+	Subject string
+	// Weight is for CommandWeight, 0 to 256.
+	Weight int
+	// For is how long a pause lasts and its requests wait; zero means
+	// DefaultPause, and MaxPause is the most.
+	For time.Duration
+	// Entry is the entry to roll back to.
+	Entry uint64
+	// Release is when a rollback or pin ends; empty means ReleaseByHand.
+	Release Release
+	// LiveEndpoints is as in Hold.
+	LiveEndpoints bool
+	// Operator is who gives it, Message why; at most 1000 bytes.
+	Operator, Message string
+}
+
+// Result is what became of a command.
+type Result struct {
+	// Command is the one that is in force, or that was taken back.
+	Command Command
+	// Entry is the table that it made live; its number is zero when it changed
+	// nothing. Recorded is false when that table could not be written down.
+	Entry    history.Entry
+	Recorded bool
+	// Remarks say what the operator may not expect.
+	Remarks []string
+}
+
+// Commands returns the commands in force, in the order in which they are put into
+// effect.
+func (c *Control) Commands() []Command {
+	list, _ := c.steering.inForce()
+	return list
+}
+
+// ResolveSubject finds the service, instance or node of a name: the ID or name
+// of a service, or the ID or name of an instance or node. "service:", "instance:"
+// or "node:" in front says which is meant. The error wraps history.ErrNotFound or
+// ErrRefused.
+func ResolveSubject(s *catalog.Snapshot, text string) (Subject, error) {
+	kind, name, found := strings.Cut(text, ":")
+	if !found || !slices.Contains([]string{"service", "instance", "node"}, kind) {
+		kind, name = "", text
+	}
+	if name == "" {
+		return Subject{}, fmt.Errorf("%w: a service, an instance or a node is needed", ErrRefused)
+	}
+	var list []Subject
+	add := func(want string, subject Subject) {
+		if (kind == "" || kind == want) && !slices.Contains(list, subject) {
+			list = append(list, subject)
+		}
+	}
+	for _, svc := range s.Services {
+		if svc.ID == name || svc.Name == name {
+			add("service", Subject{Service: svc.ID})
+		}
+		for _, in := range svc.Instances {
+			if in.ID == name || in.Name == name || len(name) >= 12 && strings.HasPrefix(in.ID, name) {
+				add("instance", Subject{Instance: in.Name, Source: cmp.Or(in.Source, svc.Source)})
+			}
+		}
+	}
+	for _, n := range s.Nodes {
+		if n.ID == name || n.Name == name {
+			add("node", Subject{Node: n.ID})
+		}
+	}
+	switch len(list) {
+	case 0:
+		return Subject{}, fmt.Errorf("%w: no service, instance or node %q", history.ErrNotFound, text)
+	case 1:
+		return list[0], nil
+	}
+	// The very ID of a service is meant before anything that is only named so.
+	for _, found := range list {
+		if found.Service == name {
+			return found, nil
+		}
+	}
+	var names []string
+	for _, found := range list {
+		names = append(names, strings.Replace(found.String(), " ", ":", 1))
+	}
+	return Subject{}, fmt.Errorf("%w: %q may be %s", ErrRefused, text, strings.Join(names, " or "))
+}
+
+// Give puts a command in force: it is written to the disk first, then put into
+// effect on what is live, and it stays until it is taken back. A command about
+// the same as one in force takes its place. When an engine refuses the table that
+// comes of it, the command is withdrawn.
+func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
+	if c.history == nil {
+		return Result{}, ErrNoHistory
+	}
+	snapshot, compiled := c.steering.basis()
+	live := c.live.Load()
+	if snapshot == nil || live == nil {
+		return Result{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
+	}
+	if len(o.Message) > maxMessage || len(o.Operator) > maxMessage {
+		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
+	}
+	command := Command{Kind: o.Kind, Operator: o.Operator, Message: o.Message, Since: time.Now().UTC()}
+	var (
+		held    *route.Table
+		remarks []string
+		err     error
+	)
+	switch o.Kind {
+	case CommandRollback, CommandPin:
+		held, remarks, err = c.holdOf(o, &command, snapshot, compiled)
+	case CommandDrain, CommandWeight, CommandPause:
+		err = command.aim(o, snapshot)
+	default:
+		err = fmt.Errorf("%w: there is no command %q", ErrRefused, o.Kind)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	command.ID = idOf(o.Kind, command.Subject)
+	return c.change(ctx, command.ID, &command, held, remarks, deed{
+		operator: nameOf(o.Operator), command: command.String(), message: o.Message,
+		change: history.Change{Kind: history.CommandChanged, To: command.String()},
+	})
+}
+
+const maxMessage = 1000
+
+// nameOf is the name of an operator, never empty.
+func nameOf(operator string) string { return cmp.Or(operator, "somebody without a name") }
+
+// aim reads what a drain, weight or pause is about.
+func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
+	text := o.Subject
+	if o.Kind == CommandPause && !strings.HasPrefix(text, "service:") {
+		text = "service:" + text
+	}
+	if c.Subject, err = ResolveSubject(s, text); err != nil {
+		return err
+	}
+	switch o.Kind {
+	case CommandWeight:
+		if o.Weight < 0 || o.Weight > 256 {
+			return fmt.Errorf("%w: a weight is 0 to 256", ErrRefused)
+		}
+		c.Weight = o.Weight
+	case CommandPause:
+		c.Wait = cmp.Or(o.For, DefaultPause)
+		if c.Wait < time.Second || c.Wait > MaxPause {
+			return fmt.Errorf("%w: a pause lasts from 1s to %s", ErrRefused, MaxPause)
+		}
+		c.Until = c.Since.Add(c.Wait)
+	}
+	return nil
+}
+
+// holdOf reads what a rollback or pin holds.
+func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compiled *route.Table) (*route.Table, []string, error) {
+	h := &Hold{Entry: o.Entry, Release: cmp.Or(o.Release, ReleaseByHand), LiveEndpoints: o.LiveEndpoints}
+	if h.Release != ReleaseByHand && h.Release != ReleaseByLabels {
+		return nil, nil, fmt.Errorf("%w: a hold lasts until %q or %q", ErrRefused, ReleaseByHand, ReleaseByLabels)
+	}
+	if o.Kind == CommandPin {
+		h.Entry = 0 // the newest, which is what is live
+	} else if o.Entry == 0 {
+		return nil, nil, fmt.Errorf("%w: which entry?", ErrRefused)
+	}
+	recorded, err := c.history.Entry(h.Entry)
+	if err != nil {
+		return nil, nil, err
+	}
+	if live := c.live.Load(); o.Kind == CommandPin && live.Hash != recorded.Hash {
+		return nil, nil, fmt.Errorf("%w: the live table is not in the history yet", ErrNotNow)
+	}
+	h.Entry, h.Hash = recorded.Number, recorded.Hash
+	if h.Release == ReleaseByLabels {
+		h.Services = map[string]Seen{}
+		for id := range differing(recorded.Table, compiled) {
+			h.Services[id] = seen(s, compiled, id)
+		}
+		if len(h.Services) == 0 {
+			return nil, nil, fmt.Errorf("%w: entry %d does not differ from what the labels ask for now", ErrRefused, h.Entry)
+		}
+	}
+	command.Hold = h
+	return recorded.Table, holdRemarks(recorded.Table, compiled, h), nil
+}
+
+// holdRemarks says where a held table is not, or not only, what was recorded.
+func holdRemarks(held, compiled *route.Table, h *Hold) []string {
+	var remarks []string
+	now := map[string]bool{}
+	for _, b := range compiled.Backends {
+		for _, e := range b.Endpoints {
+			now[e.Address] = true
+		}
+	}
+	gone := 0
+	for _, b := range held.Backends {
+		for _, e := range b.Endpoints {
+			if !now[e.Address] && !h.LiveEndpoints {
+				gone++
+			}
+		}
+	}
+	if gone > 0 {
+		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", countText(gone, "endpoint"), h.Entry))
+	}
+	if len(route.Diff(held, &route.Table{Listeners: heldListeners(wish{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
+		remarks = append(remarks, "the listeners stay those of today's configuration")
+	}
+	return remarks
+}
+
+// TakeBack ends a command. The ID "hold" is that of a rollback or pin.
+func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (Result, error) {
+	if c.history == nil {
+		return Result{}, ErrNoHistory
+	}
+	if len(message) > maxMessage || len(operator) > maxMessage {
+		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
+	}
+	old, ok := c.steering.command(id)
+	if !ok {
+		return Result{}, fmt.Errorf("%w: there is no command %q in force", history.ErrNotFound, id)
+	}
+	result, err := c.change(ctx, id, nil, nil, nil, deed{
+		operator: nameOf(operator), command: "end of " + old.String(), message: message,
+		change: history.Change{Kind: history.CommandChanged, From: old.String()},
+	})
+	result.Command = old
+	return result, err
+}
+
+// change puts a command into the place of the one of its ID, or ends that one for
+// nil, and waits until the table that comes of it is live and recorded.
+func (c *Control) change(ctx context.Context, id string, command *Command, held *route.Table, remarks []string, d deed) (Result, error) {
+	old, oldHeld, err := c.put(id, command, held)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Remarks: remarks}
+	if command != nil {
+		result.Command = *command
+	}
+	answered := c.steering.order(d)
+	var out outcome
+	select {
+	case out = <-answered:
+	case <-ctx.Done():
+		return result, fmt.Errorf("%w: it is in force, but it is not known yet what came of it: %w", ErrNotNow, ctx.Err())
+	}
+	if out.err != nil {
+		// What is live has not changed; neither has what operators want.
+		if _, _, err := c.put(id, old, oldHeld); err != nil {
+			c.log.Error("a command that failed could not be withdrawn", "command", id, "error", err)
+		}
+		c.steering.poke()
+		return Result{}, fmt.Errorf("withdrawn: %w", out.err)
+	}
+	result.Entry, result.Recorded = out.entry, out.unrecorded == nil
+	return result, nil
+}
+
+// put writes a command to the disk and then into memory; nil removes it. It
+// returns what was there.
+func (c *Control) put(id string, command *Command, held *route.Table) (old *Command, oldHeld *route.Table, err error) {
+	c.steering.giving.Lock()
+	defer c.steering.giving.Unlock()
+	if err := c.writeCommand(id, command); err != nil {
+		return nil, nil, err
+	}
+	old, oldHeld = c.steering.set(id, command, held)
+	c.keepHeld()
+	c.metrics.inForce(c.Commands())
+	return old, oldHeld, nil
+}

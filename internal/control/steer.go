@@ -1,0 +1,366 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
+)
+
+// wish is what steer makes a table of.
+type wish struct {
+	compiled *route.Table
+	snapshot *catalog.Snapshot
+	// live is the table before, whose elements are used again where they say the
+	// same; nil for none.
+	live *route.Table
+	// commands are those in force, in the order of compareCommands.
+	commands []Command
+	// held is the table of the hold among them; nil when there is none.
+	held *route.Table
+}
+
+// steer puts the commands into effect on the compiled table. It is pure. released
+// are the services that a hold gives free, for good, because their labels have
+// changed.
+//
+// A hold comes first: it puts routes and backends of its table in place of the
+// compiled ones. Weight, drain and pause then change endpoints. The listeners
+// that the configuration names are always the compiled ones, and the problems
+// too, which are about the labels of today.
+func steer(w wish) (table *route.Table, released []string, err error) {
+	if len(w.commands) == 0 {
+		return w.compiled, nil, nil
+	}
+	t := draftOf(w.compiled)
+	for _, c := range w.commands {
+		if c.Hold != nil && w.held != nil {
+			t, released = hold(w, *c.Hold)
+		}
+	}
+	for _, c := range w.commands {
+		if c.Hold == nil {
+			t.command(c)
+		}
+	}
+	if w.live != nil {
+		t.reuse(w.live)
+	}
+	table, err = route.New(w.compiled.Revision, t.listeners, t.routes, t.backends, w.compiled.Problems)
+	if err != nil {
+		return nil, nil, fmt.Errorf("commands: %w", err)
+	}
+	return table, released, nil
+}
+
+// draft is a table in the making.
+type draft struct {
+	listeners []route.Listener
+	routes    []*route.Route
+	backends  []*route.Backend
+}
+
+func draftOf(t *route.Table) draft {
+	return draft{t.Listeners, slices.Clone(t.Routes), slices.Clone(t.Backends)}
+}
+
+// hold puts the held table in place of the compiled one, as a whole or service by
+// service.
+func hold(w wish, h Hold) (t draft, released []string) {
+	isHeld := func(string) bool { return true }
+	if h.Release == ReleaseByLabels {
+		free := map[string]bool{}
+		for id, seen := range h.Services {
+			if changed(w.snapshot, id, seen) {
+				free[id] = true
+				released = append(released, id)
+			}
+		}
+		slices.Sort(released)
+		isHeld = func(service string) bool {
+			_, named := h.Services[service]
+			return named && !free[service]
+		}
+	}
+	for _, r := range w.held.Routes {
+		if isHeld(r.Service) {
+			t.routes = append(t.routes, r)
+		}
+	}
+	for _, b := range w.held.Backends {
+		if isHeld(b.Service) {
+			t.backends = append(t.backends, heldBackend(w, h, b))
+		}
+	}
+	// What is not held is as it was compiled. Elements of two services never have
+	// one ID, unless a service was renamed in between: then the held one stays.
+	has := map[string]bool{}
+	for _, r := range t.routes {
+		has[r.ID] = true
+	}
+	hasBackend := map[string]bool{}
+	for _, b := range t.backends {
+		hasBackend[b.ID] = true
+	}
+	for _, r := range w.compiled.Routes {
+		if !isHeld(r.Service) && !has[r.ID] {
+			t.routes = append(t.routes, r)
+		}
+	}
+	for _, b := range w.compiled.Backends {
+		if !isHeld(b.Service) && !hasBackend[b.ID] {
+			t.backends = append(t.backends, b)
+		}
+	}
+	t.listeners = heldListeners(w, t.routes)
+	return t, released
+}
+
+// heldBackend returns a backend of the held table with the endpoints that it
+// shall have.
+func heldBackend(w wish, h Hold, b *route.Backend) *route.Backend {
+	follow := h.LiveEndpoints ||
+		h.Release == ReleaseByLabels && h.Services[b.Service].Endpoints != endpointsOf(w.compiled, b.Service)
+	if !follow {
+		return b
+	}
+	now := w.compiled.Backend(b.ID)
+	if now == nil || now.Service != b.Service || (now.Scheme == route.SchemeTCP) != (b.Scheme == route.SchemeTCP) {
+		return b // nothing says where its instances are today
+	}
+	return withEndpoints(b, now.Endpoints)
+}
+
+func withEndpoints(b *route.Backend, endpoints []route.Endpoint) *route.Backend {
+	changed := *b
+	changed.Endpoints = endpoints
+	return &changed
+}
+
+// heldListeners returns the configured listeners, and of those that labels opened,
+// then or now, the ones that the routes name.
+func heldListeners(w wish, routes []*route.Route) []route.Listener {
+	named := map[string]bool{}
+	for _, r := range routes {
+		for _, m := range r.Matches {
+			for _, c := range m.Conditions {
+				if c.Kind != route.ConditionListener {
+					continue
+				}
+				for _, name := range c.Values {
+					named[name] = true
+				}
+			}
+		}
+	}
+	var list []route.Listener
+	taken := map[string]bool{}
+	take := func(l route.Listener) {
+		taken[l.Name], taken[l.Address] = true, true
+		list = append(list, l)
+	}
+	for _, l := range w.compiled.Listeners {
+		if !l.Optional {
+			take(l)
+		}
+	}
+	for _, l := range slices.Concat(w.compiled.Listeners, w.held.Listeners) {
+		if l.Optional && named[l.Name] && !taken[l.Name] && !taken[l.Address] {
+			take(l)
+		}
+	}
+	return list
+}
+
+// command puts a drain, weight or pause into effect.
+func (t *draft) command(c Command) {
+	paused := map[string]bool{} // IDs of backends
+	for i, b := range t.backends {
+		var endpoints []route.Endpoint
+		for j, e := range b.Endpoints {
+			if !c.Subject.covers(b, e) {
+				continue
+			}
+			if endpoints == nil {
+				endpoints = slices.Clone(b.Endpoints)
+			}
+			if c.on(&endpoints[j]) {
+				endpoints[j].By = c.by()
+			}
+		}
+		if endpoints != nil {
+			t.backends[i] = withEndpoints(b, endpoints)
+		}
+		paused[b.ID] = c.Kind == CommandPause && b.Service == c.Subject.Service
+	}
+	for i, r := range t.routes {
+		if paused[r.Backend] && r.Hold < c.Wait {
+			waits := *r
+			waits.Hold = c.Wait
+			t.routes[i] = &waits
+		}
+	}
+}
+
+// on changes one endpoint and says whether there was something to change.
+func (c Command) on(e *route.Endpoint) bool {
+	switch {
+	case c.Kind == CommandWeight && e.Weight != c.Weight:
+		e.Weight = c.Weight
+		return true
+	case c.Kind == CommandDrain && e.State == route.EndpointReady:
+		e.State = route.EndpointDraining
+		return true
+	case c.Kind == CommandPause && e.State == route.EndpointReady:
+		e.State = route.EndpointWaiting
+		return true
+	}
+	return false
+}
+
+// reuse puts the elements of the table before in place of those that say the
+// same, so that an engine keeps what it made of them.
+func (t *draft) reuse(live *route.Table) {
+	for i, r := range t.routes {
+		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) {
+			t.routes[i] = old
+		}
+	}
+	for i, b := range t.backends {
+		if old := live.Backend(b.ID); old != nil && old != b && old.Text() == b.Text() {
+			t.backends[i] = old
+		}
+	}
+}
+
+// differing returns the services of which two tables have different routes or
+// backends.
+func differing(a, b *route.Table) map[string]bool {
+	services := map[string]bool{}
+	changes := route.Diff(a, b)
+	for _, c := range changes.Routes {
+		for _, t := range []*route.Table{a, b} {
+			if r := t.Route(c.ID); r != nil {
+				services[r.Service] = true
+			}
+		}
+	}
+	for _, c := range changes.Backends {
+		for _, t := range []*route.Table{a, b} {
+			if be := t.Backend(c.ID); be != nil {
+				services[be.Service] = true
+			}
+		}
+	}
+	return services
+}
+
+// seen says what a service is like in a snapshot and the table compiled from it.
+func seen(s *catalog.Snapshot, compiled *route.Table, service string) Seen {
+	return Seen{Labels: labelsOf(s, service), Endpoints: endpointsOf(compiled, service)}
+}
+
+// changed says whether a service has other labels than it had. That a service is
+// gone is believed once every source has answered in this run.
+func changed(s *catalog.Snapshot, service string, before Seen) bool {
+	now := labelsOf(s, service)
+	if now == before.Labels {
+		return false
+	}
+	return now != "" || allSynced(s)
+}
+
+func allSynced(s *catalog.Snapshot) bool {
+	return !s.Restored && !slices.ContainsFunc(s.Sources, func(src catalog.SourceStatus) bool { return !src.Synced })
+}
+
+// labelsOf is the digest of the labels of a service: its own, and those of its
+// instances, however many have the same. It is empty when there is no such
+// service.
+func labelsOf(s *catalog.Snapshot, id string) string {
+	service := serviceOf(s, id)
+	if service == nil {
+		return ""
+	}
+	var sets []string
+	for _, in := range service.Instances {
+		sets = append(sets, labelText(in.Labels))
+	}
+	slices.Sort(sets)
+	return digest(append([]string{labelText(service.Labels)}, slices.Compact(sets)...))
+}
+
+// labelText is the text of the labels that mean something to Fairway.
+func labelText(labels map[string]string) string {
+	var lines []string
+	for k, v := range labels {
+		if meaningful(k) {
+			lines = append(lines, fmt.Sprintf("%q=%q\n", k, v))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// meaningful says whether a label can change what is served.
+func meaningful(key string) bool {
+	key = strings.ToLower(strings.TrimSpace(key))
+	return strings.HasPrefix(key, "fairway.") || strings.HasPrefix(key, "com.df.")
+}
+
+// endpointsOf is the digest of the endpoints of a service's backends.
+func endpointsOf(t *route.Table, service string) string {
+	var texts []string
+	for _, b := range t.Backends {
+		if b.Service != service {
+			continue
+		}
+		texts = append(texts, b.ID)
+		for _, e := range b.Endpoints {
+			texts = append(texts, e.String())
+		}
+	}
+	return digest(texts)
+}
+
+func digest(texts []string) string {
+	h := sha256.New()
+	for _, t := range texts {
+		_, _ = fmt.Fprintf(h, "%d %s", len(t), t) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func serviceOf(s *catalog.Snapshot, id string) *catalog.Service {
+	i, found := slices.BinarySearchFunc(s.Services, id, func(svc *catalog.Service, id string) int { return strings.Compare(svc.ID, id) })
+	if !found {
+		return nil
+	}
+	return s.Services[i]
+}
+
+// encodeCommand and decodeCommand are the form of a command on the disk.
+func encodeCommand(c Command) ([]byte, error) { return json.Marshal(c) }
+
+func decodeCommand(data []byte) (Command, error) {
+	var c Command
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	if err := d.Decode(&c); err != nil {
+		return Command{}, fmt.Errorf("command: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Command{}, errors.New("command: something follows it")
+	}
+	if c.ID == "" || c.Hold == nil && c.Subject == (Subject{}) {
+		return Command{}, errors.New("command: it is about nothing")
+	}
+	return c, nil
+}

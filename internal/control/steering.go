@@ -1,0 +1,329 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/history"
+	"fairway/internal/route"
+)
+
+// recordKind is the kind of the records that hold commands.
+const recordKind = "command"
+
+// steering is the commands in force, and how those who give them and the loop
+// wait for each other.
+type steering struct {
+	// giving is held while a command is written to the disk and put into memory,
+	// so that both say the same.
+	giving sync.Mutex
+
+	mu       sync.Mutex
+	commands map[string]Command
+	held     *route.Table // of the hold among them
+	snapshot *catalog.Snapshot
+	compiled *route.Table // of snapshot
+	waiting  []chan outcome
+	deeds    []deed
+	// interrupt ends the loop's waiting; nil while it does not wait. poked is set
+	// when it shall not begin to.
+	interrupt context.CancelFunc
+	poked     bool
+	closed    bool
+
+	after uint64 // the loop's own: revision of the newest snapshot
+}
+
+// outcome is what the loop made of commands.
+type outcome struct {
+	err        error // of an engine
+	entry      history.Entry
+	unrecorded error // why the entry is not written yet
+}
+
+// orders is what the loop puts into effect in one round.
+type orders struct {
+	commands []Command
+	held     *route.Table
+	deeds    []deed
+	before   *route.Table // what was live
+	waiting  []chan outcome
+}
+
+// answer tells those who wait. It may be called from any goroutine, once.
+func (o orders) answer(out outcome) {
+	for _, w := range o.waiting {
+		w <- out
+	}
+}
+
+// begin takes what is to be put into effect now. Pauses whose time is over end.
+func (c *Control) begin(r round) orders {
+	s := &c.steering
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshot, s.compiled = r.snapshot, r.compiled
+	now := time.Now()
+	for id, command := range s.commands {
+		if command.Until.IsZero() || now.Before(command.Until) {
+			continue
+		}
+		delete(s.commands, id)
+		c.deeds = append(c.deeds, deed{change: history.Change{Kind: history.CommandChanged, From: command.String(), To: "ended by itself:"}})
+		c.rewrite(id)
+	}
+	o := orders{commands: sortedCommands(s.commands), held: s.held, deeds: s.deeds, before: c.live.Load(), waiting: s.waiting}
+	s.deeds, s.waiting = nil, nil
+	return o
+}
+
+// release frees services from the hold; when none is left it ends.
+func (c *Control) release(services []string) {
+	if len(services) == 0 {
+		return
+	}
+	s := &c.steering
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	command, ok := s.commands[holdID]
+	if !ok || command.Hold == nil {
+		return
+	}
+	h := *command.Hold
+	h.Services = map[string]Seen{}
+	for id, seen := range command.Hold.Services {
+		if !slices.Contains(services, id) {
+			h.Services[id] = seen
+		}
+	}
+	command.Hold = &h
+	what := "no longer for " + countText(len(services), "service") + " with other labels:"
+	if len(services) == 1 {
+		what = "no longer for service " + services[0] + ", whose labels have changed:"
+	}
+	if s.commands[holdID] = command; len(h.Services) == 0 {
+		delete(s.commands, holdID)
+		s.held = nil
+		what = "ended, as all labels have changed:"
+	}
+	c.deeds = append(c.deeds, deed{change: history.Change{Kind: history.CommandChanged, From: command.String(), To: what}})
+	c.rewrite(holdID)
+}
+
+// rewrite brings what the disk says about a command up to date, in the
+// background.
+func (c *Control) rewrite(id string) {
+	if c.history == nil {
+		return
+	}
+	c.recorder.add(job{do: func() error {
+		c.steering.giving.Lock()
+		defer c.steering.giving.Unlock()
+		command, ok := c.steering.command(id)
+		if ok {
+			return c.writeCommand(id, &command)
+		}
+		c.keepHeld()
+		c.metrics.inForce(c.Commands())
+		return c.writeCommand(id, nil)
+	}})
+}
+
+// writeCommand writes a command to the disk; nil removes it. The caller holds
+// giving.
+func (c *Control) writeCommand(id string, command *Command) error {
+	if command == nil {
+		if err := c.history.DeleteRecord(recordKind, id); err != nil && !errors.Is(err, history.ErrNotFound) {
+			return err
+		}
+		return nil
+	}
+	data, err := encodeCommand(*command)
+	if err != nil {
+		return err
+	}
+	return c.history.PutRecord(recordKind, id, data)
+}
+
+// keepHeld keeps the entry that is held from being removed with age.
+func (c *Control) keepHeld() {
+	command, ok := c.steering.command(holdID)
+	if ok && command.Hold != nil {
+		c.history.Keep(command.Hold.Entry)
+		return
+	}
+	c.history.Keep()
+}
+
+// loadCommands reads the commands of the last run, and what the newest entry is.
+func (c *Control) loadCommands() {
+	c.steering.commands = map[string]Command{}
+	if c.history == nil {
+		return
+	}
+	if newest, err := c.history.Entries(0, 1); err == nil && len(newest) == 1 {
+		c.recorded = newest[0].Hash
+	}
+	records, err := c.history.Records(recordKind)
+	if err != nil {
+		c.log.Error("the commands of the last run cannot be read", "error", err)
+		return
+	}
+	for _, r := range records {
+		command, err := decodeCommand(r.Data)
+		if err != nil {
+			c.log.Error("a command of the last run cannot be read", "command", r.Name, "error", err)
+			continue
+		}
+		if command.Hold != nil {
+			if c.steering.held, err = c.heldTable(*command.Hold); err != nil {
+				c.log.Error("what was held in the last run cannot be read, and is held no longer", "command", command.String(), "error", err)
+				continue
+			}
+		}
+		c.steering.commands[command.ID] = command
+		c.log.Warn("a command of the last run is in force", "command", command.String(),
+			"operator", command.Operator, "message", command.Message, "since", command.Since)
+	}
+	c.keepHeld()
+	c.metrics.inForce(c.Commands())
+}
+
+// heldTable reads the table of a hold. Should the history have lost it, it may be
+// what the last run served.
+func (c *Control) heldTable(h Hold) (*route.Table, error) {
+	recorded, err := c.history.Entry(h.Entry)
+	if err == nil && recorded.Hash != h.Hash {
+		err = fmt.Errorf("entry %d has another hash", h.Entry)
+	}
+	if err == nil {
+		return recorded.Table, nil
+	}
+	if c.restored != nil && c.restored.Table != nil && c.restored.Table.Hash == h.Hash {
+		return c.restored.Table, nil
+	}
+	return nil, err
+}
+
+func sortedCommands(commands map[string]Command) []Command {
+	list := make([]Command, 0, len(commands))
+	for _, command := range commands {
+		list = append(list, command)
+	}
+	slices.SortFunc(list, compareCommands)
+	return list
+}
+
+// inForce returns the commands in force and the table that is held.
+func (s *steering) inForce() ([]Command, *route.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sortedCommands(s.commands), s.held
+}
+
+func (s *steering) command(id string) (Command, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	command, ok := s.commands[id]
+	return command, ok
+}
+
+// basis returns the newest snapshot and what it was compiled to; nil before the
+// first.
+func (s *steering) basis() (*catalog.Snapshot, *route.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshot, s.compiled
+}
+
+// set puts a command into memory, or removes it for nil, and returns what was
+// there.
+func (s *steering) set(id string, command *Command, held *route.Table) (old *Command, oldHeld *route.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was, ok := s.commands[id]; ok {
+		old = &was
+	}
+	oldHeld = s.held
+	if command == nil {
+		delete(s.commands, id)
+	} else {
+		s.commands[id] = *command
+	}
+	if id == holdID {
+		s.held = held
+	}
+	return old, oldHeld
+}
+
+// order makes the loop look at the commands; what comes of it is sent once.
+func (s *steering) order(d deed) <-chan outcome {
+	answered := make(chan outcome, 1)
+	s.mu.Lock()
+	if s.closed {
+		answered <- outcome{err: ErrNotNow}
+	} else {
+		s.waiting = append(s.waiting, answered)
+		s.deeds = append(s.deeds, d)
+	}
+	s.mu.Unlock()
+	s.poke()
+	return answered
+}
+
+// poke ends the loop's waiting.
+func (s *steering) poke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poked = true
+	if s.interrupt != nil {
+		s.interrupt()
+	}
+}
+
+// listen lets poke end the waiting that begins now; false when it has already.
+func (s *steering) listen(interrupt context.CancelFunc) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poked {
+		s.poked = false
+		return false
+	}
+	s.interrupt = interrupt
+	return true
+}
+
+func (s *steering) unlisten() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.interrupt, s.poked = nil, false
+}
+
+// nextEnd returns when the next command ends by itself.
+func (s *steering) nextEnd() (end time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, command := range s.commands {
+		if !command.Until.IsZero() && (!ok || command.Until.Before(end)) {
+			end, ok = command.Until, true
+		}
+	}
+	return end, ok
+}
+
+// close answers those who wait when the loop ends: what they asked for is written
+// down, and will be put into effect by the next run.
+func (s *steering) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, w := range s.waiting {
+		w <- outcome{unrecorded: ErrNotNow}
+	}
+	s.waiting = nil
+}
