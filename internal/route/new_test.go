@@ -86,8 +86,8 @@ func full() *Table {
 				Balance: Balance{BalanceHash, HashHeader, "X-User"}, Sticky: "fw", SlowStart: 30 * time.Second, MaxFails: 3,
 				Health: &Health{"/up", 10 * time.Second, 2 * time.Second, 204},
 				Endpoints: []Endpoint{
-					{"a1", "10.0.0.5:8080", 1, EndpointReady, "shop-1", "docker", "node 1", "on the network proxy"},
-					{"b2", "[fd00::5]:8080", 0, EndpointDraining, "shop-2", "", "", ""},
+					{"a1", "10.0.0.5:8080", 1, EndpointReady, "shop-1", "docker", "node 1", "on the network proxy", ""},
+					{"b2", "[fd00::5]:8080", 0, EndpointDraining, "shop-2", "", "", "", "drain by ann: new kernel"},
 				},
 			},
 			{ID: "plain@docker", Service: "plain@docker", Scheme: SchemeHTTP, Balance: Balance{Policy: BalanceRoundRobin}, TLS: &TLS{}},
