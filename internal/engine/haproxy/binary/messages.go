@@ -69,8 +69,8 @@ func messages(text string, shown func() known) *Report {
 
 var (
 	messageLine = regexp.MustCompile(`^\[([A-Z]+)\]\s*(?:\d+/\d+ )?\(\d+\) ?: (?:config : )?(.*)$`)
-	summary     = regexp.MustCompile(`^(Error\(s\) found in configuration file|Fatal errors found in configuration|Some warnings were found|Loading failure!|Exiting Master process)`)
-	placeOf     = regexp.MustCompile(`^(?:parsing )?\[(.+?):(\d+)\] ?:? ?`)
+	summary     = regexp.MustCompile(`^(Error\(s\) found in configuration file|Fatal errors found in configuration|Some warnings were found|Loading failure!|Exiting Master process|\[haproxy\.main\(\)\] Some protocols failed)`)
+	placeOf     = regexp.MustCompile(`^(?:parsing |(Binding ))?\[(.+?):(\d+)\] ?:? ?`)
 )
 
 // known is what a message may quote: the checked files and their names.
@@ -130,10 +130,10 @@ func (k known) message(text string) Message {
 	var m Message
 	line := ""
 	if p := placeOf.FindStringSubmatch(text); p != nil {
-		lines, ok := k.files[p[1]]
-		m.File = p[1]
-		m.Line, _ = strconv.Atoi(p[2])
-		text = text[len(p[0]):]
+		lines, ok := k.files[p[2]]
+		m.File = p[2]
+		m.Line, _ = strconv.Atoi(p[3])
+		text = p[1] + text[len(p[0]):]
 		if !ok {
 			m.Text = "an error in this file, which is not part of what was checked; HAProxy's words may quote it and are not shown"
 			return m
