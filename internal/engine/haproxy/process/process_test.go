@@ -1,0 +1,509 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/socket"
+)
+
+// stage is a directory with a configuration and the options to run it.
+type stage struct {
+	t    *testing.T
+	dir  string
+	port string
+	Options
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	b, err := binary.Find(t.Context(), "")
+	if errors.Is(err, binary.ErrNotFound) {
+		t.Skip("no haproxy on this machine")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A socket's path must be short; that of t.TempDir is not always.
+	dir, err := os.MkdirTemp("", "fairway-process-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &stage{t: t, dir: dir, port: freePort(t), Options: Options{
+		Binary: b, Files: []string{filepath.Join(dir, "haproxy.cfg")}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log"),
+	}}
+	s.write("one", "")
+	return s
+}
+
+// write writes a configuration with a marker, which the answers carry, too.
+func (s *stage) write(marker, more string) {
+	s.t.Helper()
+	text := fmt.Sprintf(`global
+    set-var proc.cfggen str(%[1]s)
+    hard-stop-after 5s
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+frontend web
+    bind 127.0.0.1:%[2]s
+    http-request return status 200 content-type text/plain string %[1]s
+%[3]s
+`, marker, s.port, more)
+	if err := os.WriteFile(s.Files[0], []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) start() *Process {
+	s.t.Helper()
+	p, err := Start(s.t.Context(), s.Options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := p.Stop(ctx, true); err != nil {
+			s.t.Error(err)
+		}
+	})
+	return p
+}
+
+// answers asks over a new connection and demands the marker.
+func (s *stage) answers(want string) {
+	s.t.Helper()
+	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := c.Get("http://127.0.0.1:" + s.port + "/")
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); string(body) != want {
+		s.t.Errorf("answer %q, want %q", body, want)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func isGone(t *testing.T, p *Process) {
+	t.Helper()
+	select {
+	case <-p.Gone():
+	case <-time.After(20 * time.Second):
+		t.Fatal("its end is not seen")
+	}
+}
+
+func TestStartReloadStop(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	s.answers("one")
+	if got, err := p.Marker(t.Context()); err != nil || got != "one" {
+		t.Errorf("marker %q, %v", got, err)
+	}
+	first, err := p.Worker(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("two", "")
+	got, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+	if err != nil || got.Worker.PID == first.PID || got.Took <= 0 {
+		t.Fatalf("reload: %+v, %v; the first worker is %d", got, err, first.PID)
+	}
+	s.answers("two")
+	if len(p.Pids(t.Context())) < 2 || p.Pids(t.Context())[0] != p.Pid() {
+		t.Errorf("processes %v, master %d", p.Pids(t.Context()), p.Pid())
+	}
+	if p.Err() != nil {
+		t.Errorf("it runs, and still %v", p.Err())
+	}
+	if err := p.Stop(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	isGone(t, p)
+	if err := p.Stop(t.Context(), true); err != nil {
+		t.Errorf("a second stop: %v", err)
+	}
+	if _, err := p.Reload(t.Context(), ReloadOptions{}); err == nil {
+		t.Error("a reload of one that is gone is no error")
+	}
+}
+
+func TestReloadProof(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	s.write("two", "")
+	_, err := p.Reload(ctx, ReloadOptions{Marker: "three"})
+	if !errors.Is(err, ErrUnproven) || !strings.Contains(err.Error(), `"two" instead of "three"`) {
+		t.Errorf("another marker: %v", err)
+	}
+	asked := 0
+	_, err = p.Reload(t.Context(), ReloadOptions{Marker: "two", Prove: func(_ context.Context, w socket.Process) error {
+		asked++
+		if asked < 3 {
+			return errors.New("not yet")
+		}
+		if w.PID == 0 || w.Reloads != 0 {
+			t.Errorf("asked for the worker %+v", w)
+		}
+		return nil
+	}})
+	if err != nil || asked != 3 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
+// A configuration that HAProxy refuses: its words, the old worker serves on, and
+// the next one is taken.
+func TestReloadRefused(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	for range 2 { // a second failure is told from the first
+		s.write("two", "frontend other\n    nonsense here")
+		_, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+		var failed *FailedError
+		if !errors.As(err, &failed) || len(failed.Alerts) != 1 || failed.Alerts[0].Line != 13 || !strings.Contains(err.Error(), "haproxy.cfg:13: unknown keyword 'nonsense' in 'frontend' section") {
+			t.Errorf("a mistake: %v", err)
+		}
+		s.answers("one")
+	}
+	s.write("three", "")
+	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "three"}); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	s.answers("three")
+}
+
+func TestReloadTakenBind(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s.write("two", "frontend other\n    bind "+l.Addr().String())
+	_, err = p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+	var failed *FailedError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "cannot bind socket (Address already in use) for ["+l.Addr().String()+"]") {
+		t.Errorf("a taken address: %v", err)
+	}
+	s.answers("one")
+	l.Close()
+	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+		t.Errorf("free again: %v", err)
+	}
+}
+
+func TestReloadsOneByOne(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	const n = 5
+	var wg sync.WaitGroup
+	workers := make(chan int, n)
+	for range n {
+		wg.Go(func() {
+			got, err := p.Reload(t.Context(), ReloadOptions{Marker: "one"})
+			if err != nil {
+				t.Error(err)
+			}
+			workers <- got.Worker.PID
+		})
+	}
+	wg.Wait()
+	close(workers)
+	seen := map[int]bool{}
+	for pid := range workers {
+		if seen[pid] {
+			t.Errorf("two reloads were proven by one worker, %d", pid)
+		}
+		seen[pid] = true
+	}
+	all, err := p.Master().Processes(t.Context())
+	if err != nil || all.Master.Reloads != n {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	s := newStage(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for more, want := range map[string]string{
+		"frontend other\n    nonsense here":             "haproxy.cfg:13: unknown keyword 'nonsense'",
+		"frontend other\n    bind " + l.Addr().String(): "Address already in use",
+	} {
+		s.write("one", more)
+		p, err := Start(t.Context(), s.Options)
+		var failed *FailedError
+		if !errors.As(err, &failed) || failed.What != "start" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v", more, p, err)
+		}
+	}
+	s.write("one", "")
+	long := s.Options
+	long.MasterSocket = "/tmp/" + strings.Repeat("x", 100)
+	if _, err := Start(t.Context(), long); err == nil || !strings.Contains(err.Error(), "shorter directory") {
+		t.Errorf("a long path: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Start(ctx, s.Options); err == nil {
+		t.Error("a context that has ended is no error")
+	}
+	if _, err := Attach(t.Context(), s.Options); !errors.Is(err, ErrGone) {
+		t.Errorf("something runs after failed starts: %v", err)
+	}
+}
+
+// A start that is asked to reload before HAProxy has answered: the request waits
+// for the answer. The proof is that it survives, which it does not when it gets
+// the signal at that moment.
+func TestReloadAtStart(t *testing.T) {
+	s := newStage(t)
+	// A thousand sections take HAProxy a while to read.
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, "backend b%d\n    server s 127.0.0.1:1\n", i)
+	}
+	s.write("one", many.String())
+	for range 3 {
+		p := s.start()
+		if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "one"}); err != nil {
+			t.Error(err)
+		}
+		s.answers("one")
+		if err := p.Stop(t.Context(), true); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWorkerKilled(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	w, err := p.Worker(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	isGone(t, p)
+	if err := p.Err(); !errors.Is(err, ErrGone) {
+		t.Errorf("its end: %v", err)
+	}
+	again := s.start()
+	s.answers("one")
+	if again.Pid() == p.Pid() {
+		t.Error("the same process")
+	}
+}
+
+func TestMasterKilled(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	begun := time.Now()
+	if err := syscall.Kill(p.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	isGone(t, p)
+	s.start()
+	s.answers("one")
+	t.Logf("serving again after %s", time.Since(begun).Round(time.Millisecond))
+}
+
+// A reload in the middle of which the master is killed ends with the truth.
+func TestMasterKilledDuringReload(t *testing.T) {
+	s := newStage(t)
+	p := s.start()
+	_, err := p.Reload(t.Context(), ReloadOptions{Prove: func(context.Context, socket.Process) error {
+		_ = syscall.Kill(p.Pid(), syscall.SIGKILL)
+		return errors.New("not yet")
+	}})
+	if !errors.Is(err, ErrGone) {
+		t.Errorf("reload: %v", err)
+	}
+}
+
+func TestAttach(t *testing.T) {
+	s := newStage(t)
+	if _, err := Attach(t.Context(), s.Options); !errors.Is(err, ErrGone) {
+		t.Errorf("nobody there: %v", err)
+	}
+	first := s.start()
+	p, err := Attach(t.Context(), Options{MasterSocket: s.MasterSocket, LogFile: s.LogFile, Files: s.Files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Pid() != first.Pid() {
+		t.Errorf("process %d, want %d", p.Pid(), first.Pid())
+	}
+	s.write("two", "")
+	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+		t.Error(err)
+	}
+	s.write("three", "nonsense here")
+	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "three"}); err == nil || !strings.Contains(err.Error(), "haproxy.cfg:12: unknown keyword 'nonsense'") {
+		t.Errorf("a mistake: %v", err)
+	}
+	if p.Err() != nil {
+		t.Error(p.Err())
+	}
+	if err := p.Stop(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+	isGone(t, p)
+	isGone(t, first)
+}
+
+func TestAttachedIsSeenToEnd(t *testing.T) {
+	s := newStage(t)
+	first := s.start()
+	p, err := Attach(t.Context(), s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(first.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	isGone(t, p)
+}
+
+func TestOldWorkersAndHardStop(t *testing.T) {
+	s := newStage(t)
+	backend, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	s.port = freePort(t)
+	text := fmt.Sprintf("global\n set-var proc.cfggen str(one)\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1m\n timeout server 1m\nlisten a\n bind 127.0.0.1:%s\n server s %s\n", s.port, backend.Addr())
+	if err := os.WriteFile(s.Files[0], []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := s.start()
+	conn, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := backend.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := p.Worker(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Reload(t.Context(), ReloadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	old, err := p.OldWorkers(t.Context())
+	if err != nil || len(old) != 1 || old[0].PID != before.PID {
+		t.Errorf("old workers %+v, %v; want %d", old, err, before.PID)
+	}
+	// The connection keeps a graceful stop from ending; the context ends it.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := p.Stop(ctx, false); err != nil {
+		t.Error(err)
+	}
+	isGone(t, p)
+}
+
+func TestOutput(t *testing.T) {
+	s := newStage(t)
+	var mu sync.Mutex
+	var out bytes.Buffer
+	s.LogFile, s.Output = "", writerFunc(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return out.Write(b)
+	})
+	p := s.start()
+	s.write("two", "nonsense here")
+	_, err := p.Reload(t.Context(), ReloadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'nonsense'") {
+		t.Errorf("a mistake: %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(out.String(), "forked") || !strings.Contains(p.Log(), "forked") {
+		t.Errorf("written: %q, kept: %q", out.String(), p.Log())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// HAProxy serves on when the program that started it is killed, and the next one
+// takes it over.
+func TestOutlives(t *testing.T) {
+	if dir := os.Getenv("PROCESS_TEST_DIR"); dir != "" {
+		b, err := binary.Find(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Binary: b, Files: []string{filepath.Join(dir, "haproxy.cfg")}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log")}
+		if _, err := Start(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	s := newStage(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestOutlives$")
+	cmd.Env = append(os.Environ(), "PROCESS_TEST_DIR="+s.dir)
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.answers("one")
+	p, err := Attach(t.Context(), s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("two", "")
+	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+		t.Error(err)
+	}
+	s.answers("two")
+	if err := p.Stop(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+	isGone(t, p)
+}
