@@ -55,9 +55,10 @@ type Config struct {
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 
-	Engine    string    `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded."`
-	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
-	Log       LogConfig `embed:"" prefix:"log."`
+	Engine    string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
+	HAProxy   HAProxyConfig `embed:"" prefix:"haproxy."`
+	AccessLog string        `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
+	Log       LogConfig     `embed:"" prefix:"log."`
 
 	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown."`
 	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" help:"How long the sources must be quiet before a change is applied."`
@@ -176,7 +177,7 @@ type Key struct {
 // Field is one key of a Config with the place of its value.
 type Field struct {
 	Key
-	// Pointer is a *string, *bool, *time.Duration, *[]string, *[]netip.Prefix
+	// Pointer is a *string, *bool, *int, *time.Duration, *[]string, *[]netip.Prefix
 	// or *[]Certificate into the Config.
 	Pointer any
 }

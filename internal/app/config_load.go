@@ -155,7 +155,7 @@ func (l *Loaded) complete(env map[string]string) {
 // Value is one key with what holds for it.
 type Value struct {
 	Key string `json:"key"`
-	// Value is a string, a bool or a []string; passwords in URLs are masked.
+	// Value is a string, a bool, an int or a []string; passwords in URLs are masked.
 	Value any `json:"value"`
 	// Origin is in the words of Fault.Origin.
 	Origin string `json:"origin"`
@@ -176,6 +176,8 @@ func (f Field) value() any {
 	case *time.Duration:
 		return p.String()
 	case *bool:
+		return *p
+	case *int:
 		return *p
 	case *string:
 		return *p
@@ -260,6 +262,12 @@ func (f Field) set(texts []string) error {
 		v, err := strconv.ParseBool(text)
 		if err != nil {
 			return errors.New("write true or false")
+		}
+		*p = v
+	case *int:
+		v, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New("not a number")
 		}
 		*p = v
 	case *time.Duration:

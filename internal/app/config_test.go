@@ -104,7 +104,16 @@ dockerflow:
   labels: true
   proxy: {listen: "127.0.0.1:9001", certificates: certs}
   listener: {listen: "127.0.0.1:9002"}
-engine: embedded
+engine: haproxy
+haproxy:
+  path: pair.pem
+  master-socket: /run/haproxy/master.sock
+  socket: /run/haproxy/admin.sock
+  stop-with-fairway: true
+  hard-stop-after: 1m
+  spares: 7
+  threads: 2
+  max-connections: 1000
 access-log: "-"
 log: {level: debug, format: json}
 drain-timeout: 1m
@@ -145,7 +154,11 @@ func fullWant() Config {
 			Proxy:    DockerFlowProxyConfig{Listen: "127.0.0.1:9001", Certificates: "certs"},
 			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
 		},
-		Engine:       "embedded",
+		Engine:       "haproxy",
+		HAProxy: HAProxyConfig{
+			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,
+			HardStopAfter: time.Minute, Spares: 7, Threads: 2, MaxConnections: 1000,
+		},
 		AccessLog:    "-",
 		Log:          LogConfig{Level: "debug", Format: "json"},
 		DrainTimeout: time.Minute,

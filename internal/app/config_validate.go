@@ -29,7 +29,7 @@ func (c *Config) validate() Faults {
 	v.listen(c)
 	v.admin(c)
 	v.docker(c)
-	v.engine(c.Engine)
+	v.engine(c)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
 	if c.StateDir == "" {
@@ -58,16 +58,6 @@ func (v *validation) oneOf(key, value string, allowed ...string) {
 	}
 	last := len(allowed) - 1
 	v.add(key, value, "write "+strings.Join(allowed[:last], ", ")+" or "+allowed[last])
-}
-
-func (v *validation) engine(name string) {
-	switch name {
-	case "embedded":
-	case "haproxy":
-		v.add("engine", name, "not in this version; write embedded")
-	default:
-		v.add("engine", name, "no such engine; write embedded")
-	}
 }
 
 // distinct refuses sources of one name, which could not be told apart in the

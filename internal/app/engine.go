@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -33,6 +34,9 @@ type engineLimits struct {
 // newEngine makes the engine that the configuration names, and what shows its
 // endpoints.
 func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (engine, admin.Engine, error) {
+	if a.cfg.Engine != EngineEmbedded {
+		return nil, nil, errors.New("engine haproxy: not in this version")
+	}
 	limits := a.flow.env.limits
 	e, err := embedded.New(embedded.Options{
 		Logger:          a.log.With("part", "engine"),
