@@ -89,6 +89,9 @@ type Options struct {
 	// for its response header where the route says nothing (60 s), EndpointIdle how
 	// long an unused connection to it is kept (4 s).
 	DialTimeout, ResponseTimeout, EndpointIdle time.Duration
+	// IPv6 says that the machine has IPv6, so that listeners on all addresses bind
+	// those of it, too.
+	IPv6 bool
 	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
 	// TCP listener (5 s).
 	ServerNameTimeout time.Duration
@@ -115,6 +118,9 @@ type Config struct {
 	// Sections are the backends of HAProxy that servers may be in, sorted by name.
 	// Spare ones have no Backend.
 	Sections []Section `json:"sections"`
+	// Blocks are the pieces of text that Structure is the digest of, in the order
+	// of the text.
+	Blocks []Block `json:"blocks"`
 	// Structure is what cannot be changed without a reload.
 	Structure Structure `json:"structure"`
 	// Marker is the value of MarkerVariable: the hash of the structure, ".", and
@@ -123,8 +129,27 @@ type Config struct {
 	Marker string `json:"marker"`
 	// Table is the hash of the table it was rendered from.
 	Table string `json:"table"`
+	// Features are what the rules for requests look at.
+	Features Features `json:"features"`
+}
 
-	cache *cache
+// Block is a piece of the text that cannot be changed without a reload.
+type Block struct {
+	// Name says in words what it is, as in Part.
+	Name string `json:"name"`
+	// Kept names the section or profile that the text is of, when it may stay in a
+	// configuration that has no use for it any more; else it is empty.
+	Kept string `json:"kept,omitempty"`
+	Text string `json:"text"`
+}
+
+// Features are what the rules for requests look at. Looking at more than a table
+// needs changes nothing but the time it takes.
+type Features struct {
+	// Priorities is true when a match for a less specific host can win.
+	Priorities bool `json:"priorities,omitempty"`
+	// Deep are the numbers of labels of deep wildcards, highest first.
+	Deep []int `json:"deep,omitempty"`
 }
 
 // Map is a map of HAProxy: a file, and what `show map` lists.

@@ -1,20 +1,261 @@
 package render
 
 import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"fairway/internal/route"
 )
 
-// cache is what makes the next rendering cheaper.
-type cache struct{}
+//go:embed fairway.lua
+var luaScript []byte
+
+const fileLua = "fairway.lua"
+
+// The maps, by name.
+const (
+	mapRoutes   = "routes"   // where a request goes
+	mapHosts    = "hosts"    // the hosts that routes name
+	mapSettings = "settings" // "starting" while nothing is known
+	mapGroups   = "groups"   // hosts with guarded matches
+	mapGuarded  = "guarded"  // where a guarded match leads
+	mapServices = "services" // the service of a route
+	mapSticky   = "sticky"   // cookies, and the servers they mean
+	mapCookies  = "cookies"  // the other way round
+)
+
+// renderer is one rendering.
+type renderer struct {
+	o        *Options
+	table    *route.Table
+	features Features
+	guards   []guard
+
+	asksQuery bool // a guarded match asks for parameters of the query
+}
+
+func (o Options) withDefaults() Options {
+	set := func(v *time.Duration, otherwise time.Duration) {
+		if *v == 0 {
+			*v = otherwise
+		}
+	}
+	set(&o.HardStopAfter, 30*time.Minute)
+	set(&o.HeaderTimeout, 10*time.Second)
+	set(&o.IdleTimeout, 120*time.Second)
+	set(&o.ClientTimeout, 60*time.Second)
+	set(&o.DialTimeout, 3*time.Second)
+	set(&o.ResponseTimeout, 60*time.Second)
+	set(&o.EndpointIdle, 4*time.Second)
+	set(&o.ServerNameTimeout, 5*time.Second)
+	set(&o.TunnelTimeout, time.Hour)
+	if o.Spares == 0 {
+		o.Spares = 50
+	}
+	if o.MaxHeaders == 0 {
+		o.MaxHeaders = 200
+	}
+	if o.MaxHeaderBytes == 0 {
+		o.MaxHeaderBytes = 64 << 10
+	}
+	if o.AdminSocket == "" {
+		o.AdminSocket = filepath.Join(o.Dir, "admin.sock")
+	}
+	return o
+}
 
 // Render writes the configuration that means t. previous is the configuration that
 // runs, nil when none does: what it has is kept as far as that saves a reload. The
 // error is a fault of the options, or a table that is more than this engine takes;
 // it names the part.
-func Render(_ *route.Table, _ *Config, _ Options) (*Config, error) {
-	return nil, errors.New("render: not yet")
+func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
+	if !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("render: directory %q is not absolute", o.Dir)
+	}
+	if o.Capabilities.NoLua {
+		return nil, errors.New("render: this HAProxy was built without Lua, which is needed")
+	}
+	o = o.withDefaults()
+	c, err := render(t, previous, &o, false)
+	if err != nil || previous != nil && c.Structure.Hash() == previous.Structure.Hash() {
+		return c, err
+	}
+	// There will be a reload: the time to clean up and to refill.
+	return render(t, previous, &o, true)
+}
+
+// render writes the configuration. Unless fresh is set, everything that previous
+// has stays in.
+func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
+	r := &renderer{o: o, table: t}
+	w := r.plan(previous)
+	if len(r.guards) > maxGuards {
+		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", len(r.guards), maxGuards)
+	}
+	if !fresh && previous != nil {
+		r.features = r.features.with(previous.Features)
+	}
+	c := &Config{Table: t.Hash, Features: r.features, Files: map[string][]byte{fileLua: luaScript}}
+	r.writeBlocks(c, w)
+	if !fresh && previous != nil {
+		c.keep(previous)
+	}
+	r.addSections(c, w, previous, fresh)
+	c.Maps = r.maps(w)
+	r.addCertificates(c)
+	c.assemble(r)
+	return c, nil
+}
+
+// with adds what other features look at.
+func (f Features) with(other Features) Features {
+	deep := slices.Clone(f.Deep)
+	deep = append(deep, other.Deep...)
+	slices.Sort(deep)
+	slices.Reverse(deep)
+	return Features{Priorities: f.Priorities || other.Priorities, Deep: slices.Compact(deep)}
+}
+
+// writeBlocks writes the pieces that cannot be changed without a reload.
+func (r *renderer) writeBlocks(c *Config, w *work) {
+	add := func(name, kept string, write func(t *text)) {
+		var t text
+		write(&t)
+		c.Blocks = append(c.Blocks, Block{Name: name, Kept: kept, Text: t.String()})
+	}
+	add("global settings", "", r.writeGlobal)
+	add("rules for requests", "", r.writeRequests)
+	add("answers", "", r.writeAnswers)
+	for _, name := range slices.Sorted(maps.Keys(w.profiles)) {
+		p := w.profiles[name]
+		add("profile "+name, name, func(t *text) { p.write(r, t) })
+	}
+	for i := range r.table.Listeners {
+		l := &r.table.Listeners[i]
+		if r.o.Leave[l.Name] || l.TCP {
+			continue
+		}
+		add("listener "+l.Name, "", func(t *text) { r.writeListener(t, l) })
+	}
+}
+
+// keep takes over blocks that nobody needs any more.
+func (c *Config) keep(previous *Config) {
+	has := map[string]bool{}
+	for _, b := range c.Blocks {
+		has[b.Name] = true
+	}
+	for _, b := range previous.Blocks {
+		if b.Kept != "" && !has[b.Name] {
+			c.Blocks = append(c.Blocks, b)
+		}
+	}
+}
+
+// assemble puts the text together, and the structure and the marker.
+func (c *Config) assemble(r *renderer) {
+	slices.SortStableFunc(c.Blocks, func(a, b Block) int { return blockOrder(a) - blockOrder(b) })
+	sections := map[string][]string{}
+	for i := range c.Sections {
+		if s := &c.Sections[i]; s.Profile != "" {
+			sections[s.Profile] = append(sections[s.Profile], s.Name)
+		}
+	}
+	for _, b := range c.Blocks {
+		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, b.Text))
+	}
+	for profile, names := range sections {
+		c.Structure.Parts = append(c.Structure.Parts, newPart("set of spare sections of profile "+profile, strings.Join(names, " ")))
+	}
+	for name, content := range c.Files {
+		c.Structure.Parts = append(c.Structure.Parts, newPart("file "+name, string(content)))
+	}
+	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
+
+	var t text
+	for _, b := range c.Blocks {
+		t.WriteString(b.Text)
+	}
+	for i := range c.Sections {
+		c.Sections[i].write(&t)
+	}
+	body := t.String()
+	sum := sha256.Sum256([]byte(body))
+	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
+	head := "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")"
+	c.Text = []byte(head + strings.TrimPrefix(body, "\nglobal"))
+	_ = r
+}
+
+// blockOrder is the place of a block in the text: HAProxy wants sections in front
+// of those that inherit from them.
+func blockOrder(b Block) int {
+	switch {
+	case b.Name == "global settings":
+		return 0
+	case strings.HasPrefix(b.Name, "profile "):
+		return 1
+	}
+	return 2
+}
+
+// write writes a section with its servers.
+func (s *Section) write(t *text) {
+	if s.Profile != "" {
+		t.section("backend %s from profile-%s", s.Name, s.Profile)
+	}
+	if s.Backend != "" {
+		t.note("service %s, backend %s", s.Service, s.Backend)
+	}
+	for i := range s.Servers {
+		t.WriteString("  # " + comment(s.Servers[i].Endpoint) + "\n")
+		s.Servers[i].write(t)
+	}
+}
+
+// writeGlobal writes the settings of the process, and what all sections inherit.
+func (r *renderer) writeGlobal(t *text) {
+	o := r.o
+	t.section("global")
+	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
+	t.line("stats timeout 1m")
+	if o.LogSocket != "" {
+		t.line("log %s len 8192 format raw local0", quoted(o.LogSocket))
+	}
+	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
+	t.line("hard-stop-after %s", span(o.HardStopAfter))
+	t.line("mworker-max-reloads 10")
+	if o.Threads > 0 {
+		t.line("nbthread %d", o.Threads)
+	}
+	if o.MaxConnections > 0 {
+		t.line("maxconn %d", o.MaxConnections)
+	}
+	t.line("tune.http.maxhdr %d", min(o.MaxHeaders*4, 32767))
+	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
+	t.line("tune.ssl.default-dh-param 2048")
+
+	t.section("defaults base")
+	t.line("mode http")
+	t.line("timeout connect %s", span(o.DialTimeout))
+	t.line("timeout client %s", span(o.ClientTimeout))
+	t.line("timeout server %s", span(o.ResponseTimeout))
+	t.line("timeout http-request %s", span(o.HeaderTimeout))
+	t.line("timeout http-keep-alive %s", span(o.IdleTimeout))
+	t.line("timeout queue 1s")
+	t.line("timeout tunnel %s", span(o.TunnelTimeout))
+	t.line("option redispatch 1")
+	t.line("retries 3")
+	t.line("retry-on conn-failure empty-response")
+	writeErrors(t)
 }
 
 // Unsupported says why a route with its backend (nil for none) cannot be served on

@@ -1,0 +1,108 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// problem is an answer of HAProxy's own that says what is wrong, as the embedded
+// engine gives it: text for people, JSON for programs that ask for it.
+type problem struct {
+	status int
+	code   string
+	text   string // a log format
+	retry  bool   // with Retry-After
+}
+
+// retrySoon is the Retry-After of a service without a ready endpoint.
+const retrySoon = 2
+
+// problems are the answers that do not depend on a route.
+func problems() []problem {
+	return []problem{
+		{status: 405, code: "method", text: "method %[method] is not served"},
+		{status: 431, code: "too-many-headers", text: "the request has too many header fields"},
+		{status: 400, code: "bad-host", text: "the host of the request is missing or not valid"},
+		{status: 400, code: "bad-path", text: "%[var(txn.why)]"},
+		{status: 400, code: "underscore-header", text: "a header with an underscore would be taken for an identity header"},
+		{status: 500, code: "internal", text: "internal error"},
+		{status: 503, code: "route-refused", text: "the route is known but may not be served; see the problems of the service"},
+		{status: 503, code: "no-backend", text: "the route has no backend", retry: true},
+		{status: 503, code: "starting", text: "starting: what there is to serve is not known yet", retry: true},
+		{status: 404, code: "no-route", text: "no route on host %[var(txn.host)] takes this request"},
+		{status: 404, code: "unknown-host", text: "no route for host %[var(txn.host)]"},
+	}
+}
+
+// rule answers with the problem when the condition holds.
+func (p problem) rule(condition string) string {
+	return fmt.Sprintf("http-request return status %d %s if %s", p.status, p.payload(), condition)
+}
+
+// payload is the body and the headers of the answer, as arguments of a rule. For
+// programs, the type is changed on the way out, see writeResponses. What is put in
+// at runtime needs no escapes in JSON: hosts, methods and reasons have no quotes.
+func (p problem) payload() string {
+	inJSON, err := json.Marshal(p.text)
+	if err != nil {
+		inJSON = []byte(`""`)
+	}
+	either := func(json, text string) string { return "%[var(txn.json,0),iif('" + json + "','" + text + "')]" }
+	body := either(`{"code":"`+p.code+`","error":"`, "fairway: ") + string(inJSON[1:len(inJSON)-1]) + either(`"}`, "") + "\n"
+	out := fmt.Sprintf("content-type %s lf-string %s", quoted("text/plain; charset=utf-8"), quoted(body))
+	out += " hdr X-Fairway-Error " + p.code + " hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
+	if p.retry {
+		out += fmt.Sprintf(" hdr Retry-After %d", retrySoon)
+	}
+	return out
+}
+
+// writeAnswers writes the section that answers what no endpoint shall.
+func (r *renderer) writeAnswers(t *text) {
+	t.section("backend %s from base", answersSection)
+	r.writeNotFound(t)
+	for _, n := range []int{301, 302, 303, 307, 308} {
+		t.line("http-request return status %d hdr Location %s if { var(txn.err) -m str https } { var(txn.https),field(1,.) -m str %d }", n, locationHTTPS, n)
+	}
+	t.line("http-request return status 301 hdr Location %s if { var(txn.err) -m str https } { method GET HEAD }", locationHTTPS)
+	t.line("http-request return status 308 hdr Location %s if { var(txn.err) -m str https }", locationHTTPS)
+	for _, p := range problems() {
+		t.line("%s", p.rule("{ var(txn.err) -m str "+p.code+" }"))
+	}
+	internal := problem{status: 500, code: "internal", text: "internal error"}
+	t.line("http-request return status 500 %s", internal.payload())
+}
+
+// locationHTTPS is the same URL with https.
+const locationHTTPS = `"https://%[req.fhdr(host),regsub(:[0-9]*\$,)]%[var(txn.https),field(2,.)]%[pathq]"`
+
+// writeNotFound writes what tells an unknown host from an unknown path.
+func (r *renderer) writeNotFound(t *text) {
+	hosts := r.o.mapPath(mapHosts)
+	none := "!{ var(txn.err) -m found }"
+	t.line("http-request set-var(txn.err,ifnotexists) str(starting) if { str(starting),map_str(%s) -m found }", r.o.mapPath(mapSettings))
+	known := func(key string) {
+		t.line("http-request set-var(txn.err) str(no-route) if %s { %s,map_str(%s) -m found }", none, key, hosts)
+	}
+	known("var(txn.host)")
+	known("var(txn.host),regsub(^[^.]*,)")
+	for _, n := range r.features.Deep {
+		known(deepExpression(t, n, " if "+none))
+	}
+	known("str(*)")
+	t.line("http-request set-var(txn.err,ifnotexists) str(unknown-host)")
+}
+
+// writeErrors writes the bodies of the answers that HAProxy makes up by itself.
+func writeErrors(t *text) {
+	for _, p := range []problem{
+		{status: 400, code: "bad-request", text: "the request is not valid HTTP"},
+		{status: 408, code: "slow-request", text: "the request came too slowly"},
+		{status: 500, code: "internal", text: "internal error"},
+		{status: 502, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"},
+		{status: 503, code: "unreachable", text: "no endpoint could be reached"},
+		{status: 504, code: "timeout", text: "the endpoint did not answer in time"},
+	} {
+		t.line("http-error status %d %s", p.status, p.payload())
+	}
+}

@@ -1,0 +1,273 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// defaultProfile is the profile of a backend that asks for nothing special.
+const defaultProfile = "plain"
+
+// profile is what sections that can stand for each other have in common. What is
+// said for each server (TLS, checks, weights) is not part of it.
+type profile struct {
+	name    string
+	mode    string // http or tcp
+	balance route.Balance
+	sticky  string
+	health  *route.Health
+	tunnel  time.Duration // of connections that are passed through
+}
+
+// profileOf is the profile that a backend needs. Its name follows from what is in
+// it.
+func profileOf(b *route.Backend, idle time.Duration) profile {
+	p := profile{mode: "http", balance: b.Balance, sticky: b.Sticky}
+	if b.Scheme == route.SchemeTCP {
+		p = profile{mode: "tcp", balance: b.Balance, tunnel: idle}
+	}
+	if h := b.Health; h != nil {
+		p.health = &route.Health{Timeout: checkTimeout(h)}
+		if p.mode == "http" {
+			p.health.Path, p.health.Status = h.Path, h.Status
+		}
+	}
+	plain := p.mode == "http" && p.sticky == "" && p.health == nil
+	if plain && (p.balance.Policy == route.BalanceRoundRobin || p.balance.Policy == "") {
+		p.name = defaultProfile
+		return p
+	}
+	key := fmt.Sprintf("%s %q %q %q %q %v", p.mode, p.balance.Policy, p.balance.On, p.balance.Name, p.sticky, p.tunnel)
+	if p.health != nil {
+		key += fmt.Sprintf(" %q %d %v", p.health.Path, p.health.Status, p.health.Timeout)
+	}
+	p.name = p.mode + "-" + digest(key)
+	return p
+}
+
+// The defaults of active checks, those of the embedded engine.
+const (
+	defaultInterval     = 10 * time.Second
+	defaultCheckTimeout = 5 * time.Second
+)
+
+func checkTimeout(h *route.Health) time.Duration {
+	if h.Timeout <= 0 {
+		return defaultCheckTimeout
+	}
+	return h.Timeout
+}
+
+func checkInterval(h *route.Health) time.Duration {
+	if h.Interval <= 0 {
+		return defaultInterval
+	}
+	return h.Interval
+}
+
+// write writes the section that the sections of the profile inherit.
+func (p *profile) write(r *renderer, t *text) {
+	t.section("defaults profile-%s from base", p.name)
+	r.writeBackend(t, p)
+	if p.mode == "tcp" {
+		return
+	}
+	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
+	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
+	r.writeSending(t)
+}
+
+// writeBackend writes what a backend section has of its profile.
+func (r *renderer) writeBackend(t *text, p *profile) {
+	t.line("mode %s", p.mode)
+	writeBalance(t, p.balance)
+	if p.mode == "tcp" {
+		t.line("timeout tunnel %s", span(p.tunnel))
+	}
+	if h := p.health; h != nil {
+		t.line("timeout check %s", span(h.Timeout))
+		if p.mode == "http" {
+			t.line("option httpchk")
+			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host fairway-check", quoted(h.Path))
+			status := "200-399"
+			if h.Status != 0 {
+				status = itoa(h.Status)
+			}
+			t.line("http-check expect status %s", status)
+		}
+	}
+	if p.sticky != "" {
+		cookie := "req.cook(" + p.sticky + "),map_str(" + r.o.mapPath(mapSticky) + ")"
+		t.line("http-request set-var(txn.sticky) %s", cookie)
+		t.line("http-response set-var(txn.cookie) srv_name,map_str(%s)", r.o.mapPath(mapCookies))
+		t.line("http-response add-header Set-Cookie \"%s=%%[var(txn.cookie)]; Path=/; HttpOnly%%[var(txn.secure)]; SameSite=Lax\" if { var(txn.cookie) -m found } !{ var(txn.asked),strcmp(txn.cookie) eq 0 }", p.sticky)
+		t.line("http-request set-var(txn.asked) req.cook(%s)", p.sticky)
+		t.line("http-request set-var(txn.secure) str(\"; Secure\") if { var(txn.proto) -m str https }")
+	}
+	if p.balance.Policy == route.BalanceHash {
+		t.line("http-request set-var(txn.hash) %s", hashExpression(p.balance))
+		t.line("http-request set-var(txn.hash) var(txn.client) if !{ var(txn.hash) -m len gt 0 }")
+	}
+}
+
+func hashExpression(b route.Balance) string {
+	switch b.On {
+	case route.HashPath:
+		return "var(txn.path)"
+	case route.HashHeader:
+		return "req.fhdr(" + b.Name + ",1)"
+	case route.HashCookie:
+		return "req.cook(" + b.Name + ")"
+	case route.HashQuery:
+		return "url_param(" + b.Name + "),url_dec"
+	}
+	return "var(txn.client)"
+}
+
+func writeBalance(t *text, b route.Balance) {
+	switch b.Policy {
+	case route.BalanceLeastConn:
+		t.line("balance leastconn")
+	case route.BalanceRandom2:
+		t.line("balance random(2)")
+	case route.BalanceHash:
+		t.line("balance hash var(txn.hash)")
+		t.line("hash-type consistent wt6 avalanche")
+	default:
+		t.line("balance roundrobin")
+	}
+}
+
+// noEndpoint is the rule that answers when nobody is there. Clients that are tied
+// to an endpoint may reach one that takes nobody else.
+func (p *profile) noEndpoint(services string) string {
+	condition := "{ nbsrv eq 0 }"
+	if p.sticky != "" {
+		condition += " !{ var(txn.sticky) -m found }"
+	}
+	return noEndpoint("%[var(txn.r),field(" + itoa(fieldToken) + ",|),map_str(" + services + "),url_dec]").rule(condition)
+}
+
+// noEndpoint is the answer for a service without a ready endpoint.
+func noEndpoint(service string) problem {
+	return problem{status: 503, code: "no-endpoint", text: "service " + service + " has no endpoint that is ready", retry: true}
+}
+
+// writeSending writes what bounds the sending of a request.
+func (r *renderer) writeSending(t *text) {
+	t.line("http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }")
+	t.line("http-request set-timeout server var(txn.to) if { var(txn.to) -m found }")
+	t.line("http-request set-timeout tunnel var(txn.tunnel) if { var(txn.tunnel) -m found }")
+}
+
+// serverOptions are the options of the servers of a backend, the same in the file
+// and at runtime.
+func (r *renderer) serverOptions(b *route.Backend) string {
+	var o []string
+	add := func(format string, args ...any) { o = append(o, fmt.Sprintf(format, args...)) }
+	switch b.Scheme {
+	case route.SchemeH2C:
+		add("proto h2")
+	case route.SchemeHTTPS:
+		add("ssl alpn h2,http/1.1")
+		name := ""
+		if b.TLS != nil {
+			name = b.TLS.ServerName
+		}
+		if name != "" {
+			add("sni str(%s) check-sni %s", name, name)
+		} else {
+			add("sni var(txn.host)")
+		}
+		if b.TLS != nil && b.TLS.SkipVerify {
+			add("verify none")
+		} else {
+			add("verify required ca-file @system-ca")
+		}
+	case route.SchemeTCP:
+		switch b.SendProxy {
+		case 1:
+			add("send-proxy")
+		case 2:
+			add("send-proxy-v2")
+		}
+	}
+	if b.Scheme != route.SchemeTCP {
+		add("pool-purge-delay %s", span(r.o.EndpointIdle/2))
+	}
+	if h := b.Health; h != nil {
+		interval := checkInterval(h)
+		add("check inter %s fastinter %s downinter %s fall 2 rise 1", span(interval), span(min(interval, time.Second)), span(min(interval, time.Second)))
+	} else if b.MaxFails > 0 {
+		add("check inter 10s fastinter 10s downinter 10s fall 1000 rise 1")
+	}
+	if b.MaxFails > 0 {
+		layer := "layer7"
+		if b.Scheme == route.SchemeTCP {
+			layer = "layer4"
+		}
+		add("observe %s error-limit %d on-error mark-down", layer, b.MaxFails)
+	}
+	if b.SlowStart > 0 {
+		add("slowstart %s", span(b.SlowStart))
+	}
+	return strings.Join(o, " ")
+}
+
+// servers are the servers of a backend. Endpoints with an address that is none are
+// left out; Unsupported has said so.
+func (r *renderer) servers(b *route.Backend) []Server {
+	options := r.serverOptions(b)
+	checked := b.Health != nil || b.MaxFails > 0
+	servers := make([]Server, 0, len(b.Endpoints))
+	for i := range b.Endpoints {
+		e := &b.Endpoints[i]
+		address, err := netip.ParseAddrPort(e.Address)
+		if err != nil || address.Port() == 0 {
+			continue
+		}
+		servers = append(servers, Server{
+			Name: serverName(e), Endpoint: e.ID, Address: address, Weight: min(max(e.Weight, 0), 256),
+			State: e.State, Options: options, Checked: checked, Health: b.Health,
+		})
+	}
+	slices.SortFunc(servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
+	return servers
+}
+
+// write writes the line of a server.
+func (s *Server) write(t *text) {
+	t.WriteString("  server ")
+	t.WriteString(s.Name)
+	t.WriteByte(' ')
+	t.WriteString(s.Address.String())
+	t.WriteString(" weight ")
+	t.WriteString(itoa(s.Weight))
+	if s.Options != "" {
+		t.WriteByte(' ')
+		t.WriteString(s.Options)
+	}
+	if s.State != route.EndpointReady {
+		t.WriteString(" disabled")
+	}
+	t.WriteByte('\n')
+}
+
+// stickyValue is the cookie that ties a client to an endpoint, the same that the
+// embedded engine gives.
+func stickyValue(backend, endpoint string) string {
+	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
+	return hex.EncodeToString(sum[:8])
+}
+
+// span is a duration as HAProxy has it, in milliseconds and at least one.
+func span(d time.Duration) string {
+	return itoa(int(max(d.Milliseconds(), 1))) + "ms"
+}

@@ -1,0 +1,253 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"regexp/syntax"
+	"strings"
+)
+
+// Expressions of a table are RE2; HAProxy has PCRE2, on bytes. An expression is
+// parsed as RE2 has it and printed in the part of the language that both read
+// alike. What is left over is an error: text that is not ASCII, of which PCRE2
+// would see bytes, and repetitions inside of repetitions, which can take PCRE2
+// for ever.
+
+// dialect is how a few things are printed that depend on what is searched.
+type dialect struct {
+	begin, end string // of the text
+	any        string // any character at all
+	not        string // to be added to classes that are turned round
+}
+
+func plainDialect() dialect { return dialect{begin: `\A`, end: `\z`, any: `[\x00-\xff]`} }
+
+// queryDialect is for a value between marks.
+func queryDialect() dialect {
+	return dialect{begin: `(?<=` + unitMark + `)`, end: `(?=` + recordMark + `)`, any: "[^" + recordMark + "]", not: recordMark}
+}
+
+// translate prints an RE2 expression for PCRE2.
+func translate(expr string, d dialect) (string, error) {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return "", err
+	}
+	p := &printer{dialect: d}
+	p.print(re.Simplify())
+	if p.err == nil && nested(re, false) {
+		p.err = errors.New("a repetition without end is in another one")
+	}
+	return p.String(), p.err
+}
+
+type printer struct {
+	strings.Builder
+	dialect
+	err error
+}
+
+func (p *printer) print(re *syntax.Regexp) {
+	switch re.Op {
+	case syntax.OpNoMatch:
+		p.WriteString(`(?!)`)
+	case syntax.OpEmptyMatch:
+		p.WriteString(`(?:)`)
+	case syntax.OpLiteral:
+		p.literal(re)
+	case syntax.OpCharClass:
+		p.class(re.Rune)
+	case syntax.OpAnyCharNotNL:
+		p.WriteString(`[^\x0a` + p.not + `]`)
+	case syntax.OpAnyChar:
+		p.WriteString(p.any)
+	case syntax.OpBeginLine:
+		p.WriteString(`(?:` + p.begin + `|(?<=\x0a))`)
+	case syntax.OpEndLine:
+		p.WriteString(`(?:` + p.end + `|(?=\x0a))`)
+	case syntax.OpBeginText:
+		p.WriteString(p.begin)
+	case syntax.OpEndText:
+		p.WriteString(p.end)
+	case syntax.OpWordBoundary:
+		p.WriteString(`\b`)
+	case syntax.OpNoWordBoundary:
+		p.WriteString(`\B`)
+	case syntax.OpCapture:
+		p.group("(", re.Sub[0])
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+		p.repeat(re)
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			p.group("(?:", sub)
+		}
+	case syntax.OpAlternate:
+		for i, sub := range re.Sub {
+			if i > 0 {
+				p.WriteByte('|')
+			}
+			p.group("(?:", sub)
+		}
+	default:
+		p.err = fmt.Errorf("operation %v is not known", re.Op)
+	}
+}
+
+// group prints in brackets, which are left out where nothing can go wrong.
+func (p *printer) group(open string, re *syntax.Regexp) {
+	if open == "(?:" {
+		switch re.Op {
+		case syntax.OpCapture, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpBeginText, syntax.OpEndText:
+			p.print(re)
+			return
+		case syntax.OpLiteral, syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
+			p.print(re)
+			return
+		}
+	}
+	p.WriteString(open)
+	p.print(re)
+	p.WriteByte(')')
+}
+
+func (p *printer) repeat(re *syntax.Regexp) {
+	sub := re.Sub[0]
+	switch sub.Op {
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpCapture:
+		p.print(sub)
+	default:
+		p.WriteString("(?:")
+		p.print(sub)
+		p.WriteByte(')')
+	}
+	switch re.Op {
+	case syntax.OpStar:
+		p.WriteByte('*')
+	case syntax.OpPlus:
+		p.WriteByte('+')
+	case syntax.OpQuest:
+		p.WriteByte('?')
+	default:
+		p.err = errors.New("a repetition was not written out")
+	}
+	if re.Flags&syntax.NonGreedy != 0 {
+		p.WriteByte('?')
+	}
+}
+
+func (p *printer) literal(re *syntax.Regexp) {
+	fold := re.Flags&syntax.FoldCase != 0
+	if fold {
+		p.WriteString("(?i:")
+	}
+	for _, c := range re.Rune {
+		if c > 0x7e {
+			p.err = errors.New("it has characters that are not ASCII")
+			return
+		}
+		p.char(c)
+	}
+	if fold {
+		p.WriteByte(')')
+	}
+}
+
+// char prints one character, so that it means itself everywhere.
+func (p *printer) char(c rune) {
+	if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' {
+		p.WriteByte(byte(c))
+		return
+	}
+	fmt.Fprintf(p, `\x%02x`, c)
+}
+
+// class prints a class of characters. One that goes on to the end of Unicode takes
+// every byte above ASCII.
+func (p *printer) class(ranges []rune) {
+	p.WriteByte('[')
+	empty := true
+	for i := 0; i < len(ranges); i += 2 {
+		lo, hi := ranges[i], ranges[i+1]
+		if lo > 0x7f {
+			if !isFold(ranges, lo, hi) {
+				p.err = errors.New("it has characters that are not ASCII")
+			}
+			continue
+		}
+		if hi > 0x7f {
+			if hi != 0x10ffff {
+				p.err = errors.New("it has characters that are not ASCII")
+			}
+			hi = 0xff
+		}
+		for _, r := range p.without(lo, hi) {
+			empty = false
+			fmt.Fprintf(p, `\x%02x-\x%02x`, r[0], r[1])
+		}
+	}
+	if empty {
+		p.err = errors.New("it has a class of characters that are not ASCII")
+	}
+	p.WriteByte(']')
+}
+
+// without cuts the mark of the dialect out of a range.
+func (p *printer) without(lo, hi rune) [][2]rune {
+	if p.not == "" || rune(p.not[0]) < lo || rune(p.not[0]) > hi {
+		return [][2]rune{{lo, hi}}
+	}
+	var out [][2]rune
+	if m := rune(p.not[0]); lo < m {
+		out = append(out, [2]rune{lo, m - 1})
+	}
+	if m := rune(p.not[0]); m < hi {
+		out = append(out, [2]rune{m + 1, hi})
+	}
+	return out
+}
+
+// isFold is true for the two characters beyond ASCII that fold to letters of it,
+// and which a class that ignores case has beside them. No request is written with
+// them on purpose.
+func isFold(_ []rune, lo, hi rune) bool {
+	return lo == hi && (lo == 'ſ' || lo == 'K')
+}
+
+// nested finds a repetition without end inside of another.
+func nested(re *syntax.Regexp, inside bool) bool {
+	endless := re.Op == syntax.OpStar || re.Op == syntax.OpPlus || re.Op == syntax.OpRepeat && re.Max < 0
+	if endless && inside {
+		return true
+	}
+	for _, sub := range re.Sub {
+		if nested(sub, inside || endless) {
+			return true
+		}
+	}
+	return false
+}
+
+// wholeExpression matches a whole text that one of the expressions does.
+func wholeExpression(exprs []string) string {
+	return `\A(?:` + alternatives(exprs, plainDialect()) + `)\z`
+}
+
+// anywhereExpression matches a text that holds what the expression does.
+func anywhereExpression(expr string) string { return alternatives([]string{expr}, plainDialect()) }
+
+// queryExpression is for values in the variable of the query.
+func queryExpression(expr string) string { return alternatives([]string{expr}, queryDialect()) }
+
+// alternatives translates expressions. One that cannot be was refused before, see
+// Unsupported; here it matches nothing.
+func alternatives(exprs []string, d dialect) string {
+	out := make([]string, len(exprs))
+	for i, e := range exprs {
+		s, err := translate(e, d)
+		if err != nil {
+			s = `(?!)`
+		}
+		out[i] = "(?:" + s + ")"
+	}
+	return strings.Join(out, "|")
+}

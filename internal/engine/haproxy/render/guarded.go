@@ -1,0 +1,244 @@
+package render
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// guard is a match that a lookup cannot find: one with conditions, or with an
+// expression for the host or the path. Guarded matches are rules that are tried one
+// after the other, best first; the first that holds wins unless the map has found
+// something better. Their number is bounded.
+type guard struct {
+	route *route.Route
+	match int
+	value string
+}
+
+// maxGuards bounds the guarded matches of a table: every request that they could
+// take is put to them one by one.
+const maxGuards = 500
+
+// group names the host that the guard is for, when it is for one host only: then
+// requests for other hosts pass it by with one comparison.
+func (g *guard) group() string {
+	if m := &g.route.Matches[g.match]; m.Host.Kind == route.HostExact {
+		return "h" + digest("host", m.Host.Value)
+	}
+	return ""
+}
+
+// writeGuarded writes the rules of guarded matches.
+func (r *renderer) writeGuarded(t *text) {
+	if len(r.guards) == 0 {
+		return
+	}
+	t.line("http-request set-var(txn.group) var(txn.host),map_str(%s)", r.o.mapPath(mapGroups))
+	if r.asksQuery {
+		t.line("http-request lua.fairway_query if { query -m found }")
+	}
+	owner := ""
+	for i := range r.guards {
+		g := &r.guards[i]
+		if g.route.ID != owner {
+			owner = g.route.ID
+			t.note("route %s", owner)
+		}
+		conditions := r.conditions(&g.route.Matches[g.match])
+		if group := g.group(); group != "" {
+			conditions[0] = "{ var(txn.group) -m str " + group + " }"
+		}
+		t.line("http-request set-var(txn.g) str(%d) if !{ var(txn.g) -m found } %s", i, strings.Join(conditions, " "))
+	}
+	found := "{ var(txn.g) -m found }"
+	t.line("http-request set-var(txn.better) var(txn.r),field(%d,|) if %s", fieldRank, found)
+	t.line("http-request set-var(txn.better) int(%d) if %s !{ var(txn.r) -m found }", maxGuards+1, found)
+	t.line("http-request set-var(txn.r) var(txn.g),map_str(%s) if %s { var(txn.g),sub(txn.better) lt 0 }", r.o.mapPath(mapGuarded), found)
+}
+
+// groupEntries is the map of hosts that have guarded matches of their own.
+func groupEntries(guards []guard) []MapEntry {
+	var entries []MapEntry
+	for i := range guards {
+		if group := guards[i].group(); group != "" {
+			entries = append(entries, MapEntry{guards[i].route.Matches[guards[i].match].Host.Value, group})
+		}
+	}
+	return sortedEntries(entries)
+}
+
+// guardedEntries is the map from guards to what is to be done.
+func guardedEntries(guards []guard) []MapEntry {
+	entries := make([]MapEntry, len(guards))
+	for i := range guards {
+		entries[i] = MapEntry{strconv.Itoa(i), withRank(guards[i].value, 0)}
+	}
+	return sortedEntries(entries)
+}
+
+func sortedEntries(entries []MapEntry) []MapEntry {
+	slices.SortFunc(entries, func(a, b MapEntry) int { return strings.Compare(a.Key, b.Key) })
+	return slices.Compact(entries)
+}
+
+// conditions are the tests of a match: its host, its path, and its conditions.
+func (r *renderer) conditions(m *route.Match) []string {
+	tests := []string{hostTest(m.Host), pathTest([]route.Path{m.Path})}
+	for i := range m.Conditions {
+		tests = append(tests, conditionTest(&m.Conditions[i]))
+	}
+	return slices.DeleteFunc(tests, func(s string) bool { return s == "" })
+}
+
+// hostTest tests a host; empty for any.
+func hostTest(h route.Host) string {
+	switch h.Kind {
+	case route.HostExact:
+		return "{ var(txn.host) -m str -- " + quoted(h.Value) + " }"
+	case route.HostRegexp:
+		return "{ var(txn.host) -m reg -- " + quoted(wholeExpression([]string{h.Value})) + " }"
+	case route.HostAny:
+		return ""
+	}
+	return "{ var(txn.host) -m reg -- " + quoted(hostsExpression([]route.Host{h})) + " }"
+}
+
+// hostsExpression matches any of the hosts, which are no expressions.
+func hostsExpression(hosts []route.Host) string {
+	alternatives := make([]string, len(hosts))
+	for i, h := range hosts {
+		name := regexp.QuoteMeta(h.Value)
+		switch h.Kind {
+		case route.HostWildcard:
+			name = `[^.]+\.` + name
+		case route.HostDeep:
+			name = `.+\.` + name
+		case route.HostAny:
+			name = ".*"
+		}
+		alternatives[i] = name
+	}
+	return `\A(?:` + strings.Join(alternatives, "|") + `)\z`
+}
+
+// pathTest tests for any of the paths; empty for one that is every path.
+func pathTest(paths []route.Path) string {
+	var alternatives []string
+	for _, p := range paths {
+		switch {
+		case p.Kind == route.PathRegexp:
+			return "{ var(txn.path) -m reg -- " + quoted(wholeExpression([]string{p.Value})) + " }"
+		case p.Kind == route.PathExact:
+			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`\z`)
+		case p.Kind == route.PathPrefix && p.Value != "/":
+			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`(?:/|\z)`)
+		default:
+			alternatives = append(alternatives, regexp.QuoteMeta(p.Value))
+		}
+	}
+	if len(paths) == 1 && paths[0] == (route.Path{Kind: route.PathPrefix, Value: "/"}) {
+		return ""
+	}
+	return "{ var(txn.path) -m reg -- " + quoted(`\A(?:`+strings.Join(alternatives, "|")+`)`) + " }"
+}
+
+// conditionTest tests a condition.
+func conditionTest(c *route.Condition) string {
+	test := plainTest(c)
+	if c.Not {
+		return "!" + test
+	}
+	return test
+}
+
+func plainTest(c *route.Condition) string {
+	header := "req.fhdr(" + c.Name + ")"
+	switch c.Kind {
+	case route.ConditionMethod:
+		return "{ method -m str -- " + quotedList(c.Values) + " }"
+	case route.ConditionHeader:
+		if len(c.Values) == 0 {
+			return "{ req.fhdr_cnt(" + c.Name + ") gt 0 }"
+		}
+		return "{ " + header + " -m str -- " + quotedList(c.Values) + " }"
+	case route.ConditionHeaderRegexp:
+		return "{ " + header + " -m reg -- " + quotedExpressions(c.Values) + " }"
+	case route.ConditionQuery, route.ConditionQueryRegexp:
+		return queryTest(c)
+	case route.ConditionClientIP:
+		return "{ var(txn.client) -m ip -- " + strings.Join(c.Values, " ") + " }"
+	case route.ConditionHost:
+		var hosts []route.Host
+		for _, v := range c.Values {
+			if h, err := route.ParseHost(v); err == nil {
+				hosts = append(hosts, h)
+			}
+		}
+		return "{ var(txn.host) -m reg -- " + quoted(hostsExpression(hosts)) + " }"
+	case route.ConditionHostRegexp:
+		return "{ var(txn.host) -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
+	case route.ConditionPathRegexp:
+		return "{ var(txn.path) -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
+	case route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathStart:
+		kind := map[route.ConditionKind]route.PathKind{
+			route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathStart: route.PathStart,
+		}[c.Kind]
+		var paths []route.Path
+		for _, v := range c.Values {
+			paths = append(paths, route.Path{Kind: kind, Value: v})
+		}
+		if test := pathTest(paths); test != "" {
+			return test
+		}
+		return "{ always_true }"
+	case route.ConditionListener:
+		return "{ var(sess.listener) -m str -- " + quotedList(c.Values) + " }"
+	}
+	return "{ always_false }"
+}
+
+// recordMark and unitMark separate the parameters of a query, and name and value of
+// one, in the variable that holds them decoded.
+const recordMark, unitMark = "\x1e", "\x1f"
+
+// queryTest tests parameters of the query, which Lua has decoded.
+func queryTest(c *route.Condition) string {
+	if c.Kind == route.ConditionQueryRegexp {
+		var alternatives []string
+		for _, v := range c.Values {
+			alternatives = append(alternatives, `(?:`+queryExpression(v)+`)`)
+		}
+		return "{ var(txn.query) -m reg -- " + quoted(recordMark+regexp.QuoteMeta(c.Name)+unitMark+"[^"+recordMark+"]*?(?:"+strings.Join(alternatives, "|")+")") + " }"
+	}
+	if len(c.Values) == 0 {
+		return "{ var(txn.query) -m sub -- " + quoted(recordMark+c.Name+unitMark) + " }"
+	}
+	var all []string
+	for _, v := range c.Values {
+		all = append(all, recordMark+c.Name+unitMark+v+recordMark)
+	}
+	return "{ var(txn.query) -m sub -- " + quotedList(all) + " }"
+}
+
+func quotedList(values []string) string {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = quoted(v)
+	}
+	return strings.Join(all, " ")
+}
+
+func quotedExpressions(values []string) string {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = quoted(anywhereExpression(v))
+	}
+	return strings.Join(all, " ")
+}
+
+func (g *guard) String() string { return fmt.Sprintf("%s match %d", g.route.ID, g.match+1) }

@@ -1,0 +1,108 @@
+package render
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// writeListener writes the section of a listener.
+func (r *renderer) writeListener(t *text, l *route.Listener) {
+	t.section("frontend %s from %s", frontendName(l.Name), requestSection)
+	t.note("listener %s", l.Name)
+	r.writeBind(t, l)
+	r.writeTrust(t, l)
+	proto, port := "http", "80"
+	if l.TLS {
+		proto, port = "https", "443"
+	}
+	t.line("tcp-request session set-var(sess.listener) str(%s)", listenerWord(l.Name))
+	t.line("tcp-request session set-var(sess.proto) str(%s)", proto)
+	t.line("tcp-request session set-var(sess.port) str(%s)", port)
+	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found } !{ var(txn.err) -m found }", fieldSection)
+}
+
+// listenerWord is what stands for a listener in variables.
+func listenerWord(name string) string { return strings.TrimPrefix(frontendName(name), "in-") }
+
+// writeTrust writes whose word is believed on the listener.
+func (r *renderer) writeTrust(t *text, l *route.Listener) {
+	nets := trustedNets(l.TrustedProxies)
+	if l.ProxyProtocol {
+		if len(nets) > 0 {
+			t.line("tcp-request connection expect-proxy layer4 if { src -- %s }", strings.Join(nets, " "))
+			t.line("tcp-request connection reject if !{ src -- %s }", strings.Join(nets, " "))
+		} else {
+			t.line("tcp-request connection reject")
+		}
+	}
+	if len(nets) > 0 && !l.TCP {
+		t.line("tcp-request session set-var(sess.trusted) str(%s) if { src -- %s }", quoted(strings.Join(nets, " ")), strings.Join(nets, " "))
+	}
+}
+
+func trustedNets(prefixes []netip.Prefix) []string {
+	nets := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		nets = append(nets, unmapped(p).String())
+	}
+	return nets
+}
+
+// unmapped is a prefix of IPv4 addresses in IPv6 form as one of IPv4.
+func unmapped(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p
+}
+
+// writeBind writes where a listener listens.
+func (r *renderer) writeBind(t *text, l *route.Listener) {
+	addresses := r.bindAddresses(l)
+	options := ""
+	if l.TLS {
+		options = " ssl crt-list " + quoted(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
+		if l.ClientCAFile != "" {
+			options += " ca-file " + quoted(l.ClientCAFile) + " verify optional"
+		}
+	}
+	for _, a := range addresses {
+		t.line("bind %s%s", a, options)
+	}
+}
+
+// bindAddresses are the addresses of a listener as HAProxy has them.
+func (r *renderer) bindAddresses(l *route.Listener) []string {
+	if a, ok := r.o.Bind[l.Name]; ok {
+		return r.bindAddress(a.Addr().Unmap(), int(a.Port()))
+	}
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return nil
+	}
+	n, err := net.LookupPort("tcp", port)
+	if err != nil {
+		return nil
+	}
+	addr := netip.IPv6Unspecified()
+	if host != "" {
+		if addr, err = netip.ParseAddr(host); err != nil {
+			return nil
+		}
+	}
+	return r.bindAddress(addr.Unmap(), n)
+}
+
+func (r *renderer) bindAddress(a netip.Addr, port int) []string {
+	if a == netip.IPv6Unspecified() {
+		all := []string{"0.0.0.0:" + itoa(port)}
+		if r.o.IPv6 {
+			all = append(all, "[::]:"+itoa(port)+" v6only")
+		}
+		return all
+	}
+	return []string{netip.AddrPortFrom(a, uint16(port)).String()} //nolint:gosec // a port
+}

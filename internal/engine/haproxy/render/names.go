@@ -1,0 +1,60 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// digest is a short name for any text.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil))[:10]
+}
+
+// answersSection answers what no endpoint shall.
+const answersSection = "answers"
+
+// routeToken is the name of a route in maps and logs.
+func routeToken(id string) string { return "r" + digest("route", id) }
+
+// dedicatedName is the section of a route with rules of its own.
+func dedicatedName(id string) string { return "route-" + digest("dedicated", id) }
+
+// slotName is the n-th section of a profile.
+func slotName(profile string, n int) string { return fmt.Sprintf("%s-%05d", profile, n) }
+
+// serverName names an endpoint at its address. Its digest is not that of the sticky
+// cookie: the name is seen in logs.
+func serverName(e *route.Endpoint) string { return "s" + digest("server", e.ID, e.Address) }
+
+// frontendName is the section of a listener.
+func frontendName(listener string) string {
+	if len(listener) <= 32 && isPlainArgument(listener) {
+		return "in-" + listener
+	}
+	return "in-" + digest("listener", listener)
+}
+
+// mapPath is where a map is.
+func (o *Options) mapPath(name string) string {
+	return filepath.Join(o.Dir, DirMaps, name+".map")
+}
+
+// certPath is where the joined key pair is.
+func (o *Options) certPath(c route.Certificate) string {
+	return filepath.Join(o.Dir, DirCerts, digest("pair", c.CertFile, c.KeyFile)+".pem")
+}
+
+// certListPath is where the list of a listener is.
+func (o *Options) certListPath(listener string) string {
+	return filepath.Join(o.Dir, "crt-list-"+strings.TrimPrefix(frontendName(listener), "in-")+".txt")
+}

@@ -1,0 +1,85 @@
+package render
+
+import "strings"
+
+// How values get into HAProxy's files. Nothing that people write is ever put
+// there by other means than these functions.
+//
+// HAProxy reads a line three times: the lexer takes quotes, escapes and variables
+// of the environment apart; some arguments are sample expressions, with brackets
+// and commas of their own; some are log formats, with "%". Values go into double
+// quotes, where the lexer alone undoes what is escaped: the three characters that
+// mean something there by a backslash, what is not printable as \xHH. They never
+// go into the arguments of sample expressions, unless they are of a safe set
+// themselves (see isPlainArgument).
+
+// quoted is a value as one word.
+func quoted(s string) string {
+	const digits = "0123456789abcdef"
+	b := make([]byte, 0, len(s)+2)
+	b = append(b, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '\\' || c == '"' || c == '$':
+			b = append(b, '\\', c)
+		case c < ' ' || c >= 0x7f:
+			b = append(b, '\\', 'x', digits[c>>4], digits[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
+}
+
+// literal is a value inside of a log format: what would be evaluated is not.
+func literal(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+// isPlainArgument is true for what may be an argument of a sample expression, such
+// as the name of a header: no brackets, commas, quotes, blanks.
+func isPlainArgument(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isText is true for what may be the value of a header: no control characters,
+// which would survive the quoting and end the header.
+func isText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// mapWord is a value as a word of a map file, which knows no quoting: what is not
+// safe there is percent-encoded, to be undone by url_dec.
+func mapWord(s string) string {
+	const digits = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._/:-", c) >= 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(b)
+}
+
+// comment is a value in a comment: one line, whatever it holds.
+func comment(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c >= 0x7f {
+			b[i] = '?'
+		}
+	}
+	return string(b)
+}
