@@ -28,7 +28,7 @@ func (p *Proxy) everywhere(r *http.Request, body []byte, here func(context.Conte
 	)
 	for _, address := range siblings {
 		calls.Go(func() {
-			if err := p.passOn(ctx, r, body, address); err != nil {
+			if err := p.passOn(ctx, r, body, address, ignore); err != nil {
 				p.log.Warn("call could not be passed on", "address", address, "error", err)
 				mu.Lock()
 				defer mu.Unlock()
@@ -75,8 +75,15 @@ func (p *Proxy) siblings(ctx context.Context) ([]string, error) {
 	return slices.Compact(others), nil
 }
 
-// passOn repeats a call to another replica, which is not to pass it on in turn.
-func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, address string) error {
+// ignore reads an answer of which only the status counts.
+func ignore(body io.Reader) error {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxBody))
+	return nil
+}
+
+// passOn repeats a call to another replica, which is not to pass it on in turn, and
+// has take read the answer.
+func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, address string, take func(io.Reader) error) error {
 	query := r.URL.Query()
 	for key := range query {
 		if strings.EqualFold(key, "distribute") {
@@ -96,11 +103,11 @@ func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, addres
 		return err
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxBody))
 	if res.StatusCode >= 300 {
+		_ = ignore(res.Body)
 		return fmt.Errorf("answered %s", res.Status)
 	}
-	return nil
+	return take(res.Body)
 }
 
 // ownAddress tells whether an address is one of this machine's or container's.

@@ -54,7 +54,10 @@ type ProxyOptions struct {
 	Catalogue    Catalogue
 	Tables       Tables
 	// Metrics answers /metrics.
-	Metrics  http.Handler
+	Metrics http.Handler
+	// HAProxy shows its configuration and statistics; nil when something else
+	// serves the table.
+	HAProxy  HAProxy
 	Settings Settings
 
 	// ServiceName is the name under which Docker's DNS knows the replicas of this
@@ -412,19 +415,19 @@ func (p *Proxy) initReload(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// config shows the table, or the services that com.df.* labels describe.
+// config shows what is served, or the services that com.df.* labels describe.
 func (p *Proxy) config(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("type") == "json" {
 		answer(w, http.StatusOK, p.services())
 		return
 	}
-	table := p.o.Tables.Table()
-	if table == nil {
-		answer(w, http.StatusInternalServerError, reply{statusNOK, "there is no table yet"})
+	text := p.configText()
+	if text == nil {
+		answer(w, http.StatusInternalServerError, reply{statusNOK, "there is no configuration yet"})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, table.Text())
+	_, _ = w.Write(text) // a client that went away needs no answer
 }
 
 // services are those of the newest snapshot and those just posted.
@@ -451,11 +454,6 @@ func (p *Proxy) services() map[string]echo {
 		}
 	}
 	return all
-}
-
-// statistics are those of HAProxy in the original.
-func (p *Proxy) statistics(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusNotImplemented, reply{statusNOK, "there are no HAProxy statistics; metrics for Prometheus are at /metrics"})
 }
 
 // test is what demonstrations of the original ask for.

@@ -1,0 +1,84 @@
+package dockerflow
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// HAProxy is the engine, where that is HAProxy.
+type HAProxy interface {
+	// ConfigText is the configuration that it runs, without passwords; nil before
+	// the first.
+	ConfigText() []byte
+	// Statistics are its statistics in the form of HAProxy, CSV.
+	Statistics(ctx context.Context) ([]byte, error)
+}
+
+// maxStatistics bounds what is taken from another replica.
+const maxStatistics = 64 << 20
+
+// configText is the configuration of HAProxy, or the table where something else
+// serves it; nil before there is one.
+func (p *Proxy) configText() []byte {
+	if p.o.HAProxy != nil {
+		return p.o.HAProxy.ConfigText()
+	}
+	if table := p.o.Tables.Table(); table != nil {
+		return []byte(table.Text())
+	}
+	return nil
+}
+
+// statistics are those of HAProxy; with distribute, those of all replicas, one
+// after the other.
+func (p *Proxy) statistics(w http.ResponseWriter, r *http.Request) {
+	if p.o.HAProxy == nil {
+		answer(w, http.StatusNotImplemented, reply{statusNOK, "there are no HAProxy statistics; metrics for Prometheus are at /metrics"})
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
+	defer cancel()
+	all, err := p.o.HAProxy.Statistics(ctx)
+	if err == nil && yes(folded(r.URL.Query(), "distribute")) {
+		var others []byte
+		others, err = p.otherStatistics(ctx, r)
+		all = append(all, others...)
+	}
+	if err != nil {
+		p.log.Warn("statistics cannot be read", "error", err)
+		answer(w, http.StatusInternalServerError, reply{statusNOK, "the statistics cannot be read"})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write(all) // a client that went away needs no answer
+}
+
+// otherStatistics asks the other replicas.
+func (p *Proxy) otherStatistics(ctx context.Context, r *http.Request) ([]byte, error) {
+	siblings, err := p.siblings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers, failed := make([]bytes.Buffer, len(siblings)), make([]error, len(siblings))
+	var calls sync.WaitGroup
+	for i, address := range siblings {
+		calls.Go(func() {
+			failed[i] = p.passOn(ctx, r, nil, address, func(body io.Reader) error {
+				_, err := io.Copy(&answers[i], io.LimitReader(body, maxStatistics))
+				return err
+			})
+		})
+	}
+	calls.Wait()
+	var all []byte
+	for i := range answers {
+		if failed[i] != nil {
+			return nil, failed[i]
+		}
+		all = append(all, answers[i].Bytes()...)
+	}
+	return all, nil
+}
