@@ -185,3 +185,33 @@ func parsed[T any](parse func(string) (T, error)) func(string, error) (T, error)
 		return parse(answer)
 	}
 }
+
+// ParseMapValue takes the answer to `get map` apart: the value of the entry with
+// exactly this key, which is the longest that matches itself; false when there is
+// none.
+func ParseMapValue(key, answer string) (string, bool) {
+	_, rest, ok := strings.Cut(answer, `, key="`+key+`", value="`)
+	if !ok {
+		return "", false
+	}
+	end := strings.LastIndex(rest, `", type="`)
+	if end < 0 {
+		return "", false
+	}
+	return rest[:end], true
+}
+
+// MapValue is the value of a key in a map whose keys are compared as they are, or
+// by how they begin.
+func (s *Session) MapValue(ctx context.Context, file, key string) (value string, ok bool, err error) {
+	get, err := Cmd("get", "map", file, key)
+	if err != nil {
+		return "", false, err
+	}
+	answer, err := s.Do(ctx, get)
+	if err != nil {
+		return "", false, err
+	}
+	value, ok = ParseMapValue(key, answer)
+	return value, ok, nil
+}

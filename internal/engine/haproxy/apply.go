@@ -1,0 +1,321 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/process"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// finishWithin bounds what is not broken off once it has begun: a change of a
+// running HAProxy, whoever waits for it.
+const finishWithin = 60 * time.Second
+
+// target is what HAProxy shall have.
+type target struct {
+	config *render.Config
+	pairs  map[string]*pair  // by path
+	files  map[string]string // digests of files of the user's that HAProxy reads itself
+}
+
+// apply is Apply with the mutex held. It is called again with the same table when
+// something beside it has changed: files, health, listeners that can be bound now.
+func (e *Engine) apply(ctx context.Context, t *route.Table) error {
+	e.attend(ctx)
+	e.gates.learn(e.table, t)
+	next, p, missing, err := e.prepare(ctx, t)
+	if err != nil {
+		return fmt.Errorf("haproxy: %w", err)
+	}
+	e.readings.use(next.config, t)
+	if err := e.bring(ctx, next, p); err != nil {
+		if e.table != nil {
+			e.readings.use(e.target.config, e.table)
+		}
+		return err
+	}
+	e.tellMissing(missing)
+	e.target, e.table, e.missing = next, t, missing
+	e.live.Store(&live{table: t, config: next.config, addrs: e.addresses(t)})
+	e.pairs.keep(next.config.CertLists)
+	e.watched.keep(t)
+	e.disk.sweep(next.pairs)
+	e.gates.watch(t)
+	e.collectLeavers()
+	return nil
+}
+
+// attend finds out what runs, before the first table and after HAProxy has died.
+func (e *Engine) attend(ctx context.Context) {
+	if e.target.config == nil {
+		k, err := e.disk.load()
+		if err != nil {
+			e.log.Warn("what the engine before has kept is of no use", "error", err)
+		}
+		e.target.config, e.target.files = k.Config, k.Files
+		e.restorePorts(k.Ports)
+	}
+	if e.proc != nil {
+		select {
+		case <-e.proc.Gone():
+			e.proc, e.worker = nil, nil
+		default:
+		}
+	}
+	if e.proc == nil {
+		proc, err := process.Attach(ctx, e.processOptions())
+		if err == nil {
+			e.proc = proc
+			e.log.Info("HAProxy that runs is taken over", "pid", proc.Pid())
+		}
+	}
+	if e.proc != nil && e.worker == nil {
+		e.look(ctx)
+	}
+}
+
+// look reads what HAProxy has into e.worker; nothing when it does not say.
+func (e *Engine) look(ctx context.Context) {
+	config := e.target.config
+	if config == nil {
+		config = &render.Config{}
+	}
+	s, err := e.client.Open(ctx)
+	if err == nil {
+		defer s.Close()
+		e.worker, err = observe(ctx, s, config)
+	}
+	if err != nil {
+		e.worker = nil
+		e.log.Warn("HAProxy does not tell what it has", "error", err)
+		return
+	}
+	e.worker.remember(e.target)
+	e.gates.trust(config, e.worker)
+}
+
+// remember adds to what was read what HAProxy does not tell: the options of
+// servers and the files it has read, as the target before had them.
+func (w *worker) remember(t target) {
+	if t.config == nil || t.config.Structure.Hash() != w.structure {
+		return
+	}
+	w.files = t.files
+	for i := range t.config.Sections {
+		servers := w.servers[t.config.Sections[i].Name]
+		for _, sv := range t.config.Sections[i].Servers {
+			if s, ok := servers[sv.Name]; ok {
+				s.options, s.known = sv.Options, true
+				servers[sv.Name] = s
+			}
+		}
+	}
+}
+
+func (e *Engine) processOptions() process.Options {
+	o := process.Options{
+		Binary:       e.program,
+		Files:        []string{e.disk.configFile()},
+		Dir:          e.opts.Dir,
+		MasterSocket: e.masterSocket(),
+		LogFile:      filepath.Join(e.opts.Dir, fileOutput),
+	}
+	if e.target.config != nil {
+		o.Known = known(e.target.config)
+	}
+	return o
+}
+
+// known are the files that HAProxy may quote in what it says.
+func known(c *render.Config) []string {
+	files := make([]string, 0, len(c.Maps)+len(c.CertLists))
+	for _, m := range c.Maps {
+		files = append(files, m.Path)
+	}
+	for _, l := range c.CertLists {
+		files = append(files, l.Path)
+	}
+	return files
+}
+
+// bring makes a target live: by commands where the plan has them, and by a reload
+// where it has not, or where the commands fail. After an error the files are those
+// of before, and what HAProxy has is looked at anew before the next change.
+func (e *Engine) bring(ctx context.Context, next target, p plan) error {
+	files, err := e.disk.files(next, e.keptPorts())
+	if err != nil {
+		return err
+	}
+	staged, err := e.disk.stage(files)
+	if err != nil {
+		return err
+	}
+	defer staged.forget()
+	if p.reload != "" {
+		if err := pause(ctx, time.Until(e.lastReload.Add(e.opts.ReloadInterval))); err != nil {
+			return fmt.Errorf("haproxy: waiting to reload: %w", err)
+		}
+	}
+	if err := staged.commit(); err != nil {
+		return errors.Join(err, staged.revert())
+	}
+	// From here on it is carried through: half of a change is worse than none.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+	defer cancel()
+	if p.reload == "" {
+		err := e.run(ctx, p)
+		if err == nil {
+			return nil
+		}
+		e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
+		p = plan{reload: reloadRuntime, text: err.Error()}
+	}
+	if err := e.reload(ctx, next, p); err != nil {
+		e.worker = nil
+		e.nudge()
+		return errors.Join(err, staged.revert())
+	}
+	return nil
+}
+
+// run carries the steps of a plan out and reads back what they touched. After an
+// error it is unknown what the worker has.
+func (e *Engine) run(ctx context.Context, p plan) error {
+	if len(p.steps) == 0 {
+		return nil
+	}
+	w := e.worker
+	e.worker = nil
+	s, err := e.client.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, step := range p.steps {
+		if err := step.run(ctx, s); err != nil {
+			e.counters.failures.Inc()
+			return err
+		}
+		e.counters.commands.Add(float64(step.size()))
+		step.effect(w)
+	}
+	diff, err := w.verify(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	if len(diff) > 0 {
+		e.counters.unverified.Inc()
+		return fmt.Errorf("HAProxy does not show what it was told: %s", few(diff))
+	}
+	e.worker = w
+	return nil
+}
+
+// run tells HAProxy.
+func (s step) run(ctx context.Context, session *socket.Session) error {
+	if s.special != nil {
+		return s.special(ctx, session)
+	}
+	for _, c := range s.commands {
+		if _, err := session.Do(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// few is a list for a log: its first elements and how many more there are.
+func few(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(list[:most], "; "), len(list)-most)
+}
+
+// reload has HAProxy read the files on disk, or starts it.
+func (e *Engine) reload(ctx context.Context, next target, p plan) error {
+	begun := time.Now()
+	report, err := e.program.Check(ctx, binary.CheckOptions{
+		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: known(next.config),
+	})
+	if err == nil {
+		err = report.Err()
+	}
+	if err == nil {
+		err = e.reloadOrStart(ctx, next.config.Marker)
+	}
+	if err != nil {
+		e.counters.reloadFailures.Inc()
+		return err
+	}
+	e.counters.reloads.WithLabelValues(p.reload).Inc()
+	e.lastReload = time.Now()
+	e.worker = workerOf(next)
+	e.leavers = map[leaver]*leaving{} // the new worker has none
+	if err := e.disk.good(next.config); err != nil {
+		e.log.Warn("a copy of the configuration cannot be kept", "error", err)
+	}
+	if p.reload != reloadStart {
+		e.log.Info("HAProxy reloaded", "reason", p.reload, "detail", p.text, "took", time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// reloadOrStart returns when a worker with the marker serves.
+func (e *Engine) reloadOrStart(ctx context.Context, marker string) error {
+	if e.proc == nil {
+		return e.start(ctx)
+	}
+	proc := e.proc
+	_, err := proc.Reload(ctx, process.ReloadOptions{Prove: func(ctx context.Context, w socket.Process) error {
+		runs, _, err := proc.Master().WorkerVar(ctx, w.PID, render.MarkerVariable)
+		if err == nil && runs != marker {
+			err = fmt.Errorf("the new worker runs %q, not %q", runs, marker)
+		}
+		return err
+	}})
+	if errors.Is(err, process.ErrGone) {
+		e.proc = nil
+		return e.start(ctx)
+	}
+	return err
+}
+
+// start starts HAProxy from the files on disk.
+func (e *Engine) start(ctx context.Context) error {
+	if e.elsewhere() {
+		return fmt.Errorf("haproxy: nobody answers at %s: start HAProxy as `haproxy -W -S %s -f %s`",
+			e.masterSocket(), e.masterSocket(), e.disk.configFile())
+	}
+	proc, err := process.Start(ctx, e.processOptions())
+	if err != nil {
+		return err
+	}
+	e.proc = proc
+	e.log.Info("HAProxy started", "version", e.program.Version.Text, "pid", proc.Pid())
+	return nil
+}
+
+// pause waits, or returns the error of a ctx that ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

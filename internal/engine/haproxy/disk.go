@@ -1,0 +1,250 @@
+package haproxy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"fairway/internal/engine/haproxy/render"
+)
+
+// disk keeps the files that HAProxy reads. It is guarded by the engine's mutex.
+//
+// The files always describe the whole of one configuration, so that a HAProxy that
+// dies comes back with everything. They are changed in two steps: all that is new
+// is written beside the old, which is where a full disk shows and where nothing has
+// happened yet, and then renamed into place.
+type disk struct {
+	dir string
+	// write makes a file with its content and flushes it. It is os's own but in
+	// tests of disks that are full.
+	write func(path string, data []byte, mode fs.FileMode) error
+	// sums are of the files as they were written; none at the start, when all are.
+	sums map[string][sha256.Size]byte
+}
+
+// fileGood holds the last configuration that HAProxy has taken, for people:
+// everything else about it is in the other files.
+const (
+	fileGood  = render.FileConfig + ".good"
+	fileKept  = "fairway.json"
+	suffixNew = ".new"
+	suffixOld = ".old"
+)
+
+// kept is what an engine that starts again must know of the one before.
+type kept struct {
+	Config *render.Config    `json:"config"`
+	Files  map[string]string `json:"files,omitempty"` // target.files
+	Ports  map[string]string `json:"ports,omitempty"`
+}
+
+func newDisk(dir string) (*disk, error) {
+	d := &disk{dir: dir, write: writeFile, sums: map[string][sha256.Size]byte{}}
+	for _, sub := range []string{"", render.DirMaps, render.DirCerts} {
+		// 0700: keys are below it, and sockets by which HAProxy is told anything.
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("haproxy: directory: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// load reads what the engine before has kept; nothing is not an error.
+func (d *disk) load() (kept, error) {
+	var k kept
+	data, err := os.ReadFile(filepath.Join(d.dir, fileKept))
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, fmt.Errorf("haproxy: %w", err)
+	}
+	if err := json.Unmarshal(data, &k); err != nil {
+		return kept{}, fmt.Errorf("haproxy: %s: %w", fileKept, err)
+	}
+	return k, nil
+}
+
+// configFile is the path of the configuration itself.
+func (d *disk) configFile() string { return filepath.Join(d.dir, render.FileConfig) }
+
+// files are the contents of what HAProxy shall have, by path.
+func (d *disk) files(t target, ports map[string]string) (map[string][]byte, error) {
+	files := map[string][]byte{d.configFile(): t.config.Text}
+	for name, data := range t.config.Files {
+		files[filepath.Join(d.dir, name)] = data
+	}
+	for _, m := range t.config.Maps {
+		files[m.Path] = mapFile(m)
+	}
+	for _, l := range t.config.CertLists {
+		var b bytes.Buffer
+		for _, c := range l.Certificates {
+			b.WriteString(c.Path + "\n")
+		}
+		files[l.Path] = b.Bytes()
+	}
+	for path, p := range t.pairs {
+		files[path] = p.pem
+	}
+	data, err := json.Marshal(kept{Config: t.config, Files: t.files, Ports: ports})
+	if err != nil {
+		return nil, fmt.Errorf("haproxy: %w", err)
+	}
+	files[filepath.Join(d.dir, fileKept)] = data
+	for path := range files {
+		if !strings.HasPrefix(path, d.dir+string(filepath.Separator)) {
+			return nil, fmt.Errorf("haproxy: %s is not below %s", path, d.dir)
+		}
+	}
+	return files, nil
+}
+
+// mapFile is a map as HAProxy reads it.
+func mapFile(m render.Map) []byte {
+	var b bytes.Buffer
+	for _, e := range m.Entries {
+		b.WriteString(e.Key)
+		b.WriteByte(' ')
+		b.WriteString(e.Value)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// staged are files that are written beside their places.
+type staged struct {
+	disk  *disk
+	paths []string // of what differs; the configuration is the last
+	sums  map[string][sha256.Size]byte
+	moved []string                     // those that are in their places
+	were  map[string][sha256.Size]byte // sums of what was there before
+}
+
+// stage writes what is not on disk yet beside its place. After an error nothing
+// has changed.
+func (d *disk) stage(files map[string][]byte) (*staged, error) {
+	s := &staged{disk: d, sums: map[string][sha256.Size]byte{}, were: map[string][sha256.Size]byte{}}
+	for _, path := range sortedKeys(files) {
+		sum := sha256.Sum256(files[path])
+		if d.sums[path] == sum {
+			continue
+		}
+		s.sums[path] = sum
+		s.paths = append(s.paths, path)
+		if err := d.write(path+suffixNew, files[path], 0o600); err != nil {
+			s.forget()
+			return nil, fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
+		}
+	}
+	if i := slices.Index(s.paths, d.configFile()); i >= 0 {
+		s.paths = append(slices.Delete(s.paths, i, i+1), d.configFile())
+	}
+	return s, nil
+}
+
+// commit puts what was staged in its place, and keeps what was there for revert.
+// The configuration comes last: until then the old one stands, with maps and pairs
+// that it can be started with.
+func (s *staged) commit() error {
+	dirs := map[string]bool{}
+	for _, path := range s.paths {
+		old := path + suffixOld
+		_ = os.Remove(old)
+		if err := os.Link(path, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
+		}
+		if err := os.Rename(path+suffixNew, path); err != nil {
+			return fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
+		}
+		if sum, ok := s.disk.sums[path]; ok {
+			s.were[path] = sum
+		}
+		s.disk.sums[path] = s.sums[path]
+		s.moved = append(s.moved, path)
+		dirs[filepath.Dir(path)] = true
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil {
+			return fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
+		}
+	}
+	return nil
+}
+
+// revert puts back what commit has replaced. It needs no room on the disk.
+func (s *staged) revert() error {
+	var failed []error
+	for _, path := range s.moved {
+		delete(s.disk.sums, path)
+		err := os.Rename(path+suffixOld, path)
+		if errors.Is(err, fs.ErrNotExist) { // there was none
+			err = os.Remove(path)
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("haproxy: the configuration before cannot be put back: %w", err))
+		} else if sum, ok := s.were[path]; ok {
+			s.disk.sums[path] = sum
+		}
+	}
+	s.moved = nil
+	return errors.Join(failed...)
+}
+
+// forget removes what is beside the files.
+func (s *staged) forget() {
+	for path := range s.sums {
+		_ = os.Remove(path + suffixNew)
+		_ = os.Remove(path + suffixOld)
+	}
+}
+
+// good keeps a copy of the configuration that HAProxy has taken.
+func (d *disk) good(c *render.Config) error {
+	path := filepath.Join(d.dir, fileGood)
+	if err := d.write(path+suffixNew, c.Text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+suffixNew, path)
+}
+
+// sweep removes pairs that a configuration has no use for any more.
+func (d *disk) sweep(pairs map[string]*pair) {
+	old, _ := filepath.Glob(filepath.Join(d.dir, render.DirCerts, "*"))
+	for _, path := range old {
+		if pairs[path] == nil {
+			_ = os.Remove(path)
+			delete(d.sums, path)
+		}
+	}
+}
+
+// writeFile makes a file and flushes it, so that a rename never shows an empty
+// one after a crash of the machine.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

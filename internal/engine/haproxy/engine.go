@@ -1,0 +1,345 @@
+// Package haproxy is the engine that serves a route.Table with HAProxy, which it
+// starts, tends and changes while it runs.
+//
+// A table is rendered into a configuration (package render), which is compared
+// with what HAProxy has. Most changes, of endpoints, hosts, paths and certificates,
+// are a few commands over its socket; the rest is a reload. The files are written
+// before HAProxy is told anything, and describe everything: whatever dies at
+// whatever moment comes back with them. What was told is read back, and when
+// HAProxy refuses a command or shows something else, it reloads the same files.
+//
+// HAProxy outlives Fairway. The next one takes it over by what it really has.
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/process"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// Options are the parts and limits of an Engine. Zero limits mean the default
+// that is named with each.
+type Options struct {
+	// Dir is the directory of everything that HAProxy reads, and of its sockets:
+	// an absolute path of at most 70 bytes, for no other use. Required.
+	Dir string
+	// Program is the path of haproxy; empty looks for it.
+	Program string
+	// MasterSocket and AdminSocket are those of a HAProxy that somebody else runs
+	// with the configuration in Dir; then it is never started or stopped from
+	// here. Both or none.
+	MasterSocket, AdminSocket string
+	// Logger is told what an operator should know; nil discards.
+	Logger *slog.Logger
+	// AccessLog gets one line of JSON for each request; nil writes none.
+	AccessLog io.Writer
+	// Registerer takes the metrics; nil keeps none.
+	Registerer prometheus.Registerer
+
+	// Render are the limits of what is served. Dir, Capabilities, the sockets, Bind,
+	// Leave and the contents of files are the engine's own to set.
+	Render render.Options
+
+	// ReloadInterval is the least time between two reloads (500 ms).
+	ReloadInterval time.Duration
+	// VerifyInterval is the time between two comparisons of all that HAProxy has
+	// with all that it must have (1 m).
+	VerifyInterval time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.ReloadInterval == 0 {
+		o.ReloadInterval = 500 * time.Millisecond
+	}
+	if o.VerifyInterval == 0 {
+		o.VerifyInterval = time.Minute
+	}
+	return o
+}
+
+// maxDir leaves room for the names of sockets below the directory: the path of a
+// socket may have 107 bytes, and HAProxy binds a longer name first.
+const maxDir = 70
+
+// Files below Options.Dir beside those of render.
+const (
+	fileMaster = "master.sock"
+	fileAdmin  = "admin.sock"
+	fileLines  = "log.sock"
+	fileOutput = "haproxy.log"
+)
+
+// Engine serves the table that was applied last with HAProxy. All methods may be
+// called from any goroutine.
+type Engine struct {
+	opts     Options
+	log      *slog.Logger
+	program  *binary.Binary
+	client   *socket.Client
+	counters *counters
+	readings *readings
+
+	live atomic.Pointer[live]
+
+	mu      sync.Mutex // serialises Apply, Stop and what tends HAProxy
+	stopped bool
+	disk    *disk
+	pairs   *pairs
+	watched *watched
+	gates   *gates
+	ports   map[string]netip.AddrPort // chosen for port 0, by listener
+	// What is served: the table as it was given, and what it was rendered to. Before
+	// the first table the target is the one that the engine before has kept.
+	table   *route.Table
+	target  target
+	missing map[string]string // optional listeners that cannot be bound, and why
+	// What serves.
+	proc       *process.Process // nil: it does not run
+	worker     *worker          // what it has; nil: unknown
+	workerPID  int              // of the last verification
+	leavers    map[leaver]*leaving
+	lastReload time.Time
+	// What tend has to do.
+	stale    bool // the table must be applied again
+	looked   time.Time
+	verified time.Time
+	worries  worries
+
+	tending  sync.WaitGroup
+	stopTend context.CancelFunc
+	wake     chan struct{} // holds a token when tend has something to do now
+}
+
+// live is what the others may know of what is served.
+type live struct {
+	table  *route.Table
+	config *render.Config
+	addrs  map[string]net.Addr // by listener
+}
+
+// New returns an engine that serves nothing new until Apply; a HAProxy that runs
+// already goes on as it is. An error says that there is no HAProxy that can be
+// used, or that the directory cannot be.
+func New(o Options) (*Engine, error) {
+	if !filepath.IsAbs(o.Dir) || len(o.Dir) > maxDir {
+		return nil, fmt.Errorf("haproxy: the directory must be an absolute path of at most %d bytes, not %q", maxDir, o.Dir)
+	}
+	if (o.MasterSocket == "") != (o.AdminSocket == "") {
+		return nil, errors.New("haproxy: a HAProxy that runs elsewhere needs both its master socket and its runtime socket")
+	}
+	o = o.withDefaults()
+	o.Dir = filepath.Clean(o.Dir)
+	program, err := binary.Find(context.Background(), o.Program)
+	if err != nil {
+		return nil, err
+	}
+	if !program.Version.Supported() {
+		return nil, fmt.Errorf("haproxy: %s is version %s: 2.6 or newer is needed", program.Path, program.Version)
+	}
+	e := &Engine{
+		opts: o, log: o.Logger, program: program,
+		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
+		watched: newWatched(o.Logger),
+		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
+		leavers: map[leaver]*leaving{}, wake: make(chan struct{}, 1),
+	}
+	e.gates = newGates(o.Logger, e.nudge)
+	e.client = socket.New(e.adminSocket(), 0)
+	if e.disk, err = newDisk(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := e.register(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stopTend = cancel
+	e.tending.Go(func() { e.tend(ctx) })
+	return e, nil
+}
+
+// register sets up metrics and readings.
+func (e *Engine) register() error {
+	var err error
+	if e.counters, err = newCounters(e.opts.Registerer, e); err != nil {
+		return fmt.Errorf("haproxy: %w", err)
+	}
+	e.readings, err = newReadings(readingOptions{
+		Socket: e.linesSocket(),
+		Ask: func(ctx context.Context) (socket.Stats, error) {
+			s, err := e.client.Open(ctx)
+			if err != nil {
+				return socket.Stats{}, err
+			}
+			defer s.Close()
+			return s.Stats(ctx)
+		},
+		AccessLog: e.opts.AccessLog, Logger: e.log, Registerer: e.opts.Registerer,
+	})
+	if err != nil {
+		e.counters.unregister()
+	}
+	return err
+}
+
+// elsewhere says that somebody else starts and stops HAProxy.
+func (e *Engine) elsewhere() bool { return e.opts.MasterSocket != "" }
+
+func (e *Engine) linesSocket() string { return filepath.Join(e.opts.Dir, fileLines) }
+
+func (e *Engine) adminSocket() string {
+	if e.elsewhere() {
+		return e.opts.AdminSocket
+	}
+	return filepath.Join(e.opts.Dir, fileAdmin)
+}
+
+func (e *Engine) masterSocket() string {
+	if e.elsewhere() {
+		return e.opts.MasterSocket
+	}
+	return filepath.Join(e.opts.Dir, fileMaster)
+}
+
+// Name is "haproxy".
+func (e *Engine) Name() string { return "haproxy" }
+
+// Version is that of the HAProxy program.
+func (e *Engine) Version() string { return e.program.Version.Text }
+
+// Capabilities are what the HAProxy program can do beyond the least that is
+// needed, as render.Unsupported wants to know it.
+func (e *Engine) Capabilities() render.Capabilities {
+	c := e.program.Capabilities()
+	return render.Capabilities{
+		Major: e.program.Version.Major, Minor: e.program.Version.Minor,
+		NoLua: !c.Lua, InitState: c.InitState, DynamicCookie: c.ServerCookie,
+	}
+}
+
+// Addr returns the address that a listener of the table is bound to, with the
+// real port where the table says 0; nil when there is no such listener.
+func (e *Engine) Addr(listener string) net.Addr {
+	if l := e.live.Load(); l != nil {
+		return l.addrs[listener]
+	}
+	return nil
+}
+
+// Config is the text of the configuration that is live; nil before the first.
+func (e *Engine) Config() []byte {
+	if l := e.live.Load(); l != nil {
+		return l.config.Text
+	}
+	return nil
+}
+
+// Stats are HAProxy's own readings, by its own names. A deadline of five seconds
+// holds where ctx has none.
+func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.ask(ctx) }
+
+// Endpoints tells how the endpoints of every backend are doing.
+func (e *Engine) Endpoints() []EndpointStatus { return e.readings.endpoints() }
+
+// Apply makes t live and returns when it is. An error means that the table before
+// serves on, and names what to do something about: an address that is taken, a
+// certificate without key, a full disk, a HAProxy that is gone. A table with the
+// hash of the live one changes nothing, except that revision 0 without routes means
+// "nothing is known yet".
+func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return errors.New("haproxy: stopped")
+	}
+	if e.table != nil && e.table.Hash == t.Hash && (e.table.Revision == 0) == (t.Revision == 0) {
+		return nil
+	}
+	return e.apply(ctx, t)
+}
+
+// Reload has HAProxy read its files anew although nothing asks for it, and returns
+// when the new worker serves.
+func (e *Engine) Reload(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || e.table == nil || e.proc == nil {
+		return errors.New("haproxy: nothing is served that could be reloaded")
+	}
+	return e.bring(ctx, e.target, plan{reload: reloadAsked, text: "somebody asked for it"})
+}
+
+// Stop drains HAProxy and ends it, unless somebody else runs it: nothing new is
+// accepted, running requests finish. What still runs when ctx ends is cut off. The
+// engine cannot be used again.
+func (e *Engine) Stop(ctx context.Context) error {
+	proc := e.end()
+	if proc == nil || e.elsewhere() {
+		return e.finish()
+	}
+	err := proc.Stop(ctx, false)
+	return errors.Join(err, e.finish())
+}
+
+// Leave ends the engine and lets HAProxy serve on. The next engine with the same
+// directory takes it over.
+func (e *Engine) Leave() error {
+	e.end()
+	return e.finish()
+}
+
+// end stops what tends HAProxy and returns it; nil when it does not run or the
+// engine has ended before.
+func (e *Engine) end() *process.Process {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return nil
+	}
+	e.stopped = true
+	e.stopTend()
+	return e.proc
+}
+
+func (e *Engine) finish() error {
+	e.tending.Wait()
+	e.gates.close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.readings == nil {
+		return nil
+	}
+	err := e.readings.close()
+	e.readings = nil
+	e.counters.unregister()
+	return err
+}
+
+// nudge has tend look at once.
+func (e *Engine) nudge() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}

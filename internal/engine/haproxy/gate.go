@@ -1,0 +1,313 @@
+package haproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// gates keep endpoints with an active check waiting until one has passed: HAProxy
+// sends requests to a new server before its first check. From then on the checks
+// are HAProxy's.
+//
+// An endpoint behind a gate is waiting in the table that is rendered. So the files
+// say the same, and a HAProxy that starts does not let it in, either.
+type gates struct {
+	log    *slog.Logger
+	passed func() // called when an endpoint has, from any goroutine
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	slots  chan struct{} // one for each probe under way
+
+	mu     sync.Mutex
+	open   map[gate]bool
+	fresh  bool // one has opened since take
+	probes map[gate]context.CancelFunc
+	masked map[*route.Backend]*maskedBackend
+}
+
+// gate is an endpoint at an address.
+type gate struct{ backend, endpoint, address string }
+
+// maskedBackend is a backend whose closed gates are waiting endpoints.
+type maskedBackend struct {
+	closed  []string // IDs of endpoints
+	backend *route.Backend
+}
+
+// The measures of probes, which are those of the embedded engine.
+const (
+	maxProbes       = 256 // at the same time
+	firstWithin     = 200 * time.Millisecond
+	probeSoon       = time.Second // between two, until one passes
+	defaultInterval = 10 * time.Second
+	defaultTimeout  = 5 * time.Second
+	maxProbeBody    = 64 << 10
+)
+
+func newGates(log *slog.Logger, passed func()) *gates {
+	g := &gates{
+		log: log, passed: passed, slots: make(chan struct{}, maxProbes),
+		open: map[gate]bool{}, probes: map[gate]context.CancelFunc{}, masked: map[*route.Backend]*maskedBackend{},
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+func (g *gates) close() {
+	g.cancel()
+	g.wg.Wait()
+}
+
+// take says whether a gate has opened since it was asked last.
+func (g *gates) take() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	fresh := g.fresh
+	g.fresh = false
+	return fresh
+}
+
+// gatesOf are the gates of a backend: of its ready endpoints, when it has a check.
+func gatesOf(b *route.Backend) []gate {
+	if b.Health == nil {
+		return nil
+	}
+	var list []gate
+	for _, e := range b.Endpoints {
+		if e.State == route.EndpointReady {
+			list = append(list, gate{b.ID, e.ID, e.Address})
+		}
+	}
+	return list
+}
+
+// learn opens the gates of endpoints that were in use without a check: one that is
+// new to their backend must first fail to take them out.
+func (g *gates) learn(before, t *route.Table) {
+	if before == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, b := range t.Backends {
+		if b.Health == nil {
+			continue
+		}
+		old := before.Backend(b.ID)
+		if old == nil || old.Health != nil {
+			continue
+		}
+		for _, e := range old.Endpoints {
+			if e.State == route.EndpointReady {
+				g.open[gate{b.ID, e.ID, e.Address}] = true
+			}
+		}
+	}
+}
+
+// trust opens the gates of servers that are in use in a HAProxy that runs.
+func (g *gates) trust(c *render.Config, w *worker) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range c.Sections {
+		s := &c.Sections[i]
+		for _, sv := range s.Servers {
+			if w.servers[s.Name][sv.Name].state == socket.StateReady {
+				g.open[gate{s.Backend, sv.Endpoint, sv.Address.String()}] = true
+			}
+		}
+	}
+}
+
+// mask returns the table as it may be served now.
+func (g *gates) mask(t *route.Table) (*route.Table, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var backends []*route.Backend
+	for i, b := range t.Backends {
+		var closed []string
+		for _, x := range gatesOf(b) {
+			if !g.open[x] {
+				closed = append(closed, x.endpoint)
+			}
+		}
+		if len(closed) == 0 {
+			continue
+		}
+		if backends == nil {
+			backends = slices.Clone(t.Backends)
+		}
+		backends[i] = g.maskOf(b, closed)
+	}
+	if backends == nil {
+		return t, nil
+	}
+	return route.New(t.Revision, t.Listeners, t.Routes, backends, t.Problems)
+}
+
+// maskOf returns the same backend for the same gates, so that it is known again.
+func (g *gates) maskOf(b *route.Backend, closed []string) *route.Backend {
+	if m := g.masked[b]; m != nil && slices.Equal(m.closed, closed) {
+		return m.backend
+	}
+	masked := *b
+	masked.Endpoints = slices.Clone(b.Endpoints)
+	for i := range masked.Endpoints {
+		if slices.Contains(closed, masked.Endpoints[i].ID) {
+			masked.Endpoints[i].State = route.EndpointWaiting
+		}
+	}
+	g.masked[b] = &maskedBackend{closed: closed, backend: &masked}
+	return &masked
+}
+
+// watch probes behind the gates of a table that are closed, and forgets those of
+// endpoints that are not ready in it.
+func (g *gates) watch(t *route.Table) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wanted := map[gate]bool{}
+	kept := map[*route.Backend]*maskedBackend{}
+	for _, b := range t.Backends {
+		for _, x := range gatesOf(b) {
+			wanted[x] = true
+			if !g.open[x] && g.probes[x] == nil && g.ctx.Err() == nil {
+				ctx, cancel := context.WithCancel(g.ctx)
+				g.probes[x] = cancel
+				g.wg.Go(func() { g.probe(ctx, x, b) })
+			}
+		}
+		if m := g.masked[b]; m != nil {
+			kept[b] = m
+		}
+	}
+	g.masked = kept
+	for x, cancel := range g.probes {
+		if !wanted[x] {
+			cancel()
+			delete(g.probes, x)
+		}
+	}
+	for x := range g.open {
+		if !wanted[x] {
+			delete(g.open, x)
+		}
+	}
+}
+
+// probe tries an endpoint until it passes.
+func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
+	log := g.log.With("backend", x.backend, "endpoint", x.endpoint, "address", x.address)
+	interval, timeout := b.Health.Interval, b.Health.Timeout
+	if interval <= 0 {
+		interval = defaultInterval
+	}
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	next := rand.N(min(firstWithin, interval/10) + 1)
+	for first := true; ; first = false {
+		if pause(ctx, next) != nil {
+			return
+		}
+		next = min(interval, probeSoon)
+		select {
+		case g.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		asking, cancel := context.WithTimeout(ctx, timeout)
+		err := probe(asking, b, x.address)
+		cancel()
+		<-g.slots
+		if err == nil {
+			break
+		}
+		if first && ctx.Err() == nil {
+			log.Warn("endpoint fails its check", "error", err)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	log.Info("endpoint passes its check")
+	g.open[x], g.fresh = true, true
+	g.probes[x]() // it is over
+	delete(g.probes, x)
+	g.passed()
+}
+
+// probe is one check: a request by HTTP or, where nothing is known of what is
+// passed through, a connection.
+func probe(ctx context.Context, b *route.Backend, address string) error {
+	if b.Scheme != route.SchemeTCP {
+		return probeHTTP(ctx, b, address)
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// probeHTTP asks the endpoint's own address for the check's path and judges the
+// status. Redirects are answers.
+func probeHTTP(ctx context.Context, b *route.Backend, address string) error {
+	target, err := url.ParseRequestURI(b.Health.Path)
+	if err != nil {
+		return fmt.Errorf("check path: %w", err)
+	}
+	target.Scheme, target.Host, target.User = "http", address, nil
+	transport := &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true,
+		MaxResponseHeaderBytes: maxProbeBody, Protocols: new(http.Protocols),
+	}
+	defer transport.CloseIdleConnections()
+	transport.Protocols.SetHTTP1(b.Scheme != route.SchemeH2C)
+	transport.Protocols.SetHTTP2(b.Scheme == route.SchemeHTTPS)
+	transport.Protocols.SetUnencryptedHTTP2(b.Scheme == route.SchemeH2C)
+	if b.Scheme == route.SchemeHTTPS {
+		target.Scheme = "https"
+		// A check has no host of a client's to verify, and sends no secret.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
+		if b.TLS != nil && b.TLS.ServerName != "" {
+			transport.TLSClientConfig.ServerName = b.TLS.ServerName
+			transport.TLSClientConfig.InsecureSkipVerify = b.TLS.SkipVerify
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return fmt.Errorf("check request: %w", err)
+	}
+	req.Header.Set("User-Agent", "fairway-check")
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProbeBody))
+	want := b.Health.Status
+	if want == resp.StatusCode || want == 0 && resp.StatusCode >= 200 && resp.StatusCode < 400 {
+		return nil
+	}
+	return fmt.Errorf("status %d", resp.StatusCode)
+}

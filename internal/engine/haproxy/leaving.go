@@ -1,0 +1,104 @@
+package haproxy
+
+import (
+	"context"
+	"time"
+
+	"fairway/internal/engine/haproxy/socket"
+)
+
+// leaver is a server in maintenance that is to be deleted when nothing runs on it.
+type leaver struct{ section, server string }
+
+// leaving is how far its deletion has come.
+type leaving struct {
+	next  time.Time
+	wait  time.Duration
+	since time.Time
+}
+
+// The times between tries to delete a server: HAProxy refuses for as long as it
+// has connections, which may be hours.
+const (
+	leaveFirst = 50 * time.Millisecond
+	leaveLast  = 5 * time.Second
+	// leaveAtOnce bounds how many are tried with the engine's mutex held.
+	leaveAtOnce = 200
+)
+
+// collectLeavers takes the servers that the last plan has sent away, and forgets
+// those that were called back.
+func (e *Engine) collectLeavers() {
+	if e.worker == nil {
+		return
+	}
+	now := time.Now()
+	seen := map[leaver]bool{}
+	for section, servers := range e.worker.servers {
+		for name, s := range servers {
+			if !s.leaving {
+				continue
+			}
+			l := leaver{section, name}
+			seen[l] = true
+			if e.leavers[l] == nil {
+				e.leavers[l] = &leaving{next: now.Add(leaveFirst), wait: leaveFirst, since: now}
+			}
+		}
+	}
+	for l := range e.leavers {
+		if !seen[l] {
+			delete(e.leavers, l)
+		}
+	}
+	if len(e.leavers) > 0 {
+		e.nudge()
+	}
+}
+
+// nextLeaver is when the next deletion is due; zero when there is none.
+func (e *Engine) nextLeaver() (due time.Time) {
+	for _, l := range e.leavers {
+		if due.IsZero() || l.next.Before(due) {
+			due = l.next
+		}
+	}
+	return due
+}
+
+// deleteLeavers tries to delete the servers that are due.
+func (e *Engine) deleteLeavers(ctx context.Context) error {
+	now := time.Now()
+	if due := e.nextLeaver(); due.IsZero() || due.After(now) || e.worker == nil {
+		return nil
+	}
+	s, err := e.client.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	tried := 0
+	for l, state := range e.leavers {
+		if state.next.After(now) || tried == leaveAtOnce {
+			continue
+		}
+		tried++
+		c, err := socket.DelServer(l.section, l.server)
+		if err != nil {
+			return err
+		}
+		_, err = s.Do(ctx, c)
+		switch {
+		case err == nil, socket.Refused(err, "No such server"):
+			delete(e.leavers, l)
+			delete(e.worker.servers[l.section], l.server)
+			e.counters.commands.Inc()
+		case socket.Refused(err, ""):
+			state.wait = min(2*state.wait, leaveLast)
+			state.next = time.Now().Add(state.wait)
+		default:
+			return err
+		}
+	}
+	return nil
+}

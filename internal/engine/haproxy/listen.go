@@ -1,0 +1,234 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/route"
+)
+
+// prepare renders a table and plans the way to it. Optional listeners whose
+// address is taken are left out, with the reason in missing.
+func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map[string]string, error) {
+	missing := map[string]string{}
+	for _, l := range t.Listeners {
+		if why, ok := e.missing[l.Name]; ok && l.Optional {
+			missing[l.Name] = why // tend tries it again
+		}
+	}
+	masked, err := e.gates.mask(t)
+	if err != nil {
+		return target{}, plan{}, nil, err
+	}
+	for {
+		next, err := e.render(masked, missing)
+		if err != nil {
+			return target{}, plan{}, nil, err
+		}
+		var previous render.Structure
+		if e.target.config != nil {
+			previous = e.target.config.Structure
+		}
+		p := newPlan(e.worker, previous, next)
+		if p.reload == "" {
+			return next, p, missing, nil
+		}
+		taken, err := e.taken(ctx, t, next.config)
+		if err != nil {
+			return target{}, plan{}, nil, err
+		}
+		if len(taken) == 0 {
+			return next, p, missing, nil
+		}
+		for name, why := range taken {
+			missing[name] = why
+		}
+	}
+}
+
+// render renders a table with the surroundings as they are.
+func (e *Engine) render(t *route.Table, missing map[string]string) (target, error) {
+	o := e.opts.Render
+	o.Dir, o.AdminSocket = e.opts.Dir, e.adminSocket()
+	o.Capabilities = e.Capabilities()
+	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
+	o.Leave = make(map[string]bool, len(missing))
+	for name := range missing {
+		o.Leave[name] = true
+	}
+	var err error
+	if o.Bind, err = e.binds(t); err != nil {
+		return target{}, err
+	}
+	o.PasswordFiles = e.watched.passwords(t)
+	next := target{}
+	if next.files, err = e.watched.authorities(t); err != nil {
+		return target{}, err
+	}
+	if next.config, err = render.Render(t, e.target.config, o); err != nil {
+		return target{}, err
+	}
+	next.pairs, err = e.pairs.load(next.config.CertLists)
+	return next, err
+}
+
+// binds are the ports for listeners whose port is 0: one is chosen once, and kept
+// for as long as HAProxy runs and longer.
+func (e *Engine) binds(t *route.Table) (map[string]netip.AddrPort, error) {
+	binds := map[string]netip.AddrPort{}
+	for _, l := range t.Listeners {
+		if portOf(l.Address) != "0" {
+			continue
+		}
+		if _, ok := e.ports[l.Name]; !ok {
+			port, err := freePort(l.Address)
+			if err != nil {
+				return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+			}
+			e.ports[l.Name] = port
+		}
+		binds[l.Name] = e.ports[l.Name]
+	}
+	return binds, nil
+}
+
+// freePort chooses a port for an address that ends in ":0". It is outside of the
+// range from which systems take ports for connections, so that none of those has
+// it by the time HAProxy binds it.
+func freePort(address string) (netip.AddrPort, error) {
+	const first, ports, tries = 20_000, 12_000, 100
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr := netip.IPv6Unspecified()
+	if host != "" {
+		if addr, err = netip.ParseAddr(host); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("port 0 needs an IP address, not %q", host)
+		}
+	}
+	for range tries {
+		port := netip.AddrPortFrom(addr, uint16(first+rand.IntN(ports))) //nolint:gosec // within 16 bits; no secret
+		l, err2 := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(port.Port()))))
+		if err2 == nil {
+			return port, l.Close()
+		}
+		err = err2
+	}
+	return netip.AddrPort{}, fmt.Errorf("no free port: %w", err)
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// keptPorts and restorePorts carry the chosen ports from one engine to the next.
+func (e *Engine) keptPorts() map[string]string {
+	kept := make(map[string]string, len(e.ports))
+	for name, port := range e.ports {
+		kept[name] = port.String()
+	}
+	return kept
+}
+
+func (e *Engine) restorePorts(kept map[string]string) {
+	for name, text := range kept {
+		if port, err := netip.ParseAddrPort(text); err == nil {
+			e.ports[name] = port
+		}
+	}
+}
+
+// taken looks for addresses that HAProxy could not bind: it must not find out
+// itself. Optional listeners are returned with the reason; any other is an error.
+func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (map[string]string, error) {
+	o := binary.TakenOptions{Wanted: binary.Binds(string(c.Text), binary.BindOptions{})}
+	if e.proc != nil {
+		o.Pids = e.proc.Pids(ctx)
+		if l := e.live.Load(); l != nil {
+			o.Held = binary.Binds(string(l.config.Text), binary.BindOptions{})
+		}
+	}
+	conflicts, err := binary.Taken(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var failed []error
+	optional := map[string]string{}
+	for _, conflict := range conflicts {
+		_, frontend, _ := strings.Cut(conflict.Bind.Section, " ")
+		name := render.ListenerOf(frontend)
+		listener := func() (l route.Listener) {
+			for _, l := range t.Listeners {
+				if l.Name == name {
+					return l
+				}
+			}
+			return l
+		}()
+		switch {
+		case listener.Optional:
+			optional[name] = conflict.Reason
+		case listener.Name != "":
+			failed = append(failed, fmt.Errorf("listener %s: %s cannot be bound: %s", name, conflict.Bind, conflict.Reason))
+		default:
+			failed = append(failed, fmt.Errorf("%s cannot be bound: %s", conflict.Bind, conflict.Reason))
+		}
+	}
+	return optional, errors.Join(failed...)
+}
+
+// tellMissing logs which listeners are left out, each once.
+func (e *Engine) tellMissing(missing map[string]string) {
+	for _, name := range sortedKeys(missing) {
+		if _, known := e.missing[name]; !known {
+			e.log.Warn("a listener that labels ask for cannot be bound, the rest is served", "listener", name, "error", missing[name])
+		}
+	}
+}
+
+// addresses are where the listeners of a table are bound.
+func (e *Engine) addresses(t *route.Table) map[string]net.Addr {
+	addrs := map[string]net.Addr{}
+	for _, l := range t.Listeners {
+		if _, gone := e.missing[l.Name]; gone {
+			continue
+		}
+		if port, ok := e.ports[l.Name]; ok && portOf(l.Address) == "0" {
+			addrs[l.Name] = net.TCPAddrFromAddrPort(port)
+		} else if addr, err := net.ResolveTCPAddr("tcp", l.Address); err == nil {
+			addrs[l.Name] = addr
+		}
+	}
+	return addrs
+}
+
+// retryMissing tries again to bind what could not be bound, and says whether
+// something can.
+func (e *Engine) retryMissing() (can bool) {
+	if e.table == nil {
+		return false
+	}
+	for _, l := range e.table.Listeners {
+		if _, ok := e.missing[l.Name]; !ok {
+			continue
+		}
+		socket, err := net.Listen("tcp", l.Address)
+		if err != nil {
+			continue
+		}
+		_ = socket.Close()
+		delete(e.missing, l.Name)
+		can = true
+	}
+	return can
+}

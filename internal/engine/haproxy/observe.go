@@ -1,0 +1,313 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+)
+
+// observe reads from HAProxy what its worker has of the kinds of things that a
+// configuration has. What the configuration does not name and HAProxy has is in it
+// as far as it matters: servers and certificates.
+func observe(ctx context.Context, s *socket.Session, c *render.Config) (*worker, error) {
+	w := newWorker()
+	marker, ok, err := s.GetVar(ctx, render.MarkerVariable)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return w, nil // a HAProxy with somebody else's configuration
+	}
+	w.structure, _, _ = strings.Cut(marker, ".")
+	for _, m := range c.Maps {
+		entries, err := s.Map(ctx, m.Path)
+		if socket.Refused(err, "Unknown map") {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		w.maps[m.Path] = entryMap(entries)
+	}
+	servers, err := s.Servers(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, sv := range servers {
+		w.put(sv)
+	}
+	return w, w.observePairs(ctx, s, c)
+}
+
+func newWorker() *worker {
+	return &worker{
+		maps: map[string]map[string]string{}, servers: map[string]map[string]server{},
+		lists: map[string][]string{}, pairs: map[string]string{},
+	}
+}
+
+// put takes over what HAProxy shows of a server.
+func (w *worker) put(sv socket.Server) {
+	if w.servers[sv.Backend] == nil {
+		w.servers[sv.Backend] = map[string]server{}
+	}
+	old := w.servers[sv.Backend][sv.Name]
+	w.servers[sv.Backend][sv.Name] = server{
+		address: sv.Address, weight: sv.Weight, state: sv.State,
+		options: old.options, known: old.known, leaving: old.leaving,
+	}
+}
+
+func (w *worker) observePairs(ctx context.Context, s *socket.Session, c *render.Config) error {
+	for _, l := range c.CertLists {
+		entries, err := s.CrtList(ctx, l.Path)
+		if socket.Refused(err, "") {
+			continue // it has none of that name
+		}
+		if err != nil {
+			return err
+		}
+		paths := make([]string, len(entries))
+		for i, e := range entries {
+			paths[i] = e.File
+		}
+		w.lists[l.Path] = paths
+	}
+	if len(c.CertLists) == 0 {
+		return nil
+	}
+	files, err := s.Certificates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		cert, err := s.Certificate(ctx, file)
+		if err != nil {
+			return err
+		}
+		w.pairs[file] = cert.Fingerprint
+	}
+	return nil
+}
+
+// entryMap holds the entries of a map by key.
+func entryMap(entries []socket.Entry) map[string]string {
+	m := make(map[string]string, len(entries))
+	for _, e := range entries {
+		if _, ok := m[e.Key]; ok {
+			e.Value = twice
+		}
+		m[e.Key] = e.Value
+	}
+	return m
+}
+
+// workerOf is what a worker has that has just read the files of a target.
+func workerOf(t target) *worker {
+	w, c := newWorker(), t.config
+	w.files = t.files
+	w.structure = c.Structure.Hash()
+	for _, m := range c.Maps {
+		entries := make(map[string]string, len(m.Entries))
+		for _, e := range m.Entries {
+			entries[e.Key] = e.Value
+		}
+		w.maps[m.Path] = entries
+	}
+	for i := range c.Sections {
+		s := &c.Sections[i]
+		if len(s.Servers) == 0 {
+			continue
+		}
+		servers := make(map[string]server, len(s.Servers))
+		for _, sv := range s.Servers {
+			servers[sv.Name] = server{address: sv.Address, weight: sv.Weight, state: stateOf(sv.State), options: sv.Options, known: true}
+		}
+		w.servers[s.Name] = servers
+	}
+	for _, l := range c.CertLists {
+		var paths []string
+		for _, cert := range l.Certificates {
+			if !slices.Contains(paths, cert.Path) {
+				paths = append(paths, cert.Path)
+			}
+		}
+		w.lists[l.Path] = paths
+	}
+	for path, p := range t.pairs {
+		w.pairs[path] = p.id
+	}
+	return w
+}
+
+// verify reads back what a plan has touched and compares it with w, which is what
+// the plan must have led to. The differences are for people; none is well.
+func (w *worker) verify(ctx context.Context, s *socket.Session, p plan) ([]string, error) {
+	var diff []string
+	check := func(d []string, err error) error {
+		diff = append(diff, d...)
+		return err
+	}
+	if err := check(w.verifyServers(ctx, s, p.sections)); err != nil {
+		return nil, err
+	}
+	if err := check(w.verifyMaps(ctx, s, p)); err != nil {
+		return nil, err
+	}
+	return diff, check(w.verifyPairs(ctx, s, p))
+}
+
+// wholeFrom is the number of parts from which on all are read at once.
+const wholeFrom = 100
+
+func (w *worker) verifyServers(ctx context.Context, s *socket.Session, sections []string) (diff []string, err error) {
+	if len(sections) == 0 {
+		return nil, nil
+	}
+	seen := newWorker()
+	ask := sections
+	if len(sections) > wholeFrom {
+		ask = []string{""}
+	}
+	for _, section := range ask {
+		servers, err := s.Servers(ctx, section)
+		if err != nil {
+			return nil, err
+		}
+		for _, sv := range servers {
+			seen.put(sv)
+		}
+	}
+	for _, section := range sections {
+		diff = append(diff, diffServers(section, w.servers[section], seen.servers[section])...)
+	}
+	return diff, nil
+}
+
+// diffServers says where the servers of a section are not what they must be.
+func diffServers(section string, want, has map[string]server) (diff []string) {
+	for _, name := range sortedKeys(want) {
+		x, y := want[name], has[name]
+		_, ok := has[name]
+		switch {
+		case !ok && !x.leaving:
+			diff = append(diff, fmt.Sprintf("server %s/%s is missing", section, name))
+		case ok && (x.address != y.address || x.weight != y.weight || x.state != y.state):
+			diff = append(diff, fmt.Sprintf("server %s/%s is %s weight %d %s, not %s weight %d %s",
+				section, name, y.address, y.weight, y.state, x.address, x.weight, x.state))
+		}
+	}
+	for _, name := range sortedKeys(has) {
+		if _, ok := want[name]; !ok {
+			diff = append(diff, fmt.Sprintf("server %s/%s is too many", section, name))
+		}
+	}
+	return diff
+}
+
+func (w *worker) verifyMaps(ctx context.Context, s *socket.Session, p plan) (diff []string, err error) {
+	for _, path := range sortedKeys(p.keys) {
+		if len(p.keys[path]) > wholeFrom {
+			p.whole = append(p.whole, path)
+			continue
+		}
+		for _, key := range p.keys[path] {
+			value, ok, err := s.MapValue(ctx, path, key)
+			if err != nil {
+				return nil, err
+			}
+			if want, wanted := w.maps[path][key]; ok != wanted || value != want {
+				diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, key))
+			}
+		}
+	}
+	for _, path := range p.whole {
+		entries, err := s.Map(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		diff = append(diff, diffMap(path, w.maps[path], entries)...)
+	}
+	return diff, nil
+}
+
+// diffMap says where a map is not what it must be. A key that is there twice is a
+// difference: HAProxy would need to be told twice of every change.
+func diffMap(path string, want map[string]string, entries []socket.Entry) (diff []string) {
+	seen := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		if value, ok := want[e.Key]; seen[e.Key] || !ok || value != e.Value {
+			diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, e.Key))
+		}
+		seen[e.Key] = true
+	}
+	for key := range want {
+		if !seen[key] {
+			diff = append(diff, fmt.Sprintf("map %s: %s is missing", path, key))
+		}
+	}
+	slices.Sort(diff)
+	return diff
+}
+
+func (w *worker) verifyPairs(ctx context.Context, s *socket.Session, p plan) (diff []string, err error) {
+	for _, path := range p.pairs {
+		want, ok := w.pairs[path]
+		cert, err := s.Certificate(ctx, path)
+		switch {
+		case socket.Refused(err, ""):
+			if ok {
+				diff = append(diff, "certificate "+path+" is missing")
+			}
+		case err != nil:
+			return nil, err
+		case !ok || !strings.HasPrefix(want, cert.Fingerprint):
+			diff = append(diff, "certificate "+path+" is not what it must be")
+		}
+	}
+	for _, path := range p.lists {
+		entries, err := s.CrtList(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		same := slices.EqualFunc(entries, w.lists[path], func(e socket.CrtListEntry, file string) bool { return e.File == file })
+		if !same {
+			diff = append(diff, "crt-list "+path+" is not what it must be")
+		}
+	}
+	return diff, nil
+}
+
+// drift says where a worker, as it was read, is not what another must be. Servers
+// that leave are nobody's concern.
+func drift(want, has *worker) (diff []string) {
+	if want.structure != has.structure {
+		return []string{"HAProxy runs with another structure"}
+	}
+	for _, path := range sortedKeys(want.maps) {
+		if !maps.Equal(want.maps[path], has.maps[path]) {
+			diff = append(diff, "map "+path+" is not what it must be")
+		}
+	}
+	sections := maps.Clone(want.servers)
+	maps.Copy(sections, has.servers)
+	for _, section := range sortedKeys(sections) {
+		diff = append(diff, diffServers(section, want.servers[section], has.servers[section])...)
+	}
+	for _, path := range sortedKeys(want.lists) {
+		if !slices.Equal(want.lists[path], has.lists[path]) {
+			diff = append(diff, "crt-list "+path+" is not what it must be")
+		}
+	}
+	for _, path := range sortedKeys(want.pairs) {
+		if seen, ok := has.pairs[path]; !ok || !strings.HasPrefix(want.pairs[path], seen) {
+			diff = append(diff, "certificate "+path+" is not what it must be")
+		}
+	}
+	return diff
+}

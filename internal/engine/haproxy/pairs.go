@@ -1,0 +1,133 @@
+package haproxy
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // HAProxy names certificates by it
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/route"
+)
+
+// pair is a certificate with its chain and key, as HAProxy takes it.
+type pair struct {
+	pem []byte
+	// id begins with what HAProxy shows of the leaf, its SHA-1 in upper case; the
+	// rest stands for the chain and the key.
+	id    string
+	names []string // lower case
+}
+
+// pairs holds the key pairs of the live table and rereads them when their files
+// change. It is guarded by the engine's mutex.
+type pairs struct {
+	log   *slog.Logger
+	known map[route.Certificate]*heldPair
+}
+
+type heldPair struct {
+	pair  *pair
+	stamp [2]stamp // of the last try
+}
+
+// load returns the pairs of a configuration by path; those that are not known yet
+// are read. Known ones stay as they were read last.
+func (s *pairs) load(lists []render.CertList) (map[string]*pair, error) {
+	byPath := map[string]*pair{}
+	for _, l := range lists {
+		for _, c := range l.Certificates {
+			held := s.known[c.Pair]
+			if held == nil {
+				held = &heldPair{stamp: stampsOf(c.Pair)}
+				var err error
+				if held.pair, err = readPair(c.Pair); err != nil {
+					return nil, fmt.Errorf("listener %s: %w", l.Listener, err)
+				}
+				s.known[c.Pair] = held
+			}
+			byPath[c.Path] = held.pair
+		}
+	}
+	return byPath, nil
+}
+
+// reread looks at the files again and says whether a pair has changed. One that
+// is broken now stays as it was.
+func (s *pairs) reread() (changed bool) {
+	for files, held := range s.known {
+		was, now := held.stamp, stampsOf(files)
+		if was[0].holds(now[0]) && was[1].holds(now[1]) {
+			continue
+		}
+		held.stamp = now
+		next, err := readPair(files)
+		switch {
+		case err != nil && (!was[0].same(now[0]) || !was[1].same(now[1])):
+			s.log.Error("certificate cannot be reloaded, the old one stays", "file", files.CertFile, "error", err)
+		case err == nil && !bytes.Equal(next.pem, held.pair.pem):
+			s.log.Info("certificate reloaded", "file", files.CertFile)
+			held.pair, changed = next, true
+		}
+	}
+	return changed
+}
+
+// keep forgets the pairs that a configuration does not name.
+func (s *pairs) keep(lists []render.CertList) {
+	used := map[route.Certificate]bool{}
+	for _, l := range lists {
+		for _, c := range l.Certificates {
+			used[c.Pair] = true
+		}
+	}
+	maps.DeleteFunc(s.known, func(f route.Certificate, _ *heldPair) bool { return !used[f] })
+}
+
+// readPair reads and joins a pair; a certificate that its key does not fit, or has
+// none, is an error.
+func readPair(files route.Certificate) (*pair, error) {
+	certPEM, err := os.ReadFile(files.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	keyPEM := certPEM
+	if files.KeyFile != files.CertFile {
+		if keyPEM, err = os.ReadFile(files.KeyFile); err != nil {
+			return nil, fmt.Errorf("certificate %s has no key: %w", files.CertFile, err)
+		}
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: %w", files.CertFile, err)
+	}
+	joined := bytes.TrimRight(certPEM, "\n")
+	if files.KeyFile != files.CertFile {
+		joined = slices.Concat(joined, []byte("\n"), bytes.TrimRight(keyPEM, "\n"))
+	}
+	sum := sha1.Sum(cert.Certificate[0]) //nolint:gosec // see the import
+	p := &pair{pem: append(joined, '\n')}
+	whole := sha256.Sum256(p.pem)
+	p.id = strings.ToUpper(hex.EncodeToString(sum[:])) + "/" + hex.EncodeToString(whole[:8])
+	names := cert.Leaf.DNSNames
+	if len(names) == 0 && cert.Leaf.Subject.CommonName != "" {
+		names = []string{cert.Leaf.Subject.CommonName}
+	}
+	for _, n := range names {
+		p.names = append(p.names, strings.ToLower(n))
+	}
+	return p, nil
+}
+
+func stampsOf(files route.Certificate) [2]stamp {
+	return [2]stamp{stampOf(files.CertFile), stampOf(files.KeyFile)}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

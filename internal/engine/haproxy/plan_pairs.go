@@ -1,0 +1,141 @@
+package haproxy
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+)
+
+// certificates plans key pairs and the lists that name them: pairs before the
+// lists, and nothing is forgotten before the new is there.
+func (p *planner) certificates() {
+	wanted := map[string]bool{}
+	for _, l := range p.wanted.config.CertLists {
+		for _, c := range l.Certificates {
+			if wanted[c.Path] {
+				continue
+			}
+			wanted[c.Path] = true
+			p.pair(c.Path)
+		}
+	}
+	for _, l := range p.wanted.config.CertLists {
+		p.list(l)
+	}
+	for _, path := range sortedKeys(p.before.pairs) {
+		if !wanted[path] {
+			p.plan.pairs = append(p.plan.pairs, path)
+			p.last = append(p.last, step{
+				text:    "forget certificate " + path,
+				special: func(ctx context.Context, s *socket.Session) error { return s.DelCertificate(ctx, path) },
+				effect:  func(w *worker) { delete(w.pairs, path) },
+			})
+		}
+	}
+}
+
+// pair puts a pair that is new or renewed into HAProxy.
+func (p *planner) pair(path string) {
+	next := p.wanted.pairs[path]
+	if has, ok := p.before.pairs[path]; next == nil || ok && samePair(has, next) {
+		return
+	}
+	p.plan.pairs = append(p.plan.pairs, path)
+	p.plan.steps = append(p.plan.steps, step{
+		text:    "set certificate " + path,
+		special: func(ctx context.Context, s *socket.Session) error { return s.SetCertificate(ctx, path, next.pem) },
+		effect:  func(w *worker) { w.pairs[path] = next.id },
+	})
+}
+
+// samePair compares what a worker has with a pair. Read from HAProxy it is the
+// beginning of an ID only.
+func samePair(has string, p *pair) bool { return strings.HasPrefix(p.id, has) }
+
+// list brings a crt-list to its new entries. HAProxy adds at the end only and
+// keeps the first for ever: where that makes a difference it must be reloaded.
+func (p *planner) list(l render.CertList) {
+	has, ok := p.before.lists[l.Path]
+	if !ok {
+		p.reload(reloadStructure, "listener "+l.Listener+" has its first certificates")
+		return
+	}
+	next := make([]string, 0, len(l.Certificates))
+	for _, c := range l.Certificates {
+		if !slices.Contains(next, c.Path) {
+			next = append(next, c.Path)
+		}
+	}
+	var kept, added []string
+	for _, path := range has {
+		if slices.Contains(next, path) {
+			kept = append(kept, path)
+		}
+	}
+	for _, path := range next {
+		if !slices.Contains(has, path) {
+			added = append(added, path)
+		}
+	}
+	if len(added) == 0 && len(kept) == len(has) && slices.Equal(has, next) {
+		return
+	}
+	if len(next) == 0 || len(has) == 0 || next[0] != has[0] || !p.sameChoice(slices.Concat(kept, added), next) {
+		p.reload(reloadCertificate, "the certificates of listener "+l.Listener+" have another order")
+		return
+	}
+	p.plan.lists = append(p.plan.lists, l.Path)
+	for _, path := range added {
+		p.plan.steps = append(p.plan.steps, step{
+			text: "add to crt-list " + l.Path + " " + path,
+			special: func(ctx context.Context, s *socket.Session) error {
+				return s.AddCrtList(ctx, l.Path, socket.CrtListEntry{File: path})
+			},
+			effect: func(w *worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
+		})
+	}
+	for _, path := range has {
+		if slices.Contains(next, path) {
+			continue
+		}
+		p.leaving = append(p.leaving, step{
+			text:    "take from crt-list " + l.Path + " " + path,
+			special: func(ctx context.Context, s *socket.Session) error { return s.DelCrtList(ctx, l.Path, path) },
+			effect: func(w *worker) {
+				w.lists[l.Path] = slices.DeleteFunc(slices.Clone(w.lists[l.Path]), func(o string) bool { return o == path })
+			},
+		})
+	}
+}
+
+// sameChoice says whether two orders of the same pairs answer every server name
+// with the same one. Of several with a name the first answers.
+func (p *planner) sameChoice(a, b []string) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	first := func(paths []string) map[string]string {
+		choice := map[string]string{}
+		for _, path := range paths {
+			if p.wanted.pairs[path] == nil {
+				continue
+			}
+			for _, name := range p.wanted.pairs[path].names {
+				if choice[name] == "" {
+					choice[name] = path
+				}
+			}
+		}
+		return choice
+	}
+	x, y := first(a), first(b)
+	for name, path := range x {
+		if y[name] != path {
+			return false
+		}
+	}
+	return len(x) == len(y)
+}

@@ -1,0 +1,155 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// worries are about what has failed and is tried again.
+type worries struct {
+	text    string        // logged already
+	backoff time.Duration // zero: all is well
+	retry   time.Time
+}
+
+// The times between tries after a failure, doubled each time.
+const (
+	worryFirst = 100 * time.Millisecond
+	worryLast  = 5 * time.Second
+)
+
+// lookInterval is the time between two looks at files and processes.
+const lookInterval = time.Second
+
+// tend looks after HAProxy while no table comes: it starts it again when it has
+// died, lets endpoints in that pass their check, deletes servers that have drained,
+// rereads files, and compares now and then what HAProxy has with what it must have.
+func (e *Engine) tend(ctx context.Context) {
+	for ctx.Err() == nil {
+		gone, wait := e.attention()
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-e.wake:
+		case <-gone:
+		}
+		timer.Stop()
+		e.round(ctx)
+	}
+}
+
+// attention says for what and for how long tend waits.
+func (e *Engine) attention() (gone <-chan struct{}, wait time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	const soonest = 10 * time.Millisecond
+	wait = lookInterval
+	if due := e.nextLeaver(); !due.IsZero() {
+		wait = min(wait, max(time.Until(due), soonest))
+	}
+	switch {
+	case e.worries.backoff > 0:
+		wait = min(wait, max(time.Until(e.worries.retry), soonest))
+	case e.proc != nil:
+		gone = e.proc.Gone()
+	}
+	return gone, wait
+}
+
+// round does what there is to do now.
+func (e *Engine) round(ctx context.Context) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if ctx.Err() != nil || e.stopped || e.table == nil || time.Now().Before(e.worries.retry) {
+		return
+	}
+	if time.Since(e.looked) >= lookInterval {
+		e.looked = time.Now()
+		e.checkWorker(ctx)
+		e.stale = e.pairs.reread() || e.stale
+		e.stale = e.watched.reread() || e.stale
+		e.stale = e.retryMissing() || e.stale
+	}
+	e.stale = e.gates.take() || e.stale
+	var err error
+	if e.stale || e.died() || e.worker == nil {
+		if err = e.apply(ctx, e.table); err == nil {
+			e.stale = false
+		}
+	}
+	if err == nil {
+		err = e.deleteLeavers(ctx)
+	}
+	e.worry(err)
+}
+
+// died says whether HAProxy that ran does not run any more.
+func (e *Engine) died() bool {
+	if e.proc == nil {
+		return true
+	}
+	select {
+	case <-e.proc.Gone():
+		e.log.Error("HAProxy has ended, it is started again", "error", e.proc.Err())
+		e.proc, e.worker = nil, nil
+		return true
+	default:
+		return false
+	}
+}
+
+// worry notes how a round went and when the next may be.
+func (e *Engine) worry(err error) {
+	if err == nil {
+		e.worries = worries{}
+		return
+	}
+	if text := err.Error(); text != e.worries.text {
+		e.worries.text = text
+		e.log.Error("HAProxy is not as it must be, it is tried again", "error", err)
+	}
+	e.worries.backoff = min(max(2*e.worries.backoff, worryFirst), worryLast)
+	e.worries.retry = time.Now().Add(e.worries.backoff)
+}
+
+// checkWorker compares all that HAProxy has with what it must have, when it is
+// time to or when the worker is another one than before: somebody else has
+// reloaded it.
+func (e *Engine) checkWorker(ctx context.Context) {
+	if e.proc == nil || e.worker == nil {
+		return
+	}
+	serving, err := e.proc.Worker(ctx)
+	if err != nil {
+		return // it is just being replaced, or gone, which is heard of elsewhere
+	}
+	if serving.PID == e.workerPID && time.Since(e.verified) < e.opts.VerifyInterval {
+		return
+	}
+	first := e.workerPID == 0
+	if !first && serving.PID != e.workerPID && time.Since(e.lastReload) > 2*lookInterval {
+		e.log.Warn("HAProxy was reloaded by somebody else", "pid", serving.PID)
+	}
+	e.workerPID, e.verified = serving.PID, time.Now()
+	if err := e.verifyAll(ctx); err != nil {
+		e.counters.unverified.Inc()
+		e.log.Warn("HAProxy is not as it must be, it is corrected", "error", err)
+	}
+}
+
+// verifyAll compares everything. After an error the next apply corrects it.
+func (e *Engine) verifyAll(ctx context.Context) error {
+	must := e.worker
+	e.look(ctx)
+	if e.worker == nil {
+		return fmt.Errorf("HAProxy does not tell what it has")
+	}
+	if diff := drift(must, e.worker); len(diff) > 0 {
+		e.stale = true
+		return fmt.Errorf("%s", few(diff))
+	}
+	e.worker = must // it knows more: what leaves, and options
+	return nil
+}
