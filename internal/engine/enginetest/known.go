@@ -47,6 +47,9 @@ func RunKnown(t *testing.T, start func(t *testing.T) Engine, known map[string]bo
 					t.Parallel()
 					if !known[name] {
 						c.run(newWorld(t, func() Engine { return start(t) }))
+						if t.Failed() {
+							return
+						}
 						mu.Lock()
 						defer mu.Unlock()
 						r.Identical++
