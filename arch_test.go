@@ -35,7 +35,7 @@ var allowed = map[string]struct {
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
-		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
+		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series",
 	}},
 

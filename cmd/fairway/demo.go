@@ -13,7 +13,7 @@ import (
 type demoCommand struct {
 	Docker    string `name:"docker" placeholder:"URL" help:"Docker engine to start containers on. Default: DOCKER_HOST, else unix:///var/run/docker.sock."`
 	Processes bool   `name:"processes" help:"Start processes instead of containers. Without a Docker engine that happens by itself."`
-	Engine    string `name:"engine" placeholder:"NAME" default:"embedded" enum:"embedded" help:"What serves: embedded."`
+	Engine    string `name:"engine" placeholder:"NAME" default:"embedded" enum:"embedded,haproxy" help:"What serves: embedded or haproxy."`
 	Listen    string `name:"listen" placeholder:"ADDR" default:"127.0.0.1:8000" help:"Address for HTTP; another port when it is taken."`
 	AdminAddr string `name:"admin.listen" placeholder:"ADDR" default:"127.0.0.1:8080" help:"Address for the admin API; another port when it is taken."`
 	Once      bool   `name:"once" help:"End after the tour, with exit code 4 if a request failed, instead of serving on."`

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"os"
+	"os/signal"
 
 	"fairway/internal/app"
 )
@@ -36,11 +38,16 @@ func (r *runCommand) Run(ctx context.Context, c *console, p *parser) error {
 	// logger: it must not write raw lines beside ours.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer())
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	context.AfterFunc(interrupted, stop) // the second one ends at once
 	a, err := app.New(loaded.Config, app.Options{
 		Logger:  logger,
 		Stdout:  c.out,
 		Environ: c.environ,
 		Version: thisBuild().Version,
+		// The end of process 1 is the end of everything in its container.
+		Outlive: func() bool { return os.Getpid() != 1 && interrupted.Err() == nil },
 	})
 	if err != nil {
 		return err

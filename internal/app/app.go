@@ -42,6 +42,10 @@ type Options struct {
 	Environ []string
 	// Version is shown by the admin API and the metrics.
 	Version string
+	// Outlive is asked at the end of Run whether an engine that can serve on
+	// without Fairway may: HAProxy is then left to the next one. nil means never,
+	// and haproxy.stop-with-fairway forbids it.
+	Outlive func() bool
 }
 
 // App is one Fairway, wired and with its listeners bound, but not yet running.
@@ -91,23 +95,26 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := a.flow.settings(&cfg)
-	restored, err = withListeners(restored, settings.Listeners, a.flow.found)
-	if err != nil {
-		return nil, err
-	}
 
 	// The engine binds its ports with the first table it gets.
 	accessLog, err := a.openAccessLog(o.Stdout)
 	if err != nil {
 		return nil, err
 	}
+	settings := a.flow.settings(&cfg)
 	var endpoints admin.Engine
-	a.engine, endpoints, err = a.newEngine(accessLog, metrics)
+	a.engine, endpoints, settings.Unsupported, err = a.newEngine(accessLog, metrics, o.Outlive)
 	if err != nil {
 		return nil, err
 	}
 	a.lifecycle.onStop("engine", a.engine.Stop)
+	restored, err = withListeners(restored, settings.Listeners, a.flow.found)
+	if err != nil {
+		return nil, err
+	}
+	if restored.Table, err = compile.RefuseUnsupported(restored.Table, settings.Unsupported); err != nil {
+		return nil, err
+	}
 	if err := a.engine.Apply(context.Background(), restored.Table); err != nil {
 		return nil, err
 	}
@@ -150,7 +157,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → notifications; calls → sources.
-	if err := a.flow.bind(feed, a.control, metrics, &a.lifecycle); err != nil {
+	if err := a.flow.bind(a.engine, feed, a.control, metrics, &a.lifecycle); err != nil {
 		return nil, err
 	}
 

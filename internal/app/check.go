@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"strconv"
@@ -209,6 +210,7 @@ func (c *checker) configuration(path string, data []byte) {
 		return
 	}
 	c.settings = flow.settings(&loaded.Config)
+	c.settings.Unsupported = unsupported(context.Background(), &loaded.Config)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

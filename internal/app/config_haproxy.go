@@ -24,9 +24,6 @@ type HAProxyConfig struct {
 	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" help:"How many connections a worker takes."`
 }
 
-// dir is where everything is that HAProxy reads.
-func (c *Config) haproxyDir() string { return c.StateDir + "/haproxy" }
-
 func (v *validation) engine(c *Config) {
 	switch c.Engine {
 	case EngineEmbedded:

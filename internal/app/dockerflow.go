@@ -118,7 +118,7 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 }
 
 // bind makes the faces and binds their addresses.
-func (f *dockerFlow) bind(feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, l *lifecycle) error {
+func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
 		port := f.env.port
 		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && port == "" && own != "0" {
@@ -130,6 +130,7 @@ func (f *dockerFlow) bind(feed *catalog.Feed, tables dockerflow.Tables, metrics 
 			Catalogue:    feed,
 			Tables:       tables,
 			Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+			HAProxy:      asHAProxy(e),
 			Settings:     f.env.settings,
 			ServiceName:  f.env.serviceName,
 			Port:         port,

@@ -52,7 +52,9 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	if err != nil {
 		return nil, err
 	}
-	compiler := compile.New(flow.settings(&cfg))
+	settings := flow.settings(&cfg)
+	settings.Unsupported = unsupported(ctx, &cfg)
+	compiler := compile.New(settings)
 	return diagnoses(compiler.Diagnose(s, compiler.Compile(s, nil), name)), nil
 }
 

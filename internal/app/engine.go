@@ -2,15 +2,17 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/admin"
 	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/haproxy"
+	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
 )
 
@@ -31,15 +33,47 @@ type engineLimits struct {
 	HeaderTimeout, IdleTimeout   time.Duration
 }
 
-// newEngine makes the engine that the configuration names, and what shows its
-// endpoints.
-func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (engine, admin.Engine, error) {
-	if a.cfg.Engine != EngineEmbedded {
-		return nil, nil, errors.New("engine haproxy: not in this version")
+// newEngine makes the engine that the configuration names, with what shows its
+// endpoints and what says which routes it cannot serve, nil for none.
+func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outlive func() bool) (engine, admin.Engine, func(*route.Route, *route.Backend) string, error) {
+	limits, log := a.flow.env.limits, a.log.With("part", "engine")
+	if a.cfg.Engine == EngineHAProxy {
+		h := &a.cfg.HAProxy
+		dir, err := filepath.Abs(filepath.Join(a.cfg.StateDir, "haproxy"))
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		e, err := haproxy.New(haproxy.Options{
+			Dir:          dir,
+			Program:      h.Path,
+			MasterSocket: h.MasterSocket,
+			AdminSocket:  h.Socket,
+			Logger:       log,
+			AccessLog:    accessLog,
+			Registerer:   metrics,
+			Render: render.Options{
+				AccessLog:       accessLog != nil,
+				Spares:          h.Spares,
+				HardStopAfter:   h.HardStopAfter,
+				Threads:         h.Threads,
+				MaxConnections:  h.MaxConnections,
+				DialTimeout:     limits.DialTimeout,
+				ResponseTimeout: limits.ResponseTimeout,
+				HeaderTimeout:   limits.HeaderTimeout,
+				IdleTimeout:     limits.IdleTimeout,
+			},
+		})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if h.StopWithFairway || outlive == nil {
+			outlive = func() bool { return false }
+		}
+		tended := tendedHAProxy{e, outlive}
+		return tended, tended, e.Unsupported, nil
 	}
-	limits := a.flow.env.limits
 	e, err := embedded.New(embedded.Options{
-		Logger:          a.log.With("part", "engine"),
+		Logger:          log,
 		AccessLog:       accessLog,
 		Registerer:      metrics,
 		DialTimeout:     limits.DialTimeout,
@@ -48,7 +82,30 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (eng
 		IdleTimeout:     limits.IdleTimeout,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return e, embeddedEndpoints{e}, nil
+	return e, embeddedEndpoints{e}, nil, nil
+}
+
+// tendedHAProxy is the engine with HAProxy's end.
+type tendedHAProxy struct {
+	*haproxy.Engine
+	outlive func() bool
+}
+
+// Stop ends HAProxy, or leaves it to the next Fairway.
+func (e tendedHAProxy) Stop(ctx context.Context) error {
+	if e.outlive() {
+		return e.Leave()
+	}
+	return e.Engine.Stop(ctx)
+}
+
+// unsupported says what the engine of a configuration cannot serve, as far as that
+// can be known without it; nil for nothing.
+func unsupported(ctx context.Context, cfg *Config) func(*route.Route, *route.Backend) string {
+	if cfg.Engine != EngineHAProxy {
+		return nil
+	}
+	return haproxy.UnsupportedBy(ctx, cfg.HAProxy.Path)
 }

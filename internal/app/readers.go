@@ -6,6 +6,7 @@ import (
 	"fairway/internal/control"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/dockerflow"
 	"fairway/internal/route"
 )
 
@@ -49,6 +50,30 @@ func (e embeddedEndpoints) Endpoints() []admin.EndpointStatus {
 		}
 	}
 	return out
+}
+
+// Endpoints tells what HAProxy knows.
+func (e tendedHAProxy) Endpoints() []admin.EndpointStatus {
+	var out []admin.EndpointStatus
+	for _, ep := range e.Engine.Endpoints() {
+		out = append(out, admin.EndpointStatus{
+			Backend:       ep.Backend,
+			Endpoint:      ep.Endpoint,
+			InFlight:      ep.InFlight,
+			Ejected:       ep.Ejected,
+			OutOfRotation: ep.OutOfRotation,
+			Health:        ep.Health,
+		})
+	}
+	return out
+}
+
+// asHAProxy shows HAProxy to the face of Docker Flow; nil for another engine.
+func asHAProxy(e engine) dockerflow.HAProxy {
+	if h, ok := e.(tendedHAProxy); ok {
+		return h.Engine
+	}
+	return nil
 }
 
 // checkText puts the outcome of an active check into a word.

@@ -133,6 +133,7 @@ func configure(ctx context.Context, o Options, dir string) (app.Config, error) {
 	if o.Engine != "" {
 		cfg.Engine = o.Engine
 	}
+	cfg.HAProxy.StopWithFairway = true
 	var err error
 	if cfg.Listen, err = freeAddress(ctx, o.Listen, "127.0.0.1:8000"); err != nil {
 		return cfg, err

@@ -1,0 +1,35 @@
+package haproxy
+
+import (
+	"context"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/route"
+)
+
+// Unsupported says why a route with its backend, nil for none, cannot be served as
+// the table means it, in a short phrase; empty when it can.
+func (e *Engine) Unsupported(r *route.Route, b *route.Backend) string {
+	return render.Unsupported(r, b, e.Capabilities())
+}
+
+// UnsupportedBy is Engine.Unsupported for who has no engine: of the program at path,
+// empty for the usual one, or of the oldest HAProxy that is supported when there is
+// none.
+func UnsupportedBy(ctx context.Context, path string) func(*route.Route, *route.Backend) string {
+	var c render.Capabilities
+	if program, err := binary.Find(ctx, path); err == nil {
+		c = capabilitiesOf(program)
+	}
+	return func(r *route.Route, b *route.Backend) string { return render.Unsupported(r, b, c) }
+}
+
+// capabilitiesOf puts what a program can do into the terms of render.
+func capabilitiesOf(program *binary.Binary) render.Capabilities {
+	c := program.Capabilities()
+	return render.Capabilities{
+		Major: program.Version.Major, Minor: program.Version.Minor,
+		NoLua: !c.Lua, InitState: c.InitState, DynamicCookie: c.ServerCookie,
+	}
+}
