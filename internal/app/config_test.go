@@ -154,7 +154,7 @@ func fullWant() Config {
 			Proxy:    DockerFlowProxyConfig{Listen: "127.0.0.1:9001", Certificates: "certs"},
 			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
 		},
-		Engine:       "haproxy",
+		Engine: "haproxy",
 		HAProxy: HAProxyConfig{
 			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,
 			HardStopAfter: time.Minute, Spares: 7, Threads: 2, MaxConnections: 1000,

@@ -4,9 +4,9 @@ import (
 	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/control"
+	"fairway/internal/dockerflow"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/embedded/balance"
-	"fairway/internal/dockerflow"
 	"fairway/internal/route"
 )
 
