@@ -1,12 +1,10 @@
 package embedded
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // {SHA} of htpasswd is what users have
 	"crypto/subtle"
 	"encoding/base64"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -142,45 +140,12 @@ func (u *users) has(name string) bool {
 	return ok
 }
 
-// parseUsers reads the lines of a user file: "name:hash", or "name:password" in
-// clear text, several of them separated by commas. What looks like a hash but is of
-// no known form is an error that names the line, not the content: it must not
-// become a password by itself.
+// parseUsers reads a user file.
 func parseUsers(data []byte) (*users, error) {
-	u := newUsers(nil)
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		text := strings.TrimSpace(string(line))
-		if text == "" || text[0] == '#' {
-			continue
-		}
-		for _, entry := range splitEntries(text) {
-			name, hash, ok := strings.Cut(entry, ":")
-			if !ok || name == "" || hash == "" {
-				return nil, fmt.Errorf("line %d: not user:hash", n)
-			}
-			if formOf(hash) == formUnknown {
-				if hash[0] == '$' || hash[0] == '{' {
-					return nil, fmt.Errorf("line %d: a hash of a form that is not known", n)
-				}
-				hash = route.HashPassword(rand.Text(), hash)
-			}
-			u.add(name, hash)
-		}
+	known := func(hash string) bool { return formOf(hash) != formUnknown }
+	list, err := route.ParseUsers(data, known, rand.Text)
+	if err != nil {
+		return nil, err
 	}
-	return u, nil
-}
-
-// splitEntries returns the users in a line. A comma separates them where users are
-// on both sides of it; else it belongs to a password.
-func splitEntries(line string) []string {
-	parts := strings.Split(line, ",")
-	for i, p := range parts {
-		parts[i] = strings.TrimSpace(p)
-		if !strings.Contains(p, ":") {
-			return []string{line}
-		}
-	}
-	return parts
+	return newUsers(list), nil
 }

@@ -3,26 +3,11 @@ package embedded
 import (
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
 	"fairway/internal/route"
 )
-
-func TestSplitEntries(t *testing.T) {
-	for line, want := range map[string][]string{
-		"a:b":         {"a:b"},
-		"a:b,c:d":     {"a:b", "c:d"},
-		"a:b, c:d":    {"a:b", "c:d"},
-		"a:b,c":       {"a:b,c"},
-		"a:b:c,d:e:f": {"a:b:c", "d:e:f"},
-	} {
-		if got := splitEntries(line); !slices.Equal(got, want) {
-			t.Errorf("%q: %q, want %q", line, got, want)
-		}
-	}
-}
 
 // TestPasswordForms checks the password "open sesame" against every form of hash.
 func TestPasswordForms(t *testing.T) {
