@@ -75,7 +75,7 @@ func TestStacks(t *testing.T) {
 						t.Errorf("%s: the socket is mounted writable", name)
 					}
 				}
-				if service.Image == "fairway" {
+				if service.Image == "fairway" || service.Image == "fairway-haproxy" {
 					holds(t, name, service.Command, service.Environment)
 				}
 				if service.Deploy.EndpointMode == "" && bytes.Contains(data, []byte("deploy:")) {
@@ -137,6 +137,18 @@ func TestImage(t *testing.T) {
 	} {
 		if !slices.Contains(strings.Split(string(data), "\n"), line) {
 			t.Errorf("the Dockerfile has no line %q", line)
+		}
+	}
+	with, err := os.ReadFile("../Dockerfile.haproxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"USER 65532:65532", "ENV FAIRWAY_STATE_DIR=/var/lib/fairway FAIRWAY_ENGINE=haproxy", `ENTRYPOINT ["fairway"]`, `CMD ["run"]`,
+		`HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["fairway", "healthcheck"]`,
+	} {
+		if !slices.Contains(strings.Split(string(with), "\n"), line) {
+			t.Errorf("Dockerfile.haproxy has no line %q", line)
 		}
 	}
 	ignored, err := os.ReadFile("../.dockerignore")
