@@ -234,7 +234,7 @@ func (r *renderer) servers(b *route.Backend) []Server {
 			continue
 		}
 		servers = append(servers, Server{
-			Name: serverName(e), Endpoint: e.ID, Address: address, Weight: min(max(e.Weight, 0), 256),
+			Name: serverName(b, e), Endpoint: e.ID, Address: address, Weight: min(max(e.Weight, 0), 256),
 			State: e.State, Options: options, Checked: checked, Health: b.Health,
 		})
 	}

@@ -502,3 +502,35 @@ core.register_action("fairway_hold", {"http-req"}, function(txn)
 		left = left - 20
 	end
 end, 0)
+
+-- A path that a filter has rewritten is brought into the canonical form again.
+core.register_action("fairway_rewritten", {"http-req"}, function(txn)
+	txn:set_var("txn.why", "path cannot be read")
+	local path, err = canonical_path(txn.f:path() or "")
+	if not path then
+		txn:set_var("txn.why", err)
+		return
+	end
+	txn.http:req_set_path(path)
+	txn:unset_var("txn.why")
+end, 0)
+
+-- The parameters of the query, decoded: a record mark, name, unit mark and value,
+-- for each, and a record mark at the end. The marks themselves are blanks.
+core.register_action("fairway_query", {"http-req"}, function(txn)
+	local query = txn.f:query() or ""
+	local out = {}
+	local function decode(s)
+		if find((s:gsub("%%%x%x", "")), "%", 1, true) then
+			return s
+		end
+		return (s:gsub("%+", " "):gsub("%%(%x%x)", function(hex)
+			return char(tonumber(hex, 16))
+		end))
+	end
+	for pair in query:gmatch("[^&]+") do
+		local name, value = pair:match("^([^=]*)=?(.*)$")
+		out[#out + 1] = decode(name):gsub("[\30\31]", " ") .. "\31" .. decode(value):gsub("[\30\31]", " ")
+	end
+	txn:set_var("txn.query", "\30" .. table.concat(out, "\30") .. "\30")
+end, 0)

@@ -10,9 +10,11 @@ import (
 
 // writeListener writes the section of a listener.
 func (r *renderer) writeListener(t *text, l *route.Listener) {
-	t.section("frontend %s from %s", frontendName(l.Name), requestSection)
-	t.note("listener %s", l.Name)
+	t.section("frontend %s from %s", FrontendName(l.Name), requestSection)
 	r.writeBind(t, l)
+	for _, line := range logLines(*r.o, false) {
+		t.line("%s", line)
+	}
 	r.writeTrust(t, l)
 	proto, port := "http", "80"
 	if l.TLS {
@@ -25,7 +27,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 }
 
 // listenerWord is what stands for a listener in variables.
-func listenerWord(name string) string { return strings.TrimPrefix(frontendName(name), "in-") }
+func listenerWord(name string) string { return strings.TrimPrefix(FrontendName(name), frontendPrefix) }
 
 // writeTrust writes whose word is believed on the listener.
 func (r *renderer) writeTrust(t *text, l *route.Listener) {

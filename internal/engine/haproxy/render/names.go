@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"fairway/internal/route"
 )
@@ -23,25 +22,16 @@ func digest(parts ...string) string {
 // answersSection answers what no endpoint shall.
 const answersSection = "answers"
 
-// routeToken is the name of a route in maps and logs.
-func routeToken(id string) string { return "r" + digest("route", id) }
-
 // dedicatedName is the section of a route with rules of its own.
 func dedicatedName(id string) string { return "route-" + digest("dedicated", id) }
 
 // slotName is the n-th section of a profile.
 func slotName(profile string, n int) string { return fmt.Sprintf("%s-%05d", profile, n) }
 
-// serverName names an endpoint at its address. Its digest is not that of the sticky
+// serverName names an endpoint of a backend at its address. Its digest is not that of the sticky
 // cookie: the name is seen in logs.
-func serverName(e *route.Endpoint) string { return "s" + digest("server", e.ID, e.Address) }
-
-// frontendName is the section of a listener.
-func frontendName(listener string) string {
-	if len(listener) <= 32 && isPlainArgument(listener) {
-		return "in-" + listener
-	}
-	return "in-" + digest("listener", listener)
+func serverName(b *route.Backend, e *route.Endpoint) string {
+	return "s" + digest("server", b.ID, e.ID, e.Address)
 }
 
 // mapPath is where a map is.
@@ -56,5 +46,5 @@ func (o *Options) certPath(c route.Certificate) string {
 
 // certListPath is where the list of a listener is.
 func (o *Options) certListPath(listener string) string {
-	return filepath.Join(o.Dir, "crt-list-"+strings.TrimPrefix(frontendName(listener), "in-")+".txt")
+	return filepath.Join(o.Dir, "crt-list-"+listenerWord(listener)+".txt")
 }

@@ -11,72 +11,120 @@ import (
 // work is what a table asks for.
 type work struct {
 	profiles map[string]*profile
-	// shared are the sections of plain routes, by profile and backend.
-	shared   map[string]Section
-	order    []string // of the keys of shared
+	// sections are those in use: shared ones, each once, and dedicated ones.
+	sections []Section
+	// own are the routes that have a dedicated section.
+	own      []*route.Route
 	claims   []claim
 	services []MapEntry
 	hosts    []MapEntry
+	users    []MapEntry
+	sticky   map[string]bool // sections whose backends tie clients to endpoints
 	slots    *slots
 }
 
 // plan decides for every route how it is served.
 func (r *renderer) plan(previous *Config) *work {
-	w := &work{profiles: map[string]*profile{}, shared: map[string]Section{}, slots: newSlots(previous)}
-	requests, _ := r.table.Split()
-	type want struct {
-		p *profile
-		b *route.Backend
-	}
+	w := &work{profiles: map[string]*profile{}, sticky: map[string]bool{}, slots: newSlots(previous)}
+	requests, connections := r.table.Split()
+	r.connections = connections
+	p := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
+	w.profiles[p.name] = &p
+	places := make([]*profile, len(requests))
 	wanted := map[string]bool{}
-	wants := make([]want, len(requests))
 	for i, q := range requests {
-		b := r.table.Backend(q.Backend)
-		if b == nil || q.Refused != "" {
-			continue
+		if b := r.table.Backend(q.Backend); b != nil && isShareable(q) {
+			places[i] = w.profile(profileOf(b, 0))
+			wanted[places[i].name+" "+b.ID] = true
 		}
-		p := profileOf(b, 0)
-		known := w.profiles[p.name]
-		if known == nil {
-			known = &p
-			w.profiles[p.name] = known
-		}
-		wants[i] = want{known, b}
-		wanted[p.name+" "+b.ID] = true
-	}
-	if w.profiles[defaultProfile] == nil {
-		p := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
-		w.profiles[p.name] = &p
 	}
 	w.slots.release(wanted)
-	deep := map[int]bool{}
+	shared := map[string]string{}
 	for i, q := range requests {
-		section := answersSection
-		if b := wants[i].b; b != nil {
-			key := wants[i].p.name + " " + b.ID
-			s, ok := w.shared[key]
-			if !ok {
-				s = w.slots.take(wants[i].p, b)
+		b := r.table.Backend(q.Backend)
+		var name string
+		switch {
+		case q.Refused != "":
+			name = answersSection
+		case !isShareable(q):
+			name = dedicatedName(q.ID)
+			w.addOwn(r, name, q, b)
+		case b == nil:
+			name = answersSection
+		default:
+			key := places[i].name + " " + b.ID
+			if name = shared[key]; name == "" {
+				s := w.slots.take(places[i], b)
 				s.Servers = r.servers(b)
-				w.shared[key] = s
-				w.order = append(w.order, key)
+				w.sections = append(w.sections, s)
+				w.sticky[s.Name] = b.Sticky != ""
+				name = s.Name
+				shared[key] = name
 			}
-			section = s.Name
 		}
-		r.addRoute(w, q, section, deep)
+		r.addRoute(w, q, name)
 	}
-	for n := range deep {
-		r.features.Deep = append(r.features.Deep, n)
-	}
-	r.features = Features{Priorities: r.features.Priorities}.with(r.features)
+	r.features = r.features.with(Features{})
 	slices.SortFunc(r.guards, func(a, b guard) int { return route.Compare(a.route, a.match, b.route, b.match) })
 	return w
 }
 
+// profile returns the profile that equals p.
+func (w *work) profile(p profile) *profile {
+	known := w.profiles[p.name]
+	if known == nil {
+		known = &p
+		w.profiles[p.name] = known
+	}
+	return known
+}
+
+// addOwn adds a dedicated section.
+func (w *work) addOwn(r *renderer, name string, q *route.Route, b *route.Backend) {
+	w.own = append(w.own, q)
+	s := Section{Name: name, Route: q.ID, Service: q.Service, Used: true}
+	if b != nil {
+		s.Backend, s.Service, s.Servers = b.ID, b.Service, r.servers(b)
+		w.sticky[name] = b.Sticky != ""
+	}
+	w.sections = append(w.sections, s)
+	for i := range q.Filters {
+		if f := q.Filters[i].BasicAuth; f != nil {
+			users, _ := r.usersOf(f)
+			w.users = append(w.users, userEntries(authToken(q.ID, i), users)...)
+		}
+	}
+}
+
+// isShareable is true for routes whose filters are no more than fields of a value
+// in the map of routes: a redirect to https, then a prefix to strip which every
+// path that the route takes begins with.
+func isShareable(q *route.Route) bool {
+	filters := q.Filters
+	if len(filters) > 0 && filters[0].RedirectHTTPS != nil {
+		filters = filters[1:]
+	}
+	if len(filters) > 0 && filters[0].StripPrefix != nil {
+		prefix := filters[0].StripPrefix.Prefix
+		if prefix == "/" || strings.Count(prefix, "/") > maxStrip || strings.HasSuffix(prefix, "/") {
+			return false
+		}
+		for i := range q.Matches {
+			p := q.Matches[i].Path
+			rest, below := strings.CutPrefix(p.Value, prefix)
+			if !below || rest != "" && rest[0] != '/' || p.Kind != route.PathPrefix && p.Kind != route.PathExact {
+				return false
+			}
+		}
+		filters = filters[1:]
+	}
+	return len(filters) == 0
+}
+
 // addRoute adds the matches of a route.
-func (r *renderer) addRoute(w *work, q *route.Route, section string, deep map[int]bool) {
-	k := r.knobsOf(q)
-	token := routeToken(q.ID)
+func (r *renderer) addRoute(w *work, q *route.Route, section string) {
+	k := knobsOf(q)
+	token := RouteKey(q.ID)
 	value := k.value(section, token, q.Priority)
 	w.services = append(w.services, MapEntry{token, mapWord(q.Service)})
 	var keys []string
@@ -86,7 +134,7 @@ func (r *renderer) addRoute(w *work, q *route.Route, section string, deep map[in
 			w.hosts = append(w.hosts, MapEntry{hostKey(m.Host), "1"})
 		}
 		if m.Host.Kind == route.HostDeep {
-			deep[strings.Count(m.Host.Value, ".")+1] = true
+			r.features.Deep = append(r.features.Deep, strings.Count(m.Host.Value, ".")+1)
 		}
 		if !isSimple(m) {
 			r.guards = append(r.guards, guard{q, i, value})
@@ -105,20 +153,20 @@ func (r *renderer) addRoute(w *work, q *route.Route, section string, deep map[in
 }
 
 // knobsOf are the settings of a route in a shared section.
-func (r *renderer) knobsOf(q *route.Route) knobs {
-	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds()}
+func knobsOf(q *route.Route) knobs {
 	if q.Refused != "" {
 		return knobs{err: "route-refused"}
 	}
+	if !isShareable(q) {
+		return knobs{} // its section has them
+	}
+	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds()}
 	for i := range q.Filters {
-		f := &q.Filters[i]
-		switch {
-		case f.StripPrefix != nil:
-			k.strip = strings.Count(f.StripPrefix.Prefix, "/")
-		case f.RedirectHTTPS != nil:
-			k.https = httpsKnob(f.RedirectHTTPS)
-		default:
-			return knobs{err: "route-refused"}
+		if f := q.Filters[i].StripPrefix; f != nil {
+			k.strip = strings.Count(f.Prefix, "/")
+		}
+		if f := q.Filters[i].RedirectHTTPS; f != nil {
+			k.https = httpsKnob(f)
 		}
 	}
 	if q.Backend == "" {
@@ -146,14 +194,14 @@ func httpsKnob(f *route.RedirectHTTPS) string {
 }
 
 // addSections adds the backend sections with their servers.
-func (r *renderer) addSections(c *Config, w *work, _ *Config, fresh bool) {
-	used := map[string]int{}
-	most := 0
-	for _, key := range w.order {
-		s := w.shared[key]
-		c.Sections = append(c.Sections, s)
-		used[s.Profile]++
-		most = max(most, used[s.Profile])
+func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool) {
+	c.Sections = slices.Clone(w.sections)
+	used, most := map[string]int{}, 1
+	for i := range w.sections {
+		if p := w.sections[i].Profile; p != "" {
+			used[p]++
+			most = max(most, used[p])
+		}
 	}
 	for _, s := range w.slots.spares() {
 		if !fresh || w.profiles[s.Profile] != nil {
@@ -162,10 +210,26 @@ func (r *renderer) addSections(c *Config, w *work, _ *Config, fresh bool) {
 	}
 	if fresh {
 		for name, p := range w.profiles {
-			c.Sections = append(c.Sections, w.slots.refill(p, used[name], max(most, 1), r.o.Spares)...)
+			c.Sections = append(c.Sections, w.slots.refill(p, used[name], most, r.o.Spares)...)
 		}
+	} else if previous != nil {
+		c.keepDedicated(w, previous)
 	}
 	sortSections(c.Sections)
+}
+
+// keepDedicated takes over dedicated sections that nobody needs any more, empty.
+func (c *Config) keepDedicated(w *work, previous *Config) {
+	needed := map[string]bool{}
+	for i := range w.sections {
+		needed[w.sections[i].Name] = true
+	}
+	for i := range previous.Sections {
+		if s := previous.Sections[i]; s.Profile == "" && !needed[s.Name] {
+			s.Backend, s.Servers = "", nil
+			c.Sections = append(c.Sections, s)
+		}
+	}
 }
 
 // maps makes the maps.
@@ -174,13 +238,13 @@ func (r *renderer) maps(w *work) []Map {
 	if r.table.Revision == 0 && len(r.table.Routes) == 0 {
 		settings = []MapEntry{{"starting", "1"}}
 	}
-	for _, key := range w.order {
-		s := w.shared[key]
-		if w.profiles[s.Profile].sticky == "" {
+	for i := range w.sections {
+		s := &w.sections[i]
+		if !w.sticky[s.Name] {
 			continue
 		}
-		for i := range s.Servers {
-			v := &s.Servers[i]
+		for j := range s.Servers {
+			v := &s.Servers[j]
 			value := stickyValue(s.Backend, v.Endpoint)
 			cookies = append(cookies, MapEntry{v.Name, value})
 			if v.State == route.EndpointReady {
@@ -197,6 +261,7 @@ func (r *renderer) maps(w *work) []Map {
 		{Name: mapServices, Entries: sortedEntries(w.services)},
 		{Name: mapSticky, Entries: sortedEntries(sticky)},
 		{Name: mapCookies, Entries: sortedEntries(cookies)},
+		{Name: mapUsers, Entries: sortedEntries(w.users)},
 	}
 	for i := range all {
 		all[i].Path = r.o.mapPath(all[i].Name)

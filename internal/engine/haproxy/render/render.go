@@ -30,6 +30,7 @@ const (
 	mapServices = "services" // the service of a route
 	mapSticky   = "sticky"   // cookies, and the servers they mean
 	mapCookies  = "cookies"  // the other way round
+	mapUsers    = "users"    // hashes of passwords that are quick to check
 )
 
 // renderer is one rendering.
@@ -39,7 +40,8 @@ type renderer struct {
 	features Features
 	guards   []guard
 
-	asksQuery bool // a guarded match asks for parameters of the query
+	connections []*route.Route // of TCP listeners
+	asksQuery   bool           // a guarded match asks for parameters of the query
 }
 
 func (o Options) withDefaults() Options {
@@ -77,16 +79,20 @@ func (o Options) withDefaults() Options {
 // error is a fault of the options, or a table that is more than this engine takes;
 // it names the part.
 func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
-	if !filepath.IsAbs(o.Dir) {
-		return nil, fmt.Errorf("render: directory %q is not absolute", o.Dir)
+	for _, path := range []string{o.Dir, o.AdminSocket, o.LogSocket} {
+		if !isPlainArgument(strings.ReplaceAll(path, "/", "")+"x") || path != "" && !filepath.IsAbs(path) || o.Dir == "" {
+			return nil, fmt.Errorf("render: the path %q is not absolute, or has other characters than letters, digits, \".\", \"-\" and \"_\"", path)
+		}
 	}
 	if o.Capabilities.NoLua {
 		return nil, errors.New("render: this HAProxy was built without Lua, which is needed")
 	}
 	o = o.withDefaults()
-	c, err := render(t, previous, &o, false)
-	if err != nil || previous != nil && c.Structure.Hash() == previous.Structure.Hash() {
-		return c, err
+	if previous != nil {
+		c, err := render(t, previous, &o, false)
+		if err != nil || c.Structure.Hash() == previous.Structure.Hash() {
+			return c, err
+		}
 	}
 	// There will be a reload: the time to clean up and to refill.
 	return render(t, previous, &o, true)
@@ -138,6 +144,13 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 		p := w.profiles[name]
 		add("profile "+name, name, func(t *text) { p.write(r, t) })
 	}
+	for _, q := range w.own {
+		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) {
+			r.writeUserLists(t, q)
+			r.writeLimits(t, q)
+			r.writeDedicated(t, q, r.table.Backend(q.Backend))
+		})
+	}
 	for i := range r.table.Listeners {
 		l := &r.table.Listeners[i]
 		if r.o.Leave[l.Name] || l.TCP {
@@ -183,9 +196,14 @@ func (c *Config) assemble(r *renderer) {
 	var t text
 	for _, b := range c.Blocks {
 		t.WriteString(b.Text)
+		if s := c.Section(b.Kept); s != nil {
+			s.writeServers(&t)
+		}
 	}
 	for i := range c.Sections {
-		c.Sections[i].write(&t)
+		if s := &c.Sections[i]; s.Profile != "" {
+			s.write(&t)
+		}
 	}
 	body := t.String()
 	sum := sha256.Sum256([]byte(body))
@@ -207,14 +225,16 @@ func blockOrder(b Block) int {
 	return 2
 }
 
-// write writes a section with its servers.
+// write writes a shared section with its servers.
 func (s *Section) write(t *text) {
-	if s.Profile != "" {
-		t.section("backend %s from profile-%s", s.Name, s.Profile)
-	}
+	t.section("backend %s from profile-%s", s.Name, s.Profile)
 	if s.Backend != "" {
 		t.note("service %s, backend %s", s.Service, s.Backend)
 	}
+	s.writeServers(t)
+}
+
+func (s *Section) writeServers(t *text) {
 	for i := range s.Servers {
 		t.WriteString("  # " + comment(s.Servers[i].Endpoint) + "\n")
 		s.Servers[i].write(t)
@@ -227,9 +247,6 @@ func (r *renderer) writeGlobal(t *text) {
 	t.section("global")
 	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
 	t.line("stats timeout 1m")
-	if o.LogSocket != "" {
-		t.line("log %s len 8192 format raw local0", quoted(o.LogSocket))
-	}
 	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
 	t.line("hard-stop-after %s", span(o.HardStopAfter))
 	t.line("mworker-max-reloads 10")
@@ -242,6 +259,10 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("tune.http.maxhdr %d", min(o.MaxHeaders*4, 32767))
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
+
+	if ring := logSection(*o); ring != nil {
+		t.WriteString("\n" + strings.Join(ring, "\n") + "\n")
+	}
 
 	t.section("defaults base")
 	t.line("mode http")

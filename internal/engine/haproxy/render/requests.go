@@ -48,10 +48,6 @@ const (
 // writeRequests writes what happens to every request before it gets to a backend.
 func (r *renderer) writeRequests(t *text) {
 	t.section("defaults %s from base", requestSection)
-	if r.o.LogSocket != "" {
-		t.line("option httplog")
-		t.line("log global")
-	}
 	t.line("default_backend %s", answersSection)
 	t.line("http-request set-var(txn.id) uuid()")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
@@ -127,6 +123,7 @@ func (r *renderer) writeLookups(t *text) {
 		lookup("r", "str(*)", false)
 	}
 	r.writeGuarded(t)
+	t.line("http-request set-var(%s) var(txn.r),field(%d,|) if { var(txn.r) -m found }", VarRoute, fieldToken)
 }
 
 // deepExpression writes what finds the last n labels of a host that has more of
@@ -200,6 +197,7 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-response del-header proxy-connection")
 	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
 	t.line("http-after-response set-status 502 if { status 503 } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m str unreachable }")
+	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if !{ var(txn.answered) -m found }", VarCode)
 	t.line("http-after-response set-header Content-Type application/json if { var(txn.json) -m found } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m found }")
 }
 

@@ -1,0 +1,320 @@
+package render
+
+import (
+	"net/textproto"
+	"regexp"
+	"slices"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// A dedicated section has the rules of one route in it, so that no other route's
+// requests are put to them. It is part of the structure; its servers are not.
+
+// writeDedicated writes the section of a route without its servers.
+func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
+	d := &dedicated{renderer: r, text: t, route: q}
+	t.section("backend %s from base", dedicatedName(q.ID))
+	t.note("route %s of service %s", q.ID, q.Service)
+	p := profile{mode: "http", balance: route.Balance{Policy: route.BalanceRoundRobin}}
+	if b != nil {
+		p = profileOf(b, 0)
+	}
+	for i := range q.Filters {
+		d.declare(i, &q.Filters[i])
+	}
+	r.writeBackend(t, &p)
+	for i := range q.Filters {
+		d.filter(i, &q.Filters[i])
+	}
+	if b == nil {
+		noBackend := problem{status: 503, code: "no-backend", text: "the route has no backend", retry: true}
+		t.line("http-request return status 503 %s", noBackend.payload())
+		return
+	}
+	if q.Hold > 0 {
+		t.line("http-request set-var(txn.hold) int(%d)", q.Hold.Milliseconds())
+		t.line("http-request lua.fairway_hold if { nbsrv eq 0 }")
+	}
+	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
+	if q.Timeout > 0 {
+		t.line("timeout server %s", span(q.Timeout))
+	}
+	if q.Idle > 0 {
+		t.line("timeout tunnel %s", span(q.Idle))
+	}
+	for i := range q.Filters {
+		if h := q.Filters[i].RequestHeaders; h != nil {
+			d.headers("http-request", h)
+		}
+	}
+	r.writeSending(t)
+	for i := range q.Filters {
+		if h := q.Filters[i].ResponseHeaders; h != nil {
+			d.headers("http-response", h)
+		}
+	}
+}
+
+// dedicated is the section of a route under way.
+type dedicated struct {
+	*renderer
+	*text
+	route *route.Route
+	acls  int
+}
+
+// answer writes a rule that answers with the problem.
+func (d *dedicated) answer(status int, code, text, condition string) {
+	d.line("%s", problem{status: status, code: code, text: text}.rule(condition))
+}
+
+// oneOf is a test whether the expression is one of the values, which are words as
+// HAProxy has them already. Many of them are lists of their own: a line holds no
+// more than some sixty words.
+func (d *dedicated) oneOf(expression string, values []string) string {
+	const most = 40
+	if len(values) == 0 {
+		return "{ always_false }"
+	}
+	if len(values) <= most {
+		return "{ " + expression + " -- " + strings.Join(values, " ") + " }"
+	}
+	d.acls++
+	name := "list" + itoa(d.acls)
+	for part := range slices.Chunk(values, most) {
+		d.line("acl %s %s -- %s", name, expression, strings.Join(part, " "))
+	}
+	return name
+}
+
+// declare writes what a filter needs before all rules.
+func (d *dedicated) declare(i int, f *route.Filter) {
+	if f.Compress != nil {
+		d.line("compression algo gzip")
+		d.line("compression type %s", strings.Join(compressible(), " "))
+		d.line("http-response add-header Vary Accept-Encoding if { res.hdr(content-type) -m beg -- %s } !{ res.fhdr(content-encoding) -m found } !{ res.fhdr(content-range) -m found } !{ res.fhdr(cache-control) -m sub no-transform }", strings.Join(compressible(), " "))
+	}
+	_ = i
+}
+
+// compressible are the types that are text in some form, as what they begin with.
+func compressible() []string {
+	return []string{
+		"text/html", "text/plain", "text/css", "text/javascript", "text/xml", "text/csv", "text/markdown", "text/calendar", "text/vcard", "text/x-",
+		"application/json", "application/javascript", "application/xml", "application/wasm", "application/x-javascript", "application/x-ndjson",
+		"application/ld+json", "application/manifest+json", "application/problem+json", "application/vnd.api+json", "application/geo+json",
+		"application/xhtml+xml", "application/rss+xml", "application/atom+xml", "image/svg+xml", "font/ttf", "font/otf",
+	}
+}
+
+// filter writes the rules of a filter on the way in.
+func (d *dedicated) filter(i int, f *route.Filter) {
+	switch {
+	case f.IPAllow != nil:
+		d.answer(403, "ip-not-allowed", "this address is not allowed here", "!"+d.oneOf("var(txn.client) -m ip", trustedNets(f.IPAllow.Prefixes)))
+	case f.Methods != nil:
+		d.methods(f.Methods)
+	case f.RequireTLS != nil:
+		d.answer(403, "tls-required", "this is served over TLS only", "!{ var(txn.proto) -m str https }")
+	case f.RequireClientCert != nil:
+		d.answer(403, "certificate-required", "a client certificate is needed", "!{ ssl_c_used }")
+	case f.RateLimit != nil:
+		d.rateLimit(i, f.RateLimit)
+	case f.MaxBody != nil:
+		d.maxBody(f.MaxBody.Bytes)
+	case f.RedirectHTTPS != nil:
+		d.redirectHTTPS(f.RedirectHTTPS)
+	case f.Redirect != nil:
+		d.redirect(f.Redirect)
+	case f.BasicAuth != nil:
+		d.basicAuth(i, f.BasicAuth)
+	case f.StripPrefix != nil:
+		d.stripPrefix(f.StripPrefix.Prefix)
+	case f.AddPrefix != nil:
+		if prefix := strings.TrimSuffix(f.AddPrefix.Prefix, "/"); prefix != "" {
+			d.line("http-request set-path %s", quoted(literal(prefix)+"%[path]"))
+		}
+	case f.RewritePath != nil:
+		d.rewritePath(f.RewritePath)
+	case f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Compress != nil:
+	default:
+		// A filter that is not known might be a check: nothing passes.
+		d.answer(503, "route-refused", refusedText, "{ always_true }")
+	}
+}
+
+const refusedText = "the route is known but may not be served; see the problems of the service"
+
+func (d *dedicated) methods(f *route.Methods) {
+	words := func(list []string) []string {
+		out := make([]string, len(list))
+		for i, m := range list {
+			out[i] = quoted(m)
+		}
+		return out
+	}
+	const code, text = "method-not-allowed", "this method is not allowed here"
+	if len(f.Allow) > 0 {
+		d.answer(403, code, text, "!"+d.oneOf("method -m str", words(f.Allow)))
+	}
+	if len(f.Deny) > 0 {
+		d.answer(403, code, text, d.oneOf("method -m str", words(f.Deny)))
+	}
+}
+
+// maxBody refuses a body that is announced as too large; one that turns out to be
+// is broken off by a filter.
+func (d *dedicated) maxBody(bytes int64) {
+	tooLarge := problem{status: 413, code: "body-too-large", text: "the request body is too large"}
+	d.line("%s", tooLarge.rule("{ req.hdr_val(content-length) gt "+itoa(int(bytes))+" }"))
+	d.line("http-request set-var(txn.maxbody) int(%d)", bytes)
+}
+
+func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
+	condition := "!{ var(txn.proto) -m str https }"
+	switch f.Forwarded {
+	case route.ForwardedWhenHTTP:
+		condition = "{ var(txn.told) -m str http }"
+	case route.ForwardedUnlessHTTPS:
+		condition = "!{ var(txn.told) -m str https }"
+	}
+	port := ""
+	if f.Port != 0 && f.Port != 443 {
+		port = ":" + itoa(int(f.Port))
+	}
+	location := quoted("https://" + hostFormat + port + pathFormat + queryFormat)
+	if f.Status != 0 {
+		d.line("http-request return status %d hdr Location %s if %s", f.Status, location, condition)
+		return
+	}
+	d.line("http-request return status 301 hdr Location %s if %s { method GET HEAD }", location, condition)
+	d.line("http-request return status 308 hdr Location %s if %s", location, condition)
+}
+
+// Parts of the request's URL, as log formats.
+const (
+	authorityFormat = "%[req.fhdr(host)]"
+	hostFormat      = "%[req.fhdr(host),regsub(:[0-9]*$,)]"
+	pathFormat      = "%[var(txn.path)]"
+	queryFormat     = "%[pathq,regsub(^[^?]*,)]"
+)
+
+func (d *dedicated) redirect(f *route.Redirect) {
+	path := pathFormat
+	if f.Path != "" {
+		path = literal(f.Path)
+	}
+	to := func(scheme, host, condition string) {
+		d.line("http-request return status %d hdr Location %s%s", f.Status, quoted(scheme+"://"+host+path+queryFormat), condition)
+	}
+	scheme := literal(f.Scheme)
+	if scheme == "" {
+		scheme = "%[var(txn.proto)]"
+	}
+	switch {
+	case f.Host != "":
+		to(scheme, literal(f.Host), "")
+	case f.Scheme == "":
+		to(scheme, authorityFormat, "")
+	default:
+		to(scheme, authorityFormat, " if { var(txn.proto) -m str -- "+quoted(f.Scheme)+" }")
+		to(scheme, hostFormat, "") // the port belongs to the other scheme
+	}
+}
+
+// stripPrefix takes the prefix off on a segment boundary. What is behind it is cut
+// out by the number of slashes in the prefix.
+func (d *dedicated) stripPrefix(prefix string) {
+	prefix = strings.TrimSuffix(prefix, "/")
+	if prefix == "" {
+		return
+	}
+	d.line("http-request set-var(txn.stripped) bool(false)")
+	d.line("http-request set-var(txn.stripped) bool(true) if { path -m reg -- %s }", quoted(`\A`+regexp.QuoteMeta(prefix)+`(?:/|\z)`))
+	d.line("http-request set-header X-Forwarded-Prefix %s if { var(txn.stripped) -m bool }", quoted(literal(prefix)))
+	d.line("http-request set-path /%%[path,field(%d,/,0)] if { var(txn.stripped) -m bool }", strings.Count(prefix, "/")+2)
+}
+
+// rewritePath replaces the first match. The expression is put between what is in
+// front of it and what follows, which are groups of their own.
+func (d *dedicated) rewritePath(f *route.RewritePath) {
+	search, groups, replace, why := rewriting(f)
+	if why != "" {
+		d.answer(503, "route-refused", refusedText, "{ always_true }")
+		return
+	}
+	_ = groups
+	d.line("http-request replace-path %s %s", quoted(search), quoted(replace))
+	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s }", quoted(plainPath))
+	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
+}
+
+// rewriting makes search and replacement for HAProxy, or says why there are none.
+func rewriting(f *route.RewritePath) (search string, groups int, replace, why string) {
+	expr, err := translate(f.Search, plainDialect())
+	if err != nil {
+		return "", 0, "", "its expression cannot be used: " + err.Error()
+	}
+	re, err := regexp.Compile(f.Search)
+	if err != nil {
+		return "", 0, "", err.Error()
+	}
+	groups = re.NumSubexp()
+	last := groups + 3 // in front, the whole, its groups, behind
+	if last > 9 {
+		return "", 0, "", "its expression has more than 6 groups"
+	}
+	var b strings.Builder
+	b.WriteString(`\1`)
+	for rest := f.Replace; rest != ""; {
+		text, after, found := strings.Cut(rest, `\`)
+		b.WriteString(literal(text))
+		if !found || after == "" {
+			break
+		}
+		if c := after[0]; c == '\\' {
+			b.WriteString(`\\`)
+		} else {
+			b.WriteString(`\` + itoa(int(c-'0')+2))
+		}
+		rest = after[1:]
+	}
+	b.WriteString(`\` + itoa(last))
+	return `\A([\x00-\xff]*?)(` + expr + `)([\x00-\xff]*)\z`, groups, b.String(), ""
+}
+
+// headers writes the changes of headers. One that is removed or set also loses its
+// lookalikes with underscores. Headers that frame messages stay as they are.
+func (d *dedicated) headers(directive string, h *route.HeaderOperation) {
+	forget := func(name string) {
+		expr := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")
+		d.line("%s del-header %s -m reg", directive, quoted("(?i)^"+expr+"$"))
+	}
+	for _, name := range h.Remove {
+		if !isFraming(name) {
+			forget(name)
+		}
+	}
+	for _, v := range h.Set {
+		if !isFraming(v.Name) {
+			forget(v.Name)
+			d.line("%s set-header %s %s", directive, quoted(v.Name), quoted(literal(v.Value)))
+		}
+	}
+	for _, v := range h.Add {
+		if !isFraming(v.Name) {
+			d.line("%s add-header %s %s", directive, quoted(v.Name), quoted(literal(v.Value)))
+		}
+	}
+}
+
+// isFraming tells the headers that a label must not change.
+func isFraming(name string) bool {
+	switch textproto.CanonicalMIMEHeaderKey(name) {
+	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
+		return true
+	}
+	return false
+}
