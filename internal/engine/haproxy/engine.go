@@ -98,6 +98,7 @@ type Engine struct {
 	log      *slog.Logger
 	program  *binary.Binary
 	client   *socket.Client
+	ipv6     bool // the machine has it
 	counters *counters
 	readings *readings
 
@@ -164,6 +165,9 @@ func New(o Options) (*Engine, error) {
 		watched: newWatched(o.Logger),
 		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
 		leavers: map[leaver]*leaving{}, wake: make(chan struct{}, 1),
+	}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		e.ipv6 = l.Close() == nil
 	}
 	e.gates = newGates(o.Logger, e.nudge)
 	e.client = socket.New(e.adminSocket(), 0)

@@ -59,6 +59,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 	o := e.opts.Render
 	o.Dir, o.AdminSocket = e.opts.Dir, e.adminSocket()
 	o.Capabilities = e.Capabilities()
+	o.IPv6 = e.ipv6
 	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
 	o.Leave = make(map[string]bool, len(missing))
 	for name := range missing {
