@@ -24,7 +24,8 @@ var allowed = map[string]struct {
 	floor   int
 	imports []string
 }{
-	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo"}},
+	// The agent runs beside HAProxy, without anything else of Fairway.
+	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent"}},
 
 	// demo runs the program in-process against containers it starts itself.
 	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/dockerapi"}},
@@ -90,7 +91,8 @@ var allowed = map[string]struct {
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
 	}},
 
-	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/route"}},
+	// admin shows the history as it is stored.
+	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/history", "internal/route"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api"}},
 

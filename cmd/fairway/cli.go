@@ -66,6 +66,7 @@ type grammar struct {
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Make, list or revoke tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"List who changed what, and who was not allowed to."`
+	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration out of one place."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Ask whether requests are served; for HEALTHCHECK in images."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a completion script for a shell."`
 	Version     versionCommand     `cmd:"" group:"other" help:"Print the version."`
@@ -106,6 +107,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	}
 	if err != nil {
 		c.misused(err)
+		if beside(err) {
+			return exitNo
+		}
 		return exitUsage
 	}
 	c.configure(g)
@@ -133,6 +137,9 @@ func (c *console) finish(ctx context.Context, err error) int {
 	}
 	if errors.Is(err, errNo) {
 		return exitNo
+	}
+	if errors.Is(err, errSame) {
+		return exitSame
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return exitStopped
@@ -186,6 +193,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			{Key: "look", Title: "Look into a running Fairway:"},
 			{Key: "swarm", Title: "Ask the engines themselves:"},
 			{Key: "access", Title: "Say who may do what:"},
+			{Key: "fleet", Title: "Beside HAProxy:"},
 			{Key: "other", Title: "Other:"},
 			{Key: "config", Title: "Configuration:", Description: "Every flag here is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags go before variables, variables before the file."},
 			{Key: "global", Title: "Global flags:"},

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"fairway/internal/fleet/agent"
+)
+
+// errSame ends `haproxy update` with the code for "nothing to do". It is that of
+// the scripts whose place the command takes, and not exitUsage: a command line
+// that is wrong ends these commands with exitNo.
+var errSame = errors.New("the same")
+
+const exitSame = 2
+
+// beside reports whether the command line that is wrong is one of these commands.
+func beside(err error) bool {
+	var parse *kong.ParseError
+	return errors.As(err, &parse) && parse.Context != nil && slices.ContainsFunc(parse.Context.Path, func(p *kong.Path) bool {
+		return p.Command != nil && p.Command.Name == "haproxy"
+	})
+}
+
+type haproxyCommand struct {
+	Run    haproxyRunCommand    `cmd:"" help:"Fetch the configuration and run HAProxy with it; the entry point of a container."`
+	Update haproxyUpdateCommand `cmd:"" help:"Fetch the configuration, check it and put it in place."`
+	Apply  haproxyApplyCommand  `cmd:"" help:"Put a configuration from standard input in place, reload, and prove it."`
+	Status haproxyStatusCommand `cmd:"" help:"Say what is in place and what runs."`
+	Stats  haproxyStatsCommand  `cmd:"" help:"Print HAProxy's own statistics."`
+}
+
+// agentFlags are what the commands of the agent have in common. What is not given
+// comes from a variable, as it is usual in containers.
+type agentFlags struct {
+	Name       string `name:"name" placeholder:"NAME" help:"Name of the configuration. Default: $VIP."`
+	StorageDir string `name:"storage-dir" placeholder:"DIR" help:"Directory of NAME.cfg and its copies. Default: $STORAGE_DIR, else /usr/local/haproxy/etc."`
+	RunDir     string `name:"run-dir" placeholder:"DIR" help:"Directory of sockets, for nobody else. Default: $RUN_DIR, else /run/fairway-haproxy."`
+	HAProxy    string `name:"haproxy" placeholder:"PATH" help:"The program. Default: haproxy in PATH and the usual places."`
+}
+
+// fetchFlags say how the centre is reached.
+type fetchFlags struct {
+	URL       string        `name:"url" placeholder:"URL" help:"Where configurations are; the name is put behind it. Default: $CFG_GET_URL."`
+	TokenFile string        `name:"fetch-token-file" placeholder:"PATH" help:"File with the token that may read the configuration. Default: $CFG_TOKEN_FILE."`
+	CA        string        `name:"fetch-ca" placeholder:"PATH" help:"Certificates that may sign the centre's. Default: $CFG_CA, else those of the system."`
+	Cert      string        `name:"fetch-cert" placeholder:"PATH" help:"Client certificate for the centre. Default: $CFG_CERT."`
+	Key       string        `name:"fetch-key" placeholder:"PATH" help:"Its key. Default: $CFG_KEY."`
+	Timeout   time.Duration `name:"fetch-timeout" placeholder:"DURATION" default:"2m" help:"How long all attempts to fetch may take."`
+	Retries   int           `name:"fetch-retries" placeholder:"N" default:"3" help:"Further attempts after one that failed."`
+	Keep      int           `name:"keep" placeholder:"N" help:"Copies of replaced files to keep. Default: $BACKUP_KEEP, else 20."`
+}
+
+// value is the first that is not empty: the flag, the variable, the default.
+func (c *console) value(flag, variable, otherwise string) string {
+	switch {
+	case flag != "":
+		return flag
+	case variable != "" && c.env[variable] != "":
+		return c.env[variable]
+	default:
+		return otherwise
+	}
+}
+
+// options are the agent's. Errors end the command with exitNo: see errSame.
+func (f agentFlags) options(c *console, log io.Writer) agent.Options {
+	return agent.Options{
+		Name: c.value(f.Name, "VIP", ""), Dir: c.value(f.StorageDir, "STORAGE_DIR", "/usr/local/haproxy/etc"),
+		RunDir: c.value(f.RunDir, "RUN_DIR", "/run/fairway-haproxy"), HAProxy: f.HAProxy, Keep: 20,
+		Environ: c.environ, Log: log, Output: c.err,
+	}
+}
+
+func (f fetchFlags) add(c *console, o *agent.Options) error {
+	o.URL, o.Timeout, o.Retries = c.value(f.URL, "CFG_GET_URL", ""), f.Timeout, f.Retries
+	if o.URL == "" {
+		return errors.New("the variable CFG_GET_URL is not set: it is where configurations are fetched, as http://centre/haproxy/")
+	}
+	keep, err := strconv.Atoi(c.value("", "BACKUP_KEEP", "20"))
+	if f.Keep != 0 {
+		keep, err = f.Keep, nil
+	}
+	if err != nil || keep < 1 {
+		return errors.New("the number of copies to keep is a number from 1 on")
+	}
+	o.Keep = keep
+	if file := c.value(f.TokenFile, "CFG_TOKEN_FILE", ""); file != "" {
+		token, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("token: %w", err)
+		}
+		o.Token = strings.TrimSpace(string(token))
+	}
+	o.Client, err = agent.NewClient(agent.ClientOptions{
+		CA: c.value(f.CA, "CFG_CA", ""), Cert: c.value(f.Cert, "CFG_CERT", ""), Key: c.value(f.Key, "CFG_KEY", ""),
+	})
+	return err
+}
+
+// refused says what went wrong and ends the command with exitNo.
+func (c *console) refused(err error) error {
+	c.fail(err)
+	return errNo
+}
+
+type haproxyUpdateCommand struct {
+	agentFlags
+	fetchFlags
+}
+
+// Help implements kong.HelpProvider.
+func (haproxyUpdateCommand) Help() string {
+	return `It fetches $CFG_GET_URL followed by $VIP, has HAProxy check it, looks whether the addresses are free, copies the file in place and replaces it. HAProxy is not reloaded: send SIGUSR2 to the container after exit code 0.
+
+    docker exec demo2 fairway haproxy update && docker kill -s USR2 demo2
+
+The exit code is 0 when the file was replaced, 2 when it is the same, and 1 when it was refused or something failed, a wrong command line included.`
+}
+
+// Run updates the file.
+func (f *haproxyUpdateCommand) Run(ctx context.Context, c *console) error {
+	o := f.options(c, c.out)
+	if err := f.add(c, &o); err != nil {
+		return c.refused(err)
+	}
+	a, err := agent.New(ctx, o)
+	if err != nil {
+		return c.refused(err)
+	}
+	switch outcome, err := a.Update(ctx); {
+	case err != nil:
+		return errNo // told in the log
+	case outcome == agent.Same:
+		return errSame
+	default:
+		return nil
+	}
+}
+
+type haproxyRunCommand struct {
+	agentFlags
+	fetchFlags
+	Follow   bool          `name:"follow" help:"Fetch by itself, and reload when there is another configuration."`
+	Interval time.Duration `name:"interval" placeholder:"DURATION" default:"30s" help:"Time between two fetches where the centre does not wait for news."`
+	Grace    time.Duration `name:"grace" placeholder:"DURATION" default:"8s" help:"How long connections may take to end when the container is stopped."`
+}
+
+// Help implements kong.HelpProvider.
+func (haproxyRunCommand) Help() string {
+	return `It does what "fairway haproxy update" does, goes on with the file in place when that fails, and runs HAProxy in master-worker mode. When HAProxy does not take the file, the last one that ran comes back.
+
+    fairway haproxy run                  reload on SIGUSR2 or SIGHUP with the file in place
+    fairway haproxy run --follow         and fetch by itself
+
+Each reload is proven by the new worker. SIGTERM and SIGINT stop within --grace, SIGUSR1 after the last connection. HAProxy that ends by itself is started again.`
+}
+
+// Run runs HAProxy.
+func (f *haproxyRunCommand) Run(ctx context.Context, c *console) error {
+	// From now on: a signal that comes early must not end the container.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	o := f.options(c, c.out)
+	if err := f.add(c, &o); err != nil {
+		return c.refused(err)
+	}
+	o.Follow, o.Interval, o.Grace = f.Follow, f.Interval, f.Grace
+	a, err := agent.New(ctx, o)
+	if err != nil {
+		return c.refused(err)
+	}
+	if err := a.Run(ctx, signals); err != nil {
+		return c.refused(err)
+	}
+	return nil
+}
+
+type haproxyApplyCommand struct {
+	agentFlags
+	Check bool `name:"check" help:"Check only; change nothing."`
+	Trust bool `name:"trust" help:"Do not check: it is one that ran before."`
+}
+
+// Help implements kong.HelpProvider.
+func (haproxyApplyCommand) Help() string {
+	return `It is for a container in which "fairway haproxy run" is the entry point. When the reload fails, what was there before is put back. The exit code is 0 when it runs now, 2 when it did already, and 1 otherwise.
+
+    docker exec -i demo2 fairway haproxy apply -o json < haproxy.cfg`
+}
+
+// Run applies what is on standard input.
+func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
+	a, err := agent.New(ctx, f.options(c, c.err))
+	if err != nil {
+		return c.refused(err)
+	}
+	content, err := io.ReadAll(io.LimitReader(os.Stdin, 64<<20))
+	if err != nil {
+		return c.refused(fmt.Errorf("standard input: %w", err))
+	}
+	result := a.Apply(ctx, content, agent.ApplyOptions{CheckOnly: f.Check, Trust: f.Trust})
+	if err := c.print(result, func() { c.printf("%s\n", strings.TrimSpace(result.Outcome+" "+result.Reason)) }); err != nil {
+		return err
+	}
+	switch result.Outcome {
+	case "updated":
+		return nil
+	case "same":
+		return errSame
+	default:
+		return errNo
+	}
+}
+
+type haproxyStatusCommand struct {
+	agentFlags
+	Content bool `name:"content" help:"With the configuration itself; in JSON only."`
+}
+
+// Help implements kong.HelpProvider.
+func (haproxyStatusCommand) Help() string {
+	return `The exit code is 1 when no worker serves, or one that has read another file than the one in place.
+
+    docker exec demo2 fairway haproxy status`
+}
+
+// Run prints the status.
+func (f *haproxyStatusCommand) Run(ctx context.Context, c *console) error {
+	a, err := agent.New(ctx, f.options(c, c.err))
+	if err != nil {
+		return c.refused(err)
+	}
+	s, err := a.Status(ctx, f.Content)
+	if err != nil {
+		return c.refused(err)
+	}
+	err = c.print(s, func() {
+		c.printf("file      %s\ndigest    %s\nrunning   %s\nhaproxy   %s\n", s.File, s.Digest, s.Running, s.Version)
+		if s.Trouble != "" {
+			c.printf("trouble   %s\n", s.Trouble)
+			return
+		}
+		c.printf("worker    %d, for %s\nold       %d\n", s.Worker, s.Uptime.String(), s.Old)
+	})
+	if err == nil && (s.Trouble != "" || s.Running != "" && s.Running != s.Digest) {
+		err = errNo
+	}
+	return err
+}
+
+type haproxyStatsCommand struct {
+	agentFlags
+}
+
+// Run prints the statistics as HAProxy gives them.
+func (f *haproxyStatsCommand) Run(ctx context.Context, c *console) error {
+	a, err := agent.New(ctx, f.options(c, c.err))
+	if err != nil {
+		return c.refused(err)
+	}
+	s, err := a.Statistics(ctx)
+	if err != nil {
+		return c.refused(err)
+	}
+	return c.print(s, func() {
+		for line := range strings.Lines(s.Info + "\n\n" + s.Stat + "\n") {
+			c.raw(escape(strings.TrimSuffix(line, "\n")))
+		}
+	})
+}

@@ -1,0 +1,219 @@
+// Package agent is the part of a fleet that lives in the container, beside
+// HAProxy: it fetches the configuration of one name from the centre, checks it,
+// puts it in place, and runs HAProxy as the first process of the container.
+//
+// Several processes of it may be at work in one container, as one that runs
+// HAProxy and others that `docker exec` has started: what changes files or
+// reloads is done under a lock in the storage directory.
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/process"
+)
+
+// Options say what is fetched from where and kept where.
+type Options struct {
+	// Name is the name of the configuration, in many places the address that the
+	// HAProxy serves: letters, digits and . _ : - , at most 128 of them.
+	Name string
+	// URL is where configurations are; the name is put behind it.
+	URL string
+	// Dir holds the file NAME.cfg and the directories temp, backup and good.
+	Dir string
+	// RunDir holds sockets, and what is of no use after HAProxy has ended.
+	RunDir string
+	// HAProxy is the path of the program; empty finds it.
+	HAProxy string
+	// Keep is how many copies of replaced files are kept; at least 1.
+	Keep int
+	// Timeout bounds one fetch with all its attempts, Retries is how often one
+	// that failed is tried again.
+	Timeout time.Duration
+	Retries int
+	// Client fetches; see NewClient. Token, when it is not empty, goes with each
+	// request as a bearer token.
+	Client *http.Client
+	Token  string
+	// Grace is how long connections may take to end when HAProxy is stopped.
+	Grace time.Duration
+	// Follow makes Run fetch by itself, Interval apart when the centre answers
+	// at once.
+	Follow   bool
+	Interval time.Duration
+	// Environ is the environment of HAProxy, in which "${NAME}" of a
+	// configuration is expanded.
+	Environ []string
+	// Log gets what the agent says, a line at a time; Output what HAProxy says.
+	Log, Output io.Writer
+}
+
+// Agent works on one configuration. Its methods may be called from any
+// goroutine.
+type Agent struct {
+	o      Options
+	binary *binary.Binary
+
+	mu sync.Mutex // for lines of the log
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9_:][A-Za-z0-9._:-]{0,127}$`)
+
+// New looks for HAProxy and for the directories, which it makes. Errors say what
+// to do.
+func New(ctx context.Context, o Options) (*Agent, error) {
+	if o.Name == "" {
+		return nil, errors.New("the variable VIP is not set: it is the name of the configuration to fetch")
+	}
+	if !validName.MatchString(o.Name) {
+		return nil, fmt.Errorf("VIP=%q is not the name of a configuration: letters, digits and . _ : - are", o.Name)
+	}
+	if !filepath.IsAbs(o.Dir) || !filepath.IsAbs(o.RunDir) {
+		return nil, fmt.Errorf("the directories %q and %q must be absolute paths", o.Dir, o.RunDir)
+	}
+	a := &Agent{o: o}
+	for _, dir := range []string{a.dir("temp"), a.dir("backup"), a.dir("good")} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return nil, fmt.Errorf("storage: %w", err)
+		}
+	}
+	// Whoever may write to the sockets there rules HAProxy.
+	if err := os.MkdirAll(o.RunDir, 0o700); err != nil {
+		return nil, fmt.Errorf("sockets: %w", err)
+	}
+	var err error
+	if a.binary, err = binary.Find(ctx, o.HAProxy); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Agent) dir(name string) string { return filepath.Join(a.o.Dir, name) }
+
+// current is the file that HAProxy reads.
+func (a *Agent) current() string { return filepath.Join(a.o.Dir, a.o.Name+".cfg") }
+
+// temp is what was fetched last; good what a worker was last proven to run.
+func (a *Agent) temp() string { return filepath.Join(a.dir("temp"), a.o.Name+".cfg") }
+func (a *Agent) good() string { return filepath.Join(a.dir("good"), a.o.Name+".cfg") }
+
+// marker is the second file that HAProxy reads: it tells which content a worker
+// has read of the first.
+func (a *Agent) marker() string { return filepath.Join(a.o.RunDir, "marker.cfg") }
+func (a *Agent) master() string { return filepath.Join(a.o.RunDir, "master.sock") }
+
+// words is where what HAProxy says can be read by another process.
+func (a *Agent) words() string { return filepath.Join(a.o.RunDir, "haproxy.log") }
+
+// say writes a line of the log. Control characters, which a name or an answer of
+// the centre may carry, are shown as spaces.
+func (a *Agent) say(format string, args ...any) {
+	line := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, fmt.Sprintf(format, args...))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, _ = fmt.Fprintf(a.o.Log, "[%s] %s\n", time.Now().Format(time.DateTime), line)
+}
+
+// digest is the SHA-256 of a configuration, in hexadecimal.
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// checkTime bounds `haproxy -c`.
+const checkTime = 30 * time.Second
+
+// check asks HAProxy what it thinks of a file, and whether what the file binds
+// beyond what is bound now is free.
+func (a *Agent) check(ctx context.Context, file string, content, running []byte, pids []int) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	report, err := a.binary.Check(ctx, binary.CheckOptions{Files: []string{file}, MasterWorker: true, Environ: a.o.Environ})
+	if err != nil {
+		return err
+	}
+	for _, w := range report.Warnings {
+		a.say("HAProxy warns: %s", w)
+	}
+	if err := report.Err(); err != nil {
+		return err
+	}
+	env := func(name string) string { return lookup(a.o.Environ, name) }
+	conflicts, err := binary.Taken(ctx, binary.TakenOptions{
+		Wanted: binary.Binds(string(content), binary.BindOptions{Env: env}),
+		Held:   binary.Binds(string(running), binary.BindOptions{Env: env}),
+		Pids:   pids,
+	})
+	if err != nil {
+		return fmt.Errorf("addresses: %w", err)
+	}
+	if len(conflicts) > 0 {
+		return &TakenError{conflicts}
+	}
+	return nil
+}
+
+// TakenError says that HAProxy could not bind what a configuration asks for.
+type TakenError struct {
+	// Conflicts are at least one.
+	Conflicts []binary.Conflict
+}
+
+// Error names the first address and how many more there are.
+func (e *TakenError) Error() string {
+	text := "an address cannot be bound: " + e.Conflicts[0].String()
+	if more := len(e.Conflicts) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
+func lookup(environ []string, name string) string {
+	for _, pair := range environ {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// processOptions are those of HAProxy, as it is started and as it is found by
+// another process.
+func (a *Agent) processOptions() process.Options {
+	files := []string{a.current()}
+	if a.marks() {
+		files = append(files, a.marker())
+	}
+	return process.Options{Binary: a.binary, Files: files, MasterSocket: a.master(), LogFile: a.words(), Environ: a.o.Environ}
+}
+
+// marks reports whether this HAProxy can carry a marker.
+func (a *Agent) marks() bool { return a.binary.Version.AtLeast(2, 5) }
+
+// mark writes the marker for a content and returns what a worker must carry.
+func (a *Agent) mark(content []byte) (string, error) {
+	if !a.marks() {
+		return "", nil
+	}
+	value := digest(content)
+	return value, replace(a.marker(), []byte("global\n    set-var "+process.MarkerVar+" str("+value+")\n"), 0o600)
+}

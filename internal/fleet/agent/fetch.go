@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+// ClientOptions say how the centre is reached.
+type ClientOptions struct {
+	// CA is a file with the certificates that the centre's may be signed by;
+	// empty takes those of the system. Cert and Key are files with our own.
+	CA, Cert, Key string
+}
+
+// NewClient makes a client for the centre. Each request has its own deadline.
+func NewClient(o ClientOptions) (*http.Client, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CA != "" {
+		pem, err := os.ReadFile(o.CA)
+		if err != nil {
+			return nil, fmt.Errorf("CA: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA: %s holds no certificate", o.CA)
+		}
+	}
+	if o.Cert != "" || o.Key != "" {
+		pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
+	t.TLSClientConfig = config
+	return &http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		if len(via) >= 5 {
+			return errors.New("more than five redirects")
+		}
+		if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+			return errors.New("a redirect away from https")
+		}
+		return nil
+	}}, nil
+}
+
+// fetched is an answer of the centre.
+type fetched struct {
+	content []byte // nil when it is the one that the tag names
+	etag    string
+}
+
+// address is the URL of the configuration and its form for people, without what
+// is secret in it.
+func (a *Agent) address() (*url.URL, string, error) {
+	u, err := url.Parse(a.o.URL + url.PathEscape(a.o.Name))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		// The error of Parse quotes the URL, which may hold a password.
+		return nil, "", errors.New("CFG_GET_URL is not a URL like http://centre/haproxy/")
+	}
+	plain := *u
+	plain.User, plain.RawQuery = nil, ""
+	return u, plain.String(), nil
+}
+
+// statusError is an answer other than the configuration.
+type statusError int
+
+func (e statusError) Error() string {
+	text := fmt.Sprintf("the centre answers %d %s", int(e), http.StatusText(int(e)))
+	switch int(e) {
+	case http.StatusNotFound:
+		text += ": it has no configuration of this name"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		text += ": a token or a certificate that may read it is needed"
+	}
+	return text
+}
+
+// again reports whether an attempt that failed is worth another.
+func again(err error) bool {
+	var status statusError
+	if !errors.As(err, &status) {
+		return true
+	}
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
+// fetch gets the configuration, with further attempts a second and more apart,
+// all within the deadline.
+func (a *Agent) fetch(ctx context.Context) (fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.o.Timeout)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		got, err := a.get(ctx, "", 0)
+		if err == nil || attempt >= a.o.Retries || !again(err) {
+			return got, err
+		}
+		pause := time.Second << min(attempt, 5)
+		a.say("Download failed: %v. Another attempt in %s.", err, pause)
+		if ended := sleep(ctx, pause); ended != nil {
+			return fetched{}, err
+		}
+	}
+}
+
+// get asks once. With a tag the answer may be that nothing has changed, for
+// which the centre may take as long as wait.
+func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetched, error) {
+	u, _, err := a.address()
+	if err != nil {
+		return fetched{}, err
+	}
+	if wait > 0 {
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += "wait=" + wait.String()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return fetched{}, errors.New("CFG_GET_URL and the name make no URL")
+	}
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	if a.o.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.o.Token)
+	}
+	answer, err := a.o.Client.Do(request)
+	if err != nil {
+		// Without the URL that the error carries.
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return fetched{}, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // read only
+	switch answer.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotModified:
+		return fetched{etag: etag}, nil
+	default:
+		return fetched{}, statusError(answer.StatusCode)
+	}
+	content, err := io.ReadAll(io.LimitReader(answer.Body, maxContent+1))
+	switch {
+	case err != nil:
+		return fetched{}, fmt.Errorf("the answer breaks off: %w", err)
+	case len(content) > maxContent:
+		return fetched{}, fmt.Errorf("the configuration is larger than %d MiB", maxContent>>20)
+	case len(content) == 0:
+		return fetched{}, errors.New("the configuration is empty")
+	}
+	return fetched{content: content, etag: answer.Header.Get("ETag")}, nil
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxContent is the largest configuration taken, in bytes.
+const maxContent = 16 << 20
+
+// replace puts content at the path so that a reader, and a machine that loses
+// its power, finds either the old or the new, whole.
+func replace(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it is gone when all went well
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Chmod(mode)); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		if errors.Is(err, syscall.EBUSY) {
+			return fmt.Errorf("%w: mount the directory into the container, not the single file", err)
+		}
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // nothing was written
+	return dir.Sync()
+}
+
+// modeOf is the mode of a file; a configuration that is not there yet is for
+// its owner alone, because it may hold passwords.
+func modeOf(path string) fs.FileMode {
+	if info, err := os.Stat(path); err == nil {
+		return info.Mode().Perm()
+	}
+	return 0o600
+}
+
+// read is the content of a file; nil without an error when there is none.
+func read(path string) ([]byte, error) {
+	content, err := os.ReadFile(path) //nolint:gosec // a path of the agent's own
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && content == nil {
+		content = []byte{}
+	}
+	return content, err
+}
+
+// lock waits for its turn to change files or to reload. Nobody holds it longer
+// than a check and a reload take.
+func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(a.o.Dir, "."+a.o.Name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	for {
+		// The lock belongs to the open file, so that it holds between goroutines
+		// as well, and it ends with the process.
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			_ = f.Close()
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("another change is still going on: %w", err)
+		}
+	}
+}
+
+// sleep waits for d, but hears ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stamp is the form of the time in the names of copies.
+const stamp = "2006-01-02-150405"
+
+// keep copies the file that is about to be replaced and drops the oldest copies
+// beyond those that are to be kept.
+func (a *Agent) keep(content []byte, mode fs.FileMode) error {
+	dir := a.dir("backup")
+	name := filepath.Join(dir, a.o.Name+"_"+time.Now().Format(stamp))
+	path := name + ".cfg"
+	for n := 1; ; n++ {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		path = fmt.Sprintf("%s-%d.cfg", name, n) // a second one within the second
+	}
+	if err := replace(path, content, mode); err != nil {
+		return err
+	}
+	a.say("Backup of %s to %s: success.", a.current(), path)
+	return a.prune()
+}
+
+// prune drops the oldest copies. Names tell the age: the clock of files is not
+// kept by every copy of a directory.
+func (a *Agent) prune() error {
+	entries, err := os.ReadDir(a.dir("backup"))
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), a.o.Name+"_")
+		if ok && strings.HasSuffix(rest, ".cfg") && len(rest) >= len(stamp) {
+			if _, err := time.Parse(stamp, rest[:len(stamp)]); err == nil {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	slices.SortFunc(names, byAge)
+	for len(names) > max(a.o.Keep, 1) {
+		if err := os.Remove(filepath.Join(a.dir("backup"), names[0])); err != nil {
+			return err
+		}
+		names = names[1:]
+	}
+	return nil
+}
+
+// byAge sorts names of copies: those of one second have a number behind it, and
+// "-10" is younger than "-2".
+func byAge(a, b string) int {
+	a, b = strings.TrimSuffix(a, ".cfg"), strings.TrimSuffix(b, ".cfg")
+	if len(a) != len(b) && (strings.HasPrefix(a, b[:min(len(a), len(b))]) || strings.HasPrefix(b, a[:min(len(a), len(b))])) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"fairway/internal/engine/haproxy/process"
+)
+
+// Limits of starting HAProxy again after it has ended by itself.
+const (
+	// steady is how long it must have run for its end to be no sign of a
+	// configuration that ends it.
+	steady = 10 * time.Second
+	// mostEnds is how many ends in a row, each before it was steady, are borne.
+	mostEnds = 5
+)
+
+// Run fetches the configuration, or goes on with the one that is in place when
+// the centre does not answer; runs HAProxy with it; reloads on SIGUSR2 and SIGHUP
+// and proves each; and ends HAProxy when ctx ends, or after its connections on
+// SIGUSR1. As the first process of a container it also reaps. It returns nil
+// after such an end.
+func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
+	if os.Getpid() == 1 {
+		reaping, stop := context.WithCancel(ctx)
+		defer stop()
+		go reap(reaping)
+	}
+	if _, err := a.Update(ctx); err != nil {
+		if content, readErr := read(a.current()); readErr != nil || content == nil {
+			return fmt.Errorf("there is no configuration to run with: %w", err)
+		}
+		a.say("Going on with %s as it is.", a.current())
+	}
+	words := newWords(a.words(), a.o.Output)
+	defer words.close()
+	var news chan fetched
+	if a.o.Follow {
+		following, stop := context.WithCancel(ctx)
+		defer stop()
+		news = make(chan fetched)
+		go a.follow(following, news)
+	}
+	for ends := 0; ; {
+		p, err := a.start(ctx, words)
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		if err := a.serve(ctx, p, signals, news); err != nil || ctx.Err() != nil {
+			return err
+		}
+		if p.Err() == nil {
+			return nil // it was told to end after its connections
+		}
+		if ends++; time.Since(begun) >= steady {
+			ends = 1
+		}
+		a.say("HAProxy has ended by itself: %v", p.Err())
+		if ends > mostEnds {
+			return fmt.Errorf("HAProxy has ended %d times in a row", ends)
+		}
+		if err := sleep(ctx, time.Second*time.Duration(ends-1)); err != nil {
+			return nil //nolint:nilerr // told to end
+		}
+	}
+}
+
+// start starts HAProxy with the file in place, or with the last one that ran
+// when it does not take it.
+func (a *Agent) start(ctx context.Context, words *words) (*process.Process, error) {
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	content, err := read(a.current())
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	p, err := a.startWith(ctx, content, words)
+	if err == nil {
+		return p, nil
+	}
+	good, goodErr := read(a.good())
+	if ctx.Err() != nil || goodErr != nil || good == nil || string(good) == string(content) {
+		return nil, err
+	}
+	a.say("%v. Going back to the last configuration that ran.", err)
+	if err := a.cover(good, content); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	return a.startWith(ctx, good, words)
+}
+
+func (a *Agent) startWith(ctx context.Context, content []byte, words *words) (*process.Process, error) {
+	if _, err := a.mark(content); err != nil {
+		return nil, fmt.Errorf("marker: %w", err)
+	}
+	o := a.processOptions()
+	o.Output = words
+	p, err := process.Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if w, err := p.Worker(ctx); err == nil {
+		a.say("Worker %d serves %s (sha256 %.12s).", w.PID, a.current(), digest(content))
+	}
+	a.remember(content)
+	return p, nil
+}
+
+// serve does what signals and the centre say until HAProxy is gone or ctx ends.
+func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) error {
+	for {
+		select {
+		case <-p.Gone():
+			return nil
+		case <-ctx.Done():
+			a.say("Stopping HAProxy; its connections have %s to end.", a.o.Grace)
+			graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.Grace)
+			defer cancel()
+			return p.Stop(graceful, false)
+		case s := <-signals:
+			if s == syscall.SIGUSR1 {
+				a.say("Stopping HAProxy when its connections have ended.")
+				return p.Stop(ctx, false)
+			}
+			a.say("Reload was asked for (%v).", s)
+			a.reloadNow(ctx, p)
+		case got := <-news:
+			a.take(ctx, p, got.content)
+		}
+	}
+}
+
+// reloadNow reloads with what is in place.
+func (a *Agent) reloadNow(ctx context.Context, p *process.Process) {
+	unlock, err := a.lock(ctx)
+	if err == nil {
+		defer unlock()
+		err = a.reload(ctx, p)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.say("%v", err)
+	}
+}
+
+// take puts in place what the centre has given, and reloads.
+func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return // ctx has ended
+	}
+	defer unlock()
+	if outcome, err := a.install(ctx, content, p.Pids(ctx), false); err != nil || outcome == Same {
+		return // told in the log
+	}
+	if err := a.reload(ctx, p); err != nil && ctx.Err() == nil {
+		a.say("%v", err)
+	}
+}
+
+// words passes what HAProxy says on, and keeps the end of it in a file for other
+// processes of the agent.
+type words struct {
+	to interface{ Write([]byte) (int, error) }
+
+	mu   sync.Mutex
+	file *os.File
+	size int
+}
+
+// maxWords is the size at which the file begins anew.
+const maxWords = 1 << 20
+
+func newWords(path string, to interface{ Write([]byte) (int, error) }) *words {
+	// Without the file only reasons in words are lost.
+	f, _ := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	return &words{to: to, file: f}
+}
+
+// Write implements io.Writer. It never fails: HAProxy must not block on us.
+func (w *words) Write(b []byte) (int, error) {
+	_, _ = w.to.Write(b)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		return len(b), nil
+	}
+	if w.size += len(b); w.size > maxWords {
+		_ = w.file.Truncate(0)
+		w.size = len(b)
+	}
+	_, _ = w.file.Write(b)
+	return len(b), nil
+}
+
+func (w *words) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file != nil {
+		_ = w.file.Close()
+		w.file = nil
+	}
+}
+
+// follow asks the centre again and again and hands over what is new.
+func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
+	const longest = time.Minute // that the centre is asked to wait
+	var etag string
+	var seen string // the digest of what was handed over last, taken or not
+	if content, err := read(a.current()); err == nil {
+		seen = digest(content)
+	}
+	failures := 0
+	for ctx.Err() == nil {
+		begun := time.Now()
+		asking, cancel := context.WithTimeout(ctx, longest+30*time.Second)
+		got, err := a.get(asking, etag, longest)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if failures == 0 {
+				a.say("The centre cannot be asked: %v. HAProxy goes on as it is.", err)
+			}
+			failures++
+			_ = sleep(ctx, min(time.Second<<min(failures, 6), max(a.o.Interval, time.Second)))
+			continue
+		case failures > 0:
+			a.say("The centre answers again.")
+			failures = 0
+		}
+		etag = got.etag
+		if got.content != nil && digest(got.content) != seen {
+			seen = digest(got.content)
+			a.say("The centre has another configuration (sha256 %.12s).", seen)
+			select {
+			case news <- got:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		// A centre that waits for news has taken its time; one that answers at
+		// once, as any file server, is left alone for a while.
+		if time.Since(begun) < longest/2 {
+			_ = sleep(ctx, a.o.Interval)
+		}
+	}
+}
