@@ -23,6 +23,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/history"
 	"fairway/internal/route"
 )
 
@@ -46,6 +47,7 @@ type world struct {
 	table    *route.Table
 	status   Status
 	doctor   func(name string) []api.Diagnosis
+	past     []history.Recorded
 }
 
 func (w *world) Newest() *catalog.Snapshot            { return w.snapshot }
@@ -170,7 +172,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{
+	w := &world{
 		snapshot: snapshot, table: table,
 		status: Status{State: api.StatePartial, Since: day(3), Applied: day(3)},
 		doctor: func(name string) []api.Diagnosis {
@@ -183,13 +185,15 @@ func newWorld(t *testing.T) *world {
 			}}
 		},
 	}
+	w.past = newPast(t, w)
+	return w
 }
 
 // options are those of a listener on a free loopback port over w.
 func options(w *world) Options {
 	metrics := prometheus.NewRegistry()
 	return Options{
-		Listen: "127.0.0.1:0", Version: "1.2.3",
+		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w, Engine: w, Doctor: w,
 		Gatherer: metrics, Registerer: metrics,
 	}
@@ -232,6 +236,7 @@ func everyPath(s *Server) map[string]string {
 		"/v1/doctor/{name...}":   "/v1/doctor/tenant",
 		"/v1/explain":            "/v1/explain?url=http://shop.example.com/demo/x",
 	}
+		"/v1/history/{number}":   "/v1/history/1",
 	for _, op := range s.operations() {
 		if paths[op.path] == "" && op.verb() == http.MethodGet {
 			paths[op.path] = op.path

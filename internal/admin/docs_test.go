@@ -61,6 +61,8 @@ func TestDocs(t *testing.T) {
 		"list": &api.List[any]{}, "error": &api.Error{}, "ready": &api.Readiness{}, "info": &api.Info{},
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
+		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
+		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
 		"new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}

@@ -59,7 +59,7 @@ func (op operation) needs() string {
 // operations is everything that can be asked. docs/api.md describes each.
 func (s *Server) operations() []operation {
 	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
-	return []operation{
+	return append([]operation{
 		{path: "/{$}", serve: s.index},
 		{path: "/healthz", public: true, serve: s.healthz},
 		{path: "/ready", public: true, serve: s.ready},
@@ -80,7 +80,7 @@ func (s *Server) operations() []operation {
 		{method: http.MethodPost, path: "/v1/tokens", role: api.RoleAdmin, serve: s.createToken},
 		{method: http.MethodDelete, path: "/v1/tokens/{name}", role: api.RoleAdmin, serve: s.revokeToken},
 		{path: "/v1/audit", role: api.RoleAdmin, params: []string{"limit"}, serve: s.listDeeds},
-	}
+	}, s.historyOperations()...)
 }
 
 // newMux registers operations, and for everything else the answers that say no.
@@ -283,6 +283,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 		Listeners: make([]api.Listener, len(v.table.Listeners)),
 	}
 	for i, l := range v.table.Listeners {
+		History:   s.historyInfo(),
 		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
 	}
 	return answer(w, info)

@@ -129,7 +129,7 @@ func (v *view) route(r *route.Route) api.Route {
 		for _, e := range b.Endpoints {
 			out.Endpoints = append(out.Endpoints, api.Endpoint{
 				ID: e.ID, Address: e.Address, Weight: e.Weight, State: string(e.State),
-				Instance: e.Instance, Source: e.Source, Node: e.Node, Reason: e.Reason,
+				Instance: e.Instance, Source: e.Source, Node: e.Node, Reason: e.Reason, By: e.By,
 				Live: v.live[[2]string{b.ID, e.ID}],
 			})
 		}

@@ -126,6 +126,9 @@ type Endpoint struct {
 	Node string `json:"node,omitempty"`
 	// Reason says why this address of the instance was chosen.
 	Reason string `json:"reason,omitempty"`
+	// By is the command of an operator that State or Weight come from, with who
+	// gave it and why; left out when they are what the source says.
+	By string `json:"by,omitempty"`
 	// Live is what the engine knows of it at this moment; only on demand
 	// (Query.Live), since it changes without the table changing.
 	Live *EndpointLive `json:"live,omitempty"`
@@ -314,6 +317,8 @@ type Info struct {
 	Table   Table     `json:"table"`
 	// Listeners is sorted by name.
 	Listeners []Listener `json:"listeners"`
+	// History is how the history is doing; left out where there is none.
+	History *HistoryInfo `json:"history,omitempty"`
 }
 
 // Listener is where requests and connections come in.

@@ -26,6 +26,7 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/history"
 	"fairway/internal/route"
 )
 
@@ -55,6 +56,7 @@ type App struct {
 	engine    engine
 	collector *discovery.Collector
 	control   *control.Control
+	history   *history.Store
 	admin     *admin.Server // nil when switched off
 	flow      *dockerFlow
 	lifecycle lifecycle
@@ -91,6 +93,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		a.log.Error("starting without the last good table", "error", err)
 	}
+	a.history, err = history.Open(history.Options{Dir: cfg.StateDir, Logger: a.log.With("part", "history"), Registerer: metrics})
+	if err != nil {
+		return nil, err
+	}
+	a.lifecycle.onStop("history", func(context.Context) error { return a.history.Close() })
 	a.flow, err = newDockerFlow(&cfg, o.Environ, secretsDir(), a.log)
 	if err != nil {
 		return nil, err
@@ -145,6 +152,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Compiler:   compiler,
 		Engines:    []control.Engine{a.engine},
 		Store:      store,
+		History:    a.history,
+		Mask:       admin.MaskLabel,
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
 	}
@@ -186,6 +195,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:      a.collector,
 		Engine:       endpoints,
 		Doctor:       doctor{compiler, feed, a.control},
+		History:      a.history,
+		Commands:     commands{a.control},
 		Gatherer:     metrics,
 		Registerer:   metrics,
 		Logger:       a.log.With("part", "admin"),
@@ -272,7 +283,7 @@ func withListeners(restored *control.LastGood, listeners []route.Listener, found
 	if err != nil {
 		return nil, fmt.Errorf("last good table: %w", err)
 	}
-	return &control.LastGood{Table: table, Snapshot: restored.Snapshot}, nil
+	return &control.LastGood{Table: table, Snapshot: restored.Snapshot, Compiled: restored.Compiled}, nil
 }
 
 // openAccessLog returns where the access log goes, or nil.

@@ -22,6 +22,9 @@ var (
 	ErrNotNow = errors.New("not now")
 	// ErrRefused: the command makes no sense; the text says why.
 	ErrRefused = errors.New("refused")
+	// ErrWithdrawn: an engine refused the table that came of the command, which was
+	// withdrawn.
+	ErrWithdrawn = errors.New("withdrawn")
 	// ErrNoHistory: commands need the history, and there is none.
 	ErrNoHistory = errors.New("there is no history, which commands are kept in")
 
@@ -298,7 +301,7 @@ func (c *Control) change(ctx context.Context, id string, command *Command, held 
 			c.log.Error("a command that failed could not be withdrawn", "command", id, "error", err)
 		}
 		c.steering.poke()
-		return Result{}, fmt.Errorf("withdrawn: %w", out.err)
+		return Result{}, fmt.Errorf("%w: %w", ErrWithdrawn, out.err)
 	}
 	result.Entry, result.Recorded = out.entry, out.unrecorded == nil
 	return result, nil

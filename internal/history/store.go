@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -31,6 +32,8 @@ type Options struct {
 	MaxRevisions int
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
+	// Registerer gets the figures of Status; nil keeps none.
+	Registerer prometheus.Registerer
 }
 
 const (
@@ -116,6 +119,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDocumentLength+1<<20)); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
+	}
+	if err := s.measure(o.Registerer); err != nil {
+		return nil, err
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()

@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"fairway/internal/api"
+	"fairway/internal/history"
+	"fairway/internal/route"
+)
+
+// Entries and Entry make world a History of two entries: before the tenant came
+// and after.
+func (w *world) Entries(before uint64, limit int) ([]history.Entry, error) {
+	var list []history.Entry
+	for n := uint64(len(w.past)); n > 0; n-- {
+		if (before == 0 || n < before) && len(list) < limit {
+			list = append(list, w.past[n-1].Entry)
+		}
+	}
+	return list, nil
+}
+
+func (w *world) Entry(number uint64) (history.Recorded, error) {
+	if number == 0 || number > uint64(len(w.past)) {
+		return history.Recorded{}, fmt.Errorf("history: entry %d: %w", number, history.ErrNotFound)
+	}
+	return w.past[number-1], nil
+}
+
+// historyOf keeps the methods of world apart that have one name.
+type historyOf struct{ *world }
+
+func (historyOf) Status() history.Status {
+	return history.Status{Entries: 2, Newest: 2, Bytes: 65536, Alarm: "the disk is full", Since: day(3)}
+}
+
+// newPast is what was before: the shop alone, on another host and with another
+// password, and then the table of today.
+func newPast(t *testing.T, w *world) []history.Recorded {
+	t.Helper()
+	shop := *w.table.Routes[0]
+	shop.Matches = []route.Match{{
+		Host: route.Host{Kind: route.HostExact, Value: "old.example.com"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+	}}
+	secure := *w.table.Routes[1]
+	secure.Filters = []route.Filter{
+		{BasicAuth: &route.BasicAuth{Realm: "x", Users: []route.User{{Name: "ann", Hash: "$2y$" + canary}}}},
+		{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "X-Key", Value: "old-" + canary}}}},
+	}
+	gone := route.Problem{
+		Code: route.CodeBadValue, Source: "docker", Service: "gone@docker", Label: "fairway.basic-auth", Text: `"` + canary + `" does not name a file`,
+	}
+	before, err := route.New(6, w.table.Listeners, []*route.Route{&shop, &secure}, w.table.Backends[:1], []route.Problem{gone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []history.Recorded{
+		{Table: before, Entry: history.Entry{
+			Number: 1, Time: day(1), Revision: 6, Hash: before.Hash, Cause: history.Cause{Text: "the first table"},
+			Routes: history.Counts{Added: 2}, Backends: history.Counts{Added: 1},
+		}},
+		{Table: w.table, Entry: history.Entry{
+			Number: 2, Time: day(3), Revision: 7, Hash: w.table.Hash,
+			Cause: history.Cause{
+				Operator: "ann", Command: "drain service shop@docker", Message: hostile, Text: "drain service shop@docker by ann: " + hostile,
+				Changes: []history.Change{
+					{Kind: history.CommandChanged, To: "drain service shop@docker"},
+					{Kind: history.LabelChanged, Source: "docker", Service: "shop@docker", Instance: "shop-1", Label: "fairway.host", From: "old.example.com", To: "shop.example.com"},
+				},
+				Omitted: 1,
+			},
+			Routes: history.Counts{Added: 2, Changed: 2}, Backends: history.Counts{Added: 1},
+		}},
+	}
+}
+
+func TestHistoryGolden(t *testing.T) {
+	s := newServer(t, options(newWorld(t)))
+	for name, path := range map[string]string{
+		"history":         "/v1/history",
+		"history-service": "/v1/history?service=shop&limit=1",
+		"history-before":  "/v1/history?before=2",
+		"history-entry":   "/v1/history/2",
+		"history-first":   "/v1/history/1",
+		"diff-live":       "/v1/diff?from=2",
+		"diff-back":       "/v1/diff?from=live&to=1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := ask(t, s, "GET", path, nil)
+			if rec.Code != http.StatusOK {
+				t.Fatalf("%s = %d: %s", path, rec.Code, rec.Body)
+			}
+			if strings.Contains(rec.Body.String(), canary) {
+				t.Errorf("%s tells a secret: %s", path, rec.Body)
+			}
+			golden(t, name, indented(t, rec))
+		})
+	}
+}
+
+func indented(t *testing.T, rec *httptest.ResponseRecorder) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(rec.Body.Bytes(), &v); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n"
+}
+
+// A change of a secret alone is told, but not what it was.
+func TestDiffOfASecretSaysThatThereIsOne(t *testing.T) {
+	w := newWorld(t)
+	s := newServer(t, options(w))
+	changed := *w.table.Routes[0]
+	changed.Filters = slices.Clone(changed.Filters)
+	changed.Filters[2] = route.Filter{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "Authorization", Value: "Bearer other-" + canary}}}}
+	table, err := route.New(8, w.table.Listeners, append([]*route.Route{&changed}, w.table.Routes[1:]...), w.table.Backends, w.table.Problems)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.table = table
+	var d api.Diff
+	rec := ask(t, s, "GET", "/v1/diff?from=2&to=live", nil)
+	if err := json.Unmarshal(rec.Body.Bytes(), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Same || len(d.Routes) != 1 || !slices.Equal(d.Routes[0].Lines, []string{hiddenLine}) {
+		t.Errorf("%s", rec.Body)
+	}
+}
+
+func TestHistorySaysNo(t *testing.T) {
+	s := newServer(t, options(newWorld(t)))
+	o := options(newWorld(t))
+	o.History = nil
+	bare := newServer(t, o)
+	for path, want := range map[string]int{
+		"/v1/history?limit=0": 400, "/v1/history?limit=1001": 400, "/v1/history?before=x": 400,
+		"/v1/history/0": 404, "/v1/history/x": 404, "/v1/history/3": 404,
+		"/v1/diff?from=3": 404, "/v1/diff?to=-1": 400,
+	} {
+		if rec := ask(t, s, "GET", path, nil); rec.Code != want {
+			t.Errorf("%s = %d, want %d: %s", path, rec.Code, want, rec.Body)
+		}
+	}
+	if rec := ask(t, bare, "GET", "/v1/history/1", nil); rec.Code != 503 {
+		t.Errorf("without a history: %d", rec.Code)
+	}
+}
+
+// fakeCommands answers every command with err, or takes it.
+type fakeCommands struct {
+	err      error
+	operator string
+	given    api.NewCommand
+}
+
+func (f *fakeCommands) Commands() []api.Command { return nil }
+
+func (f *fakeCommands) Give(_ context.Context, n api.NewCommand, operator string) (api.CommandResult, error) {
+	f.given, f.operator = n, operator
+	return api.CommandResult{Command: api.Command{ID: "x", Text: "drain service a"}, Entry: 3}, f.err
+}
+
+func (f *fakeCommands) TakeBack(context.Context, string, string, string) (api.CommandResult, error) {
+	return api.CommandResult{}, f.err
+}
+
+func TestCommandsNeedAnOperator(t *testing.T) {
+	f := &fakeCommands{}
+	o := options(newWorld(t))
+	o.Commands, o.Token = f, goodToken
+	s := newServer(t, o)
+	give := func(token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/v1/commands", strings.NewReader(`{"kind":"drain","subject":"a"}`))
+		r.Host = s.Addr().String()
+		r.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		rec := httptest.NewRecorder()
+		s.handler.ServeHTTP(rec, r)
+		return rec
+	}
+	if rec := give(""); rec.Code != 401 || f.operator != "" {
+		t.Errorf("without a token: %d, given by %q", rec.Code, f.operator)
+	}
+	if rec := give(goodToken); rec.Code != 200 || f.operator != "token-file" || f.given.Subject != "a" {
+		t.Errorf("with a token: %d, given by %q: %s", rec.Code, f.operator, rec.Body)
+	}
+	if deeds := s.audit.newest(1); len(deeds) != 1 || deeds[0].Text != "drain service a" {
+		t.Errorf("audit %+v", deeds)
+	}
+	for err, want := range map[error]int{
+		history.ErrFull: 507, history.ErrNotFound: 404, history.ErrUnavailable: 503,
+		status(http.StatusConflict, "no"): 409, errors.New("other"): 500,
+	} {
+		if f.err = err; give(goodToken).Code != want {
+			t.Errorf("%v = %d, want %d", err, give(goodToken).Code, want)
+		}
+	}
+}
+
+func TestMaskLabel(t *testing.T) {
+	for in, want := range map[[2]string]string{
+		{"fairway.host", "a"}: "a",
+		{"fairway.headers.request.set.authorization", "secret"}: "***",
+		{"com.df.users", "ann:secret"}:                          "***",
+		{"com.df.setReqHeader", "X-Key secret"}:                 "***",
+		{"com.df.servicePath", "/a"}:                            "/a",
+	} {
+		if got := MaskLabel(in[0], in[1]); got != want {
+			t.Errorf("%s=%s is written down as %s, want %s", in[0], in[1], got, want)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Entry is a line of the history: a table that went live, and why. Entries are
+// sorted by number, the newest first.
+type Entry struct {
+	// Number only grows; numbers of entries that were too old are missing.
+	Number uint64    `json:"number"`
+	Time   time.Time `json:"time"`
+	// Cause is why there is this table, in one sentence.
+	Cause string `json:"cause"`
+	// Operator is who gave Command, and Message why; left out when it was nobody.
+	Operator string `json:"operator,omitempty"`
+	Command  string `json:"command,omitempty"`
+	Message  string `json:"message,omitempty"`
+	// Seen is what the sources saw and what became of commands, the most telling
+	// first; Omitted is how much more there was.
+	Seen    []Seen `json:"seen"`
+	Omitted int    `json:"omitted,omitempty"`
+	// Revision and Hash are those of the table.
+	Revision uint64 `json:"revision"`
+	Hash     string `json:"hash"`
+	// Live is true when the live table has the same contents.
+	Live bool `json:"live"`
+	// Routes and Backends say how much changed against the entry before.
+	Routes   Counts `json:"routes"`
+	Backends Counts `json:"backends"`
+}
+
+// Counts are numbers of elements that changed.
+type Counts struct {
+	Added   int `json:"added"`
+	Changed int `json:"changed"`
+	Removed int `json:"removed"`
+}
+
+// Seen is one thing that a source saw, from one snapshot to the next, or that
+// became of a command.
+type Seen struct {
+	// Kind is "label", "service-added", "service-removed", "instance-added",
+	// "instance-removed", "instance-state", "instance-address", "source",
+	// "command" or "other".
+	Kind   string `json:"kind"`
+	Source string `json:"source,omitempty"`
+	// Service is the ID of the service, Instance the name of the instance.
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Label is the key of the label that changed.
+	Label string `json:"label,omitempty"`
+	// From and To are what was before and after; left out for nothing.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// HistoryInfo says how the history is doing.
+type HistoryInfo struct {
+	// Entries is how many there are, and Newest the number of the newest.
+	Entries int    `json:"entries"`
+	Newest  uint64 `json:"newest"`
+	// Bytes is the size of its file.
+	Bytes int64 `json:"bytes"`
+	// Alarm says what is wrong with it, such as a full disk; left out when nothing
+	// is. Since is when that was found.
+	Alarm string    `json:"alarm,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Diff is what differs between two tables.
+type Diff struct {
+	// From and To are the numbers of entries; zero is the live table.
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// Same is true when both serve the same, byte by byte. Problems may differ
+	// all the same.
+	Same bool `json:"same"`
+	// The lists are sorted by ID.
+	Listeners []DiffChange `json:"listeners"`
+	Routes    []DiffChange `json:"routes"`
+	Backends  []DiffChange `json:"backends"`
+	Problems  []DiffChange `json:"problems"`
+}
+
+// DiffChange is an element that differs.
+type DiffChange struct {
+	// Kind is "added", "removed" or "changed".
+	Kind string `json:"kind"`
+	// ID is the ID of the route or backend, the name of the listener or the text
+	// of the problem.
+	ID string `json:"id"`
+	// Lines are those that came, behind "+ ", and that went, behind "- ".
+	Lines []string `json:"lines"`
+}
+
+// EntryDetail is an entry with what it changed.
+type EntryDetail struct {
+	Entry
+	// Diff is against the entry before; From is zero, and everything is added,
+	// when there is none.
+	Diff Diff `json:"diff"`
+}
+
+// The kinds of command.
+const (
+	CommandRollback = "rollback" // the table of an entry is held
+	CommandPin      = "pin"      // the table that was live is held
+	CommandDrain    = "drain"    // endpoints get nothing new
+	CommandWeight   = "weight"   // endpoints have another weight
+	CommandPause    = "pause"    // requests for a service wait
+)
+
+// The ways in which a rollback or pin ends.
+const (
+	UntilReleased = "released" // when an operator takes it back
+	UntilChanged  = "changed"  // for each service when its labels change
+)
+
+// The endpoints that a rollback or pin has.
+const (
+	EndpointsRecorded = "recorded" // those of the entry
+	EndpointsLive     = "live"     // those of today, where there is such a backend
+)
+
+// HoldID is the ID of the rollback or pin in force.
+const HoldID = "hold"
+
+// Command is what an operator asked for and what is in force. Commands are sorted
+// in the order in which they take effect.
+type Command struct {
+	// ID is what takes it back; HoldID for a rollback or pin.
+	ID string `json:"id"`
+	// Kind is one of the Command constants.
+	Kind string `json:"kind"`
+	// Text is the command as one would write it.
+	Text string `json:"text"`
+	// Service is the ID of the service it is about; Instance with Source, or
+	// Node, stand in its place.
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Source   string `json:"source,omitempty"`
+	Node     string `json:"node,omitempty"`
+	// Weight is that of CommandWeight.
+	Weight *int `json:"weight,omitempty"`
+	// Ends is when a pause ends by itself, and Wait how long its requests wait.
+	Ends time.Time `json:"ends,omitzero"`
+	Wait string    `json:"wait,omitempty"`
+	// Entry, Until and Endpoints say what a rollback or pin holds.
+	Entry     uint64 `json:"entry,omitempty"`
+	Until     string `json:"until,omitempty"`
+	Endpoints string `json:"endpoints,omitempty"`
+	// Services are the IDs of those that are held with UntilChanged, sorted.
+	Services []string `json:"services,omitempty"`
+	// Operator is who gave it, Message why, and Since when.
+	Operator string    `json:"operator"`
+	Message  string    `json:"message,omitempty"`
+	Since    time.Time `json:"since"`
+}
+
+// NewCommand asks for a command.
+type NewCommand struct {
+	// Kind is one of the Command constants.
+	Kind string `json:"kind"`
+	// Subject is what a drain, weight or pause is about: the ID or name of a
+	// service, or, except for a pause, of an instance or node. "service:",
+	// "instance:" or "node:" in front says which is meant.
+	Subject string `json:"subject,omitempty"`
+	// Weight is for CommandWeight, 0 to 256.
+	Weight *int `json:"weight,omitempty"`
+	// For is how long a pause lasts, "1s" to "10m"; empty means "30s".
+	For string `json:"for,omitempty"`
+	// Entry is the entry to roll back to.
+	Entry uint64 `json:"entry,omitempty"`
+	// Until is UntilReleased, which empty means, or UntilChanged.
+	Until string `json:"until,omitempty"`
+	// Endpoints is EndpointsRecorded, which empty means, or EndpointsLive.
+	Endpoints string `json:"endpoints,omitempty"`
+	// Message says why; at most 1000 bytes.
+	Message string `json:"message,omitempty"`
+}
+
+// CommandResult is what became of a command.
+type CommandResult struct {
+	Command Command `json:"command"`
+	// Entry is the number of the table that it made live; zero when it could not
+	// be recorded, which Remarks tell.
+	Entry uint64 `json:"entry"`
+	// Remarks say what one may not expect.
+	Remarks []string `json:"remarks"`
+}
+
+// HistoryQuery narrows the history down.
+type HistoryQuery struct {
+	// Before keeps entries with a lower number; zero keeps all.
+	Before uint64
+	// Limit is how many are wanted, at most 1000; zero means 50.
+	Limit int
+	// Service keeps entries that have to do with this service, by ID or name.
+	Service string
+}
+
+// History lists entries.
+func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
+	v := url.Values{}
+	if q.Before != 0 {
+		v.Set("before", strconv.FormatUint(q.Before, 10))
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.Service != "" {
+		v.Set("service", q.Service)
+	}
+	return get[List[Entry]](ctx, c, "/v1/history", v)
+}
+
+// Entry returns an entry with what it changed. It is an *Error with status 404
+// when there is none.
+func (c *Client) Entry(ctx context.Context, number uint64) (EntryDetail, error) {
+	return get[EntryDetail](ctx, c, "/v1/history/"+strconv.FormatUint(number, 10), nil)
+}
+
+// Diff says what differs between two entries; zero is the live table.
+func (c *Client) Diff(ctx context.Context, from, to uint64) (Diff, error) {
+	v := url.Values{"from": {entryText(from)}, "to": {entryText(to)}}
+	return get[Diff](ctx, c, "/v1/diff", v)
+}
+
+func entryText(number uint64) string {
+	if number == 0 {
+		return "live"
+	}
+	return strconv.FormatUint(number, 10)
+}
+
+// Commands lists the commands in force.
+func (c *Client) Commands(ctx context.Context) (List[Command], error) {
+	return get[List[Command]](ctx, c, "/v1/commands", nil)
+}
+
+// Give puts a command in force.
+func (c *Client) Give(ctx context.Context, n NewCommand) (CommandResult, error) {
+	return call[CommandResult](ctx, c, http.MethodPost, "/v1/commands", nil, n)
+}
+
+// TakeBack ends a command.
+func (c *Client) TakeBack(ctx context.Context, id, message string) (CommandResult, error) {
+	v := url.Values{}
+	if message != "" {
+		v.Set("message", message)
+	}
+	return call[CommandResult](ctx, c, http.MethodDelete, "/v1/commands/"+url.PathEscape(id), v, nil)
+}
