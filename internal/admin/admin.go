@@ -90,6 +90,14 @@ type EndpointStatus struct {
 	// Health is how the last active check went, "passing" or "failing"; empty
 	// when none was made.
 	Health string
+	// Requests and Failures count since the endpoint is known; zero where the
+	// engine does not count.
+	Requests, Failures uint64
+}
+
+// live is what is told of it.
+func (st EndpointStatus) live() *api.EndpointLive {
+	return &api.EndpointLive{InRotation: !st.OutOfRotation, InFlight: st.InFlight, Ejected: st.Ejected, Health: st.Health}
 }
 
 // Doctor says why services and instances of a name are served or not; nothing
@@ -174,6 +182,9 @@ type Server struct {
 	page      *template.Template
 	handler   http.Handler
 	matchers  matchers
+	traffic   traffic
+	watchers  chan struct{} // one in it for each stream
+	stopping  chan struct{} // closed when the listener is to be given up
 }
 
 // New binds the listener, so that the address is known and taken from here on.
@@ -188,6 +199,8 @@ func New(o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second), sessions: newSessions()}
+	s.traffic.gatherer, s.traffic.engine = o.Gatherer, o.Engine
+	s.watchers, s.stopping = make(chan struct{}, maxWatchers), make(chan struct{})
 	if o.Token != "" {
 		if len(o.Token) < minToken {
 			return nil, fmt.Errorf("admin: the token has fewer than %d characters", minToken)
@@ -292,6 +305,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig:         s.tls,
 	}
+	srv.RegisterOnShutdown(func() { close(s.stopping) }) // streams never end by themselves
 	failed := make(chan error, 1)
 	ln := netutil.LimitListener(s.listener, maxConnections)
 	go func() {

@@ -235,10 +235,10 @@ func everyPath(s *Server) map[string]string {
 		"/v1/services/{name...}": "/v1/services/shop",
 		"/v1/doctor/{name...}":   "/v1/doctor/tenant",
 		"/v1/explain":            "/v1/explain?url=http://shop.example.com/demo/x",
-	}
 		"/v1/history/{number}":   "/v1/history/1",
+	}
 	for _, op := range s.operations() {
-		if paths[op.path] == "" && op.verb() == http.MethodGet {
+		if paths[op.path] == "" && op.verb() == http.MethodGet && op.path != "/v1/watch" {
 			paths[op.path] = op.path
 		}
 	}

@@ -64,7 +64,7 @@ func TestDocs(t *testing.T) {
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
 		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
-		"new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		v, ok := into[m[1]]

@@ -65,9 +65,7 @@ func (s *Server) view() *view {
 func (v *view) readLive(e Engine) {
 	v.live = map[[2]string]*api.EndpointLive{}
 	for _, st := range e.Endpoints() {
-		v.live[[2]string{st.Backend, st.Endpoint}] = &api.EndpointLive{
-			InRotation: !st.OutOfRotation, InFlight: st.InFlight, Ejected: st.Ejected, Health: st.Health,
-		}
+		v.live[[2]string{st.Backend, st.Endpoint}] = st.live()
 	}
 }
 

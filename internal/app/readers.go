@@ -43,6 +43,8 @@ func (e embeddedEndpoints) Endpoints() []admin.EndpointStatus {
 				Backend:       b.ID,
 				Endpoint:      ep.ID,
 				InFlight:      int(ep.InFlight),
+				Requests:      ep.Requests,
+				Failures:      ep.Failures,
 				Ejected:       !ep.EjectedUntil.IsZero(),
 				OutOfRotation: ep.State == route.EndpointReady && !ep.InRotation,
 				Health:        checkText(ep.Check),

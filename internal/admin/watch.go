@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"fairway/internal/api"
+)
+
+const (
+	// watchLook is how often is looked for changes.
+	watchLook = 100 * time.Millisecond
+	// watchAlive is how long the stream is silent at most, so that both sides see
+	// when the other has gone.
+	watchAlive = 15 * time.Second
+	// watchWrite is how long a client may take to read an event.
+	watchWrite = 10 * time.Second
+	// maxWatchers bounds the streams that are open at once.
+	maxWatchers = 64
+)
+
+// watch streams what changes as server-sent events: "change" at the beginning and
+// whenever something is not as it was, "traffic" every second when asked for.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
+	wantsTraffic, err := boolean(r.URL.Query(), "traffic")
+	if err != nil {
+		return err
+	}
+	select {
+	case s.watchers <- struct{}{}:
+		defer func() { <-s.watchers }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		return status(http.StatusServiceUnavailable, fmt.Sprintf("%d streams are open already", maxWatchers))
+	}
+	stream := &stream{w: w, control: http.NewResponseController(w)}
+	_ = stream.control.SetReadDeadline(time.Time{}) // that of the request is over
+	w.Header().Set("Content-Type", "text/event-stream")
+	var last *api.Change
+	var before *api.Traffic
+	look := time.NewTicker(watchLook)
+	defer look.Stop()
+	for {
+		if now := s.change(); last == nil || !same(*last, now) {
+			last = &now
+			stream.send("change", now)
+		}
+		if wantsTraffic {
+			found, err := s.traffic.read(time.Now())
+			if err != nil {
+				s.log.Error("traffic cannot be measured", "error", err)
+				wantsTraffic = false
+			}
+			if found != nil && found != before {
+				stream.send("traffic", since(before, found))
+				before = found
+			}
+		}
+		stream.keepAlive()
+		if stream.broken {
+			return nil // nobody to tell
+		}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-s.stopping:
+			return nil
+		case <-look.C:
+		}
+	}
+}
+
+// change is what there is at this moment.
+func (s *Server) change() api.Change {
+	st := s.options.Tables.Status()
+	c := api.Change{State: st.State, Pending: st.Pending, Stale: []string{}}
+	if snapshot := s.options.Catalogue.Newest(); snapshot != nil {
+		c.Revision = snapshot.Revision
+	}
+	if table := s.options.Tables.Table(); table != nil {
+		c.Hash, c.Problems = table.Hash, len(table.Problems)
+	}
+	for _, source := range s.options.Sources.Sources() {
+		if source.Stale {
+			c.Stale = append(c.Stale, source.Name)
+		}
+	}
+	return c
+}
+
+func same(a, b api.Change) bool {
+	stale := slices.Equal(a.Stale, b.Stale)
+	a.Stale, b.Stale = nil, nil
+	return stale && a.Revision == b.Revision && a.Hash == b.Hash && a.State == b.State && a.Pending == b.Pending && a.Problems == b.Problems
+}
+
+// stream writes events to one client.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	last    time.Time
+	broken  bool
+}
+
+// send writes an event. The types of package api always encode.
+func (s *stream) send(event string, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	s.write(fmt.Sprintf("event: %s\ndata: %s\n\n", event, data))
+}
+
+func (s *stream) keepAlive() {
+	if time.Since(s.last) >= watchAlive {
+		s.write(":\n\n")
+	}
+}
+
+func (s *stream) write(text string) {
+	if s.broken {
+		return
+	}
+	s.last = time.Now()
+	_ = s.control.SetWriteDeadline(s.last.Add(watchWrite))
+	_, err := s.w.Write([]byte(text))
+	if err == nil {
+		err = s.control.Flush()
+	}
+	s.broken = err != nil
+}
