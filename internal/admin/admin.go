@@ -140,6 +140,9 @@ type Options struct {
 	Sources    Sources
 	Engine     Engine
 	Doctor     Doctor
+	// History and Commands are nil where there is no history.
+	History    History
+	Commands   Commands
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
 	// Logger gets what goes wrong; nil logs nothing.
@@ -148,9 +151,6 @@ type Options struct {
 
 // Limits of the listener. An answer is made from memory, so that a client that
 // takes longer than this does not read.
-	// History and Commands are nil where there is no history.
-	History    History
-	Commands   Commands
 const (
 	minToken       = 16
 	maxConnections = 256

@@ -283,9 +283,9 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 			Routes: len(v.table.Routes), Backends: len(v.table.Backends), Problems: len(v.table.Problems),
 		},
 		Listeners: make([]api.Listener, len(v.table.Listeners)),
+		History:   s.historyInfo(),
 	}
 	for i, l := range v.table.Listeners {
-		History:   s.historyInfo(),
 		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
 	}
 	return answer(w, info)
