@@ -1,0 +1,399 @@
+package fleet
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/catalog"
+	"fairway/internal/nearest"
+)
+
+// Map is what a fleet file says: which hosts run HAProxy with which document,
+// which documents are templates, and who may read them. It is immutable.
+type Map struct {
+	// Places are in the order of the file, which is the order of rollouts.
+	Places []Place
+	// Templates are the documents whose {{names}} are replaced.
+	Templates map[string]bool
+	// Readers may fetch documents over HTTP.
+	Readers []Reader
+}
+
+// Reader may fetch documents. It is known by a token, or by a name in its TLS
+// client certificate.
+type Reader struct {
+	Name string
+	// Token is the SHA-256 of the token; nil when a certificate is asked for.
+	Token *[sha256.Size]byte
+	// Certificate is a DNS name, or the common name, of the certificate.
+	Certificate string
+	// Documents are names, or beginnings of names with a * behind.
+	Documents []string
+}
+
+// reads tells whether the reader may read a document.
+func (r Reader) reads(document string) bool {
+	return slices.ContainsFunc(r.Documents, func(pattern string) bool {
+		if start, ok := strings.CutSuffix(pattern, "*"); ok {
+			return strings.HasPrefix(document, start)
+		}
+		return pattern == document
+	})
+}
+
+// of returns the places of a document, in order.
+func (m *Map) of(document string) []Place {
+	var list []Place
+	for _, p := range m.Places {
+		if p.Document == document {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// place returns the place of a document on a host.
+func (m *Map) place(host, document string) (Place, bool) {
+	for _, p := range m.Places {
+		if p.Host == host && p.Document == document {
+			return p, true
+		}
+	}
+	return Place{}, false
+}
+
+// render makes what a place shall have out of the contents of a revision.
+func (m *Map) render(content []byte, p Place) ([]byte, error) {
+	if !m.Templates[p.Document] {
+		return content, nil
+	}
+	return Render(content, p)
+}
+
+// IsDocument tells whether s can be the name of a document: an IP address, or
+// what can be the name of a service.
+func IsDocument(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return catalog.IsName(s) || err == nil && a.Zone() == ""
+}
+
+// Limits of what is read.
+const (
+	maxMap    = 16 << 20
+	maxSecret = 64 << 10
+	minToken  = 16
+)
+
+// ReadMap reads a fleet file and the files that it names, relative to its own
+// directory. All that is wrong is told, each with its line.
+func ReadMap(name string) (*Map, error) {
+	data, err := readLimited(name, maxMap)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	m, err := ParseMap(data, func(file string) (string, error) {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(name), file)
+		}
+		text, err := readLimited(file, maxSecret)
+		return strings.TrimSpace(string(text)), err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %s: %w", name, err)
+	}
+	return m, nil
+}
+
+func readLimited(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s is larger than %d KiB", name, limit>>10)
+	}
+	return data, err
+}
+
+// ParseMap reads the text of a fleet file; secret gives what is in a file that it
+// names.
+func ParseMap(data []byte, secret func(file string) (string, error)) (*Map, error) {
+	var root yaml.Node
+	loader := yaml.NewDecoder(bytes.NewReader(data))
+	if err := loader.Decode(&root); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New(`empty: "hosts" is missing`)
+		}
+		return nil, err
+	}
+	if err := loader.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one YAML document")
+	}
+	p := &mapParser{secret: secret, m: &Map{Templates: map[string]bool{}}}
+	n := &root
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	top := p.fields(n, "the file", "hosts", "documents", "readers")
+	if top != nil && top["hosts"] == nil {
+		p.fault(n, `"hosts" is missing`)
+	}
+	p.each(top["documents"], "documents", p.document)
+	p.each(top["readers"], "readers", p.reader)
+	p.each(top["hosts"], "hosts", p.host)
+	if len(p.faults) > 0 {
+		return nil, errors.Join(p.faults...)
+	}
+	return p.m, nil
+}
+
+type mapParser struct {
+	secret func(string) (string, error)
+	m      *Map
+	hosts  []string
+	faults []error
+}
+
+func (p *mapParser) fault(n *yaml.Node, format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...)))
+}
+
+func (p *mapParser) document(n *yaml.Node) {
+	f := p.fields(n, "a document", "name", "template")
+	name, ok := p.text(n, f, "name", true)
+	if !ok {
+		return
+	}
+	if !IsDocument(name) {
+		p.fault(f["name"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", name)
+	}
+	switch template, _ := p.text(n, f, "template", false); template {
+	case "true":
+		p.m.Templates[name] = true
+	case "", "false":
+	default:
+		p.fault(f["template"], "template %q: want true or false", template)
+	}
+}
+
+func (p *mapParser) reader(n *yaml.Node) {
+	f := p.fields(n, "a reader", "name", "token-file", "certificate", "documents")
+	if f == nil {
+		return
+	}
+	var r Reader
+	r.Name, _ = p.text(n, f, "name", true)
+	r.Certificate, _ = p.text(n, f, "certificate", false)
+	file, _ := p.text(n, f, "token-file", false)
+	switch {
+	case (file == "") == (r.Certificate == ""):
+		p.fault(n, "reader %q: want either token-file or certificate", r.Name)
+	case file != "":
+		token, err := p.secret(file)
+		if err == nil && len(token) < minToken {
+			err = fmt.Errorf("the token has fewer than %d characters", minToken)
+		}
+		if err != nil {
+			p.fault(f["token-file"], "reader %q: %v", r.Name, err)
+		}
+		sum := sha256.Sum256([]byte(token))
+		r.Token = &sum
+	}
+	p.each(f["documents"], "documents", func(item *yaml.Node) {
+		if text, ok := scalar(item); !ok || text == "" || strings.Contains(strings.TrimSuffix(text, "*"), "*") {
+			p.fault(item, "reader %q: want names of documents, or * at the end of one", r.Name)
+		} else {
+			r.Documents = append(r.Documents, text)
+		}
+	})
+	if len(r.Documents) == 0 {
+		p.fault(n, `reader %q: "documents" is missing`, r.Name)
+	}
+	p.m.Readers = append(p.m.Readers, r)
+}
+
+func (p *mapParser) host(n *yaml.Node) {
+	f := p.fields(n, "a host", "name", "docker", "containers")
+	name, ok := p.text(n, f, "name", true)
+	if !ok {
+		return
+	}
+	if !catalog.IsName(name) {
+		p.fault(f["name"], "host %q: want letters, digits, dots, dashes and underscores", name)
+	}
+	if slices.Contains(p.hosts, name) {
+		p.fault(n, "host %q is there twice", name)
+	}
+	p.hosts = append(p.hosts, name)
+	docker, _ := p.text(n, f, "docker", true)
+	if f["containers"] == nil {
+		p.fault(n, `host %q: "containers" is missing`, name)
+	}
+	p.each(f["containers"], "containers", func(item *yaml.Node) {
+		place, ok := p.place(item)
+		if !ok {
+			return
+		}
+		place.Host, place.Docker = name, docker
+		if _, twice := p.m.place(name, place.Document); twice {
+			p.fault(item, "host %q has two containers with document %q", name, place.Document)
+		}
+		p.m.Places = append(p.m.Places, place)
+	})
+}
+
+func (p *mapParser) place(n *yaml.Node) (Place, bool) {
+	f := p.fields(n, "a container", "document", "name", "label", "file", "stats", "stats-password-file", "values")
+	var place Place
+	var ok bool
+	if place.Document, ok = p.text(n, f, "document", true); !ok {
+		return place, false
+	}
+	if !IsDocument(place.Document) {
+		p.fault(f["document"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", place.Document)
+	}
+	place.Container, _ = p.text(n, f, "name", false)
+	place.Label, _ = p.text(n, f, "label", false)
+	if (place.Container == "") == (place.Label == "") {
+		p.fault(n, "want either the name of the container or a label")
+	}
+	place.File = DefaultFile
+	if text, given := p.text(n, f, "file", false); given {
+		place.File = text
+		if !path.IsAbs(text) || path.Clean(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+			p.fault(f["file"], "file %q: want an absolute path within the container", text)
+		}
+	}
+	if text, given := p.text(n, f, "stats", false); given {
+		place.Stats = text
+		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			p.fault(f["stats"], "stats: want http://HOST:PORT/PATH, the password in stats-password-file")
+		}
+	}
+	if file, given := p.text(n, f, "stats-password-file", false); given {
+		var err error
+		if place.StatsUser, err = p.secret(file); err == nil && !strings.Contains(place.StatsUser, ":") {
+			err = errors.New("want user:password in it")
+		}
+		if err != nil {
+			p.fault(f["stats-password-file"], "stats-password-file: %v", err)
+		}
+	}
+	place.Values = p.values(f["values"])
+	return place, true
+}
+
+// values reads what a template may use. A value with a line break could add lines
+// to a configuration that nobody sees in the document.
+func (p *mapParser) values(n *yaml.Node) map[string]string {
+	if n == nil {
+		return nil
+	}
+	values := map[string]string{}
+	for key, value := range p.pairs(n, "values", nil) {
+		text, ok := scalar(value)
+		if !ok || strings.ContainsFunc(text, unicode.IsControl) {
+			p.fault(value, "value %q: want one text without control characters", key)
+			continue
+		}
+		values[key] = text
+	}
+	return values
+}
+
+// each calls do with the items of a list; nothing is an empty one.
+func (p *mapParser) each(n *yaml.Node, what string, do func(*yaml.Node)) {
+	if n == nil || n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		p.fault(n, "%s: want a list", what)
+		return
+	}
+	for _, item := range n.Content {
+		do(item)
+	}
+}
+
+// fields returns the values of a mapping with the given keys; nil when it is none.
+func (p *mapParser) fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
+	return p.pairs(n, what, func(key *yaml.Node) {
+		switch near := nearest.Word(key.Value, known); {
+		case slices.Contains(known, key.Value):
+		case near != "":
+			p.fault(key, "%s has no key %q (did you mean %q?)", what, key.Value, near)
+		default:
+			p.fault(key, "%s has no key %q, only %s", what, key.Value, strings.Join(known, ", "))
+		}
+	})
+}
+
+// pairs returns a mapping, after showing each key to check. Aliases are refused
+// rather than followed: a few lines of them can stand for any amount of text.
+func (p *mapParser) pairs(n *yaml.Node, what string, check func(key *yaml.Node)) map[string]*yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		p.fault(n, "%s: want a mapping", what)
+		return nil
+	}
+	pairs := make(map[string]*yaml.Node, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Value == "":
+			p.fault(key, "%s: want a plain key", what)
+		case pairs[key.Value] != nil:
+			p.fault(key, "%s: key %q is there twice", what, key.Value)
+		case value.Kind == yaml.AliasNode || key.Value == "<<":
+			p.fault(value, "%s: aliases are not followed, write it out", what)
+		default:
+			if check != nil {
+				check(key)
+			}
+			pairs[key.Value] = value
+		}
+	}
+	return pairs
+}
+
+// text returns the value of a field; ok is false when it has none, which is a
+// fault if it is required.
+func (p *mapParser) text(parent *yaml.Node, fields map[string]*yaml.Node, key string, required bool) (text string, ok bool) {
+	n := fields[key]
+	if n == nil {
+		if required && fields != nil {
+			p.fault(parent, "%q is missing", key)
+		}
+		return "", false
+	}
+	if text, ok = scalar(n); !ok || text == "" {
+		p.fault(n, "%q: want one text", key)
+		return "", false
+	}
+	return text, true
+}
+
+// scalar returns a plain value as it is written; nothing counts as "".
+func scalar(n *yaml.Node) (string, bool) {
+	if n.Kind != yaml.ScalarNode {
+		return "", false
+	}
+	if n.Tag == "!!null" {
+		return "", true
+	}
+	return n.Value, true
+}

@@ -1,0 +1,282 @@
+// Package fleet manages HAProxy instances on many Docker hosts from one place.
+//
+// A document is a named HAProxy configuration with immutable revisions; history
+// keeps them. A host is a Docker engine, and the containers on it that run
+// HAProxy with a document. A rollout puts a revision on the hosts of a document
+// in waves, proves on each that HAProxy runs with it, watches what HAProxy
+// counts, and gives back what was there when something is wrong.
+//
+// What is decided is decided by pure functions over a durable record (Next,
+// Worse, Compare); what is done to a host is done through a few commands with
+// fixed arguments (see hand.go). A kill at any moment leaves a record from which
+// the next run goes on.
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"fairway/internal/history"
+)
+
+// Options are what New needs. Either Path or Map is required, and the rest but
+// Logger and Registerer.
+type Options struct {
+	// Path is the fleet file. It is read again when it changes; what is wrong
+	// with it then is logged, and what it said before holds on.
+	Path string
+	// Map stands for a fleet file that never changes.
+	Map *Map
+	// Documents and Records are the store; *history.Store is both.
+	Documents Documents
+	Records   Records
+	// NewEngine makes a client for a Docker engine. It does not connect.
+	NewEngine func(url string) (Engine, error)
+	// Watch is how often each host is looked at; zero means 30 s. A host that
+	// could not be reached, or is owed something, is looked at every 5 s.
+	Watch time.Duration
+	// Logger gets what happens; nil logs nothing.
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Times of the watch.
+const (
+	defaultWatch = 30 * time.Second
+	watchSoon    = 5 * time.Second
+	// lookTime bounds one look at a host.
+	lookTime = 15 * time.Second
+	// watchAtOnce is how many hosts are looked at at the same moment.
+	watchAtOnce = 16
+	rereadAfter = 2 * time.Second
+)
+
+// Fleet is the hosts, their documents and what is done to them. All methods may
+// be called from any goroutine.
+type Fleet struct {
+	o      Options
+	log    *slog.Logger
+	ledger *ledger
+	pages  *http.Client // for statistics pages
+	meters *meters
+
+	mu      sync.Mutex
+	m       *Map
+	spots   map[spotKey]*spot
+	engines map[string]Engine
+	runs    map[string]*run          // rollouts that are under way, by document
+	fresh   map[string]chan struct{} // closed when what a document's readers get changes
+	running sync.WaitGroup           // rollouts
+	life    context.Context          //nolint:containedctx // of Run: rollouts live as long; nil before
+
+	index index
+}
+
+type spotKey struct{ host, document string }
+
+// New reads the fleet file and the record. Nothing is done to a host before Run.
+func New(o Options) (*Fleet, error) {
+	if o.Documents == nil || o.Records == nil || o.NewEngine == nil || o.Path == "" && o.Map == nil {
+		return nil, errors.New("fleet: documents, records, engines and a fleet file are required")
+	}
+	if o.Watch <= 0 {
+		o.Watch = defaultWatch
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	f := &Fleet{
+		o: o, log: o.Logger,
+		pages: &http.Client{
+			Timeout:       lookTime,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		spots: map[spotKey]*spot{}, engines: map[string]Engine{}, runs: map[string]*run{},
+		fresh: map[string]chan struct{}{}, index: index{known: map[string][]history.Revision{}},
+	}
+	m := o.Map
+	if m == nil {
+		var err error
+		if m, err = ReadMap(o.Path); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if f.ledger, err = newLedger(o.Records); err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	if f.meters, err = newMeters(o.Registerer, f); err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	return f, f.use(m)
+}
+
+// use takes a map over: new places are taken up, places that are gone are let go,
+// and those that have changed begin anew.
+func (f *Fleet) use(m *Map) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	engines, spots := map[string]Engine{}, map[spotKey]*spot{}
+	for _, p := range m.Places {
+		key := spotKey{p.Host, p.Document}
+		engine, ok := f.engines[p.Docker]
+		if !ok {
+			engine = engines[p.Docker]
+		}
+		if engine == nil {
+			var err error
+			if engine, err = f.o.NewEngine(p.Docker); err != nil {
+				return fmt.Errorf("fleet: host %s: %w", p.Host, err)
+			}
+		}
+		engines[p.Docker] = engine
+		if old := f.spots[key]; old != nil && old.place.same(p) {
+			spots[key] = old
+			continue
+		}
+		spots[key] = newSpot(p, newHand(engine, p, f.pages))
+	}
+	for url, engine := range f.engines {
+		if closer, ok := engine.(interface{ Close() }); ok && engines[url] == nil {
+			closer.Close()
+		}
+	}
+	f.m, f.engines, f.spots = m, engines, spots
+	for document := range f.fresh {
+		f.changedLocked(document) // who may read, and what, may be another
+	}
+	return nil
+}
+
+// current is the map that holds now.
+func (f *Fleet) current() *Map {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.m
+}
+
+// spotOf returns the spot of a place; nil when the fleet has none such.
+func (f *Fleet) spotOf(host, document string) *spot {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spots[spotKey{host, document}]
+}
+
+// Run takes up the rollouts that the last run has left, watches the hosts, and
+// runs until ctx ends. Rollouts then stop between two hosts: what is being done
+// to a host is finished, and the next run goes on.
+func (f *Fleet) Run(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	f.mu.Lock()
+	f.life = running
+	f.mu.Unlock()
+	if err := f.resume(); err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	if f.o.Path != "" {
+		g.Go(func() error { return f.reread(running) })
+	}
+	g.Go(func() error { return f.watch(running) })
+	err := g.Wait()
+	f.running.Wait()
+	return err
+}
+
+// Close drops the connections to the engines.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, engine := range f.engines {
+		if closer, ok := engine.(interface{ Close() }); ok {
+			closer.Close()
+		}
+	}
+	f.pages.CloseIdleConnections()
+}
+
+// reread follows the fleet file and the files it names.
+func (f *Fleet) reread(ctx context.Context) error {
+	before, _ := os.ReadFile(f.o.Path) // what New has read, or nearly so
+	told := ""
+	for sleep(ctx, rereadAfter) == nil {
+		now, err := os.ReadFile(f.o.Path)
+		if err == nil && bytes.Equal(before, now) {
+			continue
+		}
+		var m *Map
+		if err == nil {
+			if m, err = ReadMap(f.o.Path); err == nil {
+				err = f.use(m)
+			}
+		}
+		if err != nil {
+			if told != err.Error() {
+				told = err.Error()
+				f.log.Error("the fleet file has a fault; what it said before holds on", "error", err)
+			}
+			continue
+		}
+		before, told = now, ""
+		f.log.Info("the fleet file was read again", "hosts", len(m.Places))
+	}
+	return nil
+}
+
+// changed tells those who wait for a document that they may get another answer.
+func (f *Fleet) changed(document string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changedLocked(document)
+}
+
+func (f *Fleet) changedLocked(document string) {
+	if ch := f.fresh[document]; ch != nil {
+		close(ch)
+		delete(f.fresh, document)
+	}
+}
+
+// news is closed when a document's readers may get another answer than now.
+func (f *Fleet) news(document string) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ch := f.fresh[document]
+	if ch == nil {
+		ch = make(chan struct{})
+		f.fresh[document] = ch
+	}
+	return ch
+}
+
+// places returns the places of a document that hosts chooses, in the order of the
+// file; no hosts choose all. A host without the document is an error.
+func (m *Map) choose(document string, hosts []string) ([]Place, error) {
+	all := m.of(document)
+	if len(hosts) == 0 {
+		return all, nil
+	}
+	var list []Place
+	for _, p := range all {
+		if slices.Contains(hosts, p.Host) {
+			list = append(list, p)
+		}
+	}
+	for _, host := range hosts {
+		if _, ok := m.place(host, document); !ok {
+			return nil, fmt.Errorf("%w: host %s has no document %s", ErrUnknown, host, document)
+		}
+	}
+	return list, nil
+}

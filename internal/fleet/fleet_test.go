@@ -1,0 +1,392 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/history"
+)
+
+// text is a configuration that every simulated HAProxy takes.
+func text(version string) string {
+	return "# " + version + "\nlisten web\n  bind :80\n"
+}
+
+// start opens a fleet over the hosts and runs it until stop, or the end of the
+// test.
+func (s *simFleet) start(t testing.TB, dir string) (f *Fleet, stop func()) {
+	t.Helper()
+	store, err := history.Open(history.Options{Dir: dir})
+	check(t, err)
+	log := slog.New(slog.DiscardHandler)
+	if os.Getenv("FLEET_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	f, err = New(Options{Map: s.m, Documents: store, Records: store, NewEngine: newEngine, Logger: log, Watch: 500 * time.Millisecond})
+	check(t, err)
+	f.pages.Transport = s.pages()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	var ended bool
+	stop = func() {
+		if ended {
+			return
+		}
+		ended = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		f.Close()
+		check(t, store.Close())
+	}
+	t.Cleanup(stop)
+	for f.lives() == nil { // Run has begun
+		time.Sleep(time.Millisecond)
+	}
+	return f, stop
+}
+
+func (f *Fleet) lives() context.Context {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.life
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write puts a revision of the document web.
+func write(t testing.TB, f *Fleet, expect uint64, content string) history.Revision {
+	t.Helper()
+	r, err := f.Put(history.Draft{Document: "web", Expect: expect, Author: "ann", Content: []byte(content)})
+	check(t, err)
+	return r
+}
+
+// quick are settings for hosts that are simulated.
+var quick = Settings{Pause: 30 * time.Millisecond, HostTimeout: 6 * time.Second, Deadline: 20 * time.Second}
+
+// rollout starts a rollout and waits for its end.
+func rollout(t testing.TB, f *Fleet, settings Settings) Progress {
+	t.Helper()
+	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
+	check(t, err)
+	return await(t, f, r.Number)
+}
+
+func await(t testing.TB, f *Fleet, number uint64) Progress {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		p, err := f.Progress("web")
+		check(t, err)
+		if p.Rollout.Number == number && p.Rollout.Phase.Ended() {
+			return p
+		}
+	}
+	t.Fatal("the rollout does not end")
+	return Progress{}
+}
+
+// states are the states of the steps, as "applied applied refused".
+func states(p Progress) string {
+	var all []string
+	for _, s := range p.Steps {
+		all = append(all, string(s.State))
+	}
+	return strings.Join(all, " ")
+}
+
+// files are what the hosts have: the version in the file, and, where it is
+// another, the one that runs.
+func (s *simFleet) files() string {
+	version := func(content string) string {
+		first, _, _ := strings.Cut(strings.TrimPrefix(content, "# "), "\n")
+		return first
+	}
+	var all []string
+	for _, h := range s.hosts {
+		file, running := h.has()
+		v := version(file)
+		if running != file {
+			v += "/" + version(running)
+		}
+		all = append(all, v)
+	}
+	return strings.Join(all, " ")
+}
+
+// TestRollout puts a revision on five hosts, again, and back.
+func TestRollout(t *testing.T) {
+	s := newSimFleet(t, 5, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	p := rollout(t, f, quick)
+	if got := states(p); p.Rollout.Phase != Done || got != "applied applied applied applied applied" {
+		t.Fatalf("phase %s (%s), steps %s, note %s", p.Rollout.Phase, p.Rollout.Reason, got, fmt.Sprint(p.Steps))
+	}
+	if got := s.files(); got != "v2 v2 v2 v2 v2" {
+		t.Errorf("hosts have %s", got)
+	}
+	var waves []int
+	for _, step := range p.Steps {
+		waves = append(waves, step.Wave)
+	}
+	// One canary, then a quarter of five: two at a time.
+	if diff := cmp.Diff([]int{0, 1, 1, 2, 2}, waves); diff != "" {
+		t.Errorf("waves (-want +got):\n%s", diff)
+	}
+	if p = rollout(t, f, quick); p.Rollout.Phase != Done || states(p) != "already already already already already" {
+		t.Errorf("again: phase %s, steps %s", p.Rollout.Phase, states(p))
+	}
+	one := uint64(1)
+	r, err := f.Start(t.Context(), Order{Document: "web", Revision: one, Author: "ann", Settings: quick})
+	check(t, err)
+	if p = await(t, f, r.Number); p.Rollout.Phase != Done || s.files() != "v1 v1 v1 v1 v1" {
+		t.Errorf("back: phase %s, hosts %s", p.Rollout.Phase, s.files())
+	}
+	if released, err := f.ledger.released("web"); err != nil || released != 1 {
+		t.Errorf("revision %d is out, %v", released, err)
+	}
+	ended, err := f.Ended("web")
+	check(t, err)
+	if len(ended) != 3 || ended[0].Number != 3 || ended[0].States[Applied] != 5 {
+		t.Errorf("ended: %+v", ended)
+	}
+	s.onlyFixed(t)
+}
+
+// TestFaultyRevisions rolls out what HAProxy refuses, what cannot be bound, and
+// what answers 503: it reaches the canary at most, and is taken back.
+func TestFaultyRevisions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		content, want, state string
+		taken                uint16
+	}{
+		"syntax":   {content: text("bad") + "  SYNTAX\n", want: "h1: haproxy refuses the configuration: web:4: unknown keyword 'SYNTAX' in 'listen' section", state: "refused"},
+		"taken":    {content: text("bad") + "  bind :81\n", taken: 81, want: "h1: web: line 4: cannot bind 0.0.0.0:81: the address is in use by another program", state: "refused"},
+		"bindfail": {content: text("bad") + "# BINDFAIL\n", want: "Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]; what was there before runs again", state: "refused"},
+		"503":      {content: text("bad") + "# ANSWER503\n", want: "h1: 100.0 % of requests fail, 0.0 % did before", state: "returned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSimFleet(t, 3, text("v1"))
+			for _, h := range s.hosts {
+				if tt.taken > 0 {
+					h.listening = []uint16{tt.taken}
+				}
+			}
+			f, _ := s.start(t, t.TempDir())
+			write(t, f, 0, text("v1"))
+			write(t, f, 1, tt.content)
+			settings := quick
+			settings.Pause = 3 * time.Second
+			p := rollout(t, f, settings)
+			if p.Rollout.Phase != Reverted || !strings.Contains(p.Rollout.Reason, tt.want) {
+				t.Errorf("phase %s, reason %q, want %q", p.Rollout.Phase, p.Rollout.Reason, tt.want)
+			}
+			if got := states(p); got != tt.state+" pending pending" {
+				t.Errorf("steps %s", got)
+			}
+			if got := s.files(); got != "v1 v1 v1" {
+				t.Errorf("hosts have %s", got)
+			}
+			if released, err := f.ledger.released("web"); err != nil || released != 1 {
+				t.Errorf("revision %d is out, %v", released, err)
+			}
+			for _, h := range s.hosts[1:] {
+				h.mu.Lock()
+				if strings.Contains(strings.Join(h.commands, ";"), "write") {
+					t.Errorf("%s was written to", h.name)
+				}
+				h.mu.Unlock()
+			}
+			s.onlyFixed(t)
+		})
+	}
+}
+
+// TestTroubledHosts rolls out over hosts that are down, hang, or die on the way,
+// and sees them caught up.
+func TestTroubledHosts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		break2, mend func(t *testing.T, h *simHost)
+		settings     Settings
+		phase        Phase
+		states       string
+		files        string // when all hosts are back
+	}{
+		"down": {
+			break2: func(_ *testing.T, h *simHost) { h.down() },
+			mend:   func(t *testing.T, h *simHost) { h.up(t) },
+			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
+		},
+		"stopped": {
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.stopped = true }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.stopped = false }) },
+			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
+		},
+		"black hole": {
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hole = make(chan struct{}) }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { close(h.hole); h.hole = nil }) },
+			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
+		},
+		"one exec hangs": {
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "swap" }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "" }) },
+			phase:  Reverted, states: "returned refused pending pending", files: "v1 v1 v1 v1",
+		},
+		"every exec hangs": {
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "read" }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "" }) },
+			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
+		},
+		"loses power": {
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal, h.dead = "", false }) },
+			phase:  Reverted, states: "returned lost pending pending", files: "v1 v1 v1 v1",
+		},
+		"tolerated": {
+			break2:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
+			mend:     func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal, h.dead = "", false }) },
+			settings: Settings{MaxFailed: 1},
+			phase:    Done, states: "applied unknown applied applied", files: "v2 v2 v2 v2",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSimFleet(t, 4, text("v1"))
+			f, _ := s.start(t, t.TempDir())
+			write(t, f, 0, text("v1"))
+			write(t, f, 1, text("v2"))
+			settings := tt.settings
+			settings.Wave, settings.Pause, settings.HostTimeout, settings.Deadline = Share{Count: 1}, 20*time.Millisecond, 2*time.Second, 30*time.Second
+			tt.break2(t, s.hosts[1])
+			began := time.Now()
+			p := rollout(t, f, settings)
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if got := states(p); p.Rollout.Phase != tt.phase || got != tt.states {
+				t.Fatalf("phase %s (%s), steps %s, want %s %s", p.Rollout.Phase, p.Rollout.Reason, got, tt.phase, tt.states)
+			}
+			if (p.Steps[1].Owed == "") != (p.Steps[1].State == Refused) || p.Steps[1].Error == "" {
+				t.Errorf("what the host is owed: %+v", p.Steps[1])
+			}
+			tt.mend(t, s.hosts[1])
+			for end := time.Now().Add(40 * time.Second); s.files() != tt.files || f.ledger.step("h2", "web").Owed != ""; time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(end) {
+					st, _ := f.Status("web")
+					t.Fatalf("hosts have %s, want %s; status %+v", s.files(), tt.files, st[1])
+				}
+			}
+			list, err := f.Status("web")
+			check(t, err)
+			for _, h := range list {
+				if h.Condition != Current {
+					t.Errorf("%s is %s: %s", h.Place.Host, h.Condition, h.Error)
+				}
+			}
+		})
+	}
+}
+
+// TestTwoOperators has two people work on the same document.
+func TestTwoOperators(t *testing.T) {
+	s := newSimFleet(t, 2, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	_, err := f.Put(history.Draft{Document: "web", Expect: 1, Author: "bob", Content: []byte(text("v3"))})
+	if conflict := (*history.ConflictError)(nil); !errors.As(err, &conflict) || conflict.Current != 2 || conflict.Author != "ann" {
+		t.Errorf("error %v", err)
+	}
+	settings := quick
+	settings.Pause = 2 * time.Second
+	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
+	check(t, err)
+	if _, err := f.Start(t.Context(), Order{Document: "web", Author: "bob", Settings: settings}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "by ann") {
+		t.Errorf("error %v", err)
+	}
+	check(t, f.Stop("web", "bob"))
+	if p := await(t, f, r.Number); p.Rollout.Phase != Reverted || p.Rollout.Reason != "stopped by bob" || s.files() != "v1 v1" {
+		t.Errorf("phase %s, reason %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+	two := uint64(2)
+	_, err = f.Start(t.Context(), Order{Document: "web", Author: "bob", Expect: &two, Settings: settings})
+	if conflict := (*history.ConflictError)(nil); !errors.As(err, &conflict) || conflict.Current != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDrift has somebody edit a file by hand.
+func TestDrift(t *testing.T) {
+	s := newSimFleet(t, 2, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	write(t, f, 0, text("v1"))
+	edited := text("v1") + "# by hand\n"
+	s.hosts[1].set(func(h *simHost) { h.files[simFile] = edited })
+	list, err := f.Drift(t.Context(), "web", nil)
+	check(t, err)
+	if !list[0].Same || list[0].Condition != Current || list[1].Same || list[1].Condition != Edited || !strings.Contains(list[1].Diff, "\n+# by hand\n") {
+		t.Errorf("drift: %+v", list)
+	}
+	write(t, f, 1, text("v2"))
+	if _, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: quick}); !errors.Is(err, ErrDrift) || !strings.Contains(err.Error(), "host h2") {
+		t.Errorf("a rollout over an edited file: %v", err)
+	}
+	check(t, f.PutBack(t.Context(), "h2", "web"))
+	if got := s.files(); got != "v1 v1" {
+		t.Errorf("hosts have %s", got)
+	}
+	s.hosts[1].set(func(h *simHost) { h.files[simFile] = edited })
+	r, err := f.Adopt(t.Context(), "h2", "web", 2, "bob", "")
+	check(t, err)
+	got, err := f.Revision("web", 0)
+	check(t, err)
+	if r.Number != 3 || string(got.Content) != edited || got.Author != "bob" || got.Message != "adopted from host h2" {
+		t.Errorf("revision %d: %+v", r.Number, got)
+	}
+	if p := rollout(t, f, quick); p.Rollout.Phase != Done || states(p) != "applied already" {
+		t.Errorf("phase %s, steps %s", p.Rollout.Phase, states(p))
+	}
+	s.hosts[0].set(func(h *simHost) { h.files[simFile] = "something else\n" })
+	settings := quick
+	settings.Overwrite = true
+	write(t, f, 3, text("v4"))
+	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v4 v4" {
+		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+}
+
+// TestLostSignal has HAProxy not hear the first signal.
+func TestLostSignal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for HAProxy for seconds")
+	}
+	s := newSimFleet(t, 1, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	s.hosts[0].set(func(h *simHost) { h.deaf = 1 })
+	settings := quick
+	settings.HostTimeout = 30 * time.Second
+	settings.Deadline = time.Minute
+	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v2" {
+		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+}

@@ -1,0 +1,207 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+
+	"fairway/internal/history"
+)
+
+// Documents keeps the documents with their revisions. *history.Store does.
+type Documents interface {
+	PutRevision(history.Draft) (history.Revision, error)
+	Revision(document string, number uint64) (history.Revision, error)
+	Revisions(document string, before uint64, limit int) ([]history.Revision, error)
+	Documents() ([]history.Revision, error)
+}
+
+// Records keeps small values that outlive the process, each on the disk when the
+// call returns. *history.Store does.
+type Records interface {
+	PutRecord(kind, name string, data []byte) error
+	Record(kind, name string) ([]byte, error)
+	Records(kind string) ([]history.Record, error)
+	DeleteRecord(kind, name string) error
+}
+
+// The kinds of records. Names of documents and hosts have no slash.
+const (
+	kindReleased = "fleet-released" // DOCUMENT → number of the revision that is out
+	kindRollout  = "fleet-rollout"  // DOCUMENT → the newest rollout
+	kindEnded    = "fleet-ended"    // DOCUMENT/NUMBER → a summary of a rollout that has ended
+	kindStep     = "fleet-step"     // DOCUMENT/HOST → the newest step of that host
+	kindContent  = "fleet-content"  // DIGEST → what a host had that is no revision
+)
+
+// maxEnded is how many rollouts of a document are remembered.
+const maxEnded = 200
+
+// ledger is what a fleet remembers, in the forms of this package. Nobody else
+// writes its records, so that the steps are read from the disk once.
+type ledger struct {
+	records Records
+
+	mu    sync.Mutex
+	known map[spotKey]Step
+}
+
+func newLedger(records Records) (*ledger, error) {
+	l := &ledger{records: records, known: map[spotKey]Step{}}
+	list, err := records.Records(kindStep)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		document, host, _ := strings.Cut(r.Name, "/")
+		var one Step
+		if err := json.Unmarshal(r.Data, &one); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", kindStep, r.Name, err)
+		}
+		l.known[spotKey{host, document}] = one
+	}
+	return l, nil
+}
+
+func put[T any](l *ledger, kind, name string, value T) error {
+	data, err := json.Marshal(value)
+	if err == nil {
+		err = l.records.PutRecord(kind, name, data)
+	}
+	return err
+}
+
+// get returns what is stored, and the zero value for nothing.
+func get[T any](l *ledger, kind, name string) (T, error) {
+	var value T
+	data, err := l.records.Record(kind, name)
+	if errors.Is(err, history.ErrNotFound) {
+		return value, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	if err != nil {
+		return value, fmt.Errorf("%s %s: %w", kind, name, err)
+	}
+	return value, nil
+}
+
+// released is the revision of a document that is out; zero for none.
+func (l *ledger) released(document string) (uint64, error) {
+	return get[uint64](l, kindReleased, document)
+}
+
+func (l *ledger) release(document string, revision uint64) error {
+	return put(l, kindReleased, document, revision)
+}
+
+// rollout is the newest rollout of a document, with number zero when there is
+// none.
+func (l *ledger) rollout(document string) (Rollout, error) {
+	return get[Rollout](l, kindRollout, document)
+}
+
+// rollouts are the newest rollouts of all documents.
+func (l *ledger) rollouts() ([]Rollout, error) {
+	list, err := l.records.Records(kindRollout)
+	if err != nil {
+		return nil, err
+	}
+	var all []Rollout
+	for _, r := range list {
+		var one Rollout
+		if err := json.Unmarshal(r.Data, &one); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", kindRollout, r.Name, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func (l *ledger) putRollout(r Rollout) error { return put(l, kindRollout, r.Document, r) }
+
+// steps are the newest steps of all places.
+func (l *ledger) steps() map[spotKey]Step {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.known)
+}
+
+// step is the newest step of a place.
+func (l *ledger) step(host, document string) Step {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known[spotKey{host, document}]
+}
+
+func (l *ledger) putStep(document string, s Step) error {
+	err := put(l, kindStep, document+"/"+s.Host, s)
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.known[spotKey{s.Host, document}] = s
+	}
+	return err
+}
+
+// Ended is what is remembered of a rollout that has ended.
+type Ended struct {
+	Rollout
+	// States counts the hosts by their last state.
+	States map[StepState]int `json:"states"`
+}
+
+// putEnded remembers a rollout that has ended, and forgets one of long ago.
+func (l *ledger) putEnded(e Ended) error {
+	e.Hosts = nil
+	if err := put(l, kindEnded, endedName(e.Document, e.Number), e); err != nil {
+		return err
+	}
+	if e.Number <= maxEnded {
+		return nil
+	}
+	err := l.records.DeleteRecord(kindEnded, endedName(e.Document, e.Number-maxEnded))
+	if errors.Is(err, history.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// ended are the rollouts of a document that have ended, the newest first.
+func (l *ledger) ended(document string) ([]Ended, error) {
+	list, err := l.records.Records(kindEnded)
+	if err != nil {
+		return nil, err
+	}
+	var all []Ended
+	for _, r := range list {
+		if !strings.HasPrefix(r.Name, document+"/") {
+			continue
+		}
+		var one Ended
+		if err := json.Unmarshal(r.Data, &one); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", kindEnded, r.Name, err)
+		}
+		all = append([]Ended{one}, all...)
+	}
+	return all, nil
+}
+
+// endedName sorts by number.
+func endedName(document string, number uint64) string {
+	return fmt.Sprintf("%s/%020d", document, number)
+}
+
+// keep stores what a host had that is no revision, so that it can be given back
+// after a crash.
+func (l *ledger) keep(content []byte) error {
+	return l.records.PutRecord(kindContent, digestOf(content), content)
+}
+
+func (l *ledger) kept(digest string) ([]byte, error) {
+	return l.records.Record(kindContent, digest)
+}

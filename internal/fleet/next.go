@@ -1,0 +1,219 @@
+package fleet
+
+import (
+	"fmt"
+	"time"
+)
+
+// Moment is what a rollout is decided from: the record, and what only the
+// running process knows.
+type Moment struct {
+	Rollout Rollout
+	// Steps is parallel to Rollout.Hosts.
+	Steps []Step
+	Now   time.Time
+	// Stop is why somebody wants it to end; empty for nobody.
+	Stop string
+	// Worse is what the gate has against the hosts that have the new revision;
+	// empty for nothing.
+	Worse string
+	// Settled is when the last host of the wave was ready, for the pause.
+	Settled time.Time
+	// End is when the rollout must be over, the way back included.
+	End time.Time
+}
+
+// Decision is what to do next. Everything in it may be done at once.
+type Decision struct {
+	// Apply and Return are indices of steps to work on, GiveUp those of hosts for
+	// whose way back there is no time left.
+	Apply, Return, GiveUp []int
+	// Phase is the phase from now on, Reason why, when it is Reverting.
+	Phase  Phase
+	Reason string
+	// Wave is the wave from now on.
+	Wave int
+	// Watch means that the pause after a wave runs: the gate is to be asked,
+	// and the decision taken again no later than Until.
+	Watch bool
+	Until time.Time
+}
+
+// Next decides what a rollout does next. It is a pure function: the same moment
+// gives the same decision, so that a rollout goes on after a crash where the
+// record says it was. Steps that are Applying or Returning count as being worked
+// on; see Step.resumed for those that nobody works on any more.
+func Next(m Moment) Decision {
+	d := Decision{Phase: m.Rollout.Phase, Reason: m.Rollout.Reason, Wave: m.Rollout.Wave}
+	if d.Phase == Running {
+		if reason := m.trouble(); reason != "" {
+			d.Phase, d.Reason = Reverting, reason
+		}
+	}
+	switch d.Phase {
+	case Running:
+		m.forward(&d)
+	case Reverting:
+		m.back(&d)
+	}
+	return d
+}
+
+// trouble is why the rollout must not go on.
+func (m Moment) trouble() string {
+	s := m.Rollout.Settings
+	if m.Stop != "" {
+		return m.Stop
+	}
+	failed, first := 0, -1
+	for i := range m.Steps {
+		if m.Steps[i].failed() {
+			failed++
+			if first < 0 || m.Steps[i].Ended.Before(m.Steps[first].Ended) {
+				first = i
+			}
+		}
+	}
+	if failed > s.MaxFailed {
+		reason := fmt.Sprintf("%s: %s", m.Steps[first].Host, m.Steps[first].Error)
+		if failed > 1 {
+			reason += fmt.Sprintf(" (and %d more hosts failed)", failed-1)
+		}
+		return reason
+	}
+	if m.Worse != "" {
+		return m.Worse
+	}
+	if !m.Now.Before(m.turnBack()) {
+		return fmt.Sprintf("not done in time: %s is the deadline, of which the way back takes its part", s.Deadline)
+	}
+	return ""
+}
+
+// turnBack is the latest moment at which there is still time to go back: the
+// hosts that were changed take their turns once more.
+func (m Moment) turnBack() time.Time {
+	s := m.Rollout.Settings
+	changed := 0
+	for i := range m.Steps {
+		if m.Steps[i].changed() || m.Steps[i].busy() {
+			changed++
+		}
+	}
+	turns := (changed + s.Concurrency - 1) / s.Concurrency
+	// A host mostly takes far less than it may. Never is more than half of the
+	// time kept for the way back, or a small deadline would end every rollout.
+	reserve := min(time.Duration(turns)*s.HostTimeout, s.Deadline/2)
+	return m.End.Add(-reserve)
+}
+
+// size is how many hosts a wave has.
+func (m Moment) size(wave int) int {
+	s, all := m.Rollout.Settings, len(m.Steps)
+	if wave == 0 && s.Canary > 0 {
+		return min(s.Canary, all)
+	}
+	return s.Wave.of(all)
+}
+
+// forward goes on with the wave, or with the pause after it, or with the next.
+// Hosts that have the revision already, or cannot be reached, do not count for a
+// wave: others take their place, so that a canary is always a host that was
+// changed.
+func (m Moment) forward(d *Decision) {
+	s := m.Rollout.Settings
+	busy, members, pending := 0, 0, 0
+	for i := range m.Steps {
+		switch step := &m.Steps[i]; {
+		case step.State == Pending:
+			pending++
+		case step.busy():
+			busy++
+			members++
+		case step.Wave == d.Wave && step.State != Already && step.State != Absent:
+			members++
+		}
+	}
+	size := m.size(d.Wave)
+	for i := range m.Steps {
+		if members >= size || busy >= s.Concurrency {
+			break
+		}
+		if m.Steps[i].State == Pending {
+			d.Apply = append(d.Apply, i)
+			members, busy, pending = members+1, busy+1, pending-1
+		}
+	}
+	if busy > 0 {
+		d.Until = m.turnBack()
+		return
+	}
+	if members > 0 {
+		// The pause is also for the last wave: a revision is only out when it
+		// was seen to work.
+		if end := m.Settled.Add(s.Pause); m.Now.Before(end) {
+			d.Watch, d.Until = true, earlier(end, m.turnBack())
+			return
+		}
+	}
+	if pending > 0 {
+		d.Wave++
+		next := m
+		next.Rollout.Wave = d.Wave
+		next.forward(d)
+		return
+	}
+	m.end(d)
+}
+
+// end closes a rollout that has come to every host.
+func (m Moment) end(d *Decision) {
+	for i := range m.Steps {
+		if st := m.Steps[i].State; st == Applied || st == Already {
+			d.Phase = Done
+			return
+		}
+	}
+	d.Phase, d.Reason = Reverted, "no host could be reached"
+	if len(m.Steps) > 0 && m.Steps[0].Error != "" {
+		d.Reason += "; " + m.Steps[0].Host + ": " + m.Steps[0].Error
+	}
+}
+
+// back gives the hosts back what they had. Hosts that are still being changed
+// are waited for: each host is worked on by one hand at a time.
+func (m Moment) back(d *Decision) {
+	busy := 0
+	for i := range m.Steps {
+		if m.Steps[i].busy() {
+			busy++
+		}
+	}
+	waiting := 0
+	for i := range m.Steps {
+		if !m.Steps[i].changed() {
+			continue
+		}
+		if !m.Now.Before(m.End) {
+			d.GiveUp = append(d.GiveUp, i)
+			continue
+		}
+		if busy >= m.Rollout.Settings.Concurrency {
+			waiting++
+			continue
+		}
+		d.Return = append(d.Return, i)
+		busy++
+	}
+	if busy == 0 && waiting == 0 && len(d.GiveUp) == 0 {
+		d.Phase = Reverted
+	}
+	d.Until = m.End
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

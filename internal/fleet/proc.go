@@ -1,0 +1,277 @@
+package fleet
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/engine/haproxy/binary"
+)
+
+// lookScript writes down the processes of HAProxy and the listening sockets of
+// the container, with nothing but the shell's own means and cat. Each process is
+// a line of its stat, then its arguments on a line of their own, then its open
+// files where there is an ls and it may see them.
+const lookScript = `cat /proc/uptime
+for p in /proc/[0-9]*; do
+  c=; read c < "$p/comm" || continue
+  case "$c" in haproxy*) ;; *) continue ;; esac
+  s=; read s < "$p/stat" || continue
+  echo "process $s"
+  cat "$p/cmdline"; echo
+  ls -l "$p/fd"
+done 2>/dev/null
+echo sockets
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
+exit 0`
+
+// process is one HAProxy process of a container.
+type process struct {
+	pid, parent int
+	// began is in ticks since the machine began, which tells processes with the
+	// same number apart.
+	began int64
+	args  []string
+}
+
+// replaces are the processes that it was started in the place of.
+func (p process) replaces() []int {
+	var pids []int
+	for i, arg := range p.args {
+		if arg != "-sf" && arg != "-st" {
+			continue
+		}
+		for _, word := range p.args[i+1:] {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				break
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// inside is what can be seen of HAProxy in a container.
+type inside struct {
+	uptime    time.Duration // of the machine
+	processes []process
+	listening []netip.AddrPort // by whomever
+	own       []netip.AddrPort // by HAProxy, as far as can be seen
+}
+
+// ticks is how many ticks a second has in /proc: a constant of Linux for user
+// programs on every machine that runs Docker.
+const ticks = 100
+
+// parseInside reads what lookScript has written.
+func parseInside(out string) (inside, error) {
+	var in inside
+	first, rest, _ := strings.Cut(out, "\n")
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(strings.SplitN(first, " ", 2)[0]), 64)
+	if err != nil || seconds < 0 || seconds > 1e10 {
+		return in, errors.New("what the container says of its processes makes no sense")
+	}
+	in.uptime = time.Duration(seconds * float64(time.Second))
+	head, sockets, found := strings.Cut(rest, "\nsockets\n")
+	if !found {
+		sockets, found = strings.CutPrefix(rest, "sockets\n")
+		head = ""
+	}
+	if !found {
+		return in, errors.New("what the container says of its processes breaks off")
+	}
+	inodes := map[string]bool{}
+	for block := range strings.SplitSeq("\n"+head, "\nprocess ") {
+		p, files, ok := parseProcess(block)
+		if !ok {
+			continue
+		}
+		in.processes = append(in.processes, p)
+		for _, m := range socketFile.FindAllStringSubmatch(files, -1) {
+			inodes[m[1]] = true
+		}
+	}
+	for line := range strings.Lines(sockets) {
+		if a, inode, ok := parseListening(line); ok {
+			in.listening = append(in.listening, a)
+			if inodes[inode] {
+				in.own = append(in.own, a)
+			}
+		}
+	}
+	slices.SortFunc(in.listening, netip.AddrPort.Compare)
+	in.listening = slices.Compact(in.listening)
+	return in, nil
+}
+
+var socketFile = regexp.MustCompile(`socket:\[(\d+)\]`)
+
+// parseProcess reads "PID (NAME) STATE PARENT … BEGAN …", the arguments, each with
+// a zero behind it, on the next line, and returns the rest.
+func parseProcess(block string) (p process, files string, ok bool) {
+	stat, rest, _ := strings.Cut(block, "\n")
+	args, files, _ := strings.Cut(rest, "\n")
+	number, _, _ := strings.Cut(stat, " ")
+	// The name may hold anything, also brackets.
+	end := strings.LastIndexByte(stat, ')')
+	if end < 0 {
+		return p, "", false
+	}
+	f := strings.Fields(stat[end+1:])
+	if len(f) < 20 || f[0] == "Z" {
+		return p, "", false
+	}
+	pid, err := strconv.Atoi(number)
+	parent, errParent := strconv.Atoi(f[1])
+	began, errBegan := strconv.ParseInt(f[19], 10, 64)
+	if err != nil || errParent != nil || errBegan != nil {
+		return p, "", false
+	}
+	p = process{pid: pid, parent: parent, began: began}
+	for arg := range strings.SplitSeq(strings.TrimRight(args, "\x00"), "\x00") {
+		p.args = append(p.args, arg)
+	}
+	return p, files, true
+}
+
+// parseListening reads a line of /proc/net/tcp or tcp6 and keeps what listens,
+// with the number of its socket.
+func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
+	f := strings.Fields(line)
+	if len(f) < 10 || f[3] != "0A" {
+		return a, "", false
+	}
+	host, port, _ := strings.Cut(f[1], ":")
+	raw, err := hex.DecodeString(host)
+	n, errPort := strconv.ParseUint(port, 16, 16)
+	if err != nil || errPort != nil || len(raw)%4 != 0 {
+		return a, "", false
+	}
+	// Each four bytes are a number in the machine's order, little-endian on what
+	// runs Docker.
+	for i := 0; i+3 < len(raw); i += 4 {
+		raw[i], raw[i+1], raw[i+2], raw[i+3] = raw[i+3], raw[i+2], raw[i+1], raw[i]
+	}
+	address, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(address.Unmap(), uint16(n)), f[9], ok
+}
+
+// master is the process that starts workers: a HAProxy whose parent is none.
+// Several HAProxies in one container cannot be told apart, which is an error.
+func (in inside) master() (process, error) {
+	var found []process
+	for _, p := range in.processes {
+		if !slices.ContainsFunc(in.processes, func(q process) bool { return q.pid == p.parent }) {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return process{}, errors.New("no HAProxy runs in the container")
+	case 1:
+		return found[0], nil
+	default:
+		return process{}, fmt.Errorf("%d HAProxies run in the container; only one can be managed", len(found))
+	}
+}
+
+// workers are the children of the master, oldest first.
+func (in inside) workers(master process) []process {
+	var list []process
+	for _, p := range in.processes {
+		if p.parent == master.pid {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, func(a, b process) int { return int(a.began - b.began) })
+	return list
+}
+
+// age is how long a process has run.
+func (in inside) age(p process) time.Duration {
+	return max(0, in.uptime-time.Duration(p.began)*time.Second/ticks)
+}
+
+// reloaded says what is missing for a reload to have come about: a worker that
+// was not there before, started in the place of those that were, which are
+// leaving or gone, and every address listened on. Empty means that it has.
+func reloaded(before, now inside, wanted []binary.Bind) string {
+	master, err := now.master()
+	if err != nil {
+		return err.Error()
+	}
+	var fresh []process
+	for _, w := range now.workers(master) {
+		if !slices.ContainsFunc(before.processes, func(p process) bool { return p.pid == w.pid && p.began == w.began }) {
+			fresh = append(fresh, w)
+		}
+	}
+	if len(fresh) == 0 {
+		return "no new worker"
+	}
+	var leaving []int
+	for _, p := range now.processes {
+		leaving = append(leaving, p.replaces()...)
+	}
+	for _, w := range now.workers(master) {
+		if w.pid != fresh[len(fresh)-1].pid && !slices.Contains(leaving, w.pid) {
+			return fmt.Sprintf("worker %d is not being replaced", w.pid)
+		}
+	}
+	for _, b := range wanted {
+		if !now.listens(b) {
+			return fmt.Sprintf("nothing listens on %s (line %d)", b, b.Line)
+		}
+	}
+	return ""
+}
+
+// listens tells whether something listens where b says. What cannot be seen from
+// within the container's network counts as listened on.
+func (in inside) listens(b binary.Bind) bool {
+	if b.Network != "tcp" || b.Elsewhere != "" {
+		return true
+	}
+	return slices.Contains(in.listening, plain(b.Address))
+}
+
+// taken finds addresses that a configuration is to bind and that somebody else
+// has: they are listened on, but neither does the file in use say so, nor are they
+// seen to be HAProxy's. HAProxy must not find out by itself, because it stops
+// listening on all addresses for two seconds while it tries again.
+func taken(now inside, running, wanted []binary.Bind) error {
+	own := func(have netip.AddrPort) bool {
+		return slices.Contains(now.own, have) ||
+			slices.ContainsFunc(running, func(r binary.Bind) bool { return r.Network == "tcp" && plain(r.Address) == have })
+	}
+	for _, b := range wanted {
+		if b.Network != "tcp" || b.Elsewhere != "" {
+			continue
+		}
+		for _, have := range now.listening {
+			if (covers(have, b.Address) || covers(b.Address, have)) && !own(have) {
+				return fmt.Errorf("line %d: cannot bind %s: the address is in use by another program (%s)", b.Line, b, have)
+			}
+		}
+	}
+	return nil
+}
+
+// plain is an address without the form of IPv4 in IPv6.
+func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// covers tells whether a socket on a hears what comes to b.
+func covers(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	x, y := a.Addr().Unmap(), b.Addr().Unmap()
+	return x == y || x.IsUnspecified() && (x.Is6() || y.Is4())
+}

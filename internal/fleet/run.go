@@ -1,0 +1,465 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/history"
+)
+
+// run is a rollout that is under way. One goroutine decides; others work on the
+// hosts and tell it what came of it.
+type run struct {
+	f        *Fleet
+	revision history.Revision
+	document string
+	settings Settings
+	end      time.Time     // when it must be over
+	stop     chan string   // why it is to end; one place
+	done     chan struct{} // closed when it has ended, or was left for the next run
+
+	mu      sync.Mutex
+	rollout Rollout
+	steps   []Step
+	note    string // what the gate sees, for people
+	settled time.Time
+	worse   string
+	failing map[string]int // looks of the gate that failed in a row, by host
+}
+
+// Order asks for a rollout.
+type Order struct {
+	Document string
+	// Revision is what to put out; zero means the newest.
+	Revision uint64
+	// Expect is the revision that is out as far as the author knows. When it is
+	// another, somebody else was faster. Nil does not ask.
+	Expect *uint64
+	// Hosts chooses hosts by name; none means all that have the document.
+	Hosts           []string
+	Author, Message string
+	Settings        Settings
+}
+
+// Start begins a rollout and returns its record. The error wraps ErrBusy when one
+// of the document is under way, ErrDrift when a host was edited by hand, and is a
+// *history.ConflictError when another revision is out than was expected. Before
+// it begins, every host is looked at, which takes as long as the slowest, at most
+// 15 s.
+func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
+	revision, err := f.Revision(o.Document, o.Revision)
+	if err != nil {
+		return Rollout{}, err
+	}
+	places, err := f.current().choose(o.Document, o.Hosts)
+	if err != nil {
+		return Rollout{}, err
+	}
+	if len(places) == 0 {
+		return Rollout{}, fmt.Errorf("%w: no host has document %s", ErrInvalid, o.Document)
+	}
+	for _, p := range places {
+		// A template that lacks a value fails here, not halfway.
+		if _, err := f.content(f.spotOf(p.Host, p.Document), revision); err != nil {
+			return Rollout{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	settings := o.Settings.withDefaults()
+	if err := settings.check(); err != nil {
+		return Rollout{}, err
+	}
+	if err := f.busy(o.Document); err != nil {
+		return Rollout{}, err
+	}
+	if !settings.Overwrite {
+		if err := f.drifted(ctx, places); err != nil {
+			return Rollout{}, err
+		}
+	}
+	r := Rollout{
+		Document: o.Document, Revision: revision.Number, Author: o.Author, Message: o.Message,
+		Settings: settings, Phase: Running, Began: time.Now().UTC(),
+	}
+	for _, p := range places {
+		r.Hosts = append(r.Hosts, p.Host)
+	}
+	return f.enlist(r, revision, o.Expect)
+}
+
+// check refuses settings that make no sense.
+func (s Settings) check() error {
+	switch {
+	case s.Pause < 0 || s.Pause >= s.Deadline:
+		return fmt.Errorf("%w: the pause must be shorter than the deadline", ErrInvalid)
+	case s.HostTimeout < time.Second:
+		return fmt.Errorf("%w: a host needs at least a second", ErrInvalid)
+	case s.MaxFailed < 0:
+		return fmt.Errorf("%w: fewer than no hosts cannot fail", ErrInvalid)
+	case s.Tolerance.Factor < 1 || s.Tolerance.Part < 0 || s.Tolerance.Part > 1 || s.Tolerance.Least < 1:
+		return fmt.Errorf("%w: the tolerance makes no sense", ErrInvalid)
+	}
+	return nil
+}
+
+func (f *Fleet) busy(document string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[document]
+	if r == nil {
+		return nil
+	}
+	now := r.record()
+	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
+}
+
+// enlist makes the rollout durable and sets it going, unless somebody else was
+// faster.
+func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Rollout, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.life == nil || f.life.Err() != nil {
+		return r, errors.New("fleet: not running")
+	}
+	if f.runs[r.Document] != nil {
+		return r, fmt.Errorf("%w: of document %s", ErrBusy, r.Document)
+	}
+	last, err := f.ledger.rollout(r.Document)
+	if err != nil {
+		return r, err
+	}
+	if r.Before, err = f.ledger.released(r.Document); err != nil {
+		return r, err
+	}
+	if expect != nil && *expect != r.Before {
+		return r, &history.ConflictError{Document: r.Document, Expected: *expect, Current: r.Before, Author: last.Author, Time: last.Ended}
+	}
+	r.Number = last.Number + 1
+	if err := f.ledger.putRollout(r); err != nil {
+		return r, err
+	}
+	f.launchLocked(r, revision)
+	return r, nil
+}
+
+// launchLocked sets a rollout going, from the newest steps of its hosts, of this
+// rollout or of earlier ones.
+func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
+	n := &run{
+		f: f, revision: revision, document: r.Document, settings: r.Settings, rollout: r,
+		stop: make(chan string, 1), done: make(chan struct{}), settled: time.Now(), failing: map[string]int{},
+	}
+	// One that is taken up again has time left, however long nobody was there.
+	n.end = r.Began.Add(r.Settings.Deadline)
+	if half := time.Now().Add(r.Settings.Deadline / 2); half.After(n.end) {
+		n.end = half
+	}
+	for _, host := range r.Hosts {
+		old := f.ledger.step(host, r.Document)
+		step := Step{
+			Rollout: r.Number, Host: host, State: Pending, Owed: old.Owed,
+			Touched: old.Touched || old.State == Unknown || old.State == Lost,
+		}
+		if old.Rollout == r.Number {
+			step = old.resumed()
+		}
+		n.steps = append(n.steps, step)
+	}
+	f.runs[r.Document] = n
+	f.running.Add(1)
+	life := f.life
+	go func() {
+		defer f.running.Done()
+		n.loop(life)
+		f.mu.Lock()
+		delete(f.runs, r.Document)
+		f.mu.Unlock()
+		close(n.done)
+	}()
+}
+
+// resume takes up what the last run has left.
+func (f *Fleet) resume() error {
+	all, err := f.ledger.rollouts()
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Phase.Ended() {
+			continue
+		}
+		revision, err := f.Revision(r.Document, r.Revision)
+		if err != nil {
+			return err
+		}
+		f.log.Info("going on with a rollout", "document", r.Document, "rollout", r.Number, "phase", r.Phase)
+		f.mu.Lock()
+		f.launchLocked(r, revision)
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+// Stop ends a rollout that is under way: the hosts get back what they had. who
+// says who wants it.
+func (f *Fleet) Stop(document, who string) error {
+	f.mu.Lock()
+	r := f.runs[document]
+	f.mu.Unlock()
+	if r == nil {
+		return fmt.Errorf("%w: no rollout of document %s is under way", ErrUnknown, document)
+	}
+	select {
+	case r.stop <- "stopped by " + who:
+	default: // somebody has asked for it already
+	}
+	return nil
+}
+
+func (r *run) record() Rollout {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rollout
+}
+
+// moment is what the next decision is made from.
+func (r *run) moment(stop string) Moment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Moment{
+		Rollout: r.rollout, Steps: slices.Clone(r.steps), Now: time.Now(),
+		Stop: stop, Worse: r.worse, Settled: r.settled, End: r.end,
+	}
+}
+
+// loop decides and acts until the rollout has ended, or until ctx ends, which
+// leaves it to the next run.
+func (r *run) loop(ctx context.Context) {
+	results := make(chan struct{}, 1)
+	var hands sync.WaitGroup
+	defer hands.Wait() // what is being done to a host is finished
+	stop := ""
+	for {
+		d := Next(r.moment(stop))
+		if err := r.advance(d); err != nil {
+			// The record cannot be written, so nothing more is done that it would
+			// not know of.
+			r.f.log.Error("a rollout waits for its record to be written", "document", r.document, "error", err)
+			if sleep(ctx, time.Second) != nil {
+				return
+			}
+			continue
+		}
+		if d.Phase.Ended() {
+			return
+		}
+		for _, i := range d.Apply {
+			r.hand(ctx, &hands, results, i, Applying, r.give)
+		}
+		for _, i := range d.Return {
+			r.hand(ctx, &hands, results, i, Returning, r.giveBack)
+		}
+		for _, i := range d.GiveUp {
+			r.settle(i, r.givenUp(i))
+		}
+		if len(d.GiveUp) > 0 {
+			continue
+		}
+		if d.Watch {
+			r.gate(ctx)
+		}
+		timer := time.NewTimer(r.patience(d))
+		select {
+		case <-results:
+		case <-timer.C:
+		case stop = <-r.stop:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// gateEvery is how often the gate asks the hosts of a wave.
+const gateEvery = time.Second
+
+// patience is how long the loop waits for something to happen.
+func (r *run) patience(d Decision) time.Duration {
+	wait := time.Minute
+	if !d.Until.IsZero() {
+		wait = min(wait, max(time.Until(d.Until), time.Millisecond))
+	}
+	if d.Watch {
+		wait = min(wait, gateEvery)
+	}
+	return wait
+}
+
+// hand has a host worked on by a goroutine of its own.
+func (r *run) hand(ctx context.Context, hands *sync.WaitGroup, results chan<- struct{}, i int, state StepState, work func(context.Context, *spot, Step) Step) {
+	r.mu.Lock()
+	step := r.steps[i]
+	r.steps[i].State = state
+	if state == Applying {
+		r.steps[i].Wave, step.Wave = r.rollout.Wave, r.rollout.Wave
+		r.steps[i].Began, step.Began = time.Now().UTC(), time.Now().UTC()
+	}
+	r.mu.Unlock()
+	hands.Go(func() {
+		// What has begun is finished, also when Fairway is asked to end.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(r.settings.HostTimeout, max(time.Until(r.end), time.Second)))
+		defer cancel()
+		r.settle(i, r.attempt(ctx, step, work))
+		select {
+		case results <- struct{}{}:
+		default: // one is waiting already, and the loop looks at everything
+		}
+	})
+}
+
+// attempt has one host worked on when it is its turn.
+func (r *run) attempt(ctx context.Context, step Step, work func(context.Context, *spot, Step) Step) Step {
+	s := r.f.spotOf(step.Host, r.document)
+	if s != nil && step.Want == "" {
+		// Known before anything can go wrong: it is what an absent host is owed.
+		want, err := r.f.digest(s, r.revision)
+		if err != nil {
+			step.State, step.Error = Refused, err.Error()
+			return step
+		}
+		step.Want = want
+	}
+	untouched := step
+	switch {
+	case step.State != Pending:
+		untouched.State = Lost
+	case step.Had != "":
+		untouched.State = Unknown
+	default:
+		untouched.State = Absent
+	}
+	if s == nil {
+		untouched.Error = "the host is not in the fleet file any more"
+		return untouched
+	}
+	if err := s.take(ctx); err != nil {
+		untouched.Error = "another operation on the host does not end"
+		return untouched
+	}
+	defer s.leave()
+	return work(ctx, s, step)
+}
+
+// givenUp is the step of a host for whose way back there is no time.
+func (r *run) givenUp(i int) Step {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	step := r.steps[i]
+	step.State, step.Error = Lost, joined(step.Error, "no time was left to give back what it had")
+	return step
+}
+
+// settle records what came of a host.
+func (r *run) settle(i int, step Step) {
+	step.Ended = time.Now().UTC()
+	for {
+		err := r.f.ledger.putStep(r.document, step)
+		if err == nil {
+			break
+		}
+		r.f.log.Error("what came of a host cannot be recorded", "document", r.document, "host", step.Host, "error", err)
+		if sleep(r.f.life, time.Second) != nil {
+			return // the next run finds the host as being worked on
+		}
+	}
+	r.mu.Lock()
+	r.steps[i], r.settled = step, step.Ended
+	r.mu.Unlock()
+	level := slog.LevelInfo
+	if step.Error != "" {
+		level = slog.LevelWarn
+	}
+	r.f.log.Log(context.Background(), level, "a host in a rollout", "document", r.document, "rollout", step.Rollout, "host", step.Host, "state", step.State, "error", step.Error)
+	r.f.meters.step(step.State)
+	r.f.changed(r.document)
+}
+
+// advance makes a decision about the rollout as a whole durable.
+func (r *run) advance(d Decision) error {
+	before := r.record()
+	if before.Phase == d.Phase && before.Wave == d.Wave {
+		return nil
+	}
+	after := before
+	after.Phase, after.Wave, after.Reason = d.Phase, d.Wave, d.Reason
+	if d.Phase.Ended() {
+		after.Ended = time.Now().UTC()
+		if err := r.conclude(after); err != nil {
+			return err
+		}
+	}
+	if err := r.f.ledger.putRollout(after); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.rollout, r.note = after, ""
+	r.mu.Unlock()
+	if before.Phase != after.Phase {
+		r.f.log.Info("rollout", "document", after.Document, "rollout", after.Number, "phase", after.Phase, "reason", after.Reason)
+		r.f.changed(after.Document)
+	}
+	return nil
+}
+
+// conclude does what belongs to the end of a rollout, before the record says that
+// it has ended: what hosts are owed, and which revision is out. Each part may be
+// done twice.
+func (r *run) conclude(after Rollout) error {
+	r.mu.Lock()
+	steps := slices.Clone(r.steps)
+	r.mu.Unlock()
+	states := map[StepState]int{}
+	for i := range steps {
+		s := &steps[i]
+		states[s.State]++
+		if s.State == Pending {
+			continue // what it was owed before, it is owed still
+		}
+		owed := s.Owed
+		switch {
+		case after.Phase == Done && (s.State == Absent || s.State == Unknown):
+			owed = s.Want
+		case after.Phase == Reverted && s.State == Lost:
+			owed = s.Had
+		case s.State != Absent && s.State != Refused:
+			owed = ""
+		}
+		if owed == s.Owed {
+			continue
+		}
+		s.Owed = owed
+		if err := r.f.ledger.putStep(after.Document, *s); err != nil {
+			return err
+		}
+	}
+	released := after.Revision
+	if after.Phase == Reverted {
+		released = after.Before
+	}
+	if err := r.f.ledger.release(after.Document, released); err != nil {
+		return err
+	}
+	if err := r.f.ledger.putEnded(Ended{Rollout: after, States: states}); err != nil {
+		return err
+	}
+	r.f.meters.ended(after.Phase)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.steps = steps
+	return nil
+}

@@ -1,0 +1,172 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWait is the longest that a request may wait for something new.
+const maxWait = 60 * time.Second
+
+// Handler serves documents to the HAProxies that fetch theirs:
+//
+//	GET /haproxy/DOCUMENT              what is out, as a plain text
+//	GET /hosts/HOST/haproxy/DOCUMENT   what is meant for a host now: also in the
+//	                                   middle of a rollout, and of a template
+//
+// The answer has an ETag; with If-None-Match the answer is 304 when it is the
+// same, and with ?wait=60s it only comes when it is another, or after that time.
+// Who asks shows a token, as a bearer token or as the password of basic
+// authentication, or a TLS client certificate.
+func (f *Fleet) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /haproxy/{document}", f.serveDocument)
+	mux.HandleFunc("GET /hosts/{host}/haproxy/{document}", f.serveDocument)
+	return mux
+}
+
+func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "private, no-cache")
+	host, document := r.PathValue("host"), r.PathValue("document")
+	known, may := f.current().mayRead(r, document)
+	switch {
+	case !known:
+		w.Header().Set("WWW-Authenticate", `Basic realm="fairway"`)
+		http.Error(w, "a token or a client certificate is needed", http.StatusUnauthorized)
+		return
+	case !may:
+		// The same for a document that does not exist: nobody learns which do.
+		http.Error(w, "not yours to read", http.StatusForbidden)
+		return
+	}
+	wait, err := waitOf(r.URL.Query().Get("wait"))
+	if err != nil {
+		http.Error(w, "wait: want a duration such as 60s", http.StatusBadRequest)
+		return
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		// Asked for before the answer is made, so that no change is missed.
+		news := f.news(document)
+		content, revision, err := f.meant(host, document)
+		if err != nil {
+			f.log.Error("a document cannot be served", "document", document, "error", err)
+			http.Error(w, "the document cannot be read", http.StatusServiceUnavailable)
+			return
+		}
+		if revision == 0 {
+			http.Error(w, "no such document", http.StatusNotFound)
+			return
+		}
+		tag := `"` + digestOf(content) + `"`
+		if !matches(r.Header.Get("If-None-Match"), tag) {
+			w.Header().Set("ETag", tag)
+			w.Header().Set("Fairway-Revision", strconv.FormatUint(revision, 10))
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			_, _ = w.Write(content) // a client that has gone is nobody to tell
+			return
+		}
+		select {
+		case <-news:
+			continue
+		case <-deadline.C:
+		case <-r.Context().Done():
+		}
+		w.Header().Set("ETag", tag)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+}
+
+// waitOf reads the time to wait; nothing means none.
+func waitOf(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = strconv.ErrRange
+	}
+	return min(d, maxWait), err
+}
+
+// matches tells whether If-None-Match names the tag.
+func matches(header, tag string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
+		if part == tag || part == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// mayRead tells whether whoever asks is known, and may read a document.
+func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
+	var sum *[sha256.Size]byte
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		s := sha256.Sum256([]byte(token))
+		sum = &s
+	} else if _, password, ok := r.BasicAuth(); ok {
+		s := sha256.Sum256([]byte(password))
+		sum = &s
+	}
+	for _, reader := range m.Readers {
+		is := false
+		switch {
+		case reader.Token != nil:
+			is = sum != nil && subtle.ConstantTimeCompare(reader.Token[:], sum[:]) == 1
+		case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+			leaf := r.TLS.VerifiedChains[0][0]
+			is = slices.Contains(leaf.DNSNames, reader.Certificate) || leaf.Subject.CommonName == reader.Certificate
+		}
+		if is {
+			known = true
+			may = may || reader.reads(document)
+		}
+	}
+	return known, may
+}
+
+// meant is what a host is meant to have now, with the number of its revision;
+// zero for nothing. Without a host it is what is out, or the newest revision when
+// nothing is.
+func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
+	var s *spot
+	if host != "" {
+		if s = f.spotOf(host, document); s == nil {
+			return nil, 0, nil
+		}
+	}
+	revision, err := f.released(document)
+	if err != nil {
+		return nil, 0, err
+	}
+	if s != nil {
+		if live, ok := f.liveRevision(s.place); ok {
+			revision = live
+		}
+	}
+	if revision.Number == 0 {
+		list, err := f.revisions(document)
+		if err != nil || len(list) == 0 {
+			return nil, 0, err
+		}
+		if revision, err = f.Revision(document, 0); err != nil {
+			return nil, 0, err
+		}
+	}
+	if s == nil {
+		return revision.Content, revision.Number, nil
+	}
+	content, err := f.content(s, revision)
+	return content, revision.Number, err
+}

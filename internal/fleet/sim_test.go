@@ -1,0 +1,446 @@
+package fleet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairway/internal/dockerapi"
+)
+
+// simHost is a Docker host with one container in which HAProxy runs, as far as
+// the fleet can tell: it speaks the Docker API over a unix socket.
+//
+// HAProxy here refuses a configuration with the word SYNTAX in it, cannot bind
+// one with BINDFAIL, and answers every request with 503 for one with ANSWER503.
+type simHost struct {
+	name   string
+	socket string
+	server *http.Server
+	ln     net.Listener
+
+	mu        sync.Mutex
+	files     map[string]string
+	running   string // the configuration of the worker that serves
+	workers   []simWorker
+	nextPID   int
+	log       []dockerapi.LogLine
+	execs     map[string]*simExec
+	calls     int
+	commands  []string // of every exec, without the scripts' text
+	stopped   bool     // the container
+	listening []uint16 // by somebody else
+
+	requests, failed int64
+	perLook          int64 // requests between two readings
+
+	// The faults. hang makes execs whose script has this name hang; fatal makes
+	// the machine lose power when one has done its work.
+	hang, fatal string
+	dead        bool
+	deaf        int           // signals that get lost
+	hole        chan struct{} // closed when the black hole ends; nil for none
+}
+
+type simWorker struct {
+	pid      int
+	replaces []int
+	began    int64
+}
+
+type simExec struct {
+	args  []string
+	code  int
+	ended bool
+}
+
+const simFile = "/usr/local/etc/haproxy/haproxy.cfg"
+
+// newSim starts a host with a configuration.
+func newSim(t testing.TB, name, content string) *simHost {
+	t.Helper()
+	h := &simHost{
+		name: name, files: map[string]string{simFile: content}, running: content, nextPID: 20,
+		execs: map[string]*simExec{}, perLook: 100,
+	}
+	h.workers = []simWorker{{pid: 10, began: 100}}
+	h.socket = filepath.Join(shortDir(t), "s")
+	h.up(t)
+	t.Cleanup(h.down)
+	return h
+}
+
+// shortDir is a directory whose sockets have names that are short enough.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (h *simHost) up(t testing.TB) {
+	t.Helper()
+	_ = os.Remove(h.socket)
+	ln, err := net.Listen("unix", h.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h}
+	h.mu.Lock()
+	h.ln, h.server = ln, s
+	h.mu.Unlock()
+	go func() { _ = s.Serve(ln) }()
+}
+
+func (h *simHost) down() {
+	h.mu.Lock()
+	s := h.server
+	h.mu.Unlock()
+	_ = s.Close()
+}
+
+func (h *simHost) url() string { return "unix://" + h.socket }
+
+// set changes the host under its lock.
+func (h *simHost) set(change func(*simHost)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(h)
+}
+
+// has returns what is in the file and what runs.
+func (h *simHost) has() (file, running string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.files[simFile], h.running
+}
+
+func (h *simHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.calls++
+	dead, hole := h.dead, h.hole
+	h.mu.Unlock()
+	if hole != nil {
+		select {
+		case <-hole:
+		case <-r.Context().Done():
+		}
+	}
+	if dead {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Api-Version", "1.41")
+	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !strings.HasPrefix(r.URL.Path, "/v1.") {
+		path = strings.TrimPrefix(r.URL.Path, "/")
+	}
+	switch parts := strings.Split(path, "/"); {
+	case path == "_ping":
+	case path == "containers/json":
+		state := "running"
+		if h.isStopped() {
+			state = "exited"
+		}
+		fmt.Fprintf(w, `[{"Id":"c0ffee0000000000","Names":["/haproxy"],"State":%q,"Labels":{"edge":"yes"}}]`, state)
+	case len(parts) == 3 && parts[2] == "exec":
+		h.createExec(w, r)
+	case len(parts) == 3 && parts[2] == "start":
+		h.startExec(w, r, parts[1])
+	case len(parts) == 3 && parts[0] == "exec":
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprintf(w, `{"ID":%q,"Running":%v,"ExitCode":%d}`, parts[1], !h.execs[parts[1]].ended, h.execs[parts[1]].code)
+	case len(parts) == 3 && parts[2] == "kill":
+		h.signal(r.URL.Query().Get("signal"))
+		w.WriteHeader(http.StatusNoContent)
+	case len(parts) == 3 && parts[2] == "logs":
+		h.writeLog(w, r.URL.Query().Get("tail"))
+	default:
+		http.Error(w, `{"message":"no such call"}`, http.StatusNotFound)
+	}
+}
+
+func (h *simHost) isStopped() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopped
+}
+
+func (h *simHost) writeLog(w io.Writer, tail string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, _ := strconv.Atoi(tail)
+	for _, line := range h.log[max(0, len(h.log)-n):] {
+		_, _ = w.Write(simPiece(2, line.Time.Format(time.RFC3339Nano)+" "+line.Text+"\n"))
+	}
+}
+
+func simPiece(kind byte, text string) []byte {
+	p := make([]byte, 8, 8+len(text))
+	p[0] = kind
+	binary.BigEndian.PutUint32(p[4:], uint32(len(text)))
+	return append(p, text...)
+}
+
+func (h *simHost) createExec(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Cmd []string }
+	_ = json.NewDecoder(r.Body).Decode(&asked)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := "e" + strconv.Itoa(len(h.execs))
+	h.execs[id] = &simExec{args: asked.Cmd}
+	h.commands = append(h.commands, simName(asked.Cmd))
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, `{"Id":%q}`, id)
+}
+
+// simScripts names the scripts.
+var simScripts = map[string]string{
+	lookScript: "look", readScript: "read", writeScript: "write", swapScript: "swap", backScript: "back", dropScript: "drop", signalScript: "signal",
+}
+
+// simName is what is run: the name of a script with its path, or the arguments.
+// Anything else than the fixed commands shows.
+func simName(args []string) string {
+	if len(args) >= 5 && args[0] == "sh" && args[1] == "-c" && args[3] == "fairway" {
+		if name, ok := simScripts[args[2]]; ok {
+			return name + " " + strings.Join(args[4:], " ")
+		}
+	}
+	return strings.Join(args, " ")
+}
+
+func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	conn, in, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	h.mu.Lock()
+	e := h.execs[id]
+	name := simName(e.args)
+	hang := h.hang != "" && strings.HasPrefix(name, h.hang)
+	h.mu.Unlock()
+	if hang {
+		_, _ = io.Copy(io.Discard, in) // until the client hangs up
+		time.Sleep(time.Hour)
+		return
+	}
+	stdin, _ := io.ReadAll(in)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stdout, stderr, code := h.perform(name, string(stdin))
+	if h.fatal != "" && strings.HasPrefix(name, h.fatal) {
+		h.dead = true
+		return
+	}
+	_, _ = conn.Write(append(simPiece(1, stdout), simPiece(2, stderr)...))
+	e.code, e.ended = code, true
+}
+
+// perform does what a command does. The caller holds mu.
+func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) {
+	switch name {
+	case "haproxy -v":
+		return "HAProxy version 2.6.12-1 2025/10/03 - https://haproxy.org/\n", "", 0
+	case "haproxy -c -W -f /dev/stdin":
+		return h.check(stdin)
+	case "read " + simFile:
+		return h.files[simFile], "", 0
+	case "write " + simFile:
+		h.files[simFile+".fairway-new"] = stdin
+		return stdin, "", 0
+	case "swap " + simFile:
+		h.files[simFile+".fairway-old"] = h.files[simFile]
+		h.files[simFile] = h.files[simFile+".fairway-new"]
+		delete(h.files, simFile+".fairway-new")
+		return "", "", 0
+	case "back " + simFile:
+		h.files[simFile] = h.files[simFile+".fairway-old"]
+		return "", "", 0
+	case "drop " + simFile:
+		delete(h.files, simFile+".fairway-new")
+		return "", "", 0
+	case "look " + simFile:
+		return h.processes(), "", 0
+	}
+	return "", "sh: no such command: " + name, 127
+}
+
+func (h *simHost) check(content string) (string, string, int) {
+	for i, line := range strings.Split(content, "\n") {
+		if strings.Contains(line, "SYNTAX") {
+			return "", fmt.Sprintf("[ALERT]    (77) : config : parsing [/dev/stdin:%d] : unknown keyword 'SYNTAX' in 'listen' section\n[ALERT]    (77) : config : Fatal errors found in configuration.\n", i+1), 1
+		}
+	}
+	return "Configuration file is valid\n", "", 0
+}
+
+var simBind = regexp.MustCompile(`bind \S*:(\d+)`)
+
+// processes writes what lookScript would.
+func (h *simHost) processes() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d.00 1.00\n", 1000+len(h.execs))
+	line := func(pid, parent int, began int64, args ...string) {
+		fmt.Fprintf(&b, "process %d (haproxy) S %d%s %d 0\n%s\x00\n", pid, parent, strings.Repeat(" 0", 17), began, strings.Join(args, "\x00"))
+	}
+	line(1, 0, 50, "haproxy", "-W", "-db", "-f", simFile)
+	for _, w := range h.workers {
+		args := []string{"haproxy"}
+		if len(w.replaces) > 0 {
+			args = append(args, "-sf")
+			for _, pid := range w.replaces {
+				args = append(args, strconv.Itoa(pid))
+			}
+		}
+		line(w.pid, 1, w.began, append(args, "-W", "-f", simFile)...)
+		b.WriteString("lrwx------ 1 root root 64 Nov 21 04:00 5 -> socket:[100]\nlrwx------ 1 root root 64 Nov 21 04:00 6 -> socket:[101]\n")
+	}
+	b.WriteString("sockets\n  sl  local_address rem_address   st\n")
+	var ports []uint16
+	for _, m := range simBind.FindAllStringSubmatch(h.running, -1) {
+		n, _ := strconv.ParseUint(m[1], 10, 16)
+		ports = append(ports, uint16(n))
+	}
+	for i, port := range append(ports, h.listening...) {
+		inode := 100 + i
+		if i >= len(ports) {
+			inode = 900
+		}
+		fmt.Fprintf(&b, "%4d: 00000000:%04X 00000000:0000 0A 0 0 0 0 0 %d\n", i, port, inode)
+	}
+	return b.String()
+}
+
+// signal is what HAProxy does when it is told to read its file again.
+func (h *simHost) signal(signal string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	say := func(text string) {
+		at := time.Now()
+		if n := len(h.log); n > 0 && !at.After(h.log[n-1].Time) {
+			at = h.log[n-1].Time.Add(1)
+		}
+		h.log = append(h.log, dockerapi.LogLine{Time: at, Text: text})
+	}
+	if signal != "USR2" {
+		say("an unexpected signal: " + signal)
+		return
+	}
+	if h.deaf > 0 {
+		h.deaf--
+		return
+	}
+	say("[NOTICE]   (1) : Reloading HAProxy")
+	content := h.files[simFile]
+	if strings.Contains(content, "BINDFAIL") {
+		say("[ALERT]    (1) : Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]")
+		say("[WARNING]  (1) : Loading failure!")
+		return
+	}
+	var old []int
+	for _, w := range h.workers {
+		old = append(old, w.pid)
+	}
+	h.nextPID++
+	h.workers = []simWorker{{pid: h.nextPID, replaces: old, began: int64(h.nextPID) * 100}}
+	h.running, h.requests, h.failed = content, 0, 0
+	say("[NOTICE]   (1) : Loading success.")
+}
+
+// stats is the statistics page. Each look at it finds more requests.
+func (h *simHost) stats() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests += h.perLook
+	if strings.Contains(h.running, "ANSWER503") {
+		h.failed += h.perLook
+	}
+	return fmt.Sprintf("# pxname,svname,scur,stot,bin,bout,econ,hrsp_5xx,req_tot,status,type,\n"+
+		"web,FRONTEND,1,%d,0,0,,%d,%d,OPEN,0,\nweb,s1,0,0,0,0,0,0,,UP,2,\nweb,BACKEND,0,0,0,0,0,0,,UP,1,\n", h.requests, h.failed, h.requests)
+}
+
+// simPages is the network in which the statistics pages are: http://NAME/.
+type simPages map[string]*simHost
+
+func (p simPages) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, ok := p[r.URL.Hostname()]
+	if !ok || h.isStopped() {
+		return nil, fmt.Errorf("no such host")
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+		Body: io.NopCloser(bytes.NewBufferString(h.stats())),
+	}, nil
+}
+
+// simFleet is hosts, and a fleet over them.
+type simFleet struct {
+	hosts []*simHost
+	m     *Map
+}
+
+// newSimFleet starts hosts h1, h2 … with a configuration. Every one has a
+// statistics page.
+func newSimFleet(t testing.TB, n int, content string) *simFleet {
+	t.Helper()
+	s := &simFleet{m: &Map{Templates: map[string]bool{}}}
+	for i := range n {
+		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
+		s.hosts = append(s.hosts, h)
+		s.m.Places = append(s.m.Places, Place{
+			Host: h.name, Docker: h.url(), Document: "web", Container: "haproxy", File: simFile, Stats: "http://" + h.name + "/stats",
+		})
+	}
+	return s
+}
+
+func (s *simFleet) pages() simPages {
+	p := simPages{}
+	for _, h := range s.hosts {
+		p[h.name] = h
+	}
+	return p
+}
+
+// newEngine makes clients with a short timeout.
+func newEngine(url string) (Engine, error) {
+	return dockerapi.New(dockerapi.Options{URL: url, Timeout: 2 * time.Second})
+}
+
+// onlyFixed fails when a container was given anything but the fixed commands.
+func (s *simFleet) onlyFixed(t testing.TB) {
+	t.Helper()
+	fixed := []string{"haproxy -v", "haproxy -c -W -f /dev/stdin"}
+	for _, name := range simScripts {
+		fixed = append(fixed, name+" "+simFile)
+	}
+	for _, h := range s.hosts {
+		h.mu.Lock()
+		for _, c := range h.commands {
+			if !slices.Contains(fixed, c) {
+				t.Errorf("%s was given the command %q", h.name, c)
+			}
+		}
+		h.mu.Unlock()
+	}
+}

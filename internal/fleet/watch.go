@@ -1,0 +1,221 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+)
+
+// watch looks at every host again and again, and gives those that are back what
+// they are owed.
+func (f *Fleet) watch(ctx context.Context) error {
+	room := make(chan struct{}, watchAtOnce)
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	next := map[*spot]time.Time{}
+	for sleep(ctx, watchTick) == nil {
+		f.mu.Lock()
+		spots := make([]*spot, 0, len(f.spots))
+		for _, s := range f.spots {
+			spots = append(spots, s)
+		}
+		f.mu.Unlock()
+		owed := f.owed()
+		now, seen := time.Now(), map[*spot]time.Time{}
+		for _, s := range spots {
+			step, isOwed := owed[spotKey{s.place.Host, s.place.Document}]
+			if at := next[s]; now.Before(at) {
+				seen[s] = at
+				continue
+			}
+			every := f.o.Watch
+			if _, _, _, tried, err := s.last(); isOwed || err != nil || tried.IsZero() {
+				every = min(every, watchSoon)
+			}
+			seen[s] = now.Add(every)
+			select {
+			case room <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			looking.Go(func() {
+				defer func() { <-room }()
+				f.visit(ctx, s, step)
+			})
+		}
+		next = seen
+	}
+	return nil
+}
+
+// watchTick is how often the watch looks for somebody whose turn it is.
+const watchTick = time.Second
+
+// owed are the steps of hosts that shall get something when they are back, apart
+// from those of documents with a rollout under way, which decides itself.
+func (f *Fleet) owed() map[spotKey]Step {
+	owed := f.ledger.steps()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(owed, func(key spotKey, step Step) bool { return step.Owed == "" || f.runs[key.document] != nil })
+	return owed
+}
+
+// visit looks at one host and gives it what it is owed. A host that somebody else
+// is working on is left alone.
+func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
+	select {
+	case s.turn <- struct{}{}:
+		defer s.leave()
+	default:
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	sight, err := s.look(bounded)
+	if err == nil {
+		_, err = s.read(bounded)
+		if errors.Is(err, ErrNoReading) {
+			err = nil
+		}
+	}
+	if err != nil || step.Owed == "" || ctx.Err() != nil {
+		return
+	}
+	// The rollout of another document cannot want this container; one of this
+	// document may have begun since.
+	f.mu.Lock()
+	busy := f.runs[s.place.Document] != nil
+	f.mu.Unlock()
+	if busy || time.Now().Before(s.notBefore()) {
+		return
+	}
+	err = f.settleDebt(ctx, s, sight, step)
+	s.repaired(err)
+	if err != nil {
+		f.log.Warn("a host that is back could not be caught up", "host", s.place.Host, "document", s.place.Document, "error", err)
+		return
+	}
+	f.log.Info("a host that is back was caught up", "host", s.place.Host, "document", s.place.Document)
+	f.changed(s.place.Document)
+}
+
+// settleDebt gives a host what it is owed. The caller has its turn.
+func (f *Fleet) settleDebt(ctx context.Context, s *spot, sight Sight, step Step) error {
+	// A host that nobody touched is caught up when it has the file. With one that
+	// was left in the middle of a change, what runs may be another thing than the
+	// file, so that it is done again.
+	doubt := step.Touched || step.State == Unknown || step.State == Lost
+	if doubt || sight.Digest != step.Owed {
+		known := sight.Digest == step.Had || sight.Digest == step.Want || sight.Digest == step.Owed
+		if !known {
+			if err := f.mayOverwrite(s, sight, Step{}, false); err != nil {
+				return err
+			}
+		}
+		content, err := f.byDigest(s, step.Owed)
+		if err != nil {
+			return err
+		}
+		// Finished even when Fairway is asked to end in between.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Settings{}.withDefaults().HostTimeout)
+		defer cancel()
+		if !step.Touched {
+			step.Touched = true
+			if err := f.ledger.putStep(s.place.Document, step); err != nil {
+				return err
+			}
+		}
+		if err := s.hand.apply(ctx, content, false); err != nil {
+			return err
+		}
+		s.saw(content)
+	}
+	switch step.Owed {
+	case step.Want:
+		step.State = Applied
+	case step.Had:
+		step.State = Returned
+	}
+	step.Owed, step.Error, step.Touched, step.Ended = "", "", false, time.Now().UTC()
+	return f.ledger.putStep(s.place.Document, step)
+}
+
+// Pauses between attempts to give a host what it is owed.
+const (
+	firstWait = 5 * time.Second
+	mostWait  = 10 * time.Minute
+)
+
+// repaired remembers how an attempt went; a failure makes the next one wait.
+func (s *spot) repaired(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repair = err
+	if err == nil {
+		s.wait, s.after = 0, time.Time{}
+		return
+	}
+	s.wait = min(max(2*s.wait, firstWait), mostWait)
+	s.after = time.Now().Add(s.wait)
+}
+
+func (s *spot) notBefore() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.after
+}
+
+// drifted looks at hosts and fails when the configuration of one was edited by
+// hand. A host that cannot be reached is no reason.
+func (f *Fleet) drifted(ctx context.Context, places []Place) error {
+	var found []error
+	for i, err := range f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
+		sight, err := s.look(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // it is told of when its turn comes
+		}
+		step := f.ledger.step(s.place.Host, s.place.Document)
+		if step.Touched && (sight.Digest == step.Had || sight.Digest == step.Want) {
+			return nil
+		}
+		return f.mayOverwrite(s, sight, Step{Owed: step.Owed}, false)
+	}) {
+		if err != nil {
+			found = append(found, fmt.Errorf("host %s: %w", places[i].Host, err))
+		}
+	}
+	return errors.Join(found...)
+}
+
+// everywhere does something to places, a few at the same moment, each with its
+// turn and lookTime, and returns the errors in the order of the places.
+func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx context.Context, s *spot) error) []error {
+	errs := make([]error, len(places))
+	room := make(chan struct{}, watchAtOnce)
+	var all sync.WaitGroup
+	for i, p := range places {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			defer cancel()
+			s := f.spotOf(p.Host, p.Document)
+			if s == nil {
+				errs[i] = fmt.Errorf("%w: host %s with document %s", ErrUnknown, p.Host, p.Document)
+				return
+			}
+			if err := s.take(ctx); err != nil {
+				errs[i] = &AbsentError{errors.New("another operation on the host does not end")}
+				return
+			}
+			defer s.leave()
+			errs[i] = do(ctx, s)
+		})
+	}
+	all.Wait()
+	return errs
+}
