@@ -22,7 +22,7 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 		}
 		return path
 	}
-	if name != "fairway" {
+	if name != "fairway" && name != "fairway-haproxy" {
 		if binary, err = exec.LookPath(name); err != nil {
 			return nil, "", err
 		}
@@ -32,6 +32,16 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 		file := write("services.yml", fairwayServices(backend, n))
 		args = []string{binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
 		version = "this one"
+	case "fairway-haproxy":
+		if _, err := exec.LookPath("haproxy"); err != nil {
+			return nil, "", err
+		}
+		file := write("services.yml", fairwayServices(backend, n))
+		args = []string{
+			binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state"),
+			"--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", "4096", "--haproxy.stop-with-fairway",
+		}
+		version = versionOf("haproxy", "-v")
 	case "nginx":
 		conf := write("nginx.conf", nginxConf(dir, address, backend, n))
 		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")

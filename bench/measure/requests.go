@@ -257,7 +257,7 @@ end
 func report(o requestOptions, n int, results map[string]*result) {
 	fmt.Printf("\n%d route(s); %d connections, %d rounds of %s; CPU time of the proxy, user and system\n\n", n, o.connections, o.rounds, o.duration)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "proxy\tversion\tCPU µs/request\trange\tfairway / it\trequests/s\tp99")
+	fmt.Fprintf(w, "proxy\tversion\tCPU µs/request\trange\t%s / it\trequests/s\tp99\n", o.proxies[0])
 	for _, name := range o.proxies {
 		r := results[name]
 		if r == nil || len(r.cpu) == 0 {
@@ -265,7 +265,7 @@ func report(o requestOptions, n int, results map[string]*result) {
 			continue
 		}
 		ratio := "-"
-		if f := results["fairway"]; f != nil && len(f.cpu) > 0 {
+		if f := results[o.proxies[0]]; f != nil && len(f.cpu) > 0 {
 			ratio = fmt.Sprintf("%.2f", slices.Min(f.cpu)/slices.Min(r.cpu))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f-%.1f\t%s\t%.0f\t%s\n", name, r.version,
