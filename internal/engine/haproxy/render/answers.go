@@ -21,6 +21,7 @@ const retrySoon = 2
 func problems() []problem {
 	return []problem{
 		{status: 405, code: "method", text: "method %[method] is not served"},
+		{status: 505, code: "version", text: "this version of HTTP is not served"},
 		{status: 431, code: "too-many-headers", text: "the request has too many header fields"},
 		{status: 400, code: "bad-host", text: "the host of the request is missing or not valid"},
 		{status: 400, code: "bad-path", text: "%[var(txn.why)]"},
@@ -85,21 +86,27 @@ func (r *renderer) writeNotFound(t *text) {
 		t.line("http-request set-var(txn.err) str(no-route) if %s { %s,map_str(%s) -m found }", none, key, hosts)
 	}
 	known("var(txn.host)")
-	known("var(txn.host),regsub(^[^.]*,)")
+	known(parentExpression)
 	for _, n := range r.features.Deep {
-		known(deepExpression(t, n, " if "+none))
+		known(writeDeep(t, "http-request", n, " if "+none))
 	}
 	known("str(*)")
 	t.line("http-request set-var(txn.err,ifnotexists) str(unknown-host)")
 }
 
+func badGateway() problem {
+	return problem{status: 502, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"}
+}
+
 // writeErrors writes the bodies of the answers that HAProxy makes up by itself.
+// Those to what is no HTTP are beyond that: they have HAProxy's own words.
 func writeErrors(t *text) {
 	for _, p := range []problem{
-		{status: 400, code: "bad-request", text: "the request is not valid HTTP"},
-		{status: 408, code: "slow-request", text: "the request came too slowly"},
+		{status: 400, code: "bad-body", text: "the request body cannot be read"},
+		{status: 408, code: "slow-body", text: "the request body came too slowly"},
+		{status: 413, code: "body-too-large", text: "the request body is too large"},
 		{status: 500, code: "internal", text: "internal error"},
-		{status: 502, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"},
+		badGateway(),
 		{status: 503, code: "unreachable", text: "no endpoint could be reached"},
 		{status: 504, code: "timeout", text: "the endpoint did not answer in time"},
 	} {

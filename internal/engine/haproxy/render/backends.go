@@ -77,6 +77,7 @@ func (p *profile) write(r *renderer, t *text) {
 	t.section("defaults profile-%s from base", p.name)
 	r.writeBackend(t, p)
 	if p.mode == "tcp" {
+		t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
 		return
 	}
 	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
@@ -87,7 +88,12 @@ func (p *profile) write(r *renderer, t *text) {
 // writeBackend writes what a backend section has of its profile.
 func (r *renderer) writeBackend(t *text, p *profile) {
 	t.line("mode %s", p.mode)
-	writeBalance(t, p.balance)
+	if p.mode == "tcp" && p.balance.Policy == route.BalanceHash {
+		t.line("balance source")
+		t.line("hash-type consistent wt6 avalanche")
+	} else {
+		writeBalance(t, p.balance)
+	}
 	if p.mode == "tcp" {
 		t.line("timeout tunnel %s", span(p.tunnel))
 	}
@@ -111,7 +117,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		t.line("http-request set-var(txn.asked) req.cook(%s)", p.sticky)
 		t.line("http-request set-var(txn.secure) str(\"; Secure\") if { var(txn.proto) -m str https }")
 	}
-	if p.balance.Policy == route.BalanceHash {
+	if p.balance.Policy == route.BalanceHash && p.mode == "http" {
 		t.line("http-request set-var(txn.hash) %s", hashExpression(p.balance))
 		t.line("http-request set-var(txn.hash) var(txn.client) if !{ var(txn.hash) -m len gt 0 }")
 	}

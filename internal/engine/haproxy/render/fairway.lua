@@ -495,7 +495,7 @@ core.register_action("fairway_hop", {"http-req", "http-res"}, function(txn, way)
 end, 1)
 
 -- A request waits for an endpoint, a bounded time.
-core.register_action("fairway_hold", {"http-req"}, function(txn)
+core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)
 	local left = tonumber(txn:get_var("txn.hold")) or 0
 	while left > 0 and txn.f:nbsrv() == 0 do
 		core.msleep(20)

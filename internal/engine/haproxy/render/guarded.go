@@ -34,17 +34,17 @@ func (g *guard) group() string {
 }
 
 // writeGuarded writes the rules of guarded matches.
-func (r *renderer) writeGuarded(t *text) {
-	if len(r.guards) == 0 {
+func (r *renderer) writeGuarded(t *text, directive string, guards []guard, table string) {
+	if len(guards) == 0 {
 		return
 	}
-	t.line("http-request set-var(txn.group) var(txn.host),map_str(%s)", r.o.mapPath(mapGroups))
-	if r.asksQuery {
+	t.line("%s set-var(txn.group) var(txn.host),map_str(%s)", directive, r.o.mapPath(mapGroups))
+	if r.asksQuery && directive == "http-request" {
 		t.line("http-request lua.fairway_query if { query -m found }")
 	}
 	owner := ""
-	for i := range r.guards {
-		g := &r.guards[i]
+	for i := range guards {
+		g := &guards[i]
 		if g.route.ID != owner {
 			owner = g.route.ID
 			t.note("route %s", owner)
@@ -53,16 +53,16 @@ func (r *renderer) writeGuarded(t *text) {
 		if group := g.group(); group != "" {
 			conditions[0] = "{ var(txn.group) -m str " + group + " }"
 		}
-		t.line("http-request set-var(txn.g) str(%d) if !{ var(txn.g) -m found } %s", i, strings.Join(conditions, " "))
+		t.line("%s set-var(txn.g) str(%d) if !{ var(txn.g) -m found } %s", directive, i, strings.Join(conditions, " "))
 	}
 	found := "{ var(txn.g) -m found }"
-	t.line("http-request set-var(txn.better) var(txn.r),field(%d,|) if %s", fieldRank, found)
-	t.line("http-request set-var(txn.better) int(%d) if %s !{ var(txn.r) -m found }", maxGuards+1, found)
-	t.line("http-request set-var(txn.r) var(txn.g),map_str(%s) if %s { var(txn.g),sub(txn.better) lt 0 }", r.o.mapPath(mapGuarded), found)
+	t.line("%s set-var(txn.better) var(txn.r),field(%d,|) if %s", directive, fieldRank, found)
+	t.line("%s set-var(txn.better) int(%d) if %s !{ var(txn.r) -m found }", directive, maxGuards+1, found)
+	t.line("%s set-var(txn.r) var(txn.g),map_str(%s) if %s { var(txn.g),sub(txn.better) lt 0 }", directive, r.o.mapPath(table), found)
 }
 
 // groupEntries is the map of hosts that have guarded matches of their own.
-func groupEntries(guards []guard) []MapEntry {
+func groupEntries(guards ...guard) []MapEntry {
 	var entries []MapEntry
 	for i := range guards {
 		if group := guards[i].group(); group != "" {

@@ -10,12 +10,20 @@ import (
 
 // writeListener writes the section of a listener.
 func (r *renderer) writeListener(t *text, l *route.Listener) {
-	t.section("frontend %s from %s", FrontendName(l.Name), requestSection)
+	base := requestSection
+	if l.TCP {
+		base = "base"
+	}
+	t.section("frontend %s from %s", FrontendName(l.Name), base)
 	r.writeBind(t, l)
-	for _, line := range logLines(*r.o, false) {
+	for _, line := range logLines(*r.o, l.TCP) {
 		t.line("%s", line)
 	}
 	r.writeTrust(t, l)
+	if l.TCP {
+		r.writeConnections(t, l)
+		return
+	}
 	proto, port := "http", "80"
 	if l.TLS {
 		proto, port = "https", "443"

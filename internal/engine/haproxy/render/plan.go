@@ -1,9 +1,11 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/route"
 )
@@ -14,33 +16,39 @@ type work struct {
 	// sections are those in use: shared ones, each once, and dedicated ones.
 	sections []Section
 	// own are the routes that have a dedicated section.
-	own      []*route.Route
-	claims   []claim
-	services []MapEntry
-	hosts    []MapEntry
-	users    []MapEntry
-	sticky   map[string]bool // sections whose backends tie clients to endpoints
-	slots    *slots
+	own    []*route.Route
+	claims []claim
+	// tcpClaims are those of connections.
+	tcpClaims []claim
+	services  []MapEntry
+	hosts     []MapEntry
+	users     []MapEntry
+	sticky    map[string]bool // sections whose backends tie clients to endpoints
+	slots     *slots
 }
 
 // plan decides for every route how it is served.
 func (r *renderer) plan(previous *Config) *work {
 	w := &work{profiles: map[string]*profile{}, sticky: map[string]bool{}, slots: newSlots(previous)}
 	requests, connections := r.table.Split()
-	r.connections = connections
+	r.isTCP = make(map[*route.Route]bool, len(connections))
+	for _, q := range connections {
+		r.isTCP[q] = true
+	}
+	all := slices.Concat(requests, connections)
 	p := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
 	w.profiles[p.name] = &p
-	places := make([]*profile, len(requests))
+	places := make([]*profile, len(all))
 	wanted := map[string]bool{}
-	for i, q := range requests {
+	for i, q := range all {
 		if b := r.table.Backend(q.Backend); b != nil && isShareable(q) {
-			places[i] = w.profile(profileOf(b, 0))
+			places[i] = w.profile(profileOf(b, r.idle(q)))
 			wanted[places[i].name+" "+b.ID] = true
 		}
 	}
 	w.slots.release(wanted)
 	shared := map[string]string{}
-	for i, q := range requests {
+	for i, q := range all {
 		b := r.table.Backend(q.Backend)
 		var name string
 		switch {
@@ -65,9 +73,17 @@ func (r *renderer) plan(previous *Config) *work {
 		r.addRoute(w, q, name)
 	}
 	r.features = r.features.with(Features{})
-	slices.SortFunc(r.guards, func(a, b guard) int { return route.Compare(a.route, a.match, b.route, b.match) })
+	sortGuards(r.guards)
+	sortGuards(r.tcpGuards)
 	return w
 }
+
+func sortGuards(guards []guard) {
+	slices.SortFunc(guards, func(a, b guard) int { return route.Compare(a.route, a.match, b.route, b.match) })
+}
+
+// idle is how long a connection that is passed through may be silent.
+func (r *renderer) idle(q *route.Route) time.Duration { return cmp.Or(q.Idle, r.o.TunnelTimeout) }
 
 // profile returns the profile that equals p.
 func (w *work) profile(p profile) *profile {
@@ -130,11 +146,15 @@ func (r *renderer) addRoute(w *work, q *route.Route, section string) {
 	var keys []string
 	for i := range q.Matches {
 		m := &q.Matches[i]
-		if m.Host.Kind != route.HostRegexp {
+		if m.Host.Kind != route.HostRegexp && !r.isTCP[q] {
 			w.hosts = append(w.hosts, MapEntry{hostKey(m.Host), "1"})
 		}
 		if m.Host.Kind == route.HostDeep {
 			r.features.Deep = append(r.features.Deep, strings.Count(m.Host.Value, ".")+1)
+		}
+		if r.isTCP[q] {
+			r.addConnection(w, q, i, value)
+			continue
 		}
 		if !isSimple(m) {
 			r.guards = append(r.guards, guard{q, i, value})
@@ -149,6 +169,19 @@ func (r *renderer) addRoute(w *work, q *route.Route, section string) {
 		for _, key := range keys {
 			w.claims = append(w.claims, claim{key, q, i, value})
 		}
+	}
+}
+
+// addConnection adds a match of a route for connections.
+func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
+	m := &q.Matches[i]
+	if !isSimpleTCP(m) {
+		r.tcpGuards = append(r.tcpGuards, guard{q, i, value})
+		return
+	}
+	r.features.Priorities = r.features.Priorities || q.Priority != 0
+	for _, key := range appendTCPKeys(nil, m) {
+		w.tcpClaims = append(w.tcpClaims, claim{key, q, i, value})
 	}
 }
 
@@ -256,11 +289,13 @@ func (r *renderer) maps(w *work) []Map {
 		{Name: mapRoutes, Entries: routeEntries(w.claims, r.guards)},
 		{Name: mapHosts, Entries: sortedEntries(w.hosts)},
 		{Name: mapSettings, Entries: settings},
-		{Name: mapGroups, Entries: groupEntries(r.guards)},
+		{Name: mapGroups, Entries: groupEntries(slices.Concat(r.guards, r.tcpGuards)...)},
 		{Name: mapGuarded, Entries: guardedEntries(r.guards)},
 		{Name: mapServices, Entries: sortedEntries(w.services)},
 		{Name: mapSticky, Entries: sortedEntries(sticky)},
 		{Name: mapCookies, Entries: sortedEntries(cookies)},
+		{Name: mapConnections, Entries: routeEntries(w.tcpClaims, r.tcpGuards)},
+		{Name: mapGuardedTCP, Entries: guardedEntries(r.tcpGuards)},
 		{Name: mapUsers, Entries: sortedEntries(w.users)},
 	}
 	for i := range all {

@@ -22,15 +22,17 @@ const fileLua = "fairway.lua"
 
 // The maps, by name.
 const (
-	mapRoutes   = "routes"   // where a request goes
-	mapHosts    = "hosts"    // the hosts that routes name
-	mapSettings = "settings" // "starting" while nothing is known
-	mapGroups   = "groups"   // hosts with guarded matches
-	mapGuarded  = "guarded"  // where a guarded match leads
-	mapServices = "services" // the service of a route
-	mapSticky   = "sticky"   // cookies, and the servers they mean
-	mapCookies  = "cookies"  // the other way round
-	mapUsers    = "users"    // hashes of passwords that are quick to check
+	mapRoutes      = "routes"      // where a request goes
+	mapHosts       = "hosts"       // the hosts that routes name
+	mapSettings    = "settings"    // "starting" while nothing is known
+	mapGroups      = "groups"      // hosts with guarded matches
+	mapGuarded     = "guarded"     // where a guarded match leads
+	mapServices    = "services"    // the service of a route
+	mapSticky      = "sticky"      // cookies, and the servers they mean
+	mapCookies     = "cookies"     // the other way round
+	mapConnections = "connections" // where a connection goes
+	mapGuardedTCP  = "guarded-tcp" // where a guarded match of a connection leads
+	mapUsers       = "users"       // hashes of passwords that are quick to check
 )
 
 // renderer is one rendering.
@@ -40,8 +42,9 @@ type renderer struct {
 	features Features
 	guards   []guard
 
-	connections []*route.Route // of TCP listeners
-	asksQuery   bool           // a guarded match asks for parameters of the query
+	isTCP     map[*route.Route]bool // routes for connections
+	tcpGuards []guard
+	asksQuery bool // a guarded match asks for parameters of the query
 }
 
 func (o Options) withDefaults() Options {
@@ -103,8 +106,8 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
 	r := &renderer{o: o, table: t}
 	w := r.plan(previous)
-	if len(r.guards) > maxGuards {
-		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", len(r.guards), maxGuards)
+	if n := len(r.guards) + len(r.tcpGuards); n > maxGuards {
+		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", n, maxGuards)
 	}
 	if !fresh && previous != nil {
 		r.features = r.features.with(previous.Features)
@@ -148,15 +151,18 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) {
 			r.writeUserLists(t, q)
 			r.writeLimits(t, q)
-			r.writeDedicated(t, q, r.table.Backend(q.Backend))
+			if r.isTCP[q] {
+				r.writeDedicatedTCP(t, q, r.table.Backend(q.Backend))
+			} else {
+				r.writeDedicated(t, q, r.table.Backend(q.Backend))
+			}
 		})
 	}
 	for i := range r.table.Listeners {
 		l := &r.table.Listeners[i]
-		if r.o.Leave[l.Name] || l.TCP {
-			continue
+		if !r.o.Leave[l.Name] {
+			add("listener "+l.Name, "", func(t *text) { r.writeListener(t, l) })
 		}
-		add("listener "+l.Name, "", func(t *text) { r.writeListener(t, l) })
 	}
 }
 

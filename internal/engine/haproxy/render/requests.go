@@ -52,8 +52,8 @@ func (r *renderer) writeRequests(t *text) {
 	t.line("http-request set-var(txn.id) uuid()")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
 	r.writeGuards(t)
-	r.writeIdentity(t)
 	r.writeHopByHop(t)
+	r.writeIdentity(t)
 	r.writeLookups(t)
 	r.writeKnobs(t)
 	r.writeResponses(t)
@@ -63,6 +63,7 @@ func (r *renderer) writeRequests(t *text) {
 func (r *renderer) writeGuards(t *text) {
 	t.note("guards: the host and path that decide are the ones that endpoints see")
 	t.line("http-request set-var(txn.err) str(method) if { method CONNECT TRACE }")
+	t.line("http-request set-var(txn.err) str(version) if !{ req.ver -m beg 1. } !{ fc_http_major 2 }")
 	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", r.o.MaxHeaders)
 	t.line("http-request set-var(txn.host) req.fhdr(host),host_only if { req.fhdr(host) -m reg -- %s }", quoted(plainHost))
 	t.line("http-request set-var(txn.path) path if { path -m reg -- %s }", quoted(plainPath))
@@ -105,55 +106,81 @@ func (r *renderer) writeHopByHop(t *text) {
 	t.line("http-request del-header %s -m reg", quoted(`^(?:proxy|proxy-connection|proxy-authenticate|proxy-authorization|keep-alive|trailer|http2-settings)$`))
 }
 
-// writeLookups writes the search for the route.
+// lookups writes the search for the route of a request or of a connection.
+type lookups struct {
+	*renderer
+	*text
+	directive string
+	// listener is in front of the host in a key for connections; empty for requests.
+	listener string
+	table    string // the expression that looks a key up
+}
+
+// writeLookups writes the search for the route of a request.
 func (r *renderer) writeLookups(t *text) {
-	routes := r.o.mapPath(mapRoutes)
 	t.note("the route")
-	lookup := func(name, key string, first bool) {
-		t.line("http-request set-var(txn.%s) %s,concat(,txn.path,>),map_beg(%s)%s", name, key, routes, unless(!first, " if !{ var(txn.r) -m found }"))
-	}
-	if r.features.Priorities {
-		r.writeMixedLookups(t, routes)
-	} else {
-		lookup("r", "var(txn.host)", true)
-		lookup("r", "var(txn.host),regsub(^[^.]*,)", false)
-		for _, n := range r.features.Deep {
-			lookup("r", deepExpression(t, n, " if !{ var(txn.r) -m found }"), false)
-		}
-		lookup("r", "str(*)", false)
-	}
-	r.writeGuarded(t)
+	l := lookups{r, t, "http-request", "", "map_beg(" + r.o.mapPath(mapRoutes) + ")"}
+	l.write()
+	r.writeGuarded(t, "http-request", r.guards, mapGuarded)
 	t.line("http-request set-var(%s) var(txn.r),field(%d,|) if { var(txn.r) -m found }", VarRoute, fieldToken)
 }
 
-// deepExpression writes what finds the last n labels of a host that has more of
-// them, and returns the expression for the key.
-func deepExpression(t *text, n int, condition string) string {
-	t.line("http-request unset-var(txn.deep)%s", condition)
-	more := fmt.Sprintf("{ var(txn.host),field(-%d,.) -m len gt 0 }", n+1)
+// write looks at one kind of host after the other, most specific first.
+func (l *lookups) write() {
+	if l.features.Priorities {
+		l.writeMixed()
+		return
+	}
+	none := " if !{ var(txn.r) -m found }"
+	l.find("r", "var(txn.host)", "")
+	l.find("r", parentExpression, none)
+	for _, n := range l.features.Deep {
+		l.find("r", writeDeep(l.text, l.directive, n, none), none)
+	}
+	l.find("r", "str("+anyMark+")", none)
+}
+
+// find sets a variable to what the map has for a host.
+func (l *lookups) find(name, host, condition string) {
+	if l.listener == "" {
+		l.line("%s set-var(txn.%s) %s,concat(,txn.path,>),%s%s", l.directive, name, host, l.table, condition)
+		return
+	}
+	l.line("%s set-var(txn.name) %s%s", l.directive, host, condition)
+	l.line("%s set-var(txn.%s) str(%s),concat(,txn.name,>),%s%s", l.directive, name, l.listener, l.table, condition)
+}
+
+// parentExpression is what stands for a wildcard in keys: all behind the first
+// label, with its dot.
+const parentExpression = "var(txn.host),regsub(^[^.]*,)"
+
+// writeDeep writes what finds the last n labels of a host that has more of them,
+// and returns the expression for the key.
+func writeDeep(t *text, directive string, n int, condition string) string {
+	t.line("%s unset-var(txn.deep)%s", directive, condition)
 	if condition == "" {
 		condition = " if"
 	}
-	t.line("http-request set-var(txn.deep) var(txn.host),field(-1,.,%d)%s %s", n, condition, more)
+	t.line("%s set-var(txn.deep) var(txn.host),field(-1,.,%d)%s { var(txn.host),field(-%d,.) -m len gt 0 }", directive, n, condition, n+1)
 	return "str(" + deepMark + "),concat(,txn.deep,)"
 }
 
-// writeMixedLookups looks at all kinds of hosts, because a priority can make a
-// less specific one win.
-func (r *renderer) writeMixedLookups(t *text, routes string) {
-	next := func(key string) {
-		t.line("http-request unset-var(txn.c)")
-		t.line("http-request set-var(txn.c) %s,concat(,txn.path,>),map_beg(%s)", key, routes)
-		t.line("http-request set-var(txn.p) var(txn.r),field(%d,|)", fieldPriority)
-		t.line("http-request set-var(txn.r) var(txn.c) if { var(txn.c) -m found } !{ var(txn.r) -m found }")
-		t.line("http-request set-var(txn.r) var(txn.c) if { var(txn.c) -m found } { var(txn.c),field(%d,|),sub(txn.p) gt 0 }", fieldPriority)
+// writeMixed looks at all kinds of hosts, because a priority can make a less
+// specific one win.
+func (l *lookups) writeMixed() {
+	next := func(host string) {
+		l.line("%s unset-var(txn.c)", l.directive)
+		l.find("c", host, "")
+		l.line("%s set-var(txn.p) var(txn.r),field(%d,|)", l.directive, fieldPriority)
+		l.line("%s set-var(txn.r) var(txn.c) if { var(txn.c) -m found } !{ var(txn.r) -m found }", l.directive)
+		l.line("%s set-var(txn.r) var(txn.c) if { var(txn.c) -m found } { var(txn.c),field(%d,|),sub(txn.p) gt 0 }", l.directive, fieldPriority)
 	}
-	t.line("http-request set-var(txn.r) var(txn.host),concat(,txn.path,>),map_beg(%s)", routes)
-	next("var(txn.host),regsub(^[^.]*,)")
-	for _, n := range r.features.Deep {
-		next(deepExpression(t, n, ""))
+	l.find("r", "var(txn.host)", "")
+	next(parentExpression)
+	for _, n := range l.features.Deep {
+		next(writeDeep(l.text, l.directive, n, ""))
 	}
-	next("str(*)")
+	next("str(" + anyMark + ")")
 }
 
 // writeKnobs writes what the values in the map ask for.
@@ -191,6 +218,8 @@ const maxStrip = 8
 // writeResponses writes what happens to every answer.
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
+	t.line("http-response return status 502 %s if { status 101 } !{ var(txn.ws) -m found }", badGateway().payload())
+	t.line("http-response return status 502 %s if { status 101 } !{ res.fhdr(upgrade) -m str -i websocket }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
 	t.line("http-response lua.fairway_hop response if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
 	t.line("http-response del-header keep-alive")

@@ -63,6 +63,25 @@ func appendKeys(keys []string, m *route.Match) []string {
 	return append(keys, exact[:len(exact)-2]+ending, exact[:len(exact)-1])
 }
 
+// isSimpleTCP is isSimple for the connections of TCP listeners, all of which ask
+// for their listeners.
+func isSimpleTCP(m *route.Match) bool {
+	return len(m.Conditions) == 1 && m.Conditions[0].Kind == route.ConditionListener && !m.Conditions[0].Not &&
+		m.Host.Kind != route.HostRegexp
+}
+
+// listenerMark ends the listener in a key for connections.
+const listenerMark = "!"
+
+// appendTCPKeys appends the keys of a simple match for connections: the listener,
+// and what stands for the host.
+func appendTCPKeys(keys []string, m *route.Match) []string {
+	for _, listener := range m.Conditions[0].Values {
+		keys = append(keys, listenerWord(listener)+listenerMark+hostKey(m.Host)+ending)
+	}
+	return keys
+}
+
 // claim is a simple match at one of its keys.
 type claim struct {
 	key   string
