@@ -62,6 +62,17 @@ type grammar struct {
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and how they are doing."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Say which route takes a request, and why the others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
+	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live, each with its cause, or show one."`
+	Diff        diffCommand        `cmd:"" group:"steer" help:"Show what differs between two entries of the history."`
+	Rollback    rollbackCommand    `cmd:"" group:"steer" help:"Serve what an entry of the history was, and hold it."`
+	Pin         pinCommand         `cmd:"" group:"steer" help:"Hold what is served now."`
+	Unpin       unpinCommand       `cmd:"" group:"steer" help:"End a pin or rollback: serve what the labels say."`
+	Drain       drainCommand       `cmd:"" group:"steer" help:"Give a service, instance or node nothing new."`
+	Undrain     undrainCommand     `cmd:"" group:"steer" help:"End a drain."`
+	Weight      weightCommand      `cmd:"" group:"steer" help:"Give a service, instance or node another share of requests."`
+	Pause       pauseCommand       `cmd:"" group:"steer" help:"Make the requests for a service wait."`
+	Resume      resumeCommand      `cmd:"" group:"steer" help:"End a pause."`
+	Commands    commandsCommand    `cmd:"" group:"steer" help:"List what operators asked for and is in force."`
 	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show what containers use: CPU, memory, network and disk, by service."`
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Make, list or revoke tokens for the admin API."`
@@ -191,6 +202,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "serve", Title: "Serve:"},
 			{Key: "look", Title: "Look into a running Fairway:"},
+			{Key: "steer", Title: "See what was, and steer:"},
 			{Key: "swarm", Title: "Ask the engines themselves:"},
 			{Key: "access", Title: "Say who may do what:"},
 			{Key: "fleet", Title: "Beside HAProxy:"},

@@ -103,12 +103,24 @@ func routeState(r api.Route) (string, colour) {
 	case r.Refused != "":
 		return "refused", bad
 	case r.Backend != nil && strings.HasPrefix(endpoints(r), "0/"):
-		return "unavailable", bad
+		return strings.Join(append([]string{"unavailable"}, steered(r)...), ": "), bad
 	case r.LastGood:
 		return "last good", doubt
 	case r.Stale != nil:
 		return "stale", doubt
+	case steered(r) != nil:
+		return "served: " + steered(r)[0], doubt
 	default:
 		return "served", good
 	}
+}
+
+// steered returns the command that an endpoint of the route obeys, if any does.
+func steered(r api.Route) []string {
+	for _, e := range r.Endpoints {
+		if e.By != "" {
+			return []string{e.By}
+		}
+	}
+	return nil
 }

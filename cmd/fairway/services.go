@@ -128,6 +128,7 @@ func (c *console) instance(i api.Instance) {
 	}
 	rows := [][]cell{{{"instance", faint}, {i.Name, bold}}, {{"id", faint}, text(i.ID)}, {{"state", faint}, {state, stateColour(i.State)}}}
 	for _, field := range []struct{ name, value string }{
+		{"by", i.By},
 		{"node", nodeText(i)},
 		{"image", i.Image},
 		{"started", when(i.Started)},

@@ -21,6 +21,7 @@ type view struct {
 	problemsOf map[string]int            // by service
 	serviceOf  map[string]*catalog.Service
 	nodeName   map[string]string               // by ID
+	steered    map[[2]string]string            // by source and name of an instance
 	live       map[[2]string]*api.EndpointLive // by backend and endpoint; nil unless asked for
 }
 
@@ -34,6 +35,7 @@ func (s *Server) view() *view {
 		problemsOf: map[string]int{},
 		serviceOf:  map[string]*catalog.Service{},
 		nodeName:   map[string]string{},
+		steered:    map[[2]string]string{},
 	}
 	if v.snapshot == nil {
 		v.snapshot = &catalog.Snapshot{}
@@ -57,6 +59,13 @@ func (s *Server) view() *view {
 	}
 	for _, n := range v.snapshot.Nodes {
 		v.nodeName[n.ID] = n.Name
+	}
+	for _, b := range v.table.Backends {
+		for _, e := range b.Endpoints {
+			if e.By != "" {
+				v.steered[[2]string{e.Source, e.Instance}] = e.By
+			}
+		}
 	}
 	return v
 }
@@ -197,6 +206,7 @@ func (v *view) instance(in *catalog.Instance) api.Instance {
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: maskLabels(in.Labels), State: string(in.State), StateReason: in.StateReason,
 		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
+		By:        v.steered[[2]string{in.Source, in.Name}],
 		Addresses: make([]api.Address, len(in.Addresses)), Ports: make([]api.Port, len(in.Ports)),
 	}
 	for i, a := range in.Addresses {

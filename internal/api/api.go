@@ -197,6 +197,9 @@ type Instance struct {
 	Started     time.Time `json:"started,omitzero"`
 	// Weight is the share that the source gives it; left out when it gives none.
 	Weight int `json:"weight,omitempty"`
+	// By is the command of an operator that its endpoints obey, with who gave it
+	// and why; left out for none.
+	By string `json:"by,omitempty"`
 	// Addresses is sorted by network, then host.
 	Addresses []Address `json:"addresses"`
 	// Ports is sorted by number, then protocol.

@@ -284,7 +284,7 @@ func (d *doctor) routes(in *catalog.Instance) (served bool) {
 			takes = append(takes, m.String())
 		}
 		what := "route " + printable(r.ID) + " (" + printable(strings.Join(takes, "; ")) + ")"
-		switch state := d.endpoint(r, in); {
+		switch state, by := d.endpoint(r, in); {
 		case r.Refused != "":
 			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
 		case r.Backend == "":
@@ -296,6 +296,8 @@ func (d *doctor) routes(in *catalog.Instance) (served bool) {
 		case state == route.EndpointReady:
 			served = true
 			d.add("route", OutcomeOK, "", "%s leads to it", what)
+		case state != "" && by != "":
+			d.add("route", OutcomeFailed, "an operator takes it back; see: fairway commands", "%s has it as an endpoint that is %s: %s", what, state, printable(by))
 		case state != "":
 			d.add("route", OutcomeFailed, "", "%s has it as an endpoint that is %s", what, state)
 		default:
@@ -308,20 +310,20 @@ func (d *doctor) routes(in *catalog.Instance) (served bool) {
 	return served
 }
 
-// endpoint returns the state of the instance in the backend of a route; empty
-// when it is not in it.
-func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) route.EndpointState {
+// endpoint returns the state of the instance in the backend of a route, and the
+// command of an operator that it comes from; empty when it is not in it.
+func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) (state route.EndpointState, by string) {
 	b := d.table.Backend(r.Backend)
 	if b == nil || in == nil {
-		return ""
+		return "", ""
 	}
 	source := printable(cmp.Or(in.Source, d.plan.service.Source))
 	for _, e := range b.Endpoints {
 		if e.Source == source && (strings.HasPrefix(e.ID, shortID(in.ID)+":") || strings.HasPrefix(e.ID, virtualID+":")) {
-			return e.State
+			return e.State, e.By
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // count writes a number with its noun.

@@ -59,8 +59,9 @@ type Subject struct {
 	// sees it. An instance of the same name that takes its place is meant as well.
 	Instance string `json:"instance,omitempty"`
 	Source   string `json:"source,omitempty"`
-	// Node is the ID of a node.
-	Node string `json:"node,omitempty"`
+	// Node is the ID of a node, and NodeName what people call it.
+	Node     string `json:"node,omitempty"`
+	NodeName string `json:"nodeName,omitempty"`
 }
 
 // String returns the subject as one writes it: "service web@docker".
@@ -71,7 +72,7 @@ func (s Subject) String() string {
 	case s.Instance != "":
 		return "instance " + s.Instance
 	case s.Node != "":
-		return "node " + s.Node
+		return "node " + cmp.Or(s.NodeName, s.Node)
 	}
 	return ""
 }

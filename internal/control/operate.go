@@ -107,7 +107,7 @@ func ResolveSubject(s *catalog.Snapshot, text string) (Subject, error) {
 	}
 	for _, n := range s.Nodes {
 		if n.ID == name || n.Name == name {
-			add("node", Subject{Node: n.ID})
+			add("node", Subject{Node: n.ID, NodeName: n.Name})
 		}
 	}
 	switch len(list) {
@@ -257,7 +257,9 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	return remarks
 }
 
-// TakeBack ends a command. The ID "hold" is that of a rollback or pin.
+// TakeBack ends a command, named by its ID or by its kind and subject with a
+// colon in between, such as "drain:web". The ID "hold" is that of a rollback or
+// pin.
 func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (Result, error) {
 	if c.history == nil {
 		return Result{}, ErrNoHistory
@@ -265,16 +267,48 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	if len(message) > maxMessage || len(operator) > maxMessage {
 		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
 	}
-	old, ok := c.steering.command(id)
+	old, ok := c.named(id)
 	if !ok {
 		return Result{}, fmt.Errorf("%w: there is no command %q in force", history.ErrNotFound, id)
 	}
-	result, err := c.change(ctx, id, nil, nil, nil, deed{
+	result, err := c.change(ctx, old.ID, nil, nil, nil, deed{
 		operator: nameOf(operator), command: "end of " + old.String(), message: message,
 		change: history.Change{Kind: history.CommandChanged, From: old.String()},
 	})
 	result.Command = old
 	return result, err
+}
+
+// named finds a command in force. A subject that is gone is still what it was
+// called.
+func (c *Control) named(id string) (Command, bool) {
+	if command, ok := c.steering.command(id); ok {
+		return command, true
+	}
+	kind, name, _ := strings.Cut(id, ":")
+	subjects := []Subject{}
+	if snapshot, _ := c.steering.basis(); snapshot != nil {
+		if s, err := ResolveSubject(snapshot, name); err == nil {
+			subjects = append(subjects, s)
+		}
+	}
+	_, bare, found := strings.Cut(name, ":")
+	if !found {
+		bare = name
+	}
+	list := c.Commands()
+	for _, command := range list {
+		if string(command.Kind) == kind && slices.Contains(subjects, command.Subject) {
+			return command, true
+		}
+	}
+	for _, command := range list {
+		s := command.Subject
+		if string(command.Kind) == kind && bare != "" && slices.Contains([]string{s.Service, s.Instance, s.Node, s.NodeName}, bare) {
+			return command, true
+		}
+	}
+	return Command{}, false
 }
 
 // change puts a command into the place of the one of its ID, or ends that one for
