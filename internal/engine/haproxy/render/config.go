@@ -51,6 +51,10 @@ type Options struct {
 	// Leave names the listeners that are left out, optional ones that could not be
 	// bound.
 	Leave map[string]bool
+	// Resting are the names of spare sections that are not handed out: requests of
+	// the service before may still be under way in them. A section that a service
+	// gives back is not handed out in the same configuration, either.
+	Resting map[string]bool
 	// PasswordFiles are the contents of the files that BasicAuth filters name, by
 	// path; a file that is not here could not be read, and its routes answer 503.
 	PasswordFiles map[string][]byte

@@ -29,7 +29,7 @@ type work struct {
 
 // plan decides for every route how it is served.
 func (r *renderer) plan(previous *Config) *work {
-	w := &work{profiles: map[string]*profile{}, sticky: map[string]bool{}, slots: newSlots(previous)}
+	w := &work{profiles: map[string]*profile{}, sticky: map[string]bool{}, slots: newSlots(previous, r.o.Resting)}
 	requests, connections := r.table.Split()
 	r.isTCP = make(map[*route.Route]bool, len(connections))
 	for _, q := range connections {

@@ -14,12 +14,15 @@ type slots struct {
 	before map[string]Section // of the configuration before, by name
 	held   map[string]string  // section by profile and backend, of the configuration before
 	free   map[string][]Section
-	count  map[string]int // the highest number in use, by profile
-	short  bool           // a profile ran out
+	// resting are spare sections that are not handed out yet.
+	resting    []Section
+	restsStill map[string]bool // Options.Resting
+	count      map[string]int  // the highest number in use, by profile
+	short      bool            // a profile ran out
 }
 
-func newSlots(previous *Config) *slots {
-	s := &slots{before: map[string]Section{}, held: map[string]string{}, free: map[string][]Section{}, count: map[string]int{}}
+func newSlots(previous *Config, resting map[string]bool) *slots {
+	s := &slots{before: map[string]Section{}, held: map[string]string{}, free: map[string][]Section{}, count: map[string]int{}, restsStill: resting}
 	if previous == nil {
 		return s
 	}
@@ -31,12 +34,21 @@ func newSlots(previous *Config) *slots {
 		s.before[section.Name] = section
 		s.count[section.Profile]++
 		if section.Backend == "" {
-			s.free[section.Profile] = append(s.free[section.Profile], section)
+			s.spare(section)
 		} else {
 			s.held[section.Profile+" "+section.Backend] = section.Name
 		}
 	}
 	return s
+}
+
+// spare takes a spare section: one that rests is not handed out.
+func (s *slots) spare(section Section) {
+	if s.restsStill[section.Name] {
+		s.resting = append(s.resting, section)
+		return
+	}
+	s.free[section.Profile] = append(s.free[section.Profile], section)
 }
 
 // release gives back the sections whose backends are not wanted any more, by
@@ -48,7 +60,7 @@ func (s *slots) release(wanted map[string]bool) {
 		}
 		section := s.before[name]
 		section.Backend, section.Service, section.Servers = "", "", nil
-		s.free[section.Profile] = append(s.free[section.Profile], section)
+		s.resting = append(s.resting, section) // requests of it may be under way
 		delete(s.held, key)
 	}
 	for _, free := range s.free {
@@ -83,7 +95,7 @@ func (s *slots) take(p *profile, b *route.Backend) Section {
 
 // spares are the sections that nobody uses, of the profiles there were.
 func (s *slots) spares() []Section {
-	var all []Section
+	all := slices.Clone(s.resting)
 	for _, free := range s.free {
 		all = append(all, free...)
 	}
