@@ -1,15 +1,13 @@
 // Package admin serves the admin API on a listener of its own: what exists, what
 // is served, what was refused and why, as JSON for programs (the wire types are
-// in package api), together with metrics and one plain page for people.
-//
-// Everything here reads; nothing can be changed through it. Whoever reaches it
-// still learns a lot, so it keeps browsers, strangers and secrets apart:
+// in package api), together with metrics and the pages for people, and lets
+// operators change what is served. It keeps browsers, strangers and secrets apart:
 //
 //   - Every request must name an allowed host, so that a web page cannot reach it
 //     by pointing a name of its own at this address.
 //   - A request that a browser makes on behalf of another site is refused, reads
 //     as well as writes.
-//   - A listener that can be reached from other machines needs a token.
+//   - A listener that can be reached from other machines needs TLS, and a token.
 //   - Every operation says by itself which role it needs (see operations); a path
 //     that is no operation is refused like one that does.
 //   - Values that are credentials by their place are masked (see secrets.go).
@@ -20,7 +18,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -135,11 +132,13 @@ type Options struct {
 	// Version is Fairway's version.
 	Version string
 
-	Catalogue  Catalogue
-	Tables     Tables
-	Sources    Sources
-	Engine     Engine
-	Doctor     Doctor
+	Catalogue Catalogue
+	Tables    Tables
+	Sources   Sources
+	Engine    Engine
+	Doctor    Doctor
+	// Pages are what people look at; nil for none.
+	Pages Pages
 	// History and Commands are nil where there is no history.
 	History    History
 	Commands   Commands
@@ -179,7 +178,7 @@ type Server struct {
 	// anonymous is the role of those who show nothing; empty for none.
 	anonymous string
 	requests  *prometheus.CounterVec
-	page      *template.Template
+	mux       http.Handler // the operations, without the guards
 	handler   http.Handler
 	matchers  matchers
 	traffic   traffic
@@ -226,9 +225,6 @@ func New(o Options) (*Server, error) {
 
 // open reads what the server needs before it listens.
 func (s *Server) open() (err error) {
-	if s.page, err = parseIndex(); err != nil {
-		return err
-	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairway_admin_requests_total",
 		Help: "Requests to the admin API by path pattern and status code.",

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -16,7 +17,7 @@ import (
 // newHandler puts the guards in front of the operations. What every request
 // must pass is here; who may ask for what is said by each operation.
 func (s *Server) newHandler(ops []operation) http.Handler {
-	mux := s.newMux(ops)
+	s.mux = s.newMux(ops)
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
@@ -29,12 +30,18 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 		if err == nil && crossOrigin.Check(r) != nil {
 			err = status(http.StatusForbidden, "refused: the request was made by a page of another origin")
 		}
+		if err != nil && followed(r) && s.hosts.check(r) == nil {
+			rec.Header().Set("Content-Type", "text/html; charset=utf-8")
+			rec.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(rec, fromElsewhere)
+			return
+		}
 		if err != nil {
 			fail(rec, err)
 			return
 		}
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
-		mux.ServeHTTP(rec, r)
+		s.mux.ServeHTTP(rec, r)
 	})
 }
 
@@ -63,7 +70,7 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request) {
 }
 
 // secureHeaders are set on every answer. Nothing may be loaded, embedded, framed
-// or kept; the page of this package needs none of it.
+// or kept; pages say for themselves what they need of it.
 func secureHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")

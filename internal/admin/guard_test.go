@@ -207,7 +207,10 @@ func TestEveryOperationAgainstEverybody(t *testing.T) {
 		for _, method := range methods {
 			need := needs[method+" "+path]
 			for _, who := range everybody {
-				for _, how := range everyhow {
+				for i, how := range everyhow {
+					if need == "" && i%5 != 0 {
+						continue // no operation; some circumstances will do
+					}
 					reached = ""
 					rec := ask(t, s, method, url, func(r *http.Request) {
 						how.edit(r)

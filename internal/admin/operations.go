@@ -60,7 +60,6 @@ func (op operation) needs() string {
 func (s *Server) operations() []operation {
 	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
 	return append([]operation{
-		{path: "/{$}", serve: s.index},
 		{path: "/healthz", public: true, serve: s.healthz},
 		{path: "/ready", public: true, serve: s.ready},
 		{path: "/metrics", serve: func(w http.ResponseWriter, r *http.Request) error { metrics.ServeHTTP(w, r); return nil }},
@@ -116,7 +115,18 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 	for path, known := range paths {
 		register(path, notAllowed(known))
 	}
-	register("/", operation{serve: notFound, role: api.RoleViewer})
+	rest := operation{serve: notFound, role: api.RoleViewer}
+	if s.options.Pages == nil {
+		register("/", rest)
+		return mux
+	}
+	register("/v1/", rest)
+	register("/", operation{public: true, serve: func(w http.ResponseWriter, r *http.Request) error {
+		if reads(r.Method) {
+			return s.page(w, r)
+		}
+		return s.perform(w, r, rest)
+	}})
 	return mux
 }
 
@@ -167,7 +177,7 @@ func notAllowed(known []operation) operation {
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {
-	return status(http.StatusNotFound, "no such path; / lists what there is")
+	return status(http.StatusNotFound, "no such path; docs/api.md lists what there is")
 }
 
 // readBody decodes the JSON that an operation was sent into v, a pointer to a

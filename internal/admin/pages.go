@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"fairway/internal/api"
+)
+
+// Pages are what people look at in a browser. They know nothing but what the
+// operations tell whoever asks for the page, and change nothing: what a page
+// changes, the browser asks of the operations.
+type Pages interface {
+	// Serve answers a GET or HEAD that is no operation. ask puts questions in the
+	// name of who, who has no role as long as nobody has signed in.
+	Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, who api.Identity)
+}
+
+// page answers with a page.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
+	who, refused := s.whoAsks(r)
+	if refused != nil {
+		return refused
+	}
+	ask, err := api.NewClient(api.ClientOptions{URL: "http://localhost", Transport: inside{s.mux, who}})
+	if err != nil {
+		return err
+	}
+	s.options.Pages.Serve(w, r, ask, who)
+	return nil
+}
+
+// inside carries questions of a page to the operations without a connection.
+type inside struct {
+	operations http.Handler
+	who        api.Identity
+}
+
+// RoundTrip makes it an http.RoundTripper.
+func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := &answered{header: http.Header{}, code: http.StatusOK}
+	if reads(r.Method) {
+		t.operations.ServeHTTP(rec, r.WithContext(withIdentity(r.Context(), t.who)))
+	} else {
+		fail(rec, status(http.StatusMethodNotAllowed, "a page only reads"))
+	}
+	return &http.Response{
+		StatusCode: rec.code, Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+	}, nil
+}
+
+// answered is an answer in memory.
+type answered struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+// Header, WriteHeader and Write make it an http.ResponseWriter.
+func (a *answered) Header() http.Header { return a.header }
+
+// WriteHeader notes the status.
+func (a *answered) WriteHeader(code int) { a.code = code }
+
+// Write keeps the body.
+func (a *answered) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// fromElsewhere is what people get who follow a link on another site: a page that
+// tells nothing, from which they can go on. A request that a browser makes on
+// behalf of another site is never answered with anything else.
+const fromElsewhere = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Fairway</title></head>
+<body><p>This link was on a page of another site.</p><p><a href="">Go on to Fairway</a></p></body></html>
+`
+
+// followed is true for a link on another site that a person has followed.
+func followed(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
