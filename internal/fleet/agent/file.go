@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -109,28 +111,40 @@ const stamp = "2006-01-02-150405"
 // keep copies the file that is about to be replaced and drops the oldest copies
 // beyond those that are to be kept.
 func (a *Agent) keep(content []byte, mode fs.FileMode) error {
-	dir := a.dir("backup")
-	name := filepath.Join(dir, a.o.Name+"_"+time.Now().Format(stamp))
-	path := name + ".cfg"
-	for n := 1; ; n++ {
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		path = fmt.Sprintf("%s-%d.cfg", name, n) // a second one within the second
+	names, err := a.copies()
+	if err != nil {
+		return err
 	}
+	name := a.o.Name + "_" + time.Now().Format(stamp)
+	// A second one within the second gets a number, also when the first is gone.
+	next := -1
+	for _, known := range names {
+		if stamped, number := age(known); stamped == name {
+			next = max(next, number)
+		}
+	}
+	if next >= 0 {
+		name += "-" + strconv.Itoa(next+1)
+	}
+	path := filepath.Join(a.dir("backup"), name+".cfg")
 	if err := replace(path, content, mode); err != nil {
 		return err
 	}
 	a.say("Backup of %s to %s: success.", a.current(), path)
-	return a.prune()
+	for _, old := range names[:max(len(names)+1-max(a.o.Keep, 1), 0)] {
+		if err := os.Remove(filepath.Join(a.dir("backup"), old)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// prune drops the oldest copies. Names tell the age: the clock of files is not
-// kept by every copy of a directory.
-func (a *Agent) prune() error {
+// copies are the names of the copies there are, the oldest first. Names tell the
+// age: the clock of files is not kept by every copy of a directory.
+func (a *Agent) copies() ([]string, error) {
 	entries, err := os.ReadDir(a.dir("backup"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
@@ -142,21 +156,19 @@ func (a *Agent) prune() error {
 		}
 	}
 	slices.SortFunc(names, byAge)
-	for len(names) > max(a.o.Keep, 1) {
-		if err := os.Remove(filepath.Join(a.dir("backup"), names[0])); err != nil {
-			return err
-		}
-		names = names[1:]
-	}
-	return nil
+	return names, nil
 }
 
-// byAge sorts names of copies: those of one second have a number behind it, and
-// "-10" is younger than "-2".
+// byAge sorts names of copies: those of one second have a number behind it.
 func byAge(a, b string) int {
-	a, b = strings.TrimSuffix(a, ".cfg"), strings.TrimSuffix(b, ".cfg")
-	if len(a) != len(b) && (strings.HasPrefix(a, b[:min(len(a), len(b))]) || strings.HasPrefix(b, a[:min(len(a), len(b))])) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
+	timeA, numberA := age(a)
+	timeB, numberB := age(b)
+	return cmp.Or(strings.Compare(timeA, timeB), cmp.Compare(numberA, numberB))
+}
+
+func age(name string) (stamped string, number int) {
+	name = strings.TrimSuffix(name, ".cfg")
+	at := strings.LastIndexByte(name, '_') + 1 + len(stamp)
+	number, _ = strconv.Atoi(strings.TrimPrefix(name[min(at, len(name)):], "-")) // none is 0
+	return name[:min(at, len(name))], number
 }

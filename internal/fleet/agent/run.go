@@ -47,26 +47,32 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 		go a.follow(following, news)
 	}
 	for ends := 0; ; {
-		p, err := a.start(ctx, words)
-		if err != nil {
-			return err
-		}
 		begun := time.Now()
-		if err := a.serve(ctx, p, signals, news); err != nil || ctx.Err() != nil {
+		p, err := a.start(ctx, words)
+		if err != nil && ends == 0 && ctx.Err() == nil {
 			return err
 		}
-		if p.Err() == nil {
-			return nil // it was told to end after its connections
+		if err == nil {
+			told, stopped := a.serve(ctx, p, signals, news)
+			if told {
+				return stopped
+			}
+			if err = p.Err(); err == nil {
+				return nil // somebody else told it to end
+			}
 		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.say("HAProxy has ended by itself: %v", err)
 		if ends++; time.Since(begun) >= steady {
 			ends = 1
 		}
-		a.say("HAProxy has ended by itself: %v", p.Err())
 		if ends > mostEnds {
 			return fmt.Errorf("HAProxy has ended %d times in a row", ends)
 		}
-		if err := sleep(ctx, time.Second*time.Duration(ends-1)); err != nil {
-			return nil //nolint:nilerr // told to end
+		if sleep(ctx, time.Second*time.Duration(ends-1)) != nil {
+			return nil
 		}
 	}
 }
@@ -115,21 +121,22 @@ func (a *Agent) startWith(ctx context.Context, content []byte, words *words) (*p
 	return p, nil
 }
 
-// serve does what signals and the centre say until HAProxy is gone or ctx ends.
-func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) error {
+// serve does what signals and the centre say until HAProxy is gone, or was told
+// to end.
+func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) (told bool, err error) {
 	for {
 		select {
 		case <-p.Gone():
-			return nil
+			return false, nil
 		case <-ctx.Done():
 			a.say("Stopping HAProxy; its connections have %s to end.", a.o.Grace)
 			graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.Grace)
 			defer cancel()
-			return p.Stop(graceful, false)
+			return true, p.Stop(graceful, false)
 		case s := <-signals:
 			if s == syscall.SIGUSR1 {
 				a.say("Stopping HAProxy when its connections have ended.")
-				return p.Stop(ctx, false)
+				return true, p.Stop(ctx, false)
 			}
 			a.say("Reload was asked for (%v).", s)
 			a.reloadNow(ctx, p)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
@@ -152,13 +153,11 @@ func (p *Process) ended(err error) {
 	close(p.gone)
 }
 
-// abandon ends what a failed start has left, at once.
+// abandon ends what a failed start has left.
 func (p *Process) abandon() {
-	_ = p.handle.Signal(os.Kill)
-	t := time.NewTimer(5 * time.Second)
-	defer t.Stop()
-	select {
-	case <-p.gone:
-	case <-t.C:
+	_ = p.handle.Signal(syscall.SIGTERM)
+	if !p.within(time.Second) {
+		_ = p.handle.Signal(os.Kill)
+		p.within(stopDeadline)
 	}
 }

@@ -1,0 +1,138 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.cfg")
+	for _, text := range []string{"one", "two", ""} {
+		if err := replace(path, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		got, err := read(path)
+		if err != nil || got == nil || string(got) != text || modeOf(path) != 0o640 {
+			t.Errorf("%q, %v, mode %v", got, err, modeOf(path))
+		}
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+	if err := replace(filepath.Join(dir, "no", "x.cfg"), nil, 0o600); err == nil {
+		t.Error("a directory that is not there is no error")
+	}
+	if got, err := read(filepath.Join(dir, "none")); got != nil || err != nil {
+		t.Errorf("no file: %q, %v", got, err)
+	}
+}
+
+func TestByAge(t *testing.T) {
+	want := []string{
+		"a_2026-01-02-030405.cfg", "a_2026-01-02-030405-1.cfg", "a_2026-01-02-030405-2.cfg", "a_2026-01-02-030405-10.cfg", "a_2026-01-02-030406.cfg",
+		"a_2026-11-02-030405.cfg", "a_2027-01-02-030405.cfg",
+	}
+	got := slices.Clone(want)
+	slices.Reverse(got)
+	slices.SortFunc(got, byAge)
+	if !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// Other names' copies and what is no copy at all stay.
+func TestCopiesOfOthersStay(t *testing.T) {
+	a := &Agent{o: Options{Name: "10.0.0.1", Dir: t.TempDir(), Keep: 1, Log: io.Discard}}
+	dir := a.dir("backup")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"10.0.0.1_2026-01-02-030405.cfg", "10.0.0.1_2026-01-02-030406.cfg", "10.0.0.1_notes.cfg", "10.0.0.10_2026-01-02-030405.cfg", "10.0.0.1_2026-01-02-030405.txt",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.keep([]byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(dir)
+	if names, err := a.copies(); len(entries) != 4 || len(names) != 1 || strings.Contains(names[0], "2026-01-02") {
+		t.Errorf("left: %v, copies %v, %v", entries, names, err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	a := &Agent{o: Options{Name: "x", Dir: t.TempDir()}}
+	unlock, err := a.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second one: %v", err)
+	}
+	unlock()
+	again, err := a.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestParseStat(t *testing.T) {
+	pid, parent, state := parseStat("42 (a) Z 1 (b) S 7 8 9\n")
+	if pid != 42 || state != "S" || parent != 7 {
+		t.Errorf("%d %d %s", pid, parent, state)
+	}
+	for _, text := range []string{"", "x (a) S 1", "1", "1 (a) S x", "1 (a)"} {
+		if _, _, state := parseStat(text); state != "" {
+			t.Errorf("%q is read", text)
+		}
+	}
+}
+
+// Orphans are reaped, and the children of others are left to them.
+func TestReap(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skip("orphans cannot be made to fall to us: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { reap(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	// The shell ends at once; its child falls to us and ends later.
+	if err := exec.Command("sh", "-c", "(sleep 0.3; exit 3) &").Run(); err != nil {
+		t.Fatal(err)
+	}
+	own := exec.Command("sh", "-c", "exit 7")
+	if err := own.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		left := zombies(os.Getpid())
+		left = slices.DeleteFunc(left, func(pid int) bool { return pid == own.Process.Pid })
+		seen = seen || len(left) > 0
+		if seen && len(left) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("zombies %v, seen %v", left, seen)
+		}
+	}
+}
