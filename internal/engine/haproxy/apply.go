@@ -43,6 +43,7 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 		return err
 	}
 	e.tellMissing(missing)
+	e.rest(e.target.config, next.config, e.table)
 	e.target, e.table, e.missing = next, t, missing
 	e.live.Store(&live{table: t, config: next.config, addrs: e.addresses(t)})
 	e.pairs.keep(next.config.CertLists)
@@ -74,6 +75,7 @@ func (e *Engine) attend(ctx context.Context) {
 		proc, err := process.Attach(ctx, e.processOptions())
 		if err == nil {
 			e.proc = proc
+			e.nudge() // tend listens for its end
 			e.log.Info("HAProxy that runs is taken over", "pid", proc.Pid())
 		}
 	}
@@ -84,14 +86,10 @@ func (e *Engine) attend(ctx context.Context) {
 
 // look reads what HAProxy has into e.worker; nothing when it does not say.
 func (e *Engine) look(ctx context.Context) {
-	config := e.target.config
-	if config == nil {
-		config = &render.Config{}
-	}
 	s, err := e.client.Open(ctx)
 	if err == nil {
 		defer s.Close()
-		e.worker, err = observe(ctx, s, config)
+		e.worker, err = observe(ctx, s, e.opts.Dir)
 	}
 	if err != nil {
 		e.worker = nil
@@ -99,7 +97,9 @@ func (e *Engine) look(ctx context.Context) {
 		return
 	}
 	e.worker.remember(e.target)
-	e.gates.trust(config, e.worker)
+	if e.target.config != nil {
+		e.gates.trust(e.target.config, e.worker)
+	}
 }
 
 // remember adds to what was read what HAProxy does not tell: the options of
@@ -260,7 +260,7 @@ func (e *Engine) reload(ctx context.Context, next target, p plan) error {
 	e.counters.reloads.WithLabelValues(p.reload).Inc()
 	e.lastReload = time.Now()
 	e.worker = workerOf(next)
-	e.leavers = map[leaver]*leaving{} // the new worker has none
+	e.leavers, e.rests = map[leaver]*leaving{}, map[string]time.Time{} // the new worker has none
 	if err := e.disk.good(next.config); err != nil {
 		e.log.Warn("a copy of the configuration cannot be kept", "error", err)
 	}
@@ -276,6 +276,9 @@ func (e *Engine) reloadOrStart(ctx context.Context, marker string) error {
 		return e.start(ctx)
 	}
 	proc := e.proc
+	if err := e.answers(ctx, proc); err != nil {
+		return err
+	}
 	_, err := proc.Reload(ctx, process.ReloadOptions{Prove: func(ctx context.Context, w socket.Process) error {
 		runs, _, err := proc.Master().WorkerVar(ctx, w.PID, render.MarkerVariable)
 		if err == nil && runs != marker {
@@ -290,6 +293,31 @@ func (e *Engine) reloadOrStart(ctx context.Context, marker string) error {
 	return err
 }
 
+// answerWithin is how long a master may be silent that is told to reload: while it
+// looks at a file that it cannot use, it is for two seconds.
+const answerWithin = 3 * time.Second
+
+// answers waits until the master does, or is gone.
+func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	for {
+		_, err := proc.Worker(ctx)
+		select {
+		case <-proc.Gone():
+			return nil
+		default:
+		}
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("haproxy: its master (process %d) does not answer at %s: stop that process, and it is started anew: %w",
+				proc.Pid(), e.masterSocket(), err)
+		}
+	}
+}
+
 // start starts HAProxy from the files on disk.
 func (e *Engine) start(ctx context.Context) error {
 	if e.elsewhere() {
@@ -301,6 +329,7 @@ func (e *Engine) start(ctx context.Context) error {
 		return err
 	}
 	e.proc = proc
+	e.nudge() // tend listens for its end
 	e.log.Info("HAProxy started", "version", e.program.Version.Text, "pid", proc.Pid())
 	return nil
 }

@@ -48,11 +48,9 @@ type kept struct {
 
 func newDisk(dir string) (*disk, error) {
 	d := &disk{dir: dir, write: writeFile, sums: map[string][sha256.Size]byte{}}
-	for _, sub := range []string{"", render.DirMaps, render.DirCerts} {
-		// 0700: keys are below it, and sockets by which HAProxy is told anything.
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("haproxy: directory: %w", err)
-		}
+	// 0700: keys are below it, and sockets by which HAProxy is told anything.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("haproxy: directory: %w", err)
 	}
 	return d, nil
 }
@@ -227,9 +225,12 @@ func (d *disk) sweep(pairs map[string]*pair) {
 	}
 }
 
-// writeFile makes a file and flushes it, so that a rename never shows an empty
-// one after a crash of the machine.
+// writeFile makes a file, in a directory that is made if need be, and flushes it, so
+// that a rename never shows an empty one after a crash of the machine.
 func writeFile(path string, data []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err

@@ -121,6 +121,7 @@ type Engine struct {
 	worker     *worker          // what it has; nil: unknown
 	workerPID  int              // of the last verification
 	leavers    map[leaver]*leaving
+	rests      map[string]time.Time // sections that were given back, until when
 	lastReload time.Time
 	// What tend has to do.
 	stale    bool // the table must be applied again
@@ -164,7 +165,7 @@ func New(o Options) (*Engine, error) {
 		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
 		watched: newWatched(o.Logger),
 		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
-		leavers: map[leaver]*leaving{}, wake: make(chan struct{}, 1),
+		leavers: map[leaver]*leaving{}, rests: map[string]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
 )
 
 // leaver is a server in maintenance that is to be deleted when nothing runs on it.
@@ -101,4 +103,53 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// restFor is how long a section rests that a service has given back, besides the
+// time for which requests of it may be held: until then they may still be on their
+// way through it, and must not meet the endpoints of another.
+const restFor = 2 * time.Second
+
+// rest notes the sections that a table has given back.
+func (e *Engine) rest(old, next *render.Config, t *route.Table) {
+	now := time.Now()
+	for name, until := range e.rests {
+		if until.Before(now) {
+			delete(e.rests, name)
+		}
+	}
+	if old == nil || t == nil {
+		return
+	}
+	var held time.Duration
+	for i := range old.Sections {
+		s := &old.Sections[i]
+		if s.Backend == "" {
+			continue
+		}
+		if n := next.Section(s.Name); n == nil || n.Backend != "" {
+			continue
+		}
+		if held == 0 {
+			held = restFor
+			for _, r := range t.Routes {
+				held = max(held, restFor+r.Hold)
+			}
+		}
+		e.rests[s.Name] = now.Add(held)
+	}
+}
+
+// resting are the names of sections that must not be handed out yet.
+func (e *Engine) resting() map[string]bool {
+	names := map[string]bool{}
+	for name, until := range e.rests {
+		if time.Now().Before(until) {
+			names[name] = true
+		}
+	}
+	for l := range e.leavers {
+		names[l.section] = true
+	}
+	return names
 }

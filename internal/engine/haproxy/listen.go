@@ -69,6 +69,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 	if o.Bind, err = e.binds(t); err != nil {
 		return target{}, err
 	}
+	o.Resting = e.resting()
 	o.PasswordFiles = e.watched.passwords(t)
 	next := target{}
 	if next.files, err = e.watched.authorities(t); err != nil {

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -11,10 +12,9 @@ import (
 	"fairway/internal/engine/haproxy/socket"
 )
 
-// observe reads from HAProxy what its worker has of the kinds of things that a
-// configuration has. What the configuration does not name and HAProxy has is in it
-// as far as it matters: servers and certificates.
-func observe(ctx context.Context, s *socket.Session, c *render.Config) (*worker, error) {
+// observe reads from HAProxy what its worker has: everything that a configuration
+// of ours in dir can have made.
+func observe(ctx context.Context, s *socket.Session, dir string) (*worker, error) {
 	w := newWorker()
 	marker, ok, err := s.GetVar(ctx, render.MarkerVariable)
 	if err != nil {
@@ -24,15 +24,20 @@ func observe(ctx context.Context, s *socket.Session, c *render.Config) (*worker,
 		return w, nil // a HAProxy with somebody else's configuration
 	}
 	w.structure, _, _ = strings.Cut(marker, ".")
-	for _, m := range c.Maps {
-		entries, err := s.Map(ctx, m.Path)
-		if socket.Refused(err, "Unknown map") {
+	ours := func(path string) bool { return strings.HasPrefix(path, dir+"/") }
+	files, err := s.MapFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		if !ours(path) {
 			continue
 		}
+		entries, err := s.Map(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		w.maps[m.Path] = entryMap(entries)
+		w.maps[path] = entryMap(entries)
 	}
 	servers, err := s.Servers(ctx, "")
 	if err != nil {
@@ -41,7 +46,7 @@ func observe(ctx context.Context, s *socket.Session, c *render.Config) (*worker,
 	for _, sv := range servers {
 		w.put(sv)
 	}
-	return w, w.observePairs(ctx, s, c)
+	return w, w.observePairs(ctx, s, ours)
 }
 
 func newWorker() *worker {
@@ -63,12 +68,16 @@ func (w *worker) put(sv socket.Server) {
 	}
 }
 
-func (w *worker) observePairs(ctx context.Context, s *socket.Session, c *render.Config) error {
-	for _, l := range c.CertLists {
-		entries, err := s.CrtList(ctx, l.Path)
-		if socket.Refused(err, "") {
-			continue // it has none of that name
+func (w *worker) observePairs(ctx context.Context, s *socket.Session, ours func(string) bool) error {
+	lists, err := s.CrtLists(ctx)
+	if err != nil {
+		return err
+	}
+	for _, path := range lists {
+		if !ours(path) {
+			continue
 		}
+		entries, err := s.CrtList(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -76,21 +85,21 @@ func (w *worker) observePairs(ctx context.Context, s *socket.Session, c *render.
 		for i, e := range entries {
 			paths[i] = e.File
 		}
-		w.lists[l.Path] = paths
-	}
-	if len(c.CertLists) == 0 {
-		return nil
+		w.lists[path] = paths
 	}
 	files, err := s.Certificates(ctx)
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		cert, err := s.Certificate(ctx, file)
+	for _, path := range files {
+		if !ours(path) {
+			continue
+		}
+		cert, err := s.Certificate(ctx, path)
 		if err != nil {
 			return err
 		}
-		w.pairs[file] = cert.Fingerprint
+		w.pairs[path] = cert.Fingerprint
 	}
 	return nil
 }
@@ -113,6 +122,9 @@ func workerOf(t target) *worker {
 	w.files = t.files
 	w.structure = c.Structure.Hash()
 	for _, m := range c.Maps {
+		if !bytes.Contains(c.Text, []byte(m.Path)) {
+			continue // HAProxy does not read a map that no rule asks for
+		}
 		entries := make(map[string]string, len(m.Entries))
 		for _, e := range m.Entries {
 			entries[e.Key] = e.Value
@@ -283,6 +295,13 @@ func (w *worker) verifyPairs(ctx context.Context, s *socket.Session, p plan) (di
 	return diff, nil
 }
 
+// sameList says whether two lists of pairs have the same first and the same others:
+// their order is the planner's affair.
+func sameList(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0]) &&
+		slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
 // drift says where a worker, as it was read, is not what another must be. Servers
 // that leave are nobody's concern.
 func drift(want, has *worker) (diff []string) {
@@ -300,7 +319,7 @@ func drift(want, has *worker) (diff []string) {
 		diff = append(diff, diffServers(section, want.servers[section], has.servers[section])...)
 	}
 	for _, path := range sortedKeys(want.lists) {
-		if !slices.Equal(want.lists[path], has.lists[path]) {
+		if !sameList(want.lists[path], has.lists[path]) {
 			diff = append(diff, "crt-list "+path+" is not what it must be")
 		}
 	}

@@ -287,8 +287,7 @@ const twice = "\x00"
 func (p *planner) routes(m render.Map) {
 	has, ok := p.before.maps[m.Path]
 	if !ok {
-		p.reload(reloadStructure, "map "+m.Name+" is new")
-		return
+		return // of equal structure, and yet no rule asks for it
 	}
 	var added, set []socket.Entry
 	same := 0

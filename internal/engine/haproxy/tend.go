@@ -2,7 +2,7 @@ package haproxy
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 )
 
@@ -65,6 +65,7 @@ func (e *Engine) round(ctx context.Context) {
 	if ctx.Err() != nil || e.stopped || e.table == nil || time.Now().Before(e.worries.retry) {
 		return
 	}
+	died := e.died()
 	if time.Since(e.looked) >= lookInterval {
 		e.looked = time.Now()
 		e.checkWorker(ctx)
@@ -74,7 +75,7 @@ func (e *Engine) round(ctx context.Context) {
 	}
 	e.stale = e.gates.take() || e.stale
 	var err error
-	if e.stale || e.died() || e.worker == nil {
+	if e.stale || died || e.worker == nil {
 		if err = e.apply(ctx, e.table); err == nil {
 			e.stale = false
 		}
@@ -106,7 +107,8 @@ func (e *Engine) worry(err error) {
 		e.worries = worries{}
 		return
 	}
-	if text := err.Error(); text != e.worries.text {
+	// The first failure passes in most cases: a worker that is just ending.
+	if text := err.Error(); text != e.worries.text && e.worries.backoff > 0 {
 		e.worries.text = text
 		e.log.Error("HAProxy is not as it must be, it is tried again", "error", err)
 	}
@@ -135,7 +137,7 @@ func (e *Engine) checkWorker(ctx context.Context) {
 	e.workerPID, e.verified = serving.PID, time.Now()
 	if err := e.verifyAll(ctx); err != nil {
 		e.counters.unverified.Inc()
-		e.log.Warn("HAProxy is not as it must be, it is corrected", "error", err)
+		e.log.Warn("HAProxy is not as it must be", "error", err)
 	}
 }
 
@@ -144,11 +146,12 @@ func (e *Engine) verifyAll(ctx context.Context) error {
 	must := e.worker
 	e.look(ctx)
 	if e.worker == nil {
-		return fmt.Errorf("HAProxy does not tell what it has")
+		e.worker = must // nobody knows better
+		return errors.New("it does not tell what it has")
 	}
 	if diff := drift(must, e.worker); len(diff) > 0 {
 		e.stale = true
-		return fmt.Errorf("%s", few(diff))
+		return errors.New(few(diff))
 	}
 	e.worker = must // it knows more: what leaves, and options
 	return nil

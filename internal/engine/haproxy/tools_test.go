@@ -256,7 +256,7 @@ func (s *site) differences() []string {
 	}
 	defer session.Close()
 	must := workerOf(s.engine.target)
-	has, err := observe(s.t.Context(), session, s.engine.target.config)
+	has, err := observe(s.t.Context(), session, s.engine.opts.Dir)
 	if err != nil {
 		return []string{err.Error()}
 	}

@@ -142,8 +142,8 @@ type Server struct {
 // Bits of srv_admin_state and srv_check_state, and the value of srv_op_state for
 // a server that is down.
 const (
-	adminMaint   = 0x01 | 0x02 | 0x04 | 0x20 | 0x40 // forced, inherited, by the file, by resolution
-	adminDrain   = 0x08 | 0x10                      // forced, inherited
+	adminMaint   = 0x01 | 0x02 | 0x20 | 0x40 // forced, inherited, by resolution; 0x04 only says what the file said
+	adminDrain   = 0x08 | 0x10               // forced, inherited
 	checkEnabled = 0x04
 	opStopped    = 0
 )

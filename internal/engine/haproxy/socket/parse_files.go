@@ -133,6 +133,12 @@ func (s *Session) Certificate(ctx context.Context, file string) (Certificate, er
 	return parsed(ParseCertificate)(s.show(ctx, "ssl", "cert", file))
 }
 
+// CrtLists are the files of all crt-lists.
+func (s *Session) CrtLists(ctx context.Context) ([]string, error) {
+	answer, err := s.show(ctx, "ssl", "crt-list")
+	return strings.Fields(answer), err
+}
+
 // CrtList are the entries of a crt-list.
 func (s *Session) CrtList(ctx context.Context, list string) ([]CrtListEntry, error) {
 	return parsed(ParseCrtList)(s.show(ctx, "ssl", "crt-list", "-n", list))

@@ -1,0 +1,307 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// processes are the master and the worker that serves.
+func (s *site) processes() (master, worker int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	defer cancel()
+	all, err := socket.NewMaster(s.engine.masterSocket(), 0).Processes(ctx)
+	if err != nil || len(all.Workers) == 0 {
+		return 0, 0
+	}
+	return all.Master.PID, all.Workers[0].PID
+}
+
+// back waits until HAProxy has again exactly what the table means.
+func (s *site) back() {
+	s.t.Helper()
+	begun := time.Now()
+	within(s.t, 5*time.Second, "HAProxy is back", func() bool {
+		master, _ := s.processes()
+		return master != 0 && len(s.differences()) == 0
+	})
+	s.t.Logf("back after %v", time.Since(begun).Round(time.Millisecond))
+}
+
+// TestKilled: whatever is killed comes back with the exact table.
+func TestKilled(t *testing.T) {
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.apply() // at runtime
+	for i, which := range []string{"master", "worker", "master"} {
+		t.Run(fmt.Sprint(i, " ", which), func(t *testing.T) {
+			master, worker := s.processes()
+			pid := master
+			if which == "worker" {
+				pid = worker
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			within(t, 5*time.Second, "the end", func() bool { now, _ := s.processes(); return now != master })
+			s.back()
+			s.answers("a.example", "a")
+			s.answers("b.example", "b")
+		})
+	}
+}
+
+// TestTakenOver: HAProxy outlives the engine, and the next one changes it while it
+// runs. A request that is under way does not notice.
+func TestTakenOver(t *testing.T) {
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.apply()
+	client := startSlow(t, s, "slow.example")
+	s.backend("a.example", nil, startEndpoint(t, "a1"), startEndpoint(t, "a2"))
+	s.apply()
+	_, worker := s.processes()
+	addr := s.engine.Addr("http").String()
+	if err := s.engine.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine.Apply(t.Context(), s.table()); err == nil {
+		t.Error("an engine that has left takes a table")
+	}
+
+	s.start()
+	s.remove("b.example")
+	s.serve("c.example", startEndpoint(t, "c"))
+	s.apply()
+	if got := s.engine.Addr("http").String(); got != addr {
+		t.Errorf("the listener has moved from %s to %s", addr, got)
+	}
+	s.answers("a.example", "a1", "a2")
+	s.answers("c.example", "c")
+	if status, _ := s.get("b.example"); status != 404 {
+		t.Errorf("what was removed is answered with %d", status)
+	}
+	s.exact()
+	if _, now := s.processes(); now != worker {
+		t.Errorf("worker %d was replaced by %d", worker, now)
+	}
+	if n := s.reloads(); n != 0 {
+		t.Errorf("%d starts and reloads by the second engine, want 0", n)
+	}
+	client()
+	within(t, 10*time.Second, "deletion of servers", func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 })
+}
+
+// TestTakenOverElsewhere: what was changed behind the back of all engines is put
+// right by the one that takes over, and so is what was half done.
+func TestTakenOverElsewhere(t *testing.T) {
+	s := newSite(t, Options{VerifyInterval: time.Hour})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.serve("c.example", startEndpoint(t, "c"))
+	s.apply()
+	if err := s.engine.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	s.meddle()
+	s.start()
+	s.apply()
+	s.exact()
+	s.answers("a.example", "a")
+	s.answers("b.example", "b")
+	if n := s.reloads(); n != 0 {
+		t.Errorf("%d starts and reloads, want 0", n)
+	}
+}
+
+// meddle changes HAProxy behind the engine's back: an entry is gone, another leads
+// elsewhere, one is there twice, a server is in maintenance and another has joined.
+func (s *site) meddle() {
+	s.t.Helper()
+	s.engine.mu.Lock()
+	config := s.engine.target.config
+	s.engine.mu.Unlock()
+	session := s.session()
+	do := func(c socket.Command, err error) {
+		s.t.Helper()
+		if err == nil {
+			_, err = session.Do(s.t.Context(), c)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, m := range config.Maps {
+		if m.Name != "routes" {
+			continue
+		}
+		do(socket.DelMap(m.Path, m.Entries[0].Key))
+		do(socket.SetMap(m.Path, m.Entries[1].Key, "nowhere"))
+		twice, err := socket.AddMap(m.Path, []socket.Entry{{Key: m.Entries[2].Key, Value: "nowhere"}})
+		do(twice[0], err)
+	}
+	for i := range config.Sections {
+		section := &config.Sections[i]
+		if len(section.Servers) > 0 {
+			do(socket.SetServerState(section.Name, section.Servers[0].Name, socket.StateMaint))
+			do(socket.AddServer(section.Name, "stranger", section.Servers[0].Address))
+			do(socket.EnableServer(section.Name, "stranger"))
+			break
+		}
+	}
+}
+
+// TestDriftIsCorrected: what somebody else has changed is found and put right.
+func TestDriftIsCorrected(t *testing.T) {
+	s := newSite(t, Options{VerifyInterval: 100 * time.Millisecond})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.serve("c.example", startEndpoint(t, "c"))
+	s.apply()
+	s.meddle()
+	within(t, 10*time.Second, "the correction", func() bool { return len(s.differences()) == 0 })
+	s.answers("a.example", "a")
+	if n := s.count("fairway_haproxy_verification_failures_total"); n == 0 {
+		t.Error("no verification has failed")
+	}
+	if n := s.reloads(); n != 1 {
+		t.Errorf("%d starts and reloads, want 1", n)
+	}
+}
+
+// TestReloadedElsewhere: somebody else reloads HAProxy, which has everything then,
+// as it reads the files.
+func TestReloadedElsewhere(t *testing.T) {
+	s := newSite(t, Options{VerifyInterval: time.Hour})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.apply()
+	_, before := s.processes()
+	if _, err := socket.NewMaster(s.engine.masterSocket(), 0).Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 10*time.Second, "the new worker", func() bool { _, now := s.processes(); return now != 0 && now != before })
+	s.exact()
+	s.serve("c.example", startEndpoint(t, "c"))
+	s.apply()
+	s.answers("c.example", "c")
+	s.exact()
+}
+
+// TestDrainingClosesIdle: an endpoint that drains is not left with idle connections,
+// and what runs on it goes on.
+func TestDrainingClosesIdle(t *testing.T) {
+	s := newSite(t, Options{})
+	closed := make(chan struct{}, 100)
+	server := http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a") }),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				closed <- struct{}{}
+			}
+		},
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l) }()
+	defer func() { _ = server.Close(); <-done }()
+	s.serve("a.example", l.Addr().String())
+	client := startSlow(t, s, "slow.example")
+	s.answers("a.example", "a")
+	select {
+	case <-closed:
+		t.Fatal("the connection is not kept: there is nothing to test")
+	case <-time.After(100 * time.Millisecond):
+	}
+	s.backend("a.example", func(b *route.Backend) { b.Endpoints[0].State = route.EndpointDraining }, l.Addr().String())
+	slow := s.backends["slow.example"].Endpoints[0].Address
+	s.backend("slow.example", func(b *route.Backend) { b.Endpoints[0].State = route.EndpointDraining }, slow)
+	s.apply()
+	select {
+	case <-closed:
+	case <-time.After(2 * time.Second): // less than render's time for idle connections
+		t.Error("the idle connection stays")
+	}
+	client()
+}
+
+// startSlow serves a host whose answer comes in two parts, asks for it, and returns
+// a function that waits for the second part.
+func startSlow(t *testing.T, s *site, host string) (finish func()) {
+	t.Helper()
+	release := make(chan struct{})
+	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "first ")
+		w.(http.Flusher).Flush()
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, "second")
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = app.Serve(l) }()
+	t.Cleanup(func() { _ = app.Close(); <-done })
+	s.serve(host, l.Addr().String())
+	s.apply()
+	transport := &http.Transport{DisableKeepAlives: true}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, len("first "))
+	if _, err := io.ReadFull(resp.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		close(release)
+		rest, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Equal(rest, []byte("second")) {
+			t.Errorf("the request that was under way ends with %q: %v", rest, err)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// TestStopLeavesNothing: Stop ends all of HAProxy.
+func TestStopLeavesNothing(t *testing.T) {
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	master, worker := s.processes()
+	s.stop()
+	for _, pid := range []int{master, worker} {
+		if p, err := os.FindProcess(pid); err == nil && p.Signal(syscall.Signal(0)) == nil {
+			t.Errorf("process %d runs on", pid)
+		}
+	}
+}
