@@ -30,13 +30,16 @@ type program struct {
 }
 
 // startProgram runs Fairway on the services file and the state directory until
-// the test ends or stop is called.
-func startProgram(t *testing.T, file, state string) *program {
+// the test ends or stop is called. change may change its configuration.
+func startProgram(t *testing.T, file, state string, change ...func(*Config)) *program {
 	t.Helper()
 	cfg := Defaults()
 	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, "127.0.0.1:0"
 	cfg.File, cfg.StateDir = []string{file}, state
 	cfg.DrainTimeout = time.Second
+	for _, c := range change {
+		c(&cfg)
+	}
 	a, err := New(cfg, Options{Version: "test"})
 	if err != nil {
 		t.Fatal(err)

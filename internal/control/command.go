@@ -120,7 +120,8 @@ type Seen struct {
 	// Labels are all its labels that mean something to Fairway; empty when there
 	// was no such service.
 	Labels string `json:"labels"`
-	// Endpoints are those of its backends, as they were compiled.
+	// Endpoints are those of its backends, as they were compiled; empty once they
+	// have changed, from when on they are those of today.
 	Endpoints string `json:"endpoints"`
 }
 

@@ -225,7 +225,7 @@ func (c *Control) Run(ctx context.Context) error {
 func (c *Control) serve(ctx context.Context, r round) error {
 	orders := c.begin(r)
 	w := wish{compiled: r.compiled, snapshot: r.snapshot, live: c.live.Load(), commands: orders.commands, held: orders.held}
-	table, released, err := steer(w)
+	table, free, err := steer(w)
 	if err == nil {
 		err = c.apply(ctx, table)
 	}
@@ -233,7 +233,7 @@ func (c *Control) serve(ctx context.Context, r round) error {
 		orders.answer(outcome{err: err})
 		return err
 	}
-	c.release(released)
+	c.release(free)
 	c.deeds = append(c.deeds, orders.deeds...)
 	c.record(table, r.snapshot, orders)
 	if c.store != nil {

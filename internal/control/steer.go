@@ -28,22 +28,28 @@ type wish struct {
 	held *route.Table
 }
 
-// steer puts the commands into effect on the compiled table. It is pure. released
-// are the services that a hold gives free, for good, because their labels have
-// changed.
+// freed are services that a hold gives free, for good; both are sorted.
+type freed struct {
+	// services are free because their labels have changed, endpoints are those of
+	// which only the endpoints are, because they have changed.
+	services, endpoints []string
+}
+
+// steer puts the commands into effect on the compiled table, and says what a hold
+// gives free by that. It is pure.
 //
 // A hold comes first: it puts routes and backends of its table in place of the
 // compiled ones. Weight, drain and pause then change endpoints. The listeners
 // that the configuration names are always the compiled ones, and the problems
 // too, which are about the labels of today.
-func steer(w wish) (table *route.Table, released []string, err error) {
+func steer(w wish) (table *route.Table, free freed, err error) {
 	if len(w.commands) == 0 {
-		return w.compiled, nil, nil
+		return w.compiled, freed{}, nil
 	}
 	t := draftOf(w.compiled)
 	for _, c := range w.commands {
 		if c.Hold != nil && w.held != nil {
-			t, released = hold(w, *c.Hold)
+			t, free = hold(w, *c.Hold)
 		}
 	}
 	for _, c := range w.commands {
@@ -56,9 +62,9 @@ func steer(w wish) (table *route.Table, released []string, err error) {
 	}
 	table, err = route.New(w.compiled.Revision, t.listeners, t.routes, t.backends, w.compiled.Problems)
 	if err != nil {
-		return nil, nil, fmt.Errorf("commands: %w", err)
+		return nil, freed{}, fmt.Errorf("commands: %w", err)
 	}
-	return table, released, nil
+	return table, free, nil
 }
 
 // draft is a table in the making.
@@ -74,21 +80,24 @@ func draftOf(t *route.Table) draft {
 
 // hold puts the held table in place of the compiled one, as a whole or service by
 // service.
-func hold(w wish, h Hold) (t draft, released []string) {
-	isHeld := func(string) bool { return true }
-	if h.Release == ReleaseByLabels {
-		free := map[string]bool{}
-		for id, seen := range h.Services {
-			if changed(w.snapshot, id, seen) {
-				free[id] = true
-				released = append(released, id)
-			}
+func hold(w wish, h Hold) (t draft, f freed) {
+	for id, seen := range h.Services {
+		if changed(w.snapshot, id, seen) {
+			f.services = append(f.services, id)
+		} else if seen.Endpoints != "" && seen.Endpoints != endpointsOf(w.compiled, id) {
+			f.endpoints = append(f.endpoints, id)
 		}
-		slices.Sort(released)
-		isHeld = func(service string) bool {
-			_, named := h.Services[service]
-			return named && !free[service]
-		}
+	}
+	slices.Sort(f.services)
+	slices.Sort(f.endpoints)
+	isHeld := func(service string) bool {
+		_, named := h.Services[service]
+		_, free := slices.BinarySearch(f.services, service)
+		return h.Release == ReleaseByHand || named && !free
+	}
+	follows := func(service string) bool {
+		_, free := slices.BinarySearch(f.endpoints, service)
+		return h.LiveEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
 	}
 	for _, r := range w.held.Routes {
 		if isHeld(r.Service) {
@@ -97,7 +106,10 @@ func hold(w wish, h Hold) (t draft, released []string) {
 	}
 	for _, b := range w.held.Backends {
 		if isHeld(b.Service) {
-			t.backends = append(t.backends, heldBackend(w, h, b))
+			if follows(b.Service) {
+				b = liveBackend(w.compiled, b)
+			}
+			t.backends = append(t.backends, b)
 		}
 	}
 	// What is not held is as it was compiled. Elements of two services never have
@@ -121,18 +133,12 @@ func hold(w wish, h Hold) (t draft, released []string) {
 		}
 	}
 	t.listeners = heldListeners(w, t.routes)
-	return t, released
+	return t, f
 }
 
-// heldBackend returns a backend of the held table with the endpoints that it
-// shall have.
-func heldBackend(w wish, h Hold, b *route.Backend) *route.Backend {
-	follow := h.LiveEndpoints ||
-		h.Release == ReleaseByLabels && h.Services[b.Service].Endpoints != endpointsOf(w.compiled, b.Service)
-	if !follow {
-		return b
-	}
-	now := w.compiled.Backend(b.ID)
+// liveBackend returns a held backend with the endpoints of today.
+func liveBackend(compiled *route.Table, b *route.Backend) *route.Backend {
+	now := compiled.Backend(b.ID)
 	if now == nil || now.Service != b.Service || (now.Scheme == route.SchemeTCP) != (b.Scheme == route.SchemeTCP) {
 		return b // nothing says where its instances are today
 	}

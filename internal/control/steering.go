@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -82,9 +83,9 @@ func (c *Control) begin(r round) orders {
 	return o
 }
 
-// release frees services from the hold; when none is left it ends.
-func (c *Control) release(services []string) {
-	if len(services) == 0 {
+// release remembers what a hold has given free; when no service is left it ends.
+func (c *Control) release(f freed) {
+	if len(f.services)+len(f.endpoints) == 0 {
 		return
 	}
 	s := &c.steering
@@ -95,24 +96,34 @@ func (c *Control) release(services []string) {
 		return
 	}
 	h := *command.Hold
-	h.Services = map[string]Seen{}
-	for id, seen := range command.Hold.Services {
-		if !slices.Contains(services, id) {
-			h.Services[id] = seen
-		}
+	h.Services = maps.Clone(h.Services)
+	for _, id := range f.endpoints {
+		h.Services[id] = Seen{Labels: h.Services[id].Labels}
+	}
+	for _, id := range f.services {
+		delete(h.Services, id)
 	}
 	command.Hold = &h
-	what := "no longer for " + countText(len(services), "service") + " with other labels:"
-	if len(services) == 1 {
-		what = "no longer for service " + services[0] + ", whose labels have changed:"
-	}
-	if s.commands[holdID] = command; len(h.Services) == 0 {
+	s.commands[holdID] = command
+	if len(h.Services) == 0 {
 		delete(s.commands, holdID)
 		s.held = nil
-		what = "ended, as all labels have changed:"
 	}
-	c.deeds = append(c.deeds, deed{change: history.Change{Kind: history.CommandChanged, From: command.String(), To: what}})
+	if len(f.services) > 0 {
+		c.deeds = append(c.deeds, deed{change: history.Change{Kind: history.CommandChanged, From: command.String(), To: whatEnded(f.services, len(h.Services))}})
+	}
 	c.rewrite(holdID)
+}
+
+// whatEnded says what became of a hold.
+func whatEnded(services []string, left int) string {
+	switch {
+	case left == 0:
+		return "ended, as all labels have changed:"
+	case len(services) == 1:
+		return "no longer for service " + services[0] + ", whose labels have changed:"
+	}
+	return "no longer for " + countText(len(services), "service") + " with other labels:"
 }
 
 // rewrite brings what the disk says about a command up to date, in the
