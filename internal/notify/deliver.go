@@ -1,0 +1,395 @@
+package notify
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	retryFirst = time.Second
+	retryMost  = 5 * time.Minute
+	// sendTimeout bounds one delivery.
+	sendTimeout = 20 * time.Second
+	// maxTogether bounds how many events go in one message.
+	maxTogether = 200
+	// refusedTries is how often a message is tried that the receiver says it will
+	// never take.
+	refusedTries = 5
+)
+
+// sender takes a parcel to a receiver.
+type sender interface {
+	// send returns nil when the receiver has it, and an error that wraps
+	// errRefused when it says that it will never take this one.
+	send(ctx context.Context, p *parcel) error
+	// receiver is where it goes, without secrets.
+	receiver() string
+}
+
+// errRefused says that a receiver has understood and will not take a message.
+var errRefused = errors.New("refused")
+
+// parcel is what goes out at once: one event, or several in one message.
+type parcel struct {
+	id     string
+	from   string
+	at     time.Time // when it is sent
+	events []Event
+	lost   int // messages that were given up before these
+}
+
+// channel is a Channel at work. What is below sender belongs to the notifier's
+// lock.
+type channel struct {
+	Channel
+	from   string
+	sender sender
+
+	wake    chan struct{}
+	waiting []*message
+	bytes   int
+	lost    int
+
+	tokens  float64 // how many messages may go out now
+	filled  time.Time
+	limited bool // messages have waited for a token
+
+	tries       int // of the parcel that is next
+	retry       time.Time
+	lastSuccess time.Time
+	lastFailure time.Time
+	err         string // of the last try; empty when it succeeded
+}
+
+func newChannel(c Channel, from string) (*channel, error) {
+	c.Rate = cmp.Or(c.Rate, rates[c.Kind])
+	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1)}
+	texts, err := parseTemplates(c)
+	if err != nil {
+		return nil, err
+	}
+	switch c.Kind {
+	case KindMail:
+		made.sender = &mailer{channel: c, texts: texts}
+	case KindSlack:
+		made.sender = newWebhook(c, texts, slackBody)
+	default:
+		made.sender = newWebhook(c, texts, webhookBody)
+	}
+	burst, _, err := parseRate(c.Rate)
+	made.tokens, made.filled = float64(burst), time.Now()
+	return made, err
+}
+
+// restore takes over what an earlier run left.
+func (c *channel) restore(waiting []*message, lost int) {
+	c.waiting, c.lost = waiting, lost
+	for _, m := range waiting {
+		c.bytes += m.size()
+	}
+}
+
+// size is about what a message takes in memory.
+func (m *message) size() int {
+	n := 200 + len(m.event.Subject) + len(m.event.Name) + len(m.event.Text)
+	for k, v := range m.event.Details {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// enqueue adds those of messages that are for the channel. When more wait than
+// are kept, the oldest are given up. The caller holds mu.
+func (n *Notifier) enqueue(c *channel, queued []*message) {
+	before := len(c.waiting)
+	for _, m := range queued {
+		if m.channel == c.Name {
+			c.waiting = append(c.waiting, m)
+			c.bytes += m.size()
+		}
+	}
+	if len(c.waiting) == before {
+		return
+	}
+	over := 0
+	for bytes := c.bytes; over < len(c.waiting) && (len(c.waiting)-over > maxPending || bytes > maxPendingBytes); over++ {
+		bytes -= c.waiting[over].size()
+	}
+	n.giveUp(c, over, "too many wait")
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// giveUp drops the first messages of a channel; the next parcel says so. The
+// caller holds mu.
+func (n *Notifier) giveUp(c *channel, count int, why string) {
+	if count == 0 {
+		return
+	}
+	n.log.Error("notifications are given up", "channel", c.Name, "count", count, "reason", why, "error", c.err)
+	n.metrics.messages.WithLabelValues(c.Name, "given up").Add(float64(count))
+	c.lost += count
+	n.remove(c, count, map[string]int{c.Name: c.lost})
+}
+
+// remove takes the first messages of a channel out of the outbox. The caller holds
+// mu.
+func (n *Notifier) remove(c *channel, count int, lost map[string]int) {
+	done := slices.Clone(c.waiting[:count])
+	for _, m := range done {
+		c.bytes -= m.size()
+	}
+	c.waiting = slices.Delete(c.waiting, 0, count)
+	_ = n.commit(&commit{done: done, lost: lost}) // said in the log; they go out again after a restart
+}
+
+// work delivers what waits for a channel, one parcel after the other, until ctx
+// ends.
+func (n *Notifier) work(ctx context.Context, c *channel) {
+	for {
+		p, wait := n.take(c, time.Now())
+		if p == nil {
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-c.wake:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		sending, cancel := context.WithTimeout(ctx, sendTimeout)
+		err := c.sender.send(sending, p)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			return // it goes out after the restart
+		}
+		n.sent(c, p, err)
+	}
+}
+
+// idle is how long a worker waits for something to do.
+const idle = time.Hour
+
+// take returns what goes out next, or how long to wait for that.
+func (n *Notifier) take(c *channel, now time.Time) (*parcel, time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old := 0
+	for old < len(c.waiting) && now.Sub(c.waiting[old].event.At) > maxAge {
+		old++
+	}
+	n.giveUp(c, old, "they are older than "+maxAge.String())
+	if len(c.waiting) == 0 {
+		return nil, idle
+	}
+	if wait := c.retry.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	if wait := c.token(now); wait > 0 {
+		c.limited = true
+		return nil, wait
+	}
+	count := 1
+	if c.limited {
+		count = min(len(c.waiting), maxTogether)
+	}
+	p := &parcel{from: c.from, at: now, lost: c.lost}
+	for _, m := range c.waiting[:count] {
+		p.events = append(p.events, m.event)
+	}
+	p.id = idOf(p.events)
+	return p, 0
+}
+
+// idOf is the event's ID, or one that the same events together always have.
+func idOf(events []Event) string {
+	if len(events) == 1 {
+		return events[0].ID
+	}
+	h := sha256.New()
+	for _, e := range events {
+		_, _ = h.Write([]byte(e.ID + "\n"))
+	}
+	return "summary_" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// token returns how long to wait until a message may go out. It does not take
+// the token: that is done when the message is out.
+func (c *channel) token(now time.Time) time.Duration {
+	burst, every, err := parseRate(c.Rate)
+	if err != nil {
+		return 0 // Check has seen to it
+	}
+	c.tokens = min(float64(burst), c.tokens+now.Sub(c.filled).Seconds()/every.Seconds())
+	c.filled = now
+	if c.tokens >= 1 {
+		return 0
+	}
+	return time.Duration((1-c.tokens)*float64(every)) + time.Millisecond
+}
+
+// sent takes note of how a delivery went.
+func (n *Notifier) sent(c *channel, p *parcel, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	count := n.stillFirst(c, p)
+	if err == nil {
+		n.metrics.messages.WithLabelValues(c.Name, "delivered").Inc()
+		c.tokens, c.limited = c.tokens-1, c.limited && len(c.waiting) > count
+		c.tries, c.retry, c.err, c.lastSuccess = 0, time.Time{}, "", now
+		c.lost -= p.lost
+		n.remove(c, count, map[string]int{c.Name: c.lost})
+		return
+	}
+	n.metrics.messages.WithLabelValues(c.Name, "failed").Inc()
+	c.tries++
+	if c.err != err.Error() {
+		n.log.Warn("notification not delivered, trying again", "channel", c.Name, "receiver", c.sender.receiver(), "error", err)
+	}
+	c.err, c.lastFailure = err.Error(), now
+	if errors.Is(err, errRefused) && c.tries >= refusedTries {
+		n.giveUp(c, count, "the receiver does not take them")
+		c.tries, c.retry = 0, time.Time{}
+		return
+	}
+	c.retry = now.Add(backoff(c.tries))
+}
+
+// stillFirst is how many messages of a parcel still are the first ones that wait:
+// some may have been given up while it was on its way.
+func (n *Notifier) stillFirst(c *channel, p *parcel) int {
+	if len(c.waiting) == 0 {
+		return 0
+	}
+	first := slices.IndexFunc(p.events, func(e Event) bool { return e.ID == c.waiting[0].event.ID })
+	if first < 0 {
+		return 0
+	}
+	return len(p.events) - first
+}
+
+// backoff is how long to wait after so many tries in vain, a fifth more or less.
+func backoff(tries int) time.Duration {
+	d := retryMost
+	if tries < 10 {
+		d = min(retryMost, retryFirst<<(tries-1))
+	}
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// summary is the parcel as one event: the one it holds, or one that tells of all,
+// and of those that were given up.
+func (p *parcel) summary() Event {
+	if len(p.events) == 1 && p.lost == 0 {
+		return p.events[0]
+	}
+	e := Event{ID: p.id, Kind: Summary, Subject: "summary", Name: "summary", At: p.at.UTC().Truncate(time.Millisecond)}
+	if len(p.events) == 1 {
+		e = p.events[0]
+		e.Text += fmt.Sprintf(" (and %d notifications before it were given up)", p.lost)
+		return e
+	}
+	counts := map[Kind]int{}
+	for _, x := range p.events {
+		counts[x.Kind]++
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, string(kind)+" × "+strconv.Itoa(counts[kind]))
+	}
+	e.Text = clean(fmt.Sprintf("%d events: %s", len(p.events), strings.Join(parts, ", ")), maxText)
+	if p.lost > 0 {
+		e.Details = map[string]string{"given up": strconv.Itoa(p.lost)}
+	}
+	return e
+}
+
+// ErrNoChannel says that there is no channel of that name.
+var ErrNoChannel = errors.New("no such channel")
+
+// Try sends a test event to a channel, past its queue, and returns what the
+// receiver said to it.
+func (n *Notifier) Try(ctx context.Context, name string) error {
+	i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: %s", ErrNoChannel, name)
+	}
+	c := n.channels[i]
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	now := time.Now()
+	e := Event{
+		Kind: Test, Subject: "channel/" + name, Name: name, At: now.UTC().Truncate(time.Millisecond),
+		Text: "this is a test of the channel " + name, ID: fmt.Sprintf("test_%d", now.UnixNano()),
+	}
+	return c.sender.send(ctx, &parcel{id: e.ID, from: c.from, at: now, events: []Event{e}})
+}
+
+// Status is how a channel is doing.
+type Status struct {
+	Name, Kind string
+	// Receiver is where its messages go, without secrets.
+	Receiver string
+	// Pending is how many events wait, Oldest when the first of them happened.
+	Pending int
+	Oldest  time.Time
+	// Lost is how many were given up since the last delivery.
+	Lost int
+	// LastSuccess and LastFailure are of this run; zero for none.
+	LastSuccess, LastFailure time.Time
+	// Error is what went wrong with the last delivery; empty when nothing did.
+	Error string
+	// Retry is when it is tried again; zero when nothing is.
+	Retry time.Time
+}
+
+// Channels tells how the channels are doing, sorted by name.
+func (n *Notifier) Channels() []Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]Status, 0, len(n.channels))
+	for _, c := range n.channels {
+		s := Status{
+			Name: c.Name, Kind: c.Kind, Receiver: c.sender.receiver(), Pending: len(c.waiting), Lost: c.lost,
+			LastSuccess: c.lastSuccess, LastFailure: c.lastFailure, Error: c.err,
+		}
+		if len(c.waiting) > 0 {
+			s.Oldest, s.Retry = c.waiting[0].event.At, c.retry
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Pending returns the events that wait for a channel, in the order in which they
+// go out, at most limit.
+func (n *Notifier) Pending(name string, limit int) ([]Event, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
+	}
+	var list []Event
+	for _, m := range n.channels[i].waiting[:min(limit, len(n.channels[i].waiting))] {
+		list = append(list, m.event)
+	}
+	return list, nil
+}

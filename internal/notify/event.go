@@ -1,0 +1,201 @@
+package notify
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Event is something that happened, in a form fit for people and programs. Its
+// texts may come from anywhere: Tell makes them valid UTF-8 without control
+// characters and bounds them.
+type Event struct {
+	// ID is unique; Tell gives one to an event without.
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
+	// Subject is what it is about, unique among all things and stable:
+	// "node/ID", "service/ID", "instance/NAME@SOURCE". Events about one subject
+	// reach each receiver in the order in which they were told.
+	Subject string `json:"subject"`
+	// Name is what a person calls the subject.
+	Name string `json:"name"`
+	// At is when it happened; Tell fills in now.
+	At time.Time `json:"at"`
+	// Text says it in one sentence without a full stop.
+	Text string `json:"text"`
+	// Details are further facts, at most 16.
+	Details map[string]string `json:"details,omitempty"`
+}
+
+// Kind says what happened: a thing and a word about it, "node.down".
+type Kind string
+
+// The kinds of events. A kind once released keeps its meaning.
+const (
+	NodeDown   Kind = "node.down"
+	NodeUp     Kind = "node.up"
+	NodeJoined Kind = "node.joined"
+	NodeLeft   Kind = "node.left"
+
+	ServiceAppeared Kind = "service.appeared"
+	ServiceGone     Kind = "service.gone"
+	ServiceDeployed Kind = "service.deployed" // all instances run another image than before
+	ServiceDown     Kind = "service.down"     // no instance is ready, and there shall be one
+	ServiceUp       Kind = "service.up"
+
+	InstanceUnhealthy Kind = "instance.unhealthy"
+	InstanceHealthy   Kind = "instance.healthy"
+
+	Flapping Kind = "flapping.begun" // something changes to and fro; it is not told of meanwhile
+	Settled  Kind = "flapping.over"
+
+	SourceStale Kind = "source.stale"
+	SourceBack  Kind = "source.back"
+
+	DrainClean Kind = "drain.clean" // an endpoint has left with all its requests answered
+	DrainCut   Kind = "drain.cut"   // requests were broken off
+
+	ProblemNew      Kind = "problem.new" // a label or route is refused
+	ProblemSolved   Kind = "problem.solved"
+	ConflictNew     Kind = "conflict.new" // two owners claim the same requests
+	ConflictSolved  Kind = "conflict.solved"
+	RolloutDone     Kind = "rollout.done"
+	RolloutFailed   Kind = "rollout.failed"
+	CertificateBad  Kind = "certificate.trouble" // it cannot be read, has expired or will soon
+	CertificateGood Kind = "certificate.sound"
+	RuleFired       Kind = "rule.fired"
+	RuleCleared     Kind = "rule.cleared"
+	RuleActed       Kind = "rule.acted" // a rule has drained or scaled something, or could not
+
+	Test    Kind = "test"    // somebody asked for it
+	Summary Kind = "summary" // several events in one message
+)
+
+// Mood says whether an event is good news.
+type Mood string
+
+// The moods.
+const (
+	Good    Mood = "good"
+	Bad     Mood = "bad"
+	Neutral Mood = "neutral"
+)
+
+// conditions are the kinds that come in pairs: what began, and what ends it. Of
+// such a pair only a change is told.
+var conditions = map[Kind]Kind{
+	NodeDown: NodeUp, ServiceDown: ServiceUp, InstanceUnhealthy: InstanceHealthy, Flapping: Settled, SourceStale: SourceBack,
+	ProblemNew: ProblemSolved, ConflictNew: ConflictSolved, CertificateBad: CertificateGood, RuleFired: RuleCleared,
+}
+
+// Kinds lists the kinds that happen, sorted.
+func Kinds() []Kind {
+	all := []Kind{
+		NodeJoined, NodeLeft, ServiceAppeared, ServiceGone, ServiceDeployed,
+		DrainClean, DrainCut, RolloutDone, RolloutFailed, RuleActed, Test, Summary,
+	}
+	for begun, over := range conditions {
+		all = append(all, begun, over)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// begins is true for a kind that begins a condition.
+func (k Kind) begins() bool {
+	_, ok := conditions[k]
+	return ok
+}
+
+// ends returns the kind that k ends, empty when it ends none.
+func (k Kind) ends() Kind {
+	for begun, over := range conditions {
+		if over == k {
+			return begun
+		}
+	}
+	return ""
+}
+
+// Mood says whether the kind is good news.
+func (k Kind) Mood() Mood {
+	switch {
+	case k.begins(), k == DrainCut, k == RolloutFailed:
+		return Bad
+	case k.ends() != "", k == DrainClean, k == RolloutDone, k == ServiceDeployed:
+		return Good
+	}
+	return Neutral
+}
+
+// condition names what an event begins or ends; empty when it does neither.
+func (e *Event) condition() string {
+	if begun := e.Kind.ends(); begun != "" {
+		return conditionOf(begun, e.Subject)
+	}
+	if e.Kind.begins() {
+		return conditionOf(e.Kind, e.Subject)
+	}
+	return ""
+}
+
+// conditionOf names the condition that kind begins.
+func conditionOf(kind Kind, subject string) string { return string(kind) + " " + subject }
+
+// The longest texts of an event, in bytes.
+const (
+	maxName    = 256
+	maxSubject = 512
+	maxText    = 1000
+	maxDetail  = 500
+	maxDetails = 16
+)
+
+// cleaned returns the event with texts that can be shown anywhere.
+func (e Event) cleaned() Event {
+	e.Subject, e.Name, e.Text = clean(e.Subject, maxSubject), clean(e.Name, maxName), clean(e.Text, maxText)
+	if len(e.Details) == 0 {
+		e.Details = nil
+		return e
+	}
+	details := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(e.Details)) {
+		if len(details) < maxDetails {
+			details[clean(key, maxName)] = clean(e.Details[key], maxDetail)
+		}
+	}
+	e.Details = details
+	return e
+}
+
+// clean makes one line of text: what is no character, or would not be shown as
+// one, is replaced, white space becomes a space, and at most limit bytes stay.
+func clean(s string, limit int) string {
+	const ellipsis = "…"
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			r = ' '
+		case r == utf8.RuneError, unicode.IsControl(r), hidden(r):
+			r = utf8.RuneError
+		}
+		if b.Len()+utf8.RuneLen(r)+len(ellipsis) > limit {
+			b.WriteString(ellipsis)
+			break
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// hidden is true for characters that change how those around them are shown.
+func hidden(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) || r >= 0xfe00 && r <= 0xfe0f
+}
+
+// quote is a text of somebody else's inside a sentence of ours.
+func quote(s string) string { return clean(s, 120) }

@@ -1,0 +1,172 @@
+package notify
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/catalog"
+)
+
+// killedChild tells events until it is killed, and says which of them were taken.
+func killedChild(dir string) {
+	n, err := New(Options{
+		Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry(),
+		Channels: []Channel{{Name: "ops", Kind: KindWebhook, URL: os.Getenv("FAIRWAY_NOTIFY_URL"), Rate: "100000/100s"}},
+	})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	go func() { _ = n.Run(context.Background()) }()
+	from, _ := strconv.Atoi(os.Getenv("FAIRWAY_NOTIFY_FROM"))
+	most, _ := strconv.Atoi(os.Getenv("FAIRWAY_NOTIFY_MOST"))
+	for i := from; i < from+most; i++ {
+		fmt.Println("telling", i)
+		if err := n.Tell(numbered(i, i+1)...); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		fmt.Println("told", i)
+	}
+	for n.Channels()[0].Pending > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
+}
+
+// TestKilled kills the process again and again: what was taken is delivered, in
+// order for each subject, and at most one message twice for each time.
+func TestKilled(t *testing.T) {
+	kills := 20
+	switch {
+	case os.Getenv("FAIRWAY_LONG") != "":
+		kills = 2000
+	case testing.Short():
+		kills = 5
+	}
+	dir := t.TempDir()
+	var mu sync.Mutex
+	var got []int
+	ids := map[int]map[string]bool{}
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body struct{ Data struct{ ID, Text string } }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			return // the sender was killed
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		i, err := strconv.Atoi(strings.TrimPrefix(body.Data.Text, "event "))
+		if err != nil || r.Header.Get("Webhook-Id") != body.Data.ID {
+			t.Errorf("message %+v", body)
+		}
+		got = append(got, i)
+		if ids[i] == nil {
+			ids[i] = map[string]bool{}
+		}
+		ids[i][body.Data.ID] = true
+	}))
+	defer receiver.Close()
+
+	next := 0
+	told := map[int]bool{}
+	maybe := map[int]bool{} // killed while telling
+	run := func(life time.Duration, most int) {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "FAIRWAY_NOTIFY_CHILD="+dir, "FAIRWAY_NOTIFY_URL="+receiver.URL,
+			"FAIRWAY_NOTIFY_FROM="+strconv.Itoa(next), "FAIRWAY_NOTIFY_MOST="+strconv.Itoa(most))
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			verb, number, _ := strings.Cut(lines.Text(), " ")
+			i, err := strconv.Atoi(number)
+			if err != nil {
+				t.Fatalf("child says %q", lines.Text())
+			}
+			if verb == "told" {
+				told[i] = true
+				delete(maybe, i)
+			} else {
+				maybe[i] = true
+			}
+			next = i + 1
+		}
+		_ = cmd.Wait() // it was killed
+	}
+	for range kills {
+		run(time.Duration(30+rand.IntN(120))*time.Millisecond, 1_000_000)
+	}
+	for range 50 { // the rest is delivered
+		run(500*time.Millisecond, 0)
+		mu.Lock()
+		missing := 0
+		for i := range told {
+			if !slices.Contains(got, i) {
+				missing++
+			}
+		}
+		mu.Unlock()
+		if missing == 0 {
+			break
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	seen, last, twice := map[int]bool{}, map[int]int{}, 0
+	for _, i := range got {
+		switch {
+		case seen[i]:
+			twice++
+			continue
+		case !told[i] && !maybe[i]:
+			t.Errorf("event %d was never told", i)
+		case i < last[i%3]:
+			t.Errorf("event %d came after %d", i, last[i%3])
+		}
+		seen[i], last[i%3] = true, i
+	}
+	for i := range told {
+		if !seen[i] {
+			t.Errorf("event %d is lost", i)
+		}
+	}
+	for i, of := range ids {
+		if len(of) > 1 {
+			t.Errorf("event %d came with %d IDs", i, len(of))
+		}
+	}
+	if twice > kills+50 {
+		t.Errorf("%d came twice after %d kills", twice, kills)
+	}
+	if len(told) == 0 {
+		t.Error("nothing was told")
+	}
+	t.Logf("%d kills: %d events taken, %d delivered, %d of them twice", kills, len(told), len(seen), twice)
+}

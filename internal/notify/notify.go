@@ -1,0 +1,304 @@
+// Package notify tells people and programs what happened to what exists: a node
+// went down, a service was deployed, a source does not answer.
+//
+//	snapshots ──▶ watch ──┐
+//	other parts, by Tell ─┴▶ outbox (one file) ──▶ channel ──▶ webhook, mail, chat
+//
+// What changed is decided purely from a snapshot and what has been told before
+// (see watch). What has been told, and what is still to be delivered, are one
+// transaction on disk: an event is told once, however often the process dies,
+// and reaches each receiver at least once, in order. What a receiver gets twice
+// carries the same ID both times.
+//
+// Receivers are the operator's own; nothing that a label says is ever called.
+// Texts of others reach a message only cleaned and escaped for where they stand.
+package notify
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/catalog"
+)
+
+// Feed hands out snapshots. *catalog.Feed is one.
+type Feed interface {
+	Next(ctx context.Context, after uint64) (*catalog.Snapshot, error)
+}
+
+// Options are what New needs. Dir, Feed and Registerer are required.
+type Options struct {
+	// Dir is the state directory; the outbox is the file notify.db in it.
+	Dir  string
+	Feed Feed
+	// Channels are where events go; none keeps the events and tells nobody.
+	Channels []Channel
+	// Settle is how long something must be wrong with a service, an instance or a
+	// source before it is told, so that a deployment is no incident. A node that
+	// is down is told at once. Zero means 10 s, negative not at all.
+	Settle time.Duration
+	// From is how this Fairway is called in messages.
+	From       string
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+const (
+	defaultSettle = 10 * time.Second
+	// maxAge is how long delivery is tried.
+	maxAge = 72 * time.Hour
+	// maxPending and maxPendingBytes bound what waits for one channel.
+	maxPending      = 10_000
+	maxPendingBytes = 16 << 20
+	// keptEvents is how many events are kept to be looked at.
+	keptEvents = 2000
+)
+
+// Notifier tells. All methods may be called from any goroutine.
+type Notifier struct {
+	feed    Feed
+	log     *slog.Logger
+	metrics *metrics
+
+	mu       sync.Mutex
+	store    *store
+	watch    *watch
+	channels []*channel
+	standing map[string]Event // by condition
+	recent   []Event          // the newest keptEvents, oldest first
+}
+
+// New opens the outbox. A file that is damaged is moved aside with an alarm in
+// the log; then what was not delivered is lost, and what exists is looked at as
+// if for the first time. Whoever does not call Run calls Close.
+func New(o Options) (*Notifier, error) {
+	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
+		return nil, errors.New("notify: directory, feed and registerer are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Settle = cmp.Or(o.Settle, defaultSettle); o.Settle < 0 {
+		o.Settle = 0
+	}
+	n := &Notifier{feed: o.Feed, log: o.Logger}
+	names := map[string]bool{}
+	for _, c := range o.Channels {
+		if err := errors.Join(c.Check()...); err != nil {
+			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
+		}
+		if names[c.Name] {
+			return nil, fmt.Errorf("notify: two channels are called %q", c.Name)
+		}
+		names[c.Name] = true
+		made, err := newChannel(c, o.From)
+		if err != nil {
+			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
+		}
+		n.channels = append(n.channels, made)
+	}
+	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
+	var kept contents
+	var err error
+	if n.store, kept, err = openStore(o.Dir, n.log); err != nil {
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	n.standing, n.recent = kept.standing, kept.events
+	n.watch = newWatch(o.Settle, kept.known, n.standing)
+	for name, waiting := range kept.waiting {
+		i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
+		if i < 0 {
+			n.log.Warn("notifications for a channel that is not configured any more are dropped", "channel", name, "count", len(waiting))
+			n.commit(&commit{forget: []string{name}})
+			continue
+		}
+		n.channels[i].restore(waiting, kept.lost[name])
+	}
+	if n.metrics, err = newMetrics(o.Registerer, n); err != nil {
+		_ = n.store.close()
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	return n, nil
+}
+
+// Close closes the outbox. Run does it by itself. It may be called again.
+func (n *Notifier) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.store.close()
+}
+
+// Run follows the feed and delivers until ctx ends, then returns nil. It may be
+// called once.
+func (n *Notifier) Run(ctx context.Context) error {
+	defer func() { _ = n.Close() }()
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	for _, c := range n.channels {
+		workers.Go(func() { n.work(ctx, c) })
+	}
+	var newest *catalog.Snapshot
+	var due time.Time // when something may have to be told without a new snapshot
+	for after := uint64(0); ; {
+		s, err := n.next(ctx, after, due)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			newest, after = s, s.Revision
+		}
+		due = n.look(newest)
+	}
+}
+
+// next waits for a snapshot newer than after; it gives up when something is due.
+func (n *Notifier) next(ctx context.Context, after uint64, due time.Time) (*catalog.Snapshot, error) {
+	if due.IsZero() {
+		return n.feed.Next(ctx, after)
+	}
+	waiting, cancel := context.WithDeadline(ctx, due)
+	defer cancel()
+	return n.feed.Next(waiting, after)
+}
+
+// look tells what a snapshot says that has not been told.
+func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f := n.watch.next(s, time.Now())
+	_ = n.tell(f) // said in the log; it is told all the same
+	return f.due
+}
+
+// Tell takes events that other parts have seen. An event that begins a condition
+// that stands already, or ends one that does not, is no news and is dropped. When
+// Tell returns nil the events are on disk and survive the process; with an error
+// they are told as long as it lives. It takes as long as the disk takes.
+func (n *Notifier) Tell(events ...Event) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tell(findings{events: events})
+}
+
+// tell puts events into the outbox of every channel that wants them, and
+// remembers what is known from now on. The caller holds mu.
+func (n *Notifier) tell(f findings) error {
+	batch := &commit{known: f.known, standing: map[string]*Event{}}
+	for _, condition := range f.withdrawn {
+		delete(n.standing, condition)
+		batch.standing[condition] = nil
+	}
+	for _, e := range f.events {
+		e = e.cleaned()
+		if e.Kind == "" || e.Subject == "" || !n.isNews(&e, batch) {
+			continue
+		}
+		e.ID = cmp.Or(e.ID, rand.Text())
+		if e.At.IsZero() {
+			e.At = time.Now()
+		}
+		e.At = e.At.UTC().Truncate(time.Millisecond)
+		batch.events = append(batch.events, e)
+	}
+	if len(batch.events) == 0 && len(batch.known) == 0 && len(batch.standing) == 0 {
+		return nil
+	}
+	n.store.number(batch)
+	for i, e := range batch.events {
+		n.metrics.events.WithLabelValues(string(e.Kind)).Inc()
+		for _, c := range n.channels {
+			if c.wants(&e) {
+				batch.queued = append(batch.queued, &message{channel: c.Name, number: batch.first + uint64(i), event: e})
+			}
+		}
+	}
+	err := n.commit(batch)
+	n.recent = append(n.recent, batch.events...)
+	if excess := len(n.recent) - keptEvents; excess > 0 {
+		n.recent = slices.Delete(n.recent, 0, excess)
+	}
+	for _, c := range n.channels {
+		n.enqueue(c, batch.queued)
+	}
+	return err
+}
+
+// isNews decides whether an event is to be told and notes what stands after it.
+func (n *Notifier) isNews(e *Event, batch *commit) bool {
+	condition := e.condition()
+	if condition == "" {
+		return true
+	}
+	_, stands := n.standing[condition]
+	if stands == e.Kind.begins() {
+		return false
+	}
+	if stands {
+		delete(n.standing, condition)
+		batch.standing[condition] = nil
+	} else {
+		n.standing[condition] = *e
+		batch.standing[condition] = e
+	}
+	return true
+}
+
+// commit writes to disk. What fails is said once in the log, and counted.
+func (n *Notifier) commit(batch *commit) error {
+	err := n.store.write(batch)
+	if err != nil && n.metrics != nil {
+		n.metrics.diskErrors.Inc()
+	}
+	return err
+}
+
+// Forget takes back conditions of a kind whose subject is not among those that
+// are still there, without telling anybody: a rule that was removed from the
+// configuration, a table's problem whose service is gone.
+func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	batch := &commit{standing: map[string]*Event{}}
+	for condition, e := range n.standing {
+		if e.Kind == kind && !subjects[e.Subject] {
+			delete(n.standing, condition)
+			batch.standing[condition] = nil
+		}
+	}
+	if len(batch.standing) > 0 {
+		_ = n.commit(batch) // said in the log
+	}
+}
+
+// Standing returns the events that began a condition which is not over, the
+// oldest first: what is wrong now.
+func (n *Notifier) Standing() []Event {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]Event, 0, len(n.standing))
+	for _, e := range n.standing {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b Event) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Kind, b.Kind))
+	})
+	return list
+}
+
+// Recent returns the newest events, at most 2000, the newest first.
+func (n *Notifier) Recent() []Event {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := slices.Clone(n.recent)
+	slices.Reverse(list)
+	return list
+}

@@ -1,0 +1,129 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// texts are the templates of a channel; nil for the usual form.
+type texts struct {
+	title, body *template.Template
+}
+
+const (
+	mailTitle = `[{{.From}}] {{.Text}}`
+	mailBody  = `{{.Text}}
+
+{{if .Events}}{{range .Events}}{{.At}}  {{.Text}}
+{{end}}{{else}}when: {{.At}}
+what: {{.Kind}}
+subject: {{.Subject}}
+{{end}}{{range $name, $value := .Details}}{{$name}}: {{$value}}
+{{end}}
+-- 
+{{.From}}
+`
+	slackText = `{{if eq .Mood "bad"}}:red_circle: {{else if eq .Mood "good"}}:large_green_circle: {{end}}*{{.Text}}*
+{{- range $name, $value := .Details}}
+{{$name}}: {{$value}}{{end}}
+{{- range .Events}}
+• {{.At}} {{.Text}}{{end}}`
+)
+
+// view is what a template sees of a parcel: texts only, escaped for where they
+// are going to stand.
+type view struct {
+	// ID is that of the event, Kind what happened, Mood good, bad or neutral.
+	ID, Kind, Mood string
+	Subject, Name  string
+	Text           string
+	// From is the name of the Fairway that tells.
+	From string
+	// At is RFC 3339 in UTC.
+	At      string
+	Details map[string]string
+	// Events are the single events of a summary; none otherwise.
+	Events []view
+}
+
+// viewOf makes the view of a parcel.
+func viewOf(p *parcel, escape func(string) string) view {
+	v := eventView(p.summary(), p.from, escape)
+	if len(p.events) > 1 {
+		for _, e := range p.events {
+			v.Events = append(v.Events, eventView(e, p.from, escape))
+		}
+	}
+	return v
+}
+
+func eventView(e Event, from string, escape func(string) string) view {
+	v := view{
+		ID: escape(e.ID), Kind: escape(string(e.Kind)), Mood: string(e.Kind.Mood()), Subject: escape(e.Subject), Name: escape(e.Name),
+		Text: escape(e.Text), From: escape(clean(from, maxName)), At: e.At.Format(time.RFC3339), Details: map[string]string{},
+	}
+	for name, value := range e.Details {
+		v.Details[escape(name)] = escape(value)
+	}
+	return v
+}
+
+// parseTemplates parses the templates of a channel, and tries them.
+func parseTemplates(c Channel) (texts, error) {
+	var t texts
+	usual := map[string][2]string{KindMail: {mailTitle, mailBody}, KindSlack: {"", slackText}}[c.Kind]
+	for _, one := range []struct {
+		field, text, usual string
+		to                 **template.Template
+	}{{"title", c.Title, usual[0], &t.title}, {"body", c.Body, usual[1], &t.body}} {
+		text := one.text
+		if text == "" {
+			text = one.usual
+		}
+		if text == "" {
+			continue
+		}
+		parsed, err := template.New(one.field).Option("missingkey=zero").Parse(text)
+		if err != nil {
+			return t, fmt.Errorf("%s: %w", one.field, err)
+		}
+		sample := &parcel{events: []Event{{Kind: Test, Details: map[string]string{"a": "b"}}}}
+		if _, err := render(parsed, sample, plainText); err != nil {
+			return t, fmt.Errorf("%s: %w", one.field, err)
+		}
+		*one.to = parsed
+	}
+	return t, nil
+}
+
+// render executes a template on a parcel.
+func render(t *template.Template, p *parcel, escape func(string) string) (string, error) {
+	var b strings.Builder
+	if err := t.Execute(&b, viewOf(p, escape)); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+// plainText leaves a text as it is: it is clean already.
+func plainText(s string) string { return s }
+
+// jsonText escapes a text for the inside of a JSON string.
+func jsonText(s string) string {
+	quoted, err := json.Marshal(s) // which never fails for a string
+	if err != nil {
+		return ""
+	}
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// slackEscape keeps a text from becoming markup, a link or a call to everybody, in
+// Slack and in what understands its messages.
+func slackEscape(s string) string {
+	const nothing = "\u200b" // a space without width
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@"+nothing, "](", "]"+nothing+"(",
+		"*", "*"+nothing, "_", "_"+nothing, "`", "'", "~", "~"+nothing).Replace(s)
+}

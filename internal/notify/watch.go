@@ -1,0 +1,505 @@
+package notify
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/catalog"
+)
+
+const (
+	// flapChanges within flapWindow mean that something changes to and fro; it
+	// has settled when it has not changed for flapWindow.
+	flapChanges = 8
+	flapWindow  = 10 * time.Minute
+)
+
+// thing is something that exists: a node, a service or a source.
+type thing struct {
+	kind, id string
+}
+
+// subject names it in events.
+func (t thing) subject() string { return clean(t.key(), maxSubject) }
+
+// key names it on disk.
+func (t thing) key() string { return t.kind + "/" + t.id }
+
+// thingOf reads a key.
+func thingOf(key string) thing {
+	kind, id, _ := strings.Cut(key, "/")
+	return thing{kind, id}
+}
+
+// known is what was told of a thing, as far as later snapshots are compared with
+// it. It is kept on disk.
+type known struct {
+	Name   string `json:"name,omitempty"`
+	Source string `json:"source,omitempty"`
+	// Image is what the instances of a service ran when it last was complete.
+	Image string `json:"image,omitempty"`
+	// Ready is true once a service has had an instance that was ready.
+	Ready bool `json:"ready,omitempty"`
+
+	seen uint64           // the last look that saw it
+	calm *catalog.Service // the service when nothing about it was to be followed
+}
+
+// watch finds out what to tell of snapshots. It is a function of the snapshots,
+// the time and what has been told; it touches nothing else. It has no lock of
+// its own.
+type watch struct {
+	settle   time.Duration
+	known    map[thing]*known
+	standing map[string]Event // what stands; only read here
+	tracked  map[string]*track
+	looks    uint64
+}
+
+// track is how something is doing that is not well, or has not been for long.
+// What has no track is well.
+type track struct {
+	bad     bool
+	since   time.Time   // when bad last changed
+	changes []time.Time // of bad, within flapWindow
+	seen    uint64      // the last look that saw it
+}
+
+func newWatch(settle time.Duration, keep map[thing]*known, standing map[string]Event) *watch {
+	return &watch{settle: settle, known: keep, standing: standing, tracked: map[string]*track{}}
+}
+
+// findings are what a look at a snapshot has found.
+type findings struct {
+	events []Event
+	// known are the things of which something else is known now; nil for one to
+	// be forgotten.
+	known map[thing]*known
+	// withdrawn are conditions of what is not there any more.
+	withdrawn []string
+	// due is when to look again without a newer snapshot; zero for not at all.
+	due time.Time
+}
+
+// look is one look at a snapshot.
+type look struct {
+	*watch
+	findings
+	s       *catalog.Snapshot
+	now     time.Time
+	sources map[string]catalog.SourceStatus
+	down    map[string]bool // nodes that are, by ID
+	lost    map[string]int  // instances by node that is down
+	calm    bool            // nothing about the service that is looked at is to be followed
+	visited map[string]bool // instances that have been looked at; those of calm services are not
+}
+
+// next returns what is to be told now that s is the newest snapshot.
+//
+// What a source said in an earlier run is not judged, and nothing is told of a
+// source that is seen for the first time: that it has services is no news.
+func (w *watch) next(s *catalog.Snapshot, now time.Time) findings {
+	if s == nil || s.Restored {
+		return findings{}
+	}
+	w.looks++
+	l := &look{
+		watch: w, s: s, now: now, findings: findings{known: map[thing]*known{}},
+		sources: map[string]catalog.SourceStatus{}, down: map[string]bool{}, lost: map[string]int{},
+		visited: map[string]bool{},
+	}
+	for _, src := range s.Sources {
+		l.sources[src.Name] = src
+	}
+	l.sourceEvents()
+	l.nodeEvents()
+	for _, service := range s.Services {
+		l.service(service)
+	}
+	l.tellNodes()
+	l.forgetGone()
+	for _, src := range s.Sources {
+		if src.Synced {
+			l.know(thing{"source", src.Name}, known{Name: src.Name, Source: src.Name})
+		}
+	}
+	return l.findings
+}
+
+// news is true when what a source says is compared with what it said before.
+func (l *look) news(source string) bool { return l.watch.known[thing{"source", source}] != nil }
+
+// judged is true when what the snapshot has of a source is what the source says
+// now.
+func (l *look) judged(source string) bool {
+	s, ok := l.sources[source]
+	return ok && s.Synced && !s.Stale
+}
+
+// know remembers what is known of a thing.
+func (l *look) know(t thing, k known) {
+	old := l.watch.known[t]
+	k.seen = l.looks
+	if old == nil || old.Name != k.Name || old.Source != k.Source || old.Image != k.Image || old.Ready != k.Ready {
+		l.findings.known[t] = &k
+	}
+	l.watch.known[t] = &k
+}
+
+// forget drops a thing, with what stands of it.
+func (l *look) forget(t thing) {
+	delete(l.watch.known, t)
+	l.findings.known[t] = nil
+	for _, kind := range []Kind{NodeDown, ServiceDown, SourceStale, Flapping} {
+		l.withdraw(kind, t.subject())
+	}
+}
+
+func (l *look) withdraw(kind Kind, subject string) {
+	if l.stands(kind, subject) {
+		l.withdrawn = append(l.withdrawn, conditionOf(kind, subject))
+	}
+}
+
+func (l *look) tell(kind Kind, subject, name, text string, details map[string]string) {
+	l.events = append(l.events, Event{Kind: kind, Subject: subject, Name: name, At: l.now, Text: text, Details: notEmpty(details)})
+}
+
+// again asks for another look at a time.
+func (l *look) again(at time.Time) {
+	if l.due.IsZero() || at.Before(l.due) {
+		l.due = at
+	}
+}
+
+// stands tells whether a condition has been told and is not over.
+func (l *look) stands(kind Kind, subject string) bool {
+	_, ok := l.standing[conditionOf(kind, subject)]
+	return ok
+}
+
+// changed notes whether a subject is well, and returns its track; nil when there is
+// nothing to follow.
+func (l *look) changed(subject string, bad bool) *track {
+	t := l.tracked[subject]
+	switch {
+	case t == nil && !bad:
+		return nil
+	case t == nil:
+		t = &track{}
+		l.tracked[subject] = t
+	}
+	if t.bad != bad {
+		t.bad, t.since = bad, l.now
+		t.changes = append(t.changes, l.now)
+	}
+	t.seen = l.looks
+	t.changes = slices.DeleteFunc(t.changes, func(at time.Time) bool { return l.now.Sub(at) >= flapWindow })
+	if !t.bad && len(t.changes) == 0 {
+		delete(l.tracked, subject)
+		return nil
+	}
+	l.calm = false
+	return t
+}
+
+// condition follows something that is well or not, and says whether kind has begun,
+// having been wrong for as long as settle, or is over. Of what flaps it says
+// neither, but tells that.
+func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.Duration) (begun, over bool) {
+	t := l.changed(subject, bad)
+	stands, flaps := l.stands(kind, subject), l.stands(Flapping, subject)
+	l.calm = l.calm && !stands && !flaps
+	if t == nil {
+		t = &track{}
+	}
+	var last time.Time // change
+	if len(t.changes) > 0 {
+		last = t.changes[len(t.changes)-1]
+	}
+	switch {
+	case flaps && !last.IsZero():
+		l.again(last.Add(flapWindow))
+		return false, false
+	case flaps:
+		l.tell(Settled, subject, name, quote(name)+" has settled and is "+word(bad), nil)
+	case len(t.changes) >= flapChanges:
+		l.tell(Flapping, subject, name, fmt.Sprintf("%s has changed %d times within %d minutes; nothing more is told of it until it has not changed for as long",
+			quote(name), len(t.changes), int(flapWindow.Minutes())), nil)
+		l.again(last.Add(flapWindow))
+		return false, false
+	}
+	if !bad || stands {
+		return false, stands && !bad
+	}
+	if l.now.Sub(t.since) < settle {
+		l.again(t.since.Add(settle))
+		return false, false
+	}
+	return true, false
+}
+
+func word(bad bool) string {
+	if bad {
+		return "not well"
+	}
+	return "well"
+}
+
+func (l *look) sourceEvents() {
+	for _, src := range l.s.Sources {
+		subject := thing{"source", src.Name}.subject()
+		begun, over := l.condition(SourceStale, subject, src.Name, src.Stale, l.settle)
+		if begun {
+			text, last := "source "+quote(src.Name)+" does not answer; what it said before is served on", ""
+			if src.LastSuccess.IsZero() {
+				text = "source " + quote(src.Name) + " has never answered"
+			} else {
+				last = src.LastSuccess.UTC().Format(time.RFC3339)
+			}
+			l.tell(SourceStale, subject, src.Name, text, map[string]string{"error": src.Error, "last success": last})
+		}
+		if over {
+			l.tell(SourceBack, subject, src.Name, "source "+quote(src.Name)+" answers again", nil)
+		}
+	}
+}
+
+// nodeEvents looks at the nodes; tellNodes tells which are down when the instances
+// that they take along have been counted.
+func (l *look) nodeEvents() {
+	alive := map[string]bool{} // sources with a node that is not down
+	for _, n := range l.s.Nodes {
+		alive[n.Source] = alive[n.Source] || n.State != "down"
+	}
+	for _, n := range l.s.Nodes {
+		// Of a Swarm that answers, a manager is alive: one that gives every node up
+		// has been elected a moment ago and has heard of none yet.
+		if n.State == "down" && alive[n.Source] {
+			l.down[n.ID] = true
+		}
+		t := thing{"node", n.ID}
+		if l.judged(n.Source) {
+			if l.watch.known[t] == nil && l.news(n.Source) {
+				l.tell(NodeJoined, t.subject(), n.Name, "node "+quote(n.Name)+" has joined", nodeDetails(n))
+			}
+			l.know(t, known{Name: n.Name, Source: n.Source})
+		}
+	}
+}
+
+func (l *look) tellNodes() {
+	later := l.events
+	l.events = nil
+	for _, n := range l.s.Nodes {
+		subject := thing{"node", n.ID}.subject()
+		if !l.judged(n.Source) {
+			continue
+		}
+		begun, over := l.condition(NodeDown, subject, n.Name, l.down[n.ID], 0)
+		if begun {
+			text, details := "node "+quote(n.Name)+" is down", nodeDetails(n)
+			if lost := l.lost[n.ID]; lost > 0 {
+				details["instances"] = strconv.Itoa(lost)
+				text += fmt.Sprintf(", and with it what ran there: %d", lost)
+			}
+			l.tell(NodeDown, subject, n.Name, text, details)
+		}
+		if over && n.State == "ready" {
+			l.tell(NodeUp, subject, n.Name, "node "+quote(n.Name)+" is up again", nodeDetails(n))
+		}
+	}
+	l.events = append(l.events, later...) // the cause before what follows from it
+}
+
+func nodeDetails(n *catalog.Node) map[string]string {
+	return map[string]string{"id": n.ID, "address": n.Address, "role": n.Role, "source": n.Source}
+}
+
+func notEmpty(m map[string]string) map[string]string {
+	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
+	return m
+}
+
+// service tells of one service and its instances.
+func (l *look) service(s *catalog.Service) {
+	if !l.judged(s.Source) {
+		return
+	}
+	t := thing{"service", s.ID}
+	k := known{Name: s.Name, Source: s.Source}
+	if before := l.watch.known[t]; before != nil {
+		if before.calm == s && len(l.down) == 0 {
+			before.seen = l.looks
+			return
+		}
+		k.Image, k.Ready = before.Image, before.Ready
+	} else if l.news(s.Source) {
+		l.tell(ServiceAppeared, t.subject(), s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
+	}
+	l.calm = true
+	ready := l.instances(s)
+	wanted := s.Replicas == nil || *s.Replicas > 0
+	k.Ready = k.Ready || ready > 0
+	begun, over := l.condition(ServiceDown, t.subject(), s.Name, k.Ready && wanted && ready == 0, l.settle)
+	if begun {
+		l.tell(ServiceDown, t.subject(), s.Name, "service "+quote(s.Name)+" has no instance that is ready",
+			map[string]string{"source": s.Source, "instances": strconv.Itoa(len(s.Instances))})
+	}
+	if over {
+		text := fmt.Sprintf("service %s is back, instances that are ready: %d", quote(s.Name), ready)
+		if ready == 0 {
+			text = "service " + quote(s.Name) + " shall have no instances any more"
+		}
+		l.tell(ServiceUp, t.subject(), s.Name, text, map[string]string{"source": s.Source})
+	}
+	if image := complete(s); image != "" && image != k.Image {
+		if k.Image != "" {
+			l.tell(ServiceDeployed, t.subject(), s.Name, fmt.Sprintf("service %s runs %s on all instances: %d", quote(s.Name), quote(image), ready),
+				map[string]string{"image": image, "before": k.Image, "source": s.Source})
+		}
+		k.Image = image
+	}
+	if l.calm {
+		k.calm = s
+	}
+	l.know(t, k)
+}
+
+// complete returns the image of a service whose instances are all ready, as many
+// as there shall be, and of that image; empty while it is not so.
+func complete(s *catalog.Service) string {
+	ready, image := 0, s.Image
+	plain, _, _ := strings.Cut(image, "@")
+	for _, in := range s.Instances {
+		switch in.State {
+		case catalog.StateStopped:
+			continue
+		case catalog.StateReady:
+			ready++
+		default:
+			return ""
+		}
+		own, _, _ := strings.Cut(in.Image, "@")
+		if image == "" {
+			image, plain = in.Image, own
+		}
+		if own != plain {
+			return ""
+		}
+	}
+	if ready == 0 || s.Replicas != nil && ready < *s.Replicas {
+		return ""
+	}
+	return image
+}
+
+// instanceSubject names an instance by its name, which the one that comes in its
+// place has again.
+func instanceSubject(s *catalog.Service, in *catalog.Instance) string {
+	return clean("instance/"+cmp.Or(in.Name, in.ID)+"@"+cmp.Or(in.Source, s.Source), maxSubject)
+}
+
+// instances tells of the instances of a service and counts those that are ready.
+func (l *look) instances(s *catalog.Service) (ready int) {
+	best := map[string]*catalog.Instance{} // by subject: during a deployment there may be two
+	var order []string
+	for _, in := range s.Instances {
+		if in.State == catalog.StateReady {
+			ready++
+		}
+		subject := instanceSubject(s, in)
+		l.visited[subject] = true
+		if l.down[in.Node] {
+			l.lost[in.Node]++
+			l.calm = false
+			if t := l.tracked[subject]; t != nil {
+				t.seen = l.looks
+			}
+			continue // the node is what is wrong
+		}
+		if best[subject] == nil {
+			order = append(order, subject)
+		}
+		if best[subject] == nil || in.State == catalog.StateReady {
+			best[subject] = in
+		}
+	}
+	for _, subject := range order {
+		l.instance(s, subject, best[subject])
+	}
+	return ready
+}
+
+func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance) {
+	switch in.State {
+	case catalog.StateReady, catalog.StateUnhealthy:
+	case catalog.StateStarting, catalog.StateStopped:
+		l.changed(subject, true) // to come and go is to flap, too
+		return
+	default: // paused or leaving: somebody wants it so
+		if t := l.tracked[subject]; t != nil {
+			t.seen = l.looks
+		}
+		return
+	}
+	name := cmp.Or(in.Name, in.ID)
+	begun, over := l.condition(InstanceUnhealthy, subject, name, in.State == catalog.StateUnhealthy, l.settle)
+	details := map[string]string{"service": s.Name, "id": in.ID, "node": in.Node, "image": in.Image, "reason": in.StateReason}
+	if begun {
+		l.tell(InstanceUnhealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is unhealthy", details)
+	}
+	if over {
+		l.tell(InstanceHealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is healthy again", details)
+	}
+}
+
+// forgetGone tells of what is known and is not there any more, as far as its
+// source is asked, and drops what was followed of it.
+func (l *look) forgetGone() {
+	var gone []thing
+	for t, k := range l.watch.known {
+		if _, configured := l.sources[k.Source]; !configured {
+			l.forget(t) // whoever took the source away knows
+		} else if t.kind != "source" && k.seen != l.looks && l.judged(k.Source) {
+			gone = append(gone, t)
+		}
+	}
+	slices.SortFunc(gone, func(a, b thing) int { return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id)) })
+	for _, t := range gone {
+		kind, text := ServiceGone, "service "+quote(l.watch.known[t].Name)+" is gone"
+		if t.kind == "node" {
+			kind, text = NodeLeft, "node "+quote(l.watch.known[t].Name)+" has left"
+		}
+		l.tell(kind, t.subject(), l.watch.known[t].Name, text, map[string]string{"source": l.watch.known[t].Source})
+		l.forget(t)
+	}
+	for subject, t := range l.tracked {
+		t.changes = slices.DeleteFunc(t.changes, func(at time.Time) bool { return l.now.Sub(at) >= flapWindow })
+		if t.seen != l.looks && len(t.changes) == 0 && l.judged(sourceOf(subject)) {
+			delete(l.tracked, subject)
+		}
+	}
+	l.forgetInstances()
+}
+
+// sourceOf is the source of an instance's subject.
+func sourceOf(subject string) string { return subject[strings.LastIndex(subject, "@")+1:] }
+
+// forgetInstances ends what stands of instances that are not there any more.
+func (l *look) forgetInstances() {
+	for _, e := range l.standing {
+		switch {
+		case !strings.HasPrefix(e.Subject, "instance/"), !l.judged(sourceOf(e.Subject)), l.visited[e.Subject]:
+		case e.Kind == InstanceUnhealthy:
+			l.tell(InstanceHealthy, e.Subject, e.Name, "instance "+quote(e.Name)+", which was unhealthy, is gone", nil)
+		default:
+			l.withdraw(e.Kind, e.Subject)
+		}
+	}
+}
