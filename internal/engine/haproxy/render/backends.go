@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -77,12 +76,21 @@ func (p *profile) write(r *renderer, t *text) {
 	t.section("defaults profile-%s from base", p.name)
 	r.writeBackend(t, p)
 	if p.mode == "tcp" {
+		t.line("tcp-request inspect-delay 1d")
 		t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
 		return
 	}
 	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
 	r.writeSending(t)
+}
+
+// each is what sections cannot inherit.
+func (p *profile) each() string {
+	if p.sticky == "" {
+		return ""
+	}
+	return "  use-server %[var(txn.sticky)] if { var(txn.sticky) -m found }\n"
 }
 
 // writeBackend writes what a backend section has of its profile.
@@ -101,7 +109,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		t.line("timeout check %s", span(h.Timeout))
 		if p.mode == "http" {
 			t.line("option httpchk")
-			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host fairway-check", quoted(h.Path))
+			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", quoted(h.Path), quoted(checkHost))
 			status := "200-399"
 			if h.Status != 0 {
 				status = itoa(h.Status)
@@ -122,6 +130,9 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		t.line("http-request set-var(txn.hash) var(txn.client) if !{ var(txn.hash) -m len gt 0 }")
 	}
 }
+
+// checkHost is the endpoint's own address.
+const checkHost = `%[bc_dst,regsub(^(.*:.*)$,[\1])]:%[bc_dst_port]`
 
 func hashExpression(b route.Balance) string {
 	switch b.On {
@@ -244,7 +255,6 @@ func (r *renderer) servers(b *route.Backend) []Server {
 			State: e.State, Options: options, Checked: checked, Health: b.Health,
 		})
 	}
-	slices.SortFunc(servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
 	return servers
 }
 

@@ -145,6 +145,8 @@ type Block struct {
 	// configuration that has no use for it any more; else it is empty.
 	Kept string `json:"kept,omitempty"`
 	Text string `json:"text"`
+	// Each is in all sections of a profile, as it cannot be inherited.
+	Each string `json:"each,omitempty"`
 }
 
 // Features are what the rules for requests look at. Looking at more than a table
@@ -210,7 +212,7 @@ type Section struct {
 	// Used is true when the section has served somebody since it was made: its
 	// counters do not begin at zero.
 	Used bool `json:"used,omitempty"`
-	// Servers are sorted by name. Those of a spare section are none.
+	// Servers are in the order of the endpoints. Those of a spare section are none.
 	Servers []Server `json:"servers,omitempty"`
 }
 

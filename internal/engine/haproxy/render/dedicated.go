@@ -25,6 +25,7 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 		d.declare(i, &q.Filters[i])
 	}
 	r.writeBackend(t, &p)
+	t.WriteString(p.each())
 	for i := range q.Filters {
 		d.filter(i, &q.Filters[i])
 	}
@@ -91,7 +92,11 @@ func (d *dedicated) oneOf(expression string, values []string) string {
 
 // declare writes what a filter needs before all rules.
 func (d *dedicated) declare(i int, f *route.Filter) {
+	if f.MaxBody != nil {
+		d.line("filter lua.fairway_maxbody")
+	}
 	if f.Compress != nil {
+		d.line("filter compression")
 		d.line("compression algo gzip")
 		d.line("compression type %s", strings.Join(compressible(), " "))
 		d.line("http-response add-header Vary Accept-Encoding if { res.hdr(content-type) -m beg -- %s } !{ res.fhdr(content-encoding) -m found } !{ res.fhdr(content-range) -m found } !{ res.fhdr(cache-control) -m sub no-transform }", strings.Join(compressible(), " "))

@@ -534,3 +534,31 @@ core.register_action("fairway_query", {"http-req"}, function(txn)
 	end
 	txn:set_var("txn.query", "\30" .. table.concat(out, "\30") .. "\30")
 end, 0)
+
+-- A body whose length was not announced is counted as it passes, and broken off
+-- behind the limit.
+local MaxBody = {id = "fairway max-body", flags = filter.FLT_CFG_FL_HTX}
+MaxBody.__index = MaxBody
+
+function MaxBody:new()
+	return setmetatable({seen = 0}, MaxBody)
+end
+
+function MaxBody:http_headers(txn, msg)
+	if not msg.channel:is_resp() and not txn.f:req_fhdr("content-length") then
+		filter.register_data_filter(self, msg.channel)
+	end
+	return filter.CONTINUE
+end
+
+function MaxBody:http_payload(txn, msg)
+	self.seen = self.seen + msg:input()
+	if self.seen > (txn:get_var("txn.maxbody") or 0) then
+		txn:set_var("txn.toolarge", true)
+		return filter.ERROR
+	end
+end
+
+core.register_filter("fairway_maxbody", MaxBody, function(flt)
+	return flt
+end)

@@ -146,6 +146,7 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 	for _, name := range slices.Sorted(maps.Keys(w.profiles)) {
 		p := w.profiles[name]
 		add("profile "+name, name, func(t *text) { p.write(r, t) })
+		c.Blocks[len(c.Blocks)-1].Each = p.each()
 	}
 	for _, q := range w.own {
 		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) {
@@ -189,7 +190,7 @@ func (c *Config) assemble(r *renderer) {
 		}
 	}
 	for _, b := range c.Blocks {
-		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, b.Text))
+		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, b.Text+b.Each))
 	}
 	for profile, names := range sections {
 		c.Structure.Parts = append(c.Structure.Parts, newPart("set of spare sections of profile "+profile, strings.Join(names, " ")))
@@ -206,9 +207,13 @@ func (c *Config) assemble(r *renderer) {
 			s.writeServers(&t)
 		}
 	}
+	each := map[string]string{}
+	for _, b := range c.Blocks {
+		each[b.Kept] = b.Each
+	}
 	for i := range c.Sections {
 		if s := &c.Sections[i]; s.Profile != "" {
-			s.write(&t)
+			s.write(&t, each[s.Profile])
 		}
 	}
 	body := t.String()
@@ -232,8 +237,9 @@ func blockOrder(b Block) int {
 }
 
 // write writes a shared section with its servers.
-func (s *Section) write(t *text) {
+func (s *Section) write(t *text, each string) {
 	t.section("backend %s from profile-%s", s.Name, s.Profile)
+	t.WriteString(each)
 	if s.Backend != "" {
 		t.note("service %s, backend %s", s.Service, s.Backend)
 	}
@@ -280,6 +286,8 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("timeout queue 1s")
 	t.line("timeout tunnel %s", span(o.TunnelTimeout))
 	t.line("option redispatch 1")
+	t.line("option abortonclose")
+	t.line("option idle-close-on-response")
 	t.line("retries 3")
 	t.line("retry-on conn-failure empty-response")
 	writeErrors(t)
