@@ -21,6 +21,7 @@ type HAProxyConfig struct {
 	HardStopAfter   time.Duration `name:"hard-stop-after" placeholder:"DURATION" preset:"30m" help:"How long what runs in an old worker may go on after a reload."`
 	Spares          int           `name:"spares" placeholder:"N" preset:"50" help:"How many services may come without a reload, until one is made for other reasons. Each costs some 10 kB."`
 	Threads         int           `name:"threads" placeholder:"N" derived:"one for each CPU" help:"How many threads a worker has."`
+	Snippets        []string      `name:"snippets" placeholder:"SERVICE" sep:"," help:"Services whose labels may hold lines of HAProxy's configuration (com.df.backendExtra); * for all. Such lines can undo what protects other services. Repeatable."`
 	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" help:"How many connections a worker takes."`
 }
 

@@ -113,6 +113,7 @@ haproxy:
   hard-stop-after: 1m
   spares: 7
   threads: 2
+  snippets: [shop, blog]
   max-connections: 1000
 access-log: "-"
 log: {level: debug, format: json}
@@ -157,7 +158,7 @@ func fullWant() Config {
 		Engine: "haproxy",
 		HAProxy: HAProxyConfig{
 			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,
-			HardStopAfter: time.Minute, Spares: 7, Threads: 2, MaxConnections: 1000,
+			HardStopAfter: time.Minute, Spares: 7, Threads: 2, Snippets: []string{"shop", "blog"}, MaxConnections: 1000,
 		},
 		AccessLog:    "-",
 		Log:          LogConfig{Level: "debug", Format: "json"},

@@ -112,6 +112,9 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 		}
 	}
 	if f.cfg.Proxy.on() || f.cfg.Labels {
+		if cfg.Engine == EngineHAProxy {
+			f.env.compile.Snippets = cfg.HAProxy.Snippets
+		}
 		s.DockerFlow = &f.env.compile
 	}
 	return s

@@ -46,6 +46,9 @@ type DockerFlow struct {
 	Secrets map[string][]route.User
 	// UsersDir holds these files, dfp_users_<name>; empty means /run/secrets.
 	UsersDir string
+	// Snippets names the services whose backendExtra is used, "*" all of them. The
+	// engine must be one that takes route.Snippet.
+	Snippets []string
 	// FilterInstance leaves services alone whose proxyInstanceName is not
 	// Instance, in any case.
 	FilterInstance bool
@@ -284,7 +287,7 @@ func (l *flowLabels) wanted() bool {
 func (l *flowLabels) remember(faulty map[string]bool) map[string]string {
 	keep := map[string]string{}
 	for parameter, label := range l.all {
-		if faulty[label.raw] || label.fault != nil || l.known[parameter.name].forgotten {
+		if faulty[label.raw] || label.fault != nil || l.known[parameter.name].forgotten && !l.takes(parameter.name) {
 			continue
 		}
 		value := label.value

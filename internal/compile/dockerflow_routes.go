@@ -362,6 +362,10 @@ func (d *flowDest) unsupported() {
 		if k.refused == "" || d.text(k.name) == "" {
 			continue
 		}
+		if d.takes(k.name) && d.draft.backend.Scheme != route.SchemeTCP {
+			d.draft.filter.Snippet = &route.Snippet{Lines: []string{d.text(k.name)}}
+			continue
+		}
 		r := &refusal{route.CodeUnsupported, k.refused, k.native}
 		if k.noted {
 			d.note(k.name, r)
@@ -369,6 +373,11 @@ func (d *flowDest) unsupported() {
 			d.fault(k.name, r)
 		}
 	}
+}
+
+// takes says whether the operator lets the service have text of HAProxy's.
+func (l *flowLabels) takes(name string) bool {
+	return name == "backendExtra" && slices.ContainsFunc(l.Snippets, func(s string) bool { return s == "*" || s == l.service })
 }
 
 // readFlowBool reads the words for true and false that Docker Flow knows.

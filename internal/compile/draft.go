@@ -169,6 +169,7 @@ func (d *draft) filters() []route.Filter {
 	add(f.RequestHeaders != nil, route.Filter{RequestHeaders: f.RequestHeaders})
 	add(f.ResponseHeaders != nil, route.Filter{ResponseHeaders: f.ResponseHeaders})
 	add(f.Compress != nil, route.Filter{Compress: f.Compress})
+	add(f.Snippet != nil, route.Filter{Snippet: f.Snippet})
 	return list
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // check refuses a listener that contradicts itself.
@@ -27,6 +28,16 @@ func (f *Filter) check() error {
 		case ForwardedNone, ForwardedWhenHTTP, ForwardedUnlessHTTPS:
 		default:
 			return fmt.Errorf("forwarded %s: no such way", excerpt(string(v.Forwarded)))
+		}
+	}
+	if v := f.Snippet; v != nil {
+		if len(v.Lines) == 0 {
+			return errors.New("a snippet without lines")
+		}
+		for _, line := range v.Lines {
+			if strings.TrimSpace(line) == "" || strings.ContainsAny(line, "\r\n\x00") {
+				return errors.New("a line of a snippet is empty, or more than one")
+			}
 		}
 	}
 	if v := f.RewritePath; v != nil {

@@ -212,7 +212,7 @@ func (f *Filter) fields() int {
 		f.IPAllow != nil, f.Methods != nil, f.RequireTLS != nil, f.RequireClientCert != nil, f.RateLimit != nil,
 		f.MaxBody != nil, f.RedirectHTTPS != nil, f.Redirect != nil, f.BasicAuth != nil, f.StripPrefix != nil,
 		f.AddPrefix != nil, f.RewritePath != nil, f.RequestHeaders != nil, f.ResponseHeaders != nil,
-		f.Compress != nil,
+		f.Compress != nil, f.Snippet != nil,
 	} {
 		if set {
 			n++

@@ -224,6 +224,7 @@ type Filter struct {
 	RequestHeaders    *HeaderOperation   `json:"requestHeaders,omitempty"`
 	ResponseHeaders   *HeaderOperation   `json:"responseHeaders,omitempty"`
 	Compress          *Compress          `json:"compress,omitempty"`
+	Snippet           *Snippet           `json:"snippet,omitempty"`
 }
 
 // IPAllow refuses clients outside Prefixes with 403. IPv4-mapped addresses are
@@ -360,6 +361,14 @@ type HeaderValue struct {
 
 // Compress answers with gzip where the client and the content type allow it.
 type Compress struct{}
+
+// Snippet is text of HAProxy's own configuration that stands at the end of the
+// route's section, where the operator allows that. No other engine serves a route
+// that has one.
+type Snippet struct {
+	// Lines have no line breaks and are not empty.
+	Lines []string `json:"lines"`
+}
 
 // Scheme is how a backend is spoken to.
 type Scheme string

@@ -99,6 +99,12 @@ func (f *Filter) changes(w *words) {
 	if f.Compress != nil {
 		w.add("compress")
 	}
+	if v := f.Snippet; v != nil {
+		w.add("snippet")
+		for _, line := range v.Lines {
+			w.add(strconv.Quote(line))
+		}
+	}
 }
 
 // digestOf is short enough for people and long enough that two hashes of one user

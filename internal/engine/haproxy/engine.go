@@ -97,6 +97,7 @@ type Engine struct {
 	opts     Options
 	log      *slog.Logger
 	program  *binary.Binary
+	judge    *judge
 	client   *socket.Client
 	ipv6     bool // the machine has it
 	counters *counters
@@ -161,7 +162,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("haproxy: %s is version %s: 2.6 or newer is needed", program.Path, program.Version)
 	}
 	e := &Engine{
-		opts: o, log: o.Logger, program: program,
+		opts: o, log: o.Logger, program: program, judge: newJudge(program),
 		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
 		watched: newWatched(o.Logger),
 		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
@@ -236,11 +237,7 @@ func (e *Engine) Version() string { return e.program.Version.Text }
 // Capabilities are what the HAProxy program can do beyond the least that is
 // needed, as render.Unsupported wants to know it.
 func (e *Engine) Capabilities() render.Capabilities {
-	c := e.program.Capabilities()
-	return render.Capabilities{
-		Major: e.program.Version.Major, Minor: e.program.Version.Minor,
-		NoLua: !c.Lua, InitState: c.InitState, DynamicCookie: c.ServerCookie,
-	}
+	return e.judge.capabilities
 }
 
 // Addr returns the address that a listener of the table is bound to, with the

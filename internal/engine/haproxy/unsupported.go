@@ -11,18 +11,18 @@ import (
 // Unsupported says why a route with its backend, nil for none, cannot be served as
 // the table means it, in a short phrase; empty when it can.
 func (e *Engine) Unsupported(r *route.Route, b *route.Backend) string {
-	return render.Unsupported(r, b, e.Capabilities())
+	return e.judge.unsupported(r, b)
 }
 
 // UnsupportedBy is Engine.Unsupported for who has no engine: of the program at path,
 // empty for the usual one, or of the oldest HAProxy that is supported when there is
 // none.
 func UnsupportedBy(ctx context.Context, path string) func(*route.Route, *route.Backend) string {
-	var c render.Capabilities
-	if program, err := binary.Find(ctx, path); err == nil {
-		c = capabilitiesOf(program)
+	program, err := binary.Find(ctx, path)
+	if err != nil {
+		program = nil
 	}
-	return func(r *route.Route, b *route.Backend) string { return render.Unsupported(r, b, c) }
+	return newJudge(program).unsupported
 }
 
 // capabilitiesOf puts what a program can do into the terms of render.

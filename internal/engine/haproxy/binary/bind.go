@@ -93,6 +93,9 @@ func (r *bindReader) env(name string) string {
 	return r.o.Env(name)
 }
 
+// IsSection tells whether a line that begins with the word begins a section.
+func IsSection(word string) bool { return sectionWord(word) }
+
 func sectionWord(word string) bool {
 	switch word {
 	case "global", "defaults", "frontend", "backend", "listen", "peers", "log-forward", "resolvers", "userlist", "mailers", "ring",

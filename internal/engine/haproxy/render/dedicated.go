@@ -56,6 +56,14 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 			d.headers("http-response", h)
 		}
 	}
+	for i := range q.Filters {
+		if s := q.Filters[i].Snippet; s != nil {
+			t.note("written by the labels of service %s", q.Service)
+			for _, line := range s.Lines {
+				t.line("%s", line)
+			}
+		}
+	}
 }
 
 // dedicated is the section of a route under way.
@@ -143,7 +151,7 @@ func (d *dedicated) filter(i int, f *route.Filter) {
 		}
 	case f.RewritePath != nil:
 		d.rewritePath(f.RewritePath)
-	case f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Compress != nil:
+	case f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Compress != nil, f.Snippet != nil:
 	default:
 		// A filter that is not known might be a check: nothing passes.
 		d.answer(503, "route-refused", refusedText, "{ always_true }")
