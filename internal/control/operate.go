@@ -145,6 +145,8 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 	if len(o.Message) > maxMessage || len(o.Operator) > maxMessage {
 		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
 	}
+	// Both go into the table, which is UTF-8.
+	o.Operator, o.Message = strings.ToValidUTF8(o.Operator, "?"), strings.ToValidUTF8(o.Message, "?")
 	command := Command{Kind: o.Kind, Operator: o.Operator, Message: o.Message, Since: time.Now().UTC()}
 	var (
 		held    *route.Table

@@ -1,0 +1,155 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/history"
+)
+
+// asContainers moves the labels of services to their instances, as with Docker.
+func asContainers(s *catalog.Snapshot) *catalog.Snapshot {
+	for _, svc := range s.Services {
+		for i, in := range svc.Instances {
+			in.Labels, in.Created = svc.Labels, time.Unix(int64(s.Revision)*1000+int64(i), 0)
+		}
+		svc.Labels = nil
+	}
+	return s
+}
+
+func TestCause(t *testing.T) {
+	unhealthy := servicesOf(2, "a x.test 1")
+	unhealthy.Services[0].Instances[0].State = catalog.StateUnhealthy
+	unhealthy.Services[0].Instances[0].StateReason = "exit code 1"
+	moved := servicesOf(2, "a x.test 1")
+	moved.Services[0].Instances[0].Addresses = []catalog.Address{{Host: "10.0.0.9", Port: 80}}
+	secret := servicesOf(2, "a x.test 1")
+	secret.Services[0].Labels["fairway.basic-auth"] = "ann:secret"
+	stale := servicesOf(2, "a x.test 1")
+	stale.Sources[0].Stale = true
+	certificates := servicesOf(2, "a x.test 1")
+	certificates.Certificates = []catalog.Certificate{{File: "a.pem", Source: "test"}}
+	for name, c := range map[string]struct {
+		seen, sees *catalog.Snapshot
+		deeds      []deed
+		want       string
+		kinds      string
+	}{
+		"first":             {nil, servicesOf(1, "a x.test"), nil, "the first table", ""},
+		"label":             {servicesOf(1, "a x.test 1"), servicesOf(2, "a y.test 1"), nil, "service a: label fairway.host changed from x.test to y.test", "label"},
+		"label of anew":     {asContainers(servicesOf(1, "a x.test 1")), asContainers(servicesOf(2, "a y.test 2")), nil, "instance a-2 of service a: label fairway.host changed from x.test to y.test, and 2 more", "label instance-added instance-removed"},
+		"service came":      {servicesOf(1, "a x.test 1"), servicesOf(2, "a x.test 1", "b y.test 1 2"), nil, "service b came", "service-added"},
+		"service went":      {servicesOf(1, "a x.test 1", "b y.test"), servicesOf(2, "b y.test"), nil, "service a went", "service-removed"},
+		"scaled":            {servicesOf(1, "a x.test 1"), servicesOf(2, "a x.test 1 2 3"), nil, "instance a-2 of service a came, and 1 more", "instance-added instance-added"},
+		"state":             {servicesOf(1, "a x.test 1"), unhealthy, nil, "instance a-1 of service a is unhealthy (exit code 1), was ready", "instance-state"},
+		"address":           {servicesOf(1, "a x.test 1"), moved, nil, "instance a-1 of service a has other addresses, ports or another weight", "instance-address"},
+		"secret":            {servicesOf(1, "a x.test 1"), secret, nil, "service a got the label fairway.basic-auth=***", "label"},
+		"label off":         {secret, servicesOf(3, "a x.test 1"), nil, "service a lost the label fairway.basic-auth=***", "label"},
+		"foreign label":     {servicesOf(1, "a x.test 1"), servicesOf(2, "a x.test 1"), nil, "Fairway reads the same labels in another way", ""},
+		"source":            {servicesOf(1, "a x.test 1"), stale, nil, "source test is stale, was synced", "source"},
+		"certificates":      {servicesOf(1, "a x.test 1"), certificates, nil, "other certificates", "other"},
+		"others are silent": {servicesOf(1, "a x.test 1", "b y.test 1"), servicesOf(2, "a x.test 1 2", "b y.test 1"), nil, "instance a-2 of service a came", "instance-added"},
+		"operator": {
+			servicesOf(1, "a x.test 1"), servicesOf(2, "a y.test 1"),
+			[]deed{{operator: "ann", command: "drain service a", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "drain service a"}}},
+			"drain service a by ann: leak", "command label",
+		},
+		"by itself": {
+			servicesOf(1, "a x.test 1"), servicesOf(1, "a x.test 1"),
+			[]deed{{change: history.Change{Kind: history.CommandChanged, From: "pause service a", To: "ended by itself:"}}},
+			"ended by itself: pause service a", "command",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := step{after: labelCompiler{}.Compile(c.sees, nil), seen: c.seen, sees: c.sees, deeds: c.deeds, mask: func(k, v string) string {
+				if strings.Contains(k, "auth") {
+					return "***"
+				}
+				return v
+			}}
+			if c.seen != nil {
+				s.before = labelCompiler{}.Compile(c.seen, nil)
+			}
+			got := cause(s)
+			var kinds []string
+			for _, x := range got.Changes {
+				kinds = append(kinds, string(x.Kind))
+			}
+			if got.Text != c.want || strings.Join(kinds, " ") != c.kinds {
+				t.Errorf("%q %q, want %q %q", got.Text, kinds, c.want, c.kinds)
+			}
+		})
+	}
+}
+
+// A cause stays small, whatever changes at once.
+func TestCauseIsCut(t *testing.T) {
+	many := "a x.test"
+	for i := range 200 {
+		many += " 10." + strings.Repeat("1", i%50+1) + string(rune('a'+i%26))
+	}
+	seen, sees := servicesOf(1, "a x.test"), servicesOf(2, many)
+	sees.Services[0].Labels["fairway.note"] = strings.Repeat("é", 10000)
+	got := cause(step{before: labelCompiler{}.Compile(seen, nil), after: labelCompiler{}.Compile(seen, nil), seen: seen, sees: sees})
+	if len(got.Changes) != maxChanges || got.Omitted == 0 || len(got.Changes[0].To) > 400 {
+		t.Errorf("%d changes, %d omitted, the first %d bytes", len(got.Changes), got.Omitted, len(got.Changes[0].To))
+	}
+}
+
+// What cannot be written is tried again, in order, and whoever waits learns of
+// the first try.
+func TestRecorderTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := 0
+		r := newRecorder(slog.New(slog.DiscardHandler), func() { lost++ })
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.run(ctx)
+		full := true
+		var done []string
+		var told error
+		for _, name := range []string{"a", "b", "c"} {
+			r.add(job{
+				do: func() error {
+					if full {
+						return history.ErrFull
+					}
+					done = append(done, name)
+					return nil
+				},
+				done: func(err error) { told = errors.Join(told, err) },
+			})
+		}
+		synctest.Wait()
+		if !errors.Is(told, history.ErrFull) || len(done) != 0 {
+			t.Fatalf("told %v, done %q", told, done)
+		}
+		full = false
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if strings.Join(done, "") != "abc" || lost != 0 {
+			t.Errorf("done %q, %d lost", done, lost)
+		}
+		full = true
+		for range maxJobs + 10 {
+			r.add(job{do: func() error {
+				if full {
+					return history.ErrFull
+				}
+				return nil
+			}})
+		}
+		synctest.Wait()
+		if lost == 0 || lost > 10 {
+			t.Errorf("%d lost of %d", lost, maxJobs+10)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}

@@ -1,0 +1,375 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+
+	"fairway/internal/catalog"
+	"fairway/internal/history"
+	"fairway/internal/route"
+)
+
+// labelCompiler makes a route and a backend of each service: the host is the
+// label fairway.host, the endpoints are the instances. Claims are handed down, as
+// compiling does.
+type labelCompiler struct{}
+
+func (labelCompiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Table {
+	var routes []*route.Route
+	var backends []*route.Backend
+	claim := uint64(0)
+	if previous != nil {
+		for _, r := range previous.Routes {
+			claim = max(claim, r.Claim)
+		}
+	}
+	for _, svc := range s.Services {
+		host := svc.Labels["fairway.host"]
+		if host == "" {
+			host = svc.Instances[0].Labels["fairway.host"]
+		}
+		b := &route.Backend{ID: svc.ID, Service: svc.ID, Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}
+		for _, in := range svc.Instances {
+			b.Endpoints = append(b.Endpoints, route.Endpoint{
+				ID: in.ID, Address: in.ID + ":80", Weight: 1, State: route.EndpointReady, Instance: in.Name, Source: in.Source, Node: in.Node,
+			})
+		}
+		r := &route.Route{
+			ID: svc.ID, Service: svc.ID, Backend: svc.ID, Origin: route.Origin{Source: svc.Source, Labels: svc.Labels},
+			Matches: []route.Match{{
+				Host: route.Host{Kind: route.HostExact, Value: host},
+				Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+			}},
+		}
+		if previous != nil && previous.Route(r.ID) != nil {
+			r.Claim = previous.Route(r.ID).Claim
+		} else {
+			claim++
+			r.Claim = claim
+		}
+		routes, backends = append(routes, r), append(backends, b)
+	}
+	t, err := route.New(s.Revision, []route.Listener{{Name: "http", Address: ":80"}}, routes, backends, nil)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// servicesOf makes a snapshot of "NAME HOST INSTANCE…"; an instance runs on the
+// node "n" and is called like its service and itself.
+func servicesOf(revision uint64, lines ...string) *catalog.Snapshot {
+	s := &catalog.Snapshot{Revision: revision, Sources: []catalog.SourceStatus{{Name: "test", Synced: true}}, Nodes: []*catalog.Node{{ID: "n", Name: "edge"}}}
+	for _, line := range lines {
+		f := strings.Fields(line)
+		svc := &catalog.Service{ID: f[0], Name: f[0], Source: "test", Labels: map[string]string{"fairway.host": f[1], "other": "x"}}
+		slices.Sort(f[2:])
+		for _, id := range f[2:] {
+			svc.Instances = append(svc.Instances, &catalog.Instance{ID: id, Name: f[0] + "-" + id, Source: "test", Node: "n", State: catalog.StateReady})
+		}
+		s.Services = append(s.Services, svc)
+	}
+	slices.SortFunc(s.Services, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+// steered is a running loop with a history in a directory that outlives it.
+type steered struct {
+	*Control
+	feed   *catalog.Feed
+	engine *recordingEngine
+	past   *history.Store
+	stop   func()
+}
+
+func startSteered(t testing.TB, dir string) *steered {
+	t.Helper()
+	past, err := history.Open(history.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := OpenStore(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &steered{feed: &catalog.Feed{}, engine: &recordingEngine{}, past: past}
+	h.Control, err = New(Options{
+		Feed: h.feed, Compiler: labelCompiler{}, Engines: []Engine{h.engine}, Store: store, Restored: restored,
+		History: past, Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = h.Run(ctx)
+	}()
+	h.stop = func() {
+		cancel()
+		<-done
+		if err := past.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return h
+}
+
+// parts are the bytes of what a table serves.
+func parts(t testing.TB, table *route.Table) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := route.Encode(&b, table); err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(b.Bytes(), &all); err != nil {
+		t.Fatal(err)
+	}
+	return string(all["hash"]) + string(all["listeners"]) + string(all["routes"]) + string(all["backends"])
+}
+
+// Whatever was served comes back byte for byte, with either way to end, holds
+// across a restart while the world goes on changing, and once it is released
+// there is what the labels ask for, with the claims of those who were first.
+func TestRollbackProperty(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			h := startSteered(t, dir)
+			var revision uint64
+			var world []string
+			change := func() {
+				world = rapid.SliceOfNDistinct(rapid.Custom(func(rt *rapid.T) string {
+					line := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "service") + " " + rapid.SampledFrom([]string{"x.test", "y.test", "z.test"}).Draw(rt, "host")
+					for i := range rapid.IntRange(0, 3).Draw(rt, "instances") {
+						line += fmt.Sprint(" 10.0.", rapid.IntRange(0, 2).Draw(rt, "network"), ".", i)
+					}
+					return line
+				}), 0, 3, func(line string) string { return line[:1] }).Draw(rt, "world")
+				revision++
+				h.feed.Publish(servicesOf(revision, world...))
+				synctest.Wait()
+			}
+			served := map[string]string{} // by hash
+			for range rapid.IntRange(2, 8).Draw(rt, "changes") {
+				change()
+				served[h.Table().Hash] = parts(t, h.Table())
+			}
+			entries, err := h.past.Entries(0, 0)
+			if err != nil || len(entries) == 0 {
+				rt.Fatal(len(entries), err)
+			}
+			entry := rapid.SampledFrom(entries).Draw(rt, "entry")
+			release := rapid.SampledFrom([]Release{ReleaseByHand, ReleaseByLabels}).Draw(rt, "release")
+			compiled := h.Table().Hash
+			result, err := h.Give(t.Context(), Order{Kind: CommandRollback, Entry: entry.Number, Release: release, Operator: "ann"})
+			if errors.Is(err, ErrRefused) && release == ReleaseByLabels && entry.Hash == compiled {
+				h.stop()
+				return // nothing to hold
+			}
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if got := parts(t, h.Table()); got != served[entry.Hash] || h.Table().Hash != entry.Hash {
+				rt.Fatalf("entry %d came back as\n%s\nand was\n%s", entry.Number, got, served[entry.Hash])
+			}
+			if !result.Recorded || result.Entry.Hash != entry.Hash {
+				rt.Fatalf("result %+v", result)
+			}
+			if release == ReleaseByHand {
+				change()
+			}
+			h.stop()
+			h = startSteered(t, dir)
+			synctest.Wait()
+			if h.Table() == nil || h.Table().Hash != entry.Hash {
+				rt.Fatal("the rollback did not survive the restart")
+			}
+			revision = 0
+			if release == ReleaseByHand {
+				change()
+				if h.Table().Hash != entry.Hash {
+					rt.Fatal("a rollback that is held by hand was changed by a label")
+				}
+			} else {
+				revision++
+				h.feed.Publish(servicesOf(revision, world...))
+				synctest.Wait()
+				if h.Table().Hash != entry.Hash {
+					rt.Fatal("the rollback changed although nothing did")
+				}
+			}
+			if _, err := h.TakeBack(t.Context(), holdID, "ann", ""); err != nil {
+				rt.Fatal(err)
+			}
+			for _, line := range world {
+				f := strings.Fields(line)
+				r := h.Table().Route(f[0])
+				if r == nil || r.Matches[0].Host.Value != f[1] || len(h.Table().Backend(f[0]).Endpoints) != len(f)-2 {
+					rt.Fatalf("released, but %q is not served: %s", line, h.Table().Text())
+				}
+			}
+			if len(h.Table().Routes) != len(world) {
+				rt.Fatalf("released, but there is more than %q: %s", world, h.Table().Text())
+			}
+			h.stop()
+		})
+	})
+}
+
+func TestCommandsChangeEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startSteered(t, t.TempDir())
+		defer h.stop()
+		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1 10.0.0.2", "b y.test 10.0.0.3"))
+		synctest.Wait()
+		untouched := h.Table().Backend("b")
+		give := func(o Order) Result {
+			t.Helper()
+			o.Operator, o.Message = "ann", "why not"
+			r, err := h.Give(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		shown := func() string {
+			var words []string
+			for _, b := range h.Table().Backends {
+				for _, e := range b.Endpoints {
+					words = append(words, fmt.Sprintf("%s/%s/%d", e.ID[len(e.ID)-1:], e.State, e.Weight))
+				}
+			}
+			return strings.Join(words, " ") + " hold " + h.Table().Route("a").Hold.String()
+		}
+		for _, step := range []struct {
+			order Order
+			want  string
+		}{
+			{Order{Kind: CommandWeight, Subject: "a-10.0.0.1", Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
+			{Order{Kind: CommandDrain, Subject: "a-10.0.0.1"}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
+			{Order{Kind: CommandPause, Subject: "a", For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m0s"},
+			{Order{Kind: CommandDrain, Subject: "node:edge"}, "1/draining/9 2/draining/1 3/draining/1 hold 1m0s"},
+		} {
+			give(step.order)
+			if got := shown(); got != step.want {
+				t.Errorf("%+v: %s, want %s", step.order, got, step.want)
+			}
+			if step.order.Kind != CommandDrain && h.Table().Backend("b") != untouched {
+				t.Error("a backend that no command is about is another one")
+			}
+		}
+		if by := h.Table().Backend("b").Endpoints[0].By; by != "drain by ann: why not" {
+			t.Errorf("by %q", by)
+		}
+		time.Sleep(time.Minute) // the pause ends by itself
+		synctest.Wait()
+		if _, err := h.TakeBack(t.Context(), "drain:edge", "ann", ""); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := shown(), "1/draining/9 2/ready/1 3/ready/1 hold 0s"; got != want {
+			t.Errorf("after the pause and the node's drain: %s, want %s", got, want)
+		}
+		entries, err := h.past.Entries(0, 2)
+		if err != nil || entries[0].Cause.Text != "end of drain node edge by ann" || !strings.Contains(entries[1].Cause.Text, "ended by itself: pause service a") {
+			t.Errorf("%+v, %v", entries, err)
+		}
+		for _, id := range []string{"drain:a-10.0.0.1", "weight:instance:a-10.0.0.1"} {
+			if _, err := h.TakeBack(t.Context(), id, "ann", ""); err != nil {
+				t.Error(id, err)
+			}
+		}
+		if got := len(h.Commands()); got != 0 {
+			t.Errorf("%d commands are left", got)
+		}
+	})
+}
+
+// An engine that refuses what comes of a command keeps what it had, and the
+// command is gone.
+func TestCommandIsWithdrawnWhenAnEngineRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := startSteered(t, dir)
+		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1"))
+		synctest.Wait()
+		h.engine.setRefuse(errors.New("no"))
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "a"}); !errors.Is(err, ErrWithdrawn) {
+			t.Errorf("Give = %v, want ErrWithdrawn", err)
+		}
+		h.engine.setRefuse(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if h.Table().Backend("a").Endpoints[0].State != route.EndpointReady || len(h.Commands()) != 0 {
+			t.Error("the command was not withdrawn")
+		}
+		h.stop()
+		h = startSteered(t, dir)
+		if len(h.Commands()) != 0 {
+			t.Error("the command came back with the next run")
+		}
+		h.stop()
+	})
+}
+
+func TestResolveSubject(t *testing.T) {
+	s := servicesOf(1, "a x.test 0123456789abcdef", "b y.test 10.0.0.2", "edge z.test 10.0.0.3")
+	s.Services = append(s.Services, &catalog.Service{ID: "b@other", Name: "b", Source: "other"})
+	for text, want := range map[string]string{
+		"a": "service a", "a-0123456789abcdef": "instance a-0123456789abcdef", "0123456789ab": "instance a-0123456789abcdef",
+		"b": "service b", "service:b@other": "service b@other", "edge": "service edge", "node:edge": "node edge", "n": "node edge",
+	} {
+		if got, err := ResolveSubject(s, text); err != nil || got.String() != want {
+			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]error{"": ErrRefused, "node:": ErrRefused, "0123": history.ErrNotFound, "node:a": history.ErrNotFound} {
+		if _, err := ResolveSubject(s, text); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", text, err, want)
+		}
+	}
+	s.Services = s.Services[2:] // now only the names say edge
+	s.Services[0].ID = "edge@test"
+	if _, err := ResolveSubject(s, "edge"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "service:edge@test or node:edge") {
+		t.Errorf("a name of two things: %v", err)
+	}
+}
+
+func FuzzCommand(f *testing.F) {
+	good, err := encodeCommand(Command{ID: holdID, Kind: CommandPin, Hold: &Hold{Entry: 1, Services: map[string]Seen{"a": {}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"id":"x","kind":"drain","subject":{"node":"n"}} x`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decodeCommand(data)
+		if err != nil {
+			return
+		}
+		_, _ = c.String(), c.by()
+		table := labelCompiler{}.Compile(servicesOf(1, "a x.test 10.0.0.1"), nil)
+		c.Hold = nil
+		if _, _, err := steer(wish{compiled: table, snapshot: servicesOf(1), commands: []Command{c}}); err != nil && !strings.Contains(err.Error(), "UTF-8") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	})
+}
