@@ -51,6 +51,9 @@ type accessLine struct {
 	Endpoint string  `json:"endpoint,omitempty"`
 	Attempts int     `json:"attempts,omitempty"`
 	Aborted  bool    `json:"aborted,omitempty"`
+	// Captured are headers of the request that the operator asked for, in their
+	// order. The embedded engine has none.
+	Captured []string `json:"captured,omitempty"`
 }
 
 // tunnelLine is one connection of a TCP listener. Host is the server name.
@@ -87,7 +90,7 @@ func (l *accessLog) log(e event) {
 	l.write(accessLine{
 		Time: began, ID: e.id, Client: e.client, Method: e.method, Host: e.host, Path: e.path, Proto: e.proto, TLS: e.tls,
 		Status: e.status, Bytes: e.bytes, Seconds: e.took.Seconds(),
-		Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(), Aborted: e.aborted(),
+		Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(), Aborted: e.aborted(), Captured: e.captured,
 	})
 }
 

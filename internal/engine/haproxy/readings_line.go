@@ -30,6 +30,7 @@ type event struct {
 	time                                            time.Time
 	listener, client, id, proto, method, host, path string
 	tls                                             bool
+	captured                                        []string
 
 	// Found in the table.
 	route, endpoint string
@@ -63,6 +64,15 @@ func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 	_, err := io.ReadFull(r, buf[:n])
 	return buf[:n], err
+}
+
+// captured takes the values of captured headers out of their braces.
+func captured(field string) []string {
+	field, ok := strings.CutPrefix(strings.TrimSuffix(field, "}"), "{")
+	if !ok {
+		return nil
+	}
+	return strings.Split(field, "|")
 }
 
 var errLine = errors.New("not a line of Fairway's format")
@@ -104,6 +114,7 @@ func parseLine(line string, now time.Time) (event, error) {
 		id:         get(render.FieldID),
 		proto:      get(render.FieldProto),
 		method:     get(render.FieldMethod),
+		captured:   captured(get(render.FieldCaptured)),
 		host:       get(render.FieldHost),
 		path:       get(render.FieldPath),
 	}

@@ -200,11 +200,11 @@ func TestReadingsAccessLog(t *testing.T) {
 	shop := render.RouteKey("shop")
 	send(
 		long("H", shop, "200", "1500", "+1", "--", "s1", "v2",
-			"1700000001500", "in-https", "1", "2001:db8::1", "id-1", "HTTP/2.0", "GET", "a.example", "/x%20y"),
+			"1700000001500", "in-https", "1", "2001:db8::1", "id-1", "HTTP/2.0", "GET", "{curl|a#7Cb}", "a.example", "/x%20y"),
 		long("H", shop, "200", "3", "0", "SD", "s1", "v1",
-			"1700000000003", "in-http", "0", "192.0.2.1", "id-2", "HTTP/1.1", "POST", "a.example", "/"),
+			"1700000000003", "in-http", "0", "192.0.2.1", "id-2", "HTTP/1.1", "POST", "", "a.example", "/"),
 		long("T", "-", "0", "0", "0", "PR", "in-tcp-6379", "<NOSRV>",
-			"1700000000000", "in-tcp-6379", "0", "192.0.2.1", "-", "TCP", "-", "db.example", "-"),
+			"1700000000000", "in-tcp-6379", "0", "192.0.2.1", "-", "TCP", "-", "", "db.example", "-"),
 	)
 	// One more line ends the waiting for the others.
 	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
@@ -225,7 +225,7 @@ func TestReadingsAccessLog(t *testing.T) {
 	}
 	if diff := cmp.Diff(accessLine{
 		Time: "2023-11-14T22:13:20Z", ID: "id-1", Client: "2001:db8::1", Method: "GET", Host: "a.example", Path: "/x%20y",
-		Proto: "HTTP/2.0", TLS: true, Status: 200, Bytes: 345, Seconds: 1.5, Route: "shop", Endpoint: "e2", Attempts: 2,
+		Proto: "HTTP/2.0", TLS: true, Status: 200, Bytes: 345, Seconds: 1.5, Route: "shop", Endpoint: "e2", Attempts: 2, Captured: []string{"curl", "a#7Cb"},
 	}, first); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}

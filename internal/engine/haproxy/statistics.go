@@ -55,7 +55,7 @@ func namesOf(config *render.Config, r socket.Row) (proxy, server string, ok bool
 }
 
 // passwords are what a configuration says of the passwords of users.
-var passwords = regexp.MustCompile(`(?m)^(\s*user\s+\S+\s+(?:insecure-)?password\s+)\S+`)
+var passwords = regexp.MustCompile(`(?m)^(\s*(?:user\s+\S+\s+(?:insecure-)?password|stats\s+auth)\s+)\S+`)
 
 // ConfigText is the configuration that is live, without the passwords of users and
 // their hashes; nil before the first.

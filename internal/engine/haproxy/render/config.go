@@ -71,6 +71,9 @@ type Options struct {
 	// MaxConnections is how many connections a worker takes (HAProxy's choice).
 	MaxConnections int
 
+	// Extra is what the operator adds.
+	Extra Extra
+
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
 	H2C bool
 	// RejectUnderscores answers 400 to headers with an underscore that would be

@@ -31,6 +31,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	t.line("tcp-request session set-var(sess.listener) str(%s)", listenerWord(l.Name))
 	t.line("tcp-request session set-var(sess.proto) str(%s)", proto)
 	t.line("tcp-request session set-var(sess.port) str(%s)", port)
+	r.writeExtraListener(t)
 	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found } !{ var(txn.err) -m found }", fieldSection)
 }
 

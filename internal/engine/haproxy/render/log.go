@@ -55,6 +55,7 @@ const (
 	FieldID
 	FieldProto
 	FieldMethod
+	FieldCaptured // headers, in braces and separated by "|"; empty for none
 	FieldHost
 	FieldPath
 	FieldCount
@@ -146,9 +147,9 @@ func logLines(o Options, tcp bool) []string {
 	if o.AccessLog {
 		fields = append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient))
 		if tcp {
-			fields = append(fields, "-", "TCP", "-", variable(VarHost), "-")
+			fields = append(fields, "-", "TCP", "-", "", variable(VarHost), "-")
 		} else {
-			fields = append(fields, variable(VarID), "%HV", "%HM", variable(VarHost), variable(VarPath))
+			fields = append(fields, variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath))
 		}
 	}
 	return []string{

@@ -165,6 +165,9 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 			add("listener "+l.Name, "", func(t *text) { r.writeListener(t, l) })
 		}
 	}
+	if s := r.o.Extra.Statistics; s != nil && s.Address.IsValid() {
+		add("statistics", "", r.writeStatistics)
+	}
 }
 
 // keep takes over blocks that nobody needs any more.
@@ -272,6 +275,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
 
+	r.writeExtraGlobal(t)
 	if ring := logSection(*o); ring != nil {
 		t.WriteString("\n" + strings.Join(ring, "\n") + "\n")
 	}

@@ -1,0 +1,90 @@
+package render
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Extra is what the operator adds to the configuration. The zero value adds
+// nothing.
+type Extra struct {
+	// Global and Frontend are lines of HAProxy's configuration, for the global
+	// section and for each listener that takes requests. They are written as they
+	// are: whoever gives them has had them checked.
+	Global, Frontend []string
+	// Captures are headers of requests that the access log holds.
+	Captures []Capture
+	// Statistics is HAProxy's own page; nil for none.
+	Statistics *Statistics
+}
+
+// Capture is a header of requests and how many of its bytes are kept.
+type Capture struct {
+	Name   string
+	Length int
+}
+
+// Statistics is HAProxy's page about itself. It names sections by HAProxy's names.
+type Statistics struct {
+	// URI is its path and query: "/admin?stats".
+	URI string
+	// User and Password open it; nobody is asked for them when both are empty.
+	User, Password string
+	// Address is where it is served; the zero value means on every listener that
+	// takes requests.
+	Address netip.AddrPort
+}
+
+// writeExtraGlobal writes what belongs into the global section.
+func (r *renderer) writeExtraGlobal(t *text) {
+	if len(r.o.Extra.Global) > 0 {
+		t.note("written by the operator")
+		t.lines(r.o.Extra.Global)
+	}
+}
+
+// writeExtraListener writes what belongs to a listener that takes requests.
+func (r *renderer) writeExtraListener(t *text) {
+	for _, c := range r.o.Extra.Captures {
+		t.line("capture request header %s len %d", quoted(c.Name), c.Length)
+	}
+	if s := r.o.Extra.Statistics; s != nil && !s.Address.IsValid() {
+		s.write(t)
+	}
+	if len(r.o.Extra.Frontend) > 0 {
+		t.note("written by the operator")
+		t.lines(r.o.Extra.Frontend)
+	}
+}
+
+// statisticsSection is the frontend of the page when it has an address of its own.
+const statisticsSection = "statistics"
+
+// writeStatistics writes the section of the page.
+func (r *renderer) writeStatistics(t *text) {
+	s := r.o.Extra.Statistics
+	t.section("frontend %s from base", statisticsSection)
+	for _, a := range r.bindAddress(s.Address.Addr().Unmap(), int(s.Address.Port())) {
+		t.line("bind %s", a)
+	}
+	s.write(t)
+	t.line("http-request return status 404 if !{ url -m beg -- %s }", quoted(s.URI))
+}
+
+func (s *Statistics) write(t *text) {
+	t.line("stats enable")
+	t.line("stats uri %s", quoted(s.URI))
+	t.line("stats refresh 30s")
+	t.line("stats hide-version")
+	if s.User != "" {
+		t.line("stats realm %s", quoted("Strictly Private"))
+		t.line("stats auth %s", quoted(s.User+":"+s.Password))
+	}
+}
+
+// lines writes lines as they are.
+func (t *text) lines(lines []string) {
+	for _, line := range lines {
+		t.line("%s", strings.TrimSpace(line))
+	}
+}
