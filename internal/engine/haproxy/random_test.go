@@ -163,7 +163,7 @@ func TestRandomChanges(t *testing.T) {
 	case testing.Short():
 		sequences = 20
 	}
-	s := newSite(t, Options{Logger: nil})
+	s := newSite(t, Options{Logger: quiet(t)})
 	c := &changes{site: s, r: seed(t)}
 	for i := range 5 {
 		c.pairs = append(c.pairs, writeCertificate(t, t.TempDir(), fmt.Sprintf("h%d.example.com", i)))
