@@ -133,6 +133,7 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			Catalogue:    feed,
 			Tables:       tables,
 			Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+			Statistics:   statisticsOf(e, tables, metrics),
 			HAProxy:      asHAProxy(e),
 			Settings:     f.env.settings,
 			ServiceName:  f.env.serviceName,

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
 	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/control"
@@ -74,6 +76,17 @@ func (e tendedHAProxy) Endpoints() []admin.EndpointStatus {
 func asHAProxy(e engine) dockerflow.HAProxy {
 	if h, ok := e.(tendedHAProxy); ok {
 		return h.Engine
+	}
+	return nil
+}
+
+// statisticsOf shows the engine's statistics to the face of Docker Flow.
+func statisticsOf(e engine, tables dockerflow.Tables, metrics prometheus.Gatherer) dockerflow.Statistics {
+	switch e := e.(type) {
+	case tendedHAProxy:
+		return e.Engine
+	case *embedded.Engine:
+		return embeddedStatistics{e, tables, metrics}
 	}
 	return nil
 }

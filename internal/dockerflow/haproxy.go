@@ -8,13 +8,18 @@ import (
 	"sync"
 )
 
+// Statistics are those of the engine.
+type Statistics interface {
+	// Statistics are in the form in which HAProxy shows its own: CSV, with the
+	// names of the columns in the first line. Not every engine has every column.
+	Statistics(ctx context.Context) ([]byte, error)
+}
+
 // HAProxy is the engine, where that is HAProxy.
 type HAProxy interface {
 	// ConfigText is the configuration that it runs, without passwords; nil before
 	// the first.
 	ConfigText() []byte
-	// Statistics are its statistics in the form of HAProxy, CSV.
-	Statistics(ctx context.Context) ([]byte, error)
 }
 
 // maxStatistics bounds what is taken from another replica.
@@ -32,16 +37,12 @@ func (p *Proxy) configText() []byte {
 	return nil
 }
 
-// statistics are those of HAProxy; with distribute, those of all replicas, one
+// statistics are those of the engine; with distribute, those of all replicas, one
 // after the other.
 func (p *Proxy) statistics(w http.ResponseWriter, r *http.Request) {
-	if p.o.HAProxy == nil {
-		answer(w, http.StatusNotImplemented, reply{statusNOK, "there are no HAProxy statistics; metrics for Prometheus are at /metrics"})
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()
-	all, err := p.o.HAProxy.Statistics(ctx)
+	all, err := p.o.Statistics.Statistics(ctx)
 	if err == nil && yes(folded(r.URL.Query(), "distribute")) {
 		var others []byte
 		others, err = p.otherStatistics(ctx, r)

@@ -39,7 +39,7 @@ func TestHAProxy(t *testing.T) {
 	replicas := []string{strings.TrimPrefix(other.URL, "http://")}
 	engine := &fakeHAProxy{}
 	p := newWorld().proxy(t, func(o *ProxyOptions) {
-		o.HAProxy = engine
+		o.HAProxy, o.Statistics = engine, engine
 		o.Lookup = func(context.Context, string) ([]string, error) { return replicas, nil }
 		o.Own = func(string) bool { return false }
 	})

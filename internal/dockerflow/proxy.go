@@ -55,8 +55,9 @@ type ProxyOptions struct {
 	Tables       Tables
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	// HAProxy shows its configuration and statistics; nil when something else
-	// serves the table.
+	// Statistics answers the call metrics.
+	Statistics Statistics
+	// HAProxy shows its configuration; nil when something else serves the table.
 	HAProxy  HAProxy
 	Settings Settings
 
@@ -98,7 +99,7 @@ type Proxy struct {
 // NewProxy returns the face. Run pulls from the listeners; without any it need not
 // be called.
 func NewProxy(o ProxyOptions) (*Proxy, error) {
-	if o.Posted == nil || o.Certificates == nil || o.Catalogue == nil || o.Tables == nil || o.Metrics == nil {
+	if o.Posted == nil || o.Certificates == nil || o.Catalogue == nil || o.Tables == nil || o.Metrics == nil || o.Statistics == nil {
 		return nil, errors.New("dockerflow: a part of the proxy's face is missing")
 	}
 	o.ServiceName = cmp.Or(o.ServiceName, "proxy")

@@ -225,7 +225,7 @@ func TestSmallAnswers(t *testing.T) {
 		{"14 reload", "GET", "reload?recreate=true", 200, `"Status":"OK"`},
 		{"15 reload without listeners", "GET", "reload?fromListener=true", 500, `"Status":"NOK"`},
 		{"16 nothing to wait for", "GET", "successfulinitreload", 200, ""},
-		{"metrics", "GET", "metrics", 501, "/metrics"},
+		{"metrics", "GET", "metrics", 200, "# pxname,"},
 		{"11 cert by GET", "GET", "cert?certName=a", 405, `"Status":"NOK"`},
 		{"11 cert without a name", "PUT", "cert", 400, "certName"},
 		{"11 cert without a body", "PUT", "cert?certName=a", 400, "mandatory"},

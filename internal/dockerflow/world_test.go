@@ -152,7 +152,7 @@ func (w *world) proxy(t *testing.T, change func(*ProxyOptions)) *Proxy {
 	t.Helper()
 	o := ProxyOptions{
 		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: w,
-		Metrics: http.NotFoundHandler(),
+		Metrics: http.NotFoundHandler(), Statistics: fakeHAProxy{statistics: "# pxname,svname,\n"},
 		Lookup:  func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
 		Own:     func(string) bool { return false },
 	}
