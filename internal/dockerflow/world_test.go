@@ -153,8 +153,8 @@ func (w *world) proxy(t *testing.T, change func(*ProxyOptions)) *Proxy {
 	o := ProxyOptions{
 		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: w,
 		Metrics: http.NotFoundHandler(), Statistics: fakeHAProxy{statistics: "# pxname,svname,\n"},
-		Lookup:  func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
-		Own:     func(string) bool { return false },
+		Lookup: func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
+		Own:    func(string) bool { return false },
 	}
 	if change != nil {
 		change(&o)
