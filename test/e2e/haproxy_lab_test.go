@@ -55,6 +55,7 @@ type haproxyOptions struct {
 	labels  map[string]string
 	network string
 	docker  *client.Client // another engine than the lab's
+	image   string         // another image than that of haproxyImage
 }
 
 const (
@@ -140,7 +141,7 @@ func writeHAProxyImage(w io.Writer, files []string, agent bool) error {
 			return err
 		}
 	}
-	for _, applet := range []string{"sh", "cat", "cp", "mv", "rm", "ls", "mkdir", "sha256sum", "md5sum", "ps", "kill", "sleep", "wget", "nc", "httpd", "date", "sync", "chmod", "stat", "test"} {
+	for _, applet := range []string{"sh", "cat", "cp", "mv", "rm", "ls", "mkdir", "sha256sum", "md5sum", "ps", "kill", "sleep", "wget", "nc", "httpd", "date", "sync", "chmod", "chown", "stat", "test"} {
 		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}); err != nil {
 			return err
 		}
@@ -161,7 +162,9 @@ func runHAProxy(t *testing.T, o haproxyOptions) *haproxyBox {
 	if o.docker == nil {
 		o.docker = lab.docker
 	}
-	image := haproxyImage(t, o.docker, o.agent)
+	if o.image == "" {
+		o.image = haproxyImage(t, o.docker, o.agent)
+	}
 	labels := map[string]string{mark: strconv.Itoa(os.Getpid())}
 	for k, v := range o.labels {
 		labels[k] = v
@@ -182,7 +185,7 @@ func runHAProxy(t *testing.T, o haproxyOptions) *haproxyBox {
 	}
 	res, err := o.docker.ContainerCreate(t.Context(), client.ContainerCreateOptions{
 		Name:       name,
-		Config:     &container.Config{Image: image, Cmd: o.args, Env: o.env, Labels: labels},
+		Config:     &container.Config{Image: o.image, Cmd: o.args, Env: o.env, Labels: labels},
 		HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(o.network), Binds: o.binds},
 	})
 	if err != nil {
@@ -217,7 +220,7 @@ func (h *haproxyBox) put(files map[string]string) {
 	var archive bytes.Buffer
 	tw := tar.NewWriter(&archive)
 	for name, content := range files {
-		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path.Clean(name), "/"), Mode: 0o644, Size: int64(len(content))}); err != nil {
+		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path.Clean(name), "/"), Mode: 0o644, Size: int64(len(content)), ModTime: time.Now()}); err != nil {
 			h.t.Fatal(err)
 		}
 		if _, err := io.WriteString(tw, content); err != nil {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -56,7 +58,7 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 // fetched is an answer of the centre.
 type fetched struct {
 	content []byte // nil when it is the one that the tag names
-	etag    string
+	etag    string // empty when the centre gives none to rely on
 }
 
 // address is the URL of the configuration and its form for people, without what
@@ -162,5 +164,15 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 	case len(content) == 0:
 		return fetched{}, errors.New("the configuration is empty")
 	}
-	return fetched{content: content, etag: answer.Header.Get("ETag")}, nil
+	// Fairway's own centre names the content by its digest. The tags of file
+	// servers, of time and size, do not tell every change: they are not used.
+	etag = answer.Header.Get("ETag")
+	named := strings.Trim(etag, `"`)
+	if len(named) != 2*sha256.Size || strings.Trim(named, "0123456789abcdef") != "" {
+		return fetched{content: content}, nil
+	}
+	if named != digest(content) {
+		return fetched{}, errors.New("the content does not have the digest that the centre says it has")
+	}
+	return fetched{content: content, etag: etag}, nil
 }

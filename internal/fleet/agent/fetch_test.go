@@ -81,16 +81,17 @@ func TestFetchDeadline(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	var asked *http.Request
+	two := `"` + digest([]byte("text")) + `"`
 	a := fetcher("https://ops:secret@centre/haproxy/", func(r *http.Request) (*http.Response, error) {
 		asked = r
 		if r.Header.Get("If-None-Match") == `"one"` {
 			return answerOf(http.StatusNotModified, "")
 		}
-		return answerOf(http.StatusOK, "text", "ETag", `"two"`)
+		return answerOf(http.StatusOK, "text", "ETag", two)
 	})
 	a.o.Token, a.o.Name = "token", "2001:db8::1"
 	got, err := a.get(t.Context(), "", 0)
-	if err != nil || string(got.content) != "text" || got.etag != `"two"` || asked.URL.RawQuery != "" || asked.URL.Path != "/haproxy/2001:db8::1" || asked.Header.Get("Authorization") == "" {
+	if err != nil || string(got.content) != "text" || got.etag != two || asked.URL.RawQuery != "" || asked.URL.Path != "/haproxy/2001:db8::1" || asked.Header.Get("Authorization") == "" {
 		t.Errorf("%+v, %v; asked %s", got, err, asked.URL)
 	}
 	got, err = a.get(t.Context(), `"one"`, time.Minute)
@@ -105,6 +106,15 @@ func TestGet(t *testing.T) {
 		a := fetcher("http://centre/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body) })
 		if _, err := a.get(t.Context(), "", 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d bytes: %v", len(body), err)
+		}
+	}
+}
+
+func TestGetComparesTheDigest(t *testing.T) {
+	for body, tag := range map[string]string{"right": digest([]byte("right")), "wrong": digest([]byte("right")), "other": "5d96a1f4-1b2"} {
+		a := fetcher("http://centre/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body, "ETag", `"`+tag+`"`) })
+		if got, err := a.get(t.Context(), "", 0); (err != nil) != (body == "wrong") || (got.etag != "") != (body == "right") {
+			t.Errorf("%s: %+v, %v", body, got, err)
 		}
 	}
 }
@@ -158,7 +168,7 @@ func TestFollowPace(t *testing.T) {
 			at = append(at, int(time.Since(begun)/time.Second))
 			switch n := len(at); {
 			case n == 1:
-				return answerOf(http.StatusOK, "one", "ETag", `"one"`)
+				return answerOf(http.StatusOK, "one", "ETag", `"`+digest([]byte("one"))+`"`)
 			case n <= 3: // it waits for news
 				time.Sleep(time.Minute)
 				return answerOf(http.StatusNotModified, "")

@@ -69,7 +69,7 @@ func messages(text string, shown func() known) *Report {
 
 var (
 	messageLine = regexp.MustCompile(`^\[([A-Z]+)\]\s*(?:\d+/\d+ )?\(\d+\) ?: (?:config : )?(.*)$`)
-	summary     = regexp.MustCompile(`^(Error\(s\) found in configuration file|Fatal errors found in configuration|Some warnings were found|Loading failure!|Exiting Master process|\[haproxy\.main\(\)\] Some protocols failed)`)
+	summary     = regexp.MustCompile(`^(Error\(s\) found in configuration file|Fatal errors found in configuration|Some warnings were found|Loading failure!|Exiting Master process|\[[^\]]*\.main\(\)\] Some protocols failed)`)
 	placeOf     = regexp.MustCompile(`^(?:parsing |(Binding ))?\[(.+?):(\d+)\] ?:? ?`)
 )
 
