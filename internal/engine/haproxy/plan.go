@@ -70,8 +70,9 @@ type plan struct {
 // step is one change of a running worker.
 type step struct {
 	commands []socket.Command
-	// text describes what is not a plain command.
+	// text describes what is not a plain command; entries are those of its payload.
 	text    string
+	entries []socket.Entry
 	special func(context.Context, *socket.Session) error
 	// effect tells what the worker has after it.
 	effect func(*worker)
@@ -82,15 +83,23 @@ func (s step) String() string {
 	if s.text != "" {
 		return s.text
 	}
-	lines := make([]string, len(s.commands))
-	for i, c := range s.commands {
-		lines[i] = c.String()
+	lines := make([]string, 0, len(s.commands)+len(s.entries))
+	for _, c := range s.commands {
+		lines = append(lines, c.String())
+	}
+	for _, e := range s.entries {
+		lines = append(lines, "    "+e.Key+" "+e.Value)
 	}
 	return strings.Join(lines, "\n")
 }
 
 // size is how many commands the step is.
-func (s step) size() int { return max(1, len(s.commands)) }
+func (s step) size() int {
+	if s.special != nil {
+		return 1
+	}
+	return len(s.commands)
+}
 
 // planner collects a plan in the order of its phases.
 type planner struct {
@@ -214,11 +223,14 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 				return socket.SetServerState(section, want.Name, next.state)
 			})
 		}
-		if len(commands) == 0 {
+		if len(commands) == 0 && !now.leaving {
 			return
 		}
 		p.touch(section)
 		s := p.command(effect, commands...)
+		if len(commands) == 0 {
+			s.text = "keep server " + section + "/" + want.Name
+		}
 		if next.state == socket.StateReady {
 			p.plan.steps = append(p.plan.steps, s)
 		} else {
@@ -335,7 +347,7 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 		if err != nil && p.err == nil {
 			p.err = err
 		}
-		p.routing = append(p.routing, step{commands: commands, effect: func(w *worker) {
+		p.routing = append(p.routing, step{commands: commands, entries: added, effect: func(w *worker) {
 			for _, e := range added {
 				w.maps[path][e.Key] = e.Value
 			}

@@ -1,0 +1,246 @@
+package haproxy
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/route"
+)
+
+// readTarget reads a target in the form of testdata/plan:
+//
+//	part NAME DIGEST
+//	map NAME KEY VALUE                                (no key: an empty map)
+//	server SECTION NAME ADDRESS WEIGHT STATE [OPTION …]   (check: Checked)
+//	pair LIST PATH ID NAME,NAME
+//	file PATH DIGEST
+func readTarget(t testing.TB, text string) target {
+	t.Helper()
+	c := &render.Config{}
+	next := target{config: c, pairs: map[string]*pair{}, files: map[string]string{}}
+	sections := map[string]*render.Section{}
+	entries := map[string][]render.MapEntry{}
+	lists := map[string][]render.Certificate{}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		switch f[0] {
+		case "part":
+			c.Structure.Parts = append(c.Structure.Parts, render.Part{Name: f[1], Digest: f[2]})
+		case "map":
+			entries[f[1]] = append(entries[f[1]], []render.MapEntry{}...)
+			if len(f) == 4 {
+				entries[f[1]] = append(entries[f[1]], render.MapEntry{Key: f[2], Value: f[3]})
+			}
+		case "server":
+			if sections[f[1]] == nil {
+				sections[f[1]] = &render.Section{Name: f[1]}
+			}
+			weight, err := strconv.Atoi(f[4])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sections[f[1]].Servers = append(sections[f[1]].Servers, render.Server{
+				Name: f[2], Address: netip.MustParseAddrPort(f[3]), Weight: weight, State: route.EndpointState(f[5]),
+				Options: strings.Join(f[6:], " "), Checked: slices.Contains(f[6:], "check"),
+			})
+		case "pair":
+			lists[f[1]] = append(lists[f[1]], render.Certificate{Path: f[2]})
+			next.pairs[f[2]] = &pair{pem: []byte("pem of " + f[3]), id: f[3], names: strings.Split(f[4], ",")}
+		case "file":
+			next.files[f[1]] = f[2]
+		default:
+			t.Fatalf("what is %q?", line)
+		}
+	}
+	for _, name := range sortedKeys(entries) {
+		path := "/d/maps/" + name + ".map"
+		c.Maps = append(c.Maps, render.Map{Name: name, Path: path, Entries: entries[name]})
+		c.Text = append(c.Text, path+"\n"...)
+	}
+	for _, name := range sortedKeys(lists) {
+		c.CertLists = append(c.CertLists, render.CertList{Listener: name, Path: "/d/" + name, Certificates: lists[name]})
+	}
+	for _, name := range sortedKeys(sections) {
+		c.Sections = append(c.Sections, *sections[name])
+	}
+	return next
+}
+
+func (p plan) String() string {
+	if p.reload != "" {
+		return fmt.Sprintf("reload (%s): %s\n", p.reload, p.text)
+	}
+	var b strings.Builder
+	for _, s := range p.steps {
+		b.WriteString(s.String() + "\n")
+	}
+	return b.String()
+}
+
+// TestPlan holds plans to testdata/plan: what is before, what is after, and the
+// commands between.
+func TestPlan(t *testing.T) {
+	files, err := filepath.Glob("testdata/plan/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts := map[string]string{}
+			for _, f := range archive.Files {
+				parts[f.Name] = string(f.Data)
+			}
+			before, after := readTarget(t, parts["before"]), readTarget(t, parts["after"])
+			var running *worker
+			if parts["before"] != "" {
+				running = workerOf(before)
+			}
+			got := newPlan(running, before.config.Structure, after).String()
+			if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
+				for i := range archive.Files {
+					if archive.Files[i].Name == "plan" {
+						archive.Files[i].Data = []byte(got)
+					}
+				}
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil { //nolint:gosec // public
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(parts["plan"], got); diff != "" {
+				t.Errorf("(-update writes it)\n%s", diff)
+			}
+		})
+	}
+}
+
+// randomTarget is a target of a structure with two sections, a map and a list.
+func randomTarget(r *rand.Rand) target {
+	c := &render.Config{Structure: render.Structure{Parts: []render.Part{{Name: "all", Digest: "same"}}}}
+	next := target{config: c, pairs: map[string]*pair{}}
+	for _, name := range []string{"s1", "s2"} {
+		s := render.Section{Name: name}
+		for i := range 6 {
+			if r.IntN(2) == 0 {
+				continue
+			}
+			s.Servers = append(s.Servers, render.Server{
+				Name: fmt.Sprint("v", i), Address: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:80", i)), Weight: r.IntN(3),
+				State: []route.EndpointState{route.EndpointReady, route.EndpointDraining, route.EndpointWaiting}[r.IntN(3)],
+			})
+		}
+		c.Sections = append(c.Sections, s)
+	}
+	m := render.Map{Name: "routes", Path: "/d/maps/routes.map"}
+	keys := []int{5, 300}[r.IntN(2)] // single entries, or the whole
+	for i := range keys {
+		if r.IntN(2) == 0 {
+			m.Entries = append(m.Entries, render.MapEntry{Key: fmt.Sprint("k", i), Value: fmt.Sprint("x", r.IntN(3))})
+		}
+	}
+	c.Maps, c.Text = []render.Map{m}, []byte(m.Path)
+	list := render.CertList{Listener: "https", Path: "/d/list"}
+	for _, i := range append([]int{0}, r.Perm(4)...) {
+		path := fmt.Sprint("/d/c", i)
+		if i > 0 && r.IntN(2) == 0 || next.pairs[path] != nil {
+			continue
+		}
+		list.Certificates = append(list.Certificates, render.Certificate{Path: path})
+		next.pairs[path] = &pair{id: fmt.Sprint("id", i, "/", r.IntN(2)), names: []string{fmt.Sprint("n", i)}}
+	}
+	c.CertLists = []render.CertList{list}
+	return next
+}
+
+// TestPlanLeadsThere: the effects of a plan, one after the other, lead from any
+// worker to any target, or there is a reason to reload. On the way no entry points
+// at a server that is not there yet, and nothing is taken from under an entry.
+func TestPlanLeadsThere(t *testing.T) {
+	r := seed(t)
+	w := workerOf(randomTarget(r))
+	reloads := 0
+	for range 2000 {
+		next := randomTarget(r)
+		p := newPlan(w, next.config.Structure, next)
+		if p.reload != "" {
+			reloads++
+			w = workerOf(next)
+			continue
+		}
+		entries := maps.Clone(w.maps["/d/maps/routes.map"])
+		routed := false
+		for _, s := range p.steps {
+			servers := len(w.servers["s1"]) + len(w.servers["s2"])
+			s.effect(w)
+			if !maps.Equal(entries, w.maps["/d/maps/routes.map"]) {
+				routed = true
+			}
+			if routed && len(w.servers["s1"])+len(w.servers["s2"]) > servers {
+				t.Fatalf("a server is added after entries have changed:\n%s", p)
+			}
+		}
+		if diff := drift(workerOf(next), withoutLeavers(w)); len(diff) > 0 {
+			t.Fatalf("the plan does not lead there: %q\n%s", diff, p)
+		}
+		if again := newPlan(w, next.config.Structure, next); again.reload != "" || len(again.steps) > 0 {
+			t.Fatalf("the second plan is not empty:\n%s", again)
+		}
+		if r.IntN(3) == 0 {
+			w = withoutLeavers(w) // they were deleted meanwhile
+		}
+	}
+	t.Logf("%d reloads in 2000 plans", reloads)
+}
+
+func withoutLeavers(w *worker) *worker {
+	c := newWorker()
+	c.structure, c.maps, c.lists, c.pairs, c.files = w.structure, w.maps, w.lists, w.pairs, w.files
+	for section, servers := range w.servers {
+		c.servers[section] = maps.Clone(servers)
+		maps.DeleteFunc(c.servers[section], func(_ string, s server) bool { return s.leaving })
+	}
+	return c
+}
+
+// TestPlanOfObserved: what HAProxy does not tell is no reason for anything.
+func TestPlanOfObserved(t *testing.T) {
+	next := readTarget(t, "part all 1\nserver s v 10.0.0.1:80 1 ready check inter 5s\npair https /d/c 0123/abc a.example\nmap routes k v\n")
+	w := newWorker()
+	w.structure = next.config.Structure.Hash()
+	w.put(socket.Server{Backend: "s", Name: "v", Address: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, State: socket.StateReady})
+	w.lists["/d/https"], w.pairs["/d/c"] = []string{"/d/c"}, "0123"
+	w.maps["/d/maps/routes.map"] = map[string]string{"k": "v"}
+	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
+		t.Errorf("the plan is not empty:\n%s", p)
+	}
+	delete(w.maps, "/d/maps/routes.map")
+	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
+		t.Errorf("a map that HAProxy does not have, and no rule asks for, is changed:\n%s", p)
+	}
+	w.maps["/d/maps/routes.map"] = map[string]string{"k": twice}
+	if p := newPlan(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {
+		t.Errorf("an entry that is there twice is not put right:\n%s", p)
+	}
+}
