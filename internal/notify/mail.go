@@ -64,7 +64,8 @@ func (m *mailer) message(p *parcel) (*mail.Msg, error) {
 	if err := msg.To(m.channel.To...); err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
-	msg.Subject(clean(title, 200))
+	// What looks like an encoded word would be decoded by whoever reads it.
+	msg.Subject(strings.ReplaceAll(clean(title, 200), "=?", "= ?"))
 	msg.SetDateWithValue(p.at)
 	msg.SetMessageIDWithValue(strings.ToLower(p.id) + "@fairway.invalid")
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
