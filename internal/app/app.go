@@ -290,7 +290,10 @@ func withListeners(restored *control.LastGood, listeners []route.Listener, found
 func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	switch a.cfg.AccessLog {
 	case "":
-		return nil, nil
+		if !a.flow.env.debug {
+			return nil, nil
+		}
+		return stdout, nil
 	case "-":
 		return stdout, nil
 	}

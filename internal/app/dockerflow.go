@@ -55,7 +55,7 @@ func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen 
 // readDockerFlow translates the environment. secrets holds the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
 	f := &dockerFlow{cfg: cfg.DockerFlow}
-	on := flowFaces{proxy: f.cfg.Proxy.on() || f.cfg.Labels, listener: f.cfg.Listener.on()}
+	on := flowFaces{proxy: f.cfg.Proxy.on() || f.cfg.Labels, listener: f.cfg.Listener.on(), haproxy: cfg.Engine == EngineHAProxy}
 	var err error
 	if f.env, err = readFlowEnvironment(environment(environ), secrets, on); err != nil {
 		return nil, fmt.Errorf("variables of Docker Flow: %w", err)

@@ -51,6 +51,8 @@ type flowEnvironment struct {
 	settings dockerflow.Settings
 	compile  compile.DockerFlow
 	limits   engineLimits
+	haproxy  flowHAProxy
+	debug    bool
 	ports    []flowPort
 	clientCA string
 
@@ -84,8 +86,9 @@ type flowPort struct {
 	proxy  bool // a PROXY protocol header comes first
 }
 
-// flowFaces says which faces are on, and so whose variables are read.
-type flowFaces struct{ proxy, listener bool }
+// flowFaces says which faces are on, and so whose variables are read; and whether
+// HAProxy is the engine.
+type flowFaces struct{ proxy, listener, haproxy bool }
 
 // readFlowEnvironment translates the variables of the faces that are on. secrets
 // holds the Docker secrets, /run/secrets. The error tells everything that cannot be
@@ -93,10 +96,14 @@ type flowFaces struct{ proxy, listener bool }
 func readFlowEnvironment(env map[string]string, secrets fs.FS, on flowFaces) (*flowEnvironment, error) {
 	e := &flowEnvironment{settings: dockerflow.Settings{Instance: "docker-flow"}}
 	var faults []error
+	proxyVariables := flowProxyVariables()
+	if on.haproxy {
+		proxyVariables = withHAProxy(proxyVariables)
+	}
 	for _, part := range []struct {
 		on        bool
 		variables []flowVariable
-	}{{on.proxy, flowProxyVariables()}, {on.listener, flowListenerVariables()}} {
+	}{{on.proxy, proxyVariables}, {on.listener, flowListenerVariables()}} {
 		if !part.on {
 			continue
 		}
@@ -108,6 +115,9 @@ func readFlowEnvironment(env map[string]string, secrets fs.FS, on flowFaces) (*f
 	}
 	if on.proxy {
 		faults = append(faults, e.finishProxy(env, secrets))
+	}
+	if on.proxy && on.haproxy {
+		faults = append(faults, e.finishHAProxy(env, secrets))
 	}
 	if on.listener {
 		faults = append(faults, e.finishListener(secrets))

@@ -345,7 +345,7 @@ func TestRefusedVariables(t *testing.T) {
 	_, err := readFlow(map[string]string{
 		"EXTRA_FRONTEND": "http-request deny", "CRT_LIST_PATH": "/x", "TIMEOUT_CONNECT": "soon", "BIND_PORTS": "80 crt",
 		"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "DF_NOTIFY_CREATE_NODE_URL": "proxy",
-	}, nil, flowFaces{true, true})
+	}, nil, flowFaces{proxy: true, listener: true})
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -473,6 +473,17 @@ lists under ` + "`tasks.<SERVICE_NAME>`" + `, gets the certificates that were se
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, secret, v.fate, meaning)
 		}
+	}
+	b.WriteString(`
+### With HAProxy as the engine
+
+These are kept with ` + "`engine: haproxy`" + `, in place of what is said above.
+
+| variable | what becomes of it |
+|---|---|
+`)
+	for _, v := range flowHAProxyVariables() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, v.meaning)
 	}
 	b.WriteString(`
 Services in ` + "`DFP_SERVICE_*` and `DFP_SERVICE_<n>_*`" + ` are kept, with every parameter of a call in upper case with underscores

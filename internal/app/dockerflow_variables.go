@@ -22,7 +22,7 @@ func flowProxyVariables() []flowVariable {
 		{name: "COMPRESSION_TYPE", fate: flowIgnored, meaning: "what is worth compressing is compressed"},
 		{name: "CONNECTION_MODE", secret: true, fate: flowIgnored, harmless: []string{"http-keep-alive", "http-server-close"}, meaning: "connections are kept on both sides"},
 		{name: "CRT_LIST_PATH", fate: flowRefused, meaning: "a crt-list of HAProxy is not read; mount the certificates below /certs, or name them in tls.certificates"},
-		{name: "DEBUG", secret: true, fate: flowIgnored, harmless: []string{"false"}, meaning: "set access-log and log.level instead"},
+		{name: "DEBUG", secret: true, fate: flowKept, meaning: "`true` writes the access log to standard output, unless `access-log` says where to.", read: readSwitch(func(e *flowEnvironment) *bool { return &e.debug })},
 		{name: "DEBUG_ERRORS_ONLY", secret: true, fate: flowIgnored, harmless: []string{"false"}, meaning: "the access log holds every request"},
 		{name: "DEBUG_HTTP_FORMAT", secret: true, fate: flowIgnored, meaning: "the access log is JSON"},
 		{name: "DEBUG_TCP_FORMAT", secret: true, fate: flowIgnored, meaning: "the access log is JSON"},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -43,6 +44,9 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		if err != nil {
 			return nil, nil, nil, err
 		}
+		if err := a.flow.env.checkExtra(context.Background(), h.Path); err != nil {
+			return nil, nil, nil, fmt.Errorf("variables of Docker Flow: %w", err)
+		}
 		e, err := haproxy.New(haproxy.Options{
 			Dir:          dir,
 			Program:      h.Path,
@@ -61,6 +65,9 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 				ResponseTimeout: limits.ResponseTimeout,
 				HeaderTimeout:   limits.HeaderTimeout,
 				IdleTimeout:     limits.IdleTimeout,
+				ClientTimeout:   a.flow.env.haproxy.clientTimeout,
+				TunnelTimeout:   a.flow.env.haproxy.tunnelTimeout,
+				Extra:           a.flow.env.haproxy.extra,
 			},
 		})
 		if err != nil {

@@ -60,7 +60,7 @@ func (b *lockedBuffer) String() string {
 
 // startEngine runs a Fairway with an engine on a services file. outlive is that of
 // Options.
-func startEngine(t *testing.T, engine, dir, services string, log *lockedBuffer, outlive func() bool) *program {
+func startEngine(t *testing.T, engine, dir, services string, log *lockedBuffer, outlive func() bool, environ ...string) *program {
 	t.Helper()
 	file := filepath.Join(dir, "services.yml")
 	writeServices(t, file, services)
@@ -72,7 +72,7 @@ func startEngine(t *testing.T, engine, dir, services string, log *lockedBuffer, 
 	cfg.DrainTimeout = time.Second
 	cfg.Complete(func(string) string { return "" })
 	cfg.ListenTLS = Off
-	a, err := New(cfg, Options{Version: "test", Stdout: log, Outlive: outlive})
+	a, err := New(cfg, Options{Version: "test", Stdout: log, Outlive: outlive, Environ: environ})
 	if err != nil {
 		t.Fatal(err)
 	}
