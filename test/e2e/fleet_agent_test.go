@@ -202,7 +202,7 @@ func TestFleetAgentRefuses(t *testing.T) {
 		})
 		eventually(t, 10*time.Second, "the page is there", func() string { return h.page(8080) })
 	}
-	h.tells("unknown keyword 'status'", "what was there before runs again", "cannot bind socket (Address already in use)", "what was there before runs again")
+	h.tells("unknown keyword 'status'", "what was there before runs again", "0.0.0.0:8181 (line 10, listen admin_stat_8181): in use by httpd", "what was there before runs again")
 	h.running()
 }
 

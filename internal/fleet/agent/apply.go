@@ -75,7 +75,7 @@ func (a *Agent) apply(ctx context.Context, content []byte, o ApplyOptions) Resul
 	case outcome == Same && a.runs(ctx, p, content):
 		return Result{Outcome: "same"}
 	}
-	if err := a.reload(ctx, p); err != nil {
+	if err := a.reload(ctx, p, true); err != nil {
 		a.say("%v", err)
 		if errors.Is(err, errRestored) {
 			return Result{Outcome: "refused", Reason: err.Error(), Back: true}

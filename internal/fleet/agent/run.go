@@ -151,7 +151,7 @@ func (a *Agent) reloadNow(ctx context.Context, p *process.Process) {
 	unlock, err := a.lock(ctx)
 	if err == nil {
 		defer unlock()
-		err = a.reload(ctx, p)
+		err = a.reload(ctx, p, false)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.say("%v", err)
@@ -168,7 +168,7 @@ func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
 	if outcome, err := a.install(ctx, content, p.Pids(ctx), false); err != nil || outcome == Same {
 		return // told in the log
 	}
-	if err := a.reload(ctx, p); err != nil && ctx.Err() == nil {
+	if err := a.reload(ctx, p, true); err != nil && ctx.Err() == nil {
 		a.say("%v", err)
 	}
 }

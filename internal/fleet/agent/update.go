@@ -120,15 +120,22 @@ const reloadTime = 30 * time.Second
 // runs again.
 var errRestored = errors.New("what was there before runs again")
 
-// reload makes HAProxy read the file that is in place and proves it. What it
-// does not take is replaced by the last file that ran. The caller holds the
-// lock.
-func (a *Agent) reload(ctx context.Context, p *process.Process) error {
+// reload makes HAProxy read the file that is in place and proves it; one that was
+// not checked in this moment is checked first, because HAProxy stops listening
+// for a while when an address is taken. What HAProxy does not take is replaced by
+// the last file that ran. The caller holds the lock.
+func (a *Agent) reload(ctx context.Context, p *process.Process, checked bool) error {
 	content, err := read(a.current())
 	if err == nil && content == nil {
 		err = fmt.Errorf("%s is not there", a.current())
 	}
+	good, goodErr := read(a.good())
+	begun := false
+	if err == nil && !checked && !bytes.Equal(good, content) {
+		err = a.check(ctx, a.current(), content, good, p.Pids(ctx))
+	}
 	if err == nil {
+		begun = true
 		err = a.prove(ctx, p, content)
 	}
 	if err == nil {
@@ -137,15 +144,16 @@ func (a *Agent) reload(ctx context.Context, p *process.Process) error {
 	if errors.Is(err, process.ErrGone) || ctx.Err() != nil {
 		return err
 	}
-	good, goodErr := read(a.good())
 	if goodErr != nil || good == nil || bytes.Equal(good, content) {
 		return fmt.Errorf("reload: %w; there is no other file that ran to go back to", err)
 	}
 	if back := replace(a.current(), good, modeOf(a.current())); back != nil {
 		return fmt.Errorf("reload: %w; and what was there before cannot be put back: %w", err, back)
 	}
-	if back := a.prove(ctx, p, good); back != nil {
-		return fmt.Errorf("reload: %w; and what was there before does not run: %w", err, back)
+	if begun {
+		if back := a.prove(ctx, p, good); back != nil {
+			return fmt.Errorf("reload: %w; and what was there before does not run: %w", err, back)
+		}
 	}
 	return fmt.Errorf("reload: %w; %w", err, errRestored)
 }
