@@ -1,0 +1,414 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nasty are words that a careless writer of commands would have executed, cut off
+// or changed.
+var nasty = []string{
+	"plain", "a b", "a\tb", " a", "a ", "a#b", "#a", `"`, `a"b`, "'", "''", `a\`, `\\`, `a\ b`, `\n`, `\x41`, "${HOME}", "$HOME",
+	"%[path]", "%[env(HOME)]", "{", "a;b", "a;show version", ";", "; show env", "<<", "a <<", "-f", "--", "-", "@1", "|cat", "`id`",
+	"$(id)", "é", "日本", "\u202e", "\x1b[31m", "\x7f", "a,b", "a(b)c", ")", strings.Repeat("a", 1000), "\v", "\f", "a\\;b", "\\;",
+	"10.0.0.1;show version", "/var/run/docker.sock", "unix@x", "!", "~", "*", "?",
+}
+
+// TestQuoting sends every nasty word as a value, and reads it back from HAProxy.
+func TestQuoting(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	for n, word := range nasty {
+		key := fmt.Sprint("key", n)
+		c, err := Cmd("add", "map", i.path("a.map"), key, word)
+		if err != nil {
+			t.Errorf("%q: %v", word, err)
+			continue
+		}
+		must(t, s, c, nil)
+		value, ok, err := s.MapValue(t.Context(), i.path("a.map"), key)
+		if err != nil || !ok || value != word {
+			t.Errorf("%q arrives as %q, %v, %v", word, value, ok, err)
+		}
+	}
+	entries, err := s.Map(t.Context(), i.path("a.map"))
+	if err != nil || len(entries) != 2+len(nasty) {
+		t.Errorf("the map has %d entries, want %d: %v", len(entries), 2+len(nasty), err)
+	}
+}
+
+// TestRefusedWords: what no quoting can carry is an error.
+func TestRefusedWords(t *testing.T) {
+	for _, word := range []string{"", "a\nb", "a\rb", "a\x00b", "\n", "a\nshow env"} {
+		if c, err := Cmd("add", "map", "m", "k", word); err == nil {
+			t.Errorf("%q becomes %q", word, c)
+		}
+	}
+	if _, err := Cmd("add", strings.Repeat("x", 5000)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a long command: %v", err)
+	}
+	if _, err := Cmd(); err == nil {
+		t.Error("no words make a command")
+	}
+	for _, e := range []Entry{{"", "v"}, {"k", ""}, {"a b", "v"}, {"#k", "v"}, {"k", " v"}, {"k", "v "}, {"k", "a\nb"}, {"k\n", "v"}, {"k", "a\x00"}, {"k\t", "v"}} {
+		if _, err := AddMap("m", []Entry{e}); err == nil {
+			t.Errorf("entry %q is taken", e)
+		}
+		if _, err := SetMap("m", e.Key, e.Value); err == nil {
+			t.Errorf("entry %q is taken", e)
+		}
+	}
+	for _, name := range []string{"", "a/b", "a b", "a;b", "#1", "a\n"} {
+		if _, err := DelServer("be", name); err == nil {
+			t.Errorf("name %q is taken", name)
+		}
+		if _, err := DelServer(name, "srv"); err == nil {
+			t.Errorf("name %q is taken", name)
+		}
+	}
+	for _, a := range []netip.AddrPort{{}, netip.MustParseAddrPort("10.0.0.1:0"), netip.MustParseAddrPort("[fe80::1%eth0]:80")} {
+		if _, err := AddServer("be", "srv", a); err == nil {
+			t.Errorf("address %s is taken", a)
+		}
+	}
+	for _, weight := range []int{-1, 257} {
+		if _, err := SetServerWeight("be", "srv", weight); err == nil {
+			t.Errorf("weight %d is taken", weight)
+		}
+	}
+}
+
+// TestMaps adds, changes, deletes and replaces entries, more than one payload holds.
+func TestMaps(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	file := i.path("a.map")
+	many := make([]Entry, 3000)
+	for n := range many {
+		many[n] = Entry{fmt.Sprintf("host-%d.example.com/", n), fmt.Sprintf("backend-%d|x y;z", n)}
+	}
+	commands, err := AddMap(file, many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(commands) < 2 {
+		t.Errorf("%d commands: the payload of one would be too large", len(commands))
+	}
+	for _, c := range commands {
+		must(t, s, c, nil)
+	}
+	set, err := SetMap(file, "one", "changed")
+	must(t, s, set, err)
+	del, err := DelMap(file, "two")
+	must(t, s, del, err)
+	got, err := s.Map(t.Context(), file)
+	want := append([]Entry{{"one", "changed"}}, many...)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%d entries, want %d: %v", len(got), len(want), err)
+	}
+	if _, err := s.Do(t.Context(), del); !Refused(err, "Key not found") {
+		t.Errorf("a key that is not there: %v", err)
+	}
+	if err := s.ReplaceMap(t.Context(), file, many[:10]); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Map(t.Context(), file); err != nil || !slices.Equal(got, many[:10]) {
+		t.Errorf("after the replacement: %d entries, %v", len(got), err)
+	}
+	if err := s.ReplaceMap(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Map(t.Context(), file); err != nil || len(got) != 0 {
+		t.Errorf("after the replacement by nothing: %d entries, %v", len(got), err)
+	}
+	if _, ok, err := s.MapValue(t.Context(), file, "one"); ok || err != nil {
+		t.Errorf("a value of nothing: %v %v", ok, err)
+	}
+	files, err := s.MapFiles(t.Context())
+	if err != nil || !slices.Equal(files, []string{file}) {
+		t.Errorf("maps %q, %v", files, err)
+	}
+	if err := s.ReplaceMap(t.Context(), i.path("no.map"), nil); !Refused(err, "Unknown map") {
+		t.Errorf("a map that is not there: %v", err)
+	}
+}
+
+// TestServers adds, enables, weighs, stops and deletes a server.
+func TestServers(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	find := func(name string) (Server, bool) {
+		t.Helper()
+		all, err := s.Servers(t.Context(), "be")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sv := range all {
+			if sv.Name == name {
+				return sv, true
+			}
+		}
+		return Server{}, false
+	}
+	if sv, _ := find("first"); sv.Weight != 7 || sv.State != StateReady || sv.Address != netip.MustParseAddrPort("127.0.0.1:1") {
+		t.Errorf("the first server is %+v", sv)
+	}
+	address := netip.MustParseAddrPort("[::1]:8080")
+	do := func(c Command, err error) { t.Helper(); must(t, s, c, err) }
+	do(AddServer("be", "new", address, "weight", "3", "check", "inter", "1h"))
+	if sv, ok := find("new"); !ok || sv.State != StateMaint || sv.Weight != 3 || sv.Address != address {
+		t.Errorf("the new server is %+v", sv)
+	}
+	do(EnableHealth("be", "new"))
+	do(EnableServer("be", "new"))
+	do(SetServerWeight("be", "new", 256))
+	if sv, _ := find("new"); sv.State != StateReady || sv.Weight != 256 || !sv.Checked {
+		t.Errorf("the enabled server is %+v", sv)
+	}
+	do(SetServerState("be", "new", StateDrain))
+	if sv, _ := find("new"); sv.State != StateDrain {
+		t.Errorf("the draining server is %+v", sv)
+	}
+	del, err := DelServer("be", "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Do(t.Context(), del); !Refused(err, "maintenance") {
+		t.Errorf("a server that is not in maintenance is deleted: %v", err)
+	}
+	do(SetServerState("be", "new", StateMaint))
+	do(del, nil)
+	if _, ok := find("new"); ok {
+		t.Error("the deleted server is there")
+	}
+	if _, err := s.Do(t.Context(), del); !Refused(err, "No such server") {
+		t.Errorf("it is deleted twice: %v", err)
+	}
+	c, err := AddServer("be", "bad", address, "nonsense;show version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *CommandError
+	if _, err := s.Do(t.Context(), c); !errors.As(err, &refused) {
+		t.Errorf("an option of nonsense: %v", err)
+	}
+}
+
+// TestCertificates puts pairs in, renews them and takes them out.
+func TestCertificates(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	ctx := t.Context()
+	first, second, list := i.path("cert.pem"), i.path("second.pem"), i.path("list")
+	fingerprint := func(file string) string {
+		t.Helper()
+		c, err := s.Certificate(ctx, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Fingerprint
+	}
+	before := fingerprint(first)
+	// An empty line between the blocks must not end the payload.
+	renewed := strings.Replace(string(newPair(t, "a.example")), "-----BEGIN PRIVATE", "\n\ntext between\n\n-----BEGIN PRIVATE", 1)
+	if err := s.SetCertificate(ctx, first, []byte(renewed)); err != nil {
+		t.Fatal(err)
+	}
+	if fingerprint(first) == before {
+		t.Error("the certificate is the old one")
+	}
+	if err := s.SetCertificate(ctx, second, newPair(t, "b.example")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddCrtList(ctx, list, CrtListEntry{File: second, Options: []string{"alpn", "http/1.1"}, Names: []string{"b.example"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.CrtList(ctx, list)
+	if err != nil || len(got) != 2 || got[0].File != first || got[1].File != second ||
+		!slices.Equal(got[1].Names, []string{"b.example"}) || !slices.Equal(got[0].Options, []string{"alpn h2,http/1.1"}) {
+		t.Errorf("the list is %q, %v", got, err)
+	}
+	if lists, err := s.CrtLists(ctx); err != nil || !slices.Equal(lists, []string{list}) {
+		t.Errorf("the lists are %q, %v", lists, err)
+	}
+	if err := s.DelCrtList(ctx, list, first); !Refused(err, "default certificate") {
+		t.Errorf("the first is taken out: %v", err)
+	}
+	if err := s.DelCrtList(ctx, list, second); err != nil {
+		t.Error(err)
+	}
+	if err := s.DelCertificate(ctx, second); err != nil {
+		t.Error(err)
+	}
+
+	// A pair that does not fit together leaves everything as it was.
+	before = fingerprint(first)
+	one, other := newPair(t, "a.example"), newPair(t, "a.example")
+	broken := string(one[:strings.Index(string(one), "-----BEGIN PRIVATE")]) + string(other[strings.Index(string(other), "-----BEGIN PRIVATE"):])
+	for _, file := range []string{first, second} {
+		err := s.SetCertificate(ctx, file, []byte(broken))
+		if !Refused(err, "") {
+			t.Errorf("a key of another certificate is taken: %v", err)
+		} else if strings.Contains(err.Error(), "PRIVATE") {
+			t.Errorf("the error tells too much: %v", err)
+		}
+	}
+	if fingerprint(first) != before {
+		t.Error("the certificate has changed")
+	}
+	if known, err := s.Certificates(ctx); err != nil || !slices.Equal(known, []string{first}) {
+		t.Errorf("the pairs are %q, %v", known, err)
+	}
+	for _, bad := range []string{"", "nothing", "-----BEGIN CERTIFICATE-----\n"} {
+		if err := s.SetCertificate(ctx, first, []byte(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	if err := s.SetCertificate(ctx, first, append(newPair(t, "a.example"), strings.Repeat("-----BEGIN X-----\nabc\n-----END X-----\n", 1000)...)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a large pair: %v", err)
+	}
+}
+
+// TestShow reads what HAProxy says of itself.
+func TestShow(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	ctx := t.Context()
+	info, err := s.Info(ctx)
+	if err != nil || info.PID == 0 || info.Version == "" || info.Stopping || info.Number("Nbthread") == 0 {
+		t.Errorf("info %+v, %v", info, err)
+	}
+	stats, err := s.Stats(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for n := range stats.Len() {
+		row := stats.Row(n)
+		names = append(names, row.Proxy()+"/"+row.Server())
+		if row.Server() == "first" && (row.Number("weight") != 7 || row.Text("status") == "") {
+			t.Errorf("the server has weight %s, status %q", row.Text("weight"), row.Text("status"))
+		}
+	}
+	if want := []string{"in/FRONTEND", "tls/FRONTEND", "be/first", "be/BACKEND"}; !slices.Equal(names, want) {
+		t.Errorf("rows %q, want %q", names, want)
+	}
+	if value, ok, err := s.GetVar(ctx, "proc.word"); value != "hello" || !ok || err != nil {
+		t.Errorf("proc.word is %q, %v, %v", value, ok, err)
+	}
+	if _, ok, err := s.GetVar(ctx, "proc.none"); ok || err != nil {
+		t.Errorf("proc.none is there: %v, %v", ok, err)
+	}
+	if err := s.SetVar(ctx, "proc.word", "other value"); err != nil {
+		t.Error(err)
+	}
+	if value, _, _ := s.GetVar(ctx, "proc.word"); value != "other value" {
+		t.Errorf("proc.word is %q", value)
+	}
+	if err := s.SetVar(ctx, "txn.word", "x"); err == nil {
+		t.Error("a variable of requests can be set")
+	}
+	all, err := i.master.Processes(ctx)
+	if err != nil || len(all.Workers) != 1 || all.Workers[0].PID != info.PID || all.Failed != 0 || len(all.Old) != 0 {
+		t.Errorf("processes %+v, %v", all, err)
+	}
+	if value, ok, err := i.master.WorkerVar(ctx, info.PID, "proc.word"); value != "other value" || !ok || err != nil {
+		t.Errorf("by the master proc.word is %q, %v, %v", value, ok, err)
+	}
+	if _, _, err := i.master.WorkerVar(ctx, 1, "proc.word"); !Refused(err, "") {
+		t.Errorf("a worker that is none: %v", err)
+	}
+	if _, err := i.master.Reload(ctx); err != nil {
+		t.Error(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		now, err := i.master.Processes(ctx)
+		if err == nil && len(now.Workers) == 1 && now.Workers[0].PID != info.PID && now.Master.Reloads == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no new worker: %+v, %v", now, err)
+		}
+	}
+}
+
+// silent is a socket that takes everything and answers nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fairway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var conns []net.Conn
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				break
+			}
+			conns = append(conns, c)
+		}
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return l.Addr().String()
+}
+
+// TestDeadlines: nothing waits for longer than it may.
+func TestDeadlines(t *testing.T) {
+	path := silent(t)
+	if _, err := New(path, 50*time.Millisecond).Open(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a session with one who is silent: %v", err)
+	}
+	if _, err := NewMaster(path, 50*time.Millisecond).Processes(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a master that is silent: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := New(path, time.Minute).Open(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a session that is called off: %v", err)
+	}
+	if _, err := New(filepath.Join(t.TempDir(), "none"), 0).Open(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no socket: %v", err)
+	}
+}
+
+// TestBrokenSession: a session that is out of step is not used any more.
+func TestBrokenSession(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, err := Cmd("show", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Do(ctx, c); err == nil {
+		t.Fatal("a command without time is answered")
+	}
+	if _, err := s.Do(t.Context(), c); err == nil {
+		t.Error("the session goes on")
+	}
+}
