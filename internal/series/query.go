@@ -1,0 +1,174 @@
+package series
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// Query asks for the readings of one subject.
+type Query struct {
+	Group, Subject string
+	// From and To bound the time; To is left out.
+	From, To time.Time
+	// Step is the time between two points; zero, or one that is finer than what is
+	// kept, means as fine as is kept. It is raised to keep to MaxPoints.
+	Step time.Duration
+}
+
+// Point is what a subject was within one step.
+type Point struct {
+	// At is when the step began.
+	At time.Time
+	// Means are the means of the readings in the order of the fields, Peaks the
+	// largest ones; NaN where nothing is known. Peaks are those of fields with
+	// Peak.
+	Means, Peaks []float64
+}
+
+// Result answers a query.
+type Result struct {
+	Fields []Field
+	// Step is what was used.
+	Step time.Duration
+	// Points are those with readings, in the order of time.
+	Points []Point
+}
+
+// ErrUnknown says that there is no such group.
+var ErrUnknown = errors.New("no such group")
+
+// Query answers. A subject of which nothing is known has no points.
+func (s *Store) Query(q Query) (Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[q.Group]
+	if g == nil {
+		return Result{}, fmt.Errorf("%w: %s", ErrUnknown, q.Group)
+	}
+	if !q.From.Before(q.To) || q.Step < 0 {
+		return Result{}, errors.New("series: the time to begin is not before the time to end")
+	}
+	r := Result{Fields: g.Fields}
+	rows, natural, err := s.rows(g, q)
+	if err != nil {
+		return r, fmt.Errorf("series: %w", err)
+	}
+	r.Step = max(q.Step, natural)
+	if least := q.To.Sub(q.From) / (MaxPoints - 1); r.Step < least {
+		r.Step = (least + natural - 1) / natural * natural
+	}
+	buckets := map[int64]*mean{}
+	for _, row := range rows {
+		at := row.at.UnixNano() / int64(r.Step)
+		if buckets[at] == nil {
+			buckets[at] = newMean(g)
+		}
+		buckets[at].merge(row.n, row.values)
+	}
+	for at, m := range buckets {
+		r.Points = append(r.Points, m.point(time.Unix(0, at*int64(r.Step)).UTC()))
+	}
+	slices.SortFunc(r.Points, func(a, b Point) int { return a.At.Compare(b.At) })
+	return r, nil
+}
+
+// storedRow is a row with its time.
+type storedRow struct {
+	at     time.Time
+	n      uint32
+	values []float32
+}
+
+// rows collects what is known within the time, each moment from where it is known
+// best: memory, the fine ring, the coarse ring. natural is the step of the
+// coarsest that was used.
+func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, err error) {
+	natural = s.every
+	until := q.To
+	if sub := g.subjects[q.Subject]; sub != nil {
+		oldest := max(sub.first, sub.newest-int64(s.slots())+1)
+		// Of a step that memory has in part, the disk has all once it is over.
+		per := int64(fine / s.every)
+		if step := oldest / per; g.file != nil && oldest%per != 0 && step <= sub.flushed {
+			oldest = (step + 1) * per
+		}
+		for slot := oldest; slot <= sub.newest; slot++ {
+			at := time.Unix(0, slot*int64(s.every))
+			if !at.Before(q.From) && at.Before(until) {
+				rows = append(rows, s.memoryRow(g, sub, slot, at))
+			}
+		}
+		until = earlier(until, time.Unix(0, oldest*int64(s.every)))
+	}
+	if g.file == nil {
+		return rows, natural, nil
+	}
+	p := g.file.places[q.Subject]
+	if p == nil {
+		return rows, natural, nil
+	}
+	// Where the fine ring begins for sure, in whole steps of the coarse one.
+	begin := (p.newest-rings[0].rows)/rings[1].per + 2
+	fineFrom := time.Unix(0, begin*int64(coarse))
+	for ring, within := range []struct {
+		step     time.Duration
+		from, to time.Time
+	}{{fine, later(q.From, fineFrom), until}, {coarse, q.From, earlier(until, fineFrom)}} {
+		if !within.from.Before(within.to) {
+			continue
+		}
+		natural = within.step
+		err := g.file.each(p, ring, func(number int64, n uint32, values []float32) {
+			at := time.Unix(0, number*int64(within.step))
+			// What began before the time but reaches into it counts.
+			if at.Add(within.step).After(within.from) && at.Before(within.to) {
+				rows = append(rows, storedRow{at, n, values})
+			}
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return rows, natural, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// memoryRow makes a row as it would be on disk out of one in memory.
+func (s *Store) memoryRow(g *group, sub *subject, slot int64, at time.Time) storedRow {
+	m := newMean(g)
+	m.add(s.row(g, sub, slot))
+	return storedRow{at, cmp.Or(m.n, 1), m.values}
+}
+
+// point is the mean as an answer.
+func (m *mean) point(at time.Time) Point {
+	p := Point{At: at}
+	peak := len(m.g.Fields)
+	for i, f := range m.g.Fields {
+		p.Means = append(p.Means, float64(m.values[i]))
+		if f.Peak {
+			p.Peaks = append(p.Peaks, float64(m.values[peak]))
+			peak++
+		} else {
+			p.Peaks = append(p.Peaks, math.NaN())
+		}
+	}
+	return p
+}

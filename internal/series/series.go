@@ -1,0 +1,466 @@
+// Package series keeps readings over time: of the last hour all of them in
+// memory, of the last 30 days means and peaks on disk, in files whose size is
+// fixed.
+//
+// A group holds readings of one sort, such as those of containers: a fixed list
+// of fields, and subjects that come and go. What a group can hold is bounded by
+// its number of subjects; when one more comes, the one that has been silent for
+// longest makes room, and while none is silent, the newcomer is left out.
+//
+// Nothing here waits for the disk to be safe: what a crash takes along is at most
+// the readings of the last two minutes, and a row that was torn is known by its
+// checksum and left out.
+package series
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// memory is how long every reading is kept.
+	memory = time.Hour
+	// fine and coarse are the steps of the two rings on disk; fineSpan and
+	// coarseSpan how far they reach.
+	fine       = 2 * time.Minute
+	fineSpan   = 24 * time.Hour
+	coarse     = 30 * time.Minute
+	coarseSpan = 30 * 24 * time.Hour
+
+	maxFields  = 32
+	maxSubject = 200 // bytes
+	// MaxPoints is how many points a query answers at most.
+	MaxPoints = 2000
+)
+
+// Field is one figure of a reading.
+type Field struct {
+	Name string
+	// Unit is "percent", "bytes", "bytes/s" or "1/s"; for people.
+	Unit string
+	// Peak keeps the largest reading of each step on disk besides the mean.
+	Peak bool
+}
+
+// Group is readings of one sort.
+type Group struct {
+	// Name is also that of its file: letters.
+	Name string
+	// Fields is the list of figures; their order is part of the file.
+	Fields []Field
+	// Subjects is how many things are kept at once.
+	Subjects int
+}
+
+// Options are what Open needs.
+type Options struct {
+	// Dir is where the files are; it is made when it is missing. Empty keeps
+	// nothing on disk.
+	Dir    string
+	Groups []Group
+	// Every is how often readings come: 1 s to 1 min, a part of two minutes.
+	Every time.Duration
+	// Logger gets what goes wrong; nil logs nothing.
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil keeps them private.
+	Registerer prometheus.Registerer
+}
+
+// Reading is what one subject was at a moment.
+type Reading struct {
+	// Subject is unique in the group, at most 200 bytes.
+	Subject string
+	// Values are the figures in the order of the group's fields; NaN is unknown.
+	Values []float64
+}
+
+// Store keeps readings. All methods may be called from any goroutine.
+type Store struct {
+	every   time.Duration
+	log     *slog.Logger
+	metrics *metrics
+
+	mu     sync.Mutex
+	groups map[string]*group
+}
+
+// group is a Group at work.
+type group struct {
+	Group
+	columns  int // on disk
+	subjects map[string]*subject
+	file     *file // nil when there is none
+	failed   string
+}
+
+// subject is one thing with the ring of its newest readings.
+type subject struct {
+	name string
+	rows []float32 // ring of rows, each with one value for each field
+	// newest is the slot of the newest row, in steps of every since 1970; older
+	// rows are behind it in the ring, those without a reading are NaN.
+	newest int64
+	first  int64 // slot of the first row since it is known
+	// flushed is the newest fine slot that was written to disk.
+	flushed int64
+}
+
+// Open opens the files of the groups, or makes them. A file that is of another
+// shape, or damaged at its head, is begun anew with a warning in the log: its
+// readings are lost.
+func Open(o Options) (*Store, error) {
+	if o.Every < time.Second || o.Every > time.Minute || fine%o.Every != 0 {
+		return nil, fmt.Errorf("series: readings every %s: want 1s to 1m, of which two minutes are a multiple", o.Every)
+	}
+	s := &Store{every: o.Every, log: o.Logger, groups: map[string]*group{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Dir != "" {
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("series: %w", err)
+		}
+	}
+	for _, def := range o.Groups {
+		if def.Name == "" || len(def.Fields) == 0 || len(def.Fields) > maxFields || def.Subjects < 1 || s.groups[def.Name] != nil {
+			return nil, fmt.Errorf("series: group %q: a name of its own, 1 to %d fields and at least one subject are needed", def.Name, maxFields)
+		}
+		g := &group{Group: def, subjects: map[string]*subject{}}
+		for _, f := range def.Fields {
+			g.columns++
+			if f.Peak {
+				g.columns++
+			}
+		}
+		s.groups[def.Name] = g
+		if o.Dir == "" {
+			continue
+		}
+		var err error
+		if g.file, err = openFile(o.Dir, g, s.log); err != nil {
+			return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
+		}
+	}
+	s.metrics = newMetrics(s)
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(s.metrics); err != nil {
+			return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
+		}
+	}
+	return s, nil
+}
+
+// FileSize is how large the file of a group is, in bytes: a head of 4 KiB; for
+// each subject 256 bytes for its name and two rings, of a day in steps of two
+// minutes and of 30 days in steps of half an hour; each row is 12 bytes and 4 for
+// each field and each peak.
+func FileSize(g Group) int64 {
+	columns := len(g.Fields)
+	for _, f := range g.Fields {
+		if f.Peak {
+			columns++
+		}
+	}
+	return headSize + int64(g.Subjects)*subjectSize(columns)
+}
+
+// Close writes what is not on disk yet and closes the files. It may be called
+// again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var faults []error
+	for _, g := range s.groups {
+		if g.file == nil {
+			continue
+		}
+		for _, sub := range g.subjects {
+			s.flush(g, sub, sub.newest+1, true)
+		}
+		faults = append(faults, g.file.close())
+		g.file = nil
+	}
+	return errors.Join(faults...)
+}
+
+// slots is how many readings of a subject are in memory.
+func (s *Store) slots() int { return int(memory / s.every) }
+
+// Add takes the readings of one moment. Of readings of one subject in one call the
+// sum is kept, where it is known: they are parts of the same thing. A reading that
+// is older than the newest of its subject is left out, so that a clock that is set
+// back costs readings and no more than that.
+func (s *Store) Add(name string, at time.Time, readings []Reading) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[name]
+	if g == nil {
+		return fmt.Errorf("series: no group %q", name)
+	}
+	slot := at.UnixNano() / int64(s.every)
+	touched := map[string]bool{}
+	for _, r := range readings {
+		if len(r.Values) != len(g.Fields) || r.Subject == "" || len(r.Subject) > maxSubject {
+			return fmt.Errorf("series: group %q: a reading has %d values and a subject of %d bytes", name, len(r.Values), len(r.Subject))
+		}
+		sub := s.subject(g, r.Subject, slot)
+		if sub == nil {
+			continue
+		}
+		row := s.advance(g, sub, slot)
+		if row == nil {
+			continue
+		}
+		for i, v := range r.Values {
+			if touched[r.Subject] && !math.IsNaN(float64(row[i])) {
+				if math.IsNaN(v) {
+					v = 0
+				}
+				v += float64(row[i])
+			}
+			row[i] = float32(v)
+		}
+		touched[r.Subject] = true
+	}
+	return nil
+}
+
+// silent is how many readings a subject has missed that makes room for another.
+const silent = 3
+
+// subject finds a subject, or makes it; nil when there is no room.
+func (s *Store) subject(g *group, name string, slot int64) *subject {
+	if sub := g.subjects[name]; sub != nil {
+		return sub
+	}
+	if len(g.subjects) >= g.Subjects {
+		var oldest *subject
+		for _, sub := range g.subjects {
+			if oldest == nil || sub.newest < oldest.newest || sub.newest == oldest.newest && sub.name < oldest.name {
+				oldest = sub
+			}
+		}
+		if oldest.newest >= slot-silent {
+			s.metrics.crowded.Inc()
+			return nil
+		}
+		s.flush(g, oldest, oldest.newest+1, true)
+		delete(g.subjects, oldest.name)
+	}
+	sub := &subject{name: name, rows: make([]float32, s.slots()*len(g.Fields)), newest: slot - 1, first: slot, flushed: slot*int64(s.every)/int64(fine) - 1}
+	for i := range sub.rows {
+		sub.rows[i] = float32(math.NaN())
+	}
+	g.subjects[name] = sub
+	return sub
+}
+
+// advance makes slot the newest of a subject and returns its row; nil when it is
+// older. What has left the memory is on disk before.
+func (s *Store) advance(g *group, sub *subject, slot int64) []float32 {
+	if slot < sub.newest {
+		return nil
+	}
+	s.flush(g, sub, slot, false)
+	slots := int64(s.slots())
+	if slot-sub.newest > slots {
+		sub.newest = slot - slots
+	}
+	for sub.newest < slot {
+		sub.newest++
+		for i := range s.row(g, sub, sub.newest) {
+			s.row(g, sub, sub.newest)[i] = float32(math.NaN())
+		}
+	}
+	return s.row(g, sub, slot)
+}
+
+// row is where a slot of a subject is in memory.
+func (s *Store) row(g *group, sub *subject, slot int64) []float32 {
+	n, slots := int64(len(g.Fields)), int64(s.slots())
+	at := slot % slots * n
+	return sub.rows[at : at+n]
+}
+
+// flush writes the fine steps to disk that are over when slot begins; with now
+// also the one that is not.
+func (s *Store) flush(g *group, sub *subject, slot int64, now bool) {
+	if g.file == nil {
+		return
+	}
+	per := int64(fine / s.every)
+	over := slot * int64(s.every) / int64(fine) // the fine step that slot is in
+	if now {
+		over++
+	}
+	oldest := max(sub.first, sub.newest-int64(s.slots())+1)
+	for step := max(sub.flushed+1, oldest*int64(s.every)/int64(fine)); step < over && step*per <= sub.newest; step++ {
+		m := newMean(g)
+		for i := max(step*per, oldest); i < (step+1)*per && i <= sub.newest; i++ {
+			m.add(s.row(g, sub, i))
+		}
+		if m.n > 0 {
+			g.note(s, g.file.write(sub.name, step, m))
+		}
+		if !now || step < over-1 {
+			sub.flushed = step
+		}
+	}
+}
+
+// note logs an error that is another one than before.
+func (g *group) note(s *Store, err error) {
+	if err == nil {
+		g.failed = ""
+		return
+	}
+	s.metrics.diskErrors.Inc()
+	if g.failed != err.Error() {
+		g.failed = err.Error()
+		s.log.Error("readings cannot be written to disk; those of the last hour are in memory", "group", g.Name, "error", err)
+	}
+}
+
+// mean makes the row of a step on disk out of rows of memory, or of finer rows:
+// the mean of each field, then the largest of those that keep their peak.
+type mean struct {
+	g      *group
+	n      uint32 // rows
+	counts []uint32
+	values []float32 // as in the file: means, then peaks
+	sums   []float64
+}
+
+func newMean(g *group) *mean {
+	m := &mean{g: g, counts: make([]uint32, len(g.Fields)), sums: make([]float64, len(g.Fields)), values: make([]float32, g.columns)}
+	for i := range m.values {
+		m.values[i] = float32(math.NaN())
+	}
+	return m
+}
+
+// add takes a row of memory.
+func (m *mean) add(row []float32) {
+	known := false
+	peak := len(m.g.Fields)
+	for i, v := range row {
+		at := peak
+		if m.g.Fields[i].Peak {
+			peak++
+		}
+		if isNaN(v) {
+			continue
+		}
+		known = true
+		m.counts[i]++
+		m.sums[i] += float64(v)
+		m.values[i] = float32(m.sums[i] / float64(m.counts[i]))
+		if m.g.Fields[i].Peak && !(m.values[at] >= v) {
+			m.values[at] = v
+		}
+	}
+	if known {
+		m.n++
+	}
+}
+
+// merge takes a row of the file that was made of n readings.
+func (m *mean) merge(n uint32, values []float32) {
+	peak := len(m.g.Fields)
+	for i, f := range m.g.Fields {
+		at := peak
+		if f.Peak {
+			peak++
+			if !isNaN(values[at]) && !(m.values[at] >= values[at]) {
+				m.values[at] = values[at]
+			}
+		}
+		if !isNaN(values[i]) {
+			m.counts[i] += n
+			m.sums[i] += float64(values[i]) * float64(n)
+			m.values[i] = float32(m.sums[i] / float64(m.counts[i]))
+		}
+	}
+	m.n += n
+}
+
+func isNaN(v float32) bool { return v != v }
+
+// Subject is one thing of which there are readings.
+type Subject struct {
+	Name string
+	// Newest is when the newest reading was taken, as exactly as it is kept.
+	Newest time.Time
+}
+
+// Subjects lists the subjects of a group, in memory and on disk, sorted by name;
+// nothing for a group that does not exist.
+func (s *Store) Subjects(name string) []Subject {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[name]
+	if g == nil {
+		return nil
+	}
+	newest := map[string]time.Time{}
+	if g.file != nil {
+		for name, step := range g.file.newest() {
+			newest[name] = time.Unix(step*int64(fine/time.Second), 0).UTC()
+		}
+	}
+	for name, sub := range g.subjects {
+		newest[name] = time.Unix(0, sub.newest*int64(s.every)).UTC()
+	}
+	list := make([]Subject, 0, len(newest))
+	for name, at := range newest {
+		list = append(list, Subject{name, at})
+	}
+	slices.SortFunc(list, func(a, b Subject) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Groups lists the groups, sorted by name.
+func (s *Store) Groups() []Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Group
+	for _, g := range s.groups {
+		list = append(list, g.Group)
+	}
+	slices.SortFunc(list, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Newest returns the newest reading of each subject of a group that is not older
+// than age at now. The values are in the order of the fields.
+func (s *Store) Newest(name string, now time.Time, age time.Duration) map[string][]float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[name]
+	if g == nil {
+		return nil
+	}
+	found := map[string][]float64{}
+	for name, sub := range g.subjects {
+		if now.Sub(time.Unix(0, sub.newest*int64(s.every))) > age {
+			continue
+		}
+		row := s.row(g, sub, sub.newest)
+		values := make([]float64, len(row))
+		for i, v := range row {
+			values[i] = float64(v)
+		}
+		found[name] = values
+	}
+	return found
+}
