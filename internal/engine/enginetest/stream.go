@@ -297,7 +297,8 @@ func webSocketEarlyBytes(w *world) {
 			return
 		}
 		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
 	})
 	w.apply(`routes: [{id: a, host: a.example, to: [e1]}, {id: b, host: b.example, to: [e2]}]`)
 	for path, want := range map[string]int{"/accept": http.StatusSwitchingProtocols, "/refuse": http.StatusForbidden} {

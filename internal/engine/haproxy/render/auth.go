@@ -159,7 +159,7 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 		if begun {
 			t.section("backend %s from base", userList(q.ID, i))
 			t.note("who was let in by passwords of route %s", q.ID)
-			t.line("stick-table type binary len 32 size 4096 expire %s store gpc0", authMemory)
+			t.line("stick-table type binary len 32 size 4096 expire %s peers %s store gpc0", authMemory, peersSection)
 		}
 	}
 }

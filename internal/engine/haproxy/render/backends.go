@@ -77,10 +77,10 @@ func (p *profile) write(r *renderer, t *text) {
 	r.writeBackend(t, p)
 	if p.mode == "tcp" {
 		t.line("tcp-request inspect-delay 1d")
-		t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
+		t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
 		return
 	}
-	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 }")
+	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
 	r.writeSending(t)
 }
@@ -132,7 +132,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 }
 
 // checkHost is the endpoint's own address.
-const checkHost = `%[bc_dst,regsub(^(.*:.*)$,[\1])]:%[bc_dst_port]`
+const checkHost = `%[bc_dst,regsub('^(.*:.*)$','[\1]')]:%[bc_dst_port]`
 
 func hashExpression(b route.Balance) string {
 	switch b.On {
@@ -165,7 +165,7 @@ func writeBalance(t *text, b route.Balance) {
 // noEndpoint is the rule that answers when nobody is there. Clients that are tied
 // to an endpoint may reach one that takes nobody else.
 func (p *profile) noEndpoint(services string) string {
-	condition := "{ nbsrv eq 0 }"
+	condition := "{ nbsrv eq 0 } !{ stopping }"
 	if p.sticky != "" {
 		condition += " !{ var(txn.sticky) -m found }"
 	}

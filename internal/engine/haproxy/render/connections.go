@@ -67,9 +67,6 @@ func (r *renderer) writeDedicatedTCP(t *text, q *route.Route, b *route.Backend) 
 		}
 		t.line("tcp-request content reject if !%s", test)
 	}
-	if q.Hold > 0 {
-		t.line("tcp-request inspect-delay 1d")
-		t.line("tcp-request content set-var(txn.hold) int(%d)", q.Hold.Milliseconds())
-		t.line("tcp-request content lua.fairway_hold if { nbsrv eq 0 }")
-	}
+	t.line("tcp-request inspect-delay 1d")
+	t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
 }

@@ -34,17 +34,8 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 		t.line("http-request return status 503 %s", noBackend.payload())
 		return
 	}
-	if q.Hold > 0 {
-		t.line("http-request set-var(txn.hold) int(%d)", q.Hold.Milliseconds())
-		t.line("http-request lua.fairway_hold if { nbsrv eq 0 }")
-	}
+	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
-	if q.Timeout > 0 {
-		t.line("timeout server %s", span(q.Timeout))
-	}
-	if q.Idle > 0 {
-		t.line("timeout tunnel %s", span(q.Idle))
-	}
 	for i := range q.Filters {
 		if h := q.Filters[i].RequestHeaders; h != nil {
 			d.headers("http-request", h)

@@ -498,6 +498,10 @@ end, 1)
 core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)
 	local left = tonumber(txn:get_var("txn.hold")) or 0
 	while left > 0 and txn.f:nbsrv() == 0 do
+		local stopping = txn.f:stopping()
+		if stopping == true or stopping == 1 then
+			return -- a worker that was replaced counts no servers at all
+		end
 		core.msleep(20)
 		left = left - 20
 	end
@@ -535,8 +539,8 @@ core.register_action("fairway_query", {"http-req"}, function(txn)
 	txn:set_var("txn.query", "\30" .. table.concat(out, "\30") .. "\30")
 end, 0)
 
--- A body whose length was not announced is counted as it passes, and broken off
--- behind the limit.
+-- A body whose length was not announced is counted as it passes, and answered with
+-- 413 where it goes beyond the limit.
 local MaxBody = {id = "fairway max-body", flags = filter.FLT_CFG_FL_HTX}
 MaxBody.__index = MaxBody
 
@@ -552,11 +556,28 @@ function MaxBody:http_headers(txn, msg)
 end
 
 function MaxBody:http_payload(txn, msg)
-	self.seen = self.seen + msg:input()
-	if self.seen > (txn:get_var("txn.maxbody") or 0) then
-		txn:set_var("txn.toolarge", true)
-		return filter.ERROR
+	if msg.channel:is_resp() then
+		return
+	elseif self.over then
+		return 0
 	end
+	self.seen = self.seen + #(msg:body() or "")
+	if self.seen <= (txn:get_var("txn.maxbody") or 0) then
+		return
+	end
+	self.over = true
+	local reply = txn:reply({status = 413})
+	reply:add_header("Cache-Control", "no-store")
+	reply:add_header("X-Content-Type-Options", "nosniff")
+	reply:add_header("X-Fairway-Error", "body-too-large")
+	if txn:get_var("txn.json") then
+		reply:add_header("Content-Type", "application/json")
+		reply:set_body('{"code":"body-too-large","error":"the request body is too large"}\n')
+	else
+		reply:add_header("Content-Type", "text/plain; charset=utf-8")
+		reply:set_body("fairway: the request body is too large\n")
+	end
+	txn:done(reply)
 end
 
 core.register_filter("fairway_maxbody", MaxBody, function(flt)

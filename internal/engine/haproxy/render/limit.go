@@ -50,7 +50,7 @@ func (r *renderer) writeLimits(t *text, q *route.Route) {
 		if f := q.Filters[i].RateLimit; f != nil {
 			t.section("backend %s from base", limitTable(q.ID, i, f))
 			t.note("rate limit of route %s", q.ID)
-			t.line("stick-table type ipv6 size 65536 expire %s store gpt0", span(bucketOf(f).expire))
+			t.line("stick-table type ipv6 size 65536 expire %s peers %s store gpt0", span(bucketOf(f).expire), peersSection)
 		}
 	}
 }

@@ -190,10 +190,10 @@ func knobsOf(q *route.Route) knobs {
 	if q.Refused != "" {
 		return knobs{err: "route-refused"}
 	}
-	if !isShareable(q) {
-		return knobs{} // its section has them
-	}
 	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds()}
+	if !isShareable(q) {
+		return k // its section has the rest
+	}
 	for i := range q.Filters {
 		if f := q.Filters[i].StripPrefix; f != nil {
 			k.strip = strings.Count(f.Prefix, "/")

@@ -20,6 +20,9 @@ var luaScript []byte
 
 const fileLua = "fairway.lua"
 
+// peersSection keeps tables of clients over a reload; localPeer is this process.
+const peersSection, localPeer = "workers", "fairway"
+
 // The maps, by name.
 const (
 	mapRoutes      = "routes"      // where a request goes
@@ -262,6 +265,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.section("global")
 	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
 	t.line("stats timeout 1m")
+	t.line("localpeer %s", localPeer)
 	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
 	t.line("hard-stop-after %s", span(o.HardStopAfter))
 	t.line("mworker-max-reloads 10")
@@ -279,6 +283,10 @@ func (r *renderer) writeGlobal(t *text) {
 	if ring := logSection(*o); ring != nil {
 		t.WriteString("\n" + strings.Join(ring, "\n") + "\n")
 	}
+
+	// What is counted for clients goes over to the next worker at a reload.
+	t.section("peers %s", peersSection)
+	t.line("peer %s unix@%s", localPeer, filepath.Join(o.Dir, "peers.sock"))
 
 	t.section("defaults base")
 	t.line("mode http")

@@ -227,7 +227,6 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-response del-header keep-alive")
 	t.line("http-response del-header proxy-connection")
 	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
-	t.line("http-after-response set-status 413 if { status 400 } { var(txn.toolarge) -m found }")
 	t.line("http-after-response set-status 502 if { status 503 } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m str unreachable }")
 	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if !{ var(txn.answered) -m found }", VarCode)
 	t.line("http-after-response set-header Content-Type application/json if { var(txn.json) -m found } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m found }")
