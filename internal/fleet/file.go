@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -305,7 +306,9 @@ func (p *mapParser) values(n *yaml.Node) map[string]string {
 		return nil
 	}
 	values := map[string]string{}
-	for key, value := range p.pairs(n, "values", nil) {
+	pairs := p.pairs(n, "values", nil)
+	for _, key := range slices.Sorted(maps.Keys(pairs)) {
+		value := pairs[key]
 		text, ok := scalar(value)
 		if !ok || strings.ContainsFunc(text, unicode.IsControl) {
 			p.fault(value, "value %q: want one text without control characters", key)

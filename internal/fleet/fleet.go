@@ -56,8 +56,8 @@ type Options struct {
 const (
 	defaultWatch = 30 * time.Second
 	watchSoon    = 5 * time.Second
-	// lookTime bounds one look at a host.
-	lookTime = 15 * time.Second
+	// defaultLook bounds one look at a host.
+	defaultLook = 15 * time.Second
 	// watchAtOnce is how many hosts are looked at at the same moment.
 	watchAtOnce = 16
 	rereadAfter = 2 * time.Second
@@ -71,6 +71,8 @@ type Fleet struct {
 	ledger *ledger
 	pages  *http.Client // for statistics pages
 	meters *meters
+
+	lookTime time.Duration
 
 	mu      sync.Mutex
 	m       *Map
@@ -98,9 +100,9 @@ func New(o Options) (*Fleet, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Fleet{
-		o: o, log: o.Logger,
+		o: o, log: o.Logger, lookTime: defaultLook,
 		pages: &http.Client{
-			Timeout:       lookTime,
+			Timeout:       defaultLook,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		spots: map[spotKey]*spot{}, engines: map[string]Engine{}, runs: map[string]*run{},

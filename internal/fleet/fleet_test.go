@@ -33,6 +33,7 @@ func (s *simFleet) start(t testing.TB, dir string) (f *Fleet, stop func()) {
 	f, err = New(Options{Map: s.m, Documents: store, Records: store, NewEngine: newEngine, Logger: log, Watch: 500 * time.Millisecond})
 	check(t, err)
 	f.pages.Transport = s.pages()
+	f.lookTime = s.lookTime
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -131,7 +132,19 @@ func (s *simFleet) files() string {
 
 // TestRollout puts a revision on five hosts, again, and back.
 func TestRollout(t *testing.T) {
+	for _, way := range []string{"shell", "agent"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			testRollout(t, way)
+		})
+	}
+}
+
+func testRollout(t *testing.T, way string) {
 	s := newSimFleet(t, 5, text("v1"))
+	for _, h := range s.hosts {
+		h.hasAgent = way == "agent"
+	}
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
@@ -176,16 +189,21 @@ func TestFaultyRevisions(t *testing.T) {
 	for name, tt := range map[string]struct {
 		content, want, state string
 		taken                uint16
+		agent                bool
 	}{
-		"syntax":   {content: text("bad") + "  SYNTAX\n", want: "h1: haproxy refuses the configuration: web:4: unknown keyword 'SYNTAX' in 'listen' section", state: "refused"},
-		"taken":    {content: text("bad") + "  bind :81\n", taken: 81, want: "h1: web: line 4: cannot bind 0.0.0.0:81: the address is in use by another program", state: "refused"},
-		"bindfail": {content: text("bad") + "# BINDFAIL\n", want: "Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]; what was there before runs again", state: "refused"},
-		"503":      {content: text("bad") + "# ANSWER503\n", want: "h1: 100.0 % of requests fail, 0.0 % did before", state: "returned"},
+		"syntax":         {content: text("bad") + "  SYNTAX\n", want: "h1: haproxy refuses the configuration: web:4: unknown keyword 'SYNTAX' in 'listen' section", state: "refused"},
+		"taken":          {content: text("bad") + "  bind :81\n", taken: 81, want: "h1: web: line 4: cannot bind 0.0.0.0:81: the address is in use by another program", state: "refused"},
+		"bindfail":       {content: text("bad") + "# BINDFAIL\n", want: "Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]; what was there before runs again", state: "refused"},
+		"503":            {content: text("bad") + "# ANSWER503\n", want: "h1: 100.0 % of requests fail, 0.0 % did before", state: "returned"},
+		"agent syntax":   {content: text("bad") + "  SYNTAX\n", agent: true, want: "parsing [/dev/stdin:4] : unknown keyword 'SYNTAX'", state: "refused"},
+		"agent bindfail": {content: text("bad") + "# BINDFAIL\n", agent: true, want: "cannot bind socket (Address already in use) [0.0.0.0:81]; what was there before runs again", state: "refused"},
+		"agent 503":      {content: text("bad") + "# ANSWER503\n", agent: true, want: "h1: 100.0 % of requests fail, 0.0 % did before", state: "returned"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSimFleet(t, 3, text("v1"))
 			for _, h := range s.hosts {
+				h.hasAgent = tt.agent
 				if tt.taken > 0 {
 					h.listening = []uint16{tt.taken}
 				}
@@ -270,6 +288,7 @@ func TestTroubledHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSimFleet(t, 4, text("v1"))
+			s.lookTime = time.Second
 			f, _ := s.start(t, t.TempDir())
 			write(t, f, 0, text("v1"))
 			write(t, f, 1, text("v2"))
@@ -307,6 +326,7 @@ func TestTroubledHosts(t *testing.T) {
 
 // TestTwoOperators has two people work on the same document.
 func TestTwoOperators(t *testing.T) {
+	t.Parallel()
 	s := newSimFleet(t, 2, text("v1"))
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
@@ -335,6 +355,7 @@ func TestTwoOperators(t *testing.T) {
 
 // TestDrift has somebody edit a file by hand.
 func TestDrift(t *testing.T) {
+	t.Parallel()
 	s := newSimFleet(t, 2, text("v1"))
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
@@ -378,6 +399,7 @@ func TestLostSignal(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for HAProxy for seconds")
 	}
+	t.Parallel()
 	s := newSimFleet(t, 1, text("v1"))
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))

@@ -45,6 +45,9 @@ type Sight struct {
 	// hexadecimal.
 	Content []byte `json:"-"`
 	Digest  string `json:"digest"`
+	// Running is the digest of what the worker that serves has read, where it can
+	// say; empty otherwise.
+	Running string `json:"running,omitempty"`
 	// Container is the ID of the container and Way how it is reached: "agent"
 	// or "shell".
 	Container string `json:"container"`
@@ -75,13 +78,14 @@ func (e *AbsentError) Unwrap() error { return e.Err }
 type RefusedError struct {
 	// Err is why, in HAProxy's words where it had some.
 	Err error
-	// Back is true when the change had begun and was taken back.
-	Back bool
+	// Back is true when the change had begun and was taken back; Told that Err
+	// says so itself.
+	Back, Told bool
 }
 
 // Error implements error.
 func (e *RefusedError) Error() string {
-	if e.Back {
+	if e.Back && !e.Told {
 		return e.Err.Error() + "; what was there before runs again"
 	}
 	return e.Err.Error()
@@ -146,3 +150,6 @@ func words(r dockerapi.ExecResult) string {
 	}
 	return text
 }
+
+// runs tells whether HAProxy runs what is in the file, as far as that can be said.
+func (s Sight) runs() bool { return s.Running == "" || s.Running == s.Digest }

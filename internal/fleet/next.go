@@ -166,18 +166,24 @@ func (m Moment) forward(d *Decision) {
 	m.end(d)
 }
 
-// end closes a rollout that has come to every host.
+// end closes a rollout that has come to every host. One that no host has taken is
+// not out.
 func (m Moment) end(d *Decision) {
+	d.Phase, d.Reason = Reverted, "no host could be reached"
 	for i := range m.Steps {
-		if st := m.Steps[i].State; st == Applied || st == Already {
-			d.Phase = Done
+		switch s := &m.Steps[i]; {
+		case s.State == Applied || s.State == Already:
+			d.Phase, d.Reason = Done, ""
 			return
+		case s.failed():
+			d.Phase, d.Reason = Reverting, fmt.Sprintf("no host has taken it; %s: %s", s.Host, s.Error)
 		}
 	}
-	d.Phase, d.Reason = Reverted, "no host could be reached"
-	if len(m.Steps) > 0 && m.Steps[0].Error != "" {
+	if d.Phase == Reverted {
 		d.Reason += "; " + m.Steps[0].Host + ": " + m.Steps[0].Error
+		return
 	}
+	m.back(d)
 }
 
 // back gives the hosts back what they had. Hosts that are still being changed

@@ -104,7 +104,7 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 		if d.Revision, err = f.match(s, sight.Digest, released); err != nil {
 			return err
 		}
-		d.Condition = Compare(Known{Seen: true, Digest: sight.Digest, Revision: d.Revision, Released: released})
+		d.Condition = Compare(Known{Seen: true, Digest: sight.Digest, Mixed: !sight.runs(), Revision: d.Revision, Released: released})
 		var content []byte
 		if revision.Number > 0 {
 			if content, err = f.content(s, revision); err != nil {
@@ -185,7 +185,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	if err != nil {
 		return err
 	}
-	sight, err := s.look(within(ctx))
+	sight, err := f.look(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -233,6 +233,9 @@ func (h *shell) change(ctx context.Context, s seen, content []byte) error {
 
 // asAbsent makes an error before anything was changed one that says so.
 func asAbsent(err error) error {
+	if err == nil {
+		return nil
+	}
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 		return err
 	}

@@ -44,8 +44,10 @@ type simHost struct {
 	stopped   bool     // the container
 	listening []uint16 // by somebody else
 
+	hasAgent         bool
 	requests, failed int64
 	perLook          int64 // requests between two readings
+	onBusy           func(bool)
 
 	// The faults. hang makes execs whose script has this name hang; fatal makes
 	// the machine lose power when one has done its work.
@@ -132,6 +134,10 @@ func (h *simHost) has() (file, running string) {
 }
 
 func (h *simHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.onBusy != nil {
+		h.onBusy(true)
+		defer h.onBusy(false)
+	}
 	h.mu.Lock()
 	h.calls++
 	dead, hole := h.dead, h.hole
@@ -240,8 +246,10 @@ func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
 	hang := h.hang != "" && strings.HasPrefix(name, h.hang)
 	h.mu.Unlock()
 	if hang {
-		_, _ = io.Copy(io.Discard, in) // until the client hangs up
-		time.Sleep(time.Hour)
+		for err == nil { // until the client hangs up
+			time.Sleep(20 * time.Millisecond)
+			_, err = conn.Write(simPiece(1, ""))
+		}
 		return
 	}
 	stdin, _ := io.ReadAll(in)
@@ -259,6 +267,8 @@ func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
 // perform does what a command does. The caller holds mu.
 func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) {
 	switch name {
+	case strings.Join(agentStatus(), " "), strings.Join(agentStats(), " "), strings.Join(agentCheck(), " "), strings.Join(agentApply(), " "), strings.Join(agentTrust(), " "):
+		return h.agent(name, stdin)
 	case "haproxy -v":
 		return "HAProxy version 2.6.12-1 2025/10/03 - https://haproxy.org/\n", "", 0
 	case "haproxy -c -W -f /dev/stdin":
@@ -283,6 +293,46 @@ func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) 
 		return h.processes(), "", 0
 	}
 	return "", "sh: no such command: " + name, 127
+}
+
+// agent does what the agent's commands do, where the container has one.
+func (h *simHost) agent(name, stdin string) (stdout, stderr string, code int) {
+	if !h.hasAgent {
+		return "OCI runtime exec failed: exec failed: exec: \"fairway\": executable file not found in $PATH: unknown\r\n", "", 126
+	}
+	say := func(v any) (string, string, int) {
+		text, _ := json.Marshal(v)
+		return string(text), "[2026-11-21 04:00:00] a line of the log", 0
+	}
+	type result struct {
+		Outcome, Reason string
+		Back            bool
+	}
+	switch name {
+	case strings.Join(agentStatus(), " "):
+		return say(agentSaid{
+			Name: "web", Content: []byte(h.files[simFile]), Digest: digestOf([]byte(h.files[simFile])), Running: digestOf([]byte(h.running)),
+			Version: "2.6.12", Worker: h.workers[0].pid, Uptime: time.Minute,
+		})
+	case strings.Join(agentStats(), " "):
+		return say(struct{ Stat string }{h.statsLocked()})
+	case strings.Join(agentTrust(), " "):
+	default:
+		if _, words, code := h.check(stdin); code != 0 {
+			return say(result{Outcome: "refused", Reason: words})
+		}
+	}
+	if name == strings.Join(agentCheck(), " ") {
+		return say(result{Outcome: "updated"})
+	}
+	before := h.files[simFile]
+	h.files[simFile] = stdin
+	if h.reload(); h.running != stdin {
+		h.files[simFile] = before
+		h.reload()
+		return say(result{Outcome: "refused", Reason: h.log[len(h.log)-4].Text + "; what was there before runs again", Back: true})
+	}
+	return say(result{Outcome: "updated"})
 }
 
 func (h *simHost) check(content string) (string, string, int) {
@@ -331,25 +381,32 @@ func (h *simHost) processes() string {
 	return b.String()
 }
 
+func (h *simHost) say(text string) {
+	at := time.Now()
+	if n := len(h.log); n > 0 && !at.After(h.log[n-1].Time) {
+		at = h.log[n-1].Time.Add(1)
+	}
+	h.log = append(h.log, dockerapi.LogLine{Time: at, Text: text})
+}
+
 // signal is what HAProxy does when it is told to read its file again.
 func (h *simHost) signal(signal string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	say := func(text string) {
-		at := time.Now()
-		if n := len(h.log); n > 0 && !at.After(h.log[n-1].Time) {
-			at = h.log[n-1].Time.Add(1)
-		}
-		h.log = append(h.log, dockerapi.LogLine{Time: at, Text: text})
-	}
 	if signal != "USR2" {
-		say("an unexpected signal: " + signal)
+		h.say("an unexpected signal: " + signal)
 		return
 	}
 	if h.deaf > 0 {
 		h.deaf--
 		return
 	}
+	h.reload()
+}
+
+// reload reads the file again. The caller holds mu.
+func (h *simHost) reload() {
+	say := h.say
 	say("[NOTICE]   (1) : Reloading HAProxy")
 	content := h.files[simFile]
 	if strings.Contains(content, "BINDFAIL") {
@@ -371,6 +428,10 @@ func (h *simHost) signal(signal string) {
 func (h *simHost) stats() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.statsLocked()
+}
+
+func (h *simHost) statsLocked() string {
 	h.requests += h.perLook
 	if strings.Contains(h.running, "ANSWER503") {
 		h.failed += h.perLook
@@ -395,15 +456,16 @@ func (p simPages) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // simFleet is hosts, and a fleet over them.
 type simFleet struct {
-	hosts []*simHost
-	m     *Map
+	hosts    []*simHost
+	m        *Map
+	lookTime time.Duration
 }
 
 // newSimFleet starts hosts h1, h2 … with a configuration. Every one has a
 // statistics page.
 func newSimFleet(t testing.TB, n int, content string) *simFleet {
 	t.Helper()
-	s := &simFleet{m: &Map{Templates: map[string]bool{}}}
+	s := &simFleet{m: &Map{Templates: map[string]bool{}}, lookTime: defaultLook}
 	for i := range n {
 		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
 		s.hosts = append(s.hosts, h)
@@ -431,6 +493,9 @@ func newEngine(url string) (Engine, error) {
 func (s *simFleet) onlyFixed(t testing.TB) {
 	t.Helper()
 	fixed := []string{"haproxy -v", "haproxy -c -W -f /dev/stdin"}
+	for _, args := range [][]string{agentStatus(), agentStats(), agentCheck(), agentApply(), agentTrust()} {
+		fixed = append(fixed, strings.Join(args, " "))
+	}
 	for _, name := range simScripts {
 		fixed = append(fixed, name+" "+simFile)
 	}

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"maps"
-	"net/http"
 	"sync"
 	"time"
 
@@ -182,9 +181,4 @@ func (f *Fleet) byDigest(s *spot, digest string) ([]byte, error) {
 		return f.content(s, r)
 	}
 	return f.ledger.kept(digest)
-}
-
-// newHand chooses how a container is worked on.
-func newHand(engine Engine, p Place, pages *http.Client) hand {
-	return &shell{engine: engine, place: p, stats: statsPage{client: pages, url: p.Stats, user: p.StatsUser}}
 }

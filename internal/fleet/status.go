@@ -16,7 +16,8 @@ const (
 	Current Condition = "current"
 	// Other: it has another revision.
 	Other Condition = "other"
-	// Edited: what it has is no revision: somebody has edited it by hand.
+	// Edited: what it has is no revision: somebody has edited it by hand. Or it
+	// runs something else than what its file says.
 	Edited Condition = "edited"
 	// Owing: it is owed a revision that it gets when it can be reached.
 	Owing Condition = "owed"
@@ -40,6 +41,8 @@ type Known struct {
 	Digest string
 	// Failed is true when the newest look has failed.
 	Failed bool
+	// Mixed is true when HAProxy runs another configuration than the file has.
+	Mixed bool
 	// Busy is true while a rollout works on it, Owed when it is owed something.
 	Busy, Owed bool
 	// Revision is the revision that Digest is of, zero for none; Released is what
@@ -58,7 +61,7 @@ func Compare(k Known) Condition {
 		return Unseen
 	case k.Owed:
 		return Owing
-	case k.Revision == 0:
+	case k.Revision == 0 || k.Mixed:
 		return Edited
 	case k.Released == 0:
 		return Unseen
@@ -122,7 +125,7 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 	err, repair := s.err, s.repair
 	s.mu.Unlock()
 	h.Contact = h.Sight.Time
-	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Owed: step.Owed != "", Released: released}
+	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Mixed: !h.Sight.runs(), Owed: step.Owed != "", Released: released}
 	if k.Seen {
 		var unknown error
 		if h.Revision, unknown = f.match(s, h.Sight.Digest, released); unknown != nil {
@@ -139,6 +142,8 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 		h.Error = err.Error()
 	case k.Owed && repair != nil:
 		h.Error = repair.Error()
+	case k.Mixed:
+		h.Error = "HAProxy runs another configuration than its file has"
 	}
 	return h, nil
 }

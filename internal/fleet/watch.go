@@ -73,7 +73,7 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	default:
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, lookTime)
+	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
 	sight, err := s.look(bounded)
 	if err == nil {
@@ -109,7 +109,7 @@ func (f *Fleet) settleDebt(ctx context.Context, s *spot, sight Sight, step Step)
 	// was left in the middle of a change, what runs may be another thing than the
 	// file, so that it is done again.
 	doubt := step.Touched || step.State == Unknown || step.State == Lost
-	if doubt || sight.Digest != step.Owed {
+	if doubt || sight.Digest != step.Owed || !sight.runs() {
 		known := sight.Digest == step.Had || sight.Digest == step.Want || sight.Digest == step.Owed
 		if !known {
 			if err := f.mayOverwrite(s, sight, Step{}, false); err != nil {
@@ -192,7 +192,7 @@ func (f *Fleet) drifted(ctx context.Context, places []Place) error {
 }
 
 // everywhere does something to places, a few at the same moment, each with its
-// turn and lookTime, and returns the errors in the order of the places.
+// turn and the time of a look, and returns the errors in the order of the places.
 func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx context.Context, s *spot) error) []error {
 	errs := make([]error, len(places))
 	room := make(chan struct{}, watchAtOnce)
@@ -201,7 +201,7 @@ func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx cont
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
-			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			ctx, cancel := context.WithTimeout(ctx, f.lookTime)
 			defer cancel()
 			s := f.spotOf(p.Host, p.Document)
 			if s == nil {

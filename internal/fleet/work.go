@@ -15,7 +15,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 		step.State, step.Error = Refused, err.Error()
 		return step
 	}
-	sight, err := s.look(within(ctx))
+	sight, err := r.f.look(ctx, s)
 	if err != nil {
 		step.State, step.Error = Absent, err.Error()
 		if step.Had != "" { // an earlier attempt may have changed it
@@ -24,7 +24,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 		return step
 	}
 	if step.Had == "" {
-		if sight.Digest == step.Want && !step.Touched {
+		if sight.Digest == step.Want && sight.runs() && !step.Touched {
 			step.State, step.Owed = Already, ""
 			return step
 		}
@@ -49,12 +49,11 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 	return step
 }
 
-// within bounds a look to a part of the time for the host.
-func within(ctx context.Context) context.Context {
-	// The context ends with its parent; a timer of its own needs no cancel.
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
-	context.AfterFunc(ctx, cancel)
-	return ctx
+// look looks at a host, no longer than a look may take. The caller has its turn.
+func (f *Fleet) look(ctx context.Context, s *spot) (Sight, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.lookTime)
+	defer cancel()
+	return s.look(ctx)
 }
 
 // intend makes durable what a host had and that it is about to be changed.
@@ -133,6 +132,9 @@ func (s *spot) saw(content []byte) {
 	}
 	s.sight.Time = time.Now()
 	s.sight.Content, s.sight.Digest, s.sight.Uptime = content, digestOf(content), 0
+	if s.sight.Running != "" {
+		s.sight.Running = s.sight.Digest
+	}
 	s.tried, s.err = s.sight.Time, nil
 }
 
