@@ -10,21 +10,41 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // format is the version of what is in the file.
 const format = "1"
 
-// openDB opens a complete file, after it has looked at its pages.
-func openDB(path string) (*bbolt.DB, error) {
-	if err := checkPages(path); err != nil {
-		return nil, err
+// openDB opens a complete file, after its pages have been looked at while nobody
+// else can write to it. doubt says what is wrong with a file that can be used all
+// the same.
+func openDB(path string) (db *bbolt.DB, doubt string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", err
 	}
-	var db *bbolt.DB
-	err := guard(func() error {
-		var err error
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	if info.Size() == 0 {
+		return nil, "", fmt.Errorf("%w: it is empty", ErrDamaged) // bbolt would begin a new one in it
+	}
+	err = guard(func() error {
+		reading, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return errors.New("another process has it")
+		}
+		var wrong error
+		doubt, wrong = checkPages(path)
 		if err != nil {
+			return errors.Join(wrong, err)
+		}
+		return errors.Join(wrong, reading.Close())
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	err = guard(func() error {
+		var err error
+		if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}); err != nil {
 			return err
 		}
 		return db.View(complete)
@@ -33,9 +53,9 @@ func openDB(path string) (*bbolt.DB, error) {
 		if db != nil && !isPanic(err) {
 			_ = db.Close()
 		}
-		return nil, err
+		return nil, "", err
 	}
-	return db, nil
+	return db, doubt, nil
 }
 
 // complete fails when a file is not one that create made.

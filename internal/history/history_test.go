@@ -12,7 +12,12 @@ import (
 	"fairway/internal/route"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func open(t *testing.T, o Options) *Store {
 	t.Helper()

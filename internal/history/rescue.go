@@ -8,7 +8,9 @@ import (
 )
 
 // rescue takes over into a new file what is sound in the one that was moved
-// aside.
+// aside. What never changes once it is written is taken from wherever it is found,
+// also from pages that nothing refers to any more. Records change: of those only
+// what the tree still leads to counts, so that nothing old comes back.
 func (s *Store) rescue(tx *bbolt.Tx) error {
 	s.state.mu.Lock()
 	aside := s.state.aside
@@ -23,6 +25,14 @@ func (s *Store) rescue(tx *bbolt.Tx) error {
 		return nil
 	}
 	found := soundValues(data)
+	_, err = walkFile(aside, func(in bucket, key, stored []byte) {
+		if v, _, err := parseValue(stored); err == nil && in == inRecords && v.bucket == in && bytes.Equal(v.key, key) {
+			found[placeOf(v)] = value{write: v.write, bucket: in, key: bytes.Clone(key), data: bytes.Clone(v.data)}
+		}
+	})
+	if err != nil {
+		s.log.Error("history: no records can be taken over from the damaged file", "error", err)
+	}
 	for _, v := range found {
 		if err := s.restore(tx, v); err != nil {
 			return err
@@ -32,8 +42,11 @@ func (s *Store) rescue(tx *bbolt.Tx) error {
 	return nil
 }
 
-// soundValues finds the values in the bytes of a damaged file, the newest one
-// for each place, in no order.
+// placeOf names the place that a value belongs to.
+func placeOf(v value) string { return string(v.bucket) + "\x00" + string(v.key) }
+
+// soundValues finds the values but those of records in the bytes of a damaged
+// file, the newest one for each place.
 func soundValues(data []byte) map[string]value {
 	found := map[string]value{}
 	for at := 0; ; {
@@ -47,9 +60,8 @@ func soundValues(data []byte) map[string]value {
 			at += len(magic)
 			continue
 		}
-		place := string(v.bucket) + "\x00" + string(v.key)
-		if old, ok := found[place]; !ok || old.write <= v.write {
-			found[place] = v
+		if old, ok := found[placeOf(v)]; v.bucket != inRecords && (!ok || old.write <= v.write) {
+			found[placeOf(v)] = v
 		}
 		at += length
 	}

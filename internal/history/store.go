@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -223,10 +224,11 @@ func (s *Store) unavailable() error {
 	return ErrUnavailable
 }
 
-// diskError makes ErrFull of what a full disk says.
+// diskError makes ErrFull of what a full disk says. bbolt hands on the text alone
+// where it cannot make the file longer.
 func diskError(err error) error {
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, full) {
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) || strings.HasSuffix(err.Error(), full.Error()) {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 	}
@@ -297,8 +299,12 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(s.path); err == nil {
-		db, err := openDB(s.path)
+		db, doubt, err := openDB(s.path)
 		if err == nil {
+			if doubt != "" {
+				s.state.lose(doubt)
+				s.log.Error("history: the file is damaged", "error", doubt)
+			}
 			return db, nil
 		}
 		if !damagedFile(err) {
@@ -311,7 +317,8 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 	if err := s.create(); err != nil {
 		return nil, diskError(err)
 	}
-	return openDB(s.path)
+	db, _, err := openDB(s.path)
+	return db, err
 }
 
 // damagedFile says whether opening failed because of what is in the file.

@@ -80,6 +80,14 @@ func parseValue(b []byte) (v value, length int, err error) {
 	return v, length, nil
 }
 
+// belongs says whether a stored value says of itself that it belongs under the
+// key. It does not compare the checksum.
+func belongs(in bucket, key, stored []byte) bool {
+	name := headLength + len(in)
+	return len(stored) > name+len(key) && string(stored[:len(magic)]) == magic &&
+		string(stored[headLength:name]) == string(in) && bytes.Equal(stored[name:name+len(key)], key)
+}
+
 // put stores data under the key.
 func (s *Store) put(tx *bbolt.Tx, in bucket, key, data []byte) error {
 	return place(tx, value{bucket: in, key: key, data: s.encoder.EncodeAll(data, nil)})
