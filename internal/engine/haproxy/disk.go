@@ -23,9 +23,11 @@ import (
 // happened yet, and then renamed into place.
 type disk struct {
 	dir string
-	// write makes a file with its content and flushes it. It is os's own but in
-	// tests of disks that are full.
+	// write makes a file with its content. It is the system's own but in tests of
+	// disks that are full.
 	write func(path string, data []byte, mode fs.FileMode) error
+	// unflushed are files that the system may not have brought to the disk yet.
+	unflushed map[string]bool
 	// sums are of the files as they were written; none at the start, when all are.
 	sums map[string][sha256.Size]byte
 }
@@ -47,7 +49,7 @@ type kept struct {
 }
 
 func newDisk(dir string) (*disk, error) {
-	d := &disk{dir: dir, write: writeFile, sums: map[string][sha256.Size]byte{}}
+	d := &disk{dir: dir, write: writeFile, unflushed: map[string]bool{}, sums: map[string][sha256.Size]byte{}}
 	// 0700: keys are below it, and sockets by which HAProxy is told anything.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("haproxy: directory: %w", err)
@@ -153,7 +155,6 @@ func (d *disk) stage(files map[string][]byte) (*staged, error) {
 // The configuration comes last: until then the old one stands, with maps and pairs
 // that it can be started with.
 func (s *staged) commit() error {
-	dirs := map[string]bool{}
 	for _, path := range s.paths {
 		old := path + suffixOld
 		_ = os.Remove(old)
@@ -168,12 +169,7 @@ func (s *staged) commit() error {
 		}
 		s.disk.sums[path] = s.sums[path]
 		s.moved = append(s.moved, path)
-		dirs[filepath.Dir(path)] = true
-	}
-	for dir := range dirs {
-		if err := syncDir(dir); err != nil {
-			return fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
-		}
+		s.disk.unflushed[path] = true
 	}
 	return nil
 }
@@ -225,8 +221,7 @@ func (d *disk) sweep(pairs map[string]*pair) {
 	}
 }
 
-// writeFile makes a file, in a directory that is made if need be, and flushes it, so
-// that a rename never shows an empty one after a crash of the machine.
+// writeFile makes a file, in a directory that is made if need be.
 func writeFile(path string, data []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -236,16 +231,37 @@ func writeFile(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
 	return errors.Join(err, f.Close())
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
+// takeUnflushed are the files to flush, and their directories.
+func (d *disk) takeUnflushed() []string {
+	paths := sortedKeys(d.unflushed)
+	for _, path := range paths {
+		if dir := filepath.Dir(path); !slices.Contains(paths, dir) {
+			paths = append(paths, dir)
+		}
 	}
-	return errors.Join(f.Sync(), f.Close())
+	d.unflushed = map[string]bool{}
+	return paths
+}
+
+// flush brings files to the disk. A change does not wait for it: a machine that
+// loses its power loses HAProxy as well, and the files are written anew before it
+// is started. It is for the one that somebody else starts.
+func flush(paths []string) error {
+	var failed []error
+	for _, path := range paths {
+		f, err := os.Open(path) //nolint:gosec // one of ours
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has gone meanwhile
+		}
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }

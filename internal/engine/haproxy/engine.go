@@ -127,6 +127,7 @@ type Engine struct {
 	// What tend has to do.
 	stale    bool // the table must be applied again
 	looked   time.Time
+	flushed  time.Time
 	verified time.Time
 	worries  worries
 

@@ -37,6 +37,7 @@ func (e *Engine) tend(ctx context.Context) {
 		}
 		timer.Stop()
 		e.round(ctx)
+		e.flush()
 	}
 }
 
@@ -84,6 +85,20 @@ func (e *Engine) round(ctx context.Context) {
 		err = e.deleteLeavers(ctx)
 	}
 	e.worry(err)
+}
+
+// flush brings the files to the disk, which nobody waits for.
+func (e *Engine) flush() {
+	e.mu.Lock()
+	var paths []string
+	if time.Since(e.flushed) >= lookInterval {
+		e.flushed = time.Now()
+		paths = e.disk.takeUnflushed()
+	}
+	e.mu.Unlock()
+	if err := flush(paths); err != nil {
+		e.log.Error("the configuration cannot be brought to the disk", "error", err)
+	}
 }
 
 // died says whether HAProxy that ran does not run any more.
