@@ -73,7 +73,7 @@ func (s *Server) operations() []operation {
 		{path: "/v1/nodes", params: []string{"source"}, serve: s.nodes},
 		{path: "/v1/explain", params: []string{"method", "url", "header", "client", "listener"}, serve: s.explain},
 		{path: "/v1/doctor/{name...}", serve: s.doctor},
-		{path: "/v1/traffic", serve: s.showTraffic},
+		{path: "/v1/traffic", params: []string{"wait"}, serve: s.showTraffic},
 		{path: "/v1/watch", params: []string{"traffic"}, serve: s.watch},
 		{method: http.MethodPost, path: "/v1/session", public: true, serve: s.signIn},
 		{method: http.MethodDelete, path: "/v1/session", role: api.RoleViewer, serve: s.signOut},

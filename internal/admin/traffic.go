@@ -163,15 +163,20 @@ func rates(a, b sample) *api.Traffic {
 		return round((after - before) / seconds)
 	}
 	out := &api.Traffic{At: b.at.UTC(), Seconds: round(seconds), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
+	var all routeSample // what came to each in between, together
 	for id, after := range b.routes {
 		before := a.routes[id]
 		if before == nil {
 			before = &routeSample{}
 		}
 		r := api.RouteTraffic{Route: id, Rate: per(before.requests, after.requests), Errors: per(before.errors, after.errors)}
-		r.Median, r.P95 = after.quantile(before, 0.5), after.quantile(before, 0.95)
+		came := after.minus(before)
+		r.Median, r.P95 = came.quantile(0.5), came.quantile(0.95)
+		out.Total.Rate, out.Total.Errors = round(out.Total.Rate+r.Rate), round(out.Total.Errors+r.Errors)
+		all.plus(came)
 		out.Routes = append(out.Routes, r)
 	}
+	out.Total.Median, out.Total.P95 = all.quantile(0.5), all.quantile(0.95)
 	slices.SortFunc(out.Routes, func(a, b api.RouteTraffic) int { return strings.Compare(a.Route, b.Route) })
 	before := map[[2]string]EndpointStatus{}
 	for _, e := range a.endpoints {
@@ -189,30 +194,46 @@ func rates(a, b sample) *api.Traffic {
 	return out
 }
 
+// minus returns the histogram of what came since before. One that has less than
+// before was begun anew.
+func (r *routeSample) minus(before *routeSample) *routeSample {
+	if before.total > r.total || len(before.counts) != len(r.counts) {
+		return r
+	}
+	out := &routeSample{bounds: r.bounds, counts: slices.Clone(r.counts), total: r.total - before.total}
+	for i := range out.counts {
+		out.counts[i] -= before.counts[i]
+	}
+	return out
+}
+
+// plus adds the histogram of another route, which has the same buckets.
+func (r *routeSample) plus(other *routeSample) {
+	if len(r.counts) == 0 {
+		r.bounds, r.counts = other.bounds, make([]float64, len(other.counts))
+	}
+	if len(r.counts) != len(other.counts) {
+		return
+	}
+	r.total += other.total
+	for i, n := range other.counts {
+		r.counts[i] += n
+	}
+}
+
 // quantile returns the time in milliseconds below which the share q of the
-// requests since before lies, as far as the buckets tell: within one, times are
-// taken to be spread evenly. Without requests it is zero.
-func (r *routeSample) quantile(before *routeSample, q float64) float64 {
-	was := func(i int) float64 {
-		if before.total > r.total || len(before.counts) != len(r.counts) {
-			return 0
-		}
-		return before.counts[i]
-	}
-	all := r.total
-	if before.total <= r.total {
-		all -= before.total
-	}
-	if all == 0 {
+// requests lies, as far as the buckets tell: within one, times are taken to be
+// spread evenly. Without requests it is zero.
+func (r *routeSample) quantile(q float64) float64 {
+	if r.total == 0 {
 		return 0
 	}
 	low, under := 0.0, 0.0
 	for i, bound := range r.bounds {
-		upTo := r.counts[i] - was(i)
-		if upTo >= q*all && upTo > under {
-			return round(1000 * (low + (bound-low)*(q*all-under)/(upTo-under)))
+		if upTo := r.counts[i]; upTo >= q*r.total && upTo > under {
+			return round(1000 * (low + (bound-low)*(q*r.total-under)/(upTo-under)))
 		}
-		low, under = bound, upTo
+		low, under = bound, r.counts[i]
 	}
 	return round(1000 * low) // beyond the last bound; no more is known
 }
@@ -221,11 +242,27 @@ func (r *routeSample) quantile(before *routeSample, q float64) float64 {
 func round(f float64) float64 { return math.Round(1000*f) / 1000 }
 
 func (s *Server) showTraffic(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Get("wait") == "false" {
+		return answer(w, s.traffic.recent(time.Now()))
+	}
+	if _, err := boolean(r.URL.Query(), "wait"); err != nil {
+		return err
+	}
 	found, err := s.traffic.measure(r.Context())
 	if err != nil {
 		return err
 	}
 	return answer(w, found)
+}
+
+// recent returns the newest rates, or none where nobody has asked lately.
+func (t *traffic) recent(now time.Time) *api.Traffic {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.newest != nil && now.Sub(t.newest.At) < sampleWindow {
+		return t.newest
+	}
+	return &api.Traffic{At: now.UTC(), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
 }
 
 // since returns t without what is as in before; before may be nil.

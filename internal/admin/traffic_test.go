@@ -60,6 +60,7 @@ func TestTraffic(t *testing.T) {
 		found, err := tr.measure(t.Context())
 		want := &api.Traffic{
 			At: time.Now().UTC(), Seconds: 2,
+			Total: api.RouteTraffic{Rate: 11.5, Errors: 5, Median: 61.75, P95: 1000},
 			Routes: []api.RouteTraffic{
 				{Route: "a", Rate: 10, Errors: 5, Median: 55, P95: 95.5},
 				{Route: "b", Rate: 1.5, Median: 1000, P95: 1000},

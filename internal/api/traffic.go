@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/url"
 	"time"
 )
 
@@ -26,6 +27,8 @@ type Traffic struct {
 	At time.Time `json:"at"`
 	// Seconds is the time that the rates are taken over.
 	Seconds float64 `json:"seconds"`
+	// Total is all of it together; its Route is empty.
+	Total RouteTraffic `json:"total"`
 	// Routes is sorted by ID. In an event of /v1/watch those are left out that
 	// are as in the event before.
 	Routes []RouteTraffic `json:"routes"`
@@ -63,4 +66,10 @@ type EndpointTraffic struct {
 // takes a second.
 func (c *Client) Traffic(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", nil)
+}
+
+// Recent is Traffic where somebody watches already. Else it measures nothing, and
+// Seconds is zero.
+func (c *Client) Recent(ctx context.Context) (Traffic, error) {
+	return get[Traffic](ctx, c, "/v1/traffic", url.Values{"wait": {"false"}})
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/admin"
+	"fairway/internal/admin/ui"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/control"
@@ -181,6 +182,10 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := ui.New(a.log.With("part", "admin"))
+	if err != nil {
+		return nil, err
+	}
 	a.admin, err = admin.New(admin.Options{
 		Listen:       cfg.Admin.Listen,
 		AllowedHosts: cfg.Admin.AllowedHosts,
@@ -195,6 +200,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:      a.collector,
 		Engine:       endpoints,
 		Doctor:       doctor{compiler, feed, a.control},
+		Pages:        pages,
 		History:      a.history,
 		Commands:     commands{a.control},
 		Gatherer:     metrics,

@@ -1,0 +1,142 @@
+// What an operator asks for: forms become calls of the operations.
+
+const keyName = 'fairway-key';
+
+// ask calls an operation and returns its answer. It throws an Error with what
+// the operation says.
+export async function ask(method, path, body) {
+  const headers = { Accept: 'application/json' };
+  const key = stored();
+  if (key) headers['Fairway-Key'] = key;
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const res = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const text = await res.text();
+  let answer = {};
+  try { answer = JSON.parse(text); } catch { /* told below */ }
+  if (!res.ok) {
+    const e = new Error(answer.detail || answer.title || `${res.status} ${res.statusText}`);
+    e.status = res.status;
+    throw e;
+  }
+  return answer;
+}
+
+function stored() {
+  try { return localStorage.getItem(keyName); } catch { return null; }
+}
+
+// toast says something for a while.
+export function toast(text, health = 'fine') {
+  const box = document.createElement('p');
+  box.className = `toast h-${health}`;
+  box.textContent = text;
+  document.getElementById('toasts').append(box);
+  setTimeout(() => box.remove(), health === 'fine' ? 5000 : 12000);
+}
+
+// fields are the values of a form as an operation wants them.
+function fields(form) {
+  const body = {};
+  for (const e of form.elements) {
+    if (!e.name || e.disabled || (e.type === 'radio' && !e.checked) || e.value === '') continue;
+    if (e.type === 'checkbox') body[e.name] = e.checked;
+    else body[e.name] = e.type === 'number' || 'number' in e.dataset ? Number(e.value) : e.value;
+  }
+  return body;
+}
+
+// submit handles the forms that call an operation; done is called after a change.
+export async function submit(form, done) {
+  const space = form.dataset.call.indexOf(' ');
+  const method = form.dataset.call.slice(0, space);
+  const path = form.dataset.call.slice(space + 1);
+  if (form.dataset.sure && !(await sure(form.dataset.sure))) return;
+  form.setAttribute('aria-busy', 'true');
+  try {
+    const answer = await ask(method, path, method === 'DELETE' ? undefined : fields(form));
+    form.closest('dialog')?.close();
+    if (form.dataset.show) await reveal(answer[form.dataset.show]);
+    else toast(answer.text || answer.command?.text || 'Done');
+    for (const r of answer.remarks || []) toast(r, 'faulty');
+    if (form.dataset.then) location.assign(form.dataset.then);
+    else await done();
+  } catch (e) {
+    if (e.status === 401 || /session's key/.test(e.message)) {
+      location.assign('/sign-in?' + new URLSearchParams({ to: location.pathname + location.search }));
+      return;
+    }
+    toast(e.message, 'broken');
+  } finally {
+    form.removeAttribute('aria-busy');
+  }
+}
+
+// dialogOf makes a dialog of a text and buttons, and returns what was pressed.
+function dialogOf(build) {
+  return new Promise((resolve) => {
+    const d = document.createElement('dialog');
+    build(d, (value) => { d.close(); resolve(value); });
+    d.addEventListener('close', () => { d.remove(); resolve(false); });
+    document.body.append(d);
+    d.showModal();
+  });
+}
+
+function button(text, main, press) {
+  const b = document.createElement('button');
+  b.type = 'button';
+  b.textContent = text;
+  if (main) b.className = 'main';
+  b.addEventListener('click', press);
+  return b;
+}
+
+function paragraph(...parts) {
+  const p = document.createElement('p');
+  p.append(...parts);
+  return p;
+}
+
+function sure(text) {
+  return dialogOf((d, end) => {
+    const acts = paragraph(button('Cancel', false, () => end(false)), button('Yes', true, () => end(true)));
+    acts.className = 'acts';
+    d.append(paragraph(text), acts);
+  });
+}
+
+// reveal shows a secret once.
+function reveal(secret) {
+  return dialogOf((d, end) => {
+    const code = document.createElement('code');
+    code.className = 'secret';
+    code.textContent = secret;
+    const acts = paragraph(
+      button('Copy', false, () => navigator.clipboard?.writeText(secret).then(() => toast('Copied'))),
+      button('I have it', true, () => end(true)),
+    );
+    acts.className = 'acts';
+    d.append(paragraph('This is shown once:'), code, acts);
+  });
+}
+
+// signIn begins a session and keeps its key for this origin.
+export async function signIn(form) {
+  const wrong = form.querySelector('.wrong');
+  wrong.hidden = true;
+  try {
+    const session = await ask('POST', '/v1/session', { token: form.elements.token.value.trim() });
+    try { localStorage.setItem(keyName, session.key); } catch { /* reading works all the same */ }
+    location.assign(form.dataset.signIn);
+  } catch (e) {
+    wrong.textContent = e.message;
+    wrong.hidden = false;
+  }
+}
+
+// signOut ends the session.
+export async function signOut() {
+  try { await ask('DELETE', '/v1/session'); } catch { /* it has ended by itself */ }
+  try { localStorage.removeItem(keyName); } catch { /* nothing was kept */ }
+  location.assign('/');
+}

@@ -1,0 +1,105 @@
+// The beginning of everything that moves on a page.
+import { signIn, signOut, submit } from './act.js';
+import { refresh, show, watch } from './live.js';
+import { paint } from './traffic.js';
+
+// Ages run on.
+function ages() {
+  for (const e of document.querySelectorAll('time[data-ago]')) {
+    const at = Date.parse(e.dateTime);
+    if (!(at > 0)) continue;
+    const s = Math.max(0, (Date.now() - at) / 1000);
+    const now = s < 60 ? `${Math.floor(s)} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+    if (e.textContent !== now) e.textContent = now;
+  }
+}
+
+// Colours: as the system says, light, dark.
+function theme() {
+  const b = document.getElementById('theme');
+  if (!b) return;
+  const names = { auto: 'Auto', light: 'Light', dark: 'Dark' };
+  const now = () => document.documentElement.dataset.theme || 'auto';
+  const say = () => { b.textContent = names[now()]; b.title = `Colours: ${names[now()]}`; };
+  b.hidden = false;
+  b.addEventListener('click', () => {
+    const next = { auto: 'light', light: 'dark', dark: 'auto' }[now()];
+    if (next === 'auto') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    try {
+      if (next === 'auto') localStorage.removeItem('fairway-theme');
+      else localStorage.setItem('fairway-theme', next);
+    } catch { /* holds for this page */ }
+    say();
+  });
+  say();
+}
+
+// go shows another address of the same page without leaving it.
+async function go(address) {
+  history.replaceState(null, '', address);
+  await show(address);
+}
+
+let typing = 0;
+
+document.addEventListener('input', (e) => {
+  const form = e.target.closest('form[data-filter]');
+  if (!form) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => go(addressOf(form)), 150);
+});
+
+function addressOf(form) {
+  const v = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) if (value) v.set(name, value);
+  const query = v.toString();
+  return (form.getAttribute('action') || location.pathname) + (query ? '?' + query : '');
+}
+
+document.addEventListener('submit', (e) => {
+  const form = e.target;
+  if (form.dataset.call) {
+    e.preventDefault();
+    submit(form, refresh);
+  } else if (form.dataset.signIn) {
+    e.preventDefault();
+    signIn(form);
+  } else if ('filter' in form.dataset || 'enhance' in form.dataset) {
+    e.preventDefault();
+    document.activeElement?.localName === 'input' || document.activeElement?.blur();
+    go(addressOf(form));
+  }
+});
+
+document.addEventListener('click', (e) => {
+  const opens = e.target.closest('[data-open]');
+  if (opens) document.getElementById(opens.dataset.open)?.showModal();
+  if (e.target.closest('[data-close]')) e.target.closest('dialog')?.close();
+  if (e.target.closest('[data-sign-out]')) signOut();
+});
+
+// Without a mouse: / finds, g and a letter goes, Escape leaves a field.
+let leader = 0;
+document.addEventListener('keydown', (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
+  const field = /^(input|textarea|select)$/.test(e.target.localName);
+  if (e.key === 'Escape' && field) e.target.blur();
+  if (field) return;
+  if (e.key === '/') {
+    const find = document.querySelector('[data-slash]');
+    if (find) { e.preventDefault(); find.focus(); find.select(); }
+  } else if (e.key === 'g') {
+    leader = performance.now();
+  } else if (performance.now() - leader < 1500) {
+    leader = 0;
+    const to = document.querySelector(`[data-go="${CSS.escape(e.key)}"]`);
+    if (to) to.click();
+  }
+});
+
+theme();
+ages();
+setInterval(ages, 1000);
+paint();
+watch();

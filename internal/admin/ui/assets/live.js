@@ -1,0 +1,86 @@
+// Keeps what is shown current: one stream of events while the page can be seen,
+// the page asked for again when something has changed.
+import { morph, parse } from './morph.js';
+import * as traffic from './traffic.js';
+
+const leastGap = 600; // milliseconds between two askings
+
+let asking = false;
+let again = false;
+let last = 0;
+
+// refresh asks for the page and shows what differs.
+export async function refresh() {
+  if (asking) { again = true; return; }
+  asking = true;
+  try {
+    do {
+      again = false;
+      const wait = last + leastGap - performance.now();
+      if (wait > 0) await new Promise((r) => setTimeout(r, wait));
+      last = performance.now();
+      await show(location.href);
+    } while (again);
+  } catch { /* the stream tells when the server is gone */ } finally { asking = false; }
+}
+
+// show puts the page of an address in place of this one.
+export async function show(address) {
+  const res = await fetch(address, { headers: { Accept: 'text/html' }, redirect: 'follow' });
+  if (res.redirected && new URL(res.url).pathname === '/sign-in') { location.assign(res.url); return; }
+  const page = parse(await res.text());
+  for (const part of ['main', '#status', 'nav.pages']) {
+    const now = document.querySelector(part);
+    const then = page.querySelector(part);
+    if (now && then) morph(now, then);
+  }
+  document.title = page.title;
+  traffic.paint();
+  document.dispatchEvent(new CustomEvent('shown'));
+}
+
+let stream = null;
+
+function state(text, ok) {
+  const e = document.getElementById('live');
+  if (!e) return;
+  e.hidden = false;
+  e.textContent = text;
+  e.className = ok ? 'live on' : 'live';
+}
+
+function open() {
+  if (stream || document.hidden || !document.getElementById('live')) return;
+  let first = true;
+  stream = new EventSource('/v1/watch?traffic=true');
+  stream.addEventListener('open', () => state('live', true));
+  stream.addEventListener('change', () => {
+    // The first event says what the page shows already, unless it comes after a
+    // gap in which anything may have happened.
+    if (!first || stale()) refresh();
+    first = false;
+  });
+  stream.addEventListener('traffic', (e) => traffic.take(JSON.parse(e.data)));
+  stream.addEventListener('error', () => {
+    state('reconnecting', false);
+    first = false;
+    if (stream && stream.readyState === EventSource.CLOSED) { stream = null; setTimeout(open, 3000); }
+  });
+}
+
+const loaded = performance.now();
+function stale() { return performance.now() - loaded > 2000; }
+
+function close() {
+  stream?.close();
+  stream = null;
+}
+
+// watch opens the stream, and only while somebody looks: browsers open few
+// connections to one name at a time.
+export function watch() {
+  open();
+  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
+  addEventListener('pagehide', close);
+  addEventListener('pageshow', open);
+}

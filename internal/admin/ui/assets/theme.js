@@ -1,0 +1,6 @@
+// The colours that somebody has chosen, before anything is drawn.
+'use strict';
+try {
+  const chosen = localStorage.getItem('fairway-theme');
+  if (chosen === 'light' || chosen === 'dark') document.documentElement.dataset.theme = chosen;
+} catch { /* a browser that keeps nothing follows the system */ }

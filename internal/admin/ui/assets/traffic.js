@@ -1,0 +1,125 @@
+// Draws what goes through: numbers, traces over the last two minutes, and the
+// width of the lines of the picture.
+
+const kept = 120; // readings of a trace, one a second
+
+const routes = new Map(); // by ID: the newest reading and the rates before
+const ends = new Map(); // by backend and endpoint
+let totals = restore(); // of everything, one a second
+
+// take takes in an event. Routes and endpoints that are not in it are as before.
+export function take(event) {
+  for (const r of event.routes) keep(routes, r.route, r);
+  for (const e of event.endpoints) keep(ends, e.backend + ' ' + e.endpoint, e);
+  for (const all of [routes, ends]) for (const r of all.values()) push(r.rates, r.now.rate);
+  push(totals, { at: Date.now(), rate: event.total.rate, errors: share(event.total), p95: event.total.p95 || 0 });
+  paint();
+}
+
+function keep(all, id, now) {
+  const known = all.get(id);
+  if (known) known.now = now;
+  else all.set(id, { now, rates: [] });
+}
+
+function push(list, value) {
+  list.push(value);
+  if (list.length > kept) list.shift();
+}
+
+function share(r) { return r.rate ? (100 * (r.errors || 0)) / r.rate : 0; }
+
+// paint draws everything that is on the page.
+export function paint() {
+  each('[data-rate]', (e) => text(e, routes.get(e.dataset.rate), (r) => rate(r.rate)));
+  each('[data-late]', (e) => text(e, routes.get(e.dataset.late), (r) => (r.p95 ? time(r.p95) : '')));
+  each('[data-sum]', (e) => {
+    const ids = JSON.parse(e.dataset.sum);
+    if (ids.length && routes.size) e.textContent = rate(sum(ids));
+  });
+  each('[data-heat]', (e) => {
+    e.dataset.busy = String(Math.min(4, Math.ceil(Math.log10(1 + sum(JSON.parse(e.dataset.heat))) * 1.6)));
+  });
+  each('[data-wire]', (e) => wire(e, routes.get(e.dataset.wire)?.now));
+  each('[data-endrate]', (e) => text(e, ends.get(e.dataset.endrate), (r) => rate(r.rate)));
+  each('[data-endload]', (e) => text(e, ends.get(e.dataset.endload), (r) => String(r.inFlight)));
+  each('[data-endspark]', (e) => trace(e, ends.get(e.dataset.endspark)?.rates || [], 120, 26));
+  figures();
+}
+
+function sum(ids) { return ids.reduce((n, id) => n + (routes.get(id)?.now.rate || 0), 0); }
+
+function each(selector, draw) { for (const e of document.querySelectorAll(selector)) draw(e); }
+
+function text(e, known, say) {
+  if (!known) return;
+  const now = say(known.now);
+  if (e.textContent !== now) e.textContent = now;
+  e.classList.toggle('err', (known.now.errors || known.now.failures || 0) > 0);
+}
+
+// wire makes a line as wide as what goes over it, and lets it move.
+function wire(e, r) {
+  const n = r?.rate || 0;
+  const width = n ? Math.min(7, 1.6 + 1.4 * Math.log10(1 + n)) : 1.25;
+  e.setAttribute('stroke-width', width.toFixed(2));
+  e.classList.toggle('busy', n > 0);
+  e.classList.toggle('err', (r?.errors || 0) > 0);
+}
+
+function figures() {
+  const now = totals[totals.length - 1];
+  if (!now || Date.now() - now.at > 15000) return;
+  each('[data-total="rate"]', (e) => { e.textContent = rate(now.rate); });
+  each('[data-total="errors"]', (e) => { e.textContent = now.errors ? now.errors.toFixed(now.errors < 1 ? 2 : 1) + ' %' : '0 %'; });
+  each('[data-total="p95"]', (e) => { e.textContent = now.p95 ? time(now.p95) : '–'; });
+  each('[data-trace]', (e) => {
+    const box = e.viewBox.baseVal;
+    trace(e, totals.map((t) => t[e.dataset.trace]), box.width, box.height);
+  });
+}
+
+const svg = 'http://www.w3.org/2000/svg';
+
+// trace draws readings as a line with its area, the newest at the right edge.
+function trace(e, values, width, height) {
+  e.dataset.painted = '';
+  const most = Math.max(...values, 1e-9);
+  const step = width / (kept - 1);
+  const points = values.map((v, i) => `${(width - (values.length - 1 - i) * step).toFixed(1)} ${(height - 2 - (v / most) * (height - 6)).toFixed(1)}`);
+  let [area, line] = e.children;
+  if (!line) {
+    area = document.createElementNS(svg, 'path');
+    line = document.createElementNS(svg, 'path');
+    area.setAttribute('class', 'area');
+    line.setAttribute('class', 'line');
+    e.replaceChildren(area, line);
+  }
+  if (points.length < 2) return;
+  line.setAttribute('d', 'M' + points.join('L'));
+  area.setAttribute('d', `M${points[0].split(' ')[0]} ${height}L${points.join('L')}L${width} ${height}z`);
+}
+
+function rate(n) {
+  if (n === 0) return '0/s';
+  if (n < 10) return n.toFixed(n < 1 ? 2 : 1) + '/s';
+  if (n < 10000) return Math.round(n) + '/s';
+  return (n / 1000).toFixed(n < 100000 ? 1 : 0) + 'k/s';
+}
+
+function time(ms) {
+  if (ms < 10) return ms.toFixed(1) + ' ms';
+  if (ms < 1000) return Math.round(ms) + ' ms';
+  return (ms / 1000).toFixed(1) + ' s';
+}
+
+// The trace of everything goes with the reader from page to page.
+function restore() {
+  try {
+    const list = JSON.parse(sessionStorage.getItem('fairway-totals') || '[]');
+    return list.length && Date.now() - list[list.length - 1].at < 10000 ? list : [];
+  } catch { return []; }
+}
+addEventListener('pagehide', () => {
+  try { sessionStorage.setItem('fairway-totals', JSON.stringify(totals)); } catch { /* it begins anew */ }
+});

@@ -1,0 +1,252 @@
+package ui
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"fairway/internal/api"
+)
+
+// historyData is what was served, the newest first.
+type historyData struct {
+	Days     []day
+	Hold     *api.Command  // the rollback or pin in force; nil for none
+	Commands []api.Command // the others
+	Info     *api.HistoryInfo
+	Older    string // link to what came before; empty for nothing
+	Newest   bool   // nothing newer is left out
+	Service  string // only what has to do with it; empty for all
+	May      bool
+	// Compare is the number of the entry that was picked to compare with.
+	Compare uint64
+}
+
+// day is the entries of one day.
+type day struct {
+	Date    string
+	Entries []api.Entry
+}
+
+// perHistory is how many entries a page has.
+const perHistory = 50
+
+func (p *Pages) history(c *call) (any, error) {
+	q := api.HistoryQuery{Limit: perHistory, Service: c.q.Get("service")}
+	if text := c.q.Get("before"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || n == 0 {
+			return nil, bad("before: want the number of an entry")
+		}
+		q.Before = n
+	}
+	found, err := c.ask.History(c, q)
+	if err != nil {
+		return nil, err
+	}
+	commands, err := c.ask.Commands(c)
+	if err != nil {
+		return nil, err
+	}
+	info, err := c.ask.Info(c)
+	if err != nil {
+		return nil, err
+	}
+	d := historyData{Info: info.History, Newest: q.Before == 0, Service: q.Service, May: c.may(api.RoleOperator)}
+	for i, command := range commands.Items {
+		if command.ID == api.HoldID {
+			d.Hold = &commands.Items[i]
+		} else {
+			d.Commands = append(d.Commands, command)
+		}
+	}
+	for _, e := range found.Items {
+		date := e.Time.UTC().Format("Monday, 2 January 2006")
+		if n := len(d.Days); n == 0 || d.Days[n-1].Date != date {
+			d.Days = append(d.Days, day{Date: date})
+		}
+		last := &d.Days[len(d.Days)-1]
+		last.Entries = append(last.Entries, e)
+	}
+	if n := len(found.Items); n == perHistory && found.Items[n-1].Number > 1 {
+		v := url.Values{"before": {strconv.FormatUint(found.Items[n-1].Number, 10)}}
+		if q.Service != "" {
+			v.Set("service", q.Service)
+		}
+		d.Older = "/history?" + v.Encode()
+	}
+	return d, nil
+}
+
+// entryData is one entry with what it changed, or two compared.
+type entryData struct {
+	api.Entry
+	// Against is the number of the entry that is compared with; zero is the live
+	// table where Live is true, and nothing at all where there is none before.
+	Against uint64
+	Before  bool // it is compared with the entry before
+	Live    bool // it is compared with what is live
+	Diff    diffView
+	May     bool
+	Hold    *api.Command
+	// Back is what a rollback to it would change.
+	Back  diffView
+	Newer uint64 // number of the entry after it; zero for none
+}
+
+func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
+
+func (p *Pages) entry(c *call) (any, error) {
+	number, err := strconv.ParseUint(strings.TrimPrefix(c.r.URL.Path, "/history/"), 10, 64)
+	if err != nil || number == 0 {
+		return nil, &api.Error{Status: http.StatusNotFound, Title: "No such entry", Detail: "Entries are numbered from 1."}
+	}
+	found, err := c.ask.Entry(c, number)
+	if err != nil {
+		return nil, err
+	}
+	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: newDiffView(found.Diff), May: c.may(api.RoleOperator)}
+	if text := c.q.Get("against"); text != "" {
+		other, err := strconv.ParseUint(text, 10, 64)
+		if text == "live" {
+			err = nil
+		}
+		if err != nil {
+			return nil, bad("against: want the number of an entry, or live")
+		}
+		diff, err := c.ask.Diff(c, other, number)
+		if err != nil {
+			return nil, err
+		}
+		d.Against, d.Before, d.Live, d.Diff = other, false, text == "live", newDiffView(diff)
+	}
+	if d.May {
+		back, err := c.ask.Diff(c, 0, number)
+		if err != nil {
+			return nil, err
+		}
+		d.Back = newDiffView(back)
+	}
+	commands, err := c.ask.Commands(c)
+	if err != nil {
+		return nil, err
+	}
+	for i, command := range commands.Items {
+		if command.ID == api.HoldID {
+			d.Hold = &commands.Items[i]
+		}
+	}
+	return d, nil
+}
+
+// diffView is a difference, prepared to be shown side by side.
+type diffView struct {
+	Same   bool
+	Parts  []diffPart
+	Counts api.Counts
+}
+
+// diffPart is what differs of one kind of thing.
+type diffPart struct {
+	Title   string
+	Changes []diffChange
+}
+
+type diffChange struct {
+	Kind, ID string
+	Pairs    []pair
+}
+
+// pair is a line as it was beside the line as it is; either may be missing.
+type pair struct {
+	Old, New       string
+	HasOld, HasNew bool
+}
+
+func newDiffView(d api.Diff) diffView {
+	v := diffView{Same: d.Same && len(d.Problems) == 0}
+	for _, part := range []struct {
+		title   string
+		changes []api.DiffChange
+	}{{"Routes", d.Routes}, {"Backends", d.Backends}, {"Listeners", d.Listeners}, {"Problems", d.Problems}} {
+		if len(part.changes) == 0 {
+			continue
+		}
+		out := diffPart{Title: part.title}
+		for _, change := range part.changes {
+			out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
+			switch change.Kind {
+			case "added":
+				v.Counts.Added++
+			case "removed":
+				v.Counts.Removed++
+			default:
+				v.Counts.Changed++
+			}
+		}
+		v.Parts = append(v.Parts, out)
+	}
+	return v
+}
+
+// pairs puts the lines that went beside those that came in their place.
+func pairs(lines []string) []pair {
+	var out []pair
+	open := 0 // the first pair that has no new line yet
+	for _, line := range lines {
+		text, gone := strings.CutPrefix(line, "- ")
+		if gone {
+			out = append(out, pair{Old: text, HasOld: true})
+			continue
+		}
+		text, came := strings.CutPrefix(line, "+ ")
+		if !came {
+			out = append(out, pair{line, line, true, true})
+			open = len(out)
+			continue
+		}
+		for open < len(out) && out[open].HasNew {
+			open++
+		}
+		if open == len(out) {
+			out = append(out, pair{})
+		}
+		out[open].New, out[open].HasNew = text, true
+	}
+	return out
+}
+
+// step is one thing that happened to a service.
+type step struct {
+	Entry  uint64
+	Seen   api.Seen
+	Time   api.Entry
+	Health string
+}
+
+// steps tells what happened to a service, from the entries that concern it.
+func steps(entries []api.Entry, service string) []step {
+	var all []step
+	for _, e := range entries {
+		for _, s := range e.Seen {
+			if s.Service == service {
+				all = append(all, step{Entry: e.Number, Seen: s, Time: e, Health: seenHealth(s)})
+			}
+		}
+	}
+	return all
+}
+
+// seenHealth is the colour of a thing that happened.
+func seenHealth(s api.Seen) string {
+	switch s.Kind {
+	case "instance-state":
+		return stateHealth(s.To)
+	case "instance-removed", "service-removed":
+		return idle
+	case "instance-added", "service-added":
+		return waiting
+	}
+	return fine
+}
