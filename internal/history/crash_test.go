@@ -105,6 +105,7 @@ func crashContent(number uint64) []byte {
 // that was acknowledged is lost, nothing is there in part, numbers have no gaps,
 // and opening takes less than a second.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 200
 	switch {
 	case os.Getenv("FAIRWAY_LONG") != "":
@@ -226,6 +227,7 @@ func checkAcknowledged(t *testing.T, dir string, acked map[string]uint64) {
 // of the pages of a commit any part, torn at sectors, before the page that makes
 // it count; or all of them. What is there then is the state before or after.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	commits, variants := 40, 6
 	if os.Getenv("FAIRWAY_LONG") != "" {
 		commits, variants = 1000, 10

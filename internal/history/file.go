@@ -209,14 +209,12 @@ func (s *Store) count() error {
 
 // figures reads the figures of Status from a transaction.
 func (s *Store) figures(tx *bbolt.Tx) {
-	first, _ := tx.Bucket([]byte(inEntries)).Cursor().First()
-	last, _ := tx.Bucket([]byte(inEntries)).Cursor().Last()
+	entries, newest := 0, uint64(0)
+	c := tx.Bucket([]byte(inEntries)).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		entries, newest = entries+1, numberOf(k)
+	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	s.state.status.Entries, s.state.status.Newest = 0, 0
-	if first != nil {
-		s.state.status.Newest = numberOf(last)
-		s.state.status.Entries = int(numberOf(last) - numberOf(first) + 1)
-	}
-	s.state.status.Bytes = tx.Size()
+	s.state.status.Entries, s.state.status.Newest, s.state.status.Bytes = entries, newest, tx.Size()
 }
