@@ -22,8 +22,11 @@ const finishWithin = 60 * time.Second
 // target is what HAProxy shall have.
 type target struct {
 	config *render.Config
-	pairs  map[string]*pair  // by path
-	files  map[string]string // digests of files of the user's that HAProxy reads itself
+	pairs  map[string]*pair // by path
+	// files are digests of files that HAProxy reads only when it starts, contents
+	// what is in them.
+	files    map[string]string
+	contents map[string][]byte
 }
 
 // apply is Apply with the mutex held. It is called again with the same table when

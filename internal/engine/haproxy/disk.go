@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,7 @@ func (d *disk) configFile() string { return filepath.Join(d.dir, render.FileConf
 // files are the contents of what HAProxy shall have, by path.
 func (d *disk) files(t target, ports map[string]string) (map[string][]byte, error) {
 	files := map[string][]byte{d.configFile(): t.config.Text}
+	maps.Copy(files, t.contents)
 	for name, data := range t.config.Files {
 		files[filepath.Join(d.dir, name)] = data
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,4 +152,74 @@ func (s *site) certificateOf(name string) string {
 	}
 	defer conn.Close() //nolint:errcheck // nothing was sent
 	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// TestClientAuthorities: the file of authorities is read again when it changes, and
+// one that is broken changes nothing, not even when HAProxy is started anew.
+func TestClientAuthorities(t *testing.T) {
+	s := newSite(t, Options{})
+	first, second := writeCertificate(t, t.TempDir(), "client one"), writeCertificate(t, t.TempDir(), "client two")
+	file := filepath.Join(t.TempDir(), "authorities.pem")
+	use := func(c route.Certificate) {
+		t.Helper()
+		data, err := os.ReadFile(c.CertFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaceFile(t, file, data)
+	}
+	taken := func(c route.Certificate) bool {
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := s.engine.Addr("https")
+		conn, err := tls.Dial("tcp", addr.String(), &tls.Config{
+			InsecureSkipVerify: true, //nolint:gosec // a test
+			// Whatever the other side asks for.
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+		})
+		if err != nil {
+			return false
+		}
+		defer conn.Close() //nolint:errcheck // a test
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"); err != nil {
+			return false
+		}
+		_, err = conn.Read(make([]byte, 1))
+		return err == nil
+	}
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	s.listeners = append(s.listeners, route.Listener{
+		Name: "https", Address: "127.0.0.1:0", TLS: true, Certificates: []route.Certificate{first}, ClientCAFile: file,
+	})
+	s.refused("listener https", "authorities of clients", "no such file")
+	replaceFile(t, file, []byte("nothing"))
+	s.refused("listener https", "authorities of clients", "no certificate")
+	use(first)
+	s.apply()
+	if !taken(first) || taken(second) {
+		t.Error("not the client that the authority has issued is taken")
+	}
+	use(second)
+	within(t, 10*time.Second, "the other authority", func() bool { return taken(second) })
+	if taken(first) {
+		t.Error("the client of the authority before is taken")
+	}
+	replaceFile(t, file, []byte("nothing"))
+	if err := s.engine.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	master, _ := s.processes()
+	if err := syscall.Kill(master, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 10*time.Second, "another HAProxy", func() bool { now, _ := s.processes(); return now != 0 && now != master })
+	s.back()
+	if !taken(second) {
+		t.Error("a broken file has taken the authority away")
+	}
 }

@@ -30,10 +30,12 @@ func TestEveryKindOfServer(t *testing.T) {
 		"random2":    func(b *route.Backend) { b.Balance.Policy = route.BalanceRandom2 },
 		"hash":       func(b *route.Backend) { b.Balance = route.Balance{Policy: route.BalanceHash, On: route.HashPath} },
 		"tcp":        func(b *route.Backend) { b.Scheme = route.SchemeTCP },
-		"tcp-health": func(b *route.Backend) { b.Scheme, b.Health = route.SchemeTCP, &route.Health{Interval: 20 * time.Millisecond} },
-		"tcp-fails":  func(b *route.Backend) { b.Scheme, b.MaxFails = route.SchemeTCP, 3 },
-		"proxy-1":    func(b *route.Backend) { b.Scheme, b.SendProxy = route.SchemeTCP, 1 },
-		"proxy-2":    func(b *route.Backend) { b.Scheme, b.SendProxy = route.SchemeTCP, 2 },
+		"tcp-health": func(b *route.Backend) {
+			b.Scheme, b.Health = route.SchemeTCP, &route.Health{Interval: 20 * time.Millisecond}
+		},
+		"tcp-fails": func(b *route.Backend) { b.Scheme, b.MaxFails = route.SchemeTCP, 3 },
+		"proxy-1":   func(b *route.Backend) { b.Scheme, b.SendProxy = route.SchemeTCP, 1 },
+		"proxy-2":   func(b *route.Backend) { b.Scheme, b.SendProxy = route.SchemeTCP, 2 },
 	}
 	s := newSite(t, Options{Logger: quiet(t)})
 	alive := startEndpoint(t, "alive")

@@ -2,6 +2,8 @@ package haproxy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -71,9 +73,13 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 	}
 	o.Resting = e.resting()
 	o.PasswordFiles = e.watched.passwords(t)
-	next := target{}
-	if next.files, err = e.watched.authorities(t); err != nil {
+	next := target{files: map[string]string{}}
+	if t, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
 		return target{}, err
+	}
+	for path, data := range next.contents {
+		sum := sha256.Sum256(data)
+		next.files[path] = hex.EncodeToString(sum[:8])
 	}
 	if next.config, err = render.Render(t, e.target.config, o); err != nil {
 		return target{}, err

@@ -23,7 +23,7 @@ type worker struct {
 	servers   map[string]map[string]server // by section, by name
 	lists     map[string][]string          // of paths of pairs, by path of the crt-list
 	pairs     map[string]string            // the IDs of pairs, or how they begin, by path
-	files     map[string]string            // digests of files that it has read itself; nil: unknown
+	files     map[string]string            // digests of files that it has read when it started; nil: unknown
 }
 
 // server is a server of a worker.
@@ -45,7 +45,7 @@ const (
 	reloadStart       = "start"       // HAProxy did not run
 	reloadStructure   = "structure"   // what cannot be changed while it runs
 	reloadCertificate = "certificate" // an order of certificates that it cannot be brought to
-	reloadFile        = "file"        // a file that it read itself has changed
+	reloadFile        = "file"        // a file that it reads only when it starts
 	reloadDrift       = "drift"       // it was not as it had to be, and could not be corrected
 	reloadRuntime     = "runtime"     // it refused a command, or did not show what it was told
 	reloadAsked       = "asked"
@@ -125,7 +125,7 @@ func newPlan(before *worker, previous render.Structure, wanted target) plan {
 		return plan{reload: reloadStructure, text: text}
 	}
 	if before.files != nil && !maps.Equal(before.files, wanted.files) {
-		return plan{reload: reloadFile, text: "a file that HAProxy reads itself has changed"}
+		return plan{reload: reloadFile, text: "the authorities of clients have changed"}
 	}
 	p := &planner{before: before, wanted: wanted, plan: plan{keys: map[string][]string{}}}
 	p.certificates()

@@ -3,11 +3,15 @@ package haproxy
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"fairway/internal/route"
 )
@@ -21,8 +25,22 @@ type watched struct {
 
 type watchedFile struct {
 	stamp stamp
+	check func([]byte) error
 	data  []byte // of the last reading that went well
 	err   error  // of the last
+}
+
+// read reads the file and says whether it is another one now.
+func (f *watchedFile) read(path string) (changed bool) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = f.check(data)
+	}
+	changed = (err == nil) != (f.err == nil) || err == nil && !bytes.Equal(data, f.data)
+	if f.err = err; err == nil {
+		f.data = data
+	}
+	return changed
 }
 
 func newWatched(log *slog.Logger) *watched {
@@ -30,11 +48,11 @@ func newWatched(log *slog.Logger) *watched {
 }
 
 // get returns a file, which is read when it is not known yet.
-func (w *watched) get(path string) *watchedFile {
+func (w *watched) get(path string, check func([]byte) error) *watchedFile {
 	f := w.files[path]
 	if f == nil {
-		f = &watchedFile{stamp: stampOf(path)}
-		f.data, f.err = os.ReadFile(path)
+		f = &watchedFile{stamp: stampOf(path), check: check}
+		f.read(path)
 		w.files[path] = f
 	}
 	return f
@@ -48,13 +66,10 @@ func (w *watched) reread() (changed bool) {
 			continue
 		}
 		f.stamp = now
-		data, err := os.ReadFile(path)
-		changed = changed || (err == nil) != (f.err == nil) || err == nil && !bytes.Equal(data, f.data)
-		if err != nil && f.err == nil {
-			w.log.Error("file cannot be read any more", "file", path, "error", err)
-		}
-		if f.err = err; err == nil {
-			f.data = data
+		was := f.err
+		changed = f.read(path) || changed
+		if f.err != nil && was == nil {
+			w.log.Error("file cannot be used any more", "file", path, "error", f.err)
 		}
 	}
 	return changed
@@ -74,27 +89,47 @@ func (w *watched) keep(t *route.Table) {
 func (w *watched) passwords(t *route.Table) map[string][]byte {
 	contents := map[string][]byte{}
 	for _, path := range passwordFiles(t) {
-		if f := w.get(path); f.err == nil {
+		if f := w.get(path, func([]byte) error { return nil }); f.err == nil {
 			contents[path] = f.data
 		}
 	}
 	return contents
 }
 
-// authorities are the digests of the files of authorities that a table names. One
-// that could never be read is an error; what cannot be read any more stays.
-func (w *watched) authorities(t *route.Table) (map[string]string, error) {
-	digests := map[string]string{}
-	for _, path := range authorityFiles(t) {
-		f := w.get(path)
-		if f.data == nil {
-			delete(w.files, path) // it is looked for anew the next time
-			return nil, fmt.Errorf("authorities of clients: %w", f.err)
+// authorities returns the table with copies below dir in place of the files of
+// authorities that it names, and what is in them. HAProxy reads the copies: a file
+// that is broken later does not keep it from starting. One that could never be used
+// is an error.
+func (w *watched) authorities(t *route.Table, dir string) (*route.Table, map[string][]byte, error) {
+	contents := map[string][]byte{}
+	for i, l := range t.Listeners {
+		if !l.TLS || l.ClientCAFile == "" {
+			continue
 		}
-		sum := sha256.Sum256(f.data)
-		digests[path] = hex.EncodeToString(sum[:8])
+		f := w.get(l.ClientCAFile, checkAuthorities)
+		if f.data == nil {
+			delete(w.files, l.ClientCAFile) // it is looked for anew the next time
+			return nil, nil, fmt.Errorf("listener %s: authorities of clients: %w", l.Name, f.err)
+		}
+		if len(contents) == 0 {
+			copied := *t
+			copied.Listeners = slices.Clone(t.Listeners)
+			t = &copied
+		}
+		sum := sha256.Sum256([]byte(l.ClientCAFile))
+		path := filepath.Join(dir, "authorities", hex.EncodeToString(sum[:8])+".pem")
+		contents[path] = f.data
+		t.Listeners[i].ClientCAFile = path
 	}
-	return digests, nil
+	return t, contents, nil
+}
+
+// checkAuthorities refuses what holds no certificate.
+func checkAuthorities(data []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		return errors.New("there is no certificate in it")
+	}
+	return nil
 }
 
 func passwordFiles(t *route.Table) (paths []string) {
