@@ -80,7 +80,7 @@ var allowed = map[string]struct {
 	"internal/notify": {2, []string{"internal/catalog"}},
 	// series keeps readings over time; rules act on them.
 	"internal/series": {1, nil},
-	"internal/rules":  {2, []string{"internal/catalog", "internal/series"}},
+	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and near words for mistyped ones, as other files.
@@ -101,7 +101,7 @@ var allowed = map[string]struct {
 	"internal/route":     {1, nil},
 	"internal/api":       {1, nil},
 	"internal/dockerapi": {1, nil},
-	// nearest serves the hints in errors of three readers.
+	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
 }
 
