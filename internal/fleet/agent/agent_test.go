@@ -487,7 +487,7 @@ func TestApply(t *testing.T) {
 	}
 	defer l.Close()
 	unbindable := s.config("three", ".if 1\n    bind "+l.Addr().String()+"\n.endif\n")
-	apply(unbindable, ApplyOptions{}, Result{Outcome: "refused", Back: true, Reason: "127.0.0.1.cfg:12: Binding for frontend web: cannot bind socket (Address already in use)", Digest: two})
+	apply(unbindable, ApplyOptions{}, Result{Outcome: "refused", Back: true, Reason: "cannot bind socket (Address already in use)", Digest: two})
 	s.answers("two")
 	apply("", ApplyOptions{}, Result{Outcome: "refused", Reason: "has 0 bytes", Digest: two})
 	// In place, but not read by the worker: it is reloaded all the same.

@@ -462,7 +462,7 @@ func TestOutput(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !strings.Contains(out.String(), "forked") || !strings.Contains(p.Log(), "forked") {
+	if !strings.Contains(strings.ToLower(out.String()), "new worker") || !strings.Contains(strings.ToLower(p.Log()), "new worker") {
 		t.Errorf("written: %q, kept: %q", out.String(), p.Log())
 	}
 }

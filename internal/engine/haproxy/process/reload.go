@@ -78,8 +78,10 @@ func (p *Process) Reload(ctx context.Context, o ReloadOptions) (Reloaded, error)
 func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 	for {
 		all, err := p.processes(ctx)
-		if err == nil && len(all.Workers) > 0 {
-			return all, nil
+		if err == nil {
+			if err = p.answers(ctx, all); err == nil {
+				return all, nil
+			}
 		}
 		if wait := p.pause(ctx, look); wait != nil {
 			return all, errors.Join(wait, err)
@@ -157,6 +159,9 @@ func outcome(before, now socket.Processes, err error) int {
 }
 
 func (p *Process) prove(ctx context.Context, worker socket.Process, o ReloadOptions) error {
+	if err := p.answers(ctx, socket.Processes{Workers: []socket.Process{worker}}); err != nil {
+		return err
+	}
 	if o.Marker != "" {
 		value, ok, err := p.master.WorkerVar(ctx, worker.PID, MarkerVar)
 		if err != nil {

@@ -125,11 +125,10 @@ func (p *Process) ready(ctx context.Context, mark int64) error {
 		if err == nil && all.Master.PID != p.pid {
 			err = fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
 		}
-		if err == nil && len(all.Workers) > 0 {
-			return nil
-		}
 		if err == nil {
-			err = errors.New("no worker yet")
+			if err = p.answers(ctx, all); err == nil {
+				return nil
+			}
 		}
 		switch wait := p.pause(ctx, look); {
 		case errors.Is(wait, ErrGone):
@@ -138,6 +137,20 @@ func (p *Process) ready(ctx context.Context, mark int64) error {
 			return fmt.Errorf("haproxy: start: no answer of its master in time: %w", errors.Join(wait, err))
 		}
 	}
+}
+
+// answers is nil when the worker that serves answers: from 3.1 on it is there
+// before it has read its configuration.
+func (p *Process) answers(ctx context.Context, all socket.Processes) error {
+	if len(all.Workers) == 0 {
+		return errors.New("no worker yet")
+	}
+	version, err := socket.Cmd("show", "version")
+	if err != nil {
+		return err
+	}
+	_, err = p.master.Worker(ctx, all.Workers[len(all.Workers)-1].PID, version)
+	return err
 }
 
 // alerts are the reasons in what HAProxy wrote.

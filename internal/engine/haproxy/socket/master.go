@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +107,8 @@ func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 		return "", fmt.Errorf("haproxy master socket: %q: %w", line, errors.Join(context.Cause(ctx), err))
 	}
 	text := strings.Trim(string(answer), "\n")
-	for _, refusal := range []string{"Unknown command", "Can't find the target", "Permission denied"} {
+	// "Can't connect to the target": from 3.1 on a worker is there before it can answer.
+	for _, refusal := range []string{"Unknown command", "Can't find the target", "Can't connect to the target", "Permission denied"} {
 		if strings.HasPrefix(text, refusal) {
 			return "", &CommandError{Command: to + line, Answer: oneLine(text)}
 		}
@@ -148,6 +150,11 @@ func ParseProcesses(answer string) (Processes, error) {
 	}
 	if p.Master.PID == 0 {
 		return Processes{}, errors.New("haproxy: show proc: no master")
+	}
+	// From 3.1 on the worker that serves on after a failed reload is among the old.
+	if p.Failed > 0 && len(p.Workers) == 0 && len(p.Old) > 0 {
+		slices.SortFunc(p.Old, func(a, b Process) int { return b.Reloads - a.Reloads })
+		p.Workers, p.Old = p.Old[len(p.Old)-1:], p.Old[:len(p.Old)-1]
 	}
 	return p, nil
 }
