@@ -47,7 +47,12 @@ func startProxy(t *testing.T, o proxyOptions) *proxy {
 	t.Helper()
 	dir := t.TempDir()
 	if o.state == "" {
-		o.state = filepath.Join(dir, "state")
+		short, err := makeDir() // with HAProxy there are sockets in it
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(short) })
+		o.state = filepath.Join(short, "state")
 	}
 	if o.docker == "" {
 		o.docker = "unix://" + lab.socket
@@ -63,6 +68,7 @@ func startProxy(t *testing.T, o proxyOptions) *proxy {
 	defer log.Close()
 	p.process = exec.Command(lab.binary, args...)
 	p.process.Stdout, p.process.Stderr = log, log
+	p.process.Env = append(os.Environ(), engineEnviron()...)
 	p.started = time.Now()
 	if err := p.process.Start(); err != nil {
 		t.Fatal(err)
@@ -73,6 +79,7 @@ func startProxy(t *testing.T, o proxyOptions) *proxy {
 	}()
 	t.Cleanup(func() {
 		p.stop()
+		endHAProxy(t, p.state)
 		if text, err := os.ReadFile(p.log); err == nil && t.Failed() {
 			t.Logf("log of fairway %s:\n%s", strings.Join(args, " "), last(text, 8000))
 		}

@@ -108,12 +108,19 @@ func importImage(ctx context.Context, docker *client.Client, ref string) error {
 			if _, err := tw.Write(body); err != nil {
 				return err
 			}
+			if underHAProxy() {
+				if err := addHAProxy(tw); err != nil {
+					return err
+				}
+			}
 			return tw.Close()
 		}())
 	}()
-	res, err := docker.ImageImport(ctx, client.ImageImportSource{Source: r, SourceName: "-"}, ref, client.ImageImportOptions{
-		Changes: []string{`ENTRYPOINT ["/fairway"]`, `CMD ["whoami"]`, "EXPOSE 80", fmt.Sprintf("LABEL %s=%d", mark, os.Getpid())},
-	})
+	changes := []string{`ENTRYPOINT ["/fairway"]`, `CMD ["whoami"]`, "EXPOSE 80", fmt.Sprintf("LABEL %s=%d", mark, os.Getpid())}
+	for _, env := range engineEnviron() {
+		changes = append(changes, "ENV "+env)
+	}
+	res, err := docker.ImageImport(ctx, client.ImageImportSource{Source: r, SourceName: "-"}, ref, client.ImageImportOptions{Changes: changes})
 	if err != nil {
 		return err
 	}
