@@ -5,14 +5,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestReplace(t *testing.T) {
@@ -101,38 +98,6 @@ func TestParseStat(t *testing.T) {
 	for _, text := range []string{"", "x (a) S 1", "1", "1 (a) S x", "1 (a)"} {
 		if _, _, state := parseStat(text); state != "" {
 			t.Errorf("%q is read", text)
-		}
-	}
-}
-
-// Orphans are reaped, and the children of others are left to them.
-func TestReap(t *testing.T) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		t.Skip("orphans cannot be made to fall to us: ", err)
-	}
-	t.Cleanup(func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { reap(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
-	// The shell ends at once; its child falls to us and ends later.
-	if err := exec.Command("sh", "-c", "(sleep 0.3; exit 3) &").Run(); err != nil {
-		t.Fatal(err)
-	}
-	own := exec.Command("sh", "-c", "exit 7")
-	if err := own.Start(); err != nil {
-		t.Fatal(err)
-	}
-	seen := false
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		left := zombies(os.Getpid())
-		left = slices.DeleteFunc(left, func(pid int) bool { return pid == own.Process.Pid })
-		seen = seen || len(left) > 0
-		if seen && len(left) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("zombies %v, seen %v", left, seen)
 		}
 	}
 }

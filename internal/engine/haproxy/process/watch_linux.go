@@ -44,14 +44,19 @@ func listener(ctx context.Context, path string) (int, error) {
 type pidfd struct{ file *os.File }
 
 // watch calls ended once the process has ended. The descriptor of a process can
-// be read when it has ended; the runtime's poller waits for that.
+// be read when it has ended; the runtime's poller waits for that. Where there is
+// none, as in containers of engines before 20.10, its socket is looked at.
 func watch(pid int, path string, ended func(error)) (handle, error) {
 	if pid <= 0 {
 		return watchSocket(path, ended), nil
 	}
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
-	if err != nil {
+	if errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if err != nil {
+		watchSocket(path, ended)
+		return os.FindProcess(pid)
 	}
 	h := pidfd{file: os.NewFile(uintptr(fd), "pidfd")} //nolint:gosec // a descriptor
 	raw, err := h.file.SyscallConn()
