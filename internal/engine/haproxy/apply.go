@@ -47,6 +47,7 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	}
 	e.tellMissing(missing)
 	e.rest(e.target.config, next.config, e.table)
+	e.arrangeCuts(e.target.config, next.config, t)
 	e.target, e.table, e.missing = next, t, missing
 	e.live.Store(&live{table: t, config: next.config, addrs: e.addresses(t)})
 	e.pairs.keep(next.config.CertLists)

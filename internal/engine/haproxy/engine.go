@@ -56,6 +56,9 @@ type Options struct {
 	// Leave and the contents of files are the engine's own to set.
 	Render render.Options
 
+	// DrainLimit is how long connections that are passed through may go on whose
+	// endpoint drains or is gone (30 s).
+	DrainLimit time.Duration
 	// ReloadInterval is the least time between two reloads (500 ms).
 	ReloadInterval time.Duration
 	// VerifyInterval is the time between two comparisons of all that HAProxy has
@@ -69,6 +72,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.DrainLimit == 0 {
+		o.DrainLimit = 30 * time.Second
 	}
 	if o.ReloadInterval == 0 {
 		o.ReloadInterval = 500 * time.Millisecond
@@ -123,6 +129,7 @@ type Engine struct {
 	workerPID  int              // of the last verification
 	leavers    map[leaver]*leaving
 	rests      map[string]time.Time // sections that were given back, until when
+	cuts       map[leaver]time.Time // when what is passed through to a server is cut off
 	lastReload time.Time
 	// What tend has to do.
 	stale    bool // the table must be applied again
@@ -167,7 +174,7 @@ func New(o Options) (*Engine, error) {
 		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
 		watched: newWatched(o.Logger),
 		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
-		leavers: map[leaver]*leaving{}, rests: map[string]time.Time{}, wake: make(chan struct{}, 1),
+		leavers: map[leaver]*leaving{}, rests: map[string]time.Time{}, cuts: map[leaver]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil

@@ -153,3 +153,82 @@ func (e *Engine) resting() map[string]bool {
 	}
 	return names
 }
+
+// arrangeCuts notes when the connections are cut off that are passed through to
+// endpoints which drain, or have been taken out, in the table that is live now. An
+// HTTP request ends by itself; such a connection may last for ever.
+func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
+	cuts := map[leaver]time.Time{}
+	arrange := func(l leaver) {
+		if until, ok := e.cuts[l]; ok {
+			cuts[l] = until
+			return
+		}
+		cuts[l] = time.Now().Add(e.opts.DrainLimit)
+		e.nudge()
+	}
+	ready := map[leaver]bool{}
+	for i := range next.Sections {
+		s := &next.Sections[i]
+		if b := t.Backend(s.Backend); b == nil || b.Scheme != route.SchemeTCP {
+			continue
+		}
+		for _, sv := range s.Servers {
+			l := leaver{s.Name, sv.Name}
+			if sv.State == route.EndpointDraining {
+				arrange(l)
+			}
+			ready[l] = sv.State != route.EndpointDraining
+		}
+	}
+	if old != nil && e.table != nil {
+		for i := range old.Sections {
+			s := &old.Sections[i]
+			if b := e.table.Backend(s.Backend); b == nil || b.Scheme != route.SchemeTCP {
+				continue
+			}
+			for _, sv := range s.Servers {
+				if l := (leaver{s.Name, sv.Name}); !ready[l] {
+					arrange(l)
+				}
+			}
+		}
+	}
+	for l, until := range e.cuts {
+		if !ready[l] && time.Now().Before(until) {
+			cuts[l] = until
+		}
+	}
+	e.cuts = cuts
+}
+
+// cut cuts off what is due. A worker that was replaced refuses to: there
+// connections last until it ends itself.
+func (e *Engine) cut(ctx context.Context) error {
+	var due []socket.Command
+	for l, until := range e.cuts {
+		if time.Now().Before(until) {
+			continue
+		}
+		c, err := socket.ShutdownSessions(l.section, l.server)
+		if err != nil {
+			return err
+		}
+		due = append(due, c)
+		delete(e.cuts, l)
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	s, err := e.client.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, c := range due {
+		if _, err := s.Do(ctx, c); err != nil && !socket.Refused(err, "") {
+			return err
+		}
+	}
+	return nil
+}

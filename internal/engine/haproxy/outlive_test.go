@@ -305,3 +305,68 @@ func TestStopLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestDrainLimit: a connection that is passed through ends some time after its
+// endpoint began to drain, and that of another endpoint goes on.
+func TestDrainLimit(t *testing.T) {
+	s := newSite(t, Options{DrainLimit: 100 * time.Millisecond})
+	s.listeners = append(s.listeners,
+		route.Listener{Name: "one", Address: "127.0.0.1:0", TCP: true}, route.Listener{Name: "two", Address: "127.0.0.1:0", TCP: true})
+	echo := func(name string) {
+		t.Helper()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
+			}
+		}()
+		t.Cleanup(func() { _ = l.Close(); <-done })
+		s.backend(name, func(b *route.Backend) { b.Scheme = route.SchemeTCP }, l.Addr().String())
+		s.route(name, "", func(r *route.Route) {
+			r.Matches[0].Host = route.Host{Kind: route.HostAny}
+			r.Matches[0].Conditions = []route.Condition{{Kind: route.ConditionListener, Values: []string{name}}}
+		})
+	}
+	echo("one")
+	echo("two")
+	s.apply()
+	says := func(c net.Conn) bool {
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		_, err := c.Write([]byte("x"))
+		if err == nil {
+			_, err = io.ReadFull(c, make([]byte, 1))
+		}
+		return err == nil
+	}
+	dial := func(name string) net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", s.engine.Addr(name).String())
+		if err != nil || !says(c) {
+			t.Fatalf("a connection to %s: %v", name, err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	conn, other := dial("one"), dial("two")
+	b := *s.backends["one"]
+	b.Endpoints = []route.Endpoint{b.Endpoints[0]}
+	b.Endpoints[0].State = route.EndpointDraining
+	s.backends["one"] = &b
+	s.apply()
+	if !says(conn) {
+		t.Error("the connection ends at once")
+	}
+	within(t, 10*time.Second, "the end of the connection", func() bool { return !says(conn) })
+	if !says(other) {
+		t.Error("the connection to another endpoint has ended")
+	}
+}

@@ -50,6 +50,9 @@ func (e *Engine) attention() (gone <-chan struct{}, wait time.Duration) {
 	if due := e.nextLeaver(); !due.IsZero() {
 		wait = min(wait, max(time.Until(due), soonest))
 	}
+	for _, until := range e.cuts {
+		wait = min(wait, max(time.Until(until), soonest))
+	}
 	switch {
 	case e.worries.backoff > 0:
 		wait = min(wait, max(time.Until(e.worries.retry), soonest))
@@ -82,7 +85,7 @@ func (e *Engine) round(ctx context.Context) {
 		}
 	}
 	if err == nil {
-		err = e.deleteLeavers(ctx)
+		err = errors.Join(e.cut(ctx), e.deleteLeavers(ctx))
 	}
 	e.worry(err)
 }

@@ -163,6 +163,15 @@ func DelServer(backend, name string) (Command, error) {
 	return serverCommand(backend, name, "del", "server")
 }
 
+// ShutdownSessions breaks off everything that runs on a server.
+func ShutdownSessions(backend, name string) (Command, error) {
+	id, err := serverID(backend, name)
+	if err != nil {
+		return Command{}, err
+	}
+	return Cmd("shutdown", "sessions", "server", id)
+}
+
 // SetServerState changes what a server may get.
 func SetServerState(backend, name string, s State) (Command, error) {
 	return serverCommand(backend, name, "set", "server", "state", string(s))
