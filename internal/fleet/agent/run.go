@@ -245,6 +245,7 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 			a.say("The centre answers again.")
 			failures = 0
 		}
+		asked := etag
 		etag = got.etag
 		if got.content != nil && digest(got.content) != seen {
 			seen = digest(got.content)
@@ -256,9 +257,10 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 			}
 			continue
 		}
-		// A centre that waits for news has taken its time; one that answers at
-		// once, as any file server, is left alone for a while.
-		if time.Since(begun) < longest/2 {
+		// A centre that waits for news has taken its time, or will now that it is
+		// told what is known; one that answers at once, as any file server, is
+		// left alone for a while.
+		if time.Since(begun) < longest/2 && (etag == "" || etag == asked) {
 			_ = sleep(ctx, a.o.Interval)
 		}
 	}
