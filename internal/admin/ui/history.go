@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"fairway/internal/api"
 )
@@ -217,22 +218,37 @@ func pairs(lines []string) []pair {
 	return out
 }
 
-// step is one thing that happened to a service.
+// step is what happened to a service at one time.
 type step struct {
-	Entry  uint64
-	Seen   api.Seen
-	Time   api.Entry
-	Health string
+	Entry             uint64
+	Time              time.Time
+	Operator, Command string
+	Seen              []api.Seen // the first
+	More              int
+	Health            string
 }
+
+// maxSeen is how many things of one step are shown.
+const maxSeen = 5
 
 // steps tells what happened to a service, from the entries that concern it.
 func steps(entries []api.Entry, service string) []step {
 	var all []step
 	for _, e := range entries {
-		for _, s := range e.Seen {
-			if s.Service == service {
-				all = append(all, step{Entry: e.Number, Seen: s, Time: e, Health: seenHealth(s)})
+		s := step{Entry: e.Number, Time: e.Time, Operator: e.Operator, Command: e.Command, Health: fine}
+		for _, seen := range e.Seen {
+			if seen.Service != service {
+				continue
 			}
+			s.Health = worse(s.Health, seenHealth(seen))
+			if len(s.Seen) < maxSeen {
+				s.Seen = append(s.Seen, seen)
+			} else {
+				s.More++
+			}
+		}
+		if len(s.Seen) > 0 || s.Command != "" {
+			all = append(all, s)
 		}
 	}
 	return all

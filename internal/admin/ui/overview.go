@@ -11,7 +11,7 @@ type overviewData struct {
 	Picture  picture
 	// Counts of services by health, and of instances.
 	Served, Total, ReadyInstances, Instances, Routes int
-	Problems                                         []api.Problem // the first
+	Problems                                         []namedProblem // the first
 	MoreProblems                                     int
 	// Mosaic is true when there are more services than the picture shows.
 	Mosaic bool
@@ -28,30 +28,15 @@ func (p *Pages) overview(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	traffic, err := c.ask.Recent(c)
-	if err != nil {
-		return nil, err
-	}
-	return newOverview(w, serviceRates(w, traffic)), nil
+	return newOverview(w), nil
 }
 
-// serviceRates adds up the requests per second of each service's routes.
-func serviceRates(w *world, t api.Traffic) map[string]float64 {
-	of := map[string]float64{}
-	for _, r := range t.Routes {
-		of[r.Route] = r.Rate
-	}
+func newOverview(w *world) overviewData {
 	rates := map[string]float64{}
 	for _, s := range w.services {
-		for _, r := range s.Routes {
-			rates[s.ID] += of[r.ID]
-		}
+		rates[s.ID] = w.rate(s)
 	}
-	return rates
-}
-
-func newOverview(w *world, rates map[string]float64) overviewData {
-	d := overviewData{Sources: w.sources, Services: byTrouble(w.services, rates), Total: len(w.services), Problems: w.problems}
+	d := overviewData{Sources: w.sources, Services: byTrouble(w.services, rates), Total: len(w.services)}
 	for _, s := range w.services {
 		if len(s.Routes) > 0 && s.Health != broken {
 			d.Served++
@@ -60,9 +45,10 @@ func newOverview(w *world, rates map[string]float64) overviewData {
 		d.ReadyInstances += s.Ready
 		d.Routes += len(s.Routes)
 	}
-	if len(d.Problems) > maxFirstProblems {
-		d.Problems, d.MoreProblems = d.Problems[:maxFirstProblems], len(d.Problems)-maxFirstProblems
+	for _, problem := range w.problems[:min(maxFirstProblems, len(w.problems))] {
+		d.Problems = append(d.Problems, namedProblem{problem, w.name(problem.Service)})
 	}
+	d.MoreProblems = len(w.problems) - len(d.Problems)
 	for _, s := range w.sources {
 		if sourceHealth(s) != fine {
 			d.Trouble = append(d.Trouble, s)
@@ -78,4 +64,18 @@ func newOverview(w *world, rates map[string]float64) overviewData {
 	d.Mosaic = d.Picture.Left > 0
 	d.Empty = len(w.services) == 0
 	return d
+}
+
+// namedProblem is a problem with the name of its service.
+type namedProblem struct {
+	api.Problem
+	Name string
+}
+
+// name is what people call the service with this ID.
+func (w *world) name(id string) string {
+	if s := w.byID[id]; s != nil {
+		return s.Name
+	}
+	return id
 }

@@ -69,12 +69,12 @@ const (
 	rowGap       = 6
 	serviceGap   = 16
 	sourceX      = 0
-	sourceW      = 150
-	serviceX     = 240
-	serviceW     = 220
-	routeX       = 540
-	routeW       = 360
-	endX         = 970
+	sourceW      = 172
+	serviceX     = 252
+	serviceW     = 226
+	routeX       = 554
+	routeW       = 366
+	endX         = 992
 	markStep     = 17
 	maxMarks     = 8
 )
@@ -150,7 +150,7 @@ func newRow(r *routeOf, y int) row {
 	out := row{Route: r, Link: link("services", r.Service), X: routeX, Y: y, W: routeW, H: rowHeight, EndX: endX}
 	for i, m := range r.Marks {
 		if i == maxMarks && len(r.Marks) > maxMarks {
-			out.More, out.MoreX = len(r.Marks)-maxMarks, endX+maxMarks*markStep+2
+			out.More, out.MoreX = len(r.Marks)-maxMarks, endX+maxMarks*markStep+10
 			break
 		}
 		out.Marks = append(out.Marks, placed{m, endX + 8 + i*markStep, y + rowHeight/2 - 7})

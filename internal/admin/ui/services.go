@@ -127,7 +127,7 @@ func troubled(s *service) bool { return s.Health == broken || s.Health == faulty
 // serviceData is one service.
 type serviceData struct {
 	*service
-	Doctor    []api.Diagnosis
+	Doctor    []diagnosis
 	Instances []instance
 	Source    *api.Source
 	Commands  []api.Command
@@ -174,7 +174,9 @@ func (p *Pages) service(c *call) (any, error) {
 		}
 	}
 	if found, err := c.ask.Doctor(c, d.ID); err == nil {
-		d.Doctor = found.Items
+		for _, one := range found.Items {
+			d.Doctor = append(d.Doctor, newDiagnosis(one, len(found.Items) == 1))
+		}
 	}
 	commands, err := c.ask.Commands(c)
 	if err != nil {
@@ -193,6 +195,27 @@ func (p *Pages) service(c *call) (any, error) {
 	}
 	d.Steps = steps(d.Entries, d.ID)
 	return d, nil
+}
+
+// diagnosis is why something is served or not. What needs somebody is open.
+type diagnosis struct {
+	api.Diagnosis
+	Health string
+	Open   bool
+}
+
+func newDiagnosis(d api.Diagnosis, alone bool) diagnosis {
+	out := diagnosis{Diagnosis: d, Health: fine, Open: alone}
+	for _, check := range d.Checks {
+		if check.Outcome == api.CheckDoubt {
+			out.Health = worse(out.Health, faulty)
+		}
+	}
+	if !d.Served {
+		out.Health = broken
+	}
+	out.Open = out.Open || out.Health != fine
+	return out
 }
 
 func newInstance(s *service, in api.Instance, commands []api.Command) instance {

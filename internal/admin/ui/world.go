@@ -15,7 +15,11 @@ type world struct {
 	byID     map[string]*service
 	problems []api.Problem
 	sources  []api.Source
+	traffic  map[string]api.RouteTraffic // by route; what is there at the moment
 }
+
+// mayFail is the share of requests that may fail before a route needs a look.
+const mayFail = 0.05
 
 // service is a service with what belongs to it.
 type service struct {
@@ -31,6 +35,8 @@ type service struct {
 // routeOf is a route with the marks of its endpoints.
 type routeOf struct {
 	api.Route
+	// Name is that of its service.
+	Name  string
 	Marks []mark
 	// Ready counts the endpoints that can be picked.
 	Ready  int
@@ -83,11 +89,18 @@ func readWorld(c *call) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newWorld(services.Items, routes.Items, problems.Items, sources.Items), nil
+	traffic, err := c.ask.Recent(c)
+	if err != nil {
+		return nil, err
+	}
+	return newWorld(services.Items, routes.Items, problems.Items, sources.Items, traffic), nil
 }
 
-func newWorld(services []api.Service, routes []api.Route, problems []api.Problem, sources []api.Source) *world {
-	w := &world{byID: make(map[string]*service, len(services)), problems: problems, sources: sources}
+func newWorld(services []api.Service, routes []api.Route, problems []api.Problem, sources []api.Source, traffic api.Traffic) *world {
+	w := &world{byID: make(map[string]*service, len(services)), problems: problems, sources: sources, traffic: map[string]api.RouteTraffic{}}
+	for _, t := range traffic.Routes {
+		w.traffic[t.Route] = t
+	}
 	for _, s := range services {
 		svc := &service{Service: s}
 		w.services = append(w.services, svc)
@@ -100,7 +113,13 @@ func newWorld(services []api.Service, routes []api.Route, problems []api.Problem
 			w.services = append(w.services, svc)
 			w.byID[r.Service] = svc
 		}
-		svc.Routes = append(svc.Routes, newRouteOf(r))
+		route := newRouteOf(r)
+		route.Name = svc.Name
+		// What is answered with errors does not serve, whatever the table says.
+		if t := w.traffic[r.ID]; t.Errors > mayFail*t.Rate {
+			route.Health = worse(route.Health, faulty)
+		}
+		svc.Routes = append(svc.Routes, route)
 	}
 	for _, p := range problems {
 		if svc := w.byID[p.Service]; svc != nil {
@@ -208,6 +227,24 @@ func (r *routeOf) More() string {
 	return strings.Join(parts, " · ")
 }
 
+// Way is what happens on the way and what else its matches demand, in short.
+func (r *routeOf) Way() string {
+	parts := slices.Clone(r.Filters)
+	if more := r.More(); more != "" {
+		parts = append([]string{more}, parts...)
+	}
+	return strings.Join(parts, " · ")
+}
+
+// rate is the sum of what goes through the service's routes.
+func (w *world) rate(s *service) float64 {
+	sum := 0.0
+	for _, r := range s.Routes {
+		sum += w.traffic[r.ID].Rate
+	}
+	return sum
+}
+
 // byTrouble sorts services so that those which need somebody come first.
 func byTrouble(services []*service, rate map[string]float64) []*service {
 	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
@@ -222,7 +259,7 @@ func byTrouble(services []*service, rate map[string]float64) []*service {
 func (s *service) Signs() []mark {
 	all := make([]mark, len(s.Instances))
 	for i, in := range s.Instances {
-		all[i] = mark{ID: in.ID, Health: stateHealth(in.State), Text: in.Name + ": " + in.State}
+		all[i] = mark{ID: in.ID, Health: newInstance(s, in, nil).Health, Text: in.Name + ": " + in.State}
 		if in.StateReason != "" {
 			all[i].Text += ", " + in.StateReason
 		}

@@ -18,9 +18,13 @@ function ages() {
 function theme() {
   const b = document.getElementById('theme');
   if (!b) return;
-  const names = { auto: 'Auto', light: 'Light', dark: 'Dark' };
+  const names = { auto: 'as the system says', light: 'light', dark: 'dark' };
   const now = () => document.documentElement.dataset.theme || 'auto';
-  const say = () => { b.textContent = names[now()]; b.title = `Colours: ${names[now()]}`; };
+  const say = () => {
+    b.querySelector('use').setAttribute('href', '#i-' + now());
+    b.title = `Colours: ${names[now()]}`;
+    b.setAttribute('aria-label', b.title);
+  };
   b.hidden = false;
   b.addEventListener('click', () => {
     const next = { auto: 'light', light: 'dark', dark: 'auto' }[now()];

@@ -40,6 +40,7 @@ export async function show(address) {
 }
 
 let stream = null;
+let cold = true;
 
 function state(text, ok) {
   const e = document.getElementById('live');
@@ -60,7 +61,12 @@ function open() {
     if (!first || stale()) refresh();
     first = false;
   });
-  stream.addEventListener('traffic', (e) => traffic.take(JSON.parse(e.data)));
+  stream.addEventListener('traffic', (e) => {
+    // What fails is known once there are rates, which the page may have been made
+    // without.
+    if (traffic.take(JSON.parse(e.data)) || cold) refresh();
+    cold = false;
+  });
   stream.addEventListener('error', () => {
     state('reconnecting', false);
     first = false;
@@ -80,6 +86,8 @@ function close() {
 // connections to one name at a time.
 export function watch() {
   open();
+  // Ages, rates in lists and what else no event tells of.
+  setInterval(() => { if (stream && !document.hidden) refresh(); }, 20000);
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
   addEventListener('pagehide', close);
   addEventListener('pageshow', open);

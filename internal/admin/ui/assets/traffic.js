@@ -1,19 +1,26 @@
-// Draws what goes through: numbers, traces over the last two minutes, and the
+// Draws what goes through: numbers, traces over the last minute and a half, and the
 // width of the lines of the picture.
 
-const kept = 120; // readings of a trace, one a second
+const kept = 90; // readings of a trace, one a second
 
 const routes = new Map(); // by ID: the newest reading and the rates before
 const ends = new Map(); // by backend and endpoint
 let totals = restore(); // of everything, one a second
 
 // take takes in an event. Routes and endpoints that are not in it are as before.
+// It returns true when an endpoint is no more what the page shows of it.
 export function take(event) {
+  let moved = false;
+  for (const e of event.endpoints) {
+    const was = ends.get(e.backend + ' ' + e.endpoint)?.now;
+    if (was && (was.inRotation !== e.inRotation || was.ejected !== e.ejected || was.health !== e.health)) moved = true;
+  }
   for (const r of event.routes) keep(routes, r.route, r);
   for (const e of event.endpoints) keep(ends, e.backend + ' ' + e.endpoint, e);
   for (const all of [routes, ends]) for (const r of all.values()) push(r.rates, r.now.rate);
   push(totals, { at: Date.now(), rate: event.total.rate, errors: share(event.total), p95: event.total.p95 || 0 });
   paint();
+  return moved;
 }
 
 function keep(all, id, now) {
@@ -40,10 +47,16 @@ export function paint() {
   each('[data-heat]', (e) => {
     e.dataset.busy = String(Math.min(4, Math.ceil(Math.log10(1 + sum(JSON.parse(e.dataset.heat))) * 1.6)));
   });
+  each('[data-sumspark]', (e) => {
+    const all = JSON.parse(e.dataset.sumspark).map((id) => routes.get(id)?.rates || []);
+    const long = Math.max(0, ...all.map((r) => r.length));
+    const at = (r, i) => r[r.length - long + i] || 0;
+    trace(e, Array.from({ length: long }, (_, i) => all.reduce((n, r) => n + at(r, i), 0)), 110, 22);
+  });
   each('[data-wire]', (e) => wire(e, routes.get(e.dataset.wire)?.now));
   each('[data-endrate]', (e) => text(e, ends.get(e.dataset.endrate), (r) => rate(r.rate)));
   each('[data-endload]', (e) => text(e, ends.get(e.dataset.endload), (r) => String(r.inFlight)));
-  each('[data-endspark]', (e) => trace(e, ends.get(e.dataset.endspark)?.rates || [], 120, 26));
+  each('[data-endspark]', (e) => trace(e, ends.get(e.dataset.endspark)?.rates || [], 110, 22));
   figures();
 }
 
@@ -55,16 +68,25 @@ function text(e, known, say) {
   if (!known) return;
   const now = say(known.now);
   if (e.textContent !== now) e.textContent = now;
-  e.classList.toggle('err', (known.now.errors || known.now.failures || 0) > 0);
+  judge(e, known.now);
 }
 
 // wire makes a line as wide as what goes over it, and lets it move.
 function wire(e, r) {
   const n = r?.rate || 0;
-  const width = n ? Math.min(7, 1.6 + 1.4 * Math.log10(1 + n)) : 1.25;
-  e.setAttribute('stroke-width', width.toFixed(2));
+  const width = n ? Math.min(12, 2.5 + 2 * Math.log10(1 + n)) : 1.25;
+  e.firstElementChild.style.strokeWidth = width.toFixed(2);
   e.classList.toggle('busy', n > 0);
-  e.classList.toggle('err', (r?.errors || 0) > 0);
+  e.classList.toggle('fast', n > 20);
+  judge(e, r);
+}
+
+// judge colours what fails, and what fails often.
+function judge(e, r) {
+  const failed = r?.errors || r?.failures || 0;
+  const often = failed > 0.05 * (r?.rate || 0);
+  e.classList.toggle('err', often);
+  e.classList.toggle('some', failed > 0 && !often);
 }
 
 function figures() {
