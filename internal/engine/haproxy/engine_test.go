@@ -19,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestChangesWithoutReload makes each change that needs none, reads it back from
 // HAProxy and from what clients see, and counts reloads.
 func TestChangesWithoutReload(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	a, b, c := startEndpoint(t, "a"), startEndpoint(t, "b"), startEndpoint(t, "c")
 	s.serve("a.example", a)
@@ -89,6 +90,7 @@ func TestChangesWithoutReload(t *testing.T) {
 
 // TestCertificates: certificates come, are renewed and go without a reload.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	dirs := []string{t.TempDir(), t.TempDir()}
 	first := writeCertificate(t, dirs[0], "a.example")
@@ -157,6 +159,7 @@ func (s *site) certificateOf(name string) string {
 // TestClientAuthorities: the file of authorities is read again when it changes, and
 // one that is broken changes nothing, not even when HAProxy is started anew.
 func TestClientAuthorities(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	first, second := writeCertificate(t, t.TempDir(), "client one"), writeCertificate(t, t.TempDir(), "client two")
 	file := filepath.Join(t.TempDir(), "authorities.pem")

@@ -53,6 +53,7 @@ func (s *site) refused(words ...string) {
 // TestTakenAddress: HAProxy must not find out itself that an address is taken, for
 // it would stop listening everywhere.
 func TestTakenAddress(t *testing.T) {
+	t.Parallel()
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +92,7 @@ func TestTakenAddress(t *testing.T) {
 }
 
 func TestBrokenCertificate(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -115,6 +117,7 @@ func TestBrokenCertificate(t *testing.T) {
 
 // TestFullDisk: what cannot be written is not told to HAProxy.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -143,6 +146,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestFullFileSystem is the same with a file system that is full.
 func TestFullFileSystem(t *testing.T) {
+	t.Parallel()
 	needHAProxy(t)
 	dir, err := os.MkdirTemp("", "fairway")
 	if err != nil {
@@ -179,6 +183,7 @@ func TestFullFileSystem(t *testing.T) {
 
 // TestUnwritableSocket: without its socket HAProxy is reloaded for each change.
 func TestUnwritableSocket(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -208,6 +213,7 @@ func TestUnwritableSocket(t *testing.T) {
 // TestNoSockets: with neither socket nothing can be said to HAProxy, which is told
 // to the operator.
 func TestNoSockets(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -269,6 +275,7 @@ func TestUnusableProgram(t *testing.T) {
 // TestGate: an endpoint with a check gets nothing before it has passed, neither in a
 // HAProxy that runs nor in one that starts, and everything after.
 func TestGate(t *testing.T) {
+	t.Parallel()
 	var ready atomic.Bool
 	var early atomic.Int64
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 // TestEveryKindOfServer adds a server to a running backend of each kind: HAProxy takes
 // fewer options from its socket than from its file.
 func TestEveryKindOfServer(t *testing.T) {
+	t.Parallel()
 	health := &route.Health{Path: "/health", Interval: 20 * time.Millisecond, Timeout: time.Second}
 	kinds := map[string]func(*route.Backend){
 		"plain":      func(*route.Backend) {},

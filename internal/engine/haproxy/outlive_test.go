@@ -41,6 +41,7 @@ func (s *site) back() {
 
 // TestKilled: whatever is killed comes back with the exact table.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -67,6 +68,7 @@ func TestKilled(t *testing.T) {
 // TestTakenOver: HAProxy outlives the engine, and the next one changes it while it
 // runs. A request that is under way does not notice.
 func TestTakenOver(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -110,6 +112,7 @@ func TestTakenOver(t *testing.T) {
 // TestTakenOverElsewhere: what was changed behind the back of all engines is put
 // right by the one that takes over, and so is what was half done.
 func TestTakenOverElsewhere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{VerifyInterval: time.Hour})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.serve("b.example", startEndpoint(t, "b"))
@@ -133,9 +136,9 @@ func TestTakenOverElsewhere(t *testing.T) {
 // elsewhere, one is there twice, a server is in maintenance and another has joined.
 func (s *site) meddle() {
 	s.t.Helper()
-	s.engine.mu.Lock()
+	s.engine.mu.Lock() // it is not to correct the half of it
+	defer s.engine.mu.Unlock()
 	config := s.engine.target.config
-	s.engine.mu.Unlock()
 	session := s.session()
 	do := func(c socket.Command, err error) {
 		s.t.Helper()
@@ -168,6 +171,7 @@ func (s *site) meddle() {
 
 // TestDriftIsCorrected: what somebody else has changed is found and put right.
 func TestDriftIsCorrected(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{VerifyInterval: 100 * time.Millisecond})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.serve("b.example", startEndpoint(t, "b"))
@@ -187,6 +191,7 @@ func TestDriftIsCorrected(t *testing.T) {
 // TestReloadedElsewhere: somebody else reloads HAProxy, which has everything then,
 // as it reads the files.
 func TestReloadedElsewhere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{VerifyInterval: time.Hour})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -207,6 +212,7 @@ func TestReloadedElsewhere(t *testing.T) {
 // TestDrainingClosesIdle: an endpoint that drains is not left with idle connections,
 // and what runs on it goes on.
 func TestDrainingClosesIdle(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	closed := make(chan struct{}, 100)
 	server := http.Server{
@@ -294,6 +300,7 @@ func startSlow(t *testing.T, s *site, host string) (finish func()) {
 
 // TestStopLeavesNothing: Stop ends all of HAProxy.
 func TestStopLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -309,6 +316,7 @@ func TestStopLeavesNothing(t *testing.T) {
 // TestDrainLimit: a connection that is passed through ends some time after its
 // endpoint began to drain, and that of another endpoint goes on.
 func TestDrainLimit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, Options{DrainLimit: 100 * time.Millisecond})
 	s.listeners = append(s.listeners,
 		route.Listener{Name: "one", Address: "127.0.0.1:0", TCP: true}, route.Listener{Name: "two", Address: "127.0.0.1:0", TCP: true})

@@ -156,7 +156,7 @@ func (c *changes) certificates() string {
 // TestRandomChanges makes sequences of random changes; after each, what is read from
 // HAProxy is what the table means. FAIRWAY_LONG makes more of them.
 func TestRandomChanges(t *testing.T) {
-	sequences := 200
+	sequences := 60
 	switch {
 	case long():
 		sequences = 2000

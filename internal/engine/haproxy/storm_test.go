@@ -234,7 +234,7 @@ func (s *site) event(n int, l *load, addrs []string, certs []route.Certificate) 
 // TestStorm changes everything that needs no reload under load: no request fails,
 // and nothing is reloaded. FAIRWAY_LONG makes 10,000 changes.
 func TestStorm(t *testing.T) {
-	events := 150
+	events := 100
 	if long() {
 		events = 10_000
 	}
@@ -277,7 +277,7 @@ func percentiles(list []time.Duration) string {
 // TestReloadsUnderLoad reloads again and again: no request fails, and no old worker
 // is left. FAIRWAY_LONG makes 50 of them.
 func TestReloadsUnderLoad(t *testing.T) {
-	reloads := 5
+	reloads := 3
 	if long() {
 		reloads = 50
 	}
