@@ -182,13 +182,20 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 		e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
 		p = plan{reload: reloadRuntime, text: err.Error()}
 	}
-	if err := e.reload(ctx, next, p); err != nil {
+	err = e.reload(ctx, next, p)
+	switch {
+	case errors.Is(err, errNobody):
+		return err // the files stay: who starts it needs them
+	case err != nil:
 		e.worker = nil
 		e.nudge()
 		return errors.Join(err, staged.revert())
 	}
 	return nil
 }
+
+// errNobody is wrapped by the error about a HAProxy that somebody else is to start.
+var errNobody = errors.New("haproxy: nobody answers")
 
 // run carries the steps of a plan out and reads back what they touched. After an
 // error it is unknown what the worker has.
@@ -325,8 +332,7 @@ func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 // start starts HAProxy from the files on disk.
 func (e *Engine) start(ctx context.Context) error {
 	if e.elsewhere() {
-		return fmt.Errorf("haproxy: nobody answers at %s: start HAProxy as `haproxy -W -S %s -f %s`",
-			e.masterSocket(), e.masterSocket(), e.disk.configFile())
+		return fmt.Errorf("%w at %s: start it as `haproxy -W -S %s -f %s`", errNobody, e.masterSocket(), e.masterSocket(), e.disk.configFile())
 	}
 	proc, err := process.Start(ctx, e.processOptions())
 	if err != nil {

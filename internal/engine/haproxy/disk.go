@@ -2,10 +2,10 @@ package haproxy
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"maps"
 	"os"
@@ -30,7 +30,8 @@ type disk struct {
 	// unflushed are files that the system may not have brought to the disk yet.
 	unflushed map[string]bool
 	// sums are of the files as they were written; none at the start, when all are.
-	sums map[string][sha256.Size]byte
+	sums map[string]uint64
+	seed maphash.Seed
 }
 
 // fileGood holds the last configuration that HAProxy has taken, for people:
@@ -50,7 +51,7 @@ type kept struct {
 }
 
 func newDisk(dir string) (*disk, error) {
-	d := &disk{dir: dir, write: writeFile, unflushed: map[string]bool{}, sums: map[string][sha256.Size]byte{}}
+	d := &disk{dir: dir, write: writeFile, seed: maphash.MakeSeed(), unflushed: map[string]bool{}, sums: map[string]uint64{}}
 	// 0700: keys are below it, and sockets by which HAProxy is told anything.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("haproxy: directory: %w", err)
@@ -126,18 +127,18 @@ func mapFile(m render.Map) []byte {
 type staged struct {
 	disk  *disk
 	paths []string // of what differs; the configuration is the last
-	sums  map[string][sha256.Size]byte
-	moved []string                     // those that are in their places
-	were  map[string][sha256.Size]byte // sums of what was there before
+	sums  map[string]uint64
+	moved []string          // those that are in their places
+	were  map[string]uint64 // sums of what was there before
 }
 
 // stage writes what is not on disk yet beside its place. After an error nothing
 // has changed.
 func (d *disk) stage(files map[string][]byte) (*staged, error) {
-	s := &staged{disk: d, sums: map[string][sha256.Size]byte{}, were: map[string][sha256.Size]byte{}}
+	s := &staged{disk: d, sums: map[string]uint64{}, were: map[string]uint64{}}
 	for _, path := range sortedKeys(files) {
-		sum := sha256.Sum256(files[path])
-		if d.sums[path] == sum {
+		sum := maphash.Bytes(d.seed, files[path])
+		if was, ok := d.sums[path]; ok && was == sum {
 			continue
 		}
 		s.sums[path] = sum

@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
@@ -376,5 +379,64 @@ func TestDrainLimit(t *testing.T) {
 	within(t, 10*time.Second, "the end of the connection", func() bool { return !says(conn) })
 	if !says(other) {
 		t.Error("the connection to another endpoint has ended")
+	}
+}
+
+// TestElsewhere: a HAProxy that somebody else runs is neither started nor ended, and
+// otherwise served alike.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	program := needHAProxy(t)
+	dir, err := os.MkdirTemp("", "fairway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := newSite(t, Options{
+		Dir: filepath.Join(dir, "files"), MasterSocket: filepath.Join(dir, "m.sock"), AdminSocket: filepath.Join(dir, "a.sock"),
+	})
+	s.serve("a.example", startEndpoint(t, "a"))
+	table := s.table()
+	err = s.engine.Apply(t.Context(), table)
+	if err == nil || !strings.Contains(err.Error(), "start it as `haproxy -W") {
+		t.Fatalf("without HAProxy: %v", err)
+	}
+	start := func() *process.Process {
+		t.Helper()
+		p, err := process.Start(t.Context(), process.Options{
+			Binary: program, Files: []string{filepath.Join(dir, "files", "haproxy.cfg")}, MasterSocket: s.options.MasterSocket,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Stop(context.Background(), true) })
+		return p
+	}
+	haproxy := start()
+	if err := s.engine.Apply(t.Context(), table); err != nil {
+		t.Fatal(err)
+	}
+	s.answers("a.example", "a")
+	s.serve("b.example", startEndpoint(t, "b"))
+	s.apply()
+	s.answers("b.example", "b")
+	s.exact()
+	if n := s.reloads(); n != 0 {
+		t.Errorf("%d starts and reloads, want 0", n)
+	}
+	if err := haproxy.Stop(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	haproxy = start()
+	s.back()
+	s.serve("c.example", startEndpoint(t, "c"))
+	within(t, 10*time.Second, "HAProxy is taken over again", func() bool { return s.engine.Apply(t.Context(), s.table()) == nil })
+	s.answers("c.example", "c")
+	s.exact()
+	s.stop()
+	select {
+	case <-haproxy.Gone():
+		t.Error("HAProxy was ended")
+	default:
 	}
 }

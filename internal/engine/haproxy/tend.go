@@ -111,7 +111,7 @@ func (e *Engine) died() bool {
 	}
 	select {
 	case <-e.proc.Gone():
-		e.log.Error("HAProxy has ended, it is started again", "error", e.proc.Err())
+		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started again", !e.elsewhere())
 		e.proc, e.worker = nil, nil
 		return true
 	default:
