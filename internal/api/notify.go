@@ -1,0 +1,133 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// The moods of an event.
+const (
+	MoodGood    = "good"
+	MoodBad     = "bad"
+	MoodNeutral = "neutral"
+)
+
+// Event is something that happened and was told. Events are sorted by time, the
+// newest first.
+type Event struct {
+	// ID is unique, and what receivers know the event by.
+	ID string `json:"id"`
+	// Kind is a thing and a word about it: "node.down". docs/notify.md lists them.
+	Kind string `json:"kind"`
+	// Mood is one of the Mood constants.
+	Mood string `json:"mood"`
+	// Subject is what it is about: "node/ID", "service/ID", "instance/NAME@SOURCE";
+	// Name is what a person calls that.
+	Subject string    `json:"subject"`
+	Name    string    `json:"name"`
+	At      time.Time `json:"at"`
+	// Text says it in one sentence.
+	Text    string            `json:"text"`
+	Details map[string]string `json:"details,omitempty"`
+}
+
+// EventQuery narrows events down. The zero value narrows nothing.
+type EventQuery struct {
+	// Kind is a kind, or the beginning of some: "node.".
+	Kind string
+	// Subject is a subject or a name.
+	Subject string
+	// Standing keeps those that began something which is not over.
+	Standing bool
+	// Limit is how many at most; zero means 100, and 2000 is the most.
+	Limit int
+}
+
+// Events lists what happened.
+func (c *Client) Events(ctx context.Context, q EventQuery) (List[Event], error) {
+	v := url.Values{}
+	for name, value := range map[string]string{"kind": q.Kind, "subject": q.Subject} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.Standing {
+		v.Set("standing", "true")
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return get[List[Event]](ctx, c, "/v1/events", v)
+}
+
+// Channel is a way on which events are told. Channels are sorted by name.
+type Channel struct {
+	Name string `json:"name"`
+	// Kind is "webhook", "mail" or "slack".
+	Kind string `json:"kind"`
+	// Receiver is where it leads, without secrets.
+	Receiver string `json:"receiver"`
+	// Pending is how many events wait, and Oldest when the first of them happened.
+	Pending int       `json:"pending"`
+	Oldest  time.Time `json:"oldest,omitzero"`
+	// Lost is how many were given up since the last delivery.
+	Lost int `json:"lost,omitempty"`
+	// LastSuccess and LastFailure are of this run.
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	LastFailure time.Time `json:"lastFailure,omitzero"`
+	// Error is what went wrong with the last delivery, and Retry when it is tried
+	// again; left out when nothing did.
+	Error string    `json:"error,omitempty"`
+	Retry time.Time `json:"retry,omitzero"`
+}
+
+// Channels lists the channels and how they are doing.
+func (c *Client) Channels(ctx context.Context) (List[Channel], error) {
+	return get[List[Channel]](ctx, c, "/v1/notify/channels", nil)
+}
+
+// Pending lists what waits for a channel, in the order in which it goes out, at
+// most limit; zero means 100.
+func (c *Client) Pending(ctx context.Context, channel string, limit int) (List[Event], error) {
+	v := url.Values{}
+	if limit != 0 {
+		v.Set("limit", strconv.Itoa(limit))
+	}
+	return get[List[Event]](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", v)
+}
+
+// TestChannel sends a test event on a channel. It is an *Error with status 502 when
+// the receiver did not take it, with what it said.
+func (c *Client) TestChannel(ctx context.Context, channel string) (Done, error) {
+	return call[Done](ctx, c, http.MethodPost, "/v1/notify/channels/"+url.PathEscape(channel)+"/test", nil, nil)
+}
+
+// RuleState is how a rule stands with a subject. They are in the order of the
+// configuration, then by subject; a rule that is about nothing there is stands
+// there once, without a subject.
+type RuleState struct {
+	// Rule is the name, When the condition, and Do "notify", "drain" or "scale".
+	Rule string `json:"rule"`
+	When string `json:"when"`
+	Do   string `json:"do"`
+	// Subject is the ID of the node, service, instance, route or source, Name what
+	// a person calls it.
+	Subject string `json:"subject,omitempty"`
+	Name    string `json:"name,omitempty"`
+	// Value is what the metric last was; left out when that is not known.
+	Value string `json:"value,omitempty"`
+	// Fired is when the rule fired; left out when it has not, or is over.
+	Fired time.Time `json:"fired,omitzero"`
+	// Since is since when it is otherwise than that, but not yet for long enough.
+	Since time.Time `json:"since,omitzero"`
+	// Drained is true while the subject is drained by the rule.
+	Drained bool `json:"drained,omitempty"`
+}
+
+// Rules lists how the rules stand.
+func (c *Client) Rules(ctx context.Context) (List[RuleState], error) {
+	return get[List[RuleState]](ctx, c, "/v1/rules", nil)
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// The groups of series.
+const (
+	SeriesInstances = "instance" // of each instance, by NAME@SOURCE
+	SeriesServices  = "service"  // of each service, by ID
+	SeriesNodes     = "node"     // of each node, by ID
+	SeriesRoutes    = "route"    // of each route, by ID
+)
+
+// SeriesGroup is a sort of series that is kept. Groups are sorted by name.
+type SeriesGroup struct {
+	// Name is one of the Series constants.
+	Name   string        `json:"name"`
+	Fields []SeriesField `json:"fields"`
+	// Subjects are those of which there are readings, sorted by name.
+	Subjects []SeriesSubject `json:"subjects"`
+}
+
+// SeriesField is one figure of a series.
+type SeriesField struct {
+	Name string `json:"name"`
+	// Unit is "percent", "bytes", "bytes/s", "1/s" or "s"; left out for a count.
+	Unit string `json:"unit,omitempty"`
+}
+
+// SeriesSubject is one thing of which there are readings.
+type SeriesSubject struct {
+	Name string `json:"name"`
+	// Newest is when the newest reading was taken.
+	Newest time.Time `json:"newest"`
+}
+
+// Series are the readings of one subject.
+type Series struct {
+	Group   string        `json:"group"`
+	Subject string        `json:"subject"`
+	Fields  []SeriesField `json:"fields"`
+	// Step is the time between two points.
+	Step string `json:"step"`
+	// Points is sorted by time; where nothing was read there is none.
+	Points []SeriesPoint `json:"points"`
+}
+
+// SeriesPoint is what a subject was within one step.
+type SeriesPoint struct {
+	// At is when the step began.
+	At time.Time `json:"at"`
+	// Means are in the order of the fields; null where nothing is known.
+	Means []*float64 `json:"means"`
+	// Peaks are the largest readings; null for fields of which none is kept.
+	Peaks []*float64 `json:"peaks"`
+}
+
+// SeriesQuery narrows series down.
+type SeriesQuery struct {
+	// From and To bound the time; zero means an hour ago and now.
+	From, To time.Time
+	// Step is the time between two points; zero means as fine as is kept.
+	Step time.Duration
+}
+
+// SeriesGroups lists what is kept.
+func (c *Client) SeriesGroups(ctx context.Context) (List[SeriesGroup], error) {
+	return get[List[SeriesGroup]](ctx, c, "/v1/series", nil)
+}
+
+// Series returns the readings of one subject of a group.
+func (c *Client) Series(ctx context.Context, group, subject string, q SeriesQuery) (Series, error) {
+	v := url.Values{}
+	if !q.From.IsZero() {
+		v.Set("from", q.From.UTC().Format(time.RFC3339))
+	}
+	if !q.To.IsZero() {
+		v.Set("to", q.To.UTC().Format(time.RFC3339))
+	}
+	if q.Step != 0 {
+		v.Set("step", q.Step.String())
+	}
+	parts := strings.Split(subject, "/")
+	for i, part := range parts {
+		parts[i] = url.PathEscape(part)
+	}
+	return get[Series](ctx, c, "/v1/series/"+url.PathEscape(group)+"/"+strings.Join(parts, "/"), v)
+}
