@@ -46,6 +46,8 @@ type ContainerUsage struct {
 	// Engine is the name of the machine it runs on.
 	Engine string `json:"engine"`
 	Usage
+
+	task string // of the Swarm, by ID; empty for a container that is none's
 }
 
 // ServiceUsage is what the containers of one service use together, on all
@@ -73,6 +75,17 @@ type UsageReport struct {
 	Services []ServiceUsage `json:"services"`
 	// Unread is sorted by engine. It is empty when everything could be read.
 	Unread []Unread `json:"unread"`
+
+	machines []machine // those that answered
+}
+
+// machine is where an engine runs.
+type machine struct {
+	name   string // as in ContainerUsage.Engine
+	source string // the name that a source of this engine has
+	node   string // its node ID in a Swarm; empty outside
+	cpus   int
+	memory uint64 // in bytes
 }
 
 // Meter reads what the containers on the engines of a configuration use. Its
@@ -91,6 +104,7 @@ type meteredEngine struct {
 	name    string // of the machine
 	node    string // the engine's node ID in a Swarm
 	manager bool
+	machine machine
 	last    map[string]dockerapi.CPU // the newest reading by container
 }
 
@@ -177,6 +191,9 @@ func (m *Meter) round(ctx context.Context) *UsageReport {
 		for service, containers := range p.services {
 			services[service] = append(services[service], containers...)
 		}
+		if p.services != nil {
+			report.machines = append(report.machines, m.engines[i].machine)
+		}
 		seen[m.engines[i].node] = true
 	}
 	report.Unread = append(report.Unread, m.uncovered(ctx, seen)...)
@@ -220,6 +237,7 @@ func (e *meteredEngine) greet(ctx context.Context) error {
 		return err
 	}
 	e.id, e.name, e.node, e.manager = info.ID, info.Name, part.NodeID, part.Manager
+	e.machine = machine{name: info.Name, source: dockerSourceName(e.client.URL()), node: part.NodeID, cpus: info.CPUs, memory: info.Memory}
 	return nil
 }
 
@@ -259,7 +277,9 @@ func (e *meteredEngine) round(ctx context.Context, service string) part {
 					u.CPUPercent = new(CPUPercent(before, s.CPU))
 				}
 				last[c.ID] = s.CPU
-				p.services[name] = append(p.services[name], ContainerUsage{ID: c.ID, Name: c.Name, Engine: e.name, Usage: u})
+				p.services[name] = append(p.services[name], ContainerUsage{
+					ID: c.ID, Name: c.Name, Engine: e.name, Usage: u, task: c.Labels["com.docker.swarm.task.id"],
+				})
 			}
 			return nil
 		})

@@ -59,6 +59,10 @@ type Info struct {
 	// rootless engine or Docker Desktop. Addresses of containers cannot be
 	// reached from such a machine, published ports can.
 	Enclosed bool
+	// CPUs is how many the machine has, Memory how many bytes; 0 when it does not
+	// say.
+	CPUs   int
+	Memory uint64
 }
 
 // Info returns facts about the engine's machine. GET /info.
@@ -75,6 +79,8 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		Name:     r.Info.Name,
 		Version:  r.Info.ServerVersion,
 		Enclosed: rootless || strings.HasPrefix(r.Info.OperatingSystem, "Docker Desktop"),
+		CPUs:     r.Info.NCPU,
+		Memory:   uint64(max(0, r.Info.MemTotal)),
 	}, nil
 }
 
