@@ -62,6 +62,7 @@ type grammar struct {
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and how they are doing."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Say which route takes a request, and why the others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
+	Plan        planCommand        `cmd:"" group:"steer" help:"Say what a Compose file, a stack or a label would change, before it is deployed."`
 	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live, each with its cause, or show one."`
 	Diff        diffCommand        `cmd:"" group:"steer" help:"Show what differs between two entries of the history."`
 	Rollback    rollbackCommand    `cmd:"" group:"steer" help:"Serve what an entry of the history was, and hold it."`
@@ -148,6 +149,9 @@ func (c *console) finish(ctx context.Context, err error) int {
 	}
 	if errors.Is(err, errNo) {
 		return exitNo
+	}
+	if errors.Is(err, errChanges) {
+		return exitUsage
 	}
 	if errors.Is(err, errSame) {
 		return exitSame

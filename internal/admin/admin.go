@@ -142,6 +142,8 @@ type Options struct {
 	// History and Commands are nil where there is no history.
 	History    History
 	Commands   Commands
+	// Planner is nil where nothing can be planned.
+	Planner Planner
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
 	// Logger gets what goes wrong; nil logs nothing.

@@ -62,7 +62,7 @@ func TestDocs(t *testing.T) {
 		"health": &struct{ Status string }{}, "routes": &api.List[api.Route]{}, "services": &api.List[api.Service]{},
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
-		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{},
+		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
 		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}

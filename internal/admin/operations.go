@@ -28,6 +28,9 @@ type operation struct {
 	method string
 	// path is the pattern of the mux. Several operations may share one.
 	path string
+	// asks is set where nothing is changed although the method is no GET: what is
+	// asked is too long for a URL. It is not audited.
+	asks bool
 	// public operations answer everybody: they say that Fairway is there and
 	// nothing about what it serves.
 	public bool
@@ -37,7 +40,9 @@ type operation struct {
 	// params are the query parameters it knows; any other is refused, so that a
 	// typing error does not pass for an answer.
 	params []string
-	serve  func(w http.ResponseWriter, r *http.Request) error
+	// body is the most bytes it takes; zero means maxBody.
+	body  int64
+	serve func(w http.ResponseWriter, r *http.Request) error
 }
 
 // verb is the method, never empty.
@@ -150,7 +155,7 @@ func (s *Server) perform(w http.ResponseWriter, r *http.Request, op operation) e
 		}
 		r = r.WithContext(withIdentity(r.Context(), who))
 	}
-	if op.verb() == http.MethodGet {
+	if op.verb() == http.MethodGet || op.asks {
 		return serve(w, r)
 	}
 	return s.audited(w, r, who, serve)

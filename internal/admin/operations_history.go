@@ -38,6 +38,7 @@ type Commands interface {
 const (
 	defaultEntries = 50
 	maxEntries     = 1000
+	maxPlanBody    = 4 << 20
 )
 
 // historyOperations are those on the history and on commands.
@@ -49,6 +50,7 @@ func (s *Server) historyOperations() []operation {
 		{path: "/v1/commands", serve: s.commands},
 		{method: http.MethodPost, path: "/v1/commands", role: api.RoleOperator, serve: s.giveCommand},
 		{method: http.MethodDelete, path: "/v1/commands/{id}", role: api.RoleOperator, params: []string{"message"}, serve: s.takeCommandBack},
+		{method: http.MethodPost, path: "/v1/plan", role: api.RoleViewer, asks: true, body: maxPlanBody, serve: s.plan},
 	}
 }
 

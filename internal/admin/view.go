@@ -26,10 +26,13 @@ type view struct {
 }
 
 // view takes what is newest.
-func (s *Server) view() *view {
+func (s *Server) view() *view { return newView(s.options.Catalogue.Newest(), s.options.Tables.Table()) }
+
+// newView makes a view of a snapshot and a table; nil stands for empty ones.
+func newView(snapshot *catalog.Snapshot, table *route.Table) *view {
 	v := &view{
-		snapshot:   s.options.Catalogue.Newest(),
-		table:      s.options.Tables.Table(),
+		snapshot:   snapshot,
+		table:      table,
 		stale:      map[string]*api.Stale{},
 		routesOf:   map[string][]*route.Route{},
 		problemsOf: map[string]int{},

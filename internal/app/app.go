@@ -203,6 +203,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Pages:        pages,
 		History:      a.history,
 		Commands:     commands{a.control},
+		Planner:      &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands},
 		Gatherer:     metrics,
 		Registerer:   metrics,
 		Logger:       a.log.With("part", "admin"),

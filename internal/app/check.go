@@ -109,6 +109,13 @@ type checker struct {
 	places   map[[2]string]place
 	order    map[string]int // of files
 	problems []CheckedProblem
+
+	// What only a plan needs: it reads labels of Docker Flow as well, and notes
+	// which variables the files ask for.
+	flow     bool
+	used     map[string]string
+	project  string
+	deployed []*deployed
 }
 
 type place struct {

@@ -101,14 +101,14 @@ func (f *composeFile) projectName() string {
 
 // text returns the text of a scalar with its variables put in.
 func (f *composeFile) text(n *yaml.Node) string {
-	value, _, _ := interpolate(scalarText(n), f.env) // What is no label is Compose's to complain about.
+	value, _, _ := interpolate(scalarText(n), f.env, f.used) // What is no label is Compose's to complain about.
 	return value
 }
 
 // labelText is text for labels: it tells of mistakes, and once of every
 // variable that has no value.
 func (f *composeFile) labelText(n *yaml.Node) string {
-	value, missing, err := interpolate(scalarText(n), f.env)
+	value, missing, err := interpolate(scalarText(n), f.env, f.used)
 	if err != nil {
 		f.problem(CheckedProblem{File: f.path, Line: n.Line, Code: CodeVariable, Text: err.Error(), Hint: "$$ stands for a plain dollar sign"})
 	}
@@ -182,7 +182,7 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 	case yaml.MappingNode:
 		for _, e := range entries(n) {
 			switch {
-			case !strings.HasPrefix(e.key.Value, labelPrefix):
+			case !f.reads(e.key.Value):
 			case e.value.Kind != yaml.ScalarNode:
 				f.wrongForm(f.path, e.value, "one value for label "+e.key.Value)
 			default:
@@ -195,7 +195,7 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 			switch {
 			case item.Kind != yaml.ScalarNode:
 				f.wrongForm(f.path, item, "KEY=VALUE; with a colon and a space it is a mapping")
-			case strings.HasPrefix(item.Value, labelPrefix):
+			case f.reads(item.Value):
 				key, value, _ := strings.Cut(f.labelText(item), "=")
 				labels = append(labels, labelAt{key, value, item.Line})
 			}
@@ -204,6 +204,11 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 		f.wrongForm(f.path, n, "a mapping or a list of labels")
 	}
 	return labels
+}
+
+// reads says whether a label, or a text that begins with one, is for us.
+func (f *composeFile) reads(label string) bool {
+	return strings.HasPrefix(label, labelPrefix) || f.flow && strings.HasPrefix(label, flowLabelPrefix)
 }
 
 func textsOf(labels []labelAt) map[string]string {

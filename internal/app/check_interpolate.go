@@ -13,16 +13,26 @@ const maxInterpolation = 8
 // ${NAME:-default}, ${NAME-default}, ${NAME:?text}, ${NAME?text}, ${NAME:+text}
 // and ${NAME+text}; $$ is a dollar sign. The colon makes an empty value count as
 // none. A variable that has no value and no default becomes nothing and is
-// named in missing.
-func interpolate(text string, env map[string]string) (result string, missing []string, err error) {
-	i := interpolation{env: env}
+// named in missing. Those that were looked up and have a value are put into used,
+// unless it is nil.
+func interpolate(text string, env, used map[string]string) (result string, missing []string, err error) {
+	i := interpolation{env: env, used: used}
 	result, err = i.text(text, maxInterpolation)
 	return result, i.missing, err
 }
 
 type interpolation struct {
-	env     map[string]string
-	missing []string
+	env, used map[string]string
+	missing   []string
+}
+
+// value looks a variable up.
+func (i *interpolation) value(name string) (value string, set bool) {
+	value, set = i.env[name]
+	if set && i.used != nil {
+		i.used[name] = value
+	}
+	return value, set
 }
 
 func (i *interpolation) text(text string, depth int) (string, error) {
@@ -89,7 +99,7 @@ func (i *interpolation) braced(s string, depth int) (string, error) {
 	if operator == "" {
 		return i.plain(name), nil
 	}
-	value, set := i.env[name]
+	value, set := i.value(name)
 	if rest, ok := strings.CutPrefix(operator, ":"); ok {
 		operator, set = rest, set && value != ""
 	}
@@ -113,7 +123,7 @@ func (i *interpolation) braced(s string, depth int) (string, error) {
 }
 
 func (i *interpolation) plain(name string) string {
-	value, set := i.env[name]
+	value, set := i.value(name)
 	if !set {
 		i.missing = append(i.missing, name)
 	}

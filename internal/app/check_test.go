@@ -122,7 +122,7 @@ func TestInterpolate(t *testing.T) {
 		{"${B:-a}b}", "ab}", ""},
 		{"${B:-{}}", "{}", ""},
 	} {
-		got, missing, err := interpolate(tt.in, env)
+		got, missing, err := interpolate(tt.in, env, nil)
 		if err != nil || got != tt.want || strings.Join(missing, " ") != tt.missing {
 			t.Errorf("%q: %q, missing %q, %v; want %q, missing %q", tt.in, got, missing, err, tt.want, tt.missing)
 		}
@@ -139,7 +139,7 @@ func TestInterpolate(t *testing.T) {
 		"${A:}":           "is expected after the name",
 		strings.Repeat("${X:-", 20) + strings.Repeat("}", 20): "too deep",
 	} {
-		if _, _, err := interpolate(in, env); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := interpolate(in, env, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", in, err, want)
 		}
 	}

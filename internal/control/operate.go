@@ -77,6 +77,10 @@ func (c *Control) Commands() []Command {
 	return list
 }
 
+// Compiled returns the newest snapshot and the table that it was compiled to,
+// without the commands; nil before the first.
+func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) { return c.steering.basis() }
+
 // ResolveSubject finds the service, instance or node of a name: the ID or name
 // of a service, or the ID or name of an instance or node. "service:", "instance:"
 // or "node:" in front says which is meant. The error wraps history.ErrNotFound or
