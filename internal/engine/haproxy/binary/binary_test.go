@@ -228,11 +228,15 @@ func TestCheckQuotesNoOtherFile(t *testing.T) {
 	}
 	refusals := 0
 	t.Setenv("HUNTER", "hunter2")
-	for _, s := range secrets {
+	all, tried := os.Getenv("FAIRWAY_LONG") != "", 0
+	for i, s := range secrets {
 		secret := write(t, dir, "secret", s)
-		for _, l := range lines {
+		for j, l := range lines {
+			if !all && (i+j)%3 != 0 {
+				continue
+			}
+			tried++
 			bad := write(t, dir, "bad.cfg", minimal+strings.ReplaceAll(l, "SECRET", secret))
-			// A second one in the same run makes sure that all are refused.
 			r, err := b.Check(t.Context(), CheckOptions{Files: []string{bad}})
 			if err != nil {
 				t.Fatal(err)
@@ -247,8 +251,8 @@ func TestCheckQuotesNoOtherFile(t *testing.T) {
 			}
 		}
 	}
-	if refusals < len(secrets)*len(lines)/3 {
-		t.Errorf("only %d configurations were refused", refusals)
+	if refusals < tried/3 {
+		t.Errorf("only %d of %d configurations were refused", refusals, tried)
 	}
 }
 

@@ -161,9 +161,16 @@ func TestStartReloadStop(t *testing.T) {
 func TestReloadProof(t *testing.T) {
 	s := newStage(t)
 	p := s.start()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s.write("two", "")
+	go func() {
+		for m, _ := p.Marker(ctx); m != "two" && ctx.Err() == nil; m, _ = p.Marker(ctx) {
+			time.Sleep(look)
+		}
+		time.Sleep(500 * time.Millisecond) // time enough to look at it
+		cancel()
+	}()
 	_, err := p.Reload(ctx, ReloadOptions{Marker: "three"})
 	if !errors.Is(err, ErrUnproven) || !strings.Contains(err.Error(), `"two" instead of "three"`) {
 		t.Errorf("another marker: %v", err)

@@ -100,7 +100,7 @@ func (p *Process) processes(ctx context.Context) (socket.Processes, error) {
 // proven waits for a worker that was not there before and says that it is the
 // one that was meant.
 func (p *Process) proven(ctx context.Context, before socket.Processes, o ReloadOptions, mark int64) (socket.Process, error) {
-	var last error
+	var last, unproven error
 	for {
 		all, err := p.processes(ctx)
 		switch outcome(before, all, err) {
@@ -111,13 +111,16 @@ func (p *Process) proven(ctx context.Context, before socket.Processes, o ReloadO
 			if err = p.prove(ctx, worker, o); err == nil {
 				return worker, nil
 			}
+			if ctx.Err() == nil {
+				unproven = err
+			}
 		case going:
 			if err == nil {
 				err = errors.New("no new worker yet")
 			}
 		}
-		// The reason of before says more than that the time is over.
-		if last == nil || ctx.Err() == nil {
+		// What a new worker said says more than that the time is over.
+		if last = unproven; last == nil {
 			last = err
 		}
 		switch wait := p.pause(ctx, look); {
