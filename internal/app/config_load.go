@@ -16,6 +16,8 @@ import (
 
 	"fairway/internal/compile"
 	"fairway/internal/nearest"
+	"fairway/internal/notify"
+	"fairway/internal/rules"
 )
 
 // maxConfigBytes bounds every file that is read for the configuration or for
@@ -125,7 +127,11 @@ func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
 		}
 		l.Origins[f.Name] = value.origin
 		if err := f.set(value.texts); err != nil {
-			faults = append(faults, Fault{Key: f.Name, Value: strings.Join(value.texts, f.sep), Reason: err.Error(), Origin: value.origin})
+			shown := strings.Join(value.texts, f.sep)
+			if f.isRecords() {
+				shown = "" // the reason says which
+			}
+			faults = append(faults, Fault{Key: f.Name, Value: shown, Reason: err.Error(), Origin: value.origin})
 		}
 	}
 	l.complete(env)
@@ -187,6 +193,10 @@ func (f Field) value() any {
 		return texts(*p, netip.Prefix.String)
 	case *[]Certificate:
 		return texts(*p, Certificate.String)
+	case *[]notify.Channel:
+		return texts(*p, recordText)
+	case *[]rules.Rule:
+		return texts(*p, recordText)
 	default:
 		panic(fmt.Sprintf("app: key %s has a type the loader does not know: %T", f.Name, f.Pointer))
 	}
@@ -285,6 +295,10 @@ func (f Field) set(texts []string) error {
 			err = c.UnmarshalText([]byte(text))
 			return c, err
 		})
+	case *[]notify.Channel:
+		return setRecords(p, texts)
+	case *[]rules.Rule:
+		return setRecords(p, texts)
 	default:
 		panic(fmt.Sprintf("app: key %s has a type the loader does not know: %T", f.Name, f.Pointer))
 	}
@@ -501,6 +515,9 @@ func (p *configParser) leaf(f Field, key, value *yaml.Node) {
 func itemText(f Field, item *yaml.Node) (text string, ok bool) {
 	if item.Kind == yaml.ScalarNode && item.Tag != "!!null" {
 		return item.Value, true
+	}
+	if f.isRecords() {
+		return nodeText(item)
 	}
 	if _, isCertificate := f.Pointer.(*[]Certificate); !isCertificate || item.Kind != yaml.MappingNode || len(item.Content) != 4 {
 		return "", false

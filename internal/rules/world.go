@@ -60,6 +60,16 @@ func Metrics() []Metric {
 	return list
 }
 
+// NeedsReadings tells whether a metric is read off the series that are kept.
+func NeedsReadings(metric string) bool {
+	switch Metric(metric) {
+	case "node.down", "service.ready", "service.unhealthy", "instance.unhealthy", "source.stale":
+		return false
+	}
+	_, ok := kinds[Metric(metric)]
+	return ok
+}
+
 func metricNames() []string {
 	var names []string
 	for _, m := range Metrics() {
