@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -182,12 +183,21 @@ func (st *state) asideOf(found error, aside string) {
 	st.lose(fmt.Sprintf("the file was damaged (%v) and moved to %s", found, filepath.Base(aside)))
 }
 
-// lose raises an alarm that stays for this run: something is gone.
+// maxAlarm is how much an alarm may say, in bytes.
+const maxAlarm = 2000
+
+// lose raises an alarm that stays for this run: something is gone. What was lost
+// before is still told.
 func (st *state) lose(text string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.lost = text
-	st.raise(text)
+	switch {
+	case st.lost == "":
+		st.lost = text
+	case !strings.Contains(st.lost, text) && len(st.lost)+len(text) < maxAlarm:
+		st.lost += "; " + text
+	}
+	st.raise(st.lost)
 }
 
 // Status says how the store is doing. It does not touch the disk.
