@@ -71,21 +71,32 @@ func (e *Engine) attend(ctx context.Context) {
 	if e.proc != nil {
 		select {
 		case <-e.proc.Gone():
-			e.proc, e.worker = nil, nil
+			e.lost()
 		default:
 		}
 	}
 	if e.proc == nil {
 		proc, err := process.Attach(ctx, e.processOptions())
 		if err == nil {
-			e.proc = proc
-			e.nudge() // tend listens for its end
+			e.found(proc)
 			e.log.Info("HAProxy that runs is taken over", "pid", proc.Pid())
 		}
 	}
 	if e.proc != nil && e.worker == nil {
 		e.look(ctx)
 	}
+}
+
+// found and lost note that HAProxy runs, and that it does not any more.
+func (e *Engine) found(proc *process.Process) {
+	e.proc = proc
+	e.running.Store(proc)
+	e.nudge() // tend listens for its end
+}
+
+func (e *Engine) lost() {
+	e.proc, e.worker, e.ended = nil, nil, time.Now()
+	e.running.Store(nil)
 }
 
 // look reads what HAProxy has into e.worker; nothing when it does not say.
@@ -100,22 +111,30 @@ func (e *Engine) look(ctx context.Context) {
 		e.log.Warn("HAProxy does not tell what it has", "error", err)
 		return
 	}
-	e.worker.remember(e.target)
 	if e.target.config != nil {
+		e.worker.remember(e.target)
 		e.gates.trust(e.target.config, e.worker)
 	}
 }
 
 // remember adds to what was read what HAProxy does not tell: the options of
-// servers and the files it has read, as the target before had them.
+// servers and the files it has read, as the target before had them. Servers in
+// sections that are not for services are left out.
 func (w *worker) remember(t target) {
-	if t.config == nil || t.config.Structure.Hash() != w.structure {
+	if t.config.Structure.Hash() != w.structure {
 		return
 	}
 	w.files = t.files
+	all := w.servers
+	w.servers = make(map[string]map[string]server, len(all))
 	for i := range t.config.Sections {
-		servers := w.servers[t.config.Sections[i].Name]
-		for _, sv := range t.config.Sections[i].Servers {
+		section := &t.config.Sections[i]
+		servers := all[section.Name]
+		if servers == nil {
+			continue
+		}
+		w.servers[section.Name] = servers
+		for _, sv := range section.Servers {
 			if s, ok := servers[sv.Name]; ok {
 				s.options, s.known = sv.Options, true
 				servers[sv.Name] = s
@@ -262,7 +281,7 @@ func (e *Engine) reload(ctx context.Context, next target, p plan) error {
 		err = report.Err()
 	}
 	if err == nil {
-		err = e.reloadOrStart(ctx, next.config.Marker)
+		err = e.reloadOrStart(ctx, next.config)
 	}
 	if err != nil {
 		e.counters.reloadFailures.Inc()
@@ -281,8 +300,8 @@ func (e *Engine) reload(ctx context.Context, next target, p plan) error {
 	return nil
 }
 
-// reloadOrStart returns when a worker with the marker serves.
-func (e *Engine) reloadOrStart(ctx context.Context, marker string) error {
+// reloadOrStart returns when a worker with the marker of the configuration serves.
+func (e *Engine) reloadOrStart(ctx context.Context, next *render.Config) error {
 	if e.proc == nil {
 		return e.start(ctx)
 	}
@@ -292,13 +311,14 @@ func (e *Engine) reloadOrStart(ctx context.Context, marker string) error {
 	}
 	_, err := proc.Reload(ctx, process.ReloadOptions{Prove: func(ctx context.Context, w socket.Process) error {
 		runs, _, err := proc.Master().WorkerVar(ctx, w.PID, render.MarkerVariable)
-		if err == nil && runs != marker {
-			err = fmt.Errorf("the new worker runs %q, not %q", runs, marker)
+		if err == nil && runs != next.Marker {
+			err = fmt.Errorf("the new worker runs %q, not %q", runs, next.Marker)
 		}
 		return err
 	}})
 	if errors.Is(err, process.ErrGone) {
-		e.proc = nil
+		e.lost()
+		e.free(ctx, next)
 		return e.start(ctx)
 	}
 	return err
@@ -338,8 +358,7 @@ func (e *Engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.proc = proc
-	e.nudge() // tend listens for its end
+	e.found(proc)
 	e.log.Info("HAProxy started", "version", e.program.Version.Text, "pid", proc.Pid())
 	return nil
 }

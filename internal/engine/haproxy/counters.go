@@ -17,6 +17,7 @@ type counters struct {
 	commands       prometheus.Counter
 	failures       prometheus.Counter
 	unverified     prometheus.Counter
+	leaving        prometheus.Gauge
 }
 
 func newCounters(r prometheus.Registerer, e *Engine) (*counters, error) {
@@ -37,18 +38,20 @@ func newCounters(r prometheus.Registerer, e *Engine) (*counters, error) {
 		failures:       counter("runtime_failures_total", "Commands that HAProxy refused or did not answer."),
 		unverified:     counter("verification_failures_total", "Times that HAProxy did not have what it had to."),
 	}
+	c.leaving = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "fairway_haproxy_leaving_servers", Help: "Servers that wait to be deleted until nothing runs on them.",
+	})
 	c.collectors = []prometheus.Collector{
 		c.reloads, c.reloadFailures, c.commands, c.failures, c.unverified,
 		gauge("spare_backends", "Sections that are ready for new services without a reload.", e.spares),
 		gauge("old_workers", "Workers that were replaced by a reload and finish what they have.", e.oldWorkers),
-		gauge("leaving_servers", "Servers that wait to be deleted until nothing runs on them.", func() float64 {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			return float64(len(e.leavers))
-		}),
+		c.leaving,
 	}
 	for i, one := range c.collectors {
 		if err := r.Register(one); err != nil {
+			c.leaving = prometheus.NewGauge(prometheus.GaugeOpts{
+				Name: "fairway_haproxy_leaving_servers", Help: "Servers that wait to be deleted until nothing runs on them.",
+			})
 			c.collectors = c.collectors[:i]
 			c.unregister()
 			return nil, err
@@ -80,9 +83,7 @@ func (e *Engine) spares() float64 {
 
 // oldWorkers asks the master. Zero when it does not answer.
 func (e *Engine) oldWorkers() float64 {
-	e.mu.Lock()
-	proc := e.proc
-	e.mu.Unlock()
+	proc := e.running.Load()
 	if proc == nil {
 		return 0
 	}

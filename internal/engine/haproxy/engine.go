@@ -109,15 +109,16 @@ type Engine struct {
 	counters *counters
 	readings *readings
 
-	live atomic.Pointer[live]
+	live    atomic.Pointer[live]
+	running atomic.Pointer[process.Process] // proc, for those who do not wait for the mutex
 
-	mu      sync.Mutex // serialises Apply, Stop and what tends HAProxy
-	stopped bool
-	disk    *disk
-	pairs   *pairs
-	watched *watched
-	gates   *gates
-	ports   map[string]netip.AddrPort // chosen for port 0, by listener
+	mu                sync.Mutex // serialises Apply, Stop and what tends HAProxy
+	stopped, finished bool
+	disk              *disk
+	pairs             *pairs
+	watched           *watched
+	gates             *gates
+	ports             map[string]netip.AddrPort // chosen for port 0, by listener
 	// What is served: the table as it was given, and what it was rendered to. Before
 	// the first table the target is the one that the engine before has kept.
 	table   *route.Table
@@ -127,6 +128,7 @@ type Engine struct {
 	proc       *process.Process // nil: it does not run
 	worker     *worker          // what it has; nil: unknown
 	workerPID  int              // of the last verification
+	ended      time.Time        // when it was last found to have
 	leavers    map[leaver]*leaving
 	rests      map[string]time.Time // sections that were given back, until when
 	cuts       map[leaver]time.Time // when what is passed through to a server is cut off
@@ -337,13 +339,12 @@ func (e *Engine) finish() error {
 	e.gates.close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.readings == nil {
+	if e.finished {
 		return nil
 	}
-	err := e.readings.close()
-	e.readings = nil
+	e.finished = true
 	e.counters.unregister()
-	return err
+	return e.readings.close()
 }
 
 // nudge has tend look at once.

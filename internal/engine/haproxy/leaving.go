@@ -53,6 +53,7 @@ func (e *Engine) collectLeavers() {
 			delete(e.leavers, l)
 		}
 	}
+	e.counters.leaving.Set(float64(len(e.leavers)))
 	if len(e.leavers) > 0 {
 		e.nudge()
 	}
@@ -79,6 +80,7 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
+	defer func() { e.counters.leaving.Set(float64(len(e.leavers))) }()
 	tried := 0
 	for l, state := range e.leavers {
 		if state.next.After(now) || tried == leaveAtOnce {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/render"
@@ -44,6 +45,9 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map
 			return next, p, missing, nil
 		}
 		taken, err := e.taken(ctx, t, next.config)
+		if err != nil && time.Since(e.ended) < endsWithin && pause(ctx, lookAgain) == nil {
+			continue // a worker of the HAProxy that has ended still holds it
+		}
 		if err != nil {
 			return target{}, plan{}, nil, err
 		}
@@ -52,6 +56,24 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map
 		}
 		for name, why := range taken {
 			missing[name] = why
+		}
+	}
+}
+
+// The time that a worker may need to end when its master has, and between two looks
+// whether it has.
+const (
+	endsWithin = 3 * time.Second
+	lookAgain  = 50 * time.Millisecond
+)
+
+// free waits until the addresses of a configuration are, after HAProxy has ended.
+func (e *Engine) free(ctx context.Context, c *render.Config) {
+	wanted := binary.Binds(string(c.Text), binary.BindOptions{})
+	for time.Since(e.ended) < endsWithin {
+		conflicts, err := binary.Taken(ctx, binary.TakenOptions{Wanted: wanted})
+		if err != nil || len(conflicts) == 0 || pause(ctx, lookAgain) != nil {
+			return
 		}
 	}
 }

@@ -168,21 +168,14 @@ func (p *planner) command(effect func(*worker), make ...func() (socket.Command, 
 // sections plans the servers: new ones before anything points at them, those
 // that leave when nothing does any more.
 func (p *planner) sections() {
-	wanted := make(map[string]bool, len(p.wanted.config.Sections))
 	for i := range p.wanted.config.Sections {
 		s := &p.wanted.config.Sections[i]
-		wanted[s.Name] = true
 		has := p.before.servers[s.Name]
 		for j := range s.Servers {
 			p.server(s.Name, &s.Servers[j], has)
 		}
 		if len(has) > 0 {
 			p.leave(s.Name, has, s.Servers)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.before.servers)) {
-		if !wanted[name] {
-			p.leave(name, p.before.servers[name], nil)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 // readTarget reads a target in the form of testdata/plan:
 //
 //	part NAME DIGEST
+//	section NAME                                      (a spare one)
 //	map NAME KEY VALUE                                (no key: an empty map)
 //	server SECTION NAME ADDRESS WEIGHT STATE [OPTION …]   (check: Checked)
 //	pair LIST PATH ID NAME,NAME
@@ -44,6 +45,8 @@ func readTarget(t testing.TB, text string) target {
 		switch f[0] {
 		case "part":
 			c.Structure.Parts = append(c.Structure.Parts, render.Part{Name: f[1], Digest: f[2]})
+		case "section":
+			sections[f[1]] = &render.Section{Name: f[1]}
 		case "map":
 			entries[f[1]] = append(entries[f[1]], []render.MapEntry{}...)
 			if len(f) == 4 {

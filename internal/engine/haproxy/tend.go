@@ -112,7 +112,7 @@ func (e *Engine) died() bool {
 	select {
 	case <-e.proc.Gone():
 		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started again", !e.elsewhere())
-		e.proc, e.worker = nil, nil
+		e.lost()
 		return true
 	default:
 		return false

@@ -265,6 +265,7 @@ func (s *site) differences() []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
+	has.remember(s.engine.target)
 	for section, servers := range has.servers {
 		for name, sv := range servers {
 			if _, ok := must.servers[section][name]; !ok && sv.state == socket.StateMaint {
