@@ -304,7 +304,3 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("retry-on conn-failure empty-response")
 	writeErrors(t)
 }
-
-// Unsupported says why a route with its backend (nil for none) cannot be served on
-// HAProxy exactly as the table means it; empty when it can.
-func Unsupported(_ *route.Route, _ *route.Backend, _ Capabilities) string { return "" }

@@ -1,0 +1,108 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// maxWords is how many words the tests of one match may be: HAProxy takes 64 in a
+// line, of which some are the rule's.
+const maxWords = 50
+
+// Unsupported says why a route with its backend (nil for none) cannot be served on
+// HAProxy exactly as the table means it; empty when it can.
+func Unsupported(r *route.Route, b *route.Backend, _ Capabilities) string {
+	for i := range r.Matches {
+		if why := unsupportedMatch(&r.Matches[i]); why != "" {
+			return why
+		}
+	}
+	for i := range r.Filters {
+		if f := r.Filters[i].RewritePath; f != nil {
+			if _, _, _, why := rewriting(f); why != "" {
+				return why
+			}
+		}
+	}
+	if b == nil {
+		return ""
+	}
+	return unsupportedBackend(b)
+}
+
+func unsupportedMatch(m *route.Match) string {
+	exprs := func(d dialect, values ...string) string {
+		for _, v := range values {
+			if _, err := translate(v, d); err != nil {
+				return fmt.Sprintf("the expression %q: %v", v, err)
+			}
+		}
+		return ""
+	}
+	if m.Host.Kind == route.HostRegexp {
+		if why := exprs(plainDialect(), m.Host.Value); why != "" {
+			return why
+		}
+	}
+	if m.Path.Kind == route.PathRegexp {
+		if why := exprs(plainDialect(), m.Path.Value); why != "" {
+			return why
+		}
+	}
+	words := 0
+	for i := range m.Conditions {
+		c := &m.Conditions[i]
+		words += 6
+		why := ""
+		switch c.Kind {
+		case route.ConditionHostRegexp, route.ConditionPathRegexp:
+			why = exprs(plainDialect(), c.Values...)
+		case route.ConditionHeaderRegexp:
+			words += len(c.Values)
+			why = exprs(plainDialect(), c.Values...)
+		case route.ConditionQueryRegexp:
+			why = exprs(queryDialect(), c.Values...)
+		case route.ConditionMethod, route.ConditionHeader, route.ConditionQuery, route.ConditionClientIP, route.ConditionListener:
+			words += len(c.Values)
+		}
+		if why == "" && (c.Kind == route.ConditionHeader || c.Kind == route.ConditionHeaderRegexp) {
+			why = unsupportedName("header", c.Name)
+		}
+		if why != "" {
+			return why
+		}
+	}
+	if words > maxWords {
+		return "a match has more conditions and values than a rule of HAProxy can hold"
+	}
+	return ""
+}
+
+func unsupportedBackend(b *route.Backend) string {
+	for i := range b.Endpoints {
+		a, err := netip.ParseAddrPort(b.Endpoints[i].Address)
+		if err != nil || a.Port() == 0 || a.Addr().Zone() != "" {
+			return fmt.Sprintf("the endpoint %q is not an IP address with a port", b.Endpoints[i].Address)
+		}
+	}
+	if why := unsupportedName("cookie", b.Sticky); why != "" {
+		return why
+	}
+	switch b.Balance.On {
+	case route.HashHeader, route.HashCookie, route.HashQuery:
+		return unsupportedName(string(b.Balance.On), b.Balance.Name)
+	}
+	return ""
+}
+
+// unsupportedName refuses names that have a meaning in HAProxy's expressions.
+func unsupportedName(what, name string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+	if strings.Trim(name, plain) == "" {
+		return ""
+	}
+	return fmt.Sprintf("the name of the %s %q has other characters than letters, digits, - and _", what, name)
+}
