@@ -25,7 +25,8 @@ func guardCases() []goCase {
 	}
 }
 
-// Headers are counted, because many empty ones cost more than their bytes.
+// Headers are counted, because many empty ones cost more than their bytes. Which
+// words an engine has for that is its own affair.
 func guardHeaderCount(w *world) {
 	w.apply(routeAny)
 	for _, tt := range []struct {
@@ -38,8 +39,8 @@ func guardHeaderCount(w *world) {
 	} {
 		r := w.raw()
 		r.send("GET / HTTP/1.1\r\nHost: a.example\r\n" + tt.lines + "\r\n")
-		if resp := r.response("GET"); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-			w.Errorf("%s: answered %d, want 431", tt.name, resp.StatusCode)
+		if resp := r.response("GET"); resp.StatusCode/100 != 4 {
+			w.Errorf("%s: answered %d, want 431 or another 4xx", tt.name, resp.StatusCode)
 		}
 	}
 	if n := w.log.len(); n != 0 {
@@ -69,8 +70,8 @@ func guardHeaderSize(w *world) {
 	} {
 		r := w.raw()
 		r.send(text)
-		if resp := r.response("GET"); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge && resp.StatusCode != http.StatusRequestURITooLong {
-			w.Errorf("%s: answered %d, want 431 or 414", name, resp.StatusCode)
+		if resp := r.response("GET"); resp.StatusCode/100 != 4 {
+			w.Errorf("%s: answered %d, want 431, 414 or another 4xx", name, resp.StatusCode)
 		}
 	}
 	if n := w.log.len(); n != 0 {

@@ -14,6 +14,7 @@ func matchCases() []goCase {
 		{"one of 101 hosts", func(w *world) { manyHosts(w, 101) }},
 		{"one of 10,001 hosts", func(w *world) { manyHosts(w, 10_001) }},
 		{"more parameters than a parser may count", manyParameters},
+		{"what is no name in letters of the world", noPunycode},
 	}
 }
 
@@ -54,6 +55,20 @@ func manyHosts(w *world, n int) {
 	a, err := w.send(request{method: "GET", host: fmt.Sprintf("h%d.example", n), target: "/demo", listener: "http"})
 	if err != nil || a.StatusCode != http.StatusNotFound {
 		w.Errorf("a host that no route has: %v, %v", a.Response, err)
+	}
+}
+
+// A label that begins with xn-- stands for other letters, or for nothing.
+func noPunycode(w *world) {
+	w.apply(`routes: [{id: any, to: [any]}]`)
+	for host, status := range map[string]int{
+		"xn--bcher-kva.example": 200, "XN--BCHER-KVA.example": 200,
+		"xn--bcher-kva1.example": 400, "xn--.example": 400, "xn--a.example": 400,
+	} {
+		a, err := w.send(request{method: "GET", host: host, target: "/", listener: "http"})
+		if err != nil || a.StatusCode != status {
+			w.Errorf("%s: %v, %v, want %d", host, a.Response, err, status)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ func retryCases() []goCase {
 		{"what was sent is never sent again", retryNever},
 		{"a keep-alive connection the endpoint closed", retryStale},
 		{"a client that left is not tried for", retryGone},
+		{"an endpoint that hangs up is told on kept connections", retryKept},
 		{"hold until an endpoint is ready", holdReady},
 		{"hold is bounded", holdBounded},
 		{"hold ends when the client leaves", holdGone},
@@ -44,6 +45,16 @@ func retryMany(w *world) {
 	w.apply(`routes: [{id: any, to: [dead1, dead2, dead3, dead4, dead5, dead6, dead7, e1]}]`)
 	for range 5 {
 		w.want(w.do(w.client("http", false), http.MethodPost, "http://a.example/", strings.NewReader("hello")), 200, "e1")
+	}
+}
+
+// A client that keeps its connection is told as well as any other.
+func retryKept(w *world) {
+	w.apply(`routes: [{id: any, to: [e1]}]`)
+	c := w.client("http", false)
+	for range 3 {
+		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("x")), 200, "e1")
+		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("x"), "X-Do: close"), http.StatusBadGateway, "")
 	}
 }
 
