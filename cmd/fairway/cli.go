@@ -78,6 +78,7 @@ type grammar struct {
 	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
 	Token       tokenCommand       `cmd:"" group:"access" help:"Make, list or revoke tokens for the admin API."`
 	Audit       auditCommand       `cmd:"" group:"access" help:"List who changed what, and who was not allowed to."`
+	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage the configurations of HAProxies on many Docker hosts."`
 	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration out of one place."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Ask whether requests are served; for HEALTHCHECK in images."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a completion script for a shell."`

@@ -140,10 +140,16 @@ type Options struct {
 	// Pages are what people look at; nil for none.
 	Pages Pages
 	// History and Commands are nil where there is no history.
-	History    History
-	Commands   Commands
+	History  History
+	Commands Commands
+	// Notifications, Rules and Series are nil where there are none.
+	Notifications Notifications
+	Rules         Rules
+	Series        Series
 	// Planner is nil where nothing can be planned.
 	Planner Planner
+	// Fleet is nil where there is none.
+	Fleet      *Fleet
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
 	// Logger gets what goes wrong; nil logs nothing.

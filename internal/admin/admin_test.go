@@ -194,7 +194,7 @@ func options(w *world) Options {
 	metrics := prometheus.NewRegistry()
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
-		Catalogue: w, Tables: w, Sources: w, Engine: w, Doctor: w,
+		Catalogue: w, Tables: w, Sources: w, Engine: w, Doctor: w, Fleet: (&fakeFleet{}).fleet(),
 		Gatherer: metrics, Registerer: metrics,
 	}
 }
@@ -239,7 +239,7 @@ func everyPath(s *Server) map[string]string {
 	}
 	for _, op := range s.operations() {
 		if paths[op.path] == "" && op.verb() == http.MethodGet && op.path != "/v1/watch" {
-			paths[op.path] = op.path
+			paths[op.path] = strings.NewReplacer("{document}", "web", "{number}", "1").Replace(op.path)
 		}
 	}
 	return paths

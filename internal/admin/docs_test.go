@@ -63,6 +63,12 @@ func TestDocs(t *testing.T) {
 		"problems": &api.List[api.Problem]{}, "sources": &api.List[api.Source]{}, "nodes": &api.List[api.Node]{},
 		"history": &api.List[api.Entry]{}, "entry": &api.EntryDetail{}, "diff": &api.Diff{}, "commands": &api.List[api.Command]{},
 		"new-command": &api.NewCommand{}, "command-result": &api.CommandResult{}, "plan-request": &api.PlanRequest{}, "plan": &api.Plan{},
+		"fleet-documents": &api.List[api.FleetDocument]{}, "fleet-hosts": &api.List[api.FleetHost]{}, "fleet-revisions": &api.List[api.FleetRevision]{},
+		"fleet-revision": &api.FleetRevision{}, "new-fleet-revision": &api.NewFleetRevision{}, "fleet-diff": &api.FleetDiff{},
+		"new-fleet-check": &api.NewFleetCheck{}, "fleet-check": &api.List[api.FleetCheck]{}, "fleet-plan": &api.FleetPlan{},
+		"new-fleet-repair": &api.NewFleetRepair{}, "fleet-repair": &api.FleetRepair{}, "fleet-rollout": &api.FleetRollout{}, "new-fleet-rollout": &api.NewFleetRollout{},
+		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
+		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
 		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
@@ -84,7 +90,7 @@ func TestDocs(t *testing.T) {
 	}
 	for _, outcome := range []string{
 		api.OutcomeRouted, api.OutcomeAnswered, api.OutcomeUnavailable, api.OutcomeRefused, api.OutcomeNoRoute, api.OutcomeBadRequest,
-		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
+		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.MoodGood, api.MoodBad, api.MoodNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
 	} {
 		if !strings.Contains(string(text), "`"+outcome+"`") {
 			t.Errorf("docs/api.md does not say what `%s` means", outcome)

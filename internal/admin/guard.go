@@ -40,7 +40,6 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 			fail(rec, err)
 			return
 		}
-		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		s.mux.ServeHTTP(rec, r)
 	})
 }

@@ -64,7 +64,7 @@ func (op operation) needs() string {
 // operations is everything that can be asked. docs/api.md describes each.
 func (s *Server) operations() []operation {
 	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
-	return append([]operation{
+	return slices.Concat([]operation{
 		{path: "/healthz", public: true, serve: s.healthz},
 		{path: "/ready", public: true, serve: s.ready},
 		{path: "/metrics", serve: func(w http.ResponseWriter, r *http.Request) error { metrics.ServeHTTP(w, r); return nil }},
@@ -86,7 +86,7 @@ func (s *Server) operations() []operation {
 		{method: http.MethodPost, path: "/v1/tokens", role: api.RoleAdmin, serve: s.createToken},
 		{method: http.MethodDelete, path: "/v1/tokens/{name}", role: api.RoleAdmin, serve: s.revokeToken},
 		{path: "/v1/audit", role: api.RoleAdmin, params: []string{"limit"}, serve: s.listDeeds},
-	}, s.historyOperations()...)
+	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations())
 }
 
 // newMux registers operations, and for everything else the answers that say no.
@@ -95,6 +95,7 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 	mux := http.NewServeMux()
 	register := func(pattern string, op operation) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(op.body, maxBody))
 			err := s.perform(w, r, op)
 			if err == nil {
 				return

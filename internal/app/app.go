@@ -27,6 +27,7 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/fleet"
 	"fairway/internal/history"
 	"fairway/internal/route"
 )
@@ -59,6 +60,8 @@ type App struct {
 	control   *control.Control
 	history   *history.Store
 	admin     *admin.Server // nil when switched off
+	fleet     *fleet.Fleet  // nil without a fleet file
+	documents *fleet.Server // nil when switched off
 	flow      *dockerFlow
 	lifecycle lifecycle
 }
@@ -171,6 +174,10 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
+	if err := a.newFleet(o.Environ, metrics); err != nil {
+		return nil, err
+	}
+
 	if cfg.Admin.Listen == Off {
 		return a, nil
 	}
@@ -203,6 +210,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Pages:        pages,
 		History:      a.history,
 		Commands:     commands{a.control},
+		Fleet:        a.adminFleet(),
 		Planner:      &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands},
 		Gatherer:     metrics,
 		Registerer:   metrics,
@@ -226,6 +234,12 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
 	a.flow.run(running, g)
+	if a.fleet != nil {
+		g.Go(func() error { return a.fleet.Run(running) })
+	}
+	if a.documents != nil {
+		g.Go(func() error { return a.documents.Run(running) })
+	}
 	if a.admin != nil {
 		g.Go(func() error { return a.admin.Run(running) })
 	}
@@ -254,6 +268,15 @@ func (a *App) AdminAddr() net.Addr {
 		return nil
 	}
 	return a.admin.Addr()
+}
+
+// FleetAddr returns the address at which documents are served, or nil when that is
+// off.
+func (a *App) FleetAddr() net.Addr {
+	if a.documents == nil {
+		return nil
+	}
+	return a.documents.Addr()
 }
 
 // addresses lists where requests are taken, for the log.

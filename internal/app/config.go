@@ -46,7 +46,7 @@ type Config struct {
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table."`
 
-	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
+	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"A manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm, of which the first that answers is asked."`
 	DockerTLS      DockerTLSConfig `embed:"" prefix:"docker-tls."`
 	DockerSSH      DockerSSHConfig `embed:"" prefix:"docker-ssh."`
@@ -54,6 +54,7 @@ type Config struct {
 	File           []string        `name:"file" placeholder:"PATH" sep:"," help:"Services file to watch. Repeatable."`
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
+	Fleet      FleetConfig      `embed:"" prefix:"fleet."`
 
 	Engine    string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
 	HAProxy   HAProxyConfig `embed:"" prefix:"haproxy."`
@@ -264,9 +265,10 @@ func (c *Config) Complete(getenv func(string) string) {
 }
 
 // wantsEngine tells whether the engine of the machine is watched when nothing says
-// what is. A proxy that is told of services by calls may have none.
+// what is. A proxy that is told of services by calls, or one that manages a fleet,
+// may have none.
 func (c *Config) wantsEngine(getenv func(string) string) bool {
-	if !c.DockerFlow.Proxy.on() || getenv("DOCKER_HOST") != "" {
+	if !c.DockerFlow.Proxy.on() && c.Fleet.File == "" || getenv("DOCKER_HOST") != "" {
 		return true
 	}
 	_, err := os.Stat(dockerapi.DefaultSocket)

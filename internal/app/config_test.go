@@ -104,6 +104,7 @@ dockerflow:
   labels: true
   proxy: {listen: "127.0.0.1:9001", certificates: certs}
   listener: {listen: "127.0.0.1:9002"}
+fleet: {file: services.yml, listen: "127.0.0.1:9003", tls-cert: cert.pem, tls-key: key.pem, client-ca: ca.pem}
 engine: haproxy
 haproxy:
   path: pair.pem
@@ -124,7 +125,7 @@ bound: 20ms
 
 func fullFiles() map[string]string {
 	files := map[string]string{"fairway.yml": fullConfig}
-	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id"} {
+	for _, name := range []string{"pair.pem", "cert.pem", "key.pem", "other.pem", "ca.pem", "token", "known_hosts", "id", "services.yml"} {
 		files[name] = ""
 	}
 	return files
@@ -155,6 +156,7 @@ func fullWant() Config {
 			Proxy:    DockerFlowProxyConfig{Listen: "127.0.0.1:9001", Certificates: "certs"},
 			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
 		},
+		Fleet:  FleetConfig{File: "services.yml", Listen: "127.0.0.1:9003", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem"},
 		Engine: "haproxy",
 		HAProxy: HAProxyConfig{
 			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,

@@ -29,6 +29,7 @@ func (c *Config) validate() Faults {
 	v.listen(c)
 	v.admin(c)
 	v.docker(c)
+	v.fleet(c)
 	v.engine(c)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
@@ -105,6 +106,7 @@ func (v *validation) listen(c *Config) {
 		{"admin.listen", c.Admin.Listen},
 		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
 		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
+		{"fleet.listen", c.Fleet.Listen},
 	} {
 		if _, port, err := net.SplitHostPort(l.address); err != nil || port == "0" {
 			continue

@@ -53,7 +53,7 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 		}
 		sources = append(sources, source)
 	}
-	return sources, distinctNames(sources)
+	return sources, distinctNames(sources, a.cfg.Fleet.File != "")
 }
 
 // newSwarm makes the source that watches the Swarm through its managers. It has
@@ -72,8 +72,9 @@ func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, er
 	return swarm.New(swarm.Options{Name: "swarm", Clients: clients, SelfID: self, Logger: a.log})
 }
 
-// distinctNames refuses sources that could not be told apart in the catalogue.
-func distinctNames(sources []discovery.Source) error {
+// distinctNames refuses sources that could not be told apart in the catalogue, and
+// that there are none where something else than a fleet is meant.
+func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 	seen := map[string]bool{}
 	for _, s := range sources {
 		if seen[s.Name()] {
@@ -81,7 +82,7 @@ func distinctNames(sources []discovery.Source) error {
 		}
 		seen[s.Name()] = true
 	}
-	if len(sources) == 0 {
+	if len(sources) == 0 && !mayBeNone {
 		return errors.New("no source: give --docker URL, --swarm or --file PATH")
 	}
 	return nil

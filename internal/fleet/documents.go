@@ -150,13 +150,13 @@ func (f *Fleet) Revisions(document string, limit int) ([]history.Revision, error
 	return list, err
 }
 
-// Diff returns the difference between two revisions as a unified diff; empty
-// when they are the same. Zero for from means the one before to, zero for to the
-// newest.
-func (f *Fleet) Diff(document string, from, to uint64) (string, error) {
+// Diff returns the difference between two revisions as a unified diff, empty when
+// they are the same, and their numbers. Zero for from means the one before to,
+// zero for to the newest.
+func (f *Fleet) Diff(document string, from, to uint64) (uint64, uint64, string, error) {
 	b, err := f.Revision(document, to)
 	if err != nil {
-		return "", err
+		return from, to, "", err
 	}
 	if from == 0 {
 		from = b.Number - 1
@@ -164,10 +164,10 @@ func (f *Fleet) Diff(document string, from, to uint64) (string, error) {
 	var a history.Revision
 	if from > 0 {
 		if a, err = f.Revision(document, from); err != nil {
-			return "", err
+			return from, b.Number, "", err
 		}
 	}
-	return Unified(fmt.Sprintf("%s@%d", document, from), fmt.Sprintf("%s@%d", document, b.Number), a.Content, b.Content), nil
+	return from, b.Number, Unified(fmt.Sprintf("%s@%d", document, from), fmt.Sprintf("%s@%d", document, b.Number), a.Content, b.Content), nil
 }
 
 // Unified is the difference between two texts as a unified diff, which patch and
@@ -175,6 +175,9 @@ func (f *Fleet) Diff(document string, from, to uint64) (string, error) {
 func Unified(oldName, newName string, old, updated []byte) string {
 	return udiff.Unified(oldName, newName, string(old), string(updated))
 }
+
+// Released is the number of the revision of a document that is out; zero for none.
+func (f *Fleet) Released(document string) (uint64, error) { return f.ledger.released(document) }
 
 // released returns the revision of a document that is out, with its content; the
 // zero value when none is.

@@ -65,7 +65,7 @@ func describe(m *Map) string {
 	for _, p := range m.Places {
 		p.StatsUser = strings.Repeat("*", len(p.StatsUser))
 		fmt.Fprintf(&b, "place %s at %s: document %s, by %s, file %s, stats %q %s, values %v\n",
-			p.Host, p.Docker, p.Document, p.selector(), p.File, p.Stats, p.StatsUser, p.Values)
+			p.Host, p.Docker, p.Document, p.Selector(), p.File, p.Stats, p.StatsUser, p.Values)
 	}
 	for name := range m.Templates {
 		fmt.Fprintf(&b, "template %s\n", name)

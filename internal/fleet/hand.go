@@ -122,11 +122,11 @@ func find(ctx context.Context, engine Engine, p Place) (dockerapi.Container, err
 	case len(running) == 1:
 		return running[0], nil
 	case len(running) > 1:
-		return dockerapi.Container{}, &AbsentError{fmt.Errorf("%d containers that run have %s; name one", len(running), p.selector())}
+		return dockerapi.Container{}, &AbsentError{fmt.Errorf("%d containers that run have %s; name one", len(running), p.Selector())}
 	case len(found) > 0:
 		return dockerapi.Container{}, &AbsentError{fmt.Errorf("container %s is %s", found[0].Name, found[0].Status)}
 	default:
-		return dockerapi.Container{}, &AbsentError{fmt.Errorf("no container has %s", p.selector())}
+		return dockerapi.Container{}, &AbsentError{fmt.Errorf("no container has %s", p.Selector())}
 	}
 }
 

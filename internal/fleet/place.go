@@ -40,8 +40,8 @@ func (p Place) matches(c dockerapi.Container) bool {
 	return ok && (!pair || have == value)
 }
 
-// selector says by what the container is chosen.
-func (p Place) selector() string {
+// Selector says by what the container is chosen.
+func (p Place) Selector() string {
 	if p.Container != "" {
 		return "the name " + p.Container
 	}

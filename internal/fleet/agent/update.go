@@ -141,7 +141,7 @@ func (a *Agent) reload(ctx context.Context, p *process.Process, checked bool) er
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, process.ErrGone) || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return err
 	}
 	if goodErr != nil || good == nil || bytes.Equal(good, content) {
@@ -149,6 +149,9 @@ func (a *Agent) reload(ctx context.Context, p *process.Process, checked bool) er
 	}
 	if back := replace(a.current(), good, modeOf(a.current())); back != nil {
 		return fmt.Errorf("reload: %w; and what was there before cannot be put back: %w", err, back)
+	}
+	if errors.Is(err, process.ErrGone) {
+		return fmt.Errorf("reload: %w; what was there before is in place and is started", err)
 	}
 	if begun {
 		if back := a.prove(ctx, p, good); back != nil {

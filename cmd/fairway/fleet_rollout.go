@@ -1,0 +1,355 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// rolloutFlags say how a rollout goes.
+type rolloutFlags struct {
+	fleetFlags
+	Canary      int           `name:"canary" placeholder:"N" default:"1" help:"Hosts in the first wave; 0 for no wave of its own."`
+	Wave        string        `name:"wave" placeholder:"N" default:"25%" help:"Hosts in each further wave: a number, or a part of all as 25%."`
+	Pause       time.Duration `name:"pause" placeholder:"DURATION" default:"10s" help:"How long each wave is watched."`
+	MaxFailed   int           `name:"max-failed" placeholder:"N" default:"0" help:"Hosts that may fail."`
+	Concurrency int           `name:"concurrency" placeholder:"N" default:"16" help:"Hosts that are worked on at the same moment."`
+	HostTimeout time.Duration `name:"host-timeout" placeholder:"DURATION" default:"30s" help:"How long one host may take, its own way back included."`
+	Deadline    time.Duration `name:"deadline" placeholder:"DURATION" default:"30m" help:"How long all of it may take, the way back included."`
+	Overwrite   bool          `name:"overwrite" help:"Take hosts along that were edited by hand; what they had is kept for the way back."`
+	AllowDown   bool          `name:"allow-down" help:"Let backends be without a server up that were not before."`
+	Base        *uint64       `name:"base" placeholder:"N" help:"Revision that is out as far as you know: when it is another, nothing is done."`
+	Detach      bool          `name:"detach" short:"d" help:"Do not wait for the end."`
+	why
+}
+
+func (f rolloutFlags) order(number uint64) api.NewFleetRollout {
+	n := api.NewFleetRollout{
+		Revision: number, Expect: f.Base, Hosts: f.Host, Message: f.Message,
+		Settings: api.FleetSettings{
+			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), MaxFailed: f.MaxFailed, Concurrency: f.Concurrency,
+			HostTimeout: f.HostTimeout.String(), Deadline: f.Deadline.String(), Overwrite: f.Overwrite, AllowDown: f.AllowDown,
+		},
+	}
+	if f.Canary == 0 {
+		n.Settings.Canary = -1
+	}
+	return n
+}
+
+type fleetRolloutCommand struct {
+	documentArg
+	Revision uint64 `name:"revision" placeholder:"N" help:"Another revision than the newest."`
+	rolloutFlags
+}
+
+// Help implements kong.HelpProvider.
+func (fleetRolloutCommand) Help() string {
+	return `On each host the configuration is checked by the HAProxy there, put in place, and HAProxy reloads; that it runs is proven. Then the wave is watched: when more requests fail than before, or anything else is wrong, every host gets back what it had. A host that cannot be reached is left out and caught up when it is back. The exit code is 1 when the rollout was reverted. Interrupting the command does not stop the rollout; fairway fleet stop does.
+
+    fairway fleet rollout web
+    fairway fleet rollout web --canary 2 --wave 10% --pause 1m`
+}
+
+// Run rolls a revision out.
+func (f *fleetRolloutCommand) Run(ctx context.Context, c *console) error {
+	return c.withClient(func(client *api.Client) error {
+		return f.start(ctx, c, client, f.Document, f.Revision)
+	})
+}
+
+type fleetRollbackCommand struct {
+	documentArg
+	Revision uint64 `arg:"" optional:"" help:"A revision. Default: the one that was out before."`
+	rolloutFlags
+}
+
+// Help implements kong.HelpProvider.
+func (fleetRollbackCommand) Help() string {
+	return `It is a rollout of an earlier revision.
+
+    fairway fleet rollback web --canary 0 --wave 100% --pause 1s`
+}
+
+// Run rolls back.
+func (f *fleetRollbackCommand) Run(ctx context.Context, c *console) error {
+	return c.withClient(func(client *api.Client) error {
+		number := f.Revision
+		if number == 0 {
+			ended, err := client.Rollouts(ctx, f.Document)
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(ended.Items, func(r api.FleetRollout) bool {
+				return r.Phase == api.RolloutDone && r.Before > 0 && r.Before != r.Revision
+			})
+			if i < 0 {
+				return usageError{fmt.Errorf("nothing was out before; name a revision")}
+			}
+			number = ended.Items[i].Before
+		}
+		return f.start(ctx, c, client, f.Document, number)
+	})
+}
+
+// start begins a rollout and follows it to its end.
+func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client, document string, number uint64) error {
+	r, err := client.StartRollout(ctx, document, f.order(number))
+	if err != nil {
+		return err
+	}
+	c.note("Rollout %d of %s: revision %d on %d hosts.", r.Number, document, r.Revision, len(r.Hosts))
+	if !f.Detach {
+		if r, err = c.follow(ctx, client, r); err != nil {
+			return err
+		}
+	}
+	if err := c.print(r, func() { c.rollout(r, f.Detach) }); err != nil {
+		return err
+	}
+	if r.Phase == api.RolloutReverted {
+		return errNo
+	}
+	return nil
+}
+
+// followEvery is how often a rollout is asked after.
+const followEvery = 300 * time.Millisecond
+
+// follow tells what happens in a rollout until it has ended.
+func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
+	told := map[string]string{}
+	last := ""
+	for {
+		for _, h := range r.Hosts {
+			line := h.State
+			if h.Error != "" {
+				line += ": " + h.Error
+			}
+			if h.State != "pending" && told[h.Host] != line {
+				told[h.Host] = line
+				c.note("%s  %s %s", time.Now().Format(time.TimeOnly), h.Host, line)
+			}
+		}
+		if r.Phase == api.RolloutDone || r.Phase == api.RolloutReverted {
+			return r, nil
+		}
+		line := fmt.Sprintf("wave %d of %d: %s", r.Wave, r.Waves, stateCounts(r))
+		if r.Note != "" {
+			line += "; watching: " + r.Note
+		}
+		if r.Phase == api.RolloutReverting {
+			line = "reverting: " + r.Reason
+		}
+		if line != last {
+			last = line
+			c.note("%s  %s", time.Now().Format(time.TimeOnly), line)
+		}
+		select {
+		case <-time.After(followEvery):
+		case <-ctx.Done():
+			c.note("The rollout goes on; fairway fleet stop %s stops it.", r.Document)
+			return r, ctx.Err()
+		}
+		now, err := client.Rollout(ctx, r.Document)
+		if err != nil {
+			return r, err
+		}
+		if now.Number != r.Number {
+			return r, fmt.Errorf("rollout %d has ended, and rollout %d has begun; fairway fleet history %s --rollouts tells how", r.Number, now.Number, r.Document)
+		}
+		r = now
+	}
+}
+
+// rollout prints how a rollout has ended, or that it has begun.
+func (c *console) rollout(r api.FleetRollout, detached bool) {
+	var rows [][]cell
+	for _, h := range r.Hosts {
+		took := "-"
+		if !h.Ended.IsZero() && !h.Began.IsZero() {
+			took = h.Ended.Sub(h.Began).Round(100 * time.Millisecond).String()
+		}
+		wave := "-"
+		if h.Wave > 0 {
+			wave = strconv.Itoa(h.Wave)
+		}
+		rows = append(rows, []cell{text(h.Host), stepState(h), text(wave), text(took), text(h.Error)})
+	}
+	c.table("", []string{"HOST", "STATE", "WAVE", "TOOK", "REASON"}, rows)
+	if detached {
+		return
+	}
+	p := phase(r)
+	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
+	c.raw(escape(line) + c.paint(p.colour, p.text) + escape(reasonOf(r)))
+}
+
+func reasonOf(r api.FleetRollout) string {
+	if r.Reason == "" {
+		return ""
+	}
+	return ": " + r.Reason
+}
+
+func phase(r api.FleetRollout) cell {
+	switch r.Phase {
+	case api.RolloutDone:
+		return cell{r.Phase, good}
+	case api.RolloutReverted:
+		return cell{r.Phase, bad}
+	}
+	return cell{r.Phase, doubt}
+}
+
+func stepState(h api.FleetStep) cell {
+	state := h.State
+	if h.Owed {
+		state += ", owed"
+	}
+	switch h.State {
+	case "applied", "already":
+		return cell{state, good}
+	case "refused", "unknown", "lost":
+		return cell{state, bad}
+	case "pending":
+		return cell{state, faint}
+	}
+	return cell{state, doubt}
+}
+
+// stateCounts writes how many hosts are in which state.
+func stateCounts(r api.FleetRollout) string {
+	var states []string
+	for state := range r.States {
+		states = append(states, state)
+	}
+	slices.Sort(states)
+	for i, state := range states {
+		states[i] = strconv.Itoa(r.States[state]) + " " + state
+	}
+	return strings.Join(states, ", ")
+}
+
+type fleetStopCommand struct{ documentArg }
+
+// Run stops a rollout.
+func (f *fleetStopCommand) Run(ctx context.Context, c *console) error {
+	return c.withClient(func(client *api.Client) error {
+		done, err := client.StopRollout(ctx, f.Document)
+		if err != nil {
+			return err
+		}
+		return c.print(done, func() { c.printf("%s\n", done.Text) })
+	})
+}
+
+type fleetStatusCommand struct {
+	Document string `arg:"" optional:"" help:"Only hosts with this document."`
+}
+
+// Help implements kong.HelpProvider.
+func (fleetStatusCommand) Help() string {
+	return `It tells what was seen last; hosts are looked at every 30 s. The exit code is 1 when a host is not current. With -o wide there is what HAProxy counts.
+
+    fairway fleet status
+    fairway fleet status web -o wide`
+}
+
+// Run prints the status.
+func (f *fleetStatusCommand) Run(ctx context.Context, c *console) error {
+	return c.withClient(func(client *api.Client) error {
+		list, err := client.FleetHosts(ctx, f.Document)
+		if err != nil {
+			return err
+		}
+		if err := c.print(list, func() { c.fleetHosts(list.Items) }); err != nil {
+			return err
+		}
+		for _, h := range list.Items {
+			if h.Condition != api.FleetCurrent {
+				return errNo
+			}
+		}
+		return nil
+	})
+}
+
+func (c *console) fleetHosts(hosts []api.FleetHost) {
+	header := []string{"HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT"}
+	if c.wide() {
+		header = append(header, "WAY", "OLD", "SESSIONS", "REQUESTS", "FAILED", "CONNECT FAILURES", "IN", "OUT")
+	}
+	header = append(header, "REASON")
+	var rows [][]cell
+	for _, h := range hosts {
+		has := revision(h.Revision)
+		if h.Revision != h.Released && h.Released > 0 {
+			has += " of " + revision(h.Released)
+		}
+		row := []cell{text(h.Host), text(h.Document), condition(h.Condition), text(has), text(dash(h.Version)), text(dash(h.Uptime))}
+		row = append(row, statistics(h.Statistics, c.wide())[:3]...)
+		contact := "never"
+		if !h.Contact.IsZero() {
+			contact = time.Since(h.Contact).Round(time.Second).String() + " ago"
+		}
+		row = append(row, text(contact))
+		if c.wide() {
+			row = append(row, text(dash(h.Way)), text(strconv.Itoa(h.Old)))
+			row = append(row, statistics(h.Statistics, true)[3:]...)
+		}
+		rows = append(rows, append(row, text(h.Error)))
+	}
+	c.table("", header, rows)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// statistics are the cells about what HAProxy counts.
+func statistics(s *api.FleetStatistics, wide bool) []cell {
+	n := 3
+	if wide {
+		n = 9
+	}
+	if s == nil {
+		return slices.Repeat([]cell{text("-")}, n)
+	}
+	servers := cell{fmt.Sprintf("%d up", s.ServersUp), good}
+	if s.ServersDown > 0 {
+		servers = cell{fmt.Sprintf("%d up, %d down", s.ServersUp, s.ServersDown), doubt}
+	}
+	if len(s.Down) > 0 {
+		servers = cell{servers.text + " (" + strings.Join(s.Down, ", ") + ")", bad}
+	}
+	errs := text(fmt.Sprintf("%.1f", s.FailureRate))
+	if s.FailureRate > 0 {
+		errs.colour = bad
+	}
+	cells := []cell{text(fmt.Sprintf("%.1f", s.RequestRate)), errs, servers}
+	if wide {
+		for _, count := range []int64{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut} {
+			cells = append(cells, text(strconv.FormatInt(count, 10)))
+		}
+	}
+	return cells
+}
+
+func condition(s string) cell {
+	switch s {
+	case api.FleetCurrent:
+		return cell{s, good}
+	case api.FleetEdited, api.FleetUnreachable:
+		return cell{s, bad}
+	}
+	return cell{s, doubt}
+}
