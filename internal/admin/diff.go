@@ -64,6 +64,21 @@ func maskTable(t *route.Table) *route.Table {
 	return &shown
 }
 
+// maskServed is maskTable with a result that an engine could serve.
+func maskServed(t *route.Table) (*route.Table, error) {
+	masked := maskTable(t)
+	for _, r := range masked.Routes {
+		for i, m := range r.Matches {
+			for j, c := range m.Conditions {
+				if slices.Equal(c.Values, []string{api.Masked}) { // which is no expression
+					r.Matches[i].Conditions[j].Values = []string{"masked"}
+				}
+			}
+		}
+	}
+	return route.New(t.Revision, t.Listeners, masked.Routes, t.Backends, nil)
+}
+
 // changeSecrets returns the values in routes that have changed, and in the labels
 // that their services have today, that must not be shown.
 func (v *view) changeSecrets(changes route.Changes, tables ...*route.Table) []string {

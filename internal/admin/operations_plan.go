@@ -23,9 +23,10 @@ type Planned struct {
 	// Before and After are what is compiled and what would be, without what a plan
 	// cannot know. They are no tables that could be served.
 	Before, After *route.Table
-	// Lines returns the lines of the engine's own configuration that differ
-	// between two tables; nil where it has none.
-	Lines func(before, after *route.Table) []string
+	// Lines returns the lines of the engine's own configuration that would differ,
+	// as a unified diff, made of the tables as mask returns them; nil where it has
+	// none.
+	Lines func(mask func(*route.Table) (*route.Table, error)) ([]string, error)
 	// Place says where a label of a service is written, or the service itself for
 	// an empty label; no file when that is not known.
 	Place func(service, label string) (file string, line int)
@@ -45,7 +46,14 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, s.view().plan(planned))
+	out := s.view().plan(planned)
+	if planned.Lines != nil {
+		if out.Lines, err = planned.Lines(maskServed); err != nil {
+			s.log.Error("the lines of a plan could not be made", "error", err)
+			out.Remarks = append(out.Remarks, "the lines of the engine's configuration could not be made")
+		}
+	}
+	return answer(w, out)
 }
 
 // plan says what differs between what is and what would be, without what is
@@ -68,9 +76,6 @@ func (v *view) plan(p Planned) api.Plan {
 		if !is[problem] {
 			out.Solved = append(out.Solved, v.problem(problem))
 		}
-	}
-	if p.Lines != nil {
-		out.Lines = p.Lines(maskTable(p.Before), maskTable(p.After))
 	}
 	out.Changes = len(out.Listeners)+len(out.Routes)+len(out.Backends)+len(out.Problems)+len(out.Solved) > 0
 	return out

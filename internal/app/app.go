@@ -211,7 +211,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		History:      a.history,
 		Commands:     commands{a.control},
 		Fleet:        a.adminFleet(),
-		Planner:      &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands},
+		Planner:      &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands, preview: previewOf(a.engine)},
 		Gatherer:     metrics,
 		Registerer:   metrics,
 		Logger:       a.log.With("part", "admin"),

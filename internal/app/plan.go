@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aymanbagabas/go-udiff"
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/admin"
@@ -30,9 +31,9 @@ type planner struct {
 	settings compile.Settings
 	basis    func() (*catalog.Snapshot, *route.Table) // what exists, and what it was compiled to
 	commands func() []control.Command
-	// render returns the lines of the engine's own configuration; nil where it has
-	// none.
-	render func(*route.Table) (string, error)
+	// preview returns what the engine would be told of two tables, one after the
+	// other; nil where it has no configuration of its own.
+	preview func(before, after *route.Table) (was, then string, err error)
 
 	busy sync.Mutex // a plan costs as much as compiling everything: one at a time
 }
@@ -70,12 +71,41 @@ func (p *planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, err
 		}
 		return at.file, at.line
 	}
+	if p.preview != nil {
+		planned.Lines = func(mask func(*route.Table) (*route.Table, error)) ([]string, error) {
+			return p.lines(compiled, table, mask)
+		}
+	}
 	for _, command := range p.commands() {
 		if command.Hold != nil {
 			planned.Remarks = append(planned.Remarks, "a "+string(command.Kind)+" is in force: what is planned is not served before it ends")
 		}
 	}
 	return planned, nil
+}
+
+// maxLines bounds the lines of an engine's configuration in a plan.
+const maxLines = 2000
+
+// lines returns what would differ in the engine's own configuration.
+func (p *planner) lines(before, after *route.Table, mask func(*route.Table) (*route.Table, error)) ([]string, error) {
+	a, err := mask(before)
+	if err != nil {
+		return nil, err
+	}
+	b, err := mask(after)
+	if err != nil {
+		return nil, err
+	}
+	was, then, err := p.preview(a, b)
+	if err != nil || was == then {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(udiff.Unified("now", "planned", was, then), "\n"), "\n")
+	if len(lines) > maxLines {
+		lines = append(lines[:maxLines], fmt.Sprintf("… and %d lines more", len(lines)-maxLines))
+	}
+	return lines, nil
 }
 
 // change is a change while it is made up.
@@ -337,3 +367,14 @@ func countText(n int) string {
 
 // plannedAt is when planned services are created: they are newer than any other.
 func (c *change) plannedAt() time.Time { return c.now.Taken.Add(time.Second) }
+
+// previewOf returns how an engine tells what it would be told; nil for one that
+// does not.
+func previewOf(e engine) func(before, after *route.Table) (was, then string, err error) {
+	if p, ok := e.(interface {
+		Preview(before, after *route.Table) (was, then string, err error)
+	}); ok {
+		return p.Preview
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -317,5 +318,38 @@ func TestPlanByTheAPI(t *testing.T) {
 	}
 	if diff := cmp.Diff(d.Routes, plan.Routes); diff != "" {
 		t.Errorf("happened (-) and planned (+):\n%s", diff)
+	}
+}
+
+// With HAProxy a plan tells its lines, too, and no secret in them.
+func TestPlanTellsTheLinesOfHAProxy(t *testing.T) {
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		t.Skip("no haproxy here")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services.yml")
+	one := backend(t, "one")
+	text := func(host, secret string) string {
+		return fmt.Sprintf("services:\n  - name: shop\n    labels:\n      fairway.rule: 'Host(`%s`) && HeaderRegexp(`X-Token`, `%s.*`)'\n"+
+			"      fairway.headers.request.set.X-Key: %s\n    instances: [{address: %q}]\n", host, secret, secret, one)
+	}
+	writeServices(t, file, text("shop.example.com", "hunter2"))
+	p := startProgram(t, file, filepath.Join(dir, "state"), func(cfg *Config) {
+		cfg.Engine, cfg.HAProxy.StopWithFairway = EngineHAProxy, true
+	})
+	client := p.client(t)
+	newest(t, client)
+	plan, err := client.Plan(t.Context(), api.PlanRequest{Files: []api.PlanFile{{Path: "services.yml", Text: text("www.example.com", "hunter3")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Join(plan.Lines, "\n")
+	if !strings.Contains(lines, "\n+map ") || !strings.Contains(lines, "www.example.com") || strings.Contains(lines, "hunter") {
+		t.Errorf("lines:\n%s\nremarks: %q", lines, plan.Remarks)
+	}
+	for _, r := range plan.Routes {
+		if strings.Contains(strings.Join(r.Lines, " "), "hunter") {
+			t.Errorf("a secret in %q", r.Lines)
+		}
 	}
 }
