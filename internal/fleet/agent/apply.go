@@ -53,13 +53,14 @@ func (a *Agent) apply(ctx context.Context, content []byte, o ApplyOptions) Resul
 	if len(content) == 0 || len(content) > maxContent {
 		return Result{Outcome: "refused", Reason: fmt.Sprintf("the configuration has %d bytes; 1 to %d are taken", len(content), maxContent)}
 	}
-	p, err := process.Attach(ctx, a.processOptions())
-	if err != nil && !o.CheckOnly {
-		return Result{Outcome: "refused", Reason: err.Error()}
-	}
 	if o.CheckOnly {
 		return a.checkOnly(ctx, content)
 	}
+	p, err := process.Attach(ctx, a.processOptions())
+	if err != nil {
+		return Result{Outcome: "refused", Reason: err.Error()}
+	}
+	defer p.Detach()
 	before, err := read(a.current())
 	if err != nil {
 		return Result{Outcome: "refused", Reason: err.Error()}
@@ -147,28 +148,43 @@ func (a *Agent) Status(ctx context.Context, content bool) (Status, error) {
 	if content {
 		s.Content = now
 	}
-	master := socket.NewMaster(a.master(), 0)
-	all, err := master.Processes(ctx)
+	p, all, err := a.running(ctx)
 	if err != nil {
 		s.Trouble = err.Error()
 		return s, nil
 	}
-	s.Old = len(all.Old)
-	if len(all.Workers) == 0 {
-		s.Trouble = "no worker serves"
-		return s, nil
-	}
 	w := all.Workers[len(all.Workers)-1]
-	s.Worker, s.Uptime = w.PID, w.Uptime
+	s.Old, s.Worker, s.Uptime = len(all.Old), w.PID, w.Uptime
 	if w.Version != "" {
 		s.Version = w.Version
 	}
 	if a.marks() {
-		if s.Running, _, err = master.WorkerVar(ctx, w.PID, process.MarkerVar); err != nil {
+		if s.Running, _, err = p.Master().WorkerVar(ctx, w.PID, process.MarkerVar); err != nil {
 			s.Trouble = err.Error()
 		}
 	}
 	return s, nil
+}
+
+// lookTime bounds a look at HAProxy; one that reloads answers after a second or
+// two.
+const lookTime = 10 * time.Second
+
+// running asks the HAProxy that runs under this agent for its processes, of which
+// one is a worker that serves. What is returned is not watched.
+func (a *Agent) running(ctx context.Context) (*process.Process, socket.Processes, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	p, err := process.Attach(ctx, a.processOptions())
+	if err != nil {
+		return nil, socket.Processes{}, err
+	}
+	p.Detach()
+	all, err := p.Master().Processes(ctx)
+	if err == nil && len(all.Workers) == 0 {
+		err = errors.New("no worker serves")
+	}
+	return p, all, err
 }
 
 // Statistics is what HAProxy itself says on its runtime socket.
@@ -180,13 +196,9 @@ type Statistics struct {
 
 // Statistics asks the worker that serves.
 func (a *Agent) Statistics(ctx context.Context) (Statistics, error) {
-	master := socket.NewMaster(a.master(), 10*time.Second)
-	all, err := master.Processes(ctx)
+	p, all, err := a.running(ctx)
 	if err != nil {
 		return Statistics{}, err
-	}
-	if len(all.Workers) == 0 {
-		return Statistics{}, errors.New("no worker serves")
 	}
 	pid := all.Workers[len(all.Workers)-1].PID
 	var s Statistics
@@ -195,7 +207,7 @@ func (a *Agent) Statistics(ctx context.Context) (Statistics, error) {
 		if err != nil {
 			return s, err
 		}
-		if *into, err = master.Worker(ctx, pid, command); err != nil {
+		if *into, err = p.Master().Worker(ctx, pid, command); err != nil {
 			return s, err
 		}
 	}

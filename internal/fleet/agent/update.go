@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/process"
-	"fairway/internal/engine/haproxy/socket"
 )
 
 // Outcome is what a change has come to.
@@ -63,15 +62,11 @@ func (a *Agent) download(ctx context.Context) (fetched, error) {
 // held are the processes of the HAProxy that runs under this agent; none when
 // none does.
 func (a *Agent) held(ctx context.Context) []int {
-	all, err := socket.NewMaster(a.master(), 5*time.Second).Processes(ctx)
+	p, _, err := a.running(ctx)
 	if err != nil {
 		return nil
 	}
-	pids := []int{all.Master.PID}
-	for _, w := range append(all.Workers, all.Old...) {
-		pids = append(pids, w.PID)
-	}
-	return pids
+	return p.Pids(ctx)
 }
 
 // install checks a content and puts it in place; with trust it is one that ran

@@ -31,6 +31,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	t.Parallel() // most of the time they wait
 	b, err := binary.Find(t.Context(), "")
 	if errors.Is(err, binary.ErrNotFound) {
 		t.Skip("no haproxy on this machine")
@@ -396,6 +397,64 @@ func TestAttach(t *testing.T) {
 	}
 	isGone(t, p)
 	isGone(t, first)
+}
+
+// While HAProxy reads its files in a reload nobody answers at its socket: who
+// attaches then waits, and nobody starts a second one.
+func TestAttachDuringReload(t *testing.T) {
+	s := newStage(t)
+	var many strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&many, "backend b%d\n    server s 127.0.0.1:1\n", i)
+	}
+	s.write("one", many.String())
+	first := s.start()
+	refused := 0
+	for range 3 {
+		if _, err := first.Master().Reload(t.Context()); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Log(err)
+		}
+		for range 20 {
+			if _, err := listenerOf(t.Context(), s.MasterSocket); err != nil {
+				refused++
+				break
+			}
+		}
+		p, err := Attach(t.Context(), s.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Pid() != first.Pid() {
+			t.Errorf("process %d, want %d", p.Pid(), first.Pid())
+		}
+		p.Detach()
+		if _, err := Start(t.Context(), s.Options); err == nil || !strings.Contains(err.Error(), "runs already") {
+			t.Errorf("a second one: %v", err)
+		}
+	}
+	t.Logf("%d times nobody answered at first", refused)
+}
+
+func TestNoted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.sock")
+	if pid, known := noted(path); pid != 0 || known {
+		t.Errorf("nothing noted: %d, %v", pid, known)
+	}
+	if err := note(path, os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	if pid, known := noted(path); pid != os.Getpid() || !known {
+		t.Errorf("this process: %d, %v", pid, known)
+	}
+	born, _ := birth(os.Getpid())
+	for _, text := range []string{"", "x", "0 1", "-1 1", fmt.Sprint(os.Getpid()), fmt.Sprintf("%d %s1", os.Getpid(), born), "999999999 1"} {
+		if err := os.WriteFile(path+".pid", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if pid, known := noted(path); pid != 0 || !known {
+			t.Errorf("%q: %d, %v", text, pid, known)
+		}
+	}
 }
 
 func TestAttachedIsSeenToEnd(t *testing.T) {

@@ -84,7 +84,7 @@ func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 			}
 		}
 		if wait := p.pause(ctx, look); wait != nil {
-			return all, errors.Join(wait, err)
+			return all, fmt.Errorf("%w: %w", wait, err)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (p *Process) proven(ctx context.Context, before socket.Processes, o ReloadO
 		}
 		switch wait := p.pause(ctx, look); {
 		case errors.Is(wait, ErrGone):
-			return socket.Process{}, fmt.Errorf("haproxy: reload: %w", errors.Join(ErrGone, &FailedError{What: "reload", Alerts: p.alerts(p.log.since(mark))}))
+			return socket.Process{}, fmt.Errorf("%w: %w", ErrGone, &FailedError{What: "reload", Alerts: p.alerts(p.log.since(mark))})
 		case wait != nil:
 			return socket.Process{}, fmt.Errorf("%w: %w: %w", ErrUnproven, wait, last)
 		}

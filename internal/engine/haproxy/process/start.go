@@ -36,6 +36,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if pid, _ := noted(o.MasterSocket); pid != 0 {
+		return nil, fmt.Errorf("haproxy: process %d runs already with the master socket %s: take it over, or end it", pid, o.MasterSocket)
+	}
 	ctx, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
 	// -db: a `daemon` of the configuration would have us wait for the wrong one.
@@ -57,6 +60,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, fmt.Errorf("haproxy: start: %w", err)
 	}
 	p.pid, p.handle = cmd.Process.Pid, cmd.Process
+	unnoted := note(o.MasterSocket, p.pid)
 	go func() {
 		err := cmd.Wait()
 		if errors.Is(err, exec.ErrWaitDelay) {
@@ -67,6 +71,10 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if err := p.ready(ctx, mark); err != nil {
 		p.abandon()
 		return nil, err
+	}
+	if unnoted != nil {
+		p.abandon()
+		return nil, fmt.Errorf("haproxy: start: %w", unnoted)
 	}
 	return p, nil
 }
@@ -134,7 +142,7 @@ func (p *Process) ready(ctx context.Context, mark int64) error {
 		case errors.Is(wait, ErrGone):
 			return &FailedError{What: "start", Alerts: p.alerts(p.log.since(mark))}
 		case wait != nil:
-			return fmt.Errorf("haproxy: start: no answer of its master in time: %w", errors.Join(wait, err))
+			return fmt.Errorf("haproxy: start: no answer of its master in time: %w: %w", wait, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -16,22 +17,24 @@ func (unseen) Signal(os.Signal) error {
 	return errors.New("it runs where its process cannot be seen from here")
 }
 
-// watchSocket calls ended once nobody listens on the socket any more. It looks
-// twice a second: a master that starts anew keeps its socket.
+// silence is how long nobody may listen on a socket before its master is taken
+// for gone: in a reload nobody does for a second or two.
+const silence = 10 * time.Second
+
+// watchSocket calls ended once nobody has listened on the socket for a while. It
+// looks twice a second.
 func watchSocket(path string, ended func(error)) handle {
 	go func() {
-		for {
-			time.Sleep(500 * time.Millisecond)
+		for heard := time.Now(); time.Since(heard) < silence; time.Sleep(500 * time.Millisecond) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			_, err := listener(ctx, path)
-			timedOut := ctx.Err() != nil
-			cancel()
+			_, err := listenerOf(ctx, path)
 			// A queue that is full is somebody who listens.
-			if err != nil && !timedOut {
-				ended(nil)
-				return
+			if err == nil || ctx.Err() != nil || errors.Is(err, syscall.EAGAIN) {
+				heard = time.Now()
 			}
+			cancel()
 		}
+		ended(nil)
 	}()
 	return unseen{}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,9 @@ import (
 // ownSession keeps the signals of our terminal and of our process group away.
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// listener is the process that listens on a unix socket, as this process sees
+// listenerOf is the process that listens on a unix socket, as this process sees
 // its number; 0 when it runs in a namespace that we cannot see into.
-func listener(ctx context.Context, path string) (int, error) {
+func listenerOf(ctx context.Context, path string) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return 0, err
@@ -41,7 +42,10 @@ func listener(ctx context.Context, path string) (int, error) {
 
 // pidfd is a process that is not our child, by a descriptor that keeps its
 // number from meaning another one.
-type pidfd struct{ file *os.File }
+type pidfd struct {
+	file   *os.File
+	closed *atomic.Bool
+}
 
 // watch calls ended once the process has ended. The descriptor of a process can
 // be read when it has ended; the runtime's poller waits for that. Where there is
@@ -58,14 +62,20 @@ func watch(pid int, path string, ended func(error)) (handle, error) {
 		watchSocket(path, ended)
 		return os.FindProcess(pid)
 	}
-	h := pidfd{file: os.NewFile(uintptr(fd), "pidfd")} //nolint:gosec // a descriptor
+	h := pidfd{os.NewFile(uintptr(fd), "pidfd"), new(atomic.Bool)} //nolint:gosec // a descriptor
 	raw, err := h.file.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(err, h.file.Close())
 	}
 	go func() {
 		defer h.file.Close() //nolint:errcheck // nothing was written
-		ended(raw.Read(func(fd uintptr) bool { return hasEnded(int(fd)) }))
+		switch err := raw.Read(func(fd uintptr) bool { return hasEnded(int(fd)) }); {
+		case h.closed.Load():
+		case err != nil:
+			watchSocket(path, ended)
+		default:
+			ended(nil)
+		}
 	}()
 	return h, nil
 }
@@ -74,6 +84,12 @@ func watch(pid int, path string, ended func(error)) (handle, error) {
 func hasEnded(fd int) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a descriptor
 	return err == nil && n > 0
+}
+
+// Close stops the watch.
+func (h pidfd) Close() error {
+	h.closed.Store(true)
+	return h.file.Close()
 }
 
 // Signal implements handle.

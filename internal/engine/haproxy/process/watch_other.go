@@ -10,8 +10,8 @@ import (
 
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// listener knows only whether somebody listens.
-func listener(ctx context.Context, path string) (int, error) {
+// listenerOf knows only whether somebody listens.
+func listenerOf(ctx context.Context, path string) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return 0, err
