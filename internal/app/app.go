@@ -158,6 +158,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Store:      store,
 		History:    a.history,
 		Mask:       admin.MaskLabel,
+		Suit:       func(t *route.Table) (*route.Table, error) { return compile.RefuseUnsupported(t, settings.Unsupported) },
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
 	}

@@ -153,3 +153,18 @@ func TestRecorderTriesAgain(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A pause that goes on after a restart lasts no longer than it was to, whatever
+// the clock of the wall says.
+func TestPauseEndsWhateverTheClockSays(t *testing.T) {
+	now := time.Now()
+	for until, want := range map[time.Duration]time.Duration{
+		10 * time.Second: 10 * time.Second, -time.Second: -time.Second,
+		87600 * time.Hour: 30 * time.Second, // the clock was set back
+	} {
+		c := Command{Kind: CommandPause, Wait: 30 * time.Second, Until: now.Add(until)}
+		if c.arm(now); c.end.Sub(now) != want {
+			t.Errorf("a pause until in %s ends in %s, want %s", until, c.end.Sub(now), want)
+		}
+	}
+}

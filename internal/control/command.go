@@ -48,6 +48,17 @@ type Command struct {
 	Operator string    `json:"operator"`
 	Message  string    `json:"message,omitempty"`
 	Since    time.Time `json:"since"`
+
+	// end is Until by the clock that never jumps; zero for what has none.
+	end time.Time
+}
+
+// arm sets the end of a pause that is to begin, or goes on after a restart. It
+// lasts no longer than it was to, whatever the clock of the wall has done.
+func (c *Command) arm(now time.Time) {
+	if !c.Until.IsZero() {
+		c.end = now.Add(min(c.Until.Sub(now), c.Wait))
+	}
 }
 
 // Subject is a service, an instance or a node: exactly one of Service, Instance

@@ -104,7 +104,10 @@ type Options struct {
 	History *history.Store
 	// Mask returns the value of a label as it may be written down; nil returns it
 	// as it is.
-	Mask       func(label, value string) string
+	Mask func(label, value string) string
+	// Suit makes a table of an earlier run fit for the engines of this one, which
+	// may not be able to serve all of it; nil returns it as it is.
+	Suit       func(*route.Table) (*route.Table, error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -119,6 +122,7 @@ type Control struct {
 	restored *LastGood
 	history  *history.Store
 	mask     func(label, value string) string
+	suit     func(*route.Table) (*route.Table, error)
 	recorder *recorder
 	log      *slog.Logger
 	metrics  *metrics
@@ -151,8 +155,12 @@ func New(o Options) (*Control, error) {
 		restored: o.Restored,
 		history:  o.History,
 		mask:     o.Mask,
+		suit:     o.Suit,
 		log:      o.Logger,
 		metrics:  newMetrics(o.Registerer),
+	}
+	if c.suit == nil {
+		c.suit = func(t *route.Table) (*route.Table, error) { return t, nil }
 	}
 	c.recorder = newRecorder(o.Logger, c.metrics.lost.Inc)
 	c.status.Store(&Status{State: StateStarting, Since: time.Now()})

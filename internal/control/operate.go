@@ -201,6 +201,7 @@ func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
 			return fmt.Errorf("%w: a pause lasts from 1s to %s", ErrRefused, MaxPause)
 		}
 		c.Until = c.Since.Add(c.Wait)
+		c.arm(time.Now())
 	}
 	return nil
 }
@@ -219,6 +220,9 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	recorded, err := c.history.Entry(h.Entry)
 	if err != nil {
 		return nil, nil, err
+	}
+	if recorded.Table, err = c.suit(recorded.Table); err != nil {
+		return nil, nil, fmt.Errorf("%w: entry %d: %w", ErrRefused, recorded.Number, err)
 	}
 	if live := c.live.Load(); o.Kind == CommandPin && live.Hash != recorded.Hash {
 		return nil, nil, fmt.Errorf("%w: the live table is not in the history yet", ErrNotNow)
@@ -259,6 +263,9 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	}
 	if len(route.Diff(held, &route.Table{Listeners: heldListeners(wish{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
+	}
+	if held.Hash != h.Hash {
+		remarks = append(remarks, "the engine of today cannot serve all of it; those routes answer 503")
 	}
 	return remarks
 }

@@ -71,7 +71,7 @@ func (c *Control) begin(r round) orders {
 	s.snapshot, s.compiled = r.snapshot, r.compiled
 	now := time.Now()
 	for id, command := range s.commands {
-		if command.Until.IsZero() || now.Before(command.Until) {
+		if command.end.IsZero() || now.Before(command.end) {
 			continue
 		}
 		delete(s.commands, id)
@@ -197,6 +197,7 @@ func (c *Control) loadCommands() {
 				continue
 			}
 		}
+		command.arm(time.Now())
 		c.steering.commands[command.ID] = command
 		c.log.Warn("a command of the last run is in force", "command", command.String(),
 			"operator", command.Operator, "message", command.Message, "since", command.Since)
@@ -213,7 +214,7 @@ func (c *Control) heldTable(h Hold) (*route.Table, error) {
 		err = fmt.Errorf("entry %d has another hash", h.Entry)
 	}
 	if err == nil {
-		return recorded.Table, nil
+		return c.suit(recorded.Table)
 	}
 	if c.restored != nil && c.restored.Table != nil && c.restored.Table.Hash == h.Hash {
 		return c.restored.Table, nil
@@ -320,8 +321,8 @@ func (s *steering) nextEnd() (end time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, command := range s.commands {
-		if !command.Until.IsZero() && (!ok || command.Until.Before(end)) {
-			end, ok = command.Until, true
+		if !command.end.IsZero() && (!ok || command.end.Before(end)) {
+			end, ok = command.end, true
 		}
 	}
 	return end, ok
