@@ -44,7 +44,9 @@ func observe(ctx context.Context, s *socket.Session, dir string) (*worker, error
 		return nil, err
 	}
 	for _, sv := range servers {
-		w.put(sv)
+		if sv.Backend != render.Relay {
+			w.put(sv)
+		}
 	}
 	return w, w.observePairs(ctx, s, ours)
 }

@@ -4,20 +4,23 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
 // HAProxy tells of each request and connection in one line, from which package
 // haproxy makes metrics and the access log. The lines go through a ring, which a
-// worker forwards over a stream: nothing is lost while the reader is busy or
-// starts again, and it costs a request a third of what a datagram costs. (A socket
-// for datagrams holds ten of them on Linux, and HAProxy drops the next.)
+// worker forwards over a stream: nothing is lost while the reader is busy, and it
+// costs a request a third of what a datagram costs. (A socket for datagrams holds
+// ten of them on Linux, and HAProxy drops the next.)
+//
+// A ring whose reader is away connects to it again without a pause, thousands of
+// times a second, and Fairway may well be away. So it sends to a relay in HAProxy
+// itself, which waits before it connects; what is told meanwhile is lost.
 
 // Variables that the rules set for the log, in the scope of the request or of the
 // connection; what is not set is "-" in a line.
 const (
-	// VarRoute is the RouteKey of the route that took the request.
-	VarRoute = "txn.route"
 	// VarCode is the code of an answer of Fairway's own, as in X-Fairway-Error.
 	VarCode = "txn.code"
 	// VarID is the request's ID, VarClient the address of the client, VarHost and
@@ -110,6 +113,10 @@ func ListenerOf(frontend string) string {
 	}
 }
 
+// Relay is the section that carries the lines from the ring to Fairway. Its one
+// server is no endpoint.
+const Relay = "fairway-relay"
+
 const (
 	logRing   = "fairway-log"
 	logLength = 8192
@@ -122,6 +129,7 @@ func logSection(o Options) []string {
 	if o.LogSocket == "" {
 		return nil
 	}
+	relay := filepath.Join(o.Dir, "relay.sock")
 	return []string{
 		"ring " + logRing,
 		"    description \"requests and connections, for Fairway\"",
@@ -130,7 +138,18 @@ func logSection(o Options) []string {
 		fmt.Sprintf("    size %d", logSize),
 		"    timeout connect 1s",
 		"    timeout server 10s",
-		"    server fairway unix@" + o.LogSocket + " log-proto octet-count",
+		"    server relay unix@" + relay + " log-proto octet-count",
+		"",
+		"listen " + Relay,
+		"    mode tcp",
+		"    bind unix@" + relay + " mode 600",
+		"    timeout client 24h",
+		"    timeout server 24h",
+		"    timeout connect 1s",
+		"    retries 0",
+		"    tcp-request inspect-delay 250ms",
+		"    tcp-request content accept if WAIT_END",
+		"    server fairway unix@" + o.LogSocket,
 	}
 }
 
@@ -143,7 +162,7 @@ func logLines(o Options, tcp bool) []string {
 	if tcp {
 		kind, status, duration = LineConnection, "%U", "%Tt"
 	}
-	fields := []string{kind, variable(VarRoute), status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes}
+	fields := []string{kind, routeField, status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes}
 	if o.AccessLog {
 		fields = append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient))
 		if tcp {
@@ -158,5 +177,8 @@ func logLines(o Options, tcp bool) []string {
 		`log-format "` + strings.Join(fields, `\t`) + `"`,
 	}
 }
+
+// routeField takes the route out of the value of the map that led to it.
+const routeField = "%[var(txn.r),field(2,|)]"
 
 func variable(name string) string { return "%[var(" + name + ")]" }
