@@ -1,0 +1,185 @@
+package haproxy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/engine/enginetest"
+	"fairway/internal/engine/haproxy"
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/route"
+)
+
+var update = flag.Bool("update", false, "write the differences in docs/haproxy-engine.md anew")
+
+// differences are the cases of the suite that this engine does not pass, with the
+// reason: what HAProxy does instead, or why the compiler refuses the route.
+var differences = map[string]string{
+	"answer/NUL in a value":                                       "HAProxy 2.6 passes a NUL in a header of an answer on; the client refuses the answer.",
+	"balance/when all fail all are used":                          "When all endpoints are ejected requests are answered with 503, until one can be connected to again, within 10 seconds.",
+	"data/guard-target-other":                                     "A request whose target and Host name different hosts is answered with 400.",
+	"guard/a bad chunk is no body":                                "HAProxy 2.6 takes the size of a chunk that ends in a bare line feed; what it sends on is right.",
+	"guard/endpoint with an endless row of 1xx":                   "1xx answers are passed on without a limit.",
+	"match/what is no name in letters of the world":               "A label that begins with xn-- is not decoded: one that stands for no letters is a name like any other, and taken by wildcards.",
+	"retry/an endpoint that hangs up is told on kept connections": "On a connection that has had a request before HAProxy hangs up, too, instead of answering with 502, for clients repeat such a request by themselves.",
+	"retry/one of many is alive":                                  "A request is tried on four endpoints at most.",
+	"stream/trailers of requests":                                 "Trailers of requests are passed on, whatever their names; no endpoint should believe them.",
+}
+
+// need skips the test without a haproxy that can be used, and returns its version.
+func need(t testing.TB) binary.Version {
+	t.Helper()
+	program, err := binary.Find(context.Background(), os.Getenv("FAIRWAY_HAPROXY"))
+	if errors.Is(err, binary.ErrNotFound) {
+		t.Skip("no haproxy: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !program.Version.Supported() {
+		t.Skip("this haproxy is too old: ", program.Version)
+	}
+	return program.Version
+}
+
+// candid refuses, as the compiler does, what the engine cannot serve as it is
+// meant.
+type candid struct{ *haproxy.Engine }
+
+// Apply makes a table live.
+func (e candid) Apply(ctx context.Context, t *route.Table) error {
+	for _, r := range t.Routes {
+		if r.Refused != "" {
+			continue
+		}
+		if why := e.Unsupported(r, t.Backend(r.Backend)); why != "" {
+			return fmt.Errorf("route %s: %w: %s", r.ID, enginetest.ErrUnsupported, why)
+		}
+	}
+	return e.Engine.Apply(ctx, t)
+}
+
+// startEngine starts an engine that ends with the test. What it had to say is shown
+// when the test has failed.
+func startEngine(t *testing.T) enginetest.Engine {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fairway") // short: it holds sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	var said bytes.Buffer
+	e, err := haproxy.New(haproxy.Options{
+		Dir: filepath.Join(dir, "haproxy"), Program: os.Getenv("FAIRWAY_HAPROXY"),
+		Logger:         slog.New(slog.NewTextHandler(&said, nil)),
+		ReloadInterval: time.Millisecond,
+		Render:         render.Options{Threads: 1, Spares: 5},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		// What a case left running is cut off: its client is gone.
+		_ = e.Stop(ctx)
+		if t.Failed() {
+			t.Logf("the engine said:\n%s", &said)
+			if os.Getenv("FAIRWAY_SHOW_CONFIG") != "" {
+				t.Logf("the configuration:\n%s", e.Config())
+			}
+		}
+	})
+	return candid{e}
+}
+
+// TestBehaviour puts the engine through the suite that says what a table means, and
+// holds docs/haproxy-engine.md to what comes of it. At least 95 of 100 cases must be
+// identical.
+func TestBehaviour(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute")
+	}
+	version := need(t)
+	known := map[string]bool{}
+	for name := range differences {
+		known[name] = true
+	}
+	report := enginetest.RunKnown(t, startEngine, known)
+	report.Identical += len(report.Gone)
+	all := report.Identical + len(report.Refused) + len(report.Differing)
+	t.Logf("HAProxy %s, %d cases: %d identical, %d differing, %d refused", version, all, report.Identical, len(report.Differing), len(report.Refused))
+	if !report.Complete || t.Failed() {
+		return
+	}
+	if report.Identical*100 < all*95 {
+		t.Errorf("%d of %d cases are identical, less than 95 of 100", report.Identical, all)
+	}
+	if version.AtLeast(2, 7) {
+		t.Logf("this HAProxy has no such differences as the oldest one: %q", report.Gone)
+		return
+	}
+	if len(report.Gone) > 0 {
+		t.Errorf("listed as differences, and passed: %q", report.Gone)
+	}
+	checkPage(t, page(report))
+}
+
+const (
+	pageFile  = "../../../docs/haproxy-engine.md"
+	pageBegin = "<!-- Made by internal/engine/haproxy/behaviour_test.go with -update. -->\n"
+	pageEnd   = "<!-- End of what is made. -->\n"
+)
+
+// page is the part of docs/haproxy-engine.md that is made here.
+func page(r enginetest.Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nOf %d cases of the behaviour suite %d are identical to the embedded engine, %d differ, and %d are refused with a problem.\n",
+		r.Identical+len(r.Differing)+len(r.Refused), r.Identical, len(r.Differing), len(r.Refused))
+	b.WriteString("\n| case | | why |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(differences)) {
+		what := "differs"
+		if _, refused := r.Refused[name]; refused {
+			what = "refused"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, what, differences[name])
+	}
+	return b.String() + "\n"
+}
+
+// checkPage compares the page, or writes it with -update.
+func checkPage(t *testing.T, want string) {
+	t.Helper()
+	text, err := os.ReadFile(pageFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), pageBegin)
+	have, after, ended := strings.Cut(rest, pageEnd)
+	if !ok || !ended {
+		t.Fatalf("%s has no place for the differences", pageFile)
+	}
+	if *update {
+		if err := os.WriteFile(pageFile, []byte(before+pageBegin+want+pageEnd+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("%s is not current (run with -update to write it):\n%s", pageFile, diff)
+	}
+}
