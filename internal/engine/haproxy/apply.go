@@ -68,12 +68,8 @@ func (e *Engine) attend(ctx context.Context) {
 		e.target.config, e.target.files = k.Config, k.Files
 		e.restorePorts(k.Ports)
 	}
-	if e.proc != nil {
-		select {
-		case <-e.proc.Gone():
-			e.lost()
-		default:
-		}
+	if e.proc != nil && ended(e.proc) {
+		e.lost()
 	}
 	if e.proc == nil {
 		proc, err := process.Attach(ctx, e.processOptions())
@@ -198,7 +194,9 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 		if err == nil {
 			return nil
 		}
-		e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
+		if e.proc != nil && !ended(e.proc) {
+			e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
+		}
 		p = plan{reload: reloadRuntime, text: err.Error()}
 	}
 	err = e.reload(ctx, next, p)
@@ -302,47 +300,68 @@ func (e *Engine) reload(ctx context.Context, next target, p plan) error {
 
 // reloadOrStart returns when a worker with the marker of the configuration serves.
 func (e *Engine) reloadOrStart(ctx context.Context, next *render.Config) error {
-	if e.proc == nil {
-		return e.start(ctx)
+	if e.proc != nil {
+		err := e.reloadRunning(ctx, next.Marker)
+		if !ended(e.proc) {
+			return err
+		}
+		e.lost()
+		e.free(ctx, next)
 	}
+	return e.start(ctx)
+}
+
+// reloadRunning reloads a HAProxy that runs. What it returns when that ends
+// meanwhile means nothing.
+func (e *Engine) reloadRunning(ctx context.Context, marker string) error {
 	proc := e.proc
+	// Whoever asks one that has ended waits for nothing.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-proc.Gone():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := e.answers(ctx, proc); err != nil {
 		return err
 	}
 	_, err := proc.Reload(ctx, process.ReloadOptions{Prove: func(ctx context.Context, w socket.Process) error {
 		runs, _, err := proc.Master().WorkerVar(ctx, w.PID, render.MarkerVariable)
-		if err == nil && runs != next.Marker {
-			err = fmt.Errorf("the new worker runs %q, not %q", runs, next.Marker)
+		if err == nil && runs != marker {
+			err = fmt.Errorf("the new worker runs %q, not %q", runs, marker)
 		}
 		return err
 	}})
-	if errors.Is(err, process.ErrGone) {
-		e.lost()
-		e.free(ctx, next)
-		return e.start(ctx)
-	}
 	return err
+}
+
+// ended says whether a HAProxy has.
+func ended(proc *process.Process) bool {
+	select {
+	case <-proc.Gone():
+		return true
+	default:
+		return false
+	}
 }
 
 // answerWithin is how long a master may be silent that is told to reload: while it
 // looks at a file that it cannot use, it is for two seconds.
 const answerWithin = 3 * time.Second
 
-// answers waits until the master does, or is gone.
+// answers waits until the master does.
 func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	for {
 		_, err := proc.Worker(ctx)
-		select {
-		case <-proc.Gone():
-			return nil
-		default:
-		}
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if pause(ctx, lookAgain) != nil {
 			return fmt.Errorf("haproxy: its master (process %d) does not answer at %s: stop that process, and it is started anew: %w",
 				proc.Pid(), e.masterSocket(), err)
 		}

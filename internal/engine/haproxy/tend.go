@@ -106,17 +106,14 @@ func (e *Engine) flush() {
 
 // died says whether HAProxy that ran does not run any more.
 func (e *Engine) died() bool {
-	if e.proc == nil {
-		return true
-	}
-	select {
-	case <-e.proc.Gone():
-		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started again", !e.elsewhere())
-		e.lost()
-		return true
-	default:
+	if e.proc != nil && !ended(e.proc) {
 		return false
 	}
+	if e.proc != nil {
+		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started again", !e.elsewhere())
+		e.lost()
+	}
+	return true
 }
 
 // worry notes how a round went and when the next may be.
