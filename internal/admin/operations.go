@@ -128,7 +128,7 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 	}
 	register("/v1/", rest)
 	register("/", operation{public: true, serve: func(w http.ResponseWriter, r *http.Request) error {
-		if reads(r.Method) {
+		if reads(r.Method) || r.Method == http.MethodPost {
 			return s.page(w, r)
 		}
 		return s.perform(w, r, rest)
@@ -158,6 +158,9 @@ func (s *Server) perform(w http.ResponseWriter, r *http.Request, op operation) e
 	}
 	if op.verb() == http.MethodGet || op.asks {
 		return serve(w, r)
+	}
+	if isInside(r.Context()) {
+		return status(http.StatusMethodNotAllowed, "a page changes nothing")
 	}
 	return s.audited(w, r, who, serve)
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 
@@ -12,8 +13,9 @@ import (
 // operations tell whoever asks for the page, and change nothing: what a page
 // changes, the browser asks of the operations.
 type Pages interface {
-	// Serve answers a GET or HEAD that is no operation. ask puts questions in the
-	// name of who, who has no role as long as nobody has signed in.
+	// Serve answers what is no operation: a GET or HEAD, or a POST of a form that
+	// asks for something. ask puts questions in the name of who, who has no role as
+	// long as nobody has signed in.
 	Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, who api.Identity)
 }
 
@@ -37,14 +39,15 @@ type inside struct {
 	who        api.Identity
 }
 
+type insideKey struct{}
+
+// isInside is true for what a page asks: it may change nothing.
+func isInside(ctx context.Context) bool { return ctx.Value(insideKey{}) != nil }
+
 // RoundTrip makes it an http.RoundTripper.
 func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := &answered{header: http.Header{}, code: http.StatusOK}
-	if reads(r.Method) {
-		t.operations.ServeHTTP(rec, r.WithContext(withIdentity(r.Context(), t.who)))
-	} else {
-		fail(rec, status(http.StatusMethodNotAllowed, "a page only reads"))
-	}
+	t.operations.ServeHTTP(rec, r.WithContext(context.WithValue(withIdentity(r.Context(), t.who), insideKey{}, true)))
 	return &http.Response{
 		StatusCode: rec.code, Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,

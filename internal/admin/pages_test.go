@@ -42,11 +42,12 @@ func TestPagesAskInTheNameOfWhoeverAsks(t *testing.T) {
 		method, path, token, want string
 		code                      int
 	}{
-		{"GET", "/", "", "/ page= info=401 tokens=401 made=405", 200},
+		{"GET", "/", "", "/ page= info=401 tokens=401 made=401", 200},
 		{"GET", "/a/b", viewer.Secret, "/a/b page=viewer info=200 tokens=403 made=405", 200},
 		{"GET", "/", goodToken, "/ page=admin info=200 tokens=200 made=405", 200},
 		{"GET", "/", "wrong", "not known", 401},
-		{"POST", "/", goodToken, "no such path", 404},
+		{"POST", "/", goodToken, "/ page=admin info=200 tokens=200 made=405", 200},
+		{"PUT", "/", goodToken, "no such path", 404},
 		{"GET", "/v1/none", goodToken, "no such path", 404},
 		{"GET", "/v1/none", "", "asks for a token", 401},
 	} {

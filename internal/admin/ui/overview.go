@@ -1,6 +1,9 @@
 package ui
 
 import (
+	"cmp"
+	"slices"
+
 	"fairway/internal/api"
 )
 
@@ -32,11 +35,8 @@ func (p *Pages) overview(c *call) (any, error) {
 }
 
 func newOverview(w *world) overviewData {
-	rates := map[string]float64{}
-	for _, s := range w.services {
-		rates[s.ID] = w.rate(s)
-	}
-	d := overviewData{Sources: w.sources, Services: byTrouble(w.services, rates), Total: len(w.services)}
+
+	d := overviewData{Sources: w.sources, Services: byTrouble(w.services), Total: len(w.services)}
 	for _, s := range w.services {
 		if len(s.Routes) > 0 && s.Health != broken {
 			d.Served++
@@ -60,10 +60,37 @@ func newOverview(w *world) overviewData {
 			drawn = append(drawn, s)
 		}
 	}
-	d.Picture = layout(drawn, w.sources, len(drawn))
-	d.Mosaic = d.Picture.Left > 0
+	d.Picture = layout(drawn, w.sources)
+	if d.Picture.Left > 0 {
+		// A picture of hundreds shows nothing: every service gets a square, and
+		// those that matter most are drawn.
+		d.Mosaic = true
+		d.Picture = layout(w.choose(drawn), w.sources)
+		d.Picture.Left = len(drawn) - len(d.Picture.Services)
+	}
 	d.Empty = len(w.services) == 0
 	return d
+}
+
+// How many services are drawn where there are too many: those in trouble, and
+// with them the busiest.
+const (
+	maxTroubled = 8
+	maxChosen   = 14
+)
+
+// choose picks the services that matter most, of services sorted by trouble.
+func (w *world) choose(services []*service) []*service {
+	var chosen, rest []*service
+	for _, s := range services {
+		if troubled(s) && len(chosen) < maxTroubled {
+			chosen = append(chosen, s)
+		} else if !troubled(s) {
+			rest = append(rest, s)
+		}
+	}
+	slices.SortStableFunc(rest, func(a, b *service) int { return cmp.Compare(w.rate(b), w.rate(a)) })
+	return byTrouble(append(chosen, rest[:min(len(rest), maxChosen-len(chosen))]...))
 }
 
 // namedProblem is a problem with the name of its service.

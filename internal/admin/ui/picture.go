@@ -84,7 +84,7 @@ const maxRows = 36
 
 // layout places services, in the order in which they come, with what belongs to
 // them. Services of one source are kept together.
-func layout(services []*service, sources []api.Source, total int) picture {
+func layout(services []*service, sources []api.Source) picture {
 	p := picture{Width: pictureWidth}
 	first := map[string]int{}
 	for i, s := range services {
@@ -128,7 +128,7 @@ func layout(services []*service, sources []api.Source, total int) picture {
 		drawn++
 		y += serviceGap - rowGap
 	}
-	p.Left = total - drawn
+	p.Left = len(services) - drawn
 	p.Height = max(y-serviceGap+1, rowHeight+2)
 	p.place(sources, spans)
 	return p
@@ -136,7 +136,7 @@ func layout(services []*service, sources []api.Source, total int) picture {
 
 // serviceNote is the second line of a service.
 func serviceNote(s *service) string {
-	note := fmt.Sprintf("%d of %s ready", s.Ready, plural(len(s.Instances), "instance"))
+	note := fmt.Sprintf("%d of %d ready", s.Ready, len(s.Instances))
 	if len(s.Instances) == 0 {
 		note = "no instance"
 	}

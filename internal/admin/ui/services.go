@@ -138,6 +138,15 @@ type serviceData struct {
 	Steps []step
 }
 
+// Past is the link to the history of the service; empty for an ID that is too long
+// for a link.
+func (d serviceData) Past() string {
+	if len(d.ID) > maxLink {
+		return ""
+	}
+	return "/history?" + url.Values{"service": {d.ID}}.Encode()
+}
+
 func (d serviceData) title() string { return visible(d.Name, 80, false) }
 
 // instance is an instance with its endpoints.

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"math"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/template/parse"
@@ -23,7 +24,7 @@ var templateFiles embed.FS
 // exact are the functions whose result goes into an attribute as it is. What ends
 // with any other goes through show.
 func exact() map[string]bool {
-	return map[string]bool{"attr": true, "link": true, "key": true, "lines": true, "ids": true}
+	return map[string]bool{"attr": true, "link": true, "key": true, "lines": true, "ids": true, "class": true}
 }
 
 // parseTemplates parses the layout and the parts with each page.
@@ -111,6 +112,7 @@ func functions(a *assets) template.FuncMap {
 		"dict":   dict,
 		"pick":   pick,
 		"ids":    ids,
+		"class":  class,
 		"join":   strings.Join,
 	}
 }
@@ -292,4 +294,15 @@ func ids(routes []*routeOf) string {
 		return "[]" // strings always encode
 	}
 	return string(text)
+}
+
+var word = regexp.MustCompile(`^[a-z][a-z-]{0,30}$`)
+
+// class is a word of ours as a part of the name of a class; what is no such word is
+// none.
+func class(s string) string {
+	if word.MatchString(s) {
+		return s
+	}
+	return "other"
 }

@@ -81,6 +81,8 @@ type page struct {
 	role string
 	// key is the letter that leads to it from everywhere, after a g.
 	key string
+	// asks is set where a form is sent to the page, which changes nothing either.
+	asks bool
 	// read asks for what the template shows.
 	read func(p *Pages, c *call) (any, error)
 }
@@ -101,8 +103,13 @@ func pages() []struct {
 		{"/routes", page{name: "routes", title: "Routes", key: "r", read: (*Pages).routes}},
 		{"/problems", page{name: "problems", title: "Problems", key: "p", read: (*Pages).problems}},
 		{"/nodes", page{name: "nodes", title: "Nodes", key: "n", read: (*Pages).nodes}},
+		{"/nodes/{name...}", page{name: "node", read: (*Pages).node}},
+		{"/events", page{name: "events", title: "Events", key: "e", read: (*Pages).events}},
 		{"/history", page{name: "history", title: "History", key: "h", read: (*Pages).history}},
 		{"/history/{number}", page{name: "entry", read: (*Pages).entry}},
+		{"/plan", page{name: "plan", title: "Plan", key: "l", asks: true, read: (*Pages).plan}},
+		{"/fleet", page{name: "fleet", title: "Fleet", key: "f", read: (*Pages).fleet}},
+		{"/fleet/{name...}", page{name: "document", read: (*Pages).document}},
 		{"/access", page{name: "access", title: "Access", role: api.RoleAdmin, key: "a", read: (*Pages).access}},
 		{"/sign-in", page{name: "signin", read: (*Pages).signIn}},
 	}
@@ -117,6 +124,9 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	defer cancel()
 	c := &call{Context: ctx, r: r, q: r.URL.Query(), ask: ask, who: who, now: p.now()}
 	found, name := p.find(r)
+	if r.Method == http.MethodPost && !found.asks {
+		name = ""
+	}
 	if who.Role == "" && name != "signin" {
 		to := url.Values{"to": {r.URL.RequestURI()}}
 		http.Redirect(w, r, "/sign-in?"+to.Encode(), http.StatusSeeOther)
@@ -124,7 +134,10 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	}
 	var data any
 	err := error(&api.Error{Status: http.StatusNotFound, Title: "Not Found", Detail: "There is no such page."})
-	if name != "" {
+	switch {
+	case name != "" && found.role != "" && !c.may(found.role):
+		err = &api.Error{Status: http.StatusForbidden, Title: "Not for you", Detail: "This page needs the role " + found.role + "."}
+	case name != "":
 		data, err = found.read(p, c)
 	}
 	if err != nil {
@@ -214,7 +227,7 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 
 // nav lists the pages that whoever asks may see.
 func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
-	here := map[string]string{"service": "services", "entry": "history", "document": "fleet"}
+	here := map[string]string{"service": "services", "node": "nodes", "entry": "history", "document": "fleet"}
 	var items []navItem
 	for _, e := range pages() {
 		if e.page.title == "" || e.page.role != "" && !c.may(e.page.role) {

@@ -1,9 +1,389 @@
 package ui
 
-import "testing"
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
 
-func TestParse(t *testing.T) {
-	if _, err := New(nil); err != nil {
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"fairway/internal/api"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func now() time.Time { return time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC) }
+
+// answers are what operations answer, by path; a path that ends with "/" stands
+// for all below it.
+type answers map[string]any
+
+// RoundTrip makes it an http.RoundTripper.
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	v, ok := a[r.URL.Path]
+	for path, below := range a {
+		if !ok && strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
+			v = below
+		}
+	}
+	if e, bad := v.(*api.Error); bad || v == nil {
+		if v == nil {
+			e = &api.Error{Title: "Not Found", Status: 404, Detail: "no " + r.URL.Path}
+		}
+		rec.Header().Set("Content-Type", api.ProblemContentType)
+		rec.WriteHeader(e.Status)
+		v = e
+	} else {
+		rec.Header().Set("Content-Type", "application/json")
+	}
+	if err := json.NewEncoder(rec).Encode(v); err != nil {
+		return nil, err
+	}
+	return rec.Result(), nil
+}
+
+// everything is an answer of each operation that pages ask for, every string in it
+// filled by text, which gets the name of the field.
+func everything(text func(field string) string) answers {
+	a := answers{
+		"/v1/info": &api.Info{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
+		"/v1/problems": &api.List[api.Problem]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
+		"/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
+		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
+		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.Deed]{},
+		"/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
+		"/v1/rules": &api.List[api.RuleState]{}, "/v1/plan": &api.Plan{},
+		"/v1/fleet/documents": &api.List[api.FleetDocument]{}, "/v1/fleet/hosts": &api.List[api.FleetHost]{},
+	}
+	for _, v := range a {
+		fill(reflect.ValueOf(v).Elem(), "", text)
+	}
+	document := a["/v1/fleet/documents"].(*api.List[api.FleetDocument]).Items[0].Name
+	base := "/v1/fleet/documents/" + document
+	for path, v := range map[string]any{
+		"/revisions": &api.List[api.FleetRevision]{}, "/revisions/newest": &api.FleetRevision{}, "/diff": &api.FleetDiff{},
+		"/plan": &api.FleetPlan{}, "/drift": &api.FleetPlan{}, "/rollout": &api.FleetRollout{}, "/rollouts": &api.List[api.FleetRollout]{},
+	} {
+		fill(reflect.ValueOf(v).Elem(), "", text)
+		a[base+path] = v
+	}
+	// A command in force is told of where there is one.
+	a["/v1/series/"].(*api.Series).Step = "1m"
+	return a
+}
+
+// fill sets everything that can be set, one item in each list.
+func fill(v reflect.Value, field string, text func(string) string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text(field))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(2)
+	case reflect.Uint64, reflect.Uint16:
+		v.SetUint(3)
+	case reflect.Uint8:
+		v.SetUint('x')
+	case reflect.Float64:
+		v.SetFloat(12.5)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), field, text)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes([]byte(text(field)))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), field, text)
+	case reflect.Map:
+		m := reflect.MakeMap(v.Type())
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, field, text)
+		fill(value, field, text)
+		m.SetMapIndex(key, value)
+		v.Set(m)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(now().Add(-time.Hour)))
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i), v.Type().Field(i).Name, text)
+		}
+	}
+}
+
+// paths are the pages, with what leads to everything that they can show. The names
+// are those of the golden files.
+func paths(a answers) map[string]string {
+	service := a["/v1/services"].(*api.List[api.Service]).Items[0].ID
+	node := a["/v1/nodes"].(*api.List[api.Node]).Items[0].ID
+	document := a["/v1/fleet/documents"].(*api.List[api.FleetDocument]).Items[0].Name
+	return map[string]string{
+		"overview": "/", "services": "/services", "service": link("services", service), "routes": "/routes",
+		"explain": "/routes?url=http://a.example/&client=192.0.2.1&headers=X:+1", "problems": "/problems", "nodes": "/nodes", "node": link("nodes", node),
+		"history": "/history", "entry": "/history/3", "compared": "/history/3?against=live", "access": "/access",
+		"events": "/events", "plan": "/plan", "fleet": "/fleet", "document": link("fleet", document),
+		"document-plan": link("fleet", document) + "?tab=plan", "document-drift": link("fleet", document) + "?tab=drift",
+		"document-diff": link("fleet", document) + "?tab=diff&to=3", "sign-in": "/sign-in?to=/x", "nothing": "/nothing",
+	}
+}
+
+func newPages(t *testing.T) *Pages {
+	t.Helper()
+	p, err := New(nil)
+	if err != nil {
 		t.Fatal(err)
+	}
+	p.now = now
+	return p
+}
+
+// look asks for a page.
+func look(t *testing.T, p *Pages, a http.RoundTripper, who api.Identity, r *http.Request) *httptest.ResponseRecorder {
+	t.Helper()
+	ask, err := api.NewClient(api.ClientOptions{URL: "http://localhost", Transport: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	p.Serve(rec, r, ask, who)
+	return rec
+}
+
+func admin() api.Identity { return api.Identity{Name: "root", Role: api.RoleAdmin, By: api.BySession} }
+
+func get(t *testing.T, p *Pages, a http.RoundTripper, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	return look(t, p, a, admin(), httptest.NewRequest("GET", path, nil))
+}
+
+// plainText is an answer that means no harm.
+func plainText(field string) string { return strings.ToLower(field) }
+
+func TestGolden(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	for name, path := range paths(a) {
+		t.Run(name, func(t *testing.T) {
+			golden(t, name+".html", steady(p, get(t, p, a, path).Body.String()))
+		})
+	}
+}
+
+// steady takes out of a page what changes with every change of a file of style.
+func steady(p *Pages, page string) string {
+	return strings.ReplaceAll(page, p.assets.prefix, "/assets/DIGEST/")
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; rewrite with -update):\n%s", path, diff)
+	}
+}
+
+// What changes something is there for those who may, and for nobody else.
+func TestPagesOfARole(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	acts := regexp.MustCompile(`data-call="(?:POST|DELETE) /v1/[a-z]+|data-document=|data-rollout=`)
+	for name, path := range paths(a) {
+		for _, role := range api.Roles() {
+			who := api.Identity{Name: "x", Role: role, By: api.ByToken}
+			body := look(t, p, a, who, httptest.NewRequest("GET", path, nil)).Body.String()
+			found := acts.FindAllString(body, -1)
+			if name == "access" && role != api.RoleAdmin && !strings.Contains(body, "needs the role admin") {
+				t.Errorf("%s sees who may do what", role)
+			}
+			if role == api.RoleViewer && len(found) > 0 {
+				t.Errorf("%s offers %q to a viewer", name, found)
+			}
+			if role == api.RoleOperator && strings.Contains(body, "/v1/tokens") && name != "access" {
+				t.Errorf("%s offers tokens to an operator", name)
+			}
+		}
+	}
+}
+
+// Nobody sees a page without a role, and comes back to it after signing in.
+func TestSignInFirst(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	for name, path := range paths(a) {
+		rec := look(t, p, answers{}, api.Identity{}, httptest.NewRequest("GET", path, nil))
+		if name == "sign-in" {
+			if rec.Code != 200 || !strings.Contains(rec.Body.String(), `data-sign-in="/x"`) {
+				t.Errorf("sign-in: %d %s", rec.Code, rec.Body)
+			}
+			continue
+		}
+		if rec.Code != 303 || !strings.HasPrefix(rec.Header().Get("Location"), "/sign-in?to=%2F") {
+			t.Errorf("%s: %d to %q", name, rec.Code, rec.Header().Get("Location"))
+		}
+	}
+	for _, to := range []string{"//evil.example", `/\evil.example`, "https://evil.example", "javascript:alert(1)", "", "/a\tb", "/\n/evil.example"} {
+		r := httptest.NewRequest("GET", "/sign-in", nil)
+		q := r.URL.Query()
+		q.Set("to", to)
+		r.URL.RawQuery = q.Encode()
+		if body := look(t, p, answers{}, api.Identity{}, r).Body.String(); !strings.Contains(body, `data-sign-in="/"`) {
+			t.Errorf("after signing in one is sent to %q", to)
+		}
+	}
+}
+
+// A page that cannot be made says why, and is never half a page.
+func TestErrors(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	for path, want := range map[string]int{"/services/none": 404, "/nodes/none": 404, "/fleet/none": 404, "/history/x": 404, "/history?before=x": 400, "/history/3?against=x": 400} {
+		rec := get(t, p, a, path)
+		if rec.Code != want || !strings.Contains(rec.Body.String(), "</html>") || rec.Header().Get("Content-Security-Policy") != contentPolicy {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
+	}
+	a["/v1/services"] = &api.Error{Status: 503, Title: "Service Unavailable", Detail: "not <b>now</b>"}
+	if rec := get(t, p, a, "/services"); rec.Code != 503 || !strings.Contains(rec.Body.String(), "not &lt;b&gt;now&lt;/b&gt;") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	broken := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+	if rec := get(t, p, broken, "/services"); rec.Code != 500 || strings.Contains(rec.Body.String(), "EOF") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip makes it an http.RoundTripper.
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Only the page that asks takes forms.
+func TestForms(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	post := func(path, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return look(t, p, a, admin(), r)
+	}
+	if rec := post("/services", ""); rec.Code != 404 {
+		t.Errorf("POST /services = %d", rec.Code)
+	}
+	for body, want := range map[string]string{
+		"":                            "Paste a file",
+		"text=a&variables=x":          "NAME=VALUE",
+		"subject=a":                   "A label is needed",
+		"label=a":                     "Of which service",
+		"subject=a&remove=on":         "It would change",
+		"subject=a&label=b&value=c":   "It would change",
+		"text=services:%0D%0A+a: {}":  "It would change",
+		"text=x&variables=A%3D1%0AB=": "It would change",
+	} {
+		if rec := post("/plan", body); rec.Code != 200 || !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("POST /plan %s = %d, want %q", body, rec.Code, want)
+		}
+	}
+}
+
+func TestAssets(t *testing.T) {
+	p := newPages(t)
+	for _, name := range []string{"app.js", "fairway.css", "icon.svg"} {
+		rec := get(t, p, answers{}, p.assets.prefix+name)
+		if rec.Code != 200 || !strings.Contains(rec.Header().Get("Cache-Control"), "immutable") || rec.Body.Len() == 0 {
+			t.Errorf("%s: %d %s", name, rec.Code, rec.Header())
+		}
+	}
+	if rec := get(t, p, answers{}, "/assets/old/app.js"); rec.Code != 200 || rec.Header().Get("Cache-Control") != "" {
+		t.Errorf("by an old digest: %d %s", rec.Code, rec.Header())
+	}
+	for _, path := range []string{"/assets/", "/assets/x", p.assets.prefix + "../ui.go", p.assets.prefix + "none.js"} {
+		if rec := get(t, p, answers{}, path); rec.Code != 404 {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
+	}
+	for name, data := range p.assets.files {
+		for _, m := range regexp.MustCompile(`(?:from|import) '\./([a-z.]+)'`).FindAllSubmatch(data, -1) {
+			if p.assets.files[string(m[1])] == nil {
+				t.Errorf("%s imports %s, which is not there", name, m[1])
+			}
+		}
+		if bytes.Contains(data, []byte("://")) && !regexp.MustCompile(`(?m)^[^\n]*(w3\.org)[^\n]*$`).Match(data) {
+			t.Errorf("%s names an address", name)
+		}
+		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"} {
+			if bytes.Contains(data, []byte(word)) {
+				t.Errorf("%s uses %s", name, word)
+			}
+		}
+	}
+}
+
+// A list of five hundred has pages, and each page costs the same.
+func TestLongLists(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	one := a["/v1/services"].(*api.List[api.Service]).Items[0]
+	all := &api.List[api.Service]{}
+	routes := &api.List[api.Route]{}
+	route := a["/v1/routes"].(*api.List[api.Route]).Items[0]
+	for i := range 500 {
+		s, r := one, route
+		s.ID, s.Name = fmt.Sprintf("s%03d@docker", i), fmt.Sprintf("s%03d", i)
+		r.ID, r.Service = s.ID, s.ID
+		all.Items, routes.Items = append(all.Items, s), append(routes.Items, r)
+	}
+	a["/v1/services"], a["/v1/routes"] = all, routes
+	rows := func(path string) int { return strings.Count(get(t, p, a, path).Body.String(), "<tr id=") }
+	for path, want := range map[string]int{
+		"/services": 100, "/services?page=5": 100, "/services?page=6": 100, "/services?page=x": 100, "/services?q=s49": 10, "/services?q=nothing": 0,
+		"/services?only=unserved": 0, "/routes": 100, "/routes?page=2": 100, "/routes?q=s123": 1,
+	} {
+		if n := rows(path); n != want {
+			t.Errorf("%s has %d rows, want %d", path, n, want)
+		}
+	}
+	body := get(t, p, a, "/services?page=2&q=s&only=served").Body.String()
+	for _, want := range []string{`href="/services?only=served&amp;q=s"`, `href="/services?only=served&amp;page=3&amp;q=s"`, "101–200 of 500"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the second page has no %s", want)
+		}
+	}
+	overview := get(t, p, a, "/").Body.String()
+	if n := strings.Count(overview, `<g class="box`); n > maxRows+2 {
+		t.Errorf("%d boxes are drawn", n)
+	}
+	if n := strings.Count(overview, "data-heat="); n != 500 {
+		t.Errorf("%d squares are drawn", n)
 	}
 }

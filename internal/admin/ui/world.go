@@ -245,12 +245,13 @@ func (w *world) rate(s *service) float64 {
 	return sum
 }
 
-// byTrouble sorts services so that those which need somebody come first.
-func byTrouble(services []*service, rate map[string]float64) []*service {
+// byTrouble sorts services so that those which need somebody come first. Traffic has
+// no part in it: a picture whose parts change places cannot be read.
+func byTrouble(services []*service) []*service {
 	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
 	sorted := slices.Clone(services)
 	slices.SortStableFunc(sorted, func(a, b *service) int {
-		return cmp.Or(cmp.Compare(order[a.Health], order[b.Health]), cmp.Compare(rate[b.ID], rate[a.ID]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(order[a.Health], order[b.Health]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return sorted
 }

@@ -21,7 +21,7 @@ export async function ask(method, path, body) {
   return answer;
 }
 
-function stored() {
+export function stored() {
   try { return localStorage.getItem(keyName); } catch { return null; }
 }
 

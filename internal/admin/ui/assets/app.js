@@ -1,6 +1,7 @@
 // The beginning of everything that moves on a page.
-import { signIn, signOut, submit } from './act.js';
-import { refresh, show, watch } from './live.js';
+import { signIn, signOut, submit, stored } from './act.js';
+import { documentForm, jump, numbers, rollout } from './editor.js';
+import { refresh, show, take, watch } from './live.js';
 import { paint } from './traffic.js';
 
 // Ages run on.
@@ -66,6 +67,12 @@ document.addEventListener('submit', (e) => {
   if (form.dataset.call) {
     e.preventDefault();
     submit(form, refresh);
+  } else if (form.dataset.rollout) {
+    e.preventDefault();
+    rollout(form, refresh);
+  } else if ('post' in form.dataset) {
+    e.preventDefault();
+    post(form);
   } else if (form.dataset.signIn) {
     e.preventDefault();
     signIn(form);
@@ -78,7 +85,14 @@ document.addEventListener('submit', (e) => {
 
 document.addEventListener('click', (e) => {
   const opens = e.target.closest('[data-open]');
-  if (opens) document.getElementById(opens.dataset.open)?.showModal();
+  if (opens) {
+    const d = document.getElementById(opens.dataset.open);
+    const [name, value] = (opens.dataset.fill || '').split('=');
+    if (name) d.querySelector(`[name="${CSS.escape(name)}"]`).value = value;
+    d?.showModal();
+  }
+  const line = e.target.closest('[data-line]');
+  if (line) jump(document.querySelector('[data-editor]'), Number(line.dataset.line));
   if (e.target.closest('[data-close]')) e.target.closest('dialog')?.close();
   if (e.target.closest('[data-sign-out]')) signOut();
 });
@@ -102,6 +116,32 @@ document.addEventListener('keydown', (e) => {
   }
 });
 
+// post sends a form that only asks, and shows the answer.
+async function post(form) {
+  form.setAttribute('aria-busy', 'true');
+  try {
+    const res = await fetch(form.getAttribute('action'), {
+      method: 'POST', body: new URLSearchParams(new FormData(form)), headers: { Accept: 'text/html', 'Fairway-Key': stored() || '' },
+    });
+    await take(res);
+  } finally { form.removeAttribute('aria-busy'); }
+}
+
+// What is new on the page is set going.
+function begin() {
+  for (const box of document.querySelectorAll('[data-editor]')) numbers(box);
+  for (const form of document.querySelectorAll('form[data-document]')) {
+    documentForm(form, () => { location.assign(location.pathname); });
+  }
+  clearTimeout(polling);
+  const poll = document.querySelector('[data-poll]');
+  if (poll && !document.hidden) polling = setTimeout(refresh, Number(poll.dataset.poll));
+}
+let polling = 0;
+document.addEventListener('shown', begin);
+
+document.querySelector('nav.pages [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+begin();
 theme();
 ages();
 setInterval(ages, 1000);

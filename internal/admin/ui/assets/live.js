@@ -27,6 +27,11 @@ export async function refresh() {
 // show puts the page of an address in place of this one.
 export async function show(address) {
   const res = await fetch(address, { headers: { Accept: 'text/html' }, redirect: 'follow' });
+  await take(res);
+}
+
+// take shows an answer that is this page.
+export async function take(res) {
   if (res.redirected && new URL(res.url).pathname === '/sign-in') { location.assign(res.url); return; }
   const page = parse(await res.text());
   for (const part of ['main', '#status', 'nav.pages']) {

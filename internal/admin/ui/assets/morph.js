@@ -20,7 +20,7 @@ export function morph(a, b) {
 }
 
 // own are the attributes that script or the reader has set.
-const own = new Set(['open', 'data-painted']);
+const own = new Set(['open', 'data-painted', 'data-ready', 'aria-busy']);
 
 function attributes(a, b) {
   for (const { name, value } of b.attributes) {
