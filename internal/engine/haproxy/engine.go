@@ -118,6 +118,7 @@ type Engine struct {
 	pairs             *pairs
 	watched           *watched
 	gates             *gates
+	resolver          *resolver
 	ports             map[string]netip.AddrPort // chosen for port 0, by listener
 	// What is served: the table as it was given, and what it was rendered to. Before
 	// the first table the target is the one that the engine before has kept.
@@ -182,6 +183,7 @@ func New(o Options) (*Engine, error) {
 		e.ipv6 = l.Close() == nil
 	}
 	e.gates = newGates(o.Logger, e.nudge)
+	e.resolver = newResolver(o.Logger, e.nudge, systemLookup)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
@@ -337,6 +339,7 @@ func (e *Engine) end() *process.Process {
 func (e *Engine) finish() error {
 	e.tending.Wait()
 	e.gates.close()
+	e.resolver.close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.finished {

@@ -31,6 +31,9 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map
 	if err != nil {
 		return target{}, plan{}, nil, err
 	}
+	if masked, err = e.resolver.table(ctx, masked); err != nil {
+		return target{}, plan{}, nil, err
+	}
 	for {
 		next, err := e.render(masked, missing)
 		if err != nil {

@@ -78,6 +78,7 @@ func (e *Engine) round(ctx context.Context) {
 		e.stale = e.retryMissing() || e.stale
 	}
 	e.stale = e.gates.take() || e.stale
+	e.stale = e.resolver.take() || e.stale
 	var err error
 	if e.stale || died || e.worker == nil {
 		if err = e.apply(ctx, e.table); err == nil {

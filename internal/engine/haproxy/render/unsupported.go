@@ -2,7 +2,9 @@ package render
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"fairway/internal/route"
@@ -83,9 +85,15 @@ func unsupportedMatch(m *route.Match) string {
 
 func unsupportedBackend(b *route.Backend) string {
 	for i := range b.Endpoints {
-		a, err := netip.ParseAddrPort(b.Endpoints[i].Address)
-		if err != nil || a.Port() == 0 || a.Addr().Zone() != "" {
-			return fmt.Sprintf("the endpoint %q is not an IP address with a port", b.Endpoints[i].Address)
+		// Names are looked up by whoever has the table rendered.
+		host, port, err := net.SplitHostPort(b.Endpoints[i].Address)
+		n, numErr := strconv.ParseUint(port, 10, 16)
+		_, nameErr := route.CanonicalHost(host)
+		if _, err := netip.ParseAddr(host); err == nil && !strings.Contains(host, "%") {
+			nameErr = nil
+		}
+		if err != nil || numErr != nil || n == 0 || nameErr != nil {
+			return fmt.Sprintf("the endpoint %q is not an address or a name with a port", b.Endpoints[i].Address)
 		}
 	}
 	if why := unsupportedName("cookie", b.Sticky); why != "" {

@@ -54,11 +54,14 @@ func TestUnsupported(t *testing.T) {
 			return backend(route.Backend{Endpoints: []route.Endpoint{{Address: "10.0.0.1:80"}, {Address: "[fd00::1]:80"}}})
 		}, ""},
 		"name": {func() (*route.Route, *route.Backend) {
-			return backend(route.Backend{Endpoints: []route.Endpoint{{Address: "shop.example:80"}}})
-		}, "IP address"},
+			return backend(route.Backend{Endpoints: []route.Endpoint{{Address: "tasks.my_shop:80"}}})
+		}, ""},
+		"zone": {func() (*route.Route, *route.Backend) {
+			return backend(route.Backend{Endpoints: []route.Endpoint{{Address: "[fe80::1%eth0]:80"}}})
+		}, "not an address"},
 		"socket": {func() (*route.Route, *route.Backend) {
 			return backend(route.Backend{Endpoints: []route.Endpoint{{Address: "/var/run/docker.sock"}}})
-		}, "IP address"},
+		}, "not an address"},
 		"cookie": {func() (*route.Route, *route.Backend) { return backend(route.Backend{Sticky: "a)b"}) }, "cookie"},
 		"hash": {func() (*route.Route, *route.Backend) {
 			return backend(route.Backend{Balance: route.Balance{Policy: route.BalanceHash, On: route.HashQuery, Name: "a b"}})

@@ -1,0 +1,229 @@
+package haproxy
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// resolver finds the addresses of endpoints that have a name: HAProxy is given
+// addresses only, so that what a label says is never looked up by it. Names are
+// asked for again and again, and an address that was found is kept while nobody
+// answers.
+type resolver struct {
+	log     *slog.Logger
+	changed func() // called when an address has, from any goroutine
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	known map[string]netip.Addr // by name; the zero address for those without one
+	fresh bool                  // an address has changed since take
+	made  map[*route.Backend]*addressed
+}
+
+// addressed is a backend with the addresses of its names.
+type addressed struct {
+	addresses []string // of the endpoints
+	backend   *route.Backend
+}
+
+// The measures of looking up.
+const (
+	resolveTimeout  = 2 * time.Second
+	resolveInterval = 5 * time.Second
+	resolveAtOnce   = 16
+)
+
+func newResolver(log *slog.Logger, changed func(), lookup func(context.Context, string) ([]netip.Addr, error)) *resolver {
+	r := &resolver{
+		log: log, changed: changed, lookup: lookup,
+		known: map[string]netip.Addr{}, made: map[*route.Backend]*addressed{},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.wg.Go(func() { r.run(ctx) })
+	return r
+}
+
+// systemLookup asks as the system says.
+func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+func (r *resolver) close() {
+	r.cancel()
+	r.wg.Wait()
+}
+
+// take says whether an address has changed since it was asked last.
+func (r *resolver) take() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh := r.fresh
+	r.fresh = false
+	return fresh
+}
+
+// table returns the table with addresses in place of names. Names that are new are
+// asked for first; an endpoint whose name has no address keeps it, and is not
+// served.
+func (r *resolver) table(ctx context.Context, t *route.Table) (*route.Table, error) {
+	names := namesOfTable(t)
+	r.ask(ctx, r.forgotten(names))
+	if len(names) == 0 {
+		return t, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	backends := slices.Clone(t.Backends)
+	made := map[*route.Backend]*addressed{}
+	for i, b := range t.Backends {
+		if a := r.addressed(b); a != nil {
+			made[b], backends[i] = a, a.backend
+		}
+	}
+	r.made = made
+	return route.New(t.Revision, t.Listeners, t.Routes, backends, t.Problems)
+}
+
+// addressed returns the backend with addresses, the same for the same ones; nil when
+// it has no names.
+func (r *resolver) addressed(b *route.Backend) *addressed {
+	if len(namesOfBackend(b)) == 0 {
+		return nil
+	}
+	a := &addressed{addresses: make([]string, len(b.Endpoints))}
+	for i := range b.Endpoints {
+		a.addresses[i] = b.Endpoints[i].Address
+		host, port, ok := splitName(b.Endpoints[i].Address)
+		if addr := r.known[host]; ok && addr.IsValid() {
+			a.addresses[i] = net.JoinHostPort(addr.String(), port)
+		}
+	}
+	if before := r.made[b]; before != nil && slices.Equal(before.addresses, a.addresses) {
+		return before
+	}
+	made := *b
+	made.Endpoints = slices.Clone(b.Endpoints)
+	for i := range made.Endpoints {
+		made.Endpoints[i].Address = a.addresses[i]
+	}
+	a.backend = &made
+	return a
+}
+
+// forgotten drops the names that nobody has any more, and returns those that are
+// new.
+func (r *resolver) forgotten(names map[string]bool) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for host := range r.known {
+		if !names[host] {
+			delete(r.known, host)
+		}
+	}
+	var fresh []string
+	for host := range names {
+		if _, ok := r.known[host]; !ok {
+			fresh = append(fresh, host)
+		}
+	}
+	return fresh
+}
+
+// run asks for all names again and again.
+func (r *resolver) run(ctx context.Context) {
+	for pause(ctx, resolveInterval) == nil {
+		r.mu.Lock()
+		hosts := make([]string, 0, len(r.known))
+		for host := range r.known {
+			hosts = append(hosts, host)
+		}
+		r.mu.Unlock()
+		if r.ask(ctx, hosts) {
+			r.changed()
+		}
+	}
+}
+
+// ask looks names up, some at a time, and says whether an address has changed.
+func (r *resolver) ask(ctx context.Context, hosts []string) (changed bool) {
+	slots := make(chan struct{}, resolveAtOnce)
+	var wg sync.WaitGroup
+	for _, host := range hosts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+			defer cancel()
+			found, err := r.lookup(ctx, host)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.learn(host, found, err) {
+				changed, r.fresh = true, true
+			}
+		})
+	}
+	wg.Wait()
+	return changed
+}
+
+// learn notes what came of looking a name up. An address that is still among those
+// found is kept; else it is the lowest, IPv4 first.
+func (r *resolver) learn(host string, found []netip.Addr, err error) (changed bool) {
+	before, known := r.known[host]
+	if err != nil || len(found) == 0 {
+		if !known {
+			r.known[host] = netip.Addr{}
+			r.log.Warn("the name of an endpoint has no address", "name", host, "error", err)
+		}
+		return false
+	}
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	if slices.Contains(found, before) {
+		return false
+	}
+	r.known[host] = slices.MinFunc(found, netip.Addr.Compare)
+	return true
+}
+
+func namesOfTable(t *route.Table) map[string]bool {
+	names := map[string]bool{}
+	for _, b := range t.Backends {
+		for _, host := range namesOfBackend(b) {
+			names[host] = true
+		}
+	}
+	return names
+}
+
+func namesOfBackend(b *route.Backend) []string {
+	var names []string
+	for i := range b.Endpoints {
+		if host, _, ok := splitName(b.Endpoints[i].Address); ok {
+			names = append(names, host)
+		}
+	}
+	return names
+}
+
+// splitName takes an address with a name apart; ok is false for one with an IP
+// address.
+func splitName(address string) (host, port string, ok bool) {
+	if _, err := netip.ParseAddrPort(address); err == nil {
+		return "", "", false
+	}
+	host, port, err := net.SplitHostPort(address)
+	return host, port, err == nil && host != ""
+}

@@ -1,0 +1,139 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/route"
+)
+
+// dns stands for what resolves names.
+type dns struct {
+	mu    sync.Mutex
+	hosts map[string][]netip.Addr
+	asked map[string]int
+}
+
+func (d *dns) lookup(_ context.Context, host string) ([]netip.Addr, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked[host]++
+	if d.hosts[host] == nil {
+		return nil, errors.New("no such host")
+	}
+	return append([]netip.Addr(nil), d.hosts[host]...), nil
+}
+
+func (d *dns) set(host string, addrs ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hosts[host] = nil
+	for _, a := range addrs {
+		d.hosts[host] = append(d.hosts[host], netip.MustParseAddr(a))
+	}
+}
+
+// backendsOf makes a table of backends with these addresses.
+func backendsOf(t *testing.T, addresses ...[]string) *route.Table {
+	t.Helper()
+	var backends []*route.Backend
+	for i, list := range addresses {
+		b := &route.Backend{ID: string(rune('a' + i)), Service: "s", Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}
+		for j, a := range list {
+			b.Endpoints = append(b.Endpoints, route.Endpoint{ID: string(rune('a' + j)), Address: a, Weight: 1, State: route.EndpointReady})
+		}
+		backends = append(backends, b)
+	}
+	table, err := route.New(1, nil, nil, backends, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func addressesOf(t *route.Table) [][]string {
+	var all [][]string
+	for _, b := range t.Backends {
+		var list []string
+		for _, e := range b.Endpoints {
+			list = append(list, e.Address)
+		}
+		all = append(all, list)
+	}
+	return all
+}
+
+func TestResolver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dns{hosts: map[string][]netip.Addr{}, asked: map[string]int{}}
+		d.set("one.example", "10.0.0.2", "fd00::1", "10.0.0.1")
+		changes := make(chan struct{}, 10)
+		r := newResolver(slog.New(slog.DiscardHandler), func() { changes <- struct{}{} }, d.lookup)
+		defer r.close()
+		see := func(table *route.Table, want [][]string) *route.Table {
+			t.Helper()
+			got, err := r.table(t.Context(), table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, addressesOf(got)); diff != "" {
+				t.Errorf("addresses (-want +got):\n%s", diff)
+			}
+			return got
+		}
+
+		plain := backendsOf(t, []string{"10.1.1.1:80"})
+		if got := see(plain, [][]string{{"10.1.1.1:80"}}); got != plain {
+			t.Error("a table without names is another one")
+		}
+		named := backendsOf(t, []string{"10.1.1.1:80", "one.example:81"}, []string{"none.example:80"}, []string{"[fd00::2]:80"})
+		first := see(named, [][]string{{"10.1.1.1:80", "10.0.0.1:81"}, {"none.example:80"}, {"[fd00::2]:80"}})
+		if again := see(named, addressesOf(first)); again.Backends[0] != first.Backends[0] || again.Backends[2] != named.Backends[2] {
+			t.Error("the same addresses make other backends")
+		}
+		if d.asked["one.example"] != 1 {
+			t.Errorf("asked %d times", d.asked["one.example"])
+		}
+
+		// An address that is still there is kept; one that is not is replaced.
+		r.take()
+		d.set("one.example", "10.0.0.1", "10.0.0.0")
+		pauseFor(resolveInterval)
+		if r.take() {
+			t.Error("the address has changed for no reason")
+		}
+		d.set("one.example", "10.0.0.9")
+		d.set("none.example", "10.0.0.7")
+		pauseFor(resolveInterval)
+		if len(changes) != 1 || !r.take() {
+			t.Error("the change was not told")
+		}
+		want := [][]string{{"10.1.1.1:80", "10.0.0.9:81"}, {"10.0.0.7:80"}, {"[fd00::2]:80"}}
+		see(named, want)
+		// While nobody answers it stays.
+		d.set("one.example")
+		pauseFor(resolveInterval)
+		see(named, want)
+		// What nobody has is not asked for any more.
+		see(plain, [][]string{{"10.1.1.1:80"}})
+		before := d.asked["one.example"]
+		pauseFor(2 * resolveInterval)
+		if d.asked["one.example"] != before {
+			t.Error("a name that is gone is asked for")
+		}
+	})
+}
+
+// pauseFor lets the fake clock run a little longer than d.
+func pauseFor(d time.Duration) {
+	time.Sleep(d + time.Second/10)
+	synctest.Wait()
+}
