@@ -60,6 +60,9 @@ type grammar struct {
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the machines that run instances."`
 	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with what to do."`
 	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and how they are doing."`
+	Events      eventsCommand      `cmd:"" group:"look" help:"List what happened."`
+	Notify      notifyCommand      `cmd:"" group:"look" help:"Look after notifications: channels, what waits, a test."`
+	Rules       rulesCommand       `cmd:"" group:"look" help:"Show how the rules of the configuration stand."`
 	Explain     explainCommand     `cmd:"" group:"look" help:"Say which route takes a request, and why the others do not."`
 	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
 	Plan        planCommand        `cmd:"" group:"steer" help:"Say what a Compose file, a stack or a label would change, before it is deployed."`

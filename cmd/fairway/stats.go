@@ -13,6 +13,9 @@ type statsCommand struct {
 	Service string        `arg:"" optional:"" help:"Only the containers of this service."`
 	Stream  bool          `name:"stream" help:"Go on until interrupted."`
 	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"How often, with --stream."`
+	Since   time.Duration `name:"since" placeholder:"DURATION" help:"How it was for that long, as the running Fairway has kept it, instead of how it is."`
+	Of      string        `name:"of" enum:"service,instance,node,route" default:"service" placeholder:"WHAT" help:"With --since: service, instance, node or route."`
+	Step    time.Duration `name:"step" placeholder:"DURATION" help:"With --since and -o json: the time between two points; as fine as is kept when it is not said."`
 	engineFlags
 }
 
@@ -20,13 +23,20 @@ type statsCommand struct {
 func (statsCommand) Help() string {
 	return `It asks every engine of the configuration about every container that runs there. An engine or container that does not answer is told of below the rest; the exit code is 1 when none does. CPU is as docker stats shows it: 100% is one CPU used in full. With --stream and -o json each line is one report.
 
+With --since it asks the running Fairway instead, which keeps the last hour in full and 30 days in less detail, of routes as well.
+
     fairway stats
     fairway stats go-demo --stream
+    fairway stats --since 6h
+    fairway stats --since 1h --of route
     fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`
 }
 
 // Run prints what containers use.
 func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
+	if s.Since != 0 {
+		return s.kept(ctx, c)
+	}
 	cfg, err := s.load(c, p)
 	if err != nil {
 		return err

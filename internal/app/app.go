@@ -27,6 +27,7 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
 	"fairway/internal/route"
@@ -62,6 +63,8 @@ type App struct {
 	admin     *admin.Server // nil when switched off
 	fleet     *fleet.Fleet  // nil without a fleet file
 	documents *fleet.Server // nil when switched off
+	watching  *watching
+	drained   chan balance.Drained // how endpoints have left
 	flow      *dockerFlow
 	lifecycle lifecycle
 }
@@ -74,7 +77,7 @@ type App struct {
 // It is one straight function on purpose: the order below is the order of the
 // data flow, and everything that must be undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, log: o.Logger}
+	a := &App{cfg: cfg, log: o.Logger, drained: make(chan balance.Drained, maxDrained)}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -179,6 +182,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
+	// Feed, tables, figures → notifications, readings kept, rules.
+	if a.watching, err = a.newWatching(feed, o.Environ, metrics); err != nil {
+		return nil, err
+	}
+
 	if cfg.Admin.Listen == Off {
 		return a, nil
 	}
@@ -195,27 +203,30 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.admin, err = admin.New(admin.Options{
-		Listen:       cfg.Admin.Listen,
-		AllowedHosts: cfg.Admin.AllowedHosts,
-		Token:        token,
-		Anonymous:    cfg.Admin.Anonymous,
-		TLS:          admin.TLS{CertFile: cfg.Admin.TLSCert, KeyFile: cfg.Admin.TLSKey, ClientCAFile: cfg.Admin.ClientCA},
-		Insecure:     cfg.Admin.Insecure,
-		StateDir:     cfg.StateDir,
-		Version:      o.Version,
-		Catalogue:    feed,
-		Tables:       tables{a.control, waiting},
-		Sources:      a.collector,
-		Engine:       endpoints,
-		Doctor:       doctor{compiler, feed, a.control},
-		Pages:        pages,
-		History:      a.history,
-		Commands:     commands{a.control},
-		Fleet:        a.adminFleet(),
-		Planner:      &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands, preview: previewOf(a.engine)},
-		Gatherer:     metrics,
-		Registerer:   metrics,
-		Logger:       a.log.With("part", "admin"),
+		Listen:        cfg.Admin.Listen,
+		AllowedHosts:  cfg.Admin.AllowedHosts,
+		Token:         token,
+		Anonymous:     cfg.Admin.Anonymous,
+		TLS:           admin.TLS{CertFile: cfg.Admin.TLSCert, KeyFile: cfg.Admin.TLSKey, ClientCAFile: cfg.Admin.ClientCA},
+		Insecure:      cfg.Admin.Insecure,
+		StateDir:      cfg.StateDir,
+		Version:       o.Version,
+		Catalogue:     feed,
+		Tables:        tables{a.control, waiting},
+		Sources:       a.collector,
+		Engine:        endpoints,
+		Doctor:        doctor{compiler, feed, a.control},
+		Pages:         pages,
+		History:       a.history,
+		Commands:      commands{a.control},
+		Notifications: notifications{a.watching.notifier},
+		Rules:         ruleStates{a.watching.rules},
+		Series:        a.watching.kept(),
+		Planner:       &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands, preview: previewOf(a.engine)},
+		Fleet:         a.adminFleet(),
+		Gatherer:      metrics,
+		Registerer:    metrics,
+		Logger:        a.log.With("part", "admin"),
 	})
 	if err != nil {
 		return nil, err
@@ -235,6 +246,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
 	a.flow.run(running, g)
+	a.watching.run(running, g)
 	if a.fleet != nil {
 		g.Go(func() error { return a.fleet.Run(running) })
 	}

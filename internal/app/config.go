@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/dockerapi"
 	"fairway/internal/route"
+	"fairway/internal/rules"
 )
 
 // Off as the value of a listen key means that nothing listens there.
@@ -55,6 +56,10 @@ type Config struct {
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`
+
+	Notify NotifyConfig `embed:"" prefix:"notify."`
+	Series SeriesConfig `embed:"" prefix:"series."`
+	Rules  []rules.Rule `name:"rules" placeholder:"{…}" sep:"\n" help:"What to do when: docs/rules.md says how. In a flag or variable one a line, in braces. Repeatable."`
 
 	Engine    string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
 	HAProxy   HAProxyConfig `embed:"" prefix:"haproxy."`

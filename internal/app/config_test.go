@@ -5,11 +5,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/notify"
+	"fairway/internal/rules"
 )
 
 // inDir runs the rest of the test in a directory with these files.
@@ -105,6 +109,22 @@ dockerflow:
   proxy: {listen: "127.0.0.1:9001", certificates: certs}
   listener: {listen: "127.0.0.1:9002"}
 fleet: {file: services.yml, listen: "127.0.0.1:9003", tls-cert: cert.pem, tls-key: key.pem, client-ca: ca.pem}
+notify:
+  channels:
+    - {name: hook, kind: webhook, url: "https://hook.example.com/x", secrets: [token], events: [node.*]}
+    - name: mail
+      kind: mail
+      server: mail.example.com:587
+      from: fairway@example.com
+      to: [ops@example.com]
+      title: "{{.Text}}, since {{.At}}"
+      rate: 5/1m
+  settle: 20s
+  name: edge
+series: {every: 20s, subjects: 1000}
+rules:
+  - {name: hot, when: node.cpu > 90% for 5m, do: drain, most: 2}
+  - {name: grow, when: service.cpu-each > 80%, only: [shop], do: scale, min: 2, max: 5, step: 2, cooldown: 1m}
 engine: haproxy
 haproxy:
   path: pair.pem
@@ -157,6 +177,21 @@ func fullWant() Config {
 			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
 		},
 		Fleet:  FleetConfig{File: "services.yml", Listen: "127.0.0.1:9003", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem"},
+		Notify: NotifyConfig{
+			Channels: []notify.Channel{
+				{Name: "hook", Kind: "webhook", URL: "https://hook.example.com/x", Secrets: []string{"token"}, Events: []string{"node.*"}},
+				{
+					Name: "mail", Kind: "mail", Server: "mail.example.com:587", From: "fairway@example.com", To: []string{"ops@example.com"},
+					Title: "{{.Text}}, since {{.At}}", Rate: "5/1m",
+				},
+			},
+			Settle: 20 * time.Second, Name: "edge",
+		},
+		Series: SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
+		Rules: []rules.Rule{
+			{Name: "hot", When: "node.cpu > 90% for 5m", Do: "drain", Most: 2},
+			{Name: "grow", When: "service.cpu-each > 80%", Only: []string{"shop"}, Do: "scale", Min: 2, Max: 5, Step: 2, Cooldown: time.Minute},
+		},
 		Engine: "haproxy",
 		HAProxy: HAProxyConfig{
 			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,
@@ -210,6 +245,8 @@ func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
 			flags[f.Name] = v
 		case bool:
 			text = "true"
+		case int:
+			text = strconv.Itoa(v)
 		case string:
 			text = v
 		}

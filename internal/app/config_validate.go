@@ -31,6 +31,9 @@ func (c *Config) validate() Faults {
 	v.docker(c)
 	v.fleet(c)
 	v.engine(c)
+	v.notify(&c.Notify)
+	v.series(&c.Series)
+	v.rules(c)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
 	if c.StateDir == "" {

@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/admin"
 	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
@@ -87,6 +88,12 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		ResponseTimeout: limits.ResponseTimeout,
 		HeaderTimeout:   limits.HeaderTimeout,
 		IdleTimeout:     limits.IdleTimeout,
+		OnDrained: func(d balance.Drained) {
+			select {
+			case a.drained <- d:
+			default: // so many leave at once that nobody reads of each
+			}
+		},
 	})
 	if err != nil {
 		return nil, nil, nil, err

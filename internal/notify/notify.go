@@ -261,6 +261,22 @@ func (n *Notifier) commit(batch *commit) error {
 	return err
 }
 
+// Suppose takes events for told without telling anybody: what is too much to be
+// told one by one.
+func (n *Notifier) Suppose(events ...Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	batch := &commit{standing: map[string]*Event{}}
+	for _, e := range events {
+		e = e.cleaned()
+		e.At = cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
+		n.isNews(&e, batch)
+	}
+	if len(batch.standing) > 0 {
+		_ = n.commit(batch) // said in the log
+	}
+}
+
 // Forget takes back conditions of a kind whose subject is not among those that
 // are still there, without telling anybody: a rule that was removed from the
 // configuration, a table's problem whose service is gone.

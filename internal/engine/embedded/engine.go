@@ -43,6 +43,10 @@ type Options struct {
 	// Registerer takes the metrics; nil keeps none.
 	Registerer prometheus.Registerer
 
+	// OnDrained is told how endpoints leave; see balance.Options. Nil is told
+	// nothing.
+	OnDrained func(balance.Drained)
+
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
 	H2C bool
 	// RejectUnderscores answers 400 to headers with an underscore that would be
@@ -162,7 +166,7 @@ func New(o Options) (*Engine, error) {
 		opts:        o,
 		log:         o.Logger,
 		errorLog:    slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		set:         balance.NewSet(balance.Options{Logger: o.Logger}),
+		set:         balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:       newCertStore(o.Logger),
 		authorities: newAuthorityStore(o.Logger),
 		users:       newUserStore(o.Logger),

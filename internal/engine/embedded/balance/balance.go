@@ -80,6 +80,10 @@ type Options struct {
 	// failed. It must end when ctx does. nil means a request by HTTP, or a
 	// connection where b is for connections.
 	Probe func(ctx context.Context, b *route.Backend, address string) error
+	// OnDrained is told when an endpoint that has had requests has left rotation for
+	// good and is done with them; nil is told nothing. It must return at once and
+	// call nothing of this package.
+	OnDrained func(Drained)
 }
 
 // Set is the runtime side of all backends. All methods may be called from any

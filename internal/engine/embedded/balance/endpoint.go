@@ -20,6 +20,7 @@ type Endpoint struct {
 	requests atomic.Uint64
 	failures atomic.Uint64
 	fails    atomic.Int64 // failures in a row
+	departed atomic.Pointer[departure]
 
 	// The rest is guarded by backend.mu.
 
@@ -77,7 +78,6 @@ func (e *Endpoint) Draining() <-chan struct{} {
 // Done tells how a request that was picked for the endpoint ended. It must be
 // called exactly once for each Pick.
 func (e *Endpoint) Done(r Result) {
-	e.inFlight.Add(-1)
 	switch r {
 	case ResultOK:
 		if e.fails.Load() != 0 {
@@ -86,6 +86,12 @@ func (e *Endpoint) Done(r Result) {
 	case ResultFailed, ResultUnreachable:
 		e.failures.Add(1)
 		e.backend.failed(e, r)
+	}
+	if e.inFlight.Add(-1) > 0 {
+		return
+	}
+	if d := e.departed.Load(); d != nil {
+		e.drained(d)
 	}
 }
 
@@ -109,6 +115,7 @@ func (e *Endpoint) leave() {
 	if e.drain != nil {
 		close(e.drain)
 	}
+	e.depart()
 }
 
 // stickyValue hashes the IDs, which are unique and last as long as the

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// keptAnswer is what stats --since prints as JSON.
+type keptAnswer struct {
+	Items []api.Series `json:"items"`
+}
+
+// kept prints readings that the running Fairway has kept.
+func (s *statsCommand) kept(ctx context.Context, c *console) error {
+	if s.Stream {
+		return usageError{errors.New("--since looks back, --stream ahead: one of them")}
+	}
+	if s.Since <= 0 || s.Since > 31*24*time.Hour {
+		return usageError{fmt.Errorf("--since %s: up to 744h, which are 31 days", s.Since)}
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	groups, err := client.SeriesGroups(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	answer := keptAnswer{Items: []api.Series{}}
+	for _, g := range groups.Items {
+		if g.Name != s.Of {
+			continue
+		}
+		for _, subject := range g.Subjects {
+			name, _, _ := strings.Cut(subject.Name, "@")
+			if s.Service != "" && subject.Name != s.Service && name != s.Service || now.Sub(subject.Newest) > s.Since+time.Hour {
+				continue
+			}
+			found, err := client.Series(ctx, g.Name, subject.Name, api.SeriesQuery{From: now.Add(-s.Since), To: now, Step: s.Step})
+			if err != nil {
+				return err
+			}
+			if len(found.Points) > 0 {
+				answer.Items = append(answer.Items, found)
+			}
+		}
+	}
+	if err := c.print(answer, func() { c.kept(answer.Items, now.Add(-s.Since), now) }); err != nil {
+		return err
+	}
+	if len(answer.Items) == 0 {
+		return errNo
+	}
+	return nil
+}
+
+// kept prints series: for each subject its fields with a picture of how they went.
+func (c *console) kept(items []api.Series, from, to time.Time) {
+	if len(items) == 0 {
+		c.note("Nothing was read of that.")
+		return
+	}
+	var rows [][]cell
+	for _, s := range items {
+		name := cell{s.Subject, bold}
+		for i, f := range s.Fields {
+			sum, n, peak, last := 0.0, 0, math.Inf(-1), math.NaN()
+			values := make([]float64, 0, len(s.Points))
+			at := make([]time.Time, 0, len(s.Points))
+			for _, p := range s.Points {
+				if v := p.Means[i]; v != nil {
+					sum, n, last, peak = sum+*v, n+1, *v, max(peak, *v)
+					values, at = append(values, *v), append(at, p.At)
+				}
+				if v := p.Peaks[i]; v != nil {
+					peak = max(peak, *v)
+				}
+			}
+			if n == 0 {
+				continue
+			}
+			rows = append(rows, []cell{
+				name, text(f.Name), text(unitText(last, f.Unit)), text(unitText(sum/float64(n), f.Unit)), text(unitText(peak, f.Unit)),
+				text(spark(at, values, from, to)),
+			})
+			name = text("")
+		}
+	}
+	c.table("", []string{"SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM " + from.Local().Format(time.DateTime)}, rows)
+}
+
+// unitText writes a figure for people.
+func unitText(v float64, unit string) string {
+	switch unit {
+	case "percent":
+		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
+	case "bytes":
+		return bytesText(uint64(max(0, v)))
+	case "bytes/s":
+		return bytesText(uint64(max(0, v))) + "/s"
+	case "1/s":
+		return strconv.FormatFloat(v, 'f', 2, 64) + "/s"
+	case "s":
+		return time.Duration(v * float64(time.Second)).Round(10 * time.Microsecond).String()
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
+
+// sparks is how wide a picture is.
+const sparks = 32
+
+// spark draws values over time, from nothing to the largest of them; a gap is
+// empty.
+func spark(at []time.Time, values []float64, from, to time.Time) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	var sum [sparks]float64
+	var n [sparks]int
+	most := 0.0
+	for i, v := range values {
+		slot := int(float64(sparks) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
+		slot = min(max(slot, 0), sparks-1)
+		sum[slot], n[slot] = sum[slot]+v, n[slot]+1
+		most = max(most, v)
+	}
+	var b strings.Builder
+	for i := range sum {
+		switch {
+		case n[i] == 0:
+			b.WriteRune(' ')
+		case most <= 0:
+			b.WriteRune(levels[0])
+		default:
+			level := int(sum[i] / float64(n[i]) / most * float64(len(levels)))
+			b.WriteRune(levels[min(max(level, 0), len(levels)-1)])
+		}
+	}
+	return b.String()
+}

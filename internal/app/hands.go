@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"fairway/internal/control"
+	"fairway/internal/dockerapi"
+	"fairway/internal/history"
+	"fairway/internal/notify"
+	"fairway/internal/rules"
+)
+
+// hands do what rules decide.
+type hands struct {
+	notifier *notify.Notifier
+	control  *control.Control
+	swarm    *Swarm // nil when no rule scales
+	log      *slog.Logger
+}
+
+func (h *hands) tell(kind notify.Kind, e rules.Event) {
+	// What goes wrong with the disk is in the log already.
+	_ = h.notifier.Tell(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details})
+}
+
+// Fired tells that a rule has fired.
+func (h *hands) Fired(e rules.Event) { h.tell(notify.RuleFired, e) }
+
+// Cleared tells that it is over.
+func (h *hands) Cleared(e rules.Event) { h.tell(notify.RuleCleared, e) }
+
+// Acted tells what a rule has done.
+func (h *hands) Acted(e rules.Event) { h.tell(notify.RuleActed, e) }
+
+// operatorOf is the name of a rule among the operators.
+func operatorOf(rule string) string { return "rule " + rule }
+
+// subjectOf is what a rule means by the ID of a subject.
+func subjectOf(kind, id string) control.Subject {
+	switch kind {
+	case "node":
+		return control.Subject{Node: id}
+	case "service":
+		return control.Subject{Service: id}
+	}
+	name, source, _ := strings.Cut(id, "@")
+	return control.Subject{Instance: name, Source: source}
+}
+
+// Drain gives a command as an operator would. What an operator has drained is left
+// to him.
+func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
+	subject := subjectOf(kind, id)
+	for _, c := range h.control.Commands() {
+		if c.Kind == control.CommandDrain && sameSubject(c.Subject, subject) {
+			return nil
+		}
+	}
+	name := id
+	if kind == "instance" {
+		name = subject.Instance
+	}
+	_, err := h.control.Give(ctx, control.Order{Kind: control.CommandDrain, Subject: kind + ":" + name, Operator: operatorOf(rule), Message: why})
+	return err
+}
+
+// Undrain takes back what a rule has drained. What is not drained any more, or by
+// somebody else, is left as it is.
+func (h *hands) Undrain(ctx context.Context, kind, id, rule string) error {
+	subject := subjectOf(kind, id)
+	for _, c := range h.control.Commands() {
+		if c.Kind != control.CommandDrain || !sameSubject(c.Subject, subject) || c.Operator != operatorOf(rule) {
+			continue
+		}
+		if _, err := h.control.TakeBack(ctx, c.ID, operatorOf(rule), "the rule has cleared"); err != nil && !errors.Is(err, history.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameSubject compares what two subjects mean; what people call a node does not
+// count.
+func sameSubject(a, b control.Subject) bool {
+	a.NodeName, b.NodeName = "", ""
+	return a == b
+}
+
+// Scale changes the number of instances of a service of the Swarm.
+func (h *hands) Scale(ctx context.Context, service string, from, to int) error {
+	if h.swarm == nil {
+		return errors.New("no Swarm")
+	}
+	name, _, _ := strings.Cut(service, "@")
+	return h.swarm.scaleFrom(ctx, name, uint64(from), uint64(to))
+}
+
+// scaleFrom changes the number of a service's tasks when it is what it is thought
+// to be: a decision that was made on something else is not carried out.
+func (s *Swarm) scaleFrom(ctx context.Context, name string, from, to uint64) error {
+	c, err := s.ask(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := c.ServiceInspect(ctx, name)
+	if err != nil {
+		return noService(name, err)
+	}
+	spec := state.Spec
+	if spec.Mode.Replicated == nil || spec.Mode.Replicated.Replicas == nil || *spec.Mode.Replicated.Replicas != from {
+		return fmt.Errorf("service %s: somebody else has changed the number of its tasks, which was to be %d", name, from)
+	}
+	spec.Mode.Replicated.Replicas = &to
+	_, err = c.ServiceUpdate(ctx, state.ID, state.Version, spec)
+	if dockerapi.IsConflict(err) {
+		return fmt.Errorf("service %s: somebody else is changing it", name)
+	}
+	return err
+}

@@ -1,0 +1,217 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"fairway/internal/admin"
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/notify"
+	"fairway/internal/rules"
+)
+
+// watching is what looks at everything over time and tells of it: notifications,
+// readings that are kept, and rules.
+type watching struct {
+	notifier *notify.Notifier
+	scribe   *scribe // nil when no readings are kept
+	rules    *rules.Rules
+	tellers  []func(context.Context) error
+	swarm    *Swarm // for rules that scale; nil without
+}
+
+// newWatching makes it. What needs to be undone is registered with the App.
+func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometheus.Registry) (*watching, error) {
+	cfg, log := &a.cfg, a.log.With("part", "notify")
+	settle := cfg.Notify.Settle
+	if settle == 0 {
+		settle = -1 // the zero of notify is its default
+	}
+	host, _ := os.Hostname() // without one there is still a name below
+	w := &watching{}
+	var err error
+	w.notifier, err = notify.New(notify.Options{
+		Dir: cfg.StateDir, Feed: feed, Channels: cfg.Notify.Channels, Settle: settle,
+		From: cmp.Or(cfg.Notify.Name, host, "fairway"), Logger: log, Registerer: metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.lifecycle.onStop("notifications", func(context.Context) error { return w.notifier.Close() })
+	if w.scribe, err = newScribe(*cfg, environ, feed, metrics, a.log.With("part", "series")); err != nil {
+		return nil, err
+	}
+	if w.scribe != nil {
+		a.lifecycle.onStop("series", func(context.Context) error { w.scribe.close(); return nil })
+	}
+	t := &teller{notifier: w.notifier, log: log}
+	w.tellers = []func(context.Context) error{
+		func(ctx context.Context) error { return t.problems(ctx, a.control) },
+		func(ctx context.Context) error { return t.certificates(ctx, a.control.Table) },
+		func(ctx context.Context) error { return t.drains(ctx, a.drained) },
+	}
+	if a.fleet != nil {
+		w.tellers = append(w.tellers, func(ctx context.Context) error { return t.rollouts(ctx, a.fleet) })
+	}
+	return w, w.newRules(a, feed, environ, metrics)
+}
+
+// newRules makes the rules of the configuration.
+func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metrics prometheus.Registerer) error {
+	h := &hands{notifier: w.notifier, control: a.control, log: a.log.With("part", "rules")}
+	if slices.ContainsFunc(a.cfg.Rules, func(r rules.Rule) bool { return r.Do == rules.DoScale }) {
+		var err error
+		if h.swarm, err = NewSwarm(a.cfg, environ); err != nil {
+			return err
+		}
+		a.lifecycle.onStop("swarm of rules", func(context.Context) error { h.swarm.Close(); return nil })
+	}
+	fired, names := map[string]time.Time{}, map[string]bool{}
+	for _, r := range a.cfg.Rules {
+		names[r.Name] = true
+	}
+	still := map[string]bool{}
+	for _, e := range w.notifier.Standing() {
+		if e.Kind == notify.RuleFired && names[e.Name] {
+			fired[e.Subject], still[e.Subject] = e.At, true
+		}
+	}
+	w.notifier.Forget(notify.RuleFired, still) // of rules that are gone
+	var err error
+	w.rules, err = rules.New(rules.Options{
+		Rules: a.cfg.Rules, Hands: h, Fired: fired, Logger: h.log, Registerer: metrics,
+		World: func() *rules.World {
+			now := time.Now()
+			world := &rules.World{Now: now, Snapshot: feed.Newest(), Sources: a.collector.Sources()}
+			if w.scribe != nil {
+				world.Readings = func(group string) map[string][]float64 {
+					return w.scribe.store.Newest(group, now, 3*w.scribe.every+statsTimeout)
+				}
+			}
+			return world
+		},
+	})
+	return err
+}
+
+// run follows everything until ctx ends.
+func (w *watching) run(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return w.notifier.Run(ctx) })
+	if w.scribe != nil {
+		g.Go(func() error { return w.scribe.run(ctx) })
+	}
+	g.Go(func() error { return w.rules.Run(ctx) })
+	for _, tell := range w.tellers {
+		g.Go(func() error { return tell(ctx) })
+	}
+}
+
+// kept shows the readings to the admin API; nil when none are kept.
+func (w *watching) kept() admin.Series {
+	if w.scribe == nil {
+		return nil
+	}
+	return seriesView{w.scribe.store}
+}
+
+// notifications shows what happened to the admin API.
+type notifications struct{ notifier *notify.Notifier }
+
+func shownEvent(e notify.Event) api.Event {
+	return api.Event{
+		ID: e.ID, Kind: string(e.Kind), Mood: string(e.Kind.Mood()), Subject: e.Subject, Name: e.Name,
+		At: e.At, Text: e.Text, Details: e.Details,
+	}
+}
+
+// Events lists what happened.
+func (n notifications) Events(q api.EventQuery) []api.Event {
+	found := n.notifier.Recent()
+	if q.Standing {
+		found = n.notifier.Standing()
+		slices.Reverse(found)
+	}
+	list := []api.Event{}
+	for _, e := range found {
+		if len(list) < q.Limit && strings.HasPrefix(string(e.Kind), q.Kind) && (q.Subject == "" || q.Subject == e.Subject || q.Subject == e.Name) {
+			list = append(list, shownEvent(e))
+		}
+	}
+	return list
+}
+
+// Channels lists the channels.
+func (n notifications) Channels() []api.Channel {
+	list := []api.Channel{}
+	for _, s := range n.notifier.Channels() {
+		list = append(list, api.Channel{
+			Name: s.Name, Kind: s.Kind, Receiver: s.Receiver, Pending: s.Pending, Oldest: s.Oldest, Lost: s.Lost,
+			LastSuccess: shownTime(s.LastSuccess), LastFailure: shownTime(s.LastFailure), Error: s.Error, Retry: shownTime(s.Retry),
+		})
+	}
+	return list
+}
+
+// shownTime is a time of the clock as the admin API writes it.
+func shownTime(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}
+
+// Pending lists what waits for a channel.
+func (n notifications) Pending(channel string, limit int) ([]api.Event, error) {
+	found, err := n.notifier.Pending(channel, limit)
+	if err != nil {
+		return nil, channelError(err)
+	}
+	list := []api.Event{}
+	for _, e := range found {
+		list = append(list, shownEvent(e))
+	}
+	return list, nil
+}
+
+// Test sends a test event.
+func (n notifications) Test(ctx context.Context, channel string) error {
+	return channelError(n.notifier.Try(ctx, channel))
+}
+
+// channelError says what is told of an error of a channel.
+func channelError(err error) error {
+	code := http.StatusBadGateway
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, notify.ErrNoChannel):
+		code = http.StatusNotFound
+	}
+	return &api.Error{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: err.Error()}
+}
+
+// ruleStates shows the rules to the admin API.
+type ruleStates struct{ rules *rules.Rules }
+
+// Rules says how the rules stand.
+func (r ruleStates) Rules() []api.RuleState {
+	list := []api.RuleState{}
+	for _, s := range r.rules.States() {
+		list = append(list, api.RuleState{
+			Rule: s.Rule, When: s.When, Do: s.Do, Subject: s.Subject, Name: s.Name, Value: s.Value,
+			Fired: shownTime(s.Fired), Since: shownTime(s.Since), Drained: s.Drained,
+		})
+	}
+	return list
+}
+
