@@ -17,21 +17,17 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 	if r.asksName(l.Name) {
 		t.line("tcp-request inspect-delay %s", span(r.o.ServerNameTimeout))
 		t.line("%s set-var(txn.host) req.ssl_sni,lower,rtrim(.) if { req.ssl_hello_type 1 }", directive)
-		t.line("%s unset-var(txn.host) if !{ var(txn.host) -m reg -- %s }", directive, quoted(plainName))
+		t.line("%s unset-var(txn.host) if !{ var(txn.host) -m reg -- %s }", directive, quoted(usualHost))
 	}
 	t.line("%s set-var(txn.client) src", directive)
 	look := lookups{r, t, directive, listenerWord(l.Name) + listenerMark, "map_str(" + r.o.mapPath(mapConnections) + ")"}
 	look.write()
 	r.writeGuarded(t, directive, r.tcpGuards, mapGuardedTCP)
-	t.line("%s set-var(%s) var(txn.r),field(%d,|) if { var(txn.r) -m found }", directive, VarRoute, fieldToken)
 	t.line("%s reject if !{ var(txn.r) -m found }", directive)
 	t.line("%s reject if { var(txn.r),field(%d,|) -m len gt 0 }", directive, fieldError)
 	t.line("%s set-var(txn.hold,ifnotempty) var(txn.r),field(%d,|)", directive, fieldHold)
 	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found }", fieldSection)
 }
-
-// plainName is a server name in canonical form.
-const plainName = `^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*+$`
 
 // asksName says whether a route of the listener asks for a server name.
 func (r *renderer) asksName(listener string) bool {

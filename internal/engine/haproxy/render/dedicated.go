@@ -251,7 +251,7 @@ func (d *dedicated) rewritePath(f *route.RewritePath) {
 	}
 	_ = groups
 	d.line("http-request replace-path %s %s", quoted(search), quoted(replace))
-	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s }", quoted(plainPath))
+	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s }", quoted(usualPath))
 	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
 }
 

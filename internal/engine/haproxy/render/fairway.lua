@@ -282,20 +282,20 @@ local function bracketed(host)
 	return host
 end
 
--- canonical brings host and path into the canonical form and the request with
--- them.
-core.register_action("fairway_canonical", {"http-req"}, function(txn)
+-- read_target brings host and path into the canonical form, and the request with
+-- them. It returns the authority, or nil after it has noted what is wrong.
+local function read_target(txn)
 	local raw = txn.f:req_fhdr("host") or ""
 	local host, port = canonical_host(raw)
 	if not host then
 		txn:set_var("txn.err", "bad-host")
-		return
+		return nil
 	end
 	local path, err = canonical_path(txn.f:path() or "")
 	if not path then
 		txn:set_var("txn.why", err)
 		txn:set_var("txn.err", "bad-path")
-		return
+		return nil
 	end
 	local authority = bracketed(host)
 	if port ~= "" then
@@ -307,10 +307,13 @@ core.register_action("fairway_canonical", {"http-req"}, function(txn)
 	if path ~= txn.f:path() then
 		txn.http:req_set_path(path)
 	end
+	if sub(txn.f:url() or "", 1, 1) ~= "/" and txn.f:fc_http_major() == 1 then
+		txn.http:req_set_uri(txn.f:pathq())
+	end
 	txn:set_var("txn.host", host)
-	txn:set_var("txn.port", port)
 	txn:set_var("txn.path", path)
-end, 0)
+	return authority, port
+end
 
 -- Identity, as a trusted proxy tells it.
 
@@ -425,74 +428,174 @@ local function only(headers, name)
 	return trim(list[1])
 end
 
-core.register_action("fairway_identity", {"http-req"}, function(txn)
-	local headers = txn.http:req_get_headers()
-	local known = nets_of(txn:get_var("sess.trusted"))
+-- believe takes over what a trusted proxy says. It changes id, and returns the
+-- addresses in X-Forwarded-For.
+local function believe(txn, headers, list, id)
+	local known = nets_of(list)
 	local chain = addresses(values(headers, "x-forwarded-for"))
-	local told, client = {}, nil
 	for i = #chain, 1, -1 do
-		client = chain[i]
-		if not trusted(known, client) then
+		id.client = text(chain[i])
+		if not trusted(known, chain[i]) then
 			break
 		end
 	end
+	local told = {}
 	for i, a in ipairs(chain) do
 		told[i] = text(a)
 	end
-	if client then
-		txn:set_var("txn.client", text(client))
-	end
-	if #told > 0 then
-		txn:set_var("txn.chain", table.concat(told, ", ") .. ", ")
-	end
 	local proto = only(headers, "x-forwarded-proto")
-	txn:set_var("txn.told", lower(proto))
+	id.told = lower(proto)
 	if proto == "http" or proto == "https" then
-		if proto ~= txn:get_var("txn.proto") then
-			txn:set_var("txn.xport", "")
+		if proto ~= id.proto then
+			id.port = ""
 		end
-		txn:set_var("txn.proto", proto)
+		id.proto = proto
 	end
 	local value = only(headers, "x-forwarded-host")
 	if value ~= "" then
 		local host, port = canonical_host(value)
 		if host then
-			local authority = bracketed(host)
+			id.host, id.port = bracketed(host), port
 			if port ~= "" then
-				authority = authority .. ":" .. port
+				id.host = id.host .. ":" .. port
 			end
-			txn:set_var("txn.xhost", authority)
-			txn:set_var("txn.xport", port)
 		end
 	end
 	value = only(headers, "x-forwarded-port")
 	local number = find(value, "^%d+$") and tonumber(value) or 0
 	if number > 0 and number < 65536 then
-		txn:set_var("txn.xport", string.format("%d", number))
+		id.port = string.format("%d", number)
 	end
 	value = only(headers, "x-request-id")
 	if #value <= 128 and find(value, "^[%w%-_%.:/%+=@]+$") then
 		txn:set_var("txn.id", value)
 	end
-	txn:set_var("txn.believed", "1")
-end, 0)
+	return told
+end
 
--- Headers that Connection lists are for this connection only.
-core.register_action("fairway_hop", {"http-req", "http-res"}, function(txn, way)
-	local get, del = txn.http.req_get_headers, txn.http.req_del_header
-	if way == "response" then
-		get, del = txn.http.res_get_headers, txn.http.res_del_header
+-- is_identity tells the headers by which endpoints learn who sent a request to
+-- where, with hyphens.
+local function is_identity(name)
+	return name == "forwarded" or name == "x-real-ip" or name == "x-request-id" or name == "x-original-url"
+		or name == "x-rewrite-url" or sub(name, 1, 12) == "x-forwarded-"
+end
+
+-- identify tells the endpoint who sent the request.
+local function identify(txn, headers, authority, port, policy)
+	local list = txn:get_var("sess.trusted")
+	local src = parse_addr(txn.f:src() or "")
+	local id = {client = src and text(unmapped(src)), proto = txn:get_var("sess.proto"), host = authority, port = port}
+	id.told = id.proto
+	local peer, chain = id.client, {}
+	for name in pairs(headers) do
+		local hyphens = name:gsub("_", "-")
+		if hyphens ~= name and is_identity(hyphens) then
+			if policy == "reject" then
+				txn:set_var("txn.err", "underscore-header")
+				return false
+			end
+			txn.http:req_del_header(name)
+		end
 	end
-	for _, list in ipairs(values(get(txn.http), "connection")) do
+	if list then
+		chain = believe(txn, headers, list, id)
+	else
+		for name in pairs(headers) do
+			if is_identity(name) then
+				txn.http:req_del_header(name)
+			end
+		end
+	end
+	chain[#chain + 1] = peer
+	if id.port == "" then
+		id.port = id.proto == "https" and "443" or "80"
+	end
+	txn.http:req_del_header("x-request-id")
+	txn.http:req_set_header("X-Forwarded-For", table.concat(chain, ", "))
+	txn.http:req_set_header("X-Real-Ip", id.client)
+	txn.http:req_set_header("X-Forwarded-Proto", id.proto)
+	txn.http:req_set_header("X-Forwarded-Host", id.host)
+	txn.http:req_set_header("X-Forwarded-Port", id.port)
+	txn:set_var("txn.client", id.client)
+	txn:set_var("txn.proto", id.proto)
+	txn:set_var("txn.told", id.told)
+	return true
+end
+
+-- Headers that Connection lists are for this connection only. It returns whether
+-- an upgrade is among them.
+local function drop_listed(txn, lines, del)
+	local upgrade = false
+	for _, list in ipairs(lines) do
 		for name in list:gmatch("[^,]+") do
 			name = lower(trim(name))
-			if name ~= "" and name ~= "te" and name ~= "upgrade" and name ~= "close" and name ~= "keep-alive" then
+			if name == "upgrade" then
+				upgrade = true
+			elseif name ~= "" and name ~= "te" and name ~= "close" and name ~= "keep-alive" then
 				del(txn.http, name)
 			end
 		end
 	end
-	txn:set_var("txn.hopped", "1")
+	return upgrade
+end
+
+-- drop_hop takes off what is for one connection. WebSocket is the only upgrade:
+-- after it nobody looks at what passes.
+local function drop_hop(txn, headers)
+	local asked = drop_listed(txn, values(headers, "connection"), txn.http.req_del_header)
+	local protocols = values(headers, "upgrade")
+	local lengths = values(headers, "content-length")
+	local ws = asked and #protocols == 1 and lower(protocols[1]) == "websocket" and txn.f:method() == "GET"
+		and (tonumber(lengths[1] or "0") or 1) == 0 and #values(headers, "transfer-encoding") == 0
+		and txn.f:fc_http_major() == 1 and txn.f:req_ver() ~= "1.0"
+	local te = lower(table.concat(values(headers, "te"), ","))
+	for _, name in ipairs({"connection", "upgrade", "te", "keep-alive", "trailer", "proxy", "proxy-connection",
+		"proxy-authenticate", "proxy-authorization", "http2-settings"}) do
+		txn.http:req_del_header(name)
+	end
+	for entry in te:gmatch("[^,]+") do
+		if trim(entry) == "trailers" then
+			txn.http:req_set_header("TE", "trailers")
+		end
+	end
+	if ws then
+		txn.http:req_set_header("Connection", "Upgrade")
+		txn.http:req_set_header("Upgrade", "websocket")
+		txn:set_var("txn.ws", true)
+	end
+end
+
+-- refused says why a request is not served whatever it asks for.
+local function refused(txn, headers)
+	local method, version, major = txn.f:method(), txn.f:req_ver(), txn.f:fc_http_major()
+	if method == "CONNECT" or method == "TRACE" or major == 2 and headers["upgrade"] then
+		return "method"
+	elseif major == 1 and sub(version or "", 1, 2) ~= "1." then
+		return "version"
+	end
+end
+
+-- A request that is not written in the usual way is read here.
+core.register_action("fairway_read", {"http-req"}, function(txn, policy)
+	local headers = txn.http:req_get_headers()
+	local why = refused(txn, headers)
+	if why then
+		txn:set_var("txn.err", why)
+		return
+	end
+	local authority, port = read_target(txn)
+	if not authority then
+		return
+	end
+	drop_hop(txn, headers)
+	if identify(txn, headers, authority, port, policy) then
+		txn:set_var("txn.read", true)
+	end
 end, 1)
+
+core.register_action("fairway_hop", {"http-res"}, function(txn)
+	drop_listed(txn, values(txn.http:res_get_headers(), "connection"), txn.http.res_del_header)
+end, 0)
 
 -- A request waits for an endpoint, a bounded time.
 core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)

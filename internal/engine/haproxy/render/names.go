@@ -23,7 +23,9 @@ func digest(parts ...string) string {
 const answersSection = "answers"
 
 // dedicatedName is the section of a route with rules of its own.
-func dedicatedName(id string) string { return "route-" + digest("dedicated", id) }
+func dedicatedName(id string) string { return dedicatedPrefix + digest("dedicated", id) }
+
+const dedicatedPrefix = "route-"
 
 // slotName is the n-th section of a profile.
 func slotName(profile string, n int) string { return fmt.Sprintf("%s-%05d", profile, n) }

@@ -31,80 +31,66 @@ func (t *text) note(format string, args ...any) {
 // requestSection is what all listeners for requests have in common.
 const requestSection = "requests"
 
-// Expressions for what is canonical at first sight; everything else goes the long
-// way.
+// What is usual in a request, as expressions. Whatever else there is, fairway.lua
+// looks at.
 const (
-	plainHost = `^(?=.{1,253}(?::|$))[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*+(?::[1-9][0-9]{0,3})?$`
-	plainPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++$`
-	// identityNames are the headers by which endpoints learn who sent a request to
-	// where, in all spellings.
-	identityNames = `^(?:forwarded|x[-_](?:real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url|forwarded[-_].*))$`
+	// usualHost is a host in canonical form without a port, usualPath a path in
+	// canonical form without encoding.
+	usualHost = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
+	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++$`
+	// unusualHeaders finds headers that tell who sent the request, in all
+	// spellings, and those of one connection.
+	unusualHeaders = `(?m)^(?:forwarded|x[-_](?:forwarded|real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url)|` +
+		`upgrade|http2-settings|keep-alive|trailer|proxy|connection: (?!(?i:close|keep-alive)\r)|te: (?!trailers\r))`
 	// listedNames is a Connection header that lists more than the usual.
-	listedNames = `^(?!(?:close|keep-alive|upgrade|te)$)`
-	// lookalikeNames are those of them with an underscore.
-	lookalikeNames = `^(?=.*_)(?:x[-_](?:real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url|forwarded[-_].*))$`
+	listedNames = `^(?!(?:close|keep-alive|upgrade)$)`
 )
 
 // writeRequests writes what happens to every request before it gets to a backend.
 func (r *renderer) writeRequests(t *text) {
 	t.section("defaults %s from base", requestSection)
 	t.line("default_backend %s", answersSection)
-	t.line("http-request set-var(txn.id) uuid()")
-	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
-	r.writeGuards(t)
-	r.writeHopByHop(t)
-	r.writeIdentity(t)
+	r.writeReading(t)
 	r.writeLookups(t)
+	if len(r.o.Extra.Frontend) == 0 {
+		t.note("usual requests for routes without any wishes are ready")
+		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found }", moreMark)
+	}
 	r.writeKnobs(t)
 	r.writeResponses(t)
 }
 
-// writeGuards writes what brings a request into its canonical form, or refuses it.
-func (r *renderer) writeGuards(t *text) {
-	t.note("guards: the host and path that decide are the ones that endpoints see")
-	t.line("http-request set-var(txn.err) str(method) if { method CONNECT TRACE }")
-	t.line("http-request set-var(txn.err) str(version) if !{ req.ver -m beg 1. } !{ fc_http_major 2 }")
-	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", r.o.MaxHeaders)
-	t.line("http-request set-var(txn.host) req.fhdr(host),host_only if { req.fhdr(host) -m reg -- %s }", quoted(plainHost))
-	t.line("http-request set-var(txn.path) path if { path -m reg -- %s }", quoted(plainPath))
-	t.line("http-request lua.fairway_canonical if !{ var(txn.host) -m found } || !{ var(txn.path) -m found }")
-	t.line("http-request set-var(txn.err) str(internal) if !{ var(txn.err) -m found } !{ var(txn.path) -m found }")
-	t.line("http-request set-uri %%[pathq] if { url -m beg http } !{ var(txn.err) -m found }")
-}
-
-// writeIdentity writes what endpoints are told about the client.
-func (r *renderer) writeIdentity(t *text) {
-	t.note("identity: who sent the request, and to where")
+// writeReading writes how a request is read: what is usual by rules, everything
+// else by Lua. Either way host and path are in canonical form then, headers of one
+// connection and false identities are gone, and true ones are there.
+func (r *renderer) writeReading(t *text) {
+	usual := "if !{ var(txn.odd) -m found }"
+	t.line("acl usual_host var(txn.host) -m reg -- %s", quoted(usualHost))
+	t.line("acl usual_path var(txn.path) -m reg -- %s", quoted(usualPath))
+	t.line("acl usual_version req.ver 1.1 2.0")
+	t.line("acl odd req.hdrs -m reg -- %s", quoted(unusualHeaders))
+	t.line("acl odd method CONNECT TRACE")
+	t.line("acl odd var(sess.trusted) -m found")
+	t.line("acl http1 fc_http_major 1")
+	t.line("acl says_http2 req.ver 2.0")
+	t.line("acl absolute url -m beg http")
+	t.line("http-request set-var(txn.id) uuid()")
+	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
 	t.line("http-request set-var(txn.client) src")
-	t.line("http-request set-var(txn.proto) var(sess.proto)")
-	t.line("http-request set-var(txn.told) var(sess.proto)")
-	t.line("http-request set-var(txn.xport) var(sess.port)")
-	t.line("http-request set-var(txn.xport) req.fhdr(host),regsub(^.*:,) if { req.fhdr(host) -m reg -- %s }", quoted(`:[0-9]+$`))
-	t.line("http-request set-var(txn.xhost) req.fhdr(host)")
-	t.line("http-request del-header %s -m reg", quoted(lookalikeNames))
-	t.line("http-request lua.fairway_identity if { var(sess.trusted) -m found }")
-	t.line("http-request set-var(txn.err) str(internal) if { var(sess.trusted) -m found } !{ var(txn.believed) -m found }")
-	t.line("http-request del-header %s -m reg if !{ var(sess.trusted) -m found }", quoted(identityNames))
-	t.line("http-request set-header X-Forwarded-For %%[var(txn.chain)]%%[src]")
-	t.line("http-request set-header X-Real-Ip %%[var(txn.client)]")
-	t.line("http-request set-header X-Forwarded-Proto %%[var(txn.proto)]")
-	t.line("http-request set-header X-Forwarded-Host %%[var(txn.xhost)]")
-	t.line("http-request set-header X-Forwarded-Port %%[var(txn.xport)]")
-	t.line("http-request set-header X-Request-Id %%[var(txn.id)]")
-}
-
-// writeHopByHop writes what keeps the headers of one connection on it.
-func (r *renderer) writeHopByHop(t *text) {
-	t.note("headers for one connection stay on it; WebSocket is the only upgrade")
-	t.line("http-request lua.fairway_hop request if { req.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
-	t.line("http-request set-var(txn.ws) bool(true) if { req.fhdr_cnt(upgrade) 1 } { req.fhdr(upgrade) -m str -i websocket } { req.hdr(connection) -m str -i upgrade } { method GET } !{ req.hdr_val(content-length) gt 0 } !{ req.fhdr(transfer-encoding) -m found } { fc_http_major 1 }")
-	t.line("http-request set-var(txn.err) str(method) if { fc_http_major 2 } { req.fhdr(upgrade) -m found }")
-	t.line("http-request del-header upgrade if !{ var(txn.ws) -m found }")
-	t.line("http-request del-header connection if !{ var(txn.ws) -m found }")
-	t.line("http-request set-header connection Upgrade if { var(txn.ws) -m found }")
-	t.line("http-request del-header te unless { req.hdr(te) -m str -i trailers }")
-	t.line("http-request set-header te trailers if { req.fhdr(te) -m found }")
-	t.line("http-request del-header %s -m reg", quoted(`^(?:proxy|proxy-connection|proxy-authenticate|proxy-authorization|keep-alive|trailer|http2-settings)$`))
+	t.line("http-request set-var(txn.host) req.fhdr(host)")
+	t.line("http-request set-var(txn.path) path")
+	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || odd || http1 says_http2 || http1 absolute")
+	policy := "delete"
+	if r.o.RejectUnderscores {
+		policy = "reject"
+	}
+	t.line("http-request lua.fairway_read %s if { var(txn.odd) -m found }", policy)
+	t.line("http-request add-header X-Forwarded-For %%[src] %s", usual)
+	t.line("http-request add-header X-Real-Ip %%[src] %s", usual)
+	t.line("http-request add-header X-Forwarded-Proto %%[var(sess.proto)] %s", usual)
+	t.line("http-request add-header X-Forwarded-Host %%[var(txn.host)] %s", usual)
+	t.line("http-request add-header X-Forwarded-Port %%[var(sess.port)] %s", usual)
+	t.line("http-request add-header X-Request-Id %%[var(txn.id)]")
 }
 
 // lookups writes the search for the route of a request or of a connection.
@@ -123,7 +109,6 @@ func (r *renderer) writeLookups(t *text) {
 	l := lookups{r, t, "http-request", "", "map_beg(" + r.o.mapPath(mapRoutes) + ")"}
 	l.write()
 	r.writeGuarded(t, "http-request", r.guards, mapGuarded)
-	t.line("http-request set-var(%s) var(txn.r),field(%d,|) if { var(txn.r) -m found }", VarRoute, fieldToken)
 }
 
 // write looks at one kind of host after the other, most specific first.
@@ -187,12 +172,14 @@ func (l *lookups) writeMixed() {
 // writeKnobs writes what the values in the map ask for.
 func (r *renderer) writeKnobs(t *text) {
 	t.note("what the route asks for beside its backend")
-	more := "{ var(txn.r) -m sub |" + moreMark + "| }"
+	more := "{ var(txn.more) -m found }"
 	set := func(name string, field int) {
 		t.line("http-request set-var(txn.%s,ifnotempty) var(txn.r),field(%d,|) if %s", name, field, more)
 	}
-	t.line("http-request set-var(txn.more) bool(true) if %s", more)
-	more = "{ var(txn.more) -m found }"
+	t.line("http-request set-var(txn.err,ifnotexists) str(internal) if { var(txn.odd) -m found } !{ var(txn.read) -m found }")
+	t.line("http-request set-var(txn.proto,ifnotexists) var(sess.proto)")
+	t.line("http-request set-var(txn.told,ifnotexists) var(sess.proto)")
+	t.line("http-request set-var(txn.more) bool(true) if { var(txn.r) -m sub |%s }", moreMark)
 	set("https", fieldHTTPS)
 	set("strip", fieldStrip)
 	set("to", fieldTimeout)
@@ -219,17 +206,17 @@ const maxStrip = 8
 // writeResponses writes what happens to every answer.
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
-	t.line("http-response return status 502 %s if { status 101 } !{ var(txn.ws) -m found }", badGateway().payload())
-	t.line("http-response return status 502 %s if { status 101 } !{ res.fhdr(upgrade) -m str -i websocket }", badGateway().payload())
-	t.line("http-response return status 502 %s if !{ status 101 200:999 }", badGateway().payload())
+	// 101 is for those who have asked for WebSocket, and for nothing else.
+	t.line("http-response return status 502 %s if !{ status 101 200:999 } || { status 101 } !{ var(txn.ws) -m found } || { status 101 } !{ res.fhdr(upgrade) -m str -i websocket }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
-	t.line("http-response lua.fairway_hop response if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
+	t.line("http-response lua.fairway_hop if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
 	t.line("http-response del-header keep-alive")
 	t.line("http-response del-header proxy-connection")
 	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
-	t.line("http-after-response set-status 502 if { status 503 } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m str unreachable }")
-	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if !{ var(txn.answered) -m found }", VarCode)
-	t.line("http-after-response set-header Content-Type application/json if { var(txn.json) -m found } !{ var(txn.answered) -m found } { res.hdr(x-fairway-error) -m found }")
+	own := "!{ var(txn.answered) -m found }"
+	t.line("http-after-response set-status 502 if %s { status 503 } { res.hdr(x-fairway-error) -m str unreachable }", own)
+	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if %s", VarCode, own)
+	t.line("http-after-response set-header Content-Type application/json if %s { var(txn.json) -m found } { res.hdr(x-fairway-error) -m found }", own)
 }
 
 // unless is text where the condition holds.

@@ -138,8 +138,8 @@ func ranked(c claim, guards []guard) string {
 }
 
 // The fields of a value in the map of routes, separated by "|". Those behind
-// fieldMore are there only when one of them is needed, which the mark in
-// fieldMore tells.
+// fieldMore are there only when one of them is needed, or the section is no shared
+// one, which the mark in fieldMore tells.
 const (
 	fieldSection  = 1 // where it is served
 	fieldToken    = 2 // the route
@@ -177,7 +177,7 @@ type knobs struct {
 // value makes the value of a route.
 func (k knobs) value(section, token string, priority int) string {
 	v := section + "|" + token + "|" + rankMark + "|" + strconv.Itoa(priority)
-	if k == (knobs{}) {
+	if k == (knobs{}) && section != answersSection && !strings.HasPrefix(section, dedicatedPrefix) {
 		return v
 	}
 	number := func(n int64) string {
