@@ -102,18 +102,31 @@ func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 	if _, err := io.WriteString(conn, to+line+";quit\n"); err != nil {
 		return "", fmt.Errorf("haproxy master socket: %q: %w", line, errors.Join(context.Cause(ctx), err))
 	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		return "", fmt.Errorf("haproxy master socket: %q: %w", line, errors.Join(context.Cause(ctx), err))
-	}
-	text := strings.Trim(string(answer), "\n")
-	// "Can't connect to the target": from 3.1 on a worker is there before it can answer.
-	for _, refusal := range []string{"Unknown command", "Can't find the target", "Can't connect to the target", "Permission denied"} {
-		if strings.HasPrefix(text, refusal) {
+	var answer []byte
+	for err == nil {
+		var n int
+		answer = growBuffer(answer)
+		n, err = conn.Read(answer[len(answer):cap(answer)])
+		answer = answer[:len(answer)+n]
+		// After a refusal later versions forget that they were told to quit.
+		if text := string(answer); refusedByMaster(text) && strings.HasSuffix(text, "\n") {
 			return "", &CommandError{Command: to + line, Answer: oneLine(text)}
 		}
 	}
-	return text, nil
+	if !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("haproxy master socket: %q: %w", line, errors.Join(context.Cause(ctx), err))
+	}
+	return strings.Trim(string(answer), "\n"), nil
+}
+
+// refusedByMaster says whether an answer is none.
+func refusedByMaster(answer string) bool {
+	for _, refusal := range []string{"Unknown command", "Can't find the target", "Permission denied"} {
+		if strings.HasPrefix(answer, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // ParseProcesses takes the answer to `show proc` apart.
