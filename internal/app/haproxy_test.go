@@ -220,6 +220,24 @@ func TestFaceShowsHAProxy(t *testing.T) {
 	}
 }
 
+// TestNamesOfEndpoints: an endpoint may have a name in the place of an address.
+func TestNamesOfEndpoints(t *testing.T) {
+	needHAProxy(t)
+	_, port, _ := strings.Cut(backend(t, "one"), ":")
+	p := startEngine(t, EngineHAProxy, shortDir(t), fmt.Sprintf(`services:
+  - name: shop
+    labels: {fairway.host: shop.example}
+    instances: [{address: "localhost:%s"}]
+  - name: nowhere
+    labels: {fairway.host: nowhere.example}
+    instances: [{address: "nowhere.invalid:80"}]
+`, port), &lockedBuffer{}, nil)
+	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 200 })
+	if status, body := p.get("nowhere.example", "/"); status != 503 {
+		t.Errorf("a name without an address: %d %s", status, body)
+	}
+}
+
 // TestHAProxyOutlivesFairway: the next Fairway takes HAProxy over, and while there
 // is none it serves on.
 func TestHAProxyOutlivesFairway(t *testing.T) {

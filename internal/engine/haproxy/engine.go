@@ -183,7 +183,6 @@ func New(o Options) (*Engine, error) {
 		e.ipv6 = l.Close() == nil
 	}
 	e.gates = newGates(o.Logger, e.nudge)
-	e.resolver = newResolver(o.Logger, e.nudge, systemLookup)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
@@ -191,6 +190,7 @@ func New(o Options) (*Engine, error) {
 	if err := e.register(); err != nil {
 		return nil, err
 	}
+	e.resolver = newResolver(o.Logger, e.nudge, systemLookup)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stopTend = cancel
 	e.tending.Go(func() { e.tend(ctx) })
