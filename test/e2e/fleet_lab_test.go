@@ -1,0 +1,401 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// dockerHost is a Docker host as Fairway sees it: a socket of its own before the
+// lab's engine, which breaks on command. Unlike faults it lets one direction of a
+// connection end before the other, as commands with input need it.
+type dockerHost struct {
+	t      *testing.T
+	path   string
+	ln     net.Listener
+	engine string
+
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	frozen chan struct{} // closed when bytes may pass again; nil while they may
+	// pass is how many commands may still be started in containers; below zero for
+	// any number.
+	pass int
+	// onCommand is told of each command that is started.
+	onCommand func()
+}
+
+func newDockerHost(t *testing.T) *dockerHost {
+	t.Helper()
+	dir, err := makeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &dockerHost{t: t, path: filepath.Join(dir, "s"), engine: lab.socket, conns: map[net.Conn]bool{}, pass: -1}
+	if h.ln, err = net.Listen("unix", h.path); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := h.ln.Accept()
+			if err != nil {
+				return
+			}
+			go h.serve(c.(*net.UnixConn))
+		}
+	}()
+	t.Cleanup(func() {
+		h.thaw()
+		_ = h.ln.Close()
+		h.mu.Lock()
+		for c := range h.conns {
+			_ = c.Close()
+		}
+		h.mu.Unlock()
+		_ = os.RemoveAll(dir)
+	})
+	return h
+}
+
+func (h *dockerHost) url() string { return "unix://" + h.path }
+
+func (h *dockerHost) serve(c *net.UnixConn) {
+	defer c.Close()
+	e, err := net.Dial("unix", h.engine)
+	if err != nil {
+		return
+	}
+	defer e.Close()
+	h.mu.Lock()
+	h.conns[c], h.conns[e] = true, true
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.conns, c)
+		delete(h.conns, e)
+	}()
+	var both sync.WaitGroup
+	both.Go(func() { h.copy(e.(*net.UnixConn), c, true) })
+	both.Go(func() { h.copy(c, e.(*net.UnixConn), false) })
+	both.Wait()
+}
+
+func (h *dockerHost) copy(to, from *net.UnixConn, asks bool) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		h.wait()
+		if asks && h.swallowed(buf[:n]) {
+			select {} // for ever: the command is never started, and nobody hears of it
+		}
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			_ = to.CloseWrite()
+			return
+		}
+	}
+}
+
+// swallowed tells whether a request starts a command that hangs.
+func (h *dockerHost) swallowed(text []byte) bool {
+	line, _, _ := bytes.Cut(text, []byte("\r\n"))
+	if !bytes.HasPrefix(line, []byte("POST ")) || !bytes.Contains(line, []byte("/exec/")) || !bytes.Contains(line, []byte("/start ")) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.onCommand != nil {
+		go h.onCommand()
+	}
+	if h.pass == 0 {
+		return true
+	}
+	h.pass--
+	return false
+}
+
+// hangAfter lets a number of commands start, and no more; below zero ends that.
+func (h *dockerHost) hangAfter(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pass = n
+}
+
+func (h *dockerHost) wait() {
+	h.mu.Lock()
+	frozen := h.frozen
+	h.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+}
+
+// freeze makes the host a black hole.
+func (h *dockerHost) freeze() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.frozen == nil {
+		h.frozen = make(chan struct{})
+	}
+}
+
+func (h *dockerHost) thaw() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.frozen != nil {
+		close(h.frozen)
+		h.frozen = nil
+	}
+}
+
+// edge is a Docker host with one HAProxy.
+type edge struct {
+	*haproxyBox
+	docker *dockerHost
+	host   string
+	agent  bool
+}
+
+// edgeDocument is the document of all edges.
+const edgeDocument = "web"
+
+// edgeConfig is a configuration that passes requests to a server and says which
+// version it is. more is put behind it.
+func edgeConfig(version int, server, more string) string {
+	return fmt.Sprintf(`global
+    hard-stop-after 20s
+defaults
+    mode http
+    option idle-close-on-response
+    option redispatch 1
+    retries 3
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+    timeout http-request 10s
+    timeout http-keep-alive 30s
+listen web
+    bind :80
+    http-response set-header Version %d
+    server s1 %s:80
+listen statistics
+    bind :8404
+    stats uri /haproxy
+%s`, version, server, more)
+}
+
+// startEdge starts an HAProxy with the first configuration.
+func startEdge(t *testing.T, host, config string, agent bool) *edge {
+	t.Helper()
+	e := &edge{docker: newDockerHost(t), host: host, agent: agent}
+	o := haproxyOptions{name: host, agent: agent, labels: map[string]string{"edge": host}}
+	if agent {
+		// The file is there already; the centre that is to give it does not answer.
+		o.env = []string{"VIP=" + edgeDocument, "CFG_GET_URL=http://127.0.0.1:9/", "STORAGE_DIR=/usr/local/haproxy/etc"}
+		o.args = []string{"run", "--fetch-timeout", "1s", "--fetch-retries", "0"}
+		o.files = map[string]string{"/usr/local/haproxy/etc/" + edgeDocument + ".cfg": config}
+	} else {
+		o.config = config
+	}
+	e.haproxyBox = runHAProxy(t, o)
+	eventually(t, 20*time.Second, host+" answers", func() string {
+		_, err := e.version()
+		return errText(err)
+	})
+	return e
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// version asks HAProxy itself, over a new connection, which version it runs.
+func (e *edge) version() (string, error) {
+	c := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := c.Get("http://" + e.at() + "/")
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	if v := res.Header.Get("Version"); v != "" {
+		return v, nil
+	}
+	return "", errors.New(res.Status)
+}
+
+func (e *edge) at() string { return e.address("bridge").String() + ":80" }
+
+// file is the configuration that is in the container now.
+func (e *edge) file() string {
+	e.t.Helper()
+	name := haproxyConfig
+	if e.agent {
+		name = "/usr/local/haproxy/etc/" + edgeDocument + ".cfg"
+	}
+	code, out := e.exec("cat", name)
+	if code != 0 {
+		e.t.Fatalf("%s: %s", e.host, out)
+	}
+	return out
+}
+
+// fleetFile writes the fleet file for edges.
+func fleetFile(t *testing.T, edges []*edge) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("hosts:\n")
+	for _, e := range edges {
+		fmt.Fprintf(&b, "  - name: %s\n    docker: %s\n    containers:\n      - document: %s\n        label: edge=%s\n", e.host, e.docker.url(), edgeDocument, e.host)
+		if !e.agent {
+			fmt.Fprintf(&b, "        stats: http://%s:8404/haproxy\n", e.address("bridge"))
+		}
+	}
+	file := filepath.Join(t.TempDir(), "fleet.yml")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// centre is a Fairway that manages a fleet.
+type centre struct {
+	*proxy
+	file string
+}
+
+// startCentre starts Fairway over a fleet file; an empty state is a new one.
+func startCentre(t *testing.T, file, state string, args ...string) *centre {
+	t.Helper()
+	services := filepath.Join(t.TempDir(), "services.yml")
+	if err := os.WriteFile(services, []byte("services: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProxy(t, proxyOptions{state: state, args: append([]string{"--file", services, "--fleet.file", file, "--admin.anonymous", "admin"}, args...)})
+	c := &centre{proxy: p, file: file}
+	eventually(t, 20*time.Second, "the admin API answers", func() string {
+		_, err := c.client().FleetHosts(t.Context(), "")
+		return errText(err)
+	})
+	return c
+}
+
+// kill ends Fairway as a power cut would.
+func (c *centre) kill9() {
+	_ = c.process.Process.Kill()
+	<-c.ended
+}
+
+// put appends a revision and returns its number.
+func (c *centre) put(config string) uint64 {
+	c.t.Helper()
+	ctx := context.Background()
+	list, err := c.client().FleetRevisions(ctx, edgeDocument, 1)
+	var newest uint64
+	if err == nil {
+		newest = list.Items[0].Number
+	}
+	r, err := c.client().PutFleetRevision(ctx, edgeDocument, api.NewFleetRevision{Expect: newest, Content: []byte(config)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r.Number
+}
+
+// fastRollout is for hosts that answer at once.
+var fastRollout = api.FleetSettings{Wave: "1", Pause: "1200ms", HostTimeout: "20s", Deadline: "2m"}
+
+// start begins a rollout of the newest revision.
+func (c *centre) start(s api.FleetSettings) api.FleetRollout {
+	c.t.Helper()
+	r, err := c.client().Patient(time.Minute).StartRollout(context.Background(), edgeDocument, api.NewFleetRollout{Settings: s})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+// end waits for the end of the newest rollout.
+func (c *centre) end(within time.Duration) api.FleetRollout {
+	c.t.Helper()
+	var r api.FleetRollout
+	eventually(c.t, within, "the rollout ends", func() string {
+		var err error
+		if r, err = c.client().Rollout(context.Background(), edgeDocument); err != nil {
+			return err.Error()
+		}
+		if r.Phase != api.RolloutDone && r.Phase != api.RolloutReverted {
+			return fmt.Sprintf("%s %v %s", r.Phase, r.States, r.Note)
+		}
+		return ""
+	})
+	return r
+}
+
+// hosts are the conditions of the hosts, by name.
+func (c *centre) hosts() map[string]api.FleetHost {
+	c.t.Helper()
+	list, err := c.client().FleetHosts(context.Background(), "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m := map[string]api.FleetHost{}
+	for _, h := range list.Items {
+		m[h.Host] = h
+	}
+	return m
+}
+
+// stepsOf writes how the hosts ended: "edge1 applied, edge2 refused: …".
+func stepsOf(r api.FleetRollout) string {
+	var all []string
+	for _, h := range r.Hosts {
+		line := h.Host + " " + h.State
+		if h.Error != "" {
+			line += ": " + h.Error
+		}
+		all = append(all, line)
+	}
+	return strings.Join(all, ", ")
+}
+
+// command runs a command against this Fairway and returns its exit code and both
+// outputs.
+func (c *centre) fairway(args ...string) (int, string, string) {
+	c.t.Helper()
+	cmd := exec.Command(lab.binary, append(args, "--admin", "http://"+c.admin)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+// pretty is JSON for a log.
+func pretty(v any) string {
+	text, _ := json.MarshalIndent(v, "", " ")
+	return string(text)
+}

@@ -1,0 +1,337 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// backend is what the edges pass requests to.
+func backend(t *testing.T) string {
+	t.Helper()
+	b := run(t, boxOptions{name: "backend"})
+	return b.address("bridge").String()
+}
+
+// TestFleetStory is the story of remote management with Fairway in the middle: a
+// container fetches its first configuration from it, and a rollout moves the page
+// of statistics to another port.
+func TestFleetStory(t *testing.T) {
+	needDocker(t)
+	const token = "0123456789abcdef-edge"
+	dir := t.TempDir()
+	docker := newDockerHost(t)
+	for name, content := range map[string]string{
+		"edge.token": token,
+		"fleet.yml": "readers:\n  - {name: edge, token-file: edge.token, documents: [127.0.0.1]}\n" +
+			"hosts:\n  - name: here\n    docker: " + docker.url() + "\n    containers: [{document: 127.0.0.1, name: demo2}]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gateway := bridgeGateway(t)
+	_, port, _ := net.SplitHostPort(freePort(t))
+	c := startCentre(t, filepath.Join(dir, "fleet.yml"), "", "--fleet.listen", gateway+":"+port)
+	config := filepath.Join(dir, "haproxy.cfg")
+	write := func(p int) {
+		if err := os.WriteFile(config, []byte(statsConfig(p)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(8080)
+	if code, out, errs := c.fairway("fleet", "put", "127.0.0.1", config, "-m", "the first one"); code != 0 || !strings.Contains(out, "revision 1") || !strings.Contains(out, "it is out") {
+		t.Fatalf("put: %d %s%s", code, out, errs)
+	}
+	etc := t.TempDir()
+	h := startDemo2(t, fmt.Sprintf("http://edge:%s@%s:%s/haproxy/", token, gateway, port), etc)
+	h.tells("Download of configuration file", "is valid.", "the first release", "Cover ", "New worker (", "Worker ")
+	eventually(t, 10*time.Second, "the page is on 8080", func() string { return h.page(8080) })
+	if strings.Contains(h.log(), token) {
+		t.Error("the token is in the log of the container")
+	}
+	if code, out := h.exec("fairway", "haproxy", "update"); code != 2 {
+		t.Errorf("nothing new: code %d\n%s", code, out)
+	}
+	eventually(t, 20*time.Second, "the host is current", func() string {
+		if h := c.hosts()["here"]; h.Condition != api.FleetCurrent {
+			return h.Condition + " " + h.Error
+		}
+		return ""
+	})
+
+	write(8181)
+	if code, out, errs := c.fairway("fleet", "put", "127.0.0.1", config, "-m", "8181 instead of 8080"); code != 0 {
+		t.Fatalf("put: %d %s%s", code, out, errs)
+	}
+	if code, out, _ := c.fairway("fleet", "plan", "127.0.0.1"); code != 0 || !strings.Contains(out, "+    bind 0.0.0.0:8181") {
+		t.Errorf("plan: %d %s", code, out)
+	}
+	if wrong := h.page(8080); wrong != "" {
+		t.Errorf("what was put is out before a rollout: %s", wrong)
+	}
+	code, out, errs := c.fairway("fleet", "rollout", "127.0.0.1", "--pause", "1s")
+	if code != 0 || !strings.Contains(out, "done") {
+		t.Fatalf("rollout: %d %s%s", code, out, errs)
+	}
+	t.Logf("%s%s", errs, out)
+	eventually(t, 10*time.Second, "the page is on 8181", func() string { return h.page(8181) })
+	copies, _ := filepath.Glob(filepath.Join(etc, "backup", "127.0.0.1_*.cfg"))
+	if len(copies) != 1 {
+		t.Errorf("copies: %v", copies)
+	}
+	if code, out, _ := c.fairway("fleet", "status", "-o", "wide"); code != 0 || !strings.Contains(out, "current") || !strings.Contains(out, "2.6") {
+		t.Errorf("status: %d %s", code, out)
+	}
+	if code, out, errs := c.fairway("fleet", "rollback", "127.0.0.1", "--pause", "1s"); code != 0 {
+		t.Errorf("rollback: %d %s%s", code, out, errs)
+	}
+	eventually(t, 10*time.Second, "the page is back on 8080", func() string { return h.page(8080) })
+}
+
+// bridgeGateway is the address of this machine on the engine's default network.
+func bridgeGateway(t *testing.T) string {
+	t.Helper()
+	b := run(t, boxOptions{name: "gateway"})
+	return b.inspect().NetworkSettings.Networks["bridge"].Gateway.String()
+}
+
+// threeEdges starts three hosts, of which those in agents have the agent.
+func threeEdges(t *testing.T, config string, agents ...bool) []*edge {
+	t.Helper()
+	var edges []*edge
+	for i, agent := range agents {
+		edges = append(edges, startEdge(t, fmt.Sprintf("edge%d", i+1), config, agent))
+	}
+	return edges
+}
+
+// TestFleetRolloutsUnderLoad rolls out again and again over three hosts under 300
+// requests a second: not one fails, and no old worker is left afterwards.
+func TestFleetRolloutsUnderLoad(t *testing.T) {
+	needDocker(t)
+	rounds := 6
+	if full {
+		rounds = 50
+	}
+	server := backend(t)
+	edges := threeEdges(t, edgeConfig(1, server, ""), true, false, true)
+	c := startCentre(t, fleetFile(t, edges), "")
+	c.put(edgeConfig(1, server, ""))
+	var loads []*load
+	for _, e := range edges {
+		loads = append(loads, startLoad(t, e.at(), "web.example.com", 100))
+	}
+	var took []time.Duration
+	for i := range rounds {
+		version := strconv.Itoa(i + 2)
+		c.put(edgeConfig(i+2, server, ""))
+		began := time.Now()
+		c.start(fastRollout)
+		if r := c.end(2 * time.Minute); r.Phase != api.RolloutDone || r.States["applied"] != 3 {
+			t.Fatalf("rollout %d: %s %s: %s", r.Number, r.Phase, r.Reason, stepsOf(r))
+		}
+		took = append(took, time.Since(began))
+		for _, e := range edges {
+			if v, err := e.version(); v != version {
+				t.Fatalf("%s runs version %q (%v), not %s", e.host, v, err, version)
+			}
+		}
+	}
+	for _, l := range loads {
+		l.stop()
+	}
+	t.Logf("%d rollouts over 3 hosts: %s each, of which 3.6 s are pauses", rounds, quantiles(took))
+	eventually(t, 60*time.Second, "old workers are gone", func() string {
+		for name, h := range c.hosts() {
+			if h.Old > 0 || h.Condition != api.FleetCurrent {
+				return fmt.Sprintf("%s is %s with %d old workers", name, h.Condition, h.Old)
+			}
+		}
+		return ""
+	})
+	for _, e := range edges {
+		if code, out := e.exec("sh", "-c", "ps | grep -c '[h]aproxy.*-f'"); code != 0 || strings.TrimSpace(out) != "2" {
+			t.Errorf("%s has processes: %d %s", e.host, code, out)
+		}
+	}
+}
+
+// TestFleetFaultyRevisions rolls out what must not stay: it reaches the canary at
+// most and is taken back within ten seconds, and the others never see it.
+func TestFleetFaultyRevisions(t *testing.T) {
+	needDocker(t)
+	server := backend(t)
+	for _, first := range []struct {
+		name   string
+		agents []bool
+	}{{"agent", []bool{true, false, true}}, {"shell", []bool{false, true, false}}} {
+		t.Run(first.name, func(t *testing.T) {
+			edges := threeEdges(t, edgeConfig(1, server, ""), first.agents...)
+			c := startCentre(t, fleetFile(t, edges), "")
+			c.put(edgeConfig(1, server, ""))
+			// An address that somebody else in the container has.
+			if code, out := edges[0].exec("sh", "-c", "httpd -p 8181 -h /tmp"); code != 0 {
+				t.Fatalf("httpd: %s", out)
+			}
+			var loads []*load
+			for _, e := range edges {
+				loads = append(loads, startLoad(t, e.at(), "web.example.com", 100))
+			}
+			var logs []int
+			for _, e := range edges[1:] {
+				logs = append(logs, strings.Count(e.log(), "Loading success"))
+			}
+			for name, tt := range map[string]struct {
+				more  string
+				wants []string
+				fails bool // whether requests to the canary may fail meanwhile
+			}{
+				"syntax":      {more: "    bnd :81\n", wants: []string{"edge1", ":21: unknown keyword 'bnd'"}},
+				"bind taken":  {more: "    bind :8181\n", wants: []string{"edge1", "8181", "in use", "line 21"}},
+				"bind fails":  {more: "listen more\n    bind unix@/nowhere/socket\n", wants: []string{"edge1", "/nowhere/socket"}},
+				"answers 503": {more: "frontend more\n    bind :82\n", wants: []string{"edge1", "% of requests fail"}, fails: true},
+			} {
+				config := edgeConfig(2, server, tt.more)
+				if tt.fails {
+					config = strings.Replace(config, server+":80", "127.0.0.1:1", 1)
+				}
+				c.put(config)
+				began := time.Now()
+				s := fastRollout
+				s.Pause = "5s"
+				c.start(s)
+				r := c.end(30 * time.Second)
+				took := time.Since(began)
+				t.Logf("%s: %s after %s: %s", name, r.Phase, took.Round(time.Millisecond), r.Reason)
+				if r.Phase != api.RolloutReverted || took > 10*time.Second {
+					t.Errorf("%s: %s after %s: %s", name, r.Phase, took, stepsOf(r))
+				}
+				for _, want := range tt.wants {
+					if !strings.Contains(r.Reason, want) {
+						t.Errorf("%s: the reason does not say %q: %s", name, want, r.Reason)
+					}
+				}
+				if r.States["pending"] != 2 {
+					t.Errorf("%s: others have seen it: %s", name, stepsOf(r))
+				}
+				for _, e := range edges {
+					if v, err := e.version(); v != "1" || !strings.Contains(e.file(), "Version 1\n") {
+						t.Errorf("%s: %s runs %q (%v)", name, e.host, v, err)
+					}
+				}
+			}
+			loads[0].halt()
+			sent, failed := loads[0].sum()
+			t.Logf("the canary: %d requests, %d failed while it had a revision that answers 503", sent, failed)
+			for i, l := range loads[1:] {
+				l.stop()
+				if n := strings.Count(edges[i+1].log(), "Loading success"); n != logs[i] {
+					t.Errorf("%s was reloaded", edges[i+1].host)
+				}
+			}
+		})
+	}
+}
+
+// TestFleetTroubledHosts has a black hole, a host whose commands hang, and one that
+// is killed in the middle: the rollout ends in time and says what is true of each,
+// and who is back is caught up.
+func TestFleetTroubledHosts(t *testing.T) {
+	needDocker(t)
+	server := backend(t)
+	for _, way := range []string{"agent", "shell"} {
+		t.Run(way, func(t *testing.T) {
+			agent := way == "agent"
+			edges := threeEdges(t, edgeConfig(1, server, ""), agent, agent, agent)
+			c := startCentre(t, fleetFile(t, edges), "")
+			c.put(edgeConfig(1, server, ""))
+			version := 1
+			next := func() string {
+				version++
+				c.put(edgeConfig(version, server, ""))
+				return strconv.Itoa(version)
+			}
+			s := fastRollout
+			s.Deadline = "60s"
+			settled := func(want string, within time.Duration) {
+				t.Helper()
+				took := eventually(t, within, "all hosts have version "+want, func() string {
+					for _, e := range edges {
+						if v, err := e.version(); v != want || !strings.Contains(e.file(), "Version "+want+"\n") {
+							return fmt.Sprintf("%s runs %q (%v)", e.host, v, err)
+						}
+						if h := c.hosts()[e.host]; h.Condition != api.FleetCurrent {
+							return fmt.Sprintf("%s is %s: %s", e.host, h.Condition, h.Error)
+						}
+					}
+					return ""
+				})
+				t.Logf("all hosts have version %s after another %s", want, took.Round(time.Millisecond))
+			}
+
+			// A black hole: left out, and caught up.
+			want := next()
+			edges[1].docker.freeze()
+			began := time.Now()
+			c.start(s)
+			r := c.end(60 * time.Second)
+			t.Logf("black hole: %s after %s: %s", r.Phase, time.Since(began).Round(time.Millisecond), stepsOf(r))
+			if r.Phase != api.RolloutDone || r.States["applied"] != 2 || r.States["absent"] != 1 || !r.Hosts[1].Owed {
+				t.Errorf("black hole: %s", pretty(r))
+			}
+			if h := c.hosts()["edge2"]; h.Condition != api.FleetUnreachable || h.Error == "" {
+				t.Errorf("the status of a black hole: %+v", h)
+			}
+			edges[1].docker.thaw()
+			settled(want, 40*time.Second)
+
+			// A command that hangs in the middle of a change: the host is given up, the
+			// others get back what they had, and it gets that, too, when it can.
+			before := want
+			next()
+			passes := map[bool]int{true: 3, false: 9}[agent]
+			edges[1].docker.hangAfter(passes)
+			began = time.Now()
+			c.start(s)
+			r = c.end(60 * time.Second)
+			t.Logf("hangs: %s after %s: %s", r.Phase, time.Since(began).Round(time.Millisecond), stepsOf(r))
+			if r.Phase != api.RolloutReverted || !slices.Contains([]string{"lost", "returned", "refused"}, r.Hosts[1].State) || r.Hosts[0].State != "returned" || r.Hosts[2].State != "pending" {
+				t.Errorf("hangs: %s", pretty(r))
+			}
+			edges[1].docker.hangAfter(-1)
+			settled(before, 60*time.Second)
+
+			// Killed in the middle.
+			next()
+			killed := make(chan struct{})
+			c.start(s)
+			go func() {
+				defer close(killed)
+				for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+					r, err := c.client().Rollout(t.Context(), edgeDocument)
+					if err == nil && r.Hosts[1].State == "applying" {
+						break
+					}
+				}
+				time.Sleep(200 * time.Millisecond)
+				edges[1].kill("KILL")
+			}()
+			r = c.end(60 * time.Second)
+			<-killed
+			t.Logf("killed: %s: %s", r.Phase, stepsOf(r))
+			edges[1].start()
+			settled(map[string]string{api.RolloutDone: strconv.Itoa(version), api.RolloutReverted: before}[r.Phase], 60*time.Second)
+		})
+	}
+}
