@@ -260,13 +260,17 @@ func TestRestartWithoutEngine(t *testing.T) {
 	if served > time.Second {
 		t.Errorf("served after %s, want at most 1s", served)
 	}
-	r, err := p.client().Ready(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.State != api.StateRestored {
-		t.Errorf("/ready says %s, want %s", r.State, api.StateRestored)
-	}
+	// HAProxy may have served before Fairway itself was up.
+	eventually(t, 5*time.Second, "/ready says "+api.StateRestored, func() string {
+		r, err := p.client().Ready(t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		if r.State != api.StateRestored {
+			return r.State
+		}
+		return ""
+	})
 	f.listen()
 	p.synced()
 	if got := p.answeredBy(3, ownHost("warm0"), "/"); got["warm0"] != 3 {
