@@ -61,25 +61,34 @@ const (
 	maxPendingBytes = 16 << 20
 	// keptEvents is how many events are kept to be looked at.
 	keptEvents = 2000
+	// openEvery is how often an outbox is tried that another process has, and
+	// maxEarly how many events wait for that.
+	openEvery = time.Second
+	maxEarly  = 1000
 )
 
 // Notifier tells. All methods may be called from any goroutine.
 type Notifier struct {
-	feed    Feed
-	log     *slog.Logger
-	metrics *metrics
+	feed     Feed
+	dir      string
+	settle   time.Duration
+	log      *slog.Logger
+	metrics  *metrics
+	channels []*channel // in the order of their names
 
 	mu       sync.Mutex
-	store    *store
+	closed   bool
+	store    *store  // nil while another process has the outbox
+	early    []Event // told meanwhile
 	watch    *watch
-	channels []*channel
 	standing map[string]Event // by condition
 	recent   []Event          // the newest keptEvents, oldest first
 }
 
-// New opens the outbox. A file that is damaged is moved aside with an alarm in
-// the log; then what was not delivered is lost, and what exists is looked at as
-// if for the first time. Whoever does not call Run calls Close.
+// New opens the outbox, unless another process has it: then Run waits for it. A
+// file that is damaged is moved aside with an alarm in the log; what was not
+// delivered is lost then, and what exists is looked at as if for the first time.
+// Whoever does not call Run calls Close.
 func New(o Options) (*Notifier, error) {
 	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
 		return nil, errors.New("notify: directory, feed and registerer are required")
@@ -107,33 +116,53 @@ func New(o Options) (*Notifier, error) {
 		n.channels = append(n.channels, made)
 	}
 	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
-	var kept contents
 	var err error
-	if n.store, kept, err = openStore(o.Dir, n.log); err != nil {
+	n.dir, n.settle = o.Dir, o.Settle
+	if n.metrics, err = newMetrics(o.Registerer, n); err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	n.standing, n.recent = kept.standing, kept.events
-	n.watch = newWatch(o.Settle, kept.known, n.standing)
+	if err := n.open(); err != nil && !errors.Is(err, errTaken) {
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	return n, nil
+}
+
+// open opens the outbox and takes over what is in it. While another process has
+// it, which is how a new Fairway takes the place of an old one, that one tells.
+func (n *Notifier) open() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	store, kept, err := openStore(n.dir, n.log)
+	if err != nil {
+		return err
+	}
+	n.store, n.standing, n.recent = store, kept.standing, kept.events
+	n.watch = newWatch(n.settle, kept.known, n.standing)
 	for name, waiting := range kept.waiting {
 		i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
 		if i < 0 {
 			n.log.Warn("notifications for a channel that is not configured any more are dropped", "channel", name, "count", len(waiting))
-			n.commit(&commit{forget: []string{name}})
+			_ = n.commit(&commit{forget: []string{name}}) // said in the log
 			continue
 		}
 		n.channels[i].restore(waiting, kept.lost[name])
 	}
-	if n.metrics, err = newMetrics(o.Registerer, n); err != nil {
-		_ = n.store.close()
-		return nil, fmt.Errorf("notify: %w", err)
-	}
-	return n, nil
+	early := n.early
+	n.early = nil
+	return n.tell(findings{events: early})
 }
 
 // Close closes the outbox. Run does it by itself. It may be called again.
 func (n *Notifier) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.closed = true
+	if n.store == nil {
+		return nil
+	}
 	return n.store.close()
 }
 
@@ -141,6 +170,9 @@ func (n *Notifier) Close() error {
 // called once.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer func() { _ = n.Close() }()
+	if !n.opened(ctx) {
+		return nil
+	}
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	for _, c := range n.channels {
@@ -157,6 +189,30 @@ func (n *Notifier) Run(ctx context.Context) error {
 			newest, after = s, s.Revision
 		}
 		due = n.look(newest)
+	}
+}
+
+// opened waits until the outbox is open; false when ctx ends before.
+func (n *Notifier) opened(ctx context.Context) bool {
+	for said := false; ; {
+		n.mu.Lock()
+		is := n.store != nil
+		n.mu.Unlock()
+		if is {
+			return true
+		}
+		switch err := n.open(); {
+		case err == nil:
+			continue
+		case !said:
+			n.log.Info("notifications wait for the process that has the outbox", "error", err)
+			said = true
+		}
+		select {
+		case <-time.After(openEvery):
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 
@@ -192,6 +248,14 @@ func (n *Notifier) Tell(events ...Event) error {
 // tell puts events into the outbox of every channel that wants them, and
 // remembers what is known from now on. The caller holds mu.
 func (n *Notifier) tell(f findings) error {
+	if n.store == nil {
+		for _, e := range f.events {
+			e.At = cmp.Or(e.At, time.Now())
+			n.early = append(n.early, e)
+		}
+		n.early = n.early[max(0, len(n.early)-maxEarly):]
+		return errTaken
+	}
 	batch := &commit{known: f.known, standing: map[string]*Event{}}
 	for _, condition := range f.withdrawn {
 		delete(n.standing, condition)
@@ -199,14 +263,10 @@ func (n *Notifier) tell(f findings) error {
 	}
 	for _, e := range f.events {
 		e = e.cleaned()
+		e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
 		if e.Kind == "" || e.Subject == "" || !n.isNews(&e, batch) {
 			continue
 		}
-		e.ID = cmp.Or(e.ID, rand.Text())
-		if e.At.IsZero() {
-			e.At = time.Now()
-		}
-		e.At = e.At.UTC().Truncate(time.Millisecond)
 		batch.events = append(batch.events, e)
 	}
 	if len(batch.events) == 0 && len(batch.known) == 0 && len(batch.standing) == 0 {
@@ -266,10 +326,13 @@ func (n *Notifier) commit(batch *commit) error {
 func (n *Notifier) Suppose(events ...Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.store == nil {
+		return
+	}
 	batch := &commit{standing: map[string]*Event{}}
 	for _, e := range events {
 		e = e.cleaned()
-		e.At = cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
+		e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
 		n.isNews(&e, batch)
 	}
 	if len(batch.standing) > 0 {
@@ -283,6 +346,9 @@ func (n *Notifier) Suppose(events ...Event) {
 func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.store == nil {
+		return
+	}
 	batch := &commit{standing: map[string]*Event{}}
 	for condition, e := range n.standing {
 		if e.Kind == kind && !subjects[e.Subject] {

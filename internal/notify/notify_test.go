@@ -463,14 +463,41 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `two channels are called "a"`) {
 		t.Errorf("error %v", err)
 	}
-	o.Channels = nil
-	n, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
-	o.Registerer = prometheus.NewRegistry()
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "another process has it") {
-		t.Errorf("error %v", err)
-	}
+}
+
+// While another process has the outbox, that one tells; then this one does, also
+// what it saw meanwhile.
+func TestOutboxThatIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		feed := &catalog.Feed{}
+		w := swarm()
+		s := w.snapshot()
+		s.Revision = 1
+		feed.Publish(s)
+		old, _, stopOld := start(t, dir, feed, Channel{})
+		synctest.Wait()
+		n, b, stop := start(t, dir, feed, Channel{})
+		defer stop()
+		time.Sleep(time.Minute)
+		if err := n.Tell(numbered(0, 2)...); !errors.Is(err, errTaken) {
+			t.Errorf("error %v", err)
+		}
+		mustTell(t, old, Event{Kind: RuleFired, Subject: "rule/x/y"})
+		synctest.Wait()
+		if got := n.Channels(); len(got) != 1 || got[0].Pending != 0 {
+			t.Errorf("channels %+v", got)
+		}
+		stopOld()
+		w.nodes[1] = node("n2", "down")
+		s = w.snapshot()
+		s.Revision = 2
+		feed.Publish(s)
+		time.Sleep(time.Minute)
+		events, _ := b.events()
+		wantNumbered(t, events[:2], 0, 2)
+		if len(events) != 3 || events[2].Kind != NodeDown || len(n.Standing()) != 2 {
+			t.Errorf("events %+v, standing %+v", events, n.Standing())
+		}
+	})
 }

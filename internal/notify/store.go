@@ -20,8 +20,11 @@ import (
 
 const (
 	fileName    = "notify.db"
-	lockTimeout = 500 * time.Millisecond
+	lockTimeout = 100 * time.Millisecond
 )
+
+// errTaken says that another process has the outbox.
+var errTaken = errors.New("another process has it")
 
 // The buckets of the file.
 const (
@@ -83,7 +86,7 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 		return s, c, nil
 	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, c, fmt.Errorf("%s: another process has it", s.path)
+		return nil, c, fmt.Errorf("%s: %w", s.path, errTaken)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, c, err
