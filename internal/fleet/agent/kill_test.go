@@ -42,7 +42,7 @@ func TestHAProxyKilledDuringChanges(t *testing.T) {
 	s.centre(s.config("w0", ""))
 	s.run()
 	s.logs("Worker ")
-	for i := range rounds(4, 100) {
+	for i := range rounds(4, 40) {
 		before, err := s.Status(t.Context(), false)
 		if err != nil || before.Worker == 0 {
 			t.Fatalf("%+v, %v", before, err)

@@ -11,13 +11,11 @@ import (
 	"fairway/internal/engine/haproxy/process"
 )
 
-// Limits of starting HAProxy again after it has ended by itself.
+// HAProxy that has ended by itself is started again: at once, and after a second
+// more each time when it ends before it was steady.
 const (
-	// steady is how long it must have run for its end to be no sign of a
-	// configuration that ends it.
-	steady = 10 * time.Second
-	// mostEnds is how many ends in a row, each before it was steady, are borne.
-	mostEnds = 5
+	steady   = 10 * time.Second
+	mostRest = 5 * time.Second
 )
 
 // Run fetches the configuration, or goes on with the one that is in place when
@@ -68,10 +66,7 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 		if ends++; time.Since(begun) >= steady {
 			ends = 1
 		}
-		if ends > mostEnds {
-			return fmt.Errorf("HAProxy has ended %d times in a row", ends)
-		}
-		if sleep(ctx, time.Second*time.Duration(ends-1)) != nil {
+		if sleep(ctx, min(time.Second*time.Duration(ends-1), mostRest)) != nil {
 			return nil
 		}
 	}
