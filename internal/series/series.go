@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -87,11 +88,15 @@ type Reading struct {
 // Store keeps readings. All methods may be called from any goroutine.
 type Store struct {
 	every   time.Duration
+	dir     string
 	log     *slog.Logger
 	metrics *metrics
 
 	mu     sync.Mutex
 	groups map[string]*group
+	taken  *os.File  // what keeps other processes from the files; nil without files
+	tried  time.Time // when that was tried last
+	closed bool
 }
 
 // group is a Group at work.
@@ -122,7 +127,7 @@ func Open(o Options) (*Store, error) {
 	if o.Every < time.Second || o.Every > time.Minute || fine%o.Every != 0 {
 		return nil, fmt.Errorf("series: readings every %s: want 1s to 1m, of which two minutes are a multiple", o.Every)
 	}
-	s := &Store{every: o.Every, log: o.Logger, groups: map[string]*group{}}
+	s := &Store{every: o.Every, dir: o.Dir, log: o.Logger, groups: map[string]*group{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,13 +148,9 @@ func Open(o Options) (*Store, error) {
 			}
 		}
 		s.groups[def.Name] = g
-		if o.Dir == "" {
-			continue
-		}
-		var err error
-		if g.file, err = openFile(o.Dir, g, s.log); err != nil {
-			return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
-		}
+	}
+	if err := s.openFiles(); err != nil {
+		return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
 	}
 	s.metrics = newMetrics(s)
 	if o.Registerer != nil {
@@ -158,6 +159,34 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// openEvery is how often files are tried that another process has.
+const openEvery = 10 * time.Second
+
+// openFiles opens the files, unless another process has them, as when a new
+// Fairway takes the place of an old one: then it is tried again later.
+func (s *Store) openFiles() error {
+	now := time.Now()
+	if s.dir == "" || s.taken != nil || s.closed || now.Sub(s.tried) < openEvery {
+		return nil
+	}
+	s.tried = now
+	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if lock(f) != nil {
+		s.log.Info("readings are in memory only while another process has the files", "dir", s.dir)
+		return f.Close()
+	}
+	s.taken = f
+	for _, g := range s.groups {
+		if g.file, err = openFile(s.dir, g, s.log); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // FileSize is how large the file of a group is, in bytes: a head of 4 KiB; for
@@ -190,6 +219,11 @@ func (s *Store) Close() error {
 		faults = append(faults, g.file.close())
 		g.file = nil
 	}
+	if s.taken != nil {
+		faults = append(faults, s.taken.Close())
+		s.taken = nil
+	}
+	s.closed = true
 	return errors.Join(faults...)
 }
 
@@ -206,6 +240,9 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	g := s.groups[name]
 	if g == nil {
 		return fmt.Errorf("series: no group %q", name)
+	}
+	if err := s.openFiles(); err != nil {
+		g.note(s, err)
 	}
 	slot := at.UnixNano() / int64(s.every)
 	touched := map[string]bool{}

@@ -166,6 +166,31 @@ func TestRestartWithinAStep(t *testing.T) {
 	}
 }
 
+// While another process has the files, readings are in memory; then what is there
+// goes to disk.
+func TestFilesThatAreTaken(t *testing.T) {
+	dir := t.TempDir()
+	old := open(t, dir, load)
+	fill(t, old, "web", noon, time.Hour)
+	s := open(t, dir, load)
+	fill(t, s, "web", noon.Add(time.Hour), 10*time.Minute)
+	if r := query(t, s, "web", noon, noon.Add(2*time.Hour), 0); len(r.Points) != 60 {
+		t.Errorf("%d points while the files are taken", len(r.Points))
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.tried = time.Time{} // it is time to try again
+	fill(t, s, "web", noon.Add(70*time.Minute), 10*time.Minute)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := query(t, open(t, dir, load), "web", noon, noon.Add(2*time.Hour), 0)
+	if len(r.Points) != 40 || r.Step != fine {
+		t.Errorf("%d points each %s after all", len(r.Points), r.Step)
+	}
+}
+
 // The subject that is silent for longest makes room; one that is not keeps its
 // place, and its rows are never taken for another's.
 func TestRoomIsBounded(t *testing.T) {
