@@ -49,9 +49,13 @@ tests() {
 	return $status
 }
 
+# e2e ENGINE ARGS...: the end-to-end tests with an engine.
 e2e() {
+	FAIRWAY_E2E_ENGINE=$1
+	export FAIRWAY_E2E_ENGINE
+	shift
 	# Figures are logged by the tests, so here everything is shown.
-	scripts/dockerd.sh run timeout 1500 "$GO" test -tags e2e -count=1 -timeout 20m -v ./test/e2e/ >"$tmp/e2e.log" 2>&1 &
+	scripts/dockerd.sh run timeout 1500 "$GO" test -tags e2e -count=1 -timeout 20m -v "$@" ./test/e2e/ >"$tmp/e2e.log" 2>&1 &
 	pid=$!
 	tail -f --pid=$pid "$tmp/e2e.log" | grep --line-buffered -vE '^=== (RUN|PAUSE|CONT|NAME)'
 	wait $pid
@@ -74,7 +78,10 @@ step "go vet" "$GO" vet -tags e2e ./...
 step "linters" scripts/lint.sh
 step "unit tests" tests unit -count=1 -timeout 5m ./...
 step "race detector" race
-step "end to end, real Docker" e2e
+step "end to end, real Docker" e2e embedded
+# With HAProxy those in which the engine matters most.
+step "end to end, HAProxy" e2e haproxy -run "^Test($(echo StopUnderLoad RemoveUnderLoad KillIsSurvived BadLabelsCostNobodyElse \
+	ComposeGroups HealthcheckGates FairwayInContainer RestartWithoutEngine SwarmBook SwarmDockerFlow.* SwarmRolling | tr ' ' '|'))\$"
 
 say "result after $(($(date +%s) - began)) s"
 cat "$tmp/summary"
