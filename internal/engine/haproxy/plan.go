@@ -171,10 +171,14 @@ func (p *planner) sections() {
 	for i := range p.wanted.config.Sections {
 		s := &p.wanted.config.Sections[i]
 		has := p.before.servers[s.Name]
+		kept := 0
 		for j := range s.Servers {
+			if _, ok := has[s.Servers[j].Name]; ok {
+				kept++
+			}
 			p.server(s.Name, &s.Servers[j], has)
 		}
-		if len(has) > 0 {
+		if kept < len(has) {
 			p.leave(s.Name, has, s.Servers)
 		}
 	}
@@ -203,7 +207,7 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 		p.touch(section)
 		p.plan.steps = append(p.plan.steps, p.addServer(section, want, next, effect))
 	case now.address != want.Address || now.known && now.options != want.Options:
-		p.reload(reloadRuntime, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
+		p.reload(reloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
 	default:
 		var commands []func() (socket.Command, error)
 		if now.weight != next.weight {
