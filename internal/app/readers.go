@@ -67,6 +67,8 @@ func (e tendedHAProxy) Endpoints() []admin.EndpointStatus {
 			Ejected:       ep.Ejected,
 			OutOfRotation: ep.OutOfRotation,
 			Health:        ep.Health,
+			Requests:      ep.Requests,
+			Failures:      ep.Failures,
 		})
 	}
 	return out

@@ -43,6 +43,7 @@ type readings struct {
 	routes map[string]*routeSeries // by render.RouteKey; nil series: the route is gone
 	none   *routeSeries            // what no route took
 	conns  map[net.Conn]struct{}
+	counts map[endpointKey]*endpointCounts
 
 	asking sync.Mutex // of what follows
 	asked  time.Time
@@ -66,7 +67,7 @@ type readingOptions struct {
 func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		logger: o.Logger, ask: o.Ask,
-		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{},
+		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
 	}
 	if o.AccessLog != nil {
 		r.access = newAccessLog(o.AccessLog)
@@ -207,15 +208,38 @@ func (r *readings) take(line string) {
 		e.route = s.id
 		s.count(e)
 	}
-	e.endpoint = r.endpointOf(e.section, e.server)
+	if key, found := r.endpointOf(e.section, e.server); found {
+		e.endpoint = key.endpoint
+		r.tally(key, e)
+	}
 	r.mu.Unlock()
 	r.access.log(e)
 }
 
-// endpointOf finds the ID of an endpoint by HAProxy's names; empty for none.
-func (r *readings) endpointOf(section, server string) string {
+// endpointKey names an endpoint by the IDs of the table.
+type endpointKey struct{ backend, endpoint string }
+
+// endpointCounts are what an endpoint was asked since it is known, and how often it
+// has failed.
+type endpointCounts struct{ requests, failures uint64 }
+
+// tally counts for an endpoint. Attempts on others, before it, are nobody's.
+func (r *readings) tally(key endpointKey, e event) {
+	c := r.counts[key]
+	if c == nil {
+		c = &endpointCounts{}
+		r.counts[key] = c
+	}
+	c.requests++
+	if e.end[0] == 'S' || e.end[0] == 's' {
+		c.failures++
+	}
+}
+
+// endpointOf finds an endpoint by HAProxy's names.
+func (r *readings) endpointOf(section, server string) (key endpointKey, found bool) {
 	if server == "" {
-		return ""
+		return key, false
 	}
 	for _, c := range r.shown {
 		if c == nil {
@@ -224,12 +248,12 @@ func (r *readings) endpointOf(section, server string) string {
 		if s := c.Section(section); s != nil {
 			for i := range s.Servers {
 				if s.Servers[i].Name == server {
-					return s.Servers[i].Endpoint
+					return endpointKey{s.Backend, s.Servers[i].Endpoint}, true
 				}
 			}
 		}
 	}
-	return ""
+	return key, false
 }
 
 // flush writes the access log once a second.
@@ -282,6 +306,8 @@ type EndpointStatus struct {
 	// Health is how the last active check went, "passing" or "failing"; empty when
 	// none was made.
 	Health string
+	// Requests and Failures count since the endpoint is known.
+	Requests, Failures uint64
 }
 
 // endpoints tells how the endpoints of all backends are doing, in the order of
@@ -294,11 +320,13 @@ func (r *readings) endpoints() []EndpointStatus {
 		return nil
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	config := r.shown[0]
-	r.mu.Unlock()
 	if config == nil {
 		return nil
 	}
+	counts := make(map[endpointKey]*endpointCounts, len(r.counts))
+	defer func() { r.counts = counts }() // those of endpoints that are gone are forgotten
 	rows := make(map[[2]string]socket.Row, stats.Len())
 	for i := range stats.Len() {
 		row := stats.Row(i)
@@ -318,6 +346,11 @@ func (r *readings) endpoints() []EndpointStatus {
 			key := [2]string{s.Backend, server.Endpoint}
 			at, twice := place[key]
 			if !twice {
+				known := endpointKey{s.Backend, server.Endpoint}
+				if c := r.counts[known]; c != nil {
+					counts[known] = c
+					status.Requests, status.Failures = c.requests, c.failures
+				}
 				place[key] = len(list)
 				list = append(list, status)
 				continue
