@@ -65,7 +65,7 @@ func (w *worker) put(sv socket.Server) {
 	}
 	old := w.servers[sv.Backend][sv.Name]
 	w.servers[sv.Backend][sv.Name] = server{
-		address: sv.Address, weight: sv.Weight, state: sv.State,
+		address: sv.Address, weight: sv.Weight, state: sv.State, checked: sv.Checked,
 		options: old.options, known: old.known, leaving: old.leaving,
 	}
 }
@@ -139,8 +139,8 @@ func workerOf(t target) *worker {
 			continue
 		}
 		servers := make(map[string]server, len(s.Servers))
-		for _, sv := range s.Servers {
-			servers[sv.Name] = server{address: sv.Address, weight: sv.Weight, state: stateOf(sv.State), options: sv.Options, known: true}
+		for j := range s.Servers {
+			servers[s.Servers[j].Name] = serverOf(&s.Servers[j])
 		}
 		w.servers[s.Name] = servers
 	}
@@ -214,6 +214,8 @@ func diffServers(section string, want, has map[string]server) (diff []string) {
 		case ok && (x.address != y.address || x.weight != y.weight || x.state != y.state):
 			diff = append(diff, fmt.Sprintf("server %s/%s is %s weight %d %s, not %s weight %d %s",
 				section, name, y.address, y.weight, y.state, x.address, x.weight, x.state))
+		case ok && x.checked && !y.checked && !x.leaving:
+			diff = append(diff, fmt.Sprintf("server %s/%s is not checked", section, name))
 		}
 	}
 	for _, name := range sortedKeys(has) {
@@ -280,7 +282,7 @@ func (w *worker) verifyPairs(ctx context.Context, s *socket.Session, p plan) (di
 			}
 		case err != nil:
 			return nil, err
-		case !ok || !strings.HasPrefix(want, cert.Fingerprint):
+		case !ok || !begins(want, cert.Fingerprint):
 			diff = append(diff, "certificate "+path+" is not what it must be")
 		}
 	}
@@ -326,7 +328,7 @@ func drift(want, has *worker) (diff []string) {
 		}
 	}
 	for _, path := range sortedKeys(want.pairs) {
-		if seen, ok := has.pairs[path]; !ok || !strings.HasPrefix(want.pairs[path], seen) {
+		if seen, ok := has.pairs[path]; !ok || !begins(want.pairs[path], seen) {
 			diff = append(diff, "certificate "+path+" is not what it must be")
 		}
 	}

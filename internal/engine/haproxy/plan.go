@@ -31,6 +31,7 @@ type server struct {
 	address netip.AddrPort
 	weight  int
 	state   socket.State
+	checked bool // its active checks are enabled
 	// options are those it was added with, when they are known: HAProxy does not
 	// tell.
 	options string
@@ -195,7 +196,7 @@ func stateOf(s route.EndpointState) socket.State {
 
 func (p *planner) server(section string, want *render.Server, has map[string]server) {
 	now, exists := has[want.Name]
-	next := server{address: want.Address, weight: want.Weight, state: stateOf(want.State), options: want.Options, known: true}
+	next := serverOf(want)
 	effect := func(w *worker) {
 		if w.servers[section] == nil {
 			w.servers[section] = map[string]server{}
@@ -210,6 +211,9 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 		p.reload(reloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
 	default:
 		var commands []func() (socket.Command, error)
+		if next.checked && !now.checked {
+			commands = append(commands, func() (socket.Command, error) { return socket.EnableHealth(section, want.Name) })
+		}
 		if now.weight != next.weight {
 			commands = append(commands, func() (socket.Command, error) {
 				return socket.SetServerWeight(section, want.Name, next.weight)
@@ -234,6 +238,11 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 			p.leaving = append(p.leaving, s)
 		}
 	}
+}
+
+// serverOf is what a server must be.
+func serverOf(s *render.Server) server {
+	return server{address: s.Address, weight: s.Weight, state: stateOf(s.State), checked: s.Checked, options: s.Options, known: true}
 }
 
 // addServer adds a server and lets it in, if it may.

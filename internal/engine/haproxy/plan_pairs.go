@@ -40,7 +40,7 @@ func (p *planner) certificates() {
 // pair puts a pair that is new or renewed into HAProxy.
 func (p *planner) pair(path string) {
 	next := p.wanted.pairs[path]
-	if has, ok := p.before.pairs[path]; next == nil || ok && samePair(has, next) {
+	if has, ok := p.before.pairs[path]; next == nil || ok && begins(next.id, has) {
 		return
 	}
 	p.plan.pairs = append(p.plan.pairs, path)
@@ -51,9 +51,9 @@ func (p *planner) pair(path string) {
 	})
 }
 
-// samePair compares what a worker has with a pair. Read from HAProxy it is the
-// beginning of an ID only.
-func samePair(has string, p *pair) bool { return strings.HasPrefix(p.id, has) }
+// begins compares the ID of a pair with what HAProxy shows of one, which is its
+// beginning; nothing of a pair that was announced and never came.
+func begins(id, seen string) bool { return seen != "" && strings.HasPrefix(id, seen) }
 
 // list brings a crt-list to its new entries. HAProxy adds at the end only and
 // keeps the first for ever: where that makes a difference it must be reloaded.

@@ -232,15 +232,25 @@ func TestPlanOfObserved(t *testing.T) {
 	next := readTarget(t, "part all 1\nserver s v 10.0.0.1:80 1 ready check inter 5s\npair https /d/c 0123/abc a.example\nmap routes k v\n")
 	w := newWorker()
 	w.structure = next.config.Structure.Hash()
-	w.put(socket.Server{Backend: "s", Name: "v", Address: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, State: socket.StateReady})
+	v := socket.Server{Backend: "s", Name: "v", Address: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, State: socket.StateReady}
+	w.put(v)
 	w.lists["/d/https"], w.pairs["/d/c"] = []string{"/d/c"}, "0123"
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": "v"}
+	if p := newPlan(w, render.Structure{}, next); p.String() != "enable health s/v\n" {
+		t.Errorf("checks that were never enabled are not:\n%s", p)
+	}
+	v.Checked = true
+	w.put(v)
 	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
 		t.Errorf("the plan is not empty:\n%s", p)
 	}
 	delete(w.maps, "/d/maps/routes.map")
 	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
 		t.Errorf("a map that HAProxy does not have, and no rule asks for, is changed:\n%s", p)
+	}
+	w.pairs["/d/c"] = ""
+	if p := newPlan(w, render.Structure{}, next); p.String() != "set certificate /d/c\n" {
+		t.Errorf("a pair that never came is taken for one:\n%s", p)
 	}
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": twice}
 	if p := newPlan(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {

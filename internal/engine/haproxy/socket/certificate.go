@@ -10,10 +10,17 @@ import (
 // beside the others when file is new; then it serves wherever a crt-list names it.
 // On an error what was before serves on.
 func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) error {
-	known, err := s.Certificates(ctx)
+	answer, err := s.show(ctx, "ssl", "cert")
 	if err != nil {
 		return err
 	}
+	for _, open := range parseTransactions(answer) {
+		// Whoever has opened it is gone. HAProxy refuses all others before it ends.
+		if err := s.certificate(ctx, "abort", open); err != nil {
+			return err
+		}
+	}
+	known := ParseCertificates(answer)
 	lines, err := pemLines(pem)
 	if err != nil {
 		return fmt.Errorf("socket: certificate %s: %w", file, err)

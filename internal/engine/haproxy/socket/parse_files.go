@@ -60,6 +60,18 @@ func ParseCertificates(answer string) []string {
 	return files
 }
 
+// parseTransactions are the files of the open transactions in the answer to
+// `show ssl cert`.
+func parseTransactions(answer string) []string {
+	var files []string
+	for line := range strings.Lines(answer) {
+		if file, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "*"); ok {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // Certificate is what `show ssl cert <file>` says of a key pair.
 type Certificate struct {
 	// Used is true when a crt-list or a listener of HAProxy's names it.

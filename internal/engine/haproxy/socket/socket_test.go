@@ -254,6 +254,29 @@ func TestCertificates(t *testing.T) {
 		t.Error(err)
 	}
 
+	// What another has left half done is in nobody's way.
+	if err := s.certificate(ctx, "new", second); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pemLines(newPair(t, "b.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, err := Cmd("set", "ssl", "cert", second)
+	if err == nil {
+		half, err = half.withPayload(lines)
+	}
+	must(t, s, half, err)
+	if c, err := s.Certificate(ctx, second); err != nil || c.Fingerprint != "" {
+		t.Errorf("a pair that was never committed is %+v, %v", c, err)
+	}
+	if err := s.SetCertificate(ctx, first, newPair(t, "a.example")); err != nil {
+		t.Error(err)
+	}
+	if err := s.DelCertificate(ctx, second); err != nil {
+		t.Error(err)
+	}
+
 	// A pair that does not fit together leaves everything as it was.
 	before = fingerprint(first)
 	one, other := newPair(t, "a.example"), newPair(t, "a.example")
