@@ -176,7 +176,7 @@ func fullWant() Config {
 			Proxy:    DockerFlowProxyConfig{Listen: "127.0.0.1:9001", Certificates: "certs"},
 			Listener: DockerFlowListenerConfig{Listen: "127.0.0.1:9002"},
 		},
-		Fleet:  FleetConfig{File: "services.yml", Listen: "127.0.0.1:9003", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem"},
+		Fleet: FleetConfig{File: "services.yml", Listen: "127.0.0.1:9003", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem"},
 		Notify: NotifyConfig{
 			Channels: []notify.Channel{
 				{Name: "hook", Kind: "webhook", URL: "https://hook.example.com/x", Secrets: []string{"token"}, Events: []string{"node.*"}},

@@ -214,4 +214,3 @@ func (r ruleStates) Rules() []api.RuleState {
 	}
 	return list
 }
-

@@ -274,4 +274,3 @@ func rolloutEvent(document string, r fleet.Rollout) notify.Event {
 	}
 	return e
 }
-

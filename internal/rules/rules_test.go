@@ -229,7 +229,7 @@ func (s *stage) want(t *testing.T, want ...string) {
 func play(t *testing.T, s *stage, fired map[string]time.Time, rules []Rule, scene func(r *Rules, pass func(time.Duration))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r, err := New(Options{Rules: rules, World: s.world, Hands: s, Fired: fired})
+		r, err := New(Options{Rules: rules, World: s.world, Hands: s, Fired: fired, Every: 5 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

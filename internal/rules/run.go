@@ -44,7 +44,7 @@ type Options struct {
 	// World returns what is known now.
 	World func() *World
 	Hands Hands
-	// Every is how often rules are looked at; zero means 5 s.
+	// Every is how often rules are looked at; zero means 2 s.
 	Every time.Duration
 	// Fired are the subjects of events by which an earlier run told that a rule has
 	// fired, and that were not cleared, with when that was.
@@ -54,7 +54,7 @@ type Options struct {
 }
 
 const (
-	defaultEvery = 5 * time.Second
+	defaultEvery = 2 * time.Second
 	actTimeout   = 30 * time.Second
 )
 

@@ -1,0 +1,363 @@
+package app
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/notify"
+	"fairway/internal/rules"
+)
+
+// receiver collects what a webhook is called with.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	kinds  []string
+	bodies []string
+	signed int
+	status int
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{status: http.StatusOK}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var body struct {
+			Type string
+			Data struct{ Subject string }
+		}
+		data, _ := io.ReadAll(q.Body)
+		if err := json.Unmarshal(data, &body); err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.kinds, r.bodies = append(r.kinds, body.Type+" "+body.Data.Subject), append(r.bodies, string(data))
+		if strings.HasPrefix(q.Header.Get("Webhook-Signature"), "v1,") {
+			r.signed++
+		}
+		w.WriteHeader(r.status)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) has(kind string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.kinds, kind)
+}
+
+// telling starts a program that tells a receiver.
+func telling(t *testing.T, file, state string, r *receiver) *program {
+	t.Helper()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("a secret of sixteen bytes"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startProgram(t, file, state, steerable, func(cfg *Config) {
+		cfg.Notify.Settle = 0
+		cfg.Notify.Channels = []notify.Channel{{Name: "hook", Kind: "webhook", URL: r.URL, Secrets: []string{secret}}}
+	})
+}
+
+// What happens reaches a webhook, signed, and the admin API; a restart tells
+// nothing again, but what has changed meanwhile.
+func TestWhatHappensIsTold(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "services.yml"), filepath.Join(dir, "state")
+	address := backend(t, "one")
+	shops(t, file, "one one.example "+address)
+	r := newReceiver(t)
+	p := telling(t, file, state, r)
+	p.answers(t, "one.example", "one")
+	shops(t, file, "one one.example "+address, "two two.example "+address)
+	eventually(t, "the new service is told", func() bool { return r.has("service.appeared service/two@file:services.yml") })
+	shops(t, file, "one one.example "+address, "two one.example "+address)
+	const conflict = "problem/two@file:services.yml/two@file:services.yml/fairway.host/conflict"
+	eventually(t, "the conflict is told", func() bool { return r.has("conflict.new " + conflict) })
+	shops(t, file, "one one.example "+address, "two two.example "+address)
+	eventually(t, "that it is solved is told", func() bool { return r.has("conflict.solved " + conflict) })
+
+	c := p.client(t)
+	list, err := c.Events(t.Context(), api.EventQuery{Kind: "conflict."})
+	if err != nil || len(list.Items) != 2 || list.Items[0].Mood != api.MoodGood || list.Items[1].Details["label"] != "fairway.host" {
+		t.Errorf("%v: %+v", err, list.Items)
+	}
+	if list, err = c.Events(t.Context(), api.EventQuery{Standing: true}); err != nil || len(list.Items) != 0 {
+		t.Errorf("%v: %+v stands", err, list.Items)
+	}
+	if done, err := c.TestChannel(t.Context(), "hook"); err != nil || !r.has("test channel/hook") {
+		t.Errorf("%+v, %v", done, err)
+	}
+	var refused *api.Error
+	if _, err := c.TestChannel(t.Context(), "nobody"); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+		t.Errorf("error %v", err)
+	}
+	channels, err := c.Channels(t.Context())
+	if err != nil || len(channels.Items) != 1 || channels.Items[0].Pending != 0 || channels.Items[0].LastSuccess.IsZero() || channels.Items[0].Receiver != r.URL {
+		t.Errorf("%v: %+v", err, channels.Items)
+	}
+	p.stop()
+	r.mu.Lock()
+	before := len(r.kinds)
+	if r.signed != before {
+		t.Errorf("%d of %d were signed", r.signed, before)
+	}
+	r.status = http.StatusServiceUnavailable // it is away
+	r.mu.Unlock()
+	shops(t, file, "two two.example "+address)
+	p = telling(t, file, state, r)
+	p.answers(t, "one.example", "")
+	c = p.client(t)
+	eventually(t, "what was told waits", func() bool {
+		pending, err := c.Pending(t.Context(), "hook", 0)
+		return err == nil && len(pending.Items) == 1 && pending.Items[0].Kind == "service.gone" && pending.Items[0].Name == "one"
+	})
+	if _, err := c.TestChannel(t.Context(), "hook"); !errors.As(err, &refused) || refused.Status != http.StatusBadGateway || !strings.Contains(refused.Detail, "503") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An endpoint that leaves with requests is told of, with how they went.
+func TestDrainIsTold(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services.yml")
+	hold, begun := make(chan struct{}), make(chan struct{}, 1)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			begun <- struct{}{}
+			<-hold
+		}
+	}))
+	defer slow.Close()
+	address := strings.TrimPrefix(slow.URL, "http://")
+	other := backend(t, "other")
+	shops(t, file, "web web.example "+address)
+	r := newReceiver(t)
+	p := telling(t, file, filepath.Join(dir, "state"), r)
+	eventually(t, "there is a route", func() bool {
+		table := p.app.control.Table()
+		return table != nil && len(table.Routes) == 1
+	})
+	answered := make(chan int)
+	go func() {
+		status, _ := p.get("web.example", "/slow")
+		answered <- status
+	}()
+	<-begun
+	shops(t, file, "web web.example "+other)
+	p.answers(t, "web.example", "other")
+	close(hold)
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("status %d", status)
+	}
+	eventually(t, "it is told", func() bool { return r.has("drain.clean service/web@file:services.yml") })
+}
+
+func TestDrainEvent(t *testing.T) {
+	list := []balance.Drained{{Requests: 3, Took: time.Second}, {Requests: 2, Failed: 1, Took: 2 * time.Second}}
+	e := drainEvent("web@docker", list)
+	if e.Kind != notify.DrainCut || e.Details["cut"] != "1" || e.Details["took"] != "2s" || !strings.Contains(e.Text, "1 of 5") {
+		t.Errorf("%+v", e)
+	}
+	if e = drainEvent("web@docker", list[:1]); e.Kind != notify.DrainClean || e.Details["requests"] != "3" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestCertificateEvents(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	write := func(name string, expires time.Time) string {
+		t.Helper()
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: expires, DNSNames: []string{"a.example"}}
+		der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		data := append([]byte("-----BEGIN X-----\n-----END X-----\n"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const day = 24 * time.Hour
+	empty := filepath.Join(dir, "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{
+		write("good.pem", now.Add(30*day)): nil,
+		write("soon.pem", now.Add(10*day)): {"14 days"},
+		write("near.pem", now.Add(2*day)):  {"3 days", "14 days"},
+		write("gone.pem", now.Add(-day)):   {"expired", "3 days", "14 days"},
+		empty:                              {"unreadable"},
+		filepath.Join(dir, "absent.pem"):   {"unreadable"},
+	} {
+		var bad []string
+		for _, e := range certificateEvents(path, now) {
+			if e.Kind == notify.CertificateBad {
+				bad = append(bad, strings.TrimPrefix(e.Subject, "certificate/"+path+"/"))
+			}
+		}
+		if !slices.Equal(bad, want) {
+			t.Errorf("%s: %q, want %q", filepath.Base(path), bad, want)
+		}
+	}
+}
+
+// A rule drains as an operator does, and leaves alone what an operator has drained.
+func TestRulesDrain(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services.yml")
+	one, two := backend(t, "one"), backend(t, "two")
+	shops(t, file, "web web.example "+one+" "+two)
+	p := startProgram(t, file, filepath.Join(dir, "state"), steerable)
+	c := p.client(t)
+	newest(t, c)
+	h := &hands{notifier: p.app.watching.notifier, control: p.app.control, log: slog.New(slog.DiscardHandler)}
+	commands := func() (list []string) {
+		found, err := c.Commands(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range found.Items {
+			list = append(list, command.Text+" by "+command.Operator)
+		}
+		return list
+	}
+	want := func(want ...string) {
+		t.Helper()
+		if got := commands(); !slices.Equal(got, want) {
+			t.Errorf("commands %q, want %q", got, want)
+		}
+	}
+	const first, second = "web-1@file:services.yml", "web-2@file:services.yml"
+	for range 2 {
+		if err := h.Drain(t.Context(), "instance", first, "hot", "instance.cpu > 90%"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("drain instance web-1 by rule hot")
+	give(t, c, api.NewCommand{Kind: api.CommandDrain, Subject: "instance:web-2"})
+	if err := h.Drain(t.Context(), "instance", second, "hot", "instance.cpu > 90%"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{first, second, second} {
+		if err := h.Undrain(t.Context(), "instance", id, "hot"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "drain instance web-2 by ") {
+		t.Errorf("commands %q", got)
+	}
+	if err := h.Drain(t.Context(), "node", "nobody", "hot", "node.down"); err == nil {
+		t.Error("a node that does not exist was drained")
+	}
+}
+
+// A rule scales a service that has as many tasks as it was decided upon.
+func TestRulesScale(t *testing.T) {
+	f := &fakeSwarm{version: 7, spec: json.RawMessage(`{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"TaskTemplate":{"ContainerSpec":{"Image":"web:1"}}}`), replicas: 2}
+	swarm, err := NewSwarm(Config{Swarm: []string{fakeEngine(t, f.ServeHTTP)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer swarm.Close()
+	h := &hands{swarm: swarm}
+	if err := h.Scale(t.Context(), "web@swarm", 3, 4); err == nil || !strings.Contains(err.Error(), "somebody else has changed") || f.updates != 0 {
+		t.Errorf("error %v after %d updates", err, f.updates)
+	}
+	f.conflicts = 1
+	if err := h.Scale(t.Context(), "web@swarm", 2, 4); err == nil || !strings.Contains(err.Error(), "somebody else is changing it") {
+		t.Errorf("error %v", err)
+	}
+	f.conflicts = 0
+	if err := h.Scale(t.Context(), "web@swarm", 2, 4); err != nil || !strings.Contains(string(f.spec), `"Replicas":4`) {
+		t.Errorf("error %v, specification %s", err, f.spec)
+	}
+	if err := (&hands{}).Scale(context.Background(), "web@swarm", 2, 4); err == nil {
+		t.Error("no Swarm, and no error")
+	}
+}
+
+// Rules are shown as they stand, and what they do is told.
+func TestRulesAreShown(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services.yml")
+	shops(t, file, "web web.example "+backend(t, "web"))
+	p := startProgram(t, file, filepath.Join(dir, "state"), func(cfg *Config) {
+		cfg.Rules = []rules.Rule{{Name: "few", When: "service.ready < 2"}}
+	})
+	c := p.client(t)
+	eventually(t, "the rule has fired", func() bool {
+		list, err := c.Rules(t.Context())
+		return err == nil && len(list.Items) == 1 && list.Items[0].Name == "web" && !list.Items[0].Fired.IsZero() && list.Items[0].Value == "1"
+	})
+	eventually(t, "it is told", func() bool {
+		list, err := c.Events(t.Context(), api.EventQuery{Standing: true})
+		return err == nil && len(list.Items) == 1 && list.Items[0].Kind == "rule.fired" && list.Items[0].Details["when"] == "service.ready < 2"
+	})
+}
+
+// Everything that is wrong with channels and rules is told at once, with which one
+// is meant and, in a condition, where.
+func TestFaultsOfChannelsAndRules(t *testing.T) {
+	inDir(t, map[string]string{"fairway.yml": `
+notify:
+  channels:
+    - {name: a, kind: webhook, urll: "https://a.example"}
+rules:
+  - {name: hot, when: node.cpu > 90}
+  - {name: hot, when: source.stale, do: scale, min: 1, max: 2}
+series: {every: 7s, subjects: 1}
+`, "token": ""})
+	_, err := Load(LoadOptions{})
+	want := `configuration has 7 faults:
+  fairway.yml:3: notify.channels: number 1: "urll" means nothing here; did you mean url?
+  fairway.yml:8: series.every "7s": two minutes must be a multiple of it: 1s, 2s, 5s, 10s, 15s, 20s, 30s or 1m
+  fairway.yml:8: series.subjects "1": must be between 10 and 20000
+  fairway.yml:5: rules: number 1 (hot): when: column 12: a value such as 90% is expected
+  fairway.yml:5: rules: number 2 (hot): service: which one is to be scaled? The condition is about something else
+  fairway.yml:5: rules: number 2 (hot): another rule has this name`
+	if err == nil || err.Error() != strings.Replace(want, "7 faults", "6 faults", 1) {
+		t.Errorf("error\n%v\nwant\n%s", err, want)
+	}
+	for text, want := range map[string]string{
+		"{name: a, kind: mail, to: x":                     "number 1: ",
+		"just text":                                       "number 1: write {name: …, …}",
+		"{name: a, kind: webhook, secrets: {a: b}}":       "number 1: ",
+		"{name: a, kind: webhook, url: 'https://a.b'}\n{": "number 2: ",
+	} {
+		_, err := Load(LoadOptions{Flags: map[string][]string{"notify.channels": {text}}, Path: "token"})
+		if err == nil || !strings.Contains(err.Error(), "flag --notify.channels: notify.channels: "+want) || strings.Contains(err.Error(), "notify.Channel") {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
