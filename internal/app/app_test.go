@@ -37,6 +37,7 @@ func startProgram(t *testing.T, file, state string, change ...func(*Config)) *pr
 	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, "127.0.0.1:0"
 	cfg.File, cfg.StateDir = []string{file}, state
 	cfg.DrainTimeout = time.Second
+	withTestEngine(t, &cfg)
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -43,6 +43,7 @@ func startFlow(t *testing.T, dir, services string, change func(*Config), environ
 	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, "127.0.0.1:0"
 	cfg.File, cfg.StateDir = []string{file}, filepath.Join(dir, "state")
 	cfg.DrainTimeout = time.Second
+	withTestEngine(t, &cfg)
 	change(&cfg)
 	cfg.Complete(func(string) string { return "" })
 	if err := cfg.Validate(); err != nil {

@@ -40,6 +40,25 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
+// withTestEngine makes the programs of other tests run with HAProxy, too:
+// FAIRWAY_TEST_ENGINE=haproxy go test ./internal/app.
+func withTestEngine(t *testing.T, cfg *Config) {
+	t.Helper()
+	if os.Getenv("FAIRWAY_TEST_ENGINE") != EngineHAProxy {
+		return
+	}
+	needHAProxy(t)
+	cfg.Engine = EngineHAProxy
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	short := filepath.Join(shortDir(t), "s") // by another, shorter name
+	if err := os.Symlink(cfg.StateDir, short); err != nil {
+		t.Fatal(err)
+	}
+	cfg.StateDir = short
+}
+
 // lockedBuffer may be read while it is written.
 type lockedBuffer struct {
 	mu sync.Mutex
