@@ -224,6 +224,25 @@ func (d *disk) sweep(pairs map[string]*pair) {
 	}
 }
 
+// maxOutput bounds the file into which HAProxy writes what it has to say: a line
+// for each server that comes and goes.
+const maxOutput = 4 << 20
+
+// trimOutput puts that file aside when it is large. HAProxy appends to it and goes
+// on at its beginning.
+func (d *disk) trimOutput() error {
+	path := filepath.Join(d.dir, fileOutput)
+	info, err := os.Stat(path)
+	if err != nil || info.Size() < maxOutput {
+		return nil //nolint:nilerr // there is none to trim
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // one of ours
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(path+".1", data, 0o600), os.Truncate(path, 0))
+}
+
 // writeFile makes a file, in a directory that is made if need be.
 func writeFile(path string, data []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -301,6 +301,31 @@ func startSlow(t *testing.T, s *site, host string) (finish func()) {
 	}
 }
 
+// TestOutputIsTrimmed: what HAProxy says does not fill the disk.
+func TestOutputIsTrimmed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	path := filepath.Join(s.options.Dir, fileOutput)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // a test
+	if _, err := f.Write(make([]byte, maxOutput)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 10*time.Second, "an empty file", func() bool { info, err := os.Stat(path); return err == nil && info.Size() == 0 })
+	if err := s.engine.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 || info.Size() > maxOutput/2 {
+		t.Errorf("HAProxy goes on at %d: %v", info.Size(), err)
+	}
+}
+
 // TestStopLeavesNothing: Stop ends all of HAProxy.
 func TestStopLeavesNothing(t *testing.T) {
 	t.Parallel()

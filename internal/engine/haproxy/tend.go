@@ -73,6 +73,9 @@ func (e *Engine) round(ctx context.Context) {
 	if time.Since(e.looked) >= lookInterval {
 		e.looked = time.Now()
 		e.checkWorker(ctx)
+		if err := e.disk.trimOutput(); err != nil {
+			e.log.Warn("what HAProxy says cannot be put aside", "error", err)
+		}
 		e.stale = e.pairs.reread() || e.stale
 		e.stale = e.watched.reread() || e.stale
 		e.stale = e.retryMissing() || e.stale
