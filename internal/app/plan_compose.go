@@ -61,10 +61,11 @@ func (f *composeFile) deployed(key, n *yaml.Node) {
 		}
 	}
 	d.global = d.global || f.text(lookup(deploy, "mode")) == "global"
-	if mode := scalarText(lookup(n, "network_mode")); mode != "" {
-		d.host = mode == "host"
-	}
-	if lookup(n, "networks") != nil || len(d.networks) == 0 {
+	mode := scalarText(lookup(n, "network_mode"))
+	switch {
+	case mode != "":
+		d.host, d.networks = mode == "host", []string{mode}
+	case lookup(n, "networks") != nil || len(d.networks) == 0:
 		d.networks = f.networkNames(n)
 	}
 	for _, p := range f.publishedPorts(n) {

@@ -157,7 +157,8 @@ func (c *change) deployStack(source string, d *deployed) {
 		if len(tasks) > 0 {
 			like = tasks[min(i, len(tasks)-1)]
 		}
-		in.Addresses, in.Ports = c.addressesOf(source, d, like), portsOf(d, like)
+		// A Swarm does not tell the ports of images, only those of the service.
+		in.Addresses, in.Ports = c.addressesOf(source, d, like), d.ports
 		service.Instances = append(service.Instances, in)
 	}
 	c.services[id] = service
