@@ -361,3 +361,31 @@ series: {every: 7s, subjects: 1}
 		}
 	}
 }
+
+// The examples in the documentation pass.
+func TestExamplesOfChannelsAndRules(t *testing.T) {
+	for _, page := range []string{"../../docs/notify.md", "../../docs/rules.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(text), "```yaml\n")[1:]
+		if len(blocks) == 0 {
+			t.Errorf("%s has no example", page)
+		}
+		for _, block := range blocks {
+			example, _, _ := strings.Cut(block, "```")
+			_, err := load("fairway.yml", []byte("swarm: tcp://m1:2375\ndocker-insecure: true\n"+example), LoadOptions{})
+			for _, fault := range asFaults(err) {
+				if !strings.Contains(fault.Value, "/run/secrets/") {
+					t.Errorf("%s: %s in\n%s", page, fault, example)
+				}
+			}
+		}
+	}
+}
+
+func asFaults(err error) Faults {
+	faults, _ := errors.AsType[Faults](err)
+	return faults
+}
