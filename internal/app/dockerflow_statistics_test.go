@@ -10,7 +10,7 @@ import (
 // written for Docker Flow Proxy does: CSV, columns by the names in the first line.
 func TestStatisticsOfTheEmbeddedEngine(t *testing.T) {
 	_, port, _ := strings.Cut(backend(t, "demo"), ":")
-	p := startFlow(t, t.TempDir(), "services: []\n", asProxy)
+	p := startFlow(t, t.TempDir(), "services: []\n", func(cfg *Config) { asProxy(cfg); cfg.Engine = EngineEmbedded })
 	if code, body := p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&port="+port, nil); code != 200 {
 		t.Fatalf("%d %s", code, body)
 	}

@@ -56,6 +56,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			Logger:       log,
 			AccessLog:    accessLog,
 			Registerer:   metrics,
+			OnDrained:    func(d haproxy.Drained) { a.tellDrained(balance.Drained(d)) },
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
 				Spares:          h.Spares,
@@ -88,17 +89,20 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		ResponseTimeout: limits.ResponseTimeout,
 		HeaderTimeout:   limits.HeaderTimeout,
 		IdleTimeout:     limits.IdleTimeout,
-		OnDrained: func(d balance.Drained) {
-			select {
-			case a.drained <- d:
-			default: // so many leave at once that nobody reads of each
-			}
-		},
+		OnDrained:       a.tellDrained,
 	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	return e, embeddedEndpoints{e}, nil, nil
+}
+
+// tellDrained passes on how an endpoint has left.
+func (a *App) tellDrained(d balance.Drained) {
+	select {
+	case a.drained <- d:
+	default: // so many leave at once that nobody reads of each
+	}
 }
 
 // tendedHAProxy is the engine with HAProxy's end.

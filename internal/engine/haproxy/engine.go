@@ -51,6 +51,9 @@ type Options struct {
 	AccessLog io.Writer
 	// Registerer takes the metrics; nil keeps none.
 	Registerer prometheus.Registerer
+	// OnDrained is told how endpoints leave that had requests, from a goroutine of
+	// the engine; nil is told nothing.
+	OnDrained func(Drained)
 
 	// Render are the limits of what is served. Dir, Capabilities, the sockets, Bind,
 	// Leave and the contents of files are the engine's own to set.
@@ -213,7 +216,7 @@ func (e *Engine) register() error {
 			defer s.Close()
 			return s.Stats(ctx)
 		},
-		AccessLog: e.opts.AccessLog, Logger: e.log, Registerer: e.opts.Registerer,
+		OnDrained: e.opts.OnDrained, AccessLog: e.opts.AccessLog, Logger: e.log, Registerer: e.opts.Registerer,
 	})
 	if err != nil {
 		e.counters.unregister()

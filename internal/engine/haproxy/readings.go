@@ -45,6 +45,9 @@ type readings struct {
 	conns  map[net.Conn]struct{}
 	counts map[endpointKey]*endpointCounts
 
+	drained func(Drained) // nil: nobody wants to know
+	leaving map[endpointKey]*departure
+
 	asking sync.Mutex // of what follows
 	asked  time.Time
 	stats  socket.Stats
@@ -57,6 +60,9 @@ type readingOptions struct {
 	Socket string
 	// Ask reads HAProxy's statistics.
 	Ask func(context.Context) (socket.Stats, error)
+	// OnDrained is told how endpoints leave, from a goroutine of the readings; nil
+	// is told nothing.
+	OnDrained func(Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog  io.Writer
 	Logger     *slog.Logger
@@ -68,6 +74,7 @@ func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		logger: o.Logger, ask: o.Ask,
 		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
+		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
 	if o.AccessLog != nil {
 		r.access = newAccessLog(o.AccessLog)
@@ -87,6 +94,9 @@ func newReadings(o readingOptions) (*readings, error) {
 	r.cancel = cancel
 	r.serving.Go(r.accept)
 	r.serving.Go(func() { r.flush(ctx) })
+	if o.OnDrained != nil {
+		r.serving.Go(func() { r.watchLeaving(ctx) })
+	}
 	return r, nil
 }
 
@@ -120,6 +130,7 @@ func (r *readings) use(c *render.Config, t *route.Table) {
 	if t == r.table {
 		return
 	}
+	r.depart(r.table, t)
 	var old []*route.Route
 	if r.table != nil {
 		old = r.table.Routes
@@ -326,6 +337,11 @@ func (r *readings) endpoints() []EndpointStatus {
 		return nil
 	}
 	counts := make(map[endpointKey]*endpointCounts, len(r.counts))
+	for key := range r.leaving {
+		if c := r.counts[key]; c != nil {
+			counts[key] = c
+		}
+	}
 	defer func() { r.counts = counts }() // those of endpoints that are gone are forgotten
 	rows := make(map[[2]string]socket.Row, stats.Len())
 	for i := range stats.Len() {
