@@ -227,13 +227,9 @@ func (e *Engine) run(ctx context.Context, p plan) error {
 		return err
 	}
 	defer s.Close()
-	for _, step := range p.steps {
-		if err := step.run(ctx, s); err != nil {
-			e.counters.failures.Inc()
-			return err
-		}
-		e.counters.commands.Add(float64(step.size()))
-		step.effect(w)
+	if err := e.take(ctx, s, w, p.steps); err != nil {
+		e.counters.failures.Inc()
+		return err
 	}
 	diff, err := w.verify(ctx, s, p)
 	if err != nil {
@@ -247,15 +243,31 @@ func (e *Engine) run(ctx context.Context, p plan) error {
 	return nil
 }
 
-// run tells HAProxy.
-func (s step) run(ctx context.Context, session *socket.Session) error {
-	if s.special != nil {
-		return s.special(ctx, session)
-	}
-	for _, c := range s.commands {
-		if _, err := session.Do(ctx, c); err != nil {
-			return err
+// take takes steps, those of plain commands in one phase at once.
+func (e *Engine) take(ctx context.Context, s *socket.Session, w *worker, steps []step) error {
+	for len(steps) > 0 {
+		n, told := 0, 1
+		if steps[0].special != nil {
+			n = 1
+			if err := steps[0].special(ctx, s); err != nil {
+				return err
+			}
+		} else {
+			var commands []socket.Command
+			for n < len(steps) && steps[n].special == nil && steps[n].phase == steps[0].phase {
+				commands = append(commands, steps[n].commands...)
+				n++
+			}
+			if _, err := s.DoAll(ctx, commands); err != nil {
+				return err
+			}
+			told = len(commands)
 		}
+		for _, step := range steps[:n] {
+			step.effect(w)
+		}
+		e.counters.commands.Add(float64(told))
+		steps = steps[n:]
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func observe(ctx context.Context, s *socket.Session, dir string) (*worker, error
 		}
 		w.maps[path] = entryMap(entries)
 	}
-	servers, err := s.Servers(ctx, "")
+	servers, err := s.Servers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -186,16 +186,14 @@ func (w *worker) verifyServers(ctx context.Context, s *socket.Session, sections 
 	seen := newWorker()
 	ask := sections
 	if len(sections) > wholeFrom {
-		ask = []string{""}
+		ask = nil
 	}
-	for _, section := range ask {
-		servers, err := s.Servers(ctx, section)
-		if err != nil {
-			return nil, err
-		}
-		for _, sv := range servers {
-			seen.put(sv)
-		}
+	servers, err := s.Servers(ctx, ask...)
+	if err != nil {
+		return nil, err
+	}
+	for _, sv := range servers {
+		seen.put(sv)
 	}
 	for _, section := range sections {
 		diff = append(diff, diffServers(section, w.servers[section], seen.servers[section])...)
@@ -232,11 +230,12 @@ func (w *worker) verifyMaps(ctx context.Context, s *socket.Session, p plan) (dif
 			p.whole = append(p.whole, path)
 			continue
 		}
+		values, err := s.MapValues(ctx, path, p.keys[path])
+		if err != nil {
+			return nil, err
+		}
 		for _, key := range p.keys[path] {
-			value, ok, err := s.MapValue(ctx, path, key)
-			if err != nil {
-				return nil, err
-			}
+			value, ok := values[key]
 			if want, wanted := w.maps[path][key]; ok != wanted || value != want {
 				diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, key))
 			}

@@ -70,6 +70,9 @@ type plan struct {
 
 // step is one change of a running worker.
 type step struct {
+	// phase is when: no step of one is taken before all of the phase before have
+	// been.
+	phase    int
 	commands []socket.Command
 	// text describes what is not a plain command; entries are those of its payload.
 	text    string
@@ -92,14 +95,6 @@ func (s step) String() string {
 		lines = append(lines, "    "+e.Key+" "+e.Value)
 	}
 	return strings.Join(lines, "\n")
-}
-
-// size is how many commands the step is.
-func (s step) size() int {
-	if s.special != nil {
-		return 1
-	}
-	return len(s.commands)
 }
 
 // planner collects a plan in the order of its phases.
@@ -141,8 +136,11 @@ func newPlan(before *worker, previous render.Structure, wanted target) plan {
 	if p.plan.reload != "" {
 		return plan{reload: p.plan.reload, text: p.plan.text}
 	}
-	for _, phase := range [][]step{p.routing, p.forgetting, p.leaving, p.last} {
-		p.plan.steps = append(p.plan.steps, phase...)
+	for i, phase := range [][]step{p.routing, p.forgetting, p.leaving, p.last} {
+		for _, s := range phase {
+			s.phase = i + 1
+			p.plan.steps = append(p.plan.steps, s)
+		}
 	}
 	return p.plan
 }

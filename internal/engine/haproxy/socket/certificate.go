@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,17 +11,6 @@ import (
 // beside the others when file is new; then it serves wherever a crt-list names it.
 // On an error what was before serves on.
 func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) error {
-	answer, err := s.show(ctx, "ssl", "cert")
-	if err != nil {
-		return err
-	}
-	for _, open := range parseTransactions(answer) {
-		// Whoever has opened it is gone. HAProxy refuses all others before it ends.
-		if err := s.certificate(ctx, "abort", open); err != nil {
-			return err
-		}
-	}
-	known := ParseCertificates(answer)
 	lines, err := pemLines(pem)
 	if err != nil {
 		return fmt.Errorf("socket: certificate %s: %w", file, err)
@@ -32,14 +22,9 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 	if set, err = set.withPayload(lines); err != nil {
 		return err
 	}
-	fresh := true
-	for _, k := range known {
-		fresh = fresh && k != file
-	}
-	if fresh {
-		if err := s.certificate(ctx, "new", file); err != nil {
-			return err
-		}
+	fresh, err := s.prepareCertificate(ctx, file)
+	if err != nil {
+		return err
 	}
 	if _, err = s.Do(ctx, set); err == nil {
 		err = s.certificate(ctx, "commit", file)
@@ -52,6 +37,25 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 		}
 	}
 	return err
+}
+
+// prepareCertificate makes room for a pair that is not known yet, and says whether
+// it had to. Transactions that are open are ended: whoever has begun them is gone,
+// and HAProxy refuses all others.
+func (s *Session) prepareCertificate(ctx context.Context, file string) (fresh bool, err error) {
+	answer, err := s.show(ctx, "ssl", "cert")
+	if err != nil {
+		return false, err
+	}
+	for _, open := range parseTransactions(answer) {
+		if err := s.certificate(ctx, "abort", open); err != nil {
+			return false, err
+		}
+	}
+	if slices.Contains(ParseCertificates(answer), file) {
+		return false, nil
+	}
+	return true, s.certificate(ctx, "new", file)
 }
 
 // DelCertificate forgets a key pair that no crt-list names any more.

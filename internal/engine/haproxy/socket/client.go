@@ -49,11 +49,9 @@ func (c *Client) Open(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{conn: conn, timeout: c.timeout}
-	for _, line := range []string{"prompt", "set severity-output number"} {
-		if _, err := s.Do(ctx, Command{line: line}); err != nil {
-			s.Close()
-			return nil, err
-		}
+	if _, err := s.DoAll(ctx, []Command{{line: "prompt"}, {line: "set severity-output number"}}); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -75,39 +73,88 @@ func (s *Session) Close() { _ = s.conn.Close() }
 // refusal is a *CommandError, after which the session goes on; after any other
 // error it is of no use any more.
 func (s *Session) Do(ctx context.Context, cmd Command) (string, error) {
-	if s.broken != nil {
-		return "", s.broken
-	}
-	answer, err := s.exchange(ctx, cmd)
-	if err != nil {
-		s.broken = fmt.Errorf("haproxy socket: %q: %w", cmd.Verb(), err)
-		return "", s.broken
-	}
-	return judge(cmd, answer)
-}
-
-func (s *Session) exchange(ctx context.Context, cmd Command) (string, error) {
-	stop, err := deadline(ctx, s.conn, s.timeout)
+	answers, err := s.DoAll(ctx, []Command{cmd})
 	if err != nil {
 		return "", err
 	}
+	return answers[0], nil
+}
+
+// maxBatch is how many bytes of commands are sent before their answers are read:
+// no more than HAProxy's buffer holds.
+const maxBatch = 8 << 10
+
+// DoAll sends commands one after the other and returns their answers. It does not
+// wait for an answer before it sends the next command, which saves most of the time
+// that many commands need. After a refusal, which is returned when it is read, the
+// commands behind it may have been executed or not.
+func (s *Session) DoAll(ctx context.Context, commands []Command) ([]string, error) {
+	answers := make([]string, 0, len(commands))
+	for len(commands) > 0 {
+		n, data := 0, []byte(nil)
+		for n < len(commands) {
+			next := commands[n].bytes()
+			if n > 0 && len(data)+len(next) > maxBatch {
+				break
+			}
+			data = append(data, next...)
+			n++
+		}
+		texts, err := s.exchange(ctx, data, n)
+		if err != nil {
+			s.broken = fmt.Errorf("haproxy socket: %q: %w", commands[0].Verb(), err)
+			return nil, s.broken
+		}
+		for i, text := range texts {
+			answer, err := judge(commands[i], text)
+			if err != nil {
+				return nil, err
+			}
+			answers = append(answers, answer)
+		}
+		commands = commands[n:]
+	}
+	return answers, nil
+}
+
+// exchange sends n commands and reads their answers, each of which ends in a prompt.
+func (s *Session) exchange(ctx context.Context, data []byte, n int) ([]string, error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	stop, err := deadline(ctx, s.conn, s.timeout)
+	if err != nil {
+		return nil, err
+	}
 	defer stop()
-	if _, err := s.conn.Write(cmd.bytes()); err != nil {
-		return "", errors.Join(context.Cause(ctx), err)
+	if _, err := s.conn.Write(data); err != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
 	}
 	s.buf = s.buf[:0]
+	prompts := 0
 	for {
 		s.buf = growBuffer(s.buf)
-		n, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
-		s.buf = s.buf[:len(s.buf)+n]
+		from := max(len(s.buf)-len(prompt)+1, 0)
+		got, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
+		s.buf = s.buf[:len(s.buf)+got]
+		prompts += bytes.Count(s.buf[from:], []byte(prompt))
 		// HAProxy writes the prompt last and then waits for us.
-		if bytes.HasSuffix(s.buf, []byte(prompt)) {
-			return string(s.buf[:len(s.buf)-len(prompt)]), nil
+		if prompts >= n && bytes.HasSuffix(s.buf, []byte(prompt)) {
+			break
 		}
 		if err != nil {
-			return "", errors.Join(context.Cause(ctx), err)
+			return nil, errors.Join(context.Cause(ctx), err)
 		}
 	}
+	text := string(s.buf[:len(s.buf)-len(prompt)])
+	if n == 1 {
+		return []string{text}, nil
+	}
+	answers := strings.Split(text, prompt)
+	if len(answers) != n {
+		return nil, fmt.Errorf("%d answers to %d commands", len(answers), n)
+	}
+	return answers, nil
 }
 
 // growBuffer makes room for at least 4 KiB more.
@@ -122,6 +169,9 @@ func growBuffer(b []byte) []byte {
 
 // deadline bounds what follows on conn by ctx and timeout, until stop is called.
 func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func(), err error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	until := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(until) {
 		until = d

@@ -166,13 +166,29 @@ func (s *Session) MapFiles(ctx context.Context) ([]string, error) {
 	return parsed(ParseMapFiles)(s.show(ctx, "map"))
 }
 
-// Servers are the servers of a backend, or of all of them when it is empty.
-func (s *Session) Servers(ctx context.Context, backend string) ([]Server, error) {
-	words := []string{"servers", "state"}
-	if backend != "" {
-		words = append(words, backend)
+// Servers are the servers of some backends, or of all when none is named.
+func (s *Session) Servers(ctx context.Context, backends ...string) ([]Server, error) {
+	commands := []Command{{line: "show servers state"}}
+	for i, backend := range backends {
+		c, err := Cmd("show", "servers", "state", backend)
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands[:i], c)
 	}
-	return parsed(ParseServers)(s.show(ctx, words...))
+	answers, err := s.DoAll(ctx, commands)
+	if err != nil {
+		return nil, err
+	}
+	var all []Server
+	for _, answer := range answers {
+		servers, err := ParseServers(answer)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, servers...)
+	}
+	return all, nil
 }
 
 // Info describes the worker.
@@ -219,17 +235,25 @@ func ParseMapValue(key, answer string) (string, bool) {
 	return rest[:end], true
 }
 
-// MapValue is the value of a key in a map whose keys are compared as they are, or
-// by how they begin.
-func (s *Session) MapValue(ctx context.Context, file, key string) (value string, ok bool, err error) {
-	get, err := Cmd("get", "map", file, key)
-	if err != nil {
-		return "", false, err
+// MapValues are the values of keys in a map whose keys are compared as they are, or
+// by how they begin. Those that are not there are missing.
+func (s *Session) MapValues(ctx context.Context, file string, keys []string) (map[string]string, error) {
+	commands := make([]Command, len(keys))
+	for i, key := range keys {
+		var err error
+		if commands[i], err = Cmd("get", "map", file, key); err != nil {
+			return nil, err
+		}
 	}
-	answer, err := s.Do(ctx, get)
+	answers, err := s.DoAll(ctx, commands)
 	if err != nil {
-		return "", false, err
+		return nil, err
 	}
-	value, ok = ParseMapValue(key, answer)
-	return value, ok, nil
+	values := make(map[string]string, len(keys))
+	for i, key := range keys {
+		if value, ok := ParseMapValue(key, answers[i]); ok {
+			values[key] = value
+		}
+	}
+	return values, nil
 }

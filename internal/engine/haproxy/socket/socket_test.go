@@ -39,9 +39,9 @@ func TestQuoting(t *testing.T) {
 			continue
 		}
 		must(t, s, c, nil)
-		value, ok, err := s.MapValue(t.Context(), i.path("a.map"), key)
-		if err != nil || !ok || value != word {
-			t.Errorf("%q arrives as %q, %v, %v", word, value, ok, err)
+		values, err := s.MapValues(t.Context(), i.path("a.map"), []string{key})
+		if err != nil || values[key] != word {
+			t.Errorf("%q arrives as %q, %v", word, values, err)
 		}
 	}
 	entries, err := s.Map(t.Context(), i.path("a.map"))
@@ -134,8 +134,8 @@ func TestMaps(t *testing.T) {
 	if got, err := s.Map(t.Context(), file); err != nil || len(got) != 0 {
 		t.Errorf("after the replacement by nothing: %d entries, %v", len(got), err)
 	}
-	if _, ok, err := s.MapValue(t.Context(), file, "one"); ok || err != nil {
-		t.Errorf("a value of nothing: %v %v", ok, err)
+	if values, err := s.MapValues(t.Context(), file, []string{"one", "two"}); len(values) > 0 || err != nil {
+		t.Errorf("values of nothing: %q %v", values, err)
 	}
 	files, err := s.MapFiles(t.Context())
 	if err != nil || !slices.Equal(files, []string{file}) {
@@ -143,6 +143,59 @@ func TestMaps(t *testing.T) {
 	}
 	if err := s.ReplaceMap(t.Context(), i.path("no.map"), nil); !Refused(err, "Unknown map") {
 		t.Errorf("a map that is not there: %v", err)
+	}
+}
+
+// TestManyAtOnce sends more commands than HAProxy's buffer holds, with payloads
+// among them, and gives each its answer.
+func TestManyAtOnce(t *testing.T) {
+	i := startHAProxy(t)
+	s := i.open(t)
+	file := i.path("a.map")
+	var commands []Command
+	add := func(c Command, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands = append(commands, c)
+	}
+	for n := range 500 {
+		key := fmt.Sprint("key-", strings.Repeat("x", n%50), n)
+		payload, err := AddMap(file, []Entry{{key, "before"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands = append(commands, payload...)
+		add(SetMap(file, key, fmt.Sprint("value ", n)))
+		add(Cmd("get", "map", file, key))
+		add(Cmd("show", "info"))
+		add(Cmd("get", "var", "proc.word"))
+	}
+	answers, err := s.DoAll(t.Context(), commands)
+	if err != nil || len(answers) != len(commands) {
+		t.Fatalf("%d answers to %d commands: %v", len(answers), len(commands), err)
+	}
+	for n := range 500 {
+		a := answers[5*n : 5*n+5]
+		if a[0] != "" || a[1] != "" || !strings.Contains(a[2], fmt.Sprintf(`value="value %d"`, n)) ||
+			!strings.HasPrefix(a[3], "Name: HAProxy") || !strings.HasPrefix(a[4], "proc.word: type=str") {
+			t.Fatalf("command %d: %q", n, a)
+		}
+	}
+	var refused []Command
+	for _, key := range []string{"one", "none", "two"} {
+		c, err := DelMap(file, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused = append(refused, c)
+	}
+	if _, err := s.DoAll(t.Context(), refused); !Refused(err, "Key not found") {
+		t.Errorf("a key that is not there: %v", err)
+	}
+	if value, ok, err := s.GetVar(t.Context(), "proc.word"); value != "hello" || !ok || err != nil {
+		t.Errorf("after a refusal the session says %q, %v, %v", value, ok, err)
 	}
 }
 
