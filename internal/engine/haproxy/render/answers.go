@@ -22,6 +22,7 @@ func problems() []problem {
 	return []problem{
 		{status: 405, code: "method", text: "method %[method] is not served"},
 		{status: 505, code: "version", text: "this version of HTTP is not served"},
+		{status: 431, code: "too-many-headers", text: "the request has too many header fields"},
 		{status: 400, code: "bad-host", text: "the host of the request is missing or not valid"},
 		{status: 400, code: "bad-path", text: "%[var(txn.why)]"},
 		{status: 400, code: "underscore-header", text: "a header with an underscore would be taken for an identity header"},

@@ -275,7 +275,7 @@ func (r *renderer) writeGlobal(t *text) {
 	if o.MaxConnections > 0 {
 		t.line("maxconn %d", o.MaxConnections)
 	}
-	t.line("tune.http.maxhdr %d", min(o.MaxHeaders+8, 32767)) // HTTP/2 has some of its own
+	t.line("tune.http.maxhdr %d", min(2*o.MaxHeaders, 32767)) // the rest has an answer of ours
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
 

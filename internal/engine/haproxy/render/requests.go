@@ -54,7 +54,7 @@ func (r *renderer) writeRequests(t *text) {
 	r.writeLookups(t)
 	if len(r.o.Extra.Frontend) == 0 {
 		t.note("usual requests for routes without any wishes are ready")
-		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found }", moreMark)
+		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }", moreMark)
 	}
 	r.writeKnobs(t)
 	r.writeResponses(t)
@@ -67,26 +67,26 @@ func (r *renderer) writeReading(t *text) {
 	usual := "if !{ var(txn.odd) -m found }"
 	t.line("acl usual_host var(txn.host) -m reg -- %s", quoted(usualHost))
 	t.line("acl usual_path var(txn.path) -m reg -- %s", quoted(usualPath))
-	t.line("acl usual_version req.ver 1.1 2.0")
+	t.line("acl usual_version req.ver 1.1")
+	t.line("acl usual_version fc_http_major 2")
 	t.line("acl odd req.hdrs -m reg -- %s", quoted(unusualHeaders))
 	t.line("acl odd method CONNECT TRACE")
 	t.line("acl odd var(sess.trusted) -m found")
-	t.line("acl http1 fc_http_major 1")
-	t.line("acl says_http2 req.ver 2.0")
-	t.line("acl absolute url -m beg http")
+	t.line("acl odd url -m beg http:") // the URLs of HTTP/2 begin with https:
 	t.line("http-request set-var(txn.id) uuid()")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
-	t.line("http-request set-var(txn.client) src")
+	t.line("http-request set-var(txn.client) src,concat()") // as text, once
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
-	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || odd || http1 says_http2 || http1 absolute")
+	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || odd")
 	policy := "delete"
 	if r.o.RejectUnderscores {
 		policy = "reject"
 	}
+	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", r.o.MaxHeaders)
 	t.line("http-request lua.fairway_read %s if { var(txn.odd) -m found }", policy)
-	t.line("http-request add-header X-Forwarded-For %%[src] %s", usual)
-	t.line("http-request add-header X-Real-Ip %%[src] %s", usual)
+	t.line("http-request add-header X-Forwarded-For %%[var(txn.client)] %s", usual)
+	t.line("http-request add-header X-Real-Ip %%[var(txn.client)] %s", usual)
 	t.line("http-request add-header X-Forwarded-Proto %%[var(sess.proto)] %s", usual)
 	t.line("http-request add-header X-Forwarded-Host %%[var(txn.host)] %s", usual)
 	t.line("http-request add-header X-Forwarded-Port %%[var(sess.port)] %s", usual)
@@ -207,7 +207,8 @@ const maxStrip = 8
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
 	// 101 is for those who have asked for WebSocket, and for nothing else.
-	t.line("http-response return status 502 %s if !{ status 101 200:999 } || { status 101 } !{ var(txn.ws) -m found } || { status 101 } !{ res.fhdr(upgrade) -m str -i websocket }", badGateway().payload())
+	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.ws) -m found } { status 101 } { res.fhdr(upgrade) -m str -i websocket }")
+	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
 	t.line("http-response lua.fairway_hop if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
 	t.line("http-response del-header keep-alive")
