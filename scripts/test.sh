@@ -50,7 +50,7 @@ tests() {
 }
 
 # The program as a whole, with HAProxy as its engine.
-haproxy() {
+with_haproxy() {
 	command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || return 75
 	FAIRWAY_TEST_ENGINE=haproxy tests haproxy -count=1 -timeout 5m ./internal/app
 }
@@ -83,7 +83,7 @@ step "build, static" make -s build
 step "go vet" "$GO" vet -tags e2e ./...
 step "linters" scripts/lint.sh
 step "unit tests" tests unit -count=1 -timeout 5m ./...
-step "the program with HAProxy" haproxy
+step "the program with HAProxy" with_haproxy
 step "race detector" race
 step "end to end, real Docker" e2e embedded
 # With HAProxy those in which the engine matters most.
