@@ -227,7 +227,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"Ping", "Version", "Info", "Events", "ContainerList", "ContainerInspect", "NetworkList",
 		"SwarmInfo", "ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
-		"ServiceCreate", "ServiceUpdate", "ServiceRemove",
+		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
 		"ImageImport", "ImageLoad", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
 		"ContainerExec", "ContainerSignal", "ContainerLog", // exec_test.go holds them to the wire
 	}

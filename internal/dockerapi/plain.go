@@ -151,6 +151,10 @@ func (c *Client) agree(ctx context.Context) error {
 		return nil
 	}
 	if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
 		return err
 	}
 	c.plain.agreed.Store(true)

@@ -121,17 +121,18 @@ func TestLoadedLines(t *testing.T) {
 	lines := []dockerapi.LogLine{
 		line(1, "[NOTICE]   (1) : Loading success."),
 		line(2, "[NOTICE]   (1) : Reloading HAProxy"),
-		line(3, "[ALERT]    (1) : Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]"),
+		line(3, "[ALERT]    (1) : Binding ["+simFile+":3] for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]"),
 		line(4, "[WARNING]  (1) : Loading failure!"),
 	}
-	if ok, err := loadedLines(lines[:2], began.Add(time.Second)); ok || err != nil {
+	if ok, err := loadedLines(lines[:2], began.Add(time.Second), simFile, nil); ok || err != nil {
 		t.Errorf("under way: %v, %v", ok, err)
 	}
-	if ok, err := loadedLines(lines[:2], began); !ok || err != nil {
+	if ok, err := loadedLines(lines[:2], began, simFile, nil); !ok || err != nil {
 		t.Errorf("success: %v, %v", ok, err)
 	}
-	if _, err := loadedLines(lines, began.Add(time.Second)); err == nil || err.Error() != "haproxy refuses the configuration: Starting proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]" {
-		t.Errorf("failure: %v", err)
+	_, report := loadedLines(lines, began.Add(time.Second), simFile, []byte("bind :81\n"))
+	if report == nil || refusal(report, simFile, "web").Error() != "haproxy refuses the configuration: web:3: Binding for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]" {
+		t.Errorf("failure: %v", report)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -176,7 +175,7 @@ func (h *shell) checkIn(ctx context.Context, s seen, content []byte) error {
 	if noProgram(r, nil) {
 		return &RefusedError{Err: errors.New("the image has no haproxy in its PATH")}
 	}
-	if err := refusal(binary.Read(string(r.Stderr), stdinFile, string(content), r.ExitCode == 0), h.place.Document); err != nil {
+	if err := refusal(binary.Read(string(r.Stderr), stdinFile, string(content), r.ExitCode == 0), stdinFile, h.place.Document); err != nil {
 		return &RefusedError{Err: err}
 	}
 	if err := taken(s.inside, bindsOf(s.content), bindsOf(content)); err != nil {
@@ -193,9 +192,9 @@ func bindsOf(content []byte) []binary.Bind {
 
 // refusal is the error of a report, with the document in place of the file's
 // name.
-func refusal(r *binary.Report, document string) error {
+func refusal(r *binary.Report, file, document string) error {
 	for i, m := range r.Alerts {
-		if m.File == stdinFile {
+		if m.File == file {
 			r.Alerts[i].File = document
 		}
 	}
@@ -319,7 +318,7 @@ func (h *shell) reload(ctx context.Context, s seen, content []byte) error {
 		if err := sleep(ctx, lookAgain); err != nil {
 			return fmt.Errorf("the reload is not proven: %s", missing)
 		}
-		success, err := h.loaded(ctx, id, since)
+		success, err := h.loaded(ctx, id, since, content)
 		if err != nil {
 			return err
 		}
@@ -368,15 +367,20 @@ func (h *shell) newestLine(ctx context.Context, id string) time.Time {
 
 // loaded reads in the log what HAProxy has said of loading since a time: success,
 // an error with its words, or nothing. A log that cannot be read says nothing.
-func (h *shell) loaded(ctx context.Context, id string, since time.Time) (success bool, _ error) {
+func (h *shell) loaded(ctx context.Context, id string, since time.Time, content []byte) (success bool, _ error) {
 	lines, err := h.engine.ContainerLog(ctx, id, 200)
 	if err != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // what can be seen of the processes must do
 	}
-	return loadedLines(lines, since)
+	success, report := loadedLines(lines, since, h.place.File, content)
+	if report == nil {
+		return success, nil
+	}
+	return false, refusal(report, h.place.File, h.place.Document)
 }
 
-func loadedLines(lines []dockerapi.LogLine, since time.Time) (success bool, _ error) {
+// loadedLines is loaded for lines of the log; a report is of a failure.
+func loadedLines(lines []dockerapi.LogLine, since time.Time, file string, content []byte) (success bool, _ *binary.Report) {
 	var said strings.Builder
 	failed := false
 	for _, line := range lines {
@@ -390,9 +394,7 @@ func loadedLines(lines []dockerapi.LogLine, since time.Time) (success bool, _ er
 	if !failed {
 		return success, nil
 	}
-	report := binary.Read(said.String(), "", said.String(), false)
-	report.Alerts = slices.DeleteFunc(report.Alerts, func(m binary.Message) bool { return strings.Contains(m.Text, "Loading failure") })
-	return false, report.Err()
+	return false, binary.Read(said.String(), file, string(content), false)
 }
 
 // holds proves that the file is the one that was meant.

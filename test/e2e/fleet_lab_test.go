@@ -34,11 +34,10 @@ type dockerHost struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
 	frozen chan struct{} // closed when bytes may pass again; nil while they may
-	// pass is how many commands may still be started in containers; below zero for
-	// any number.
-	pass int
-	// onCommand is told of each command that is started.
-	onCommand func()
+	// hang is a text in commands that are never started; empty for none. hangs is
+	// set when the next command is one.
+	hang  string
+	hangs bool
 }
 
 func newDockerHost(t *testing.T) *dockerHost {
@@ -47,7 +46,7 @@ func newDockerHost(t *testing.T) *dockerHost {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &dockerHost{t: t, path: filepath.Join(dir, "s"), engine: lab.socket, conns: map[net.Conn]bool{}, pass: -1}
+	h := &dockerHost{t: t, path: filepath.Join(dir, "s"), engine: lab.socket, conns: map[net.Conn]bool{}}
 	if h.ln, err = net.Listen("unix", h.path); err != nil {
 		t.Fatal(err)
 	}
@@ -119,27 +118,23 @@ func (h *dockerHost) copy(to, from *net.UnixConn, asks bool) {
 
 // swallowed tells whether a request starts a command that hangs.
 func (h *dockerHost) swallowed(text []byte) bool {
-	line, _, _ := bytes.Cut(text, []byte("\r\n"))
-	if !bytes.HasPrefix(line, []byte("POST ")) || !bytes.Contains(line, []byte("/exec/")) || !bytes.Contains(line, []byte("/start ")) {
+	line, rest, _ := bytes.Cut(text, []byte("\r\n"))
+	if !bytes.HasPrefix(line, []byte("POST ")) {
 		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.onCommand != nil {
-		go h.onCommand()
+	if bytes.Contains(line, []byte("/containers/")) && bytes.Contains(line, []byte("/exec ")) {
+		h.hangs = h.hang != "" && bytes.Contains(rest, []byte(h.hang))
 	}
-	if h.pass == 0 {
-		return true
-	}
-	h.pass--
-	return false
+	return h.hangs && bytes.Contains(line, []byte("/exec/")) && bytes.Contains(line, []byte("/start "))
 }
 
-// hangAfter lets a number of commands start, and no more; below zero ends that.
-func (h *dockerHost) hangAfter(n int) {
+// hangCommands makes commands with a text in them hang; an empty one ends that.
+func (h *dockerHost) hangCommands(with string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pass = n
+	h.hang, h.hangs = with, false
 }
 
 func (h *dockerHost) wait() {

@@ -161,7 +161,7 @@ func TestFleetRolloutsUnderLoad(t *testing.T) {
 		return ""
 	})
 	for _, e := range edges {
-		if code, out := e.exec("sh", "-c", "ps | grep -c '[h]aproxy.*-f'"); code != 0 || strings.TrimSpace(out) != "2" {
+		if code, out := e.exec("sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^haproxy$'"); code != 0 || strings.TrimSpace(out) != "2" {
 			t.Errorf("%s has processes: %d %s", e.host, code, out)
 		}
 	}
@@ -197,9 +197,9 @@ func TestFleetFaultyRevisions(t *testing.T) {
 				wants []string
 				fails bool // whether requests to the canary may fail meanwhile
 			}{
-				"syntax":      {more: "    bnd :81\n", wants: []string{"edge1", ":21: unknown keyword 'bnd'"}},
-				"bind taken":  {more: "    bind :8181\n", wants: []string{"edge1", "8181", "in use", "line 21"}},
-				"bind fails":  {more: "listen more\n    bind unix@/nowhere/socket\n", wants: []string{"edge1", "/nowhere/socket"}},
+				"syntax":      {more: "    bnd :81\n", wants: []string{"edge1", ":20: unknown keyword 'bnd'"}},
+				"bind taken":  {more: "    bind :8181\n", wants: []string{"edge1", "8181", "in use", "line 20"}},
+				"bind fails":  {more: "listen more\n    bind unix@/nowhere/socket\n", wants: []string{"edge1", "/nowhere/socket", "21"}},
 				"answers 503": {more: "frontend more\n    bind :82\n", wants: []string{"edge1", "% of requests fail"}, fails: true},
 			} {
 				config := edgeConfig(2, server, tt.more)
@@ -300,8 +300,8 @@ func TestFleetTroubledHosts(t *testing.T) {
 			// others get back what they had, and it gets that, too, when it can.
 			before := want
 			next()
-			passes := map[bool]int{true: 3, false: 9}[agent]
-			edges[1].docker.hangAfter(passes)
+			// The agent's whole change, or the step that puts the file in place.
+			edges[1].docker.hangCommands(map[bool]string{true: `"apply"`, false: "mv -f"}[agent])
 			began = time.Now()
 			c.start(s)
 			r = c.end(60 * time.Second)
@@ -309,7 +309,7 @@ func TestFleetTroubledHosts(t *testing.T) {
 			if r.Phase != api.RolloutReverted || !slices.Contains([]string{"lost", "returned", "refused"}, r.Hosts[1].State) || r.Hosts[0].State != "returned" || r.Hosts[2].State != "pending" {
 				t.Errorf("hangs: %s", pretty(r))
 			}
-			edges[1].docker.hangAfter(-1)
+			edges[1].docker.hangCommands("")
 			settled(before, 60*time.Second)
 
 			// Killed in the middle.
