@@ -175,6 +175,9 @@ func New(o Options) (*Engine, error) {
 	if !program.Version.Supported() {
 		return nil, fmt.Errorf("haproxy: %s is version %s: 2.6 or newer is needed", program.Path, program.Version)
 	}
+	if c := program.Capabilities(); !c.Lua || !c.PCRE2 {
+		return nil, fmt.Errorf("haproxy: %s was built without Lua or PCRE2, which are needed; the packages of distributions have both", program.Path)
+	}
 	e := &Engine{
 		opts: o, log: o.Logger, program: program, judge: newJudge(program),
 		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
