@@ -157,7 +157,7 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 			t.line("user %s password %s", quoted(u.Name), quoted(u.Hash))
 		}
 		if begun {
-			t.section("backend %s from base", userList(q.ID, i))
+			t.section("backend %s from http", userList(q.ID, i))
 			t.note("who was let in by passwords of route %s", q.ID)
 			t.line("stick-table type binary len 32 size 4096 expire %s peers %s store gpc0", authMemory, peersSection)
 		}
@@ -168,11 +168,12 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 func isUserName(name string) bool { return name != "" && isText(name) }
 
 // basicAuth writes the rules that ask for a user and password.
-func (d *dedicated) basicAuth(place int, f *route.BasicAuth) {
+func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	users, readable := d.usersOf(f)
 	if !readable {
-		d.answer(503, "auth-unavailable", "the users of this route cannot be read", "{ always_true }")
-		return
+		unavailable := problem{status: 503, code: "auth-unavailable", text: "the users of this route cannot be read"}
+		d.line("http-request return status 503 %s", unavailable.payload())
+		return true
 	}
 	// Salts and hashes are found by the name, the password is put to them.
 	d.line("http-request set-var(txn.authed) bool(false)")
@@ -196,6 +197,7 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) {
 	if f.Strip {
 		d.line("http-request del-header authorization")
 	}
+	return false
 }
 
 // slowPasswords has the C library check what was not let in before.

@@ -73,7 +73,7 @@ func checkInterval(h *route.Health) time.Duration {
 
 // write writes the section that the sections of the profile inherit.
 func (p *profile) write(r *renderer, t *text) {
-	t.section("defaults profile-%s from base", p.name)
+	t.section("defaults profile-%s from %s", p.name, p.base())
 	r.writeBackend(t, p)
 	if p.mode == "tcp" {
 		t.line("tcp-request inspect-delay 1d")
@@ -83,6 +83,14 @@ func (p *profile) write(r *renderer, t *text) {
 	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
 	r.writeSending(t)
+}
+
+// base is the section that those of the profile inherit.
+func (p *profile) base() string {
+	if p.mode == "tcp" {
+		return baseSection
+	}
+	return httpSection
 }
 
 // each is what sections cannot inherit.

@@ -15,7 +15,7 @@ import (
 // writeDedicated writes the section of a route without its servers.
 func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	d := &dedicated{renderer: r, text: t, route: q}
-	t.section("backend %s from base", dedicatedName(q.ID))
+	t.section("backend %s from http", dedicatedName(q.ID))
 	t.note("route %s of service %s", q.ID, q.Service)
 	p := profile{mode: "http", balance: route.Balance{Policy: route.BalanceRoundRobin}}
 	if b != nil {
@@ -27,7 +27,9 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	r.writeBackend(t, &p)
 	t.WriteString(p.each())
 	for i := range q.Filters {
-		d.filter(i, &q.Filters[i])
+		if d.filter(i, &q.Filters[i]) {
+			return // it answers every request; HAProxy takes no rules behind that
+		}
 	}
 	if b == nil {
 		noBackend := problem{status: 503, code: "no-backend", text: "the route has no backend", retry: true}
@@ -113,8 +115,9 @@ func compressible() []string {
 	}
 }
 
-// filter writes the rules of a filter on the way in.
-func (d *dedicated) filter(i int, f *route.Filter) {
+// filter writes the rules of a filter on the way in, and says whether it answers
+// every request.
+func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 	switch {
 	case f.IPAllow != nil:
 		d.answer(403, "ip-not-allowed", "this address is not allowed here", "!"+d.oneOf("var(txn.client) -m ip", trustedNets(f.IPAllow.Prefixes)))
@@ -132,8 +135,9 @@ func (d *dedicated) filter(i int, f *route.Filter) {
 		d.redirectHTTPS(f.RedirectHTTPS)
 	case f.Redirect != nil:
 		d.redirect(f.Redirect)
+		return true
 	case f.BasicAuth != nil:
-		d.basicAuth(i, f.BasicAuth)
+		return d.basicAuth(i, f.BasicAuth)
 	case f.StripPrefix != nil:
 		d.stripPrefix(f.StripPrefix.Prefix)
 	case f.AddPrefix != nil:
@@ -141,12 +145,19 @@ func (d *dedicated) filter(i int, f *route.Filter) {
 			d.line("http-request set-path %s", quoted(literal(prefix)+"%[path]"))
 		}
 	case f.RewritePath != nil:
-		d.rewritePath(f.RewritePath)
+		return d.rewritePath(f.RewritePath)
 	case f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Compress != nil, f.Snippet != nil:
 	default:
 		// A filter that is not known might be a check: nothing passes.
-		d.answer(503, "route-refused", refusedText, "{ always_true }")
+		d.refuse()
+		return true
 	}
+	return false
+}
+
+// refuse answers every request: the route may not be served.
+func (d *dedicated) refuse() {
+	d.line("http-request return status 503 %s", problem{status: 503, code: "route-refused", text: refusedText}.payload())
 }
 
 const refusedText = "the route is known but may not be served; see the problems of the service"
@@ -243,32 +254,31 @@ func (d *dedicated) stripPrefix(prefix string) {
 
 // rewritePath replaces the first match. The expression is put between what is in
 // front of it and what follows, which are groups of their own.
-func (d *dedicated) rewritePath(f *route.RewritePath) {
-	search, groups, replace, why := rewriting(f)
+func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
+	search, replace, why := rewriting(f)
 	if why != "" {
-		d.answer(503, "route-refused", refusedText, "{ always_true }")
-		return
+		d.refuse()
+		return true
 	}
-	_ = groups
 	d.line("http-request replace-path %s %s", quoted(search), quoted(replace))
 	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s }", quoted(usualPath))
 	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
+	return false
 }
 
 // rewriting makes search and replacement for HAProxy, or says why there are none.
-func rewriting(f *route.RewritePath) (search string, groups int, replace, why string) {
+func rewriting(f *route.RewritePath) (search, replace, why string) {
 	expr, err := translate(f.Search, plainDialect())
 	if err != nil {
-		return "", 0, "", "its expression cannot be used: " + err.Error()
+		return "", "", "its expression cannot be used: " + err.Error()
 	}
 	re, err := regexp.Compile(f.Search)
 	if err != nil {
-		return "", 0, "", err.Error()
+		return "", "", err.Error()
 	}
-	groups = re.NumSubexp()
-	last := groups + 3 // in front, the whole, its groups, behind
+	last := re.NumSubexp() + 3 // in front, the whole, its groups, behind
 	if last > 9 {
-		return "", 0, "", "its expression has more than 6 groups"
+		return "", "", "its expression has more than 6 groups"
 	}
 	var b strings.Builder
 	b.WriteString(`\1`)
@@ -286,7 +296,7 @@ func rewriting(f *route.RewritePath) (search string, groups int, replace, why st
 		rest = after[1:]
 	}
 	b.WriteString(`\` + itoa(last))
-	return `\A([\x00-\xff]*?)(` + expr + `)([\x00-\xff]*)\z`, groups, b.String(), ""
+	return `\A([\x00-\xff]*?)(` + expr + `)([\x00-\xff]*)\z`, b.String(), ""
 }
 
 // headers writes the changes of headers. One that is removed or set also loses its

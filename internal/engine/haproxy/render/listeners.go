@@ -12,7 +12,7 @@ import (
 func (r *renderer) writeListener(t *text, l *route.Listener) {
 	base := requestSection
 	if l.TCP {
-		base = "base"
+		base = baseSection
 	}
 	t.section("frontend %s from %s", FrontendName(l.Name), base)
 	r.writeBind(t, l)

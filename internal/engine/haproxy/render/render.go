@@ -20,6 +20,9 @@ var luaScript []byte
 
 const fileLua = "fairway.lua"
 
+// baseSection is what all sections inherit, httpSection what those for requests do.
+const baseSection, httpSection = "base", "http"
+
 // peersSection keeps tables of clients over a reload; localPeer is this process.
 const peersSection, localPeer = "workers", "fairway"
 
@@ -288,19 +291,21 @@ func (r *renderer) writeGlobal(t *text) {
 	t.section("peers %s", peersSection)
 	t.line("peer %s unix@%s", localPeer, filepath.Join(o.Dir, "peers.sock"))
 
-	t.section("defaults base")
-	t.line("mode http")
+	t.section("defaults %s", baseSection)
 	t.line("timeout connect %s", span(o.DialTimeout))
 	t.line("timeout client %s", span(o.ClientTimeout))
 	t.line("timeout server %s", span(o.ResponseTimeout))
-	t.line("timeout http-request %s", span(o.HeaderTimeout))
-	t.line("timeout http-keep-alive %s", span(o.IdleTimeout))
 	t.line("timeout queue 1s")
 	t.line("timeout tunnel %s", span(o.TunnelTimeout))
 	t.line("option redispatch 1")
+	t.line("retries 3")
+
+	t.section("defaults %s from %s", httpSection, baseSection)
+	t.line("mode http")
+	t.line("timeout http-request %s", span(o.HeaderTimeout))
+	t.line("timeout http-keep-alive %s", span(o.IdleTimeout))
 	t.line("option abortonclose")
 	t.line("option idle-close-on-response")
-	t.line("retries 3")
 	t.line("retry-on conn-failure empty-response")
 	writeErrors(t)
 }

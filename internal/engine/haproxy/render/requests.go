@@ -48,7 +48,7 @@ const (
 
 // writeRequests writes what happens to every request before it gets to a backend.
 func (r *renderer) writeRequests(t *text) {
-	t.section("defaults %s from base", requestSection)
+	t.section("defaults %s from http", requestSection)
 	t.line("default_backend %s", answersSection)
 	r.writeReading(t)
 	r.writeLookups(t)

@@ -24,7 +24,7 @@ func Unsupported(r *route.Route, b *route.Backend, _ Capabilities) string {
 	}
 	for i := range r.Filters {
 		if f := r.Filters[i].RewritePath; f != nil {
-			if _, _, _, why := rewriting(f); why != "" {
+			if _, _, why := rewriting(f); why != "" {
 				return why
 			}
 		}
