@@ -45,7 +45,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are believed; nobody's by default."`
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP; none by default. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
-	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table."`
+	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table, the history, commands and documents, tokens."`
 
 	Docker         []string        `name:"docker" placeholder:"URL" sep:"," derived:"$DOCKER_HOST, else unix:///var/run/docker.sock; none when a Swarm or a services file is given, or with dockerflow.proxy.listen or fleet.file where there is no such socket" help:"Docker engine to watch: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. Repeatable."`
 	Swarm          []string        `name:"swarm" placeholder:"URL" sep:"," bare:"local" help:"A manager of the Docker Swarm to watch, as for docker; local, or the flag alone, for the engine on this machine. Repeatable: the managers of one Swarm, of which the first that answers is asked."`
@@ -56,6 +56,8 @@ type Config struct {
 
 	DockerFlow DockerFlowConfig `embed:"" prefix:"dockerflow."`
 	Fleet      FleetConfig      `embed:"" prefix:"fleet."`
+
+	History HistoryConfig `embed:"" prefix:"history."`
 
 	Notify NotifyConfig `embed:"" prefix:"notify."`
 	Series SeriesConfig `embed:"" prefix:"series."`

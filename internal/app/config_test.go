@@ -122,6 +122,7 @@ notify:
   settle: 20s
   name: edge
 series: {every: 20s, subjects: 1000}
+history: {entries: 500, age: 48h}
 rules:
   - {name: hot, when: node.cpu > 90% for 5m, do: drain, most: 2}
   - {name: grow, when: service.cpu-each > 80%, only: [shop], do: scale, min: 2, max: 5, step: 2, cooldown: 1m}
@@ -187,7 +188,8 @@ func fullWant() Config {
 			},
 			Settle: 20 * time.Second, Name: "edge",
 		},
-		Series: SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
+		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
+		History: HistoryConfig{Entries: 500, Age: 48 * time.Hour},
 		Rules: []rules.Rule{
 			{Name: "hot", When: "node.cpu > 90% for 5m", Do: "drain", Most: 2},
 			{Name: "grow", When: "service.cpu-each > 80%", Only: []string{"shop"}, Do: "scale", Min: 2, Max: 5, Step: 2, Cooldown: time.Minute},

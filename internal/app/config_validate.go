@@ -33,6 +33,7 @@ func (c *Config) validate() Faults {
 	v.engine(c)
 	v.notify(&c.Notify)
 	v.series(&c.Series)
+	v.history(&c.History)
 	v.rules(c)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
