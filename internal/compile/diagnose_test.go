@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"fairway/internal/catalog"
+	"fairway/internal/route"
 )
 
 // TestDiagnose compiles the catalog of testdata/diagnose/*.txtar and asks for
@@ -103,5 +106,33 @@ func TestDiagnoseNothing(t *testing.T) {
 	}
 	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
 		t.Errorf("without a table: %+v", d)
+	}
+}
+
+// Whoever asks why an instance is not served learns which operator drained it.
+func TestDiagnoseNamesTheOperator(t *testing.T) {
+	snapshot := &catalog.Snapshot{Revision: 1, Services: []*catalog.Service{{
+		ID: "a@file:x", Name: "a", Source: "file:x", Labels: map[string]string{"fairway.host": "a.example.com"},
+		Instances: []*catalog.Instance{{
+			ID: "a-1", Name: "a-1", Source: "file:x", State: catalog.StateReady,
+			Addresses: []catalog.Address{{Host: "10.0.0.1", Port: 80, Reach: catalog.ReachFixed}},
+		}},
+	}}}
+	compiler := New(Settings{})
+	table := compiler.Compile(snapshot, nil)
+	drained := *table.Backends[0]
+	drained.Endpoints = slices.Clone(drained.Endpoints)
+	drained.Endpoints[0].State, drained.Endpoints[0].By = route.EndpointDraining, "drain by ann: memory leak"
+	steered, err := route.New(1, nil, table.Routes, []*route.Backend{&drained}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := compiler.Diagnose(snapshot, steered, "a-1")
+	if len(found) != 1 || found[0].Served {
+		t.Fatalf("%+v", found)
+	}
+	last := found[0].Checks[len(found[0].Checks)-1]
+	if !strings.Contains(last.Text, "draining: drain by ann: memory leak") || last.Hint == "" {
+		t.Errorf("%+v", last)
 	}
 }

@@ -373,3 +373,39 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkRollback goes back and forth between what is live and the oldest of a
+// thousand entries, with a thousand services.
+func BenchmarkRollback(b *testing.B) {
+	h := startSteered(b, b.TempDir())
+	defer h.stop()
+	line := func(i, version int) string {
+		return fmt.Sprintf("service-%04d h%d-%d.test 10.0.0.%d", i, i, version, i%250)
+	}
+	var world []string
+	for i := range 1000 {
+		world = append(world, line(i, 0))
+	}
+	publish := func(revision int) {
+		h.feed.Publish(servicesOf(uint64(revision), world...))
+		for h.past.Status().Newest < uint64(revision) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	publish(1)
+	for v := 2; v <= 1000; v++ {
+		world[v%1000] = line(v%1000, v)
+		publish(v)
+	}
+	for b.Loop() {
+		if _, err := h.Give(b.Context(), Order{Kind: CommandRollback, Entry: 1}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if _, err := h.TakeBack(b.Context(), holdID, "", ""); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(h.past.Status().Bytes)/1e6, "MB-disk")
+}
