@@ -27,7 +27,6 @@ type watching struct {
 	scribe   *scribe // nil when no readings are kept
 	rules    *rules.Rules
 	tellers  []func(context.Context) error
-	swarm    *Swarm // for rules that scale; nil without
 }
 
 // newWatching makes it. What needs to be undone is registered with the App.

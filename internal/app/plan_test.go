@@ -189,8 +189,11 @@ services:
     labels: {fairway.host: new.example.com}
 networks: {other: {external: true}}
 `)}, []string{"+ route shop-new@docker", "+ backend shop-new@docker", `    + endpoint "1 instance" ready`}, ""},
-		"label": {api.PlanRequest{Labels: []api.PlanLabel{{Subject: "shop-web-1", Label: "fairway.host", Value: "x.example.com"}, {Subject: "shop-web", Label: "fairway.hots", Remove: true}}},
-			[]string{"    + match host x.example.com, path /", "- problem unknown-label"}, ""},
+		"label": {
+			api.PlanRequest{Labels: []api.PlanLabel{{Subject: "shop-web-1", Label: "fairway.host", Value: "x.example.com"}, {Subject: "shop-web", Label: "fairway.hots", Remove: true}}},
+			[]string{"    + match host x.example.com, path /", "- problem unknown-label"},
+			"",
+		},
 		"remove": {api.PlanRequest{Remove: []string{"shop-old", "shop-api-2"}}, []string{
 			"- route shop-old@docker", "~ backend shop-api@docker", `    + endpoint "1 instance" ready weight 1 id 0`, "- backend shop-old@docker",
 		}, ""},

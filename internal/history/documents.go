@@ -135,13 +135,11 @@ func (s *Store) backwards(tx *bbolt.Tx, document string, before uint64, each fun
 	}
 	c := tx.Bucket([]byte(inDocuments)).Cursor()
 	prefix := append([]byte(document), 0)
-	k, v := c.Seek(revisionKey(document, before))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	step := c.Prev
+	if k, _ := c.Seek(revisionKey(document, before)); k == nil {
+		step = c.Last
 	}
-	for ; bytes.HasPrefix(k, prefix); k, v = c.Prev() {
+	for k, v := step(); bytes.HasPrefix(k, prefix); k, v = c.Prev() {
 		r, err := s.revision(k, v)
 		if err != nil {
 			return err

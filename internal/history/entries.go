@@ -111,7 +111,7 @@ func (s *Store) entry(tx *bbolt.Tx, number uint64) (Entry, error) {
 	if err := json.Unmarshal(data, &stored); err != nil {
 		return Entry{}, s.spoilt(inEntries, numberKey(number), err)
 	}
-	stored.Entry.table = stored.Table
+	stored.table = stored.Table
 	return stored.Entry, nil
 }
 

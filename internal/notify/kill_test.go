@@ -31,7 +31,7 @@ func killedChild(dir string) {
 	})
 	if err != nil {
 		fmt.Println("error", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:revive // a child of the test
 	}
 	go func() { _ = n.Run(context.Background()) }()
 	from, _ := strconv.Atoi(os.Getenv("FAIRWAY_NOTIFY_FROM"))
@@ -40,7 +40,7 @@ func killedChild(dir string) {
 		fmt.Println("telling", i)
 		if err := n.Tell(numbered(i, i+1)...); err != nil {
 			fmt.Println("error", err)
-			os.Exit(1)
+			os.Exit(1) //nolint:revive // a child of the test
 		}
 		fmt.Println("told", i)
 	}

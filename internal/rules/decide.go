@@ -86,7 +86,7 @@ func (m *memory) decide(w *World) []action {
 		}
 		for _, id := range sortedKeys(r.subjects) {
 			if s := r.subjects[id]; !seen[id] {
-				list = append(list, r.step(s, Value{id, s.value.Name, unknown}, w.Now)...)
+				list = append(list, r.step(s, Value{id, s.value.Name, unknown()}, w.Now)...)
 			}
 			if s := r.subjects[id]; !seen[id] && s.fired.IsZero() && !s.drain && w.Now.Sub(s.known) > forgotten {
 				delete(r.subjects, id)

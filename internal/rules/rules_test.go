@@ -207,10 +207,12 @@ func (s *stage) Drain(_ context.Context, kind, subject, rule, _ string) error {
 	s.note("drain %s %s by %s", kind, subject, rule)
 	return s.fail
 }
+
 func (s *stage) Undrain(_ context.Context, kind, subject, _ string) error {
 	s.note("undrain %s %s", kind, subject)
 	return s.fail
 }
+
 func (s *stage) Scale(_ context.Context, service string, from, to int) error {
 	s.note("scale %s %d to %d", service, from, to)
 	return s.fail

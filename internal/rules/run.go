@@ -111,7 +111,7 @@ func (m *memory) restore(id string, at time.Time) {
 	name, of, ok := cut(id)
 	for _, r := range m.rules {
 		if ok && r.Name == name {
-			r.subjects[of] = &subject{value: Value{of, of, unknown}, known: m.began, fired: at, drain: r.Do == DoDrain}
+			r.subjects[of] = &subject{value: Value{of, of, unknown()}, known: m.began, fired: at, drain: r.Do == DoDrain}
 		}
 	}
 }

@@ -100,7 +100,8 @@ type Value struct {
 	Number float64
 }
 
-var unknown = math.NaN()
+// unknown is the number of what is not known.
+func unknown() float64 { return math.NaN() }
 
 // group returns the newest readings of a group.
 func (w *World) group(name string) map[string][]float64 {
@@ -132,11 +133,11 @@ func flag(is bool) float64 {
 func share(values []float64, part, whole int) float64 {
 	switch {
 	case values == nil:
-		return unknown
+		return unknown()
 	case whole == 0:
 		return values[part]
 	case !(values[whole] > 0):
-		return unknown
+		return unknown()
 	}
 	return 100 * values[part] / values[whole]
 }
@@ -144,7 +145,7 @@ func share(values []float64, part, whole int) float64 {
 func (w *World) nodes(read func(*catalog.Node) float64) []Value {
 	var list []Value
 	for _, n := range w.Snapshot.Nodes {
-		v := Value{n.ID, n.Name, unknown}
+		v := Value{n.ID, n.Name, unknown()}
 		if w.answers(n.Source) {
 			v.Number = read(n)
 		}
@@ -165,13 +166,13 @@ func nodeDown(n *catalog.Node) float64 {
 	case "ready":
 		return 0
 	}
-	return unknown
+	return unknown()
 }
 
 func (w *World) services(read func(*catalog.Service) float64) []Value {
 	var list []Value
 	for _, s := range w.Snapshot.Services {
-		v := Value{s.ID, s.Name, unknown}
+		v := Value{s.ID, s.Name, unknown()}
 		if w.answers(s.Source) {
 			v.Number = read(s)
 		}
@@ -186,7 +187,7 @@ func (w *World) usage(field int, each bool) func(*catalog.Service) float64 {
 	return func(s *catalog.Service) float64 {
 		values := readings[s.ID]
 		if values == nil || each && !(values[series.Containers] > 0) {
-			return unknown
+			return unknown()
 		}
 		if each {
 			return values[field] / values[series.Containers]
@@ -217,7 +218,7 @@ func (w *World) instances(read func(*catalog.Service, *catalog.Instance) float64
 	places := map[string]int{} // of subjects in list
 	for _, s := range w.Snapshot.Services {
 		for _, in := range s.Instances {
-			v := Value{instanceID(s, in), in.Name, unknown}
+			v := Value{instanceID(s, in), in.Name, unknown()}
 			if w.answers(cmp.Or(in.Source, s.Source)) {
 				v.Number = read(s, in)
 			}
@@ -255,7 +256,7 @@ func instanceUnhealthy(_ *catalog.Service, in *catalog.Instance) float64 {
 	case catalog.StateReady:
 		return 0
 	}
-	return unknown
+	return unknown()
 }
 
 func (w *World) routes(read func([]float64) float64) []Value {
@@ -291,7 +292,7 @@ func (w *World) stale() []Value {
 		case s.Stale:
 			v.Number = max(0.001, w.Now.Sub(s.LastSuccess).Seconds())
 		case !s.Synced:
-			v.Number = unknown
+			v.Number = unknown()
 		}
 		list = append(list, v)
 	}

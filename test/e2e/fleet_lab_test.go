@@ -299,12 +299,6 @@ func startCentre(t *testing.T, file, state string, args ...string) *centre {
 	return c
 }
 
-// kill ends Fairway as a power cut would.
-func (c *centre) kill9() {
-	_ = c.process.Process.Kill()
-	<-c.ended
-}
-
 // put appends a revision and returns its number.
 func (c *centre) put(config string) uint64 {
 	c.t.Helper()

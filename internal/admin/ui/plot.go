@@ -69,7 +69,6 @@ type plotOptions struct {
 	width, height int
 	fields        []string // names of the fields of the series
 	names         []string // what to call them; nil for none
-	limit         string   // field that is no line but the top; empty for none
 	bare          bool     // without a grid
 	from, to      time.Time
 }

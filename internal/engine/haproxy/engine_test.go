@@ -152,7 +152,7 @@ func (s *site) certificateOf(name string) string {
 	if err != nil {
 		return fmt.Sprint(err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing was sent
+	defer conn.Close()
 	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
@@ -186,7 +186,7 @@ func TestClientAuthorities(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		defer conn.Close() //nolint:errcheck // a test
+		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 		if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"); err != nil {
 			return false

@@ -58,7 +58,7 @@ func TestTakenAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close() //nolint:errcheck // a test
+	defer other.Close()
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
@@ -152,7 +152,7 @@ func TestFullFileSystem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a test
+	defer os.RemoveAll(dir)
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
 		t.Skip("a file system of its own cannot be mounted: ", err)
 	}

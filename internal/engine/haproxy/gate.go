@@ -303,7 +303,7 @@ func probeHTTP(ctx context.Context, b *route.Backend, address string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProbeBody))
 	want := b.Health.Status
 	if want == resp.StatusCode || want == 0 && resp.StatusCode >= 200 && resp.StatusCode < 400 {

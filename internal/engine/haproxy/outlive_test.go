@@ -312,7 +312,7 @@ func TestOutputIsTrimmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // a test
+	defer f.Close()
 	if _, err := f.Write(make([]byte, maxOutput)); err != nil {
 		t.Fatal(err)
 	}

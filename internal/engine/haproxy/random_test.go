@@ -30,7 +30,6 @@ func seed(t testing.TB) *rand.Rand {
 type changes struct {
 	*site
 	r     *rand.Rand
-	names []string
 	pairs []route.Certificate
 	// rare are changes that need a reload, too.
 	rare bool

@@ -107,7 +107,7 @@ func CheckLines(ctx context.Context, program *binary.Binary, l Lines) error {
 	if err != nil {
 		return fmt.Errorf("the line cannot be checked: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	section := func(lines []string) string { return "\n  " + strings.Join(lines, "\n  ") + "\n" }
 	text := "global" + section(l.Global) +
 		"defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n" +

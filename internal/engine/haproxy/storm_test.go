@@ -119,7 +119,7 @@ func (l *load) one(n int, https bool) {
 		l.fail(fmt.Sprintf("%s %s: %v", method, host.name, err))
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
 		l.fail(fmt.Sprintf("%s %s: status %d %s %.100q, %v", method, host.name, resp.StatusCode, resp.Header.Get("X-Fairway-Error"), body, err))
 	}

@@ -114,7 +114,7 @@ func (e *Engine) died() bool {
 		return false
 	}
 	if e.proc != nil {
-		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started again", !e.elsewhere())
+		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started_again", !e.elsewhere())
 		e.lost()
 	}
 	return true

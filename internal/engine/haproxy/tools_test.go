@@ -190,7 +190,7 @@ func (s *site) get(host string) (int, string) {
 	if err != nil {
 		return 0, err.Error()
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, err.Error()
@@ -294,7 +294,7 @@ func deadAddress(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only the address is of interest
+	defer l.Close()
 	return l.Addr().String()
 }
 

@@ -147,7 +147,7 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 		}
 		return fetched{}, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read only
+	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotModified:

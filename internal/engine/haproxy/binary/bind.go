@@ -80,7 +80,6 @@ type bindReader struct {
 	section string
 	depth   int // of .if
 	binds   []Bind
-	word    string // default-bind of a peers section is not followed
 }
 
 func (r *bindReader) env(name string) string {

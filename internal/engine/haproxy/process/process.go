@@ -195,7 +195,7 @@ func (f fileLog) since(position int64) string {
 	if err != nil {
 		return ""
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	end, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return ""

@@ -53,7 +53,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if closeLog, err := p.openLog(cmd); err != nil {
 		return nil, err
 	} else if closeLog != nil {
-		defer closeLog.Close() //nolint:errcheck // the child has its own
+		defer closeLog.Close()
 	}
 	mark := p.log.position()
 	if err := cmd.Start(); err != nil {

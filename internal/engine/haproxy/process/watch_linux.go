@@ -22,7 +22,7 @@ func listenerOf(ctx context.Context, path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
+	defer conn.Close()
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return 0, err
@@ -68,7 +68,7 @@ func watch(pid int, path string, ended func(error)) (handle, error) {
 		return nil, errors.Join(err, h.file.Close())
 	}
 	go func() {
-		defer h.file.Close() //nolint:errcheck // nothing was written
+		defer h.file.Close()
 		switch err := raw.Read(func(fd uintptr) bool { return hasEnded(int(fd)) }); {
 		case h.closed.Load():
 		case err != nil:

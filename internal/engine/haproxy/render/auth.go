@@ -79,15 +79,6 @@ func isBcrypt(hash string) bool {
 	return err == nil && cost >= 4 && cost <= 31
 }
 
-// bcryptCost is the cost of a bcrypt hash, zero for others.
-func bcryptCost(hash string) int {
-	if !isBcrypt(hash) {
-		return 0
-	}
-	cost, _ := strconv.Atoi(hash[4:6])
-	return cost
-}
-
 // usersOf are the users of a filter, each name once; false when its file cannot be
 // read.
 func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {

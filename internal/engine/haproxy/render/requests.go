@@ -220,12 +220,4 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-after-response set-header Content-Type application/json if %s { var(txn.json) -m found } { res.hdr(x-fairway-error) -m found }", own)
 }
 
-// unless is text where the condition holds.
-func unless(condition bool, text string) string {
-	if condition {
-		return text
-	}
-	return ""
-}
-
 func itoa(n int) string { return strconv.Itoa(n) }
