@@ -127,7 +127,7 @@ func TestTornPages(t *testing.T) {
 	_, file := filled(t, 30, 30)
 	page := os.Getpagesize()
 	random := rand.New(rand.NewPCG(3, 4))
-	rounds := 60
+	rounds := 25
 	switch {
 	case os.Getenv("FAIRWAY_LONG") != "":
 		rounds = 3000

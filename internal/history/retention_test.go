@@ -27,7 +27,7 @@ func blobs(t testing.TB, s *Store) (n int) {
 func TestRetentionByCount(t *testing.T) {
 	s := open(t, Options{MaxEntries: 120})
 	s.Keep(3)
-	for n := range uint64(400) {
+	for n := range uint64(230) {
 		if _, err := s.Append(crashTable(n+1), time.Now(), Cause{}); err != nil {
 			t.Fatal(err)
 		}
