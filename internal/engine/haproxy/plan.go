@@ -47,7 +47,6 @@ const (
 	reloadStructure   = "structure"   // what cannot be changed while it runs
 	reloadCertificate = "certificate" // an order of certificates that it cannot be brought to
 	reloadFile        = "file"        // a file that it reads only when it starts
-	reloadDrift       = "drift"       // it was not as it had to be, and could not be corrected
 	reloadRuntime     = "runtime"     // it refused a command, or did not show what it was told
 	reloadAsked       = "asked"
 )
