@@ -41,10 +41,12 @@ func RunKnown(t *testing.T, start func(t *testing.T) Engine, known map[string]bo
 	there := map[string]bool{}
 	for _, g := range groups(t) {
 		all += len(g.cases)
+		for _, c := range g.cases {
+			there[g.name+"/"+c.name] = true
+		}
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.cases {
 				name := g.name + "/" + c.name
-				there[name] = true
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					if !known[name] {
