@@ -37,7 +37,7 @@ type Reloaded struct {
 }
 
 // Reload makes HAProxy read its files again and returns once a new worker is
-// there and proven. Reloads are done one after the other. HAProxy's refusal is a
+// there and proven, and the old one takes no connections any more. Reloads are done one after the other. HAProxy's refusal is a
 // *FailedError: the old worker serves on, but the files on disk are those that
 // it refused, and whoever wrote them puts the old ones back. When the deadline
 // passes first the error wraps ErrUnproven, and ErrGone when HAProxy ended.
@@ -71,7 +71,37 @@ func (p *Process) Reload(ctx context.Context, o ReloadOptions) (Reloaded, error)
 	if err != nil {
 		return Reloaded{}, err
 	}
+	for _, old := range before.Workers {
+		p.handedOver(ctx, old)
+	}
 	return Reloaded{Worker: worker, Took: time.Since(begun)}, nil
+}
+
+// handOver bounds the wait for an old worker to take no connections any more.
+const handOver = 3 * time.Second
+
+// handedOver waits until a worker that was replaced takes no connections any more:
+// from 3.1 on it does for a moment in which the new one serves already, and a
+// client could meet either.
+func (p *Process) handedOver(ctx context.Context, old socket.Process) {
+	ctx, cancel := context.WithTimeout(ctx, handOver)
+	defer cancel()
+	show, err := socket.Cmd("show", "info")
+	if err != nil {
+		return // the words are ours
+	}
+	for {
+		answer, err := p.master.Worker(ctx, old.PID, show)
+		if err != nil {
+			return // it has ended
+		}
+		if info, err := socket.ParseInfo(answer); err != nil || info.Stopping {
+			return
+		}
+		if p.pause(ctx, look) != nil {
+			return
+		}
+	}
 }
 
 // settled waits until the master answers and a worker serves.
