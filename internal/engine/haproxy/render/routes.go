@@ -156,6 +156,10 @@ const (
 
 const moreMark = "~"
 
+// priorityBase is added to priorities, because HAProxy reads no sign in the text of a
+// number.
+const priorityBase = 1_000_000
+
 // rankMark stands for the rank until it is known.
 const rankMark = "\x00"
 
@@ -176,7 +180,7 @@ type knobs struct {
 
 // value makes the value of a route.
 func (k knobs) value(section, token string, priority int) string {
-	v := section + "|" + token + "|" + rankMark + "|" + strconv.Itoa(priority)
+	v := section + "|" + token + "|" + rankMark + "|" + strconv.Itoa(priority+priorityBase)
 	if k == (knobs{}) && section != answersSection && !strings.HasPrefix(section, dedicatedPrefix) {
 		return v
 	}
