@@ -238,7 +238,10 @@ func (c *Control) serve(ctx context.Context, r round) error {
 		err = c.apply(ctx, table)
 	}
 	if err != nil {
-		orders.answer(outcome{err: err})
+		if r.pending { // the commands are not to blame, and stay
+			c.deeds = append(c.deeds, orders.deeds...)
+		}
+		orders.answer(outcome{err: err, before: r.pending})
 		return err
 	}
 	c.release(free)
@@ -255,10 +258,10 @@ func (c *Control) serve(ctx context.Context, r round) error {
 }
 
 // record puts a table that is live into the history, unless the newest entry has
-// the same contents and no operator did anything, and answers the orders when
-// that is done.
+// the same contents and nothing was done about commands, and answers the orders
+// when that is done.
 func (c *Control) record(table *route.Table, s *catalog.Snapshot, orders orders) {
-	if c.history == nil || table.Hash == c.recorded && len(orders.deeds) == 0 {
+	if c.history == nil || table.Hash == c.recorded && len(c.deeds) == 0 {
 		c.seen, c.deeds = s, nil
 		orders.answer(outcome{})
 		return

@@ -169,13 +169,24 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 		return Result{}, err
 	}
 	command.ID = idOf(o.Kind, command.Subject)
-	return c.change(ctx, command.ID, &command, held, remarks, deed{
+	if _, again := c.steering.command(command.ID); !again && len(c.Commands()) >= maxCommands {
+		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
+	}
+	result, err := c.change(ctx, command.ID, &command, held, remarks, deed{
 		operator: nameOf(o.Operator), command: command.String(), message: o.Message,
 		change: history.Change{Kind: history.CommandChanged, To: command.String()},
 	})
+	if h := command.Hold; h != nil && err == nil && result.Entry.Number != 0 && result.Entry.Hash != h.Hash {
+		result.Remarks = append(result.Remarks, fmt.Sprintf("what is live is not the same as entry %d in everything: fairway diff %d", h.Entry, h.Entry))
+	}
+	return result, err
 }
 
-const maxMessage = 1000
+// The bounds of what operators may ask for.
+const (
+	maxMessage  = 1000 // bytes
+	maxCommands = 1000 // in force
+)
 
 // nameOf is the name of an operator, never empty.
 func nameOf(operator string) string { return cmp.Or(operator, "somebody without a name") }
@@ -230,7 +241,11 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	h.Entry, h.Hash = recorded.Number, recorded.Hash
 	if h.Release == ReleaseByLabels {
 		h.Services = map[string]Seen{}
-		for id := range differing(recorded.Table, compiled) {
+		other := compiled
+		if o.Kind == CommandPin {
+			other = &route.Table{} // every service is held, not only those that differ
+		}
+		for id := range differing(recorded.Table, other) {
 			h.Services[id] = seen(s, compiled, id)
 		}
 		if len(h.Services) == 0 {
@@ -342,7 +357,11 @@ func (c *Control) change(ctx context.Context, id string, command *Command, held 
 	case <-ctx.Done():
 		return result, fmt.Errorf("%w: it is in force, but it is not known yet what came of it: %w", ErrNotNow, ctx.Err())
 	}
-	if out.err != nil {
+	switch {
+	case out.err != nil && out.before:
+		result.Remarks = append(result.Remarks, "not live yet, since an engine refuses what the labels ask for: "+out.err.Error())
+		return result, nil
+	case out.err != nil:
 		// What is live has not changed; neither has what operators want.
 		if _, _, err := c.put(id, old, oldHeld); err != nil {
 			c.log.Error("a command that failed could not be withdrawn", "command", id, "error", err)

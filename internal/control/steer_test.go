@@ -409,3 +409,62 @@ func BenchmarkRollback(b *testing.B) {
 	}
 	b.ReportMetric(float64(h.past.Status().Bytes)/1e6, "MB-disk")
 }
+
+// While an engine refuses what the labels ask for, commands are taken all the
+// same, and come into effect as soon as it takes it.
+func TestCommandWhileAnEngineRefusesAnyway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startSteered(t, t.TempDir())
+		defer h.stop()
+		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1"))
+		synctest.Wait()
+		h.engine.setRefuse(errors.New("no"))
+		h.feed.Publish(servicesOf(2, "a y.test 10.0.0.1"))
+		synctest.Wait()
+		r, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "a", Operator: "ann"})
+		if err != nil || r.Recorded || len(r.Remarks) != 1 || len(h.Commands()) != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		h.engine.setRefuse(nil)
+		time.Sleep(retryLast)
+		synctest.Wait()
+		if e := h.Table().Backend("a").Endpoints[0]; e.State != route.EndpointDraining {
+			t.Errorf("endpoint %+v", e)
+		}
+		entries, err := h.past.Entries(0, 1)
+		if err != nil || entries[0].Cause.Operator != "ann" || len(entries[0].Cause.Changes) != 2 {
+			t.Errorf("%+v, %v", entries, err)
+		}
+	})
+}
+
+// A pin until labels change holds every service: its endpoints follow what exists,
+// and it is free when its labels change.
+func TestPinUntilChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startSteered(t, t.TempDir())
+		defer h.stop()
+		publish := func(revision uint64, lines ...string) {
+			h.feed.Publish(servicesOf(revision, lines...))
+			synctest.Wait()
+		}
+		publish(1, "a x.test 10.0.0.1", "b y.test 10.0.0.2")
+		pinned := h.Table().Hash
+		r, err := h.Give(t.Context(), Order{Kind: CommandPin, Release: ReleaseByLabels, Operator: "ann"})
+		if err != nil || len(r.Command.Hold.Services) != 2 || len(r.Remarks) != 0 || h.Table().Hash != pinned {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		publish(2, "a x.test 10.0.0.1 10.0.0.9", "b y.test 10.0.0.2", "c z.test 10.0.0.3")
+		if got := len(h.Table().Backend("a").Endpoints); got != 2 || h.Table().Route("c") == nil {
+			t.Errorf("%d endpoints, route c %v", got, h.Table().Route("c"))
+		}
+		publish(3, "a w.test 10.0.0.1", "b y.test 10.0.0.2", "c z.test 10.0.0.3")
+		if host := h.Table().Route("a").Matches[0].Host.Value; host != "w.test" || len(h.Commands()[0].Hold.Services) != 1 {
+			t.Errorf("host %s, commands %+v", host, h.Commands())
+		}
+		publish(4, "c z.test 10.0.0.3") // b is gone, which is a change as well
+		if len(h.Commands()) != 0 || len(h.Table().Routes) != 1 {
+			t.Errorf("commands %+v, %s", h.Commands(), h.Table().Text())
+		}
+	})
+}

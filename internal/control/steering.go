@@ -42,7 +42,9 @@ type steering struct {
 
 // outcome is what the loop made of commands.
 type outcome struct {
-	err        error // of an engine
+	err error // of an engine
+	// before is set when the table before the command was refused, too.
+	before     bool
 	entry      history.Entry
 	unrecorded error // why the entry is not written yet
 }
