@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/catalog"
 	"fairway/internal/route"
@@ -208,13 +209,17 @@ func (t *draft) command(c Command) {
 		paused[b.ID] = c.Kind == CommandPause && b.Service == c.Subject.Service
 	}
 	for i, r := range t.routes {
-		if paused[r.Backend] && r.Hold < c.Wait {
+		if paused[r.Backend] && r.Hold < c.Wait+pauseGrace {
 			waits := *r
-			waits.Hold = c.Wait
+			waits.Hold = c.Wait + pauseGrace
 			t.routes[i] = &waits
 		}
 	}
 }
+
+// pauseGrace is how much longer than the pause the first of its requests may wait,
+// since the table without the pause takes a moment to go live.
+const pauseGrace = 2 * time.Second
 
 // on changes one endpoint and says whether there was something to change.
 func (c Command) on(e *route.Endpoint) bool {

@@ -266,8 +266,8 @@ func TestCommandsChangeEndpoints(t *testing.T) {
 		}{
 			{Order{Kind: CommandWeight, Subject: "a-10.0.0.1", Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
 			{Order{Kind: CommandDrain, Subject: "a-10.0.0.1"}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
-			{Order{Kind: CommandPause, Subject: "a", For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m0s"},
-			{Order{Kind: CommandDrain, Subject: "node:edge"}, "1/draining/9 2/draining/1 3/draining/1 hold 1m0s"},
+			{Order{Kind: CommandPause, Subject: "a", For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m2s"},
+			{Order{Kind: CommandDrain, Subject: "node:edge"}, "1/draining/9 2/draining/1 3/draining/1 hold 1m2s"},
 		} {
 			give(step.order)
 			if got := shown(); got != step.want {
