@@ -40,6 +40,15 @@ var differences = map[string]string{
 	"stream/trailers of requests":                                 "Trailers of requests are passed on, whatever their names; no endpoint should believe them.",
 }
 
+// newer are cases that HAProxy 3.1 and newer do not pass either, with the reason.
+var newer = map[string]string{
+	"data/balance": "Idle endpoints of least-conn get requests in no fixed order.",
+	"filter/basic-auth closes when its file goes": "During a reload the old and the new worker take requests side by side, for a moment.",
+	"filter/basic-auth rereads its file":          "During a reload the old and the new worker take requests side by side, for a moment.",
+	"guard2/a star":                               "A GET of * over HTTP/2 is taken for one of /.",
+	"retry/hold ends when the client leaves":      "A request that is held goes on when its client leaves.",
+}
+
 // need skips the test without a haproxy that can be used, and returns its version.
 func need(t testing.TB) binary.Version {
 	t.Helper()
@@ -119,6 +128,10 @@ func TestBehaviour(t *testing.T) {
 	for name := range differences {
 		known[name] = true
 	}
+	for name := range newer {
+		known[name] = known[name] || version.AtLeast(3, 1)
+	}
+	maps.DeleteFunc(known, func(_ string, is bool) bool { return !is })
 	report := enginetest.RunKnown(t, startEngine, known)
 	report.Identical += len(report.Gone)
 	all := report.Identical + len(report.Refused) + len(report.Differing)
@@ -130,7 +143,7 @@ func TestBehaviour(t *testing.T) {
 		t.Errorf("%d of %d cases are identical, less than 95 of 100", report.Identical, all)
 	}
 	if version.AtLeast(2, 7) {
-		t.Logf("this HAProxy has no such differences as the oldest one: %q", report.Gone)
+		t.Logf("not so with this HAProxy: %q", report.Gone)
 		return
 	}
 	if len(report.Gone) > 0 {
