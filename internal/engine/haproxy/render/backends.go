@@ -3,8 +3,10 @@ package render
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -35,7 +37,9 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 	if h := b.Health; h != nil {
 		p.health = &route.Health{Timeout: checkTimeout(h)}
 		if p.mode == "http" {
-			p.health.Path, p.health.Status = h.Path, h.Status
+			// One that is no path was refused before, see Unsupported.
+			p.health.Path, _ = checkURI(h.Path)
+			p.health.Status = h.Status
 		}
 	}
 	plain := p.mode == "http" && p.sticky == "" && p.health == nil
@@ -49,6 +53,15 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 	}
 	p.name = p.mode + "-" + digest(key)
 	return p
+}
+
+// checkURI is the target of a check as it is sent.
+func checkURI(path string) (string, error) {
+	u, err := url.ParseRequestURI(path)
+	if err != nil || u.Host != "" || u.Path == "" || u.Path[0] != '/' {
+		return "/", errors.New("not a path")
+	}
+	return u.RequestURI(), nil
 }
 
 // The defaults of active checks, those of the embedded engine.

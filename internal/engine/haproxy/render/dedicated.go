@@ -163,19 +163,12 @@ func (d *dedicated) refuse() {
 const refusedText = "the route is known but may not be served; see the problems of the service"
 
 func (d *dedicated) methods(f *route.Methods) {
-	words := func(list []string) []string {
-		out := make([]string, len(list))
-		for i, m := range list {
-			out[i] = quoted(m)
-		}
-		return out
-	}
 	const code, text = "method-not-allowed", "this method is not allowed here"
 	if len(f.Allow) > 0 {
-		d.answer(403, code, text, "!"+d.oneOf("method -m str", words(f.Allow)))
+		d.answer(403, code, text, "!"+textTest("method", f.Allow))
 	}
 	if len(f.Deny) > 0 {
-		d.answer(403, code, text, d.oneOf("method -m str", words(f.Deny)))
+		d.answer(403, code, text, textTest("method", f.Deny))
 	}
 }
 
@@ -314,12 +307,12 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation) {
 	for _, v := range h.Set {
 		if !isFraming(v.Name) {
 			forget(v.Name)
-			d.line("%s set-header %s %s", directive, quoted(v.Name), quoted(literal(v.Value)))
+			d.line("%s set-header %s %s", directive, quoted(v.Name), formatted(v.Value))
 		}
 	}
 	for _, v := range h.Add {
 		if !isFraming(v.Name) {
-			d.line("%s add-header %s %s", directive, quoted(v.Name), quoted(literal(v.Value)))
+			d.line("%s add-header %s %s", directive, quoted(v.Name), formatted(v.Value))
 		}
 	}
 }

@@ -160,12 +160,12 @@ func plainTest(c *route.Condition) string {
 	header := "req.fhdr(" + c.Name + ")"
 	switch c.Kind {
 	case route.ConditionMethod:
-		return "{ method -m str -- " + quotedList(c.Values) + " }"
+		return textTest("method", c.Values)
 	case route.ConditionHeader:
 		if len(c.Values) == 0 {
 			return "{ req.fhdr_cnt(" + c.Name + ") gt 0 }"
 		}
-		return "{ " + header + " -m str -- " + quotedList(c.Values) + " }"
+		return textTest(header, c.Values)
 	case route.ConditionHeaderRegexp:
 		return "{ " + header + " -m reg -- " + quotedExpressions(c.Values) + " }"
 	case route.ConditionQuery, route.ConditionQueryRegexp:
@@ -197,7 +197,11 @@ func plainTest(c *route.Condition) string {
 		}
 		return "{ always_true }"
 	case route.ConditionListener:
-		return "{ var(sess.listener) -m str -- " + quotedList(c.Values) + " }"
+		words := make([]string, len(c.Values))
+		for i, v := range c.Values {
+			words[i] = listenerWord(v)
+		}
+		return textTest("var(sess.listener)", words)
 	}
 	return "{ always_false }"
 }
@@ -220,9 +224,31 @@ func queryTest(c *route.Condition) string {
 	}
 	var all []string
 	for _, v := range c.Values {
-		all = append(all, recordMark+c.Name+unitMark+v+recordMark)
+		if strings.IndexByte(v, 0) < 0 {
+			all = append(all, recordMark+c.Name+unitMark+v+recordMark)
+		}
+	}
+	if len(all) == 0 || strings.IndexByte(c.Name, 0) >= 0 {
+		return "{ always_false }"
 	}
 	return "{ var(txn.query) -m sub -- " + quotedList(all) + " }"
+}
+
+// textTest tests whether an expression is one of the values. HAProxy takes an empty
+// word for the end of a line, and "}" for the end of the test, quoted or not; it cuts
+// off what follows a NUL, which no request has.
+func textTest(expression string, values []string) string {
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return strings.IndexByte(v, 0) >= 0 })
+	switch {
+	case len(values) == 0:
+		return "{ always_false }"
+	case !slices.Contains(values, "") && !slices.Contains(values, "}"):
+		return "{ " + expression + " -m str -- " + quotedList(values) + " }"
+	}
+	for i, v := range values {
+		values[i] = regexp.QuoteMeta(v)
+	}
+	return "{ " + expression + " -m reg -- " + quoted(`\A(?:`+strings.Join(values, "|")+`)\z`) + " }"
 }
 
 func quotedList(values []string) string {

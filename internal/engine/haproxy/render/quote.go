@@ -34,6 +34,17 @@ func quoted(s string) string {
 // literal is a value inside of a log format: what would be evaluated is not.
 func literal(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
+// formatted is a value as a log format that is nothing but it. Words that begin a
+// condition, quoted or not, and the empty one, which ends a line, are put into an
+// expression.
+func formatted(s string) string {
+	switch s {
+	case "", "if", "unless":
+		return "%[str(" + s + ")]"
+	}
+	return quoted(literal(s))
+}
+
 // isPlainArgument is true for what may be an argument of a sample expression, such
 // as the name of a header: no brackets, commas, quotes, blanks.
 func isPlainArgument(s string) bool {
@@ -55,6 +66,16 @@ func isText(s string) bool {
 		}
 	}
 	return true
+}
+
+// isToken is true for what may be the name of a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // mapWord is a value as a word of a map file, which knows no quoting: what is not

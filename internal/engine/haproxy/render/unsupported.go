@@ -22,17 +22,68 @@ func Unsupported(r *route.Route, b *route.Backend, _ Capabilities) string {
 			return why
 		}
 	}
+	limits := 0
 	for i := range r.Filters {
-		if f := r.Filters[i].RewritePath; f != nil {
-			if _, _, why := rewriting(f); why != "" {
-				return why
-			}
+		if why := unsupportedFilter(&r.Filters[i]); why != "" {
+			return why
 		}
+		if r.Filters[i].RateLimit != nil {
+			limits++
+		}
+	}
+	if limits > 2 {
+		return "more than two rate limits"
 	}
 	if b == nil {
 		return ""
 	}
 	return unsupportedBackend(b)
+}
+
+// unsupportedFilter refuses what no rule can hold: control characters, which would
+// end a header, and names of headers that are none.
+func unsupportedFilter(f *route.Filter) string {
+	var texts, names []string
+	switch {
+	case f.RewritePath != nil:
+		if _, _, why := rewriting(f.RewritePath); why != "" {
+			return why
+		}
+		texts = []string{f.RewritePath.Replace}
+	case f.Redirect != nil:
+		texts = []string{f.Redirect.Scheme, f.Redirect.Host, f.Redirect.Path}
+	case f.BasicAuth != nil:
+		texts = []string{f.BasicAuth.Realm}
+		for _, u := range f.BasicAuth.Users {
+			if isCostly := strings.HasPrefix(u.Hash, "$2") || strings.Contains(u.Hash, "$rounds="); isCostly && formOf(u.Hash) == formUnknown {
+				return fmt.Sprintf("the password of the user %q takes HAProxy too long to check", u.Name)
+			}
+		}
+	case f.StripPrefix != nil:
+		texts = []string{f.StripPrefix.Prefix}
+	case f.AddPrefix != nil:
+		texts = []string{f.AddPrefix.Prefix}
+	}
+	for _, h := range []*route.HeaderOperation{f.RequestHeaders, f.ResponseHeaders} {
+		if h == nil {
+			continue
+		}
+		names = append(names, h.Remove...)
+		for _, v := range append(h.Set[:len(h.Set):len(h.Set)], h.Add...) {
+			names, texts = append(names, v.Name), append(texts, v.Value)
+		}
+	}
+	for _, text := range texts {
+		if !isText(text) {
+			return fmt.Sprintf("the value %q has a control character", text)
+		}
+	}
+	for _, name := range names {
+		if !isToken(name) {
+			return fmt.Sprintf("%q is not the name of a header", name)
+		}
+	}
+	return ""
 }
 
 func unsupportedMatch(m *route.Match) string {
@@ -84,6 +135,16 @@ func unsupportedMatch(m *route.Match) string {
 }
 
 func unsupportedBackend(b *route.Backend) string {
+	if b.Health != nil && b.Scheme != route.SchemeTCP {
+		if _, err := checkURI(b.Health.Path); err != nil {
+			return fmt.Sprintf("the path of the check %q: it is not a path", b.Health.Path)
+		}
+	}
+	if b.TLS != nil && b.TLS.ServerName != "" {
+		if why := unsupportedName("server name", b.TLS.ServerName); why != "" {
+			return why
+		}
+	}
 	for i := range b.Endpoints {
 		// Names are looked up by whoever has the table rendered.
 		host, port, err := net.SplitHostPort(b.Endpoints[i].Address)
