@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"fairway/internal/api"
 )
@@ -106,9 +107,13 @@ func under(phase string) bool { return phase == api.RolloutRunning || phase == a
 // documentData is one document.
 type documentData struct {
 	api.FleetDocument
-	May       bool
-	Revision  api.FleetRevision // what is in the editor; its content is Text
-	Text      string
+	May      bool
+	Revision api.FleetRevision // what is in the editor; its content is Text
+	Text     string
+	// Hidden counts the characters in it that cannot be seen; Raw is true where a
+	// browser would not give it back byte by byte.
+	Hidden    int
+	Raw       bool
 	Revisions []api.FleetRevision
 	Rollout   *rollout
 	Rollouts  []api.FleetRollout
@@ -241,6 +246,12 @@ func (d *documentData) readTab(c *call) error {
 		return d.tell(err)
 	}
 	d.Revision, d.Text = found, string(found.Content)
+	d.Raw = !utf8.ValidString(d.Text) || strings.ContainsAny(d.Text, "\x00\r")
+	for _, r := range d.Text {
+		if !plain(r, true) {
+			d.Hidden++
+		}
+	}
 	return nil
 }
 

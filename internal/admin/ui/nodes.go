@@ -40,11 +40,11 @@ func (p *Pages) nodes(c *call) (any, error) {
 	}
 	d := nodesData{May: c.may(api.RoleOperator)}
 	d.list = newList(c, all, func(n *node, words []string, filter string) bool {
-		return (filter != "trouble" || n.Health != fine) && has(words, n.Node.ID, n.Node.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
+		return (filter != "trouble" || n.Health != fine) && has(words, n.ID, n.Name, n.Source, n.State, n.Role, n.Address, n.Availability)
 	})
 	hour := timeRanges()[0]
 	for _, n := range d.Items {
-		n.Plots = plotsOf(c, api.SeriesNodes, n.Node.ID, hour, smallPlots()...)
+		n.Plots = plotsOf(c, api.SeriesNodes, n.ID, hour, smallPlots()...)
 	}
 	return d, nil
 }
@@ -111,7 +111,7 @@ type nodeData struct {
 	Self   string // link to the page itself
 }
 
-func (d nodeData) title() string { return visible(d.Node.Name, 80, false) }
+func (d nodeData) title() string { return visible(d.Name, 80, false) }
 
 // maxPlotted is how many instances of a machine are plotted.
 const maxPlotted = 80
@@ -122,15 +122,15 @@ func (p *Pages) node(c *call) (any, error) {
 		return nil, err
 	}
 	name := strings.TrimPrefix(c.r.URL.Path, "/nodes/")
-	i := slices.IndexFunc(all, func(n *node) bool { return named(name, n.Node.ID) })
+	i := slices.IndexFunc(all, func(n *node) bool { return named(name, n.ID) })
 	if i < 0 {
 		return nil, &api.Error{Status: http.StatusNotFound, Title: "No such machine", Detail: "It may have left."}
 	}
-	d := nodeData{node: all[i], May: c.may(api.RoleOperator), Self: link("nodes", all[i].Node.ID)}
+	d := nodeData{node: all[i], May: c.may(api.RoleOperator), Self: link("nodes", all[i].ID)}
 	var r timeRange
 	d.Ranges, r = chosenRange(c)
 	d.Here = r.Name
-	d.Plots = plotsOf(c, api.SeriesNodes, d.Node.ID, r, usagePlots()...)
+	d.Plots = plotsOf(c, api.SeriesNodes, d.ID, r, usagePlots()...)
 	for i := range d.Marks[:min(maxPlotted, len(d.Marks))] {
 		in := &d.Marks[i]
 		in.Plots = plotsOf(c, api.SeriesInstances, in.Name+"@"+in.Source, r, smallPlots()...)

@@ -35,7 +35,6 @@ func (p *Pages) overview(c *call) (any, error) {
 }
 
 func newOverview(w *world) overviewData {
-
 	d := overviewData{Sources: w.sources, Services: byTrouble(w.services), Total: len(w.services)}
 	for _, s := range w.services {
 		if len(s.Routes) > 0 && s.Health != broken {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -148,7 +149,7 @@ func paths(a answers) map[string]string {
 
 func newPages(t *testing.T) *Pages {
 	t.Helper()
-	p, err := New(nil)
+	p, err := New(slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,11 @@ func admin() api.Identity { return api.Identity{Name: "root", Role: api.RoleAdmi
 
 func get(t *testing.T, p *Pages, a http.RoundTripper, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	return look(t, p, a, admin(), httptest.NewRequest("GET", path, nil))
+	rec := look(t, p, a, admin(), httptest.NewRequest("GET", path, nil))
+	if strings.Contains(rec.Body.String(), "cannot be shown") {
+		t.Fatalf("%s: %s", path, rec.Body)
+	}
+	return rec
 }
 
 // plainText is an answer that means no harm.
@@ -183,7 +188,11 @@ func TestGolden(t *testing.T) {
 	a := everything(plainText)
 	for name, path := range paths(a) {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name+".html", steady(p, get(t, p, a, path).Body.String()))
+			rec := get(t, p, a, path)
+			if want := map[bool]int{true: 404, false: 200}[name == "nothing"]; rec.Code != want {
+				t.Errorf("status %d, want %d", rec.Code, want)
+			}
+			golden(t, name+".html", steady(p, rec.Body.String()))
 		})
 	}
 }
@@ -385,5 +394,23 @@ func TestLongLists(t *testing.T) {
 	}
 	if n := strings.Count(overview, "data-heat="); n != 500 {
 		t.Errorf("%d squares are drawn", n)
+	}
+}
+
+// What a browser would not give back byte by byte cannot be saved, and what cannot
+// be seen is told of.
+func TestEditorWarns(t *testing.T) {
+	p := newPages(t)
+	for text, want := range map[string][2]bool{ // read-only, warned of
+		"global\n\tdaemon\n": {false, false}, "a\r\nb": {true, true}, "a\x00": {true, true}, "\xff": {true, false},
+		"user\u202egpj": {false, true}, "ü 漢": {false, false},
+	} {
+		a := everything(plainText)
+		a["/v1/fleet/documents/name/revisions/newest"].(*api.FleetRevision).Content = []byte(text)
+		body := get(t, p, a, "/fleet/name").Body.String()
+		got := [2]bool{strings.Contains(body, "readonly") && !strings.Contains(body, "Save as"), strings.Contains(body, "cannot be seen")}
+		if got != want {
+			t.Errorf("%q: read-only and warned of: %v, want %v", text, got, want)
+		}
 	}
 }

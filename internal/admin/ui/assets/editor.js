@@ -71,6 +71,7 @@ function linesIn(text) {
 export function documentForm(form, saved) {
   if (form.dataset.ready) return;
   form.dataset.ready = '1';
+  form.dataset.painted = '';
   const box = form.querySelector('[data-editor]');
   const text = form.elements.content;
   const out = form.querySelector('[data-verdicts]');

@@ -11,6 +11,7 @@ let last = 0;
 
 // refresh asks for the page and shows what differs.
 export async function refresh() {
+  if (document.querySelector('[data-post]')) return; // an answer that cannot be asked for again
   if (asking) { again = true; return; }
   asking = true;
   try {
@@ -26,14 +27,19 @@ export async function refresh() {
 
 // show puts the page of an address in place of this one.
 export async function show(address) {
+  const mine = ++turn;
   const res = await fetch(address, { headers: { Accept: 'text/html' }, redirect: 'follow' });
-  await take(res);
+  await take(res, mine);
 }
 
+let turn = 0; // counts what was asked, so that no answer comes after a newer one
+
 // take shows an answer that is this page.
-export async function take(res) {
+export async function take(res, mine = ++turn) {
   if (res.redirected && new URL(res.url).pathname === '/sign-in') { location.assign(res.url); return; }
-  const page = parse(await res.text());
+  const text = await res.text();
+  if (mine !== turn) return;
+  const page = parse(text);
   for (const part of ['main', '#status', 'nav.pages']) {
     const now = document.querySelector(part);
     const then = page.querySelector(part);

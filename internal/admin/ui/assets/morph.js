@@ -14,8 +14,10 @@ export function parse(text) {
 
 // morph makes the element a like the element b.
 export function morph(a, b) {
+  // What script draws, and what somebody is filling in, is left alone: an answer
+  // that is given belongs to the question that was asked.
+  if (a.hasAttribute('data-painted') || (a.localName === 'dialog' && a.open)) return;
   attributes(a, b);
-  if (a.hasAttribute('data-painted')) return; // script draws what is in it
   children(a, b);
 }
 
