@@ -15,8 +15,13 @@ import (
 )
 
 const (
-	// statsCalls is how many containers of one engine are asked about at once.
-	statsCalls = 8
+	// statsCalls is how many containers of one engine are asked about at once. An
+	// engine that takes longer than statsSlow for each, as 20.10 does, which
+	// answers at the next tick of its own second whatever there is to do, is asked
+	// about statsCallsSlow.
+	statsCalls     = 8
+	statsCallsSlow = 64
+	statsSlow      = 400 * time.Millisecond
 	// statsTimeout is the deadline of each call to an engine.
 	statsTimeout = 5 * time.Second
 	// statsGap is the time between the two readings that a share of the CPUs needs.
@@ -105,6 +110,7 @@ type meteredEngine struct {
 	node    string // the engine's node ID in a Swarm
 	manager bool
 	machine machine
+	slow    bool                     // it was in the last round
 	last    map[string]dockerapi.CPU // the newest reading by container
 }
 
@@ -257,15 +263,21 @@ func (e *meteredEngine) round(ctx context.Context, service string) part {
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(statsCalls)
+	if e.slow {
+		g.SetLimit(statsCallsSlow)
+	}
+	var took time.Duration
 	for _, c := range list {
 		name := usedBy(c)
 		if service != "" && name != service {
 			continue
 		}
 		g.Go(func() error {
+			began := time.Now()
 			s, err := e.client.ContainerStats(ctx, c.ID)
 			mu.Lock()
 			defer mu.Unlock()
+			took += time.Since(began)
 			switch {
 			case dockerapi.IsNotFound(err), err == nil && s.Read.IsZero():
 				// It has ended since the list.
@@ -286,6 +298,7 @@ func (e *meteredEngine) round(ctx context.Context, service string) part {
 	}
 	_ = g.Wait() // Errors are parts of the report.
 	e.last = last
+	e.slow = len(list) > 0 && took/time.Duration(len(list)) > statsSlow
 	return p
 }
 

@@ -201,3 +201,28 @@ func TestMeterOfOneService(t *testing.T) {
 		t.Errorf("%d calls at once, more than %d", most, statsCalls)
 	}
 }
+
+// An engine that answers with its own tick is asked about many containers at once,
+// from the second round on.
+func TestMeterOfASlowEngine(t *testing.T) {
+	var list []string
+	for i := range 100 {
+		list = append(list, fmt.Sprintf(`{"Id":"c%d","Names":["/c%d"],"State":"running"}`, i, i))
+	}
+	e := &usingEngine{id: "e1", swarm: `{}`, containers: "[" + strings.Join(list, ",") + "]"}
+	m, err := NewMeter(Config{Docker: []string{fakeEngine(t, e.ServeHTTP)}}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.gap, m.engines[0].slow = 0, true
+	if _, err := m.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if most := e.most.Load(); most <= statsCalls || most > statsCallsSlow {
+		t.Errorf("%d calls at once", most)
+	}
+	if m.engines[0].slow {
+		t.Error("it is not slow any more, and taken for slow")
+	}
+}

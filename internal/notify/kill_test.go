@@ -56,7 +56,7 @@ func TestKilled(t *testing.T) {
 	kills := 20
 	switch {
 	case os.Getenv("FAIRWAY_LONG") != "":
-		kills = 2000
+		kills = 1000
 	case testing.Short():
 		kills = 5
 	}
