@@ -67,6 +67,7 @@ type App struct {
 	drained   chan balance.Drained // how endpoints have left
 	flow      *dockerFlow
 	lifecycle lifecycle
+	failed    bool // New has, and undoes what it has done
 }
 
 // New wires everything that cfg asks for and binds the listeners, so that a
@@ -83,6 +84,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 	defer func() {
 		if err != nil {
+			a.failed = true
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
 			err = errors.Join(err, a.lifecycle.stop(ctx))

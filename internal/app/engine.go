@@ -78,7 +78,13 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		if h.StopWithFairway || outlive == nil {
 			outlive = func() bool { return false }
 		}
-		tended := tendedHAProxy{e, outlive}
+		tended := tendedHAProxy{e, func() bool {
+			// A Fairway that could not start leaves what it found, and nothing else.
+			if a.failed {
+				return !e.Started()
+			}
+			return outlive()
+		}}
 		return tended, tended, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -237,6 +238,41 @@ func TestFaceShowsHAProxy(t *testing.T) {
 		!strings.Contains(text, "\nhttp,FRONTEND,") {
 		t.Errorf("statistics: %d\n%s", code, text)
 	}
+}
+
+// A Fairway that cannot start ends the HAProxy that it has started, and leaves one
+// that it has taken over.
+func TestFailedStart(t *testing.T) {
+	needHAProxy(t)
+	dir := shortDir(t)
+	services := fmt.Sprintf("services:\n  - name: shop\n    labels: {fairway.host: shop.example}\n    instances: [{address: %q}]\n", backend(t, "one"))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	fails := func() {
+		t.Helper()
+		cfg := Defaults()
+		cfg.Engine = EngineHAProxy
+		cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, taken.Addr().String()
+		cfg.File, cfg.StateDir = []string{filepath.Join(dir, "services.yml")}, filepath.Join(dir, "state")
+		if _, err := New(cfg, Options{Outlive: func() bool { return true }}); err == nil {
+			t.Fatal("the address of the admin API is taken, and it starts")
+		}
+	}
+	fails()
+	if _, err := net.Dial("unix", filepath.Join(dir, "state", "haproxy", "master.sock")); err == nil {
+		t.Error("HAProxy was left behind")
+	}
+	first := startEngine(t, EngineHAProxy, dir, services, &lockedBuffer{}, func() bool { return true })
+	eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example", "/"); return s == 200 })
+	first.stop()
+	fails()
+	if status, body := first.get("shop.example", "/"); status != 200 {
+		t.Errorf("what served was ended: %d %s", status, body)
+	}
+	startEngine(t, EngineHAProxy, dir, services, &lockedBuffer{}, nil).stop() // ends it
 }
 
 // TestNamesOfEndpoints: an endpoint may have a name in the place of an address.

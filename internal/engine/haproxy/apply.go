@@ -390,6 +390,7 @@ func (e *Engine) start(ctx context.Context) error {
 		return err
 	}
 	e.found(proc)
+	e.started.Store(true)
 	e.log.Info("HAProxy started", "version", e.program.Version.Text, "pid", proc.Pid())
 	return nil
 }

@@ -114,6 +114,7 @@ type Engine struct {
 
 	live    atomic.Pointer[live]
 	running atomic.Pointer[process.Process] // proc, for those who do not wait for the mutex
+	started atomic.Bool                     // the HAProxy that runs was started from here, not taken over
 
 	mu                sync.Mutex // serialises Apply, Stop and what tends HAProxy
 	stopped, finished bool
@@ -321,6 +322,10 @@ func (e *Engine) Stop(ctx context.Context) error {
 	err := proc.Stop(ctx, false)
 	return errors.Join(err, e.finish())
 }
+
+// Started says whether the HAProxy that runs was started by this engine, and not
+// taken over from one before.
+func (e *Engine) Started() bool { return e.started.Load() }
 
 // Leave ends the engine and lets HAProxy serve on. The next engine with the same
 // directory takes it over.
