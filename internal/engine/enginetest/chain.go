@@ -80,7 +80,7 @@ func chainStreams(w *world) {
 		if got, err := say(word); err != nil || got != "e1:"+word {
 			w.Fatalf("said %s, got %q (%v)", word, got, err)
 		}
-		words <- word
+		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}

@@ -58,11 +58,21 @@ func events(words <-chan string, contentType string) http.HandlerFunc {
 	}
 }
 
+// tell gives an endpoint of events a word to send.
+func (w *world) tell(words chan<- string, word string) {
+	w.Helper()
+	select {
+	case words <- word:
+	case <-time.After(patience):
+		w.Fatalf("nobody is there to send %q any more", word)
+	}
+}
+
 // openEvents begins to read events and returns a function that gives the next
 // line that is not empty.
 func openEvents(w *world, c *http.Client, url string, header ...string) func() string {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(w.Context(), 6*patience) // some engines take a second to swap tables
 	w.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -102,7 +112,7 @@ func serverSentEvents(w *world, table string) {
 	w.apply(table)
 	next := openEvents(w, w.client("http", false), "http://a.example/", "Accept: text/event-stream", "Accept-Encoding: gzip")
 	for _, word := range []string{"one", "two", "three"} {
-		words <- word
+		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}
@@ -116,7 +126,7 @@ func chunksArrive(w *world) {
 	w.apply(routeAny)
 	next := openEvents(w, w.client("http", false), "http://a.example/")
 	for _, word := range []string{"one", "two", "three"} {
-		words <- word
+		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}

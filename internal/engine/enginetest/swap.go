@@ -43,7 +43,7 @@ routes:
 		w.apply(other(i))
 		w.want(w.get(fmt.Sprintf("http://other.example/%d", i)), 200, "")
 		word := fmt.Sprint("word ", i)
-		words <- word
+		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("after swap %d the events gave %q", i, got)
 		}
@@ -67,7 +67,7 @@ func swapOwnStreams(w *world) {
 	} {
 		w.apply(table)
 		word := fmt.Sprint("word ", i)
-		words <- word
+		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("after %s the stream gave %q", table, got)
 		}

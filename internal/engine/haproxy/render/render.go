@@ -271,7 +271,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("localpeer %s", localPeer)
 	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
 	t.line("hard-stop-after %s", span(o.HardStopAfter))
-	t.line("mworker-max-reloads 10")
+	t.line("mworker-max-reloads 25")
 	if o.Threads > 0 {
 		t.line("nbthread %d", o.Threads)
 	}
