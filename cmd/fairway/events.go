@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"fairway/internal/api"
 )
@@ -60,7 +59,7 @@ func (c *console) events(events []api.Event, none string) {
 	}
 	var rows [][]cell
 	for _, e := range events {
-		row := []cell{text(e.At.Local().Format(time.DateTime)), {e.Kind, moodColour(e.Mood)}, text(e.Text)}
+		row := []cell{text(when(e.At)), {e.Kind, moodColour(e.Mood)}, text(e.Text)}
 		if c.wide() {
 			row = append(row, text(e.Subject), text(e.ID))
 		}
@@ -118,7 +117,7 @@ func (c *console) channels(channels []api.Channel) {
 		case ch.Error != "":
 			state = cell{ch.Error, bad}
 		case !ch.LastSuccess.IsZero():
-			state = cell{"delivered " + ch.LastSuccess.Local().Format(time.DateTime), good}
+			state = cell{"delivered " + when(ch.LastSuccess), good}
 		}
 		rows = append(rows, []cell{text(ch.Name), text(ch.Kind), text(ch.Receiver), text(fmt.Sprint(ch.Pending)), text(fmt.Sprint(ch.Lost)), state})
 	}
@@ -247,13 +246,13 @@ func (c *console) rules(rules []api.RuleState) {
 		state := cell{"-", plain}
 		switch {
 		case !r.Fired.IsZero():
-			words := []string{"fired " + r.Fired.Local().Format(time.DateTime)}
+			words := []string{"fired " + when(r.Fired)}
 			if r.Drained {
 				words = append(words, "drained")
 			}
 			state = cell{strings.Join(words, ", "), bad}
 		case !r.Since.IsZero():
-			state = cell{"since " + r.Since.Local().Format(time.DateTime), doubt}
+			state = cell{"since " + when(r.Since), doubt}
 		}
 		rows = append(rows, []cell{text(r.Rule), text(r.When), text(r.Do), text(r.Name), text(r.Value), state})
 	}

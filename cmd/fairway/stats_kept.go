@@ -95,7 +95,7 @@ func (c *console) kept(items []api.Series, from, to time.Time) {
 			name = text("")
 		}
 	}
-	c.table("", []string{"SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM " + from.Local().Format(time.DateTime)}, rows)
+	c.table("", []string{"SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM " + when(from)}, rows)
 }
 
 // unitText writes a figure for people.

@@ -18,8 +18,10 @@ import (
 const (
 	retryFirst = time.Second
 	retryMost  = 5 * time.Minute
-	// sendTimeout bounds one delivery.
+	// sendTimeout bounds one delivery, tryTimeout that of a test, for which somebody
+	// waits.
 	sendTimeout = 20 * time.Second
+	tryTimeout  = 8 * time.Second
 	// maxTogether bounds how many events go in one message.
 	maxTogether = 200
 	// refusedTries is how often a message is tried that the receiver says it will
@@ -332,7 +334,7 @@ func (n *Notifier) Try(ctx context.Context, name string) error {
 		return fmt.Errorf("%w: %s", ErrNoChannel, name)
 	}
 	c := n.channels[i]
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	now := time.Now()
 	e := Event{

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// What was kept is shown as figures and as a picture of how they went; what is not
+// known leaves a gap.
+func TestKeptReadings(t *testing.T) {
+	from := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	number := func(v float64) *float64 { return &v }
+	s := api.Series{Subject: "shop@docker", Fields: []api.SeriesField{{Name: "cpu", Unit: "percent"}, {Name: "limit", Unit: "bytes"}, {Name: "p95", Unit: "s"}}}
+	for i := range 32 {
+		p := api.SeriesPoint{At: from.Add(time.Duration(i) * time.Minute), Means: []*float64{number(float64(i)), nil, number(0.001 * float64(i))}, Peaks: []*float64{number(50), nil, nil}}
+		if i < 8 || i > 11 {
+			s.Points = append(s.Points, p)
+		}
+	}
+	var out bytes.Buffer
+	c := newConsole(&out, &out, nil)
+	c.kept([]api.Series{s}, from, from.Add(32*time.Minute))
+	want := `SUBJECT      FIELD  LAST   MEAN   PEAK   FROM 2026-05-01 12:00:00Z
+shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
+             p95    31ms   16.36ms  31ms   ▁▁▁▁▂▂▂▂    ▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇████
+`
+	squeeze := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	if squeeze(out.String()) != squeeze(want) {
+		t.Errorf("printed\n%s\nwant\n%s", &out, want)
+	}
+	out.Reset()
+	c.kept(nil, from, from.Add(time.Hour))
+	if out.String() != "Nothing was read of that.\n" {
+		t.Errorf("printed %q", &out)
+	}
+}
