@@ -95,7 +95,7 @@ func (e mortalEngine) ContainerLog(ctx context.Context, id string, tail int) ([]
 // all of the old revision or all of the new one, in its file as in what runs.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	rounds := 4
+	rounds := 3
 	if os.Getenv("FAIRWAY_LONG") != "" {
 		rounds = 200
 	} else if testing.Short() {
@@ -158,7 +158,7 @@ func killUntilDone(t *testing.T, s *simFleet, dir, content string, random *rand.
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(ctx) }()
-		for f.lives() == nil {
+		for !f.isReady() {
 			time.Sleep(time.Millisecond)
 		}
 		if !begun {

@@ -254,6 +254,12 @@ func (p *mapParser) host(n *yaml.Node) {
 		if _, twice := p.m.place(name, place.Document); twice {
 			p.fault(item, "host %q has two containers with document %q", name, place.Document)
 		}
+		for _, other := range p.m.Places {
+			if other.Host == name && other.Container == place.Container && other.Label == place.Label && other.File == place.File && other.Document != place.Document {
+				p.fault(item, "documents %q and %q would have the same file of the same container", other.Document, place.Document)
+				break
+			}
+		}
 		p.m.Places = append(p.m.Places, place)
 	})
 }

@@ -81,6 +81,7 @@ type Fleet struct {
 	runs    map[string]*run          // rollouts that are under way, by document
 	fresh   map[string]chan struct{} // closed when what a document's readers get changes
 	running sync.WaitGroup           // rollouts
+	ready   bool                     // what the last run has left is known
 	life    context.Context          //nolint:containedctx // of Run: rollouts live as long; nil before
 
 	index index
@@ -115,10 +116,8 @@ func New(o Options) (*Fleet, error) {
 			return nil, err
 		}
 	}
+	f.ledger = &ledger{records: o.Records, known: map[spotKey]Step{}}
 	var err error
-	if f.ledger, err = newLedger(o.Records); err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
 	if f.meters, err = newMeters(o.Registerer, f); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -184,9 +183,16 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.mu.Lock()
 	f.life = running
 	f.mu.Unlock()
-	if err := f.resume(); err != nil {
-		return fmt.Errorf("fleet: %w", err)
+	for err := f.resume(); err != nil; err = f.resume() {
+		f.log.Error("the fleet waits for its record to be readable", "error", err)
+		if sleep(ctx, time.Second) != nil {
+			f.running.Wait()
+			return nil
+		}
 	}
+	f.mu.Lock()
+	f.ready = true
+	f.mu.Unlock()
 	if f.o.Path != "" {
 		g.Go(func() error { return f.reread(running) })
 	}

@@ -51,16 +51,16 @@ func (s *simFleet) start(t testing.TB, dir string) (f *Fleet, stop func()) {
 		check(t, store.Close())
 	}
 	t.Cleanup(stop)
-	for f.lives() == nil { // Run has begun
+	for !f.isReady() {
 		time.Sleep(time.Millisecond)
 	}
 	return f, stop
 }
 
-func (f *Fleet) lives() context.Context {
+func (f *Fleet) isReady() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.life
+	return f.ready
 }
 
 func check(t testing.TB, err error) {

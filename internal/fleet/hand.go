@@ -145,6 +145,9 @@ func words(r dockerapi.ExecResult) string {
 	if text == "" {
 		text = strings.Join(strings.Fields(string(r.Stdout)), " ")
 	}
+	if text == "" {
+		return "it says nothing"
+	}
 	if len(text) > 500 {
 		text = text[:500] + "…"
 	}

@@ -31,8 +31,12 @@ type agentHand struct {
 	place  Place
 }
 
-// errNoAgent says that a container has no agent, or none that is set up.
-var errNoAgent = errors.New("no agent in the container")
+// errNoAgent says that a container has no agent, errAgentUnset that it has one
+// that cannot say what is asked.
+var (
+	errNoAgent    = errors.New("no agent in the container")
+	errAgentUnset = errors.New("the agent says")
+)
 
 // ask runs a command of the agent and decodes what it prints.
 func (h *agentHand) ask(ctx context.Context, id string, args []string, stdin []byte, into any) error {
@@ -44,7 +48,7 @@ func (h *agentHand) ask(ctx context.Context, id string, args []string, stdin []b
 		return err
 	}
 	if r.Truncated || json.Unmarshal(r.Stdout, into) != nil {
-		return fmt.Errorf("the agent says: %s (exit code %d)", strings.TrimPrefix(words(r), "fairway: "), r.ExitCode)
+		return fmt.Errorf("%w: %s (exit code %d)", errAgentUnset, strings.TrimPrefix(words(r), "fairway: "), r.ExitCode)
 	}
 	return nil
 }
@@ -170,10 +174,11 @@ func (h *eitherHand) known() hand {
 	return h.way
 }
 
-func (h *eitherHand) look(ctx context.Context) (Sight, error) {
+// find finds out how to work on the container that is there now.
+func (h *eitherHand) find(ctx context.Context) (hand, error) {
 	c, err := find(ctx, h.agent.engine, h.agent.place)
 	if err != nil {
-		return Sight{}, err
+		return nil, err
 	}
 	h.mu.Lock()
 	way := h.way
@@ -181,25 +186,32 @@ func (h *eitherHand) look(ctx context.Context) (Sight, error) {
 		way = nil
 	}
 	h.mu.Unlock()
-	if way == nil {
-		if way, err = h.choose(ctx, c.ID); err != nil {
-			return Sight{}, err
-		}
+	if way != nil {
+		return way, nil
+	}
+	return h.choose(ctx, c.ID)
+}
+
+func (h *eitherHand) look(ctx context.Context) (Sight, error) {
+	way, err := h.find(ctx)
+	if err != nil {
+		return Sight{}, err
 	}
 	return way.look(ctx)
 }
 
 // choose asks for the agent. A container in which fairway is there but not set up
-// to run HAProxy is worked on with the shell.
+// to run HAProxy is worked on with the shell, and asked again the next time.
 func (h *eitherHand) choose(ctx context.Context, id string) (hand, error) {
 	var said agentSaid
 	var way hand = h.agent
-	err := h.agent.ask(ctx, id, agentStatus(), nil, &said)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
+	switch err := h.agent.ask(ctx, id, agentStatus(), nil, &said); {
+	case errors.Is(err, errAgentUnset):
+		return h.shell, nil
+	case errors.Is(err, errNoAgent):
 		way = h.shell
+	case err != nil:
+		return nil, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,15 +219,13 @@ func (h *eitherHand) choose(ctx context.Context, id string) (hand, error) {
 	return way, nil
 }
 
-// chosen is how to work on the container, after a look if need be.
+// chosen is how to work on the container.
 func (h *eitherHand) chosen(ctx context.Context) (hand, error) {
 	if way := h.known(); way != nil {
 		return way, nil
 	}
-	if _, err := h.look(ctx); err != nil {
-		return nil, asAbsent(err)
-	}
-	return h.known(), nil
+	way, err := h.find(ctx)
+	return way, asAbsent(err)
 }
 
 func (h *eitherHand) check(ctx context.Context, content []byte) error {

@@ -49,21 +49,23 @@ type ledger struct {
 	known map[spotKey]Step
 }
 
-func newLedger(records Records) (*ledger, error) {
-	l := &ledger{records: records, known: map[spotKey]Step{}}
-	list, err := records.Records(kindStep)
+// load reads what the last run has left.
+func (l *ledger) load() error {
+	list, err := l.records.Records(kindStep)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, r := range list {
 		document, host, _ := strings.Cut(r.Name, "/")
 		var one Step
 		if err := json.Unmarshal(r.Data, &one); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", kindStep, r.Name, err)
+			return fmt.Errorf("%s %s: %w", kindStep, r.Name, err)
 		}
 		l.known[spotKey{host, document}] = one
 	}
-	return l, nil
+	return nil
 }
 
 func put[T any](l *ledger, kind, name string, value T) error {

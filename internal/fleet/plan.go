@@ -167,7 +167,13 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	if revision.Number == 0 {
 		return fmt.Errorf("%w: nothing of document %s is out yet", ErrInvalid, document)
 	}
-	if err := f.busy(document); err != nil {
+	f.mu.Lock()
+	err = f.readyLocked()
+	f.mu.Unlock()
+	if err == nil {
+		err = f.busy(document)
+	}
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Settings{}.withDefaults().HostTimeout)

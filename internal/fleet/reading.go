@@ -70,8 +70,8 @@ func NewReading(now time.Time, stats socket.Stats) Reading {
 
 // up tells whether a server of that status gets requests.
 func up(status string) bool {
-	switch {
-	case status == "UP", status == "no check", status == "DRAIN", status == "NOLB":
+	switch status {
+	case "UP", "no check", "DRAIN", "NOLB":
 		return true
 	default: // "UP 1/3" is on its way down and still gets some
 		return len(status) > 3 && status[:3] == "UP "

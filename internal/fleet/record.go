@@ -90,10 +90,13 @@ type Rollout struct {
 	Message  string   `json:"message,omitempty"`
 	Settings Settings `json:"settings"`
 	// Hosts are the names of the hosts that take part, in their order.
-	Hosts []string  `json:"hosts"`
-	Phase Phase     `json:"phase"`
-	Began time.Time `json:"began"`
-	Ended time.Time `json:"ended,omitzero"`
+	Hosts []string `json:"hosts"`
+	// Partial is true when other hosts have the document, too: the revision is
+	// not out then.
+	Partial bool      `json:"partial,omitempty"`
+	Phase   Phase     `json:"phase"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended,omitzero"`
 	// Wave is the wave under way, from 0.
 	Wave int `json:"wave"`
 	// Reason says why it is reverted, in a sentence that names the host.

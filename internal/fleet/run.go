@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -88,6 +87,7 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	for _, p := range places {
 		r.Hosts = append(r.Hosts, p.Host)
 	}
+	r.Partial = len(places) < len(f.current().of(o.Document))
 	return f.enlist(r, revision, o.Expect)
 }
 
@@ -122,8 +122,8 @@ func (f *Fleet) busy(document string) error {
 func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Rollout, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.life == nil || f.life.Err() != nil {
-		return r, errors.New("fleet: not running")
+	if err := f.readyLocked(); err != nil {
+		return r, err
 	}
 	if f.runs[r.Document] != nil {
 		return r, fmt.Errorf("%w: of document %s", ErrBusy, r.Document)
@@ -144,6 +144,15 @@ func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Ro
 	}
 	f.launchLocked(r, revision)
 	return r, nil
+}
+
+// readyLocked fails as long as it is not known what the last run has left, and
+// when this one ends.
+func (f *Fleet) readyLocked() error {
+	if !f.ready || f.life.Err() != nil {
+		return fmt.Errorf("fleet: %w", history.ErrUnavailable)
+	}
+	return nil
 }
 
 // launchLocked sets a rollout going, from the newest steps of its hosts, of this
@@ -184,6 +193,9 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 
 // resume takes up what the last run has left.
 func (f *Fleet) resume() error {
+	if err := f.ledger.load(); err != nil {
+		return err
+	}
 	all, err := f.ledger.rollouts()
 	if err != nil {
 		return err
@@ -196,12 +208,21 @@ func (f *Fleet) resume() error {
 		if err != nil {
 			return err
 		}
+		if f.isRunning(r.Document) {
+			continue // an earlier attempt came so far
+		}
 		f.log.Info("going on with a rollout", "document", r.Document, "rollout", r.Number, "phase", r.Phase)
 		f.mu.Lock()
 		f.launchLocked(r, revision)
 		f.mu.Unlock()
 	}
 	return nil
+}
+
+func (f *Fleet) isRunning(document string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.runs[document] != nil
 }
 
 // Stop ends a rollout that is under way: the hosts get back what they had. who
@@ -448,7 +469,7 @@ func (r *run) conclude(after Rollout) error {
 		}
 	}
 	released := after.Revision
-	if after.Phase == Reverted {
+	if after.Phase == Reverted || after.Partial {
 		released = after.Before
 	}
 	if err := r.f.ledger.release(after.Document, released); err != nil {

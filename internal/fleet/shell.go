@@ -69,6 +69,7 @@ func (h *shell) run(ctx context.Context, id string, stdin []byte, script string,
 		return r, errors.New("the image has neither fairway nor a shell: put one of them into it")
 	}
 	if err == nil && r.ExitCode != 0 {
+		r.Stdout = nil // what it was to give, not what it says
 		err = fmt.Errorf("%s (exit code %d)", words(r), r.ExitCode)
 	}
 	return r, err

@@ -35,9 +35,7 @@ func newSpot(p Place, h hand) *spot {
 
 // same tells whether two places are the same, apart from what templates use.
 func (p Place) same(q Place) bool {
-	values := maps.Equal(p.Values, q.Values)
-	p.Values, q.Values = nil, nil
-	return values && p.Host == q.Host && p.Docker == q.Docker && p.Document == q.Document && p.Container == q.Container &&
+	return maps.Equal(p.Values, q.Values) && p.Host == q.Host && p.Docker == q.Docker && p.Document == q.Document && p.Container == q.Container &&
 		p.Label == q.Label && p.File == q.File && p.Stats == q.Stats && p.StatsUser == q.StatsUser
 }
 

@@ -138,8 +138,12 @@ func (s *spot) saw(content []byte) {
 	s.tried, s.err = s.sight.Time, nil
 }
 
-// lostAfter is how many times in a row the gate must fail to reach a host.
-const lostAfter = 3
+const (
+	// gateTime is how long the gate waits for one host.
+	gateTime = 5 * time.Second
+	// lostAfter is how many times in a row it must fail to reach a host.
+	lostAfter = 3
+)
 
 // gate asks the hosts of the wave how they do, and remembers what is worse.
 func (r *run) gate(ctx context.Context) {
@@ -152,8 +156,6 @@ func (r *run) gate(ctx context.Context) {
 	}
 	r.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	var asking sync.WaitGroup
 	room := make(chan struct{}, r.settings.Concurrency)
 	answers := make([]answer, len(members))
@@ -161,11 +163,13 @@ func (r *run) gate(ctx context.Context) {
 		room <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-room }()
+			ctx, cancel := context.WithTimeout(ctx, gateTime)
+			defer cancel()
 			answers[i] = r.ask(ctx, step, r.settings.Tolerance)
 		})
 	}
 	asking.Wait()
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+	if ctx.Err() != nil {
 		return // Fairway ends
 	}
 	r.judge(members, answers)

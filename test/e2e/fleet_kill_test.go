@@ -14,6 +14,12 @@ import (
 	"fairway/internal/api"
 )
 
+// kill9 ends Fairway as a power cut would.
+func (c *centre) kill9() {
+	_ = c.process.Process.Kill()
+	<-c.ended
+}
+
 // TestFleetKilled kills Fairway at random moments of rollouts, good ones and others,
 // and starts it again: every rollout ends, and then all hosts have the same
 // revision, in the file as in what runs: the new one or the one before.
