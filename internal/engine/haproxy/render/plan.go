@@ -23,7 +23,8 @@ type work struct {
 	services  []MapEntry
 	hosts     []MapEntry
 	users     []MapEntry
-	sticky    map[string]bool // sections whose backends tie clients to endpoints
+	shared    map[slotKey]string // sections of backends; empty: not handed out yet
+	sticky    map[string]bool    // sections whose backends tie clients to endpoints
 	slots     *slots
 }
 
@@ -35,47 +36,72 @@ func (r *renderer) plan(previous *Config) *work {
 	for _, q := range connections {
 		r.isTCP[q] = true
 	}
-	all := slices.Concat(requests, connections)
-	p := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
-	w.profiles[p.name] = &p
-	places := make([]*profile, len(all))
-	wanted := map[string]bool{}
-	for i, q := range all {
-		if b := r.table.Backend(q.Backend); b != nil && isShareable(q) {
-			places[i] = w.profile(profileOf(b, r.idle(q)))
-			wanted[places[i].name+" "+b.ID] = true
-		}
-	}
-	w.slots.release(wanted)
-	shared := map[string]string{}
-	for i, q := range all {
-		b := r.table.Backend(q.Backend)
-		var name string
+	plain := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
+	w.profiles[plain.name] = &plain
+	places := r.place(w, slices.Concat(requests, connections))
+	for i := range places {
+		p := &places[i]
+		name := answersSection
 		switch {
-		case q.Refused != "":
-			name = answersSection
-		case !isShareable(q):
-			name = dedicatedName(q.ID)
-			w.addOwn(r, name, q, b)
-		case b == nil:
-			name = answersSection
-		default:
-			key := places[i].name + " " + b.ID
-			if name = shared[key]; name == "" {
-				s := w.slots.take(places[i], b)
-				s.Servers = r.servers(b)
-				w.sections = append(w.sections, s)
-				w.sticky[s.Name] = b.Sticky != ""
-				name = s.Name
-				shared[key] = name
+		case p.route.Refused != "":
+		case p.profile != nil:
+			if name = w.shared[slotKey{p.profile.name, p.backend.ID}]; name == "" {
+				name = w.share(r, p)
 			}
+		case !p.shareable:
+			name = dedicatedName(p.route.ID)
+			w.addOwn(r, name, p.route, p.backend)
 		}
-		r.addRoute(w, q, name)
+		r.addRoute(w, p, name)
 	}
 	r.features = r.features.with(Features{})
 	sortGuards(r.guards)
 	sortGuards(r.tcpGuards)
 	return w
+}
+
+// placed is a route and where it is served.
+type placed struct {
+	route     *route.Route
+	backend   *route.Backend // nil for none
+	shareable bool
+	profile   *profile // of the section it shares; nil when it does not
+}
+
+// place finds out where routes are served, and gives back the sections that are not
+// needed any more.
+func (r *renderer) place(w *work, routes []*route.Route) []placed {
+	places := make([]placed, len(routes))
+	w.shared = make(map[slotKey]string, len(r.table.Backends))
+	for i, q := range routes {
+		p := &places[i]
+		*p = placed{route: q, shareable: isShareable(q)}
+		if q.Backend != "" {
+			p.backend = r.table.Backend(q.Backend)
+		}
+		if p.backend != nil && q.Refused == "" && p.shareable {
+			p.profile = w.profile(profileOf(p.backend, r.idle(q)))
+			w.shared[slotKey{p.profile.name, p.backend.ID}] = ""
+		}
+	}
+	w.slots.release(w.shared)
+	w.sections = make([]Section, 0, len(w.shared))
+	w.claims = make([]claim, 0, 2*len(routes))
+	w.services = make([]MapEntry, 0, len(routes))
+	w.hosts = make([]MapEntry, 0, len(routes))
+	return places
+}
+
+// share takes a section for the backend, which other routes share.
+func (w *work) share(r *renderer, p *placed) string {
+	s := w.slots.take(p.profile, p.backend)
+	s.Servers = r.servers(p.backend)
+	w.sections = append(w.sections, s)
+	if p.backend.Sticky != "" {
+		w.sticky[s.Name] = true
+	}
+	w.shared[slotKey{p.profile.name, p.backend.ID}] = s.Name
+	return s.Name
 }
 
 func sortGuards(guards []guard) {
@@ -138,8 +164,9 @@ func isShareable(q *route.Route) bool {
 }
 
 // addRoute adds the matches of a route.
-func (r *renderer) addRoute(w *work, q *route.Route, section string) {
-	k := knobsOf(q)
+func (r *renderer) addRoute(w *work, p *placed, section string) {
+	q := p.route
+	k := knobsOf(q, p.shareable)
 	token := RouteKey(q.ID)
 	value := k.value(section, token, q.Priority)
 	w.services = append(w.services, MapEntry{token, mapWord(q.Service)})
@@ -186,12 +213,12 @@ func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
 }
 
 // knobsOf are the settings of a route in a shared section.
-func knobsOf(q *route.Route) knobs {
+func knobsOf(q *route.Route, shareable bool) knobs {
 	if q.Refused != "" {
 		return knobs{err: "route-refused"}
 	}
 	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds()}
-	if !isShareable(q) {
+	if !shareable {
 		return k // its section has the rest
 	}
 	for i := range q.Filters {
@@ -236,17 +263,19 @@ func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool)
 			most = max(most, used[p])
 		}
 	}
-	for _, s := range w.slots.spares() {
-		if !fresh || w.profiles[s.Profile] != nil {
-			c.Sections = append(c.Sections, s)
-		}
-	}
 	if fresh {
 		for name, p := range w.profiles {
-			c.Sections = append(c.Sections, w.slots.refill(p, used[name], most, r.o.Spares)...)
+			want := max(r.o.Spares/10, used[name]/10, 2)
+			if used[name] == most || name == defaultProfile {
+				want = max(want, r.o.Spares)
+			}
+			c.Sections = append(c.Sections, w.slots.refill(p, want)...)
 		}
-	} else if previous != nil {
-		c.keepDedicated(w, previous)
+	} else {
+		c.Sections = append(c.Sections, w.slots.spares()...)
+		if previous != nil {
+			c.keepDedicated(w, previous)
+		}
 	}
 	sortSections(c.Sections)
 }

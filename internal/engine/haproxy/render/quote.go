@@ -96,6 +96,9 @@ func mapWord(s string) string {
 
 // comment is a value in a comment: one line, whatever it holds.
 func comment(s string) string {
+	if !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
+		return s
+	}
 	b := []byte(s)
 	for i, c := range b {
 		if c < ' ' || c >= 0x7f {

@@ -247,10 +247,10 @@ func blockOrder(b Block) int {
 
 // write writes a shared section with its servers.
 func (s *Section) write(t *text, each string) {
-	t.section("backend %s from profile-%s", s.Name, s.Profile)
+	t.WriteString("\nbackend " + s.Name + " from profile-" + s.Profile + "\n")
 	t.WriteString(each)
 	if s.Backend != "" {
-		t.note("service %s, backend %s", s.Service, s.Backend)
+		t.WriteString("  # service " + comment(s.Service) + ", backend " + comment(s.Backend) + "\n")
 	}
 	s.writeServers(t)
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairway/internal/route"
@@ -11,111 +12,118 @@ import (
 // slots hands out sections to backends: the one a backend had, a spare one, or, at
 // the price of a reload, a new one.
 type slots struct {
-	before map[string]Section // of the configuration before, by name
-	held   map[string]string  // section by profile and backend, of the configuration before
-	free   map[string][]Section
-	// resting are spare sections that are not handed out yet.
-	resting    []Section
-	restsStill map[string]bool // Options.Resting
-	count      map[string]int  // the highest number in use, by profile
-	short      bool            // a profile ran out
+	previous []Section
+	held     map[slotKey]int  // the section of a backend, by its place in previous
+	free     map[string][]int // sections to be handed out, by profile
+	resting  map[string][]int // spare sections that are not handed out yet
+	highest  map[string]int   // the highest number there is, by profile
 }
 
+// slotKey is a backend in a profile.
+type slotKey struct{ profile, backend string }
+
 func newSlots(previous *Config, resting map[string]bool) *slots {
-	s := &slots{before: map[string]Section{}, held: map[string]string{}, free: map[string][]Section{}, count: map[string]int{}, restsStill: resting}
+	s := &slots{free: map[string][]int{}, resting: map[string][]int{}, highest: map[string]int{}}
 	if previous == nil {
 		return s
 	}
+	s.previous = previous.Sections
+	s.held = make(map[slotKey]int, len(previous.Sections))
 	for i := range previous.Sections {
-		section := previous.Sections[i]
-		if section.Profile == "" {
+		switch section := &previous.Sections[i]; {
+		case section.Profile == "":
 			continue
+		case section.Backend != "":
+			s.held[slotKey{section.Profile, section.Backend}] = i
+		case resting[section.Name]:
+			s.resting[section.Profile] = append(s.resting[section.Profile], i)
+		default:
+			s.free[section.Profile] = append(s.free[section.Profile], i)
 		}
-		s.before[section.Name] = section
-		s.count[section.Profile]++
-		if section.Backend == "" {
-			s.spare(section)
-		} else {
-			s.held[section.Profile+" "+section.Backend] = section.Name
-		}
+		section := &previous.Sections[i]
+		number, _ := strconv.Atoi(section.Name[strings.LastIndexByte(section.Name, '-')+1:])
+		s.highest[section.Profile] = max(s.highest[section.Profile], number)
 	}
 	return s
 }
 
-// spare takes a spare section: one that rests is not handed out.
-func (s *slots) spare(section Section) {
-	if s.restsStill[section.Name] {
-		s.resting = append(s.resting, section)
-		return
-	}
-	s.free[section.Profile] = append(s.free[section.Profile], section)
-}
-
-// release gives back the sections whose backends are not wanted any more, by
-// profile and backend. Sections that have served nobody come first.
-func (s *slots) release(wanted map[string]bool) {
-	for key, name := range s.held {
-		if wanted[key] {
-			continue
+// release gives back the sections whose backends are not wanted any more. Requests
+// of them may be under way: they rest.
+func (s *slots) release(wanted map[slotKey]string) {
+	for key, i := range s.held {
+		if _, ok := wanted[key]; !ok {
+			s.resting[key.profile] = append(s.resting[key.profile], i)
 		}
-		section := s.before[name]
-		section.Backend, section.Service, section.Servers = "", "", nil
-		s.resting = append(s.resting, section) // requests of it may be under way
-		delete(s.held, key)
 	}
 	for _, free := range s.free {
-		slices.SortFunc(free, func(a, b Section) int {
-			if a.Used != b.Used {
-				if a.Used {
+		// Those that have served nobody first: their counters begin at zero.
+		slices.SortFunc(free, func(a, b int) int {
+			if s.previous[a].Used != s.previous[b].Used {
+				if s.previous[a].Used {
 					return 1
 				}
 				return -1
 			}
-			return strings.Compare(a.Name, b.Name)
+			return cmp.Compare(a, b)
 		})
+	}
+	for _, resting := range s.resting {
+		slices.Sort(resting)
 	}
 }
 
 // take returns the section of a backend.
 func (s *slots) take(p *profile, b *route.Backend) Section {
-	section := Section{Profile: p.name}
-	if name, ok := s.held[p.name+" "+b.ID]; ok {
-		section.Name = name
+	section := Section{Profile: p.name, Backend: b.ID, Service: b.Service, Used: true}
+	if i, ok := s.held[slotKey{p.name, b.ID}]; ok {
+		section.Name = s.previous[i].Name
 	} else if free := s.free[p.name]; len(free) > 0 {
-		section.Name = free[0].Name
+		section.Name = s.previous[free[0]].Name
 		s.free[p.name] = free[1:]
 	} else {
-		s.short = true
-		s.count[p.name]++
-		section.Name = slotName(p.name, s.count[p.name])
+		section.Name = s.next(p.name)
 	}
-	section.Backend, section.Service, section.Used = b.ID, b.Service, true
 	return section
+}
+
+// next is the name of a new section.
+func (s *slots) next(profile string) string {
+	s.highest[profile]++
+	return slotName(profile, s.highest[profile])
 }
 
 // spares are the sections that nobody uses, of the profiles there were.
 func (s *slots) spares() []Section {
-	all := slices.Clone(s.resting)
-	for _, free := range s.free {
-		all = append(all, free...)
+	var all []Section
+	for _, lists := range []map[string][]int{s.free, s.resting} {
+		for _, list := range lists {
+			all = append(all, s.spare(list)...)
+		}
 	}
 	return all
 }
 
-// refill makes as many spares of a profile as there shall be, besides those there
-// are. used is how many are in use.
-func (s *slots) refill(p *profile, used, most, spares int) []Section {
-	want := max(spares/10, 2)
-	if used == most {
-		want = spares
+// spare are sections of the configuration before without the backends they had.
+func (s *slots) spare(list []int) []Section {
+	out := make([]Section, len(list))
+	for i, place := range list {
+		p := &s.previous[place]
+		out[i] = Section{Name: p.Name, Profile: p.Profile, Used: p.Used}
 	}
-	want = max(want, used/10)
-	var added []Section
-	for len(s.free[p.name])+len(added) < want {
-		s.count[p.name]++
-		added = append(added, Section{Name: slotName(p.name, s.count[p.name]), Profile: p.name})
+	return out
+}
+
+// refill makes the spares that a profile has after a reload: those there are, as
+// many as are wanted, or new ones.
+func (s *slots) refill(p *profile, want int) []Section {
+	spares := slices.Concat(s.spare(s.resting[p.name]), s.spare(s.free[p.name]))
+	if len(spares) > want {
+		spares = spares[len(spares)-want:] // rather those that can be handed out
 	}
-	return added
+	for n := len(s.free[p.name]); n < want; n++ {
+		spares = append(spares, Section{Name: s.next(p.name), Profile: p.name})
+	}
+	return spares
 }
 
 func sortSections(sections []Section) {
