@@ -44,6 +44,7 @@ type scribe struct {
 	gatherer prometheus.Gatherer
 	log      *slog.Logger
 
+	unread  string                    // what could not be read, said already
 	before  map[string]ContainerUsage // the newest reading by container, and when it was
 	at      time.Time
 	traffic map[string]routeCounts // by route
@@ -162,6 +163,7 @@ func places(snap *catalog.Snapshot) (list map[string]whereabouts, nodes map[stri
 // keepUsage keeps what containers use: each, and together by service and node.
 // Containers that no source sees count for their node alone.
 func (s *scribe) keepUsage(r *UsageReport) {
+	s.tellUnread(r.Unread)
 	known, nodes := places(s.feed.Newest())
 	now := map[string]ContainerUsage{}
 	var instances, services []series.Reading
@@ -194,6 +196,24 @@ func (s *scribe) keepUsage(r *UsageReport) {
 		}
 	}
 	s.add(series.Nodes, r.At, machines)
+}
+
+// tellUnread logs what could not be read when that is something else than before.
+func (s *scribe) tellUnread(list []Unread) {
+	engines, containers, reason := []string{}, 0, ""
+	for _, u := range list {
+		if u.Container == "" {
+			engines = append(engines, u.Engine)
+		} else {
+			containers++
+		}
+		reason = cmp.Or(reason, u.Reason)
+	}
+	text := fmt.Sprint(engines, containers > 0)
+	if text != s.unread && len(list) > 0 {
+		s.log.Warn("not everything that runs is read", "engines", engines, "containers", containers, "error", reason)
+	}
+	s.unread = text
 }
 
 // subjectName bounds a name as the store does.
