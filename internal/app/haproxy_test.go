@@ -211,7 +211,7 @@ func TestFaceShowsHAProxy(t *testing.T) {
 	needHAProxy(t)
 	dir := shortDir(t)
 	users := filepath.Join(dir, "users")
-	if err := os.WriteFile(users, []byte("ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\nbob:$6$salt$secrethash\n"), 0o600); err != nil {
+	if err := os.WriteFile(users, []byte("ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\nbob:$6$fairwaysalt$eaDQV3Xc/onT9k3gVcFinZWb2zMab1b3H1KIXF1rwdfja0kHKn178flZQI2ODNuKbFM4OxnilxKTL/CjK508V/\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := startEngine(t, EngineHAProxy, dir, fmt.Sprintf(`services:
@@ -230,7 +230,7 @@ func TestFaceShowsHAProxy(t *testing.T) {
 		return strings.Contains(text, "shop@file:services.yml")
 	})
 	if code != 200 || !strings.Contains(text, "\nfrontend ") ||
-		strings.Contains(text, "nU4eI71bcnBGqeO0t9tXvY1u5oQ") || strings.Contains(text, "secrethash") {
+		strings.Contains(text, "nU4eI71bcnBGqeO0t9tXvY1u5oQ") || strings.Contains(text, "eaDQV3Xc/onT9k3gVcFi") {
 		t.Errorf("configuration: %d\n%s", code, text)
 	}
 	code, text = p.call(t, "proxy", "GET", proxyAPI+"metrics", nil)
