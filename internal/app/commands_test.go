@@ -35,6 +35,13 @@ func (p *program) answers(t *testing.T, host, name string) {
 		status, body := p.get(host, "/")
 		return name == "" && status == 404 || name != "" && strings.HasPrefix(body, name+" ")
 	})
+	// HAProxy answers a moment before the change is over.
+	eventually(t, "the table is live", func() bool {
+		table := p.app.control.Table()
+		return table != nil && (name != "") == slices.ContainsFunc(table.Routes, func(r *route.Route) bool {
+			return slices.ContainsFunc(r.Matches, func(m route.Match) bool { return m.Host.Value == host })
+		})
+	})
 }
 
 // newest returns the newest entry that is live.
