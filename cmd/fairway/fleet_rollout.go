@@ -133,7 +133,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 			}
 			if h.State != "pending" && told[h.Host] != line {
 				told[h.Host] = line
-				c.note("%s  %s %s", time.Now().Format(time.TimeOnly), h.Host, line)
+				c.note("%s: %s", h.Host, line)
 			}
 		}
 		if r.Phase == api.RolloutDone || r.Phase == api.RolloutReverted {
@@ -148,7 +148,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		}
 		if line != last {
 			last = line
-			c.note("%s  %s", time.Now().Format(time.TimeOnly), line)
+			c.note("%s", line)
 		}
 		select {
 		case <-time.After(followEvery):

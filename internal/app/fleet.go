@@ -70,12 +70,12 @@ func fleetError(err error) error {
 	var absent *fleet.AbsentError
 	switch {
 	case errors.As(err, &conflict):
-		code = http.StatusConflict
+		code, err = http.StatusConflict, conflict // which says it all
 	case errors.Is(err, fleet.ErrUnknown):
 		code = http.StatusNotFound
 	case errors.Is(err, fleet.ErrInvalid):
 		code = http.StatusBadRequest
-	case errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrDrift):
+	case errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrDrift), errors.Is(err, fleet.ErrMoved):
 		code = http.StatusConflict
 	case errors.As(err, &refused):
 		code = http.StatusUnprocessableEntity

@@ -133,7 +133,7 @@ func TestFleetErrors(t *testing.T) {
 			t.Errorf("%v: %d, want %d", err, got, want)
 		}
 	}
-	for _, err := range []error{fleet.ErrBusy, fleet.ErrDrift, &history.ConflictError{Document: "web"}} {
+	for _, err := range []error{fleet.ErrBusy, fleet.ErrDrift, fleet.ErrMoved, &history.ConflictError{Document: "web"}} {
 		if got := statusOf(fleetError(fmt.Errorf("x: %w", err))); got != 409 {
 			t.Errorf("%v: %d, want 409", err, got)
 		}

@@ -18,6 +18,8 @@ var (
 	ErrUnknown = errors.New("not in the fleet")
 	// ErrInvalid: what was asked for makes no sense.
 	ErrInvalid = errors.New("not possible")
+	// ErrMoved: another revision is out than the author knows of.
+	ErrMoved = errors.New("another revision is out")
 	// ErrBusy: a rollout of the document is under way, by somebody else perhaps.
 	ErrBusy = errors.New("a rollout is under way")
 	// ErrDrift: somebody has edited a host's configuration by hand.

@@ -348,7 +348,7 @@ func TestTwoOperators(t *testing.T) {
 	}
 	two := uint64(2)
 	_, err = f.Start(t.Context(), Order{Document: "web", Author: "bob", Expect: &two, Settings: settings})
-	if conflict := (*history.ConflictError)(nil); !errors.As(err, &conflict) || conflict.Current != 1 {
+	if !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), "revision 1 of web, not 2, by rollout 1 of ann") {
 		t.Errorf("error %v", err)
 	}
 }

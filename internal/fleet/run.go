@@ -46,8 +46,8 @@ type Order struct {
 }
 
 // Start begins a rollout and returns its record. The error wraps ErrBusy when one
-// of the document is under way, ErrDrift when a host was edited by hand, and is a
-// *history.ConflictError when another revision is out than was expected. Before
+// of the document is under way, ErrDrift when a host was edited by hand, and
+// ErrMoved when another revision is out than was expected. Before
 // it begins, every host is looked at, which takes as long as the slowest, at most
 // 15 s.
 func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
@@ -136,7 +136,7 @@ func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Ro
 		return r, err
 	}
 	if expect != nil && *expect != r.Before {
-		return r, &history.ConflictError{Document: r.Document, Expected: *expect, Current: r.Before, Author: last.Author, Time: last.Ended}
+		return r, fmt.Errorf("%w: revision %d of %s, not %d, by rollout %d of %s", ErrMoved, r.Before, r.Document, *expect, last.Number, last.Author)
 	}
 	r.Number = last.Number + 1
 	if err := f.ledger.putRollout(r); err != nil {

@@ -25,10 +25,7 @@ func (c *centre) kill9() {
 // revision, in the file as in what runs: the new one or the one before.
 func TestFleetKilled(t *testing.T) {
 	needDocker(t)
-	rounds := 8
-	if full {
-		rounds = 200
-	}
+	rounds := fleetRounds(8, 200)
 	server := backend(t)
 	edges := threeEdges(t, edgeConfig(1, server, ""), true, false, true)
 	file := fleetFile(t, edges)

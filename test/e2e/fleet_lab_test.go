@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -387,4 +388,16 @@ func (c *centre) fairway(args ...string) (int, string, string) {
 func pretty(v any) string {
 	text, _ := json.MarshalIndent(v, "", " ")
 	return string(text)
+}
+
+// fleetRounds is how many rollouts a test makes: FAIRWAY_FLEET_ROUNDS says another
+// number than usual.
+func fleetRounds(short, long int) int {
+	if n, err := strconv.Atoi(os.Getenv("FAIRWAY_FLEET_ROUNDS")); err == nil && n > 0 {
+		return n
+	}
+	if full {
+		return long
+	}
+	return short
 }

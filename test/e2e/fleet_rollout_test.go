@@ -120,10 +120,7 @@ func threeEdges(t *testing.T, config string, agents ...bool) []*edge {
 // requests a second: not one fails, and no old worker is left afterwards.
 func TestFleetRolloutsUnderLoad(t *testing.T) {
 	needDocker(t)
-	rounds := 6
-	if full {
-		rounds = 50
-	}
+	rounds := fleetRounds(6, 50)
 	server := backend(t)
 	edges := threeEdges(t, edgeConfig(1, server, ""), true, false, true)
 	c := startCentre(t, fleetFile(t, edges), "")
