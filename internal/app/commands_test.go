@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/route"
 )
 
 // steerable lets whoever is on this machine give commands.
