@@ -61,7 +61,7 @@ e2e() {
 	export FAIRWAY_E2E_ENGINE
 	shift
 	# Figures are logged by the tests, so here everything is shown.
-	scripts/dockerd.sh run timeout 1500 "$GO" test -tags e2e -count=1 -timeout 20m -v "$@" ./test/e2e/ >"$tmp/e2e.log" 2>&1 &
+	scripts/dockerd.sh run timeout 2400 "$GO" test -tags e2e -count=1 -timeout 38m -v "$@" ./test/e2e/ >"$tmp/e2e.log" 2>&1 &
 	pid=$!
 	tail -f --pid=$pid "$tmp/e2e.log" | grep --line-buffered -vE '^=== (RUN|PAUSE|CONT|NAME)'
 	wait $pid
