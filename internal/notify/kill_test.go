@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,19 +122,19 @@ func TestKilled(t *testing.T) {
 	for range kills {
 		run(time.Duration(30+rand.IntN(120))*time.Millisecond, 1_000_000)
 	}
-	for range 50 { // the rest is delivered
-		run(500*time.Millisecond, 0)
+	const rest = 200 // runs in which the rest is delivered
+	delivered := func() bool {
 		mu.Lock()
-		missing := 0
+		defer mu.Unlock()
 		for i := range told {
-			if !slices.Contains(got, i) {
-				missing++
+			if ids[i] == nil {
+				return false
 			}
 		}
-		mu.Unlock()
-		if missing == 0 {
-			break
-		}
+		return true
+	}
+	for n := 0; n < rest && !delivered(); n++ {
+		run(time.Second, 0)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -162,7 +161,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("event %d came with %d IDs", i, len(of))
 		}
 	}
-	if twice > kills+50 {
+	if twice > kills+rest {
 		t.Errorf("%d came twice after %d kills", twice, kills)
 	}
 	if len(told) == 0 {
