@@ -269,6 +269,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
 	t.line("stats timeout 1m")
 	t.line("localpeer %s", localPeer)
+	t.since("3.1", "tune.lua.bool-sample-conversion normal")
 	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
 	t.line("hard-stop-after %s", span(o.HardStopAfter))
 	t.line("mworker-max-reloads 25")
@@ -307,5 +308,6 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("option abortonclose")
 	t.line("option idle-close-on-response")
 	t.line("retry-on conn-failure empty-response")
+	t.since("3.2", "option http-drop-request-trailers")
 	writeErrors(t)
 }

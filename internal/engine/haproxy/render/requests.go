@@ -23,6 +23,11 @@ func (t *text) line(format string, args ...any) {
 	t.WriteByte('\n')
 }
 
+// since adds a line for a HAProxy of the version, and for newer ones.
+func (t *text) since(version, line string) {
+	t.WriteString(".if version_atleast(" + version + ")\n  " + line + "\n.endif\n")
+}
+
 // note adds a comment.
 func (t *text) note(format string, args ...any) {
 	t.WriteString("  # " + comment(fmt.Sprintf(format, args...)) + "\n")
