@@ -63,7 +63,7 @@ func TestCompletionInTheShells(t *testing.T) {
 			continue
 		}
 		for line, want := range map[string]string{
-			"fairway rou":                        "routes",
+			"fairway rou":                       "routes",
 			"fairway routes --ho":               "--host",
 			"fairway -o js":                     "json",
 			"fairway completion z":              "zsh",

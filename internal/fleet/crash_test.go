@@ -198,11 +198,40 @@ func killUntilDone(t *testing.T, s *simFleet, dir, content string, random *rand.
 		}
 		cancel()
 		<-over
-		<-ended
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 		f.Close()
 		check(t, store.Close())
 		if done {
 			return kills
 		}
+	}
+}
+
+// TestAskedToEnd asks Fairway to end while it changes a host: that is finished, and
+// the next run goes on with the others.
+func TestAskedToEnd(t *testing.T) {
+	t.Parallel()
+	s := newSimFleet(t, 3, text("v1"))
+	dir := t.TempDir()
+	f, stop := s.start(t, dir)
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	settings := quick
+	settings.Pause = 300 * time.Millisecond
+	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
+	check(t, err)
+	for p, err := f.Progress("web"); p.Steps[0].State == Pending; p, err = f.Progress("web") {
+		check(t, err)
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if got := s.files(); got != "v2 v1 v1" {
+		t.Errorf("hosts have %s", got)
+	}
+	f, _ = s.start(t, dir)
+	if p := await(t, f, r.Number); p.Rollout.Phase != Done || s.files() != "v2 v2 v2" {
+		t.Errorf("phase %s, hosts %s", p.Rollout.Phase, s.files())
 	}
 }
