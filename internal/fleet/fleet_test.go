@@ -142,8 +142,8 @@ func TestRollout(t *testing.T) {
 
 func testRollout(t *testing.T, way string) {
 	s := newSimFleet(t, 5, text("v1"))
-	for _, h := range s.hosts {
-		h.hasAgent = way == "agent"
+	for i, h := range s.hosts {
+		h.hasAgent, h.noSums = way == "agent", i%2 == 0
 	}
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
@@ -269,7 +269,7 @@ func TestTroubledHosts(t *testing.T) {
 			phase:  Reverted, states: "returned refused pending pending", files: "v1 v1 v1 v1",
 		},
 		"every exec hangs": {
-			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "read" }) },
+			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "look" }) },
 			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "" }) },
 			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
 		},

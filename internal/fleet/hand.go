@@ -22,8 +22,9 @@ type Engine interface {
 
 // hand is what can be done to the HAProxy of one container.
 type hand interface {
-	// look says what is there, and changes nothing.
-	look(ctx context.Context) (Sight, error)
+	// look says what is there, and changes nothing. Without content the Sight has
+	// the digest of the configuration alone.
+	look(ctx context.Context, content bool) (Sight, error)
 	// check asks HAProxy there whether it takes a configuration, and whether its
 	// addresses are free. Nothing is changed. A refusal is a *RefusedError.
 	check(ctx context.Context, content []byte) error
@@ -41,8 +42,8 @@ type hand interface {
 type Sight struct {
 	// Time is when.
 	Time time.Time `json:"time"`
-	// Content is its configuration, byte by byte, and Digest its SHA-256 in
-	// hexadecimal.
+	// Content is its configuration, byte by byte, where it was asked for, and
+	// Digest its SHA-256 in hexadecimal.
 	Content []byte `json:"-"`
 	Digest  string `json:"digest"`
 	// Running is the digest of what the worker that serves has read, where it can

@@ -16,7 +16,8 @@ import (
 
 // The commands that a container with the agent is given; what they print is the
 // agent's Status, Result and Statistics.
-func agentStatus() []string {
+func agentStatus() []string { return []string{"fairway", "haproxy", "status", "-o", "json"} }
+func agentContent() []string {
 	return []string{"fairway", "haproxy", "status", "--content", "-o", "json"}
 }
 func agentStats() []string { return []string{"fairway", "haproxy", "stats", "-o", "json"} }
@@ -66,18 +67,21 @@ type agentSaid struct {
 	Trouble string        `json:"trouble"`
 }
 
-func (h *agentHand) look(ctx context.Context) (Sight, error) {
+func (h *agentHand) look(ctx context.Context, content bool) (Sight, error) {
 	c, err := find(ctx, h.engine, h.place)
 	if err != nil {
 		return Sight{}, err
 	}
-	return h.lookIn(ctx, c.ID)
-}
-
-func (h *agentHand) lookIn(ctx context.Context, id string) (Sight, error) {
+	args := agentStatus()
+	if content {
+		args = agentContent()
+	}
 	var said agentSaid
-	if err := h.ask(ctx, id, agentStatus(), nil, &said); err != nil {
+	if err := h.ask(ctx, c.ID, args, nil, &said); err != nil {
 		return Sight{}, err
+	}
+	if content {
+		said.Digest = digestOf(said.Content)
 	}
 	if said.Name != h.place.Document {
 		return Sight{}, fmt.Errorf("the agent there has document %q, not %q", said.Name, h.place.Document)
@@ -86,7 +90,7 @@ func (h *agentHand) lookIn(ctx context.Context, id string) (Sight, error) {
 		return Sight{}, fmt.Errorf("HAProxy does not serve: %s", said.Trouble)
 	}
 	return Sight{
-		Time: time.Now(), Content: said.Content, Digest: digestOf(said.Content), Running: said.Running, Container: id, Way: "agent",
+		Time: time.Now(), Content: said.Content, Digest: said.Digest, Running: said.Running, Container: c.ID, Way: "agent",
 		Version: said.Version, Uptime: said.Uptime, Old: said.Old,
 	}, nil
 }
@@ -192,12 +196,12 @@ func (h *eitherHand) find(ctx context.Context) (hand, error) {
 	return h.choose(ctx, c.ID)
 }
 
-func (h *eitherHand) look(ctx context.Context) (Sight, error) {
+func (h *eitherHand) look(ctx context.Context, content bool) (Sight, error) {
 	way, err := h.find(ctx)
 	if err != nil {
 		return Sight{}, err
 	}
-	return way.look(ctx)
+	return way.look(ctx, content)
 }
 
 // choose asks for the agent. A container in which fairway is there but not set up

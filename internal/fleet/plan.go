@@ -97,7 +97,7 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 	}
 	errs := f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
 		d := &list[at[s.place.Host]]
-		sight, err := s.look(ctx)
+		sight, err := s.look(ctx, true)
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 	}
 	var sight Sight
 	if err := f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		sight, err = s.look(ctx)
+		sight, err = s.look(ctx, true)
 		return err
 	})[0]; err != nil {
 		return history.Revision{}, err

@@ -332,15 +332,36 @@ func (r *run) hand(ctx context.Context, hands *sync.WaitGroup, results chan<- st
 	}
 	r.mu.Unlock()
 	hands.Go(func() {
-		// What has begun is finished, also when Fairway is asked to end.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(r.settings.HostTimeout, max(time.Until(r.end), time.Second)))
+		working, cancel := finishing(ctx, min(r.settings.HostTimeout, max(time.Until(r.end), time.Second)))
 		defer cancel()
-		r.settle(i, r.attempt(ctx, step, work))
+		step = r.attempt(working, step, work)
+		if ctx.Err() != nil && working.Err() != nil {
+			return // cut off: the next run finds the host as being worked on
+		}
+		r.settle(i, step)
 		select {
 		case results <- struct{}{}:
 		default: // one is waiting already, and the loop looks at everything
 		}
 	})
+}
+
+// finishGrace is how long something that has begun may go on when Fairway is asked
+// to end.
+const finishGrace = 8 * time.Second
+
+// finishing is a context for something that is better finished than left: it ends
+// after its own time, or a while after ctx does.
+func finishing(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	stop := context.AfterFunc(ctx, func() {
+		_ = sleep(working, finishGrace)
+		cancel()
+	})
+	return working, func() {
+		stop()
+		cancel()
+	}
 }
 
 // attempt has one host worked on when it is its turn.

@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"fairway/internal/dockerapi"
@@ -21,6 +24,9 @@ const stdinFile = "/dev/stdin"
 const (
 	readScript = `[ ! -L "$1" ] || { echo "$1 is a symbolic link: name the file itself" >&2; exit 3; }
 exec cat "$1"`
+	// Where there is a sha256sum, not all of a file has to cross the network only
+	// to be compared.
+	digestScript = `[ ! -L "$1" ] && exec sha256sum < "$1"`
 	// The copy gives the new file owner and mode of the old one; what was
 	// written is read back, so that a full disk is found here.
 	writeScript = `cp -p "$1" "$1.fairway-new" && cat > "$1.fairway-new" && exec cat "$1.fairway-new"`
@@ -57,6 +63,10 @@ type shell struct {
 	engine Engine
 	place  Place
 	stats  statsPage
+
+	mu      sync.Mutex
+	asked   string // the container whose version is known
+	version string
 }
 
 // run runs one of the scripts.
@@ -87,27 +97,33 @@ func left(ctx context.Context) time.Duration {
 // seen is what is known of a container before something is done to it.
 type seen struct {
 	container dockerapi.Container
-	content   []byte
+	content   []byte // where it was asked for
+	digest    string
 	inside    inside
 	master    process
 	workers   []process
 }
 
 // see finds the container and reads its configuration and processes.
-func (h *shell) see(ctx context.Context) (seen, error) {
+func (h *shell) see(ctx context.Context, content bool) (seen, error) {
 	var s seen
 	var err error
 	if s.container, err = find(ctx, h.engine, h.place); err != nil {
 		return s, err
 	}
-	r, err := h.run(ctx, s.container.ID, nil, readScript)
-	if err != nil {
-		return s, fmt.Errorf("read %s: %w", h.place.File, err)
+	if !content {
+		s.digest = h.digest(ctx, s.container.ID)
 	}
-	if len(r.Stdout) > maxContent {
-		return s, fmt.Errorf("read %s: more than %d MiB", h.place.File, maxContent>>20)
+	if s.digest == "" {
+		r, err := h.run(ctx, s.container.ID, nil, readScript)
+		if err != nil {
+			return s, fmt.Errorf("read %s: %w", h.place.File, err)
+		}
+		if len(r.Stdout) > maxContent {
+			return s, fmt.Errorf("read %s: more than %d MiB", h.place.File, maxContent>>20)
+		}
+		s.content, s.digest = r.Stdout, digestOf(r.Stdout)
 	}
-	s.content = r.Stdout
 	if s.inside, err = h.inside(ctx, s.container.ID); err != nil {
 		return s, err
 	}
@@ -118,6 +134,19 @@ func (h *shell) see(ctx context.Context) (seen, error) {
 	return s, nil
 }
 
+// digest has the container compute the digest of its file; empty when it cannot.
+func (h *shell) digest(ctx context.Context, id string) string {
+	r, err := h.run(ctx, id, nil, digestScript)
+	if err != nil {
+		return ""
+	}
+	sum, _, _ := strings.Cut(string(r.Stdout), " ")
+	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return sum
+}
+
 func (h *shell) inside(ctx context.Context, id string) (inside, error) {
 	r, err := h.run(ctx, id, nil, lookScript)
 	if err != nil {
@@ -126,24 +155,29 @@ func (h *shell) inside(ctx context.Context, id string) (inside, error) {
 	return parseInside(string(r.Stdout))
 }
 
-func (h *shell) look(ctx context.Context) (Sight, error) {
-	s, err := h.see(ctx)
+func (h *shell) look(ctx context.Context, content bool) (Sight, error) {
+	s, err := h.see(ctx, content)
 	if err != nil {
 		return Sight{}, err
 	}
 	sight := Sight{
-		Time: time.Now(), Content: s.content, Digest: digestOf(s.content), Container: s.container.ID, Way: "shell",
+		Time: time.Now(), Content: s.content, Digest: s.digest, Container: s.container.ID, Way: "shell",
 		Old: max(0, len(s.workers)-1),
 	}
 	if n := len(s.workers); n > 0 {
 		sight.Uptime = s.inside.age(s.workers[n-1])
 	}
-	sight.Version, err = h.version(ctx, s.container.ID)
+	sight.Version, err = h.versionOf(ctx, s.container.ID)
 	return sight, err
 }
 
-// version asks HAProxy what it is.
-func (h *shell) version(ctx context.Context, id string) (string, error) {
+// versionOf asks HAProxy what it is, once for each container.
+func (h *shell) versionOf(ctx context.Context, id string) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.asked == id {
+		return h.version, nil
+	}
 	r, err := h.engine.ContainerExec(ctx, id, dockerapi.Exec{Args: []string{"haproxy", "-v"}, User: "0", Timeout: left(ctx)})
 	if err != nil {
 		return "", err
@@ -153,11 +187,12 @@ func (h *shell) version(ctx context.Context, id string) (string, error) {
 	if len(f) < 3 || f[1] != "version" {
 		return "", fmt.Errorf("haproxy -v: %s", words(r))
 	}
-	return f[2], nil
+	h.asked, h.version = id, f[2]
+	return h.version, nil
 }
 
 func (h *shell) check(ctx context.Context, content []byte) error {
-	s, err := h.see(ctx)
+	s, err := h.see(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -203,7 +238,7 @@ func refusal(r *binary.Report, file, document string) error {
 }
 
 func (h *shell) apply(ctx context.Context, content []byte, trust bool) error {
-	s, err := h.see(ctx)
+	s, err := h.see(ctx, true)
 	if err != nil {
 		return asAbsent(err)
 	}

@@ -44,7 +44,7 @@ type simHost struct {
 	stopped   bool     // the container
 	listening []uint16 // by somebody else
 
-	hasAgent         bool
+	hasAgent, noSums bool
 	requests, failed int64
 	perLook          int64 // requests between two readings
 	onBusy           func(bool)
@@ -218,7 +218,7 @@ func (h *simHost) createExec(w http.ResponseWriter, r *http.Request) {
 
 // simScripts names the scripts.
 var simScripts = map[string]string{
-	lookScript: "look", readScript: "read", writeScript: "write", swapScript: "swap", backScript: "back", dropScript: "drop", signalScript: "signal",
+	lookScript: "look", readScript: "read", digestScript: "digest", writeScript: "write", swapScript: "swap", backScript: "back", dropScript: "drop", signalScript: "signal",
 }
 
 // simName is what is run: the name of a script with its path, or the arguments.
@@ -267,7 +267,7 @@ func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
 // perform does what a command does. The caller holds mu.
 func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) {
 	switch name {
-	case strings.Join(agentStatus(), " "), strings.Join(agentStats(), " "), strings.Join(agentCheck(), " "), strings.Join(agentApply(), " "), strings.Join(agentTrust(), " "):
+	case strings.Join(agentStatus(), " "), strings.Join(agentContent(), " "), strings.Join(agentStats(), " "), strings.Join(agentCheck(), " "), strings.Join(agentApply(), " "), strings.Join(agentTrust(), " "):
 		return h.agent(name, stdin)
 	case "haproxy -v":
 		return "HAProxy version 2.6.12-1 2025/10/03 - https://haproxy.org/\n", "", 0
@@ -275,6 +275,11 @@ func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) 
 		return h.check(stdin)
 	case "read " + simFile:
 		return h.files[simFile], "", 0
+	case "digest " + simFile:
+		if h.noSums {
+			return "", "sh: sha256sum: not found", 127
+		}
+		return digestOf([]byte(h.files[simFile])) + "  -\n", "", 0
 	case "write " + simFile:
 		h.files[simFile+".fairway-new"] = stdin
 		return stdin, "", 0
@@ -309,9 +314,13 @@ func (h *simHost) agent(name, stdin string) (stdout, stderr string, code int) {
 		Back            bool
 	}
 	switch name {
-	case strings.Join(agentStatus(), " "):
+	case strings.Join(agentStatus(), " "), strings.Join(agentContent(), " "):
+		var content []byte
+		if name == strings.Join(agentContent(), " ") {
+			content = []byte(h.files[simFile])
+		}
 		return say(agentSaid{
-			Name: "web", Content: []byte(h.files[simFile]), Digest: digestOf([]byte(h.files[simFile])), Running: digestOf([]byte(h.running)),
+			Name: "web", Content: content, Digest: digestOf([]byte(h.files[simFile])), Running: digestOf([]byte(h.running)),
 			Version: "2.6.12", Worker: h.workers[0].pid, Uptime: time.Minute,
 		})
 	case strings.Join(agentStats(), " "):
@@ -493,7 +502,7 @@ func newEngine(url string) (Engine, error) {
 func (s *simFleet) onlyFixed(t testing.TB) {
 	t.Helper()
 	fixed := []string{"haproxy -v", "haproxy -c -W -f /dev/stdin"}
-	for _, args := range [][]string{agentStatus(), agentStats(), agentCheck(), agentApply(), agentTrust()} {
+	for _, args := range [][]string{agentStatus(), agentContent(), agentStats(), agentCheck(), agentApply(), agentTrust()} {
 		fixed = append(fixed, strings.Join(args, " "))
 	}
 	for _, name := range simScripts {

@@ -52,14 +52,15 @@ func (s *spot) take(ctx context.Context) error {
 func (s *spot) leave() { <-s.turn }
 
 // look looks at the host and remembers what it saw. The caller has the turn.
-func (s *spot) look(ctx context.Context) (Sight, error) {
-	sight, err := s.hand.look(ctx)
+func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
+	sight, err := s.hand.look(ctx, content)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried, s.err = time.Now(), err
 	if err == nil {
 		sight.Time = s.tried
 		s.sight = sight
+		s.sight.Content = nil // a thousand of them may be much
 	}
 	return sight, err
 }

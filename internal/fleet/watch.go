@@ -75,7 +75,7 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
-	sight, err := s.look(bounded)
+	sight, err := s.look(bounded, false)
 	if err == nil {
 		_, err = s.read(bounded)
 		if errors.Is(err, ErrNoReading) {
@@ -120,8 +120,7 @@ func (f *Fleet) settleDebt(ctx context.Context, s *spot, sight Sight, step Step)
 		if err != nil {
 			return err
 		}
-		// Finished even when Fairway is asked to end in between.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Settings{}.withDefaults().HostTimeout)
+		ctx, cancel := finishing(ctx, Settings{}.withDefaults().HostTimeout)
 		defer cancel()
 		if !step.Touched {
 			step.Touched = true
@@ -174,7 +173,7 @@ func (s *spot) notBefore() time.Time {
 func (f *Fleet) drifted(ctx context.Context, places []Place) error {
 	var found []error
 	for i, err := range f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		sight, err := s.look(ctx)
+		sight, err := s.look(ctx, false)
 		if err != nil {
 			return nil //nolint:nilerr // it is told of when its turn comes
 		}

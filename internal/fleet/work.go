@@ -53,7 +53,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 func (f *Fleet) look(ctx context.Context, s *spot) (Sight, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
-	return s.look(ctx)
+	return s.look(ctx, true)
 }
 
 // intend makes durable what a host had and that it is about to be changed.
@@ -131,7 +131,7 @@ func (s *spot) saw(content []byte) {
 		return
 	}
 	s.sight.Time = time.Now()
-	s.sight.Content, s.sight.Digest, s.sight.Uptime = content, digestOf(content), 0
+	s.sight.Digest, s.sight.Uptime = digestOf(content), 0
 	if s.sight.Running != "" {
 		s.sight.Running = s.sight.Digest
 	}
@@ -195,7 +195,7 @@ func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
 			return answer{err: err}
 		}
 		defer s.leave()
-		sight, err := s.look(ctx)
+		sight, err := s.look(ctx, false)
 		if err == nil && sight.Digest != step.Want {
 			return answer{blind: true, worse: "the configuration was changed by somebody else"}
 		}
