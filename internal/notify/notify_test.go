@@ -63,15 +63,16 @@ func (b *inbox) events() (events []Event, messages int) {
 	return events, len(b.got)
 }
 
-// start opens and runs a notifier with one channel that goes into an inbox.
-func start(t *testing.T, dir string, feed *catalog.Feed, c Channel) (n *Notifier, b *inbox, stop func()) {
+// start opens and runs a notifier with one channel that goes into an inbox, which
+// may be down from the beginning.
+func start(t *testing.T, dir string, feed *catalog.Feed, c Channel, down ...error) (n *Notifier, b *inbox, stop func()) {
 	t.Helper()
 	c.Name, c.Kind, c.URL = "ops", KindWebhook, "http://127.0.0.1:1/"
 	n, err := New(Options{Dir: dir, Feed: feed, Channels: []Channel{c}, From: "here", Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b = &inbox{}
+	b = &inbox{down: errors.Join(down...)}
 	n.channels[0].sender = b
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -120,8 +121,8 @@ func TestReceiverAwayForAnHour(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		feed := &catalog.Feed{}
-		n, b, stop := start(t, dir, feed, Channel{})
-		b.fail(errors.New("connection refused"))
+		away := errors.New("connection refused")
+		n, b, stop := start(t, dir, feed, Channel{}, away)
 		w := swarm()
 		s := w.snapshot()
 		s.Revision = 1
@@ -131,8 +132,7 @@ func TestReceiverAwayForAnHour(t *testing.T) {
 			time.Sleep(time.Minute)
 			if i == 30 {
 				stop()
-				n, b, stop = start(t, dir, feed, Channel{})
-				b.fail(errors.New("connection refused"))
+				n, b, stop = start(t, dir, feed, Channel{}, away)
 			}
 		}
 		if state := n.Channels()[0]; state.Pending != 60 || state.Error != "connection refused" || state.Retry.IsZero() {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +150,7 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 // stage is a world that tests change, and hands that write down what is done.
 type stage struct {
+	mu       sync.Mutex // held by the test but while time passes
 	snapshot catalog.Snapshot
 	readings map[string]map[string][]float64
 	done     []string
@@ -163,6 +165,8 @@ func newStage() *stage {
 }
 
 func (s *stage) world() *World {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	copied := s.snapshot
 	return &World{
 		Now: time.Now(), Snapshot: &copied, Sources: copied.Sources,
@@ -239,10 +243,14 @@ func play(t *testing.T, s *stage, fired map[string]time.Time, rules []Rule, scen
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		time.Sleep(time.Second) // between two looks
+		s.mu.Lock()
 		scene(r, func(d time.Duration) {
+			s.mu.Unlock()
 			time.Sleep(d)
 			synctest.Wait()
+			s.mu.Lock()
 		})
+		s.mu.Unlock()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
