@@ -76,7 +76,7 @@ func (s *Server) fleetOperations() []operation {
 		{path: document + "/revisions/{number}", role: api.RoleOperator, serve: s.fleetRevision},
 		{method: http.MethodPost, path: document + "/revisions", role: api.RoleOperator, body: maxDocumentBody, serve: s.putFleetRevision},
 		{path: document + "/diff", role: api.RoleOperator, params: []string{"from", "to"}, serve: s.fleetDiff},
-		{method: http.MethodPost, path: document + "/check", role: api.RoleOperator, body: maxDocumentBody, serve: s.checkFleet},
+		{method: http.MethodPost, path: document + "/check", role: api.RoleOperator, asks: true, body: maxDocumentBody, serve: s.checkFleet},
 		{path: document + "/plan", role: api.RoleOperator, params: []string{"revision", "hosts"}, serve: s.fleetPlan},
 		{path: document + "/drift", role: api.RoleOperator, params: []string{"hosts"}, serve: s.fleetDrift},
 		{method: http.MethodPost, path: document + "/drift", role: api.RoleOperator, serve: s.repairFleet},

@@ -283,6 +283,11 @@ func usagePlots() []plotOptions {
 	}
 }
 
+// routePlot is what a route answered.
+func routePlot(title string) plotOptions {
+	return plotOptions{title: title, width: 560, height: 150, fields: []string{"requests", "errors"}, names: []string{"requests", "errors"}}
+}
+
 // smallPlots are CPU and memory without a grid, for lists.
 func smallPlots() []plotOptions {
 	return []plotOptions{

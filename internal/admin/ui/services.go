@@ -134,6 +134,10 @@ type serviceData struct {
 	// May is true for those who may drain and pause.
 	May     bool
 	Entries []api.Entry
+	// Plots are what it used and what its routes answered, over the range Here.
+	Plots  []plot
+	Ranges []timeRange
+	Self   string
 	// Steps are what happened to it, the newest first.
 	Steps []step
 }
@@ -203,8 +207,18 @@ func (p *Pages) service(c *call) (any, error) {
 		d.Entries = entries.Items
 	}
 	d.Steps = steps(d.Entries, d.ID)
+	d.Self = link("services", d.ID)
+	var r timeRange
+	d.Ranges, r = chosenRange(c)
+	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
+		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, routePlot(visible(route.Address(), 40, false)))...)
+	}
+	d.Plots = append(d.Plots, plotsOf(c, api.SeriesServices, d.ID, r, usagePlots()...)...)
 	return d, nil
 }
+
+// maxRoutePlots is how many routes of a service are plotted.
+const maxRoutePlots = 4
 
 // diagnosis is why something is served or not. What needs somebody is open.
 type diagnosis struct {

@@ -60,10 +60,10 @@ function visible(text) {
   return text.replace(/[^\P{C}\n\t]/gu, (c) => '\\u{' + c.codePointAt(0).toString(16) + '}');
 }
 
-// linesIn finds the numbers of lines in what HAProxy says: "[haproxy.cfg:12]".
+// linesIn finds the numbers of lines in what HAProxy says: "haproxy.cfg:12: …".
 function linesIn(text) {
   const found = new Set();
-  for (const m of text.matchAll(/\[[^\]\s]*:(\d+)\]|line (\d+)/g)) found.add(Number(m[1] || m[2]));
+  for (const m of text.matchAll(/[A-Za-z][\w.-]*:(\d+)(?=[\]:,)\s]|$)|\bline (\d+)/g)) found.add(Number(m[1] || m[2]));
   return found;
 }
 
