@@ -332,3 +332,69 @@ func TestFleetTroubledHosts(t *testing.T) {
 		})
 	}
 }
+
+// TestFleetBareImage has an image with HAProxy alone: it cannot be managed, and
+// Fairway says what is missing.
+func TestFleetBareImage(t *testing.T) {
+	needDocker(t)
+	e := startEdge(t, "edge1", edgeConfig(1, backend(t), ""), false)
+	if code, out := e.exec("/bin/busybox", "rm", "-f", "/bin/sh", "/bin/busybox"); code != 0 {
+		t.Fatalf("rm: %s", out)
+	}
+	c := startCentre(t, fleetFile(t, []*edge{e}), "")
+	c.put(edgeConfig(1, "127.0.0.1", ""))
+	c.put(edgeConfig(2, "127.0.0.1", ""))
+	code, out, _ := c.fairway("fleet", "plan", edgeDocument)
+	if code != 1 || !strings.Contains(out, "neither fairway nor a shell") {
+		t.Errorf("plan: %d %s", code, out)
+	}
+	c.start(fastRollout)
+	if r := c.end(60 * time.Second); r.Phase != api.RolloutReverted || !strings.Contains(r.Reason, "neither fairway nor a shell") {
+		t.Errorf("rollout: %s %s", r.Phase, r.Reason)
+	}
+	if v, err := e.version(); v != "1" {
+		t.Errorf("it runs %q (%v)", v, err)
+	}
+}
+
+// TestFleetEditedByHand has somebody edit a file in a container: it is told, stops a
+// rollout, and is adopted or put back.
+func TestFleetEditedByHand(t *testing.T) {
+	needDocker(t)
+	server := backend(t)
+	edges := threeEdges(t, edgeConfig(1, server, ""), true, false)
+	c := startCentre(t, fleetFile(t, edges), "")
+	c.put(edgeConfig(1, server, ""))
+	for i, name := range []string{"/usr/local/haproxy/etc/" + edgeDocument + ".cfg", haproxyConfig} {
+		edges[i].put(map[string]string{name: edgeConfig(1, server, "# by hand\n")})
+	}
+	code, out, _ := c.fairway("fleet", "drift", edgeDocument)
+	if code != 1 || !strings.Contains(out, "edge1 was edited by hand") || !strings.Contains(out, "+# by hand") || !strings.Contains(out, "edge2 was edited by hand: the same difference as edge1") {
+		t.Errorf("drift: %d %s", code, out)
+	}
+	c.put(edgeConfig(2, server, ""))
+	if code, _, errs := c.fairway("fleet", "rollout", edgeDocument); code == 0 || !strings.Contains(errs, "edited by hand") {
+		t.Errorf("rollout over what was edited: %d %s", code, errs)
+	}
+	if code, out, errs := c.fairway("fleet", "drift", edgeDocument, "--adopt", "edge1", "-m", "sunday"); code != 0 || !strings.Contains(out, "revision 3") {
+		t.Errorf("adopt: %d %s%s", code, out, errs)
+	}
+	if code, out, errs := c.fairway("fleet", "rollout", edgeDocument, "--pause", "1s"); code != 0 {
+		t.Errorf("rollout of what was adopted: %d %s%s", code, out, errs)
+	}
+	for i, name := range []string{"/usr/local/haproxy/etc/" + edgeDocument + ".cfg", haproxyConfig} {
+		if file := edges[i].file(); !strings.HasSuffix(file, "# by hand\n") {
+			t.Errorf("%s has %s", edges[i].host, file)
+		}
+		edges[i].put(map[string]string{name: "nonsense\n"})
+		if code, out, errs := c.fairway("fleet", "drift", edgeDocument, "--put-back", edges[i].host); code != 0 {
+			t.Errorf("put back: %d %s%s", code, out, errs)
+		}
+		if file := edges[i].file(); !strings.HasSuffix(file, "# by hand\n") {
+			t.Errorf("%s has %s", edges[i].host, file)
+		}
+	}
+	if code, out, _ := c.fairway("fleet", "drift", edgeDocument); code != 0 {
+		t.Errorf("drift after that: %d %s", code, out)
+	}
+}
