@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,47 +109,59 @@ func TestCauseIsCut(t *testing.T) {
 // the first try.
 func TestRecorderTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lost := 0
-		r := newRecorder(slog.New(slog.DiscardHandler), func() { lost++ })
+		var lost atomic.Int64
+		r := newRecorder(slog.New(slog.DiscardHandler), func() { lost.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.run(ctx)
-		full := true
+		var full atomic.Bool
+		full.Store(true)
+		var mu sync.Mutex // of what follows
 		var done []string
 		var told error
 		for _, name := range []string{"a", "b", "c"} {
 			r.add(job{
 				do: func() error {
-					if full {
+					if full.Load() {
 						return history.ErrFull
 					}
+					mu.Lock()
+					defer mu.Unlock()
 					done = append(done, name)
 					return nil
 				},
-				done: func(err error) { told = errors.Join(told, err) },
+				done: func(err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = errors.Join(told, err)
+				},
 			})
 		}
 		synctest.Wait()
+		mu.Lock()
 		if !errors.Is(told, history.ErrFull) || len(done) != 0 {
 			t.Fatalf("told %v, done %q", told, done)
 		}
-		full = false
+		mu.Unlock()
+		full.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if strings.Join(done, "") != "abc" || lost != 0 {
-			t.Errorf("done %q, %d lost", done, lost)
+		mu.Lock()
+		if strings.Join(done, "") != "abc" || lost.Load() != 0 {
+			t.Errorf("done %q, %d lost", done, lost.Load())
 		}
-		full = true
+		mu.Unlock()
+		full.Store(true)
 		for range maxJobs + 10 {
 			r.add(job{do: func() error {
-				if full {
+				if full.Load() {
 					return history.ErrFull
 				}
 				return nil
 			}})
 		}
 		synctest.Wait()
-		if lost == 0 || lost > 10 {
-			t.Errorf("%d lost of %d", lost, maxJobs+10)
+		if n := lost.Load(); n == 0 || n > 10 {
+			t.Errorf("%d lost of %d", n, maxJobs+10)
 		}
 		cancel()
 		synctest.Wait()

@@ -118,7 +118,6 @@ func TestFleetAgentStory(t *testing.T) {
 		"Configuration file /usr/local/haproxy/etc/temp/127.0.0.1.cfg is valid.",
 		"the first release",
 		"Cover /usr/local/haproxy/etc/127.0.0.1.cfg with /usr/local/haproxy/etc/temp/127.0.0.1.cfg: success.",
-		"New worker (",
 		"Worker ",
 	)
 	eventually(t, 10*time.Second, "the page is on 8080", func() string { return h.page(8080) })
@@ -138,7 +137,7 @@ func TestFleetAgentStory(t *testing.T) {
 	h.kill("USR2")
 	eventually(t, 10*time.Second, "the page is on 8181", func() string { return h.page(8181) })
 	t.Logf("on 8181 %s after the signal", time.Since(begun).Round(time.Millisecond))
-	h.tells("Reload was asked for", "New worker (", "Worker ", "after the reload was asked for.")
+	h.tells("Reload was asked for", "Worker ", "after the reload was asked for.")
 	eventually(t, 10*time.Second, "nothing is on 8080", func() string {
 		if h.page(8080) == "" {
 			return "the page is"

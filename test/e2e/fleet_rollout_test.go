@@ -55,7 +55,7 @@ func TestFleetStory(t *testing.T) {
 	}
 	etc := t.TempDir()
 	h := startDemo2(t, fmt.Sprintf("http://edge:%s@%s:%s/haproxy/", token, gateway, port), etc)
-	h.tells("Download of configuration file", "is valid.", "the first release", "Cover ", "New worker (", "Worker ")
+	h.tells("Download of configuration file", "is valid.", "the first release", "Cover ", "Worker ")
 	eventually(t, 10*time.Second, "the page is on 8080", func() string { return h.page(8080) })
 	if strings.Contains(h.log(), token) {
 		t.Error("the token is in the log of the container")
