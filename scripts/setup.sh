@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the named parts need, when they are missing:
-#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, a C compiler for the race detector
+#   setup.sh test     Docker Engine, iptables, BusyBox, HAProxy, Chromium, a C compiler for the race detector
 #   setup.sh bench    nginx, Caddy, HAProxy, wrk
 # Services of packages for benchmarks are not started. Without root or apt it only says
 # what is missing; what cannot run for it is skipped, and said again, later.
@@ -21,6 +21,7 @@ for part in "$@"; do
 		want haproxy haproxy
 		want curl curl
 		want busybox busybox-static
+		want chromium chromium fonts-dejavu-core
 		want gcc gcc libc6-dev
 		;;
 	bench)

@@ -235,7 +235,7 @@ func round1(v float64) float64 { return math.Round(10*v) / 10 }
 
 // timeTicks are about six points of time, on the hour, day or what fits.
 func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
-	steps := []time.Duration{10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
+	steps := []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
 	step := steps[len(steps)-1]
 	for _, s := range steps {
 		if to.Sub(from)/s <= 8 {
@@ -261,6 +261,11 @@ func plotsOf(c *call, group, subject string, r timeRange, all ...plotOptions) []
 	found, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: from, To: to, Step: r.Step})
 	if err != nil {
 		return nil // nothing is kept, or not of this; the page does without
+	}
+	if r.For == time.Hour && len(found.Points) > 0 {
+		// What is kept may be less than an hour; an empty picture says nothing.
+		kept := max(10*time.Minute, to.Sub(found.Points[0].At)*11/10)
+		from = to.Add(-min(time.Hour, kept))
 	}
 	var plots []plot
 	for _, o := range all {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -134,6 +135,8 @@ type serviceData struct {
 	// May is true for those who may drain and pause.
 	May     bool
 	Entries []api.Entry
+	// Shared are the labels of every instance, where they are all the same.
+	Shared map[string]string
 	// Plots are what it used and what its routes answered, over the range Here.
 	Plots  []plot
 	Ranges []timeRange
@@ -203,6 +206,7 @@ func (p *Pages) service(c *call) (any, error) {
 	for _, in := range d.service.Instances {
 		d.Instances = append(d.Instances, newInstance(d.service, in, commands.Items))
 	}
+	d.Shared = sharedLabels(d.service.Instances)
 	if entries, err := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30}); err == nil {
 		d.Entries = entries.Items
 	}
@@ -219,6 +223,20 @@ func (p *Pages) service(c *call) (any, error) {
 
 // maxRoutePlots is how many routes of a service are plotted.
 const maxRoutePlots = 4
+
+// sharedLabels are the labels of all instances, where these are the same and there
+// are several; nil otherwise.
+func sharedLabels(instances []api.Instance) map[string]string {
+	if len(instances) < 2 {
+		return nil
+	}
+	for _, in := range instances[1:] {
+		if !maps.Equal(in.Labels, instances[0].Labels) {
+			return nil
+		}
+	}
+	return instances[0].Labels
+}
 
 // diagnosis is why something is served or not. What needs somebody is open.
 type diagnosis struct {

@@ -1,0 +1,188 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+)
+
+// uiFiles is where the pages are in the repository.
+const uiFiles = "../../internal/admin/ui"
+
+// evil is what somebody may call things to do harm.
+var evil = map[string]string{
+	"html":    `"><img src=x onerror=alert(1)></textarea></title></script><script>alert(2)</script><svg onload=alert(3)>'`,
+	"link":    `javascript:alert(4)`,
+	"control": "a\x1b[31mred\tc\x7f\u0085d\u2028e\ufeff",
+	"bidi":    "user\u202Egpj.exe\u2066\u200F",
+}
+
+// policyOf is the content security policy that pages are really sent with.
+func policyOf(t *testing.T, p *proxy) string {
+	t.Helper()
+	res, err := http.Get("http://" + p.admin + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	policy := res.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'") {
+		t.Fatalf("the policy is %q", policy)
+	}
+	return policy
+}
+
+// The pages that the tests of package ui have made of hostile names in every field,
+// in a browser, with their scripts and a hostile stream: nothing runs, and the policy
+// has nothing to report.
+func TestUIHostilePages(t *testing.T) {
+	needDocker(t)
+	b := needChromium(t)
+	policy := policyOf(t, startProxy(t, proxyOptions{}).synced())
+	pages, err := filepath.Glob(uiFiles + "/testdata/hostile/*.html")
+	if err != nil || len(pages) < 15 {
+		t.Fatal("pages are missing: ", pages, err)
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		name, isAsset := strings.CutPrefix(r.URL.Path, "/assets/DIGEST/")
+		switch {
+		case isAsset:
+			http.ServeFile(w, r, filepath.Join(uiFiles, "assets", filepath.Base(name)))
+		case r.URL.Path == "/v1/watch":
+			w.Header().Set("Content-Type", "text/event-stream")
+			for i := range 3 {
+				fmt.Fprintf(w, "event: change\ndata: {\"revision\":%d,\"hash\":%s,\"stale\":[%s]}\n\n", i, strconv.Quote("x"), quoted(evil["html"]))
+				fmt.Fprintf(w, "event: traffic\ndata: {\"total\":{\"rate\":5},\"routes\":[{\"route\":%[1]s,\"rate\":5,\"errors\":2,\"p95\":3}],\"endpoints\":[{\"backend\":%[1]s,\"endpoint\":%[1]s,\"rate\":2,\"inFlight\":1}]}\n\n", quoted(evil["html"]))
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(100 * time.Millisecond)
+			}
+			<-r.Context().Done()
+		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			w.Header().Set("Content-Type", api.ProblemContentType)
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"title":%[1]s,"detail":%[1]s,"status":400}`, quoted(evil["html"]))
+		default:
+			file := filepath.Join(uiFiles, "testdata", "hostile", filepath.Base(r.URL.Path)+".html")
+			if _, err := os.Stat(file); err != nil {
+				file = filepath.Join(uiFiles, "testdata", "hostile", "overview.html")
+			}
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write(data)
+		}
+	}))
+	defer s.CloseClientConnections()
+	for _, screen := range []screen{screens[0], screens[2]} {
+		tb := b.open(s.URL, screen)
+		for _, path := range pages {
+			name := strings.TrimSuffix(filepath.Base(path), ".html")
+			tb.visit("/" + name)
+			if name != "sign-in" && name != "nothing" {
+				tb.until(10*time.Second, "document.querySelector('.live.on')")
+			}
+			time.Sleep(300 * time.Millisecond)
+			if n := eval[int](tb, "document.images.length + document.querySelectorAll('main script, main iframe, main object, main [onerror], main [onload]').length"); n != 0 {
+				t.Errorf("%s has %d elements that it should not have", name, n)
+			}
+			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
+				t.Errorf("%s is %d pixels wider than the %s", name, wide, screen.name)
+			}
+			// Every form is sent: what is answered is hostile, too.
+			eval[int](tb, `(() => { const all = [...document.querySelectorAll('form[data-call]:not([data-sure])')]; all.forEach((f) => { f.noValidate = true; f.requestSubmit(); }); return all.length; })()`)
+			time.Sleep(150 * time.Millisecond)
+			tb.clean("400 (Bad Request)")
+			tb.shot("hostile-" + name + "-" + screen.name)
+		}
+	}
+}
+
+// The same with a real Fairway, and hostile names in every place that somebody can
+// write to: labels, names of services and instances, messages of operators, requests
+// to be explained, files to be planned, searches.
+func TestUIHostileNames(t *testing.T) {
+	needDocker(t)
+	b := needChromium(t)
+	dir := t.TempDir()
+	file, wrong := filepath.Join(dir, "services.yml"), filepath.Join(dir, "wrong.yml")
+	var text strings.Builder
+	text.WriteString("services:\n")
+	long := strings.Repeat("long-", 64<<10/5)
+	for kind, name := range evil {
+		fmt.Fprintf(&text, "  - name: %s\n    labels: {fairway.host: \"%[1]s.example.com\", fairway.hots: %[2]s, %[3]s: x, fairway.basic-auth: %[2]s}\n    instances: [{address: \"127.0.0.1:1\"}]\n",
+			kind, quoted(name), quoted("fairway."+name))
+	}
+	fmt.Fprintf(&text, "  - name: long\n    labels: {fairway.host: long.example.com, fairway.hots: %s}\n    instances: [{address: \"127.0.0.1:1\"}]\n", quoted(long))
+	// A source that fails tells what is wrong with it, in the words of who wrote it.
+	for name, content := range map[string]string{file: text.String(), wrong: "services:\n  - name: " + quoted(evil["html"]+evil["bidi"]+long) + "\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, boxOptions{name: "labels", labels: map[string]string{
+		"fairway.host": ownHost("hostile"), "fairway.hold": evil["html"], "fairway.rule": evil["control"], "fairway." + evil["bidi"]: "x",
+		"fairway.a.host": "a.example.com", "fairway.a.headers.response.set.X-Evil": evil["html"], "fairway.a.path": "/" + long[:200],
+	}})
+	p := startProxy(t, proxyOptions{args: []string{"--file", file, "--file", wrong, "--admin.anonymous", "admin"}})
+	var services api.List[api.Service]
+	eventually(t, 15*time.Second, "the services are known", func() string {
+		var err error
+		if services, err = p.client().Services(t.Context(), api.Query{}); err != nil || len(services.Items) < len(evil)+2 {
+			return fmt.Sprint(len(services.Items), err)
+		}
+		return ""
+	})
+	paths := []string{"/", "/services", "/routes", "/problems", "/nodes", "/events", "/history", "/history/1", "/plan", "/fleet", "/access"}
+	for _, name := range evil {
+		q := url.QueryEscape(name)
+		paths = append(paths, "/services?q="+q, "/services?only="+q, "/problems?only="+q, "/routes?url="+q+"&headers="+q+"&method="+q+"&client="+q,
+			"/routes?url=http://x/"+q, "/history?service="+q, "/sign-in?to="+q, "/services/"+url.PathEscape(name), "/nodes?q="+q)
+		if _, err := p.client().Give(t.Context(), api.NewCommand{Kind: api.CommandDrain, Subject: "instance:" + boxName(t, "labels"), Message: name}); err != nil {
+			t.Errorf("drain with the message %q: %v", name, err)
+		}
+	}
+	for _, s := range services.Items {
+		if len(s.ID) < 1000 {
+			paths = append(paths, "/services/"+url.PathEscape(s.ID))
+		}
+	}
+	for _, screen := range []screen{screens[1], screens[2]} {
+		tb := b.open("http://"+p.admin, screen)
+		for _, path := range paths {
+			tb.visit(path)
+			if !strings.HasPrefix(path, "/sign-in") {
+				tb.until(10*time.Second, "document.querySelector('.live.on')")
+			}
+			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
+				t.Errorf("%s is %d pixels wider than the %s", path, wide, screen.name)
+			}
+			if seen := eval[string](tb, `document.body.innerText.match(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/)?.[0] || ''`); seen != "" {
+				t.Errorf("%s shows %q", path, seen)
+			}
+			tb.clean("404 (Not Found)", "400 (Bad Request)")
+		}
+		for kind, name := range evil {
+			tb.visit("/plan")
+			tb.fill("textarea[name=text]", "services:\n  "+quoted(name)+":\n    image: "+quoted(name)+"\n    labels: {fairway.host: plan.example.com, fairway.hots: "+quoted(name)+"}\n")
+			tb.fill("input[name=project]", "x")
+			tb.press("form[data-post] button.main", "")
+			tb.until(10*time.Second, "document.querySelector('#answer').innerText.trim() !== ''")
+			tb.shot("hostile-plan-" + kind + "-" + screen.name)
+			tb.clean()
+		}
+	}
+}
