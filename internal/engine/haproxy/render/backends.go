@@ -202,6 +202,11 @@ func noEndpoint(service string) problem {
 func (r *renderer) writeSending(t *text) {
 	t.line("http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }")
 	t.line("http-request set-timeout server var(txn.to) if { var(txn.to) -m found }")
+	// Before 2.9 one timeout bounds the wait for an answer and every pause in it.
+	// Streams that say so beforehand have none of the sort.
+	t.line("acl stream req.fhdr(accept) -m sub text/event-stream")
+	t.line("acl stream req.fhdr(content-type) -m beg application/grpc")
+	t.line("http-request set-timeout server %s if stream", span(r.o.TunnelTimeout))
 	t.line("http-request set-timeout tunnel var(txn.tunnel) if { var(txn.tunnel) -m found }")
 }
 
@@ -244,10 +249,12 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 		interval := checkInterval(h)
 		add("check inter %s fastinter %s downinter %s fall 2 rise 1", span(interval), span(min(interval, time.Second)), span(min(interval, time.Second)))
 	} else if b.MaxFails > 0 {
-		add("check inter 10s fastinter 10s downinter 10s fall 1000 rise 1")
+		// A connection alone takes nobody out, but lets back in who was: soon, because
+		// HAProxy leaves nobody in when all have failed.
+		add("check inter 10s fastinter 10s downinter 2s fall 1000 rise 1")
 	}
 	if b.MaxFails > 0 {
-		layer := "layer7"
+		layer := "layer7" // which counts what an application answers with 500 and above, too
 		if b.Scheme == route.SchemeTCP {
 			layer = "layer4"
 		}

@@ -79,14 +79,9 @@ type Options struct {
 	// RejectUnderscores answers 400 to headers with an underscore that would be
 	// taken for an identity header; the default is to delete them.
 	RejectUnderscores bool
-	// MaxHeaders is how many header fields a request may have (200), and
-	// MaxHeaderBytes how large all of them may be together (64 KiB).
-	MaxHeaders     int
-	MaxHeaderBytes int
-	// MaxConnsPerSource is how many connections one client address (IPv6: one
-	// /64) may have open on a listener; zero means any number. Trusted proxies are
-	// exempt.
-	MaxConnsPerSource int
+	// MaxHeaders is how many header fields a request may have (200). All of them
+	// together, with the target, must fit into HAProxy's buffer, 15 KiB.
+	MaxHeaders int
 
 	// HeaderTimeout bounds the TLS handshake and the reading of a request's header
 	// (10 s); IdleTimeout the pause between two requests (120 s); ClientTimeout the

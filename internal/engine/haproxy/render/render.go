@@ -74,9 +74,6 @@ func (o Options) withDefaults() Options {
 	if o.MaxHeaders == 0 {
 		o.MaxHeaders = 200
 	}
-	if o.MaxHeaderBytes == 0 {
-		o.MaxHeaderBytes = 64 << 10
-	}
 	if o.AdminSocket == "" {
 		o.AdminSocket = filepath.Join(o.Dir, "admin.sock")
 	}

@@ -55,6 +55,9 @@ const (
 func (r *renderer) writeRequests(t *text) {
 	t.section("defaults %s from http", requestSection)
 	t.line("default_backend %s", answersSection)
+	if !r.o.H2C {
+		t.line("option disable-h2-upgrade")
+	}
 	r.writeReading(t)
 	r.writeLookups(t)
 	if len(r.o.Extra.Frontend) == 0 {
@@ -215,6 +218,8 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.ws) -m found } { status 101 } { res.fhdr(upgrade) -m str -i websocket }")
 	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
+	// What bounds the wait for an answer does not bound a pause within it.
+	t.since("2.9", "http-response set-timeout server "+span(r.o.TunnelTimeout))
 	t.line("http-response lua.fairway_hop if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
 	t.line("http-response del-header keep-alive")
 	t.line("http-response del-header proxy-connection")
