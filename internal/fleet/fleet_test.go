@@ -388,9 +388,26 @@ func TestDrift(t *testing.T) {
 	s.hosts[0].set(func(h *simHost) { h.files[simFile] = "something else\n" })
 	settings := quick
 	settings.Overwrite = true
+	kept := func() int {
+		list, err := f.o.Records.Records(kindContent)
+		check(t, err)
+		return len(list)
+	}
 	write(t, f, 3, text("v4"))
-	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v4 v4" {
-		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v4 v4" || kept() != 1 {
+		t.Errorf("phase %s %s, hosts %s, %d contents kept", p.Rollout.Phase, p.Rollout.Reason, s.files(), kept())
+	}
+	write(t, f, 4, text("v5")+"# ANSWER503\n")
+	s.hosts[0].set(func(h *simHost) { h.files[simFile] = "by hand\n" })
+	settings.Pause = 5 * time.Second
+	if p := rollout(t, f, settings); p.Rollout.Phase != Reverted || s.files() != "by hand v4" || kept() != 1 {
+		t.Errorf("phase %s %s, hosts %s, %d contents kept", p.Rollout.Phase, p.Rollout.Reason, s.files(), kept())
+	}
+	check(t, f.PutBack(t.Context(), "h1", "web"))
+	write(t, f, 5, text("v6"))
+	settings.Pause = 20 * time.Millisecond
+	if p := rollout(t, f, settings); p.Rollout.Phase != Done || kept() != 0 {
+		t.Errorf("phase %s %s, %d contents kept", p.Rollout.Phase, p.Rollout.Reason, kept())
 	}
 }
 

@@ -47,6 +47,10 @@ type ledger struct {
 
 	mu    sync.Mutex
 	known map[spotKey]Step
+
+	// keeping is held for reading from where something is kept to where a step
+	// speaks of it.
+	keeping sync.RWMutex
 }
 
 // load reads what the last run has left.
@@ -198,10 +202,40 @@ func endedName(document string, number uint64) string {
 	return fmt.Sprintf("%s/%020d", document, number)
 }
 
-// keep stores what a host had that is no revision, so that it can be given back
-// after a crash.
-func (l *ledger) keep(content []byte) error {
-	return l.records.PutRecord(kindContent, digestOf(content), content)
+// intend stores a step, and with it what the host had when no revision says it, so
+// that it can be given back after a crash.
+func (l *ledger) intend(document string, s Step, content []byte) error {
+	l.keeping.RLock()
+	defer l.keeping.RUnlock()
+	if content != nil {
+		if err := l.records.PutRecord(kindContent, digestOf(content), content); err != nil {
+			return err
+		}
+	}
+	return l.putStep(document, s)
+}
+
+// sweep forgets what was kept and no step speaks of any more.
+func (l *ledger) sweep() error {
+	l.keeping.Lock()
+	defer l.keeping.Unlock()
+	list, err := l.records.Records(kindContent)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]bool{}
+	for _, s := range l.steps() {
+		wanted[s.Had], wanted[s.Owed] = true, true
+	}
+	for _, r := range list {
+		if wanted[r.Name] {
+			continue
+		}
+		if err := l.records.DeleteRecord(kindContent, r.Name); err != nil && !errors.Is(err, history.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *ledger) kept(digest string) ([]byte, error) {

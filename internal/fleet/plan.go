@@ -107,7 +107,7 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 		d.Condition = Compare(Known{Seen: true, Digest: sight.Digest, Mixed: !sight.runs(), Revision: d.Revision, Released: released})
 		var content []byte
 		if revision.Number > 0 {
-			if content, err = f.content(s, revision); err != nil {
+			if content, err = f.content(s.place, revision); err != nil {
 				return err
 			}
 		}
@@ -187,7 +187,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 		return err
 	}
 	defer s.leave()
-	content, err := f.content(s, revision)
+	content, err := f.content(s.place, revision)
 	if err != nil {
 		return err
 	}
@@ -199,10 +199,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	step := before
 	step.Host, step.Had, step.Want, step.Touched = host, sight.Digest, digestOf(content), true
 	step.Owed, step.State, step.Began = step.Want, Unknown, time.Now().UTC()
-	if err := f.ledger.keep(sight.Content); err != nil {
-		return err
-	}
-	if err := f.ledger.putStep(document, step); err != nil {
+	if err := f.intend(s, sight, step); err != nil {
 		return err
 	}
 	err = s.hand.apply(ctx, content, false)

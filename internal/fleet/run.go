@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -64,7 +65,7 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	}
 	for _, p := range places {
 		// A template that lacks a value fails here, not halfway.
-		if _, err := f.content(f.spotOf(p.Host, p.Document), revision); err != nil {
+		if _, err := f.content(p, revision); err != nil {
 			return Rollout{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
@@ -205,8 +206,13 @@ func (f *Fleet) resume() error {
 			continue
 		}
 		revision, err := f.Revision(r.Document, r.Revision)
-		if err != nil {
+		switch {
+		case errors.Is(err, history.ErrUnavailable):
 			return err
+		case err != nil:
+			// Nobody gets it any more, and those who have it get back what they had.
+			f.log.Error("the revision of a rollout is lost", "document", r.Document, "revision", r.Revision, "error", err)
+			revision = history.Revision{Document: r.Document, Number: r.Revision}
 		}
 		if f.isRunning(r.Document) {
 			continue // an earlier attempt came so far
@@ -313,7 +319,7 @@ const gateEvery = time.Second
 func (r *run) patience(d Decision) time.Duration {
 	wait := time.Minute
 	if !d.Until.IsZero() {
-		wait = min(wait, max(time.Until(d.Until), time.Millisecond))
+		wait = min(wait, max(time.Until(d.Until), 20*time.Millisecond))
 	}
 	if d.Watch {
 		wait = min(wait, gateEvery)
@@ -498,6 +504,9 @@ func (r *run) conclude(after Rollout) error {
 	}
 	if err := r.f.ledger.putEnded(Ended{Rollout: after, States: states}); err != nil {
 		return err
+	}
+	if err := r.f.ledger.sweep(); err != nil {
+		r.f.log.Warn("what was kept for a way back is kept on", "error", err)
 	}
 	r.f.meters.ended(after.Phase)
 	r.mu.Lock()

@@ -167,6 +167,6 @@ func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
 	if s == nil {
 		return revision.Content, revision.Number, nil
 	}
-	content, err := f.content(s, revision)
+	content, err := f.content(s.place, revision)
 	return content, revision.Number, err
 }

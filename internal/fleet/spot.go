@@ -121,7 +121,7 @@ func (f *Fleet) digest(s *spot, r history.Revision) (string, error) {
 	if ok {
 		return digest, nil
 	}
-	content, err := f.content(s, r)
+	content, err := f.content(s.place, r)
 	if err != nil {
 		return "", err
 	}
@@ -133,14 +133,14 @@ func (f *Fleet) digest(s *spot, r history.Revision) (string, error) {
 }
 
 // content is a revision as a place has it.
-func (f *Fleet) content(s *spot, r history.Revision) ([]byte, error) {
+func (f *Fleet) content(p Place, r history.Revision) ([]byte, error) {
 	if r.Content == nil {
 		var err error
 		if r, err = f.Revision(r.Document, r.Number); err != nil {
 			return nil, err
 		}
 	}
-	return f.current().render(r.Content, s.place)
+	return f.current().render(r.Content, p)
 }
 
 // maxRendered is how many revisions of a template are tried to recognise one.
@@ -177,7 +177,7 @@ func (f *Fleet) byDigest(s *spot, digest string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return f.content(s, r)
+		return f.content(s.place, r)
 	}
 	return f.ledger.kept(digest)
 }

@@ -10,7 +10,7 @@ import (
 
 // give puts the revision on one host. The caller has the host's turn.
 func (r *run) give(ctx context.Context, s *spot, step Step) Step {
-	content, err := r.f.content(s, r.revision)
+	content, err := r.f.content(s.place, r.revision)
 	if err != nil {
 		step.State, step.Error = Refused, err.Error()
 		return step
@@ -36,7 +36,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 		step.Baseline = s.baseline(ctx)
 	}
 	step.State = Applying
-	if err := r.intend(sight, step); err != nil {
+	if err := r.f.intend(s, sight, step); err != nil {
 		step.State, step.Error, step.Had = Absent, "nothing was done: "+err.Error(), ""
 		return step
 	}
@@ -56,14 +56,19 @@ func (f *Fleet) look(ctx context.Context, s *spot) (Sight, error) {
 	return s.look(ctx, true)
 }
 
-// intend makes durable what a host had and that it is about to be changed.
-func (r *run) intend(sight Sight, step Step) error {
-	if step.Had == sight.Digest {
-		if err := r.f.ledger.keep(sight.Content); err != nil {
-			return err
-		}
+// intend makes durable what a host had and that it is about to be changed. What
+// a revision says is not kept a second time, except of a template, which may say
+// something else once the host has other values.
+func (f *Fleet) intend(s *spot, sight Sight, step Step) error {
+	number, err := f.recognise(s, sight.Digest)
+	if err != nil {
+		return err
 	}
-	return r.f.ledger.putStep(r.document, step)
+	var content []byte
+	if step.Had == sight.Digest && (number == 0 || f.current().Templates[s.place.Document]) {
+		content = sight.Content
+	}
+	return f.ledger.intend(s.place.Document, step, content)
 }
 
 // mayOverwrite refuses to overwrite what somebody has edited by hand.
