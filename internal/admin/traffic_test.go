@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"bufio"
 	"encoding/json"
 	"net/http"
@@ -117,11 +118,20 @@ type events struct {
 	lines *bufio.Scanner
 }
 
-func watchServer(t *testing.T, s *Server, query string) *events {
+func watchServer(t *testing.T, s *Server, query string, edit ...func(*http.Request)) *events {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	res, err := client.Get("http://" + s.Addr().String() + "/v1/watch" + query)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr().String()+"/v1/watch"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range edit {
+		e(r)
+	}
+	res, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +191,32 @@ func TestWatch(t *testing.T) {
 	}
 	for e.next("change", &c) {
 		t.Errorf("nothing has changed, and is told: %+v", c)
+	}
+}
+
+// Whoever may ask no more is told no more.
+func TestWatchEndsWithTheToken(t *testing.T) {
+	o := options(newWorld(t))
+	o.Anonymous = api.RoleNone
+	s := newServer(t, o)
+	run(t, s)
+	made, err := s.tokens.create(api.NewToken{Name: "v", Role: api.RoleViewer, Days: 1}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := watchServer(t, s, "", bearer(made.Secret))
+	var c api.Change
+	if !e.next("change", &c) {
+		t.Fatal("no event")
+	}
+	if err := s.tokens.revoke("v"); err != nil {
+		t.Fatal(err)
+	}
+	if e.next("change", &c) {
+		t.Errorf("told of %+v", c)
+	}
+	if err := e.lines.Err(); err != nil {
+		t.Error("the stream does not end in order: ", err)
 	}
 }
 

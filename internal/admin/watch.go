@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,7 +24,8 @@ const (
 )
 
 // watch streams what changes as server-sent events: "change" at the beginning and
-// whenever something is not as it was, "traffic" every second when asked for.
+// whenever something is not as it was, "traffic" every second when asked for. It ends
+// when whoever asked may ask no more: a token that is revoked reads on nowhere.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	wantsTraffic, err := boolean(r.URL.Query(), "traffic")
 	if err != nil {
@@ -39,6 +41,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	stream := &stream{w: w, control: http.NewResponseController(w)}
 	_ = stream.control.SetReadDeadline(time.Time{}) // that of the request is over
 	w.Header().Set("Content-Type", "text/event-stream")
+	fresh := r.WithContext(context.Background()) // who asks is not remembered in it
 	var last *api.Change
 	var before *api.Traffic
 	look := time.NewTicker(watchLook)
@@ -69,6 +72,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 		case <-s.stopping:
 			return nil
 		case <-look.C:
+		}
+		if who, refused := s.whoAsks(fresh); refused != nil || who.Role == "" {
+			return nil
 		}
 	}
 }

@@ -240,8 +240,14 @@ func (tb *tab) shot(name string) {
 // signIn signs in with the first token of a Fairway.
 func (tb *tab) signIn(state string) {
 	tb.t.Helper()
+	tb.signInWith(firstToken(tb.t, state))
+}
+
+// signInWith signs in with a token.
+func (tb *tab) signInWith(token string) {
+	tb.t.Helper()
 	tb.visit("/sign-in?to=/")
-	tb.fill("input[name=token]", firstToken(tb.t, state))
+	tb.fill("input[name=token]", token)
 	tb.press("form[data-sign-in] button", "Sign in")
 	tb.until(10*time.Second, "location.pathname === '/' && document.querySelector('[data-sign-out]')")
 }

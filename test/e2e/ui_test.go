@@ -319,14 +319,50 @@ func TestUISignIn(t *testing.T) {
 	if eval[int](tb, "document.querySelectorAll('[data-call]').length") != 0 {
 		t.Error("a viewer is offered what he may not do")
 	}
-	// A page that is left open after the token was revoked sends one to sign in.
-	done, err := tokenClient(t, p).RevokeToken(t.Context(), "looker")
-	if err != nil {
-		t.Fatal(done, err)
+	tb.clean("403")
+
+	// A page that is left open after the token was revoked sends one to sign in,
+	// whether its stream is open by then or not.
+	client := tokenClient(t, p)
+	for i, open := range []bool{false, true} {
+		name := fmt.Sprint("revoked-", i)
+		tb.signInWith(newToken(t, client, name))
+		tb.visit("/services")
+		if open {
+			tb.until(10*time.Second, "document.querySelector('.live.on')")
+		}
+		if _, err := client.RevokeToken(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		took := tb.until(10*time.Second, "location.pathname === '/sign-in' && location.search === '?to=%2Fservices'")
+		t.Logf("sent to sign in after %v, the stream was open: %v", took.Round(time.Millisecond), open)
+		tb.clean("401")
 	}
-	run(t, boxOptions{name: "change", labels: map[string]string{"fairway.host": ownHost("signin-change")}})
-	tb.until(40*time.Second, "location.pathname === '/sign-in'")
-	tb.clean("401", "403")
+	// What somebody is writing is not thrown away.
+	secret = newToken(t, client, "writer")
+	tb.signInWith(secret)
+	tb.visit("/plan")
+	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.fill("textarea[name=text]", "services: {}")
+	if _, err := client.RevokeToken(t.Context(), "writer"); err != nil {
+		t.Fatal(err)
+	}
+	tb.until(10*time.Second, "document.querySelector('#signed-out a')?.getAttribute('href') === '/sign-in?to=%2Fplan'")
+	if got := eval[string](tb, "document.querySelector('textarea[name=text]').value"); got != "services: {}" {
+		t.Errorf("what was written is %q", got)
+	}
+	tb.shot("signed-out")
+	tb.clean("401")
+}
+
+// newToken makes a token of a viewer and returns it.
+func newToken(t *testing.T, c *api.Client, name string) string {
+	t.Helper()
+	made, err := c.CreateToken(t.Context(), api.NewToken{Name: name, Role: api.RoleViewer, Days: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Secret
 }
 
 // tokenClient is a client with the first token.

@@ -34,6 +34,30 @@ export function toast(text, health = 'fine') {
   setTimeout(() => box.remove(), health === 'fine' ? 5000 : 12000);
 }
 
+// failed tells of an error; who is signed in no more is sent to sign in.
+export function failed(e) {
+  if (e.status === 401 || /session's key/.test(e.message)) signedOut();
+  else toast(e.message, 'broken');
+}
+
+// signedOut sends one to sign in, and back here afterwards. What somebody is writing
+// is not thrown away: then the way is shown, in a page of its own.
+export function signedOut() {
+  const way = '/sign-in?' + new URLSearchParams({ to: location.pathname + location.search });
+  const written = [...document.querySelectorAll('textarea')].some((e) => e.value !== e.defaultValue);
+  if (!written) { location.assign(way); return; }
+  if (document.getElementById('signed-out')) return;
+  const box = document.createElement('p');
+  box.id = 'signed-out';
+  box.className = 'toast h-broken';
+  const a = document.createElement('a');
+  a.href = way;
+  a.target = '_blank';
+  a.textContent = 'Sign in on another page';
+  box.append('You are signed out. ', a, ', then go on here: what you have written is kept.');
+  document.getElementById('toasts').append(box);
+}
+
 // fields are the values of a form as an operation wants them.
 function fields(form) {
   const body = {};
@@ -61,11 +85,7 @@ export async function submit(form, done) {
     if (form.dataset.then) location.assign(form.dataset.then);
     else await done();
   } catch (e) {
-    if (e.status === 401 || /session's key/.test(e.message)) {
-      location.assign('/sign-in?' + new URLSearchParams({ to: location.pathname + location.search }));
-      return;
-    }
-    toast(e.message, 'broken');
+    failed(e);
   } finally {
     form.removeAttribute('aria-busy');
   }

@@ -1,5 +1,5 @@
 // Text with numbered lines, and what HAProxy says of it while it is written.
-import { ask, toast } from './act.js';
+import { ask, failed, toast } from './act.js';
 
 // numbers keeps the numbers beside the lines, and marks those that are wrong.
 export function numbers(box) {
@@ -111,7 +111,7 @@ export function documentForm(form, saved) {
       toast(`Saved as r${r.number}`);
       form.remove(); // so that nothing asks whether to leave
       saved(r);
-    } catch (error) { toast(error.message, 'broken'); }
+    } catch (error) { failed(error); }
   });
 }
 
@@ -152,5 +152,5 @@ export async function rollout(form, done) {
     form.closest('dialog').close();
     toast('The rollout has begun');
     await done();
-  } catch (error) { toast(error.message, 'broken'); }
+  } catch (error) { failed(error); }
 }

@@ -1,5 +1,6 @@
 // Keeps what is shown current: one stream of events while the page can be seen,
 // the page asked for again when something has changed.
+import { signedOut } from './act.js';
 import { morph, parse } from './morph.js';
 import * as traffic from './traffic.js';
 
@@ -36,7 +37,7 @@ let turn = 0; // counts what was asked, so that no answer comes after a newer on
 
 // take shows an answer that is this page.
 export async function take(res, mine = ++turn) {
-  if (res.redirected && new URL(res.url).pathname === '/sign-in') { location.assign(res.url); return; }
+  if (res.redirected && new URL(res.url).pathname === '/sign-in') { signedOut(); return; }
   const text = await res.text();
   if (mine !== turn) return;
   const page = parse(text);
@@ -65,7 +66,10 @@ function open() {
   if (stream || document.hidden || !document.getElementById('live')) return;
   let first = true;
   stream = new EventSource('/v1/watch?traffic=true');
-  stream.addEventListener('open', () => state('live', true));
+  stream.addEventListener('open', () => {
+    state('live', true);
+    document.getElementById('signed-out')?.remove();
+  });
   stream.addEventListener('change', () => {
     // The first event says what the page shows already, unless it comes after a
     // gap in which anything may have happened.
@@ -81,8 +85,18 @@ function open() {
   stream.addEventListener('error', () => {
     state('reconnecting', false);
     first = false;
-    if (stream && stream.readyState === EventSource.CLOSED) { stream = null; setTimeout(open, 3000); }
+    if (stream && stream.readyState === EventSource.CLOSED) { stream = null; refused(); }
   });
+}
+
+// refused finds out what the stream does not say: whether whoever looks may look
+// no more, or there was an error that passes.
+async function refused() {
+  try {
+    const res = await fetch('/v1/identity', { headers: { Accept: 'application/json' } });
+    if (res.status === 401) { state('signed out', false); signedOut(); return; }
+  } catch { /* the server is gone; it may come back */ }
+  setTimeout(open, 3000);
 }
 
 const loaded = performance.now();
