@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,60 @@ func TestTroubledHosts(t *testing.T) {
 	}
 }
 
+// TestKilledCommand has commands killed, as happens to them when their container
+// ends or is out of memory: that is told in words, is no refusal, and is no reason
+// to take a container with the agent for one without.
+func TestKilledCommand(t *testing.T) {
+	for command, want := range map[string]string{
+		"read": "absent applied", "haproxy -c": "absent applied", "swap": "refused pending",
+		"fairway haproxy status": "absent applied", "fairway haproxy apply": "lost pending",
+	} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			s := newSimFleet(t, 2, text("v1"))
+			for _, h := range s.hosts {
+				h.hasAgent = strings.HasPrefix(command, "fairway")
+			}
+			s.hosts[0].set(func(h *simHost) { h.kill = command })
+			f, _ := s.start(t, t.TempDir())
+			write(t, f, 0, text("v1"))
+			write(t, f, 1, text("v2"))
+			p := rollout(t, f, quick)
+			if got := states(p); got != want || !strings.Contains(p.Steps[0].Error, "the command was killed while it was at work") {
+				t.Errorf("%s: steps %s, %s", p.Rollout.Phase, got, p.Steps[0].Error)
+			}
+			s.hosts[0].mu.Lock()
+			defer s.hosts[0].mu.Unlock()
+			if s.hosts[0].hasAgent && slices.ContainsFunc(s.hosts[0].commands, func(c string) bool { return !strings.HasPrefix(c, "fairway") }) {
+				t.Errorf("the container was given %v", s.hosts[0].commands)
+			}
+		})
+	}
+}
+
+// TestNoStatistics rolls out over hosts whose pages of statistics are not there, for
+// one of them from the change on: what could not be read before says nothing
+// about the change.
+func TestNoStatistics(t *testing.T) {
+	t.Parallel()
+	s := newSimFleet(t, 2, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	pages := s.pages()
+	delete(pages, "h1")
+	f.pages.Transport = pages
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	settings := quick
+	settings.Pause = 3500 * time.Millisecond
+	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v2 v2" {
+		t.Fatalf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+	write(t, f, 2, text("v3")+"# NOPAGE\n")
+	if p := rollout(t, f, settings); p.Rollout.Phase != Reverted || s.files() != "v2 v2" || !strings.Contains(p.Rollout.Reason, "h2: contact is lost since the change") {
+		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+}
+
 // TestTwoOperators has two people work on the same document.
 func TestTwoOperators(t *testing.T) {
 	t.Parallel()
@@ -427,5 +482,22 @@ func TestLostSignal(t *testing.T) {
 	settings.Deadline = time.Minute
 	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v2" {
 		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
+	}
+}
+
+// TestWorded: what Docker and Go call a container that has ended, and an answer that
+// does not come, is told to people in words.
+func TestWorded(t *testing.T) {
+	for text, want := range map[string]string{
+		"docker exec: No such exec instance: 34e0cca6":                                   "docker exec: the container has ended",
+		"a; docker exec: Error response from daemon: Container 211b25 is not running; b": "a; docker exec: the container has ended; b",
+		"docker list containers: context deadline exceeded":                              "docker list containers: no answer in time",
+	} {
+		if got := worded(errors.New(text)).Error(); got != want {
+			t.Errorf("%s\nis %s\nnot %s", text, got, want)
+		}
+	}
+	if err := worded(&AbsentError{context.DeadlineExceeded}); !errors.As(err, new(*AbsentError)) || !errors.Is(err, context.DeadlineExceeded) || worded(nil) != nil {
+		t.Error("an error does not stay what it is")
 	}
 }

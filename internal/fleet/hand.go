@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -138,6 +139,40 @@ func noProgram(r dockerapi.ExecResult, err error) bool {
 		return strings.Contains(err.Error(), "executable file not found") || strings.Contains(err.Error(), "no such file or directory")
 	}
 	return (r.ExitCode == 126 || r.ExitCode == 127) && strings.Contains(string(r.Stdout)+string(r.Stderr), "exec")
+}
+
+// killed is the exit code of a command that was ended from outside.
+const killed = 128 + 9
+
+// failure says why a command has failed.
+func failure(r dockerapi.ExecResult) string {
+	if r.ExitCode == killed {
+		return "the command was killed while it was at work: the container has ended, or has no memory left"
+	}
+	return fmt.Sprintf("%s (exit code %d)", words(r), r.ExitCode)
+}
+
+// wordedError says what went wrong with less of what only Docker and Go know.
+type wordedError struct{ error }
+
+// hasEnded is what Docker says when a container ends under a command.
+var hasEnded = regexp.MustCompile(`(Error response from daemon: )?(No such exec instance: [0-9a-f]+|Container [0-9a-f]+ is not running)`)
+
+// Error implements error.
+func (e wordedError) Error() string {
+	text := strings.ReplaceAll(e.error.Error(), context.DeadlineExceeded.Error(), "no answer in time")
+	return hasEnded.ReplaceAllString(text, "the container has ended")
+}
+
+// Unwrap returns the error as it was.
+func (e wordedError) Unwrap() error { return e.error }
+
+// worded puts an error into words; nil is nil.
+func worded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wordedError{err}
 }
 
 // words makes one line of what a command wrote.

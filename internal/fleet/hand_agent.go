@@ -48,8 +48,11 @@ func (h *agentHand) ask(ctx context.Context, id string, args []string, stdin []b
 	if err != nil {
 		return err
 	}
+	if r.ExitCode == killed {
+		return errors.New(failure(r))
+	}
 	if r.Truncated || json.Unmarshal(r.Stdout, into) != nil {
-		return fmt.Errorf("%w: %s (exit code %d)", errAgentUnset, strings.TrimPrefix(words(r), "fairway: "), r.ExitCode)
+		return fmt.Errorf("%w: %s", errAgentUnset, strings.TrimPrefix(failure(r), "fairway: "))
 	}
 	return nil
 }
@@ -199,9 +202,10 @@ func (h *eitherHand) find(ctx context.Context) (hand, error) {
 func (h *eitherHand) look(ctx context.Context, content bool) (Sight, error) {
 	way, err := h.find(ctx)
 	if err != nil {
-		return Sight{}, err
+		return Sight{}, worded(err)
 	}
-	return way.look(ctx, content)
+	sight, err := way.look(ctx, content)
+	return sight, worded(err)
 }
 
 // choose asks for the agent. A container in which fairway is there but not set up
@@ -234,24 +238,25 @@ func (h *eitherHand) chosen(ctx context.Context) (hand, error) {
 
 func (h *eitherHand) check(ctx context.Context, content []byte) error {
 	way, err := h.chosen(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = way.check(ctx, content)
 	}
-	return way.check(ctx, content)
+	return worded(err)
 }
 
 func (h *eitherHand) apply(ctx context.Context, content []byte, trust bool) error {
 	way, err := h.chosen(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = way.apply(ctx, content, trust)
 	}
-	return way.apply(ctx, content, trust)
+	return worded(err)
 }
 
 func (h *eitherHand) read(ctx context.Context) (Reading, error) {
 	way, err := h.chosen(ctx)
 	if err != nil {
-		return Reading{}, err
+		return Reading{}, worded(err)
 	}
-	return way.read(ctx)
+	reading, err := way.read(ctx)
+	return reading, worded(err)
 }

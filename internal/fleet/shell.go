@@ -80,7 +80,7 @@ func (h *shell) run(ctx context.Context, id string, stdin []byte, script string,
 	}
 	if err == nil && r.ExitCode != 0 {
 		r.Stdout = nil // what it was to give, not what it says
-		err = fmt.Errorf("%s (exit code %d)", words(r), r.ExitCode)
+		err = errors.New(failure(r))
 	}
 	return r, err
 }
@@ -185,7 +185,7 @@ func (h *shell) versionOf(ctx context.Context, id string) (string, error) {
 	// "HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/"
 	f := strings.Fields(string(r.Stdout))
 	if len(f) < 3 || f[1] != "version" {
-		return "", fmt.Errorf("haproxy -v: %s", words(r))
+		return "", fmt.Errorf("haproxy -v: %s", failure(r))
 	}
 	h.asked, h.version = id, f[2]
 	return h.version, nil
@@ -205,6 +205,9 @@ func (h *shell) checkIn(ctx context.Context, s seen, content []byte) error {
 	r, err := h.engine.ContainerExec(ctx, s.container.ID, dockerapi.Exec{
 		Args: []string{"haproxy", "-c", "-W", "-f", stdinFile}, User: "0", Stdin: content, Timeout: left(ctx),
 	})
+	if err == nil && r.ExitCode == killed {
+		err = errors.New(failure(r))
+	}
 	if err != nil {
 		return fmt.Errorf("haproxy -c: %w", err)
 	}

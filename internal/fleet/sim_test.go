@@ -25,7 +25,8 @@ import (
 // the fleet can tell: it speaks the Docker API over a unix socket.
 //
 // HAProxy here refuses a configuration with the word SYNTAX in it, cannot bind
-// one with BINDFAIL, and answers every request with 503 for one with ANSWER503.
+// one with BINDFAIL, answers every request with 503 for one with ANSWER503, and has
+// no page of statistics for one with NOPAGE.
 type simHost struct {
 	name   string
 	socket string
@@ -49,12 +50,13 @@ type simHost struct {
 	perLook          int64 // requests between two readings
 	onBusy           func(bool)
 
-	// The faults. hang makes execs whose script has this name hang; fatal makes
-	// the machine lose power when one has done its work.
-	hang, fatal string
-	dead        bool
-	deaf        int           // signals that get lost
-	hole        chan struct{} // closed when the black hole ends; nil for none
+	// The faults, each for commands whose name begins so: hang makes them hang,
+	// fatal makes the machine lose power when one has done its work, and kill ends
+	// them before they do any.
+	hang, fatal, kill string
+	dead              bool
+	deaf              int           // signals that get lost
+	hole              chan struct{} // closed when the black hole ends; nil for none
 }
 
 type simWorker struct {
@@ -266,6 +268,9 @@ func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
 
 // perform does what a command does. The caller holds mu.
 func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) {
+	if h.kill != "" && strings.HasPrefix(name, h.kill) {
+		return "", "", 137
+	}
 	switch name {
 	case strings.Join(agentStatus(), " "), strings.Join(agentContent(), " "), strings.Join(agentStats(), " "), strings.Join(agentCheck(), " "), strings.Join(agentApply(), " "), strings.Join(agentTrust(), " "):
 		return h.agent(name, stdin)
@@ -456,6 +461,9 @@ func (p simPages) RoundTrip(r *http.Request) (*http.Response, error) {
 	h, ok := p[r.URL.Hostname()]
 	if !ok || h.isStopped() {
 		return nil, fmt.Errorf("no such host")
+	}
+	if _, running := h.has(); strings.Contains(running, "NOPAGE") {
+		return nil, fmt.Errorf("nobody listens")
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{}, Request: r,

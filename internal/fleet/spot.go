@@ -21,6 +21,7 @@ type spot struct {
 	reading *Reading  // the newest
 	recent  *Reading  // what was counted between the two newest readings
 	err     error     // why the newest look has failed
+	unread  error     // why there is no reading, when there should be one
 	tried   time.Time // when the newest look ended
 	repair  error     // why what is owed could not be given
 	wait    time.Duration
@@ -68,11 +69,12 @@ func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
 // read takes a reading and remembers it.
 func (s *spot) read(ctx context.Context) (Reading, error) {
 	r, err := s.hand.read(ctx)
-	if err != nil {
-		return r, err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.unread = err; err != nil {
+		s.reading, s.recent = nil, nil // nobody shall take them for those of now
+		return r, err
+	}
 	if s.reading != nil && r.Time.Sub(s.reading.Time) >= time.Second {
 		between := r.since(s.reading)
 		s.recent = &between

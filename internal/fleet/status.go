@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,7 +82,8 @@ type HostStatus struct {
 	Revision, Released uint64
 	Sight              Sight
 	// Contact is when it was last looked at well; zero for not in this run. Error
-	// is why the newest look has failed, or why what it is owed cannot be given.
+	// is why the newest look has failed, why what it is owed cannot be given, or
+	// why there are no statistics.
 	Contact time.Time
 	Error   string
 	// Reading is the newest, Recent what was counted between the two newest.
@@ -122,7 +124,7 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 	}
 	s.mu.Lock()
 	h.Sight, h.Reading, h.Recent = s.sight, s.reading, s.recent
-	err, repair := s.err, s.repair
+	err, repair, unread := s.err, s.repair, s.unread
 	s.mu.Unlock()
 	h.Contact = h.Sight.Time
 	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Mixed: !h.Sight.runs(), Owed: step.Owed != "", Released: released}
@@ -144,6 +146,8 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 		h.Error = repair.Error()
 	case k.Mixed:
 		h.Error = "HAProxy runs another configuration than its file has"
+	case unread != nil && !errors.Is(unread, ErrNoReading):
+		h.Error = "no statistics: " + unread.Error()
 	}
 	return h, nil
 }

@@ -15,7 +15,7 @@ func (f *Fleet) watch(ctx context.Context) error {
 	room := make(chan struct{}, watchAtOnce)
 	var looking sync.WaitGroup
 	defer looking.Wait()
-	next := map[*spot]time.Time{}
+	visited := map[*spot]time.Time{}
 	for sleep(ctx, watchTick) == nil {
 		f.mu.Lock()
 		spots := make([]*spot, 0, len(f.spots))
@@ -27,15 +27,10 @@ func (f *Fleet) watch(ctx context.Context) error {
 		now, seen := time.Now(), map[*spot]time.Time{}
 		for _, s := range spots {
 			step, isOwed := owed[spotKey{s.place.Host, s.place.Document}]
-			if at := next[s]; now.Before(at) {
-				seen[s] = at
+			if seen[s] = visited[s]; now.Sub(visited[s]) < f.every(s, isOwed) {
 				continue
 			}
-			every := f.o.Watch
-			if _, _, _, tried, err := s.last(); isOwed || err != nil || tried.IsZero() {
-				every = min(every, watchSoon)
-			}
-			seen[s] = now.Add(every)
+			seen[s] = now
 			select {
 			case room <- struct{}{}:
 			case <-ctx.Done():
@@ -46,9 +41,17 @@ func (f *Fleet) watch(ctx context.Context) error {
 				f.visit(ctx, s, step)
 			})
 		}
-		next = seen
+		visited = seen
 	}
 	return nil
+}
+
+// every is how often a host is looked at as things stand now.
+func (f *Fleet) every(s *spot, owed bool) time.Duration {
+	if _, _, _, _, err := s.last(); owed || err != nil {
+		return min(f.o.Watch, watchSoon)
+	}
+	return f.o.Watch
 }
 
 // watchTick is how often the watch looks for somebody whose turn it is.
@@ -76,13 +79,11 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
 	sight, err := s.look(bounded, false)
-	if err == nil {
-		_, err = s.read(bounded)
-		if errors.Is(err, ErrNoReading) {
-			err = nil
-		}
+	if err != nil {
+		return
 	}
-	if err != nil || step.Owed == "" || ctx.Err() != nil {
+	_, _ = s.read(bounded) // without it, less is known of the host
+	if step.Owed == "" || ctx.Err() != nil {
 		return
 	}
 	// The rollout of another document cannot want this container; one of this

@@ -194,8 +194,9 @@ func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
 		return answer{err: errors.New("the host is not in the fleet file any more")}
 	}
 	reading, err := s.read(ctx)
-	if errors.Is(err, ErrNoReading) {
-		// Without statistics, that it still runs with this file must do.
+	if errors.Is(err, ErrNoReading) || err != nil && step.Baseline == nil {
+		// Without statistics, before the change as after it, that it still runs with
+		// this file must do.
 		if err := s.take(ctx); err != nil {
 			return answer{err: err}
 		}

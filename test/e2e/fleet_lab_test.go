@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -35,10 +36,11 @@ type dockerHost struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
 	frozen chan struct{} // closed when bytes may pass again; nil while they may
-	// hang is a text in commands that are never started; empty for none. hangs is
-	// set when the next command is one.
-	hang  string
-	hangs bool
+	// When a command with this text in it is about to be started, meet is called
+	// first; nil for never. met is set when the next command to start is one.
+	text string
+	meet func()
+	met  bool
 }
 
 func newDockerHost(t *testing.T) *dockerHost {
@@ -92,50 +94,82 @@ func (h *dockerHost) serve(c *net.UnixConn) {
 		delete(h.conns, e)
 	}()
 	var both sync.WaitGroup
-	both.Go(func() { h.copy(e.(*net.UnixConn), c, true) })
-	both.Go(func() { h.copy(c, e.(*net.UnixConn), false) })
+	both.Go(func() { h.answers(c, e.(*net.UnixConn)) })
+	both.Go(func() { h.asks(e.(*net.UnixConn), c) })
 	both.Wait()
 }
 
-func (h *dockerHost) copy(to, from *net.UnixConn, asks bool) {
+// answers passes on what the engine says.
+func (h *dockerHost) answers(to, from *net.UnixConn) {
+	h.copy(to, from)
+	_ = to.CloseWrite()
+}
+
+func (h *dockerHost) copy(to io.Writer, from io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		h.wait()
-		if asks && h.swallowed(buf[:n]) {
-			select {} // for ever: the command is never started, and nobody hears of it
-		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}
 		if err != nil {
-			_ = to.CloseWrite()
 			return
 		}
 	}
 }
 
-// swallowed tells whether a request starts a command that hangs.
-func (h *dockerHost) swallowed(text []byte) bool {
-	line, rest, _ := bytes.Cut(text, []byte("\r\n"))
-	if !bytes.HasPrefix(line, []byte("POST ")) {
-		return false
+// asks passes on requests, one by one, and what comes after the start of a command,
+// which is its input.
+func (h *dockerHost) asks(to, from *net.UnixConn) {
+	defer to.CloseWrite() //nolint:errcheck // it may be gone
+	in := bufio.NewReader(from)
+	for {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		h.wait()
+		if meet := h.meets(r, body); meet != nil {
+			meet()
+		}
+		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+		if err := r.Write(to); err != nil {
+			return
+		}
+		if r.Header.Get("Upgrade") != "" {
+			h.copy(to, in)
+			return
+		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if bytes.Contains(line, []byte("/containers/")) && bytes.Contains(line, []byte("/exec ")) {
-		h.hangs = h.hang != "" && bytes.Contains(rest, []byte(h.hang))
-	}
-	return h.hangs && bytes.Contains(line, []byte("/exec/")) && bytes.Contains(line, []byte("/start "))
 }
 
-// hangCommands makes commands with a text in them hang; an empty one ends that.
-func (h *dockerHost) hangCommands(with string) {
+// meets returns what is to be done before a request passes; nil for nothing.
+func (h *dockerHost) meets(r *http.Request, body []byte) func() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hang, h.hangs = with, false
+	switch {
+	case h.meet == nil || r.Method != http.MethodPost:
+	case strings.Contains(r.URL.Path, "/containers/") && strings.HasSuffix(r.URL.Path, "/exec"):
+		h.met = bytes.Contains(body, []byte(h.text))
+	case h.met && strings.Contains(r.URL.Path, "/exec/") && strings.HasSuffix(r.URL.Path, "/start"):
+		return h.meet
+	}
+	return nil
+}
+
+// onCommand has do called before a command with a text in it is started; nil ends
+// that.
+func (h *dockerHost) onCommand(text string, do func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.text, h.meet, h.met = text, do, false
 }
 
 func (h *dockerHost) wait() {
@@ -205,7 +239,7 @@ listen statistics
 func startEdge(t *testing.T, host, config string, agent bool) *edge {
 	t.Helper()
 	e := &edge{docker: newDockerHost(t), host: host, agent: agent}
-	o := haproxyOptions{name: host, agent: agent, labels: map[string]string{"edge": host}}
+	o := haproxyOptions{name: host, agent: agent, labels: map[string]string{"edge": boxName(t, host)}}
 	if agent {
 		// The file is there already; the centre that is to give it does not answer.
 		o.env = []string{"VIP=" + edgeDocument, "CFG_GET_URL=http://127.0.0.1:9/", "STORAGE_DIR=/usr/local/haproxy/etc"}
@@ -266,7 +300,7 @@ func fleetFile(t *testing.T, edges []*edge) string {
 	var b strings.Builder
 	b.WriteString("hosts:\n")
 	for _, e := range edges {
-		fmt.Fprintf(&b, "  - name: %s\n    docker: %s\n    containers:\n      - document: %s\n        label: edge=%s\n", e.host, e.docker.url(), edgeDocument, e.host)
+		fmt.Fprintf(&b, "  - name: %s\n    docker: %s\n    containers:\n      - document: %s\n        label: edge=%s\n", e.host, e.docker.url(), edgeDocument, e.name)
 		if !e.agent {
 			fmt.Fprintf(&b, "        stats: http://%s:8404/haproxy\n", e.address("bridge"))
 		}

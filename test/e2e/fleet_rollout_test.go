@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -249,88 +250,113 @@ func TestFleetTroubledHosts(t *testing.T) {
 	server := backend(t)
 	for _, way := range []string{"agent", "shell"} {
 		t.Run(way, func(t *testing.T) {
-			agent := way == "agent"
-			edges := threeEdges(t, edgeConfig(1, server, ""), agent, agent, agent)
-			c := startCentre(t, fleetFile(t, edges), "")
-			c.put(edgeConfig(1, server, ""))
-			version := 1
-			next := func() string {
-				version++
-				c.put(edgeConfig(version, server, ""))
-				return strconv.Itoa(version)
-			}
-			s := fastRollout
-			s.Deadline = "60s"
-			settled := func(want string, within time.Duration) {
-				t.Helper()
-				took := eventually(t, within, "all hosts have version "+want, func() string {
-					for _, e := range edges {
-						if v, err := e.version(); v != want || !strings.Contains(e.file(), "Version "+want+"\n") {
-							return fmt.Sprintf("%s runs %q (%v)", e.host, v, err)
-						}
-						if h := c.hosts()[e.host]; h.Condition != api.FleetCurrent {
-							return fmt.Sprintf("%s is %s: %s", e.host, h.Condition, h.Error)
-						}
-					}
-					return ""
-				})
-				t.Logf("all hosts have version %s after another %s", want, took.Round(time.Millisecond))
-			}
-
-			// A black hole: left out, and caught up.
-			want := next()
-			edges[1].docker.freeze()
-			began := time.Now()
-			c.start(s)
-			r := c.end(60 * time.Second)
-			t.Logf("black hole: %s after %s: %s", r.Phase, time.Since(began).Round(time.Millisecond), stepsOf(r))
-			if r.Phase != api.RolloutDone || r.States["applied"] != 2 || r.States["absent"] != 1 || !r.Hosts[1].Owed {
-				t.Errorf("black hole: %s", pretty(r))
-			}
-			if h := c.hosts()["edge2"]; h.Condition != api.FleetUnreachable || h.Error == "" {
-				t.Errorf("the status of a black hole: %+v", h)
-			}
-			edges[1].docker.thaw()
-			settled(want, 40*time.Second)
-
-			// A command that hangs in the middle of a change: the host is given up, the
-			// others get back what they had, and it gets that, too, when it can.
-			before := want
-			next()
-			// The agent's whole change, or the step that puts the file in place.
-			edges[1].docker.hangCommands(map[bool]string{true: `"apply"`, false: "mv -f"}[agent])
-			began = time.Now()
-			c.start(s)
-			r = c.end(60 * time.Second)
-			t.Logf("hangs: %s after %s: %s", r.Phase, time.Since(began).Round(time.Millisecond), stepsOf(r))
-			if r.Phase != api.RolloutReverted || !slices.Contains([]string{"lost", "returned", "refused"}, r.Hosts[1].State) || r.Hosts[0].State != "returned" || r.Hosts[2].State != "pending" {
-				t.Errorf("hangs: %s", pretty(r))
-			}
-			edges[1].docker.hangCommands("")
-			settled(before, 60*time.Second)
-
-			// Killed in the middle.
-			next()
-			killed := make(chan struct{})
-			c.start(s)
-			go func() {
-				defer close(killed)
-				for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-					r, err := c.client().Rollout(t.Context(), edgeDocument)
-					if err == nil && r.Hosts[1].State == "applying" {
-						break
-					}
-				}
-				time.Sleep(200 * time.Millisecond)
-				edges[1].kill("KILL")
-			}()
-			r = c.end(60 * time.Second)
-			<-killed
-			t.Logf("killed: %s: %s", r.Phase, stepsOf(r))
-			edges[1].start()
-			settled(map[string]string{api.RolloutDone: strconv.Itoa(version), api.RolloutReverted: before}[r.Phase], 60*time.Second)
+			t.Parallel() // it mostly waits
+			testTroubledHosts(t, server, way == "agent")
 		})
 	}
+}
+
+func testTroubledHosts(t *testing.T, server string, agent bool) {
+	edges := threeEdges(t, edgeConfig(1, server, ""), agent, agent, agent)
+	edge2 := edges[1]
+	c := startCentre(t, fleetFile(t, edges), "")
+	c.put(edgeConfig(1, server, ""))
+	s := fastRollout
+	s.HostTimeout, s.Deadline = "10s", "40s"
+	version := 1
+	// rollout puts another version out and waits for the end.
+	rollout := func(what string) api.FleetRollout {
+		t.Helper()
+		version++
+		c.put(edgeConfig(version, server, ""))
+		c.start(s)
+		r := c.end(time.Minute)
+		took := r.Ended.Sub(r.Began)
+		t.Logf("%s: %s after %s: %s", what, r.Phase, took.Round(time.Millisecond), stepsOf(r))
+		if took > 40*time.Second {
+			t.Errorf("%s: not within its deadline of %s", what, s.Deadline)
+		}
+		return r
+	}
+	// settled demands that all hosts have a version.
+	settled := func(want int) {
+		t.Helper()
+		took := eventually(t, time.Minute, fmt.Sprintf("all hosts have version %d", want), func() string {
+			for _, e := range edges {
+				if v, err := e.version(); v != strconv.Itoa(want) || !strings.Contains(e.file(), "Version "+v+"\n") {
+					return fmt.Sprintf("%s runs %q (%v)", e.host, v, err)
+				}
+				if h := c.hosts()[e.host]; h.Condition != api.FleetCurrent {
+					return fmt.Sprintf("%s is %s: %s", e.host, h.Condition, h.Error)
+				}
+			}
+			return ""
+		})
+		t.Logf("all hosts have version %d after another %s", want, took.Round(time.Millisecond))
+	}
+	// passed demands that the others have the new revision, and edge2 is owed it;
+	// reverted that they have what they had, and so shall edge2.
+	passed := func(r api.FleetRollout) {
+		t.Helper()
+		if r.Phase != api.RolloutDone || r.States["applied"] != 2 || r.Hosts[1].State != "absent" || r.Hosts[1].Error == "" || !r.Hosts[1].Owed {
+			t.Errorf("%s", pretty(r))
+		}
+	}
+	reverted := func(r api.FleetRollout, states ...string) {
+		t.Helper()
+		two := r.Hosts[1]
+		if r.Phase != api.RolloutReverted || r.Hosts[0].State != "returned" || r.Hosts[2].State != "pending" ||
+			!slices.Contains(states, two.State) || two.Error == "" || two.Owed != (two.State == "lost") {
+			t.Errorf("%s", pretty(r))
+		}
+	}
+
+	edge2.docker.freeze()
+	passed(rollout("black hole"))
+	if h := c.hosts()["edge2"]; h.Condition != api.FleetUnreachable || h.Error == "" {
+		t.Errorf("the status of a black hole: %+v", h)
+	}
+	edge2.docker.thaw()
+	settled(2)
+
+	// What reads all of the configuration, before a change, and what changes it.
+	reads, changes := "exec cat", "exec mv -f"
+	if agent {
+		reads, changes = "--content", `"apply"`
+	}
+	hung := make(chan struct{})
+	edge2.docker.onCommand(changes, func() { <-hung })
+	r := rollout("hangs")
+	edge2.docker.onCommand("", nil)
+	close(hung) // what hung goes on at the worst moment
+	reverted(r, "lost", "returned", "refused")
+	settled(2)
+
+	// The look before a change finds the container killed.
+	var once sync.Once
+	edge2.docker.onCommand(reads, func() { once.Do(func() { edge2.kill("KILL") }) })
+	passed(rollout("killed before"))
+	edge2.docker.onCommand("", nil)
+	edge2.start()
+	settled(4)
+
+	var killed sync.WaitGroup
+	killed.Add(1)
+	once = sync.Once{}
+	edge2.docker.onCommand(changes, func() {
+		once.Do(func() {
+			time.AfterFunc(100*time.Millisecond, func() {
+				defer killed.Done()
+				edge2.kill("KILL")
+			})
+		})
+	})
+	r = rollout("killed in the middle")
+	edge2.docker.onCommand("", nil)
+	killed.Wait()
+	reverted(r, "lost")
+	edge2.start()
+	settled(4)
 }
 
 // TestFleetBareImage has an image with HAProxy alone: it cannot be managed, and

@@ -1,0 +1,96 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fairway/internal/history"
+)
+
+// fakeHand is a host without anything behind it.
+type fakeHand struct {
+	hand
+	mu      sync.Mutex
+	has     string // its configuration
+	looks   int
+	unread  error
+	applied time.Time
+}
+
+func (h *fakeHand) look(context.Context, bool) (Sight, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.looks++
+	return Sight{Digest: digestOf([]byte(h.has)), Content: []byte(h.has)}, nil
+}
+
+func (h *fakeHand) read(context.Context) (Reading, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Reading{Time: time.Now()}, h.unread
+}
+
+func (h *fakeHand) apply(_ context.Context, content []byte, _ bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.has, h.applied = string(content), time.Now()
+	return nil
+}
+
+// watched is a fleet of one such host, with two revisions of which the first is
+// out.
+func watched(t *testing.T, h *fakeHand) *Fleet {
+	t.Helper()
+	store, err := history.Open(history.Options{Dir: t.TempDir()})
+	check(t, err)
+	t.Cleanup(func() { check(t, store.Close()) })
+	p := Place{Host: "h1", Docker: "unix:///nowhere", Document: "web", Container: "haproxy", File: simFile}
+	f, err := New(Options{Map: &Map{Places: []Place{p}}, Documents: store, Records: store, NewEngine: newEngine})
+	check(t, err)
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	check(t, f.ledger.release("web", 1))
+	f.spots[spotKey{"h1", "web"}] = newSpot(p, h)
+	return f
+}
+
+// TestDebtSoon: a host that comes to be owed something between two looks is not
+// left waiting for the next of them, and neither does a dead page of statistics
+// keep it waiting; the status tells of that page.
+func TestDebtSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHand{has: text("v2")}
+		f := watched(t, h)
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { _ = f.watch(ctx) })
+		time.Sleep(20 * time.Second)
+		h.mu.Lock()
+		if h.looks != 1 {
+			t.Errorf("%d looks in 20 s", h.looks)
+		}
+		h.unread = errors.New("the page is gone")
+		h.mu.Unlock()
+		began := time.Now()
+		check(t, f.ledger.putStep("web", Step{Host: "h1", State: Lost, Had: digestOf([]byte(text("v1"))), Owed: digestOf([]byte(text("v1")))}))
+		time.Sleep(watchSoon)
+		h.mu.Lock()
+		if h.has != text("v1") {
+			t.Errorf("after %s it has %q", watchSoon, h.has)
+		} else {
+			t.Logf("caught up after %s", h.applied.Sub(began))
+		}
+		h.mu.Unlock()
+		list, err := f.Status("web")
+		check(t, err)
+		if s := list[0]; s.Condition != Current || s.Reading != nil || s.Error != "no statistics: the page is gone" {
+			t.Errorf("status: %+v", s)
+		}
+		cancel()
+		watching.Wait()
+	})
+}
