@@ -193,7 +193,7 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 		return
 	}
 	out.Outcome = api.OutcomeRouted
-	out.Text = fmt.Sprintf("%s takes it; of its endpoints (%d) %d can be picked", r.ID, len(b.Endpoints), len(eligible))
+	out.Text = fmt.Sprintf("%s takes it; %d of %d endpoints can be picked", r.ID, len(eligible), len(b.Endpoints))
 	out.Winner.Eligible = eligible
 	out.Winner.Choice = choice(b)
 }

@@ -183,7 +183,7 @@ func (tb *tab) shows(within time.Duration, text string) time.Duration {
 func (tb *tab) press(selector, text string) {
 	tb.t.Helper()
 	find := fmt.Sprintf(`[...document.querySelectorAll(%s)].find((e) => e.checkVisibility() && e.textContent.includes(%s))`, quoted(selector), quoted(text))
-	tb.until(10*time.Second, find)
+	tb.until(10*time.Second, "'ready' in document.body.dataset && "+find)
 	eval[bool](tb, "("+find+".click(), true)")
 }
 

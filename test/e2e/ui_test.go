@@ -502,7 +502,7 @@ func TestUIFleet(t *testing.T) {
 	tb.shot("fleet")
 	tb.press("tbody a", edgeDocument)
 	tb.until(10*time.Second, "location.pathname === '/fleet/web' && document.querySelector('textarea[name=content]')")
-	tb.until(20*time.Second, "document.querySelectorAll('.verdicts .h-fine').length === 3")
+	tb.until(20*time.Second, "document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
 
 	// What HAProxy does not take is told with the line, while one writes.
 	broken := strings.Replace(edgeConfig(2, server, ""), "bind :80\n", "bind :80\n    nonsense here\n", 1)
@@ -520,7 +520,7 @@ func TestUIFleet(t *testing.T) {
 	good := edgeConfig(2, server, "# ü – \"quoted\" <b> & \\ \t tab\n")
 	put(1, edgeConfig(1, server, "# by somebody else\n"))
 	tb.fill("textarea[name=content]", good)
-	tb.until(20*time.Second, "document.querySelectorAll('.verdicts .h-fine').length === 3")
+	tb.until(20*time.Second, "document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
 	tb.fill("input[name=message]", "version two")
 	tb.press("form[data-document] button.main", "Save")
 	tb.until(10*time.Second, "document.querySelector('.toast.h-broken')")

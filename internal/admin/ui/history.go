@@ -146,7 +146,13 @@ type diffView struct {
 	Same   bool
 	Parts  []diffPart
 	Counts api.Counts
+	// Open is true where what changed is shown with its lines from the beginning.
+	Open bool
 }
+
+// maxOpen is how many changes are shown with their lines: of more than that one
+// wants the list first.
+const maxOpen = 24
 
 // diffPart is what differs of one kind of thing.
 type diffPart struct {
@@ -188,6 +194,7 @@ func newDiffView(d api.Diff) diffView {
 		}
 		v.Parts = append(v.Parts, out)
 	}
+	v.Open = v.Counts.Added+v.Counts.Removed+v.Counts.Changed <= maxOpen
 	return v
 }
 

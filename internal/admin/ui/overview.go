@@ -11,6 +11,7 @@ import (
 type overviewData struct {
 	Sources  []api.Source
 	Services []*service // every one, those in trouble first
+	Groups   []group    // the same by source
 	Picture  picture
 	// Counts of services by health, and of instances.
 	Served, Total, ReadyInstances, Instances, Routes int
@@ -21,6 +22,31 @@ type overviewData struct {
 	// Stale, Held and Silent are the sources that need somebody.
 	Trouble []api.Source
 	Empty   bool
+}
+
+// group is the services of one source, those in trouble first.
+type group struct {
+	Source   string
+	Services []*service
+	Troubled int
+}
+
+// groups puts services, sorted by trouble, together by source; the source with the
+// worst comes first.
+func groups(services []*service) []group {
+	var all []group
+	for _, s := range services {
+		i := slices.IndexFunc(all, func(g group) bool { return g.Source == s.Source })
+		if i < 0 {
+			i = len(all)
+			all = append(all, group{Source: s.Source})
+		}
+		all[i].Services = append(all[i].Services, s)
+		if troubled(s) {
+			all[i].Troubled++
+		}
+	}
+	return all
 }
 
 // maxFirstProblems is how many problems the overview shows.
@@ -64,6 +90,7 @@ func newOverview(w *world) overviewData {
 		// A picture of hundreds shows nothing: every service gets a square, and
 		// those that matter most are drawn.
 		d.Mosaic = true
+		d.Groups = groups(d.Services)
 		d.Picture = layout(w.choose(drawn), w.sources)
 		d.Picture.Left = len(drawn) - len(d.Picture.Services)
 	}

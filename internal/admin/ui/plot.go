@@ -182,12 +182,13 @@ func stepOf(s api.Series) time.Duration {
 
 // niceTop is the top of the scale: a round number that is not lower than most.
 func niceTop(most float64, unit string) float64 {
-	if most <= 0 {
-		return 1
-	}
 	base := 10.0
 	if strings.HasPrefix(unit, "bytes") {
 		base = 1024
+		most = max(most, 1024) // single bytes are noise
+	}
+	if most <= 0 {
+		return 1
 	}
 	scale := math.Pow(base, math.Floor(math.Log(most)/math.Log(base)))
 	for _, step := range []float64{1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512} {

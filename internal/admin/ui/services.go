@@ -192,6 +192,9 @@ func (p *Pages) service(c *call) (any, error) {
 	if found, err := c.ask.Doctor(c, d.ID); err == nil {
 		for _, one := range found.Items {
 			d.Doctor = append(d.Doctor, newDiagnosis(one, len(found.Items) == 1))
+			// One that is not served is open: the others mostly say the same.
+			last := len(d.Doctor) - 1
+			d.Doctor[last].Open = d.Doctor[last].Open && !slices.ContainsFunc(d.Doctor[:last], func(o diagnosis) bool { return o.Open })
 		}
 	}
 	commands, err := c.ask.Commands(c)

@@ -147,3 +147,4 @@ ages();
 setInterval(ages, 1000);
 paint();
 watch();
+document.body.dataset.ready = ''; // everything that is pressed is heard

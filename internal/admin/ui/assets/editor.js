@@ -13,7 +13,7 @@ export function numbers(box) {
     if (gutter.childElementCount === n) return;
     gutter.replaceChildren(...Array.from({ length: n }, (_, i) => {
       const line = document.createElement('span');
-      line.textContent = i + 1 + '\n';
+      line.textContent = i + 1;
       return line;
     }));
   };
@@ -88,7 +88,7 @@ export function documentForm(form, saved) {
       const answer = await ask('POST', path + '/check', { content: base64(text.value) });
       if (mine !== asked) return;
       const lines = new Set();
-      out.replaceChildren(...answer.items.map((c) => verdict(c, box, lines)));
+      out.replaceChildren(...alike(answer.items).map((c) => verdict(c, box, lines)));
       wrong(box, lines);
     } catch (e) {
       if (mine === asked) out.replaceChildren(line('faulty', e.message));
@@ -113,6 +113,18 @@ export function documentForm(form, saved) {
       saved(r);
     } catch (error) { failed(error); }
   });
+}
+
+// alike puts hosts that say the same into one.
+function alike(items) {
+  const found = new Map();
+  for (const c of items) {
+    const what = (c.error || '').replaceAll(/[\w.-]+:(\d+)/g, ':$1'); // the file has its own name on each
+    const key = `${c.ok} ${c.asked} ${what}`;
+    if (found.has(key)) found.get(key).hosts.push(c.host);
+    else found.set(key, { ...c, hosts: [c.host] });
+  }
+  return [...found.values()].map((c) => ({ ...c, host: c.hosts.join(', ') }));
 }
 
 function line(health, text) {

@@ -42,7 +42,10 @@ export function paint() {
   each('[data-late]', (e) => text(e, routes.get(e.dataset.late), (r) => (r.p95 ? time(r.p95) : '')));
   each('[data-sum]', (e) => {
     const ids = JSON.parse(e.dataset.sum);
-    if (ids.length && routes.size) e.textContent = rate(sum(ids));
+    if (!ids.length || !routes.size) return;
+    const n = sum(ids);
+    e.textContent = rate(n);
+    e.classList.toggle('nil', n === 0);
   });
   each('[data-heat]', (e) => {
     e.dataset.busy = String(Math.min(4, Math.ceil(Math.log10(1 + sum(JSON.parse(e.dataset.heat))) * 1.6)));
@@ -68,6 +71,7 @@ function text(e, known, say) {
   if (!known) return;
   const now = say(known.now);
   if (e.textContent !== now) e.textContent = now;
+  e.classList.toggle('nil', !known.now.rate);
   judge(e, known.now);
 }
 
@@ -107,7 +111,8 @@ const svg = 'http://www.w3.org/2000/svg';
 function trace(e, values, width, height) {
   e.dataset.painted = '';
   const most = Math.max(...values, 1e-9);
-  const step = width / (kept - 1);
+  // What has only begun fills the picture all the same.
+  const step = width / (Math.min(kept, Math.max(values.length, 12)) - 1);
   const points = values.map((v, i) => `${(width - (values.length - 1 - i) * step).toFixed(1)} ${(height - 2 - (v / most) * (height - 6)).toFixed(1)}`);
   let [area, line] = e.children;
   if (!line) {
