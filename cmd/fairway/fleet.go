@@ -413,6 +413,9 @@ func (f *fleetDriftCommand) Run(ctx context.Context, c *console) error {
 		if err := c.print(p, func() { c.differing(p, fmt.Sprintf("revision %d, which is out", p.Revision)) }); err != nil {
 			return err
 		}
+		if p.Revision == 0 {
+			c.note("Nothing of %s is out yet; --adopt HOST makes what a host has its first revision.", f.Document)
+		}
 		for _, h := range p.Hosts {
 			if h.Condition == api.FleetEdited {
 				return errNo

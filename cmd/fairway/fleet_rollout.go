@@ -99,6 +99,7 @@ func (f *fleetRollbackCommand) Run(ctx context.Context, c *console) error {
 
 // start begins a rollout and follows it to its end.
 func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client, document string, number uint64) error {
+	c.note("Looking at the hosts ...")
 	r, err := client.StartRollout(ctx, document, f.order(number))
 	if err != nil {
 		return err
@@ -188,6 +189,19 @@ func (c *console) rollout(r api.FleetRollout, detached bool) {
 	p := phase(r)
 	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
 	c.raw(escape(line) + c.paint(p.colour, p.text) + escape(reasonOf(r)))
+	var owed []string
+	for _, h := range r.Hosts {
+		if h.Owed {
+			owed = append(owed, h.Host)
+		}
+	}
+	if len(owed) > 0 {
+		what := "the revision"
+		if r.Phase == api.RolloutReverted {
+			what = "what is meant for them"
+		}
+		c.raw(c.paint(doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(owed, ", ")))
+	}
 }
 
 func reasonOf(r api.FleetRollout) string {

@@ -348,7 +348,7 @@ func (d fleetDesk) Hosts(document string) ([]api.FleetHost, error) {
 			Revision: h.Revision, Released: h.Released, Contact: h.Contact.UTC(), Container: h.Place.Selector(),
 			Way: h.Sight.Way, Version: h.Sight.Version, Old: h.Sight.Old,
 		}
-		if h.Sight.Uptime > 0 {
+		if h.Condition != fleet.Unreachable && !h.Contact.IsZero() {
 			out[i].Uptime = (h.Sight.Uptime + time.Since(h.Contact)).Round(time.Second).String()
 		}
 		if h.Reading != nil {

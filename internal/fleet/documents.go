@@ -26,6 +26,33 @@ var (
 	ErrDrift = errors.New("edited by hand")
 )
 
+// unknownError is ErrUnknown with what is unknown.
+type unknownError struct{ text string }
+
+func unknown(format string, args ...any) error {
+	return &unknownError{fmt.Sprintf(format, args...)}
+}
+
+// Error implements error.
+func (e *unknownError) Error() string { return e.text }
+
+// Is makes it an ErrUnknown.
+func (e *unknownError) Is(target error) bool { return target == ErrUnknown }
+
+// nothing is the error for a document without a revision.
+func (f *Fleet) nothing(document string) error {
+	if len(f.current().of(document)) > 0 {
+		return unknown("document %s has no revision yet: fairway fleet put %s FILE makes the first", document, document)
+	}
+	return unknown("there is no document %s", document)
+}
+
+// empty tells whether a document is known to have no revision.
+func (f *Fleet) empty(document string) bool {
+	list, err := f.revisions(document)
+	return err == nil && len(list) == 0
+}
+
 // index is what there is of revisions, without their contents. Only the fleet
 // writes them, so that they are read once.
 type index struct {
@@ -60,6 +87,9 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if !IsDocument(d.Document) {
 		return history.Revision{}, fmt.Errorf("%w: document %.100q: want an IP address, or letters, digits, dots, dashes and underscores", ErrInvalid, d.Document)
 	}
+	if len(d.Content) == 0 {
+		return history.Revision{}, fmt.Errorf("%w: document %s: the configuration is empty", ErrInvalid, d.Document)
+	}
 	if len(d.Content) > maxContent {
 		return history.Revision{}, fmt.Errorf("%w: document %s: more than %d MiB", ErrInvalid, d.Document, maxContent>>20)
 	}
@@ -87,7 +117,10 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 func (f *Fleet) Revision(document string, number uint64) (history.Revision, error) {
 	r, err := f.o.Documents.Revision(document, number)
 	if errors.Is(err, history.ErrNotFound) {
-		return r, fmt.Errorf("%w: document %s, revision %d", ErrUnknown, document, number)
+		if number > 0 && !f.empty(document) {
+			return r, unknown("document %s has no revision %d", document, number)
+		}
+		return r, f.nothing(document)
 	}
 	return r, err
 }
@@ -144,7 +177,7 @@ func (f *Fleet) List() ([]Document, error) {
 func (f *Fleet) Revisions(document string, limit int) ([]history.Revision, error) {
 	list, err := f.revisions(document)
 	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("%w: document %s", ErrUnknown, document)
+		err = f.nothing(document)
 	}
 	if limit > 0 && len(list) > limit {
 		list = list[:limit]

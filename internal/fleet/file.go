@@ -31,6 +31,8 @@ type Map struct {
 	Templates map[string]bool
 	// Readers may fetch documents over HTTP.
 	Readers []Reader
+	// named are the files that the fleet file names.
+	named []string
 }
 
 // Reader may fetch documents. It is known by a token, or by a name in its TLS
@@ -105,17 +107,35 @@ func ReadMap(name string) (*Map, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
+	var named []string
 	m, err := ParseMap(data, func(file string) (string, error) {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(name), file)
 		}
+		named = append(named, file)
 		text, err := readLimited(file, maxSecret)
 		return strings.TrimSpace(string(text)), err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %s: %w", name, err)
 	}
+	slices.Sort(named)
+	m.named = slices.Compact(named)
 	return m, nil
+}
+
+// said is the digest of a fleet file and of the files that it names, by which it is
+// seen that one of them has changed.
+func (m *Map) said(name string) (string, error) {
+	sum := sha256.New()
+	for _, file := range append([]string{name}, m.named...) {
+		data, err := readLimited(file, maxMap)
+		if err != nil {
+			return "", fmt.Errorf("fleet: %w", err)
+		}
+		fmt.Fprintf(sum, "%s %d\n%s", file, len(data), data)
+	}
+	return string(sum.Sum(nil)), nil
 }
 
 func readLimited(name string, limit int64) ([]byte, error) {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +14,8 @@ import (
 	"fairway/internal/history"
 )
 
-// TestReread changes the fleet file of a fleet that runs: a host comes and goes, and
-// a fault in it changes nothing.
+// TestReread changes the fleet file of a fleet that runs: a host comes and goes, a
+// token becomes another, and a fault changes nothing.
 func TestReread(t *testing.T) {
 	t.Parallel()
 	s := newSimFleet(t, 2, text("v1"))
@@ -69,6 +70,24 @@ func TestReread(t *testing.T) {
 	put("hosts:\n  - {name: h1}\n")
 	time.Sleep(rereadAfter + 500*time.Millisecond)
 	hosts("h1 current, h2 current")
+	token := filepath.Join(dir, "token")
+	check(t, os.WriteFile(token, []byte("the first of its tokens"), 0o600))
+	put(say(s.hosts...) + "readers: [{name: edge, token-file: token, documents: [web]}]\n")
+	tokenIs := func(want string) {
+		t.Helper()
+		sum := sha256.Sum256([]byte(want))
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if r := f.current().Readers; len(r) == 1 && *r[0].Token == sum {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the token is not %q", want)
+			}
+		}
+	}
+	tokenIs("the first of its tokens")
+	check(t, os.WriteFile(token, []byte("the second of its tokens"), 0o600))
+	tokenIs("the second of its tokens")
 	put(say(s.hosts[1]))
 	hosts("h2 current")
 	put("hosts:\n  - {name: h2, docker: '" + s.hosts[1].url() + "', containers: [{document: web, name: another}]}\n")

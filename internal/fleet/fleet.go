@@ -13,13 +13,11 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -216,11 +214,12 @@ func (f *Fleet) Close() {
 
 // reread follows the fleet file and the files it names.
 func (f *Fleet) reread(ctx context.Context) error {
-	before, _ := os.ReadFile(f.o.Path) // what New has read, or nearly so
+	before, _ := f.current().said(f.o.Path) // what New has read, or nearly so
 	told := ""
 	for sleep(ctx, rereadAfter) == nil {
-		now, err := os.ReadFile(f.o.Path)
-		if err == nil && bytes.Equal(before, now) {
+		now, err := f.current().said(f.o.Path)
+		if err == nil && now == before {
+			told = ""
 			continue
 		}
 		var m *Map
@@ -236,7 +235,8 @@ func (f *Fleet) reread(ctx context.Context) error {
 			}
 			continue
 		}
-		before, told = now, ""
+		before, _ = m.said(f.o.Path)
+		told = ""
 		f.log.Info("the fleet file was read again", "hosts", len(m.Places))
 	}
 	return nil
@@ -283,7 +283,7 @@ func (m *Map) choose(document string, hosts []string) ([]Place, error) {
 	}
 	for _, host := range hosts {
 		if _, ok := m.place(host, document); !ok {
-			return nil, fmt.Errorf("%w: host %s has no document %s", ErrUnknown, host, document)
+			return nil, unknown("host %s has no document %s", host, document)
 		}
 	}
 	return list, nil

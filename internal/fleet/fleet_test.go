@@ -369,7 +369,7 @@ func TestNoStatistics(t *testing.T) {
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick
-	settings.Pause = 3500 * time.Millisecond
+	settings.Canary, settings.Pause = 2, 3500*time.Millisecond
 	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v2 v2" {
 		t.Fatalf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
 	}
@@ -499,5 +499,37 @@ func TestWorded(t *testing.T) {
 	}
 	if err := worded(&AbsentError{context.DeadlineExceeded}); !errors.As(err, new(*AbsentError)) || !errors.Is(err, context.DeadlineExceeded) || worded(nil) != nil {
 		t.Error("an error does not stay what it is")
+	}
+}
+
+// TestFirst begins with a fleet of which nothing is out: that is told, and what a
+// host has can be made the first revision.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	s := newSimFleet(t, 2, text("v1"))
+	f, _ := s.start(t, t.TempDir())
+	if _, _, err := f.Plan(t.Context(), "web", 0, nil); !errors.Is(err, ErrUnknown) || err.Error() != "document web has no revision yet: fairway fleet put web FILE makes the first" {
+		t.Errorf("plan: %v", err)
+	}
+	if _, err := f.Revision("other", 3); !errors.Is(err, ErrUnknown) || err.Error() != "there is no document other" {
+		t.Errorf("another document: %v", err)
+	}
+	if _, err := f.Put(history.Draft{Document: "web", Author: "ann"}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an empty configuration: %v", err)
+	}
+	drift, err := f.Drift(t.Context(), "web", nil)
+	check(t, err)
+	status, err := f.Status("web")
+	check(t, err)
+	if drift[0].Condition != Unseen || status[0].Condition != Unseen || status[0].Error != "nothing of document web is out yet" {
+		t.Errorf("%+v, %+v", drift[0], status[0])
+	}
+	_, err = f.Adopt(t.Context(), "h1", "web", 0, "ann", "")
+	check(t, err)
+	if status, err = f.Status("web"); err != nil || status[0].Condition != Current {
+		t.Errorf("%+v, %v", status[0], err)
+	}
+	if _, err := f.Revision("web", 2); !errors.Is(err, ErrUnknown) || err.Error() != "document web has no revision 2" {
+		t.Errorf("another revision: %v", err)
 	}
 }

@@ -181,7 +181,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	p := places[0]
 	s := f.spotOf(p.Host, p.Document)
 	if s == nil {
-		return fmt.Errorf("%w: host %s", ErrUnknown, host)
+		return unknown("host %s has no document %s", host, document)
 	}
 	if err := s.take(ctx); err != nil {
 		return err

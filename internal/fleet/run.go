@@ -238,7 +238,7 @@ func (f *Fleet) Stop(document, who string) error {
 	r := f.runs[document]
 	f.mu.Unlock()
 	if r == nil {
-		return fmt.Errorf("%w: no rollout of document %s is under way", ErrUnknown, document)
+		return unknown("no rollout of document %s is under way", document)
 	}
 	select {
 	case r.stop <- "stopped by " + who:

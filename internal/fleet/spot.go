@@ -58,12 +58,14 @@ func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried, s.err = time.Now(), err
-	if err == nil {
-		sight.Time = s.tried
-		s.sight = sight
-		s.sight.Content = nil // a thousand of them may be much
+	if err != nil {
+		s.reading, s.recent = nil, nil // nobody shall take them for those of now
+		return sight, err
 	}
-	return sight, err
+	sight.Time = s.tried
+	s.sight = sight
+	s.sight.Content = nil // a thousand of them may be much
+	return sight, nil
 }
 
 // read takes a reading and remembers it.

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"fairway/internal/history"
@@ -62,10 +61,10 @@ func Compare(k Known) Condition {
 		return Unseen
 	case k.Owed:
 		return Owing
-	case k.Revision == 0 || k.Mixed:
-		return Edited
 	case k.Released == 0:
 		return Unseen
+	case k.Revision == 0 || k.Mixed:
+		return Edited
 	case k.Revision == k.Released:
 		return Current
 	default:
@@ -144,6 +143,8 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 		h.Error = err.Error()
 	case k.Owed && repair != nil:
 		h.Error = repair.Error()
+	case released == 0:
+		h.Error = "nothing of document " + p.Document + " is out yet"
 	case k.Mixed:
 		h.Error = "HAProxy runs another configuration than its file has"
 	case unread != nil && !errors.Is(unread, ErrNoReading):
@@ -216,7 +217,7 @@ func (f *Fleet) Progress(document string) (Progress, error) {
 		return Progress{}, err
 	}
 	if r.Number == 0 {
-		return Progress{}, fmt.Errorf("%w: no rollout of document %s", ErrUnknown, document)
+		return Progress{}, unknown("document %s was never rolled out", document)
 	}
 	var steps []Step
 	for _, host := range r.Hosts {

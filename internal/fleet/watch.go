@@ -205,7 +205,7 @@ func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx cont
 			defer cancel()
 			s := f.spotOf(p.Host, p.Document)
 			if s == nil {
-				errs[i] = fmt.Errorf("%w: host %s with document %s", ErrUnknown, p.Host, p.Document)
+				errs[i] = unknown("host %s has no document %s", p.Host, p.Document)
 				return
 			}
 			if err := s.take(ctx); err != nil {

@@ -190,6 +190,16 @@ func TestCheckMistakes(t *testing.T) {
 	}
 }
 
+// TestReadSuggestion: what HAProxy suggests is its own keyword, also where the line
+// may have made it read another file.
+func TestReadSuggestion(t *testing.T) {
+	r := Read("[ALERT]    (9) : config : parsing [/dev/stdin:2] : unknown keyword 'secret' in 'listen' section; did you mean 'stats' maybe ?\n", "/dev/stdin", "listen a\n    ${X} uri /haproxy\n", false)
+	want := "unknown keyword '…' in 'listen' section; did you mean 'stats' maybe ?"
+	if len(r.Alerts) != 1 || r.Alerts[0].Text != want {
+		t.Errorf("%+v", r.Alerts)
+	}
+}
+
 // A configuration that names other files must not bring their content into a
 // message, and the environment is not ours to give away.
 func TestCheckQuotesNoOtherFile(t *testing.T) {

@@ -142,10 +142,14 @@ func (k known) message(text string) Message {
 			line = lines[m.Line-1]
 		}
 	}
+	own := ""
+	if at := suggestion.FindStringIndex(text); at != nil {
+		text, own = text[:at[0]], text[at[0]:]
+	}
 	if otherFile.MatchString(text) || k.namesFile(line) {
-		m.Text = k.mask(text)
+		m.Text = k.mask(text) + own
 	} else {
-		m.Text = k.maskQuoted(text)
+		m.Text = k.maskQuoted(text) + own
 	}
 	return m
 }
@@ -156,7 +160,9 @@ var (
 	fileWord  = regexp.MustCompile(`file|-f\b|map|[Ll]ua|config|crt|\bca-|spoe|parse-resolv-conf`)
 	numbered  = regexp.MustCompile(`(?:line |position |:)$`)
 	quotedIn  = regexp.MustCompile(`'[^'\n]*'`)
-	ownQuoted = regexp.MustCompile(`^'[a-z][a-z0-9.-]{0,30}'$`)
+	// What HAProxy suggests is a keyword out of its own tables.
+	suggestion = regexp.MustCompile(`; did you mean '[a-z][a-z0-9._-]{0,40}' maybe \?$`)
+	ownQuoted  = regexp.MustCompile(`^'[a-z][a-z0-9.-]{0,30}'$`)
 )
 
 // namesFile reports whether a line of a configuration makes HAProxy read another
