@@ -98,10 +98,14 @@ func New(o Options) (*Fleet, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	// A connection that is kept from one look to the next ends in nothing when a
+	// container has got another address.
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
+	transport.DisableKeepAlives = true
 	f := &Fleet{
 		o: o, log: o.Logger, lookTime: defaultLook,
 		pages: &http.Client{
-			Timeout:       defaultLook,
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		spots: map[spotKey]*spot{}, engines: map[string]Engine{}, runs: map[string]*run{},
@@ -209,7 +213,6 @@ func (f *Fleet) Close() {
 			closer.Close()
 		}
 	}
-	f.pages.CloseIdleConnections()
 }
 
 // reread follows the fleet file and the files it names.

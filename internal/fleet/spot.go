@@ -68,8 +68,13 @@ func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
 	return sight, nil
 }
 
-// read takes a reading and remembers it.
+// readTime is how long a reading may take.
+const readTime = 5 * time.Second
+
+// read takes a reading and remembers it. It needs no turn.
 func (s *spot) read(ctx context.Context) (Reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
 	r, err := s.hand.read(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -67,24 +67,32 @@ func (f *Fleet) owed() map[spotKey]Step {
 	return owed
 }
 
-// visit looks at one host and gives it what it is owed. A host that somebody else
-// is working on is left alone.
+// visit looks at one host, gives it what it is owed, and takes a reading. A host
+// that somebody else is working on is left alone.
 func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	select {
 	case s.turn <- struct{}{}:
-		defer s.leave()
 	default:
 		return
 	}
+	reached := f.attend(ctx, s, step)
+	s.leave() // nobody shall have to wait for statistics
+	if reached {
+		_, _ = s.read(ctx) // without it, less is known of the host
+	}
+}
+
+// attend looks at one host and gives it what it is owed; false when it cannot be
+// reached. The caller has its turn.
+func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
 	sight, err := s.look(bounded, false)
 	if err != nil {
-		return
+		return false
 	}
-	_, _ = s.read(bounded) // without it, less is known of the host
 	if step.Owed == "" || ctx.Err() != nil {
-		return
+		return true
 	}
 	// The rollout of another document cannot want this container; one of this
 	// document may have begun since.
@@ -92,16 +100,17 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	busy := f.runs[s.place.Document] != nil
 	f.mu.Unlock()
 	if busy || time.Now().Before(s.notBefore()) {
-		return
+		return true
 	}
 	err = f.settleDebt(ctx, s, sight, step)
 	s.repaired(err)
 	if err != nil {
 		f.log.Warn("a host that is back could not be caught up", "host", s.place.Host, "document", s.place.Document, "error", err)
-		return
+		return true
 	}
 	f.log.Info("a host that is back was caught up", "host", s.place.Host, "document", s.place.Document)
 	f.changed(s.place.Document)
+	return true
 }
 
 // settleDebt gives a host what it is owed. The caller has its turn.

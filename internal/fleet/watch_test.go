@@ -18,6 +18,7 @@ type fakeHand struct {
 	has     string // its configuration
 	looks   int
 	unread  error
+	silent  bool // no reading ever comes
 	applied time.Time
 }
 
@@ -28,9 +29,15 @@ func (h *fakeHand) look(context.Context, bool) (Sight, error) {
 	return Sight{Digest: digestOf([]byte(h.has)), Content: []byte(h.has)}, nil
 }
 
-func (h *fakeHand) read(context.Context) (Reading, error) {
+func (h *fakeHand) read(ctx context.Context) (Reading, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.silent {
+		h.mu.Unlock()
+		<-ctx.Done()
+		h.mu.Lock()
+		return Reading{}, ctx.Err()
+	}
 	return Reading{Time: time.Now()}, h.unread
 }
 
@@ -92,5 +99,32 @@ func TestDebtSoon(t *testing.T) {
 		}
 		cancel()
 		watching.Wait()
+	})
+}
+
+// TestSilentStatistics: a page of statistics that does not answer keeps nobody from
+// working on the host, and does not use up the time of a change.
+func TestSilentStatistics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHand{has: text("v1"), silent: true}
+		f := watched(t, h)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		time.Sleep(watchTick + time.Second) // the watch waits for the page
+		s := f.spotOf("h1", "web")
+		select {
+		case s.turn <- struct{}{}:
+			s.leave()
+		default:
+			t.Error("the watch holds the host while it waits for the page")
+		}
+		r, err := f.Start(ctx, Order{Document: "web", Author: "ann", Settings: Settings{HostTimeout: 2 * readTime, Pause: 30 * time.Second}})
+		check(t, err)
+		if p := await(t, f, r.Number); p.Rollout.Phase != Done || h.has != text("v2") {
+			t.Errorf("%s: %s", p.Rollout.Phase, p.Rollout.Reason)
+		}
+		cancel()
+		check(t, <-ended)
 	})
 }

@@ -144,7 +144,7 @@ func (s *spot) saw(content []byte) {
 }
 
 const (
-	// gateTime is how long the gate waits for one host.
+	// gateTime is how long the gate looks at a host of which it has no reading.
 	gateTime = 5 * time.Second
 	// lostAfter is how many times in a row it must fail to reach a host.
 	lostAfter = 3
@@ -168,8 +168,6 @@ func (r *run) gate(ctx context.Context) {
 		room <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-room }()
-			ctx, cancel := context.WithTimeout(ctx, gateTime)
-			defer cancel()
 			answers[i] = r.ask(ctx, step, r.settings.Tolerance)
 		})
 	}
@@ -197,6 +195,8 @@ func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
 	if errors.Is(err, ErrNoReading) || err != nil && step.Baseline == nil {
 		// Without statistics, before the change as after it, that it still runs with
 		// this file must do.
+		ctx, cancel := context.WithTimeout(ctx, gateTime)
+		defer cancel()
 		if err := s.take(ctx); err != nil {
 			return answer{err: err}
 		}

@@ -340,21 +340,23 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 	edge2.start()
 	settled(4)
 
-	var killed sync.WaitGroup
-	killed.Add(1)
 	once = sync.Once{}
+	killed := make(chan struct{})
 	edge2.docker.onCommand(changes, func() {
 		once.Do(func() {
 			time.AfterFunc(100*time.Millisecond, func() {
-				defer killed.Done()
 				edge2.kill("KILL")
+				close(killed)
 			})
 		})
 	})
-	r = rollout("killed in the middle")
+	reverted(rollout("killed in the middle"), "lost")
 	edge2.docker.onCommand("", nil)
-	killed.Wait()
-	reverted(r, "lost")
+	select {
+	case <-killed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it was never changed, and so not killed")
+	}
 	edge2.start()
 	settled(4)
 }
