@@ -22,6 +22,7 @@ type fleetCommand struct {
 	Plan     fleetPlanCommand     `cmd:"" help:"Show what a rollout would change on each host."`
 	Rollout  fleetRolloutCommand  `cmd:"" help:"Put a revision on the hosts in waves, and back when something is wrong."`
 	Rollback fleetRollbackCommand `cmd:"" help:"Roll an earlier revision out."`
+	Watch    fleetWatchCommand    `cmd:"" help:"Follow the newest rollout to its end."`
 	Stop     fleetStopCommand     `cmd:"" help:"Stop a rollout that is under way: the hosts get back what they had."`
 	Status   fleetStatusCommand   `cmd:"" help:"Say how the hosts are."`
 	History  fleetHistoryCommand  `cmd:"" help:"List the revisions of a document, or its rollouts."`

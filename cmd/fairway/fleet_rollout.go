@@ -104,19 +104,51 @@ func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client,
 	if err != nil {
 		return err
 	}
-	c.note("Rollout %d of %s: revision %d on %d hosts.", r.Number, document, r.Revision, len(r.Hosts))
-	if !f.Detach {
-		if r, err = c.follow(ctx, client, r); err != nil {
-			return err
-		}
+	c.begun(r)
+	if f.Detach {
+		c.note("fairway fleet watch %s follows it.", document)
+		return c.print(r, func() { c.rollout(r) })
 	}
-	if err := c.print(r, func() { c.rollout(r, f.Detach) }); err != nil {
+	return c.toTheEnd(ctx, client, r)
+}
+
+// begun tells which rollout is spoken of.
+func (c *console) begun(r api.FleetRollout) {
+	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, plural(len(r.Hosts), "host"))
+}
+
+// toTheEnd follows a rollout and prints how it has ended.
+func (c *console) toTheEnd(ctx context.Context, client *api.Client, r api.FleetRollout) error {
+	r, err := c.follow(ctx, client, r)
+	if err != nil {
+		return err
+	}
+	if err := c.print(r, func() { c.rollout(r) }); err != nil {
 		return err
 	}
 	if r.Phase == api.RolloutReverted {
 		return errNo
 	}
 	return nil
+}
+
+type fleetWatchCommand struct{ documentArg }
+
+// Help implements kong.HelpProvider.
+func (fleetWatchCommand) Help() string {
+	return `It is for a rollout that somebody else has begun, or that was left with --detach. Interrupting the command stops nothing. The exit code is 1 when the rollout was reverted.`
+}
+
+// Run follows a rollout.
+func (f *fleetWatchCommand) Run(ctx context.Context, c *console) error {
+	return c.withClient(func(client *api.Client) error {
+		r, err := client.Rollout(ctx, f.Document)
+		if err != nil {
+			return err
+		}
+		c.begun(r)
+		return c.toTheEnd(ctx, client, r)
+	})
 }
 
 // followEvery is how often a rollout is asked after.
@@ -154,7 +186,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():
-			c.note("The rollout goes on; fairway fleet stop %s stops it.", r.Document)
+			c.note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s stops it.", r.Document, r.Document)
 			return r, ctx.Err()
 		}
 		now, err := client.Rollout(ctx, r.Document)
@@ -168,8 +200,8 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 	}
 }
 
-// rollout prints how a rollout has ended, or that it has begun.
-func (c *console) rollout(r api.FleetRollout, detached bool) {
+// rollout prints a rollout, and how it has ended if it has.
+func (c *console) rollout(r api.FleetRollout) {
 	var rows [][]cell
 	for _, h := range r.Hosts {
 		took := "-"
@@ -183,7 +215,7 @@ func (c *console) rollout(r api.FleetRollout, detached bool) {
 		rows = append(rows, []cell{text(h.Host), stepState(h), text(wave), text(took), text(h.Error)})
 	}
 	c.table("", []string{"HOST", "STATE", "WAVE", "TOOK", "REASON"}, rows)
-	if detached {
+	if r.Ended.IsZero() {
 		return
 	}
 	p := phase(r)
