@@ -90,7 +90,7 @@ const (
 	FleetEdited      = "edited"      // somebody has edited it by hand, or it runs something else than its file
 	FleetOwed        = "owed"        // it is owed a revision, and gets it when it can be reached
 	FleetUnreachable = "unreachable" // the newest look at it has failed
-	FleetUnseen      = "unseen"      // it has not been looked at yet
+	FleetUnseen      = "unseen"      // it has not been looked at yet, or nothing is out yet
 	FleetChanging    = "changing"    // a rollout is working on it
 )
 
