@@ -3,18 +3,29 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
+	"mime"
+	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
+	"net/mail"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"fairway/internal/api"
+	"fairway/test/smtpsink"
 )
 
 // uiFiles is where the pages are in the repository.
@@ -54,6 +65,7 @@ func TestUIHostilePages(t *testing.T) {
 	if err != nil || len(pages) < 15 {
 		t.Fatal("pages are missing: ", pages, err)
 	}
+	var served atomic.Int32 // how often a page was asked for
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		name, isAsset := strings.CutPrefix(r.URL.Path, "/assets/DIGEST/")
@@ -66,7 +78,7 @@ func TestUIHostilePages(t *testing.T) {
 				fmt.Fprintf(w, "event: change\ndata: {\"revision\":%d,\"hash\":%s,\"stale\":[%s]}\n\n", i, strconv.Quote("x"), quoted(evil["html"]))
 				fmt.Fprintf(w, "event: traffic\ndata: {\"total\":{\"rate\":5},\"routes\":[{\"route\":%[1]s,\"rate\":5,\"errors\":2,\"p95\":3}],\"endpoints\":[{\"backend\":%[1]s,\"endpoint\":%[1]s,\"rate\":2,\"inFlight\":1}]}\n\n", quoted(evil["html"]))
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 			<-r.Context().Done()
 		case strings.HasPrefix(r.URL.Path, "/v1/"):
@@ -78,6 +90,7 @@ func TestUIHostilePages(t *testing.T) {
 			if _, err := os.Stat(file); err != nil {
 				file = filepath.Join(uiFiles, "testdata", "hostile", "overview.html")
 			}
+			served.Add(1)
 			data, err := os.ReadFile(file)
 			if err != nil {
 				t.Error(err)
@@ -87,20 +100,35 @@ func TestUIHostilePages(t *testing.T) {
 		}
 	}))
 	defer s.CloseClientConnections()
-	for _, screen := range []screen{screens[0], screens[2]} {
+	for i, screen := range []screen{screens[0], screens[2]} {
 		tb := b.open(s.URL, screen)
 		for _, path := range pages {
 			name := strings.TrimSuffix(filepath.Base(path), ".html")
+			served.Store(0)
 			tb.visit("/" + name)
-			if name != "sign-in" && name != "nothing" {
+			if i > 0 {
+				// That it fits; what runs was looked at on the first screen.
+			} else if name != "sign-in" && name != "nothing" {
 				tb.until(10*time.Second, "document.querySelector('.live.on')")
+				again := eval[bool](tb, "!document.querySelector('[data-post]')") // an answer to a form is not asked for again
+				eventually(t, 10*time.Second, name+" is asked for again", func() string {
+					if again && served.Load() < 2 {
+						return "not yet"
+					}
+					return ""
+				})
+				time.Sleep(50 * time.Millisecond) // until it is shown
 			}
-			time.Sleep(300 * time.Millisecond)
 			if n := eval[int](tb, "document.images.length + document.querySelectorAll('main script, main iframe, main object, main [onerror], main [onload]').length"); n != 0 {
 				t.Errorf("%s has %d elements that it should not have", name, n)
 			}
 			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 				t.Errorf("%s is %d pixels wider than the %s", name, wide, screen.name)
+			}
+			if i > 0 {
+				tb.clean("400 (Bad Request)") // what the editor asked
+				tb.shot("hostile-" + name + "-" + screen.name)
+				continue
 			}
 			// Every form is sent: what is answered is hostile, too.
 			eval[int](tb, `(() => { const all = [...document.querySelectorAll('form[data-call]:not([data-sure])')]; all.forEach((f) => { f.noValidate = true; f.requestSubmit(); }); return all.length; })()`)
@@ -137,7 +165,15 @@ func TestUIHostileNames(t *testing.T) {
 		"fairway.host": ownHost("hostile"), "fairway.hold": evil["html"], "fairway.rule": evil["control"], "fairway." + evil["bidi"]: "x",
 		"fairway.a.host": "a.example.com", "fairway.a.headers.response.set.X-Evil": evil["html"], "fairway.a.path": "/" + long[:200],
 	}})
-	p := startProxy(t, proxyOptions{args: []string{"--file", file, "--file", wrong, "--admin.anonymous", "admin"}})
+	sink, err := smtpsink.Listen("", smtpsink.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	p := startProxy(t, proxyOptions{args: []string{
+		"--file", file, "--file", wrong, "--admin.anonymous", "admin", "--notify.name", "lab",
+		"--notify.channels", `{name: mail, kind: mail, server: "` + sink.Addr() + `", tls: none, from: fairway@example.com, to: [ops@example.com]}`,
+	}})
 	var services api.List[api.Service]
 	eventually(t, 15*time.Second, "the services are known", func() string {
 		var err error
@@ -160,6 +196,17 @@ func TestUIHostileNames(t *testing.T) {
 			paths = append(paths, "/services/"+url.PathEscape(s.ID))
 		}
 	}
+	p.printsPlainly(file)
+	eventually(t, 20*time.Second, "everything is told by mail", func() string {
+		if len(sink.Mails()) == 0 {
+			return "nothing"
+		}
+		return p.delivered()
+	})
+	for _, m := range sink.Mails() {
+		plainMail(t, m)
+	}
+	t.Logf("%d mails", len(sink.Mails()))
 	for _, screen := range []screen{screens[1], screens[2]} {
 		tb := b.open("http://"+p.admin, screen)
 		for _, path := range paths {
@@ -184,5 +231,82 @@ func TestUIHostileNames(t *testing.T) {
 			tb.shot("hostile-plan-" + kind + "-" + screen.name)
 			tb.clean()
 		}
+	}
+}
+
+// unseen finds what a terminal would obey or not show: control characters, and those
+// that turn the direction of what follows.
+func unseen(text string) string {
+	for i, r := range text {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return fmt.Sprintf("%q in %.200q", r, text[max(0, i-60):])
+		}
+	}
+	return ""
+}
+
+// printsPlainly runs the commands that show names, and checks what they print for
+// people and that what they print for programs is JSON.
+func (p *proxy) printsPlainly(file string) {
+	p.t.Helper()
+	commands := [][]string{
+		{"services"}, {"routes"}, {"problems"}, {"sources"}, {"nodes"}, {"events"}, {"history"}, {"history", "1"}, {"diff", "1", "live"},
+		{"commands"}, {"doctor", boxName(p.t, "labels")}, {"services", "long"}, {"notify", "channels"}, {"rules"}, {"audit"},
+		{"plan", "-f", file},
+	}
+	known := len(commands)
+	for _, name := range evil {
+		commands = append(commands, []string{"services", name}, []string{"doctor", name}, []string{"explain", name}, []string{"routes", "--host", name})
+	}
+	for i, args := range commands {
+		most := 1
+		if i >= known {
+			most = 2 // no host, no URL
+		}
+		for _, more := range [][]string{nil, {"-o", "json"}} {
+			cmd := exec.CommandContext(p.t.Context(), lab.binary, append(slices.Concat(args, more), "--admin", "http://"+p.admin)...)
+			var out, wrong bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &wrong
+			err := cmd.Run()
+			if code := cmd.ProcessState.ExitCode(); code < 0 || code > most || strings.Contains(wrong.String(), "panic") {
+				p.t.Errorf("fairway %q: %v\n%s", args, err, &wrong)
+			}
+			seen := unseen(wrong.String())
+			if more == nil {
+				seen += unseen(out.String())
+			} else if code := cmd.ProcessState.ExitCode(); code < 2 && !json.Valid(out.Bytes()) && out.Len() > 0 {
+				p.t.Errorf("fairway %q prints no JSON: %.200q", args, out.String())
+			}
+			if seen != "" {
+				p.t.Errorf("fairway %q prints %s", args, seen)
+			}
+		}
+	}
+}
+
+// plainMail checks that a mail is one mail of plain text, to whom it should go, in
+// which nothing is hidden.
+func plainMail(t *testing.T, m smtpsink.Mail) {
+	t.Helper()
+	read, err := mail.ReadMessage(strings.NewReader(m.Data))
+	if err != nil || !slices.Equal(m.To, []string{"ops@example.com"}) {
+		t.Errorf("a mail to %q: %v", m.To, err)
+		return
+	}
+	for name, values := range read.Header {
+		if len(values) != 1 || !slices.Contains([]string{"From", "To", "Subject", "Date", "Message-Id", "Mime-Version", "Auto-Submitted", "Content-Type", "Content-Transfer-Encoding"}, name) {
+			t.Errorf("a mail has the header %s: %q", name, values)
+		}
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(read.Header.Get("Subject"))
+	if err != nil || len(subject) > 1000 {
+		t.Errorf("the subject is %.100q, %v", subject, err)
+	}
+	body, err := io.ReadAll(quotedprintable.NewReader(read.Body))
+	if err != nil || !strings.HasPrefix(read.Header.Get("Content-Type"), "text/plain") || len(body) > 64<<10 {
+		t.Errorf("a mail of %d bytes, %s: %v", len(body), read.Header.Get("Content-Type"), err)
+	}
+	if seen := unseen(subject) + unseen(strings.ReplaceAll(string(body), "\r\n", "\n")); seen != "" {
+		t.Errorf("a mail has %s", seen)
 	}
 }

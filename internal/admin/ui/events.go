@@ -25,6 +25,7 @@ type event struct {
 	api.Event
 	Health string
 	Link   string // page of its subject; empty for none
+	Rest   string // of a text that begins with the name: what follows it
 }
 
 // rule is how a rule stands, with its colour.
@@ -81,6 +82,9 @@ func newEvent(e api.Event) event {
 	out := event{Event: e, Health: map[string]string{api.MoodGood: fine, api.MoodBad: broken}[e.Mood]}
 	if out.Health == "" {
 		out.Health = idle
+	}
+	if rest, ok := strings.CutPrefix(e.Text, e.Name); ok && e.Name != "" && len(e.Name) < maxShown && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {
+		out.Rest = rest
 	}
 	kind, id, _ := strings.Cut(e.Subject, "/")
 	switch kind {

@@ -3,6 +3,7 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,27 @@ type historyData struct {
 // day is the entries of one day.
 type day struct {
 	Date    string
-	Entries []api.Entry
+	Entries []line
+}
+
+// line is an entry with what is shown of it beside its cause, which names who asked
+// for what in words of its own.
+type line struct {
+	api.Entry
+	Now bool // it is the newest of those that are as what is live
+}
+
+// newLine leaves out what the cause says already.
+func newLine(e api.Entry) line {
+	l := line{Entry: e}
+	if strings.Contains(e.Cause, e.Message) {
+		l.Message = ""
+	}
+	if strings.Contains(e.Cause, " by "+e.Operator) {
+		l.Operator = ""
+	}
+	l.Seen = slices.DeleteFunc(slices.Clone(e.Seen), func(s api.Seen) bool { return s.Kind == "command" })
+	return l
 }
 
 // perHistory is how many entries a page has.
@@ -62,13 +83,17 @@ func (p *Pages) history(c *call) (any, error) {
 			d.Commands = append(d.Commands, command)
 		}
 	}
+	live := false
 	for _, e := range found.Items {
 		date := e.Time.UTC().Format("Monday, 2 January 2006")
 		if n := len(d.Days); n == 0 || d.Days[n-1].Date != date {
 			d.Days = append(d.Days, day{Date: date})
 		}
 		last := &d.Days[len(d.Days)-1]
-		last.Entries = append(last.Entries, e)
+		l := newLine(e)
+		l.Now = e.Live && d.Newest && !live
+		live = live || e.Live
+		last.Entries = append(last.Entries, l)
 	}
 	if n := len(found.Items); n == perHistory && found.Items[n-1].Number > 1 {
 		v := url.Values{"before": {strconv.FormatUint(found.Items[n-1].Number, 10)}}
