@@ -23,7 +23,8 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 		return path
 	}
 	if name != "fairway" && name != "fairway-haproxy" {
-		if binary, err = exec.LookPath(name); err != nil {
+		program, _, _ := strings.Cut(name, "-")
+		if binary, err = exec.LookPath(program); err != nil {
 			return nil, "", err
 		}
 	}
@@ -45,9 +46,9 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 	case "nginx":
 		conf := write("nginx.conf", nginxConf(dir, address, backend, n))
 		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")
-	case "haproxy":
+	case "haproxy", "haproxy-equal":
 		hosts := write("hosts.map", haproxyMap(n))
-		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n))
+		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n, name == "haproxy-equal"))
 		args, version = []string{binary, "-db", "-f", conf}, versionOf(binary, "-v")
 	case "caddy":
 		text, jsonErr := caddyConf(address, backend, n)
@@ -130,21 +131,37 @@ func haproxyMap(n int) string {
 	return b.String()
 }
 
-func haproxyConf(hosts, address, backend string, n int) string {
+// haproxyConf is a configuration as one writes it by hand: the least there is to
+// write, or with what Fairway's promises to requests.
+func haproxyConf(hosts, address, backend string, n int, equal bool) string {
+	defaults, rules := "  option forwardfor\n", ""
+	if equal {
+		defaults = "  retry-on conn-failure empty-response\n  option redispatch 1\n  balance roundrobin\n"
+		rules = `  http-request set-var(txn.id) uuid()
+  http-request set-header X-Request-Id %[var(txn.id)]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Real-Ip %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port 80
+  http-request del-header forwarded
+  http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }
+  http-response set-header X-Request-Id %[var(txn.id)]
+`
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
   maxconn 4096
   nbthread 1
 defaults
   mode http
-  option forwardfor
-  timeout connect 5s
+%s  timeout connect 5s
   timeout client 60s
   timeout server 60s
 frontend in
   bind %s
-  use_backend %%[req.hdr(host),lower,map(%s)]
-`, address, hosts)
+%s  use_backend %%[req.hdr(host),lower,map(%s)]
+`, defaults, address, rules, hosts)
 	for i := range n {
 		fmt.Fprintf(&b, "backend b%d\n  server s %s\n", i, backend)
 	}

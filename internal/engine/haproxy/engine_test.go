@@ -3,8 +3,13 @@ package haproxy
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -85,6 +90,96 @@ func TestChangesWithoutReload(t *testing.T) {
 	within(t, 10*time.Second, "deletion of servers", func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 })
 	if n := s.count("fairway_haproxy_verification_failures_total") + s.count("fairway_haproxy_runtime_failures_total"); n != 0 {
 		t.Errorf("%v failures", n)
+	}
+}
+
+// TestAddedServerKeepsConnections: what is added while HAProxy runs is asked over
+// connections that stay, as what it was started with.
+func TestAddedServerKeepsConnections(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.apply()
+	var connections atomic.Int32
+	backend := httptest.NewUnstartedServer(http.NotFoundHandler())
+	backend.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	backend.Start()
+	t.Cleanup(backend.Close)
+	s.serve("a.example", backend.Listener.Addr().String())
+	s.apply()
+	if n := s.reloads(); n != 1 {
+		t.Fatalf("%d starts and reloads, want 1", n)
+	}
+	client := http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	for range 20 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "a.example"
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	if n := connections.Load(); n > 2 {
+		t.Errorf("%d connections for 20 requests, one after the other", n)
+	}
+}
+
+// TestBusyListenerIsSampled: of many requests only some are told of, and those stand
+// for all; what says 5xx is told of each time.
+func TestBusyListenerIsSampled(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(backend.Close)
+	s.serve("a.example", backend.Listener.Addr().String())
+	s.apply()
+	const most, failures = 20_000, 100
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport, Timeout: 10 * time.Second}
+	ask := func(path string, want int) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "a.example"
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Fatalf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	began, asked := time.Now(), 0
+	for ; asked < most && time.Since(began) < 4*time.Second; asked++ {
+		ask("/", http.StatusOK)
+	}
+	for range failures {
+		ask("/bad", http.StatusInternalServerError)
+	}
+	if rate := float64(asked) / time.Since(began).Seconds(); rate < 1000 {
+		t.Skipf("this machine makes %.0f requests a second, too few to be sampled", rate)
+	}
+	counted := func(code string) float64 { return sums(t, s.registry)["requests_total "+code+" a.example"] }
+	within(t, 5*time.Second, "all failures are counted", func() bool { return counted("5xx") == failures })
+	t.Logf("%d requests, %.0f counted", asked, counted("2xx"))
+	if n := counted("2xx"); n < 0.7*float64(asked) || n > 1.4*float64(asked) || n == float64(asked) {
+		t.Errorf("%.0f requests counted of %d, by a sample", n, asked)
 	}
 }
 

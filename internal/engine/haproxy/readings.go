@@ -241,9 +241,9 @@ func (r *readings) tally(key endpointKey, e event) {
 		c = &endpointCounts{}
 		r.counts[key] = c
 	}
-	c.requests++
+	c.requests += uint64(e.weight)
 	if e.end[0] == 'S' || e.end[0] == 's' {
-		c.failures++
+		c.failures += uint64(e.weight)
 	}
 }
 

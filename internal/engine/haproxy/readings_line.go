@@ -25,6 +25,7 @@ type event struct {
 	server     string // empty for none
 	received   int64  // of a connection
 	bytes      int64
+	weight     int // how many requests it stands for, at least one
 
 	// With the access log only.
 	time                                            time.Time
@@ -82,7 +83,7 @@ var errLine = errors.New("not a line of Fairway's format")
 // end where the line does not tell it.
 func parseLine(line string, now time.Time) (event, error) {
 	fields := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
-	if len(fields) <= render.FieldBytes || fields[0] != render.LineRequest && fields[0] != render.LineConnection {
+	if len(fields) <= render.FieldWeight || fields[0] != render.LineRequest && fields[0] != render.LineConnection {
 		return event{}, errLine
 	}
 	get := func(i int) string {
@@ -107,6 +108,7 @@ func parseLine(line string, now time.Time) (event, error) {
 		section:    get(render.FieldSection),
 		server:     get(render.FieldServer),
 		bytes:      number(render.FieldBytes),
+		weight:     max(1, int(number(render.FieldWeight))),
 		time:       now,
 		listener:   listenerName(get(render.FieldListener)),
 		tls:        get(render.FieldTLS) == "1",

@@ -108,13 +108,15 @@ func (s *routeSeries) count(e event) {
 	if s.classes[class] == nil {
 		s.classes[class] = s.all.requests.WithLabelValues(s.id, className(class))
 	}
-	s.classes[class].Inc()
+	s.classes[class].Add(float64(e.weight))
 	if s.duration == nil {
 		s.duration = s.all.duration.WithLabelValues(s.id)
 	}
-	s.duration.Observe(e.took.Seconds())
+	for range e.weight {
+		s.duration.Observe(e.took.Seconds())
+	}
 	if e.retries > 0 {
-		add(&s.retries, s.all.retries, s.id, float64(e.retries))
+		add(&s.retries, s.all.retries, s.id, float64(e.retries*e.weight))
 	}
 }
 

@@ -134,25 +134,28 @@ func sums(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 
 // request is a line about one, without what only the access log has.
 func request(key, status, retries, code, section, server string) string {
-	return strings.Join([]string{render.LineRequest, key, status, "12", retries, code, "--", section, server, "345"}, "\t") + "\n"
+	return strings.Join([]string{render.LineRequest, key, status, "12", retries, code, "--", section, server, "345", "-"}, "\t") + "\n"
 }
+
+// standing makes the line of a request stand for more.
+func standing(line, weight string) string { return strings.TrimSuffix(line, "-\n") + weight + "\n" }
 
 func TestReadings(t *testing.T) {
 	answer := "in-http,FRONTEND,,3,OPEN,,\n" + "stats,FRONTEND,,9,OPEN,,\n" + "s1,BACKEND,2,4,UP,,\n"
 	r, registry, _, send := newTestReadings(t, &answer)
 	shop, blog := render.RouteKey("shop"), render.RouteKey("blog")
 	all := []string{
-		request(shop, "200", "0", "-", "s1", "v1"), request(shop, "204", "+2", "-", "s1", "v2"),
+		request(shop, "200", "0", "-", "s1", "v1"), standing(request(shop, "204", "+2", "-", "s1", "v2"), "5"),
 		request(blog, "-1", "0", "-", "s9", "v9"),
 		request("-", "404", "0", "unknown-host", "in-http", "<NOSRV>"),
 		request("-", "400", "0", "bad-host", "in-http", "<NOSRV>"),
 		request(blog, "400", "0", "bad-path", "s9", "<NOSRV>"),
 		"in-https/1: SSL handshake failure\n",
-		strings.Join([]string{render.LineConnection, shop, "11", "5", "0", "-", "--", "s1", "v1", "22"}, "\t"),
+		strings.Join([]string{render.LineConnection, shop, "11", "5", "0", "-", "--", "s1", "v1", "22", "-"}, "\t"),
 	}
 	send(all...)
 	want := map[string]float64{
-		"requests_total 2xx shop": 2, "request_duration_seconds shop": 2, "retries_total shop": 2,
+		"requests_total 2xx shop": 6, "request_duration_seconds shop": 6, "retries_total shop": 10,
 		"requests_total none blog": 1, "requests_total 4xx blog": 1, "request_duration_seconds blog": 2,
 		"requests_total 4xx ": 2, "request_duration_seconds ": 2, "guard_refusals_total bad-host": 1,
 		"haproxy_unread_lines_total": 1,
@@ -195,7 +198,7 @@ func TestReadingsAccessLog(t *testing.T) {
 	answer := ""
 	r, _, log, send := newTestReadings(t, &answer)
 	long := func(kind, key, status, took, retries, end, section, server string, rest ...string) string {
-		return strings.Join(append([]string{kind, key, status, took, retries, "-", end, section, server, "345"}, rest...), "\t")
+		return strings.Join(append([]string{kind, key, status, took, retries, "-", end, section, server, "345", "-"}, rest...), "\t")
 	}
 	shop := render.RouteKey("shop")
 	send(
@@ -292,7 +295,7 @@ func FuzzParseLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if e.status < 0 || e.retries < 0 || e.bytes < 0 || e.received < 0 || e.took < 0 {
+		if e.status < 0 || e.retries < 0 || e.bytes < 0 || e.received < 0 || e.took < 0 || e.weight < 1 {
 			t.Errorf("%q: %+v", line, e)
 		}
 		_, _, _ = e.outcome(), e.aborted(), e.attempts()

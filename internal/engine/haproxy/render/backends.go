@@ -243,7 +243,9 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 		}
 	}
 	if b.Scheme != route.SchemeTCP {
-		add("pool-purge-delay %s", span(r.o.EndpointIdle/2))
+		// HAProxy 2.6 forgets its own defaults for servers that are added while it
+		// runs: without the last no connection to them is used twice.
+		add("pool-purge-delay %s pool-max-conn -1", span(r.o.EndpointIdle/2))
 	}
 	if h := b.Health; h != nil {
 		interval := checkInterval(h)

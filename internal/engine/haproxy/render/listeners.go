@@ -28,6 +28,9 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	if l.TLS {
 		proto, port = "https", "443"
 	}
+	t.line("tcp-request session set-var(sess.id) uuid()")
+	t.line("tcp-request session set-var(sess.requests) int(0)")
+	t.line("tcp-request session set-var(sess.client) src,concat()") // as text, once
 	t.line("tcp-request session set-var(sess.listener) str(%s)", listenerWord(l.Name))
 	t.line("tcp-request session set-var(sess.proto) str(%s)", proto)
 	t.line("tcp-request session set-var(sess.port) str(%s)", port)

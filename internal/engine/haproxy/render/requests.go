@@ -81,9 +81,11 @@ func (r *renderer) writeReading(t *text) {
 	t.line("acl odd method CONNECT TRACE")
 	t.line("acl odd var(sess.trusted) -m found")
 	t.line("acl odd url -m beg http:") // the URLs of HTTP/2 begin with https:
-	t.line("http-request set-var(txn.id) uuid()")
+	// A UUID for each request would cost as much as all headers together.
+	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
+	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
 	t.line("http-request set-var(txn.json) bool(true) if { req.fhdr(accept) -m sub application/json } !{ req.fhdr(accept) -m sub text/ }")
-	t.line("http-request set-var(txn.client) src,concat()") // as text, once
+	t.line("http-request set-var(txn.client) var(sess.client)")
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
 	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || odd")
@@ -223,6 +225,7 @@ func (r *renderer) writeResponses(t *text) {
 	t.line("http-response lua.fairway_hop if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
 	t.line("http-response del-header keep-alive")
 	t.line("http-response del-header proxy-connection")
+	r.writeSampling(t)
 	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
 	own := "!{ var(txn.answered) -m found }"
 	t.line("http-after-response set-status 502 if %s { status 503 } { res.hdr(x-fairway-error) -m str unreachable }", own)
