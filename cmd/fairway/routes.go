@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +15,7 @@ type routesCommand struct {
 	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service (ID or name)."`
 	Source  string `name:"source" placeholder:"NAME" help:"Only routes from this source."`
 	Host    string `name:"host" placeholder:"HOST" help:"Only routes that could take a request for this host."`
+	Traffic bool   `name:"traffic" help:"Measure what goes through each, the busiest first."`
 }
 
 // Help implements kong.HelpProvider.
@@ -21,6 +24,7 @@ func (routesCommand) Help() string {
 
     fairway routes
     fairway routes --host shop.example.com
+    fairway routes --traffic
     fairway routes -o json | jq -r '.items[].id'`
 }
 
@@ -35,7 +39,55 @@ func (r *routesCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if r.Traffic {
+		now, err := client.Traffic(ctx)
+		if err != nil {
+			return err
+		}
+		now = trafficOf(now, list.Items, r.Service+r.Source+r.Host == "")
+		return c.print(now, func() { c.traffic(now) })
+	}
 	return c.print(list, func() { c.routes(list.Items) })
+}
+
+// trafficOf keeps what goes through routes, the busiest first; with all also the
+// requests that no route took.
+func trafficOf(now api.Traffic, routes []api.Route, all bool) api.Traffic {
+	known, backends := map[string]bool{"": all}, map[string]bool{}
+	for _, r := range routes {
+		known[r.ID] = true
+		if r.Backend != nil {
+			backends[r.Backend.ID] = true
+		}
+	}
+	now.Routes = slices.DeleteFunc(now.Routes, func(t api.RouteTraffic) bool { return !known[t.Route] })
+	now.Endpoints = slices.DeleteFunc(now.Endpoints, func(t api.EndpointTraffic) bool { return !backends[t.Backend] })
+	slices.SortStableFunc(now.Routes, func(a, b api.RouteTraffic) int { return cmp.Compare(b.Rate, a.Rate) })
+	return now
+}
+
+func (c *console) traffic(now api.Traffic) {
+	milliseconds := func(ms float64) string {
+		if ms == 0 {
+			return "-"
+		}
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	}
+	var rows [][]cell
+	for _, t := range now.Routes {
+		name, failing := text(t.Route), plain
+		if t.Route == "" {
+			name = cell{"(no route)", faint}
+		}
+		if t.Errors > 0 {
+			failing = bad
+		}
+		rows = append(rows, []cell{
+			name, text(strconv.FormatFloat(t.Rate, 'f', 1, 64)), {strconv.FormatFloat(t.Errors, 'f', 1, 64), failing},
+			text(milliseconds(t.Median)), text(milliseconds(t.P95)),
+		})
+	}
+	c.table("", []string{"ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95"}, rows)
 }
 
 func (c *console) routes(routes []api.Route) {

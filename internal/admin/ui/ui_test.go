@@ -414,3 +414,55 @@ func TestEditorWarns(t *testing.T) {
 		}
 	}
 }
+
+// What the cause of an entry says is not said again beside it.
+func TestHistorySaysThingsOnce(t *testing.T) {
+	seen := []api.Seen{{Kind: "command", Service: "a"}, {Kind: "label", Service: "a"}}
+	for name, c := range map[string]struct {
+		entry             api.Entry
+		message, operator string
+	}{
+		"said by the cause": {api.Entry{Cause: "rollback 1 by first: not ready", Message: "not ready", Operator: "first", Seen: seen}, "", ""},
+		"not said":          {api.Entry{Cause: "the service a came", Message: "not ready", Operator: "first", Seen: seen}, "not ready", "first"},
+		"nobody":            {api.Entry{Cause: "the first table", Seen: seen}, "", ""},
+	} {
+		l := newLine(c.entry)
+		if l.Message != c.message || l.Operator != c.operator || len(l.Seen) != 1 || l.Seen[0].Kind != "label" {
+			t.Errorf("%s: %+v", name, l)
+		}
+		if len(c.entry.Seen) != 2 || c.entry.Seen[1].Kind != "label" {
+			t.Errorf("%s: the entry itself was changed: %+v", name, c.entry.Seen)
+		}
+	}
+}
+
+// The name of an event's subject stands once.
+func TestEventSaysThingsOnce(t *testing.T) {
+	for text, want := range map[string]string{"web: there is no such label": ": there is no such label", "web is down": " is down", "website is down": "", "down": "", "web": ""} {
+		if e := newEvent(api.Event{Name: "web", Text: text}); e.Rest != want {
+			t.Errorf("%q: %q, want %q", text, e.Rest, want)
+		}
+	}
+	if e := newEvent(api.Event{Text: ": x"}); e.Rest != "" {
+		t.Errorf("without a name: %q", e.Rest)
+	}
+}
+
+// Squares are together by source, and the source with the worst comes first.
+func TestGroups(t *testing.T) {
+	all := byTrouble([]*service{
+		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: fine}, {Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: broken},
+		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: faulty}, {Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: idle},
+	})
+	var got []string
+	for _, g := range groups(all) {
+		text := fmt.Sprint(g.Source, " ", g.Troubled)
+		for _, s := range g.Services {
+			text += " " + s.Name
+		}
+		got = append(got, text)
+	}
+	if want := []string{"file 1 b d", "docker 1 c a"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
