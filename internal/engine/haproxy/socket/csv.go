@@ -27,7 +27,7 @@ func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
 			continue
 		}
 		fields := make([]string, width)
-		copy(fields, s.rows[i])
+		copy(fields, splitFields(s.rows[i]))
 		fields[s.columns["pxname"]], fields[s.columns["svname"]] = proxy, server
 		write(fields)
 	}

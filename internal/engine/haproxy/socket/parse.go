@@ -1,10 +1,8 @@
 package socket
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -52,13 +50,13 @@ func ParseInfo(answer string) (Info, error) {
 // server and backend.
 type Stats struct {
 	columns map[string]int
-	rows    [][]string
+	rows    []string // as they were printed: of a hundred fields few are looked at
 }
 
 // Row is one row of Stats.
 type Row struct {
 	columns map[string]int
-	fields  []string
+	line    string
 }
 
 // Len is the number of rows.
@@ -69,10 +67,19 @@ func (s Stats) Row(i int) Row { return Row{s.columns, s.rows[i]} }
 
 // Text is a field by HAProxy's name of the column; empty when there is none.
 func (r Row) Text(column string) string {
-	if i, ok := r.columns[column]; ok && i < len(r.fields) {
-		return r.fields[i]
+	i, ok := r.columns[column]
+	if !ok {
+		return ""
 	}
-	return ""
+	rest, more := r.line, true
+	for ; i > 0 && more; i-- {
+		_, rest, more = cutField(rest)
+	}
+	if !more {
+		return ""
+	}
+	field, _, _ := cutField(rest)
+	return field
 }
 
 // Number is a field that is a whole number; zero when it is empty or no number.
@@ -94,13 +101,8 @@ func ParseStats(answer string) (Stats, error) {
 	if !ok {
 		return Stats{}, errors.New("haproxy: show stat: no header")
 	}
-	r := csv.NewReader(strings.NewReader(header))
-	r.FieldsPerRecord = -1
-	r.LazyQuotes = true
-	names, err := r.Read()
-	if err != nil {
-		return Stats{}, fmt.Errorf("haproxy: show stat: %w", err)
-	}
+	rows := splitRows(header)
+	names := splitFields(rows[0])
 	s := Stats{columns: make(map[string]int, len(names))}
 	for i, n := range names {
 		if n != "" {
@@ -112,16 +114,57 @@ func ParseStats(answer string) (Stats, error) {
 			return Stats{}, fmt.Errorf("haproxy: show stat: no column %s", n)
 		}
 	}
-	for {
-		fields, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return s, nil
+	s.rows = rows[1:]
+	return s, nil
+}
+
+// splitRows takes CSV apart into its rows, one at least. A row ends with the line,
+// if not within quotes (RFC 4180, 2.6); empty lines are none.
+func splitRows(text string) []string {
+	var rows []string
+	row := ""
+	for line := range strings.Lines(text) {
+		row += line
+		if strings.Count(row, `"`)%2 == 1 {
+			continue
 		}
-		if err != nil {
-			return Stats{}, fmt.Errorf("haproxy: show stat: %w", err)
+		if row = strings.TrimRight(row, "\r\n"); row != "" {
+			rows = append(rows, row)
 		}
-		s.rows = append(s.rows, fields)
+		row = ""
 	}
+	if row != "" || len(rows) == 0 {
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func splitFields(row string) (fields []string) {
+	for more := true; more; {
+		var field string
+		field, row, more = cutField(row)
+		fields = append(fields, field)
+	}
+	return fields
+}
+
+// cutField takes the first field off a row. more is false when it was the last.
+func cutField(row string) (field, rest string, more bool) {
+	if !strings.HasPrefix(row, `"`) {
+		return strings.Cut(row, ",")
+	}
+	for end := 1; end < len(row); end++ {
+		if row[end] != '"' {
+			continue
+		}
+		if strings.HasPrefix(row[end+1:], `"`) {
+			end++ // a quote in the text is written twice
+			continue
+		}
+		_, rest, more = strings.Cut(row[end+1:], ",")
+		return strings.ReplaceAll(row[1:end], `""`, `"`), rest, more
+	}
+	return strings.ReplaceAll(row[1:], `""`, `"`), "", false
 }
 
 // Server is one server of `show servers state`.
