@@ -255,6 +255,14 @@ func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	return ticks
 }
 
+// Of what has been kept for no longer than shortly there are fewPoints at most in
+// the step of an hour; fineStep tells more.
+const (
+	shortly   = 10 * time.Minute
+	fewPoints = 20
+	fineStep  = 5 * time.Second
+)
+
 // plotsOf reads one subject and draws it; none where there are no readings.
 func plotsOf(c *call, group, subject string, r timeRange, all ...plotOptions) []plot {
 	to := c.now
@@ -263,9 +271,15 @@ func plotsOf(c *call, group, subject string, r timeRange, all ...plotOptions) []
 	if err != nil {
 		return nil // nothing is kept, or not of this; the page does without
 	}
+	if r.For == time.Hour && len(found.Points) > 0 && len(found.Points) < fewPoints {
+		// What has only begun to be kept is shown as fine as it is.
+		if finer, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep}); err == nil && len(finer.Points) > 0 {
+			found = finer
+		}
+	}
 	if r.For == time.Hour && len(found.Points) > 0 {
 		// What is kept may be less than an hour; an empty picture says nothing.
-		kept := max(10*time.Minute, to.Sub(found.Points[0].At)*11/10)
+		kept := max(shortly, to.Sub(found.Points[0].At)*11/10)
 		from = to.Add(-min(time.Hour, kept))
 	}
 	var plots []plot
