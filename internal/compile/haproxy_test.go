@@ -87,20 +87,40 @@ func beyondEmpty(t *testing.T, table *route.Table, c *render.Config) string {
 	return b.String()
 }
 
-// checkWithHAProxy has HAProxy look at the table's configuration.
-func checkWithHAProxy(t *testing.T, table *route.Table) {
+// haproxyProgram skips the test when there is none.
+func haproxyProgram(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
 		if program = "/usr/sbin/haproxy"; !isFile(program) {
-			return
+			t.Skip("no haproxy")
 		}
 	}
+	return program
+}
+
+// checkWithHAProxy has HAProxy look at the table's configuration.
+func checkWithHAProxy(t *testing.T, table *route.Table) {
+	t.Helper()
+	program := haproxyProgram(t)
 	dir, err := os.MkdirTemp("", "compile")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
+	c := writeForHAProxy(t, dir, table)
+	// Certificates are not there; without them HAProxy would look no further.
+	if len(c.CertLists) > 0 {
+		return
+	}
+	if out, err := exec.CommandContext(t.Context(), program, "-c", "-dW", "-f", filepath.Join(dir, render.FileConfig)).CombinedOutput(); err != nil {
+		t.Errorf("haproxy -c: %v\n%s\n%s", err, out, c.Text)
+	}
+}
+
+// writeForHAProxy writes all that HAProxy reads of a table.
+func writeForHAProxy(t *testing.T, dir string, table *route.Table) *render.Config {
+	t.Helper()
 	c, err := render.Render(table, nil, render.Options{Dir: dir, Spares: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +145,7 @@ func checkWithHAProxy(t *testing.T, table *route.Table) {
 			t.Fatal(err)
 		}
 	}
-	// Certificates are not there; without them HAProxy would look no further.
-	if len(c.CertLists) > 0 {
-		return
-	}
-	if out, err := exec.CommandContext(t.Context(), program, "-c", "-dW", "-f", filepath.Join(dir, render.FileConfig)).CombinedOutput(); err != nil {
-		t.Errorf("haproxy -c: %v\n%s\n%s", err, out, c.Text)
-	}
+	return c
 }
 
 func isFile(path string) bool {
