@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,27 +111,30 @@ func TestPlanOfCompose(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	project, file := own("plan"), filepath.Join(t.TempDir(), "compose.yml")
 	boxes := map[string][]*box{} // by service and labels
+	// One service after the other, and the old containers of each first, as Compose
+	// does: of two that newly ask for the same, the earlier gets it.
 	deploy := func(round map[string]draft) {
 		wanted := map[string]bool{}
 		for name, d := range round {
+			wanted[fmt.Sprint(name, d)] = true
+		}
+		for _, key := range slices.Sorted(maps.Keys(boxes)) {
+			if !wanted[key] {
+				for _, b := range boxes[key] {
+					b.remove()
+				}
+				delete(boxes, key)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(round)) {
+			d := round[name]
 			key := fmt.Sprint(name, d)
-			wanted[key] = true
 			for n := len(boxes[key]) + 1; n <= d.replicas; n++ {
 				labels := map[string]string{
 					"com.docker.compose.project": project, "com.docker.compose.service": name, "com.docker.compose.container-number": fmt.Sprint(n),
 				}
-				for k, v := range d.labels {
-					labels[k] = v
-				}
+				maps.Copy(labels, d.labels)
 				boxes[key] = append(boxes[key], run(t, boxOptions{name: fmt.Sprintf("%s-%d-%d", name, n, time.Now().UnixNano()), labels: labels}))
-			}
-		}
-		for key, list := range boxes {
-			if !wanted[key] {
-				for _, b := range list {
-					b.remove()
-				}
-				delete(boxes, key)
 			}
 		}
 	}
