@@ -95,11 +95,11 @@ func (e mortalEngine) ContainerLog(ctx context.Context, id string, tail int) ([]
 // all of the old revision or all of the new one, in its file as in what runs.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	rounds := 3
+	rounds := 2
 	if os.Getenv("FAIRWAY_LONG") != "" {
 		rounds = 200
 	} else if testing.Short() {
-		rounds = 2
+		rounds = 1
 	}
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
