@@ -17,15 +17,15 @@ import (
 	"fairway/internal/api"
 )
 
-// manyServices writes a services file with n services; some have problems, some
-// have an endpoint that does not answer.
-func manyServices(t *testing.T, n int, backend string) (file string) {
+// manyServices writes a services file with n services, whose names begin with
+// prefix; some have problems.
+func manyServices(t *testing.T, path, prefix string, n int, backend string) {
 	t.Helper()
 	names := []string{"shop", "cart", "payments", "search", "accounts", "media", "wiki", "reports", "mail", "geo", "auth", "billing"}
 	var b bytes.Buffer
 	b.WriteString("services:\n")
 	for i := range n {
-		name := fmt.Sprintf("%s-%02d", names[i%len(names)], i/len(names))
+		name := fmt.Sprintf("%s%s-%02d", prefix, names[i%len(names)], i/len(names))
 		labels := fmt.Sprintf("fairway.host: %s.example.com", name)
 		switch {
 		case i%37 == 9:
@@ -40,11 +40,9 @@ func manyServices(t *testing.T, n int, backend string) (file string) {
 			fmt.Fprintf(&b, "      - {address: \"%s\", name: %s-%d}\n", backend, name, j+1)
 		}
 	}
-	file = filepath.Join(t.TempDir(), "services.yml")
-	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
 }
 
 // lightTraffic asks for all hosts in turn until the test ends.
@@ -80,12 +78,15 @@ func TestUIScreens(t *testing.T) {
 	t.Cleanup(up.Close)
 	sizes, looked := []int{0, 500}, []screen{screens[0], screens[3]} // every width and every colour
 	if full || os.Getenv("UI_SHOTS") != "" {
-		sizes, looked = []int{0, 10, 500}, screens
+		sizes, looked = []int{0, 12, 500}, screens
 	}
 	for _, n := range sizes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			file := manyServices(t, n, strings.TrimPrefix(up.URL, "http://"))
-			p := startProxy(t, proxyOptions{args: []string{"--file", file, "--admin.anonymous", "admin"}}).synced()
+			dir, address := t.TempDir(), strings.TrimPrefix(up.URL, "http://")
+			file, other := filepath.Join(dir, "services.yml"), filepath.Join(dir, "edge.yml")
+			manyServices(t, file, "", n-n/10, address)
+			manyServices(t, other, "edge-", n/10, address)
+			p := startProxy(t, proxyOptions{args: []string{"--file", file, "--file", other, "--admin.anonymous", "admin"}}).synced()
 			paths := map[string]string{
 				"overview": "/", "services": "/services", "routes": "/routes", "problems": "/problems", "nodes": "/nodes",
 				"events": "/events", "history": "/history", "plan": "/plan", "fleet": "/fleet", "access": "/access", "sign-in": "/sign-in",

@@ -171,13 +171,18 @@ type diffView struct {
 	Same   bool
 	Parts  []diffPart
 	Counts api.Counts
+	// More is how many changes are left out of Parts.
+	More int
 	// Open is true where what changed is shown with its lines from the beginning.
 	Open bool
 }
 
 // maxOpen is how many changes are shown with their lines: of more than that one
-// wants the list first.
-const maxOpen = 24
+// wants the list first. maxChanges is how many are shown at all.
+const (
+	maxOpen    = 24
+	maxChanges = 200
+)
 
 // diffPart is what differs of one kind of thing.
 type diffPart struct {
@@ -207,7 +212,11 @@ func newDiffView(d api.Diff) diffView {
 		}
 		out := diffPart{Title: part.title}
 		for _, change := range part.changes {
-			out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
+			if v.Counts.Added+v.Counts.Removed+v.Counts.Changed < maxChanges {
+				out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
+			} else {
+				v.More++
+			}
 			switch change.Kind {
 			case "added":
 				v.Counts.Added++
@@ -217,7 +226,9 @@ func newDiffView(d api.Diff) diffView {
 				v.Counts.Changed++
 			}
 		}
-		v.Parts = append(v.Parts, out)
+		if len(out.Changes) > 0 {
+			v.Parts = append(v.Parts, out)
+		}
 	}
 	v.Open = v.Counts.Added+v.Counts.Removed+v.Counts.Changed <= maxOpen
 	return v

@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"fairway/internal/api"
@@ -167,8 +168,17 @@ func newRow(r *routeOf, y int) row {
 	return out
 }
 
-// place draws the sources beside their services.
+// place draws the sources beside their services, in the order of these; those of
+// which nothing is drawn come last.
 func (p *picture) place(sources []api.Source, spans map[string][2]int) {
+	top := func(s api.Source) int {
+		if span, ok := spans[s.Name]; ok {
+			return span[0]
+		}
+		return math.MaxInt
+	}
+	sources = slices.Clone(sources)
+	slices.SortStableFunc(sources, func(a, b api.Source) int { return cmp.Compare(top(a), top(b)) })
 	y := 1
 	for _, s := range sources {
 		b := box{ID: s.Name, Name: s.Name, Health: sourceHealth(s), Note: plural(s.Services, "service"), X: sourceX, W: sourceW, H: rowHeight}

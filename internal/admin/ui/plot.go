@@ -236,7 +236,7 @@ func round1(v float64) float64 { return math.Round(10*v) / 10 }
 
 // timeTicks are about six points of time, on the hour, day or what fits.
 func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
-	steps := []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
+	steps := []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
 	step := steps[len(steps)-1]
 	for _, s := range steps {
 		if to.Sub(from)/s <= 8 {
@@ -271,15 +271,16 @@ func plotsOf(c *call, group, subject string, r timeRange, all ...plotOptions) []
 	if err != nil {
 		return nil // nothing is kept, or not of this; the page does without
 	}
+	least := shortly
 	if r.For == time.Hour && len(found.Points) > 0 && len(found.Points) < fewPoints {
 		// What has only begun to be kept is shown as fine as it is.
 		if finer, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep}); err == nil && len(finer.Points) > 0 {
-			found = finer
+			found, least = finer, 5*time.Minute
 		}
 	}
 	if r.For == time.Hour && len(found.Points) > 0 {
 		// What is kept may be less than an hour; an empty picture says nothing.
-		kept := max(shortly, to.Sub(found.Points[0].At)*11/10)
+		kept := max(least, to.Sub(found.Points[0].At)*11/10)
 		from = to.Add(-min(time.Hour, kept))
 	}
 	var plots []plot

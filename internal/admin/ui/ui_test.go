@@ -466,3 +466,38 @@ func TestGroups(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// Sources stand beside their services, so that lines do not cross; those of which
+// nothing is drawn come last.
+func TestSourcesStandBesideTheirServices(t *testing.T) {
+	var all []*service
+	for _, id := range []string{"a1", "a2", "z1", "z2"} {
+		all = append(all, &service{Service: api.Service{ID: id, Name: id, Source: map[byte]string{'a': "z-file", 'z': "a-file"}[id[0]]}, Health: fine})
+	}
+	p := layout(all, []api.Source{{Name: "a-file"}, {Name: "docker"}, {Name: "z-file"}})
+	var got []string
+	for _, b := range p.Sources {
+		got = append(got, b.Name)
+	}
+	if want := []string{"z-file", "a-file", "docker"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A difference of thousands is counted, and the first of it shown.
+func TestLongDiff(t *testing.T) {
+	d := api.Diff{}
+	for i := range 150 {
+		d.Routes = append(d.Routes, api.DiffChange{Kind: "added", ID: fmt.Sprint(i)})
+		d.Backends = append(d.Backends, api.DiffChange{Kind: "removed", ID: fmt.Sprint(i)})
+		d.Problems = append(d.Problems, api.DiffChange{Kind: "changed", ID: fmt.Sprint(i)})
+	}
+	v := newDiffView(d)
+	if v.Open || v.More != 250 || v.Counts != (api.Counts{Added: 150, Removed: 150, Changed: 150}) || len(v.Parts) != 2 || len(v.Parts[1].Changes) != 50 {
+		t.Errorf("open %v, %d more, %+v, %d parts", v.Open, v.More, v.Counts, len(v.Parts))
+	}
+	d = api.Diff{Routes: d.Routes[:maxOpen]}
+	if v := newDiffView(d); !v.Open || v.More != 0 {
+		t.Errorf("of %d changes: open %v, %d more", maxOpen, v.Open, v.More)
+	}
+}
