@@ -501,3 +501,24 @@ func TestLongDiff(t *testing.T) {
 		t.Errorf("of %d changes: open %v, %d more", maxOpen, v.Open, v.More)
 	}
 }
+
+// docs/ui.md names every page with its keys, and no other.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/ui.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, e := range pages() {
+		if e.page.title != "" {
+			want[e.page.title] = e.page.key
+		}
+	}
+	got := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| (\\w+) \\| `g` `(.)` \\|").FindAllSubmatch(text, -1) {
+		got[string(m[1])] = string(m[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/ui.md (-pages +docs):\n%s", diff)
+	}
+}
