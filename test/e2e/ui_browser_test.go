@@ -107,6 +107,16 @@ func (b *browser) open(base string, s screen) *tab {
 			}
 		}
 	}()
+	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watcher}); err != nil {
+		b.t.Fatal(err)
+	}
+	tb.on(s)
+	return tb
+}
+
+// on makes the tab one on that screen.
+func (tb *tab) on(s screen) {
+	tb.t.Helper()
 	scale, scheme := 1.0, "light"
 	if s.phone {
 		scale = 2
@@ -114,17 +124,13 @@ func (b *browser) open(base string, s screen) *tab {
 	if s.dark {
 		scheme = "dark"
 	}
-	_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watcher})
+	_, err := chromedp.Call(tb.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: scale, Mobile: s.phone})
 	if err == nil {
-		_, err = chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: scale, Mobile: s.phone})
-	}
-	if err == nil {
-		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		_, err = chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		tb.t.Fatal(err)
 	}
-	return tb
 }
 
 // do runs steps.

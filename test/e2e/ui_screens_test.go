@@ -76,9 +76,9 @@ func TestUIScreens(t *testing.T) {
 	b := needChromium(t)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }))
 	t.Cleanup(up.Close)
-	sizes, looked := []int{0, 500}, []screen{screens[0], screens[3]} // every width and every colour
-	if full || os.Getenv("UI_SHOTS") != "" {
-		sizes, looked = []int{0, 12, 500}, screens
+	sizes := []int{0, 500}
+	if thorough() {
+		sizes = []int{0, 12, 500}
 	}
 	for _, n := range sizes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestUIScreens(t *testing.T) {
 				paths["entry"] = "/history/1"
 				paths["explain"] = "/routes?url=http://mail-00.example.com/api/x"
 			}
-			for _, s := range looked {
+			for _, s := range looked() {
 				tb := (&browser{t, b.ctx}).open("http://"+p.admin, s)
 				for name, path := range paths {
 					began := time.Now()
@@ -131,6 +131,33 @@ func TestUIScreens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// thorough is true where pages are looked at on every screen and in every size.
+func thorough() bool { return full || os.Getenv("UI_SHOTS") != "" }
+
+// looked are the screens that pages are looked at on: every width and every colour,
+// where it has to be quick.
+func looked() []screen {
+	if thorough() {
+		return screens
+	}
+	return []screen{screens[0], screens[3]}
+}
+
+// fitsEverywhere looks at pages, by name, on all screens.
+func (tb *tab) fitsEverywhere(paths map[string]string) {
+	tb.t.Helper()
+	for _, s := range looked() {
+		tb.on(s)
+		for name, path := range paths {
+			tb.visit(path)
+			tb.until(10*time.Second, "document.querySelector('.live.on')")
+			tb.fits(name, s)
+			tb.shot(name + "-" + s.name)
+		}
+	}
+	tb.on(desktop)
 }
 
 // fits checks that a page is not wider than the screen, and that text can be read

@@ -371,6 +371,8 @@ func TestUIOverTime(t *testing.T) {
 	tb.until(30*time.Second, "[...document.querySelectorAll('.plot')].some((p) => p.innerText.includes('requests') && p.querySelector('.line').getAttribute('d').includes('L'))")
 	tb.until(10*time.Second, "[...document.querySelectorAll('[data-endrate]')].filter((e) => parseFloat(e.textContent) > 0).length === 3")
 	tb.shot("service-plotted")
+	tb.fitsEverywhere(map[string]string{"nodes": "/nodes", "node": node, "service": "/services/plotted"})
+	tb.visit("/services/plotted")
 	for _, name := range []string{"6h", "24h", "7d", "30d"} {
 		tb.press("main a[href*=range]", name)
 		tb.until(10*time.Second, "location.search.includes('range="+name+"') && document.querySelector('main a[aria-current=true]').textContent === "+quoted(name))
@@ -455,6 +457,9 @@ func TestUIFleet(t *testing.T) {
 		}
 	}
 	tb.shot("fleet-done")
+	tb.fitsEverywhere(map[string]string{
+		"fleet": "/fleet", "document": "/fleet/web", "document-plan": "/fleet/web?tab=plan", "document-diff": "/fleet/web?tab=diff&to=3",
+	})
 
 	// Back, from the list of revisions.
 	tb.visit("/fleet/web")
