@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ func (s *spot) leave() { <-s.turn }
 // look looks at the host and remembers what it saw. The caller has the turn.
 func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
 	sight, err := s.hand.look(ctx, content)
+	if gone(ctx, err) {
+		return sight, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried, s.err = time.Now(), err
@@ -68,6 +72,12 @@ func (s *spot) look(ctx context.Context, content bool) (Sight, error) {
 	return sight, nil
 }
 
+// gone is true where whoever asked has gone before there was an answer, as those do who
+// leave a page: that says nothing of the host.
+func gone(ctx context.Context, err error) bool {
+	return err != nil && errors.Is(ctx.Err(), context.Canceled)
+}
+
 // readTime is how long a reading may take.
 const readTime = 5 * time.Second
 
@@ -76,6 +86,9 @@ func (s *spot) read(ctx context.Context) (Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	r, err := s.hand.read(ctx)
+	if gone(ctx, err) {
+		return r, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.unread = err; err != nil {

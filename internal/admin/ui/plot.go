@@ -234,6 +234,9 @@ func trim(v float64) string {
 
 func round1(v float64) float64 { return math.Round(10*v) / 10 }
 
+// halfTick is half of the width of a time.
+const halfTick = 18
+
 // timeTicks are about six points of time, on the hour, day or what fits.
 func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	steps := []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
@@ -250,7 +253,9 @@ func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	}
 	var ticks []tick
 	for t := from.UTC().Truncate(step).Add(step); t.Before(to); t = t.Add(step) {
-		ticks = append(ticks, tick{round1(x(t)), t.UTC().Format(format)})
+		if at := x(t); at < x(to)-halfTick { // what stands at the edge would be cut
+			ticks = append(ticks, tick{round1(at), t.UTC().Format(format)})
+		}
 	}
 	return ticks
 }
