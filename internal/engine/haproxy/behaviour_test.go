@@ -46,6 +46,7 @@ var newer = map[string]string{
 	"filter/basic-auth closes when its file goes": "During a reload the old and the new worker take requests side by side, for a moment.",
 	"filter/basic-auth rereads its file":          "During a reload the old and the new worker take requests side by side, for a moment.",
 	"guard2/a star":                               "A GET of * over HTTP/2 is taken for one of /.",
+	"stream/trailers of answers":                  "Trailers of answers to HTTP/1 are left out.",
 	"retry/hold ends when the client leaves":      "A request that is held goes on when its client leaves.",
 }
 
