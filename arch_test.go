@@ -59,8 +59,10 @@ var allowed = map[string]struct {
 	"internal/compile": {2, []string{"internal/catalog", "internal/nearest", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/route"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/route"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/route"}},
+	// traffic is what every engine tells of requests, in one form.
+	"internal/engine/traffic": {1, nil},
 	// enginetest is the behaviour suite; only tests import it.
 	"internal/engine/enginetest": {2, []string{"internal/route"}},
 
@@ -68,7 +70,7 @@ var allowed = map[string]struct {
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/traffic", "internal/route",
 	}},
 	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
 	"internal/engine/haproxy/socket":  {1, nil},

@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -133,7 +134,7 @@ type Engine struct {
 	log         *slog.Logger
 	errorLog    *log.Logger // what net/http has to say, at debug level
 	metrics     *metrics
-	access      *accessLog // nil: none
+	access      *traffic.Log // nil: none
 	set         *balance.Set
 	transports  *transports
 	certs       *certStore
@@ -179,7 +180,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e.metrics = m
 	if o.AccessLog != nil {
-		e.access = newAccessLog(o.AccessLog)
+		e.access = traffic.NewLog(o.AccessLog)
 	}
 	e.ctx, e.cut = context.WithCancel(context.Background())
 	tendCtx, cancel := context.WithCancel(context.Background())
@@ -323,7 +324,7 @@ func (e *Engine) tend(ctx context.Context) {
 			e.authorities.reload()
 			e.users.reload()
 			e.bindMissing(ctx)
-			if err := e.access.flush(); err != nil {
+			if err := e.access.Flush(); err != nil {
 				e.log.Error("access log cannot be written", "error", err)
 			}
 		}
@@ -365,7 +366,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.stopTend()
 	e.tending.Wait()
 	e.metrics.unregister()
-	if err := e.access.flush(); err != nil {
+	if err := e.access.Flush(); err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)
 	}
 	if cut > 0 {

@@ -133,7 +133,7 @@ func (x *exchange) end() {
 	x.w.finish()
 	took := time.Since(x.began)
 	x.e.metrics.observe(x.route, x.w.status, took)
-	x.e.access.log(x, took, aborted)
+	x.e.logRequest(x, took, aborted)
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -363,17 +362,4 @@ func (c *clientConn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// openConnections are the open connections by name of the listener, sorted.
-func (e *Engine) openConnections() (names []string, open map[string]int64) {
-	open = map[string]int64{}
-	if live := e.live.Load(); live != nil {
-		for l, conf := range live.listeners {
-			open[conf.name] = l.open.Load()
-			names = append(names, conf.name)
-		}
-	}
-	slices.Sort(names)
-	return names, open
 }

@@ -1,85 +1,32 @@
 package embedded
 
 import (
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/engine/traffic"
 )
 
 // metrics are the figures of the engine.
 type metrics struct {
-	registerer prometheus.Registerer
-	collectors []prometheus.Collector
-
-	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	retries  *prometheus.CounterVec
-	refusals *prometheus.CounterVec
-	// Of connections that are passed through.
-	connections, received, sent *prometheus.CounterVec
-
-	none *routeMetrics // requests that no route took
+	*traffic.Families
+	unregister func()
+	none       *routeMetrics // requests that no route took
 }
 
 func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
-	m := &metrics{
-		registerer: r,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_requests_total",
-			Help: "Requests by route (empty: none took it) and class of the answer's status.",
-		}, []string{"route", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "fairway_request_duration_seconds",
-			Help:    "Time from a request's header to the last byte of its answer.",
-			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
-		}, []string{"route"}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_retries_total",
-			Help: "Attempts after the first.",
-		}, []string{"route"}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_guard_refusals_total",
-			Help: "Requests and connections that a guard refused.",
-		}, []string{"reason"}),
-		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_connections_total",
-			Help: "Connections to TCP listeners that are over, by route (empty: none took it).",
-		}, []string{"route"}),
-		received: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_connection_received_bytes_total",
-			Help: "Bytes passed from clients of TCP listeners to endpoints.",
-		}, []string{"route"}),
-		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_connection_sent_bytes_total",
-			Help: "Bytes passed from endpoints to clients of TCP listeners.",
-		}, []string{"route"}),
-	}
+	m := &metrics{Families: traffic.NewFamilies()}
 	m.none = m.route("")
-	m.collectors = []prometheus.Collector{
-		m.requests, m.duration, m.retries, m.refusals, m.connections, m.received, m.sent, newGauges(e),
-	}
-	for i, c := range m.collectors {
-		if err := r.Register(c); err != nil {
-			for _, done := range m.collectors[:i] {
-				r.Unregister(done)
-			}
-			return nil, err
-		}
-	}
-	return m, nil
-}
-
-func (m *metrics) unregister() {
-	for _, c := range m.collectors {
-		m.registerer.Unregister(c)
-	}
+	var err error
+	m.unregister, err = m.Register(r, traffic.NewGauges(e.gauges))
+	return m, err
 }
 
 // refused counts a refusal.
-func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+func (m *metrics) refused(reason string) { m.Refusals.WithLabelValues(reason).Inc() }
 
 // observe counts a request that is over.
 func (m *metrics) observe(lr *liveRoute, status int, took time.Duration) {
@@ -97,7 +44,7 @@ type routeMetrics struct {
 	all *metrics
 	id  string
 
-	classes  [6]atomic.Pointer[prometheus.Counter] // by first digit of the status
+	classes  [traffic.Classes]atomic.Pointer[prometheus.Counter] // by first digit of the status
 	duration atomic.Pointer[prometheus.Observer]
 	retries  atomic.Pointer[prometheus.Counter]
 
@@ -126,33 +73,23 @@ func series[T any](rm *routeMetrics, p *atomic.Pointer[T], get func() T) *T {
 }
 
 func (rm *routeMetrics) observe(status int, took time.Duration) {
-	class := status / 100
-	if class < 1 || class > 5 {
-		class = 0 // broken off before there was a status
-	}
+	class := traffic.ClassOf(status)
 	if c := series(rm, &rm.classes[class], func() prometheus.Counter {
-		return rm.all.requests.WithLabelValues(rm.id, className(class))
+		return rm.all.Requests.WithLabelValues(rm.id, traffic.ClassName(class))
 	}); c != nil {
 		(*c).Inc()
 	}
 	if d := series(rm, &rm.duration, func() prometheus.Observer {
-		return rm.all.duration.WithLabelValues(rm.id)
+		return rm.all.Duration.WithLabelValues(rm.id)
 	}); d != nil {
 		(*d).Observe(took.Seconds())
 	}
 }
 
-func className(class int) string {
-	if class == 0 {
-		return "none"
-	}
-	return strconv.Itoa(class) + "xx"
-}
-
 // retried counts an attempt after the first.
 func (rm *routeMetrics) retried() {
 	if c := series(rm, &rm.retries, func() prometheus.Counter {
-		return rm.all.retries.WithLabelValues(rm.id)
+		return rm.all.Retries.WithLabelValues(rm.id)
 	}); c != nil {
 		(*c).Inc()
 	}
@@ -164,14 +101,7 @@ func (rm *routeMetrics) remove() {
 	rm.mu.Lock()
 	defer rm.mu.Unlock()
 	rm.removed = true
-	for class := range rm.classes {
-		rm.all.requests.DeleteLabelValues(rm.id, className(class))
-	}
-	rm.all.duration.DeleteLabelValues(rm.id)
-	rm.all.retries.DeleteLabelValues(rm.id)
-	rm.all.connections.DeleteLabelValues(rm.id)
-	rm.all.received.DeleteLabelValues(rm.id)
-	rm.all.sent.DeleteLabelValues(rm.id)
+	rm.all.Remove(rm.id)
 }
 
 // connected counts a connection to a TCP listener that is over.
@@ -180,13 +110,13 @@ func (m *metrics) connected(lr *liveRoute) {
 	if lr != nil {
 		rm = lr.metrics
 	}
-	rm.add(&rm.connections, m.connections, 1)
+	rm.add(&rm.connections, m.Connections, 1)
 }
 
 // passedIn and passedOut count bytes of connections that are passed through.
-func (rm *routeMetrics) passedIn(n int) { rm.add(&rm.received, rm.all.received, n) }
+func (rm *routeMetrics) passedIn(n int) { rm.add(&rm.received, rm.all.Received, n) }
 
-func (rm *routeMetrics) passedOut(n int) { rm.add(&rm.sent, rm.all.sent, n) }
+func (rm *routeMetrics) passedOut(n int) { rm.add(&rm.sent, rm.all.Sent, n) }
 
 func (rm *routeMetrics) add(p *atomic.Pointer[prometheus.Counter], vec *prometheus.CounterVec, n int) {
 	if c := series(rm, p, func() prometheus.Counter { return vec.WithLabelValues(rm.id) }); c != nil {
@@ -195,36 +125,17 @@ func (rm *routeMetrics) add(p *atomic.Pointer[prometheus.Counter], vec *promethe
 }
 
 // gauges are figures that are read off the engine when asked for.
-type gauges struct {
-	engine            *Engine
-	connections, held *prometheus.Desc
-}
-
-func newGauges(e *Engine) *gauges {
-	return &gauges{
-		engine:      e,
-		connections: prometheus.NewDesc("fairway_open_connections", "Open connections of clients.", []string{"listener"}, nil),
-		held:        prometheus.NewDesc("fairway_held_requests", "Requests that wait for an endpoint.", nil, nil),
+func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
+	open = map[string]int64{}
+	live := e.live.Load()
+	if live == nil {
+		return open, 0, true
 	}
-}
-
-// Describe and Collect make it a prometheus.Collector.
-func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	ch <- g.connections
-	ch <- g.held
-}
-
-// Collect reads the figures.
-func (g *gauges) Collect(ch chan<- prometheus.Metric) {
-	names, open := g.engine.openConnections()
-	for _, name := range names {
-		ch <- prometheus.MustNewConstMetric(g.connections, prometheus.GaugeValue, float64(open[name]), name)
+	for l, conf := range live.listeners {
+		open[conf.name] = l.open.Load()
 	}
-	held := int64(0)
-	if live := g.engine.live.Load(); live != nil {
-		for _, lr := range live.routes {
-			held += lr.held.Load()
-		}
+	for _, lr := range live.routes {
+		held += lr.held.Load()
 	}
-	ch <- prometheus.MustNewConstMetric(g.held, prometheus.GaugeValue, float64(held))
+	return open, held, true
 }

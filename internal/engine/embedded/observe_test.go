@@ -3,16 +3,15 @@ package embedded
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -111,7 +110,7 @@ func TestAccessLog(t *testing.T) {
 	if len(lines) != 2 {
 		t.Fatalf("%d lines: %q", len(lines), lines)
 	}
-	var got accessLine
+	var got traffic.Request
 	if err := json.Unmarshal([]byte(lines[0]), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -119,42 +118,12 @@ func TestAccessLog(t *testing.T) {
 		t.Errorf("time %q, seconds %v", got.Time, got.Seconds)
 	}
 	got.Time, got.Seconds = "", 0
-	want := accessLine{
+	want := traffic.Request{
 		ID: "id-1", Client: "9.9.9.9", Method: "GET", Host: "a.example", Path: "/x%20y", Proto: "HTTP/1.1", Status: 200, Bytes: 2,
 		Route: "a.example", Endpoint: "e0", Attempts: 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)
-	}
-}
-
-// failingWriter fails for as long as fail is set.
-type failingWriter struct {
-	lockedBuffer
-	fail atomic.Bool
-}
-
-func (w *failingWriter) Write(p []byte) (int, error) {
-	if w.fail.Load() {
-		return 0, errors.New("disk full")
-	}
-	return w.lockedBuffer.Write(p)
-}
-
-// TestAccessLogGoesOn: a log that could not be written is written again when it
-// can.
-func TestAccessLogGoesOn(t *testing.T) {
-	var out failingWriter
-	l := newAccessLog(&out)
-	out.fail.Store(true)
-	_ = l.enc.Encode(accessLine{Path: "/lost"})
-	if err := l.flush(); err == nil {
-		t.Error("the loss was not reported")
-	}
-	out.fail.Store(false)
-	_ = l.enc.Encode(accessLine{Path: "/kept"})
-	if err := l.flush(); err != nil || !strings.Contains(out.String(), "/kept") {
-		t.Errorf("%v %q", err, out.String())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -35,25 +36,11 @@ type tunnel struct {
 	x       *exchange // for picking; its route is nil when none took the connection
 	early   *bufio.Reader
 	in, out int64 // bytes from and to the client
-	outcome outcome
+	outcome traffic.Outcome
 }
 
 // endpoints are the two ends of a connection as its client sees them.
 type endpoints struct{ from, to net.Addr }
-
-// outcome is how a connection ended, for the log.
-type outcome string
-
-const (
-	endedClosed   outcome = "closed"        // by one of its ends
-	endedIdle     outcome = "idle"          // silent for too long
-	endedCut      outcome = "cut"           // by a stop, or by the drain limit
-	endedHeader   outcome = "proxy-refused" // no PROXY protocol header, or a broken one
-	endedNoRoute  outcome = "no-route"
-	endedRefused  outcome = "refused" // by a filter, or because the route is
-	endedNobody   outcome = "no-endpoint"
-	endedDialFail outcome = "unreachable"
-)
 
 // pass serves the connection of a TCP listener in a goroutine of its own.
 func (l *listener) pass(conf *listenerConfig, c *clientConn) {
@@ -74,7 +61,7 @@ func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 }
 
 // serve decides, connects and passes on.
-func (t *tunnel) serve(ctx context.Context) outcome {
+func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	live := t.e.live.Load()
 	wanted := live.names[t.conf.name]
 	if t.conf.proxied || wanted {
@@ -85,7 +72,7 @@ func (t *tunnel) serve(ctx context.Context) outcome {
 		if err != nil {
 			t.e.metrics.refused("proxy-protocol")
 			t.e.log.Debug("PROXY protocol header refused", "listener", t.conf.name, "peer", t.conn.peer, "error", err)
-			return endedHeader
+			return traffic.NoHeader
 		}
 		t.client.take(client)
 	}
@@ -99,17 +86,17 @@ func (t *tunnel) serve(ctx context.Context) outcome {
 	t.x.route = lr
 	switch {
 	case lr == nil:
-		return endedNoRoute
+		return traffic.NoRoute
 	case a != nil:
-		return endedRefused
+		return traffic.Refused
 	}
 	t.x.key = balance.Key{Client: q.Client}
 	endpoint, err := t.connect(ctx)
 	switch {
 	case errors.Is(err, balance.ErrNoEndpoint):
-		return endedNobody
+		return traffic.NoEndpoint
 	case err != nil:
-		return endedDialFail
+		return traffic.Unreachable
 	}
 	return t.forward(ctx, endpoint)
 }
@@ -189,7 +176,7 @@ func (t *tunnel) greet(c net.Conn) error {
 
 // forward passes bytes in both directions until both have ended, nothing came
 // for too long, or the drain limit is over.
-func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) outcome {
+func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome {
 	defer endpoint.Close()
 	idle := t.x.route.route.Idle
 	if idle == 0 {
@@ -207,7 +194,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) outcome {
 		rm.passedIn(n)
 		if err != nil {
 			t.x.failed = true
-			return endedClosed
+			return traffic.Closed
 		}
 	}
 	ended := make(chan error, 2)
@@ -226,7 +213,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) outcome {
 
 // watch waits for the end of both directions. A connection whose endpoint or
 // listener leaves may go on for the drain limit.
-func (t *tunnel) watch(ctx context.Context, ended <-chan error) outcome {
+func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome {
 	draining, left := t.x.endpoint.Draining(), (<-chan struct{})(t.listener.left)
 	var limit <-chan time.Time
 	drain := func() {
@@ -238,9 +225,9 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) outcome {
 		select {
 		case err := <-ended:
 			if open--; errors.Is(err, errIdle) {
-				return endedIdle
+				return traffic.Idle
 			} else if open == 0 || err != nil {
-				return endedClosed
+				return traffic.Closed
 			}
 		case <-draining:
 			draining = nil
@@ -249,9 +236,9 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) outcome {
 			left = nil
 			drain()
 		case <-limit:
-			return endedCut
+			return traffic.Cut
 		case <-ctx.Done():
-			return endedCut
+			return traffic.Cut
 		}
 	}
 }
@@ -260,7 +247,7 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) outcome {
 func (t *tunnel) end() {
 	t.x.done(resultOf(t.e.ctx, t.x.failed))
 	t.e.metrics.connected(t.x.route)
-	t.e.access.logTunnel(t, time.Since(t.x.began))
+	t.e.logTunnel(t, time.Since(t.x.began))
 }
 
 // namesWanted tells for each listener whether one of its routes asks for a server

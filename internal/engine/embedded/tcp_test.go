@@ -375,7 +375,7 @@ func TestTCPIsSeen(t *testing.T) {
 	_ = c.Conn.(*net.TCPConn).CloseWrite()
 	c.rest()
 	eventually(t, "it is over", func() bool { return s.engine.running.Load() == 0 })
-	if err := s.engine.access.flush(); err != nil {
+	if err := s.engine.access.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"listener":"tcp"`, `"client":"127.0.0.1"`, `"proto":"TCP"`, `"outcome":"closed"`, `"received":4`, `"bytes":22`, `"route":"db"`, `"endpoint":"e0"`} {

@@ -18,6 +18,7 @@ import (
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -31,7 +32,7 @@ import (
 type readings struct {
 	logger  *slog.Logger
 	metrics *readingMetrics
-	access  *accessLog
+	access  *traffic.Log
 	ask     func(context.Context) (socket.Stats, error)
 	socket  net.Listener
 	serving sync.WaitGroup
@@ -74,10 +75,7 @@ func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		logger: o.Logger, ask: o.Ask,
 		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
-		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
-	}
-	if o.AccessLog != nil {
-		r.access = newAccessLog(o.AccessLog)
+		access: traffic.NewLog(o.AccessLog), drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
 	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
@@ -86,7 +84,7 @@ func newReadings(o readingOptions) (*readings, error) {
 	if r.socket, err = net.Listen("unix", o.Socket); err != nil {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
 	}
-	if r.metrics, err = newReadingMetrics(o.Registerer, newReadingGauges(r)); err != nil {
+	if r.metrics, err = newReadingMetrics(o.Registerer, r); err != nil {
 		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close())
 	}
 	r.none = &routeSeries{all: r.metrics}
@@ -112,7 +110,7 @@ func (r *readings) close() error {
 	r.cancel()
 	r.serving.Wait()
 	r.metrics.unregister()
-	if flushErr := r.access.flush(); flushErr != nil {
+	if flushErr := r.access.Flush(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
 	}
 	return err
@@ -224,7 +222,7 @@ func (r *readings) take(line string) {
 		r.tally(key, e)
 	}
 	r.mu.Unlock()
-	r.access.log(e)
+	r.logEvent(e)
 }
 
 // endpointKey names an endpoint by the IDs of the table.
@@ -276,7 +274,7 @@ func (r *readings) flush(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := r.access.flush(); err != nil {
+			if err := r.access.Flush(); err != nil {
 				r.logger.Error("access log cannot be written", "error", err)
 			}
 		}
@@ -406,34 +404,13 @@ func statusOf(backend string, server *render.Server, row socket.Row) EndpointSta
 	return s
 }
 
-// readingGauges are figures that are asked for.
-type readingGauges struct {
-	readings          *readings
-	connections, held *prometheus.Desc
-}
-
-func newReadingGauges(r *readings) *readingGauges {
-	return &readingGauges{
-		readings:    r,
-		connections: prometheus.NewDesc("fairway_open_connections", "Open connections of clients.", []string{"listener"}, nil),
-		held:        prometheus.NewDesc("fairway_held_requests", "Requests that wait for an endpoint.", nil, nil),
-	}
-}
-
-// Describe and Collect make it a prometheus.Collector.
-func (g *readingGauges) Describe(ch chan<- *prometheus.Desc) {
-	ch <- g.connections
-	ch <- g.held
-}
-
-// Collect asks HAProxy. Connections to workers that were replaced are not counted.
-func (g *readingGauges) Collect(ch chan<- prometheus.Metric) {
-	stats, err := g.readings.newest()
+// gauges asks HAProxy. Connections to workers that were replaced are not counted.
+func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
+	stats, err := r.newest()
 	if err != nil {
-		return // no figure is better than a wrong one
+		return nil, 0, false
 	}
-	held := int64(0)
-	open := map[string]int64{}
+	open = map[string]int64{}
 	for i := range stats.Len() {
 		row := stats.Row(i)
 		switch row.Server() {
@@ -445,8 +422,5 @@ func (g *readingGauges) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
-	for name, n := range open {
-		ch <- prometheus.MustNewConstMetric(g.connections, prometheus.GaugeValue, float64(n), name)
-	}
-	ch <- prometheus.MustNewConstMetric(g.held, prometheus.GaugeValue, float64(held))
+	return open, held, true
 }

@@ -19,6 +19,7 @@ import (
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -212,21 +213,21 @@ func TestReadingsAccessLog(t *testing.T) {
 	// One more line ends the waiting for the others.
 	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
 	eventually(t, "all lines are there", func() bool {
-		_ = r.access.flush()
+		_ = r.access.Flush()
 		return strings.Count(log.String(), "\n") == 4
 	})
 	if err := r.close(); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(log.String(), "\n")
-	var first, second accessLine
-	var third tunnelLine
+	var first, second traffic.Request
+	var third traffic.Connection
 	for i, to := range []any{&first, &second, &third} {
 		if err := json.Unmarshal([]byte(lines[i]), to); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(accessLine{
+	if diff := cmp.Diff(traffic.Request{
 		Time: "2023-11-14T22:13:20Z", ID: "id-1", Client: "2001:db8::1", Method: "GET", Host: "a.example", Path: "/x%20y",
 		Proto: "HTTP/2.0", TLS: true, Status: 200, Bytes: 345, Seconds: 1.5, Route: "shop", Endpoint: "e2", Attempts: 2, Captured: []string{"curl", "a#7Cb"},
 	}, first); diff != "" {
@@ -235,9 +236,9 @@ func TestReadingsAccessLog(t *testing.T) {
 	if !second.Aborted || second.Endpoint != "e1" {
 		t.Errorf("an answer that broke off: %+v", second)
 	}
-	if diff := cmp.Diff(tunnelLine{
+	if diff := cmp.Diff(traffic.Connection{
 		Time: "2023-11-14T22:13:20Z", Client: "192.0.2.1", Listener: "tcp-6379", Host: "db.example", Proto: "TCP", TLS: true,
-		Outcome: endedNoRoute, Bytes: 345,
+		Outcome: traffic.NoRoute, Bytes: 345,
 	}, third); diff != "" {
 		t.Errorf("connection (-want +got):\n%s", diff)
 	}
