@@ -460,6 +460,10 @@ func TestUIFleet(t *testing.T) {
 	tb.fitsEverywhere(map[string]string{
 		"fleet": "/fleet", "document": "/fleet/web", "document-plan": "/fleet/web?tab=plan", "document-diff": "/fleet/web?tab=diff&to=3",
 	})
+	tb.visit("/fleet")
+	if eval[bool](tb, "document.body.innerText.includes('unreachable')") {
+		t.Error("who leaves pages before they have come makes hosts unreachable")
+	}
 
 	// Back, from the list of revisions.
 	tb.visit("/fleet/web")
