@@ -271,7 +271,12 @@ func (n *Notifier) sent(c *channel, p *parcel, err error) {
 		c.tries, c.retry = 0, time.Time{}
 		return
 	}
-	c.retry = now.Add(backoff(c.tries))
+	wait := backoff(c.tries)
+	var later *laterError
+	if errors.As(err, &later) {
+		wait = max(wait, later.wait)
+	}
+	c.retry = now.Add(wait)
 }
 
 // stillFirst is how many messages of a parcel still are the first ones that wait:

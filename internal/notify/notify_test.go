@@ -162,6 +162,26 @@ func TestReceiverAwayForAnHour(t *testing.T) {
 }
 
 // What is more than the rate goes together in one message, in order.
+// A receiver that says when to come again is not asked before.
+func TestRetryAfter(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{}, &laterError{errors.New("busy"), 10 * time.Minute})
+		defer stop()
+		began := time.Now()
+		mustTell(t, n, numbered(0, 1)...)
+		synctest.Wait()
+		b.fail(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		events, _ := b.events()
+		wantNumbered(t, events, 0, 1)
+		if took := b.got[0].at.Sub(began); took < 10*time.Minute || took > 11*time.Minute {
+			t.Errorf("it came after %s", took)
+		}
+	})
+}
+
 func TestRate(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -138,7 +138,34 @@ func (w *webhook) send(ctx context.Context, p *parcel) error {
 	case res.StatusCode == http.StatusBadRequest, res.StatusCode == http.StatusRequestEntityTooLarge, res.StatusCode == http.StatusUnprocessableEntity:
 		return fmt.Errorf("%w with status %d", errRefused, res.StatusCode)
 	}
-	return fmt.Errorf("answered with status %d", res.StatusCode)
+	err = fmt.Errorf("answered with status %d", res.StatusCode)
+	if wait := retryAfter(res.Header, p.at); wait > 0 {
+		return &laterError{err, wait}
+	}
+	return err
+}
+
+// laterError is the error of a receiver that says when to come again.
+type laterError struct {
+	error
+	wait time.Duration
+}
+
+// askedMost bounds for how long a receiver may put us off.
+const askedMost = time.Hour
+
+// retryAfter reads the header of that name (RFC 9110, 10.2.3): seconds, or a date.
+// Zero for none, and for what is past or nonsense.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return min(askedMost, time.Duration(seconds)*time.Second)
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(askedMost, max(0, at.Sub(now)))
 }
 
 // sign adds what Standard Webhooks asks for: the ID, the time, and a signature of
