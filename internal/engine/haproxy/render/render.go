@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -15,8 +16,17 @@ import (
 	"fairway/internal/route"
 )
 
-//go:embed fairway.lua
-var luaScript []byte
+// The parts of the file that HAProxy loads, in their order: what comes first is local
+// to all of it.
+//
+//go:embed lua/canonical.lua
+var luaCanonical []byte
+
+//go:embed lua/identity.lua
+var luaIdentity []byte
+
+//go:embed lua/actions.lua
+var luaActions []byte
 
 const fileLua = "fairway.lua"
 
@@ -115,7 +125,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	if !fresh && previous != nil {
 		r.features = r.features.with(previous.Features)
 	}
-	c := &Config{Table: t.Hash, Features: r.features, Files: map[string][]byte{fileLua: luaScript}}
+	c := &Config{Table: t.Hash, Features: r.features, Files: map[string][]byte{fileLua: bytes.Join([][]byte{luaCanonical, luaIdentity, luaActions}, []byte("\n"))}}
 	r.writeBlocks(c, w)
 	if !fresh && previous != nil {
 		c.keep(previous)

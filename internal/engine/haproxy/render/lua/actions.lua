@@ -1,0 +1,164 @@
+-- Headers that Connection lists are for this connection only. It returns whether
+-- an upgrade is among them.
+local function drop_listed(txn, lines, del)
+	local upgrade = false
+	for _, list in ipairs(lines) do
+		for name in list:gmatch("[^,]+") do
+			name = lower(trim(name))
+			if name == "upgrade" then
+				upgrade = true
+			elseif name ~= "" and name ~= "te" and name ~= "close" and name ~= "keep-alive" then
+				del(txn.http, name)
+			end
+		end
+	end
+	return upgrade
+end
+
+-- drop_hop takes off what is for one connection. WebSocket is the only upgrade:
+-- after it nobody looks at what passes.
+local function drop_hop(txn, headers)
+	local asked = drop_listed(txn, values(headers, "connection"), txn.http.req_del_header)
+	local protocols = values(headers, "upgrade")
+	local lengths = values(headers, "content-length")
+	local ws = asked and #protocols == 1 and lower(protocols[1]) == "websocket" and txn.f:method() == "GET"
+		and (tonumber(lengths[1] or "0") or 1) == 0 and #values(headers, "transfer-encoding") == 0
+		and txn.f:fc_http_major() == 1 and txn.f:req_ver() ~= "1.0"
+	local te = lower(table.concat(values(headers, "te"), ","))
+	for _, name in ipairs({"connection", "upgrade", "te", "keep-alive", "trailer", "proxy", "proxy-connection",
+		"proxy-authenticate", "proxy-authorization", "http2-settings"}) do
+		txn.http:req_del_header(name)
+	end
+	for entry in te:gmatch("[^,]+") do
+		if trim(entry) == "trailers" then
+			txn.http:req_set_header("TE", "trailers")
+		end
+	end
+	if ws then
+		txn.http:req_set_header("Connection", "Upgrade")
+		txn.http:req_set_header("Upgrade", "websocket")
+		txn:set_var("txn.ws", true)
+	end
+end
+
+-- refused says why a request is not served whatever it asks for.
+local function refused(txn, headers)
+	local method, version, major = txn.f:method(), txn.f:req_ver(), txn.f:fc_http_major()
+	if method == "CONNECT" or method == "TRACE" or major == 2 and headers["upgrade"] then
+		return "method"
+	elseif major == 1 and sub(version or "", 1, 2) ~= "1." then
+		return "version"
+	end
+end
+
+-- A request that is not written in the usual way is read here.
+core.register_action("fairway_read", {"http-req"}, function(txn, policy)
+	local headers = txn.http:req_get_headers()
+	local why = refused(txn, headers)
+	if why then
+		txn:set_var("txn.err", why)
+		return
+	end
+	local authority, port = read_target(txn)
+	if not authority then
+		return
+	end
+	drop_hop(txn, headers)
+	if identify(txn, headers, authority, port, policy) then
+		txn:set_var("txn.read", true)
+	end
+end, 1)
+
+core.register_action("fairway_hop", {"http-res"}, function(txn)
+	drop_listed(txn, values(txn.http:res_get_headers(), "connection"), txn.http.res_del_header)
+end, 0)
+
+-- A request waits for an endpoint, a bounded time.
+core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)
+	local left = tonumber(txn:get_var("txn.hold")) or 0
+	while left > 0 and txn.f:nbsrv() == 0 do
+		local stopping = txn.f:stopping()
+		if stopping == true or stopping == 1 then
+			return -- a worker that was replaced counts no servers at all
+		end
+		core.msleep(20)
+		left = left - 20
+	end
+end, 0)
+
+-- A path that a filter has rewritten is brought into the canonical form again.
+core.register_action("fairway_rewritten", {"http-req"}, function(txn)
+	txn:set_var("txn.why", "path cannot be read")
+	local path, err = canonical_path(txn.f:path() or "")
+	if not path then
+		txn:set_var("txn.why", err)
+		return
+	end
+	txn.http:req_set_path(path)
+	txn:unset_var("txn.why")
+end, 0)
+
+-- The parameters of the query, decoded: a record mark, name, unit mark and value,
+-- for each, and a record mark at the end. The marks themselves are blanks.
+core.register_action("fairway_query", {"http-req"}, function(txn)
+	local query = txn.f:query() or ""
+	local out = {}
+	local function decode(s)
+		if find((s:gsub("%%%x%x", "")), "%", 1, true) then
+			return s
+		end
+		return (s:gsub("%+", " "):gsub("%%(%x%x)", function(hex)
+			return char(tonumber(hex, 16))
+		end))
+	end
+	for pair in query:gmatch("[^&]+") do
+		local name, value = pair:match("^([^=]*)=?(.*)$")
+		out[#out + 1] = decode(name):gsub("[\30\31]", " ") .. "\31" .. decode(value):gsub("[\30\31]", " ")
+	end
+	txn:set_var("txn.query", "\30" .. table.concat(out, "\30") .. "\30")
+end, 0)
+
+-- A body whose length was not announced is counted as it passes, and answered with
+-- 413 where it goes beyond the limit.
+local MaxBody = {id = "fairway max-body", flags = filter.FLT_CFG_FL_HTX}
+MaxBody.__index = MaxBody
+
+function MaxBody:new()
+	return setmetatable({seen = 0}, MaxBody)
+end
+
+function MaxBody:http_headers(txn, msg)
+	if not msg.channel:is_resp() and not txn.f:req_fhdr("content-length") then
+		filter.register_data_filter(self, msg.channel)
+	end
+	return filter.CONTINUE
+end
+
+function MaxBody:http_payload(txn, msg)
+	if msg.channel:is_resp() then
+		return
+	elseif self.over then
+		return 0
+	end
+	self.seen = self.seen + #(msg:body() or "")
+	if self.seen <= (txn:get_var("txn.maxbody") or 0) then
+		return
+	end
+	self.over = true
+	local reply = txn:reply({status = 413})
+	reply:add_header("Cache-Control", "no-store")
+	reply:add_header("X-Content-Type-Options", "nosniff")
+	reply:add_header("X-Fairway-Error", "body-too-large")
+	if txn:get_var("txn.json") then
+		reply:add_header("Content-Type", "application/json")
+		reply:set_body('{"code":"body-too-large","error":"the request body is too large"}\n')
+	else
+		reply:add_header("Content-Type", "text/plain; charset=utf-8")
+		reply:set_body("fairway: the request body is too large\n")
+	end
+	txn:done(reply)
+end
+
+core.register_filter("fairway_maxbody", MaxBody, function(flt)
+	return flt
+end)

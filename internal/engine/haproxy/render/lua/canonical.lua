@@ -1,0 +1,316 @@
+-- What few requests need and HAProxy's own rules cannot express. Requests that are
+-- written in the usual way never come here. Every action leaves a mark when it was
+-- done; rules refuse a request that has needed one and has no mark, so that a
+-- fault of this file lets nothing pass.
+
+local byte, char, sub, find, lower = string.byte, string.char, string.sub, string.find, string.lower
+
+-- Paths: the canonical form of route.CanonicalPath, or nil and what is wrong.
+
+local function is_unreserved(c)
+	return c >= 97 and c <= 122 or c >= 65 and c <= 90 or c >= 48 and c <= 57
+		or c == 45 or c == 46 or c == 95 or c == 126
+end
+
+local plain = {}
+for c = 0, 255 do
+	plain[c] = is_unreserved(c) or find("!$&'()*+,;=:@", char(c), 1, true) ~= nil
+end
+
+local function is_overlong(b, a, c)
+	if c < 0x80 or c > 0xbf then
+		return false
+	end
+	return a == 0xc0 or a == 0xc1
+		or b == 0xe0 and a >= 0x80 and a < 0xa0
+		or b == 0xf0 and a >= 0x80 and a < 0x90
+end
+
+local function canonical_path(raw)
+	if byte(raw, 1) ~= 47 then
+		return nil, "path does not begin with a slash"
+	end
+	local above, segment = {}, {}
+	local b, a = 0, 0
+	local function end_segment()
+		local s = table.concat(segment)
+		segment = {}
+		if s == "." then
+			return ""
+		elseif s == ".." then
+			if #above == 0 then
+				return nil, "path leads above the root"
+			end
+			above[#above] = nil
+			return ""
+		elseif find(s, "^%.%.?;") then
+			return nil, "path has a dot segment with a parameter"
+		end
+		return s
+	end
+	local i, n = 1, #raw
+	while i <= n do
+		local c, encoded = byte(raw, i), false
+		if c == 37 then
+			local hex = sub(raw, i + 1, i + 2)
+			if not find(hex, "^%x%x$") then
+				return nil, "path has a broken percent-encoding"
+			end
+			c, encoded, i = tonumber(hex, 16), true, i + 2
+		end
+		i = i + 1
+		if c < 0x20 or c == 0x7f then
+			return nil, "path has a control character"
+		elseif c == 92 then
+			return nil, "path has a backslash"
+		elseif c == 47 and encoded then
+			return nil, "path has an encoded slash"
+		elseif (c == 35 or c == 63 or c == 32) and not encoded then
+			return nil, "path has a plain '" .. char(c) .. "'"
+		elseif is_overlong(b, a, c) then
+			return nil, "path has overlong UTF-8"
+		end
+		b, a = a, c
+		if c == 47 then
+			local s, err = end_segment()
+			if not s then
+				return nil, err
+			end
+			if s ~= "" then
+				above[#above + 1] = s
+			end
+		elseif is_unreserved(c) or plain[c] and not encoded then
+			segment[#segment + 1] = char(c)
+		else
+			segment[#segment + 1] = string.format("%%%02X", c)
+		end
+	end
+	local last, err = end_segment()
+	if not last then
+		return nil, err
+	end
+	above[#above + 1] = last
+	return "/" .. table.concat(above, "/")
+end
+
+-- Addresses: a list of bytes, 4 or 16 of them, or nil.
+
+local function parse_ipv4(s)
+	local a, b, c, d = s:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
+	if not a then
+		return nil
+	end
+	local out = {}
+	for i, part in ipairs({a, b, c, d}) do
+		local n = tonumber(part)
+		if #part > 3 or n > 255 or #part > 1 and byte(part, 1) == 48 then
+			return nil
+		end
+		out[i] = n
+	end
+	return out
+end
+
+-- groups reads one side of a "::", or all of an address without one.
+local function groups(s, out)
+	if s == "" then
+		return true
+	end
+	local from = 1
+	while true do
+		local colon = find(s, ":", from, true)
+		local part = sub(s, from, (colon or 0) - 1)
+		if not colon and find(part, ".", 1, true) then
+			local v4 = parse_ipv4(part)
+			if not v4 then
+				return false
+			end
+			for _, x in ipairs(v4) do
+				out[#out + 1] = x
+			end
+			return true
+		end
+		if not find(part, "^%x%x?%x?%x?$") then
+			return false
+		end
+		local n = tonumber(part, 16)
+		out[#out + 1] = n >> 8
+		out[#out + 1] = n & 255
+		if not colon then
+			return true
+		end
+		from = colon + 1
+	end
+end
+
+local function parse_ipv6(s)
+	local front, back = {}, {}
+	local at = find(s, "::", 1, true)
+	if not at then
+		if groups(s, front) and #front == 16 then
+			return front
+		end
+		return nil
+	end
+	if find(sub(s, 1, at - 1), ".", 1, true) or not groups(sub(s, 1, at - 1), front)
+		or not groups(sub(s, at + 2), back) or #front + #back > 14 then
+		return nil
+	end
+	while #front + #back < 16 do
+		front[#front + 1] = 0
+	end
+	for _, x in ipairs(back) do
+		front[#front + 1] = x
+	end
+	return front
+end
+
+local function parse_addr(s)
+	if find(s, ":", 1, true) then
+		return parse_ipv6(s)
+	end
+	return parse_ipv4(s)
+end
+
+-- unmapped turns an IPv4 address in IPv6 form into IPv4.
+local function unmapped(a)
+	if #a == 4 then
+		return a
+	end
+	for i = 1, 10 do
+		if a[i] ~= 0 then
+			return a
+		end
+	end
+	if a[11] ~= 255 or a[12] ~= 255 then
+		return a
+	end
+	return {a[13], a[14], a[15], a[16]}
+end
+
+-- text writes an address as RFC 5952 has it.
+local function text(a)
+	if #a == 4 then
+		return table.concat(a, ".")
+	end
+	local v4 = unmapped(a)
+	if #v4 == 4 then
+		return "::ffff:" .. table.concat(v4, ".")
+	end
+	local g, from, len, at = {}, 0, 0, 1
+	for i = 1, 8 do
+		g[i] = a[2 * i - 1] << 8 | a[2 * i]
+	end
+	while at <= 8 do
+		local to = at
+		while to <= 8 and g[to] == 0 do
+			to = to + 1
+		end
+		if to - at > len and to - at > 1 then
+			from, len = at, to - at
+		end
+		at = to + 1
+	end
+	local out, i = "", 1
+	while i <= 8 do
+		if i == from then
+			out, i = out .. "::", i + len
+		else
+			if out ~= "" and sub(out, -1) ~= ":" then
+				out = out .. ":"
+			end
+			out, i = out .. string.format("%x", g[i]), i + 1
+		end
+	end
+	return out
+end
+
+-- Hosts: the canonical form of route.CanonicalHost and the port, or nil. Names in
+-- other scripts must come in the encoded form, as clients send them.
+
+local function valid_port(port)
+	return find(port, "^%d*$") and (tonumber((port:gsub("^0+", ""))) or 0) <= 65535 and #port:gsub("^0+", "") <= 5
+end
+
+local function canonical_host(raw)
+	local host, port
+	if sub(raw, 1, 1) == "[" then
+		host, port = raw:match("^%[([^%]]*)%](.*)$")
+		if not host or not find(host, ":", 1, true) or port ~= "" and sub(port, 1, 1) ~= ":" then
+			return nil
+		end
+		port = sub(port, 2)
+	else
+		host, port = raw:match("^([^:]*):([^:]*)$")
+		if not host then
+			host, port = raw, ""
+		end
+	end
+	if not valid_port(port) then
+		return nil
+	end
+	port = port:gsub("^0+", "")
+	if find(host, ":", 1, true) then
+		local a = parse_ipv6(host)
+		if not a then
+			return nil
+		end
+		return text(a), port
+	end
+	if find(host, "[\128-\255]") then
+		return nil
+	end
+	host = lower(host)
+	if sub(host, -1) == "." then
+		host = sub(host, 1, -2)
+	end
+	if host == "" or #host > 253 or find(host, "[^%w%-_%.]") or find("." .. host .. ".", "..", 1, true) then
+		return nil
+	end
+	for label in host:gmatch("[^.]+") do
+		if #label > 63 then
+			return nil
+		end
+	end
+	return host, port
+end
+
+local function bracketed(host)
+	if find(host, ":", 1, true) then
+		return "[" .. host .. "]"
+	end
+	return host
+end
+
+-- read_target brings host and path into the canonical form, and the request with
+-- them. It returns the authority, or nil after it has noted what is wrong.
+local function read_target(txn)
+	local raw = txn.f:req_fhdr("host") or ""
+	local host, port = canonical_host(raw)
+	if not host then
+		txn:set_var("txn.err", "bad-host")
+		return nil
+	end
+	local path, err = canonical_path(txn.f:path() or "")
+	if not path then
+		txn:set_var("txn.why", err)
+		txn:set_var("txn.err", "bad-path")
+		return nil
+	end
+	local authority = bracketed(host)
+	if port ~= "" then
+		authority = authority .. ":" .. port
+	end
+	if authority ~= raw then
+		txn.http:req_set_header("host", authority)
+	end
+	if path ~= txn.f:path() then
+		txn.http:req_set_path(path)
+	end
+	if sub(txn.f:url() or "", 1, 1) ~= "/" and txn.f:fc_http_major() == 1 then
+		txn.http:req_set_uri(txn.f:pathq())
+	end
+	txn:set_var("txn.host", host)
+	txn:set_var("txn.path", path)
+	return authority, port
+end
