@@ -26,6 +26,8 @@ import (
 func TestUIContainerAppears(t *testing.T) {
 	needDocker(t)
 	b := needChromium(t)
+	// One stays: that everything is gone is not believed at once.
+	run(t, boxOptions{name: "stays", labels: map[string]string{"fairway.host": ownHost("stays")}})
 	p := startProxy(t, proxyOptions{}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/")
