@@ -43,11 +43,13 @@ var differences = map[string]string{
 // newer are cases that HAProxy 3.1 and newer do not pass either, with the reason.
 var newer = map[string]string{
 	"data/balance": "Idle endpoints of least-conn get requests in no fixed order.",
-	"filter/basic-auth closes when its file goes": "During a reload the old and the new worker take requests side by side, for a moment.",
-	"filter/basic-auth rereads its file":          "During a reload the old and the new worker take requests side by side, for a moment.",
-	"guard2/a star":                               "A GET of * over HTTP/2 is taken for one of /.",
-	"stream/trailers of answers":                  "Trailers of answers to HTTP/1 are left out.",
-	"retry/hold ends when the client leaves":      "A request that is held goes on when its client leaves.",
+	"filter/basic-auth closes when its file goes":  "During a reload the old and the new worker take requests side by side, for a moment.",
+	"filter/basic-auth rereads its file":           "During a reload the old and the new worker take requests side by side, for a moment.",
+	"guard2/a star":                                "A GET of * over HTTP/2 is taken for one of /.",
+	"retry/a body that was not sent is sent whole": "Of bodies beyond a buffer, one in some is answered with 502 instead of being tried elsewhere.",
+	"tcp/a connection waits for an endpoint":       "From 3.4 on a connection that is held ends when the client has sent nothing yet.",
+	"stream/trailers of answers":                   "Trailers of answers to HTTP/1 are left out.",
+	"retry/hold ends when the client leaves":       "A request that is held goes on when its client leaves.",
 }
 
 // need skips the test without a haproxy that can be used, and returns its version.

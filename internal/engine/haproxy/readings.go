@@ -35,8 +35,10 @@ type readings struct {
 	access  *traffic.Log
 	ask     func(context.Context) (socket.Stats, error)
 	socket  net.Listener
-	serving sync.WaitGroup
-	cancel  context.CancelFunc
+	// datagrams is where lines come from HAProxy 3.4 and newer.
+	datagrams *net.UnixConn
+	serving   sync.WaitGroup
+	cancel    context.CancelFunc
 
 	mu     sync.Mutex // of what follows
 	table  *route.Table
@@ -77,20 +79,18 @@ func newReadings(o readingOptions) (*readings, error) {
 		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
 		access: traffic.NewLog(o.AccessLog), drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
-	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("haproxy: log socket: %w", err)
-	}
 	var err error
-	if r.socket, err = net.Listen("unix", o.Socket); err != nil {
+	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
 	}
 	if r.metrics, err = newReadingMetrics(o.Registerer, r); err != nil {
-		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close())
+		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close(), r.datagrams.Close())
 	}
 	r.none = &routeSeries{all: r.metrics}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.serving.Go(r.accept)
+	r.serving.Go(r.readDatagrams)
 	r.serving.Go(func() { r.flush(ctx) })
 	if o.OnDrained != nil {
 		r.serving.Go(func() { r.watchLeaving(ctx) })
@@ -98,9 +98,27 @@ func newReadings(o readingOptions) (*readings, error) {
 	return r, nil
 }
 
+// listenForLines makes the sockets for lines; files that are there are replaced.
+func listenForLines(path string) (net.Listener, *net.UnixConn, error) {
+	for _, file := range []string{path, render.Datagrams(path)} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+	}
+	stream, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, nil, err
+	}
+	datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: render.Datagrams(path), Net: "unixgram"})
+	if err != nil {
+		return nil, nil, errors.Join(err, stream.Close())
+	}
+	return stream, datagrams, nil
+}
+
 // close takes the lines that have arrived, and ends. The metrics are gone then.
 func (r *readings) close() error {
-	err := r.socket.Close()
+	err := errors.Join(r.socket.Close(), r.datagrams.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 	r.mu.Lock()
 	for conn := range r.conns {
 		// What is there is read; nothing is waited for.
@@ -109,6 +127,7 @@ func (r *readings) close() error {
 	r.mu.Unlock()
 	r.cancel()
 	r.serving.Wait()
+	err = errors.Join(err, r.datagrams.Close(), os.Remove(r.datagrams.LocalAddr().String()))
 	r.metrics.unregister()
 	if flushErr := r.access.Flush(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
@@ -197,6 +216,18 @@ func (r *readings) read(conn net.Conn) {
 		}
 		buf = frame
 		r.take(string(frame))
+	}
+}
+
+// readDatagrams takes lines that come one by one, until the deadline that close sets.
+func (r *readings) readDatagrams() {
+	buf := make([]byte, maxFrame)
+	for {
+		n, err := r.datagrams.Read(buf)
+		if err != nil {
+			return
+		}
+		r.take(string(buf[:n]))
 	}
 }
 

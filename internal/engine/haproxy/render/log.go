@@ -17,6 +17,9 @@ import (
 // A ring whose reader is away connects to it again without a pause, thousands of
 // times a second, and Fairway may well be away. So it sends to a relay in HAProxy
 // itself, which waits before it connects; what is told meanwhile is lost.
+//
+// From HAProxy 3.4 on a ring sends to IP addresses alone, which anybody on the machine
+// could connect to. There lines come as datagrams after all.
 
 // Variables that the rules set for the log, in the scope of the request or of the
 // connection; what is not set is "-" in a line.
@@ -127,6 +130,16 @@ const (
 	logSize = 4 << 20
 )
 
+// Datagrams is the path of the socket for datagrams beside Options.LogSocket.
+func Datagrams(logSocket string) string { return logSocket + ".datagrams" }
+
+// Conditions on HAProxy's version, for lines of the configuration.
+const (
+	ifRing      = ".if version_before(3.4)"
+	ifDatagrams = ".if version_atleast(3.4)"
+	endIf       = ".endif"
+)
+
 // logSection is the ring; no lines when nothing is logged.
 func logSection(o Options) []string {
 	if o.LogSocket == "" {
@@ -134,6 +147,7 @@ func logSection(o Options) []string {
 	}
 	relay := filepath.Join(o.Dir, "relay.sock")
 	return []string{
+		ifRing,
 		"ring " + logRing,
 		"    description \"requests and connections, for Fairway\"",
 		"    format raw",
@@ -153,6 +167,7 @@ func logSection(o Options) []string {
 		"    tcp-request inspect-delay 250ms",
 		"    tcp-request content accept if WAIT_END",
 		"    server fairway unix@" + o.LogSocket,
+		endIf,
 	}
 }
 
@@ -175,7 +190,12 @@ func logLines(o Options, tcp bool) []string {
 		}
 	}
 	return []string{
+		ifRing,
 		fmt.Sprintf("log ring@%s len %d format raw local0", logRing, logLength),
+		endIf,
+		ifDatagrams,
+		fmt.Sprintf("log %s len %d format raw local0", Datagrams(o.LogSocket), logLength),
+		endIf,
 		"option dontlognull",
 		`log-format "` + strings.Join(fields, `\t`) + `"`,
 	}

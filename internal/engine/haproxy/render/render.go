@@ -276,7 +276,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("stats socket %s mode 600 level admin expose-fd listeners", quoted(o.AdminSocket))
 	t.line("stats timeout 1m")
 	t.line("localpeer %s", localPeer)
-	// With it a body that has begun is lost when another server is tried.
+	// With it a large body is lost more often when another server is tried.
 	t.since("2.9", "tune.disable-zero-copy-forwarding")
 	t.since("3.1", "tune.lua.bool-sample-conversion normal")
 	t.line("lua-load-per-thread %s", quoted(filepath.Join(o.Dir, fileLua)))
