@@ -83,7 +83,8 @@ func (c *console) traffic(now api.Traffic) {
 			failing = bad
 		}
 		rows = append(rows, []cell{
-			name, text(strconv.FormatFloat(t.Rate, 'f', 1, 64)), {strconv.FormatFloat(t.Errors, 'f', 1, 64), failing},
+			name, text(strconv.FormatFloat(t.Rate, 'f', 1, 64)),
+			{strconv.FormatFloat(t.Errors, 'f', 1, 64), failing},
 			text(milliseconds(t.Median)), text(milliseconds(t.P95)),
 		})
 	}

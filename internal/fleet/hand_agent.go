@@ -17,6 +17,7 @@ import (
 // The commands that a container with the agent is given; what they print is the
 // agent's Status, Result and Statistics.
 func agentStatus() []string { return []string{"fairway", "haproxy", "status", "-o", "json"} }
+
 func agentContent() []string {
 	return []string{"fairway", "haproxy", "status", "--content", "-o", "json"}
 }

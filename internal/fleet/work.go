@@ -240,7 +240,7 @@ func (r *run) judge(members []Step, answers []answer) {
 			r.worse = host + ": " + a.worse
 		}
 	}
-	r.note = fmt.Sprintf("%d requests since the change, %d failed", requests, failed)
+	r.note = fmt.Sprintf("requests since the change: %d, of which failed: %d", requests, failed)
 	if blind > 0 {
 		r.note += fmt.Sprintf("; %d of %d hosts have no statistics to judge by", blind, len(members))
 	}

@@ -74,8 +74,10 @@ var desktop = screen{name: "desktop", width: 1440, height: 900}
 
 // screens are those that pages are looked at on.
 var screens = []screen{
-	{"desktop-light", 1440, 900, false, false}, {"desktop-dark", 1440, 900, true, false},
-	{"phone-light", 390, 844, false, true}, {"phone-dark", 390, 844, true, true},
+	{"desktop-light", 1440, 900, false, false},
+	{"desktop-dark", 1440, 900, true, false},
+	{"phone-light", 390, 844, false, true},
+	{"phone-dark", 390, 844, true, true},
 }
 
 // open opens a tab for the pages at base.

@@ -250,8 +250,21 @@ func unseen(text string) string {
 func (p *proxy) printsPlainly(file string) {
 	p.t.Helper()
 	commands := [][]string{
-		{"services"}, {"routes"}, {"problems"}, {"sources"}, {"nodes"}, {"events"}, {"history"}, {"history", "1"}, {"diff", "1", "live"},
-		{"commands"}, {"doctor", boxName(p.t, "labels")}, {"services", "long"}, {"notify", "channels"}, {"rules"}, {"audit"},
+		{"services"},
+		{"routes"},
+		{"problems"},
+		{"sources"},
+		{"nodes"},
+		{"events"},
+		{"history"},
+		{"history", "1"},
+		{"diff", "1", "live"},
+		{"commands"},
+		{"doctor", boxName(p.t, "labels")},
+		{"services", "long"},
+		{"notify", "channels"},
+		{"rules"},
+		{"audit"},
 		{"plan", "-f", file},
 	}
 	known := len(commands)

@@ -451,8 +451,10 @@ func TestEventSaysThingsOnce(t *testing.T) {
 // Squares are together by source, and the source with the worst comes first.
 func TestGroups(t *testing.T) {
 	all := byTrouble([]*service{
-		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: fine}, {Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: broken},
-		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: faulty}, {Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: idle},
+		{Service: api.Service{ID: "a", Name: "a", Source: "docker"}, Health: fine},
+		{Service: api.Service{ID: "b", Name: "b", Source: "file"}, Health: broken},
+		{Service: api.Service{ID: "c", Name: "c", Source: "docker"}, Health: faulty},
+		{Service: api.Service{ID: "d", Name: "d", Source: "file"}, Health: idle},
 	})
 	var got []string
 	for _, g := range groups(all) {
