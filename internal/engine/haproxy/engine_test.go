@@ -3,7 +3,6 @@ package haproxy
 import (
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -113,20 +112,11 @@ func TestAddedServerKeepsConnections(t *testing.T) {
 	if n := s.reloads(); n != 1 {
 		t.Fatalf("%d starts and reloads, want 1", n)
 	}
-	client := http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
+	client := s.client()
 	for range 20 {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String(), nil)
-		if err != nil {
-			t.Fatal(err)
+		if status, body := s.ask(client, "a.example", "/"); status != http.StatusNotFound {
+			t.Fatalf("%d %s", status, body)
 		}
-		req.Host = "a.example"
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
 	}
 	if n := connections.Load(); n > 2 {
 		t.Errorf("%d connections for 20 requests, one after the other", n)
@@ -147,22 +137,10 @@ func TestBusyListenerIsSampled(t *testing.T) {
 	s.serve("a.example", backend.Listener.Addr().String())
 	s.apply()
 	const most, failures = 20_000, 100
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, Timeout: 10 * time.Second}
+	client := s.client()
 	ask := func(path string, want int) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "a.example"
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != want {
-			t.Fatalf("%s: %d, want %d", path, resp.StatusCode, want)
+		if status, body := s.ask(client, "a.example", path); status != want {
+			t.Fatalf("%s: %d %s, want %d", path, status, body, want)
 		}
 	}
 	began, asked := time.Now(), 0

@@ -127,7 +127,7 @@ func (r *readings) close() error {
 	r.mu.Unlock()
 	r.cancel()
 	r.serving.Wait()
-	err = errors.Join(err, r.datagrams.Close(), os.Remove(r.datagrams.LocalAddr().String()))
+	err = errors.Join(err, r.datagrams.Close()) // the file stays, until the next takes its place
 	r.metrics.unregister()
 	if flushErr := r.access.Flush(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))

@@ -178,10 +178,21 @@ func (s *site) apply() {
 // get asks for a URL of a host and returns status and body.
 func (s *site) get(host string) (int, string) {
 	s.t.Helper()
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, Timeout: 10 * time.Second}
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String()+"/", nil)
+	return s.ask(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}, host, "/")
+}
+
+// client is one that keeps its connections until the end of the test.
+func (s *site) client() *http.Client {
+	transport := &http.Transport{}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+}
+
+// ask asks for a path of a host and returns status and body, or zero and what went
+// wrong.
+func (s *site) ask(client *http.Client, host, path string) (int, string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.engine.Addr("http").String()+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

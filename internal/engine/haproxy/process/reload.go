@@ -37,8 +37,8 @@ type Reloaded struct {
 }
 
 // Reload makes HAProxy read its files again and returns once a new worker is
-// there and proven, and the old one takes no connections any more. Reloads are done one after the other. HAProxy's refusal is a
-// *FailedError: the old worker serves on, but the files on disk are those that
+// there and proven, and the old one takes no connections any more. Reloads are done
+// one after the other. HAProxy's refusal is a *FailedError: the old worker serves on, but the files on disk are those that
 // it refused, and whoever wrote them puts the old ones back. When the deadline
 // passes first the error wraps ErrUnproven, and ErrGone when HAProxy ended.
 // Without a deadline in ctx it gives up after 30 s.

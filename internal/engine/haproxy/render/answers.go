@@ -60,7 +60,7 @@ func (p problem) payload() string {
 
 // writeAnswers writes the section that answers what no endpoint shall.
 func (r *renderer) writeAnswers(t *text) {
-	t.section("backend %s from http", answersSection)
+	t.section("backend %s from %s", answersSection, httpSection)
 	r.writeNotFound(t)
 	for _, n := range []int{301, 302, 303, 307, 308} {
 		t.line("http-request return status %d hdr Location %s if { var(txn.err) -m str https } { var(txn.https),field(1,.) -m str %d }", n, locationHTTPS, n)

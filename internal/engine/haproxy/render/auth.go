@@ -133,7 +133,7 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 			t.line("user %s password %s", quoted(u.Name), quoted(u.Hash))
 		}
 		if begun {
-			t.section("backend %s from http", userList(q.ID, i))
+			t.section("backend %s from %s", userList(q.ID, i), httpSection)
 			t.note("who was let in by passwords of route %s", q.ID)
 			t.line("stick-table type binary len 32 size 4096 expire %s peers %s store gpc0", authMemory, peersSection)
 		}

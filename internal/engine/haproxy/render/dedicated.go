@@ -15,14 +15,14 @@ import (
 // writeDedicated writes the section of a route without its servers.
 func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	d := &dedicated{renderer: r, text: t, route: q}
-	t.section("backend %s from http", dedicatedName(q.ID))
+	t.section("backend %s from %s", dedicatedName(q.ID), httpSection)
 	t.note("route %s of service %s", q.ID, q.Service)
 	p := profile{mode: "http", balance: route.Balance{Policy: route.BalanceRoundRobin}}
 	if b != nil {
 		p = profileOf(b, 0)
 	}
 	for i := range q.Filters {
-		d.declare(i, &q.Filters[i])
+		d.declare(&q.Filters[i])
 	}
 	r.writeBackend(t, &p)
 	t.WriteString(p.each())
@@ -92,7 +92,7 @@ func (d *dedicated) oneOf(expression string, values []string) string {
 }
 
 // declare writes what a filter needs before all rules.
-func (d *dedicated) declare(i int, f *route.Filter) {
+func (d *dedicated) declare(f *route.Filter) {
 	if f.MaxBody != nil {
 		d.line("filter lua.fairway_maxbody")
 	}
@@ -102,7 +102,6 @@ func (d *dedicated) declare(i int, f *route.Filter) {
 		d.line("compression type %s", strings.Join(compressible(), " "))
 		d.line("http-response add-header Vary Accept-Encoding if { res.hdr(content-type) -m beg -- %s } !{ res.fhdr(content-encoding) -m found } !{ res.fhdr(content-range) -m found } !{ res.fhdr(cache-control) -m sub no-transform }", strings.Join(compressible(), " "))
 	}
-	_ = i
 }
 
 // compressible are the types that are text in some form, as what they begin with.

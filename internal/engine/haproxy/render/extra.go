@@ -63,7 +63,7 @@ const statisticsSection = "statistics"
 // writeStatistics writes the section of the page.
 func (r *renderer) writeStatistics(t *text) {
 	s := r.o.Extra.Statistics
-	t.section("frontend %s from http", statisticsSection)
+	t.section("frontend %s from %s", statisticsSection, httpSection)
 	for _, a := range r.bindAddress(s.Address.Addr().Unmap(), int(s.Address.Port())) {
 		t.line("bind %s", a)
 	}

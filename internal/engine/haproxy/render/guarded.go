@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -266,5 +265,3 @@ func quotedExpressions(values []string) string {
 	}
 	return strings.Join(all, " ")
 }
-
-func (g *guard) String() string { return fmt.Sprintf("%s match %d", g.route.ID, g.match+1) }

@@ -48,7 +48,7 @@ func limitTable(id string, place int, f *route.RateLimit) string {
 func (r *renderer) writeLimits(t *text, q *route.Route) {
 	for i := range q.Filters {
 		if f := q.Filters[i].RateLimit; f != nil {
-			t.section("backend %s from http", limitTable(q.ID, i, f))
+			t.section("backend %s from %s", limitTable(q.ID, i, f), httpSection)
 			t.note("rate limit of route %s", q.ID)
 			t.line("stick-table type ipv6 size 65536 expire %s peers %s store gpt0", span(bucketOf(f).expire), peersSection)
 		}

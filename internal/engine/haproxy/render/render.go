@@ -133,7 +133,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	r.addSections(c, w, previous, fresh)
 	c.Maps = r.maps(w)
 	r.addCertificates(c)
-	c.assemble(r)
+	c.assemble()
 	return c, nil
 }
 
@@ -197,7 +197,7 @@ func (c *Config) keep(previous *Config) {
 }
 
 // assemble puts the text together, and the structure and the marker.
-func (c *Config) assemble(r *renderer) {
+func (c *Config) assemble() {
 	slices.SortStableFunc(c.Blocks, func(a, b Block) int { return blockOrder(a) - blockOrder(b) })
 	sections := map[string][]string{}
 	for i := range c.Sections {
@@ -237,7 +237,6 @@ func (c *Config) assemble(r *renderer) {
 	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
 	head := "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")"
 	c.Text = []byte(head + strings.TrimPrefix(body, "\nglobal"))
-	_ = r
 }
 
 // blockOrder is the place of a block in the text: HAProxy wants sections in front

@@ -53,7 +53,7 @@ const (
 
 // writeRequests writes what happens to every request before it gets to a backend.
 func (r *renderer) writeRequests(t *text) {
-	t.section("defaults %s from http", requestSection)
+	t.section("defaults %s from %s", requestSection, httpSection)
 	t.line("default_backend %s", answersSection)
 	if !r.o.H2C {
 		t.line("option disable-h2-upgrade")
