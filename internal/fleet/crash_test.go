@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"fairway/internal/dockerapi"
 	"fairway/internal/history"
+	"fairway/internal/testkit"
 )
 
 // fuse lets a number of calls pass and then none at all, as when the process was
@@ -19,12 +19,18 @@ import (
 type fuse struct {
 	mu   sync.Mutex
 	left int // below zero for no end
-	died chan struct{}
 }
 
 var errKilled = errors.New("the process was killed")
 
-func newFuse(calls int) *fuse { return &fuse{left: calls, died: make(chan struct{})} }
+func newFuse(calls int) *fuse { return &fuse{left: calls} }
+
+// blown reports whether the process was killed.
+func (f *fuse) blown() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left == 0
+}
 
 func (f *fuse) pass() error {
 	f.mu.Lock()
@@ -33,7 +39,6 @@ func (f *fuse) pass() error {
 		return errKilled
 	}
 	if f.left--; f.left == 0 {
-		close(f.died)
 		return errKilled
 	}
 	return nil
@@ -90,123 +95,170 @@ func (e mortalEngine) ContainerLog(ctx context.Context, id string, tail int) ([]
 	return e.Engine.ContainerLog(ctx, id, tail)
 }
 
-// TestKilled kills Fairway at random moments of rollouts, some of which are good
-// and some not, and starts it again: every rollout ends, and then every host has
-// all of the old revision or all of the new one, in its file as in what runs.
+// TestKilled kills Fairway in rollouts, some of which are good and some not, and
+// starts it again: every rollout ends, and then every host has all of the old
+// revision or all of the new one, in its file as in what runs. The moments are
+// numbers of calls outward, counted from the start of each process, so each kill
+// happens; TestKilledAtRandom draws them.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	rounds := 2
-	if os.Getenv("FAIRWAY_LONG") != "" {
-		rounds = 200
-	} else if testing.Short() {
-		rounds = 1
-	}
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 1))
-	t.Logf("seed %d", seed)
-	s := newSimFleet(t, 3, text("v1"))
-	dir := t.TempDir()
-	f, stop := s.start(t, dir)
-	write(t, f, 0, text("v1"))
-	stop()
-	good, kills := text("v1"), 0
-	for round := range rounds {
-		content := text(fmt.Sprintf("v%d", round+2))
-		bad := random.IntN(3) == 0
-		if bad {
-			content += []string{"# ANSWER503\n", "# BINDFAIL\n", "  SYNTAX\n"}[random.IntN(3)]
-		}
-		kills += killUntilDone(t, s, dir, content, random)
-		file, _ := s.hosts[0].has()
-		for _, h := range s.hosts {
-			if f, running := h.has(); f != file || running != file {
-				t.Fatalf("round %d: a mixture: hosts have %s", round, s.files())
+	x := newKillTest(t)
+	for _, round := range []struct {
+		fault string
+		kills []int
+	}{
+		{"", []int{1, 6, 12}},
+		{"# ANSWER503\n", []int{20, 9}},
+		{"", []int{30, 3}},
+		{"# BINDFAIL\n", []int{15}},
+		{"  SYNTAX\n", []int{10}},
+	} {
+		left := round.kills
+		kills := x.round(round.fault, 10*time.Millisecond, func() int {
+			if len(left) == 0 {
+				return -1
 			}
+			next := left[0]
+			left = left[1:]
+			return next
+		})
+		if kills != len(round.kills) {
+			t.Fatalf("revision with %q: killed %d times of %v: the rollout ended before", round.fault, kills, round.kills)
 		}
-		switch {
-		case bad && file != good:
-			t.Fatalf("round %d: a bad revision is out: %s", round, s.files())
-		case file != good && file != content:
-			t.Fatalf("round %d: neither the old revision nor the new one: %s", round, s.files())
-		}
-		good = file
-	}
-	t.Logf("%d rollouts, %d kills", rounds, kills)
-	if kills == 0 {
-		t.Error("nobody was ever killed")
 	}
 }
 
-// killUntilDone puts a revision out, and kills Fairway again and again until the
-// rollout has ended and nothing is owed.
-func killUntilDone(t *testing.T, s *simFleet, dir, content string, random *rand.Rand) (kills int) {
+// TestKilledAtRandom is TestKilled with 200 rollouts and moments that are drawn.
+func TestKilledAtRandom(t *testing.T) {
+	testkit.Soak(t)
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("seed %d", seed)
+	x, kills := newKillTest(t), 0
+	for range 200 {
+		fault := ""
+		if random.IntN(3) == 0 {
+			fault = []string{"# ANSWER503\n", "# BINDFAIL\n", "  SYNTAX\n"}[random.IntN(3)]
+		}
+		left := 5 // enough is enough
+		kills += x.round(fault, 10*time.Millisecond*time.Duration(random.IntN(20)), func() int {
+			if left--; left < 0 {
+				return -1
+			}
+			return 1 + random.IntN(150)
+		})
+	}
+	testkit.Figure(t, "rollouts of a fleet with Fairway killed at random", "200 rollouts, %d kills, no mixture", kills)
+	if kills == 0 {
+		t.Error("no kill hit a rollout")
+	}
+}
+
+// killTest is a fleet of three hosts whose Fairway is killed again and again.
+type killTest struct {
+	t       *testing.T
+	s       *simFleet
+	dir     string
+	good    string // what all hosts have
+	version int
+}
+
+func newKillTest(t *testing.T) *killTest {
 	t.Helper()
-	begun := false
-	for {
-		store, err := history.Open(history.Options{Dir: dir})
-		check(t, err)
-		fuse := newFuse(1 + random.IntN(150))
-		if kills == 5 {
-			fuse = newFuse(-1) // enough is enough
+	x := &killTest{t: t, s: newSimFleet(t, 3, text("v1")), dir: t.TempDir(), good: text("v1"), version: 1}
+	f, stop := x.s.start(t, x.dir)
+	write(t, f, 0, x.good)
+	stop()
+	return x
+}
+
+// round puts a new revision out, with a fault unless that is empty, and checks
+// what the hosts have at its end. fuse says for each process at which of its calls
+// it is killed; below zero, never.
+func (x *killTest) round(fault string, pause time.Duration, fuse func() int) (kills int) {
+	t := x.t
+	t.Helper()
+	x.version++
+	content := text(fmt.Sprintf("v%d", x.version)) + fault
+	kills = x.killUntilDone(content, pause, fuse)
+	file, _ := x.s.hosts[0].has()
+	for _, h := range x.s.hosts {
+		if f, running := h.has(); f != file || running != file {
+			t.Fatalf("revision %d: a mixture: hosts have %s", x.version, x.s.files())
 		}
-		f, err := New(Options{Map: s.m, Documents: store, Records: mortalRecords{store, fuse}, Watch: 500 * time.Millisecond, NewEngine: func(url string) (Engine, error) {
-			e, err := newEngine(url)
-			return mortalEngine{e, fuse}, err
-		}})
-		check(t, err)
-		f.pages.Transport = s.pages()
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- f.Run(ctx) }()
-		for !f.isReady() {
-			time.Sleep(time.Millisecond)
+	}
+	switch {
+	case fault != "" && file != x.good:
+		t.Fatalf("revision %d: a bad revision is on the hosts: %s", x.version, x.s.files())
+	case file != x.good && file != content:
+		t.Fatalf("revision %d: neither the old revision nor the new one: %s", x.version, x.s.files())
+	}
+	x.good = file
+	return kills
+}
+
+// killUntilDone puts a revision out with one process after the other, until the
+// rollout has ended and no host has a pending revision.
+func (x *killTest) killUntilDone(content string, pause time.Duration, next func() int) (kills int) {
+	for begun := false; ; {
+		if x.process(content, pause, newFuse(next()), &begun) {
+			return kills
 		}
-		if !begun {
-			list, err := f.Revisions("web", 1)
-			check(t, err)
-			if _, err := f.Put(history.Draft{Document: "web", Expect: list[0].Number, Author: "ann", Content: []byte(content)}); err != nil && !errors.Is(err, errKilled) {
-				t.Fatal(err)
-			}
-			settings := quick
-			settings.Pause = 10 * time.Millisecond * time.Duration(random.IntN(20))
-			_, err = f.Start(ctx, Order{Document: "web", Author: "ann", Settings: settings})
-			begun = err == nil
-			if err != nil && !errors.Is(err, errKilled) {
-				t.Fatal(err)
-			}
-		}
-		over := make(chan struct{})
-		go func() {
-			defer close(over)
-			for ctx.Err() == nil {
-				p, err := f.Progress("web")
-				if err == nil && p.Rollout.Phase.Ended() && len(f.owed()) == 0 && f.busy("web") == nil {
-					return
-				}
-				time.Sleep(2 * time.Millisecond)
-			}
-		}()
-		done := false
-		select {
-		case <-fuse.died:
-			kills++
-		case <-over:
-			done = true
-		case <-time.After(time.Minute):
-			p, _ := f.Progress("web")
-			t.Fatalf("no end: %+v, hosts have %s", p, s.files())
-		}
+		kills++
+	}
+}
+
+// process runs a Fairway until the rollout has ended (true) or its fuse has blown.
+func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begun *bool) (done bool) {
+	t := x.t
+	t.Helper()
+	store, err := history.Open(history.Options{Dir: x.dir})
+	check(t, err)
+	f, err := New(Options{Map: x.s.m, Documents: store, Records: mortalRecords{store, fuse}, Watch: 500 * time.Millisecond, NewEngine: func(url string) (Engine, error) {
+		e, err := newEngine(url)
+		return mortalEngine{e, fuse}, err
+	}})
+	check(t, err)
+	f.pages.Transport = x.s.pages()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	defer func() {
 		cancel()
-		<-over
 		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		f.Close()
 		check(t, store.Close())
-		if done {
-			return kills
+	}()
+	testkit.Eventually(t, "the fleet is ready", testkit.True(f.isReady))
+	if !*begun {
+		list, err := f.Revisions("web", 1)
+		check(t, err)
+		if _, err := f.Put(history.Draft{Document: "web", Expect: list[0].Number, Author: "ann", Content: []byte(content)}); err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		settings := quick
+		settings.Pause = pause
+		_, err = f.Start(ctx, Order{Document: "web", Author: "ann", Settings: settings})
+		*begun = err == nil
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
 		}
 	}
+	testkit.Eventually(t, "the rollout ends, or the process is killed", func() string {
+		if fuse.blown() {
+			return ""
+		}
+		p, err := f.Progress("web")
+		if err == nil && p.Rollout.Phase.Ended() && len(f.owed()) == 0 && f.busy("web") == nil {
+			done = true
+			return ""
+		}
+		return fmt.Sprintf("%+v, hosts have %s", p, x.s.files())
+	})
+	return done && !fuse.blown()
 }
 
 // TestAskedToEnd asks Fairway to end while it changes a host: that is finished, and

@@ -1,8 +1,11 @@
 // Package testkit is what tests of several packages need in the same form:
-// waiting for something that happens elsewhere. Only tests import it.
+// waiting for something that happens elsewhere, and what is left to `make soak`. Only
+// tests import it.
 package testkit
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 )
@@ -45,4 +48,20 @@ func True(ok func() bool) func() string {
 		}
 		return "not yet"
 	}
+}
+
+// Soak leaves the test to `make soak`: long forms, storms, and what needs a part
+// that takes minutes to build. It has to be the first call of the test.
+func Soak(t testing.TB) {
+	t.Helper()
+	if os.Getenv("FAIRWAY_SOAK") == "" {
+		t.Skip("left to make soak")
+	}
+}
+
+// Figure reports what a soak test measured; `make soak` prints the figures of all
+// tests as one table.
+func Figure(t testing.TB, what, format string, args ...any) {
+	t.Helper()
+	t.Logf("FIGURE %s: %s", what, fmt.Sprintf(format, args...))
 }
