@@ -20,7 +20,7 @@ build: ## build the static binary bin/fairway
 test: ## run everything: vet, linters, tests, race detector, end-to-end with real Docker
 	@scripts/test.sh
 
-e2e: ## run the end-to-end tests alone; FAIRWAY_E2E_FULL=1 for the long form, FAIRWAY_E2E_ENGINE=haproxy, ARGS for go test
+e2e: ## run the end-to-end tests alone; FAIRWAY_SOAK=1 for the long form, FAIRWAY_E2E_ENGINE=haproxy, ARGS for go test
 	@scripts/setup.sh test
 	@scripts/dockerd.sh run $(GO) test -tags e2e -count=1 -timeout 60m -v $(ARGS) ./test/e2e/
 

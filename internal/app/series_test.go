@@ -23,6 +23,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/series"
+	"fairway/internal/testkit"
 )
 
 // statsAnswer is what an Engine 20.10 says of a container, as it was recorded, with
@@ -210,8 +211,8 @@ func TestServeContainers(t *testing.T) {
 
 // TestCostOfUsage measures what it costs to read and keep what 500 containers use.
 func TestCostOfUsage(t *testing.T) {
-	if os.Getenv("FAIRWAY_LONG") == "" {
-		t.Skip("a measurement; FAIRWAY_LONG=1 makes it")
+	if !testkit.Soaking() {
+		t.Skip("a measurement; FAIRWAY_SOAK=1 makes it")
 	}
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	cmd := exec.Command(os.Args[0], "-test.run=TestServeContainers")

@@ -20,6 +20,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // hostileSets is how many sets of labels TestHostileLabelSets makes.
@@ -27,7 +28,7 @@ const hostileSets = 1000
 
 // TestHostileLabelSets: whatever services have in labels, HAProxy takes what is made
 // of it, and a neighbour keeps its routes, its sections, its entries in maps and its
-// answers. FAIRWAY_LONG=1 looks at every set alone, too.
+// answers. FAIRWAY_SOAK=1 looks at every set alone, too.
 func TestHostileLabelSets(t *testing.T) {
 	program := haproxyProgram(t)
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same sets each time
@@ -49,7 +50,7 @@ func TestHostileLabelSets(t *testing.T) {
 		var services []*catalog.Service
 		for j := range batch {
 			services = append(services, hostileService(random, i+j))
-			if os.Getenv("FAIRWAY_LONG") != "" {
+			if testkit.Soaking() {
 				h.look(services[j:])
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // TestThousand puts a revision on many hosts and says what that takes. The long
@@ -15,7 +17,7 @@ import (
 func TestThousand(t *testing.T) {
 	t.Parallel()
 	n, pause := 40, 50*time.Millisecond
-	if os.Getenv("FAIRWAY_LONG") != "" {
+	if testkit.Soaking() {
 		n, pause = 1000, time.Second
 	} else if testing.Short() {
 		n = 10

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // child is what the test binary does instead of testing when it is asked to by
@@ -108,7 +109,7 @@ func TestKill(t *testing.T) {
 	t.Parallel()
 	rounds := 200
 	switch {
-	case os.Getenv("FAIRWAY_LONG") != "":
+	case testkit.Soaking():
 		rounds = 10_000
 	case testing.Short():
 		rounds = 20
@@ -229,7 +230,7 @@ func checkAcknowledged(t *testing.T, dir string, acked map[string]uint64) {
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	commits, variants := 40, 6
-	if os.Getenv("FAIRWAY_LONG") != "" {
+	if testkit.Soaking() {
 		commits, variants = 1000, 10
 	}
 	dir := t.TempDir()

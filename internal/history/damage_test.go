@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"fairway/internal/testkit"
 )
 
 // filled makes a store with a bit of everything and closes it.
@@ -129,7 +131,7 @@ func TestTornPages(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	rounds := 25
 	switch {
-	case os.Getenv("FAIRWAY_LONG") != "":
+	case testkit.Soaking():
 		rounds = 3000
 	case testing.Short():
 		rounds = 15

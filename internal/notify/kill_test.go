@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/catalog"
+	"fairway/internal/testkit"
 )
 
 // killedChild tells events until it is killed, and says which of them were taken.
@@ -54,7 +55,7 @@ func killedChild(dir string) {
 func TestKilled(t *testing.T) {
 	kills := 20
 	switch {
-	case os.Getenv("FAIRWAY_LONG") != "":
+	case testkit.Soaking():
 		kills = 1000
 	case testing.Short():
 		kills = 5

@@ -54,7 +54,7 @@ func True(ok func() bool) func() string {
 // that takes minutes to build. It has to be the first call of the test.
 func Soak(t testing.TB) {
 	t.Helper()
-	if os.Getenv("FAIRWAY_SOAK") == "" {
+	if !Soaking() {
 		t.Skip("left to make soak")
 	}
 }
@@ -65,3 +65,6 @@ func Figure(t testing.TB, what, format string, args ...any) {
 	t.Helper()
 	t.Logf("FIGURE %s: %s", what, fmt.Sprintf(format, args...))
 }
+
+// Soaking reports whether this is `make soak`, where tests have their full length.
+func Soaking() bool { return os.Getenv("FAIRWAY_SOAK") != "" }

@@ -20,13 +20,15 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 // mark labels everything a run makes; its value is the run's process number.
 const mark = "fairway-e2e"
 
 // full is true when the tests are to run at full length.
-var full = os.Getenv("FAIRWAY_E2E_FULL") != ""
+var full = testkit.Soaking()
 
 // lab is what all tests share: an engine, the program, and an image of it.
 var lab struct {

@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // long says that the long forms of tests are wanted.
-func long() bool { return os.Getenv("FAIRWAY_LONG") != "" }
+func long() bool { return testkit.Soaking() }
 
 // seed is that of a random test: the one asked for, or another each time.
 func seed(t testing.TB) *rand.Rand {
@@ -153,7 +154,7 @@ func (c *changes) certificates() string {
 }
 
 // TestRandomChanges makes sequences of random changes; after each, what is read from
-// HAProxy is what the table means. FAIRWAY_LONG makes more of them.
+// HAProxy is what the table means. FAIRWAY_SOAK makes more of them.
 func TestRandomChanges(t *testing.T) {
 	sequences := 60
 	switch {

@@ -232,7 +232,7 @@ func (s *site) event(n int, l *load, addrs []string, certs []route.Certificate) 
 }
 
 // TestStorm changes everything that needs no reload under load: no request fails,
-// and nothing is reloaded. FAIRWAY_LONG makes 10,000 changes.
+// and nothing is reloaded. FAIRWAY_SOAK makes 10,000 changes.
 func TestStorm(t *testing.T) {
 	events := 100
 	if long() {
@@ -275,7 +275,7 @@ func percentiles(list []time.Duration) string {
 }
 
 // TestReloadsUnderLoad reloads again and again: no request fails, and no old worker
-// is left. FAIRWAY_LONG makes 50 of them.
+// is left. FAIRWAY_SOAK makes 50 of them.
 func TestReloadsUnderLoad(t *testing.T) {
 	reloads := 3
 	if long() {
@@ -305,7 +305,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 }
 
 // TestKillsInStorm kills HAProxy's master or its worker at random moments of a storm
-// of changes. Within five seconds HAProxy has the exact table again. FAIRWAY_LONG
+// of changes. Within five seconds HAProxy has the exact table again. FAIRWAY_SOAK
 // does it 100 times.
 func TestKillsInStorm(t *testing.T) {
 	kills := 6
@@ -378,7 +378,7 @@ func TestStormChild(t *testing.T) {
 
 // TestEngineKilled kills the process of the engine at random moments of a storm of
 // changes. The next one brings HAProxy to its own table, read back within five
-// seconds, and no client notices. FAIRWAY_LONG does it 100 times.
+// seconds, and no client notices. FAIRWAY_SOAK does it 100 times.
 func TestEngineKilled(t *testing.T) {
 	kills := 3
 	if long() {

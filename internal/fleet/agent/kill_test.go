@@ -10,11 +10,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // rounds is how often something is killed.
 func rounds(short, long int) int {
-	if os.Getenv("FAIRWAY_LONG") != "" {
+	if testkit.Soaking() {
 		return long
 	}
 	return short

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // program is the haproxy of this machine; without one the test is skipped.
@@ -238,7 +240,7 @@ func TestCheckQuotesNoOtherFile(t *testing.T) {
 	}
 	refusals := 0
 	t.Setenv("HUNTER", "hunter2")
-	all, tried := os.Getenv("FAIRWAY_LONG") != "", 0
+	all, tried := testkit.Soaking(), 0
 	for i, s := range secrets {
 		secret := write(t, dir, "secret", s)
 		for j, l := range lines {

@@ -7,18 +7,18 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // rounds is n, or many times more in the long form.
 func rounds(n int) int {
-	if os.Getenv("FAIRWAY_LONG") != "" {
+	if testkit.Soaking() {
 		return 30 * n
 	}
 	return n
