@@ -258,8 +258,11 @@ func (c *contestant) conflict() route.Problem {
 	case won.Service != c.form.route.Service:
 		text = fmt.Sprintf("service %s%s already takes the same requests", printable(won.Service), of(won.Origin.Instance))
 	}
-	if c.lost != "" {
-		text += ": " + printable(string(c.lost))
+	for _, m := range c.form.route.Matches {
+		if claim(m.Key()) == c.lost {
+			text += ": " + printable(m.String()) // the claim itself holds secrets
+			break
+		}
 	}
 	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, c.form.label, &refusal{route.CodeConflict, text, hint})
 	return p

@@ -167,7 +167,9 @@ func (d *flowDest) headerItems(name string, request bool, change headerChange) {
 		header, value, err := readHeaderItem(item, change)
 		switch {
 		case err != nil:
-		case request && change != headerRemove && isToken(header) && tellsIdentity(header):
+		case change != headerRemove && !isToken(header):
+			err = bad("write the name, a blank and the value", "an item does not begin with the name of a header")
+		case request && change != headerRemove && tellsIdentity(header):
 			d.note(name, &refusal{route.CodeUnsupported, header + " tells who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"})
 			continue
 		case change != headerRemove:

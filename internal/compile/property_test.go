@@ -363,8 +363,20 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		{"fairway.rule": "Header(`X-Token`, `" + canary + "`) & Host(`a`)"},
 		{"fairway.rule": "Header(`X-Token`, `" + canary},
 		{"fairway.rule": "Header(`X-Token`, \"" + canary + "\x01\")"},
+		{"fairway.rule": "HeaderRegexp(`X-Token`, `" + canary + "(`)"},
+		{"fairway.rule": "QueryRegexp(`token`, `" + canary + "[`)"},
+		{"fairway.redirect": "https://user:" + canary + "@a.example:port"},
+		{"fairway.redirect": "https://a.example/?token=" + canary},
+		{"fairway.health.path": "up?token=" + canary},
+		{"com.df.addReqHeader": "X-Key:" + canary + " x"},
+		{"com.df.setHeader": canary},
+		{"com.df.users": "ann:" + canary, "com.df.usersPassEncrypted": "true"},
+		{"com.df.serviceHeader": canary},
+		{"com.df.backendExtra": "http-request set-header X-Key " + canary},
 	} {
-		if labels["fairway.rule"] == "" {
+		if !hasLabels(labels, prefix) {
+			labels["com.df.notify"], labels["com.df.port"], labels["com.df.serviceDomain"] = "true", "80", "a.example"
+		} else if labels["fairway.rule"] == "" {
 			labels["fairway.host"] = "a.example"
 		}
 		s := snapshotOf(&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{instanceWith("a-1", labels)}})
@@ -378,6 +390,32 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		for _, r := range table.Routes {
 			if strings.Contains(fmt.Sprint(r.Origin.Labels), canary) {
 				t.Errorf("%v: the secret is in the origin of the route", labels)
+			}
+		}
+	}
+}
+
+// TestConflictsDoNotRepeatSecrets: who loses a contest is told for what, but not
+// what a credential must be.
+func TestConflictsDoNotRepeatSecrets(t *testing.T) {
+	const canary = "hunter2"
+	var services []*catalog.Service
+	for i, name := range []string{"a", "b"} {
+		services = append(services, &catalog.Service{
+			ID: name, Source: "docker", Created: time.Unix(int64(i+1), 0),
+			Instances: []*catalog.Instance{instanceWith(name+"-1", map[string]string{"fairway.rule": "Host(`a.example`) && Header(`X-Token`, `" + canary + "`)"})},
+		})
+	}
+	s := snapshotOf(services...)
+	c := New(both())
+	table := c.Compile(s, nil)
+	if len(table.Problems) != 1 || !strings.Contains(table.Problems[0].Text, "header X-Token is ***") || strings.Contains(table.Problems[0].String(), canary) {
+		t.Errorf("the conflict is told as %v", table.Problems)
+	}
+	for _, d := range c.Diagnose(s, table, "a") {
+		for _, check := range d.Checks {
+			if strings.Contains(check.Text+check.Hint, canary) {
+				t.Errorf("the diagnosis tells %s", check.Text)
 			}
 		}
 	}

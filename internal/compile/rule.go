@@ -331,7 +331,7 @@ func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 	if methods != nil {
 		tidy = append(tidy, *methods)
 	}
-	text := func(c route.Condition) string { return c.String() }
+	text := route.Condition.Text
 	slices.SortFunc(tidy, func(a, b route.Condition) int { return strings.Compare(text(a), text(b)) })
 	tidy = slices.CompactFunc(tidy, func(a, b route.Condition) bool { return text(a) == text(b) })
 	has := make(map[string]bool, len(tidy))

@@ -72,6 +72,9 @@ func (n *node) condition(rule string) (route.Condition, error) {
 	}
 	for _, arg := range values {
 		v, err := f.value(arg.text)
+		if err != nil && c.Secret() {
+			err = errors.New("the value cannot be used; it is not repeated here, as it may be a credential")
+		}
 		if err != nil {
 			return c, fault(arg, err)
 		}
@@ -91,7 +94,7 @@ func conditionName(kind route.ConditionKind, name string) (string, error) {
 		return name, nil
 	}
 	if !isToken(name) {
-		return "", fmt.Errorf("%s is not the name of a header", excerpt(name))
+		return "", errors.New("the first string is not the name of a header")
 	}
 	if strings.EqualFold(name, "Host") {
 		return "", errors.New("the host is no header here; use the function Host")

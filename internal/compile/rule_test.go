@@ -80,7 +80,7 @@ func TestRuleErrors(t *testing.T) {
 		{"ClientIP(`10.0.0.0/33`)", "column 10: ClientIP: \"10.0.0.0/33\" is neither an address nor a prefix such as 10.0.0.0/8", ""},
 		{"Method(`G ET`)", "column 8: Method: \"G ET\" is not a method", ""},
 		{"PathRegexp(`(`)", "column 12: PathRegexp: regular expression \"(\": missing closing ) at \"(\"", ""},
-		{"HeaderRegexp(`a b`, `x`)", "column 14: HeaderRegexp: \"a b\" is not the name of a header", ""},
+		{"HeaderRegexp(`a b`, `x`)", "column 14: HeaderRegexp: the first string is not the name of a header", ""},
 	} {
 		_, err := ruleMatches(c.rule)
 		fault, ok := errors.AsType[*ruleError](err)

@@ -218,12 +218,12 @@ func readRedirect(s string) (*route.Redirect, error) {
 	}
 	u, err := url.Parse(s)
 	switch {
+	case err == nil && u.User != nil, (err != nil || u.Opaque != "") && strings.Contains(s, "@"):
+		return nil, bad(hint, "the URL has a user in it") // and a password, which is not repeated
+	case strings.ContainsAny(s, "?#"):
+		return nil, bad("the query of the request is kept", "the URL has a query or a fragment")
 	case err != nil || u.Opaque != "":
 		return nil, bad(hint, "%s is not a URL", excerpt(s))
-	case u.User != nil:
-		return nil, bad(hint, "the URL has a user in it")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
-		return nil, bad("the query of the request is kept", "%s has a query or a fragment", excerpt(s))
 	case u.Scheme == "" && (u.Host != "" || u.Path == ""):
 		return nil, bad(hint, "%s has no scheme", excerpt(s))
 	case u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" || u.Scheme != "" && u.Host == "":
@@ -330,7 +330,7 @@ func readPrefixPath(s string) (string, error) {
 func readHealthPath(s string) (string, error) {
 	u, err := url.ParseRequestURI(s)
 	if err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "# \\") {
-		return "", bad("write it like /up", "%s is not a path", excerpt(s))
+		return "", bad("write it like /up", "%s is not a path", excerpt(route.MaskQuery(s)))
 	}
 	return u.RequestURI(), nil
 }

@@ -29,13 +29,18 @@ type Change struct {
 	// ID is the ID of the route or backend, the name of the listener, or the text
 	// of the problem.
 	ID string `json:"id"`
-	// Lines are the lines of the element's text that came, behind "+ ", and that
-	// went, behind "- ". They are empty for problems.
+	// Lines are the lines of the element's String that came, behind "+ ", and that
+	// went, behind "- "; hiddenLine where they differ in secrets alone. They are
+	// empty for problems.
 	Lines []string `json:"lines,omitempty"`
 }
 
+// hiddenLine stands for a change of a value that is not shown.
+const hiddenLine = "~ a value that is not shown"
+
 // Diff says what differs between two tables; nil stands for an empty one. It
-// compares what the hash covers, and the problems.
+// compares what the hash covers, and the problems. Values that are secret are
+// compared, and not shown.
 func Diff(old, new *Table) Changes {
 	if old == nil {
 		old = &Table{}
@@ -44,9 +49,9 @@ func Diff(old, new *Table) Changes {
 		new = &Table{}
 	}
 	return Changes{
-		Listeners: diffLists(old.Listeners, new.Listeners, func(l Listener) string { return l.Name }, Listener.Text),
-		Routes:    diffLists(old.Routes, new.Routes, (*Route).key, (*Route).Text),
-		Backends:  diffLists(old.Backends, new.Backends, (*Backend).key, (*Backend).Text),
+		Listeners: diffLists(old.Listeners, new.Listeners, func(l Listener) string { return l.Name }, Listener.Text, Listener.Text),
+		Routes:    diffLists(old.Routes, new.Routes, (*Route).key, (*Route).Text, (*Route).String),
+		Backends:  diffLists(old.Backends, new.Backends, (*Backend).key, (*Backend).Text, (*Backend).String),
 		Problems:  diffProblems(old.Problems, new.Problems),
 	}
 }
@@ -88,22 +93,27 @@ func (c Change) mark() string {
 	return "~"
 }
 
-// diffLists walks two sorted lists side by side.
-func diffLists[T any](old, new []T, key, text func(T) string) []Change {
+// diffLists walks two sorted lists side by side. text is what is compared, and
+// shown what lines are taken from.
+func diffLists[T any](old, new []T, key, text, shown func(T) string) []Change {
 	var changes []Change
 	for len(old) > 0 || len(new) > 0 {
 		switch {
 		case len(new) == 0 || len(old) > 0 && key(old[0]) < key(new[0]):
-			changes = append(changes, Change{Removed, key(old[0]), diffLines(text(old[0]), "")})
+			changes = append(changes, Change{Removed, key(old[0]), diffLines(shown(old[0]), "")})
 			old = old[1:]
 		case len(old) == 0 || key(new[0]) < key(old[0]):
-			changes = append(changes, Change{Added, key(new[0]), diffLines("", text(new[0]))})
+			changes = append(changes, Change{Added, key(new[0]), diffLines("", shown(new[0]))})
 			new = new[1:]
 		default:
 			// The texts of elements of tables are kept: equal elements have one
 			// text in memory, which compares at once.
-			if a, b := text(old[0]), text(new[0]); a != b {
-				changes = append(changes, Change{Changed, key(new[0]), diffLines(a, b)})
+			if text(old[0]) != text(new[0]) {
+				lines := diffLines(shown(old[0]), shown(new[0]))
+				if len(lines) == 0 {
+					lines = []string{hiddenLine}
+				}
+				changes = append(changes, Change{Changed, key(new[0]), lines})
 			}
 			old, new = old[1:], new[1:]
 		}

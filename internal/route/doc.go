@@ -15,8 +15,7 @@
 //
 // # Text
 //
-// Everything here has a canonical text, one thing per line, which logs, diffs,
-// history and golden tests print:
+// Everything here has a canonical text, one thing per line:
 //
 //	route shop@docker
 //	  service shop@docker
@@ -33,6 +32,7 @@
 // terminal. Expressions are always quoted. Alternatives are separated by "|".
 //
 // Elements with equal text are equal: digests and the table's hash are made from
-// it. Of a route's origin the source, the instance and whether it is stale are in
+// it. It holds secrets. What logs, diffs and people get is String: the same without
+// them (see redact.go). Of a route's origin the source, the instance and whether it is stale are in
 // the text; the labels are not, for they change nothing that is served.
 package route

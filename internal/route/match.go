@@ -15,10 +15,10 @@ func (m Match) Key() string {
 	conditions := make([]string, len(m.Conditions))
 	for i, c := range m.Conditions {
 		c.Values = slices.Compact(slices.Sorted(slices.Values(c.Values)))
-		conditions[i] = c.String()
+		conditions[i] = c.Text()
 	}
 	slices.Sort(conditions)
-	key := Match{Host: m.Host, Path: m.Path}.String()
+	key := Match{Host: m.Host, Path: m.Path}.Text()
 	for _, c := range slices.Compact(conditions) {
 		key += ", " + c
 	}

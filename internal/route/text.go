@@ -66,14 +66,14 @@ func (r *Route) Text() string {
 	t.line("route", r.ID)
 	t.field("service", r.Service)
 	for _, m := range r.Matches {
-		t.item("match", m.String())
+		t.item("match", m.Text())
 	}
 	if r.Priority != 0 {
 		t.item("priority", strconv.Itoa(r.Priority))
 	}
 	t.item("claim", strconv.FormatUint(r.Claim, 10))
 	for _, f := range r.Filters {
-		t.item("filter", f.String())
+		t.item("filter", f.Text())
 	}
 	t.optional("backend", r.Backend)
 	t.duration("hold", r.Hold)
@@ -148,12 +148,12 @@ func (e Endpoint) String() string {
 	return w.String()
 }
 
-// String returns the match in one line: its demands, separated by commas.
-func (m Match) String() string {
+// Text returns the match in one line: its demands, separated by commas.
+func (m Match) Text() string {
 	var b strings.Builder
 	b.WriteString("host " + m.Host.String() + ", path " + m.Path.String())
 	for _, c := range m.Conditions {
-		b.WriteString(", " + c.String())
+		b.WriteString(", " + c.Text())
 	}
 	return b.String()
 }
@@ -185,8 +185,8 @@ func (p Path) String() string {
 	return token(string(p.Kind)) + " " + strconv.Quote(p.Value)
 }
 
-// String returns the condition in a few words: "not method GET | POST".
-func (c Condition) String() string {
+// Text returns the condition in a few words: "not method GET | POST".
+func (c Condition) Text() string {
 	w := words{}
 	if c.Not {
 		w.add("not")

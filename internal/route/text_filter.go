@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// String returns the filter in one line, beginning with its name. Of a user it has
-// the name and a digest of the hash, so that nobody can guess passwords from it.
-func (f Filter) String() string {
+// Text returns the filter in one line, beginning with its name. Of a user it has
+// the name and a digest of the hash.
+func (f Filter) Text() string {
 	var w words
 	f.checks(&w)
 	f.answers(&w)
@@ -110,6 +110,9 @@ func (f *Filter) changes(w *words) {
 // digestOf is short enough for people and long enough that two hashes of one user
 // do not meet.
 func digestOf(hash string) string {
+	if hash == Masked {
+		return hash
+	}
 	sum := sha256.Sum256([]byte(hash))
 	return hex.EncodeToString(sum[:8])
 }

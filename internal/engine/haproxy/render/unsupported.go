@@ -75,7 +75,7 @@ func unsupportedFilter(f *route.Filter) string {
 	}
 	for _, text := range texts {
 		if !isText(text) {
-			return fmt.Sprintf("the value %q has a control character", text)
+			return "a value has a control character"
 		}
 	}
 	for _, name := range names {
@@ -121,6 +121,9 @@ func unsupportedMatch(m *route.Match) string {
 		case route.ConditionMethod, route.ConditionHeader, route.ConditionQuery, route.ConditionClientIP, route.ConditionListener:
 			words += len(c.Values)
 		}
+		if why != "" && c.Secret() {
+			why = "an expression for " + c.Name + ", which is not repeated here, as it may be a credential"
+		}
 		if why == "" && (c.Kind == route.ConditionHeader || c.Kind == route.ConditionHeaderRegexp) {
 			why = unsupportedName("header", c.Name)
 		}
@@ -137,7 +140,7 @@ func unsupportedMatch(m *route.Match) string {
 func unsupportedBackend(b *route.Backend) string {
 	if b.Health != nil && b.Scheme != route.SchemeTCP {
 		if _, err := checkURI(b.Health.Path); err != nil {
-			return fmt.Sprintf("the path of the check %q: it is not a path", b.Health.Path)
+			return fmt.Sprintf("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
 		}
 	}
 	if b.TLS != nil && b.TLS.ServerName != "" {

@@ -1,0 +1,75 @@
+package compile
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestShownLabels: a value is shown by the key that it stands behind.
+func TestShownLabels(t *testing.T) {
+	const secret = "hunter2"
+	shown := ShownLabels()
+	for _, c := range []struct{ key, value, want string }{
+		{"fairway.host", "a.example", "a.example"},
+		{" Fairway.API.Path ", "/api", "/api"},
+		{"fairway.headers.request.set.X-A", secret, "***"},
+		{"fairway.api.headers.request.add.X-A", secret, "***"},
+		{"fairway.headers.request.remove", "X-A", "X-A"},
+		{"fairway.headers.response.set.Server", "shop", "shop"},
+		{"fairway.headers.response.add.Set-Cookie", "a=" + secret, "***"},
+		{"fairway.headers.requst.set.X-A", secret, "***"},
+		{"fairway.header.request.set.X-A", secret, "***"},
+		{"fairway.headers.set.Authorization", secret, "***"},
+		{"fairway.basicauth", "ann:" + secret, "***"},
+		{"fairway.basic-auth", "ann:" + secret, "***"},
+		{"fairway.basic-auth.users", "ann:" + secret, "***"},
+		{"fairway.basic-auth", "file:/run/secrets/users", "file:/run/secrets/users"},
+		{"fairway.redirect", "308 https://b.example/x", "308 https://b.example/x"},
+		{"fairway.redirect", "https://ann:" + secret + "@b.example", "***"},
+		{"fairway.health.path", "/up?token=" + secret, "/up?***"},
+		{"fairway.rule", "Host(`a.example`)  &&  Header(`X-Env`, `test`)", "Host(`a.example`)  &&  Header(`X-Env`, `test`)"},
+		{"fairway.rule", "Host(`a.example`) && !Header(`X-Token`, `" + secret + "`, `x`)", "Host(`a.example`) && !Header(`X-Token`, `***`)"},
+		{"fairway.rule", "Headerr(`X-Token`, `" + secret + "`)", "***"},
+		{"fairway.rule", "Host(`a.example`) " + secret, "***"},
+		{"com.df.port", "8080", "8080"},
+		{"com.df.port.2", "8080", "8080"},
+		{"com.df.users", "ann:" + secret + ",bob", "ann,bob"},
+		{"com.df.addHeader", "X-A " + secret, "***"},
+		{"com.df.setReqHeader", "X-A " + secret, "***"},
+		{"com.df.setResHeader", "Set-Cookie a=" + secret, "***"},
+		{"com.df.serviceHeader.1", "X-Token:" + secret, "***"},
+		{"com.df.serviceHeader", "X-Version:2", "X-Version:2"},
+		{"com.df.backendExtra", "http-request set-header X-A " + secret, "***"},
+		{"com.df.alertIf", secret, "***"},
+		{"com.example.password", secret, "***"},
+	} {
+		if got := shown(c.key, c.value); got != c.want {
+			t.Errorf("%s=%s is shown as %s, not %s", c.key, c.value, got, c.want)
+		}
+	}
+}
+
+// TestEveryKeyIsShownOnPurpose: a key that repeats a value it cannot read is open,
+// and one with a rule of its own exists.
+func TestEveryKeyIsShownOnPurpose(t *testing.T) {
+	d, f := newDialect(), newFlow(DockerFlow{}, nil)
+	for name := range shownKeys {
+		if d.index[name] == nil {
+			t.Errorf("there is no key %s", name)
+		}
+	}
+	for name := range shownFlowKeys {
+		if f.known[name] == nil {
+			t.Errorf("there is no parameter %s", name)
+		}
+	}
+	const canary = "hunter2?x=hunter2@hunter2"
+	for _, k := range keys {
+		if shownKeys[k.name] == nil {
+			continue
+		}
+		if err := k.read(newDraft(), "X-Token", canary); err != nil && strings.Contains(err.Error(), canary) {
+			t.Errorf("%s repeats its value, which is not shown: %v", k.name, err)
+		}
+	}
+}

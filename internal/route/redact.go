@@ -1,0 +1,163 @@
+package route
+
+import (
+	"slices"
+	"strings"
+)
+
+// What is a secret is decided by its place, never by its looks:
+//
+//   - the value of a request header that a route sets or adds: it authenticates
+//     Fairway to the service more often than not, and no client sees it;
+//   - the value of a response header, and the value that a condition on a header
+//     or a query parameter asks for, where the name is that of a credential (see
+//     Credential);
+//   - the hashes of passwords;
+//   - the query of a health check's path;
+//   - the lines of a snippet.
+//
+// Text has all of it: it is for comparing tables, and for engines. String, and
+// the lines of Diff and Explain, are for people and have Masked in its place, so
+// that what is printed, logged or sent never holds a secret.
+
+// Masked stands for a value that is not shown.
+const Masked = "***"
+
+// credentialWords are the words by which the name of a header or a parameter is
+// that of a credential, in lower case.
+var credentialWords = []string{"auth", "cookie", "token", "secret", "password", "passwd", "pwd", "key", "credential", "session", "signature"}
+
+// Credential says whether a header or a query parameter of this name holds a
+// credential as a rule: one of auth, cookie, token, secret, password, passwd, pwd,
+// key, credential, session and signature is part of it, in any case.
+func Credential(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(credentialWords, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// MaskQuery returns a path or a URL with Masked in the place of its query and
+// fragment, if it has any.
+func MaskQuery(target string) string {
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		return target[:i+1] + Masked
+	}
+	return target
+}
+
+// Secret says whether the values of the condition are credentials.
+func (c Condition) Secret() bool {
+	switch c.Kind {
+	case ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp:
+		return Credential(c.Name)
+	}
+	return false
+}
+
+// Redacted returns the condition without its values where they are secret.
+func (c Condition) Redacted() Condition {
+	if len(c.Values) > 0 && c.Secret() {
+		c.Values = []string{Masked}
+	}
+	return c
+}
+
+// Redacted returns the match without values that are secret.
+func (m Match) Redacted() Match {
+	m.Conditions = slices.Clone(m.Conditions)
+	for i, c := range m.Conditions {
+		m.Conditions[i] = c.Redacted()
+	}
+	return m
+}
+
+// Redacted returns the filter without values that are secret. Of users their names
+// stay: even the digest of a hash would let passwords be guessed.
+func (f Filter) Redacted() Filter {
+	if f.BasicAuth != nil {
+		auth := *f.BasicAuth
+		auth.Users = slices.Clone(auth.Users)
+		for i := range auth.Users {
+			auth.Users[i].Hash = Masked
+		}
+		f.BasicAuth = &auth
+	}
+	f.RequestHeaders = f.RequestHeaders.redacted(func(string) bool { return true })
+	f.ResponseHeaders = f.ResponseHeaders.redacted(Credential)
+	if f.Snippet != nil {
+		f.Snippet = &Snippet{Lines: []string{Masked}}
+	}
+	return f
+}
+
+// redacted masks the values of the headers whose names are those of secrets.
+func (h *HeaderOperation) redacted(secret func(name string) bool) *HeaderOperation {
+	if h == nil {
+		return nil
+	}
+	mask := func(headers []HeaderValue) []HeaderValue {
+		headers = slices.Clone(headers)
+		for i, v := range headers {
+			if secret(v.Name) {
+				headers[i].Value = Masked
+			}
+		}
+		return headers
+	}
+	return &HeaderOperation{Remove: h.Remove, Set: mask(h.Set), Add: mask(h.Add)}
+}
+
+// Redacted returns the route without values that are secret, and without the
+// labels that it was made from.
+func (r *Route) Redacted() *Route {
+	shown := *r
+	shown.Matches = slices.Clone(r.Matches)
+	for i, m := range r.Matches {
+		shown.Matches[i] = m.Redacted()
+	}
+	shown.Filters = slices.Clone(r.Filters)
+	for i, f := range r.Filters {
+		shown.Filters[i] = f.Redacted()
+	}
+	shown.Origin.Labels = nil
+	return &shown
+}
+
+// Redacted returns the backend without values that are secret.
+func (b *Backend) Redacted() *Backend {
+	shown := *b
+	if b.Health != nil {
+		health := *b.Health
+		health.Path = MaskQuery(health.Path)
+		shown.Health = &health
+	}
+	return &shown
+}
+
+// String returns the text of the table for people: Text without values that are
+// secret.
+func (t *Table) String() string {
+	shown := *t
+	shown.Routes, shown.Backends = slices.Clone(t.Routes), slices.Clone(t.Backends)
+	for i, r := range t.Routes {
+		shown.Routes[i] = r.Redacted()
+	}
+	for i, b := range t.Backends {
+		shown.Backends[i] = b.Redacted()
+	}
+	return shown.Text()
+}
+
+// String is Text without values that are secret.
+func (r *Route) String() string { return r.Redacted().Text() }
+
+// String is Text without values that are secret.
+func (b *Backend) String() string { return b.Redacted().Text() }
+
+// String is Text without values that are secret.
+func (m Match) String() string { return m.Redacted().Text() }
+
+// String is Text without values that are secret.
+func (c Condition) String() string { return c.Redacted().Text() }
+
+// String is Text without values that are secret.
+func (f Filter) String() string { return f.Redacted().Text() }
