@@ -2,10 +2,12 @@ package dockerflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -78,9 +80,9 @@ func (c *courier) send(ctx context.Context, e event, receivers []Receiver) {
 
 // deliver tries until the receiver has taken the event.
 func (c *courier) deliver(ctx context.Context, e event, r Receiver) {
-	url := withQuery(r.URL, e.query)
+	target := withQuery(r.URL, e.query)
 	for try := 0; ; try++ {
-		err := c.try(ctx, e, r, url)
+		err := c.try(ctx, e, r, target)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -100,7 +102,7 @@ func (c *courier) deliver(ctx context.Context, e event, r Receiver) {
 
 // try makes one call. A receiver that answers 409 to news of something that is
 // there has understood, and wants nothing of it.
-func (c *courier) try(ctx context.Context, e event, r Receiver, url string) error {
+func (c *courier) try(ctx context.Context, e event, r Receiver, target string) error {
 	gate := c.gate(r.URL)
 	select {
 	case gate <- struct{}{}:
@@ -114,14 +116,14 @@ func (c *courier) try(ctx context.Context, e event, r Receiver, url string) erro
 	if method == "" {
 		method = http.MethodGet
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, method, target, nil)
 	if err != nil {
-		return err
+		return withoutURL(err)
 	}
 	req.Header.Set("User-Agent", "fairway")
 	res, err := c.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s", strings.ReplaceAll(err.Error(), url, shown(r.URL)))
+		return withoutURL(err)
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
@@ -150,6 +152,21 @@ func withQuery(url, query string) string {
 		return url + "&" + query
 	}
 	return url + "?" + query
+}
+
+// withoutURL is an error of a call as it may be logged: the parameters in its URL,
+// and in one that an answer leads to, hold the passwords and headers of services.
+func withoutURL(err error) error {
+	call, ok := errors.AsType[*url.Error](err)
+	switch {
+	case !ok:
+		return err
+	case call.Timeout():
+		return errors.New("no answer in time")
+	case strings.Contains(call.Err.Error(), "Location"):
+		return errors.New("the answer leads to what is no URL")
+	}
+	return call.Err
 }
 
 // shown is a URL as it may be logged: without its parameters and its user.

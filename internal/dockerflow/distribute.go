@@ -93,14 +93,14 @@ func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, addres
 	query.Set("distribute", "false")
 	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+address+r.URL.EscapedPath()+"?"+query.Encode(), bytes.NewReader(body))
 	if err != nil {
-		return err
+		return withoutURL(err)
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
 		req.Header.Set("Content-Type", t)
 	}
 	res, err := p.client.Do(req)
 	if err != nil {
-		return err
+		return withoutURL(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {

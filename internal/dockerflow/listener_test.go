@@ -1,8 +1,11 @@
 package dockerflow
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -376,5 +379,47 @@ func TestURLsAreShownWithoutSecrets(t *testing.T) {
 		if got := shown(in); got != want {
 			t.Errorf("%s: %s", in, got)
 		}
+	}
+}
+
+// TestLogsOfCallsHoldNoParameters: what a call carries, passwords and headers of
+// services and the key of a receiver, is in no line of the log, however it fails.
+func TestLogsOfCallsHoldNoParameters(t *testing.T) {
+	const canary = "CANARY"
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	answering := func(answer func(w http.ResponseWriter, r *http.Request)) string {
+		server := httptest.NewServer(http.HandlerFunc(answer))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	for name, address := range map[string]string{
+		"nobody":     closed.URL,
+		"refusing":   answering(func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.URL.RawQuery, http.StatusBadGateway) }),
+		"silent":     answering(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"hanging up": answering(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"redirecting": answering(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, closed.URL+"?"+r.URL.RawQuery, http.StatusFound)
+		}),
+		"misleading": answering(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "http://[?"+r.URL.RawQuery)
+			w.WriteHeader(http.StatusFound)
+		}),
+		"going round":  answering(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }),
+		"no receiver":  "http://[::1/",
+		"no scheme":    "ftp://127.0.0.1",
+		"not a domain": "http://nobody.invalid.:1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			c := testCourier(1, time.Millisecond)
+			c.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.deadline = 200 * time.Millisecond
+			c.send(t.Context(), event{object: "service shop", query: "users=ann%3A" + canary + "&setReqHeader=X-Key+" + canary}, []Receiver{{URL: address + "?k=" + canary}})
+			c.running.Wait()
+			if strings.Contains(log.String(), canary) || strings.Count(log.String(), "level=ERROR") != 1 {
+				t.Errorf("the log is\n%s", log.String())
+			}
+		})
 	}
 }

@@ -169,7 +169,7 @@ func readRequest(r *http.Request) (c call, body []byte, distribute bool, err err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := r.ParseForm(); err != nil {
-		return call{}, nil, false, fmt.Errorf("the parameters cannot be read: %w", err)
+		return call{}, nil, false, errors.New("the parameters cannot be read: they are not form-encoded")
 	}
 	query := r.URL.Query()
 	c = readCall(query, r.Form)

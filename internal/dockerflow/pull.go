@@ -41,14 +41,14 @@ func (p *Proxy) pullFrom(ctx context.Context, address string) {
 			return
 		case err == nil:
 			if !p.pulled.Swap(true) || told {
-				p.log.Info("services pulled from the listener", "listener", address)
+				p.log.Info("services pulled from the listener", "listener", shown(address))
 			}
 			if told = false; !p.o.Repeat {
 				return
 			}
 		case !told:
 			told = true
-			p.log.Warn("services cannot be pulled from the listener, trying again", "listener", address, "error", err)
+			p.log.Warn("services cannot be pulled from the listener, trying again", "listener", shown(address), "error", err)
 		}
 		select {
 		case <-time.After(p.o.PullInterval):
@@ -101,7 +101,7 @@ func (p *Proxy) askListeners(ctx context.Context) error {
 	for i, address := range p.o.Listeners {
 		asking.Go(func() {
 			if _, err := p.get(ctx, listenerURL(address)+listenerPath+"notify-services"); err != nil {
-				failed[i] = fmt.Errorf("listener %s: %w", address, err)
+				failed[i] = fmt.Errorf("listener %s: %w", shown(address), err)
 			}
 		})
 	}
@@ -113,11 +113,11 @@ func (p *Proxy) askListeners(ctx context.Context) error {
 func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	res, err := p.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxList))
