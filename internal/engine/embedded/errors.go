@@ -62,6 +62,9 @@ func (t *liveTable) notFound(q *request) *answer {
 	if t.table.Revision == 0 && len(t.table.Routes) == 0 {
 		return starting()
 	}
+	if q.Host == "" {
+		return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route takes a request without a host"}
+	}
 	if t.hosts().knows(q.Host) {
 		return &answer{status: http.StatusNotFound, code: "no-route", text: "no route on host " + q.Host + " takes this request"}
 	}
@@ -89,7 +92,9 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string)
 		h.Set("Cache-Control", "no-store")
 		body = a.body(h, accept)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if a.status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // a client that went away needs no answer
 }

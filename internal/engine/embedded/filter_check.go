@@ -158,6 +158,9 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 		default:
 			status = http.StatusPermanentRedirect
 		}
+		if q.Host == "" {
+			return hostless()
+		}
 		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(q.Path))
 	}
 }
@@ -175,6 +178,9 @@ func redirect(f route.Redirect) filter {
 		}
 		if host == "" {
 			host = q.authority()
+			if host == "" {
+				return hostless()
+			}
 			if scheme != own {
 				host = bracketed(q.Host) // the port belongs to the other scheme
 			}
@@ -184,6 +190,12 @@ func redirect(f route.Redirect) filter {
 		}
 		return location(f.Status, scheme+"://"+host+q.pathAndQuery(path))
 	}
+}
+
+// hostless refuses to redirect a request of HTTP/1.0 to a host that it does not
+// name.
+func hostless() *answer {
+	return &answer{status: http.StatusBadRequest, code: "bad-host", text: "the request names no host to redirect to"}
 }
 
 func location(status int, url string) *answer {

@@ -51,7 +51,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.conn.finished.Load() {
 		panic(http.ErrAbortHandler) // what was read is the rest of a body
 	}
-	x.w = newResponseWriter(w, e.opts.WriteTimeout, r.ProtoMajor, x.began)
+	x.w = newResponseWriter(w, e.opts.WriteTimeout, r, x.began)
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = newBodyReader(r, x.w.control, e.opts)
 	}
@@ -75,6 +75,9 @@ func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
 		q.certified = x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0
 		x.route, a = live.decide(x.r.Context(), q)
 	}
+	if a == nil {
+		a = lastHop(q)
+	}
 	if a != nil {
 		x.answer(a)
 		return
@@ -85,13 +88,13 @@ func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
 // headOf is what the policy needs of r.
 func headOf(r *http.Request) head {
 	return head{
-		method:     r.Method,
-		target:     r.RequestURI,
-		authority:  r.Host,
-		header:     r.Header,
-		major:      r.ProtoMajor,
-		length:     r.ContentLength,
-		upgradable: r.ProtoMajor == 1 && r.ProtoMinor >= 1,
+		method:    r.Method,
+		target:    r.RequestURI,
+		authority: r.Host,
+		header:    r.Header,
+		major:     r.ProtoMajor,
+		length:    r.ContentLength,
+		old:       !r.ProtoAtLeast(1, 1),
 	}
 }
 

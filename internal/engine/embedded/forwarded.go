@@ -159,7 +159,9 @@ func (id *identity) tell(h http.Header) {
 		set("X-Real-Ip", id.client.String())
 	}
 	set("X-Forwarded-Proto", id.proto)
-	set("X-Forwarded-Host", id.host)
+	if id.host != "" { // HTTP/1.0 need not name one
+		set("X-Forwarded-Host", id.host)
+	}
 	set("X-Forwarded-Port", id.port)
 	set("X-Request-Id", id.requestID)
 	if len(id.forwarded) > 0 {

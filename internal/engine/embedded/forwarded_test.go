@@ -117,7 +117,7 @@ func FuzzForwardedHeaders(f *testing.F) {
 		}
 		delete(h, "Host")
 		p := peer{addr: ip.Unmap(), trusted: prefixesOf("10.0.0.0/8")}
-		q, a := guards{maxHeaders: 1000}.admit(head{method: "GET", target: "/", authority: "a.example", header: h, major: 1, upgradable: true}, p)
+		q, a := guards{maxHeaders: 1000}.admit(head{method: "GET", target: "/", authority: "a.example", header: h, major: 1}, p)
 		if a != nil {
 			t.Fatalf("refused: %s", a.text)
 		}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"fairway/internal/route"
@@ -22,9 +23,12 @@ type head struct {
 	major int
 	// length is the length of the body; -1 when it is not known.
 	length int64
-	// upgradable is true when the connection could be handed over to another
-	// protocol.
-	upgradable bool
+	// old is true for HTTP/1.0: Host is optional, there are no transfer codings,
+	// no 1xx answers and no other protocol to switch to.
+	old bool
+	// coded is true when the head has a Transfer-Encoding that the transport does
+	// not read.
+	coded bool
 }
 
 // request is a request on its way through the policy. What is in it has passed
@@ -59,10 +63,8 @@ type guards struct {
 }
 
 // What the transport has refused already never gets here: net/http answers 400 or
-// 501 to malformed framing. One deviation of it is known: of a request with both
-// a length and chunking it keeps the chunks, drops the length before anybody can
-// see it, and does not close the connection, as RFC 9112, 6.3 would have it. What
-// is sent on has one framing only.
+// 501 to malformed framing. What it lets through and RFC 9112, 6.1 calls faulty is
+// noticed on the connection (see headConn). What is sent on has one framing only.
 //
 // admit turns a head into a request, or says why it is refused. It writes to the
 // header: hop-by-hop headers, forbidden upgrades and identity headers that are
@@ -71,11 +73,17 @@ type guards struct {
 func (g guards) admit(h head, p peer) (*request, *answer) {
 	switch {
 	case h.method == http.MethodConnect, h.method == http.MethodTrace:
-		return nil, refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
+		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
+		a.header = allow()
+		// Behind a CONNECT stands what was meant for the tunnel (RFC 9931).
+		a.hangUp = h.method == http.MethodConnect && h.major == 1
+		return nil, a
 	case !isToken(h.method):
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
 	case !hasSaneLength(h.header["Content-Length"]):
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
+	case h.old && h.coded && len(h.header["Content-Length"]) == 0:
+		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
 	if n := countHeaders(h.header); n > g.maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
@@ -85,7 +93,7 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 	if !sameHost(h) {
 		return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
 	}
-	host, err := route.CanonicalHost(h.authority)
+	host, err := canonicalHost(h)
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
 	}
@@ -155,11 +163,47 @@ func sameHost(h head) bool {
 	return true
 }
 
+// canonicalHost is the host of a request in canonical form. It is empty for a
+// request of HTTP/1.0 that names none, which only routes for any host take.
+func canonicalHost(h head) (string, error) {
+	if h.old && h.authority == "" {
+		return "", nil
+	}
+	return route.CanonicalHost(h.authority)
+}
+
+// allow is the header Allow of Fairway's own answers (RFC 9110, 10.2.1). Which
+// methods a service takes is not known.
+func allow() []route.HeaderValue {
+	return []route.HeaderValue{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+}
+
+// lastHop answers a request of OPTIONS that may go no further, and takes one hop
+// off others of that method (RFC 9110, 7.6.2).
+func lastHop(q *request) *answer {
+	values := q.header["Max-Forwards"]
+	if q.Method != http.MethodOptions || len(values) != 1 {
+		return nil
+	}
+	hops, err := strconv.ParseUint(values[0], 10, 31)
+	switch {
+	case err != nil: // it says nothing
+	case hops == 0:
+		return &answer{status: http.StatusNoContent, header: allow()}
+	default:
+		q.header["Max-Forwards"] = []string{strconv.FormatUint(hops-1, 10)}
+	}
+	return nil
+}
+
 // splitTarget returns path and query of a request target in origin form or, in
-// HTTP/1, in absolute form, whose host is the authority. What is neither comes
-// back as a path that is not canonical.
+// HTTP/1, in absolute form, whose host is the authority. What is neither, or has
+// an authority of nothing, comes back as a path that is not canonical.
 func splitTarget(target string, major int) (path, query string, hasQuery bool) {
 	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' && major == 1 {
+		if rest == "" || rest[0] == '/' || rest[0] == '?' {
+			return "", "", false
+		}
 		target = "/"
 		if i := strings.IndexAny(rest, "/?"); i >= 0 {
 			target = rest[i:]
@@ -241,33 +285,48 @@ func dropLookalikes(h http.Header, name string) {
 // past every check.
 func dropHopByHop(h head) (upgrade bool) {
 	header := h.header
-	asked := false
-	for _, v := range header["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			switch name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name {
-			case "Upgrade":
-				asked = true
-			case "", "Te":
-			default:
-				delete(header, name)
-			}
-		}
-	}
+	asked := lists(header["Connection"], "Upgrade")
 	protocols := header["Upgrade"]
-	upgrade = asked && h.upgradable && h.method == http.MethodGet && h.length == 0 &&
+	upgrade = asked && h.major == 1 && !h.old && h.method == http.MethodGet && h.length == 0 &&
 		len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket")
-	for _, name := range []string{
-		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-		"Proxy", // which CGI programs take for the environment's HTTP_PROXY
-	} {
-		delete(header, name)
-	}
+	dropConnectionFields(header)
+	delete(header, "Http2-Settings")
+	delete(header, "Proxy") // which CGI programs take for the environment's HTTP_PROXY
 	if upgrade {
 		header["Connection"] = []string{"Upgrade"}
 		header["Upgrade"] = []string{"websocket"}
 	}
 	return upgrade
+}
+
+// dropConnectionFields deletes the fields that belong to one connection, and those
+// that Connection lists, but for TE.
+func dropConnectionFields(header http.Header) {
+	for _, v := range header["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" {
+				delete(header, name)
+			}
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Trailer", "Transfer-Encoding", "Upgrade",
+	} {
+		delete(header, name)
+	}
+}
+
+// lists reports whether the values of a header hold word in their lists.
+func lists(values []string, word string) bool {
+	for _, v := range values {
+		for entry := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(entry), word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // addrOf reads the address of a peer; the zero Addr when it has none, which is

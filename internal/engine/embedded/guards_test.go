@@ -108,7 +108,6 @@ func TestS02Host(t *testing.T) {
 	}
 	for name, request := range map[string]string{
 		"no host":   "GET / HTTP/1.1\r\n\r\n",
-		"no host 0": "GET / HTTP/1.0\r\n\r\n",
 		"two hosts": "GET / HTTP/1.1\r\nHost: app.example\r\nHost: other.example\r\n\r\n",
 	} {
 		if res := s.raw(request); res.StatusCode != 400 {

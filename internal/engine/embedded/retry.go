@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -224,7 +225,7 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 	if body != nil {
 		body.settle()
 	}
-	if err := a.x.checkUpgrade(res); err != nil {
+	if err := cmp.Or(checkHead(res), a.x.checkUpgrade(res)); err != nil {
 		return nil, errors.Join(err, res.Body.Close())
 	}
 	a.x.take(a, res)
@@ -238,8 +239,8 @@ func (a *attempt) aim(u *url.URL) {
 	u.Scheme, u.Host = "http", a.endpoint.Address()
 	if def.Scheme == route.SchemeHTTPS {
 		u.Scheme = "https"
-		if def.TLS == nil || def.TLS.ServerName == "" {
-			u.Host = bracketed(a.x.q.Host)
+		if q := a.x.q; q.Host != "" && (def.TLS == nil || def.TLS.ServerName == "") {
+			u.Host = bracketed(q.Host)
 		}
 	}
 }
@@ -281,7 +282,7 @@ func (a *attempt) repeatable(err error) bool {
 		return false
 	case isDial(err):
 		return true
-	case errors.Is(err, errUpgrade), isTimeout(err):
+	case errors.Is(err, errUpgrade), errors.Is(err, errHead), isTimeout(err):
 		return false
 	case a.unsent(err):
 		return true
@@ -325,10 +326,35 @@ func (x *exchange) checkUpgrade(res *http.Response) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
-	if !x.q.upgrade || !strings.EqualFold(res.Header.Get("Upgrade"), "websocket") {
+	if !x.q.upgrade || !strings.EqualFold(res.Header.Get("Upgrade"), "websocket") || !lists(res.Header["Connection"], "Upgrade") {
 		return errUpgrade
 	}
-	x.w.status = http.StatusSwitchingProtocols
+	return nil
+}
+
+// errHead means that the head of an answer is not one that can be passed on.
+var errHead = errors.New("the head of the answer is not valid")
+
+// checkHead refuses what net/http takes for an answer and is none: a status below
+// 100, and a blank behind the name of a field that says where the answer ends,
+// which others would read. Behind other names the blank is taken away (RFC 9112,
+// 5.1).
+func checkHead(res *http.Response) error {
+	if res.StatusCode < 100 {
+		return errHead
+	}
+	for name, values := range res.Header {
+		trimmed := strings.TrimRight(name, " \t")
+		if len(trimmed) == len(name) {
+			continue
+		}
+		delete(res.Header, name)
+		switch name = http.CanonicalHeaderKey(trimmed); name {
+		case "Content-Length", "Transfer-Encoding", "Connection":
+			return errHead
+		}
+		res.Header[name] = append(res.Header[name], values...)
+	}
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -15,6 +17,7 @@ type responseWriter struct {
 	// shared is true in HTTP/2, where a deadline that is over ends the stream
 	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
+	old    bool // HTTP/1.0 knows no 1xx answers
 	watch  watch
 	armed  time.Time // when the deadline was set in HTTP/1
 	early  int       // 1xx answers so far
@@ -25,8 +28,11 @@ type responseWriter struct {
 // maxEarly bounds how many 1xx answers to one request are passed on.
 const maxEarly = 16
 
-func newResponseWriter(w http.ResponseWriter, limit time.Duration, major int, now time.Time) *responseWriter {
-	rw := &responseWriter{ResponseWriter: w, control: http.NewResponseController(w), limit: limit, shared: major >= 2}
+func newResponseWriter(w http.ResponseWriter, limit time.Duration, r *http.Request, now time.Time) *responseWriter {
+	rw := &responseWriter{
+		ResponseWriter: w, control: http.NewResponseController(w), limit: limit,
+		shared: r.ProtoMajor >= 2, old: !r.ProtoAtLeast(1, 1),
+	}
 	if rw.shared {
 		rw.watch.expire = func() { _ = rw.control.SetWriteDeadline(time.Now()) }
 	} else {
@@ -44,13 +50,20 @@ func (w *responseWriter) WriteHeader(status int) {
 		return // the server sends it when the body is first read, which is what follows
 	}
 	if status < 200 {
-		if w.early++; w.early > maxEarly {
+		if w.early++; w.early > maxEarly || w.old {
 			return
 		}
+		dropConnectionFields(w.Header())
 	} else if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Hijack gives the connection away to another protocol.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status = http.StatusSwitchingProtocols
+	return w.control.Hijack()
 }
 
 // Write writes within the limit.

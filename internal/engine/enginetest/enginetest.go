@@ -62,6 +62,7 @@ func groups(t testing.TB) []group {
 		{"guard", guardCases()},
 		{"guard2", guard2Cases()},
 		{"answer", answerCases()},
+		{"wire", wireCases()},
 		{"stream", streamCases()},
 		{"http2", http2Cases()},
 		{"retry", retryCases()},
