@@ -6,6 +6,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,14 +125,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.lifecycle.onStop("engine", a.engine.Stop)
-	restored, err = withListeners(restored, settings.Listeners, a.flow.found)
+	restored, err = a.restore(restored, settings)
 	if err != nil {
-		return nil, err
-	}
-	if restored.Table, err = compile.RefuseUnsupported(restored.Table, settings.Unsupported); err != nil {
-		return nil, err
-	}
-	if err := a.engine.Apply(context.Background(), restored.Table); err != nil {
 		return nil, err
 	}
 
@@ -163,7 +158,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Store:      store,
 		History:    a.history,
 		Mask:       admin.MaskLabel,
-		Suit:       func(t *route.Table) (*route.Table, error) { return compile.RefuseUnsupported(t, settings.Unsupported) },
+		Suit:       settings.Fitted,
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
 	}
@@ -310,25 +305,48 @@ func addressText(addr net.Addr) string {
 	return addr.String()
 }
 
-// withListeners puts the listeners of this run, with the certificates that were
-// found, into the table of the last one; those that labels opened stay. Without a
-// last one the result has an empty table of revision 0, which says that nothing is
-// known yet, and no snapshot.
-func withListeners(restored *control.LastGood, listeners []route.Listener, found []catalog.Certificate) (*control.LastGood, error) {
-	listeners = compile.WithCertificates(listeners, found)
-	if restored == nil {
-		empty, err := route.New(0, listeners, nil, nil, nil)
-		return &control.LastGood{Table: empty}, err
+// restore makes the table of the last run live, with the listeners of this one and
+// the certificates that were found; those listeners that labels opened stay where
+// they still may. A table that does not fit is no reason not to start: then there
+// is an empty table of revision 0, which says that nothing is known yet, until the
+// snapshot of the last run, if there is one, has been compiled anew.
+func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.LastGood, error) {
+	if last == nil {
+		last = &control.LastGood{}
 	}
-	old := restored.Table
-	if restored.Snapshot != nil {
-		restored.Snapshot.Certificates = found // files of the last run may be gone
+	if last.Snapshot != nil {
+		last.Snapshot.Certificates = a.flow.found // files of the last run may be gone
 	}
-	table, err := route.New(old.Revision, keepOpened(listeners, old.Listeners), old.Routes, old.Backends, old.Problems)
+	if old := last.Table; old != nil {
+		table, err := fitted(old, s, a.flow.found)
+		if err == nil {
+			err = a.engine.Apply(context.Background(), table)
+		}
+		if err == nil {
+			last.Table = table
+			return last, nil
+		}
+		a.log.Error("the last good table does not go live, its snapshot is compiled anew", "error", err)
+		last.Table, last.Compiled = nil, cmp.Or(last.Compiled, old)
+		if h, ok := a.engine.(tendedHAProxy); ok && h.Found() {
+			return last, nil // what it serves is more than the empty table
+		}
+	}
+	empty, err := route.New(0, compile.WithCertificates(s.Listeners, a.flow.found), nil, nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("last good table: %w", err)
+		return nil, err
 	}
-	return &control.LastGood{Table: table, Snapshot: restored.Snapshot, Compiled: restored.Compiled}, nil
+	return last, a.engine.Apply(context.Background(), empty)
+}
+
+// fitted is a table of an earlier run as it can be served today.
+func fitted(t *route.Table, s compile.Settings, found []catalog.Certificate) (*route.Table, error) {
+	t, err := s.Fitted(t)
+	if err != nil {
+		return nil, err
+	}
+	listeners := compile.WithCertificates(s.Reopened(t.Listeners), found)
+	return route.New(t.Revision, listeners, t.Routes, t.Backends, t.Problems)
 }
 
 // openAccessLog returns where the access log goes, or nil.

@@ -104,14 +104,7 @@ func (v *validation) listen(c *Config) {
 		v.add("listen-tls", c.ListenTLS, "needs tls.certificates")
 	}
 	seen := map[string]string{}
-	for _, l := range []struct{ key, address string }{
-		{"listen", c.Listen},
-		{"listen-tls", c.ListenTLS},
-		{"admin.listen", c.Admin.Listen},
-		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
-		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
-		{"fleet.listen", c.Fleet.Listen},
-	} {
+	for _, l := range append([]ownAddress{{"listen", c.Listen}, {"listen-tls", c.ListenTLS}}, c.ownAddresses()...) {
 		if _, port, err := net.SplitHostPort(l.address); err != nil || port == "0" {
 			continue
 		}
@@ -126,6 +119,32 @@ func (v *validation) listen(c *Config) {
 			v.readable("tls.certificates", cert.Key)
 		}
 	}
+}
+
+// ownAddress is an address that Fairway itself listens on, and its key.
+type ownAddress struct{ key, address string }
+
+// ownAddresses are those that are not for the traffic of services.
+func (c *Config) ownAddresses() []ownAddress {
+	return []ownAddress{
+		{"admin.listen", c.Admin.Listen},
+		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
+		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
+		{"fleet.listen", c.Fleet.Listen},
+	}
+}
+
+// ownPorts are the ports of ownAddresses, with their keys.
+func (c *Config) ownPorts() map[uint16]string {
+	ports := map[uint16]string{}
+	for _, own := range c.ownAddresses() {
+		if _, digits, err := net.SplitHostPort(own.address); err == nil {
+			if port, err := strconv.ParseUint(digits, 10, 16); err == nil {
+				ports[uint16(port)] = own.key
+			}
+		}
+	}
+	return ports
 }
 
 // address checks a host:port or "off".

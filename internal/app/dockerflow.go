@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +23,6 @@ import (
 	"fairway/internal/discovery/certificates"
 	"fairway/internal/discovery/posted"
 	"fairway/internal/dockerflow"
-	"fairway/internal/route"
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
@@ -111,6 +109,7 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 			s.TCPPorts = append(s.TCPPorts, ports)
 		}
 	}
+	s.Reserved = cfg.ownPorts()
 	if f.cfg.Proxy.on() || f.cfg.Labels {
 		if cfg.Engine == EngineHAProxy {
 			f.env.compile.Snippets = cfg.HAProxy.Snippets
@@ -229,19 +228,6 @@ func (a *App) DockerFlowAddr(name string) net.Addr {
 
 // secretsDir is where Docker mounts secrets.
 func secretsDir() fs.FS { return os.DirFS("/run/secrets") }
-
-// keepOpened adds to configured the listeners that labels opened in the last run,
-// so that the routes behind them are served again; labels may close them later.
-func keepOpened(configured, last []route.Listener) []route.Listener {
-	list := slices.Clone(configured)
-	for _, l := range last {
-		taken := slices.ContainsFunc(configured, func(c route.Listener) bool { return c.Name == l.Name || c.Address == l.Address })
-		if l.TCP && !taken {
-			list = append(list, l)
-		}
-	}
-	return list
-}
 
 // dockerFlow checks the addresses of the faces.
 func (v *validation) dockerFlow(c *Config) {

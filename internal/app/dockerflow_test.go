@@ -28,7 +28,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
-	"fairway/internal/control"
+	"fairway/internal/compile"
 	"fairway/internal/dockerflow"
 	"fairway/internal/route"
 )
@@ -272,11 +272,12 @@ func TestRestartKeepsListenersThatLabelsOpened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := withListeners(&control.LastGood{Table: last}, []route.Listener{{Name: "http", Address: ":80"}}, []catalog.Certificate{{File: "a.pem"}})
+	settings := compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}}, TCPPorts: []compile.PortRange{{First: 5432, Last: 5432}}}
+	got, err := fitted(last, settings, []catalog.Certificate{{File: "a.pem"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := got.Table.Listeners; len(l) != 2 || l[0].Name != "http" || l[1].Name != "tcp-5432" {
+	if l := got.Listeners; len(l) != 2 || l[0].Name != "http" || l[1].Name != "tcp-5432" {
 		t.Errorf("listeners %+v", l)
 	}
 }

@@ -38,6 +38,9 @@ type Settings struct {
 	// TCPPorts are the ports that labels may open for connections that are passed
 	// through. The ports of Listeners with TCP may be used in any case.
 	TCPPorts []PortRange
+	// Reserved are ports that labels may never open, each with the configuration
+	// key that has it.
+	Reserved map[uint16]string
 	// DockerFlow says how labels that begin with com.df. are read; nil ignores
 	// them.
 	DockerFlow *DockerFlow

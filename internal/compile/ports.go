@@ -20,12 +20,13 @@ const openedPrefix = "tcp-"
 type ports struct {
 	byNumber map[uint16][]route.Listener
 	allowed  []PortRange
+	reserved map[uint16]string
 }
 
 // newPorts reads the ports out of the addresses of the listeners, and those that
 // the settings name beside them.
 func newPorts(s Settings) *ports {
-	p := &ports{byNumber: map[uint16][]route.Listener{}, allowed: s.TCPPorts}
+	p := &ports{byNumber: map[uint16][]route.Listener{}, allowed: s.TCPPorts, reserved: s.Reserved}
 	byName := map[string]route.Listener{}
 	for _, l := range s.Listeners {
 		byName[l.Name] = l
@@ -88,6 +89,9 @@ func (p *ports) tcp(port uint16) ([]string, error) {
 		slices.Sort(names)
 		return names, nil
 	}
+	if key := p.reserved[port]; key != "" {
+		return nil, &refusal{route.CodeUnsupported, fmt.Sprintf("port %d is that of %s", port, key), "use another port, or move " + key}
+	}
 	for _, r := range p.allowed {
 		if r.First <= port && port <= r.Last {
 			return []string{openedPrefix + strconv.Itoa(int(port))}, nil
@@ -121,6 +125,23 @@ func opened(configured []route.Listener, routes []*route.Route) []route.Listener
 					}
 				}
 			}
+		}
+	}
+	return list
+}
+
+// Reopened returns the listeners of the settings, and of last, the listeners of a
+// table of an earlier run, those that labels opened and may open today.
+func (s Settings) Reopened(last []route.Listener) []route.Listener {
+	p, list := newPorts(s), slices.Clone(s.Listeners)
+	for _, l := range last {
+		digits, ours := strings.CutPrefix(l.Name, openedPrefix)
+		port, err := strconv.ParseUint(digits, 10, 16)
+		if !ours || err != nil || len(p.byNumber[uint16(port)]) > 0 {
+			continue
+		}
+		if _, err := p.tcp(uint16(port)); err == nil {
+			list = append(list, l)
 		}
 	}
 	return list

@@ -45,6 +45,29 @@ func (p planner) blame(pl *plan, a asked, why string) string {
 	return a.label
 }
 
+// Fitted returns the table of an earlier run as the engine and the listeners of
+// these settings can serve it: a route that they cannot is refused. t is not
+// changed, and keeps its listeners.
+func (s Settings) Fitted(t *route.Table) (*route.Table, error) {
+	listeners := s.Reopened(t.Listeners)
+	_, misfit := route.New(t.Revision, listeners, t.Routes, t.Backends, nil)
+	return RefuseUnsupported(t, func(r *route.Route, b *route.Backend) string {
+		if misfit != nil {
+			var backends []*route.Backend
+			if b != nil {
+				backends = append(backends, b)
+			}
+			if _, err := route.New(t.Revision, listeners, []*route.Route{r}, backends, nil); err != nil {
+				return err.Error()
+			}
+		}
+		if s.Unsupported == nil {
+			return ""
+		}
+		return s.Unsupported(r, b)
+	})
+}
+
 // RefuseUnsupported returns the table of a run with another engine as this one can
 // serve it: routes that it cannot are refused. unsupported is that of Settings; t is
 // not changed. It fails only where route.New does.

@@ -315,10 +315,13 @@ func (c *Control) next(ctx context.Context, r round) (*catalog.Snapshot, error) 
 // compiled to. What cannot be applied is reported and left alone: the sources
 // will bring a newer one.
 func (c *Control) restore(ctx context.Context) *route.Table {
-	if c.restored == nil || c.restored.Table == nil {
+	if c.restored == nil {
 		return nil
 	}
 	table := c.restored.Table
+	if table == nil {
+		return c.restored.Compiled
+	}
 	if err := c.apply(ctx, table); err != nil {
 		c.log.Error("last good table could not be restored", "error", err)
 	} else {

@@ -23,10 +23,11 @@ import (
 // LastGood is what a run leaves behind for the next one: the newest table that
 // every engine took, and the snapshot it was compiled from.
 type LastGood struct {
+	// Table is nil where only the snapshot can be used.
 	Table    *route.Table
 	Snapshot *catalog.Snapshot
-	// Compiled is what the snapshot was compiled to where operators wanted
-	// something else: claims are handed down from it. Nil when it is Table.
+	// Compiled is what the snapshot was compiled to where that is not Table: claims
+	// are handed down from it. Nil when it is Table.
 	Compiled *route.Table
 }
 
@@ -72,7 +73,8 @@ func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 
 // Load returns what the last run left, or nil when there is nothing. A file that
 // is damaged is moved aside, so that it can be looked at, and reported as an
-// error: the caller goes on without it.
+// error: the caller goes on without it. Of a file whose table cannot be used, such
+// as one of another version, there is the snapshot, beside the error.
 func (s *Store) Load() (*LastGood, error) {
 	data, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,6 +84,9 @@ func (s *Store) Load() (*LastGood, error) {
 		return nil, fmt.Errorf("last good table: %w", err)
 	}
 	lg, err := decodeLastGood(data)
+	if err != nil && lg != nil {
+		return lg, fmt.Errorf("last good table: %w", err)
+	}
 	if err != nil {
 		aside := s.path + ".damaged"
 		if mvErr := os.Rename(s.path, aside); mvErr != nil {
@@ -218,7 +223,8 @@ func encodeLastGood(f *os.File, lg *LastGood) error {
 	return err
 }
 
-// decodeLastGood is the inverse of encodeLastGood and checks the sum.
+// decodeLastGood is the inverse of encodeLastGood and checks the sum. Where the sum
+// is right and only a table cannot be used, it returns the snapshot and the error.
 func decodeLastGood(data []byte) (*LastGood, error) {
 	if len(data) < headerSize || !bytes.HasPrefix(data, []byte(lastGoodHeader)) {
 		return nil, errors.New("not a last-good file of this format")
@@ -237,19 +243,19 @@ func decodeLastGood(data []byte) (*LastGood, error) {
 	if err := json.Unmarshal(body, &parts); err != nil {
 		return nil, err
 	}
-	table, err := route.Decode(bytes.NewReader(parts.Table))
-	if err != nil {
-		return nil, err
-	}
 	if parts.Snapshot == nil {
 		return nil, errors.New("there is no snapshot in it")
 	}
 	parts.Snapshot.Services = parts.Services
-	lg := &LastGood{Table: table, Snapshot: parts.Snapshot}
-	if len(parts.Compiled) > 0 {
-		if lg.Compiled, err = route.Decode(bytes.NewReader(parts.Compiled)); err != nil {
-			return nil, err
-		}
+	lg := &LastGood{Snapshot: parts.Snapshot}
+	table, err := route.Decode(bytes.NewReader(parts.Table))
+	if err == nil && len(parts.Compiled) > 0 {
+		lg.Compiled, err = route.Decode(bytes.NewReader(parts.Compiled))
 	}
+	if err != nil {
+		lg.Compiled = nil
+		return lg, err
+	}
+	lg.Table = table
 	return lg, nil
 }

@@ -327,6 +327,10 @@ func (e *Engine) Stop(ctx context.Context) error {
 // taken over from one before.
 func (e *Engine) Started() bool { return e.started.Load() }
 
+// Found says whether a HAProxy runs that was taken over: it serves what it was
+// given before, until a table is applied.
+func (e *Engine) Found() bool { return e.running.Load() != nil && !e.Started() }
+
 // Leave ends the engine and lets HAProxy serve on. The next engine with the same
 // directory takes it over.
 func (e *Engine) Leave() error {
