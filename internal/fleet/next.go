@@ -19,6 +19,8 @@ type Moment struct {
 	Worse string
 	// Settled is when the last host of the wave was ready, for the pause.
 	Settled time.Time
+	// Seen is when all hosts of the wave last answered the gate.
+	Seen time.Time
 	// End is when the rollout must be over, the way back included.
 	End time.Time
 }
@@ -150,8 +152,12 @@ func (m Moment) forward(d *Decision) {
 	}
 	if members > 0 {
 		// The pause is also for the last wave: a revision is only out when it
-		// was seen to work.
-		if end := m.Settled.Add(s.Pause); m.Now.Before(end) {
+		// was seen to work. So the last look is at the end of the pause, however
+		// short that is and however slow the machine.
+		if end := m.Settled.Add(s.Pause); m.Seen.Before(end) {
+			if !m.Now.Before(end) {
+				end = m.Now.Add(gateEvery)
+			}
 			d.Watch, d.Until = true, earlier(end, m.turnBack())
 			return
 		}

@@ -19,7 +19,7 @@ func moment(s Settings, wave int, text string) Moment {
 	s = s.withDefaults()
 	m := Moment{
 		Rollout: Rollout{Number: 1, Document: "web", Settings: s, Phase: Running, Began: began, Wave: wave},
-		Now:     began.Add(time.Minute), Settled: began.Add(30 * time.Second), End: began.Add(s.Deadline),
+		Now:     began.Add(time.Minute), Settled: began.Add(30 * time.Second), Seen: began.Add(time.Minute), End: began.Add(s.Deadline),
 	}
 	for i, word := range strings.Fields(text) {
 		state, w, _ := strings.Cut(word, "@")
@@ -51,6 +51,8 @@ func TestNext(t *testing.T) {
 		"the canary first":         {m: moment(two, 0, "pending pending pending"), want: Decision{Apply: []int{0}, Phase: Running}},
 		"while it is worked on":    {m: moment(two, 0, "applying@0 pending pending"), want: Decision{Phase: Running}},
 		"watched before the rest":  {m: moment(two, 0, "applied@0 pending pending"), with: func(m *Moment) { m.Settled = m.Now }, want: Decision{Phase: Running, Watch: true}},
+		"over before it was seen":  {m: moment(two, 0, "applied@0 pending pending"), with: func(m *Moment) { m.Seen = time.Time{} }, want: Decision{Phase: Running, Watch: true}},
+		"seen during the pause":    {m: moment(two, 1, "applied@0 applied@1"), with: func(m *Moment) { m.Seen = m.Settled.Add(9 * time.Second) }, want: Decision{Phase: Running, Wave: 1, Watch: true}},
 		"the next wave":            {m: moment(two, 0, "applied@0 pending pending pending"), want: Decision{Apply: []int{1, 2}, Phase: Running, Wave: 1}},
 		"the rest of a wave":       {m: moment(two, 1, "applied@0 applying@1 pending pending"), want: Decision{Apply: []int{2}, Phase: Running, Wave: 1}},
 		"absent is no canary":      {m: moment(two, 0, "absent@0 already@0 pending pending"), want: Decision{Apply: []int{2}, Phase: Running}},
@@ -99,7 +101,7 @@ func TestNextEnds(t *testing.T) {
 			Deadline: time.Duration(rapid.IntRange(1, 10).Draw(t, "deadline")) * time.Minute,
 		}
 		m := moment(s, 0, strings.Repeat("pending ", n))
-		m.Now, m.Settled = began, began
+		m.Now, m.Settled, m.Seen = began, began, time.Time{}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		m.play(t, random)
 	})
@@ -146,7 +148,9 @@ func (m Moment) play(t *rapid.T, random *rand.Rand) {
 			m.Now = m.Now.Add(time.Duration(random.IntN(10000)) * time.Millisecond)
 			m.happen(busy[random.IntN(len(busy))], random)
 		case d.Watch:
-			m.Now, watched = d.Until, true
+			if m.Now = d.Until; random.IntN(4) > 0 { // all hosts have answered
+				m.Seen, watched = m.Now, true
+			}
 			if random.IntN(15) == 0 {
 				m.Worse = "worse"
 			}

@@ -28,6 +28,7 @@ type run struct {
 	steps   []Step
 	note    string // what the gate sees, for people
 	settled time.Time
+	seen    time.Time // when all hosts of the wave last answered the gate
 	worse   string
 	failing map[string]int // looks of the gate that failed in a row, by host
 }
@@ -259,7 +260,7 @@ func (r *run) moment(stop string) Moment {
 	defer r.mu.Unlock()
 	return Moment{
 		Rollout: r.rollout, Steps: slices.Clone(r.steps), Now: time.Now(),
-		Stop: stop, Worse: r.worse, Settled: r.settled, End: r.end,
+		Stop: stop, Worse: r.worse, Settled: r.settled, Seen: r.seen, End: r.end,
 	}
 }
 
@@ -296,8 +297,8 @@ func (r *run) loop(ctx context.Context) {
 		if len(d.GiveUp) > 0 {
 			continue
 		}
-		if d.Watch {
-			r.gate(ctx)
+		if d.Watch && r.gate(ctx) {
+			continue
 		}
 		timer := time.NewTimer(r.patience(d))
 		select {

@@ -150,9 +150,12 @@ const (
 	lostAfter = 3
 )
 
-// gate asks the hosts of the wave how they do, and remembers what is worse.
-func (r *run) gate(ctx context.Context) {
+// gate asks the hosts of the wave how they do, and remembers what is worse. It
+// reports whether that was the last look of the pause, so that the next decision
+// waits for nothing.
+func (r *run) gate(ctx context.Context) (last bool) {
 	r.mu.Lock()
+	began := time.Now()
 	var members []Step
 	for _, s := range r.steps {
 		if s.State == Applied && s.Wave == r.rollout.Wave {
@@ -173,9 +176,9 @@ func (r *run) gate(ctx context.Context) {
 	}
 	asking.Wait()
 	if ctx.Err() != nil {
-		return // Fairway ends
+		return false // Fairway ends
 	}
-	r.judge(members, answers)
+	return r.judge(members, answers, began)
 }
 
 // answer is what the gate has learned of one host.
@@ -217,12 +220,13 @@ func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
 	return answer{reading: reading, worse: Worse(before, reading, t)}
 }
 
-// judge sums up what the hosts have answered.
-func (r *run) judge(members []Step, answers []answer) {
+// judge sums up what the hosts have answered to questions asked from began on. It
+// reports whether all of them answered after the pause.
+func (r *run) judge(members []Step, answers []answer, began time.Time) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var requests, failed int64
-	blind := 0
+	blind, silent := 0, 0
 	for i, a := range answers {
 		host := members[i].Host
 		requests, failed = requests+a.reading.Requests, failed+a.reading.Failed
@@ -230,6 +234,7 @@ func (r *run) judge(members []Step, answers []answer) {
 			blind++
 		}
 		if a.err != nil {
+			silent++
 			if r.failing[host]++; r.failing[host] >= lostAfter && r.worse == "" {
 				r.worse = fmt.Sprintf("%s: contact is lost since the change: %v", host, a.err)
 			}
@@ -244,4 +249,8 @@ func (r *run) judge(members []Step, answers []answer) {
 	if blind > 0 {
 		r.note += fmt.Sprintf("; %d of %d hosts have no statistics to judge by", blind, len(members))
 	}
+	if silent == 0 {
+		r.seen = began
+	}
+	return !r.seen.Before(r.settled.Add(r.settings.Pause))
 }

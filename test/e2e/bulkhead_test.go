@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"fairway/internal/testkit"
 )
 
 // TestBadLabelsCostNobodyElse starts ten containers with faulty labels beside
@@ -41,7 +42,7 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 	for i := range 10 {
 		host, name := ownHost(fmt.Sprintf("good%d", i)), fmt.Sprintf("good%d", i)
 		run(t, boxOptions{name: name, labels: map[string]string{"fairway.host": host, "fairway.service": own("e2e-" + name)}})
-		p.answers(10*time.Second, host, "/", name)
+		p.answers(host, "/", name)
 		goodIDs = append(goodIDs, own("e2e-"+name))
 	}
 	before := p.routes()
@@ -57,7 +58,7 @@ func TestBadLabelsCostNobodyElse(t *testing.T) {
 		}
 		boxes[run(t, boxOptions{name: fmt.Sprintf("bad%d", i), labels: labels}).name] = i
 	}
-	eventually(t, 10*time.Second, "one problem for each bad container", func() string {
+	testkit.Eventually(t, "one problem for each bad container", func() string {
 		if n := len(p.problems()); n != len(bad) {
 			return fmt.Sprintf("%d problems: %+v", n, p.problems())
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // proxy is a `fairway run` as a process.
@@ -92,7 +93,7 @@ func last(text []byte, n int) []byte { return text[max(0, len(text)-n):] }
 // synced waits until every source has answered.
 func (p *proxy) synced() *proxy {
 	p.t.Helper()
-	eventually(p.t, 15*time.Second, "fairway is synced", func() string {
+	testkit.Eventually(p.t, "fairway is synced", func() string {
 		r, err := p.client().Ready(p.t.Context())
 		if err != nil {
 			return err.Error()
@@ -214,9 +215,9 @@ func get(t *testing.T, address, host, path string, within time.Duration) (status
 }
 
 // answers waits until a request for host is answered by the named instance.
-func (p *proxy) answers(within time.Duration, host, path, name string) time.Duration {
+func (p *proxy) answers(host, path, name string) time.Duration {
 	p.t.Helper()
-	return eventually(p.t, within, fmt.Sprintf("http://%s%s answered by %s", host, path, name), func() string {
+	return testkit.Eventually(p.t, fmt.Sprintf("http://%s%s answered by %s", host, path, name), func() string {
 		status, who, body := p.get(host, path)
 		if status == http.StatusOK && who == name {
 			return ""

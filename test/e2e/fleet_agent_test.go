@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 // statsConfig is the configuration of the story: a page of statistics on a port.
@@ -72,7 +74,7 @@ func (h *haproxyBox) page(port int) string {
 // tells demands lines of the log in this order.
 func (h *haproxyBox) tells(lines ...string) {
 	h.t.Helper()
-	eventually(h.t, 15*time.Second, "the lines are in the log", func() string {
+	testkit.Eventually(h.t, "the lines are in the log", func() string {
 		rest := h.log()
 		for _, line := range lines {
 			_, after, ok := strings.Cut(rest, line)
@@ -120,7 +122,7 @@ func TestFleetAgentStory(t *testing.T) {
 		"Cover /usr/local/haproxy/etc/127.0.0.1.cfg with /usr/local/haproxy/etc/temp/127.0.0.1.cfg: success.",
 		"Worker ",
 	)
-	eventually(t, 10*time.Second, "the page is on 8080", func() string { return h.page(8080) })
+	testkit.Eventually(t, "the page is on 8080", func() string { return h.page(8080) })
 
 	if code, out := h.exec("fairway", "haproxy", "update"); code != 2 || !strings.Contains(out, "is the same, no need to update") {
 		t.Errorf("nothing new: code %d\n%s", code, out)
@@ -135,10 +137,10 @@ func TestFleetAgentStory(t *testing.T) {
 	}
 	begun := time.Now()
 	h.kill("USR2")
-	eventually(t, 10*time.Second, "the page is on 8181", func() string { return h.page(8181) })
+	testkit.Eventually(t, "the page is on 8181", func() string { return h.page(8181) })
 	t.Logf("on 8181 %s after the signal", time.Since(begun).Round(time.Millisecond))
 	h.tells("Reload was asked for", "Worker ", "after the reload was asked for.")
-	eventually(t, 10*time.Second, "nothing is on 8080", func() string {
+	testkit.Eventually(t, "nothing is on 8080", func() string {
 		if h.page(8080) == "" {
 			return "the page is"
 		}
@@ -189,7 +191,7 @@ func TestFleetAgentRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.kill("HUP")
-		eventually(t, 15*time.Second, "the file is put back", func() string {
+		testkit.Eventually(t, "the file is put back", func() string {
 			if n := strings.Count(h.log(), "what was there before runs again"); n != i+1 {
 				return fmt.Sprintf("told %d times", n)
 			}
@@ -199,7 +201,7 @@ func TestFleetAgentRefuses(t *testing.T) {
 			}
 			return ""
 		})
-		eventually(t, 10*time.Second, "the page is there", func() string { return h.page(8080) })
+		testkit.Eventually(t, "the page is there", func() string { return h.page(8080) })
 	}
 	h.tells("unknown keyword 'status'", "what was there before runs again", "0.0.0.0:8181 (line 10, listen admin_stat_8181): in use by httpd", "what was there before runs again")
 	h.running()
@@ -216,7 +218,7 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 		h.kill("USR2")
 		time.Sleep(10 * time.Millisecond)
 	}
-	eventually(t, 15*time.Second, "the page is there", func() string { return h.page(8080) })
+	testkit.Eventually(t, "the page is there", func() string { return h.page(8080) })
 	h.running()
 
 	for range 5 {
@@ -224,7 +226,7 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 			t.Fatal(out)
 		}
 	}
-	eventually(t, 15*time.Second, "orphans are reaped", func() string {
+	testkit.Eventually(t, "orphans are reaped", func() string {
 		_, out := h.exec("ps", "-o", "pid,stat,comm")
 		if strings.Contains(out, " Z") || strings.Contains(out, "sleep") {
 			return out
@@ -251,7 +253,7 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 		if code, out := h.exec("kill", "-9", strconv.Itoa(pid)); code != 0 {
 			t.Fatal(out)
 		}
-		eventually(t, 15*time.Second, "another worker serves", func() string {
+		testkit.Eventually(t, "another worker serves", func() string {
 			code, out := h.exec("fairway", "haproxy", "status", "-o", "json")
 			if code != 0 || strings.Contains(out, `"worker": `+number+",") {
 				return out
@@ -271,7 +273,7 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 	centre.kill("KILL")
 	h.start()
 	h.tells("Going on with /usr/local/haproxy/etc/127.0.0.1.cfg as it is.")
-	eventually(t, 15*time.Second, "the page is there without the centre", func() string { return h.page(8080) })
+	testkit.Eventually(t, "the page is there without the centre", func() string { return h.page(8080) })
 }
 
 // TestFleetAgentFollows: it fetches by itself, and applies what it is given.
@@ -283,7 +285,7 @@ func TestFleetAgentFollows(t *testing.T) {
 		port := 8181 + i
 		begun := time.Now()
 		centre.put(map[string]string{"/www/127.0.0.1": statsConfig(port)})
-		eventually(t, 10*time.Second, "the page has moved", func() string { return h.page(port) })
+		testkit.Eventually(t, "the page has moved", func() string { return h.page(port) })
 		t.Logf("on %d after %s", port, time.Since(begun).Round(time.Millisecond))
 	}
 	centre.put(map[string]string{"/www/127.0.0.1": "nonsense\n"})
@@ -323,8 +325,8 @@ func TestFleetAgentImage(t *testing.T) {
 	}
 	_, url := fileServer(t, statsConfig(8080))
 	h := runHAProxy(t, haproxyOptions{name: "built", agent: true, image: ref, env: []string{"VIP=127.0.0.1", "CFG_GET_URL=" + url}})
-	eventually(t, 15*time.Second, "the page is there", func() string { return h.page(8080) })
-	took := eventually(t, 20*time.Second, "the container is healthy", func() string {
+	testkit.Eventually(t, "the page is there", func() string { return h.page(8080) })
+	took := testkit.Eventually(t, "the container is healthy", func() string {
 		if state := h.inspect().State; state.Health == nil || string(state.Health.Status) != "healthy" {
 			return string(state.Status)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // kill9 ends Fairway as a power cut would.
@@ -51,7 +52,7 @@ func TestFleetKilled(t *testing.T) {
 			kills++
 			c = startCentre(t, file, state)
 		}
-		switch r := c.end(2 * time.Minute); {
+		switch r := c.end(); {
 		case r.Phase == api.RolloutReverted:
 			reverted++
 			if !bad {
@@ -64,7 +65,7 @@ func TestFleetKilled(t *testing.T) {
 			good = version
 		}
 		want := strconv.Itoa(good)
-		eventually(t, 60*time.Second, fmt.Sprintf("round %d: all hosts have version %s", round, want), func() string {
+		testkit.Eventually(t, fmt.Sprintf("round %d: all hosts have version %s", round, want), func() string {
 			for _, e := range edges {
 				if v, err := e.version(); v != want || !strings.Contains(e.file(), "Version "+want+"\n") {
 					return fmt.Sprintf("a mixture: %s runs %q (%v)", e.host, v, err)

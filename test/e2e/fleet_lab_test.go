@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // dockerHost is a Docker host as Fairway sees it: a socket of its own before the
@@ -249,7 +250,7 @@ func startEdge(t *testing.T, host, config string, agent bool) *edge {
 		o.config = config
 	}
 	e.haproxyBox = runHAProxy(t, o)
-	eventually(t, 20*time.Second, host+" answers", func() string {
+	testkit.Eventually(t, host+" answers", func() string {
 		_, err := e.version()
 		return errText(err)
 	})
@@ -327,7 +328,7 @@ func startCentre(t *testing.T, file, state string, args ...string) *centre {
 	}
 	p := startProxy(t, proxyOptions{state: state, args: append([]string{"--file", services, "--fleet.file", file, "--admin.anonymous", "admin"}, args...)})
 	c := &centre{proxy: p, file: file}
-	eventually(t, 20*time.Second, "the admin API answers", func() string {
+	testkit.Eventually(t, "the admin API answers", func() string {
 		_, err := c.client().FleetHosts(t.Context(), "")
 		return errText(err)
 	})
@@ -364,10 +365,10 @@ func (c *centre) start(s api.FleetSettings) api.FleetRollout {
 }
 
 // end waits for the end of the newest rollout.
-func (c *centre) end(within time.Duration) api.FleetRollout {
+func (c *centre) end() api.FleetRollout {
 	c.t.Helper()
 	var r api.FleetRollout
-	eventually(c.t, within, "the rollout ends", func() string {
+	testkit.Within(c.t, 2*time.Minute, "the rollout ends", func() string {
 		var err error
 		if r, err = c.client().Rollout(context.Background(), edgeDocument); err != nil {
 			return err.Error()

@@ -24,6 +24,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/testkit"
 )
 
 // haproxyBox is a container with HAProxy in it.
@@ -293,7 +294,7 @@ func TestHAProxyImage(t *testing.T) {
 	const config = "defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\nfrontend a\n bind :80\n http-request return status 200 content-type text/plain string ANSWER\n"
 	h := runHAProxy(t, haproxyOptions{name: "plain", config: strings.ReplaceAll(config, "ANSWER", "one")})
 	url := "http://" + h.address("bridge").String() + "/"
-	eventually(t, 10*time.Second, "it answers", func() string { return answerIs(url, "one") })
+	testkit.Eventually(t, "it answers", func() string { return answerIs(url, "one") })
 	h.put(map[string]string{haproxyConfig: strings.ReplaceAll(config, "ANSWER", "two")})
 	if code, out := h.exec("haproxy", "-c", "-W", "-f", haproxyConfig); code != 0 {
 		t.Errorf("check: %d %s", code, out)
@@ -302,5 +303,5 @@ func TestHAProxyImage(t *testing.T) {
 		t.Errorf("its master says %+v, %v", all, err)
 	}
 	h.kill("USR2")
-	eventually(t, 10*time.Second, "it answers anew", func() string { return answerIs(url, "two") })
+	testkit.Eventually(t, "it answers anew", func() string { return answerIs(url, "two") })
 }

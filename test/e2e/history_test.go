@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // TestCommandsSurviveKill kills Fairway at any moment after it has acknowledged a
@@ -39,7 +40,7 @@ func TestCommandsSurviveKill(t *testing.T) {
 	drained, entry := 0, uint64(0)
 	for round := range rounds {
 		p := startProxy(t, proxyOptions{state: state, args: []string{"--file", file, "--admin.anonymous", "operator"}}).synced()
-		eventually(t, 10*time.Second, "it serves", func() string {
+		testkit.Eventually(t, "it serves", func() string {
 			if status, _, body := p.get(host, "/"); status != http.StatusOK {
 				return body
 			}

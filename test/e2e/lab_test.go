@@ -356,19 +356,3 @@ func disconnect(t *testing.T, network string, b *box) {
 		t.Fatal(err)
 	}
 }
-
-// eventually polls until ok returns "", and fails with what it returned last.
-func eventually(t *testing.T, within time.Duration, what string, ok func() string) time.Duration {
-	t.Helper()
-	began := time.Now()
-	for {
-		last := ok()
-		if last == "" {
-			return time.Since(began)
-		}
-		if time.Since(began) > within {
-			t.Fatalf("%s: not within %s: %s", what, within, last)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}

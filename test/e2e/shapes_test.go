@@ -11,6 +11,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 // TestHealthcheckGates pins that a container with a HEALTHCHECK gets requests
@@ -24,7 +26,7 @@ func TestHealthcheckGates(t *testing.T) {
 		Test: []string{"CMD", "/fairway", "whoami", "--check"}, Interval: 500 * time.Millisecond, Timeout: 2 * time.Second, Retries: 1,
 	}
 	run(t, boxOptions{name: "plain", labels: labels})
-	p.answers(10*time.Second, host, "/", "plain")
+	p.answers(host, "/", "plain")
 	sick := run(t, boxOptions{name: "sick", labels: labels, health: health})
 	for {
 		got := p.answeredBy(10, host, "/")
@@ -34,7 +36,7 @@ func TestHealthcheckGates(t *testing.T) {
 			t.Fatalf("it gets requests while its health is %q: %v", s, got)
 		}
 	}
-	p.answers(10*time.Second, host, "/", "sick")
+	p.answers(host, "/", "sick")
 
 	direct := sick.address("bridge").String() + ":80"
 	setHealth := func(status int) {
@@ -46,7 +48,7 @@ func TestHealthcheckGates(t *testing.T) {
 		res.Body.Close()
 	}
 	setHealth(http.StatusServiceUnavailable)
-	eventually(t, 20*time.Second, "the unhealthy instance is left out", func() string {
+	testkit.Eventually(t, "the unhealthy instance is left out", func() string {
 		if got := p.answeredBy(10, host, "/"); got["plain"] != 10 {
 			return fmt.Sprint(got)
 		}
@@ -56,7 +58,7 @@ func TestHealthcheckGates(t *testing.T) {
 		t.Errorf("it is left out while its health is %q", s)
 	}
 	setHealth(http.StatusOK)
-	p.answers(20*time.Second, host, "/", "sick")
+	p.answers(host, "/", "sick")
 }
 
 // TestNetworkConnectAndDisconnect pins that an address that comes later is used,
@@ -67,7 +69,7 @@ func TestNetworkConnectAndDisconnect(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	late := newNetwork(t, "late")
 	b := run(t, boxOptions{name: "moving", labels: map[string]string{"fairway.host": host, "fairway.network": late}})
-	eventually(t, 10*time.Second, "a problem names the network that is missing", func() string {
+	testkit.Eventually(t, "a problem names the network that is missing", func() string {
 		for _, x := range p.problems() {
 			if strings.Contains(x.Text+x.Hint, late) {
 				return ""
@@ -79,12 +81,12 @@ func TestNetworkConnectAndDisconnect(t *testing.T) {
 		t.Error("served without the network it asks for")
 	}
 	connect(t, late, b)
-	t.Logf("served %s after network connect", p.answers(10*time.Second, host, "/", "moving").Round(time.Millisecond))
+	t.Logf("served %s after network connect", p.answers(host, "/", "moving").Round(time.Millisecond))
 	if n := p.problems(); len(n) > 0 {
 		t.Errorf("problems: %+v", n)
 	}
 	disconnect(t, late, b)
-	eventually(t, 10*time.Second, "not served without the network", func() string {
+	testkit.Eventually(t, "not served without the network", func() string {
 		// A request that is sent before Fairway knows goes to where nobody is any
 		// more, and may wait there for long.
 		if status, _, body := get(t, p.listen, host, "/", time.Second); status != http.StatusServiceUnavailable {
@@ -101,9 +103,9 @@ func TestPauseLeavesRotation(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-pause")}
 	run(t, boxOptions{name: "awake", labels: labels})
-	p.answers(10*time.Second, host, "/", "awake")
+	p.answers(host, "/", "awake")
 	b := run(t, boxOptions{name: "asleep", labels: labels})
-	p.answers(10*time.Second, host, "/", "asleep")
+	p.answers(host, "/", "asleep")
 	if _, err := lab.docker.ContainerPause(t.Context(), b.id, client.ContainerPauseOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +116,7 @@ func TestPauseLeavesRotation(t *testing.T) {
 	if _, err := lab.docker.ContainerUnpause(t.Context(), b.id, client.ContainerUnpauseOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	p.answers(10*time.Second, host, "/", "asleep")
+	p.answers(host, "/", "asleep")
 }
 
 // TestComposeGroups pins that containers of one Compose service are one service.
@@ -128,7 +130,7 @@ func TestComposeGroups(t *testing.T) {
 			"fairway.host": host, "com.docker.compose.project": own("e2e"), "com.docker.compose.service": "web",
 			"com.docker.compose.container-number": fmt.Sprint(n),
 		}})
-		p.answers(10*time.Second, host, "/", name)
+		p.answers(host, "/", name)
 	}
 	if got := p.answeredBy(20, host, "/"); got["web1"] != 10 || got["web2"] != 10 {
 		t.Errorf("20 requests are answered by %v", got)
@@ -155,14 +157,14 @@ func TestFairwayInContainer(t *testing.T) {
 	run(t, boxOptions{name: "near", network: shared, labels: map[string]string{"fairway.host": host}})
 	run(t, boxOptions{name: "far", network: other, labels: map[string]string{"fairway.host": ownHost("far")}})
 	address := proxy.address(shared).String() + ":80"
-	eventually(t, 15*time.Second, "served over the shared network", func() string {
+	testkit.Eventually(t, "served over the shared network", func() string {
 		status, who, body := get(t, address, host, "/", requestTimeout)
 		if status == http.StatusOK && who == "near" {
 			return ""
 		}
 		return fmt.Sprintf("status %d from %q: %.200s", status, who, body)
 	})
-	eventually(t, 15*time.Second, "a service on a network that is not shared is known and not reached", func() string {
+	testkit.Eventually(t, "a service on a network that is not shared is known and not reached", func() string {
 		if status, _, body := get(t, address, ownHost("far"), "/", requestTimeout); status != http.StatusServiceUnavailable {
 			return fmt.Sprintf("status %d: %.100s", status, body)
 		}
@@ -177,20 +179,20 @@ func TestRenameAndScaleToNothing(t *testing.T) {
 	host := ownHost("nothing")
 	p := startProxy(t, proxyOptions{}).synced()
 	b := run(t, boxOptions{name: "only", labels: map[string]string{"fairway.host": host}})
-	p.answers(10*time.Second, host, "/", "only")
+	p.answers(host, "/", "only")
 	if _, err := lab.docker.ContainerRename(t.Context(), b.id, client.ContainerRenameOptions{NewName: b.name + "-renamed"}); err != nil {
 		t.Fatal(err)
 	}
-	p.answers(10*time.Second, host, "/", "only")
+	p.answers(host, "/", "only")
 	b.stop()
-	eventually(t, 10*time.Second, "503 while the container is stopped", func() string {
+	testkit.Eventually(t, "503 while the container is stopped", func() string {
 		if status, _, body := p.get(host, "/"); status != http.StatusServiceUnavailable {
 			return fmt.Sprintf("status %d: %.100s", status, body)
 		}
 		return ""
 	})
 	b.remove()
-	eventually(t, 30*time.Second, "404 when it is removed", func() string {
+	testkit.Eventually(t, "404 when it is removed", func() string {
 		if status, _, body := p.get(host, "/"); status != http.StatusNotFound {
 			return fmt.Sprintf("status %d: %.100s", status, body)
 		}

@@ -66,7 +66,7 @@ func TestStopUnderLoad(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprintf("stop%d", i)
 		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels}))
-		p.answers(10*time.Second, host, "/", name)
+		p.answers(host, "/", name)
 	}
 	load := startLoad(t, p.listen, host, 200)
 	var back []time.Duration
@@ -74,7 +74,7 @@ func TestStopUnderLoad(t *testing.T) {
 		i := cycle % len(boxes)
 		boxes[i].stop()
 		boxes[i].start()
-		back = append(back, p.answers(10*time.Second, host, "/", fmt.Sprintf("stop%d", i)))
+		back = append(back, p.answers(host, "/", fmt.Sprintf("stop%d", i)))
 		if _, failed := load.sum(); failed > 0 {
 			t.Errorf("a request has failed by cycle %d", cycle)
 			break
@@ -96,12 +96,12 @@ func TestRemoveUnderLoad(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-deploy")}
 	current := run(t, boxOptions{name: "v0", labels: labels})
-	p.answers(10*time.Second, host, "/", "v0")
+	p.answers(host, "/", "v0")
 	load := startLoad(t, p.listen, host, 200)
 	for round := range rounds {
 		name := fmt.Sprintf("v%d", round+1)
 		next := run(t, boxOptions{name: name, labels: labels})
-		p.answers(10*time.Second, host, "/", name)
+		p.answers(host, "/", name)
 		current.stop()
 		current.remove()
 		current = next
@@ -121,7 +121,7 @@ func TestKillIsSurvived(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprintf("kill%d", i)
 		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels}))
-		p.answers(10*time.Second, host, "/", name)
+		p.answers(host, "/", name)
 	}
 	if _, err := lab.docker.ContainerKill(t.Context(), boxes[0].id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
 		t.Fatal(err)

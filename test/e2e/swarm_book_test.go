@@ -28,10 +28,10 @@ func TestSwarmBook(t *testing.T) {
 	s.must("service", "create", "go-demo-db", lab.image, "--network", "go-demo", "--endpoint-mode", "dnsrr", "--settle", "0s",
 		"--", "whoami", "--name", "db")
 	s.proxy("proxy")
-	s.answers(10*time.Second, "/demo/hello", http.StatusNotFound)
+	s.answers("/demo/hello", http.StatusNotFound)
 	s.must("service", "create", "go-demo", lab.image, "-e", "DB=go-demo-db", "--network", "go-demo", "--network", "proxy", "--endpoint-mode", "dnsrr",
 		"--label", "fairway.path=/demo", "--label", "fairway.port=80", "--settle", "0s")
-	t.Logf("/demo/hello answers %s after the service runs", s.answers(10*time.Second, "/demo/hello", http.StatusOK).Round(time.Millisecond))
+	t.Logf("/demo/hello answers %s after the service runs", s.answers("/demo/hello", http.StatusOK).Round(time.Millisecond))
 	if status, _, _ := s.get("/hello"); status != http.StatusNotFound {
 		t.Errorf("/hello answered with %d", status)
 	}
@@ -106,8 +106,8 @@ func TestSwarmBook(t *testing.T) {
 
 	t.Run("a service is updated", func(t *testing.T) {
 		s.must("service", "update", "go-demo", "--label-add", "fairway.path=/demo2", "--settle", "0s")
-		s.answers(5*time.Second, "/demo2/hello", http.StatusOK)
-		s.answers(5*time.Second, "/demo/hello", http.StatusNotFound)
+		s.answers("/demo2/hello", http.StatusOK)
+		s.answers("/demo/hello", http.StatusNotFound)
 		before := s.tasks("go-demo")
 		s.must("service", "update", "go-demo", "--force", "--replicas", "2", "--update-order", "start-first", "--update-parallelism", "0", "--settle", "1s")
 		for _, task := range s.tasks("go-demo") {
@@ -120,7 +120,7 @@ func TestSwarmBook(t *testing.T) {
 		if n := len(s.tasks("go-demo")); n != 2 {
 			t.Errorf("%d tasks", n)
 		}
-		s.answers(5*time.Second, "/demo2/hello", http.StatusOK)
+		s.answers("/demo2/hello", http.StatusOK)
 	})
 
 	t.Run("what cannot run is told", func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestSwarmBook(t *testing.T) {
 
 	t.Run("a service is removed", func(t *testing.T) {
 		s.must("service", "rm", "go-demo")
-		s.answers(10*time.Second, "/demo2/hello", http.StatusNotFound)
+		s.answers("/demo2/hello", http.StatusNotFound)
 		if _, code := s.fairway("service", "rm", "go-demo"); code != 1 {
 			t.Errorf("removed twice: code %d", code)
 		}

@@ -33,14 +33,14 @@ func TestSwarmDockerFlowByHand(t *testing.T) {
 		answer.ServiceName != "go-demo" || len(answer.ServiceDest) != 1 || answer.ServiceDest[0].Port != "80" || answer.ServiceDest[0].ServicePath[0] != "/demo" {
 		t.Fatalf("reconfigure: status %d, %v: %s", status, err, body)
 	}
-	s.answers(5*time.Second, "/demo/hello", http.StatusOK)
+	s.answers("/demo/hello", http.StatusOK)
 	if status, _, body := getWithin(t, s.pid, api, "/v1/docker-flow-proxy/config"); status != http.StatusOK || !strings.Contains(body, "go-demo") {
 		t.Errorf("config: status %d: %.500s", status, body)
 	}
 	if status, _, body := getWithin(t, s.pid, api, "/v1/docker-flow-proxy/remove?serviceName=go-demo"); status != http.StatusOK {
 		t.Errorf("remove: status %d: %s", status, body)
 	}
-	s.answers(10*time.Second, "/demo/hello", http.StatusNotFound)
+	s.answers("/demo/hello", http.StatusNotFound)
 }
 
 // TestSwarmDockerFlowListener is the chapter in which the listener tells the proxy: one
@@ -61,10 +61,10 @@ func TestSwarmDockerFlowListener(t *testing.T) {
 	s.must("service", "create", "go-demo", lab.image, "-e", "DB=go-demo-db", "--network", "go-demo", "--network", "proxy", "--endpoint-mode", "dnsrr",
 		"--label", "com.df.notify=true", "--label", "com.df.distribute=true", "--label", "com.df.servicePath=/demo", "--label", "com.df.port=80",
 		"--settle", "0s")
-	took := s.answers(30*time.Second, "/demo/hello", http.StatusOK)
+	took := s.answers("/demo/hello", http.StatusOK)
 	t.Logf("told and served after %s", took.Round(100*time.Millisecond))
 	s.must("service", "rm", "go-demo")
-	took = s.answers(30*time.Second, "/demo/hello", http.StatusNotFound)
+	took = s.answers("/demo/hello", http.StatusNotFound)
 	t.Logf("removed after %s", took.Round(100*time.Millisecond))
 }
 
@@ -77,7 +77,7 @@ func TestSwarmDockerFlowLabels(t *testing.T) {
 	s.must("service", "create", "go-demo", lab.image, "--network", "proxy", "--endpoint-mode", "dnsrr",
 		"--label", "com.df.notify=true", "--label", "com.df.distribute=true", "--label", "com.df.servicePath=/demo", "--label", "com.df.port=80",
 		"--settle", "0s")
-	s.answers(5*time.Second, "/demo/hello", http.StatusOK)
+	s.answers("/demo/hello", http.StatusOK)
 	s.must("service", "scale", "go-demo=3", "--settle", "1s")
 	counts := map[string]int{}
 	for range 30 {
@@ -88,5 +88,5 @@ func TestSwarmDockerFlowLabels(t *testing.T) {
 		t.Errorf("answered by %v", counts)
 	}
 	s.must("service", "rm", "go-demo")
-	s.answers(10*time.Second, "/demo/hello", http.StatusNotFound)
+	s.answers("/demo/hello", http.StatusNotFound)
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 // TestImage builds the Dockerfile around the program and runs it as deploy/compose.yml
@@ -60,7 +62,7 @@ func TestImage(t *testing.T) {
 	b := &box{t: t, docker: lab.docker, id: made.ID, name: boxName(t, "built")}
 	t.Cleanup(b.remove)
 	b.start()
-	took := eventually(t, 20*time.Second, "the container is healthy", func() string {
+	took := testkit.Eventually(t, "the container is healthy", func() string {
 		state := b.inspect().State
 		if state.Health == nil || state.Health.Status != container.Healthy {
 			return string(state.Status)

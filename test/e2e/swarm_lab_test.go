@@ -23,6 +23,8 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
+
+	"fairway/internal/testkit"
 )
 
 // swarmLab is a Swarm of one node: a dockerd of the test's own in a network
@@ -94,7 +96,7 @@ func startSwarm(t *testing.T) *swarmLab {
 	if s.docker, err = client.New(client.WithHost("unix://" + s.socket)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the daemon answers", func() string {
+	testkit.Eventually(t, "the daemon answers", func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.docker.Ping(ctx, client.PingOptions{}); err != nil {
@@ -274,9 +276,9 @@ func getWithin(t *testing.T, pid int, address, path string) (status int, who, bo
 }
 
 // answers waits until a path is answered with a status.
-func (s *swarmLab) answers(within time.Duration, path string, status int) time.Duration {
+func (s *swarmLab) answers(path string, status int) time.Duration {
 	s.t.Helper()
-	return eventually(s.t, within, fmt.Sprintf("%s answered with %d", path, status), func() string {
+	return testkit.Eventually(s.t, fmt.Sprintf("%s answered with %d", path, status), func() string {
 		got, _, body := s.get(path)
 		if got == status {
 			return ""

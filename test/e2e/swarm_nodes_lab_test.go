@@ -25,6 +25,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // nodes is a Swarm of three nodes, each a container with a dockerd in it. The
@@ -93,7 +94,7 @@ func startNodes(t *testing.T, managers int, heartbeat time.Duration) *nodes {
 		}
 		n.id = info.Info.Swarm.NodeID
 	}
-	eventually(t, 30*time.Second, "three nodes are ready", func() string {
+	testkit.Eventually(t, "three nodes are ready", func() string {
 		for _, n := range s.list {
 			if state := s.state(first, n); state != swarm.NodeStateReady {
 				return fmt.Sprintf("%s is %s", n.name, state)
@@ -146,7 +147,7 @@ func startNode(t *testing.T, image, bridge, host string) *node {
 // then the machine has not what it needs.
 func (n *node) answers() {
 	n.t.Helper()
-	eventually(n.t, 30*time.Second, n.name+" answers", func() string {
+	testkit.Eventually(n.t, n.name+" answers", func() string {
 		ctx, cancel := context.WithTimeout(n.t.Context(), time.Second)
 		defer cancel()
 		_, err := n.api.Ping(ctx, client.PingOptions{})

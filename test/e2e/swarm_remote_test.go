@@ -30,7 +30,7 @@ func TestSwarmWithoutSocket(t *testing.T) {
 	s.must("service", "create", "proxy", lab.image, "--network", "proxy", "--endpoint-mode", "dnsrr", "--mode", "global",
 		"--publish", "mode=host,target=80,published=80", "--settle", "1s",
 		"--", "run", "--swarm", "tcp://"+node+":1", "--swarm", "tcp://"+node+":2375", "--docker-insecure", "--listen", ":80", "--state-dir", "/state")
-	took := s.answers(10*time.Second, "/demo/hello", http.StatusOK)
+	took := s.answers("/demo/hello", http.StatusOK)
 	t.Logf("served after %s", took.Round(time.Millisecond))
 	for _, i := range ask[api.Service](s, "services", "go-demo")[0].Instances {
 		for _, a := range i.Addresses {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 const (
@@ -81,7 +83,7 @@ func (a *deployed) tasks() (serving, leaving []swarm.Task, err error) {
 // converged waits until so many tasks run and shall, and no others do.
 func (a *deployed) converged(want int) {
 	a.t.Helper()
-	eventually(a.t, 60*time.Second, fmt.Sprintf("%d tasks run", want), func() string {
+	testkit.Eventually(a.t, fmt.Sprintf("%d tasks run", want), func() string {
 		serving, leaving, err := a.tasks()
 		if err != nil {
 			return err.Error()
@@ -96,7 +98,7 @@ func (a *deployed) converged(want int) {
 // change makes a change to the specification, as `docker service update` does.
 func (a *deployed) change(what func(*swarm.ServiceSpec)) {
 	a.t.Helper()
-	eventually(a.t, 30*time.Second, "the service is changed", func() string {
+	testkit.Eventually(a.t, "the service is changed", func() string {
 		ctx, cancel := context.WithTimeout(a.t.Context(), 5*time.Second)
 		defer cancel()
 		res, err := a.manager.api.ServiceInspect(ctx, a.id, client.ServiceInspectOptions{})
@@ -125,7 +127,7 @@ func (a *deployed) force(order swarm.UpdateOrder) {
 		// The default, but for five seconds of watching after the last task.
 		s.UpdateConfig = &swarm.UpdateConfig{Parallelism: 1, Order: order, Monitor: 100 * time.Millisecond, FailureAction: "pause"}
 	})
-	eventually(a.t, 60*time.Second, "the update is complete", func() string {
+	testkit.Eventually(a.t, "the update is complete", func() string {
 		res, err := a.manager.api.ServiceInspect(a.t.Context(), a.id, client.ServiceInspectOptions{})
 		switch {
 		case err != nil:
@@ -152,7 +154,7 @@ func (a *deployed) answer(p *proxy, tasks []swarm.Task) time.Duration {
 			ran = task.Status.Timestamp
 		}
 	}
-	eventually(a.t, 20*time.Second, "each task has answered", func() string {
+	testkit.Eventually(a.t, "each task has answered", func() string {
 		_, who, _ := p.get(appHost, "/")
 		if delete(missing, who); len(missing) > 0 {
 			return fmt.Sprintf("no answer from %v", missing)
@@ -296,14 +298,14 @@ func TestSwarmNodeKilled(t *testing.T) {
 	time.Sleep(time.Second)
 	victim.kill()
 	killed := time.Now()
-	eventually(t, 30*time.Second, "the node is down", func() string {
+	testkit.Eventually(t, "the node is down", func() string {
 		if state := s.state(manager, victim); state != swarm.NodeStateDown {
 			return string(state)
 		}
 		return ""
 	})
 	down := time.Now()
-	after := eventually(t, 10*time.Second, "its tasks are out of rotation", func() string {
+	after := testkit.Eventually(t, "its tasks are out of rotation", func() string {
 		services, err := p.client().Service(t.Context(), "app")
 		if err != nil {
 			return err.Error()
@@ -359,7 +361,7 @@ func TestSwarmLeaderKilled(t *testing.T) {
 	time.Sleep(time.Second)
 	leader.kill()
 	killed := time.Now()
-	elected := eventually(t, 60*time.Second, "there is a new leader", func() string {
+	elected := testkit.Eventually(t, "there is a new leader", func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		list, err := next.api.NodeList(ctx, client.NodeListOptions{})
@@ -373,7 +375,7 @@ func TestSwarmLeaderKilled(t *testing.T) {
 		}
 		return "none"
 	})
-	current := eventually(t, 30*time.Second, "the source has an answer of the new leader", func() string {
+	current := testkit.Eventually(t, "the source has an answer of the new leader", func() string {
 		sources, err := p.client().Sources(t.Context())
 		if err != nil {
 			return err.Error()

