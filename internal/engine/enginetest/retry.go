@@ -27,6 +27,8 @@ func retryCases() []goCase {
 		{"hold ends when the client leaves", holdGone},
 		{"hold until an endpoint listens", holdListens},
 		{"hold does not hide that nobody listens", holdFailing},
+		{"hold outlasts a service that is removed and made again", holdRemade},
+		{"hold goes to another service with the same host", holdMoved},
 	}
 }
 
@@ -255,5 +257,36 @@ func holdFailing(w *world) {
 	a := w.get("http://a.example/")
 	if a.StatusCode != http.StatusBadGateway && a.StatusCode != http.StatusServiceUnavailable || time.Since(start) > patience {
 		w.Errorf("answered %d after %v, want 502 or 503 after 300ms", a.StatusCode, time.Since(start))
+	}
+}
+
+// A service is removed, and made again: what is held goes to its next instance.
+func holdRemade(w *world) { holdMeanwhile(w, "web") }
+
+// Its place is taken by another service, which shares nothing with it but the host.
+func holdMoved(w *world) { holdMeanwhile(w, "other") }
+
+func holdMeanwhile(w *world, next string) {
+	const elsewhere = `routes: [{id: elsewhere, host: elsewhere.example, to: [e1]}`
+	for _, before := range []string{`["e2!waiting"]`, `[dead1]`, `[]`} {
+		for wait := settle; ; wait *= 2 {
+			w.apply(elsewhere + `, {id: web, path: /web, hold: 60s, to: ` + before + `}]`)
+			seen := w.log.len()
+			c := w.client("http", false)
+			c.Timeout = time.Minute
+			p := w.begin(c, http.MethodPost, "http://a.example/web", strings.NewReader("hello"))
+			time.Sleep(wait)
+			w.apply(elsewhere + `]`)
+			w.apply(elsewhere + `, {id: ` + next + `, path: /web, hold: 60s, to: [e3]}]`)
+			a := p.end()
+			if a.StatusCode == http.StatusNotFound && wait < patience {
+				continue // it came late, when there was no route: another try
+			}
+			w.want(a, 200, "e3")
+			if s := w.log.since(seen); len(s) != 1 || s[0].Body != "hello" {
+				w.Errorf("%s: the endpoint saw %+v", before, s)
+			}
+			break
+		}
 	}
 }

@@ -36,6 +36,7 @@ var differences = map[string]string{
 	"guard/endpoint with an endless row of 1xx":                   "1xx answers are passed on without a limit.",
 	"match/what is no name in letters of the world":               "A label that begins with xn-- is not decoded: one that stands for no letters is a name like any other, and taken by wildcards.",
 	"retry/an endpoint that hangs up is told on kept connections": "On a connection that has had a request before HAProxy hangs up, too, instead of answering with 502, for clients repeat such a request by themselves.",
+	"retry/hold goes to another service with the same host":       "A request that is held waits for the service it came for, also when that has been removed; another one with the same host gets what comes after.",
 	"retry/one of many is alive":                                  "A request is tried on four endpoints at most.",
 	"data/guard-hops":                                             "Max-Forwards is passed on as it is, and a refused method has no Allow.",
 	"data/guard-no-host":                                          "A request of HTTP/1.0 without Host is answered with 400.",

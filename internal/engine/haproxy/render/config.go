@@ -51,8 +51,8 @@ type Options struct {
 	// Leave names the listeners that are left out, optional ones that could not be
 	// bound.
 	Leave map[string]bool
-	// Resting are the names of spare sections that are not handed out: requests of
-	// the service before may still be under way in them. A section that a service
+	// Resting are the names of spare sections that are not handed out, but to the
+	// backend they had: requests of it may still be under way in them. A section that a service
 	// gives back is not handed out in the same configuration, either.
 	Resting map[string]bool
 	// PasswordFiles are the contents of the files that BasicAuth filters name, by
@@ -210,6 +210,8 @@ type Section struct {
 	// Used is true when the section has served somebody since it was made: its
 	// counters do not begin at zero.
 	Used bool `json:"used,omitempty"`
+	// Former is the ID of the backend that has given a spare section back.
+	Former string `json:"former,omitempty"`
 	// Servers are in the order of the endpoints. Those of a spare section are none.
 	Servers []Server `json:"servers,omitempty"`
 }

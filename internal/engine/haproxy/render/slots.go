@@ -15,7 +15,8 @@ type slots struct {
 	previous []Section
 	held     map[slotKey]int  // the section of a backend, by its place in previous
 	free     map[string][]int // sections to be handed out, by profile
-	resting  map[string][]int // spare sections that are not handed out yet
+	resting  map[string][]int // spare sections that are not handed out yet, but to the backend they had
+	former   map[slotKey]int  // those by the backend they had
 	highest  map[string]int   // the highest number there is, by profile
 }
 
@@ -23,7 +24,7 @@ type slots struct {
 type slotKey struct{ profile, backend string }
 
 func newSlots(previous *Config, resting map[string]bool) *slots {
-	s := &slots{free: map[string][]int{}, resting: map[string][]int{}, highest: map[string]int{}}
+	s := &slots{free: map[string][]int{}, resting: map[string][]int{}, former: map[slotKey]int{}, highest: map[string]int{}}
 	if previous == nil {
 		return s
 	}
@@ -37,6 +38,7 @@ func newSlots(previous *Config, resting map[string]bool) *slots {
 			s.held[slotKey{section.Profile, section.Backend}] = i
 		case resting[section.Name]:
 			s.resting[section.Profile] = append(s.resting[section.Profile], i)
+			s.former[slotKey{section.Profile, section.Former}] = i
 		default:
 			s.free[section.Profile] = append(s.free[section.Profile], i)
 		}
@@ -77,6 +79,10 @@ func (s *slots) take(p *profile, b *route.Backend) Section {
 	section := Section{Profile: p.name, Backend: b.ID, Service: b.Service, Used: true}
 	if i, ok := s.held[slotKey{p.name, b.ID}]; ok {
 		section.Name = s.previous[i].Name
+	} else if i, ok := s.former[slotKey{p.name, b.ID}]; ok {
+		// It is back: requests that are held in the section wait for this backend.
+		section.Name = s.previous[i].Name
+		s.resting[p.name] = slices.DeleteFunc(s.resting[p.name], func(j int) bool { return j == i })
 	} else if free := s.free[p.name]; len(free) > 0 {
 		section.Name = s.previous[free[0]].Name
 		s.free[p.name] = free[1:]
@@ -108,7 +114,7 @@ func (s *slots) spare(list []int) []Section {
 	out := make([]Section, len(list))
 	for i, place := range list {
 		p := &s.previous[place]
-		out[i] = Section{Name: p.Name, Profile: p.Profile, Used: p.Used}
+		out[i] = Section{Name: p.Name, Profile: p.Profile, Used: p.Used, Former: cmp.Or(p.Backend, p.Former)}
 	}
 	return out
 }
