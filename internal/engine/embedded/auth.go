@@ -180,6 +180,7 @@ func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 			return challenge
 		}
 		if strip {
+			q.stripped = q.header["Authorization"]
 			delete(q.header, "Authorization")
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type site struct {
 	listeners []route.Listener
 	routes    map[string]*route.Route
 	backends  map[string]*route.Backend
+	problems  []route.Problem
 }
 
 // newSite starts an engine with one listener, "http", in clear.
@@ -95,6 +97,13 @@ func (s *site) serve(host string, addresses ...string) {
 	s.backend(host, nil, addresses...)
 }
 
+// disconnected has the table say that no network leads to an instance that runs.
+func (s *site) disconnected(e route.Endpoint) {
+	s.problems = append(s.problems, route.Problem{
+		Code: route.CodeNoAddress, Source: e.Source, Instance: e.Instance, Text: "Fairway is on none of its networks",
+	})
+}
+
 // table makes the table of what there is.
 func (s *site) table() *route.Table {
 	s.t.Helper()
@@ -107,7 +116,7 @@ func (s *site) table() *route.Table {
 	for _, b := range s.backends {
 		backends = append(backends, b)
 	}
-	table, err := route.New(s.revision, s.listeners, routes, backends, nil)
+	table, err := route.New(s.revision, s.listeners, routes, backends, s.problems)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -278,6 +287,35 @@ func deadAddress(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// silentAddress is an address where a connection is neither taken nor refused: the
+// queue of those who wait to be accepted is full.
+func silentAddress(t testing.TB) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for failed := 0; failed < 2; { // one alone may be the fault of a busy machine
+		c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
+		if err != nil {
+			failed++
+			continue
+		}
+		failed = 0
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	return addr
 }
 
 // client returns an HTTP client that resolves every name to a listener. h2 has it

@@ -267,6 +267,9 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 	}
 	next.missing = missing
 	e.live.Store(next)
+	if old != nil {
+		close(old.superseded)
+	}
 	e.reindexCertificates() // what was reloaded meanwhile went to the old table
 
 	for _, l := range opened {
@@ -288,7 +291,7 @@ func (e *Engine) retire(old, next *liveTable) {
 			old.routes[r].metrics.remove()
 		}
 	}
-	e.transports.sweep()
+	e.transports.sweep(next)
 	e.certs.keep(next.table)
 	e.authorities.keep(next.table)
 	e.users.keep(next.table)

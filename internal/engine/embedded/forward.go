@@ -31,8 +31,13 @@ type exchange struct {
 	w     *responseWriter
 	body  *bodyReader // nil: the request has none
 
-	q     *request   // nil when a guard refused it
-	route *liveRoute // nil when no route took it
+	live     *liveTable // that decided on it
+	q        *request   // nil when a guard refused it
+	route    *liveRoute // nil when no route took it
+	orphaned bool       // the route has left the table, and no other takes the request
+
+	addressed *compiledRoute // the route that the outgoing request was made for
+	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
 
 	key       balance.Key
 	forwarded bool // ReverseProxy has it
@@ -56,24 +61,24 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.body = newBodyReader(r, x.w.control, e.opts)
 	}
 	defer x.end()
-	live := e.live.Load()
-	conf := live.listeners[l]
+	x.live = e.live.Load()
+	conf := x.live.listeners[l]
 	if conf == nil { // the listener left while the connection was idle
 		w.Header().Set("Connection", "close")
 		conf = &listenerConfig{}
 	}
-	x.serve(live, conf)
+	x.serve(conf)
 }
 
 // serve decides what to do with the request, and does it.
-func (x *exchange) serve(live *liveTable, conf *listenerConfig) {
+func (x *exchange) serve(conf *listenerConfig) {
 	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
 	q, a := g.admit(headOf(x.r), peer{addr: x.conn.peer, tls: x.r.TLS != nil, trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
 		q.certified = x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0
-		x.route, a = live.decide(x.r.Context(), q)
+		x.route, a = x.live.decide(x.r.Context(), q)
 	}
 	if a == nil {
 		a = lastHop(q)
@@ -169,9 +174,6 @@ func (x *exchange) forward() {
 		copied := *r
 		r = &copied
 		r.Body = x.body
-		if x.q.maxBody >= 0 {
-			r.Body = http.MaxBytesReader(x.w.ResponseWriter, x.body, x.q.maxBody)
-		}
 		if r.ProtoMajor == 1 {
 			// An endpoint may answer while it still reads: without this the
 			// server would first read the whole body itself.
@@ -194,14 +196,22 @@ func (x *exchange) forward() {
 // rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
 // nothing the client lists in Connection can take away what is set here.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
-	q, out := x.q, p.Out
+	// Trailers of a request are not passed on (RFC 9110, 6.5.1 allows it): some
+	// backends merge them into the header, behind every check.
+	p.Out.Trailer = nil
+	if x.q.prefix != "" || len(x.route.requestHeaders) > 0 {
+		x.unchanged = p.Out.Header.Clone()
+	}
+	x.address(p.Out)
+}
+
+// address makes out what the route wants to be sent.
+func (x *exchange) address(out *http.Request) {
+	q := x.q
 	// Opaque goes into the request line as it is: the very bytes that were
 	// matched, and no other spelling of them.
 	out.URL = &url.URL{Opaque: q.path, RawQuery: q.Query, ForceQuery: q.bareQuery}
 	out.Host = q.authority()
-	// Trailers of a request are not passed on (RFC 9110, 6.5.1 allows it): some
-	// backends merge them into the header, behind every check.
-	out.Trailer = nil
 	q.identity.tell(out.Header)
 	if q.prefix != "" {
 		out.Header["X-Forwarded-Prefix"] = []string{q.prefix}
@@ -214,6 +224,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			}
 		}
 	}
+	x.addressed = x.route.compiledRoute
 }
 
 // modify changes the header of the answer.
@@ -294,7 +305,11 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 // for the log: it may hold addresses.
 func (x *exchange) answerFor(err error) *answer {
 	var tooLarge *http.MaxBytesError
+	var own *answered
 	switch {
+	case errors.As(err, &own):
+		a := *own.answer
+		return &a
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge()
 	case x.body != nil && x.body.tooSlow():

@@ -42,6 +42,8 @@ type request struct {
 	path string
 	// prefix is what StripPrefix took off.
 	prefix string
+	// stripped is the Authorization header that a filter took out of header.
+	stripped []string
 	// bareQuery is true for a question mark that nothing follows.
 	bareQuery bool
 	length    int64

@@ -20,6 +20,7 @@ type liveTable struct {
 	listeners   map[*listener]*listenerConfig
 	missing     map[string]string // optional listeners that could not be bound → why
 	hosts       func() *hostIndex // made when first asked
+	superseded  chan struct{}     // closed when another table is live
 }
 
 // liveRoute is a route made ready to serve, with the backend it goes to.
@@ -75,6 +76,7 @@ func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 		names:       m.names,
 		routes:      make(map[*route.Route]*liveRoute, len(t.Routes)),
 		hosts:       m.hosts,
+		superseded:  make(chan struct{}),
 	}
 	for _, r := range t.Routes {
 		var def *route.Backend

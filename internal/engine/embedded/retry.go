@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
@@ -26,9 +26,6 @@ const (
 	connectBudget = 10 * time.Second
 )
 
-// holdPause is the pause between two rounds of attempts while a request is held.
-const holdPause = 100 * time.Millisecond
-
 // RoundTrip sends the request to an endpoint. It makes another attempt when that
 // can do no harm:
 //
@@ -42,9 +39,12 @@ const holdPause = 100 * time.Millisecond
 // A request with another method that was sent, even in part, is never repeated,
 // unless its client says with Idempotency-Key that it may be, which net/http
 // honours on connections it kept. Neither is one that timed out.
+//
+// A request that could be sent nowhere is not bound to the table it began with:
+// it goes where the live table would have it go; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
-	hold := &holder{x: x, until: x.began.Add(x.route.route.Hold)}
+	hold := newHolder(x)
 	defer hold.end()
 	var body *replayBody
 	if out.Body != nil {
@@ -61,15 +61,16 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	)
 	began := time.Now()
 	for n := 0; ; { // n attempts were made in this round
-		ep, err := x.pick(ctx, n, tried, hold)
-		if err != nil && last == nil {
-			return nil, err
+		ep, err := x.pick(n, tried)
+		if err != nil && last != nil && !unsent {
+			return nil, last
 		}
-		if err != nil { // all have been tried
-			if !unsent || hold.pause(ctx) != nil {
-				return nil, last
+		if err != nil { // all have been tried, or there is none
+			if err := hold.again(ctx, last); err != nil {
+				return nil, err
 			}
-			n, tried, began = 0, room[:0], time.Now()
+			out = x.readdress(out)
+			n, tried, began, last = 0, room[:0], time.Now(), nil
 			continue
 		}
 		if x.attempts++; x.attempts > 1 {
@@ -102,87 +103,17 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 }
 
-// pick chooses an endpoint after n attempts of a round. When the backend has
-// none at all it holds the request; when it has none left it fails.
-func (x *exchange) pick(ctx context.Context, n int, tried []*balance.Endpoint, hold *holder) (*balance.Endpoint, error) {
-	if n >= maxAttempts {
+// pick chooses an endpoint after n attempts of a round.
+func (x *exchange) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, error) {
+	if n >= maxAttempts || x.orphaned {
 		return nil, balance.ErrNoEndpoint
 	}
-	for {
-		ep, err := x.route.backend.Pick(x.key, tried)
-		if err == nil {
-			x.endpoint = ep
-			return ep, nil
-		}
-		if len(tried) > 0 {
-			return nil, err
-		}
-		if err := hold.wait(ctx, x.route.backend); err != nil {
-			return nil, err
-		}
+	ep, err := x.route.backend.Pick(x.key, tried)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// holder is a request's right to wait for an endpoint.
-type holder struct {
-	x     *exchange
-	until time.Time
-	held  bool
-}
-
-// begin reports whether the request may wait, for there is a bound on how many
-// do, and counts it.
-func (h *holder) begin() bool {
-	if !h.held {
-		held := h.x.route.held
-		if held.Add(1) > int64(h.x.e.opts.MaxHeld) {
-			held.Add(-1)
-			return false
-		}
-		h.held = true
-	}
-	return true
-}
-
-// end takes the request off the count.
-func (h *holder) end() {
-	if h.held {
-		h.x.route.held.Add(-1)
-		h.held = false
-	}
-}
-
-// wait waits until the backend has something to pick. It fails with
-// balance.ErrNoEndpoint when the time is over.
-func (h *holder) wait(ctx context.Context, b *balance.Backend) error {
-	left := time.Until(h.until)
-	if left <= 0 || !h.begin() {
-		return balance.ErrNoEndpoint
-	}
-	waiting, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	if err := b.Wait(waiting); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("held: %w", ctx.Err())
-		}
-		return balance.ErrNoEndpoint
-	}
-	return nil
-}
-
-// pause waits a moment before another round. It fails when the time is over.
-func (h *holder) pause(ctx context.Context) error {
-	if time.Until(h.until) < holdPause || !h.begin() {
-		return balance.ErrNoEndpoint
-	}
-	timer := time.NewTimer(holdPause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	x.endpoint = ep
+	return ep, nil
 }
 
 // attempt is one try at one endpoint.
@@ -210,12 +141,12 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 	req.URL = &u
 	a.aim(req.URL)
 	if body != nil {
-		req.Body = body.reader()
+		req.Body = a.x.bounded(body)
 		req.GetBody = func() (io.ReadCloser, error) {
 			if body.lost() {
 				return nil, errLost
 			}
-			return body.reader(), nil
+			return a.x.bounded(body), nil
 		}
 	}
 	res, err := a.transport.RoundTrip(req)
@@ -230,6 +161,16 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 	}
 	a.x.take(a, res)
 	return res, nil
+}
+
+// bounded returns a reader of the body that ends at what the route allows. A body
+// that was read beforehand has been measured by its filter.
+func (x *exchange) bounded(body *replayBody) io.ReadCloser {
+	r := body.reader()
+	if x.q.maxBody < 0 || body.whole != nil {
+		return r
+	}
+	return http.MaxBytesReader(x.w.ResponseWriter, r, x.q.maxBody)
 }
 
 // aim sets where the request goes: the address is in the transport already; the
@@ -295,6 +236,8 @@ func (a *attempt) result(ctx context.Context, err error) balance.Result {
 	switch {
 	case ctx.Err() != nil, a.x.body != nil && a.x.body.broken():
 		return balance.ResultCanceled
+	case isDial(err) && a.transport.retired.Load():
+		return balance.ResultCanceled // it was given up because the endpoint left
 	case isDial(err):
 		return balance.ResultUnreachable
 	case a.reused && !a.answered.Load() && a.conn != nil && !isTimeout(err):
@@ -303,7 +246,12 @@ func (a *attempt) result(ctx context.Context, err error) balance.Result {
 	return balance.ResultFailed
 }
 
+// isTimeout reports whether a limit of Fairway's own was reached. A connection that
+// the kernel has given up is none: nothing leads to the endpoint any more.
 func isTimeout(err error) bool {
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		return false
+	}
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -63,6 +63,7 @@ func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 // serve decides, connects and passes on.
 func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	live := t.e.live.Load()
+	t.x.live = live
 	wanted := live.names[t.conf.name]
 	if t.conf.proxied || wanted {
 		t.early = bufio.NewReaderSize(t.conn, t.earlySize(wanted))
@@ -83,7 +84,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 		Host: t.name, Path: "/", Client: addrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
 	}}
 	lr, a := live.decideTCP(ctx, q)
-	t.x.route = lr
+	t.x.q, t.x.route = q, lr
 	switch {
 	case lr == nil:
 		return traffic.NoRoute
@@ -95,6 +96,8 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	switch {
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return traffic.NoEndpoint
+	case errors.As(err, new(*answered)):
+		return traffic.Refused
 	case err != nil:
 		return traffic.Unreachable
 	}
@@ -122,31 +125,28 @@ func (t *liveTable) decideTCP(ctx context.Context, q *request) (*liveRoute, *ans
 // route's hold time is spent when none can, and an endpoint that cannot be
 // connected to is not tried again before all have been.
 func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
-	hold := &holder{x: t.x, until: t.x.began.Add(t.x.route.route.Hold)}
+	hold := newHolder(t.x)
 	defer hold.end()
-	dialer := &net.Dialer{Timeout: t.e.opts.DialTimeout, KeepAlive: 30 * time.Second}
 	var tried []*balance.Endpoint
 	var last error
 	began := time.Now()
 	for {
-		ep, err := t.x.pick(ctx, 0, tried, hold)
-		if err != nil && last == nil {
-			return nil, err
-		}
-		if err != nil || time.Since(began) > connectBudget {
+		ep, err := t.x.pick(0, tried)
+		if err != nil || last != nil && time.Since(began) > connectBudget {
 			if err == nil {
 				ep.Done(balance.ResultCanceled)
 			}
-			if hold.pause(ctx) != nil {
-				return nil, last
+			if err := hold.again(ctx, last); err != nil {
+				return nil, err
 			}
-			tried, began = nil, time.Now()
+			tried, last, began = nil, nil, time.Now()
 			continue
 		}
 		if t.x.attempts++; t.x.attempts > 1 {
 			t.x.route.metrics.retried()
 		}
-		c, err := dialer.DialContext(ctx, "tcp", ep.Address())
+		tr := t.e.transports.of(ep, t.x.route.def, 0)
+		c, err := tr.dial(ctx)
 		if err == nil {
 			if err = t.greet(c); err == nil {
 				t.x.release = ep.Done
@@ -158,7 +158,11 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			ep.Done(balance.ResultCanceled)
 			return nil, ctx.Err()
 		}
-		ep.Done(balance.ResultUnreachable)
+		result := balance.ResultUnreachable
+		if tr.retired.Load() {
+			result = balance.ResultCanceled
+		}
+		ep.Done(result)
 		tried, last = append(tried, ep), err
 	}
 }

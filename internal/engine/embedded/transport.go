@@ -3,9 +3,12 @@ package embedded
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,19 +25,200 @@ type transports struct {
 	all  sync.Map // transportKey → *transport
 }
 
-// transport is the connections to one endpoint.
-type transport struct {
-	*http.Transport
-	// retired is true when the endpoint drains: who puts a connection back
-	// closes it.
-	retired atomic.Bool
+// transportKey is what connections may be shared by.
+type transportKey struct {
+	endpoint *balance.Endpoint
+	form     transportForm
 }
 
-// retire closes the idle connections, now and after each request that still
-// runs.
+// transportForm is a way to speak to an endpoint.
+type transportForm struct {
+	scheme     route.Scheme
+	serverName string
+	skipVerify bool
+	timeout    time.Duration // of the response header
+}
+
+func newTransports(o Options) *transports { return &transports{opts: o} }
+
+// form is the form that a route with this timeout gives to the connections to its
+// backend.
+func (t *transports) form(def *route.Backend, timeout time.Duration) transportForm {
+	f := transportForm{scheme: def.Scheme}
+	if def.Scheme == route.SchemeTCP {
+		return f
+	}
+	if f.timeout = timeout; timeout == 0 {
+		f.timeout = t.opts.ResponseTimeout
+	}
+	if def.TLS != nil {
+		f.serverName, f.skipVerify = def.TLS.ServerName, def.TLS.SkipVerify
+	}
+	return f
+}
+
+// of returns the transport to an endpoint. That of an endpoint which has left is
+// not kept.
+func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration) *transport {
+	key := transportKey{e, t.form(def, timeout)}
+	if tr, ok := t.all.Load(key); ok {
+		return tr.(*transport)
+	}
+	v, _ := t.all.LoadOrStore(key, t.make(key, def.ID))
+	tr := v.(*transport)
+	if e.Left() {
+		// sweep may have been here before the transport was.
+		t.all.Delete(key)
+		tr.retired.Store(true)
+	}
+	return tr
+}
+
+// make returns a transport that dials the endpoint's address, whatever the URL
+// says: the URL carries the name to verify.
+func (t *transports) make(key transportKey, backend string) *transport {
+	tr := &transport{
+		endpoint: key.endpoint, backend: backend,
+		dialer: net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second},
+		open:   map[*endpointConn]struct{}{},
+	}
+	tr.dialing, tr.giveUp = context.WithCancel(context.Background())
+	tr.Transport = &http.Transport{
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return tr.dial(ctx) },
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  key.form.timeout,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        t.opts.EndpointIdle,
+		MaxIdleConnsPerHost:    256,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true,
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	switch key.form.scheme {
+	case route.SchemeH2C:
+		tr.Protocols.SetUnencryptedHTTP2(true)
+	case route.SchemeHTTPS:
+		tr.Protocols.SetHTTP1(true)
+		tr.Protocols.SetHTTP2(true)
+		tr.TLSClientConfig = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			ServerName:         key.form.serverName,
+			InsecureSkipVerify: key.form.skipVerify, //nolint:gosec // the operator of the service asked for it
+		}
+	default:
+		tr.Protocols.SetHTTP1(true)
+	}
+	return tr
+}
+
+// sweep retires the transports that next has no use for: those of endpoints that
+// have left, and those of a form that no route asks for any more.
+func (t *transports) sweep(next *liveTable) {
+	type use struct {
+		backend string
+		form    transportForm
+	}
+	used := make(map[use]bool, len(next.routes))
+	for r, lr := range next.routes {
+		if lr.def != nil {
+			used[use{lr.def.ID, t.form(lr.def, r.Timeout)}] = true
+		}
+	}
+	gone := outOfReach(next.table)
+	t.all.Range(func(k, v any) bool {
+		key, tr := k.(transportKey), v.(*transport)
+		left := key.endpoint.Left()
+		switch {
+		case left:
+			t.all.Delete(k)
+			tr.leave()
+			if gone[instanceOf{key.endpoint.Source(), key.endpoint.Instance()}] {
+				tr.cut()
+			}
+		case !used[use{tr.backend, key.form}]:
+			t.all.Delete(k)
+			tr.retire()
+		}
+		return true
+	})
+}
+
+// instanceOf names an instance of a source.
+type instanceOf struct{ source, name string }
+
+// outOfReach are the instances that run, but that no address leads to: their
+// network was disconnected. Nothing arrives there, and nothing will come back, not
+// even the end of a connection.
+func outOfReach(t *route.Table) map[instanceOf]bool {
+	var gone map[instanceOf]bool
+	for i := range t.Problems {
+		p := &t.Problems[i]
+		if p.Code != route.CodeNoAddress || p.Instance == "" {
+			continue
+		}
+		if gone == nil {
+			gone = map[instanceOf]bool{}
+		}
+		gone[instanceOf{p.Source, p.Instance}] = true
+	}
+	return gone
+}
+
+// close closes all idle connections.
+func (t *transports) close() {
+	t.all.Range(func(k, v any) bool {
+		t.all.Delete(k)
+		v.(*transport).leave()
+		return true
+	})
+}
+
+// transport is the connections to one endpoint.
+type transport struct {
+	*http.Transport // not used for what is passed through
+	endpoint        *balance.Endpoint
+	backend         string // the ID
+	dialer          net.Dialer
+	dialing         context.Context // of what is being connected; ends when the endpoint leaves
+	giveUp          context.CancelFunc
+	retired         atomic.Bool // whoever puts a connection back closes it
+	lost            atomic.Bool // nothing leads to the endpoint any more
+
+	mu   sync.Mutex
+	open map[*endpointConn]struct{}
+}
+
+// retire closes the idle connections, now and after each request that still runs.
 func (t *transport) retire() {
 	t.retired.Store(true)
 	t.CloseIdleConnections()
+}
+
+// leave is retire for an endpoint that leaves. What is only being connected is given
+// up: nothing was sent there, and it can go elsewhere. Connections that are busy are
+// watched closely, because an endpoint may leave without a word.
+func (t *transport) leave() {
+	t.retire()
+	t.giveUp()
+	for _, c := range t.conns() {
+		c.watch()
+	}
+}
+
+// cut ends everything at once, because nothing leads to the endpoint any more.
+func (t *transport) cut() {
+	t.lost.Store(true)
+	for _, c := range t.conns() {
+		_ = c.Close()
+	}
+}
+
+// conns are the open connections.
+func (t *transport) conns() []*endpointConn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.open))
 }
 
 // released is called when a request on the transport is over.
@@ -44,94 +228,34 @@ func (t *transport) released() {
 	}
 }
 
-// transportKey is what connections may be shared by.
-type transportKey struct {
-	endpoint   *balance.Endpoint
-	scheme     route.Scheme
-	serverName string
-	skipVerify bool
-	timeout    time.Duration // of the response header
-}
+// errOutOfReach means that nothing leads to an endpoint any more.
+var errOutOfReach = errors.New("no network leads to the endpoint any more")
 
-func newTransports(o Options) *transports { return &transports{opts: o} }
-
-// of returns the transport to an endpoint.
-func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration) *transport {
-	key := transportKey{endpoint: e, scheme: def.Scheme, timeout: timeout}
-	if key.timeout == 0 {
-		key.timeout = t.opts.ResponseTimeout
+// dial connects to the endpoint. It gives up when the endpoint leaves meanwhile; to
+// one that has left before it may still connect, for requests of the table that had
+// it.
+func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
+	if t.lost.Load() {
+		return nil, &dialError{errOutOfReach}
 	}
-	if def.TLS != nil {
-		key.serverName, key.skipVerify = def.TLS.ServerName, def.TLS.SkipVerify
+	if t.dialing.Err() == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(t.dialing, cancel)()
 	}
-	if tr, ok := t.all.Load(key); ok {
-		return tr.(*transport)
+	c, err := t.dialer.DialContext(ctx, "tcp", t.endpoint.Address())
+	if err != nil {
+		return nil, &dialError{err}
 	}
-	tr, _ := t.all.LoadOrStore(key, &transport{Transport: t.make(key)})
-	return tr.(*transport)
-}
-
-// make returns a transport that dials the endpoint's address, whatever the URL
-// says: the URL carries the name to verify.
-func (t *transports) make(key transportKey) *http.Transport {
-	address := key.endpoint.Address()
-	dialer := &net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second}
-	tr := &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return &endpointConn{Conn: c}, nil
-		},
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  key.timeout,
-		ExpectContinueTimeout:  time.Second,
-		IdleConnTimeout:        t.opts.EndpointIdle,
-		MaxIdleConnsPerHost:    256,
-		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true,
-		Protocols:              new(http.Protocols),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	ec := &endpointConn{Conn: c, transport: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost.Load() {
+		return nil, &dialError{errors.Join(errOutOfReach, c.Close())}
 	}
-	switch key.scheme {
-	case route.SchemeH2C:
-		tr.Protocols.SetUnencryptedHTTP2(true)
-	case route.SchemeHTTPS:
-		tr.Protocols.SetHTTP1(true)
-		tr.Protocols.SetHTTP2(true)
-		tr.TLSClientConfig = &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			ServerName:         key.serverName,
-			InsecureSkipVerify: key.skipVerify, //nolint:gosec // the operator of the service asked for it
-		}
-	default:
-		tr.Protocols.SetHTTP1(true)
-	}
-	return tr
-}
-
-// sweep closes the idle connections of endpoints that drain, and forgets their
-// transports. Requests that run on them finish.
-func (t *transports) sweep() {
-	t.all.Range(func(k, v any) bool {
-		select {
-		case <-k.(transportKey).endpoint.Draining():
-			t.all.Delete(k)
-			v.(*transport).retire()
-		default:
-		}
-		return true
-	})
-}
-
-// close closes all idle connections.
-func (t *transports) close() {
-	t.all.Range(func(k, v any) bool {
-		t.all.Delete(k)
-		v.(*transport).retire()
-		return true
-	})
+	t.open[ec] = struct{}{}
+	return ec, nil
 }
 
 // dialError means that no connection could be made: nothing was sent.
@@ -147,7 +271,27 @@ func (e *dialError) Unwrap() error { return e.err }
 // which nothing was sent can be told from one that may have been received.
 type endpointConn struct {
 	net.Conn
-	written atomic.Int64
+	transport *transport
+	written   atomic.Int64
+}
+
+// watch has the kernel find out within some six seconds when the endpoint's machine
+// or its network is gone.
+func (c *endpointConn) watch() {
+	if k, ok := c.Conn.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	}); ok {
+		_ = k.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 5})
+	}
+}
+
+// Close also takes the connection off the books.
+func (c *endpointConn) Close() error {
+	t := c.transport
+	t.mu.Lock()
+	delete(t.open, c)
+	t.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // Write counts the bytes handed to the kernel.

@@ -51,9 +51,9 @@ func (b *Backend) Pick(k Key, tried []*Endpoint) (*Endpoint, error) {
 	return e, nil
 }
 
-// Wait blocks until there is something to pick, and returns nil then, or ctx's
-// error once ctx is done.
-func (b *Backend) Wait(ctx context.Context) error {
+// Wait blocks until there is something to pick or enough is closed, and returns nil
+// then, or ctx's error once ctx is done. A nil enough is never closed.
+func (b *Backend) Wait(ctx context.Context, enough <-chan struct{}) error {
 	for {
 		b.mu.Lock()
 		if len(b.rotation) > 0 {
@@ -67,6 +67,8 @@ func (b *Backend) Wait(ctx context.Context) error {
 		b.mu.Unlock()
 		select {
 		case <-changed:
+		case <-enough:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}

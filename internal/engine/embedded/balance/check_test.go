@@ -74,7 +74,7 @@ func TestChecksLetInAndTakeOut(t *testing.T) {
 		if e, err := b.Pick(Key{}, nil); err != ErrNoEndpoint {
 			t.Fatalf("picked %v, %v before any check", e, err)
 		}
-		if err := b.Wait(t.Context()); err != nil {
+		if err := b.Wait(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(firstWithin)

@@ -52,6 +52,16 @@ func (e *Endpoint) Address() string { return e.def.Load().Address }
 // Instance returns the name of the instance, for people.
 func (e *Endpoint) Instance() string { return e.def.Load().Instance }
 
+// Source returns the name of the source that sees the instance.
+func (e *Endpoint) Source() string { return e.def.Load().Source }
+
+// Left reports whether the endpoint has left rotation for good; see Draining.
+func (e *Endpoint) Left() bool {
+	e.backend.mu.Lock()
+	defer e.backend.mu.Unlock()
+	return e.left
+}
+
 // StickyValue returns the cookie value that ties a client to the endpoint. It
 // is a hash of the IDs of backend and endpoint: the same after a restart, and
 // it does not tell the address. It is empty when the backend is not sticky.

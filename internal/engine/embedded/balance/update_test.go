@@ -129,7 +129,7 @@ func TestWait(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		go func() { done <- b.Wait(ctx) }()
+		go func() { done <- b.Wait(ctx, nil) }()
 		time.Sleep(2 * time.Second)
 		s.Update([]*route.Backend{backend(route.BalanceRoundRobin, "a:1:draining")}) // still nothing
 		synctest.Wait()
@@ -138,14 +138,14 @@ func TestWait(t *testing.T) {
 		if err := <-done; err != nil || time.Since(start) != 3*time.Second {
 			t.Errorf("got %v after %v, want nil after 3s", err, time.Since(start))
 		}
-		if err := b.Wait(ctx); err != nil {
+		if err := b.Wait(ctx, nil); err != nil {
 			t.Errorf("with an endpoint: %v", err)
 		}
 
 		s.Update([]*route.Backend{backend(route.BalanceRoundRobin)})
 		short, cancelShort := context.WithTimeout(t.Context(), time.Second)
 		defer cancelShort()
-		if err := b.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.Wait(short, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("without any: got %v, want the deadline", err)
 		}
 	})
@@ -246,7 +246,7 @@ func TestConcurrentUse(t *testing.T) {
 		s.Update([]*route.Backend{def(i)})
 		if i%10 == 0 {
 			s.Status()
-			_ = b.Wait(t.Context())
+			_ = b.Wait(t.Context(), nil)
 		}
 	}
 	close(stop)

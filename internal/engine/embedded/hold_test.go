@@ -1,0 +1,254 @@
+package embedded
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/route"
+	"fairway/internal/testkit"
+)
+
+// heldSite is a site with a route for a.example that has a request which is held. ask
+// is the request; the answer comes through the channel.
+func heldSite(t *testing.T, ask string, change func(*route.Route)) (*site, <-chan *response) {
+	t.Helper()
+	s := newSite(t, Options{})
+	s.serve("a.example")
+	r := s.routes["a.example"]
+	r.Hold = time.Hour
+	if change != nil {
+		change(r)
+	}
+	s.apply()
+	c := s.dial("http")
+	c.within(testkit.Patience)
+	c.send(ask)
+	answers := make(chan *response, 1)
+	method, _, _ := strings.Cut(ask, " ")
+	go func() { answers <- c.answer(method) }()
+	testkit.Eventually(t, "the request is held", testkit.True(func() bool {
+		return s.engine.live.Load().lookup(r).held.Load() == 1
+	}))
+	return s, answers
+}
+
+// TestHeldRequestIsNotBoundToItsTable: a request that is held when its route leaves
+// goes to the route that takes its place, and as that route wants it: nothing of
+// what the first one was to do to it is left.
+func TestHeldRequestIsNotBoundToItsTable(t *testing.T) {
+	a := newApp(t, nil)
+	s, answers := heldSite(t, "POST /web/x HTTP/1.1\r\nHost: a.example\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+		func(r *route.Route) {
+			r.Filters = []route.Filter{
+				{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: route.HashPassword("salt", "secret")}}, Strip: true}},
+				{StripPrefix: &route.StripPrefix{Prefix: "/web"}},
+				{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "X-Secret", Value: "of the first"}, {Name: "Host", Value: "first.example"}}}},
+			}
+		})
+	delete(s.routes, "a.example")
+	s.apply()
+	s.route("next", "a.example", func(r *route.Route) {
+		r.Filters = []route.Filter{{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "X-Second", Value: "yes"}}}}}
+	})
+	s.backend("next", nil, a.addr())
+	s.apply()
+	if res := <-answers; res.StatusCode != 200 {
+		t.Fatalf("status %d, %q", res.StatusCode, res.body)
+	}
+	got := a.last()
+	if got.target != "/web/x" || got.host != "a.example" || got.body != "hi" {
+		t.Errorf("the application saw %s for %s with %q", got.target, got.host, got.body)
+	}
+	for name, want := range map[string]string{
+		"X-Secret": "", "X-Forwarded-Prefix": "", "X-Second": "yes", "Authorization": "Basic YW5uOnNlY3JldA==", "User-Agent": "", "X-Forwarded-Host": "a.example",
+	} {
+		if v := got.header.Get(name); v != want {
+			t.Errorf("%s is %q, want %q", name, v, want)
+		}
+	}
+}
+
+// TestHeldRequestIsCheckedAnew: the checks of the route that takes the place hold for
+// what was held, too.
+func TestHeldRequestIsCheckedAnew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		filter route.Filter
+		status int
+	}{
+		"users":      {route.Filter{BasicAuth: &route.BasicAuth{Users: []route.User{{Name: "ann", Hash: route.HashPassword("salt", "secret")}}}}, 401},
+		"short body": {route.Filter{MaxBody: &route.MaxBody{Bytes: 1}}, 413},
+	} {
+		for _, body := range []string{"Content-Length: 2\r\n\r\nhi", "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"} {
+			a := newApp(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+			s, answers := heldSite(t, "POST / HTTP/1.1\r\nHost: a.example\r\n"+body, nil)
+			delete(s.routes, "a.example")
+			s.route("next", "a.example", func(r *route.Route) { r.Filters = []route.Filter{tt.filter} })
+			s.backend("next", nil, a.addr())
+			s.apply()
+			if res := <-answers; res.StatusCode != tt.status {
+				t.Errorf("%s: status %d, want %d", name, res.StatusCode, tt.status)
+			}
+		}
+	}
+}
+
+// TestHeldConnectionIsNotBoundToItsTable: the same for connections that are passed
+// through.
+func TestHeldConnectionIsNotBoundToItsTable(t *testing.T) {
+	s := newTCPSite(t, Options{}, nil)
+	s.pass("old", "", func(r *route.Route) { r.Hold = time.Hour })
+	s.apply()
+	c := s.dial("tcp")
+	c.within(testkit.Patience)
+	testkit.Eventually(t, "the connection is held", testkit.True(func() bool {
+		return s.engine.live.Load().lookup(s.routes["old"]).held.Load() == 1
+	}))
+	delete(s.routes, "old")
+	delete(s.backends, "old")
+	s.apply()
+	s.pass("new", "", nil, newPeer(t, greeter))
+	s.apply()
+	if got := c.readLine(); got != "hello\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDialIsGivenUpWhenTheEndpointLeaves: a request that waits for a connection goes
+// elsewhere as soon as the endpoint leaves, whatever the method.
+func TestDialIsGivenUpWhenTheEndpointLeaves(t *testing.T) {
+	a := newApp(t, nil)
+	silent := silentAddress(t)
+	for name, leave := range map[string]func(*route.Backend){
+		"drains": func(b *route.Backend) { b.Endpoints[0].State = route.EndpointDraining },
+		"gone":   func(b *route.Backend) { b.Endpoints = b.Endpoints[1:] },
+	} {
+		s := newSite(t, Options{DialTimeout: time.Hour})
+		s.serve("a.example", silent)
+		s.apply()
+		c := s.dial("http")
+		c.within(testkit.Patience)
+		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi")
+		testkit.Eventually(t, "the request has an endpoint", testkit.True(func() bool {
+			return s.engine.Status()[0].Endpoints[0].InFlight == 1
+		}))
+		s.backend("a.example", leave, silent, a.addr())
+		s.apply()
+		if res := c.answer("POST"); res.StatusCode != 200 {
+			t.Errorf("%s: status %d", name, res.StatusCode)
+		}
+	}
+}
+
+// TestDisconnectedEndpointIsLeftAtOnce: when the network of a running instance is
+// disconnected nothing comes back from it. What may be repeated goes elsewhere, the
+// rest fails, both at once; an endpoint that merely leaves finishes what it has.
+func TestDisconnectedEndpointIsLeftAtOnce(t *testing.T) {
+	for method, status := range map[string]int{"GET": 200, "PUT": 200, "POST": 502} {
+		arrived, release := make(chan struct{}), make(chan struct{})
+		hangs := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+			arrived <- struct{}{}
+			<-release
+		})
+		other := newApp(t, nil)
+		s := newSite(t, Options{ResponseTimeout: time.Hour})
+		s.serve("a.example", hangs.addr())
+		s.apply()
+		c := s.dial("http")
+		c.within(testkit.Patience)
+		c.send(method + " / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi")
+		<-arrived
+		lost := s.backends["a.example"].Endpoints[0]
+		s.backend("a.example", func(b *route.Backend) { b.Endpoints = b.Endpoints[1:] }, lost.Address, other.addr())
+		s.disconnected(lost)
+		s.apply()
+		if res := c.answer(method); res.StatusCode != status {
+			t.Errorf("%s: status %d, want %d", method, res.StatusCode, status)
+		}
+		close(release)
+	}
+}
+
+// TestDisconnectedEndpointEndsConnections: the same for connections that are passed
+// through.
+func TestDisconnectedEndpointEndsConnections(t *testing.T) {
+	s := newTCPSite(t, Options{}, nil)
+	s.pass("db", "", nil, newPeer(t, greeter))
+	s.apply()
+	c := s.dial("tcp")
+	c.within(testkit.Patience)
+	c.readLine()
+	lost := s.backends["db"].Endpoints[0]
+	s.pass("db", "", nil)
+	s.disconnected(lost)
+	s.apply()
+	c.closed()
+}
+
+// TestEndpointThatLeavesIsWatched: the kernel finds out soon when the machine of an
+// endpoint that leaves is gone.
+func TestEndpointThatLeavesIsWatched(t *testing.T) {
+	tr := newTransports(Options{}.withDefaults()).make(transportKey{}, "")
+	alive := &keptAlive{}
+	tr.open[&endpointConn{Conn: alive, transport: tr}] = struct{}{}
+	tr.leave()
+	c := alive.config
+	if worst := c.Idle + time.Duration(c.Count)*c.Interval; !c.Enable || worst < time.Second || worst > 10*time.Second {
+		t.Errorf("a dead endpoint is noticed after %v: %+v", worst, c)
+	}
+	if err := fmt.Errorf("read: %w", syscall.ETIMEDOUT); isTimeout(err) {
+		t.Error("the end of a dead connection counts as a limit that was reached, after which nothing is repeated")
+	}
+}
+
+// keptAlive is a connection that notes how it is kept alive.
+type keptAlive struct {
+	net.Conn
+	config net.KeepAliveConfig
+}
+
+func (k *keptAlive) SetKeepAliveConfig(c net.KeepAliveConfig) error {
+	k.config = c
+	return nil
+}
+
+// TestTransportsDoNotPileUp: a form of connections that no route asks for any more is
+// let go of, and so are those of an endpoint that leaves, also when a request that
+// found it before is late.
+func TestTransportsDoNotPileUp(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example", a.addr())
+	count := func() (n int) {
+		s.engine.transports.all.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	for i := range 5 {
+		s.route("a.example", "a.example", func(r *route.Route) { r.Timeout = time.Minute + time.Duration(i)*time.Second })
+		s.apply()
+		if res := s.get("a.example", "/"); res.StatusCode != 200 {
+			t.Fatalf("status %d", res.StatusCode)
+		}
+		if n := count(); n != 1 {
+			t.Fatalf("after %d changes of the timeout there are %d transports, want 1", i, n)
+		}
+	}
+	def := s.backends["a.example"]
+	late, err := s.engine.set.Backend("a.example").Pick(balance.Key{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.backend("a.example", nil)
+	s.apply()
+	tr := s.engine.transports.of(late, def, time.Minute)
+	if n := count(); n != 0 || !tr.retired.Load() {
+		t.Errorf("a late request has put %d transports back, retired %v", n, tr.retired.Load())
+	}
+	late.Done(balance.ResultCanceled)
+}
