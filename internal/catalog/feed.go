@@ -37,22 +37,25 @@ func (f *Feed) Newest() *Snapshot {
 	return f.newest
 }
 
+// Changed returns a channel that is closed by the next Publish. A reader that
+// takes it before it asks for Newest misses nothing.
+func (f *Feed) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
 // Next waits until there is a snapshot with a revision above after and returns
 // the newest one. It returns the context's error when ctx ends first.
 func (f *Feed) Next(ctx context.Context, after uint64) (*Snapshot, error) {
 	for {
-		f.mu.Lock()
-		if f.newest != nil && f.newest.Revision > after {
-			s := f.newest
-			f.mu.Unlock()
+		changed := f.Changed()
+		if s := f.Newest(); s != nil && s.Revision > after {
 			return s, nil
 		}
-		if f.changed == nil {
-			f.changed = make(chan struct{})
-		}
-		changed := f.changed
-		f.mu.Unlock()
-
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -57,7 +57,10 @@ type Compiler interface {
 
 // Feed hands out snapshots. *catalog.Feed is one.
 type Feed interface {
-	Next(ctx context.Context, after uint64) (*catalog.Snapshot, error)
+	// Newest returns the newest snapshot, or nil when there is none yet.
+	Newest() *catalog.Snapshot
+	// Changed returns a channel that is closed when there is a newer one.
+	Changed() <-chan struct{}
 }
 
 // State says how far the table can be trusted to be current.
@@ -133,6 +136,7 @@ type Control struct {
 	steering steering
 
 	// What follows belongs to the goroutine of Run.
+	served   []string          // by engine: the hash of the table that it serves
 	recorded string            // hash of the newest table in the history
 	seen     *catalog.Snapshot // what the live table was made from
 	deeds    []deed            // since the live table
@@ -162,6 +166,8 @@ func New(o Options) (*Control, error) {
 	if c.suit == nil {
 		c.suit = func(t *route.Table) (*route.Table, error) { return t, nil }
 	}
+	c.served = make([]string, len(c.engines))
+	c.steering.wake = make(chan struct{}, 1)
 	c.recorder = newRecorder(o.Logger, c.metrics.lost.Inc)
 	c.status.Store(&Status{State: StateStarting, Since: time.Now()})
 	if c.restored != nil {
@@ -179,7 +185,8 @@ func (c *Control) Status() Status { return *c.status.Load() }
 
 // round is what the loop works on.
 type round struct {
-	snapshot *catalog.Snapshot // the newest; nil before the first
+	snapshot *catalog.Snapshot // the newest that says anything; nil before the first
+	revision uint64            // of the newest snapshot, whether it says anything or not
 	compiled *route.Table      // what it was compiled to, or the last run's
 	pending  bool              // the newest table is not live yet
 	backoff  time.Duration
@@ -194,26 +201,18 @@ func (c *Control) Run(ctx context.Context) error {
 
 	r := round{compiled: c.restore(ctx), backoff: retryFirst}
 	for {
-		s, err := c.next(ctx, r)
-		if err != nil {
-			return nil // ctx has ended: that is how the loop ends
-		}
-		switch {
-		case s != nil && !known(s):
-			r.snapshot = nil // an empty table now would say "there is no such host"
-			c.steering.after = s.Revision
-			continue
-		case s != nil:
-			r.snapshot = s
-			c.steering.after = s.Revision
-			// Claims are decided by compiling, not by applying: they are handed
-			// down even while an engine has trouble.
-			r.compiled = c.compiler.Compile(s, r.compiled)
-			c.metrics.compiled(r.compiled)
-		case r.snapshot == nil:
+		changed := c.feed.Changed()
+		if !c.take(&r) && !c.wait(ctx, changed, r) {
 			continue
 		}
-		err = c.serve(ctx, r)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if r.snapshot == nil {
+			c.steering.postpone()
+			continue
+		}
+		err := c.serve(ctx, r)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -227,6 +226,56 @@ func (c *Control) Run(ctx context.Context) error {
 		r.backoff = retryFirst
 		c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(r.snapshot) })
 	}
+}
+
+// take compiles the newest snapshot; false when there is none that is newer and
+// says anything. One that says nothing changes nothing: an empty table now would
+// say "there is no such host".
+func (c *Control) take(r *round) bool {
+	s := c.feed.Newest()
+	if s == nil || s.Revision <= r.revision {
+		return false
+	}
+	r.revision = s.Revision
+	if !known(s) {
+		return false
+	}
+	// Claims are decided by compiling, not by applying: they are handed down even
+	// while an engine has trouble.
+	r.snapshot, r.compiled = s, c.compiler.Compile(s, r.compiled)
+	c.metrics.compiled(r.compiled)
+	return true
+}
+
+// How long the newest table waits before it is tried again on an engine that
+// refused it; doubled each time.
+const (
+	retryFirst = time.Second
+	retryLast  = 30 * time.Second
+)
+
+// wait returns true when there is something to do about the snapshot of r: an
+// operator has given a command, one ends by itself, a table that was refused is due
+// again, or ctx has ended. It returns false when the feed has changed.
+func (c *Control) wait(ctx context.Context, changed <-chan struct{}, r round) bool {
+	var due <-chan time.Time
+	end, ends := c.steering.nextEnd()
+	if retry := time.Now().Add(r.backoff); r.pending && (!ends || retry.Before(end)) {
+		end, ends = retry, true
+	}
+	if ends {
+		timer := time.NewTimer(time.Until(end))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-changed:
+		return false
+	case <-ctx.Done():
+	case <-c.steering.wake:
+	case <-due:
+	}
+	return true
 }
 
 // serve makes of the compiled table what operators want of it, and that live.
@@ -279,38 +328,6 @@ func (c *Control) record(table *route.Table, s *catalog.Snapshot, orders orders)
 	})
 }
 
-// How long the newest table waits before it is tried again on an engine that
-// refused it; doubled each time.
-const (
-	retryFirst = time.Second
-	retryLast  = 30 * time.Second
-)
-
-// next waits for a snapshot that is newer than the last one. It returns nil when
-// it is time to look at the same one again: an operator has given a command, one
-// ends by itself, or a table that was refused is due again.
-func (c *Control) next(ctx context.Context, r round) (*catalog.Snapshot, error) {
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if r.pending {
-		waiting, cancel = context.WithTimeout(waiting, r.backoff)
-		defer cancel()
-	}
-	if end, ok := c.steering.nextEnd(); ok {
-		waiting, cancel = context.WithDeadline(waiting, end)
-		defer cancel()
-	}
-	if !c.steering.listen(cancel) {
-		return nil, ctx.Err()
-	}
-	s, err := c.feed.Next(waiting, c.steering.after)
-	c.steering.unlisten()
-	if err != nil && ctx.Err() == nil {
-		return nil, nil
-	}
-	return s, err
-}
-
 // restore makes the last run's table live and returns the table that it was
 // compiled to. What cannot be applied is reported and left alone: the sources
 // will bring a newer one.
@@ -333,43 +350,41 @@ func (c *Control) restore(ctx context.Context) *route.Table {
 	return table
 }
 
-// apply makes the table live on every engine, unless its contents are live
-// already.
+// apply makes the table live on every engine, but for those that serve its
+// contents already.
 func (c *Control) apply(ctx context.Context, table *route.Table) error {
-	old := c.live.Load()
-	if old != nil && old.Hash == table.Hash {
-		c.live.Store(table) // same contents, newer revision and problems
-		return nil
-	}
 	var failed []error
-	for _, e := range c.engines {
+	took := false
+	for i, e := range c.engines {
+		if c.served[i] == table.Hash {
+			continue
+		}
 		start := time.Now()
 		err := e.Apply(ctx, table)
 		c.metrics.applied(e.Name(), time.Since(start), err)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("engine %s: %w", e.Name(), err))
+			continue
 		}
+		c.served[i], took = table.Hash, true
 	}
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
-	c.live.Store(table)
-	c.setStatus(func(st *Status) { st.Applied = time.Now() })
-	c.logChanges(old, table)
+	old := c.live.Swap(table)
+	if took {
+		c.setStatus(func(st *Status) { st.Applied = time.Now() })
+		c.logChanges(old, table)
+	}
 	return nil
 }
 
-// logChanges tells what a table changed, in full for a few elements and as
-// counts always, so that the log of a large change stays readable.
+// logChanges logs the totals of a table at Info and every changed element at Debug.
 func (c *Control) logChanges(old, table *route.Table) {
-	changes := route.Diff(old, table)
-	attrs := []any{
-		"revision", table.Revision, "hash", table.Hash[:12],
-		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems),
-	}
-	c.log.Info("table applied", attrs...)
+	c.log.Info("table applied", "revision", table.Revision, "hash", table.Hash[:12],
+		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))
 	if c.log.Enabled(context.Background(), slog.LevelDebug) {
-		c.log.Debug("table changes", "changes", changes.String())
+		c.log.Debug("table changes", "changes", route.Diff(old, table).String())
 	}
 }
 

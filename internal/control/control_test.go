@@ -256,3 +256,39 @@ func TestNewWantsItsParts(t *testing.T) {
 		t.Fatal("New without parts succeeded")
 	}
 }
+
+// A table that one engine took and another refused is not live. When it is
+// withdrawn, the engine that took it gets the table before again.
+func TestWithdrawnTableLeavesTheEngineThatTookIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var feed catalog.Feed
+		var takes, refuses recordingEngine
+		c, err := New(Options{Feed: &feed, Compiler: &hostCompiler{}, Engines: []Engine{&takes, &refuses}, Registerer: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+
+		before, withdrawn := tableOf(1, "a").Hash, tableOf(2, "a", "b").Hash
+		feed.Publish(snapshotOf(1, "a"))
+		synctest.Wait()
+		refuses.setRefuse(errors.New("no"))
+		feed.Publish(snapshotOf(2, "a", "b"))
+		synctest.Wait()
+		time.Sleep(2 * retryFirst) // it is tried again, where it is not served
+		feed.Publish(snapshotOf(3, "a"))
+		synctest.Wait()
+		if got := takes.hashes(); !slices.Equal(got, []string{before, withdrawn, before}) {
+			t.Errorf("the engine that took the withdrawn table was given %d tables and serves %s", len(got), got[len(got)-1])
+		}
+		if got := refuses.hashes(); !slices.Equal(got, []string{before}) {
+			t.Errorf("the engine that refused it was given %d tables", len(got))
+		}
+		if c.Table().Revision != 3 || c.Status().Pending != "" {
+			t.Errorf("revision %d is live, pending %q", c.Table().Revision, c.Status().Pending)
+		}
+	})
+}

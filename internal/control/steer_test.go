@@ -468,3 +468,41 @@ func TestPinUntilChanged(t *testing.T) {
 		}
 	})
 }
+
+// Whoever gives a command while the newest snapshot says nothing, or takes one back
+// before there is any, gets an answer at once.
+func TestCommandsWhileNothingIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		first := startSteered(t, dir)
+		first.feed.Publish(servicesOf(1, "a x.test 10.0.0.1"))
+		synctest.Wait()
+		nothing := &catalog.Snapshot{Revision: 2, Sources: []catalog.SourceStatus{{Name: "test"}}}
+		first.feed.Publish(nothing)
+		synctest.Wait()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := first.Give(ctx, Order{Kind: CommandDrain, Subject: "a"}); err != nil || time.Since(began) > time.Minute {
+			t.Errorf("a command: %v after %s", err, time.Since(began))
+		}
+		if got := first.Table().Backend("a").Endpoints[0].State; got != route.EndpointDraining {
+			t.Errorf("the endpoint is %s", got)
+		}
+		first.stop()
+
+		second := startSteered(t, dir)
+		defer second.stop()
+		synctest.Wait()
+		began = time.Now()
+		_, err := second.TakeBack(ctx, second.Commands()[0].ID, "ann", "")
+		if err != nil || time.Since(began) > time.Minute || len(second.Commands()) != 0 {
+			t.Errorf("taken back: %v after %s, commands %v", err, time.Since(began), second.Commands())
+		}
+		second.feed.Publish(servicesOf(3, "a x.test 10.0.0.1"))
+		synctest.Wait()
+		if got := second.Table().Backend("a").Endpoints[0].State; got != route.EndpointReady {
+			t.Errorf("the endpoint is %s after the drain was taken back", got)
+		}
+	})
+}

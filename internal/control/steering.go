@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,13 +30,9 @@ type steering struct {
 	compiled *route.Table // of snapshot
 	waiting  []chan outcome
 	deeds    []deed
-	// interrupt ends the loop's waiting; nil while it does not wait. poked is set
-	// when it shall not begin to.
-	interrupt context.CancelFunc
-	poked     bool
-	closed    bool
+	closed   bool
 
-	after uint64 // the loop's own: revision of the newest snapshot
+	wake chan struct{} // holds a token when there is a command for the loop
 }
 
 // outcome is what the loop made of commands.
@@ -290,32 +285,23 @@ func (s *steering) order(d deed) <-chan outcome {
 	return answered
 }
 
-// poke ends the loop's waiting.
+// poke wakes the loop.
 func (s *steering) poke() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.poked = true
-	if s.interrupt != nil {
-		s.interrupt()
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
-// listen lets poke end the waiting that begins now; false when it has already.
-func (s *steering) listen(interrupt context.CancelFunc) bool {
+// postpone answers those who wait while there is no snapshot to put a command into
+// effect on: it is written down, and takes effect with the first.
+func (s *steering) postpone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.poked {
-		s.poked = false
-		return false
+	for _, w := range s.waiting {
+		w <- outcome{unrecorded: ErrNotNow}
 	}
-	s.interrupt = interrupt
-	return true
-}
-
-func (s *steering) unlisten() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.interrupt, s.poked = nil, false
+	s.waiting = nil
 }
 
 // nextEnd returns when the next command ends by itself.
@@ -334,10 +320,7 @@ func (s *steering) nextEnd() (end time.Time, ok bool) {
 // down, and will be put into effect by the next run.
 func (s *steering) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
-	for _, w := range s.waiting {
-		w <- outcome{unrecorded: ErrNotNow}
-	}
-	s.waiting = nil
+	s.mu.Unlock()
+	s.postpone()
 }
