@@ -120,7 +120,7 @@ type tendedHAProxy struct {
 // Stop ends HAProxy, or leaves it to the next Fairway.
 func (e tendedHAProxy) Stop(ctx context.Context) error {
 	if e.outlive() {
-		return e.Leave()
+		return e.Leave(ctx)
 	}
 	return e.Engine.Stop(ctx)
 }

@@ -189,6 +189,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 	// From here on it is carried through: half of a change is worse than none.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
 	if p.reload == "" {
 		err := e.run(ctx, p)
 		if err == nil {

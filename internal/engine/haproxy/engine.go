@@ -147,6 +147,8 @@ type Engine struct {
 
 	tending  sync.WaitGroup
 	stopTend context.CancelFunc
+	life     context.Context // of changes that are carried through; ends when Stop cuts them off
+	abandon  context.CancelFunc
 	wake     chan struct{} // holds a token when tend has something to do now
 }
 
@@ -200,6 +202,7 @@ func New(o Options) (*Engine, error) {
 	e.resolver = newResolver(o.Logger, e.nudge, systemLookup)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stopTend = cancel
+	e.life, e.abandon = context.WithCancel(context.Background())
 	e.tending.Go(func() { e.tend(ctx) })
 	return e, nil
 }
@@ -312,14 +315,23 @@ func (e *Engine) Reload(ctx context.Context) error {
 }
 
 // Stop drains HAProxy and ends it, unless somebody else runs it: nothing new is
-// accepted, running requests finish. What still runs when ctx ends is cut off. The
-// engine cannot be used again.
+// accepted, running requests finish. What still runs when ctx ends is cut off; a
+// change that is under way is cut off at once. The engine cannot be used again.
 func (e *Engine) Stop(ctx context.Context) error {
-	proc := e.end()
+	if !e.elsewhere() {
+		e.abandon() // nothing that it could leave half done outlives this
+	}
+	proc, err := e.end(ctx)
+	if err != nil {
+		if running := e.running.Load(); running != nil && !e.elsewhere() {
+			err = errors.Join(err, running.Stop(ctx, true))
+		}
+		return err
+	}
 	if proc == nil || e.elsewhere() {
 		return e.finish()
 	}
-	err := proc.Stop(ctx, false)
+	err = proc.Stop(ctx, false)
 	return errors.Join(err, e.finish())
 }
 
@@ -332,24 +344,48 @@ func (e *Engine) Started() bool { return e.started.Load() }
 func (e *Engine) Found() bool { return e.running.Load() != nil && !e.Started() }
 
 // Leave ends the engine and lets HAProxy serve on. The next engine with the same
-// directory takes it over.
-func (e *Engine) Leave() error {
-	e.end()
+// directory takes it over. A change that is under way when ctx ends is cut off.
+func (e *Engine) Leave(ctx context.Context) error {
+	if _, err := e.end(ctx); err != nil {
+		return err
+	}
 	return e.finish()
 }
 
 // end stops what tends HAProxy and returns it; nil when it does not run or the
-// engine has ended before.
-func (e *Engine) end() *process.Process {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped {
-		return nil
-	}
-	e.stopped = true
+// engine has ended before. It fails when ctx ends and the change that is under way
+// does not, cut off as it is: then the engine ends after that.
+func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 	e.stopTend()
-	return e.proc
+	defer context.AfterFunc(ctx, e.abandon)()
+	ended := make(chan *process.Process, 1)
+	go func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.stopped {
+			ended <- nil
+			return
+		}
+		e.stopped = true
+		ended <- e.proc
+	}()
+	select {
+	case proc := <-ended:
+		return proc, nil
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(endGrace)
+	defer late.Stop()
+	select {
+	case proc := <-ended:
+		return proc, nil
+	case <-late.C:
+		return nil, fmt.Errorf("haproxy: a change that is under way does not end: %w", context.Cause(ctx))
+	}
 }
+
+// endGrace is how long a change may take to notice that it is cut off.
+const endGrace = time.Second
 
 func (e *Engine) finish() error {
 	e.tending.Wait()

@@ -17,6 +17,7 @@ import (
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // processes are the master and the worker that serves.
@@ -82,7 +83,7 @@ func TestTakenOver(t *testing.T) {
 	s.apply()
 	_, worker := s.processes()
 	addr := s.engine.Addr("http").String()
-	if err := s.engine.Leave(); err != nil {
+	if err := s.engine.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.engine.Apply(t.Context(), s.table()); err == nil {
@@ -121,7 +122,7 @@ func TestTakenOverElsewhere(t *testing.T) {
 	s.serve("b.example", startEndpoint(t, "b"))
 	s.serve("c.example", startEndpoint(t, "c"))
 	s.apply()
-	if err := s.engine.Leave(); err != nil {
+	if err := s.engine.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.meddle()
@@ -338,6 +339,36 @@ func TestStopLeavesNothing(t *testing.T) {
 		if p, err := os.FindProcess(pid); err == nil && p.Signal(syscall.Signal(0)) == nil {
 			t.Errorf("process %d runs on", pid)
 		}
+	}
+}
+
+// TestStopIsBounded: Stop returns when its context ends, although a change that is
+// under way holds the engine, and leaves nothing behind either.
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	master, worker := s.processes()
+	s.engine.mu.Lock()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.engine.Stop(ctx) }()
+	select {
+	case err := <-stopped:
+		if err == nil {
+			t.Error("nothing says that a change was cut off")
+		}
+	case <-time.After(testkit.Patience):
+		t.Error("Stop waits for the change")
+	}
+	s.engine.mu.Unlock()
+	for _, pid := range []int{master, worker} {
+		testkit.Eventually(t, fmt.Sprintf("process %d is gone", pid), testkit.True(func() bool {
+			p, err := os.FindProcess(pid)
+			return err != nil || p.Signal(syscall.Signal(0)) != nil
+		}))
 	}
 }
 

@@ -397,7 +397,7 @@ func TestEngineKilled(t *testing.T) {
 	var took []time.Duration
 	reloads := 0
 	for range kills {
-		if err := s.engine.Leave(); err != nil {
+		if err := s.engine.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		stormAndKill(t, s.options.Dir, endpoint, pair.CertFile, time.Duration(r.IntN(300))*time.Millisecond)
