@@ -24,7 +24,7 @@ func (runCommand) Help() string {
     fairway run --file services.yml --listen 127.0.0.1:8000
     fairway run --tls.certificates cert.pem,key.pem --access-log -
 
-SIGTERM and SIGINT drain: running requests may finish within drain-timeout. A second signal ends at once.`
+SIGTERM and SIGINT drain: /ready answers 503, nothing new is accepted, and running requests may finish within drain-timeout; the admin API goes last. A second signal ends at once.`
 }
 
 // Run serves until ctx ends.

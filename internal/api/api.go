@@ -288,6 +288,7 @@ const (
 	StateRestored = "restored" // the last run's table is served; no source has answered
 	StatePartial  = "partial"  // some sources have answered
 	StateSynced   = "synced"   // every source has answered
+	StateDraining = "draining" // Fairway ends: what runs may finish, nothing new is accepted
 )
 
 // Table is the condition of the live table.
@@ -340,8 +341,11 @@ type Readiness struct {
 	State string `json:"state"`
 }
 
-// Ready is true as soon as any table is served, also a restored one.
-func (r Readiness) Ready() bool { return r.State != StateStarting && r.State != "" }
+// Ready is true as soon as any table is served, also a restored one, until Fairway
+// begins to end.
+func (r Readiness) Ready() bool {
+	return r.State != StateStarting && r.State != StateDraining && r.State != ""
+}
 
 // Diagnosis says, for one service or one instance, whether it is served and if
 // not, why. Diagnoses are sorted by Service, then Instance.

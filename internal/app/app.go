@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,7 +69,8 @@ type App struct {
 	drained   chan balance.Drained // how endpoints have left
 	flow      *dockerFlow
 	lifecycle lifecycle
-	failed    bool // New has, and undoes what it has done
+	draining  atomic.Bool // Run has begun to end
+	failed    bool        // New has, and undoes what it has done
 }
 
 // New wires everything that cfg asks for and binds the listeners, so that a
@@ -209,7 +211,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		StateDir:      cfg.StateDir,
 		Version:       o.Version,
 		Catalogue:     feed,
-		Tables:        tables{a.control, waiting},
+		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector,
 		Engine:        endpoints,
 		Doctor:        doctor{compiler, feed, a.control},
@@ -238,6 +240,10 @@ const stopTimeout = 5 * time.Second
 // Run serves until ctx ends, then drains for at most the configured time and
 // returns nil. It returns early with an error when a part ends by itself. It may
 // be called once.
+//
+// The end has an order: /ready says no, nothing new is accepted and what runs may
+// finish, while the other parts end beside it; the admin API with the metrics goes
+// last, so that the drain can be watched.
 func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.collector.Run(running) })
@@ -250,22 +256,54 @@ func (a *App) Run(ctx context.Context) error {
 	if a.documents != nil {
 		g.Go(func() error { return a.documents.Run(running) })
 	}
-	if a.admin != nil {
-		g.Go(func() error { return a.admin.Run(running) })
-	}
+	stopAdmin := a.runAdmin(running, g)
 	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.AdminAddr()))
-	err := g.Wait()
 
+	<-running.Done()
+	a.draining.Store(true)
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.Background(), a.cfg.DrainTimeout)
 	defer cancel()
-	if stopErr := a.lifecycle.stop(drain); stopErr != nil {
+	stopErr := a.engine.Stop(drain)
+	err := g.Wait()
+	stopAdmin()
+
+	undo, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if stopErr = errors.Join(stopErr, a.lifecycle.stop(undo)); stopErr != nil {
 		a.log.Warn("not everything ended by itself", "error", stopErr)
 	}
 	if ctx.Err() != nil {
 		return nil // asked to end
 	}
 	return err
+}
+
+// runAdmin serves the admin API until stop is called, which returns when it has
+// ended. Its end before that is one of the group.
+func (a *App) runAdmin(running context.Context, g *errgroup.Group) (stop func()) {
+	if a.admin == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(running))
+	ended := make(chan struct{})
+	var err error
+	go func() {
+		defer close(ended)
+		err = a.admin.Run(ctx)
+	}()
+	g.Go(func() error {
+		select {
+		case <-ended:
+			return err
+		case <-running.Done():
+			return nil
+		}
+	})
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // Addr returns the address a listener is bound to, or nil when there is none of

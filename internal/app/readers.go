@@ -1,6 +1,8 @@
 package app
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/admin"
@@ -17,6 +19,8 @@ type tables struct {
 	*control.Control
 	// waiting says what is lacking besides a table; nil means nothing ever is.
 	waiting func() string
+	// draining is set when Fairway has begun to end.
+	draining *atomic.Bool
 }
 
 // Status translates the loop's condition. A replica that is told of its services
@@ -24,6 +28,10 @@ type tables struct {
 func (t tables) Status() admin.Status {
 	s := t.Control.Status()
 	out := admin.Status{State: string(s.State), Since: s.Since, Applied: s.Applied, Pending: s.Pending}
+	if t.draining.Load() {
+		out.State, out.Pending = api.StateDraining, ""
+		return out
+	}
 	if t.waiting == nil {
 		return out
 	}
