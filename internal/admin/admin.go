@@ -10,7 +10,8 @@
 //   - A listener that can be reached from other machines needs TLS, and a token.
 //   - Every operation says by itself which role it needs (see operations); a path
 //     that is no operation is refused like one that does.
-//   - Values that are credentials by their place are masked (see secrets.go).
+//   - Values that are credentials by their place are not shown: texts of tables and
+//     problems hold none (see package route), and labels are shown by ShownLabel.
 package admin
 
 import (
@@ -104,7 +105,7 @@ type Doctor interface {
 }
 
 // Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Doctor,
-// Gatherer and Registerer are required.
+// ShownLabel, Gatherer and Registerer are required.
 type Options struct {
 	// Listen is host:port, or unix:///PATH for a socket that only this user can
 	// open. Port 0 takes a free one.
@@ -137,6 +138,8 @@ type Options struct {
 	Sources   Sources
 	Engine    Engine
 	Doctor    Doctor
+	// ShownLabel returns the value of a label without what is secret.
+	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.
 	Pages Pages
 	// History and Commands are nil where there is no history.
@@ -199,8 +202,8 @@ type Server struct {
 // Close.
 func New(o Options) (*Server, error) {
 	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Doctor == nil ||
-		o.Gatherer == nil || o.Registerer == nil {
-		return nil, errors.New("admin: catalogue, tables, sources, engine, doctor, gatherer and registerer are required")
+		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
+		return nil, errors.New("admin: catalogue, tables, sources, engine, doctor, shown labels, gatherer and registerer are required")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

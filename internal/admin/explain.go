@@ -78,7 +78,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 		out.Text = "no route takes it: answered with 404"
 		return answer(w, out)
 	}
-	out.Winner = &api.Winner{Route: v.route(winner), Match: masks(winner).of(found.Match), Eligible: []string{}}
+	out.Winner = &api.Winner{Route: v.route(winner), Match: found.Match, Eligible: []string{}}
 	v.decide(&out, winner, request)
 	return answer(w, out)
 }
@@ -108,20 +108,19 @@ func (v *view) losers(found []route.Loser) (kept []api.Loser, omitted int) {
 			}
 		}
 		r := v.table.Route(l.Route)
-		mask := masks(r)
 		kept = append(kept, api.Loser{
-			Route: r.ID, Service: r.Service, Match: mask.of(l.Match), Part: l.Part, Reason: reason(l, mask),
+			Route: r.ID, Service: r.Service, Match: l.Match, Part: l.Part, Reason: reason(l),
 		})
 	}
 	return kept, len(found) - len(kept)
 }
 
 // reason says in words why a route does not take the request.
-func reason(l route.Loser, mask *masked) string {
+func reason(l route.Loser) string {
 	if l.Part == "" {
 		return l.Behind + " goes first: " + l.Because
 	}
-	wanted := mask.of(l.Expected)
+	wanted := l.Expected
 	if l.Part == "host" || l.Part == "path" {
 		// Of the match's own host and path only the value is told; a condition
 		// names what it looks at.
@@ -133,41 +132,12 @@ func reason(l route.Loser, mask *masked) string {
 	return fmt.Sprintf("wants %s, the request has %s", wanted, cmp.Or(l.Actual, "none"))
 }
 
-// masked masks texts about one route.
-type masked struct {
-	exact   map[string]string // whole texts of matches and conditions
-	secrets []string
-}
-
-func masks(r *route.Route) *masked {
-	m := &masked{exact: map[string]string{}, secrets: routeSecrets(r)}
-	if len(m.secrets) == 0 {
-		return m
-	}
-	for _, plain := range r.Matches {
-		hidden := maskMatch(plain)
-		m.exact[plain.String()] = hidden.String()
-		for i, c := range plain.Conditions {
-			m.exact[c.String()] = hidden.Conditions[i].String()
-		}
-	}
-	return m
-}
-
-// of returns the text without secrets.
-func (m *masked) of(text string) string {
-	if hidden, ok := m.exact[text]; ok {
-		return hidden
-	}
-	return maskText(text, m.secrets)
-}
-
 // decide fills in what becomes of a request that r takes: the filters in their
 // order, then the endpoints.
 func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Request) {
 	if r.Refused != "" {
 		out.Outcome, out.Status = api.OutcomeRefused, http.StatusServiceUnavailable
-		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, masks(r).of(r.Refused))
+		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
 		return
 	}
 	for _, f := range r.Filters {

@@ -382,7 +382,7 @@ func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
 	items := []api.Problem{}
 	for _, p := range v.table.Problems {
 		if v.isService(q.Get("service"), p.Service) && (q.Get("source") == "" || q.Get("source") == p.Source) {
-			items = append(items, v.problem(p))
+			items = append(items, shownProblem(p))
 		}
 	}
 	return answer(w, list(v, items))
@@ -425,12 +425,7 @@ func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
 	if len(found) == 0 {
 		return status(http.StatusNotFound, fmt.Sprintf("no service, container or other instance %q", name))
 	}
-	v := s.view()
-	items := make([]api.Diagnosis, len(found))
-	for i, d := range found {
-		items[i] = v.diagnosis(d)
-	}
-	return answer(w, list(v, items))
+	return answer(w, list(s.view(), found))
 }
 
 // list is the envelope of every list.

@@ -177,7 +177,7 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	v := s.view()
-	return answer(w, api.EntryDetail{Entry: v.entry(e.Entry), Diff: v.diff(before.Number, number, before.Table, e.Table)})
+	return answer(w, api.EntryDetail{Entry: v.entry(e.Entry), Diff: diff(before.Number, number, before.Table, e.Table)})
 }
 
 func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
@@ -204,7 +204,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 		}
 		numbers[i], tables[i] = n, e.Table
 	}
-	return answer(w, v.diff(numbers[0], numbers[1], tables[0], tables[1]))
+	return answer(w, diff(numbers[0], numbers[1], tables[0], tables[1]))
 }
 
 func (s *Server) commands(w http.ResponseWriter, _ *http.Request) error {

@@ -24,9 +24,8 @@ type Planned struct {
 	// cannot know. They are no tables that could be served.
 	Before, After *route.Table
 	// Lines returns the lines of the engine's own configuration that would differ,
-	// as a unified diff, made of the tables as mask returns them; nil where it has
-	// none.
-	Lines func(mask func(*route.Table) (*route.Table, error)) ([]string, error)
+	// as a unified diff without values that are secret; nil where it has none.
+	Lines func() ([]string, error)
 	// Place says where a label of a service is written, or the service itself for
 	// an empty label; no file when that is not known.
 	Place func(service, label string) (file string, line int)
@@ -46,9 +45,9 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := s.view().plan(planned)
+	out := plan(planned)
 	if planned.Lines != nil {
-		if out.Lines, err = planned.Lines(maskServed); err != nil {
+		if out.Lines, err = planned.Lines(); err != nil {
 			s.log.Error("the lines of a plan could not be made", "error", err)
 			out.Remarks = append(out.Remarks, "the lines of the engine's configuration could not be made")
 		}
@@ -57,10 +56,9 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 }
 
 // plan says what differs between what is and what would be, without what is
-// secret. v is what is.
-func (v *view) plan(p Planned) api.Plan {
-	then := newView(p.Snapshot, p.After)
-	d := then.diff(0, 0, p.Before, p.After)
+// secret.
+func plan(p Planned) api.Plan {
+	d := diff(0, 0, p.Before, p.After)
 	out := api.Plan{
 		Listeners: d.Listeners, Routes: plain(d.Routes), Backends: d.Backends, Names: diffNames(p.Before, p.After),
 		Problems: []api.PlanProblem{}, Solved: []api.Problem{}, Remarks: append([]string{}, p.Remarks...),
@@ -69,12 +67,12 @@ func (v *view) plan(p Planned) api.Plan {
 	for _, problem := range p.After.Problems {
 		if !was[problem] {
 			file, line := p.Place(problem.Service, problem.Label)
-			out.Problems = append(out.Problems, api.PlanProblem{Problem: then.problem(problem), File: file, Line: line})
+			out.Problems = append(out.Problems, api.PlanProblem{Problem: shownProblem(problem), File: file, Line: line})
 		}
 	}
 	for _, problem := range p.Before.Problems {
 		if !is[problem] {
-			out.Solved = append(out.Solved, v.problem(problem))
+			out.Solved = append(out.Solved, shownProblem(problem))
 		}
 	}
 	out.Changes = len(out.Listeners)+len(out.Routes)+len(out.Backends)+len(out.Problems)+len(out.Solved) > 0

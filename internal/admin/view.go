@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"fairway/internal/api"
@@ -16,6 +17,7 @@ import (
 type view struct {
 	snapshot   *catalog.Snapshot
 	table      *route.Table
+	shownLabel func(key, value string) string
 	stale      map[string]*api.Stale     // by source; only those that are
 	routesOf   map[string][]*route.Route // by service
 	problemsOf map[string]int            // by service
@@ -26,13 +28,11 @@ type view struct {
 }
 
 // view takes what is newest.
-func (s *Server) view() *view { return newView(s.options.Catalogue.Newest(), s.options.Tables.Table()) }
-
-// newView makes a view of a snapshot and a table; nil stands for empty ones.
-func newView(snapshot *catalog.Snapshot, table *route.Table) *view {
+func (s *Server) view() *view {
 	v := &view{
-		snapshot:   snapshot,
-		table:      table,
+		snapshot:   s.options.Catalogue.Newest(),
+		table:      s.options.Tables.Table(),
+		shownLabel: s.options.ShownLabel,
 		stale:      map[string]*api.Stale{},
 		routesOf:   map[string][]*route.Route{},
 		problemsOf: map[string]int{},
@@ -119,20 +119,19 @@ func takesHost(r *route.Route, host string) bool {
 }
 
 func (v *view) route(r *route.Route) api.Route {
-	secrets := routeSecrets(r)
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
-		Labels: maskLabels(r.Origin.Labels), Priority: r.Priority,
+		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
 		Matches: make([]api.Match, len(r.Matches)), Filters: make([]string, len(r.Filters)),
 		Endpoints: []api.Endpoint{},
 		Hold:      duration(r.Hold), Timeout: duration(r.Timeout),
-		Refused: maskText(r.Refused, secrets), LastGood: r.Origin.Stale, Stale: v.stale[r.Origin.Source],
+		Refused: r.Refused, LastGood: r.Origin.Stale, Stale: v.stale[r.Origin.Source],
 	}
 	for i, m := range r.Matches {
 		out.Matches[i] = match(m)
 	}
 	for i, f := range r.Filters {
-		out.Filters[i] = maskFilter(f).String()
+		out.Filters[i] = f.String()
 	}
 	if b := v.table.Backend(r.Backend); b != nil {
 		out.Backend = backend(b)
@@ -148,7 +147,6 @@ func (v *view) route(r *route.Route) api.Route {
 }
 
 func match(m route.Match) api.Match {
-	m = maskMatch(m)
 	out := api.Match{
 		Text: m.String(),
 		Host: m.Host.Value, HostKind: string(m.Host.Kind),
@@ -173,7 +171,7 @@ func backend(b *route.Backend) *api.Backend {
 		out.Balance += ":" + b.Balance.Name
 	}
 	if h := b.Health; h != nil {
-		out.Health = fmt.Sprintf("GET %s every %s, within %s", h.Path, h.Interval, h.Timeout)
+		out.Health = fmt.Sprintf("GET %s every %s, within %s", route.MaskQuery(h.Path), h.Interval, h.Timeout)
 		if h.Status != 0 {
 			out.Health += fmt.Sprintf(", wants %d", h.Status)
 		}
@@ -191,7 +189,7 @@ func duration(d time.Duration) string {
 
 func (v *view) service(svc *catalog.Service) api.Service {
 	out := api.Service{
-		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: maskLabels(svc.Labels),
+		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels),
 		Instances: make([]api.Instance, len(svc.Instances)), Routes: []string{},
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}
@@ -207,7 +205,7 @@ func (v *view) service(svc *catalog.Service) api.Service {
 func (v *view) instance(in *catalog.Instance) api.Instance {
 	out := api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
-		Labels: maskLabels(in.Labels), State: string(in.State), StateReason: in.StateReason,
+		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,
 		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
 		By:        v.steered[[2]string{in.Source, in.Name}],
 		Addresses: make([]api.Address, len(in.Addresses)), Ports: make([]api.Port, len(in.Ports)),
@@ -221,29 +219,23 @@ func (v *view) instance(in *catalog.Instance) api.Instance {
 	return out
 }
 
-func (v *view) problem(p route.Problem) api.Problem {
-	var secrets []string
-	if svc := v.serviceOf[p.Service]; svc != nil {
-		secrets = serviceSecrets(svc)
+// labels returns the labels that are ours, without values that are secret; never
+// nil.
+func (v *view) labels(all map[string]string) map[string]string {
+	shown := make(map[string]string, len(all))
+	for key, value := range all {
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), "fairway.") {
+			shown[key] = v.shownLabel(key, value)
+		}
 	}
-	return api.Problem{
-		Code: string(p.Code), Source: p.Source, Service: p.Service, Instance: p.Instance,
-		Route: p.Route, Label: p.Label, Text: maskText(p.Text, secrets), Hint: maskText(p.Hint, secrets),
-	}
+	return shown
 }
 
-func (v *view) diagnosis(d api.Diagnosis) api.Diagnosis {
-	var secrets []string
-	if svc := v.serviceOf[d.Service]; svc != nil {
-		secrets = serviceSecrets(svc)
+func shownProblem(p route.Problem) api.Problem {
+	return api.Problem{
+		Code: string(p.Code), Source: p.Source, Service: p.Service, Instance: p.Instance,
+		Route: p.Route, Label: p.Label, Text: p.Text, Hint: p.Hint,
 	}
-	checks := make([]api.Check, len(d.Checks))
-	for i, c := range d.Checks {
-		c.Text, c.Hint = maskText(c.Text, secrets), maskText(c.Hint, secrets)
-		checks[i] = c
-	}
-	d.Checks = checks
-	return d
 }
 
 func source(st catalog.SourceStatus, now time.Time) api.Source {

@@ -152,14 +152,14 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → compile → engine.
-	compiler := compile.New(settings)
+	compiler, shown := compile.New(settings), compile.ShownLabels()
 	controlOptions := control.Options{
 		Feed:       feed,
 		Compiler:   compiler,
 		Engines:    []control.Engine{a.engine},
 		Store:      store,
 		History:    a.history,
-		Mask:       admin.MaskLabel,
+		ShownLabel: shown,
 		Suit:       settings.Fitted,
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
@@ -173,7 +173,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	}
 
 	// Feed → notifications; calls → sources.
-	if err := a.flow.bind(a.engine, feed, a.control, metrics, &a.lifecycle); err != nil {
+	if err := a.flow.bind(a.engine, feed, a.control, metrics, shown, &a.lifecycle); err != nil {
 		return nil, err
 	}
 
@@ -215,6 +215,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:       a.collector,
 		Engine:        endpoints,
 		Doctor:        doctor{compiler, feed, a.control},
+		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,
 		Commands:      commands{a.control},

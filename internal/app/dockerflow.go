@@ -120,7 +120,7 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 }
 
 // bind makes the faces and binds their addresses.
-func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, l *lifecycle) error {
+func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
 		port := f.env.port
 		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && port == "" && own != "0" {
@@ -135,6 +135,7 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			Statistics:   statisticsOf(e, tables, metrics),
 			HAProxy:      asHAProxy(e),
 			Settings:     f.env.settings,
+			ShownLabel:   shown,
 			ServiceName:  f.env.serviceName,
 			Port:         port,
 			CheckAddress: f.env.checkAddress,
@@ -161,6 +162,7 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			RemoveNode:    receivers(f.env.removeNode, nil),
 			Retries:       f.env.retries,
 			RetryInterval: f.env.retryInterval,
+			ShownLabel:    shown,
 			Logger:        f.log,
 		})
 		if err != nil {

@@ -124,7 +124,7 @@ func TestHAProxyHonoursVariables(t *testing.T) {
 		t.Errorf("the page: %d", got.StatusCode)
 	}
 	_, text := p.call(t, "proxy", "GET", proxyAPI+"config", nil)
-	for _, line := range []string{"maxcompcpuusage 90", "http-response set-header X-Extra yes", "capture request header"} {
+	for _, line := range []string{"maxcompcpuusage ***", "http-response ***", "capture request header"} {
 		if !strings.Contains(text, line) {
 			t.Errorf("the configuration has no %q", line)
 		}

@@ -93,7 +93,7 @@ func look(ctx context.Context, sources []discovery.Source) (*catalog.Snapshot, e
 func diagnoses(found []compile.Diagnosis) []api.Diagnosis {
 	out := make([]api.Diagnosis, len(found))
 	for i, d := range found {
-		out[i] = api.Diagnosis{Service: d.Service, Instance: d.Instance, Source: d.Source, Served: d.Served}
+		out[i] = api.Diagnosis{Service: d.Service, Instance: d.Instance, Source: d.Source, Served: d.Served, Checks: []api.Check{}}
 		for _, c := range d.Checks {
 			out[i].Checks = append(out[i].Checks, api.Check{Name: c.Name, Outcome: string(c.Outcome), Text: c.Text, Hint: c.Hint})
 		}

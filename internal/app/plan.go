@@ -72,9 +72,7 @@ func (p *planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, err
 		return at.file, at.line
 	}
 	if p.preview != nil {
-		planned.Lines = func(mask func(*route.Table) (*route.Table, error)) ([]string, error) {
-			return p.lines(compiled, table, mask)
-		}
+		planned.Lines = func() ([]string, error) { return p.lines(compiled, table) }
 	}
 	for _, command := range p.commands() {
 		if command.Hold != nil {
@@ -88,16 +86,8 @@ func (p *planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, err
 const maxLines = 2000
 
 // lines returns what would differ in the engine's own configuration.
-func (p *planner) lines(before, after *route.Table, mask func(*route.Table) (*route.Table, error)) ([]string, error) {
-	a, err := mask(before)
-	if err != nil {
-		return nil, err
-	}
-	b, err := mask(after)
-	if err != nil {
-		return nil, err
-	}
-	was, then, err := p.preview(a, b)
+func (p *planner) lines(before, after *route.Table) ([]string, error) {
+	was, then, err := p.preview(before, after)
 	if err != nil || was == then {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ type step struct {
 	before, after *route.Table      // before is nil for the first table
 	seen, sees    *catalog.Snapshot // seen is nil when there was none
 	deeds         []deed
-	// mask returns the value of a label as it may be told.
-	mask func(key, value string) string
+	// shown returns the value of a label without what is secret; nil shows none.
+	shown func(key, value string) string
 }
 
 // The measures of a cause.
@@ -170,10 +170,10 @@ func (s step) labels(change history.Change, a, b map[string]string) []history.Ch
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		change.Label, change.From, change.To = shorten(k), "", ""
 		if has(a, k) {
-			change.From = shorten(s.shown(k, a[k]))
+			change.From = shorten(s.show(k, a[k]))
 		}
 		if has(b, k) {
-			change.To = shorten(s.shown(k, b[k]))
+			change.To = shorten(s.show(k, b[k]))
 		}
 		list = append(list, change)
 	}
@@ -182,11 +182,11 @@ func (s step) labels(change history.Change, a, b map[string]string) []history.Ch
 
 func has(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
-func (s step) shown(key, value string) string {
-	if s.mask == nil {
-		return value
+func (s step) show(key, value string) string {
+	if s.shown == nil {
+		return route.Masked
 	}
-	return s.mask(key, value)
+	return s.shown(key, value)
 }
 
 // rest is what else a table depends on.

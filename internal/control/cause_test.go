@@ -70,7 +70,7 @@ func TestCause(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := step{after: labelCompiler{}.Compile(c.sees, nil), seen: c.seen, sees: c.sees, deeds: c.deeds, mask: func(k, v string) string {
+			s := step{after: labelCompiler{}.Compile(c.sees, nil), seen: c.seen, sees: c.sees, deeds: c.deeds, shown: func(k, v string) string {
 				if strings.Contains(k, "auth") {
 					return "***"
 				}

@@ -91,7 +91,7 @@ type Status struct {
 	Pending string
 }
 
-// Options are what New needs. All fields but Store, Restored, History, Mask and
+// Options are what New needs. All fields but Store, Restored, History, ShownLabel and
 // Logger are required.
 type Options struct {
 	Feed     Feed
@@ -105,9 +105,9 @@ type Options struct {
 	// History records each table and keeps the commands; nil for neither: then
 	// there are no commands.
 	History *history.Store
-	// Mask returns the value of a label as it may be written down; nil returns it
-	// as it is.
-	Mask func(label, value string) string
+	// ShownLabel returns the value of a label without what is secret; nil shows
+	// none.
+	ShownLabel func(label, value string) string
 	// Suit makes a table of an earlier run fit for the engines of this one, which
 	// may not be able to serve all of it; nil returns it as it is.
 	Suit       func(*route.Table) (*route.Table, error)
@@ -124,7 +124,7 @@ type Control struct {
 	store    *Store
 	restored *LastGood
 	history  *history.Store
-	mask     func(label, value string) string
+	shown    func(label, value string) string
 	suit     func(*route.Table) (*route.Table, error)
 	recorder *recorder
 	log      *slog.Logger
@@ -158,7 +158,7 @@ func New(o Options) (*Control, error) {
 		store:    o.Store,
 		restored: o.Restored,
 		history:  o.History,
-		mask:     o.Mask,
+		shown:    o.ShownLabel,
 		suit:     o.Suit,
 		log:      o.Logger,
 		metrics:  newMetrics(o.Registerer),
@@ -315,7 +315,7 @@ func (c *Control) record(table *route.Table, s *catalog.Snapshot, orders orders)
 		orders.answer(outcome{})
 		return
 	}
-	why := cause(step{before: orders.before, after: table, seen: c.seen, sees: s, deeds: c.deeds, mask: c.mask})
+	why := cause(step{before: orders.before, after: table, seen: c.seen, sees: s, deeds: c.deeds, shown: c.shown})
 	c.recorded, c.seen, c.deeds = table.Hash, s, nil
 	at := time.Now()
 	var entry history.Entry

@@ -89,28 +89,41 @@ func (p *Proxy) certs(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, certReply{Status: statusOK, Certs: list})
 }
 
-// isSibling tells whether a call comes from another replica of this proxy. A call
-// that was forwarded by somebody else does not.
+// isSibling tells whether a call comes from another replica of this proxy.
 func (p *Proxy) isSibling(r *http.Request) bool {
-	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
-		if r.Header.Get(header) != "" {
-			return false
-		}
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || peer.Addr().IsLoopback() {
+	peer, ok := directPeer(r)
+	if !ok {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()
 	siblings, err := p.siblings(ctx)
-	return err == nil && slices.ContainsFunc(siblings, func(address string) bool {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return false
+	return err == nil && isAmong(peer, siblings)
+}
+
+// directPeer is the address that a call comes from; none for one that somebody else
+// may have forwarded, or that comes from this machine.
+func directPeer(r *http.Request) (netip.Addr, bool) {
+	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
+		if r.Header.Get(header) != "" {
+			return netip.Addr{}, false
 		}
-		addr, err := netip.ParseAddr(host)
-		return err == nil && addr.Unmap() == peer.Addr().Unmap()
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || peer.Addr().IsLoopback() {
+		return netip.Addr{}, false
+	}
+	return peer.Addr().Unmap(), true
+}
+
+// isAmong says whether one of the addresses, with a port or without, is the peer's.
+func isAmong(peer netip.Addr, addresses []string) bool {
+	return slices.ContainsFunc(addresses, func(address string) bool {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			address = host
+		}
+		addr, err := netip.ParseAddr(address)
+		return err == nil && addr.Unmap() == peer
 	})
 }
 

@@ -89,7 +89,7 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 		if !a.tells(service) {
 			continue
 		}
-		create := a.parameters(service)
+		create := a.parameters(service, asWritten)
 		remove := create.Encode()
 		a.addFacts(create, service, names)
 		all["service "+service.ID] = announced{create.Encode(), remove, create.Encode() + "\x00" + service.Image}
@@ -110,13 +110,13 @@ func (a Announcing) label() string {
 	return a.Label
 }
 
-// parameters are what is told of a service in any case: its com.df.* labels, its
-// name, and that the call is for all replicas unless a label says no.
-func (a Announcing) parameters(s *catalog.Service) url.Values {
+// parameters are what is told of a service in any case: its com.df.* labels as they
+// are shown, its name, and that the call is for all replicas unless a label says no.
+func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) url.Values {
 	values := url.Values{"distribute": {"true"}}
 	for key, value := range s.Labels {
 		if name, ok := strings.CutPrefix(key, LabelPrefix); ok && key != a.label() {
-			values.Set(name, value)
+			values.Set(name, shown(key, value))
 		}
 	}
 	// What is a fact is no label.
@@ -184,7 +184,7 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 		if n.Role == "" || n.State == "down" {
 			continue
 		}
-		create, remove := nodeParameters(n)
+		create, remove := nodeParameters(n, asWritten)
 		all["node "+n.ID] = announced{create.Encode(), remove.Encode(), create.Encode()}
 	}
 	return all
@@ -192,13 +192,13 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 
 // nodeParameters are what is told of a node that is there, and of one that is gone.
 // Its own labels go before those of its engine, and facts before labels.
-func nodeParameters(n *catalog.Node) (create, remove url.Values) {
+func nodeParameters(n *catalog.Node, shown func(key, value string) string) (create, remove url.Values) {
 	remove = url.Values{"id": {n.ID}, "hostname": {n.Name}, "address": {n.Address}}
 	create = url.Values{}
 	for _, labels := range []map[string]string{n.EngineLabels, n.Labels} {
 		for key, value := range labels {
 			if name, ok := strings.CutPrefix(key, LabelPrefix); ok {
-				create.Set(name, value)
+				create.Set(name, shown(key, value))
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func nodeParameters(n *catalog.Node) (create, remove url.Values) {
 }
 
 // running lists the services that are wholly there, as get-services shows them.
-func (a Announcing) running(s *catalog.Snapshot) []map[string]string {
+func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) string) []map[string]string {
 	list := []map[string]string{}
 	if s == nil {
 		return list
@@ -222,7 +222,7 @@ func (a Announcing) running(s *catalog.Snapshot) []map[string]string {
 		if !a.tells(service) || !complete(service) {
 			continue
 		}
-		values := a.parameters(service)
+		values := a.parameters(service, shown)
 		a.addFacts(values, service, names)
 		list = append(list, flat(values))
 	}
@@ -247,14 +247,14 @@ func complete(s *catalog.Service) bool {
 }
 
 // nodes lists the nodes that are up, as get-nodes shows them.
-func (Announcing) nodes(s *catalog.Snapshot) []map[string]string {
+func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) string) []map[string]string {
 	list := []map[string]string{}
 	if s == nil {
 		return list
 	}
 	for _, n := range s.Nodes {
 		if n.Role != "" && n.State != "down" {
-			create, _ := nodeParameters(n)
+			create, _ := nodeParameters(n, shown)
 			list = append(list, flat(create))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/route"
 )
 
 // LabelPrefix begins the labels of Docker Flow.
@@ -39,8 +40,11 @@ const (
 // maxBody bounds the body of a call.
 const maxBody = 2 << 20
 
-// masked stands for a secret in an answer.
+// masked stands for a password or a key in an answer.
 const masked = "*****"
+
+// hideLabel shows nothing of a label.
+func hideLabel(string, string) string { return route.Masked }
 
 // handle serves a path, and redirects its form with a slash behind it, as the
 // original does.

@@ -106,7 +106,7 @@ type echoUserAgent struct {
 	AclName string
 }
 
-// echo shows a service.
+// echo shows a service. Of the parameters nothing is secret any more.
 func (s Settings) echo(name string, params map[string]string) echo {
 	list := func(names ...string) []string {
 		var all []string
@@ -119,7 +119,7 @@ func (s Settings) echo(name string, params map[string]string) echo {
 	_, counted := params["replicas"]
 	e := echo{
 		AclName:                  params["aclName"],
-		AddReqHeader:             maskHeaders(list("addReqHeader", "addHeader")),
+		AddReqHeader:             list("addReqHeader", "addHeader"),
 		AddResHeader:             list("addResHeader"),
 		BackendExtra:             params["backendExtra"],
 		CheckResolvers:           flag("checkResolvers"),
@@ -138,27 +138,18 @@ func (s Settings) echo(name string, params map[string]string) echo {
 		ReqPathReplace:           params["reqPathReplace"],
 		ReqPathSearch:            params["reqPathSearch"],
 		ServiceDomainAlgo:        params["serviceDomainAlgo"],
+		ServiceCert:              params["serviceCert"],
 		ServiceName:              name,
 		SessionType:              params["sessionType"],
-		SetReqHeader:             maskHeaders(list("setReqHeader", "setHeader")),
+		SetReqHeader:             list("setReqHeader", "setHeader"),
 		SetResHeader:             list("setResHeader"),
 		TemplateBePath:           params["templateBePath"],
 		TemplateFePath:           params["templateFePath"],
 		IsGlobal:                 !counted,
 		ServiceDest:              s.destinations(params),
 	}
-	if params["serviceCert"] != "" {
-		e.ServiceCert = masked
-	}
-	for _, entry := range strings.FieldsFunc(params["users"], func(r rune) bool { return r == ',' || r == '\n' }) {
-		user, password, _ := strings.Cut(strings.TrimSpace(entry), ":")
-		if user = strings.TrimSpace(user); user == "" {
-			continue
-		}
-		if password != "" {
-			password = masked
-		}
-		e.Users = append(e.Users, echoUser{user, password, flag("usersPassEncrypted")})
+	for _, user := range strings.FieldsFunc(params["users"], func(r rune) bool { return r == ',' || r == '\n' }) {
+		e.Users = append(e.Users, echoUser{strings.TrimSpace(user), masked, flag("usersPassEncrypted")})
 	}
 	return e
 }
@@ -237,17 +228,6 @@ func (s Settings) destination(index int, get func(string) string) destination {
 		}
 	}
 	return d
-}
-
-// maskHeaders hides the values of headers that a service is sent: as a rule they are
-// how the proxy shows who it is. Items are "Name value".
-func maskHeaders(items []string) []string {
-	for i, item := range items {
-		if name, value, ok := strings.Cut(strings.TrimSpace(item), " "); ok && value != "" {
-			items[i] = name + " " + masked
-		}
-	}
-	return items
 }
 
 // number reads a number; what is none is zero.

@@ -32,7 +32,7 @@ func (p *Proxy) configText() []byte {
 		return p.o.HAProxy.ConfigText()
 	}
 	if table := p.o.Tables.Table(); table != nil {
-		return []byte(table.Text())
+		return []byte(table.String())
 	}
 	return nil
 }

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +33,12 @@ type ListenerOptions struct {
 	RetryInterval time.Duration
 	// Deadline bounds each call (10 s).
 	Deadline time.Duration
-	Logger   *slog.Logger
+	// ShownLabel returns the value of a com.df.* label without what is secret, for
+	// those who ask and are no receivers; nil shows none.
+	ShownLabel func(key, value string) string
+	// Lookup resolves a name; the default asks the system.
+	Lookup func(ctx context.Context, host string) ([]string, error)
+	Logger *slog.Logger
 }
 
 // Listener is the face of Docker Flow Swarm Listener. It is an http.Handler; Run
@@ -53,6 +61,12 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.ShownLabel == nil {
+		o.ShownLabel = hideLabel
+	}
+	if o.Lookup == nil {
+		o.Lookup = net.DefaultResolver.LookupHost
 	}
 	labels := prometheus.Labels{"service": "swarm_listener"}
 	registry := prometheus.NewRegistry()
@@ -82,15 +96,41 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		l.again()
 		answer(w, http.StatusOK, reply{Status: statusOK})
 	})
-	handle(l.mux, listenerPath+"get-services", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, o.Announcing.running(o.Catalogue.Newest()))
+	handle(l.mux, listenerPath+"get-services", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, o.Announcing.running(o.Catalogue.Newest(), l.shownTo(r)))
 	})
-	handle(l.mux, listenerPath+"get-nodes", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, o.Announcing.nodes(o.Catalogue.Newest()))
+	handle(l.mux, listenerPath+"get-nodes", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, o.Announcing.nodes(o.Catalogue.Newest(), l.shownTo(r)))
 	})
 	handle(l.mux, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP)
 	return l, nil
 }
+
+// shownTo returns how labels are shown to whoever calls: to a receiver, which is
+// notified of them anyway, as they are.
+func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
+	peer, ok := directPeer(r)
+	if !ok {
+		return l.o.ShownLabel
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), l.courier.deadline)
+	defer cancel()
+	for _, receiver := range slices.Concat(l.o.CreateService, l.o.RemoveService, l.o.CreateNode, l.o.RemoveNode) {
+		u, err := url.Parse(receiver.URL)
+		if err != nil || u.Hostname() == "" {
+			continue
+		}
+		for _, name := range []string{u.Hostname(), "tasks." + u.Hostname()} { // a service of Swarm, and its tasks
+			if hosts, err := l.o.Lookup(ctx, name); err == nil && isAmong(peer, hosts) {
+				return asWritten
+			}
+		}
+	}
+	return l.o.ShownLabel
+}
+
+// asWritten shows the value of a label.
+func asWritten(_, value string) string { return value }
 
 // ServeHTTP answers a call.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.mux.ServeHTTP(w, r) }

@@ -3,6 +3,7 @@ package dockerflow
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -183,7 +184,7 @@ func TestEvents(t *testing.T) {
 // running starts the listener's face on a feed.
 func running(t *testing.T, feed *catalog.Feed, change func(*ListenerOptions)) *Listener {
 	t.Helper()
-	o := ListenerOptions{Catalogue: feed, RetryInterval: time.Millisecond}
+	o := ListenerOptions{Catalogue: feed, RetryInterval: time.Millisecond, ShownLabel: shownLabel}
 	change(&o)
 	l, err := NewListener(o)
 	if err != nil {
@@ -421,5 +422,55 @@ func TestLogsOfCallsHoldNoParameters(t *testing.T) {
 				t.Errorf("the log is\n%s", log.String())
 			}
 		})
+	}
+}
+
+// TestWhoAsksIsShownNoSecrets: who asks for services gets what is secret only when
+// it is one of the receivers, which hear of it anyway.
+func TestWhoAsksIsShownNoSecrets(t *testing.T) {
+	feed := &catalog.Feed{}
+	feed.Publish(&catalog.Snapshot{
+		Revision: 1, Nodes: []*catalog.Node{node(func(n *catalog.Node) { n.Labels["com.df.secret"] = "CANARY" })},
+		Services: []*catalog.Service{demo(func(s *catalog.Service) {
+			s.Replicas, s.Instances = replicas(1), []*catalog.Instance{{State: catalog.StateReady}}
+			label(s, "com.df.users", "ann:CANARY")
+			label(s, "com.df.setReqHeader", "X-Key CANARY")
+		})},
+	})
+	l, err := NewListener(ListenerOptions{
+		Catalogue: feed, ShownLabel: shownLabel, CreateService: []Receiver{{URL: "http://:x@proxy:8080/v1"}, {URL: "http://127.0.0.1:1"}},
+		Lookup: func(_ context.Context, host string) ([]string, error) {
+			hosts := map[string][]string{"proxy": {"10.0.0.2"}, "tasks.proxy": {"10.0.0.3", "10.0.0.4"}, "127.0.0.1": {"127.0.0.1"}}[host]
+			if hosts == nil {
+				return nil, errors.New("no such host")
+			}
+			return hosts, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		peer, forwarded string
+		shown           bool
+	}{
+		{"10.0.0.4:1", "", true},
+		{"[::ffff:10.0.0.3]:1", "", true},
+		{"10.0.0.9:1", "", false},
+		{"10.0.0.4:1", "10.0.0.9", false},
+		{"127.0.0.1:1", "", false}, // everybody on this machine
+	} {
+		for _, path := range []string{"get-services", "get-nodes"} {
+			r := httptest.NewRequest("GET", listenerPath+path, nil)
+			r.RemoteAddr = tt.peer
+			if tt.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", tt.forwarded)
+			}
+			w := httptest.NewRecorder()
+			l.ServeHTTP(w, r)
+			if w.Code != 200 || strings.Contains(w.Body.String(), "CANARY") != tt.shown {
+				t.Errorf("%s to %s: %d %s", path, tt.peer, w.Code, w.Body)
+			}
+		}
 	}
 }

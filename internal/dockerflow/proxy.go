@@ -60,6 +60,9 @@ type ProxyOptions struct {
 	// HAProxy shows its configuration; nil when something else serves the table.
 	HAProxy  HAProxy
 	Settings Settings
+	// ShownLabel returns the value of a com.df.* label without what is secret; nil
+	// shows none.
+	ShownLabel func(key, value string) string
 
 	// ServiceName is the name under which Docker's DNS knows the replicas of this
 	// proxy (proxy), and Port the port of their faces (8080).
@@ -110,6 +113,9 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	if o.Lookup == nil {
 		o.Lookup = net.DefaultResolver.LookupHost
 	}
+	if o.ShownLabel == nil {
+		o.ShownLabel = hideLabel
+	}
 	if o.Own == nil {
 		o.Own = ownAddress
 	}
@@ -156,8 +162,17 @@ type serviceReply struct {
 	echo
 }
 
+// echo shows a service without what is secret.
+func (p *Proxy) echo(c call) echo {
+	shown := make(map[string]string, len(c.params))
+	for name, value := range c.params {
+		shown[name] = p.o.ShownLabel(LabelPrefix+name, value)
+	}
+	return p.o.Settings.echo(c.service, shown)
+}
+
 func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
-	answer(w, v.code, serviceReply{v.status, v.message, c.service, p.o.Settings.echo(c.service, c.params)})
+	answer(w, v.code, serviceReply{v.status, v.message, c.service, p.echo(c)})
 }
 
 // readRequest reads the call and keeps the body for whoever gets it next.
@@ -451,7 +466,7 @@ func (p *Proxy) services() map[string]echo {
 			params["replicas"] = fmt.Sprint(*service.Replicas)
 		}
 		if c := (call{service.Name, params}); p.o.Settings.judge(c) == nil {
-			all[service.Name] = p.o.Settings.echo(c.service, c.params)
+			all[service.Name] = p.echo(c)
 		}
 	}
 	return all

@@ -73,10 +73,10 @@ func TestEcho(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"Status": "OK", "Message": "", "ServiceName": "go-demo", "AclName": "q", "IsDefaultBackend": true, "Replicas": 3.0, "IsGlobal": false,
-		"ServiceCert": masked, "SetReqHeader": []any{"Authorization " + masked, "X-A " + masked},
+		"ServiceCert": "***", "SetReqHeader": []any{"***"},
 		"Users": []any{
 			map[string]any{"Username": "ann", "Password": masked, "PassEncrypted": true},
-			map[string]any{"Username": "bob", "Password": "", "PassEncrypted": true},
+			map[string]any{"Username": "bob", "Password": masked, "PassEncrypted": true},
 		},
 	} {
 		if diff := cmp.Diff(want, body[key]); diff != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -147,14 +148,26 @@ func (c certificates) Get(name string) ([]byte, error) {
 	return []byte(c.certs[name]), nil
 }
 
+// shownLabel hides what the tests have of secrets.
+func shownLabel(key, value string) string {
+	switch key {
+	case "com.df.users":
+		return regexp.MustCompile(`:[^,]*`).ReplaceAllString(value, "")
+	case "com.df.addReqHeader", "com.df.setReqHeader", "com.df.serviceCert", "com.df.backendExtra", "com.df.secret":
+		return "***"
+	}
+	return value
+}
+
 // proxy makes a face on the world.
 func (w *world) proxy(t *testing.T, change func(*ProxyOptions)) *Proxy {
 	t.Helper()
 	o := ProxyOptions{
 		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: w,
 		Metrics: http.NotFoundHandler(), Statistics: fakeHAProxy{statistics: "# pxname,svname,\n"},
-		Lookup: func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
-		Own:    func(string) bool { return false },
+		Lookup:     func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
+		Own:        func(string) bool { return false },
+		ShownLabel: shownLabel,
 	}
 	if change != nil {
 		change(&o)

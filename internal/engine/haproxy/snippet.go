@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -63,7 +64,7 @@ func (j *judge) snippet(lines []string) string {
 	if why = outside(lines); why == "" && j.program != nil {
 		err := CheckLines(context.Background(), j.program, Lines{Backend: lines})
 		if err != nil {
-			why = err.Error()
+			why = withoutArguments(err.Error(), lines)
 		}
 	}
 	if len(j.known) == knownSnippets {
@@ -71,6 +72,29 @@ func (j *judge) snippet(lines []string) string {
 	}
 	j.known[text] = why
 	return why
+}
+
+// quotedOrWord finds what a message quotes, and its words.
+var quotedOrWord = regexp.MustCompile(`'[^'\n]*'|[^\s'"(),:<>\[\]]+`)
+
+// withoutArguments is what HAProxy says about lines, without what they say behind
+// their first two words: that may be a secret, and the reason is read by others
+// than those who wrote the lines.
+func withoutArguments(why string, lines []string) string {
+	var arguments []string
+	for _, line := range lines {
+		if words := strings.Fields(line); len(words) > 2 {
+			arguments = append(arguments, strings.Join(words[2:], " "))
+		}
+	}
+	said := strings.Join(arguments, "\n")
+	return quotedOrWord.ReplaceAllStringFunc(why, func(part string) string {
+		text := strings.Trim(part, "'")
+		if text != "" && (text != part || len(text) > 2) && strings.Contains(said, text) {
+			return strings.Replace(part, text, route.Masked, 1)
+		}
+		return part
+	})
 }
 
 // outside refuses lines that would end the section they stand in.

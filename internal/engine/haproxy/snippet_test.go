@@ -43,6 +43,13 @@ func TestSnippets(t *testing.T) {
 			}
 		}
 	}
+	for _, line := range []string{
+		"http-request set-header X-Key hunter2 nonsense", "http-request set-header X-Key %[hunter2]", "acl a src -f /hunter2", "http-request deny if hunter2",
+	} {
+		if why := j.snippet([]string{line}); why == "" || strings.Contains(why, "hunter2") {
+			t.Errorf("%s is refused for %q", line, why)
+		}
+	}
 	// Without a program only what is plainly wrong is found.
 	blind := newJudge(nil)
 	if blind.snippet([]string{"nonsense"}) != "" || blind.snippet([]string{"listen x"}) == "" {

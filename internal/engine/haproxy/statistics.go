@@ -2,7 +2,6 @@ package haproxy
 
 import (
 	"context"
-	"regexp"
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
@@ -54,11 +53,11 @@ func namesOf(config *render.Config, r socket.Row) (proxy, server string, ok bool
 	return "", "", false // on its way out
 }
 
-// passwords are what a configuration says of the passwords of users.
-var passwords = regexp.MustCompile(`(?m)^(\s*(?:user\s+\S+\s+(?:insecure-)?password|stats\s+auth)\s+)\S+`)
-
-// ConfigText is the configuration that is live, without the passwords of users and
-// their hashes; nil before the first.
+// ConfigText is the configuration that is live, without what is secret; nil before
+// the first.
 func (e *Engine) ConfigText() []byte {
-	return passwords.ReplaceAll(e.Config(), []byte("${1}*****"))
+	if l := e.live.Load(); l != nil {
+		return []byte(l.config.Shown())
+	}
+	return nil
 }

@@ -130,7 +130,7 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 				begun = true
 				t.section("userlist %s", userList(q.ID, i))
 			}
-			t.line("user %s password %s", quoted(u.Name), quoted(u.Hash))
+			t.line("user %s password %s", quoted(u.Name), secret(quoted(u.Hash)))
 		}
 		if begun {
 			t.section("backend %s from %s", userList(q.ID, i), httpSection)

@@ -130,7 +130,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		t.line("timeout check %s", span(h.Timeout))
 		if p.mode == "http" {
 			t.line("option httpchk")
-			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", quoted(h.Path), quoted(checkHost))
+			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", secretQuery(h.Path), quoted(checkHost))
 			status := "200-399"
 			if h.Status != 0 {
 				status = itoa(h.Status)

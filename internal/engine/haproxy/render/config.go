@@ -142,6 +142,7 @@ type Block struct {
 	// Kept names the section or profile that the text is of, when it may stay in a
 	// configuration that has no use for it any more; else it is empty.
 	Kept string `json:"kept,omitempty"`
+	// Text has marks around what is secret; see secret.go.
 	Text string `json:"text"`
 	// Each is in all sections of a profile, as it cannot be inherited.
 	Each string `json:"each,omitempty"`

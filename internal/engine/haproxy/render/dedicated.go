@@ -40,20 +40,20 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
 	for i := range q.Filters {
 		if h := q.Filters[i].RequestHeaders; h != nil {
-			d.headers("http-request", h)
+			d.headers("http-request", h, func(string) bool { return true })
 		}
 	}
 	r.writeSending(t)
 	for i := range q.Filters {
 		if h := q.Filters[i].ResponseHeaders; h != nil {
-			d.headers("http-response", h)
+			d.headers("http-response", h, route.Credential)
 		}
 	}
 	for i := range q.Filters {
 		if s := q.Filters[i].Snippet; s != nil {
 			t.note("written by the labels of service %s", q.Service)
 			for _, line := range s.Lines {
-				t.line("%s", line)
+				t.line("%s", secretLine(line))
 			}
 		}
 	}
@@ -292,8 +292,15 @@ func rewriting(f *route.RewritePath) (search, replace, why string) {
 }
 
 // headers writes the changes of headers. One that is removed or set also loses its
-// lookalikes with underscores. Headers that frame messages stay as they are.
-func (d *dedicated) headers(directive string, h *route.HeaderOperation) {
+// lookalikes with underscores. Headers that frame messages stay as they are. hidden
+// says by the name whether a value is a secret.
+func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden func(name string) bool) {
+	value := func(v route.HeaderValue) string {
+		if hidden(v.Name) {
+			return secret(formatted(v.Value))
+		}
+		return formatted(v.Value)
+	}
 	forget := func(name string) {
 		expr := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")
 		d.line("%s del-header %s -m reg", directive, quoted("(?i)^"+expr+"$"))
@@ -306,12 +313,12 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation) {
 	for _, v := range h.Set {
 		if !isFraming(v.Name) {
 			forget(v.Name)
-			d.line("%s set-header %s %s", directive, quoted(v.Name), formatted(v.Value))
+			d.line("%s set-header %s %s", directive, quoted(v.Name), value(v))
 		}
 	}
 	for _, v := range h.Add {
 		if !isFraming(v.Name) {
-			d.line("%s add-header %s %s", directive, quoted(v.Name), formatted(v.Value))
+			d.line("%s add-header %s %s", directive, quoted(v.Name), value(v))
 		}
 	}
 }

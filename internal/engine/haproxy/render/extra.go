@@ -78,13 +78,13 @@ func (s *Statistics) write(t *text) {
 	t.line("stats hide-version")
 	if s.User != "" {
 		t.line("stats realm %s", quoted("Strictly Private"))
-		t.line("stats auth %s", quoted(s.User+":"+s.Password))
+		t.line("stats auth %s", secret(quoted(s.User+":"+s.Password)))
 	}
 }
 
 // lines writes lines as they are.
 func (t *text) lines(lines []string) {
 	for _, line := range lines {
-		t.line("%s", strings.TrimSpace(line))
+		t.line("%s", secretLine(strings.TrimSpace(line)))
 	}
 }

@@ -149,6 +149,9 @@ func pathTest(paths []route.Path) string {
 // conditionTest tests a condition.
 func conditionTest(c *route.Condition) string {
 	test := plainTest(c)
+	if front, values, ok := strings.Cut(test, " -- "); ok && c.Secret() {
+		test = front + " -- " + secret(strings.TrimSuffix(values, " }")) + " }"
+	}
 	if c.Not {
 		return "!" + test
 	}

@@ -206,7 +206,7 @@ func (c *Config) assemble() {
 		}
 	}
 	for _, b := range c.Blocks {
-		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, b.Text+b.Each))
+		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, plain(b.Text+b.Each)))
 	}
 	for profile, names := range sections {
 		c.Structure.Parts = append(c.Structure.Parts, newPart("set of spare sections of profile "+profile, strings.Join(names, " ")))
@@ -216,6 +216,15 @@ func (c *Config) assemble() {
 	}
 	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 
+	body := plain(c.body())
+	sum := sha256.Sum256([]byte(body))
+	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
+	head := "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")"
+	c.Text = []byte(head + strings.TrimPrefix(body, "\nglobal"))
+}
+
+// body is the text with its marks, without the marker.
+func (c *Config) body() string {
 	var t text
 	for _, b := range c.Blocks {
 		t.WriteString(b.Text)
@@ -232,11 +241,7 @@ func (c *Config) assemble() {
 			s.write(&t, each[s.Profile])
 		}
 	}
-	body := t.String()
-	sum := sha256.Sum256([]byte(body))
-	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
-	head := "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")"
-	c.Text = []byte(head + strings.TrimPrefix(body, "\nglobal"))
+	return t.String()
 }
 
 // blockOrder is the place of a block in the text: HAProxy wants sections in front

@@ -1,0 +1,71 @@
+package render
+
+import (
+	"strings"
+	"testing"
+
+	"fairway/internal/route"
+)
+
+// TestShownWithoutSecrets: what is secret by its place is in the text for HAProxy,
+// and not in the one for people; nothing else is different.
+func TestShownWithoutSecrets(t *testing.T) {
+	const canary = "hunter2"
+	set := func(name string) *route.HeaderOperation {
+		return &route.HeaderOperation{Set: []route.HeaderValue{{Name: name, Value: canary + "1"}}, Add: []route.HeaderValue{{Name: name, Value: canary + " %2"}}}
+	}
+	secret := func(kind route.ConditionKind) route.Condition {
+		return route.Condition{Kind: kind, Name: "Token", Values: []string{canary, canary + "3"}}
+	}
+	hash := route.HashPassword("salt", canary)
+	crypt := "$5$" + canary + "$" + strings.Repeat("x", 43)
+	r := &route.Route{
+		ID: "shop", Service: "shop", Backend: "shop",
+		Matches: []route.Match{{
+			Host: route.Host{Kind: route.HostExact, Value: "a.example"}, Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+			Conditions: []route.Condition{
+				secret(route.ConditionHeader), secret(route.ConditionHeaderRegexp), secret(route.ConditionQuery), secret(route.ConditionQueryRegexp),
+				{Kind: route.ConditionHeader, Name: "X-Env", Values: []string{"staging"}},
+			},
+		}},
+		Filters: []route.Filter{
+			{BasicAuth: &route.BasicAuth{Realm: "shop", Users: []route.User{{Name: "ann", Hash: hash}, {Name: "bob", Hash: crypt}}}},
+			{RequestHeaders: set("X-A")},
+			{ResponseHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "Set-Cookie", Value: canary}, {Name: "X-Frame-Options", Value: "DENY"}}}},
+			{Snippet: &route.Snippet{Lines: []string{"http-request set-header X-B " + canary + "\x03" + canary}}},
+		},
+	}
+	b := &route.Backend{
+		ID: "shop", Service: "shop", Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin},
+		Health: &route.Health{Path: "/up?token=" + canary},
+	}
+	table, err := route.New(1, []route.Listener{{Name: "http", Address: ":80"}}, []*route.Route{r}, []*route.Backend{b}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Dir: "/dir", Spares: 1, Extra: Extra{
+		Global: []string{"setenv KEY " + canary}, Frontend: []string{"http-request set-header X-C " + canary},
+		Statistics: &Statistics{URI: "/admin?stats", User: "ann", Password: canary},
+	}}
+	c, err := Render(table, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, shown := string(c.Text), c.Shown()
+	if n := strings.Count(text, canary); n < 15 || strings.ContainsAny(text, secretBegin+secretEnd) {
+		t.Errorf("%d secrets in what HAProxy gets, or marks:\n%s", n, text)
+	}
+	if strings.Contains(shown+c.ShownMaps(), canary) || strings.Contains(shown+c.ShownMaps(), hash) || strings.ContainsAny(shown, secretBegin+secretEnd) {
+		t.Errorf("secrets are shown, or marks:\n%s", shown)
+	}
+	for _, want := range []string{
+		`set-header "X-A" ***`, `"Set-Cookie" ***`, `"X-Frame-Options" "DENY"`, `"staging"`, `uri "/up?***"`, "user \"bob\" password ***", "stats auth ***", "http-request ***", "setenv ***",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("there is no %s in\n%s", want, shown)
+		}
+	}
+	if got, want := strings.Count(shown, "\n"), strings.Count(text, "\n"); want-got != 2 { // the heading and the marker are two lines less one
+		t.Errorf("%d lines are shown, HAProxy gets %d", got, want)
+	}
+}
