@@ -49,12 +49,12 @@ listen %s
 func fileServer(t *testing.T, content string) (s *haproxyBox, url string) {
 	t.Helper()
 	s = runHAProxy(t, haproxyOptions{name: "files", args: []string{"httpd", "-f", "-p", "80", "-h", "/www"}, files: map[string]string{"/www/127.0.0.1": content}})
-	return s, "http://" + s.address("bridge").String() + "/"
+	return s, "http://" + s.address(lab.network).String() + "/"
 }
 
 // page says what is wrong with the page of statistics; nothing when it is there.
 func (h *haproxyBox) page(port int) string {
-	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s:%d/haproxy", h.address("bridge"), port), http.NoBody)
+	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s:%d/haproxy", h.address(lab.network), port), http.NoBody)
 	if err != nil {
 		return err.Error()
 	}
@@ -162,6 +162,7 @@ func TestFleetAgentStory(t *testing.T) {
 // broke by hand is put back.
 func TestFleetAgentRefuses(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	centre, url := fileServer(t, statsConfig(8080))
 	etc := t.TempDir()
 	h := startDemo2(t, url, etc)
@@ -211,6 +212,7 @@ func TestFleetAgentRefuses(t *testing.T) {
 // HAProxy, a stop, and a start without the centre.
 func TestFleetAgentFirstProcess(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	centre, url := fileServer(t, statsConfig(8080))
 	h := runHAProxy(t, haproxyOptions{name: "first", agent: true, env: []string{"VIP=127.0.0.1", "CFG_GET_URL=" + url}})
 	// From the first moment on; each would kill HAProxy 2.6 if it came too early.
@@ -279,6 +281,7 @@ func TestFleetAgentFirstProcess(t *testing.T) {
 // TestFleetAgentFollows: it fetches by itself, and applies what it is given.
 func TestFleetAgentFollows(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	centre, url := fileServer(t, statsConfig(8080))
 	h := startDemo2(t, url, t.TempDir(), "run", "--follow", "--interval", "200ms")
 	for i := range 5 {
@@ -299,6 +302,7 @@ func TestFleetAgentFollows(t *testing.T) {
 // HAProxy and runs it as nobody in particular.
 func TestFleetAgentImage(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	docker, err := exec.LookPath("docker")
 	if err != nil {
 		t.Skip("no docker command to build with: ", err)

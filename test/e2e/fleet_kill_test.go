@@ -25,8 +25,10 @@ func (c *centre) kill9() {
 // and starts it again: every rollout ends, and then all hosts have the same
 // revision, in the file as in what runs: the new one or the one before.
 func TestFleetKilled(t *testing.T) {
+	testkit.Soak(t)
 	needDocker(t)
-	rounds := fleetRounds(8, 200)
+	t.Parallel()
+	const rounds = 200
 	server := backend(t)
 	edges := threeEdges(t, edgeConfig(1, server, ""), true, false, true)
 	file := fleetFile(t, edges)
@@ -77,7 +79,7 @@ func TestFleetKilled(t *testing.T) {
 			t.Logf("%d rollouts, %d kills, %d done, %d reverted", round+1, kills, done, reverted)
 		}
 	}
-	t.Logf("%d rollouts, %d kills: %d done, %d reverted, no host with a mixture", rounds, kills, done, reverted)
+	testkit.Figure(t, "rollouts over containers with Fairway killed at random", "%d rollouts, %d kills: %d done, %d reverted, no mixture", rounds, kills, done, reverted)
 	list, err := c.client().FleetRevisions(context.Background(), edgeDocument, 1)
 	if err != nil || list.Items[0].Number != uint64(rounds+1) {
 		t.Errorf("%d revisions were acknowledged, the newest is %+v, %v", rounds+1, list.Items, err)

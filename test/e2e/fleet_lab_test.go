@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -279,7 +278,7 @@ func (e *edge) version() (string, error) {
 	return "", errors.New(res.Status)
 }
 
-func (e *edge) at() string { return e.address("bridge").String() + ":80" }
+func (e *edge) at() string { return e.address(lab.network).String() + ":80" }
 
 // file is the configuration that is in the container now.
 func (e *edge) file() string {
@@ -303,7 +302,7 @@ func fleetFile(t *testing.T, edges []*edge) string {
 	for _, e := range edges {
 		fmt.Fprintf(&b, "  - name: %s\n    docker: %s\n    containers:\n      - document: %s\n        label: edge=%s\n", e.host, e.docker.url(), edgeDocument, e.name)
 		if !e.agent {
-			fmt.Fprintf(&b, "        stats: http://%s:8404/haproxy\n", e.address("bridge"))
+			fmt.Fprintf(&b, "        stats: http://%s:8404/haproxy\n", e.address(lab.network))
 		}
 	}
 	file := filepath.Join(t.TempDir(), "fleet.yml")
@@ -425,13 +424,9 @@ func pretty(v any) string {
 	return string(text)
 }
 
-// fleetRounds is how many rollouts a test makes: FAIRWAY_FLEET_ROUNDS says another
-// number than usual.
+// fleetRounds is how many rollouts a test makes.
 func fleetRounds(short, long int) int {
-	if n, err := strconv.Atoi(os.Getenv("FAIRWAY_FLEET_ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	if full {
+	if testkit.Soaking() {
 		return long
 	}
 	return short

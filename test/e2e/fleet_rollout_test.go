@@ -22,7 +22,7 @@ import (
 func backend(t *testing.T) string {
 	t.Helper()
 	b := run(t, boxOptions{name: "backend"})
-	return b.address("bridge").String()
+	return b.address(lab.network).String()
 }
 
 // TestFleetStory is the story of remote management with Fairway in the middle: a
@@ -105,7 +105,7 @@ func TestFleetStory(t *testing.T) {
 func bridgeGateway(t *testing.T) string {
 	t.Helper()
 	b := run(t, boxOptions{name: "gateway"})
-	return b.inspect().NetworkSettings.Networks["bridge"].Gateway.String()
+	return b.inspect().NetworkSettings.Networks[lab.network].Gateway.String()
 }
 
 // threeEdges starts three hosts, of which those in agents have the agent.
@@ -122,7 +122,8 @@ func threeEdges(t *testing.T, config string, agents ...bool) []*edge {
 // requests a second: not one fails, and no old worker is left afterwards.
 func TestFleetRolloutsUnderLoad(t *testing.T) {
 	needDocker(t)
-	rounds := fleetRounds(6, 50)
+	t.Parallel()
+	rounds := fleetRounds(2, 50)
 	server := backend(t)
 	edges := threeEdges(t, edgeConfig(1, server, ""), true, false, true)
 	c := startCentre(t, fleetFile(t, edges), "")
@@ -170,6 +171,7 @@ func TestFleetRolloutsUnderLoad(t *testing.T) {
 // most and is taken back within ten seconds, and the others never see it.
 func TestFleetFaultyRevisions(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	server := backend(t)
 	for _, first := range []struct {
 		name   string
@@ -248,6 +250,7 @@ func TestFleetFaultyRevisions(t *testing.T) {
 // and who is back is caught up.
 func TestFleetTroubledHosts(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	server := backend(t)
 	for _, way := range []string{"agent", "shell"} {
 		t.Run(way, func(t *testing.T) {
@@ -374,6 +377,7 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 // Fairway says what is missing.
 func TestFleetBareImage(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	e := startEdge(t, "edge1", edgeConfig(1, backend(t), ""), false)
 	if code, out := e.exec("/bin/busybox", "rm", "-f", "/bin/sh", "/bin/busybox"); code != 0 {
 		t.Fatalf("rm: %s", out)
@@ -398,6 +402,7 @@ func TestFleetBareImage(t *testing.T) {
 // rollout, and is adopted or put back.
 func TestFleetEditedByHand(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	server := backend(t)
 	edges := threeEdges(t, edgeConfig(1, server, ""), true, false)
 	c := startCentre(t, fleetFile(t, edges), "")

@@ -184,6 +184,9 @@ func runHAProxy(t *testing.T, o haproxyOptions) *haproxyBox {
 		o.binds = append(o.binds, dir+":"+path.Dir(haproxyMaster))
 		h.master = socket.NewMaster(filepath.Join(dir, path.Base(haproxyMaster)), 0)
 	}
+	if o.docker == lab.docker && o.network == "" {
+		o.network = lab.network
+	}
 	res, err := o.docker.ContainerCreate(t.Context(), client.ContainerCreateOptions{
 		Name:       name,
 		Config:     &container.Config{Image: o.image, Cmd: o.args, Env: o.env, Labels: labels},
@@ -291,9 +294,10 @@ func answerIs(url, want string) string {
 // TestHAProxyImage starts HAProxy as process 1 and reloads it.
 func TestHAProxyImage(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	const config = "defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\nfrontend a\n bind :80\n http-request return status 200 content-type text/plain string ANSWER\n"
 	h := runHAProxy(t, haproxyOptions{name: "plain", config: strings.ReplaceAll(config, "ANSWER", "one")})
-	url := "http://" + h.address("bridge").String() + "/"
+	url := "http://" + h.address(lab.network).String() + "/"
 	testkit.Eventually(t, "it answers", func() string { return answerIs(url, "one") })
 	h.put(map[string]string{haproxyConfig: strings.ReplaceAll(config, "ANSWER", "two")})
 	if code, out := h.exec("haproxy", "-c", "-W", "-f", haproxyConfig); code != 0 {

@@ -23,7 +23,7 @@ import (
 func TestCommandsSurviveKill(t *testing.T) {
 	needDocker(t)
 	rounds := 15
-	if full {
+	if testkit.Soaking() {
 		rounds = 200
 	}
 	host := ownHost("kill")
@@ -31,7 +31,7 @@ func TestCommandsSurviveKill(t *testing.T) {
 	text := fmt.Sprintf("services:\n  - name: kill\n    labels: {fairway.host: %s}\n    instances: [", host)
 	for n := 1; n <= 2; n++ {
 		b := run(t, boxOptions{name: fmt.Sprint("kill", n)})
-		text += fmt.Sprintf("{name: kill-%d, address: \"%s:80\"}, ", n, b.address("bridge"))
+		text += fmt.Sprintf("{name: kill-%d, address: \"%s:80\"}, ", n, b.address(lab.network))
 	}
 	if err := os.WriteFile(file, []byte(strings.TrimSuffix(text, ", ")+"]\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -20,15 +20,10 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
-
-	"fairway/internal/testkit"
 )
 
 // mark labels everything a run makes; its value is the run's process number.
 const mark = "fairway-e2e"
-
-// full is true when the tests are to run at full length.
-var full = testkit.Soaking()
 
 // lab is what all tests share: an engine, the program, and an image of it.
 var lab struct {
@@ -37,6 +32,7 @@ var lab struct {
 	docker  *client.Client
 	binary  string
 	image   string
+	network string // a bridge of this run: its addresses are not given to containers of another
 }
 
 func TestMain(m *testing.M) {
@@ -87,6 +83,12 @@ func setUp(dir string) error {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	lab.network = own(mark)
+	if _, err := lab.docker.NetworkCreate(ctx, lab.network, client.NetworkCreateOptions{
+		Driver: "bridge", Labels: map[string]string{mark: strconv.Itoa(os.Getpid())},
+	}); err != nil {
+		return err
 	}
 	lab.image = fmt.Sprintf("%s:%d", mark, os.Getpid())
 	return importImage(ctx, lab.docker, lab.image)
@@ -236,7 +238,7 @@ type boxOptions struct {
 	name    string // a suffix; unique within the test
 	labels  map[string]string
 	args    []string // instead of "whoami"
-	network string   // a network's name instead of the default bridge
+	network string   // a network's name instead of the lab's
 	binds   []string
 	health  *container.HealthConfig
 	docker  *client.Client // another engine than the lab's
@@ -254,6 +256,9 @@ func create(t *testing.T, o boxOptions) *box {
 	t.Helper()
 	if o.docker == nil {
 		o.docker = lab.docker
+		if o.network == "" {
+			o.network = lab.network
+		}
 	}
 	if o.image == "" {
 		o.image = lab.image

@@ -45,8 +45,8 @@ type clientConn struct {
 }
 
 const (
-	maxInFlight    = 512 // beyond that the generator itself has failed
-	requestTimeout = 10 * time.Second
+	maxInFlight    = 512 // beyond that requests are made later than they should be
+	requestTimeout = 30 * time.Second
 )
 
 // startLoad makes requests for host, rate a second, until stop.
@@ -69,11 +69,12 @@ func startLoad(t *testing.T, address, host string, rate int) *load {
 			case <-ctx.Done():
 				return
 			}
+			// A machine that is too slow for the rate gets fewer requests, each of
+			// which has to be answered all the same.
 			select {
 			case slots <- struct{}{}:
-			default:
-				l.account("saturated", due, "", fmt.Errorf("more than %d requests are under way", maxInFlight))
-				continue
+			case <-ctx.Done():
+				return
 			}
 			l.done.Go(func() {
 				defer func() { <-slots }()

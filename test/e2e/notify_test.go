@@ -46,7 +46,8 @@ func (a *arrivals) of(subject string) []time.Time {
 // webhook tell of each within two seconds after the managers have noticed, once,
 // also when Fairway itself is killed in between.
 func TestNodeKilledIsTold(t *testing.T) {
-	s := startNodes(t, 1, time.Second)
+	t.Parallel()
+	s := startNodes(t, 1, shortHeartbeat)
 	s.overlay(shared)
 	s.app(6)
 

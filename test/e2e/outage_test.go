@@ -50,7 +50,7 @@ func (p *proxy) stale() time.Duration {
 func TestEngineUnreachable(t *testing.T) {
 	needDocker(t)
 	away := 10 * time.Second
-	if full {
+	if testkit.Soaking() {
 		away = time.Minute
 	}
 	f := startFaults(t, lab.socket)

@@ -212,6 +212,7 @@ func writePlan(t *testing.T, path string, round map[string]draft, stack bool, ne
 // TestPlanOfAStack plans a stack, deploys it with the docker command line, and
 // compares.
 func TestPlanOfAStack(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	docker, err := exec.LookPath("docker")
 	if err != nil {

@@ -38,7 +38,7 @@ func TestHealthcheckGates(t *testing.T) {
 	}
 	p.answers(host, "/", "sick")
 
-	direct := sick.address("bridge").String() + ":80"
+	direct := sick.address(lab.network).String() + ":80"
 	setHealth := func(status int) {
 		t.Helper()
 		res, err := http.Post(fmt.Sprintf("http://%s/health?status=%d", direct, status), "", nil)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"fairway/internal/testkit"
 )
 
 // TestLabelToFirstAnswer measures how long it takes from a container that runs,
@@ -22,7 +24,11 @@ func TestLabelToFirstAnswer(t *testing.T) {
 	needDocker(t)
 	p := startProxy(t, proxyOptions{}).synced()
 	var sinceStarted, sinceReturned []time.Duration
-	for i := range 50 {
+	runs := 10
+	if testkit.Soaking() {
+		runs = 50
+	}
+	for i := range runs {
 		host, name := ownHost(fmt.Sprintf("a%d", i)), fmt.Sprintf("a%d", i)
 		b := create(t, boxOptions{name: name, labels: map[string]string{"fairway.host": host}})
 		b.start()
@@ -32,7 +38,7 @@ func TestLabelToFirstAnswer(t *testing.T) {
 			if status == http.StatusOK && who == name {
 				break
 			}
-			if time.Since(returned) > 10*time.Second {
+			if time.Since(returned) > testkit.Patience {
 				t.Fatalf("%s: status %d from %q: %s", host, status, who, body)
 			}
 			time.Sleep(time.Millisecond)
@@ -55,8 +61,8 @@ func TestLabelToFirstAnswer(t *testing.T) {
 // other while requests run; no request may fail.
 func TestStopUnderLoad(t *testing.T) {
 	needDocker(t)
-	cycles := 15
-	if full {
+	cycles := 9
+	if testkit.Soaking() {
 		cycles = 50
 	}
 	host := ownHost("stop")
@@ -89,7 +95,7 @@ func TestStopUnderLoad(t *testing.T) {
 func TestRemoveUnderLoad(t *testing.T) {
 	needDocker(t)
 	rounds := 5
-	if full {
+	if testkit.Soaking() {
 		rounds = 30
 	}
 	host := ownHost("deploy")

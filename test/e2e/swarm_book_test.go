@@ -22,6 +22,7 @@ import (
 // their shares, and the life of services over the Remote API, all by commands of
 // the program.
 func TestSwarmBook(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	s.overlay("proxy")
 	s.overlay("go-demo")

@@ -13,6 +13,7 @@ import (
 // TestSwarmDockerFlowByHand is the chapter in which the proxy is told by hand: it has no
 // socket, one call makes it route, and one makes it stop.
 func TestSwarmDockerFlowByHand(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	s.overlay("proxy")
 	s.must("service", "create", "proxy", lab.image, "--network", "proxy", "--endpoint-mode", "dnsrr", "-e", "MODE=swarm",
@@ -46,6 +47,7 @@ func TestSwarmDockerFlowByHand(t *testing.T) {
 // TestSwarmDockerFlowListener is the chapter in which the listener tells the proxy: one
 // Fairway in place of each, which know nothing of each other but the old calls.
 func TestSwarmDockerFlowListener(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	s.overlay("proxy")
 	s.overlay("go-demo")
@@ -71,6 +73,7 @@ func TestSwarmDockerFlowListener(t *testing.T) {
 // TestSwarmDockerFlowLabels is the same chapter with one Fairway that reads the labels
 // from the Swarm itself.
 func TestSwarmDockerFlowLabels(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	s.overlay("proxy")
 	s.proxy("proxy", "--dockerflow.labels")

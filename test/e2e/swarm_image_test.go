@@ -23,6 +23,7 @@ import (
 // own check.
 func TestImage(t *testing.T) {
 	needDocker(t)
+	t.Parallel()
 	docker, err := exec.LookPath("docker")
 	if err != nil {
 		t.Skip("no docker command to build with: ", err)

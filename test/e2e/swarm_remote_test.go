@@ -16,6 +16,7 @@ import (
 // asks the managers over the network, of which the first one is gone. That it is a
 // task itself, and which networks it is on, it learns from them.
 func TestSwarmWithoutSocket(t *testing.T) {
+	t.Parallel()
 	s := startSwarm(t)
 	s.overlay("proxy")
 	s.overlay("other")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // manyServices writes a services file with n services, whose names begin with
@@ -134,7 +135,7 @@ func TestUIScreens(t *testing.T) {
 }
 
 // thorough is true where pages are looked at on every screen and in every size.
-func thorough() bool { return full || os.Getenv("UI_SHOTS") != "" }
+func thorough() bool { return testkit.Soaking() || os.Getenv("UI_SHOTS") != "" }
 
 // looked are the screens that pages are looked at on: every width and every colour,
 // where it has to be quick.

@@ -14,11 +14,15 @@ export function parse(text) {
 
 // morph makes the element a like the element b.
 export function morph(a, b) {
-  // What script draws, and what somebody is filling in, is left alone: an answer
-  // that is given belongs to the question that was asked.
-  if (a.hasAttribute('data-painted') || (a.localName === 'dialog' && a.open)) return;
+  if (untouched(a)) return;
   attributes(a, b);
   children(a, b);
+}
+
+// untouched is true of what script draws and of what is being filled in: a form keeps
+// the revision it was begun from, wherever the focus is.
+function untouched(e) {
+  return e.hasAttribute('data-painted') || (e.localName === 'dialog' && e.open);
 }
 
 // own are the attributes that script or the reader has set.
@@ -49,7 +53,7 @@ function children(a, b) {
       const next = at.nextSibling;
       if (at.nodeType === Node.ELEMENT_NODE) {
         if (!at.contains(document.activeElement) || !editable(document.activeElement)) morph(at, want);
-        else { attributes(at, want); if (at !== document.activeElement) children(at, want); }
+        else if (!untouched(at)) { attributes(at, want); if (at !== document.activeElement) children(at, want); }
       } else if (at.nodeValue !== want.nodeValue) at.nodeValue = want.nodeValue;
       at = next;
       continue;
