@@ -5,7 +5,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -14,16 +17,17 @@ import (
 const minCompress = 1024
 
 // compress makes the answer a gzip one where client, status and content allow.
-// Streams of events and gRPC stay as they are: they are read piece by piece.
-func compress(q *request, res *http.Response) {
+// Streams of events and gRPC stay as they are: they are read piece by piece. The
+// answer to HEAD has the header that GET would get (RFC 9110, 9.3.2).
+func compress(q *request, res *http.Response, writers *gzipPool) {
 	h := res.Header
 	if !isCompressible(h.Get("Content-Type")) || h.Get("Content-Encoding") != "" ||
-		h.Get("Content-Range") != "" || strings.Contains(h.Get("Cache-Control"), "no-transform") {
+		h.Get("Content-Range") != "" || lists(h["Cache-Control"], "no-transform") {
 		return
 	}
-	h.Add("Vary", "Accept-Encoding")
+	varyByEncoding(h)
 	switch {
-	case q.Method == http.MethodHead, res.StatusCode < 200, !acceptsGzip(q.header["Accept-Encoding"]),
+	case res.StatusCode < 200, !acceptsGzip(q.header["Accept-Encoding"]),
 		res.StatusCode == http.StatusNoContent, res.StatusCode == http.StatusNotModified,
 		res.StatusCode == http.StatusPartialContent,
 		res.ContentLength >= 0 && res.ContentLength < minCompress:
@@ -33,10 +37,22 @@ func compress(q *request, res *http.Response) {
 	h.Del("Accept-Ranges")
 	h.Set("Content-Encoding", "gzip")
 	if tag := h.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
-		h.Set("Etag", "W/"+tag)
+		h.Set("Etag", "W/"+tag) // a strong one is for other bytes (RFC 9110, 8.8.1)
 	}
-	res.Body = newGzipBody(res.Body, res.ContentLength < 0)
+	if q.Method != http.MethodHead {
+		res.Body = newGzipBody(res.Body, res.ContentLength < 0, writers)
+	}
 	res.ContentLength = -1
+}
+
+// varyByEncoding says that the answer depends on Accept-Encoding, unless Vary says
+// so already.
+func varyByEncoding(h http.Header) {
+	vary := h["Vary"]
+	if lists(vary, "*") || lists(vary, "Accept-Encoding") {
+		return
+	}
+	h["Vary"] = []string{strings.Join(append(slices.Clone(vary), "Accept-Encoding"), ", ")}
 }
 
 // isCompressible knows the types that are text in some form.
@@ -56,21 +72,52 @@ func isCompressible(contentType string) bool {
 	return false
 }
 
-// acceptsGzip is true when gzip, or anything, is accepted with a quality above
-// zero.
+// acceptsGzip says whether gzip may be sent (RFC 9110, 12.5.3): its own quality
+// counts, else that of "*", and it is above zero and not below that of identity.
 func acceptsGzip(values []string) bool {
+	quality := map[string]float64{}
 	for _, v := range values {
 		for entry := range strings.SplitSeq(v, ",") {
 			coding, params, _ := strings.Cut(entry, ";")
-			coding = strings.TrimSpace(coding)
-			if !strings.EqualFold(coding, "gzip") && coding != "*" {
-				continue
+			coding = strings.ToLower(strings.TrimSpace(coding))
+			if coding == "x-gzip" { // the same (RFC 9110, 8.4.1.3)
+				coding = "gzip"
 			}
-			quality, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
-			return !ok || strings.Trim(quality, "0.") != ""
+			quality[coding] = qualityOf(params)
 		}
 	}
-	return false
+	gzip, named := quality["gzip"]
+	if !named {
+		gzip = quality["*"]
+	}
+	return gzip > 0 && gzip >= quality["identity"]
+}
+
+// qualityOf reads the weight of an entry; 1 when there is none, and 0 when it cannot
+// be read.
+func qualityOf(params string) float64 {
+	name, value, _ := strings.Cut(params, "=")
+	if !strings.EqualFold(strings.TrimSpace(name), "q") {
+		return 1
+	}
+	q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if err == nil && q >= 0 && q <= 1 {
+		return q
+	}
+	return 0
+}
+
+// gzipPool keeps the writers that answers are compressed with, for they are large. The
+// zero value is ready; any goroutine may use it.
+type gzipPool struct{ writers sync.Pool }
+
+func (p *gzipPool) get(out io.Writer) *gzip.Writer {
+	if gz, ok := p.writers.Get().(*gzip.Writer); ok {
+		gz.Reset(out)
+		return gz
+	}
+	gz, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // the level is valid
+	return gz
 }
 
 // gzipBody compresses a body while it is read.
@@ -78,14 +125,15 @@ type gzipBody struct {
 	src    io.ReadCloser
 	stream bool // pass on each piece at once
 	out    bytes.Buffer
-	gz     *gzip.Writer
+	pool   *gzipPool
+	gz     *gzip.Writer // nil when it is back in the pool
 	in     []byte
 	err    error
 }
 
-func newGzipBody(src io.ReadCloser, stream bool) *gzipBody {
-	b := &gzipBody{src: src, stream: stream, in: make([]byte, 16<<10)}
-	b.gz, _ = gzip.NewWriterLevel(&b.out, gzip.BestSpeed) // the level is valid
+func newGzipBody(src io.ReadCloser, stream bool, pool *gzipPool) *gzipBody {
+	b := &gzipBody{src: src, stream: stream, pool: pool, in: make([]byte, 16<<10)}
+	b.gz = pool.get(&b.out)
 	return b
 }
 
@@ -110,5 +158,11 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// Close closes the source.
-func (b *gzipBody) Close() error { return b.src.Close() }
+// Close closes the source and gives the writer back. Nothing is read afterwards.
+func (b *gzipBody) Close() error {
+	if b.gz != nil {
+		b.pool.writers.Put(b.gz)
+		b.gz, b.err = nil, http.ErrBodyReadAfterClose
+	}
+	return b.src.Close()
+}

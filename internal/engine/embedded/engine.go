@@ -141,6 +141,7 @@ type Engine struct {
 	authorities *authorityStore
 	users       *userStore
 	buffers     *bufferPool
+	gzips       *gzipPool
 
 	live    atomic.Pointer[liveTable]
 	running atomic.Int64 // requests being served, upgraded and TCP connections included
@@ -172,6 +173,7 @@ func New(o Options) (*Engine, error) {
 		authorities: newAuthorityStore(o.Logger),
 		users:       newUserStore(o.Logger),
 		buffers:     newBufferPool(),
+		gzips:       new(gzipPool),
 	}
 	e.transports = newTransports(o)
 	m, err := newMetrics(o.Registerer, e)

@@ -235,7 +235,7 @@ func (x *exchange) modify(res *http.Response) error {
 		c.apply(res.Header)
 	}
 	if x.route.compress {
-		compress(x.q, res)
+		compress(x.q, res, x.e.gzips)
 	}
 	return nil
 }

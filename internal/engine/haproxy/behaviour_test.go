@@ -31,6 +31,7 @@ var update = flag.Bool("update", false, "write the differences in docs/haproxy-e
 var differences = map[string]string{
 	"answer/NUL in a value":                                       "HAProxy 2.6 passes a NUL in a header of an answer on; the client refuses the answer.",
 	"balance/when all fail all are used":                          "When all endpoints are ejected requests are answered with 503, until one can be connected to again, which is tried every two seconds.",
+	"data/filter-compress-exact":                                  "With `compress` a `*` with a weight lets gzip through that has a weight of 0, a weight of `identity` counts for nothing, answers to HEAD have the header of the plain form, and compressed answers name `Accept-Encoding` in `Vary` once more.",
 	"data/guard-target-other":                                     "A request whose target and Host name different hosts is answered with 400.",
 	"guard/a bad chunk is no body":                                "HAProxy 2.6 takes the size of a chunk that ends in a bare line feed; what it sends on is right.",
 	"guard/endpoint with an endless row of 1xx":                   "1xx answers are passed on without a limit.",

@@ -100,7 +100,7 @@ func (d *dedicated) declare(f *route.Filter) {
 		d.line("filter compression")
 		d.line("compression algo gzip")
 		d.line("compression type %s", strings.Join(compressible(), " "))
-		d.line("http-response add-header Vary Accept-Encoding if { res.hdr(content-type) -m beg -- %s } !{ res.fhdr(content-encoding) -m found } !{ res.fhdr(content-range) -m found } !{ res.fhdr(cache-control) -m sub no-transform }", strings.Join(compressible(), " "))
+		d.line("http-response add-header Vary Accept-Encoding if { res.hdr(content-type) -m beg -- %s } !{ res.fhdr(content-encoding) -m found } !{ res.fhdr(content-range) -m found } !{ res.hdr(cache-control) -m str -i no-transform } !{ res.hdr(vary) -m str -i accept-encoding * }", strings.Join(compressible(), " "))
 	}
 }
 
