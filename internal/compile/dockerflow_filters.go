@@ -170,7 +170,7 @@ func (d *flowDest) headerItems(name string, request bool, change headerChange) {
 		case change != headerRemove && !isToken(header):
 			err = bad("write the name, a blank and the value", "an item does not begin with the name of a header")
 		case request && change != headerRemove && tellsIdentity(header):
-			d.note(name, &refusal{route.CodeUnsupported, header + " tells who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"})
+			d.note(name, &refusal{route.CodeUnsupported, header + " states who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"})
 			continue
 		case change != headerRemove:
 			err = addHeader(op, request, change, header, value)

@@ -68,7 +68,7 @@ var flowKeys = []flowKey{
 	{name: "reqPathSearch", fate: fateFixed, meaning: "An expression, RE2, whose first match in the path is replaced by reqPathReplace.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
 	{name: "reqPathReplace", fate: fateKept, meaning: "See reqPathSearch; nothing when it is not there.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
 	{name: "reqPathSearchReplace", fate: fateFixed, indexed: true, meaning: "Pairs of an expression and what replaces its first match, separated by colons, one after the other. Nothing is escaped on the way.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
-	{name: "addReqHeader", fate: fateFixed, meaning: "Adds headers to the request: literal text, in the syntax of HAProxy. Headers that tell who asks stay Fairway's own.", native: "`fairway.headers.request.add.<name>`"},
+	{name: "addReqHeader", fate: fateFixed, meaning: "Adds headers to the request: literal text, in the syntax of HAProxy. Headers that state who asks (`Forwarded`, `X-Real-Ip`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto`) stay Fairway's own.", native: "`fairway.headers.request.add.<name>`"},
 	{name: "addHeader", fate: fateFixed, meaning: "The old name of addReqHeader.", native: "`fairway.headers.request.add.<name>`"},
 	{name: "setReqHeader", fate: fateFixed, meaning: "Sets headers of the request.", native: "`fairway.headers.request.set.<name>`"},
 	{name: "setHeader", fate: fateFixed, meaning: "The old name of setReqHeader.", native: "`fairway.headers.request.set.<name>`"},

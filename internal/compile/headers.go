@@ -15,8 +15,13 @@ var framingHeaders = []string{
 	"Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// identityHeaders tell a service who asks. The engine alone writes them.
-var identityHeaders = []string{"Forwarded", "X-Real-Ip"}
+// identityHeaders state who asks, and how: the engine writes them for each request
+// from what it has verified, and a constant could only falsify them. What else begins
+// with X-Forwarded- is the owner's to set: no client's reaches the service. See
+// docs/decisions/012-headers-of-labels.md.
+var identityHeaders = []string{
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip",
+}
 
 // headerChange is what is done to a header.
 type headerChange int
@@ -41,15 +46,15 @@ func checkHeader(name string, request bool, change headerChange) error {
 		return bad("", "%s belongs to the connection and cannot be changed", plain)
 	}
 	if request && tellsIdentity(name) && change != headerRemove {
-		return bad("name the proxies that are trusted to send it in fairway.yml", "%s tells who asks, and only Fairway itself sets it", plain)
+		return bad("name the proxies that are trusted to send it in fairway.yml", "%s states who asks, and only Fairway itself sets it", plain)
 	}
 	return nil
 }
 
-// tellsIdentity says whether a header of requests tells a service who asks.
+// tellsIdentity says whether a header of requests states to a service who asks.
 func tellsIdentity(name string) bool {
 	plain := canonicalHeader(strings.ReplaceAll(name, "_", "-"))
-	return slices.Contains(identityHeaders, plain) || strings.HasPrefix(plain, "X-Forwarded-")
+	return slices.Contains(identityHeaders, plain)
 }
 
 // addHeader puts one label into the operation for requests or responses. The
@@ -95,7 +100,10 @@ func removeHeaders(op **route.HeaderOperation, request bool, value string) error
 
 // sortHeaders brings an operation into its canonical order.
 func sortHeaders(op *route.HeaderOperation) {
-	byName := func(a, b route.HeaderValue) int { return strings.Compare(a.Name, b.Name) }
-	slices.SortStableFunc(op.Set, byName)
-	slices.SortStableFunc(op.Add, byName)
+	sortByName(op.Set)
+	sortByName(op.Add)
+}
+
+func sortByName(list []route.HeaderValue) {
+	slices.SortStableFunc(list, func(a, b route.HeaderValue) int { return strings.Compare(a.Name, b.Name) })
 }

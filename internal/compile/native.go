@@ -107,7 +107,7 @@ var keys = []key{
 		d.filter.BasicAuth, err = readAuthFile(v)
 		return err
 	}},
-	{"strip-prefix", scopeFilter, "true, false or a path", "Takes the route's own path, or the one given, off before the service sees it; `X-Forwarded-Prefix` tells the service.", "true", func(d *draft, _, v string) (err error) {
+	{"strip-prefix", scopeFilter, "true, false or a path", "Takes the route's own path, or the one given, off before the service sees it; `X-Forwarded-Prefix` has what was taken off, unless a label sets that header.", "true", func(d *draft, _, v string) (err error) {
 		switch strings.ToLower(v) {
 		case "false":
 		case "true":
@@ -124,7 +124,7 @@ var keys = []key{
 		d.filter.AddPrefix = &route.AddPrefix{Prefix: prefix}
 		return err
 	}},
-	{"headers.request.set.", scopeFilter, "value", "Sets a header of the request, in the place of the client's.", "staging", func(d *draft, header, v string) error {
+	{"headers.request.set.", scopeFilter, "value", "Sets a header of the request, in the place of the client's. What states who asks (`Forwarded`, `X-Real-Ip`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto`) only Fairway sets.", "staging", func(d *draft, header, v string) error {
 		return addHeader(&d.filter.RequestHeaders, true, headerSet, header, v)
 	}},
 	{"headers.request.add.", scopeFilter, "value", "Adds a header to the request.", "staging", func(d *draft, header, v string) error {
