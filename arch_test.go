@@ -60,7 +60,9 @@ var allowed = map[string]struct {
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/route"}},
-	"internal/engine/embedded/balance": {1, []string{"internal/route"}},
+	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/route"}},
+	// probe is one active check, the same for every engine.
+	"internal/engine/probe": {1, []string{"internal/route"}},
 	// traffic is what every engine tells of requests, in one form.
 	"internal/engine/traffic": {1, nil},
 	// enginetest is the behaviour suite; only tests import it.
@@ -70,7 +72,7 @@ var allowed = map[string]struct {
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/traffic", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/route",
 	}},
 	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
 	"internal/engine/haproxy/socket":  {1, nil},

@@ -175,6 +175,12 @@ func backend(b *route.Backend) *api.Backend {
 		if h.Status != 0 {
 			out.Health += fmt.Sprintf(", wants %d", h.Status)
 		}
+		if h.Host != "" {
+			out.Health += ", asks for " + h.Host
+		}
+		if h.Port != 0 {
+			out.Health += fmt.Sprintf(", at port %d", h.Port)
+		}
 	}
 	return out
 }

@@ -68,6 +68,7 @@ type Config struct {
 	AccessLog string        `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
 	Log       LogConfig     `embed:"" prefix:"log."`
 
+	BodyTimeout  time.Duration `name:"body-timeout" placeholder:"DURATION" preset:"1m" help:"How long a client may pause while it sends a request body, where the labels of the route do not say."`
 	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown."`
 	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" help:"How long the sources must be quiet before a change is applied."`
 	Bound        time.Duration `name:"bound" placeholder:"DURATION" preset:"250ms" help:"How long a change waits at most when the sources are never quiet."`

@@ -42,6 +42,7 @@ func (c *Config) validate() Faults {
 	}
 	v.distinct("file", c.File, fileSourceName)
 	v.distinct("docker", c.Docker, dockerSourceName)
+	v.duration("body-timeout", c.BodyTimeout, time.Second, time.Hour)
 	v.duration("drain-timeout", c.DrainTimeout, 0, time.Hour)
 	v.duration("quiet", c.Quiet, 0, time.Minute)
 	v.duration("bound", c.Bound, 0, time.Minute)

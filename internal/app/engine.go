@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -67,7 +68,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 				ResponseTimeout: limits.ResponseTimeout,
 				HeaderTimeout:   limits.HeaderTimeout,
 				IdleTimeout:     limits.IdleTimeout,
-				ClientTimeout:   a.flow.env.haproxy.clientTimeout,
+				ClientTimeout:   cmp.Or(a.flow.env.haproxy.clientTimeout, a.cfg.BodyTimeout),
 				TunnelTimeout:   a.flow.env.haproxy.tunnelTimeout,
 				Extra:           a.flow.env.haproxy.extra,
 			},
@@ -95,6 +96,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		ResponseTimeout: limits.ResponseTimeout,
 		HeaderTimeout:   limits.HeaderTimeout,
 		IdleTimeout:     limits.IdleTimeout,
+		BodyTimeout:     a.cfg.BodyTimeout,
 		OnDrained:       a.tellDrained,
 	})
 	if err != nil {

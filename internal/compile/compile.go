@@ -184,12 +184,13 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 		return
 	}
 	pl.survivors, pl.routes, pl.backends = survivors, nil, nil
+	wanted := wantedBackends(survivors)
 	shared := map[string]*route.Backend{}
-	for _, s := range survivors {
+	for i, s := range survivors {
 		r := s.form.route
 		r.Claim = s.number
-		if s.form.backend != nil {
-			r.Backend = pl.backend(s, shared, previous).ID
+		if wanted[i] != nil {
+			r.Backend = pl.backend(r.ID, wanted[i], shared, previous).ID
 		}
 		made := &r
 		before := previous.Route(r.ID)
@@ -199,32 +200,6 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 		s.form.made = made
 		pl.routes = append(pl.routes, made)
 	}
-}
-
-// backend returns the backend of a survivor: one that another route of the service
-// has already, when it is equal in everything but the ID, else a new one under the
-// ID of the route. shared holds those by their text without ID.
-func (pl *plan) backend(s survivor, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
-	b := *s.form.backend
-	for _, m := range s.members {
-		b.Endpoints = slices.Concat(b.Endpoints, m.backend.Endpoints)
-	}
-	if len(s.members) > 0 {
-		slices.SortStableFunc(b.Endpoints, func(x, y route.Endpoint) int { return strings.Compare(x.ID, y.ID) })
-		b.Endpoints = slices.CompactFunc(b.Endpoints, func(x, y route.Endpoint) bool { return x.ID == y.ID })
-	}
-	text := b.Text()
-	if has := shared[text]; has != nil {
-		return has
-	}
-	b.ID = s.form.route.ID
-	made := &b
-	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
-		made = before
-	}
-	shared[text] = made
-	pl.backends = append(pl.backends, made)
-	return made
 }
 
 // table puts everything together. Should a service break a rule of tables that

@@ -26,7 +26,9 @@ type draft struct {
 	hold     time.Duration
 	timeout  time.Duration
 	idle     time.Duration
-	filter   route.Filter // every field may be set here; see filters
+	// bodyTimeout bounds the pauses of a client that sends a body.
+	bodyTimeout time.Duration
+	filter      route.Filter // every field may be set here; see filters
 	// forwarded is one more redirect, and rewrites are any number of them.
 	forwarded *route.RedirectHTTPS
 	rewrites  []*route.RewritePath
@@ -81,15 +83,28 @@ func (d *draft) setSticky(value string) error {
 	return nil
 }
 
-func (d *draft) setServerName(value string) error {
-	h, err := route.ParseHost(value)
-	if err != nil {
+func (d *draft) setSameSite(value string) error {
+	switch s := route.SameSite(strings.ToLower(value)); s {
+	case route.SameSiteLax, route.SameSiteStrict, route.SameSiteNone:
+		d.backend.StickySameSite = s
+		return nil
+	}
+	return bad("use lax, strict or none", "%s is not a SameSite", excerpt(value))
+}
+
+// addHealthHeader adds a header of the check. What states who asks is as free here as
+// any other: Fairway itself asks.
+func (d *draft) addHealthHeader(name, value string) error {
+	if strings.EqualFold(name, "Host") {
+		return bad("use health.host", "the host is a label of its own")
+	}
+	if err := checkHeader(name, false, headerSet); err != nil {
 		return err
 	}
-	if h.Kind != route.HostExact {
-		return bad("write the name in the service's certificate", "%s is not one name", excerpt(value))
+	if len(value) > maxHeaderBytes {
+		return bad("", "the value is longer than %d bytes", maxHeaderBytes)
 	}
-	d.tls.ServerName = h.Value
+	d.health.Headers = append(d.health.Headers, route.HeaderValue{Name: canonicalHeader(name), Value: value})
 	return nil
 }
 
@@ -199,13 +214,18 @@ func (d *draft) check(p *ports, has func(key string) bool, fault func(key string
 			contradicts("strip-prefix", "the route has several path prefixes", "use one named route for each path")
 		}
 	}
-	for _, k := range []string{"health.interval", "health.timeout", "health.status"} {
-		if d.backend.Scheme == route.SchemeTCP {
-			continue
-		}
-		if has(k) && !has("health.path") {
+	for _, k := range []string{"health.interval", "health.timeout", "health.status", "health.host", "health.port", "health.headers."} {
+		if has(k) && !has("health.path") && d.backend.Scheme != route.SchemeTCP {
 			fault(k, &refusal{route.CodeIncomplete, "there is no health.path to check", "add a health.path label"})
 		}
+	}
+	for _, k := range []string{"sticky.same-site", "sticky.domain"} {
+		if has(k) && !has("sticky") && d.backend.Scheme != route.SchemeTCP {
+			fault(k, &refusal{route.CodeIncomplete, "there is no sticky cookie", "add a sticky label"})
+		}
+	}
+	if has("upgrade") && d.backend.Scheme == route.SchemeH2C {
+		contradicts("upgrade", "HTTP/2 knows no switch of protocols", "set the scheme to http")
 	}
 	if d.health.Interval == 0 {
 		d.health.Interval = 10 * time.Second

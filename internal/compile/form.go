@@ -11,7 +11,7 @@ func (p planner) form(pl *plan, a asked, again bool) *form {
 		r.Port = p.httpsPort
 	}
 	f.route.Filters = d.filters()
-	f.route.Hold, f.route.Timeout, f.route.Idle = d.hold, d.timeout, d.idle
+	f.route.Hold, f.route.Timeout, f.route.BodyTimeout, f.route.Idle = d.hold, d.timeout, d.bodyTimeout, d.idle
 	if d.filter.Redirect != nil {
 		return f
 	}
@@ -20,6 +20,7 @@ func (p planner) form(pl *plan, a asked, again bool) *form {
 	b.Service = pl.service.ID
 	if d.health.Path != "" || d.l4.check {
 		health := d.health
+		sortByName(health.Headers)
 		b.Health = &health
 	}
 	if d.tls != (route.TLS{}) {

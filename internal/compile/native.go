@@ -74,6 +74,10 @@ var keys = []key{
 		d.timeout, err = readDuration(v, time.Millisecond, time.Hour)
 		return err
 	}},
+	{"body-timeout", scopeRoute, "duration from 1s to 1h", "How long a client may pause while it sends a request body, before it gets 408. Default: 1m, or what the operator has set.", "5m", func(d *draft, _, v string) (err error) {
+		d.bodyTimeout, err = readDuration(v, time.Second, time.Hour)
+		return err
+	}},
 	{"idle", scopeRoute, "duration up to 24h", "How long an upgraded connection, such as WebSocket, or one that is passed through may be silent. Default: 1h.", "10m", func(d *draft, _, v string) (err error) {
 		d.idle, err = readDuration(v, time.Second, 24*time.Hour)
 		return err
@@ -166,9 +170,32 @@ var keys = []key{
 	{"sticky", scopeBackend, "cookie name, true or false", "Ties a client to an instance by a cookie of this name; `true` names it `fairway`.", "true", func(d *draft, _, v string) error {
 		return d.setSticky(v)
 	}},
+	{"sticky.same-site", scopeBackend, "lax, strict or none", "The `SameSite` of that cookie. Default: `lax`. `none` counts over TLS alone, as browsers want it.", "none", func(d *draft, _, v string) error {
+		return d.setSameSite(v)
+	}},
+	{"sticky.domain", scopeBackend, "host", "The `Domain` of that cookie, for clients that go to several hosts below it. Default: none, so that it goes back to the host that set it.", "example.com", func(d *draft, _, v string) (err error) {
+		d.backend.StickyDomain, err = readName(v, "write the name that all hosts end in")
+		return err
+	}},
+	{"upgrade", scopeBackend, "list of protocols", "Protocols that a request may switch to beside `websocket`, as the header `Upgrade` names them: `tcp` for `docker attach` and `exec`, `SPDY/3.1` for `kubectl exec`, `tailscale-control-protocol` for Headscale. Any other is taken off the request. After the switch bytes pass both ways and no filter looks at them.", "tcp, SPDY/3.1", func(d *draft, _, v string) (err error) {
+		d.backend.Upgrade, err = readProtocols(v)
+		return err
+	}},
 	{"health.path", scopeBackend, "path", "Asks every instance for this path, and leaves out those that fail.", "/up", func(d *draft, _, v string) (err error) {
 		d.health.Path, err = readHealthPath(v)
 		return err
+	}},
+	{"health.host", scopeBackend, "host", "The host that is asked for. Default: the first name in the `host` labels of the service's routes, else the instance's address.", "app.example.com", func(d *draft, _, v string) (err error) {
+		d.health.Host, err = readName(v, "write one name of the service")
+		return err
+	}},
+	{"health.port", scopeBackend, "number", "The port of the instance that is asked. Default: that of requests.", "9000", func(d *draft, _, v string) error {
+		n, err := readInt(v, 1, 65535)
+		d.health.Port = uint16(n)
+		return err
+	}},
+	{"health.headers.", scopeBackend, "value", "Sends a header with the check.", "https", func(d *draft, header, v string) error {
+		return d.addHealthHeader(header, v)
 	}},
 	{"health.interval", scopeBackend, "duration from 1s to 1h", "How often. Default: 10s. With `scheme` `tcp` there is no path: this label alone makes Fairway connect to every instance.", "10s", func(d *draft, _, v string) (err error) {
 		d.health.Interval, err = readDuration(v, time.Second, time.Hour)
@@ -190,8 +217,9 @@ var keys = []key{
 		d.backend.MaxFails, err = readInt(v, 0, 1000)
 		return err
 	}},
-	{"tls.server-name", scopeBackend, "host", "The name to ask an https service for, and to verify. Default: the request's host.", "internal.example.com", func(d *draft, _, v string) error {
-		return d.setServerName(v)
+	{"tls.server-name", scopeBackend, "host", "The name to ask an https service for, and to verify. Default: the request's host.", "internal.example.com", func(d *draft, _, v string) (err error) {
+		d.tls.ServerName, err = readName(v, "write the name in the service's certificate")
+		return err
 	}},
 	{"tls.skip-verify", scopeBackend, "true or false", "Takes any certificate of an https service.", "true", func(d *draft, _, v string) (err error) {
 		d.tls.SkipVerify, err = readBool(v)
@@ -227,12 +255,11 @@ func lookupKey(index map[string]*key, name, written string) (k *key, header stri
 	if k := index[name]; k != nil {
 		return k, ""
 	}
-	for i, dots := 0, 0; i < len(name); i++ {
-		if name[i] != '.' {
-			continue
-		}
-		if dots++; dots == 3 && i+1 < len(name) {
-			return index[name[:i+1]], written[i+1:]
+	for i := range name {
+		if name[i] == '.' && i+1 < len(name) {
+			if k := index[name[:i+1]]; k != nil {
+				return k, written[i+1:]
+			}
 		}
 	}
 	return nil, ""

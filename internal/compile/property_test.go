@@ -368,6 +368,8 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		{"fairway.redirect": "https://user:" + canary + "@a.example:port"},
 		{"fairway.redirect": "https://a.example/?token=" + canary},
 		{"fairway.health.path": "up?token=" + canary},
+		{"fairway.health.path": "/up", "fairway.health.headers.X-A": canary + "\x01"},
+		{"fairway.health.path": "/up", "fairway.health.headers.Host": canary},
 		{"com.df.addReqHeader": "X-Key:" + canary + " x"},
 		{"com.df.setHeader": canary},
 		{"com.df.users": "ann:" + canary, "com.df.usersPassEncrypted": "true"},

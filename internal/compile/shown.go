@@ -18,6 +18,7 @@ var shownKeys = map[string]func(header, value string) string{
 	"headers.response.set.": shownHeader,
 	"headers.response.add.": shownHeader,
 	"health.path":           shownQuery,
+	"health.headers.":       hidden,
 }
 
 // shownFlowKeys are the same for the parameters of Docker Flow.

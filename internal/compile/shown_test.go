@@ -27,6 +27,8 @@ func TestShownLabels(t *testing.T) {
 		{"fairway.redirect", "308 https://b.example/x", "308 https://b.example/x"},
 		{"fairway.redirect", "https://ann:" + secret + "@b.example", "***"},
 		{"fairway.health.path", "/up?token=" + secret, "/up?***"},
+		{"fairway.health.headers.X-A", secret, "***"},
+		{"fairway.api.health.headers.authorization", secret, "***"},
 		{"fairway.rule", "Host(`a.example`)  &&  Header(`X-Env`, `test`)", "Host(`a.example`)  &&  Header(`X-Env`, `test`)"},
 		{"fairway.rule", "Host(`a.example`) && !Header(`X-Token`, `" + secret + "`, `x`)", "Host(`a.example`) && !Header(`X-Token`, `***`)"},
 		{"fairway.rule", "Headerr(`X-Token`, `" + secret + "`)", "***"},

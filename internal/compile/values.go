@@ -91,6 +91,34 @@ func readHosts(s string) ([]route.Host, error) {
 	return hosts, nil
 }
 
+// readName reads one name in its canonical form.
+func readName(s, hint string) (string, error) {
+	h, err := route.ParseHost(s)
+	if err != nil {
+		return "", err
+	}
+	if h.Kind != route.HostExact {
+		return "", bad(hint, "%s is not one name", excerpt(s))
+	}
+	return h.Value, nil
+}
+
+// readProtocols reads the protocols of upgrades. WebSocket needs none.
+func readProtocols(s string) ([]string, error) {
+	items, err := readList(strings.ToLower(s))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range items {
+		if !route.IsProtocol(p) {
+			return nil, bad("write names such as tcp or SPDY/3.1, separated by commas", "%s is not a protocol", excerpt(p))
+		}
+	}
+	items = slices.DeleteFunc(items, func(p string) bool { return p == "websocket" })
+	slices.Sort(items)
+	return slices.Compact(items), nil
+}
+
 func readPaths(kind route.PathKind, s string) ([]route.Path, error) {
 	items := []string{s}
 	if kind != route.PathRegexp {

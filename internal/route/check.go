@@ -48,6 +48,49 @@ func (f *Filter) check() error {
 	return nil
 }
 
+// check refuses values that a backend cannot have.
+func (b *Backend) check() error {
+	if b.SendProxy != 0 && (b.Scheme != SchemeTCP || b.SendProxy < 1 || b.SendProxy > 2) {
+		return fmt.Errorf("PROXY protocol version %d is not for scheme %s", b.SendProxy, excerpt(string(b.Scheme)))
+	}
+	switch b.StickySameSite {
+	case "", SameSiteLax, SameSiteStrict, SameSiteNone:
+	default:
+		return fmt.Errorf("SameSite %s: no such value", excerpt(string(b.StickySameSite)))
+	}
+	if b.StickyDomain != "" {
+		if h, err := CanonicalHost(b.StickyDomain); err != nil || h != b.StickyDomain {
+			return fmt.Errorf("domain %s of the sticky cookie is not a canonical name", excerpt(b.StickyDomain))
+		}
+	}
+	for i, p := range b.Upgrade {
+		if !IsProtocol(p) || strings.ToLower(p) != p || i > 0 && p <= b.Upgrade[i-1] {
+			return fmt.Errorf("upgrade %s: not a protocol in lower case, or not in order", excerpt(p))
+		}
+	}
+	if len(b.Upgrade) > 0 && b.Scheme != SchemeHTTP && b.Scheme != SchemeHTTPS {
+		return fmt.Errorf("an upgrade is not for scheme %s", excerpt(string(b.Scheme)))
+	}
+	if b.Health != nil && b.Health.Host != "" {
+		if h, err := CanonicalHost(b.Health.Host); err != nil || h != b.Health.Host {
+			return fmt.Errorf("host %s of the check is not a canonical name", excerpt(b.Health.Host))
+		}
+	}
+	return nil
+}
+
+// IsProtocol says whether s can name a protocol of the header Upgrade (RFC 9110,
+// 7.8): a name, and a version behind a slash or none. Of the characters that tokens
+// may have it takes letters, digits, "-", "_", "." and "+", which all protocols in
+// use make do with.
+func IsProtocol(s string) bool {
+	name, version, versioned := strings.Cut(s, "/")
+	word := func(s string) bool {
+		return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+") == ""
+	}
+	return len(s) <= 64 && word(name) && (!versioned || word(version))
+}
+
 // Split divides the routes: those for requests, and those for the connections of
 // TCP listeners, which have a matcher each. Both keep the order of the table.
 func (t *Table) Split() (requests, connections []*Route) {

@@ -149,8 +149,8 @@ func (b *Backend) sealOnce() error {
 	if b.seal.of(b) {
 		return nil
 	}
-	if b.SendProxy != 0 && (b.Scheme != SchemeTCP || b.SendProxy < 1 || b.SendProxy > 2) {
-		return fmt.Errorf("PROXY protocol version %d is not for scheme %s", b.SendProxy, excerpt(string(b.Scheme)))
+	if err := b.check(); err != nil {
+		return err
 	}
 	for i, e := range b.Endpoints {
 		if i > 0 && e.ID <= b.Endpoints[i-1].ID {

@@ -27,7 +27,7 @@ func full() *Table {
 		},
 		Routes: []*Route{
 			{
-				ID: "shop@docker/api", Service: "shop@docker", Priority: 5, Claim: 3, Backend: "shop@docker", Hold: 5 * time.Second, Timeout: time.Minute, Idle: time.Hour,
+				ID: "shop@docker/api", Service: "shop@docker", Priority: 5, Claim: 3, Backend: "shop@docker", Hold: 5 * time.Second, Timeout: time.Minute, BodyTimeout: 5 * time.Minute, Idle: time.Hour,
 				Matches: []Match{
 					{Host: Host{HostExact, "shop.example.com"}, Path: Path{PathPrefix, "/api"}, Conditions: []Condition{
 						{Kind: ConditionMethod, Values: []string{"GET", "POST"}},
@@ -84,7 +84,8 @@ func full() *Table {
 			{
 				ID: "shop@docker", Service: "shop@docker", Scheme: SchemeHTTPS, TLS: &TLS{"inner.example", true},
 				Balance: Balance{BalanceHash, HashHeader, "X-User"}, Sticky: "fw", SlowStart: 30 * time.Second, MaxFails: 3,
-				Health: &Health{"/up", 10 * time.Second, 2 * time.Second, 204},
+				StickyDomain: "example.com", StickySameSite: SameSiteNone, Upgrade: []string{"spdy/3.1", "tcp"},
+				Health: &Health{"/up", "shop.example.com", 8081, []HeaderValue{{"X-A", "1\r\nX-Evil: 2"}}, 10 * time.Second, 2 * time.Second, 204},
 				Endpoints: []Endpoint{
 					{"a1", "10.0.0.5:8080", 1, EndpointReady, "shop-1", "docker", "node 1", "on the network proxy", ""},
 					{"b2", "[fd00::5]:8080", 0, EndpointDraining, "shop-2", "", "", "", "drain by ann: new kernel"},

@@ -13,7 +13,7 @@ import (
 //     or a query parameter asks for, where the name is that of a credential (see
 //     Credential);
 //   - the hashes of passwords;
-//   - the query of a health check's path;
+//   - the query of a health check's path, and the values of its headers;
 //   - the lines of a snippet.
 //
 // Text has all of it: it is for comparing tables, and for engines. String, and
@@ -81,7 +81,7 @@ func (f Filter) Redacted() Filter {
 		}
 		f.BasicAuth = &auth
 	}
-	f.RequestHeaders = f.RequestHeaders.redacted(func(string) bool { return true })
+	f.RequestHeaders = f.RequestHeaders.redacted(all)
 	f.ResponseHeaders = f.ResponseHeaders.redacted(Credential)
 	if f.Snippet != nil {
 		f.Snippet = &Snippet{Lines: []string{Masked}}
@@ -94,17 +94,21 @@ func (h *HeaderOperation) redacted(secret func(name string) bool) *HeaderOperati
 	if h == nil {
 		return nil
 	}
-	mask := func(headers []HeaderValue) []HeaderValue {
-		headers = slices.Clone(headers)
-		for i, v := range headers {
-			if secret(v.Name) {
-				headers[i].Value = Masked
-			}
-		}
-		return headers
-	}
-	return &HeaderOperation{Remove: h.Remove, Set: mask(h.Set), Add: mask(h.Add)}
+	return &HeaderOperation{Remove: h.Remove, Set: masked(h.Set, secret), Add: masked(h.Add, secret)}
 }
+
+// masked returns headers with Masked for the values whose names are those of secrets.
+func masked(headers []HeaderValue, secret func(name string) bool) []HeaderValue {
+	headers = slices.Clone(headers)
+	for i, v := range headers {
+		if secret(v.Name) {
+			headers[i].Value = Masked
+		}
+	}
+	return headers
+}
+
+func all(string) bool { return true }
 
 // Redacted returns the route without values that are secret, and without the
 // labels that it was made from.
@@ -128,6 +132,7 @@ func (b *Backend) Redacted() *Backend {
 	if b.Health != nil {
 		health := *b.Health
 		health.Path = MaskQuery(health.Path)
+		health.Headers = masked(health.Headers, all)
 		shown.Health = &health
 	}
 	return &shown

@@ -97,6 +97,9 @@ type Route struct {
 	// Timeout bounds the wait for the response header; zero means the engine's
 	// default.
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// BodyTimeout is how long a client may pause while it sends a request body;
+	// zero means the engine's default, one minute.
+	BodyTimeout time.Duration `json:"bodyTimeout,omitempty"`
 	// Idle is how long a connection that is passed through (an upgraded one, such
 	// as WebSocket, or one of a TCP listener) may be silent in both directions;
 	// zero means the engine's default, one hour.
@@ -397,6 +400,16 @@ type Backend struct {
 	// Sticky is the name of the cookie that ties a client to an endpoint; empty
 	// for none.
 	Sticky string `json:"sticky,omitempty"`
+	// StickyDomain is the cookie's Domain (RFC 6265, 5.2.3); empty means that it
+	// goes back to the host that set it and to no other.
+	StickyDomain string `json:"stickyDomain,omitempty"`
+	// StickySameSite is the cookie's SameSite. SameSiteNone counts over TLS alone,
+	// where browsers accept it; elsewhere it is SameSiteLax.
+	StickySameSite SameSite `json:"stickySameSite,omitempty"`
+	// Upgrade are the protocols, beside WebSocket, that endpoints may switch to
+	// (RFC 9110, 7.8): lower case, sorted. With SchemeHTTPS such a backend is spoken
+	// to by HTTP/1.1, which alone knows the switch.
+	Upgrade []string `json:"upgrade,omitempty"`
 	// Health is the active check; nil for none.
 	Health *Health `json:"health,omitempty"`
 	// SlowStart is how long a new endpoint's share grows to its full weight;
@@ -455,10 +468,36 @@ type Balance struct {
 	Name string `json:"name,omitempty"`
 }
 
+// SameSite is the attribute of a cookie that says on which requests from other sites
+// it is sent.
+type SameSite string
+
+// The values of SameSite; empty means SameSiteLax.
+const (
+	SameSiteLax    SameSite = "lax"
+	SameSiteStrict SameSite = "strict"
+	SameSiteNone   SameSite = "none"
+)
+
+// Over is the attribute's value in a cookie that is set over TLS or not.
+func (s SameSite) Over(tls bool) SameSite {
+	if s == "" || s == SameSiteNone && !tls {
+		return SameSiteLax
+	}
+	return s
+}
+
 // Health is an active check of every endpoint: a request by HTTP, or, with SchemeTCP,
-// a connection that is closed again, which uses neither Path nor Status.
+// a connection that is closed again, which uses neither Path, Host, Headers nor Status.
 type Health struct {
-	Path     string        `json:"path"`
+	Path string `json:"path"`
+	// Host is the canonical name that the check asks for; empty means the
+	// endpoint's own address.
+	Host string `json:"host,omitempty"`
+	// Port is the port of the endpoint that is asked; zero means that of requests.
+	Port uint16 `json:"port,omitempty"`
+	// Headers are sent with the check; sorted by name. They may hold credentials.
+	Headers  []HeaderValue `json:"headers,omitempty"`
 	Interval time.Duration `json:"interval"`
 	Timeout  time.Duration `json:"timeout"`
 	// Status is the code that passes; zero means any 2xx or 3xx. Redirects are

@@ -78,6 +78,7 @@ func (r *Route) Text() string {
 	t.optional("backend", r.Backend)
 	t.duration("hold", r.Hold)
 	t.duration("timeout", r.Timeout)
+	t.duration("body-timeout", r.BodyTimeout)
 	t.duration("idle", r.Idle)
 	t.optional("refused", r.Refused)
 	from := token(r.Origin.Source)
@@ -116,13 +117,17 @@ func (b *Backend) Text() string {
 		balance.add("name", token(b.Balance.Name))
 	}
 	t.item(balance...)
-	t.optional("sticky", b.Sticky)
-	if h := b.Health; h != nil {
-		health := words{"health", token(h.Path), "every", h.Interval.String(), "timeout", h.Timeout.String()}
-		if h.Status != 0 {
-			health.add("status", strconv.Itoa(h.Status))
-		}
-		t.item(health...)
+	if b.Sticky != "" {
+		sticky := words{"sticky", token(b.Sticky)}
+		sticky.optional("domain", b.StickyDomain)
+		sticky.optional("same-site", string(b.StickySameSite))
+		t.item(sticky...)
+	}
+	if len(b.Upgrade) > 0 {
+		t.item("upgrade", tokens(b.Upgrade))
+	}
+	if b.Health != nil {
+		t.item(b.Health.words()...)
 	}
 	t.duration("slow-start", b.SlowStart)
 	if b.MaxFails != 0 {
@@ -135,6 +140,30 @@ func (b *Backend) Text() string {
 		t.item("endpoint", e.String())
 	}
 	return t.String()
+}
+
+// Equal says whether two checks, of which either may be nil, ask the same.
+func (h *Health) Equal(other *Health) bool {
+	if h == nil || other == nil {
+		return h == other
+	}
+	return h.words().String() == other.words().String()
+}
+
+// words are those of the check's line.
+func (h *Health) words() words {
+	w := words{"health", token(h.Path), "every", h.Interval.String(), "timeout", h.Timeout.String()}
+	if h.Status != 0 {
+		w.add("status", strconv.Itoa(h.Status))
+	}
+	w.optional("host", h.Host)
+	if h.Port != 0 {
+		w.add("port", strconv.Itoa(int(h.Port)))
+	}
+	for _, v := range h.Headers {
+		w.add("header", token(v.Name), token(v.Value))
+	}
+	return w
 }
 
 // String returns the endpoint in one line, beginning with its address.

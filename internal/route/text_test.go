@@ -106,7 +106,8 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 		}
 		b := &Backend{
 			ID: s, Service: s, Scheme: Scheme(s), TLS: &TLS{ServerName: s}, Balance: Balance{BalancePolicy(s), HashOn(s), s}, Sticky: s,
-			Health: &Health{Path: s}, Endpoints: []Endpoint{{s, s, 1, EndpointState(s), s, s, s, s, s}},
+			StickyDomain: s, StickySameSite: SameSite(s), Upgrade: []string{s},
+			Health: &Health{Path: s, Host: s, Headers: []HeaderValue{{s, s}}}, Endpoints: []Endpoint{{s, s, 1, EndpointState(s), s, s, s, s, s}},
 		}
 		l := Listener{Name: s, Address: s, Certificates: []Certificate{{s, s}}, ClientCAFile: s}
 		p := Problem{Code(s), s, s, s, s, s, s, s}

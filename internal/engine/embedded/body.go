@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// bodyReader reads the body of a request and does not wait for slow senders: in
-// each grace period at least so many bytes must come. Only time spent waiting for
-// the client counts; an endpoint that takes its time is not the client's fault.
-// Streams are exempt: gRPC from the start, others once the endpoint has begun to
-// answer, for then both sides have agreed to take their time.
+// bodyReader reads the body of a request and does not wait for slow senders. A client
+// may pause for as long as the limit says, and no longer; what it pauses it has to
+// earn again by sending: each byte is worth its share of the least rate, up to the
+// limit. So a client on a bad line goes on, and one that sends a byte now and then
+// is cut off after the limit. Only time spent waiting for the client counts; an
+// endpoint that takes its time is not the client's fault. Streams are exempt: gRPC
+// from the start, others once the endpoint has begun to answer, for then both sides
+// have agreed to take their time.
 type bodyReader struct {
 	io.ReadCloser
 	control *http.ResponseController
-	grace   time.Duration
-	least   int // bytes in each period
+	limit   time.Duration
+	rate    int // bytes a second
 	watch   watch
 
-	// Of the one goroutine that reads: bytes in this period, and what is left of
-	// it.
-	got  int
-	left time.Duration
+	left time.Duration // that the client may pause; of the one goroutine that reads
 
 	relaxed atomic.Bool
 	ended   atomic.Bool
@@ -36,18 +36,18 @@ type bodyReader struct {
 }
 
 func newBodyReader(r *http.Request, control *http.ResponseController, o Options) *bodyReader {
-	b := &bodyReader{ReadCloser: r.Body, control: control, grace: o.BodyGrace, left: o.BodyGrace}
-	b.least = int(b.grace.Seconds() * float64(o.BodyRate))
+	b := &bodyReader{ReadCloser: r.Body, control: control, rate: o.BodyRate}
+	b.allow(o.BodyTimeout)
 	b.watch.expire = b.expire
 	b.relaxed.Store(r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"))
 	return b
 }
 
+// allow sets the limit, before anything is read.
+func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit }
+
 // Read reads what is there, in time.
 func (b *bodyReader) Read(p []byte) (int, error) {
-	if b.got >= b.least {
-		b.got, b.left = 0, b.grace
-	}
 	began := time.Now()
 	if !b.relaxed.Load() {
 		b.watch.start(b.left)
@@ -57,8 +57,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.watch.stop()
-	b.got += n
-	b.left -= time.Since(began)
+	earned := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
+	b.left = min(b.left-time.Since(began)+earned, b.limit)
 	switch err {
 	case nil:
 	case io.EOF:
@@ -90,7 +90,9 @@ func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load()
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
 // unread bounds the wait for a body that nobody reads.
-func (b *bodyReader) unread() { _ = b.control.SetReadDeadline(time.Now().Add(b.grace / 10)) }
+func (b *bodyReader) unread() {
+	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
+}
 
 // maxDrain is how much of a body is read for nothing, so that the connection can
 // be used again.

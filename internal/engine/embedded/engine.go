@@ -69,10 +69,11 @@ type Options struct {
 	// header (10 s); IdleTimeout the pause between two requests (120 s).
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
-	// BodyGrace and BodyRate bound a slow request body: in each BodyGrace (10 s)
-	// at least BodyRate (240) bytes a second must come.
-	BodyGrace time.Duration
-	BodyRate  int
+	// BodyTimeout is how long a client that sends a request body may pause, where
+	// the route says nothing (60 s). All its pauses together may be as long, and
+	// longer by a second for each BodyRate (240) bytes that it sends.
+	BodyTimeout time.Duration
+	BodyRate    int
 	// WriteTimeout bounds a slow reader: each piece of a response, of at most
 	// 32 KiB, must be taken within it (60 s).
 	WriteTimeout time.Duration
@@ -109,7 +110,7 @@ func (o Options) withDefaults() Options {
 	o.MaxHeld = orDefault(o.MaxHeld, 1000)
 	o.HeaderTimeout = orDefault(o.HeaderTimeout, 10*time.Second)
 	o.IdleTimeout = orDefault(o.IdleTimeout, 120*time.Second)
-	o.BodyGrace = orDefault(o.BodyGrace, 10*time.Second)
+	o.BodyTimeout = orDefault(o.BodyTimeout, 60*time.Second)
 	o.BodyRate = orDefault(o.BodyRate, 240)
 	o.WriteTimeout = orDefault(o.WriteTimeout, 60*time.Second)
 	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"fairway/internal/engine/embedded/balance"
@@ -170,6 +171,9 @@ func resultOf(ctx context.Context, failed bool) balance.Result {
 func (x *exchange) forward() {
 	r := x.r
 	if x.body != nil {
+		if limit := x.route.route.BodyTimeout; limit > 0 {
+			x.body.allow(limit)
+		}
 		// A copy of the request: the server wants to find its own body in r.
 		copied := *r
 		r = &copied
@@ -179,6 +183,10 @@ func (x *exchange) forward() {
 			// server would first read the whole body itself.
 			_ = x.w.control.EnableFullDuplex()
 		}
+	}
+	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
+		x.q.upgrade = p
+		askUpgrade(x.q.header, x.q.asked)
 	}
 	x.forwarded = true
 	x.key = x.balanceKey()
@@ -250,8 +258,21 @@ func (x *exchange) setSticky(h http.Header) {
 	if value == x.key.Sticky {
 		return
 	}
-	c := http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: x.q.TLS, SameSite: http.SameSiteLaxMode}
+	c := http.Cookie{
+		Name: name, Value: value, Path: "/", Domain: x.route.def.StickyDomain, HttpOnly: true, Secure: x.q.TLS,
+		SameSite: sameSite(x.route.def.StickySameSite.Over(x.q.TLS)),
+	}
 	h.Add("Set-Cookie", c.String())
+}
+
+func sameSite(s route.SameSite) http.SameSite {
+	switch s {
+	case route.SameSiteStrict:
+		return http.SameSiteStrictMode
+	case route.SameSiteNone:
+		return http.SameSiteNoneMode
+	}
+	return http.SameSiteLaxMode
 }
 
 // balanceKey is what the request is balanced on.
@@ -289,7 +310,7 @@ func cookie(r *http.Request, name string) string {
 // fail answers for an endpoint that did not.
 func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	a := x.answerFor(err)
-	if x.q.upgrade && x.w.status == http.StatusSwitchingProtocols {
+	if x.q.upgrade != "" && x.w.status == http.StatusSwitchingProtocols {
 		return // the connection is no longer ours
 	}
 	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {

@@ -179,7 +179,7 @@ func TestGRPC(t *testing.T) {
 		w.Header().Set("Grpc-Status", "0")
 		w.Header().Set(http.TrailerPrefix+"Grpc-Message", "unannounced")
 	}
-	s := newSite(t, Options{BodyGrace: 200 * time.Millisecond})
+	s := newSite(t, Options{BodyTimeout: 200 * time.Millisecond})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
 	s.serve("h2c.example", newH2App(t, false, handle).addr())
 	s.backends["h2c.example"].Scheme = route.SchemeH2C
@@ -311,7 +311,7 @@ func TestStreamingBody(t *testing.T) {
 			}
 		}
 	})
-	s := newSite(t, Options{BodyGrace: 200 * time.Millisecond})
+	s := newSite(t, Options{BodyTimeout: 200 * time.Millisecond})
 	s.serve("a.example", a.addr())
 	s.apply()
 	c := s.dial("http")

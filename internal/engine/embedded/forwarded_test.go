@@ -153,8 +153,8 @@ func FuzzForwardedHeaders(f *testing.F) {
 				t.Errorf("hop-by-hop %s survived", name)
 			}
 		}
-		if q.upgrade != (h.Get("Upgrade") == "websocket") || h.Get("Upgrade") != "" && !q.upgrade {
-			t.Errorf("upgrade %v with %v", q.upgrade, h["Upgrade"])
+		if q.upgrade != h.Get("Upgrade") || q.upgrade != "" && q.upgrade != webSocket {
+			t.Errorf("upgrade %q with %v", q.upgrade, h["Upgrade"])
 		}
 	})
 }

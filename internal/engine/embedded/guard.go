@@ -49,9 +49,11 @@ type request struct {
 	length    int64
 	// maxBody bounds the body; negative means that nothing does.
 	maxBody int64
-	// upgrade is true for a request to switch to WebSocket, the only protocol
-	// that may be switched to.
-	upgrade  bool
+	// upgrade is the protocol that may be switched to, in lower case; empty for
+	// none. Of any route it may be WebSocket; asked is another one that the request
+	// names, as it was written, for backends that know it.
+	upgrade  string
+	asked    string
 	identity identity
 	// certified is true when the connection has a client certificate that one of
 	// the listener's authorities has issued.
@@ -118,7 +120,7 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 		length:    h.length,
 		maxBody:   -1,
 	}
-	q.upgrade = dropHopByHop(h)
+	q.upgrade, q.asked = dropHopByHop(h)
 	q.Request = route.Request{
 		Method: h.method, Host: host, Path: path, Query: query, Header: h.header,
 	}
@@ -282,23 +284,36 @@ func dropLookalikes(h http.Header, name string) {
 
 // dropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1),
 // also what Connection lists. TE stays for the transport to look at. It reports
-// whether a switch to WebSocket is asked for; no other protocol may be switched
-// to, for after the switch nobody looks at what passes: h2c would carry requests
-// past every check.
-func dropHopByHop(h head) (upgrade bool) {
+// whether a switch to WebSocket is asked for, or which other protocol is; to that
+// one a request may switch only where the route's backend names it, for after the
+// switch nobody looks at what passes: h2c would carry requests past every check.
+func dropHopByHop(h head) (upgrade, other string) {
 	header := h.header
 	asked := lists(header["Connection"], "Upgrade")
 	protocols := header["Upgrade"]
-	upgrade = asked && h.major == 1 && !h.old && h.method == http.MethodGet && h.length == 0 &&
-		len(protocols) == 1 && strings.EqualFold(protocols[0], "websocket")
+	switch {
+	case !asked || h.major != 1 || h.old || len(protocols) != 1:
+	case strings.EqualFold(protocols[0], webSocket):
+		if h.method == http.MethodGet && h.length == 0 {
+			upgrade = webSocket
+		}
+	case route.IsProtocol(protocols[0]) && h.length >= 0 && h.length <= maxWhole && header["Expect"] == nil:
+		other = protocols[0] // the body is read before the switch
+	}
 	dropConnectionFields(header)
 	delete(header, "Http2-Settings")
 	delete(header, "Proxy") // which CGI programs take for the environment's HTTP_PROXY
-	if upgrade {
-		header["Connection"] = []string{"Upgrade"}
-		header["Upgrade"] = []string{"websocket"}
+	if upgrade != "" {
+		askUpgrade(header, upgrade)
 	}
-	return upgrade
+	return upgrade, other
+}
+
+const webSocket = "websocket"
+
+// askUpgrade makes h ask for a switch to the protocol.
+func askUpgrade(h http.Header, protocol string) {
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 }
 
 // dropConnectionFields deletes the fields that belong to one connection, and those

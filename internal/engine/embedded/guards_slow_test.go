@@ -37,7 +37,7 @@ func TestS06SlowHeader(t *testing.T) {
 // TestS06SlowBody: a body must come at a minimum rate.
 func TestS06SlowBody(t *testing.T) {
 	a := newApp(t, nil)
-	s := newSite(t, Options{BodyGrace: 300 * time.Millisecond, BodyRate: 100})
+	s := newSite(t, Options{BodyTimeout: 300 * time.Millisecond, BodyRate: 100})
 	s.serve("a.example", a.addr())
 	s.apply()
 
@@ -93,7 +93,7 @@ func TestS06SlowApp(t *testing.T) {
 		}
 		fmt.Fprint(w, n)
 	})
-	s := newSite(t, Options{BodyGrace: 100 * time.Millisecond})
+	s := newSite(t, Options{BodyTimeout: 100 * time.Millisecond})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
 	s.serve("a.example", a.addr())
 	s.apply()
@@ -112,7 +112,7 @@ func TestS06SlowApp(t *testing.T) {
 
 // TestS06SlowBodyRefused: a body that nobody wants is not waited for either.
 func TestS06SlowBodyRefused(t *testing.T) {
-	s := newSite(t, Options{BodyGrace: time.Second})
+	s := newSite(t, Options{BodyTimeout: time.Second})
 	s.apply()
 	c := s.dial("http")
 	c.send("POST / HTTP/1.1\r\nHost: unknown.example\r\nContent-Length: 1000\r\n\r\n")

@@ -258,7 +258,7 @@ func TestS04Smuggling(t *testing.T) {
 // rest of the body is never taken for a request.
 func TestS04EarlyAnswer(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "early") })
-	s := newSite(t, Options{BodyGrace: time.Second})
+	s := newSite(t, Options{BodyTimeout: time.Second})
 	s.serve("a.example", a.addr())
 	s.apply()
 	smuggled := "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"

@@ -147,6 +147,9 @@ func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
 	if x.r != nil {
 		x.key = x.balanceKey()
 	}
+	if x.q.upgrade != "" && !x.route.switches(x.q.upgrade) {
+		return false, &answered{noEndpoint(x.route.route.Service)} // the client may ask anew
+	}
 	return true, nil
 }
 

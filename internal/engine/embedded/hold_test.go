@@ -252,3 +252,25 @@ func TestTransportsDoNotPileUp(t *testing.T) {
 	}
 	late.Done(balance.ResultCanceled)
 }
+
+// TestHeldUpgradeIsCheckedAnew: a request that is held may not switch to a protocol
+// that its backend does not name any more.
+func TestHeldUpgradeIsCheckedAnew(t *testing.T) {
+	a := newApp(t, nil)
+	s := newSite(t, Options{})
+	s.serve("a.example")
+	s.routes["a.example"].Hold = time.Hour
+	s.backends["a.example"].Upgrade = []string{"tcp"}
+	s.apply()
+	c := s.dial("http")
+	c.within(testkit.Patience)
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n")
+	testkit.Eventually(t, "the request is held", testkit.True(func() bool {
+		return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1
+	}))
+	s.backend("a.example", nil, a.addr())
+	s.apply()
+	if res := c.answer("POST"); res.StatusCode != http.StatusServiceUnavailable || len(a.all()) > 0 {
+		t.Errorf("status %d, and the application saw %+v", res.StatusCode, a.all())
+	}
+}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"net"
+	"slices"
 	"sync/atomic"
 
 	"fairway/internal/engine/embedded/balance"
@@ -28,6 +29,12 @@ type liveRoute struct {
 	*compiledRoute
 	def     *route.Backend // nil when the route has none
 	backend *balance.Backend
+}
+
+// switches says whether the route's backend may switch to a protocol, which is in
+// lower case.
+func (r *liveRoute) switches(protocol string) bool {
+	return protocol == webSocket || slices.Contains(r.def.Upgrade, protocol)
 }
 
 // compiledRoute is what a route alone says, apart from its backend. It is kept

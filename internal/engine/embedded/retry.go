@@ -268,13 +268,13 @@ func isIdempotent(method string) bool {
 // errUpgrade means that an endpoint switched to a protocol nobody asked for.
 var errUpgrade = errors.New("the endpoint switched protocols unasked")
 
-// checkUpgrade refuses a 101 that does not lead to the WebSocket that was asked
-// for: what passes after it is looked at by nobody.
+// checkUpgrade refuses a 101 that does not lead to the protocol that was asked for:
+// what passes after it is looked at by nobody.
 func (x *exchange) checkUpgrade(res *http.Response) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
-	if !x.q.upgrade || !strings.EqualFold(res.Header.Get("Upgrade"), "websocket") || !lists(res.Header["Connection"], "Upgrade") {
+	if x.q.upgrade == "" || !strings.EqualFold(res.Header.Get("Upgrade"), x.q.upgrade) || !lists(res.Header["Connection"], "Upgrade") {
 		return errUpgrade
 	}
 	return nil

@@ -36,6 +36,7 @@ type transportForm struct {
 	scheme     route.Scheme
 	serverName string
 	skipVerify bool
+	http1      bool          // for switches of protocols, which HTTP/2 does not know
 	timeout    time.Duration // of the response header
 }
 
@@ -48,6 +49,7 @@ func (t *transports) form(def *route.Backend, timeout time.Duration) transportFo
 	if def.Scheme == route.SchemeTCP {
 		return f
 	}
+	f.http1 = len(def.Upgrade) > 0
 	if f.timeout = timeout; timeout == 0 {
 		f.timeout = t.opts.ResponseTimeout
 	}
@@ -100,7 +102,7 @@ func (t *transports) make(key transportKey, backend string) *transport {
 		tr.Protocols.SetUnencryptedHTTP2(true)
 	case route.SchemeHTTPS:
 		tr.Protocols.SetHTTP1(true)
-		tr.Protocols.SetHTTP2(true)
+		tr.Protocols.SetHTTP2(!key.form.http1)
 		tr.TLSClientConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			ServerName:         key.form.serverName,

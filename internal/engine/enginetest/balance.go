@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	"fairway/internal/route"
 )
 
 // balanceCases are balancing where a client comes again, and where endpoints
@@ -25,6 +27,7 @@ func balanceCases() []goCase {
 		{"a new endpoint starts slowly", slowStart},
 		{"random2 uses everyone", random2UsesAll},
 		{"checks let endpoints in and take them out", activeChecks},
+		{"checks ask as the table says", checksAsk},
 	}
 }
 
@@ -312,4 +315,64 @@ func activeChecks(w *world) {
 		}
 		return true
 	})
+}
+
+// checksAsk: an application that answers its own host alone is in use and stays so,
+// also when it comes while the engine runs; headers and port are the table's.
+func checksAsk(w *world) {
+	var checks [6]atomic.Int64 // by endpoint; e5 stands for the port of e4
+	right := func(r *http.Request, host string) bool {
+		return r.Host == host && r.Header.Get("X-Forwarded-Proto") == "https" && r.Header.Get("X-Two") == `a, "b" if %c`
+	}
+	strict := func(n int, host string) {
+		name := fmt.Sprint("e", n)
+		w.serve(name, func(rw http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/up":
+				w.endpoints[name].note(r)
+			case right(r, host):
+				checks[n].Add(1)
+			default:
+				w.Errorf("%s was checked for the host %s with %v", name, r.Host, r.Header)
+				rw.WriteHeader(http.StatusMisdirectedRequest)
+			}
+		})
+	}
+	table := "routes:"
+	add := func(n int, host, check string) {
+		table += fmt.Sprintf(`
+  - {id: r%d, host: %s, hold: 20s, to: [e%d], health: {path: /up, %s, interval: 50ms, timeout: 1s,
+      headers: [{name: X-Forwarded-Proto, value: https}, {name: X-Two, value: 'a, "b" if %%c'}]}}`, n, host, n, check)
+	}
+	strict(1, "first.example")
+	add(1, "first.example", "host: first.example")
+	strict(2, "[2001:db8::1]")
+	add(2, "six.example", `host: "2001:db8::1"`)
+	w.apply(table)
+	w.want(w.get("http://first.example/"), 200, "e1")
+	w.want(w.get("http://six.example/"), 200, "e2")
+
+	strict(3, "second.example")
+	add(3, "second.example", "host: second.example")
+	w.serve("e4", func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/up" {
+			rw.WriteHeader(http.StatusTeapot) // it is to be asked at the port of e5
+			return
+		}
+		w.endpoints["e4"].note(r)
+	})
+	other := w.endpoint("e5", route.SchemeHTTP)
+	strict(5, other.address)
+	_, port, _ := net.SplitHostPort(other.address)
+	add(4, "port.example", "port: "+port)
+	w.apply(table)
+	w.want(w.get("http://second.example/"), 200, "e3")
+	w.want(w.get("http://port.example/"), 200, "e4")
+	for _, n := range []int{1, 2, 3, 5} {
+		before := checks[n].Load()
+		w.eventually(fmt.Sprintf("checks of e%d go on", n), func() bool { return checks[n].Load() >= before+5 })
+	}
+	for host, name := range map[string]string{"first": "e1", "six": "e2", "second": "e3", "port": "e4"} {
+		w.want(w.get("http://"+host+".example/"), 200, name)
+	}
 }

@@ -21,12 +21,15 @@ func streamCases() []goCase {
 		}},
 		{"chunks arrive one by one", chunksArrive},
 		{"uploads arrive piece by piece", uploadArrives},
+		{"uploads that pause for too long", uploadPauses},
 		{"a client that leaves is told to the endpoint", clientLeaves},
 		{"large bodies both ways", largeBodies},
 		{"websocket", webSocket},
 		{"websocket bytes sent at once", webSocketEarlyBytes},
 		{"websocket refused by the endpoint", webSocketRefused},
 		{"websocket that is silent for too long", webSocketIdle},
+		{"other protocols that the table names", upgradeSwitches},
+		{"other protocols, asked for with a body", upgradeWithBody},
 		{"100 continue", continueAccepted},
 		{"100 continue refused", continueRefused},
 		{"103 early hints", earlyHints},
@@ -160,6 +163,28 @@ func uploadArrives(w *world) {
 }
 
 // An endpoint need not go on for a client that is no longer there.
+// uploadPauses: how long a client may pause in a body is the route's affair.
+func uploadPauses(w *world) {
+	w.apply(`
+routes:
+  - {id: short, host: short.example, bodyTimeout: 200ms, to: [e1]}
+  - {id: usual, host: usual.example, to: [e1]}
+`)
+	begin := func(host string) *raw {
+		r := w.raw()
+		r.send("POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 100000\r\n\r\nbegun")
+		return r
+	}
+	usual, short := begin("usual.example"), begin("short.example")
+	if a := readAnswer(short.response("POST")); a.StatusCode != http.StatusRequestTimeout || a.Header.Get("X-Fairway-Error") != "slow-body" {
+		w.Errorf("answered %d %q", a.StatusCode, a.body)
+	}
+	usual.send(strings.Repeat("x", 100_000-len("begun"))) // after the pause that was too long for the other
+	if a := readAnswer(usual.response("POST")); a.StatusCode != http.StatusOK {
+		w.Errorf("after a pause that is short enough: answered %d %q", a.StatusCode, a.body)
+	}
+}
+
 func clientLeaves(w *world) {
 	arrived, left := make(chan struct{}), make(chan struct{})
 	w.serve("e1", func(_ http.ResponseWriter, r *http.Request) {

@@ -50,6 +50,7 @@ type routeText struct {
 	Hold    time.Duration  `json:"hold"`
 	Timeout time.Duration  `json:"timeout"`
 	Idle    time.Duration  `json:"idle"`
+	Pause   time.Duration  `json:"bodyTimeout"`
 	Refused string         `json:"refused"`
 
 	// To names the endpoints of the backend: "e1", "e1*3" with a weight,
@@ -62,6 +63,9 @@ type routeText struct {
 	Verify    *route.TLS    `json:"verify"`
 	Balance   string        `json:"balance"` // "policy" or "hash:on:name"
 	Sticky    string        `json:"sticky"`
+	Domain    string        `json:"domain"`   // of the sticky cookie
+	SameSite  string        `json:"sameSite"` // likewise
+	Upgrade   []string      `json:"upgrade"`
 	Health    *route.Health `json:"health"`
 	SlowStart time.Duration `json:"slowStart"`
 	MaxFails  int           `json:"maxFails"`
@@ -136,7 +140,7 @@ func addListeners(all, further []route.Listener, trusted []netip.Prefix) []route
 func (w *world) route(rt routeText) (*route.Route, *route.Backend, error) {
 	r := &route.Route{
 		ID: rt.ID, Service: rt.ID, Priority: rt.Priority, Claim: rt.Claim, Filters: rt.Filters,
-		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Idle: rt.Idle, Refused: rt.Refused,
+		Backend: rt.Use, Hold: rt.Hold, Timeout: rt.Timeout, Idle: rt.Idle, BodyTimeout: rt.Pause, Refused: rt.Refused,
 		Origin: route.Origin{Source: "enginetest"},
 	}
 	for _, mt := range append([]matchText{{rt.Host, rt.Path, rt.When}}, rt.Or...) {
@@ -153,6 +157,7 @@ func (w *world) route(rt routeText) (*route.Route, *route.Backend, error) {
 	b := &route.Backend{
 		ID: rt.ID, Service: rt.ID, Scheme: rt.Scheme, TLS: rt.Verify, Sticky: rt.Sticky,
 		Health: rt.Health, SlowStart: rt.SlowStart, MaxFails: rt.MaxFails, SendProxy: rt.SendProxy,
+		StickyDomain: rt.Domain, StickySameSite: route.SameSite(rt.SameSite), Upgrade: rt.Upgrade,
 	}
 	if b.Scheme == "" {
 		b.Scheme = route.SchemeHTTP
@@ -252,7 +257,7 @@ func plainTree(tree any) any {
 			v[key] = plainTree(value)
 			text, isText := value.(string)
 			switch key {
-			case "hold", "timeout", "idle", "per", "interval", "slowStart":
+			case "hold", "timeout", "idle", "per", "interval", "slowStart", "bodyTimeout":
 				if d, err := time.ParseDuration(text); isText && err == nil {
 					v[key] = d.Nanoseconds()
 				}

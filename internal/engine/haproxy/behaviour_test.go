@@ -46,6 +46,8 @@ var differences = map[string]string{
 	"wire/CONNECT that is refused":                                "A refused CONNECT leaves the connection open.",
 	"wire/CONNECT with a body":                                    "A refused CONNECT leaves the connection open.",
 	"wire/early hints with fields of the connection":              "1xx answers are passed on with the fields of the endpoint's connection.",
+	"stream/other protocols, asked for with a body":               "A request with a body is served without a switch of protocols, as `docker exec` asks for one; `docker attach` has none.",
+	"stream/uploads that pause for too long":                      "Before 2.9 HAProxy has one `body-timeout` for all routes, that of `fairway.yml`; a route with the label is refused.",
 	"stream/trailers of requests":                                 "Trailers of requests are passed on, whatever their names; no endpoint should believe them.",
 }
 

@@ -2,20 +2,15 @@ package haproxy
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/probe"
 	"fairway/internal/route"
 )
 
@@ -57,7 +52,6 @@ const (
 	probeSoon       = time.Second // between two, until one passes
 	defaultInterval = 10 * time.Second
 	defaultTimeout  = 5 * time.Second
-	maxProbeBody    = 64 << 10
 )
 
 func newGates(log *slog.Logger, passed func()) *gates {
@@ -233,7 +227,7 @@ func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 			return
 		}
 		asking, cancel := context.WithTimeout(ctx, timeout)
-		err := probe(asking, b, x.address)
+		err := probe.Endpoint(asking, b, x.address)
 		cancel()
 		<-g.slots
 		if err == nil {
@@ -253,61 +247,4 @@ func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 	g.probes[x]() // it is over
 	delete(g.probes, x)
 	g.passed()
-}
-
-// probe is one check: a request by HTTP or, where nothing is known of what is
-// passed through, a connection.
-func probe(ctx context.Context, b *route.Backend, address string) error {
-	if b.Scheme != route.SchemeTCP {
-		return probeHTTP(ctx, b, address)
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// probeHTTP asks the endpoint's own address for the check's path and judges the
-// status. Redirects are answers.
-func probeHTTP(ctx context.Context, b *route.Backend, address string) error {
-	target, err := url.ParseRequestURI(b.Health.Path)
-	if err != nil {
-		return fmt.Errorf("check path: %w", err)
-	}
-	target.Scheme, target.Host, target.User = "http", address, nil
-	transport := &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true,
-		MaxResponseHeaderBytes: maxProbeBody, Protocols: new(http.Protocols),
-	}
-	defer transport.CloseIdleConnections()
-	transport.Protocols.SetHTTP1(b.Scheme != route.SchemeH2C)
-	transport.Protocols.SetHTTP2(b.Scheme == route.SchemeHTTPS)
-	transport.Protocols.SetUnencryptedHTTP2(b.Scheme == route.SchemeH2C)
-	if b.Scheme == route.SchemeHTTPS {
-		target.Scheme = "https"
-		// A check has no host of a client's to verify, and sends no secret.
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
-		if b.TLS != nil && b.TLS.ServerName != "" {
-			transport.TLSClientConfig.ServerName = b.TLS.ServerName
-			transport.TLSClientConfig.InsecureSkipVerify = b.TLS.SkipVerify
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return fmt.Errorf("check request: %w", err)
-	}
-	req.Header.Set("User-Agent", "fairway-check")
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProbeBody))
-	want := b.Health.Status
-	if want == resp.StatusCode || want == 0 && resp.StatusCode >= 200 && resp.StatusCode < 400 {
-		return nil
-	}
-	return fmt.Errorf("status %d", resp.StatusCode)
 }

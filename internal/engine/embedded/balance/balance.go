@@ -35,6 +35,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/probe"
 	"fairway/internal/route"
 )
 
@@ -109,7 +110,7 @@ func NewSet(opts Options) *Set {
 		opts.Now = time.Now
 	}
 	if opts.Probe == nil {
-		opts.Probe = probe
+		opts.Probe = probe.Endpoint
 	}
 	s := &Set{opts: opts}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

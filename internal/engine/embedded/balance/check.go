@@ -2,13 +2,7 @@ package balance
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
-	"net/url"
 	"time"
 
 	"fairway/internal/route"
@@ -22,7 +16,6 @@ const (
 	soonFailures    = 20                     // failures in a row settle it
 	defaultInterval = 10 * time.Second       // for a route.Health without one
 	defaultTimeout  = 5 * time.Second        // likewise
-	maxProbeBody    = 64 << 10               // as much of an answer is read
 )
 
 // check is the active check of one endpoint: a timer, and a goroutine only
@@ -47,7 +40,7 @@ func (b *Backend) arrangeCheck(e *Endpoint) {
 		e.passed = false
 		return
 	}
-	if e.check != nil && e.check.health == *health {
+	if e.check != nil && e.check.health.Equal(health) {
 		return
 	}
 	e.stopCheck()
@@ -137,80 +130,4 @@ func (c *check) timeout() time.Duration {
 		return defaultTimeout
 	}
 	return c.health.Timeout
-}
-
-// probe is the check of an endpoint where Options have no other: a request by HTTP,
-// or, where nothing is known of what is passed through, a connection.
-func probe(ctx context.Context, b *route.Backend, address string) error {
-	if b.Scheme != route.SchemeTCP {
-		return probeHTTP(ctx, b, address)
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// probeHTTP asks the endpoint for the check's path and judges the status. It
-// speaks to the endpoint's own address and nothing else: redirects are answers,
-// proxies of the environment are not used, and a host in the path is part of the
-// path.
-func probeHTTP(ctx context.Context, b *route.Backend, address string) error {
-	target, err := url.ParseRequestURI(b.Health.Path)
-	if err != nil {
-		return fmt.Errorf("check path: %w", err)
-	}
-	target.Scheme, target.Host, target.User = "http", address, nil
-	transport := &http.Transport{
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxProbeBody,
-		Protocols:              new(http.Protocols),
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, address)
-		},
-	}
-	defer transport.CloseIdleConnections()
-	switch b.Scheme {
-	case route.SchemeHTTPS:
-		target.Scheme = "https"
-		transport.Protocols.SetHTTP1(true)
-		transport.Protocols.SetHTTP2(true)
-		transport.TLSClientConfig = probeTLS(b.TLS)
-	case route.SchemeH2C:
-		transport.Protocols.SetUnencryptedHTTP2(true)
-	default:
-		transport.Protocols.SetHTTP1(true)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return fmt.Errorf("check request: %w", err)
-	}
-	req.Header.Set("User-Agent", "fairway-check")
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	// Read a little, so that small answers do not end in a reset for the
-	// endpoint. How the rest of the body fares does not matter.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProbeBody))
-	want := b.Health.Status
-	if want == resp.StatusCode || want == 0 && resp.StatusCode >= 200 && resp.StatusCode < 400 {
-		return nil
-	}
-	return fmt.Errorf("status %d", resp.StatusCode)
-}
-
-// probeTLS verifies as requests do when the backend has a name to verify.
-// Without one requests verify the client's host; a check has none, sends no
-// secret and takes nothing but a status, so it does without.
-func probeTLS(t *route.TLS) *tls.Config {
-	if t == nil || t.ServerName == "" {
-		return &tls.Config{InsecureSkipVerify: true}
-	}
-	return &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify}
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -23,14 +24,17 @@ type profile struct {
 	mode    string // http or tcp
 	balance route.Balance
 	sticky  string
-	health  *route.Health
-	tunnel  time.Duration // of connections that are passed through
+	// domain and sameSite are those of the sticky cookie.
+	domain   string
+	sameSite route.SameSite
+	health   *route.Health
+	tunnel   time.Duration // of connections that are passed through
 }
 
 // profileOf is the profile that a backend needs. Its name follows from what is in
 // it.
 func profileOf(b *route.Backend, idle time.Duration) profile {
-	p := profile{mode: "http", balance: b.Balance, sticky: b.Sticky}
+	p := profile{mode: "http", balance: b.Balance, sticky: b.Sticky, domain: b.StickyDomain, sameSite: b.StickySameSite}
 	if b.Scheme == route.SchemeTCP {
 		p = profile{mode: "tcp", balance: b.Balance, tunnel: idle}
 	}
@@ -39,7 +43,7 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 		if p.mode == "http" {
 			// One that is no path was refused before, see Unsupported.
 			p.health.Path, _ = checkURI(h.Path)
-			p.health.Status = h.Status
+			p.health.Status, p.health.Headers = h.Status, h.Headers
 		}
 	}
 	plain := p.mode == "http" && p.sticky == "" && p.health == nil
@@ -48,8 +52,14 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 		return p
 	}
 	key := fmt.Sprintf("%s %q %q %q %q %v", p.mode, p.balance.Policy, p.balance.On, p.balance.Name, p.sticky, p.tunnel)
+	if p.domain != "" || p.sameSite != "" {
+		key += fmt.Sprintf(" %q %q", p.domain, p.sameSite)
+	}
 	if p.health != nil {
 		key += fmt.Sprintf(" %q %d %v", p.health.Path, p.health.Status, p.health.Timeout)
+		for _, v := range p.health.Headers {
+			key += fmt.Sprintf(" %q %q", v.Name, v.Value)
+		}
 	}
 	p.name = p.mode + "-" + digest(key)
 	return p
@@ -130,7 +140,12 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		t.line("timeout check %s", span(h.Timeout))
 		if p.mode == "http" {
 			t.line("option httpchk")
-			t.line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", secretQuery(h.Path), quoted(checkHost))
+			// Services with different hosts share the profile: the host is the server's.
+			send := fmt.Sprintf("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %%[srv_name,map_str(%s)]", secretQuery(h.Path), r.o.mapPath(mapChecks))
+			for _, v := range h.Headers {
+				send += " hdr " + v.Name + " " + secret(formatted(v.Value))
+			}
+			t.line("%s", send)
 			status := "200-399"
 			if h.Status != 0 {
 				status = itoa(h.Status)
@@ -139,12 +154,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 		}
 	}
 	if p.sticky != "" {
-		cookie := "req.cook(" + p.sticky + "),map_str(" + r.o.mapPath(mapSticky) + ")"
-		t.line("http-request set-var(txn.sticky) %s", cookie)
-		t.line("http-response set-var(txn.cookie) srv_name,map_str(%s)", r.o.mapPath(mapCookies))
-		t.line("http-response add-header Set-Cookie \"%s=%%[var(txn.cookie)]; Path=/; HttpOnly%%[var(txn.secure)]; SameSite=Lax\" if { var(txn.cookie) -m found } !{ var(txn.asked),strcmp(txn.cookie) eq 0 }", p.sticky)
-		t.line("http-request set-var(txn.asked) req.cook(%s)", p.sticky)
-		t.line("http-request set-var(txn.secure) str(\"; Secure\") if { var(txn.proto) -m str https }")
+		r.writeSticky(t, p)
 	}
 	if p.balance.Policy == route.BalanceHash && p.mode == "http" {
 		t.line("http-request set-var(txn.hash) %s", hashExpression(p.balance))
@@ -152,8 +162,44 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 	}
 }
 
-// checkHost is the endpoint's own address.
-const checkHost = `%[bc_dst,regsub('^(.*:.*)$','[\1]')]:%[bc_dst_port]`
+// writeSticky writes what ties clients to servers.
+func (r *renderer) writeSticky(t *text, p *profile) {
+	domain := ""
+	if p.domain != "" {
+		domain = "; Domain=" + p.domain
+	}
+	t.line("http-request set-var(txn.sticky) req.cook(%s),map_str(%s)", p.sticky, r.o.mapPath(mapSticky))
+	t.line("http-response set-var(txn.cookie) srv_name,map_str(%s)", r.o.mapPath(mapCookies))
+	t.line("http-response add-header Set-Cookie \"%s=%%[var(txn.cookie)]; Path=/%s; HttpOnly%%[var(txn.attributes)]\" if { var(txn.cookie) -m found } !{ var(txn.asked),strcmp(txn.cookie) eq 0 }", p.sticky, domain)
+	t.line("http-request set-var(txn.asked) req.cook(%s)", p.sticky)
+	// A usual request of a route without wishes brings no txn.proto.
+	t.line("http-request set-var(txn.proto,ifnotexists) var(sess.proto)")
+	t.line("http-request set-var(txn.attributes) str(\"; SameSite=%s\")", sameSite(p.sameSite.Over(false)))
+	t.line("http-request set-var(txn.attributes) str(\"; Secure; SameSite=%s\") if { var(txn.proto) -m str https }", sameSite(p.sameSite.Over(true)))
+}
+
+// sameSite is the attribute as cookies have it.
+func sameSite(s route.SameSite) string {
+	switch s {
+	case route.SameSiteStrict:
+		return "Strict"
+	case route.SameSiteNone:
+		return "None"
+	}
+	return "Lax"
+}
+
+// checkHost is the host that the check of an endpoint asks for: that of the table, or
+// the address.
+func checkHost(h *route.Health, address netip.AddrPort) string {
+	switch {
+	case strings.Contains(h.Host, ":"):
+		return "[" + h.Host + "]"
+	case h.Host != "":
+		return h.Host
+	}
+	return netip.AddrPortFrom(address.Addr(), cmp.Or(h.Port, address.Port())).String()
+}
 
 func hashExpression(b route.Balance) string {
 	switch b.On {
@@ -219,14 +265,21 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 	case route.SchemeH2C:
 		add("proto h2")
 	case route.SchemeHTTPS:
-		add("ssl alpn h2,http/1.1")
+		alpn := "h2,http/1.1"
+		if len(b.Upgrade) > 0 {
+			alpn = "http/1.1" // HTTP/2 knows no switch of protocols
+		}
+		add("ssl alpn %s", alpn)
 		name := ""
 		if b.TLS != nil {
 			name = b.TLS.ServerName
 		}
-		if name != "" {
+		switch {
+		case name != "":
 			add("sni str(%s) check-sni %s", name, name)
-		} else {
+		case b.Health != nil && b.Health.Host != "" && !strings.Contains(b.Health.Host, ":"):
+			add("sni var(txn.host) check-sni %s", b.Health.Host)
+		default:
 			add("sni var(txn.host)")
 		}
 		if b.TLS != nil && b.TLS.SkipVerify {
@@ -250,6 +303,9 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 	if h := b.Health; h != nil {
 		interval := checkInterval(h)
 		add("check inter %s fastinter %s downinter %s fall 2 rise 1", span(interval), span(min(interval, time.Second)), span(min(interval, time.Second)))
+		if h.Port != 0 {
+			add("port %d", h.Port)
+		}
 	} else if b.MaxFails > 0 {
 		// A connection alone takes nobody out, but lets back in who was: soon, because
 		// HAProxy leaves nobody in when all have failed.

@@ -85,7 +85,8 @@ type Options struct {
 
 	// HeaderTimeout bounds the TLS handshake and the reading of a request's header
 	// (10 s); IdleTimeout the pause between two requests (120 s); ClientTimeout the
-	// silence of a client that sends a body or reads an answer (60 s).
+	// silence of a client that sends a body, where the route says nothing, or reads an
+	// answer (60 s).
 	HeaderTimeout, IdleTimeout, ClientTimeout time.Duration
 	// DialTimeout bounds connecting to an endpoint (3 s), ResponseTimeout the wait
 	// for its response header where the route says nothing (60 s), EndpointIdle how

@@ -166,7 +166,7 @@ func isShareable(q *route.Route) bool {
 // addRoute adds the matches of a route.
 func (r *renderer) addRoute(w *work, p *placed, section string) {
 	q := p.route
-	k := knobsOf(q, p.shareable)
+	k := knobsOf(q, p.backend, p.shareable)
 	token := RouteKey(q.ID)
 	value := k.value(section, token, q.Priority)
 	w.services = append(w.services, MapEntry{token, mapWord(q.Service)})
@@ -212,12 +212,15 @@ func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
 	}
 }
 
-// knobsOf are the settings of a route in a shared section.
-func knobsOf(q *route.Route, shareable bool) knobs {
+// knobsOf are the settings of a route, with its backend or nil, in a shared section.
+func knobsOf(q *route.Route, b *route.Backend, shareable bool) knobs {
 	if q.Refused != "" {
 		return knobs{err: "route-refused"}
 	}
-	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds()}
+	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds(), pause: q.BodyTimeout.Milliseconds()}
+	if b != nil {
+		k.upgrade = strings.Join(b.Upgrade, ",")
+	}
 	if !shareable {
 		return k // its section has the rest
 	}
@@ -296,12 +299,17 @@ func (c *Config) keepDedicated(w *work, previous *Config) {
 
 // maps makes the maps.
 func (r *renderer) maps(w *work) []Map {
-	var settings, sticky, cookies []MapEntry
+	var settings, sticky, cookies, checks []MapEntry
 	if r.table.Revision == 0 && len(r.table.Routes) == 0 {
 		settings = []MapEntry{{"starting", "1"}}
 	}
 	for i := range w.sections {
 		s := &w.sections[i]
+		for j := range s.Servers {
+			if v := &s.Servers[j]; v.Health != nil {
+				checks = append(checks, MapEntry{v.Name, checkHost(v.Health, v.Address)})
+			}
+		}
 		if !w.sticky[s.Name] {
 			continue
 		}
@@ -323,6 +331,7 @@ func (r *renderer) maps(w *work) []Map {
 		{Name: mapServices, Entries: sortedEntries(w.services)},
 		{Name: mapSticky, Entries: sortedEntries(sticky)},
 		{Name: mapCookies, Entries: sortedEntries(cookies)},
+		{Name: mapChecks, Entries: sortedEntries(checks)},
 		{Name: mapConnections, Entries: routeEntries(w.tcpClaims, r.tcpGuards)},
 		{Name: mapGuardedTCP, Entries: guardedEntries(r.tcpGuards)},
 		{Name: mapUsers, Entries: sortedEntries(w.users)},

@@ -46,6 +46,7 @@ const (
 	mapServices    = "services"    // the service of a route
 	mapSticky      = "sticky"      // cookies, and the servers they mean
 	mapCookies     = "cookies"     // the other way round
+	mapChecks      = "checks"      // the host that the check of a server asks for
 	mapConnections = "connections" // where a connection goes
 	mapGuardedTCP  = "guarded-tcp" // where a guarded match of a connection leads
 	mapUsers       = "users"       // hashes of passwords that are quick to check

@@ -196,6 +196,10 @@ func (r *renderer) writeKnobs(t *text) {
 	set("hold", fieldHold)
 	set("tunnel", fieldTunnel)
 	set("refused", fieldError)
+	set("protocols", fieldUpgrade)
+	set("pause", fieldPause)
+	t.since("2.9", "http-request set-timeout client var(txn.pause) if { var(txn.pause) -m found }")
+	t.line("http-request lua.fairway_upgrade if { var(txn.protocol) -m found } { var(txn.protocols) -m found }")
 	t.line("http-request set-var(txn.err,ifnotexists) var(txn.refused) if %s { var(txn.refused) -m found }", more)
 	redirect := func(kind, condition string) {
 		t.line("http-request set-var(txn.err,ifnotexists) str(https) if %s { var(txn.https),field(3,.) -m str %s } %s", more, kind, condition)
@@ -216,8 +220,8 @@ const maxStrip = 8
 // writeResponses writes what happens to every answer.
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
-	// 101 is for those who have asked for WebSocket, and for nothing else.
-	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.ws) -m found } { status 101 } { res.fhdr(upgrade) -m str -i websocket }")
+	// 101 is for those who have asked for a switch, and for no other protocol.
+	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.upgrade) -m found } { status 101 } { res.fhdr(upgrade),lower,strcmp(txn.upgrade) eq 0 }")
 	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
 	// What bounds the wait for an answer does not bound a pause within it.

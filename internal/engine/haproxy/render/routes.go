@@ -152,6 +152,8 @@ const (
 	fieldHTTPS    = 9 // redirect: status.port.forwarded
 	fieldError    = 10
 	fieldTunnel   = 11 // idle time of upgraded connections, in ms
+	fieldUpgrade  = 12 // protocols beside WebSocket, separated by commas
+	fieldPause    = 13 // of a client that sends a body, in ms
 )
 
 const moreMark = "~"
@@ -176,6 +178,8 @@ type knobs struct {
 	https   string
 	err     string
 	tunnel  int64
+	upgrade string
+	pause   int64
 }
 
 // value makes the value of a route.
@@ -191,5 +195,5 @@ func (k knobs) value(section, token string, priority int) string {
 		return strconv.FormatInt(n, 10)
 	}
 	return v + "|" + moreMark + "|" + number(int64(k.strip)) + "|" + number(k.timeout) + "|" + number(k.hold) + "|" +
-		k.https + "|" + k.err + "|" + number(k.tunnel)
+		k.https + "|" + k.err + "|" + number(k.tunnel) + "|" + k.upgrade + "|" + number(k.pause)
 }

@@ -37,7 +37,7 @@ func TestShownWithoutSecrets(t *testing.T) {
 	}
 	b := &route.Backend{
 		ID: "shop", Service: "shop", Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin},
-		Health: &route.Health{Path: "/up?token=" + canary},
+		Health: &route.Health{Path: "/up?token=" + canary, Headers: []route.HeaderValue{{Name: "X-A", Value: canary}}},
 	}
 	table, err := route.New(1, []route.Listener{{Name: "http", Address: ":80"}}, []*route.Route{r}, []*route.Backend{b}, nil)
 	if err != nil {

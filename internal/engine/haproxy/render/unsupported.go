@@ -16,11 +16,14 @@ const maxWords = 50
 
 // Unsupported says why a route with its backend (nil for none) cannot be served on
 // HAProxy exactly as the table means it; empty when it can.
-func Unsupported(r *route.Route, b *route.Backend, _ Capabilities) string {
+func Unsupported(r *route.Route, b *route.Backend, c Capabilities) string {
 	for i := range r.Matches {
 		if why := unsupportedMatch(&r.Matches[i]); why != "" {
 			return why
 		}
+	}
+	if r.BodyTimeout != 0 && (c.Major < 2 || c.Major == 2 && c.Minor < 9) {
+		return "before 2.9 HAProxy has one body-timeout for all routes, that of fairway.yml"
 	}
 	limits := 0
 	for i := range r.Filters {
@@ -141,6 +144,11 @@ func unsupportedBackend(b *route.Backend) string {
 	if b.Health != nil && b.Scheme != route.SchemeTCP {
 		if _, err := checkURI(b.Health.Path); err != nil {
 			return fmt.Sprintf("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
+		}
+		for _, v := range b.Health.Headers {
+			if !isToken(v.Name) || !isText(v.Value) {
+				return fmt.Sprintf("the header %q of the check is not one", v.Name)
+			}
 		}
 	}
 	if b.TLS != nil && b.TLS.ServerName != "" {

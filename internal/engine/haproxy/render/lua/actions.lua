@@ -15,15 +15,21 @@ local function drop_listed(txn, lines, del)
 	return upgrade
 end
 
--- drop_hop takes off what is for one connection. WebSocket is the only upgrade:
--- after it nobody looks at what passes.
+-- is_protocol is route.IsProtocol.
+local function is_protocol(s)
+	return #s <= 64 and (find(s, "^[%w%-_%.%+]+$") or find(s, "^[%w%-_%.%+]+/[%w%-_%.%+]+$"))
+end
+
+-- drop_hop takes off what is for one connection. WebSocket is the only upgrade that
+-- every route has: after it nobody looks at what passes. Another one is noted for
+-- fairway_upgrade.
 local function drop_hop(txn, headers)
 	local asked = drop_listed(txn, values(headers, "connection"), txn.http.req_del_header)
 	local protocols = values(headers, "upgrade")
 	local lengths = values(headers, "content-length")
-	local ws = asked and #protocols == 1 and lower(protocols[1]) == "websocket" and txn.f:method() == "GET"
-		and (tonumber(lengths[1] or "0") or 1) == 0 and #values(headers, "transfer-encoding") == 0
-		and txn.f:fc_http_major() == 1 and txn.f:req_ver() ~= "1.0"
+	local empty = (tonumber(lengths[1] or "0") or 1) == 0 and #values(headers, "transfer-encoding") == 0
+	asked = asked and #protocols == 1 and empty and txn.f:fc_http_major() == 1 and txn.f:req_ver() ~= "1.0"
+	local ws = asked and lower(protocols[1]) == "websocket"
 	local te = lower(table.concat(values(headers, "te"), ","))
 	for _, name in ipairs({"connection", "upgrade", "te", "keep-alive", "trailer", "proxy", "proxy-connection",
 		"proxy-authenticate", "proxy-authorization", "http2-settings"}) do
@@ -34,12 +40,26 @@ local function drop_hop(txn, headers)
 			txn.http:req_set_header("TE", "trailers")
 		end
 	end
-	if ws then
+	if ws and txn.f:method() == "GET" then
 		txn.http:req_set_header("Connection", "Upgrade")
 		txn.http:req_set_header("Upgrade", "websocket")
-		txn:set_var("txn.ws", true)
+		txn:set_var("txn.upgrade", "websocket")
+	elseif asked and not ws and is_protocol(protocols[1]) then
+		txn:set_var("txn.protocol", protocols[1])
 	end
 end
+
+-- The route is known, and with it the other protocols that its endpoints may switch
+-- to.
+core.register_action("fairway_upgrade", {"http-req"}, function(txn)
+	local protocol = txn:get_var("txn.protocol")
+	local name = lower(protocol)
+	if find("," .. txn:get_var("txn.protocols") .. ",", "," .. name .. ",", 1, true) then
+		txn.http:req_set_header("Connection", "Upgrade")
+		txn.http:req_set_header("Upgrade", protocol)
+		txn:set_var("txn.upgrade", name)
+	end
+end, 0)
 
 -- refused says why a request is not served whatever it asks for.
 local function refused(txn, headers)

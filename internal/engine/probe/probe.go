@@ -1,0 +1,119 @@
+// Package probe makes one active check of an endpoint, in the same way for every
+// engine.
+package probe
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"fairway/internal/route"
+)
+
+// maxBody is how much of an answer is read, and how large its header may be.
+const maxBody = 64 << 10
+
+// Endpoint checks the endpoint of b, whose Health is set, at an address host:port and
+// returns why it fails, or nil: by a request, or, where nothing is known of what is
+// passed through, by a connection. ctx bounds how long it may take.
+func Endpoint(ctx context.Context, b *route.Backend, address string) error {
+	if b.Scheme != route.SchemeTCP {
+		return request(ctx, b, portOf(b.Health, address))
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// portOf is the address that is asked: the endpoint's own, with the port of the check
+// where it has one.
+func portOf(h *route.Health, address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if h.Port == 0 || err != nil {
+		return address
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(h.Port)))
+}
+
+// request asks the address for the check's path and judges the status. It speaks to
+// that address and nothing else: redirects are answers, proxies of the environment
+// are not used, and a host in the path is part of the path.
+func request(ctx context.Context, b *route.Backend, address string) error {
+	target, err := url.ParseRequestURI(b.Health.Path)
+	if err != nil {
+		return fmt.Errorf("check path: %w", err)
+	}
+	target.Scheme, target.Host, target.User = "http", address, nil
+	transport := &http.Transport{
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxBody,
+		Protocols:              new(http.Protocols),
+	}
+	defer transport.CloseIdleConnections()
+	switch b.Scheme {
+	case route.SchemeHTTPS:
+		target.Scheme = "https"
+		transport.Protocols.SetHTTP1(true)
+		transport.Protocols.SetHTTP2(true)
+		transport.TLSClientConfig = tlsOf(b)
+	case route.SchemeH2C:
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	default:
+		transport.Protocols.SetHTTP1(true)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return fmt.Errorf("check request: %w", err)
+	}
+	req.Host = bracketed(b.Health.Host)
+	req.Header.Set("User-Agent", "fairway-check")
+	for _, v := range b.Health.Headers {
+		req.Header[v.Name] = []string{v.Value}
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	// Read a little, so that small answers do not end in a reset for the
+	// endpoint. How the rest of the body fares does not matter.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+	want := b.Health.Status
+	if want == resp.StatusCode || want == 0 && resp.StatusCode >= 200 && resp.StatusCode < 400 {
+		return nil
+	}
+	return fmt.Errorf("status %d", resp.StatusCode)
+}
+
+// bracketed is a host as the header Host has it; empty for none.
+func bracketed(host string) string {
+	if addr := net.ParseIP(host); addr != nil && addr.To4() == nil {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// tlsOf asks for the name that requests ask for, and verifies as they do when the
+// backend has a name to verify. Without one requests verify the client's host; a
+// check has no client, takes nothing but a status, and does without.
+func tlsOf(b *route.Backend) *tls.Config {
+	t := b.TLS
+	if t == nil {
+		t = &route.TLS{}
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         cmp.Or(t.ServerName, b.Health.Host),
+		InsecureSkipVerify: t.SkipVerify || t.ServerName == "", //nolint:gosec // see above
+	}
+}
