@@ -5,27 +5,32 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export GO
 
-.PHONY: help setup build test e2e lint fuzz bench demo clean
+.PHONY: help setup lab build test soak e2e lint fuzz bench demo clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: ## install the Debian packages that tests and benchmarks need (root), and the linter
+setup: ## install the Debian packages that tests and benchmarks need (root)
 	@scripts/setup.sh test bench
-	@scripts/lint.sh --install
+
+lab: ## build the parts that take minutes, once, into a cache
+	@scripts/lab.sh
 
 build: ## build the static binary bin/fairway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/fairway ./cmd/fairway
 
-test: ## run everything: vet, linters, tests, race detector, end-to-end with real Docker
+test: ## run what has to pass: vet, staticcheck, tests under the race detector, end-to-end with real Docker
 	@scripts/test.sh
 
-e2e: ## run the end-to-end tests alone; FAIRWAY_SOAK=1 for the long form, FAIRWAY_E2E_ENGINE=haproxy, ARGS for go test
+soak: ## run everything at its full length, with fuzzing and all linters; hours. Ends with a table of figures
+	@scripts/soak.sh
+
+e2e: ## run end-to-end tests alone; ARGS for go test, FAIRWAY_SOAK=1 for the long form, FAIRWAY_E2E_ENGINE=haproxy
 	@scripts/setup.sh test
 	@scripts/dockerd.sh run $(GO) test -tags e2e -count=1 -timeout 60m -v $(ARGS) ./test/e2e/
 
 lint: ## run the linters of .golangci.yml
-	@scripts/lint.sh
+	@scripts/lab.sh run golangci-lint run ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh

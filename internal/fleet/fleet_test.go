@@ -468,9 +468,6 @@ func TestDrift(t *testing.T) {
 
 // TestLostSignal has HAProxy not hear the first signal.
 func TestLostSignal(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for HAProxy for seconds")
-	}
 	t.Parallel()
 	s := newSimFleet(t, 1, text("v1"))
 	f, _ := s.start(t, t.TempDir())

@@ -134,9 +134,6 @@ func startEngine(t *testing.T) enginetest.Engine {
 // holds docs/haproxy-engine.md to what comes of it. At least 90 of 100 cases must be
 // identical.
 func TestBehaviour(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a minute")
-	}
 	version := need(t)
 	known := map[string]bool{}
 	for name := range differences {
