@@ -48,10 +48,10 @@ func lastRun(t *testing.T, dir string, do ...func(*program)) (port string) {
     instances: [{address: %q}]
 `, address, port, address))
 	p := startProgram(t, file, filepath.Join(dir, "state"), func(c *Config) { steerable(c); c.TCPPorts = []string{port} })
-	testkit.Eventually(t, "the last run serves", testkit.True(func() bool {
+	testkit.Eventually(t, "the last run serves", func() bool {
 		status, _ := p.get("shop.example.com", "/")
 		return status == 200 && through(port) == 200
-	}))
+	})
 	for _, f := range do {
 		f(p)
 	}
@@ -104,10 +104,10 @@ func TestStartAfterAChangeOfTheConfiguration(t *testing.T) {
 			if p.app.Addr("http") == nil || name == "another name of files" {
 				return // it has started
 			}
-			testkit.Eventually(t, "what fits is served", testkit.True(func() bool {
+			testkit.Eventually(t, "what fits is served", func() bool {
 				status, _ := p.get("shop.example.com", "/")
 				return status == 200
-			}))
+			})
 		})
 	}
 }
@@ -160,10 +160,10 @@ func TestStartWithALastGoodFileOfAnotherVersion(t *testing.T) {
 				}
 				return
 			}
-			testkit.Eventually(t, "the snapshot of the last run is served", testkit.True(func() bool {
+			testkit.Eventually(t, "the snapshot of the last run is served", func() bool {
 				status, _ := p.get("shop.example.com", "/")
 				return status == 200
-			}))
+			})
 		})
 	}
 }

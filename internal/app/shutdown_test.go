@@ -61,10 +61,10 @@ func TestShutdownDrainsFirstAndAdminEndsLast(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode
 	}
-	testkit.Eventually(t, "it is ready", testkit.True(func() bool {
+	testkit.Eventually(t, "it is ready", func() bool {
 		status, _ := p.get("shop.example.com", "/")
 		return status == 200 && admin("/ready") == 200
-	}))
+	})
 	answer := make(chan string, 1)
 	go func() {
 		req, _ := http.NewRequest(http.MethodGet, "http://"+a.Addr("http").String()+"/slow", nil)

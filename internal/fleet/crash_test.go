@@ -232,7 +232,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 		f.Close()
 		check(t, store.Close())
 	}()
-	testkit.Eventually(t, "the fleet is ready", testkit.True(f.isReady))
+	testkit.Eventually(t, "the fleet is ready", f.isReady)
 	if !*begun {
 		list, err := f.Revisions("web", 1)
 		check(t, err)
@@ -271,13 +271,14 @@ func TestAskedToEnd(t *testing.T) {
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick
-	settings.Pause = 300 * time.Millisecond
+	settings.Pause = 2 * time.Second
 	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
 	check(t, err)
-	for p, err := f.Progress("web"); p.Steps[0].State == Pending; p, err = f.Progress("web") {
+	testkit.Eventually(t, "the first host is worked on", func() bool {
+		p, err := f.Progress("web")
 		check(t, err)
-		time.Sleep(time.Millisecond)
-	}
+		return p.Steps[0].State != Pending
+	})
 	stop()
 	if got := s.files(); got != "v2 v1 v1" {
 		t.Errorf("hosts have %s", got)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/history"
+	"fairway/internal/testkit"
 )
 
 // TestReread changes the fleet file of a fleet that runs: a host comes and goes, a
@@ -33,7 +34,8 @@ func TestReread(t *testing.T) {
 	put(say(s.hosts[0]))
 	store, err := history.Open(history.Options{Dir: dir})
 	check(t, err)
-	f, err := New(Options{Path: file, Documents: store, Records: store, NewEngine: newEngine, Watch: 200 * time.Millisecond})
+	var log testkit.Log
+	f, err := New(Options{Path: file, Documents: store, Records: store, NewEngine: newEngine, Watch: 200 * time.Millisecond, Logger: log.Logger()})
 	check(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -44,31 +46,28 @@ func TestReread(t *testing.T) {
 		f.Close()
 		check(t, store.Close())
 	}()
-	for !f.isReady() {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, "the fleet is ready", f.isReady)
 	write(t, f, 0, text("v1"))
 	hosts := func(want string) {
 		t.Helper()
-		got := ""
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		testkit.Eventually(t, "hosts are "+want, func() string {
 			list, err := f.Status("web")
 			check(t, err)
 			var all []string
 			for _, h := range list {
 				all = append(all, h.Place.Host+" "+string(h.Condition))
 			}
-			if got = strings.Join(all, ", "); got == want {
-				return
+			if got := strings.Join(all, ", "); got != want {
+				return got
 			}
-		}
-		t.Fatalf("hosts are %s, want %s", got, want)
+			return ""
+		})
 	}
 	hosts("h1 current")
 	put(say(s.hosts...))
 	hosts("h1 current, h2 current")
 	put("hosts:\n  - {name: h1}\n")
-	time.Sleep(rereadAfter + 500*time.Millisecond)
+	log.Await(t, "the fleet file has a fault")
 	hosts("h1 current, h2 current")
 	token := filepath.Join(dir, "token")
 	check(t, os.WriteFile(token, []byte("the first of its tokens"), 0o600))
@@ -76,14 +75,10 @@ func TestReread(t *testing.T) {
 	tokenIs := func(want string) {
 		t.Helper()
 		sum := sha256.Sum256([]byte(want))
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			if r := f.current().Readers; len(r) == 1 && *r[0].Token == sum {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("the token is not %q", want)
-			}
-		}
+		testkit.Eventually(t, "the token is "+want, func() bool {
+			r := f.current().Readers
+			return len(r) == 1 && *r[0].Token == sum
+		})
 	}
 	tokenIs("the first of its tokens")
 	check(t, os.WriteFile(token, []byte("the second of its tokens"), 0o600))

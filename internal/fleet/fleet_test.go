@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/history"
+	"fairway/internal/testkit"
 )
 
 // text is a configuration that every simulated HAProxy takes.
@@ -52,9 +53,7 @@ func (s *simFleet) start(t testing.TB, dir string) (f *Fleet, stop func()) {
 		check(t, store.Close())
 	}
 	t.Cleanup(stop)
-	for !f.isReady() {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, "the fleet is ready", f.isReady)
 	return f, stop
 }
 
@@ -92,15 +91,14 @@ func rollout(t testing.TB, f *Fleet, settings Settings) Progress {
 
 func await(t testing.TB, f *Fleet, number uint64) Progress {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		p, err := f.Progress("web")
+	var p Progress
+	testkit.Within(t, 2*time.Minute, "the rollout ends", func() bool {
+		var err error
+		p, err = f.Progress("web")
 		check(t, err)
-		if p.Rollout.Number == number && p.Rollout.Phase.Ended() {
-			return p
-		}
-	}
-	t.Fatal("the rollout does not end")
-	return Progress{}
+		return p.Rollout.Number == number && p.Rollout.Phase.Ended()
+	})
+	return p
 }
 
 // states are the states of the steps, as "applied applied refused".
@@ -296,11 +294,7 @@ func TestTroubledHosts(t *testing.T) {
 			settings := tt.settings
 			settings.Wave, settings.Pause, settings.HostTimeout, settings.Deadline = Share{Count: 1}, 20*time.Millisecond, 2*time.Second, 30*time.Second
 			tt.break2(t, s.hosts[1])
-			began := time.Now()
 			p := rollout(t, f, settings)
-			if took := time.Since(began); took > 30*time.Second {
-				t.Errorf("it took %v", took)
-			}
 			if got := states(p); p.Rollout.Phase != tt.phase || got != tt.states {
 				t.Fatalf("phase %s (%s), steps %s, want %s %s", p.Rollout.Phase, p.Rollout.Reason, got, tt.phase, tt.states)
 			}
@@ -308,12 +302,13 @@ func TestTroubledHosts(t *testing.T) {
 				t.Errorf("what the host is owed: %+v", p.Steps[1])
 			}
 			tt.mend(t, s.hosts[1])
-			for end := time.Now().Add(40 * time.Second); s.files() != tt.files || f.ledger.step("h2", "web").Owed != ""; time.Sleep(20 * time.Millisecond) {
-				if time.Now().After(end) {
-					st, _ := f.Status("web")
-					t.Fatalf("hosts have %s, want %s; status %+v", s.files(), tt.files, st[1])
+			testkit.Eventually(t, "hosts have "+tt.files, func() string {
+				if s.files() == tt.files && f.ledger.step("h2", "web").Owed == "" {
+					return ""
 				}
-			}
+				st, _ := f.Status("web")
+				return fmt.Sprintf("%s; status %+v", s.files(), st[1])
+			})
 			list, err := f.Status("web")
 			check(t, err)
 			for _, h := range list {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/history"
+	"fairway/internal/testkit"
 )
 
 // TestServe fetches documents as plain curl would.
@@ -125,20 +126,15 @@ func TestMeant(t *testing.T) {
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick
-	settings.Pause = 3 * time.Second
+	settings.Pause = time.Minute
 	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
 	check(t, err)
 	want := map[string]uint64{"": 1, "h1": 2, "h2": 1}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	testkit.Eventually(t, "the canary has it", func() bool {
 		p, err := f.Progress("web")
 		check(t, err)
-		if p.Steps[0].State == Applied {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the canary has nothing")
-		}
-	}
+		return p.Steps[0].State == Applied
+	})
 	for host, number := range want {
 		if _, got, err := f.meant(host, "web"); err != nil || got != number {
 			t.Errorf("host %q is meant to have revision %d, %v, want %d", host, got, err, number)

@@ -15,38 +15,42 @@ import (
 // machine that is busy with other work.
 const Patience = time.Minute
 
-// Eventually calls missing until it returns an empty text, and ends the test with
-// the last text when that takes longer than Patience. missing says what is not
-// there yet, as it is to be read in the failure: "2 of 3 endpoints are ready". It
-// returns how long it took. It is called on the test's goroutine.
-func Eventually(t testing.TB, what string, missing func() string) time.Duration {
+// Condition says whether what is waited for is there: true, or an empty text. Another
+// text says what is missing, as it is to be read in the failure: "2 of 3 endpoints
+// are ready".
+type Condition interface {
+	func() bool | func() string
+}
+
+// Eventually waits until the condition holds, and ends the test when that takes
+// longer than Patience. It returns how long it took. The condition is called on the
+// test's goroutine.
+func Eventually[C Condition](t testing.TB, what string, is C) time.Duration {
 	t.Helper()
-	return Within(t, Patience, what, missing)
+	return Within(t, Patience, what, is)
 }
 
 // Within is Eventually with a bound of its own, for what takes minutes.
-func Within(t testing.TB, bound time.Duration, what string, missing func() string) time.Duration {
+func Within[C Condition](t testing.TB, bound time.Duration, what string, is C) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		last := missing()
-		if last == "" {
+		missing := ""
+		switch is := any(is).(type) {
+		case func() string:
+			missing = is()
+		case func() bool:
+			if !is() {
+				missing = "not yet"
+			}
+		}
+		if missing == "" {
 			return time.Since(began)
 		}
 		if time.Since(began) > bound {
-			t.Fatalf("%s: not within %s: %s", what, bound, last)
+			t.Fatalf("%s: not within %s: %s", what, bound, missing)
 		}
 		time.Sleep(pause)
-	}
-}
-
-// True makes a condition that has nothing more to say into one for Eventually.
-func True(ok func() bool) func() string {
-	return func() string {
-		if ok() {
-			return ""
-		}
-		return "not yet"
 	}
 }
 
@@ -68,3 +72,6 @@ func Figure(t testing.TB, what, format string, args ...any) {
 
 // Soaking reports whether this is `make soak`, where tests have their full length.
 func Soaking() bool { return os.Getenv("FAIRWAY_SOAK") != "" }
+
+// True is for conditions that were written before Eventually took them as they are.
+func True(ok func() bool) func() bool { return ok }

@@ -33,9 +33,9 @@ func heldSite(t *testing.T, ask string, change func(*route.Route)) (*site, <-cha
 	answers := make(chan *response, 1)
 	method, _, _ := strings.Cut(ask, " ")
 	go func() { answers <- c.answer(method) }()
-	testkit.Eventually(t, "the request is held", testkit.True(func() bool {
+	testkit.Eventually(t, "the request is held", func() bool {
 		return s.engine.live.Load().lookup(r).held.Load() == 1
-	}))
+	})
 	return s, answers
 }
 
@@ -107,9 +107,9 @@ func TestHeldConnectionIsNotBoundToItsTable(t *testing.T) {
 	s.apply()
 	c := s.dial("tcp")
 	c.within(testkit.Patience)
-	testkit.Eventually(t, "the connection is held", testkit.True(func() bool {
+	testkit.Eventually(t, "the connection is held", func() bool {
 		return s.engine.live.Load().lookup(s.routes["old"]).held.Load() == 1
-	}))
+	})
 	delete(s.routes, "old")
 	delete(s.backends, "old")
 	s.apply()
@@ -135,9 +135,9 @@ func TestDialIsGivenUpWhenTheEndpointLeaves(t *testing.T) {
 		c := s.dial("http")
 		c.within(testkit.Patience)
 		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi")
-		testkit.Eventually(t, "the request has an endpoint", testkit.True(func() bool {
+		testkit.Eventually(t, "the request has an endpoint", func() bool {
 			return s.engine.Status()[0].Endpoints[0].InFlight == 1
-		}))
+		})
 		s.backend("a.example", leave, silent, a.addr())
 		s.apply()
 		if res := c.answer("POST"); res.StatusCode != 200 {

@@ -365,10 +365,10 @@ func TestStopIsBounded(t *testing.T) {
 	}
 	s.engine.mu.Unlock()
 	for _, pid := range []int{master, worker} {
-		testkit.Eventually(t, fmt.Sprintf("process %d is gone", pid), testkit.True(func() bool {
+		testkit.Eventually(t, fmt.Sprintf("process %d is gone", pid), func() bool {
 			p, err := os.FindProcess(pid)
 			return err != nil || p.Signal(syscall.Signal(0)) != nil
-		}))
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/testkit"
 )
 
 // output is a log that can be read while it is written.
@@ -134,11 +135,12 @@ func (s *stage) logs(want string) {
 
 func (s *stage) eventually(what string, is func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s does not come; the log:\n%s", what, s.log)
+	testkit.Eventually(s.t, what, func() string {
+		if !is() {
+			return "the log: " + s.log.String()
 		}
-	}
+		return ""
+	})
 }
 
 // run runs the agent; stop ends it and returns its error.

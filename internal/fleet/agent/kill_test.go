@@ -45,13 +45,17 @@ func TestHAProxyKilledDuringChanges(t *testing.T) {
 	s.run()
 	s.logs("Worker ")
 	for i := range rounds(4, 40) {
+		delay := time.Duration(i) * 50 * time.Millisecond
+		if testkit.Soaking() {
+			delay = rand.N(200 * time.Millisecond)
+		}
 		before, err := s.Status(t.Context(), false)
 		if err != nil || before.Worker == 0 {
 			t.Fatalf("%+v, %v", before, err)
 		}
 		done := make(chan Result, 1)
 		go func() { done <- s.Apply(t.Context(), []byte(s.config(fmt.Sprintf("w%d", i+1), "")), ApplyOptions{}) }()
-		time.Sleep(rand.N(200 * time.Millisecond))
+		time.Sleep(delay)
 		_ = syscall.Kill(before.Worker, syscall.SIGKILL)
 		t.Logf("%+v", <-done)
 		s.whole()
@@ -76,6 +80,10 @@ func TestApplyKilled(t *testing.T) {
 	s.run()
 	s.logs("Worker ")
 	for i := range rounds(6, 200) {
+		delay := time.Duration(i) * 40 * time.Millisecond // an update takes some 200 ms
+		if testkit.Soaking() {
+			delay = rand.N(250 * time.Millisecond)
+		}
 		content := s.config(fmt.Sprintf("w%d", i+1), "")
 		cmd := exec.Command(os.Args[0], "-test.run=^TestApplyKilled$")
 		cmd.Env = append(os.Environ(), "AGENT_TEST_DIR="+filepath.Dir(s.o.Dir), "AGENT_TEST_CONFIG="+content)
@@ -89,7 +97,7 @@ func TestApplyKilled(t *testing.T) {
 		if _, err := out.Read(make([]byte, 16)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(rand.N(250 * time.Millisecond))
+		time.Sleep(delay)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if s.answer() != fmt.Sprintf("w%d", i) && s.answer() != fmt.Sprintf("w%d", i+1) {

@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
-	"time"
+
+	"fairway/internal/testkit"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,15 +32,13 @@ func TestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := false
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	testkit.Eventually(t, "the zombie is seen, and gone", func() string {
 		left := zombies(os.Getpid())
 		left = slices.DeleteFunc(left, func(pid int) bool { return pid == own.Process.Pid })
 		seen = seen || len(left) > 0
 		if seen && len(left) == 0 {
-			break
+			return ""
 		}
-		if time.Now().After(end) {
-			t.Fatalf("zombies %v, seen %v", left, seen)
-		}
-	}
+		return fmt.Sprintf("zombies %v, seen %v", left, seen)
+	})
 }
