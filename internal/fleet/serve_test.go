@@ -126,7 +126,7 @@ func TestMeant(t *testing.T) {
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick
-	settings.Pause = time.Minute
+	settings.Pause = 15 * time.Second
 	r, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: settings})
 	check(t, err)
 	want := map[string]uint64{"": 1, "h1": 2, "h2": 1}
