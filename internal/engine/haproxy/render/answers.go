@@ -12,7 +12,15 @@ type problem struct {
 	code   string
 	text   string // a log format
 	retry  bool   // with Retry-After
+	allow  bool   // with Allow
+	// closes ends the connection: where the next request would begin is read in two
+	// ways.
+	closes bool
 }
+
+// allowed are the methods that every route may have. Others pass as well, but for
+// CONNECT and TRACE.
+const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // retrySoon is the Retry-After of a service without a ready endpoint.
 const retrySoon = 2
@@ -20,7 +28,10 @@ const retrySoon = 2
 // problems are the answers that do not depend on a route.
 func problems() []problem {
 	return []problem{
-		{status: 405, code: "method", text: "method %[method] is not served"},
+		{status: 405, code: "method", text: "method %[method] is not served", allow: true, closes: true},
+		{status: 400, code: "bad-length", text: "the transfer coding of the request is not chunked alone", closes: true},
+		{status: 400, code: "bad-header", text: "a header of the request has a control character", closes: true},
+		{status: 417, code: "expectation", text: "the expectation of the request is not known", closes: true},
 		{status: 505, code: "version", text: "this version of HTTP is not served"},
 		{status: 431, code: "too-many-headers", text: "the request has too many header fields"},
 		{status: 400, code: "bad-host", text: "the host of the request is missing or not valid"},
@@ -55,6 +66,12 @@ func (p problem) payload() string {
 	if p.retry {
 		out += fmt.Sprintf(" hdr Retry-After %d", retrySoon)
 	}
+	if p.allow {
+		out += " hdr Allow " + quoted(allowed)
+	}
+	if p.closes {
+		out += " hdr Connection close"
+	}
 	return out
 }
 
@@ -62,6 +79,8 @@ func (p problem) payload() string {
 func (r *renderer) writeAnswers(t *text) {
 	t.section("backend %s from %s", answersSection, httpSection)
 	r.writeNotFound(t)
+	t.line("http-request return status 204 hdr Allow %s if { var(txn.err) -m str last-hop }", quoted(allowed))
+	t.line("http-request set-var(txn.err) str(bad-host) if { var(txn.err) -m str https } !{ req.fhdr(host) -m len gt 0 }")
 	for _, n := range []int{301, 302, 303, 307, 308} {
 		t.line("http-request return status %d hdr Location %s if { var(txn.err) -m str https } { var(txn.https),field(1,.) -m str %d }", n, locationHTTPS, n)
 	}

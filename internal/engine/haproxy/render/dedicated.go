@@ -191,6 +191,7 @@ func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
 	if f.Port != 0 && f.Port != 443 {
 		port = ":" + itoa(int(f.Port))
 	}
+	d.named(condition)
 	location := quoted("https://" + hostFormat + port + pathFormat + queryFormat)
 	if f.Status != 0 {
 		d.line("http-request return status %d hdr Location %s if %s", f.Status, location, condition)
@@ -208,10 +209,18 @@ const (
 	queryFormat     = "%[pathq,regsub(^[^?]*,)]"
 )
 
+// named refuses to redirect a request of HTTP/1.0 to a host that it does not name.
+func (d *dedicated) named(condition string) {
+	d.answer(400, "bad-host", "the request names no host to redirect to", strings.TrimSpace("!{ req.fhdr(host) -m len gt 0 } "+condition))
+}
+
 func (d *dedicated) redirect(f *route.Redirect) {
 	path := pathFormat
 	if f.Path != "" {
 		path = literal(f.Path)
+	}
+	if f.Host == "" {
+		d.named("")
 	}
 	to := func(scheme, host, condition string) {
 		d.line("http-request return status %d hdr Location %s%s", f.Status, quoted(scheme+"://"+host+path+queryFormat), condition)

@@ -43,12 +43,18 @@ const (
 	// canonical form without encoding.
 	usualHost = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
 	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++$`
-	// unusualHeaders finds headers that tell who sent the request, in all
-	// spellings, and those of one connection.
+	// unusualHeaders finds headers that say who sent the request, in all
+	// spellings, those of one connection, codings and expectations other than the
+	// usual, and lines with control characters.
 	unusualHeaders = `(?m)^(?:forwarded|x[-_](?:forwarded|real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url)|` +
-		`upgrade|http2-settings|keep-alive|trailer|proxy|connection: (?!(?i:close|keep-alive)\r)|te: (?!trailers\r))`
-	// listedNames is a Connection header that lists more than the usual.
-	listedNames = `^(?!(?:close|keep-alive|upgrade)$)`
+		`upgrade|http2-settings|keep-alive|trailer|proxy|max-forwards|connection: (?!(?i:close|keep-alive)\r)|te: (?!trailers\r)|` +
+		`transfer-encoding: (?!chunked\r)|content-length: 0[0-9]|expect: (?!100-continue\r)|` + controlLine + `)`
+	// controlLine is what a line begins with that has a control character: all that
+	// is allowed, and then no end of line.
+	controlLine = `[^\x00-\x08\x0a-\x1f\x7f]*+(?!\r\n)`
+	// unusualAnswer finds headers of answers that are for one connection, where
+	// HAProxy does not take them itself, and lines with control characters.
+	unusualAnswer = `(?m)^(?:connection|upgrade|proxy-(?:connection|auth)|` + controlLine + `)`
 )
 
 // writeRequests writes what happens to every request before it gets to a backend.
@@ -77,10 +83,11 @@ func (r *renderer) writeReading(t *text) {
 	t.line("acl usual_path var(txn.path) -m reg -- %s", quoted(usualPath))
 	t.line("acl usual_version req.ver 1.1")
 	t.line("acl usual_version fc_http_major 2")
+	t.line("acl usual_form url -m beg /")
+	t.line("acl usual_form fc_http_major 2") // its URLs are absolute
 	t.line("acl odd req.hdrs -m reg -- %s", quoted(unusualHeaders))
 	t.line("acl odd method CONNECT TRACE")
 	t.line("acl odd var(sess.trusted) -m found")
-	t.line("acl odd url -m beg http:") // the URLs of HTTP/2 begin with https:
 	// A UUID for each request would cost as much as all headers together.
 	t.line("http-request set-var(sess.requests) var(sess.requests),add(1)")
 	t.line("http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)")
@@ -88,7 +95,7 @@ func (r *renderer) writeReading(t *text) {
 	t.line("http-request set-var(txn.client) var(sess.client)")
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
-	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || odd")
+	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || !usual_form || odd")
 	policy := "delete"
 	if r.o.RejectUnderscores {
 		policy = "reject"
@@ -201,6 +208,7 @@ func (r *renderer) writeKnobs(t *text) {
 	t.since("2.9", "http-request set-timeout client var(txn.pause) if { var(txn.pause) -m found }")
 	t.line("http-request lua.fairway_upgrade if { var(txn.protocol) -m found } { var(txn.protocols) -m found }")
 	t.line("http-request set-var(txn.err,ifnotexists) var(txn.refused) if %s { var(txn.refused) -m found }", more)
+	t.line("http-request set-var(txn.err,ifnotexists) str(last-hop) if { var(txn.last) -m found } { var(txn.r) -m found }")
 	redirect := func(kind, condition string) {
 		t.line("http-request set-var(txn.err,ifnotexists) str(https) if %s { var(txn.https),field(3,.) -m str %s } %s", more, kind, condition)
 	}
@@ -222,16 +230,22 @@ func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
 	// 101 is for those who have asked for a switch, and for no other protocol.
 	t.line("http-response set-var(txn.switch) bool(true) if { var(txn.upgrade) -m found } { status 101 } { res.fhdr(upgrade),lower,strcmp(txn.upgrade) eq 0 }")
-	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found }", badGateway().payload())
+	t.line("http-response lua.fairway_hop if { res.hdrs -m reg -- %s }", quoted(unusualAnswer))
+	t.line("http-response return status 502 %s if !{ status 200:999 } !{ var(txn.switch) -m found } or { var(txn.bad) -m found }", badGateway().payload())
 	t.line("http-response set-var(txn.answered) bool(true)")
 	// What bounds the wait for an answer does not bound a pause within it.
 	t.since("2.9", "http-response set-timeout server "+span(r.o.TunnelTimeout))
-	t.line("http-response lua.fairway_hop if { res.fhdr(connection) -m reg -i -- %s }", quoted(listedNames))
-	t.line("http-response del-header keep-alive")
-	t.line("http-response del-header proxy-connection")
+	t.line("http-response del-header keep-alive") // many answers have it
 	r.writeSampling(t)
 	t.line("http-after-response set-header X-Request-Id %%[var(txn.id)] if { var(txn.id) -m found }")
+	t.line("http-after-response set-header Date %%[date,http_date] if !{ res.hdr(date) -m found }")
 	own := "!{ var(txn.answered) -m found }"
+	if len(r.o.Extra.Frontend) == 0 {
+		t.line("http-after-response allow if { var(txn.answered) -m found }")
+	}
+	// HAProxy's own 500 behind a server is an answer that broke off before it began.
+	t.line("http-after-response set-header X-Fairway-Error %s if %s { status 500 } { srv_id -m found }", badGateway().code, own)
+	t.line("http-after-response set-status 502 if %s { status 500 } { srv_id -m found }", own)
 	t.line("http-after-response set-status 502 if %s { status 503 } { res.hdr(x-fairway-error) -m str unreachable }", own)
 	t.line("http-after-response set-var(%s) res.hdr(x-fairway-error) if %s", VarCode, own)
 	t.line("http-after-response set-header Content-Type application/json if %s { var(txn.json) -m found } { res.hdr(x-fairway-error) -m found }", own)

@@ -1,3 +1,8 @@
+-- What a Connection header takes away from no message: its host and its framing
+-- (RFC 9110, 7.6.1, asks senders not to list what is for all recipients). The others
+-- are looked at elsewhere.
+local kept = {host = true, ["content-length"] = true, ["transfer-encoding"] = true, te = true, close = true, ["keep-alive"] = true}
+
 -- Headers that Connection lists are for this connection only. It returns whether
 -- an upgrade is among them.
 local function drop_listed(txn, lines, del)
@@ -7,7 +12,7 @@ local function drop_listed(txn, lines, del)
 			name = lower(trim(name))
 			if name == "upgrade" then
 				upgrade = true
-			elseif name ~= "" and name ~= "te" and name ~= "close" and name ~= "keep-alive" then
+			elseif name ~= "" and not kept[name] and not is_identity(name) then
 				del(txn.http, name)
 			end
 		end
@@ -61,6 +66,41 @@ core.register_action("fairway_upgrade", {"http-req"}, function(txn)
 	end
 end, 0)
 
+-- has_controls is true where a header has a control character in it.
+local function has_controls(headers)
+	for name in pairs(headers) do
+		if find(table.concat(values(headers, name)), "[\0-\8\10-\31\127]") then
+			return true
+		end
+	end
+	return false
+end
+
+-- frame writes coding and length as every endpoint reads them.
+local function frame(txn, headers)
+	if headers["transfer-encoding"] then
+		txn.http:req_set_header("Transfer-Encoding", "chunked")
+	end
+	local length = values(headers, "content-length")[1]
+	if length and find(length, "^0%d") then
+		txn.http:req_set_header("Content-Length", (length:gsub("^0+(%d)", "%1")))
+	end
+end
+
+-- expects_other is true for an expectation that is not 100-continue.
+local function expects_other(expectations)
+	local said = lower(table.concat(expectations, ","))
+	if said == "" then
+		return false
+	end
+	for token in said:gmatch("[^ \t,]+") do
+		if token == "100-continue" then
+			return false
+		end
+	end
+	return true
+end
+
 -- refused says why a request is not served whatever it asks for.
 local function refused(txn, headers)
 	local method, version, major = txn.f:method(), txn.f:req_ver(), txn.f:fc_http_major()
@@ -68,6 +108,31 @@ local function refused(txn, headers)
 		return "method"
 	elseif major == 1 and sub(version or "", 1, 2) ~= "1." then
 		return "version"
+	end
+	-- A coding that the endpoint may read differently, and in HTTP/1.0 any, makes two
+	-- messages of one (RFC 9112, 6.1).
+	local codings = values(headers, "transfer-encoding")
+	if #codings > 0 and (#codings > 1 or lower(codings[1]) ~= "chunked" or version == "1.0") then
+		return "bad-length"
+	end
+	if has_controls(headers) then
+		return "bad-header"
+	elseif expects_other(values(headers, "expect")) then
+		return "expectation"
+	end
+end
+
+-- count_hops takes one hop off how far a request of OPTIONS may go, and marks one
+-- that may go no further (RFC 9110, 7.6.2).
+local function count_hops(txn, hops)
+	if txn.f:method() ~= "OPTIONS" or #hops ~= 1 or not find(hops[1], "^%d+$") or #hops[1] > 9 then
+		return
+	end
+	local left = tonumber(hops[1])
+	if left == 0 then
+		txn:set_var("txn.last", true)
+	else
+		txn.http:req_set_header("Max-Forwards", string.format("%d", left - 1))
 	end
 end
 
@@ -83,14 +148,31 @@ core.register_action("fairway_read", {"http-req"}, function(txn, policy)
 	if not authority then
 		return
 	end
+	frame(txn, headers)
 	drop_hop(txn, headers)
+	count_hops(txn, values(headers, "max-forwards"))
 	if identify(txn, headers, authority, port, policy) then
 		txn:set_var("txn.read", true)
 	end
 end, 1)
 
+-- An answer keeps nothing of what its Connection header lists, nor that header: it
+-- was for the connection to the endpoint. One with a control character is none.
 core.register_action("fairway_hop", {"http-res"}, function(txn)
-	drop_listed(txn, values(txn.http:res_get_headers(), "connection"), txn.http.res_del_header)
+	local headers = txn.http:res_get_headers()
+	if has_controls(headers) then
+		txn:set_var("txn.bad", true)
+		return
+	end
+	drop_listed(txn, values(headers, "connection"), txn.http.res_del_header)
+	for _, name in ipairs({"connection", "proxy-connection", "proxy-authenticate", "proxy-authorization"}) do
+		txn.http:res_del_header(name)
+	end
+	if txn:get_var("txn.switch") then
+		txn.http:res_set_header("Connection", "Upgrade")
+	else
+		txn.http:res_del_header("upgrade")
+	end
 end, 0)
 
 -- A request waits for an endpoint, a bounded time.

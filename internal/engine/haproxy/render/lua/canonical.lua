@@ -282,16 +282,38 @@ local function bracketed(host)
 	return host
 end
 
+-- named_host returns the host that a request names, as it is written: that of an
+-- absolute target goes before the header Host (RFC 9112, 3.2.2). It is nil where one
+-- is missing, and empty where HTTP/1.0 does without. Behind it comes the path.
+local function named_host(txn)
+	local sent = txn.f:req_fhdr("host") or ""
+	local path = txn.f:path() or ""
+	if txn.f:fc_http_major() ~= 1 then
+		return sent ~= "" and sent or nil, path
+	elseif sent == "" and txn.f:req_ver() ~= "1.0" then
+		return nil
+	end
+	local authority = (txn.f:url() or ""):match("^%a[%w+.-]*://([^/?]*)")
+	if not authority then
+		return sent, path
+	end
+	authority = authority:gsub("^.*@", "")
+	return authority ~= "" and authority or nil, path == "" and "/" or path
+end
+
 -- read_target brings host and path into the canonical form, and the request with
 -- them. It returns the authority, or nil after it has noted what is wrong.
 local function read_target(txn)
-	local raw = txn.f:req_fhdr("host") or ""
-	local host, port = canonical_host(raw)
+	local raw, sent = named_host(txn)
+	local host, port = raw, ""
+	if raw and raw ~= "" then
+		host, port = canonical_host(raw)
+	end
 	if not host then
 		txn:set_var("txn.err", "bad-host")
 		return nil
 	end
-	local path, err = canonical_path(txn.f:path() or "")
+	local path, err = canonical_path(sent)
 	if not path then
 		txn:set_var("txn.why", err)
 		txn:set_var("txn.err", "bad-path")
@@ -301,14 +323,15 @@ local function read_target(txn)
 	if port ~= "" then
 		authority = authority .. ":" .. port
 	end
-	if authority ~= raw then
+	if authority ~= (txn.f:req_fhdr("host") or "") then
 		txn.http:req_set_header("host", authority)
 	end
 	if path ~= txn.f:path() then
 		txn.http:req_set_path(path)
 	end
 	if sub(txn.f:url() or "", 1, 1) ~= "/" and txn.f:fc_http_major() == 1 then
-		txn.http:req_set_uri(txn.f:pathq())
+		local query = txn.f:query()
+		txn.http:req_set_uri(query and path .. "?" .. query or path)
 	end
 	txn:set_var("txn.host", host)
 	txn:set_var("txn.path", path)

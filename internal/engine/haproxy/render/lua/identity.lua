@@ -111,6 +111,13 @@ local function only(headers, name)
 	return trim(list[1])
 end
 
+-- forwarded_proto reads X-Forwarded-Proto in the spellings that there are: of a list
+-- the first entry, which the outermost proxy has written, and WebSocket's schemes.
+local function forwarded_proto(list)
+	local first = lower(trim(table.concat(list, ","):match("^[^,]*")))
+	return first == "wss" and "https" or first == "ws" and "http" or first
+end
+
 -- believe takes over what a trusted proxy says. It changes id, and returns the
 -- addresses in X-Forwarded-For.
 local function believe(txn, headers, list, id)
@@ -126,8 +133,8 @@ local function believe(txn, headers, list, id)
 	for i, a in ipairs(chain) do
 		told[i] = text(a)
 	end
-	local proto = only(headers, "x-forwarded-proto")
-	id.told = lower(proto)
+	local proto = forwarded_proto(values(headers, "x-forwarded-proto"))
+	id.told = proto
 	if proto == "http" or proto == "https" then
 		if proto ~= id.proto then
 			id.port = ""
@@ -197,7 +204,9 @@ local function identify(txn, headers, authority, port, policy)
 	txn.http:req_set_header("X-Forwarded-For", table.concat(chain, ", "))
 	txn.http:req_set_header("X-Real-Ip", id.client)
 	txn.http:req_set_header("X-Forwarded-Proto", id.proto)
-	txn.http:req_set_header("X-Forwarded-Host", id.host)
+	if id.host ~= "" then -- HTTP/1.0 need not name one
+		txn.http:req_set_header("X-Forwarded-Host", id.host)
+	end
 	txn.http:req_set_header("X-Forwarded-Port", id.port)
 	txn:set_var("txn.client", id.client)
 	txn:set_var("txn.proto", id.proto)
