@@ -37,7 +37,7 @@ type identity struct {
 	// proto is "http" or "https"; host has the port where the client named one.
 	proto, host, port string
 	requestID         string
-	// told is X-Forwarded-Proto as a trusted peer has sent it, in lower case; of
+	// told is X-Forwarded-Proto of a trusted peer, as forwardedProto reads it; of
 	// other peers it is proto.
 	told string
 	// forwarded are the values of Forwarded, of trusted peers only.
@@ -73,7 +73,7 @@ func identify(h http.Header, p peer, host, port string) identity {
 	}
 	id.told = id.proto
 	if p.trusts(p.addr) {
-		id.told = strings.ToLower(only(h, "X-Forwarded-Proto"))
+		id.told = forwardedProto(h["X-Forwarded-Proto"])
 		id.believe(h, &p)
 	} else {
 		for name := range h {
@@ -123,7 +123,7 @@ func (id *identity) believe(h http.Header, p *peer) {
 	}
 	id.chain = b.String()
 
-	if v := only(h, "X-Forwarded-Proto"); v == "http" || v == "https" {
+	if v := id.told; v == "http" || v == "https" {
 		if v != id.proto {
 			id.port = "" // the one of the host, if any, is said below
 		}
@@ -167,6 +167,23 @@ func (id *identity) tell(h http.Header) {
 	if len(id.forwarded) > 0 {
 		h["Forwarded"] = id.forwarded
 	}
+}
+
+// forwardedProto reads X-Forwarded-Proto in the spellings that there are: of a list
+// the first entry, which the outermost proxy has written, in any case, and the
+// schemes of WebSocket for those of HTTP.
+func forwardedProto(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(values[0], ",")
+	switch first = strings.ToLower(strings.TrimSpace(first)); first {
+	case "wss":
+		return "https"
+	case "ws":
+		return "http"
+	}
+	return first
 }
 
 // only returns the value of a header that is there once, without commas; empty

@@ -317,11 +317,12 @@ func askUpgrade(h http.Header, protocol string) {
 }
 
 // dropConnectionFields deletes the fields that belong to one connection, and those
-// that Connection lists, but for TE.
+// that Connection lists, but for TE, and for what says who sent the request: a client
+// must not make a proxy forget that.
 func dropConnectionFields(header http.Header) {
 	for _, v := range header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
-			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" {
+			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" && !isIdentityHeader(name) {
 				delete(header, name)
 			}
 		}

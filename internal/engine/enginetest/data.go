@@ -59,7 +59,7 @@ type request struct {
 // check is one expectation of what an endpoint saw, or of the answer.
 type check struct {
 	line   int
-	of     string // "saw", "saw-body", "answer", "answer-body"
+	of     string // "saw", "saw-body", "saw-proto", "answer", "answer-body"
 	not    bool
 	name   string // of the header; empty for lines and bodies
 	value  string
@@ -249,7 +249,7 @@ func (s *step) add(word, rest string, line int) error {
 		} else {
 			c.value, c.hasVal = rest, true
 		}
-	case "saw-body", "answer-body":
+	case "saw-body", "saw-proto", "answer-body":
 		c.value, c.hasVal = rest, true
 	default:
 		return fmt.Errorf("unknown word %s", word)
@@ -341,6 +341,8 @@ func (c check) problem(a answer, saw []seen) string {
 			break
 		}
 		have, present = last.get(c.name)
+	case "saw-proto":
+		have = saw[len(saw)-1].Proto
 	case "saw-body":
 		have = saw[len(saw)-1].Body
 	case "answer":

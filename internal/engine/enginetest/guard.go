@@ -118,6 +118,9 @@ func guardBadChunk(w *world) {
 		"size with a sign":     "-5\r\nhello\r\n0\r\n\r\n",
 		"size too large":       "ffffffffffffffff1\r\nhello\r\n0\r\n\r\n",
 		"data without its end": "5\r\nhelloX\r\n0\r\n\r\n",
+		"data with a bare LF":  "5\r\nhello\n0\r\n\r\n",
+		"more than 16 digits":  "0000000000000000000005\r\nhello\r\n0\r\n\r\n",
+		"a blank":              "5 ; a=b\r\nhello\r\n0\r\n\r\n",
 	} {
 		before := w.log.len()
 		r := w.raw()

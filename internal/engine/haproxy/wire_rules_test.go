@@ -33,7 +33,7 @@ func wireRules() []wireRule {
 			covers: takenHere,
 		},
 		{
-			suite:  "data/wire-lenient-chunks",
+			suite:  "guard/a bad chunk is no body",
 			tags:   []string{"chunk", "chunk-extension", "chunk-lf", "chunk-blank"},
 			covers: takenHere,
 		},
@@ -61,9 +61,6 @@ func wireRules() []wireRule {
 			same: func(saw string) string { return strings.Join(strings.Fields(saw), " ") },
 		},
 		{suite: "match/what is no name in letters of the world", tags: []string{"host"}, covers: takenHere},
-		{suite: "data/wire-length-and-chunks", tags: []string{"length-and-chunks"}, covers: func(own, other outcome) bool {
-			return slices.Equal(own.saw, other.saw) && slices.Equal(own.answers, append(other.answers[:len(other.answers):len(other.answers)], "probe"))
-		}},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,6 +65,21 @@ func newWireBench(t *testing.T, engine enginetest.Engine) *wireBench {
 	return b
 }
 
+// startEmbedded starts an engine of the other kind, which ends with the test.
+func startEmbedded(t *testing.T) enginetest.Engine {
+	t.Helper()
+	e, err := embedded.New(embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = e.Stop(ctx)
+	})
+	return e
+}
+
 // play sends a case and the probe behind it, and reads until the engine hangs up.
 func (b *wireBench) play(t *testing.T, c wireCase) outcome {
 	t.Helper()
@@ -108,7 +124,8 @@ func (b *wireBench) play(t *testing.T, c wireCase) outcome {
 
 // TestWire sends the same requests to both engines: random ones, most of them with a
 // fault in them. Where the engines differ a rule below says so, and the behaviour
-// suite has a case for the rule. FAIRWAY_LONG makes many more, with a seed of their own.
+// suite has a case for the rule. make soak sends many more; FAIRWAY_SEED
+// chooses them.
 func TestWire(t *testing.T) {
 	need(t)
 	seed, cases := uint64(wireSeed), wireCases
@@ -119,19 +136,10 @@ func TestWire(t *testing.T) {
 		}
 		seed = n
 	}
-	if os.Getenv("FAIRWAY_LONG") != "" {
+	if testkit.Soaking() {
 		cases = 20000
 	}
-	e, err := embedded.New(embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = e.Stop(ctx)
-	})
-	own, other := newWireBench(t, e), newWireBench(t, startEngine(t))
+	own, other := newWireBench(t, startEmbedded(t)), newWireBench(t, startEngine(t))
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test
 	used, differ := map[string]int{}, 0
 	for range cases {
@@ -162,6 +170,47 @@ func TestWire(t *testing.T) {
 	for _, rule := range wireRules() {
 		if used[rule.suite] == 0 {
 			t.Errorf("no case of the sample differs by the rule %q: is it still true?", rule.suite)
+		}
+	}
+}
+
+// TestWireFaults are messages that endpoints may read in another way than the engine
+// that sends them on. An endpoint of net/http would refuse some of them itself, and
+// hide that they came.
+func TestWireFaults(t *testing.T) {
+	need(t)
+	const inside = "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	engines := map[string]*wireBench{"embedded": newWireBench(t, startEmbedded(t)), "haproxy": newWireBench(t, startEngine(t))}
+	for _, tt := range []struct {
+		name, text string
+		want       string // the statuses, as an expression
+		saw        string // in what the endpoint saw; empty: it saw nothing
+	}{
+		{"coding with a comma", "POST /c HTTP/1.1\r\nHost: a.example\r\nContent-Length: 50\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n" + inside, "400|501", ""},
+		{"coding with a comma alone", "POST /c HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked,\r\n\r\n" + wholeChunks, "400|501", ""},
+		{"coding in capitals", "POST /c HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: Chunked\r\n\r\n" + wholeChunks, "200 probe", "transfer-encoding: chunked\n"},
+		{"length with zeros", "POST /c HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0005\r\n\r\nhello", "200 probe", "content-length: 5\n"},
+		{"CONNECT with a body", "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 45\r\n\r\n" + inside, "400|405", ""},
+		{"Connection takes Host", "GET /c HTTP/1.1\r\nHost: a.example\r\nConnection: Host\r\n\r\n", "200 probe", "\nhost: a.example\n"},
+		{"NUL in a header", "GET /c HTTP/1.1\r\nHost: a.example\r\nX-A: a\x00b\r\n\r\n", "400", ""},
+		{"NUL before what looks like a header", "GET /c HTTP/1.1\r\nHost: a.example\r\nX: X\x00Transfer-Encoding: chunked\r\n\r\n", "400", ""},
+		{"control characters in a header", "GET /c HTTP/1.1\r\nHost: a.example\r\nX-A: a\x01\x7fb\r\n\r\n", "400", ""},
+		{"another scheme", "GET ftp://a.example/c HTTP/1.1\r\nHost: a.example\r\n\r\n", "200 probe", "GET /c HTTP/1.1\n"},
+		{"a scheme in capitals", "GET HTTP://a.example/c?x HTTP/1.1\r\nHost: a.example\r\n\r\n", "200 probe", "GET /c?x HTTP/1.1\n"},
+		{"no host in the target", "GET http:///c HTTP/1.1\r\nHost: a.example\r\n\r\n", "400( probe)?", ""},
+		{"no path in the target", "GET http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", "200 probe", "GET / HTTP/1.1\n"},
+		{"an expectation that is not known", "GET /c HTTP/1.1\r\nHost: a.example\r\nExpect: a-miracle\r\n\r\n", "417", ""},
+	} {
+		for name, b := range engines {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				o := b.play(t, wireCase{text: tt.text})
+				if said := strings.Join(o.answers, " "); !regexp.MustCompile("^(?:" + tt.want + ")$").MatchString(said) {
+					t.Errorf("answered %s, want %s", said, tt.want)
+				}
+				if tt.saw == "" && len(o.saw) > 0 || tt.saw != "" && (len(o.saw) != 1 || !strings.Contains(o.saw[0], tt.saw)) {
+					t.Errorf("the endpoint saw %q, want %q", o.saw, tt.saw)
+				}
+			})
 		}
 	}
 }
