@@ -55,7 +55,7 @@ type Options struct {
 	// the engine; nil is told nothing.
 	OnDrained func(Drained)
 
-	// Render are the limits of what is served. Dir, Capabilities, the sockets, Bind,
+	// Render are the limits of what is served. Dir, the sockets, Bind,
 	// Leave and the contents of files are the engine's own to set.
 	Render render.Options
 
@@ -255,12 +255,6 @@ func (e *Engine) Name() string { return "haproxy" }
 
 // Version is that of the HAProxy program.
 func (e *Engine) Version() string { return e.program.Version.Text }
-
-// Capabilities are what the HAProxy program can do beyond the least that is
-// needed, as render.Unsupported wants to know it.
-func (e *Engine) Capabilities() render.Capabilities {
-	return e.judge.capabilities
-}
 
 // Addr returns the address that a listener of the table is bound to, with the
 // real port where the table says 0; nil when there is no such listener.

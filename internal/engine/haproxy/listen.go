@@ -85,7 +85,6 @@ func (e *Engine) free(ctx context.Context, c *render.Config) {
 func (e *Engine) render(t *route.Table, missing map[string]string) (target, error) {
 	o := e.opts.Render
 	o.Dir, o.AdminSocket = e.opts.Dir, e.adminSocket()
-	o.Capabilities = e.Capabilities()
 	o.IPv6 = e.ipv6
 	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
 	o.Leave = make(map[string]bool, len(missing))

@@ -14,7 +14,7 @@ import (
 func (e *Engine) Preview(before, after *route.Table) (was, then string, err error) {
 	o := e.opts.Render
 	o.Dir, o.AdminSocket, o.LogSocket, o.AccessLog = e.opts.Dir, e.adminSocket(), e.linesSocket(), e.opts.AccessLog != nil
-	o.Capabilities, o.IPv6 = e.Capabilities(), e.ipv6
+	o.IPv6 = e.ipv6
 	first, err := render.Render(before, nil, o)
 	if err != nil {
 		return "", "", fmt.Errorf("haproxy: preview: %w", err)

@@ -32,7 +32,7 @@ const knownSnippets = 1000
 func newJudge(program *binary.Binary) *judge {
 	j := &judge{program: program, known: map[string]string{}}
 	if program != nil {
-		j.capabilities = capabilitiesOf(program)
+		j.capabilities = render.Capabilities{Major: program.Version.Major, Minor: program.Version.Minor}
 	}
 	return j
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"fairway/internal/engine/haproxy/binary"
-	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
 )
 
@@ -23,13 +22,4 @@ func UnsupportedBy(ctx context.Context, path string) func(*route.Route, *route.B
 		program = nil
 	}
 	return newJudge(program).unsupported
-}
-
-// capabilitiesOf puts what a program can do into the terms of render.
-func capabilitiesOf(program *binary.Binary) render.Capabilities {
-	c := program.Capabilities()
-	return render.Capabilities{
-		Major: program.Version.Major, Minor: program.Version.Minor,
-		NoLua: !c.Lua, InitState: c.InitState, DynamicCookie: c.ServerCookie,
-	}
 }

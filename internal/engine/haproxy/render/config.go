@@ -35,8 +35,6 @@ const (
 type Options struct {
 	// Dir is the directory that the files are in, as an absolute path. Required.
 	Dir string
-	// Capabilities are what the HAProxy that is to run can do.
-	Capabilities Capabilities
 	// AdminSocket is the path of the runtime socket; empty: admin.sock in Dir.
 	AdminSocket string
 	// LogSocket is the path of a stream socket that takes lines about requests and
@@ -45,8 +43,7 @@ type Options struct {
 	// AccessLog adds to the lines what the access log says and metrics do without.
 	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its
-	// name: the port that was chosen for port 0. An empty address leaves the
-	// listener out, as an optional one that could not be bound.
+	// name: the port that was chosen for port 0. Leave leaves one out.
 	Bind map[string]netip.AddrPort
 	// Leave names the listeners that are left out, optional ones that could not be
 	// bound.

@@ -169,7 +169,7 @@ func (p *printer) class(ranges []rune) {
 	for i := 0; i < len(ranges); i += 2 {
 		lo, hi := ranges[i], ranges[i+1]
 		if lo > 0x7f {
-			if !isFold(ranges, lo, hi) {
+			if !isFold(lo, hi) {
 				p.err = errors.New("it has characters that are not ASCII")
 			}
 			continue
@@ -209,7 +209,7 @@ func (p *printer) without(lo, hi rune) [][2]rune {
 // isFold is true for the two characters beyond ASCII that fold to letters of it,
 // and which a class that ignores case has beside them. No request is written with
 // them on purpose.
-func isFold(_ []rune, lo, hi rune) bool {
+func isFold(lo, hi rune) bool {
 	return lo == hi && (lo == 'ſ' || lo == 'K')
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -100,9 +99,6 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 		if !isPlainArgument(strings.ReplaceAll(path, "/", "")+"x") || path != "" && !filepath.IsAbs(path) || o.Dir == "" {
 			return nil, fmt.Errorf("render: the path %q is not absolute, or has other characters than letters, digits, \".\", \"-\" and \"_\"", path)
 		}
-	}
-	if o.Capabilities.NoLua {
-		return nil, errors.New("render: this HAProxy was built without Lua, which is needed")
 	}
 	o = o.withDefaults()
 	if previous != nil {
