@@ -139,6 +139,7 @@ haproxy:
   max-connections: 1000
 access-log: "-"
 log: {level: debug, format: json}
+body-timeout: 2m
 drain-timeout: 1m
 quiet: 10ms
 bound: 20ms
@@ -201,6 +202,7 @@ func fullWant() Config {
 		},
 		AccessLog:    "-",
 		Log:          LogConfig{Level: "debug", Format: "json"},
+		BodyTimeout:  2 * time.Minute,
 		DrainTimeout: time.Minute,
 		Quiet:        10 * time.Millisecond,
 		Bound:        20 * time.Millisecond,
