@@ -60,11 +60,7 @@ func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
 			return nil
 		}
 	}
-	name := id
-	if kind == "instance" {
-		name = subject.Instance
-	}
-	_, err := h.control.Give(ctx, control.Order{Kind: control.CommandDrain, Subject: kind + ":" + name, Operator: operatorOf(rule), Message: why})
+	_, err := h.control.Give(ctx, control.Order{Kind: control.CommandDrain, Target: subject, Operator: operatorOf(rule), Message: why})
 	return err
 }
 

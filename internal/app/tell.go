@@ -25,9 +25,10 @@ const (
 	maxTold = 50
 	// certificateEvery is how often certificates are looked at.
 	certificateEvery = time.Hour
-	// drainPause is how long no endpoint of a service leaves before it is told how
-	// those did that have.
-	drainPause = 2 * time.Second
+	// drainQuiet: the drains of a service are reported once none of its endpoints has
+	// left for this long, and drainLatest after the first of them at the latest.
+	drainQuiet  = 2 * time.Second
+	drainLatest = 30 * time.Second
 	// maxDrained is how many endpoints that have left wait to be told of.
 	maxDrained = 1024
 	// rolloutEvery is how often rollouts are looked at.
@@ -198,25 +199,72 @@ func readExpiry(file string) (expires time.Time, names string, err error) {
 	}
 }
 
-// drains tells how endpoints have left that drained, together for each service.
+// drains reports how endpoints have left that drained, together for each service.
 func (t *teller) drains(ctx context.Context, left <-chan balance.Drained) error {
-	waiting := map[string][]balance.Drained{}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	waiting := departures{}
 	for {
+		var due <-chan time.Time
+		if next, ok := waiting.due(); ok {
+			due = time.After(time.Until(next))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case d := <-left:
-			waiting[d.Service] = append(waiting[d.Service], d)
-			timer.Reset(drainPause)
-		case <-timer.C:
-			for service, list := range waiting {
-				_ = t.notifier.Tell(drainEvent(service, list)) // what goes wrong is in the log
-			}
-			clear(waiting)
+			waiting.add(d, time.Now())
+		case <-due:
+		}
+		for service, list := range waiting.take(time.Now()) {
+			_ = t.notifier.Tell(drainEvent(service, list)) // what goes wrong is in the log
 		}
 	}
+}
+
+// departures are the endpoints that have left and are not reported yet, by service.
+type departures map[string]*departure
+
+type departure struct {
+	list        []balance.Drained
+	first, last time.Time // when one of them has left
+}
+
+func (d *departure) due() time.Time {
+	due, latest := d.last.Add(drainQuiet), d.first.Add(drainLatest)
+	if latest.Before(due) {
+		return latest
+	}
+	return due
+}
+
+func (w departures) add(left balance.Drained, now time.Time) {
+	d := w[left.Service]
+	if d == nil {
+		d = &departure{first: now}
+		w[left.Service] = d
+	}
+	d.list, d.last = append(d.list, left), now
+}
+
+// due is when the next service is to be reported; false when none waits.
+func (w departures) due() (next time.Time, ok bool) {
+	for _, d := range w {
+		if due := d.due(); !ok || due.Before(next) {
+			next, ok = due, true
+		}
+	}
+	return next, ok
+}
+
+// take removes and returns the services that are to be reported now.
+func (w departures) take(now time.Time) map[string][]balance.Drained {
+	taken := map[string][]balance.Drained{}
+	for service, d := range w {
+		if !now.Before(d.due()) {
+			taken[service] = d.list
+			delete(w, service)
+		}
+	}
+	return taken
 }
 
 // drainEvent tells of the endpoints of one service.

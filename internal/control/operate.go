@@ -43,6 +43,8 @@ type Order struct {
 	// Subject is what a drain, weight or pause is about, as ResolveSubject reads
 	// it. A pause is about a service.
 	Subject string
+	// Target is the same for callers that know it exactly; zero reads Subject.
+	Target Subject
 	// Weight is for CommandWeight, 0 to 256.
 	Weight int
 	// For is how long a pause lasts and its requests wait; zero means
@@ -133,6 +135,28 @@ func ResolveSubject(s *catalog.Snapshot, text string) (Subject, error) {
 	return Subject{}, fmt.Errorf("%w: %q may be %s", ErrRefused, text, strings.Join(names, " or "))
 }
 
+// in returns the subject with the name of its node. The error wraps
+// history.ErrNotFound when the snapshot does not have it.
+func (s Subject) in(snapshot *catalog.Snapshot) (Subject, error) {
+	for _, svc := range snapshot.Services {
+		if s.Service != "" && s.Service == svc.ID {
+			return s, nil
+		}
+		for _, in := range svc.Instances {
+			if s.Instance != "" && s.Instance == in.Name && s.Source == cmp.Or(in.Source, svc.Source) {
+				return s, nil
+			}
+		}
+	}
+	for _, n := range snapshot.Nodes {
+		if s.Node != "" && s.Node == n.ID {
+			s.NodeName = n.Name
+			return s, nil
+		}
+	}
+	return s, fmt.Errorf("%w: no %s", history.ErrNotFound, s)
+}
+
 // Give puts a command in force: it is written to the disk first, then put into
 // effect on what is live, and it stays until it is taken back. A command about
 // the same as one in force takes its place. When an engine refuses the table that
@@ -197,7 +221,12 @@ func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
 	if o.Kind == CommandPause && !strings.HasPrefix(text, "service:") {
 		text = "service:" + text
 	}
-	if c.Subject, err = ResolveSubject(s, text); err != nil {
+	if o.Target != (Subject{}) {
+		c.Subject, err = o.Target.in(s)
+	} else {
+		c.Subject, err = ResolveSubject(s, text)
+	}
+	if err != nil {
 		return err
 	}
 	switch o.Kind {

@@ -506,3 +506,32 @@ func TestCommandsWhileNothingIsKnown(t *testing.T) {
 		}
 	})
 }
+
+// A subject that is known with its source is not ambiguous, although two sources
+// have an instance of that name.
+func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startSteered(t, filepath.Join(t.TempDir(), "state"))
+		defer h.stop()
+		s := servicesOf(1, "a x.test 10.0.0.1 10.0.0.2")
+		for i, in := range s.Services[0].Instances {
+			in.Name, in.Source = "web-1", fmt.Sprint("docker:", i)
+		}
+		h.feed.Publish(s)
+		synctest.Wait()
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "instance:web-1"}); !errors.Is(err, ErrRefused) {
+			t.Errorf("by name alone: %v", err)
+		}
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
+			t.Errorf("of another source: %v", err)
+		}
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range h.Table().Backend("a").Endpoints {
+			if drained := e.State == route.EndpointDraining; drained != (e.Source == "docker:1") {
+				t.Errorf("endpoint of %s is %s", e.Source, e.State)
+			}
+		}
+	})
+}
