@@ -399,7 +399,7 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	case "-":
 		return stdout, nil
 	}
-	f, err := os.OpenFile(a.cfg.AccessLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	f, err := openLogFile(a.cfg.AccessLog)
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}

@@ -65,7 +65,7 @@ type Config struct {
 
 	Engine    string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
 	HAProxy   HAProxyConfig `embed:"" prefix:"haproxy."`
-	AccessLog string        `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON; - for standard output, nothing for none."`
+	AccessLog string        `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON, opened anew within a second when logrotate has moved it; - for standard output, nothing for none."`
 	Log       LogConfig     `embed:"" prefix:"log."`
 
 	BodyTimeout  time.Duration `name:"body-timeout" placeholder:"DURATION" preset:"1m" help:"How long a client may pause while it sends a request body, where the labels of the route do not say."`

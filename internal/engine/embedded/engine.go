@@ -182,9 +182,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
 	e.metrics = m
-	if o.AccessLog != nil {
-		e.access = traffic.NewLog(o.AccessLog)
-	}
+	e.access = m.NewLog(o.AccessLog, o.Logger)
 	e.ctx, e.cut = context.WithCancel(context.Background())
 	tendCtx, cancel := context.WithCancel(context.Background())
 	e.stopTend = cancel
@@ -315,7 +313,7 @@ func gone(old, next []*route.Route) iter.Seq[*route.Route] {
 	}
 }
 
-// tend rereads files that changed and flushes the access log, once a second.
+// tend rereads files that changed, once a second.
 func (e *Engine) tend(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -330,9 +328,6 @@ func (e *Engine) tend(ctx context.Context) {
 			e.authorities.reload()
 			e.users.reload()
 			e.bindMissing(ctx)
-			if err := e.access.Flush(); err != nil {
-				e.log.Error("access log cannot be written", "error", err)
-			}
 		}
 	}
 }
@@ -372,7 +367,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.stopTend()
 	e.tending.Wait()
 	e.metrics.unregister()
-	if err := e.access.Flush(); err != nil {
+	if err := e.access.Close(); err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)
 	}
 	if cut > 0 {

@@ -72,7 +72,7 @@ func TestMetrics(t *testing.T) {
 		"requests_total 2xx a.example": 2, "requests_total 4xx a.example": 1, "request_duration_seconds a.example": 3,
 		"requests_total 2xx b.example": 1, "request_duration_seconds b.example": 1,
 		"requests_total 4xx ": 2, "request_duration_seconds ": 2,
-		"guard_refusals_total method": 1, "held_requests": 0, "open_connections http": 0,
+		"access_log_lost_total": 0, "guard_refusals_total method": 1, "held_requests": 0, "open_connections http": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)

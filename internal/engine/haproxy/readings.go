@@ -77,7 +77,7 @@ func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		logger: o.Logger, ask: o.Ask,
 		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
-		access: traffic.NewLog(o.AccessLog), drained: o.OnDrained, leaving: map[endpointKey]*departure{},
+		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
 	var err error
 	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
@@ -86,12 +86,12 @@ func newReadings(o readingOptions) (*readings, error) {
 	if r.metrics, err = newReadingMetrics(o.Registerer, r); err != nil {
 		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close(), r.datagrams.Close())
 	}
+	r.access = r.metrics.NewLog(o.AccessLog, o.Logger)
 	r.none = &routeSeries{all: r.metrics}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.serving.Go(r.accept)
 	r.serving.Go(r.readDatagrams)
-	r.serving.Go(func() { r.flush(ctx) })
 	if o.OnDrained != nil {
 		r.serving.Go(func() { r.watchLeaving(ctx) })
 	}
@@ -129,7 +129,7 @@ func (r *readings) close() error {
 	r.serving.Wait()
 	err = errors.Join(err, r.datagrams.Close()) // the file stays, until the next takes its place
 	r.metrics.unregister()
-	if flushErr := r.access.Flush(); flushErr != nil {
+	if flushErr := r.access.Close(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
 	}
 	return err
@@ -294,22 +294,6 @@ func (r *readings) endpointOf(section, server string) (key endpointKey, found bo
 		}
 	}
 	return key, false
-}
-
-// flush writes the access log once a second.
-func (r *readings) flush(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := r.access.Flush(); err != nil {
-				r.logger.Error("access log cannot be written", "error", err)
-			}
-		}
-	}
 }
 
 // How long HAProxy may take to answer, and for how long an answer counts.

@@ -158,7 +158,7 @@ func TestReadings(t *testing.T) {
 	want := map[string]float64{
 		"requests_total 2xx shop": 6, "request_duration_seconds shop": 6, "retries_total shop": 10,
 		"requests_total none blog": 1, "requests_total 4xx blog": 1, "request_duration_seconds blog": 2,
-		"requests_total 4xx ": 2, "request_duration_seconds ": 2, "guard_refusals_total bad-host": 1,
+		"requests_total 4xx ": 2, "request_duration_seconds ": 2, "guard_refusals_total bad-host": 1, "access_log_lost_total": 0,
 		"haproxy_unread_lines_total": 1,
 		"connections_total shop":     1, "connection_received_bytes_total shop": 11, "connection_sent_bytes_total shop": 22,
 		"open_connections http": 3, "held_requests": 2,

@@ -1,39 +1,96 @@
 package traffic
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"sync"
 	"time"
 )
 
-// Log is the access log: a line of JSON for each request and each connection that
-// was passed through. Lines are buffered until Flush. A nil Log writes nothing. It
-// may be used from any goroutine.
-type Log struct {
-	out io.Writer
+const (
+	// logEvery is how long a line waits at most to be written, logBatch how many
+	// bytes do.
+	logEvery = time.Second
+	logBatch = 64 << 10
+	// logMost bounds the bytes of the lines that wait.
+	logMost = 4 << 20
+	// logClose is how long the last lines may take to be written.
+	logClose = 2 * time.Second
+)
 
-	mu  sync.Mutex
-	buf *bufio.Writer
-	enc *json.Encoder
+// Log is the access log: a line of JSON for each request and each connection that
+// was passed through. Lines are written in the background, so that a reader that
+// stands still holds up no request: what comes while too much waits is lost, and
+// counted. A nil Log writes nothing. It may be used from any goroutine.
+type Log struct {
+	out    io.Writer
+	lost   func(lines int)
+	failed func(error)
+
+	mu      sync.Mutex
+	waiting *lines
+	closed  bool
+
+	writing sync.Mutex // orders the writers; held over out
+	written *lines     // empty but while it is written
+
+	wake, stop, done chan struct{}
+	stopOnce         sync.Once
 }
 
-// NewLog returns a Log that writes to out; nil for none.
-func NewLog(out io.Writer) *Log {
-	if out == nil {
-		return nil
-	}
-	l := &Log{out: out}
-	l.reset()
+// lines are encoded lines.
+type lines struct {
+	bytes.Buffer
+	enc   *json.Encoder
+	count int
+}
+
+func newLines() *lines {
+	l := &lines{}
+	l.enc = json.NewEncoder(&l.Buffer)
+	l.enc.SetEscapeHTML(false)
 	return l
 }
 
-// reset begins with an empty buffer.
-func (l *Log) reset() {
-	l.buf = bufio.NewWriterSize(l.out, 64<<10)
-	l.enc = json.NewEncoder(l.buf)
-	l.enc.SetEscapeHTML(false)
+// NewLog returns a Log that writes to out until Close; nil for none. lost counts
+// lines that are not written, failed gets the errors of writing; nil is told
+// nothing.
+func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
+	if out == nil {
+		return nil
+	}
+	if lost == nil {
+		lost = func(int) {}
+	}
+	if failed == nil {
+		failed = func(error) {}
+	}
+	l := &Log{
+		out: out, lost: lost, failed: failed, waiting: newLines(), written: newLines(),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go l.run()
+	return l
+}
+
+// run writes what waits until Close.
+func (l *Log) run() {
+	defer close(l.done)
+	tick := time.NewTicker(logEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.wake:
+		case <-tick.C:
+		}
+		if err := l.Flush(); err != nil {
+			l.failed(err)
+		}
+	}
 }
 
 // Request is the line of a request that is over. Path is without query, which may
@@ -99,8 +156,7 @@ const (
 // Time is a moment as lines have it.
 func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// Request adds a line. What cannot be written is reported by Flush, and stops
-// nothing.
+// Request adds a line. It never waits for what is written.
 func (l *Log) Request(line Request) { l.write(line) }
 
 // Connection adds a line, like Request.
@@ -111,21 +167,70 @@ func (l *Log) write(line any) {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	_ = l.enc.Encode(line)
+	fits := !l.closed && l.waiting.Len() < logMost
+	if fits {
+		_ = l.waiting.enc.Encode(line) // the types above always encode
+		l.waiting.count++
+	}
+	due := l.waiting.Len() >= logBatch
+	l.mu.Unlock()
+	if !fits {
+		l.lost(1)
+	}
+	if due {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
-// Flush writes what is buffered. When it cannot be written it is lost, and the log
-// goes on with what comes next.
+// Flush writes what waits, and returns when it is written. When it cannot be, it is
+// lost, and the log goes on with what comes next.
 func (l *Log) Flush() error {
 	if l == nil {
 		return nil
 	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	err := l.buf.Flush()
+	l.waiting, l.written = l.written, l.waiting
+	l.mu.Unlock()
+	defer func() {
+		l.written.Reset()
+		l.written.count = 0
+	}()
+	if l.written.count == 0 {
+		return nil
+	}
+	_, err := l.out.Write(l.written.Bytes())
 	if err != nil {
-		l.reset()
+		l.lost(l.written.count)
 	}
 	return err
+}
+
+// Close writes what waits, for two seconds at most, and ends the log. Lines that
+// come later are lost. It may be called again.
+func (l *Log) Close() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.stopOnce.Do(func() { close(l.stop) })
+	flushed := make(chan error, 1)
+	go func() {
+		<-l.done
+		flushed <- l.Flush()
+	}()
+	late := time.NewTimer(logClose)
+	defer late.Stop()
+	select {
+	case err := <-flushed:
+		return err
+	case <-late.C:
+		return errors.New("what reads it stands still; the last lines are lost")
+	}
 }

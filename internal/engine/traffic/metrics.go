@@ -4,6 +4,8 @@
 package traffic
 
 import (
+	"io"
+	"log/slog"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +21,8 @@ type Families struct {
 	Refusals *prometheus.CounterVec
 	// Of connections that are passed through.
 	Connections, Received, Sent *prometheus.CounterVec
+	// LogLost are lines of the access log.
+	LogLost prometheus.Counter
 }
 
 // NewFamilies makes families that are not registered yet.
@@ -38,13 +42,17 @@ func NewFamilies() *Families {
 		Connections: counter("connections_total", "Connections to TCP listeners that are over, by route (empty: none took it).", "route"),
 		Received:    counter("connection_received_bytes_total", "Bytes passed from clients of TCP listeners to endpoints.", "route"),
 		Sent:        counter("connection_sent_bytes_total", "Bytes passed from endpoints to clients of TCP listeners.", "route"),
+		LogLost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fairway_access_log_lost_total",
+			Help: "Lines of the access log that were not written, since what reads it stands still or the disk fails.",
+		}),
 	}
 }
 
 // Register registers the families, and more beside them: all, or none and an error.
 // What it returns takes them away again.
 func (f *Families) Register(r prometheus.Registerer, more ...prometheus.Collector) (unregister func(), err error) {
-	all := append([]prometheus.Collector{f.Requests, f.Duration, f.Retries, f.Refusals, f.Connections, f.Received, f.Sent}, more...)
+	all := append([]prometheus.Collector{f.Requests, f.Duration, f.Retries, f.Refusals, f.Connections, f.Received, f.Sent, f.LogLost}, more...)
 	for i, c := range all {
 		if err := r.Register(c); err != nil {
 			for _, done := range all[:i] {
@@ -58,6 +66,14 @@ func (f *Families) Register(r prometheus.Registerer, more ...prometheus.Collecto
 			r.Unregister(c)
 		}
 	}, nil
+}
+
+// NewLog makes the access log of an engine: lines that are lost are counted, and
+// errors go to logger.
+func (f *Families) NewLog(out io.Writer, logger *slog.Logger) *Log {
+	return NewLog(out,
+		func(lines int) { f.LogLost.Add(float64(lines)) },
+		func(err error) { logger.Error("access log cannot be written", "error", err) })
 }
 
 // Remove deletes the series of a route.
