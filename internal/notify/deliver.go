@@ -111,7 +111,7 @@ func (m *message) size() int {
 }
 
 // enqueue adds those of messages that are for the channel. When more wait than
-// are kept, the oldest are given up. The caller holds mu.
+// are kept, the oldest are given up. The caller has both locks.
 func (n *Notifier) enqueue(c *channel, queued []*message) {
 	before := len(c.waiting)
 	for _, m := range queued {
@@ -135,7 +135,7 @@ func (n *Notifier) enqueue(c *channel, queued []*message) {
 }
 
 // giveUp drops the first messages of a channel; the next parcel says so. The
-// caller holds mu.
+// caller has both locks.
 func (n *Notifier) giveUp(c *channel, count int, why string) {
 	if count == 0 {
 		return
@@ -146,8 +146,8 @@ func (n *Notifier) giveUp(c *channel, count int, why string) {
 	n.remove(c, count, map[string]int{c.Name: c.lost})
 }
 
-// remove takes the first messages of a channel out of the outbox. The caller holds
-// mu.
+// remove takes the first messages of a channel out of the outbox. The caller has
+// both locks.
 func (n *Notifier) remove(c *channel, count int, lost map[string]int) {
 	done := slices.Clone(c.waiting[:count])
 	for _, m := range done {
@@ -190,8 +190,7 @@ const idle = time.Hour
 
 // take returns what goes out next, or how long to wait for that.
 func (n *Notifier) take(c *channel, now time.Time) (*parcel, time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	old := 0
 	for old < len(c.waiting) && now.Sub(c.waiting[old].event.At) > maxAge {
 		old++
@@ -248,8 +247,7 @@ func (c *channel) token(now time.Time) time.Duration {
 
 // sent takes note of how a delivery went.
 func (n *Notifier) sent(c *channel, p *parcel, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	now := time.Now()
 	count := n.stillFirst(c, p)
 	if err == nil {

@@ -76,6 +76,10 @@ type Notifier struct {
 	metrics  *metrics
 	channels []*channel // in the order of their names
 
+	// order is held by those who change something, from the decision until it is on
+	// disk. It comes before mu, which is never held over the disk: those who only
+	// look do not wait for that.
+	order    sync.Mutex
 	mu       sync.Mutex
 	closed   bool
 	store    *store  // nil while another process has the outbox
@@ -130,12 +134,13 @@ func New(o Options) (*Notifier, error) {
 // open opens the outbox and takes over what is in it. While another process has
 // it, which is how a new Fairway takes the place of an old one, that one tells.
 func (n *Notifier) open() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	if n.closed {
 		return nil
 	}
+	n.mu.Unlock()
 	store, kept, err := openStore(n.dir, n.log)
+	n.mu.Lock()
 	if err != nil {
 		return err
 	}
@@ -157,8 +162,7 @@ func (n *Notifier) open() error {
 
 // Close closes the outbox. Run does it by itself. It may be called again.
 func (n *Notifier) Close() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	n.closed = true
 	if n.store == nil {
 		return nil
@@ -228,8 +232,7 @@ func (n *Notifier) next(ctx context.Context, after uint64, due time.Time) (*cata
 
 // look tells what a snapshot says that has not been told.
 func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	f := n.watch.next(s, time.Now())
 	_ = n.tell(f) // said in the log; it is told all the same
 	return f.due
@@ -240,13 +243,12 @@ func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
 // Tell returns nil the events are on disk and survive the process; with an error
 // they are told as long as it lives. It takes as long as the disk takes.
 func (n *Notifier) Tell(events ...Event) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	return n.tell(findings{events: events})
 }
 
 // tell puts events into the outbox of every channel that wants them, and
-// remembers what is known from now on. The caller holds mu.
+// remembers what is known from now on. The caller has both locks.
 func (n *Notifier) tell(f findings) error {
 	if n.store == nil {
 		for _, e := range f.events {
@@ -312,20 +314,33 @@ func (n *Notifier) isNews(e *Event, batch *commit) bool {
 	return true
 }
 
-// commit writes to disk. What fails is said once in the log, and counted.
+// commit writes to disk. What fails is said once in the log, and counted. The caller
+// has both locks; mu is free while the disk works.
 func (n *Notifier) commit(batch *commit) error {
+	n.mu.Unlock()
 	err := n.store.write(batch)
+	n.mu.Lock()
 	if err != nil && n.metrics != nil {
 		n.metrics.diskErrors.Inc()
 	}
 	return err
 }
 
+// change takes the locks of those who change something, and returns what gives them
+// back.
+func (n *Notifier) change() (done func()) {
+	n.order.Lock()
+	n.mu.Lock()
+	return func() {
+		n.mu.Unlock()
+		n.order.Unlock()
+	}
+}
+
 // Suppose takes events for told without telling anybody: what is too much to be
 // told one by one.
 func (n *Notifier) Suppose(events ...Event) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	if n.store == nil {
 		return
 	}
@@ -344,8 +359,7 @@ func (n *Notifier) Suppose(events ...Event) {
 // are still there, without telling anybody: a rule that was removed from the
 // configuration, a table's problem whose service is gone.
 func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.change()()
 	if n.store == nil {
 		return
 	}

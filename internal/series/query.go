@@ -43,19 +43,24 @@ var ErrUnknown = errors.New("no such group")
 
 // Query answers. A subject of which nothing is known has no points.
 func (s *Store) Query(q Query) (Result, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g := s.groups[q.Group]
-	if g == nil {
-		return Result{}, fmt.Errorf("%w: %s", ErrUnknown, q.Group)
-	}
 	if !q.From.Before(q.To) || q.Step < 0 {
 		return Result{}, errors.New("series: the time to begin is not before the time to end")
 	}
+	s.mu.Lock()
+	g := s.groups[q.Group]
+	if g == nil {
+		s.mu.Unlock()
+		return Result{}, fmt.Errorf("%w: %s", ErrUnknown, q.Group)
+	}
+	rows, natural, reads := s.rows(g, q)
+	s.mu.Unlock()
 	r := Result{Fields: g.Fields}
-	rows, natural, err := s.rows(g, q)
-	if err != nil {
-		return r, fmt.Errorf("series: %w", err)
+	for _, read := range reads { // the disk, which nothing else waits for
+		more, err := read()
+		if err != nil {
+			return r, fmt.Errorf("series: %w", err)
+		}
+		rows = append(rows, more...)
 	}
 	r.Step = max(q.Step, natural)
 	if least := q.To.Sub(q.From) / (MaxPoints - 1); r.Step < least {
@@ -84,9 +89,10 @@ type storedRow struct {
 }
 
 // rows collects what is known within the time, each moment from where it is known
-// best: memory, the fine ring, the coarse ring. natural is the step of the
-// coarsest that was used.
-func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, err error) {
+// best: memory, the fine ring, the coarse ring. What is on disk is left to be read
+// without the lock: a row that is written meanwhile has a checksum, as every row.
+// natural is the step of the coarsest that is used.
+func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, reads []func() ([]storedRow, error)) {
 	natural = s.every
 	until := q.To
 	if sub := g.subjects[q.Subject]; sub != nil {
@@ -107,10 +113,11 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 	if g.file == nil {
 		return rows, natural, nil
 	}
-	p := g.file.places[q.Subject]
-	if p == nil {
+	place := g.file.places[q.Subject]
+	if place == nil {
 		return rows, natural, nil
 	}
+	f, p := g.file, *place
 	// Where the fine ring begins for sure, in whole steps of the coarse one.
 	begin := (p.newest-rings[0].rows)/rings[1].per + 2
 	fineFrom := time.Unix(0, begin*int64(coarse))
@@ -122,18 +129,18 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 			continue
 		}
 		natural = within.step
-		err := g.file.each(p, ring, func(number int64, n uint32, values []float32) {
-			at := time.Unix(0, number*int64(within.step))
-			// What began before the time but reaches into it counts.
-			if at.Add(within.step).After(within.from) && at.Before(within.to) {
-				rows = append(rows, storedRow{at, n, values})
-			}
+		reads = append(reads, func() (list []storedRow, err error) {
+			err = f.each(&p, ring, func(number int64, n uint32, values []float32) {
+				at := time.Unix(0, number*int64(within.step))
+				// What began before the time but reaches into it counts.
+				if at.Add(within.step).After(within.from) && at.Before(within.to) {
+					list = append(list, storedRow{at, n, values})
+				}
+			})
+			return list, err
 		})
-		if err != nil {
-			return nil, 0, err
-		}
 	}
-	return rows, natural, nil
+	return rows, natural, reads
 }
 
 func later(a, b time.Time) time.Time {
