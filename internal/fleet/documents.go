@@ -109,7 +109,7 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if r.Number == 1 || len(f.current().of(d.Document)) == 0 {
 		err = f.ledger.release(d.Document, r.Number)
 	}
-	f.changed(d.Document)
+	f.changed()
 	return r, err
 }
 

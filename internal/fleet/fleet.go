@@ -72,15 +72,19 @@ type Fleet struct {
 
 	lookTime time.Duration
 
+	// enlisting is held by those who begin a rollout, over the disk. It comes before
+	// mu, which is not.
+	enlisting sync.Mutex
+
 	mu      sync.Mutex
 	m       *Map
 	spots   map[spotKey]*spot
 	engines map[string]Engine
-	runs    map[string]*run          // rollouts that are under way, by document
-	fresh   map[string]chan struct{} // closed when what a document's readers get changes
-	running sync.WaitGroup           // rollouts
-	ready   bool                     // what the last run has left is known
-	life    context.Context          //nolint:containedctx // of Run: rollouts live as long; nil before
+	runs    map[string]*run // rollouts that are under way, by document
+	fresh   chan struct{}   // closed and replaced when what readers of documents get may change
+	running sync.WaitGroup  // rollouts
+	ready   bool            // what the last run has left is known
+	life    context.Context //nolint:containedctx // of Run: rollouts live as long; nil before
 
 	index index
 }
@@ -109,7 +113,7 @@ func New(o Options) (*Fleet, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		spots: map[spotKey]*spot{}, engines: map[string]Engine{}, runs: map[string]*run{},
-		fresh: map[string]chan struct{}{}, index: index{known: map[string][]history.Revision{}},
+		fresh: make(chan struct{}), index: index{known: map[string][]history.Revision{}},
 	}
 	m := o.Map
 	if m == nil {
@@ -141,6 +145,7 @@ func (f *Fleet) use(m *Map) error {
 		if engine == nil {
 			var err error
 			if engine, err = f.o.NewEngine(p.Docker); err != nil {
+				closeEngines(engines, f.engines) // those made before it
 				return fmt.Errorf("fleet: host %s: %w", p.Host, err)
 			}
 		}
@@ -151,16 +156,19 @@ func (f *Fleet) use(m *Map) error {
 		}
 		spots[key] = newSpot(p, newHand(engine, p, f.pages))
 	}
-	for url, engine := range f.engines {
-		if closer, ok := engine.(interface{ Close() }); ok && engines[url] == nil {
+	closeEngines(f.engines, engines)
+	f.m, f.engines, f.spots = m, engines, spots
+	f.changedLocked() // who may read, and what, may be another
+	return nil
+}
+
+// closeEngines closes those that are not kept.
+func closeEngines(engines, kept map[string]Engine) {
+	for url, engine := range engines {
+		if closer, ok := engine.(interface{ Close() }); ok && kept[url] == nil {
 			closer.Close()
 		}
 	}
-	f.m, f.engines, f.spots = m, engines, spots
-	for document := range f.fresh {
-		f.changedLocked(document) // who may read, and what, may be another
-	}
-	return nil
 }
 
 // current is the map that holds now.
@@ -208,11 +216,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, engine := range f.engines {
-		if closer, ok := engine.(interface{ Close() }); ok {
-			closer.Close()
-		}
-	}
+	closeEngines(f.engines, nil)
 }
 
 // reread follows the fleet file and the files it names.
@@ -245,30 +249,24 @@ func (f *Fleet) reread(ctx context.Context) error {
 	return nil
 }
 
-// changed tells those who wait for a document that they may get another answer.
-func (f *Fleet) changed(document string) {
+// changed wakes those who wait for a document: they may get another answer.
+func (f *Fleet) changed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.changedLocked(document)
+	f.changedLocked()
 }
 
-func (f *Fleet) changedLocked(document string) {
-	if ch := f.fresh[document]; ch != nil {
-		close(ch)
-		delete(f.fresh, document)
-	}
+func (f *Fleet) changedLocked() {
+	close(f.fresh)
+	f.fresh = make(chan struct{})
 }
 
-// news is closed when a document's readers may get another answer than now.
-func (f *Fleet) news(document string) <-chan struct{} {
+// news is closed when readers may get another answer than now. It is one for all
+// documents, so that names that clients ask for leave nothing behind.
+func (f *Fleet) news() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ch := f.fresh[document]
-	if ch == nil {
-		ch = make(chan struct{})
-		f.fresh[document] = ch
-	}
-	return ch
+	return f.fresh
 }
 
 // places returns the places of a document that hosts chooses, in the order of the

@@ -122,13 +122,10 @@ func (f *Fleet) busy(document string) error {
 // enlist makes the rollout durable and sets it going, unless somebody else was
 // faster.
 func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Rollout, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.readyLocked(); err != nil {
+	f.enlisting.Lock()
+	defer f.enlisting.Unlock()
+	if err := f.free(r.Document); err != nil {
 		return r, err
-	}
-	if f.runs[r.Document] != nil {
-		return r, fmt.Errorf("%w: of document %s", ErrBusy, r.Document)
 	}
 	last, err := f.ledger.rollout(r.Document)
 	if err != nil {
@@ -144,8 +141,25 @@ func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Ro
 	if err := f.ledger.putRollout(r); err != nil {
 		return r, err
 	}
-	f.launchLocked(r, revision)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.readyLocked() == nil { // else the next run takes it up
+		f.launchLocked(r, revision)
+	}
 	return r, nil
+}
+
+// free fails when no rollout of a document can begin now.
+func (f *Fleet) free(document string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.readyLocked(); err != nil {
+		return err
+	}
+	if f.runs[document] != nil {
+		return fmt.Errorf("%w: of document %s", ErrBusy, document)
+	}
+	return nil
 }
 
 // readyLocked fails as long as it is not known what the last run has left, and
@@ -435,7 +449,7 @@ func (r *run) settle(i int, step Step) {
 	}
 	r.f.log.Log(context.Background(), level, "a host in a rollout", "document", r.document, "rollout", step.Rollout, "host", step.Host, "state", step.State, "error", step.Error)
 	r.f.meters.step(step.State)
-	r.f.changed(r.document)
+	r.f.changed()
 }
 
 // advance makes a decision about the rollout as a whole durable.
@@ -460,7 +474,7 @@ func (r *run) advance(d Decision) error {
 	r.mu.Unlock()
 	if before.Phase != after.Phase {
 		r.f.log.Info("rollout", "document", after.Document, "rollout", after.Number, "phase", after.Phase, "reason", after.Reason)
-		r.f.changed(after.Document)
+		r.f.changed()
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 	defer deadline.Stop()
 	for {
 		// Asked for before the answer is made, so that no change is missed.
-		news := f.news(document)
+		news := f.news()
 		content, revision, err := f.meant(host, document)
 		if err != nil {
 			f.log.Error("a document cannot be served", "document", document, "error", err)

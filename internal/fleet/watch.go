@@ -109,7 +109,7 @@ func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 		return true
 	}
 	f.log.Info("a host that is back was caught up", "host", s.place.Host, "document", s.place.Document)
-	f.changed(s.place.Document)
+	f.changed()
 	return true
 }
 

@@ -23,9 +23,7 @@ func reap(ctx context.Context) {
 	for {
 		var again <-chan time.Time
 		if len(seen) > 0 {
-			t := time.NewTimer(time.Second)
-			defer t.Stop()
-			again = t.C
+			again = time.After(time.Second)
 		}
 		select {
 		case <-ctx.Done():
