@@ -46,6 +46,23 @@ const masked = "*****"
 // hideLabel shows nothing of a label.
 func hideLabel(string, string) string { return route.Masked }
 
+// serve answers a call, unless a browser makes it for a page of another origin: the
+// faces ask for no credentials, and a page must not have the operator's browser call
+// them. Programs send neither header.
+func serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	site := r.Header.Get("Sec-Fetch-Site")
+	foreign := site != "" && site != "none" && site != "same-origin"
+	if origin := r.Header.Get("Origin"); origin != "" {
+		_, host, _ := strings.Cut(origin, "://")
+		foreign = foreign || !strings.EqualFold(host, r.Host)
+	}
+	if foreign {
+		http.Error(w, "refused: a page of another origin has made this request", http.StatusForbidden)
+		return
+	}
+	mux.ServeHTTP(w, r)
+}
+
 // handle serves a path, and redirects its form with a slash behind it, as the
 // original does.
 func handle(mux *http.ServeMux, path string, f http.HandlerFunc) {

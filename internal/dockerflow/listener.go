@@ -133,7 +133,7 @@ func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
 func asWritten(_, value string) string { return value }
 
 // ServeHTTP answers a call.
-func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.mux.ServeHTTP(w, r) }
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { serve(l.mux, w, r) }
 
 // Run tells the receivers what changes, everything at first, until ctx ends; then it
 // gives up what is still to be delivered and returns nil. It may be called once.

@@ -139,7 +139,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 }
 
 // ServeHTTP answers a call.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { serve(p.mux, w, r) }
 
 // newClient makes a client for calls to others. Each call has a deadline of its
 // own; nothing is kept between calls, as they are rare and their receivers move.
