@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 // send puts JSON to the handler.
@@ -348,6 +350,65 @@ func TestSignInIsLimited(t *testing.T) {
 	})
 }
 
+// Tokens that are tried at the same moment count before any of them is judged.
+func TestSignInsAtTheSameMomentAreLimited(t *testing.T) {
+	s := newSessions()
+	from := netip.MustParsePrefix("192.0.2.1/32")
+	let := 0
+	for range 3 * maxSignIns { // none has been judged yet
+		if s.try(from) {
+			let++
+		}
+	}
+	if let != maxSignIns {
+		t.Errorf("%d may try at once, want %d", let, maxSignIns)
+	}
+}
+
+// A session that is only looked at, as an open stream does, ends as idle.
+func TestALookDoesNotKeepASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSessions()
+		cookie, key, err := s.begin("sum")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 13 {
+			time.Sleep(time.Hour)
+			_, _, _ = s.of(cookie, key, false)
+		}
+		if _, _, ok := s.of(cookie, key, false); ok {
+			t.Error("a session that nobody uses holds after 13 hours")
+		}
+	})
+}
+
+// A name that is in the JSON twice could mean either, and is refused.
+func TestANameTwiceInJSONIsRefused(t *testing.T) {
+	o := options(newWorld(t))
+	o.Token = goodToken
+	s := newServer(t, o)
+	for body, want := range map[string]int{
+		`{"name":"a","role":"viewer","role":"admin"}`: 400,
+		`{"name":"a","role":"viewer","Role":"admin"}`: 400,
+		`{"name":"b","role":"viewer"}`:                200,
+	} {
+		if rec := sendJSON(t, s, "POST", "/v1/tokens", body, bearer(goodToken)); rec.Code != want {
+			t.Errorf("%s: %d %s, want %d", body, rec.Code, rec.Body, want)
+		}
+	}
+	for text, fine := range map[string]bool{
+		`{"a":{"x":1,"y":[{"x":1},{"x":2}]},"b":{"x":"x"},"c":["x","x"]}`: true,
+		`{"a":{"X":1,"x":1}}`:           true, // names of labels, say
+		`{"a":{"x":1,"x":2}}`:           false,
+		`{"a":[{"x":[],"y":{},"x":1}]}`: false,
+	} {
+		if err := namesOnce([]byte(text)); (err == nil) != fine {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestSessionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions()
@@ -357,16 +418,16 @@ func TestSessionsEnd(t *testing.T) {
 		}
 		for range int(sessionLong/sessionIdle) + 1 {
 			time.Sleep(sessionIdle - time.Minute)
-			if _, _, ok := s.of(cookie, key); !ok && time.Since(s.now()) < sessionLong {
+			if _, _, ok := s.of(cookie, key, true); !ok && time.Since(s.now()) < sessionLong {
 				break
 			}
 		}
-		if _, _, ok := s.of(cookie, key); ok {
+		if _, _, ok := s.of(cookie, key, true); ok {
 			t.Error("a session holds for longer than a week")
 		}
 		cookie, key, _ = s.begin("sum")
 		time.Sleep(sessionIdle + time.Second)
-		if _, _, ok := s.of(cookie, key); ok {
+		if _, _, ok := s.of(cookie, key, true); ok {
 			t.Error("a session holds although it was idle")
 		}
 		for range maxSessions - len(s.open) {
@@ -522,4 +583,16 @@ func TestTLS(t *testing.T) {
 	if name := next(); name != "two" {
 		t.Errorf("the certificate stays %s", name)
 	}
+
+	// The authorities follow their file as well.
+	write("ca", theirs.pem)
+	operator := pkix.Name{CommonName: "ci", Organization: []string{"operator"}}
+	testkit.Eventually(t, "the new authority vouches, and the old one does not", func() string {
+		code, body, _ := get("", shows(theirs, operator))
+		before, _, _ := get("", shows(ours, operator))
+		if code != 200 || before == 200 {
+			return fmt.Sprintf("by the new one %d %s, by the old one %d", code, body, before)
+		}
+		return ""
+	})
 }

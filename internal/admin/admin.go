@@ -193,8 +193,8 @@ type Server struct {
 	handler   http.Handler
 	matchers  matchers
 	traffic   traffic
-	watchers  chan struct{} // one in it for each stream
-	stopping  chan struct{} // closed when the listener is to be given up
+	watchers  map[string]chan struct{} // by role, one in it for each stream
+	stopping  chan struct{}            // closed when the listener is to be given up
 }
 
 // New binds the listener, so that the address is known and taken from here on.
@@ -210,7 +210,10 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second), sessions: newSessions()}
 	s.traffic.gatherer, s.traffic.engine = o.Gatherer, o.Engine
-	s.watchers, s.stopping = make(chan struct{}, maxWatchers), make(chan struct{})
+	s.watchers, s.stopping = map[string]chan struct{}{}, make(chan struct{})
+	for _, role := range api.Roles() {
+		s.watchers[role] = make(chan struct{}, maxWatchers)
+	}
 	if o.Token != "" {
 		if len(o.Token) < minToken {
 			return nil, fmt.Errorf("admin: the token has fewer than %d characters", minToken)

@@ -12,7 +12,11 @@ import (
 
 // whoAsks says who sent a request. Its role is empty for those who showed nothing
 // and may do nothing; the error is for those who showed something that is wrong.
-func (s *Server) whoAsks(r *http.Request) (api.Identity, *api.Error) {
+func (s *Server) whoAsks(r *http.Request) (api.Identity, *api.Error) { return s.identify(r, true) }
+
+// identify is whoAsks; used says that a session is used by this, and not only looked
+// at.
+func (s *Server) identify(r *http.Request, used bool) (api.Identity, *api.Error) {
 	if who := identityOf(r.Context()); who.Role != "" {
 		return who, nil // a page asks for somebody who is known already
 	}
@@ -22,7 +26,7 @@ func (s *Server) whoAsks(r *http.Request) (api.Identity, *api.Error) {
 	if who, shown, err := byCertificate(r.TLS); shown {
 		return who, err
 	}
-	if who, keyed := s.bySession(r); who.Role != "" {
+	if who, keyed := s.bySession(r, used); who.Role != "" {
 		if !keyed && !reads(r.Method) {
 			return who, status(http.StatusForbidden, "the session's key is not in the header "+api.SessionKeyHeader)
 		}

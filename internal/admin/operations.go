@@ -190,19 +190,24 @@ func notFound(http.ResponseWriter, *http.Request) error {
 }
 
 // readBody decodes the JSON that an operation was sent into v, a pointer to a
-// struct. A field that v does not know is refused, and so is what is not called
-// JSON: a form of another page cannot send that.
+// struct. A field that v does not know is refused, a name that is there twice (of
+// which RFC 8259, section 4, does not say which counts), and what is not called JSON:
+// a form of another page cannot send that.
 func readBody(r *http.Request, v any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return status(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
 	}
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
+	data, err := io.ReadAll(r.Body)
 	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(v)
+		if _, more := dec.Token(); err == nil && !errors.Is(more, io.EOF) {
 			err = errors.New("there is something behind the JSON")
 		}
+	}
+	if err == nil {
+		err = namesOnce(data)
 	}
 	var long *http.MaxBytesError
 	switch {
@@ -212,6 +217,44 @@ func readBody(r *http.Request, v any) error {
 		return status(http.StatusBadRequest, "the body is not what is asked for: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
+}
+
+// namesOnce fails when an object of a JSON text has a name twice. In the outermost,
+// which is a struct, case does not count, as it does not in decoding.
+func namesOnce(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	var open []map[string]bool // the names so far; nil for a list
+	isName := false
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return nil //nolint:nilerr // the end: the text was decoded before
+		}
+		switch token {
+		case json.Delim('{'):
+			open, isName = append(open, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			open, isName = append(open, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if isName {
+				name, _ := token.(string)
+				key := name
+				if len(open) == 1 {
+					key = strings.ToLower(name)
+				}
+				if open[len(open)-1][key] {
+					return fmt.Errorf("%q is there twice", name)
+				}
+				open[len(open)-1][key], isName = true, false
+				continue
+			}
+		}
+		isName = len(open) > 0 && open[len(open)-1] != nil
+	}
 }
 
 // checkParams refuses a query that does not parse or has parameters that the

@@ -74,8 +74,9 @@ func (s *session) over(now time.Time) bool {
 }
 
 // of returns the sum of the token that the session with this cookie began with,
-// and whether key is the session's.
-func (s *sessions) of(cookie, key string) (token string, keyed, ok bool) {
+// and whether key is the session's. used says that it is used now, which keeps it
+// from ending as idle.
+func (s *sessions) of(cookie, key string, used bool) (token string, keyed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := s.open[sumOf(cookie)]
@@ -83,7 +84,9 @@ func (s *sessions) of(cookie, key string) (token string, keyed, ok bool) {
 	if open == nil || open.over(now) {
 		return "", false, false
 	}
-	open.last = now
+	if used {
+		open.last = now
+	}
 	return open.token, subtle.ConstantTimeCompare([]byte(sumOf(key)), []byte(open.key)) == 1, true
 }
 
@@ -93,22 +96,15 @@ func (s *sessions) end(cookie string) {
 	delete(s.open, sumOf(cookie))
 }
 
-// mayTry tells whether an address may sign in now.
-func (s *sessions) mayTry(from netip.Prefix) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.failed[from]
-	return f == nil || s.now().Sub(f.since) > signInWindow || f.n < maxSignIns
-}
-
-// missed counts a token that was wrong.
-func (s *sessions) missed(from netip.Prefix) {
+// try counts a token that may turn out to be wrong; false when an address may not
+// sign in now.
+func (s *sessions) try(from netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	if f := s.failed[from]; f != nil && now.Sub(f.since) <= signInWindow {
 		f.n++
-		return
+		return f.n <= maxSignIns
 	}
 	for p, f := range s.failed {
 		if now.Sub(f.since) > signInWindow || len(s.failed) >= maxAddresses {
@@ -116,6 +112,16 @@ func (s *sessions) missed(from netip.Prefix) {
 		}
 	}
 	s.failed[from] = &failures{since: now, n: 1}
+	return true
+}
+
+// right takes back what try has counted: the token was right.
+func (s *sessions) right(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.failed[from]; f != nil {
+		f.n--
+	}
 }
 
 // network is where a request came from, as far as one can have addresses at will.
@@ -147,14 +153,14 @@ func cookieName(r *http.Request) string {
 	return plainCookie
 }
 
-// bySession says whose session the request belongs to; nobody's when there is
-// none, or none any more.
-func (s *Server) bySession(r *http.Request) (who api.Identity, keyed bool) {
+// bySession says whose session the request belongs to, an empty identity when there
+// is none, or none any more. used is that of sessions.of.
+func (s *Server) bySession(r *http.Request, used bool) (who api.Identity, keyed bool) {
 	c, err := r.Cookie(cookieName(r))
 	if err != nil {
 		return who, false
 	}
-	sum, keyed, ok := s.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader))
+	sum, keyed, ok := s.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader), used)
 	if !ok {
 		return who, false
 	}
@@ -174,16 +180,16 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from := network(r)
-	if !s.sessions.mayTry(from) {
+	if !s.sessions.try(from) {
 		w.Header().Set("Retry-After", "60")
 		return status(http.StatusTooManyRequests, "too many tokens from there were wrong; wait a minute")
 	}
 	sum := sumOf(body.Token)
 	who, ok := s.bySum(sum)
 	if !ok {
-		s.sessions.missed(from)
 		return status(http.StatusUnauthorized, "the token is not known here")
 	}
+	s.sessions.right(from)
 	cookie, key, err := s.sessions.begin(sum)
 	if err != nil {
 		return err

@@ -20,7 +20,8 @@ import (
 // TLS says how the listener proves who it is, and whose client certificates it
 // believes. The zero value is no TLS.
 type TLS struct {
-	// CertFile and KeyFile are PEM files. They are reread when they change.
+	// CertFile and KeyFile are PEM files. They are reread when they change, as
+	// ClientCAFile is.
 	CertFile, KeyFile string
 	// ClientCAFile is a PEM file with the authorities that vouch for client
 	// certificates; empty asks for none.
@@ -32,16 +33,18 @@ func (o TLS) on() bool { return o.CertFile != "" }
 // certLook is how long a certificate is used before its files are looked at again.
 const certLook = time.Second
 
-// certificate is a key pair that follows its files. A pair that is broken now
-// stays as it was.
-type certificate struct {
-	cert, key string
-	log       *slog.Logger
+// fromFiles is something that was read from files and follows them. What is broken
+// now stays as it was.
+type fromFiles[T any] struct {
+	what  string // for errors
+	files []string
+	read  func() (*T, error)
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	looked time.Time
 	stamp  string
-	pair   *tls.Certificate
+	value  *T
 }
 
 // newTLS returns the configuration of the listener and the names in its
@@ -53,25 +56,34 @@ func newTLS(o TLS, log *slog.Logger) (*tls.Config, []string, error) {
 		}
 		return nil, nil, nil
 	}
-	c := &certificate{cert: o.CertFile, key: o.KeyFile, log: log}
-	pair, err := c.get(time.Now())
+	cert := &fromFiles[tls.Certificate]{what: "certificate", files: []string{o.CertFile, o.KeyFile}, log: log, read: func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		return &pair, err
+	}}
+	pair, err := cert.get(time.Now())
 	if err != nil {
 		return nil, nil, err
 	}
 	config := &tls.Config{
 		MinVersion:     tls.VersionTLS13,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(time.Now()) },
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get(time.Now()) },
 	}
 	if o.ClientCAFile != "" {
-		pem, err := os.ReadFile(o.ClientCAFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("authorities for clients: %w", err)
-		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("authorities for clients: %s: no certificate in PEM", o.ClientCAFile)
+		authorities := &fromFiles[x509.CertPool]{what: "authorities for clients", files: []string{o.ClientCAFile}, log: log, read: func() (*x509.CertPool, error) {
+			return readAuthorities(o.ClientCAFile)
+		}}
+		if config.ClientCAs, err = authorities.get(time.Now()); err != nil {
+			return nil, nil, err
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
+		base := config.Clone()
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c := base.Clone()
+			var err error
+			c.ClientCAs, err = authorities.get(time.Now())
+			return c, err // with the session ticket keys of config, as it has none of its own
+		}
 	}
 	return config, namesIn(pair.Leaf), nil
 }
@@ -91,29 +103,45 @@ func namesIn(leaf *x509.Certificate) []string {
 	return names
 }
 
-// get returns the newest pair that is sound.
-func (c *certificate) get(now time.Time) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pair != nil && now.Sub(c.looked) < certLook {
-		return c.pair, nil
+// get returns the newest value that is sound. It fails before there is one.
+func (f *fromFiles[T]) get(now time.Time) (*T, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.value != nil && now.Sub(f.looked) < certLook {
+		return f.value, nil
 	}
-	c.looked = now
-	stamp := stampOf(c.cert) + stampOf(c.key)
-	if c.pair != nil && stamp == c.stamp {
-		return c.pair, nil
+	f.looked = now
+	stamp := ""
+	for _, file := range f.files {
+		stamp += stampOf(file)
 	}
-	c.stamp = stamp
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if f.value != nil && stamp == f.stamp {
+		return f.value, nil
+	}
+	f.stamp = stamp
+	value, err := f.read()
 	switch {
-	case err != nil && c.pair == nil:
-		return nil, fmt.Errorf("certificate %s: %w", c.cert, err)
+	case err != nil && f.value == nil:
+		return nil, fmt.Errorf("%s %s: %w", f.what, f.files[0], err)
 	case err != nil:
-		c.log.Error("certificate of the admin API cannot be reloaded, the old one stays", "file", c.cert, "error", err)
+		f.log.Error(f.what+" of the admin API cannot be reloaded, the old one stays", "file", f.files[0], "error", err)
 	default:
-		c.pair = &pair
+		f.value = value
 	}
-	return c.pair, nil
+	return f.value, nil
+}
+
+// readAuthorities reads the authorities of a PEM file.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return pool, nil
 }
 
 // stampOf changes with the contents of a file.

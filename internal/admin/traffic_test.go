@@ -220,8 +220,11 @@ func TestWatchEndsWithTheToken(t *testing.T) {
 	}
 }
 
+// Streams of those who may do little leave room for those who may do more.
 func TestWatchersAreBounded(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	o := options(newWorld(t))
+	o.Token, o.Anonymous = goodToken, api.RoleViewer
+	s := newServer(t, o)
 	run(t, s)
 	var c api.Change
 	for range maxWatchers {
@@ -231,5 +234,8 @@ func TestWatchersAreBounded(t *testing.T) {
 	}
 	if rec := ask(t, s, "GET", "/v1/watch", nil); rec.Code != 503 || rec.Header().Get("Retry-After") == "" {
 		t.Errorf("one more: %d", rec.Code)
+	}
+	if !watchServer(t, s, "", bearer(goodToken)).next("change", &c) {
+		t.Error("there is no room for the administrator")
 	}
 }

@@ -19,21 +19,24 @@ const (
 	watchAlive = 15 * time.Second
 	// watchWrite is how long a client may take to read an event.
 	watchWrite = 10 * time.Second
-	// maxWatchers bounds the streams that are open at once.
+	// maxWatchers bounds the streams that are open at once for each role, so that
+	// those who may do little leave room for those who may do more.
 	maxWatchers = 64
 )
 
 // watch streams what changes as server-sent events: "change" at the beginning and
-// whenever something is not as it was, "traffic" every second when asked for. It ends
-// when whoever asked may ask no more: a token that is revoked reads on nowhere.
+// whenever something is not as it was, "traffic" every second when asked for. The
+// stream ends when the client's token is revoked or its session is over; an open
+// stream does not keep a session from ending as idle.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	wantsTraffic, err := boolean(r.URL.Query(), "traffic")
 	if err != nil {
 		return err
 	}
+	room := s.watchers[identityOf(r.Context()).Role]
 	select {
-	case s.watchers <- struct{}{}:
-		defer func() { <-s.watchers }()
+	case room <- struct{}{}:
+		defer func() { <-room }()
 	default:
 		w.Header().Set("Retry-After", "5")
 		return status(http.StatusServiceUnavailable, fmt.Sprintf("%d streams are open already", maxWatchers))
@@ -73,7 +76,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		case <-look.C:
 		}
-		if who, refused := s.whoAsks(fresh); refused != nil || who.Role == "" {
+		if who, refused := s.identify(fresh, false); refused != nil || who.Role == "" {
 			return nil
 		}
 	}
