@@ -345,6 +345,7 @@ func TestToldToStop(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.engines[0].freeze()
 		l.engines[1].container("kill", "t1", "signal", "1") // SIGHUP
+		l.engines[1].container("kill", "t1", "signal", "3") // SIGQUIT: a Java program prints its threads
 		expect(t, w, 0, "shop@swarm", one, two, three)
 		l.engines[1].container("kill", "t1", "signal", "15")
 		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", two, three)

@@ -31,7 +31,8 @@ type world struct {
 	fresh  bool // the services built differ from those answered
 }
 
-// hearsay is what an event said about a task, and when.
+// hearsay is the state of a task taken from an event, and when. It counts until a
+// list contradicts it or is newer.
 type hearsay struct {
 	early early
 	at    time.Time
@@ -126,11 +127,12 @@ func (w *world) event(e dockerapi.Event, now time.Time) bool {
 }
 
 // isStopping tells whether a signal, by its number, asks a container to end:
-// one of the four that do by custom. Others, such as SIGHUP, ask for something
-// else, and if they do end the container, the lists and its death will say so.
+// one of the three that do by custom. Others, such as SIGHUP, or SIGQUIT to a Java
+// program, ask for something else, and if they do end the container, the lists and
+// its death will say so.
 func isStopping(signal string) bool {
 	switch signal {
-	case "2", "3", "9", "15":
+	case "2", "9", "15":
 		return true
 	default:
 		return false
