@@ -82,8 +82,9 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 	}
 }
 
-// attend looks at one host and gives it what it is owed; false when it cannot be
-// reached. The caller has its turn.
+// attend reconciles one host: it reads what the host has and applies its pending
+// revision. It reports false if the host is unreachable. The caller has the host's
+// turn.
 func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
 	defer cancel()
@@ -200,8 +201,8 @@ func (f *Fleet) drifted(ctx context.Context, places []Place) error {
 	return errors.Join(found...)
 }
 
-// everywhere does something to places, a few at the same moment, each with its
-// turn and the time of a look, and returns the errors in the order of the places.
+// everywhere runs do for each place, watchAtOnce at a time, with the turn of its host
+// and a deadline of lookTime. errs[i] belongs to places[i].
 func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx context.Context, s *spot) error) []error {
 	errs := make([]error, len(places))
 	room := make(chan struct{}, watchAtOnce)

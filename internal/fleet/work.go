@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// give puts the revision on one host. The caller has the host's turn.
+// give applies the revision to one host. The caller has the host's turn.
 func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 	content, err := r.f.content(s.place, r.revision)
 	if err != nil {

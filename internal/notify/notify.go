@@ -337,8 +337,8 @@ func (n *Notifier) change() (done func()) {
 	}
 }
 
-// Suppose takes events for told without telling anybody: what is too much to be
-// told one by one.
+// Suppose records events as notified without notifying any channel: those that are
+// too many to be reported one by one.
 func (n *Notifier) Suppose(events ...Event) {
 	defer n.change()()
 	if n.store == nil {

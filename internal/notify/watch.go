@@ -47,7 +47,7 @@ type known struct {
 	Ready bool `json:"ready,omitempty"`
 
 	seen uint64           // the last look that saw it
-	calm *catalog.Service // the service when nothing about it was to be followed
+	calm *catalog.Service // the service as of the last snapshot in which it was not deploying
 }
 
 // watch finds out what to tell of snapshots. It is a function of the snapshots,
@@ -493,7 +493,8 @@ func sourceOf(subject string) string { return subject[strings.LastIndex(subject,
 
 // forgetInstances ends what stands of instances that are not there any more.
 func (l *look) forgetInstances() {
-	for _, e := range l.standing {
+	for _, condition := range slices.Sorted(maps.Keys(l.standing)) {
+		e := l.standing[condition]
 		switch {
 		case !strings.HasPrefix(e.Subject, "instance/"), !l.judged(sourceOf(e.Subject)), l.visited[e.Subject]:
 		case e.Kind == InstanceUnhealthy:
