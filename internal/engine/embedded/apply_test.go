@@ -462,12 +462,20 @@ func TestAnOptionalListenerRefusesNobody(t *testing.T) {
 	if e.Addr("http") == nil || e.Addr("tcp-1") != nil {
 		t.Fatalf("bound: http %v, tcp-1 %v; want only http", e.Addr("http"), e.Addr("tcp-1"))
 	}
+	before := e.live.Load()
+	e.bindMissing(t.Context())
+	if e.live.Load() != before {
+		t.Error("a try that came to nothing has made another table")
+	}
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e.bindMissing(t.Context())
 	if e.Addr("tcp-1") == nil {
 		t.Error("the address is free and still not bound")
+	}
+	if e.live.Load().matcher != before.matcher {
+		t.Error("for one listener the whole table was made anew")
 	}
 
 	listeners[1].Optional, listeners[1].Address = false, e.Addr("http").String()

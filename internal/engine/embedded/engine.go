@@ -22,7 +22,9 @@ import (
 	"iter"
 	"log" //nolint:depguard // the type of http.Server.ErrorLog
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,16 +230,37 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	return e.apply(ctx, old, t)
 }
 
-// bindMissing tries again to bind the optional listeners that could not be.
+// bindMissing tries again to bind the optional listeners that could not be. All
+// else of the live table stays as it is.
 func (e *Engine) bindMissing(ctx context.Context) {
 	if !e.mu.TryLock() { // an Apply tries as well, and Stop waits for this goroutine
 		return
 	}
 	defer e.mu.Unlock()
-	if live := e.live.Load(); !e.stopped && live != nil && len(live.missing) > 0 {
-		if err := e.apply(ctx, live, live.table); err != nil {
-			e.log.Error("table could not be applied again", "error", err)
+	live := e.live.Load()
+	if e.stopped || live == nil || len(live.missing) == 0 {
+		return
+	}
+	defs := slices.DeleteFunc(slices.Clone(live.table.Listeners), func(def route.Listener) bool { return live.missing[def.Name] == "" })
+	configs, err := e.listenerConfigs(live, defs)
+	if err != nil {
+		e.log.Error("the settings of a listener that is to be bound cannot be made", "error", err)
+		return
+	}
+	listeners, opened, missing, _ := e.bind(ctx, live, defs) // optional ones are no error
+	if maps.Equal(missing, live.missing) {
+		return
+	}
+	next := *live
+	next.listeners, next.missing, next.superseded = maps.Clone(live.listeners), missing, make(chan struct{})
+	for i, l := range listeners {
+		if l != nil {
+			next.listeners[l] = configs[i]
 		}
+	}
+	e.goLive(&next)
+	for _, l := range opened {
+		e.serve(l)
 	}
 }
 
@@ -267,17 +290,20 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 		}
 	}
 	next.missing = missing
-	e.live.Store(next)
-	if old != nil {
-		close(old.superseded)
-	}
-	e.reindexCertificates() // what was reloaded meanwhile went to the old table
-
+	e.goLive(next)
 	for _, l := range opened {
 		e.serve(l)
 	}
 	e.retire(old, next)
 	return nil
+}
+
+// goLive makes next the live table.
+func (e *Engine) goLive(next *liveTable) {
+	if old := e.live.Swap(next); old != nil {
+		close(old.superseded)
+	}
+	e.reindexCertificates() // what was reloaded meanwhile went to the old table
 }
 
 // retire lets go of what the old table had and the new one has not.
@@ -376,19 +402,14 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// waitIdle waits until nothing runs, and returns how many requests still did
-// when ctx ended.
-func (e *Engine) waitIdle(ctx context.Context) int64 {
+// waitIdle waits until nothing runs, or ctx ends.
+func (e *Engine) waitIdle(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		n := e.running.Load()
-		if n == 0 {
-			return 0
-		}
+	for e.running.Load() > 0 {
 		select {
 		case <-ctx.Done():
-			return n
+			return
 		case <-tick.C:
 		}
 	}
@@ -399,7 +420,8 @@ func (e *Engine) waitIdle(ctx context.Context) int64 {
 func (e *Engine) waitCut() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if n := e.waitIdle(ctx); n > 0 {
+	e.waitIdle(ctx)
+	if n := e.running.Load(); n > 0 {
 		e.log.Warn("requests hang and are left behind", "requests", n)
 	}
 }

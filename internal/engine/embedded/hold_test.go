@@ -156,6 +156,7 @@ func TestDisconnectedEndpointIsLeftAtOnce(t *testing.T) {
 			arrived <- struct{}{}
 			<-release
 		})
+		t.Cleanup(func() { close(release) })
 		other := newApp(t, nil)
 		s := newSite(t, Options{ResponseTimeout: time.Hour})
 		s.serve("a.example", hangs.addr())
@@ -171,7 +172,6 @@ func TestDisconnectedEndpointIsLeftAtOnce(t *testing.T) {
 		if res := c.answer(method); res.StatusCode != status {
 			t.Errorf("%s: status %d, want %d", method, res.StatusCode, status)
 		}
-		close(release)
 	}
 }
 
