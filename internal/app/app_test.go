@@ -18,7 +18,16 @@ import (
 	"fairway/internal/api"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(fewFiles); dir != "" {
+		if err := serveWithFewFiles(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // program is a whole Fairway in this process, on free ports, with a services
 // file as its source.

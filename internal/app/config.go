@@ -63,10 +63,13 @@ type Config struct {
 	Series SeriesConfig `embed:"" prefix:"series."`
 	Rules  []rules.Rule `name:"rules" placeholder:"{…}" sep:"\n" help:"What to do when: docs/rules.md says how. In a flag or variable one a line, in braces. Repeatable."`
 
-	Engine    string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
-	HAProxy   HAProxyConfig `embed:"" prefix:"haproxy."`
-	AccessLog string        `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON, opened anew within a second when logrotate has moved it; - for standard output, nothing for none."`
-	Log       LogConfig     `embed:"" prefix:"log."`
+	Engine                  string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"What makes the table live: embedded, Fairway's own proxy, or haproxy, which has to be installed."`
+	HAProxy                 HAProxyConfig `embed:"" prefix:"haproxy."`
+	MaxConnections          int           `name:"max-connections" placeholder:"N" derived:"the limit of open files less an eighth, which stays for all else" help:"How many connections may be open, of clients and to services together. Where there is no room, the one that has been idle longest is closed. For HAProxy there is haproxy.max-connections."`
+	MaxConnectionsPerClient int           `name:"max-connections-per-client" placeholder:"N" derived:"half of max-connections" help:"How many of them one client address (IPv6: one /64) may have; trusted proxies any number. Not with HAProxy."`
+
+	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON, opened anew within a second when logrotate has moved it; - for standard output, nothing for none."`
+	Log       LogConfig `embed:"" prefix:"log."`
 
 	BodyTimeout  time.Duration `name:"body-timeout" placeholder:"DURATION" preset:"1m" help:"How long a client may pause while it sends a request body, where the labels of the route do not say."`
 	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"How long running requests may take to finish at shutdown."`

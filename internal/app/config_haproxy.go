@@ -26,6 +26,8 @@ type HAProxyConfig struct {
 }
 
 func (v *validation) engine(c *Config) {
+	v.number("max-connections", c.MaxConnections, 0, 10_000_000)
+	v.number("max-connections-per-client", c.MaxConnectionsPerClient, 0, 10_000_000)
 	switch c.Engine {
 	case EngineEmbedded:
 		return

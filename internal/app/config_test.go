@@ -137,6 +137,8 @@ haproxy:
   threads: 2
   snippets: [shop, blog]
   max-connections: 1000
+max-connections: 5000
+max-connections-per-client: 50
 access-log: "-"
 log: {level: debug, format: json}
 body-timeout: 2m
@@ -200,6 +202,8 @@ func fullWant() Config {
 			Path: "pair.pem", MasterSocket: "/run/haproxy/master.sock", Socket: "/run/haproxy/admin.sock", StopWithFairway: true,
 			HardStopAfter: time.Minute, Spares: 7, Threads: 2, Snippets: []string{"shop", "blog"}, MaxConnections: 1000,
 		},
+		MaxConnections: 5000, MaxConnectionsPerClient: 50,
+
 		AccessLog:    "-",
 		Log:          LogConfig{Level: "debug", Format: "json"},
 		BodyTimeout:  2 * time.Minute,

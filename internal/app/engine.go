@@ -89,9 +89,13 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		return tended, tended, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{
-		Logger:          log,
-		AccessLog:       accessLog,
-		Registerer:      metrics,
+		Logger:     log,
+		AccessLog:  accessLog,
+		Registerer: metrics,
+
+		MaxConns:          a.cfg.MaxConnections,
+		MaxConnsPerSource: a.cfg.MaxConnectionsPerClient,
+
 		DialTimeout:     limits.DialTimeout,
 		ResponseTimeout: limits.ResponseTimeout,
 		HeaderTimeout:   limits.HeaderTimeout,

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -175,7 +176,7 @@ func dial(t testing.TB, addr string) *conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	cc := &conn{Conn: c, t: t, r: bufio.NewReader(c)}
-	cc.within(10 * time.Second)
+	cc.within(testkit.Patience)
 	return cc
 }
 

@@ -59,9 +59,13 @@ type Options struct {
 	MaxHeaders int
 	// MaxHeaderBytes is how large all of them may be together (64 KiB).
 	MaxHeaderBytes int
+	// MaxConns is how many connections may be open, of clients and to endpoints
+	// together (as many as the process may open files, less an eighth of them in
+	// reserve). Where there is no room, the connection that has been idle longest is
+	// closed, and a new one refused where none is idle.
+	MaxConns int
 	// MaxConnsPerSource is how many connections one client address (IPv6: one
-	// /64) may have open on a listener; zero means any number. Trusted proxies
-	// are exempt.
+	// /64) may have open (half of MaxConns). Trusted proxies are exempt.
 	MaxConnsPerSource int
 	// MaxHeld is how many requests of one route may wait for an endpoint at the
 	// same time (1000).
@@ -110,6 +114,8 @@ func (o Options) withDefaults() Options {
 	o.MaxHeaders = orDefault(o.MaxHeaders, 200)
 	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, 64<<10)
 	o.MaxHeld = orDefault(o.MaxHeld, 1000)
+	o.MaxConns = orDefault(o.MaxConns, connectionLimit(maxFiles()))
+	o.MaxConnsPerSource = orDefault(o.MaxConnsPerSource, max(1, o.MaxConns/2))
 	o.HeaderTimeout = orDefault(o.HeaderTimeout, 10*time.Second)
 	o.IdleTimeout = orDefault(o.IdleTimeout, 120*time.Second)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 60*time.Second)
@@ -139,6 +145,7 @@ type Engine struct {
 	metrics     *metrics
 	access      *traffic.Log // nil: none
 	set         *balance.Set
+	room        *room
 	transports  *transports
 	certs       *certStore
 	authorities *authorityStore
@@ -163,7 +170,7 @@ type Engine struct {
 // New returns an engine that listens nowhere until Apply. It starts a goroutine
 // that rereads changed files; Stop ends it.
 func New(o Options) (*Engine, error) {
-	if o.MaxHeaders < 0 || o.MaxHeaderBytes < 0 || o.MaxHeld < 0 || o.MaxConnsPerSource < 0 || o.BodyRate < 0 {
+	if o.MaxHeaders < 0 || o.MaxHeaderBytes < 0 || o.MaxHeld < 0 || o.MaxConns < 0 || o.MaxConnsPerSource < 0 || o.BodyRate < 0 {
 		return nil, errors.New("embedded: limits must not be negative")
 	}
 	o = o.withDefaults()
@@ -178,7 +185,8 @@ func New(o Options) (*Engine, error) {
 		buffers:     newBufferPool(),
 		gzips:       new(gzipPool),
 	}
-	e.transports = newTransports(o)
+	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
+	e.transports = newTransports(o, e.room)
 	m, err := newMetrics(o.Registerer, e)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)

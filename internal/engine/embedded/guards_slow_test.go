@@ -146,27 +146,3 @@ func TestS06SlowReader(t *testing.T) {
 		t.Error("the answer is still being written")
 	}
 }
-
-// TestS06SourceLimit: one source cannot take all connections.
-func TestS06SourceLimit(t *testing.T) {
-	s := newSite(t, Options{MaxConnsPerSource: 2})
-	s.apply()
-	first, second := s.dial("http"), s.dial("http")
-	ask := "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-	first.send(ask)
-	second.send(ask)
-	first.answer("GET")
-	second.answer("GET")
-	third := s.dial("http")
-	third.closed()
-	first.Close()
-	eventually(t, "a connection is free again", func() bool {
-		c := s.dial("http")
-		defer c.Close()
-		if _, err := io.WriteString(c, ask); err != nil {
-			return false
-		}
-		_, err := http.ReadResponse(c.r, nil)
-		return err == nil
-	})
-}

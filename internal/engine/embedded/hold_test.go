@@ -194,7 +194,7 @@ func TestDisconnectedEndpointEndsConnections(t *testing.T) {
 // TestEndpointThatLeavesIsWatched: the kernel finds out soon when the machine of an
 // endpoint that leaves is gone.
 func TestEndpointThatLeavesIsWatched(t *testing.T) {
-	tr := newTransports(Options{}.withDefaults()).make(transportKey{}, "")
+	tr := newTransports(Options{}.withDefaults(), nil).make(transportKey{}, "")
 	alive := &keptAlive{}
 	tr.open[&endpointConn{Conn: alive, transport: tr}] = struct{}{}
 	tr.leave()

@@ -26,9 +26,6 @@ type listener struct {
 	server *http.Server
 	open   atomic.Int64
 	left   chan struct{} // closed when the listener left the table
-
-	mu      sync.Mutex
-	sources map[netip.Addr]int // open connections by client, when they are bounded
 }
 
 // listenerKey is what makes two listeners the same socket: the address, and with
@@ -161,7 +158,7 @@ func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener
 }
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
-	l := &listener{engine: e, key: key, socket: socket, left: make(chan struct{}), sources: map[netip.Addr]int{}}
+	l := &listener{engine: e, key: key, socket: socket, left: make(chan struct{})}
 	l.server = &http.Server{
 		Handler:                      http.HandlerFunc(l.serveHTTP),
 		DisableGeneralOptionsHandler: true,
@@ -170,6 +167,7 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
 		ErrorLog:                     e.errorLog,
 		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
+		ConnState:                    l.connState,
 		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return withClientConn(ctx, c) },
 		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
@@ -245,15 +243,18 @@ func (l *listener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		source, ok := l.admit(c, conf)
-		if !ok {
-			l.engine.metrics.refused("source-limit")
+		counted := &clientConn{Conn: c, listener: l, peer: addrOf(c.RemoteAddr().String())}
+		if !conf.trusts(c) {
+			counted.source = sourceOf(counted.peer)
+		}
+		if reason := l.engine.room.enter(counted); reason != "" {
+			l.engine.metrics.refused(reason)
 			_ = c.Close()
 			continue
 		}
 		l.open.Add(1)
-		counted := &clientConn{Conn: c, listener: l, source: source, peer: addrOf(c.RemoteAddr().String())}
 		if conf.tcp {
+			l.engine.room.set(counted, false)
 			l.pass(conf, counted)
 			continue
 		}
@@ -279,36 +280,30 @@ func (c *listenerConfig) trusts(conn net.Conn) bool {
 	return p.trusts(p.addr)
 }
 
-// admit counts a connection for its client and reports whether it may stay.
-// source is the zero Addr where connections are not bounded.
-func (l *listener) admit(c net.Conn, conf *listenerConfig) (source netip.Addr, ok bool) {
-	limit := l.engine.opts.MaxConnsPerSource
-	if limit == 0 {
-		return netip.Addr{}, true
+// connState is told by the server what a connection is used for.
+func (l *listener) connState(conn net.Conn, state http.ConnState) {
+	switch c := clientConnBelow(conn); state {
+	case http.StateActive, http.StateHijacked:
+		l.engine.room.set(c, false)
+	case http.StateIdle:
+		l.engine.room.set(c, true)
+	case http.StateNew, http.StateClosed: // Accept and Close know
 	}
-	if conf.trusts(c) {
-		return netip.Addr{}, true
-	}
-	source = sourceOf(addrOf(c.RemoteAddr().String()))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sources[source] >= limit {
-		return netip.Addr{}, false
-	}
-	l.sources[source]++
-	return source, true
 }
 
 // clientConn is a connection of a client, which is counted while it is open.
 type clientConn struct {
 	net.Conn
 	listener *listener
-	source   netip.Addr
+	source   netip.Addr // what the client is counted as; the zero Addr where it is not bounded
 	peer     netip.Addr
 	once     sync.Once
 	// finished is true when no further request may be read from the connection,
 	// because it is not known where one would begin.
 	finished atomic.Bool
+
+	counted bool // the room has it on its books; this and the links are the room's
+	links   [2]links
 }
 
 // Read reads nothing more from a connection that is finished.
@@ -323,10 +318,15 @@ func (c *clientConn) Read(p []byte) (int, error) {
 type connKey struct{}
 
 func withClientConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, clientConnBelow(c))
+}
+
+// clientConnBelow is the connection that Accept made of c, without TLS.
+func clientConnBelow(c net.Conn) *clientConn {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	return context.WithValue(ctx, connKey{}, c)
+	return c.(*clientConn)
 }
 
 // clientConnOf returns the connection a request came by.
@@ -341,16 +341,8 @@ func clientConnOf(r *http.Request) *clientConn {
 // Close also takes the connection off the books.
 func (c *clientConn) Close() error {
 	c.once.Do(func() {
-		l := c.listener
-		l.open.Add(-1)
-		if !c.source.IsValid() {
-			return
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.sources[c.source]--; l.sources[c.source] == 0 {
-			delete(l.sources, c.source)
-		}
+		c.listener.open.Add(-1)
+		c.listener.engine.room.exit(c)
 	})
 	return c.Conn.Close()
 }

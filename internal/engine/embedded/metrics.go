@@ -15,13 +15,18 @@ type metrics struct {
 	*traffic.Families
 	unregister func()
 	none       *routeMetrics // requests that no route took
+	evictions  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
 	m := &metrics{Families: traffic.NewFamilies()}
 	m.none = m.route("")
 	var err error
-	m.unregister, err = m.Register(r, traffic.NewGauges(e.gauges))
+	m.evictions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairway_evicted_connections_total",
+		Help: "Idle connections of clients that were closed to make room for others, by the limit that was reached.",
+	}, []string{"reason"})
+	m.unregister, err = m.Register(r, traffic.NewGauges(e.gauges), m.evictions)
 	return m, err
 }
 

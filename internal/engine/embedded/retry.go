@@ -219,7 +219,7 @@ func (a *attempt) unsent(err error) bool {
 // repeatable reports whether the request may be sent again after err.
 func (a *attempt) repeatable(err error) bool {
 	switch {
-	case a.x.body != nil && a.x.body.broken():
+	case a.x.body != nil && a.x.body.broken(), errors.Is(err, errNoRoom):
 		return false
 	case isDial(err):
 		return true
@@ -234,7 +234,7 @@ func (a *attempt) repeatable(err error) bool {
 // result is what a failed attempt says about the endpoint.
 func (a *attempt) result(ctx context.Context, err error) balance.Result {
 	switch {
-	case ctx.Err() != nil, a.x.body != nil && a.x.body.broken():
+	case ctx.Err() != nil, a.x.body != nil && a.x.body.broken(), errors.Is(err, errNoRoom):
 		return balance.ResultCanceled
 	case isDial(err) && a.transport.retired.Load():
 		return balance.ResultCanceled // it was given up because the endpoint left

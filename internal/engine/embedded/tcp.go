@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -154,9 +155,9 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			}
 			_ = c.Close()
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errNoRoom) {
 			ep.Done(balance.ResultCanceled)
-			return nil, ctx.Err()
+			return nil, cmp.Or(ctx.Err(), err)
 		}
 		result := balance.ResultUnreachable
 		if tr.retired.Load() {

@@ -22,6 +22,7 @@ import (
 // connections of one endpoint can be closed without touching another's.
 type transports struct {
 	opts Options
+	room *room
 	all  sync.Map // transportKey → *transport
 }
 
@@ -40,7 +41,7 @@ type transportForm struct {
 	timeout    time.Duration // of the response header
 }
 
-func newTransports(o Options) *transports { return &transports{opts: o} }
+func newTransports(o Options, r *room) *transports { return &transports{opts: o, room: r} }
 
 // form is the form that a route with this timeout gives to the connections to its
 // backend.
@@ -80,7 +81,7 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 // says: the URL carries the name to verify.
 func (t *transports) make(key transportKey, backend string) *transport {
 	tr := &transport{
-		endpoint: key.endpoint, backend: backend,
+		endpoint: key.endpoint, backend: backend, all: t,
 		dialer: net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second},
 		open:   map[*endpointConn]struct{}{},
 	}
@@ -167,6 +168,19 @@ func outOfReach(t *route.Table) map[instanceOf]bool {
 	return gone
 }
 
+// reach reports whether there is room for another connection. Where there is none,
+// idle ones to endpoints make room, too.
+func (t *transports) reach() bool {
+	if t.room.reach() {
+		return true
+	}
+	t.all.Range(func(_, v any) bool {
+		v.(*transport).CloseIdleConnections()
+		return true
+	})
+	return t.room.reach()
+}
+
 // close closes all idle connections.
 func (t *transports) close() {
 	t.all.Range(func(k, v any) bool {
@@ -181,6 +195,7 @@ type transport struct {
 	*http.Transport // not used for what is passed through
 	endpoint        *balance.Endpoint
 	backend         string // the ID
+	all             *transports
 	dialer          net.Dialer
 	dialing         context.Context // of what is being connected; ends when the endpoint leaves
 	giveUp          context.CancelFunc
@@ -240,6 +255,9 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	if t.lost.Load() {
 		return nil, &dialError{errOutOfReach}
 	}
+	if !t.all.reach() {
+		return nil, &dialError{errNoRoom}
+	}
 	if t.dialing.Err() == nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -248,12 +266,14 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	}
 	c, err := t.dialer.DialContext(ctx, "tcp", t.endpoint.Address())
 	if err != nil {
+		t.all.room.done()
 		return nil, &dialError{err}
 	}
 	ec := &endpointConn{Conn: c, transport: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lost.Load() {
+		t.all.room.done()
 		return nil, &dialError{errors.Join(errOutOfReach, c.Close())}
 	}
 	t.open[ec] = struct{}{}
@@ -291,9 +311,14 @@ func (c *endpointConn) watch() {
 func (c *endpointConn) Close() error {
 	t := c.transport
 	t.mu.Lock()
+	_, open := t.open[c]
 	delete(t.open, c)
 	t.mu.Unlock()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	if open {
+		t.all.room.done()
+	}
+	return err
 }
 
 // Write counts the bytes handed to the kernel.

@@ -24,3 +24,12 @@ func (c *endpointConn) isClosed() bool {
 	})
 	return closed || err != nil
 }
+
+// maxFiles is how many files the process may have open.
+func maxFiles() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return uint64(limit.Cur) //nolint:unconvert // it is signed on some systems
+}

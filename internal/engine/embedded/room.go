@@ -1,0 +1,260 @@
+package embedded
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// room is the bound on open connections, of clients and to endpoints together, so
+// that a part of the descriptors a process may have stays free for everything else:
+// the admin API, the files of the state, the sources.
+//
+// Where there is no room for another connection, the one of a client that has been
+// idle longest is closed: its client can open another at any time. Connections that
+// carry a request, were upgraded or are passed through are never closed for that.
+type room struct {
+	limit     int // connections
+	slack     int // connections to endpoints beyond the limit
+	perSource int // connections of one client
+	log       *slog.Logger
+	evicted   func(reason string)
+
+	mu      sync.Mutex
+	open    int
+	idle    queue
+	sources map[netip.Addr]*source
+
+	warned atomic.Int64 // when, in Unix nanoseconds
+}
+
+// source is a client, by address.
+type source struct {
+	open int
+	idle queue
+}
+
+// The reasons of refusals and evictions.
+const (
+	limitConnections = "connection-limit"
+	limitSource      = "source-limit"
+)
+
+// errNoRoom means that no further connection may be opened.
+var errNoRoom = errors.New("as many connections are open as may be")
+
+// newRoom makes room by the options, which have their defaults.
+func newRoom(o Options, evicted func(reason string)) *room {
+	return &room{
+		limit: o.MaxConns, slack: max(1, o.MaxConns/16), perSource: o.MaxConnsPerSource,
+		log: o.Logger, evicted: evicted,
+		idle: queue{which: 0}, sources: map[netip.Addr]*source{},
+	}
+}
+
+// enter counts the connection of a client. Its source is the zero Addr where it is
+// not bounded by itself. The connection is idle until set says otherwise. When there
+// is no room, refused is the reason.
+func (r *room) enter(c *clientConn) (refused string) {
+	victims, limit, ok := r.admit(c)
+	for _, v := range victims {
+		_ = v.Conn.Close()
+	}
+	if limit != "" {
+		r.warn(limit)
+	}
+	if ok {
+		return ""
+	}
+	return limit
+}
+
+// admit is enter with what has to be closed; limit is one that was reached.
+func (r *room) admit(c *clientConn) (victims []*clientConn, limit string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.sources[c.source]; s != nil && s.open >= r.perSource {
+		v := r.evict(&s.idle, limitSource)
+		if v == nil {
+			return nil, limitSource, false
+		}
+		victims, limit = append(victims, v), limitSource
+	}
+	if r.open >= r.limit {
+		v := r.evict(&r.idle, limitConnections)
+		if v == nil {
+			return victims, limitConnections, false
+		}
+		victims, limit = append(victims, v), limitConnections
+	}
+	r.open++
+	if c.source.IsValid() {
+		s := r.sources[c.source]
+		if s == nil {
+			s = &source{idle: queue{which: 1}}
+			r.sources[c.source] = s
+		}
+		s.open++
+	}
+	c.counted = true
+	r.rest(c)
+	return victims, limit, true
+}
+
+// evict takes the connection that has been in the queue longest off the books, for
+// the caller to close; nil when there is none.
+func (r *room) evict(q *queue, limit string) *clientConn {
+	c := q.first
+	if c == nil {
+		return nil
+	}
+	r.leave(c)
+	r.evicted(limit)
+	return c
+}
+
+// warn tells the operator, once a minute, that a limit is reached.
+func (r *room) warn(limit string) {
+	now, last := time.Now().UnixNano(), r.warned.Load()
+	if now-last < int64(time.Minute) || !r.warned.CompareAndSwap(last, now) {
+		return
+	}
+	r.log.Warn("no room for more connections: idle ones are closed, and where there are none new ones refused",
+		"limit", limit, "max", r.limit, "max_per_client", r.perSource)
+}
+
+// rest and busy say whether a connection is idle.
+func (r *room) rest(c *clientConn) {
+	r.idle.push(c)
+	if s := r.sources[c.source]; s != nil {
+		s.idle.push(c)
+	}
+}
+
+func (r *room) busy(c *clientConn) {
+	r.idle.remove(c)
+	if s := r.sources[c.source]; s != nil {
+		s.idle.remove(c)
+	}
+}
+
+// set notes that a connection is idle, or is no longer.
+func (r *room) set(c *clientConn, idle bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !c.counted {
+		return
+	}
+	r.busy(c)
+	if idle {
+		r.rest(c)
+	}
+}
+
+// exit takes the connection of a client off the books. It may be called again.
+func (r *room) exit(c *clientConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leave(c)
+}
+
+func (r *room) leave(c *clientConn) {
+	if !c.counted {
+		return
+	}
+	c.counted = false
+	r.busy(c)
+	r.open--
+	if s := r.sources[c.source]; s != nil {
+		if s.open--; s.open == 0 {
+			delete(r.sources, c.source)
+		}
+	}
+}
+
+// reach counts a connection to an endpoint, and reports whether there is room for it.
+// Done takes it off the books. A request that was let in should not fail for want of
+// one: such connections may go some way beyond the limit.
+func (r *room) reach() bool {
+	r.mu.Lock()
+	var victim *clientConn
+	full := r.open >= r.limit
+	if full {
+		victim = r.evict(&r.idle, limitConnections)
+	}
+	ok := r.open < r.limit+r.slack
+	if ok {
+		r.open++
+	}
+	r.mu.Unlock()
+	if victim != nil {
+		_ = victim.Conn.Close()
+	}
+	if full {
+		r.warn(limitConnections)
+	}
+	return ok
+}
+
+// done is the end of a connection to an endpoint.
+func (r *room) done() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open--
+}
+
+// queue is a list of connections, the one that came first in front. A connection can
+// be in one queue of each number.
+type queue struct {
+	which       int
+	first, last *clientConn
+}
+
+// links are the neighbours of a connection in a queue.
+type links struct {
+	in         bool
+	prev, next *clientConn
+}
+
+func (q *queue) push(c *clientConn) {
+	l := &c.links[q.which]
+	if l.in {
+		return
+	}
+	*l = links{in: true, prev: q.last}
+	if q.last == nil {
+		q.first = c
+	} else {
+		q.last.links[q.which].next = c
+	}
+	q.last = c
+}
+
+func (q *queue) remove(c *clientConn) {
+	l := &c.links[q.which]
+	if !l.in {
+		return
+	}
+	if l.prev == nil {
+		q.first = l.next
+	} else {
+		l.prev.links[q.which].next = l.next
+	}
+	if l.next == nil {
+		q.last = l.prev
+	} else {
+		l.next.links[q.which].prev = l.prev
+	}
+	*l = links{}
+}
+
+// connectionLimit is how many connections a process may have that may open so many
+// files: all but an eighth, of at least 32 and at most 1024.
+func connectionLimit(files uint64) int {
+	const most = 1 << 24
+	n := int(min(files, most))
+	return max(n-min(max(n/8, 32), 1024), n/2, 1)
+}
