@@ -2,6 +2,8 @@ package haproxy
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +59,23 @@ func newDisk(dir string) (*disk, error) {
 		return nil, fmt.Errorf("haproxy: directory: %w", err)
 	}
 	return d, nil
+}
+
+// key returns the key in a file, which is made when there is none.
+func (d *disk) key(name string) (string, error) {
+	path := filepath.Join(d.dir, name)
+	var random [8]byte
+	if data, err := os.ReadFile(path); err == nil && len(data) == hex.EncodedLen(len(random)) {
+		if _, err := hex.Decode(random[:], data); err == nil {
+			return string(data), nil
+		}
+	}
+	_, _ = rand.Read(random[:]) // never fails
+	key := hex.EncodeToString(random[:])
+	if err := d.write(path, []byte(key), 0o600); err != nil {
+		return "", fmt.Errorf("haproxy: key of the log: %w", err)
+	}
+	return key, nil
 }
 
 // load reads what the engine before has kept; nothing is not an error.

@@ -97,6 +97,7 @@ const (
 	fileMaster = "master.sock"
 	fileAdmin  = "admin.sock"
 	fileLines  = "log.sock"
+	fileKey    = "log.key"
 	fileOutput = "haproxy.log"
 )
 
@@ -196,6 +197,9 @@ func New(o Options) (*Engine, error) {
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
 	}
+	if e.opts.Render.LogKey, err = e.disk.key(fileKey); err != nil {
+		return nil, err
+	}
 	if err := e.register(); err != nil {
 		return nil, err
 	}
@@ -214,7 +218,7 @@ func (e *Engine) register() error {
 		return fmt.Errorf("haproxy: %w", err)
 	}
 	e.readings, err = newReadings(readingOptions{
-		Socket: e.linesSocket(),
+		Socket: e.linesSocket(), Key: e.opts.Render.LogKey,
 		Ask: func(ctx context.Context) (socket.Stats, error) {
 			s, err := e.client.Open(ctx)
 			if err != nil {

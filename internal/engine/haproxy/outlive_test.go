@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -494,5 +495,75 @@ func TestElsewhere(t *testing.T) {
 	case <-haproxy.Gone():
 		t.Error("HAProxy was ended")
 	default:
+	}
+}
+
+// TestStateDirectoryRemoved: HAProxy serves on and rests when Fairway has ended and
+// somebody has removed the directory with its sockets.
+func TestStateDirectoryRemoved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.serve("a.example", startEndpoint(t, "a"))
+	s.apply()
+	s.answers("a.example", "a")
+	master, _ := s.processes()
+	addr := s.engine.Addr("http").String()
+	cli, err := net.Dial("unix", s.engine.adminSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cli.Close()
+	_ = cli.SetDeadline(time.Now().Add(testkit.Patience))
+	answers := bufio.NewReader(cli)
+	if _, err := io.WriteString(cli, "prompt\nset timeout cli 1h\n"); err != nil {
+		t.Fatal(err)
+	}
+	// worked is how many tasks HAProxy has had something to do for.
+	worked := func() (n int) {
+		if _, err := io.WriteString(cli, "show activity\n"); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			line, err := answers.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Sscanf(line, "tasksw: %d", &n); err == nil {
+				return n
+			}
+		}
+	}
+	if err := s.engine.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(master, syscall.SIGKILL) })
+	if err := os.RemoveAll(s.options.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "a.example"
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != 200 {
+			t.Errorf("HAProxy answers %s", res.Status)
+		}
+		_ = res.Body.Close()
+	}
+	// What connects without a pause does so thousands of times a second, however slow
+	// the machine; what rests has this test's questions and a few timers.
+	const watched = 2 * time.Second
+	before, begun := worked(), time.Now()
+	for time.Since(begun) < watched {
+		time.Sleep(watched / 10)
+		worked()
+	}
+	if n := worked() - before; n > 2000 {
+		t.Errorf("HAProxy ran %d tasks in %v though there is nothing to do", n, watched)
 	}
 }

@@ -34,6 +34,7 @@ type readings struct {
 	metrics *readingMetrics
 	access  *traffic.Log
 	ask     func(context.Context) (socket.Stats, error)
+	key     string // of the lines
 	socket  net.Listener
 	// datagrams is where lines come from HAProxy 3.4 and newer.
 	datagrams *net.UnixConn
@@ -61,6 +62,8 @@ type readings struct {
 type readingOptions struct {
 	// Socket is where HAProxy sends its lines; a file that is there is replaced.
 	Socket string
+	// Key begins each of them.
+	Key string
 	// Ask reads HAProxy's statistics.
 	Ask func(context.Context) (socket.Stats, error)
 	// OnDrained is told how endpoints leave, from a goroutine of the readings; nil
@@ -75,7 +78,7 @@ type readingOptions struct {
 // newReadings listens for HAProxy's lines until close.
 func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
-		logger: o.Logger, ask: o.Ask,
+		logger: o.Logger, ask: o.Ask, key: o.Key,
 		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
 		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
@@ -233,7 +236,7 @@ func (r *readings) readDatagrams() {
 
 // take counts and logs a line.
 func (r *readings) take(line string) {
-	e, err := parseLine(line, time.Now())
+	e, err := parseLine(line, r.key, time.Now())
 	if err != nil {
 		r.metrics.unread.Inc()
 		return

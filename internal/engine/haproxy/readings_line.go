@@ -78,10 +78,14 @@ func captured(field string) []string {
 
 var errLine = errors.New("not a line of Fairway's format")
 
-// parseLine reads one line of render's log format. HAProxy also sends lines of its
+// parseLine reads one line of render's log format with its key. HAProxy also sends lines of its
 // own, about handshakes that failed; they are an error here. now stands for the
 // end where the line does not tell it.
-func parseLine(line string, now time.Time) (event, error) {
+func parseLine(line, key string, now time.Time) (event, error) {
+	line, ok := strings.CutPrefix(line, key)
+	if !ok {
+		return event{}, errLine
+	}
 	fields := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
 	if len(fields) <= render.FieldWeight || fields[0] != render.LineRequest && fields[0] != render.LineConnection {
 		return event{}, errLine

@@ -292,7 +292,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Add(request("k", "200", "+1", "-", "s", "v"))
 	f.Add("T\t\t\t\t\t\t\t\t\t\t")
 	f.Fuzz(func(t *testing.T, line string) {
-		e, err := parseLine(line, time.Unix(0, 0))
+		e, err := parseLine("key"+line, "key", time.Unix(0, 0))
 		if err != nil {
 			return
 		}
@@ -301,4 +301,37 @@ func FuzzParseLine(f *testing.F) {
 		}
 		_, _, _ = e.outcome(), e.aborted(), e.attempts()
 	})
+}
+
+// TestForeignLines: what somebody else writes to HAProxy's relay, which has no owner,
+// is not taken for traffic; what looks like a key and is none lets nobody in.
+func TestForeignLines(t *testing.T) {
+	own := request("k", "200", "0", "-", "s", "v")
+	if _, err := parseLine("0123456789abcdef"+own, "0123456789abcdef", time.Unix(0, 0)); err != nil {
+		t.Errorf("a line with the key: %v", err)
+	}
+	for _, line := range []string{own, "0123456789abcdee" + own, "x0123456789abcdef" + own, ""} {
+		if _, err := parseLine(line, "0123456789abcdef", time.Unix(0, 0)); err == nil {
+			t.Errorf("%q is read", line)
+		}
+	}
+	d, err := newDisk(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := d.key("log.key")
+	if err != nil || len(first) != 16 {
+		t.Fatalf("key %q, %v", first, err)
+	}
+	if again, err := d.key("log.key"); again != first || err != nil {
+		t.Errorf("the key has changed from %q to %q, %v", first, again, err)
+	}
+	for _, broken := range []string{"", "0123", "0123456789abcdeg"} {
+		if err := d.write(filepath.Join(d.dir, "log.key"), []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if next, err := d.key("log.key"); next == first || len(next) != 16 || err != nil {
+			t.Errorf("after %q the key is %q, %v", broken, next, err)
+		}
+	}
 }

@@ -40,6 +40,9 @@ type Options struct {
 	// LogSocket is the path of a stream socket that takes lines about requests and
 	// connections (see log.go); empty: none are written.
 	LogSocket string
+	// LogKey begins each line, so that nobody else can write lines: letters and
+	// digits that nobody can guess; empty for none.
+	LogKey string
 	// AccessLog adds to the lines what the access log says and metrics do without.
 	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its

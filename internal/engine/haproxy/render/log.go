@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -16,7 +15,11 @@ import (
 //
 // A ring whose reader is away connects to it again without a pause, thousands of
 // times a second, and Fairway may well be away. So it sends to a relay in HAProxy
-// itself, which waits before it connects; what is told meanwhile is lost.
+// itself, which waits before it connects; what is told meanwhile is lost. The relay
+// listens on an abstract socket, because a file can be removed while HAProxy serves
+// on, and then it would be the relay that is away. An abstract socket has no owner:
+// whoever is on the machine could connect to it. So each line begins with a key
+// (Options.LogKey), and what begins otherwise is not read.
 //
 // From HAProxy 3.4 on a ring sends to IP addresses alone, which anybody on the machine
 // could connect to. There lines come as datagrams after all.
@@ -145,7 +148,7 @@ func logSection(o Options) []string {
 	if o.LogSocket == "" {
 		return nil
 	}
-	relay := filepath.Join(o.Dir, "relay.sock")
+	relay := relayAddress(o)
 	return []string{
 		ifRing,
 		"ring " + logRing,
@@ -155,11 +158,11 @@ func logSection(o Options) []string {
 		fmt.Sprintf("    size %d", logSize),
 		"    timeout connect 1s",
 		"    timeout server 10s",
-		"    server relay unix@" + relay + " log-proto octet-count",
+		"    server relay " + relay + " log-proto octet-count",
 		"",
 		"listen " + Relay,
 		"    mode tcp",
-		"    bind unix@" + relay + " mode 600",
+		"    bind " + relay,
 		"    timeout client 24h",
 		"    timeout server 24h",
 		"    timeout connect 1s",
@@ -171,6 +174,13 @@ func logSection(o Options) []string {
 	}
 }
 
+// relayAddress is where the relay listens. The name is another one for each
+// directory and key, as HAProxys in several containers may share one network.
+func relayAddress(o Options) string {
+	sum := sha256.Sum256([]byte(o.Dir + "\x00" + o.LogKey))
+	return "abns@fairway-" + hex.EncodeToString(sum[:12])
+}
+
 // logLines belong into each frontend; tcp says of one in TCP mode.
 func logLines(o Options, tcp bool) []string {
 	if o.LogSocket == "" {
@@ -180,7 +190,7 @@ func logLines(o Options, tcp bool) []string {
 	if tcp {
 		kind, status, duration = LineConnection, "%U", "%Tt"
 	}
-	fields := []string{kind, routeField, status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes, variable(varWeight)}
+	fields := []string{secret(o.LogKey) + kind, routeField, status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes, variable(varWeight)}
 	if o.AccessLog {
 		fields = append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient))
 		if tcp {
