@@ -20,7 +20,7 @@ import (
 // The measures of the suite. Nothing waits for patience when all is well; a
 // case that fails should fail soon.
 const (
-	patience = 5 * time.Second // for whatever must happen
+	patience = 20 * time.Second // for whatever must happen
 	settle   = 50 * time.Millisecond
 )
 
