@@ -88,7 +88,7 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	if err != nil {
 		return nil, status(http.StatusBadRequest, err.Error())
 	}
-	path, err := route.CanonicalPath(a.path)
+	path, err := route.ReadPath(a.path)
 	if err != nil {
 		return nil, status(http.StatusBadRequest, err.Error())
 	}
@@ -100,8 +100,11 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 		}
 	}
 	a.identify(header, host)
+	if path.Front {
+		path.Other = "" // it is settled in front of the backend
+	}
 	return &route.Request{
-		Method: a.method, Host: host, Path: path, Query: a.query,
+		Method: a.method, Host: host, Path: path.Canonical, Other: path.Other, Query: a.query,
 		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.listener,
 	}, nil
 }

@@ -78,6 +78,11 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 		out.Text = "no route takes it: answered with 404"
 		return answer(w, out)
 	}
+	if !matcher.TakesBoth(request, winner) {
+		out.Outcome, out.Status = api.OutcomeBadRequest, http.StatusBadRequest
+		out.Text = fmt.Sprintf("answered with 400: a backend could read the path as %s, which does not belong to route %s", request.Other, winner.ID)
+		return answer(w, out)
+	}
 	out.Winner = &api.Winner{Route: v.route(winner), Match: found.Match, Eligible: []string{}}
 	v.decide(&out, winner, request)
 	return answer(w, out)

@@ -28,7 +28,7 @@ const (
 	OutcomeUnavailable = "unavailable" // 503: no endpoint is ready
 	OutcomeRefused     = "refused"     // 503: the route may not be served
 	OutcomeNoRoute     = "no-route"    // 404: no route takes it
-	OutcomeBadRequest  = "bad-request" // 400 or 405: refused before any route is looked at
+	OutcomeBadRequest  = "bad-request" // 400 or 405: refused before any route is asked, or for a path with two readings
 )
 
 // Explanation says what happens to a request, and why.

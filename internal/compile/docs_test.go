@@ -102,6 +102,18 @@ A request that several routes would take goes to the one with the higher priorit
 path; then more conditions; then to the one that was there first. Two services that ask for exactly the same are a conflict:
 the one that was there first serves, the other gets a problem.
 
+## How paths are read
+
+Paths are compared in one form: dot segments resolved, runs of slashes merged, what need not be encoded decoded. The service gets that form with its
+slashes as they came, runs of them and encoded ones. An encoded slash is a character of its segment: %s is below %s, and not
+below %s.
+
+Not every application reads a path that way. One with encoded slashes, parameters (%s) or something encoded twice is therefore read once more,
+with all of it decoded and the parameters taken away. A request that another route would take by that reading, or none, is answered with
+400: %s, %s, %s and %s never get past a route for %s. Where one route takes both, the path is sent as it came.
+
+The case of letters counts: %s is not below %s. To protect an application that does not care, use an expression: %s.
+
 ## Rules
 
 %s says what a route takes in one expression: functions joined by %s and %s, turned round by %s, grouped by parentheses. Strings
@@ -110,7 +122,8 @@ most %d bytes long and at most %d alternatives wide.
 
 | function | holds when | example |
 |---|---|---|
-`, code(prefix+"rule"), code("&&"), code("||"), code("!"), maxRuleBytes, maxRuleAlternatives)
+`, code("/api/a%2Fb"), code("/api"), code("/api/a"), code(";x"), code("/admin;x"), code("/;/admin"), code("/admin%2Fx"), code("/%2561dmin"), code("/admin"),
+		code("/ADMIN"), code("/admin"), code(prefix+"path-regexp=/(?i)admin.*"), code(prefix+"rule"), code("&&"), code("||"), code("!"), maxRuleBytes, maxRuleAlternatives)
 	for _, f := range functions {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.name, cell(f.meaning), code(f.example))
 	}

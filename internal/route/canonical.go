@@ -176,39 +176,43 @@ func checkName(name string) error {
 	return nil
 }
 
-// CanonicalPath brings the path of a request, in the escaped form of the request
-// line and without query, into the one form that routes are compared with and
-// that the backend gets: percent-encoding only where RFC 3986 demands it, in
-// upper case; no "." and ".." segments, written plainly or encoded; no runs of
-// slashes. A trailing slash stays. Runs of slashes become one before ".." is
-// resolved. Reserved characters stay as they were sent, plain or encoded, for
-// RFC 3986 (2.2) says that the two may differ in meaning.
+// CanonicalPath brings a path that a label names into the one form that the paths of
+// requests are compared with (see ReadPath): percent-encoding only where RFC 3986
+// demands it, in upper case; no "." and ".." segments, written plainly or encoded; no
+// runs of slashes. A trailing slash stays. Runs of slashes become one before ".." is
+// resolved. Reserved characters stay as they were written, plain or encoded, for RFC
+// 3986 (2.2) says that the two may differ in meaning.
 //
-// What could mean something else to the backend is an error, to be answered with
-// 400: a path that does not begin with a slash, "..", which leads above the
-// root, "#", "?", backslash and control characters, plain or (but for "#" and
-// "?") encoded, a plain space, an encoded slash, broken percent-encoding,
-// overlong UTF-8, and dot segments with parameters ("..;x"), which some backends
-// resolve. CanonicalPath of its own result is the same.
+// What has no one meaning is an error: what ReadPath refuses, and an encoded slash.
+// CanonicalPath of its own result is the same.
 func CanonicalPath(raw string) (string, error) {
+	sent, err := sentPath(raw, false)
+	if err != nil {
+		return "", err
+	}
+	return mergeSlashes(sent), nil
+}
+
+// sentPath is ReadPath's Sent; slashes says whether encoded ones are allowed.
+func sentPath(raw string, slashes bool) (string, error) {
 	if raw == "" || raw[0] != '/' {
 		return "", errors.New("path does not begin with a slash")
 	}
 	if isPlainPath(raw) {
 		return raw, nil
 	}
-	p := pathWriter{out: make([]byte, 0, len(raw)+len(raw)/4)}
+	p := pathWriter{out: make([]byte, 0, len(raw)+len(raw)/4), slashes: slashes}
 	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		encoded := c == '%'
-		if encoded {
-			var ok bool
-			if c, ok = hexByte(raw[i+1:]); !ok {
-				return "", errors.New("path has a broken percent-encoding")
-			}
+		var err error
+		if raw[i] != '%' {
+			err = p.add(raw[i])
+		} else if c, ok := hexByte(raw[i+1:]); ok {
+			err = p.addEncoded(c, raw[i:i+3])
 			i += 2
+		} else {
+			err = errors.New("path has a broken percent-encoding")
 		}
-		if err := p.add(c, encoded); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}
@@ -218,12 +222,27 @@ func CanonicalPath(raw string) (string, error) {
 	return string(p.out), nil
 }
 
-// isPlainPath is true for paths that are canonical at first sight: no encoding,
-// no run of slashes, no segment that begins with a dot.
+// mergeSlashes makes a canonical path of one in the form in which it is sent.
+func mergeSlashes(sent string) string {
+	if !strings.Contains(sent, "//") && !strings.Contains(sent, "%2f") {
+		return sent
+	}
+	out := make([]byte, 0, len(sent))
+	for i := range len(sent) {
+		if n := len(out); n == 0 || sent[i] != '/' || out[n-1] != '/' {
+			out = append(out, sent[i])
+		}
+	}
+	return strings.ReplaceAll(string(out), "%2f", "%2F")
+}
+
+// isPlainPath is true for paths that are canonical at first sight and can be read in
+// one way only: no encoding, no parameter, no run of slashes, no segment that begins
+// with a dot.
 func isPlainPath(path string) bool {
 	for i := range len(path) {
 		c := path[i]
-		if !isPathByte(c) && c != '/' {
+		if !isPathByte(c) && c != '/' || c == ';' {
 			return false
 		}
 		if (c == '/' || c == '.') && i > 0 && path[i-1] == '/' {
@@ -233,65 +252,103 @@ func isPlainPath(path string) bool {
 	return true
 }
 
-// pathWriter builds a canonical path byte by byte.
+// pathWriter builds the path to be sent byte by byte.
 type pathWriter struct {
-	out  []byte  // the path so far; after the first byte it holds a slash
-	from int     // where the current segment begins in out
-	last [2]byte // the last two bytes before encoding, for overlong UTF-8
+	out     []byte  // the path so far; after the first byte it holds a slash
+	from    int     // where the current segment begins in out
+	skip    bool    // the next slash belongs to a dot segment that was resolved
+	last    [2]byte // the last two bytes before encoding, for overlong UTF-8
+	slashes bool    // encoded slashes are allowed
 }
 
-// add takes one byte of the path; encoded tells how it was written.
-func (p *pathWriter) add(c byte, encoded bool) error {
-	switch {
-	case c < 0x20 || c == 0x7f:
-		return errors.New("path has a control character")
-	case c == '\\':
-		return errors.New("path has a backslash")
-	case c == '/' && encoded:
-		return errors.New("path has an encoded slash")
-	case (c == '#' || c == '?' || c == ' ') && !encoded:
-		return fmt.Errorf("path has a plain %q", c)
-	case isOverlong(p.last[0], p.last[1], c):
-		return errors.New("path has overlong UTF-8")
+// add adds a byte that was written plainly.
+func (p *pathWriter) add(c byte) error {
+	if err := p.check(c); err != nil {
+		return err
 	}
-	p.last[0], p.last[1] = p.last[1], c
 	switch {
+	case c == '#' || c == '?' || c == ' ':
+		return fmt.Errorf("path has a plain %q", c)
 	case c == '/':
 		if err := p.endSegment(); err != nil {
 			return err
 		}
-		if n := len(p.out); n == 0 || p.out[n-1] != '/' {
+		if !p.skip {
 			p.out = append(p.out, '/')
 		}
-		p.from = len(p.out)
-	case isUnreserved(c), isPathByte(c) && !encoded:
+		p.from, p.skip = len(p.out), false
+	case isPathByte(c):
 		p.out = append(p.out, c)
 	default:
-		const digits = "0123456789ABCDEF"
-		p.out = append(p.out, '%', digits[c>>4], digits[c&15])
+		p.out = appendEncoded(p.out, c)
 	}
 	return nil
 }
 
-// endSegment resolves the segment that ends here when it is a dot segment.
+// addEncoded adds a byte that was written as text.
+func (p *pathWriter) addEncoded(c byte, text string) error {
+	if err := p.check(c); err != nil {
+		return err
+	}
+	switch {
+	case c == '/' && !p.slashes:
+		return errors.New("path has an encoded slash")
+	case c == '/':
+		p.out = append(p.out, text...)
+	case isUnreserved(c):
+		p.out = append(p.out, c)
+	default:
+		p.out = appendEncoded(p.out, c)
+	}
+	return nil
+}
+
+// check refuses bytes that may stand in no path, however they are written.
+func (p *pathWriter) check(c byte) error {
+	switch {
+	case isControl(c):
+		return errors.New("path has a control character")
+	case c == '\\':
+		return errors.New("path has a backslash")
+	case isOverlong(p.last[0], p.last[1], c):
+		return errors.New("path has overlong UTF-8")
+	}
+	p.last[0], p.last[1] = p.last[1], c
+	return nil
+}
+
+// endSegment resolves the segment that ends here when it is a dot segment. A ".."
+// takes the run of slashes in front of it away, too.
 func (p *pathWriter) endSegment() error {
 	switch segment := p.out[p.from:]; {
 	case string(segment) == ".":
-		p.out = p.out[:p.from]
+		p.out, p.skip = p.out[:p.from], true
 	case string(segment) == "..":
-		parent := p.from - 1 // the slash in front of the segment
-		if parent <= 0 {
+		parent := p.from
+		for parent > 0 && p.out[parent-1] == '/' {
+			parent--
+		}
+		if parent == 0 {
 			return errors.New("path leads above the root")
 		}
 		for p.out[parent-1] != '/' {
 			parent--
 		}
-		p.out, p.from = p.out[:parent], parent
+		p.out, p.from, p.skip = p.out[:parent], parent, true
 	case hasDotParameter(segment):
 		return errors.New("path has a dot segment with a parameter")
 	}
 	return nil
 }
+
+// appendEncoded appends a byte in percent-encoding.
+func appendEncoded(out []byte, c byte) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(out, '%', digits[c>>4], digits[c&15])
+}
+
+// isControl is true for the control characters of ASCII.
+func isControl(c byte) bool { return c < 0x20 || c == 0x7f }
 
 // hasDotParameter is true for "." and ".." followed by a path parameter.
 func hasDotParameter(segment []byte) bool {

@@ -8,10 +8,11 @@
 //
 // # Requests
 //
-// Routes see requests in one canonical form, which CanonicalHost and
-// CanonicalPath make; what they refuse is answered with 400. The same form goes
-// to the backend, so that both see the same thing. A Matcher finds the route,
-// and its Explain tells why it is this one and not another.
+// Routes see requests in one canonical form, which CanonicalHost and ReadPath make;
+// what they refuse is answered with 400. The same form goes to the backend, but for
+// the slashes of the path. A path that the backend could read in another way has to
+// belong to the same route by both readings (Matcher.TakesBoth). A Matcher finds the
+// route, and its Explain says why it is this one and not another.
 //
 // # Text
 //

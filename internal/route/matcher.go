@@ -243,6 +243,19 @@ func (m *Matcher) Find(r *Request) *Route {
 	return nil
 }
 
+// TakesBoth says whether a request that found takes belongs to that route by its
+// Other path, too. One that does not may be read by the backend as a request that
+// another route decides about, or none.
+func (m *Matcher) TakesBoth(r *Request, found *Route) bool {
+	if r.Other == "" {
+		return true
+	}
+	other := *r
+	other.Path = r.Other
+	again := m.Find(&other)
+	return again != nil && again.ID == found.ID
+}
+
 // find returns the winning entry, or nil.
 func (m *Matcher) find(r *Request) *entry {
 	if r.Path == "" || r.Path[0] != '/' {

@@ -86,7 +86,23 @@ func ParsePath(kind PathKind, s string) (Path, error) {
 	if err != nil {
 		return Path{}, fmt.Errorf("%w: %s", err, excerpt(s))
 	}
-	return Path{Kind: kind, Value: value}, nil
+	return Path{Kind: kind, Value: value}, checkPlainest(kind, value)
+}
+
+// checkPlainest refuses a path that could be read in another way: the requests that it
+// takes are refused for that. What a path begins with is looked at as one that goes on.
+func checkPlainest(kind PathKind, path string) error {
+	if kind == PathStart {
+		path += "x"
+	}
+	plainest, err := plainestPath(path)
+	if err == nil && plainest != path {
+		err = fmt.Errorf("it could be read as %s as well", excerpt(plainest))
+	}
+	if err != nil {
+		return fmt.Errorf("path %s: %w; leave out parameters and what need not be encoded", excerpt(path), err)
+	}
+	return nil
 }
 
 // hintPath is hintHost for paths.

@@ -3,12 +3,14 @@ package route
 import "net/netip"
 
 // Request is what the matcher sees of a request. Host and Path are canonical
-// (CanonicalHost, CanonicalPath): the same values go to the backend, so that a
-// decision made here holds there.
+// (CanonicalHost, ReadPath).
 type Request struct {
 	Method string
 	Host   string
 	Path   string
+	// Other is another way in which a backend could read the path; empty when
+	// there is none. Find does not look at it; see TakesBoth.
+	Other string
 	// Query is the raw query, without the question mark.
 	Query string
 	// Header may be nil, which means no headers.

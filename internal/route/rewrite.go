@@ -56,12 +56,14 @@ func escapedPiece(s string) (piece, bool) {
 	return piece{}, false
 }
 
-// Path returns the canonical path with the first match replaced, and path itself
-// when there is none. The error is CanonicalPath's.
-func (w *PathRewriter) Path(path string) (string, error) {
+// Path returns the path with the first match replaced, in canonical form, and path
+// itself when there is none. Runs of slashes are one slash to the expression, so that
+// nobody gets past it by one more. The error is ReadPath's.
+func (w *PathRewriter) Path(sent string) (string, error) {
+	path := mergeSlashes(sent)
 	at := w.search.FindStringSubmatchIndex(path)
 	if at == nil {
-		return path, nil
+		return sent, nil
 	}
 	var b strings.Builder
 	b.WriteString(path[:at[0]])
@@ -73,5 +75,6 @@ func (w *PathRewriter) Path(path string) (string, error) {
 		}
 	}
 	b.WriteString(path[at[1]:])
-	return CanonicalPath(b.String())
+	p, err := ReadPath(b.String())
+	return p.Canonical, err
 }

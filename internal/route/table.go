@@ -341,8 +341,8 @@ type AddPrefix struct {
 // RewritePath replaces the first match of Search, an RE2 expression, in the path as
 // the filters before have left it. In Replace, "\0" to "\9" stand for what the whole
 // expression and its groups have matched, and "\\" for a backslash. The result goes
-// through CanonicalPath; a request whose result is refused there is answered with
-// 400. A path without a match is left alone.
+// through ReadPath, and its canonical form is sent; a request whose result is refused
+// there is answered with 400. A path without a match is left alone.
 type RewritePath struct {
 	Search  string `json:"search"`
 	Replace string `json:"replace"`

@@ -11,16 +11,28 @@ import (
 // stripPrefix takes the prefix off the path that is sent.
 func stripPrefix(prefix string) filter {
 	return func(_ context.Context, q *request) *answer {
-		rest, ok := strings.CutPrefix(q.path, prefix)
-		if prefix == "/" || !ok || rest != "" && rest[0] != '/' {
-			return nil
+		if rest, ok := cutPrefix(q.path, prefix); ok && prefix != "/" {
+			q.path, q.prefix = rest, prefix
 		}
-		if rest == "" {
-			rest = "/"
-		}
-		q.path, q.prefix = rest, prefix
 		return nil
 	}
+}
+
+// cutPrefix takes the prefix off a path, on a segment boundary. In the path runs of
+// slashes count as one; what is left begins with one slash.
+func cutPrefix(path, prefix string) (rest string, ok bool) {
+	for i := range len(prefix) {
+		if path == "" || path[0] != prefix[i] {
+			return "", false
+		}
+		if path = path[1:]; prefix[i] == '/' {
+			path = strings.TrimLeft(path, "/")
+		}
+	}
+	if path != "" && path[0] != '/' {
+		return "", false
+	}
+	return route.OneFrontSlash(path), true
 }
 
 // addPrefix puts the prefix in front of the path that is sent.

@@ -161,7 +161,7 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 		if q.Host == "" {
 			return hostless()
 		}
-		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(q.Path))
+		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(route.OneFrontSlash(q.path)))
 	}
 }
 
@@ -186,7 +186,7 @@ func redirect(f route.Redirect) filter {
 			}
 		}
 		if path == "" {
-			path = q.Path
+			path = route.OneFrontSlash(q.path)
 		}
 		return location(f.Status, scheme+"://"+host+q.pathAndQuery(path))
 	}

@@ -201,6 +201,17 @@ func (x *exchange) forward() {
 	proxy.ServeHTTP(x.w, r)
 }
 
+// setPath puts the path into the request line as it is: the very bytes that the route
+// was found for, and no other spelling of them. Opaque does that, but takes what begins
+// with two slashes for a host.
+func setPath(u *url.URL, path string) {
+	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
+		u.Path, u.RawPath = decoded, path
+		return
+	}
+	u.Opaque = path
+}
+
 // rewrite makes the outgoing request. Hop-by-hop headers are gone by now, so that
 // nothing the client lists in Connection can take away what is set here.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
@@ -216,9 +227,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 // address makes out what the route wants to be sent.
 func (x *exchange) address(out *http.Request) {
 	q := x.q
-	// Opaque goes into the request line as it is: the very bytes that were
-	// matched, and no other spelling of them.
-	out.URL = &url.URL{Opaque: q.path, RawQuery: q.Query, ForceQuery: q.bareQuery}
+	out.URL = &url.URL{RawQuery: q.Query, ForceQuery: q.bareQuery}
+	setPath(out.URL, q.path)
 	out.Host = q.authority()
 	q.identity.tell(out.Header)
 	if q.prefix != "" {

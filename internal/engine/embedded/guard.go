@@ -32,14 +32,17 @@ type head struct {
 }
 
 // request is a request on its way through the policy. What is in it has passed
-// the guards: the same host and path that decide are sent to the endpoint.
+// the guards.
 type request struct {
 	route.Request // Host and Path canonical; Header is header
 	header        http.Header
 	// port is the port that the client named with the host; empty for none.
 	port string
-	// path is the path to be sent; filters change it.
-	path string
+	// sent is the path with its slashes as they came, and path what of it is to be
+	// sent; filters change that.
+	sent, path string
+	// front is route.RequestPath's.
+	front bool
 	// prefix is what StripPrefix took off.
 	prefix string
 	// stripped is the Authorization header that a filter took out of header.
@@ -105,7 +108,7 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
 	rawPath, query, hasQuery := splitTarget(h.target, h.major)
-	path, err := route.CanonicalPath(rawPath)
+	path, err := route.ReadPath(rawPath)
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
@@ -115,14 +118,16 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 	q := &request{
 		header:    h.header,
 		port:      portOfAuthority(h.authority),
-		path:      path,
+		sent:      path.Sent,
+		path:      path.Sent,
+		front:     path.Front,
 		bareQuery: hasQuery && query == "",
 		length:    h.length,
 		maxBody:   -1,
 	}
 	q.upgrade, q.asked = dropHopByHop(h)
 	q.Request = route.Request{
-		Method: h.method, Host: host, Path: path, Query: query, Header: h.header,
+		Method: h.method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: h.header,
 	}
 	q.identity = identify(h.header, p, bracketed(host), q.port)
 	q.Client = q.identity.client

@@ -155,7 +155,7 @@ func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
 
 // restore undoes what filters have changed.
 func (q *request) restore() {
-	q.path, q.prefix, q.maxBody = q.Path, "", -1
+	q.path, q.prefix, q.maxBody = q.sent, "", -1
 	if q.stripped != nil {
 		q.header["Authorization"], q.stripped = q.stripped, nil
 	}

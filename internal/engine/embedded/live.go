@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"net"
+	"net/http"
 	"slices"
 	"sync/atomic"
 
@@ -148,6 +149,13 @@ func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer
 	r := t.matcher.Find(&q.Request)
 	if r == nil {
 		return nil, t.notFound(q)
+	}
+	switch {
+	case t.matcher.TakesBoth(&q.Request, r):
+	case q.front:
+		q.path = route.OneFrontSlash(q.sent)
+	default:
+		return nil, refusal(http.StatusBadRequest, "bad-path", "the path can be read as one that belongs to another route")
 	}
 	return t.filter(ctx, t.routes[r], q)
 }

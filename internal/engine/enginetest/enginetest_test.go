@@ -102,6 +102,8 @@ func TestSuiteBites(t *testing.T) {
 		"requests of one connection are told apart": "",
 
 		"match-path-canonical":             "encoded ones, too",
+		"match-path-readings":              "a parameter beside a prefix",
+		"match-path-slashes":               "a prefix is stripped across them",
 		"match-host":                       "trailing dot",
 		"match-conditions":                 "the client's address, told by a trusted proxy",
 		"guard-methods":                    "TRACE",
@@ -123,7 +125,7 @@ func TestSuiteBites(t *testing.T) {
 		"a draining endpoint gets nothing new and finishes": "answered by \"e1\", want e2",
 		"sticky clients stay":                               "no cookie",
 		"hash keeps a key where it is":                      "e2 has 0",
-		"what was matched is what is sent":                  "not canonical",
+		"what was matched is what is sent":                  "left to resolve",
 		"no spelling of a forwarded header gets through":    "came through",
 		"hosts in any spelling":                             "answered",
 		"one of 10,001 hosts":                               "H0.Example",

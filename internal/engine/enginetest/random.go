@@ -2,6 +2,9 @@ package enginetest
 
 import (
 	"net/http"
+	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +19,7 @@ func randomCases() []goCase {
 	return []goCase{
 		{"what was matched is what is sent", randomPaths},
 		{"what was matched is what is sent, behind strip-prefix", randomStrippedPaths},
+		{"what was matched is what is sent, beside guards", randomGuardedPaths},
 		{"no spelling of a forwarded header gets through", randomForwarded},
 		{"hosts in any spelling", randomHosts},
 	}
@@ -26,7 +30,7 @@ func randomCases() []goCase {
 func pathPieces() []string {
 	return []string{
 		"/", "/", "/", "//", ".", "..", "../", "/..", "/./", "%2e", "%2E%2e", "%2f", "%5c", "\\", ";", ";x=y", "..;", "%3b", "%23", "#", "?", "%3f",
-		"%00", "%0a", "%", "%zz", "%25", "%252e", "%c0%ae", "%ef%bc%8f", "é", " ", "+", "*", "a", "pub", "admin", "%61dmin", "Admin", "admin.", "~",
+		"%00", "%0a", "%", "%zz", "%25", "%252e", "%2F", "%252f", "%253b", "%255c", "%2561dmin", "/%2fadmin", "%c0%ae", "%ef%bc%8f", "é", " ", "+", "*", "a", "pub", "admin", "%61dmin", "Admin", "admin.", "~",
 	}
 }
 
@@ -44,11 +48,13 @@ routes:
   - {id: pub-admin, path: /pub/admin, to: [pub-admin]}
   - {id: exact, path: =/a, to: [exact]}
   - {id: regexp, path: "~/admin[./a-z]*~", to: [regexp]}
+  - {id: start, path: "^/~a", to: [start]}
+  - {id: condition, path: /, when: [{kind: path-prefix, values: [/a/a, /a/pub]}], to: [condition]}
   - {id: rest, to: [rest]}
 `
 
-// The endpoint that is reached is the one that the path it gets belongs to,
-// and that path is canonical: nobody reads it differently later.
+// The endpoint that is reached is the one that the path it gets belongs to, in every
+// way in which applications are known to read one.
 func randomPaths(w *world) {
 	t := w.table(randomTable)
 	w.applyTable(t)
@@ -58,15 +64,57 @@ func randomPaths(w *world) {
 	}
 	rapid.Check(w, func(rt *rapid.T) {
 		target := genTarget(rt)
-		path, ok := w.pathOf(rt, target)
+		sent, ok := w.pathOf(rt, target)
 		if !ok {
 			return
 		}
-		found := matcher.Find(&route.Request{Method: "GET", Host: "a.example", Path: path})
-		if last := w.log.since(w.log.len() - 1)[0]; found == nil || found.ID != last.Endpoint {
-			rt.Errorf("%q went to %s as %q, which belongs to %v", target, last.Endpoint, path, found)
+		last := w.log.since(w.log.len() - 1)[0]
+		for how, path := range readings(sent) {
+			found := matcher.Find(&route.Request{Method: "GET", Host: "a.example", Path: path})
+			if found == nil || found.ID != last.Endpoint {
+				rt.Errorf("%q went to %s as %q; who reads it as %q (%s) would send it to %v", target, last.Endpoint, sent, path, how, found)
+			}
 		}
 	})
+}
+
+// readings are the ways in which applications read a path: they decode it once or
+// twice or not at all, take parameters away before or after that, or do not, resolve
+// dots, and merge slashes or take what follows two of them for a host.
+func readings(sent string) map[string]string {
+	parameter := regexp.MustCompile(`;[^/]*`)
+	all := map[string]string{}
+	for _, host := range []string{"", "host "} {
+		for _, first := range []string{"", "strip "} {
+			for _, decode := range []string{"", "decode ", "decode decode ", "decode decode decode "} {
+				for _, last := range []string{"", "strip "} {
+					read := sent
+					how := host + first + decode + last
+					for step := range strings.FieldsSeq(how) {
+						switch step {
+						case "host":
+							if strings.HasPrefix(read, "//") {
+								_, read, _ = strings.Cut(strings.TrimLeft(read, "/"), "/")
+								read = "/" + read
+							}
+						case "strip":
+							read = parameter.ReplaceAllString(read, "")
+						case "decode":
+							if decoded, err := url.PathUnescape(read); err == nil {
+								read = strings.ReplaceAll(decoded, `\`, "/")
+							}
+						}
+					}
+					clean := path.Clean(read)
+					if strings.HasSuffix(read, "/") && clean != "/" {
+						clean += "/"
+					}
+					all[how] = (&url.URL{Path: clean}).EscapedPath()
+				}
+			}
+		}
+	}
+	return all
 }
 
 // Taking a prefix off must not make another path of the rest.
@@ -74,21 +122,61 @@ func randomStrippedPaths(w *world) {
 	w.apply(`routes: [{id: any, path: /pub, filters: [{stripPrefix: {prefix: /pub}}], to: [e1]}]`)
 	rapid.Check(w, func(rt *rapid.T) {
 		target := "/pub" + genTarget(rt)
-		path, ok := w.pathOf(rt, target)
+		sent, ok := w.pathOf(rt, target)
 		if !ok {
 			return
 		}
 		raw, _, _ := strings.Cut(target, "?")
-		want, err := route.CanonicalPath(raw)
-		if rest := strings.TrimPrefix(want, "/pub"); err != nil || path != rest && path != "/"+rest {
-			rt.Errorf("%q went out as %q, want %q without its prefix (%v)", target, path, want, err)
+		want, err := route.ReadPath(raw)
+		got, _ := route.ReadPath(sent)
+		if rest := strings.TrimPrefix(want.Canonical, "/pub"); err != nil || got.Canonical != rest && got.Canonical != "/"+rest || strings.HasPrefix(sent, "//") {
+			rt.Errorf("%q went out as %q, want %q without its prefix (%v)", target, sent, want.Canonical, err)
 		}
 	})
 }
 
-// pathOf sends a target and returns the path that an endpoint saw, which has to
-// be canonical; false when none did, which has to be said with a 4xx.
-func (w *world) pathOf(rt *rapid.T, target string) (path string, ok bool) {
+// Filters that change the path change nothing about that: what the endpoint sees,
+// however it reads it, is what its own route was asked for, and not what the guarded
+// route beside it was.
+func randomGuardedPaths(w *world) {
+	t := w.table(`
+routes:
+  - {id: git, path: /a, filters: [{stripPrefix: {prefix: /a}}], to: [git]}
+  - {id: git-admin, path: /a/admin, filters: [{ipAllow: {prefixes: [192.0.2.1/32]}}, {stripPrefix: {prefix: /a}}], to: [git-admin]}
+  - {id: old, path: /pub, filters: [{rewritePath: {search: "^/pub/", replace: "/new/"}}], to: [old]}
+  - {id: old-admin, path: /pub/admin, filters: [{methods: {allow: [POST]}}], to: [old-admin]}
+  - {id: add, path: /~, filters: [{stripPrefix: {prefix: /~}}, {addPrefix: {prefix: /new}}], to: [add]}
+  - {id: add-admin, path: /~/admin, filters: [{requireTLS: {}}], to: [add-admin]}
+  - {id: rest, to: [rest]}
+`)
+	w.applyTable(t)
+	matcher, err := route.NewMatcher(t.Routes)
+	if err != nil {
+		w.Fatal(err)
+	}
+	asked := map[string][2]string{"git": {"", "/a"}, "old": {"/new/", "/pub/"}, "add": {"/new", "/~"}}
+	rapid.Check(w, func(rt *rapid.T) {
+		target := rapid.SampledFrom([]string{"/a", "/pub", "/~", ""}).Draw(rt, "front") + genTarget(rt)
+		sent, ok := w.pathOf(rt, target)
+		if !ok {
+			return
+		}
+		last := w.log.since(w.log.len() - 1)[0]
+		for how, path := range readings(sent) {
+			if rest, ok := strings.CutPrefix(path, asked[last.Endpoint][0]); ok {
+				path = asked[last.Endpoint][1] + rest
+			}
+			found := matcher.Find(&route.Request{Method: "GET", Host: "a.example", Path: path})
+			if found == nil || found.ID != last.Endpoint {
+				rt.Errorf("%q went to %s as %q; who reads it as %q (%s) was not asked for it: that is %v", target, last.Endpoint, sent, path, how, found)
+			}
+		}
+	})
+}
+
+// pathOf sends a target and returns the path that an endpoint saw, in which nothing
+// is left to resolve; false when none did, which has to be said with a 4xx.
+func (w *world) pathOf(rt *rapid.T, target string) (sent string, ok bool) {
 	before := w.log.len()
 	a, err := w.send(request{method: "GET", host: "a.example", target: target, listener: "http"})
 	if err != nil {
@@ -104,12 +192,12 @@ func (w *world) pathOf(rt *rapid.T, target string) (path string, ok bool) {
 	if len(saw) > 1 || a.StatusCode != 200 {
 		rt.Errorf("%q: seen %d times, answered %d", target, len(saw), a.StatusCode)
 	}
-	path = strings.TrimPrefix(saw[0].Line, "GET ")
-	path, _, _ = strings.Cut(path, "?")
-	if again, err := route.CanonicalPath(path); err != nil || again != path {
-		rt.Errorf("%q went out as %q, which is not canonical (%q, %v)", target, path, again, err)
+	sent = strings.TrimPrefix(saw[0].Line, "GET ")
+	sent, _, _ = strings.Cut(sent, "?")
+	if again, err := route.ReadPath(sent); err != nil || again.Sent != sent {
+		rt.Errorf("%q went out as %q, in which something is left to resolve (%q, %v)", target, sent, again.Sent, err)
 	}
-	return path, true
+	return sent, true
 }
 
 // A backend may take a name with underscores, in any case, for the real one.

@@ -94,7 +94,7 @@ func (r *renderer) writeAnswers(t *text) {
 }
 
 // locationHTTPS is the same URL with https.
-const locationHTTPS = `"https://%[req.fhdr(host),regsub(:[0-9]*\$,)]%[var(txn.https),field(2,.)]%[pathq]"`
+const locationHTTPS = `"https://%[req.fhdr(host),regsub(:[0-9]*\$,)]%[var(txn.https),field(2,.)]%[pathq,regsub(^/+,/)]"`
 
 // writeNotFound writes what tells an unknown host from an unknown path.
 func (r *renderer) writeNotFound(t *text) {

@@ -20,9 +20,12 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 		t.line("%s unset-var(txn.host) if !{ var(txn.host) -m reg -- %s }", directive, quoted(usualHost))
 	}
 	t.line("%s set-var(txn.client) src", directive)
-	look := lookups{r, t, directive, listenerWord(l.Name) + listenerMark, "map_str(" + r.o.mapPath(mapConnections) + ")"}
+	look := lookups{
+		renderer: r, text: t, directive: directive, listener: listenerWord(l.Name) + listenerMark,
+		table: "map_str(" + r.o.mapPath(mapConnections) + ")", route: "r", guard: "g",
+	}
 	look.write()
-	r.writeGuarded(t, directive, r.tcpGuards, mapGuardedTCP)
+	look.writeGuarded(r.tcpGuards, mapGuardedTCP)
 	t.line("%s reject if !{ var(txn.r) -m found }", directive)
 	t.line("%s reject if { var(txn.r),field(%d,|) -m len gt 0 }", directive, fieldError)
 	t.line("%s set-var(txn.hold,ifnotempty) var(txn.r),field(%d,|)", directive, fieldHold)

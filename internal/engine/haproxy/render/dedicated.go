@@ -205,7 +205,7 @@ func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
 const (
 	authorityFormat = "%[req.fhdr(host)]"
 	hostFormat      = "%[req.fhdr(host),regsub(:[0-9]*$,)]"
-	pathFormat      = "%[var(txn.path)]"
+	pathFormat      = "%[path,regsub(^/+,/)]"
 	queryFormat     = "%[pathq,regsub(^[^?]*,)]"
 )
 
@@ -247,10 +247,16 @@ func (d *dedicated) stripPrefix(prefix string) {
 	if prefix == "" {
 		return
 	}
+	n := strings.Count(prefix, "/")
 	d.line("http-request set-var(txn.stripped) bool(false)")
-	d.line("http-request set-var(txn.stripped) bool(true) if { path -m reg -- %s }", quoted(`\A`+regexp.QuoteMeta(prefix)+`(?:/|\z)`))
+	d.line("http-request set-var(txn.stripped) bool(true) if { path -m reg -- %s }",
+		quoted(`\A`+strings.ReplaceAll(regexp.QuoteMeta(prefix), "/", "/+")+`(?:/|\z)`))
 	d.line("http-request set-header X-Forwarded-Prefix %s if { var(txn.stripped) -m bool }", quoted(literal(prefix)))
-	d.line("http-request set-path /%%[path,field(%d,/,0)] if { var(txn.stripped) -m bool }", strings.Count(prefix, "/")+2)
+	d.line("http-request set-path /%%[path,field(%d,/,0)] if { var(txn.stripped) -m bool } !{ var(txn.slashes) -m found }", n+2)
+	slashes := "if { var(txn.stripped) -m bool } { var(txn.slashes) -m found }"
+	d.line("http-request set-var(txn.strip) int(%d) %s", n, slashes)
+	d.line("http-request lua.fairway_strip %s", slashes)
+	d.answer(500, "internal", "internal error", "{ var(txn.strip) -m found } { var(txn.stripped) -m bool } { var(txn.slashes) -m found }")
 }
 
 // rewritePath replaces the first match. The expression is put between what is in
@@ -261,8 +267,12 @@ func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
 		d.refuse()
 		return true
 	}
+	d.line("http-request set-var(txn.before) path")
+	// Runs of slashes are one to the expression.
+	const merged = "path,regsub(/+,/,g),regsub(%%2f,%%2F,g)"
+	d.line("http-request set-path %%["+merged+"] if { var(txn.slashes) -m found } { "+merged+" -m reg -- %s }", quoted(search))
 	d.line("http-request replace-path %s %s", quoted(search), quoted(replace))
-	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s }", quoted(usualPath))
+	d.line("http-request lua.fairway_rewritten if !{ path -m reg -- %s } !{ path,strcmp(txn.before) eq 0 }", quoted(usualPath))
 	d.answer(400, "bad-path", "the rewritten %[var(txn.why)]", "{ var(txn.why) -m found }")
 	return false
 }

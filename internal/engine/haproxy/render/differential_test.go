@@ -59,13 +59,14 @@ func redirected(t *testing.T) (netip.AddrPort, *Config) {
 	return o.Bind["http"], serve(t, table, o)
 }
 
-// TestCanonicalPath: HAProxy, as it is configured, brings paths into the form that
-// route.CanonicalPath does, and refuses what that refuses.
-func TestCanonicalPath(t *testing.T) {
+// TestSentPath: HAProxy, as it is configured, brings paths into the form that
+// route.ReadPath sends, and refuses what that refuses. One route takes everything, so
+// that no path can belong to another; a redirect has one slash in front.
+func TestSentPath(t *testing.T) {
 	address, _ := redirected(t)
 	pieces := []string{
 		"/", "/", "/", "//", ".", "..", "../", "/..", "/./", "%2e", "%2E%2e", "%2f", "%5c", "\\", ";", ";x=y", "..;", "%3b", "%23", "%3f",
-		"%00", "%0a", "%7f", "%", "%zz", "%25", "%252e", "%c0%ae", "%e0%80%af", "%ef%bc%8f", "+", "*", "a", "pub", "%61dmin", "Admin", "~", "'", "|", "{", "^", "`", "<", "\"",
+		"%00", "%0a", "%7f", "%", "%zz", "%25", "%252e", "%252f", "%253B", "%255c", "%2F", "%25", "%c0%ae", "%e0%80%af", "%ef%bc%8f", "+", "*", "a", "pub", "%61dmin", "Admin", "~", "'", "|", "{", "^", "`", "<", "\"",
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range rounds(300) {
@@ -73,7 +74,8 @@ func TestCanonicalPath(t *testing.T) {
 		for range rng.IntN(9) {
 			raw += pieces[rng.IntN(len(pieces))]
 		}
-		want, err := route.CanonicalPath(raw)
+		read, err := route.ReadPath(raw)
+		want := route.OneFrontSlash(read.Sent)
 		resp := ask(t, address, "GET "+raw+" HTTP/1.1\r\nHost: a.example")
 		switch got := resp.Header.Get("Location"); {
 		case err != nil && resp.StatusCode != http.StatusBadRequest:
@@ -131,17 +133,20 @@ func TestRouting(t *testing.T) {
 			o := testOptions(t, table)
 			serve(t, table, o)
 			for range 120 {
-				q := randomRequest(rng)
+				q, target := randomRequest(rng)
 				want := "nobody"
 				if r := matcher.Find(q); r != nil {
 					want = r.ID
+					if !matcher.TakesBoth(q, r) {
+						want = "refused"
+					}
 				}
-				if got := whoTakes(t, o.Bind["http"], q); got != want {
+				if got := whoTakes(t, o.Bind["http"], q, target); got != want {
 					text := ""
 					for _, r := range table.Routes {
 						text += r.Text()
 					}
-					t.Fatalf("%+v goes to %s, want %s in\n%s", q, got, want, text)
+					t.Fatalf("%s, %+v goes to %s, want %s in\n%s", target, q, got, want, text)
 				}
 			}
 		})
@@ -149,9 +154,8 @@ func TestRouting(t *testing.T) {
 }
 
 // whoTakes is the service that HAProxy says has no endpoint.
-func whoTakes(t *testing.T, address netip.AddrPort, q *route.Request) string {
+func whoTakes(t *testing.T, address netip.AddrPort, q *route.Request, target string) string {
 	t.Helper()
-	target := q.Path
 	if q.Query != "" {
 		target += "?" + q.Query
 	}
@@ -176,8 +180,11 @@ func whoTakes(t *testing.T, address netip.AddrPort, q *route.Request) string {
 	}
 	defer resp.Body.Close()
 	line, _ := bufio.NewReader(resp.Body).ReadString('\n')
-	if resp.StatusCode == http.StatusNotFound {
+	switch resp.StatusCode {
+	case http.StatusNotFound:
 		return "nobody"
+	case http.StatusBadRequest:
+		return "refused"
 	}
 	rest, ok := strings.CutPrefix(line, "fairway: service ")
 	service, _, found := strings.Cut(rest, " ")
@@ -201,7 +208,7 @@ func randomHost(rng *rand.Rand) string {
 func randomPath(rng *rand.Rand) string {
 	path := ""
 	for range rng.IntN(4) {
-		path += "/" + pick(rng, "a", "b", "ab", "%41%20", "x.y")
+		path += "/" + pick(rng, "a", "b", "ab", "%41%20", "x.y", "a", "b", "a;b", "b%2Fa", "%2561", "/b")
 	}
 	return pick(rng, path, path+"/")
 }
@@ -283,14 +290,17 @@ func randomCondition(rng *rand.Rand) route.Condition {
 	return c
 }
 
-func randomRequest(rng *rand.Rand) *route.Request {
-	path := pick(rng, randomPath(rng), randomPath(rng), "/")
-	if path == "" {
-		path = "/"
+func randomRequest(rng *rand.Rand) (q *route.Request, target string) {
+	target = pick(rng, randomPath(rng), randomPath(rng), "/")
+	if target == "" {
+		target = "/"
 	}
-	canonical, err := route.CanonicalPath(path)
+	path, err := route.ReadPath(target)
 	if err != nil {
-		canonical = "/"
+		target, path = "/", route.RequestPath{Canonical: "/"}
+	}
+	if path.Front {
+		path.Other = "" // such a request is not refused
 	}
 	header := http.Header{}
 	if rng.IntN(2) == 0 {
@@ -300,8 +310,8 @@ func randomRequest(rng *rand.Rand) *route.Request {
 		header["X-B"] = []string{"yes"}
 	}
 	return &route.Request{
-		Method: pick(rng, "GET", "POST", "PUT"), Host: randomHost(rng), Path: canonical, Listener: "http", Header: header,
+		Method: pick(rng, "GET", "POST", "PUT"), Host: randomHost(rng), Path: path.Canonical, Other: path.Other, Listener: "http", Header: header,
 		Query:  pick(rng, "", "", "q=1", "q=2&%71=1", "q=de", "q=a+b", "p=q", "q", "q=%64e%"),
 		Client: netip.MustParseAddr(pick(rng, "10.1.2.3", "192.0.2.1", "fd00::1")),
-	}
+	}, target
 }

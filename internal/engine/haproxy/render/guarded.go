@@ -33,31 +33,31 @@ func (g *guard) group() string {
 }
 
 // writeGuarded writes the rules of guarded matches.
-func (r *renderer) writeGuarded(t *text, directive string, guards []guard, table string) {
+func (l *lookups) writeGuarded(guards []guard, table string) {
 	if len(guards) == 0 {
 		return
 	}
-	t.line("%s set-var(txn.group) var(txn.host),map_str(%s)", directive, r.o.mapPath(mapGroups))
-	if r.asksQuery && directive == "http-request" {
-		t.line("http-request lua.fairway_query if { query -m found }")
+	l.line("%s set-var(txn.group) var(txn.host),map_str(%s)%s", l.directive, l.o.mapPath(mapGroups), l.test())
+	if l.asksQuery && l.directive == "http-request" && l.when == "" {
+		l.line("http-request lua.fairway_query if { query -m found }")
 	}
 	owner := ""
 	for i := range guards {
 		g := &guards[i]
 		if g.route.ID != owner {
 			owner = g.route.ID
-			t.note("route %s", owner)
+			l.note("route %s", owner)
 		}
-		conditions := r.conditions(&g.route.Matches[g.match])
+		conditions := l.conditions(&g.route.Matches[g.match])
 		if group := g.group(); group != "" {
 			conditions[0] = "{ var(txn.group) -m str " + group + " }"
 		}
-		t.line("%s set-var(txn.g) str(%d) if !{ var(txn.g) -m found } %s", directive, i, strings.Join(conditions, " "))
+		l.line("%s set-var(txn.%s) str(%d)%s", l.directive, l.guard, i, l.test(append([]string{"!{ var(txn." + l.guard + ") -m found }"}, conditions...)...))
 	}
-	found := "{ var(txn.g) -m found }"
-	t.line("%s set-var(txn.better) var(txn.r),field(%d,|) if %s", directive, fieldRank, found)
-	t.line("%s set-var(txn.better) int(%d) if %s !{ var(txn.r) -m found }", directive, maxGuards+1, found)
-	t.line("%s set-var(txn.r) var(txn.g),map_str(%s) if %s { var(txn.g),sub(txn.better) lt 0 }", directive, r.o.mapPath(table), found)
+	found := "{ var(txn." + l.guard + ") -m found }"
+	l.line("%s set-var(txn.better) var(txn.%s),field(%d,|)%s", l.directive, l.route, fieldRank, l.test(found))
+	l.line("%s set-var(txn.better) int(%d)%s", l.directive, maxGuards+1, l.test(found, "!{ var(txn."+l.route+") -m found }"))
+	l.line("%s set-var(txn.%s) var(txn.%s),map_str(%s)%s", l.directive, l.route, l.guard, l.o.mapPath(table), l.test(found, "{ var(txn."+l.guard+"),sub(txn.better) lt 0 }"))
 }
 
 // groupEntries is the map of hosts that have guarded matches of their own.
@@ -86,10 +86,10 @@ func sortedEntries(entries []MapEntry) []MapEntry {
 }
 
 // conditions are the tests of a match: its host, its path, and its conditions.
-func (r *renderer) conditions(m *route.Match) []string {
-	tests := []string{hostTest(m.Host), pathTest([]route.Path{m.Path})}
+func (l *lookups) conditions(m *route.Match) []string {
+	tests := []string{hostTest(m.Host), l.pathTest([]route.Path{m.Path})}
 	for i := range m.Conditions {
-		tests = append(tests, conditionTest(&m.Conditions[i]))
+		tests = append(tests, l.conditionTest(&m.Conditions[i]))
 	}
 	return slices.DeleteFunc(tests, func(s string) bool { return s == "" })
 }
@@ -126,12 +126,12 @@ func hostsExpression(hosts []route.Host) string {
 }
 
 // pathTest tests for any of the paths; empty for one that is every path.
-func pathTest(paths []route.Path) string {
+func (l *lookups) pathTest(paths []route.Path) string {
 	var alternatives []string
 	for _, p := range paths {
 		switch {
 		case p.Kind == route.PathRegexp:
-			return "{ var(txn.path) -m reg -- " + quoted(wholeExpression([]string{p.Value})) + " }"
+			return "{ var(" + l.path + ") -m reg -- " + quoted(wholeExpression([]string{p.Value})) + " }"
 		case p.Kind == route.PathExact:
 			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`\z`)
 		case p.Kind == route.PathPrefix && p.Value != "/":
@@ -143,12 +143,12 @@ func pathTest(paths []route.Path) string {
 	if len(paths) == 1 && paths[0] == (route.Path{Kind: route.PathPrefix, Value: "/"}) {
 		return ""
 	}
-	return "{ var(txn.path) -m reg -- " + quoted(`\A(?:`+strings.Join(alternatives, "|")+`)`) + " }"
+	return "{ var(" + l.path + ") -m reg -- " + quoted(`\A(?:`+strings.Join(alternatives, "|")+`)`) + " }"
 }
 
 // conditionTest tests a condition.
-func conditionTest(c *route.Condition) string {
-	test := plainTest(c)
+func (l *lookups) conditionTest(c *route.Condition) string {
+	test := l.plainTest(c)
 	if front, values, ok := strings.Cut(test, " -- "); ok && c.Secret() {
 		test = front + " -- " + secret(strings.TrimSuffix(values, " }")) + " }"
 	}
@@ -158,7 +158,7 @@ func conditionTest(c *route.Condition) string {
 	return test
 }
 
-func plainTest(c *route.Condition) string {
+func (l *lookups) plainTest(c *route.Condition) string {
 	header := "req.fhdr(" + c.Name + ")"
 	switch c.Kind {
 	case route.ConditionMethod:
@@ -185,7 +185,7 @@ func plainTest(c *route.Condition) string {
 	case route.ConditionHostRegexp:
 		return "{ var(txn.host) -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
 	case route.ConditionPathRegexp:
-		return "{ var(txn.path) -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
+		return "{ var(" + l.path + ") -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
 	case route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathStart:
 		kind := map[route.ConditionKind]route.PathKind{
 			route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathStart: route.PathStart,
@@ -194,7 +194,7 @@ func plainTest(c *route.Condition) string {
 		for _, v := range c.Values {
 			paths = append(paths, route.Path{Kind: kind, Value: v})
 		}
-		if test := pathTest(paths); test != "" {
+		if test := l.pathTest(paths); test != "" {
 			return test
 		}
 		return "{ always_true }"

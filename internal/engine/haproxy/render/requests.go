@@ -40,9 +40,9 @@ const requestSection = "requests"
 // looks at.
 const (
 	// usualHost is a host in canonical form without a port, usualPath a path in
-	// canonical form without encoding.
+	// canonical form without encoding and parameters.
 	usualHost = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
-	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,;=:@-]*+)++$`
+	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*+)++$`
 	// unusualHeaders finds headers that say who sent the request, in all
 	// spellings, those of one connection, codings and expectations other than the
 	// usual, and lines with control characters.
@@ -70,6 +70,7 @@ func (r *renderer) writeRequests(t *text) {
 		t.note("usual requests for routes without any wishes are ready")
 		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }", moreMark)
 	}
+	r.writeOther(t)
 	r.writeKnobs(t)
 	r.writeResponses(t)
 }
@@ -118,14 +119,52 @@ type lookups struct {
 	// listener is in front of the host in a key for connections; empty for requests.
 	listener string
 	table    string // the expression that looks a key up
+	path     string // the variable that holds the path
+	// route and guard are the variables for what is found, and when is the test
+	// whether to look; empty for always.
+	route, guard, when string
+}
+
+// test joins tests to the condition of a rule; empty without any.
+func (l *lookups) test(tests ...string) string {
+	if l.when != "" {
+		tests = append([]string{l.when}, tests...)
+	}
+	if len(tests) == 0 {
+		return ""
+	}
+	return " if " + strings.Join(tests, " ")
 }
 
 // writeLookups writes the search for the route of a request.
 func (r *renderer) writeLookups(t *text) {
 	t.note("the route")
-	l := lookups{r, t, "http-request", "", "map_beg(" + r.o.mapPath(mapRoutes) + ")"}
+	l := lookups{
+		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
+		path: "txn.path", route: "r", guard: "g",
+	}
 	l.write()
-	r.writeGuarded(t, "http-request", r.guards, mapGuarded)
+	l.writeGuarded(r.guards, mapGuarded)
+}
+
+// writeOther writes what a path that can be read in two ways is put to: by both it
+// has to belong to the same route. Few requests have one, and they have been to Lua.
+func (r *renderer) writeOther(t *text) {
+	t.note("another way to read the path")
+	t.line("acl other var(txn.other) -m found")
+	t.line("acl other_same var(txn.same) -m found")
+	l := lookups{
+		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
+		path: "txn.other", route: "o", guard: "og", when: "other",
+	}
+	l.write()
+	l.writeGuarded(r.guards, mapGuarded)
+	t.line("http-request set-var(txn.token) var(txn.o),field(%d,|) if other", fieldToken)
+	t.line("http-request set-var(txn.same) bool(true) if other { var(txn.token) -m found } { var(txn.r),field(%d,|),strcmp(txn.token) eq 0 }", fieldToken)
+	t.line("http-request set-path %%[path,regsub(^/+,/)] if other !other_same { var(txn.front) -m found }")
+	refused := "if other !other_same { var(txn.r) -m found } !{ var(txn.front) -m found } !{ var(txn.err) -m found }"
+	t.line("http-request set-var(txn.why) str(%s) %s", quoted("the path can be read as one that belongs to another route"), refused)
+	t.line("http-request set-var(txn.err) str(bad-path) %s", refused)
 }
 
 // write looks at one kind of host after the other, most specific first.
@@ -134,23 +173,23 @@ func (l *lookups) write() {
 		l.writeMixed()
 		return
 	}
-	none := " if !{ var(txn.r) -m found }"
-	l.find("r", "var(txn.host)", "")
-	l.find("r", parentExpression, none)
+	none := "!{ var(txn." + l.route + ") -m found }"
+	l.find(l.route, "var(txn.host)")
+	l.find(l.route, parentExpression, none)
 	for _, n := range l.features.Deep {
-		l.find("r", writeDeep(l.text, l.directive, n, none), none)
+		l.find(l.route, writeDeep(l.text, l.directive, n, l.test(none)), none)
 	}
-	l.find("r", "str("+anyMark+")", none)
+	l.find(l.route, "str("+anyMark+")", none)
 }
 
 // find sets a variable to what the map has for a host.
-func (l *lookups) find(name, host, condition string) {
+func (l *lookups) find(name, host string, tests ...string) {
 	if l.listener == "" {
-		l.line("%s set-var(txn.%s) %s,concat(,txn.path,>),%s%s", l.directive, name, host, l.table, condition)
+		l.line("%s set-var(txn.%s) %s,concat(,%s,>),%s%s", l.directive, name, host, l.path, l.table, l.test(tests...))
 		return
 	}
-	l.line("%s set-var(txn.name) %s%s", l.directive, host, condition)
-	l.line("%s set-var(txn.%s) str(%s),concat(,txn.name,>),%s%s", l.directive, name, l.listener, l.table, condition)
+	l.line("%s set-var(txn.name) %s%s", l.directive, host, l.test(tests...))
+	l.line("%s set-var(txn.%s) str(%s),concat(,txn.name,>),%s%s", l.directive, name, l.listener, l.table, l.test(tests...))
 }
 
 // parentExpression is what stands for a wildcard in keys: all behind the first
@@ -171,17 +210,18 @@ func writeDeep(t *text, directive string, n int, condition string) string {
 // writeMixed looks at all kinds of hosts, because a priority can make a less
 // specific one win.
 func (l *lookups) writeMixed() {
+	candidate := "{ var(txn.c) -m found }"
 	next := func(host string) {
-		l.line("%s unset-var(txn.c)", l.directive)
-		l.find("c", host, "")
-		l.line("%s set-var(txn.p) var(txn.r),field(%d,|)", l.directive, fieldPriority)
-		l.line("%s set-var(txn.r) var(txn.c) if { var(txn.c) -m found } !{ var(txn.r) -m found }", l.directive)
-		l.line("%s set-var(txn.r) var(txn.c) if { var(txn.c) -m found } { var(txn.c),field(%d,|),sub(txn.p) gt 0 }", l.directive, fieldPriority)
+		l.line("%s unset-var(txn.c)%s", l.directive, l.test())
+		l.find("c", host)
+		l.line("%s set-var(txn.p) var(txn.%s),field(%d,|)%s", l.directive, l.route, fieldPriority, l.test())
+		l.line("%s set-var(txn.%s) var(txn.c)%s", l.directive, l.route, l.test(candidate, "!{ var(txn."+l.route+") -m found }"))
+		l.line("%s set-var(txn.%s) var(txn.c)%s", l.directive, l.route, l.test(candidate, fmt.Sprintf("{ var(txn.c),field(%d,|),sub(txn.p) gt 0 }", fieldPriority)))
 	}
-	l.find("r", "var(txn.host)", "")
+	l.find(l.route, "var(txn.host)")
 	next(parentExpression)
 	for _, n := range l.features.Deep {
-		next(writeDeep(l.text, l.directive, n, ""))
+		next(writeDeep(l.text, l.directive, n, l.test()))
 	}
 	next("str(" + anyMark + ")")
 }
@@ -215,6 +255,9 @@ func (r *renderer) writeKnobs(t *text) {
 	redirect("own", "!{ var(txn.proto) -m str https }")
 	redirect("when", "{ var(txn.told) -m str http }")
 	redirect("unless", "!{ var(txn.told) -m str https }")
+	slashes := fmt.Sprintf("if %s !{ var(txn.err) -m found } { var(txn.strip) -m found } { var(txn.slashes) -m found }", more)
+	t.line("http-request lua.fairway_strip %s", slashes)
+	t.line("http-request set-var(txn.err) str(internal) %s", slashes)
 	for n := 1; n <= maxStrip; n++ {
 		condition := fmt.Sprintf("if %s !{ var(txn.err) -m found } { var(txn.strip) -m str %d }", more, n)
 		t.line("http-request set-header X-Forwarded-Prefix /%%[path,field(2,/,%d)] %s", n, condition)

@@ -10,9 +10,9 @@ import (
 	"fairway/internal/route"
 )
 
-// maxWords is how many words the tests of one match may be: HAProxy takes 64 in a
-// line, of which some are the rule's.
-const maxWords = 50
+// maxWords is how many words the conditions of one match may be: HAProxy takes 64 in a
+// line, of which 24 are the rule's and those of host and path.
+const maxWords = 40
 
 // Unsupported says why a route with its backend (nil for none) cannot be served on
 // HAProxy exactly as the table means it; empty when it can.

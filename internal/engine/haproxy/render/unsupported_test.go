@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,4 +73,25 @@ func TestUnsupported(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
+}
+
+// TestTheLongestMatchFits: what Unsupported lets pass at its bound is a configuration.
+func TestTheLongestMatchFits(t *testing.T) {
+	r := &route.Route{
+		ID: "r", Service: "r", Filters: []route.Filter{{Redirect: &route.Redirect{Status: 302, Scheme: "https"}}},
+		Matches: []route.Match{{
+			Host: route.Host{Kind: route.HostRegexp, Value: "a.*"}, Path: route.Path{Kind: route.PathRegexp, Value: "/a.*"},
+			Conditions: []route.Condition{{Kind: route.ConditionHeader, Name: "X-A"}},
+		}},
+	}
+	values := &r.Matches[0].Conditions[0].Values
+	for Unsupported(r, nil, Capabilities{}) == "" {
+		*values = append(*values, fmt.Sprint("v", len(*values)))
+	}
+	*values = (*values)[1:]
+	table, err := route.New(1, []route.Listener{{Name: "http", Address: ":0"}}, []*route.Route{r}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, table, testOptions(t, table))
 }

@@ -188,15 +188,28 @@ core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)
 	end
 end, 0)
 
+-- The first txn.strip segments are taken off a path that has runs of slashes. What is
+-- left begins with one slash.
+core.register_action("fairway_strip", {"http-req"}, function(txn)
+	local rest, taken = txn.f:path(), ""
+	for _ = 1, tonumber(txn:get_var("txn.strip")) do
+		local segment, behind = rest:match("^/+([^/]*)(.*)$")
+		taken, rest = taken .. "/" .. segment, behind
+	end
+	txn.http:req_set_header("X-Forwarded-Prefix", taken)
+	txn.http:req_set_path(one_front_slash("/" .. rest))
+	txn:unset_var("txn.strip")
+end, 0)
+
 -- A path that a filter has rewritten is brought into the canonical form again.
 core.register_action("fairway_rewritten", {"http-req"}, function(txn)
 	txn:set_var("txn.why", "path cannot be read")
-	local path, err = canonical_path(txn.f:path() or "")
+	local path, err = read_path(txn.f:path() or "")
 	if not path then
 		txn:set_var("txn.why", err)
 		return
 	end
-	txn.http:req_set_path(path)
+	txn.http:req_set_path(path.canonical)
 	txn:unset_var("txn.why")
 end, 0)
 

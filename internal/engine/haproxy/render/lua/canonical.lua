@@ -5,7 +5,7 @@
 
 local byte, char, sub, find, lower = string.byte, string.char, string.sub, string.find, string.lower
 
--- Paths: the canonical form of route.CanonicalPath, or nil and what is wrong.
+-- Paths: the forms of route.ReadPath.
 
 local function is_unreserved(c)
 	return c >= 97 and c <= 122 or c >= 65 and c <= 90 or c >= 48 and c <= 57
@@ -17,6 +17,14 @@ for c = 0, 255 do
 	plain[c] = is_unreserved(c) or find("!$&'()*+,;=:@", char(c), 1, true) ~= nil
 end
 
+-- encoded holds what stands for a character that cannot stand plainly in a path.
+local encoded = {}
+for c = 0, 255 do
+	if not plain[c] then
+		encoded[char(c)] = string.format("%%%02X", c)
+	end
+end
+
 local function is_overlong(b, a, c)
 	if c < 0x80 or c > 0xbf then
 		return false
@@ -26,71 +34,161 @@ local function is_overlong(b, a, c)
 		or b == 0xf0 and a >= 0x80 and a < 0x90
 end
 
-local function canonical_path(raw)
+-- sent_path is the path as the endpoint gets it: a list of segments, each with the
+-- slashes in front of it.
+local function sent_path(raw)
 	if byte(raw, 1) ~= 47 then
 		return nil, "path does not begin with a slash"
 	end
-	local above, segment = {}, {}
+	local out, segment, run, skip = {}, {}, 0, false
 	local b, a = 0, 0
 	local function end_segment()
 		local s = table.concat(segment)
 		segment = {}
 		if s == "." then
-			return ""
+			skip = true
 		elseif s == ".." then
-			if #above == 0 then
-				return nil, "path leads above the root"
+			if #out == 0 then
+				return "path leads above the root"
 			end
-			above[#above] = nil
-			return ""
+			run, skip = out[#out][1], true
+			out[#out] = nil
 		elseif find(s, "^%.%.?;") then
-			return nil, "path has a dot segment with a parameter"
+			return "path has a dot segment with a parameter"
+		elseif s ~= "" then
+			out[#out + 1] = {run, s}
+			run = 0
 		end
-		return s
 	end
 	local i, n = 1, #raw
 	while i <= n do
-		local c, encoded = byte(raw, i), false
+		local c, text = byte(raw, i), nil
 		if c == 37 then
-			local hex = sub(raw, i + 1, i + 2)
-			if not find(hex, "^%x%x$") then
+			text = sub(raw, i, i + 2)
+			if not find(text, "^%%%x%x$") then
 				return nil, "path has a broken percent-encoding"
 			end
-			c, encoded, i = tonumber(hex, 16), true, i + 2
+			c, i = tonumber(sub(text, 2), 16), i + 2
 		end
 		i = i + 1
 		if c < 0x20 or c == 0x7f then
 			return nil, "path has a control character"
 		elseif c == 92 then
 			return nil, "path has a backslash"
-		elseif c == 47 and encoded then
-			return nil, "path has an encoded slash"
-		elseif (c == 35 or c == 63 or c == 32) and not encoded then
-			return nil, "path has a plain '" .. char(c) .. "'"
 		elseif is_overlong(b, a, c) then
 			return nil, "path has overlong UTF-8"
+		elseif (c == 35 or c == 63 or c == 32) and not text then
+			return nil, "path has a plain '" .. char(c) .. "'"
 		end
 		b, a = a, c
-		if c == 47 then
-			local s, err = end_segment()
-			if not s then
+		if c == 47 and text then
+			segment[#segment + 1] = text
+		elseif c == 47 then
+			local err = end_segment()
+			if err then
 				return nil, err
 			end
-			if s ~= "" then
-				above[#above + 1] = s
+			if not skip then
+				run = run + 1
 			end
-		elseif is_unreserved(c) or plain[c] and not encoded then
+			skip = false
+		elseif is_unreserved(c) or plain[c] and not text then
 			segment[#segment + 1] = char(c)
 		else
 			segment[#segment + 1] = string.format("%%%02X", c)
 		end
 	end
-	local last, err = end_segment()
-	if not last then
+	local err = end_segment()
+	if err then
 		return nil, err
 	end
-	above[#above + 1] = last
-	return "/" .. table.concat(above, "/")
+	return out, run
+end
+
+-- decode_all decodes a path until nothing is left to decode.
+local function decode_all(path)
+	local out, n, parameter = {}, 0, false
+	for i = 1, #path do
+		local c = byte(path, i)
+		n = n + 1
+		out[n] = char(c)
+		if c == 47 then
+			parameter = false
+		end
+		while true do
+			parameter = parameter or out[n] == ";"
+			if n < 3 or out[n - 2] ~= "%" or not find(out[n - 1] .. out[n], "^%x%x$") then
+				break
+			end
+			c = tonumber(out[n - 1] .. out[n], 16)
+			if c < 0x20 or c == 0x7f then
+				return nil, "path has a control character"
+			elseif c == 92 then
+				c = 47
+			end
+			if c == 47 and parameter then
+				return nil, "path has an encoded slash behind a semicolon"
+			end
+			n = n - 2
+			out[n] = char(c)
+		end
+	end
+	return table.concat(out, "", 1, n)
+end
+
+-- plainest_path is the plainest reading of a canonical path.
+local function plainest_path(path)
+	if not find(path, "[%%;]") then
+		return path
+	end
+	local decoded, err = decode_all(path)
+	if not decoded then
+		return nil, err
+	end
+	local out, slash = {}, false
+	for segment in (decoded .. "/"):gmatch("([^/]*)/") do
+		if not slash then
+			out[#out + 1], slash = "/", true
+		end
+		segment = segment:match("^[^;]*")
+		if segment == "." or segment == ".." then
+			return nil, "path has a dot segment behind an encoding"
+		elseif segment ~= "" then
+			out[#out + 1], slash = segment:gsub(".", encoded), false
+		end
+	end
+	return table.concat(out)
+end
+
+-- one_front_slash makes one slash of the run that a path begins with.
+local function one_front_slash(path)
+	return (path:gsub("^/+", "/"))
+end
+
+-- read_path is route.ReadPath: the path in its forms, or nil and what is wrong.
+local function read_path(raw)
+	local segments, run = sent_path(raw)
+	if not segments then
+		return nil, run
+	end
+	local sent, canonical = {}, {}
+	for i, s in ipairs(segments) do
+		sent[i] = string.rep("/", s[1]) .. s[2]
+		canonical[i] = "/" .. s[2]:gsub("%%2f", "%%2F")
+	end
+	local p = {
+		sent = table.concat(sent) .. string.rep("/", run),
+		canonical = table.concat(canonical) .. (run > 0 and "/" or ""),
+	}
+	local other, err = plainest_path(p.canonical)
+	if not other then
+		return nil, err
+	elseif other ~= p.canonical then
+		p.other, p.sent = other, one_front_slash(p.sent)
+	elseif sub(p.sent, 1, 2) == "//" and p.canonical ~= "/" then
+		p.other, p.front = "/" .. (p.canonical:match("^/[^/]*/(.*)$") or ""), true
+	end
+	return p
 end
 
 -- Addresses: a list of bytes, 4 or 16 of them, or nil.
@@ -301,8 +399,8 @@ local function named_host(txn)
 	return authority ~= "" and authority or nil, path == "" and "/" or path
 end
 
--- read_target brings host and path into the canonical form, and the request with
--- them. It returns the authority, or nil after it has noted what is wrong.
+-- read_target brings host and path into the canonical form, and the request into the
+-- form in which it is sent. It returns the authority, or nil after it has noted what is wrong.
 local function read_target(txn)
 	local raw, sent = named_host(txn)
 	local host, port = raw, ""
@@ -313,7 +411,7 @@ local function read_target(txn)
 		txn:set_var("txn.err", "bad-host")
 		return nil
 	end
-	local path, err = canonical_path(sent)
+	local path, err = read_path(sent)
 	if not path then
 		txn:set_var("txn.why", err)
 		txn:set_var("txn.err", "bad-path")
@@ -326,14 +424,23 @@ local function read_target(txn)
 	if authority ~= (txn.f:req_fhdr("host") or "") then
 		txn.http:req_set_header("host", authority)
 	end
-	if path ~= txn.f:path() then
-		txn.http:req_set_path(path)
+	if path.sent ~= txn.f:path() then
+		txn.http:req_set_path(path.sent)
 	end
 	if sub(txn.f:url() or "", 1, 1) ~= "/" and txn.f:fc_http_major() == 1 then
 		local query = txn.f:query()
-		txn.http:req_set_uri(query and path .. "?" .. query or path)
+		txn.http:req_set_uri(query and path.sent .. "?" .. query or path.sent)
 	end
 	txn:set_var("txn.host", host)
-	txn:set_var("txn.path", path)
+	txn:set_var("txn.path", path.canonical)
+	if path.sent ~= path.canonical then
+		txn:set_var("txn.slashes", true)
+	end
+	if path.other then
+		txn:set_var("txn.other", path.other)
+	end
+	if path.front then
+		txn:set_var("txn.front", true)
+	end
 	return authority, port
 end
