@@ -119,7 +119,6 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 		header:    h.header,
 		port:      portOfAuthority(h.authority),
 		sent:      path.Sent,
-		path:      path.Sent,
 		front:     path.Front,
 		bareQuery: hasQuery && query == "",
 		length:    h.length,

@@ -133,12 +133,15 @@ func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
 	if x.orphaned = r == nil; x.orphaned {
 		return false, nil
 	}
-	before := x.route
+	before, sent := x.route, x.q.sent
 	x.route = live.routes[r]
-	if x.route == before {
+	if a := live.settle(x.q, r); a != nil {
+		return false, &answered{a}
+	}
+	if x.route == before && x.q.sent == sent {
 		return false, nil
 	}
-	if x.route.compiledRoute != before.compiledRoute {
+	if x.route.compiledRoute != before.compiledRoute || x.q.sent != sent {
 		x.q.restore()
 		if _, a := live.filter(ctx, x.route, x.q); a != nil {
 			return false, &answered{a}

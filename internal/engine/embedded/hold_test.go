@@ -99,6 +99,32 @@ func TestHeldRequestIsCheckedAnew(t *testing.T) {
 	}
 }
 
+// TestHeldRequestIsReadTwiceAnew: a path with two readings that is held must belong to
+// one route by both in the table that serves it, too.
+func TestHeldRequestIsReadTwiceAnew(t *testing.T) {
+	for target, want := range map[string]struct {
+		status int
+		sent   string
+	}{
+		"/x/a%2fb//c":  {200, "/x/a%2fb//c"},
+		"/admin%2fx":   {400, ""},
+		"//admin//x":   {200, "/admin//x"},
+		"//other/x//y": {200, "//other/x//y"},
+	} {
+		a := newApp(t, nil)
+		s, answers := heldSite(t, "GET "+target+" HTTP/1.1\r\nHost: a.example\r\n\r\n", nil)
+		s.serve("a.example", a.addr())
+		s.route("admin", "a.example", func(r *route.Route) { r.Matches[0].Path.Value = "/admin" })
+		s.backend("admin", nil, a.addr())
+		s.apply()
+		if res := <-answers; res.StatusCode != want.status {
+			t.Errorf("%s: status %d, want %d", target, res.StatusCode, want.status)
+		} else if res.StatusCode == 200 && a.last().target != want.sent {
+			t.Errorf("%s: the application saw %s, want %s", target, a.last().target, want.sent)
+		}
+	}
+}
+
 // TestHeldConnectionIsNotBoundToItsTable: the same for connections that are passed
 // through.
 func TestHeldConnectionIsNotBoundToItsTable(t *testing.T) {

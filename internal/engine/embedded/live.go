@@ -150,14 +150,24 @@ func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer
 	if r == nil {
 		return nil, t.notFound(q)
 	}
+	if a := t.settle(q, r); a != nil {
+		return nil, a
+	}
+	q.path = q.sent
+	return t.filter(ctx, t.routes[r], q)
+}
+
+// settle sees to it that the request belongs to r however its path is read: it makes
+// one slash of those in front where that is enough, and refuses the request else.
+func (t *liveTable) settle(q *request, r *route.Route) *answer {
 	switch {
 	case t.matcher.TakesBoth(&q.Request, r):
 	case q.front:
-		q.path = route.OneFrontSlash(q.sent)
+		q.sent = route.OneFrontSlash(q.sent)
 	default:
-		return nil, refusal(http.StatusBadRequest, "bad-path", "the path can be read as one that belongs to another route")
+		return refusal(http.StatusBadRequest, "bad-path", "the path can be read as one that belongs to another route")
 	}
-	return t.filter(ctx, t.routes[r], q)
+	return nil
 }
 
 // filter puts the filters of a route to q.
