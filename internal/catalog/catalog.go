@@ -67,6 +67,9 @@ type Service struct {
 	// Image is the image reference that its instances are to be created from,
 	// where that is a fact of the service (Swarm); empty otherwise.
 	Image string `json:"image,omitempty"`
+	// RanLately is true while all its instances are stopped, or there are none, but
+	// one ran a moment ago: it may be on its way back.
+	RanLately bool `json:"ranLately,omitempty"`
 	// Created is when the service, or its oldest instance, was created. It
 	// orders claims that no earlier table has decided. Zero means unknown.
 	Created time.Time `json:"created,omitzero"`

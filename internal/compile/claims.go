@@ -59,7 +59,8 @@ func (s survivor) equal(other survivor) bool {
 // the claims, which nobody else may take while they ask for them; then all others.
 // Whoever asks for the same requests as before keeps its number; all others are
 // numbered in the order in which their services were created. A route loses as a
-// whole. Docker Flow's services may have an order of their own; see favoured.
+// whole. Docker Flow's services may have an order of their own; see favoured. Behind
+// all of these come the routes of idle services.
 func contest(all []contestant, newest uint64) {
 	order := make([]*contestant, 0, len(all))
 	var home map[claim]*contestant       // what earlier routes of the same service want
@@ -76,7 +77,7 @@ func contest(all []contestant, newest uint64) {
 			continue
 		}
 		order = append(order, c)
-		if c.before == nil || c.kept {
+		if c.before == nil || c.kept || c.plan.idle {
 			continue
 		}
 		had := claimsOf(c.before)
@@ -150,7 +151,7 @@ func (c *contestant) joins() bool {
 func favoured(order []*contestant) []*contestant {
 	var ranked []*contestant
 	for _, c := range order {
-		if c.form.rank != "" {
+		if c.form.rank != "" && !c.plan.idle {
 			ranked = append(ranked, c)
 		}
 	}
@@ -159,6 +160,9 @@ func favoured(order []*contestant) []*contestant {
 	}
 	rivals := map[claim][]*contestant{}
 	for _, c := range order {
+		if c.plan.idle {
+			continue
+		}
 		for _, want := range c.form.claims {
 			rivals[want] = append(rivals[want], c)
 		}
@@ -217,13 +221,17 @@ func (c *contestant) asksAtHome(home map[claim]*contestant) bool {
 // compareContestants orders contestants by who is asked first.
 func compareContestants(a, b *contestant) int {
 	class := func(c *contestant) int {
+		n := 2
 		switch {
 		case c.kept:
-			return 0
+			n = 0
 		case c.before != nil:
-			return 1
+			n = 1
 		}
-		return 2
+		if c.plan.idle {
+			n += 3
+		}
+		return n
 	}
 	if n := cmp.Compare(class(a), class(b)); n != 0 {
 		return n
@@ -255,6 +263,12 @@ func (c *contestant) conflict() route.Problem {
 	switch {
 	case c.lost == "":
 		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", printable(won.Service), printable(won.ID)), "rename the service or the route"
+	case c.plan.idle && !c.winner.plan.idle:
+		text = fmt.Sprintf("nothing of it runs, so service %s%s takes the same requests", printable(won.Service), of(won.Origin.Instance))
+		hint = "remove it, or stop the other one before this one is started"
+		if strings.HasPrefix(o.Source, "docker") {
+			hint = "run docker rm " + o.Instance + ", or stop the other one before this one is started"
+		}
 	case won.Service != c.form.route.Service:
 		text = fmt.Sprintf("service %s%s already takes the same requests", printable(won.Service), of(won.Origin.Instance))
 	}

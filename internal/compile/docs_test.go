@@ -100,7 +100,8 @@ When the instances of a service have different labels, as they do during an upda
 	fmt.Fprintf(&b, `
 A request that several routes would take goes to the one with the higher priority; then the more specific host; then the longer
 path; then more conditions; then to the one that was there first. Two services that ask for exactly the same are a conflict:
-the one that was there first serves, the other gets a problem.
+the one that was there first serves, the other gets a problem. One of which nothing runs or starts, nor has in the last ten seconds, gives
+way to one of which something does.
 
 ## How paths are read
 

@@ -40,6 +40,7 @@ type caseService struct {
 	Instances []caseInstance    `yaml:"instances"`
 	Replicas  *int              `yaml:"replicas"`
 	Virtual   []string          `yaml:"virtual"` // "proxy shared 10.0.0.2"
+	Lately    bool              `yaml:"lately"`  // nothing of it runs, but did a moment ago
 	Flow      map[string]string `yaml:"flow"`    // labels of the service, without com.df.; notify is true
 }
 
@@ -84,7 +85,7 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 				c.Instances = []caseInstance{{Name: name + ".1"}}
 			}
 		}
-		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas}
+		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
 		for _, v := range c.Virtual {
 			service.Virtual = append(service.Virtual, parseNetwork(v))
 		}

@@ -19,7 +19,10 @@ const maxProblems = 100
 // plan is what one service asks for. It is a function of the service alone, so
 // it is kept as long as the service is the same pointer.
 type plan struct {
-	service    *catalog.Service
+	service *catalog.Service
+	// idle is true while nothing of the service runs or starts: then its claims are
+	// worth nothing to others.
+	idle       bool
 	candidates []*candidate // of one dialect after the other; the unnamed route first, then by name
 	problems   []route.Problem
 
@@ -106,7 +109,7 @@ func newPlanner(s Settings) planner {
 
 // plan reads the labels of a service.
 func (p planner) plan(s *catalog.Service) *plan {
-	pl := &plan{service: s}
+	pl := &plan{service: s, idle: isIdle(s)}
 	if s.ID == "" || !utf8.ValidString(s.ID) {
 		pl.problems = []route.Problem{{
 			Code: route.CodeBadValue, Source: printable(s.Source), Service: printable(s.ID),
@@ -121,6 +124,11 @@ func (p planner) plan(s *catalog.Service) *plan {
 	}
 	pl.problems = capProblems(pl.problems)
 	return pl
+}
+
+// isIdle says whether nothing of a service runs, starts or ran a moment ago.
+func isIdle(s *catalog.Service) bool {
+	return !s.RanLately && !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State != catalog.StateStopped })
 }
 
 // planNative reads the labels of Fairway.

@@ -422,3 +422,43 @@ func TestConflictsDoNotRepeatSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoRunsHasTheClaim: of services that want the same, one of which nothing runs
+// never keeps out one of which something does, and one that runs keeps what it has.
+func TestWhoRunsHasTheClaim(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := New(Settings{})
+		var table *route.Table
+		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+			var services []*catalog.Service
+			for id := range 4 {
+				if !rapid.Bool().Draw(t, "exists") {
+					continue
+				}
+				in := instanceWith("in", map[string]string{"fairway.host": rapid.SampledFrom([]string{"a.example", "b.example"}).Draw(t, "host")})
+				in.State = rapid.SampledFrom([]catalog.State{catalog.StateReady, catalog.StateStarting, catalog.StateLeaving, catalog.StateStopped, catalog.StateStopped}).Draw(t, "state")
+				services = append(services, &catalog.Service{
+					ID: fmt.Sprint(id, "@docker"), Source: "docker", Created: seconds(rapid.IntRange(0, 3).Draw(t, "created")),
+					RanLately: in.State == catalog.StateStopped && rapid.Bool().Draw(t, "lately"), Instances: []*catalog.Instance{in},
+				})
+			}
+			before := table
+			table = c.Compile(snapshotOf(services...), before)
+			for _, s := range services {
+				r := table.Route(s.ID)
+				if r != nil || isIdle(s) {
+					continue
+				}
+				host := s.Instances[0].Labels["fairway.host"]
+				for _, other := range services {
+					if has := table.Route(other.ID); has != nil && has.Matches[0].Host.Value == host && isIdle(other) {
+						t.Fatalf("%s runs and yields to %s, which does not", s.ID, other.ID)
+					}
+				}
+				if before != nil && before.Route(s.ID) != nil && before.Route(s.ID).Matches[0].Host.Value == host {
+					t.Fatalf("%s runs and has lost what it had", s.ID)
+				}
+			}
+		}
+	})
+}

@@ -23,6 +23,7 @@ const (
 	DefaultBound   = 250 * time.Millisecond
 	DefaultConfirm = 5 * time.Second
 	DefaultSettle  = 2 * time.Second
+	DefaultLinger  = 10 * time.Second
 )
 
 // Between two runs of a source that broke off.
@@ -49,7 +50,10 @@ type Options struct {
 	Confirm time.Duration
 	// Settle is how long the very first snapshot waits for sources that have
 	// neither answered nor failed yet.
-	Settle     time.Duration
+	Settle time.Duration
+	// Linger is how long a service of which nothing runs any more is said to have
+	// run lately. It is longer than a restart of a container takes.
+	Linger     time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -71,6 +75,8 @@ type Collector struct {
 
 	// What follows belongs to the goroutine of Run.
 	merger    merger
+	linger    linger
+	lingers   time.Time // until when a service is said to have run lately; zero for none
 	published *catalog.Snapshot
 	taken     time.Time // when the newest answer came
 }
@@ -111,6 +117,7 @@ func New(o Options) (*Collector, error) {
 		confirm:  orDefault(o.Confirm, DefaultConfirm),
 		settle:   orDefault(o.Settle, DefaultSettle),
 		log:      o.Logger,
+		linger:   linger{period: orDefault(o.Linger, DefaultLinger)},
 	}
 	slices.SortFunc(c.sources, func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
 	for i, s := range c.sources {
@@ -190,6 +197,9 @@ func (c *Collector) Run(ctx context.Context) error {
 		case <-timer.C:
 			pace.published()
 			c.publish()
+			if !c.lingers.IsZero() {
+				timer.Reset(time.Until(c.lingers))
+			}
 		}
 	}
 }
@@ -301,7 +311,7 @@ func (c *Collector) publish() {
 		next.Sources = append(next.Sources, s.status())
 		next.Certificates = append(next.Certificates, s.certs...)
 	}
-	next.Services = c.merger.services(c.states)
+	next.Services, c.lingers = c.linger.mark(c.merger.services(c.states), time.Now())
 	next.Nodes = c.merger.nodes(c.states)
 	if c.published != nil {
 		if same(c.published, next) {

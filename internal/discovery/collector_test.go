@@ -291,6 +291,54 @@ func TestRestoredIsGuarded(t *testing.T) {
 
 // TestMerge: services of one ID become one, instances sorted; unchanged ones keep
 // their pointers.
+// TestRanLately: a service of which nothing runs any more has run lately, for a moment;
+// one of which nothing was seen to run has not.
+func TestRanLately(t *testing.T) {
+	source := newScript("a")
+	lab(t, Options{Sources: []Source{source}, Linger: 10 * time.Second}, func(_ *Collector, feed *catalog.Feed) {
+		say := func(web catalog.State) {
+			a := answer("a", "web", "db")
+			a.Services[0].Instances[0].State = web
+			a.Services[1].Instances[0].State = catalog.StateStopped
+			source.say <- a
+			time.Sleep(time.Second)
+		}
+		check := func(when string, want bool) {
+			t.Helper()
+			services := feed.Newest().Services
+			if services[0].ID != "db@a" || services[0].RanLately {
+				t.Errorf("%s: %s has run lately", when, services[0].ID)
+			}
+			if got := services[1].RanLately; got != want {
+				t.Errorf("%s: ran lately is %v", when, got)
+			}
+		}
+		say(catalog.StateReady)
+		check("running", false)
+		say(catalog.StateStopped)
+		check("stopped", true)
+		before := feed.Newest()
+		say(catalog.StateStopped)
+		if feed.Newest() != before {
+			t.Error("another snapshot of the same")
+		}
+		say(catalog.StateReady)
+		check("started again", false)
+		say(catalog.StateLeaving)
+		check("leaving", false)
+		say(catalog.StateStopped)
+		check("stopped again", true)
+		time.Sleep(8 * time.Second)
+		check("9 seconds later", true)
+		time.Sleep(2 * time.Second)
+		check("11 seconds later", false)
+		say(catalog.StateStopped)
+		check("still stopped", false)
+		say(catalog.StateStarting)
+		check("starting", false)
+	})
+}
+
 func TestMerge(t *testing.T) {
 	a, b := newScript("a"), newScript("b")
 	lab(t, Options{Sources: []Source{a, b}}, func(_ *Collector, feed *catalog.Feed) {
