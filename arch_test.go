@@ -45,26 +45,29 @@ var allowed = map[string]struct {
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
-	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/nearest"}},
+	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/nearest"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
-	"internal/discovery/certificates": {2, []string{"internal/catalog", "internal/discovery/poll"}},
+	"internal/discovery/certificates": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files"}},
 	"internal/discovery/poll":         {1, []string{"internal/catalog"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
 	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},
 
-	"internal/compile": {2, []string{"internal/catalog", "internal/nearest", "internal/route"}},
+	// compile judges the path of a user file by the rule that opens it.
+	"internal/compile": {2, []string{"internal/catalog", "internal/files", "internal/nearest", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/route"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route"}},
 	// traffic is what every engine tells of requests, in one form.
 	"internal/engine/traffic": {1, nil},
+	// users follows the user files that routes name, for every engine.
+	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it.
 	"internal/engine/enginetest": {2, []string{"internal/route"}},
 
@@ -72,7 +75,7 @@ var allowed = map[string]struct {
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route",
 	}},
 	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
 	"internal/engine/haproxy/socket":  {1, nil},
@@ -101,7 +104,9 @@ var allowed = map[string]struct {
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api"}},
 
-	"internal/catalog":   {1, nil},
+	"internal/catalog": {1, nil},
+	// files opens what others have named: regular files, below a bound.
+	"internal/files":     {1, nil},
 	"internal/route":     {1, nil},
 	"internal/api":       {1, nil},
 	"internal/dockerapi": {1, nil},

@@ -11,7 +11,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -23,6 +22,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/discovery/poll"
+	"fairway/internal/files"
 )
 
 // Name is the name of the source.
@@ -119,19 +119,19 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 func (s *Source) Read() ([]catalog.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var files []string
+	var paths []string
 	for _, dir := range s.dirs {
 		names, err := dir.names()
 		if err != nil {
 			return nil, fmt.Errorf("certificates: %w", err)
 		}
 		for _, name := range names {
-			files = append(files, filepath.Join(dir.Path, name))
+			paths = append(paths, filepath.Join(dir.Path, name))
 		}
 	}
 	list := []catalog.Certificate{}
-	next := make(map[string]seen, len(files))
-	for _, file := range files {
+	next := make(map[string]seen, len(paths))
+	for _, file := range paths {
 		now := s.look(file)
 		next[file] = now
 		if now.sound && len(list) < MaxFiles {
@@ -274,19 +274,12 @@ func check(data []byte) error {
 	return nil
 }
 
-// readFile reads a regular file of bounded size.
+// readFile reads a regular file of bounded size; of anything else, which is no
+// certificate, it returns nothing.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	data, err := files.Read(path, MaxBytes)
+	if errors.Is(err, files.ErrNotRegular) {
+		return nil, nil
 	}
-	if !info.Mode().IsRegular() {
-		return nil, nil // no certificate, whatever it is
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	return data, err
 }

@@ -53,8 +53,8 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// files lists what Read finds, relative to dir.
-func files(t *testing.T, s *Source, dir string) string {
+// found lists what Read finds, relative to dir.
+func found(t *testing.T, s *Source, dir string) string {
 	t.Helper()
 	list, err := s.Read()
 	if err != nil {
@@ -92,7 +92,7 @@ func TestReadFindsSoundFilesInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got, want := files(t, s, dir), "put/b.pem secrets/cert-y put/a.pem secrets/CERT_x"; got != want {
+		if got, want := found(t, s, dir), "put/b.pem secrets/cert-y put/a.pem secrets/CERT_x"; got != want {
 			t.Errorf("files %q, want %q", got, want)
 		}
 	}
@@ -105,7 +105,7 @@ func TestReadFindsSoundFilesInOrder(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "put/b.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := files(t, s, dir), "secrets/cert-y put/a.pem secrets/CERT_x"; got != want {
+	if got, want := found(t, s, dir), "secrets/cert-y put/a.pem secrets/CERT_x"; got != want {
 		t.Errorf("files %q, want %q", got, want)
 	}
 }

@@ -18,9 +18,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"reflect"
 	"sync"
@@ -30,6 +28,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/discovery/poll"
+	"fairway/internal/files"
 )
 
 // maxSize is the largest file that is read, in bytes.
@@ -98,7 +97,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 
 // answer reads the file.
 func (s *Source) answer(context.Context) catalog.Answer {
-	data, err := readFile(s.path)
+	data, err := files.Read(s.path, maxSize)
 	if err != nil {
 		return catalog.Answer{Err: fmt.Errorf("services file: %w", err)}
 	}
@@ -126,31 +125,6 @@ func keep(before, next []*catalog.Service) []*catalog.Service {
 		}
 	}
 	return next
-}
-
-// readFile reads a file of bounded size. Anything but a regular file is
-// refused, since reading a pipe or a device may never end.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxSize {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxSize>>20)
-	}
-	return data, nil
 }
 
 // watch wakes the source when something in the file's directory changes. It is a

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,7 +129,7 @@ func TestWatch(t *testing.T) {
 		return a
 	}
 
-	expect("error: services file: stat " + path)
+	expect("error: services file: open " + path)
 	write("services.yml", named("first"))
 	a := expect("first@file:services.yml")
 	write("other", named("second"))
@@ -146,7 +147,7 @@ func TestWatch(t *testing.T) {
 		t.Error("an unchanged service lost its pointer")
 	}
 	do(os.Remove(path))
-	expect("error: services file: stat ")
+	expect("error: services file: open ")
 
 	// The way of a ConfigMap: services.yml → ..data/services.yml, ..data → a
 	// directory that is replaced.
@@ -210,10 +211,12 @@ func TestReread(t *testing.T) {
 	}
 }
 
-// TestTooLarge refuses a file that would fill the memory.
-func TestTooLarge(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "services.yml")
-	f, err := os.Create(path)
+// TestFilesThatStopNobody: a file without end, and one that nobody writes to, are errors
+// at once, also where they took the place of a regular one.
+func TestFilesThatStopNobody(t *testing.T) {
+	dir := t.TempDir()
+	large, fifo := filepath.Join(dir, "large.yml"), filepath.Join(dir, "fifo.yml")
+	f, err := os.Create(large)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,8 +224,17 @@ func TestTooLarge(t *testing.T) {
 	if err := f.Truncate(maxSize + 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readFile(path); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
-		t.Errorf("error %v", err)
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{large: "more than 16777216 bytes", fifo: "not a regular file", "/dev/zero": "not a regular file"} {
+		s, err := New(Options{Name: "x", Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := s.answer(t.Context()); a.Err == nil || !strings.Contains(a.Err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, a.Err, want)
+		}
 	}
 }
 
