@@ -145,7 +145,13 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
 		return
 	}
+	unreadable := v.unreadableUsers(r)
 	for _, f := range r.Filters {
+		if f.BasicAuth != nil && f.BasicAuth.File != "" && unreadable != "" {
+			out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
+			out.Text = r.ID + " takes it: " + unreadable
+			return
+		}
 		if code, why := filtered(f, request); code != 0 {
 			out.Outcome, out.Status = api.OutcomeAnswered, code
 			out.Text = fmt.Sprintf("%s takes it, and a filter answers with %d: %s", r.ID, code, why)
@@ -171,6 +177,17 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 	out.Text = fmt.Sprintf("%s takes it; %d of %d endpoints can be picked", r.ID, len(eligible), len(b.Endpoints))
 	out.Winner.Eligible = eligible
 	out.Winner.Choice = choice(b)
+}
+
+// unreadableUsers is the problem of a route whose user file cannot be read; empty for
+// none.
+func (v *view) unreadableUsers(r *route.Route) string {
+	for _, p := range v.table.Problems {
+		if p.Code == route.CodeUserFile && p.Route == r.ID {
+			return p.Text
+		}
+	}
+	return ""
 }
 
 // filtered returns the code with which a filter answers the request by itself,

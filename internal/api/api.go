@@ -229,7 +229,7 @@ type Port struct {
 type Problem struct {
 	// Code is stable: "unknown-label", "bad-value", "bad-rule", "incomplete",
 	// "contradicts", "conflict", "no-port", "no-address", "differ",
-	// "unsupported". More may be added.
+	// "unsupported", "user-file", "locked-users". More may be added.
 	Code     string `json:"code"`
 	Source   string `json:"source"`
 	Service  string `json:"service"`

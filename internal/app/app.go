@@ -69,6 +69,7 @@ type App struct {
 	drained   chan balance.Drained // how endpoints have left
 	flow      *dockerFlow
 	lifecycle lifecycle
+	recompile func()      // has the control compile again, as soon as there is one
 	draining  atomic.Bool // Run has begun to end
 	failed    bool        // New has, and undoes what it has done
 }
@@ -82,6 +83,12 @@ type App struct {
 // data flow, and everything that must be undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
 	a := &App{cfg: cfg, log: o.Logger, drained: make(chan balance.Drained, maxDrained)}
+	var running atomic.Pointer[control.Control]
+	a.recompile = func() {
+		if c := running.Load(); c != nil {
+			c.Recompile()
+		}
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -126,6 +133,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	settings.UserFile = a.engine.UserFile
 	a.lifecycle.onStop("engine", a.engine.Stop)
 	restored, err = a.restore(restored, settings)
 	if err != nil {
@@ -171,6 +179,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	running.Store(a.control)
 
 	// Feed → notifications; calls → sources.
 	if err := a.flow.bind(a.engine, feed, a.control, metrics, shown, &a.lifecycle); err != nil {

@@ -44,6 +44,7 @@ type Config struct {
 	TLS            TLSConfig      `embed:"" prefix:"tls."`
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are believed; nobody's by default."`
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP, but for those of Fairway's own addresses; none by default. Repeatable."`
+	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories below which labels may name files, as basic-auth does; no other file is opened for a label. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for what is to survive a restart: the last good table, the history, commands and documents, tokens."`
 
@@ -239,7 +240,11 @@ func Defaults() Config {
 		if f.preset == "" {
 			continue
 		}
-		if err := f.set([]string{f.preset}); err != nil {
+		texts := []string{f.preset}
+		if f.Repeatable {
+			texts = strings.Split(f.preset, f.sep)
+		}
+		if err := f.set(texts); err != nil {
 			panic("app: default of " + f.Name + ": " + err.Error()) // A constant of ours; every test would see it.
 		}
 	}

@@ -85,6 +85,7 @@ tls:
     - cert.pem,key.pem
     - {cert: other.pem, key: key.pem}
 tcp-ports: [5432, 6000-6010]
+label-files: [/srv/users, /run/more]
 trusted-proxies: [10.0.0.0/8, 192.0.2.7, "fd00::1/8"]
 admin:
   listen: 0.0.0.0:9000
@@ -163,7 +164,8 @@ func fullWant() Config {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("fd00::/8"),
 		},
-		TCPPorts: []string{"5432", "6000-6010"},
+		TCPPorts:   []string{"5432", "6000-6010"},
+		LabelFiles: []string{"/srv/users", "/run/more"},
 		Admin: AdminConfig{
 			Listen: "0.0.0.0:9000", TLSCert: "cert.pem", TLSKey: "key.pem", ClientCA: "ca.pem", Insecure: true,
 			AllowedHosts: []string{"fairway.example.com"}, TokenFile: "token", Anonymous: "none",

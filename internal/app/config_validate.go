@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,6 +97,11 @@ func (v *validation) listen(c *Config) {
 		v.add("listen", c.Listen, "nothing would listen for requests: set listen, or listen-tls with tls.certificates")
 	}
 	v.dockerFlow(c)
+	for _, dir := range c.LabelFiles {
+		if !filepath.IsAbs(dir) {
+			v.add("label-files", dir, "write an absolute path, such as /run/secrets")
+		}
+	}
 	for _, text := range c.TCPPorts {
 		if _, err := parsePortRange(text); err != nil {
 			v.add("tcp-ports", text, err.Error())

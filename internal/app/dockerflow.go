@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 // settings are what the compiler needs: the listeners of the configuration and those
 // that the environment asks for, and how labels of Docker Flow are read, if at all.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
-	s := compile.Settings{Listeners: f.env.listenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS)}
+	s := compile.Settings{Listeners: f.env.listenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS), UserDirs: append([]string{}, cfg.LabelFiles...)}
 	for _, text := range cfg.TCPPorts {
 		if ports, err := parsePortRange(text); err == nil {
 			s.TCPPorts = append(s.TCPPorts, ports)
@@ -117,6 +118,16 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 		s.DockerFlow = &f.env.compile
 	}
 	return s
+}
+
+// userDirs are the directories below which the engine opens user files: those that
+// labels may name, and that of the secrets of Docker Flow.
+func (f *dockerFlow) userDirs(cfg *Config) []string {
+	dirs := slices.Clone(cfg.LabelFiles)
+	if f.cfg.Proxy.on() || f.cfg.Labels {
+		dirs = append(dirs, compile.FlowSecrets)
+	}
+	return dirs
 }
 
 // bind makes the faces and binds their addresses.

@@ -25,6 +25,9 @@ type engine interface {
 	Apply(ctx context.Context, t *route.Table) error
 	// Addr is where a listener is bound, or nil.
 	Addr(listener string) net.Addr
+	// UserFile reports what is wrong with the user file of a filter; see
+	// compile.Settings.
+	UserFile(a *route.BasicAuth) (unreadable string, faults []string)
 	// Stop drains until ctx ends.
 	Stop(ctx context.Context) error
 }
@@ -57,6 +60,8 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			Logger:       log,
 			AccessLog:    accessLog,
 			Registerer:   metrics,
+			UserDirs:     a.flow.userDirs(&a.cfg),
+			OnUsers:      a.recompile,
 			OnDrained:    func(d haproxy.Drained) { a.tellDrained(balance.Drained(d)) },
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
@@ -101,6 +106,8 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		HeaderTimeout:   limits.HeaderTimeout,
 		IdleTimeout:     limits.IdleTimeout,
 		BodyTimeout:     a.cfg.BodyTimeout,
+		UserDirs:        a.flow.userDirs(&a.cfg),
+		OnUsers:         a.recompile,
 		OnDrained:       a.tellDrained,
 	})
 	if err != nil {

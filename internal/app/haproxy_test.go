@@ -85,7 +85,7 @@ func startEngine(t *testing.T, engine, dir, services string, log *lockedBuffer, 
 	file := filepath.Join(dir, "services.yml")
 	writeServices(t, file, services)
 	cfg := Defaults()
-	cfg.Engine, cfg.AccessLog = engine, "-"
+	cfg.Engine, cfg.AccessLog, cfg.LabelFiles = engine, "-", []string{dir}
 	cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, "127.0.0.1:0"
 	cfg.DockerFlow.Proxy.Listen = "127.0.0.1:0"
 	cfg.File, cfg.StateDir = []string{file}, filepath.Join(dir, "state")

@@ -50,6 +50,13 @@ type Settings struct {
 	// ID of the backend are not known yet. It must be pure. A nil function means
 	// that the engine can serve everything.
 	Unsupported func(*route.Route, *route.Backend) string
+	// UserDirs are the directories below which labels may name user files. Engines
+	// have the last word; nil refuses nothing here.
+	UserDirs []string
+	// UserFile reports what is known to be wrong with the user file of a filter: why
+	// it cannot be read, or which of its lines let nobody in. It does not wait for the
+	// file. A nil function knows of nothing.
+	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
 }
 
 // Compiler turns snapshots into tables. It remembers what it made of each
@@ -114,6 +121,9 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		pl.make(mine, previous)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
+		for _, r := range pl.routes {
+			problems = append(problems, c.planner.userFileProblems(r)...)
+		}
 	}
 	return c.table(s.Revision, routes, backends, problems)
 }

@@ -110,7 +110,7 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
 		}
-		result.Served = d.routes(in)
+		result.Served = d.routes(p, in)
 	}
 	result.Checks = d.checks
 	return result
@@ -218,7 +218,7 @@ func (d *doctor) problems(in *catalog.Instance) {
 			name = "conflict"
 		case route.CodeNoPort, route.CodeNoAddress:
 			continue // the checks of port and address say it
-		case route.CodeDiffer:
+		case route.CodeDiffer, route.CodeLockedUsers:
 			outcome = OutcomeDoubt
 		}
 		text := p.Text
@@ -272,7 +272,7 @@ func (d *doctor) address(in *catalog.Instance) {
 
 // routes tells which routes lead to the instance, or to the service when in is
 // nil, and returns whether any does.
-func (d *doctor) routes(in *catalog.Instance) (served bool) {
+func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 	found := false
 	for _, r := range d.table.Routes {
 		if r.Service != d.plan.service.ID {
@@ -287,6 +287,8 @@ func (d *doctor) routes(in *catalog.Instance) (served bool) {
 		switch state, by := d.endpoint(r, in); {
 		case r.Refused != "":
 			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
+		case userFileOf(p, r) != "":
+			d.add("route", OutcomeFailed, "put a user file there that can be read", "%s answers 503, for its user file cannot be read", what)
 		case r.Backend == "":
 			served = true
 			d.add("route", OutcomeOK, "", "%s redirects", what)

@@ -20,6 +20,9 @@ const (
 	flowName   = "com.df"
 )
 
+// FlowSecrets is where Docker mounts secrets, among them the user files of Docker Flow.
+const FlowSecrets = "/run/secrets"
+
 // DockerFlow says how labels that begin with com.df. are read: what Docker Flow
 // Proxy takes from its environment. The zero value is its defaults.
 type DockerFlow struct {
@@ -44,7 +47,7 @@ type DockerFlow struct {
 	// Secrets are the users of the files that usersSecret names, by that name; see
 	// ParseUsers. They are needed only where users have no passwords of their own.
 	Secrets map[string][]route.User
-	// UsersDir holds these files, dfp_users_<name>; empty means /run/secrets.
+	// UsersDir holds these files, dfp_users_<name>; empty means FlowSecrets.
 	UsersDir string
 	// Snippets names the services whose backendExtra is used, "*" all of them. The
 	// engine must be one that takes route.Snippet.
@@ -66,7 +69,7 @@ func newFlow(d DockerFlow, p *ports) *flow {
 	d.Separator = cmp.Or(d.Separator, ",")
 	d.NotifyLabel = cmp.Or(d.NotifyLabel, flowPrefix+"notify")
 	d.DomainAlgo = cmp.Or(d.DomainAlgo, "hdr(host)")
-	d.UsersDir = strings.TrimSuffix(cmp.Or(d.UsersDir, "/run/secrets"), "/")
+	d.UsersDir = strings.TrimSuffix(cmp.Or(d.UsersDir, FlowSecrets), "/")
 	f := &flow{d, p, map[string]*flowKey{}}
 	for i := range flowKeys {
 		f.known[flowKeys[i].name] = &flowKeys[i]

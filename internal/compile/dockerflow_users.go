@@ -97,7 +97,7 @@ func (d *flowDest) basicAuth() *route.BasicAuth {
 		return auth
 	}
 	if text == "" {
-		auth.File = d.UsersDir + "/dfp_users_" + secret
+		auth.File, auth.Clear = d.UsersDir+"/dfp_users_"+secret, !encrypted
 		return auth
 	}
 	known, where := d.Users, "the global users"
@@ -126,7 +126,7 @@ func (d *flowDest) basicAuth() *route.BasicAuth {
 
 // isHash says whether a password has one of the forms of route.User.Hash.
 func isHash(s string) bool {
-	return slices.ContainsFunc([]string{"$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "{SHA}", route.SaltedSHA256}, func(form string) bool {
+	return slices.ContainsFunc([]string{"$1$", "$apr1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "{SHA}", route.SaltedSHA256}, func(form string) bool {
 		return strings.HasPrefix(s, form)
 	})
 }

@@ -191,9 +191,10 @@ func (d *draft) filters() []route.Filter {
 // check finds what is wrong between labels that are right by themselves, and
 // settles what depends on several of them. fault is called with the key at
 // fault, at most once for each; a key that already is at fault is left alone.
-func (d *draft) check(p *ports, has func(key string) bool, fault func(key string, err *refusal)) {
+func (d *draft) check(p planner, has func(key string) bool, fault func(key string, err *refusal)) {
 	contradicts := func(key, text, hint string) { fault(key, &refusal{route.CodeContradicts, text, hint}) }
-	d.checkL4(p, has, fault)
+	d.checkL4(p.ports, has, fault)
+	p.checkUserFile(d, fault)
 	if has("rule") && (has("host") || has("path") || has("path-exact") || has("path-regexp")) {
 		contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")
 	}

@@ -93,7 +93,7 @@ func (p planner) remembered(pl *plan, name string, labels map[string]string) *as
 	if r == nil {
 		return nil
 	}
-	d, matchKnown := r.read(p.ports)
+	d, matchKnown := r.read(p)
 	if len(r.faulty()) > 0 || d.matches() == nil {
 		return nil
 	}

@@ -261,7 +261,7 @@ func (r *routeLabels) asked(d *draft, matchKnown bool, from origin, members []me
 
 // read makes a draft of the route's labels. matchKnown says whether everything
 // that says which requests the route takes could be read.
-func (r *routeLabels) read(p *ports) (d *draft, matchKnown bool) {
+func (r *routeLabels) read(p planner) (d *draft, matchKnown bool) {
 	d = newDraft()
 	byKey := map[string]*label{}
 	matchKnown = true

@@ -107,7 +107,7 @@ var keys = []key{
 		d.filter.Redirect, err = readRedirect(v)
 		return err
 	}},
-	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form and is read where Fairway runs.", "file:/run/secrets/users", func(d *draft, _, v string) (err error) {
+	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line that is none of these lets nobody in.", "file:/run/secrets/users", func(d *draft, _, v string) (err error) {
 		d.filter.BasicAuth, err = readAuthFile(v)
 		return err
 	}},

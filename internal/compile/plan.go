@@ -94,10 +94,12 @@ type planner struct {
 	httpsPort uint16
 	// unsupported is that of the settings; never nil.
 	unsupported func(*route.Route, *route.Backend) string
+	userDirs    []string
+	userFile    func(*route.BasicAuth) (unreadable string, faults []string)
 }
 
 func newPlanner(s Settings) planner {
-	p := planner{dialect: newDialect(), ports: newPorts(s), httpsPort: s.HTTPSPort, unsupported: s.Unsupported}
+	p := planner{dialect: newDialect(), ports: newPorts(s), httpsPort: s.HTTPSPort, unsupported: s.Unsupported, userDirs: s.UserDirs, userFile: s.UserFile}
 	if p.unsupported == nil {
 		p.unsupported = func(*route.Route, *route.Backend) string { return "" }
 	}
@@ -156,7 +158,7 @@ func (p planner) planNative(pl *plan) {
 	}
 	for i := range set.routes {
 		r := &set.routes[i]
-		d, matchKnown := r.read(p.ports)
+		d, matchKnown := r.read(p)
 		reason := disabled
 		for _, l := range r.faulty() {
 			problem(r.name, &l, l.fault)

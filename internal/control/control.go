@@ -180,6 +180,13 @@ func New(o Options) (*Control, error) {
 // Table returns the newest table that is live, or nil before the first one.
 func (c *Control) Table() *route.Table { return c.live.Load() }
 
+// Recompile has the loop compile the newest snapshot again, because what else the
+// compiler asks has another answer now.
+func (c *Control) Recompile() {
+	c.steering.again.Store(true)
+	c.steering.poke()
+}
+
 // Status returns the condition of the loop.
 func (c *Control) Status() Status { return *c.status.Load() }
 
@@ -228,21 +235,23 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 }
 
-// take compiles the newest snapshot; false when there is none that is newer and
-// says anything. One that says nothing changes nothing: an empty table now would
-// say "there is no such host".
+// take compiles the newest snapshot, when it is newer and says anything, or when
+// Recompile was called; else it returns false. One that says nothing changes nothing: an
+// empty table now would say "there is no such host".
 func (c *Control) take(r *round) bool {
-	s := c.feed.Newest()
-	if s == nil || s.Revision <= r.revision {
-		return false
+	due := c.steering.again.Swap(false) && r.snapshot != nil
+	if s := c.feed.Newest(); s != nil && s.Revision > r.revision {
+		r.revision = s.Revision
+		if known(s) {
+			r.snapshot, due = s, true
+		}
 	}
-	r.revision = s.Revision
-	if !known(s) {
+	if !due {
 		return false
 	}
 	// Claims are decided by compiling, not by applying: they are handed down even
 	// while an engine has trouble.
-	r.snapshot, r.compiled = s, c.compiler.Compile(s, r.compiled)
+	r.compiled = c.compiler.Compile(r.snapshot, r.compiled)
 	c.metrics.compiled(r.compiled)
 	return true
 }

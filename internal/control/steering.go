@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/catalog"
@@ -32,7 +33,8 @@ type steering struct {
 	deeds    []deed
 	closed   bool
 
-	wake chan struct{} // holds a token when there is a command for the loop
+	again atomic.Bool   // the newest snapshot is to be compiled again
+	wake  chan struct{} // holds a token when there is a command for the loop
 }
 
 // outcome is what the loop made of commands.

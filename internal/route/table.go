@@ -306,10 +306,13 @@ type Redirect struct {
 // neither, nobody gets in.
 type BasicAuth struct {
 	// File is a file in htpasswd form, one "name:hash" a line, with the forms of
-	// User.Hash. What has none of these forms is a password in clear text; in
-	// such a file commas separate users, too. It is reread when it changes; while
-	// it cannot be read, every request is answered with 503.
-	File  string `json:"file,omitempty"`
+	// User.Hash. A user whose hash has another form is not let in. The file is
+	// reread when it changes; while it cannot be read, every request is answered
+	// with 503. Engines open it only below directories that the operator names.
+	File string `json:"file,omitempty"`
+	// Clear says that File may hold passwords in clear text, and that commas
+	// separate users in it, too: the secrets of Docker Flow are so.
+	Clear bool   `json:"clear,omitempty"`
 	Realm string `json:"realm"`
 	// Users come before those of File with the same name.
 	Users []User `json:"users,omitempty"`
@@ -321,9 +324,9 @@ type BasicAuth struct {
 type User struct {
 	Name string `json:"name"`
 	// Hash is in one of these forms: bcrypt ("$2a$…", "$2b$…", "$2y$…"), SHA-1
-	// ("{SHA}…", base64) and HashPassword's "{SSHA256}…"; crypt's "$1$…", "$5$…"
-	// and "$6$…" where the engine knows them. A user with another form has no
-	// password that is right.
+	// ("{SHA}…", base64), HashPassword's "{SSHA256}…", crypt's "$1$…", "$5$…" and
+	// "$6$…", and Apache's "$apr1$…". A user with another form has no password
+	// that is right.
 	Hash string `json:"hash"`
 }
 
@@ -577,4 +580,6 @@ const (
 	CodeNoAddress    Code = "no-address"    // Fairway cannot reach the instance
 	CodeDiffer       Code = "differ"        // instances of one service disagree
 	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
+	CodeUserFile     Code = "user-file"     // the file of users cannot be read: requests get 503
+	CodeLockedUsers  Code = "locked-users"  // lines of the file of users let nobody in
 )

@@ -67,6 +67,9 @@ func (f *Filter) answers(w *words) {
 		if v.File != "" {
 			w.add(token(v.File))
 		}
+		if v.Clear {
+			w.add("clear")
+		}
 		w.add("realm", token(v.Realm))
 		for _, u := range v.Users {
 			w.add("user", token(u.Name), digestOf(u.Hash))

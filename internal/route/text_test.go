@@ -96,7 +96,7 @@ func TestTextWithstandsHostileValues(t *testing.T) {
 			}},
 			Filters: []Filter{
 				{Redirect: &Redirect{Scheme: s, Host: s, Path: s}},
-				{BasicAuth: &BasicAuth{s, s, []User{{s, s}}, false}},
+				{BasicAuth: &BasicAuth{File: s, Realm: s, Users: []User{{s, s}}}},
 				{Methods: &Methods{[]string{s}, []string{s}}},
 				{RedirectHTTPS: &RedirectHTTPS{Forwarded: ForwardedProto(s)}},
 				{RewritePath: &RewritePath{s, s}},

@@ -60,7 +60,7 @@ func startProxy(t *testing.T, o proxyOptions) *proxy {
 	}
 	p := &proxy{t: t, listen: freePort(t), admin: freePort(t), state: o.state, log: filepath.Join(dir, "log"), ended: make(chan struct{})}
 	args := append([]string{
-		"run", "--docker", o.docker, "--listen", p.listen, "--admin.listen", p.admin, "--state-dir", p.state,
+		"run", "--docker", o.docker, "--label-files", os.TempDir(), "--listen", p.listen, "--admin.listen", p.admin, "--state-dir", p.state,
 	}, o.args...)
 	log, err := os.Create(p.log)
 	if err != nil {

@@ -64,7 +64,7 @@ func explainBoxes(t *testing.T) (hosts []string) {
 	t.Helper()
 	a, other := ownHost("explain"), ownHost("other")
 	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("somebody:a-password-of-nobody\n"), 0o600); err != nil {
+	if err := os.WriteFile(users, []byte("somebody:{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, labels := range map[string]string{

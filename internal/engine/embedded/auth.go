@@ -7,49 +7,65 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
-	"io"
-	"log/slog"
+	"maps"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
-// userStore holds the htpasswd files of the live routes.
+// userStore holds the user files of the live routes, ready to be asked.
 type userStore struct {
-	log *slog.Logger
+	*users.Store
 	// work bounds how many bcrypt hashes are computed at the same time, so that
 	// guessing passwords does not starve everything else.
 	work chan struct{}
 	salt [32]byte // of the cache keys
 
 	mu    sync.Mutex
-	files map[string]*userFile
+	files map[*users.File]*userFile
 }
 
-func newUserStore(log *slog.Logger) *userStore {
-	s := &userStore{log: log, work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), files: map[string]*userFile{}}
+func newUserStore(o users.Options) *userStore {
+	s := &userStore{
+		Store: users.New(o), work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), files: map[*users.File]*userFile{},
+	}
 	_, _ = rand.Read(s.salt[:]) // never fails
 	return s
 }
 
-// userFile is one htpasswd file. Its content is replaced as a whole when the file
-// changes.
+// userFile is one user file.
 type userFile struct {
-	store   *userStore
-	path    string
-	stamp   fileStamp             // of the last read; guarded by the store's mutex
-	logged  bool                  // that it cannot be read; guarded as well
-	content atomic.Pointer[users] // nil: cannot be read
+	followed *users.File
+	ready    atomic.Pointer[readyFile]
 }
 
-// users are users with the hashes of their passwords.
-type users struct {
+// readyFile is a content of the file, ready to be asked.
+type readyFile struct {
+	content *users.Content
+	users   *userSet
+}
+
+// users are those of the newest content; nil while the file cannot be read.
+func (f *userFile) users() *userSet {
+	content := f.followed.Content()
+	ready := f.ready.Load()
+	if ready == nil || ready.content != content {
+		ready = &readyFile{content: content}
+		if content.Err == nil {
+			ready.users = newUserSet(content.Users)
+		}
+		f.ready.Store(ready)
+	}
+	return ready.users
+}
+
+// userSet is users with the hashes of their passwords.
+type userSet struct {
 	hashes map[string]string
 	// dummy is a hash as costly to check as the dearest of hashes, for names that
 	// are not in it; empty when none of them costs anything to speak of.
@@ -62,85 +78,30 @@ type users struct {
 // maxVerified bounds the cache of credentials that were right.
 const maxVerified = 4096
 
-// file returns the file at path, read for the first time when it is new.
-func (s *userStore) file(path string) *userFile {
+// file returns a file that is followed.
+func (s *userStore) file(name users.Name) *userFile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.files[path]
+	followed := s.File(name)
+	f := s.files[followed]
 	if f == nil {
-		f = &userFile{store: s, path: path}
-		s.files[path] = f
-		f.read()
+		f = &userFile{followed: followed}
+		s.files[followed] = f
 	}
 	return f
 }
 
-// keep forgets the files that no route of t names.
+// keep forgets the files that a table does not name.
 func (s *userStore) keep(t *route.Table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.files) == 0 {
-		return
+	named := users.Named(t)
+	s.Keep(named)
+	kept := map[*users.File]bool{}
+	for _, name := range named {
+		kept[s.File(name)] = true
 	}
-	used := map[string]bool{}
-	for _, r := range t.Routes {
-		for i := range r.Filters {
-			if a := r.Filters[i].BasicAuth; a != nil && a.File != "" {
-				used[a.File] = true
-			}
-		}
-	}
-	for path := range s.files {
-		if !used[path] {
-			delete(s.files, path)
-		}
-	}
-}
-
-// reload reads the files that changed.
-func (s *userStore) reload() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.files {
-		if !f.stamp.holds(stampOf(f.path)) {
-			f.read()
-		}
-	}
-}
-
-// read reads the file. While it cannot be read, nobody is let in.
-func (f *userFile) read() {
-	was := f.stamp
-	f.stamp = stampOf(f.path)
-	content, err := readUsers(f.path)
-	if err != nil {
-		if f.content.Swap(nil) == nil && f.logged && was.same(f.stamp) {
-			return
-		}
-		f.logged = true
-		f.store.log.Error("user file cannot be read, its routes answer 503", "file", f.path, "error", err)
-		return
-	}
-	f.content.Store(content)
-}
-
-// maxUserFile bounds the size of a file.
-const maxUserFile = 4 << 20
-
-func readUsers(path string) (*users, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxUserFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxUserFile {
-		return nil, errors.New("the file is too large")
-	}
-	return parseUsers(data)
+	maps.DeleteFunc(s.files, func(f *users.File, _ *userFile) bool { return !kept[f] })
 }
 
 // basicAuth asks for one of the users, or one of the file.
@@ -152,17 +113,17 @@ func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 	}
 	unreadable := &answer{status: http.StatusServiceUnavailable, code: "auth-unavailable", text: "the users of this route cannot be read"}
 	busy := &answer{status: http.StatusServiceUnavailable, code: "auth-busy", text: "too many passwords to check", retryAfter: retrySoon}
-	own := newUsers(a.Users)
+	own := newUserSet(a.Users)
 	var file *userFile
 	if a.File != "" {
-		file = s.file(a.File)
+		file = s.file(users.NameOf(a))
 	}
 	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {
 		asked := own
-		var inFile *users
+		var inFile *userSet
 		if file != nil {
-			if inFile = file.content.Load(); inFile == nil {
+			if inFile = file.users(); inFile == nil {
 				return unreadable
 			}
 		}
@@ -207,7 +168,7 @@ func basicCredentials(values []string) (name, password string, ok bool) {
 // verify reports whether the password is the user's. An unknown user costs the
 // same work as a known one, so that the time tells nothing. Right credentials
 // are remembered by a keyed hash, until the file changes.
-func (u *users) verify(ctx context.Context, s *userStore, name, password string) (bool, error) {
+func (u *userSet) verify(ctx context.Context, s *userStore, name, password string) (bool, error) {
 	key := s.cacheKey(name, password)
 	u.mu.Lock()
 	_, known := u.verified[key]

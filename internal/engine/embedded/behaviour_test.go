@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // TestBehaviour puts the engine through the suite that says what a table means.
 func TestBehaviour(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) enginetest.Engine {
-		e, err := embedded.New(embedded.Options{})
+		e, err := embedded.New(embedded.Options{UserDirs: []string{os.TempDir()}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 
+	"fairway/internal/files"
 	"fairway/internal/route"
 )
 
@@ -30,7 +30,7 @@ func newAuthorityStore(log *slog.Logger) *authorityStore {
 // what they began with.
 type clientAuthority struct {
 	path  string
-	stamp fileStamp // of the last try; guarded by the store's mutex
+	stamp files.Stamp // of the last try; guarded by the store's mutex
 	pool  atomic.Pointer[x509.CertPool]
 }
 
@@ -53,10 +53,13 @@ func (s *authorityStore) file(path string) (*clientAuthority, error) {
 	return a, nil
 }
 
+// maxAuthorities bounds the size of a file.
+const maxAuthorities = 4 << 20
+
 // load reads the file. On an error the authorities stay as they were.
 func (a *clientAuthority) load() error {
-	a.stamp = stampOf(a.path)
-	data, err := os.ReadFile(a.path)
+	a.stamp = files.StampOf(a.path)
+	data, err := files.Read(a.path, maxAuthorities)
 	if err != nil {
 		return fmt.Errorf("client authorities: %w", err)
 	}
@@ -75,11 +78,11 @@ func (s *authorityStore) reload() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.files {
-		was, now := a.stamp, stampOf(a.path)
-		if was.holds(now) {
+		was, now := a.stamp, files.StampOf(a.path)
+		if was.Holds(now) {
 			continue
 		}
-		if err := a.load(); err != nil && !was.same(now) {
+		if err := a.load(); err != nil && !was.Same(now) {
 			s.log.Error("client authorities cannot be reloaded, the old ones stay", "file", a.path, "error", err)
 		}
 	}

@@ -33,6 +33,7 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -49,6 +50,13 @@ type Options struct {
 	// OnDrained is told how endpoints leave; see balance.Options. Nil is told
 	// nothing.
 	OnDrained func(balance.Drained)
+
+	// UserDirs are the directories below which routes may name user files; none
+	// means that no file may be.
+	UserDirs []string
+	// OnUsers is called, from any goroutine, when UserFile may say something else
+	// than before; nil calls nobody.
+	OnUsers func()
 
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
 	H2C bool
@@ -181,7 +189,7 @@ func New(o Options) (*Engine, error) {
 		set:         balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:       newCertStore(o.Logger),
 		authorities: newAuthorityStore(o.Logger),
-		users:       newUserStore(o.Logger),
+		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Changed: o.OnUsers, Logger: o.Logger}),
 		buffers:     newBufferPool(),
 		gzips:       new(gzipPool),
 	}
@@ -220,6 +228,12 @@ func (e *Engine) Addr(listener string) net.Addr {
 
 // Status tells how the endpoints of every backend are doing, sorted by backend.
 func (e *Engine) Status() []balance.BackendStatus { return e.set.Status() }
+
+// UserFile reports what is wrong with the user file of a filter of the live table; see
+// users.Store.Report.
+func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {
+	return e.users.Report(a)
+}
 
 // Apply makes t live. When it returns an error the table before serves on,
 // untouched. A table with the hash of the live one changes nothing, except that
@@ -274,6 +288,7 @@ func (e *Engine) bindMissing(ctx context.Context) {
 
 // apply is Apply with the mutex held.
 func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) error {
+	e.users.Follow(users.Named(t))
 	// What can fail.
 	matchers, err := newMatchers(t)
 	if err != nil {
@@ -360,7 +375,6 @@ func (e *Engine) tend(ctx context.Context) {
 				e.reindexCertificates()
 			}
 			e.authorities.reload()
-			e.users.reload()
 			e.bindMissing(ctx)
 		}
 	}
@@ -400,6 +414,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.transports.close()
 	e.stopTend()
 	e.tending.Wait()
+	e.users.Close()
 	e.metrics.unregister()
 	if err := e.access.Close(); err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)

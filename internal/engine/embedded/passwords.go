@@ -1,84 +1,41 @@
 package embedded
 
 import (
-	"crypto/rand"
+	"crypto/md5"  //nolint:gosec // as is apr1
 	"crypto/sha1" //nolint:gosec // {SHA} of htpasswd is what users have
 	"crypto/subtle"
 	"encoding/base64"
-	"strconv"
+	"fmt"
 	"strings"
 
-	"github.com/go-crypt/crypt/algorithm"
-	"github.com/go-crypt/crypt/algorithm/md5crypt"
 	"github.com/go-crypt/crypt/algorithm/shacrypt"
 	"golang.org/x/crypto/bcrypt"
 
 	"fairway/internal/route"
 )
 
-// hashForm is the form of a password's hash; see route.User.
-type hashForm int
-
-const (
-	formUnknown hashForm = iota
-	formBcrypt
-	formSHA       // {SHA}
-	formSalted    // {SSHA256}
-	formMD5Crypt  // $1$
-	formSHA2Crypt // $5$ and $6$
-)
-
 // maxRounds bounds what a hash of crypt may cost; 5000 is the default of those who
 // make them.
 const maxRounds = 200_000
 
-// formOf tells the form of a hash.
-func formOf(hash string) hashForm {
-	switch {
-	case strings.HasPrefix(hash, route.SaltedSHA256):
-		return formSalted
-	case strings.HasPrefix(hash, "{SHA}"):
-		return formSHA
-	case strings.HasPrefix(hash, "$1$"):
-		return formMD5Crypt
-	case strings.HasPrefix(hash, "$5$"), strings.HasPrefix(hash, "$6$"):
-		if n := roundsOf(hash); n < 1 || n > maxRounds {
-			return formUnknown
-		}
-		return formSHA2Crypt
+// tooDear says why a hash of a known form is not checked; empty when it is.
+func tooDear(hash string) string {
+	if form, rounds := route.PasswordFormOf(hash); form == route.PasswordSHACrypt && rounds > maxRounds {
+		return fmt.Sprintf("the hash asks for more than %d rounds", maxRounds)
 	}
-	if _, err := bcrypt.Cost([]byte(hash)); err == nil {
-		return formBcrypt
-	}
-	return formUnknown
-}
-
-// roundsOf returns the rounds that a "$5$" or "$6$" hash asks for, 0 when it is not
-// clear how many.
-func roundsOf(hash string) int {
-	rest, ok := strings.CutPrefix(hash[len("$5$"):], "rounds=")
-	if !ok {
-		return 5000
-	}
-	digits, _, _ := strings.Cut(rest, "$")
-	n, err := strconv.Atoi(digits)
-	if err != nil {
-		return 0
-	}
-	return n
+	return ""
 }
 
 // costOf is about how long it takes to check a password against the hash, in
 // microseconds; zero for what is as good as nothing.
 func costOf(hash string) int {
-	switch formOf(hash) {
-	case formBcrypt:
-		cost, _ := bcrypt.Cost([]byte(hash))
+	switch form, cost := route.PasswordFormOf(hash); form {
+	case route.PasswordBcrypt:
 		return 50 << cost
-	case formMD5Crypt:
+	case route.PasswordMD5Crypt:
 		return 500
-	case formSHA2Crypt:
-		return roundsOf(hash)
+	case route.PasswordSHACrypt:
+		return min(cost, maxRounds)
 	}
 	return 0
 }
@@ -89,34 +46,85 @@ func isCostly(hash string) bool { return costOf(hash) > 0 }
 // checkPassword reports whether the password is the one of the hash. Nothing is the
 // password of a hash of an unknown form.
 func checkPassword(hash, password string) bool {
-	switch formOf(hash) {
-	case formBcrypt:
+	switch form, _ := route.PasswordFormOf(hash); form {
+	case route.PasswordBcrypt:
 		return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
-	case formSHA:
+	case route.PasswordSHA:
 		sum := sha1.Sum([]byte(password)) //nolint:gosec // see the import
 		return equal("{SHA}"+base64.StdEncoding.EncodeToString(sum[:]), hash)
-	case formSalted:
+	case route.PasswordSalted:
 		salt, _, ok := strings.Cut(hash[len(route.SaltedSHA256):], "$")
 		return ok && equal(route.HashPassword(salt, password), hash)
-	case formMD5Crypt:
-		return crypts(md5crypt.Decode, hash, password)
-	case formSHA2Crypt:
-		return crypts(shacrypt.Decode, hash, password)
+	case route.PasswordMD5Crypt:
+		return equal(md5Crypt(hash, password), hash)
+	case route.PasswordSHACrypt:
+		if tooDear(hash) != "" {
+			return false
+		}
+		digest, err := shacrypt.Decode(hash)
+		return err == nil && digest.Match(password)
 	}
 	return false
 }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// crypts checks a hash of crypt(3).
-func crypts(decode func(string) (algorithm.Digest, error), hash, password string) bool {
-	digest, err := decode(hash)
-	return err == nil && digest.Match(password)
+// md5Crypt is crypt's "$1$" and Apache's "$apr1$", which differ in nothing but that
+// word: the password in the form of hash, with its salt. See crypt(5), and
+// apr_md5_encode in the sources of Apache's APR.
+func md5Crypt(hash, password string) string {
+	parts := strings.SplitN(hash, "$", 4)
+	magic, salt := "$"+parts[1]+"$", parts[2]
+	sum := md5.Sum([]byte(password + salt + password)) //nolint:gosec // see the import
+	text := []byte(password + magic + salt)
+	for left := len(password); left > 0; left -= len(sum) {
+		text = append(text, sum[:min(left, len(sum))]...)
+	}
+	for n := len(password); n > 0; n >>= 1 {
+		if n&1 == 1 {
+			text = append(text, 0)
+		} else {
+			text = append(text, password[0])
+		}
+	}
+	sum = md5.Sum(text) //nolint:gosec // see the import
+	for i := range 1000 {
+		text = text[:0]
+		pick := func(odd bool) {
+			if odd {
+				text = append(text, password...)
+			} else {
+				text = append(text, sum[:]...)
+			}
+		}
+		pick(i&1 == 1)
+		if i%3 != 0 {
+			text = append(text, salt...)
+		}
+		if i%7 != 0 {
+			text = append(text, password...)
+		}
+		pick(i&1 == 0)
+		sum = md5.Sum(text) //nolint:gosec // see the import
+	}
+	const digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	out := []byte(magic + salt + "$")
+	write := func(v, n int) {
+		for range n {
+			out = append(out, digits[v&63])
+			v >>= 6
+		}
+	}
+	for _, i := range [][3]int{{0, 6, 12}, {1, 7, 13}, {2, 8, 14}, {3, 9, 15}, {4, 10, 5}} {
+		write(int(sum[i[0]])<<16|int(sum[i[1]])<<8|int(sum[i[2]]), 4)
+	}
+	write(int(sum[11]), 2)
+	return string(out)
 }
 
-// newUsers makes the users of a route ready.
-func newUsers(list []route.User) *users {
-	u := &users{hashes: make(map[string]string, len(list)), verified: map[[32]byte]struct{}{}}
+// newUserSet makes the users of a route ready.
+func newUserSet(list []route.User) *userSet {
+	u := &userSet{hashes: make(map[string]string, len(list)), verified: map[[32]byte]struct{}{}}
 	for _, user := range list {
 		u.add(user.Name, user.Hash)
 	}
@@ -124,7 +132,7 @@ func newUsers(list []route.User) *users {
 }
 
 // add adds a user; the first of a name counts.
-func (u *users) add(name, hash string) {
+func (u *userSet) add(name, hash string) {
 	if _, twice := u.hashes[name]; twice {
 		return
 	}
@@ -135,17 +143,7 @@ func (u *users) add(name, hash string) {
 }
 
 // has reports whether there is a user of the name.
-func (u *users) has(name string) bool {
+func (u *userSet) has(name string) bool {
 	_, ok := u.hashes[name]
 	return ok
-}
-
-// parseUsers reads a user file.
-func parseUsers(data []byte) (*users, error) {
-	known := func(hash string) bool { return formOf(hash) != formUnknown }
-	list, err := route.ParseUsers(data, known, rand.Text)
-	if err != nil {
-		return nil, err
-	}
-	return newUsers(list), nil
 }

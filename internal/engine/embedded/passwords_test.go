@@ -16,6 +16,7 @@ func TestPasswordForms(t *testing.T) {
 		"{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=",
 		route.HashPassword("salt", "open sesame"),
 		"$1$saltsalt$Yo6tRKYGO/jWyb1etwHDS/",
+		"$apr1$saltsalt$HIDXe7D36X22w1CH4M1cQ.",
 		"$5$saltsalt$yrhPKxCqiWcCE9h0g86j6Ugz7SDFdFm.BjU.d8RaQnC",
 		"$6$saltsalt$e/5XKibXPLqVcfjpD.ouauaJrAOL5V0uo80Lt7n7EbRdRiCx3HbQ90yjOHr.G0T.mx79PEMRy8nmtr0qSYhQp1",
 	} {
@@ -28,13 +29,32 @@ func TestPasswordForms(t *testing.T) {
 			}
 		}
 	}
-	for _, hash := range []string{"", "open sesame", "$9$x", "$apr1$salt$x", "{SSHA256}", "{SSHA256}$", "$6$rounds=999999999$salt$x", "$6$rounds=x$salt$x", "$5$", "$1$"} {
+	for _, hash := range []string{"", "open sesame", "rqXexS6ZhobKA", "$9$x", "$apr1$salt$x", "{SSHA256}", "{SSHA256}$", "$6$rounds=999999999$salt$x", "$6$rounds=x$salt$x", "$5$", "$1$"} {
 		if checkPassword(hash, "open sesame") || checkPassword(hash, "") || checkPassword(hash, hash) {
 			t.Errorf("%q is the hash of something", hash)
 		}
 	}
-	if n := costOf("$6$rounds=200001$salt$x"); n != 0 {
-		t.Errorf("a hash that is too dear costs %d", n)
+}
+
+// TestPasswordVectors checks hashes that others have published: Apache's page on
+// passwords, the description of SHA-crypt, and the tests of crypt_blowfish.
+func TestPasswordVectors(t *testing.T) {
+	for hash, password := range map[string]string{
+		"$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/":                                                                                   "myPassword",
+		"{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=":                                                                                       "myPassword",
+		"$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC":                                                            "myPassword",
+		"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW":                                                            "U*U",
+		"$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5":                                                               "Hello world!",
+		"$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA":                                            "Hello world!",
+		"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1":                    "Hello world!",
+		"$6$rounds=10000$saltstringsaltst$OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.": "Hello world!",
+	} {
+		if !checkPassword(hash, password) {
+			t.Errorf("%s: the right password is refused", hash)
+		}
+		if checkPassword(hash, password+"x") || checkPassword(hash, hash) {
+			t.Errorf("%s: a wrong password is taken", hash)
+		}
 	}
 }
 
@@ -44,7 +64,7 @@ func TestPasswordsOfOthers(t *testing.T) {
 	if err != nil {
 		t.Skip("openssl is not here: its hashes are not compared")
 	}
-	for _, form := range []string{"-1", "-5", "-6"} {
+	for _, form := range []string{"-1", "-apr1", "-5", "-6"} {
 		for _, password := range []string{"x", "pässwörd", strings.Repeat("long ", 12)} {
 			out, err := exec.CommandContext(t.Context(), tool, "passwd", form, password).Output()
 			if err != nil {
@@ -61,17 +81,14 @@ func TestPasswordsOfOthers(t *testing.T) {
 // TestUsersOfRoutes: the first of a name counts, and names that are not there cost
 // what the dearest hash costs.
 func TestUsersOfRoutes(t *testing.T) {
-	u := newUsers([]route.User{{Name: "a", Hash: "{SHA}x"}, {Name: "b", Hash: "$6$salt$x"}, {Name: "a", Hash: "$2a$10$x"}, {Name: "c", Hash: "$1$salt$x"}})
-	if u.hashes["a"] != "{SHA}x" || u.dummy != "$6$salt$x" || !u.has("c") || u.has("d") {
+	const sha, bcrypt, six = "{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=", "$2a$10$JeaqkoKpn0Oe8LuPfHtZ8efJI7edmLdunnXDI6g81rTpzpC01QL1O",
+		"$6$saltsalt$e/5XKibXPLqVcfjpD.ouauaJrAOL5V0uo80Lt7n7EbRdRiCx3HbQ90yjOHr.G0T.mx79PEMRy8nmtr0qSYhQp1"
+	u := newUserSet([]route.User{{Name: "a", Hash: sha}, {Name: "b", Hash: six}, {Name: "a", Hash: bcrypt}, {Name: "c"}})
+	if u.hashes["a"] != sha || u.dummy != six || !u.has("c") || u.has("d") {
 		t.Errorf("%+v", u.hashes)
 	}
-}
-
-// TestClearPasswordsAreNotKept: a password in clear text is hashed when it is read.
-func TestClearPasswordsAreNotKept(t *testing.T) {
-	u, err := parseUsers([]byte("joe:topsecret\n"))
-	if err != nil || strings.Contains(u.hashes["joe"], "topsecret") || !checkPassword(u.hashes["joe"], "topsecret") {
-		t.Errorf("%v, %v", u, err)
+	if n := costOf("$6$rounds=200001" + six[len("$6"):]); n != maxRounds {
+		t.Errorf("a hash that is too dear costs %d", n)
 	}
 }
 
@@ -81,17 +98,20 @@ func FuzzParseUsers(f *testing.F) {
 		f.Add(content, "open sesame")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		u, err := parseUsers(data)
-		if err != nil {
-			return
+		list, faults := route.ParseUsers(data, len(data)%2 == 0, tooDear)
+		locked := 0
+		for _, u := range list {
+			if u.Hash == "" {
+				locked++
+			} else if form, _ := route.PasswordFormOf(u.Hash); u.Name == "" || form == route.PasswordUnknown || tooDear(u.Hash) != "" {
+				t.Fatalf("user %q has the hash %q", u.Name, u.Hash)
+			}
+			if costOf(u.Hash) < 1000 {
+				_ = checkPassword(u.Hash, password)
+			}
 		}
-		for name, hash := range u.hashes {
-			if name == "" || formOf(hash) == formUnknown {
-				t.Fatalf("user %q has the hash %q", name, hash)
-			}
-			if costOf(hash) < 1000 {
-				_ = checkPassword(hash, password)
-			}
+		if locked > len(faults) {
+			t.Fatalf("%d users are locked, and %d faults say why", locked, len(faults))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"fairway/internal/files"
 	"fairway/internal/route"
 )
 
@@ -29,20 +30,20 @@ func newCertStore(log *slog.Logger) *certStore {
 // keyPair is one certificate with its key.
 type keyPair struct {
 	files route.Certificate
-	stamp [2]fileStamp // of the last try
+	stamp [2]files.Stamp // of the last try
 	cert  *tls.Certificate
 }
 
 // index returns the certificates of a listener by server name. Those that are not
 // known yet are loaded.
-func (s *certStore) index(files []route.Certificate) (*certIndex, error) {
-	if len(files) == 0 {
+func (s *certStore) index(names []route.Certificate) (*certIndex, error) {
+	if len(names) == 0 {
 		return nil, errors.New("no certificate for TLS")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh := map[route.Certificate]*keyPair{}
-	for _, f := range files {
+	for _, f := range names {
 		if s.pairs[f] != nil || fresh[f] != nil {
 			continue
 		}
@@ -55,7 +56,7 @@ func (s *certStore) index(files []route.Certificate) (*certIndex, error) {
 	for f, p := range fresh {
 		s.pairs[f] = p
 	}
-	x := &certIndex{files: files}
+	x := &certIndex{files: names}
 	x.fill(s.pairs)
 	return x, nil
 }
@@ -63,7 +64,7 @@ func (s *certStore) index(files []route.Certificate) (*certIndex, error) {
 // load reads the pair. On an error the pair stays as it was.
 func (p *keyPair) load() error {
 	p.stamp = p.stamps()
-	cert, err := tls.LoadX509KeyPair(p.files.CertFile, p.files.KeyFile)
+	cert, err := readPair(p.files)
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", p.files.CertFile, err)
 	}
@@ -71,8 +72,23 @@ func (p *keyPair) load() error {
 	return nil
 }
 
-func (p *keyPair) stamps() [2]fileStamp {
-	return [2]fileStamp{stampOf(p.files.CertFile), stampOf(p.files.KeyFile)}
+// maxPair bounds the size of the files of a pair.
+const maxPair = 4 << 20
+
+func readPair(name route.Certificate) (tls.Certificate, error) {
+	cert, err := files.Read(name.CertFile, maxPair)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := files.Read(name.KeyFile, maxPair)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+func (p *keyPair) stamps() [2]files.Stamp {
+	return [2]files.Stamp{files.StampOf(p.files.CertFile), files.StampOf(p.files.KeyFile)}
 }
 
 // reload loads the pairs whose files changed and reports whether any did. A pair
@@ -82,11 +98,11 @@ func (s *certStore) reload() (changed bool) {
 	defer s.mu.Unlock()
 	for _, p := range s.pairs {
 		was, now, old := p.stamp, p.stamps(), p.cert
-		if was[0].holds(now[0]) && was[1].holds(now[1]) {
+		if was[0].Holds(now[0]) && was[1].Holds(now[1]) {
 			continue
 		}
 		if err := p.load(); err != nil {
-			if !was[0].same(now[0]) || !was[1].same(now[1]) {
+			if !was[0].Same(now[0]) || !was[1].Same(now[1]) {
 				s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile, "error", err)
 			}
 			continue
@@ -141,8 +157,8 @@ type certIndex struct {
 }
 
 // isOf reports whether the index, which may be nil, is of these files.
-func (x *certIndex) isOf(files []route.Certificate) bool {
-	return x != nil && slices.Equal(x.files, files)
+func (x *certIndex) isOf(names []route.Certificate) bool {
+	return x != nil && slices.Equal(x.files, names)
 }
 
 // namedCerts is the content of an index.

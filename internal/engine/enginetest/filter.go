@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -19,6 +20,8 @@ func filterCases() []goCase {
 	return []goCase{
 		{"basic-auth rereads its file", authReload},
 		{"basic-auth closes when its file goes", authGone},
+		{"basic-auth forgets who had another password", authForgets},
+		{"basic-auth waits for no file", authWaitsForNoFile},
 		{"rate-limit refills", rateRefills},
 		{"max-body of a body without length", maxBodyChunked},
 		{"compress answers with gzip", compressGzip},
@@ -64,6 +67,48 @@ func authGone(w *world) {
 	w.want(w.get("http://a.example/"), http.StatusServiceUnavailable, "")
 	w.writeFile("users", htpasswd(w, "joe", "old"))
 	w.eventually("joe gets in again", func() bool { return w.get("http://a.example/", basic("joe", "old")).StatusCode == 200 })
+}
+
+// authForgets: credentials that were right are not remembered beyond their hash, in
+// whatever form it is.
+func authForgets(w *world) {
+	const openSesame = "$apr1$saltsalt$HIDXe7D36X22w1CH4M1cQ."
+	for _, hash := range []string{openSesame, strings.TrimSpace(strings.TrimPrefix(htpasswd(w, "joe", "open sesame"), "joe:"))} {
+		w.writeFile("users", "joe:"+hash+"\n")
+		w.apply(routeAuth)
+		w.eventually("joe gets in", func() bool { return w.get("http://a.example/", basic("joe", "open sesame")).StatusCode == 200 })
+		w.writeFile("users", htpasswd(w, "joe", "new"))
+		w.eventually("the new password counts", func() bool { return w.get("http://a.example/", basic("joe", "new")).StatusCode == 200 })
+		w.want(w.get("http://a.example/", basic("joe", "open sesame")), http.StatusUnauthorized, "")
+	}
+}
+
+// authWaitsForNoFile: a file that never answers, or never ends, is the affair of its
+// own route.
+func authWaitsForNoFile(w *world) {
+	if err := syscall.Mkfifo(filepath.Join(w.dir, "fifo"), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(w.dir, "link")); err != nil {
+		w.Fatal(err)
+	}
+	table := "routes:\n  - {id: other, host: other.example, to: [e1]}\n"
+	var hosts []string
+	for i, file := range []string{"$DIR/fifo", "$DIR/link", "$DIR", "/dev/zero", "/proc/self/fd/1", "/etc/passwd"} {
+		host := fmt.Sprintf("auth%d.example", i)
+		hosts = append(hosts, host)
+		table += fmt.Sprintf("  - {id: auth%d, host: %s, filters: [{basicAuth: {file: %s, realm: x}}], to: [e1]}\n", i, host, file)
+	}
+	t := w.table(table)
+	applied := make(chan error, 1)
+	go func() { applied <- w.engine.Apply(w.Context(), t) }()
+	if err := receive(w, "the table is applied", applied); err != nil {
+		w.Fatal(err)
+	}
+	w.want(w.get("http://other.example/"), 200, "e1")
+	for _, host := range hosts {
+		w.want(w.get("http://"+host+"/", basic("root", "x")), http.StatusServiceUnavailable, "")
+	}
 }
 
 func rateRefills(w *world) {

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -33,6 +34,7 @@ type target struct {
 // something beside it has changed: files, health, listeners that can be bound now.
 func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.attend(ctx)
+	e.users.Follow(users.Named(t))
 	e.gates.learn(e.table, t)
 	next, p, missing, err := e.prepare(ctx, t)
 	if err != nil {
@@ -52,6 +54,7 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.live.Store(&live{table: t, config: next.config, addrs: e.addresses(t)})
 	e.pairs.keep(next.config.CertLists)
 	e.watched.keep(t)
+	e.users.Keep(users.Named(t))
 	e.disk.sweep(next.pairs)
 	e.gates.watch(t)
 	e.collectLeavers()

@@ -111,6 +111,7 @@ func startEngine(t *testing.T) enginetest.Engine {
 		Dir: filepath.Join(dir, "haproxy"), Program: os.Getenv("FAIRWAY_HAPROXY"),
 		Logger:         slog.New(slog.NewTextHandler(&said, nil)),
 		ReloadInterval: time.Millisecond,
+		UserDirs:       []string{os.TempDir()},
 		Render:         render.Options{Threads: 1, Spares: 5},
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ import (
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -54,6 +55,13 @@ type Options struct {
 	// OnDrained is told how endpoints leave that had requests, from a goroutine of
 	// the engine; nil is told nothing.
 	OnDrained func(Drained)
+
+	// UserDirs are the directories below which routes may name user files; none
+	// means that no file may be.
+	UserDirs []string
+	// OnUsers is called, from any goroutine, when UserFile may say something else
+	// than before; nil calls nobody.
+	OnUsers func()
 
 	// Render are the limits of what is served. Dir, the sockets, Bind,
 	// Leave and the contents of files are the engine's own to set.
@@ -109,7 +117,9 @@ type Engine struct {
 	program  *binary.Binary
 	judge    *judge
 	client   *socket.Client
-	ipv6     bool // the machine has it
+	users    *users.Store
+	reread   atomic.Bool // a user file is another one than at the last apply
+	ipv6     bool        // the machine has it
 	counters *counters
 	readings *readings
 
@@ -192,6 +202,7 @@ func New(o Options) (*Engine, error) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil
 	}
+	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Logger: o.Logger})
 	e.gates = newGates(o.Logger, e.nudge)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
@@ -387,6 +398,7 @@ const endGrace = time.Second
 
 func (e *Engine) finish() error {
 	e.tending.Wait()
+	e.users.Close()
 	e.gates.close()
 	e.resolver.close()
 	e.mu.Lock()
@@ -397,6 +409,21 @@ func (e *Engine) finish() error {
 	e.finished = true
 	e.counters.unregister()
 	return e.readings.close()
+}
+
+// UserFile reports what is wrong with the user file of a filter of the live table; see
+// users.Store.Report.
+func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {
+	return e.users.Report(a)
+}
+
+// usersChanged has tend apply the table again.
+func (e *Engine) usersChanged() {
+	e.reread.Store(true)
+	e.nudge()
+	if e.opts.OnUsers != nil {
+		e.opts.OnUsers()
+	}
 }
 
 // nudge has tend look at once.

@@ -15,6 +15,7 @@ import (
 
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -96,7 +97,13 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 		return target{}, err
 	}
 	o.Resting = e.resting()
-	o.PasswordFiles = e.watched.passwords(t)
+	inFiles := e.users.Contents()
+	o.UserFile = func(a *route.BasicAuth) ([]route.User, bool) {
+		if c := inFiles[users.NameOf(a)]; c != nil && c.Err == nil {
+			return c.Users, true
+		}
+		return nil, false
+	}
 	next := target{files: map[string]string{}}
 	if t, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
 		return target{}, err

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/files"
 	"fairway/internal/route"
 )
 
@@ -35,7 +35,7 @@ type pairs struct {
 
 type heldPair struct {
 	pair  *pair
-	stamp [2]stamp // of the last try
+	stamp [2]files.Stamp // of the last try
 }
 
 // load returns the pairs of a configuration by path; those that are not known yet
@@ -62,18 +62,18 @@ func (s *pairs) load(lists []render.CertList) (map[string]*pair, error) {
 // reread looks at the files again and says whether a pair has changed. One that
 // is broken now stays as it was.
 func (s *pairs) reread() (changed bool) {
-	for files, held := range s.known {
-		was, now := held.stamp, stampsOf(files)
-		if was[0].holds(now[0]) && was[1].holds(now[1]) {
+	for name, held := range s.known {
+		was, now := held.stamp, stampsOf(name)
+		if was[0].Holds(now[0]) && was[1].Holds(now[1]) {
 			continue
 		}
 		held.stamp = now
-		next, err := readPair(files)
+		next, err := readPair(name)
 		switch {
-		case err != nil && (!was[0].same(now[0]) || !was[1].same(now[1])):
-			s.log.Error("certificate cannot be reloaded, the old one stays", "file", files.CertFile, "error", err)
+		case err != nil && (!was[0].Same(now[0]) || !was[1].Same(now[1])):
+			s.log.Error("certificate cannot be reloaded, the old one stays", "file", name.CertFile, "error", err)
 		case err == nil && !bytes.Equal(next.pem, held.pair.pem):
-			s.log.Info("certificate reloaded", "file", files.CertFile)
+			s.log.Info("certificate reloaded", "file", name.CertFile)
 			held.pair, changed = next, true
 		}
 	}
@@ -91,25 +91,28 @@ func (s *pairs) keep(lists []render.CertList) {
 	maps.DeleteFunc(s.known, func(f route.Certificate, _ *heldPair) bool { return !used[f] })
 }
 
+// maxPair bounds the size of the files of a pair.
+const maxPair = 4 << 20
+
 // readPair reads and joins a pair; a certificate that its key does not fit, or has
 // none, is an error.
-func readPair(files route.Certificate) (*pair, error) {
-	certPEM, err := os.ReadFile(files.CertFile)
+func readPair(name route.Certificate) (*pair, error) {
+	certPEM, err := files.Read(name.CertFile, maxPair)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	keyPEM := certPEM
-	if files.KeyFile != files.CertFile {
-		if keyPEM, err = os.ReadFile(files.KeyFile); err != nil {
-			return nil, fmt.Errorf("certificate %s has no key: %w", files.CertFile, err)
+	if name.KeyFile != name.CertFile {
+		if keyPEM, err = files.Read(name.KeyFile, maxPair); err != nil {
+			return nil, fmt.Errorf("certificate %s has no key: %w", name.CertFile, err)
 		}
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %s: %w", files.CertFile, err)
+		return nil, fmt.Errorf("certificate %s: %w", name.CertFile, err)
 	}
 	joined := bytes.TrimRight(certPEM, "\n")
-	if files.KeyFile != files.CertFile {
+	if name.KeyFile != name.CertFile {
 		joined = slices.Concat(joined, []byte("\n"), bytes.TrimRight(keyPEM, "\n"))
 	}
 	sum := sha1.Sum(cert.Certificate[0]) //nolint:gosec // see the import
@@ -126,8 +129,8 @@ func readPair(files route.Certificate) (*pair, error) {
 	return p, nil
 }
 
-func stampsOf(files route.Certificate) [2]stamp {
-	return [2]stamp{stampOf(files.CertFile), stampOf(files.KeyFile)}
+func stampsOf(pair route.Certificate) [2]files.Stamp {
+	return [2]files.Stamp{files.StampOf(pair.CertFile), files.StampOf(pair.KeyFile)}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -80,6 +80,7 @@ func (e *Engine) round(ctx context.Context) {
 		e.stale = e.watched.reread() || e.stale
 		e.stale = e.retryMissing() || e.stale
 	}
+	e.stale = e.reread.Swap(false) || e.stale
 	e.stale = e.gates.take() || e.stale
 	e.stale = e.resolver.take() || e.stale
 	var err error

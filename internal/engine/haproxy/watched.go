@@ -9,30 +9,33 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"fairway/internal/files"
 	"fairway/internal/route"
 )
 
-// watched holds the contents of the user's files that a configuration is made of:
-// passwords, and authorities of clients. It is guarded by the engine's mutex.
+// watched holds the contents of the files with authorities of clients that a
+// configuration is made of. It is guarded by the engine's mutex.
 type watched struct {
 	log   *slog.Logger
 	files map[string]*watchedFile
 }
 
 type watchedFile struct {
-	stamp stamp
+	stamp files.Stamp
 	check func([]byte) error
 	data  []byte // of the last reading that went well
 	err   error  // of the last
 }
 
+// maxAuthorities bounds the size of a file.
+const maxAuthorities = 4 << 20
+
 // read reads the file and says whether it is another one now.
 func (f *watchedFile) read(path string) (changed bool) {
-	data, err := os.ReadFile(path)
+	data, err := files.Read(path, maxAuthorities)
 	if err == nil {
 		err = f.check(data)
 	}
@@ -51,7 +54,7 @@ func newWatched(log *slog.Logger) *watched {
 func (w *watched) get(path string, check func([]byte) error) *watchedFile {
 	f := w.files[path]
 	if f == nil {
-		f = &watchedFile{stamp: stampOf(path), check: check}
+		f = &watchedFile{stamp: files.StampOf(path), check: check}
 		f.read(path)
 		w.files[path] = f
 	}
@@ -61,8 +64,8 @@ func (w *watched) get(path string, check func([]byte) error) *watchedFile {
 // reread looks at the files again and says whether one has changed.
 func (w *watched) reread() (changed bool) {
 	for path, f := range w.files {
-		now := stampOf(path)
-		if f.stamp.holds(now) {
+		now := files.StampOf(path)
+		if f.stamp.Holds(now) {
 			continue
 		}
 		f.stamp = now
@@ -78,22 +81,10 @@ func (w *watched) reread() (changed bool) {
 // keep forgets the files that a table does not name.
 func (w *watched) keep(t *route.Table) {
 	used := map[string]bool{}
-	for _, path := range append(passwordFiles(t), authorityFiles(t)...) {
+	for _, path := range authorityFiles(t) {
 		used[path] = true
 	}
 	maps.DeleteFunc(w.files, func(path string, _ *watchedFile) bool { return !used[path] })
-}
-
-// passwords are the contents of the files of passwords that a table names, without
-// those that cannot be read now.
-func (w *watched) passwords(t *route.Table) map[string][]byte {
-	contents := map[string][]byte{}
-	for _, path := range passwordFiles(t) {
-		if f := w.get(path, func([]byte) error { return nil }); f.err == nil {
-			contents[path] = f.data
-		}
-	}
-	return contents
 }
 
 // authorities returns the table with copies below dir in place of the files of
@@ -130,17 +121,6 @@ func checkAuthorities(data []byte) error {
 		return errors.New("there is no certificate in it")
 	}
 	return nil
-}
-
-func passwordFiles(t *route.Table) (paths []string) {
-	for _, r := range t.Routes {
-		for _, f := range r.Filters {
-			if f.BasicAuth != nil && f.BasicAuth.File != "" {
-				paths = append(paths, f.BasicAuth.File)
-			}
-		}
-	}
-	return paths
 }
 
 func authorityFiles(t *route.Table) (paths []string) {

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/hex"
-	"regexp"
-	"strconv"
+	"fmt"
+	"slices"
 	"strings"
 
 	"fairway/internal/route"
@@ -13,55 +13,44 @@ import (
 
 // Passwords. Those with a hash that is quick to compute are entries of a map, so
 // that they change without a reload; the key is the route and the user in
-// hexadecimal, the value the form of the hash and what belongs to it. Those of
-// crypt(3) are a list of users as HAProxy has it, whose hashes the C library
-// checks: who was let in is remembered for a while, for such a hash is slow on
-// purpose.
-
-// hashForm is the form of a password's hash.
-type hashForm int
-
-const (
-	formUnknown hashForm = iota
-	formSHA
-	formSalted
-	formCrypt
-)
+// hexadecimal, the value the form of the hash and what belongs to it. So are those of
+// apr1, which the C library does not know: fairway.lua checks them. The others of
+// crypt(3) are a list of users as HAProxy has it, whose hashes the C library checks.
+// Who was let in by a slow hash is remembered for a while.
 
 // The measures of passwords.
 const (
 	maxRounds  = 50_000 // of crypt's $5$ and $6$
+	maxCost    = 12     // of bcrypt
 	authMemory = "5m"   // who was let in is not asked again for so long
 )
 
-// Forms of crypt(3). HAProxy refuses a list of users with a hash that the C library
-// does not know, so that they are looked at closely. Nobody else is served by a thread
-// while it checks a password: what takes a quarter of a second and more has no form
-// that is known here.
-var (
-	cryptForm  = regexp.MustCompile(`^\$(?:1\$[./0-9A-Za-z]{1,8}\$[./0-9A-Za-z]{22}|5\$(?:rounds=[0-9]{4,6}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=[0-9]{4,6}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})$`)
-	bcryptForm = regexp.MustCompile(`^\$2[aby]\$(?:0[4-9]|1[0-2])\$[./0-9A-Za-z]{53}$`)
-)
-
-// formOf tells the form of a hash. Nothing is the password of one of unknown form.
-func formOf(hash string) hashForm {
-	switch {
-	case strings.HasPrefix(hash, route.SaltedSHA256):
-		return formSalted
-	case strings.HasPrefix(hash, "{SHA}"):
-		return formSHA
-	case bcryptForm.MatchString(hash):
-		return formCrypt
-	case cryptForm.MatchString(hash):
-		if _, rest, ok := strings.Cut(hash, "rounds="); ok {
-			digits, _, _ := strings.Cut(rest, "$")
-			if n, err := strconv.Atoi(digits); err != nil || n > maxRounds {
-				return formUnknown
-			}
-		}
-		return formCrypt
+// TooDear says why HAProxy does not check a hash of a known form; empty when it does.
+// Nobody else is served by a thread while it checks a password: a quarter of a second
+// is too long.
+func TooDear(hash string) string {
+	switch form, cost := route.PasswordFormOf(hash); {
+	case form == route.PasswordBcrypt && cost > maxCost:
+		return fmt.Sprintf("HAProxy takes too long to check bcrypt above cost %d", maxCost)
+	case form == route.PasswordSHACrypt && cost > maxRounds:
+		return fmt.Sprintf("HAProxy takes too long to check SHA-crypt above %d rounds", maxRounds)
 	}
-	return formUnknown
+	return ""
+}
+
+// isListed says whether the C library checks a user's password. HAProxy refuses a list
+// of users with a hash that the library does not know, so that the form is looked at
+// closely.
+func isListed(u route.User) bool {
+	form, _ := route.PasswordFormOf(u.Hash)
+	isCrypt := form == route.PasswordBcrypt || form == route.PasswordSHACrypt || form == route.PasswordMD5Crypt && !isAPR1(u.Hash)
+	return isCrypt && TooDear(u.Hash) == "" && isUserName(u.Name)
+}
+
+// isAPR1 is true for a hash of Apache's form.
+func isAPR1(hash string) bool {
+	form, _ := route.PasswordFormOf(hash)
+	return form == route.PasswordMD5Crypt && strings.HasPrefix(hash, "$apr1$")
 }
 
 // usersOf are the users of a filter, each name once; false when its file cannot be
@@ -69,14 +58,11 @@ func formOf(hash string) hashForm {
 func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {
 	all := f.Users
 	if f.File != "" {
-		data, ok := r.o.PasswordFiles[f.File]
-		if !ok {
+		if r.o.UserFile == nil {
 			return nil, false
 		}
-		known := func(hash string) bool { return formOf(hash) != formUnknown }
-		salt := digest("salt", f.File, string(data))
-		inFile, err := route.ParseUsers(data, known, func() string { return salt })
-		if err != nil {
+		inFile, ok := r.o.UserFile(f)
+		if !ok {
 			return nil, false
 		}
 		all = append(all[:len(all):len(all)], inFile...)
@@ -97,10 +83,14 @@ func userEntries(token string, users []route.User) []MapEntry {
 	var entries []MapEntry
 	for _, u := range users {
 		key := token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name)))
-		switch formOf(u.Hash) {
-		case formSHA:
+		switch form, _ := route.PasswordFormOf(u.Hash); form {
+		case route.PasswordSHA:
 			entries = append(entries, MapEntry{key, "sha|" + mapWord(u.Hash[len("{SHA}"):])})
-		case formSalted:
+		case route.PasswordMD5Crypt:
+			if isAPR1(u.Hash) {
+				entries = append(entries, MapEntry{key, "apr1|" + mapWord(u.Hash)})
+			}
+		case route.PasswordSalted:
 			if salt, sum, ok := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$"); ok {
 				entries = append(entries, MapEntry{key, "salted|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)})
 			}
@@ -109,8 +99,18 @@ func userEntries(token string, users []route.User) []MapEntry {
 	return entries
 }
 
-// userList is the name of the list of users that the C library checks.
-func userList(id string, place int) string { return "users-" + digest("users", id, itoa(place)) }
+// userList is the name of the list of users that the C library checks, and of the memory
+// of who was let in. It changes with the hashes, so that nobody is remembered who was
+// let in by an old one.
+func userList(id string, place int, users []route.User) string {
+	parts := []string{"users", id, itoa(place)}
+	for _, u := range users {
+		if isListed(u) {
+			parts = append(parts, u.Name, u.Hash)
+		}
+	}
+	return "users-" + digest(parts...)
+}
 
 // writeUserLists writes the lists of a route, and where it is remembered who was let
 // in.
@@ -121,22 +121,21 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 			continue
 		}
 		users, _ := r.usersOf(f)
-		begun := false
+		if !hasSlow(users) {
+			continue
+		}
+		name := userList(q.ID, i, users)
+		if slices.ContainsFunc(users, isListed) {
+			t.section("userlist %s", name)
+		}
 		for _, u := range users {
-			if formOf(u.Hash) != formCrypt || !isUserName(u.Name) {
-				continue
+			if isListed(u) {
+				t.line("user %s password %s", quoted(u.Name), secret(quoted(u.Hash)))
 			}
-			if !begun {
-				begun = true
-				t.section("userlist %s", userList(q.ID, i))
-			}
-			t.line("user %s password %s", quoted(u.Name), secret(quoted(u.Hash)))
 		}
-		if begun {
-			t.section("backend %s from %s", userList(q.ID, i), httpSection)
-			t.note("who was let in by passwords of route %s", q.ID)
-			t.line("stick-table type binary len 32 size 4096 expire %s peers %s store gpc0", authMemory, peersSection)
-		}
+		t.section("backend %s from %s", name, httpSection)
+		t.note("who was let in by passwords of route %s", q.ID)
+		t.line("stick-table type binary len 32 size 4096 expire %s peers %s store gpc0", authMemory, peersSection)
 	}
 }
 
@@ -162,9 +161,9 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	d.line("http-request set-var(txn.wanted) var(txn.known),field(2,|),url_dec if %ssha }", known)
 	d.line("http-request set-var(txn.hashed) var(txn.known),field(2,|),b64dec,concat(,txn.pass,),sha2(256),hex,lower if %ssalted }", known)
 	d.line("http-request set-var(txn.wanted) var(txn.known),field(3,|),url_dec if %ssalted }", known)
-	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.known) -m found } { var(txn.wanted) -m len gt 0 } { var(txn.hashed),secure_memcmp(txn.wanted) }", one)
-	if hasCrypt(users) {
-		d.slowPasswords(place, one)
+	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.known) -m found } !{ var(txn.known),field(1,|) -m str apr1 } { var(txn.wanted) -m len gt 0 } { var(txn.hashed),secure_memcmp(txn.wanted) }", one)
+	if hasSlow(users) {
+		d.slowPasswords(userList(d.route.ID, place, users), users, one)
 	}
 	realm := strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(cmp.Or(f.Realm, "restricted"))
 	challenge := problem{status: 401, code: "unauthorized", text: "user and password are needed"}
@@ -176,25 +175,24 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	return false
 }
 
-// slowPasswords has the C library check what was not let in before.
-func (d *dedicated) slowPasswords(place int, one string) {
-	list := userList(d.route.ID, place)
-	d.line("http-request set-var(txn.seen) req.fhdr(authorization),sha2(256)")
+// slowPasswords has the C library, or Lua, check what was not let in before. What is
+// remembered is the header, with the hash where the map has it.
+func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
+	d.line("http-request set-var(txn.seen) req.fhdr(authorization),concat(|,txn.known,),sha2(256)")
 	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.seen),table_gpc0(%s) gt 0 }", one, list)
 	d.line("http-request set-var(txn.fresh) bool(false)")
-	d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s !{ var(txn.known) -m found } { http_auth(%s) }", one, list)
+	if slices.ContainsFunc(users, isListed) {
+		d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s !{ var(txn.known) -m found } { http_auth(%s) }", one, list)
+	}
+	d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s { var(txn.known),field(1,|) -m str apr1 } { lua.fairway_apr1 -m bool }", one)
 	d.line("http-request set-var(txn.authed) bool(true) if { var(txn.fresh) -m bool }")
 	d.line("http-request track-sc2 var(txn.seen) table %s if { var(txn.fresh) -m bool }", list)
 	d.line("http-request sc-inc-gpc0(2) if { var(txn.fresh) -m bool }")
 }
 
-func hasCrypt(users []route.User) bool {
-	for _, u := range users {
-		if formOf(u.Hash) == formCrypt && isUserName(u.Name) {
-			return true
-		}
-	}
-	return false
+// hasSlow says whether there is a user whose hash is slow to check.
+func hasSlow(users []route.User) bool {
+	return slices.ContainsFunc(users, func(u route.User) bool { return isListed(u) || isAPR1(u.Hash) })
 }
 
 // authToken stands for a filter in the keys of the map of users.

@@ -55,9 +55,9 @@ type Options struct {
 	// backend they had: requests of it may still be under way in them. A section that a service
 	// gives back is not handed out in the same configuration, either.
 	Resting map[string]bool
-	// PasswordFiles are the contents of the files that BasicAuth filters name, by
-	// path; a file that is not here could not be read, and its routes answer 503.
-	PasswordFiles map[string][]byte
+	// UserFile returns the users in the file that a filter names; false says that it
+	// cannot be read, and its routes answer 503. Nil reads no file.
+	UserFile func(*route.BasicAuth) ([]route.User, bool)
 
 	// Spares is how many spare sections the commonest profile has after a reload
 	// (50); other profiles get a tenth of it, and all at least a tenth of what

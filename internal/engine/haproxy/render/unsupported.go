@@ -58,8 +58,8 @@ func unsupportedFilter(f *route.Filter) string {
 	case f.BasicAuth != nil:
 		texts = []string{f.BasicAuth.Realm}
 		for _, u := range f.BasicAuth.Users {
-			if isCostly := strings.HasPrefix(u.Hash, "$2") || strings.Contains(u.Hash, "$rounds="); isCostly && formOf(u.Hash) == formUnknown {
-				return fmt.Sprintf("the password of the user %q takes HAProxy too long to check", u.Name)
+			if why := TooDear(u.Hash); why != "" {
+				return fmt.Sprintf("the password of the user %q: %s", u.Name, why)
 			}
 		}
 	case f.StripPrefix != nil:

@@ -175,6 +175,50 @@ core.register_action("fairway_hop", {"http-res"}, function(txn)
 	end
 end, 0)
 
+-- Apache's form of passwords, "$apr1$salt$sum" behind the form's name in txn.known: true
+-- when txn.pass is the password. HAProxy computes the sums, which takes a millisecond.
+core.register_fetches("fairway_apr1", function(txn)
+	local hash = (txn:get_var("txn.known") or ""):gsub("^apr1|", ""):gsub("%%(%x%x)", function(hex)
+		return char(tonumber(hex, 16))
+	end)
+	local salt, want = hash:match("^%$apr1%$([^$]+)%$([^$]+)$")
+	local pass = txn:get_var("txn.pass") or ""
+	if not salt then
+		return false
+	end
+	local function md5(text)
+		return txn.c:digest(text, "md5")
+	end
+	local sum = md5(pass .. salt .. pass)
+	local text = {pass, "$apr1$", salt}
+	for left = #pass, 1, -16 do
+		text[#text + 1] = sub(sum, 1, math.min(left, 16))
+	end
+	local n = #pass
+	while n > 0 do
+		text[#text + 1] = n % 2 == 1 and "\0" or sub(pass, 1, 1)
+		n = n // 2
+	end
+	sum = md5(table.concat(text))
+	for i = 0, 999 do
+		local odd = i % 2 == 1
+		sum = md5((odd and pass or sum) .. (i % 3 ~= 0 and salt or "") .. (i % 7 ~= 0 and pass or "") .. (odd and sum or pass))
+	end
+	local digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	local out = {}
+	local function write(v, count)
+		for _ = 1, count do
+			out[#out + 1] = sub(digits, v % 64 + 1, v % 64 + 1)
+			v = v // 64
+		end
+	end
+	for _, at in ipairs({{1, 7, 13}, {2, 8, 14}, {3, 9, 15}, {4, 10, 16}, {5, 11, 6}}) do
+		write(byte(sum, at[1]) * 65536 + byte(sum, at[2]) * 256 + byte(sum, at[3]), 4)
+	end
+	write(byte(sum, 12), 2)
+	return table.concat(out) == want
+end)
+
 -- A request waits for an endpoint, a bounded time.
 core.register_action("fairway_hold", {"http-req", "tcp-req"}, function(txn)
 	local left = tonumber(txn:get_var("txn.hold")) or 0
