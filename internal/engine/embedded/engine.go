@@ -326,7 +326,7 @@ func (e *Engine) goLive(next *liveTable) {
 	if old := e.live.Swap(next); old != nil {
 		close(old.superseded)
 	}
-	e.reindexCertificates() // what was reloaded meanwhile went to the old table
+	e.certs.reindex(e.live.Load) // what was reloaded meanwhile went to the old table
 }
 
 // retire lets go of what the old table had and the new one has not.
@@ -372,7 +372,7 @@ func (e *Engine) tend(ctx context.Context) {
 			return
 		case <-tick.C:
 			if e.certs.reload() {
-				e.reindexCertificates()
+				e.certs.reindex(e.live.Load)
 			}
 			e.authorities.reload()
 			e.bindMissing(ctx)

@@ -122,7 +122,7 @@ func (s *certStore) keep(t *route.Table) {
 	used := map[route.Certificate]bool{}
 	for _, l := range t.Listeners {
 		for _, c := range l.Certificates {
-			used[c] = l.TLS
+			used[c] = used[c] || l.TLS
 		}
 	}
 	for f := range s.pairs {
@@ -132,17 +132,18 @@ func (s *certStore) keep(t *route.Table) {
 	}
 }
 
-// reindexCertificates makes reloaded pairs known to the listeners.
-func (e *Engine) reindexCertificates() {
-	live := e.live.Load()
-	if live == nil {
+// reindex makes reloaded pairs known to the listeners of the live table. live is called
+// with the mutex held: the pairs of the table that it returns stay until keep gets it.
+func (s *certStore) reindex(live func() *liveTable) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := live()
+	if t == nil {
 		return
 	}
-	e.certs.mu.Lock()
-	defer e.certs.mu.Unlock()
-	for _, conf := range live.listeners {
+	for _, conf := range t.listeners {
 		if conf.certs != nil {
-			conf.certs.fill(e.certs.pairs)
+			conf.certs.fill(s.pairs)
 		}
 	}
 }

@@ -108,3 +108,35 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("%d pairs are still watched", n)
 	}
 }
+
+// TestReindexLooksUnderTheLock: an Apply between the look at the live table and the
+// lock would take the pairs away that are then looked for.
+func TestReindexLooksUnderTheLock(t *testing.T) {
+	s := newCertStore(testLog(t))
+	looked := false
+	s.reindex(func() *liveTable {
+		looked = true
+		if s.mu.TryLock() {
+			s.mu.Unlock()
+			t.Error("the live table is looked at without the lock")
+		}
+		return nil
+	})
+	if !looked {
+		t.Error("the live table is not looked at")
+	}
+}
+
+// TestKeepPairOfTwoListeners: a pair that one listener needs stays, whatever another one
+// makes of it.
+func TestKeepPairOfTwoListeners(t *testing.T) {
+	s := newCertStore(testLog(t))
+	pair := route.Certificate{CertFile: "c", KeyFile: "k"}
+	s.pairs[pair] = &keyPair{files: pair}
+	s.keep(&route.Table{Listeners: []route.Listener{
+		{Name: "https", TLS: true, Certificates: []route.Certificate{pair}}, {Name: "plain", Certificates: []route.Certificate{pair}},
+	}})
+	if s.pairs[pair] == nil {
+		t.Error("the pair is forgotten")
+	}
+}
