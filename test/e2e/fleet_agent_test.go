@@ -59,7 +59,7 @@ func (h *haproxyBox) page(port int) string {
 		return err.Error()
 	}
 	req.SetBasicAuth("admin", "123456")
-	c := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := c.Do(req)
 	if err != nil {
 		return err.Error()

@@ -265,7 +265,7 @@ func errText(err error) string {
 
 // version asks HAProxy itself, over a new connection, which version it runs.
 func (e *edge) version() (string, error) {
-	c := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := c.Get("http://" + e.at() + "/")
 	if err != nil {
 		return "", err

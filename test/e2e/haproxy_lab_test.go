@@ -278,7 +278,7 @@ func (h *haproxyBox) log() string { return string(logsOf(h.docker, h.id)) }
 // answerIs says how the answer of a URL, over a new connection, differs from what
 // is wanted; nothing when it does not.
 func answerIs(url, want string) string {
-	c := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := c.Get(url)
 	if err != nil {
 		return err.Error()

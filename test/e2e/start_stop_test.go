@@ -57,6 +57,11 @@ func TestLabelToFirstAnswer(t *testing.T) {
 	t.Log("target: p50 at most 100ms, p99 at most 250ms")
 }
 
+// patient are the arguments of an application under load.
+func patient(name string) []string {
+	return []string{"whoami", "--name=" + name, "--lame-duck=" + lameDuck}
+}
+
 // TestStopUnderLoad stops and starts the instances of a service one after the
 // other while requests run; no request may fail.
 func TestStopUnderLoad(t *testing.T) {
@@ -71,7 +76,7 @@ func TestStopUnderLoad(t *testing.T) {
 	var boxes []*box
 	for i := range 3 {
 		name := fmt.Sprintf("stop%d", i)
-		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels}))
+		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels, args: patient(name)}))
 		p.answers(host, "/", name)
 	}
 	load := startLoad(t, p.listen, host, 200)
@@ -101,12 +106,12 @@ func TestRemoveUnderLoad(t *testing.T) {
 	host := ownHost("deploy")
 	p := startProxy(t, proxyOptions{}).synced()
 	labels := map[string]string{"fairway.host": host, "fairway.service": own("e2e-deploy")}
-	current := run(t, boxOptions{name: "v0", labels: labels})
+	current := run(t, boxOptions{name: "v0", labels: labels, args: patient("v0")})
 	p.answers(host, "/", "v0")
 	load := startLoad(t, p.listen, host, 200)
 	for round := range rounds {
 		name := fmt.Sprintf("v%d", round+1)
-		next := run(t, boxOptions{name: name, labels: labels})
+		next := run(t, boxOptions{name: name, labels: labels, args: patient(name)})
 		p.answers(host, "/", name)
 		current.stop()
 		current.remove()
@@ -126,7 +131,7 @@ func TestKillIsSurvived(t *testing.T) {
 	var boxes []*box
 	for i := range 3 {
 		name := fmt.Sprintf("kill%d", i)
-		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels}))
+		boxes = append(boxes, run(t, boxOptions{name: name, labels: labels, args: patient(name)}))
 		p.answers(host, "/", name)
 	}
 	if _, err := lab.docker.ContainerKill(t.Context(), boxes[0].id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {

@@ -20,6 +20,9 @@ const (
 	shared  = "shared"      // the network of Fairway and the service
 	appHost = "app.example" // of the service
 
+	// lameDuck is how long applications under load take requests after they are told
+	// to stop: longer than it takes for Fairway to know of it on a busy machine.
+	lameDuck       = "2s"
 	usualHeartbeat = 5 * time.Second // a Swarm's own
 	// shortHeartbeat is for tests that wait for a node to be down. Three that are
 	// missing make it so, also on a machine that is only slow.
@@ -42,7 +45,7 @@ func (s *nodes) app(replicas uint64) *deployed {
 		Annotations: swarm.Annotations{Name: "app", Labels: map[string]string{"fairway.host": appHost, "fairway.port": "80"}},
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &replicas}},
 		TaskTemplate: swarm.TaskSpec{
-			ContainerSpec: &swarm.ContainerSpec{Image: lab.image, Args: []string{"whoami", "--lame-duck", "500ms"}},
+			ContainerSpec: &swarm.ContainerSpec{Image: lab.image, Args: []string{"whoami", "--lame-duck", lameDuck}},
 			Networks:      []swarm.NetworkAttachmentConfig{{Target: shared}},
 		},
 		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR},

@@ -20,7 +20,7 @@ import (
 // The measures of the suite. Nothing waits for patience when all is well; a
 // case that fails should fail soon.
 const (
-	patience = 20 * time.Second // for whatever must happen
+	patience = 10 * time.Second // for whatever must happen
 	settle   = 50 * time.Millisecond
 )
 
@@ -121,7 +121,7 @@ func (w *world) client(listener string, h2 bool) *http.Client {
 	w.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
-		Timeout:       2 * patience,
+		Timeout:       6 * patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
