@@ -108,6 +108,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.checkStateDir()
 	restored, err := store.Load()
 	if err != nil {
 		a.log.Error("starting without the last good table", "error", err)
@@ -414,6 +415,16 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	}
 	a.lifecycle.onStop("access log", func(context.Context) error { return f.Close() })
 	return f, nil
+}
+
+// checkStateDir warns of a directory that others may look into: it was there
+// before, and may be theirs, so it keeps its mode. The files in it have 0600.
+func (a *App) checkStateDir() {
+	info, err := os.Stat(a.cfg.StateDir)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	a.log.Warn("others may look into the state directory: chmod 700 "+a.cfg.StateDir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
 // newRegistry makes the registry that every part puts its metrics into.

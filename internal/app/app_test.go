@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -260,5 +261,34 @@ func TestSourceNamesDependOnTheURLAlone(t *testing.T) {
 	cfg.File, cfg.StateDir = []string{"a/s.yml", "b/s.yml"}, t.TempDir()
 	if _, err := New(cfg, Options{}); err == nil || !strings.Contains(err.Error(), "file:s.yml") {
 		t.Errorf("two sources of one name: %v", err)
+	}
+}
+
+// A state directory that others may look into keeps its mode, and the log says so.
+func TestAnOpenStateDirectoryIsSaid(t *testing.T) {
+	for mode, want := range map[os.FileMode]bool{0o755: true, 0o700: false} {
+		dir := t.TempDir()
+		file, state := filepath.Join(dir, "services.yml"), filepath.Join(dir, "state")
+		writeServices(t, file, "services: []\n")
+		if err := os.Mkdir(state, mode); err != nil {
+			t.Fatal(err)
+		}
+		cfg := Defaults()
+		cfg.Listen, cfg.ListenTLS, cfg.Admin.Listen = "127.0.0.1:0", Off, Off
+		cfg.File, cfg.StateDir = []string{file}, state
+		var log strings.Builder
+		a, err := New(cfg, Options{Version: "test", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.lifecycle.stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log.String(), "chmod 700 "+state); got != want {
+			t.Errorf("mode %o: the log is %s", mode, log.String())
+		}
+		if info, err := os.Stat(state); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("the mode is %v now: %v", info.Mode(), err)
+		}
 	}
 }

@@ -161,7 +161,8 @@ func (l *Loaded) complete(env map[string]string) {
 // Value is one key with what holds for it.
 type Value struct {
 	Key string `json:"key"`
-	// Value is a string, a bool, an int or a []string; passwords in URLs are masked.
+	// Value is a string, a bool, an int or a []string; passwords in URLs, and paths and
+	// queries of webhooks, are masked.
 	Value any `json:"value"`
 	// Origin is in the words of Fault.Origin.
 	Origin string `json:"origin"`
@@ -194,7 +195,7 @@ func (f Field) value() any {
 	case *[]Certificate:
 		return texts(*p, Certificate.String)
 	case *[]notify.Channel:
-		return texts(*p, recordText)
+		return texts(*p, channelText)
 	case *[]rules.Rule:
 		return texts(*p, recordText)
 	default:

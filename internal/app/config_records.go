@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"fairway/internal/nearest"
 	"fairway/internal/notify"
+	"fairway/internal/route"
 	"fairway/internal/rules"
 )
 
@@ -109,6 +111,17 @@ func recordText[T any](record T) string {
 		parts = append(parts, v.Type().Field(i).Tag.Get("yaml")+": "+string(text))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// channelText is recordText without what of a webhook's URL may be a secret: its
+// path and query.
+func channelText(c notify.Channel) string {
+	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Host == "") {
+		c.URL = route.Masked
+	} else if c.URL != "" {
+		c.URL = u.Scheme + "://" + u.Host + "/" + route.Masked
+	}
+	return recordText(c)
 }
 
 // nodeText writes a mapping of the file as one line.

@@ -111,7 +111,7 @@ var acceptances = []acceptance{
 	{83, "URLs of receivers", []string{"dockerflow TestConversation"}, ""},
 	{84, "nodes", []string{"dockerflow TestConversation"}, ""},
 	{85, "events that were missed", []string{"swarm TestMissedEvent"}, ""},
-	{86, "answers of the listener", []string{"dockerflow TestListenerAnswers"}, ""},
+	{86, "answers of the listener", []string{"dockerflow TestListenerAnswers", "dockerflow TestWhoAsksIsShownNoSecrets"}, "Secrets, and labels of other programs, are shown to receivers alone, as DNS knows them by the names in their URLs."},
 	{87, "new engines, read-only sockets, TLS", []string{"swarm TestWithoutEvents"}, "And on real engines in test/e2e."},
 }
 
@@ -141,7 +141,7 @@ var quirks = []struct {
 	{"Q18", fateDropped, "Templates."},
 	{"Q19", fateFixed, "Nothing is left behind by a changed aclName."},
 	{"Q20", fateFixed, "Names are no paths."},
-	{"Q21", fateFixed, "Passwords and keys are not shown; the calls need no password unless one is set."},
+	{"Q21", fateFixed, "Passwords, keys, headers and lines of HAProxy's configuration are not shown; the calls need no password unless one is set."},
 	{"Q22", fateFixed, "A listener for TLS without a certificate is not opened."},
 	{"Q23", fateKept, "remove answers 200 for what is not there; the status of a failed reload is NOK."},
 	{"Q24", fateKept, "409 for a service without path and domain; as labels they are left alone."},
