@@ -1,13 +1,18 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // swapCases change the table under way.
@@ -21,6 +26,8 @@ func swapCases() []goCase {
 		{"a table that cannot be applied leaves the old one", swapRefused},
 		{"listeners come and go", swapListeners},
 		{"an endpoint moves to another address", swapAddress},
+		{"instances that stop at once lose nothing that may be repeated", swapRolling(true)},
+		{"instances that stop when they have drained lose nothing", swapRolling(false)},
 	}
 }
 
@@ -233,4 +240,106 @@ func swapAddress(w *world) {
 	for range 4 {
 		w.want(w.do(c, http.MethodPost, "http://a.example/", strings.NewReader("2")), 200, "e2")
 	}
+}
+
+// swapRolling replaces instance after instance under traffic, and nobody's request
+// fails.
+//
+// An application that closes idle connections the moment it is told to stop can
+// lose a request that is on its way to it, and nobody may send a POST twice. Such
+// a one is tested with requests that may be repeated; with POST, one that goes on
+// until every client has had another answer since its endpoint left.
+func swapRolling(atOnce bool) func(w *world) {
+	bodiless, withBody := http.MethodGet, http.MethodPost
+	if atOnce {
+		withBody = http.MethodPut
+	}
+	return func(w *world) {
+		instances := []instance{startInstance(w), startInstance(w), startInstance(w)}
+		table := func() string {
+			return fmt.Sprintf(`routes: [{id: any, to: [%s, %s, %s]}]`, instances[0].name, instances[1].name, instances[2].name)
+		}
+		w.apply(table())
+		const clients = 4
+		var answered [clients]atomic.Int64
+		quit := make(chan struct{})
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer close(quit)
+		c := w.client("http", false)
+		c.Transport.(*http.Transport).MaxIdleConnsPerHost = clients
+		for i := range clients {
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-quit:
+						return
+					default:
+					}
+					method, body := withBody, "hello"
+					if (i+n)%2 == 0 {
+						method, body = bodiless, ""
+					}
+					e := <-w.begin(c, method, "http://a.example/", strings.NewReader(body)).done
+					if e.err != nil {
+						w.Errorf("%s: %v", method, e.err)
+					} else if e.StatusCode != 200 || e.body != "got "+body {
+						w.Errorf("%s: %s %q", method, e.Status, e.body)
+					}
+					answered[i].Add(1)
+				}
+			})
+		}
+		// more waits until each client has had so many answers more.
+		more := func(n int64) {
+			for i := range clients {
+				had := answered[i].Load()
+				w.eventually("clients are answered", func() bool { return answered[i].Load() >= had+n })
+			}
+		}
+		for range 20 {
+			leaves := instances[0]
+			instances = append(instances[1:], startInstance(w))
+			w.apply(table())
+			if !atOnce {
+				more(2) // what was under way when the table came, and one more
+			}
+			leaves.stop()
+			more(1)
+		}
+	}
+}
+
+// instance is an application on a port of its own, which stops as most do on
+// SIGTERM: it closes what is idle and finishes what it has.
+type instance struct {
+	name string
+	stop func()
+}
+
+func startInstance(w *world) instance {
+	w.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.Fatal(err)
+	}
+	server := &http.Server{
+		ReadHeaderTimeout: patience,
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, _ = fmt.Fprintf(rw, "got %s", body)
+		}),
+	}
+	go func() { _ = server.Serve(l) }()
+	name := fmt.Sprint("instance", len(w.endpoints))
+	w.endpoints[name] = &endpoint{name: name, address: l.Addr().String(), log: w.log}
+	stop := sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			w.Error(err)
+		}
+	})
+	w.Cleanup(stop)
+	return instance{name, stop}
 }
