@@ -135,10 +135,10 @@ func hostileFlow() *rapid.Generator[map[string]string] {
 	})
 }
 
-// TestS15OwnersCannotChangeEachOther is the promise of the bulkhead: whatever
+// TestOwnersCannotChangeEachOther is the promise of the bulkhead: whatever
 // labels a neighbour has, everything a service serves is the same, byte by byte,
 // as if it were alone; whether it was there first or is only older.
-func TestS15OwnersCannotChangeEachOther(t *testing.T) {
+func TestOwnersCannotChangeEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		good := neighbour(1)
 		alone := New(both()).Compile(snapshotOf(good), nil)

@@ -94,8 +94,8 @@ func TestBasicAuth(t *testing.T) {
 	}
 }
 
-// TestS22LoginTiming: an unknown user costs the work of a known one.
-func TestS22LoginTiming(t *testing.T) {
+// TestLoginTiming: an unknown user costs the work of a known one.
+func TestLoginTiming(t *testing.T) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), 8)
 	if err != nil {
 		t.Fatal(err)

@@ -126,3 +126,30 @@ func TestBodyWaitsForTheEndpoint(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamsMayRest: once the endpoint has begun to answer, and with gRPC from the
+// start, both sides may take their time.
+func TestStreamsMayRest(t *testing.T) {
+	for _, kind := range []string{"application/grpc+proto", "application/octet-stream"} {
+		synctest.Test(t, func(t *testing.T) {
+			body := newSlowBody()
+			r := httptest.NewRequest(http.MethodPost, "/", body.in)
+			r.ProtoMajor = 2
+			r.Header.Set("Content-Type", kind)
+			x := &exchange{body: newBodyReader(r, http.NewResponseController(body), Options{}.withDefaults())}
+			if kind != "application/grpc+proto" {
+				x.take(&attempt{}, &http.Response{StatusCode: http.StatusOK, Body: http.NoBody})
+			}
+			go func() {
+				for range 3 {
+					time.Sleep(time.Hour)
+					_, _ = io.WriteString(body.out, "x")
+				}
+				_ = body.out.Close()
+			}()
+			if got, err := io.ReadAll(x.body); string(got) != "xxx" || err != nil {
+				t.Errorf("%s: %q, %v", kind, got, err)
+			}
+		})
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // TestHeaders: what an application gets of a plain request, to the last header.
@@ -83,7 +84,7 @@ func TestWebSocket(t *testing.T) {
 			t.Errorf("%s: close: %v", listener, err)
 		}
 	}
-	eventually(t, "both sockets are over", func() bool { return s.engine.running.Load() == 0 })
+	testkit.Eventually(t, "both sockets are over", testkit.True(func() bool { return s.engine.running.Load() == 0 }))
 	for _, b := range s.engine.Status() {
 		for _, e := range b.Endpoints {
 			if e.InFlight != 0 {
@@ -109,7 +110,7 @@ func TestServerSentEvents(t *testing.T) {
 			}
 		}
 	})
-	s := newSite(t, Options{WriteTimeout: 200 * time.Millisecond})
+	s := newSite(t, Options{})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
 	s.serve("a.example", a.addr())
 	s.routes["a.example"].Filters = []route.Filter{{Compress: &route.Compress{}}}
@@ -126,7 +127,6 @@ func TestServerSentEvents(t *testing.T) {
 		r := bufio.NewReader(res.Body)
 		for _, e := range []string{"first", "second", "third"} {
 			if e != "first" {
-				time.Sleep(300 * time.Millisecond) // longer than a reader may take for a piece
 				next <- e
 			}
 			line, err := r.ReadString('\n')
@@ -179,7 +179,7 @@ func TestGRPC(t *testing.T) {
 		w.Header().Set("Grpc-Status", "0")
 		w.Header().Set(http.TrailerPrefix+"Grpc-Message", "unannounced")
 	}
-	s := newSite(t, Options{BodyTimeout: 200 * time.Millisecond})
+	s := newSite(t, Options{})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "a.example"))
 	s.serve("h2c.example", newH2App(t, false, handle).addr())
 	s.backends["h2c.example"].Scheme = route.SchemeH2C
@@ -205,7 +205,6 @@ func TestGRPC(t *testing.T) {
 		r := bufio.NewReader(res.Body)
 		for i := range 3 {
 			if i > 0 {
-				time.Sleep(300 * time.Millisecond) // a stream may rest
 				fmt.Fprintln(out, i)
 			}
 			if line, err := r.ReadString('\n'); err != nil || line != fmt.Sprintf("echo %d\n", i) {
@@ -311,7 +310,7 @@ func TestStreamingBody(t *testing.T) {
 			}
 		}
 	})
-	s := newSite(t, Options{BodyTimeout: 200 * time.Millisecond})
+	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
 	s.apply()
 	c := s.dial("http")
@@ -323,7 +322,6 @@ func TestStreamingBody(t *testing.T) {
 	b := make([]byte, 3)
 	for _, piece := range []string{"a", "b", "c"} {
 		if piece != "a" {
-			time.Sleep(250 * time.Millisecond)
 			c.send("1\r\n" + piece + "\r\n")
 		}
 		if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != "<"+piece+">" {
@@ -359,10 +357,10 @@ func TestClientGone(t *testing.T) {
 	c.Close()
 	select {
 	case <-gone:
-	case <-time.After(5 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("the application still works")
 	}
-	eventually(t, "the request is over", func() bool { return s.engine.running.Load() == 0 })
+	testkit.Eventually(t, "the request is over", testkit.True(func() bool { return s.engine.running.Load() == 0 }))
 	if e := s.engine.Status()[0].Endpoints[0]; e.InFlight != 0 || e.Failures != 0 {
 		t.Errorf("endpoint after a client went away: %+v", e)
 	}

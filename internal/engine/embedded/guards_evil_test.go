@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // rawApp is an application that gets each connection as it is.
@@ -27,7 +29,7 @@ func rawApp(t testing.TB, handle func(net.Conn)) (addr string) {
 			}
 			go func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 				handle(c)
 			}()
 		}
@@ -36,8 +38,8 @@ func rawApp(t testing.TB, handle func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// TestS34EvilApp: an application that misbehaves harms itself alone.
-func TestS34EvilApp(t *testing.T) {
+// TestApplicationThatMisbehaves: an application that misbehaves harms itself alone.
+func TestApplicationThatMisbehaves(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer string
 		status int // 0: the answer is broken off
@@ -75,8 +77,8 @@ func TestS34EvilApp(t *testing.T) {
 	}
 }
 
-// TestS34EarlyStorm: a storm of 1xx answers is not passed on.
-func TestS34EarlyStorm(t *testing.T) {
+// TestStormOfEarlyAnswers: a storm of 1xx answers is not passed on.
+func TestStormOfEarlyAnswers(t *testing.T) {
 	addr := rawApp(t, func(c net.Conn) {
 		_, _ = http.ReadRequest(bufio.NewReader(c))
 		for range 1000 {

@@ -22,8 +22,8 @@ import (
 // what an attacker does. Each is named after the class of attack it stands for;
 // SECURITY.md lists the classes.
 
-// TestS01Path: the path that decides is the path that is sent.
-func TestS01Path(t *testing.T) {
+// TestPathThatDecidesIsSent: the path that decides is the path that is sent.
+func TestPathThatDecidesIsSent(t *testing.T) {
 	public, admin := newApp(t, nil), newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("a.example", public.addr())
@@ -82,9 +82,9 @@ func TestS01Path(t *testing.T) {
 	}
 }
 
-// TestS02Host: every spelling of a host takes the same route, in a table of any
+// TestHostsInAnySpelling: every spelling of a host takes the same route, in a table of any
 // size, and the application sees the one spelling.
-func TestS02Host(t *testing.T) {
+func TestHostsInAnySpelling(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("app.example", a.addr())
@@ -122,8 +122,8 @@ func TestS02Host(t *testing.T) {
 	}
 }
 
-// TestS02UnknownHost: an unknown host is nobody's.
-func TestS02UnknownHost(t *testing.T) {
+// TestUnknownHost: an unknown host is nobody's.
+func TestUnknownHost(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("app.example", a.addr())
@@ -152,8 +152,8 @@ func TestS02UnknownHost(t *testing.T) {
 	}
 }
 
-// TestS03Identity: nobody but a trusted peer says who a request is from.
-func TestS03Identity(t *testing.T) {
+// TestIdentityIsNotTakenFromStrangers: nobody but a trusted peer says who a request is from.
+func TestIdentityIsNotTakenFromStrangers(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
@@ -192,8 +192,8 @@ func TestS03Identity(t *testing.T) {
 	}
 }
 
-// TestS03RejectUnderscores: the option refuses what is otherwise deleted.
-func TestS03RejectUnderscores(t *testing.T) {
+// TestRejectUnderscores: the option refuses what is otherwise deleted.
+func TestRejectUnderscores(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{RejectUnderscores: true})
 	s.serve("a.example", a.addr())
@@ -206,9 +206,9 @@ func TestS03RejectUnderscores(t *testing.T) {
 	}
 }
 
-// TestS04Smuggling: what could be framed in two ways is refused, or framed in one
+// TestFramingIsNotAmbiguous: what could be framed in two ways is refused, or framed in one
 // way before it goes on.
-func TestS04Smuggling(t *testing.T) {
+func TestFramingIsNotAmbiguous(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
@@ -256,9 +256,9 @@ func TestS04Smuggling(t *testing.T) {
 	}
 }
 
-// TestS04EarlyAnswer: when an application answers before it has read the body, the
+// TestRestOfABodyIsNoRequest: when an application answers before it has read the body, the
 // rest of the body is never taken for a request.
-func TestS04EarlyAnswer(t *testing.T) {
+func TestRestOfABodyIsNoRequest(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "early") })
 	s := newSite(t, Options{BodyTimeout: time.Second})
 	s.serve("a.example", a.addr())
@@ -288,8 +288,8 @@ func TestS04EarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestS05Tunnels: no way leads past the checks to an application.
-func TestS05Tunnels(t *testing.T) {
+// TestNoTunnelPastTheChecks: no way leads past the checks to an application.
+func TestNoTunnelPastTheChecks(t *testing.T) {
 	var tunnels atomic.Int64
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" {
@@ -352,9 +352,9 @@ func TestS05Tunnels(t *testing.T) {
 	}
 }
 
-// TestS05UnaskedSwitch: an application that switches protocols unasked gets no
+// TestUnaskedSwitch: an application that switches protocols unasked gets no
 // tunnel, with or without a name for the protocol.
-func TestS05UnaskedSwitch(t *testing.T) {
+func TestUnaskedSwitch(t *testing.T) {
 	for _, header := range []string{"", "Upgrade: h2c\r\nConnection: Upgrade\r\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n"} {
 		addr := rawApp(t, func(c net.Conn) {
 			_, _ = http.ReadRequest(bufio.NewReader(c))
@@ -370,8 +370,8 @@ func TestS05UnaskedSwitch(t *testing.T) {
 	}
 }
 
-// TestS08Headers: headers are bounded in number and size.
-func TestS08Headers(t *testing.T) {
+// TestHeadersAreBounded: headers are bounded in number and size.
+func TestHeadersAreBounded(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
@@ -395,9 +395,9 @@ func TestS08Headers(t *testing.T) {
 	}
 }
 
-// TestS09Query: all parameters are seen by the conditions, and all are sent, in
+// TestQueryIsSeenAndSentWhole: all parameters are seen by the conditions, and all are sent, in
 // the bytes the client used.
-func TestS09Query(t *testing.T) {
+func TestQueryIsSeenAndSentWhole(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
@@ -414,8 +414,8 @@ func TestS09Query(t *testing.T) {
 	}
 }
 
-// TestS12FailClosed: what protects a route and fails, closes it.
-func TestS12FailClosed(t *testing.T) {
+// TestFailClosed: what protects a route and fails, closes it.
+func TestFailClosed(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	s.serve("refused.example", a.addr())
@@ -434,8 +434,8 @@ func TestS12FailClosed(t *testing.T) {
 	}
 }
 
-// TestS27IPAllow: addresses are compared in one form.
-func TestS27IPAllow(t *testing.T) {
+// TestAddressesInOneForm: addresses are compared in one form.
+func TestAddressesInOneForm(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{})
 	for host, prefixes := range map[string][]string{
@@ -453,8 +453,8 @@ func TestS27IPAllow(t *testing.T) {
 	}
 }
 
-// TestS33Log: nothing a client sends can break a line of the access log.
-func TestS33Log(t *testing.T) {
+// TestAccessLogCannotBeForged: nothing a client sends can break a line of the access log.
+func TestAccessLogCannotBeForged(t *testing.T) {
 	var log lockedBuffer
 	s := newSite(t, Options{AccessLog: &log})
 	s.apply()

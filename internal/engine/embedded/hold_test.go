@@ -39,6 +39,14 @@ func heldSite(t *testing.T, ask string, change func(*route.Route)) (*site, <-cha
 	return s, answers
 }
 
+// heldAre waits until so many requests or connections of a route are held.
+func heldAre(t *testing.T, s *site, id string, n int64) {
+	t.Helper()
+	testkit.Eventually(t, "requests are held", testkit.True(func() bool {
+		return s.engine.live.Load().lookup(s.routes[id]).held.Load() == n
+	}))
+}
+
 // TestHeldRequestIsNotBoundToItsTable: a request that is held when its route leaves
 // goes to the route that takes its place, and as that route wants it: nothing of
 // what the first one was to do to it is left.
@@ -144,6 +152,7 @@ func TestHeldConnectionIsNotBoundToItsTable(t *testing.T) {
 	if got := c.readLine(); got != "hello\n" {
 		t.Errorf("got %q", got)
 	}
+	_ = c.Close() // the endpoint waits for that
 }
 
 // TestDialIsGivenUpWhenTheEndpointLeaves: a request that waits for a connection goes

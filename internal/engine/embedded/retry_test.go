@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // TestRetryUnreachable: a request that reached nobody goes elsewhere, with any
@@ -184,11 +185,11 @@ func TestHold(t *testing.T) {
 	a := newApp(t, nil)
 	s := newSite(t, Options{MaxHeld: 1})
 	s.serve("a.example")
-	s.routes["a.example"].Hold = 5 * time.Second
+	s.routes["a.example"].Hold = time.Hour
 	s.apply()
 	held := make(chan *response, 1)
 	go func() { held <- s.raw("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi") }()
-	eventually(t, "the request is held", func() bool { return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1 })
+	testkit.Eventually(t, "the request is held", testkit.True(func() bool { return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1 }))
 	if res := s.get("a.example", "/"); res.StatusCode != 503 {
 		t.Errorf("one too many: status %d", res.StatusCode)
 	}
@@ -214,11 +215,11 @@ func TestHoldUnreachable(t *testing.T) {
 	addr := deadAddress(t)
 	s := newSite(t, Options{})
 	s.serve("a.example", addr)
-	s.routes["a.example"].Hold = 5 * time.Second
+	s.routes["a.example"].Hold = time.Hour
 	s.apply()
 	held := make(chan *response, 1)
 	go func() { held <- s.raw("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi") }()
-	time.Sleep(250 * time.Millisecond)
+	heldAre(t, s, "a.example", 1)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

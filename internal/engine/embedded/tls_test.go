@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
-// TestS11TLS: certificates are chosen by name, routes by host, whatever the name
+// TestCertificatesByName: certificates are chosen by name, routes by host, whatever the name
 // was; versions below 1.2 are refused.
-func TestS11TLS(t *testing.T) {
+func TestCertificatesByName(t *testing.T) {
 	a, b := newApp(t, nil), newApp(t, nil)
 	s := newSite(t, Options{})
 	s.listeners = append(s.listeners, tlsListener(t, "https", "first.example", "*.wild.example", "exact.wild.example"))
@@ -98,7 +99,7 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("without the file: %s", got)
 	}
 	writeCertificate(t, dir, "new.example")
-	eventually(t, "the new certificate is served", func() bool { return name() == "new.example" })
+	testkit.Eventually(t, "the new certificate is served", testkit.True(func() bool { return name() == "new.example" }))
 	if res, err := open.Get("https://a.example/"); err != nil || res.StatusCode != 200 {
 		t.Errorf("open connection: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // refused applies a table that must be refused with words, after which the one
@@ -79,10 +80,11 @@ func TestTakenAddress(t *testing.T) {
 		t.Errorf("what could not be bound has the address %v", addr)
 	}
 	_ = other.Close()
-	within(t, 10*time.Second, "the listener that can be bound now", func() bool {
+	testkit.Eventually(t, "the listener that can be bound now", testkit.True(func() bool {
 		addr := s.engine.Addr("more")
 		return addr != nil && addr.String() == other.Addr().String()
-	})
+	}))
+
 	conn, err := net.Dial("tcp", other.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -315,10 +317,11 @@ func TestGate(t *testing.T) {
 		s.answers("b.example", "old")
 	}
 	ready.Store(true)
-	within(t, 10*time.Second, "the endpoint that passes", func() bool {
+	testkit.Eventually(t, "the endpoint that passes", testkit.True(func() bool {
 		_, body := s.get("b.example")
 		return body == "new"
-	})
+	}))
+
 	s.exact()
 	if n := early.Load(); n > 0 {
 		t.Errorf("%d requests came before the check had passed", n)

@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // TestDepartures: an endpoint that leaves is told of when nothing runs there any
@@ -54,12 +55,13 @@ func TestDepartures(t *testing.T) {
 	// never asked for anything.
 	r.use(configOf(), table(draining, draining, ""))
 	r.use(configOf(), table(draining, ready, ""))
-	eventually(t, "it is known what runs", func() bool {
+	testkit.Eventually(t, "it is known what runs", testkit.True(func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		d := r.leaving[endpointKey{"shop", "e1"}]
 		return d != nil && d.asked && len(r.leaving) == 1
-	})
+	}))
+
 	r.take(strings.Replace(request("-", "502", "0", "-", "s1", "v1"), "--", "SD", 1))
 	says("s1,v1,,0,UP,,\n")
 	got := <-told

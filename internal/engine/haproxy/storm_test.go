@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // load asks for hosts at a steady rate, with new and kept connections, in clear and
@@ -300,7 +301,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	if n := s.reloads(); n != reloads+1 {
 		t.Errorf("%d reloads, want %d", n-1, reloads)
 	}
-	within(t, 20*time.Second, "the end of old workers", func() bool { return s.count("fairway_haproxy_old_workers") == 0 })
+	testkit.Eventually(t, "the end of old workers", testkit.True(func() bool { return s.count("fairway_haproxy_old_workers") == 0 }))
 	s.exact()
 }
 
@@ -329,10 +330,11 @@ func TestKillsInStorm(t *testing.T) {
 		for begun := time.Now(); time.Since(begun) < after+20*time.Millisecond; n++ {
 			s.event(n, l, addrs, certs) // HAProxy may be started anew in the middle of it
 		}
-		within(t, 5*time.Second, "HAProxy is back", func() bool {
+		testkit.Eventually(t, "HAProxy is back", testkit.True(func() bool {
 			now, _ := s.processes()
 			return now != 0 && now != master && len(s.differences()) == 0
-		})
+		}))
+
 		took = append(took, time.Since(<-killed))
 	}
 	if slices.Max(took) > 5*time.Second {
@@ -404,7 +406,7 @@ func TestEngineKilled(t *testing.T) {
 		begun := time.Now()
 		s.start()
 		s.apply()
-		within(t, 5*time.Second, "the table of the next engine", func() bool { return len(s.differences()) == 0 })
+		testkit.Eventually(t, "the table of the next engine", testkit.True(func() bool { return len(s.differences()) == 0 }))
 		took = append(took, time.Since(begun))
 		reloads += s.reloads()
 		s.answers("a.example", "a")

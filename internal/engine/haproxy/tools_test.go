@@ -348,14 +348,3 @@ func replaceFile(t testing.TB, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
-
-// within waits until ok.
-func within(t testing.TB, d time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(d); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, d)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"fairway/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -410,15 +412,13 @@ func TestShow(t *testing.T) {
 	if _, err := i.master.Reload(ctx); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		now, err := i.master.Processes(ctx)
+	testkit.Eventually(t, "there is a new worker", func() string {
+		now, err := i.master.Processes(t.Context())
 		if err == nil && len(now.Workers) == 1 && now.Workers[0].PID != info.PID && now.Master.Reloads == 1 {
-			break
+			return ""
 		}
-		if time.Now().After(end) {
-			t.Fatalf("no new worker: %+v, %v", now, err)
-		}
-	}
+		return fmt.Sprintf("%+v, %v", now, err)
+	})
 }
 
 // silent is a socket that takes everything and answers nothing.

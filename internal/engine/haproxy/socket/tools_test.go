@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 // instance is a HAProxy that runs for a test.
@@ -88,18 +91,19 @@ backend be
 		}
 	})
 	i := &instance{dir: dir, client: New(filepath.Join(dir, "admin.sock"), 0), master: NewMaster(filepath.Join(dir, "master.sock"), 0)}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	testkit.Eventually(t, "haproxy serves its sockets", func() string {
 		all, err := i.master.Processes(t.Context())
-		if err == nil && len(all.Workers) > 0 {
-			if s, err := i.client.Open(t.Context()); err == nil {
-				s.Close()
-				return i
-			}
+		if err != nil || len(all.Workers) == 0 {
+			return fmt.Sprintf("%d workers, %v", len(all.Workers), err)
 		}
-		if time.Now().After(end) {
-			t.Fatalf("haproxy does not start: %v\n%s", err, &said)
+		session, err := i.client.Open(t.Context())
+		if err != nil {
+			return err.Error()
 		}
-	}
+		session.Close()
+		return ""
+	})
+	return i
 }
 
 func (i *instance) path(name string) string { return filepath.Join(i.dir, name) }

@@ -1,0 +1,68 @@
+package embedded
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slowReader is a client that takes a piece only after a while, over a connection
+// with a deadline.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	takes time.Duration
+
+	mu       sync.Mutex
+	deadline time.Time
+	cut      bool // a deadline was over while a piece was being written
+}
+
+func (w *slowReader) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = t
+	return nil
+}
+
+func (w *slowReader) Write(p []byte) (int, error) {
+	time.Sleep(w.takes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = w.cut || !w.deadline.IsZero() && !time.Now().Before(w.deadline)
+	return len(p), nil
+}
+
+// TestReadersMustTakeEachPieceInTime: the limit is for one piece; the pauses between
+// them are the endpoint's, however long.
+func TestReadersMustTakeEachPieceInTime(t *testing.T) {
+	const limit = time.Minute
+	for _, major := range []int{1, 2} {
+		for _, tt := range []struct {
+			takes, rests time.Duration
+			cut          bool
+		}{
+			{takes: time.Second, rests: time.Hour},
+			{takes: limit / 2, rests: limit / 2},
+			{takes: limit / 2, rests: time.Millisecond},
+			{takes: 2 * limit, rests: 0, cut: true},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				client := &slowReader{ResponseRecorder: httptest.NewRecorder(), takes: tt.takes}
+				w := newResponseWriter(client, limit, &http.Request{ProtoMajor: major, ProtoMinor: 1}, time.Now())
+				for range 10 {
+					if _, err := w.Write([]byte("x")); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(tt.rests)
+				}
+				synctest.Wait()
+				if client.cut != tt.cut {
+					t.Errorf("HTTP/%d, a reader that takes %v for a piece and waits %v for the next: cut off %v", major, tt.takes, tt.rests, client.cut)
+				}
+			})
+		}
+	}
+}
