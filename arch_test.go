@@ -68,8 +68,8 @@ var allowed = map[string]struct {
 	"internal/engine/traffic": {1, nil},
 	// users follows the user files that routes name, for every engine.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
-	// enginetest is the behaviour suite; only tests import it.
-	"internal/engine/enginetest": {2, []string{"internal/route"}},
+	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
+	"internal/engine/enginetest": {2, []string{"internal/route", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
