@@ -51,7 +51,7 @@ func TestIdentify(t *testing.T) {
 		{
 			name: "said twice", peer: "fd00::1", client: "fd00::1",
 			in:  http.Header{"X-Forwarded-Proto": {"https", "http"}, "X-Forwarded-Host": {"x.example, y.example"}, "X-Forwarded-Port": {"444"}},
-			out: http.Header{"X-Forwarded-For": {"fd00::1"}, "X-Real-Ip": {"fd00::1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"a.example"}, "X-Forwarded-Port": {"444"}},
+			out: http.Header{"X-Forwarded-For": {"fd00::1"}, "X-Real-Ip": {"fd00::1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"a.example"}, "X-Forwarded-Port": {"444"}},
 		},
 	} {
 		h := tt.in
