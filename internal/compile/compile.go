@@ -131,25 +131,41 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 // enter adds the routes that a plan wants in the table, each in the form in which
 // it can be served.
 func (c *Compiler) enter(list []contestant, pl *plan, previous *route.Table) []contestant {
+	start := len(list)
+	var hidden []*candidate
 	for _, want := range pl.candidates {
-		before := previous.Route(pl.routeID(want.name))
-		if before != nil && before.Service != pl.service.ID {
-			before = nil
-		}
 		f := want.good
 		if f == nil {
-			f = c.planner.lastGood(pl, want, before)
+			f = c.planner.lastGood(pl, want, pl.before(want, previous))
 		}
 		if f == nil {
 			f = want.refused
 		}
-		if f == nil {
-			continue
+		if f == nil && want.unread != nil {
+			hidden = append(hidden, want)
+		} else if f != nil {
+			list = append(list, contestant{plan: pl, form: f, before: pl.before(want, previous)})
 		}
-		kept := before != nil && (before == f.made || slices.Equal(claimsOf(before), f.claims))
-		list = append(list, contestant{plan: pl, form: f, before: before, kept: kept})
+	}
+	for _, h := range hidden {
+		if cover := h.close(pl, list[start:]); cover != nil {
+			list = append(list, contestant{plan: pl, form: cover, before: pl.before(h, previous)})
+		}
+	}
+	for i := start; i < len(list); i++ {
+		x := &list[i]
+		x.kept = x.before != nil && (x.before == x.form.made || slices.Equal(claimsOf(x.before), x.form.claims))
 	}
 	return list
+}
+
+// before returns the route of a candidate in the table before; nil for none.
+func (pl *plan) before(c *candidate, previous *route.Table) *route.Route {
+	r := previous.Route(pl.routeID(c.name))
+	if r == nil || r.Service != pl.service.ID {
+		return nil
+	}
+	return r
 }
 
 // outcomeProblems are the problems that only show once it is known which forms

@@ -90,6 +90,12 @@ type labelFault struct {
 	fault *refusal
 }
 
+// isOfCheck says whether the label is one of those that decide who may ask.
+func (f labelFault) isOfCheck() bool {
+	name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(f.label))[len(flowPrefix):], ".")
+	return slices.Contains([]string{"users", "userssecret", "userspassencrypted", "allowedmethods", "deniedmethods", "denyhttp", "verifyclientssl"}, name)
+}
+
 // flowRoute is a route that labels of Docker Flow ask for.
 type flowRoute struct {
 	name       string
@@ -139,10 +145,14 @@ func (p planner) planFlow(pl *plan) {
 		if len(r.faults) > 0 {
 			reason = refusedReason(r.faults[0].label, r.faults[0].fault)
 		}
-		p.candidate(pl, asked{
+		a := asked{
 			name: r.name, draft: r.draft, from: from, members: members,
 			matchKnown: r.matchKnown, label: r.label, labels: remember,
-		}, reason)
+		}
+		if !a.matchKnown {
+			a.unread = newUnread(r.draft, slices.ContainsFunc(r.faults, labelFault.isOfCheck))
+		}
+		p.candidate(pl, a, reason)
 	}
 }
 

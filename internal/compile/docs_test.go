@@ -66,6 +66,9 @@ handed down from the unnamed route to the others. Keys are compared without rega
 
 A label that does not exist or cannot be read is a **problem**, shown by ` + "`fairway problems`" + `. It costs its own route and no other:
 the route keeps its last good form; where there is none it answers 503, so that nothing wider serves what it was meant to protect.
+There is one exception. A route that decides who may ask (` + "`ip-allow`, `basic-auth`" + `) and whose host, path or rule cannot be read, or is
+missing, closes what it may have meant: other routes of the same service answer 503, too, on the hosts and paths that can be read, or
+altogether. Mending or removing its labels opens them again.
 
 When the instances of a service have different labels, as they do during an update, those of the newest one count.
 `)

@@ -48,6 +48,8 @@ type asked struct {
 	// matchKnown says whether everything that says which requests the route
 	// takes could be read.
 	matchKnown bool
+	// unread is set when they could not, of a route that decides who may ask.
+	unread *unread
 	// label is the one that first says what is taken; labels are those that the
 	// route can be made from again.
 	label  string
@@ -63,6 +65,9 @@ type candidate struct {
 	// refused is the route that answers 503 in the place of good, and nil when
 	// it is not known which requests that would take.
 	refused *form
+	// unread is what is known of it, when not even that is; nil for a route that
+	// lets everybody in.
+	unread *unread
 
 	// again is the last good form, made from the labels of the route againFrom.
 	againFrom *route.Route
@@ -81,8 +86,10 @@ type form struct {
 	// problems are those of the instances; they count when the form is used.
 	problems []route.Problem
 
-	// made is the route of the last compile, as it went into the table.
-	made *route.Route
+	// made is the route of the last compile, as it went into the table; closed is the
+	// form that took its place last, see closedBy.
+	made   *route.Route
+	closed *form
 }
 
 // planner makes plans.
@@ -156,6 +163,7 @@ func (p planner) planNative(pl *plan) {
 	if len(set.routes) == 0 && disabled == "" {
 		problem("", nil, &refusal{route.CodeIncomplete, "no label says which requests are taken", "add a label such as " + prefix + "host"})
 	}
+	var unranked []*form
 	for i := range set.routes {
 		r := &set.routes[i]
 		d, matchKnown := r.read(p)
@@ -165,11 +173,29 @@ func (p planner) planNative(pl *plan) {
 			reason = cmp.Or(reason, refusedReason(l.raw, l.fault))
 		}
 		misspelt := p.dialect.looksLikeKey(r, d)
-		if reason == "" && (d.matches() == nil || misspelt) {
-			problem(r.name, nil, p.dialect.incomplete(r, set))
-			continue
+		a := r.asked(d, matchKnown && !misspelt, from, members)
+		if !a.matchKnown {
+			a.unread = r.unread(d)
 		}
-		p.candidate(pl, r.asked(d, matchKnown && !misspelt, from, members), reason)
+		if reason == "" && (d.matches() == nil || misspelt) {
+			fault := p.dialect.incomplete(r, set)
+			problem(r.name, nil, fault)
+			if a.unread == nil {
+				continue
+			}
+			reason = fault.text
+		}
+		p.candidate(pl, a, reason)
+		if c := pl.candidates[len(pl.candidates)-1]; c.refused != nil && slices.ContainsFunc(r.faulty(), func(l label) bool { return l.local == "priority" }) {
+			unranked = append(unranked, c.refused)
+		}
+	}
+	for _, f := range unranked { // nothing of the service goes before them
+		for _, c := range pl.candidates {
+			if c.good != nil {
+				f.route.Priority = max(f.route.Priority, c.good.route.Priority)
+			}
+		}
 	}
 }
 
@@ -182,8 +208,15 @@ func (p planner) candidate(pl *plan, a asked, reason string) {
 			c.good, reason = nil, p.refuseUnserved(pl, a, why)
 		}
 	}
-	if c.good == nil && a.matchKnown {
+	switch {
+	case c.good != nil:
+	case a.matchKnown:
 		c.refused = refusedForm(pl, a, reason)
+	case a.unread != nil:
+		c.unread = a.unread
+		c.unread.id, c.unread.label, c.unread.reason = pl.routeID(a.name), printable(a.label), reason
+		c.unread.origin = route.Origin{Source: a.from.source, Instance: a.from.instance, Labels: a.labels}
+		c.unread.priority = a.draft.priority
 	}
 	pl.candidates = append(pl.candidates, c)
 }

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -457,6 +458,61 @@ func TestWhoRunsHasTheClaim(t *testing.T) {
 				}
 				if before != nil && before.Route(s.ID) != nil && before.Route(s.ID).Matches[0].Host.Value == host {
 					t.Fatalf("%s runs and has lost what it had", s.ID)
+				}
+			}
+		}
+	})
+}
+
+// TestWhatCannotBeReadIsClosed: a request that a route with users would take if its
+// labels could be read is never served without users by another route of the service.
+func TestWhatCannotBeReadIsClosed(t *testing.T) {
+	hosts := []string{"a.example", "b.a.example", "*.a.example", "**.example", "*"}
+	paths := []string{"/", "/admin", "/admin/x", "/adm"}
+	rapid.Check(t, func(t *rapid.T) {
+		labels := map[string]string{"fairway.admin.basic-auth": "file:/run/secrets/users"}
+		for i := range rapid.IntRange(1, 3).Draw(t, "routes") {
+			front := fmt.Sprintf("fairway.%c.", 'x'+i)
+			labels[front+"host"] = strings.Join(rapid.SliceOfNDistinct(rapid.SampledFrom(hosts), 1, 2, rapid.ID).Draw(t, "hosts"), ",")
+			labels[front+rapid.SampledFrom([]string{"path", "path-exact"}).Draw(t, "kind")] = rapid.SampledFrom(paths).Draw(t, "path")
+			if rapid.Bool().Draw(t, "expression") {
+				labels[front+"path-regexp"] = "/ad.*"
+			}
+			if rapid.Bool().Draw(t, "first") {
+				labels[front+"priority"] = "1"
+			}
+		}
+		with := func(more ...string) *catalog.Service {
+			all := maps.Clone(labels)
+			for i := 0; i < len(more); i += 2 {
+				all["fairway.admin."+more[i]] = more[i+1]
+			}
+			return &catalog.Service{ID: "s@docker", Source: "docker", Instances: []*catalog.Instance{instanceWith("s-1", all)}}
+		}
+		host, path := rapid.SampledFrom(hosts).Draw(t, "host"), rapid.SampledFrom(paths).Draw(t, "path")
+		rule := fmt.Sprintf("Host(`%s`) && PathPrefix(`%s`)", host, path)
+		readable := with("host", host, "path", path)
+		unreadable := rapid.SampledFrom([]*catalog.Service{
+			with("host", host+" x", "path", path), with("host", host, "path", "x"), with("host", host+" x", "path", "x"),
+			with("host", host, "path-regexp", "("), with("rule", rule+")"), with("rule", rule, "host", host+" x"), with("host", host+" x"),
+		}).Draw(t, "unreadable")
+		want, got := New(Settings{}).Compile(snapshotOf(readable), nil), New(Settings{}).Compile(snapshotOf(unreadable), nil)
+		asked, err := route.NewMatcher(want.Routes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served, err := route.NewMatcher(got.Routes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range []string{"a.example", "b.a.example", "c.b.a.example", "example", "other"} {
+			for _, path := range []string{"/", "/admin", "/admin/x", "/admin/x/y", "/adm", "/administrator", "/other"} {
+				r := &route.Request{Method: "GET", Host: host, Path: path}
+				if meant := asked.Find(r); meant == nil || meant.ID != "s@docker/admin" {
+					continue
+				}
+				if now := served.Find(r); now != nil && now.Refused == "" && (len(now.Filters) == 0 || now.Filters[0].BasicAuth == nil) {
+					t.Fatalf("%s%s is open, by\n%s", host, path, got.Text())
 				}
 			}
 		}

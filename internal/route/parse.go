@@ -86,7 +86,10 @@ func ParsePath(kind PathKind, s string) (Path, error) {
 	if err != nil {
 		return Path{}, fmt.Errorf("%w: %s", err, excerpt(s))
 	}
-	return Path{Kind: kind, Value: value}, checkPlainest(kind, value)
+	if err := checkPlainest(kind, value); err != nil {
+		return Path{}, fmt.Errorf("path %s: %w", excerpt(s), err)
+	}
+	return Path{Kind: kind, Value: value}, nil
 }
 
 // checkPlainest refuses a path that could be read in another way: the requests that it
@@ -97,10 +100,13 @@ func checkPlainest(kind PathKind, path string) error {
 	}
 	plainest, err := plainestPath(path)
 	if err == nil && plainest != path {
-		err = fmt.Errorf("it could be read as %s as well", excerpt(plainest))
+		err = errors.New("it could be read in another way")
+		if kind != PathStart {
+			err = fmt.Errorf("it could be read as %s as well", excerpt(plainest))
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("path %s: %w; leave out parameters and what need not be encoded", excerpt(path), err)
+		return fmt.Errorf("%w; leave out parameters and what need not be encoded", err)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func TestParsePathRefuses(t *testing.T) {
 		{PathPrefix, "/%40admin", `read as "/@admin"`},
 		{PathExact, "/a%2541", "read as"},
 		{PathPrefix, "/a%2Fb", "encoded slash"},
-		{PathStart, "/a;", "read as"},
+		{PathStart, "/a;", "read in another way"},
 		{PathStart, "", "begin with a slash"},
 		{PathStart, "/a%4", "broken percent-encoding"},
 		{PathStart, "/../b", "above the root"},
