@@ -207,6 +207,24 @@ func TestWatchEndsWhatStandsOfWhatIsGone(t *testing.T) {
 	wantTold(t, f.see(w.snapshot(), noon))
 }
 
+// What ends at the same moment is reported in one order, whatever that of a map is.
+func TestWatchReportsWhatIsGoneInOneOrder(t *testing.T) {
+	f := newFollower(0)
+	w := swarm()
+	f.see(w.snapshot(), noon)
+	var sick []*catalog.Instance
+	want := []string{"service.gone service/shop@swarm"}
+	for i := range 9 {
+		name := fmt.Sprintf("shop.%d", i+1)
+		sick = append(sick, instance(name, "n1", "shop:1", catalog.StateUnhealthy))
+		want = append(want, "instance.healthy instance/"+name+"@swarm")
+	}
+	w.services = []*catalog.Service{service("shop", "shop:1", sick...)}
+	f.see(w.snapshot(), noon)
+	w.services = nil
+	wantTold(t, f.see(w.snapshot(), noon), want...)
+}
+
 func TestWatchTellsOfSources(t *testing.T) {
 	f := newFollower(10 * time.Second)
 	w := swarm()
