@@ -197,6 +197,7 @@ func TestRestartServesTheLastGoodTableWithoutItsSource(t *testing.T) {
 	writeServices(t, file, fmt.Sprintf("services:\n  - name: shop\n    labels: {fairway.host: shop.example.com}\n    instances: [{address: %q}]\n", backend(t, "one")))
 	first := startProgram(t, file, state)
 	eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example.com", "/"); return s == 200 })
+	first.remembers(t, "shop.example.com")
 	first.stop()
 
 	if err := os.Remove(file); err != nil {

@@ -52,6 +52,7 @@ func lastRun(t *testing.T, dir string, do ...func(*program)) (port string) {
 		status, _ := p.get("shop.example.com", "/")
 		return status == 200 && through(port) == 200
 	})
+	p.remembers(t, "shop.example.com", port)
 	for _, f := range do {
 		f(p)
 	}
@@ -60,6 +61,24 @@ func lastRun(t *testing.T, dir string, do ...func(*program)) (port string) {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// remembers waits until the last good table has the texts: HAProxy serves a table a
+// moment before it is known to.
+func (p *program) remembers(t *testing.T, texts ...string) {
+	t.Helper()
+	testkit.Eventually(t, "the last good table is kept", func() string {
+		body, err := os.ReadFile(filepath.Join(p.state, "last-good.json"))
+		if err != nil {
+			return err.Error()
+		}
+		for _, text := range texts {
+			if !bytes.Contains(body, []byte(text)) {
+				return "it has no " + text
+			}
+		}
+		return ""
+	})
 }
 
 // through is the status of a request to a port; 0 for none.
