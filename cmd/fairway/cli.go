@@ -224,8 +224,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			options = append(options, kong.ValueMapper(f.Pointer, p.keyMapper(f)))
 		}
 	}
-	options = append(options, p.engineMappers(&g.Stats.engineFlags, &g.Service.Create.engineFlags, &g.Service.Scale.engineFlags,
-		&g.Service.Update.engineFlags, &g.Service.Rm.engineFlags)...)
+	options = append(options, p.engineMappers(engineFlagsOf(reflect.ValueOf(g).Elem())...)...)
 	k, err := kong.New(g, options...)
 	if err != nil {
 		return nil, fmt.Errorf("command line: %w", err)

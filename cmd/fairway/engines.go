@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/alecthomas/kong"
 
@@ -15,6 +16,19 @@ type engineFlags struct {
 	Docker   []string `name:"docker" placeholder:"URL" help:"Docker engine, as for run. Repeatable."`
 	Swarm    []string `name:"swarm" placeholder:"URL" help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
 	Insecure bool     `name:"docker-insecure" help:"Allow tcp:// Docker engines without TLS, as for run."`
+}
+
+// engineFlagsOf returns the engine flags of every command in a struct of commands.
+func engineFlagsOf(v reflect.Value) (all []*engineFlags) {
+	for i := range v.NumField() {
+		field := v.Field(i)
+		if field.Type() == reflect.TypeFor[engineFlags]() {
+			all = append(all, (*engineFlags)(field.Addr().UnsafePointer())) // its name has a small letter
+		} else if field.Kind() == reflect.Struct {
+			all = append(all, engineFlagsOf(field)...)
+		}
+	}
+	return all
 }
 
 // engineMappers makes the flags keys of the configuration.

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // What is wrong with a command line is told before any engine is asked.
@@ -28,6 +33,47 @@ func TestServiceUsage(t *testing.T) {
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, tt.want) || strings.Contains(stderr, "geheim") {
 			t.Errorf("%q: code %d, stdout %q, stderr %q, want %q", tt.args, code, stdout, stderr, tt.want)
 		}
+	}
+}
+
+// TestEngineFlagsOfEveryCommand: each command that has the flags hears them, and asks
+// the engine that they name, not that of the configuration.
+func TestEngineFlagsOfEveryCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("fairway.yml", []byte("swarm: ['unix:///configured/docker.sock']\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newParser(&grammar{}, &console{out: io.Discard, err: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arguments := map[string][]string{
+		"service create": {"web", "web:1"}, "service scale": {"web=1"}, "service update": {"web", "--force"},
+		"service rollback": {"web"}, "service rm": {"web"}, "stats": {},
+	}
+	found := 0
+	for _, leaf := range p.Model.Leaves(false) {
+		name := strings.TrimPrefix(leaf.Path(), "fairway ")
+		has := func(flag string) bool {
+			return slices.ContainsFunc(leaf.Flags, func(f *kong.Flag) bool { return f.Name == flag })
+		}
+		if !has("docker") || !has("swarm") || !has("docker-insecure") || name == "run" || name == "config" {
+			continue
+		}
+		found++
+		args, known := arguments[name]
+		if !known {
+			t.Errorf("%s has engine flags: say here how it is called", name)
+			continue
+		}
+		args = append(append(strings.Fields(name), args...), "--swarm", "unix:///asked/docker.sock")
+		_, stdout, stderr := runAt(t, nil, args...)
+		if said := stdout + stderr; !strings.Contains(said, "unix:///asked/docker.sock: ") || strings.Contains(said, "configured") {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+	if found != len(arguments) {
+		t.Errorf("%d commands have engine flags, not %d", found, len(arguments))
 	}
 }
 
