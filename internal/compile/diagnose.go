@@ -148,6 +148,10 @@ func (d *doctor) labels(p planner, labels map[string]string) bool {
 	}
 	if set.empty() {
 		hint := "add a label such as " + prefix + "host=app.example.com"
+		if p.flow == nil && hasLabels(labels, flowPrefix) {
+			d.add("labels", OutcomeFailed, hintFlowIsOff, "it has labels of Docker Flow, which are not read")
+			return false
+		}
 		if misses := nearMisses(labels); len(misses) > 0 {
 			hint = "labels of Fairway begin with " + prefix + "; these do not: " + strings.Join(misses, ", ")
 		}

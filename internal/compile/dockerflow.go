@@ -106,6 +106,34 @@ type flowRoute struct {
 	notes      []labelFault // the route is served without their effect
 }
 
+// hintFlowIsOff says how labels of Docker Flow are read.
+const hintFlowIsOff = "set dockerflow.labels to true (--dockerflow.labels), write labels of Fairway, or take these off"
+
+// flowIsOff reports labels of Docker Flow that ask for something while they are not
+// read, once for a service that runs. One that has labels of Fairway goes by those.
+func (p planner) flowIsOff(pl *plan) {
+	s := pl.service
+	runs := false
+	for _, in := range s.Instances {
+		if hasLabels(in.Labels, prefix) {
+			return
+		}
+		runs = runs || rank(in) == rankRunning
+	}
+	if !runs || hasLabels(s.Labels, prefix) {
+		return
+	}
+	labels, from, _ := newFlow(DockerFlow{}, p.ports).decide(&plan{service: s})
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if hasPrefix(key, flowPrefix) {
+			pl.problems = append(pl.problems, pl.problem(from, "", key, &refusal{
+				route.CodeUnsupported, "labels of Docker Flow are not read", hintFlowIsOff,
+			}))
+			return
+		}
+	}
+}
+
 // planFlow reads the labels of Docker Flow. What concerns several routes is told
 // once.
 func (p planner) planFlow(pl *plan) {

@@ -130,6 +130,8 @@ func (p planner) plan(s *catalog.Service) *plan {
 	p.planNative(pl)
 	if p.flow != nil {
 		p.planFlow(pl)
+	} else {
+		p.flowIsOff(pl)
 	}
 	pl.problems = capProblems(pl.problems)
 	return pl
