@@ -49,7 +49,7 @@ func (p *planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, err
 	p.busy.Lock()
 	defer p.busy.Unlock()
 	c := &change{
-		checker: &checker{env: r.Variables, settings: p.settings, flow: true, places: map[[2]string]place{}, order: map[string]int{}},
+		checker: &checker{env: r.Variables, settings: p.settings, places: map[[2]string]place{}, order: map[string]int{}},
 		request: r, now: now, reach: reachOf(now), services: map[string]*catalog.Service{},
 		at: map[[2]string]place{},
 	}

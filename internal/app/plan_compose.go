@@ -21,6 +21,7 @@ type deployed struct {
 	replicas  *int
 	global    bool
 	networks  []string // as the engine knows them
+	external  []string // those among them that the file does not make
 	host      bool     // it has the network of its machine
 	ports     []catalog.Port
 	container string // the name of its container, where the file gives one
@@ -64,9 +65,15 @@ func (f *composeFile) deployed(key, n *yaml.Node) {
 	mode := scalarText(lookup(n, "network_mode"))
 	switch {
 	case mode != "":
-		d.host, d.networks = mode == "host", []string{mode}
+		d.host, d.networks, d.external = mode == "host", []string{mode}, []string{mode}
 	case lookup(n, "networks") != nil || len(d.networks) == 0:
-		d.networks = f.networkNames(n)
+		d.networks, d.external = nil, nil
+		for _, key := range f.networkKeys(n) {
+			d.networks = append(d.networks, f.network(key))
+			if f.isExternal(key) {
+				d.external = append(d.external, f.network(key))
+			}
+		}
 	}
 	for _, p := range f.publishedPorts(n) {
 		if !slices.Contains(d.ports, p) {
@@ -154,7 +161,7 @@ func sameOurs(labels, ours map[string]string) bool {
 // the first of them, and the name of the project, as Compose finds it.
 func ReadPlan(paths, environ []string) (api.PlanRequest, error) {
 	r := api.PlanRequest{Variables: map[string]string{}}
-	c := &checker{env: environment(environ), flow: true, places: map[[2]string]place{}, used: r.Variables}
+	c := &checker{env: environment(environ), places: map[[2]string]place{}, used: r.Variables}
 	for _, path := range paths {
 		data, err := readBounded(path)
 		if err != nil {

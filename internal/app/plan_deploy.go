@@ -250,6 +250,9 @@ func (c *change) addressesOf(source string, d *deployed, like *catalog.Instance)
 	var list []catalog.Address
 	for _, network := range d.networks {
 		a := catalog.Address{Host: nowhere, Network: network, Reach: c.reach.of(source, network)}
+		if !c.reach.known[source] && len(d.external) > 0 && !slices.Contains(d.external, network) {
+			a.Reach = catalog.ReachNone // the project makes it: Fairway cannot be on it yet
+		}
 		if like != nil {
 			if i := slices.IndexFunc(like.Addresses, func(a catalog.Address) bool { return a.Network == network }); i >= 0 {
 				a = like.Addresses[i]

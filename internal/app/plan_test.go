@@ -271,6 +271,27 @@ networks: {proxy: {external: true}, own: {}}
 	}
 }
 
+// TestPlanOfTheFirstStack: of the networks of the first stack Fairway can be on the one
+// that is there, and not on the one that the stack makes.
+func TestPlanOfTheFirstStack(t *testing.T) {
+	world := planWorld(&catalog.Snapshot{Revision: 1, Taken: time.Unix(1000, 0), Sources: []catalog.SourceStatus{{Name: "swarm", Synced: true}}}, nil)
+	plan, err := world.Plan(t.Context(), api.PlanRequest{Project: "shop", Files: files(`
+services:
+  web:
+    networks: [proxy, default]
+    deploy: {labels: {fairway.host: shop.example.com, fairway.port: "80"}}
+  alone:
+    deploy: {labels: {fairway.host: alone.example.com, fairway.port: "80"}}
+networks: {proxy: {external: true}}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.After.Problems) > 0 || len(plan.After.Routes) != 2 {
+		t.Errorf("%d routes, problems %+v", len(plan.After.Routes), plan.After.Problems)
+	}
+}
+
 func TestPlanSaysNo(t *testing.T) {
 	p := planWorld(composeWorld(), nil)
 	for name, c := range map[string]struct {
