@@ -13,7 +13,7 @@ type checkCommand struct {
 
 // Help implements kong.HelpProvider.
 func (checkCommand) Help() string {
-	return `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. What only a daemon can know (addresses, the ports of an image) is left out. The exit code is 1 when there are problems.
+	return `All files are checked together, as if everything in them ran on one machine: two services that claim the same host are a problem. A Compose file with labels under deploy, or beside a configuration that watches a Swarm, is a stack: its labels are those of services, and those of containers a problem. Labels are read as the configuration says that is given, else the one that run would use, with the variables of the environment. What only a daemon can know (addresses, the ports of an image) is left out. The exit code is 1 when there are problems.
 
     fairway check compose.yml
     fairway check fairway.yml services.yml shop/compose.yml blog/compose.yml

@@ -67,7 +67,7 @@ type CheckedProblem struct {
 	File string `json:"file"`
 	Line int    `json:"line,omitempty"`
 	// Code is a problem code of the admin API or one of CodeConfiguration,
-	// CodeCompose, CodeServices, CodeMisplaced and CodeVariable.
+	// CodeCompose, CodeServices and CodeVariable.
 	Code    string `json:"code"`
 	Service string `json:"service,omitempty"`
 	// Label is the label or the key of the configuration.
@@ -81,7 +81,6 @@ const (
 	CodeConfiguration = "configuration" // a fault in the configuration
 	CodeCompose       = "compose"       // a Compose file, or any YAML, is not of the form that it should have
 	CodeServices      = "services"      // a services file is not of the form that it should have
-	CodeMisplaced     = "misplaced"     // labels where nobody reads them
 	CodeVariable      = "variable"      // a variable without value
 )
 
@@ -110,9 +109,10 @@ type checker struct {
 	order    map[string]int // of files
 	problems []CheckedProblem
 
-	// What only a plan needs: it reads labels of Docker Flow as well, and notes
-	// which variables the files ask for.
-	flow     bool
+	// stack says that the Compose files are stacks of a Swarm; see isStack.
+	stack bool
+
+	// What only a plan needs: it notes which variables the files ask for.
 	used     map[string]string
 	project  string
 	deployed []*deployed
@@ -137,57 +137,121 @@ func Check(o CheckOptions) (*Checked, error) {
 		places:   map[[2]string]place{},
 		order:    map[string]int{},
 	}
-	result := &Checked{Files: []CheckedFile{}}
-	if len(o.Paths) == 0 {
-		path, data, err := readConfig("", c.env["FAIRWAY_CONFIG"])
-		if err != nil {
-			return nil, err
-		}
-		c.configuration(path, data)
-		if path != "" {
-			result.Files = append(result.Files, CheckedFile{Path: path, Kind: "configuration"})
-		}
-	}
+	files := make([]checkedFile, 0, len(o.Paths))
 	for i, path := range o.Paths {
 		c.order[path] = i
-		kind, err := c.file(path)
+		f, err := readChecked(path)
 		if err != nil {
 			return nil, err
 		}
-		result.Files = append(result.Files, CheckedFile{Path: path, Kind: kind})
+		files = append(files, f)
+	}
+	found, err := c.surroundings(files)
+	if err != nil {
+		return nil, err
+	}
+	c.stack = c.stack || slices.ContainsFunc(files, checkedFile.isStack)
+	result := &Checked{Files: found}
+	for _, f := range files {
+		result.Files = append(result.Files, CheckedFile{Path: f.path, Kind: f.kind})
+		switch f.kind {
+		case "unreadable":
+			c.problem(CheckedProblem{File: f.path, Line: f.line, Code: CodeCompose, Text: f.reason})
+		case "compose":
+			c.compose(f.path, f.root)
+		case "services":
+			c.servicesFile(f.path, f.data, lookup(f.root, "services"))
+		}
 	}
 	result.Routes = c.compile()
 	result.Problems = c.sorted()
 	return result, nil
 }
 
-// file reads one file and returns what kind it is.
-func (c *checker) file(path string) (kind string, err error) {
-	data, err := readBounded(path)
-	if err != nil {
-		return "", err
+// checkedFile is a file that was read.
+type checkedFile struct {
+	path string
+	data []byte
+	// kind is that of CheckedFile, or "unreadable".
+	kind string
+	root *yaml.Node // of a Compose or services file
+	// line and reason say why it is unreadable.
+	line   int
+	reason string
+}
+
+// readChecked reads a file and finds out what it is.
+func readChecked(path string) (checkedFile, error) {
+	f := checkedFile{path: path, kind: "configuration"}
+	var err error
+	if f.data, err = readBounded(path); err != nil {
+		return f, err
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		line, reason := yamlReason(err)
-		c.problem(CheckedProblem{File: path, Line: line, Code: CodeCompose, Text: reason})
-		return "unreadable", nil
+	if err := yaml.Unmarshal(f.data, &document); err != nil {
+		f.kind = "unreadable"
+		f.line, f.reason = yamlReason(err)
+		return f, nil
 	}
-	var services *yaml.Node
-	if len(document.Content) > 0 {
-		services = lookup(document.Content[0], "services")
+	if len(document.Content) == 0 {
+		return f, nil
 	}
-	switch {
-	case services == nil:
-		c.configuration(path, data)
-		return "configuration", nil
-	case services.Kind == yaml.MappingNode:
-		c.compose(path, document.Content[0])
-		return "compose", nil
-	default:
-		c.servicesFile(path, data, services)
-		return "services", nil
+	services := lookup(document.Content[0], "services")
+	if services == nil {
+		return f, nil
 	}
+	f.root, f.kind = document.Content[0], "services"
+	if services.Kind == yaml.MappingNode {
+		f.kind = "compose"
+	}
+	return f, nil
+}
+
+// isStack says whether a Compose file is meant for a Swarm: it has labels of ours under
+// deploy, which only a Swarm reads.
+func (f checkedFile) isStack() bool {
+	if f.kind != "compose" {
+		return false
+	}
+	for _, service := range entries(lookup(f.root, "services")) {
+		labels := lookupOrNothing(lookupOrNothing(resolveAlias(service.value), "deploy"), "labels")
+		for _, e := range entries(labels) {
+			if isOurs(e.key.Value) {
+				return true
+			}
+		}
+		if labels.Kind == yaml.SequenceNode && slices.ContainsFunc(labels.Content, func(n *yaml.Node) bool { return isOurs(resolveAlias(n).Value) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// surroundings checks the configurations among the files, or, where there is none, the
+// one that run would use, and returns that when it is a file. Labels are read as it
+// says.
+func (c *checker) surroundings(files []checkedFile) ([]CheckedFile, error) {
+	given := false
+	for _, f := range files {
+		if f.kind == "configuration" {
+			given = true
+			c.configuration(f.path, f.data)
+		}
+	}
+	if given {
+		return []CheckedFile{}, nil
+	}
+	path, data, err := readConfig("", c.env["FAIRWAY_CONFIG"])
+	if err != nil {
+		return nil, err
+	}
+	listeners := c.settings.Listeners
+	c.configuration(path, data)
+	if path != "" {
+		return []CheckedFile{{Path: path, Kind: "configuration"}}, nil
+	}
+	c.settings.Listeners = listeners
+	return []CheckedFile{}, nil
 }
 
 // configuration checks a configuration; no path means that there is no file.
@@ -216,6 +280,7 @@ func (c *checker) configuration(path string, data []byte) {
 		c.problem(CheckedProblem{File: "env", Code: CodeConfiguration, Text: err.Error()})
 		return
 	}
+	c.stack = len(loaded.Config.Swarm) > 0 && len(loaded.Config.Docker) == 0
 	c.settings = flow.settings(&loaded.Config)
 	c.settings.Unsupported = unsupported(context.Background(), &loaded.Config)
 }

@@ -20,6 +20,8 @@ const (
 	// composeSource is the name of the source that would see what a Compose
 	// file describes, on the local engine.
 	composeSource = "docker"
+	// stackSource is that of the source that would see the services of a stack.
+	stackSource = "swarm"
 	// nowhere is the address of everything: of TEST-NET-1, and never dialled.
 	nowhere = "192.0.2.1"
 	// maxPorts bounds how many ports of a range are looked at.
@@ -125,45 +127,38 @@ func (f *composeFile) labelText(n *yaml.Node) string {
 	return value
 }
 
-// service reads one service.
+// service reads one service, as the containers of Compose or as a service of a Swarm.
 func (f *composeFile) service(key, n *yaml.Node) {
-	service := f.project + "-" + key.Value
+	source, separator, number := composeSource, "-", "-1"
+	if f.stack {
+		source, separator, number = stackSource, "_", ".1"
+	}
+	service := f.project + separator + key.Value
 	instance := &catalog.Instance{
-		Name:   service + "-1",
-		Source: composeSource,
+		Name:   service + number,
+		Source: source,
 		State:  catalog.StateReady,
 	}
-	if name := lookup(n, "container_name"); name != nil {
+	if name := lookup(n, "container_name"); name != nil && !f.stack {
 		instance.Name = f.text(name)
 	}
 	instance.ID = instance.Name
 	labels := f.labels(lookup(n, "labels"))
-	deployed := f.labels(lookup(lookupOrNothing(n, "deploy"), "labels"))
-	s := &catalog.Service{ID: service + "@" + composeSource, Name: service, Source: composeSource, Labels: textsOf(deployed), Instances: []*catalog.Instance{instance}}
+	s := &catalog.Service{ID: service + "@" + source, Name: service, Source: source, Instances: []*catalog.Instance{instance}}
 	instance.Labels = textsOf(labels)
-	if name := instance.Labels[explicitService]; name != "" && !strings.ContainsAny(name, "@/ ") {
+	if f.stack {
+		deployed := f.labels(lookup(lookupOrNothing(n, "deploy"), "labels"))
+		s.Labels = textsOf(deployed)
+		labels = append(labels, deployed...)
+	} else if name := instance.Labels[explicitService]; name != "" && !strings.ContainsAny(name, "@/ ") {
 		s.ID, s.Name = name, name
 	}
 	instance.Ports = f.ports(n)
 	instance.Addresses = f.addresses(n, instance.Labels, s.Labels)
 	f.add(s, place{f.path, key.Line})
-	for _, l := range append(deployed, labels...) {
+	for _, l := range labels {
 		f.places[[2]string{s.ID, l.key}] = place{f.path, l.line}
 	}
-	f.misplaced(s.ID, deployed)
-}
-
-// misplaced tells of labels under deploy: they belong to the Swarm service, and
-// neither Compose nor a container ever has them.
-func (f *composeFile) misplaced(id string, deployed []labelAt) {
-	if len(deployed) == 0 {
-		return
-	}
-	f.problem(CheckedProblem{
-		File: f.path, Line: deployed[0].line, Code: CodeMisplaced, Service: id, Label: deployed[0].key,
-		Text: "labels under deploy: belong to the Swarm service; the container does not get them, and this version of Fairway reads containers",
-		Hint: "move the fairway labels to labels: of the service itself",
-	})
 }
 
 // labelAt is a label and the line it is written on.
@@ -182,7 +177,7 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 	case yaml.MappingNode:
 		for _, e := range entries(n) {
 			switch {
-			case !f.reads(e.key.Value):
+			case !isOurs(e.key.Value):
 			case e.value.Kind != yaml.ScalarNode:
 				f.wrongForm(f.path, e.value, "one value for label "+e.key.Value)
 			default:
@@ -195,7 +190,7 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 			switch {
 			case item.Kind != yaml.ScalarNode:
 				f.wrongForm(f.path, item, "KEY=VALUE; with a colon and a space it is a mapping")
-			case f.reads(item.Value):
+			case isOurs(item.Value):
 				key, value, _ := strings.Cut(f.labelText(item), "=")
 				labels = append(labels, labelAt{key, value, item.Line})
 			}
@@ -204,11 +199,6 @@ func (f *composeFile) labels(n *yaml.Node) []labelAt {
 		f.wrongForm(f.path, n, "a mapping or a list of labels")
 	}
 	return labels
-}
-
-// reads says whether a label, or a text that begins with one, is for us.
-func (f *composeFile) reads(label string) bool {
-	return strings.HasPrefix(label, labelPrefix) || f.flow && strings.HasPrefix(label, flowLabelPrefix)
 }
 
 func textsOf(labels []labelAt) map[string]string {
@@ -246,21 +236,28 @@ func (f *composeFile) addresses(n *yaml.Node, labels ...map[string]string) []cat
 }
 
 // networkNames returns the networks of a service as the engine knows them.
-func (f *composeFile) networkNames(n *yaml.Node) []string {
+func (f *composeFile) networkNames(n *yaml.Node) (names []string) {
+	for _, key := range f.networkKeys(n) {
+		names = append(names, f.network(key))
+	}
+	return names
+}
+
+// networkKeys returns the networks of a service as the file calls them.
+func (f *composeFile) networkKeys(n *yaml.Node) (keys []string) {
 	networks := lookup(n, "networks")
 	if networks == nil {
-		return []string{f.network("default")}
+		return []string{"default"}
 	}
-	var names []string
 	for _, e := range entries(networks) {
-		names = append(names, f.network(e.key.Value))
+		keys = append(keys, e.key.Value)
 	}
 	if networks.Kind == yaml.SequenceNode {
 		for _, item := range networks.Content {
-			names = append(names, f.network(f.text(resolveAlias(item))))
+			keys = append(keys, f.text(resolveAlias(item)))
 		}
 	}
-	return names
+	return keys
 }
 
 // namedNetworks returns the networks that labels name, and whether any label
@@ -288,10 +285,16 @@ func (f *composeFile) network(name string) string {
 	if n := lookup(declared, "name"); n != nil {
 		return f.text(n)
 	}
-	if external := lookup(declared, "external"); external != nil && scalarText(external) != "false" {
+	if f.isExternal(name) {
 		return name
 	}
 	return f.project + "_" + name
+}
+
+// isExternal says whether a network of the file is there before the project is.
+func (f *composeFile) isExternal(name string) bool {
+	external := lookup(lookupOrNothing(lookupOrNothing(f.root, "networks"), name), "external")
+	return external != nil && scalarText(external) != "false"
 }
 
 // lookupOrNothing is lookup with an empty node for nothing, to look on in.
@@ -303,7 +306,8 @@ func lookupOrNothing(n *yaml.Node, key string) *yaml.Node {
 }
 
 // ports returns the ports that the file names. An image may expose others; a
-// file that names none of TCP gets a stand-in, since that is not known here.
+// file that names none of TCP gets a stand-in, since that is not known here. Of a stack
+// it is known: a Swarm does not tell which ports an image exposes.
 func (f *composeFile) ports(n *yaml.Node) []catalog.Port {
 	var ports []catalog.Port
 	add := func(text string) {
@@ -324,7 +328,7 @@ func (f *composeFile) ports(n *yaml.Node) []catalog.Port {
 			add(f.text(item))
 		}
 	}
-	if !slices.ContainsFunc(ports, func(p catalog.Port) bool { return p.Protocol == "tcp" }) {
+	if !f.stack && !slices.ContainsFunc(ports, func(p catalog.Port) bool { return p.Protocol == "tcp" }) {
 		ports = append(ports, catalog.Port{Number: 80, Protocol: "tcp"})
 	}
 	return ports
