@@ -11,7 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"fairway/internal/testkit"
 )
 
 // syncBuffer may be read while a command writes.
@@ -55,9 +56,9 @@ func TestRunAndLookIntoIt(t *testing.T) {
 
 	up := regexp.MustCompile(`"listeners":\["http (\S+)"\],"admin":"(\S+?)"`)
 	var addresses []string
-	waitFor(t, "it is up", func() bool { addresses = up.FindStringSubmatch(stderr.String()); return addresses != nil })
+	testkit.Eventually(t, "it is up", func() bool { addresses = up.FindStringSubmatch(stderr.String()); return addresses != nil })
 	environ := []string{"FAIRWAY_ADMIN=http://" + addresses[2]}
-	waitFor(t, "the route is there", func() bool {
+	testkit.Eventually(t, "the route is there", func() bool {
 		code, out, _ := runAt(t, environ, "routes")
 		return code == exitOK && strings.Contains(out, "shop@file:services.yml")
 	})
@@ -101,17 +102,6 @@ func TestRunAndLookIntoIt(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "shop.example.com") {
 		t.Errorf("the access log is %q", stdout.String())
-	}
-}
-
-// waitFor waits for a condition, which the machine's speed may delay but not
-// prevent.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
 	}
 }
 

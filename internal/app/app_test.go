@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -116,17 +117,6 @@ func (p *program) client(t *testing.T) *api.Client {
 	return c
 }
 
-// eventually waits for a condition, which the machine's speed may delay but not
-// prevent.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 // backend answers with its name.
 func backend(t *testing.T, name string) (address string) {
 	t.Helper()
@@ -147,7 +137,7 @@ func TestChangesOfTheFileReachTraffic(t *testing.T) {
     instances: [{address: %q}]
 `, one))
 	p := startProgram(t, file, filepath.Join(dir, "state"))
-	eventually(t, "the service is served", func() bool {
+	testkit.Eventually(t, "the service is served", func() bool {
 		status, body := p.get("shop.example.com", "/demo/x")
 		return status == 200 && body == "one shop.example.com /demo/x"
 	})
@@ -166,7 +156,7 @@ func TestChangesOfTheFileReachTraffic(t *testing.T) {
     labels: {fairway.host: blog.example.com}
     instances: [{address: %q}]
 `, two, one))
-	eventually(t, "the change is served", func() bool {
+	testkit.Eventually(t, "the change is served", func() bool {
 		_, shop := p.get("shop.example.com", "/demo")
 		_, blog := p.get("blog.example.com", "/")
 		return shop == "two shop.example.com /demo" && blog == "one blog.example.com /"
@@ -178,11 +168,11 @@ func TestABrokenFileFreezesItsRoutesAndSaysSo(t *testing.T) {
 	file := filepath.Join(dir, "services.yml")
 	writeServices(t, file, fmt.Sprintf("services:\n  - name: shop\n    labels: {fairway.host: shop.example.com}\n    instances: [{address: %q}]\n", backend(t, "one")))
 	p := startProgram(t, file, filepath.Join(dir, "state"))
-	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example.com", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example.com", "/"); return s == 200 })
 
 	writeServices(t, file, "services: [")
 	client := p.client(t)
-	eventually(t, "the source is stale", func() bool {
+	testkit.Eventually(t, "the source is stale", func() bool {
 		l, err := client.Sources(t.Context())
 		return err == nil && len(l.Items) == 1 && l.Items[0].State == api.SourceStale && strings.Contains(l.Items[0].Error, "services.yml")
 	})
@@ -196,7 +186,7 @@ func TestRestartServesTheLastGoodTableWithoutItsSource(t *testing.T) {
 	file, state := filepath.Join(dir, "services.yml"), filepath.Join(dir, "state")
 	writeServices(t, file, fmt.Sprintf("services:\n  - name: shop\n    labels: {fairway.host: shop.example.com}\n    instances: [{address: %q}]\n", backend(t, "one")))
 	first := startProgram(t, file, state)
-	eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example.com", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example.com", "/"); return s == 200 })
 	first.remembers(t, "shop.example.com")
 	first.stop()
 
@@ -239,7 +229,7 @@ func TestBeforeAnySourceAnsweredNothingIsSaidToBeMissing(t *testing.T) {
 		t.Errorf("ready = %+v before anything is served", ready)
 	}
 	writeServices(t, p.file, "services: []\n")
-	eventually(t, "the answer that there is nothing is believed", func() bool {
+	testkit.Eventually(t, "the answer that there is nothing is believed", func() bool {
 		status, _ := p.get("shop.example.com", "/")
 		return status == 404
 	})

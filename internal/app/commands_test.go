@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // steerable lets whoever is on this machine give commands.
@@ -32,12 +33,12 @@ func shops(t *testing.T, file string, lines ...string) {
 // answers waits until a host is answered by a backend; empty for none.
 func (p *program) answers(t *testing.T, host, name string) {
 	t.Helper()
-	eventually(t, host+" is answered by "+name, func() bool {
+	testkit.Eventually(t, host+" is answered by "+name, func() bool {
 		status, body := p.get(host, "/")
 		return name == "" && status == 404 || name != "" && strings.HasPrefix(body, name+" ")
 	})
 	// HAProxy answers a moment before the change is over.
-	eventually(t, "the table is live", func() bool {
+	testkit.Eventually(t, "the table is live", func() bool {
 		table := p.app.control.Table()
 		return table != nil && (name != "") == slices.ContainsFunc(table.Routes, func(r *route.Route) bool {
 			return slices.ContainsFunc(r.Matches, func(m route.Match) bool { return m.Host.Value == host })
@@ -49,7 +50,7 @@ func (p *program) answers(t *testing.T, host, name string) {
 func newest(t *testing.T, c *api.Client) api.Entry {
 	t.Helper()
 	var found api.Entry
-	eventually(t, "the live table is in the history", func() bool {
+	testkit.Eventually(t, "the live table is in the history", func() bool {
 		list, err := c.History(t.Context(), api.HistoryQuery{Limit: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -107,7 +108,7 @@ func TestRollbackServesWhatWasAndSurvivesARestart(t *testing.T) {
 	again := startProgram(t, file, state, steerable)
 	again.answers(t, "shop.example.com", "one")
 	client = again.client(t)
-	eventually(t, "the file is read", func() bool { r, err := client.Ready(t.Context()); return err == nil && r.State == api.StateSynced })
+	testkit.Eventually(t, "the file is read", func() bool { r, err := client.Ready(t.Context()); return err == nil && r.State == api.StateSynced })
 	again.answers(t, "shop.example.com", "one")
 	list, err := client.Commands(t.Context())
 	if err != nil || len(list.Items) != 1 || list.Items[0].Entry != good.Number {
@@ -153,7 +154,7 @@ func TestRollbackUntilChangedLetsEachServiceGo(t *testing.T) {
 	shops(t, file, "shop shop3.example.com "+two)
 	p.answers(t, "shop3.example.com", "two")
 	p.answers(t, "shop.example.com", "")
-	eventually(t, "the rollback has ended", func() bool {
+	testkit.Eventually(t, "the rollback has ended", func() bool {
 		list, err := client.Commands(t.Context())
 		return err == nil && len(list.Items) == 0
 	})

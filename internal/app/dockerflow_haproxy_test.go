@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/testkit"
 )
 
 // Case 74: who may see the page of statistics, and where. Nobody, unless somebody
@@ -101,7 +102,7 @@ func TestHAProxyHonoursVariables(t *testing.T) {
 	p := startEngine(t, EngineHAProxy, dir, services, &log, nil,
 		"STATS_USER=ann", "STATS_PASS=secret", "CAPTURE_REQUEST_HEADER=User-Agent:9",
 		"EXTRA_FRONTEND=http-response set-header X-Extra yes", "EXTRA_GLOBAL=maxcompcpuusage 90")
-	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 200 })
 	ask := func(user, password string) *http.Response {
 		req, err := http.NewRequest(http.MethodGet, "http://"+p.app.Addr("http").String()+"/admin?stats", nil)
 		if err != nil {
@@ -138,7 +139,7 @@ func TestHAProxyHonoursVariables(t *testing.T) {
 	}
 
 	plain := startEngine(t, EngineHAProxy, shortDir(t), services, &lockedBuffer{}, nil)
-	eventually(t, "the service is served", func() bool { s, _ := plain.get("shop.example", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := plain.get("shop.example", "/"); return s == 200 })
 	if status, _ := plain.get("any.example", "/admin?stats"); status != 404 {
 		t.Errorf("there is a page that nobody asked for: %d", status)
 	}

@@ -31,6 +31,7 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/dockerflow"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // startFlow runs a Fairway whose services file has this text, with a change to the
@@ -108,18 +109,18 @@ func TestListenerDrivesProxy(t *testing.T) {
 	listener := startFlow(t, t.TempDir(), service("/demo"), func(cfg *Config) { cfg.DockerFlow.Listener.Listen = "127.0.0.1:0" },
 		"DF_NOTIFY_CREATE_SERVICE_URL="+face+"reconfigure", "DF_NOTIFY_REMOVE_SERVICE_URL="+face+"remove", "DF_RETRY_INTERVAL=1")
 
-	eventually(t, "the service is served", func() bool {
+	testkit.Eventually(t, "the service is served", func() bool {
 		s, b := proxy.get("any.example", "/demo/x")
 		return s == 200 && b == "demo any.example /demo/x"
 	})
 	writeServices(t, listener.file, service("/shop"))
-	eventually(t, "the change is served", func() bool {
+	testkit.Eventually(t, "the change is served", func() bool {
 		shop, _ := proxy.get("any.example", "/shop")
 		demo, _ := proxy.get("any.example", "/demo")
 		return shop == 200 && demo == 404
 	})
 	writeServices(t, listener.file, "services:\n"+bystander)
-	eventually(t, "the service is gone", func() bool { s, _ := proxy.get("any.example", "/shop"); return s == 404 })
+	testkit.Eventually(t, "the service is gone", func() bool { s, _ := proxy.get("any.example", "/shop"); return s == 404 })
 
 	if code, body := listener.call(t, "listener", "GET", "/v1/docker-flow-swarm-listener/get-services", nil); code != 200 || body != "[]\n" {
 		t.Errorf("get-services: %d %s", code, body)
@@ -133,7 +134,7 @@ func TestReconfigureByHand(t *testing.T) {
 	_, port, _ := strings.Cut(backend(t, "demo"), ":")
 	dir := t.TempDir()
 	p := startFlow(t, dir, "services: []\n", asProxy)
-	eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
+	testkit.Eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
 	code, body := p.call(t, "proxy", "GET", proxyAPI+"reconfigure?serviceName=localhost&servicePath=/demo&port="+port, nil)
 	if code != 200 || !strings.Contains(body, `"Status":"OK"`) || !strings.Contains(body, `"ServicePath":["/demo"]`) {
 		t.Fatalf("%d %s", code, body)
@@ -244,7 +245,7 @@ func TestCertificatesReachTheEngine(t *testing.T) {
 		if code, body := p.call(t, "proxy", "PUT", proxyAPI+"cert?certName="+name+".pem", bundle(t, name)); code != 200 {
 			t.Fatalf("%d %s", code, body)
 		}
-		eventually(t, "the certificate is served", func() bool { return p.served(name) == name })
+		testkit.Eventually(t, "the certificate is served", func() bool { return p.served(name) == name })
 	}
 	if code, body := p.call(t, "proxy", "GET", proxyAPI+"certs", nil); code != 200 || strings.Contains(body, "BEGIN") || !strings.Contains(body, "b.example.pem") {
 		t.Errorf("certs: %d %s", code, body)
@@ -547,18 +548,18 @@ func TestReadyWhenPulled(t *testing.T) {
 		}
 		return r.State
 	}
-	eventually(t, "the table is live", func() bool { s, _ := first.get("any.example", "/demo"); return s == 404 })
+	testkit.Eventually(t, "the table is live", func() bool { s, _ := first.get("any.example", "/demo"); return s == 404 })
 	if got := state(first); got == api.StateSynced {
 		t.Errorf("ready without the services: %s", got)
 	}
 	answers.Store(true)
-	eventually(t, "it is ready", func() bool { return state(first) == api.StateSynced })
-	eventually(t, "and serves", func() bool { s, _ := first.get("any.example", "/demo"); return s == 200 })
+	testkit.Eventually(t, "it is ready", func() bool { return state(first) == api.StateSynced })
+	testkit.Eventually(t, "and serves", func() bool { s, _ := first.get("any.example", "/demo"); return s == 200 })
 
 	answers.Store(false)
 	first.stop()
 	second := startFlow(t, dir, "services: []\n", asProxy, env...)
-	eventually(t, "it is ready without the listener", func() bool { return state(second) == api.StateSynced })
+	testkit.Eventually(t, "it is ready without the listener", func() bool { return state(second) == api.StateSynced })
 	if s, body := second.get("any.example", "/demo"); s != 200 {
 		t.Errorf("after a restart: %d %s", s, body)
 	}
@@ -574,7 +575,7 @@ func TestTCPPorts(t *testing.T) {
 	_, open, _ := strings.Cut(free.Addr().String(), ":")
 	free.Close()
 	p := startFlow(t, t.TempDir(), "services: []\n", func(cfg *Config) { asProxy(cfg); cfg.TCPPorts = []string{open} })
-	eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
+	testkit.Eventually(t, "the first table", func() bool { s, _ := p.get("a", "/"); return s == 404 })
 	for src, want := range map[string]int{open: 200, "1": 500} {
 		path := proxyAPI + "reconfigure?serviceName=localhost&reqMode=tcp&srcPort=" + src + "&port=" + port
 		if code, body := p.call(t, "proxy", "GET", path, nil); code != want {

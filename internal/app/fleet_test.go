@@ -16,6 +16,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
+	"fairway/internal/testkit"
 )
 
 // A whole Fairway with a fleet: a document is put over the admin API, fetched as
@@ -83,11 +84,11 @@ func TestFleet(t *testing.T) {
 	if _, err := client.StartRollout(t.Context(), "web", api.NewFleetRollout{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the rollout ends", func() bool {
+	testkit.Eventually(t, "the rollout ends", func() bool {
 		r, err := client.Rollout(t.Context(), "web")
 		return err == nil && r.Phase == api.RolloutReverted && r.States["absent"] == 1 && strings.Contains(r.Reason, "no host could be reached")
 	})
-	eventually(t, "the host is told to be unreachable", func() bool {
+	testkit.Eventually(t, "the host is told to be unreachable", func() bool {
 		hosts, err := client.FleetHosts(t.Context(), "web")
 		return err == nil && len(hosts.Items) == 1 && hosts.Items[0].Condition == api.FleetUnreachable && hosts.Items[0].Error != ""
 	})

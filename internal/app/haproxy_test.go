@@ -20,6 +20,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/testkit"
 )
 
 // needHAProxy skips the test without an HAProxy that can be used.
@@ -131,7 +132,7 @@ func tell(t *testing.T, engine string) told {
   - name: gone
     labels: {fairway.host: gone.example}
 `, backend(t, "one")), &log, nil)
-	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/demo"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/demo"); return s == 200 })
 	p.get("shop.example", "/demo/x?secret=1")
 	p.get("gone.example", "/")
 	p.get("shop.example", "/elsewhere")
@@ -150,7 +151,7 @@ func tell(t *testing.T, engine string) told {
 		}
 		return b.String()
 	}
-	eventually(t, "all is counted, and the table is known to be live", func() bool {
+	testkit.Eventually(t, "all is counted, and the table is known to be live", func() bool {
 		text := metrics()
 		return strings.Contains(text, `fairway_guard_refusals_total{reason="bad-host"} 1`) && strings.Contains(text, "fairway_apply_duration_seconds_count{")
 	})
@@ -221,13 +222,13 @@ func TestFaceShowsHAProxy(t *testing.T) {
     labels: {fairway.host: shop.example, fairway.basic-auth: "file:%s"}
     instances: [{address: %q}]
 `, users, backend(t, "one")), &lockedBuffer{}, nil)
-	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 401 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 401 })
 	var (
 		code int
 		text string
 	)
 	// The worker serves a moment before the change is over.
-	eventually(t, "the configuration has the service", func() bool {
+	testkit.Eventually(t, "the configuration has the service", func() bool {
 		code, text = p.call(t, "proxy", "GET", proxyAPI+"config", nil)
 		return strings.Contains(text, "shop@file:services.yml")
 	})
@@ -268,7 +269,7 @@ func TestFailedStart(t *testing.T) {
 		t.Error("HAProxy was left behind")
 	}
 	first := startEngine(t, EngineHAProxy, dir, services, &lockedBuffer{}, func() bool { return true })
-	eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example", "/"); return s == 200 })
 	first.stop()
 	fails()
 	if status, body := first.get("shop.example", "/"); status != 200 {
@@ -289,7 +290,7 @@ func TestNamesOfEndpoints(t *testing.T) {
     labels: {fairway.host: nowhere.example}
     instances: [{address: "nowhere.invalid:80"}]
 `, port), &lockedBuffer{}, nil)
-	eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := p.get("shop.example", "/"); return s == 200 })
 	if status, body := p.get("nowhere.example", "/"); status != 503 {
 		t.Errorf("a name without an address: %d %s", status, body)
 	}
@@ -302,7 +303,7 @@ func TestHAProxyOutlivesFairway(t *testing.T) {
 	dir := shortDir(t)
 	services := fmt.Sprintf("services:\n  - name: shop\n    labels: {fairway.host: shop.example}\n    instances: [{address: %q}]\n", backend(t, "one"))
 	first := startEngine(t, EngineHAProxy, dir, services, &lockedBuffer{}, func() bool { return true })
-	eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example", "/"); return s == 200 })
+	testkit.Eventually(t, "the service is served", func() bool { s, _ := first.get("shop.example", "/"); return s == 200 })
 	address := first.app.Addr("http").String()
 	first.stop()
 	if status, body := first.get("shop.example", "/"); status != 200 {

@@ -26,6 +26,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
+	"fairway/internal/testkit"
 )
 
 // receiver collects what a webhook is called with.
@@ -92,12 +93,12 @@ func TestWhatHappensIsTold(t *testing.T) {
 	p := telling(t, file, state, r)
 	p.answers(t, "one.example", "one")
 	shops(t, file, "one one.example "+address, "two two.example "+address)
-	eventually(t, "the new service is told", func() bool { return r.has("service.appeared service/two@file:services.yml") })
+	testkit.Eventually(t, "the new service is told", func() bool { return r.has("service.appeared service/two@file:services.yml") })
 	shops(t, file, "one one.example "+address, "two one.example "+address)
 	const conflict = "problem/two@file:services.yml/two@file:services.yml/fairway.host/conflict"
-	eventually(t, "the conflict is told", func() bool { return r.has("conflict.new " + conflict) })
+	testkit.Eventually(t, "the conflict is told", func() bool { return r.has("conflict.new " + conflict) })
 	shops(t, file, "one one.example "+address, "two two.example "+address)
-	eventually(t, "that it is solved is told", func() bool { return r.has("conflict.solved " + conflict) })
+	testkit.Eventually(t, "that it is solved is told", func() bool { return r.has("conflict.solved " + conflict) })
 
 	c := p.client(t)
 	list, err := c.Events(t.Context(), api.EventQuery{Kind: "conflict."})
@@ -130,7 +131,7 @@ func TestWhatHappensIsTold(t *testing.T) {
 	p = telling(t, file, state, r)
 	p.answers(t, "one.example", "")
 	c = p.client(t)
-	eventually(t, "what was told waits", func() bool {
+	testkit.Eventually(t, "what was told waits", func() bool {
 		pending, err := c.Pending(t.Context(), "hook", 0)
 		return err == nil && len(pending.Items) == 1 && pending.Items[0].Kind == "service.gone" && pending.Items[0].Name == "one"
 	})
@@ -156,7 +157,7 @@ func TestDrainIsTold(t *testing.T) {
 	shops(t, file, "web web.example "+address)
 	r := newReceiver(t)
 	p := telling(t, file, filepath.Join(dir, "state"), r)
-	eventually(t, "there is a route", func() bool {
+	testkit.Eventually(t, "there is a route", func() bool {
 		table := p.app.control.Table()
 		return table != nil && len(table.Routes) == 1
 	})
@@ -172,7 +173,7 @@ func TestDrainIsTold(t *testing.T) {
 	if status := <-answered; status != http.StatusOK {
 		t.Errorf("status %d", status)
 	}
-	eventually(t, "it is told", func() bool { return r.has("drain.clean service/web@file:services.yml") })
+	testkit.Eventually(t, "it is told", func() bool { return r.has("drain.clean service/web@file:services.yml") })
 }
 
 func TestDrainEvent(t *testing.T) {
@@ -316,11 +317,11 @@ func TestRulesAreShown(t *testing.T) {
 		cfg.Rules = []rules.Rule{{Name: "few", When: "service.ready < 2"}}
 	})
 	c := p.client(t)
-	eventually(t, "the rule has fired", func() bool {
+	testkit.Eventually(t, "the rule has fired", func() bool {
 		list, err := c.Rules(t.Context())
 		return err == nil && len(list.Items) == 1 && list.Items[0].Name == "web" && !list.Items[0].Fired.IsZero() && list.Items[0].Value == "1"
 	})
-	eventually(t, "it is told", func() bool {
+	testkit.Eventually(t, "it is told", func() bool {
 		list, err := c.Events(t.Context(), api.EventQuery{Standing: true})
 		return err == nil && len(list.Items) == 1 && list.Items[0].Kind == "rule.fired" && list.Items[0].Details["when"] == "service.ready < 2"
 	})

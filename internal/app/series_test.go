@@ -228,7 +228,7 @@ func TestCostOfUsage(t *testing.T) {
 		_ = in.Close()
 		_ = cmd.Wait()
 	}()
-	eventually(t, "the engine listens", func() bool { _, err := os.Stat(socket); return err == nil })
+	testkit.Eventually(t, "the engine listens", func() bool { _, err := os.Stat(socket); return err == nil })
 	heap := func() float64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/catalog"
+	"fairway/internal/testkit"
 )
 
 func replicas(n int) *int { return &n }
@@ -221,7 +222,7 @@ func TestConversation(t *testing.T) {
 		revision++
 		s.Revision = revision
 		feed.Publish(s)
-		eventually(t, "the calls", func() bool {
+		testkit.Eventually(t, "the calls", func() bool {
 			return len(proxy.got()) >= heardProxy+len(wantProxy) && len(monitor.got()) >= heardMonitor+len(wantMonitor)
 		})
 		gotMonitor := monitor.got()[heardMonitor:]
@@ -338,7 +339,7 @@ func TestListenerAnswers(t *testing.T) {
 	}})
 	r := newReceiver(t, nil)
 	l := running(t, feed, func(o *ListenerOptions) { o.CreateService = []Receiver{{URL: r.URL}} })
-	eventually(t, "the first calls", func() bool { return len(r.got()) == 2 })
+	testkit.Eventually(t, "the first calls", func() bool { return len(r.got()) == 2 })
 	for path, want := range map[string]string{
 		"ping":         `{"Status":"OK"}`,
 		"get-services": `[{"distribute":"true","port":"8080","replicas":"1","serviceName":"go-demo","servicePath":"/demo"}]`,
@@ -351,7 +352,7 @@ func TestListenerAnswers(t *testing.T) {
 	if got := ask(t, l, "GET", listenerPath+"notify-services", ""); got.code != 200 || got.Status != "OK" {
 		t.Errorf("%d %s", got.code, got.body)
 	}
-	eventually(t, "everything again", func() bool { return len(r.got()) == 4 })
+	testkit.Eventually(t, "everything again", func() bool { return len(r.got()) == 4 })
 	if got := ask(t, l, "GET", "/metrics", ""); !strings.Contains(got.body, `docker_flow_service_count{service="swarm_listener"} 2`) {
 		t.Errorf("metrics: %s", got.body)
 	}

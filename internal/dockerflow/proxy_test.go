@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/catalog"
+	"fairway/internal/testkit"
 )
 
 // The numbers are those of the acceptance cases of docs/docker-flow.md.
@@ -453,13 +454,13 @@ func TestPull(t *testing.T) {
 	}
 	set("one", `[{"serviceName":"a","servicePath":"/a","port":"1","distribute":"true"},{"serviceName":"monitor"},{"serviceName":"zero","servicePath":"/z","port":"1","replicas":"0"}]`)
 	set("two", `[{"serviceName":"b","servicePath":"/b","port":"1"}]`)
-	eventually(t, "both lists", func() bool { return names() == "a b" })
+	testkit.Eventually(t, "both lists", func() bool { return names() == "a b" })
 	if got := ask(t, p, "GET", proxyPath+"successfulinitreload", ""); got.code != 200 {
 		t.Errorf("after the first list: %d", got.code)
 	}
 	set("one", "[]")
 	set("two", "") // away
-	eventually(t, "a vanishes, b stays", func() bool { return names() == "b" })
+	testkit.Eventually(t, "a vanishes, b stays", func() bool { return names() == "b" })
 	if got := ask(t, p, "GET", proxyPath+"successfulinitreload", ""); got.code != 200 {
 		t.Errorf("with one listener away: %d", got.code)
 	}
