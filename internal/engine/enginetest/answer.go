@@ -15,7 +15,7 @@ type hostileAnswer struct {
 	hangUp bool   // and then closes the connection
 	want   string // statuses, as in data cases
 	body   string // what the client may get of it when the status is below 400
-	broken bool   // the client must notice that the body is not whole
+	broken bool   // the client must notice that the body is not whole, or get none
 }
 
 func hostileAnswers() []hostileAnswer {
@@ -45,6 +45,7 @@ func hostileAnswers() []hostileAnswer {
 		{name: "a blank behind the name of the length", text: ok + "Content-Length : 5\r\n\r\nhello", want: "502"},
 		{name: "a blank behind a name", text: ok + "X-A : b\r\nContent-Length: 5\r\n\r\nhello", want: "200|502", body: "hello"},
 		{name: "another protocol", text: "SSH-2.0-OpenSSH_9.2\r\n", want: "502"},
+		{name: "100 and nothing behind it", text: "HTTP/1.1 100 Continue\r\n\r\n", hangUp: true, want: "502", broken: true},
 		{name: "half a head", text: ok + "X-A: b\r\nX-", hangUp: true, want: "502"},
 		{name: "a name that is none", text: ok + "X Evil: 1\r\nContent-Length: 5\r\n\r\nhello", want: "200|502", body: "hello"},
 		{name: "NUL in a value", text: ok + "X-A: evil\x00\r\nContent-Length: 5\r\n\r\nhello", want: "200|502", body: "hello"},

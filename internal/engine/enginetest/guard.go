@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ func guardCases() []goCase {
 		{"endpoint with endless headers", guardEndlessHeaders},
 		{"endpoint with an endless row of 1xx", guardInformationalStorm},
 		{"endpoint that breaks off", guardCutAnswer},
+		{"endpoint that breaks off between chunks, over HTTP/2", guardCutChunks},
 	}
 }
 
@@ -242,4 +244,24 @@ func guardCutAnswer(w *world) {
 	}
 	// The connection that broke is not used again, the endpoint is.
 	w.want(w.get("http://a.example/"), 200, "e1")
+}
+
+// In HTTP/2 it is the end of the stream that says whether an answer without a length
+// is whole (RFC 9113, 8.1).
+func guardCutChunks(w *world) {
+	w.serve("e1", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, "the beginning")
+		_ = http.NewResponseController(rw).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	w.apply(`
+tls: [a.example]
+routes: [{id: any, to: [e1]}]
+`)
+	for _, h2 := range []bool{false, true} {
+		a := w.do(w.client("https", h2), http.MethodGet, "https://a.example/", nil)
+		if a.StatusCode == http.StatusOK && a.broken == nil {
+			w.Errorf("HTTP/2: %v: the endpoint broke off, but the client got %q as a whole answer", h2, a.body)
+		}
+	}
 }

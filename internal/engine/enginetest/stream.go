@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ func streamCases() []goCase {
 		{"server-sent events through compress", func(w *world) {
 			serverSentEvents(w, `routes: [{id: any, filters: [{compress: {}}], to: [e1]}]`)
 		}},
+		{"lines of JSON through compress", func(w *world) { linesOfJSON(w, "application/x-ndjson") }},
+		{"lines of JSON of other types through compress", func(w *world) { linesOfJSON(w, "application/jsonl", "application/json-seq") }},
 		{"chunks arrive one by one", chunksArrive},
 		{"uploads arrive piece by piece", uploadArrives},
 		{"uploads that pause for too long", uploadPauses},
@@ -71,6 +74,19 @@ func (w *world) tell(words chan<- string, word string) {
 	}
 }
 
+// plain is the body of an answer without its coding. It waits for the first bytes.
+func plain(w *world, resp *http.Response) io.Reader {
+	w.Helper()
+	if resp.Header.Get("Content-Encoding") != "gzip" {
+		return resp.Body
+	}
+	unpacked, err := gzip.NewReader(resp.Body)
+	if err != nil {
+		w.Fatalf("the stream: %v", err)
+	}
+	return unpacked
+}
+
 // openEvents begins to read events and returns a function that gives the next
 // line that is not empty.
 func openEvents(w *world, c *http.Client, url string, header ...string) func() string {
@@ -93,9 +109,12 @@ func openEvents(w *world, c *http.Client, url string, header ...string) func() s
 	if resp.StatusCode != http.StatusOK {
 		w.Fatalf("open the stream: %s", resp.Status)
 	}
-	lines := bufio.NewReader(resp.Body)
+	var lines *bufio.Reader
 	return func() string {
 		w.Helper()
+		if lines == nil {
+			lines = bufio.NewReader(plain(w, resp))
+		}
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
@@ -118,6 +137,36 @@ func serverSentEvents(w *world, table string) {
 		w.tell(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
+		}
+	}
+}
+
+// Of a stream of lines each arrives with its end, also where it is compressed.
+func linesOfJSON(w *world, types ...string) {
+	w.apply(`routes: [{id: any, filters: [{compress: {}}], to: [e1]}]`)
+	for _, contentType := range types {
+		lines := make(chan string)
+		w.serve("e1", func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", contentType)
+			rw.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(rw).Flush()
+			for {
+				select {
+				case line := <-lines:
+					_, _ = io.WriteString(rw, line+"\n")
+					_ = http.NewResponseController(rw).Flush()
+				case <-r.Context().Done():
+					return
+				}
+			}
+		})
+		next := openEvents(w, w.client("http", false), "http://a.example/", "Accept-Encoding: gzip")
+		for i := range 3 {
+			line := fmt.Sprintf(`{"n":%d}`, i)
+			w.tell(lines, line)
+			if got := next(); got != line {
+				w.Fatalf("%s: got %q, want %q", contentType, got, line)
+			}
 		}
 	}
 }

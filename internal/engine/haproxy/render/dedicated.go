@@ -105,10 +105,12 @@ func (d *dedicated) declare(f *route.Filter) {
 }
 
 // compressible are the types that are text in some form, as what they begin with.
+// application/x-ndjson is not among them: HAProxy keeps the last bits of a piece
+// until the next one, and who reads lines would wait for the end of each.
 func compressible() []string {
 	return []string{
 		"text/html", "text/plain", "text/css", "text/javascript", "text/xml", "text/csv", "text/markdown", "text/calendar", "text/vcard", "text/x-",
-		"application/json", "application/javascript", "application/xml", "application/wasm", "application/x-javascript", "application/x-ndjson",
+		"application/json", "application/javascript", "application/xml", "application/wasm", "application/x-javascript",
 		"application/ld+json", "application/manifest+json", "application/problem+json", "application/vnd.api+json", "application/geo+json",
 		"application/xhtml+xml", "application/rss+xml", "application/atom+xml", "image/svg+xml", "font/ttf", "font/otf",
 	}

@@ -305,6 +305,7 @@ func (r *renderer) writeGlobal(t *text) {
 	t.section("defaults %s", baseSection)
 	t.line("timeout connect %s", span(o.DialTimeout))
 	t.line("timeout client %s", span(o.ClientTimeout))
+	t.since("3.0", "timeout client-hs "+span(o.HeaderTimeout)) // before it is the one of clients
 	t.line("timeout server %s", span(o.ResponseTimeout))
 	t.line("timeout queue 1s")
 	t.line("timeout tunnel %s", span(o.TunnelTimeout))
