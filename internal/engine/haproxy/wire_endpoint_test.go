@@ -63,7 +63,7 @@ func (e *wireEndpoint) since(n int) []string {
 func (e *wireEndpoint) serve(c net.Conn) {
 	r := bufio.NewReader(c)
 	for {
-		saw, line, err := readWireRequest(r)
+		saw, line, err := readWireRequest(r, c)
 		if err != nil {
 			return
 		}
@@ -82,13 +82,13 @@ func (e *wireEndpoint) serve(c net.Conn) {
 
 // readWireRequest reads a whole request and writes it down: the line, the fields in
 // the order of their names, and the body as it is framed. What differs each time
-// (IDs) is left out.
-func readWireRequest(r *bufio.Reader) (saw, line string, err error) {
+// (IDs) is left out. It asks for a body that is held back.
+func readWireRequest(r *bufio.Reader, w io.Writer) (saw, line string, err error) {
 	if line, err = wireLine(r); err != nil {
 		return "", "", err
 	}
 	var fields []string
-	length, chunked := "", false
+	length, chunked, held := "", false, false
 	for {
 		field, err := wireLine(r)
 		if err != nil {
@@ -106,6 +106,8 @@ func readWireRequest(r *bufio.Reader) (saw, line string, err error) {
 			}
 		case "transfer-encoding":
 			chunked = value == "chunked"
+		case "expect":
+			held = held || strings.Contains(strings.ToLower(value), "100-continue")
 		case "x-request-id":
 			value = "-"
 		case "connection":
@@ -114,6 +116,11 @@ func readWireRequest(r *bufio.Reader) (saw, line string, err error) {
 			}
 		}
 		fields = append(fields, name+": "+value)
+	}
+	if held {
+		if _, err := io.WriteString(w, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+			return "", "", err
+		}
 	}
 	body := ""
 	switch {
