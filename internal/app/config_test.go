@@ -251,6 +251,9 @@ func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
 		var text string
 		switch v := values[i].Value.(type) {
 		case []string:
+			for i := range v { // what is shown has no path of a webhook's URL
+				v[i] = strings.ReplaceAll(v[i], "https://hook.example.com/***", "https://hook.example.com/x")
+			}
 			text = strings.Join(v, f.sep)
 			flags[f.Name] = v
 		case bool:
