@@ -60,7 +60,7 @@ var allowed = map[string]struct {
 	"internal/compile": {2, []string{"internal/catalog", "internal/files", "internal/nearest", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route"}},
@@ -100,16 +100,18 @@ var allowed = map[string]struct {
 	}},
 
 	// admin shows the history as it is stored.
-	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/history", "internal/route"}},
+	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/history", "internal/route", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api"}},
 
 	"internal/catalog": {1, nil},
 	// files opens what others have named: regular files, below a bound.
-	"internal/files":     {1, nil},
-	"internal/route":     {1, nil},
-	"internal/api":       {1, nil},
-	"internal/dockerapi": {1, nil},
+	"internal/files": {1, nil},
+	"internal/route": {1, nil},
+	// arrival is what an engine makes of a request's head; explain does the same.
+	"internal/route/arrival": {1, []string{"internal/route"}},
+	"internal/api":           {1, nil},
+	"internal/dockerapi":     {1, nil},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
 	// testkit is for tests alone.

@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // maxExplainHeaders bounds the headers of a request to be explained.
@@ -75,7 +76,7 @@ func readExplain(q url.Values) (asked, error) {
 	return a, nil
 }
 
-// arrive does to the request what an engine does before it looks for a route, so
+// arrive does to the request what the embedded engine does before it looks for a route, so
 // that what is explained is what happens: host and path take their canonical
 // form, headers of the connection are gone, and the headers that tell who the
 // client is are Fairway's own. No proxy is trusted. The error is what the engine
@@ -93,13 +94,11 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 		return nil, status(http.StatusBadRequest, err.Error())
 	}
 	header := a.header.Clone()
-	dropConnection(header)
-	for name := range header {
-		if isIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-			delete(header, name)
-		}
-	}
-	a.identify(header, host)
+	arrival.DropUnderscores(header, false)
+	arrival.DropHopByHop(arrival.Head{Method: a.method, Header: header, Major: 1})
+	id := arrival.Identify(header, arrival.Peer{Addr: a.client, TLS: a.scheme == "https"}, arrival.Bracketed(host), arrival.PortOf(a.host))
+	id.ID = "00000000000000000000000000000000" // of a request that nobody has made
+	id.Tell(header)
 	if path.Front {
 		path.Other = "" // it is settled in front of the backend
 	}
@@ -107,53 +106,4 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 		Method: a.method, Host: host, Path: path.Canonical, Other: path.Other, Query: a.query,
 		Header: header, Client: a.client, TLS: a.scheme == "https", Listener: a.listener,
 	}, nil
-}
-
-// dropConnection deletes what belongs to the connection only (RFC 9110, 7.6.1).
-func dropConnection(h http.Header) {
-	for _, v := range h["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" && name != "Upgrade" {
-				delete(h, name)
-			}
-		}
-	}
-	for _, name := range []string{
-		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-	} {
-		delete(h, name)
-	}
-}
-
-// isIdentity tells the headers that are never believed from a client.
-func isIdentity(name string) bool {
-	switch name {
-	case "Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url":
-		return true
-	}
-	return strings.HasPrefix(name, "X-Forwarded-")
-}
-
-// identify sets the headers that tell who the client is and what it asked for.
-func (a asked) identify(h http.Header, host string) {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	named := ""
-	if i := strings.LastIndexByte(a.host, ':'); i >= 0 && !strings.Contains(a.host[i:], "]") && (a.host[0] == '[' || strings.IndexByte(a.host, ':') == i) {
-		named = strings.TrimLeft(a.host[i+1:], "0")
-	}
-	port := cmp.Or(named, map[string]string{"http": "80", "https": "443"}[a.scheme])
-	if named != "" {
-		host += ":" + named
-	}
-	if a.client.IsValid() {
-		h.Set("X-Forwarded-For", a.client.String())
-		h.Set("X-Real-Ip", a.client.String())
-	}
-	h.Set("X-Forwarded-Proto", a.scheme)
-	h.Set("X-Forwarded-Host", host)
-	h.Set("X-Forwarded-Port", port)
-	h.Set("X-Request-Id", "00000000000000000000000000000000")
 }

@@ -26,7 +26,7 @@ func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
 		Aborted:  aborted,
 	}
 	if x.q != nil {
-		line.ID, line.Client = x.q.identity.requestID, x.q.Client.String()
+		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
 		line.Host, line.Path = x.q.Host, x.q.Path
 	}
 	if x.route != nil {

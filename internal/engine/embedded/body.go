@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fairway/internal/route/arrival"
 )
 
 // bodyReader reads the body of a request and does not wait for slow senders. A client
@@ -138,7 +140,7 @@ func newReplayBody(src io.Reader) *replayBody { return &replayBody{src: src} }
 
 // maxWhole is the length up to which a body is read before an endpoint is chosen.
 // Then header and body are one write: an endpoint gets both or nothing.
-const maxWhole = 16 << 10
+const maxWhole = arrival.MaxWhole
 
 // readWhole reads the whole body of a request that announces a short one and is
 // not waiting to be asked for it.

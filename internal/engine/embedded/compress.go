@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"fairway/internal/route/arrival"
+
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -22,7 +24,7 @@ const minCompress = 1024
 func compress(q *request, res *http.Response, writers *gzipPool) {
 	h := res.Header
 	if !isCompressible(h.Get("Content-Type")) || h.Get("Content-Encoding") != "" ||
-		h.Get("Content-Range") != "" || lists(h["Cache-Control"], "no-transform") {
+		h.Get("Content-Range") != "" || arrival.Lists(h["Cache-Control"], "no-transform") {
 		return
 	}
 	varyByEncoding(h)
@@ -49,7 +51,7 @@ func compress(q *request, res *http.Response, writers *gzipPool) {
 // so already.
 func varyByEncoding(h http.Header) {
 	vary := h["Vary"]
-	if lists(vary, "*") || lists(vary, "Accept-Encoding") {
+	if arrival.Lists(vary, "*") || arrival.Lists(vary, "Accept-Encoding") {
 		return
 	}
 	h["Vary"] = []string{strings.Join(append(slices.Clone(vary), "Accept-Encoding"), ", ")}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // stripPrefix takes the prefix off the path that is sent.
@@ -108,7 +109,7 @@ func isFraming(name string) bool {
 // with underscores, which some backends could not tell from it.
 func (c *headerChange) apply(h http.Header) {
 	for _, name := range c.names {
-		dropLookalikes(h, name)
+		arrival.DropLookalikes(h, name)
 	}
 	for _, name := range c.remove {
 		h.Del(name)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // add makes one filter of the route ready. Filters stay in the order of the
@@ -133,9 +134,9 @@ func requireClientCert(_ context.Context, q *request) *answer {
 func insecure(f route.RedirectHTTPS, q *request) bool {
 	switch f.Forwarded {
 	case route.ForwardedWhenHTTP:
-		return q.identity.told == "http"
+		return q.identity.Told == "http"
 	case route.ForwardedUnlessHTTPS:
-		return q.identity.told != "https"
+		return q.identity.Told != "https"
 	}
 	return !q.TLS
 }
@@ -161,7 +162,7 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 		if q.Host == "" {
 			return hostless()
 		}
-		return location(status, "https://"+bracketed(q.Host)+port+q.pathAndQuery(route.OneFrontSlash(q.path)))
+		return location(status, "https://"+arrival.Bracketed(q.Host)+port+q.pathAndQuery(route.OneFrontSlash(q.path)))
 	}
 }
 
@@ -182,7 +183,7 @@ func redirect(f route.Redirect) filter {
 				return hostless()
 			}
 			if scheme != own {
-				host = bracketed(q.Host) // the port belongs to the other scheme
+				host = arrival.Bracketed(q.Host) // the port belongs to the other scheme
 			}
 		}
 		if path == "" {

@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // exchange is one request on the transport of net/http, from accepting to the
@@ -74,7 +75,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // serve decides what to do with the request, and does it.
 func (x *exchange) serve(conf *listenerConfig) {
 	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
-	q, a := g.admit(headOf(x.r), peer{addr: x.conn.peer, tls: x.r.TLS != nil, trusted: conf.trusted})
+	q, a := g.admit(headOf(x.r), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
@@ -119,9 +120,9 @@ func (x *exchange) answer(a *answer) {
 // requestID also names requests that a guard refused.
 func (x *exchange) requestID() string {
 	if x.q == nil {
-		return newRequestID()
+		return arrival.NewID()
 	}
-	return x.q.identity.requestID
+	return x.q.identity.ID
 }
 
 // end closes the books on the exchange, also when the answer was broken off.
@@ -186,7 +187,7 @@ func (x *exchange) forward() {
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
 		x.q.upgrade = p
-		askUpgrade(x.q.header, x.q.asked)
+		arrival.AskUpgrade(x.q.header, x.q.asked)
 	}
 	x.forwarded = true
 	x.key = x.balanceKey()
@@ -230,7 +231,7 @@ func (x *exchange) address(out *http.Request) {
 	out.URL = &url.URL{RawQuery: q.Query, ForceQuery: q.bareQuery}
 	setPath(out.URL, q.path)
 	out.Host = q.authority()
-	q.identity.tell(out.Header)
+	q.identity.Tell(out.Header)
 	if q.prefix != "" {
 		out.Header["X-Forwarded-Prefix"] = []string{q.prefix}
 	}
@@ -247,7 +248,7 @@ func (x *exchange) address(out *http.Request) {
 
 // modify changes the header of the answer.
 func (x *exchange) modify(res *http.Response) error {
-	res.Header["X-Request-Id"] = []string{x.q.identity.requestID}
+	res.Header["X-Request-Id"] = []string{x.q.identity.ID}
 	x.setSticky(res.Header)
 	for _, c := range x.route.responseHeaders {
 		c.apply(res.Header)
@@ -324,7 +325,7 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 		return // the connection is no longer ours
 	}
 	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
-		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.requestID, "error", err)
+		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.ID, "error", err)
 	}
 	if x.body != nil && !x.body.ended.Load() && x.r.ProtoMajor == 1 {
 		a.hangUp = true

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/route/arrival"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -58,9 +60,9 @@ func TestIdentify(t *testing.T) {
 		if h == nil {
 			h = http.Header{}
 		}
-		id := identify(h, peer{addr: netip.MustParseAddr(tt.peer), tls: tt.tls, trusted: trusted}, "a.example", tt.port)
-		if id.client.String() != tt.client {
-			t.Errorf("%s: client %v, want %s", tt.name, id.client, tt.client)
+		id := arrival.Identify(h, arrival.Peer{Addr: netip.MustParseAddr(tt.peer), TLS: tt.tls, Trusted: trusted}, "a.example", tt.port)
+		if id.Client.String() != tt.client {
+			t.Errorf("%s: client %v, want %s", tt.name, id.Client, tt.client)
 		}
 		h.Del("X-Request-Id")
 		if diff := cmp.Diff(tt.out, h); diff != "" {
@@ -75,12 +77,12 @@ func TestRequestID(t *testing.T) {
 		strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a,b": false,
 	} {
 		h := http.Header{"X-Request-Id": {v}}
-		id := identify(h, peer{addr: netip.MustParseAddr("10.0.0.1"), trusted: prefixesOf("10.0.0.0/8")}, "a.example", "")
-		if (id.requestID == v) != kept || id.requestID == "" {
-			t.Errorf("%q became %q", v, id.requestID)
+		id := arrival.Identify(h, arrival.Peer{Addr: netip.MustParseAddr("10.0.0.1"), Trusted: prefixesOf("10.0.0.0/8")}, "a.example", "")
+		if (id.ID == v) != kept || id.ID == "" {
+			t.Errorf("%q became %q", v, id.ID)
 		}
 	}
-	if a, b := newRequestID(), newRequestID(); a == b || len(a) != 32 {
+	if a, b := arrival.NewID(), arrival.NewID(); a == b || len(a) != 32 {
 		t.Errorf("%s %s", a, b)
 	}
 }
@@ -116,17 +118,17 @@ func FuzzForwardedHeaders(f *testing.F) {
 			}
 		}
 		delete(h, "Host")
-		p := peer{addr: ip.Unmap(), trusted: prefixesOf("10.0.0.0/8")}
+		p := arrival.Peer{Addr: ip.Unmap(), Trusted: prefixesOf("10.0.0.0/8")}
 		q, a := guards{maxHeaders: 1000}.admit(head{method: "GET", target: "/", authority: "a.example", header: h, major: 1}, p)
 		if a != nil {
 			t.Fatalf("refused: %s", a.text)
 		}
-		trusted := p.trusts(p.addr)
-		if !trusted && q.Client != p.addr {
-			t.Errorf("client %v, but the peer is %v", q.Client, p.addr)
+		trusted := p.Trusts(p.Addr)
+		if !trusted && q.Client != p.Addr {
+			t.Errorf("client %v, but the peer is %v", q.Client, p.Addr)
 		}
 		chain := strings.Split(h.Get("X-Forwarded-For"), ", ")
-		if chain[len(chain)-1] != p.addr.String() || !trusted && len(chain) != 1 {
+		if chain[len(chain)-1] != p.Addr.String() || !trusted && len(chain) != 1 {
 			t.Errorf("X-Forwarded-For %q", h["X-Forwarded-For"])
 		}
 		for _, entry := range chain {
@@ -146,14 +148,14 @@ func FuzzForwardedHeaders(f *testing.F) {
 			if mine && len(values) != 1 {
 				t.Errorf("%s is there %d times", name, len(values))
 			}
-			if !mine && !trusted && isIdentityHeader(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+			if !mine && !trusted && arrival.IsIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
 				t.Errorf("untrusted %s survived", name)
 			}
 			if listed[name] && !mine && name != "Te" && name != "Upgrade" && name != "Connection" {
 				t.Errorf("hop-by-hop %s survived", name)
 			}
 		}
-		if q.upgrade != h.Get("Upgrade") || q.upgrade != "" && q.upgrade != webSocket {
+		if q.upgrade != h.Get("Upgrade") || q.upgrade != "" && q.upgrade != arrival.WebSocket {
 			t.Errorf("upgrade %q with %v", q.upgrade, h["Upgrade"])
 		}
 	})

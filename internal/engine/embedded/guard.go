@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // head is the start of a request as the transport read it.
@@ -57,7 +58,7 @@ type request struct {
 	// names, as it was written, for backends that know it.
 	upgrade  string
 	asked    string
-	identity identity
+	identity arrival.Identity
 	// certified is true when the connection has a client certificate that one of
 	// the listener's authorities has issued.
 	certified bool
@@ -77,7 +78,7 @@ type guards struct {
 // header: hop-by-hop headers, forbidden upgrades and identity headers that are
 // not to be believed are gone afterwards, so that the matcher sees nothing that
 // the endpoint does not.
-func (g guards) admit(h head, p peer) (*request, *answer) {
+func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
 	switch {
 	case h.method == http.MethodConnect, h.method == http.MethodTrace:
 		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
@@ -112,42 +113,34 @@ func (g guards) admit(h head, p peer) (*request, *answer) {
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
-	if !dropUnderscores(h.header, g.rejectUnderscores) {
+	if !arrival.DropUnderscores(h.header, g.rejectUnderscores) {
 		return nil, refusal(http.StatusBadRequest, "underscore-header", "a header with an underscore would be taken for an identity header")
 	}
 	q := &request{
 		header:    h.header,
-		port:      portOfAuthority(h.authority),
+		port:      arrival.PortOf(h.authority),
 		sent:      path.Sent,
 		front:     path.Front,
 		bareQuery: hasQuery && query == "",
 		length:    h.length,
 		maxBody:   -1,
 	}
-	q.upgrade, q.asked = dropHopByHop(h)
+	q.upgrade, q.asked = arrival.DropHopByHop(arrival.Head{Method: h.method, Header: h.header, Major: h.major, Old: h.old, Length: h.length})
 	q.Request = route.Request{
 		Method: h.method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: h.header,
 	}
-	q.identity = identify(h.header, p, bracketed(host), q.port)
-	q.Client = q.identity.client
-	q.TLS = q.identity.proto == "https"
+	q.identity = arrival.Identify(h.header, p, arrival.Bracketed(host), q.port)
+	q.Client = q.identity.Client
+	q.TLS = q.identity.Proto == "https"
 	return q, nil
 }
 
 // authority is the canonical host, with the port where the client named one.
 func (q *request) authority() string {
 	if q.port == "" {
-		return bracketed(q.Host)
+		return arrival.Bracketed(q.Host)
 	}
-	return bracketed(q.Host) + ":" + q.port
-}
-
-// bracketed puts an IPv6 address into brackets, as headers and URLs want it.
-func bracketed(host string) string {
-	if strings.IndexByte(host, ':') >= 0 {
-		return "[" + host + "]"
-	}
-	return host
+	return arrival.Bracketed(q.Host) + ":" + q.port
 }
 
 func countHeaders(h http.Header) int {
@@ -247,108 +240,6 @@ func hasSaneLength(values []string) bool {
 		}
 	}
 	return len(values) == 1 && values[0] != ""
-}
-
-// portOfAuthority returns the port of an authority that CanonicalHost accepted.
-func portOfAuthority(authority string) string {
-	i := strings.LastIndexByte(authority, ':')
-	if i < 0 || strings.IndexByte(authority[i:], ']') >= 0 ||
-		authority[0] != '[' && strings.IndexByte(authority, ':') != i {
-		return ""
-	}
-	return strings.TrimLeft(authority[i+1:], "0")
-}
-
-// dropUnderscores deletes headers that a backend with CGI variables could not
-// tell from identity headers (X_Forwarded_For). With reject it reports false
-// instead.
-func dropUnderscores(h http.Header, reject bool) bool {
-	for name := range h {
-		if strings.IndexByte(name, '_') < 0 {
-			continue
-		}
-		if isIdentityHeader(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-			if reject {
-				return false
-			}
-			delete(h, name)
-		}
-	}
-	return true
-}
-
-// dropLookalikes deletes the headers that equal name but for underscores.
-func dropLookalikes(h http.Header, name string) {
-	for k := range h {
-		if strings.IndexByte(k, '_') >= 0 && http.CanonicalHeaderKey(strings.ReplaceAll(k, "_", "-")) == name {
-			delete(h, k)
-		}
-	}
-}
-
-// dropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1),
-// also what Connection lists. TE stays for the transport to look at. It reports
-// whether a switch to WebSocket is asked for, or which other protocol is; to that
-// one a request may switch only where the route's backend names it, for after the
-// switch nobody looks at what passes: h2c would carry requests past every check.
-func dropHopByHop(h head) (upgrade, other string) {
-	header := h.header
-	asked := lists(header["Connection"], "Upgrade")
-	protocols := header["Upgrade"]
-	switch {
-	case !asked || h.major != 1 || h.old || len(protocols) != 1:
-	case strings.EqualFold(protocols[0], webSocket):
-		if h.method == http.MethodGet && h.length == 0 {
-			upgrade = webSocket
-		}
-	case route.IsProtocol(protocols[0]) && h.length >= 0 && h.length <= maxWhole && header["Expect"] == nil:
-		other = protocols[0] // the body is read before the switch
-	}
-	dropConnectionFields(header)
-	delete(header, "Http2-Settings")
-	delete(header, "Proxy") // which CGI programs take for the environment's HTTP_PROXY
-	if upgrade != "" {
-		askUpgrade(header, upgrade)
-	}
-	return upgrade, other
-}
-
-const webSocket = "websocket"
-
-// askUpgrade makes h ask for a switch to the protocol.
-func askUpgrade(h http.Header, protocol string) {
-	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
-}
-
-// dropConnectionFields deletes the fields that belong to one connection, and those
-// that Connection lists, but for TE, and for what says who sent the request: a client
-// must not make a proxy forget that.
-func dropConnectionFields(header http.Header) {
-	for _, v := range header["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "Te" && !isIdentityHeader(name) {
-				delete(header, name)
-			}
-		}
-	}
-	for _, name := range []string{
-		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Trailer", "Transfer-Encoding", "Upgrade",
-	} {
-		delete(header, name)
-	}
-}
-
-// lists reports whether the values of a header hold word in their lists.
-func lists(values []string, word string) bool {
-	for _, v := range values {
-		for entry := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(entry), word) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // addrOf reads the address of a peer; the zero Addr when it has none, which is

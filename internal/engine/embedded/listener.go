@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // listener is a bound socket with the server on it. It lives on from table to
@@ -276,8 +277,8 @@ func (l *listener) Addr() net.Addr { return l.socket.Addr() }
 
 // trusts reports whether a connection comes from one of the trusted proxies.
 func (c *listenerConfig) trusts(conn net.Conn) bool {
-	p := peer{addr: addrOf(conn.RemoteAddr().String()), trusted: c.trusted}
-	return p.trusts(p.addr)
+	p := arrival.Peer{Addr: addrOf(conn.RemoteAddr().String()), Trusted: c.trusted}
+	return p.Trusts(p.Addr)
 }
 
 // connState is told by the server what a connection is used for.

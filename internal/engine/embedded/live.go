@@ -9,6 +9,7 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // liveTable is a route.Table made ready to serve. It is never written to after
@@ -35,7 +36,7 @@ type liveRoute struct {
 // switches says whether the route's backend may switch to a protocol, which is in
 // lower case.
 func (r *liveRoute) switches(protocol string) bool {
-	return protocol == webSocket || slices.Contains(r.def.Upgrade, protocol)
+	return protocol == arrival.WebSocket || slices.Contains(r.def.Upgrade, protocol)
 }
 
 // compiledRoute is what a route alone says, apart from its backend. It is kept

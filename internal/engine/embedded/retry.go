@@ -16,6 +16,7 @@ import (
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // maxAttempts bounds how often a request is sent. Endpoints that cannot be
@@ -181,7 +182,7 @@ func (a *attempt) aim(u *url.URL) {
 	if def.Scheme == route.SchemeHTTPS {
 		u.Scheme = "https"
 		if q := a.x.q; q.Host != "" && (def.TLS == nil || def.TLS.ServerName == "") {
-			u.Host = bracketed(q.Host)
+			u.Host = arrival.Bracketed(q.Host)
 		}
 	}
 }
@@ -274,7 +275,7 @@ func (x *exchange) checkUpgrade(res *http.Response) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
-	if x.q.upgrade == "" || !strings.EqualFold(res.Header.Get("Upgrade"), x.q.upgrade) || !lists(res.Header["Connection"], "Upgrade") {
+	if x.q.upgrade == "" || !strings.EqualFold(res.Header.Get("Upgrade"), x.q.upgrade) || !arrival.Lists(res.Header["Connection"], "Upgrade") {
 		return errUpgrade
 	}
 	return nil

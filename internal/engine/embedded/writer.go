@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"fairway/internal/route/arrival"
 )
 
 // responseWriter counts what is written and does not wait for slow readers: each
@@ -53,7 +55,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		if w.early++; w.early > maxEarly || w.old {
 			return
 		}
-		dropConnectionFields(w.Header())
+		arrival.DropConnectionFields(w.Header())
 	} else if w.status == 0 {
 		w.status = status
 	}

@@ -1,4 +1,4 @@
-package embedded
+package arrival
 
 import (
 	"encoding/hex"
@@ -11,17 +11,18 @@ import (
 	"fairway/internal/route"
 )
 
-// peer is the other end of the connection a request came by.
-type peer struct {
-	addr netip.Addr
-	tls  bool
-	// trusted are the proxies whose word is believed.
-	trusted []netip.Prefix
+// Peer is the other end of the connection a request came by.
+type Peer struct {
+	Addr netip.Addr
+	// TLS says that the request came by TLS.
+	TLS bool
+	// Trusted are the proxies whose word is believed.
+	Trusted []netip.Prefix
 }
 
-// trusts reports whether addr is one of the trusted proxies.
-func (p *peer) trusts(addr netip.Addr) bool {
-	for _, prefix := range p.trusted {
+// Trusts reports whether addr is one of the trusted proxies.
+func (p *Peer) Trusts(addr netip.Addr) bool {
+	for _, prefix := range p.Trusted {
 		if prefix.Contains(addr) {
 			return true
 		}
@@ -29,25 +30,27 @@ func (p *peer) trusts(addr netip.Addr) bool {
 	return false
 }
 
-// identity is who sent a request, and to what, as the endpoint is told.
-type identity struct {
-	client netip.Addr
-	// chain is the value of X-Forwarded-For.
-	chain string
-	// proto is "http" or "https"; host has the port where the client named one.
-	proto, host, port string
-	requestID         string
-	// told is X-Forwarded-Proto of a trusted peer, as forwardedProto reads it; of
-	// other peers it is proto.
-	told string
-	// forwarded are the values of Forwarded, of trusted peers only.
-	forwarded []string
+// Identity is who sent a request, and to what, as the endpoint is told.
+type Identity struct {
+	Client netip.Addr
+	// Chain is the value of X-Forwarded-For.
+	Chain string
+	// Proto is "http" or "https"; Host has the port where the client named one.
+	Proto, Host, Port string
+	// ID is X-Request-Id.
+	ID string
+	// Told is X-Forwarded-Proto of a trusted peer: of a list the first entry, in
+	// lower case, with the schemes of HTTP for those of WebSocket; of other peers it
+	// is Proto.
+	Told string
+	// Forwarded are the values of Forwarded, of trusted peers only.
+	Forwarded []string
 }
 
-// isIdentityHeader tells the headers by which endpoints learn who sent a request
+// IsIdentity tells the headers by which endpoints learn who sent a request
 // to where. The last two replace the path in some frameworks, past the one that
 // was matched.
-func isIdentityHeader(name string) bool {
+func IsIdentity(name string) bool {
 	switch name {
 	case "Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url":
 		return true
@@ -55,7 +58,7 @@ func isIdentityHeader(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-")
 }
 
-// identify works out the identity and makes the header tell it, with every
+// Identify works out the identity and makes the header tell it, with every
 // identity header of an untrusted peer removed. host is canonical, in brackets
 // where it must be; port may be empty.
 //
@@ -63,38 +66,38 @@ func isIdentityHeader(name string) bool {
 // right-most address that is not a trusted proxy itself; what is left of an
 // entry that is no address is cut off. X-Forwarded-Proto, -Host and -Port, and
 // X-Request-Id are believed where they are sane. Other identity headers stay.
-func identify(h http.Header, p peer, host, port string) identity {
-	id := identity{client: p.addr, proto: "http", host: host, port: port}
-	if p.tls {
-		id.proto = "https"
+func Identify(h http.Header, p Peer, host, port string) Identity {
+	id := Identity{Client: p.Addr, Proto: "http", Host: host, Port: port}
+	if p.TLS {
+		id.Proto = "https"
 	}
 	if port != "" {
-		id.host += ":" + port
+		id.Host += ":" + port
 	}
-	id.told = id.proto
-	if p.trusts(p.addr) {
-		id.told = forwardedProto(h["X-Forwarded-Proto"])
+	id.Told = id.Proto
+	if p.Trusts(p.Addr) {
+		id.Told = forwardedProto(h["X-Forwarded-Proto"])
 		id.believe(h, &p)
 	} else {
 		for name := range h {
-			if isIdentityHeader(name) {
+			if IsIdentity(name) {
 				delete(h, name)
 			}
 		}
 	}
-	if p.addr.IsValid() {
-		if id.chain != "" {
-			id.chain += ", "
+	if p.Addr.IsValid() {
+		if id.Chain != "" {
+			id.Chain += ", "
 		}
-		id.chain += p.addr.String()
+		id.Chain += p.Addr.String()
 	}
-	if id.port == "" {
-		id.port = defaultPort(id.proto)
+	if id.Port == "" {
+		id.Port = defaultPort(id.Proto)
 	}
-	if id.requestID == "" {
-		id.requestID = newRequestID()
+	if id.ID == "" {
+		id.ID = NewID()
 	}
-	id.tell(h)
+	id.Tell(h)
 	return id
 }
 
@@ -106,11 +109,11 @@ func defaultPort(proto string) string {
 }
 
 // believe takes over what a trusted peer says.
-func (id *identity) believe(h http.Header, p *peer) {
+func (id *Identity) believe(h http.Header, p *Peer) {
 	chain := addresses(h["X-Forwarded-For"])
 	for i := len(chain) - 1; i >= 0; i-- {
-		id.client = chain[i]
-		if !p.trusts(chain[i]) {
+		id.Client = chain[i]
+		if !p.Trusts(chain[i]) {
 			break
 		}
 	}
@@ -121,51 +124,51 @@ func (id *identity) believe(h http.Header, p *peer) {
 		}
 		b.WriteString(addr.String())
 	}
-	id.chain = b.String()
+	id.Chain = b.String()
 
-	if v := id.told; v == "http" || v == "https" {
-		if v != id.proto {
-			id.port = "" // the one of the host, if any, is said below
+	if v := id.Told; v == "http" || v == "https" {
+		if v != id.Proto {
+			id.Port = "" // the one of the host, if any, is said below
 		}
-		id.proto = v
+		id.Proto = v
 	}
 	if v := only(h, "X-Forwarded-Host"); v != "" {
 		if host, err := route.CanonicalHost(v); err == nil {
-			id.host, id.port = bracketed(host), portOfAuthority(v)
-			if id.port != "" {
-				id.host += ":" + id.port
+			id.Host, id.Port = Bracketed(host), PortOf(v)
+			if id.Port != "" {
+				id.Host += ":" + id.Port
 			}
 		}
 	}
 	if n, err := strconv.ParseUint(only(h, "X-Forwarded-Port"), 10, 16); err == nil && n > 0 {
-		id.port = strconv.FormatUint(n, 10)
+		id.Port = strconv.FormatUint(n, 10)
 	}
 	if v := only(h, "X-Request-Id"); isSaneID(v) {
-		id.requestID = v
+		id.ID = v
 	}
-	id.forwarded = h["Forwarded"]
+	id.Forwarded = h["Forwarded"]
 }
 
-// tell sets the headers. They are set again in the outgoing request, where the
+// Tell sets the headers. They are set again in the outgoing request, where the
 // transport removes some of them.
-func (id *identity) tell(h http.Header) {
+func (id *Identity) Tell(h http.Header) {
 	set := func(name, value string) { h[name] = []string{value} }
 	delete(h, "X-Forwarded-For")
 	delete(h, "X-Real-Ip")
-	if id.chain != "" {
-		set("X-Forwarded-For", id.chain)
+	if id.Chain != "" {
+		set("X-Forwarded-For", id.Chain)
 	}
-	if id.client.IsValid() {
-		set("X-Real-Ip", id.client.String())
+	if id.Client.IsValid() {
+		set("X-Real-Ip", id.Client.String())
 	}
-	set("X-Forwarded-Proto", id.proto)
-	if id.host != "" { // HTTP/1.0 need not name one
-		set("X-Forwarded-Host", id.host)
+	set("X-Forwarded-Proto", id.Proto)
+	if id.Host != "" { // HTTP/1.0 need not name one
+		set("X-Forwarded-Host", id.Host)
 	}
-	set("X-Forwarded-Port", id.port)
-	set("X-Request-Id", id.requestID)
-	if len(id.forwarded) > 0 {
-		h["Forwarded"] = id.forwarded
+	set("X-Forwarded-Port", id.Port)
+	set("X-Request-Id", id.ID)
+	if len(id.Forwarded) > 0 {
+		h["Forwarded"] = id.Forwarded
 	}
 }
 
@@ -256,8 +259,8 @@ func isSaneID(s string) bool {
 	return true
 }
 
-// newRequestID returns 128 random bits. They name a request; they are no secret.
-func newRequestID() string {
+// NewID returns 128 random bits. They name a request; they are no secret.
+func NewID() string {
 	var b [16]byte
 	for i, n := range []uint64{rand.Uint64(), rand.Uint64()} {
 		for j := range 8 {
@@ -265,4 +268,22 @@ func newRequestID() string {
 		}
 	}
 	return hex.EncodeToString(b[:])
+}
+
+// PortOf returns the port of an authority that CanonicalHost accepted.
+func PortOf(authority string) string {
+	i := strings.LastIndexByte(authority, ':')
+	if i < 0 || strings.IndexByte(authority[i:], ']') >= 0 ||
+		authority[0] != '[' && strings.IndexByte(authority, ':') != i {
+		return ""
+	}
+	return strings.TrimLeft(authority[i+1:], "0")
+}
+
+// Bracketed puts an IPv6 address into brackets, as headers and URLs want it.
+func Bracketed(host string) string {
+	if strings.IndexByte(host, ':') >= 0 {
+		return "[" + host + "]"
+	}
+	return host
 }
