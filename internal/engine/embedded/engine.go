@@ -161,8 +161,9 @@ type Engine struct {
 	buffers     *bufferPool
 	gzips       *gzipPool
 
-	live    atomic.Pointer[liveTable]
-	running atomic.Int64 // requests being served, upgraded and TCP connections included
+	live     atomic.Pointer[liveTable]
+	swapping sync.RWMutex // held while backends are changed and the table of before is still live
+	running  atomic.Int64 // requests being served, upgraded and TCP connections included
 
 	ctx context.Context // of every request; ends when Stop cuts them off
 	cut context.CancelFunc
@@ -304,6 +305,7 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 	}
 
 	// What cannot.
+	e.swapping.Lock() // what Update wakes finds the table that it belongs to
 	e.set.Update(t.Backends)
 	next := e.build(old, t, matchers)
 	next.listeners = make(map[*listener]*listenerConfig, len(listeners))
@@ -314,6 +316,7 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 	}
 	next.missing = missing
 	e.goLive(next)
+	e.swapping.Unlock()
 	for _, l := range opened {
 		e.serve(l)
 	}
@@ -397,15 +400,19 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 	cut := int64(0)
 	over := make(chan struct{})
-	inTime := context.AfterFunc(ctx, func() {
+	cutOff := func() {
 		defer close(over)
 		cut = e.running.Load()
 		e.cut()
-	})
+	}
+	inTime := context.AfterFunc(ctx, cutOff)
 	e.waitIdle(ctx)
 	e.leaving.Wait() // for the last bytes of the answers
-	if !inTime() {
+	switch {
+	case !inTime():
 		<-over
+	case ctx.Err() != nil: // both heard of its end, and this one was first
+		cutOff()
 	}
 	e.cut()
 	e.serving.Wait()

@@ -93,6 +93,9 @@ func (h *holder) wait(ctx context.Context, failed bool) error {
 		if h.x.route.backend.Wait(waiting, another) != nil {
 			return balance.ErrNoEndpoint
 		}
+		// It may be the endpoint of a table that is about to be live.
+		h.x.e.swapping.RLock()
+		h.x.e.swapping.RUnlock() //nolint:staticcheck // to wait for it is all
 		return nil
 	}
 	if !h.x.orphaned {
