@@ -135,6 +135,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	settings.UserFile = a.engine.UserFile
+	if e, ok := a.engine.(interface{ Answers() uint64 }); ok {
+		settings.Answers = e.Answers
+	}
 	a.lifecycle.onStop("engine", a.engine.Stop)
 	restored, err = a.restore(restored, settings)
 	if err != nil {

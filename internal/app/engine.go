@@ -61,7 +61,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			AccessLog:    accessLog,
 			Registerer:   metrics,
 			UserDirs:     a.flow.userDirs(&a.cfg),
-			OnUsers:      a.recompile,
+			OnChange:     a.recompile,
 			OnDrained:    func(d haproxy.Drained) { a.tellDrained(balance.Drained(d)) },
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
@@ -107,7 +107,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		IdleTimeout:     limits.IdleTimeout,
 		BodyTimeout:     a.cfg.BodyTimeout,
 		UserDirs:        a.flow.userDirs(&a.cfg),
-		OnUsers:         a.recompile,
+		OnChange:        a.recompile,
 		OnDrained:       a.tellDrained,
 	})
 	if err != nil {

@@ -1,7 +1,9 @@
-// Package compile turns what exists into what shall be served: a
-// catalog.Snapshot into a route.Table. It is pure: no clock, no network, no
-// files, no logger. It never fails; what it must refuse becomes a route.Problem
-// that names the label at fault and says what to do.
+// Package compile turns what exists into what is to be served: a catalog.Snapshot into
+// a route.Table. It is deterministic: the same snapshot, table before and answers of
+// Settings make the same table. Those answers are the one way in for what only an engine
+// knows; engines give them from what they have found out, with a bounded wait. It never
+// fails; what it must refuse becomes a route.Problem that names the label at fault and
+// says what to do.
 //
 // The order of things:
 //
@@ -47,9 +49,12 @@ type Settings struct {
 	// Unsupported says why the engine cannot serve a route as its table means it,
 	// in a short phrase such as "PCRE reads (?U) differently"; empty when it can.
 	// The backend is nil for a route without one; the claim of the route and the
-	// ID of the backend are not known yet. It must be pure. A nil function means
-	// that the engine can serve everything.
+	// ID of the backend are not known yet. It gives the same answer each time, as long
+	// as Answers does. A nil function means that the engine can serve everything.
 	Unsupported func(*route.Route, *route.Backend) string
+	// Answers counts how often Unsupported has got another answer than before; nil
+	// means never.
+	Answers func() uint64
 	// UserDirs are the directories below which labels may name user files. Engines
 	// have the last word; nil refuses nothing here.
 	UserDirs []string
@@ -67,6 +72,7 @@ type Compiler struct {
 	listeners []route.Listener // of the settings, with the certificates of the last snapshot
 	planner   planner
 	plans     map[string]*plan // by service ID, of the last snapshot
+	answers   uint64           // of Settings.Answers, when they were made
 }
 
 // New returns a compiler.
@@ -83,6 +89,11 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		previous = &route.Table{}
 	}
 	c.listeners = WithCertificates(c.settings.Listeners, s.Certificates)
+	if c.settings.Answers != nil {
+		if now := c.settings.Answers(); now != c.answers {
+			c.answers, c.plans = now, nil
+		}
+	}
 	plans := make(map[string]*plan, len(s.Services))
 	var (
 		contestants = make([]contestant, 0, len(s.Services))

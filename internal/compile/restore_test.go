@@ -112,3 +112,32 @@ func TestRefuseUnsupported(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersOfTheEngine: a service that did not change is read again when the engine has
+// another answer, and not before.
+func TestAnswersOfTheEngine(t *testing.T) {
+	answers, asked, why := uint64(0), 0, "HAProxy has not checked its lines yet"
+	c := New(Settings{
+		Listeners: []route.Listener{{Name: "http", Address: ":80"}},
+		Answers:   func() uint64 { return answers },
+		Unsupported: func(r *route.Route, _ *route.Backend) string {
+			asked++
+			return why
+		},
+	})
+	service := &catalog.Service{ID: "a@file", Name: "a", Source: "file", Labels: map[string]string{"fairway.host": "a.example"}}
+	s := &catalog.Snapshot{Revision: 1, Services: []*catalog.Service{service}}
+	table := c.Compile(s, nil)
+	if len(table.Problems) != 1 || table.Routes[0].Refused == "" {
+		t.Fatalf("%+v", table.Problems)
+	}
+	before := asked
+	why = ""
+	if table = c.Compile(s, table); len(table.Problems) != 1 || asked != before {
+		t.Errorf("it is asked again though nothing has changed")
+	}
+	answers++
+	if table = c.Compile(s, table); len(table.Problems) != 0 || table.Routes[0].Refused != "" {
+		t.Errorf("another answer changes nothing: %+v", table.Problems)
+	}
+}

@@ -54,9 +54,9 @@ type Options struct {
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
 	UserDirs []string
-	// OnUsers is called, from any goroutine, when UserFile may say something else
+	// OnChange is called, from any goroutine, when UserFile may say something else
 	// than before; nil calls nobody.
-	OnUsers func()
+	OnChange func()
 
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
 	H2C bool
@@ -190,7 +190,7 @@ func New(o Options) (*Engine, error) {
 		set:         balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:       newCertStore(o.Logger),
 		authorities: newAuthorityStore(o.Logger),
-		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Changed: o.OnUsers, Logger: o.Logger}),
+		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Changed: o.OnChange, Logger: o.Logger}),
 		buffers:     newBufferPool(),
 		gzips:       new(gzipPool),
 	}

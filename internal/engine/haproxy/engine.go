@@ -59,9 +59,9 @@ type Options struct {
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
 	UserDirs []string
-	// OnUsers is called, from any goroutine, when UserFile may say something else
-	// than before; nil calls nobody.
-	OnUsers func()
+	// OnChange is called, from any goroutine, when UserFile or Unsupported may say
+	// something else than before; nil calls nobody.
+	OnChange func()
 
 	// Render are the limits of what is served. Dir, the sockets, Bind,
 	// Leave and the contents of files are the engine's own to set.
@@ -83,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.OnChange == nil {
+		o.OnChange = func() {}
 	}
 	if o.DrainLimit == 0 {
 		o.DrainLimit = 30 * time.Second
@@ -203,6 +206,7 @@ func New(o Options) (*Engine, error) {
 		e.ipv6 = l.Close() == nil
 	}
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Logger: o.Logger})
+	e.judge.wait, e.judge.changed = waitForVerdict, o.OnChange
 	e.gates = newGates(o.Logger, e.nudge)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
@@ -399,6 +403,7 @@ const endGrace = time.Second
 func (e *Engine) finish() error {
 	e.tending.Wait()
 	e.users.Close()
+	e.judge.close()
 	e.gates.close()
 	e.resolver.close()
 	e.mu.Lock()
@@ -421,9 +426,7 @@ func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []strin
 func (e *Engine) usersChanged() {
 	e.reread.Store(true)
 	e.nudge()
-	if e.opts.OnUsers != nil {
-		e.opts.OnUsers()
-	}
+	e.opts.OnChange()
 }
 
 // nudge has tend look at once.

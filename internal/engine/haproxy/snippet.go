@@ -2,12 +2,15 @@ package haproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
@@ -20,19 +23,53 @@ import (
 // goroutine may use it.
 type judge struct {
 	capabilities render.Capabilities
-	program      *binary.Binary // nil: there is none to ask
+	// check has HAProxy check lines: why it refuses them, or an error when that could
+	// not be found out. Nil: there is no HAProxy to ask.
+	check func(ctx context.Context, lines []string) (why string, err error)
+	// wait is how long the first question about lines waits for the answer, changed is
+	// called when there is another answer than the one that was given then, and answers
+	// counts how often that was.
+	wait    time.Duration
+	changed func()
+	answers atomic.Uint64
+	ctx     context.Context // ends with close
+	close   context.CancelFunc
+	running chan struct{} // bounds the checks at the same time
 
 	mu    sync.Mutex
-	known map[string]string // why a snippet cannot be had, by its text
+	known map[string]*verdict // by the text of lines
+	full  bool                // there were too many to check some
 }
 
-// knownSnippets bounds what is remembered of snippets.
-const knownSnippets = 1000
+// verdict is what HAProxy says of lines.
+type verdict struct {
+	asked time.Time
+	done  chan struct{} // closed when why is there
+	why   string        // empty: they can be had
+	late  bool          // somebody has not waited for it; guarded by the mutex
+}
+
+const (
+	// knownSnippets bounds what is remembered of lines, and maxChecks how many are
+	// checked at the same time.
+	knownSnippets = 1000
+	maxChecks     = 2
+	// waitForVerdict is the wait of an engine that is told of a later answer, and
+	// checkAgain when lines are asked about anew that could not be checked.
+	waitForVerdict = 2 * time.Second
+	checkAgain     = 10 * time.Second
+
+	notChecked = "HAProxy has not checked its lines yet; that goes on"
+)
 
 func newJudge(program *binary.Binary) *judge {
-	j := &judge{program: program, known: map[string]string{}}
+	j := &judge{wait: checkTimeout, changed: func() {}, running: make(chan struct{}, maxChecks), known: map[string]*verdict{}}
+	j.ctx, j.close = context.WithCancel(context.Background())
 	if program != nil {
 		j.capabilities = render.Capabilities{Major: program.Version.Major, Minor: program.Version.Minor}
+		j.check = func(ctx context.Context, lines []string) (string, error) {
+			return checkLines(ctx, program, Lines{Backend: lines})
+		}
 	}
 	return j
 }
@@ -54,24 +91,102 @@ func (j *judge) unsupported(r *route.Route, b *route.Backend) string {
 
 // snippet says why lines cannot stand in a section; empty when they can.
 func (j *judge) snippet(lines []string) string {
+	if why := outside(lines); why != "" || j.check == nil {
+		return why
+	}
+	v := j.verdict(lines)
+	if v == nil {
+		return notChecked
+	}
+	timer := time.NewTimer(time.Until(v.asked.Add(j.wait)))
+	defer timer.Stop()
+	select {
+	case <-v.done:
+		return v.why
+	case <-timer.C:
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	select {
+	case <-v.done:
+		return v.why
+	default:
+		v.late = true
+		return notChecked
+	}
+}
+
+// verdict returns what is known of lines, which are checked when nothing is; nil when
+// there are too many.
+func (j *judge) verdict(lines []string) *verdict {
 	text := strings.Join(lines, "\n")
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	why, ok := j.known[text]
-	if ok {
-		return why
+	if v := j.known[text]; v != nil {
+		return v
 	}
-	if why = outside(lines); why == "" && j.program != nil {
-		err := CheckLines(context.Background(), j.program, Lines{Backend: lines})
-		if err != nil {
-			why = withoutArguments(err.Error(), lines)
+	if len(j.known) >= knownSnippets {
+		maps.DeleteFunc(j.known, func(_ string, v *verdict) bool {
+			select {
+			case <-v.done:
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	if len(j.known) >= knownSnippets {
+		j.full = true
+		return nil
+	}
+	v := &verdict{asked: time.Now(), done: make(chan struct{})}
+	j.known[text] = v
+	go j.find(v, text, lines)
+	return v
+}
+
+// find fills in a verdict. What could not be found out is asked about again after a
+// while: it says nothing about the lines.
+func (j *judge) find(v *verdict, text string, lines []string) {
+	select {
+	case j.running <- struct{}{}:
+	case <-j.ctx.Done():
+		return
+	}
+	why, err := j.check(j.ctx, lines)
+	<-j.running
+	if err != nil {
+		why = "HAProxy could not check its lines, and will again: " + err.Error()
+	}
+	j.mu.Lock()
+	v.why = withoutArguments(why, lines)
+	close(v.done)
+	late := v.late || j.full
+	j.full = false
+	j.mu.Unlock()
+	if err == nil {
+		if late {
+			j.tell()
 		}
+		return
 	}
-	if len(j.known) == knownSnippets {
-		j.known = map[string]string{}
+	select {
+	case <-time.After(checkAgain):
+	case <-j.ctx.Done():
+		return
 	}
-	j.known[text] = why
-	return why
+	j.mu.Lock()
+	if j.known[text] == v {
+		delete(j.known, text)
+	}
+	j.mu.Unlock()
+	j.tell()
+}
+
+// tell reports that there may be another answer.
+func (j *judge) tell() {
+	j.answers.Add(1)
+	j.changed()
 }
 
 // quotedOrWord finds what a message quotes, and its words.
@@ -120,16 +235,25 @@ type Lines struct {
 const checkTimeout = 10 * time.Second
 
 // CheckLines has HAProxy check lines in an empty configuration, without environment.
-// The error is HAProxy's first reason.
+// The error is HAProxy's first reason, or why it could not be asked.
 func CheckLines(ctx context.Context, program *binary.Binary, l Lines) error {
+	why, err := checkLines(ctx, program, l)
+	if err == nil && why != "" {
+		err = errors.New(why)
+	}
+	return err
+}
+
+// checkLines returns why HAProxy refuses lines, and an error when it could not be asked.
+func checkLines(ctx context.Context, program *binary.Binary, l Lines) (refused string, err error) {
 	for _, lines := range [][]string{l.Global, l.Frontend, l.Backend} {
 		if why := outside(lines); why != "" {
-			return fmt.Errorf("%s", why)
+			return why, nil
 		}
 	}
 	dir, err := os.MkdirTemp("", "fairway-check")
 	if err != nil {
-		return fmt.Errorf("the line cannot be checked: %w", err)
+		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	section := func(lines []string) string { return "\n  " + strings.Join(lines, "\n  ") + "\n" }
@@ -139,20 +263,21 @@ func CheckLines(ctx context.Context, program *binary.Binary, l Lines) error {
 		"backend service" + section(l.Backend)
 	path := filepath.Join(dir, "lines.cfg")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return fmt.Errorf("the line cannot be checked: %w", err)
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	report, err := program.Check(ctx, binary.CheckOptions{Files: []string{path}})
-	if err != nil {
-		return fmt.Errorf("the line cannot be checked: %w", err)
+	if err == nil {
+		err = ctx.Err()
 	}
-	if report.OK {
-		return nil
+	switch {
+	case err != nil:
+		return "", err
+	case report.OK:
+		return "", nil
+	case len(report.Alerts) == 0:
+		return "HAProxy refuses it: no reason given", nil
 	}
-	why := "no reason given"
-	if len(report.Alerts) > 0 {
-		why = strings.Join(strings.Fields(report.Alerts[0].Text), " ")
-	}
-	return fmt.Errorf("HAProxy refuses it: %s", why)
+	return "HAProxy refuses it: " + strings.Join(strings.Fields(report.Alerts[0].Text), " "), nil
 }
