@@ -59,6 +59,8 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // what was read is the rest of a body
 	}
 	x.w = newResponseWriter(w, e.opts.WriteTimeout, r, x.began)
+	coded, beside := x.conn.heads.framing(r)
+	x.w.hangUp = coded || beside
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = newBodyReader(r, x.w.control, e.opts)
 	}
@@ -66,16 +68,16 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.live = e.live.Load()
 	conf := x.live.listeners[l]
 	if conf == nil { // the listener left while the connection was idle
-		w.Header().Set("Connection", "close")
+		x.w.hangUp = true
 		conf = &listenerConfig{}
 	}
-	x.serve(conf)
+	x.serve(conf, coded)
 }
 
 // serve decides what to do with the request, and does it.
-func (x *exchange) serve(conf *listenerConfig) {
+func (x *exchange) serve(conf *listenerConfig, coded bool) {
 	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
-	q, a := g.admit(headOf(x.r), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
+	q, a := g.admit(headOf(x.r, coded), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
@@ -93,7 +95,7 @@ func (x *exchange) serve(conf *listenerConfig) {
 }
 
 // headOf is what the policy needs of r.
-func headOf(r *http.Request) head {
+func headOf(r *http.Request, coded bool) head {
 	return head{
 		method:    r.Method,
 		target:    r.RequestURI,
@@ -102,6 +104,7 @@ func headOf(r *http.Request) head {
 		major:     r.ProtoMajor,
 		length:    r.ContentLength,
 		old:       !r.ProtoAtLeast(1, 1),
+		coded:     coded,
 	}
 }
 
@@ -324,6 +327,10 @@ func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	if x.q.upgrade != "" && x.w.status == http.StatusSwitchingProtocols {
 		return // the connection is no longer ours
 	}
+	if a.status == statusClientClosed {
+		x.w.status = a.status // for the log and the metrics
+		panic(http.ErrAbortHandler)
+	}
 	if x.r.Context().Err() == nil && x.e.log.Enabled(x.e.ctx, slog.LevelDebug) {
 		x.e.log.Debug("request failed", "route", x.route.route.ID, "code", a.code, "id", x.q.identity.ID, "error", err)
 	}
@@ -349,7 +356,6 @@ func (x *exchange) answerFor(err error) *answer {
 	case x.e.ctx.Err() != nil:
 		return &answer{status: http.StatusServiceUnavailable, code: "stopping", text: "the request was cut off by a stop", retryAfter: retrySoon, hangUp: true}
 	case x.r.Context().Err() != nil:
-		// Nobody reads it; the status is for the log and the metrics.
 		return &answer{status: statusClientClosed, code: "client-closed", text: "the client went away"}
 	case errors.Is(err, balance.ErrNoEndpoint):
 		return noEndpoint(x.route.route.Service)
@@ -365,7 +371,8 @@ func (x *exchange) answerFor(err error) *answer {
 	return &answer{status: http.StatusBadGateway, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"}
 }
 
-// statusClientClosed is what logs say when the client went away first.
+// statusClientClosed is what logs say when the client went away first. It is
+// never sent.
 const statusClientClosed = 499
 
 func isDial(err error) bool {

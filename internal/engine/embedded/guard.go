@@ -90,7 +90,8 @@ func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
 	case !hasSaneLength(h.header["Content-Length"]):
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
-	case h.old && h.coded && len(h.header["Content-Length"]) == 0:
+	case h.old && h.coded && len(h.header["Content-Length"]) == 0 && h.method != http.MethodGet && h.method != http.MethodHead:
+		// Its body was not read, and would be missing.
 		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
 	if n := countHeaders(h.header); n > g.maxHeaders {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -229,6 +228,7 @@ func (l *listener) config() *listenerConfig {
 // Accept waits for a connection that may be served. It is called by the server,
 // which does not get to see connections that are passed through.
 func (l *listener) Accept() (net.Conn, error) {
+	e := l.engine
 	for {
 		c, err := l.socket.Accept()
 		if err != nil {
@@ -240,7 +240,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if conf.proxied && !conf.trusts(c) {
-			l.engine.metrics.refused("proxy-protocol")
+			e.metrics.refused("proxy-protocol")
 			_ = c.Close()
 			continue
 		}
@@ -248,24 +248,25 @@ func (l *listener) Accept() (net.Conn, error) {
 		if !conf.trusts(c) {
 			counted.source = sourceOf(counted.peer)
 		}
-		if reason := l.engine.room.enter(counted); reason != "" {
-			l.engine.metrics.refused(reason)
+		if reason := e.room.enter(counted); reason != "" {
+			e.metrics.refused(reason)
 			_ = c.Close()
 			continue
 		}
 		l.open.Add(1)
 		if conf.tcp {
-			l.engine.room.set(counted, false)
+			e.room.set(counted, false)
 			l.pass(conf, counted)
 			continue
 		}
 		if conf.proxied {
-			expectProxy(counted, l.engine.opts.HeaderTimeout)
+			expectProxy(counted, e.opts.HeaderTimeout)
 		}
 		if conf.tls != nil {
-			return tls.Server(counted, conf.tls), nil
+			e.serving.Go(func() { l.greet(tls.Server(counted, conf.tls)) })
+			continue
 		}
-		return counted, nil
+		return newHeadConn(counted, counted), nil
 	}
 }
 
@@ -290,69 +291,4 @@ func (l *listener) connState(conn net.Conn, state http.ConnState) {
 		l.engine.room.set(c, true)
 	case http.StateNew, http.StateClosed: // Accept and Close know
 	}
-}
-
-// clientConn is a connection of a client, which is counted while it is open.
-type clientConn struct {
-	net.Conn
-	listener *listener
-	source   netip.Addr // what the client is counted as; the zero Addr where it is not bounded
-	peer     netip.Addr
-	once     sync.Once
-	// finished is true when no further request may be read from the connection,
-	// because it is not known where one would begin.
-	finished atomic.Bool
-
-	counted bool // the room has it on its books; this and the links are the room's
-	links   [2]links
-}
-
-// Read reads nothing more from a connection that is finished.
-func (c *clientConn) Read(p []byte) (int, error) {
-	if c.finished.Load() {
-		return 0, io.EOF
-	}
-	return c.Conn.Read(p)
-}
-
-// connKey is the context key of a request's connection.
-type connKey struct{}
-
-func withClientConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, clientConnBelow(c))
-}
-
-// clientConnBelow is the connection that Accept made of c, without TLS.
-func clientConnBelow(c net.Conn) *clientConn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	return c.(*clientConn)
-}
-
-// clientConnOf returns the connection a request came by.
-func clientConnOf(r *http.Request) *clientConn {
-	c, ok := r.Context().Value(connKey{}).(*clientConn)
-	if !ok {
-		return &clientConn{} // not from a listener of ours: nothing is known of it
-	}
-	return c
-}
-
-// Close also takes the connection off the books.
-func (c *clientConn) Close() error {
-	c.once.Do(func() {
-		c.listener.open.Add(-1)
-		c.listener.engine.room.exit(c)
-	})
-	return c.Conn.Close()
-}
-
-// CloseWrite passes the end of one direction on, which an upgraded connection
-// needs.
-func (c *clientConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ type responseWriter struct {
 	// even when nothing is being written: there, watch sets it when it is needed.
 	shared bool
 	old    bool // HTTP/1.0 knows no 1xx answers
+	hangUp bool // the connection closes after the answer
 	watch  watch
 	armed  time.Time // when the deadline was set in HTTP/1
 	early  int       // 1xx answers so far
@@ -58,6 +59,9 @@ func (w *responseWriter) WriteHeader(status int) {
 		arrival.DropConnectionFields(w.Header())
 	} else if w.status == 0 {
 		w.status = status
+		if w.hangUp {
+			w.Header().Set("Connection", "close")
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -15,7 +15,6 @@ import (
 type wireCase struct {
 	name string
 	send string
-	half bool     // the client then closes its side
 	want []string // statuses in order, as in data cases; "closed" at the end
 	saw  []string // request lines that endpoints see
 }
@@ -29,9 +28,47 @@ routes: [{id: any, to: [e1]}]
 // again. Each is sent in clear and over TLS.
 func wireMessages() []wireCase {
 	const (
-		next = "GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n"
+		next    = "GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n"
+		chunks  = "5\r\nhello\r\n0\r\n\r\n"
+		chunked = "POST /1 HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
 	)
 	return []wireCase{
+		// RFC 9112, 6.1: the framing is faulty, and the connection ends with it.
+		{
+			name: "HTTP/1.0 with a transfer coding",
+			send: "POST /1 HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n" + next,
+			want: []string{"400", "closed"},
+		},
+		{
+			name: "HTTP/1.0 with a transfer coding and a length",
+			send: "POST /1 HTTP/1.0\r\nHost: a.example\r\ntransfer-encoding: chunked\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n" + next,
+			want: []string{"200|400", "closed"},
+			saw:  []string{"POST /1"},
+		},
+		{
+			name: "HTTP/1.0 that is kept alive",
+			send: "GET /1 HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n",
+			want: []string{"200"},
+			saw:  []string{"GET /1"},
+		},
+		{
+			name: "a length beside chunks",
+			send: strings.Replace(chunked, "Host:", "Content-Length: 4\r\nHost:", 1) + next,
+			want: []string{"200|400", "closed"},
+			saw:  []string{"POST /1"},
+		},
+		{
+			name: "a length beside chunks, behind another request",
+			send: next + strings.Replace(chunked, "Host:", "content-length: 4\r\nHost:", 1) + next,
+			want: []string{"200", "200|400", "closed"},
+			saw:  []string{"GET /next", "POST /1"},
+		},
+		{
+			name: "chunks and lengths in turn",
+			send: "POST /0 HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello" + chunked + next,
+			want: []string{"200", "200", "200"},
+			saw:  []string{"POST /0", "POST /1", "GET /next"},
+		},
 		// RFC 9931: what follows may have been meant for a tunnel.
 		{
 			name: "CONNECT that is refused",
@@ -57,6 +94,7 @@ func wireMessages() []wireCase {
 func wireCases() []goCase {
 	cases := []goCase{
 		{"early hints with fields of the connection", hintsOfTheConnection},
+		{"a client that closes its side", closedSide},
 		{"a switch without Connection", switchWithoutConnection},
 	}
 	for _, c := range wireMessages() {
@@ -67,17 +105,33 @@ func wireCases() []goCase {
 
 func (c wireCase) run(w *world) {
 	w.apply(wireTable)
-	c.play(w, "in clear", w.dial("http"))
-	c.play(w, "over TLS", w.dialTLS("a.example", "http/1.1"))
+	c.play(w, "in clear", w.dial("http"), false)
+	c.play(w, "over TLS", w.dialTLS("a.example", "http/1.1"), false)
 }
 
-// play sends the message over the connection and compares.
-func (c wireCase) play(w *world, how string, conn net.Conn) {
+// RFC 9112, 9.6: a client may close its side and wait for the answers.
+func closedSide(w *world) {
+	w.apply(wireTable)
+	const post = "POST /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
+	const get = "GET /2 HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	for _, c := range []wireCase{
+		{send: get, want: []string{"200", "closed"}, saw: []string{"GET /2"}},
+		{send: post, want: []string{"200", "closed"}, saw: []string{"POST /1"}},
+		{send: post + get, want: []string{"200", "200", "closed"}, saw: []string{"POST /1", "GET /2"}},
+	} {
+		c.play(w, "in clear", w.dial("http"), true)
+		c.play(w, "over TLS", w.dialTLS("a.example", "http/1.1"), true)
+	}
+}
+
+// play sends the message over the connection, with half closes the client's side
+// then, and compares.
+func (c wireCase) play(w *world, how string, conn net.Conn, half bool) {
 	w.Helper()
 	before := w.log.len()
 	r := &raw{w, conn, newReader(conn)}
 	r.send(c.send)
-	if c.half {
+	if half {
 		r.closeWrite()
 	}
 	var got []string

@@ -40,6 +40,7 @@ var differences = map[string]string{
 	"retry/hold goes to another service with the same host":       "A request that is held waits for the service it came for, also when that has been removed; another one with the same host gets what comes after.",
 	"retry/one of many is alive":                                  "A request is tried on four endpoints at most.",
 	"wire/103 for HTTP/1.0":                                       "1xx answers are passed on to clients of HTTP/1.0.",
+	"wire/a client that closes its side":                          "A client that closes its side before it has the answer is answered with 400, or not at all.",
 	"wire/early hints with fields of the connection":              "1xx answers are passed on with the fields of the endpoint's connection.",
 	"stream/other protocols, asked for with a body":               "A request with a body is served without a switch of protocols, as `docker exec` asks for one; `docker attach` has none.",
 	"stream/lines of JSON of other types through compress":        "Of a compressed answer the last byte of a piece waits for the next piece. `text/event-stream` and `application/x-ndjson` are not compressed; `application/jsonl` and `application/json-seq` are.",

@@ -1,0 +1,257 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// clientConn is a connection of a client, which is counted while it is open.
+type clientConn struct {
+	net.Conn
+	listener *listener
+	source   netip.Addr // what the client is counted as; the zero Addr where it is not bounded
+	peer     netip.Addr
+	once     sync.Once
+	heads    *headConn // what HTTP/1 is read from; nil in HTTP/2
+	// finished is true when no further request may be read from the connection,
+	// because it is not known where one would begin.
+	finished atomic.Bool
+
+	counted bool // the room has it on its books; this and the links are the room's
+	links   [2]links
+}
+
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+func withClientConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, clientConnBelow(c))
+}
+
+// clientConnBelow is the connection that Accept made of c.
+func clientConnBelow(c net.Conn) *clientConn {
+	switch conn := c.(type) {
+	case *headConn:
+		return conn.client
+	case secureConn:
+		return conn.client
+	case *tls.Conn:
+		c = conn.NetConn()
+	}
+	return c.(*clientConn)
+}
+
+// clientConnOf returns the connection a request came by.
+func clientConnOf(r *http.Request) *clientConn {
+	c, ok := r.Context().Value(connKey{}).(*clientConn)
+	if !ok {
+		return &clientConn{} // not from a listener of ours: nothing is known of it
+	}
+	return c
+}
+
+// Close also takes the connection off the books.
+func (c *clientConn) Close() error {
+	c.once.Do(func() {
+		c.listener.open.Add(-1)
+		c.listener.engine.room.exit(c)
+	})
+	return c.Conn.Close()
+}
+
+// CloseWrite passes the end of one direction on, which an upgraded connection
+// needs.
+func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// greet makes the TLS handshake, and gives the connection to the server: HTTP/2,
+// and what has failed, as it is, for the server to go on with; HTTP/1 in clear.
+func (l *listener) greet(c *tls.Conn) {
+	ctx, cancel := context.WithTimeout(l.engine.ctx, l.engine.opts.HeaderTimeout)
+	defer cancel()
+	one := &oneConn{Conn: c}
+	if err := c.HandshakeContext(ctx); err == nil && c.ConnectionState().NegotiatedProtocol != "h2" {
+		one.Conn = secureConn{newHeadConn(c.NetConn().(*clientConn), c), c}
+	}
+	if _ = l.server.Serve(one); !one.taken { // the listener drains
+		_ = c.Close()
+	}
+}
+
+// oneConn is a listener that accepts one connection.
+type oneConn struct {
+	net.Conn
+	taken bool
+}
+
+// Accept returns the connection when it is first called.
+func (o *oneConn) Accept() (net.Conn, error) {
+	if o.taken {
+		return nil, net.ErrClosed
+	}
+	o.taken = true
+	return o.Conn, nil
+}
+
+// Close does nothing: the connection is closed by who has accepted it.
+func (o *oneConn) Close() error { return nil }
+
+// Addr is the address that the client has connected to.
+func (o *oneConn) Addr() net.Addr { return o.LocalAddr() }
+
+// secureConn is a headConn over TLS; the server sets http.Request.TLS from it.
+type secureConn struct {
+	*headConn
+	tls *tls.Conn
+}
+
+// ConnectionState is that of the handshake.
+func (c secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// headConn is what the server of HTTP/1 reads and writes, in clear. It notices
+// what the server keeps to itself: header fields that say how long a message is,
+// and are gone when the handler gets the request.
+type headConn struct {
+	net.Conn
+	client *clientConn
+
+	// Of the one goroutine that reads: the end of what was read before.
+	tail [len(fieldCoding) + 1]byte
+	// How many such fields have been read and were not yet found in a request.
+	lengths, codings atomic.Int64
+
+	// gaveUp has a value when a Read that waits is to return, stopped is true as
+	// long as none may wait.
+	gaveUp  chan struct{}
+	stopped atomic.Bool
+}
+
+const (
+	fieldLength = "content-length"
+	fieldCoding = "transfer-encoding"
+	// leaveGrace is how long a request goes on when its client has closed its
+	// side. RFC 9112, 9.6 lets a client do so and wait for the answer, but most
+	// have left.
+	leaveGrace = 2 * time.Second
+)
+
+func newHeadConn(c *clientConn, clear net.Conn) *headConn {
+	c.heads = &headConn{Conn: clear, client: c, gaveUp: make(chan struct{}, 1)}
+	return c.heads
+}
+
+// Read reads nothing more from a connection that is finished.
+func (c *headConn) Read(p []byte) (int, error) {
+	if c.client.finished.Load() {
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(p)
+	c.scan(p[:n])
+	if err == io.EOF && len(p) == 1 {
+		// The server reads a single byte while the handler runs, to cancel the
+		// request when the client is gone.
+		err = c.await()
+	}
+	return n, err
+}
+
+// await keeps from the server for a while that the client has closed its side.
+func (c *headConn) await() error {
+	select {
+	case <-c.gaveUp: // of an earlier Read
+	default:
+	}
+	if c.stopped.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	grace := time.NewTimer(leaveGrace)
+	defer grace.Stop()
+	select {
+	case <-grace.C:
+		return io.EOF
+	case <-c.gaveUp:
+		return os.ErrDeadlineExceeded
+	}
+}
+
+// SetReadDeadline ends a Read when the deadline is over: that is how the server
+// gives up reading.
+func (c *headConn) SetReadDeadline(t time.Time) error {
+	over := !t.IsZero() && !t.After(time.Now())
+	c.stopped.Store(over)
+	err := c.Conn.SetReadDeadline(t)
+	if over {
+		select {
+		case c.gaveUp <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// CloseWrite passes the end of one direction on.
+func (c *headConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// scan counts the fields in p. It knows nothing of where messages begin: a line
+// of a body that looks like such a field counts as well.
+func (c *headConn) scan(p []byte) {
+	for i := 0; i < len(p); i++ {
+		next := bytes.IndexByte(p[i:], ':')
+		if next < 0 {
+			break
+		}
+		i += next
+		switch {
+		case c.begins(p, i, fieldLength):
+			c.lengths.Add(1)
+		case c.begins(p, i, fieldCoding):
+			c.codings.Add(1)
+		}
+	}
+	if len(p) < len(c.tail) {
+		copy(c.tail[:], c.tail[len(p):])
+	} else {
+		p = p[len(p)-len(c.tail):]
+	}
+	copy(c.tail[len(c.tail)-len(p):], p)
+}
+
+// begins reports whether a line begins with name and the colon at p[colon]. Its
+// beginning may have been read before.
+func (c *headConn) begins(p []byte, colon int, name string) bool {
+	at := func(i int) byte {
+		if i < 0 {
+			return c.tail[len(c.tail)+i]
+		}
+		return p[i]
+	}
+	for i := len(name) - 1; i >= 0; i-- {
+		if at(colon-len(name)+i)|0x20 != name[i] { // in lower case
+			return false
+		}
+	}
+	return at(colon-len(name)-1) == '\n'
+}
+
+// framing finds what RFC 9112, 6.1 calls faulty in the head of a request that the
+// server has read: the connection has to end with it. coded is true for a request
+// of HTTP/1.0 with a transfer coding, which the server does not read; beside for
+// one with chunks and a length, of which the server reads the chunks. Where a body
+// looked like such fields, or where requests are sent ahead, the answer may be yes
+// for one that is right; it is never no for one that is not.
+func (c *headConn) framing(r *http.Request) (coded, beside bool) {
+	if c == nil {
+		return false, false
+	}
+	lengths := c.lengths.Add(-int64(len(r.Header["Content-Length"])))
+	codings := c.codings.Add(-int64(len(r.TransferEncoding)))
+	return !r.ProtoAtLeast(1, 1) && codings > 0, len(r.TransferEncoding) > 0 && lengths > 0
+}
