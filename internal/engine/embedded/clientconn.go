@@ -23,7 +23,8 @@ type clientConn struct {
 	once     sync.Once
 	heads    *headConn // what HTTP/1 is read from; nil in HTTP/2
 	// finished is true when no further request may be read from the connection,
-	// because it is not known where one would begin.
+	// because it is not known where one would begin: the client may still send the
+	// body of the last one.
 	finished atomic.Bool
 
 	counted bool // the room has it on its books; this and the links are the room's
@@ -59,13 +60,56 @@ func clientConnOf(r *http.Request) *clientConn {
 	return c
 }
 
-// Close also takes the connection off the books.
+// Close also takes the connection off the books. One that the client may still
+// send on is closed later, in the background: see linger.
 func (c *clientConn) Close() error {
+	lingers := false
 	c.once.Do(func() {
-		c.listener.open.Add(-1)
-		c.listener.engine.room.exit(c)
+		if lingers = c.finished.Load(); lingers {
+			c.listener.engine.lingering.Go(c.linger)
+		} else {
+			c.forget()
+		}
 	})
+	if lingers {
+		return nil
+	}
 	return c.Conn.Close()
+}
+
+// forget takes the connection off the books.
+func (c *clientConn) forget() {
+	c.listener.open.Add(-1)
+	c.listener.engine.room.exit(c)
+}
+
+// How long a client may go on sending when it has its answer: in all, and without
+// a byte. nginx has the same limits.
+const (
+	lingerLimit = 30 * time.Second
+	lingerPause = 5 * time.Second
+)
+
+// linger reads what the client still sends, for nothing, until it closes its side.
+// Closing before would reset the connection, and the reset can overtake the answer
+// (RFC 9112, 9.6).
+func (c *clientConn) linger() {
+	e := c.listener.engine
+	e.room.set(c, true) // it may be closed where there is no room for others
+	defer c.forget()
+	defer c.Conn.Close()
+	defer context.AfterFunc(e.ctx, func() { _ = c.Conn.Close() })()
+	if c.CloseWrite() != nil {
+		return
+	}
+	buf := e.buffers.Get()
+	defer e.buffers.Put(buf)
+	for end := time.Now().Add(lingerLimit); time.Now().Before(end); {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerPause))
+		if _, err := c.Conn.Read(buf); err != nil {
+			return
+		}
+	}
 }
 
 // CloseWrite passes the end of one direction on, which an upgraded connection

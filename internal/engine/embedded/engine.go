@@ -168,12 +168,14 @@ type Engine struct {
 	ctx context.Context // of every request; ends when Stop cuts them off
 	cut context.CancelFunc
 
-	mu       sync.Mutex // serialises Apply and Stop
-	stopped  bool
-	leaving  sync.WaitGroup // listeners that left the table and drain
-	serving  sync.WaitGroup // accept loops
-	tending  sync.WaitGroup // the goroutine of tend
-	stopTend context.CancelFunc
+	mu      sync.Mutex // serialises Apply and Stop
+	stopped bool
+	leaving sync.WaitGroup // listeners that left the table and drain
+	serving sync.WaitGroup // accept loops
+	// Connections that closed while their clients may still send.
+	lingering sync.WaitGroup
+	tending   sync.WaitGroup // the goroutine of tend
+	stopTend  context.CancelFunc
 }
 
 // New returns an engine that listens nowhere until Apply. It starts a goroutine
@@ -408,6 +410,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	inTime := context.AfterFunc(ctx, cutOff)
 	e.waitIdle(ctx)
 	e.leaving.Wait() // for the last bytes of the answers
+	e.lingering.Wait()
 	switch {
 	case !inTime():
 		<-over

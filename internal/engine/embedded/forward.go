@@ -41,12 +41,11 @@ type exchange struct {
 	addressed *compiledRoute // the route that the outgoing request was made for
 	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
 
-	key       balance.Key
-	forwarded bool // ReverseProxy has it
-	attempts  int
-	endpoint  *balance.Endpoint // the one of the last attempt
-	release   func(balance.Result)
-	failed    bool // the endpoint broke off its answer
+	key      balance.Key
+	attempts int
+	endpoint *balance.Endpoint // the one of the last attempt
+	release  func(balance.Result)
+	failed   bool // the endpoint broke off its answer
 }
 
 // serveHTTP serves one request.
@@ -63,6 +62,9 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.w.hangUp = coded || beside
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = newBodyReader(r, x.w.control, e.opts)
+		if r.ProtoMajor == 1 && r.ContentLength > maxDrain {
+			x.w.long = x.body
+		}
 	}
 	defer x.end()
 	x.live = e.live.Load()
@@ -113,11 +115,18 @@ func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.metrics.refused(a.code)
 	}
-	if x.body != nil && !x.forwarded {
-		// The server looks for the end of the body, or closes the connection.
-		x.body.unread()
+	if x.body != nil {
+		x.answerEarly()
 	}
 	a.write(x.w, x.r.Header["Accept"], x.requestID())
+}
+
+// answerEarly lets an answer go out before the body has been read. Otherwise a
+// server of HTTP/1 first reads the body, or much of it.
+func (x *exchange) answerEarly() {
+	if x.r.ProtoMajor == 1 {
+		_ = x.w.control.EnableFullDuplex()
+	}
 }
 
 // requestID also names requests that a guard refused.
@@ -140,7 +149,7 @@ func (x *exchange) end() {
 		}
 	}
 	x.done(resultOf(x.r.Context(), x.failed))
-	if x.forwarded && x.body != nil && x.r.ProtoMajor == 1 && x.w.status != http.StatusSwitchingProtocols && !x.body.drain() {
+	if x.drains() && !x.body.drain() && x.r.ProtoMajor == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
@@ -150,6 +159,20 @@ func (x *exchange) end() {
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
 	}
+}
+
+// drains reports whether the rest of the body is read for nothing, when the answer
+// is there. In HTTP/2 that is for clients which take a stream that ends at once,
+// while they send, for broken; what they wait for is in an error with a length,
+// which has all but its end by then.
+func (x *exchange) drains() bool {
+	switch {
+	case x.body == nil:
+		return false
+	case x.r.ProtoMajor == 1:
+		return x.w.status != http.StatusSwitchingProtocols
+	}
+	return x.w.status >= http.StatusBadRequest && x.w.Header().Get("Content-Length") != ""
 }
 
 // done tells the endpoint, once, that the request is over.
@@ -182,17 +205,12 @@ func (x *exchange) forward() {
 		copied := *r
 		r = &copied
 		r.Body = x.body
-		if r.ProtoMajor == 1 {
-			// An endpoint may answer while it still reads: without this the
-			// server would first read the whole body itself.
-			_ = x.w.control.EnableFullDuplex()
-		}
+		x.answerEarly()
 	}
 	if p := strings.ToLower(x.q.asked); x.route.switches(p) {
 		x.q.upgrade = p
 		arrival.AskUpgrade(x.q.header, x.q.asked)
 	}
-	x.forwarded = true
 	x.key = x.balanceKey()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,

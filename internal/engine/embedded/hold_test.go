@@ -231,7 +231,7 @@ func TestDisconnectedEndpointEndsConnections(t *testing.T) {
 func TestEndpointThatLeavesIsWatched(t *testing.T) {
 	tr := newTransports(Options{}.withDefaults(), nil).make(transportKey{}, "")
 	alive := &keptAlive{}
-	tr.open[&endpointConn{Conn: alive, transport: tr}] = struct{}{}
+	tr.open[newEndpointConn(alive, tr)] = struct{}{}
 	tr.leave()
 	c := alive.config
 	if worst := c.Idle + time.Duration(c.Count)*c.Interval; !c.Enable || worst < time.Second || worst > 10*time.Second {

@@ -201,6 +201,7 @@ func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
 		return
 	}
 	a.before = a.conn.written.Load()
+	a.conn.began.Store(a.before)
 	if info.Reused && !isIdempotent(a.x.q.Method) && a.conn.isClosed() {
 		// The endpoint has hung up and the transport does not know yet. What is
 		// written now would be lost and could not be repeated: make the write

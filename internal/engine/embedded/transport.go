@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -269,7 +270,7 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 		t.all.room.done()
 		return nil, &dialError{err}
 	}
-	ec := &endpointConn{Conn: c, transport: t}
+	ec := newEndpointConn(c, t)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lost.Load() {
@@ -295,6 +296,15 @@ type endpointConn struct {
 	net.Conn
 	transport *transport
 	written   atomic.Int64
+	began     atomic.Int64  // what had been written before the request that runs
+	readAll   chan struct{} // closed when nothing more can be read
+	once      sync.Once     // closes it
+}
+
+func newEndpointConn(c net.Conn, t *transport) *endpointConn {
+	ec := &endpointConn{Conn: c, transport: t, readAll: make(chan struct{})}
+	ec.began.Store(math.MaxInt64) // no request yet
+	return ec
 }
 
 // watch has the kernel find out within some six seconds when the endpoint's machine
@@ -309,6 +319,7 @@ func (c *endpointConn) watch() {
 
 // Close also takes the connection off the books.
 func (c *endpointConn) Close() error {
+	c.endReading()
 	t := c.transport
 	t.mu.Lock()
 	_, open := t.open[c]
@@ -321,12 +332,27 @@ func (c *endpointConn) Close() error {
 	return err
 }
 
-// Write counts the bytes handed to the kernel.
+// Write counts the bytes handed to the kernel. An endpoint that takes no more of a
+// request may have answered it already, and hung up. As http.Transport forgets
+// about the answer when writing fails, it gets to know only when all was read.
 func (c *endpointConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.written.Add(int64(n))
+	if c.written.Add(int64(n)) > c.began.Load() && err != nil {
+		<-c.readAll
+	}
 	return n, err
 }
+
+// Read notes when nothing more can be read.
+func (c *endpointConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.endReading()
+	}
+	return n, err
+}
+
+func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
 // CloseWrite passes the end of one direction on, which an upgraded connection
 // needs.

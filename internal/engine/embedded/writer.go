@@ -21,6 +21,8 @@ type responseWriter struct {
 	shared bool
 	old    bool // HTTP/1.0 knows no 1xx answers
 	hangUp bool // the connection closes after the answer
+	// long is a body that would not be read to its end for nothing; nil: none.
+	long   *bodyReader
 	watch  watch
 	armed  time.Time // when the deadline was set in HTTP/1
 	early  int       // 1xx answers so far
@@ -59,7 +61,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		arrival.DropConnectionFields(w.Header())
 	} else if w.status == 0 {
 		w.status = status
-		if w.hangUp {
+		if w.hangUp || w.long != nil && status >= http.StatusBadRequest && !w.long.ended.Load() {
 			w.Header().Set("Connection", "close")
 		}
 	}

@@ -63,6 +63,7 @@ func groups(t testing.TB) []group {
 		{"guard2", guard2Cases()},
 		{"answer", answerCases()},
 		{"wire", wireCases()},
+		{"early", earlyCases()},
 		{"stream", streamCases()},
 		{"http2", http2Cases()},
 		{"retry", retryCases()},

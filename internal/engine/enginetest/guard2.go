@@ -21,7 +21,10 @@ type frames struct {
 
 func (w *world) frames() *frames {
 	w.Helper()
-	conn := w.dialTLS("a.example", "h2")
+	return newFrames(w, w.dialTLS("a.example", "h2"))
+}
+
+func newFrames(w *world, conn net.Conn) *frames {
 	_, _ = io.WriteString(conn, http2.ClientPreface)
 	f := &frames{w, conn, http2.NewFramer(conn, conn)}
 	f.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -32,14 +35,19 @@ func (w *world) frames() *frames {
 // field is a header field, written as it is.
 type field struct{ name, value string }
 
-// request sends a request on stream 1, and with a body ends it there.
-func (f *frames) request(fields []field, body string) {
-	var block bytes.Buffer
-	enc := hpack.NewEncoder(&block)
+// block is the fields as a header block.
+func block(fields []field) []byte {
+	var b bytes.Buffer
+	enc := hpack.NewEncoder(&b)
 	for _, h := range fields {
 		_ = enc.WriteField(hpack.HeaderField{Name: h.name, Value: h.value})
 	}
-	rest := block.Bytes()
+	return b.Bytes()
+}
+
+// request sends a request on stream 1, and with a body ends it there.
+func (f *frames) request(fields []field, body string) {
+	rest := block(fields)
 	first := true
 	for first || len(rest) > 0 {
 		n := min(len(rest), 16<<10)
