@@ -31,6 +31,10 @@ type bodyReader struct {
 
 	left time.Duration // that the client may pause; of the one goroutine that reads
 
+	// reading is held while the client is waited for: net/http wakes one reader of a
+	// stream only, should there be several.
+	reading sync.Mutex
+
 	relaxed atomic.Bool
 	ended   atomic.Bool
 	expired atomic.Bool
@@ -57,7 +61,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 			b.watch.stop()
 		}
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.one(p)
 	b.watch.stop()
 	earned := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
 	b.left = min(b.left-time.Since(began)+earned, b.limit)
@@ -72,6 +76,13 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		b.failed.Store(true)
 	}
 	return n, err
+}
+
+// one reads as the only reader.
+func (b *bodyReader) one(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return b.ReadCloser.Read(p)
 }
 
 // expire ends the reading that takes too long.
@@ -111,8 +122,15 @@ func (b *bodyReader) drain() bool {
 	}
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
 	b.unread()
-	_, err := io.CopyN(io.Discard, b.ReadCloser, maxDrain)
-	return errors.Is(err, io.EOF)
+	buf := make([]byte, 16<<10)
+	for drained := 0; drained < maxDrain; {
+		n, err := b.one(buf)
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		drained += n
+	}
+	return false
 }
 
 // maxReplay is how much of a body is kept for another attempt.
