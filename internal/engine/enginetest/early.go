@@ -43,10 +43,12 @@ func earlyAnswers() map[string]int {
 // and must get the answer then (RFC 9112, 9.6).
 func earlyCases() []goCase {
 	return []goCase{
-		{"HTTP/1.1 with a length", func(w *world) { earlyHTTP1(w, false, false) }},
-		{"HTTP/1.1 in chunks", func(w *world) { earlyHTTP1(w, false, true) }},
-		{"HTTP/1.1 over TLS with a length", func(w *world) { earlyHTTP1(w, true, false) }},
-		{"HTTP/1.1 over TLS in chunks", func(w *world) { earlyHTTP1(w, true, true) }},
+		{"HTTP/1.1", func(w *world) {
+			for _, secure := range []bool{false, true} {
+				earlyHTTP1(w, secure, false)
+				earlyHTTP1(w, secure, true)
+			}
+		}},
 		{"HTTP/2", earlyHTTP2},
 		{"HTTP/2, heedless", earlyFrames},
 	}

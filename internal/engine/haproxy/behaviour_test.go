@@ -39,6 +39,8 @@ var differences = map[string]string{
 	"retry/an endpoint that hangs up is told on kept connections": "On a connection that has had a request before HAProxy hangs up, too, instead of answering with 502, for clients repeat such a request by themselves.",
 	"retry/hold goes to another service with the same host":       "A request that is held waits for the service it came for, also when that has been removed; another one with the same host gets what comes after.",
 	"retry/one of many is alive":                                  "A request is tried on four endpoints at most.",
+	"early/HTTP/1.1":                                              "After an answer that came before the body HAProxy closes the connection: a client that reads only when it has sent all gets a reset instead.",
+	"early/HTTP/2, heedless":                                      "An endpoint that answers before it has read the body, and hangs up at once, may have its answer lost: the stream is reset.",
 	"wire/103 for HTTP/1.0":                                       "1xx answers are passed on to clients of HTTP/1.0.",
 	"wire/a client that closes its side":                          "A client that closes its side before it has the answer is answered with 400, or not at all.",
 	"wire/early hints with fields of the connection":              "1xx answers are passed on with the fields of the endpoint's connection.",
