@@ -52,7 +52,7 @@ var differences = map[string]string{
 	"data/wire-lenient-repeated":                                  "Equal hosts and equal lengths count as one; what is sent on has one.",
 	"data/wire-large":                                             "Request line and header must fit into 15 KiB together.",
 	"data/wire-beyond-ascii":                                      "A target with bytes beyond ASCII is answered with 400; clients encode them.",
-	"data/wire-old-version":                                       "A request of HTTP/1.0 is sent on as HTTP/1.0, without a host where it names none, and refused where it has a `Transfer-Encoding`.",
+	"data/wire-old-version":                                       "A request of HTTP/1.0 is sent on as HTTP/1.0, without a host where it names none, and refused where it has a `Transfer-Encoding`. In its `Connection`, `close` goes before `keep-alive`.",
 	"data/wire-folded":                                            "A header that goes on in the next line is joined with as many blanks as there were.",
 	"stream/trailers of requests":                                 "Trailers of requests are passed on, whatever their names; no endpoint should believe them. The embedded engine leaves them out, and ends the connection behind one that is about the length.",
 }

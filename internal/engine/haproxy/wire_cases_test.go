@@ -135,6 +135,8 @@ func codingChanges() []change {
 	all := each("chunked", chunks, "chunked", "Chunked", "CHUNKED", " chunked ", "\tchunked\t")
 	all = append(all, each("coding", chunks,
 		"chunked,", ",chunked", "chunked, chunked", "chunked, identity", "identity", "identity, chunked", "gzip, chunked", "gzip", "xchunked", "chunked;q=1", "chunke", "chunked x", "\"chunked\"", "", "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: identity", "gzip\r\nTransfer-Encoding: chunked", "\x0bchunked", "chunked\x00", "\xa0chunked", "chunked\x0b", "chunked, ", "deflate, gzip, chunked", "trailers, chunked")...)
+	all = append(all, each("length-and-chunks", func(m *message, te string) { m.length("5"); chunks(m, te) }, "chunked")...)
+	all = append(all, each("length-and-chunks", func(m *message, te string) { chunks(m, te); m.length("15") }, "chunked")...)
 	return append(all, each("length-and-coding", func(m *message, te string) { m.length("5"); chunks(m, te) }, "identity", "chunked,", "xchunked", "")...)
 }
 

@@ -205,6 +205,7 @@ func TestWireFaults(t *testing.T) {
 		{"a scheme in capitals", "GET HTTP://a.example/c?x HTTP/1.1\r\nHost: a.example\r\n\r\n", "200 probe", "GET /c?x HTTP/1.1\n"},
 		{"no host in the target", "GET http:///c HTTP/1.1\r\nHost: a.example\r\n\r\n", "400( probe)?", ""},
 		{"no path in the target", "GET http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", "200 probe", "GET / HTTP/1.1\n"},
+		{"HTTP/1.0 with chunks", "POST /c HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n" + inside, "400", ""},
 		{"an expectation that is not known", "GET /c HTTP/1.1\r\nHost: a.example\r\nExpect: a-miracle\r\n\r\n", "417", ""},
 	} {
 		for name, b := range engines {
