@@ -50,7 +50,8 @@ func lastRun(t *testing.T, dir string, do ...func(*program)) (port string) {
 	p := startProgram(t, file, filepath.Join(dir, "state"), func(c *Config) { steerable(c); c.TCPPorts = []string{port} })
 	testkit.Eventually(t, "the last run serves", func() bool {
 		status, _ := p.get("shop.example.com", "/")
-		return status == 200 && through(port) == 200
+		live := p.app.control.Table() // HAProxy serves it before that is proven
+		return status == 200 && through(port) == 200 && live != nil && len(live.Routes) == 2
 	})
 	p.remembers(t, "shop.example.com", port)
 	for _, f := range do {
