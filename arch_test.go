@@ -114,9 +114,13 @@ var allowed = map[string]struct {
 	"internal/dockerapi":     {1, nil},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
-	// testkit is for tests alone.
-	"internal/testkit": {1, nil},
+	// testkit and dockertest are for tests alone.
+	"internal/testkit":              {1, nil},
+	"internal/dockerapi/dockertest": {1, nil},
 }
+
+// forTests are the packages that only tests and the behaviour suite import.
+var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest"}
 
 // Measures of the house. Wiring may be longer: it reads top to bottom.
 const (
@@ -199,13 +203,13 @@ func TestImports(t *testing.T) {
 				t.Fatal(err)
 			}
 			ours, isOurs := strings.CutPrefix(imp, "fairway/")
-			if ours == "internal/testkit" && f.pkg != "internal/engine/enginetest" {
-				t.Errorf("%s imports testkit outside a test", f.path)
+			if slices.Contains(forTests, ours) && f.pkg != "internal/engine/enginetest" {
+				t.Errorf("%s imports %s outside a test", f.path, ours)
 			}
 			if isOurs && !slices.Contains(rule.imports, ours) {
 				t.Errorf("%s imports %s: a new arrow needs a line in the table, with its reason", f.path, ours)
 			}
-			if imp == "testing" && f.pkg != "internal/engine/enginetest" && f.pkg != "internal/testkit" {
+			if imp == "testing" && f.pkg != "internal/engine/enginetest" && !slices.Contains(forTests, f.pkg) {
 				t.Errorf("%s imports testing outside a test", f.path)
 			}
 		}

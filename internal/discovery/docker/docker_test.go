@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/catalog"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +104,7 @@ func bubble(t *testing.T, prepare func(*engine), test func(*engine, *watch)) {
 		test(e, w)
 		cancel()
 		client.Close()
-		e.close()
+		e.Cut()
 		running.Wait()
 	})
 }
@@ -167,14 +168,7 @@ func TestLeavingAtOnce(t *testing.T) {
 		e.run("b", func(b *box) { b.stopSignal = "SIGWINCH" })
 	}, func(e *engine, w *watch) {
 		time.Sleep(2 * time.Second) // past the second list
-		e.do(func() {
-			e.disturb = func(path string) string {
-				if strings.HasPrefix(path, "/containers") {
-					return "slow"
-				}
-				return ""
-			}
-		})
+		e.Disturb("/containers", dockertest.Slow)
 		e.kill("a", "SIGTERM")
 		e.kill("b", "28")
 		began := time.Now()
@@ -196,7 +190,7 @@ func TestLeavingFromTheStart(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		e.kill("a", "15")
 		e.kill("b", "1")
-		calm(e)
+		e.Calm()
 		time.Sleep(4 * time.Second)
 		want(t, w, "a@docker: a leaving web/10.0.0.1/bridge 8080", "b@docker: b ready web/10.0.0.2/bridge 8080")
 	})
@@ -213,10 +207,10 @@ func TestLeavingSticks(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		want(t, w, "a@docker: a leaving web/10.0.0.1/bridge 8080")
 		// A restart that nobody tells of: the time of the start gives it away.
-		e.do(func() { e.containers["a"].started = e.now() })
-		e.cut()
+		e.do(func() { e.containers["a"].started = time.Now() })
+		e.Cut()
 		time.Sleep(time.Second)
-		e.restore()
+		e.Restore()
 		time.Sleep(2 * time.Second)
 		want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
 	})
@@ -293,13 +287,13 @@ func TestRemovalToldIsCertain(t *testing.T) {
 			t.Error("the first answer is certain: what went before it was not heard")
 		}
 		time.Sleep(10 * time.Second)
-		lists := e.count("GET /containers/json")
+		e.Count("GET /containers/json")
 		e.remove("a")
 		time.Sleep(10 * time.Second)
 		if got := w.newest(); len(got.Services) != 1 || !got.Certain {
 			t.Errorf("%d services, certain %v; want 1 and true", len(got.Services), got.Certain)
 		}
-		if more := e.count("GET /containers/json") - lists; more != 0 {
+		if more := e.Count("GET /containers/json"); more != 0 {
 			t.Errorf("%d lists because of it", more)
 		}
 	})
@@ -318,7 +312,7 @@ func TestListLags(t *testing.T) {
 		want(t, w, expect...)
 		for range 20 {
 			// An event about something unknown makes the source list.
-			e.do(func() { e.emit("container", "start", "ghost") })
+			e.Emit("container", "start", "ghost")
 			time.Sleep(100 * time.Millisecond)
 			want(t, w, expect...)
 		}
@@ -331,7 +325,7 @@ func TestGoneStaysGone(t *testing.T) {
 	bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
 		time.Sleep(10 * time.Second)
 		lateness[0].run(e, "")
-		e.do(func() { e.emit("container", "start", "ghost") })
+		e.Emit("container", "start", "ghost")
 		synctest.Wait()
 		e.remove("a")
 		synctest.Wait()
@@ -354,35 +348,25 @@ func TestGoneStaysGone(t *testing.T) {
 // TestFaults breaks the engine in every way, changes something meanwhile, and
 // demands an error, and the truth within two seconds after the engine is back.
 func TestFaults(t *testing.T) {
-	disturb := func(path, how string) func(*engine) {
+	disturb := func(path string, how dockertest.Fault) func(*engine) {
 		return func(e *engine) {
-			e.do(func() {
-				e.disturb = func(p string) string {
-					if strings.HasPrefix(p, path) {
-						return how
-					}
-					return ""
-				}
-				for s := range e.streams {
-					s <- []byte("truncate") // the connection breaks, and then this
-				}
-			})
+			e.Disturb(path, how)
+			e.BreakStreams()
 		}
 	}
-	calm := func(e *engine) { e.do(func() { e.disturb = nil }) }
 	for _, tt := range []struct {
 		name    string
 		break_  func(*engine)
 		repair  func(*engine)
 		noticed time.Duration
 	}{
-		{"cut", (*engine).cut, (*engine).restore, 0},
-		{"frozen", (*engine).freeze, (*engine).unfreeze, 15 * time.Second},
-		{"list truncated", disturb("/containers/json", "truncate"), calm, time.Second},
-		{"list garbage", disturb("/containers/json", "garbage"), calm, time.Second},
-		{"list refused", disturb("/containers/json", "error"), calm, time.Second},
-		{"networks refused", disturb("/networks", "error"), calm, time.Second},
-		{"events refused", disturb("/events", "error"), calm, time.Second},
+		{"cut", (*engine).Cut, (*engine).Restore, 0},
+		{"frozen", (*engine).Freeze, (*engine).Calm, 15 * time.Second},
+		{"list truncated", disturb("/containers/json", "truncate"), (*engine).Calm, time.Second},
+		{"list garbage", disturb("/containers/json", "garbage"), (*engine).Calm, time.Second},
+		{"list refused", disturb("/containers/json", "error"), (*engine).Calm, time.Second},
+		{"networks refused", disturb("/networks", "error"), (*engine).Calm, time.Second},
+		{"events refused", disturb("/events", "error"), (*engine).Calm, time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(e *engine) { e.run("a"); e.run("b") }, func(e *engine, w *watch) {
@@ -407,14 +391,7 @@ func TestFaults(t *testing.T) {
 // not hide the others.
 func TestSickContainer(t *testing.T) {
 	bubble(t, nil, func(e *engine, w *watch) {
-		e.do(func() {
-			e.disturb = func(path string) string {
-				if path == "/containers/sick/json" {
-					return "error"
-				}
-				return ""
-			}
-		})
+		e.Disturb("/containers/sick/json", dockertest.Error)
 		e.run("sick")
 		e.run("a")
 		time.Sleep(time.Minute)
@@ -434,19 +411,12 @@ func TestSlowStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, nil, func(e *engine, w *watch) {
 				time.Sleep(10 * time.Second) // past the lists of the beginning
-				e.do(func() {
-					e.disturb = func(path string) string {
-						if path == "/containers/a/json" {
-							return "hang"
-						}
-						return ""
-					}
-				})
+				e.Disturb("/containers/a/json", dockertest.Hang)
 				e.create("a")
 				time.Sleep(quiet)
 				e.start("a")
 				time.Sleep(2 * time.Second)
-				e.do(func() { e.disturb = nil })
+				e.Calm()
 				time.Sleep(inspectDeadline + unreadableAgain)
 				want(t, w, "a@docker: a ready web/10.0.0.1/bridge 8080")
 			})
@@ -461,9 +431,9 @@ func TestPointers(t *testing.T) {
 		before := byID(w.newest())
 		e.kill("a", "15")
 		time.Sleep(2 * time.Minute)
-		e.cut()
+		e.Cut()
 		time.Sleep(time.Second)
-		e.restore()
+		e.Restore()
 		time.Sleep(5 * time.Second)
 		after := byID(w.newest())
 		if before["b@docker"] != after["b@docker"] {
@@ -488,23 +458,21 @@ func byID(a catalog.Answer) map[string]*catalog.Service {
 func TestQuiet(t *testing.T) {
 	bubble(t, func(e *engine) { e.run("a") }, func(e *engine, w *watch) {
 		time.Sleep(10 * time.Minute)
-		e.do(func() {
-			counts := map[string]int{}
-			for _, c := range e.calls {
-				counts[c]++
+		counts := map[string]int{}
+		for _, c := range e.Calls() {
+			counts[c]++
+		}
+		allowed := []string{"HEAD /_ping", "GET /info", "GET /networks", "GET /containers/json", "GET /containers/a/json", "GET /events"}
+		for call, n := range counts {
+			if !slices.Contains(allowed, call) {
+				t.Errorf("%s was called", call)
 			}
-			allowed := []string{"HEAD /_ping", "GET /info", "GET /networks", "GET /containers/json", "GET /containers/a/json", "GET /events"}
-			for call, n := range counts {
-				if !slices.Contains(allowed, call) {
-					t.Errorf("%s was called", call)
-				}
-				if call == "GET /containers/json" && (n < 18 || n > 26) {
-					t.Errorf("%d lists in ten minutes", n)
-				}
-				if call == "GET /containers/a/json" && n != 1 {
-					t.Errorf("%d inspections", n)
-				}
+			if call == "GET /containers/json" && (n < 18 || n > 26) {
+				t.Errorf("%d lists in ten minutes", n)
 			}
-		})
+			if call == "GET /containers/a/json" && n != 1 {
+				t.Errorf("%d inspections", n)
+			}
+		}
 	})
 }

@@ -1,14 +1,9 @@
 package docker
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,30 +11,21 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 
 	"fairway/internal/dockerapi"
+	"fairway/internal/dockerapi/dockertest"
 )
 
-// engine is a Docker Engine made of memory: it speaks the Engine API over
-// net.Pipe, so that it runs inside a synctest bubble, and misbehaves on demand.
+// engine is a Docker Engine with containers and networks.
 type engine struct {
+	*dockertest.Engine
 	mu         sync.Mutex
-	now        func() time.Time
 	containers map[string]*box
 	networks   map[string]network.Network
-	streams    map[chan []byte]bool
-	conns      map[net.Conn]bool
-	listener   *pipeListener
-	server     *http.Server
 	lastIP     byte
-	calls      []string // "GET /containers/json"
 
-	refusing  bool                     // connections fail
-	thaw      chan struct{}            // not nil: requests wait for it to close
-	disturb   func(path string) string // how a request is spoilt; "" for not at all
-	muteLists bool                     // lists show the state before the newest event
+	muteLists bool // lists show the state before the newest event
 	stale     []container.Summary
 }
 
@@ -59,165 +45,31 @@ type box struct {
 }
 
 func newEngine() *engine {
-	e := &engine{
-		now:        time.Now,
-		containers: make(map[string]*box),
-		networks:   make(map[string]network.Network),
-		streams:    make(map[chan []byte]bool),
-		conns:      make(map[net.Conn]bool),
-		listener:   &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})},
-	}
+	e := &engine{containers: make(map[string]*box), networks: make(map[string]network.Network)}
 	for name, driver := range map[string]string{"bridge": "bridge", "host": "host", "web": "bridge", "mac": "macvlan"} {
 		e.networks[name] = network.Network{Name: name, ID: "net-" + name, Driver: driver}
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
+	e.Engine = dockertest.New(&e.mu)
+	e.Say("GET /info", `{"ID":"X","Name":"dock-1","ServerVersion":"20.10.24","OperatingSystem":"Debian"}`)
+	e.Answer("GET /networks", func(*http.Request) any { return slices.Collect(maps.Values(e.networks)) })
+	e.Answer("GET /containers/json", func(*http.Request) any {
+		if e.muteLists {
+			return e.stale
+		}
+		return e.summaries()
 	})
-	mux.HandleFunc("GET /v1.41/info", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"ID":"X","Name":"dock-1","ServerVersion":"20.10.24","OperatingSystem":"Debian"}`)
-	})
-	mux.HandleFunc("GET /v1.41/networks", func(w http.ResponseWriter, _ *http.Request) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		reply(w, slices.Collect(maps.Values(e.networks)))
-	})
-	mux.HandleFunc("GET /v1.41/containers/json", e.serveList)
-	mux.HandleFunc("GET /v1.41/containers/{id}/json", e.serveInspect)
-	mux.HandleFunc("GET /v1.41/events", e.serveEvents)
-	e.server = &http.Server{Handler: e.misbehave(mux)}
-	go func() { _ = e.server.Serve(e.listener) }()
+	e.Answer("GET /containers/{id}/json", func(r *http.Request) any { return e.inspect(r.PathValue("id")) })
+	e.HandleFunc("GET /events", e.Events)
 	return e
 }
 
 // client returns a client of the engine.
 func (e *engine) client() *dockerapi.Client {
-	c, err := dockerapi.New(dockerapi.Options{URL: "unix:///var/run/docker.sock", Dial: e.dial})
+	c, err := dockerapi.New(dockerapi.Options{URL: "unix:///var/run/docker.sock", Dial: e.Dial})
 	if err != nil {
 		panic(err)
 	}
 	return c
-}
-
-func (e *engine) dial(ctx context.Context) (net.Conn, error) {
-	e.mu.Lock()
-	refusing := e.refusing
-	e.mu.Unlock()
-	if refusing {
-		return nil, errors.New("connect: connection refused")
-	}
-	ours, theirs := net.Pipe()
-	select {
-	case e.listener.conns <- theirs:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	e.mu.Lock()
-	e.conns[theirs] = true
-	e.mu.Unlock()
-	return ours, nil
-}
-
-func (e *engine) close() {
-	e.listener.Close()
-	_ = e.server.Close()
-}
-
-// cut breaks all connections and lets none be made.
-func (e *engine) cut() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.refusing = true
-	for c := range e.conns {
-		c.Close()
-	}
-	clear(e.conns)
-}
-
-func (e *engine) restore() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.refusing = false
-}
-
-// freeze makes the engine accept connections and say nothing, as a stopped
-// process does.
-func (e *engine) freeze() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.thaw = make(chan struct{})
-}
-
-func (e *engine) unfreeze() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	close(e.thaw)
-	e.thaw = nil
-}
-
-func (e *engine) misbehave(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.mu.Lock()
-		path := strings.TrimPrefix(r.URL.Path, "/v1.41")
-		e.calls = append(e.calls, r.Method+" "+path)
-		thaw, how := e.thaw, ""
-		if e.disturb != nil {
-			how = e.disturb(path)
-		}
-		e.mu.Unlock()
-		if thaw != nil {
-			select {
-			case <-thaw:
-			case <-r.Context().Done():
-				return
-			}
-		}
-		switch how {
-		case "slow":
-			select {
-			case <-time.After(4 * time.Second):
-			case <-r.Context().Done():
-				return
-			}
-		case "hang":
-			<-r.Context().Done()
-			return
-		case "late": // what is true now, told when it no longer is
-			rec := httptest.NewRecorder()
-			next.ServeHTTP(rec, r)
-			time.Sleep(2 * time.Second)
-			maps.Copy(w.Header(), rec.Header())
-			w.WriteHeader(rec.Code)
-			_, _ = w.Write(rec.Body.Bytes())
-			return
-		case "error":
-			http.Error(w, `{"message":"something is wrong"}`, http.StatusInternalServerError)
-			return
-		case "truncate":
-			w.Header().Set("Content-Length", "1000")
-			fmt.Fprint(w, `[{"Id":"a","Na`)
-			panic(http.ErrAbortHandler)
-		case "garbage":
-			fmt.Fprint(w, `[{"Id":17}]`)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func reply(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
-}
-
-func (e *engine) serveList(w http.ResponseWriter, _ *http.Request) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	list := e.summaries()
-	if e.muteLists {
-		list = e.stale
-	}
-	reply(w, list)
 }
 
 func (e *engine) summaries() []container.Summary {
@@ -266,15 +118,10 @@ func (e *engine) endpoints(b *box) map[string]*network.EndpointSettings {
 	return m
 }
 
-func (e *engine) serveInspect(w http.ResponseWriter, r *http.Request) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	b := e.containers[r.PathValue("id")]
+func (e *engine) inspect(id string) any {
+	b := e.containers[id]
 	if b == nil {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusNotFound)
-		fmt.Fprint(w, `{"message":"No such container"}`)
-		return
+		return dockertest.Refuse(http.StatusNotFound, "No such container")
 	}
 	i := container.InspectResponse{
 		ID: b.id, Name: "/" + b.name, Created: b.created.Format(time.RFC3339Nano),
@@ -298,63 +145,7 @@ func (e *engine) serveInspect(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	reply(w, i)
-}
-
-func (e *engine) serveEvents(w http.ResponseWriter, r *http.Request) {
-	stream := make(chan []byte, 1000)
-	e.mu.Lock()
-	e.streams[stream] = true
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		delete(e.streams, stream)
-		e.mu.Unlock()
-	}()
-	flush := http.NewResponseController(w)
-	w.WriteHeader(http.StatusOK)
-	_ = flush.Flush()
-	for {
-		select {
-		case line := <-stream:
-			e.mu.Lock()
-			thaw := e.thaw
-			e.mu.Unlock()
-			if thaw != nil {
-				select {
-				case <-thaw:
-				case <-r.Context().Done():
-					return
-				}
-			}
-			if string(line) == "truncate" {
-				_, _ = w.Write([]byte(`{"Type":"conta`))
-				panic(http.ErrAbortHandler)
-			}
-			if _, err := w.Write(line); err != nil || flush.Flush() != nil {
-				return
-			}
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// emit sends an event; the engine's mutex is held.
-func (e *engine) emit(kind events.Type, action, id string, attributes ...string) {
-	m := events.Message{Type: kind, Action: events.Action(action), Time: e.now().Unix(), TimeNano: e.now().UnixNano()}
-	m.Actor.ID = id
-	m.Actor.Attributes = map[string]string{}
-	for i := 0; i < len(attributes); i += 2 {
-		m.Actor.Attributes[attributes[i]] = attributes[i+1]
-	}
-	line, err := json.Marshal(m)
-	if err != nil {
-		panic(err)
-	}
-	for s := range e.streams {
-		s <- append(line, '\n')
-	}
+	return i
 }
 
 // do runs f with the engine's mutex held.
@@ -369,14 +160,14 @@ func (e *engine) create(id string, change ...func(*box)) {
 	e.do(func() {
 		e.lastIP++
 		b := &box{
-			id: id, name: id, status: container.StateCreated, mode: "web", created: e.now(),
+			id: id, name: id, status: container.StateCreated, mode: "web", created: time.Now(),
 			networks: map[string]netip.Addr{"web": netip.AddrFrom4([4]byte{10, 0, 0, e.lastIP})}, exposed: []uint16{8080},
 		}
 		for _, c := range change {
 			c(b)
 		}
 		e.containers[id] = b
-		e.emit("container", "create", id)
+		e.Emit("container", "create", id)
 	})
 }
 
@@ -386,12 +177,12 @@ func (e *engine) start(id string) {
 		if b == nil || b.up() {
 			return
 		}
-		b.status, b.started = container.StateRunning, e.now()
+		b.status, b.started = container.StateRunning, time.Now()
 		if b.health != "" {
 			b.health = container.Starting
 		}
-		e.emit("network", "connect", "net-web", "container", id)
-		e.emit("container", "start", id)
+		e.Emit("network", "connect", "net-web", "container", id)
+		e.Emit("container", "start", id)
 	})
 }
 
@@ -404,7 +195,7 @@ func (e *engine) run(id string, change ...func(*box)) {
 func (e *engine) kill(id, signal string) {
 	e.do(func() {
 		if b := e.containers[id]; b != nil && b.up() {
-			e.emit("container", "kill", id, "signal", signal)
+			e.Emit("container", "kill", id, "signal", signal)
 		}
 	})
 }
@@ -419,7 +210,7 @@ func (e *engine) die(id string) {
 		if b.health != "" {
 			b.health = container.Unhealthy
 		}
-		e.emit("container", "die", id, "exitCode", "0")
+		e.Emit("container", "die", id, "exitCode", "0")
 	})
 }
 
@@ -429,7 +220,7 @@ func (e *engine) remove(id string) {
 			return
 		}
 		delete(e.containers, id)
-		e.emit("container", "destroy", id)
+		e.Emit("container", "destroy", id)
 	})
 }
 
@@ -440,7 +231,7 @@ func (e *engine) setHealth(id string, h container.HealthStatus) {
 			return
 		}
 		b.health = h
-		e.emit("container", "health_status: "+string(h), id)
+		e.Emit("container", "health_status: "+string(h), id)
 	})
 }
 
@@ -451,10 +242,10 @@ func (e *engine) pause(id string, on bool) {
 		case b == nil || !b.up() || (b.status == container.StatePaused) == on:
 		case on:
 			b.status = container.StatePaused
-			e.emit("container", "pause", id)
+			e.Emit("container", "pause", id)
 		default:
 			b.status = container.StateRunning
-			e.emit("container", "unpause", id)
+			e.Emit("container", "unpause", id)
 		}
 	})
 }
@@ -463,7 +254,7 @@ func (e *engine) rename(id, name string) {
 	e.do(func() {
 		if b := e.containers[id]; b != nil {
 			b.name = name
-			e.emit("container", "rename", id, "name", name)
+			e.Emit("container", "rename", id, "name", name)
 		}
 	})
 }
@@ -480,42 +271,6 @@ func (e *engine) connect(id, net string, on bool) {
 			b.networks[net] = netip.AddrFrom4([4]byte{10, 1, 0, e.lastIP})
 			action = "connect"
 		}
-		e.emit("network", action, "net-"+net, "container", id)
+		e.Emit("network", action, "net-"+net, "container", id)
 	})
-}
-
-// pipeListener hands the far ends of pipes to a server.
-type pipeListener struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-// count returns how often a call was made.
-func (e *engine) count(call string) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := 0
-	for _, c := range e.calls {
-		if c == call {
-			n++
-		}
-	}
-	return n
 }

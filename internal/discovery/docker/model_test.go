@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
 	"pgregory.net/rapid"
+
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // TestModel runs random operations, with faults in between, and demands that
@@ -48,24 +50,14 @@ func model(t *testing.T, operations []operation, quiet time.Duration) {
 				s.op.run(e, s.id)
 				time.Sleep(s.pause)
 			}
-			e.restore()
-			calm(e)
+			e.Restore()
+			e.Calm()
 			time.Sleep(quiet)
 			synctest.Wait()
 			failure = cmp.Diff(e.truth(), w.last())
 		})
 		if failure != "" {
 			rt.Fatalf("answer (-truth +got):\n%s", failure)
-		}
-	})
-}
-
-func calm(e *engine) {
-	e.do(func() {
-		e.disturb = nil
-		if e.thaw != nil {
-			close(e.thaw)
-			e.thaw = nil
 		}
 	})
 }
@@ -123,34 +115,18 @@ var operations = []operation{
 }
 
 var lateness = []operation{
-	{"late", func(e *engine, _ string) {
-		e.do(func() {
-			e.disturb = func(path string) string {
-				if strings.HasPrefix(path, "/containers") {
-					return "late"
-				}
-				return ""
-			}
-		})
-	}},
-	{"calm", func(e *engine, _ string) { calm(e) }},
-	{"ghost", func(e *engine, _ string) { e.do(func() { e.emit("container", "start", "ghost") }) }},
+	{"late", func(e *engine, _ string) { e.Disturb("/containers", dockertest.Late) }},
+	{"calm", func(e *engine, _ string) { e.Calm() }},
+	{"ghost", func(e *engine, _ string) { e.Emit("container", "start", "ghost") }},
 }
 
 var faults = []operation{
-	{"cut", func(e *engine, _ string) { e.cut() }},
-	{"restore", func(e *engine, _ string) { e.restore() }},
-	{"slow", func(e *engine, _ string) {
-		e.do(func() { e.disturb = func(string) string { return "slow" } })
-	}},
-	{"truncate", func(e *engine, _ string) {
-		e.do(func() { e.disturb = func(string) string { return "truncate" } })
-	}},
-	{"freeze", func(e *engine, _ string) {
-		calm(e)
-		e.freeze()
-	}},
-	{"calm", func(e *engine, _ string) { calm(e) }},
+	{"cut", func(e *engine, _ string) { e.Cut() }},
+	{"restore", func(e *engine, _ string) { e.Restore() }},
+	{"slow", func(e *engine, _ string) { e.Disturb("", dockertest.Slow) }},
+	{"truncate", func(e *engine, _ string) { e.Disturb("", dockertest.Truncate) }},
+	{"freeze", func(e *engine, _ string) { e.Freeze() }},
+	{"calm", func(e *engine, _ string) { e.Calm() }},
 }
 
 func (e *engine) has(id string) bool {

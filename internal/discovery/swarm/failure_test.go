@@ -9,20 +9,21 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"fairway/internal/catalog"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // TestFailover walks through managers that fail in different ways.
 func TestFailover(t *testing.T) {
 	bubble(t, 3, func(l *lab, _ *Options) {
 		shop(l)
-		l.engines[0].freeze()
+		l.engines[0].Freeze()
 		l.engines[1].worker = true
 	}, func(l *lab, w *watch) {
 		before := "shop@swarm\nshop@swarm: shop.1 ready proxy/10.5.0.1/none\nshop@swarm: shop.2 ready proxy/10.5.0.2/none\nshop@swarm: shop.3 ready proxy/10.5.0.3/none"
 		expect(t, w, 4*time.Second, before)
 		time.Sleep(time.Minute)
-		l.engines[0].unfreeze()
-		l.engines[2].cut()
+		l.engines[0].Calm()
+		l.engines[2].Cut()
 		l.task("t3", "shop", want(swarm.TaskStateRemove))
 		expect(t, w, 12*time.Second, strings.Replace(before, "shop.3 ready", "shop.3 leaving (told to stop)", 1))
 		w.mu.Lock()
@@ -40,13 +41,13 @@ func TestFailover(t *testing.T) {
 func TestBlackHole(t *testing.T) {
 	bubble(t, 2, withShop, func(l *lab, w *watch) {
 		time.Sleep(time.Minute)
-		l.engines[0].freeze()
+		l.engines[0].Freeze()
 		l.removeTask("t1")
 		time.Sleep(15 * time.Second)
 		if n := len(w.service("shop@swarm").Instances); n != 2 {
 			t.Errorf("%d instances after 15 s, want 2", n)
 		}
-		l.engines[0].unfreeze()
+		l.engines[0].Calm()
 	})
 }
 
@@ -88,18 +89,18 @@ func TestDeadLeader(t *testing.T) {
 			bubble(t, 3, withShop, func(l *lab, w *watch) {
 				time.Sleep(time.Minute)
 				for _, e := range l.engines {
-					e.freeze()
+					e.Freeze()
 				}
 				l.removeTask("t1")
 				time.Sleep(40*time.Second + phase)
-				l.engines[1].unfreeze()
-				l.engines[2].unfreeze()
+				l.engines[1].Calm()
+				l.engines[2].Calm()
 				time.Sleep(callDeadline + 2*nextDelay)
 				synctest.Wait()
 				if s := w.service("shop@swarm"); s == nil || len(s.Instances) != 2 {
 					t.Errorf("not current: %+v", w.newest())
 				}
-				l.engines[0].unfreeze()
+				l.engines[0].Calm()
 			})
 		})
 	}
@@ -109,11 +110,11 @@ func TestDeadLeader(t *testing.T) {
 // nothing of a refresh that failed half-way is lost or half believed.
 func TestFaults(t *testing.T) {
 	for _, path := range []string{"/tasks", "/nodes", "/services", "/networks"} {
-		for _, how := range []string{"error", "truncate", "garbage"} {
-			t.Run(how+path, func(t *testing.T) {
+		for _, how := range []dockertest.Fault{dockertest.Error, dockertest.Truncate, dockertest.Garbage} {
+			t.Run(string(how)+path, func(t *testing.T) {
 				bubble(t, 1, withShop, func(l *lab, w *watch) {
 					time.Sleep(time.Minute)
-					l.do(func() { l.engines[0].disturb[path] = how })
+					l.engines[0].Disturb(path, how)
 					l.removeTask("t1")
 					l.service("more") // heard of while nothing can be listed
 					time.Sleep(relistAfter + 2*pollSlow)
@@ -121,7 +122,7 @@ func TestFaults(t *testing.T) {
 					if w.newest().Err == nil {
 						t.Error("no failed answer")
 					}
-					l.do(func() { delete(l.engines[0].disturb, path) })
+					l.engines[0].Calm()
 					expect(t, w, 3*time.Second, "more@swarm", "shop@swarm", "shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
 				})
 			})
@@ -134,18 +135,18 @@ func TestRecovery(t *testing.T) {
 	bubble(t, 1, withShop, func(l *lab, w *watch) {
 		time.Sleep(3 * time.Second)
 		before := describe(w.newest())
-		fault := func(how string) {
-			l.do(func() { l.engines[0].disturb["/tasks"] = how })
+		fault := func(how dockertest.Fault) {
+			l.engines[0].Disturb("/tasks", how)
 			time.Sleep(backoffMost + time.Second)
 		}
-		fault("error")
+		fault(dockertest.Error)
 		if w.newest().Err == nil {
 			t.Error("no failed answer")
 		}
 		fault("")
 		expect(t, w, 0, before)
 		// What was heard of meanwhile is not forgotten.
-		fault("error")
+		fault(dockertest.Error)
 		l.service("more")
 		time.Sleep(backoffMost + time.Second)
 		fault("")
@@ -158,10 +159,10 @@ func TestRecovery(t *testing.T) {
 func TestSilentListener(t *testing.T) {
 	bubble(t, 2, withShop, func(l *lab, w *watch) {
 		time.Sleep(time.Minute)
-		l.do(func() { clear(l.engines[1].streams) }) // nothing will ever come of them
-		l.engines[1].freeze()
+		l.engines[1].LoseStreams()
+		l.engines[1].Freeze()
 		time.Sleep(pingEvery + callDeadline)
-		l.engines[1].unfreeze()
+		l.engines[1].Calm()
 		time.Sleep(2*listenMost + callDeadline)
 		l.engines[1].container("kill", "t1", "signal", "15")
 		synctest.Wait()

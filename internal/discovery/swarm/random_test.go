@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // TestRandomHistory lets anything happen in any order, managers failing in
@@ -44,12 +45,12 @@ func TestRandomHistory(t *testing.T) {
 				case 8:
 					e.container([]string{"kill", "die"}[s[2]%2], id, "signal", "15")
 				case 9:
-					l.do(func() { e.disturb["/tasks"] = []string{"error", "", "truncate"}[s[2]%3] })
+					e.Disturb("/tasks", []dockertest.Fault{dockertest.Error, "", dockertest.Truncate}[s[2]%3])
 				}
 				time.Sleep(time.Duration(s[3]) * time.Millisecond)
 			}
 			for _, e := range l.engines {
-				l.do(func() { clear(e.disturb) })
+				e.Calm()
 			}
 			time.Sleep(believed + 15*time.Second)
 			synctest.Wait()

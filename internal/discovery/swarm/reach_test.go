@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"fairway/internal/catalog"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // TestReach demands that addresses are within reach on exactly the networks that
@@ -60,7 +61,7 @@ func TestReach(t *testing.T) {
 			time.Sleep(time.Minute)
 			l.do(func() {
 				l.self = inspected(self, "back", "proxy")
-				emit(l.engines, "network", "connect", "net-proxy", "container", self, "name", "proxy")
+				l.emit("network", "connect", "net-proxy", "container", self, "name", "proxy")
 			})
 			synctest.Wait()
 			if got := w.service("shop@swarm").Instances[0].Addresses[0].Reach; got != catalog.ReachShared {
@@ -72,7 +73,7 @@ func TestReach(t *testing.T) {
 		bubble(t, 1, func(l *lab, o *Options) {
 			o.SelfID = self
 			shop(l)
-			l.engines[0].disturb["/containers/"+self+"/json"] = "error"
+			l.engines[0].Disturb("/containers/"+self+"/json", dockertest.Error)
 		}, func(l *lab, w *watch) {
 			time.Sleep(2 * time.Second)
 			if w.newest().Err == nil {

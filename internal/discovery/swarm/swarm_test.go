@@ -17,6 +17,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/dockerapi"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -121,10 +122,8 @@ func bubble(t *testing.T, engines int, prepare func(*lab, *Options), test func(*
 		}
 		l.close()
 		running.Wait()
-		l.mu.Lock() // a call that nobody waits for any more may still be noted
-		defer l.mu.Unlock()
 		for _, e := range l.engines {
-			for _, call := range e.calls {
+			for _, call := range e.Calls() {
 				if !documented[call] && !strings.HasPrefix(call, "GET /containers/") {
 					t.Errorf("call %q is not in the package comment", call)
 				}
@@ -343,7 +342,7 @@ func TestToldToStop(t *testing.T) {
 		one, two := "shop@swarm: shop.1 ready proxy/10.5.0.1/none", "shop@swarm: shop.2 ready proxy/10.5.0.2/none"
 		three := "shop@swarm: shop.3 ready proxy/10.5.0.3/none"
 		time.Sleep(time.Minute)
-		l.engines[0].freeze()
+		l.engines[0].Freeze()
 		l.engines[1].container("kill", "t1", "signal", "1") // SIGHUP
 		l.engines[1].container("kill", "t1", "signal", "3") // SIGQUIT: a Java program prints its threads
 		expect(t, w, 0, "shop@swarm", one, two, three)
@@ -352,7 +351,7 @@ func TestToldToStop(t *testing.T) {
 		l.engines[1].container("die", "t2")
 		l.engines[1].container("kill", "t2", "signal", "9") // told late
 		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", "shop@swarm: shop.2 stopped (container ended)", three)
-		l.engines[0].unfreeze()
+		l.engines[0].Calm()
 		l.task("t2", "shop", want(swarm.TaskStateShutdown), is(swarm.TaskStateFailed))
 		expect(t, w, 6*time.Second, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none", three)
 		expect(t, w, time.Minute, "shop@swarm", one, three)
@@ -385,10 +384,10 @@ func TestPace(t *testing.T) {
 	bubble(t, 1, withShop, func(l *lab, w *watch) {
 		e := l.engines[0]
 		per := func(d time.Duration) (tasks, services int) {
-			e.count("GET /tasks")
-			e.count("GET /services")
+			e.Count("GET /tasks")
+			e.Count("GET /services")
 			time.Sleep(d)
-			return e.count("GET /tasks"), e.count("GET /services")
+			return e.Count("GET /tasks"), e.Count("GET /services")
 		}
 		between := func(what string, n, low, high int) {
 			t.Helper()
@@ -410,12 +409,12 @@ func TestPace(t *testing.T) {
 		between("tasks, stuck", tasks, 54, 67)
 
 		// Events by the hundred are one refresh now and then.
-		e.count("GET /tasks")
+		e.Count("GET /tasks")
 		for range 500 {
 			l.service("shop")
 			time.Sleep(2 * time.Millisecond)
 		}
-		between("tasks, storm", e.count("GET /tasks"), 3, 8)
+		between("tasks, storm", e.Count("GET /tasks"), 3, 8)
 
 		// Whatever happens, an answer comes every 30 seconds.
 		w.mu.Lock()
@@ -433,16 +432,16 @@ func TestPace(t *testing.T) {
 func TestWithoutEvents(t *testing.T) {
 	bubble(t, 1, func(l *lab, _ *Options) {
 		shop(l)
-		l.engines[0].disturb["/events"] = "error"
+		l.engines[0].Disturb("/events", dockertest.Error)
 	}, func(l *lab, _ *watch) {
 		time.Sleep(2 * patience)
-		l.engines[0].count("GET /tasks")
-		l.engines[0].count("GET /services")
+		l.engines[0].Count("GET /tasks")
+		l.engines[0].Count("GET /services")
 		time.Sleep(time.Minute)
-		if n := l.engines[0].count("GET /tasks"); n < 55 {
+		if n := l.engines[0].Count("GET /tasks"); n < 55 {
 			t.Errorf("%d lists of tasks in a minute", n)
 		}
-		if n := l.engines[0].count("GET /services"); n > 4 {
+		if n := l.engines[0].Count("GET /services"); n > 4 {
 			t.Errorf("%d lists of services in a minute", n)
 		}
 	})
@@ -497,12 +496,12 @@ func TestRunAgain(t *testing.T) {
 			return a
 		}
 		first := run()
-		l.engines[0].count("GET /tasks")
+		l.engines[0].Count("GET /tasks")
 		second := run()
 		if first.Services[0] != second.Services[0] {
 			t.Error("another pointer")
 		}
-		if l.engines[0].count("GET /tasks") == 0 {
+		if l.engines[0].Count("GET /tasks") == 0 {
 			t.Error("an answer without asking")
 		}
 		client.Close()
