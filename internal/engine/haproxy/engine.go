@@ -393,6 +393,10 @@ func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 	case proc := <-ended:
 		return proc, nil
 	case <-late.C:
+		go func() { // nothing is left open when the change has noticed
+			<-ended
+			_ = e.finish()
+		}()
 		return nil, fmt.Errorf("haproxy: a change that is under way does not end: %w", context.Cause(ctx))
 	}
 }
