@@ -93,9 +93,6 @@ func (h *holder) wait(ctx context.Context, failed bool) error {
 		if h.x.route.backend.Wait(waiting, another) != nil {
 			return balance.ErrNoEndpoint
 		}
-		// It may be the endpoint of a table that is about to be live.
-		h.x.e.swapping.RLock()
-		h.x.e.swapping.RUnlock() //nolint:staticcheck // to wait for it is all
 		return nil
 	}
 	if !h.x.orphaned {
@@ -123,7 +120,11 @@ func (h *holder) wait(ctx context.Context, failed bool) error {
 // When no route takes the request any more, it is orphaned: it is sent nowhere,
 // and waits for the next table for as long as its route was to hold it.
 func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
+	// An endpoint that came or left may be that of a table which is just about to be
+	// live.
+	x.e.swapping.RLock()
 	live := x.e.live.Load()
+	x.e.swapping.RUnlock()
 	if live == x.live {
 		return false, nil
 	}

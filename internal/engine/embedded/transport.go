@@ -73,7 +73,7 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	if e.Left() {
 		// sweep may have been here before the transport was.
 		t.all.Delete(key)
-		tr.retired.Store(true)
+		tr.leave()
 	}
 	return tr
 }
@@ -201,7 +201,6 @@ type transport struct {
 	dialing         context.Context // of what is being connected; ends when the endpoint leaves
 	giveUp          context.CancelFunc
 	retired         atomic.Bool // whoever puts a connection back closes it
-	lost            atomic.Bool // nothing leads to the endpoint any more
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
@@ -224,9 +223,9 @@ func (t *transport) leave() {
 	}
 }
 
-// cut ends everything at once, because nothing leads to the endpoint any more.
+// cut ends, after leave, what still runs, because nothing leads to the endpoint any
+// more.
 func (t *transport) cut() {
-	t.lost.Store(true)
 	for _, c := range t.conns() {
 		_ = c.Close()
 	}
@@ -246,25 +245,20 @@ func (t *transport) released() {
 	}
 }
 
-// errOutOfReach means that nothing leads to an endpoint any more.
-var errOutOfReach = errors.New("no network leads to the endpoint any more")
+// errLeft means that an endpoint has left before it was connected to.
+var errLeft = errors.New("the endpoint has left")
 
-// dial connects to the endpoint. It gives up when the endpoint leaves meanwhile; to
-// one that has left before it may still connect, for requests of the table that had
-// it.
+// dial connects to the endpoint, unless that leaves meanwhile, or has before.
 func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
-	if t.lost.Load() {
-		return nil, &dialError{errOutOfReach}
+	if t.dialing.Err() != nil {
+		return nil, &dialError{errLeft}
 	}
 	if !t.all.reach() {
 		return nil, &dialError{errNoRoom}
 	}
-	if t.dialing.Err() == nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(t.dialing, cancel)()
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.dialing, cancel)()
 	c, err := t.dialer.DialContext(ctx, "tcp", t.endpoint.Address())
 	if err != nil {
 		t.all.room.done()
@@ -273,9 +267,9 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	ec := newEndpointConn(c, t)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lost.Load() {
+	if t.dialing.Err() != nil {
 		t.all.room.done()
-		return nil, &dialError{errors.Join(errOutOfReach, c.Close())}
+		return nil, &dialError{errors.Join(errLeft, c.Close())}
 	}
 	t.open[ec] = struct{}{}
 	return ec, nil
