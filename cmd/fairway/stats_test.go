@@ -5,47 +5,32 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/app"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // countingEngine is a Docker Engine with two containers, which use a tenth of a
 // CPU, and returns its URL.
 func countingEngine(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "docker.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var reads [2]atomic.Int64
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		switch path := strings.TrimPrefix(r.URL.Path, "/v1.41"); path {
-		case "/info":
-			fmt.Fprint(w, `{"ID":"e1","Name":"edge1","Swarm":{"LocalNodeState":"inactive"}}`)
-		case "/containers/json":
-			fmt.Fprint(w, `[{"Id":"aa","Names":["/web-1"],"State":"running","Labels":{"fairway.service":"web"}},
-				{"Id":"bb","Names":["/lone"],"State":"running"}]`)
-		case "/containers/aa/stats", "/containers/bb/stats":
-			i := int(path[len("/containers/")] - 'a')
-			n := reads[i].Add(1)
-			fmt.Fprintf(w, `{"read":"2026-11-21T04:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":%d},"system_cpu_usage":%d,"online_cpus":2},
-				"memory_stats":{"usage":1572864,"limit":1073741824},"networks":{"eth0":{"rx_bytes":2048,"tx_bytes":10}}}`, n*50, n*1000)
-		}
-	})}}
-	s.Start()
-	t.Cleanup(s.Close)
-	return "unix://" + l.Addr().String()
+	d := dockertest.New(nil)
+	d.Say("GET /info", `{"ID":"e1","Name":"edge1","Swarm":{"LocalNodeState":"inactive"}}`)
+	d.Say("GET /containers/json", `[{"Id":"aa","Names":["/web-1"],"State":"running","Labels":{"fairway.service":"web"}},
+		{"Id":"bb","Names":["/lone"],"State":"running"}]`)
+	reads := map[string]int{}
+	d.Answer("GET /containers/{id}/stats", func(r *http.Request) any {
+		reads[r.PathValue("id")]++
+		n := reads[r.PathValue("id")]
+		return fmt.Sprintf(`{"read":"2026-11-21T04:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":%d},"system_cpu_usage":%d,"online_cpus":2},
+			"memory_stats":{"usage":1572864,"limit":1073741824},"networks":{"eth0":{"rx_bytes":2048,"tx_bytes":10}}}`, n*50, n*1000)
+	})
+	return d.Listen(t)
 }
 
 // The table shows each service, and below it its containers.

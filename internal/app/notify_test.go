@@ -286,7 +286,7 @@ func TestRulesDrain(t *testing.T) {
 // A rule scales a service that has as many tasks as it was decided upon.
 func TestRulesScale(t *testing.T) {
 	f := &fakeSwarm{version: 7, spec: json.RawMessage(`{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"TaskTemplate":{"ContainerSpec":{"Image":"web:1"}}}`), replicas: 2}
-	swarm, err := NewSwarm(Config{Swarm: []string{fakeEngine(t, f.ServeHTTP)}}, nil)
+	swarm, err := NewSwarm(Config{Swarm: []string{f.listen(t)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

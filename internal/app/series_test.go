@@ -22,6 +22,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/dockerapi/dockertest"
 	"fairway/internal/series"
 	"fairway/internal/testkit"
 )
@@ -43,27 +44,21 @@ const statsAnswer = `{"read":"2026-11-21T14:32:30.902856862Z","preread":"0001-01
 
 // runningEngine is an engine with so many containers, five of which make a
 // service. All clocks run a hundredth of a second for each reading.
-func runningEngine(containers int) http.HandlerFunc {
+func runningEngine(containers int) *dockertest.Engine {
 	var list []string
 	for i := range containers {
 		list = append(list, fmt.Sprintf(`{"Id":"c%d","Names":["/c%d"],"Image":"app:1","State":"running","Status":"Up 2 hours","Labels":{"fairway.service":"s%d"},
 			"HostConfig":{"NetworkMode":"default"},"NetworkSettings":{"Networks":{"bridge":{"IPAddress":"172.17.0.2"}}}}`, i, i, i/5))
 	}
-	all := "[" + strings.Join(list, ",") + "]"
+	d := dockertest.New(nil)
+	d.Say("GET /info", `{"ID":"e1","Name":"box","NCPU":2,"MemTotal":29597696,"Swarm":{"LocalNodeState":"inactive"}}`)
+	d.Say("GET /containers/json", "["+strings.Join(list, ",")+"]")
 	var clock atomic.Int64
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/info":
-			fmt.Fprint(w, `{"ID":"e1","Name":"box","NCPU":2,"MemTotal":29597696,"Swarm":{"LocalNodeState":"inactive"}}`)
-		case r.URL.Path == "/containers/json":
-			fmt.Fprint(w, all)
-		case strings.HasSuffix(r.URL.Path, "/stats"):
-			now := clock.Add(1)
-			fmt.Fprintf(w, statsAnswer, now*1e6, now*20e6, now*1000)
-		default:
-			http.NotFound(w, r)
-		}
-	}
+	d.HandleFunc("GET /containers/{id}/stats", func(w http.ResponseWriter, _ *http.Request) {
+		now := clock.Add(1)
+		fmt.Fprintf(w, statsAnswer, now*1e6, now*20e6, now*1000)
+	})
+	return d
 }
 
 // catalogOf is what a source says of such an engine.
@@ -99,7 +94,7 @@ func newTestScribe(t *testing.T, url string, containers int, metrics *prometheus
 
 // What containers use is kept for each instance, its service and its node.
 func TestUsageIsKept(t *testing.T) {
-	url := fakeEngine(t, runningEngine(10))
+	url := runningEngine(10).Listen(t)
 	s := newTestScribe(t, url, 9, prometheus.NewRegistry()) // of one container no source knows
 	for range 2 {
 		report, err := s.meter.Read(t.Context())
@@ -149,7 +144,7 @@ func TestTrafficIsKept(t *testing.T) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fairway_requests_total"}, []string{"route", "code"})
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fairway_request_duration_seconds", Buckets: []float64{.001, .01, .1, 1, 10}}, []string{"route"})
 	metrics.MustRegister(requests, duration)
-	s := newTestScribe(t, fakeEngine(t, runningEngine(0)), 0, metrics)
+	s := newTestScribe(t, runningEngine(0).Listen(t), 0, metrics)
 	serve := func(route, code string, n int, took float64) {
 		for range n {
 			requests.WithLabelValues(route, code).Inc()
@@ -196,15 +191,7 @@ func TestServeContainers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := runningEngine(500)
-	go func() {
-		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Api-Version", "1.41")
-			if r.URL.Path = strings.TrimPrefix(r.URL.Path, "/v1.41"); r.URL.Path != "/_ping" {
-				h(w, r)
-			}
-		}))
-	}()
+	go func() { _ = http.Serve(l, runningEngine(500)) }()
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the measurement is over
 	_ = l.Close()
 }

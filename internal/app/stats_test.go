@@ -1,13 +1,9 @@
 package app
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/dockerapi"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // TestCPUPercent computes what docker stats would show.
@@ -42,34 +39,6 @@ func TestCPUPercent(t *testing.T) {
 	}
 }
 
-// fakeEngine serves h as a Docker Engine behind a unix socket and returns its
-// URL. The API version is out of the path when h sees it.
-func fakeEngine(t *testing.T, h http.HandlerFunc) string {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/v1.41")
-		if r.URL.Path != "/_ping" {
-			h(w, r)
-		}
-	})}}
-	s.Start()
-	t.Cleanup(s.Close)
-	return "unix://" + socket
-}
-
-// reply writes v as JSON.
-func reply(w http.ResponseWriter, status int, v any) {
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
-}
-
 // usingEngine is an engine whose containers use CPU time with each reading.
 type usingEngine struct {
 	id, swarm  string
@@ -79,35 +48,35 @@ type usingEngine struct {
 	busy, most atomic.Int64
 }
 
-func (e *usingEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, isStats := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/containers/"), "/stats")
-	switch {
-	case r.URL.Path == "/info":
-		fmt.Fprintf(w, `{"ID":%q,"Name":"host-%s","Swarm":%s}`, e.id, e.id, e.swarm)
-	case r.URL.Path == "/containers/json":
-		fmt.Fprint(w, e.containers)
-	case r.URL.Path == "/nodes":
-		fmt.Fprint(w, e.nodes)
-	case id == "broken":
-		reply(w, 500, map[string]string{"message": "cgroup trouble"})
-	case id == "ended":
-		reply(w, 404, map[string]string{"message": "no such container"})
-	case isStats:
-		for busy := e.busy.Add(1); ; {
-			most := e.most.Load()
-			if busy <= most || e.most.CompareAndSwap(most, busy) {
-				break
-			}
-		}
-		time.Sleep(time.Millisecond)
-		n := e.readings.Add(1)
-		fmt.Fprintf(w, `{"read":"2026-11-21T04:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":%d},"system_cpu_usage":%d,"online_cpus":2},
-			"memory_stats":{"usage":1000,"limit":4000},"networks":{"eth0":{"rx_bytes":5,"tx_bytes":6}},
-			"blkio_stats":{"io_service_bytes_recursive":[{"op":"Read","value":7},{"op":"Write","value":8}]}}`, 1e6+n*250, 1e9+n*1000)
-		e.busy.Add(-1)
-	default:
-		http.NotFound(w, r)
+// listen starts the engine on a socket of its own and returns its URL.
+func (e *usingEngine) listen(t *testing.T) string {
+	t.Helper()
+	d := dockertest.New(nil)
+	d.Say("GET /info", fmt.Sprintf(`{"ID":%q,"Name":"host-%s","Swarm":%s}`, e.id, e.id, e.swarm))
+	d.Say("GET /containers/json", e.containers)
+	d.Say("GET /nodes", e.nodes)
+	d.HandleFunc("GET /containers/{id}/stats", e.use)
+	refuse := func(id string, code int, message string) {
+		d.Answer("GET /containers/"+id+"/stats", func(*http.Request) any { return dockertest.Refuse(code, message) })
 	}
+	refuse("broken", 500, "cgroup trouble")
+	refuse("ended", 404, "no such container")
+	return d.Listen(t)
+}
+
+func (e *usingEngine) use(w http.ResponseWriter, _ *http.Request) {
+	for busy := e.busy.Add(1); ; {
+		most := e.most.Load()
+		if busy <= most || e.most.CompareAndSwap(most, busy) {
+			break
+		}
+	}
+	time.Sleep(time.Millisecond)
+	n := e.readings.Add(1)
+	fmt.Fprintf(w, `{"read":"2026-11-21T04:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":%d},"system_cpu_usage":%d,"online_cpus":2},
+		"memory_stats":{"usage":1000,"limit":4000},"networks":{"eth0":{"rx_bytes":5,"tx_bytes":6}},
+		"blkio_stats":{"io_service_bytes_recursive":[{"op":"Read","value":7},{"op":"Write","value":8}]}}`, 1e6+n*250, 1e9+n*1000)
+	e.busy.Add(-1)
 }
 
 // TestMeter reads three engines, of which one is named twice and one is down.
@@ -124,8 +93,7 @@ func TestMeter(t *testing.T) {
 			{"Id":"b2","Names":["/shop-db-1"],"State":"running","Labels":{"com.docker.compose.project":"shop","com.docker.compose.service":"db"}},
 			{"Id":"b3","Names":["/lone"],"State":"running"}]`,
 	}
-	first, second := fakeEngine(t, manager.ServeHTTP), fakeEngine(t, plain.ServeHTTP)
-	again := fakeEngine(t, plain.ServeHTTP)
+	first, second, again := manager.listen(t), plain.listen(t), plain.listen(t)
 	down := "unix:///nowhere/docker.sock"
 	cfg := Config{Docker: []string{second, again, down}, Swarm: []string{first, second}}
 	m, err := NewMeter(cfg, nil, "")
@@ -187,7 +155,7 @@ func TestMeterOfOneService(t *testing.T) {
 	}
 	list = append(list, `{"Id":"other","Names":["/other"],"State":"running"}`)
 	e := &usingEngine{id: "e1", swarm: `{}`, containers: "[" + strings.Join(list, ",") + "]"}
-	m, err := NewMeter(Config{Docker: []string{fakeEngine(t, e.ServeHTTP)}}, nil, "web@docker")
+	m, err := NewMeter(Config{Docker: []string{e.listen(t)}}, nil, "web@docker")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +178,7 @@ func TestMeterOfASlowEngine(t *testing.T) {
 		list = append(list, fmt.Sprintf(`{"Id":"c%d","Names":["/c%d"],"State":"running"}`, i, i))
 	}
 	e := &usingEngine{id: "e1", swarm: `{}`, containers: "[" + strings.Join(list, ",") + "]"}
-	m, err := NewMeter(Config{Docker: []string{fakeEngine(t, e.ServeHTTP)}}, nil, "")
+	m, err := NewMeter(Config{Docker: []string{e.listen(t)}}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/dockerapi"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // fakeSwarm is a manager with one service, "web". Each look at its tasks brings
@@ -33,68 +34,71 @@ type fakeSwarm struct {
 	gone      bool
 }
 
-func (f *fakeSwarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch r.Method + " " + r.URL.Path {
-	case "GET /info":
-		fmt.Fprint(w, `{"ID":"e1","Swarm":{"NodeID":"n1","LocalNodeState":"active","ControlAvailable":true}}`)
-	case "GET /nodes":
-		fmt.Fprint(w, `[{"ID":"n1","Status":{"State":"ready"}}]`)
-	case "GET /services/web", "GET /services/s1":
-		if f.gone {
-			reply(w, 404, map[string]string{"message": "service web not found"})
-			return
-		}
-		update := ""
-		if f.update != "" {
-			update = fmt.Sprintf(`,"UpdateStatus":{"State":%q,"Message":"task t9 failed"}`, f.update)
-		}
-		if f.previous != nil {
-			update += `,"PreviousSpec":` + string(f.previous)
-		}
-		fmt.Fprintf(w, `{"ID":"s1","Version":{"Index":%d},"Spec":%s%s}`, f.version, f.spec, update)
-	case "GET /networks":
-		fmt.Fprint(w, `[{"Id":"net1","Name":"proxy","Scope":"swarm"},{"Id":"net2","Name":"go-demo","Scope":"swarm"}]`)
-	case "GET /tasks":
-		var tasks []string
-		for i := range f.replicas {
-			state := "preparing"
-			if i < f.running {
-				state = "running"
-			}
-			tasks = append(tasks, fmt.Sprintf(`{"ID":"t%d","ServiceID":"s1","NodeID":"n1","DesiredState":"running","Status":{"State":%q}}`, i, state))
-		}
-		fmt.Fprint(w, "["+strings.Join(tasks, ",")+"]")
-		if !f.stuck {
-			f.running = min(f.running+1, f.replicas)
-		}
-	case "POST /services/s1/update":
-		f.updates++
-		if f.conflicts > 0 {
-			f.conflicts--
-			f.version++ // somebody else was first
-		}
-		if version, _ := strconv.ParseUint(r.URL.Query().Get("version"), 10, 64); version != f.version || f.conflicts > 0 {
-			reply(w, 500, map[string]string{"message": "rpc error: code = Unknown desc = update out of sequence"})
-			return
-		}
-		f.version++
-		if r.URL.Query().Get("rollback") == "previous" {
-			f.spec, f.previous, f.update = f.previous, f.spec, "rollback_completed"
-		} else {
-			f.previous, f.update = f.spec, ""
-			f.take(r)
-		}
-		fmt.Fprint(w, `{"Warnings":["slow"]}`)
-	case "POST /services/create":
+// listen starts the manager on a socket and returns its URL.
+func (f *fakeSwarm) listen(t *testing.T) string {
+	t.Helper()
+	d := dockertest.New(&f.mu)
+	d.Say("GET /info", `{"ID":"e1","Swarm":{"NodeID":"n1","LocalNodeState":"active","ControlAvailable":true}}`)
+	d.Say("GET /nodes", `[{"ID":"n1","Status":{"State":"ready"}}]`)
+	d.Say("GET /networks", `[{"Id":"net1","Name":"proxy","Scope":"swarm"},{"Id":"net2","Name":"go-demo","Scope":"swarm"}]`)
+	d.Answer("GET /services/web", f.service)
+	d.Answer("GET /services/s1", f.service)
+	d.Answer("GET /tasks", f.tasks)
+	d.Answer("POST /services/s1/update", f.change)
+	d.Answer("POST /services/create", func(r *http.Request) any {
 		f.take(r)
-		reply(w, 201, map[string]string{"ID": "s1"})
-	case "DELETE /services/web":
-		f.gone = true
-	default:
-		reply(w, 404, map[string]string{"message": "service not found"})
+		return dockertest.Status{Code: http.StatusCreated, Body: `{"ID":"s1"}`}
+	})
+	d.Answer("DELETE /services/web", func(*http.Request) any { f.gone = true; return nil })
+	return d.Listen(t)
+}
+
+func (f *fakeSwarm) service(*http.Request) any {
+	if f.gone {
+		return dockertest.Refuse(http.StatusNotFound, "service web not found")
 	}
+	update := ""
+	if f.update != "" {
+		update = fmt.Sprintf(`,"UpdateStatus":{"State":%q,"Message":"task t9 failed"}`, f.update)
+	}
+	if f.previous != nil {
+		update += `,"PreviousSpec":` + string(f.previous)
+	}
+	return fmt.Sprintf(`{"ID":"s1","Version":{"Index":%d},"Spec":%s%s}`, f.version, f.spec, update)
+}
+
+func (f *fakeSwarm) tasks(*http.Request) any {
+	var tasks []string
+	for i := range f.replicas {
+		state := "preparing"
+		if i < f.running {
+			state = "running"
+		}
+		tasks = append(tasks, fmt.Sprintf(`{"ID":"t%d","ServiceID":"s1","NodeID":"n1","DesiredState":"running","Status":{"State":%q}}`, i, state))
+	}
+	if !f.stuck {
+		f.running = min(f.running+1, f.replicas)
+	}
+	return "[" + strings.Join(tasks, ",") + "]"
+}
+
+func (f *fakeSwarm) change(r *http.Request) any {
+	f.updates++
+	if f.conflicts > 0 {
+		f.conflicts--
+		f.version++ // somebody else was first
+	}
+	if version, _ := strconv.ParseUint(r.URL.Query().Get("version"), 10, 64); version != f.version || f.conflicts > 0 {
+		return dockertest.Refuse(http.StatusInternalServerError, "rpc error: code = Unknown desc = update out of sequence")
+	}
+	f.version++
+	if r.URL.Query().Get("rollback") == "previous" {
+		f.spec, f.previous, f.update = f.previous, f.spec, "rollback_completed"
+	} else {
+		f.previous, f.update = f.spec, ""
+		f.take(r)
+	}
+	return `{"Warnings":["slow"]}`
 }
 
 func (f *fakeSwarm) take(r *http.Request) {
@@ -115,10 +119,9 @@ func newFakeSwarm(t *testing.T) (*fakeSwarm, *Swarm) {
 	t.Helper()
 	f := &fakeSwarm{version: 7, replicas: 1, running: 1, spec: json.RawMessage(`{"Name":"web","Labels":{"kept":"yes"},
 		"TaskTemplate":{"ContainerSpec":{"Image":"web:1","Env":["A=1"]},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":1}}}`)}
-	worker := fakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"ID":"e2","Swarm":{"NodeID":"n2","LocalNodeState":"active","ControlAvailable":false}}`)
-	})
-	s, err := NewSwarm(Config{Swarm: []string{"unix:///nowhere/docker.sock", worker, fakeEngine(t, f.ServeHTTP)}}, nil)
+	worker := dockertest.New(nil)
+	worker.Say("GET /info", `{"ID":"e2","Swarm":{"NodeID":"n2","LocalNodeState":"active","ControlAvailable":false}}`)
+	s, err := NewSwarm(Config{Swarm: []string{"unix:///nowhere/docker.sock", worker.Listen(t), f.listen(t)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,10 +233,9 @@ func TestSwarmWait(t *testing.T) {
 
 // TestNoManager says of each engine why it cannot be asked.
 func TestNoManager(t *testing.T) {
-	alone := fakeEngine(t, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"ID":"e2","Swarm":{"LocalNodeState":"inactive"}}`)
-	})
-	s, err := NewSwarm(Config{Docker: []string{alone, "unix:///nowhere/docker.sock"}}, nil)
+	alone := dockertest.New(nil)
+	alone.Say("GET /info", `{"ID":"e2","Swarm":{"LocalNodeState":"inactive"}}`)
+	s, err := NewSwarm(Config{Docker: []string{alone.Listen(t), "unix:///nowhere/docker.sock"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
