@@ -26,7 +26,7 @@ func TestReread(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("hosts:\n")
 		for _, h := range hosts {
-			fmt.Fprintf(&b, "  - {name: %s, docker: '%s', containers: [{document: web, label: edge=yes}]}\n", h.name, h.url())
+			fmt.Fprintf(&b, "  - {name: %s, docker: '%s', containers: [{document: web, label: edge=yes}]}\n", h.name, h.url)
 		}
 		return b.String()
 	}
@@ -85,7 +85,7 @@ func TestReread(t *testing.T) {
 	tokenIs("the second of its tokens")
 	put(say(s.hosts[1]))
 	hosts("h2 current")
-	put("hosts:\n  - {name: h2, docker: '" + s.hosts[1].url() + "', containers: [{document: web, name: another}]}\n")
+	put("hosts:\n  - {name: h2, docker: '" + s.hosts[1].url + "', containers: [{document: web, name: another}]}\n")
 	hosts("h2 unreachable")
 }
 

@@ -248,8 +248,8 @@ func TestTroubledHosts(t *testing.T) {
 		files        string // when all hosts are back
 	}{
 		"down": {
-			break2: func(_ *testing.T, h *simHost) { h.down() },
-			mend:   func(t *testing.T, h *simHost) { h.up(t) },
+			break2: func(_ *testing.T, h *simHost) { h.Cut() },
+			mend:   func(_ *testing.T, h *simHost) { h.Restore() },
 			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
 		},
 		"stopped": {
@@ -258,8 +258,8 @@ func TestTroubledHosts(t *testing.T) {
 			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
 		},
 		"black hole": {
-			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hole = make(chan struct{}) }) },
-			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { close(h.hole); h.hole = nil }) },
+			break2: func(_ *testing.T, h *simHost) { h.Freeze() },
+			mend:   func(_ *testing.T, h *simHost) { h.Calm() },
 			phase:  Done, states: "applied absent applied applied", files: "v2 v2 v2 v2",
 		},
 		"one exec hangs": {
@@ -274,12 +274,12 @@ func TestTroubledHosts(t *testing.T) {
 		},
 		"loses power": {
 			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
-			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal, h.dead = "", false }) },
+			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = ""; h.Calm() }) },
 			phase:  Reverted, states: "returned lost pending pending", files: "v1 v1 v1 v1",
 		},
 		"tolerated": {
 			break2:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
-			mend:     func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal, h.dead = "", false }) },
+			mend:     func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = ""; h.Calm() }) },
 			settings: Settings{MaxFailed: 1},
 			phase:    Done, states: "applied unknown applied applied", files: "v2 v2 v2 v2",
 		},

@@ -20,7 +20,7 @@ func TestServe(t *testing.T) {
 	t.Parallel()
 	s := newSimFleet(t, 1, text("v1"))
 	s.m.Templates["tuned"] = true
-	s.m.Places = append(s.m.Places, Place{Host: "h1", Docker: s.hosts[0].url(), Document: "tuned", Container: "none", Values: map[string]string{"port": "81"}})
+	s.m.Places = append(s.m.Places, Place{Host: "h1", Docker: s.hosts[0].url, Document: "tuned", Container: "none", Values: map[string]string{"port": "81"}})
 	token, other := sha256.Sum256([]byte("0123456789abcdef")), sha256.Sum256([]byte("fedcba9876543210"))
 	s.m.Readers = []Reader{
 		{Name: "all", Token: &token, Documents: []string{"web", "tuned", "nothing", "free"}},

@@ -2,14 +2,10 @@ package fleet
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/dockerapi"
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // simHost is a Docker host with one container in which HAProxy runs, as far as
@@ -28,10 +25,8 @@ import (
 // one with BINDFAIL, answers every request with 503 for one with ANSWER503, and has
 // no page of statistics for one with NOPAGE.
 type simHost struct {
-	name   string
-	socket string
-	server *http.Server
-	ln     net.Listener
+	*dockertest.Engine
+	name, url string
 
 	mu        sync.Mutex
 	files     map[string]string
@@ -40,7 +35,6 @@ type simHost struct {
 	nextPID   int
 	log       []dockerapi.LogLine
 	execs     map[string]*simExec
-	calls     int
 	commands  []string // of every exec, without the scripts' text
 	stopped   bool     // the container
 	listening []uint16 // by somebody else
@@ -48,15 +42,12 @@ type simHost struct {
 	hasAgent, noSums bool
 	requests, failed int64
 	perLook          int64 // requests between two readings
-	onBusy           func(bool)
 
 	// The faults, each for commands whose name begins so: hang makes them hang,
 	// fatal makes the machine lose power when one has done its work, and kill ends
 	// them before they do any.
 	hang, fatal, kill string
-	dead              bool
-	deaf              int           // signals that get lost
-	hole              chan struct{} // closed when the black hole ends; nil for none
+	deaf              int // signals that get lost
 }
 
 type simWorker struct {
@@ -81,45 +72,28 @@ func newSim(t testing.TB, name, content string) *simHost {
 		execs: map[string]*simExec{}, perLook: 100,
 	}
 	h.workers = []simWorker{{pid: 10, began: 100}}
-	h.socket = filepath.Join(shortDir(t), "s")
-	h.up(t)
-	t.Cleanup(h.down)
+	h.Engine = dockertest.New(&h.mu)
+	h.Answer("GET /containers/json", func(*http.Request) any {
+		state := "running"
+		if h.stopped {
+			state = "exited"
+		}
+		return fmt.Sprintf(`[{"Id":"c0ffee0000000000","Names":["/haproxy"],"State":%q,"Labels":{"edge":"yes"}}]`, state)
+	})
+	h.Answer("POST /containers/{id}/exec", h.createExec)
+	h.HandleFunc("POST /exec/{id}/start", h.startExec)
+	h.Answer("GET /exec/{id}/json", func(r *http.Request) any {
+		e := h.execs[r.PathValue("id")]
+		return map[string]any{"ID": r.PathValue("id"), "Running": !e.ended, "ExitCode": e.code}
+	})
+	h.Answer("POST /containers/{id}/kill", func(r *http.Request) any {
+		h.signal(r.URL.Query().Get("signal"))
+		return dockertest.Status{Code: http.StatusNoContent}
+	})
+	h.Answer("GET /containers/{id}/logs", h.lines)
+	h.url = h.Listen(t)
 	return h
 }
-
-// shortDir is a directory whose sockets have names that are short enough.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "fw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-func (h *simHost) up(t testing.TB) {
-	t.Helper()
-	_ = os.Remove(h.socket)
-	ln, err := net.Listen("unix", h.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: h}
-	h.mu.Lock()
-	h.ln, h.server = ln, s
-	h.mu.Unlock()
-	go func() { _ = s.Serve(ln) }()
-}
-
-func (h *simHost) down() {
-	h.mu.Lock()
-	s := h.server
-	h.mu.Unlock()
-	_ = s.Close()
-}
-
-func (h *simHost) url() string { return "unix://" + h.socket }
 
 // set changes the host under its lock.
 func (h *simHost) set(change func(*simHost)) {
@@ -135,87 +109,29 @@ func (h *simHost) has() (file, running string) {
 	return h.files[simFile], h.running
 }
 
-func (h *simHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.onBusy != nil {
-		h.onBusy(true)
-		defer h.onBusy(false)
-	}
-	h.mu.Lock()
-	h.calls++
-	dead, hole := h.dead, h.hole
-	h.mu.Unlock()
-	if hole != nil {
-		select {
-		case <-hole:
-		case <-r.Context().Done():
-		}
-	}
-	if dead {
-		panic(http.ErrAbortHandler)
-	}
-	w.Header().Set("Api-Version", "1.41")
-	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if !strings.HasPrefix(r.URL.Path, "/v1.") {
-		path = strings.TrimPrefix(r.URL.Path, "/")
-	}
-	switch parts := strings.Split(path, "/"); {
-	case path == "_ping":
-	case path == "containers/json":
-		state := "running"
-		if h.isStopped() {
-			state = "exited"
-		}
-		fmt.Fprintf(w, `[{"Id":"c0ffee0000000000","Names":["/haproxy"],"State":%q,"Labels":{"edge":"yes"}}]`, state)
-	case len(parts) == 3 && parts[2] == "exec":
-		h.createExec(w, r)
-	case len(parts) == 3 && parts[2] == "start":
-		h.startExec(w, r, parts[1])
-	case len(parts) == 3 && parts[0] == "exec":
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		fmt.Fprintf(w, `{"ID":%q,"Running":%v,"ExitCode":%d}`, parts[1], !h.execs[parts[1]].ended, h.execs[parts[1]].code)
-	case len(parts) == 3 && parts[2] == "kill":
-		h.signal(r.URL.Query().Get("signal"))
-		w.WriteHeader(http.StatusNoContent)
-	case len(parts) == 3 && parts[2] == "logs":
-		h.writeLog(w, r.URL.Query().Get("tail"))
-	default:
-		http.Error(w, `{"message":"no such call"}`, http.StatusNotFound)
-	}
-}
-
 func (h *simHost) isStopped() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.stopped
 }
 
-func (h *simHost) writeLog(w io.Writer, tail string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n, _ := strconv.Atoi(tail)
+// lines is the end of the log.
+func (h *simHost) lines(r *http.Request) any {
+	n, _ := strconv.Atoi(r.URL.Query().Get("tail"))
+	var all []byte
 	for _, line := range h.log[max(0, len(h.log)-n):] {
-		_, _ = w.Write(simPiece(2, line.Time.Format(time.RFC3339Nano)+" "+line.Text+"\n"))
+		all = append(all, dockertest.Piece(2, line.Time.Format(time.RFC3339Nano)+" "+line.Text+"\n")...)
 	}
+	return all
 }
 
-func simPiece(kind byte, text string) []byte {
-	p := make([]byte, 8, 8+len(text))
-	p[0] = kind
-	binary.BigEndian.PutUint32(p[4:], uint32(len(text)))
-	return append(p, text...)
-}
-
-func (h *simHost) createExec(w http.ResponseWriter, r *http.Request) {
+func (h *simHost) createExec(r *http.Request) any {
 	var asked struct{ Cmd []string }
 	_ = json.NewDecoder(r.Body).Decode(&asked)
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	id := "e" + strconv.Itoa(len(h.execs))
 	h.execs[id] = &simExec{args: asked.Cmd}
 	h.commands = append(h.commands, simName(asked.Cmd))
-	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, `{"Id":%q}`, id)
+	return dockertest.Status{Code: http.StatusCreated, Body: map[string]string{"Id": id}}
 }
 
 // simScripts names the scripts.
@@ -234,23 +150,21 @@ func simName(args []string) string {
 	return strings.Join(args, " ")
 }
 
-func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	conn, in, err := w.(http.Hijacker).Hijack()
+func (h *simHost) startExec(w http.ResponseWriter, r *http.Request) {
+	conn, in, err := dockertest.Upgrade(w, r)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 	h.mu.Lock()
-	e := h.execs[id]
+	e := h.execs[r.PathValue("id")]
 	name := simName(e.args)
 	hang := h.hang != "" && strings.HasPrefix(name, h.hang)
 	h.mu.Unlock()
 	if hang {
 		for err == nil { // until the client hangs up
 			time.Sleep(20 * time.Millisecond)
-			_, err = conn.Write(simPiece(1, ""))
+			_, err = conn.Write(dockertest.Piece(1, ""))
 		}
 		return
 	}
@@ -259,10 +173,10 @@ func (h *simHost) startExec(w http.ResponseWriter, r *http.Request, id string) {
 	defer h.mu.Unlock()
 	stdout, stderr, code := h.perform(name, string(stdin))
 	if h.fatal != "" && strings.HasPrefix(name, h.fatal) {
-		h.dead = true
+		h.Disturb("", dockertest.Break)
 		return
 	}
-	_, _ = conn.Write(append(simPiece(1, stdout), simPiece(2, stderr)...))
+	_, _ = conn.Write(append(dockertest.Piece(1, stdout), dockertest.Piece(2, stderr)...))
 	e.code, e.ended = code, true
 }
 
@@ -403,10 +317,9 @@ func (h *simHost) say(text string) {
 	h.log = append(h.log, dockerapi.LogLine{Time: at, Text: text})
 }
 
-// signal is what HAProxy does when it is told to read its file again.
+// signal is what HAProxy does when it is told to read its file again. The caller
+// holds mu.
 func (h *simHost) signal(signal string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if signal != "USR2" {
 		h.say("an unexpected signal: " + signal)
 		return
@@ -487,7 +400,7 @@ func newSimFleet(t testing.TB, n int, content string) *simFleet {
 		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
 		s.hosts = append(s.hosts, h)
 		s.m.Places = append(s.m.Places, Place{
-			Host: h.name, Docker: h.url(), Document: "web", Container: "haproxy", File: simFile, Stats: "http://" + h.name + "/stats",
+			Host: h.name, Docker: h.url, Document: "web", Container: "haproxy", File: simFile, Stats: "http://" + h.name + "/stats",
 		})
 	}
 	return s

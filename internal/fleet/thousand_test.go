@@ -30,7 +30,7 @@ func TestThousand(t *testing.T) {
 	var mu sync.Mutex
 	busy := map[*simHost]bool{}
 	for _, h := range s.hosts {
-		h.onBusy = func(is bool) {
+		h.Busy = func(is bool) {
 			mu.Lock()
 			defer mu.Unlock()
 			if is {

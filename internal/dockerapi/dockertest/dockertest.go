@@ -5,9 +5,11 @@ package dockertest
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +32,7 @@ type Fault string
 
 // The faults. The empty Fault is none.
 const (
+	Break    Fault = "break"    // the connection breaks before an answer
 	Error    Fault = "error"    // status 500, in Docker's form
 	Freeze   Fault = "freeze"   // nothing is sent, on event streams neither, until another fault or Calm
 	Garbage  Fault = "garbage"  // JSON of another kind
@@ -44,6 +47,7 @@ const (
 // status 404. All methods may be called from any goroutine.
 type Engine struct {
 	*http.ServeMux
+	Busy  func(bool) // is called as each call begins and ends, if not nil
 	model sync.Locker
 
 	mu      sync.Mutex
@@ -158,6 +162,10 @@ func (e *Engine) Disturb(path string, how Fault) {
 
 // ServeHTTP serves a call, for tests that bring a server of their own.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.Busy != nil {
+		e.Busy(true)
+		defer e.Busy(false)
+	}
 	r.URL.Path = strings.TrimPrefix(r.URL.Path, "/v"+Version)
 	e.mu.Lock()
 	e.calls = append(e.calls, strings.TrimSuffix(r.Method+" "+r.URL.Path+"?"+r.URL.Query().Encode(), "?"))
@@ -167,6 +175,8 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch how := e.suffer(r); how {
 	case "":
 		e.route(w, r)
+	case Break:
+		panic(http.ErrAbortHandler)
 	case Error:
 		write(w, Refuse(http.StatusInternalServerError, "something is wrong"))
 	case Garbage:
@@ -363,6 +373,26 @@ func (e *Engine) Count(call string) (n int) {
 	before := len(e.calls)
 	e.calls = slices.DeleteFunc(e.calls, func(c string) bool { return c == call || strings.HasPrefix(c, call+"?") })
 	return before - len(e.calls)
+}
+
+// Upgrade turns a call into a raw connection, as the API does for commands in
+// containers. The caller closes it.
+func Upgrade(w http.ResponseWriter, r *http.Request) (conn net.Conn, in io.Reader, err error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	conn, in, err = w.(http.Hijacker).Hijack()
+	if err == nil {
+		fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	}
+	return conn, in, err
+}
+
+// Piece is a part of an output as logs and commands send it. The kind is 1 for
+// standard output and 2 for standard error.
+func Piece(kind byte, text string) []byte {
+	p := make([]byte, 8, 8+len(text))
+	p[0] = kind
+	binary.BigEndian.PutUint32(p[4:], uint32(len(text)))
+	return append(p, text...)
 }
 
 // pipeListener accepts the far ends of pipes.
