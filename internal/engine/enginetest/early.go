@@ -80,7 +80,7 @@ func serveEarly(w *world) {
 // earlyBody is more than engines read for nothing and sockets keep, where the
 // client's has a small buffer.
 const (
-	earlyBody  = 4 << 20
+	earlyBody  = 2 << 20
 	earlyPiece = 64 << 10
 )
 
