@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -26,25 +25,13 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
+
+	"fairway/internal/dockerapi/dockertest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// unixServer serves h on a unix socket and returns the socket's path.
-func unixServer(t *testing.T, h http.Handler) string {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
-	s.Start()
-	t.Cleanup(s.Close)
-	return socket
-}
 
 // newClient returns a client that is closed with the test.
 func newClient(t *testing.T, o Options) *Client {
@@ -57,59 +44,42 @@ func newClient(t *testing.T, o Options) *Client {
 	return c
 }
 
-// recorder answers every call with what an engine once answered, and writes the
-// calls down.
-type recorder struct {
-	mu    sync.Mutex
-	calls []string
-}
-
-func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	path := strings.TrimPrefix(req.URL.Path, "/v1.41")
-	r.mu.Lock()
-	r.calls = append(r.calls, req.Method+" "+path)
-	r.mu.Unlock()
-	w.Header().Set("Api-Version", "1.41")
-	w.Header().Set("Content-Type", "application/json")
-	name := ""
-	switch parts := strings.Split(strings.Trim(path, "/"), "/"); {
-	case path == "/containers/json":
-		name = "list.json"
-	case path == "/networks", path == "/info", path == "/version":
-		name = parts[0] + ".json"
-	case path == "/events":
-		name = "events.jsonl"
-	case len(parts) == 3 && parts[2] == "json":
-		name = "inspect-" + parts[1] + ".json"
-	case path == "/containers/create":
-		w.WriteHeader(http.StatusCreated)
-		fmt.Fprint(w, `{"Id":"new"}`)
-		return
-	case req.Method == http.MethodDelete && parts[0] == "images":
-		fmt.Fprint(w, `[]`)
-		return
-	case req.Method == http.MethodPost && parts[0] == "containers", req.Method == http.MethodDelete:
-		w.WriteHeader(http.StatusNoContent)
-		return
-	case req.Method == http.MethodPost:
-		_, _ = io.Copy(io.Discard, req.Body)
-		fmt.Fprint(w, `{"status":"done"}`)
-		return
-	default:
-		return
+// recorded is an engine that answers every call with what an engine once answered.
+func recorded() *dockertest.Engine {
+	e := dockertest.New(nil)
+	file := func(pattern string, name func(*http.Request) string) {
+		e.Answer(pattern, func(r *http.Request) any {
+			data, err := os.ReadFile(filepath.Join("testdata", name(r)))
+			if err != nil {
+				return dockertest.Refuse(http.StatusNotFound, "no such thing")
+			}
+			return data
+		})
 	}
-	data, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		http.Error(w, `{"message":"no such thing"}`, http.StatusNotFound)
-		return
+	file("GET /containers/{id}/json", func(r *http.Request) string { return "inspect-" + r.PathValue("id") + ".json" })
+	for call, name := range map[string]string{
+		"containers/json": "list.json", "networks": "networks.json", "info": "info.json", "version": "version.json", "events": "events.jsonl",
+	} {
+		file("GET /"+call, func(*http.Request) string { return name })
 	}
-	_, _ = w.Write(data)
+	e.Answer("POST /images/{how}", func(r *http.Request) any {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return `{"status":"done"}`
+	})
+	e.Say("DELETE /images/{name}", `[]`)
+	for call, answer := range map[string]dockertest.Status{
+		"POST /containers/create":      {Code: http.StatusCreated, Body: `{"Id":"new"}`},
+		"POST /containers/{id}/{what}": {Code: http.StatusNoContent}, "DELETE /containers/{id}": {Code: http.StatusNoContent},
+	} {
+		e.Answer(call, func(*http.Request) any { return answer })
+	}
+	return e
 }
 
 // TestRecorded reads what Docker 20.10 answered and compares with the golden
 // file; a list and an inspection must agree on what both tell.
 func TestRecorded(t *testing.T) {
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, &recorder{})})
+	c := newClient(t, Options{URL: recorded().Listen(t)})
 	ctx := t.Context()
 	info, err := c.Info(ctx)
 	check(t, err)
@@ -209,13 +179,13 @@ func TestOnlyNamedCalls(t *testing.T) {
 	}
 	for _, calls := range []map[string]func(*Client, context.Context) error{reads, changes} {
 		for want, call := range calls {
-			r := &recorder{}
-			c := newClient(t, Options{URL: "unix://" + unixServer(t, r)})
+			e := recorded()
+			c := newClient(t, Options{URL: e.Listen(t)})
 			if err := call(c, t.Context()); err != nil {
 				t.Errorf("%s: %v", want, err)
 			}
 			// The first call of all agrees on the API version.
-			got := slices.DeleteFunc(r.calls, func(call string) bool { return call == "HEAD /_ping" && want != call })
+			got := slices.DeleteFunc(e.Calls(), func(call string) bool { return call == "HEAD /_ping" && want != call })
 			if diff := cmp.Diff([]string{want}, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", want, diff)
 			}
@@ -240,7 +210,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 
 // TestNotFound tells a container that is gone from other trouble.
 func TestNotFound(t *testing.T) {
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, &recorder{})})
+	c := newClient(t, Options{URL: recorded().Listen(t)})
 	if _, err := c.ContainerInspect(t.Context(), "nobody"); !IsNotFound(err) {
 		t.Errorf("error %v", err)
 	}
@@ -315,10 +285,9 @@ func TestStream(t *testing.T) {
 		{"nothing", "", 0, "unexpected EOF"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Api-Version", "1.41")
-				fmt.Fprint(w, tt.body)
-			}))})
+			e := dockertest.New(nil)
+			e.Say("GET /events", tt.body)
+			c := newClient(t, Options{URL: e.Listen(t)})
 			s, err := c.Events(t.Context(), time.Time{}, nil)
 			check(t, err)
 			n := 0
@@ -331,14 +300,13 @@ func TestStream(t *testing.T) {
 		})
 	}
 	t.Run("slow reader", func(t *testing.T) {
-		c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Api-Version", "1.41")
+		e := dockertest.New(nil)
+		e.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, strings.Repeat(event, queueLength+10))
 			_ = http.NewResponseController(w).Flush()
-			if r.URL.Path != "/_ping" {
-				<-r.Context().Done()
-			}
-		}))})
+			<-r.Context().Done()
+		})
+		c := newClient(t, Options{URL: e.Listen(t)})
 		s, err := c.Events(t.Context(), time.Time{}, nil)
 		check(t, err)
 		for len(s.C) < queueLength { // nobody reads
@@ -354,11 +322,12 @@ func TestStream(t *testing.T) {
 
 // TestProgress demands that a failure told after "200 OK" is a failure.
 func TestProgress(t *testing.T) {
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
+	e := dockertest.New(nil)
+	e.Answer("POST /images/create", func(r *http.Request) any {
 		_, _ = io.Copy(io.Discard, r.Body)
-		fmt.Fprint(w, `{"status":"half"}{"error":"no space left"}`)
-	}))})
+		return `{"status":"half"}{"error":"no space left"}`
+	})
+	c := newClient(t, Options{URL: e.Listen(t)})
 	err := c.ImageImport(t.Context(), "a:1", strings.NewReader("x"), nil)
 	if err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("error %v", err)

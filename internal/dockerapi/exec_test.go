@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,77 +18,61 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // execEngine is an engine on which commands can be run: they say what they were
 // given and leave.
 type execEngine struct {
-	exit  int
-	hang  chan struct{} // commands wait for it, when it is there
-	mu    sync.Mutex
-	calls []string
-	args  []string
+	*dockertest.Engine
+	exit int
+	hang chan struct{} // commands wait for it, when it is there
+	mu   sync.Mutex
+	args []string
 }
 
-func (e *execEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Api-Version", "1.41")
-	path := strings.TrimPrefix(r.URL.Path, "/v1.41")
-	e.mu.Lock()
-	e.calls = append(e.calls, r.Method+" "+path)
-	e.mu.Unlock()
-	switch {
-	case strings.HasSuffix(path, "/exec"):
+func (e *execEngine) serve() *execEngine {
+	e.Engine = dockertest.New(&e.mu)
+	e.Answer("POST /containers/{id}/exec", func(r *http.Request) any {
 		var asked struct {
-			Cmd                       []string
-			User                      string
-			Tty, Privileged           bool
-			AttachStdin, AttachStdout bool
+			Cmd             []string
+			User            string
+			Tty, Privileged bool
 		}
 		_ = json.NewDecoder(r.Body).Decode(&asked)
-		e.mu.Lock()
 		e.args = append(slices.Clone(asked.Cmd), asked.User, fmt.Sprint(asked.Tty || asked.Privileged))
-		e.mu.Unlock()
-		w.WriteHeader(http.StatusCreated)
-		fmt.Fprint(w, `{"Id":"e1"}`)
-	case path == "/exec/e1/start":
-		e.start(w, r)
-	case path == "/exec/e1/json":
-		fmt.Fprintf(w, `{"ID":"e1","Running":false,"ExitCode":%d}`, e.exit)
-	case strings.HasSuffix(path, "/logs"):
-		_, _ = w.Write(piece(1, "2026-11-21T04:00:01.000000002Z line\n"))
-		_, _ = w.Write(piece(2, "2026-11-21T04:00:02Z [ALERT] no\n"))
-	}
-}
-
-func piece(kind byte, text string) []byte {
-	p := make([]byte, 8, 8+len(text))
-	p[0] = kind
-	binary.BigEndian.PutUint32(p[4:], uint32(len(text)))
-	return append(p, text...)
+		return dockertest.Status{Code: http.StatusCreated, Body: `{"Id":"e1"}`}
+	})
+	e.HandleFunc("POST /exec/e1/start", e.start)
+	e.Say("GET /exec/e1/json", fmt.Sprintf(`{"ID":"e1","Running":false,"ExitCode":%d}`, e.exit))
+	e.Say("POST /containers/{id}/kill", "")
+	e.Answer("GET /containers/{id}/logs", func(*http.Request) any {
+		return append(dockertest.Piece(1, "2026-11-21T04:00:01.000000002Z line\n"), dockertest.Piece(2, "2026-11-21T04:00:02Z [ALERT] no\n")...)
+	})
+	return e
 }
 
 func (e *execEngine) start(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	conn, in, err := w.(http.Hijacker).Hijack()
+	conn, in, err := dockertest.Upgrade(w, r)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 	if e.hang != nil {
 		<-e.hang
 		return
 	}
 	stdin, _ := io.ReadAll(in)
-	_, _ = conn.Write(piece(1, fmt.Sprintf("read %d: ", len(stdin))))
-	_, _ = conn.Write(piece(2, "trouble"))
-	_, _ = conn.Write(piece(1, string(stdin[:min(len(stdin), 40)])))
+	_, _ = conn.Write(dockertest.Piece(1, fmt.Sprintf("read %d: ", len(stdin))))
+	_, _ = conn.Write(dockertest.Piece(2, "trouble"))
+	_, _ = conn.Write(dockertest.Piece(1, string(stdin[:min(len(stdin), 40)])))
 }
 
 // TestExec runs commands over a unix socket and over TLS: input, both outputs,
 // exit code.
 func TestExec(t *testing.T) {
-	e := &execEngine{exit: 3}
+	e := (&execEngine{exit: 3}).serve()
 	a := newAuthority(t)
 	a.issue(t, "engine", &x509.Certificate{IPAddresses: []net.IP{net.ParseIP("127.0.0.1")}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	a.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -102,7 +85,7 @@ func TestExec(t *testing.T) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	for name, c := range map[string]*Client{
-		"unix": newClient(t, Options{URL: "unix://" + unixServer(t, e)}),
+		"unix": newClient(t, Options{URL: e.Listen(t)}),
 		"tls":  newClient(t, Options{URL: "tcp://" + s.Listener.Addr().String(), CAFile: a.file("ca"), CertFile: a.file("client"), KeyFile: a.file("client-key")}),
 	} {
 		for _, size := range []int{0, 5, 3 << 20} {
@@ -127,9 +110,9 @@ func TestExec(t *testing.T) {
 
 // TestExecDeadline runs a command that never ends.
 func TestExecDeadline(t *testing.T) {
-	e := &execEngine{hang: make(chan struct{})}
+	e := (&execEngine{hang: make(chan struct{})}).serve()
 	defer close(e.hang)
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, e)})
+	c := newClient(t, Options{URL: e.Listen(t)})
 	if _, err := c.ContainerExec(context.Background(), "web", Exec{Args: []string{"sleep"}, Stdin: make([]byte, 8<<20), Timeout: 50 * time.Millisecond}); err == nil {
 		t.Error("no error")
 	}
@@ -139,8 +122,8 @@ func TestExecDeadline(t *testing.T) {
 // with its input, a signal, a look at the log. No call writes a file from
 // outside.
 func TestNoArchive(t *testing.T) {
-	e := &execEngine{}
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, e)})
+	e := (&execEngine{}).serve()
+	c := newClient(t, Options{URL: e.Listen(t)})
 	_, err := c.ContainerExec(t.Context(), "web", Exec{Args: []string{"cat"}, Stdin: []byte("x")})
 	check(t, err)
 	check(t, c.ContainerSignal(t.Context(), "web", "USR2"))
@@ -158,7 +141,7 @@ func TestNoArchive(t *testing.T) {
 	}
 	want := []string{"POST /containers/web/exec", "POST /exec/e1/start", "GET /exec/e1/json", "POST /containers/web/kill", "GET /containers/web/logs"}
 	// The first call of all agrees on the API version.
-	got := slices.DeleteFunc(slices.Clone(e.calls), func(call string) bool { return call == "HEAD /_ping" })
+	got := slices.DeleteFunc(e.Calls(), func(call string) bool { return call == "HEAD /_ping" })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
@@ -167,7 +150,7 @@ func TestNoArchive(t *testing.T) {
 // FuzzDemultiplex takes outputs apart that no engine would send: never a panic,
 // never more kept than there is room for.
 func FuzzDemultiplex(f *testing.F) {
-	f.Add(append(piece(1, "out"), piece(2, "err")...))
+	f.Add(append(dockertest.Piece(1, "out"), dockertest.Piece(2, "err")...))
 	f.Add([]byte{1, 0, 0, 0, 255, 255, 255, 255, 'x'})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		out := &kept{left: 16}

@@ -82,7 +82,7 @@ func TestTLS(t *testing.T) {
 		check(t, err)
 		roots := x509.NewCertPool()
 		roots.AddCert(a.cert)
-		s := httptest.NewUnstartedServer(&recorder{})
+		s := httptest.NewUnstartedServer(recorded())
 		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS10, MaxVersion: most}
 		s.StartTLS()
@@ -250,8 +250,7 @@ func TestSSH(t *testing.T) {
 	check(t, err)
 	user, err := ssh.NewSignerFromKey(userKey)
 	check(t, err)
-	engine := &recorder{}
-	socket := unixServer(t, engine)
+	socket := strings.TrimPrefix(recorded().Listen(t), "unix://")
 	server := newSSHServer(t, host, user.PublicKey())
 
 	file := func(name string, data []byte) string {

@@ -46,15 +46,15 @@ func TestServiceCalls(t *testing.T) {
 			return err
 		},
 	} {
-		s := &said{answers: map[string]string{
+		e := answering(map[string]string{
 			"GET /services/web": inspected, "POST /services/create": `201 {"ID":"s1"}`, "POST /services/s1/update": `{}`,
 			"DELETE /services/web": ``, "GET /tasks": `[]`,
-		}}
-		c := newClient(t, Options{URL: "unix://" + unixServer(t, s)})
+		})
+		c := newClient(t, Options{URL: e.Listen(t)})
 		if err := call(c, t.Context()); err != nil {
 			t.Errorf("%s: %v", want, err)
 		}
-		if diff := cmp.Diff([]string{want}, s.asked); diff != "" {
+		if diff := cmp.Diff([]string{want}, e.Asked()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", want, diff)
 		}
 	}
@@ -64,14 +64,12 @@ func TestServiceCalls(t *testing.T) {
 // it may get lost on the way.
 func TestServiceInspect(t *testing.T) {
 	var sent []byte
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		if r.Method == http.MethodPost {
-			sent, _ = io.ReadAll(r.Body)
-		}
-		_, _ = io.WriteString(w, inspected)
-	}))})
+	e := answering(map[string]string{"GET /services/go-demo": inspected})
+	e.Answer("POST /services/s1/update", func(r *http.Request) any {
+		sent, _ = io.ReadAll(r.Body)
+		return inspected
+	})
+	c := newClient(t, Options{URL: e.Listen(t)})
 	got, err := c.ServiceInspect(t.Context(), "go-demo")
 	check(t, err)
 	want := Service{
@@ -113,7 +111,7 @@ func TestConflicts(t *testing.T) {
 		"name":  {`409 {"message":"rpc error: code = AlreadyExists desc = name conflicts with an existing object: service web already exists"}`, false, true},
 		"else":  {`500 {"message":"no leader"}`, false, false},
 	} {
-		c := newClient(t, Options{URL: "unix://" + unixServer(t, &said{answers: map[string]string{"POST /services/s1/update": tt.answer}})})
+		c := newClient(t, Options{URL: answering(map[string]string{"POST /services/s1/update": tt.answer}).Listen(t)})
 		_, err := c.ServiceUpdate(t.Context(), "s1", 1, swarm.ServiceSpec{})
 		if err == nil || IsConflict(err) != tt.conflict || IsNameTaken(err) != tt.taken {
 			t.Errorf("%s: %v: conflict %t, taken %t", name, err, IsConflict(err), IsNameTaken(err))

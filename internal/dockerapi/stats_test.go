@@ -5,42 +5,26 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/dockerapi/dockertest"
 )
 
-// said answers each call by its method and path, and remembers what was asked.
-type said struct {
-	answers map[string]string // "GET /services/web" → body; with a status in front: "409 {…}"
-	mu      sync.Mutex
-	asked   []string // with the query
-}
-
-func (s *said) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Api-Version", "1.41")
-	w.Header().Set("Content-Type", "application/json")
-	path := strings.TrimPrefix(r.URL.Path, "/v1.41")
-	if path == "/_ping" {
-		return
+// answering is an engine that answers each call by its method and path: with a body,
+// or with a status in front: "409 {…}".
+func answering(answers map[string]string) *dockertest.Engine {
+	e := dockertest.New(nil)
+	for call, body := range answers {
+		status := http.StatusOK
+		if n, _ := fmt.Sscanf(body, "%d {", &status); n == 1 {
+			body = body[4:]
+		}
+		e.Answer(call, func(*http.Request) any { return dockertest.Status{Code: status, Body: body} })
 	}
-	key := r.Method + " " + path
-	s.mu.Lock()
-	s.asked = append(s.asked, strings.TrimSuffix(key+"?"+r.URL.RawQuery, "?"))
-	s.mu.Unlock()
-	body, ok := s.answers[key]
-	if !ok {
-		http.Error(w, `{"message":"no such thing"}`, http.StatusNotFound)
-		return
-	}
-	var status int
-	if n, _ := fmt.Sscanf(body, "%d {", &status); n == 1 {
-		w.WriteHeader(status)
-		body = body[4:]
-	}
-	fmt.Fprint(w, body)
+	return e
 }
 
 // TestStats reads answers of engines on both versions of cgroups, of Windows'
@@ -77,11 +61,11 @@ func TestStats(t *testing.T) {
 		"stopped":    {},
 		"gone":       {},
 	}
-	s := &said{answers: map[string]string{}}
+	e := dockertest.New(nil)
 	for id, body := range answers {
-		s.answers["GET /containers/"+id+"/stats"] = body
+		e.Say("GET /containers/"+id+"/stats", body)
 	}
-	c := newClient(t, Options{URL: "unix://" + unixServer(t, s)})
+	c := newClient(t, Options{URL: e.Listen(t)})
 	for id := range answers {
 		got, err := c.ContainerStats(t.Context(), id)
 		if err != nil {
@@ -91,7 +75,7 @@ func TestStats(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}
 	}
-	for _, asked := range s.asked {
+	for _, asked := range e.Asked() {
 		if _, query, _ := strings.Cut(asked, "?"); query != "one-shot=true&stream=false" {
 			t.Errorf("asked for %s", asked)
 		}
@@ -103,14 +87,9 @@ func TestStats(t *testing.T) {
 
 // TestStatsDeadline asks an engine that says nothing.
 func TestStatsDeadline(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	c := newClient(t, Options{Timeout: 50 * time.Millisecond, URL: "unix://" + unixServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	}))})
+	e := dockertest.New(nil)
+	e.Freeze()
+	c := newClient(t, Options{Timeout: 50 * time.Millisecond, URL: e.Listen(t)})
 	if _, err := c.ContainerStats(context.Background(), "web"); err == nil {
 		t.Error("no error")
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,81 +17,32 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"fairway/internal/dockerapi/dockertest"
 )
-
-// conversation is an engine that answers from memory and writes down what it is
-// asked.
-type conversation struct {
-	mu      sync.Mutex
-	asked   []string // "GET /tasks?filters=…"
-	answers map[string]string
-	status  int
-}
-
-func (v *conversation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/_ping" {
-		w.Header().Set("Api-Version", "1.41")
-		return
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	path := strings.TrimPrefix(r.URL.Path, "/v1.41")
-	line := r.Method + " " + path
-	if r.URL.RawQuery != "" {
-		line += "?" + r.URL.Query().Encode()
-	}
-	v.asked = append(v.asked, line)
-	w.Header().Set("Content-Type", "application/json")
-	if v.status != 0 {
-		w.WriteHeader(v.status)
-	}
-	_, _ = io.WriteString(w, v.answers[path])
-}
-
-// converse returns a client of v over a unix socket.
-func converse(t *testing.T, v *conversation, change ...func(*Options)) *Client {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "s")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &httptest.Server{Listener: listener, Config: &http.Server{Handler: v}}
-	s.Start()
-	o := Options{URL: "unix://" + socket}
-	for _, c := range change {
-		c(&o)
-	}
-	c, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(); s.CloseClientConnections(); s.Close() })
-	return c
-}
 
 // TestSwarmLists reads one object of each kind, as a real manager wrote it with
 // everything but the essential removed.
 func TestSwarmLists(t *testing.T) {
-	v := &conversation{answers: map[string]string{
-		"/services": `[{"ID":"s1","Version":{"Index":29},"CreatedAt":"2026-11-21T03:53:32.867554215Z","Spec":{"Name":"vip","Labels":{"a":"b"},
+	e := answering(map[string]string{
+		"GET /services": `[{"ID":"s1","Version":{"Index":29},"CreatedAt":"2026-11-21T03:53:32.867554215Z","Spec":{"Name":"vip","Labels":{"a":"b"},
 			"TaskTemplate":{"ContainerSpec":{"Image":"app:1","Env":["SECRET=canary"]}},"Mode":{"Replicated":{"Replicas":2}},"EndpointSpec":{"Mode":"vip"}},
 			"Endpoint":{"Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":18081,"PublishMode":"ingress"},{"TargetPort":70000}],
 			"VirtualIPs":[{"NetworkID":"n1","Addr":"10.0.1.11/24"},{"NetworkID":"n2","Addr":""}]},"UpdateStatus":{"State":"updating"}},
 			{"ID":"s2","Spec":{"Name":"all","Mode":{"Global":{}}}},{"ID":"s3","Spec":{"Mode":{"ReplicatedJob":{}}}},{"ID":"s4","Spec":{"Mode":{"GlobalJob":{}}}}]`,
-		"/tasks": `[{"ID":"t1","Version":{"Index":47},"CreatedAt":"2026-11-21T03:53:32.5Z","Spec":{"ContainerSpec":{"Image":"app:1","Labels":{"c":"d"},"Env":["SECRET=canary"]}},
+		"GET /tasks": `[{"ID":"t1","Version":{"Index":47},"CreatedAt":"2026-11-21T03:53:32.5Z","Spec":{"ContainerSpec":{"Image":"app:1","Labels":{"c":"d"},"Env":["SECRET=canary"]}},
 			"ServiceID":"s1","Slot":2,"NodeID":"m1","Status":{"Timestamp":"2026-11-21T03:53:34Z","State":"running","Err":"why","ContainerStatus":{"ContainerID":"c1","PID":7},
 			"PortStatus":{"Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":32768,"PublishMode":"host"},{"Protocol":"tcp","TargetPort":80,"PublishedPort":32768,"PublishMode":"host"}]}},
 			"DesiredState":"shutdown","NetworksAttachments":[{"Network":{"ID":"n1","Spec":{"Name":"proxy"}},"Addresses":["10.0.1.9/24","fd00::9/64"]},
 			{"Network":{"ID":"n0","Spec":{"Name":"ingress","Ingress":true}},"Addresses":["nonsense"]}]},
 			{"ID":"t2","Status":{"State":"pending"},"DesiredState":"running"}]`,
-		"/nodes": `[{"ID":"m1","Version":{"Index":40},"Spec":{"Role":"manager","Availability":"drain","Labels":{"rack":"1"}},"Description":{"Hostname":"vm","Engine":{"EngineVersion":"20.10.24","Labels":{"zone":"a"}}},
+		"GET /nodes": `[{"ID":"m1","Version":{"Index":40},"Spec":{"Role":"manager","Availability":"drain","Labels":{"rack":"1"}},"Description":{"Hostname":"vm","Engine":{"EngineVersion":"20.10.24","Labels":{"zone":"a"}}},
 			"Status":{"State":"ready","Addr":"0.0.0.0"},"ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"192.168.7.1:2377"}},
 			{"ID":"m2","Spec":{"Role":"worker"},"Status":{"State":"down","Addr":"192.168.7.2"},"ManagerStatus":{"Reachability":"unreachable"}}]`,
-		"/networks": `[{"Name":"ingress","Id":"n0","Driver":"overlay","Ingress":true}]`,
-		"/info":     `{"Swarm":{"NodeID":"m1","LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`,
-	}}
-	c := converse(t, v)
+		"GET /networks": `[{"Name":"ingress","Id":"n0","Driver":"overlay","Ingress":true}]`,
+		"GET /info":     `{"Swarm":{"NodeID":"m1","LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`,
+	})
+	c := newClient(t, Options{URL: e.Listen(t)})
 	ctx := t.Context()
 
 	services, _, err := c.ServiceList(ctx, nil)
@@ -141,7 +91,7 @@ func TestSwarmLists(t *testing.T) {
 		"GET /networks?filters=%7B%22scope%22%3A%7B%22swarm%22%3Atrue%7D%7D",
 		"GET /info",
 	}
-	if diff := cmp.Diff(want, v.asked); diff != "" {
+	if diff := cmp.Diff(want, e.Asked()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
@@ -160,8 +110,11 @@ func same(t *testing.T, err error, want, got any) {
 // TestSeen demands that an answer is decoded when it differs from the one
 // before, and only then; and that an answer that failed was not seen.
 func TestSeen(t *testing.T) {
-	v := &conversation{answers: map[string]string{"/nodes": `[{"ID":"a"}]`}}
-	c := converse(t, v)
+	var mu sync.Mutex
+	var answer string
+	e := dockertest.New(&mu)
+	e.Answer("GET /nodes", func(*http.Request) any { return answer })
+	c := newClient(t, Options{URL: e.Listen(t)})
 	var seen Seen
 	ask := func() string {
 		list, changed, err := c.NodeList(t.Context(), &seen)
@@ -171,10 +124,10 @@ func TestSeen(t *testing.T) {
 		return fmt.Sprint(len(list), changed)
 	}
 	var got []string
-	for _, answer := range []string{`[{"ID":"a"}]`, `[{"ID":"a"}]`, `[{"ID":"b"}]`, `[{"ID":"b"}]`, `[{"ID":`, `[{"ID":`, `[{"ID":"b"}]`, `[]`, `[]`, `{}`} {
-		v.mu.Lock()
-		v.answers["/nodes"] = answer
-		v.mu.Unlock()
+	for _, next := range []string{`[{"ID":"a"}]`, `[{"ID":"a"}]`, `[{"ID":"b"}]`, `[{"ID":"b"}]`, `[{"ID":`, `[{"ID":`, `[{"ID":"b"}]`, `[]`, `[]`, `{}`} {
+		mu.Lock()
+		answer = next
+		mu.Unlock()
 		got = append(got, ask())
 	}
 	want := []string{"1 true", "0 false", "1 true", "0 false", "error", "error", "1 true", "0 true", "0 false", "error"}
@@ -193,7 +146,9 @@ func TestSwarmRefusals(t *testing.T) {
 		{403, "<html>no</html>", "docker list tasks: 403 Forbidden"},
 		{404, "", "docker list tasks: 404 Not Found"},
 	} {
-		client := converse(t, &conversation{status: c.status, answers: map[string]string{"/tasks": c.answer}})
+		e := dockertest.New(nil)
+		e.Answer("GET /tasks", func(*http.Request) any { return dockertest.Status{Code: c.status, Body: c.answer} })
+		client := newClient(t, Options{URL: e.Listen(t)})
 		if _, _, err := client.TaskList(t.Context(), TaskFilter{}, nil); err == nil || err.Error() != c.want {
 			t.Errorf("error %q, want %q", err, c.want)
 		}
@@ -230,8 +185,7 @@ func TestSwarmDeadline(t *testing.T) {
 
 // TestSwarmTLS lists over TLS, where the connection is made in another way.
 func TestSwarmTLS(t *testing.T) {
-	v := &conversation{answers: map[string]string{"/nodes": `[{"ID":"a"}]`}}
-	s := httptest.NewTLSServer(v)
+	s := httptest.NewTLSServer(answering(map[string]string{"GET /nodes": `[{"ID":"a"}]`}))
 	defer s.Close()
 	c, err := New(Options{URL: "tcp://" + s.Listener.Addr().String(), Insecure: true})
 	if err != nil {
