@@ -126,7 +126,59 @@ var forTests = []string{"internal/testkit", "internal/dockerapi/dockertest"}
 const (
 	maxFileLines     = 600
 	maxFunctionLines = 80
+	maxPackageLines  = 2500
 )
+
+// largePackages are the packages above the measure: how many lines they have at most,
+// and what is to become of them. A number may only be lowered, and a line goes when
+// its package is below the measure.
+var largePackages = map[string]struct {
+	lines int
+	next  string
+}{
+	"cmd/fairway":                    {4982, "commands that work without a running Fairway hold logic that belongs to packages below"},
+	"internal/admin":                 {4005, "its adapters go when it may import what it shows"},
+	"internal/admin/ui":              {3125, "pages; a package per area"},
+	"internal/app":                   {8353, "check, plan, doctor, swarm services, usage and the environment of Docker Flow become packages"},
+	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
+	"internal/control":               {2546, "the recorder becomes state of the loop"},
+	"internal/engine/embedded":       {5893, "what every engine needs moves to engine/..."},
+	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
+	"internal/engine/haproxy":        {4830, "planning becomes a package of its own"},
+	"internal/engine/haproxy/render": {4258, "the Lua files and the sections may part"},
+	"internal/fleet":                 {5274, "the drivers of containers become a package"},
+	"internal/notify":                {2691, "channels may part from the outbox"},
+	"internal/route":                 {4136, "text and diff may part from the table"},
+}
+
+// TestPackageSizes keeps packages at a size that can be held in one head.
+func TestPackageSizes(t *testing.T) {
+	sizes := map[string]int{}
+	for _, f := range parseModule(t) {
+		if !f.test && f.pkg != "." && !strings.HasPrefix(f.pkg, "test/") {
+			sizes[f.pkg] += f.fset.File(f.ast.Pos()).LineCount() - 1
+		}
+	}
+	const slack = 100 // by how much a number may lag behind a package that has shrunk
+	for pkg, lines := range sizes {
+		large, known := largePackages[pkg]
+		switch {
+		case !known && lines > maxPackageLines:
+			t.Errorf("%s has %d lines, more than %d: part it", pkg, lines, maxPackageLines)
+		case known && lines > large.lines:
+			t.Errorf("%s has %d lines, and grew beyond %d: it is to shrink (%s)", pkg, lines, large.lines, large.next)
+		case known && lines <= maxPackageLines:
+			t.Errorf("%s has %d lines: take it off the list", pkg, lines)
+		case known && lines < large.lines-slack:
+			t.Errorf("%s has shrunk to %d lines: lower its number", pkg, lines)
+		}
+	}
+	for pkg := range largePackages {
+		if sizes[pkg] == 0 {
+			t.Errorf("%s is listed and is not there", pkg)
+		}
+	}
+}
 
 var longFunctions = []string{
 	"internal/app.New", // the wiring, deliberately one straight function
