@@ -41,12 +41,12 @@ code() {
 end_to_end() {
 	step "end to end: build" "$GO" test -tags e2e -c -o "$tmp/e2e.test" ./test/e2e
 	step "end to end: containers" e2e containers embedded -test.skip "^Test($hosts)" &
-	step "end to end: Swarms and fleets" e2e hosts embedded -test.run "^Test($hosts)" -test.parallel 4
+	step "end to end: Swarms and fleets" e2e hosts embedded -test.run "^Test($hosts)" -test.parallel 3
 	wait
 	# With HAProxy those in which the engine matters most.
 	step "end to end: HAProxy, containers" e2e haproxy-containers haproxy \
 		-test.run '^Test(StopUnderLoad|RemoveUnderLoad|KillIsSurvived|BadLabelsCostNobodyElse|ComposeGroups|HealthcheckGates|FairwayInContainer|RestartWithoutEngine)$' &
-	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*|SwarmRolling)$' -test.parallel 4
+	step "end to end: HAProxy, Swarms" e2e haproxy-hosts haproxy -test.run '^Test(SwarmBook|SwarmDockerFlow.*|SwarmRolling)$' -test.parallel 3
 	wait
 }
 

@@ -220,10 +220,10 @@ defaults
     option idle-close-on-response
     option redispatch 1
     retries 3
-    timeout connect 2s
-    timeout client 30s
-    timeout server 30s
-    timeout http-request 10s
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+    timeout http-request 30s
     timeout http-keep-alive 30s
 listen web
     bind :80
@@ -351,7 +351,7 @@ func (c *centre) put(config string) uint64 {
 }
 
 // fastRollout is for hosts that answer at once.
-var fastRollout = api.FleetSettings{Wave: "1", Pause: "1200ms", HostTimeout: "20s", Deadline: "2m"}
+var fastRollout = api.FleetSettings{Wave: "1", Pause: "1200ms", HostTimeout: "40s", Deadline: "3m"}
 
 // start begins a rollout of the newest revision.
 func (c *centre) start(s api.FleetSettings) api.FleetRollout {
@@ -367,7 +367,7 @@ func (c *centre) start(s api.FleetSettings) api.FleetRollout {
 func (c *centre) end() api.FleetRollout {
 	c.t.Helper()
 	var r api.FleetRollout
-	testkit.Within(c.t, 2*time.Minute, "the rollout ends", func() string {
+	testkit.Within(c.t, 4*time.Minute, "the rollout ends", func() string {
 		var err error
 		if r, err = c.client().Rollout(context.Background(), edgeDocument); err != nil {
 			return err.Error()

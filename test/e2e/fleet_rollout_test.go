@@ -266,7 +266,7 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 	c := startCentre(t, fleetFile(t, edges), "")
 	c.put(edgeConfig(1, server, ""))
 	s := fastRollout
-	s.HostTimeout, s.Deadline = "10s", "40s"
+	s.HostTimeout, s.Deadline = "20s", "90s"
 	version := 1
 	// rollout puts another version out and waits for the end.
 	rollout := func(what string) api.FleetRollout {
