@@ -146,15 +146,16 @@ func (n *Notifier) giveUp(c *channel, count int, why string) {
 	n.remove(c, count, map[string]int{c.Name: c.lost})
 }
 
-// remove takes the first messages of a channel out of the outbox. The caller has
-// both locks.
+// remove takes the first messages of a channel out of the outbox: on disk first, so
+// that a message which readers see no more is not sent again after a kill. The caller
+// has both locks.
 func (n *Notifier) remove(c *channel, count int, lost map[string]int) {
 	done := slices.Clone(c.waiting[:count])
+	_ = n.commit(&commit{done: done, lost: lost}) // logged; they go out again after a restart
 	for _, m := range done {
 		c.bytes -= m.size()
 	}
 	c.waiting = slices.Delete(c.waiting, 0, count)
-	_ = n.commit(&commit{done: done, lost: lost}) // said in the log; they go out again after a restart
 }
 
 // work delivers what waits for a channel, one parcel after the other, until ctx

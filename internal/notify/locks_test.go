@@ -1,10 +1,14 @@
 package notify
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"fairway/internal/catalog"
 	"fairway/internal/testkit"
@@ -53,4 +57,42 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 	if err := <-told; err != nil {
 		t.Error(err)
 	}
+}
+
+// What was delivered is pending for those who look until the disk knows of it: a kill
+// after they have seen that nothing waits sends nothing twice.
+func TestDeliveredIsSeenWhenItIsDurable(t *testing.T) {
+	arrived := make(chan struct{}, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived <- struct{}{} }))
+	defer receiver.Close()
+	n, err := New(Options{
+		Dir: t.TempDir(), Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry(),
+		Channels: []Channel{{Name: "ops", Kind: KindWebhook, URL: receiver.URL}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := n.Tell(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := n.store.db.Begin(true) // the one who may write
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { _ = n.Run(ctx); close(ended) }()
+	defer func() { cancel(); <-ended }()
+	<-arrived
+	testkit.Eventually(t, "it is counted as delivered", func() bool {
+		return testutil.ToFloat64(n.metrics.messages.WithLabelValues("ops", "delivered")) == 1
+	})
+	if pending := n.Channels()[0].Pending; pending != 1 {
+		t.Errorf("%d events wait before the disk knows that the one was delivered", pending)
+	}
+	if err := disk.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "nothing waits", func() bool { return n.Channels()[0].Pending == 0 })
 }

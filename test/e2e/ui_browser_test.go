@@ -111,6 +111,10 @@ func (b *browser) open(base string, s screen) *tab {
 			}
 		}
 	}()
+	// Without it a page in the background of another test has no focus to move.
+	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		b.t.Fatal(err)
+	}
 	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watcher}); err != nil {
 		b.t.Fatal(err)
 	}

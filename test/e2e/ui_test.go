@@ -292,7 +292,9 @@ func TestUIWithoutMouse(t *testing.T) {
 		t.Helper()
 		tb.until("(document.activeElement?.outerHTML ?? '').slice(0, 200).includes(" + quoted(want) + ")")
 	}
-	key("\t")
+	for i := 0; strings.HasPrefix(focused(), "<body") && i < 20; i++ {
+		key("\t") // what gets the focus first
+	}
 	focus(`class="skip"`)
 	key("\r")
 	focus(`id="main"`)
