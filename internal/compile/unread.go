@@ -47,7 +47,7 @@ func (r *routeLabels) unread(d *draft) *unread {
 	fault, blind := map[string]bool{}, false
 	for _, l := range r.faulty() {
 		if l.key == nil {
-			blind = blind || nearest.Word(l.local, checks) != ""
+			blind = blind || nearest.Word(l.local, checks) != "" || protects(l.local)
 			continue
 		}
 		fault[l.key.name] = true
@@ -71,6 +71,15 @@ func (r *routeLabels) unread(d *draft) *unread {
 		u.paths = d.paths
 	}
 	return u
+}
+
+// protects is true of a key that is none of ours and speaks of who may come in, as those
+// of other proxies do: basicauth.users, ipallowlist, forward-auth.
+func protects(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc([]string{"auth", "allow", "whitelist", "deny", "user", "passw", "cert"}, func(word string) bool {
+		return strings.Contains(key, word)
+	})
 }
 
 // passedBy says whether f lets in whom the unread route was to keep out.

@@ -209,8 +209,11 @@ func (c *Control) Run(ctx context.Context) error {
 	r := round{compiled: c.restore(ctx), backoff: retryFirst}
 	for {
 		changed := c.feed.Changed()
-		if !c.take(&r) && !c.wait(ctx, changed, r) {
-			continue
+		if !c.take(&r) {
+			if !c.wait(ctx, changed, r) {
+				continue
+			}
+			c.take(&r) // when it was Recompile that ended the waiting
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -269,6 +272,7 @@ const (
 func (c *Control) wait(ctx context.Context, changed <-chan struct{}, r round) bool {
 	var due <-chan time.Time
 	end, ends := c.steering.nextEnd()
+	ends = ends && r.snapshot != nil // until there is one, nothing is to be served anew
 	if retry := time.Now().Add(r.backoff); r.pending && (!ends || retry.Before(end)) {
 		end, ends = retry, true
 	}

@@ -162,8 +162,13 @@ func basicCredentials(values []string) (name, password string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	return strings.Cut(string(raw), ":")
+	name, password, ok = strings.Cut(string(raw), ":")
+	return name, password, ok && len(password) <= maxPassword
 }
+
+// maxPassword is the most bytes of a password, as in libxcrypt: what a hash costs grows
+// with them.
+const maxPassword = 512
 
 // verify reports whether the password is the user's. An unknown user costs the
 // same work as a known one, so that the time tells nothing. Right credentials

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,5 +138,16 @@ func TestVerifyWaits(t *testing.T) {
 	defer cancel()
 	if right, err := u.verify(ctx, store, "ada", "lovelace"); right || err == nil {
 		t.Errorf("%v %v", right, err)
+	}
+}
+
+// TestLongPasswordsAreNotHashed: what a hash costs grows with the password, so one that
+// nobody has is refused before.
+func TestLongPasswordsAreNotHashed(t *testing.T) {
+	for length, want := range map[int]bool{1: true, maxPassword: true, maxPassword + 1: false, 48 << 10: false} {
+		header := "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:"+strings.Repeat("x", length)))
+		if _, _, ok := basicCredentials([]string{header}); ok != want {
+			t.Errorf("a password of %d bytes: %t", length, ok)
+		}
 	}
 }

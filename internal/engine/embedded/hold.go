@@ -180,11 +180,10 @@ func (x *exchange) readdress(out *http.Request) *http.Request {
 		return out
 	}
 	next := *out
-	h := x.unchanged
-	if h == nil {
-		h = out.Header
+	if x.unchanged == nil { // another change of the table begins from it, too
+		x.unchanged = out.Header
 	}
-	next.Header = h.Clone()
+	next.Header = x.unchanged.Clone()
 	delete(next.Header, "Authorization")
 	if v := x.q.header["Authorization"]; v != nil {
 		next.Header["Authorization"] = v

@@ -137,6 +137,12 @@ func startEngine(t *testing.T) enginetest.Engine {
 	return candid{e}
 }
 
+// byChance are the differences that are ones only when an answer and a connection that
+// closes cross: they may pass, and are listed all the same.
+var byChance = map[string]bool{
+	"early/HTTP/1.1": true, "early/HTTP/2, heedless": true, "wire/a client that closes its side": true,
+}
+
 // TestBehaviour puts the engine through the suite that says what a table means, and
 // holds docs/haproxy-engine.md to what comes of it. At least 88 of 100 cases must be
 // identical.
@@ -151,6 +157,12 @@ func TestBehaviour(t *testing.T) {
 	}
 	maps.DeleteFunc(known, func(_ string, is bool) bool { return !is })
 	report := enginetest.RunKnown(t, startEngine, known)
+	report.Gone = slices.DeleteFunc(report.Gone, func(name string) bool {
+		if byChance[name] {
+			report.Differing[name] = "this time it passed"
+		}
+		return byChance[name]
+	})
 	report.Identical += len(report.Gone)
 	all := report.Identical + len(report.Refused) + len(report.Differing)
 	t.Logf("HAProxy %s, %d cases: %d identical, %d differing, %d refused", version, all, report.Identical, len(report.Differing), len(report.Refused))

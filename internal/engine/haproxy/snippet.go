@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -239,7 +240,7 @@ const checkTimeout = 10 * time.Second
 func CheckLines(ctx context.Context, program *binary.Binary, l Lines) error {
 	why, err := checkLines(ctx, program, l)
 	if err == nil && why != "" {
-		err = errors.New(why)
+		err = errors.New(withoutArguments(why, slices.Concat(l.Global, l.Frontend, l.Backend)))
 	}
 	return err
 }

@@ -19,11 +19,11 @@ func secret(words string) string { return secretBegin + withoutMarks.Replace(wor
 
 // secretLine marks all of a line that people wrote but its first word.
 func secretLine(line string) string {
-	word, rest, more := strings.Cut(line, " ")
-	if !more {
+	end := strings.IndexAny(line, " \t")
+	if end < 0 {
 		return withoutMarks.Replace(line)
 	}
-	return withoutMarks.Replace(word) + " " + secret(rest)
+	return withoutMarks.Replace(line[:end]) + " " + secret(line[end+1:])
 }
 
 // secretQuery is the path of a check as one word, with its query marked as secret.

@@ -69,3 +69,14 @@ func TestShownWithoutSecrets(t *testing.T) {
 		t.Errorf("%d lines are shown, HAProxy gets %d", got, want)
 	}
 }
+
+// TestSecretLineWithTabs: HAProxy separates words at tabs as at blanks.
+func TestSecretLineWithTabs(t *testing.T) {
+	for _, line := range []string{"http-request set-header X-Key hidden", "http-request\tset-header\tX-Key\thidden"} {
+		marked := secretLine(line)
+		begin, end := strings.Index(marked, secretBegin), strings.Index(marked, secretEnd)
+		if at := strings.Index(marked, "hidden"); begin < 0 || at < begin || at > end {
+			t.Errorf("%q is shown as %q", line, marked)
+		}
+	}
+}
