@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,26 +16,11 @@ import (
 	"fairway/internal/testkit"
 )
 
-// freePort is a port that nothing listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
 // lastRun serves shop.example.com and a port that a label has opened, and ends. It
 // returns the port.
 func lastRun(t *testing.T, dir string, do ...func(*program)) (port string) {
 	t.Helper()
-	port = freePort(t)
+	port = testkit.FreePort(t)
 	file := filepath.Join(dir, "services.yml")
 	address := backend(t, "one")
 	writeServices(t, file, fmt.Sprintf(`services:

@@ -57,7 +57,7 @@ func newStage(t *testing.T, change func(*Options)) *stage {
 	if _, err := binary.Find(t.Context(), ""); errors.Is(err, binary.ErrNotFound) {
 		t.Skip("no haproxy on this machine")
 	}
-	s := &stage{t: t, log: &output{}, port: freePort(t)}
+	s := &stage{t: t, log: &output{}, port: testkit.FreePort(t)}
 	centre := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -177,17 +177,6 @@ func (s *stage) inPlace(want string) {
 	if got, err := os.ReadFile(s.current()); err != nil || string(got) != want {
 		s.t.Errorf("in place: %q, %v; want %q", got, err, want)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func TestNew(t *testing.T) {

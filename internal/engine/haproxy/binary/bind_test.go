@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairway/internal/testkit"
 )
 
 func describe(b Bind) string {
@@ -146,7 +148,7 @@ func TestTakenOthers(t *testing.T) {
 // What HAProxy itself holds is seen as its own, also under another address.
 func TestTakenByHAProxy(t *testing.T) {
 	b, dir := program(t), t.TempDir()
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	config := minimal + "listen a\n bind 0.0.0.0:" + port + "\n"
 	cmd := exec.Command(b.Path, "-db", "-f", write(t, dir, "a.cfg", config))
 	if err := cmd.Start(); err != nil {
@@ -169,17 +171,6 @@ func TestTakenByHAProxy(t *testing.T) {
 	if reason := taken(t, TakenOptions{Wanted: want, Pids: []int{cmd.Process.Pid}}); reason != "" {
 		t.Errorf("held by itself: %q", reason)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func TestParseSockets(t *testing.T) {

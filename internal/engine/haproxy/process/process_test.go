@@ -19,6 +19,7 @@ import (
 
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/testkit"
 )
 
 // stage is a directory with a configuration and the options to run it.
@@ -45,7 +46,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &stage{t: t, dir: dir, port: freePort(t), Options: Options{
+	s := &stage{t: t, dir: dir, port: testkit.FreePort(t), Options: Options{
 		Binary: b, Files: []string{filepath.Join(dir, "haproxy.cfg")}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log"),
 	}}
 	s.write("one", "")
@@ -102,17 +103,6 @@ func (s *stage) answers(want string) {
 	if body, _ := io.ReadAll(res.Body); string(body) != want {
 		s.t.Errorf("answer %q, want %q", body, want)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func isGone(t *testing.T, p *Process) {
@@ -477,7 +467,7 @@ func TestOldWorkersAndHardStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer backend.Close()
-	s.port = freePort(t)
+	s.port = testkit.FreePort(t)
 	text := fmt.Sprintf("global\n set-var proc.cfggen str(one)\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1m\n timeout server 1m\nlisten a\n bind 127.0.0.1:%s\n server s %s\n", s.port, backend.Addr())
 	if err := os.WriteFile(s.Files[0], []byte(text), 0o600); err != nil {
 		t.Fatal(err)

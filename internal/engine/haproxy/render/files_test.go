@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // writeFiles writes the configuration to its directory, as an engine does.
@@ -91,15 +92,9 @@ func numbered(text string) string {
 	return b.String()
 }
 
-// freePort is a port that was free a moment ago.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
+	return netip.MustParseAddrPort("127.0.0.1:" + testkit.FreePort(t))
 }
 
 // testOptions are options for a directory of the test, with free ports for all
