@@ -37,7 +37,8 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		add(fmt.Sprintf("rule%d", i), fmt.Sprintf("(Host(`a.example`) || Host(`h%d.example`)) && %s", i, rule), i+1)
 	}
 	writeServices(t, file, text.String())
-	p := startProgram(t, file, filepath.Join(dir, "state"))
+	// explain is held to the embedded engine, whose reading of a request it shares.
+	p := startProgram(t, file, filepath.Join(dir, "state"), func(c *Config) { c.Engine = EngineEmbedded })
 	p.answers(t, "other.example", "other")
 	c := p.client(t)
 
