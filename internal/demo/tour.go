@@ -80,7 +80,7 @@ func (t *tour) first(ctx context.Context) error {
 	t.line("     %s explain GET http://shop.localhost/blog/hello --admin http://%s\n", t.command, t.admin)
 	t.line("   From now on, 100 requests a second go to the shop and the blog, and each one is counted.\n")
 	t.load.start("shop.localhost", "/", "/blog/")
-	return t.tell(ctx, "shop.localhost", "/", 20)
+	return t.tell(ctx, "shop.localhost", "/", 20, 2)
 }
 
 func (t *tour) add(ctx context.Context) error {
@@ -114,7 +114,7 @@ func (t *tour) scale(ctx context.Context) error {
 		}
 		t.line("     %s answers, %s after it ran", i.name(), since(began))
 	}
-	return t.tell(ctx, "shop.localhost", "/", 40)
+	return t.tell(ctx, "shop.localhost", "/", 40, 4)
 }
 
 func (t *tour) stop(ctx context.Context) error {
@@ -128,13 +128,16 @@ func (t *tour) stop(ctx context.Context) error {
 	}
 	after, failedAfter, _ := t.load.sum()
 	t.line("     shop-1 is gone; %d requests were made meanwhile, %d failed", after-total, failedAfter-failed)
-	return t.tell(ctx, "shop.localhost", "/", 30)
+	return t.tell(ctx, "shop.localhost", "/", 30, 3)
 }
 
-// tell makes n requests one after the other and prints who answered.
-func (t *tour) tell(ctx context.Context, host, path string, n int) error {
+// tell makes n requests one after the other and prints who answered. Other requests
+// are made meanwhile, and may fall in step with these: it goes on, for so many again at
+// most, until each of the instances has answered.
+func (t *tour) tell(ctx context.Context, host, path string, n, instances int) error {
 	counts := map[string]int{}
-	for range n {
+	made := 0
+	for ; made < n || len(counts) < instances && made < 2*n; made++ {
 		status, name, err := t.load.ask(ctx, host, path)
 		if err != nil {
 			return err
@@ -149,7 +152,7 @@ func (t *tour) tell(ctx context.Context, host, path string, n int) error {
 		parts = append(parts, fmt.Sprintf("%s %d", name, count))
 	}
 	slices.Sort(parts)
-	t.line("     %d requests answered by: %s\n", n, strings.Join(parts, ", "))
+	t.line("     %d requests answered by: %s\n", made, strings.Join(parts, ", "))
 	return nil
 }
 
