@@ -28,13 +28,13 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 	}
 	told := make(chan error, 1)
 	go func() { told <- n.Tell(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}) }()
-	testkit.Eventually(t, "the writer waits for the disk", testkit.True(func() bool {
+	testkit.Eventually(t, "the writer waits for the disk", func() bool {
 		if !n.order.TryLock() {
 			return true
 		}
 		n.order.Unlock()
 		return false
-	}))
+	})
 	looked := make(chan error, 1)
 	go func() {
 		_, err := registry.Gather()

@@ -72,6 +72,3 @@ func Figure(t testing.TB, what, format string, args ...any) {
 
 // Soaking reports whether this is `make soak`, where tests have their full length.
 func Soaking() bool { return os.Getenv("FAIRWAY_SOAK") != "" }
-
-// True is for conditions that were written before Eventually took them as they are.
-func True(ok func() bool) func() bool { return ok }

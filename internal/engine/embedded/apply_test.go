@@ -281,7 +281,7 @@ func TestEndpointDrain(t *testing.T) {
 	}
 	s.backend("a.example", func(b *route.Backend) { b.Endpoints[0].State = route.EndpointDraining }, a.addr(), b.addr())
 	s.apply()
-	testkit.Eventually(t, "the idle connection is closed", testkit.True(func() bool { return open.Load() == 1 }))
+	testkit.Eventually(t, "the idle connection is closed", func() bool { return open.Load() == 1 })
 	for range 3 {
 		if res := s.get("a.example", "/"); res.body != "b" {
 			t.Errorf("answer of %q", res.body)
@@ -291,7 +291,7 @@ func TestEndpointDrain(t *testing.T) {
 	if res := running.answer("GET"); res.body != "a" {
 		t.Errorf("running request: %d %q", res.StatusCode, res.body)
 	}
-	testkit.Eventually(t, "the last connection is closed", testkit.True(func() bool { return open.Load() == 0 }))
+	testkit.Eventually(t, "the last connection is closed", func() bool { return open.Load() == 0 })
 }
 
 // TestStop: what runs finishes and is told that the connection closes; idle
@@ -362,7 +362,7 @@ func TestStopCutsOff(t *testing.T) {
 		t.Fatal(res, err)
 	}
 	busy.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-	testkit.Eventually(t, "both run", testkit.True(func() bool { return s.engine.running.Load() == 2 }))
+	testkit.Eventually(t, "both run", func() bool { return s.engine.running.Load() == 2 })
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	err := s.engine.Stop(ctx)

@@ -84,7 +84,7 @@ func TestWebSocket(t *testing.T) {
 			t.Errorf("%s: close: %v", listener, err)
 		}
 	}
-	testkit.Eventually(t, "both sockets are over", testkit.True(func() bool { return s.engine.running.Load() == 0 }))
+	testkit.Eventually(t, "both sockets are over", func() bool { return s.engine.running.Load() == 0 })
 	for _, b := range s.engine.Status() {
 		for _, e := range b.Endpoints {
 			if e.InFlight != 0 {
@@ -360,7 +360,7 @@ func TestClientGone(t *testing.T) {
 	case <-time.After(testkit.Patience):
 		t.Fatal("the application still works")
 	}
-	testkit.Eventually(t, "the request is over", testkit.True(func() bool { return s.engine.running.Load() == 0 }))
+	testkit.Eventually(t, "the request is over", func() bool { return s.engine.running.Load() == 0 })
 	if e := s.engine.Status()[0].Endpoints[0]; e.InFlight != 0 || e.Failures != 0 {
 		t.Errorf("endpoint after a client went away: %+v", e)
 	}

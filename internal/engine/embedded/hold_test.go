@@ -42,9 +42,9 @@ func heldSite(t *testing.T, ask string, change func(*route.Route)) (*site, <-cha
 // heldAre waits until so many requests or connections of a route are held.
 func heldAre(t *testing.T, s *site, id string, n int64) {
 	t.Helper()
-	testkit.Eventually(t, "requests are held", testkit.True(func() bool {
+	testkit.Eventually(t, "requests are held", func() bool {
 		return s.engine.live.Load().lookup(s.routes[id]).held.Load() == n
-	}))
+	})
 }
 
 // TestHeldRequestIsNotBoundToItsTable: a request that is held when its route leaves
@@ -300,9 +300,9 @@ func TestHeldUpgradeIsCheckedAnew(t *testing.T) {
 	c := s.dial("http")
 	c.within(testkit.Patience)
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n")
-	testkit.Eventually(t, "the request is held", testkit.True(func() bool {
+	testkit.Eventually(t, "the request is held", func() bool {
 		return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1
-	}))
+	})
 	s.backend("a.example", nil, a.addr())
 	s.apply()
 	if res := c.answer("POST"); res.StatusCode != http.StatusServiceUnavailable || len(a.all()) > 0 {

@@ -60,10 +60,10 @@ func TestMetrics(t *testing.T) {
 	s.get("b.example", "/")
 	s.get("unknown.example", "/")
 	s.raw("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-	testkit.Eventually(t, "all is counted", testkit.True(func() bool {
+	testkit.Eventually(t, "all is counted", func() bool {
 		m := sums(t, r)
 		return m["requests_total 4xx "] == 2 && m["open_connections http"] == 0
-	}))
+	})
 
 	got := sums(t, r)
 	if got["retries_total a.example"] < 1 {

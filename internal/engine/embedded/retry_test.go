@@ -189,7 +189,7 @@ func TestHold(t *testing.T) {
 	s.apply()
 	held := make(chan *response, 1)
 	go func() { held <- s.raw("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi") }()
-	testkit.Eventually(t, "the request is held", testkit.True(func() bool { return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1 }))
+	testkit.Eventually(t, "the request is held", func() bool { return s.engine.live.Load().lookup(s.routes["a.example"]).held.Load() == 1 })
 	if res := s.get("a.example", "/"); res.StatusCode != 503 {
 		t.Errorf("one too many: status %d", res.StatusCode)
 	}

@@ -379,7 +379,7 @@ func TestTCPStop(t *testing.T) {
 	if got := fast.rest(); got != "you said \"\"\n" {
 		t.Errorf("got %q", got)
 	}
-	testkit.Eventually(t, "one is left", testkit.True(func() bool { return s.engine.running.Load() == 1 }))
+	testkit.Eventually(t, "one is left", func() bool { return s.engine.running.Load() == 1 })
 	cancel()
 	if err := <-stopped; err == nil || !strings.Contains(err.Error(), "1 request") {
 		t.Errorf("error %v", err)
@@ -398,7 +398,7 @@ func TestTCPIsSeen(t *testing.T) {
 	c.send("ping")
 	_ = c.Conn.(*net.TCPConn).CloseWrite()
 	c.rest()
-	testkit.Eventually(t, "it is over", testkit.True(func() bool { return s.engine.running.Load() == 0 }))
+	testkit.Eventually(t, "it is over", func() bool { return s.engine.running.Load() == 0 })
 	if err := s.engine.access.Flush(); err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("without the file: %s", got)
 	}
 	writeCertificate(t, dir, "new.example")
-	testkit.Eventually(t, "the new certificate is served", testkit.True(func() bool { return name() == "new.example" }))
+	testkit.Eventually(t, "the new certificate is served", func() bool { return name() == "new.example" })
 	if res, err := open.Get("https://a.example/"); err != nil || res.StatusCode != 200 {
 		t.Errorf("open connection: %v", err)
 	}

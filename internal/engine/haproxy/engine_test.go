@@ -87,7 +87,7 @@ func TestChangesWithoutReload(t *testing.T) {
 	if n := s.reloads(); n != 1 {
 		t.Errorf("%d starts and reloads, want 1", n)
 	}
-	testkit.Eventually(t, "deletion of servers", testkit.True(func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 }))
+	testkit.Eventually(t, "deletion of servers", func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 })
 	if n := s.count("fairway_haproxy_verification_failures_total") + s.count("fairway_haproxy_runtime_failures_total"); n != 0 {
 		t.Errorf("%v failures", n)
 	}
@@ -155,7 +155,7 @@ func TestBusyListenerIsSampled(t *testing.T) {
 		t.Skipf("this machine makes %.0f requests a second, too few to be sampled", rate)
 	}
 	counted := func(code string) float64 { return sums(t, s.registry)["requests_total "+code+" a.example"] }
-	testkit.Eventually(t, "all failures are counted", testkit.True(func() bool { return counted("5xx") == failures }))
+	testkit.Eventually(t, "all failures are counted", func() bool { return counted("5xx") == failures })
 	t.Logf("%d requests, %.0f counted", asked, counted("2xx"))
 	if n := counted("2xx"); n < 0.7*float64(asked) || n > 1.4*float64(asked) || n == float64(asked) {
 		t.Errorf("%.0f requests counted of %d, by a sample", n, asked)
@@ -185,7 +185,7 @@ func TestCertificates(t *testing.T) {
 	}
 
 	writeCertificate(t, dirs[1], "c.example") // into the same files
-	testkit.Eventually(t, "the renewed certificate", testkit.True(func() bool { return s.certificateOf("c.example") == "c.example" }))
+	testkit.Eventually(t, "the renewed certificate", func() bool { return s.certificateOf("c.example") == "c.example" })
 	s.exact()
 
 	s.listeners[1].Certificates = []route.Certificate{first}
@@ -282,7 +282,7 @@ func TestClientAuthorities(t *testing.T) {
 		t.Error("not the client that the authority has issued is taken")
 	}
 	use(second)
-	testkit.Eventually(t, "the other authority", testkit.True(func() bool { return taken(second) }))
+	testkit.Eventually(t, "the other authority", func() bool { return taken(second) })
 	if taken(first) {
 		t.Error("the client of the authority before is taken")
 	}
@@ -294,7 +294,7 @@ func TestClientAuthorities(t *testing.T) {
 	if err := syscall.Kill(master, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, "another HAProxy", testkit.True(func() bool { now, _ := s.processes(); return now != 0 && now != master }))
+	testkit.Eventually(t, "another HAProxy", func() bool { now, _ := s.processes(); return now != 0 && now != master })
 	s.back()
 	if !taken(second) {
 		t.Error("a broken file has taken the authority away")

@@ -80,10 +80,10 @@ func TestTakenAddress(t *testing.T) {
 		t.Errorf("what could not be bound has the address %v", addr)
 	}
 	_ = other.Close()
-	testkit.Eventually(t, "the listener that can be bound now", testkit.True(func() bool {
+	testkit.Eventually(t, "the listener that can be bound now", func() bool {
 		addr := s.engine.Addr("more")
 		return addr != nil && addr.String() == other.Addr().String()
-	}))
+	})
 
 	conn, err := net.Dial("tcp", other.Addr().String())
 	if err != nil {
@@ -317,10 +317,10 @@ func TestGate(t *testing.T) {
 		s.answers("b.example", "old")
 	}
 	ready.Store(true)
-	testkit.Eventually(t, "the endpoint that passes", testkit.True(func() bool {
+	testkit.Eventually(t, "the endpoint that passes", func() bool {
 		_, body := s.get("b.example")
 		return body == "new"
-	}))
+	})
 
 	s.exact()
 	if n := early.Load(); n > 0 {

@@ -78,7 +78,7 @@ func TestEveryKindOfServer(t *testing.T) {
 	if n := s.reloads(); n != before {
 		t.Errorf("other weights and fewer servers need %d reloads", n-before)
 	}
-	testkit.Eventually(t, "deletion of servers", testkit.True(func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 }))
+	testkit.Eventually(t, "deletion of servers", func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 })
 	if n := s.count("fairway_haproxy_verification_failures_total") + s.count("fairway_haproxy_runtime_failures_total"); n != 0 {
 		t.Errorf("%v failures of commands", n)
 	}

@@ -37,10 +37,10 @@ func (s *site) processes() (master, worker int) {
 func (s *site) back() {
 	s.t.Helper()
 	begun := time.Now()
-	testkit.Eventually(s.t, "HAProxy is back", testkit.True(func() bool {
+	testkit.Eventually(s.t, "HAProxy is back", func() bool {
 		master, _ := s.processes()
 		return master != 0 && len(s.differences()) == 0
-	}))
+	})
 
 	s.t.Logf("back after %v", time.Since(begun).Round(time.Millisecond))
 }
@@ -63,7 +63,7 @@ func TestKilled(t *testing.T) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			testkit.Eventually(t, "the end", testkit.True(func() bool { now, _ := s.processes(); return now != master }))
+			testkit.Eventually(t, "the end", func() bool { now, _ := s.processes(); return now != master })
 			s.back()
 			s.answers("a.example", "a")
 			s.answers("b.example", "b")
@@ -112,7 +112,7 @@ func TestTakenOver(t *testing.T) {
 		t.Errorf("%d starts and reloads by the second engine, want 0", n)
 	}
 	client()
-	testkit.Eventually(t, "deletion of servers", testkit.True(func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 }))
+	testkit.Eventually(t, "deletion of servers", func() bool { return s.count("fairway_haproxy_leaving_servers") == 0 })
 }
 
 // TestTakenOverElsewhere: what was changed behind the back of all engines is put
@@ -184,7 +184,7 @@ func TestDriftIsCorrected(t *testing.T) {
 	s.serve("c.example", startEndpoint(t, "c"))
 	s.apply()
 	s.meddle()
-	testkit.Eventually(t, "the correction", testkit.True(func() bool { return len(s.differences()) == 0 }))
+	testkit.Eventually(t, "the correction", func() bool { return len(s.differences()) == 0 })
 	s.answers("a.example", "a")
 	if n := s.count("fairway_haproxy_verification_failures_total"); n == 0 {
 		t.Error("no verification has failed")
@@ -207,7 +207,7 @@ func TestReloadedElsewhere(t *testing.T) {
 	if _, err := socket.NewMaster(s.engine.masterSocket(), 0).Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, "the new worker", testkit.True(func() bool { _, now := s.processes(); return now != 0 && now != before }))
+	testkit.Eventually(t, "the new worker", func() bool { _, now := s.processes(); return now != 0 && now != before })
 	s.exact()
 	s.serve("c.example", startEndpoint(t, "c"))
 	s.apply()
@@ -319,7 +319,7 @@ func TestOutputIsTrimmed(t *testing.T) {
 	if _, err := f.Write(make([]byte, maxOutput)); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, "an empty file", testkit.True(func() bool { info, err := os.Stat(path); return err == nil && info.Size() == 0 }))
+	testkit.Eventually(t, "an empty file", func() bool { info, err := os.Stat(path); return err == nil && info.Size() == 0 })
 	if err := s.engine.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +434,7 @@ func TestDrainLimit(t *testing.T) {
 	if !says(conn) {
 		t.Error("the connection ends at once")
 	}
-	testkit.Eventually(t, "the end of the connection", testkit.True(func() bool { return !says(conn) }))
+	testkit.Eventually(t, "the end of the connection", func() bool { return !says(conn) })
 	if !says(other) {
 		t.Error("the connection to another endpoint has ended")
 	}
@@ -488,7 +488,7 @@ func TestElsewhere(t *testing.T) {
 	haproxy = start()
 	s.back()
 	s.serve("c.example", startEndpoint(t, "c"))
-	testkit.Eventually(t, "HAProxy is taken over again", testkit.True(func() bool { return s.engine.Apply(t.Context(), s.table()) == nil }))
+	testkit.Eventually(t, "HAProxy is taken over again", func() bool { return s.engine.Apply(t.Context(), s.table()) == nil })
 	s.answers("c.example", "c")
 	s.exact()
 	s.stop()

@@ -55,12 +55,12 @@ func TestDepartures(t *testing.T) {
 	// never asked for anything.
 	r.use(configOf(), table(draining, draining, ""))
 	r.use(configOf(), table(draining, ready, ""))
-	testkit.Eventually(t, "it is known what runs", testkit.True(func() bool {
+	testkit.Eventually(t, "it is known what runs", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		d := r.leaving[endpointKey{"shop", "e1"}]
 		return d != nil && d.asked && len(r.leaving) == 1
-	}))
+	})
 
 	r.take(strings.Replace(request("-", "502", "0", "-", "s1", "v1"), "--", "SD", 1))
 	says("s1,v1,,0,UP,,\n")

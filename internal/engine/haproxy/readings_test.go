@@ -164,7 +164,7 @@ func TestReadings(t *testing.T) {
 		"connections_total shop":     1, "connection_received_bytes_total shop": 11, "connection_sent_bytes_total shop": 22,
 		"open_connections http": 3, "held_requests": 2,
 	}
-	testkit.Eventually(t, "all lines are counted", testkit.True(func() bool { return sums(t, registry)["connections_total shop"] == 1 }))
+	testkit.Eventually(t, "all lines are counted", func() bool { return sums(t, registry)["connections_total shop"] == 1 })
 	if diff := cmp.Diff(want, sums(t, registry)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
@@ -173,7 +173,7 @@ func TestReadings(t *testing.T) {
 	// bring them back.
 	r.use(configOf(), tableOf(t, "blog"))
 	send(request(shop, "200", "0", "-", "s1", "v1"), request(blog, "200", "0", "-", "s1", "v1"))
-	testkit.Eventually(t, "the line of blog is counted", testkit.True(func() bool { return sums(t, registry)["requests_total 2xx blog"] == 1 }))
+	testkit.Eventually(t, "the line of blog is counted", func() bool { return sums(t, registry)["requests_total 2xx blog"] == 1 })
 	for name := range sums(t, registry) {
 		if strings.Contains(name, "shop") {
 			t.Errorf("series %q of a route that is gone", name)
@@ -204,10 +204,10 @@ func TestReadingsAccessLog(t *testing.T) {
 	)
 	// One more line ends the waiting for the others.
 	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
-	testkit.Eventually(t, "all lines are there", testkit.True(func() bool {
+	testkit.Eventually(t, "all lines are there", func() bool {
 		_ = r.access.Flush()
 		return strings.Count(log.String(), "\n") == 4
-	}))
+	})
 
 	if err := r.close(); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func TestReadingsOutlastNonsense(t *testing.T) {
 		_ = conn.Close()
 	}
 	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
-	testkit.Eventually(t, "a line is counted", testkit.True(func() bool { return sums(t, registry)["requests_total 4xx "] == 1 }))
+	testkit.Eventually(t, "a line is counted", func() bool { return sums(t, registry)["requests_total 4xx "] == 1 })
 }
 
 func FuzzParseLine(f *testing.F) {

@@ -301,7 +301,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	if n := s.reloads(); n != reloads+1 {
 		t.Errorf("%d reloads, want %d", n-1, reloads)
 	}
-	testkit.Eventually(t, "the end of old workers", testkit.True(func() bool { return s.count("fairway_haproxy_old_workers") == 0 }))
+	testkit.Eventually(t, "the end of old workers", func() bool { return s.count("fairway_haproxy_old_workers") == 0 })
 	s.exact()
 }
 
@@ -330,10 +330,10 @@ func TestKillsInStorm(t *testing.T) {
 		for begun := time.Now(); time.Since(begun) < after+20*time.Millisecond; n++ {
 			s.event(n, l, addrs, certs) // HAProxy may be started anew in the middle of it
 		}
-		testkit.Eventually(t, "HAProxy is back", testkit.True(func() bool {
+		testkit.Eventually(t, "HAProxy is back", func() bool {
 			now, _ := s.processes()
 			return now != 0 && now != master && len(s.differences()) == 0
-		}))
+		})
 
 		took = append(took, time.Since(<-killed))
 	}
@@ -406,7 +406,7 @@ func TestEngineKilled(t *testing.T) {
 		begun := time.Now()
 		s.start()
 		s.apply()
-		testkit.Eventually(t, "the table of the next engine", testkit.True(func() bool { return len(s.differences()) == 0 }))
+		testkit.Eventually(t, "the table of the next engine", func() bool { return len(s.differences()) == 0 })
 		took = append(took, time.Since(begun))
 		reloads += s.reloads()
 		s.answers("a.example", "a")

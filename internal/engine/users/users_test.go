@@ -76,7 +76,7 @@ func TestFollow(t *testing.T) {
 	before := changes.Load()
 	write(t, path, "ann:"+hashed+"\n")
 	reports("")
-	testkit.Eventually(t, "the change", testkit.True(func() bool { return changes.Load() > before }))
+	testkit.Eventually(t, "the change", func() bool { return changes.Load() > before })
 	s.Keep(nil)
 	if s.File(NameOf(auth)) != nil || len(s.Contents()) != 0 {
 		t.Error("the file is not forgotten")
