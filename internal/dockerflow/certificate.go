@@ -89,7 +89,7 @@ func (p *Proxy) certs(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, certReply{Status: statusOK, Certs: list})
 }
 
-// isSibling tells whether a call comes from another replica of this proxy.
+// isSibling reports whether a call comes from another replica of this proxy.
 func (p *Proxy) isSibling(r *http.Request) bool {
 	peer, ok := directPeer(r)
 	if !ok {
@@ -101,7 +101,7 @@ func (p *Proxy) isSibling(r *http.Request) bool {
 	return err == nil && isAmong(peer, siblings)
 }
 
-// directPeer is the address that a call comes from; none for one that somebody else
+// directPeer is the address that a call comes from; none for one that another program
 // may have forwarded, or that comes from this machine.
 func directPeer(r *http.Request) (netip.Addr, bool) {
 	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {

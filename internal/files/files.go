@@ -120,7 +120,7 @@ func (f *File) Read(most int64) ([]byte, error) {
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
 
-// Stamp tells whether a file changed, without reading it. The zero stamp is that of
+// Stamp reports whether a file changed, without reading it. The zero stamp is that of
 // a file that cannot be seen.
 type Stamp struct {
 	modified time.Time

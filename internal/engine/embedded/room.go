@@ -116,7 +116,7 @@ func (r *room) evict(q *queue, limit string) *clientConn {
 	return c
 }
 
-// warn tells the operator, once a minute, that a limit is reached.
+// warn notifies the operator, once a minute, that a limit is reached.
 func (r *room) warn(limit string) {
 	now, last := time.Now().UnixNano(), r.warned.Load()
 	if now-last < int64(time.Minute) || !r.warned.CompareAndSwap(last, now) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// worries are the retry state after a failed round.
+// worries is the retry state after a failed round.
 type worries struct {
 	text    string        // logged already
 	backoff time.Duration // zero: all is well

@@ -47,7 +47,7 @@ type Identity struct {
 	Forwarded []string
 }
 
-// IsIdentity tells the headers by which endpoints learn who sent a request
+// IsIdentity reports the headers by which endpoints learn who sent a request
 // to where. The last two replace the path in some frameworks, past the one that
 // was matched.
 func IsIdentity(name string) bool {
