@@ -32,8 +32,21 @@ type gates struct {
 	mu     sync.Mutex
 	open   map[gate]bool
 	fresh  bool // one has opened since take
-	probes map[gate]context.CancelFunc
+	probes map[gate]probing
 	masked map[*route.Backend]*maskedBackend
+}
+
+// probing is a probe that runs, and the backend whose check it asks.
+type probing struct {
+	backend *route.Backend
+	cancel  context.CancelFunc
+}
+
+// asks reports whether the probe asks what the check of b does.
+func (p probing) asks(b *route.Backend) bool {
+	old := p.backend
+	sameTLS := old.TLS == b.TLS || old.TLS != nil && b.TLS != nil && *old.TLS == *b.TLS
+	return sameTLS && old.Scheme == b.Scheme && old.Health.Equal(b.Health)
 }
 
 // gate is an endpoint at an address.
@@ -57,7 +70,7 @@ const (
 func newGates(log *slog.Logger, passed func()) *gates {
 	g := &gates{
 		log: log, passed: passed, slots: make(chan struct{}, maxProbes),
-		open: map[gate]bool{}, probes: map[gate]context.CancelFunc{}, masked: map[*route.Backend]*maskedBackend{},
+		open: map[gate]bool{}, probes: map[gate]probing{}, masked: map[*route.Backend]*maskedBackend{},
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
@@ -181,9 +194,14 @@ func (g *gates) watch(t *route.Table) {
 	for _, b := range t.Backends {
 		for _, x := range gatesOf(b) {
 			wanted[x] = true
-			if !g.open[x] && g.probes[x] == nil && g.ctx.Err() == nil {
+			p, probed := g.probes[x]
+			if probed && !p.asks(b) {
+				p.cancel()
+				probed = false
+			}
+			if !g.open[x] && !probed && g.ctx.Err() == nil {
 				ctx, cancel := context.WithCancel(g.ctx)
-				g.probes[x] = cancel
+				g.probes[x] = probing{b, cancel}
 				g.wg.Go(func() { g.probe(ctx, x, b) })
 			}
 		}
@@ -192,9 +210,9 @@ func (g *gates) watch(t *route.Table) {
 		}
 	}
 	g.masked = kept
-	for x, cancel := range g.probes {
+	for x, p := range g.probes {
 		if !wanted[x] {
-			cancel()
+			p.cancel()
 			delete(g.probes, x)
 		}
 	}
@@ -244,7 +262,7 @@ func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 	}
 	log.Info("endpoint passes its check")
 	g.open[x], g.fresh = true, true
-	g.probes[x]() // it is over
+	g.probes[x].cancel() // it is over
 	delete(g.probes, x)
 	g.passed()
 }
