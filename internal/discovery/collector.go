@@ -183,7 +183,10 @@ func (c *Collector) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	pace := pacer{quiet: c.quiet, bound: c.bound, settled: time.Now().Add(c.settle)}
-	if len(c.sources) > 0 {
+	switch {
+	case !c.lingers.IsZero(): // of what was restored
+		timer.Reset(time.Until(c.lingers))
+	case len(c.sources) > 0:
 		timer.Stop()
 	}
 	for {
@@ -245,7 +248,9 @@ func (c *Collector) restore() {
 	if c.restored == nil {
 		return
 	}
-	services, nodes := split(c.restored)
+	restored := *c.restored
+	restored.Services = c.linger.resume(restored.Services)
+	services, nodes := split(&restored)
 	lastSuccess := make(map[string]time.Time)
 	for _, old := range c.restored.Sources {
 		lastSuccess[old.Name] = old.LastSuccess

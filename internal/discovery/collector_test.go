@@ -289,8 +289,39 @@ func TestRestoredIsGuarded(t *testing.T) {
 	})
 }
 
-// TestMerge: services of one ID become one, instances sorted; unchanged ones keep
-// their pointers.
+// TestRestoredRanLately: the moment of a service that had just stopped begins anew with
+// the run, also where its source says nothing, and ends.
+func TestRestoredRanLately(t *testing.T) {
+	stopped := func() *catalog.Service {
+		s := service("a", "web=1")
+		s.Instances[0].State = catalog.StateStopped
+		return s
+	}
+	for _, answers := range []bool{false, true} {
+		web := stopped()
+		web.RanLately = true
+		a := newScript("a")
+		o := Options{Sources: []Source{a}, Restored: &catalog.Snapshot{Services: []*catalog.Service{web}}, Linger: 10 * time.Second}
+		lab(t, o, func(_ *Collector, feed *catalog.Feed) {
+			time.Sleep(time.Second)
+			if answers {
+				a.say <- catalog.Answer{Services: []*catalog.Service{stopped()}}
+			}
+			time.Sleep(7 * time.Second)
+			if !feed.Newest().Services[0].RanLately {
+				t.Errorf("answers %t: it has not run lately after 8 seconds", answers)
+			}
+			time.Sleep(3 * time.Second)
+			if feed.Newest().Services[0].RanLately {
+				t.Errorf("answers %t: it has run lately after 11 seconds", answers)
+			}
+		})
+		if !web.RanLately {
+			t.Error("the restored snapshot was changed")
+		}
+	}
+}
+
 // TestRanLately: a service of which nothing runs any more has run lately, for a moment;
 // one of which nothing was seen to run has not.
 func TestRanLately(t *testing.T) {
@@ -339,6 +370,8 @@ func TestRanLately(t *testing.T) {
 	})
 }
 
+// TestMerge: services of one ID become one, instances sorted; unchanged ones keep
+// their pointers.
 func TestMerge(t *testing.T) {
 	a, b := newScript("a"), newScript("b")
 	lab(t, Options{Sources: []Source{a, b}}, func(_ *Collector, feed *catalog.Feed) {

@@ -21,6 +21,20 @@ type lingerer struct {
 	plain, marked *catalog.Service // as it came, and with the mark
 }
 
+// resume takes over a list of the last run, and returns it without marks: the moment of
+// those that had one begins anew.
+func (l *linger) resume(list []*catalog.Service) []*catalog.Service {
+	list, l.up = slices.Clone(list), map[string]bool{}
+	for i, s := range list {
+		if s.RanLately {
+			plain := *s
+			plain.RanLately = false
+			list[i], l.up[s.ID] = &plain, true
+		}
+	}
+	return list
+}
+
 // mark returns the list with the marks, and when the first of them ends; zero for
 // none. Unchanged services keep their pointers.
 func (l *linger) mark(list []*catalog.Service, now time.Time) (marked []*catalog.Service, ends time.Time) {
