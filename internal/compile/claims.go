@@ -40,6 +40,13 @@ type contestant struct {
 	members []*form
 }
 
+// idle reports whether nothing of its owner runs. A route that needs no instance, and
+// whose service has none, is served all the same: a redirect in a services file.
+func (c *contestant) idle() bool {
+	alone := c.form.backend == nil && c.form.route.Refused == "" && len(c.plan.service.Instances) == 0
+	return c.plan.idle && !alone
+}
+
 // survivor is a form that is in the table, with its place in the queue.
 type survivor struct {
 	form    *form
@@ -77,7 +84,7 @@ func contest(all []contestant, newest uint64) {
 			continue
 		}
 		order = append(order, c)
-		if c.before == nil || c.kept || c.plan.idle {
+		if c.before == nil || c.kept || c.idle() {
 			continue
 		}
 		had := claimsOf(c.before)
@@ -151,7 +158,7 @@ func (c *contestant) joins() bool {
 func favoured(order []*contestant) []*contestant {
 	var ranked []*contestant
 	for _, c := range order {
-		if c.form.rank != "" && !c.plan.idle {
+		if c.form.rank != "" && !c.idle() {
 			ranked = append(ranked, c)
 		}
 	}
@@ -160,7 +167,7 @@ func favoured(order []*contestant) []*contestant {
 	}
 	rivals := map[claim][]*contestant{}
 	for _, c := range order {
-		if c.plan.idle {
+		if c.idle() {
 			continue
 		}
 		for _, want := range c.form.claims {
@@ -228,7 +235,7 @@ func compareContestants(a, b *contestant) int {
 		case c.before != nil:
 			n = 1
 		}
-		if c.plan.idle {
+		if c.idle() {
 			n += 3
 		}
 		return n
@@ -263,7 +270,7 @@ func (c *contestant) conflict() route.Problem {
 	switch {
 	case c.lost == "":
 		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", printable(won.Service), printable(won.ID)), "rename the service or the route"
-	case c.plan.idle && !c.winner.plan.idle:
+	case c.idle() && !c.winner.idle():
 		text = fmt.Sprintf("nothing of it runs, so service %s%s takes the same requests", printable(won.Service), of(won.Origin.Instance))
 		hint = "remove it, or stop the other one before this one is started"
 		if strings.HasPrefix(o.Source, "docker") {
