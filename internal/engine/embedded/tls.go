@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,14 +18,15 @@ import (
 // certStore holds the key pairs of the live listeners and rereads them when their
 // files change. Connections that are open go on with what they began with.
 type certStore struct {
-	log *slog.Logger
+	log  *slog.Logger
+	read pairReader
 
 	mu    sync.Mutex
 	pairs map[route.Certificate]*keyPair
 }
 
 func newCertStore(log *slog.Logger) *certStore {
-	return &certStore{log: log, pairs: map[route.Certificate]*keyPair{}}
+	return &certStore{log: log, read: readPair, pairs: map[route.Certificate]*keyPair{}}
 }
 
 // keyPair is one certificate with its key.
@@ -35,36 +37,38 @@ type keyPair struct {
 }
 
 // index returns the certificates of a listener by server name. Those that are not
-// known yet are loaded.
+// known yet are loaded. It is called by one goroutine at a time.
 func (s *certStore) index(names []route.Certificate) (*certIndex, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no certificate for TLS")
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	fresh := map[route.Certificate]*keyPair{}
 	for _, f := range names {
-		if s.pairs[f] != nil || fresh[f] != nil {
-			continue
+		if s.pairs[f] == nil {
+			fresh[f] = &keyPair{files: f}
 		}
-		p := &keyPair{files: f}
-		if err := p.load(); err != nil {
-			return nil, err
+	}
+	s.mu.Unlock()
+	for _, f := range names {
+		if p := fresh[f]; p != nil && p.cert == nil {
+			if err := p.load(s.read); err != nil {
+				return nil, err
+			}
 		}
-		fresh[f] = p
 	}
-	for f, p := range fresh {
-		s.pairs[f] = p
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.pairs, fresh)
 	x := &certIndex{files: names}
 	x.fill(s.pairs)
 	return x, nil
 }
 
 // load reads the pair. On an error the pair stays as it was.
-func (p *keyPair) load() error {
+func (p *keyPair) load(read pairReader) error {
 	p.stamp = p.stamps()
-	cert, err := readPair(p.files)
+	cert, err := read(p.files)
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", p.files.CertFile, err)
 	}
@@ -74,6 +78,9 @@ func (p *keyPair) load() error {
 
 // maxPair bounds the size of the files of a pair.
 const maxPair = 4 << 20
+
+// pairReader reads a certificate and its key.
+type pairReader func(route.Certificate) (tls.Certificate, error)
 
 func readPair(name route.Certificate) (tls.Certificate, error) {
 	cert, err := files.Read(name.CertFile, maxPair)
@@ -92,27 +99,43 @@ func (p *keyPair) stamps() [2]files.Stamp {
 }
 
 // reload loads the pairs whose files changed and reports whether any did. A pair
-// that is broken now stays as it was.
+// that is broken now stays as it was. Files are read without the mutex, for which a
+// table waits that goes live. It is called by one goroutine.
 func (s *certStore) reload() (changed bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.pairs {
-		was, now, old := p.stamp, p.stamps(), p.cert
-		if was[0].Holds(now[0]) && was[1].Holds(now[1]) {
-			continue
-		}
-		if err := p.load(); err != nil {
-			if !was[0].Same(now[0]) || !was[1].Same(now[1]) {
-				s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile, "error", err)
-			}
-			continue
-		}
-		if !p.cert.Leaf.Equal(old.Leaf) {
-			s.log.Info("certificate reloaded", "file", p.files.CertFile)
-			changed = true
-		}
+	pairs := slices.Collect(maps.Values(s.pairs))
+	s.mu.Unlock()
+	for _, p := range pairs {
+		changed = s.reloadPair(p) || changed
 	}
 	return changed
+}
+
+func (s *certStore) reloadPair(p *keyPair) (changed bool) {
+	s.mu.Lock()
+	was, old := p.stamp, p.cert
+	s.mu.Unlock()
+	now := p.stamps()
+	if was[0].Holds(now[0]) && was[1].Holds(now[1]) {
+		return false
+	}
+	cert, err := s.read(p.files)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.stamp = now
+	if err != nil {
+		if !was[0].Same(now[0]) || !was[1].Same(now[1]) {
+			s.log.Error("certificate cannot be reloaded, the old one stays", "file", p.files.CertFile,
+				"error", fmt.Errorf("certificate %s: %w", p.files.CertFile, err))
+		}
+		return false
+	}
+	p.cert = &cert
+	if cert.Leaf.Equal(old.Leaf) {
+		return false
+	}
+	s.log.Info("certificate reloaded", "file", p.files.CertFile)
+	return true
 }
 
 // keep forgets the pairs that no listener of t names.

@@ -2,9 +2,12 @@ package embedded
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -125,6 +128,40 @@ func TestReindexLooksUnderTheLock(t *testing.T) {
 	})
 	if !looked {
 		t.Error("the live table is not looked at")
+	}
+}
+
+// TestSlowCertificateFilesHoldUpNoTable: while a pair is read again, a table can go live.
+func TestSlowCertificateFilesHoldUpNoTable(t *testing.T) {
+	s := newCertStore(testLog(t))
+	file := filepath.Join(t.TempDir(), "pair.pem")
+	if err := os.WriteFile(file, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pair := route.Certificate{CertFile: file, KeyFile: file}
+	s.pairs[pair] = &keyPair{files: pair}
+	reading, disk := make(chan struct{}), make(chan struct{})
+	s.read = func(route.Certificate) (tls.Certificate, error) {
+		close(reading)
+		<-disk
+		return tls.Certificate{}, errors.New("it is gone")
+	}
+	reloaded := make(chan bool)
+	go func() { reloaded <- s.reload() }()
+	<-reading
+	live := make(chan struct{})
+	go func() {
+		s.reindex(func() *liveTable { return nil })
+		close(live)
+	}()
+	select {
+	case <-live:
+	case <-time.After(testkit.Patience):
+		t.Error("the table waits for the disk")
+	}
+	close(disk)
+	if <-reloaded {
+		t.Error("a pair that cannot be read has changed")
 	}
 }
 
