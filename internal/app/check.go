@@ -109,7 +109,7 @@ type checker struct {
 	order    map[string]int // of files
 	problems []CheckedProblem
 
-	// stack says that the Compose files are stacks of a Swarm; see isStack.
+	// stack says that the Compose file at hand is a stack of a Swarm; see isStack.
 	stack bool
 
 	// What only a plan needs: it notes which variables the files ask for.
@@ -150,7 +150,7 @@ func Check(o CheckOptions) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.stack = c.stack || slices.ContainsFunc(files, checkedFile.isStack)
+	onlySwarm := c.stack // by the configuration
 	result := &Checked{Files: found}
 	for _, f := range files {
 		result.Files = append(result.Files, CheckedFile{Path: f.path, Kind: f.kind})
@@ -158,6 +158,7 @@ func Check(o CheckOptions) (*Checked, error) {
 		case "unreadable":
 			c.problem(CheckedProblem{File: f.path, Line: f.line, Code: CodeCompose, Text: f.reason})
 		case "compose":
+			c.stack = onlySwarm || f.isStack()
 			c.compose(f.path, f.root)
 		case "services":
 			c.servicesFile(f.path, f.data, lookup(f.root, "services"))
