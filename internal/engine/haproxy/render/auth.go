@@ -152,6 +152,12 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	}
 	// Salts and hashes are found by the name, the password is put to them.
 	d.line("http-request set-var(txn.authed) bool(false)")
+	if slices.ContainsFunc(d.route.Filters[:place], func(f route.Filter) bool { return f.BasicAuth != nil }) {
+		// A look-up that finds nothing leaves what the filter before has found.
+		for _, name := range []string{"known", "wanted", "hashed"} {
+			d.line("http-request unset-var(txn.%s)", name)
+		}
+	}
 	one := "{ req.fhdr_cnt(authorization) eq 1 } { http_auth_user -m found }"
 	d.line("http-request set-var(txn.user) http_auth_user,hex if %s", one)
 	d.line("http-request set-var(txn.pass) http_auth_pass if %s", one)
