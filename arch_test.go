@@ -41,7 +41,7 @@ var allowed = map[string]struct {
 	}},
 
 	// control records what it applies, and keeps the commands of operators.
-	"internal/control": {3, []string{"internal/catalog", "internal/history", "internal/route"}},
+	"internal/control": {3, []string{"internal/catalog", "internal/feed", "internal/history", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
@@ -104,7 +104,9 @@ var allowed = map[string]struct {
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api"}},
 
-	"internal/catalog": {1, nil},
+	"internal/catalog": {1, []string{"internal/feed"}},
+	// feed publishes snapshots and tables to those who follow them.
+	"internal/feed": {1, nil},
 	// files opens what others have named: regular files, below a bound.
 	"internal/files": {1, nil},
 	"internal/route": {1, nil},

@@ -186,7 +186,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	running.Store(a.control)
 
 	// Feed → notifications; calls → sources.
-	if err := a.flow.bind(a.engine, feed, a.control, metrics, shown, &a.lifecycle); err != nil {
+	if err := a.flow.bind(a.engine, feed, a.control.Tables(), metrics, shown, &a.lifecycle); err != nil {
 		return nil, err
 	}
 

@@ -71,7 +71,7 @@ func (s embeddedStatistics) Statistics(context.Context) ([]byte, error) {
 		_ = w.Write(append(row, "")) // HAProxy ends each line with a comma
 	}
 	_ = w.Write(append(slices.Clone(statisticsColumns), ""))
-	table := s.tables.Table()
+	table := s.tables.Newest()
 	if table == nil {
 		table = &route.Table{}
 	}

@@ -69,7 +69,7 @@ func look(ctx context.Context, sources []discovery.Source) (*catalog.Snapshot, e
 	}
 	done := make(chan error, 1)
 	go func() { done <- collector.Run(ctx) }()
-	s, err := feed.Next(ctx, 0)
+	s, err := feed.Next(ctx, nil)
 	cancel()
 	if runErr := <-done; runErr != nil {
 		return nil, runErr

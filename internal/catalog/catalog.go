@@ -1,6 +1,5 @@
 // Package catalog holds what exists: the services, instances and nodes that the
-// sources see, as one immutable Snapshot, and the Feed that hands the newest
-// snapshot to everybody who follows it.
+// sources see, as one immutable Snapshot.
 //
 // The catalogue carries facts, never policy. Which label means what is decided
 // in package compile; which address of an instance is dialled is decided there
@@ -9,6 +8,8 @@ package catalog
 
 import (
 	"time"
+
+	"fairway/internal/feed"
 )
 
 // Snapshot is everything that exists at one moment. It is immutable once it has
@@ -37,6 +38,10 @@ type Snapshot struct {
 	// first counts.
 	Certificates []Certificate `json:"certificates,omitempty"`
 }
+
+// Feed hands out the newest snapshot. Revisions grow, and equal contents are not
+// published again.
+type Feed = feed.Feed[Snapshot]
 
 // Service is a named thing that exists: a Compose service, a Swarm service, a
 // lone container, an entry of a services file.

@@ -36,6 +36,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/catalog"
+	"fairway/internal/feed"
 	"fairway/internal/history"
 	"fairway/internal/route"
 )
@@ -130,7 +131,7 @@ type Control struct {
 	log      *slog.Logger
 	metrics  *metrics
 
-	live   atomic.Pointer[route.Table] // newest table that every engine took
+	live   feed.Feed[route.Table] // tables that every engine took
 	status atomic.Pointer[Status]
 
 	steering steering
@@ -178,7 +179,10 @@ func New(o Options) (*Control, error) {
 }
 
 // Table returns the newest table that is live, or nil before the first one.
-func (c *Control) Table() *route.Table { return c.live.Load() }
+func (c *Control) Table() *route.Table { return c.live.Newest() }
+
+// Tables publishes each table that is live. Only the loop publishes.
+func (c *Control) Tables() *feed.Feed[route.Table] { return &c.live }
 
 // Recompile has the loop compile the newest snapshot again, because what else the
 // compiler asks has another answer now.
@@ -294,7 +298,7 @@ func (c *Control) wait(ctx context.Context, changed <-chan struct{}, r round) bo
 // serve makes of the compiled table what operators want of it, and that live.
 func (c *Control) serve(ctx context.Context, r round) error {
 	orders := c.begin(r)
-	w := wish{compiled: r.compiled, snapshot: r.snapshot, live: c.live.Load(), commands: orders.commands, held: orders.held}
+	w := wish{compiled: r.compiled, snapshot: r.snapshot, live: c.live.Newest(), commands: orders.commands, held: orders.held}
 	table, free, err := steer(w)
 	if err == nil {
 		err = c.apply(ctx, table)
@@ -384,7 +388,8 @@ func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
-	old := c.live.Swap(table)
+	old := c.live.Newest()
+	c.live.Publish(table)
 	if took {
 		c.setStatus(func(st *Status) { st.Applied = time.Now() })
 		c.logChanges(old, table)

@@ -166,7 +166,7 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 		return Result{}, ErrNoHistory
 	}
 	snapshot, compiled := c.steering.basis()
-	live := c.live.Load()
+	live := c.live.Newest()
 	if snapshot == nil || live == nil {
 		return Result{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
 	}
@@ -264,7 +264,7 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	if recorded.Table, err = c.suit(recorded.Table); err != nil {
 		return nil, nil, fmt.Errorf("%w: entry %d: %w", ErrRefused, recorded.Number, err)
 	}
-	if live := c.live.Load(); o.Kind == CommandPin && live.Hash != recorded.Hash {
+	if live := c.live.Newest(); o.Kind == CommandPin && live.Hash != recorded.Hash {
 		return nil, nil, fmt.Errorf("%w: the live table is not in the history yet", ErrNotNow)
 	}
 	h.Entry, h.Hash = recorded.Number, recorded.Hash

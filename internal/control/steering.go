@@ -77,7 +77,7 @@ func (c *Control) begin(r round) orders {
 		c.deeds = append(c.deeds, deed{change: history.Change{Kind: history.CommandChanged, From: command.String(), To: "ended by itself:"}})
 		c.rewrite(id)
 	}
-	o := orders{commands: sortedCommands(s.commands), held: s.held, deeds: s.deeds, before: c.live.Load(), waiting: s.waiting}
+	o := orders{commands: sortedCommands(s.commands), held: s.held, deeds: s.deeds, before: c.live.Newest(), waiting: s.waiting}
 	s.deeds, s.waiting = nil, nil
 	return o
 }

@@ -31,7 +31,7 @@ func (p *Proxy) configText() []byte {
 	if p.o.HAProxy != nil {
 		return p.o.HAProxy.ConfigText()
 	}
-	if table := p.o.Tables.Table(); table != nil {
+	if table := p.o.Tables.Newest(); table != nil {
 		return []byte(table.String())
 	}
 	return nil

@@ -147,12 +147,12 @@ func (l *Listener) Run(ctx context.Context) error {
 		l.mu.Unlock()
 		l.courier.running.Wait()
 	}()
-	for after := uint64(0); ; {
-		s, err := l.o.Catalogue.Next(ctx, after)
-		if err != nil {
+	var s *catalog.Snapshot
+	for {
+		var err error
+		if s, err = l.o.Catalogue.Next(ctx, s); err != nil {
 			return nil // ctx has ended: that is how this ends
 		}
-		after = s.Revision
 		l.tell(s)
 	}
 }

@@ -38,12 +38,15 @@ type Certificates interface {
 // Catalogue hands out snapshots. *catalog.Feed is one.
 type Catalogue interface {
 	Newest() *catalog.Snapshot
-	Next(ctx context.Context, after uint64) (*catalog.Snapshot, error)
+	Next(ctx context.Context, have *catalog.Snapshot) (*catalog.Snapshot, error)
 }
 
-// Tables hands out the live table; nil before there is one.
+// Tables hands out the live table. *feed.Feed[route.Table] is one.
 type Tables interface {
-	Table() *route.Table
+	// Newest returns the live table, or nil before the first.
+	Newest() *route.Table
+	// Changed returns a channel that is closed when another table is live.
+	Changed() <-chan struct{}
 }
 
 // ProxyOptions are what NewProxy needs. The parts are required; a zero duration
@@ -336,23 +339,18 @@ func (p *Proxy) live(ctx context.Context, fits func(*catalog.Snapshot) bool) *ro
 	defer cancel()
 	s := p.o.Catalogue.Newest()
 	for s == nil || !fits(s) {
-		var after uint64
-		if s != nil {
-			after = s.Revision
-		}
 		var err error
-		if s, err = p.o.Catalogue.Next(ctx, after); err != nil {
+		if s, err = p.o.Catalogue.Next(ctx, s); err != nil {
 			return nil
 		}
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
 	for {
-		if t := p.o.Tables.Table(); t != nil && t.Revision >= s.Revision {
+		changed := p.o.Tables.Changed()
+		if t := p.o.Tables.Newest(); t != nil && t.Revision >= s.Revision {
 			return t
 		}
 		select {
-		case <-tick.C:
+		case <-changed:
 		case <-ctx.Done():
 			return nil
 		}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/catalog"
+	"fairway/internal/feed"
 	"fairway/internal/route"
 )
 
@@ -30,7 +31,7 @@ type world struct {
 	from     map[string]string
 	changes  int
 	feed     catalog.Feed
-	table    *route.Table
+	tables   feed.Feed[route.Table]
 	certs    map[string]string
 }
 
@@ -55,9 +56,9 @@ func (w *world) publish() {
 			t.Routes = append(t.Routes, &route.Route{ID: service.ID, Service: service.ID})
 		}
 	}
-	w.table = t
 	w.changes++
 	w.feed.Publish(s)
+	w.tables.Publish(t)
 }
 
 func (w *world) list() []*catalog.Service {
@@ -111,12 +112,6 @@ func (w *world) Services() []*catalog.Service {
 	return w.list()
 }
 
-func (w *world) Table() *route.Table {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.table
-}
-
 // certificates stand for the store; a certificate is sound when it says so.
 type certificates struct{ *world }
 
@@ -162,7 +157,7 @@ func shownLabel(key, value string) string {
 func (w *world) proxy(t *testing.T, change func(*ProxyOptions)) *Proxy {
 	t.Helper()
 	o := ProxyOptions{
-		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: w,
+		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: &w.tables,
 		Metrics: http.NotFoundHandler(), Statistics: fakeHAProxy{statistics: "# pxname,svname,\n"},
 		Lookup:     func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
 		Own:        func(string) bool { return false },

@@ -32,7 +32,7 @@ import (
 
 // Feed hands out snapshots. *catalog.Feed is one.
 type Feed interface {
-	Next(ctx context.Context, after uint64) (*catalog.Snapshot, error)
+	Next(ctx context.Context, have *catalog.Snapshot) (*catalog.Snapshot, error)
 }
 
 // Options are what New needs. Dir, Feed and Registerer are required.
@@ -184,13 +184,13 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 	var newest *catalog.Snapshot
 	var due time.Time // when something may have to be told without a new snapshot
-	for after := uint64(0); ; {
-		s, err := n.next(ctx, after, due)
+	for {
+		s, err := n.next(ctx, newest, due)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			newest, after = s, s.Revision
+			newest = s
 		}
 		due = n.look(newest)
 	}
@@ -220,14 +220,15 @@ func (n *Notifier) opened(ctx context.Context) bool {
 	}
 }
 
-// next waits for a snapshot newer than after; it gives up when something is due.
-func (n *Notifier) next(ctx context.Context, after uint64, due time.Time) (*catalog.Snapshot, error) {
+// next waits for a snapshot that is newer than have; it gives up when something is
+// due.
+func (n *Notifier) next(ctx context.Context, have *catalog.Snapshot, due time.Time) (*catalog.Snapshot, error) {
 	if due.IsZero() {
-		return n.feed.Next(ctx, after)
+		return n.feed.Next(ctx, have)
 	}
 	waiting, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
-	return n.feed.Next(waiting, after)
+	return n.feed.Next(waiting, have)
 }
 
 // look tells what a snapshot says that has not been told.
