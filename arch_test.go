@@ -41,16 +41,16 @@ var allowed = map[string]struct {
 	}},
 
 	// control records what it applies, and keeps the commands of operators.
-	"internal/control": {3, []string{"internal/catalog", "internal/feed", "internal/history", "internal/route"}},
+	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/feed", "internal/history", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/nearest"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
-	"internal/discovery/posted": {2, []string{"internal/catalog", "internal/discovery/poll"}},
+	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
-	"internal/discovery/certificates": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files"}},
+	"internal/discovery/certificates": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/files"}},
 	"internal/discovery/poll":         {1, []string{"internal/catalog"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
@@ -80,9 +80,9 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
 	"internal/engine/haproxy/socket":  {1, nil},
 	"internal/engine/haproxy/binary":  {1, nil},
-	"internal/engine/haproxy/process": {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
+	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	"internal/history": {2, []string{"internal/route"}},
+	"internal/history": {2, []string{"internal/atomicfile", "internal/route"}},
 	// notify tells people what happened to what exists.
 	"internal/notify": {2, []string{"internal/catalog"}},
 	// series keeps readings over time; rules act on them.
@@ -96,17 +96,19 @@ var allowed = map[string]struct {
 		"internal/engine/haproxy/socket", "internal/history", "internal/nearest",
 	}},
 	"internal/fleet/agent": {3, []string{
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
+		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
 	}},
 
 	// admin shows the history as it is stored.
-	"internal/admin": {2, []string{"internal/api", "internal/catalog", "internal/history", "internal/route", "internal/route/arrival"}},
+	"internal/admin": {2, []string{"internal/api", "internal/atomicfile", "internal/catalog", "internal/history", "internal/route", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api"}},
 
 	"internal/catalog": {1, []string{"internal/feed"}},
 	// feed publishes snapshots and tables to those who follow them.
 	"internal/feed": {1, nil},
+	// atomicfile replaces files as a whole, durably, for all that keep state.
+	"internal/atomicfile": {1, nil},
 	// files opens what others have named: regular files, below a bound.
 	"internal/files": {1, nil},
 	"internal/route": {1, nil},

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/atomicfile"
 )
 
 // FirstTokenFile is the file in Options.StateDir with the first token, which only
@@ -89,7 +90,7 @@ func (t *tokens) first() (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(filepath.Dir(t.path), FirstTokenFile)
-	if err := writeFile(path, []byte(made.Secret+"\n")); err != nil {
+	if err := atomicfile.Write(path, []byte(made.Secret+"\n"), 0o600); err != nil {
 		return "", err
 	}
 	return path, nil
@@ -158,7 +159,7 @@ func (t *tokens) keep(known []keptToken) error {
 		if err != nil {
 			return fmt.Errorf("tokens: %w", err)
 		}
-		if err := writeFile(t.path, data); err != nil {
+		if err := atomicfile.Write(t.path, data, 0o600); err != nil {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}
@@ -188,35 +189,6 @@ func (t *tokens) bySum(sum string) (api.Token, bool) {
 		}
 	}
 	return api.Token{}, false
-}
-
-// writeFile replaces a file that only this user may read, so that it is either the
-// old one or the new one whatever happens.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) error {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fairway/internal/atomicfile"
 	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
@@ -33,8 +34,7 @@ type LastGood struct {
 
 // Store keeps the last good table in one file. The file begins with a line that
 // holds the format and the SHA-256 of the rest, so that a torn or changed file
-// is noticed. It is replaced as a whole (temporary file, sync, rename, sync of
-// the directory): at any moment there is one complete file.
+// is noticed. It is replaced as a whole: at any moment there is one complete file.
 type Store struct {
 	path string
 	log  *slog.Logger
@@ -59,14 +59,8 @@ func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{path: filepath.Join(dir, lastGoodFile), log: log, slot: make(chan *LastGood, 1)}
-	unfinished, err := filepath.Glob(s.path + ".*.tmp")
-	if err != nil {
+	if err := atomicfile.Sweep(s.path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	for _, f := range unfinished { // left by a process that died while it wrote
-		if err := os.Remove(f); err != nil {
-			return nil, fmt.Errorf("state directory: %w", err)
-		}
 	}
 	return s, nil
 }
@@ -145,39 +139,8 @@ func (s *Store) write(lg *LastGood) {
 }
 
 // save replaces the file with lg.
-func (s *Store) save(lg *LastGood) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(s.path), lastGoodFile+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := encodeLastGood(f, lg); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), s.path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(s.path))
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+func (s *Store) save(lg *LastGood) error {
+	return atomicfile.WriteFunc(s.path, 0o600, func(f *os.File) error { return encodeLastGood(f, lg) })
 }
 
 // encodeLastGood streams lg behind a header that is filled in at the end, when

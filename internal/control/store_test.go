@@ -102,7 +102,7 @@ func TestStoreUnfinishedWriteChangesNothing(t *testing.T) {
 	if err := s.save(lastGood(1, "a")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.path+".123.tmp", []byte("half a"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(s.path), "."+lastGoodFile+".123.tmp"), []byte("half a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	lg, err := s.Load()
@@ -113,7 +113,7 @@ func TestStoreUnfinishedWriteChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(again.path + ".*.tmp"); len(left) != 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(again.path), ".*.tmp")); len(left) != 0 {
 		t.Errorf("opening the store left %v behind", left)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"fairway/internal/atomicfile"
 )
 
 // format is the version of what is in the file.
@@ -101,19 +103,7 @@ func (s *Store) create() error {
 		_ = os.Remove(temporary)
 		return err
 	}
-	if err := os.Rename(temporary, s.path); err != nil {
-		return err
-	}
-	return syncDir(s.options.Dir)
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Rename(temporary, s.path)
 }
 
 // moveAside gives a damaged file another name, so that it can be looked at, and

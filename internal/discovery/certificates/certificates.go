@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/atomicfile"
 	"fairway/internal/catalog"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/files"
@@ -217,7 +218,7 @@ func (s *Source) Get(name string) ([]byte, error) {
 // Put keeps a certificate under a name, in place of the one that has it. It is on
 // disk, readable by its owner only, when Put returns. The error is ErrInvalid when
 // the name or the contents are at fault; then nothing has changed.
-func (s *Source) Put(name string, pem []byte) (err error) {
+func (s *Source) Put(name string, pem []byte) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -228,23 +229,8 @@ func (s *Source) Put(name string, pem []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".new-*") // mode 0600; a leading dot does not count
-	if err != nil {
-		return fmt.Errorf("certificates: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(pem); err != nil {
-		return fmt.Errorf("certificates: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("certificates: %w", err)
-	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+	// The temporary file has a leading dot, and so does not count as a certificate.
+	if err := atomicfile.Write(filepath.Join(dir, name), pem, 0o600); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
 	select {

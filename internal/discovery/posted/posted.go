@@ -14,13 +14,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"fairway/internal/atomicfile"
 	"fairway/internal/catalog"
 	"fairway/internal/discovery/poll"
 )
@@ -234,9 +234,8 @@ func decode(data []byte) (map[string]entry, error) {
 	return all, nil
 }
 
-// save replaces the file as a whole: temporary file, sync, rename, sync of the
-// directory. Only its owner may read it, as labels hold passwords.
-func save(path string, all map[string]entry) (err error) {
+// save replaces the file. Only its owner may read it, as labels hold passwords.
+func save(path string, all map[string]entry) error {
 	list := stored{Format: format, Services: []storedService{}}
 	for _, e := range all {
 		list.Services = append(list.Services, storedService{e.from, e.service})
@@ -246,28 +245,5 @@ func save(path string, all map[string]entry) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(append(data, '\n')); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }

@@ -13,38 +13,20 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fairway/internal/atomicfile"
 )
 
 // maxContent is the largest configuration taken, in bytes.
 const maxContent = 16 << 20
 
-// replace puts content at the path so that a reader, and a machine that loses
-// its power, finds either the old or the new, whole.
+// replace puts content at the path as a whole.
 func replace(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
+	err := atomicfile.Write(path, content, mode)
+	if errors.Is(err, syscall.EBUSY) {
+		return fmt.Errorf("%w: mount the directory into the container, not the single file", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is gone when all went well
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Chmod(mode)); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		if errors.Is(err, syscall.EBUSY) {
-			return fmt.Errorf("%w: mount the directory into the container, not the single file", err)
-		}
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return err
 }
 
 // modeOf is the mode of a file; a configuration that is not there yet is for

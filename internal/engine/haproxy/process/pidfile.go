@@ -3,9 +3,10 @@ package process
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"fairway/internal/atomicfile"
 )
 
 // note writes which process a master is beside its socket. HAProxy refuses
@@ -16,19 +17,7 @@ func note(masterSocket string, pid int) error {
 	if !ok {
 		return nil // it has ended already, or the system does not say
 	}
-	f, err := os.CreateTemp(filepath.Dir(masterSocket), ".pid-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is gone when all went well
-	_, err = fmt.Fprintf(f, "%d %s\n", pid, born)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), masterSocket+".pid")
+	return atomicfile.Write(masterSocket+".pid", fmt.Appendf(nil, "%d %s\n", pid, born), 0o600)
 }
 
 // noted is the master that was noted for a socket, while it lives; 0 otherwise.
