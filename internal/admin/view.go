@@ -230,7 +230,7 @@ func (v *view) instance(in *catalog.Instance) api.Instance {
 func (v *view) labels(all map[string]string) map[string]string {
 	shown := make(map[string]string, len(all))
 	for key, value := range all {
-		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), "fairway.") {
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), catalog.LabelPrefix) {
 			shown[key] = v.shownLabel(key, value)
 		}
 	}

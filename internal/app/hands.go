@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"fairway/internal/catalog"
 	"fairway/internal/control"
 	"fairway/internal/dockerapi"
 	"fairway/internal/history"
@@ -40,15 +41,15 @@ func (h *hands) Acted(e rules.Event) { h.tell(notify.RuleActed, e) }
 func operatorOf(rule string) string { return "rule " + rule }
 
 // subjectOf is what a rule means by the ID of a subject.
-func subjectOf(kind, id string) control.Subject {
+func subjectOf(kind, id string) catalog.Subject {
 	switch kind {
 	case "node":
-		return control.Subject{Node: id}
+		return catalog.Subject{Node: id}
 	case "service":
-		return control.Subject{Service: id}
+		return catalog.Subject{Service: id}
 	}
 	name, source, _ := strings.Cut(id, "@")
-	return control.Subject{Instance: name, Source: source}
+	return catalog.Subject{Instance: name, Source: source}
 }
 
 // Drain gives a command as an operator would. What an operator has drained is left
@@ -56,7 +57,7 @@ func subjectOf(kind, id string) control.Subject {
 func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
 	subject := subjectOf(kind, id)
 	for _, c := range h.control.Commands() {
-		if c.Kind == control.CommandDrain && sameSubject(c.Subject, subject) {
+		if c.Kind == control.CommandDrain && c.Subject.Same(subject) {
 			return nil
 		}
 	}
@@ -69,7 +70,7 @@ func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
 func (h *hands) Undrain(ctx context.Context, kind, id, rule string) error {
 	subject := subjectOf(kind, id)
 	for _, c := range h.control.Commands() {
-		if c.Kind != control.CommandDrain || !sameSubject(c.Subject, subject) || c.Operator != operatorOf(rule) {
+		if c.Kind != control.CommandDrain || !c.Subject.Same(subject) || c.Operator != operatorOf(rule) {
 			continue
 		}
 		if _, err := h.control.TakeBack(ctx, c.ID, operatorOf(rule), "the rule has cleared"); err != nil && !errors.Is(err, history.ErrNotFound) {
@@ -77,13 +78,6 @@ func (h *hands) Undrain(ctx context.Context, kind, id, rule string) error {
 		}
 	}
 	return nil
-}
-
-// sameSubject compares what two subjects mean; what people call a node does not
-// count.
-func sameSubject(a, b control.Subject) bool {
-	a.NodeName, b.NodeName = "", ""
-	return a == b
 }
 
 // Scale changes the number of instances of a service of the Swarm.

@@ -21,7 +21,6 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery/file"
-	"fairway/internal/history"
 	"fairway/internal/route"
 )
 
@@ -231,12 +230,12 @@ func (c *change) drop(gone func(*catalog.Service, *catalog.Instance) bool, sourc
 }
 
 // subject finds what is meant in what would exist.
-func (c *change) subject(name string) (control.Subject, error) {
+func (c *change) subject(name string) (catalog.Subject, error) {
 	s := &catalog.Snapshot{Services: slices.Collect(maps.Values(c.services))}
 	slices.SortFunc(s.Services, func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
-	subject, err := control.ResolveSubject(s, name)
+	subject, err := catalog.ResolveSubject(s, name)
 	switch {
-	case errors.Is(err, history.ErrNotFound):
+	case errors.Is(err, catalog.ErrNoSubject):
 		return subject, &api.Error{Type: "about:blank", Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Detail: err.Error()}
 	case err != nil:
 		return subject, refused(err.Error())
@@ -262,7 +261,7 @@ func (c *change) relabel(l api.PlanLabel) error {
 		return labels
 	}
 	for id, s := range c.services {
-		own := s.Labels != nil || strings.HasPrefix(s.Source, "swarm") || strings.HasPrefix(s.Source, "file:")
+		own := s.OwnLabels || s.Labels != nil
 		changed := *s
 		if id == subject.Service && own {
 			changed.Labels = with(s.Labels)

@@ -125,7 +125,7 @@ func (c *change) deployStack(source string, d *deployed) {
 	c.place(d, id)
 	old := c.services[id]
 	service := &catalog.Service{
-		ID: id, Name: name, Source: source, Created: c.plannedAt(),
+		ID: id, Name: name, Source: source, Created: c.plannedAt(), OwnLabels: true,
 		Labels: map[string]string{stackNamespace: c.project},
 	}
 	var tasks []*catalog.Instance

@@ -58,6 +58,9 @@ type Service struct {
 	// Labels are the labels of the service itself (Swarm, services file). Plain
 	// containers have none here: their labels are on the instances.
 	Labels map[string]string `json:"labels,omitempty"`
+	// OwnLabels is true where the labels of the service count and those of its
+	// instances do not: in Swarm, in a services file, of a service sent over HTTP.
+	OwnLabels bool `json:"ownLabels,omitempty"`
 	// Instances is sorted by ID. It may be empty: a service can exist without a
 	// running copy.
 	Instances []*Instance `json:"instances,omitempty"`

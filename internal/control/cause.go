@@ -161,7 +161,7 @@ func (s step) labels(change history.Change, a, b map[string]string) []history.Ch
 	keys := map[string]bool{}
 	for _, m := range []map[string]string{a, b} {
 		for k := range m {
-			if meaningful(k) && (a[k] != b[k] || has(a, k) != has(b, k)) {
+			if catalog.IsLabel(k) && (a[k] != b[k] || has(a, k) != has(b, k)) {
 				keys[k] = true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
 
@@ -35,7 +36,7 @@ type Command struct {
 	ID   string      `json:"id"`
 	Kind CommandKind `json:"kind"`
 	// Subject is what a drain, weight or pause is about.
-	Subject Subject `json:"subject,omitzero"`
+	Subject catalog.Subject `json:"subject,omitzero"`
 	// Weight is that of CommandWeight, 0 to 256.
 	Weight int `json:"weight,omitempty"`
 	// Until is when a pause ends by itself, and Wait how long each request waits
@@ -61,35 +62,8 @@ func (c *Command) arm(now time.Time) {
 	}
 }
 
-// Subject is a service, an instance or a node: exactly one of Service, Instance
-// and Node is set.
-type Subject struct {
-	// Service is the ID of a service.
-	Service string `json:"service,omitempty"`
-	// Instance is the name of an instance, and Source the name of the source that
-	// sees it. An instance of the same name that takes its place is meant as well.
-	Instance string `json:"instance,omitempty"`
-	Source   string `json:"source,omitempty"`
-	// Node is the ID of a node, and NodeName what people call it.
-	Node     string `json:"node,omitempty"`
-	NodeName string `json:"nodeName,omitempty"`
-}
-
-// String returns the subject as one writes it: "service web@docker".
-func (s Subject) String() string {
-	switch {
-	case s.Service != "":
-		return "service " + s.Service
-	case s.Instance != "":
-		return "instance " + s.Instance
-	case s.Node != "":
-		return "node " + cmp.Or(s.NodeName, s.Node)
-	}
-	return ""
-}
-
-// covers says whether an endpoint of a backend belongs to the subject.
-func (s Subject) covers(b *route.Backend, e route.Endpoint) bool {
+// covers says whether an endpoint of a backend belongs to a subject.
+func covers(s catalog.Subject, b *route.Backend, e route.Endpoint) bool {
 	switch {
 	case s.Service != "":
 		return b.Service == s.Service
@@ -142,7 +116,7 @@ const holdID = "hold"
 
 // idOf returns the ID of a command of this kind and subject: a new command about
 // the same takes the place of the old one.
-func idOf(kind CommandKind, s Subject) string {
+func idOf(kind CommandKind, s catalog.Subject) string {
 	if kind == CommandRollback || kind == CommandPin {
 		return holdID
 	}
@@ -156,7 +130,7 @@ func (c Command) String() string {
 	switch {
 	case c.Hold != nil && c.Kind == CommandRollback:
 		words = append(words, fmt.Sprint(c.Hold.Entry), "--until", string(c.Hold.Release))
-	case c.Subject != Subject{}:
+	case c.Subject != catalog.Subject{}:
 		words = append(words, c.Subject.String())
 	}
 	switch c.Kind {

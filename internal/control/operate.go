@@ -40,11 +40,11 @@ const (
 // Order is a command to be given.
 type Order struct {
 	Kind CommandKind
-	// Subject is what a drain, weight or pause is about, as ResolveSubject reads
-	// it. A pause is about a service.
+	// Subject is what a drain, weight or pause is about, as catalog.ResolveSubject
+	// reads it. A pause is about a service.
 	Subject string
 	// Target is the same for callers that know it exactly; zero reads Subject.
-	Target Subject
+	Target catalog.Subject
 	// Weight is for CommandWeight, 0 to 256.
 	Weight int
 	// For is how long a pause lasts and its requests wait; zero means
@@ -83,78 +83,21 @@ func (c *Control) Commands() []Command {
 // without the commands; nil before the first.
 func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) { return c.steering.basis() }
 
-// ResolveSubject finds the service, instance or node of a name: the ID or name
-// of a service, or the ID or name of an instance or node. "service:", "instance:"
-// or "node:" in front says which is meant. The error wraps history.ErrNotFound or
-// ErrRefused.
-func ResolveSubject(s *catalog.Snapshot, text string) (Subject, error) {
-	kind, name, found := strings.Cut(text, ":")
-	if !found || !slices.Contains([]string{"service", "instance", "node"}, kind) {
-		kind, name = "", text
-	}
-	if name == "" {
-		return Subject{}, fmt.Errorf("%w: a service, an instance or a node is needed", ErrRefused)
-	}
-	var list []Subject
-	add := func(want string, subject Subject) {
-		if (kind == "" || kind == want) && !slices.Contains(list, subject) {
-			list = append(list, subject)
-		}
-	}
-	for _, svc := range s.Services {
-		if svc.ID == name || svc.Name == name {
-			add("service", Subject{Service: svc.ID})
-		}
-		for _, in := range svc.Instances {
-			if in.ID == name || in.Name == name || len(name) >= 12 && strings.HasPrefix(in.ID, name) {
-				add("instance", Subject{Instance: in.Name, Source: cmp.Or(in.Source, svc.Source)})
-			}
-		}
-	}
-	for _, n := range s.Nodes {
-		if n.ID == name || n.Name == name {
-			add("node", Subject{Node: n.ID, NodeName: n.Name})
-		}
-	}
-	switch len(list) {
-	case 0:
-		return Subject{}, fmt.Errorf("%w: no service, instance or node %q", history.ErrNotFound, text)
-	case 1:
-		return list[0], nil
-	}
-	// The very ID of a service is meant before anything that is only named so.
-	for _, found := range list {
-		if found.Service == name {
-			return found, nil
-		}
-	}
-	var names []string
-	for _, found := range list {
-		names = append(names, strings.Replace(found.String(), " ", ":", 1))
-	}
-	return Subject{}, fmt.Errorf("%w: %q may be %s", ErrRefused, text, strings.Join(names, " or "))
+// subject finds what the text of an order is about. The error wraps
+// history.ErrNotFound or ErrRefused.
+func subject(s *catalog.Snapshot, text string) (catalog.Subject, error) {
+	found, err := catalog.ResolveSubject(s, text)
+	return found, subjectError(err)
 }
 
-// in returns the subject with the name of its node. The error wraps
-// history.ErrNotFound when the snapshot does not have it.
-func (s Subject) in(snapshot *catalog.Snapshot) (Subject, error) {
-	for _, svc := range snapshot.Services {
-		if s.Service != "" && s.Service == svc.ID {
-			return s, nil
-		}
-		for _, in := range svc.Instances {
-			if s.Instance != "" && s.Instance == in.Name && s.Source == cmp.Or(in.Source, svc.Source) {
-				return s, nil
-			}
-		}
+func subjectError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, catalog.ErrNoSubject):
+		return fmt.Errorf("%w: %w", history.ErrNotFound, err)
 	}
-	for _, n := range snapshot.Nodes {
-		if s.Node != "" && s.Node == n.ID {
-			s.NodeName = n.Name
-			return s, nil
-		}
-	}
-	return s, fmt.Errorf("%w: no %s", history.ErrNotFound, s)
+	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
 
 // Give puts a command in force: it is written to the disk first, then put into
@@ -221,10 +164,11 @@ func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
 	if o.Kind == CommandPause && !strings.HasPrefix(text, "service:") {
 		text = "service:" + text
 	}
-	if o.Target != (Subject{}) {
-		c.Subject, err = o.Target.in(s)
+	if o.Target != (catalog.Subject{}) {
+		c.Subject, err = o.Target.In(s)
+		err = subjectError(err)
 	} else {
-		c.Subject, err = ResolveSubject(s, text)
+		c.Subject, err = subject(s, text)
 	}
 	if err != nil {
 		return err
@@ -343,9 +287,9 @@ func (c *Control) named(id string) (Command, bool) {
 		return command, true
 	}
 	kind, name, _ := strings.Cut(id, ":")
-	subjects := []Subject{}
+	subjects := []catalog.Subject{}
 	if snapshot, _ := c.steering.basis(); snapshot != nil {
-		if s, err := ResolveSubject(snapshot, name); err == nil {
+		if s, err := catalog.ResolveSubject(snapshot, name); err == nil {
 			subjects = append(subjects, s)
 		}
 	}

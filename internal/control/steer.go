@@ -193,7 +193,7 @@ func (t *draft) command(c Command) {
 	for i, b := range t.backends {
 		var endpoints []route.Endpoint
 		for j, e := range b.Endpoints {
-			if !c.Subject.covers(b, e) {
+			if !covers(c.Subject, b, e) {
 				continue
 			}
 			if endpoints == nil {
@@ -313,18 +313,12 @@ func labelsOf(s *catalog.Snapshot, id string) string {
 func labelText(labels map[string]string) string {
 	var lines []string
 	for k, v := range labels {
-		if meaningful(k) {
+		if catalog.IsLabel(k) {
 			lines = append(lines, fmt.Sprintf("%q=%q\n", k, v))
 		}
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "")
-}
-
-// meaningful says whether a label can change what is served.
-func meaningful(key string) bool {
-	key = strings.ToLower(strings.TrimSpace(key))
-	return strings.HasPrefix(key, "fairway.") || strings.HasPrefix(key, "com.df.")
 }
 
 // endpointsOf is the digest of the endpoints of a service's backends.
@@ -370,7 +364,7 @@ func decodeCommand(data []byte) (Command, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Command{}, errors.New("command: something follows it")
 	}
-	if c.ID == "" || c.Hold == nil && c.Subject == (Subject{}) {
+	if c.ID == "" || c.Hold == nil && c.Subject == (catalog.Subject{}) {
 		return Command{}, errors.New("command: it is about nothing")
 	}
 	return c, nil

@@ -330,29 +330,6 @@ func TestCommandIsWithdrawnWhenAnEngineRefuses(t *testing.T) {
 	})
 }
 
-func TestResolveSubject(t *testing.T) {
-	s := servicesOf(1, "a x.test 0123456789abcdef", "b y.test 10.0.0.2", "edge z.test 10.0.0.3")
-	s.Services = append(s.Services, &catalog.Service{ID: "b@other", Name: "b", Source: "other"})
-	for text, want := range map[string]string{
-		"a": "service a", "a-0123456789abcdef": "instance a-0123456789abcdef", "0123456789ab": "instance a-0123456789abcdef",
-		"b": "service b", "service:b@other": "service b@other", "edge": "service edge", "node:edge": "node edge", "n": "node edge",
-	} {
-		if got, err := ResolveSubject(s, text); err != nil || got.String() != want {
-			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
-		}
-	}
-	for text, want := range map[string]error{"": ErrRefused, "node:": ErrRefused, "0123": history.ErrNotFound, "node:a": history.ErrNotFound} {
-		if _, err := ResolveSubject(s, text); !errors.Is(err, want) {
-			t.Errorf("%q: %v, want %v", text, err, want)
-		}
-	}
-	s.Services = s.Services[2:] // now only the names say edge
-	s.Services[0].ID = "edge@test"
-	if _, err := ResolveSubject(s, "edge"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "service:edge@test or node:edge") {
-		t.Errorf("a name of two things: %v", err)
-	}
-}
-
 func FuzzCommand(f *testing.F) {
 	good, err := encodeCommand(Command{ID: holdID, Kind: CommandPin, Hold: &Hold{Entry: 1, Services: map[string]Seen{"a": {}}}})
 	if err != nil {
@@ -522,10 +499,10 @@ func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
 		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "instance:web-1"}); !errors.Is(err, ErrRefused) {
 			t.Errorf("by name alone: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: catalog.Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("of another source: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: catalog.Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range h.Table().Backend("a").Endpoints {

@@ -227,10 +227,11 @@ func (c call) posted() *catalog.Service {
 		labels[LabelPrefix+name] = value
 	}
 	service := &catalog.Service{
-		ID:     c.id(),
-		Name:   c.service,
-		Source: Source,
-		Labels: labels,
+		ID:        c.id(),
+		Name:      c.service,
+		Source:    Source,
+		Labels:    labels,
+		OwnLabels: true,
 		Instances: []*catalog.Instance{{
 			ID:        c.service,
 			Name:      c.service,

@@ -13,7 +13,7 @@ import (
 
 // The labels that decide which service a container belongs to.
 const (
-	labelService        = "fairway.service"
+	labelService        = catalog.ServiceLabel
 	labelComposeProject = "com.docker.compose.project"
 	labelComposeService = "com.docker.compose.service"
 	labelComposeOneOff  = "com.docker.compose.oneoff"

@@ -102,7 +102,7 @@ func (p *parser) service(n *yaml.Node) *catalog.Service {
 		p.fault(fields["name"], "name %q: want letters, digits, dots, dashes and underscores, beginning with a letter or digit, 128 at most", name)
 		return nil
 	}
-	s := &catalog.Service{ID: name + "@" + p.source, Name: name, Source: p.source}
+	s := &catalog.Service{ID: name + "@" + p.source, Name: name, Source: p.source, OwnLabels: true}
 	if labels := fields["labels"]; labels != nil {
 		s.Labels = p.labels(labels)
 	}

@@ -55,12 +55,13 @@ func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
 		name = s.ID
 	}
 	service := &catalog.Service{
-		ID:      name + "@" + v.source,
-		Name:    name,
-		Source:  v.source,
-		Virtual: v.virtual(s),
-		Created: s.Created,
-		Image:   s.Image,
+		ID:        name + "@" + v.source,
+		Name:      name,
+		Source:    v.source,
+		OwnLabels: true,
+		Virtual:   v.virtual(s),
+		Created:   s.Created,
+		Image:     s.Image,
 	}
 	if s.Mode == "replicated" {
 		replicas := int(min(s.Replicas, math.MaxInt32))
