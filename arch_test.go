@@ -145,7 +145,6 @@ var largePackages = map[string]struct {
 	"internal/admin/ui":              {3125, "pages; a package per area"},
 	"internal/app":                   {8353, "check, plan, doctor, swarm services, usage and the environment of Docker Flow become packages"},
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
-	"internal/control":               {2546, "the recorder becomes state of the loop"},
 	"internal/engine/embedded":       {5893, "what every engine needs moves to engine/..."},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {4830, "planning becomes a package of its own"},
