@@ -88,7 +88,11 @@ func RunKnown(t *testing.T, start func(t *testing.T) Engine, known map[string]bo
 func (c goCase) judge(t testing.TB, start func() Engine) *verdict {
 	v := &verdict{TB: t}
 	var wg sync.WaitGroup
-	wg.Go(func() { c.run(newWorld(v, start)) })
+	wg.Go(func() {
+		w := newWorld(v, start)
+		w.differs = true
+		c.run(w)
+	})
 	wg.Wait()
 	return v
 }

@@ -274,7 +274,7 @@ func holdMeanwhile(w *world, next string) {
 			w.apply(elsewhere + `, {id: web, path: /web, hold: 60s, to: ` + before + `}]`)
 			seen := w.log.len()
 			c := w.client("http", false)
-			c.Timeout = time.Minute
+			c.Timeout = w.limit()
 			p := w.begin(c, http.MethodPost, "http://a.example/web", strings.NewReader("hello"))
 			time.Sleep(wait)
 			w.apply(elsewhere + `]`)

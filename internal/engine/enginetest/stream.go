@@ -91,7 +91,7 @@ func plain(w *world, resp *http.Response) io.Reader {
 // line that is not empty.
 func openEvents(w *world, c *http.Client, url string, header ...string) func() string {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 6*patience) // some engines take a second to swap tables
+	ctx, cancel := context.WithTimeout(w.Context(), w.limit())
 	w.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

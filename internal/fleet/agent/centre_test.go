@@ -31,8 +31,9 @@ func TestFollowFairway(t *testing.T) {
 	}
 	defer f.Close()
 	server := httptest.NewServer(f.Handler())
-	defer server.Close()
-	defer server.CloseClientConnections()
+	// The agent ends first: until then it connects anew, and Close waits for it.
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
 
 	s := newStage(t, func(o *Options) {
 		o.URL, o.Client, o.Follow, o.Interval, o.Retries = server.URL+"/haproxy/", server.Client(), true, time.Hour, 0
