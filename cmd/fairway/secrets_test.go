@@ -138,11 +138,11 @@ func startSecretHouse(t *testing.T, engine string) *secretHouse {
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections() // HAProxy waits for them
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
 		}
-		http.DefaultClient.CloseIdleConnections()
 	})
 	h.admin, h.web = "http://"+a.AdminAddr().String(), "http://"+a.Addr("http").String()
 	h.proxy, h.listener = "http://"+a.DockerFlowAddr("proxy").String(), "http://"+a.DockerFlowAddr("listener").String()
