@@ -1,10 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"fairway/internal/app"
+	"fairway/internal/human"
 )
 
 type checkCommand struct {
@@ -39,10 +39,10 @@ func (k *checkCommand) Run(c *console) error {
 
 func (c *console) checked(k *app.Checked) {
 	for _, p := range k.Problems {
-		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + escape(p.Subject())))
-		c.raw("  " + escape(p.Text))
+		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + human.Escape(p.Subject())))
+		c.raw("  " + human.Escape(p.Text))
 		if p.Hint != "" {
-			c.raw("  " + c.paint(good, "hint: ") + escape(p.Hint))
+			c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
 		}
 	}
 	if len(k.Problems) > 0 && len(k.Routes) > 0 {
@@ -59,12 +59,5 @@ func (c *console) checked(k *app.Checked) {
 		}
 		c.table("", []string{"ROUTE", "WOULD TAKE", "STATE", "FILE"}, rows)
 	}
-	c.note("%s, %s, %s", plural(len(k.Files), "file"), plural(len(k.Routes), "route"), plural(len(k.Problems), "problem"))
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	c.note("%s, %s, %s", human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
 }

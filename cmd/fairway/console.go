@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/human"
 )
 
 // console is where a command prints, and how it reaches the admin API.
@@ -91,20 +92,20 @@ func (c *console) fail(err error) {
 		if i == 0 {
 			line = "fairway: " + line
 		}
-		fmt.Fprintln(c.err, escape(line))
+		fmt.Fprintln(c.err, human.Escape(line))
 	}
 }
 
 // note writes a remark that is no part of the answer.
 func (c *console) note(format string, args ...any) {
-	fmt.Fprintln(c.err, escape(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(c.err, human.Escape(fmt.Sprintf(format, args...)))
 }
 
 // printf writes text. Every string among args is escaped.
 func (c *console) printf(format string, args ...any) {
 	for i, arg := range args {
 		if s, ok := arg.(string); ok {
-			args[i] = escape(s)
+			args[i] = human.Escape(s)
 		}
 	}
 	fmt.Fprintf(c.out, format, args...)

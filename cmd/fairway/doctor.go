@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/human"
 )
 
 type doctorCommand struct {
@@ -74,7 +75,7 @@ func (c *console) diagnoses(diagnoses []api.Diagnosis) {
 		}
 		subject := c.paint(bold, d.Service)
 		if d.Instance != "" {
-			subject = c.paint(bold, d.Instance) + escape(" of "+d.Service)
+			subject = c.paint(bold, d.Instance) + human.Escape(" of "+d.Service)
 		}
 		c.raw(subject + ": " + verdict)
 		c.checks(d.Checks)
@@ -90,9 +91,9 @@ func (c *console) checks(checks []api.Check) {
 	}
 	for _, check := range checks {
 		name := fmt.Sprintf("%-*s", width, check.Name)
-		c.raw("  " + c.paint(outcomeColour(check.Outcome), mark(check.Outcome)) + "  " + c.paint(faint, name) + "  " + escape(check.Text))
+		c.raw("  " + c.paint(outcomeColour(check.Outcome), mark(check.Outcome)) + "  " + c.paint(faint, name) + "  " + human.Escape(check.Text))
 		if check.Hint != "" {
-			c.raw(strings.Repeat(" ", width+10) + c.paint(good, "hint: ") + escape(check.Hint))
+			c.raw(strings.Repeat(" ", width+10) + c.paint(good, "hint: ") + human.Escape(check.Hint))
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"reflect"
 
 	"github.com/alecthomas/kong"
@@ -55,17 +54,4 @@ func (f engineFlags) load(c *console, p *parser) (app.Config, error) {
 		return app.Config{}, configError(err)
 	}
 	return loaded.Config, nil
-}
-
-// bytesText writes a number of bytes for people, in powers of 1024.
-func bytesText(n uint64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
-		return fmt.Sprintf("%dB", n)
-	}
-	value, unit := float64(n)/1024, 0
-	for ; value >= 1023.95 && unit < len(units)-1; unit++ {
-		value /= 1024
-	}
-	return fmt.Sprintf("%.1f%ciB", value, units[unit])
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type eventsCommand struct {
@@ -59,7 +60,7 @@ func (c *console) events(events []api.Event, none string) {
 	}
 	var rows [][]cell
 	for _, e := range events {
-		row := []cell{text(when(e.At)), {e.Kind, moodColour(e.Mood)}, text(e.Text)}
+		row := []cell{text(human.Time(e.At)), {e.Kind, moodColour(e.Mood)}, text(e.Text)}
 		if c.wide() {
 			row = append(row, text(e.Subject), text(e.ID))
 		}
@@ -117,7 +118,7 @@ func (c *console) channels(channels []api.Channel) {
 		case ch.Error != "":
 			state = cell{ch.Error, bad}
 		case !ch.LastSuccess.IsZero():
-			state = cell{"delivered " + when(ch.LastSuccess), good}
+			state = cell{"delivered " + human.Time(ch.LastSuccess), good}
 		}
 		rows = append(rows, []cell{text(ch.Name), text(ch.Kind), text(ch.Receiver), text(fmt.Sprint(ch.Pending)), text(fmt.Sprint(ch.Lost)), state})
 	}
@@ -246,13 +247,13 @@ func (c *console) rules(rules []api.RuleState) {
 		state := cell{"-", plain}
 		switch {
 		case !r.Fired.IsZero():
-			words := []string{"fired " + when(r.Fired)}
+			words := []string{"fired " + human.Time(r.Fired)}
 			if r.Drained {
 				words = append(words, "drained")
 			}
 			state = cell{strings.Join(words, ", "), bad}
 		case !r.Since.IsZero():
-			state = cell{"since " + when(r.Since), doubt}
+			state = cell{"since " + human.Time(r.Since), doubt}
 		}
 		rows = append(rows, []cell{text(r.Rule), text(r.When), text(r.Do), text(r.Name), text(r.Value), state})
 	}

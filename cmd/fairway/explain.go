@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type explainCommand struct {
@@ -63,7 +64,7 @@ func (c *console) explanation(x api.Explanation) {
 	if r.Client != "" {
 		from = " from " + r.Client
 	}
-	c.raw(c.paint(bold, r.Method+" "+url) + escape(from))
+	c.raw(c.paint(bold, r.Method+" "+url) + human.Escape(from))
 	col := bad
 	switch x.Outcome {
 	case api.OutcomeRouted:
@@ -71,7 +72,7 @@ func (c *console) explanation(x api.Explanation) {
 	case api.OutcomeAnswered:
 		col = doubt
 	}
-	c.raw(c.paint(col, x.Outcome) + ": " + escape(x.Text))
+	c.raw(c.paint(col, x.Outcome) + ": " + human.Escape(x.Text))
 	if x.Winner != nil {
 		c.winner(*x.Winner)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type fleetCommand struct {
@@ -71,7 +72,7 @@ func (fleetListCommand) Run(ctx context.Context, c *console) error {
 				}
 				rows = append(rows, []cell{
 					text(d.Name), text(revision(d.Newest)), text(revision(d.Released)), text(strconv.Itoa(len(d.Hosts))), rollout,
-					text(d.Author), text(when(d.Time)), text(d.Message),
+					text(d.Author), text(human.Time(d.Time)), text(d.Message),
 				})
 			}
 			c.table("", []string{"DOCUMENT", "NEWEST", "OUT", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE"}, rows)
@@ -296,16 +297,7 @@ func (c *console) differing(p api.FleetPlan, than string) {
 func (c *console) unified(diff string) {
 	for line := range strings.Lines(diff) {
 		line = strings.TrimSuffix(line, "\n")
-		col := plain
-		switch {
-		case strings.HasPrefix(line, "+"):
-			col = good
-		case strings.HasPrefix(line, "-"):
-			col = bad
-		case strings.HasPrefix(line, "@@"):
-			col = faint
-		}
-		c.raw(c.paint(col, strings.ReplaceAll(line, "\t", "    ")))
+		c.raw(c.paint(diffColour(line), strings.ReplaceAll(line, "\t", "    ")))
 	}
 }
 
@@ -327,7 +319,7 @@ func (f *fleetHistoryCommand) Run(ctx context.Context, c *console) error {
 				var rows [][]cell
 				for _, r := range list.Items {
 					rows = append(rows, []cell{
-						text(strconv.FormatUint(r.Number, 10)), text(revision(r.Revision)), phase(r), text(when(r.Began)),
+						text(strconv.FormatUint(r.Number, 10)), text(revision(r.Revision)), phase(r), text(human.Time(r.Began)),
 						text(r.Ended.Sub(r.Began).Round(time.Second).String()), text(stateCounts(r)), text(r.Author), text(r.Message), text(r.Reason),
 					})
 				}
@@ -345,7 +337,7 @@ func (f *fleetHistoryCommand) Run(ctx context.Context, c *console) error {
 				if r.Released {
 					number = cell{number.text + " out", good}
 				}
-				rows = append(rows, []cell{number, text(when(r.Time)), text(r.Author), text(strconv.Itoa(r.Size)), text(short12(r.Digest)), text(r.Message)})
+				rows = append(rows, []cell{number, text(human.Time(r.Time)), text(r.Author), text(strconv.Itoa(r.Size)), text(short12(r.Digest)), text(r.Message)})
 			}
 			c.table("", []string{"REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE"}, rows)
 		})

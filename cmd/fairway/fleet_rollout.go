@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // rolloutFlags say how a rollout goes.
@@ -114,7 +115,7 @@ func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client,
 
 // begun tells which rollout is spoken of.
 func (c *console) begun(r api.FleetRollout) {
-	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, plural(len(r.Hosts), "host"))
+	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
 }
 
 // toTheEnd follows a rollout and prints how it has ended.
@@ -220,7 +221,7 @@ func (c *console) rollout(r api.FleetRollout) {
 	}
 	p := phase(r)
 	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
-	c.raw(escape(line) + c.paint(p.colour, p.text) + escape(reasonOf(r)))
+	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reasonOf(r)))
 	var owed []string
 	for _, h := range r.Hosts {
 		if h.Owed {

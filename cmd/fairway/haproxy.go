@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"fairway/internal/fleet/agent"
+	"fairway/internal/human"
 )
 
 // errSame ends `haproxy update` with the code for "nothing to do". It is that of
@@ -278,7 +279,7 @@ func (f *haproxyStatsCommand) Run(ctx context.Context, c *console) error {
 	}
 	return c.print(s, func() {
 		for line := range strings.Lines(s.Info + "\n\n" + s.Stat + "\n") {
-			c.raw(escape(strings.TrimSuffix(line, "\n")))
+			c.raw(human.Escape(strings.TrimSuffix(line, "\n")))
 		}
 	})
 }

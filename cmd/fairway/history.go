@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type historyCommand struct {
@@ -61,7 +62,7 @@ func (c *console) entries(entries []api.Entry) {
 		if e.Live {
 			number = cell{number.text + " live", good}
 		}
-		row := []cell{number, text(when(e.Time)), text(counts(e.Routes))}
+		row := []cell{number, text(human.Time(e.Time)), text(counts(e.Routes))}
 		if c.wide() {
 			row = append(row, text(counts(e.Backends)), text(short12(e.Hash)))
 		}
@@ -93,7 +94,7 @@ func counts(n api.Counts) string {
 func (c *console) entry(e api.EntryDetail) {
 	rows := [][]cell{
 		{{"entry", faint}, {strconv.FormatUint(e.Number, 10), bold}},
-		{{"time", faint}, text(when(e.Time))},
+		{{"time", faint}, text(human.Time(e.Time))},
 		{{"cause", faint}, text(e.Cause)},
 	}
 	for _, field := range []struct{ name, value string }{{"operator", e.Operator}, {"command", e.Command}, {"message", e.Message}, {"hash", e.Hash}} {
@@ -208,17 +209,20 @@ func (c *console) changed(what string, list []api.DiffChange) {
 		}
 		c.raw(c.paint(col, mark) + " " + what + " " + c.paint(bold, x.ID))
 		for _, line := range x.Lines {
-			c.raw("    " + c.paint(lineColour(line), line))
+			c.raw("    " + c.paint(diffColour(line), line))
 		}
 	}
 }
 
-func lineColour(line string) colour {
-	switch {
-	case strings.HasPrefix(line, "+"):
+// diffColour is the colour of a line of a diff.
+func diffColour(line string) colour {
+	switch human.DiffSign(line) {
+	case '+':
 		return good
-	case strings.HasPrefix(line, "-"):
+	case '-':
 		return bad
+	case '@':
+		return faint
 	}
 	return plain
 }

@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/human"
 )
 
 type planCommand struct {
@@ -92,10 +93,10 @@ func (c *console) plan(p api.Plan) {
 	c.changed("route", p.Routes)
 	c.changed("backend", p.Backends)
 	for _, line := range p.Lines {
-		c.raw(c.paint(lineColour(line), line))
+		c.raw(c.paint(diffColour(line), line))
 	}
 	for _, solved := range p.Solved {
-		c.raw(c.paint(good, "- problem solved") + "  " + escape(solved.Service+" "+solved.Code+": "+solved.Text))
+		c.raw(c.paint(good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
 	}
 	for _, problem := range p.Problems {
 		c.raw("")
@@ -120,6 +121,6 @@ func (c *console) plan(p api.Plan) {
 		c.note("Nothing would change.")
 		return
 	}
-	c.note("%s, %s, %s would change; %s would come, %d would go", plural(len(p.Routes), "route"), plural(len(p.Backends), "backend"),
-		plural(len(p.Listeners), "listener"), plural(len(p.Problems), "problem"), len(p.Solved))
+	c.note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
+		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

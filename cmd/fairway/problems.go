@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type problemsCommand struct {
@@ -57,18 +58,18 @@ func (c *console) problems(problems []api.Problem) {
 func (c *console) problem(p api.Problem) {
 	subject := c.paint(bold, p.Service)
 	if p.Label != "" {
-		subject += " " + escape(p.Label)
+		subject += " " + human.Escape(p.Label)
 	}
 	if p.Instance != "" {
-		subject += escape(" (instance " + p.Instance + ")")
+		subject += human.Escape(" (instance " + p.Instance + ")")
 	}
 	// Everything in these lines is escaped already.
 	c.raw(subject + "  " + c.paint(bad, p.Code))
-	c.raw("  " + escape(p.Text))
+	c.raw("  " + human.Escape(p.Text))
 	if p.Route != "" && p.Route != p.Service {
 		c.raw(c.paint(faint, "  route: "+p.Route))
 	}
 	if p.Hint != "" {
-		c.raw("  " + c.paint(good, "hint: ") + escape(p.Hint))
+		c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
 	}
 }

@@ -90,14 +90,3 @@ func TestEnginesThatDoNotAnswer(t *testing.T) {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
-
-// Bytes are written as docker stats writes memory.
-func TestBytesText(t *testing.T) {
-	for n, want := range map[uint64]string{
-		0: "0B", 1023: "1023B", 1024: "1.0KiB", 1536: "1.5KiB", 1<<20 - 1: "1.0MiB", 1 << 30: "1.0GiB", 1<<64 - 1: "16.0EiB",
-	} {
-		if got := bytesText(n); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}

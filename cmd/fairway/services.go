@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type servicesCommand struct {
@@ -76,7 +77,7 @@ func (c *console) services(services []api.Service) {
 		}
 		row := []cell{text(s.ID), text(fmt.Sprintf("%d/%d", ready, len(s.Instances))), text(strconv.Itoa(len(s.Routes))), count(s.Problems), staleCell(s.Source, s.Stale)}
 		if c.wide() {
-			row = append(row, text(when(s.Created)), text(strings.Join(images, " ")))
+			row = append(row, text(human.Time(s.Created)), text(strings.Join(images, " ")))
 		}
 		rows = append(rows, row)
 	}
@@ -105,7 +106,7 @@ func (c *console) service(s api.Service) {
 		rows = append(rows, []cell{{"stale", faint}, {staleText(s.Stale), doubt}})
 	}
 	if !s.Created.IsZero() {
-		rows = append(rows, []cell{{"created", faint}, text(when(s.Created))})
+		rows = append(rows, []cell{{"created", faint}, text(human.Time(s.Created))})
 	}
 	rows = append(rows, labelRows(s.Labels)...)
 	for i, r := range s.Routes {
@@ -131,7 +132,7 @@ func (c *console) instance(i api.Instance) {
 		{"by", i.By},
 		{"node", nodeText(i)},
 		{"image", i.Image},
-		{"started", when(i.Started)},
+		{"started", human.Time(i.Started)},
 	} {
 		if field.value != "" {
 			rows = append(rows, []cell{{field.name, faint}, text(field.value)})

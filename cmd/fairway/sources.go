@@ -4,9 +4,9 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type sourcesCommand struct{}
@@ -50,33 +50,25 @@ func (c *console) sources(sources []api.Source) {
 		}
 		row := []cell{text(s.Name), {s.State, col}, text(strconv.Itoa(s.Services)), text(age), text(strconv.Itoa(len(s.Held)))}
 		if c.wide() {
-			row = append(row, text(when(s.LastSuccess)), text(strings.Join(s.Held, " ")))
+			row = append(row, text(human.Time(s.LastSuccess)), text(strings.Join(s.Held, " ")))
 		}
 		rows = append(rows, row)
 	}
 	c.table("", header, rows)
 	for _, s := range sources {
 		if s.Error != "" {
-			c.raw("\n" + c.paint(bold, s.Name) + ": " + escape(s.Error))
+			c.raw("\n" + c.paint(bold, s.Name) + ": " + human.Escape(s.Error))
 		}
 		if len(s.Held) > 0 {
-			c.raw("\n" + c.paint(bold, s.Name) + escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
+			c.raw("\n" + c.paint(bold, s.Name) + human.Escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
 		}
 	}
-}
-
-// when writes a time for people; nothing for no time.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
 func staleText(s *api.Stale) string {
 	t := "its source does not answer"
 	if !s.Since.IsZero() {
-		t += " since " + when(s.Since)
+		t += " since " + human.Time(s.Since)
 	}
 	if s.Error != "" {
 		t += ": " + s.Error

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/app"
+	"fairway/internal/human"
 )
 
 type statsCommand struct {
@@ -125,7 +126,7 @@ func (c *console) usage(r *app.UsageReport) {
 		if u.Container != "" {
 			what += ", container " + u.Container
 		}
-		c.raw(c.paint(bad, "not read: ") + escape(what+": "+u.Reason))
+		c.raw(c.paint(bad, "not read: ") + human.Escape(what+": "+u.Reason))
 	}
 }
 
@@ -135,10 +136,10 @@ func usageRow(name cell, engine string, u app.Usage) []cell {
 		cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
 	}
 	if u.MemoryLimit > 0 {
-		limit = bytesText(u.MemoryLimit)
+		limit = human.Bytes(u.MemoryLimit)
 	}
 	return []cell{
-		name, text(engine), text(cpu), text(bytesText(u.MemoryUsed)), text(limit),
-		text(bytesText(u.NetworkReceived)), text(bytesText(u.NetworkSent)), text(bytesText(u.BlockRead)), text(bytesText(u.BlockWritten)),
+		name, text(engine), text(cpu), text(human.Bytes(u.MemoryUsed)), text(limit),
+		text(human.Bytes(u.NetworkReceived)), text(human.Bytes(u.NetworkSent)), text(human.Bytes(u.BlockRead)), text(human.Bytes(u.BlockWritten)),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // keptAnswer is what stats --since prints as JSON.
@@ -95,7 +96,7 @@ func (c *console) kept(items []api.Series, from, to time.Time) {
 			name = text("")
 		}
 	}
-	c.table("", []string{"SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM " + when(from)}, rows)
+	c.table("", []string{"SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM " + human.Time(from)}, rows)
 }
 
 // unitText writes a figure for people.
@@ -104,9 +105,9 @@ func unitText(v float64, unit string) string {
 	case "percent":
 		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
 	case "bytes":
-		return bytesText(uint64(max(0, v)))
+		return human.Bytes(uint64(max(0, v)))
 	case "bytes/s":
-		return bytesText(uint64(max(0, v))) + "/s"
+		return human.Bytes(uint64(max(0, v))) + "/s"
 	case "1/s":
 		return strconv.FormatFloat(v, 'f', 2, 64) + "/s"
 	case "s":

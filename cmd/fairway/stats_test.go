@@ -38,11 +38,11 @@ func TestStats(t *testing.T) {
 	t.Chdir(t.TempDir())
 	url := countingEngine(t)
 	code, stdout, stderr := runAt(t, nil, "stats", "--docker", url)
-	want := `SERVICE / CONTAINER  ENGINE  CPU     MEMORY  LIMIT   NET RX  NET TX  BLOCK READ  BLOCK WRITE
-lone                         10.00%  1.5MiB  -       2.0KiB  10B     0B          0B
-  lone               edge1   10.00%  1.5MiB  1.0GiB  2.0KiB  10B     0B          0B
-web                          10.00%  1.5MiB  -       2.0KiB  10B     0B          0B
-  web-1              edge1   10.00%  1.5MiB  1.0GiB  2.0KiB  10B     0B          0B
+	want := `SERVICE / CONTAINER  ENGINE  CPU     MEMORY  LIMIT  NET RX  NET TX  BLOCK READ  BLOCK WRITE
+lone                         10.00%  1.5MiB  -      2KiB    10B     0B          0B
+  lone               edge1   10.00%  1.5MiB  1GiB   2KiB    10B     0B          0B
+web                          10.00%  1.5MiB  -      2KiB    10B     0B          0B
+  web-1              edge1   10.00%  1.5MiB  1GiB   2KiB    10B     0B          0B
 `
 	if diff := cmp.Diff(want, stdout); code != exitOK || stderr != "" || diff != "" {
 		t.Errorf("code %d, stderr %q (-want +got):\n%s", code, stderr, diff)

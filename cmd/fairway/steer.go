@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // why is the flag of every command that an operator gives.
@@ -226,7 +227,7 @@ func (c *console) commands(commands []api.Command) {
 	}
 	var rows [][]cell
 	for _, k := range commands {
-		row := []cell{text(k.Text), text(k.Operator), text(when(k.Since)), text(k.Message)}
+		row := []cell{text(k.Text), text(k.Operator), text(human.Time(k.Since)), text(k.Message)}
 		if c.wide() {
 			row = append(row, text(k.ID), text(strings.Join(k.Services, " ")))
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"fairway/internal/human"
 )
 
 // colour is the meaning of a cell, shown as a colour where there are any.
@@ -32,7 +34,7 @@ func text(s string) cell { return cell{text: s} }
 
 // paint returns s, escaped, in a colour.
 func (c *console) paint(col colour, s string) string {
-	s = escape(s)
+	s = human.Escape(s)
 	if !c.colours || col == plain || s == "" {
 		return s
 	}
@@ -67,7 +69,7 @@ func (c *console) row(indent string, row []cell, widths []int) {
 	var b strings.Builder
 	b.WriteString(indent)
 	for i, field := range row {
-		s := cut(escape(field.text), widths[i])
+		s := cut(human.Escape(field.text), widths[i])
 		gap := widths[i] - utf8.RuneCountInString(s) + 2
 		if c.colours && field.colour != plain && s != "" {
 			s = "\x1b[" + string(field.colour) + "m" + s + "\x1b[0m"
@@ -87,7 +89,7 @@ func columnWidths(rows [][]cell) []int {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(escape(field.text)))
+			widths[i] = max(widths[i], utf8.RuneCountInString(human.Escape(field.text)))
 		}
 	}
 	return widths
@@ -122,38 +124,7 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// escape writes what a terminal would obey instead of show as Go escapes.
-func escape(s string) string {
-	clean := true
-	for _, r := range s {
-		if !strconv.IsPrint(r) || r == utf8.RuneError {
-			clean = false
-			break
-		}
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == utf8.RuneError:
-			_, size := utf8.DecodeRuneInString(s[i:])
-			if size == 1 {
-				fmt.Fprintf(&b, `\x%02x`, s[i])
-			} else {
-				b.WriteRune(r)
-			}
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
-}
-
-// escapeJSON does the same for JSON text, with JSON's escapes: encoding/json
+// escapeJSON is human.Escape for JSON text, with JSON's escapes: encoding/json
 // leaves control characters beyond ASCII, and DEL, as they are.
 func escapeJSON(data []byte) []byte {
 	var b bytes.Buffer

@@ -7,33 +7,17 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"fairway/internal/human"
+
 	"pgregory.net/rapid"
 )
-
-func TestEscape(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":              "plain",
-		"Hafen-Café ⚓":       "Hafen-Café ⚓",
-		"a\x1b[31mred":       `a\x1b[31mred`,
-		"two\nlines\tand":    `two\nlines\tand`,
-		"c1 \u009b31m":       `c1 \u009b31m`,
-		"bidi \u202egnp":     `bidi \u202egnp`,
-		"\x7f":               `\x7f`,
-		"broken \xff\xfe":    `broken \xff\xfe`,
-		"replacement \ufffd": "replacement \ufffd",
-	} {
-		if got := escape(in); got != want {
-			t.Errorf("escape(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
 
 // Nothing that is printed makes the terminal do anything, and JSON stays what
 // it was.
 func TestNothingReachesTheTerminalRaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "s"))
-		for _, got := range []string{escape(s), escape(strings.ToValidUTF8(s, "") + "\x1b\u009b")} {
+		for _, got := range []string{human.Escape(s), human.Escape(strings.ToValidUTF8(s, "") + "\x1b\u009b")} {
 			for _, r := range got {
 				if r < ' ' || r >= 0x7f && r < 0xa0 {
 					t.Fatalf("%q keeps %q", got, r)

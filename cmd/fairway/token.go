@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type tokenCommand struct {
@@ -53,7 +54,7 @@ func until(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return " until " + when(t)
+	return " until " + human.Time(t)
 }
 
 type tokenListCommand struct{}
@@ -81,9 +82,9 @@ func (*tokenListCommand) Run(ctx context.Context, c *console) error {
 		for _, t := range list.Items {
 			expires := "never"
 			if !t.Expires.IsZero() {
-				expires = when(t.Expires)
+				expires = human.Time(t.Expires)
 			}
-			rows = append(rows, []cell{text(t.Name), text(t.Role), text(when(t.Created)), text(t.By), text(expires)})
+			rows = append(rows, []cell{text(t.Name), text(t.Role), text(human.Time(t.Created)), text(t.By), text(expires)})
 		}
 		c.table("", []string{"TOKEN", "ROLE", "CREATED", "BY", "EXPIRES"}, rows)
 	})
@@ -161,7 +162,7 @@ func (c *console) deeds(deeds []api.Deed) {
 		if what == "" {
 			what = d.Operation
 		}
-		row := []cell{text(when(d.At)), text(who), text(d.Role), text(d.From), {strconv.Itoa(d.Status), col}, text(strings.TrimSpace(what))}
+		row := []cell{text(human.Time(d.At)), text(who), text(d.Role), text(d.From), {strconv.Itoa(d.Status), col}, text(strings.TrimSpace(what))}
 		if c.wide() {
 			row = append(row, text(d.Operation))
 		}

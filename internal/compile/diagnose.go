@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/human"
 	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
@@ -166,7 +167,7 @@ func (d *doctor) labels(p planner, labels map[string]string) bool {
 	for _, r := range set.routes {
 		n += len(r.labels)
 	}
-	d.add("labels", OutcomeOK, "", "%s", count(n, "label")+" for "+count(len(set.routes), "route"))
+	d.add("labels", OutcomeOK, "", "%s", human.Plural(n, "label")+" for "+human.Plural(len(set.routes), "route"))
 	return true
 }
 
@@ -184,7 +185,7 @@ func (d *doctor) flowLabels(p planner, labels map[string]string) bool {
 		d.add("labels", OutcomeDoubt, "look at replicas and proxyInstanceName", "its labels that begin with %s say that it is not served here", flowPrefix)
 		return false
 	}
-	d.add("labels", OutcomeOK, "", "%s", count(len(params.all), "label")+" of Docker Flow for "+count(len(params.routes()), "route"))
+	d.add("labels", OutcomeOK, "", "%s", human.Plural(len(params.all), "label")+" of Docker Flow for "+human.Plural(len(params.routes()), "route"))
 	return true
 }
 
@@ -330,12 +331,4 @@ func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) (state route.End
 		}
 	}
 	return "", ""
-}
-
-// count writes a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -1,18 +1,15 @@
 package compile
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"fairway/internal/human"
 )
 
 // excerpt quotes s for a message, cut to a length that fits a line.
 func excerpt(s string) string {
-	const limit = 60
-	if len(s) <= limit {
-		return fmt.Sprintf("%q", s)
-	}
-	return fmt.Sprintf("%q… (%d bytes)", s[:limit], len(s))
+	return human.Quote(s, 60)
 }
 
 // printable returns s fit for a message or a name: valid UTF-8, no control

@@ -10,6 +10,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
+	"fairway/internal/human"
 	"fairway/internal/route"
 )
 
@@ -106,9 +107,9 @@ func telling(k history.ChangeKind) int {
 func (s step) service(a, b *catalog.Service) []history.Change {
 	switch {
 	case a == nil:
-		return []history.Change{{Kind: history.ServiceAdded, Source: b.Source, Service: b.ID, To: countText(len(b.Instances), "instance")}}
+		return []history.Change{{Kind: history.ServiceAdded, Source: b.Source, Service: b.ID, To: human.Plural(len(b.Instances), "instance")}}
 	case b == nil:
-		return []history.Change{{Kind: history.ServiceRemoved, Source: a.Source, Service: a.ID, From: countText(len(a.Instances), "instance")}}
+		return []history.Change{{Kind: history.ServiceRemoved, Source: a.Source, Service: a.ID, From: human.Plural(len(a.Instances), "instance")}}
 	}
 	change := history.Change{Source: b.Source, Service: b.ID}
 	list := s.labels(change, a.Labels, b.Labels)
@@ -195,7 +196,7 @@ func (s step) rest() []history.Change {
 	if !slices.Equal(s.seen.Certificates, s.sees.Certificates) {
 		list = append(list, history.Change{
 			Kind: history.OtherChanged,
-			From: countText(len(s.seen.Certificates), "certificate"), To: countText(len(s.sees.Certificates), "certificate"),
+			From: human.Plural(len(s.seen.Certificates), "certificate"), To: human.Plural(len(s.sees.Certificates), "certificate"),
 		})
 	}
 	was := map[string]string{}
@@ -317,13 +318,6 @@ func sourceText(s catalog.SourceStatus) string {
 		return "waiting"
 	}
 	return "synced"
-}
-
-func countText(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 func shorten(s string) string {

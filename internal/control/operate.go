@@ -11,6 +11,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
+	"fairway/internal/human"
 	"fairway/internal/route"
 )
 
@@ -247,7 +248,7 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 		}
 	}
 	if gone > 0 {
-		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", countText(gone, "endpoint"), h.Entry))
+		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", human.Plural(gone, "endpoint"), h.Entry))
 	}
 	if len(route.Diff(held, &route.Table{Listeners: heldListeners(wish{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
 		remarks = append(remarks, "the listeners stay those of today's configuration")

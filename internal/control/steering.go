@@ -11,6 +11,7 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
+	"fairway/internal/human"
 	"fairway/internal/route"
 )
 
@@ -122,7 +123,7 @@ func whatEnded(services []string, left int) string {
 	case len(services) == 1:
 		return "no longer for service " + services[0] + ", whose labels have changed:"
 	}
-	return "no longer for " + countText(len(services), "service") + " with other labels:"
+	return "no longer for " + human.Plural(len(services), "service") + " with other labels:"
 }
 
 // rewrite brings what the disk says about a command up to date, in the

@@ -1,12 +1,13 @@
 package route
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"fairway/internal/human"
 )
 
 // Text returns the canonical text of the table: listeners, routes, backends and
@@ -369,9 +370,5 @@ func escape(s string) string {
 
 // excerpt quotes s for an error message, cut to a length that fits a log line.
 func excerpt(s string) string {
-	const limit = 100
-	if len(s) <= limit {
-		return strconv.Quote(s)
-	}
-	return fmt.Sprintf("%q... (%d bytes)", s[:limit], len(s))
+	return human.Quote(s, 100)
 }
