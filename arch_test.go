@@ -100,7 +100,9 @@ var allowed = map[string]struct {
 	}},
 
 	// admin shows the history as it is stored.
-	"internal/admin": {2, []string{"internal/api", "internal/atomicfile", "internal/catalog", "internal/history", "internal/route", "internal/route/arrival"}},
+	"internal/admin": {2, []string{
+		"internal/api", "internal/atomicfile", "internal/catalog", "internal/engine/traffic", "internal/history", "internal/route", "internal/route/arrival",
+	}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
 

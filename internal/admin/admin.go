@@ -32,6 +32,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -72,6 +73,8 @@ type Engine interface {
 	Name() string
 	// Endpoints returns the endpoints of every backend, in any order.
 	Endpoints() []EndpointStatus
+	// Traffic returns what has come through each route, sorted.
+	Traffic() []traffic.Totals
 }
 
 // EndpointStatus is what an engine knows of one endpoint.
@@ -192,7 +195,7 @@ type Server struct {
 	mux       http.Handler // the operations, without the guards
 	handler   http.Handler
 	matchers  matchers
-	traffic   traffic
+	traffic   meter
 	watchers  map[string]chan struct{} // by role, one in it for each stream
 	stopping  chan struct{}            // closed when the listener is to be given up
 }
@@ -209,7 +212,7 @@ func New(o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second), sessions: newSessions()}
-	s.traffic.gatherer, s.traffic.engine = o.Gatherer, o.Engine
+	s.traffic.engine = o.Engine
 	s.watchers, s.stopping = map[string]chan struct{}{}, make(chan struct{})
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)

@@ -23,6 +23,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/history"
 	"fairway/internal/route"
 )
@@ -54,6 +55,7 @@ func (w *world) Newest() *catalog.Snapshot            { return w.snapshot }
 func (w *world) Table() *route.Table                  { return w.table }
 func (w *world) Status() Status                       { return w.status }
 func (w *world) Name() string                         { return "embedded" }
+func (w *world) Traffic() []traffic.Totals            { return nil }
 func (w *world) Diagnose(name string) []api.Diagnosis { return w.doctor(name) }
 
 func (w *world) Sources() []catalog.SourceStatus {

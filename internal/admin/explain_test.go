@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/api"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -196,7 +197,8 @@ func TestEligible(t *testing.T) {
 // engineOf is an engine with one backend, b.
 type engineOf map[string]EndpointStatus
 
-func (engineOf) Name() string { return "fixed" }
+func (engineOf) Name() string              { return "fixed" }
+func (engineOf) Traffic() []traffic.Totals { return nil }
 
 func (e engineOf) Endpoints() []EndpointStatus {
 	var all []EndpointStatus

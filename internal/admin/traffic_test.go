@@ -11,60 +11,56 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/engine/traffic"
 )
 
 // counters are an engine's counters for tests.
 type counters struct {
-	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	ends     []EndpointStatus
+	*traffic.Counters
+	routes map[string]*traffic.Route
+	ends   []EndpointStatus
 }
 
-func newCounters() (*counters, *traffic) {
-	registry := prometheus.NewRegistry()
-	c := &counters{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: requestsMetric}, []string{"route", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: durationMetric, Buckets: []float64{.01, .1, 1}}, []string{"route"}),
-	}
-	registry.MustRegister(c.requests, c.duration)
-	return c, &traffic{gatherer: registry, engine: c}
+func newCounters() (*counters, *meter) {
+	c := &counters{Counters: traffic.NewCounters(nil), routes: map[string]*traffic.Route{}}
+	return c, &meter{engine: c}
 }
 
 func (c *counters) Name() string                { return "test" }
 func (c *counters) Endpoints() []EndpointStatus { return c.ends }
+func (c *counters) Traffic() []traffic.Totals   { return c.Snapshot() }
 
-func (c *counters) answered(route, code string, n int, took float64) {
-	c.requests.WithLabelValues(route, code).Add(float64(n))
-	for range n {
-		c.duration.WithLabelValues(route).Observe(took)
+func (c *counters) answered(route string, status int, n uint64, took time.Duration) {
+	if c.routes[route] == nil {
+		c.routes[route] = c.Route(route)
 	}
+	c.routes[route].Requests(n, status, took)
 }
 
 func TestTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, tr := newCounters()
-		c.answered("a", "2xx", 1000, .001)
+		c.answered("a", 200, 1000, time.Millisecond)
 		c.ends = []EndpointStatus{{Backend: "b", Endpoint: "2", Requests: 100, Failures: 7}, {Backend: "a", Endpoint: "1", Requests: 5}}
-		if found, err := tr.read(time.Now()); found != nil || err != nil {
-			t.Fatalf("rates of one reading: %v, %v", found, err)
+		if found := tr.read(time.Now()); found != nil {
+			t.Fatalf("rates of one reading: %v", found)
 		}
 		time.Sleep(2 * time.Second)
-		c.answered("a", "2xx", 10, .055) // all in one bucket, from 10 to 100 ms
-		c.answered("a", "5xx", 6, .055)
-		c.answered("a", "none", 4, .055)
-		c.answered("b", "4xx", 3, 7)
+		c.answered("a", 200, 10, 55*time.Millisecond) // all in one bucket, from 50 to 100 ms
+		c.answered("a", 502, 6, 55*time.Millisecond)
+		c.answered("a", 0, 4, 55*time.Millisecond)
+		c.answered("b", 404, 3, 70*time.Second)
 		c.ends = []EndpointStatus{{Backend: "a", Endpoint: "1", Requests: 3, Ejected: true}, {Backend: "b", Endpoint: "2", Requests: 120, Failures: 8, InFlight: 4}}
 		found, err := tr.measure(t.Context())
 		want := &api.Traffic{
 			At: time.Now().UTC(), Seconds: 2,
-			Total: api.RouteTraffic{Rate: 11.5, Errors: 5, Median: 61.75, P95: 1000},
+			Total: api.RouteTraffic{Rate: 11.5, Errors: 5, Median: 78.75, P95: 60000},
 			Routes: []api.RouteTraffic{
-				{Route: "a", Rate: 10, Errors: 5, Median: 55, P95: 95.5},
-				{Route: "b", Rate: 1.5, Median: 1000, P95: 1000},
+				{Route: "a", Rate: 10, Errors: 5, Median: 75, P95: 97.5},
+				{Route: "b", Rate: 1.5, Median: 60000, P95: 60000},
 			},
 			Endpoints: []api.EndpointTraffic{
 				{Backend: "a", Endpoint: "1", Rate: 1.5, EndpointLive: api.EndpointLive{InRotation: true, Ejected: true}}, // begun anew
@@ -74,23 +70,20 @@ func TestTraffic(t *testing.T) {
 		if diff := cmp.Diff(want, found); err != nil || diff != "" {
 			t.Error(err, diff)
 		}
-		again, err := tr.read(time.Now())
-		if err != nil || again != found {
-			t.Errorf("within the gap something was read again: %v", err)
+		if tr.read(time.Now()) != found {
+			t.Error("within the gap something was read again")
 		}
 		// The window moves: what was long ago counts no more.
 		for range 8 {
 			time.Sleep(time.Second)
-			if found, err = tr.read(time.Now()); err != nil {
-				t.Fatal(err)
-			}
+			found = tr.read(time.Now())
 		}
 		if found.Routes[0].Rate != 0 || found.Seconds != 5 || found.Routes[0].P95 != 0 {
 			t.Errorf("after 8 quiet seconds: %+v", found)
 		}
 		time.Sleep(time.Hour)
-		if found, err := tr.read(time.Now()); found != nil || err != nil {
-			t.Errorf("an hour later there are rates of before: %+v, %v", found, err)
+		if found := tr.read(time.Now()); found != nil {
+			t.Errorf("an hour later there are rates of before: %+v", found)
 		}
 		if found, err = tr.measure(t.Context()); err != nil || found.Seconds != 1 {
 			t.Errorf("measured anew: %+v, %v", found, err)

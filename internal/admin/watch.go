@@ -55,12 +55,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 			stream.send("change", now)
 		}
 		if wantsTraffic {
-			found, err := s.traffic.read(time.Now())
-			if err != nil {
-				s.log.Error("traffic cannot be measured", "error", err)
-				wantsTraffic = false
-			}
-			if found != nil && found != before {
+			if found := s.traffic.read(time.Now()); found != nil && found != before {
 				stream.send("traffic", since(before, found))
 				before = found
 			}

@@ -343,7 +343,7 @@ func (e *Engine) retire(old, next *liveTable) {
 			}
 		}
 		for r := range gone(old.table.Routes, next.table.Routes) {
-			old.routes[r].metrics.remove()
+			e.metrics.Remove(old.routes[r].metrics)
 		}
 	}
 	e.transports.sweep(next)

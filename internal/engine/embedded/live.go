@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
@@ -48,9 +49,9 @@ type compiledRoute struct {
 	responseHeaders []*headerChange
 	compress        bool
 
-	limiters []*limiter    // of the filters, to hand them on
-	metrics  *routeMetrics // by ID; handed on
-	held     *atomic.Int64 // requests that wait for an endpoint; handed on
+	limiters []*limiter     // of the filters, to hand them on
+	metrics  *traffic.Route // by ID; handed on
+	held     *atomic.Int64  // requests that wait for an endpoint; handed on
 }
 
 // filter is one check or change of a request. A nil answer means that the
@@ -132,7 +133,7 @@ func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	if before != nil {
 		c.metrics, c.held = before.metrics, before.held
 	} else {
-		c.metrics, c.held = e.metrics.route(r.ID), new(atomic.Int64)
+		c.metrics, c.held = e.metrics.Route(r.ID), new(atomic.Int64)
 	}
 	if r.Refused != "" {
 		c.filters = []filter{refuse}

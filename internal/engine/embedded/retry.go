@@ -75,7 +75,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			continue
 		}
 		if x.attempts++; x.attempts > 1 {
-			x.route.metrics.retried()
+			x.route.metrics.Retried(1)
 		}
 		a := &attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout)}
 		res, err := a.do(out, body)

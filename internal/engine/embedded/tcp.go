@@ -144,7 +144,7 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			continue
 		}
 		if t.x.attempts++; t.x.attempts > 1 {
-			t.x.route.metrics.retried()
+			t.x.route.metrics.Retried(1)
 		}
 		tr := t.e.transports.of(ep, t.x.route.def, 0)
 		c, err := tr.dial(ctx)
@@ -187,7 +187,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 	if idle == 0 {
 		idle = defaultIdle
 	}
-	rm := t.x.route.metrics
+	counters := t.x.route.metrics
 	p := &pipes{idle: idle, buffers: t.e.buffers}
 	p.touch()
 	if t.early != nil {
@@ -196,7 +196,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 		t.early = nil
 		n, err := p.write(endpoint, head)
 		t.in += int64(n)
-		rm.passedIn(n)
+		counters.Passed(uint64(n), 0)
 		if err != nil {
 			t.x.failed = true
 			return traffic.Closed
@@ -205,10 +205,10 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 	ended := make(chan error, 2)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ended <- p.copy(endpoint, t.conn, func(n int) { t.in += int64(n); rm.passedIn(n) })
+		ended <- p.copy(endpoint, t.conn, func(n int) { t.in += int64(n); counters.Passed(uint64(n), 0) })
 	})
 	wg.Go(func() {
-		ended <- p.copy(t.conn, endpoint, func(n int) { t.out += int64(n); rm.passedOut(n) })
+		ended <- p.copy(t.conn, endpoint, func(n int) { t.out += int64(n); counters.Passed(0, uint64(n)) })
 	})
 	defer wg.Wait() // after both connections are closed
 	defer endpoint.Close()
@@ -251,7 +251,7 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 // end closes the books.
 func (t *tunnel) end() {
 	t.x.done(resultOf(t.e.ctx, t.x.failed))
-	t.e.metrics.connected(t.x.route)
+	t.e.metrics.of(t.x.route).Connected()
 	t.e.logTunnel(t, time.Since(t.x.began))
 }
 

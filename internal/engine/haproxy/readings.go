@@ -43,9 +43,9 @@ type readings struct {
 
 	mu     sync.Mutex // of what follows
 	table  *route.Table
-	shown  [3]*render.Config       // the newest first: lines of what was removed come late
-	routes map[string]*routeSeries // by render.RouteKey; nil series: the route is gone
-	none   *routeSeries            // what no route took
+	shown  [3]*render.Config         // the newest first: lines of what was removed come late
+	routes map[string]*traffic.Route // by render.RouteKey; nil: the route is gone
+	none   *traffic.Route            // what no route took
 	conns  map[net.Conn]struct{}
 	counts map[endpointKey]*endpointCounts
 
@@ -79,7 +79,7 @@ type readingOptions struct {
 func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
 		logger: o.Logger, ask: o.Ask, key: o.Key,
-		routes: map[string]*routeSeries{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
+		routes: map[string]*traffic.Route{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
 		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
 	}
 	var err error
@@ -90,7 +90,7 @@ func newReadings(o readingOptions) (*readings, error) {
 		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close(), r.datagrams.Close())
 	}
 	r.access = r.metrics.NewLog(o.AccessLog, o.Logger)
-	r.none = &routeSeries{all: r.metrics}
+	r.none = r.metrics.Route("")
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.serving.Go(r.accept)
@@ -169,12 +169,12 @@ func (r *readings) use(c *render.Config, t *route.Table) {
 			j++
 		case j == len(t.Routes) || i < len(old) && old[i].ID < t.Routes[j].ID:
 			key := render.RouteKey(old[i].ID)
-			r.routes[key].remove()
+			r.metrics.Remove(r.routes[key])
 			r.routes[key] = nil
 			i++
 		default:
 			id := t.Routes[j].ID
-			r.routes[render.RouteKey(id)] = &routeSeries{all: r.metrics, id: id}
+			r.routes[render.RouteKey(id)] = r.metrics.Route(id)
 			j++
 		}
 	}
@@ -248,8 +248,8 @@ func (r *readings) take(line string) {
 		s, known = r.routes[e.key]
 	}
 	if known && s != nil {
-		e.route = s.id
-		s.count(e)
+		e.route = s.ID()
+		count(s, e)
 	}
 	if key, found := r.endpointOf(e.section, e.server); found {
 		e.endpoint = key.endpoint

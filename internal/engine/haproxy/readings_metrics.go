@@ -8,7 +8,7 @@ import (
 
 // readingMetrics are the figures of every engine, and one that is HAProxy's alone.
 type readingMetrics struct {
-	*traffic.Families
+	*traffic.Counters
 	unregister func()
 	// unread are lines that could not be made sense of.
 	unread prometheus.Counter
@@ -16,64 +16,32 @@ type readingMetrics struct {
 
 func newReadingMetrics(registerer prometheus.Registerer, r *readings) (*readingMetrics, error) {
 	m := &readingMetrics{
-		Families: traffic.NewFamilies(),
+		Counters: traffic.NewCounters(r.gauges),
 		unread: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fairway_haproxy_unread_lines_total",
 			Help: "Lines of HAProxy's that tell of no request, such as handshakes that failed.",
 		}),
 	}
 	var err error
-	m.unregister, err = m.Register(registerer, m.unread, traffic.NewGauges(r.gauges))
+	m.unregister, err = m.Register(registerer, m.unread)
 	return m, err
 }
 
-// routeSeries are the series of one route. They are made when they are first
-// needed, so that routes without traffic cost nothing.
-type routeSeries struct {
-	all *readingMetrics
-	id  string
-
-	classes     [traffic.Classes]prometheus.Counter // by first digit of the status
-	duration    prometheus.Observer
-	retries     prometheus.Counter
-	connections prometheus.Counter
-	received    prometheus.Counter
-	sent        prometheus.Counter
-}
-
-// count counts what is over.
-func (s *routeSeries) count(e event) {
+// count counts on a route what is over.
+func count(r *traffic.Route, e event) {
 	if e.connection {
-		add(&s.connections, s.all.Connections, s.id, 1)
-		add(&s.received, s.all.Received, s.id, float64(e.received))
-		add(&s.sent, s.all.Sent, s.id, float64(e.bytes))
+		r.Connected()
+		r.Passed(uint64(max(0, e.received)), uint64(max(0, e.bytes)))
 		return
 	}
-	class := traffic.ClassOf(e.status)
-	if s.classes[class] == nil {
-		s.classes[class] = s.all.Requests.WithLabelValues(s.id, traffic.ClassName(class))
-	}
-	s.classes[class].Add(float64(e.weight))
-	if s.duration == nil {
-		s.duration = s.all.Duration.WithLabelValues(s.id)
-	}
-	for range e.weight {
-		s.duration.Observe(e.took.Seconds())
-	}
+	r.Requests(uint64(e.weight), e.status, e.took)
 	if e.retries > 0 {
-		add(&s.retries, s.all.Retries, s.id, float64(e.retries*e.weight))
+		r.Retried(uint64(e.retries * e.weight))
 	}
 }
 
-func add(p *prometheus.Counter, vec *prometheus.CounterVec, id string, n float64) {
-	if *p == nil {
-		*p = vec.WithLabelValues(id)
-	}
-	(*p).Add(n)
-}
-
-// remove deletes the series of a route that is gone.
-func (s *routeSeries) remove() { s.all.Remove(s.id) }
+// Traffic returns what has come through each route; see traffic.Counters.
+func (e *Engine) Traffic() []traffic.Totals { return e.readings.metrics.Snapshot() }
 
 // refused counts what a guard refused. The codes are those of the embedded engine;
 // a path that a filter has made is not the guard's affair.

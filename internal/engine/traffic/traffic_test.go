@@ -2,12 +2,14 @@ package traffic
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/testkit"
@@ -107,47 +109,76 @@ func TestNoLog(t *testing.T) {
 	}
 }
 
-func TestFamilies(t *testing.T) {
+// TestCounters: what was counted of routes is read as totals and as metrics, until
+// the route is removed.
+func TestCounters(t *testing.T) {
 	r := prometheus.NewRegistry()
 	known := false
-	gauges := NewGauges(func() (map[string]int64, int64, bool) { return map[string]int64{"http": 2}, 1, known })
-	f := NewFamilies()
-	unregister, err := f.Register(r, gauges)
+	c := NewCounters(func() (map[string]int64, int64, bool) { return map[string]int64{"http": 2}, 1, known })
+	unregister, err := c.Register(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewFamilies().Register(r); err == nil {
-		t.Error("the same families were registered twice")
+	if _, err := NewCounters(nil).Register(r); err == nil {
+		t.Error("the same counters were registered twice")
 	}
 	for status, class := range map[int]string{200: "2xx", 599: "5xx", 0: "none", -1: "none", 600: "none"} {
 		if got := ClassName(ClassOf(status)); got != class {
 			t.Errorf("%d is of class %s, want %s", status, got, class)
 		}
 	}
-	f.Requests.WithLabelValues("a", ClassName(2)).Inc()
-	f.Requests.WithLabelValues("b", ClassName(0)).Inc()
-	f.Duration.WithLabelValues("a").Observe(1)
-	f.Sent.WithLabelValues("a").Inc()
-	count := func() (n int) {
+	b, a, quiet := c.Route("b"), c.Route("a"), c.Route("quiet")
+	a.Requests(1, 200, time.Second) // in the bucket up to one second
+	b.Requests(3, 0, 2*time.Minute) // above the last bound
+	b.Requests(1, 503, 0)
+	a.Retried(2)
+	a.Connected()
+	a.Passed(5, 7)
+	want := []Totals{
+		{Route: "a", Classes: [Classes]uint64{2: 1}, Seconds: 1, Retries: 2, Connections: 1, Received: 5, Sent: 7},
+		{Route: "b", Classes: [Classes]uint64{0: 3, 5: 1}, Seconds: 360},
+	}
+	want[0].Took[8], want[1].Took[0], want[1].Took[len(bounds)] = 1, 1, 3
+	if diff := cmp.Diff(want, c.Snapshot()); diff != "" {
+		t.Error(diff)
+	}
+	if n, e := want[1].Requests(), want[1].Errors(); n != 4 || e != 4 {
+		t.Errorf("%d requests and %d errors, want 4 and 4", n, e)
+	}
+	text := func() string {
 		families, err := r.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, one := range families {
-			n += len(one.Metric)
+		var lines strings.Builder
+		for _, f := range families {
+			for _, m := range f.Metric {
+				fmt.Fprintln(&lines, f.GetName(), m)
+			}
 		}
-		return n
+		return lines.String()
 	}
-	if n := count(); n != 5 {
-		t.Errorf("%d series, want 5", n)
+	count := func() int { return strings.Count(text(), "\n") }
+	if n := count(); n != 10 { // a: class, duration, retries, connections, two of bytes; b: two classes, duration; the log
+		t.Errorf("%d series, want 10:\n%s", n, text())
+	}
+	if got := text(); !strings.Contains(got, `sample_count:4 sample_sum:360`) {
+		t.Errorf("the histogram does not hold what was counted:\n%s", got)
 	}
 	known = true
-	if n := count(); n != 7 {
-		t.Errorf("%d series with gauges, want 7", n)
+	if n := count(); n != 12 {
+		t.Errorf("%d series with gauges, want 12", n)
 	}
-	f.Remove("a")
-	if n := count(); n != 4 {
-		t.Errorf("%d series without a route, want 4", n)
+	c.Remove(a)
+	c.Remove(quiet)
+	a.Requests(1, 200, 0)
+	quiet.Requests(1, 200, 0)
+	if n := count(); n != 6 {
+		t.Errorf("%d series without two routes, want 6:\n%s", n, text())
+	}
+	c.Route("a").Retried(1)
+	if n := count(); n != 7 {
+		t.Errorf("%d series with a route that is there again, want 7", n)
 	}
 	unregister()
 	if n := count(); n != 0 {

@@ -1,0 +1,284 @@
+// Package traffic is what every engine reports of requests and connections, in one
+// form whatever the engine: its counters by route, and the lines of the access log.
+package traffic
+
+import (
+	"cmp"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// bounds are the upper bounds of the buckets of latencies in seconds.
+var bounds = [...]float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}
+
+// Bounds returns the upper bounds of Totals.Took in seconds, ascending.
+func Bounds() []float64 { return slices.Clone(bounds[:]) }
+
+// Totals are what has come through one route since it was added. They only grow.
+type Totals struct {
+	// Route is the ID in the table; empty for what no route took.
+	Route string
+	// Classes are requests by ClassOf their status.
+	Classes [Classes]uint64
+	// Took are requests by the bucket of their latency, each above the bound before
+	// and up to its own; the last one has no bound.
+	Took [len(bounds) + 1]uint64
+	// Seconds is the sum of all latencies.
+	Seconds float64
+	// Retries are attempts after the first.
+	Retries uint64
+	// Connections to TCP listeners that are over, with the bytes they passed from
+	// clients and to them.
+	Connections, Received, Sent uint64
+}
+
+// Requests is the number of all requests.
+func (t *Totals) Requests() (n uint64) {
+	for _, class := range t.Classes {
+		n += class
+	}
+	return n
+}
+
+// Errors is the number of requests that were answered with 5xx or broken off.
+func (t *Totals) Errors() uint64 { return t.Classes[5] + t.Classes[0] }
+
+// Route counts what comes through one route. Its methods may be called from any
+// goroutine, also after it was removed.
+type Route struct {
+	id       string
+	counters *Counters
+	// listed is set with the first count, so that a route without traffic costs
+	// nothing where counters are read.
+	listed                               atomic.Bool
+	removed                              bool // guarded by counters.mu
+	classes                              [Classes]atomic.Uint64
+	took                                 [len(bounds) + 1]atomic.Uint64
+	nanoseconds                          atomic.Int64
+	retries, connections, received, sent atomic.Uint64
+}
+
+// ID is the route's ID in the table.
+func (r *Route) ID() string { return r.id }
+
+// list makes the route one of those that are read.
+func (r *Route) list() {
+	if r.listed.Load() {
+		return
+	}
+	r.counters.mu.Lock()
+	defer r.counters.mu.Unlock()
+	if !r.removed {
+		r.counters.routes[r.id] = r
+	}
+	r.listed.Store(true)
+}
+
+// Requests counts n requests that were answered alike; status is 0 for those that
+// were broken off before there was one.
+func (r *Route) Requests(n uint64, status int, took time.Duration) {
+	bucket, _ := slices.BinarySearch(bounds[:], took.Seconds())
+	r.classes[ClassOf(status)].Add(n)
+	r.took[bucket].Add(n)
+	r.nanoseconds.Add(int64(n) * int64(took))
+	r.list()
+}
+
+// Retried counts n attempts after the first.
+func (r *Route) Retried(n uint64) {
+	r.retries.Add(n)
+	r.list()
+}
+
+// Connected counts a connection to a TCP listener that is over.
+func (r *Route) Connected() {
+	r.connections.Add(1)
+	r.list()
+}
+
+// Passed counts bytes of connections to TCP listeners: received from clients, and
+// sent to them.
+func (r *Route) Passed(received, sent uint64) {
+	r.received.Add(received)
+	r.sent.Add(sent)
+	r.list()
+}
+
+func (r *Route) totals() Totals {
+	t := Totals{
+		Route: r.id, Seconds: time.Duration(r.nanoseconds.Load()).Seconds(), Retries: r.retries.Load(),
+		Connections: r.connections.Load(), Received: r.received.Load(), Sent: r.sent.Load(),
+	}
+	for i := range r.classes {
+		t.Classes[i] = r.classes[i].Load()
+	}
+	for i := range r.took {
+		t.Took[i] = r.took[i].Load()
+	}
+	return t
+}
+
+// Counters are the figures that every engine keeps. They are a
+// prometheus.Collector.
+type Counters struct {
+	// Refusals are by the guard's reason, and of no route.
+	Refusals *prometheus.CounterVec
+	logLost  prometheus.Counter // lines of the access log
+	gauges   func() (open map[string]int64, held int64, ok bool)
+
+	requests, duration, retries, connections, received, sent, open, held *prometheus.Desc
+
+	mu     sync.Mutex
+	routes map[string]*Route // by ID; those that were counted
+}
+
+// NewCounters makes counters that are not registered yet. gauges reads the open
+// connections of each listener and how many requests are held, whenever metrics are
+// collected; ok is false when nothing is known.
+func NewCounters(gauges func() (open map[string]int64, held int64, ok bool)) *Counters {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("fairway_"+name, help, labels, nil)
+	}
+	return &Counters{
+		gauges: gauges,
+		routes: map[string]*Route{},
+		Refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_guard_refusals_total", Help: "Requests and connections that a guard refused.",
+		}, []string{"reason"}),
+		logLost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fairway_access_log_lost_total",
+			Help: "Lines of the access log that were not written, since what reads it stands still or the disk fails.",
+		}),
+		requests:    desc("requests_total", "Requests by route (empty: none took it) and class of the answer's status.", "route", "code"),
+		duration:    desc("request_duration_seconds", "Time from a request's header to the last byte of its answer.", "route"),
+		retries:     desc("retries_total", "Attempts after the first.", "route"),
+		connections: desc("connections_total", "Connections to TCP listeners that are over, by route (empty: none took it).", "route"),
+		received:    desc("connection_received_bytes_total", "Bytes passed from clients of TCP listeners to endpoints.", "route"),
+		sent:        desc("connection_sent_bytes_total", "Bytes passed from endpoints to clients of TCP listeners.", "route"),
+		open:        desc("open_connections", "Open connections of clients.", "listener"),
+		held:        desc("held_requests", "Requests that wait for an endpoint."),
+	}
+}
+
+// Register registers the counters, and more beside them: all, or none and an error.
+// unregister takes them away again.
+func (c *Counters) Register(r prometheus.Registerer, more ...prometheus.Collector) (unregister func(), err error) {
+	all := append([]prometheus.Collector{c, c.Refusals, c.logLost}, more...)
+	for i, one := range all {
+		if err := r.Register(one); err != nil {
+			for _, done := range all[:i] {
+				r.Unregister(done)
+			}
+			return nil, err
+		}
+	}
+	return func() {
+		for _, one := range all {
+			r.Unregister(one)
+		}
+	}, nil
+}
+
+// NewLog makes the access log of an engine: lines that are lost are counted, and
+// errors go to logger.
+func (c *Counters) NewLog(out io.Writer, logger *slog.Logger) *Log {
+	return NewLog(out,
+		func(lines int) { c.logLost.Add(float64(lines)) },
+		func(err error) { logger.Error("access log cannot be written", "error", err) })
+}
+
+// Route returns counters for a route; the empty ID is for what no route took. Of one
+// ID there is one at a time: the one before has to be removed.
+func (c *Counters) Route(id string) *Route { return &Route{id: id, counters: c} }
+
+// Remove deletes what was counted of a route. Requests that still run on it do not
+// bring it back.
+func (c *Counters) Remove(r *Route) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.removed = true
+	if c.routes[r.id] == r {
+		delete(c.routes, r.id)
+	}
+}
+
+// Snapshot returns the totals of every route that something came through, sorted.
+// It asks no other program, and waits for no disk.
+func (c *Counters) Snapshot() []Totals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]Totals, 0, len(c.routes))
+	for _, r := range c.routes {
+		list = append(list, r.totals())
+	}
+	slices.SortFunc(list, func(a, b Totals) int { return cmp.Compare(a.Route, b.Route) })
+	return list
+}
+
+// Describe makes it a prometheus.Collector, with Collect.
+func (c *Counters) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.retries, c.connections, c.received, c.sent, c.open, c.held} {
+		ch <- d
+	}
+}
+
+// Collect reads the totals and the gauges. What is not known is left out.
+func (c *Counters) Collect(ch chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		if n > 0 {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+		}
+	}
+	for _, t := range c.Snapshot() {
+		for class, n := range t.Classes {
+			count(c.requests, n, t.Route, ClassName(class))
+		}
+		count(c.retries, t.Retries, t.Route)
+		count(c.connections, t.Connections, t.Route)
+		count(c.received, t.Received, t.Route)
+		count(c.sent, t.Sent, t.Route)
+		buckets, upTo := make(map[float64]uint64, len(bounds)), uint64(0)
+		for i, bound := range bounds {
+			upTo += t.Took[i]
+			buckets[bound] = upTo
+		}
+		if upTo += t.Took[len(bounds)]; upTo > 0 {
+			ch <- prometheus.MustNewConstHistogram(c.duration, upTo, t.Seconds, buckets, t.Route)
+		}
+	}
+	open, held, ok := c.gauges()
+	if !ok {
+		return
+	}
+	for listener, n := range open {
+		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n), listener)
+	}
+	ch <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(held))
+}
+
+// Classes is the number of classes of answers.
+const Classes = 6
+
+// ClassOf is the first digit of a status; 0 for a request that was broken off before
+// there was one, and for what is no status.
+func ClassOf(status int) int {
+	if class := status / 100; class >= 1 && class < Classes {
+		return class
+	}
+	return 0
+}
+
+// ClassName is a class as metrics name it: "2xx", or "none" for 0.
+func ClassName(class int) string {
+	if class == 0 {
+		return "none"
+	}
+	return strconv.Itoa(class) + "xx"
+}
