@@ -145,7 +145,7 @@ var largePackages = map[string]struct {
 	next  string
 }{
 	"cmd/fairway":                    {4933, "commands that work without a running Fairway hold logic that belongs to packages below"},
-	"internal/admin":                 {4005, "its adapters go when it may import what it shows"},
+	"internal/admin":                 {3908, "its adapters go when it may import what it shows"},
 	"internal/admin/ui":              {3125, "pages; a package per area"},
 	"internal/app":                   {8353, "check, plan, doctor, swarm services, usage and the environment of Docker Flow become packages"},
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
