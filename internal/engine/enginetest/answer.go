@@ -191,7 +191,8 @@ routes: [{id: any, maxFails: 1, filters: [{maxBody: {bytes: 100}}], to: [e1, e2]
 	}
 }
 
-// balanced checks that requests still go to both of e1 and e2.
+// balanced checks that requests still go to both of e1 and e2. They need not get the
+// same number: a request of before may come between.
 func (w *world) balanced(after string) {
 	w.Helper()
 	time.Sleep(settle / 2)
@@ -202,7 +203,7 @@ func (w *world) balanced(after string) {
 		w.want(a, 200, "")
 		who[a.Header.Get(headerEndpoint)]++
 	}
-	if who["e1"] != 2 || who["e2"] != 2 {
+	if who["e1"] == 0 || who["e2"] == 0 {
 		w.Errorf("%s: after it requests went to %v", after, who)
 	}
 }
