@@ -3,7 +3,7 @@ package traffic
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -29,29 +29,32 @@ type Log struct {
 	lost   func(lines int)
 	failed func(error)
 
+	encoders sync.Pool // of *encoder: lines are encoded without the mutex
+
 	mu      sync.Mutex
-	waiting *lines
+	waiting []byte
+	count   int // of the lines that wait
+	written int // of the lines that are being written
 	closed  bool
 
 	writing sync.Mutex // orders the writers; held over out
-	written *lines     // empty but while it is written
+	spare   []byte     // takes turns with waiting
 
 	wake, stop, done chan struct{}
 	stopOnce         sync.Once
 }
 
-// lines are encoded lines.
-type lines struct {
+// encoder makes a line.
+type encoder struct {
 	bytes.Buffer
-	enc   *json.Encoder
-	count int
+	*json.Encoder
 }
 
-func newLines() *lines {
-	l := &lines{}
-	l.enc = json.NewEncoder(&l.Buffer)
-	l.enc.SetEscapeHTML(false)
-	return l
+func newEncoder() any {
+	e := &encoder{}
+	e.Encoder = json.NewEncoder(&e.Buffer)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 // NewLog returns a Log that writes to out until Close; nil for none. lost counts
@@ -68,7 +71,7 @@ func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
 		failed = func(error) {}
 	}
 	l := &Log{
-		out: out, lost: lost, failed: failed, waiting: newLines(), written: newLines(),
+		out: out, lost: lost, failed: failed, encoders: sync.Pool{New: newEncoder},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go l.run()
@@ -166,14 +169,18 @@ func (l *Log) write(line any) {
 	if l == nil {
 		return
 	}
+	e := l.encoders.Get().(*encoder)
+	e.Reset()
+	_ = e.Encode(line) // the types above always encode
 	l.mu.Lock()
-	fits := !l.closed && l.waiting.Len() < logMost
+	fits := !l.closed && len(l.waiting) < logMost
 	if fits {
-		_ = l.waiting.enc.Encode(line) // the types above always encode
-		l.waiting.count++
+		l.waiting = append(l.waiting, e.Bytes()...)
+		l.count++
 	}
-	due := l.waiting.Len() >= logBatch
+	due := len(l.waiting) >= logBatch
 	l.mu.Unlock()
+	l.encoders.Put(e)
 	if !fits {
 		l.lost(1)
 	}
@@ -194,24 +201,26 @@ func (l *Log) Flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
-	l.waiting, l.written = l.written, l.waiting
+	batch := l.waiting
+	l.waiting, l.spare = l.spare[:0], batch
+	l.written, l.count = l.count, 0
 	l.mu.Unlock()
-	defer func() {
-		l.written.Reset()
-		l.written.count = 0
-	}()
-	if l.written.count == 0 {
+	if len(batch) == 0 {
 		return nil
 	}
-	_, err := l.out.Write(l.written.Bytes())
+	_, err := l.out.Write(batch)
+	l.mu.Lock()
+	lost := l.written // none, when Close has given up on them
+	l.written = 0
+	l.mu.Unlock()
 	if err != nil {
-		l.lost(l.written.count)
+		l.lost(lost)
 	}
 	return err
 }
 
-// Close writes what waits, for two seconds at most, and ends the log. Lines that
-// come later are lost. It may be called again.
+// Close writes what waits, for two seconds at most, and ends the log. Lines that are
+// not written by then, and those that come later, are lost. It may be called again.
 func (l *Log) Close() error {
 	if l == nil {
 		return nil
@@ -231,6 +240,11 @@ func (l *Log) Close() error {
 	case err := <-flushed:
 		return err
 	case <-late.C:
-		return errors.New("what reads it stands still; the last lines are lost")
+		l.mu.Lock()
+		lost := l.count + l.written
+		l.waiting, l.count, l.written = nil, 0, 0
+		l.mu.Unlock()
+		l.lost(lost)
+		return fmt.Errorf("what reads it stands still; the last %d lines are lost", lost)
 	}
 }

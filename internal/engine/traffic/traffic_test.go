@@ -3,6 +3,7 @@ package traffic
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,66 @@ func TestLogHoldsUpNoRequest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// encoding is a line that notes whether the log's mutex is free while it is encoded.
+type encoding struct {
+	log  *Log
+	free *bool
+}
+
+func (e encoding) MarshalJSON() ([]byte, error) {
+	if *e.free = e.log.mu.TryLock(); *e.free {
+		e.log.mu.Unlock()
+	}
+	return []byte("{}"), nil
+}
+
+// TestLogEncodesWithoutTheMutex: requests do not wait for each other's lines.
+func TestLogEncodesWithoutTheMutex(t *testing.T) {
+	l := NewLog(io.Discard, nil, nil)
+	free := false
+	l.write(encoding{l, &free})
+	if !free {
+		t.Error("a line is encoded with the mutex held")
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLogCountsWhatCloseLoses: lines that wait, and those that are being written, are
+// counted once when Close gives up on them.
+func TestLogCountsWhatCloseLoses(t *testing.T) {
+	for _, fail := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			lost := 0
+			release := make(chan struct{})
+			l := NewLog(writerFunc(func(p []byte) (int, error) {
+				<-release
+				if fail {
+					return 0, errors.New("disk full")
+				}
+				return len(p), nil
+			}), func(lines int) { lost += lines }, nil)
+			l.Request(Request{Path: "/written"})
+			time.Sleep(2 * logEvery)
+			l.Request(Request{Path: "/waits"})
+			l.Request(Request{Path: "/waits"})
+			if err := l.Close(); err == nil || !strings.Contains(err.Error(), "3 lines") || lost != 3 {
+				t.Errorf("Close = %v, and %d lines are counted, want 3", err, lost)
+			}
+			close(release)
+			synctest.Wait()
+			if lost != 3 {
+				t.Errorf("%d lines are counted in the end, want 3", lost)
+			}
+		})
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // TestNoLog: without an access log nothing is written, and nothing is wrong.
 func TestNoLog(t *testing.T) {
