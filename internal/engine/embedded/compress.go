@@ -163,6 +163,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 // Close closes the source and gives the writer back. Nothing is read afterwards.
 func (b *gzipBody) Close() error {
 	if b.gz != nil {
+		b.gz.Reset(io.Discard) // the pool must not hold on to the answer
 		b.pool.writers.Put(b.gz)
 		b.gz, b.err = nil, http.ErrBodyReadAfterClose
 	}

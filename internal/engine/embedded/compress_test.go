@@ -3,8 +3,10 @@ package embedded
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -76,4 +78,22 @@ func TestGzipWritersAreReused(t *testing.T) {
 			t.Fatal("a closed body can be read")
 		}
 	}
+}
+
+// TestGzipPoolKeepsNoAnswer: a writer that waits for its next answer does not hold on
+// to the last one, and what hangs on it.
+func TestGzipPoolKeepsNoAnswer(t *testing.T) {
+	b := newGzipBody(io.NopCloser(strings.NewReader("text")), true, new(gzipPool))
+	if _, err := b.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	gz, answer := b.gz, weak.Make(b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	if answer.Value() != nil {
+		t.Error("the writer holds on to the answer")
+	}
+	runtime.KeepAlive(gz)
 }
