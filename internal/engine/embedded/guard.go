@@ -59,6 +59,9 @@ type request struct {
 	upgrade  string
 	asked    string
 	identity arrival.Identity
+	// charged are the limiters that have counted the request: each does so once,
+	// however often the request is decided on.
+	charged []*limiter
 	// certified is true when the connection has a client certificate that one of
 	// the listener's authorities has issued.
 	certified bool

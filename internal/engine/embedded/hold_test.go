@@ -309,3 +309,72 @@ func TestHeldUpgradeIsCheckedAnew(t *testing.T) {
 		t.Errorf("status %d, and the application saw %+v", res.StatusCode, a.all())
 	}
 }
+
+// TestHeldRequestIsChargedOnce: a rate limit counts a held request once, however many
+// tables it waits through.
+func TestHeldRequestIsChargedOnce(t *testing.T) {
+	a := newApp(t, nil)
+	s, answers := heldSite(t, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", func(r *route.Route) {
+		r.Filters = []route.Filter{{RateLimit: &route.RateLimit{Requests: 1, Per: time.Hour, Burst: 2}}}
+	})
+	for n := range 3 {
+		next := *s.routes["a.example"]
+		next.Priority = n + 1
+		s.routes["a.example"] = &next
+		if n == 2 {
+			s.backend("a.example", nil, a.addr())
+		}
+		s.apply()
+	}
+	if res := <-answers; res.StatusCode != 200 {
+		t.Errorf("the held request: status %d", res.StatusCode)
+	}
+	for _, want := range []int{200, 429} {
+		if res := s.get("a.example", "/"); res.StatusCode != want {
+			t.Errorf("status %d, want %d", res.StatusCode, want)
+		}
+	}
+}
+
+// TestHeadersOfARouteGoToItsEndpointsOnly: what routes set, add and remove on the way
+// of a request that finds three tables stays with their own endpoints, also where an
+// attempt was made and failed.
+func TestHeadersOfARouteGoToItsEndpointsOnly(t *testing.T) {
+	secret := func(name string) func(*route.Route) {
+		return func(r *route.Route) {
+			r.Hold = time.Hour
+			r.Filters = []route.Filter{{RequestHeaders: &route.HeaderOperation{
+				Remove: []string{"X-Client"},
+				Set:    []route.HeaderValue{{Name: "Authorization", Value: "of " + name}},
+				Add:    []route.HeaderValue{{Name: "X-Route", Value: name}},
+			}}}
+		}
+	}
+	for first, change := range map[string]func(*route.Route){"plain": nil, "with headers": secret("first")} {
+		a := newApp(t, nil)
+		s, answers := heldSite(t, "GET / HTTP/1.1\r\nHost: a.example\r\nX-Client: yes\r\n\r\n", change)
+		delete(s.routes, "a.example")
+		s.route("second", "a.example", secret("second"))
+		s.backend("second", nil, deadAddress(t))
+		s.apply()
+		testkit.Eventually(t, "the second route tries its endpoint", func() bool {
+			for _, b := range s.engine.Status() {
+				if b.ID == "second" && b.Endpoints[0].Failures > 0 {
+					return true
+				}
+			}
+			return false
+		})
+		delete(s.routes, "second")
+		s.route("third", "a.example", nil)
+		s.backend("third", nil, a.addr())
+		s.apply()
+		if res := <-answers; res.StatusCode != 200 {
+			t.Fatalf("%s: status %d", first, res.StatusCode)
+		}
+		got := a.last().header
+		if got.Get("Authorization") != "" || got.Get("X-Route") != "" || got.Get("X-Client") != "yes" {
+			t.Errorf("%s: the third endpoint saw %v", first, got)
+		}
+	}
+}

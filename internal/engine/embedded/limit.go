@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,8 +68,12 @@ func (lr *liveRoute) limiterFor(def route.RateLimit) *limiter {
 
 // check is the filter.
 func (l *limiter) check(_ context.Context, q *request) *answer {
+	if slices.Contains(q.charged, l) {
+		return nil
+	}
 	wait := l.take(q.Client, time.Now())
 	if wait <= 0 {
+		q.charged = append(q.charged, l)
 		return nil
 	}
 	seconds := min(int(math.Ceil(wait.Seconds())), 3600)
