@@ -149,11 +149,11 @@ func (x *exchange) end() {
 		}
 	}
 	x.done(resultOf(x.r.Context(), x.failed))
+	took := time.Since(x.began)
 	if x.drains() && !x.body.drain() && x.r.ProtoMajor == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
-	took := time.Since(x.began)
 	x.e.metrics.observe(x.route, x.w.status, took)
 	x.e.logRequest(x, took, aborted)
 	if aborted {

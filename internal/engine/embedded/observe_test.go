@@ -1,8 +1,11 @@
 package embedded
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -141,5 +144,37 @@ func TestPanicIsContained(t *testing.T) {
 	}
 	if res := s.get("b.example", "/"); res.StatusCode != 404 {
 		t.Errorf("afterwards: %d", res.StatusCode)
+	}
+}
+
+// TestDurationEndsWithTheAnswer: the time in which the rest of a request body is read
+// for nothing is not the route's.
+func TestDurationEndsWithTheAnswer(t *testing.T) {
+	app := rawApp(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.Copy(io.Discard, c)
+		}
+	})
+	var log lockedBuffer
+	s := newSite(t, Options{AccessLog: &log})
+	s.serve("a.example", app)
+	s.apply()
+	c := s.dial("http")
+	began := time.Now()
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\n")
+	if res := c.answer("POST"); res.StatusCode != http.StatusTeapot {
+		t.Fatalf("status %d", res.StatusCode)
+	}
+	answered := time.Since(began).Seconds()
+	time.Sleep(200 * time.Millisecond)
+	c.send(strings.Repeat("x", 100000))
+	var line traffic.Request
+	testkit.Eventually(t, "the line is written", func() bool {
+		_ = s.engine.access.Flush()
+		return json.Unmarshal([]byte(log.String()), &line) == nil
+	})
+	if line.Seconds > answered {
+		t.Errorf("the log says %v s, and the client had the answer after %v s", line.Seconds, answered)
 	}
 }
