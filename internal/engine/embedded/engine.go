@@ -198,6 +198,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
 	e.transports = newTransports(o, e.room)
+	e.room.spare = e.transports.closeIdle
 	m, err := newMetrics(o.Registerer, e)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
@@ -425,8 +426,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.stopTend()
 	e.tending.Wait()
 	e.users.Close()
+	err := e.access.Close() // it counts the lines that it loses
 	e.metrics.unregister()
-	if err := e.access.Close(); err != nil {
+	if err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)
 	}
 	if cut > 0 {

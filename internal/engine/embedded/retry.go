@@ -238,14 +238,21 @@ func (a *attempt) result(ctx context.Context, err error) balance.Result {
 	switch {
 	case ctx.Err() != nil, a.x.body != nil && a.x.body.broken(), errors.Is(err, errNoRoom):
 		return balance.ResultCanceled
-	case isDial(err) && a.transport.retired.Load():
-		return balance.ResultCanceled // it was given up because the endpoint left
 	case isDial(err):
-		return balance.ResultUnreachable
+		return resultOfDial(err)
 	case a.reused && !a.answered.Load() && a.conn != nil && !isTimeout(err):
 		return balance.ResultCanceled // a dead connection is not a dead endpoint
 	}
 	return balance.ResultFailed
+}
+
+// resultOfDial is what a failed connection says about the endpoint: nothing, when it
+// was given up because the endpoint left.
+func resultOfDial(err error) balance.Result {
+	if errors.Is(err, errLeft) {
+		return balance.ResultCanceled
+	}
+	return balance.ResultUnreachable
 }
 
 // isTimeout reports whether a limit of Fairway's own was reached. A connection that

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -273,5 +274,39 @@ func TestReplayBody(t *testing.T) {
 	b.settle()
 	if got := read(r, 6); got != " world" || !b.lost() || b.kept != nil {
 		t.Errorf("settled: %q, kept %q", got, b.kept)
+	}
+}
+
+// TestFailedDialCounts: an endpoint is blamed for a connection that it refuses, also on
+// a transport that no route asks for any more, and not for one that was given up
+// because it left.
+func TestFailedDialCounts(t *testing.T) {
+	s := newSite(t, Options{DialTimeout: time.Hour})
+	s.serve("dead.example", deadAddress(t))
+	s.serve("silent.example", silentAddress(t))
+	s.apply()
+	dial := func(backend string, retire func(*transport)) balance.Result {
+		ep, err := s.engine.set.Backend(backend).Pick(balance.Key{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ep.Done(balance.ResultCanceled)
+		tr := s.engine.transports.of(ep, s.backends[backend], time.Minute)
+		retire(tr)
+		_, err = tr.dial(t.Context())
+		if err == nil {
+			t.Fatal("the endpoint was reached")
+		}
+		a := &attempt{x: &exchange{}, endpoint: ep, transport: tr}
+		return a.result(t.Context(), err)
+	}
+	if got := dial("dead.example", (*transport).retire); got != balance.ResultUnreachable {
+		t.Errorf("refused, on a retired transport: result %v", got)
+	}
+	late := func(tr *transport) { time.AfterFunc(50*time.Millisecond, tr.leave) }
+	for name, leave := range map[string]func(*transport){"before": (*transport).leave, "meanwhile": late} {
+		if got := dial("silent.example", leave); got != balance.ResultCanceled {
+			t.Errorf("given up, as it left %s: result %v", name, got)
+		}
 	}
 }

@@ -14,14 +14,18 @@ import (
 // the admin API, the files of the state, the sources.
 //
 // Where there is no room for another connection, the one of a client that has been
-// idle longest is closed: its client can open another at any time. Connections that
-// carry a request, were upgraded or are passed through are never closed for that.
+// idle longest is closed: its client can open another at any time. When no client is
+// idle, idle connections to endpoints are closed. Connections that carry a request,
+// were upgraded or are passed through are never closed for that.
 type room struct {
 	limit     int // connections
 	slack     int // connections to endpoints beyond the limit
 	perSource int // connections of one client
 	log       *slog.Logger
 	evicted   func(reason string)
+	// spare closes idle connections to endpoints, which takes them off the books, and
+	// reports false when there may be none left. It is called without the mutex.
+	spare func() bool
 
 	mu      sync.Mutex
 	open    int
@@ -50,7 +54,7 @@ var errNoRoom = errors.New("as many connections are open as may be")
 func newRoom(o Options, evicted func(reason string)) *room {
 	return &room{
 		limit: o.MaxConns, slack: max(1, o.MaxConns/16), perSource: o.MaxConnsPerSource,
-		log: o.Logger, evicted: evicted,
+		log: o.Logger, evicted: evicted, spare: func() bool { return false },
 		idle: queue{which: 0}, sources: map[netip.Addr]*source{},
 	}
 }
@@ -59,17 +63,22 @@ func newRoom(o Options, evicted func(reason string)) *room {
 // not bounded by itself. The connection is idle until set says otherwise. When there
 // is no room, refused is the reason.
 func (r *room) enter(c *clientConn) (refused string) {
-	victims, limit, ok := r.admit(c)
-	for _, v := range victims {
-		_ = v.Conn.Close()
+	for {
+		victims, limit, ok := r.admit(c)
+		for _, v := range victims {
+			_ = v.Conn.Close()
+		}
+		if !ok && limit == limitConnections && r.spare() {
+			continue
+		}
+		if limit != "" {
+			r.warn(limit)
+		}
+		if ok {
+			return ""
+		}
+		return limit
 	}
-	if limit != "" {
-		r.warn(limit)
-	}
-	if ok {
-		return ""
-	}
-	return limit
 }
 
 // admit is enter with what has to be closed; limit is one that was reached.
@@ -179,24 +188,28 @@ func (r *room) leave(c *clientConn) {
 // Done takes it off the books. A request that was let in should not fail for want of
 // one: such connections may go some way beyond the limit.
 func (r *room) reach() bool {
-	r.mu.Lock()
-	var victim *clientConn
-	full := r.open >= r.limit
-	if full {
-		victim = r.evict(&r.idle, limitConnections)
+	for {
+		r.mu.Lock()
+		var victim *clientConn
+		full := r.open >= r.limit
+		if full {
+			victim = r.evict(&r.idle, limitConnections)
+		}
+		ok := r.open < r.limit+r.slack
+		if ok {
+			r.open++
+		}
+		r.mu.Unlock()
+		if victim != nil {
+			_ = victim.Conn.Close()
+		}
+		if full {
+			r.warn(limitConnections)
+		}
+		if ok || !r.spare() {
+			return ok
+		}
 	}
-	ok := r.open < r.limit+r.slack
-	if ok {
-		r.open++
-	}
-	r.mu.Unlock()
-	if victim != nil {
-		_ = victim.Conn.Close()
-	}
-	if full {
-		r.warn(limitConnections)
-	}
-	return ok
 }
 
 // done is the end of a connection to an endpoint.

@@ -262,3 +262,59 @@ func resting(t *testing.T, s *site, n int) {
 		return fmt.Sprintf("%d of %d are idle, want %d", count, r.open, n)
 	})
 }
+
+// TestIdleEndpointConnectionsMakeRoom: connections to endpoints that nobody uses are
+// given up before a client is refused.
+func TestIdleEndpointConnectionsMakeRoom(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+	})
+	s := newSite(t, Options{MaxConns: 6, EndpointIdle: time.Hour, BodyTimeout: time.Hour})
+	s.listeners[0].TrustedProxies = prefixesOf("127.0.0.0/8") // not bounded by themselves
+	s.serve("a.example", a.addr())
+	s.apply()
+	var clients []*conn
+	for range 3 {
+		c := s.dial("http")
+		c.send(askA)
+		clients = append(clients, c)
+		<-arrived
+	}
+	close(release)
+	for _, c := range clients {
+		c.answer("GET")
+		_ = c.Close()
+	}
+	booked := func(n int) {
+		t.Helper()
+		testkit.Eventually(t, "connections are counted", func() string {
+			s.engine.room.mu.Lock()
+			defer s.engine.room.mu.Unlock()
+			if open := s.engine.room.open; open != n {
+				return fmt.Sprintf("%d are, want %d", open, n)
+			}
+			return ""
+		})
+	}
+	booked(3) // to the endpoint
+	for n := range 6 {
+		c := s.dial("http")
+		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\n")
+		if n < 3 {
+			booked(4 + n)
+		}
+		resting(t, s, 0)
+		clients = append(clients, c)
+	}
+	booked(6)
+	s.dial("http").closed() // now all that are open are in use
+	for _, c := range clients[3:] {
+		c.send("hi")
+		<-arrived // the first beyond the limit
+		if res := c.answer("POST"); res.StatusCode != 200 {
+			t.Errorf("status %d", res.StatusCode)
+		}
+	}
+}

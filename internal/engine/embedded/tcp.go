@@ -159,11 +159,7 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			ep.Done(balance.ResultCanceled)
 			return nil, cmp.Or(ctx.Err(), err)
 		}
-		result := balance.ResultUnreachable
-		if tr.retired.Load() {
-			result = balance.ResultCanceled
-		}
-		ep.Done(result)
+		ep.Done(resultOfDial(err))
 		tried, last = append(tried, ep), err
 	}
 }

@@ -25,6 +25,9 @@ type transports struct {
 	opts Options
 	room *room
 	all  sync.Map // transportKey → *transport
+
+	mu      sync.Mutex
+	resting map[*transport]struct{} // those that may have idle connections
 }
 
 // transportKey is what connections may be shared by.
@@ -42,7 +45,9 @@ type transportForm struct {
 	timeout    time.Duration // of the response header
 }
 
-func newTransports(o Options, r *room) *transports { return &transports{opts: o, room: r} }
+func newTransports(o Options, r *room) *transports {
+	return &transports{opts: o, room: r, resting: map[*transport]struct{}{}}
+}
 
 // form is the form that a route with this timeout gives to the connections to its
 // backend.
@@ -169,17 +174,37 @@ func outOfReach(t *route.Table) map[instanceOf]bool {
 	return gone
 }
 
-// reach reports whether there is room for another connection. Where there is none,
-// idle ones to endpoints make room, too.
-func (t *transports) reach() bool {
-	if t.room.reach() {
-		return true
+// rest notes that a transport may have idle connections.
+func (t *transports) rest(tr *transport) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !tr.retired.Load() {
+		t.resting[tr] = struct{}{}
+		tr.resting.Store(true)
 	}
-	t.all.Range(func(_, v any) bool {
-		v.(*transport).CloseIdleConnections()
-		return true
-	})
-	return t.room.reach()
+}
+
+// closeIdle closes the idle connections of one transport. It reports false when no
+// transport may have any.
+func (t *transports) closeIdle() bool {
+	t.mu.Lock()
+	var rested *transport
+	for rested = range t.resting {
+		t.forget(rested)
+		break
+	}
+	t.mu.Unlock()
+	if rested == nil {
+		return false
+	}
+	rested.CloseIdleConnections() // what comes to rest from here on is noted again
+	return true
+}
+
+// forget undoes rest. The caller holds the mutex.
+func (t *transports) forget(tr *transport) {
+	delete(t.resting, tr)
+	tr.resting.Store(false)
 }
 
 // close closes all idle connections.
@@ -201,6 +226,7 @@ type transport struct {
 	dialing         context.Context // of what is being connected; ends when the endpoint leaves
 	giveUp          context.CancelFunc
 	retired         atomic.Bool // whoever puts a connection back closes it
+	resting         atomic.Bool // the transport is in transports.resting
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
@@ -209,6 +235,9 @@ type transport struct {
 // retire closes the idle connections, now and after each request that still runs.
 func (t *transport) retire() {
 	t.retired.Store(true)
+	t.all.mu.Lock()
+	t.all.forget(t)
+	t.all.mu.Unlock()
 	t.CloseIdleConnections()
 }
 
@@ -240,8 +269,11 @@ func (t *transport) conns() []*endpointConn {
 
 // released is called when a request on the transport is over.
 func (t *transport) released() {
-	if t.retired.Load() {
+	switch {
+	case t.retired.Load():
 		t.CloseIdleConnections()
+	case !t.resting.Load():
+		t.all.rest(t)
 	}
 }
 
@@ -253,7 +285,7 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	if t.dialing.Err() != nil {
 		return nil, &dialError{errLeft}
 	}
-	if !t.all.reach() {
+	if !t.all.room.reach() {
 		return nil, &dialError{errNoRoom}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -262,6 +294,9 @@ func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	c, err := t.dialer.DialContext(ctx, "tcp", t.endpoint.Address())
 	if err != nil {
 		t.all.room.done()
+		if t.dialing.Err() != nil && errors.Is(err, context.Canceled) {
+			err = errLeft
+		}
 		return nil, &dialError{err}
 	}
 	ec := newEndpointConn(c, t)
