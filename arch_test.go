@@ -25,7 +25,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/swarmservice", "internal/usage"}},
 
 	// demo runs the program in-process against containers it starts itself.
 	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/dockerapi"}},
@@ -37,7 +37,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series",
+		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage",
 	}},
 
 	// control records what it applies, and keeps the commands of operators.
@@ -85,6 +85,10 @@ var allowed = map[string]struct {
 	"internal/history": {2, []string{"internal/atomicfile", "internal/route"}},
 	// notify tells people what happened to what exists.
 	"internal/notify": {2, []string{"internal/catalog"}},
+	// swarmservice changes services of a Swarm, for the command line and for rules.
+	"internal/swarmservice": {2, []string{"internal/dockerapi", "internal/human"}},
+	// usage reads what containers use and routes answer, and writes it into series.
+	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
 	// series keeps readings over time; rules act on them.
 	"internal/series": {1, nil},
 	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/series"}},
@@ -147,7 +151,7 @@ var largePackages = map[string]struct {
 	"cmd/fairway":                    {4933, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/admin":                 {3908, "its adapters go when it may import what it shows"},
 	"internal/admin/ui":              {3125, "pages; a package per area"},
-	"internal/app":                   {8353, "check, plan, doctor, swarm services, usage and the environment of Docker Flow become packages"},
+	"internal/app":                   {6829, "check, plan, doctor and the environment of Docker Flow become packages"},
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
 	"internal/engine/embedded":       {5893, "what every engine needs moves to engine/..."},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},

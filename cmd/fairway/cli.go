@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/swarmservice"
 )
 
 // The exit codes. They are part of the interface and keep their meaning.
@@ -166,9 +167,9 @@ func (c *console) finish(ctx context.Context, err error) int {
 	var refused *api.Error
 	var faults app.Faults
 	var usage usageError
-	var fault app.ServiceFault
+	var fault swarmservice.InvalidError
 	switch {
-	case errors.Is(err, app.ErrNotConverged), errors.Is(err, app.ErrNoService):
+	case errors.Is(err, swarmservice.ErrNotConverged), errors.Is(err, swarmservice.ErrNoService):
 		c.fail(err)
 		return exitNo
 	case errors.As(err, &faults), errors.As(err, &usage), errors.As(err, &fault):

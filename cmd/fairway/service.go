@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/app"
+	"fairway/internal/swarmservice"
 )
 
 type serviceCommand struct {
@@ -34,8 +35,8 @@ type updateFlags struct {
 	Order       string         `name:"update-order" placeholder:"ORDER" help:"start-first or stop-first."`
 }
 
-func (f updateFlags) updates() app.Updates {
-	return app.Updates{Parallelism: f.Parallelism, Delay: f.Delay, Order: f.Order}
+func (f updateFlags) updates() swarmservice.Updates {
+	return swarmservice.Updates{Parallelism: f.Parallelism, Delay: f.Delay, Order: f.Order}
 }
 
 type serviceCreateCommand struct {
@@ -70,14 +71,14 @@ func (serviceCreateCommand) Help() string {
 
 // Run creates the service.
 func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
-		made, err := s.Create(ctx, app.NewService{
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
+		made, err := s.Create(ctx, swarmservice.Spec{
 			Name: f.Name, Image: f.Image, Mode: f.Mode, Replicas: f.Replicas, Command: f.Command, Args: f.Args,
 			Networks: f.Network, Labels: f.Label, Env: f.Env, Publish: f.Publish, EndpointMode: f.EndpointMode,
 			Mounts: f.Mount, Constraints: f.Constraint, LimitCPU: f.LimitCPU, LimitMemory: f.LimitMemory,
 			Updates: f.updates(),
 		})
-		return []app.Changed{made}, err
+		return []swarmservice.Changed{made}, err
 	})
 }
 
@@ -107,10 +108,10 @@ func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) er
 		}
 		names[i], counts[i] = name, n
 	}
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
-		var all []app.Changed
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
+		var all []swarmservice.Changed
 		for i, name := range names {
-			changed, err := s.Update(ctx, name, app.ServiceChange{Replicas: &counts[i]})
+			changed, err := s.Update(ctx, name, swarmservice.Change{Replicas: &counts[i]})
 			if err != nil {
 				return all, err
 			}
@@ -152,16 +153,16 @@ func (serviceUpdateCommand) Help() string {
 func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) error {
 	lists := [][]string{f.LabelAdd, f.LabelRm, f.EnvAdd, f.EnvRm, f.NetworkAdd, f.NetworkRm, f.PublishAdd, f.PublishRm}
 	if f.Image == "" && len(slices.Concat(lists...)) == 0 && f.Replicas == nil && !f.Force &&
-		f.updates() == (app.Updates{}) {
+		f.updates() == (swarmservice.Updates{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
-		changed, err := s.Update(ctx, f.Name, app.ServiceChange{
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
+		changed, err := s.Update(ctx, f.Name, swarmservice.Change{
 			Image: f.Image, LabelsAdd: f.LabelAdd, LabelsRemove: f.LabelRm, EnvAdd: f.EnvAdd, EnvRemove: f.EnvRm,
 			NetworksAdd: f.NetworkAdd, NetworksRemove: f.NetworkRm, PublishAdd: f.PublishAdd, PublishRemove: f.PublishRm,
 			Replicas: f.Replicas, Force: f.Force, Updates: f.updates(),
 		})
-		return []app.Changed{changed}, err
+		return []swarmservice.Changed{changed}, err
 	})
 }
 
@@ -180,9 +181,9 @@ func (serviceRollbackCommand) Help() string {
 
 // Run rolls the service back.
 func (f *serviceRollbackCommand) Run(ctx context.Context, c *console, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *app.Swarm) ([]app.Changed, error) {
+	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
 		changed, err := s.Rollback(ctx, f.Name)
-		return []app.Changed{changed}, err
+		return []swarmservice.Changed{changed}, err
 	})
 }
 
@@ -204,7 +205,7 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 	if err != nil {
 		return err
 	}
-	s, err := app.NewSwarm(cfg, c.environ)
+	s, err := swarmservice.New(app.SwarmOptions(&cfg, c.environ))
 	if err != nil {
 		return usageError{err}
 	}
@@ -232,7 +233,7 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 
 // change makes a change and waits until it has taken effect, as far as that is
 // wanted.
-func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, do func(context.Context, *app.Swarm) ([]app.Changed, error)) error {
+func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, do func(context.Context, *swarmservice.Swarm) ([]swarmservice.Changed, error)) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
 		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
 	}
@@ -240,7 +241,7 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 	if err != nil {
 		return err
 	}
-	s, err := app.NewSwarm(cfg, c.environ)
+	s, err := swarmservice.New(app.SwarmOptions(&cfg, c.environ))
 	if err != nil {
 		return usageError{err}
 	}
@@ -250,18 +251,18 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 		return err
 	}
 	answer := struct {
-		Services []app.Progress `json:"services"`
+		Services []swarmservice.Progress `json:"services"`
 	}{}
 	for _, x := range changed {
 		for _, w := range x.Warnings {
 			c.note("Docker warns: %s", w)
 		}
-		answer.Services = append(answer.Services, app.Progress{ID: x.ID, Name: x.Name})
+		answer.Services = append(answer.Services, swarmservice.Progress{ID: x.ID, Name: x.Name})
 	}
 	if !f.Detach {
 		waiting, cancel := context.WithTimeout(ctx, f.Timeout)
 		defer cancel()
-		var newest []app.Progress
+		var newest []swarmservice.Progress
 		newest, err = s.Wait(waiting, changed, f.Settle, c.progress)
 		for i, p := range newest {
 			if p.ID != "" {
@@ -279,7 +280,7 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 }
 
 // progress tells how far a service is, as a remark.
-func (c *console) progress(p app.Progress) {
+func (c *console) progress(p swarmservice.Progress) {
 	line := fmt.Sprintf("%s: %d of %d running", p.Name, p.Running, p.Wanted)
 	if p.Update != "" {
 		line += ", update " + strings.ReplaceAll(p.Update, "_", " ")
@@ -290,7 +291,7 @@ func (c *console) progress(p app.Progress) {
 	c.note("%s", line)
 }
 
-func (c *console) outcome(services []app.Progress, detached bool) {
+func (c *console) outcome(services []swarmservice.Progress, detached bool) {
 	var rows [][]cell
 	for _, p := range services {
 		state := cell{"converged", good}

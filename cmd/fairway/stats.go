@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/app"
 	"fairway/internal/human"
+	"fairway/internal/usage"
 )
 
 type statsCommand struct {
@@ -45,7 +46,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 	if s.Every < 100*time.Millisecond {
 		return usageError{fmt.Errorf("--every %s: at least 100ms", s.Every)}
 	}
-	meter, err := app.NewMeter(cfg, c.environ, s.Service)
+	meter, err := usage.NewMeter(app.MeterOptions(&cfg, c.environ, s.Service))
 	if err != nil {
 		return usageError{err}
 	}
@@ -76,7 +77,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 }
 
 // verdict is errNo when nothing could be read, or nothing of the service runs.
-func (s *statsCommand) verdict(c *console, r *app.UsageReport) error {
+func (s *statsCommand) verdict(c *console, r *usage.Report) error {
 	if s.Service != "" && len(r.Services) == 0 {
 		c.note("No container of %s runs on the engines that were asked.", s.Service)
 		return errNo
@@ -88,7 +89,7 @@ func (s *statsCommand) verdict(c *console, r *app.UsageReport) error {
 }
 
 // usageLine prints one report of a stream.
-func (c *console) usageLine(r *app.UsageReport) error {
+func (c *console) usageLine(r *usage.Report) error {
 	if c.format == "json" {
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -104,7 +105,7 @@ func (c *console) usageLine(r *app.UsageReport) error {
 }
 
 // usage prints one report: each service, and below it its containers.
-func (c *console) usage(r *app.UsageReport) {
+func (c *console) usage(r *usage.Report) {
 	if len(r.Services) > 0 {
 		rows := make([][]cell, 0, len(r.Services))
 		for _, s := range r.Services {
@@ -130,7 +131,7 @@ func (c *console) usage(r *app.UsageReport) {
 	}
 }
 
-func usageRow(name cell, engine string, u app.Usage) []cell {
+func usageRow(name cell, engine string, u usage.Usage) []cell {
 	cpu, limit := "-", "-"
 	if u.CPUPercent != nil {
 		cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)

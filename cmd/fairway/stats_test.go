@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairway/internal/app"
 	"fairway/internal/dockerapi/dockertest"
+	"fairway/internal/usage"
 )
 
 // countingEngine is a Docker Engine with two containers, which use a tenth of a
@@ -80,7 +80,7 @@ func TestStatsStream(t *testing.T) {
 		t.Fatalf("code %d, stderr %q, stdout %s", code, errs.String(), out.String())
 	}
 	for _, line := range lines {
-		var r app.UsageReport
+		var r usage.Report
 		if err := json.Unmarshal([]byte(line), &r); err != nil || len(r.Services) != 1 || *r.Services[0].CPUPercent != 10 {
 			t.Errorf("%v: %s", err, line)
 		}

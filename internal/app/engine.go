@@ -16,6 +16,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -23,6 +24,8 @@ import (
 type engine interface {
 	Name() string
 	Apply(ctx context.Context, t *route.Table) error
+	// Traffic returns what has come through each route.
+	Traffic() []traffic.Totals
 	// Addr is where a listener is bound, or nil.
 	Addr(listener string) net.Addr
 	// UserFile reports what is wrong with the user file of a filter; see

@@ -3,23 +3,26 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 
 	"fairway/internal/catalog"
 	"fairway/internal/control"
-	"fairway/internal/dockerapi"
 	"fairway/internal/history"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
 )
 
+// scaler changes the number of tasks of a service, when it is what was thought.
+type scaler interface {
+	ScaleFrom(ctx context.Context, service string, from, to uint64) error
+}
+
 // hands do what rules decide.
 type hands struct {
 	notifier *notify.Notifier
 	control  *control.Control
-	swarm    *Swarm // nil when no rule scales
+	swarm    scaler // nil when no rule scales
 	log      *slog.Logger
 }
 
@@ -86,28 +89,5 @@ func (h *hands) Scale(ctx context.Context, service string, from, to int) error {
 		return errors.New("no Swarm")
 	}
 	name, _, _ := strings.Cut(service, "@")
-	return h.swarm.scaleFrom(ctx, name, uint64(from), uint64(to))
-}
-
-// scaleFrom changes the number of a service's tasks when it is what it is thought
-// to be: a decision that was made on something else is not carried out.
-func (s *Swarm) scaleFrom(ctx context.Context, name string, from, to uint64) error {
-	c, err := s.ask(ctx)
-	if err != nil {
-		return err
-	}
-	state, err := c.ServiceInspect(ctx, name)
-	if err != nil {
-		return noService(name, err)
-	}
-	spec := state.Spec
-	if spec.Mode.Replicated == nil || spec.Mode.Replicated.Replicas == nil || *spec.Mode.Replicated.Replicas != from {
-		return fmt.Errorf("service %s: somebody else has changed the number of its tasks, which was to be %d", name, from)
-	}
-	spec.Mode.Replicated.Replicas = &to
-	_, err = c.ServiceUpdate(ctx, state.ID, state.Version, spec)
-	if dockerapi.IsConflict(err) {
-		return fmt.Errorf("service %s: somebody else is changing it", name)
-	}
-	return err
+	return h.swarm.ScaleFrom(ctx, name, uint64(from), uint64(to))
 }

@@ -18,13 +18,17 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
+	"fairway/internal/series"
+	"fairway/internal/swarmservice"
+	"fairway/internal/usage"
 )
 
 // watching is what looks at everything over time and tells of it: notifications,
 // readings that are kept, and rules.
 type watching struct {
 	notifier *notify.Notifier
-	scribe   *scribe // nil when no readings are kept
+	series   *series.Store // nil when none are kept, as is recorder
+	recorder *usage.Recorder
 	rules    *rules.Rules
 	tellers  []func(context.Context) error
 }
@@ -47,11 +51,8 @@ func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometh
 		return nil, err
 	}
 	a.lifecycle.onStop("notifications", func(context.Context) error { return w.notifier.Close() })
-	if w.scribe, err = newScribe(*cfg, environ, feed, metrics, a.log.With("part", "series")); err != nil {
+	if w.series, w.recorder, err = a.newRecorder(feed, environ, metrics); err != nil {
 		return nil, err
-	}
-	if w.scribe != nil {
-		a.lifecycle.onStop("series", func(context.Context) error { w.scribe.close(); return nil })
 	}
 	t := &teller{notifier: w.notifier, log: log}
 	w.tellers = []func(context.Context) error{
@@ -69,11 +70,12 @@ func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometh
 func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metrics prometheus.Registerer) error {
 	h := &hands{notifier: w.notifier, control: a.control, log: a.log.With("part", "rules")}
 	if slices.ContainsFunc(a.cfg.Rules, func(r rules.Rule) bool { return r.Do == rules.DoScale }) {
-		var err error
-		if h.swarm, err = NewSwarm(a.cfg, environ); err != nil {
+		swarm, err := swarmservice.New(SwarmOptions(&a.cfg, environ))
+		if err != nil {
 			return err
 		}
-		a.lifecycle.onStop("swarm of rules", func(context.Context) error { h.swarm.Close(); return nil })
+		a.lifecycle.onStop("swarm of rules", func(context.Context) error { swarm.Close(); return nil })
+		h.swarm = swarm
 	}
 	fired, names := map[string]time.Time{}, map[string]bool{}
 	for _, r := range a.cfg.Rules {
@@ -92,9 +94,9 @@ func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metric
 		World: func() *rules.World {
 			now := time.Now()
 			world := &rules.World{Now: now, Snapshot: feed.Newest(), Sources: a.collector.Sources()}
-			if w.scribe != nil {
+			if w.series != nil {
 				world.Readings = func(group string) map[string][]float64 {
-					return w.scribe.store.Newest(group, now, 3*w.scribe.every+statsTimeout)
+					return w.series.Newest(group, now, 3*a.cfg.Series.Every+usage.CallTimeout)
 				}
 			}
 			return world
@@ -106,8 +108,8 @@ func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metric
 // run follows everything until ctx ends.
 func (w *watching) run(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return w.notifier.Run(ctx) })
-	if w.scribe != nil {
-		g.Go(func() error { return w.scribe.run(ctx) })
+	if w.recorder != nil {
+		g.Go(func() error { return w.recorder.Run(ctx) })
 	}
 	g.Go(func() error { return w.rules.Run(ctx) })
 	for _, tell := range w.tellers {
@@ -117,10 +119,10 @@ func (w *watching) run(ctx context.Context, g *errgroup.Group) {
 
 // kept shows the readings to the admin API; nil when none are kept.
 func (w *watching) kept() admin.Series {
-	if w.scribe == nil {
+	if w.series == nil {
 		return nil
 	}
-	return seriesView{w.scribe.store}
+	return seriesView{w.series}
 }
 
 // notifications shows what happened to the admin API.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -283,25 +284,20 @@ func TestRulesDrain(t *testing.T) {
 	}
 }
 
-// A rule scales a service that has as many tasks as it was decided upon.
+// scales records what a Swarm is asked.
+type scales []string
+
+func (s *scales) ScaleFrom(_ context.Context, service string, from, to uint64) error {
+	*s = append(*s, fmt.Sprintf("%s %d %d", service, from, to))
+	return nil
+}
+
+// A rule scales a service of the Swarm by the name that it has there.
 func TestRulesScale(t *testing.T) {
-	f := &fakeSwarm{version: 7, spec: json.RawMessage(`{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"TaskTemplate":{"ContainerSpec":{"Image":"web:1"}}}`), replicas: 2}
-	swarm, err := NewSwarm(Config{Swarm: []string{f.listen(t)}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer swarm.Close()
-	h := &hands{swarm: swarm}
-	if err := h.Scale(t.Context(), "web@swarm", 3, 4); err == nil || !strings.Contains(err.Error(), "somebody else has changed") || f.updates != 0 {
-		t.Errorf("error %v after %d updates", err, f.updates)
-	}
-	f.conflicts = 1
-	if err := h.Scale(t.Context(), "web@swarm", 2, 4); err == nil || !strings.Contains(err.Error(), "somebody else is changing it") {
-		t.Errorf("error %v", err)
-	}
-	f.conflicts = 0
-	if err := h.Scale(t.Context(), "web@swarm", 2, 4); err != nil || !strings.Contains(string(f.spec), `"Replicas":4`) {
-		t.Errorf("error %v, specification %s", err, f.spec)
+	asked := scales{}
+	h := &hands{swarm: &asked}
+	if err := h.Scale(t.Context(), "web@swarm", 3, 4); err != nil || !slices.Equal(asked, scales{"web 3 4"}) {
+		t.Errorf("error %v, asked %q", err, asked)
 	}
 	if err := (&hands{}).Scale(context.Background(), "web@swarm", 2, 4); err == nil {
 		t.Error("no Swarm, and no error")

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fairway/internal/discovery"
@@ -14,6 +15,8 @@ import (
 	"fairway/internal/discovery/file"
 	"fairway/internal/discovery/swarm"
 	"fairway/internal/dockerapi"
+	"fairway/internal/swarmservice"
+	"fairway/internal/usage"
 )
 
 // newSources makes the sources that the configuration asks for: the explicit
@@ -125,4 +128,31 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 		o.AgentSocket = env["SSH_AUTH_SOCK"]
 	}
 	return o
+}
+
+// engines translates the configuration for the engines with these URLs.
+func engines(cfg *Config, environ []string, urls ...string) (all []dockerapi.Options) {
+	env := environment(environ)
+	for _, u := range urls {
+		all = append(all, dockerOptions(u, cfg, env))
+	}
+	return all
+}
+
+// SwarmOptions names the managers of the Swarm: the key swarm, else the engines of
+// docker, of which one has to be a manager.
+func SwarmOptions(cfg *Config, environ []string) swarmservice.Options {
+	urls := cfg.Swarm
+	if len(urls) == 0 {
+		urls = cfg.Docker
+	}
+	return swarmservice.Options{Engines: engines(cfg, environ, urls...)}
+}
+
+// MeterOptions names the engines whose containers are read, managers of a Swarm
+// among them. A service that is not empty restricts them to its containers.
+func MeterOptions(cfg *Config, environ []string, service string) usage.MeterOptions {
+	return usage.MeterOptions{
+		Engines: engines(cfg, environ, slices.Concat(cfg.Docker, cfg.Swarm)...), Source: dockerSourceName, Service: service,
+	}
 }

@@ -103,10 +103,10 @@ func (c *Client) ServiceRemove(ctx context.Context, id string) error {
 	return nil
 }
 
-// ServiceTasks returns all tasks of one service, those that have ended as far as
+// ServiceTasks returns all tasks of services, those that have ended as far as
 // Docker keeps them. GET /tasks.
-func (c *Client) ServiceTasks(ctx context.Context, id string) ([]Task, error) {
-	list, _, err := getList(ctx, c, "tasks", "/tasks", client.Filters{}.Add("service", id), nil, wireTask.task)
+func (c *Client) ServiceTasks(ctx context.Context, ids ...string) ([]Task, error) {
+	list, _, err := getList(ctx, c, "tasks", "/tasks", client.Filters{}.Add("service", ids...), nil, wireTask.task)
 	return list, err
 }
 

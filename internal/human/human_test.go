@@ -73,6 +73,17 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+func FuzzParseBytes(f *testing.F) {
+	for _, text := range []string{"256m", "1.5g", "9999999999g", "1e40", "0.1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if n, err := ParseBytes(text); err == nil && n <= 0 {
+			t.Errorf("ParseBytes(%q) = %d", text, n)
+		}
+	})
+}
+
 func TestTime(t *testing.T) {
 	at := time.Date(2026, 5, 1, 14, 3, 2, 9, time.FixedZone("", 7200))
 	if got := Time(at); got != "2026-05-01 12:03:02Z" {

@@ -129,7 +129,7 @@ func (f *file) readEntries() error {
 	for i := range f.g.Subjects {
 		entry := entries[i*entrySize : (i+1)*entrySize]
 		length := int(entry[16])
-		sound := length > 0 && length <= maxSubject && binary.BigEndian.Uint32(entry) == sum(entry[4:])
+		sound := length > 0 && length <= MaxSubject && binary.BigEndian.Uint32(entry) == sum(entry[4:])
 		if !sound || f.places[string(entry[17:17+length])] != nil {
 			f.free = append(f.free, i)
 			continue

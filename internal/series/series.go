@@ -39,7 +39,7 @@ const (
 	coarseSpan = 30 * 24 * time.Hour
 
 	maxFields  = 32
-	maxSubject = 200 // bytes
+	MaxSubject = 200 // bytes
 	// MaxPoints is how many points a query answers at most.
 	MaxPoints = 2000
 )
@@ -247,7 +247,7 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	slot := at.UnixNano() / int64(s.every)
 	touched := map[string]bool{}
 	for _, r := range readings {
-		if len(r.Values) != len(g.Fields) || r.Subject == "" || len(r.Subject) > maxSubject {
+		if len(r.Values) != len(g.Fields) || r.Subject == "" || len(r.Subject) > MaxSubject {
 			return fmt.Errorf("series: group %q: a reading has %d values and a subject of %d bytes", name, len(r.Values), len(r.Subject))
 		}
 		sub := s.subject(g, r.Subject, slot)

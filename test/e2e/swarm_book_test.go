@@ -14,7 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"fairway/internal/api"
-	"fairway/internal/app"
+	"fairway/internal/usage"
 )
 
 // TestSwarmBook goes through what people learn a Swarm with: a database that only
@@ -87,7 +87,7 @@ func TestSwarmBook(t *testing.T) {
 	})
 
 	t.Run("every container has its stats", func(t *testing.T) {
-		var report app.UsageReport
+		var report usage.Report
 		if err := json.Unmarshal([]byte(s.must("stats", "-o", "json")), &report); err != nil {
 			t.Fatal(err)
 		}

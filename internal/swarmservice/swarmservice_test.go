@@ -1,4 +1,4 @@
-package app
+package swarmservice
 
 import (
 	"context"
@@ -32,6 +32,7 @@ type fakeSwarm struct {
 	conflicts int // so many updates meet somebody else's
 	updates   int
 	gone      bool
+	lists     int // of tasks
 }
 
 // listen starts the manager on a socket and returns its URL.
@@ -68,6 +69,7 @@ func (f *fakeSwarm) service(*http.Request) any {
 }
 
 func (f *fakeSwarm) tasks(*http.Request) any {
+	f.lists++
 	var tasks []string
 	for i := range f.replicas {
 		state := "preparing"
@@ -115,13 +117,20 @@ func (f *fakeSwarm) take(r *http.Request) {
 	f.running = min(f.running, f.replicas)
 }
 
+func engines(urls ...string) (o Options) {
+	for _, u := range urls {
+		o.Engines = append(o.Engines, dockerapi.Options{URL: u})
+	}
+	return o
+}
+
 func newFakeSwarm(t *testing.T) (*fakeSwarm, *Swarm) {
 	t.Helper()
 	f := &fakeSwarm{version: 7, replicas: 1, running: 1, spec: json.RawMessage(`{"Name":"web","Labels":{"kept":"yes"},
 		"TaskTemplate":{"ContainerSpec":{"Image":"web:1","Env":["A=1"]},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":1}}}`)}
 	worker := dockertest.New(nil)
 	worker.Say("GET /info", `{"ID":"e2","Swarm":{"NodeID":"n2","LocalNodeState":"active","ControlAvailable":false}}`)
-	s, err := NewSwarm(Config{Swarm: []string{"unix:///nowhere/docker.sock", worker.Listen(t), f.listen(t)}}, nil)
+	s, err := New(engines("unix:///nowhere/docker.sock", worker.Listen(t), f.listen(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +144,7 @@ func newFakeSwarm(t *testing.T) (*fakeSwarm, *Swarm) {
 func TestSwarmLife(t *testing.T) {
 	f, s := newFakeSwarm(t)
 	f.running = 0
-	made, err := s.Create(t.Context(), NewService{Name: "web", Image: "web:1", Replicas: new(uint64(2))})
+	made, err := s.Create(t.Context(), Spec{Name: "web", Image: "web:1", Replicas: new(uint64(2))})
 	if err != nil || made.ID != "s1" || made.Name != "web" {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -147,7 +156,7 @@ func TestSwarmLife(t *testing.T) {
 	if diff := cmp.Diff([]string{"0/2 false", "1/2 false", "2/2 true"}, told); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
-	changed, err := s.Update(t.Context(), "web", ServiceChange{Replicas: new(uint64(1)), Image: "web:2"})
+	changed, err := s.Update(t.Context(), "web", Change{Replicas: new(uint64(1)), Image: "web:2"})
 	if err != nil || changed.ID != "s1" || changed.Warnings[0] != "slow" {
 		t.Errorf("%+v, %v", changed, err)
 	}
@@ -157,7 +166,7 @@ func TestSwarmLife(t *testing.T) {
 	if err := s.Remove(t.Context(), "web"); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Update(t.Context(), "web", ServiceChange{Force: true}); !errors.Is(err, ErrNoService) {
+	if _, err := s.Update(t.Context(), "web", Change{Force: true}); !errors.Is(err, ErrNoService) {
 		t.Errorf("error %v", err)
 	}
 	if err := s.Remove(t.Context(), "other"); !errors.Is(err, ErrNoService) {
@@ -170,19 +179,19 @@ func TestSwarmLife(t *testing.T) {
 func TestSwarmConflict(t *testing.T) {
 	f, s := newFakeSwarm(t)
 	f.conflicts = 2
-	if _, err := s.Update(t.Context(), "web", ServiceChange{LabelsAdd: []string{"a=b"}}); err != nil {
+	if _, err := s.Update(t.Context(), "web", Change{LabelsAdd: []string{"a=b"}}); err != nil {
 		t.Error(err)
 	}
 	if !strings.Contains(string(f.spec), `"kept":"yes"`) || !strings.Contains(string(f.spec), `"a":"b"`) {
 		t.Errorf("spec %s", f.spec)
 	}
 	f.conflicts, f.updates = 1000, 0
-	_, err := s.Update(t.Context(), "web", ServiceChange{Force: true})
+	_, err := s.Update(t.Context(), "web", Change{Force: true})
 	if !dockerapi.IsConflict(err) || f.updates != conflictTries {
 		t.Errorf("%d tries, error %v", f.updates, err)
 	}
-	var fault ServiceFault
-	if _, err := s.Update(t.Context(), "web", ServiceChange{LabelsAdd: []string{"x"}}); !errors.As(err, &fault) {
+	var fault InvalidError
+	if _, err := s.Update(t.Context(), "web", Change{LabelsAdd: []string{"x"}}); !errors.As(err, &fault) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -194,7 +203,7 @@ func TestSwarmRollback(t *testing.T) {
 		t.Errorf("nothing was changed yet: %v", err)
 	}
 	before := string(f.spec)
-	if _, err := s.Update(t.Context(), "web", ServiceChange{Image: "web:2", NetworksAdd: []string{"proxy"}}); err != nil {
+	if _, err := s.Update(t.Context(), "web", Change{Image: "web:2", NetworksAdd: []string{"proxy"}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(f.spec), `"Target":"proxy"`) {
@@ -231,20 +240,51 @@ func TestSwarmWait(t *testing.T) {
 	}
 }
 
+// TestScaleFrom scales a service that has as many tasks as it was decided upon.
+func TestScaleFrom(t *testing.T) {
+	f, s := newFakeSwarm(t)
+	f.replicas, f.spec = 2, json.RawMessage(`{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"TaskTemplate":{"ContainerSpec":{"Image":"web:1"}}}`)
+	if err := s.ScaleFrom(t.Context(), "web", 3, 4); err == nil || !strings.Contains(err.Error(), "somebody else has changed") || f.updates != 0 {
+		t.Errorf("error %v after %d updates", err, f.updates)
+	}
+	f.conflicts = 1
+	if err := s.ScaleFrom(t.Context(), "web", 2, 4); err == nil || !strings.Contains(err.Error(), "somebody else is changing it") {
+		t.Errorf("error %v", err)
+	}
+	f.conflicts = 0
+	if err := s.ScaleFrom(t.Context(), "web", 2, 4); err != nil || !strings.Contains(string(f.spec), `"Replicas":4`) {
+		t.Errorf("error %v, specification %s", err, f.spec)
+	}
+	if err := s.ScaleFrom(t.Context(), "other", 2, 4); !errors.Is(err, ErrNoService) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestWaitAsksOnce reads the tasks and nodes of two services with one call each.
+func TestWaitAsksOnce(t *testing.T) {
+	f, s := newFakeSwarm(t)
+	if _, err := s.Wait(t.Context(), []Changed{{ID: "s1"}, {ID: "web"}}, 0, func(Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if f.lists != 1 {
+		t.Errorf("%d lists of tasks in one round", f.lists)
+	}
+}
+
 // TestNoManager says of each engine why it cannot be asked.
 func TestNoManager(t *testing.T) {
 	alone := dockertest.New(nil)
 	alone.Say("GET /info", `{"ID":"e2","Swarm":{"LocalNodeState":"inactive"}}`)
-	s, err := NewSwarm(Config{Docker: []string{alone.Listen(t), "unix:///nowhere/docker.sock"}}, nil)
+	s, err := New(engines(alone.Listen(t), "unix:///nowhere/docker.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = s.Create(t.Context(), NewService{Name: "a", Image: "b"})
+	_, err = s.Create(t.Context(), Spec{Name: "a", Image: "b"})
 	if err == nil || !strings.Contains(err.Error(), "is no manager of a Swarm (its state is inactive)") || !strings.Contains(err.Error(), "/nowhere/docker.sock") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := NewSwarm(Config{File: []string{"a.yml"}}, nil); err == nil {
+	if _, err := New(Options{}); err == nil {
 		t.Error("no engines: no error")
 	}
 }

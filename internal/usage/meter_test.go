@@ -1,4 +1,4 @@
-package app
+package usage
 
 import (
 	"fmt"
@@ -33,7 +33,7 @@ func TestCPUPercent(t *testing.T) {
 		{"nothing known", dockerapi.CPU{}, dockerapi.CPU{}, 0},
 		{"no word about CPUs", dockerapi.CPU{}, dockerapi.CPU{Used: 5, System: 10}, 0},
 	} {
-		if got := CPUPercent(tt.before, tt.after); math.Abs(got-tt.want) > 1e-9 {
+		if got := cpuPercent(tt.before, tt.after); math.Abs(got-tt.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -79,6 +79,13 @@ func (e *usingEngine) use(w http.ResponseWriter, _ *http.Request) {
 	e.busy.Add(-1)
 }
 
+func engines(urls ...string) (all []dockerapi.Options) {
+	for _, u := range urls {
+		all = append(all, dockerapi.Options{URL: u})
+	}
+	return all
+}
+
 // TestMeter reads three engines, of which one is named twice and one is down.
 func TestMeter(t *testing.T) {
 	manager := &usingEngine{
@@ -95,8 +102,7 @@ func TestMeter(t *testing.T) {
 	}
 	first, second, again := manager.listen(t), plain.listen(t), plain.listen(t)
 	down := "unix:///nowhere/docker.sock"
-	cfg := Config{Docker: []string{second, again, down}, Swarm: []string{first, second}}
-	m, err := NewMeter(cfg, nil, "")
+	m, err := NewMeter(MeterOptions{Engines: engines(second, again, down, first, second)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +161,7 @@ func TestMeterOfOneService(t *testing.T) {
 	}
 	list = append(list, `{"Id":"other","Names":["/other"],"State":"running"}`)
 	e := &usingEngine{id: "e1", swarm: `{}`, containers: "[" + strings.Join(list, ",") + "]"}
-	m, err := NewMeter(Config{Docker: []string{e.listen(t)}}, nil, "web@docker")
+	m, err := NewMeter(MeterOptions{Engines: engines(e.listen(t)), Service: "web@docker"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +171,8 @@ func TestMeterOfOneService(t *testing.T) {
 	if err != nil || len(report.Services) != 1 || len(report.Services[0].Containers) != 50 || len(report.Unread) != 0 {
 		t.Errorf("error %v, report %+v", err, report)
 	}
-	if most := e.most.Load(); most > statsCalls {
-		t.Errorf("%d calls at once, more than %d", most, statsCalls)
+	if most := e.most.Load(); most > calls {
+		t.Errorf("%d calls at once, more than %d", most, calls)
 	}
 }
 
@@ -178,7 +184,7 @@ func TestMeterOfASlowEngine(t *testing.T) {
 		list = append(list, fmt.Sprintf(`{"Id":"c%d","Names":["/c%d"],"State":"running"}`, i, i))
 	}
 	e := &usingEngine{id: "e1", swarm: `{}`, containers: "[" + strings.Join(list, ",") + "]"}
-	m, err := NewMeter(Config{Docker: []string{e.listen(t)}}, nil, "")
+	m, err := NewMeter(MeterOptions{Engines: engines(e.listen(t))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +193,7 @@ func TestMeterOfASlowEngine(t *testing.T) {
 	if _, err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if most := e.most.Load(); most <= statsCalls || most > statsCallsSlow {
+	if most := e.most.Load(); most <= calls || most > callsSlow {
 		t.Errorf("%d calls at once", most)
 	}
 	if m.engines[0].slow {

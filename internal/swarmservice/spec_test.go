@@ -1,4 +1,4 @@
-package app
+package swarmservice
 
 import (
 	"encoding/json"
@@ -12,22 +12,22 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 )
 
-// TestNewServiceSpec compares with what `docker service create` sends.
-func TestNewServiceSpec(t *testing.T) {
+// TestSpec compares with what `docker service create` sends.
+func TestSpec(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		n    NewService
+		n    Spec
 		want string
 	}{
 		{
 			"least",
-			NewService{Name: "go-demo-db", Image: "mongo:3.2.10"},
+			Spec{Name: "go-demo-db", Image: "mongo:3.2.10"},
 			`{"Name":"go-demo-db","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"mongo:3.2.10"},"ForceUpdate":0},
 			  "Mode":{"Replicated":{"Replicas":1}},"EndpointSpec":{"Mode":"vip"}}`,
 		},
 		{
 			"all",
-			NewService{
+			Spec{
 				Name: "go-demo", Image: "demo:1", Replicas: new(uint64(3)), Command: []string{"/bin/x"}, Args: []string{"-a", "b c"},
 				Networks: []string{"proxy", "go-demo"}, Labels: []string{"com.df.servicePath=/demo", "empty="}, Env: []string{"DB=go-demo-db", "A=1=2", "DB=again"},
 				Publish: []string{"mode=host,target=80,published=8080", "53/udp"}, EndpointMode: "vip",
@@ -47,7 +47,7 @@ func TestNewServiceSpec(t *testing.T) {
 		},
 		{
 			"global, dnsrr",
-			NewService{Name: "util", Image: "alpine", Mode: "global", EndpointMode: "dnsrr", Publish: []string{"mode=host,target=80"}},
+			Spec{Name: "util", Image: "alpine", Mode: "global", EndpointMode: "dnsrr", Publish: []string{"mode=host,target=80"}},
 			`{"Name":"util","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"alpine"},"ForceUpdate":0},"Mode":{"Global":{}},
 			  "EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}]}}`,
 		},
@@ -73,10 +73,10 @@ func TestNewServiceSpec(t *testing.T) {
 	}
 }
 
-// TestNewServiceFaults demands all faults at once, in words that help, and no
+// TestSpecFaults demands all faults at once, in words that help, and no
 // value of an environment variable.
-func TestNewServiceFaults(t *testing.T) {
-	n := NewService{
+func TestSpecFaults(t *testing.T) {
+	n := Spec{
 		Mode: "swarm", Labels: []string{"=x"}, Env: []string{"geheim"}, Publish: []string{"80:x", "8080:80"}, EndpointMode: "dnsrr",
 		Mounts: []string{"type=bind,target=/x", "type=file,target=/x", "source=/x"}, LimitCPU: "-1",
 		Updates: Updates{Order: "first"},
@@ -101,7 +101,7 @@ func TestNewServiceFaults(t *testing.T) {
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, err := (NewService{Name: "a", Image: "b", Mode: "global", Replicas: new(uint64(2))}).spec(); err == nil {
+	if _, err := (Spec{Name: "a", Image: "b", Mode: "global", Replicas: new(uint64(2))}).spec(); err == nil {
 		t.Error("replicas of a global service: no error")
 	}
 }
@@ -128,7 +128,7 @@ func TestParsePublish(t *testing.T) {
 
 // FuzzTexts reads whatever people write: what is accepted makes sense.
 func FuzzTexts(f *testing.F) {
-	for _, text := range []string{"8080:80/udp", "mode=host,target=80,published=8080", "type=bind,source=/a,target=/b,readonly", "256m", "1.5g", "9999999999g"} {
+	for _, text := range []string{"8080:80/udp", "mode=host,target=80,published=8080", "type=bind,source=/a,target=/b,readonly"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -138,14 +138,11 @@ func FuzzTexts(f *testing.F) {
 		if m, err := parseMount(text); err == nil && (!strings.HasPrefix(m.Target, "/") || m.Type == mount.TypeBind && m.Source == "") {
 			t.Errorf("mount %q: %+v", text, m)
 		}
-		if n, err := parseBytes(text); err == nil && n <= 0 {
-			t.Errorf("bytes %q: %d", text, n)
-		}
 	})
 }
 
-// TestServiceChange changes what it names and nothing else.
-func TestServiceChange(t *testing.T) {
+// TestChange changes what it names and nothing else.
+func TestChange(t *testing.T) {
 	port := func(in, out uint32) swarm.PortConfig {
 		return swarm.PortConfig{Protocol: network.TCP, TargetPort: in, PublishedPort: out, PublishMode: "host"}
 	}
@@ -167,27 +164,27 @@ func TestServiceChange(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		change ServiceChange
+		change Change
 		edit   func(*swarm.ServiceSpec)
 	}{
-		{"nothing", ServiceChange{}, func(*swarm.ServiceSpec) {}},
-		{"image", ServiceChange{Image: "web:2"}, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Image = "web:2" }},
-		{"labels", ServiceChange{LabelsAdd: []string{"b=3", "c=4"}, LabelsRemove: []string{"a", "none"}}, func(s *swarm.ServiceSpec) {
+		{"nothing", Change{}, func(*swarm.ServiceSpec) {}},
+		{"image", Change{Image: "web:2"}, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Image = "web:2" }},
+		{"labels", Change{LabelsAdd: []string{"b=3", "c=4"}, LabelsRemove: []string{"a", "none"}}, func(s *swarm.ServiceSpec) {
 			s.Labels = map[string]string{"b": "3", "c": "4"}
 		}},
-		{"env", ServiceChange{EnvAdd: []string{"C=5", "D=6"}, EnvRemove: []string{"A"}}, func(s *swarm.ServiceSpec) {
+		{"env", Change{EnvAdd: []string{"C=5", "D=6"}, EnvRemove: []string{"A"}}, func(s *swarm.ServiceSpec) {
 			s.TaskTemplate.ContainerSpec.Env = []string{"B=2", "C=5", "D=6"}
 		}},
-		{"force", ServiceChange{Force: true}, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate = 5 }},
-		{"to zero", ServiceChange{Replicas: new(uint64(0))}, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = new(uint64(0)) }},
-		{"networks", ServiceChange{NetworksAdd: []string{"go-demo", "other"}, NetworksRemove: []string{"proxy"}}, func(s *swarm.ServiceSpec) {
+		{"force", Change{Force: true}, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate = 5 }},
+		{"to zero", Change{Replicas: new(uint64(0))}, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = new(uint64(0)) }},
+		{"networks", Change{NetworksAdd: []string{"go-demo", "other"}, NetworksRemove: []string{"proxy"}}, func(s *swarm.ServiceSpec) {
 			s.TaskTemplate.Networks = attached("other", "go-demo")
 		}},
-		{"ports", ServiceChange{PublishRemove: []string{"80"}, PublishAdd: []string{"mode=host,target=80,published=8081"}}, func(s *swarm.ServiceSpec) {
+		{"ports", Change{PublishRemove: []string{"80"}, PublishAdd: []string{"mode=host,target=80,published=8081"}}, func(s *swarm.ServiceSpec) {
 			s.EndpointSpec.Ports = []swarm.PortConfig{port(443, 8443), port(80, 8081)}
 		}},
-		{"order", ServiceChange{Updates: Updates{Order: "start-first"}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = "start-first" }},
-		{"all at once", ServiceChange{Updates: Updates{Parallelism: new(uint64(0))}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Parallelism = 0 }},
+		{"order", Change{Updates: Updates{Order: "start-first"}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = "start-first" }},
+		{"all at once", Change{Updates: Updates{Parallelism: new(uint64(0))}}, func(s *swarm.ServiceSpec) { s.UpdateConfig.Parallelism = 0 }},
 	} {
 		got, want := old(), old()
 		if err := tt.change.apply(&got, networks); err != nil {
@@ -198,7 +195,7 @@ func TestServiceChange(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
-	for text, change := range map[string]ServiceChange{
+	for text, change := range map[string]Change{
 		`network "go-demo": the service is not attached to it`:                                  {NetworksRemove: []string{"go-demo"}},
 		`publish "53/udp": the service does not publish it`:                                     {PublishRemove: []string{"53/udp"}},
 		`publish "8080:80": to remove one, name its port in the container`:                      {PublishRemove: []string{"8080:80"}},
@@ -210,10 +207,10 @@ func TestServiceChange(t *testing.T) {
 		}
 	}
 	global := swarm.ServiceSpec{Mode: swarm.ServiceMode{Global: &swarm.GlobalService{}}}
-	if err := (ServiceChange{Replicas: new(uint64(2))}).apply(&global, nil); err == nil {
+	if err := (Change{Replicas: new(uint64(2))}).apply(&global, nil); err == nil {
 		t.Error("a global service was scaled")
 	}
-	if err := (ServiceChange{Image: "x"}).apply(&global, nil); err == nil {
+	if err := (Change{Image: "x"}).apply(&global, nil); err == nil {
 		t.Error("a service without containers got an image")
 	}
 }

@@ -1,7 +1,8 @@
-package app
+package swarmservice
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,14 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/dockerapi"
+	"fairway/internal/human"
+
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 )
 
-// NewService is a Swarm service to be created, in the words of `docker service
-// create`.
-type NewService struct {
+// Spec is a Swarm service to be created, in the words of `docker service create`.
+type Spec struct {
 	Name, Image string
 	// Mode is "replicated" (the default) or "global".
 	Mode string
@@ -55,9 +58,9 @@ type Updates struct {
 	Order string
 }
 
-// ServiceChange is what to change of a Swarm service, in the words of `docker
+// Change is what to change of a Swarm service, in the words of `docker
 // service update`. The zero value changes nothing.
-type ServiceChange struct {
+type Change struct {
 	Image string
 	// LabelsAdd and EnvAdd are KEY=VALUE and replace what is there of the same
 	// key; LabelsRemove and EnvRemove are keys.
@@ -67,7 +70,7 @@ type ServiceChange struct {
 	// NetworksAdd and NetworksRemove are names or IDs. One that is attached already
 	// stays as it is; one to remove that is not attached is a fault.
 	NetworksAdd, NetworksRemove []string
-	// PublishAdd are ports as in NewService.Publish; PublishRemove are ports in the
+	// PublishAdd are ports as in Spec.Publish; PublishRemove are ports in the
 	// container, as 80 or 53/udp, TCP unless they say otherwise. Those to remove go
 	// first, so that a port can be published anew.
 	PublishAdd, PublishRemove []string
@@ -77,42 +80,36 @@ type ServiceChange struct {
 }
 
 // spec checks everything and returns the specification, or all faults at once.
-func (n NewService) spec() (swarm.ServiceSpec, error) {
+func (n Spec) spec() (swarm.ServiceSpec, error) {
 	c := &swarm.ContainerSpec{Image: n.Image, Command: n.Command, Args: n.Args}
 	s := swarm.ServiceSpec{
 		Annotations:  swarm.Annotations{Name: n.Name, Labels: map[string]string{}},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: c},
 	}
-	var faults []error
-	note := func(err error) {
-		if err != nil {
-			faults = append(faults, err)
-		}
-	}
-	if n.Name == "" || n.Image == "" {
-		note(errors.New("a service needs a name and an image"))
-	}
-	note(n.mode(&s))
-	note(addLabels(&s, n.Labels))
-	note(addEnv(c, n.Env))
 	for _, name := range n.Networks {
 		s.TaskTemplate.Networks = append(s.TaskTemplate.Networks, swarm.NetworkAttachmentConfig{Target: name})
-	}
-	note(n.endpoint(&s))
-	for _, text := range n.Mounts {
-		m, err := parseMount(text)
-		note(err)
-		c.Mounts = append(c.Mounts, m)
 	}
 	if len(n.Constraints) > 0 {
 		s.TaskTemplate.Placement = &swarm.Placement{Constraints: n.Constraints}
 	}
-	note(n.limits(&s))
-	note(n.apply(&s))
-	return s, errors.Join(faults...)
+	var nameless error
+	if n.Name == "" || n.Image == "" {
+		nameless = errors.New("a service needs a name and an image")
+	}
+	return s, errors.Join(nameless, n.mode(&s), addLabels(&s, n.Labels), addEnv(c, n.Env), n.endpoint(&s), n.mounts(c), n.limits(&s), n.apply(&s))
 }
 
-func (n NewService) mode(s *swarm.ServiceSpec) error {
+func (n Spec) mounts(c *swarm.ContainerSpec) error {
+	var faults []error
+	for _, text := range n.Mounts {
+		m, err := parseMount(text)
+		faults = append(faults, err)
+		c.Mounts = append(c.Mounts, m)
+	}
+	return errors.Join(faults...)
+}
+
+func (n Spec) mode(s *swarm.ServiceSpec) error {
 	switch n.Mode {
 	case "", "replicated":
 		s.Mode.Replicated = &swarm.ReplicatedService{Replicas: new(uint64(1))}
@@ -130,35 +127,30 @@ func (n NewService) mode(s *swarm.ServiceSpec) error {
 	return nil
 }
 
-func (n NewService) endpoint(s *swarm.ServiceSpec) error {
+func (n Spec) endpoint(s *swarm.ServiceSpec) (err error) {
 	s.EndpointSpec = &swarm.EndpointSpec{Mode: swarm.ResolutionMode(cmp.Or(n.EndpointMode, "vip"))}
-	var faults []error
+	var fault error
 	if n.EndpointMode != "" && n.EndpointMode != "vip" && n.EndpointMode != "dnsrr" {
-		faults = append(faults, fmt.Errorf("endpoint mode %q: write vip or dnsrr", n.EndpointMode))
+		fault = fmt.Errorf("endpoint mode %q: write vip or dnsrr", n.EndpointMode)
 	}
-	ports, err := n.ports()
-	s.EndpointSpec.Ports = ports
-	return errors.Join(append(faults, err)...)
+	s.EndpointSpec.Ports, err = parsePorts(n.Publish, s.EndpointSpec.Mode)
+	return errors.Join(fault, err)
 }
 
-// ports reads the ports to publish.
-func (n NewService) ports() (ports []swarm.PortConfig, err error) {
+// parsePorts reads the ports to publish.
+func parsePorts(texts []string, mode swarm.ResolutionMode) (ports []swarm.PortConfig, err error) {
 	var faults []error
-	for _, text := range n.Publish {
+	for _, text := range texts {
 		p, err := parsePublish(text)
-		if err != nil {
-			faults = append(faults, err)
-			continue
+		if err == nil && mode == "dnsrr" && p.PublishMode == swarm.PortConfigPublishModeIngress {
+			err = fmt.Errorf("publish %q: with endpoint mode dnsrr a port can only be published with mode=host", text)
 		}
-		if n.EndpointMode == "dnsrr" && p.PublishMode == swarm.PortConfigPublishModeIngress {
-			faults = append(faults, fmt.Errorf("publish %q: with endpoint mode dnsrr a port can only be published with mode=host", text))
-		}
-		ports = append(ports, p)
+		faults, ports = append(faults, err), append(ports, p)
 	}
 	return ports, errors.Join(faults...)
 }
 
-func (n NewService) limits(s *swarm.ServiceSpec) error {
+func (n Spec) limits(s *swarm.ServiceSpec) error {
 	if n.LimitCPU == "" && n.LimitMemory == "" {
 		return nil
 	}
@@ -171,7 +163,7 @@ func (n NewService) limits(s *swarm.ServiceSpec) error {
 		l.NanoCPUs = int64(cpus * 1e9)
 	}
 	if n.LimitMemory != "" {
-		bytes, err := parseBytes(n.LimitMemory)
+		bytes, err := human.ParseBytes(n.LimitMemory)
 		if err != nil {
 			return fmt.Errorf("limit of memory %q: %w", n.LimitMemory, err)
 		}
@@ -181,15 +173,32 @@ func (n NewService) limits(s *swarm.ServiceSpec) error {
 	return nil
 }
 
+// check finds the faults that do not depend on the service.
+func (c Change) check() error {
+	c.NetworksRemove, c.PublishRemove = nil, nil
+	return c.apply(&swarm.ServiceSpec{
+		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{}},
+		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{}},
+	}, nil)
+}
+
+// networks returns the IDs of the Swarm's networks by name, when the change needs
+// them.
+func (c Change) networks(ctx context.Context, from *dockerapi.Client) (map[string]string, error) {
+	if len(c.NetworksAdd)+len(c.NetworksRemove) == 0 {
+		return nil, nil
+	}
+	list, _, err := from.SwarmNetworkList(ctx, nil)
+	ids := make(map[string]string, len(list))
+	for _, n := range list {
+		ids[n.Name] = n.ID
+	}
+	return ids, err
+}
+
 // apply changes a specification in place, or returns all faults at once. networks
 // has the IDs of networks by name.
-func (c ServiceChange) apply(s *swarm.ServiceSpec, networks map[string]string) error {
-	var faults []error
-	note := func(err error) {
-		if err != nil {
-			faults = append(faults, err)
-		}
-	}
+func (c Change) apply(s *swarm.ServiceSpec, networks map[string]string) error {
 	container := s.TaskTemplate.ContainerSpec
 	if container == nil && (c.Image != "" || len(c.EnvAdd)+len(c.EnvRemove) > 0) {
 		return errors.New("the service runs no containers")
@@ -197,36 +206,32 @@ func (c ServiceChange) apply(s *swarm.ServiceSpec, networks map[string]string) e
 	if c.Image != "" {
 		container.Image = c.Image
 	}
-	if c.Replicas != nil {
-		if s.Mode.Replicated == nil {
-			note(errors.New("replicas: only a replicated service has a number of tasks"))
-		} else {
-			s.Mode.Replicated.Replicas = c.Replicas
-		}
+	var fixed error
+	if c.Replicas != nil && s.Mode.Replicated == nil {
+		fixed = errors.New("replicas: only a replicated service has a number of tasks")
+	} else if c.Replicas != nil {
+		s.Mode.Replicated.Replicas = c.Replicas
 	}
 	for _, key := range c.LabelsRemove {
 		delete(s.Labels, key)
 	}
-	note(addLabels(s, c.LabelsAdd))
+	var env error
 	if container != nil {
 		container.Env = slices.DeleteFunc(container.Env, func(pair string) bool {
 			key, _, _ := strings.Cut(pair, "=")
 			return slices.Contains(c.EnvRemove, key)
 		})
-		note(addEnv(container, c.EnvAdd))
+		env = addEnv(container, c.EnvAdd)
 	}
-	note(c.attach(s, networks))
-	note(c.publish(s))
 	if c.Force {
 		s.TaskTemplate.ForceUpdate++
 	}
-	note(c.Updates.apply(s))
-	return errors.Join(faults...)
+	return errors.Join(fixed, addLabels(s, c.LabelsAdd), env, c.attach(s, networks), c.publish(s), c.Updates.apply(s))
 }
 
 // attach changes the networks. What a service has is named by ID or by name,
 // whichever it was made with.
-func (c ServiceChange) attach(s *swarm.ServiceSpec, networks map[string]string) error {
+func (c Change) attach(s *swarm.ServiceSpec, networks map[string]string) error {
 	id := func(name string) string { return cmp.Or(networks[name], name) }
 	var faults []error
 	for _, name := range c.NetworksRemove {
@@ -247,7 +252,7 @@ func (c ServiceChange) attach(s *swarm.ServiceSpec, networks map[string]string) 
 }
 
 // publish changes the ports.
-func (c ServiceChange) publish(s *swarm.ServiceSpec) error {
+func (c Change) publish(s *swarm.ServiceSpec) error {
 	if len(c.PublishAdd)+len(c.PublishRemove) == 0 {
 		return nil
 	}
@@ -273,7 +278,7 @@ func (c ServiceChange) publish(s *swarm.ServiceSpec) error {
 			faults = append(faults, err)
 		}
 	}
-	added, err := (NewService{Publish: c.PublishAdd, EndpointMode: string(conf.Mode)}).ports()
+	added, err := parsePorts(c.PublishAdd, conf.Mode)
 	conf.Ports = append(conf.Ports, added...)
 	s.EndpointSpec = &conf
 	return errors.Join(append(faults, err)...)
@@ -433,20 +438,4 @@ func parseMount(text string) (mount.Mount, error) {
 		return fault("source, an absolute path on the node, is missing")
 	}
 	return m, nil
-}
-
-// parseBytes reads a number of bytes, with k, m or g for powers of 1024.
-func parseBytes(text string) (int64, error) {
-	number, shift := strings.TrimSuffix(strings.ToLower(text), "b"), 0
-	for unit, s := range map[string]int{"k": 10, "m": 20, "g": 30} {
-		if rest, ok := strings.CutSuffix(number, unit); ok {
-			number, shift = rest, s
-			break
-		}
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n <= 0 || n > (1<<62)>>shift {
-		return 0, errors.New("write a number of bytes, such as 268435456 or 256m")
-	}
-	return n << shift, nil
 }

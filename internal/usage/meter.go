@@ -1,4 +1,6 @@
-package app
+// Package usage reads what containers use, and keeps it over time together with
+// what routes answer.
+package usage
 
 import (
 	"cmp"
@@ -15,17 +17,17 @@ import (
 )
 
 const (
-	// statsCalls is how many containers of one engine are asked about at once. An
-	// engine that takes longer than statsSlow for each, as 20.10 does, which
-	// answers at the next tick of its own second whatever there is to do, is asked
-	// about statsCallsSlow.
-	statsCalls     = 8
-	statsCallsSlow = 64
-	statsSlow      = 400 * time.Millisecond
-	// statsTimeout is the deadline of each call to an engine.
-	statsTimeout = 5 * time.Second
-	// statsGap is the time between the two readings that a share of the CPUs needs.
-	statsGap = time.Second
+	// CallTimeout is the deadline of each call to an engine.
+	CallTimeout = 5 * time.Second
+
+	// calls is how many containers of one engine are read at once, and callsSlow of
+	// one that takes longer than slow for each: Engine 20.10 answers at the next tick
+	// of its own second.
+	calls     = 8
+	callsSlow = 64
+	slow      = 400 * time.Millisecond
+	// gap is the time between the two readings that a share of the CPUs needs.
+	gap = time.Second
 )
 
 // Usage is what a container, or all containers of a service, use.
@@ -44,8 +46,8 @@ type Usage struct {
 	BlockWritten    uint64 `json:"blockWritten"`
 }
 
-// ContainerUsage is what one container uses.
-type ContainerUsage struct {
+// Container is what one container uses.
+type Container struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	// Engine is the name of the machine it runs on.
@@ -55,16 +57,16 @@ type ContainerUsage struct {
 	task string // of the Swarm, by ID; empty for a container that is none's
 }
 
-// ServiceUsage is what the containers of one service use together, on all
+// Service is what the containers of one service use together, on all
 // engines. Containers that belong to no service are services of their own.
-type ServiceUsage struct {
+type Service struct {
 	Service string `json:"service"`
 	Usage
 	// Containers are sorted by name.
-	Containers []ContainerUsage `json:"containers"`
+	Containers []Container `json:"containers"`
 }
 
-// Unread is a part of the world that a report says nothing about.
+// Unread is an engine or a container that a report says nothing about.
 type Unread struct {
 	// Engine is an engine's URL or a node's name, and Container a container there
 	// when only that one could not be read.
@@ -73,11 +75,11 @@ type Unread struct {
 	Reason    string `json:"reason"`
 }
 
-// UsageReport is what runs and what it uses, at one moment.
-type UsageReport struct {
+// Report is what runs and what it uses, at one moment.
+type Report struct {
 	At time.Time `json:"at"`
 	// Services are sorted by name.
-	Services []ServiceUsage `json:"services"`
+	Services []Service `json:"services"`
 	// Unread is sorted by engine. It is empty when everything could be read.
 	Unread []Unread `json:"unread"`
 
@@ -86,71 +88,55 @@ type UsageReport struct {
 
 // machine is where an engine runs.
 type machine struct {
-	name   string // as in ContainerUsage.Engine
-	source string // the name that a source of this engine has
+	name   string // as in Container.Engine
+	source string // of the source that watches the engine
 	node   string // its node ID in a Swarm; empty outside
 	cpus   int
 	memory uint64 // in bytes
 }
 
-// Meter reads what the containers on the engines of a configuration use. Its
-// methods are for one goroutine.
+// MeterOptions are what NewMeter needs.
+type MeterOptions struct {
+	// Engines are those to read, managers of a Swarm among them.
+	Engines []dockerapi.Options
+	// Source names the source that watches the engine with a URL; nil for no names.
+	Source func(url string) string
+	// Service restricts the meter to the containers of the service of this name or
+	// ID; empty for all.
+	Service string
+}
+
+// Meter reads what containers use. Its methods are for one goroutine.
 type Meter struct {
-	engines []*meteredEngine
+	engines []*engine
 	service string
+	source  func(string) string
 	gap     time.Duration
 	read    bool
 }
 
-// meteredEngine is one engine of the configuration.
-type meteredEngine struct {
-	client  *dockerapi.Client
-	id      string // of the engine; empty until it has answered
-	name    string // of the machine
-	node    string // the engine's node ID in a Swarm
+// engine is one engine of a meter.
+type engine struct {
+	client *dockerapi.Client
+	id     string // empty until it has answered
+	machine
 	manager bool
-	machine machine
 	slow    bool                     // it was in the last round
 	last    map[string]dockerapi.CPU // the newest reading by container
 }
 
-// NewMeter returns a meter for the engines that cfg names, managers of a Swarm
-// among them. Not empty, service restricts it to the containers of the service of
-// that name or ID.
-func NewMeter(cfg Config, environ []string, service string) (*Meter, error) {
-	m := &Meter{gap: statsGap}
-	m.service, _, _ = strings.Cut(service, "@")
-	clients, err := newClients(&cfg, environ, slices.Concat(cfg.Docker, cfg.Swarm), statsTimeout)
+// NewMeter returns a meter. It does not connect.
+func NewMeter(o MeterOptions) (*Meter, error) {
+	clients, err := dockerapi.NewAll(o.Engines, CallTimeout)
 	if err != nil {
 		return nil, err
 	}
+	m := &Meter{gap: gap, source: o.Source}
+	m.service, _, _ = strings.Cut(o.Service, "@")
 	for _, c := range clients {
-		m.engines = append(m.engines, &meteredEngine{client: c, last: map[string]dockerapi.CPU{}})
+		m.engines = append(m.engines, &engine{client: c})
 	}
 	return m, nil
-}
-
-// newClients makes a client for each of the URLs; one that is there twice counts
-// once.
-func newClients(cfg *Config, environ, urls []string, timeout time.Duration) ([]*dockerapi.Client, error) {
-	env := environment(environ)
-	var clients []*dockerapi.Client
-	for i, u := range urls {
-		if slices.Contains(urls[:i], u) {
-			continue
-		}
-		o := dockerOptions(u, cfg, env)
-		o.Timeout = timeout
-		c, err := dockerapi.New(o)
-		if err != nil {
-			for _, c := range clients {
-				c.Close()
-			}
-			return nil, err
-		}
-		clients = append(clients, c)
-	}
-	return clients, nil
 }
 
 // Close drops the connections.
@@ -161,9 +147,9 @@ func (m *Meter) Close() {
 }
 
 // Read reads every container that runs. The first time it reads twice, a second
-// apart, since the share of the CPUs is the difference of two readings. An engine
-// that does not answer is told of in the report; the error is that of ctx alone.
-func (m *Meter) Read(ctx context.Context) (*UsageReport, error) {
+// apart: a share of the CPUs is the difference of two readings. Engines that do not
+// answer are in the report; the error is that of ctx alone.
+func (m *Meter) Read(ctx context.Context) (*Report, error) {
 	if !m.read {
 		m.round(ctx)
 		select {
@@ -178,17 +164,17 @@ func (m *Meter) Read(ctx context.Context) (*UsageReport, error) {
 }
 
 // round reads every container once.
-func (m *Meter) round(ctx context.Context) *UsageReport {
+func (m *Meter) round(ctx context.Context) *Report {
 	parts := make([]part, len(m.engines))
-	m.each(func(i int, e *meteredEngine) { parts[i].err = e.greet(ctx) })
+	m.each(func(i int, e *engine) { parts[i].err = m.identify(ctx, e) })
 	seen := map[string]bool{}
-	m.each(func(i int, e *meteredEngine) {
+	m.each(func(i int, e *engine) {
 		if parts[i].err == nil && e.first(m.engines[:i]) {
 			parts[i] = e.round(ctx, m.service)
 		}
 	})
-	report := &UsageReport{At: time.Now().UTC().Truncate(time.Millisecond), Services: []ServiceUsage{}, Unread: []Unread{}}
-	services := map[string][]ContainerUsage{}
+	report := &Report{At: time.Now().UTC().Truncate(time.Millisecond), Services: []Service{}, Unread: []Unread{}}
+	services := map[string][]Container{}
 	for i, p := range parts {
 		if p.err != nil {
 			report.Unread = append(report.Unread, Unread{Engine: m.engines[i].client.URL(), Reason: p.err.Error()})
@@ -214,14 +200,13 @@ func (m *Meter) round(ctx context.Context) *UsageReport {
 
 // part is what one engine contributes to a report.
 type part struct {
-	services map[string][]ContainerUsage
+	services map[string][]Container
 	unread   []Unread
 	err      error
 }
 
-// each runs f for all engines at once: they are machines of their own, and a slow
-// one delays nobody else.
-func (m *Meter) each(f func(int, *meteredEngine)) {
+// each runs f for all engines at once: a slow one delays no other.
+func (m *Meter) each(f func(int, *engine)) {
 	var wg sync.WaitGroup
 	for i, e := range m.engines {
 		wg.Go(func() { f(i, e) })
@@ -229,8 +214,8 @@ func (m *Meter) each(f func(int, *meteredEngine)) {
 	wg.Wait()
 }
 
-// greet learns who the engine is, once.
-func (e *meteredEngine) greet(ctx context.Context) error {
+// identify learns which engine this is, once.
+func (m *Meter) identify(ctx context.Context, e *engine) error {
 	if e.id != "" {
 		return nil
 	}
@@ -242,33 +227,36 @@ func (e *meteredEngine) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.id, e.name, e.node, e.manager = info.ID, info.Name, part.NodeID, part.Manager
-	e.machine = machine{name: info.Name, source: dockerSourceName(e.client.URL()), node: part.NodeID, cpus: info.CPUs, memory: info.Memory}
+	e.id, e.manager = info.ID, part.Manager
+	e.machine = machine{name: info.Name, node: part.NodeID, cpus: info.CPUs, memory: info.Memory}
+	if m.source != nil {
+		e.source = m.source(e.client.URL())
+	}
 	return nil
 }
 
 // first is false for an engine that is reached by an earlier URL, too.
-func (e *meteredEngine) first(earlier []*meteredEngine) bool {
-	return !slices.ContainsFunc(earlier, func(other *meteredEngine) bool { return other.id == e.id })
+func (e *engine) first(earlier []*engine) bool {
+	return !slices.ContainsFunc(earlier, func(other *engine) bool { return other.id == e.id })
 }
 
 // round reads the containers of one engine.
-func (e *meteredEngine) round(ctx context.Context, service string) part {
+func (e *engine) round(ctx context.Context, service string) part {
 	list, err := e.client.ContainerList(ctx, false)
 	if err != nil {
 		return part{err: err}
 	}
-	p := part{services: map[string][]ContainerUsage{}}
+	p := part{services: map[string][]Container{}}
 	last := make(map[string]dockerapi.CPU, len(list))
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(statsCalls)
+	g.SetLimit(calls)
 	if e.slow {
-		g.SetLimit(statsCallsSlow)
+		g.SetLimit(callsSlow)
 	}
 	var took time.Duration
 	for _, c := range list {
-		name := usedBy(c)
+		name := serviceOf(c)
 		if service != "" && name != service {
 			continue
 		}
@@ -286,10 +274,10 @@ func (e *meteredEngine) round(ctx context.Context, service string) part {
 			default:
 				u := usage(s)
 				if before, ok := e.last[c.ID]; ok {
-					u.CPUPercent = new(CPUPercent(before, s.CPU))
+					u.CPUPercent = new(cpuPercent(before, s.CPU))
 				}
 				last[c.ID] = s.CPU
-				p.services[name] = append(p.services[name], ContainerUsage{
+				p.services[name] = append(p.services[name], Container{
 					ID: c.ID, Name: c.Name, Engine: e.name, Usage: u, task: c.Labels["com.docker.swarm.task.id"],
 				})
 			}
@@ -298,12 +286,12 @@ func (e *meteredEngine) round(ctx context.Context, service string) part {
 	}
 	_ = g.Wait() // Errors are parts of the report.
 	e.last = last
-	e.slow = len(list) > 0 && took/time.Duration(len(list)) > statsSlow
+	e.slow = len(list) > 0 && took/time.Duration(len(list)) > slow
 	return p
 }
 
-// uncovered tells of the nodes of a Swarm whose engines have not answered,
-// mostly since the configuration does not name them: a manager knows their tasks, but not what these use.
+// uncovered returns the nodes of a Swarm whose engines have not answered, mostly
+// since the configuration does not name them: managers do not know what tasks use.
 func (m *Meter) uncovered(ctx context.Context, seen map[string]bool) []Unread {
 	for _, e := range m.engines {
 		if !e.manager {
@@ -311,7 +299,7 @@ func (m *Meter) uncovered(ctx context.Context, seen map[string]bool) []Unread {
 		}
 		nodes, _, err := e.client.NodeList(ctx, nil)
 		if err != nil {
-			continue // Another manager may know; if it is down that is told already.
+			continue // Another manager may know; one that is down is in the report.
 		}
 		var missing []Unread
 		for _, n := range nodes {
@@ -324,9 +312,9 @@ func (m *Meter) uncovered(ctx context.Context, seen map[string]bool) []Unread {
 	return nil
 }
 
-// usedBy names the service a container belongs to: the Swarm's, the one it names
+// serviceOf names the service a container belongs to: the Swarm's, the one it names
 // itself, Compose's, or the container alone.
-func usedBy(c dockerapi.Container) string {
+func serviceOf(c dockerapi.Container) string {
 	project, service := c.Labels["com.docker.compose.project"], c.Labels["com.docker.compose.service"]
 	switch {
 	case c.Labels["com.docker.swarm.service.name"] != "":
@@ -348,34 +336,39 @@ func usage(s dockerapi.Stats) Usage {
 	}
 }
 
-// together adds up the containers of a service. Limits are not added: most are
-// the machine's memory.
-func together(service string, containers []ContainerUsage) ServiceUsage {
-	slices.SortFunc(containers, func(a, b ContainerUsage) int {
+// add adds what another container uses. Limits are not added: most are the
+// machine's memory.
+func (u *Usage) add(more Usage) {
+	if more.CPUPercent != nil {
+		if u.CPUPercent == nil {
+			u.CPUPercent = new(float64)
+		}
+		*u.CPUPercent += *more.CPUPercent
+	}
+	u.MemoryUsed += more.MemoryUsed
+	u.NetworkReceived += more.NetworkReceived
+	u.NetworkSent += more.NetworkSent
+	u.BlockRead += more.BlockRead
+	u.BlockWritten += more.BlockWritten
+}
+
+// together adds up the containers of a service.
+func together(service string, containers []Container) Service {
+	slices.SortFunc(containers, func(a, b Container) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 	})
-	s := ServiceUsage{Service: service, Containers: containers}
+	s := Service{Service: service, Containers: containers}
 	for _, c := range containers {
-		if c.CPUPercent != nil {
-			if s.CPUPercent == nil {
-				s.CPUPercent = new(float64)
-			}
-			*s.CPUPercent += *c.CPUPercent
-		}
-		s.MemoryUsed += c.MemoryUsed
-		s.NetworkReceived += c.NetworkReceived
-		s.NetworkSent += c.NetworkSent
-		s.BlockRead += c.BlockRead
-		s.BlockWritten += c.BlockWritten
+		s.add(c.Usage)
 	}
 	return s
 }
 
-// CPUPercent returns the share of the CPUs used between two readings, as docker
+// cpuPercent returns the share of the CPUs used between two readings, as docker
 // stats computes it: the container's time over the time of all CPUs, times the
 // number of CPUs, in percent of one. It is 0 when no time has passed or the
-// container was started anew in between.
-func CPUPercent(before, after dockerapi.CPU) float64 {
+// container was started again in between.
+func cpuPercent(before, after dockerapi.CPU) float64 {
 	if after.Used <= before.Used || after.System <= before.System {
 		return 0
 	}

@@ -1,0 +1,245 @@
+package usage
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/engine/traffic"
+	"fairway/internal/series"
+)
+
+// RecorderOptions are what NewRecorder needs.
+type RecorderOptions struct {
+	// Store keeps what is read.
+	Store *series.Store
+	// Every is the time between two readings.
+	Every time.Duration
+	// Meter reads what containers use; nil without engines.
+	Meter *Meter
+	// Snapshot says which instance and service a container is; nil is nothing known.
+	Snapshot func() *catalog.Snapshot
+	// Traffic returns what has come through each route.
+	Traffic func() []traffic.Totals
+	// Logger gets what cannot be read or kept.
+	Logger *slog.Logger
+}
+
+// Recorder reads what containers use and what routes answer, and keeps it.
+type Recorder struct {
+	o      RecorderOptions
+	unread string // what could not be read the last time
+
+	containers map[string]Container // the newest reading by ID, of the moment containersAt
+	at         time.Time
+	routes     map[string]traffic.Totals // the newest by route, of the moment routesAt
+	routesAt   time.Time
+}
+
+// NewRecorder returns a recorder.
+func NewRecorder(o RecorderOptions) *Recorder { return &Recorder{o: o} }
+
+// Run reads until ctx ends and returns nil. Slow engines delay readings of their
+// containers, never those of routes.
+func (r *Recorder) Run(ctx context.Context) error {
+	reports := make(chan *Report)
+	ask := make(chan struct{}, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.readContainers(ctx, ask, reports)
+	}()
+	defer func() { <-done }()
+	ticker := time.NewTicker(r.o.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case report := <-reports:
+			r.keepUsage(report)
+		case <-ticker.C:
+			r.keepTraffic(time.Now())
+			select {
+			case ask <- struct{}{}:
+			default: // the engines are not done with the last round
+			}
+		}
+	}
+}
+
+// readContainers reads the engines whenever it is asked.
+func (r *Recorder) readContainers(ctx context.Context, ask <-chan struct{}, out chan<- *Report) {
+	if r.o.Meter == nil {
+		return
+	}
+	for {
+		select {
+		case <-ask:
+		case <-ctx.Done():
+			return
+		}
+		report, err := r.o.Meter.Read(ctx)
+		if err != nil {
+			return // ctx has ended
+		}
+		select {
+		case out <- report:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keepUsage keeps what containers use: each, and together by service and node.
+// Containers that no source sees count for their node alone.
+func (r *Recorder) keepUsage(report *Report) {
+	r.logUnread(report.Unread)
+	type owner struct{ instance, service string }
+	owners, nodes := map[string]owner{}, map[string]bool{}
+	if snap := r.o.Snapshot(); snap != nil {
+		for _, s := range snap.Services {
+			for _, in := range s.Instances {
+				owners[in.ID] = owner{in.Name + "@" + cmp.Or(in.Source, s.Source), s.ID}
+			}
+		}
+		for _, n := range snap.Nodes {
+			nodes[n.ID] = true
+		}
+	}
+	now := map[string]Container{}
+	var instances, services, machines []series.Reading
+	used := map[string][][]float64{} // by machine
+	for _, service := range report.Services {
+		for _, c := range service.Containers {
+			now[c.ID] = c
+			values := r.values(c, report.At)
+			used[c.Engine] = append(used[c.Engine], values)
+			of, ok := owners[cmp.Or(c.task, c.ID)]
+			if !ok {
+				continue
+			}
+			instances = append(instances, reading(of.instance, values))
+			values = slices.Clone(values)
+			values[series.Limit] = math.NaN()
+			services = append(services, reading(of.service, values))
+		}
+	}
+	for _, m := range report.machines {
+		for _, id := range []string{m.node, m.source} {
+			if nodes[id] {
+				machines = append(machines, reading(id, m.values(used[m.name])))
+			}
+		}
+	}
+	r.containers, r.at = now, report.At
+	r.add(series.Instances, report.At, instances)
+	r.add(series.Services, report.At, services)
+	r.add(series.Nodes, report.At, machines)
+}
+
+// logUnread logs what could not be read when that has changed.
+func (r *Recorder) logUnread(list []Unread) {
+	engines, containers, reason := []string{}, 0, ""
+	for _, u := range list {
+		if u.Container == "" {
+			engines = append(engines, u.Engine)
+		} else {
+			containers++
+		}
+		reason = cmp.Or(reason, u.Reason)
+	}
+	text := fmt.Sprint(engines, containers > 0)
+	if text != r.unread && len(list) > 0 {
+		r.o.Logger.Warn("not everything that runs is read", "engines", engines, "containers", containers, "error", reason)
+	}
+	r.unread = text
+}
+
+// reading bounds the name of the subject as the store does.
+func reading(subject string, values []float64) series.Reading {
+	return series.Reading{Subject: subject[:min(len(subject), series.MaxSubject)], Values: values}
+}
+
+func (r *Recorder) add(group string, at time.Time, readings []series.Reading) {
+	if err := r.o.Store.Add(group, at, readings); err != nil {
+		r.o.Logger.Error("readings are lost", "error", err)
+	}
+}
+
+// values are the fields of a container. Rates need a reading before.
+func (r *Recorder) values(c Container, at time.Time) []float64 {
+	nan := math.NaN()
+	v := make([]float64, series.Containers+1)
+	v[series.CPU], v[series.Memory], v[series.Limit], v[series.Containers] = nan, float64(c.MemoryUsed), float64(c.MemoryLimit), 1
+	if c.CPUPercent != nil {
+		v[series.CPU] = *c.CPUPercent
+	}
+	before, ok := r.containers[c.ID]
+	rate := func(then, now uint64) float64 {
+		if passed := at.Sub(r.at).Seconds(); ok && now >= then && passed > 0 {
+			return float64(now-then) / passed
+		}
+		return nan
+	}
+	v[series.Received] = rate(before.NetworkReceived, c.NetworkReceived)
+	v[series.Sent] = rate(before.NetworkSent, c.NetworkSent)
+	v[series.Read] = rate(before.BlockRead, c.BlockRead)
+	v[series.Written] = rate(before.BlockWritten, c.BlockWritten)
+	return v
+}
+
+// values adds up what the containers of a machine use.
+func (m machine) values(containers [][]float64) []float64 {
+	sum := make([]float64, series.Containers+1)
+	for _, v := range containers {
+		for i := range sum {
+			if !math.IsNaN(v[i]) {
+				sum[i] += v[i]
+			}
+		}
+	}
+	sum[series.CPU] /= float64(max(1, m.cpus))
+	sum[series.Limit] = math.NaN()
+	if m.memory > 0 {
+		sum[series.Limit] = float64(m.memory)
+	}
+	return sum
+}
+
+// keepTraffic keeps what went through the routes since the last time.
+func (r *Recorder) keepTraffic(at time.Time) {
+	passed, first := at.Sub(r.routesAt).Seconds(), r.routes == nil
+	now := map[string]traffic.Totals{}
+	var readings []series.Reading
+	for _, t := range r.o.Traffic() {
+		now[t.Route] = t
+		if first || t.Route == "" || passed <= 0 {
+			continue
+		}
+		before := r.routes[t.Route]
+		if t.Requests() < before.Requests() {
+			before = traffic.Totals{} // the engine counts from the beginning
+		}
+		readings = append(readings, reading(t.Route, rates(before, t, passed)))
+	}
+	r.routes, r.routesAt = now, at
+	r.add(series.Routes, at, readings)
+}
+
+// rates are the fields of a route.
+func rates(before, now traffic.Totals, seconds float64) []float64 {
+	values := make([]float64, series.Latency+len(now.Took))
+	rate := func(before, now uint64) float64 { return max(0, float64(now)-float64(before)) / seconds }
+	values[series.Requests] = rate(before.Requests(), now.Requests())
+	values[series.Errors] = rate(before.Errors(), now.Errors())
+	for i := range now.Took {
+		values[series.Latency+i] = rate(before.Took[i], now.Took[i])
+	}
+	return values
+}
