@@ -198,10 +198,10 @@ func TestRestartServesTheLastGoodTableWithoutItsSource(t *testing.T) {
 	if status, body := second.get("shop.example.com", "/"); status != 200 {
 		t.Fatalf("right after the restart: %d %s", status, body)
 	}
-	ready, err := second.client(t).Ready(t.Context())
-	if err != nil || ready.State != api.StateRestored {
-		t.Errorf("ready = %v, %v; want restored", ready, err)
-	}
+	testkit.Eventually(t, "the state is restored", func() bool {
+		ready, err := second.client(t).Ready(t.Context())
+		return err == nil && ready.State == api.StateRestored
+	})
 }
 
 func TestAPortThatIsTakenIsAnErrorOfNew(t *testing.T) {
