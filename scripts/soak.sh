@@ -12,6 +12,7 @@ fi
 export FAIRWAY_SOAK=1 FAIRWAY_E2E_TIMEOUT=5h
 
 step "the lab" scripts/lab.sh
+step "a release, twice" scripts/release.sh verify
 step "golangci-lint" scripts/lab.sh run golangci-lint run ./...
 step "tests at full length" tests unit -timeout 3h ./...
 step "the program with HAProxy" with_haproxy
