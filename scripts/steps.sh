@@ -45,11 +45,12 @@ formatted() {
 	[ -z "$files" ] || { echo "gofumpt would change:" && echo "$files" && return 1; }
 }
 
-# tests NAME ARGS...: go test, of which the failing tests are shown.
+# tests NAME ARGS...: go test, of which the failing tests are shown. Vet has its own
+# step, and the binaries need no debug information.
 tests() {
 	local name=$1
 	shift
-	tool gotestsum --format pkgname --hide-summary=skipped --jsonfile "$tmp/$name.json" -- -count=1 "$@"
+	tool gotestsum --format pkgname --hide-summary=skipped --jsonfile "$tmp/$name.json" -- -count=1 -vet=off -ldflags=-w "$@"
 }
 
 # The program as a whole, with HAProxy as its engine.

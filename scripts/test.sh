@@ -25,7 +25,8 @@ unit() {
 		echo "the race detector: no cgo or no C compiler" >>"$tmp/missing"
 		race=
 	fi
-	tests unit $race -short -timeout 12m ./...
+	# Three packages at once, because tests wait as much as they compute.
+	tests unit $race -p 3 -short -timeout 12m ./...
 }
 
 code() {
