@@ -66,7 +66,7 @@ func patient(name string) []string {
 // other while requests run; no request may fail.
 func TestStopUnderLoad(t *testing.T) {
 	needDocker(t)
-	cycles := 9
+	cycles := 6 // each instance twice
 	if testkit.Soaking() {
 		cycles = 50
 	}
@@ -99,7 +99,7 @@ func TestStopUnderLoad(t *testing.T) {
 // deployment does: start the new one, stop and remove the old one.
 func TestRemoveUnderLoad(t *testing.T) {
 	needDocker(t)
-	rounds := 5
+	rounds := 4
 	if testkit.Soaking() {
 		rounds = 30
 	}

@@ -107,7 +107,11 @@ func TestUIScreens(t *testing.T) {
 				paths["entry"] = "/history/1"
 				paths["explain"] = "/routes?url=http://mail-00.example.com/api/x"
 			}
-			for _, s := range looked() {
+			list := looked()
+			if n == 0 && !thorough() {
+				list = list[:1] // pages of nothing are small everywhere
+			}
+			for _, s := range list {
 				tb := (&browser{t, b.ctx}).open("http://"+p.admin, s)
 				for name, path := range paths {
 					began := time.Now()
