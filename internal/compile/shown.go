@@ -121,11 +121,14 @@ func (n *node) mask() (found bool) {
 // shownHeaders shows a list of headers none of which may be a credential.
 func shownHeaders(_, value string) string { return shownHeader(value, value) }
 
-// shownUsers shows the names of a list of users.
+// shownUsers shows the names of a list of users. Nothing of a line is shown behind
+// its first password: a comma may be part of it.
 func shownUsers(_, value string) string {
-	var names []string
-	for _, u := range userList(value) {
-		names = append(names, u.Name)
+	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, line := range lines {
+		if names, _, colon := strings.Cut(line, ":"); colon {
+			lines[i] = names + ":" + route.Masked
+		}
 	}
-	return strings.Join(names, ",")
+	return strings.Join(lines, "\n")
 }

@@ -149,7 +149,8 @@ func (s Settings) echo(name string, params map[string]string) echo {
 		ServiceDest:              s.destinations(params),
 	}
 	for _, user := range strings.FieldsFunc(params["users"], func(r rune) bool { return r == ',' || r == '\n' }) {
-		e.Users = append(e.Users, echoUser{strings.TrimSpace(user), masked, flag("usersPassEncrypted")})
+		name, _, _ := strings.Cut(user, ":")
+		e.Users = append(e.Users, echoUser{strings.TrimSpace(name), masked, flag("usersPassEncrypted")})
 	}
 	return e
 }

@@ -63,7 +63,7 @@ func TestAnswersOfReconfigure(t *testing.T) {
 // TestEcho pins the shape of an answer: the keys are a contract.
 func TestEcho(t *testing.T) {
 	p := newWorld().proxy(t, nil)
-	got := ask(t, p, "GET", proxyPath+"reconfigure?serviceName=go-demo&servicePath=/demo,/x&port=8080&ACLNAME=q&users=ann:secret1,bob&usersPassEncrypted=true"+
+	got := ask(t, p, "GET", proxyPath+"reconfigure?serviceName=go-demo&servicePath=/demo,/x&port=8080&ACLNAME=q&users=ann:secret1%0Abob&usersPassEncrypted=true"+
 		"&serviceCert=sound+secret2&serviceHeader=X-A:b:c&setReqHeader=Authorization+Basic+secret3,X-A+b&isDefaultBackend=on&replicas=3&httpsPort=8443", "")
 	var body map[string]any
 	if err := json.Unmarshal([]byte(got.body), &body); err != nil {

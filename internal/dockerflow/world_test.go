@@ -146,7 +146,7 @@ func (c certificates) Get(name string) ([]byte, error) {
 func shownLabel(key, value string) string {
 	switch key {
 	case "com.df.users":
-		return regexp.MustCompile(`:[^,]*`).ReplaceAllString(value, "")
+		return regexp.MustCompile(`:.*`).ReplaceAllString(value, ":***")
 	case "com.df.addReqHeader", "com.df.setReqHeader", "com.df.serviceCert", "com.df.backendExtra", "com.df.secret":
 		return "***"
 	}
