@@ -111,7 +111,7 @@ var acceptances = []acceptance{
 	{83, "URLs of receivers", []string{"dockerflow TestConversation"}, ""},
 	{84, "nodes", []string{"dockerflow TestConversation"}, ""},
 	{85, "events that were missed", []string{"swarm TestMissedEvent"}, ""},
-	{86, "answers of the listener", []string{"dockerflow TestListenerAnswers", "dockerflow TestWhoAsksIsShownNoSecrets"}, "Secrets, and labels of other programs, are shown to receivers alone, as DNS knows them by the names in their URLs."},
+	{86, "answers of the listener", []string{"dockerflow TestListenerAnswers", "dockerflow TestWhoAsksIsShownNoSecrets", "dockerflow TestPullerThatIsNoReceiver"}, "Secrets, and labels of other programs, are for receivers alone; see above."},
 	{87, "new engines, read-only sockets, TLS", []string{"swarm TestWithoutEvents"}, "And on real engines in test/e2e."},
 }
 
@@ -263,6 +263,10 @@ What differs from the original in every case:
   there first has the requests.
 - Connections that are passed through (reqMode tcp and sni) need a port that the operator allows, and that no listener for HTTP has.
 - A service with redirects or passwords that cannot be understood is never served without them.
+- ` + "`get-services` and `get-nodes`" + ` of the Swarm Listener answer everybody, but secrets and labels of other programs are for receivers: callers
+  whose address DNS has for the name in a URL of ` + "`DF_NOTIFY_*_URL`" + `, or for ` + "`tasks.<name>`" + `. For all others such parameters are left out
+  (nothing stands in their place), and so is a service that would be less protected without them: with passwords in users,
+  credentials in serviceHeader, or backendExtra. The log says so once. A proxy that pulls from the listener must be one of its receivers.
 
 ## Parameters
 

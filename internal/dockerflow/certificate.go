@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -92,39 +91,7 @@ func (p *Proxy) certs(w http.ResponseWriter, r *http.Request) {
 // isSibling reports whether a call comes from another replica of this proxy.
 func (p *Proxy) isSibling(r *http.Request) bool {
 	peer, ok := directPeer(r)
-	if !ok {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
-	defer cancel()
-	siblings, err := p.siblings(ctx)
-	return err == nil && isAmong(peer, siblings)
-}
-
-// directPeer is the address that a call comes from; none for one that another program
-// may have forwarded, or that comes from this machine.
-func directPeer(r *http.Request) (netip.Addr, bool) {
-	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
-		if r.Header.Get(header) != "" {
-			return netip.Addr{}, false
-		}
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || peer.Addr().IsLoopback() {
-		return netip.Addr{}, false
-	}
-	return peer.Addr().Unmap(), true
-}
-
-// isAmong says whether one of the addresses, with a port or without, is the peer's.
-func isAmong(peer netip.Addr, addresses []string) bool {
-	return slices.ContainsFunc(addresses, func(address string) bool {
-		if host, _, err := net.SplitHostPort(address); err == nil {
-			address = host
-		}
-		addr, err := netip.ParseAddr(address)
-		return err == nil && addr.Unmap() == peer
-	})
+	return ok && !p.o.Own(net.JoinHostPort(peer.String(), p.o.Port)) && p.replicas.has(r)
 }
 
 // adoptTries is how often the other replicas are asked for certificates at start:

@@ -89,7 +89,7 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 		if !a.tells(service) {
 			continue
 		}
-		create := a.parameters(service, asWritten)
+		create, _ := a.parameters(service, asWritten)
 		remove := create.Encode()
 		a.addFacts(create, service, names)
 		all["service "+service.ID] = announced{create.Encode(), remove, create.Encode() + "\x00" + service.Image}
@@ -110,14 +110,43 @@ func (a Announcing) label() string {
 	return a.Label
 }
 
-// parameters are what is told of a service in any case: its com.df.* labels as they
-// are shown, its name, and that the call is for all replicas unless a label says no.
-func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) url.Values {
-	values := url.Values{"distribute": {"true"}}
-	for key, value := range s.Labels {
-		if name, ok := strings.CutPrefix(key, LabelPrefix); ok && key != a.label() {
-			values.Set(name, shown(key, value))
+// A disclosure says how much of the labels of a service or a node an answer holds.
+type disclosure int
+
+const (
+	allShown  disclosure = iota
+	someShown            // some are left out
+	unusable             // one is left out without which the service would be less protected
+)
+
+// ownLabels returns the com.df.* labels that are shown in full, by parameter. What is
+// shown in part is left out: whoever pulls would take it for the value.
+func ownLabels(labels map[string]string, shown func(key, value string) string) (params map[string]string, d disclosure) {
+	params = map[string]string{}
+	for key, value := range labels {
+		name, ok := strings.CutPrefix(key, LabelPrefix)
+		switch {
+		case !ok:
+		case shown(key, value) == value:
+			params[name] = value
+		case protects(name):
+			d = unusable
+		default:
+			d = max(d, someShown)
 		}
+	}
+	return params, d
+}
+
+// parameters are what is announced of a service in any case: its com.df.* labels as far
+// as they are shown, its name, and that the call is for all replicas unless a label
+// says no.
+func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) (url.Values, disclosure) {
+	values := url.Values{"distribute": {"true"}}
+	labels, d := ownLabels(s.Labels, shown)
+	delete(labels, strings.TrimPrefix(a.label(), LabelPrefix))
+	for name, value := range labels {
+		values.Set(name, value)
 	}
 	// What is a fact is no label.
 	values.Del("replicas")
@@ -130,7 +159,7 @@ func (a Announcing) parameters(s *catalog.Service, shown func(key, value string)
 		name = a.NamePrefix + "_" + name
 	}
 	values.Set("serviceName", name)
-	return values
+	return values, d
 }
 
 // addFacts adds what is told of a service that is there.
@@ -184,7 +213,7 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 		if n.Role == "" || n.State == "down" {
 			continue
 		}
-		create, remove := nodeParameters(n, asWritten)
+		create, remove, _ := nodeParameters(n, asWritten)
 		all["node "+n.ID] = announced{create.Encode(), remove.Encode(), create.Encode()}
 	}
 	return all
@@ -192,15 +221,15 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 
 // nodeParameters are what is told of a node that is there, and of one that is gone.
 // Its own labels go before those of its engine, and facts before labels.
-func nodeParameters(n *catalog.Node, shown func(key, value string) string) (create, remove url.Values) {
+func nodeParameters(n *catalog.Node, shown func(key, value string) string) (create, remove url.Values, d disclosure) {
 	remove = url.Values{"id": {n.ID}, "hostname": {n.Name}, "address": {n.Address}}
 	create = url.Values{}
 	for _, labels := range []map[string]string{n.EngineLabels, n.Labels} {
-		for key, value := range labels {
-			if name, ok := strings.CutPrefix(key, LabelPrefix); ok {
-				create.Set(name, shown(key, value))
-			}
+		params, of := ownLabels(labels, shown)
+		for name, value := range params {
+			create.Set(name, value)
 		}
+		d = max(d, of)
 	}
 	for key, value := range map[string]string{
 		"id": n.ID, "hostname": n.Name, "address": n.Address,
@@ -208,29 +237,35 @@ func nodeParameters(n *catalog.Node, shown func(key, value string) string) (crea
 	} {
 		create.Set(key, value)
 	}
-	return create, remove
+	return create, remove, d
 }
 
 // running lists the services that are wholly there, as get-services shows them.
-func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) string) []map[string]string {
-	list := []map[string]string{}
+// complete is false when a label is left out, or a service that would be less
+// protected without it.
+func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
+	list, complete = []map[string]string{}, true
 	if s == nil {
-		return list
+		return list, complete
 	}
 	names := nodeNames(s)
 	for _, service := range s.Services {
-		if !a.tells(service) || !complete(service) {
+		if !a.tells(service) || !isComplete(service) {
 			continue
 		}
-		values := a.parameters(service, shown)
+		values, d := a.parameters(service, shown)
+		complete = complete && d == allShown
+		if d == unusable {
+			continue
+		}
 		a.addFacts(values, service, names)
 		list = append(list, flat(values))
 	}
-	return list
+	return list, complete
 }
 
-// complete tells whether all instances that a service shall have are ready.
-func complete(s *catalog.Service) bool {
+// isComplete reports whether all instances that a service is to have are ready.
+func isComplete(s *catalog.Service) bool {
 	ready, unready := 0, 0
 	for _, in := range s.Instances {
 		switch in.State {
@@ -247,18 +282,20 @@ func complete(s *catalog.Service) bool {
 }
 
 // nodes lists the nodes that are up, as get-nodes shows them.
-func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) string) []map[string]string {
-	list := []map[string]string{}
+// complete is false when a label is left out.
+func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
+	list, complete = []map[string]string{}, true
 	if s == nil {
-		return list
+		return list, complete
 	}
 	for _, n := range s.Nodes {
 		if n.Role != "" && n.State != "down" {
-			create, _ := nodeParameters(n, shown)
+			create, _, d := nodeParameters(n, shown)
+			complete = complete && d == allShown
 			list = append(list, flat(create))
 		}
 	}
-	return list
+	return list, complete
 }
 
 // flat makes a map of values that are single.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,8 +32,8 @@ type ListenerOptions struct {
 	RetryInterval time.Duration
 	// Deadline bounds each call (10 s).
 	Deadline time.Duration
-	// ShownLabel returns the value of a com.df.* label without what is secret, for
-	// those who ask and are no receivers; nil shows none.
+	// ShownLabel returns the value of a com.df.* label without what is secret. Callers
+	// that are no receivers get the labels that it shows in full; nil shows none.
 	ShownLabel func(key, value string) string
 	// Lookup resolves a name; the default asks the system.
 	Lookup func(ctx context.Context, host string) ([]string, error)
@@ -48,6 +47,8 @@ type Listener struct {
 	mux     *http.ServeMux
 	courier *courier
 	count   prometheus.Gauge
+	known   *peers    // the receivers
+	warned  sync.Once // see withheld
 
 	mu   sync.Mutex
 	ctx  context.Context   // of Run; nil before
@@ -65,9 +66,7 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 	if o.ShownLabel == nil {
 		o.ShownLabel = hideLabel
 	}
-	if o.Lookup == nil {
-		o.Lookup = net.DefaultResolver.LookupHost
-	}
+	o.Lookup = bounded(o.Lookup)
 	labels := prometheus.Labels{"service": "swarm_listener"}
 	registry := prometheus.NewRegistry()
 	errorCount := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -89,6 +88,7 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		errands:  map[string]*errand{},
 		gates:    map[string]chan struct{}{},
 	}
+	l.known = &peers{names: o.known(), lookup: o.Lookup, deadline: l.courier.deadline}
 	handle(l.mux, listenerPath+"ping", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, reply{Status: statusOK})
 	})
@@ -97,36 +97,49 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		answer(w, http.StatusOK, reply{Status: statusOK})
 	})
 	handle(l.mux, listenerPath+"get-services", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, o.Announcing.running(o.Catalogue.Newest(), l.shownTo(r)))
+		list, complete := o.Announcing.running(o.Catalogue.Newest(), l.shownTo(r))
+		l.withheld(r, complete)
+		answer(w, http.StatusOK, list)
 	})
 	handle(l.mux, listenerPath+"get-nodes", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, o.Announcing.nodes(o.Catalogue.Newest(), l.shownTo(r)))
+		list, complete := o.Announcing.nodes(o.Catalogue.Newest(), l.shownTo(r))
+		l.withheld(r, complete)
+		answer(w, http.StatusOK, list)
 	})
 	handle(l.mux, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP)
 	return l, nil
 }
 
-// shownTo returns how labels are shown to whoever calls: to a receiver, which is
-// notified of them anyway, as they are.
-func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
-	peer, ok := directPeer(r)
-	if !ok {
-		return l.o.ShownLabel
+// known are the names of the receivers: of the host in each URL, and of the tasks of a
+// service of Swarm with that name.
+func (o *ListenerOptions) known() (names []string) {
+	for _, receiver := range slices.Concat(o.CreateService, o.RemoveService, o.CreateNode, o.RemoveNode) {
+		if u, err := url.Parse(receiver.URL); err == nil && u.Hostname() != "" {
+			names = append(names, u.Hostname(), "tasks."+u.Hostname())
+		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), l.courier.deadline)
-	defer cancel()
-	for _, receiver := range slices.Concat(l.o.CreateService, l.o.RemoveService, l.o.CreateNode, l.o.RemoveNode) {
-		u, err := url.Parse(receiver.URL)
-		if err != nil || u.Hostname() == "" {
-			continue
-		}
-		for _, name := range []string{u.Hostname(), "tasks." + u.Hostname()} { // a service of Swarm, and its tasks
-			if hosts, err := l.o.Lookup(ctx, name); err == nil && isAmong(peer, hosts) {
-				return asWritten
-			}
-		}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// shownTo returns how labels are shown to a caller: a receiver, which is notified of
+// them anyway, gets them as they are.
+func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
+	if l.known.has(r) {
+		return asWritten
 	}
 	return l.o.ShownLabel
+}
+
+// withheld logs, once, that a caller did not get everything.
+func (l *Listener) withheld(r *http.Request, complete bool) {
+	if complete {
+		return
+	}
+	l.warned.Do(func() {
+		l.o.Logger.Warn("a caller that is no receiver gets no secret parameters, and no services that need theirs; "+
+			"to be one, its name must be in a URL of DF_NOTIFY_CREATE_SERVICE_URL", "caller", r.RemoteAddr, "path", r.URL.Path)
+	})
 }
 
 // asWritten shows the value of a label.

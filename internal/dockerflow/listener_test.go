@@ -3,13 +3,17 @@ package dockerflow
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -428,13 +432,14 @@ func TestLogsOfCallsHoldNoParameters(t *testing.T) {
 
 // TestWhoAsksIsShownNoSecrets: who asks for services gets what is secret only when
 // it is one of the receivers, which hear of it anyway.
-func TestWhoAsksIsShownNoSecrets(t *testing.T) {
+func TestWhoAsksIsShownNoSecrets(t *testing.T) { synctest.Test(t, whoAsksIsShownNoSecrets) }
+
+func whoAsksIsShownNoSecrets(t *testing.T) {
 	feed := &catalog.Feed{}
 	feed.Publish(&catalog.Snapshot{
 		Revision: 1, Nodes: []*catalog.Node{node(func(n *catalog.Node) { n.Labels["com.df.secret"] = "CANARY" })},
 		Services: []*catalog.Service{demo(func(s *catalog.Service) {
 			s.Replicas, s.Instances = replicas(1), []*catalog.Instance{{State: catalog.StateReady}}
-			label(s, "com.df.users", "ann:CANARY")
 			label(s, "com.df.setReqHeader", "X-Key CANARY")
 		})},
 	})
@@ -474,4 +479,108 @@ func TestWhoAsksIsShownNoSecrets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPullerThatIsNoReceiver: a puller never takes a mask for the value of a parameter,
+// and never serves more than it may: parameters that are not shown are left out, and
+// services that they protect, too. The log says so once.
+func TestPullerThatIsNoReceiver(t *testing.T) {
+	there := func(change func(*catalog.Service)) *catalog.Service {
+		return demo(func(s *catalog.Service) {
+			s.Replicas, s.Instances = replicas(1), []*catalog.Instance{{State: catalog.StateReady}}
+			s.ID = fmt.Sprintf("%d@swarm", time.Now().UnixNano())
+			change(s)
+		})
+	}
+	feed := &catalog.Feed{}
+	feed.Publish(&catalog.Snapshot{
+		Revision: 1, Nodes: []*catalog.Node{node(func(n *catalog.Node) { n.Labels["com.df.secret"] = "CANARY" })},
+		Services: []*catalog.Service{
+			there(func(s *catalog.Service) { label(s, "com.df.setReqHeader", "X-Key CANARY"); s.Name = "header" }),
+			there(func(s *catalog.Service) { label(s, "com.df.users", "ann:CANARY"); s.Name = "users" }),
+			there(func(s *catalog.Service) { label(s, "com.df.users", "ann"); s.Name = "names" }),
+			there(func(s *catalog.Service) { label(s, "com.df.backendExtra", "http-request deny"); s.Name = "extra" }),
+			there(func(s *catalog.Service) { label(s, "com.df.serviceHeader.1", "X-Token:CANARY"); s.Name = "match" }),
+		},
+	})
+	var log bytes.Buffer
+	l, err := NewListener(ListenerOptions{
+		Catalogue: feed, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		ShownLabel: func(key, value string) string {
+			if strings.HasPrefix(key, "com.df.serviceHeader") {
+				return "***"
+			}
+			return shownLabel(key, value)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var services, nodes []map[string]string
+	for range 2 {
+		for path, into := range map[string]any{"get-services": &services, "get-nodes": &nodes} {
+			if err := json.Unmarshal([]byte(ask(t, l, "GET", listenerPath+path, "").body), into); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := []map[string]string{
+		{"distribute": "true", "port": "8080", "replicas": "1", "serviceName": "header", "servicePath": "/demo"},
+		{"distribute": "true", "port": "8080", "replicas": "1", "serviceName": "names", "servicePath": "/demo", "users": "ann"},
+	}
+	if diff := cmp.Diff(want, services); diff != "" {
+		t.Error(diff)
+	}
+	if _, there := nodes[0]["secret"]; there || nodes[0]["rack"] != "2" {
+		t.Errorf("nodes %v", nodes)
+	}
+	if n := strings.Count(log.String(), "no receiver"); n != 1 {
+		t.Errorf("logged %d times: %s", n, &log)
+	}
+}
+
+// TestCallersCauseFewLookups: callers without credentials cause one round of look-ups
+// at a time, and a new address is known to the call that comes from it.
+func TestCallersCauseFewLookups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			mu      sync.Mutex
+			hosts   = []string{"10.0.0.2"}
+			lookups int
+		)
+		p := &peers{names: []string{"proxy"}, deadline: time.Second, lookup: func(context.Context, string) ([]string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			lookups++
+			return slices.Clone(hosts), nil
+		}}
+		from := func(peer string) *http.Request {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = peer + ":1"
+			return r
+		}
+		var calls sync.WaitGroup
+		for range 100 {
+			calls.Go(func() {
+				if p.has(from("10.0.0.9")) {
+					t.Error("a stranger is a peer")
+				}
+			})
+		}
+		calls.Wait()
+		for range 100 {
+			if !p.has(from("10.0.0.2")) {
+				t.Error("a peer is none")
+			}
+		}
+		if lookups > 2 {
+			t.Errorf("%d look-ups", lookups)
+		}
+		mu.Lock()
+		hosts = append(hosts, "10.0.0.3")
+		mu.Unlock()
+		if !p.has(from("10.0.0.3")) {
+			t.Error("a new peer is none")
+		}
+	})
 }

@@ -20,6 +20,9 @@ type parameter struct {
 	destination bool
 	exact       bool
 	boolean     bool
+	// protects is true of those without which a service would serve more requests, or
+	// requests of more clients.
+	protects bool
 }
 
 // parameters is the vocabulary of reconfigure. What is not in it is ignored, for a
@@ -43,7 +46,7 @@ var parameters = []parameter{
 	{name: "addResHeader", exact: true},
 	{name: "setResHeader", exact: true},
 	{name: "delResHeader", exact: true},
-	{name: "backendExtra"},
+	{name: "backendExtra", protects: true},
 	{name: "isDefaultBackend", boolean: true},
 	{name: "redirectWhenHttpProto", boolean: true},
 	{name: "redirectUnlessHttpsProto", boolean: true},
@@ -54,7 +57,7 @@ var parameters = []parameter{
 	{name: "serviceDomainMatchAll", exact: true, boolean: true},
 	{name: "templateFePath"},
 	{name: "templateBePath"},
-	{name: "users", exact: true},
+	{name: "users", exact: true, protects: true},
 	{name: "usersSecret", exact: true},
 	{name: "usersPassEncrypted", exact: true, boolean: true},
 
@@ -66,7 +69,7 @@ var parameters = []parameter{
 	{name: "servicePathExclude", destination: true},
 	{name: "pathType", destination: true},
 	{name: "serviceDomain", destination: true},
-	{name: "serviceHeader", destination: true},
+	{name: "serviceHeader", destination: true, protects: true},
 	{name: "userAgent", destination: true},
 	{name: "reqMode", destination: true},
 	{name: "httpsOnly", destination: true},
@@ -88,6 +91,12 @@ var parameters = []parameter{
 	{name: "serviceGroup", destination: true},
 	{name: "balanceGroup", destination: true},
 	{name: "userDef", destination: true},
+}
+
+// protects reports whether a label, with an index or without, protects its service.
+func protects(label string) bool {
+	name, _, _ := strings.Cut(label, ".")
+	return slices.ContainsFunc(parameters, func(p parameter) bool { return p.protects && strings.EqualFold(p.name, name) })
 }
 
 // maxIndex is the last index that is looked at.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -94,12 +93,14 @@ type ProxyOptions struct {
 
 // Proxy is the face of Docker Flow Proxy. It is an http.Handler.
 type Proxy struct {
-	o       ProxyOptions
-	log     *slog.Logger
-	mux     *http.ServeMux
-	client  *http.Client
-	pulled  atomic.Bool // from one listener at least
-	adopted atomic.Bool // the other replicas were asked for certificates, once
+	o      ProxyOptions
+	log    *slog.Logger
+	mux    *http.ServeMux
+	client *http.Client
+	// replicas are the other replicas of this proxy, which get certificates with keys.
+	replicas *peers
+	pulled   atomic.Bool // from one listener at least
+	adopted  atomic.Bool // the other replicas were asked for certificates, once
 }
 
 // NewProxy returns the face. Run pulls from the listeners; without any it need not
@@ -113,9 +114,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	o.PullInterval = cmp.Or(o.PullInterval, 5*time.Second)
 	o.Deadline = cmp.Or(o.Deadline, 5*time.Second)
 	o.LiveWait = cmp.Or(o.LiveWait, 2*time.Second)
-	if o.Lookup == nil {
-		o.Lookup = net.DefaultResolver.LookupHost
-	}
+	o.Lookup = bounded(o.Lookup)
 	if o.ShownLabel == nil {
 		o.ShownLabel = hideLabel
 	}
@@ -126,6 +125,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Proxy{o: o, log: o.Logger, mux: http.NewServeMux(), client: newClient()}
+	p.replicas = &peers{names: []string{"tasks." + o.ServiceName}, lookup: o.Lookup, deadline: o.Deadline}
 	handle(p.mux, proxyPath+"reconfigure", p.reconfigure)
 	handle(p.mux, proxyPath+"remove", p.remove)
 	handle(p.mux, proxyPath+"reload", p.reload)
