@@ -74,6 +74,13 @@ const secretServices = `services:
       com.df.alertIf: "CAN-38-unknown"
       com.df.addReqHead: "CAN-39-misspelt"
     instances: [{address: "$BACKEND"}]
+  - name: flow-headers
+    labels:
+      com.df.notify: "true"
+      com.df.serviceDomain: headers.example
+      com.df.port: "$PORT"
+      com.df.addReqHeader: "X-A CAN-46-add"
+    instances: [{address: "$BACKEND"}]
   - name: snippet
     labels:
       com.df.notify: "true"

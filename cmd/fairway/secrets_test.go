@@ -408,7 +408,7 @@ func (h *secretHouse) faces() {
 	}
 	for path, want := range map[string]string{
 		"/v1/docker-flow-proxy/config": "flow@file:services.yml", "/v1/docker-flow-proxy/config?type=json": "flow.example",
-		"/v1/docker-flow-swarm-listener/get-services": "flow.example",
+		"/v1/docker-flow-swarm-listener/get-services": "headers.example",
 	} {
 		if !strings.Contains(h.said["face "+path], want) {
 			h.t.Errorf("%s says nothing of %s: %.1000s", path, want, h.said["face "+path])
