@@ -1,6 +1,7 @@
 package dockerflow
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -103,12 +104,7 @@ func (a Announcing) tells(s *catalog.Service) bool {
 	return s.Source != Source && strings.EqualFold(s.Labels[a.label()], "true")
 }
 
-func (a Announcing) label() string {
-	if a.Label == "" {
-		return LabelPrefix + "notify"
-	}
-	return a.Label
-}
+func (a Announcing) label() string { return cmp.Or(a.Label, LabelPrefix+"notify") }
 
 // A disclosure says how much of the labels of a service or a node an answer holds.
 type disclosure int

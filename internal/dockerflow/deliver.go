@@ -1,6 +1,7 @@
 package dockerflow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,11 +113,7 @@ func (c *courier) try(ctx context.Context, e event, r Receiver, target string) e
 	defer func() { <-gate }()
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, nil)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), target, nil)
 	if err != nil {
 		return withoutURL(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"strings"
 
-	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
 
@@ -91,18 +90,4 @@ func answer(w http.ResponseWriter, code int, value any) {
 type reply struct {
 	Status  string
 	Message string `json:",omitempty"`
-}
-
-// labelled returns the parameters that the com.df.* labels of a service say.
-func labelled(s *catalog.Service) map[string]string {
-	var params map[string]string
-	for key, value := range s.Labels {
-		if name, ok := strings.CutPrefix(key, LabelPrefix); ok {
-			if params == nil {
-				params = map[string]string{}
-			}
-			params[name] = value
-		}
-	}
-	return params
 }

@@ -1,6 +1,7 @@
 package dockerflow
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -84,11 +85,7 @@ func (s Settings) list(text string) []string {
 	if text == "" {
 		return nil
 	}
-	separator := s.Separator
-	if separator == "" {
-		separator = ","
-	}
-	return strings.Split(text, separator)
+	return strings.Split(text, cmp.Or(s.Separator, ","))
 }
 
 // EnvironmentServices returns the services that the variables DFP_SERVICE_* and

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -286,24 +288,9 @@ func (p *Proxy) posted(c call) (*catalog.Service, error) {
 
 // says tells whether a snapshot has a service as it was posted.
 func says(s *catalog.Snapshot, want *catalog.Service) bool {
-	for _, service := range s.Services {
-		if service.ID == want.ID {
-			return equalLabels(service.Labels, want.Labels)
-		}
-	}
-	return false
-}
-
-func equalLabels(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for key, value := range a {
-		if other, ok := b[key]; !ok || other != value {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(s.Services, func(has *catalog.Service) bool {
+		return has.ID == want.ID && maps.Equal(has.Labels, want.Labels)
+	})
 }
 
 // outcome says what the table made of a service: whether nothing of what it asks
@@ -380,12 +367,7 @@ func (p *Proxy) forget(ctx context.Context, c call) verdict {
 	}
 	if had {
 		p.live(ctx, func(s *catalog.Snapshot) bool {
-			for _, service := range s.Services {
-				if service.ID == c.id() {
-					return false
-				}
-			}
-			return true
+			return !slices.ContainsFunc(s.Services, func(has *catalog.Service) bool { return has.ID == c.id() })
 		})
 	}
 	return verdict{http.StatusOK, statusOK, ""}
@@ -424,9 +406,7 @@ func (p *Proxy) Waiting() string {
 func (p *Proxy) initReload(w http.ResponseWriter, _ *http.Request) {
 	if len(p.o.Listeners) > 0 && !p.pulled.Load() {
 		w.WriteHeader(http.StatusInternalServerError)
-		return
 	}
-	w.WriteHeader(http.StatusOK)
 }
 
 // config shows what is served, or the services that com.df.* labels describe.
@@ -456,7 +436,7 @@ func (p *Proxy) services() map[string]echo {
 	}
 	all := map[string]echo{}
 	for _, service := range list {
-		params := labelled(service)
+		params, _ := ownLabels(service.Labels, asWritten)
 		if len(params) == 0 {
 			continue
 		}
