@@ -133,13 +133,12 @@ func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
 
 // withheld logs, once, that a caller did not get everything.
 func (l *Listener) withheld(r *http.Request, complete bool) {
-	if complete {
-		return
+	if !complete {
+		l.warned.Do(func() {
+			l.o.Logger.Warn("a caller that is no receiver gets no secret parameters, and no services that need theirs; "+
+				"to be one, its name must be in a URL of DF_NOTIFY_CREATE_SERVICE_URL", "caller", r.RemoteAddr, "path", r.URL.Path)
+		})
 	}
-	l.warned.Do(func() {
-		l.o.Logger.Warn("a caller that is no receiver gets no secret parameters, and no services that need theirs; "+
-			"to be one, its name must be in a URL of DF_NOTIFY_CREATE_SERVICE_URL", "caller", r.RemoteAddr, "path", r.URL.Path)
-	})
 }
 
 // asWritten shows the value of a label.

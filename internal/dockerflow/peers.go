@@ -13,11 +13,8 @@ import (
 )
 
 const (
-	// peersKept is how long an address that was found is trusted.
-	peersKept = 5 * time.Second
-	// peersPause is the least time between two look-ups that callers cause.
-	peersPause = time.Second
-	// lookupsAtOnce bounds the names that are resolved at the same time.
+	peersKept     = 5 * time.Second // how long an address that was found is trusted
+	peersPause    = time.Second     // between two rounds of look-ups that callers cause
 	lookupsAtOnce = 8
 )
 
