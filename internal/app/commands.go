@@ -29,7 +29,7 @@ func (c commands) Commands() []api.Command {
 // Give puts one in force.
 func (c commands) Give(ctx context.Context, n api.NewCommand, operator string) (api.CommandResult, error) {
 	o := control.Order{
-		Kind: control.CommandKind(n.Kind), Subject: n.Subject, Entry: n.Entry, Release: control.Release(n.Until),
+		Kind: control.CommandKind(n.Kind), Entry: n.Entry, Release: control.Release(n.Until),
 		LiveEndpoints: n.Endpoints == api.EndpointsLive, Operator: operator, Message: n.Message,
 	}
 	switch {
@@ -44,6 +44,13 @@ func (c commands) Give(ctx context.Context, n api.NewCommand, operator string) (
 		var err error
 		if o.For, err = time.ParseDuration(n.For); err != nil {
 			return api.CommandResult{}, refused("for: write a duration such as 30s")
+		}
+	}
+	switch o.Kind {
+	case control.CommandDrain, control.CommandWeight, control.CommandPause:
+		var err error
+		if o.Subject, err = c.control.Resolve(o.Kind, n.Subject); err != nil {
+			return shownResult(control.Result{}, err)
 		}
 	}
 	return shownResult(c.control.Give(ctx, o))

@@ -64,7 +64,7 @@ func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
 			return nil
 		}
 	}
-	_, err := h.control.Give(ctx, control.Order{Kind: control.CommandDrain, Target: subject, Operator: operatorOf(rule), Message: why})
+	_, err := h.control.Give(ctx, control.Order{Kind: control.CommandDrain, Subject: subject, Operator: operatorOf(rule), Message: why})
 	return err
 }
 

@@ -14,9 +14,9 @@ import (
 	"fairway/internal/route"
 )
 
-// deed is something that was done about commands since the last table: by an
-// operator, or by itself when operator is empty.
-type deed struct {
+// auditEntry is a change of the commands since the last table: by an operator, or
+// by itself when operator is empty.
+type auditEntry struct {
 	operator, command, message string
 	// change says what became of the commands.
 	change history.Change
@@ -26,7 +26,7 @@ type deed struct {
 type step struct {
 	before, after *route.Table      // before is nil for the first table
 	seen, sees    *catalog.Snapshot // seen is nil when there was none
-	deeds         []deed
+	audit         []auditEntry
 	// shown returns the value of a label without what is secret; nil shows none.
 	shown func(key, value string) string
 }
@@ -42,7 +42,7 @@ const (
 // unless there is nothing of that kind.
 func cause(s step) history.Cause {
 	var c history.Cause
-	for _, d := range s.deeds {
+	for _, d := range s.audit {
 		if d.operator != "" && c.Operator == "" {
 			c.Operator, c.Command, c.Message = d.operator, d.command, d.message
 		}

@@ -1,14 +1,8 @@
 package control
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"fairway/internal/catalog"
@@ -40,7 +34,7 @@ func TestCause(t *testing.T) {
 	certificates.Certificates = []catalog.Certificate{{File: "a.pem", Source: "test"}}
 	for name, c := range map[string]struct {
 		seen, sees *catalog.Snapshot
-		deeds      []deed
+		audit      []auditEntry
 		want       string
 		kinds      string
 	}{
@@ -60,17 +54,17 @@ func TestCause(t *testing.T) {
 		"others are silent": {servicesOf(1, "a x.test 1", "b y.test 1"), servicesOf(2, "a x.test 1 2", "b y.test 1"), nil, "instance a-2 of service a came", "instance-added"},
 		"operator": {
 			servicesOf(1, "a x.test 1"), servicesOf(2, "a y.test 1"),
-			[]deed{{operator: "ann", command: "drain service a", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "drain service a"}}},
+			[]auditEntry{{operator: "ann", command: "drain service a", message: "leak", change: history.Change{Kind: history.CommandChanged, To: "drain service a"}}},
 			"drain service a by ann: leak", "command label",
 		},
 		"by itself": {
 			servicesOf(1, "a x.test 1"), servicesOf(1, "a x.test 1"),
-			[]deed{{change: history.Change{Kind: history.CommandChanged, From: "pause service a", To: "ended by itself:"}}},
+			[]auditEntry{{change: history.Change{Kind: history.CommandChanged, From: "pause service a", To: "ended by itself:"}}},
 			"ended by itself: pause service a", "command",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := step{after: labelCompiler{}.Compile(c.sees, nil), seen: c.seen, sees: c.sees, deeds: c.deeds, shown: func(k, v string) string {
+			s := step{after: labelCompiler{}.Compile(c.sees, nil), seen: c.seen, sees: c.sees, audit: c.audit, shown: func(k, v string) string {
 				if strings.Contains(k, "auth") {
 					return "***"
 				}
@@ -105,79 +99,16 @@ func TestCauseIsCut(t *testing.T) {
 	}
 }
 
-// What cannot be written is tried again, in order, and whoever waits learns of
-// the first try.
-func TestRecorderTriesAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var lost atomic.Int64
-		r := newRecorder(slog.New(slog.DiscardHandler), func() { lost.Add(1) })
-		ctx, cancel := context.WithCancel(t.Context())
-		go r.run(ctx)
-		var full atomic.Bool
-		full.Store(true)
-		var mu sync.Mutex // of what follows
-		var done []string
-		var told error
-		for _, name := range []string{"a", "b", "c"} {
-			r.add(job{
-				do: func() error {
-					if full.Load() {
-						return history.ErrFull
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					done = append(done, name)
-					return nil
-				},
-				done: func(err error) {
-					mu.Lock()
-					defer mu.Unlock()
-					told = errors.Join(told, err)
-				},
-			})
-		}
-		synctest.Wait()
-		mu.Lock()
-		if !errors.Is(told, history.ErrFull) || len(done) != 0 {
-			t.Fatalf("told %v, done %q", told, done)
-		}
-		mu.Unlock()
-		full.Store(false)
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		mu.Lock()
-		if strings.Join(done, "") != "abc" || lost.Load() != 0 {
-			t.Errorf("done %q, %d lost", done, lost.Load())
-		}
-		mu.Unlock()
-		full.Store(true)
-		for range maxJobs + 10 {
-			r.add(job{do: func() error {
-				if full.Load() {
-					return history.ErrFull
-				}
-				return nil
-			}})
-		}
-		synctest.Wait()
-		if n := lost.Load(); n == 0 || n > 10 {
-			t.Errorf("%d lost of %d", n, maxJobs+10)
-		}
-		cancel()
-		synctest.Wait()
-	})
-}
-
-// A pause that goes on after a restart lasts no longer than it was to, whatever
-// the clock of the wall says.
-func TestPauseEndsWhateverTheClockSays(t *testing.T) {
+// A pause that goes on after a restart lasts no longer than planned, even
+// when the wall clock was set back.
+func TestPauseEndsDespiteClockJumps(t *testing.T) {
 	now := time.Now()
 	for until, want := range map[time.Duration]time.Duration{
 		10 * time.Second: 10 * time.Second, -time.Second: -time.Second,
 		87600 * time.Hour: 30 * time.Second, // the clock was set back
 	} {
 		c := Command{Kind: CommandPause, Wait: 30 * time.Second, Until: now.Add(until)}
-		if c.arm(now); c.end.Sub(now) != want {
+		if c.setEnd(now); c.end.Sub(now) != want {
 			t.Errorf("a pause until in %s ends in %s, want %s", until, c.end.Sub(now), want)
 		}
 	}

@@ -54,9 +54,9 @@ type Command struct {
 	end time.Time
 }
 
-// arm sets the end of a pause that is to begin, or goes on after a restart. It
+// setEnd sets the end of a pause that is to begin, or goes on after a restart. It
 // lasts no longer than it was to, whatever the clock of the wall has done.
-func (c *Command) arm(now time.Time) {
+func (c *Command) setEnd(now time.Time) {
 	if !c.Until.IsZero() {
 		c.end = now.Add(min(c.Until.Sub(now), c.Wait))
 	}

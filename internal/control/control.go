@@ -13,11 +13,14 @@
 //     on with the table it has, and the newest table is tried again until it
 //     takes it.
 //  5. The last good table and the snapshot it came from are written together,
-//     in the background: the disk is never waited for by traffic or changes.
+//     in the background: traffic and changes never wait for the disk.
 //  6. Between compiling and applying come the commands of operators (steer.go):
 //     a table that is held, endpoints that are drained. Compiling never sees them.
 //  7. Each table that went live is recorded with its cause, in the background,
-//     too; only who gave a command waits for that.
+//     too; only the operator who gave a command waits for that.
+//
+// One goroutine, that of Run, owns all state: it selects over snapshots, orders,
+// timers and finished writes (loop.go). Readers see an immutable view of it.
 //
 // Nothing is decided on doubt here: a source that fails is frozen by the
 // collector, long before its services would be missing in a snapshot.
@@ -26,10 +29,8 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -109,9 +110,9 @@ type Options struct {
 	// ShownLabel returns the value of a label without what is secret; nil shows
 	// none.
 	ShownLabel func(label, value string) string
-	// Suit makes a table of an earlier run fit for the engines of this one, which
-	// may not be able to serve all of it; nil returns it as it is.
-	Suit       func(*route.Table) (*route.Table, error)
+	// Fit adapts a table of an earlier run to the engines of this one, which may not
+	// be able to serve all of it; nil returns it as it is.
+	Fit        func(*route.Table) (*route.Table, error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -125,22 +126,45 @@ type Control struct {
 	store    *Store
 	restored *LastGood
 	history  *history.Store
+	recorder recorder // the history
 	shown    func(label, value string) string
-	suit     func(*route.Table) (*route.Table, error)
-	recorder *recorder
+	fit      func(*route.Table) (*route.Table, error)
 	log      *slog.Logger
 	metrics  *metrics
 
+	// What readers see.
 	live   feed.Feed[route.Table] // tables that every engine took
 	status atomic.Pointer[Status]
+	view   atomic.Pointer[view]
 
-	steering steering
+	// What reaches the loop.
+	orders  chan *order
+	again   chan struct{} // room for one: compile the newest snapshot again
+	written chan written  // room for one: a write to the history has ended
+	ended   chan struct{} // closed when Run takes no more orders
 
 	// What follows belongs to the goroutine of Run.
+	snapshot *catalog.Snapshot // newest that says anything; nil before the first
+	compiled *route.Table      // what it was compiled to, or the last run's
+	due      bool              // compiled or commands have changed since serve
+	refused  bool              // the newest table is not live
+	retryAt  time.Time         // when a refused table is tried again
+	backoff  time.Duration     // how long after that it is tried once more
+	commands map[string]Command
+	held     *route.Table      // of the hold among the commands
 	served   []string          // by engine: the hash of the table that it serves
-	recorded string            // hash of the newest table in the history
-	seen     *catalog.Snapshot // what the live table was made from
-	deeds    []deed            // since the live table
+	recorded string            // hash of the newest table in the history, or on its way there
+	seen     *catalog.Snapshot // what the recorded table was made from
+	audit    []auditEntry      // since the recorded table
+	order    *order            // whose command is being written; nil for none
+	pending  pending           // what has still to be written to the history
+}
+
+// view is what readers see of the loop; it is immutable.
+type view struct {
+	snapshot *catalog.Snapshot
+	compiled *route.Table // of snapshot
+	commands []Command    // in the order in which they are put into effect
 }
 
 // New returns a loop that does nothing until Run. The commands in force are read
@@ -152,6 +176,9 @@ func New(o Options) (*Control, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Fit == nil {
+		o.Fit = func(t *route.Table) (*route.Table, error) { return t, nil }
+	}
 	c := &Control{
 		feed:     o.Feed,
 		compiler: o.Compiler,
@@ -159,22 +186,26 @@ func New(o Options) (*Control, error) {
 		store:    o.Store,
 		restored: o.Restored,
 		history:  o.History,
+		recorder: o.History,
 		shown:    o.ShownLabel,
-		suit:     o.Suit,
+		fit:      o.Fit,
 		log:      o.Logger,
 		metrics:  newMetrics(o.Registerer),
+		orders:   make(chan *order),
+		again:    make(chan struct{}, 1),
+		written:  make(chan written, 1),
+		ended:    make(chan struct{}),
+		backoff:  retryFirst,
+		served:   make([]string, len(o.Engines)),
+		commands: map[string]Command{},
+		pending:  pending{records: map[string]*record{}},
 	}
-	if c.suit == nil {
-		c.suit = func(t *route.Table) (*route.Table, error) { return t, nil }
-	}
-	c.served = make([]string, len(c.engines))
-	c.steering.wake = make(chan struct{}, 1)
-	c.recorder = newRecorder(o.Logger, c.metrics.lost.Inc)
 	c.status.Store(&Status{State: StateStarting, Since: time.Now()})
 	if c.restored != nil {
 		c.seen = c.restored.Snapshot
 	}
 	c.loadCommands()
+	c.show()
 	return c, nil
 }
 
@@ -184,229 +215,40 @@ func (c *Control) Table() *route.Table { return c.live.Newest() }
 // Tables publishes each table that is live. Only the loop publishes.
 func (c *Control) Tables() *feed.Feed[route.Table] { return &c.live }
 
-// Recompile has the loop compile the newest snapshot again, because what else the
-// compiler asks has another answer now.
-func (c *Control) Recompile() {
-	c.steering.again.Store(true)
-	c.steering.poke()
-}
-
 // Status returns the condition of the loop.
 func (c *Control) Status() Status { return *c.status.Load() }
 
-// round is what the loop works on.
-type round struct {
-	snapshot *catalog.Snapshot // the newest that says anything; nil before the first
-	revision uint64            // of the newest snapshot, whether it says anything or not
-	compiled *route.Table      // what it was compiled to, or the last run's
-	pending  bool              // the newest table is not live yet
-	backoff  time.Duration
+// Commands returns the commands in force, in the order in which they are put into
+// effect. The caller must not change the list.
+func (c *Control) Commands() []Command { return c.view.Load().commands }
+
+// Compiled returns the newest snapshot and the table that it was compiled to,
+// without the commands; nil before the first.
+func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) {
+	v := c.view.Load()
+	return v.snapshot, v.compiled
 }
 
-// Run restores the last good table and follows the feed until ctx ends; then it
-// writes what is still to be written and returns nil. It may be called once.
-func (c *Control) Run(ctx context.Context) error {
-	stop := c.startWriters()
-	defer stop()
-	defer c.steering.close()
-
-	r := round{compiled: c.restore(ctx), backoff: retryFirst}
-	for {
-		changed := c.feed.Changed()
-		if !c.take(&r) {
-			if !c.wait(ctx, changed, r) {
-				continue
-			}
-			c.take(&r) // when it was Recompile that ended the waiting
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if r.snapshot == nil {
-			c.steering.postpone()
-			continue
-		}
-		err := c.serve(ctx, r)
-		if ctx.Err() != nil {
-			return nil
-		}
-		r.pending = err != nil
-		if err != nil {
-			r.backoff = min(2*r.backoff, retryLast)
-			c.setStatus(func(st *Status) { st.Pending = err.Error() })
-			c.log.Error("table refused, the one before serves on", "error", err, "revision", r.snapshot.Revision)
-			continue
-		}
-		r.backoff = retryFirst
-		c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(r.snapshot) })
-	}
-}
-
-// take compiles the newest snapshot, when it is newer and says anything, or when
-// Recompile was called; else it returns false. One that says nothing changes nothing: an
-// empty table now would say "there is no such host".
-func (c *Control) take(r *round) bool {
-	due := c.steering.again.Swap(false) && r.snapshot != nil
-	if s := c.feed.Newest(); s != nil && s.Revision > r.revision {
-		r.revision = s.Revision
-		if known(s) {
-			r.snapshot, due = s, true
-		}
-	}
-	if !due {
-		return false
-	}
-	// Claims are decided by compiling, not by applying: they are handed down even
-	// while an engine has trouble.
-	r.compiled = c.compiler.Compile(r.snapshot, r.compiled)
-	c.metrics.compiled(r.compiled)
-	return true
-}
-
-// How long the newest table waits before it is tried again on an engine that
-// refused it; doubled each time.
-const (
-	retryFirst = time.Second
-	retryLast  = 30 * time.Second
-)
-
-// wait returns true when there is something to do about the snapshot of r: an
-// operator has given a command, one ends by itself, a table that was refused is due
-// again, or ctx has ended. It returns false when the feed has changed.
-func (c *Control) wait(ctx context.Context, changed <-chan struct{}, r round) bool {
-	var due <-chan time.Time
-	end, ends := c.steering.nextEnd()
-	ends = ends && r.snapshot != nil // until there is one, nothing is to be served anew
-	if retry := time.Now().Add(r.backoff); r.pending && (!ends || retry.Before(end)) {
-		end, ends = retry, true
-	}
-	if ends {
-		timer := time.NewTimer(time.Until(end))
-		defer timer.Stop()
-		due = timer.C
-	}
+// Recompile makes the loop compile the newest snapshot again, because something
+// else that the compiler asks has another answer now.
+func (c *Control) Recompile() {
 	select {
-	case <-changed:
-		return false
-	case <-ctx.Done():
-	case <-c.steering.wake:
-	case <-due:
-	}
-	return true
-}
-
-// serve makes of the compiled table what operators want of it, and that live.
-func (c *Control) serve(ctx context.Context, r round) error {
-	orders := c.begin(r)
-	w := wish{compiled: r.compiled, snapshot: r.snapshot, live: c.live.Newest(), commands: orders.commands, held: orders.held}
-	table, free, err := steer(w)
-	if err == nil {
-		err = c.apply(ctx, table)
-	}
-	if err != nil {
-		if r.pending { // the commands are not to blame, and stay
-			c.deeds = append(c.deeds, orders.deeds...)
-		}
-		orders.answer(outcome{err: err, before: r.pending})
-		return err
-	}
-	c.release(free)
-	c.deeds = append(c.deeds, orders.deeds...)
-	c.record(table, r.snapshot, orders)
-	if c.store != nil {
-		good := &LastGood{Table: table, Snapshot: r.snapshot}
-		if table.Hash != r.compiled.Hash {
-			good.Compiled = r.compiled
-		}
-		c.store.Put(good)
-	}
-	return nil
-}
-
-// record puts a table that is live into the history, unless the newest entry has
-// the same contents and nothing was done about commands, and answers the orders
-// when that is done.
-func (c *Control) record(table *route.Table, s *catalog.Snapshot, orders orders) {
-	if c.history == nil || table.Hash == c.recorded && len(c.deeds) == 0 {
-		c.seen, c.deeds = s, nil
-		orders.answer(outcome{})
-		return
-	}
-	why := cause(step{before: orders.before, after: table, seen: c.seen, sees: s, deeds: c.deeds, shown: c.shown})
-	c.recorded, c.seen, c.deeds = table.Hash, s, nil
-	at := time.Now()
-	var entry history.Entry
-	c.recorder.add(job{
-		do: func() (err error) {
-			entry, err = c.history.Append(table, at, why)
-			return err
-		},
-		done: func(err error) { orders.answer(outcome{entry: entry, unrecorded: err}) },
-	})
-}
-
-// restore makes the last run's table live and returns the table that it was
-// compiled to. What cannot be applied is reported and left alone: the sources
-// will bring a newer one.
-func (c *Control) restore(ctx context.Context) *route.Table {
-	if c.restored == nil {
-		return nil
-	}
-	table := c.restored.Table
-	if table == nil {
-		return c.restored.Compiled
-	}
-	if err := c.apply(ctx, table); err != nil {
-		c.log.Error("last good table could not be restored", "error", err)
-	} else {
-		c.setStatus(func(st *Status) { st.State = StateRestored })
-	}
-	if c.restored.Compiled != nil {
-		return c.restored.Compiled
-	}
-	return table
-}
-
-// apply makes the table live on every engine, but for those that serve its
-// contents already.
-func (c *Control) apply(ctx context.Context, table *route.Table) error {
-	var failed []error
-	took := false
-	for i, e := range c.engines {
-		if c.served[i] == table.Hash {
-			continue
-		}
-		start := time.Now()
-		err := e.Apply(ctx, table)
-		c.metrics.applied(e.Name(), time.Since(start), err)
-		if err != nil {
-			failed = append(failed, fmt.Errorf("engine %s: %w", e.Name(), err))
-			continue
-		}
-		c.served[i], took = table.Hash, true
-	}
-	if err := errors.Join(failed...); err != nil {
-		return err
-	}
-	old := c.live.Newest()
-	c.live.Publish(table)
-	if took {
-		c.setStatus(func(st *Status) { st.Applied = time.Now() })
-		c.logChanges(old, table)
-	}
-	return nil
-}
-
-// logChanges logs the totals of a table at Info and every changed element at Debug.
-func (c *Control) logChanges(old, table *route.Table) {
-	c.log.Info("table applied", "revision", table.Revision, "hash", table.Hash[:12],
-		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))
-	if c.log.Enabled(context.Background(), slog.LevelDebug) {
-		c.log.Debug("table changes", "changes", route.Diff(old, table).String())
+	case c.again <- struct{}{}:
+	default:
 	}
 }
 
-// setStatus replaces the status with a changed copy. Only the loop calls it.
+// show publishes the view.
+func (c *Control) show() {
+	v := &view{commands: sortedCommands(c.commands)}
+	if c.snapshot != nil { // until then, compiled is that of the last run
+		v.snapshot, v.compiled = c.snapshot, c.compiled
+	}
+	c.view.Store(v)
+	c.metrics.inForce(v.commands)
+}
+
+// setStatus replaces the status with a changed copy.
 func (c *Control) setStatus(change func(*Status)) {
 	old := c.status.Load()
 	next := *old
@@ -418,21 +260,6 @@ func (c *Control) setStatus(change func(*Status)) {
 	c.status.Store(&next)
 }
 
-// startWriters runs what writes in the background and returns the function that
-// ends it after its last write.
-func (c *Control) startWriters() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	if c.store != nil {
-		running.Go(func() { c.store.run(ctx) })
-	}
-	running.Go(func() { c.recorder.run(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
-	}
-}
-
 // known says whether the snapshot says anything: as long as no source has ever
 // answered, what was live stays, if only the table that says "starting".
 func known(s *catalog.Snapshot) bool {
@@ -442,13 +269,11 @@ func known(s *catalog.Snapshot) bool {
 
 // stateOf says how current a snapshot is.
 func stateOf(s *catalog.Snapshot) State {
-	if s.Restored {
+	switch {
+	case s.Restored:
 		return StateRestored
-	}
-	for _, src := range s.Sources {
-		if !src.Synced {
-			return StatePartial
-		}
+	case !allSynced(s):
+		return StatePartial
 	}
 	return StateSynced
 }

@@ -28,8 +28,6 @@ var (
 	ErrWithdrawn = errors.New("withdrawn")
 	// ErrNoHistory: commands need the history, and there is none.
 	ErrNoHistory = errors.New("there is no history, which commands are kept in")
-
-	errGivenUp = errors.New("not written to the history: too much waits for the disk")
 )
 
 // The bounds of a pause.
@@ -41,11 +39,8 @@ const (
 // Order is a command to be given.
 type Order struct {
 	Kind CommandKind
-	// Subject is what a drain, weight or pause is about, as catalog.ResolveSubject
-	// reads it. A pause is about a service.
-	Subject string
-	// Target is the same for callers that know it exactly; zero reads Subject.
-	Target catalog.Subject
+	// Subject is what a drain, weight or pause is about; a pause is about a service.
+	Subject catalog.Subject
 	// Weight is for CommandWeight, 0 to 256.
 	Weight int
 	// For is how long a pause lasts and its requests wait; zero means
@@ -73,21 +68,21 @@ type Result struct {
 	Remarks []string
 }
 
-// Commands returns the commands in force, in the order in which they are put into
-// effect.
-func (c *Control) Commands() []Command {
-	list, _ := c.steering.inForce()
-	return list
-}
-
-// Compiled returns the newest snapshot and the table that it was compiled to,
-// without the commands; nil before the first.
-func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) { return c.steering.basis() }
-
-// subject finds what the text of an order is about. The error wraps
-// history.ErrNotFound or ErrRefused.
-func subject(s *catalog.Snapshot, text string) (catalog.Subject, error) {
-	found, err := catalog.ResolveSubject(s, text)
+// Resolve finds what a command of this kind is about: the service, instance or node
+// of a name, as catalog.ResolveSubject reads it. A pause is about a service. The
+// error wraps history.ErrNotFound or one of the errors of this package.
+func (c *Control) Resolve(kind CommandKind, text string) (catalog.Subject, error) {
+	snapshot, _ := c.Compiled()
+	switch {
+	case c.history == nil:
+		return catalog.Subject{}, ErrNoHistory
+	case snapshot == nil:
+		return catalog.Subject{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
+	}
+	if kind == CommandPause && !strings.HasPrefix(text, "service:") {
+		text = "service:" + text
+	}
+	found, err := catalog.ResolveSubject(snapshot, text)
 	return found, subjectError(err)
 }
 
@@ -109,9 +104,8 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 	if c.history == nil {
 		return Result{}, ErrNoHistory
 	}
-	snapshot, compiled := c.steering.basis()
-	live := c.live.Newest()
-	if snapshot == nil || live == nil {
+	snapshot, compiled := c.Compiled()
+	if snapshot == nil || c.live.Newest() == nil {
 		return Result{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
 	}
 	if len(o.Message) > maxMessage || len(o.Operator) > maxMessage {
@@ -129,7 +123,7 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 	case CommandRollback, CommandPin:
 		held, remarks, err = c.holdOf(o, &command, snapshot, compiled)
 	case CommandDrain, CommandWeight, CommandPause:
-		err = command.aim(o, snapshot)
+		err = command.about(o, snapshot)
 	default:
 		err = fmt.Errorf("%w: there is no command %q", ErrRefused, o.Kind)
 	}
@@ -137,17 +131,21 @@ func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 		return Result{}, err
 	}
 	command.ID = idOf(o.Kind, command.Subject)
-	if _, again := c.steering.command(command.ID); !again && len(c.Commands()) >= maxCommands {
+	if _, again := c.inForce(command.ID); !again && len(c.Commands()) >= maxCommands {
 		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
 	}
-	result, err := c.change(ctx, command.ID, &command, held, remarks, deed{
+	result, err := c.send(ctx, &order{id: command.ID, command: &command, held: held, audit: auditEntry{
 		operator: nameOf(o.Operator), command: command.String(), message: o.Message,
 		change: history.Change{Kind: history.CommandChanged, To: command.String()},
-	})
-	if h := command.Hold; h != nil && err == nil && result.Entry.Number != 0 && result.Entry.Hash != h.Hash {
+	}})
+	if err != nil {
+		return Result{}, err
+	}
+	result.Command, result.Remarks = command, append(remarks, result.Remarks...)
+	if h := command.Hold; h != nil && result.Entry.Number != 0 && result.Entry.Hash != h.Hash {
 		result.Remarks = append(result.Remarks, fmt.Sprintf("what is live is not the same as entry %d in everything: fairway diff %d", h.Entry, h.Entry))
 	}
-	return result, err
+	return result, nil
 }
 
 // The bounds of what operators may ask for.
@@ -159,20 +157,10 @@ const (
 // nameOf is the name of an operator, never empty.
 func nameOf(operator string) string { return cmp.Or(operator, "somebody without a name") }
 
-// aim reads what a drain, weight or pause is about.
-func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
-	text := o.Subject
-	if o.Kind == CommandPause && !strings.HasPrefix(text, "service:") {
-		text = "service:" + text
-	}
-	if o.Target != (catalog.Subject{}) {
-		c.Subject, err = o.Target.In(s)
-		err = subjectError(err)
-	} else {
-		c.Subject, err = subject(s, text)
-	}
-	if err != nil {
-		return err
+// about sets what a drain, weight or pause says.
+func (c *Command) about(o Order, s *catalog.Snapshot) (err error) {
+	if c.Subject, err = o.Subject.In(s); err != nil {
+		return subjectError(err)
 	}
 	switch o.Kind {
 	case CommandWeight:
@@ -181,12 +169,15 @@ func (c *Command) aim(o Order, s *catalog.Snapshot) (err error) {
 		}
 		c.Weight = o.Weight
 	case CommandPause:
+		if c.Subject.Service == "" {
+			return fmt.Errorf("%w: a pause is about a service", ErrRefused)
+		}
 		c.Wait = cmp.Or(o.For, DefaultPause)
 		if c.Wait < time.Second || c.Wait > MaxPause {
 			return fmt.Errorf("%w: a pause lasts from 1s to %s", ErrRefused, MaxPause)
 		}
 		c.Until = c.Since.Add(c.Wait)
-		c.arm(time.Now())
+		c.setEnd(time.Now())
 	}
 	return nil
 }
@@ -206,7 +197,7 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	if err != nil {
 		return nil, nil, err
 	}
-	if recorded.Table, err = c.suit(recorded.Table); err != nil {
+	if recorded.Table, err = c.fit(recorded.Table); err != nil {
 		return nil, nil, fmt.Errorf("%w: entry %d: %w", ErrRefused, recorded.Number, err)
 	}
 	if live := c.live.Newest(); o.Kind == CommandPin && live.Hash != recorded.Hash {
@@ -250,7 +241,7 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	if gone > 0 {
 		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", human.Plural(gone, "endpoint"), h.Entry))
 	}
-	if len(route.Diff(held, &route.Table{Listeners: heldListeners(wish{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
+	if len(route.Diff(held, &route.Table{Listeners: heldListeners(steering{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
 		remarks = append(remarks, "the listeners stay those of today's configuration")
 	}
 	if held.Hash != h.Hash {
@@ -273,90 +264,101 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	if !ok {
 		return Result{}, fmt.Errorf("%w: there is no command %q in force", history.ErrNotFound, id)
 	}
-	result, err := c.change(ctx, old.ID, nil, nil, nil, deed{
+	result, err := c.send(ctx, &order{id: old.ID, audit: auditEntry{
 		operator: nameOf(operator), command: "end of " + old.String(), message: message,
 		change: history.Change{Kind: history.CommandChanged, From: old.String()},
-	})
+	}})
 	result.Command = old
 	return result, err
+}
+
+// inForce finds the command of an ID.
+func (c *Control) inForce(id string) (Command, bool) {
+	list := c.Commands()
+	if i := slices.IndexFunc(list, func(command Command) bool { return command.ID == id }); i >= 0 {
+		return list[i], true
+	}
+	return Command{}, false
 }
 
 // named finds a command in force. A subject that is gone is still what it was
 // called.
 func (c *Control) named(id string) (Command, bool) {
-	if command, ok := c.steering.command(id); ok {
+	if command, ok := c.inForce(id); ok {
 		return command, true
 	}
 	kind, name, _ := strings.Cut(id, ":")
-	subjects := []catalog.Subject{}
-	if snapshot, _ := c.steering.basis(); snapshot != nil {
-		if s, err := catalog.ResolveSubject(snapshot, name); err == nil {
-			subjects = append(subjects, s)
-		}
+	var subject catalog.Subject
+	if snapshot, _ := c.Compiled(); snapshot != nil {
+		subject, _ = catalog.ResolveSubject(snapshot, name) // what is not there may still be called so
 	}
 	_, bare, found := strings.Cut(name, ":")
 	if !found {
 		bare = name
 	}
-	list := c.Commands()
+	list := slices.DeleteFunc(slices.Clone(c.Commands()), func(command Command) bool { return string(command.Kind) != kind })
 	for _, command := range list {
-		if string(command.Kind) == kind && slices.Contains(subjects, command.Subject) {
+		if subject != (catalog.Subject{}) && command.Subject == subject {
 			return command, true
 		}
 	}
 	for _, command := range list {
 		s := command.Subject
-		if string(command.Kind) == kind && bare != "" && slices.Contains([]string{s.Service, s.Instance, s.Node, s.NodeName}, bare) {
+		if bare != "" && slices.Contains([]string{s.Service, s.Instance, s.Node, s.NodeName}, bare) {
 			return command, true
 		}
 	}
 	return Command{}, false
 }
 
-// change puts a command into the place of the one of its ID, or ends that one for
-// nil, and waits until the table that comes of it is live and recorded.
-func (c *Control) change(ctx context.Context, id string, command *Command, held *route.Table, remarks []string, d deed) (Result, error) {
-	old, oldHeld, err := c.put(id, command, held)
-	if err != nil {
-		return Result{}, err
-	}
-	result := Result{Remarks: remarks}
-	if command != nil {
-		result.Command = *command
-	}
-	answered := c.steering.order(d)
-	var out outcome
-	select {
-	case out = <-answered:
-	case <-ctx.Done():
-		return result, fmt.Errorf("%w: it is in force, but it is not known yet what came of it: %w", ErrNotNow, ctx.Err())
-	}
-	switch {
-	case out.err != nil && out.before:
-		result.Remarks = append(result.Remarks, "not live yet, since an engine refuses what the labels ask for: "+out.err.Error())
-		return result, nil
-	case out.err != nil:
-		// What is live has not changed; neither has what operators want.
-		if _, _, err := c.put(id, old, oldHeld); err != nil {
-			c.log.Error("a command that failed could not be withdrawn", "command", id, "error", err)
-		}
-		c.steering.poke()
-		return Result{}, fmt.Errorf("%w: %w", ErrWithdrawn, out.err)
-	}
-	result.Entry, result.Recorded = out.entry, out.unrecorded == nil
-	return result, nil
+// order is a command on its way through the loop: it is written to the disk first,
+// then put in force, and answered when the table that comes of it is live and
+// recorded, or when it has been withdrawn.
+type order struct {
+	id      string       // of the command whose place it takes
+	command *Command     // nil ends that one
+	held    *route.Table // of the command's hold
+	audit   auditEntry
+	reply   chan outcome // room for one
 }
 
-// put writes a command to the disk and then into memory; nil removes it. It
-// returns what was there.
-func (c *Control) put(id string, command *Command, held *route.Table) (old *Command, oldHeld *route.Table, err error) {
-	c.steering.giving.Lock()
-	defer c.steering.giving.Unlock()
-	if err := c.writeCommand(id, command); err != nil {
-		return nil, nil, err
+// outcome is what became of an order.
+type outcome struct {
+	entry    history.Entry
+	recorded bool   // the live table is in the history
+	remark   string // empty for none
+	err      error  // the order has changed nothing
+}
+
+// answer sends the outcome. Of several answers the first counts; o may be nil.
+func (o *order) answer(out outcome) {
+	if o == nil {
+		return
 	}
-	old, oldHeld = c.steering.set(id, command, held)
-	c.keepHeld()
-	c.metrics.inForce(c.Commands())
-	return old, oldHeld, nil
+	select {
+	case o.reply <- out:
+	default:
+	}
+}
+
+// send gives an order to the loop and waits for its outcome.
+func (c *Control) send(ctx context.Context, o *order) (Result, error) {
+	o.reply = make(chan outcome, 1)
+	select {
+	case c.orders <- o:
+	case <-c.ended:
+		return Result{}, ErrNotNow
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("%w: other commands are being put in force: %w", ErrNotNow, ctx.Err())
+	}
+	select {
+	case out := <-o.reply:
+		result := Result{Entry: out.entry, Recorded: out.recorded}
+		if out.remark != "" {
+			result.Remarks = []string{out.remark}
+		}
+		return result, out.err
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("%w: it is not known yet what came of it: %w", ErrNotNow, ctx.Err())
+	}
 }

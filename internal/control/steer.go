@@ -16,8 +16,8 @@ import (
 	"fairway/internal/route"
 )
 
-// wish is what steer makes a table of.
-type wish struct {
+// steering is what steer makes a table of.
+type steering struct {
 	compiled *route.Table
 	snapshot *catalog.Snapshot
 	// live is the table before, whose elements are used again where they say the
@@ -29,8 +29,8 @@ type wish struct {
 	held *route.Table
 }
 
-// freed are services that a hold gives free, for good; both are sorted.
-type freed struct {
+// released are services that a hold releases, for good; both are sorted.
+type released struct {
 	// services are free because their labels have changed, endpoints are those of
 	// which only the endpoints are, because they have changed.
 	services, endpoints []string
@@ -43,9 +43,9 @@ type freed struct {
 // compiled ones. Weight, drain and pause then change endpoints. The listeners
 // that the configuration names are always the compiled ones, and the problems
 // too, which are about the labels of today.
-func steer(w wish) (table *route.Table, free freed, err error) {
+func steer(w steering) (table *route.Table, free released, err error) {
 	if len(w.commands) == 0 {
-		return w.compiled, freed{}, nil
+		return w.compiled, released{}, nil
 	}
 	t := draftOf(w.compiled)
 	for _, c := range w.commands {
@@ -63,7 +63,7 @@ func steer(w wish) (table *route.Table, free freed, err error) {
 	}
 	table, err = route.New(w.compiled.Revision, t.listeners, t.routes, t.backends, w.compiled.Problems)
 	if err != nil {
-		return nil, freed{}, fmt.Errorf("commands: %w", err)
+		return nil, released{}, fmt.Errorf("commands: %w", err)
 	}
 	return table, free, nil
 }
@@ -81,7 +81,7 @@ func draftOf(t *route.Table) draft {
 
 // hold puts the held table in place of the compiled one, as a whole or service by
 // service.
-func hold(w wish, h Hold) (t draft, f freed) {
+func hold(w steering, h Hold) (t draft, f released) {
 	for id, seen := range h.Services {
 		if changed(w.snapshot, id, seen) {
 			f.services = append(f.services, id)
@@ -154,7 +154,7 @@ func withEndpoints(b *route.Backend, endpoints []route.Endpoint) *route.Backend 
 
 // heldListeners returns the configured listeners, and of those that labels opened,
 // then or now, the ones that the routes name.
-func heldListeners(w wish, routes []*route.Route) []route.Listener {
+func heldListeners(w steering, routes []*route.Route) []route.Listener {
 	named := map[string]bool{}
 	for _, r := range routes {
 		for _, m := range r.Matches {
@@ -352,9 +352,7 @@ func serviceOf(s *catalog.Snapshot, id string) *catalog.Service {
 	return s.Services[i]
 }
 
-// encodeCommand and decodeCommand are the form of a command on the disk.
-func encodeCommand(c Command) ([]byte, error) { return json.Marshal(c) }
-
+// decodeCommand reads a command that writeCommand has written.
 func decodeCommand(data []byte) (Command, error) {
 	var c Command
 	d := json.NewDecoder(strings.NewReader(string(data)))

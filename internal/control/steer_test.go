@@ -264,10 +264,10 @@ func TestCommandsChangeEndpoints(t *testing.T) {
 			order Order
 			want  string
 		}{
-			{Order{Kind: CommandWeight, Subject: "a-10.0.0.1", Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
-			{Order{Kind: CommandDrain, Subject: "a-10.0.0.1"}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
-			{Order{Kind: CommandPause, Subject: "a", For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m2s"},
-			{Order{Kind: CommandDrain, Subject: "node:edge"}, "1/draining/9 2/draining/1 3/draining/1 hold 1m2s"},
+			{Order{Kind: CommandWeight, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}, Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
+			{Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
+			{Order{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m2s"},
+			{Order{Kind: CommandDrain, Subject: catalog.Subject{Node: "n"}}, "1/draining/9 2/draining/1 3/draining/1 hold 1m2s"},
 		} {
 			give(step.order)
 			if got := shown(); got != step.want {
@@ -312,7 +312,7 @@ func TestCommandIsWithdrawnWhenAnEngineRefuses(t *testing.T) {
 		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1"))
 		synctest.Wait()
 		h.engine.setRefuse(errors.New("no"))
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "a"}); !errors.Is(err, ErrWithdrawn) {
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); !errors.Is(err, ErrWithdrawn) {
 			t.Errorf("Give = %v, want ErrWithdrawn", err)
 		}
 		h.engine.setRefuse(nil)
@@ -331,7 +331,7 @@ func TestCommandIsWithdrawnWhenAnEngineRefuses(t *testing.T) {
 }
 
 func FuzzCommand(f *testing.F) {
-	good, err := encodeCommand(Command{ID: holdID, Kind: CommandPin, Hold: &Hold{Entry: 1, Services: map[string]Seen{"a": {}}}})
+	good, err := json.Marshal(Command{ID: holdID, Kind: CommandPin, Hold: &Hold{Entry: 1, Services: map[string]Seen{"a": {}}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func FuzzCommand(f *testing.F) {
 		_, _ = c.String(), c.by()
 		table := labelCompiler{}.Compile(servicesOf(1, "a x.test 10.0.0.1"), nil)
 		c.Hold = nil
-		if _, _, err := steer(wish{compiled: table, snapshot: servicesOf(1), commands: []Command{c}}); err != nil && !strings.Contains(err.Error(), "UTF-8") {
+		if _, _, err := steer(steering{compiled: table, snapshot: servicesOf(1), commands: []Command{c}}); err != nil && !strings.Contains(err.Error(), "UTF-8") {
 			t.Errorf("%+v: %v", c, err)
 		}
 	})
@@ -398,7 +398,7 @@ func TestCommandWhileAnEngineRefusesAnyway(t *testing.T) {
 		h.engine.setRefuse(errors.New("no"))
 		h.feed.Publish(servicesOf(2, "a y.test 10.0.0.1"))
 		synctest.Wait()
-		r, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "a", Operator: "ann"})
+		r, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}, Operator: "ann"})
 		if err != nil || r.Recorded || len(r.Remarks) != 1 || len(h.Commands()) != 1 {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -460,7 +460,7 @@ func TestCommandsWhileNothingIsKnown(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if _, err := first.Give(ctx, Order{Kind: CommandDrain, Subject: "a"}); err != nil || time.Since(began) > time.Minute {
+		if _, err := first.Give(ctx, Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); err != nil || time.Since(began) > time.Minute {
 			t.Errorf("a command: %v after %s", err, time.Since(began))
 		}
 		if got := first.Table().Backend("a").Endpoints[0].State; got != route.EndpointDraining {
@@ -496,13 +496,13 @@ func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
 		}
 		h.feed.Publish(s)
 		synctest.Wait()
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: "instance:web-1"}); !errors.Is(err, ErrRefused) {
+		if _, err := h.Resolve(CommandDrain, "instance:web-1"); !errors.Is(err, ErrRefused) {
 			t.Errorf("by name alone: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: catalog.Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("of another source: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Target: catalog.Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
+		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range h.Table().Backend("a").Endpoints {

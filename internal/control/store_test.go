@@ -132,7 +132,7 @@ func TestStoreNewestWinsAndLastIsWrittenAtStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := c.startWriters()
+		stop := c.runStore()
 		for r := uint64(1); r <= 50; r++ {
 			s.Put(lastGood(r, "a"))
 			time.Sleep(time.Millisecond)

@@ -1,0 +1,289 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// A table that an engine refused is tried again after retryFirst; the wait doubles
+// with each failure up to retryLast.
+const (
+	retryFirst = time.Second
+	retryLast  = 30 * time.Second
+)
+
+// Run restores the last good table and follows the feed until ctx ends; then it
+// writes what is still to be written and returns nil. It may be called once.
+func (c *Control) Run(ctx context.Context) error {
+	defer c.runStore()()
+	defer c.finish(ctx)
+	c.restore(ctx)
+	again := false
+	for {
+		changed := c.feed.Changed()
+		c.take(again)
+		if c.snapshot != nil && (c.due || c.timeIsUp()) {
+			_ = c.serve(ctx, nil) // logged, and tried again
+		}
+		c.write()
+
+		orders := c.orders
+		if c.order != nil {
+			orders = nil // one at a time
+		}
+		again = false
+		timer := c.timer()
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-changed:
+		case <-timer.C:
+		case <-c.again:
+			again = true
+		case c.order = <-orders:
+		case w := <-c.written:
+			c.wrote(ctx, w)
+		}
+		timer.Stop()
+	}
+}
+
+// finish ends the loop: what is being written is waited for, and what is left is
+// tried once more. A command that is written by then is in force in the next run.
+func (c *Control) finish(ctx context.Context) {
+	close(c.ended)
+	if c.pending.busy {
+		c.wrote(ctx, <-c.written)
+	}
+	if c.order != nil {
+		c.order.answer(outcome{err: ErrNotNow})
+		c.order = nil
+	}
+	if !c.pending.waiting() {
+		return
+	}
+	c.wrote(ctx, c.batch().write(c.recorder))
+	if left := len(c.pending.records) + len(c.pending.entries); left > 0 {
+		c.metrics.lost.Add(float64(left))
+		c.log.Error("not everything was written to the history", "left", left)
+	}
+}
+
+// timer fires when the loop has something to do by itself. The caller stops it.
+func (c *Control) timer() *time.Timer {
+	next, waits := c.nextServe()
+	if c.pending.waiting() && (!waits || c.pending.retryAt.Before(next)) {
+		next, waits = c.pending.retryAt, true
+	}
+	if !waits {
+		return time.NewTimer(math.MaxInt64)
+	}
+	return time.NewTimer(time.Until(next))
+}
+
+// nextServe is when what is live changes by itself: a refused table is tried again,
+// or a command ends. Until there is a snapshot, nothing is to be served anew.
+func (c *Control) nextServe() (at time.Time, waits bool) {
+	if c.snapshot == nil {
+		return at, false
+	}
+	at, waits = c.retryAt, c.refused
+	for _, command := range c.commands {
+		if !command.end.IsZero() && (!waits || command.end.Before(at)) {
+			at, waits = command.end, true
+		}
+	}
+	return at, waits
+}
+
+func (c *Control) timeIsUp() bool {
+	at, waits := c.nextServe()
+	return waits && !time.Now().Before(at)
+}
+
+// take compiles the newest snapshot when it is another one and says anything, or
+// when it is to be compiled again. One that says nothing changes nothing: an empty
+// table now would say "there is no such host".
+func (c *Control) take(again bool) {
+	if s := c.feed.Newest(); s != nil && s != c.snapshot && known(s) {
+		c.snapshot, again = s, true
+	}
+	if !again || c.snapshot == nil {
+		return
+	}
+	// Claims are decided by compiling, not by applying: they are handed down even
+	// while an engine has trouble.
+	c.compiled = c.compiler.Compile(c.snapshot, c.compiled)
+	c.metrics.compiled(c.compiled)
+	c.due = true
+	c.show()
+}
+
+// serve puts the commands into effect on the compiled table and makes the outcome
+// live. It answers o, the order that asks for it, unless it returns an error; nil
+// for none.
+func (c *Control) serve(ctx context.Context, o *order) error {
+	c.due = false
+	c.endPauses(time.Now())
+	before := c.live.Newest()
+	table, free, err := steer(steering{compiled: c.compiled, snapshot: c.snapshot, live: before, commands: c.view.Load().commands, held: c.held})
+	if err == nil {
+		err = c.apply(ctx, table)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return err // given up, not refused
+		}
+		c.refused, c.retryAt = true, time.Now().Add(c.backoff)
+		c.backoff = min(2*c.backoff, retryLast)
+		c.setStatus(func(st *Status) { st.Pending = err.Error() })
+		c.log.Error("table refused, the one before serves on", "error", err, "revision", c.snapshot.Revision)
+		return err
+	}
+	c.refused, c.backoff = false, retryFirst
+	c.release(free)
+	if o != nil {
+		c.audit = append(c.audit, o.audit)
+	}
+	c.record(before, table, o)
+	if c.store != nil {
+		good := &LastGood{Table: table, Snapshot: c.snapshot}
+		if table.Hash != c.compiled.Hash {
+			good.Compiled = c.compiled
+		}
+		c.store.Put(good)
+	}
+	c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(c.snapshot) })
+	return nil
+}
+
+// execute puts a command that has been written into force. The command is withdrawn
+// when an engine refuses the table that comes of it, unless it refused the table
+// before, too.
+func (c *Control) execute(ctx context.Context, o *order) {
+	var old *Command
+	if was, ok := c.commands[o.id]; ok {
+		old = &was
+	}
+	oldHeld, refusedBefore := c.held, c.refused
+	delete(c.pending.records, o.id) // what was still to be written is out of date
+	c.set(o.id, o.command, o.held)
+	if c.snapshot == nil || ctx.Err() != nil {
+		o.answer(outcome{}) // takes effect with the first snapshot, or in the next run
+		return
+	}
+	err := c.serve(ctx, o)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		o.answer(outcome{})
+	case refusedBefore:
+		c.audit = append(c.audit, o.audit)
+		o.answer(outcome{remark: "not live yet, since an engine refuses what the labels ask for: " + err.Error()})
+	default:
+		c.set(o.id, old, oldHeld)
+		r := c.pending.put(o.id, old)
+		r.order, r.outcome = o, outcome{err: fmt.Errorf("%w: %w", ErrWithdrawn, err)}
+		c.due = true // one of several engines may have taken the table
+	}
+}
+
+// record puts a table that is live into the history, unless the newest entry has
+// the same contents and nothing was done about commands, and answers the order
+// when that is done.
+func (c *Control) record(before, table *route.Table, o *order) {
+	seen, audit := c.seen, c.audit
+	c.seen, c.audit = c.snapshot, nil
+	if c.history == nil || table.Hash == c.recorded && len(audit) == 0 {
+		o.answer(outcome{recorded: true})
+		return
+	}
+	c.recorded = table.Hash
+	why := cause(step{before: before, after: table, seen: seen, sees: c.snapshot, audit: audit, shown: c.shown})
+	if !c.pending.add(&entry{table: table, at: time.Now(), cause: why, order: o}) {
+		c.metrics.lost.Inc()
+	}
+}
+
+// restore makes the last run's table live. What cannot be applied is reported and
+// left alone: the sources will bring a newer one.
+func (c *Control) restore(ctx context.Context) {
+	if c.restored == nil {
+		return
+	}
+	c.compiled = c.restored.Compiled
+	table := c.restored.Table
+	if table == nil {
+		return
+	}
+	if c.compiled == nil {
+		c.compiled = table
+	}
+	if err := c.apply(ctx, table); err != nil {
+		c.log.Error("last good table could not be restored", "error", err)
+		return
+	}
+	c.setStatus(func(st *Status) { st.State = StateRestored })
+}
+
+// apply makes the table live on every engine, but for those that serve its
+// contents already.
+func (c *Control) apply(ctx context.Context, table *route.Table) error {
+	var failed []error
+	took := false
+	for i, e := range c.engines {
+		if c.served[i] == table.Hash {
+			continue
+		}
+		start := time.Now()
+		err := e.Apply(ctx, table)
+		c.metrics.applied(e.Name(), time.Since(start), err)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("engine %s: %w", e.Name(), err))
+			continue
+		}
+		c.served[i], took = table.Hash, true
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	old := c.live.Newest()
+	c.live.Publish(table)
+	if took {
+		c.setStatus(func(st *Status) { st.Applied = time.Now() })
+		c.logChanges(old, table)
+	}
+	return nil
+}
+
+// logChanges logs the totals of a table at Info and every changed element at Debug.
+func (c *Control) logChanges(old, table *route.Table) {
+	c.log.Info("table applied", "revision", table.Revision, "hash", table.Hash[:12],
+		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))
+	if c.log.Enabled(context.Background(), slog.LevelDebug) {
+		c.log.Debug("table changes", "changes", route.Diff(old, table).String())
+	}
+}
+
+// runStore writes last good tables in the background until stop is called, which
+// returns after the last write.
+func (c *Control) runStore() (stop func()) {
+	if c.store == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { c.store.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
