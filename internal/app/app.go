@@ -172,7 +172,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Store:      store,
 		History:    a.history,
 		ShownLabel: shown,
-		Fit:       settings.Fitted,
+		Fit:        settings.Fitted,
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
 	}
