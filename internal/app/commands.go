@@ -28,6 +28,7 @@ func (c commands) Commands() []api.Command {
 
 // Give puts one in force.
 func (c commands) Give(ctx context.Context, n api.NewCommand, operator string) (api.CommandResult, error) {
+	var err error
 	o := control.Order{
 		Kind: control.CommandKind(n.Kind), Entry: n.Entry, Release: control.Release(n.Until),
 		LiveEndpoints: n.Endpoints == api.EndpointsLive, Operator: operator, Message: n.Message,
@@ -41,14 +42,12 @@ func (c commands) Give(ctx context.Context, n api.NewCommand, operator string) (
 		o.Weight = *n.Weight
 	}
 	if n.For != "" {
-		var err error
 		if o.For, err = time.ParseDuration(n.For); err != nil {
 			return api.CommandResult{}, refused("for: write a duration such as 30s")
 		}
 	}
 	switch o.Kind {
 	case control.CommandDrain, control.CommandWeight, control.CommandPause:
-		var err error
 		if o.Subject, err = c.control.Resolve(o.Kind, n.Subject); err != nil {
 			return shownResult(control.Result{}, err)
 		}
@@ -62,8 +61,10 @@ func (c commands) TakeBack(ctx context.Context, id, operator, message string) (a
 }
 
 // refused is the answer to a command that makes no sense.
-func refused(why string) *api.Error {
-	return &api.Error{Type: "about:blank", Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: why}
+func refused(why string) *api.Error { return failure(http.StatusBadRequest, why) }
+
+func failure(status int, why string) *api.Error {
+	return &api.Error{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: why}
 }
 
 func shownResult(r control.Result, err error) (api.CommandResult, error) {
@@ -71,13 +72,9 @@ func shownResult(r control.Result, err error) (api.CommandResult, error) {
 	case errors.Is(err, control.ErrRefused):
 		return api.CommandResult{}, refused(err.Error())
 	case errors.Is(err, control.ErrNotNow), errors.Is(err, control.ErrNoHistory):
-		return api.CommandResult{}, &api.Error{
-			Type: "about:blank", Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable, Detail: err.Error(),
-		}
+		return api.CommandResult{}, failure(http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, control.ErrWithdrawn):
-		return api.CommandResult{}, &api.Error{
-			Type: "about:blank", Title: http.StatusText(http.StatusConflict), Status: http.StatusConflict, Detail: err.Error(),
-		}
+		return api.CommandResult{}, failure(http.StatusConflict, err.Error())
 	case err != nil:
 		return api.CommandResult{}, err
 	}

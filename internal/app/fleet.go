@@ -88,7 +88,7 @@ func fleetError(err error) error {
 	default:
 		return err
 	}
-	return &api.Error{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: err.Error()}
+	return failure(code, err.Error())
 }
 
 // Documents lists the documents.

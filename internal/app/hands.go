@@ -27,8 +27,7 @@ type hands struct {
 }
 
 func (h *hands) tell(kind notify.Kind, e rules.Event) {
-	// What goes wrong with the disk is in the log already.
-	_ = h.notifier.Tell(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details})
+	_ = h.notifier.Tell(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details}) // errors are logged
 }
 
 // Fired tells that a rule has fired.
@@ -68,8 +67,7 @@ func (h *hands) Drain(ctx context.Context, kind, id, rule, why string) error {
 	return err
 }
 
-// Undrain takes back what a rule has drained. What is not drained any more, or by
-// somebody else, is left as it is.
+// Undrain revokes a drain that the rule gave; drains of others stay.
 func (h *hands) Undrain(ctx context.Context, kind, id, rule string) error {
 	subject := subjectOf(kind, id)
 	for _, c := range h.control.Commands() {

@@ -198,7 +198,7 @@ func channelError(err error) error {
 	case errors.Is(err, notify.ErrNoChannel):
 		code = http.StatusNotFound
 	}
-	return &api.Error{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: err.Error()}
+	return failure(code, err.Error())
 }
 
 // ruleStates shows the rules to the admin API.

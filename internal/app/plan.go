@@ -41,9 +41,7 @@ type planner struct {
 func (p *planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, error) {
 	now, compiled := p.basis()
 	if now == nil {
-		return admin.Planned{}, &api.Error{
-			Type: "about:blank", Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable, Detail: "there is no table yet",
-		}
+		return admin.Planned{}, failure(http.StatusServiceUnavailable, "there is no table yet")
 	}
 	p.busy.Lock()
 	defer p.busy.Unlock()
@@ -236,7 +234,7 @@ func (c *change) subject(name string) (catalog.Subject, error) {
 	subject, err := catalog.ResolveSubject(s, name)
 	switch {
 	case errors.Is(err, catalog.ErrNoSubject):
-		return subject, &api.Error{Type: "about:blank", Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Detail: err.Error()}
+		return subject, failure(http.StatusNotFound, err.Error())
 	case err != nil:
 		return subject, refused(err.Error())
 	}

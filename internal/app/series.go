@@ -100,7 +100,7 @@ func (v seriesView) Query(group, subject string, q api.SeriesQuery) (api.Series,
 	found, err := v.store.Query(series.Query{Group: group, Subject: subject, From: q.From, To: q.To, Step: q.Step})
 	switch {
 	case errors.Is(err, series.ErrUnknown):
-		return api.Series{}, &api.Error{Type: "about:blank", Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Detail: fmt.Sprintf("no group %q of readings", group)}
+		return api.Series{}, failure(http.StatusNotFound, fmt.Sprintf("no group %q of readings", group))
 	case err != nil:
 		return api.Series{}, err
 	}
