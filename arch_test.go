@@ -45,7 +45,7 @@ var allowed = map[string]struct {
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
-	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/nearest"}},
+	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
@@ -94,10 +94,10 @@ var allowed = map[string]struct {
 	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
-	// Its fleet file has names, and near words for mistyped ones, as other files.
+	// Its fleet file has names, and is read as other files are.
 	"internal/fleet": {3, []string{
 		"internal/catalog", "internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
-		"internal/engine/haproxy/socket", "internal/history", "internal/nearest",
+		"internal/engine/haproxy/socket", "internal/history", "internal/yamlnode",
 	}},
 	"internal/fleet/agent": {3, []string{
 		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
@@ -126,6 +126,8 @@ var allowed = map[string]struct {
 	"internal/dockerapi":     {1, nil},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
+	// yamlnode reads what people write in YAML, and reports faults with their lines.
+	"internal/yamlnode": {1, []string{"internal/nearest"}},
 	// testkit and dockertest are for tests alone.
 	"internal/testkit":              {1, nil},
 	"internal/dockerapi/dockertest": {1, nil},

@@ -1,12 +1,10 @@
 package fleet
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -19,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/catalog"
-	"fairway/internal/nearest"
+	"fairway/internal/yamlnode"
 )
 
 // Map is what a fleet file says: which hosts run HAProxy with which document,
@@ -154,116 +152,101 @@ func readLimited(name string, limit int64) ([]byte, error) {
 // ParseMap reads the text of a fleet file; secret gives what is in a file that it
 // names.
 func ParseMap(data []byte, secret func(file string) (string, error)) (*Map, error) {
-	var root yaml.Node
-	loader := yaml.NewDecoder(bytes.NewReader(data))
-	if err := loader.Decode(&root); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New(`empty: "hosts" is missing`)
-		}
+	root, err := yamlnode.Document(data, "hosts")
+	if err != nil {
 		return nil, err
 	}
-	if err := loader.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one YAML document")
-	}
 	p := &mapParser{secret: secret, m: &Map{Templates: map[string]bool{}}}
-	n := &root
-	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
-		n = n.Content[0]
-	}
-	top := p.fields(n, "the file", "hosts", "documents", "readers")
+	top := p.Fields(root, "the file", "hosts", "documents", "readers")
 	if top != nil && top["hosts"] == nil {
-		p.fault(n, `"hosts" is missing`)
+		p.Fault(root, `"hosts" is missing`)
 	}
 	p.each(top["documents"], "documents", p.document)
 	p.each(top["readers"], "readers", p.reader)
 	p.each(top["hosts"], "hosts", p.host)
-	if len(p.faults) > 0 {
-		return nil, errors.Join(p.faults...)
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	return p.m, nil
 }
 
 type mapParser struct {
+	yamlnode.Reader
 	secret func(string) (string, error)
 	m      *Map
 	hosts  []string
-	faults []error
-}
-
-func (p *mapParser) fault(n *yaml.Node, format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...)))
 }
 
 func (p *mapParser) document(n *yaml.Node) {
-	f := p.fields(n, "a document", "name", "template")
-	name, ok := p.text(n, f, "name", true)
+	f := p.Fields(n, "a document", "name", "template")
+	name, ok := p.Text(n, f, "name", true)
 	if !ok {
 		return
 	}
 	if !IsDocument(name) {
-		p.fault(f["name"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", name)
+		p.Fault(f["name"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", name)
 	}
-	switch template, _ := p.text(n, f, "template", false); template {
+	switch template, _ := p.Text(n, f, "template", false); template {
 	case "true":
 		p.m.Templates[name] = true
 	case "", "false":
 	default:
-		p.fault(f["template"], "template %q: want true or false", template)
+		p.Fault(f["template"], "template %q: want true or false", template)
 	}
 }
 
 func (p *mapParser) reader(n *yaml.Node) {
-	f := p.fields(n, "a reader", "name", "token-file", "certificate", "documents")
+	f := p.Fields(n, "a reader", "name", "token-file", "certificate", "documents")
 	if f == nil {
 		return
 	}
 	var r Reader
-	r.Name, _ = p.text(n, f, "name", true)
-	r.Certificate, _ = p.text(n, f, "certificate", false)
-	file, _ := p.text(n, f, "token-file", false)
+	r.Name, _ = p.Text(n, f, "name", true)
+	r.Certificate, _ = p.Text(n, f, "certificate", false)
+	file, _ := p.Text(n, f, "token-file", false)
 	switch {
 	case (file == "") == (r.Certificate == ""):
-		p.fault(n, "reader %q: want either token-file or certificate", r.Name)
+		p.Fault(n, "reader %q: want either token-file or certificate", r.Name)
 	case file != "":
 		token, err := p.secret(file)
 		if err == nil && len(token) < minToken {
 			err = fmt.Errorf("the token has fewer than %d characters", minToken)
 		}
 		if err != nil {
-			p.fault(f["token-file"], "reader %q: %v", r.Name, err)
+			p.Fault(f["token-file"], "reader %q: %v", r.Name, err)
 		}
 		sum := sha256.Sum256([]byte(token))
 		r.Token = &sum
 	}
 	p.each(f["documents"], "documents", func(item *yaml.Node) {
-		if text, ok := scalar(item); !ok || text == "" || strings.Contains(strings.TrimSuffix(text, "*"), "*") {
-			p.fault(item, "reader %q: want names of documents, or * at the end of one", r.Name)
+		if text, ok := yamlnode.Scalar(item); !ok || text == "" || strings.Contains(strings.TrimSuffix(text, "*"), "*") {
+			p.Fault(item, "reader %q: want names of documents, or * at the end of one", r.Name)
 		} else {
 			r.Documents = append(r.Documents, text)
 		}
 	})
 	if len(r.Documents) == 0 {
-		p.fault(n, `reader %q: "documents" is missing`, r.Name)
+		p.Fault(n, `reader %q: "documents" is missing`, r.Name)
 	}
 	p.m.Readers = append(p.m.Readers, r)
 }
 
 func (p *mapParser) host(n *yaml.Node) {
-	f := p.fields(n, "a host", "name", "docker", "containers")
-	name, ok := p.text(n, f, "name", true)
+	f := p.Fields(n, "a host", "name", "docker", "containers")
+	name, ok := p.Text(n, f, "name", true)
 	if !ok {
 		return
 	}
 	if !catalog.IsName(name) {
-		p.fault(f["name"], "host %q: want letters, digits, dots, dashes and underscores", name)
+		p.Fault(f["name"], "host %q: want letters, digits, dots, dashes and underscores", name)
 	}
 	if slices.Contains(p.hosts, name) {
-		p.fault(n, "host %q is there twice", name)
+		p.Fault(n, "host %q is there twice", name)
 	}
 	p.hosts = append(p.hosts, name)
-	docker, _ := p.text(n, f, "docker", true)
+	docker, _ := p.Text(n, f, "docker", true)
 	if f["containers"] == nil {
-		p.fault(n, `host %q: "containers" is missing`, name)
+		p.Fault(n, `host %q: "containers" is missing`, name)
 	}
 	p.each(f["containers"], "containers", func(item *yaml.Node) {
 		place, ok := p.place(item)
@@ -272,11 +255,11 @@ func (p *mapParser) host(n *yaml.Node) {
 		}
 		place.Host, place.Docker = name, docker
 		if _, twice := p.m.place(name, place.Document); twice {
-			p.fault(item, "host %q has two containers with document %q", name, place.Document)
+			p.Fault(item, "host %q has two containers with document %q", name, place.Document)
 		}
 		for _, other := range p.m.Places {
 			if other.Host == name && other.Container == place.Container && other.Label == place.Label && other.File == place.File && other.Document != place.Document {
-				p.fault(item, "documents %q and %q would have the same file of the same container", other.Document, place.Document)
+				p.Fault(item, "documents %q and %q would have the same file of the same container", other.Document, place.Document)
 				break
 			}
 		}
@@ -285,40 +268,40 @@ func (p *mapParser) host(n *yaml.Node) {
 }
 
 func (p *mapParser) place(n *yaml.Node) (Place, bool) {
-	f := p.fields(n, "a container", "document", "name", "label", "file", "stats", "stats-password-file", "values")
+	f := p.Fields(n, "a container", "document", "name", "label", "file", "stats", "stats-password-file", "values")
 	var place Place
 	var ok bool
-	if place.Document, ok = p.text(n, f, "document", true); !ok {
+	if place.Document, ok = p.Text(n, f, "document", true); !ok {
 		return place, false
 	}
 	if !IsDocument(place.Document) {
-		p.fault(f["document"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", place.Document)
+		p.Fault(f["document"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", place.Document)
 	}
-	place.Container, _ = p.text(n, f, "name", false)
-	place.Label, _ = p.text(n, f, "label", false)
+	place.Container, _ = p.Text(n, f, "name", false)
+	place.Label, _ = p.Text(n, f, "label", false)
 	if (place.Container == "") == (place.Label == "") {
-		p.fault(n, "want either the name of the container or a label")
+		p.Fault(n, "want either the name of the container or a label")
 	}
 	place.File = DefaultFile
-	if text, given := p.text(n, f, "file", false); given {
+	if text, given := p.Text(n, f, "file", false); given {
 		place.File = text
 		if !path.IsAbs(text) || path.Clean(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
-			p.fault(f["file"], "file %q: want an absolute path within the container", text)
+			p.Fault(f["file"], "file %q: want an absolute path within the container", text)
 		}
 	}
-	if text, given := p.text(n, f, "stats", false); given {
+	if text, given := p.Text(n, f, "stats", false); given {
 		place.Stats = text
 		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-			p.fault(f["stats"], "stats: want http://HOST:PORT/PATH, the password in stats-password-file")
+			p.Fault(f["stats"], "stats: want http://HOST:PORT/PATH, the password in stats-password-file")
 		}
 	}
-	if file, given := p.text(n, f, "stats-password-file", false); given {
+	if file, given := p.Text(n, f, "stats-password-file", false); given {
 		var err error
 		if place.StatsUser, err = p.secret(file); err == nil && !strings.Contains(place.StatsUser, ":") {
 			err = errors.New("want user:password in it")
 		}
 		if err != nil {
-			p.fault(f["stats-password-file"], "stats-password-file: %v", err)
+			p.Fault(f["stats-password-file"], "stats-password-file: %v", err)
 		}
 	}
 	place.Values = p.values(f["values"])
@@ -326,103 +309,21 @@ func (p *mapParser) place(n *yaml.Node) (Place, bool) {
 }
 
 // values reads what a template may use. A value with a line break could add lines
-// to a configuration that nobody sees in the document.
+// to a configuration that the document does not show.
 func (p *mapParser) values(n *yaml.Node) map[string]string {
-	if n == nil {
-		return nil
-	}
-	values := map[string]string{}
-	pairs := p.pairs(n, "values", nil)
-	for _, key := range slices.Sorted(maps.Keys(pairs)) {
-		value := pairs[key]
-		text, ok := scalar(value)
+	return p.Texts(n, "values", func(key string, value *yaml.Node) (string, bool) {
+		text, ok := yamlnode.Scalar(value)
 		if !ok || strings.ContainsFunc(text, unicode.IsControl) {
-			p.fault(value, "value %q: want one text without control characters", key)
-			continue
+			p.Fault(value, "value %q: want one text without control characters", key)
+			return "", false
 		}
-		values[key] = text
-	}
-	return values
-}
-
-// each calls do with the items of a list; nothing is an empty one.
-func (p *mapParser) each(n *yaml.Node, what string, do func(*yaml.Node)) {
-	if n == nil || n.Tag == "!!null" {
-		return
-	}
-	if n.Kind != yaml.SequenceNode {
-		p.fault(n, "%s: want a list", what)
-		return
-	}
-	for _, item := range n.Content {
-		do(item)
-	}
-}
-
-// fields returns the values of a mapping with the given keys; nil when it is none.
-func (p *mapParser) fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
-	return p.pairs(n, what, func(key *yaml.Node) {
-		switch near := nearest.Word(key.Value, known); {
-		case slices.Contains(known, key.Value):
-		case near != "":
-			p.fault(key, "%s has no key %q (did you mean %q?)", what, key.Value, near)
-		default:
-			p.fault(key, "%s has no key %q, only %s", what, key.Value, strings.Join(known, ", "))
-		}
+		return text, true
 	})
 }
 
-// pairs returns a mapping, after showing each key to check. Aliases are refused
-// rather than followed: a few lines of them can stand for any amount of text.
-func (p *mapParser) pairs(n *yaml.Node, what string, check func(key *yaml.Node)) map[string]*yaml.Node {
-	if n.Kind != yaml.MappingNode {
-		p.fault(n, "%s: want a mapping", what)
-		return nil
+// each calls do with the items of a list.
+func (p *mapParser) each(n *yaml.Node, what string, do func(*yaml.Node)) {
+	for _, item := range p.Items(n, what) {
+		do(item)
 	}
-	pairs := make(map[string]*yaml.Node, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		switch {
-		case key.Kind != yaml.ScalarNode || key.Value == "":
-			p.fault(key, "%s: want a plain key", what)
-		case pairs[key.Value] != nil:
-			p.fault(key, "%s: key %q is there twice", what, key.Value)
-		case value.Kind == yaml.AliasNode || key.Value == "<<":
-			p.fault(value, "%s: aliases are not followed, write it out", what)
-		default:
-			if check != nil {
-				check(key)
-			}
-			pairs[key.Value] = value
-		}
-	}
-	return pairs
-}
-
-// text returns the value of a field; ok is false when it has none, which is a
-// fault if it is required.
-func (p *mapParser) text(parent *yaml.Node, fields map[string]*yaml.Node, key string, required bool) (text string, ok bool) {
-	n := fields[key]
-	if n == nil {
-		if required && fields != nil {
-			p.fault(parent, "%q is missing", key)
-		}
-		return "", false
-	}
-	if text, ok = scalar(n); !ok || text == "" {
-		p.fault(n, "%q: want one text", key)
-		return "", false
-	}
-	return text, true
-}
-
-// scalar returns a plain value as it is written; nothing counts as "".
-func scalar(n *yaml.Node) (string, bool) {
-	if n.Kind != yaml.ScalarNode {
-		return "", false
-	}
-	if n.Tag == "!!null" {
-		return "", true
-	}
-	return n.Value, true
 }
