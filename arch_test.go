@@ -25,7 +25,7 @@ var allowed = map[string]struct {
 	imports []string
 }{
 	// The agent runs beside HAProxy, without anything else of Fairway.
-	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/swarmservice", "internal/usage"}},
+	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/swarmservice", "internal/usage"}},
 
 	// demo runs the program in-process against containers it starts itself.
 	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/dockerapi"}},
@@ -37,8 +37,16 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage",
+		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/plan", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/yamlnode",
 	}},
+
+	// plan makes up what a change would bring and compiles that; its requests are those of the API.
+	"internal/plan": {3, []string{
+		"internal/api", "internal/catalog", "internal/compile", "internal/compose", "internal/discovery", "internal/discovery/file",
+		"internal/files", "internal/human", "internal/route", "internal/yamlnode",
+	}},
+	// compose reads Compose files, without Docker.
+	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
 
 	// control records what it applies, and keeps the commands of operators.
 	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/feed", "internal/history", "internal/human", "internal/route"}},
@@ -97,7 +105,7 @@ var allowed = map[string]struct {
 	// Its fleet file has names, and is read as other files are.
 	"internal/fleet": {3, []string{
 		"internal/catalog", "internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
-		"internal/engine/haproxy/socket", "internal/history", "internal/yamlnode",
+		"internal/engine/haproxy/socket", "internal/files", "internal/history", "internal/yamlnode",
 	}},
 	"internal/fleet/agent": {3, []string{
 		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
@@ -153,13 +161,13 @@ var largePackages = map[string]struct {
 	"cmd/fairway":                    {4933, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/admin":                 {3908, "its adapters go when it may import what it shows"},
 	"internal/admin/ui":              {3125, "pages; a package per area"},
-	"internal/app":                   {6829, "check, plan, doctor and the environment of Docker Flow become packages"},
+	"internal/app":                   {5003, "the environment of Docker Flow becomes a package"},
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
 	"internal/engine/embedded":       {5893, "what every engine needs moves to engine/..."},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {4830, "planning becomes a package of its own"},
 	"internal/engine/haproxy/render": {4258, "the Lua files and the sections may part"},
-	"internal/fleet":                 {5274, "the drivers of containers become a package"},
+	"internal/fleet":                 {5136, "the drivers of containers become a package"},
 	"internal/notify":                {2691, "channels may part from the outbox"},
 	"internal/route":                 {4136, "text and diff may part from the table"},
 }

@@ -5,6 +5,7 @@ import (
 
 	"fairway/internal/app"
 	"fairway/internal/human"
+	"fairway/internal/plan"
 )
 
 type checkCommand struct {
@@ -24,7 +25,7 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
 // Run checks the files.
 func (k *checkCommand) Run(c *console) error {
-	checked, err := app.Check(app.CheckOptions{Paths: k.Paths, Environ: c.environ})
+	checked, err := app.Check(k.Paths, c.environ)
 	if err != nil {
 		return usageError{err}
 	}
@@ -37,7 +38,7 @@ func (k *checkCommand) Run(c *console) error {
 	return nil
 }
 
-func (c *console) checked(k *app.Checked) {
+func (c *console) checked(k *plan.Checked) {
 	for _, p := range k.Problems {
 		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + human.Escape(p.Subject())))
 		c.raw("  " + human.Escape(p.Text))

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/app"
 	"fairway/internal/human"
+	"fairway/internal/plan"
 )
 
 type planCommand struct {
@@ -36,9 +36,9 @@ The last one sees a Compose file with all that it extends and includes, which ar
 
 // Run plans.
 func (p *planCommand) Run(ctx context.Context, c *console) error {
-	plan, err := p.ask(ctx, c)
+	found, err := p.ask(ctx, c)
 	if err == nil {
-		err = c.print(plan, func() { c.plan(plan) })
+		err = c.print(found, func() { c.plan(found) })
 	}
 	switch {
 	case err != nil && p.Detailed:
@@ -46,9 +46,9 @@ func (p *planCommand) Run(ctx context.Context, c *console) error {
 		return errNo
 	case err != nil:
 		return err
-	case len(plan.Problems) > 0:
+	case len(found.Problems) > 0:
 		return errNo
-	case plan.Changes && p.Detailed:
+	case found.Changes && p.Detailed:
 		return errChanges
 	}
 	return nil
@@ -62,7 +62,7 @@ func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
 	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {
 		return api.Plan{}, usageError{errors.New("plan what? give -f, --label or --remove")}
 	}
-	request, err := app.ReadPlan(p.Files, c.environ)
+	request, err := plan.Request(p.Files, c.environ)
 	if err != nil {
 		return api.Plan{}, usageError{err}
 	}

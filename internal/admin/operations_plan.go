@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"fairway/internal/api"
-	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
 
@@ -18,8 +17,6 @@ type Planner interface {
 
 // Planned is what would be.
 type Planned struct {
-	// Snapshot is what would exist.
-	Snapshot *catalog.Snapshot
 	// Before and After are what is compiled and what would be, without what a plan
 	// cannot know. They are no tables that could be served.
 	Before, After *route.Table

@@ -32,6 +32,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
+	"fairway/internal/plan"
 	"fairway/internal/route"
 )
 
@@ -235,7 +236,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Notifications: notifications{a.watching.notifier},
 		Rules:         ruleStates{a.watching.rules},
 		Series:        a.watching.kept(),
-		Planner:       &planner{settings: settings, basis: a.control.Compiled, commands: a.control.Commands, preview: previewOf(a.engine)},
+		Planner:       planner{plan.New(a.planOptions(settings))},
 		Fleet:         a.adminFleet(),
 		Gatherer:      metrics,
 		Registerer:    metrics,

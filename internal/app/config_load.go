@@ -3,10 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +13,11 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/compile"
+	"fairway/internal/files"
 	"fairway/internal/nearest"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
+	"fairway/internal/yamlnode"
 )
 
 // maxConfigBytes bounds every file that is read for the configuration or for
@@ -356,7 +356,7 @@ func readConfig(flag, env string) (path string, data []byte, err error) {
 		candidates = []string{chosen}
 	}
 	for _, path := range candidates {
-		data, err := readBounded(path)
+		data, err := files.ReadStream(path, maxConfigBytes)
 		if chosen == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -366,20 +366,6 @@ func readConfig(flag, env string) (path string, data []byte, err error) {
 		return path, data, nil
 	}
 	return "", nil, nil
-}
-
-// readBounded reads a file that is not too large to be one of ours.
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	if err == nil && len(data) > maxConfigBytes {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxConfigBytes)
-	}
-	return data, err
 }
 
 // parseConfig takes a configuration file apart into what it gives for each
@@ -392,7 +378,7 @@ func parseConfig(path string, data []byte) (map[string]given, Faults) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
 		origin := path
-		line, reason := yamlReason(err)
+		line, reason := yamlnode.Reason(err)
 		if line > 0 {
 			origin = fmt.Sprintf("%s:%d", path, line)
 		}
@@ -402,23 +388,6 @@ func parseConfig(path string, data []byte) (map[string]given, Faults) {
 		p.mapping(document.Content[0], "")
 	}
 	return p.found, p.faults
-}
-
-// yamlReason takes the YAML library's error apart into the line, zero for none,
-// and the reason in one line.
-func yamlReason(err error) (line int, reason string) {
-	return cutLine(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
-}
-
-// cutLine takes "line 3: " off the beginning of a text.
-func cutLine(text string) (line int, rest string) {
-	after, ok := strings.CutPrefix(text, "line ")
-	number, rest, found := strings.Cut(after, ": ")
-	n, err := strconv.Atoi(number)
-	if !ok || !found || err != nil {
-		return 0, text
-	}
-	return n, rest
 }
 
 type configParser struct {
@@ -485,7 +454,7 @@ func (p *configParser) unknown(name, written string) string {
 
 // leaf reads the value of one key.
 func (p *configParser) leaf(f Field, key, value *yaml.Node) {
-	value = resolveAlias(value)
+	value = yamlnode.Resolve(value)
 	g := given{origin: p.at(key)}
 	switch {
 	case value.Tag == "!!null":
@@ -494,7 +463,7 @@ func (p *configParser) leaf(f Field, key, value *yaml.Node) {
 		g.texts = f.split([]string{value.Value})
 	case value.Kind == yaml.SequenceNode && f.Repeatable:
 		for _, item := range value.Content {
-			text, ok := itemText(f, resolveAlias(item))
+			text, ok := itemText(f, yamlnode.Resolve(item))
 			if !ok {
 				p.fault(item, f.Name, "one value is expected here")
 				return
@@ -523,15 +492,8 @@ func itemText(f Field, item *yaml.Node) (text string, ok bool) {
 	if _, isCertificate := f.Pointer.(*[]Certificate); !isCertificate || item.Kind != yaml.MappingNode || len(item.Content) != 4 {
 		return "", false
 	}
-	cert, key := scalarText(lookup(item, "cert")), scalarText(lookup(item, "key"))
+	cert, key := yamlnode.Text(yamlnode.Get(item, "cert")), yamlnode.Text(yamlnode.Get(item, "key"))
 	return cert + "," + key, cert != "" && key != ""
-}
-
-func resolveAlias(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.AliasNode && n.Alias != nil {
-		return n.Alias
-	}
-	return n
 }
 
 // environment makes a map of the form of os.Environ.

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/notify"
 	"fairway/internal/route"
 	"fairway/internal/rules"
+	"fairway/internal/yamlnode"
 )
 
 // NotifyConfig is the keys below notify.
@@ -55,7 +56,7 @@ func setRecords[T any](p *[]T, texts []string) error {
 func parseRecord(text string, into any) error {
 	var node yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
-		_, reason := yamlReason(err)
+		_, reason := yamlnode.Reason(err)
 		return errors.New(reason)
 	}
 	if len(node.Content) != 1 || node.Content[0].Kind != yaml.MappingNode {
@@ -73,9 +74,9 @@ func parseRecord(text string, into any) error {
 		return fmt.Errorf("%q means nothing here", name)
 	}
 	if err := record.Decode(into); err != nil {
-		_, reason := yamlReason(err)
+		_, reason := yamlnode.Reason(err)
 		reason = strings.TrimPrefix(reason, "unmarshal errors: ")
-		_, reason = cutLine(strings.TrimPrefix(reason, "construct errors: "))
+		_, reason = yamlnode.CutLine(strings.TrimPrefix(reason, "construct errors: "))
 		return errors.New(reason)
 	}
 	return nil

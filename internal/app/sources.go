@@ -59,6 +59,9 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 	return sources, distinctNames(sources, a.cfg.Fleet.File != "")
 }
 
+// swarmSourceName is the name of the source that watches the Swarm.
+const swarmSourceName = "swarm"
+
 // newSwarm makes the source that watches the Swarm through its managers. It has
 // one name whoever they are, so that services keep their IDs when managers come
 // and go.
@@ -72,7 +75,7 @@ func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, er
 		a.lifecycle.onStop("swarm client", func(context.Context) error { client.Close(); return nil })
 		clients = append(clients, client)
 	}
-	return swarm.New(swarm.Options{Name: "swarm", Clients: clients, SelfID: self, Logger: a.log})
+	return swarm.New(swarm.Options{Name: swarmSourceName, Clients: clients, SelfID: self, Logger: a.log})
 }
 
 // distinctNames refuses sources that could not be told apart in the catalogue, and

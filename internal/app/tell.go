@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/control"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/files"
 	"fairway/internal/fleet"
 	"fairway/internal/notify"
 	"fairway/internal/route"
@@ -179,7 +180,7 @@ func certificateEvents(file string, now time.Time) []notify.Event {
 
 // readExpiry reads the first certificate of a PEM file.
 func readExpiry(file string) (expires time.Time, names string, err error) {
-	data, err := readBounded(file)
+	data, err := files.ReadStream(file, maxConfigBytes)
 	if err != nil {
 		return time.Time{}, "", err
 	}

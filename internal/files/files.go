@@ -34,6 +34,17 @@ func Read(path string, most int64) ([]byte, error) {
 	return f.Read(most)
 }
 
+// ReadStream is Read for a path that the operator names: what it reads may be a pipe
+// or a terminal, too, and it waits for the end of it.
+func ReadStream(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return (&File{file: f}).Read(most)
+}
+
 // File is a regular file that is open for reading.
 type File struct {
 	file *os.File

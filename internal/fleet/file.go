@@ -4,10 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/catalog"
+	"fairway/internal/files"
 	"fairway/internal/yamlnode"
 )
 
@@ -101,7 +100,7 @@ const (
 // ReadMap reads a fleet file and the files that it names, relative to its own
 // directory. All that is wrong is told, each with its line.
 func ReadMap(name string) (*Map, error) {
-	data, err := readLimited(name, maxMap)
+	data, err := files.ReadStream(name, maxMap)
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -111,7 +110,7 @@ func ReadMap(name string) (*Map, error) {
 			file = filepath.Join(filepath.Dir(name), file)
 		}
 		named = append(named, file)
-		text, err := readLimited(file, maxSecret)
+		text, err := files.ReadStream(file, maxSecret)
 		return strings.TrimSpace(string(text)), err
 	})
 	if err != nil {
@@ -127,26 +126,13 @@ func ReadMap(name string) (*Map, error) {
 func (m *Map) said(name string) (string, error) {
 	sum := sha256.New()
 	for _, file := range append([]string{name}, m.named...) {
-		data, err := readLimited(file, maxMap)
+		data, err := files.ReadStream(file, maxMap)
 		if err != nil {
 			return "", fmt.Errorf("fleet: %w", err)
 		}
 		fmt.Fprintf(sum, "%s %d\n%s", file, len(data), data)
 	}
 	return string(sum.Sum(nil)), nil
-}
-
-func readLimited(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s is larger than %d KiB", name, limit>>10)
-	}
-	return data, err
 }
 
 // ParseMap reads the text of a fleet file; secret gives what is in a file that it

@@ -1,4 +1,4 @@
-package app
+package compose
 
 import (
 	"errors"
@@ -12,21 +12,33 @@ const maxInterpolation = 8
 // interpolate puts variables into text the way Compose does: $NAME, ${NAME},
 // ${NAME:-default}, ${NAME-default}, ${NAME:?text}, ${NAME?text}, ${NAME:+text}
 // and ${NAME+text}; $$ is a dollar sign. The colon makes an empty value count as
-// none. A variable that has no value and no default becomes nothing and is
-// named in missing. Those that were looked up and have a value are put into used,
-// unless it is nil.
-func interpolate(text string, env, used map[string]string) (result string, missing []string, err error) {
-	i := interpolation{env: env, used: used}
-	result, err = i.text(text, maxInterpolation)
-	return result, i.missing, err
+// none.
+//
+// Compose's own package for this is no help here: it cannot say which variables
+// have no value, it logs them itself, and it has no bound for hostile texts.
+func interpolate(text string, env, used map[string]string) (interpolated, error) {
+	i := &interpolation{env: env, used: used}
+	value, err := i.text(text, maxInterpolation)
+	return interpolated{value, i.missing, i.loose}, err
+}
+
+// interpolated is a text with its variables put in.
+type interpolated struct {
+	text string
+	// missing are the variables without value and default: nothing is in their place.
+	missing []string
+	// loose says that a dollar sign begins no variable. Compose keeps it as it is;
+	// docker stack deploy refuses the file.
+	loose bool
 }
 
 type interpolation struct {
 	env, used map[string]string
 	missing   []string
+	loose     bool
 }
 
-// value looks a variable up.
+// value looks a variable up, and notes that it was used.
 func (i *interpolation) value(name string) (value string, set bool) {
 	value, set = i.env[name]
 	if set && i.used != nil {
@@ -46,10 +58,11 @@ func (i *interpolation) text(text string, depth int) (string, error) {
 		if !found {
 			return b.String(), nil
 		}
+		name := leadingName(rest)
 		switch {
-		case strings.HasPrefix(rest, "$"):
-			b.WriteByte('$')
-			text = rest[1:]
+		case name != "":
+			b.WriteString(i.plain(name))
+			text = rest[len(name):]
 		case strings.HasPrefix(rest, "{"):
 			end := closing(rest)
 			if end < 0 {
@@ -62,12 +75,10 @@ func (i *interpolation) text(text string, depth int) (string, error) {
 			b.WriteString(value)
 			text = rest[end+1:]
 		default:
-			name := leadingName(rest)
-			if name == "" {
-				return "", fmt.Errorf("$ without a name in %q", "$"+rest)
-			}
-			b.WriteString(i.plain(name))
-			text = rest[len(name):]
+			b.WriteByte('$')
+			var twice bool
+			text, twice = strings.CutPrefix(rest, "$")
+			i.loose = i.loose || !twice
 		}
 	}
 }
@@ -103,23 +114,21 @@ func (i *interpolation) braced(s string, depth int) (string, error) {
 	if rest, ok := strings.CutPrefix(operator, ":"); ok {
 		operator, set = rest, set && value != ""
 	}
-	if operator == "" {
-		return "", fmt.Errorf("${%s}: -, ? or + is expected after the name", s)
+	kind, word := byte(0), ""
+	if operator != "" {
+		kind, word = operator[0], operator[1:]
 	}
-	word, err := "", error(nil)
-	switch kind := operator[0]; {
-	case kind == '-' && set, kind == '?' && set:
+	switch {
+	case (kind == '-' || kind == '?') && set:
 		return value, nil
 	case kind == '+' && !set:
 		return "", nil
 	case kind == '-', kind == '+':
-		word, err = i.text(operator[1:], depth-1)
+		return i.text(word, depth-1)
 	case kind == '?':
-		err = fmt.Errorf("variable %s is not set: %s", name, operator[1:])
-	default:
-		err = fmt.Errorf("${%s}: -, ? or + is expected after the name", s)
+		return "", fmt.Errorf("variable %s is not set: %s", name, word)
 	}
-	return word, err
+	return "", fmt.Errorf("${%s}: -, ? or + is expected after the name", s)
 }
 
 func (i *interpolation) plain(name string) string {

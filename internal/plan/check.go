@@ -1,0 +1,260 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/compose"
+	"fairway/internal/route"
+)
+
+// CheckOptions say what Check looks at.
+type CheckOptions struct {
+	// Paths are configurations, services files and Compose files, by what is in
+	// them.
+	Paths []string
+	// Environ is the environment, as of os.Environ: for the variables in Compose
+	// files.
+	Environ []string
+	// Configuration reads a configuration.
+	Configuration func(path string, data []byte) Configured
+	// Default returns the configuration that applies where Paths have none; an empty
+	// path means that there is no file.
+	Default func() (path string, data []byte, err error)
+}
+
+// Configured is what a configuration says.
+type Configured struct {
+	// Settings are those that labels are compiled with; nil where there are problems.
+	Settings *compile.Settings
+	// OnlySwarm is true where a Swarm is all that is watched.
+	OnlySwarm bool
+	Problems  []Problem
+}
+
+// Checked is what came out of Check.
+type Checked struct {
+	// Files are the files that were checked, in the order given.
+	Files []CheckedFile `json:"files"`
+	// Routes are those that would exist, sorted by ID.
+	Routes []CheckedRoute `json:"routes"`
+	// Problems are sorted by file, in the order given, then by line.
+	Problems []Problem `json:"problems"`
+}
+
+// CheckedFile is one file that was checked.
+type CheckedFile struct {
+	Path string `json:"path"`
+	// Kind is "configuration", "services", "compose" or "unreadable".
+	Kind string `json:"kind"`
+}
+
+// CheckedRoute is a route that would exist.
+type CheckedRoute struct {
+	ID      string `json:"id"`
+	Service string `json:"service"`
+	// Takes says which requests, one text for each alternative: a host and path,
+	// or in words.
+	Takes []string `json:"takes"`
+	// Filters are the changes and checks on the way, in order.
+	Filters []string `json:"filters"`
+	// Refused is the reason why its requests would be answered with 503.
+	Refused string `json:"refused,omitempty"`
+	// File is where its service is written.
+	File string `json:"file"`
+}
+
+// Check checks files without a daemon: the form of each, and the labels of all
+// of them together, as if everything ran on one machine. It plans them over
+// nothing. What only a daemon can know, such as addresses and the ports of an
+// image, is made up so that it is no problem. It returns an error when a file
+// cannot be read.
+func Check(o CheckOptions) (*Checked, error) {
+	c := &checker{
+		world: newWorld(&catalog.Snapshot{Revision: 1, Taken: time.Unix(0, 0).UTC()}),
+		// Both listeners, unless a configuration says what there is.
+		settings: compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}}},
+	}
+	documents := make([]document, len(o.Paths))
+	given := false
+	for i, path := range o.Paths {
+		var err error
+		if documents[i], err = read(path); err != nil {
+			return nil, err
+		}
+		c.order[path] = i
+		given = given || documents[i].kind == kindConfiguration
+	}
+	checked := &Checked{Files: []CheckedFile{}}
+	if !given {
+		path, data, err := o.Default()
+		if err != nil {
+			return nil, err
+		}
+		listeners := c.settings.Listeners
+		c.configuration(o.Configuration(path, data))
+		if path == "" {
+			c.settings.Listeners = listeners
+		} else {
+			checked.Files = append(checked.Files, CheckedFile{Path: path, Kind: kindConfiguration})
+		}
+	}
+	for _, d := range documents {
+		checked.Files = append(checked.Files, CheckedFile{Path: d.path, Kind: d.kind})
+		if d.kind == kindConfiguration {
+			c.configuration(o.Configuration(d.path, d.data))
+		}
+	}
+	for _, d := range documents {
+		switch d.kind {
+		case kindUnreadable:
+			c.problems = append(c.problems, d.fault)
+		case kindServices:
+			c.servicesFile(d, file(d.path))
+		case kindCompose:
+			c.compose(d, o.Environ)
+		}
+	}
+	for _, p := range c.projects {
+		c.deployed(p)
+	}
+	checked.Routes = c.compile()
+	checked.Problems = append([]Problem{}, c.sorted()...)
+	return checked, nil
+}
+
+// checker is a world that begins empty.
+type checker struct {
+	*world
+	settings  compile.Settings
+	onlySwarm bool
+	projects  []*checkedProject
+}
+
+// checkedProject is a project of one kind: the files of the same name that are for
+// Compose, or those that are stacks.
+type checkedProject struct {
+	compose.Project
+	stack bool
+}
+
+func (c *checker) configuration(found Configured) {
+	c.problems = append(c.problems, found.Problems...)
+	if found.Settings != nil {
+		c.settings, c.onlySwarm = *found.Settings, found.OnlySwarm
+	}
+}
+
+// compose adds a file to its project.
+func (c *checker) compose(d document, environ []string) {
+	values, err := compose.Environment(d.path, environ)
+	if err != nil {
+		c.problems = append(c.problems, Problem{File: d.path, Code: compose.CodeVariable, Text: err.Error()})
+	}
+	vars := compose.Variables{Values: values}
+	name, stack := compose.ProjectName(d.path, d.root, vars), c.onlySwarm || compose.IsStack(d.root)
+	i := slices.IndexFunc(c.projects, func(p *checkedProject) bool { return p.Name == name && p.stack == stack })
+	if i < 0 {
+		i = len(c.projects)
+		c.projects = append(c.projects, &checkedProject{compose.Project{Name: name}, stack})
+	}
+	c.projects[i].Add(d.path, d.root, vars)
+}
+
+// deployed makes up the services of a project: one instance of each, on networks
+// that Fairway reaches.
+func (c *checker) deployed(p *checkedProject) {
+	c.composeProblems(&p.Project, p.stack)
+	for _, s := range p.Services {
+		s.Replicas, s.Global = nil, false
+		s.Networks = chosen(s.Networks, s.Labels, s.Deploy)
+	}
+	source := engineSource
+	if p.stack {
+		source = swarmSource
+	}
+	c.deploy(&p.Project, source, p.stack)
+}
+
+// chosen returns the networks on which Fairway can be taken to be: those that labels
+// name, or else one alone. Which of several it is on is not known here, and so no
+// problem. Labels that name none of the networks are one: then it is on all of them.
+func chosen(networks []compose.Network, labels ...map[string]string) []compose.Network {
+	var named []string
+	for _, m := range labels {
+		for key, value := range m {
+			if isNetworkLabel(key) {
+				named = append(named, value)
+			}
+		}
+	}
+	has := slices.DeleteFunc(slices.Clone(networks), func(n compose.Network) bool { return !slices.Contains(named, n.Name) })
+	switch {
+	case len(has) > 0:
+		networks = has
+	case len(named) == 0:
+		networks = networks[:min(1, len(networks))]
+	}
+	for i := range networks {
+		networks[i].External = true // else it could not be on it before the project is there
+	}
+	return networks
+}
+
+// isNetworkLabel reports whether a label chooses a network, of a route with or
+// without a name.
+func isNetworkLabel(key string) bool {
+	return strings.HasPrefix(key, catalog.LabelPrefix) && strings.HasSuffix(key, ".network")
+}
+
+// compile compiles everything that was read, takes over the problems and
+// returns the routes.
+func (c *checker) compile() []CheckedRoute {
+	snapshot := *c.now
+	snapshot.Services = c.list()
+	table := compile.New(c.settings).Compile(&snapshot, nil)
+	for _, p := range table.Problems {
+		if p.Code == route.CodeNoAddress && p.Label == "" {
+			p.Label = c.networkLabel(p.Service) // Every address here is reachable but for a wrong network.
+		}
+		at := positionOf(c.at, p.Service, p.Label)
+		c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
+	}
+	routes := make([]CheckedRoute, 0, len(table.Routes))
+	for _, r := range table.Routes {
+		checked := CheckedRoute{ID: r.ID, Service: r.Service, Filters: []string{}, Refused: r.Refused, File: positionOf(c.at, r.Service, "").File}
+		for _, m := range r.Matches {
+			checked.Takes = append(checked.Takes, takes(m))
+		}
+		for _, f := range r.Filters {
+			checked.Filters = append(checked.Filters, f.String())
+		}
+		routes = append(routes, checked)
+	}
+	return routes
+}
+
+// networkLabel returns the first label by which a service chooses its network.
+func (c *checker) networkLabel(service string) string {
+	first := ""
+	for e := range c.at {
+		if e.service == service && isNetworkLabel(e.label) && (first == "" || e.label < first) {
+			first = e.label
+		}
+	}
+	return first
+}
+
+// takes writes a plain match as one writes a URL, and any other in words.
+func takes(m route.Match) string {
+	if len(m.Conditions) > 0 || m.Path.Kind != route.PathPrefix || m.Host.Kind == route.HostRegexp {
+		return m.String()
+	}
+	if m.Path.Value == "/" {
+		return m.Host.String()
+	}
+	return m.Host.String() + m.Path.Value
+}

@@ -1,0 +1,246 @@
+// Package plan says what a file, a label or a deployment would change, before it is
+// made, and why something is not served. It makes up what would exist and compiles
+// that: Planner over what exists now, Check over nothing. Diagnose asks the sources
+// themselves.
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/compile"
+	"fairway/internal/compose"
+	"fairway/internal/human"
+	"fairway/internal/route"
+)
+
+// Options are what New needs.
+type Options struct {
+	// Settings are those that labels are compiled with.
+	Settings compile.Settings
+	// Engines and Swarms are the names of the sources that would see the containers
+	// of Compose projects, and the services of stacks.
+	Engines, Swarms []string
+	// Current returns what exists and what it was compiled to; nil before the first.
+	Current func() (*catalog.Snapshot, *route.Table)
+	// Holds returns the commands in force that hold a table, by kind; nil for none.
+	Holds func() []string
+	// Preview returns an engine's own configuration for two tables, one after the
+	// other; nil where it has none.
+	Preview func(before, after *route.Table) (was, then string, err error)
+}
+
+// Planner says what a change would do to what exists. Its methods may be called
+// from any goroutine.
+type Planner struct {
+	o    Options
+	busy sync.Mutex // a plan costs as much as compiling everything: one at a time
+}
+
+// New returns a planner.
+func New(o Options) *Planner { return &Planner{o: o} }
+
+// Plan is what a change would do.
+type Plan struct {
+	// Before and After are what is compiled and what would be, without what a plan
+	// cannot know. They are no tables that could be served.
+	Before, After *route.Table
+	// Lines returns the lines of the engine's own configuration that would differ,
+	// as a unified diff; nil where it has none.
+	Lines func() ([]string, error)
+	// Remarks say what is not in the plan.
+	Remarks []string
+
+	positions map[element]compose.Position
+}
+
+// Position says where a label of a service is written, or the service itself for
+// an empty label and for one that is not in the files; no file when that is not
+// known.
+func (p *Plan) Position(service, label string) (file string, line int) {
+	at := positionOf(p.positions, service, label)
+	return at.File, at.Line
+}
+
+// ErrNoTable is the error while nothing has been compiled.
+var ErrNoTable = errors.New("there is no table yet")
+
+// Plan plans a change. The error is ErrNoTable or wraps catalog.ErrNoSubject, or
+// says why the request makes no sense.
+func (p *Planner) Plan(r api.PlanRequest) (*Plan, error) {
+	now, compiled := p.o.Current()
+	if now == nil {
+		return nil, ErrNoTable
+	}
+	p.busy.Lock()
+	defer p.busy.Unlock()
+	w := newWorld(now)
+	if err := p.change(w, r); err != nil {
+		return nil, err
+	}
+	then := *now
+	then.Revision++
+	then.Services = w.list()
+	table := compile.New(p.o.Settings).Compile(&then, compiled)
+	planned := &Plan{Before: settled(compiled), After: settled(table), Remarks: w.remarks, positions: w.at}
+	if p.o.Preview != nil {
+		planned.Lines = func() ([]string, error) { return p.lines(compiled, table) }
+	}
+	if p.o.Holds != nil {
+		for _, kind := range p.o.Holds() {
+			planned.Remarks = append(planned.Remarks, "a "+kind+" is in force: what is planned is not served before it ends")
+		}
+	}
+	return planned, nil
+}
+
+// maxLines bounds the lines of an engine's configuration in a plan.
+const maxLines = 2000
+
+// lines returns what would differ in the engine's own configuration.
+func (p *Planner) lines(before, after *route.Table) ([]string, error) {
+	was, then, err := p.o.Preview(before, after)
+	if err != nil || was == then {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(udiff.Unified("now", "planned", was, then), "\n"), "\n")
+	if len(lines) > maxLines {
+		lines = append(lines[:maxLines], fmt.Sprintf("… and %d lines more", len(lines)-maxLines))
+	}
+	return lines, nil
+}
+
+// change makes the change.
+func (p *Planner) change(w *world, r api.PlanRequest) error {
+	project := &compose.Project{Name: r.Project}
+	for i, f := range r.Files {
+		w.order[f.Path] = i
+		switch d := parse(f.Path, []byte(f.Text)); d.kind {
+		case kindCompose:
+			project.Add(f.Path, d.root, compose.Variables{Values: r.Variables})
+		case kindServices:
+			w.servicesFile(d, cmp.Or(r.Source, file(f.Path)))
+		case kindUnreadable:
+			w.problems = append(w.problems, d.fault)
+		default:
+			return errors.New(f.Path + ": this is neither a Compose file nor a services file")
+		}
+	}
+	source, stack, err := p.where(w, r, len(project.Services) > 0 || r.Prune)
+	if err != nil {
+		return err
+	}
+	project.Problems = slices.DeleteFunc(project.Problems, func(f compose.Problem) bool {
+		if f.Unset {
+			w.remarks = append(w.remarks, fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Text))
+		}
+		return f.Unset
+	})
+	w.composeProblems(project, stack)
+	if err := w.refusal(); err != nil {
+		return err
+	}
+	if source != "" {
+		if project.Name == "" {
+			return errors.New("which project? give its name, as COMPOSE_PROJECT_NAME or as the name of the stack")
+		}
+		w.deploy(project, source, stack)
+		if r.Prune {
+			w.prune(project, source, stack)
+		}
+	}
+	for _, l := range r.Labels {
+		if err := w.relabel(l); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.Remove {
+		if err := w.remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// where decides which source would see the project, and whether it is a stack of
+// a Swarm. Without a project there is no source.
+func (p *Planner) where(w *world, r api.PlanRequest, deployed bool) (source string, stack bool, err error) {
+	engines, swarms := p.o.Engines, p.o.Swarms
+	switch {
+	case !deployed:
+		return "", false, nil
+	case slices.Contains(engines, r.Source), slices.Contains(swarms, r.Source):
+		return r.Source, slices.Contains(swarms, r.Source), nil
+	case r.Source != "":
+		return "", false, fmt.Errorf("there is no source %q for Compose files or stacks", r.Source)
+	}
+	stack = r.Stack || len(engines) == 0 && len(swarms) > 0
+	fits, usual := engines, engineSource
+	if stack {
+		fits, usual = swarms, swarmSource
+	}
+	switch len(fits) {
+	case 0:
+		w.remarks = append(w.remarks, "no "+usual+" is watched now: the plan assumes one")
+		return usual, stack, nil
+	case 1:
+		return fits[0], stack, nil
+	}
+	return "", false, errors.New("which source? one of " + strings.Join(fits, ", "))
+}
+
+// settled returns a table without what a plan cannot know or what does not matter
+// in it: of the endpoints their number, state and weight stay, of the routes
+// neither the claim nor the instance whose labels were used.
+func settled(t *route.Table) *route.Table {
+	out := *t
+	out.Routes = make([]*route.Route, len(t.Routes))
+	for i, r := range t.Routes {
+		plain := *r
+		plain.Claim, plain.Origin.Instance = 0, ""
+		out.Routes[i] = &plain
+	}
+	out.Backends = make([]*route.Backend, len(t.Backends))
+	for i, b := range t.Backends {
+		plain := *b
+		plain.Endpoints = settledEndpoints(b.Endpoints)
+		out.Backends[i] = &plain
+	}
+	out.Problems = nil
+	seen := map[route.Problem]bool{}
+	for _, p := range t.Problems {
+		p.Instance = ""
+		if !seen[p] {
+			seen[p] = true
+			out.Problems = append(out.Problems, p)
+		}
+	}
+	return &out
+}
+
+// settledEndpoints counts endpoints by weight: those that are draining would be
+// gone, and those that are starting would be ready.
+func settledEndpoints(list []route.Endpoint) []route.Endpoint {
+	counts := map[int]int{}
+	for _, e := range list {
+		if e.State != route.EndpointDraining {
+			counts[e.Weight]++
+		}
+	}
+	var out []route.Endpoint
+	for _, weight := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, route.Endpoint{
+			ID: fmt.Sprintf("%d", len(out)), Address: human.Plural(counts[weight], "instance"), Weight: weight, State: route.EndpointReady,
+		})
+	}
+	return out
+}

@@ -1,0 +1,252 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/compose"
+	servicesfile "fairway/internal/discovery/file"
+	"fairway/internal/yamlnode"
+)
+
+// The usual names of the sources that see Compose projects and stacks.
+const (
+	engineSource = "docker"
+	swarmSource  = "swarm"
+)
+
+// file is the name of the source that reads a services file.
+func file(path string) string { return "file:" + filepath.Base(path) }
+
+// Problem is something that is wrong in a file.
+type Problem struct {
+	// File is the path, or "env NAME" for a fault in a variable. Line is zero
+	// when no line is at fault.
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	// Code is a problem code of the admin API or one of CodeConfiguration,
+	// CodeServices, compose.CodeForm and compose.CodeVariable.
+	Code    string `json:"code"`
+	Service string `json:"service,omitempty"`
+	// Label is the label or the key of the configuration.
+	Label string `json:"label,omitempty"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// The codes of problems that no admin API has.
+const (
+	CodeConfiguration = "configuration" // a fault in the configuration
+	CodeServices      = "services"      // a services file is not of the form that it should have
+)
+
+// Position returns "file:line".
+func (p Problem) Position() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return p.File + ":" + strconv.Itoa(p.Line)
+}
+
+// Subject returns the service and the label at fault, as far as there are.
+func (p Problem) Subject() string { return strings.TrimSpace(p.Service + " " + p.Label) }
+
+// element is a label of a service, or the service itself for an empty label.
+type element struct{ service, label string }
+
+// world is what would exist while a change is made up.
+type world struct {
+	now   *catalog.Snapshot
+	reach reach
+	// services are those that would exist, by ID, and at where they are written.
+	services map[string]*catalog.Service
+	at       map[element]compose.Position
+	order    map[string]int  // of the files
+	replaced map[string]bool // sources whose services now come from the files
+	problems []Problem
+	remarks  []string
+}
+
+func newWorld(now *catalog.Snapshot) *world {
+	w := &world{
+		now: now, reach: reachOf(now), services: map[string]*catalog.Service{}, at: map[element]compose.Position{},
+		order: map[string]int{}, replaced: map[string]bool{},
+	}
+	for _, s := range now.Services {
+		w.services[s.ID] = s
+	}
+	return w
+}
+
+// list returns the services that would exist, sorted by ID.
+func (w *world) list() []*catalog.Service {
+	return slices.SortedFunc(maps.Values(w.services), func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func positionOf(positions map[element]compose.Position, service, label string) compose.Position {
+	if at, ok := positions[element{service, label}]; ok {
+		return at
+	}
+	return positions[element{service, ""}]
+}
+
+// sorted returns the problems in the order of the files, then of their lines.
+func (w *world) sorted() []Problem {
+	slices.SortStableFunc(w.problems, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(w.order[a.File], w.order[b.File]), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Service, b.Service), cmp.Compare(a.Label, b.Label),
+		)
+	})
+	return w.problems
+}
+
+// composeProblems takes over the problems of the files of a project.
+func (w *world) composeProblems(p *compose.Project, stack bool) {
+	for _, f := range p.Problems {
+		if stack || !f.OnlyStack {
+			w.problems = append(w.problems, Problem{File: f.File, Line: f.Line, Code: f.Code, Text: f.Text, Hint: f.Hint})
+		}
+	}
+}
+
+// refusal is the error of all problems, or nil.
+func (w *world) refusal() error {
+	var faults []error
+	for _, p := range w.sorted() {
+		faults = append(faults, errors.New(p.Position()+": "+p.Text))
+	}
+	return errors.Join(faults...)
+}
+
+// servicesFile puts a services file in the place of what its source says now.
+func (w *world) servicesFile(d document, source string) {
+	services, err := servicesfile.Parse(source, d.data)
+	if err != nil {
+		faults := []error{err}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			faults = joined.Unwrap()
+		}
+		for _, fault := range faults {
+			line, text := yamlnode.CutLine(fault.Error())
+			w.problems = append(w.problems, Problem{File: d.path, Line: line, Code: CodeServices, Text: text})
+		}
+		return
+	}
+	if !w.replaced[source] {
+		w.replaced[source] = true
+		if !slices.ContainsFunc(w.now.Sources, func(s catalog.SourceStatus) bool { return s.Name == source }) {
+			w.remarks = append(w.remarks, fmt.Sprintf("%s: there is no source %s now", d.path, source))
+		}
+		w.drop(func(s *catalog.Service, in *catalog.Instance) bool { return cmp.Or(in.Source, s.Source) == source }, source)
+	}
+	for _, s := range services {
+		w.put(s)
+	}
+	for _, item := range yamlnode.List(yamlnode.Get(d.root, "services")) {
+		id := yamlnode.Text(yamlnode.Get(item, "name")) + "@" + source
+		w.at[element{id, ""}] = compose.Position{File: d.path, Line: item.Line}
+		for _, label := range yamlnode.Entries(yamlnode.Get(item, "labels")) {
+			w.at[element{id, label.Key.Value}] = compose.Position{File: d.path, Line: label.Key.Line}
+		}
+	}
+}
+
+// put adds a service. One of the same ID that is there already is overridden label
+// by label and instance by instance, as Compose does with several files.
+func (w *world) put(s *catalog.Service) {
+	old := w.services[s.ID]
+	if old == nil {
+		w.services[s.ID] = s
+		return
+	}
+	both := *old
+	if s.Source <= old.Source {
+		both = *s
+	}
+	if len(old.Labels) > 0 {
+		both.Labels = maps.Clone(old.Labels)
+		maps.Copy(both.Labels, s.Labels)
+	}
+	both.Instances = slices.DeleteFunc(slices.Clone(old.Instances), func(o *catalog.Instance) bool {
+		return slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.ID == o.ID && in.Source == o.Source })
+	})
+	both.Instances = append(both.Instances, s.Instances...)
+	slices.SortFunc(both.Instances, func(a, b *catalog.Instance) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Source, b.Source))
+	})
+	w.services[s.ID] = &both
+}
+
+// drop removes instances, and services of a source that have none left. An empty
+// source keeps services without instances.
+func (w *world) drop(gone func(*catalog.Service, *catalog.Instance) bool, source string) {
+	for id, s := range w.services {
+		left := slices.DeleteFunc(slices.Clone(s.Instances), func(in *catalog.Instance) bool { return gone(s, in) })
+		switch {
+		case len(left) == 0 && (s.Source == source && source != "" || len(s.Instances) > 0 && s.Labels == nil):
+			delete(w.services, id)
+		case len(left) < len(s.Instances):
+			fewer := *s
+			fewer.Instances = left
+			w.services[id] = &fewer
+		}
+	}
+}
+
+// relabel changes one label: of a service whose own labels count, or else of its
+// instances.
+func (w *world) relabel(l api.PlanLabel) error {
+	subject, err := catalog.ResolveSubject(&catalog.Snapshot{Services: w.list()}, l.Subject)
+	if err != nil {
+		return err
+	}
+	with := func(labels map[string]string) map[string]string {
+		changed := map[string]string{}
+		maps.Copy(changed, labels)
+		if delete(changed, l.Label); !l.Remove {
+			changed[l.Label] = l.Value
+		}
+		return changed
+	}
+	for id, s := range w.services {
+		changed := *s
+		if id == subject.Service && (s.OwnLabels || s.Labels != nil) {
+			changed.Labels = with(s.Labels)
+			w.services[id] = &changed
+			continue
+		}
+		changed.Instances = slices.Clone(s.Instances)
+		for i, in := range s.Instances {
+			if id == subject.Service || subject.IsInstance(s, in) {
+				other := *in
+				other.Labels = with(in.Labels)
+				changed.Instances[i] = &other
+				w.services[id] = &changed
+			}
+		}
+	}
+	return nil
+}
+
+// remove takes a service or an instance away.
+func (w *world) remove(name string) error {
+	subject, err := catalog.ResolveSubject(&catalog.Snapshot{Services: w.list()}, name)
+	if err != nil {
+		return err
+	}
+	if subject.Service != "" {
+		delete(w.services, subject.Service)
+		return nil
+	}
+	w.drop(subject.IsInstance, "")
+	return nil
+}
