@@ -49,7 +49,7 @@ func TestStacks(t *testing.T) {
 			if n := bytes.Count(data, []byte("\n")); n > maxLines {
 				t.Errorf("%d lines, more than %d", n, maxLines)
 			}
-			checked, err := app.Check(app.CheckOptions{Paths: []string{path}})
+			checked, err := app.Check([]string{path}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
