@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,17 +145,44 @@ func (tb *tab) on(s screen) {
 // do runs steps.
 func (tb *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	tb.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	if err := tb.try(steps...); err != nil {
 		tb.t.Fatal(err)
 	}
 }
 
-// visit goes to a page and waits until it is live.
+func (tb *tab) try(steps ...chromedp.Action[chromedp.Void]) error {
+	ctx, cancel := context.WithTimeout(tb.ctx, 30*time.Second)
+	defer cancel()
+	return chromedp.Do(ctx, steps...)
+}
+
+// visit goes to a page and waits until it is loaded. It goes there again when the
+// machine's networks have changed meanwhile.
 func (tb *tab) visit(path string) {
 	tb.t.Helper()
-	tb.do(chromedp.Navigate(tb.base + path))
+	for range 10 {
+		err := tb.try(chromedp.Navigate(tb.base + path))
+		if err != nil && !strings.Contains(err.Error(), networkChanged) {
+			tb.t.Fatal(err)
+		}
+		if !tb.interrupted() && err == nil {
+			return
+		}
+	}
+	tb.t.Fatalf("%s: the networks of the machine change all the time", path)
+}
+
+// networkChanged is how Chromium names what it gave up because an interface came or
+// went: containers of other tests have some. Pages connect their streams anew then.
+const networkChanged = "ERR_NETWORK_CHANGED"
+
+// interrupted forgets faults because of networks, and returns whether there were any.
+func (tb *tab) interrupted() bool {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	before := len(tb.faults)
+	tb.faults = slices.DeleteFunc(tb.faults, func(fault string) bool { return strings.Contains(fault, networkChanged) })
+	return len(tb.faults) < before
 }
 
 // eval runs script, which may be a promise, and returns its value.
@@ -213,6 +241,7 @@ func (tb *tab) fill(selector, text string) {
 // of except was meant to go wrong.
 func (tb *tab) clean(except ...string) {
 	tb.t.Helper()
+	tb.interrupted()
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
 	for _, fault := range tb.faults {

@@ -183,6 +183,10 @@ func TestUIHostileNames(t *testing.T) {
 		}
 		return ""
 	})
+	testkit.Eventually(t, "there is a table", func() bool {
+		ready, err := p.client().Ready(t.Context())
+		return err == nil && ready.State == api.StatePartial // one source fails
+	})
 	paths := []string{"/", "/services", "/routes", "/problems", "/nodes", "/events", "/history", "/history/1", "/plan", "/fleet", "/access"}
 	for _, name := range evil {
 		q := url.QueryEscape(name)
