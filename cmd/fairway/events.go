@@ -39,11 +39,11 @@ func (f *eventsCommand) Run(ctx context.Context, c *console) error {
 	return c.print(list, func() { c.events(list.Items, "No events.") })
 }
 
-func moodColour(mood string) colour {
-	switch mood {
-	case api.MoodGood:
+func severityColour(severity string) colour {
+	switch severity {
+	case api.SeverityGood:
 		return good
-	case api.MoodBad:
+	case api.SeverityBad:
 		return bad
 	}
 	return plain
@@ -60,7 +60,7 @@ func (c *console) events(events []api.Event, none string) {
 	}
 	var rows [][]cell
 	for _, e := range events {
-		row := []cell{text(human.Time(e.At)), {e.Kind, moodColour(e.Mood)}, text(e.Text)}
+		row := []cell{text(human.Time(e.At)), {e.Kind, severityColour(e.Severity)}, text(e.Text)}
 		if c.wide() {
 			row = append(row, text(e.Subject), text(e.ID))
 		}

@@ -90,7 +90,7 @@ func TestDocs(t *testing.T) {
 	}
 	for _, outcome := range []string{
 		api.OutcomeRouted, api.OutcomeAnswered, api.OutcomeUnavailable, api.OutcomeRefused, api.OutcomeNoRoute, api.OutcomeBadRequest,
-		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.MoodGood, api.MoodBad, api.MoodNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
+		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.SeverityGood, api.SeverityBad, api.SeverityNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
 	} {
 		if !strings.Contains(string(text), "`"+outcome+"`") {
 			t.Errorf("docs/api.md does not say what `%s` means", outcome)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// The moods of an event.
+// The severities of an event.
 const (
-	MoodGood    = "good"
-	MoodBad     = "bad"
-	MoodNeutral = "neutral"
+	SeverityGood    = "good"
+	SeverityBad     = "bad"
+	SeverityNeutral = "neutral"
 )
 
 // Event is something that happened and was told. Events are sorted by time, the
@@ -22,8 +22,8 @@ type Event struct {
 	ID string `json:"id"`
 	// Kind is a thing and a word about it: "node.down". docs/notify.md lists them.
 	Kind string `json:"kind"`
-	// Mood is one of the Mood constants.
-	Mood string `json:"mood"`
+	// Severity is one of the Severity constants.
+	Severity string `json:"severity"`
 	// Subject is what it is about: "node/ID", "service/ID", "instance/NAME@SOURCE";
 	// Name is what a person calls that.
 	Subject string    `json:"subject"`

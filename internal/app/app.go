@@ -29,9 +29,9 @@ import (
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
-	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
+	"fairway/internal/notify/observe"
 	"fairway/internal/plan"
 	"fairway/internal/route"
 )
@@ -67,7 +67,7 @@ type App struct {
 	fleet     *fleet.Fleet  // nil without a fleet file
 	documents *fleet.Server // nil when switched off
 	watching  *watching
-	drained   chan balance.Drained // how endpoints have left
+	drained   chan observe.Drained // how endpoints have left
 	flow      *dockerFlow
 	lifecycle lifecycle
 	recompile func()      // has the control compile again, as soon as there is one
@@ -83,7 +83,7 @@ type App struct {
 // It is one straight function on purpose: the order below is the order of the
 // data flow, and everything that must be undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, log: o.Logger, drained: make(chan balance.Drained, maxDrained)}
+	a := &App{cfg: cfg, log: o.Logger, drained: make(chan observe.Drained, maxDrained)}
 	var running atomic.Pointer[control.Control]
 	a.recompile = func() {
 		if c := running.Load(); c != nil {

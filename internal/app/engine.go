@@ -17,6 +17,7 @@ import (
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/notify/observe"
 	"fairway/internal/route"
 )
 
@@ -65,7 +66,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			Registerer:   metrics,
 			UserDirs:     a.flow.userDirs(&a.cfg),
 			OnChange:     a.recompile,
-			OnDrained:    func(d haproxy.Drained) { a.tellDrained(balance.Drained(d)) },
+			OnDrained:    func(d haproxy.Drained) { a.reportDrained(balance.Drained(d)) },
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
 				Spares:          h.Spares,
@@ -111,7 +112,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		BodyTimeout:     a.cfg.BodyTimeout,
 		UserDirs:        a.flow.userDirs(&a.cfg),
 		OnChange:        a.recompile,
-		OnDrained:       a.tellDrained,
+		OnDrained:       a.reportDrained,
 	})
 	if err != nil {
 		return nil, nil, nil, err
@@ -119,11 +120,14 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 	return e, embeddedEndpoints{e}, nil, nil
 }
 
-// tellDrained passes on how an endpoint has left.
-func (a *App) tellDrained(d balance.Drained) {
+// maxDrained is how many endpoints that have left wait to be reported.
+const maxDrained = 1024
+
+// reportDrained passes on how an endpoint has left, unless too many wait.
+func (a *App) reportDrained(d balance.Drained) {
 	select {
-	case a.drained <- d:
-	default: // so many leave at once that nobody reads of each
+	case a.drained <- observe.Drained{Service: d.Service, Requests: d.Requests, Failed: d.Failed, Took: d.Took}:
+	default:
 	}
 }
 

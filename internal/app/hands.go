@@ -26,18 +26,18 @@ type hands struct {
 	log      *slog.Logger
 }
 
-func (h *hands) tell(kind notify.Kind, e rules.Event) {
-	_ = h.notifier.Tell(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details}) // errors are logged
+func (h *hands) report(kind notify.Kind, e rules.Event) {
+	_ = h.notifier.Report(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details}) // errors are logged
 }
 
-// Fired tells that a rule has fired.
-func (h *hands) Fired(e rules.Event) { h.tell(notify.RuleFired, e) }
+// Fired reports that a rule has fired.
+func (h *hands) Fired(e rules.Event) { h.report(notify.RuleFired, e) }
 
-// Cleared tells that it is over.
-func (h *hands) Cleared(e rules.Event) { h.tell(notify.RuleCleared, e) }
+// Cleared reports that it is over.
+func (h *hands) Cleared(e rules.Event) { h.report(notify.RuleCleared, e) }
 
-// Acted tells what a rule has done.
-func (h *hands) Acted(e rules.Event) { h.tell(notify.RuleActed, e) }
+// Acted reports what a rule has done.
+func (h *hands) Acted(e rules.Event) { h.report(notify.RuleActed, e) }
 
 // operatorOf is the name of a rule among the operators.
 func operatorOf(rule string) string { return "rule " + rule }

@@ -16,21 +16,22 @@ import (
 	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/control"
 	"fairway/internal/notify"
+	"fairway/internal/notify/observe"
 	"fairway/internal/rules"
 	"fairway/internal/series"
 	"fairway/internal/swarmservice"
 	"fairway/internal/usage"
 )
 
-// watching is what looks at everything over time and tells of it: notifications,
-// readings that are kept, and rules.
+// watching is what follows everything over time: notifications, series, rules.
 type watching struct {
 	notifier *notify.Notifier
 	series   *series.Store // nil when none are kept, as is recorder
 	recorder *usage.Recorder
 	rules    *rules.Rules
-	tellers  []func(context.Context) error
+	parts    []func(context.Context) error
 }
 
 // newWatching makes it. What needs to be undone is registered with the App.
@@ -54,16 +55,21 @@ func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometh
 	if w.series, w.recorder, err = a.newRecorder(feed, environ, metrics); err != nil {
 		return nil, err
 	}
-	t := &teller{notifier: w.notifier, log: log}
-	w.tellers = []func(context.Context) error{
-		func(ctx context.Context) error { return t.problems(ctx, a.control) },
-		func(ctx context.Context) error { return t.certificates(ctx, a.control.Table) },
-		func(ctx context.Context) error { return t.drains(ctx, a.drained) },
+	if err := w.newRules(a, feed, environ, metrics); err != nil {
+		return nil, err
+	}
+	observer := observe.Observer{
+		Notifier: w.notifier, Tables: a.control.Tables(), Drained: a.drained,
+		Synced: func() bool { return a.control.Status().State == control.StateSynced },
+	}
+	w.parts = append(w.parts, w.notifier.Run, observer.Run, w.rules.Run)
+	if w.recorder != nil {
+		w.parts = append(w.parts, w.recorder.Run)
 	}
 	if a.fleet != nil {
-		w.tellers = append(w.tellers, func(ctx context.Context) error { return t.rollouts(ctx, a.fleet) })
+		w.parts = append(w.parts, func(ctx context.Context) error { return reportRollouts(ctx, w.notifier, a.fleet) })
 	}
-	return w, w.newRules(a, feed, environ, metrics)
+	return w, nil
 }
 
 // newRules makes the rules of the configuration.
@@ -105,15 +111,10 @@ func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metric
 	return err
 }
 
-// run follows everything until ctx ends.
+// run runs the parts until ctx ends.
 func (w *watching) run(ctx context.Context, g *errgroup.Group) {
-	g.Go(func() error { return w.notifier.Run(ctx) })
-	if w.recorder != nil {
-		g.Go(func() error { return w.recorder.Run(ctx) })
-	}
-	g.Go(func() error { return w.rules.Run(ctx) })
-	for _, tell := range w.tellers {
-		g.Go(func() error { return tell(ctx) })
+	for _, part := range w.parts {
+		g.Go(func() error { return part(ctx) })
 	}
 }
 
@@ -130,7 +131,7 @@ type notifications struct{ notifier *notify.Notifier }
 
 func shownEvent(e notify.Event) api.Event {
 	return api.Event{
-		ID: e.ID, Kind: string(e.Kind), Mood: string(e.Kind.Mood()), Subject: e.Subject, Name: e.Name,
+		ID: e.ID, Kind: string(e.Kind), Severity: string(e.Kind.Severity()), Subject: e.Subject, Name: e.Name,
 		At: e.At, Text: e.Text, Details: e.Details,
 	}
 }

@@ -2,17 +2,11 @@ package app
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,10 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"fairway/internal/api"
-	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
 	"fairway/internal/testkit"
@@ -103,7 +95,7 @@ func TestWhatHappensIsTold(t *testing.T) {
 
 	c := p.client(t)
 	list, err := c.Events(t.Context(), api.EventQuery{Kind: "conflict."})
-	if err != nil || len(list.Items) != 2 || list.Items[0].Mood != api.MoodGood || list.Items[1].Details["label"] != "fairway.host" {
+	if err != nil || len(list.Items) != 2 || list.Items[0].Severity != api.SeverityGood || list.Items[1].Details["label"] != "fairway.host" {
 		t.Errorf("%v: %+v", err, list.Items)
 	}
 	if list, err = c.Events(t.Context(), api.EventQuery{Standing: true}); err != nil || len(list.Items) != 0 {
@@ -175,63 +167,6 @@ func TestDrainIsTold(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	testkit.Eventually(t, "it is told", func() bool { return r.has("drain.clean service/web@file:services.yml") })
-}
-
-func TestDrainEvent(t *testing.T) {
-	list := []balance.Drained{{Requests: 3, Took: time.Second}, {Requests: 2, Failed: 1, Took: 2 * time.Second}}
-	e := drainEvent("web@docker", list)
-	if e.Kind != notify.DrainCut || e.Details["cut"] != "1" || e.Details["took"] != "2s" || !strings.Contains(e.Text, "1 of 5") {
-		t.Errorf("%+v", e)
-	}
-	if e = drainEvent("web@docker", list[:1]); e.Kind != notify.DrainClean || e.Details["requests"] != "3" {
-		t.Errorf("%+v", e)
-	}
-}
-
-func TestCertificateEvents(t *testing.T) {
-	dir := t.TempDir()
-	now := time.Now()
-	write := func(name string, expires time.Time) string {
-		t.Helper()
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: expires, DNSNames: []string{"a.example"}}
-		der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, name)
-		data := append([]byte("-----BEGIN X-----\n-----END X-----\n"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	const day = 24 * time.Hour
-	empty := filepath.Join(dir, "empty.pem")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string][]string{
-		write("good.pem", now.Add(30*day)): nil,
-		write("soon.pem", now.Add(10*day)): {"14 days"},
-		write("near.pem", now.Add(2*day)):  {"3 days", "14 days"},
-		write("gone.pem", now.Add(-day)):   {"expired", "3 days", "14 days"},
-		empty:                              {"unreadable"},
-		filepath.Join(dir, "absent.pem"):   {"unreadable"},
-	} {
-		var bad []string
-		for _, e := range certificateEvents(path, now) {
-			if e.Kind == notify.CertificateBad {
-				bad = append(bad, strings.TrimPrefix(e.Subject, "certificate/"+path+"/"))
-			}
-		}
-		if !slices.Equal(bad, want) {
-			t.Errorf("%s: %q, want %q", filepath.Base(path), bad, want)
-		}
-	}
 }
 
 // A rule drains as an operator does, and leaves alone what an operator has drained.

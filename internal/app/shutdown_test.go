@@ -42,7 +42,7 @@ func TestShutdownDrainsFirstAndAdminEndsLast(t *testing.T) {
 	}
 	// A part that ends slowly, as a step of a rollout does.
 	step := make(chan struct{})
-	a.watching.tellers = append(a.watching.tellers, func(ctx context.Context) error {
+	a.watching.parts = append(a.watching.parts, func(ctx context.Context) error {
 		<-ctx.Done()
 		<-step
 		return nil

@@ -149,6 +149,8 @@ func (c *Control) serve(ctx context.Context, o *order) error {
 		return err
 	}
 	c.refused, c.backoff = false, retryFirst
+	c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(c.snapshot) })
+	c.live.Publish(table) // after the status, which readers ask for with the table
 	c.release(free)
 	if o != nil {
 		c.audit = append(c.audit, o.audit)
@@ -161,7 +163,6 @@ func (c *Control) serve(ctx context.Context, o *order) error {
 		}
 		c.store.Put(good)
 	}
-	c.setStatus(func(st *Status) { st.Pending = ""; st.State = stateOf(c.snapshot) })
 	return nil
 }
 
@@ -232,10 +233,11 @@ func (c *Control) restore(ctx context.Context) {
 		return
 	}
 	c.setStatus(func(st *Status) { st.State = StateRestored })
+	c.live.Publish(table)
 }
 
-// apply makes the table live on every engine, but for those that serve its
-// contents already.
+// apply gives the table to every engine, but for those that serve its contents
+// already. The caller publishes it.
 func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	var failed []error
 	took := false
@@ -255,11 +257,9 @@ func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
-	old := c.live.Newest()
-	c.live.Publish(table)
 	if took {
 		c.setStatus(func(st *Status) { st.Applied = time.Now() })
-		c.logChanges(old, table)
+		c.logChanges(c.live.Newest(), table)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package notify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/mail"
 	"net/url"
@@ -47,10 +48,10 @@ type Channel struct {
 	// means those of the machine.
 	CA string `yaml:"ca"`
 
-	// Events are the kinds that are told, with * for any part: "node.*". A ! in
+	// Events are the kinds that are sent, with * for any part: "node.*". A ! in
 	// front leaves out. Empty means all.
 	Events []string `yaml:"events"`
-	// Subjects are the names or subjects that are told of, in the same form.
+	// Subjects are the names or subjects of the events, in the same form.
 	Subjects []string `yaml:"subjects"`
 
 	// Title and Body are templates in place of the usual texts; see docs/notify.md.
@@ -169,8 +170,7 @@ func (c Channel) checkMail() []error {
 	return faults
 }
 
-// checkUnused refuses what has no meaning for the kind, which would otherwise be a
-// setting that is believed to hold.
+// checkUnused refuses settings that have no meaning for the kind.
 func (c Channel) checkUnused() []error {
 	web := map[string]bool{"url": c.URL != "", "url-file": c.URLFile != "", "secrets": len(c.Secrets) > 0}
 	post := map[string]bool{
@@ -186,20 +186,12 @@ func (c Channel) checkUnused() []error {
 		given[name] = given[name] || is
 	}
 	var faults []error
-	for _, name := range slices.Sorted(keysOf(given)) {
-		faults = append(faults, fmt.Errorf("%s: has no meaning for kind %s", name, c.Kind))
-	}
-	return faults
-}
-
-func keysOf(given map[string]bool) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for name, is := range given {
-			if is && !yield(name) {
-				return
-			}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] {
+			faults = append(faults, fmt.Errorf("%s: has no meaning for kind %s", name, c.Kind))
 		}
 	}
+	return faults
 }
 
 func isName(s string) bool {
@@ -225,12 +217,12 @@ func parseRate(text string) (burst int, every time.Duration, err error) {
 	return burst, within / time.Duration(burst), nil
 }
 
-// wants tells whether an event goes to the channel.
+// wants reports whether an event goes to the channel.
 func (c Channel) wants(e *Event) bool {
 	return chosen(c.Events, string(e.Kind)) && chosen(c.Subjects, e.Name, e.Subject)
 }
 
-// chosen tells whether patterns choose something by one of its names. The last
+// chosen reports whether patterns choose something by one of its names. The last
 // pattern that matches decides; none at all chooses everything, and so do those
 // that only leave out.
 func chosen(patterns []string, names ...string) bool {

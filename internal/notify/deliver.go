@@ -13,12 +13,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
 	retryFirst = time.Second
 	retryMost  = 5 * time.Minute
-	// sendTimeout bounds one delivery, tryTimeout that of a test, for which somebody
+	// sendTimeout bounds one delivery, tryTimeout that of a test, for which an operator
 	// waits.
 	sendTimeout = 20 * time.Second
 	tryTimeout  = 8 * time.Second
@@ -29,11 +31,11 @@ const (
 	refusedTries = 5
 )
 
-// sender takes a parcel to a receiver.
+// sender delivers batches to a receiver.
 type sender interface {
-	// send returns nil when the receiver has it, and an error that wraps
-	// errRefused when it says that it will never take this one.
-	send(ctx context.Context, p *parcel) error
+	// send returns nil when the receiver has taken it, and an error that wraps
+	// errRefused when the receiver will never take it.
+	send(ctx context.Context, p *batch) error
 	// receiver is where it goes, without secrets.
 	receiver() string
 }
@@ -41,8 +43,8 @@ type sender interface {
 // errRefused says that a receiver has understood and will not take a message.
 var errRefused = errors.New("refused")
 
-// parcel is what goes out at once: one event, or several in one message.
-type parcel struct {
+// batch is what goes out at once: one event, or several in one message.
+type batch struct {
 	id     string
 	from   string
 	at     time.Time // when it is sent
@@ -62,11 +64,10 @@ type channel struct {
 	bytes   int
 	lost    int
 
-	tokens  float64 // how many messages may go out now
-	filled  time.Time
-	limited bool // messages have waited for a token
+	limiter *rate.Limiter
+	limited bool // messages have waited for the limiter
 
-	tries       int // of the parcel that is next
+	tries       int // of the batch that is next
 	retry       time.Time
 	lastSuccess time.Time
 	lastFailure time.Time
@@ -88,8 +89,8 @@ func newChannel(c Channel, from string) (*channel, error) {
 	default:
 		made.sender = newWebhook(c, texts, webhookBody)
 	}
-	burst, _, err := parseRate(c.Rate)
-	made.tokens, made.filled = float64(burst), time.Now()
+	burst, every, err := parseRate(c.Rate)
+	made.limiter = rate.NewLimiter(rate.Every(every), burst)
 	return made, err
 }
 
@@ -110,8 +111,8 @@ func (m *message) size() int {
 	return n
 }
 
-// enqueue adds those of messages that are for the channel. When more wait than
-// are kept, the oldest are given up. The caller has both locks.
+// enqueue adds the messages that are for the channel. When too many wait, the oldest
+// are given up. The caller has both locks.
 func (n *Notifier) enqueue(c *channel, queued []*message) {
 	before := len(c.waiting)
 	for _, m := range queued {
@@ -134,7 +135,7 @@ func (n *Notifier) enqueue(c *channel, queued []*message) {
 	}
 }
 
-// giveUp drops the first messages of a channel; the next parcel says so. The
+// giveUp drops the first messages of a channel; the next batch says so. The
 // caller has both locks.
 func (n *Notifier) giveUp(c *channel, count int, why string) {
 	if count == 0 {
@@ -158,7 +159,7 @@ func (n *Notifier) remove(c *channel, count int, lost map[string]int) {
 	c.waiting = slices.Delete(c.waiting, 0, count)
 }
 
-// work delivers what waits for a channel, one parcel after the other, until ctx
+// work delivers what waits for a channel, one batch after the other, until ctx
 // ends.
 func (n *Notifier) work(ctx context.Context, c *channel) {
 	for {
@@ -190,7 +191,7 @@ func (n *Notifier) work(ctx context.Context, c *channel) {
 const idle = time.Hour
 
 // take returns what goes out next, or how long to wait for that.
-func (n *Notifier) take(c *channel, now time.Time) (*parcel, time.Duration) {
+func (n *Notifier) take(c *channel, now time.Time) (*batch, time.Duration) {
 	defer n.change()()
 	old := 0
 	for old < len(c.waiting) && now.Sub(c.waiting[old].event.At) > maxAge {
@@ -211,7 +212,7 @@ func (n *Notifier) take(c *channel, now time.Time) (*parcel, time.Duration) {
 	if c.limited {
 		count = min(len(c.waiting), maxTogether)
 	}
-	p := &parcel{from: c.from, at: now, lost: c.lost}
+	p := &batch{from: c.from, at: now, lost: c.lost}
 	for _, m := range c.waiting[:count] {
 		p.events = append(p.events, m.event)
 	}
@@ -231,29 +232,25 @@ func idOf(events []Event) string {
 	return "summary_" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// token returns how long to wait until a message may go out. It does not take
-// the token: that is done when the message is out.
+// token returns how long to wait until a message may go out. The token is taken when
+// the message is out.
 func (c *channel) token(now time.Time) time.Duration {
-	burst, every, err := parseRate(c.Rate)
-	if err != nil {
-		return 0 // Check has seen to it
-	}
-	c.tokens = min(float64(burst), c.tokens+now.Sub(c.filled).Seconds()/every.Seconds())
-	c.filled = now
-	if c.tokens >= 1 {
+	missing := 1 - c.limiter.TokensAt(now)
+	if missing <= 0 {
 		return 0
 	}
-	return time.Duration((1-c.tokens)*float64(every)) + time.Millisecond
+	return time.Duration(missing/float64(c.limiter.Limit())*float64(time.Second)) + time.Millisecond
 }
 
-// sent takes note of how a delivery went.
-func (n *Notifier) sent(c *channel, p *parcel, err error) {
+// sent records how a delivery went.
+func (n *Notifier) sent(c *channel, p *batch, err error) {
 	defer n.change()()
 	now := time.Now()
 	count := n.stillFirst(c, p)
 	if err == nil {
 		n.metrics.messages.WithLabelValues(c.Name, "delivered").Inc()
-		c.tokens, c.limited = c.tokens-1, c.limited && len(c.waiting) > count
+		c.limiter.AllowN(now, 1)
+		c.limited = c.limited && len(c.waiting) > count
 		c.tries, c.retry, c.err, c.lastSuccess = 0, time.Time{}, "", now
 		c.lost -= p.lost
 		n.remove(c, count, map[string]int{c.Name: c.lost})
@@ -278,9 +275,9 @@ func (n *Notifier) sent(c *channel, p *parcel, err error) {
 	c.retry = now.Add(wait)
 }
 
-// stillFirst is how many messages of a parcel still are the first ones that wait:
+// stillFirst is how many messages of a batch still are the first ones that wait:
 // some may have been given up while it was on its way.
-func (n *Notifier) stillFirst(c *channel, p *parcel) int {
+func (n *Notifier) stillFirst(c *channel, p *batch) int {
 	if len(c.waiting) == 0 {
 		return 0
 	}
@@ -293,16 +290,13 @@ func (n *Notifier) stillFirst(c *channel, p *parcel) int {
 
 // backoff is how long to wait after so many tries in vain, a fifth more or less.
 func backoff(tries int) time.Duration {
-	d := retryMost
-	if tries < 10 {
-		d = min(retryMost, retryFirst<<(tries-1))
-	}
+	d := min(retryMost, retryFirst<<min(tries-1, 10))
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-// summary is the parcel as one event: the one it holds, or one that tells of all,
-// and of those that were given up.
-func (p *parcel) summary() Event {
+// summary is the batch as one event: its only one, or one that counts all of them
+// and those that were given up.
+func (p *batch) summary() Event {
 	if len(p.events) == 1 && p.lost == 0 {
 		return p.events[0]
 	}
@@ -330,14 +324,22 @@ func (p *parcel) summary() Event {
 // ErrNoChannel says that there is no channel of that name.
 var ErrNoChannel = errors.New("no such channel")
 
-// Try sends a test event to a channel, past its queue, and returns what the
-// receiver said to it.
-func (n *Notifier) Try(ctx context.Context, name string) error {
-	i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
-	if i < 0 {
-		return fmt.Errorf("%w: %s", ErrNoChannel, name)
+func (n *Notifier) channel(name string) (*channel, error) {
+	for _, c := range n.channels {
+		if c.Name == name {
+			return c, nil
+		}
 	}
-	c := n.channels[i]
+	return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
+}
+
+// Try sends a test event to a channel, past its queue, and returns the receiver's
+// error.
+func (n *Notifier) Try(ctx context.Context, name string) error {
+	c, err := n.channel(name)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	now := time.Now()
@@ -345,7 +347,7 @@ func (n *Notifier) Try(ctx context.Context, name string) error {
 		Kind: Test, Subject: "channel/" + name, Name: name, At: now.UTC().Truncate(time.Millisecond),
 		Text: "this is a test of the channel " + name, ID: fmt.Sprintf("test_%d", now.UnixNano()),
 	}
-	return c.sender.send(ctx, &parcel{id: e.ID, from: c.from, at: now, events: []Event{e}})
+	return c.sender.send(ctx, &batch{id: e.ID, from: c.from, at: now, events: []Event{e}})
 }
 
 // Status is how a channel is doing.
@@ -366,7 +368,7 @@ type Status struct {
 	Retry time.Time
 }
 
-// Channels tells how the channels are doing, sorted by name.
+// Channels returns the condition of the channels, sorted by name.
 func (n *Notifier) Channels() []Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -389,12 +391,12 @@ func (n *Notifier) Channels() []Status {
 func (n *Notifier) Pending(name string, limit int) ([]Event, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
-	if i < 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
+	c, err := n.channel(name)
+	if err != nil {
+		return nil, err
 	}
 	var list []Event
-	for _, m := range n.channels[i].waiting[:min(limit, len(n.channels[i].waiting))] {
+	for _, m := range c.waiting[:min(limit, len(c.waiting))] {
 		list = append(list, m.event)
 	}
 	return list, nil

@@ -10,19 +10,19 @@ import (
 )
 
 // Event is something that happened, in a form fit for people and programs. Its
-// texts may come from anywhere: Tell makes them valid UTF-8 without control
+// texts may come from anywhere: Report makes them valid UTF-8 without control
 // characters and bounds them.
 type Event struct {
-	// ID is unique; Tell gives one to an event without.
+	// ID is unique; Report gives one to an event without.
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 	// Subject is what it is about, unique among all things and stable:
 	// "node/ID", "service/ID", "instance/NAME@SOURCE". Events about one subject
-	// reach each receiver in the order in which they were told.
+	// reach each receiver in the order in which they were reported.
 	Subject string `json:"subject"`
 	// Name is what a person calls the subject.
 	Name string `json:"name"`
-	// At is when it happened; Tell fills in now.
+	// At is when it happened; Report fills in now.
 	At time.Time `json:"at"`
 	// Text says it in one sentence without a full stop.
 	Text string `json:"text"`
@@ -43,13 +43,13 @@ const (
 	ServiceAppeared Kind = "service.appeared"
 	ServiceGone     Kind = "service.gone"
 	ServiceDeployed Kind = "service.deployed" // all instances run another image than before
-	ServiceDown     Kind = "service.down"     // no instance is ready, and there shall be one
+	ServiceDown     Kind = "service.down"     // no instance is ready, although one is wanted
 	ServiceUp       Kind = "service.up"
 
 	InstanceUnhealthy Kind = "instance.unhealthy"
 	InstanceHealthy   Kind = "instance.healthy"
 
-	Flapping Kind = "flapping.begun" // something changes to and fro; it is not told of meanwhile
+	Flapping Kind = "flapping.begun" // something changes to and fro, and is not reported meanwhile
 	Settled  Kind = "flapping.over"
 
 	SourceStale Kind = "source.stale"
@@ -70,22 +70,22 @@ const (
 	RuleCleared     Kind = "rule.cleared"
 	RuleActed       Kind = "rule.acted" // a rule has drained or scaled something, or could not
 
-	Test    Kind = "test"    // somebody asked for it
+	Test    Kind = "test"    // an operator asked for it
 	Summary Kind = "summary" // several events in one message
 )
 
-// Mood says whether an event is good news.
-type Mood string
+// Severity says whether an event is good news.
+type Severity string
 
-// The moods.
+// The severities.
 const (
-	Good    Mood = "good"
-	Bad     Mood = "bad"
-	Neutral Mood = "neutral"
+	Good    Severity = "good"
+	Bad     Severity = "bad"
+	Neutral Severity = "neutral"
 )
 
 // conditions are the kinds that come in pairs: what began, and what ends it. Of
-// such a pair only a change is told.
+// such a pair only a change is reported.
 var conditions = map[Kind]Kind{
 	NodeDown: NodeUp, ServiceDown: ServiceUp, InstanceUnhealthy: InstanceHealthy, Flapping: Settled, SourceStale: SourceBack,
 	ProblemNew: ProblemSolved, ConflictNew: ConflictSolved, CertificateBad: CertificateGood, RuleFired: RuleCleared,
@@ -120,8 +120,8 @@ func (k Kind) ends() Kind {
 	return ""
 }
 
-// Mood says whether the kind is good news.
-func (k Kind) Mood() Mood {
+// Severity says whether the kind is good news.
+func (k Kind) Severity() Severity {
 	switch {
 	case k.begins(), k == DrainCut, k == RolloutFailed:
 		return Bad
@@ -197,5 +197,5 @@ func hidden(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) || r >= 0xfe00 && r <= 0xfe0f
 }
 
-// quote is a text of somebody else's inside a sentence of ours.
+// quote is a text from outside within a sentence.
 func quote(s string) string { return clean(s, 120) }

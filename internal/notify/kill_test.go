@@ -38,7 +38,7 @@ func killedChild(dir string) {
 	most, _ := strconv.Atoi(os.Getenv("FAIRWAY_NOTIFY_MOST"))
 	for i := from; i < from+most; i++ {
 		fmt.Println("telling", i)
-		if err := n.Tell(numbered(i, i+1)...); err != nil {
+		if err := n.Report(numbered(i, i+1)...); err != nil {
 			fmt.Println("error", err)
 			os.Exit(1) //nolint:revive // a child of the test
 		}

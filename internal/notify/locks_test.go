@@ -27,7 +27,7 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := make(chan error, 1)
-	go func() { told <- n.Tell(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}) }()
+	go func() { told <- n.Report(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}) }()
 	testkit.Eventually(t, "the writer waits for the disk", func() bool {
 		if !n.order.TryLock() {
 			return true
@@ -73,7 +73,7 @@ func TestDeliveredIsSeenWhenItIsDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if err := n.Tell(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}); err != nil {
+	if err := n.Report(Event{Kind: DrainCut, Subject: "service/a", Name: "a", Text: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	disk, err := n.store.db.Begin(true) // the one who may write

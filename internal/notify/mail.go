@@ -30,7 +30,7 @@ type mailer struct {
 func (m *mailer) receiver() string { return "mail by " + m.channel.Server }
 
 // send delivers one mail to the server.
-func (m *mailer) send(ctx context.Context, p *parcel) error {
+func (m *mailer) send(ctx context.Context, p *batch) error {
 	msg, err := m.message(p)
 	if err != nil {
 		return err
@@ -46,9 +46,9 @@ func (m *mailer) send(ctx context.Context, p *parcel) error {
 	return err
 }
 
-// message makes the mail of a parcel. Its addresses come from the configuration;
+// message makes the mail of a batch. Its addresses come from the configuration;
 // what events say stands in the subject and in the text, both encoded.
-func (m *mailer) message(p *parcel) (*mail.Msg, error) {
+func (m *mailer) message(p *batch) (*mail.Msg, error) {
 	title, err := render(m.texts.title, p, plainText)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (m *mailer) message(p *parcel) (*mail.Msg, error) {
 	if err := msg.To(m.channel.To...); err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
-	// What looks like an encoded word would be decoded by whoever reads it.
+	// A mail program would decode what looks like an encoded word.
 	msg.Subject(strings.ReplaceAll(clean(title, 200), "=?", "= ?"))
 	msg.SetDateWithValue(p.at)
 	msg.SetMessageIDWithValue(strings.ToLower(p.id) + "@fairway.invalid")

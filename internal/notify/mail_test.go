@@ -151,7 +151,7 @@ func FuzzHostile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	mailOf := func(t *testing.T, p *parcel) string {
+	mailOf := func(t *testing.T, p *batch) string {
 		t.Helper()
 		msg, err := post.sender.(*mailer).message(p)
 		if err != nil {
@@ -166,7 +166,7 @@ func FuzzHostile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		e := Event{Kind: ServiceDown, Subject: "service/" + name, Name: name, Text: "service " + name + " is down", Details: map[string]string{name: name, "image": name}}
 		p := parcelOf(e, e)
-		for _, single := range []*parcel{p, {id: "id0", from: name, at: noon, events: p.events[:1]}} {
+		for _, single := range []*batch{p, {id: "id0", from: name, at: noon, events: p.events[:1]}} {
 			plain, _ := readMail(t, mailOf(t, parcelOf(nodeDown)))
 			header, text := readMail(t, mailOf(t, single))
 			for name := range header {

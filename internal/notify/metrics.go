@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics tell how the notifier is doing. What waits is read off the channels.
+// metrics are those of the notifier. What waits is read off the channels.
 type metrics struct {
 	events          *prometheus.CounterVec
 	messages        *prometheus.CounterVec
@@ -19,7 +19,7 @@ func newMetrics(r prometheus.Registerer, n *Notifier) (*metrics, error) {
 	m := &metrics{
 		notifier: n,
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_events_total", Help: "Events that were told, by kind.",
+			Name: "fairway_events_total", Help: "Events that were reported, by kind.",
 		}, []string{"kind"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairway_notify_messages_total", Help: "Messages to a channel, by what became of a try: delivered, failed or given up.",

@@ -1,17 +1,17 @@
-// Package notify tells people and programs what happened to what exists: a node
-// went down, a service was deployed, a source does not answer.
+// Package notify reports to people and programs what happened to what exists: a node
+// went down, a service was deployed, a label is refused.
 //
-//	snapshots ──▶ watch ──┐
-//	other parts, by Tell ─┴▶ outbox (one file) ──▶ channel ──▶ webhook, mail, chat
+//	snapshots ────▶ watch ──┐
+//	other parts, by Report ─┴▶ outbox (one file) ──▶ channel ──▶ webhook, mail, chat
 //
-// What changed is decided purely from a snapshot and what has been told before
-// (see watch). What has been told, and what is still to be delivered, are one
-// transaction on disk: an event is told once, however often the process dies,
-// and reaches each receiver at least once, in order. What a receiver gets twice
-// carries the same ID both times.
+// What changed is decided purely from a snapshot and what has been reported before
+// (see watch). What has been reported, and what is still to be delivered, are one
+// transaction on disk: an event is reported once, however often the process dies,
+// and reaches each receiver at least once, in order. A receiver that gets an event
+// twice gets the same ID both times.
 //
-// Receivers are the operator's own; nothing that a label says is ever called.
-// Texts of others reach a message only cleaned and escaped for where they stand.
+// Only the operator names receivers; labels cannot. Texts from outside are cleaned,
+// and escaped for the place where they stand.
 package notify
 
 import (
@@ -40,11 +40,11 @@ type Options struct {
 	// Dir is the state directory; the outbox is the file notify.db in it.
 	Dir  string
 	Feed Feed
-	// Channels are where events go; none keeps the events and tells nobody.
+	// Channels are where events go; without any, events are kept and not sent.
 	Channels []Channel
 	// Settle is how long something must be wrong with a service, an instance or a
-	// source before it is told, so that a deployment is no incident. A node that
-	// is down is told at once. Zero means 10 s, negative not at all.
+	// source before it is reported, so that a deployment is no incident. A node that
+	// is down is reported at once. Zero means 10 s, negative not at all.
 	Settle time.Duration
 	// From is how this Fairway is called in messages.
 	From       string
@@ -67,7 +67,7 @@ const (
 	maxEarly  = 1000
 )
 
-// Notifier tells. All methods may be called from any goroutine.
+// Notifier reports events. All methods may be called from any goroutine.
 type Notifier struct {
 	feed     Feed
 	dir      string
@@ -77,13 +77,13 @@ type Notifier struct {
 	channels []*channel // in the order of their names
 
 	// order is held by those who change something, from the decision until it is on
-	// disk. It comes before mu, which is never held over the disk: those who only
-	// look do not wait for that.
+	// disk. It comes before mu, which is never held over the disk, so that readers do
+	// not wait for it.
 	order    sync.Mutex
 	mu       sync.Mutex
 	closed   bool
 	store    *store  // nil while another process has the outbox
-	early    []Event // told meanwhile
+	early    []Event // reported meanwhile
 	watch    *watch
 	standing map[string]Event // by condition
 	recent   []Event          // the newest keptEvents, oldest first
@@ -91,8 +91,8 @@ type Notifier struct {
 
 // New opens the outbox, unless another process has it: then Run waits for it. A
 // file that is damaged is moved aside with an alarm in the log; what was not
-// delivered is lost then, and what exists is looked at as if for the first time.
-// Whoever does not call Run calls Close.
+// delivered is lost then, and what exists counts as seen for the first time.
+// Without Run, the caller has to Close.
 func New(o Options) (*Notifier, error) {
 	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
 		return nil, errors.New("notify: directory, feed and registerer are required")
@@ -103,7 +103,7 @@ func New(o Options) (*Notifier, error) {
 	if o.Settle = cmp.Or(o.Settle, defaultSettle); o.Settle < 0 {
 		o.Settle = 0
 	}
-	n := &Notifier{feed: o.Feed, log: o.Logger}
+	n := &Notifier{feed: o.Feed, dir: o.Dir, settle: o.Settle, log: o.Logger}
 	names := map[string]bool{}
 	for _, c := range o.Channels {
 		if err := errors.Join(c.Check()...); err != nil {
@@ -121,7 +121,6 @@ func New(o Options) (*Notifier, error) {
 	}
 	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
 	var err error
-	n.dir, n.settle = o.Dir, o.Settle
 	if n.metrics, err = newMetrics(o.Registerer, n); err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
@@ -131,8 +130,8 @@ func New(o Options) (*Notifier, error) {
 	return n, nil
 }
 
-// open opens the outbox and takes over what is in it. While another process has
-// it, which is how a new Fairway takes the place of an old one, that one tells.
+// open opens the outbox and takes over what is in it. While another process has it,
+// as during an upgrade, that one reports.
 func (n *Notifier) open() error {
 	defer n.change()()
 	if n.closed {
@@ -147,17 +146,17 @@ func (n *Notifier) open() error {
 	n.store, n.standing, n.recent = store, kept.standing, kept.events
 	n.watch = newWatch(n.settle, kept.known, n.standing)
 	for name, waiting := range kept.waiting {
-		i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name })
-		if i < 0 {
+		c, err := n.channel(name)
+		if err != nil {
 			n.log.Warn("notifications for a channel that is not configured any more are dropped", "channel", name, "count", len(waiting))
-			_ = n.commit(&commit{forget: []string{name}}) // said in the log
+			_ = n.commit(&commit{forget: []string{name}}) // errors are logged
 			continue
 		}
-		n.channels[i].restore(waiting, kept.lost[name])
+		c.restore(waiting, kept.lost[name])
 	}
 	early := n.early
 	n.early = nil
-	return n.tell(findings{events: early})
+	return n.report(findings{events: early})
 }
 
 // Close closes the outbox. Run does it by itself. It may be called again.
@@ -183,7 +182,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		workers.Go(func() { n.work(ctx, c) })
 	}
 	var newest *catalog.Snapshot
-	var due time.Time // when something may have to be told without a new snapshot
+	var due time.Time // when something may be to report without a newer snapshot
 	for {
 		s, err := n.next(ctx, newest, due)
 		switch {
@@ -198,7 +197,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 
 // opened waits until the outbox is open; false when ctx ends before.
 func (n *Notifier) opened(ctx context.Context) bool {
-	for said := false; ; {
+	for logged := false; ; {
 		n.mu.Lock()
 		is := n.store != nil
 		n.mu.Unlock()
@@ -208,9 +207,9 @@ func (n *Notifier) opened(ctx context.Context) bool {
 		switch err := n.open(); {
 		case err == nil:
 			continue
-		case !said:
+		case !logged:
 			n.log.Info("notifications wait for the process that has the outbox", "error", err)
-			said = true
+			logged = true
 		}
 		select {
 		case <-time.After(openEvery):
@@ -231,26 +230,26 @@ func (n *Notifier) next(ctx context.Context, have *catalog.Snapshot, due time.Ti
 	return n.feed.Next(waiting, have)
 }
 
-// look tells what a snapshot says that has not been told.
+// look reports what is new in a snapshot.
 func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
 	defer n.change()()
 	f := n.watch.next(s, time.Now())
-	_ = n.tell(f) // said in the log; it is told all the same
+	_ = n.report(f) // errors are logged; it is sent all the same
 	return f.due
 }
 
-// Tell takes events that other parts have seen. An event that begins a condition
-// that stands already, or ends one that does not, is no news and is dropped. When
-// Tell returns nil the events are on disk and survive the process; with an error
-// they are told as long as it lives. It takes as long as the disk takes.
-func (n *Notifier) Tell(events ...Event) error {
+// Report takes events that other parts have seen. An event that begins a condition
+// that stands already, or ends one that does not, is dropped. When Report returns nil
+// the events are on disk and survive the process; with an error they are sent as long
+// as it lives. It takes as long as the disk takes.
+func (n *Notifier) Report(events ...Event) error {
 	defer n.change()()
-	return n.tell(findings{events: events})
+	return n.report(findings{events: events})
 }
 
-// tell puts events into the outbox of every channel that wants them, and
+// report puts events into the outbox of every channel that wants them, and
 // remembers what is known from now on. The caller has both locks.
-func (n *Notifier) tell(f findings) error {
+func (n *Notifier) report(f findings) error {
 	if n.store == nil {
 		for _, e := range f.events {
 			e.At = cmp.Or(e.At, time.Now())
@@ -259,67 +258,73 @@ func (n *Notifier) tell(f findings) error {
 		n.early = n.early[max(0, len(n.early)-maxEarly):]
 		return errTaken
 	}
-	batch := &commit{known: f.known, standing: map[string]*Event{}}
+	tx := &commit{known: f.known, standing: map[string]*Event{}}
 	for _, condition := range f.withdrawn {
-		delete(n.standing, condition)
-		batch.standing[condition] = nil
+		n.withdraw(condition, tx)
 	}
 	for _, e := range f.events {
-		e = e.cleaned()
-		e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
-		if e.Kind == "" || e.Subject == "" || !n.isNews(&e, batch) {
-			continue
+		if e, is := n.news(e, tx); is {
+			tx.events = append(tx.events, e)
 		}
-		batch.events = append(batch.events, e)
 	}
-	if len(batch.events) == 0 && len(batch.known) == 0 && len(batch.standing) == 0 {
+	if len(tx.events) == 0 && len(tx.known) == 0 && len(tx.standing) == 0 {
 		return nil
 	}
-	n.store.number(batch)
-	for i, e := range batch.events {
+	n.store.number(tx)
+	for i, e := range tx.events {
 		n.metrics.events.WithLabelValues(string(e.Kind)).Inc()
 		for _, c := range n.channels {
 			if c.wants(&e) {
-				batch.queued = append(batch.queued, &message{channel: c.Name, number: batch.first + uint64(i), event: e})
+				tx.queued = append(tx.queued, &message{channel: c.Name, number: tx.first + uint64(i), event: e})
 			}
 		}
 	}
-	err := n.commit(batch)
-	n.recent = append(n.recent, batch.events...)
+	err := n.commit(tx)
+	n.recent = append(n.recent, tx.events...)
 	if excess := len(n.recent) - keptEvents; excess > 0 {
 		n.recent = slices.Delete(n.recent, 0, excess)
 	}
 	for _, c := range n.channels {
-		n.enqueue(c, batch.queued)
+		n.enqueue(c, tx.queued)
 	}
 	return err
 }
 
-// isNews decides whether an event is to be told and notes what stands after it.
-func (n *Notifier) isNews(e *Event, batch *commit) bool {
+// news returns the event as it is reported, and false for one that is none. It notes
+// what stands after it.
+func (n *Notifier) news(e Event, tx *commit) (Event, bool) {
+	e = e.cleaned()
+	e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
+	if e.Kind == "" || e.Subject == "" {
+		return e, false
+	}
 	condition := e.condition()
 	if condition == "" {
-		return true
+		return e, true
 	}
 	_, stands := n.standing[condition]
 	if stands == e.Kind.begins() {
-		return false
+		return e, false
 	}
 	if stands {
-		delete(n.standing, condition)
-		batch.standing[condition] = nil
+		n.withdraw(condition, tx)
 	} else {
-		n.standing[condition] = *e
-		batch.standing[condition] = e
+		n.standing[condition], tx.standing[condition] = e, &e
 	}
-	return true
+	return e, true
 }
 
-// commit writes to disk. What fails is said once in the log, and counted. The caller
-// has both locks; mu is free while the disk works.
-func (n *Notifier) commit(batch *commit) error {
+// withdraw ends a condition without an event.
+func (n *Notifier) withdraw(condition string, tx *commit) {
+	delete(n.standing, condition)
+	tx.standing[condition] = nil
+}
+
+// commit writes to disk. A failure is logged once, and counted. The caller has both
+// locks; mu is free while the disk works.
+func (n *Notifier) commit(tx *commit) error {
 	n.mu.Unlock()
-	err := n.store.write(batch)
+	err := n.store.write(tx)
 	n.mu.Lock()
 	if err != nil && n.metrics != nil {
 		n.metrics.diskErrors.Inc()
@@ -327,8 +332,7 @@ func (n *Notifier) commit(batch *commit) error {
 	return err
 }
 
-// change takes the locks of those who change something, and returns what gives them
-// back.
+// change takes both locks and returns the function that releases them.
 func (n *Notifier) change() (done func()) {
 	n.order.Lock()
 	n.mu.Lock()
@@ -338,41 +342,39 @@ func (n *Notifier) change() (done func()) {
 	}
 }
 
-// Suppose records events as notified without notifying any channel: those that are
-// too many to be reported one by one.
-func (n *Notifier) Suppose(events ...Event) {
-	defer n.change()()
-	if n.store == nil {
-		return
-	}
-	batch := &commit{standing: map[string]*Event{}}
-	for _, e := range events {
-		e = e.cleaned()
-		e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
-		n.isNews(&e, batch)
-	}
-	if len(batch.standing) > 0 {
-		_ = n.commit(batch) // said in the log
-	}
+// Suppress records the conditions of events without sending the events: those that are
+// too many to be sent one by one.
+func (n *Notifier) Suppress(events ...Event) {
+	n.amend(func(tx *commit) {
+		for _, e := range events {
+			n.news(e, tx)
+		}
+	})
 }
 
-// Forget takes back conditions of a kind whose subject is not among those that
-// are still there, without telling anybody: a rule that was removed from the
-// configuration, a table's problem whose service is gone.
+// Forget withdraws, without an event, the conditions of a kind whose subject is not
+// among those that are still there: of a rule that was removed from the
+// configuration.
 func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
+	n.amend(func(tx *commit) {
+		for condition, e := range n.standing {
+			if e.Kind == kind && !subjects[e.Subject] {
+				n.withdraw(condition, tx)
+			}
+		}
+	})
+}
+
+// amend changes what stands, without an event.
+func (n *Notifier) amend(change func(*commit)) {
 	defer n.change()()
 	if n.store == nil {
 		return
 	}
-	batch := &commit{standing: map[string]*Event{}}
-	for condition, e := range n.standing {
-		if e.Kind == kind && !subjects[e.Subject] {
-			delete(n.standing, condition)
-			batch.standing[condition] = nil
-		}
-	}
-	if len(batch.standing) > 0 {
-		_ = n.commit(batch) // said in the log
+	tx := &commit{standing: map[string]*Event{}}
+	change(tx)
+	if len(tx.standing) > 0 {
+		_ = n.commit(tx) // errors are logged
 	}
 }
 

@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 type inbox struct {
 	mu   sync.Mutex
 	down error
-	got  []*parcel
+	got  []*batch
 }
 
-func (b *inbox) send(_ context.Context, p *parcel) error {
+func (b *inbox) send(_ context.Context, p *batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.down != nil {
@@ -108,9 +108,9 @@ func wantNumbered(t *testing.T, events []Event, from, to int) {
 	}
 }
 
-func mustTell(t *testing.T, n *Notifier, events ...Event) {
+func mustReport(t *testing.T, n *Notifier, events ...Event) {
 	t.Helper()
-	if err := n.Tell(events...); err != nil {
+	if err := n.Report(events...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -128,7 +128,7 @@ func TestReceiverAwayForAnHour(t *testing.T) {
 		s.Revision = 1
 		feed.Publish(s)
 		for i := range 60 {
-			mustTell(t, n, numbered(i, i+1)...)
+			mustReport(t, n, numbered(i, i+1)...)
 			time.Sleep(time.Minute)
 			if i == 30 {
 				stop()
@@ -169,7 +169,7 @@ func TestRetryAfter(t *testing.T) {
 		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{}, &laterError{errors.New("busy"), 10 * time.Minute})
 		defer stop()
 		began := time.Now()
-		mustTell(t, n, numbered(0, 1)...)
+		mustReport(t, n, numbered(0, 1)...)
 		synctest.Wait()
 		b.fail(nil)
 		time.Sleep(time.Hour)
@@ -188,7 +188,7 @@ func TestRate(t *testing.T) {
 		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{Rate: "3/3m"})
 		defer stop()
 		began := time.Now()
-		mustTell(t, n, numbered(0, 50)...)
+		mustReport(t, n, numbered(0, 50)...)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		events, messages := b.events()
@@ -203,7 +203,7 @@ func TestRate(t *testing.T) {
 		if e := last.summary(); e.Kind != Summary || e.Text != "47 events: drain.cut × 47" {
 			t.Errorf("summary %+v", e)
 		}
-		mustTell(t, n, numbered(50, 52)...)
+		mustReport(t, n, numbered(50, 52)...)
 		synctest.Wait()
 		if _, messages := b.events(); messages != 6 {
 			t.Errorf("%d messages, want two more: it has been quiet", messages)
@@ -218,18 +218,18 @@ func TestConditionsAreToldOnce(t *testing.T) {
 		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{})
 		fired := Event{Kind: RuleFired, Subject: "rule/busy/node/n1", Name: "busy", Text: "fired"}
 		cleared := Event{Kind: RuleCleared, Subject: fired.Subject, Name: "busy", Text: "cleared"}
-		mustTell(t, n, cleared, fired, fired)
+		mustReport(t, n, cleared, fired, fired)
 		stop()
 		var again *inbox
 		n, again, stop = start(t, dir, &catalog.Feed{}, Channel{})
 		defer stop()
-		mustTell(t, n, fired)
+		mustReport(t, n, fired)
 		if got := n.Standing(); len(got) != 1 || got[0].Kind != RuleFired {
 			t.Errorf("standing %+v", got)
 		}
-		mustTell(t, n, cleared, cleared, fired)
+		mustReport(t, n, cleared, cleared, fired)
 		n.Forget(RuleFired, map[string]bool{})
-		mustTell(t, n, cleared)
+		mustReport(t, n, cleared)
 		synctest.Wait()
 		first, _ := b.events()
 		second, _ := again.events()
@@ -253,7 +253,7 @@ func TestRefusedMessageIsGivenUp(t *testing.T) {
 		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{})
 		defer stop()
 		b.fail(fmt.Errorf("%w with status 400", errRefused))
-		mustTell(t, n, numbered(0, 2)...)
+		mustReport(t, n, numbered(0, 2)...)
 		time.Sleep(20 * time.Second)
 		b.fail(nil)
 		time.Sleep(time.Minute)
@@ -280,7 +280,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		defer stop()
 		b.fail(errors.New("away"))
 		for i := range 21 {
-			mustTell(t, n, numbered(500*i, 500*(i+1))...)
+			mustReport(t, n, numbered(500*i, 500*(i+1))...)
 		}
 		state := n.Channels()[0]
 		if state.Pending != maxPending || state.Lost != 500 {
@@ -291,7 +291,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			t.Errorf("status after %s: %+v", maxAge, state)
 		}
 		b.fail(nil)
-		mustTell(t, n, numbered(0, 1)...)
+		mustReport(t, n, numbered(0, 1)...)
 		time.Sleep(retryMost * 2)
 		synctest.Wait()
 		if _, messages := b.events(); messages != 1 || b.got[0].lost != 10_500 {
@@ -308,7 +308,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			for i := range events {
 				events[i].Details = details
 			}
-			mustTell(t, n, events...)
+			mustReport(t, n, events...)
 		}
 		if bytes := n.channels[0].bytes; bytes > maxPendingBytes {
 			t.Errorf("%d bytes wait", bytes)
@@ -387,7 +387,7 @@ func TestDiskThatFails(t *testing.T) {
 		if err := n.store.db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.Tell(numbered(0, 1)...); err == nil {
+		if err := n.Report(numbered(0, 1)...); err == nil {
 			t.Error("no error from a disk that fails")
 		}
 		synctest.Wait()
@@ -404,7 +404,7 @@ func TestChannelThatIsNotConfiguredAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, b, stop := start(t, dir, &catalog.Feed{}, Channel{})
 		b.fail(errors.New("away"))
-		mustTell(t, n, numbered(0, 3)...)
+		mustReport(t, n, numbered(0, 3)...)
 		stop()
 		n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry()})
 		if err != nil {
@@ -432,7 +432,7 @@ func TestDamagedOutbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustTell(t, n, numbered(0, 500)...)
+	mustReport(t, n, numbered(0, 500)...)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +452,7 @@ func TestDamagedOutbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := len(n.Recent())
-		_ = n.Tell(numbered(0, 1)...) // what is damaged deeper down may show only now; nothing may panic
+		_ = n.Report(numbered(0, 1)...) // what is damaged deeper down may show only now; nothing may panic
 		_ = n.Close()
 		return kept
 	}
@@ -500,10 +500,10 @@ func TestOutboxThatIsTaken(t *testing.T) {
 		n, b, stop := start(t, dir, feed, Channel{})
 		defer stop()
 		time.Sleep(time.Minute)
-		if err := n.Tell(numbered(0, 2)...); !errors.Is(err, errTaken) {
+		if err := n.Report(numbered(0, 2)...); !errors.Is(err, errTaken) {
 			t.Errorf("error %v", err)
 		}
-		mustTell(t, old, Event{Kind: RuleFired, Subject: "rule/x/y"})
+		mustReport(t, old, Event{Kind: RuleFired, Subject: "rule/x/y"})
 		synctest.Wait()
 		if got := n.Channels(); len(got) != 1 || got[0].Pending != 0 {
 			t.Errorf("channels %+v", got)

@@ -31,7 +31,7 @@ const (
 	inKnown    = "known"    // kind/ID → known
 	inStanding = "standing" // condition → the event that began it
 	inEvents   = "events"   // number → event
-	inLost     = "lost"     // channel → how many messages were given up and not told of
+	inLost     = "lost"     // channel → how many messages were given up since the last delivery
 	inOutbox   = "outbox"   // channel → bucket: number → message
 )
 
@@ -41,7 +41,7 @@ type store struct {
 	db     *bbolt.DB // nil while the file cannot be used
 	path   string
 	log    *slog.Logger
-	failed string // the newest error, said already
+	failed string // the newest error, which is logged
 	next   uint64 // number of the next event
 	closed bool
 }
@@ -55,7 +55,7 @@ type message struct {
 
 // contents are what a file holds.
 type contents struct {
-	known    map[thing]*known
+	known    map[object]*known
 	standing map[string]Event
 	events   []Event               // oldest first
 	waiting  map[string][]*message // by channel, in order
@@ -64,7 +64,7 @@ type contents struct {
 
 // commit is one transaction.
 type commit struct {
-	known    map[thing]*known  // nil deletes
+	known    map[object]*known // nil deletes
 	standing map[string]*Event // nil deletes
 	events   []Event
 	first    uint64         // number of the first of events
@@ -101,7 +101,7 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 }
 
 func (s *store) open() (contents, error) {
-	c := contents{known: map[thing]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
+	c := contents{known: map[object]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
 	err := guard(func() error {
 		db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 		if err != nil {
@@ -127,7 +127,7 @@ func (s *store) open() (contents, error) {
 func (s *store) read(tx *bbolt.Tx, c *contents) error {
 	damaged := 0
 	err := errors.Join(
-		each(tx.Bucket([]byte(inKnown)), &damaged, func(key []byte, k known) { c.known[thingOf(string(key))] = &k }),
+		each(tx.Bucket([]byte(inKnown)), &damaged, func(key []byte, k known) { c.known[objectOf(string(key))] = &k }),
 		each(tx.Bucket([]byte(inStanding)), &damaged, func(key []byte, e Event) { c.standing[string(key)] = e }),
 		each(tx.Bucket([]byte(inEvents)), &damaged, func(key []byte, e Event) {
 			c.events = append(c.events, e)
@@ -286,7 +286,7 @@ func (s *store) close() error {
 // damaged.
 type panicError struct{ value any }
 
-// Error says what the panic said.
+// Error returns the text of the panic.
 func (e *panicError) Error() string { return fmt.Sprintf("the file is damaged: %v", e.value) }
 
 // guard runs do and makes an error of a panic, also of a fault in mapped memory.

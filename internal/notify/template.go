@@ -26,21 +26,21 @@ subject: {{.Subject}}
 -- 
 {{.From}}
 `
-	slackText = `{{if eq .Mood "bad"}}:red_circle: {{else if eq .Mood "good"}}:large_green_circle: {{end}}*{{.Text}}*
+	slackText = `{{if eq .Severity "bad"}}:red_circle: {{else if eq .Severity "good"}}:large_green_circle: {{end}}*{{.Text}}*
 {{- range $name, $value := .Details}}
 {{$name}}: {{$value}}{{end}}
 {{- range .Events}}
 • {{.At}} {{.Text}}{{end}}`
 )
 
-// view is what a template sees of a parcel: texts only, escaped for where they
+// view is what a template sees of a batch: texts only, escaped for where they
 // are going to stand.
 type view struct {
-	// ID is that of the event, Kind what happened, Mood good, bad or neutral.
-	ID, Kind, Mood string
-	Subject, Name  string
-	Text           string
-	// From is the name of the Fairway that tells.
+	// ID is that of the event, Kind what happened, Severity good, bad or neutral.
+	ID, Kind, Severity string
+	Subject, Name      string
+	Text               string
+	// From is the name of the Fairway that reports.
 	From string
 	// At is RFC 3339 in UTC.
 	At      string
@@ -49,8 +49,8 @@ type view struct {
 	Events []view
 }
 
-// viewOf makes the view of a parcel.
-func viewOf(p *parcel, escape func(string) string) view {
+// viewOf makes the view of a batch.
+func viewOf(p *batch, escape func(string) string) view {
 	v := eventView(p.summary(), p.from, escape)
 	if len(p.events) > 1 {
 		for _, e := range p.events {
@@ -62,7 +62,7 @@ func viewOf(p *parcel, escape func(string) string) view {
 
 func eventView(e Event, from string, escape func(string) string) view {
 	v := view{
-		ID: escape(e.ID), Kind: escape(string(e.Kind)), Mood: string(e.Kind.Mood()), Subject: escape(e.Subject), Name: escape(e.Name),
+		ID: escape(e.ID), Kind: escape(string(e.Kind)), Severity: string(e.Kind.Severity()), Subject: escape(e.Subject), Name: escape(e.Name),
 		Text: escape(e.Text), From: escape(clean(from, maxName)), At: e.At.Format(time.RFC3339), Details: map[string]string{},
 	}
 	for name, value := range e.Details {
@@ -90,7 +90,7 @@ func parseTemplates(c Channel) (texts, error) {
 		if err != nil {
 			return t, fmt.Errorf("%s: %w", one.field, err)
 		}
-		sample := &parcel{events: []Event{{Kind: Test, Details: map[string]string{"a": "b"}}}}
+		sample := &batch{events: []Event{{Kind: Test, Details: map[string]string{"a": "b"}}}}
 		if _, err := render(parsed, sample, plainText); err != nil {
 			return t, fmt.Errorf("%s: %w", one.field, err)
 		}
@@ -99,8 +99,8 @@ func parseTemplates(c Channel) (texts, error) {
 	return t, nil
 }
 
-// render executes a template on a parcel.
-func render(t *template.Template, p *parcel, escape func(string) string) (string, error) {
+// render executes a template on a batch.
+func render(t *template.Template, p *batch, escape func(string) string) (string, error) {
 	var b strings.Builder
 	if err := t.Execute(&b, viewOf(p, escape)); err != nil {
 		return "", err

@@ -19,25 +19,24 @@ const (
 	flapWindow  = 10 * time.Minute
 )
 
-// thing is something that exists: a node, a service or a source.
-type thing struct {
+// object is something that exists: a node, a service or a source.
+type object struct {
 	kind, id string
 }
 
 // subject names it in events.
-func (t thing) subject() string { return clean(t.key(), maxSubject) }
+func (t object) subject() string { return clean(t.key(), maxSubject) }
 
 // key names it on disk.
-func (t thing) key() string { return t.kind + "/" + t.id }
+func (t object) key() string { return t.kind + "/" + t.id }
 
-// thingOf reads a key.
-func thingOf(key string) thing {
+// objectOf reads a key.
+func objectOf(key string) object {
 	kind, id, _ := strings.Cut(key, "/")
-	return thing{kind, id}
+	return object{kind, id}
 }
 
-// known is what was told of a thing, as far as later snapshots are compared with
-// it. It is kept on disk.
+// known is the last reported state of an object. It is kept on disk.
 type known struct {
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"`
@@ -46,16 +45,15 @@ type known struct {
 	// Ready is true once a service has had an instance that was ready.
 	Ready bool `json:"ready,omitempty"`
 
-	seen uint64           // the last look that saw it
-	calm *catalog.Service // the service as of the last snapshot in which it was not deploying
+	seen   uint64           // the last look that saw it
+	stable *catalog.Service // the service as of the last snapshot in which it was not deploying
 }
 
-// watch finds out what to tell of snapshots. It is a function of the snapshots,
-// the time and what has been told; it touches nothing else. It has no lock of
-// its own.
+// watch decides what to report. It is a function of the snapshots, the time and what
+// has been reported. It has no lock of its own.
 type watch struct {
 	settle   time.Duration
-	known    map[thing]*known
+	known    map[object]*known
 	standing map[string]Event // what stands; only read here
 	tracked  map[string]*track
 	looks    uint64
@@ -70,7 +68,7 @@ type track struct {
 	seen    uint64      // the last look that saw it
 }
 
-func newWatch(settle time.Duration, keep map[thing]*known, standing map[string]Event) *watch {
+func newWatch(settle time.Duration, keep map[object]*known, standing map[string]Event) *watch {
 	return &watch{settle: settle, known: keep, standing: standing, tracked: map[string]*track{}}
 }
 
@@ -79,7 +77,7 @@ type findings struct {
 	events []Event
 	// known are the things of which something else is known now; nil for one to
 	// be forgotten.
-	known map[thing]*known
+	known map[object]*known
 	// withdrawn are conditions of what is not there any more.
 	withdrawn []string
 	// due is when to look again without a newer snapshot; zero for not at all.
@@ -95,21 +93,21 @@ type look struct {
 	sources map[string]catalog.SourceStatus
 	down    map[string]bool // nodes that are, by ID
 	lost    map[string]int  // instances by node that is down
-	calm    bool            // nothing about the service that is looked at is to be followed
-	visited map[string]bool // instances that have been looked at; those of calm services are not
+	stable  bool            // nothing about the service that is looked at is to be followed
+	visited map[string]bool // instances that have been looked at; those of stable services are not
 }
 
-// next returns what is to be told now that s is the newest snapshot.
+// next returns what to report now that s is the newest snapshot.
 //
-// What a source said in an earlier run is not judged, and nothing is told of a
-// source that is seen for the first time: that it has services is no news.
+// Answers of an earlier run are not judged, and the first answer of a new source
+// reports nothing: that it has services is no news.
 func (w *watch) next(s *catalog.Snapshot, now time.Time) findings {
 	if s == nil || s.Restored {
 		return findings{}
 	}
 	w.looks++
 	l := &look{
-		watch: w, s: s, now: now, findings: findings{known: map[thing]*known{}},
+		watch: w, s: s, now: now, findings: findings{known: map[object]*known{}},
 		sources: map[string]catalog.SourceStatus{}, down: map[string]bool{}, lost: map[string]int{},
 		visited: map[string]bool{},
 	}
@@ -121,18 +119,18 @@ func (w *watch) next(s *catalog.Snapshot, now time.Time) findings {
 	for _, service := range s.Services {
 		l.service(service)
 	}
-	l.tellNodes()
+	l.reportNodes()
 	l.forgetGone()
 	for _, src := range s.Sources {
 		if src.Synced {
-			l.know(thing{"source", src.Name}, known{Name: src.Name, Source: src.Name})
+			l.know(object{"source", src.Name}, known{Name: src.Name, Source: src.Name})
 		}
 	}
 	return l.findings
 }
 
 // news is true when what a source says is compared with what it said before.
-func (l *look) news(source string) bool { return l.watch.known[thing{"source", source}] != nil }
+func (l *look) news(source string) bool { return l.watch.known[object{"source", source}] != nil }
 
 // judged is true when what the snapshot has of a source is what the source says
 // now.
@@ -141,8 +139,8 @@ func (l *look) judged(source string) bool {
 	return ok && s.Synced && !s.Stale
 }
 
-// know remembers what is known of a thing.
-func (l *look) know(t thing, k known) {
+// know remembers what is known of an object.
+func (l *look) know(t object, k known) {
 	old := l.watch.known[t]
 	k.seen = l.looks
 	if old == nil || old.Name != k.Name || old.Source != k.Source || old.Image != k.Image || old.Ready != k.Ready {
@@ -151,8 +149,8 @@ func (l *look) know(t thing, k known) {
 	l.watch.known[t] = &k
 }
 
-// forget drops a thing, with what stands of it.
-func (l *look) forget(t thing) {
+// forget drops an object, with what stands of it.
+func (l *look) forget(t object) {
 	delete(l.watch.known, t)
 	l.findings.known[t] = nil
 	for _, kind := range []Kind{NodeDown, ServiceDown, SourceStale, Flapping} {
@@ -166,7 +164,7 @@ func (l *look) withdraw(kind Kind, subject string) {
 	}
 }
 
-func (l *look) tell(kind Kind, subject, name, text string, details map[string]string) {
+func (l *look) report(kind Kind, subject, name, text string, details map[string]string) {
 	l.events = append(l.events, Event{Kind: kind, Subject: subject, Name: name, At: l.now, Text: text, Details: notEmpty(details)})
 }
 
@@ -177,7 +175,7 @@ func (l *look) again(at time.Time) {
 	}
 }
 
-// stands tells whether a condition has been told and is not over.
+// stands reports whether a condition has been reported and is not over.
 func (l *look) stands(kind Kind, subject string) bool {
 	_, ok := l.standing[conditionOf(kind, subject)]
 	return ok
@@ -204,17 +202,17 @@ func (l *look) changed(subject string, bad bool) *track {
 		delete(l.tracked, subject)
 		return nil
 	}
-	l.calm = false
+	l.stable = false
 	return t
 }
 
 // condition follows something that is well or not, and says whether kind has begun,
 // having been wrong for as long as settle, or is over. Of what flaps it says
-// neither, but tells that.
+// neither, but reports that.
 func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.Duration) (begun, over bool) {
 	t := l.changed(subject, bad)
 	stands, flaps := l.stands(kind, subject), l.stands(Flapping, subject)
-	l.calm = l.calm && !stands && !flaps
+	l.stable = l.stable && !stands && !flaps
 	if t == nil {
 		t = &track{}
 	}
@@ -227,9 +225,9 @@ func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.
 		l.again(last.Add(flapWindow))
 		return false, false
 	case flaps:
-		l.tell(Settled, subject, name, quote(name)+" has settled and is "+word(bad), nil)
+		l.report(Settled, subject, name, quote(name)+" has settled and is "+word(bad), nil)
 	case len(t.changes) >= flapChanges:
-		l.tell(Flapping, subject, name, fmt.Sprintf("%s has changed %d times within %d minutes; nothing more is told of it until it has not changed for as long",
+		l.report(Flapping, subject, name, fmt.Sprintf("%s has changed %d times within %d minutes; nothing more is reported of it until it has not changed for as long",
 			quote(name), len(t.changes), int(flapWindow.Minutes())), nil)
 		l.again(last.Add(flapWindow))
 		return false, false
@@ -253,7 +251,7 @@ func word(bad bool) string {
 
 func (l *look) sourceEvents() {
 	for _, src := range l.s.Sources {
-		subject := thing{"source", src.Name}.subject()
+		subject := object{"source", src.Name}.subject()
 		begun, over := l.condition(SourceStale, subject, src.Name, src.Stale, l.settle)
 		if begun {
 			text, last := "source "+quote(src.Name)+" does not answer; what it said before is served on", ""
@@ -262,16 +260,16 @@ func (l *look) sourceEvents() {
 			} else {
 				last = src.LastSuccess.UTC().Format(time.RFC3339)
 			}
-			l.tell(SourceStale, subject, src.Name, text, map[string]string{"error": src.Error, "last success": last})
+			l.report(SourceStale, subject, src.Name, text, map[string]string{"error": src.Error, "last success": last})
 		}
 		if over {
-			l.tell(SourceBack, subject, src.Name, "source "+quote(src.Name)+" answers again", nil)
+			l.report(SourceBack, subject, src.Name, "source "+quote(src.Name)+" answers again", nil)
 		}
 	}
 }
 
-// nodeEvents looks at the nodes; tellNodes tells which are down when the instances
-// that they take along have been counted.
+// nodeEvents looks at the nodes; reportNodes reports those that are down once their
+// instances have been counted.
 func (l *look) nodeEvents() {
 	alive := map[string]bool{} // sources with a node that is not down
 	for _, n := range l.s.Nodes {
@@ -283,21 +281,21 @@ func (l *look) nodeEvents() {
 		if n.State == "down" && alive[n.Source] {
 			l.down[n.ID] = true
 		}
-		t := thing{"node", n.ID}
+		t := object{"node", n.ID}
 		if l.judged(n.Source) {
 			if l.watch.known[t] == nil && l.news(n.Source) {
-				l.tell(NodeJoined, t.subject(), n.Name, "node "+quote(n.Name)+" has joined", nodeDetails(n))
+				l.report(NodeJoined, t.subject(), n.Name, "node "+quote(n.Name)+" has joined", nodeDetails(n))
 			}
 			l.know(t, known{Name: n.Name, Source: n.Source})
 		}
 	}
 }
 
-func (l *look) tellNodes() {
+func (l *look) reportNodes() {
 	later := l.events
 	l.events = nil
 	for _, n := range l.s.Nodes {
-		subject := thing{"node", n.ID}.subject()
+		subject := object{"node", n.ID}.subject()
 		if !l.judged(n.Source) {
 			continue
 		}
@@ -308,10 +306,10 @@ func (l *look) tellNodes() {
 				details["instances"] = strconv.Itoa(lost)
 				text += fmt.Sprintf(", and with it what ran there: %d", lost)
 			}
-			l.tell(NodeDown, subject, n.Name, text, details)
+			l.report(NodeDown, subject, n.Name, text, details)
 		}
 		if over && n.State == "ready" {
-			l.tell(NodeUp, subject, n.Name, "node "+quote(n.Name)+" is up again", nodeDetails(n))
+			l.report(NodeUp, subject, n.Name, "node "+quote(n.Name)+" is up again", nodeDetails(n))
 		}
 	}
 	l.events = append(l.events, later...) // the cause before what follows from it
@@ -326,53 +324,53 @@ func notEmpty(m map[string]string) map[string]string {
 	return m
 }
 
-// service tells of one service and its instances.
+// service looks at one service and its instances.
 func (l *look) service(s *catalog.Service) {
 	if !l.judged(s.Source) {
 		return
 	}
-	t := thing{"service", s.ID}
+	t := object{"service", s.ID}
 	k := known{Name: s.Name, Source: s.Source}
 	if before := l.watch.known[t]; before != nil {
-		if before.calm == s && len(l.down) == 0 {
+		if before.stable == s && len(l.down) == 0 {
 			before.seen = l.looks
 			return
 		}
 		k.Image, k.Ready = before.Image, before.Ready
 	} else if l.news(s.Source) {
-		l.tell(ServiceAppeared, t.subject(), s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
+		l.report(ServiceAppeared, t.subject(), s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
 	}
-	l.calm = true
+	l.stable = true
 	ready := l.instances(s)
 	wanted := s.Replicas == nil || *s.Replicas > 0
 	k.Ready = k.Ready || ready > 0
 	begun, over := l.condition(ServiceDown, t.subject(), s.Name, k.Ready && wanted && ready == 0, l.settle)
 	if begun {
-		l.tell(ServiceDown, t.subject(), s.Name, "service "+quote(s.Name)+" has no instance that is ready",
+		l.report(ServiceDown, t.subject(), s.Name, "service "+quote(s.Name)+" has no instance that is ready",
 			map[string]string{"source": s.Source, "instances": strconv.Itoa(len(s.Instances))})
 	}
 	if over {
 		text := fmt.Sprintf("service %s is back, instances that are ready: %d", quote(s.Name), ready)
 		if ready == 0 {
-			text = "service " + quote(s.Name) + " shall have no instances any more"
+			text = "service " + quote(s.Name) + " is to have no instances any more"
 		}
-		l.tell(ServiceUp, t.subject(), s.Name, text, map[string]string{"source": s.Source})
+		l.report(ServiceUp, t.subject(), s.Name, text, map[string]string{"source": s.Source})
 	}
 	if image := complete(s); image != "" && image != k.Image {
 		if k.Image != "" {
-			l.tell(ServiceDeployed, t.subject(), s.Name, fmt.Sprintf("service %s runs %s on all instances: %d", quote(s.Name), quote(image), ready),
+			l.report(ServiceDeployed, t.subject(), s.Name, fmt.Sprintf("service %s runs %s on all instances: %d", quote(s.Name), quote(image), ready),
 				map[string]string{"image": image, "before": k.Image, "source": s.Source})
 		}
 		k.Image = image
 	}
-	if l.calm {
-		k.calm = s
+	if l.stable {
+		k.stable = s
 	}
 	l.know(t, k)
 }
 
 // complete returns the image of a service whose instances are all ready, as many
-// as there shall be, and of that image; empty while it is not so.
+// as are wanted, and of that image; empty while it is not so.
 func complete(s *catalog.Service) string {
 	ready, image := 0, s.Image
 	plain, _, _ := strings.Cut(image, "@")
@@ -405,7 +403,7 @@ func instanceSubject(s *catalog.Service, in *catalog.Instance) string {
 	return clean("instance/"+cmp.Or(in.Name, in.ID)+"@"+cmp.Or(in.Source, s.Source), maxSubject)
 }
 
-// instances tells of the instances of a service and counts those that are ready.
+// instances looks at the instances of a service and counts those that are ready.
 func (l *look) instances(s *catalog.Service) (ready int) {
 	best := map[string]*catalog.Instance{} // by subject: during a deployment there may be two
 	var order []string
@@ -417,7 +415,7 @@ func (l *look) instances(s *catalog.Service) (ready int) {
 		l.visited[subject] = true
 		if l.down[in.Node] {
 			l.lost[in.Node]++
-			l.calm = false
+			l.stable = false
 			if t := l.tracked[subject]; t != nil {
 				t.seen = l.looks
 			}
@@ -442,7 +440,7 @@ func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance
 	case catalog.StateStarting, catalog.StateStopped:
 		l.changed(subject, true) // to come and go is to flap, too
 		return
-	default: // paused or leaving: somebody wants it so
+	default: // paused or leaving: an operator wants it so
 		if t := l.tracked[subject]; t != nil {
 			t.seen = l.looks
 		}
@@ -452,31 +450,31 @@ func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance
 	begun, over := l.condition(InstanceUnhealthy, subject, name, in.State == catalog.StateUnhealthy, l.settle)
 	details := map[string]string{"service": s.Name, "id": in.ID, "node": in.Node, "image": in.Image, "reason": in.StateReason}
 	if begun {
-		l.tell(InstanceUnhealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is unhealthy", details)
+		l.report(InstanceUnhealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is unhealthy", details)
 	}
 	if over {
-		l.tell(InstanceHealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is healthy again", details)
+		l.report(InstanceHealthy, subject, name, "instance "+quote(name)+" of service "+quote(s.Name)+" is healthy again", details)
 	}
 }
 
-// forgetGone tells of what is known and is not there any more, as far as its
-// source is asked, and drops what was followed of it.
+// forgetGone reports what is known and is gone, as far as its source answers, and
+// drops what was followed of it.
 func (l *look) forgetGone() {
-	var gone []thing
+	var gone []object
 	for t, k := range l.watch.known {
 		if _, configured := l.sources[k.Source]; !configured {
-			l.forget(t) // whoever took the source away knows
+			l.forget(t) // its source was removed from the configuration
 		} else if t.kind != "source" && k.seen != l.looks && l.judged(k.Source) {
 			gone = append(gone, t)
 		}
 	}
-	slices.SortFunc(gone, func(a, b thing) int { return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id)) })
+	slices.SortFunc(gone, func(a, b object) int { return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id)) })
 	for _, t := range gone {
 		kind, text := ServiceGone, "service "+quote(l.watch.known[t].Name)+" is gone"
 		if t.kind == "node" {
 			kind, text = NodeLeft, "node "+quote(l.watch.known[t].Name)+" has left"
 		}
-		l.tell(kind, t.subject(), l.watch.known[t].Name, text, map[string]string{"source": l.watch.known[t].Source})
+		l.report(kind, t.subject(), l.watch.known[t].Name, text, map[string]string{"source": l.watch.known[t].Source})
 		l.forget(t)
 	}
 	for subject, t := range l.tracked {
@@ -498,7 +496,7 @@ func (l *look) forgetInstances() {
 		switch {
 		case !strings.HasPrefix(e.Subject, "instance/"), !l.judged(sourceOf(e.Subject)), l.visited[e.Subject]:
 		case e.Kind == InstanceUnhealthy:
-			l.tell(InstanceHealthy, e.Subject, e.Name, "instance "+quote(e.Name)+", which was unhealthy, is gone", nil)
+			l.report(InstanceHealthy, e.Subject, e.Name, "instance "+quote(e.Name)+", which was unhealthy, is gone", nil)
 		default:
 			l.withdraw(e.Kind, e.Subject)
 		}

@@ -35,10 +35,10 @@ const (
 type webhook struct {
 	channel Channel
 	texts   texts
-	body    func(w *webhook, p *parcel) ([]byte, error)
+	body    func(w *webhook, p *batch) ([]byte, error)
 }
 
-func newWebhook(c Channel, t texts, body func(*webhook, *parcel) ([]byte, error)) *webhook {
+func newWebhook(c Channel, t texts, body func(*webhook, *batch) ([]byte, error)) *webhook {
 	return &webhook{channel: c, texts: t, body: body}
 }
 
@@ -93,7 +93,7 @@ func (w *webhook) receiver() string {
 }
 
 // send makes one call.
-func (w *webhook) send(ctx context.Context, p *parcel) error {
+func (w *webhook) send(ctx context.Context, p *batch) error {
 	address := w.channel.URL
 	if w.channel.URLFile != "" {
 		var err error
@@ -170,7 +170,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 
 // sign adds what Standard Webhooks asks for: the ID, the time, and a signature of
 // both and the body with each secret.
-func (w *webhook) sign(req *http.Request, p *parcel, body []byte) error {
+func (w *webhook) sign(req *http.Request, p *batch, body []byte) error {
 	at := strconv.FormatInt(p.at.Unix(), 10)
 	req.Header.Set("Webhook-Id", p.id)
 	req.Header.Set("Webhook-Timestamp", at)
@@ -225,15 +225,15 @@ type wire struct {
 
 type wireData struct {
 	Event
-	Mood Mood   `json:"mood"`
-	From string `json:"from"`
+	Severity Severity `json:"severity"`
+	From     string   `json:"from"`
 	// Events are the single events of a summary, in order.
 	Events []Event `json:"events,omitempty"`
 	// Lost is how many events were given up before.
 	Lost int `json:"lost,omitempty"`
 }
 
-func webhookBody(w *webhook, p *parcel) ([]byte, error) {
+func webhookBody(w *webhook, p *batch) ([]byte, error) {
 	if w.texts.body != nil {
 		text, err := render(w.texts.body, p, jsonText)
 		if err == nil && json.Valid([]byte(text)) {
@@ -245,14 +245,14 @@ func webhookBody(w *webhook, p *parcel) ([]byte, error) {
 		return nil, err
 	}
 	e := p.summary()
-	data := wireData{Event: e, Mood: e.Kind.Mood(), From: p.from, Lost: p.lost}
+	data := wireData{Event: e, Severity: e.Kind.Severity(), From: p.from, Lost: p.lost}
 	if len(p.events) > 1 {
 		data.Events = p.events
 	}
 	return json.Marshal(wire{Type: e.Kind, Timestamp: e.At, Data: data})
 }
 
-func slackBody(w *webhook, p *parcel) ([]byte, error) {
+func slackBody(w *webhook, p *batch) ([]byte, error) {
 	text, err := render(w.texts.body, p, slackEscape)
 	if err != nil {
 		return nil, err

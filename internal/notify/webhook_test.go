@@ -39,12 +39,12 @@ func channelOf(t *testing.T, c Channel) *channel {
 	return made
 }
 
-func parcelOf(events ...Event) *parcel {
+func parcelOf(events ...Event) *batch {
 	for i := range events {
 		events[i] = events[i].cleaned()
 		events[i].ID, events[i].At = "id"+strconv.Itoa(i), noon
 	}
-	return &parcel{id: idOf(events), from: "host-1", at: noon.Add(time.Second), events: events}
+	return &batch{id: idOf(events), from: "host-1", at: noon.Add(time.Second), events: events}
 }
 
 var nodeDown = Event{Kind: NodeDown, Subject: "node/abc", Name: "n3", Text: "node n3 is down", Details: map[string]string{"address": "10.0.0.3"}}
@@ -85,7 +85,7 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("header %v, want the signature %s", header, want)
 	}
 	if want := `{"type":"node.down","timestamp":"2026-05-01T12:00:00Z","data":{"id":"id0","kind":"node.down","subject":"node/abc","name":"n3",` +
-		`"at":"2026-05-01T12:00:00Z","text":"node n3 is down","details":{"address":"10.0.0.3"},"mood":"bad","from":"host-1"}}`; string(body) != want {
+		`"at":"2026-05-01T12:00:00Z","text":"node n3 is down","details":{"address":"10.0.0.3"},"severity":"bad","from":"host-1"}}`; string(body) != want {
 		t.Errorf("body %s", body)
 	}
 	if err := c.sender.send(t.Context(), parcelOf(nodeDown, nodeDown)); err != nil {

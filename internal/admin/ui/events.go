@@ -60,12 +60,12 @@ func (p *Pages) events(c *call) (any, error) {
 	all := make([]event, len(found.Items))
 	for i, e := range found.Items {
 		all[i] = newEvent(e)
-		if e.Mood == api.MoodBad {
+		if e.Severity == api.SeverityBad {
 			d.Bad++
 		}
 	}
 	d.list = newList(c, all, func(e event, words []string, filter string) bool {
-		return (filter != "bad" || e.Mood == api.MoodBad) && has(words, e.Kind, e.Name, e.Subject, e.Text)
+		return (filter != "bad" || e.Severity == api.SeverityBad) && has(words, e.Kind, e.Name, e.Subject, e.Text)
 	})
 	if channels, err := c.ask.Channels(c); err == nil {
 		d.Channels = channels.Items
@@ -79,7 +79,7 @@ func (p *Pages) events(c *call) (any, error) {
 }
 
 func newEvent(e api.Event) event {
-	out := event{Event: e, Health: map[string]string{api.MoodGood: fine, api.MoodBad: broken}[e.Mood]}
+	out := event{Event: e, Health: map[string]string{api.SeverityGood: fine, api.SeverityBad: broken}[e.Severity]}
 	if out.Health == "" {
 		out.Health = idle
 	}
