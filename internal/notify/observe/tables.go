@@ -26,7 +26,7 @@ const (
 	// certificateEvery is how often certificates are checked.
 	certificateEvery = time.Hour
 	// maxCertificate bounds the file of a certificate, in bytes.
-	maxCertificate = 4 << 20
+	maxCertificate = 1 << 20
 )
 
 // Tables publishes live tables. *feed.Feed[route.Table] is one.
