@@ -9,7 +9,7 @@ import (
 )
 
 type checkCommand struct {
-	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; told apart by what is in them. Without any: the configuration that run would use."`
+	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; by what is in them. Without any: the configuration that run would use."`
 }
 
 // Help implements kong.HelpProvider.

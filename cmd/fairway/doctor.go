@@ -13,12 +13,12 @@ import (
 
 type doctorCommand struct {
 	Name   string `arg:"" help:"A service, container or other instance, by name or ID."`
-	Config string `name:"config" placeholder:"PATH" help:"Configuration file that names the sources to look into when no Fairway answers."`
+	Config string `name:"config" placeholder:"PATH" help:"Configuration file that names the sources to read when no Fairway answers."`
 }
 
 // Help implements kong.HelpProvider.
 func (doctorCommand) Help() string {
-	return `It asks the running Fairway. When none answers, it looks into the sources of the configuration itself. The exit code is 1 when something is not served.
+	return `It asks the running Fairway. When none answers, it reads the sources of the configuration itself. The exit code is 1 when something is not served.
 
     fairway doctor mycontainer
     fairway doctor shop-web -o json`
@@ -34,7 +34,7 @@ func (d *doctorCommand) Run(ctx context.Context, c *console) error {
 	list, err := client.Doctor(ctx, d.Name)
 	if errors.Is(err, api.ErrNoAnswer) && c.admin == "" {
 		c.note("%v", err)
-		c.note("Looking into the sources directly.")
+		c.note("Reading the sources directly.")
 		list.Items, err = d.direct(ctx, c)
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func mark(outcome string) string {
 	case api.CheckOK:
 		return "ok  "
 	case api.CheckDoubt:
-		return "hm  "
+		return "WARN"
 	default:
 		return "FAIL"
 	}

@@ -19,7 +19,7 @@ type explainCommand struct {
 
 // Help implements kong.HelpProvider.
 func (explainCommand) Help() string {
-	return `The request is only thought of, never sent. The exit code is 1 when no endpoint would get it and no filter answers it.
+	return `A dry run: the request is not sent. The exit code is 1 when no endpoint would get it and no filter answers it.
 
     fairway explain GET http://shop.example.com/demo
     fairway explain POST https://api.example.com/v1/orders -H 'X-Version: 2' --client 10.0.0.7`

@@ -16,7 +16,7 @@ type planCommand struct {
 	Labels   []string `name:"label" sep:"none" placeholder:"NAME=KEY=VALUE" help:"Label that a service or container would have; without =VALUE it would be gone. Repeatable."`
 	Remove   []string `name:"remove" placeholder:"NAME" help:"Service or container that would be gone. Repeatable."`
 	Project  string   `name:"project" short:"p" placeholder:"NAME" help:"Name of the Compose project or the stack. Default: as Compose finds it."`
-	Stack    bool     `name:"stack" help:"The files are deployed with docker stack deploy. Goes without saying where only a Swarm is watched."`
+	Stack    bool     `name:"stack" help:"The files are deployed with docker stack deploy. Implied where only a Swarm is watched."`
 	Source   string   `name:"source" placeholder:"NAME" help:"Source that would see it, where there are several; see: fairway sources."`
 	Prune    bool     `name:"prune" help:"Services of the project that the files do not name would be removed, as with --prune or --remove-orphans."`
 	Detailed bool     `name:"detailed-exitcode" help:"Exit with 0 when nothing would change, 2 when something would, 1 when there would be new problems or the plan failed."`
@@ -24,14 +24,14 @@ type planCommand struct {
 
 // Help implements kong.HelpProvider.
 func (planCommand) Help() string {
-	return `What would change in what is served, before it is deployed: routes, backends, host names and problems, against what the running Fairway sees. Nothing is changed. The exit code is 1 when there would be new problems, else 0; --detailed-exitcode tells more.
+	return `What would change in what is served, before it is deployed: routes, backends, host names and problems, against what the running Fairway sees. Nothing is changed. The exit code is 1 when there would be new problems, else 0; see --detailed-exitcode.
 
     fairway plan -f compose.yml
     fairway plan -f stack.yml --stack -p shop --prune
     fairway plan --label shop-1=fairway.host=www.example.com
     docker compose config | fairway plan -p shop -f /dev/stdin
 
-The last one sees a Compose file with all that it extends and includes, which are not followed otherwise. What only a deployment can tell is not in the plan: addresses of new containers, the ports of a new image.`
+The last one sees a Compose file with all that it extends and includes, which are not followed otherwise. What only a deployment shows is not in the plan: addresses of new containers, the ports of a new image. The same planner answers fairway check (files alone, without a running Fairway), fairway explain (one request) and fairway doctor (why a service is not served).`
 }
 
 // Run plans.

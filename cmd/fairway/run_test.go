@@ -148,7 +148,7 @@ func TestDoctorWithoutFairway(t *testing.T) {
 	nobody.Close()
 	environ := []string{"FAIRWAY_ADMIN_LISTEN=" + strings.TrimPrefix(nobody.URL, "http://"), "FAIRWAY_FILE=services.yml"}
 	code, stdout, stderr := runAt(t, environ, "doctor", "shop")
-	if code != exitNo || !strings.Contains(stdout, "not served") || !strings.Contains(stdout, "fairway.hsot") || !strings.Contains(stderr, "Looking into the sources directly.") {
+	if code != exitNo || !strings.Contains(stdout, "not served") || !strings.Contains(stdout, "fairway.hsot") || !strings.Contains(stderr, "Reading the sources directly.") {
 		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = runAt(t, environ, "doctor", "nobody")

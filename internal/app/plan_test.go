@@ -39,7 +39,7 @@ func TestPlanByTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, r := range d.Routes { // which a plan does not tell
+	for i, r := range d.Routes { // which is not in a plan
 		d.Routes[i].Lines = slices.DeleteFunc(r.Lines, func(line string) bool { return strings.Contains(line, " claim ") })
 	}
 	if diff := cmp.Diff(d.Routes, plan.Routes); diff != "" {
@@ -47,7 +47,7 @@ func TestPlanByTheAPI(t *testing.T) {
 	}
 }
 
-// With HAProxy a plan tells its lines, too, and no secret in them.
+// With HAProxy a plan has its lines, too, and no secret in them.
 func TestPlanTellsTheLinesOfHAProxy(t *testing.T) {
 	if _, err := exec.LookPath("haproxy"); err != nil {
 		t.Skip("no haproxy here")

@@ -1,7 +1,7 @@
 // Package files reads files whose names or contents come from outside: from labels,
 // from mounted directories, from an operator's configuration. It reads regular files
-// alone and never more than a bound, so that a FIFO, a device or a file without end
-// stops nobody.
+// alone and never more than a bound: a FIFO, a device or a file without end stops
+// nothing.
 package files
 
 import (
@@ -58,9 +58,9 @@ func Open(path string) (*File, error) {
 	return regular(os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0))
 }
 
-// OpenBelow is Open for a path that somebody else has named: it must be below one of
-// the directories, by its text and with every symbolic link on the way resolved.
-// The directories themselves may be links.
+// OpenBelow is Open for a path from a label: it must be below one of the directories,
+// by its text and with every symbolic link on the way resolved. The directories
+// themselves may be links.
 func OpenBelow(dirs []string, path string) (*File, error) {
 	dir, name, ok := below(dirs, path)
 	if !ok {

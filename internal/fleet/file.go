@@ -44,7 +44,7 @@ type Reader struct {
 	Documents []string
 }
 
-// reads tells whether the reader may read a document.
+// reads reports whether the reader may read a document.
 func (r Reader) reads(document string) bool {
 	return slices.ContainsFunc(r.Documents, func(pattern string) bool {
 		if start, ok := strings.CutSuffix(pattern, "*"); ok {
@@ -75,7 +75,7 @@ func (m *Map) place(host, document string) (Place, bool) {
 	return Place{}, false
 }
 
-// render makes what a place shall have out of the contents of a revision.
+// render returns what a place gets for the contents of a revision.
 func (m *Map) render(content []byte, p Place) ([]byte, error) {
 	if !m.Templates[p.Document] {
 		return content, nil
@@ -83,7 +83,7 @@ func (m *Map) render(content []byte, p Place) ([]byte, error) {
 	return Render(content, p)
 }
 
-// IsDocument tells whether s can be the name of a document: an IP address, or
+// IsDocument reports whether s can be the name of a document: an IP address, or
 // what can be the name of a service.
 func IsDocument(s string) bool {
 	a, err := netip.ParseAddr(s)
@@ -98,7 +98,7 @@ const (
 )
 
 // ReadMap reads a fleet file and the files that it names, relative to its own
-// directory. All that is wrong is told, each with its line.
+// directory. The error has all faults, each with its line.
 func ReadMap(name string) (*Map, error) {
 	data, err := files.ReadStream(name, maxMap)
 	if err != nil {

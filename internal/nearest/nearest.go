@@ -1,12 +1,12 @@
-// Package nearest finds what somebody who mistyped a word most likely meant, for
-// the hints in errors about labels, configuration keys and files.
+// Package nearest finds the word that a mistyped one most likely stands for: the
+// hint in errors about labels, configuration keys and files.
 package nearest
 
 import "strings"
 
 // Word returns the candidate that word was most likely meant to be, in any
-// case, or nothing when none is near: up to two edits away, three for long words. Of equally near
-// ones the first is returned.
+// case, or nothing when none is near: up to two edits away, three for long words.
+// Of equally near ones the first is returned.
 func Word(word string, candidates []string) string {
 	best, bestDistance := "", 3
 	if len(word) > 10 {

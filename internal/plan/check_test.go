@@ -9,7 +9,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// Whatever a file holds, Check has an answer.
+// Check has an answer for any file.
 func FuzzCheck(f *testing.F) {
 	paths, err := filepath.Glob("../app/testdata/check/*.txtar")
 	if err != nil {

@@ -94,7 +94,7 @@ func shown(before, after *route.Table) string {
 }
 
 // The plan of a services file is the difference after it has been written:
-// routes, backends, problems, whatever is in it.
+// routes, backends, problems, for any file.
 func TestPlanIsWhatHappens(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	changed := 0

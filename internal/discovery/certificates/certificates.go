@@ -1,8 +1,7 @@
-// Package certificates is the source that looks after directories of certificates:
-// one that Fairway writes to itself, when it is sent a certificate, and others that
-// are mounted. A file is a certificate with its chain and its private key in PEM.
-// A file that is not is told of in the log and left out, so that it spoils no
-// other one.
+// Package certificates is the source of certificates in directories: one that Fairway
+// writes to when it is sent a certificate, and others that are mounted. A file is a
+// certificate with its chain and its private key in PEM. Any other file is logged and
+// left out.
 package certificates
 
 import (
@@ -35,14 +34,14 @@ const (
 	MaxFiles = 10_000
 )
 
-// rereadEvery bounds how late a file is seen that somebody else put there.
+// rereadEvery bounds how late a file is seen that Put has not written.
 const rereadEvery = 2 * time.Second
 
 // ErrInvalid is the reason why a certificate is not kept: its name or what it
 // says. The error's text holds none of the contents.
 var ErrInvalid = errors.New("invalid certificate")
 
-// Dir is a directory that is looked after. One that does not exist is empty.
+// Dir is a directory of certificates. One that does not exist is empty.
 type Dir struct {
 	// Path is the directory.
 	Path string
@@ -63,12 +62,13 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
-// Source looks after the files. All methods may be called from any goroutine.
+// Source reads the files. All methods may be called from any goroutine.
 type Source struct {
 	dirs      []Dir // the first is written to
 	preferred []string
 	log       *slog.Logger
 	wake      chan struct{}
+	most      int // MaxFiles, but for tests
 
 	mu   sync.Mutex
 	seen map[string]seen // by path
@@ -98,6 +98,7 @@ func New(o Options) (*Source, error) {
 		preferred: o.Preferred,
 		log:       o.Logger,
 		wake:      make(chan struct{}, 1),
+		most:      MaxFiles,
 		seen:      map[string]seen{},
 	}, nil
 }
@@ -114,9 +115,9 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	})
 }
 
-// Read returns the sound files of all directories: the preferred ones first, then
-// by directory and name. A file whose contents were sound before and are not any
-// more stays, for whoever serves it goes on with what it has.
+// Read returns the sound files of all directories, MaxFiles at most: the preferred
+// ones first, then by directory and name. A file that was sound before stays while
+// its contents are not: the engine keeps the certificate that it has.
 func (s *Source) Read() ([]catalog.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,23 +131,23 @@ func (s *Source) Read() ([]catalog.Certificate, error) {
 			paths = append(paths, filepath.Join(dir.Path, name))
 		}
 	}
+	slices.SortStableFunc(paths, func(a, b string) int { return s.rank(a) - s.rank(b) })
 	list := []catalog.Certificate{}
 	next := make(map[string]seen, len(paths))
 	for _, file := range paths {
-		now := s.look(file)
+		now := s.read(file)
 		next[file] = now
-		if now.sound && len(list) < MaxFiles {
+		if now.sound && len(list) < s.most {
 			list = append(list, catalog.Certificate{File: file, Source: Name})
 		}
 	}
 	s.seen = next
-	slices.SortStableFunc(list, func(a, b catalog.Certificate) int { return s.rank(a.File) - s.rank(b.File) })
 	return list, nil
 }
 
-// look reads a file, and judges it unless it was judged before. One that cannot be
-// read is what it was.
-func (s *Source) look(file string) seen {
+// read reads a file and checks it, unless it has not changed. One that cannot be read
+// is what it was.
+func (s *Source) read(file string) seen {
 	before, known := s.seen[file]
 	data, err := readFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -249,7 +250,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// check tells whether data is a certificate with its key.
+// check reports whether data is a certificate with its key.
 func check(data []byte) error {
 	if len(data) > MaxBytes {
 		return fmt.Errorf("%w: larger than %d bytes", ErrInvalid, MaxBytes)

@@ -100,6 +100,13 @@ func TestReadFindsSoundFilesInOrder(t *testing.T) {
 		t.Errorf("log %q", got)
 	}
 
+	// Where there are too many, the preferred ones stay.
+	s.most = 2
+	if got, want := found(t, s, dir), "put/b.pem secrets/cert-y"; got != want {
+		t.Errorf("of too many files %q stay, want %q", got, want)
+	}
+	s.most = MaxFiles
+
 	// What was sound stays while it is being replaced; what is gone is gone.
 	write(t, filepath.Join(dir, "put/a.pem"), []byte("half of a new one"))
 	if err := os.Remove(filepath.Join(dir, "put/b.pem")); err != nil {

@@ -1,5 +1,5 @@
-// Package file is the source that reads services from a YAML file: the way for
-// whatever has no API.
+// Package file is the source that reads services from a YAML file: for instances
+// that no engine runs.
 //
 //	services:
 //	  - name: shop
@@ -8,9 +8,9 @@
 //
 // The file is watched: its directory, so that it can be replaced by renaming
 // and mounted the way Kubernetes mounts its ConfigMaps, and its contents every
-// few seconds, for file systems that tell of nothing. A file that is missing, or
-// that has a fault anywhere, is an error and not an empty answer: what it said
-// before stays in force.
+// few seconds, for file systems without notices. A file that is missing, or that has
+// a fault anywhere, is an error and not an empty answer: what it said before stays
+// in force.
 package file
 
 import (
@@ -34,7 +34,7 @@ import (
 // maxSize is the largest file that is read, in bytes.
 const maxSize = 16 << 20
 
-// rereadEvery bounds how late a change is seen that nobody tells of, and how long
+// rereadEvery bounds how late a change without a notice is seen, and how long
 // after the collector's five seconds a removal is confirmed.
 const rereadEvery = 2 * time.Second
 

@@ -169,7 +169,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestReread sees a change that nobody tells of, and answers again when there is
+// TestReread sees a change without a notice, and answers again when there is
 // none: the directory cannot be watched, since it does not exist at first.
 func TestReread(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
@@ -211,7 +211,7 @@ func TestReread(t *testing.T) {
 	}
 }
 
-// TestFilesThatStopNobody: a file without end, and one that nobody writes to, are errors
+// TestFilesThatStopNobody: a file without end, and one without a writer, are errors
 // at once, also where they took the place of a regular one.
 func TestFilesThatStopNobody(t *testing.T) {
 	dir := t.TempDir()

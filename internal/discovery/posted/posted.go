@@ -1,9 +1,9 @@
-// Package posted is the source of services that were sent over HTTP. It is told
-// of each service and keeps them all in one file, so that they survive a restart.
+// Package posted is the source of services that were sent over HTTP. It keeps them
+// all in one file, so that they survive a restart.
 //
-// A service may also have been pulled from somebody who knows all of theirs, such
-// as a Swarm Listener. Then it is that one's word that keeps it: what is no longer
-// in a later list of theirs is gone, and what was sent by hand stays.
+// A service may also come from a list that is complete, such as that of a Swarm
+// Listener. Then it stays for as long as it is in that list. What was sent by itself
+// stays until it is removed.
 package posted
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -28,11 +29,10 @@ import (
 // Name is the name of the source. It ends the IDs of its services.
 const Name = "posted"
 
-// MaxServices bounds how many services are kept: whoever may send services must
-// not be able to fill the disk.
+// MaxServices bounds how many services are kept, so that clients cannot fill the disk.
 const MaxServices = 10_000
 
-// confirmEvery is how often the source says again what it knows.
+// confirmEvery is how often the source repeats its answer.
 const confirmEvery = 30 * time.Second
 
 // format is the form of the file; a file of another form is not read.
@@ -45,7 +45,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Source keeps the services that it is told of. All methods may be called from
+// Source keeps the services that are sent to it. All methods may be called from
 // any goroutine.
 type Source struct {
 	path string
@@ -55,26 +55,21 @@ type Source struct {
 	posted map[string]entry // by service ID
 }
 
-// entry is a service and whose word keeps it: empty for who sent it by hand.
+// entry is a service, and the list that it comes from; empty for one that was sent
+// by itself.
 type entry struct {
-	service *catalog.Service
-	from    string
-}
-
-// stored is the shape of the file.
-type stored struct {
-	Format   int             `json:"format"`
-	Services []storedService `json:"services"`
-}
-
-type storedService struct {
 	From    string           `json:"from,omitempty"`
 	Service *catalog.Service `json:"service"`
 }
 
-// New returns the source with the services that the last run left. A file that
-// is damaged is moved aside, so that it can be looked at, and told of in the log:
-// the source then begins empty.
+// stored is the shape of the file.
+type stored struct {
+	Format   int     `json:"format"`
+	Services []entry `json:"services"`
+}
+
+// New returns the source with the services that the last run left. A damaged file
+// is moved aside and logged: the source then begins empty.
 func New(o Options) (*Source, error) {
 	if o.Path == "" {
 		return nil, errors.New("posted source: a path is required")
@@ -117,7 +112,7 @@ func (s *Source) Services() []*catalog.Service {
 	defer s.mu.Unlock()
 	list := make([]*catalog.Service, 0, len(s.posted))
 	for _, e := range s.posted {
-		list = append(list, e.service)
+		list = append(list, e.Service)
 	}
 	slices.SortFunc(list, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
 	return list
@@ -128,88 +123,69 @@ func (s *Source) Services() []*catalog.Service {
 // returns; on an error nothing has changed. A service that says the same as the
 // one before changes nothing.
 func (s *Source) Put(service *catalog.Service) (before *catalog.Service, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.posted[service.ID]
-	return e.service, s.change(map[string]entry{service.ID: {service, e.from}}, nil)
+	_, err = s.change(func(next map[string]entry) {
+		e := next[service.ID]
+		before = e.Service
+		next[service.ID] = entry{e.From, keep(e.Service, service)}
+	})
+	return before, err
 }
 
 // Remove forgets the service with an ID, on disk, too. It reports whether there
 // was one.
 func (s *Source) Remove(id string) (had bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, had = s.posted[id]; !had {
-		return false, nil
-	}
-	return true, s.change(nil, []string{id})
+	return s.change(func(next map[string]entry) { delete(next, id) })
 }
 
-// Replace takes the whole list of somebody who knows all of theirs: it keeps
-// those services on their word, and forgets those that were kept on their word
-// alone and are no longer in the list. It reports whether anything changed.
+// Replace takes a list that is complete: it keeps those services, and forgets those
+// that came from the list of that name and are no longer in it. It reports whether
+// anything changed.
 func (s *Source) Replace(from string, services []*catalog.Service) (changed bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	put := make(map[string]entry, len(services))
-	for _, service := range services {
-		put[service.ID] = entry{service, from}
-	}
-	var remove []string
-	for id, e := range s.posted {
-		if _, still := put[id]; e.from == from && !still {
-			remove = append(remove, id)
+	return s.change(func(next map[string]entry) {
+		before := maps.Clone(next)
+		maps.DeleteFunc(next, func(_ string, e entry) bool { return e.From == from })
+		for _, service := range services {
+			next[service.ID] = entry{from, keep(before[service.ID].Service, service)}
 		}
-	}
-	before := s.posted
-	err = s.change(put, remove)
-	return !reflect.DeepEqual(before, s.posted), err
+	})
 }
 
-// change puts and removes, writes the file and wakes Run. The mutex is held.
-func (s *Source) change(put map[string]entry, remove []string) error {
-	next := make(map[string]entry, len(s.posted)+len(put))
-	for id, e := range s.posted {
-		next[id] = e
-	}
-	for _, id := range remove {
-		delete(next, id)
-	}
-	for id, e := range put {
-		if old, ok := next[id]; ok {
-			e.service = keep(old.service, e.service)
-		} else if e.service.Created.IsZero() {
-			c := *e.service
-			c.Created = time.Now().UTC().Truncate(time.Second)
-			e.service = &c
-		}
-		next[id] = e
-	}
+// change edits the services, writes the file and wakes Run. It reports whether
+// anything changed; after an error nothing has.
+func (s *Source) change(edit func(next map[string]entry)) (changed bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := maps.Clone(s.posted)
+	edit(next)
 	if len(next) > MaxServices {
-		return fmt.Errorf("posted source: more than %d services", MaxServices)
+		return false, fmt.Errorf("posted source: more than %d services", MaxServices)
 	}
 	if reflect.DeepEqual(next, s.posted) {
-		return nil
+		return false, nil
 	}
 	if err := save(s.path, next); err != nil {
-		return fmt.Errorf("posted source: %w", err)
+		return false, fmt.Errorf("posted source: %w", err)
 	}
 	s.posted = next
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is about to answer anyway
 	}
-	return nil
+	return true, nil
 }
 
-// keep returns the service to keep: the old pointer when the new service says
-// the same, else the new one with the age of the old.
+// keep returns the service to keep: the old pointer when the new service says the
+// same, else the new one with the age of the old. A new one is created now.
 func keep(old, service *catalog.Service) *catalog.Service {
 	c := *service
-	if c.Created.IsZero() {
+	switch {
+	case !c.Created.IsZero():
+	case old != nil:
 		c.Created = old.Created
+	default:
+		c.Created = time.Now().UTC().Truncate(time.Second)
 	}
-	if reflect.DeepEqual(*old, c) {
+	if old != nil && reflect.DeepEqual(*old, c) {
 		return old
 	}
 	return &c
@@ -229,18 +205,15 @@ func decode(data []byte) (map[string]entry, error) {
 		if e.Service == nil || e.Service.ID == "" || slices.Contains(e.Service.Instances, nil) {
 			return map[string]entry{}, fmt.Errorf("service %d is incomplete", i)
 		}
-		all[e.Service.ID] = entry{e.Service, e.From}
+		all[e.Service.ID] = e
 	}
 	return all, nil
 }
 
 // save replaces the file. Only its owner may read it, as labels hold passwords.
 func save(path string, all map[string]entry) error {
-	list := stored{Format: format, Services: []storedService{}}
-	for _, e := range all {
-		list.Services = append(list.Services, storedService{e.from, e.service})
-	}
-	slices.SortFunc(list.Services, func(a, b storedService) int { return strings.Compare(a.Service.ID, b.Service.ID) })
+	byID := func(a, b entry) int { return strings.Compare(a.Service.ID, b.Service.ID) }
+	list := stored{Format: format, Services: append([]entry{}, slices.SortedFunc(maps.Values(all), byID)...)}
 	data, err := json.MarshalIndent(list, "", " ")
 	if err != nil {
 		return err

@@ -108,7 +108,7 @@ func TestDamagedFileIsMovedAside(t *testing.T) {
 	}
 }
 
-// What somebody knows all of goes when they no longer list it; what was sent by
+// A service of a list goes when the list no longer has it; what was sent by
 // hand, or is still in another list, stays.
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "posted.json")
