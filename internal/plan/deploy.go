@@ -40,12 +40,16 @@ func running(list []*catalog.Instance) []*catalog.Instance {
 	})
 }
 
-// like returns the instance that number i takes the place of, or nil.
-func like(old []*catalog.Instance, i int) *catalog.Instance {
-	if len(old) == 0 {
-		return nil
+// instance makes up instance number i of a service. before is the one of old that it
+// takes the place of, or nil.
+func (w *world) instance(source, prefix string, i int, d *compose.Service, old []*catalog.Instance) (in, before *catalog.Instance) {
+	if len(old) > 0 {
+		before = old[min(i, len(old)-1)]
 	}
-	return old[min(i, len(old)-1)]
+	return &catalog.Instance{
+		ID: fmt.Sprintf("planned-%s%04d", prefix, i+1), Name: fmt.Sprintf("%s%d", prefix, i+1), Source: source,
+		State: catalog.StateReady, Created: w.created(), Addresses: w.addressesOf(source, d, before),
+	}, before
 }
 
 // deployCompose makes up the containers of a service.
@@ -75,17 +79,14 @@ func (w *world) deployCompose(project, source string, d *compose.Service) {
 		return // Compose leaves it alone, as far as can be seen
 	}
 	w.drop(mine, "")
-	labels := relabelled(map[string]string{composeProject: project, composeService: d.Key}, d.Labels)
 	for i := range count {
-		in := &catalog.Instance{
-			ID: fmt.Sprintf("planned-%s-%04d", name, i+1), Name: cmp.Or(d.Container, fmt.Sprintf("%s-%d", name, i+1)), Source: source, Node: source,
-			Labels: labels, State: catalog.StateReady, Created: w.created(),
-		}
-		before := like(old, i)
+		in, before := w.instance(source, name+"-", i, d, old)
+		in.Name, in.Node = cmp.Or(d.Container, in.Name), source
+		in.Labels = relabelled(map[string]string{composeProject: project, composeService: d.Key}, d.Labels)
 		if before != nil {
 			in.Labels = relabelled(before.Labels, d.Labels)
 		}
-		in.Addresses, in.Ports = w.addressesOf(source, d, before), portsOf(d, before)
+		in.Ports = portsOf(d, before)
 		service.Instances = append(service.Instances, in)
 	}
 	if count > 0 {
@@ -99,7 +100,7 @@ func (w *world) deployStack(project, source string, d *compose.Service) {
 	id := name + "@" + source
 	w.locate(d, id)
 	service := &catalog.Service{
-		ID: id, Name: name, Source: source, Created: w.created(), OwnLabels: true,
+		ID: id, Name: name, Source: source, Created: w.created(),
 		Labels: map[string]string{stackNamespace: project},
 	}
 	var tasks []*catalog.Instance
@@ -107,7 +108,7 @@ func (w *world) deployStack(project, source string, d *compose.Service) {
 		*service = *old
 		tasks = running(old.Instances)
 	}
-	service.Labels = relabelled(service.Labels, d.Deploy)
+	service.Labels, service.OwnLabels = relabelled(service.Labels, d.Deploy), true
 	count := 1
 	switch {
 	case d.Global:
@@ -121,12 +122,9 @@ func (w *world) deployStack(project, source string, d *compose.Service) {
 	}
 	service.Instances = nil
 	for i := range count {
-		service.Instances = append(service.Instances, &catalog.Instance{
-			ID: fmt.Sprintf("planned-%s-%04d", name, i+1), Name: fmt.Sprintf("%s.%d", name, i+1), Source: source,
-			Labels: d.Labels, State: catalog.StateReady, Created: w.created(),
-			// A Swarm does not say which ports an image exposes, only those of the service.
-			Addresses: w.addressesOf(source, d, like(tasks, i)), Ports: d.Ports,
-		})
+		in, _ := w.instance(source, name+".", i, d, tasks)
+		in.Labels, in.Ports = d.Labels, d.Ports // a Swarm does not say which ports an image exposes
+		service.Instances = append(service.Instances, in)
 	}
 	w.services[id] = service
 }

@@ -289,6 +289,33 @@ networks: {proxy: {external: true}}
 	}
 }
 
+// Services files of one source are taken together: the second does not take away
+// what the first one says.
+func TestPlanOfTwoServicesFiles(t *testing.T) {
+	text := func(name string) string {
+		return "services:\n  - {name: " + name + ", labels: {fairway.host: " + name + ".example.com}, instances: [{address: '10.0.0.1:80'}]}\n"
+	}
+	plan, err := planWorld(composeWorld(), nil).Plan(api.PlanRequest{Files: []api.PlanFile{{Path: "a/services.yml", Text: text("one")}, {Path: "b/services.yml", Text: text("two")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := shown(plan.Before, plan.After)
+	if !strings.Contains(got, "+ route one@file:services.yml") || !strings.Contains(got, "+ route two@file:services.yml") || len(plan.Remarks) != 1 {
+		t.Errorf("%s\nremarks %q", got, plan.Remarks)
+	}
+}
+
+// Compose keeps a dollar sign that begins no variable, and so does a plan.
+func TestPlanKeepsLooseDollars(t *testing.T) {
+	plan, err := planWorld(composeWorld(), nil).Plan(api.PlanRequest{Project: "x", Files: given("services: {a: {labels: {fairway.rule: 'PathRegexp(`^/a$`)'}}}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(plan.Before, plan.After); !strings.Contains(got, "+ route x-a@docker") || !strings.Contains(got, "^/a$") {
+		t.Error(got)
+	}
+}
+
 func TestPlanSaysNo(t *testing.T) {
 	p := planWorld(composeWorld(), nil)
 	for name, c := range map[string]struct {
@@ -298,6 +325,9 @@ func TestPlanSaysNo(t *testing.T) {
 		"no yaml":      {api.PlanRequest{Files: given("services: [")}, "compose.yml:"},
 		"no services":  {api.PlanRequest{Files: given("listen: 80")}, "neither a Compose file nor a services file"},
 		"no project":   {api.PlanRequest{Files: given("services: {a: {}}")}, "which project?"},
+		"required":     {api.PlanRequest{Project: "x", Files: given("services: {a: {labels: {fairway.host: '${HOST:?which host}'}}}")}, "compose.yml:1: variable HOST is not set: which host"},
+		"dollar":       {api.PlanRequest{Project: "x", Stack: true, Files: given("services: {a: {deploy: {labels: {fairway.path: 'a$'}}}}")}, "compose.yml:1: docker stack deploy refuses"},
+		"bad services": {api.PlanRequest{Files: []api.PlanFile{{Path: "services.yml", Text: "services:\n  - nmae: x\n"}}}, "services.yml:2: "},
 		"no source":    {api.PlanRequest{Source: "swarm", Files: given("services: {a: {}}"), Project: "x"}, `no source "swarm"`},
 		"no such name": {api.PlanRequest{Remove: []string{"nothing"}}, "no service, instance or node"},
 		"bad service":  {api.PlanRequest{Project: "x", Files: given("services: {a: 5}")}, "expected here: a service"},

@@ -60,8 +60,7 @@ type Source struct {
 
 	// What follows belongs to the goroutine of Run.
 	hash     [sha256.Size]byte
-	services []*catalog.Service // what the contents with this hash said; nil for not read yet
-	read     bool
+	services []*catalog.Service // what the contents with this hash said
 }
 
 // New returns a source that does nothing until Run. The file need not exist
@@ -101,12 +100,12 @@ func (s *Source) answer(context.Context) catalog.Answer {
 	if err != nil {
 		return catalog.Answer{Err: fmt.Errorf("services file: %w", err)}
 	}
-	if hash := sha256.Sum256(data); !s.read || hash != s.hash {
+	if hash := sha256.Sum256(data); hash != s.hash { // no file has the zero hash
 		services, err := Parse(s.name, data)
 		if err != nil {
 			return catalog.Answer{Err: fmt.Errorf("services file %s: %w", s.path, err)}
 		}
-		s.services, s.hash, s.read = keep(s.services, services), hash, true
+		s.services, s.hash = keep(s.services, services), hash
 	}
 	// The receiver owns the slice, so each answer has one of its own.
 	return catalog.Answer{Services: append([]*catalog.Service(nil), s.services...)}
