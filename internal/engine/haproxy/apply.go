@@ -149,23 +149,24 @@ func (e *Engine) processOptions() process.Options {
 		Dir:          e.opts.Dir,
 		MasterSocket: e.masterSocket(),
 		LogFile:      filepath.Join(e.opts.Dir, fileOutput),
+		Shown:        e.shown,
 	}
 	if e.target.config != nil {
-		o.Known = known(e.target.config)
+		o.Known = e.target.config.Quotable()
 	}
 	return o
 }
 
-// known are the files that HAProxy may quote in what it says.
-func known(c *render.Config) []string {
-	files := make([]string, 0, len(c.Maps)+len(c.CertLists))
-	for _, m := range c.Maps {
-		files = append(files, m.Path)
+// shown is the text of a configuration file as people may see it: that of the
+// configuration that was written last.
+func (e *Engine) shown(file string) (text string, ok bool) {
+	if file != e.disk.configFile() {
+		return "", false
 	}
-	for _, l := range c.CertLists {
-		files = append(files, l.Path)
+	if c := e.written.Load(); c != nil {
+		text = c.ShownFile()
 	}
-	return files
+	return text, true
 }
 
 // bring makes a target live: by commands where the plan has them, and by a reload
@@ -189,6 +190,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 	if err := staged.commit(); err != nil {
 		return errors.Join(err, staged.revert())
 	}
+	e.written.Store(next.config)
 	// From here on it is carried through: half of a change is worse than none.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
@@ -289,7 +291,7 @@ func few(list []string) string {
 func (e *Engine) reload(ctx context.Context, next target, p plan) error {
 	begun := time.Now()
 	report, err := e.program.Check(ctx, binary.CheckOptions{
-		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: known(next.config),
+		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: next.config.Quotable(), Shown: e.shown,
 	})
 	if err == nil {
 		err = report.Err()

@@ -128,6 +128,7 @@ type Engine struct {
 
 	live    atomic.Pointer[live]
 	running atomic.Pointer[process.Process] // proc, for those who do not wait for the mutex
+	written atomic.Pointer[render.Config]   // the newest that was put into the files
 	started atomic.Bool                     // the HAProxy that runs was started from here, not taken over
 
 	mu                sync.Mutex // serialises Apply, Stop and what tends HAProxy

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -328,5 +330,32 @@ func TestGate(t *testing.T) {
 	}
 	if n := s.count("fairway_haproxy_verification_failures_total"); n != 0 {
 		t.Errorf("%v verifications failed", n)
+	}
+}
+
+// TestRefusalQuotesNoSecret: when HAProxy refuses a whole configuration, the error
+// names the line and the kind of mistake, and quotes nothing that is secret.
+func TestRefusalQuotesNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"http-request set-header X-Key %[hunter2]", "http-request set-header X-Key hunter2 hunter2", "http-request hunter2",
+		"http-request set-header X-Key \"hunter2",
+	} {
+		s := newSite(t, Options{Logger: quiet(t), Render: render.Options{Extra: render.Extra{Frontend: []string{line}}}})
+		s.serve("a.example", startEndpoint(t, "a"))
+		err := s.engine.Apply(t.Context(), s.table())
+		var refused *binary.RefusedError
+		if !errors.As(err, &refused) {
+			t.Fatalf("%s: %v", line, err)
+		}
+		for _, m := range refused.Alerts {
+			if strings.Contains(m.Text, "hunter2") {
+				t.Errorf("%s: the error says %s", line, m)
+			}
+		}
+		if first := refused.Alerts[0]; first.Line == 0 || first.File == "" || len(first.Text) < 10 {
+			t.Errorf("%s: the error does not say where and what: %s", line, first)
+		}
+		t.Log(err)
 	}
 }

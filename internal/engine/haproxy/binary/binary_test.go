@@ -282,3 +282,27 @@ func TestCheckQuotesKnownFile(t *testing.T) {
 		t.Errorf("unknown: %+v, %v", r, err)
 	}
 }
+
+// TestMessagesQuoteNoSecret: of a line that is shown otherwise than it is, HAProxy's
+// own words alone are repeated; secrets are left out of messages without a place, too.
+func TestMessagesQuoteNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "a.cfg", "listen shop\n  stats auth ann:hunter2!\n  server one 127.0.0.1:80\n")
+	shown := func(string) (string, bool) { return "listen shop\n  stats auth ***\n  server one 127.0.0.1:80\n", true }
+	for _, c := range []struct{ said, want string }{
+		{"config : parsing [" + file + ":2] : 'stats' : unknown value 'ann:hunter2!' in 'stats auth'", ": … : unknown value … in …"},
+		{"config : parsing [" + file + ":2] : unmatched quote at position 12 :\n  stats auth ann:hunt", ": unmatched quote at position … : …"},
+		{"config : parsing [" + file + ":3] : 'server one' : unknown keyword 'weigt'", "'server one' : unknown keyword 'weigt'"},
+		{"config : proxy shop uses hunter2 and 'hunt'", "proxy shop uses … and '…'"},
+	} {
+		r := Messages("[ALERT]    (9) : "+c.said+"\n", CheckOptions{Files: []string{file}, Shown: shown})
+		if len(r.Alerts) != 1 || !strings.Contains(": "+r.Alerts[0].Text, c.want) || strings.Contains(r.Alerts[0].Text, "hunt") {
+			t.Errorf("%q becomes %q", c.said, r.Alerts)
+		}
+	}
+	moved := func(string) (string, bool) { return "one line", true }
+	r := Messages("[ALERT]    (9) : config : parsing ["+file+":3] : unknown keyword 'weigt'\n", CheckOptions{Files: []string{file}, Shown: moved})
+	if len(r.Alerts) != 1 || strings.Contains(r.Alerts[0].Text, "weigt") {
+		t.Errorf("lines that cannot be matched are quoted: %q", r.Alerts)
+	}
+}

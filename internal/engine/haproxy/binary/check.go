@@ -23,8 +23,12 @@ type CheckOptions struct {
 	// Strict takes warnings for errors (-dW).
 	Strict bool
 	// Known are more files whose content may be shown in a message: maps and
-	// certificate lists that the same hand wrote.
+	// certificate lists of the same author.
 	Known []string
+	// Shown returns the text of a file as people may see it; false for a file that may
+	// be shown as it is. A line that differs from the one in Shown holds a secret: a
+	// message about it has HAProxy's words alone. Nil shows all files as they are.
+	Shown func(file string) (text string, ok bool)
 	// Environ is the environment in which "${NAME}" is expanded, as os.Environ
 	// gives it. Nil means an empty one: nobody else's secrets come into a
 	// configuration by mistake.
@@ -47,8 +51,8 @@ type Message struct {
 	File string
 	Line int
 	// Text is HAProxy's own words without the place. They may quote the
-	// checked files, never another file: what HAProxy quotes out of other
-	// files and the environment is left out.
+	// checked files as far as CheckOptions.Shown allows, never another file: what
+	// HAProxy quotes out of other files and the environment is left out.
 	Text string
 }
 

@@ -21,8 +21,9 @@ func Messages(text string, o CheckOptions) *Report {
 // what was in it, ok that haproxy ended with code 0.
 func Read(out, file, content string, ok bool) *Report {
 	r := messages(out, func() known {
-		k := known{elsewhere: true, files: map[string][]string{}, words: map[string]bool{}}
-		k.add(file, content)
+		k := newKnown("")
+		k.elsewhere = true
+		k.add(file, content, content)
 		return k
 	})
 	r.OK = ok
@@ -77,8 +78,19 @@ var (
 type known struct {
 	elsewhere bool // the files of this machine say nothing about it
 	dir       string
-	files     map[string][]string // the lines by the name of the file
-	words     map[string]bool
+	files     map[string][]line // by the name of the file
+	words     map[string]bool   // of the files as people may see them
+	secret    map[string]bool   // the other words of lines that hold a secret
+}
+
+// line is a line of a checked file, and whether it holds a secret.
+type line struct {
+	text   string
+	secret bool
+}
+
+func newKnown(dir string) known {
+	return known{dir: dir, files: map[string][]line{}, words: map[string]bool{}, secret: map[string]bool{}}
 }
 
 // maxKnown bounds what is read of the checked files; what lies beyond is not
@@ -86,17 +98,17 @@ type known struct {
 const maxKnown = 16 << 20
 
 func shown(o CheckOptions) known {
-	k := known{dir: o.Dir, files: map[string][]string{}, words: map[string]bool{}}
+	k := newKnown(o.Dir)
 	for _, list := range [][]string{o.Files, o.Known} {
 		for _, name := range list {
 			if info, err := os.Stat(k.path(name)); err == nil && info.IsDir() {
 				inside, _ := filepath.Glob(filepath.Join(k.path(name), "*.cfg"))
 				for _, f := range inside {
-					k.read(filepath.Join(name, filepath.Base(f)))
+					k.read(filepath.Join(name, filepath.Base(f)), o.Shown)
 				}
 				continue
 			}
-			k.read(name)
+			k.read(name, o.Shown)
 		}
 	}
 	return k
@@ -109,26 +121,50 @@ func (k known) path(name string) string {
 	return filepath.Join(k.dir, name)
 }
 
-func (k known) read(name string) {
+func (k known) read(name string, shown func(string) (string, bool)) {
 	var text []byte
 	if f, err := os.Open(k.path(name)); err == nil {
 		text, _ = io.ReadAll(io.LimitReader(f, maxKnown))
 		_ = f.Close()
 	}
-	k.add(name, string(text))
+	public, masked := string(text), false
+	if shown != nil {
+		public, masked = shown(name)
+	}
+	if !masked {
+		public = string(text)
+	}
+	k.add(name, string(text), public)
 }
 
-func (k known) add(name, text string) {
-	k.files[name] = strings.Split(text, "\n")
-	for _, word := range wordOf.FindAllString(name+"\n"+text, -1) {
+// add adds a file. public is its text as people may see it: a line that it does not
+// have at the same place is secret.
+func (k known) add(name, text, public string) {
+	seen := strings.Split(public, "\n")
+	for _, word := range wordOf.FindAllString(name+"\n"+public, -1) {
 		k.words[word] = true
+	}
+	lines := strings.Split(text, "\n")
+	k.files[name] = make([]line, len(lines))
+	for i, text := range lines {
+		hidden := len(seen) != len(lines) || text != seen[i]
+		k.files[name][i] = line{text, hidden}
+		if !hidden {
+			continue
+		}
+		for _, word := range wordOf.FindAllString(text, -1) {
+			if !k.words[word] {
+				k.secret[word] = true
+			}
+		}
 	}
 }
 
-// message finds the place and leaves out what comes from elsewhere.
+// message finds the place and leaves out what comes from elsewhere, and what is
+// secret.
 func (k known) message(text string) Message {
 	var m Message
-	line := ""
+	var at line
 	if p := placeOf.FindStringSubmatch(text); p != nil {
 		lines, ok := k.files[p[2]]
 		m.File = p[2]
@@ -139,17 +175,22 @@ func (k known) message(text string) Message {
 			return m
 		}
 		if m.Line >= 1 && m.Line <= len(lines) {
-			line = lines[m.Line-1]
+			at = lines[m.Line-1]
 		}
+	}
+	if at.secret {
+		// HAProxy may quote any part of the line: only its own words are shown.
+		m.Text = ownWords(text)
+		return m
 	}
 	own := ""
 	if at := suggestion.FindStringIndex(text); at != nil {
 		text, own = text[:at[0]], text[at[0]:]
 	}
-	if otherFile.MatchString(text) || k.namesFile(line) {
+	if otherFile.MatchString(text) || k.namesFile(at.text) {
 		m.Text = k.mask(text) + own
 	} else {
-		m.Text = k.maskQuoted(text) + own
+		m.Text = k.maskSecrets(k.maskQuoted(text, at.text != "" || len(k.secret) == 0)) + own
 	}
 	return m
 }
@@ -209,13 +250,38 @@ func (k known) mask(text string) string {
 	return masked.String()
 }
 
-// maskQuoted leaves out what a message quotes, unless it is in the checked files
-// or looks like a keyword: it may be the value of a variable.
-func (k known) maskQuoted(text string) string {
+// maskQuoted leaves out what a message quotes, unless it is in the checked files or,
+// with keywords, looks like a keyword: it may be the value of a variable.
+func (k known) maskQuoted(text string, keywords bool) string {
 	return quotedIn.ReplaceAllStringFunc(text, func(quoted string) string {
-		if ownQuoted.MatchString(quoted) || k.mask(quoted) == quoted {
+		if keywords && ownQuoted.MatchString(quoted) || k.mask(quoted) == quoted {
 			return quoted
 		}
 		return "'…'"
 	})
+}
+
+// maskSecrets leaves out the words of lines that hold a secret.
+func (k known) maskSecrets(text string) string {
+	return wordOf.ReplaceAllStringFunc(text, func(word string) string {
+		if k.secret[word] {
+			return "…"
+		}
+		return word
+	})
+}
+
+// ownWords leaves out every word that HAProxy does not use by itself, with what
+// stands around it.
+func ownWords(text string) string {
+	var words []string
+	for _, word := range strings.Fields(text) {
+		if !fileWords[strings.ToLower(strings.Trim(word, ".,:;()'"))] && word != ":" {
+			word = "…"
+		}
+		if word != "…" || len(words) == 0 || words[len(words)-1] != "…" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " ")
 }

@@ -30,6 +30,9 @@ type Options struct {
 	// Files are the configuration files, in order. Start needs at least one;
 	// for both they are what HAProxy's messages may quote, with Known.
 	Files, Known []string
+	// Shown returns the text of a file as messages may quote it; see
+	// binary.CheckOptions.
+	Shown func(file string) (text string, ok bool)
 	// Dir is the working directory, against which HAProxy resolves relative
 	// paths. Empty means this process's own.
 	Dir string

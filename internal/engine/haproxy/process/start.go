@@ -163,7 +163,7 @@ func (p *Process) answers(ctx context.Context, all socket.Processes) error {
 
 // alerts are the reasons in what HAProxy wrote.
 func (p *Process) alerts(text string) []binary.Message {
-	return binary.Messages(text, binary.CheckOptions{Files: p.o.Files, Known: p.o.Known, Dir: p.o.Dir}).Alerts
+	return binary.Messages(text, binary.CheckOptions{Files: p.o.Files, Known: p.o.Known, Shown: p.o.Shown, Dir: p.o.Dir}).Alerts
 }
 
 // ended is called once, when the master is gone.

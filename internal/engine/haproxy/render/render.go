@@ -216,8 +216,13 @@ func (c *Config) assemble() {
 	body := plain(c.body())
 	sum := sha256.Sum256([]byte(body))
 	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
-	head := "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")"
-	c.Text = []byte(head + strings.TrimPrefix(body, "\nglobal"))
+	c.Text = []byte(c.withMarker(body))
+}
+
+// withMarker puts the head with the marker in front of the body.
+func (c *Config) withMarker(body string) string {
+	return "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")" +
+		strings.TrimPrefix(body, "\nglobal")
 }
 
 // body is the text with its marks, without the marker.

@@ -57,6 +57,25 @@ func masked(marked string) string {
 // route.Masked stands in the place of what is secret.
 func (c *Config) Shown() string { return masked(c.body()) }
 
+// ShownFile is Text as people may see it, line by line: where a line differs from that
+// of Text it holds a secret.
+func (c *Config) ShownFile() string { return c.withMarker(masked(c.body())) }
+
+// Quotable are the files beside Text that have no secrets in them: maps and lists of
+// certificates.
+func (c *Config) Quotable() []string {
+	paths := make([]string, 0, len(c.Maps)+len(c.CertLists))
+	for _, m := range c.Maps {
+		if m.Name != mapUsers {
+			paths = append(paths, m.Path)
+		}
+	}
+	for _, l := range c.CertLists {
+		paths = append(paths, l.Path)
+	}
+	return paths
+}
+
 // ShownMaps are the entries of the maps as people may see them, one a line.
 func (c *Config) ShownMaps() string {
 	var b strings.Builder

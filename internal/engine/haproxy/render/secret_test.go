@@ -70,6 +70,33 @@ func TestShownWithoutSecrets(t *testing.T) {
 	}
 }
 
+// TestShownFile: the file for people has the lines of the file, and other text exactly
+// where a line holds a secret.
+func TestShownFile(t *testing.T) {
+	table, err := route.New(1, []route.Listener{{Name: "http", Address: ":80"}}, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Render(table, nil, Options{Dir: "/dir", Spares: 1, Extra: Extra{Frontend: []string{"http-request set-header X-Key hidden"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, shown := strings.Split(string(c.Text), "\n"), strings.Split(c.ShownFile(), "\n")
+	if len(lines) != len(shown) {
+		t.Fatalf("%d lines are shown as %d", len(lines), len(shown))
+	}
+	for i := range lines {
+		if differs := lines[i] != shown[i]; differs != strings.Contains(lines[i], "hidden") {
+			t.Errorf("%q is shown as %q", lines[i], shown[i])
+		}
+	}
+	for _, path := range c.Quotable() {
+		if strings.Contains(path, mapUsers) {
+			t.Error("hashes of passwords may be quoted")
+		}
+	}
+}
+
 // TestSecretLineWithTabs: HAProxy separates words at tabs as at blanks.
 func TestSecretLineWithTabs(t *testing.T) {
 	for _, line := range []string{"http-request set-header X-Key hidden", "http-request\tset-header\tX-Key\thidden"} {

@@ -197,7 +197,7 @@ func judge(cmd Command, answer string) (string, error) {
 	}
 	answer = strings.Trim(answer, "\n")
 	if severity < '4' || strings.HasPrefix(answer, "Unknown command") || strings.HasPrefix(answer, "Permission denied") {
-		return "", &CommandError{Command: cmd.String(), Answer: oneLine(answer)}
+		return "", &CommandError{Command: cmd.quotable(), Answer: oneLine(answer)}
 	}
 	return answer, nil
 }

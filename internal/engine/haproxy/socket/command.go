@@ -22,6 +22,7 @@ var ErrTooLarge = errors.New("too large for one command")
 // Command is not a command.
 type Command struct {
 	line    string
+	public  string   // line without what an error must not quote; empty for all of line
 	payload []string // lines, none of them empty
 }
 
@@ -92,6 +93,14 @@ func (c Command) withPayload(lines []string) (Command, error) {
 	return c, nil
 }
 
+// quotable is the command as an error may quote it.
+func (c Command) quotable() string {
+	if c.public != "" {
+		return c.public
+	}
+	return c.String()
+}
+
 // String is the line of the command as it is sent. The payload, which may be a
 // private key, is not in it.
 func (c Command) String() string {
@@ -128,7 +137,7 @@ func (c Command) bytes() []byte {
 
 // A CommandError is HAProxy's refusal of a command.
 type CommandError struct {
-	// Command is the command without its payload.
+	// Command is the command without its payload, and without the value of a map.
 	Command string
 	// Answer is what HAProxy said, on one line.
 	Answer string

@@ -1,6 +1,9 @@
 package socket
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // From 3.1 on HAProxy lists the worker that serves on after a failed reload among
 // the old ones.
@@ -22,5 +25,17 @@ func TestWorkerAfterFailedReload(t *testing.T) {
 `)
 	if err != nil || len(p.Workers) != 0 || len(p.Old) != 1 {
 		t.Errorf("while one starts: %+v, %v", p, err)
+	}
+}
+
+// TestRefusalQuotesNoValue: the value of a map may be the hash of a password.
+func TestRefusalQuotesNoValue(t *testing.T) {
+	c, err := SetMap("/d/users.map", "a1.616E6E", "sha|hunter2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = judge(c, "[3]: entry not found.")
+	if !Refused(err, "entry not found") || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "set map /d/users.map a1.616E6E") {
+		t.Error(err)
 	}
 }

@@ -78,7 +78,9 @@ func SetMap(file, key, value string) (Command, error) {
 	if err := (Entry{key, value}).check(); err != nil {
 		return Command{}, fmt.Errorf("socket: map %s: %w", file, err)
 	}
-	return Cmd("set", "map", file, key, value)
+	c, err := Cmd("set", "map", file, key, value)
+	c.public = "set map " + file + " " + key + " …" // the value may be the hash of a password
+	return c, err
 }
 
 // DelMap takes every entry with the key out of a map.
