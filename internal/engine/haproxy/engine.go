@@ -207,7 +207,7 @@ func New(o Options) (*Engine, error) {
 		e.ipv6 = l.Close() == nil
 	}
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Logger: o.Logger})
-	e.judge.wait, e.judge.changed = waitForVerdict, o.OnChange
+	e.judge.wait, e.judge.burst, e.judge.changed = waitForVerdict, true, o.OnChange
 	e.gates = newGates(o.Logger, e.nudge)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {

@@ -106,9 +106,76 @@ func TestManyLinesAreBounded(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		_ = j.snippet([]string{"one more"})
-		if len(j.known) != 1 || most.Load() != maxChecks {
+		if len(j.known) != knownSnippets || j.known["one more"] == nil || most.Load() != maxChecks {
 			t.Errorf("%d are known, %d were checked at the same time", len(j.known), most.Load())
 		}
 		time.Sleep(time.Hour) // the last check ends
+	})
+}
+
+// TestOldestVerdictIsForgotten: a new one takes the place of the one that was asked for
+// longest ago, and of no other.
+func TestOldestVerdictIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJudge(nil)
+		defer j.close()
+		checks := 0
+		j.check = func(context.Context, []string) (string, error) { checks++; return "", nil }
+		ask := func(i int) {
+			_ = j.snippet([]string{fmt.Sprint("line ", i)})
+			time.Sleep(time.Second)
+		}
+		for i := range knownSnippets {
+			ask(i)
+		}
+		ask(0) // the oldest, asked for again
+		ask(knownSnippets)
+		before := checks
+		for _, i := range []int{0, 2, knownSnippets - 1, knownSnippets} {
+			if ask(i); checks != before {
+				t.Fatalf("line %d was forgotten", i)
+			}
+		}
+		if ask(1); checks != before+1 || len(j.known) != knownSnippets {
+			t.Errorf("line 1 was not forgotten: %d checks, %d known", checks-before, len(j.known))
+		}
+	})
+}
+
+// TestManyNewLinesShareOneWait: questions about many new lines, one after the other, wait
+// as long as one does; all are checked meanwhile.
+func TestManyNewLinesShareOneWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJudge(nil)
+		defer j.close()
+		j.wait, j.burst = waitForVerdict, true
+		var changes atomic.Int32
+		j.changed = func() { changes.Add(1) }
+		j.check = func(context.Context, []string) (string, error) {
+			time.Sleep(time.Minute)
+			return "", nil
+		}
+		lines := func(i int) []string { return []string{fmt.Sprint("line ", i)} }
+		for round := range 3 {
+			began := time.Now()
+			for i := range 50 {
+				if why := j.snippet(lines(100*round + i)); why != notChecked {
+					t.Fatal(why)
+				}
+			}
+			if took := time.Since(began); took != waitForVerdict {
+				t.Errorf("round %d: fifty questions took %v", round, took)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			for i := range 50 {
+				if why := j.snippet(lines(100*round + i)); why != "" {
+					t.Fatal(why)
+				}
+			}
+			if n := changes.Swap(0); n != 50 {
+				t.Errorf("round %d: %d changes were notified", round, n)
+			}
+		}
 	})
 }

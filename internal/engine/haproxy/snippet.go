@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,6 +31,10 @@ type judge struct {
 	// counts how often that was.
 	wait    time.Duration
 	changed func()
+	// burst makes questions that follow each other share one wait: it ends when no
+	// verdict has come for as long, and after ten seconds. What is not waited for is
+	// checked meanwhile.
+	burst   bool
 	answers atomic.Uint64
 	ctx     context.Context // ends with close
 	close   context.CancelFunc
@@ -40,21 +43,26 @@ type judge struct {
 	mu    sync.Mutex
 	known map[string]*verdict // by the text of lines
 	full  bool                // there were too many to check some
+	// Of the questions that follow each other: when the first and the last had to wait,
+	// and when the last verdict came.
+	began, lastAsked, progress time.Time
 }
 
 // verdict is what HAProxy says of lines.
 type verdict struct {
-	asked time.Time
+	asked time.Time     // for the first time
 	done  chan struct{} // closed when why is there
 	why   string        // empty: they can be had
-	late  bool          // somebody has not waited for it; guarded by the mutex
+	// Guarded by the mutex.
+	used time.Time // asked for the last time
+	late bool      // a question has not waited for it
 }
 
 const (
 	// knownSnippets bounds what is remembered of lines, and maxChecks how many are
 	// checked at the same time.
 	knownSnippets = 1000
-	maxChecks     = 2
+	maxChecks     = 4
 	// waitForVerdict is the wait of an engine that is told of a later answer, and
 	// checkAgain when lines are asked about anew that could not be checked.
 	waitForVerdict = 2 * time.Second
@@ -99,51 +107,89 @@ func (j *judge) snippet(lines []string) string {
 	if v == nil {
 		return notChecked
 	}
-	timer := time.NewTimer(time.Until(v.asked.Add(j.wait)))
-	defer timer.Stop()
-	select {
-	case <-v.done:
-		return v.why
-	case <-timer.C:
+	for {
+		left := j.patience(v)
+		if left <= 0 {
+			break
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-v.done:
+			timer.Stop()
+		case <-timer.C: // another verdict may have come meanwhile
+		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if v.found() {
+		return v.why
+	}
+	v.late = true
+	return notChecked
+}
+
+// patience is for how long a question about lines waits for their verdict, from now.
+func (j *judge) patience(v *verdict) time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := time.Now()
+	switch {
+	case v.found():
+		return 0
+	case !j.burst:
+		return v.asked.Add(j.wait).Sub(now)
+	}
+	if now.Sub(j.lastAsked) >= 2*j.wait {
+		j.began, j.progress = now, now
+	}
+	j.lastAsked = now
+	return min(j.progress.Add(j.wait).Sub(now), j.began.Add(checkTimeout).Sub(now))
+}
+
+// found reports whether the verdict is there.
+func (v *verdict) found() bool {
 	select {
 	case <-v.done:
-		return v.why
+		return true
 	default:
-		v.late = true
-		return notChecked
+		return false
 	}
 }
 
 // verdict returns what is known of lines, which are checked when nothing is; nil when
-// there are too many.
+// there are too many that are being checked. The oldest is forgotten for a new one.
 func (j *judge) verdict(lines []string) *verdict {
 	text := strings.Join(lines, "\n")
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if v := j.known[text]; v != nil {
+		v.used = time.Now()
 		return v
 	}
-	if len(j.known) >= knownSnippets {
-		maps.DeleteFunc(j.known, func(_ string, v *verdict) bool {
-			select {
-			case <-v.done:
-				return true
-			default:
-				return false
-			}
-		})
-	}
-	if len(j.known) >= knownSnippets {
+	if len(j.known) >= knownSnippets && !j.forget() {
 		j.full = true
 		return nil
 	}
-	v := &verdict{asked: time.Now(), done: make(chan struct{})}
+	now := time.Now()
+	v := &verdict{asked: now, used: now, done: make(chan struct{})}
 	j.known[text] = v
 	go j.find(v, text, lines)
 	return v
+}
+
+// forget drops the verdict that was asked for longest ago; false when none is there yet.
+// The caller holds the mutex.
+func (j *judge) forget() bool {
+	oldest, found := "", false
+	for text, v := range j.known {
+		if v.found() && (!found || v.used.Before(j.known[oldest].used)) {
+			oldest, found = text, true
+		}
+	}
+	if found {
+		delete(j.known, oldest)
+	}
+	return found
 }
 
 // find fills in a verdict. What could not be found out is asked about again after a
@@ -162,6 +208,7 @@ func (j *judge) find(v *verdict, text string, lines []string) {
 	j.mu.Lock()
 	v.why = withoutArguments(why, lines)
 	close(v.done)
+	j.progress = time.Now()
 	late := v.late || j.full
 	j.full = false
 	j.mu.Unlock()

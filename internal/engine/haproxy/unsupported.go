@@ -9,8 +9,8 @@ import (
 
 // Unsupported says why a route with its backend, nil for none, cannot be served as
 // the table means it, in a short phrase; empty when it can. It is answered from what is
-// known: lines of HAProxy's own are checked beside the call, which waits two seconds for
-// that at most. What comes later is reported by Options.OnChange and counted by Answers.
+// known: lines of HAProxy's own are checked beside the call, which waits until
+// no answer has come for two seconds, ten at most for calls that follow each other. What comes later is reported by Options.OnChange and counted by Answers.
 func (e *Engine) Unsupported(r *route.Route, b *route.Backend) string {
 	return e.judge.unsupported(r, b)
 }
