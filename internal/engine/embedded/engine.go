@@ -192,7 +192,7 @@ func New(o Options) (*Engine, error) {
 		set:         balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:       newCertStore(o.Logger),
 		authorities: newAuthorityStore(o.Logger),
-		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Changed: o.OnChange, Logger: o.Logger}),
+		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Reported: o.OnChange, Logger: o.Logger}),
 		buffers:     newBufferPool(),
 		gzips:       new(gzipPool),
 	}

@@ -206,7 +206,7 @@ func New(o Options) (*Engine, error) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil
 	}
-	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Logger: o.Logger})
+	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Reported: o.OnChange, Logger: o.Logger})
 	e.judge.wait, e.judge.burst, e.judge.changed = waitForVerdict, true, o.OnChange
 	e.gates = newGates(o.Logger, e.nudge)
 	e.client = socket.New(e.adminSocket(), 0)
@@ -431,7 +431,6 @@ func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []strin
 func (e *Engine) usersChanged() {
 	e.reread.Store(true)
 	e.nudge()
-	e.opts.OnChange()
 }
 
 // nudge has tend look at once.

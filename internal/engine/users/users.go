@@ -26,9 +26,12 @@ const (
 	lookEvery = time.Second
 	// firstWait is how long Follow waits for files that are new, all together.
 	firstWait = 500 * time.Millisecond
-	// maxOpen bounds how many files are read at the same time. Those of a file system
-	// that does not answer stay open for as long.
-	maxOpen = 64
+	// maxOpen bounds how many files are read at the same time. One that takes longer than
+	// maxTurn makes room for another, unless there are maxHanging of them: each occupies
+	// a thread of the system for as long as its file system does not answer.
+	maxOpen    = 64
+	maxTurn    = time.Second
+	maxHanging = 1000
 	// maxFaults is how many faults of one file are reported.
 	maxFaults = 20
 )
@@ -87,19 +90,25 @@ type Options struct {
 	// Refuse says why the engine cannot check a hash of a known form; nil means that
 	// it can check all of them.
 	Refuse func(hash string) string
-	// Changed is called, from any goroutine, after a file has other contents than
-	// before, or could not be read in time at first; nil calls nobody.
+	// Changed is called, from any goroutine, after Contents or Report say something else
+	// than when Follow returned; nil calls nothing.
 	Changed func()
-	Logger  *slog.Logger // nil discards
+	// Reported is called, from any goroutine, after Report says something else than
+	// before; nil calls nothing.
+	Reported func()
+	Logger   *slog.Logger // nil discards
 }
 
 // Store holds the files that are followed. All methods may be called from any
 // goroutine.
 type Store struct {
-	o    Options
-	open chan struct{}
-	ctx  context.Context // ends with Close
-	end  context.CancelFunc
+	o       Options
+	open    chan struct{}
+	hanging chan struct{}
+	// openBelow is files.OpenBelow, but in tests of file systems that do not answer.
+	openBelow func(dirs []string, path string) (*files.File, error)
+	ctx       context.Context // ends with Close
+	end       context.CancelFunc
 
 	mu    sync.Mutex
 	files map[Name]*File
@@ -109,6 +118,7 @@ type Store struct {
 type File struct {
 	content atomic.Pointer[Content]
 	read    chan struct{} // closed after the first reading
+	late    atomic.Bool   // Follow has not waited for the first reading, or it is over
 	end     context.CancelFunc
 }
 
@@ -120,10 +130,16 @@ func New(o Options) *Store {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
+	if o.Reported == nil {
+		o.Reported = func() {}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{o: o, open: make(chan struct{}, maxOpen), files: map[Name]*File{}}
+	s := &Store{
+		o: o, open: make(chan struct{}, maxOpen), hanging: make(chan struct{}, maxHanging),
+		openBelow: files.OpenBelow, files: map[Name]*File{},
+	}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -136,15 +152,19 @@ func (s *Store) Close() { s.end() }
 func (s *Store) Follow(names []Name) {
 	timer := time.NewTimer(firstWait)
 	defer timer.Stop()
-	for _, f := range s.begin(names) {
+	fresh := s.begin(names)
+	for i, f := range fresh {
 		select {
 		case <-f.read:
+			continue
 		case <-timer.C:
-			s.o.Changed() // what is late is to be reported
-			return
+			s.o.Reported() // that they are late
 		case <-s.ctx.Done():
-			return
 		}
+		for _, f := range fresh[i:] {
+			f.late.Store(true)
+		}
+		return
 	}
 }
 
@@ -224,14 +244,13 @@ func (s *Store) follow(ctx context.Context, name Name, f *File) {
 	defer tick.Stop()
 	var stamp files.Stamp
 	for first := true; ; first = false {
-		select {
-		case s.open <- struct{}{}:
-		case <-ctx.Done():
+		release, ok := s.turn(ctx)
+		if !ok {
 			return
 		}
 		before := f.Content()
 		now := s.look(name, &stamp, before)
-		<-s.open
+		release()
 		if ctx.Err() != nil {
 			return
 		}
@@ -241,7 +260,10 @@ func (s *Store) follow(ctx context.Context, name Name, f *File) {
 		}
 		if now != before {
 			s.report(name, now, first)
-			s.o.Changed()
+			s.o.Reported()
+			if f.late.Swap(true) {
+				s.o.Changed()
+			}
 		}
 		select {
 		case <-tick.C:
@@ -249,6 +271,40 @@ func (s *Store) follow(ctx context.Context, name Name, f *File) {
 			return
 		}
 	}
+}
+
+// turn waits until a file may be read, and returns what is to be called afterwards.
+func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
+	select {
+	case s.open <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	var mu sync.Mutex
+	ended, hangs := false, false
+	late := time.AfterFunc(maxTurn, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case s.hanging <- struct{}{}:
+			hangs = true
+			<-s.open
+		default:
+		}
+	})
+	return func() {
+		late.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if ended = true; hangs {
+			<-s.hanging
+		} else {
+			<-s.open
+		}
+	}, true
 }
 
 // look returns what is in a file; before, when that is the same. stamp is that of the
@@ -274,7 +330,7 @@ func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 // read returns the contents of a file; nil when it was read before and is certain to
 // be unchanged.
 func (s *Store) read(name Name, stamp *files.Stamp, known bool) ([]byte, error) {
-	f, err := files.OpenBelow(s.o.Dirs, name.Path)
+	f, err := s.openBelow(s.o.Dirs, name.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -38,7 +40,8 @@ func TestFollow(t *testing.T) {
 	path := filepath.Join(dir, "users")
 	write(t, path, "ann:"+hashed+"\n")
 	var changes atomic.Int64
-	s := New(Options{Dirs: []string{dir}, Changed: func() { changes.Add(1) }})
+	var reports atomic.Int64
+	s := New(Options{Dirs: []string{dir}, Changed: func() { changes.Add(1) }, Reported: func() { reports.Add(1) }})
 	defer s.Close()
 	auth := &route.BasicAuth{File: path}
 	if unreadable, faults := s.Report(auth); unreadable != "" || faults != nil {
@@ -46,10 +49,13 @@ func TestFollow(t *testing.T) {
 	}
 	s.Follow([]Name{NameOf(auth)})
 	f := s.File(NameOf(auth))
+	if changes.Load() != 0 {
+		t.Error("what Follow has waited for is notified as a change")
+	}
 	if c := f.Content(); c.Err != nil || len(c.Users) != 1 || c.Users[0].Name != "ann" {
 		t.Fatalf("%+v", c)
 	}
-	reports := func(want string) {
+	reported := func(want string) {
 		t.Helper()
 		testkit.Eventually(t, "the report", func() string {
 			unreadable, faults := s.Report(auth)
@@ -59,24 +65,27 @@ func TestFollow(t *testing.T) {
 			return ""
 		})
 	}
-	reports("")
+	reported("")
 	write(t, path, "ann:rqXexS6ZhobKA\nbob:"+hashed+"\n")
-	reports("line 1: user ann: the hash is DES-crypt")
+	reported("line 1: user ann: the hash is DES-crypt")
 	if c := f.Content(); len(c.Users) != 2 || c.Users[0].Hash != "" || c.Users[1].Hash != hashed {
 		t.Errorf("%+v", c)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	reports("no such file")
+	reported("no such file")
 	write(t, path, strings.Repeat("x", MaxBytes+1))
-	reports(fmt.Sprintf("more than %d bytes", MaxBytes))
+	reported(fmt.Sprintf("more than %d bytes", MaxBytes))
 	write(t, path, strings.Repeat("no user\n", maxFaults+3))
-	reports("3 more lines let nobody in")
+	reported("3 more lines let nobody in")
 	before := changes.Load()
 	write(t, path, "ann:"+hashed+"\n")
-	reports("")
+	reported("")
 	testkit.Eventually(t, "the change", func() bool { return changes.Load() > before })
+	if r, c := reports.Load(), changes.Load(); r <= c {
+		t.Errorf("%d reports, the first among them, and %d changes", r, c)
+	}
 	s.Keep(nil)
 	if s.File(NameOf(auth)) != nil || len(s.Contents()) != 0 {
 		t.Error("the file is not forgotten")
@@ -121,4 +130,46 @@ func TestNamed(t *testing.T) {
 	if got := fmt.Sprint(Named(table)); got != "[{/a false} {/a true}]" {
 		t.Error(got)
 	}
+}
+
+// TestHangingFilesMakeRoom: files of a file system that does not answer keep no other
+// from being read for long, and are read when it answers.
+func TestHangingFilesMakeRoom(t *testing.T) {
+	dir := t.TempDir()
+	good := filepath.Join(dir, "good")
+	write(t, good, "ann:"+hashed+"\n")
+	synctest.Test(t, func(t *testing.T) {
+		var changes atomic.Int64
+		s := New(Options{Dirs: []string{dir}, Changed: func() { changes.Add(1) }})
+		answer := make(chan struct{})
+		s.openBelow = func(dirs []string, path string) (*files.File, error) {
+			if path != good {
+				<-answer
+				return nil, errors.New("it answers")
+			}
+			return files.OpenBelow(dirs, path)
+		}
+		var names []Name
+		for i := range 3 * maxOpen {
+			names = append(names, Name{Path: fmt.Sprint("/hangs/", i)})
+		}
+		s.Follow(names)
+		s.Follow([]Name{{Path: good}})
+		time.Sleep(4 * maxTurn)
+		synctest.Wait()
+		if c := s.File(Name{Path: good}).Content(); c.Err != nil || len(c.Users) != 1 {
+			t.Errorf("a file cannot be read because of others: %v", c.Err)
+		}
+		if changes.Load() != 1 {
+			t.Errorf("%d changes of what was read late", changes.Load())
+		}
+		close(answer)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := s.File(names[0]).Content().Err; err == nil || errors.Is(err, errUnread) || len(s.hanging) != 0 || len(s.open) != 0 {
+			t.Errorf("%v, %d hang, %d are open", err, len(s.hanging), len(s.open))
+		}
+		s.Close()
+		synctest.Wait()
+	})
 }
