@@ -79,7 +79,7 @@ func (p problem) payload() string {
 func (r *renderer) writeAnswers(t *text) {
 	t.section("backend %s from %s", answersSection, httpSection)
 	r.writeNotFound(t)
-	t.line("http-request return status 204 hdr Allow %s if { var(txn.err) -m str last-hop }", quoted(allowed))
+	t.lastHop("{ var(txn.err) -m str last-hop }")
 	t.line("http-request set-var(txn.err) str(bad-host) if { var(txn.err) -m str https } !{ req.fhdr(host) -m len gt 0 }")
 	for _, n := range []int{301, 302, 303, 307, 308} {
 		t.line("http-request return status %d hdr Location %s if { var(txn.err) -m str https } { var(txn.https),field(1,.) -m str %d }", n, locationHTTPS, n)
@@ -91,6 +91,11 @@ func (r *renderer) writeAnswers(t *text) {
 	}
 	internal := problem{status: 500, code: "internal", text: "internal error"}
 	t.line("http-request return status 500 %s", internal.payload())
+}
+
+// lastHop answers a request of OPTIONS that may go no further (RFC 9110, 7.6.2).
+func (t *text) lastHop(condition string) {
+	t.line("http-request return status 204 hdr Allow %s if %s", quoted(allowed), condition)
 }
 
 // locationHTTPS is the same URL with https.

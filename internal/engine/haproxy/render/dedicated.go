@@ -31,6 +31,7 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 			return // it answers every request; HAProxy takes no rules behind that
 		}
 	}
+	t.lastHop("{ var(txn.last) -m found }")
 	if b == nil {
 		noBackend := problem{status: 503, code: "no-backend", text: "the route has no backend", retry: true}
 		t.line("http-request return status 503 %s", noBackend.payload())

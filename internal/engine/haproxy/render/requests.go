@@ -248,13 +248,14 @@ func (r *renderer) writeKnobs(t *text) {
 	t.since("2.9", "http-request set-timeout client var(txn.pause) if { var(txn.pause) -m found }")
 	t.line("http-request lua.fairway_upgrade if { var(txn.protocol) -m found } { var(txn.protocols) -m found }")
 	t.line("http-request set-var(txn.err,ifnotexists) var(txn.refused) if %s { var(txn.refused) -m found }", more)
-	t.line("http-request set-var(txn.err,ifnotexists) str(last-hop) if { var(txn.last) -m found } { var(txn.r) -m found }")
 	redirect := func(kind, condition string) {
 		t.line("http-request set-var(txn.err,ifnotexists) str(https) if %s { var(txn.https),field(3,.) -m str %s } %s", more, kind, condition)
 	}
 	redirect("own", "!{ var(txn.proto) -m str https }")
 	redirect("when", "{ var(txn.told) -m str http }")
 	redirect("unless", "!{ var(txn.told) -m str https }")
+	// A section of its own says so behind the checks of its route.
+	t.line("http-request set-var(txn.err,ifnotexists) str(last-hop) if { var(txn.last) -m found } { var(txn.r) -m found } !{ var(txn.r) -m beg %s }", dedicatedPrefix)
 	slashes := fmt.Sprintf("if %s !{ var(txn.err) -m found } { var(txn.strip) -m found } { var(txn.slashes) -m found }", more)
 	t.line("http-request lua.fairway_strip %s", slashes)
 	t.line("http-request set-var(txn.err) str(internal) %s", slashes)
