@@ -15,8 +15,13 @@ import (
 // that they change without a reload; the key is the route and the user in
 // hexadecimal, the value the form of the hash and what belongs to it. So are those of
 // apr1, which the C library does not know: fairway.lua checks them. The others of
-// crypt(3) are a list of users as HAProxy has it, whose hashes the C library checks.
-// Who was let in by a slow hash is remembered for a while.
+// crypt(3) are a list of users as HAProxy has it, whose hashes the C library checks;
+// their entries in the map say that much. Who was let in by a slow hash is remembered
+// for a while.
+//
+// HAProxy computes a hash of crypt for names in its list alone. Credentials that are
+// refused without one are therefore put to an entry that nobody has, with the dearest
+// of the hashes: the time of an answer does not tell which names exist.
 
 // The measures of passwords.
 const (
@@ -83,14 +88,15 @@ func userEntries(token string, users []route.User) []MapEntry {
 	var entries []MapEntry
 	for _, u := range users {
 		key := token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name)))
-		switch form, _ := route.PasswordFormOf(u.Hash); form {
-		case route.PasswordSHA:
+		form, _ := route.PasswordFormOf(u.Hash)
+		switch {
+		case isListed(u):
+			entries = append(entries, MapEntry{key, "list"})
+		case form == route.PasswordSHA:
 			entries = append(entries, MapEntry{key, "sha|" + mapWord(u.Hash[len("{SHA}"):])})
-		case route.PasswordMD5Crypt:
-			if isAPR1(u.Hash) {
-				entries = append(entries, MapEntry{key, "apr1|" + mapWord(u.Hash)})
-			}
-		case route.PasswordSalted:
+		case isAPR1(u.Hash):
+			entries = append(entries, MapEntry{key, "apr1|" + mapWord(u.Hash)})
+		case form == route.PasswordSalted:
 			if salt, sum, ok := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$"); ok {
 				entries = append(entries, MapEntry{key, "salted|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)})
 			}
@@ -125,8 +131,9 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 			continue
 		}
 		name := userList(q.ID, i, users)
-		if slices.ContainsFunc(users, isListed) {
+		if hash := dearest(users); hash != "" {
 			t.section("userlist %s", name)
+			t.line("user %s password %s", quoted(noUser), secret(quoted(hash)))
 		}
 		for _, u := range users {
 			if isListed(u) {
@@ -154,20 +161,22 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	d.line("http-request set-var(txn.authed) bool(false)")
 	if slices.ContainsFunc(d.route.Filters[:place], func(f route.Filter) bool { return f.BasicAuth != nil }) {
 		// A look-up that finds nothing leaves what the filter before has found.
-		for _, name := range []string{"known", "wanted", "hashed"} {
+		for _, name := range []string{"credentials", "known", "wanted", "hashed"} {
 			d.line("http-request unset-var(txn.%s)", name)
 		}
 	}
-	one := "{ req.fhdr_cnt(authorization) eq 1 } { http_auth_user -m found }"
-	d.line("http-request set-var(txn.user) http_auth_user,hex if %s", one)
-	d.line("http-request set-var(txn.pass) http_auth_pass if %s", one)
+	// The fetches for credentials are not used: they remember the first they see.
+	d.line("http-request set-var(txn.credentials) \"req.fhdr(authorization),field(2,' '),b64dec\" if { req.fhdr_cnt(authorization) eq 1 } { req.fhdr(authorization) -m reg -i -- %s }", quoted("^basic [a-z0-9+/]+=*$"))
+	one := "{ var(txn.credentials) -m sub : }"
+	d.line("http-request set-var(txn.user) var(txn.credentials),field(1,:),hex if %s", one)
+	d.line("http-request set-var(txn.pass) var(txn.credentials),field(2,:,0) if %s", one)
 	d.line("http-request set-var(txn.known) str(%s.),concat(,txn.user,),map_str(%s) if %s", authToken(d.route.ID, place), d.o.mapPath(mapUsers), one)
 	known := one + " { var(txn.known),field(1,|) -m str "
 	d.line("http-request set-var(txn.hashed) var(txn.pass),sha1,base64 if %ssha }", known)
 	d.line("http-request set-var(txn.wanted) var(txn.known),field(2,|),url_dec if %ssha }", known)
 	d.line("http-request set-var(txn.hashed) var(txn.known),field(2,|),b64dec,concat(,txn.pass,),sha2(256),hex,lower if %ssalted }", known)
 	d.line("http-request set-var(txn.wanted) var(txn.known),field(3,|),url_dec if %ssalted }", known)
-	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.known) -m found } !{ var(txn.known),field(1,|) -m str apr1 } { var(txn.wanted) -m len gt 0 } { var(txn.hashed),secure_memcmp(txn.wanted) }", one)
+	d.line("http-request set-var(txn.authed) bool(true) if %s !{ var(txn.known),field(1,|) -m str list apr1 } { var(txn.wanted) -m len gt 0 } { var(txn.hashed),secure_memcmp(txn.wanted) }", one)
 	if hasSlow(users) {
 		d.slowPasswords(userList(d.route.ID, place, users), users, one)
 	}
@@ -188,12 +197,46 @@ func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
 	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.seen),table_gpc0(%s) gt 0 }", one, list)
 	d.line("http-request set-var(txn.fresh) bool(false)")
 	if slices.ContainsFunc(users, isListed) {
-		d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s !{ var(txn.known) -m found } { http_auth(%s) }", one, list)
+		d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s { var(txn.known) -m str list } { http_auth(%s) }", one, list)
 	}
 	d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } %s { var(txn.known),field(1,|) -m str apr1 } { lua.fairway_apr1 -m bool }", one)
 	d.line("http-request set-var(txn.authed) bool(true) if { var(txn.fresh) -m bool }")
 	d.line("http-request track-sc2 var(txn.seen) table %s if { var(txn.fresh) -m bool }", list)
 	d.line("http-request sc-inc-gpc0(2) if { var(txn.fresh) -m bool }")
+	// What comes of these is not looked at: they are for the time they take.
+	other := one + " !{ var(txn.authed) -m bool } !{ var(txn.known),field(1,|) -m str list apr1 }"
+	if slices.ContainsFunc(users, isListed) {
+		d.line("http-request set-header Authorization \"Basic %%[str(%s:),concat(,txn.pass,),base64]\" if %s", strings.Trim(quoted(noUser), `"`), other)
+		d.line("http-request set-var(txn.fresh) bool(true) if %s { http_auth(%s) }", other, list)
+		return
+	}
+	d.line("http-request set-var(txn.known) str(apr1) if %s", other)
+	d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } { var(txn.known) -m str apr1 } { lua.fairway_apr1 -m bool }")
+}
+
+// noUser is a name in lists that no user has: isUserName refuses it.
+const noUser = "\x7f"
+
+// dearest is the hash in a list of HAProxy's that takes longest to check; empty without
+// one.
+func dearest(users []route.User) (hash string) {
+	longest := 0
+	for _, u := range users {
+		if !isListed(u) {
+			continue
+		}
+		work := 500 // microseconds, about, as is one round of SHA-crypt
+		switch form, cost := route.PasswordFormOf(u.Hash); form {
+		case route.PasswordBcrypt:
+			work = 50 << cost
+		case route.PasswordSHACrypt:
+			work = cost
+		}
+		if work > longest {
+			hash, longest = u.Hash, work
+		}
+	}
+	return hash
 }
 
 // hasSlow says whether there is a user whose hash is slow to check.
