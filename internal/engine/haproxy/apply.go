@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
@@ -20,13 +20,10 @@ import (
 // running HAProxy, whoever waits for it.
 const finishWithin = 60 * time.Second
 
-// target is what HAProxy shall have.
+// target is what HAProxy must have, and the contents of the files that it reads only
+// when it starts.
 type target struct {
-	config *render.Config
-	pairs  map[string]*pair // by path
-	// files are digests of files that HAProxy reads only when it starts, contents
-	// what is in them.
-	files    map[string]string
+	plan.Target
 	contents map[string][]byte
 }
 
@@ -40,22 +37,22 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	if err != nil {
 		return fmt.Errorf("haproxy: %w", err)
 	}
-	e.readings.use(next.config, t)
+	e.readings.use(next.Config, t)
 	if err := e.bring(ctx, next, p); err != nil {
 		if e.table != nil {
-			e.readings.use(e.target.config, e.table)
+			e.readings.use(e.target.Config, e.table)
 		}
 		return err
 	}
 	e.tellMissing(missing)
-	e.rest(e.target.config, next.config, e.table)
-	e.arrangeCuts(e.target.config, next.config, t)
+	e.rest(e.target.Config, next.Config, e.table)
+	e.arrangeCuts(e.target.Config, next.Config, t)
 	e.target, e.table, e.missing = next, t, missing
-	e.live.Store(&live{table: t, config: next.config, addrs: e.addresses(t)})
-	e.pairs.keep(next.config.CertLists)
+	e.live.Store(&live{table: t, config: next.Config, addrs: e.addresses(t)})
+	e.pairs.keep(next.Config.CertLists)
 	e.watched.keep(t)
 	e.users.Keep(users.Named(t))
-	e.disk.sweep(next.pairs)
+	e.disk.sweep(next.Pairs)
 	e.gates.watch(t)
 	e.collectLeavers()
 	return nil
@@ -63,12 +60,12 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 
 // attend finds out what runs, before the first table and after HAProxy has died.
 func (e *Engine) attend(ctx context.Context) {
-	if e.target.config == nil {
+	if e.target.Config == nil {
 		k, err := e.disk.load()
 		if err != nil {
 			e.log.Warn("what the engine before has kept is of no use", "error", err)
 		}
-		e.target.config, e.target.files = k.Config, k.Files
+		e.target.Config, e.target.Files = k.Config, k.Files
 		e.restorePorts(k.Ports)
 	}
 	if e.proc != nil && ended(e.proc) {
@@ -103,42 +100,16 @@ func (e *Engine) look(ctx context.Context) {
 	s, err := e.client.Open(ctx)
 	if err == nil {
 		defer s.Close()
-		e.worker, err = observe(ctx, s, e.opts.Dir)
+		e.worker, err = plan.Observe(ctx, s, e.opts.Dir)
 	}
 	if err != nil {
 		e.worker = nil
 		e.log.Warn("HAProxy does not tell what it has", "error", err)
 		return
 	}
-	if e.target.config != nil {
-		e.worker.remember(e.target)
-		e.gates.trust(e.target.config, e.worker)
-	}
-}
-
-// remember adds to what was read what HAProxy does not tell: the options of
-// servers and the files it has read, as the target before had them. Servers in
-// sections that are not for services are left out.
-func (w *worker) remember(t target) {
-	if t.config.Structure.Hash() != w.structure {
-		return
-	}
-	w.files = t.files
-	all := w.servers
-	w.servers = make(map[string]map[string]server, len(all))
-	for i := range t.config.Sections {
-		section := &t.config.Sections[i]
-		servers := all[section.Name]
-		if servers == nil {
-			continue
-		}
-		w.servers[section.Name] = servers
-		for _, sv := range section.Servers {
-			if s, ok := servers[sv.Name]; ok {
-				s.options, s.known = sv.Options, true
-				servers[sv.Name] = s
-			}
-		}
+	if e.target.Config != nil {
+		e.worker.Remember(e.target.Target)
+		e.gates.trust(e.target.Config, e.worker)
 	}
 }
 
@@ -151,8 +122,8 @@ func (e *Engine) processOptions() process.Options {
 		LogFile:      filepath.Join(e.opts.Dir, fileOutput),
 		Shown:        e.shown,
 	}
-	if e.target.config != nil {
-		o.Known = e.target.config.Quotable()
+	if e.target.Config != nil {
+		o.Known = e.target.Config.Quotable()
 	}
 	return o
 }
@@ -172,7 +143,7 @@ func (e *Engine) shown(file string) (text string, ok bool) {
 // bring makes a target live: by commands where the plan has them, and by a reload
 // where it has not, or where the commands fail. After an error the files are those
 // of before, and what HAProxy has is looked at anew before the next change.
-func (e *Engine) bring(ctx context.Context, next target, p plan) error {
+func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	files, err := e.disk.files(next, e.keptPorts())
 	if err != nil {
 		return err
@@ -182,7 +153,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 		return err
 	}
 	defer staged.forget()
-	if p.reload != "" {
+	if p.Reload != "" {
 		if err := pause(ctx, time.Until(e.lastReload.Add(e.opts.ReloadInterval))); err != nil {
 			return fmt.Errorf("haproxy: waiting to reload: %w", err)
 		}
@@ -190,12 +161,12 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 	if err := staged.commit(); err != nil {
 		return errors.Join(err, staged.revert())
 	}
-	e.written.Store(next.config)
+	e.written.Store(next.Config)
 	// From here on it is carried through: half of a change is worse than none.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
 	defer context.AfterFunc(e.life, cancel)()
-	if p.reload == "" {
+	if p.Reload == "" {
 		err := e.run(ctx, p)
 		if err == nil {
 			return nil
@@ -203,7 +174,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan) error {
 		if e.proc != nil && !ended(e.proc) {
 			e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
 		}
-		p = plan{reload: reloadRuntime, text: err.Error()}
+		p = plan.Plan{Reload: plan.ReloadRuntime, Text: err.Error()}
 	}
 	err = e.reload(ctx, next, p)
 	switch {
@@ -222,8 +193,8 @@ var errNobody = errors.New("haproxy: nobody answers")
 
 // run carries the steps of a plan out and reads back what they touched. After an
 // error it is unknown what the worker has.
-func (e *Engine) run(ctx context.Context, p plan) error {
-	if len(p.steps) == 0 {
+func (e *Engine) run(ctx context.Context, p plan.Plan) error {
+	if p.Empty() {
 		return nil
 	}
 	w := e.worker
@@ -233,85 +204,49 @@ func (e *Engine) run(ctx context.Context, p plan) error {
 		return err
 	}
 	defer s.Close()
-	if err := e.take(ctx, s, w, p.steps); err != nil {
+	commands, err := p.Run(ctx, s, w)
+	e.counters.commands.Add(float64(commands))
+	if err != nil {
 		e.counters.failures.Inc()
 		return err
 	}
-	diff, err := w.verify(ctx, s, p)
+	diff, err := w.Verify(ctx, s, p)
 	if err != nil {
 		return err
 	}
 	if len(diff) > 0 {
 		e.counters.unverified.Inc()
-		return fmt.Errorf("HAProxy does not show what it was told: %s", few(diff))
+		return fmt.Errorf("HAProxy does not show the change: %s", plan.Summarize(diff))
 	}
 	e.worker = w
 	return nil
 }
 
-// take takes steps, those of plain commands in one phase at once.
-func (e *Engine) take(ctx context.Context, s *socket.Session, w *worker, steps []step) error {
-	for len(steps) > 0 {
-		n, told := 0, 1
-		if steps[0].special != nil {
-			n = 1
-			if err := steps[0].special(ctx, s); err != nil {
-				return err
-			}
-		} else {
-			var commands []socket.Command
-			for n < len(steps) && steps[n].special == nil && steps[n].phase == steps[0].phase {
-				commands = append(commands, steps[n].commands...)
-				n++
-			}
-			if _, err := s.DoAll(ctx, commands); err != nil {
-				return err
-			}
-			told = len(commands)
-		}
-		for _, step := range steps[:n] {
-			step.effect(w)
-		}
-		e.counters.commands.Add(float64(told))
-		steps = steps[n:]
-	}
-	return nil
-}
-
-// few is a list for a log: its first elements and how many more there are.
-func few(list []string) string {
-	const most = 5
-	if len(list) <= most {
-		return strings.Join(list, "; ")
-	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(list[:most], "; "), len(list)-most)
-}
-
 // reload has HAProxy read the files on disk, or starts it.
-func (e *Engine) reload(ctx context.Context, next target, p plan) error {
+func (e *Engine) reload(ctx context.Context, next target, p plan.Plan) error {
 	begun := time.Now()
 	report, err := e.program.Check(ctx, binary.CheckOptions{
-		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: next.config.Quotable(), Shown: e.shown,
+		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: next.Config.Quotable(), Shown: e.shown,
 	})
 	if err == nil {
 		err = report.Err()
 	}
 	if err == nil {
-		err = e.reloadOrStart(ctx, next.config)
+		err = e.reloadOrStart(ctx, next.Config)
 	}
 	if err != nil {
 		e.counters.reloadFailures.Inc()
 		return err
 	}
-	e.counters.reloads.WithLabelValues(p.reload).Inc()
+	e.counters.reloads.WithLabelValues(p.Reload).Inc()
 	e.lastReload = time.Now()
-	e.worker = workerOf(next)
+	e.worker = plan.WorkerOf(next.Target)
 	e.leavers, e.rests = map[leaver]*leaving{}, map[string]time.Time{} // the new worker has none
-	if err := e.disk.good(next.config); err != nil {
+	if err := e.disk.good(next.Config); err != nil {
 		e.log.Warn("a copy of the configuration cannot be kept", "error", err)
 	}
-	if p.reload != reloadStart {
-		e.log.Info("HAProxy reloaded", "reason", p.reload, "detail", p.text, "took", time.Since(begun).Round(time.Millisecond))
+	if p.Reload != plan.ReloadStart {
+		e.log.Info("HAProxy reloaded", "reason", p.Reload, "detail", p.Text, "took", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
 }

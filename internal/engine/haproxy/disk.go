@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 )
 
@@ -48,7 +49,7 @@ const (
 // kept is what an engine that starts again must know of the one before.
 type kept struct {
 	Config *render.Config    `json:"config"`
-	Files  map[string]string `json:"files,omitempty"` // target.files
+	Files  map[string]string `json:"files,omitempty"` // target.Files
 	Ports  map[string]string `json:"ports,omitempty"`
 }
 
@@ -99,25 +100,25 @@ func (d *disk) configFile() string { return filepath.Join(d.dir, render.FileConf
 
 // files are the contents of what HAProxy shall have, by path.
 func (d *disk) files(t target, ports map[string]string) (map[string][]byte, error) {
-	files := map[string][]byte{d.configFile(): t.config.Text}
+	files := map[string][]byte{d.configFile(): t.Config.Text}
 	maps.Copy(files, t.contents)
-	for name, data := range t.config.Files {
+	for name, data := range t.Config.Files {
 		files[filepath.Join(d.dir, name)] = data
 	}
-	for _, m := range t.config.Maps {
+	for _, m := range t.Config.Maps {
 		files[m.Path] = mapFile(m)
 	}
-	for _, l := range t.config.CertLists {
+	for _, l := range t.Config.CertLists {
 		var b bytes.Buffer
 		for _, c := range l.Certificates {
 			b.WriteString(c.Path + "\n")
 		}
 		files[l.Path] = b.Bytes()
 	}
-	for path, p := range t.pairs {
-		files[path] = p.pem
+	for path, p := range t.Pairs {
+		files[path] = p.PEM
 	}
-	data, err := json.Marshal(kept{Config: t.config, Files: t.files, Ports: ports})
+	data, err := json.Marshal(kept{Config: t.Config, Files: t.Files, Ports: ports})
 	if err != nil {
 		return nil, fmt.Errorf("haproxy: %w", err)
 	}
@@ -233,7 +234,7 @@ func (d *disk) good(c *render.Config) error {
 }
 
 // sweep removes pairs that a configuration has no use for any more.
-func (d *disk) sweep(pairs map[string]*pair) {
+func (d *disk) sweep(pairs map[string]*plan.Pair) {
 	old, _ := filepath.Glob(filepath.Join(d.dir, render.DirCerts, "*"))
 	for _, path := range old {
 		if pairs[path] == nil {

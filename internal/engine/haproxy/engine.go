@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
@@ -146,7 +147,7 @@ type Engine struct {
 	missing map[string]string // optional listeners that cannot be bound, and why
 	// What serves.
 	proc       *process.Process // nil: it does not run
-	worker     *worker          // what it has; nil: unknown
+	worker     *plan.Worker     // what it has; nil: unknown
 	workerPID  int              // of the last verification
 	ended      time.Time        // when it was last found to have
 	leavers    map[leaver]*leaving
@@ -325,7 +326,7 @@ func (e *Engine) Reload(ctx context.Context) error {
 	if e.stopped || e.table == nil || e.proc == nil {
 		return errors.New("haproxy: nothing is served that could be reloaded")
 	}
-	return e.bring(ctx, e.target, plan{reload: reloadAsked, text: "somebody asked for it"})
+	return e.bring(ctx, e.target, plan.Plan{Reload: plan.ReloadAsked, Text: "an operator asked for it"})
 }
 
 // Stop drains HAProxy and ends it, unless somebody else runs it: nothing new is

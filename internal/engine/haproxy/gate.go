@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/probe"
@@ -129,13 +130,13 @@ func (g *gates) learn(before, t *route.Table) {
 }
 
 // trust opens the gates of servers that are in use in a HAProxy that runs.
-func (g *gates) trust(c *render.Config, w *worker) {
+func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range c.Sections {
 		s := &c.Sections[i]
 		for _, sv := range s.Servers {
-			if w.servers[s.Name][sv.Name].state == socket.StateReady {
+			if w.Servers[s.Name][sv.Name].State == socket.StateReady {
 				g.open[gate{s.Backend, sv.Endpoint, sv.Address.String()}] = true
 			}
 		}

@@ -36,9 +36,9 @@ func (e *Engine) collectLeavers() {
 	}
 	now := time.Now()
 	seen := map[leaver]bool{}
-	for section, servers := range e.worker.servers {
+	for section, servers := range e.worker.Servers {
 		for name, s := range servers {
-			if !s.leaving {
+			if !s.Draining {
 				continue
 			}
 			l := leaver{section, name}
@@ -95,7 +95,7 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 		switch {
 		case err == nil, socket.Refused(err, "No such server"):
 			delete(e.leavers, l)
-			delete(e.worker.servers[l.section], l.server)
+			delete(e.worker.Servers[l.section], l.server)
 			e.counters.commands.Inc()
 		case socket.Refused(err, ""):
 			state.wait = min(2*state.wait, leaveLast)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
@@ -21,7 +22,7 @@ import (
 
 // prepare renders a table and plans the way to it. Optional listeners whose
 // address is taken are left out, with the reason in missing.
-func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map[string]string, error) {
+func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan, map[string]string, error) {
 	missing := map[string]string{}
 	for _, l := range t.Listeners {
 		if why, ok := e.missing[l.Name]; ok && l.Optional {
@@ -30,30 +31,30 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan, map
 	}
 	masked, err := e.gates.mask(t)
 	if err != nil {
-		return target{}, plan{}, nil, err
+		return target{}, plan.Plan{}, nil, err
 	}
 	if masked, err = e.resolver.table(ctx, masked); err != nil {
-		return target{}, plan{}, nil, err
+		return target{}, plan.Plan{}, nil, err
 	}
 	for {
 		next, err := e.render(masked, missing)
 		if err != nil {
-			return target{}, plan{}, nil, err
+			return target{}, plan.Plan{}, nil, err
 		}
 		var previous render.Structure
-		if e.target.config != nil {
-			previous = e.target.config.Structure
+		if e.target.Config != nil {
+			previous = e.target.Config.Structure
 		}
-		p := newPlan(e.worker, previous, next)
-		if p.reload == "" {
+		p := plan.New(e.worker, previous, next.Target)
+		if p.Reload == "" {
 			return next, p, missing, nil
 		}
-		taken, err := e.taken(ctx, t, next.config)
+		taken, err := e.taken(ctx, t, next.Config)
 		if err != nil && time.Since(e.ended) < endsWithin && pause(ctx, lookAgain) == nil {
 			continue // a worker of the HAProxy that has ended still holds it
 		}
 		if err != nil {
-			return target{}, plan{}, nil, err
+			return target{}, plan.Plan{}, nil, err
 		}
 		if len(taken) == 0 {
 			return next, p, missing, nil
@@ -104,18 +105,18 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 		}
 		return nil, false
 	}
-	next := target{files: map[string]string{}}
+	next := target{Target: plan.Target{Files: map[string]string{}}}
 	if t, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
 		return target{}, err
 	}
 	for path, data := range next.contents {
 		sum := sha256.Sum256(data)
-		next.files[path] = hex.EncodeToString(sum[:8])
+		next.Files[path] = hex.EncodeToString(sum[:8])
 	}
-	if next.config, err = render.Render(t, e.target.config, o); err != nil {
+	if next.Config, err = render.Render(t, e.target.Config, o); err != nil {
 		return target{}, err
 	}
-	next.pairs, err = e.pairs.load(next.config.CertLists)
+	next.Pairs, err = e.pairs.load(next.Config.CertLists)
 	return next, err
 }
 

@@ -144,7 +144,7 @@ func (s *site) meddle() {
 	s.t.Helper()
 	s.engine.mu.Lock() // it is not to correct the half of it
 	defer s.engine.mu.Unlock()
-	config := s.engine.target.config
+	config := s.engine.target.Config
 	session := s.session()
 	do := func(c socket.Command, err error) {
 		s.t.Helper()

@@ -12,19 +12,11 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/files"
 	"fairway/internal/route"
 )
-
-// pair is a certificate with its chain and key, as HAProxy takes it.
-type pair struct {
-	pem []byte
-	// id begins with what HAProxy shows of the leaf, its SHA-1 in upper case; the
-	// rest stands for the chain and the key.
-	id    string
-	names []string // lower case
-}
 
 // pairs holds the key pairs of the live table and rereads them when their files
 // change. It is guarded by the engine's mutex.
@@ -34,14 +26,14 @@ type pairs struct {
 }
 
 type heldPair struct {
-	pair  *pair
+	pair  *plan.Pair
 	stamp [2]files.Stamp // of the last try
 }
 
 // load returns the pairs of a configuration by path; those that are not known yet
 // are read. Known ones stay as they were read last.
-func (s *pairs) load(lists []render.CertList) (map[string]*pair, error) {
-	byPath := map[string]*pair{}
+func (s *pairs) load(lists []render.CertList) (map[string]*plan.Pair, error) {
+	byPath := map[string]*plan.Pair{}
 	for _, l := range lists {
 		for _, c := range l.Certificates {
 			held := s.known[c.Pair]
@@ -72,7 +64,7 @@ func (s *pairs) reread() (changed bool) {
 		switch {
 		case err != nil && (!was[0].Same(now[0]) || !was[1].Same(now[1])):
 			s.log.Error("certificate cannot be reloaded, the old one stays", "file", name.CertFile, "error", err)
-		case err == nil && !bytes.Equal(next.pem, held.pair.pem):
+		case err == nil && !bytes.Equal(next.PEM, held.pair.PEM):
 			s.log.Info("certificate reloaded", "file", name.CertFile)
 			held.pair, changed = next, true
 		}
@@ -96,7 +88,7 @@ const maxPair = 4 << 20
 
 // readPair reads and joins a pair; a certificate that its key does not fit, or has
 // none, is an error.
-func readPair(name route.Certificate) (*pair, error) {
+func readPair(name route.Certificate) (*plan.Pair, error) {
 	certPEM, err := files.Read(name.CertFile, maxPair)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
@@ -116,15 +108,15 @@ func readPair(name route.Certificate) (*pair, error) {
 		joined = slices.Concat(joined, []byte("\n"), bytes.TrimRight(keyPEM, "\n"))
 	}
 	sum := sha1.Sum(cert.Certificate[0]) //nolint:gosec // see the import
-	p := &pair{pem: append(joined, '\n')}
-	whole := sha256.Sum256(p.pem)
-	p.id = strings.ToUpper(hex.EncodeToString(sum[:])) + "/" + hex.EncodeToString(whole[:8])
+	p := &plan.Pair{PEM: append(joined, '\n')}
+	whole := sha256.Sum256(p.PEM)
+	p.ID = strings.ToUpper(hex.EncodeToString(sum[:])) + "/" + hex.EncodeToString(whole[:8])
 	names := cert.Leaf.DNSNames
 	if len(names) == 0 && cert.Leaf.Subject.CommonName != "" {
 		names = []string{cert.Leaf.Subject.CommonName}
 	}
 	for _, n := range names {
-		p.names = append(p.names, strings.ToLower(n))
+		p.Names = append(p.Names, strings.ToLower(n))
 	}
 	return p, nil
 }

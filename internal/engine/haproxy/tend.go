@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"fairway/internal/engine/haproxy/plan"
 )
 
 // worries is the retry state after a failed round.
@@ -169,9 +171,9 @@ func (e *Engine) verifyAll(ctx context.Context) error {
 		e.worker = must // nobody knows better
 		return errors.New("it does not tell what it has")
 	}
-	if diff := drift(must, e.worker); len(diff) > 0 {
+	if diff := plan.Drift(must, e.worker); len(diff) > 0 {
 		e.stale = true
-		return errors.New(few(diff))
+		return errors.New(plan.Summarize(diff))
 	}
 	e.worker = must // it knows more: what leaves, and options
 	return nil

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
@@ -271,20 +272,20 @@ func (s *site) differences() []string {
 		return []string{err.Error()}
 	}
 	defer session.Close()
-	must := workerOf(s.engine.target)
-	has, err := observe(s.t.Context(), session, s.engine.opts.Dir)
+	must := plan.WorkerOf(s.engine.target.Target)
+	has, err := plan.Observe(s.t.Context(), session, s.engine.opts.Dir)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	has.remember(s.engine.target)
-	for section, servers := range has.servers {
+	has.Remember(s.engine.target.Target)
+	for section, servers := range has.Servers {
 		for name, sv := range servers {
-			if _, ok := must.servers[section][name]; !ok && sv.state == socket.StateMaint {
+			if _, ok := must.Servers[section][name]; !ok && sv.State == socket.StateMaint {
 				delete(servers, name)
 			}
 		}
 	}
-	return drift(must, has)
+	return plan.Drift(must, has)
 }
 
 // startEndpoint starts an endpoint that answers with its text.

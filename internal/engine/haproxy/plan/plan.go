@@ -1,4 +1,8 @@
-package haproxy
+// Package plan knows the difference between what a worker of HAProxy has and what it
+// must have, and the way between: New is pure, and decides for commands, in an order
+// that no request notices, or for a reload. Observe reads what a worker has; Verify
+// reads back what a plan has touched.
+package plan
 
 import (
 	"context"
@@ -14,48 +18,72 @@ import (
 	"fairway/internal/route"
 )
 
-// worker is what a worker of HAProxy has: as it was read from it, or as it must be
-// after what it was told. A nil worker stands for a HAProxy that does not run.
-type worker struct {
-	// structure is the hash of what cannot be changed without a reload.
-	structure string
-	maps      map[string]map[string]string // by path, by key
-	servers   map[string]map[string]server // by section, by name
-	lists     map[string][]string          // of paths of pairs, by path of the crt-list
-	pairs     map[string]string            // the IDs of pairs, or how they begin, by path
-	files     map[string]string            // digests of files that it has read when it started; nil: unknown
+// Target is what HAProxy must have.
+type Target struct {
+	Config *render.Config
+	// Pairs are the key pairs of Config.CertLists, by path.
+	Pairs map[string]*Pair
+	// Files are digests of files that HAProxy reads only when it starts, by path.
+	Files map[string]string
 }
 
-// server is a server of a worker.
-type server struct {
+// Pair is a certificate with its chain and key, as HAProxy takes it.
+type Pair struct {
+	// PEM is the certificate, its chain and the key.
+	PEM []byte
+	// ID begins with what HAProxy shows of the leaf, its SHA-1 in upper case; the
+	// rest stands for the chain and the key.
+	ID string
+	// Names are the host names that the leaf is for, in lower case.
+	Names []string
+}
+
+// Worker is what a worker of HAProxy has: as it was read from it, or as it must be
+// after a plan. Nil stands for a HAProxy that does not run.
+type Worker struct {
+	// Servers by section, by name.
+	Servers map[string]map[string]Server
+
+	structure string                       // the hash of what needs a reload to change
+	maps      map[string]map[string]string // by path, by key
+	lists     map[string][]string          // of paths of pairs, by path of the crt-list
+	pairs     map[string]string            // the IDs of pairs, or how they begin, by path
+	files     map[string]string            // Target.Files when it started; nil: unknown
+}
+
+// Server is a server of a worker.
+type Server struct {
+	// State is what it may get.
+	State socket.State
+	// Draining is true of one that is no longer wanted: it is in maintenance and is to
+	// be deleted when nothing runs on it.
+	Draining bool
+
 	address netip.AddrPort
 	weight  int
-	state   socket.State
 	checked bool // its active checks are enabled
 	// options are those it was added with, when they are known: HAProxy does not
-	// tell.
+	// show them.
 	options string
 	known   bool
-	// leaving is true of one that nobody wants: it is in maintenance and will be
-	// deleted.
-	leaving bool
 }
 
 // Reasons of reloads, as the metric has them.
 const (
-	reloadStart       = "start"       // HAProxy did not run
-	reloadStructure   = "structure"   // what cannot be changed while it runs
-	reloadCertificate = "certificate" // an order of certificates that it cannot be brought to
-	reloadFile        = "file"        // a file that it reads only when it starts
-	reloadRuntime     = "runtime"     // it refused a command, or did not show what it was told
-	reloadAsked       = "asked"
+	ReloadStart       = "start"       // HAProxy did not run
+	ReloadStructure   = "structure"   // what cannot be changed while it runs
+	ReloadCertificate = "certificate" // an order of certificates that it cannot be brought to
+	ReloadFile        = "file"        // a file that it reads only when it starts
+	ReloadRuntime     = "runtime"     // it refused a command, or did not show its effect
+	ReloadAsked       = "asked"
 )
 
-// plan is the way from a worker to a configuration: commands, or a reload.
-type plan struct {
-	// reload is why commands are not enough, one of the reasons above; text says
-	// it in words.
-	reload, text string
+// Plan is the way from a worker to a target: commands, or a reload.
+type Plan struct {
+	// Reload is why commands are not enough, one of the reasons above; Text says
+	// it in words. Empty for commands.
+	Reload, Text string
+
 	// steps lead there in their order: at no moment between them is a request
 	// answered in a way that neither the old nor the new table means.
 	steps []step
@@ -69,16 +97,60 @@ type plan struct {
 
 // step is one change of a running worker.
 type step struct {
-	// phase is when: no step of one is taken before all of the phase before have
-	// been.
+	// phase orders the steps: all of one phase are taken before the next begins.
 	phase    int
 	commands []socket.Command
 	// text describes what is not a plain command; entries are those of its payload.
 	text    string
 	entries []socket.Entry
 	special func(context.Context, *socket.Session) error
-	// effect tells what the worker has after it.
-	effect func(*worker)
+	effect  func(*Worker) // what the worker has after it
+}
+
+// Run takes the steps of a plan and applies their effects to w; plain commands of one
+// phase go out together. It returns how many commands were carried out. After an
+// error it is unknown what the worker has.
+func (p Plan) Run(ctx context.Context, s *socket.Session, w *Worker) (commands int, err error) {
+	for steps := p.steps; len(steps) > 0; {
+		n, sent := 0, 1
+		if steps[0].special != nil {
+			n = 1
+			if err := steps[0].special(ctx, s); err != nil {
+				return commands, err
+			}
+		} else {
+			var batch []socket.Command
+			for n < len(steps) && steps[n].special == nil && steps[n].phase == steps[0].phase {
+				batch = append(batch, steps[n].commands...)
+				n++
+			}
+			if _, err := s.DoAll(ctx, batch); err != nil {
+				return commands, err
+			}
+			sent = len(batch)
+		}
+		for _, step := range steps[:n] {
+			step.effect(w)
+		}
+		commands += sent
+		steps = steps[n:]
+	}
+	return commands, nil
+}
+
+// Empty reports whether there is nothing to change.
+func (p Plan) Empty() bool { return p.Reload == "" && len(p.steps) == 0 }
+
+// String is the reason of the reload, or the commands, one a line.
+func (p Plan) String() string {
+	if p.Reload != "" {
+		return fmt.Sprintf("reload (%s): %s\n", p.Reload, p.Text)
+	}
+	var b strings.Builder
+	for _, s := range p.steps {
+		b.WriteString(s.String() + "\n")
+	}
+	return b.String()
 }
 
 // String is the commands, one a line.
@@ -96,44 +168,53 @@ func (s step) String() string {
 	return strings.Join(lines, "\n")
 }
 
+// Summarize is a list for a log: its first elements and how many more there are.
+func Summarize(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(list[:most], "; "), len(list)-most)
+}
+
 // planner collects a plan in the order of its phases.
 type planner struct {
-	before *worker
-	wanted target
-	plan   plan
+	before *Worker
+	wanted Target
+	plan   Plan
 	// Phases after the first, which is the plan's own steps.
 	routing, forgetting, leaving, last []step
 	err                                error
 }
 
-// newPlan finds the way from a worker to a target. previous is the structure that
+// New finds the way from a worker to a target. previous is the structure that
 // the worker has, as far as it is known, for the words of a reason. It is pure.
-func newPlan(before *worker, previous render.Structure, wanted target) plan {
+func New(before *Worker, previous render.Structure, wanted Target) Plan {
 	if before == nil {
-		return plan{reload: reloadStart, text: "HAProxy does not run"}
+		return Plan{Reload: ReloadStart, Text: "HAProxy does not run"}
 	}
-	if hash := wanted.config.Structure.Hash(); before.structure != hash {
+	if hash := wanted.Config.Structure.Hash(); before.structure != hash {
 		text := "HAProxy runs with another structure"
 		if previous.Hash() == before.structure {
-			text = few(wanted.config.Structure.Changes(previous))
+			text = Summarize(wanted.Config.Structure.Changes(previous))
 		}
-		return plan{reload: reloadStructure, text: text}
+		return Plan{Reload: ReloadStructure, Text: text}
 	}
-	if before.files != nil && !maps.Equal(before.files, wanted.files) {
-		return plan{reload: reloadFile, text: "the authorities of clients have changed"}
+	if before.files != nil && !maps.Equal(before.files, wanted.Files) {
+		return Plan{Reload: ReloadFile, Text: "the authorities of clients have changed"}
 	}
-	p := &planner{before: before, wanted: wanted, plan: plan{keys: map[string][]string{}}}
+	p := &planner{before: before, wanted: wanted, plan: Plan{keys: map[string][]string{}}}
 	p.certificates()
 	p.sections()
-	for _, m := range wanted.config.Maps {
+	for _, m := range wanted.Config.Maps {
 		p.routes(m)
 	}
 	if p.err != nil {
 		// A value that no command can carry stands in the files all the same.
-		p.reload(reloadRuntime, p.err.Error())
+		p.reload(ReloadRuntime, p.err.Error())
 	}
-	if p.plan.reload != "" {
-		return plan{reload: p.plan.reload, text: p.plan.text}
+	if p.plan.Reload != "" {
+		return Plan{Reload: p.plan.Reload, Text: p.plan.Text}
 	}
 	for i, phase := range [][]step{p.routing, p.forgetting, p.leaving, p.last} {
 		for _, s := range phase {
@@ -145,13 +226,13 @@ func newPlan(before *worker, previous render.Structure, wanted target) plan {
 }
 
 func (p *planner) reload(reason, text string) {
-	if p.plan.reload == "" {
-		p.plan.reload, p.plan.text = reason, text
+	if p.plan.Reload == "" {
+		p.plan.Reload, p.plan.Text = reason, text
 	}
 }
 
 // command is a step of plain commands; the first error of making one is kept.
-func (p *planner) command(effect func(*worker), make ...func() (socket.Command, error)) step {
+func (p *planner) command(effect func(*Worker), make ...func() (socket.Command, error)) step {
 	s := step{effect: effect}
 	for _, f := range make {
 		c, err := f()
@@ -166,9 +247,9 @@ func (p *planner) command(effect func(*worker), make ...func() (socket.Command, 
 // sections plans the servers: new ones before anything points at them, those
 // that leave when nothing does any more.
 func (p *planner) sections() {
-	for i := range p.wanted.config.Sections {
-		s := &p.wanted.config.Sections[i]
-		has := p.before.servers[s.Name]
+	for i := range p.wanted.Config.Sections {
+		s := &p.wanted.Config.Sections[i]
+		has := p.before.Servers[s.Name]
 		kept := 0
 		for j := range s.Servers {
 			if _, ok := has[s.Servers[j].Name]; ok {
@@ -191,21 +272,21 @@ func stateOf(s route.EndpointState) socket.State {
 	return socket.StateMaint
 }
 
-func (p *planner) server(section string, want *render.Server, has map[string]server) {
+func (p *planner) server(section string, want *render.Server, has map[string]Server) {
 	now, exists := has[want.Name]
 	next := serverOf(want)
-	effect := func(w *worker) {
-		if w.servers[section] == nil {
-			w.servers[section] = map[string]server{}
+	effect := func(w *Worker) {
+		if w.Servers[section] == nil {
+			w.Servers[section] = map[string]Server{}
 		}
-		w.servers[section][want.Name] = next
+		w.Servers[section][want.Name] = next
 	}
 	switch {
 	case !exists:
 		p.touch(section)
 		p.plan.steps = append(p.plan.steps, p.addServer(section, want, next, effect))
 	case now.address != want.Address || now.known && now.options != want.Options:
-		p.reload(reloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
+		p.reload(ReloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
 	default:
 		var commands []func() (socket.Command, error)
 		if next.checked && !now.checked {
@@ -216,12 +297,12 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 				return socket.SetServerWeight(section, want.Name, next.weight)
 			})
 		}
-		if now.state != next.state {
+		if now.State != next.State {
 			commands = append(commands, func() (socket.Command, error) {
-				return socket.SetServerState(section, want.Name, next.state)
+				return socket.SetServerState(section, want.Name, next.State)
 			})
 		}
-		if len(commands) == 0 && !now.leaving {
+		if len(commands) == 0 && !now.Draining {
 			return
 		}
 		p.touch(section)
@@ -229,7 +310,7 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 		if len(commands) == 0 {
 			s.text = "keep server " + section + "/" + want.Name
 		}
-		if next.state == socket.StateReady {
+		if next.State == socket.StateReady {
 			p.plan.steps = append(p.plan.steps, s)
 		} else {
 			p.leaving = append(p.leaving, s)
@@ -238,12 +319,12 @@ func (p *planner) server(section string, want *render.Server, has map[string]ser
 }
 
 // serverOf is what a server must be.
-func serverOf(s *render.Server) server {
-	return server{address: s.Address, weight: s.Weight, state: stateOf(s.State), checked: s.Checked, options: s.Options, known: true}
+func serverOf(s *render.Server) Server {
+	return Server{address: s.Address, weight: s.Weight, State: stateOf(s.State), checked: s.Checked, options: s.Options, known: true}
 }
 
 // addServer adds a server and lets it in, if it may.
-func (p *planner) addServer(section string, want *render.Server, next server, effect func(*worker)) step {
+func (p *planner) addServer(section string, want *render.Server, next Server, effect func(*Worker)) step {
 	commands := []func() (socket.Command, error){func() (socket.Command, error) {
 		options, err := binary.Words(want.Options, nil)
 		if err != nil {
@@ -255,7 +336,7 @@ func (p *planner) addServer(section string, want *render.Server, next server, ef
 	if want.Checked {
 		commands = append(commands, func() (socket.Command, error) { return socket.EnableHealth(section, want.Name) })
 	}
-	if next.state == socket.StateReady {
+	if next.State == socket.StateReady {
 		commands = append(commands, func() (socket.Command, error) { return socket.EnableServer(section, want.Name) })
 	}
 	return p.command(effect, commands...)
@@ -263,20 +344,20 @@ func (p *planner) addServer(section string, want *render.Server, next server, ef
 
 // leave puts the servers of a section that nobody wants into maintenance. They
 // are deleted later, when nothing runs on them any more.
-func (p *planner) leave(section string, has map[string]server, wanted []render.Server) {
+func (p *planner) leave(section string, has map[string]Server, wanted []render.Server) {
 	for _, name := range slices.Sorted(maps.Keys(has)) {
 		now := has[name]
 		if slices.ContainsFunc(wanted, func(s render.Server) bool { return s.Name == name }) {
 			continue
 		}
-		if now.leaving && now.state == socket.StateMaint {
+		if now.Draining && now.State == socket.StateMaint {
 			continue
 		}
 		p.touch(section)
 		gone := now
-		gone.state, gone.leaving = socket.StateMaint, true
+		gone.State, gone.Draining = socket.StateMaint, true
 		p.leaving = append(p.leaving, p.command(
-			func(w *worker) { w.servers[section][name] = gone },
+			func(w *Worker) { w.Servers[section][name] = gone },
 			func() (socket.Command, error) { return socket.SetServerState(section, name, socket.StateMaint) },
 		))
 	}
@@ -293,9 +374,9 @@ func (p *planner) touch(section string) {
 // what its size costs.
 func many(entries int) int { return max(50, entries/50) }
 
-// twice is the value of a key that a map has several times, which no command can
+// duplicated is the value of a key that a map has several times, which no command can
 // put right.
-const twice = "\x00"
+const duplicated = "\x00"
 
 // routes plans a map: first what is new or different, then what is gone, so that
 // a request that lost its entry finds the one that takes its place.
@@ -308,7 +389,7 @@ func (p *planner) routes(m render.Map) {
 	same := 0
 	for _, e := range m.Entries {
 		switch value, ok := has[e.Key]; {
-		case value == twice:
+		case value == duplicated:
 			p.replace(m)
 			return
 		case !ok:
@@ -350,7 +431,7 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 		if err != nil && p.err == nil {
 			p.err = err
 		}
-		p.routing = append(p.routing, step{commands: commands, entries: added, effect: func(w *worker) {
+		p.routing = append(p.routing, step{commands: commands, entries: added, effect: func(w *Worker) {
 			for _, e := range added {
 				w.maps[path][e.Key] = e.Value
 			}
@@ -358,13 +439,13 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 	}
 	for _, e := range set {
 		p.routing = append(p.routing, p.command(
-			func(w *worker) { w.maps[path][e.Key] = e.Value },
+			func(w *Worker) { w.maps[path][e.Key] = e.Value },
 			func() (socket.Command, error) { return socket.SetMap(path, e.Key, e.Value) },
 		))
 	}
 	for _, key := range gone {
 		p.forgetting = append(p.forgetting, p.command(
-			func(w *worker) { delete(w.maps[path], key) },
+			func(w *Worker) { delete(w.maps[path], key) },
 			func() (socket.Command, error) { return socket.DelMap(path, key) },
 		))
 	}
@@ -386,7 +467,7 @@ func (p *planner) replace(m render.Map) {
 	p.routing = append(p.routing, step{
 		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(entries)),
 		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, entries) },
-		effect:  func(w *worker) { w.maps[m.Path] = next },
+		effect:  func(w *Worker) { w.maps[m.Path] = next },
 	})
 	p.plan.whole = append(p.plan.whole, m.Path)
 }

@@ -1,4 +1,4 @@
-package haproxy
+package plan
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"fairway/internal/engine/haproxy/socket"
 )
 
-// observe reads from HAProxy what its worker has: everything that a configuration
+// Observe reads from HAProxy what its worker has: everything that a configuration
 // of ours in dir can have made.
-func observe(ctx context.Context, s *socket.Session, dir string) (*worker, error) {
+func Observe(ctx context.Context, s *socket.Session, dir string) (*Worker, error) {
 	w := newWorker()
 	marker, ok, err := s.GetVar(ctx, render.MarkerVariable)
 	if err != nil {
@@ -51,26 +51,26 @@ func observe(ctx context.Context, s *socket.Session, dir string) (*worker, error
 	return w, w.observePairs(ctx, s, ours)
 }
 
-func newWorker() *worker {
-	return &worker{
-		maps: map[string]map[string]string{}, servers: map[string]map[string]server{},
+func newWorker() *Worker {
+	return &Worker{
+		maps: map[string]map[string]string{}, Servers: map[string]map[string]Server{},
 		lists: map[string][]string{}, pairs: map[string]string{},
 	}
 }
 
 // put takes over what HAProxy shows of a server.
-func (w *worker) put(sv socket.Server) {
-	if w.servers[sv.Backend] == nil {
-		w.servers[sv.Backend] = map[string]server{}
+func (w *Worker) put(sv socket.Server) {
+	if w.Servers[sv.Backend] == nil {
+		w.Servers[sv.Backend] = map[string]Server{}
 	}
-	old := w.servers[sv.Backend][sv.Name]
-	w.servers[sv.Backend][sv.Name] = server{
-		address: sv.Address, weight: sv.Weight, state: sv.State, checked: sv.Checked,
-		options: old.options, known: old.known, leaving: old.leaving,
+	old := w.Servers[sv.Backend][sv.Name]
+	w.Servers[sv.Backend][sv.Name] = Server{
+		address: sv.Address, weight: sv.Weight, State: sv.State, checked: sv.Checked,
+		options: old.options, known: old.known, Draining: old.Draining,
 	}
 }
 
-func (w *worker) observePairs(ctx context.Context, s *socket.Session, ours func(string) bool) error {
+func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(string) bool) error {
 	lists, err := s.CrtLists(ctx)
 	if err != nil {
 		return err
@@ -111,17 +111,17 @@ func entryMap(entries []socket.Entry) map[string]string {
 	m := make(map[string]string, len(entries))
 	for _, e := range entries {
 		if _, ok := m[e.Key]; ok {
-			e.Value = twice
+			e.Value = duplicated
 		}
 		m[e.Key] = e.Value
 	}
 	return m
 }
 
-// workerOf is what a worker has that has just read the files of a target.
-func workerOf(t target) *worker {
-	w, c := newWorker(), t.config
-	w.files = t.files
+// WorkerOf is what a worker has that has just read the files of a target.
+func WorkerOf(t Target) *Worker {
+	w, c := newWorker(), t.Config
+	w.files = t.Files
 	w.structure = c.Structure.Hash()
 	for _, m := range c.Maps {
 		if !bytes.Contains(c.Text, []byte(m.Path)) {
@@ -138,11 +138,11 @@ func workerOf(t target) *worker {
 		if len(s.Servers) == 0 {
 			continue
 		}
-		servers := make(map[string]server, len(s.Servers))
+		servers := make(map[string]Server, len(s.Servers))
 		for j := range s.Servers {
 			servers[s.Servers[j].Name] = serverOf(&s.Servers[j])
 		}
-		w.servers[s.Name] = servers
+		w.Servers[s.Name] = servers
 	}
 	for _, l := range c.CertLists {
 		var paths []string
@@ -153,15 +153,15 @@ func workerOf(t target) *worker {
 		}
 		w.lists[l.Path] = paths
 	}
-	for path, p := range t.pairs {
-		w.pairs[path] = p.id
+	for path, p := range t.Pairs {
+		w.pairs[path] = p.ID
 	}
 	return w
 }
 
-// verify reads back what a plan has touched and compares it with w, which is what
+// Verify reads back what a plan has touched and compares it with w, which is what
 // the plan must have led to. The differences are for people; none is well.
-func (w *worker) verify(ctx context.Context, s *socket.Session, p plan) ([]string, error) {
+func (w *Worker) Verify(ctx context.Context, s *socket.Session, p Plan) ([]string, error) {
 	var diff []string
 	check := func(d []string, err error) error {
 		diff = append(diff, d...)
@@ -179,7 +179,7 @@ func (w *worker) verify(ctx context.Context, s *socket.Session, p plan) ([]strin
 // wholeFrom is the number of parts from which on all are read at once.
 const wholeFrom = 100
 
-func (w *worker) verifyServers(ctx context.Context, s *socket.Session, sections []string) (diff []string, err error) {
+func (w *Worker) verifyServers(ctx context.Context, s *socket.Session, sections []string) (diff []string, err error) {
 	if len(sections) == 0 {
 		return nil, nil
 	}
@@ -196,27 +196,27 @@ func (w *worker) verifyServers(ctx context.Context, s *socket.Session, sections 
 		seen.put(sv)
 	}
 	for _, section := range sections {
-		diff = append(diff, diffServers(section, w.servers[section], seen.servers[section])...)
+		diff = append(diff, diffServers(section, w.Servers[section], seen.Servers[section])...)
 	}
 	return diff, nil
 }
 
 // diffServers says where the servers of a section are not what they must be.
-func diffServers(section string, want, has map[string]server) (diff []string) {
-	for _, name := range sortedKeys(want) {
+func diffServers(section string, want, has map[string]Server) (diff []string) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		x, y := want[name], has[name]
 		_, ok := has[name]
 		switch {
-		case !ok && !x.leaving:
+		case !ok && !x.Draining:
 			diff = append(diff, fmt.Sprintf("server %s/%s is missing", section, name))
-		case ok && (x.address != y.address || x.weight != y.weight || x.state != y.state):
+		case ok && (x.address != y.address || x.weight != y.weight || x.State != y.State):
 			diff = append(diff, fmt.Sprintf("server %s/%s is %s weight %d %s, not %s weight %d %s",
-				section, name, y.address, y.weight, y.state, x.address, x.weight, x.state))
-		case ok && x.checked && !y.checked && !x.leaving:
+				section, name, y.address, y.weight, y.State, x.address, x.weight, x.State))
+		case ok && x.checked && !y.checked && !x.Draining:
 			diff = append(diff, fmt.Sprintf("server %s/%s is not checked", section, name))
 		}
 	}
-	for _, name := range sortedKeys(has) {
+	for _, name := range slices.Sorted(maps.Keys(has)) {
 		if _, ok := want[name]; !ok {
 			diff = append(diff, fmt.Sprintf("server %s/%s is too many", section, name))
 		}
@@ -224,8 +224,8 @@ func diffServers(section string, want, has map[string]server) (diff []string) {
 	return diff
 }
 
-func (w *worker) verifyMaps(ctx context.Context, s *socket.Session, p plan) (diff []string, err error) {
-	for _, path := range sortedKeys(p.keys) {
+func (w *Worker) verifyMaps(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
+	for _, path := range slices.Sorted(maps.Keys(p.keys)) {
 		if len(p.keys[path]) > wholeFrom {
 			p.whole = append(p.whole, path)
 			continue
@@ -251,8 +251,8 @@ func (w *worker) verifyMaps(ctx context.Context, s *socket.Session, p plan) (dif
 	return diff, nil
 }
 
-// diffMap says where a map is not what it must be. A key that is there twice is a
-// difference: HAProxy would need to be told twice of every change.
+// diffMap says where a map is not what it must be. A key that is there duplicated is a
+// difference: HAProxy would need to be told duplicated of every change.
 func diffMap(path string, want map[string]string, entries []socket.Entry) (diff []string) {
 	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
@@ -270,7 +270,7 @@ func diffMap(path string, want map[string]string, entries []socket.Entry) (diff 
 	return diff
 }
 
-func (w *worker) verifyPairs(ctx context.Context, s *socket.Session, p plan) (diff []string, err error) {
+func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
 	for _, path := range p.pairs {
 		want, ok := w.pairs[path]
 		cert, err := s.Certificate(ctx, path)
@@ -305,31 +305,57 @@ func sameList(a, b []string) bool {
 		slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// drift says where a worker, as it was read, is not what another must be. Servers
+// Drift says where a worker, as it was read, is not what another must be. Servers
 // that leave are nobody's concern.
-func drift(want, has *worker) (diff []string) {
+func Drift(want, has *Worker) (diff []string) {
 	if want.structure != has.structure {
 		return []string{"HAProxy runs with another structure"}
 	}
-	for _, path := range sortedKeys(want.maps) {
+	for _, path := range slices.Sorted(maps.Keys(want.maps)) {
 		if !maps.Equal(want.maps[path], has.maps[path]) {
 			diff = append(diff, "map "+path+" is not what it must be")
 		}
 	}
-	sections := maps.Clone(want.servers)
-	maps.Copy(sections, has.servers)
-	for _, section := range sortedKeys(sections) {
-		diff = append(diff, diffServers(section, want.servers[section], has.servers[section])...)
+	sections := maps.Clone(want.Servers)
+	maps.Copy(sections, has.Servers)
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		diff = append(diff, diffServers(section, want.Servers[section], has.Servers[section])...)
 	}
-	for _, path := range sortedKeys(want.lists) {
+	for _, path := range slices.Sorted(maps.Keys(want.lists)) {
 		if !sameList(want.lists[path], has.lists[path]) {
 			diff = append(diff, "crt-list "+path+" is not what it must be")
 		}
 	}
-	for _, path := range sortedKeys(want.pairs) {
+	for _, path := range slices.Sorted(maps.Keys(want.pairs)) {
 		if seen, ok := has.pairs[path]; !ok || !begins(want.pairs[path], seen) {
 			diff = append(diff, "certificate "+path+" is not what it must be")
 		}
 	}
 	return diff
+}
+
+// Remember adds to what was read what HAProxy does not tell: the options of
+// servers and the files it has read, as the target before had them. Servers in
+// sections that are not for services are left out.
+func (w *Worker) Remember(t Target) {
+	if t.Config.Structure.Hash() != w.structure {
+		return
+	}
+	w.files = t.Files
+	all := w.Servers
+	w.Servers = make(map[string]map[string]Server, len(all))
+	for i := range t.Config.Sections {
+		section := &t.Config.Sections[i]
+		servers := all[section.Name]
+		if servers == nil {
+			continue
+		}
+		w.Servers[section.Name] = servers
+		for _, sv := range section.Servers {
+			if s, ok := servers[sv.Name]; ok {
+				s.options, s.known = sv.Options, true
+				servers[sv.Name] = s
+			}
+		}
+	}
 }

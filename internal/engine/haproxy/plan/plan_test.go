@@ -1,7 +1,8 @@
-package haproxy
+package plan
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -13,8 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
 	"fairway/internal/engine/haproxy/render"
@@ -30,10 +32,10 @@ import (
 //	server SECTION NAME ADDRESS WEIGHT STATE [OPTION …]   (check: Checked)
 //	pair LIST PATH ID NAME,NAME
 //	file PATH DIGEST
-func readTarget(t testing.TB, text string) target {
+func readTarget(t testing.TB, text string) Target {
 	t.Helper()
 	c := &render.Config{}
-	next := target{config: c, pairs: map[string]*pair{}, files: map[string]string{}}
+	next := Target{Config: c, Pairs: map[string]*Pair{}, Files: map[string]string{}}
 	sections := map[string]*render.Section{}
 	entries := map[string][]render.MapEntry{}
 	lists := map[string][]render.Certificate{}
@@ -66,36 +68,25 @@ func readTarget(t testing.TB, text string) target {
 			})
 		case "pair":
 			lists[f[1]] = append(lists[f[1]], render.Certificate{Path: f[2]})
-			next.pairs[f[2]] = &pair{pem: []byte("pem of " + f[3]), id: f[3], names: strings.Split(f[4], ",")}
+			next.Pairs[f[2]] = &Pair{PEM: []byte("pem of " + f[3]), ID: f[3], Names: strings.Split(f[4], ",")}
 		case "file":
-			next.files[f[1]] = f[2]
+			next.Files[f[1]] = f[2]
 		default:
 			t.Fatalf("what is %q?", line)
 		}
 	}
-	for _, name := range sortedKeys(entries) {
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		path := "/d/maps/" + name + ".map"
 		c.Maps = append(c.Maps, render.Map{Name: name, Path: path, Entries: entries[name]})
 		c.Text = append(c.Text, path+"\n"...)
 	}
-	for _, name := range sortedKeys(lists) {
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		c.CertLists = append(c.CertLists, render.CertList{Listener: name, Path: "/d/" + name, Certificates: lists[name]})
 	}
-	for _, name := range sortedKeys(sections) {
+	for _, name := range slices.Sorted(maps.Keys(sections)) {
 		c.Sections = append(c.Sections, *sections[name])
 	}
 	return next
-}
-
-func (p plan) String() string {
-	if p.reload != "" {
-		return fmt.Sprintf("reload (%s): %s\n", p.reload, p.text)
-	}
-	var b strings.Builder
-	for _, s := range p.steps {
-		b.WriteString(s.String() + "\n")
-	}
-	return b.String()
 }
 
 // TestPlan holds plans to testdata/plan: what is before, what is after, and the
@@ -116,11 +107,11 @@ func TestPlan(t *testing.T) {
 				parts[f.Name] = string(f.Data)
 			}
 			before, after := readTarget(t, parts["before"]), readTarget(t, parts["after"])
-			var running *worker
+			var running *Worker
 			if parts["before"] != "" {
-				running = workerOf(before)
+				running = WorkerOf(before)
 			}
-			got := newPlan(running, before.config.Structure, after).String()
+			got := New(running, before.Config.Structure, after).String()
 			if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
 				for i := range archive.Files {
 					if archive.Files[i].Name == "plan" {
@@ -132,7 +123,7 @@ func TestPlan(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(parts["plan"], got); diff != "" {
+			if diff := gocmp.Diff(parts["plan"], got); diff != "" {
 				t.Errorf("(-update writes it)\n%s", diff)
 			}
 		})
@@ -140,9 +131,9 @@ func TestPlan(t *testing.T) {
 }
 
 // randomTarget is a target of a structure with two sections, a map and a list.
-func randomTarget(r *rand.Rand) target {
+func randomTarget(r *rand.Rand) Target {
 	c := &render.Config{Structure: render.Structure{Parts: []render.Part{{Name: "all", Digest: "same"}}}}
-	next := target{config: c, pairs: map[string]*pair{}}
+	next := Target{Config: c, Pairs: map[string]*Pair{}}
 	for _, name := range []string{"s1", "s2"} {
 		s := render.Section{Name: name}
 		for i := range 6 {
@@ -167,14 +158,25 @@ func randomTarget(r *rand.Rand) target {
 	list := render.CertList{Listener: "https", Path: "/d/list"}
 	for _, i := range append([]int{0}, r.Perm(4)...) {
 		path := fmt.Sprint("/d/c", i)
-		if i > 0 && r.IntN(2) == 0 || next.pairs[path] != nil {
+		if i > 0 && r.IntN(2) == 0 || next.Pairs[path] != nil {
 			continue
 		}
 		list.Certificates = append(list.Certificates, render.Certificate{Path: path})
-		next.pairs[path] = &pair{id: fmt.Sprint("id", i, "/", r.IntN(2)), names: []string{fmt.Sprint("n", i)}}
+		next.Pairs[path] = &Pair{ID: fmt.Sprint("id", i, "/", r.IntN(2)), Names: []string{fmt.Sprint("n", i)}}
 	}
 	c.CertLists = []render.CertList{list}
 	return next
+}
+
+// seed is that of a random test: the one asked for, or another each time.
+func seed(t testing.TB) *rand.Rand {
+	t.Helper()
+	n, err := strconv.ParseUint(cmp.Or(os.Getenv("FAIRWAY_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("FAIRWAY_SEED=%d repeats this", n)
+	return rand.New(rand.NewPCG(n, 0)) //nolint:gosec // a test
 }
 
 // TestPlanLeadsThere: the effects of a plan, one after the other, lead from any
@@ -182,47 +184,47 @@ func randomTarget(r *rand.Rand) target {
 // at a server that is not there yet, and nothing is taken from under an entry.
 func TestPlanLeadsThere(t *testing.T) {
 	r := seed(t)
-	w := workerOf(randomTarget(r))
+	w := WorkerOf(randomTarget(r))
 	reloads := 0
 	for range 2000 {
 		next := randomTarget(r)
-		p := newPlan(w, next.config.Structure, next)
-		if p.reload != "" {
+		p := New(w, next.Config.Structure, next)
+		if p.Reload != "" {
 			reloads++
-			w = workerOf(next)
+			w = WorkerOf(next)
 			continue
 		}
 		entries := maps.Clone(w.maps["/d/maps/routes.map"])
 		routed := false
 		for _, s := range p.steps {
-			servers := len(w.servers["s1"]) + len(w.servers["s2"])
+			servers := len(w.Servers["s1"]) + len(w.Servers["s2"])
 			s.effect(w)
 			if !maps.Equal(entries, w.maps["/d/maps/routes.map"]) {
 				routed = true
 			}
-			if routed && len(w.servers["s1"])+len(w.servers["s2"]) > servers {
+			if routed && len(w.Servers["s1"])+len(w.Servers["s2"]) > servers {
 				t.Fatalf("a server is added after entries have changed:\n%s", p)
 			}
 		}
-		if diff := drift(workerOf(next), withoutLeavers(w)); len(diff) > 0 {
+		if diff := Drift(WorkerOf(next), withoutDraining(w)); len(diff) > 0 {
 			t.Fatalf("the plan does not lead there: %q\n%s", diff, p)
 		}
-		if again := newPlan(w, next.config.Structure, next); again.reload != "" || len(again.steps) > 0 {
+		if again := New(w, next.Config.Structure, next); again.Reload != "" || len(again.steps) > 0 {
 			t.Fatalf("the second plan is not empty:\n%s", again)
 		}
 		if r.IntN(3) == 0 {
-			w = withoutLeavers(w) // they were deleted meanwhile
+			w = withoutDraining(w) // they were deleted meanwhile
 		}
 	}
 	t.Logf("%d reloads in 2000 plans", reloads)
 }
 
-func withoutLeavers(w *worker) *worker {
+func withoutDraining(w *Worker) *Worker {
 	c := newWorker()
 	c.structure, c.maps, c.lists, c.pairs, c.files = w.structure, w.maps, w.lists, w.pairs, w.files
-	for section, servers := range w.servers {
-		c.servers[section] = maps.Clone(servers)
-		maps.DeleteFunc(c.servers[section], func(_ string, s server) bool { return s.leaving })
+	for section, servers := range w.Servers {
+		c.Servers[section] = maps.Clone(servers)
+		maps.DeleteFunc(c.Servers[section], func(_ string, s Server) bool { return s.Draining })
 	}
 	return c
 }
@@ -231,29 +233,29 @@ func withoutLeavers(w *worker) *worker {
 func TestPlanOfObserved(t *testing.T) {
 	next := readTarget(t, "part all 1\nserver s v 10.0.0.1:80 1 ready check inter 5s\npair https /d/c 0123/abc a.example\nmap routes k v\n")
 	w := newWorker()
-	w.structure = next.config.Structure.Hash()
+	w.structure = next.Config.Structure.Hash()
 	v := socket.Server{Backend: "s", Name: "v", Address: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, State: socket.StateReady}
 	w.put(v)
 	w.lists["/d/https"], w.pairs["/d/c"] = []string{"/d/c"}, "0123"
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": "v"}
-	if p := newPlan(w, render.Structure{}, next); p.String() != "enable health s/v\n" {
+	if p := New(w, render.Structure{}, next); p.String() != "enable health s/v\n" {
 		t.Errorf("checks that were never enabled are not:\n%s", p)
 	}
 	v.Checked = true
 	w.put(v)
-	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
+	if p := New(w, render.Structure{}, next); p.String() != "" {
 		t.Errorf("the plan is not empty:\n%s", p)
 	}
 	delete(w.maps, "/d/maps/routes.map")
-	if p := newPlan(w, render.Structure{}, next); p.String() != "" {
+	if p := New(w, render.Structure{}, next); p.String() != "" {
 		t.Errorf("a map that HAProxy does not have, and no rule asks for, is changed:\n%s", p)
 	}
 	w.pairs["/d/c"] = ""
-	if p := newPlan(w, render.Structure{}, next); p.String() != "set certificate /d/c\n" {
+	if p := New(w, render.Structure{}, next); p.String() != "set certificate /d/c\n" {
 		t.Errorf("a pair that never came is taken for one:\n%s", p)
 	}
-	w.maps["/d/maps/routes.map"] = map[string]string{"k": twice}
-	if p := newPlan(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {
-		t.Errorf("an entry that is there twice is not put right:\n%s", p)
+	w.maps["/d/maps/routes.map"] = map[string]string{"k": duplicated}
+	if p := New(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {
+		t.Errorf("an entry that is there duplicated is not put right:\n%s", p)
 	}
 }

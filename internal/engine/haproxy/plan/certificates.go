@@ -1,7 +1,8 @@
-package haproxy
+package plan
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // lists, and nothing is forgotten before the new is there.
 func (p *planner) certificates() {
 	wanted := map[string]bool{}
-	for _, l := range p.wanted.config.CertLists {
+	for _, l := range p.wanted.Config.CertLists {
 		for _, c := range l.Certificates {
 			if wanted[c.Path] {
 				continue
@@ -22,16 +23,16 @@ func (p *planner) certificates() {
 			p.pair(c.Path)
 		}
 	}
-	for _, l := range p.wanted.config.CertLists {
+	for _, l := range p.wanted.Config.CertLists {
 		p.list(l)
 	}
-	for _, path := range sortedKeys(p.before.pairs) {
+	for _, path := range slices.Sorted(maps.Keys(p.before.pairs)) {
 		if !wanted[path] {
 			p.plan.pairs = append(p.plan.pairs, path)
 			p.last = append(p.last, step{
 				text:    "forget certificate " + path,
 				special: func(ctx context.Context, s *socket.Session) error { return s.DelCertificate(ctx, path) },
-				effect:  func(w *worker) { delete(w.pairs, path) },
+				effect:  func(w *Worker) { delete(w.pairs, path) },
 			})
 		}
 	}
@@ -39,15 +40,15 @@ func (p *planner) certificates() {
 
 // pair puts a pair that is new or renewed into HAProxy.
 func (p *planner) pair(path string) {
-	next := p.wanted.pairs[path]
-	if has, ok := p.before.pairs[path]; next == nil || ok && begins(next.id, has) {
+	next := p.wanted.Pairs[path]
+	if has, ok := p.before.pairs[path]; next == nil || ok && begins(next.ID, has) {
 		return
 	}
 	p.plan.pairs = append(p.plan.pairs, path)
 	p.plan.steps = append(p.plan.steps, step{
 		text:    "set certificate " + path,
-		special: func(ctx context.Context, s *socket.Session) error { return s.SetCertificate(ctx, path, next.pem) },
-		effect:  func(w *worker) { w.pairs[path] = next.id },
+		special: func(ctx context.Context, s *socket.Session) error { return s.SetCertificate(ctx, path, next.PEM) },
+		effect:  func(w *Worker) { w.pairs[path] = next.ID },
 	})
 }
 
@@ -60,7 +61,7 @@ func begins(id, seen string) bool { return seen != "" && strings.HasPrefix(id, s
 func (p *planner) list(l render.CertList) {
 	has, ok := p.before.lists[l.Path]
 	if !ok {
-		p.reload(reloadStructure, "listener "+l.Listener+" has its first certificates")
+		p.reload(ReloadStructure, "listener "+l.Listener+" has its first certificates")
 		return
 	}
 	next := make([]string, 0, len(l.Certificates))
@@ -84,7 +85,7 @@ func (p *planner) list(l render.CertList) {
 		return
 	}
 	if len(next) == 0 || len(has) == 0 || next[0] != has[0] || !p.sameChoice(slices.Concat(kept, added), next) {
-		p.reload(reloadCertificate, "the certificates of listener "+l.Listener+" have another order")
+		p.reload(ReloadCertificate, "the certificates of listener "+l.Listener+" have another order")
 		return
 	}
 	p.plan.lists = append(p.plan.lists, l.Path)
@@ -94,7 +95,7 @@ func (p *planner) list(l render.CertList) {
 			special: func(ctx context.Context, s *socket.Session) error {
 				return s.AddCrtList(ctx, l.Path, socket.CrtListEntry{File: path})
 			},
-			effect: func(w *worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
+			effect: func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
 	for _, path := range has {
@@ -104,7 +105,7 @@ func (p *planner) list(l render.CertList) {
 		p.leaving = append(p.leaving, step{
 			text:    "take from crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.DelCrtList(ctx, l.Path, path) },
-			effect: func(w *worker) {
+			effect: func(w *Worker) {
 				w.lists[l.Path] = slices.DeleteFunc(slices.Clone(w.lists[l.Path]), func(o string) bool { return o == path })
 			},
 		})
@@ -120,10 +121,10 @@ func (p *planner) sameChoice(a, b []string) bool {
 	first := func(paths []string) map[string]string {
 		choice := map[string]string{}
 		for _, path := range paths {
-			if p.wanted.pairs[path] == nil {
+			if p.wanted.Pairs[path] == nil {
 				continue
 			}
-			for _, name := range p.wanted.pairs[path].names {
+			for _, name := range p.wanted.Pairs[path].Names {
 				if choice[name] == "" {
 					choice[name] = path
 				}
