@@ -82,10 +82,14 @@ var allowed = map[string]struct {
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
-		"internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
+		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route",
 	}},
-	"internal/engine/haproxy/render":  {1, []string{"internal/route"}},
+	// plan is what a worker has, what it must have, and the commands between.
+	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/pcre", "internal/route"}},
+	// pcre prints expressions for HAProxy's library.
+	"internal/engine/haproxy/pcre":    {1, nil},
 	"internal/engine/haproxy/socket":  {1, nil},
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
@@ -167,8 +171,8 @@ var largePackages = map[string]struct {
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
 	"internal/engine/embedded":       {5893, "what every engine needs moves to engine/..."},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
-	"internal/engine/haproxy":        {4830, "planning becomes a package of its own"},
-	"internal/engine/haproxy/render": {4258, "the Lua files and the sections may part"},
+	"internal/engine/haproxy":        {3943, "stores of certificates and of authorities may go where every engine finds them"},
+	"internal/engine/haproxy/render": {4078, "the Lua files and the sections may part"},
 	"internal/fleet":                 {5136, "the drivers of containers become a package"},
 	"internal/notify":                {2687, "channels may part from the outbox"},
 	"internal/route":                 {4136, "text and diff may part from the table"},

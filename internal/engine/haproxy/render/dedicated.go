@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
 )
 
@@ -282,7 +283,7 @@ func (d *dedicated) rewritePath(f *route.RewritePath) (final bool) {
 
 // rewriting makes search and replacement for HAProxy, or says why there are none.
 func rewriting(f *route.RewritePath) (search, replace, why string) {
-	expr, err := translate(f.Search, plainDialect())
+	expr, err := pcre.Translate(f.Search, pcre.Plain())
 	if err != nil {
 		return "", "", "its expression cannot be used: " + err.Error()
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
 )
 
@@ -100,7 +101,7 @@ func hostTest(h route.Host) string {
 	case route.HostExact:
 		return "{ var(txn.host) -m str -- " + quoted(h.Value) + " }"
 	case route.HostRegexp:
-		return "{ var(txn.host) -m reg -- " + quoted(wholeExpression([]string{h.Value})) + " }"
+		return "{ var(txn.host) -m reg -- " + quoted(pcre.Whole(h.Value)) + " }"
 	case route.HostAny:
 		return ""
 	}
@@ -131,7 +132,7 @@ func (l *lookups) pathTest(paths []route.Path) string {
 	for _, p := range paths {
 		switch {
 		case p.Kind == route.PathRegexp:
-			return "{ var(" + l.path + ") -m reg -- " + quoted(wholeExpression([]string{p.Value})) + " }"
+			return "{ var(" + l.path + ") -m reg -- " + quoted(pcre.Whole(p.Value)) + " }"
 		case p.Kind == route.PathExact:
 			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`\z`)
 		case p.Kind == route.PathPrefix && p.Value != "/":
@@ -183,9 +184,9 @@ func (l *lookups) plainTest(c *route.Condition) string {
 		}
 		return "{ var(txn.host) -m reg -- " + quoted(hostsExpression(hosts)) + " }"
 	case route.ConditionHostRegexp:
-		return "{ var(txn.host) -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
+		return "{ var(txn.host) -m reg -- " + quoted(pcre.Whole(c.Values...)) + " }"
 	case route.ConditionPathRegexp:
-		return "{ var(" + l.path + ") -m reg -- " + quoted(wholeExpression(c.Values)) + " }"
+		return "{ var(" + l.path + ") -m reg -- " + quoted(pcre.Whole(c.Values...)) + " }"
 	case route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathStart:
 		kind := map[route.ConditionKind]route.PathKind{
 			route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathStart: route.PathStart,
@@ -208,26 +209,18 @@ func (l *lookups) plainTest(c *route.Condition) string {
 	return "{ always_false }"
 }
 
-// recordMark and unitMark separate the parameters of a query, and name and value of
-// one, in the variable that holds them decoded.
-const recordMark, unitMark = "\x1e", "\x1f"
-
 // queryTest tests parameters of the query, which Lua has decoded.
 func queryTest(c *route.Condition) string {
 	if c.Kind == route.ConditionQueryRegexp {
-		var alternatives []string
-		for _, v := range c.Values {
-			alternatives = append(alternatives, `(?:`+queryExpression(v)+`)`)
-		}
-		return "{ var(txn.query) -m reg -- " + quoted(recordMark+regexp.QuoteMeta(c.Name)+unitMark+"[^"+recordMark+"]*?(?:"+strings.Join(alternatives, "|")+")") + " }"
+		return "{ var(txn.query) -m reg -- " + quoted(pcre.RecordMark+regexp.QuoteMeta(c.Name)+pcre.UnitMark+"[^"+pcre.RecordMark+"]*?(?:"+pcre.AnyOf(pcre.Query(), c.Values...)+")") + " }"
 	}
 	if len(c.Values) == 0 {
-		return "{ var(txn.query) -m sub -- " + quoted(recordMark+c.Name+unitMark) + " }"
+		return "{ var(txn.query) -m sub -- " + quoted(pcre.RecordMark+c.Name+pcre.UnitMark) + " }"
 	}
 	var all []string
 	for _, v := range c.Values {
 		if strings.IndexByte(v, 0) < 0 {
-			all = append(all, recordMark+c.Name+unitMark+v+recordMark)
+			all = append(all, pcre.RecordMark+c.Name+pcre.UnitMark+v+pcre.RecordMark)
 		}
 	}
 	if len(all) == 0 || strings.IndexByte(c.Name, 0) >= 0 {
@@ -264,7 +257,7 @@ func quotedList(values []string) string {
 func quotedExpressions(values []string) string {
 	all := make([]string, len(values))
 	for i, v := range values {
-		all[i] = quoted(anywhereExpression(v))
+		all[i] = quoted(pcre.AnyOf(pcre.Plain(), v))
 	}
 	return strings.Join(all, " ")
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
 )
 
@@ -90,21 +91,21 @@ func unsupportedFilter(f *route.Filter) string {
 }
 
 func unsupportedMatch(m *route.Match) string {
-	exprs := func(d dialect, values ...string) string {
+	exprs := func(d pcre.Dialect, values ...string) string {
 		for _, v := range values {
-			if _, err := translate(v, d); err != nil {
+			if _, err := pcre.Translate(v, d); err != nil {
 				return fmt.Sprintf("the expression %q: %v", v, err)
 			}
 		}
 		return ""
 	}
 	if m.Host.Kind == route.HostRegexp {
-		if why := exprs(plainDialect(), m.Host.Value); why != "" {
+		if why := exprs(pcre.Plain(), m.Host.Value); why != "" {
 			return why
 		}
 	}
 	if m.Path.Kind == route.PathRegexp {
-		if why := exprs(plainDialect(), m.Path.Value); why != "" {
+		if why := exprs(pcre.Plain(), m.Path.Value); why != "" {
 			return why
 		}
 	}
@@ -115,12 +116,12 @@ func unsupportedMatch(m *route.Match) string {
 		why := ""
 		switch c.Kind {
 		case route.ConditionHostRegexp, route.ConditionPathRegexp:
-			why = exprs(plainDialect(), c.Values...)
+			why = exprs(pcre.Plain(), c.Values...)
 		case route.ConditionHeaderRegexp:
 			words += len(c.Values)
-			why = exprs(plainDialect(), c.Values...)
+			why = exprs(pcre.Plain(), c.Values...)
 		case route.ConditionQueryRegexp:
-			why = exprs(queryDialect(), c.Values...)
+			why = exprs(pcre.Query(), c.Values...)
 		case route.ConditionMethod, route.ConditionHeader, route.ConditionQuery, route.ConditionClientIP, route.ConditionListener:
 			words += len(c.Values)
 		}

@@ -1,4 +1,9 @@
-package render
+// Package pcre prints the regular expressions of a table, which are RE2, for HAProxy,
+// which has PCRE2, on bytes. An expression is parsed as RE2 has it and printed in the
+// part of the language that both read alike. What is left over is an error: text that
+// is not ASCII, of which PCRE2 would see bytes, and repetitions inside of repetitions,
+// which can take PCRE2 for ever.
+package pcre
 
 import (
 	"errors"
@@ -7,33 +12,32 @@ import (
 	"strings"
 )
 
-// Expressions of a table are RE2; HAProxy has PCRE2, on bytes. An expression is
-// parsed as RE2 has it and printed in the part of the language that both read
-// alike. What is left over is an error: text that is not ASCII, of which PCRE2
-// would see bytes, and repetitions inside of repetitions, which can take PCRE2
-// for ever.
+// RecordMark and UnitMark separate the parameters of a query, and name and value of
+// one, in the text that Query expressions search.
+const RecordMark, UnitMark = "\x1e", "\x1f"
 
-// dialect is how a few things are printed that depend on what is searched.
-type dialect struct {
+// Dialect is how a few things are printed that depend on what is searched.
+type Dialect struct {
 	begin, end string // of the text
 	any        string // any character at all
 	not        string // to be added to classes that are turned round
 }
 
-func plainDialect() dialect { return dialect{begin: `\A`, end: `\z`, any: `[\x00-\xff]`} }
+// Plain is the dialect for a text of its own.
+func Plain() Dialect { return Dialect{begin: `\A`, end: `\z`, any: `[\x00-\xff]`} }
 
-// queryDialect is for a value between marks.
-func queryDialect() dialect {
-	return dialect{begin: `(?<=` + unitMark + `)`, end: `(?=` + recordMark + `)`, any: "[^" + recordMark + "]", not: recordMark}
+// Query is the dialect for the value of a parameter, between UnitMark and RecordMark.
+func Query() Dialect {
+	return Dialect{begin: `(?<=` + UnitMark + `)`, end: `(?=` + RecordMark + `)`, any: "[^" + RecordMark + "]", not: RecordMark}
 }
 
-// translate prints an RE2 expression for PCRE2.
-func translate(expr string, d dialect) (string, error) {
+// Translate prints an RE2 expression for PCRE2, or says why it cannot be.
+func Translate(expr string, d Dialect) (string, error) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return "", err
 	}
-	p := &printer{dialect: d}
+	p := &printer{Dialect: d}
 	p.print(re.Simplify())
 	if p.err == nil && nested(re, false) {
 		p.err = errors.New("a repetition without end is in another one")
@@ -43,7 +47,7 @@ func translate(expr string, d dialect) (string, error) {
 
 type printer struct {
 	strings.Builder
-	dialect
+	Dialect
 	err error
 }
 
@@ -227,23 +231,15 @@ func nested(re *syntax.Regexp, inside bool) bool {
 	return false
 }
 
-// wholeExpression matches a whole text that one of the expressions does.
-func wholeExpression(exprs []string) string {
-	return `\A(?:` + alternatives(exprs, plainDialect()) + `)\z`
-}
+// Whole matches a whole text that one of the expressions does.
+func Whole(exprs ...string) string { return `\A(?:` + AnyOf(Plain(), exprs...) + `)\z` }
 
-// anywhereExpression matches a text that holds what the expression does.
-func anywhereExpression(expr string) string { return alternatives([]string{expr}, plainDialect()) }
-
-// queryExpression is for values in the variable of the query.
-func queryExpression(expr string) string { return alternatives([]string{expr}, queryDialect()) }
-
-// alternatives translates expressions. One that cannot be was refused before, see
-// Unsupported; here it matches nothing.
-func alternatives(exprs []string, d dialect) string {
+// AnyOf matches what one of the expressions does. One that cannot be translated matches
+// nothing.
+func AnyOf(d Dialect, exprs ...string) string {
 	out := make([]string, len(exprs))
 	for i, e := range exprs {
-		s, err := translate(e, d)
+		s, err := Translate(e, d)
 		if err != nil {
 			s = `(?!)`
 		}
