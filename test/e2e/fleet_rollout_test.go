@@ -342,7 +342,7 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 	settled(4)
 
 	// How long a change takes is the machine's affair: where the host is done before
-	// it is killed, the next one is killed sooner.
+	// it is killed, the next one is killed sooner, and where it has not begun, later.
 	for delay, had := 100*time.Millisecond, 4; ; delay /= 4 {
 		once = sync.Once{}
 		killed := make(chan struct{})
@@ -364,6 +364,11 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 		edge2.start()
 		if tooLate := r.Phase == api.RolloutDone && r.States["applied"] == 3; tooLate && delay > time.Millisecond {
 			had = version
+			settled(had)
+			continue
+		}
+		if tooSoon := r.Phase == api.RolloutDone && r.States["absent"] == 1; tooSoon && delay < 5*time.Second {
+			had, delay = version, 6*delay
 			settled(had)
 			continue
 		}
