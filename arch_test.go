@@ -68,12 +68,14 @@ var allowed = map[string]struct {
 	"internal/compile": {2, []string{"internal/catalog", "internal/files", "internal/human", "internal/nearest", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route", "internal/route/arrival"}},
-	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/route"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},
+	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route"}},
-	// traffic is what every engine tells of requests, in one form.
+	// traffic is what every engine reports of requests and endpoints, in one form.
 	"internal/engine/traffic": {1, nil},
+	// certs holds the key pairs and client authorities that listeners name, for every engine.
+	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
 	// users follows the user files that routes name, for every engine.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.

@@ -78,26 +78,10 @@ type Engine interface {
 }
 
 // EndpointStatus is what an engine knows of one endpoint.
-type EndpointStatus struct {
-	// Backend and Endpoint are the IDs in the table.
-	Backend, Endpoint string
-	// OutOfRotation is true while it is not picked although the table says that
-	// it is ready: its active checks have not passed.
-	OutOfRotation bool
-	// InFlight is the number of requests it is busy with.
-	InFlight int
-	// Ejected is true while it is out because requests to it failed.
-	Ejected bool
-	// Health is how the last active check went, "passing" or "failing"; empty
-	// when none was made.
-	Health string
-	// Requests and Failures count since the endpoint is known; zero where the
-	// engine does not count.
-	Requests, Failures uint64
-}
+type EndpointStatus = traffic.EndpointStatus
 
-// live is what is told of it.
-func (st EndpointStatus) live() *api.EndpointLive {
+// live is what the API shows of it.
+func live(st EndpointStatus) *api.EndpointLive {
 	return &api.EndpointLive{InRotation: !st.OutOfRotation, InFlight: st.InFlight, Ejected: st.Ejected, Health: st.Health}
 }
 

@@ -129,7 +129,7 @@ func rates(a, b sample) *api.Traffic {
 			Backend: e.Backend, Endpoint: e.Endpoint,
 			Rate:         per(before.Requests, e.Requests),
 			Failures:     per(before.Failures, e.Failures),
-			EndpointLive: *e.live(),
+			EndpointLive: *live(e),
 		})
 	}
 	return out

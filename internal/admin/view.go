@@ -77,7 +77,7 @@ func (s *Server) view() *view {
 func (v *view) readLive(e Engine) {
 	v.live = map[[2]string]*api.EndpointLive{}
 	for _, st := range e.Endpoints() {
-		v.live[[2]string{st.Backend, st.Endpoint}] = st.live()
+		v.live[[2]string{st.Backend, st.Endpoint}] = live(st)
 	}
 }
 

@@ -89,18 +89,17 @@ func (s embeddedStatistics) Statistics(context.Context) ([]byte, error) {
 		cells["stot"], cells["req_tot"] = strconv.FormatUint(total, 10), strconv.FormatUint(total, 10)
 		line(cells)
 	}
-	for _, b := range s.engine.Status() {
-		for _, e := range b.Endpoints {
-			status, act := "DOWN", "0"
-			if e.InRotation {
-				status, act = "UP", "1"
-			}
-			line(map[string]string{
-				"pxname": b.ID, "svname": cmp.Or(e.Instance, e.ID), "scur": strconv.FormatInt(e.InFlight, 10),
-				"stot": strconv.FormatUint(e.Requests, 10), "eresp": strconv.FormatUint(e.Failures, 10), "status": status,
-				"weight": strconv.FormatFloat(e.Weight, 'f', -1, 64), "act": act, "addr": e.Address,
-			})
+	for _, st := range s.engine.Endpoints() {
+		e := cmp.Or(table.Backend(st.Backend).Endpoint(st.Endpoint), &route.Endpoint{})
+		status, act := "DOWN", "0"
+		if e.State == route.EndpointReady && !st.OutOfRotation {
+			status, act = "UP", "1"
 		}
+		line(map[string]string{
+			"pxname": st.Backend, "svname": cmp.Or(e.Instance, st.Endpoint), "scur": strconv.Itoa(st.InFlight),
+			"stot": strconv.FormatUint(st.Requests, 10), "eresp": strconv.FormatUint(st.Failures, 10), "status": status,
+			"weight": strconv.FormatFloat(st.Weight, 'f', -1, 64), "act": act, "addr": e.Address,
+		})
 	}
 	w.Flush()
 	return out.Bytes(), w.Error()

@@ -13,7 +13,6 @@ import (
 
 	"fairway/internal/admin"
 	"fairway/internal/engine/embedded"
-	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
@@ -66,7 +65,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			Registerer:   metrics,
 			UserDirs:     a.flow.userDirs(&a.cfg),
 			OnChange:     a.recompile,
-			OnDrained:    func(d haproxy.Drained) { a.reportDrained(balance.Drained(d)) },
+			OnDrained:    a.reportDrained,
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
 				Spares:          h.Spares,
@@ -117,14 +116,14 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return e, embeddedEndpoints{e}, nil, nil
+	return e, e, nil, nil
 }
 
 // maxDrained is how many endpoints that have left wait to be reported.
 const maxDrained = 1024
 
 // reportDrained passes on how an endpoint has left, unless too many wait.
-func (a *App) reportDrained(d balance.Drained) {
+func (a *App) reportDrained(d traffic.Drained) {
 	select {
 	case a.drained <- observe.Drained{Service: d.Service, Requests: d.Requests, Failed: d.Failed, Took: d.Took}:
 	default:

@@ -10,8 +10,6 @@ import (
 	"fairway/internal/control"
 	"fairway/internal/dockerflow"
 	"fairway/internal/engine/embedded"
-	"fairway/internal/engine/embedded/balance"
-	"fairway/internal/route"
 )
 
 // tables shows the loop to the admin API.
@@ -41,47 +39,6 @@ func (t tables) Status() admin.Status {
 	return out
 }
 
-// embeddedEndpoints shows the embedded engine to the admin API.
-type embeddedEndpoints struct{ *embedded.Engine }
-
-// Endpoints flattens what the engine knows of its backends.
-func (e embeddedEndpoints) Endpoints() []admin.EndpointStatus {
-	var out []admin.EndpointStatus
-	for _, b := range e.Status() {
-		for _, ep := range b.Endpoints {
-			out = append(out, admin.EndpointStatus{
-				Backend:       b.ID,
-				Endpoint:      ep.ID,
-				InFlight:      int(ep.InFlight),
-				Requests:      ep.Requests,
-				Failures:      ep.Failures,
-				Ejected:       !ep.EjectedUntil.IsZero(),
-				OutOfRotation: ep.State == route.EndpointReady && !ep.InRotation,
-				Health:        checkText(ep.Check),
-			})
-		}
-	}
-	return out
-}
-
-// Endpoints tells what HAProxy knows.
-func (e tendedHAProxy) Endpoints() []admin.EndpointStatus {
-	var out []admin.EndpointStatus
-	for _, ep := range e.Engine.Endpoints() {
-		out = append(out, admin.EndpointStatus{
-			Backend:       ep.Backend,
-			Endpoint:      ep.Endpoint,
-			InFlight:      ep.InFlight,
-			Ejected:       ep.Ejected,
-			OutOfRotation: ep.OutOfRotation,
-			Health:        ep.Health,
-			Requests:      ep.Requests,
-			Failures:      ep.Failures,
-		})
-	}
-	return out
-}
-
 // asHAProxy shows HAProxy to the face of Docker Flow; nil for another engine.
 func asHAProxy(e engine) dockerflow.HAProxy {
 	if h, ok := e.(tendedHAProxy); ok {
@@ -99,16 +56,4 @@ func statisticsOf(e engine, tables dockerflow.Tables, metrics prometheus.Gathere
 		return embeddedStatistics{e, tables, metrics}
 	}
 	return nil
-}
-
-// checkText puts the outcome of an active check into a word.
-func checkText(c *balance.CheckResult) string {
-	switch {
-	case c == nil:
-		return ""
-	case c.Err != nil:
-		return "failing"
-	default:
-		return "passing"
-	}
 }

@@ -221,10 +221,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		}
 		p = netip.PrefixFrom(addr, addr.BitLen())
 	}
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p, nil
+	return UnmappedPrefix(p), nil
 }
 
 // hostHolds says whether the match's own host takes name.

@@ -76,6 +76,18 @@ func (t *Table) Route(id string) *Route { return lookup(t.Routes, id, (*Route).k
 // Backend returns the backend with the ID, or nil.
 func (t *Table) Backend(id string) *Backend { return lookup(t.Backends, id, (*Backend).key) }
 
+// Endpoint returns the endpoint with the ID; nil when there is none, or no backend.
+func (b *Backend) Endpoint(id string) *Endpoint {
+	if b == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(b.Endpoints, id, func(e Endpoint, id string) int { return strings.Compare(e.ID, id) })
+	if !ok {
+		return nil
+	}
+	return &b.Endpoints[i]
+}
+
 func (r *Route) key() string   { return r.ID }
 func (b *Backend) key() string { return b.ID }
 

@@ -31,6 +31,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
@@ -49,7 +50,7 @@ type Options struct {
 
 	// OnDrained is told how endpoints leave; see balance.Options. Nil is told
 	// nothing.
-	OnDrained func(balance.Drained)
+	OnDrained func(traffic.Drained)
 
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
@@ -147,19 +148,18 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // Engine serves the table that was applied last. All methods may be called from
 // any goroutine.
 type Engine struct {
-	opts        Options
-	log         *slog.Logger
-	errorLog    *log.Logger // what net/http has to say, at debug level
-	metrics     *metrics
-	access      *traffic.Log // nil: none
-	set         *balance.Set
-	room        *room
-	transports  *transports
-	certs       *certStore
-	authorities *authorityStore
-	users       *userStore
-	buffers     *bufferPool
-	gzips       *gzipPool
+	opts       Options
+	log        *slog.Logger
+	errorLog   *log.Logger // what net/http has to say, at debug level
+	metrics    *metrics
+	access     *traffic.Log // nil: none
+	set        *balance.Set
+	room       *room
+	transports *transports
+	certs      *certs.Store
+	users      *userStore
+	buffers    *bufferPool
+	gzips      *gzipPool
 
 	live     atomic.Pointer[liveTable]
 	swapping sync.RWMutex // held while backends are changed and the table of before is still live
@@ -186,15 +186,14 @@ func New(o Options) (*Engine, error) {
 	}
 	o = o.withDefaults()
 	e := &Engine{
-		opts:        o,
-		log:         o.Logger,
-		errorLog:    slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		set:         balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
-		certs:       newCertStore(o.Logger),
-		authorities: newAuthorityStore(o.Logger),
-		users:       newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Reported: o.OnChange, Logger: o.Logger}),
-		buffers:     newBufferPool(),
-		gzips:       new(gzipPool),
+		opts:     o,
+		log:      o.Logger,
+		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
+		certs:    certs.New(o.Logger),
+		users:    newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Reported: o.OnChange, Logger: o.Logger}),
+		buffers:  newBufferPool(),
+		gzips:    new(gzipPool),
 	}
 	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
 	e.transports = newTransports(o, e.room)
@@ -230,8 +229,8 @@ func (e *Engine) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Status tells how the endpoints of every backend are doing, sorted by backend.
-func (e *Engine) Status() []balance.BackendStatus { return e.set.Status() }
+// Endpoints returns how all endpoints are doing, sorted by backend and endpoint.
+func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.set.Status() }
 
 // UserFile reports what is wrong with the user file of a filter of the live table; see
 // users.Store.Report.
@@ -332,7 +331,7 @@ func (e *Engine) goLive(next *liveTable) {
 	if old := e.live.Swap(next); old != nil {
 		close(old.superseded)
 	}
-	e.certs.reindex(e.live.Load) // what was reloaded meanwhile went to the old table
+	e.refreshCerts() // what was reloaded meanwhile went to the old table
 }
 
 // retire lets go of what the old table had and the new one has not.
@@ -348,8 +347,7 @@ func (e *Engine) retire(old, next *liveTable) {
 		}
 	}
 	e.transports.sweep(next)
-	e.certs.keep(next.table)
-	e.authorities.keep(next.table)
+	e.certs.Keep(next.table.Listeners)
 	e.users.keep(next.table)
 }
 
@@ -377,10 +375,9 @@ func (e *Engine) tend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if e.certs.reload() {
-				e.certs.reindex(e.live.Load)
+			if e.certs.Reload() {
+				e.refreshCerts()
 			}
-			e.authorities.reload()
 			e.bindMissing(ctx)
 		}
 	}

@@ -63,46 +63,22 @@ func rewritePath(f route.RewritePath) filter {
 	}
 }
 
-// headerChange is a route.HeaderOperation made ready.
+// headerChange is a route.HeaderOperation made ready. Headers that frame messages are
+// left out.
 type headerChange struct {
-	remove, names []string
-	set, add      []route.HeaderValue
+	route.HeaderOperation
+	names []string // that are removed or set, canonical
 }
 
-// newHeaderChange leaves out the headers that frame messages and belong to the
-// connection: a label must not break them.
 func newHeaderChange(op *route.HeaderOperation) *headerChange {
-	c := &headerChange{}
-	for _, name := range op.Remove {
-		if !isFraming(name) {
-			c.remove = append(c.remove, name)
-		}
-	}
-	for _, v := range op.Set {
-		if !isFraming(v.Name) {
-			c.set = append(c.set, v)
-		}
-	}
-	for _, v := range op.Add {
-		if !isFraming(v.Name) {
-			c.add = append(c.add, v)
-		}
-	}
-	for _, name := range c.remove {
+	c := &headerChange{HeaderOperation: op.WithoutFraming()}
+	for _, name := range c.Remove {
 		c.names = append(c.names, http.CanonicalHeaderKey(name))
 	}
-	for _, v := range c.set {
+	for _, v := range c.Set {
 		c.names = append(c.names, http.CanonicalHeaderKey(v.Name))
 	}
 	return c
-}
-
-func isFraming(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
-		return true
-	}
-	return false
 }
 
 // apply changes h. A header that is removed or set also loses its lookalikes
@@ -111,13 +87,13 @@ func (c *headerChange) apply(h http.Header) {
 	for _, name := range c.names {
 		arrival.DropLookalikes(h, name)
 	}
-	for _, name := range c.remove {
+	for _, name := range c.Remove {
 		h.Del(name)
 	}
-	for _, v := range c.set {
+	for _, v := range c.Set {
 		h.Set(v.Name, v.Value)
 	}
-	for _, v := range c.add {
+	for _, v := range c.Add {
 		h.Add(v.Name, v.Value)
 	}
 }

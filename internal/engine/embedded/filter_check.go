@@ -71,10 +71,7 @@ func refuse(context.Context, *request) *answer {
 func ipAllow(prefixes []netip.Prefix) filter {
 	unmapped := make([]netip.Prefix, len(prefixes))
 	for i, p := range prefixes {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		unmapped[i] = p
+		unmapped[i] = route.UnmappedPrefix(p)
 	}
 	return func(_ context.Context, q *request) *answer {
 		for _, p := range unmapped {

@@ -258,7 +258,7 @@ func (x *exchange) address(out *http.Request) {
 	}
 	for _, c := range x.route.requestHeaders {
 		c.apply(out.Header)
-		for _, v := range c.set {
+		for _, v := range c.Set {
 			if v.Name == "Host" {
 				out.Host = v.Value
 			}

@@ -85,11 +85,9 @@ func TestWebSocket(t *testing.T) {
 		}
 	}
 	testkit.Eventually(t, "both sockets are over", func() bool { return s.engine.running.Load() == 0 })
-	for _, b := range s.engine.Status() {
-		for _, e := range b.Endpoints {
-			if e.InFlight != 0 {
-				t.Errorf("%d requests in flight", e.InFlight)
-			}
+	for _, e := range s.engine.Endpoints() {
+		if e.InFlight != 0 {
+			t.Errorf("%d requests in flight", e.InFlight)
 		}
 	}
 }
@@ -361,7 +359,7 @@ func TestClientGone(t *testing.T) {
 		t.Fatal("the application still works")
 	}
 	testkit.Eventually(t, "the request is over", func() bool { return s.engine.running.Load() == 0 })
-	if e := s.engine.Status()[0].Endpoints[0]; e.InFlight != 0 || e.Failures != 0 {
+	if e := s.engine.Endpoints()[0]; e.InFlight != 0 || e.Failures != 0 {
 		t.Errorf("endpoint after a client went away: %+v", e)
 	}
 }

@@ -89,7 +89,7 @@ func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
 		// Behind a CONNECT stands what was meant for the tunnel (RFC 9931).
 		a.hangUp = h.method == http.MethodConnect && h.major == 1
 		return nil, a
-	case !isToken(h.method):
+	case !route.IsToken(h.method):
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
 	case !hasSaneLength(h.header["Content-Length"]):
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
@@ -177,10 +177,9 @@ func canonicalHost(h head) (string, error) {
 	return route.CanonicalHost(h.authority)
 }
 
-// allow is the header Allow of Fairway's own answers (RFC 9110, 10.2.1). Which
-// methods a service takes is not known.
+// allow is the header Allow of Fairway's own answers.
 func allow() []route.HeaderValue {
-	return []route.HeaderValue{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+	return []route.HeaderValue{{Name: "Allow", Value: route.AllowedMethods}}
 }
 
 // lastHop answers a request of OPTIONS that may go no further, and takes one hop
@@ -218,18 +217,6 @@ func splitTarget(target string, major int) (path, query string, hasQuery bool) {
 		}
 	}
 	return strings.Cut(target, "?")
-}
-
-// isToken reports whether s is a token of RFC 9110, 5.6.2. HTTP/2 could carry
-// anything for a method, which HTTP/1 would take for more than that.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // hasSaneLength refuses what net/http lets pass in HTTP/2: several lengths, and

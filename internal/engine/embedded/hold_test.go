@@ -171,7 +171,7 @@ func TestDialIsGivenUpWhenTheEndpointLeaves(t *testing.T) {
 		c.within(testkit.Patience)
 		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi")
 		testkit.Eventually(t, "the request has an endpoint", func() bool {
-			return s.engine.Status()[0].Endpoints[0].InFlight == 1
+			return s.engine.Endpoints()[0].InFlight == 1
 		})
 		s.backend("a.example", leave, silent, a.addr())
 		s.apply()
@@ -358,8 +358,8 @@ func TestHeadersOfARouteGoToItsEndpointsOnly(t *testing.T) {
 		s.backend("second", nil, deadAddress(t))
 		s.apply()
 		testkit.Eventually(t, "the second route tries its endpoint", func() bool {
-			for _, b := range s.engine.Status() {
-				if b.ID == "second" && b.Endpoints[0].Failures > 0 {
+			for _, e := range s.engine.Endpoints() {
+				if e.Backend == "second" && e.Failures > 0 {
 					return true
 				}
 			}

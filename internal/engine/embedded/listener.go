@@ -44,11 +44,9 @@ func keyOf(def route.Listener) listenerKey {
 type listenerConfig struct {
 	name    string
 	trusted []netip.Prefix
-	tls     *tls.Config // nil: in clear
-	certs   *certIndex
-	clients *clientAuthority // who issues the certificates of clients; nil: anybody
-	tcp     bool             // connections are passed through
-	proxied bool             // every connection begins with a PROXY protocol header
+	tls     *listenerTLS // nil: in clear
+	tcp     bool         // connections are passed through
+	proxied bool         // every connection begins with a PROXY protocol header
 }
 
 // listenerConfigs makes the listeners' settings ready; certificates are loaded.
@@ -62,38 +60,19 @@ func (e *Engine) listenerConfigs(old *liveTable, defs []route.Listener) ([]*list
 		seen[keyOf(def)] = def.Name
 		c := &listenerConfig{name: def.Name, tcp: def.TCP, proxied: def.ProxyProtocol}
 		for _, p := range def.TrustedProxies {
-			if p.Addr().Is4In6() && p.Bits() >= 96 {
-				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-			}
-			c.trusted = append(c.trusted, p)
+			c.trusted = append(c.trusted, route.UnmappedPrefix(p))
 		}
-		if def.TLS {
-			if err := e.prepareTLS(c, old.configFor(def), def); err != nil {
+		if before := old.configFor(def); def.TLS && before != nil && before.tls.isOf(def) {
+			c.tls = before.tls
+		} else if def.TLS {
+			var err error
+			if c.tls, err = newListenerTLS(e.certs, def); err != nil {
 				return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 			}
 		}
 		configs[i] = c
 	}
 	return configs, nil
-}
-
-// prepareTLS makes the TLS settings of a listener. before is what the table before
-// had there, or nil.
-func (e *Engine) prepareTLS(c, before *listenerConfig, def route.Listener) error {
-	var err error
-	if c.clients, err = e.authorities.file(def.ClientCAFile); err != nil {
-		return err
-	}
-	if before != nil && before.certs.isOf(def.Certificates) && before.clients == c.clients {
-		// The same settings hold the same keys of session tickets.
-		c.certs, c.tls = before.certs, before.tls
-		return nil
-	}
-	if c.certs, err = e.certs.index(def.Certificates); err != nil {
-		return err
-	}
-	c.tls = c.clients.want(c.certs.config())
-	return nil
 }
 
 // configFor returns what the table says of the listener with the address of def;
@@ -263,7 +242,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			expectProxy(counted, e.opts.HeaderTimeout)
 		}
 		if conf.tls != nil {
-			e.serving.Go(func() { l.greet(tls.Server(counted, conf.tls)) })
+			e.serving.Go(func() { l.greet(tls.Server(counted, conf.tls.config)) })
 			continue
 		}
 		return newHeadConn(counted, counted), nil

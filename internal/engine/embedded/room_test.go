@@ -233,7 +233,7 @@ func TestNoRoomForAnEndpoint(t *testing.T) {
 	if res := c.answer("POST"); res.StatusCode != 503 || res.Header.Get("X-Fairway-Error") != limitConnections || res.Header.Get("Retry-After") == "" {
 		t.Errorf("status %d, %v", res.StatusCode, res.Header)
 	}
-	if got := s.engine.Status()[0].Endpoints[0].Failures; got != 0 {
+	if got := s.engine.Endpoints()[0].Failures; got != 0 {
 		t.Errorf("the endpoint is blamed for %d failures", got)
 	}
 	for range taken {

@@ -2,12 +2,9 @@ package embedded
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/http"
 	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -87,14 +84,14 @@ func TestCertificateReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	replaceFile(t, cert.CertFile, []byte("broken"))
-	s.engine.certs.reload()
+	s.engine.certs.Reload()
 	if got := name(); got != "old.example" {
 		t.Errorf("with a broken file: %s", got)
 	}
 	if err := os.Remove(cert.CertFile); err != nil {
 		t.Fatal(err)
 	}
-	s.engine.certs.reload()
+	s.engine.certs.Reload()
 	// A table with the broken pair still applies: the pair is known.
 	s.serve("b.example", a.addr())
 	s.apply()
@@ -106,75 +103,14 @@ func TestCertificateReload(t *testing.T) {
 	if res, err := open.Get("https://a.example/"); err != nil || res.StatusCode != 200 {
 		t.Errorf("open connection: %v", err)
 	}
+	https := s.listeners[1]
 	s.listeners = s.listeners[:1]
 	s.apply()
-	if n := len(s.engine.certs.pairs); n != 0 {
-		t.Errorf("%d pairs are still watched", n)
-	}
-}
-
-// TestReindexLooksUnderTheLock: an Apply between the look at the live table and the
-// lock would take the pairs away that are then looked for.
-func TestReindexLooksUnderTheLock(t *testing.T) {
-	s := newCertStore(testLog(t))
-	looked := false
-	s.reindex(func() *liveTable {
-		looked = true
-		if s.mu.TryLock() {
-			s.mu.Unlock()
-			t.Error("the live table is looked at without the lock")
-		}
-		return nil
-	})
-	if !looked {
-		t.Error("the live table is not looked at")
-	}
-}
-
-// TestSlowCertificateFilesHoldUpNoTable: while a pair is read again, a table can go live.
-func TestSlowCertificateFilesHoldUpNoTable(t *testing.T) {
-	s := newCertStore(testLog(t))
-	file := filepath.Join(t.TempDir(), "pair.pem")
-	if err := os.WriteFile(file, []byte("new"), 0o600); err != nil {
+	if err := os.Remove(cert.CertFile); err != nil {
 		t.Fatal(err)
 	}
-	pair := route.Certificate{CertFile: file, KeyFile: file}
-	s.pairs[pair] = &keyPair{files: pair}
-	reading, disk := make(chan struct{}), make(chan struct{})
-	s.read = func(route.Certificate) (tls.Certificate, error) {
-		close(reading)
-		<-disk
-		return tls.Certificate{}, errors.New("it is gone")
-	}
-	reloaded := make(chan bool)
-	go func() { reloaded <- s.reload() }()
-	<-reading
-	live := make(chan struct{})
-	go func() {
-		s.reindex(func() *liveTable { return nil })
-		close(live)
-	}()
-	select {
-	case <-live:
-	case <-time.After(testkit.Patience):
-		t.Error("the table waits for the disk")
-	}
-	close(disk)
-	if <-reloaded {
-		t.Error("a pair that cannot be read has changed")
-	}
-}
-
-// TestKeepPairOfTwoListeners: a pair that one listener needs stays, whatever another one
-// makes of it.
-func TestKeepPairOfTwoListeners(t *testing.T) {
-	s := newCertStore(testLog(t))
-	pair := route.Certificate{CertFile: "c", KeyFile: "k"}
-	s.pairs[pair] = &keyPair{files: pair}
-	s.keep(&route.Table{Listeners: []route.Listener{
-		{Name: "https", TLS: true, Certificates: []route.Certificate{pair}}, {Name: "plain", Certificates: []route.Certificate{pair}},
-	}})
-	if s.pairs[pair] == nil {
-		t.Error("the pair is forgotten")
+	s.listeners = append(s.listeners, https)
+	if err := s.engine.Apply(t.Context(), s.table()); err == nil {
+		t.Error("a pair that left the table is still known")
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
@@ -55,7 +56,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// OnDrained is told how endpoints leave that had requests, from a goroutine of
 	// the engine; nil is told nothing.
-	OnDrained func(Drained)
+	OnDrained func(traffic.Drained)
 
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
@@ -299,7 +300,7 @@ func (e *Engine) Config() []byte {
 func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.ask(ctx) }
 
 // Endpoints tells how the endpoints of every backend are doing.
-func (e *Engine) Endpoints() []EndpointStatus { return e.readings.endpoints() }
+func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
 
 // Apply makes t live and returns when it is. An error means that the table before
 // serves on, and names what to do something about: an address that is taken, a

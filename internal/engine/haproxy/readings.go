@@ -49,7 +49,7 @@ type readings struct {
 	conns  map[net.Conn]struct{}
 	counts map[endpointKey]*endpointCounts
 
-	drained func(Drained) // nil: nobody wants to know
+	drained func(traffic.Drained) // nil: nobody wants to know
 	leaving map[endpointKey]*departure
 
 	asking sync.Mutex // of what follows
@@ -68,7 +68,7 @@ type readingOptions struct {
 	Ask func(context.Context) (socket.Stats, error)
 	// OnDrained is told how endpoints leave, from a goroutine of the readings; nil
 	// is told nothing.
-	OnDrained func(Drained)
+	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog  io.Writer
 	Logger     *slog.Logger
@@ -319,28 +319,10 @@ func (r *readings) newest() (socket.Stats, error) {
 	return r.stats, r.err
 }
 
-// EndpointStatus is how an endpoint is doing at one moment.
-type EndpointStatus struct {
-	// Backend and Endpoint are the IDs in the table.
-	Backend, Endpoint string
-	// InFlight is the number of requests and connections that are there now.
-	InFlight int
-	// Ejected is true while it is out because requests to it failed.
-	Ejected bool
-	// OutOfRotation is true while it is not picked although the table says that it
-	// is ready: its active checks have not passed.
-	OutOfRotation bool
-	// Health is how the last active check went, "passing" or "failing"; empty when
-	// none was made.
-	Health string
-	// Requests and Failures count since the endpoint is known.
-	Requests, Failures uint64
-}
-
 // endpoints tells how the endpoints of all backends are doing, in the order of
 // HAProxy's sections. An endpoint that several sections have is told of once. While
 // HAProxy does not answer nothing is known of any.
-func (r *readings) endpoints() []EndpointStatus {
+func (r *readings) endpoints() []traffic.EndpointStatus {
 	stats, err := r.newest()
 	if err != nil {
 		r.logger.Warn("haproxy does not tell of its endpoints", "error", err)
@@ -364,7 +346,7 @@ func (r *readings) endpoints() []EndpointStatus {
 		row := stats.Row(i)
 		rows[[2]string{row.Proxy(), row.Server()}] = row
 	}
-	var list []EndpointStatus
+	var list []traffic.EndpointStatus
 	place := map[[2]string]int{}
 	for i := range config.Sections {
 		s := &config.Sections[i]
@@ -406,8 +388,8 @@ const (
 )
 
 // statusOf reads the row of a server.
-func statusOf(backend string, server *render.Server, row socket.Row) EndpointStatus {
-	s := EndpointStatus{Backend: backend, Endpoint: server.Endpoint, InFlight: int(row.Number("scur"))}
+func statusOf(backend string, server *render.Server, row socket.Row) traffic.EndpointStatus {
+	s := traffic.EndpointStatus{Backend: backend, Endpoint: server.Endpoint, InFlight: int(row.Number("scur"))}
 	check := strings.TrimPrefix(row.Text("check_status"), "* ") // a star: one is under way
 	down := strings.HasPrefix(row.Text("status"), "DOWN") || strings.HasPrefix(row.Text("status"), "NOLB")
 	switch {

@@ -4,25 +4,13 @@ import (
 	"context"
 	"time"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
-// Drained says how an endpoint has left that had requests.
-type Drained struct {
-	// Backend and Endpoint are the IDs in the table, Service that of the backend's
-	// service, and Instance the name of the instance.
-	Backend, Endpoint, Service, Instance string
-	// Requests is how many it was busy with when it left rotation for good, and
-	// Failed how many of these it did not answer.
-	Requests int64
-	Failed   uint64
-	// Took is how long it was until the last of them was over.
-	Took time.Duration
-}
-
 // departure is an endpoint that leaves.
 type departure struct {
-	Drained
+	traffic.Drained
 	at       time.Time
 	asked    bool // Requests is known
 	failures uint64
@@ -54,7 +42,7 @@ func (r *readings) depart(old, next *route.Table) {
 			if e.State != route.EndpointReady || stays[e.ID] || r.leaving[key] != nil {
 				continue
 			}
-			d := &departure{Drained: Drained{Backend: b.ID, Endpoint: e.ID, Service: b.Service, Instance: e.Instance}, at: time.Now()}
+			d := &departure{Drained: traffic.Drained{Backend: b.ID, Endpoint: e.ID, Service: b.Service, Instance: e.Instance}, at: time.Now()}
 			if c := r.counts[key]; c != nil {
 				d.failures = c.failures
 			}
@@ -90,7 +78,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 				busy[key] += row.Number("scur")
 			}
 		}
-		var over []Drained
+		var over []traffic.Drained
 		for key, d := range r.leaving {
 			if !d.asked {
 				d.asked, d.Requests = true, busy[key]

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -37,10 +38,10 @@ func TestDepartures(t *testing.T) {
 	var answer atomic.Pointer[string]
 	says := func(text string) { answer.Store(&text) }
 	says("s1,v1,,2,UP,,\n")
-	told := make(chan Drained, 10)
+	told := make(chan traffic.Drained, 10)
 	r, err := newReadings(readingOptions{
 		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-		OnDrained: func(d Drained) { told <- d },
+		OnDrained: func(d traffic.Drained) { told <- d },
 		Ask:       func(context.Context) (socket.Stats, error) { return socket.ParseStats(statsHeader + *answer.Load()) },
 	})
 	if err != nil {
@@ -65,8 +66,8 @@ func TestDepartures(t *testing.T) {
 	r.take(strings.Replace(request("-", "502", "0", "-", "s1", "v1"), "--", "SD", 1))
 	says("s1,v1,,0,UP,,\n")
 	got := <-told
-	want := Drained{Backend: "shop", Endpoint: "e1", Service: "shop@docker", Instance: "e1-1", Requests: 2, Failed: 1}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Drained{}, "Took")); diff != "" || got.Took <= 0 {
+	want := traffic.Drained{Backend: "shop", Endpoint: "e1", Service: "shop@docker", Instance: "e1-1", Requests: 2, Failed: 1}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(traffic.Drained{}, "Took")); diff != "" || got.Took <= 0 {
 		t.Errorf("after %v (-want +got):\n%s", got.Took, diff)
 	}
 	if len(told) > 0 {

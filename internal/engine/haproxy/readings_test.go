@@ -244,7 +244,7 @@ func TestEndpoints(t *testing.T) {
 	r.take(request("-", "200", "0", "-", "s1", "v1"))
 	r.take(strings.Replace(request("-", "502", "0", "-", "s2", "v1"), "--", "SH", 1))
 	r.take(request("-", "503", "0", "-", "s1", "<NOSRV>"))
-	want := []EndpointStatus{
+	want := []traffic.EndpointStatus{
 		{Backend: "shop", Endpoint: "e1", InFlight: 3, Health: "passing", Requests: 2, Failures: 1},
 		{Backend: "shop", Endpoint: "e2", OutOfRotation: true, Health: "failing"},
 		{Backend: "shop", Endpoint: "e3", InFlight: 4},
@@ -254,7 +254,7 @@ func TestEndpoints(t *testing.T) {
 	}
 	r.asked = time.Time{}
 	answer = "s1,v1,,2,DOWN,HANA,\n"
-	if diff := cmp.Diff([]EndpointStatus{{Backend: "shop", Endpoint: "e1", InFlight: 2, Ejected: true, Requests: 2, Failures: 1}}, r.endpoints()); diff != "" {
+	if diff := cmp.Diff([]traffic.EndpointStatus{{Backend: "shop", Endpoint: "e1", InFlight: 2, Ejected: true, Requests: 2, Failures: 1}}, r.endpoints()); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
 	r.asked = time.Time{}

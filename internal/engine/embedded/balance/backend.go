@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -156,7 +157,7 @@ func (b *Backend) update(def *route.Backend) {
 	for _, e := range b.endpoints {
 		d := e.def.Load()
 		if def.Sticky != "" && e.sticky == "" {
-			e.sticky = stickyValue(def.ID, d.ID)
+			e.sticky = route.StickyValue(def.ID, d.ID)
 		}
 		if d.State == route.EndpointDraining {
 			e.leave()
@@ -268,4 +269,28 @@ func (b *Backend) stopChecks() {
 	for _, e := range b.endpoints {
 		e.stopCheck()
 	}
+}
+
+// status appends how the endpoints are doing.
+func (b *Backend) status(list []traffic.EndpointStatus) []traffic.EndpointStatus {
+	now := b.set.opts.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unsettled {
+		b.settle(now)
+	}
+	for _, e := range b.endpoints {
+		st := traffic.EndpointStatus{
+			Backend: b.def.Load().ID, Endpoint: e.ID(), InFlight: int(e.inFlight.Load()),
+			Ejected: now.Before(e.ejectedUntil), OutOfRotation: e.def.Load().State == route.EndpointReady && !e.entered,
+			Requests: e.requests.Load(), Failures: e.failures.Load(), Weight: float64(e.share) / shareUnit,
+		}
+		if c := e.check; c != nil && c.made {
+			if st.Health = traffic.Passing; c.failures > 0 {
+				st.Health = traffic.Failing
+			}
+		}
+		list = append(list, st)
+	}
+	return list
 }

@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/probe"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -84,7 +85,7 @@ type Options struct {
 	// OnDrained is told when an endpoint that has had requests has left rotation for
 	// good and is done with them; nil is told nothing. It must return at once and
 	// call nothing of this package.
-	OnDrained func(Drained)
+	OnDrained func(traffic.Drained)
 }
 
 // Set is the runtime side of all backends. All methods may be called from any
@@ -182,12 +183,11 @@ func (s *Set) Close() {
 	s.checks.Wait()
 }
 
-// Status tells how every backend is doing, sorted by ID.
-func (s *Set) Status() []BackendStatus {
+// Status returns how all endpoints are doing, sorted by backend and endpoint.
+func (s *Set) Status() (list []traffic.EndpointStatus) {
 	backends := *s.backends.Load()
-	out := make([]BackendStatus, 0, len(backends))
 	for _, id := range slices.Sorted(maps.Keys(backends)) {
-		out = append(out, backends[id].status())
+		list = backends[id].status(list)
 	}
-	return out
+	return list
 }

@@ -2,20 +2,10 @@ package balance
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
+	"fairway/internal/engine/probe"
 	"fairway/internal/route"
-)
-
-// The measures of active checks.
-const (
-	failuresToLeave = 2                      // successes to enter: one
-	firstWithin     = 200 * time.Millisecond // of the first check, at random
-	soon            = time.Second            // between checks while the outcome is not settled
-	soonFailures    = 20                     // failures in a row settle it
-	defaultInterval = 10 * time.Second       // for a route.Health without one
-	defaultTimeout  = 5 * time.Second        // likewise
 )
 
 // check is the active check of one endpoint: a timer, and a goroutine only
@@ -27,8 +17,8 @@ type check struct {
 	timer   *time.Timer
 	stopped bool
 
-	failures int // in a row
-	last     CheckResult
+	made     bool // at least once
+	failures int  // in a row
 }
 
 // arrangeCheck starts, restarts or ends the active check of e as the table now
@@ -47,8 +37,7 @@ func (b *Backend) arrangeCheck(e *Endpoint) {
 	c := &check{health: *health}
 	c.ctx, c.cancel = context.WithCancel(b.set.ctx)
 	e.check = c
-	first := min(firstWithin, c.interval()/10)
-	c.timer = time.AfterFunc(rand.N(first+1), func() { b.probe(e, c) })
+	c.timer = time.AfterFunc(probe.First(health), func() { b.probe(e, c) })
 }
 
 // stopCheck ends the endpoint's check. The caller holds the lock.
@@ -74,7 +63,7 @@ func (b *Backend) probe(e *Endpoint, c *check) {
 	def := b.def.Load()
 	b.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(c.ctx, c.timeout())
+	ctx, cancel := context.WithTimeout(c.ctx, probe.Timeout(&c.health))
 	err := b.set.opts.Probe(ctx, def, e.Address())
 	cancel()
 
@@ -84,19 +73,19 @@ func (b *Backend) probe(e *Endpoint, c *check) {
 		return
 	}
 	now := b.set.opts.Now()
-	first := c.last.At.IsZero()
-	c.last = CheckResult{At: now, Err: err}
+	first := !c.made
+	c.made = true
 	was := e.passed
 	if err == nil {
 		c.failures, e.passed = 0, true
-	} else if c.failures++; c.failures >= failuresToLeave {
+	} else if c.failures++; c.failures >= probe.FailuresToLeave {
 		e.passed = false
 	}
 	if e.passed != was {
 		b.rotate(now)
 	}
 	passes := e.passed
-	c.timer.Reset(c.delay())
+	c.timer.Reset(probe.Next(&c.health, c.failures))
 	b.mu.Unlock()
 
 	log := b.set.opts.Logger.With("backend", def.ID, "endpoint", e.ID(), "address", e.Address())
@@ -106,28 +95,4 @@ func (b *Backend) probe(e *Endpoint, c *check) {
 	case was && !passes, first && !passes:
 		log.Warn("endpoint fails its check", "error", err)
 	}
-}
-
-// delay is the time to the next check. After a failure it comes soon: the
-// endpoint may be starting, or a second failure has to confirm the first.
-func (c *check) delay() time.Duration {
-	d := c.interval()
-	if c.failures > 0 && c.failures < soonFailures {
-		d = min(d, soon)
-	}
-	return d*9/10 + rand.N(d/5+1) // ±10 %, so that checks spread out
-}
-
-func (c *check) interval() time.Duration {
-	if c.health.Interval <= 0 {
-		return defaultInterval
-	}
-	return c.health.Interval
-}
-
-func (c *check) timeout() time.Duration {
-	if c.health.Timeout <= 0 {
-		return defaultTimeout
-	}
-	return c.health.Timeout
 }

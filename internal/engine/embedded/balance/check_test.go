@@ -14,7 +14,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
+)
+
+// The pace of checks; see package probe.
+const (
+	firstWithin = 200 * time.Millisecond
+	soon        = time.Second
 )
 
 // prober answers probes as it is told and counts them.
@@ -86,12 +93,12 @@ func TestChecksLetInAndTakeOut(t *testing.T) {
 		}
 
 		p.set(b, "a", true)
-		st := s.Status()[0].Endpoints[0]
-		for st.Check.Err == nil {
+		st := s.Status()[0]
+		for st.Health != traffic.Failing {
 			time.Sleep(soon / 10)
-			st = s.Status()[0].Endpoints[0]
+			st = s.Status()[0]
 		}
-		if !st.InRotation {
+		if st.OutOfRotation {
 			t.Errorf("one failure took a out: %+v", st)
 		}
 		time.Sleep(2 * soon)

@@ -4,14 +4,15 @@ import (
 	"slices"
 	"testing"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
-// An endpoint that leaves tells once when the last of its requests is over, and
-// how many of them it has not answered; one that never had any tells nothing.
+// An endpoint that leaves is reported once, when the last of its requests is over, with
+// how many of them it has not answered; one that never had any is not.
 func TestDrained(t *testing.T) {
-	var told []Drained
-	set := NewSet(Options{OnDrained: func(d Drained) { told = append(told, d) }})
+	var reports []traffic.Drained
+	set := NewSet(Options{OnDrained: func(d traffic.Drained) { reports = append(reports, d) }})
 	defer set.Close()
 	backend := func(states ...route.EndpointState) *route.Backend {
 		b := &route.Backend{ID: "b", Service: "web@docker"}
@@ -36,22 +37,22 @@ func TestDrained(t *testing.T) {
 	set.Update([]*route.Backend{backend(draining, ready)})
 	set.Update([]*route.Backend{backend(draining, ready)})
 	second.Done(ResultFailed)
-	if len(told) != 0 {
-		t.Fatalf("told %+v with a request under way", told)
+	if len(reports) != 0 {
+		t.Fatalf("it reports %+v with a request under way", reports)
 	}
 	third.Done(ResultOK)
 	idle := pick()
 	idle.Done(ResultOK)
 	set.Update([]*route.Backend{backend(draining, draining, ready)})
 	set.Update(nil)
-	for i := range told {
-		told[i].Took = 0
+	for i := range reports {
+		reports[i].Took = 0
 	}
-	want := []Drained{
+	want := []traffic.Drained{
 		{Backend: "b", Endpoint: "a", Service: "web@docker", Instance: "web-a", Requests: 2, Failed: 1},
 		{Backend: "b", Endpoint: "b", Service: "web@docker", Instance: "web-b"},
 	}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %+v, want %+v", told, want)
+	if !slices.Equal(reports, want) {
+		t.Errorf("it reports %+v, want %+v", reports, want)
 	}
 }

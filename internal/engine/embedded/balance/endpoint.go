@@ -1,11 +1,10 @@
 package balance
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
 
@@ -19,8 +18,8 @@ type Endpoint struct {
 	inFlight atomic.Int64
 	requests atomic.Uint64
 	failures atomic.Uint64
-	fails    atomic.Int64 // failures in a row
-	departed atomic.Pointer[departure]
+	fails    atomic.Int64                      // failures in a row
+	departed atomic.Pointer[traffic.Departure] // nil once its end was reported
 
 	// The rest is guarded by backend.mu.
 
@@ -100,9 +99,7 @@ func (e *Endpoint) Done(r Result) {
 	if e.inFlight.Add(-1) > 0 {
 		return
 	}
-	if d := e.departed.Load(); d != nil {
-		e.drained(d)
-	}
+	e.drained()
 }
 
 // up tells whether requests may be sent to the endpoint at all.
@@ -128,12 +125,28 @@ func (e *Endpoint) leave() {
 	e.depart()
 }
 
-// stickyValue hashes the IDs, which are unique and last as long as the
-// instance does. The address is left out on purpose: it could be found by trying
-// all there are.
-func stickyValue(backend, endpoint string) string {
-	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
-	return hex.EncodeToString(sum[:8])
+// depart begins to watch for the end of what runs. The caller holds backend.mu.
+func (e *Endpoint) depart() {
+	if e.backend.set.opts.OnDrained == nil || e.requests.Load() == 0 {
+		return
+	}
+	def := e.backend.def.Load()
+	e.departed.Store(traffic.Depart(traffic.Drained{
+		Backend: def.ID, Endpoint: e.ID(), Service: def.Service, Instance: e.Instance(), Requests: e.inFlight.Load(),
+	}, e.backend.set.opts.Now(), e.failures.Load()))
+	if e.inFlight.Load() == 0 {
+		e.drained()
+	}
+}
+
+// drained reports, once, that nothing runs any more on an endpoint that has left.
+func (e *Endpoint) drained() {
+	if e.departed.Load() == nil {
+		return
+	}
+	if d := e.departed.Swap(nil); d != nil {
+		e.backend.set.opts.OnDrained(d.End(e.backend.set.opts.Now(), e.failures.Load()))
+	}
 }
 
 // The measures of avoidance.

@@ -160,31 +160,31 @@ func TestStatus(t *testing.T) {
 	second := pick(t, b, Key{}, first)
 	second.Done(ResultFailed)
 	got := s.Status()
-	if len(got) != 1 || got[0].ID != "shop" || len(got[0].Endpoints) != 4 {
+	if len(got) != 4 || got[0].Backend != "shop" {
 		t.Fatalf("got %+v", got)
 	}
-	for _, e := range got[0].Endpoints {
-		switch e.ID {
+	for _, e := range got {
+		switch e.Endpoint {
 		case first.ID():
-			if e.InFlight != 1 || e.Requests != 1 || !e.InRotation {
+			if e.InFlight != 1 || e.Requests != 1 || e.OutOfRotation || e.Ejected {
 				t.Errorf("busy: %+v", e)
 			}
 		case second.ID():
-			if e.InFlight != 0 || e.Failures != 1 || !e.EjectedUntil.Equal(c.now.Add(10*time.Second)) {
+			if e.InFlight != 0 || e.Failures != 1 || !e.Ejected {
 				t.Errorf("ejected: %+v", e)
 			}
 		case "c":
-			if e.InRotation || e.State != route.EndpointWaiting {
+			if e.OutOfRotation || e.Requests != 0 {
 				t.Errorf("waiting: %+v", e)
 			}
 		case "d":
-			if e.InRotation || e.Weight != 0 {
+			if !e.OutOfRotation || e.Weight != 0 {
 				t.Errorf("weight 0: %+v", e)
 			}
 		}
 	}
 	first.Done(ResultCanceled)
-	if e := s.Status()[0].Endpoints; e[0].Failures+e[1].Failures != 1 {
+	if e := s.Status(); e[0].Failures+e[1].Failures != 1 {
 		t.Error("a canceled request counts as a failure")
 	}
 }
@@ -251,9 +251,9 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	for _, e := range s.Status()[0].Endpoints {
+	for _, e := range s.Status() {
 		if e.InFlight != 0 {
-			t.Errorf("%s: %d in flight at the end", e.ID, e.InFlight)
+			t.Errorf("%s: %d in flight at the end", e.Endpoint, e.InFlight)
 		}
 	}
 }

@@ -1,0 +1,215 @@
+// Package certs holds the key pairs and the client authorities that listeners name, for
+// every engine. Files are read once, and again when they change; one that is broken
+// later leaves in use what was read before.
+package certs
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"fairway/internal/files"
+	"fairway/internal/route"
+)
+
+// maxFile bounds the size of a file.
+const maxFile = 4 << 20
+
+// Pair is a certificate with its key. It is never written to.
+type Pair struct {
+	// CertPEM and KeyPEM are the contents of the files, which may be the same file.
+	CertPEM, KeyPEM []byte
+	// Certificate is what they hold.
+	Certificate *tls.Certificate
+	// Names are the DNS names of the leaf, or its common name where it has none, in
+	// lower case.
+	Names []string
+}
+
+func (p *Pair) equal(other *Pair) bool {
+	return bytes.Equal(p.CertPEM, other.CertPEM) && bytes.Equal(p.KeyPEM, other.KeyPEM)
+}
+
+// Authorities issue the certificates of clients. They are never written to.
+type Authorities struct {
+	// PEM is the content of the file, and Pool what it holds.
+	PEM  []byte
+	Pool *x509.CertPool
+}
+
+func (a *Authorities) equal(other *Authorities) bool { return bytes.Equal(a.PEM, other.PEM) }
+
+// Store holds what the files contain. All methods may be called from any goroutine,
+// and none holds a lock while a file is read.
+type Store struct {
+	pairs       *set[*Pair]
+	authorities *set[*Authorities]
+}
+
+// New returns an empty store.
+func New(log *slog.Logger) *Store {
+	return &Store{
+		pairs:       &set[*Pair]{log: log, what: "certificate", read: readPair, held: map[route.Certificate]*held[*Pair]{}},
+		authorities: &set[*Authorities]{log: log, what: "client authorities", read: readAuthorities, held: map[route.Certificate]*held[*Authorities]{}},
+	}
+}
+
+// Pairs returns key pairs in the order of their names. Those that are not known yet
+// are read.
+func (s *Store) Pairs(names []route.Certificate) ([]*Pair, error) {
+	pairs := make([]*Pair, len(names))
+	for i, name := range names {
+		var err error
+		if pairs[i], err = s.pairs.get(name); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+// Authorities returns those of a file, which is read when it is not known yet.
+func (s *Store) Authorities(path string) (*Authorities, error) {
+	return s.authorities.get(route.Certificate{CertFile: path})
+}
+
+// Reload rereads the files that changed, and reports whether any of them holds
+// something else than before. It is called by one goroutine at a time.
+func (s *Store) Reload() (changed bool) {
+	changed = s.pairs.reload()
+	return s.authorities.reload() || changed
+}
+
+// Keep forgets the files that none of the listeners names.
+func (s *Store) Keep(listeners []route.Listener) {
+	pairs, authorities := map[route.Certificate]bool{}, map[route.Certificate]bool{}
+	for i := range listeners {
+		if l := &listeners[i]; l.TLS {
+			authorities[route.Certificate{CertFile: l.ClientCAFile}] = true
+			for _, c := range l.Certificates {
+				pairs[c] = true
+			}
+		}
+	}
+	s.pairs.keep(pairs)
+	s.authorities.keep(authorities)
+}
+
+// set is what was read of files of one kind, by their names.
+type set[T interface{ equal(T) bool }] struct {
+	log  *slog.Logger
+	what string
+	read func(route.Certificate) (T, error)
+
+	mu   sync.Mutex
+	held map[route.Certificate]*held[T]
+}
+
+// held is guarded by the mutex of its set.
+type held[T any] struct {
+	value  T
+	stamps [2]files.Stamp // of the last try
+}
+
+func (s *set[T]) get(name route.Certificate) (T, error) {
+	s.mu.Lock()
+	h := s.held[name]
+	if h != nil {
+		defer s.mu.Unlock()
+		return h.value, nil
+	}
+	s.mu.Unlock()
+	h = &held[T]{stamps: stampsOf(name)}
+	var err error
+	if h.value, err = s.read(name); err != nil {
+		return h.value, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held[name] = h
+	return h.value, nil
+}
+
+func (s *set[T]) reload() (changed bool) {
+	s.mu.Lock()
+	all := maps.Clone(s.held)
+	s.mu.Unlock()
+	for name, h := range all {
+		was, now := h.stamps, stampsOf(name) // written by this goroutine alone
+		if was[0].Holds(now[0]) && was[1].Holds(now[1]) {
+			continue
+		}
+		value, err := s.read(name)
+		s.mu.Lock()
+		h.stamps = now
+		renewed := err == nil && !h.value.equal(value)
+		if renewed {
+			h.value = value
+		}
+		s.mu.Unlock()
+		switch {
+		case renewed:
+			changed = true
+			s.log.Info(s.what+" reloaded", "file", name.CertFile)
+		case err != nil && !(was[0].Same(now[0]) && was[1].Same(now[1])):
+			s.log.Error(s.what+" cannot be reloaded, the old content stays in use", "file", name.CertFile, "error", err)
+		}
+	}
+	return changed
+}
+
+func (s *set[T]) keep(names map[route.Certificate]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.held, func(name route.Certificate, _ *held[T]) bool { return !names[name] })
+}
+
+func stampsOf(c route.Certificate) [2]files.Stamp {
+	return [2]files.Stamp{files.StampOf(c.CertFile), files.StampOf(c.KeyFile)}
+}
+
+// readPair reads a pair. A certificate that has no key, or one that does not fit, is an
+// error.
+func readPair(name route.Certificate) (*Pair, error) {
+	cert, err := files.Read(name.CertFile, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	key := cert
+	if name.KeyFile != name.CertFile {
+		if key, err = files.Read(name.KeyFile, maxFile); err != nil {
+			return nil, fmt.Errorf("certificate %s has no key: %w", name.CertFile, err)
+		}
+	}
+	both, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: %w", name.CertFile, err)
+	}
+	names := slices.Clone(both.Leaf.DNSNames)
+	if len(names) == 0 && both.Leaf.Subject.CommonName != "" {
+		names = []string{both.Leaf.Subject.CommonName}
+	}
+	for i, n := range names {
+		names[i] = strings.ToLower(n)
+	}
+	return &Pair{CertPEM: cert, KeyPEM: key, Certificate: &both, Names: names}, nil
+}
+
+// readAuthorities reads a file of authorities. One without a certificate is an error.
+func readAuthorities(name route.Certificate) (*Authorities, error) {
+	data, err := files.Read(name.CertFile, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("client authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("client authorities %s: %w", name.CertFile, errors.New("there is no certificate in it"))
+	}
+	return &Authorities{PEM: data, Pool: pool}, nil
+}

@@ -1,0 +1,62 @@
+package traffic
+
+import "time"
+
+// EndpointStatus is how an endpoint is doing at one moment.
+type EndpointStatus struct {
+	// Backend and Endpoint are the IDs in the table.
+	Backend, Endpoint string
+	// InFlight is the number of requests and connections that are there now.
+	InFlight int
+	// Ejected is true while it is out because requests to it failed.
+	Ejected bool
+	// OutOfRotation is true while it is not picked although the table says that it is
+	// ready: its active checks have not passed.
+	OutOfRotation bool
+	// Health is Passing or Failing, as the last active check went; empty when none was
+	// made.
+	Health string
+	// Requests and Failures count since the endpoint is known.
+	Requests, Failures uint64
+	// Weight is the effective weight: the table's, or less during slow start.
+	Weight float64
+}
+
+// The values of EndpointStatus.Health.
+const (
+	Passing = "passing"
+	Failing = "failing"
+)
+
+// Drained says how an endpoint has left that had requests.
+type Drained struct {
+	// Backend and Endpoint are the IDs in the table, Service that of the backend's
+	// service, and Instance the name of the instance.
+	Backend, Endpoint, Service, Instance string
+	// Requests is how many it was busy with when it left rotation for good, and
+	// Failed how many of these it did not answer.
+	Requests int64
+	Failed   uint64
+	// Took is how long it was until the last of them was over.
+	Took time.Duration
+}
+
+// Departure is an endpoint that has left rotation for good and may still be busy.
+type Departure struct {
+	drained  Drained
+	at       time.Time
+	failures uint64
+}
+
+// Depart begins a departure. d has no Failed and Took yet; failures are those that
+// were counted of the endpoint so far.
+func Depart(d Drained, at time.Time, failures uint64) *Departure {
+	return &Departure{drained: d, at: at, failures: failures}
+}
+
+// End returns how the endpoint has left, when nothing runs there any more.
+func (d *Departure) End(at time.Time, failures uint64) Drained {
+	end := d.drained
+	end.Failed, end.Took = failures-d.failures, at.Sub(d.at)
+	return end
+}

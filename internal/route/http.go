@@ -1,0 +1,63 @@
+package route
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// AllowedMethods is the header Allow of an engine's own answers (RFC 9110, 10.2.1).
+// Other methods pass as well, except CONNECT and TRACE: which ones a service takes is
+// not known.
+const AllowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+// IsToken reports whether s is a token of RFC 9110, 5.6.2: the name of a header, a
+// method, a cookie.
+func IsToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// IsFraming reports whether a header frames messages or belongs to one connection. No
+// label may change it.
+func IsFraming(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
+		return true
+	}
+	return false
+}
+
+// WithoutFraming returns the operation without the headers that IsFraming reports.
+func (h *HeaderOperation) WithoutFraming() HeaderOperation {
+	framing := func(v HeaderValue) bool { return IsFraming(v.Name) }
+	return HeaderOperation{
+		Remove: slices.DeleteFunc(slices.Clone(h.Remove), IsFraming),
+		Set:    slices.DeleteFunc(slices.Clone(h.Set), framing),
+		Add:    slices.DeleteFunc(slices.Clone(h.Add), framing),
+	}
+}
+
+// StickyValue is the cookie value that ties a client to an endpoint of a backend. It
+// is a hash of the two IDs, which last as long as the instance. The address takes no
+// part: it could be found by trying all there are.
+func StickyValue(backend, endpoint string) string {
+	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
+	return hex.EncodeToString(sum[:8])
+}
+
+// UnmappedPrefix returns a prefix of IPv4-mapped addresses as the prefix of IPv4 that
+// it is, and any other prefix as it is.
+func UnmappedPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p
+}
