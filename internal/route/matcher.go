@@ -243,6 +243,24 @@ func (m *Matcher) Find(r *Request) *Route {
 	return nil
 }
 
+// NamesHost reports whether a route names the canonical host, itself or by a wildcard,
+// or takes every host. Expressions do not count.
+func (m *Matcher) NamesHost(host string) bool {
+	if m.exact[host] != nil || m.any != nil {
+		return true
+	}
+	_, parent, more := strings.Cut(host, ".")
+	if more && m.wildcard[parent] != nil {
+		return true
+	}
+	for ; more; _, parent, more = strings.Cut(parent, ".") {
+		if m.deep[parent] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // TakesBoth says whether a request that found takes belongs to that route by its
 // Other path, too. One that does not may be read by the backend as a request that
 // another route decides about, or none.

@@ -456,3 +456,33 @@ func BenchmarkNewMatcher(b *testing.B) {
 		}
 	}
 }
+
+func TestNamesHost(t *testing.T) {
+	named := func(hosts ...string) *Matcher {
+		r := &Route{ID: "r"}
+		for _, h := range hosts {
+			host, err := ParseHost(h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Matches = append(r.Matches, Match{Host: host, Path: Path{PathPrefix, "/"}})
+		}
+		m, err := NewMatcher([]*Route{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := named("a.example", "*.wild.example", "**.deep.example")
+	for host, want := range map[string]bool{
+		"a.example": true, "x.wild.example": true, "x.deep.example": true, "y.x.deep.example": true,
+		"b.example": false, "wild.example": false, "y.x.wild.example": false, "deep.example": false, "example": false, "": false,
+	} {
+		if m.NamesHost(host) != want {
+			t.Errorf("%s: %v", host, !want)
+		}
+	}
+	if !named("*").NamesHost("b.example") {
+		t.Error("a route for every host names every host")
+	}
+}

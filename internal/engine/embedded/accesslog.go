@@ -44,7 +44,7 @@ func (e *Engine) logTunnel(t *tunnel, took time.Duration) {
 		return
 	}
 	line := traffic.Connection{
-		Time:     traffic.Time(t.x.began),
+		Time:     traffic.Time(t.began),
 		Client:   addrOf(t.client.from.String()).String(),
 		Listener: t.conf.name,
 		Host:     t.name,
@@ -54,13 +54,13 @@ func (e *Engine) logTunnel(t *tunnel, took time.Duration) {
 		Received: t.in,
 		Bytes:    t.out,
 		Seconds:  took.Seconds(),
-		Attempts: t.x.attempts,
+		Attempts: t.attempts,
 	}
-	if t.x.route != nil {
-		line.Route = t.x.route.route.ID
+	if t.route != nil {
+		line.Route = t.route.route.ID
 	}
-	if t.x.endpoint != nil {
-		line.Endpoint = t.x.endpoint.ID()
+	if t.endpoint != nil {
+		line.Endpoint = t.endpoint.ID()
 	}
 	e.access.Connection(line)
 }

@@ -475,7 +475,7 @@ func TestAnOptionalListenerRefusesNobody(t *testing.T) {
 	if e.Addr("tcp-1") == nil {
 		t.Error("the address is free and still not bound")
 	}
-	if e.live.Load().matcher != before.matcher {
+	if e.live.Load().matchers != before.matchers {
 		t.Error("for one listener the whole table was made anew")
 	}
 

@@ -163,7 +163,7 @@ type Engine struct {
 
 	live     atomic.Pointer[liveTable]
 	swapping sync.RWMutex // held while backends are changed and the table of before is still live
-	running  atomic.Int64 // requests being served, upgraded and TCP connections included
+	running  inFlight     // requests being served, upgraded and TCP connections included
 
 	ctx context.Context // of every request; ends when Stop cuts them off
 	cut context.CancelFunc
@@ -406,7 +406,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.cut()
 	}
 	inTime := context.AfterFunc(ctx, cutOff)
-	e.waitIdle(ctx)
+	e.running.wait(ctx)
 	e.leaving.Wait() // for the last bytes of the answers
 	e.lingering.Wait()
 	switch {
@@ -434,26 +434,41 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// waitIdle waits until nothing runs, or ctx ends.
-func (e *Engine) waitIdle(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for e.running.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // waitCut waits until the requests that were cut off have noticed. They do so at
 // once; the limit is for the one that hangs where nothing can interrupt it.
 func (e *Engine) waitCut() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	e.waitIdle(ctx)
+	e.running.wait(ctx)
 	if n := e.running.Load(); n > 0 {
 		e.log.Warn("requests hang and are left behind", "requests", n)
+	}
+}
+
+// inFlight counts what runs, and lets one goroutine wait until nothing does.
+type inFlight struct {
+	atomic.Int64
+	none chan struct{} // of one element: there was a moment when nothing ran
+}
+
+// done undoes Add(1).
+func (f *inFlight) done() {
+	if f.Add(-1) > 0 {
+		return
+	}
+	select {
+	case f.none <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits until nothing runs, or ctx ends.
+func (f *inFlight) wait(ctx context.Context) {
+	for f.Load() > 0 {
+		select {
+		case <-f.none:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -65,7 +65,7 @@ func (t *liveTable) notFound(q *request) *answer {
 	if q.Host == "" {
 		return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route takes a request without a host"}
 	}
-	if t.hosts().knows(q.Host) {
+	if t.requests.NamesHost(q.Host) {
 		return &answer{status: http.StatusNotFound, code: "no-route", text: "no route on host " + q.Host + " takes this request"}
 	}
 	return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route for host " + q.Host}

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -26,34 +25,22 @@ import (
 // like any transport. A ReverseProxy is a few fields, so each exchange has its
 // own and nothing must be smuggled through contexts.
 type exchange struct {
-	e     *Engine
-	began time.Time
-	conn  *clientConn
-	r     *http.Request
-	w     *responseWriter
-	body  *bodyReader // nil: the request has none
-
-	live     *liveTable // that decided on it
-	q        *request   // nil when a guard refused it
-	route    *liveRoute // nil when no route took it
-	orphaned bool       // the route has left the table, and no other takes the request
+	dispatch // its request is nil when a guard refused it
+	conn     *clientConn
+	r        *http.Request
+	w        *responseWriter
+	body     *bodyReader // nil: the request has none
 
 	addressed *compiledRoute // the route that the outgoing request was made for
 	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
-
-	key      balance.Key
-	attempts int
-	endpoint *balance.Endpoint // the one of the last attempt
-	release  func(balance.Result)
-	failed   bool // the endpoint broke off its answer
 }
 
 // serveHTTP serves one request.
 func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e := l.engine
 	e.running.Add(1)
-	defer e.running.Add(-1)
-	x := &exchange{e: e, began: time.Now(), conn: clientConnOf(r), r: r}
+	defer e.running.done()
+	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: clientConnOf(r), r: r}
 	if x.conn.finished.Load() {
 		panic(http.ErrAbortHandler) // what was read is the rest of a body
 	}
@@ -175,25 +162,6 @@ func (x *exchange) drains() bool {
 	return x.w.status >= http.StatusBadRequest && x.w.Header().Get("Content-Length") != ""
 }
 
-// done tells the endpoint, once, that the request is over.
-func (x *exchange) done(r balance.Result) {
-	if x.release != nil {
-		x.release(r)
-		x.release = nil
-	}
-}
-
-// resultOf is the result of an answer that ended.
-func resultOf(ctx context.Context, failed bool) balance.Result {
-	switch {
-	case !failed:
-		return balance.ResultOK
-	case ctx.Err() != nil:
-		return balance.ResultCanceled
-	}
-	return balance.ResultFailed
-}
-
 // forward sends the request to an endpoint and the answer back.
 func (x *exchange) forward() {
 	r := x.r
@@ -211,7 +179,7 @@ func (x *exchange) forward() {
 		x.q.upgrade = p
 		arrival.AskUpgrade(x.q.header, x.q.asked)
 	}
-	x.key = x.balanceKey()
+	x.key = x.q.balanceKey(x.route.def)
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
@@ -305,38 +273,6 @@ func sameSite(s route.SameSite) http.SameSite {
 		return http.SameSiteNoneMode
 	}
 	return http.SameSiteLaxMode
-}
-
-// balanceKey is what the request is balanced on.
-func (x *exchange) balanceKey() balance.Key {
-	k := balance.Key{Client: x.q.Client}
-	def := x.route.def
-	if def.Sticky != "" {
-		k.Sticky = cookie(x.r, def.Sticky)
-	}
-	if def.Balance.Policy != route.BalanceHash {
-		return k
-	}
-	switch def.Balance.On {
-	case route.HashPath:
-		k.Hash = x.q.Path
-	case route.HashHeader:
-		k.Hash = x.q.header.Get(def.Balance.Name)
-	case route.HashCookie:
-		k.Hash = cookie(x.r, def.Balance.Name)
-	case route.HashQuery:
-		values, _ := url.ParseQuery(x.q.Query) // what cannot be parsed counts for nothing
-		k.Hash = values.Get(def.Balance.Name)
-	case route.HashClientIP: // the fallback
-	}
-	return k
-}
-
-func cookie(r *http.Request, name string) string {
-	if c, err := r.Cookie(name); err == nil {
-		return c.Value
-	}
-	return ""
 }
 
 // fail answers for an endpoint that did not.

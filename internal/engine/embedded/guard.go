@@ -37,6 +37,9 @@ type head struct {
 type request struct {
 	route.Request // Host and Path canonical; Header is header
 	header        http.Header
+	// connection is true for a connection that is passed through, of which no more is
+	// known than the client, the listener and the server name.
+	connection bool
 	// port is the port that the client named with the host; empty for none.
 	port string
 	// sent is the path with its slashes as they came, and path what of it is to be

@@ -15,12 +15,12 @@ const holdPause = 100 * time.Millisecond
 
 // holder is a request's right to wait for an endpoint.
 type holder struct {
-	x     *exchange
+	x     *dispatch
 	until time.Time
 	held  *atomic.Int64 // the count that the request is on; nil while it does not wait
 }
 
-func newHolder(x *exchange) *holder {
+func newHolder(x *dispatch) *holder {
 	return &holder{x: x, until: x.began.Add(x.route.route.Hold)}
 }
 
@@ -119,7 +119,7 @@ func (h *holder) wait(ctx context.Context, failed bool) error {
 //
 // When no route takes the request any more, it is orphaned: it is sent nowhere,
 // and waits for the next table for as long as its route was to hold it.
-func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
+func (x *dispatch) renew(ctx context.Context) (changed bool, err error) {
 	// An endpoint that came or left may be that of a table which is just about to be
 	// live.
 	x.e.swapping.RLock()
@@ -129,11 +129,7 @@ func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
 		return false, nil
 	}
 	x.live = live
-	find := live.matcher
-	if x.r == nil {
-		find = live.connections
-	}
-	r := find.Find(&x.q.Request)
+	r := live.find(x.q)
 	if x.orphaned = r == nil; x.orphaned {
 		return false, nil
 	}
@@ -151,9 +147,7 @@ func (x *exchange) renew(ctx context.Context) (changed bool, err error) {
 			return false, &answered{a}
 		}
 	}
-	if x.r != nil {
-		x.key = x.balanceKey()
-	}
+	x.key = x.q.balanceKey(x.route.def)
 	if x.q.upgrade != "" && !x.route.switches(x.q.upgrade) {
 		return false, &answered{noEndpoint(x.route.route.Service)} // the client may ask anew
 	}

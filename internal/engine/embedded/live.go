@@ -16,15 +16,12 @@ import (
 // liveTable is a route.Table made ready to serve. It is never written to after
 // it went live.
 type liveTable struct {
-	table       *route.Table
-	matcher     *route.Matcher  // of the routes for requests
-	connections *route.Matcher  // of the routes for the connections of TCP listeners
-	names       map[string]bool // TCP listeners on which a route asks for a server name
-	routes      map[*route.Route]*liveRoute
-	listeners   map[*listener]*listenerConfig
-	missing     map[string]string // optional listeners that could not be bound → why
-	hosts       func() *hostIndex // made when first asked
-	superseded  chan struct{}     // closed when another table is live
+	*matchers
+	table      *route.Table
+	routes     map[*route.Route]*liveRoute
+	listeners  map[*listener]*listenerConfig
+	missing    map[string]string // optional listeners that could not be bound → why
+	superseded chan struct{}     // closed when another table is live
 }
 
 // liveRoute is a route made ready to serve, with the backend it goes to.
@@ -58,16 +55,16 @@ type compiledRoute struct {
 // request goes on.
 type filter func(ctx context.Context, q *request) *answer
 
-// matchers find the routes of a table.
+// matchers find the routes of a table: those for requests, and those for the
+// connections of TCP listeners.
 type matchers struct {
 	requests, connections *route.Matcher
-	names                 map[string]bool
-	hosts                 func() *hostIndex
+	names                 map[string]bool // TCP listeners on which a route asks for a server name
 }
 
 func newMatchers(t *route.Table) (*matchers, error) {
 	requests, connections := t.Split()
-	m := &matchers{names: namesWanted(connections), hosts: hostsOf(requests)}
+	m := &matchers{names: namesWanted(connections)}
 	var err error
 	if m.requests, err = route.NewMatcher(requests); err != nil {
 		return nil, err
@@ -80,13 +77,10 @@ func newMatchers(t *route.Table) (*matchers, error) {
 // is answered by its route alone, with 503.
 func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 	next := &liveTable{
-		table:       t,
-		matcher:     m.requests,
-		connections: m.connections,
-		names:       m.names,
-		routes:      make(map[*route.Route]*liveRoute, len(t.Routes)),
-		hosts:       m.hosts,
-		superseded:  make(chan struct{}),
+		matchers:   m,
+		table:      t,
+		routes:     make(map[*route.Route]*liveRoute, len(t.Routes)),
+		superseded: make(chan struct{}),
 	}
 	for _, r := range t.Routes {
 		var def *route.Backend
@@ -145,10 +139,18 @@ func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	return c
 }
 
+// find returns the route that takes q, or nil.
+func (t *liveTable) find(q *request) *route.Route {
+	if q.connection {
+		return t.connections.Find(&q.Request)
+	}
+	return t.requests.Find(&q.Request)
+}
+
 // decide is the policy from match to filters: which route takes q, and whether
 // Fairway answers it. The route is nil only when the answer is not.
 func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer) {
-	r := t.matcher.Find(&q.Request)
+	r := t.find(q)
 	if r == nil {
 		return nil, t.notFound(q)
 	}
@@ -163,7 +165,7 @@ func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer
 // one slash of those in front where that is enough, and refuses the request else.
 func (t *liveTable) settle(q *request, r *route.Route) *answer {
 	switch {
-	case t.matcher.TakesBoth(&q.Request, r):
+	case t.requests.TakesBoth(&q.Request, r):
 	case q.front:
 		q.sent = route.OneFrontSlash(q.sent)
 	default:

@@ -45,7 +45,7 @@ const (
 // it goes where the live table would have it go; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
-	hold := newHolder(x)
+	hold := newHolder(&x.dispatch)
 	defer hold.end()
 	var body *replayBody
 	if out.Body != nil {
@@ -102,19 +102,6 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			a.transport.CloseIdleConnections()
 		}
 	}
-}
-
-// pick chooses an endpoint after n attempts of a round.
-func (x *exchange) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, error) {
-	if n >= maxAttempts || x.orphaned {
-		return nil, balance.ErrNoEndpoint
-	}
-	ep, err := x.route.backend.Pick(x.key, tried)
-	if err != nil {
-		return nil, err
-	}
-	x.endpoint = ep
-	return ep, nil
 }
 
 // attempt is one try at one endpoint.

@@ -22,11 +22,9 @@ const defaultIdle = time.Hour
 // last byte.
 //
 // It is decided on like a request, of which nothing is known but the client, the
-// listener and, for TLS clients, the server name; which endpoint it goes to, and
-// for how long it waits for one, is the business of the exchange, as with
-// requests.
+// listener and, for TLS clients, the server name.
 type tunnel struct {
-	e        *Engine
+	dispatch
 	listener *listener
 	conf     *listenerConfig
 	conn     *clientConn
@@ -34,7 +32,6 @@ type tunnel struct {
 	name     string    // the server name asked for, canonical
 	tls      bool      // the connection begins like TLS
 
-	x       *exchange // for picking; its route is nil when none took the connection
 	early   *bufio.Reader
 	in, out int64 // bytes from and to the client
 	outcome traffic.Outcome
@@ -47,10 +44,12 @@ type endpoints struct{ from, to net.Addr }
 func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 	e := l.engine
 	e.running.Add(1)
-	t := &tunnel{e: e, listener: l, conf: conf, conn: c, client: endpoints{c.RemoteAddr(), c.LocalAddr()}}
-	t.x = &exchange{e: e, began: time.Now(), conn: c}
+	t := &tunnel{
+		dispatch: dispatch{e: e, began: time.Now()},
+		listener: l, conf: conf, conn: c, client: endpoints{c.RemoteAddr(), c.LocalAddr()},
+	}
 	go func() {
-		defer e.running.Add(-1)
+		defer e.running.done()
 		defer c.Close()
 		ctx, cancel := context.WithCancel(e.ctx)
 		defer cancel()
@@ -63,9 +62,8 @@ func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 
 // serve decides, connects and passes on.
 func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
-	live := t.e.live.Load()
-	t.x.live = live
-	wanted := live.names[t.conf.name]
+	t.live = t.e.live.Load()
+	wanted := t.live.names[t.conf.name]
 	if t.conf.proxied || wanted {
 		t.early = bufio.NewReaderSize(t.conn, t.earlySize(wanted))
 	}
@@ -81,18 +79,18 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	if wanted {
 		t.name, t.tls = peekServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)
 	}
-	q := &request{Request: route.Request{
+	t.q = &request{connection: true, Request: route.Request{
 		Host: t.name, Path: "/", Client: addrOf(t.client.from.String()), TLS: t.tls, Listener: t.conf.name,
 	}}
-	lr, a := live.decideTCP(ctx, q)
-	t.x.q, t.x.route = q, lr
+	var a *answer
+	t.route, a = t.live.decide(ctx, t.q)
 	switch {
-	case lr == nil:
+	case t.route == nil:
 		return traffic.NoRoute
 	case a != nil:
 		return traffic.Refused
 	}
-	t.x.key = balance.Key{Client: q.Client}
+	t.key = t.q.balanceKey(t.route.def)
 	endpoint, err := t.connect(ctx)
 	switch {
 	case errors.Is(err, balance.ErrNoEndpoint):
@@ -113,26 +111,17 @@ func (t *tunnel) earlySize(wanted bool) int {
 	return 512 // for a PROXY protocol header
 }
 
-// decideTCP finds the route of a connection and puts its filters to it.
-func (t *liveTable) decideTCP(ctx context.Context, q *request) (*liveRoute, *answer) {
-	r := t.connections.Find(&q.Request)
-	if r == nil {
-		return nil, nil
-	}
-	return t.filter(ctx, t.routes[r], q)
-}
-
 // connect picks endpoints until one can be connected to. As with requests, the
 // route's hold time is spent when none can, and an endpoint that cannot be
 // connected to is not tried again before all have been.
 func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
-	hold := newHolder(t.x)
+	hold := newHolder(&t.dispatch)
 	defer hold.end()
 	var tried []*balance.Endpoint
 	var last error
 	began := time.Now()
 	for {
-		ep, err := t.x.pick(0, tried)
+		ep, err := t.pick(0, tried)
 		if err != nil || last != nil && time.Since(began) > connectBudget {
 			if err == nil {
 				ep.Done(balance.ResultCanceled)
@@ -143,14 +132,14 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			tried, last, began = nil, nil, time.Now()
 			continue
 		}
-		if t.x.attempts++; t.x.attempts > 1 {
-			t.x.route.metrics.Retried(1)
+		if t.attempts++; t.attempts > 1 {
+			t.route.metrics.Retried(1)
 		}
-		tr := t.e.transports.of(ep, t.x.route.def, 0)
+		tr := t.e.transports.of(ep, t.route.def, 0)
 		c, err := tr.dial(ctx)
 		if err == nil {
 			if err = t.greet(c); err == nil {
-				t.x.release = ep.Done
+				t.release = ep.Done
 				return c, nil
 			}
 			_ = c.Close()
@@ -166,7 +155,7 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 
 // greet sends what comes in front of the client's bytes.
 func (t *tunnel) greet(c net.Conn) error {
-	version := t.x.route.def.SendProxy
+	version := t.route.def.SendProxy
 	if version == 0 {
 		return nil
 	}
@@ -179,11 +168,11 @@ func (t *tunnel) greet(c net.Conn) error {
 // for too long, or the drain limit is over.
 func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome {
 	defer endpoint.Close()
-	idle := t.x.route.route.Idle
+	idle := t.route.route.Idle
 	if idle == 0 {
 		idle = defaultIdle
 	}
-	counters := t.x.route.metrics
+	counters := t.route.metrics
 	p := &pipes{idle: idle, buffers: t.e.buffers}
 	p.touch()
 	if t.early != nil {
@@ -194,7 +183,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 		t.in += int64(n)
 		counters.Passed(uint64(n), 0)
 		if err != nil {
-			t.x.failed = true
+			t.failed = true
 			return traffic.Closed
 		}
 	}
@@ -215,7 +204,7 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 // watch waits for the end of both directions. A connection whose endpoint or
 // listener leaves may go on for the drain limit.
 func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome {
-	draining, left := t.x.endpoint.Draining(), (<-chan struct{})(t.listener.left)
+	draining, left := t.endpoint.Draining(), (<-chan struct{})(t.listener.left)
 	var limit <-chan time.Time
 	drain := func() {
 		if limit == nil {
@@ -246,9 +235,9 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 
 // end closes the books.
 func (t *tunnel) end() {
-	t.x.done(resultOf(t.e.ctx, t.x.failed))
-	t.e.metrics.of(t.x.route).Connected()
-	t.e.logTunnel(t, time.Since(t.x.began))
+	t.done(resultOf(t.e.ctx, t.failed))
+	t.e.metrics.of(t.route).Connected()
+	t.e.logTunnel(t, time.Since(t.began))
 }
 
 // namesWanted tells for each listener whether one of its routes asks for a server
