@@ -2,6 +2,8 @@ package route
 
 import (
 	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
 )
 
 // Changes is what differs between two tables.
@@ -151,86 +153,17 @@ func diffProblems(old, new []Problem) []Change {
 
 // diffLines returns the lines that went, behind "- ", and that came, behind "+ ",
 // in the order of the texts. The first line of an element, its name, is left out.
-func diffLines(old, new string) []string {
-	a, b := bodyOf(old), bodyOf(new)
-	var lines []string
-	keep := common(a, b)
-	for {
-		// Everything up to the next line that both have came or went.
-		for len(a) > 0 && (len(keep) == 0 || a[0] != keep[0]) {
-			lines, a = append(lines, "- "+a[0]), a[1:]
+func diffLines(old, new string) (lines []string) {
+	_, old, _ = strings.Cut(old, "\n")
+	_, new, _ = strings.Cut(new, "\n")
+	add := func(mark, text string) {
+		for line := range strings.Lines(text) {
+			lines = append(lines, mark+strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "  "))
 		}
-		for len(b) > 0 && (len(keep) == 0 || b[0] != keep[0]) {
-			lines, b = append(lines, "+ "+b[0]), b[1:]
-		}
-		if len(keep) == 0 {
-			return lines
-		}
-		a, b, keep = a[1:], b[1:], keep[1:]
 	}
-}
-
-// bodyOf returns the lines of an element's text behind the first, not indented.
-func bodyOf(text string) []string {
-	_, body, _ := strings.Cut(text, "\n")
-	if body == "" {
-		return nil
-	}
-	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "  ")
+	for _, e := range udiff.Lines(old, new) {
+		add("- ", old[e.Start:e.End])
+		add("+ ", e.New)
 	}
 	return lines
-}
-
-// common returns the longest list of lines that both have in this order. Beyond a
-// size that no element has in practice it settles for what both begin and end
-// with, so that the cost stays bounded.
-func common(a, b []string) []string {
-	var head, tail []string
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		head, a, b = append(head, a[0]), a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		tail = append(tail, a[len(a)-1])
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	const limit = 1 << 20
-	if len(a)*len(b) <= limit {
-		head = append(head, longest(a, b)...)
-	}
-	for i := len(tail) - 1; i >= 0; i-- {
-		head = append(head, tail[i])
-	}
-	return head
-}
-
-// longest is the textbook's longest common subsequence.
-func longest(a, b []string) []string {
-	length := make([][]int, len(a)+1) // length[i][j] is that of a[i:] and b[j:]
-	for i := range length {
-		length[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				length[i][j] = length[i+1][j+1] + 1
-			} else {
-				length[i][j] = max(length[i+1][j], length[i][j+1])
-			}
-		}
-	}
-	var list []string
-	for i, j := 0, 0; i < len(a) && j < len(b); {
-		switch {
-		case a[i] == b[j]:
-			list = append(list, a[i])
-			i, j = i+1, j+1
-		case length[i+1][j] >= length[i][j+1]:
-			i++
-		default:
-			j++
-		}
-	}
-	return list
 }

@@ -69,7 +69,7 @@ func TestDiffLinesLeadFromOldToNew(t *testing.T) {
 			}
 		}
 		if want := len(a) + len(b) - 2*len(longest(a, b)); len(diff) != want {
-			t.Fatalf("%d lines differ, told are %d: %q", want, len(diff), diff)
+			t.Fatalf("%d lines differ, reported are %d: %q", want, len(diff), diff)
 		}
 	})
 }
@@ -92,8 +92,8 @@ func count(list []string, s string) int {
 	return n
 }
 
-// TestDiffOfHugeElementsIsBounded has texts beyond the size that is compared line
-// by line: all lines between what they begin and end with are told.
+// TestDiffOfHugeElementsIsBounded has texts of which every line differs, but the first
+// and the last.
 func TestDiffOfHugeElementsIsBounded(t *testing.T) {
 	const n = 5000
 	a, b := []string{"head"}, []string{"head"}
@@ -106,4 +106,34 @@ func TestDiffOfHugeElementsIsBounded(t *testing.T) {
 	if len(diff) != 2*n || slices.Contains(diff, "- head") || slices.Contains(diff, "+ tail") {
 		t.Errorf("%d lines", len(diff))
 	}
+}
+
+// longest is the textbook's longest common subsequence.
+func longest(a, b []string) []string {
+	length := make([][]int, len(a)+1) // length[i][j] is that of a[i:] and b[j:]
+	for i := range length {
+		length[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if a[i] == b[j] {
+				length[i][j] = length[i+1][j+1] + 1
+			} else {
+				length[i][j] = max(length[i+1][j], length[i][j+1])
+			}
+		}
+	}
+	var list []string
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch {
+		case a[i] == b[j]:
+			list = append(list, a[i])
+			i, j = i+1, j+1
+		case length[i+1][j] >= length[i][j+1]:
+			i++
+		default:
+			j++
+		}
+	}
+	return list
 }
