@@ -1,6 +1,7 @@
 package route
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -130,33 +131,38 @@ func (r *Route) Redacted() *Route {
 func (b *Backend) Redacted() *Backend {
 	shown := *b
 	if b.Health != nil {
-		health := *b.Health
-		health.Path = MaskQuery(health.Path)
-		health.Headers = masked(health.Headers, all)
+		health := b.Health.redacted()
 		shown.Health = &health
 	}
 	return &shown
 }
 
-// String returns the text of the table for people: Text without values that are
-// secret.
-func (t *Table) String() string {
-	shown := *t
-	shown.Routes, shown.Backends = slices.Clone(t.Routes), slices.Clone(t.Backends)
+// redacted returns the check without values that are secret.
+func (h Health) redacted() Health {
+	h.Path, h.Headers = MaskQuery(h.Path), masked(h.Headers, all)
+	return h
+}
+
+// What prints or logs a value of this package, whole or in part, goes by the methods
+// below: String is Text without values that are secret, and LogValue is String.
+
+// String returns the text of the table for people: Text without secrets.
+func (t Table) String() string {
+	t.Routes, t.Backends = slices.Clone(t.Routes), slices.Clone(t.Backends)
 	for i, r := range t.Routes {
-		shown.Routes[i] = r.Redacted()
+		t.Routes[i] = r.Redacted()
 	}
 	for i, b := range t.Backends {
-		shown.Backends[i] = b.Redacted()
+		t.Backends[i] = b.Redacted()
 	}
-	return shown.Text()
+	return t.Text()
 }
 
 // String is Text without values that are secret.
-func (r *Route) String() string { return r.Redacted().Text() }
+func (r Route) String() string { return r.Redacted().Text() }
 
 // String is Text without values that are secret.
-func (b *Backend) String() string { return b.Redacted().Text() }
+func (b Backend) String() string { return b.Redacted().Text() }
 
 // String is Text without values that are secret.
 func (m Match) String() string { return m.Redacted().Text() }
@@ -166,3 +172,65 @@ func (c Condition) String() string { return c.Redacted().Text() }
 
 // String is Text without values that are secret.
 func (f Filter) String() string { return f.Redacted().Text() }
+
+// String is the line of the check without values that are secret.
+func (h Health) String() string {
+	shown := h.redacted()
+	return shown.words().String()
+}
+
+// String is the name of the header. Of some the value is a secret, and a header does
+// not know whose it is.
+func (v HeaderValue) String() string { return v.Name + ": " + Masked }
+
+// String is the filter's, with the values of all headers masked.
+func (h HeaderOperation) String() string {
+	var w words
+	w.headers(h.redacted(all))
+	return w.String()
+}
+
+// String is the filter's, with the users' names.
+func (a BasicAuth) String() string { return Filter{BasicAuth: &a}.String() }
+
+// String is the name of the user.
+func (u User) String() string { return u.Name + ":" + Masked }
+
+// String says that there is one.
+func (s Snippet) String() string { return Filter{Snippet: &s}.String() }
+
+// LogValue is String.
+func (t Table) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// LogValue is String.
+func (r Route) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// LogValue is String.
+func (b Backend) LogValue() slog.Value { return slog.StringValue(b.String()) }
+
+// LogValue is String.
+func (m Match) LogValue() slog.Value { return slog.StringValue(m.String()) }
+
+// LogValue is String.
+func (c Condition) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// LogValue is String.
+func (f Filter) LogValue() slog.Value { return slog.StringValue(f.String()) }
+
+// LogValue is String.
+func (h Health) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// LogValue is String.
+func (v HeaderValue) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// LogValue is String.
+func (h HeaderOperation) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// LogValue is String.
+func (a BasicAuth) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// LogValue is String.
+func (u User) LogValue() slog.Value { return slog.StringValue(u.String()) }
+
+// LogValue is String.
+func (s Snippet) LogValue() slog.Value { return slog.StringValue(s.String()) }
