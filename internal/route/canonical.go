@@ -21,7 +21,7 @@ const (
 // of an absolute request target) into the one form that routes are compared
 // with: lower case, ASCII (IDNA, RFC 5891 with the mappings of UTS 46), no port,
 // no trailing dot. An IPv6 address loses its brackets and takes the form of RFC
-// 5952; whoever writes it into a header puts them back.
+// 5952; what writes it into a header puts them back.
 //
 // Underscores and hyphens are allowed anywhere in a label, because such names
 // are in use. An empty host, empty labels, other characters, zones and names
@@ -236,8 +236,8 @@ func mergeSlashes(sent string) string {
 	return strings.ReplaceAll(string(out), "%2f", "%2F")
 }
 
-// isPlainPath is true for paths that are canonical at first sight and can be read in
-// one way only: no encoding, no parameter, no run of slashes, no segment that begins
+// isPlainPath is true for paths that are canonical as they are and can be read in one
+// way only: no encoding, no parameter, no run of slashes, no segment that begins
 // with a dot.
 func isPlainPath(path string) bool {
 	for i := range len(path) {

@@ -1,4 +1,4 @@
-// Package route holds what shall be served: the Table of listeners, routes and
+// Package route holds what is to be served: the Table of listeners, routes and
 // backends that the compiler makes and the engines apply, together with the
 // matcher that says which route a request takes, and why.
 //

@@ -163,7 +163,7 @@ func queryValues(query, name string) []string {
 	return values
 }
 
-// loser turns the verdict on a route that did not win into what is told of it.
+// loser reports the verdict on a route that did not win.
 func (v *verdict) loser(winner *entry) Loser {
 	l := Loser{
 		Route: v.entry.route.ID, Match: v.entry.match.match.String(),

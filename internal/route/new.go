@@ -12,8 +12,8 @@ import (
 
 // seal is what New keeps with a route or a backend: its text and digest, so that
 // an element that is in many tables is printed once, and, of a route, its matches
-// made ready. owner tells the element from a copy of it, whose fields may have
-// been changed since.
+// made ready. owner distinguishes the element from copies of it, which may have been
+// changed since.
 type seal[T any] struct {
 	owner   *T
 	text    string
@@ -27,8 +27,8 @@ func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 // New makes a table. It sorts the lists (copies of them; the arguments stay as
 // they are), checks what must hold in every table and computes the hash. It keeps
 // the text of routes and backends with them, so that those which were in a table
-// before cost next to nothing; from now on nobody writes to them. New must not
-// run twice at the same time for elements that were in no table yet.
+// before cost next to nothing; they must not be written to any more. New must not run
+// twice at the same time for elements that were in no table yet.
 //
 // The errors are faults of the caller, not of a user: IDs and listener names that
 // are empty or used twice, a route without matches, a reference to a backend that

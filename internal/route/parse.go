@@ -171,8 +171,8 @@ func compileRegexp(s string) (*regexp.Regexp, error) {
 	return regexp.Compile(s)
 }
 
-// compileWhole compiles an expression that must match the whole text, and tells
-// how many bytes every match begins with literally. The expression is printed
+// compileWhole compiles an expression that must match the whole text, and counts the
+// bytes that every match begins with literally. The expression is printed
 // from its parsed form, so that nothing in it can reach around the anchors.
 func compileWhole(s string) (re *regexp.Regexp, literal int, err error) {
 	parsed, err := parseRegexp(s)

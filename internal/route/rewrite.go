@@ -58,7 +58,7 @@ func escapedPiece(s string) (piece, bool) {
 
 // Path returns the path with the first match replaced, in canonical form, and path
 // itself when there is none. Runs of slashes are one slash to the expression, so that
-// nobody gets past it by one more. The error is ReadPath's.
+// one more does not get a request past it. The error is ReadPath's.
 func (w *PathRewriter) Path(sent string) (string, error) {
 	path := mergeSlashes(sent)
 	at := w.search.FindStringSubmatchIndex(path)

@@ -38,7 +38,7 @@ type Listener struct {
 	// one answers clients that send no name.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// TrustedProxies are the peers whose forwarded headers, and PROXY protocol
-	// headers, are believed. Empty means nobody's.
+	// headers, are trusted. Empty means none.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 	// TCP makes the listener pass connections through without decoding them; it
 	// excludes TLS. Routes are found by the server name that a TLS client asks
@@ -130,7 +130,7 @@ type Origin struct {
 }
 
 // Match is one conjunction of conditions: host and path, by which routes are
-// found, and whatever else must hold.
+// found, and further conditions.
 type Match struct {
 	Host       Host        `json:"host"`
 	Path       Path        `json:"path"`
@@ -209,8 +209,8 @@ type Condition struct {
 }
 
 // Filter is one change on the way, or one check. Exactly one field is set. The
-// compiler emits filters in the order of the fields here, whatever the order of
-// the labels, so that a check is never passed by.
+// compiler emits filters in the order of the fields here, so that a check is never
+// passed by.
 type Filter struct {
 	IPAllow           *IPAllow           `json:"ipAllow,omitempty"`
 	Methods           *Methods           `json:"methods,omitempty"`
@@ -251,8 +251,8 @@ type RequireTLS struct{}
 type RequireClientCert struct{}
 
 // RateLimit answers 429 with Retry-After to a client that asks more often than
-// Requests in Per, after a burst of Burst. Clients are told apart by address
-// (IPv6 by /64).
+// Requests in Per, after a burst of Burst. A client is an address (of IPv6 a
+// /64).
 type RateLimit struct {
 	Requests int           `json:"requests"`
 	Per      time.Duration `json:"per"`
@@ -303,7 +303,7 @@ type Redirect struct {
 }
 
 // BasicAuth asks for a user and password (RFC 7617) of Users or of File. With
-// neither, nobody gets in.
+// neither, no request passes.
 type BasicAuth struct {
 	// File is a file in htpasswd form, one "name:hash" a line, with the forms of
 	// User.Hash. A user whose hash has another form is not let in. The file is
@@ -330,8 +330,8 @@ type User struct {
 	Hash string `json:"hash"`
 }
 
-// StripPrefix takes Prefix off the path on a segment boundary and tells the
-// backend in X-Forwarded-Prefix. A path without the prefix is left alone.
+// StripPrefix takes Prefix off the path on a segment boundary and sends it in
+// X-Forwarded-Prefix. A path without the prefix is left alone.
 type StripPrefix struct {
 	Prefix string `json:"prefix"`
 }
@@ -581,5 +581,5 @@ const (
 	CodeDiffer       Code = "differ"        // instances of one service disagree
 	CodeUnsupported  Code = "unsupported"   // understood, but not possible here
 	CodeUserFile     Code = "user-file"     // the file of users cannot be read: requests get 503
-	CodeLockedUsers  Code = "locked-users"  // lines of the file of users let nobody in
+	CodeLockedUsers  Code = "locked-users"  // lines of the file of users have no password that is right
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// UserFault is one line of a user file that lets nobody in.
+// UserFault is one line of a user file that no password is right for.
 type UserFault struct {
 	Line int
 	// User is the name; empty where the line has none, or one that is not shown.

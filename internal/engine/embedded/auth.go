@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -18,33 +17,28 @@ import (
 	"fairway/internal/route"
 )
 
-// userStore holds the user files of the live routes, ready to be asked.
+// userStore follows the user files of the live routes, and checks passwords.
 type userStore struct {
 	*users.Store
-	// work bounds how many bcrypt hashes are computed at the same time, so that
-	// guessing passwords does not starve everything else.
+	// work bounds how many slow hashes are computed at the same time, so that guessing
+	// passwords does not starve everything else.
 	work chan struct{}
 	salt [32]byte // of the cache keys
-
-	mu    sync.Mutex
-	files map[*users.File]*userFile
 }
 
 func newUserStore(o users.Options) *userStore {
-	s := &userStore{
-		Store: users.New(o), work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), files: map[*users.File]*userFile{},
-	}
+	s := &userStore{Store: users.New(o), work: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	_, _ = rand.Read(s.salt[:]) // never fails
 	return s
 }
 
 // userFile is one user file.
 type userFile struct {
-	followed *users.File
-	ready    atomic.Pointer[readyFile]
+	*users.File
+	ready atomic.Pointer[readyFile]
 }
 
-// readyFile is a content of the file, ready to be asked.
+// readyFile is a content of the file with its users.
 type readyFile struct {
 	content *users.Content
 	users   *userSet
@@ -52,7 +46,7 @@ type readyFile struct {
 
 // users are those of the newest content; nil while the file cannot be read.
 func (f *userFile) users() *userSet {
-	content := f.followed.Content()
+	content := f.Content()
 	ready := f.ready.Load()
 	if ready == nil || ready.content != content {
 		ready = &readyFile{content: content}
@@ -78,32 +72,6 @@ type userSet struct {
 // maxVerified bounds the cache of credentials that were right.
 const maxVerified = 4096
 
-// file returns a file that is followed.
-func (s *userStore) file(name users.Name) *userFile {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	followed := s.File(name)
-	f := s.files[followed]
-	if f == nil {
-		f = &userFile{followed: followed}
-		s.files[followed] = f
-	}
-	return f
-}
-
-// keep forgets the files that a table does not name.
-func (s *userStore) keep(t *route.Table) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	named := users.Named(t)
-	s.Keep(named)
-	kept := map[*users.File]bool{}
-	for _, name := range named {
-		kept[s.File(name)] = true
-	}
-	maps.DeleteFunc(s.files, func(f *users.File, _ *userFile) bool { return !kept[f] })
-}
-
 // basicAuth asks for one of the users, or one of the file.
 func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 	realm := strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(cmp.Or(a.Realm, "restricted"))
@@ -116,7 +84,7 @@ func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 	own := newUserSet(a.Users)
 	var file *userFile
 	if a.File != "" {
-		file = s.file(users.NameOf(a))
+		file = &userFile{File: s.File(users.NameOf(a))}
 	}
 	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {
@@ -171,8 +139,8 @@ func basicCredentials(values []string) (name, password string, ok bool) {
 const maxPassword = 512
 
 // verify reports whether the password is the user's. An unknown user costs the
-// same work as a known one, so that the time tells nothing. Right credentials
-// are remembered by a keyed hash, until the file changes.
+// same work as a known one, so that the time gives nothing away. Right credentials are
+// remembered by a keyed hash, until the file changes.
 func (u *userSet) verify(ctx context.Context, s *userStore, name, password string) (bool, error) {
 	key := s.cacheKey(name, password)
 	u.mu.Lock()

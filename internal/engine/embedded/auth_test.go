@@ -91,7 +91,7 @@ func TestBasicAuth(t *testing.T) {
 	s.routes["a.example"].Filters = nil
 	s.route("a.example", "a.example", nil)
 	s.apply()
-	if n := len(s.engine.users.files); n != 0 {
+	if n := len(s.engine.users.Contents()); n != 0 {
 		t.Errorf("%d files are still watched", n)
 	}
 }

@@ -14,14 +14,10 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// bodyReader reads the body of a request and does not wait for slow senders. A client
-// may pause for as long as the limit says, and no longer; what it pauses it has to
-// earn again by sending: each byte is worth its share of the least rate, up to the
-// limit. So a client on a bad line goes on, and one that sends a byte now and then
-// is cut off after the limit. Only time spent waiting for the client counts; an
-// endpoint that takes its time is not the client's fault. Streams are exempt: gRPC
-// from the start, others once the endpoint has begun to answer, for then both sides
-// have agreed to take their time.
+// bodyReader reads the body of a request within a budget of pauses. The budget is the
+// limit; waiting for the client spends it, and each byte earns its share of the least
+// rate back. So a slow line passes, and a byte now and then does not. Streams are
+// exempt: gRPC from the start, others once the endpoint has begun to answer.
 type bodyReader struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -102,7 +98,7 @@ func (b *bodyReader) relax() {
 func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load() }
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
-// unread bounds the wait for a body that nobody reads.
+// unread bounds the wait for a body that is read for nothing.
 func (b *bodyReader) unread() {
 	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
 }

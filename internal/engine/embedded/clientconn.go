@@ -22,12 +22,11 @@ type clientConn struct {
 	peer     netip.Addr
 	once     sync.Once
 	heads    *headConn // what HTTP/1 is read from; nil in HTTP/2
-	// finished is true when no further request may be read from the connection,
-	// because it is not known where one would begin: the client may still send the
-	// body of the last one.
+	// finished is true when no further request may be read, because the client may
+	// still send the body of the last one.
 	finished atomic.Bool
 
-	counted bool // the room has it on its books; this and the links are the room's
+	counted bool // by the room; this and the links are the room's
 	links   [2]links
 }
 
@@ -60,8 +59,8 @@ func clientConnOf(r *http.Request) *clientConn {
 	return c
 }
 
-// Close also takes the connection off the books. One that the client may still
-// send on is closed later, in the background: see linger.
+// Close also ends the counting of the connection. One that the client may still send
+// on is closed later, in the background: see linger.
 func (c *clientConn) Close() error {
 	lingers := false
 	c.once.Do(func() {
@@ -77,7 +76,7 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// forget takes the connection off the books.
+// forget ends the counting of the connection.
 func (c *clientConn) forget() {
 	c.listener.open.Add(-1)
 	c.listener.engine.room.exit(c)
@@ -116,8 +115,8 @@ func (c *clientConn) linger() {
 // needs.
 func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
 
-// greet makes the TLS handshake, and gives the connection to the server: HTTP/2,
-// and what has failed, as it is, for the server to go on with; HTTP/1 in clear.
+// greet makes the TLS handshake, and gives the connection to the server: HTTP/1 in
+// clear, HTTP/2 and what has failed as it is.
 func (l *listener) greet(c *tls.Conn) {
 	ctx, cancel := context.WithTimeout(l.engine.ctx, l.engine.opts.HeaderTimeout)
 	defer cancel()
@@ -160,9 +159,8 @@ type secureConn struct {
 // ConnectionState is that of the handshake.
 func (c secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
 
-// headConn is what the server of HTTP/1 reads and writes, in clear. It notices
-// what the server keeps to itself: header fields that say how long a message is,
-// and are gone when the handler gets the request.
+// headConn is what the server of HTTP/1 reads and writes, in clear. It counts the
+// header fields of framing, which the server removes before the handler runs.
 type headConn struct {
 	net.Conn
 	client *clientConn
@@ -181,9 +179,8 @@ type headConn struct {
 const (
 	fieldLength = "content-length"
 	fieldCoding = "transfer-encoding"
-	// leaveGrace is how long a request goes on when its client has closed its
-	// side. RFC 9112, 9.6 lets a client do so and wait for the answer, but most
-	// have left.
+	// leaveGrace is how long a request goes on when its client has closed its side,
+	// which RFC 9112, 9.6 allows.
 	leaveGrace = 2 * time.Second
 )
 
@@ -286,11 +283,10 @@ func (c *headConn) begins(p []byte, colon int, name string) bool {
 }
 
 // framing finds what RFC 9112, 6.1 calls faulty in the head of a request that the
-// server has read: the connection has to end with it. coded is true for a request
-// of HTTP/1.0 with a transfer coding, which the server does not read; beside for
-// one with chunks and a length, of which the server reads the chunks. Where a body
-// looked like such fields, or where requests are sent ahead, the answer may be yes
-// for one that is right; it is never no for one that is not.
+// server has read: the connection has to end with it. coded is true for HTTP/1.0 with
+// a transfer coding, which the server does not read; beside for chunks and a length,
+// of which the server reads the chunks. A body that looks like such fields, or requests
+// sent ahead, may be reported for a fault; a fault is never overlooked.
 func (c *headConn) framing(r *http.Request) (coded, beside bool) {
 	if c == nil {
 		return false, false

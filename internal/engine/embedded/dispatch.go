@@ -41,7 +41,7 @@ func (x *dispatch) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, er
 	return ep, nil
 }
 
-// done tells the endpoint, once, that the request is over.
+// done reports to the endpoint, once, that the request is over.
 func (x *dispatch) done(r balance.Result) {
 	if x.release != nil {
 		x.release(r)

@@ -7,11 +7,10 @@
 // transport carries it out; it is net/http today, and another HTTP/1 core can
 // take its place without the policy noticing.
 //
-// Everything that a request needs hangs on one pointer to an immutable live
-// table. Apply does what can fail first (listeners, certificates, matcher) and
-// then swaps that pointer. What did not change between two tables is the same
-// object in both, so that a change costs what changed and closes nobody's
-// streams: a running request keeps the live table it began with.
+// Everything that a request needs hangs on one pointer to an immutable live table.
+// Apply does what can fail first (listeners, certificates, matcher) and then swaps
+// that pointer. What did not change between two tables is the same object in both, so
+// that a change costs what changed and ends no stream.
 package embedded
 
 import (
@@ -41,22 +40,21 @@ import (
 // Options are the parts and limits of an Engine. Zero limits mean the default
 // that is named with each.
 type Options struct {
-	// Logger is told what an operator should know; nil discards.
+	// Logger gets what an operator should know; nil discards.
 	Logger *slog.Logger
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog io.Writer
 	// Registerer takes the metrics; nil keeps none.
 	Registerer prometheus.Registerer
 
-	// OnDrained is told how endpoints leave; see balance.Options. Nil is told
-	// nothing.
+	// OnDrained is called when an endpoint has left; see balance.Options.
 	OnDrained func(traffic.Drained)
 
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
 	UserDirs []string
 	// OnChange is called, from any goroutine, when UserFile may say something else
-	// than before; nil calls nobody.
+	// than before; nil is not called.
 	OnChange func()
 
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
@@ -69,9 +67,9 @@ type Options struct {
 	// MaxHeaderBytes is how large all of them may be together (64 KiB).
 	MaxHeaderBytes int
 	// MaxConns is how many connections may be open, of clients and to endpoints
-	// together (as many as the process may open files, less an eighth of them in
-	// reserve). Where there is no room, the connection that has been idle longest is
-	// closed, and a new one refused where none is idle.
+	// together (as many as the process may open files, less an eighth in reserve).
+	// Where there is no room, idle ones are closed; where none is idle, new ones are
+	// refused.
 	MaxConns int
 	// MaxConnsPerSource is how many connections one client address (IPv6: one
 	// /64) may have open (half of MaxConns). Trusted proxies are exempt.
@@ -102,10 +100,9 @@ type Options struct {
 	// TCP listener, where a route asks for one (5 s). A client that has said
 	// nothing by then has no name.
 	ServerNameTimeout time.Duration
-	// EndpointIdle is how long an unused connection to an endpoint is kept
-	// (4 s). It must be shorter than the endpoint's own limit, or a request is
-	// sent into a connection that is just being closed, and must be lost unless
-	// it is idempotent. Node.js, Apache and uvicorn close after 5 s.
+	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It
+	// must be shorter than the endpoint's own limit, or requests are sent into
+	// connections that are being closed. Node.js, Apache and uvicorn close after 5 s.
 	EndpointIdle time.Duration
 	// DrainLimit is how long the running requests and connections of a listener
 	// that left the table may go on, and TCP connections whose endpoint drains
@@ -174,8 +171,8 @@ type Engine struct {
 	serving sync.WaitGroup // accept loops
 	// Connections that closed while their clients may still send.
 	lingering sync.WaitGroup
-	tending   sync.WaitGroup // the goroutine of tend
-	stopTend  context.CancelFunc
+	following sync.WaitGroup // the goroutine of follow
+	unfollow  context.CancelFunc
 }
 
 // New returns an engine that listens nowhere until Apply. It starts a goroutine
@@ -205,9 +202,9 @@ func New(o Options) (*Engine, error) {
 	e.metrics = m
 	e.access = m.NewLog(o.AccessLog, o.Logger)
 	e.ctx, e.cut = context.WithCancel(context.Background())
-	tendCtx, cancel := context.WithCancel(context.Background())
-	e.stopTend = cancel
-	e.tending.Go(func() { e.tend(tendCtx) })
+	follow, cancel := context.WithCancel(context.Background())
+	e.unfollow = cancel
+	e.following.Go(func() { e.follow(follow) })
 	return e, nil
 }
 
@@ -348,7 +345,7 @@ func (e *Engine) retire(old, next *liveTable) {
 	}
 	e.transports.sweep(next)
 	e.certs.Keep(next.table.Listeners)
-	e.users.keep(next.table)
+	e.users.Keep(users.Named(next.table))
 }
 
 // gone are the routes of old whose ID is not in next; both are sorted by ID.
@@ -366,8 +363,9 @@ func gone(old, next []*route.Route) iter.Seq[*route.Route] {
 	}
 }
 
-// tend rereads files that changed, once a second.
-func (e *Engine) tend(ctx context.Context) {
+// follow rereads files that changed and binds listeners that could not be bound, once
+// a second.
+func (e *Engine) follow(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -420,8 +418,8 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.waitCut()
 	e.set.Close()
 	e.transports.close()
-	e.stopTend()
-	e.tending.Wait()
+	e.unfollow()
+	e.following.Wait()
 	e.users.Close()
 	err := e.access.Close() // it counts the lines that it loses
 	e.metrics.unregister()

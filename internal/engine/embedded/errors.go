@@ -56,7 +56,7 @@ func starting() *answer {
 	}
 }
 
-// notFound tells an unknown host from an unknown path. Revision 0 is the table
+// notFound distinguishes an unknown host from an unknown path. Revision 0 is the table
 // before any snapshot.
 func (t *liveTable) notFound(q *request) *answer {
 	if t.table.Revision == 0 && len(t.table.Routes) == 0 {

@@ -45,9 +45,8 @@ func addPrefix(prefix string) filter {
 	}
 }
 
-// rewritePath replaces a part of the path that is sent. What is not a path then is
-// the client's doing, as far as it was refused: the label alone would always make
-// one.
+// rewritePath replaces a part of the path that is sent. A result that is no path is
+// refused: with another request the label makes one.
 func rewritePath(f route.RewritePath) filter {
 	w, err := f.Compile()
 	if err != nil {
@@ -82,7 +81,7 @@ func newHeaderChange(op *route.HeaderOperation) *headerChange {
 }
 
 // apply changes h. A header that is removed or set also loses its lookalikes
-// with underscores, which some backends could not tell from it.
+// with underscores, which some backends take for it.
 func (c *headerChange) apply(h http.Header) {
 	for _, name := range c.names {
 		arrival.DropLookalikes(h, name)

@@ -58,7 +58,7 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 }
 
 // refuse answers for a route that may not be served. The reason is in the table,
-// for the operator; it may name files and is not told to clients.
+// for the operator; it may name files, and clients do not get it.
 func refuse(context.Context, *request) *answer {
 	return &answer{
 		status: http.StatusServiceUnavailable, code: "route-refused",

@@ -18,12 +18,10 @@ import (
 // exchange is one request on the transport of net/http, from accepting to the
 // last byte of the answer.
 //
-// The bytes are carried by httputil.ReverseProxy, which is told what to do by
-// methods of the exchange: it keeps the rules of hop-by-hop headers, trailers,
-// 1xx answers, flushing and upgrades, and its faults are mended with the Go
-// toolchain. Choosing endpoints and trying again is in RoundTrip, which it calls
-// like any transport. A ReverseProxy is a few fields, so each exchange has its
-// own and nothing must be smuggled through contexts.
+// The bytes are carried by httputil.ReverseProxy, of which each exchange has its own:
+// it keeps the rules of hop-by-hop headers, trailers, 1xx answers, flushing and
+// upgrades. Choosing endpoints and trying again is in RoundTrip, which it calls like
+// any transport.
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
@@ -124,7 +122,7 @@ func (x *exchange) requestID() string {
 	return x.q.identity.ID
 }
 
-// end closes the books on the exchange, also when the answer was broken off.
+// end counts and logs the exchange, also when the answer was broken off.
 func (x *exchange) end() {
 	p := recover()
 	aborted := p != nil
@@ -148,10 +146,9 @@ func (x *exchange) end() {
 	}
 }
 
-// drains reports whether the rest of the body is read for nothing, when the answer
-// is there. In HTTP/2 that is for clients which take a stream that ends at once,
-// while they send, for broken; what they wait for is in an error with a length,
-// which has all but its end by then.
+// drains reports whether the rest of the body is read for nothing after the answer. In
+// HTTP/2 it is for errors with a length: there are clients that take a stream which
+// ends while they send for broken.
 func (x *exchange) drains() bool {
 	switch {
 	case x.body == nil:

@@ -76,14 +76,12 @@ type guards struct {
 	rejectUnderscores bool
 }
 
-// What the transport has refused already never gets here: net/http answers 400 or
-// 501 to malformed framing. What it lets through and RFC 9112, 6.1 calls faulty is
-// noticed on the connection (see headConn). What is sent on has one framing only.
+// Malformed framing never gets here: net/http answers it with 400 or 501, and headConn
+// notices what net/http lets through. What is sent on has one framing only.
 //
-// admit turns a head into a request, or says why it is refused. It writes to the
-// header: hop-by-hop headers, forbidden upgrades and identity headers that are
-// not to be believed are gone afterwards, so that the matcher sees nothing that
-// the endpoint does not.
+// admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
+// headers, forbidden upgrades and identity headers of untrusted peers, so that the
+// matcher sees nothing that the endpoint does not.
 func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
 	switch {
 	case h.method == http.MethodConnect, h.method == http.MethodTrace:

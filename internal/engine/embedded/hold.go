@@ -46,11 +46,10 @@ func (h *holder) end() {
 	}
 }
 
-// again is called when the request could be sent nowhere, with the error of its
-// last attempt, if it made one. It returns nil as soon as another round of
-// attempts makes sense: at once when the live table has another place for the
-// request, and otherwise, for as long as the route holds it, when an endpoint is
-// ready, a moment after failed attempts, or with the next table.
+// again waits, for as long as the route holds the request, until another round of
+// attempts makes sense: when the live table has another place for the request, when an
+// endpoint is ready, or a moment after failed attempts. last is the error of the last
+// attempt, if there was one.
 func (h *holder) again(ctx context.Context, last error) error {
 	for waited := false; ; waited = true {
 		changed, err := h.x.renew(ctx)

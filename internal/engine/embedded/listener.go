@@ -171,10 +171,9 @@ func (e *Engine) serve(l *listener) {
 	})
 }
 
-// drain closes the listener and its idle connections, has running requests
-// answered with "Connection: close", and cuts off what still runs when ctx ends
-// or the engine cuts off everything. It does not wait; wg does. done is called
-// at the end.
+// drain closes the listener and its idle connections, has running requests answered
+// with "Connection: close", and cuts off what still runs when ctx ends. It does not
+// wait; wg does. done is called at the end.
 func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	// The socket is closed before drain returns, so that its address is free.
 	_ = l.socket.Close()
@@ -261,7 +260,7 @@ func (c *listenerConfig) trusts(conn net.Conn) bool {
 	return p.Trusts(p.Addr)
 }
 
-// connState is told by the server what a connection is used for.
+// connState is called by the server when the use of a connection changes.
 func (l *listener) connState(conn net.Conn, state http.ConnState) {
 	switch c := clientConnBelow(conn); state {
 	case http.StateActive, http.StateHijacked:

@@ -46,9 +46,9 @@ type compiledRoute struct {
 	responseHeaders []*headerChange
 	compress        bool
 
-	limiters []*limiter     // of the filters, to hand them on
-	metrics  *traffic.Route // by ID; handed on
-	held     *atomic.Int64  // requests that wait for an endpoint; handed on
+	limiters []*limiter     // of the filters; the next table takes them over
+	metrics  *traffic.Route // by ID; taken over
+	held     *atomic.Int64  // requests that wait for an endpoint; taken over
 }
 
 // filter is one check or change of a request. A nil answer means that the
@@ -121,7 +121,7 @@ func (t *liveTable) lookup(r *route.Route) *liveRoute {
 
 // compile makes a route ready. before is what the route with the same ID was
 // in the table before, or nil: counters and rate limits that did not change are
-// handed on from it.
+// taken over from it.
 func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	c := &compiledRoute{route: r}
 	if before != nil {
@@ -161,8 +161,8 @@ func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer
 	return t.filter(ctx, t.routes[r], q)
 }
 
-// settle sees to it that the request belongs to r however its path is read: it makes
-// one slash of those in front where that is enough, and refuses the request else.
+// settle makes sure that the request belongs to r however its path is read. It makes
+// one slash of those in front where that is enough, and else refuses the request.
 func (t *liveTable) settle(q *request, r *route.Route) *answer {
 	switch {
 	case t.requests.TakesBoth(&q.Request, r):

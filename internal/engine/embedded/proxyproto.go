@@ -31,13 +31,13 @@ func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration) (endpoint
 }
 
 // take replaces the ends by those of a header, if it names any.
-func (e *endpoints) take(told endpoints) {
-	if told.from != nil && told.to != nil {
-		*e = told
+func (e *endpoints) take(named endpoints) {
+	if named.from != nil && named.to != nil {
+		*e = named
 	}
 }
 
-// writeProxyHeader sends a PROXY protocol header that tells of the client.
+// writeProxyHeader sends a PROXY protocol header that names the client.
 func writeProxyHeader(c net.Conn, version int, client endpoints) error {
 	_, err := proxyproto.HeaderProxyFromAddrs(byte(version), client.from, client.to).WriteTo(c)
 	return err

@@ -37,12 +37,12 @@ const (
 //     of an answer (RFC 9110, 9.2.2). That is what a client sees of an endpoint
 //     which stops while the connection waits in its queue.
 //
-// A request with another method that was sent, even in part, is never repeated,
-// unless its client says with Idempotency-Key that it may be, which net/http
-// honours on connections it kept. Neither is one that timed out.
+// A request with another method that was sent, even in part, is never repeated, unless
+// it has an Idempotency-Key, which net/http honours on connections it kept. Neither is
+// one that timed out.
 //
-// A request that could be sent nowhere is not bound to the table it began with:
-// it goes where the live table would have it go; see renew.
+// A request that could be sent nowhere goes where the live table has a place for it,
+// whatever table it began with; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
 	hold := newHolder(&x.dispatch)
@@ -181,7 +181,7 @@ func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
 	a.conn = nil
 	if t, ok := info.Conn.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" ||
 		a.x.route.def.Scheme == route.SchemeH2C {
-		return // many requests share the connection: bytes tell nothing
+		return // many requests share the connection
 	}
 	a.conn = endpointConnOf(info.Conn)
 	if a.conn == nil {
@@ -261,11 +261,11 @@ func isIdempotent(method string) bool {
 	return false
 }
 
-// errUpgrade means that an endpoint switched to a protocol nobody asked for.
+// errUpgrade means that an endpoint switched to a protocol that was not asked for.
 var errUpgrade = errors.New("the endpoint switched protocols unasked")
 
 // checkUpgrade refuses a 101 that does not lead to the protocol that was asked for:
-// what passes after it is looked at by nobody.
+// nothing checks what passes after it.
 func (x *exchange) checkUpgrade(res *http.Response) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil

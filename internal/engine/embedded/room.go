@@ -23,8 +23,8 @@ type room struct {
 	perSource int // connections of one client
 	log       *slog.Logger
 	evicted   func(reason string)
-	// spare closes idle connections to endpoints, which takes them off the books, and
-	// reports false when there may be none left. It is called without the mutex.
+	// spare closes idle connections to endpoints, which calls done for each. It reports
+	// false when there may be none left, and is called without the mutex.
 	spare func() bool
 
 	mu      sync.Mutex
@@ -113,8 +113,8 @@ func (r *room) admit(c *clientConn) (victims []*clientConn, limit string, ok boo
 	return victims, limit, true
 }
 
-// evict takes the connection that has been in the queue longest off the books, for
-// the caller to close; nil when there is none.
+// evict stops counting the connection that has been in the queue longest, for the
+// caller to close; nil when there is none.
 func (r *room) evict(q *queue, limit string) *clientConn {
 	c := q.first
 	if c == nil {
@@ -163,7 +163,7 @@ func (r *room) set(c *clientConn, idle bool) {
 	}
 }
 
-// exit takes the connection of a client off the books. It may be called again.
+// exit stops counting the connection of a client. It may be called again.
 func (r *room) exit(c *clientConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,8 +185,8 @@ func (r *room) leave(c *clientConn) {
 }
 
 // reach counts a connection to an endpoint, and reports whether there is room for it.
-// Done takes it off the books. A request that was let in should not fail for want of
-// one: such connections may go some way beyond the limit.
+// Such connections may go some way beyond the limit: a request that was let in should
+// not fail for want of one.
 func (r *room) reach() bool {
 	for {
 		r.mu.Lock()

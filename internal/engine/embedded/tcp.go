@@ -233,16 +233,16 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 	}
 }
 
-// end closes the books.
+// end counts and logs the connection.
 func (t *tunnel) end() {
 	t.done(resultOf(t.e.ctx, t.failed))
 	t.e.metrics.of(t.route).Connected()
 	t.e.logTunnel(t, time.Since(t.began))
 }
 
-// namesWanted tells for each listener whether one of its routes asks for a server
-// name. Where none does, connections are not waited on: in many protocols it is
-// the endpoint that speaks first.
+// namesWanted returns the listeners of which a route asks for a server name. On others
+// the client's first bytes are not waited for: in many protocols the endpoint speaks
+// first.
 func namesWanted(connections []*route.Route) map[string]bool {
 	wanted := map[string]bool{}
 	for _, r := range connections {

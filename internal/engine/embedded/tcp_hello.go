@@ -27,7 +27,7 @@ func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name stri
 	}
 	var hello *tls.ClientHelloInfo
 	stop := errors.New("seen enough")
-	server := tls.Server(&peekConn{r: r}, &tls.Config{
+	server := tls.Server(&peekConn{Conn: c, r: r}, &tls.Config{
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			hello = h
 			return nil, stop
@@ -45,6 +45,7 @@ func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name stri
 
 // peekConn reads a connection without taking anything, and writes nowhere.
 type peekConn struct {
+	net.Conn
 	r    *bufio.Reader
 	seen int
 }
@@ -62,23 +63,5 @@ func (c *peekConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write and the rest make it a net.Conn.
+// Write sends nothing.
 func (c *peekConn) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-// Close leaves the connection open.
-func (c *peekConn) Close() error { return nil }
-
-// LocalAddr is not asked for.
-func (c *peekConn) LocalAddr() net.Addr { return nil }
-
-// RemoteAddr is not asked for.
-func (c *peekConn) RemoteAddr() net.Addr { return nil }
-
-// SetDeadline and the others leave the connection's deadlines alone.
-func (c *peekConn) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline does nothing.
-func (c *peekConn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline does nothing.
-func (c *peekConn) SetWriteDeadline(time.Time) error { return nil }

@@ -83,8 +83,8 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	return tr
 }
 
-// make returns a transport that dials the endpoint's address, whatever the URL
-// says: the URL carries the name to verify.
+// make returns a transport that dials the endpoint's address; the URL carries the name
+// to verify.
 func (t *transports) make(key transportKey, backend string) *transport {
 	tr := &transport{
 		endpoint: key.endpoint, backend: backend, all: t,
@@ -225,14 +225,14 @@ type transport struct {
 	dialer          net.Dialer
 	dialing         context.Context // of what is being connected; ends when the endpoint leaves
 	giveUp          context.CancelFunc
-	retired         atomic.Bool // whoever puts a connection back closes it
+	retired         atomic.Bool // a connection that is put back is closed
 	resting         atomic.Bool // the transport is in transports.resting
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
 }
 
-// retire closes the idle connections, now and after each request that still runs.
+// retire closes idle connections, now and after each request that still runs.
 func (t *transport) retire() {
 	t.retired.Store(true)
 	t.all.mu.Lock()
@@ -241,9 +241,9 @@ func (t *transport) retire() {
 	t.CloseIdleConnections()
 }
 
-// leave is retire for an endpoint that leaves. What is only being connected is given
-// up: nothing was sent there, and it can go elsewhere. Connections that are busy are
-// watched closely, because an endpoint may leave without a word.
+// leave is retire for an endpoint that leaves. Dials are given up: nothing was sent, and
+// the requests can go elsewhere. Busy connections are watched closely, because an
+// endpoint may leave without closing them.
 func (t *transport) leave() {
 	t.retire()
 	t.giveUp()
@@ -319,8 +319,8 @@ func (e *dialError) Error() string { return fmt.Sprintf("connect: %v", e.err) }
 // Unwrap returns the cause.
 func (e *dialError) Unwrap() error { return e.err }
 
-// endpointConn counts what was written to an endpoint, so that a request of
-// which nothing was sent can be told from one that may have been received.
+// endpointConn counts what was written to an endpoint: a request of which nothing was
+// sent may be sent elsewhere.
 type endpointConn struct {
 	net.Conn
 	transport *transport
@@ -346,7 +346,7 @@ func (c *endpointConn) watch() {
 	}
 }
 
-// Close also takes the connection off the books.
+// Close also stops counting the connection.
 func (c *endpointConn) Close() error {
 	c.endReading()
 	t := c.transport

@@ -2,7 +2,7 @@
 
 package embedded
 
-// isClosed cannot tell here.
+// isClosed is not known here.
 func (c *endpointConn) isClosed() bool { return false }
 
 // maxFiles is how many files the process may have open: nothing bounds it here.

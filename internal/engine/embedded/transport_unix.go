@@ -5,8 +5,8 @@ package embedded
 import "syscall"
 
 // isClosed reports whether the other end has closed an idle connection, though
-// nobody has read that yet. It looks into the socket's buffer without waiting
-// and without taking anything out.
+// that was not read yet. It looks into the socket's buffer without waiting and without
+// taking anything out.
 func (c *endpointConn) isClosed() bool {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {

@@ -58,8 +58,8 @@ func newEncoder() any {
 }
 
 // NewLog returns a Log that writes to out until Close; nil for none. lost counts
-// lines that are not written, failed gets the errors of writing; nil is told
-// nothing.
+// lines that are not written, failed gets the errors of writing; either
+// may be nil.
 func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
 	if out == nil {
 		return nil
@@ -150,7 +150,7 @@ const (
 	Idle        Outcome = "idle"          // silent for too long
 	Cut         Outcome = "cut"           // by a stop, or by the drain limit
 	NoHeader    Outcome = "proxy-refused" // no PROXY protocol header, or a broken one
-	NoRoute     Outcome = "no-route"      // nobody takes it
+	NoRoute     Outcome = "no-route"      // none takes it
 	Refused     Outcome = "refused"       // by a filter, or because the route is
 	NoEndpoint  Outcome = "no-endpoint"   // none is ready
 	Unreachable Outcome = "unreachable"   // no endpoint could be reached

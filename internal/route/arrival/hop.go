@@ -1,5 +1,5 @@
-// Package arrival is what a request is to whoever looks for its route, the embedded
-// engine and those who explain what it does: which headers are there still, and who asks.
+// Package arrival prepares the head of a request for the matcher, for the embedded
+// engine and for explain: headers of the connection go, and identity headers are written.
 package arrival
 
 import (
@@ -24,9 +24,8 @@ type Head struct {
 // another protocol than WebSocket: it is read before the switch.
 const MaxWhole = 16 << 10
 
-// DropUnderscores deletes headers that a backend with CGI variables could not
-// tell from identity headers (X_Forwarded_For). With reject it reports false
-// instead.
+// DropUnderscores deletes headers that a backend with CGI variables takes for identity
+// headers (X_Forwarded_For). With reject it reports false instead.
 func DropUnderscores(h http.Header, reject bool) bool {
 	for name := range h {
 		if strings.IndexByte(name, '_') < 0 {
@@ -55,7 +54,7 @@ func DropLookalikes(h http.Header, name string) {
 // also what Connection lists. TE stays for the transport to look at. It reports
 // whether a switch to WebSocket is asked for, or which other protocol is; to that
 // one a request may switch only where the route's backend names it, for after the
-// switch nobody looks at what passes: h2c would carry requests past every check.
+// switch nothing checks what passes: h2c would carry requests past every filter.
 func DropHopByHop(h Head) (upgrade, other string) {
 	header := h.Header
 	asked := Lists(header["Connection"], "Upgrade")

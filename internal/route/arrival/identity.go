@@ -16,7 +16,7 @@ type Peer struct {
 	Addr netip.Addr
 	// TLS says that the request came by TLS.
 	TLS bool
-	// Trusted are the proxies whose word is believed.
+	// Trusted are the proxies whose headers count.
 	Trusted []netip.Prefix
 }
 
@@ -30,7 +30,7 @@ func (p *Peer) Trusts(addr netip.Addr) bool {
 	return false
 }
 
-// Identity is who sent a request, and to what, as the endpoint is told.
+// Identity is who sent a request, and to what, as the endpoint gets it.
 type Identity struct {
 	Client netip.Addr
 	// Chain is the value of X-Forwarded-For.
@@ -58,14 +58,14 @@ func IsIdentity(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-")
 }
 
-// Identify works out the identity and makes the header tell it, with every
-// identity header of an untrusted peer removed. host is canonical, in brackets
+// Identify works out the identity and writes it into the header, with every identity
+// header of an untrusted peer removed. host is canonical, in brackets
 // where it must be; port may be empty.
 //
 // From a trusted peer, X-Forwarded-For is continued and the client is its
 // right-most address that is not a trusted proxy itself; what is left of an
 // entry that is no address is cut off. X-Forwarded-Proto, -Host and -Port, and
-// X-Request-Id are believed where they are sane. Other identity headers stay.
+// X-Request-Id count where they are sane. Other identity headers stay.
 func Identify(h http.Header, p Peer, host, port string) Identity {
 	id := Identity{Client: p.Addr, Proto: "http", Host: host, Port: port}
 	if p.TLS {
@@ -77,7 +77,7 @@ func Identify(h http.Header, p Peer, host, port string) Identity {
 	id.Told = id.Proto
 	if p.Trusts(p.Addr) {
 		id.Told = forwardedProto(h["X-Forwarded-Proto"])
-		id.believe(h, &p)
+		id.accept(h, &p)
 	} else {
 		for name := range h {
 			if IsIdentity(name) {
@@ -108,8 +108,8 @@ func defaultPort(proto string) string {
 	return "80"
 }
 
-// believe takes over what a trusted peer says.
-func (id *Identity) believe(h http.Header, p *Peer) {
+// accept takes over what a trusted peer says.
+func (id *Identity) accept(h http.Header, p *Peer) {
 	chain := addresses(h["X-Forwarded-For"])
 	for i := len(chain) - 1; i >= 0; i-- {
 		id.Client = chain[i]

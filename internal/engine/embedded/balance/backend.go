@@ -25,7 +25,7 @@ type Backend struct {
 	// only then does a pick have to look at the clock.
 	unsettled bool
 	scratch   []*Endpoint   // of Pick, kept to save the allocation
-	changed   chan struct{} // closed when rotation changes; nil while nobody waits
+	changed   chan struct{} // closed when rotation changes; nil until it is waited for
 }
 
 // Pick chooses an endpoint for a request and counts the request as in flight
@@ -181,8 +181,7 @@ func (b *Backend) merge(def *route.Backend) (next, gone []*Endpoint) {
 		var e *Endpoint
 		if len(old) > 0 && old[0].ID() == d.ID {
 			e, old = old[0], old[1:]
-			// One that left for good does not come back: who holds it was
-			// told that it is gone.
+			// One that left for good does not come back: its Draining is closed.
 			if e.Address() != d.Address || e.left && d.State != route.EndpointDraining {
 				gone, e = append(gone, e), nil
 			}
@@ -196,7 +195,7 @@ func (b *Backend) merge(def *route.Backend) (next, gone []*Endpoint) {
 	return next, append(gone, old...)
 }
 
-// rotate works out who is in rotation.
+// rotate works out which endpoints are in rotation.
 func (b *Backend) rotate(now time.Time) {
 	stays := false
 	for _, e := range b.endpoints {
@@ -204,8 +203,7 @@ func (b *Backend) rotate(now time.Time) {
 	}
 	b.rotation = b.rotation[:0]
 	for _, e := range b.endpoints {
-		// Weights may have changed: start the round anew, so that nobody pays
-		// for a share he no longer has.
+		// Weights may have changed: start the round anew.
 		e.current = 0
 		entered := e.entered
 		e.entered = e.eligible()
@@ -213,7 +211,7 @@ func (b *Backend) rotate(now time.Time) {
 			continue
 		}
 		if !entered {
-			// The first ones have nobody to leave the load to.
+			// The first ones have no others to leave the load to.
 			e.since, e.ramping = now, stays
 		}
 		b.rotation = append(b.rotation, e)

@@ -1,11 +1,8 @@
-// Package balance picks the endpoint that answers a request. It is policy
-// only: it knows no HTTP server and opens no connection but those of the active
-// checks.
+// Package balance picks the endpoint that answers a request. It knows no HTTP server;
+// the only connections it opens are those of active checks.
 //
-// A Set holds the runtime side of every backend: what is in flight, who failed,
-// who is healthy. It outlives the tables: an endpoint that is in the next table
-// too, with the same backend ID, endpoint ID and address, keeps what is known
-// about it.
+// A Set holds the runtime state of every backend and outlives the tables: an endpoint
+// with the same backend ID, endpoint ID and address in the next table keeps its state.
 //
 // An endpoint is in rotation when the table says it is ready, its weight is
 // above zero, and its active check, if the backend has one, passes. Only
@@ -73,8 +70,7 @@ const (
 
 // Options are the parts of a Set. The zero value is usable.
 type Options struct {
-	// Logger is told about ejections and about the outcome of checks; nil
-	// discards.
+	// Logger gets ejections and the outcome of checks; nil discards.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -82,9 +78,9 @@ type Options struct {
 	// failed. It must end when ctx does. nil means a request by HTTP, or a
 	// connection where b is for connections.
 	Probe func(ctx context.Context, b *route.Backend, address string) error
-	// OnDrained is told when an endpoint that has had requests has left rotation for
-	// good and is done with them; nil is told nothing. It must return at once and
-	// call nothing of this package.
+	// OnDrained is called when an endpoint that has had requests has left rotation for
+	// good and is done with them; nil is not called. It must return at once and call
+	// nothing of this package.
 	OnDrained func(traffic.Drained)
 }
 

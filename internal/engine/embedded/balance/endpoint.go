@@ -36,7 +36,7 @@ type Endpoint struct {
 	ejections    int
 
 	left  bool          // for good
-	drain chan struct{} // closed when left is set; nil while nobody asked
+	drain chan struct{} // closed when left is set; nil until it is asked for
 
 	passed bool   // the active check passes
 	check  *check // nil while none is made
@@ -61,9 +61,8 @@ func (e *Endpoint) Left() bool {
 	return e.left
 }
 
-// StickyValue returns the cookie value that ties a client to the endpoint. It
-// is a hash of the IDs of backend and endpoint: the same after a restart, and
-// it does not tell the address. It is empty when the backend is not sticky.
+// StickyValue returns route.StickyValue of the endpoint; empty when the backend is not
+// sticky.
 func (e *Endpoint) StickyValue() string {
 	e.backend.mu.Lock()
 	defer e.backend.mu.Unlock()
@@ -84,8 +83,8 @@ func (e *Endpoint) Draining() <-chan struct{} {
 	return e.drain
 }
 
-// Done tells how a request that was picked for the endpoint ended. It must be
-// called exactly once for each Pick.
+// Done reports how a request that was picked for the endpoint ended. It must be called
+// exactly once for each Pick.
 func (e *Endpoint) Done(r Result) {
 	switch r {
 	case ResultOK:
@@ -102,12 +101,12 @@ func (e *Endpoint) Done(r Result) {
 	e.drained()
 }
 
-// up tells whether requests may be sent to the endpoint at all.
+// up reports whether requests may be sent to the endpoint at all.
 func (e *Endpoint) up() bool {
 	return e.def.Load().State == route.EndpointReady && (e.passed || e.backend.def.Load().Health == nil)
 }
 
-// eligible tells whether the endpoint belongs in the rotation.
+// eligible reports whether the endpoint belongs in the rotation.
 func (e *Endpoint) eligible() bool {
 	return e.up() && e.def.Load().Weight > 0
 }

@@ -73,7 +73,7 @@ func leastConn(candidates []*Endpoint) *Endpoint {
 }
 
 // random2 draws two different candidates by weight and picks the less busy one;
-// of two equals the first drawn, which keeps the weights when nobody is busy.
+// of two equals the first drawn, which keeps the weights when none is busy.
 func random2(candidates []*Endpoint) *Endpoint {
 	var total int64
 	for _, e := range candidates {
@@ -132,8 +132,8 @@ func score(key, endpoint uint64, share int64) float64 {
 	return -float64(share) / math.Log(u)
 }
 
-// hashKey hashes what a request is balanced on. It has no seed: a restart
-// moves nobody.
+// hashKey hashes what a request is balanced on. It has no seed: a restart moves no
+// client.
 func hashKey(k Key) uint64 {
 	if k.Hash != "" {
 		return hashString(k.Hash)
