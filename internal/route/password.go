@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strconv"
-	"strings"
 )
 
 // SaltedSHA256 is what the hashes of HashPassword begin with.
@@ -65,42 +64,4 @@ func PasswordFormOf(hash string) (form PasswordForm, cost int) {
 		return PasswordBcrypt, cost
 	}
 	return PasswordUnknown, 0
-}
-
-// notPasswords are beginnings of hashes that are known by name and that no engine
-// checks.
-var notPasswords = []struct{ begins, name string }{
-	{"$y$", "yescrypt"},
-	{"$gy$", "gost-yescrypt"},
-	{"$7$", "scrypt"},
-	{"$argon2", "argon2"},
-	{"$pbkdf2", "PBKDF2"},
-	{"$sha1$", "PBKDF1"},
-	{"$md5", "SunMD5"},
-	{"$2", "bcrypt, but not a whole one"},
-	{"$apr1$", "apr1, but not a whole one"},
-	{"$1$", "MD5-crypt, but not a whole one"},
-	{"$5$", "SHA-crypt, but not a whole one"},
-	{"$6$", "SHA-crypt, but not a whole one"},
-	{"{SHA}", "SHA-1, but not a whole one"},
-	{"{SSHA}", "salted SHA-1"},
-}
-
-var desForm = regexp.MustCompile(`^[./0-9A-Za-z]{13}$`)
-
-// whyUnknown says what a text of no known form is taken for. It repeats nothing of
-// the text, which may be a password.
-func whyUnknown(hash string) string {
-	for _, n := range notPasswords {
-		if strings.HasPrefix(hash, n.begins) {
-			return "the hash is " + n.name
-		}
-	}
-	switch {
-	case desForm.MatchString(hash):
-		return "the hash is DES-crypt, or a password in clear text"
-	case hash[0] == '$' || hash[0] == '{':
-		return "the hash has a form that is not known"
-	}
-	return "it is no hash, and passwords in clear text are not accepted"
 }

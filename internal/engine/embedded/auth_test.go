@@ -30,7 +30,7 @@ func htpasswd(t testing.TB) string {
 
 // parsedUsers are the users of a file.
 func parsedUsers(text string) *userSet {
-	list, _ := route.ParseUsers([]byte(text), false, tooDear)
+	list, _ := users.Parse([]byte(text), false, tooDear)
 	return newUserSet(list)
 }
 

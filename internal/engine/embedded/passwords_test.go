@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -98,7 +99,7 @@ func FuzzParseUsers(f *testing.F) {
 		f.Add(content, "open sesame")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		list, faults := route.ParseUsers(data, len(data)%2 == 0, tooDear)
+		list, faults := users.Parse(data, len(data)%2 == 0, tooDear)
 		locked := 0
 		for _, u := range list {
 			if u.Hash == "" {

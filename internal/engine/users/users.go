@@ -69,10 +69,10 @@ func Named(t *route.Table) []Name {
 
 // Content is what a file was found to hold. It is never written again.
 type Content struct {
-	// Users are those of the file; see route.ParseUsers.
+	// Users are those of the file; see Parse.
 	Users []route.User
 	// Faults are the lines that let nobody in.
-	Faults []route.UserFault
+	Faults []Fault
 	// Err says why the file cannot be read; then there are no users.
 	Err error
 
@@ -323,7 +323,7 @@ func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 	if before.Err == nil && now.sum == before.sum {
 		return before
 	}
-	now.Users, now.Faults = route.ParseUsers(data, name.Clear, s.o.Refuse)
+	now.Users, now.Faults = Parse(data, name.Clear, s.o.Refuse)
 	return now
 }
 

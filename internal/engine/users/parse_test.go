@@ -1,10 +1,12 @@
-package route
+package users
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"fairway/internal/route"
 )
 
 // TestUsersOfUnknownFormAreLocked: a hash is never taken for a password in clear text,
@@ -16,7 +18,7 @@ func TestUsersOfUnknownFormAreLocked(t *testing.T) {
 		"salted:{SSHA}DbMzNhZ0Ku9b", "cut:$2y$05$abc", "clear:secret", "secret-without-a-name", ":nobody", "empty:",
 		"p@ss word:x", "des:" + good, "SGVsbG8=/" + strings.Repeat("x", 80) + ":y",
 	}, "\n")
-	users, faults := ParseUsers([]byte(file), false, nil)
+	users, faults := Parse([]byte(file), false, nil)
 	got := map[string]string{}
 	for _, u := range users {
 		got[u.Name] = u.Hash
@@ -53,20 +55,20 @@ line 14: it is no hash, and passwords in clear text are not accepted
 // hash is none.
 func TestUsersInClear(t *testing.T) {
 	file := []byte("joe:secret,ann:pass:word\nbob:a,b\nyes:$y$x\nsalted:{SSHA}x\n")
-	users, faults := ParseUsers(file, true, nil)
+	users, faults := Parse(file, true, nil)
 	if len(users) != 5 || len(faults) != 2 {
 		t.Fatalf("%v %v", users, faults)
 	}
 	for i, password := range []string{"secret", "pass:word", "a,b"} {
-		salt, _, _ := strings.Cut(strings.TrimPrefix(users[i].Hash, SaltedSHA256), "$")
-		if users[i].Hash != HashPassword(salt, password) {
+		salt, _, _ := strings.Cut(strings.TrimPrefix(users[i].Hash, route.SaltedSHA256), "$")
+		if users[i].Hash != route.HashPassword(salt, password) {
 			t.Errorf("%s: %s", users[i].Name, users[i].Hash)
 		}
 	}
 	if users[3].Hash != "" || users[4].Hash != "" {
 		t.Errorf("hashes of unknown forms are passwords: %v", users[3:])
 	}
-	if again, _ := ParseUsers(file, true, nil); again[0] != users[0] {
+	if again, _ := Parse(file, true, nil); again[0] != users[0] {
 		t.Error("the same file made other users")
 	}
 }
@@ -74,8 +76,8 @@ func TestUsersInClear(t *testing.T) {
 // TestUsersRefusedByAnEngine: what is too dear for an engine locks that user.
 func TestUsersRefusedByAnEngine(t *testing.T) {
 	const sum = "yrhPKxCqiWcCE9h0g86j6Ugz7SDFdFm.BjU.d8RaQnC"
-	users, faults := ParseUsers([]byte("a:$5$saltsalt$"+sum+"\nb:$5$rounds=90000$saltsalt$"+sum+"\n"), false, func(hash string) string {
-		if _, rounds := PasswordFormOf(hash); rounds > 50_000 {
+	users, faults := Parse([]byte("a:$5$saltsalt$"+sum+"\nb:$5$rounds=90000$saltsalt$"+sum+"\n"), false, func(hash string) string {
+		if _, rounds := route.PasswordFormOf(hash); rounds > 50_000 {
 			return "too many rounds"
 		}
 		return ""
