@@ -400,13 +400,9 @@ func hexByte(s string) (byte, bool) {
 
 // hexDigit reads one hexadecimal digit.
 func hexDigit(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
+	i := strings.IndexByte("0123456789ABCDEFabcdef", c)
+	if i > 15 {
+		i -= 6
 	}
-	return 0, false
+	return byte(i), i >= 0
 }

@@ -199,29 +199,3 @@ func because(reason Reason, winner, loser *entry) string {
 	}
 	return "lower ID"
 }
-
-// String returns the explanation as text: the winner in the first line, then a
-// line for each loser.
-func (x Explanation) String() string {
-	var b strings.Builder
-	if x.Winner == "" {
-		b.WriteString("no route takes the request\n")
-	} else {
-		fmt.Fprintf(&b, "%s takes the request: %s\n", token(x.Winner), x.Match)
-	}
-	for _, l := range x.Losers {
-		b.WriteString(l.String() + "\n")
-	}
-	return b.String()
-}
-
-// String returns the loser in one line.
-func (l Loser) String() string {
-	switch {
-	case l.Part == "":
-		return fmt.Sprintf("%s would match, but %s goes first: %s", token(l.Route), token(l.Behind), l.Because)
-	case l.Actual == "":
-		return fmt.Sprintf("%s wants %s; the request has none", token(l.Route), l.Expected)
-	}
-	return fmt.Sprintf("%s wants %s; the request has %s", token(l.Route), l.Expected, l.Actual)
-}

@@ -80,7 +80,7 @@ func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 		header: []route.HeaderValue{{Name: "Www-Authenticate", Value: `Basic realm="` + realm + `", charset="UTF-8"`}},
 	}
 	unreadable := &answer{status: http.StatusServiceUnavailable, code: "auth-unavailable", text: "the users of this route cannot be read"}
-	busy := &answer{status: http.StatusServiceUnavailable, code: "auth-busy", text: "too many passwords to check", retryAfter: retrySoon}
+	busy := unavailable("auth-busy", "too many passwords to check")
 	own := newUserSet(a.Users)
 	var file *userFile
 	if a.File != "" {

@@ -275,11 +275,7 @@ func (e *Engine) bindMissing(ctx context.Context) {
 	}
 	next := *live
 	next.listeners, next.missing, next.superseded = maps.Clone(live.listeners), missing, make(chan struct{})
-	for i, l := range listeners {
-		if l != nil {
-			next.listeners[l] = configs[i]
-		}
-	}
+	next.listen(listeners, configs)
 	e.goLive(&next)
 	for _, l := range opened {
 		e.serve(l)
@@ -307,13 +303,8 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 	e.swapping.Lock() // what Update wakes finds the table that it belongs to
 	e.set.Update(t.Backends)
 	next := e.build(old, t, matchers)
-	next.listeners = make(map[*listener]*listenerConfig, len(listeners))
-	for i, l := range listeners {
-		if l != nil {
-			next.listeners[l] = configs[i]
-		}
-	}
-	next.missing = missing
+	next.listeners, next.missing = make(map[*listener]*listenerConfig, len(listeners)), missing
+	next.listen(listeners, configs)
 	e.goLive(next)
 	e.swapping.Unlock()
 	for _, l := range opened {
@@ -321,6 +312,15 @@ func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) erro
 	}
 	e.retire(old, next)
 	return nil
+}
+
+// listen adds the listeners that could be bound, which are not nil.
+func (t *liveTable) listen(listeners []*listener, configs []*listenerConfig) {
+	for i, l := range listeners {
+		if l != nil {
+			t.listeners[l] = configs[i]
+		}
+	}
 }
 
 // goLive makes next the live table.

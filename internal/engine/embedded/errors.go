@@ -36,39 +36,33 @@ func refusal(status int, code, text string) *answer {
 // back at any moment.
 const retrySoon = 2
 
+// unavailable is a 503 for what may be back at any moment.
+func unavailable(code, text string) *answer {
+	return &answer{status: http.StatusServiceUnavailable, code: code, text: text, retryAfter: retrySoon}
+}
+
 func noEndpoint(service string) *answer {
-	return &answer{
-		status: http.StatusServiceUnavailable, code: "no-endpoint",
-		text: "service " + service + " has no endpoint that is ready", retryAfter: retrySoon,
-	}
+	return unavailable("no-endpoint", "service "+service+" has no endpoint that is ready")
 }
 
-func noBackend() *answer {
-	return &answer{status: http.StatusServiceUnavailable, code: "no-backend", text: "the route has no backend", retryAfter: retrySoon}
-}
-
-// starting is the answer while no source has answered yet: that a host is not
-// known would be a guess.
-func starting() *answer {
-	return &answer{
-		status: http.StatusServiceUnavailable, code: "starting",
-		text: "starting: what there is to serve is not known yet", retryAfter: retrySoon,
-	}
+// notFoundAs is a 404.
+func notFoundAs(code, text string) *answer {
+	return &answer{status: http.StatusNotFound, code: code, text: text}
 }
 
 // notFound distinguishes an unknown host from an unknown path. Revision 0 is the table
-// before any snapshot.
+// before any snapshot: that a host is not known would be a guess.
 func (t *liveTable) notFound(q *request) *answer {
 	if t.table.Revision == 0 && len(t.table.Routes) == 0 {
-		return starting()
+		return unavailable("starting", "starting: what there is to serve is not known yet")
 	}
 	if q.Host == "" {
-		return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route takes a request without a host"}
+		return notFoundAs("unknown-host", "no route takes a request without a host")
 	}
 	if t.requests.NamesHost(q.Host) {
-		return &answer{status: http.StatusNotFound, code: "no-route", text: "no route on host " + q.Host + " takes this request"}
+		return notFoundAs("no-route", "no route on host "+q.Host+" takes this request")
 	}
-	return &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route for host " + q.Host}
+	return notFoundAs("unknown-host", "no route for host "+q.Host)
 }
 
 // write sends the answer.

@@ -313,7 +313,7 @@ func (x *exchange) answerFor(err error) *answer {
 	case x.body != nil && x.body.broken():
 		return &answer{status: http.StatusBadRequest, code: "bad-body", text: "the request body cannot be read"}
 	case errors.Is(err, errNoRoom):
-		return &answer{status: http.StatusServiceUnavailable, code: limitConnections, text: "too many connections are open", retryAfter: retrySoon}
+		return unavailable(limitConnections, "too many connections are open")
 	case isDial(err):
 		return &answer{status: http.StatusBadGateway, code: "unreachable", text: "no endpoint could be reached"}
 	case isTimeout(err):

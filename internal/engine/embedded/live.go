@@ -182,7 +182,7 @@ func (t *liveTable) filter(ctx context.Context, lr *liveRoute, q *request) (*liv
 		}
 	}
 	if lr.backend == nil {
-		return lr, noBackend()
+		return lr, unavailable("no-backend", "the route has no backend")
 	}
 	return lr, nil
 }

@@ -68,8 +68,8 @@ func answerCases() []goCase {
 
 // run lets one client have the answer. The next one, whose request may go over
 // the same connection, must get its own. Where bytes stand behind the answer, the
-// engine gets a moment to notice them: an endpoint can answer whatever it likes to a
-// request that comes at the same instant, and HTTP/1.1 cannot tell the two apart.
+// engine gets a moment to notice them: an endpoint can answer anything to a
+// request that comes at the same instant, and HTTP/1.1 cannot distinguish the two.
 func (h hostileAnswer) run(w *world) {
 	ended := make(chan struct{}, 8) // a request may be tried again
 	w.serve("e1", func(rw http.ResponseWriter, r *http.Request) {
@@ -155,7 +155,7 @@ func earlyAnswer(w *world) {
 	}
 }
 
-// Clients that break off, or send what is wrong, take nobody's endpoint out.
+// Clients that break off, or send what is wrong, take no endpoint out.
 func blameless(w *world) {
 	w.apply(`
 tls: [a.example]

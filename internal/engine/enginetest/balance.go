@@ -44,7 +44,7 @@ func cookieOf(w *world, a answer) string {
 		}
 		for _, e := range w.endpoints {
 			if host, _, _ := net.SplitHostPort(e.address); strings.Contains(c.Value, host) || c.Value == e.name {
-				w.Errorf("the cookie tells the endpoint: %s", c.Raw)
+				w.Errorf("the cookie shows the endpoint: %s", c.Raw)
 			}
 		}
 		return c.Name + "=" + c.Value
@@ -204,7 +204,7 @@ func leastConnBusy(w *world) {
 	}
 	w.apply(`routes: [{id: any, balance: least-conn, to: [e1, e2]}]`)
 	p := w.begin(w.client("http", false), http.MethodGet, "http://a.example/busy", nil)
-	w.eventually("somebody is busy", func() bool { return w.log.len() == 1 })
+	w.eventually("an endpoint is busy", func() bool { return w.log.len() == 1 })
 	idle := map[string]string{"e1": "e2", "e2": "e1"}[w.log.since(0)[0].Endpoint]
 	for range 5 {
 		if a := w.get("http://a.example/"); a.Header.Get(headerEndpoint) != idle {
@@ -251,7 +251,7 @@ func ejectionOfAll(w *world) {
 }
 
 // With a tenth of its weight e3 gets 1 of 21 requests at first, with a twentieth 1 of
-// 41; but the very first endpoints have nobody to leave the load to.
+// 41; but the very first endpoints have no others to leave the load to.
 func slowStart(w *world) {
 	w.apply(`routes: [{id: any, slowStart: 10m, to: [e1, e2]}]`)
 	c := w.client("http", false)

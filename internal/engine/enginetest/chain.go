@@ -55,10 +55,10 @@ func chainPlain(w *world) {
 			w.Errorf("the endpoint saw %s for %s with %d bytes", s.Line, s.Host, len(s.Body))
 		}
 		if got := s.Header.Get("X-Forwarded-For"); got != "127.0.0.1, 127.0.0.1" {
-			w.Errorf("the endpoint was told %q: the front trusts nobody, the back trusts the front", got)
+			w.Errorf("the endpoint got %q: the front trusts no peer, the back trusts the front", got)
 		}
 		if got := s.Header["X-Request-Id"]; len(got) != 1 {
-			w.Errorf("the endpoint was told the request IDs %q", got)
+			w.Errorf("the endpoint got the request IDs %q", got)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func chainStreams(w *world) {
 		if got, err := say(word); err != nil || got != "e1:"+word {
 			w.Fatalf("said %s, got %q (%v)", word, got, err)
 		}
-		w.tell(words, word)
+		w.emit(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}

@@ -61,7 +61,7 @@ func clientCertKnown(w *world) {
 	}
 	if resp, err := c.Get("https://a.example/"); err == nil {
 		_ = resp.Body.Close()
-		w.Errorf("a certificate that nobody knows was answered with %d", resp.StatusCode)
+		w.Errorf("a certificate of an unknown authority was answered with %d", resp.StatusCode)
 	}
 	// In another table, the same certificates are looked at.
 	w.apply(routeClientCert + "  - {id: new, host: b.example, to: [e1]}\n")

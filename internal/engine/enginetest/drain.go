@@ -73,7 +73,7 @@ func drainStreams(w *world) {
 	if got, err := say("still here"); err != nil || got != "e1:still here" {
 		w.Errorf("the WebSocket gave %q (%v)", got, err)
 	}
-	w.tell(words, "still here")
+	w.emit(words, "still here")
 	if got := next(); got != "data: still here" {
 		w.Errorf("the events gave %q", got)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // headerEndpoint is set by every endpoint to its name, so that a client knows
-// who answered. headerDo tells endpoints how to misbehave; see commands.
+// who answered. headerDo has endpoints misbehave; see commands.
 const (
 	headerEndpoint = "X-Endpoint"
 	headerDo       = "X-Do"
@@ -73,7 +73,7 @@ func (r *record) len() int {
 	return len(r.all)
 }
 
-// count tells how many requests an endpoint has seen.
+// count returns how many requests an endpoint has seen.
 func (r *record) count(name string) int {
 	n := 0
 	for _, s := range r.since(0) {
@@ -96,7 +96,7 @@ type endpoint struct {
 
 // endpoint returns the endpoint of this name and starts it when there is none
 // yet. It speaks HTTP/1.1 and HTTP/2 without TLS, or with TLS for the scheme
-// https. A name that begins with "dead" is an address where nobody listens.
+// https. A name that begins with "dead" is an address where nothing listens.
 func (w *world) endpoint(name string, scheme route.Scheme) *endpoint {
 	if e, ok := w.endpoints[name]; ok {
 		return e
@@ -104,7 +104,7 @@ func (w *world) endpoint(name string, scheme route.Scheme) *endpoint {
 	e := &endpoint{name: name, log: w.log}
 	w.endpoints[name] = e
 	if strings.HasPrefix(name, "dead") {
-		e.address = "127.0.0.1:" + strconv.Itoa(1+len(w.endpoints)) // ports that nobody uses
+		e.address = "127.0.0.1:" + strconv.Itoa(1+len(w.endpoints)) // ports that are not used
 		return e
 	}
 	e.server = httptest.NewUnstartedServer(e)
@@ -262,7 +262,7 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, do map[string]
 	_, _ = w.Write(body)
 }
 
-// hangUp takes the connection away from the server and ends it as told.
+// hangUp takes the connection away from the server and ends it as asked.
 func (e *endpoint) hangUp(w http.ResponseWriter, do map[string][]string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

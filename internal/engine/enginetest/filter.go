@@ -61,7 +61,7 @@ func authGone(w *world) {
 	if err := os.Remove(filepath.Join(w.dir, "users")); err != nil {
 		w.Fatal(err)
 	}
-	w.eventually("nobody gets in", func() bool {
+	w.eventually("no user is let in", func() bool {
 		return w.get("http://a.example/", basic("joe", "old")).StatusCode == http.StatusServiceUnavailable
 	})
 	w.want(w.get("http://a.example/"), http.StatusServiceUnavailable, "")
@@ -70,7 +70,7 @@ func authGone(w *world) {
 }
 
 // authForgets: credentials that were right are not remembered beyond their hash, in
-// whatever form it is.
+// in any form.
 func authForgets(w *world) {
 	const openSesame = "$apr1$saltsalt$HIDXe7D36X22w1CH4M1cQ."
 	for _, hash := range []string{openSesame, strings.TrimSpace(strings.TrimPrefix(htpasswd(w, "joe", "open sesame"), "joe:"))} {

@@ -105,7 +105,7 @@ func guardFramings(w *world) {
 				w.Errorf("the endpoint saw %q with the body %q (%s)", s.Line, s.Body, s.BodyErr)
 			}
 			if s.Header.Get("Content-Length") == "4" {
-				w.Error("the endpoint was told the length that does not count")
+				w.Error("the endpoint got the length that does not count")
 			}
 		}
 	}
@@ -235,7 +235,7 @@ func guardInformationalStorm(w *world) {
 	}
 }
 
-// A client can tell an answer that was cut off from a whole one.
+// A client can distinguish an answer that was cut off from a whole one.
 func guardCutAnswer(w *world) {
 	w.apply(routeAny)
 	a := w.get("http://a.example/", "X-Do: size=100000; cut")

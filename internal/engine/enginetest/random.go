@@ -13,7 +13,7 @@ import (
 	"fairway/internal/route"
 )
 
-// randomCases try what nobody has thought of. A failure prints the smallest
+// randomCases try what no other case does. A failure prints the smallest
 // input that shows it.
 func randomCases() []goCase {
 	return []goCase{
@@ -185,7 +185,7 @@ func (w *world) pathOf(rt *rapid.T, target string) (sent string, ok bool) {
 	saw := w.log.since(before)
 	if len(saw) == 0 {
 		if a.StatusCode/100 != 4 {
-			rt.Errorf("%q: nobody saw it, answered %d", target, a.StatusCode)
+			rt.Errorf("%q: no endpoint saw it, answered %d", target, a.StatusCode)
 		}
 		return "", false
 	}
@@ -240,7 +240,7 @@ func randomForwarded(w *world) {
 			}
 			for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
 				if len(s.Header[name]) != 1 {
-					rt.Errorf("%q: the endpoint was told %s %q", header, name, s.Header[name])
+					rt.Errorf("%q: the endpoint got %s %q", header, name, s.Header[name])
 				}
 			}
 		}

@@ -49,7 +49,7 @@ func retryMany(w *world) {
 	}
 }
 
-// A client that keeps its connection is told as well as any other.
+// A client that keeps its connection learns of it as any other.
 func retryKept(w *world) {
 	w.apply(`routes: [{id: any, to: [e1]}]`)
 	c := w.client("http", false)
@@ -212,7 +212,7 @@ func holdGone(w *world) {
 	r.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	_ = r.SetReadDeadline(time.Now().Add(2 * settle))
 	if b, err := r.r.ReadByte(); err == nil {
-		w.Errorf("answered %q though nobody is ready", b)
+		w.Errorf("answered %q though no endpoint is ready", b)
 	}
 	if tcp, ok := r.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -240,7 +240,7 @@ func holdListens(w *world) {
 	time.Sleep(2 * settle)
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		w.Skipf("somebody else took the port: %v", err)
+		w.Skipf("another program took the port: %v", err)
 	}
 	server := &http.Server{Handler: w.endpoints["e1"], ReadHeaderTimeout: patience}
 	w.Cleanup(func() { _ = server.Close() })

@@ -64,13 +64,13 @@ func events(words <-chan string, contentType string) http.HandlerFunc {
 	}
 }
 
-// tell gives an endpoint of events a word to send.
-func (w *world) tell(words chan<- string, word string) {
+// emit gives an endpoint of events a word to send.
+func (w *world) emit(words chan<- string, word string) {
 	w.Helper()
 	select {
 	case words <- word:
 	case <-time.After(patience):
-		w.Fatalf("nobody is there to send %q any more", word)
+		w.Fatalf("no endpoint is there to send %q any more", word)
 	}
 }
 
@@ -134,7 +134,7 @@ func serverSentEvents(w *world, table string) {
 	w.apply(table)
 	next := openEvents(w, w.client("http", false), "http://a.example/", "Accept: text/event-stream", "Accept-Encoding: gzip")
 	for _, word := range []string{"one", "two", "three"} {
-		w.tell(words, word)
+		w.emit(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}
@@ -163,7 +163,7 @@ func linesOfJSON(w *world, types ...string) {
 		next := openEvents(w, w.client("http", false), "http://a.example/", "Accept-Encoding: gzip")
 		for i := range 3 {
 			line := fmt.Sprintf(`{"n":%d}`, i)
-			w.tell(lines, line)
+			w.emit(lines, line)
 			if got := next(); got != line {
 				w.Fatalf("%s: got %q, want %q", contentType, got, line)
 			}
@@ -178,7 +178,7 @@ func chunksArrive(w *world) {
 	w.apply(routeAny)
 	next := openEvents(w, w.client("http", false), "http://a.example/")
 	for _, word := range []string{"one", "two", "three"} {
-		w.tell(words, word)
+		w.emit(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("got %q, want %s", got, word)
 		}
@@ -366,7 +366,7 @@ routes: [{id: any, path: /chat, filters: [{stripPrefix: {prefix: /chat}}], to: [
 }
 
 // A client has to wait for 101 before it sends more (RFC 6455, 4.1). What it
-// sends earlier may be lost or cut off, but goes to nobody as a request that the
+// sends earlier may be lost or cut off, but never goes on as a request that the
 // engine has not read.
 func webSocketEarlyBytes(w *world) {
 	w.serve("e1", func(rw http.ResponseWriter, r *http.Request) {

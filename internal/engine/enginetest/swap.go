@@ -50,7 +50,7 @@ routes:
 		w.apply(other(i))
 		w.want(w.get(fmt.Sprintf("http://other.example/%d", i)), 200, "")
 		word := fmt.Sprint("word ", i)
-		w.tell(words, word)
+		w.emit(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("after swap %d the events gave %q", i, got)
 		}
@@ -74,7 +74,7 @@ func swapOwnStreams(w *world) {
 	} {
 		w.apply(table)
 		word := fmt.Sprint("word ", i)
-		w.tell(words, word)
+		w.emit(words, word)
 		if got := next(); got != "data: "+word {
 			w.Fatalf("after %s the stream gave %q", table, got)
 		}
@@ -182,7 +182,7 @@ func swapRefused(w *world) {
 		w.Fatal(err)
 	}
 	if err := w.engine.Apply(w.Context(), bad); err == nil {
-		w.Error("a table was applied whose address somebody else has")
+		w.Error("a table was applied whose address is taken")
 	}
 	w.want(w.get("http://a.example/"), 200, "e1")
 	if err := w.engine.Apply(w.Context(), good); err != nil {
@@ -242,11 +242,11 @@ func swapAddress(w *world) {
 	}
 }
 
-// swapRolling replaces instance after instance under traffic, and nobody's request
+// swapRolling replaces instance after instance under traffic, and no request
 // fails.
 //
-// An application that closes idle connections the moment it is told to stop can
-// lose a request that is on its way to it, and nobody may send a POST twice. Such
+// An application that closes idle connections the moment it has to stop can
+// lose a request that is on its way to it, and a POST may not be sent twice. Such
 // a one is tested with requests that may be repeated; with POST, one that goes on
 // until every client has had another answer since its endpoint left.
 func swapRolling(atOnce bool) func(w *world) {

@@ -62,7 +62,7 @@ func (w *world) peer(name string, talk func(c *net.TCPConn)) {
 	w.endpoints[name] = &endpoint{name: name, address: l.Addr().String(), log: w.log}
 }
 
-// echo sends its name and then whatever comes.
+// echo sends its name and then what it gets.
 func (w *world) echo(name string) {
 	w.Helper()
 	w.peer(name, func(c *net.TCPConn) {
@@ -172,7 +172,7 @@ func tcpMuch(w *world) {
 }
 
 // tcpServerName has endpoints that terminate TLS themselves: whose certificate a
-// client sees tells which one it reached.
+// client sees shows which one it reached.
 func tcpServerName(w *world) {
 	for _, name := range []string{"a", "wild", "rest"} {
 		pair := w.keyPair(name + ".test")
@@ -249,7 +249,7 @@ func tcpSendProxy(w *world) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		w.wantEnd(c)
 	}
-	// Others are not believed.
+	// Those of others do not count.
 	w.apply(strings.Replace(proxied(tcp("sendProxy: 2, to: [e1]")), "127.0.0.0/8", "10.0.0.0/8", 1))
 	c = w.dial("tcp")
 	_, _ = io.WriteString(c, "PROXY TCP4 203.0.113.7 192.0.2.1 4000 5432\r\nping.")

@@ -20,7 +20,7 @@ import (
 // The measures of the suite. Nothing waits for patience when all is well; a
 // case that fails should fail soon.
 const (
-	patience = 10 * time.Second // for whatever must happen
+	patience = 10 * time.Second // for what must happen
 	settle   = 50 * time.Millisecond
 )
 
@@ -237,7 +237,7 @@ func (w *world) raw() *raw {
 }
 
 // send writes text as it is. Failing to is no failure of the case: an engine may
-// hang up on what it does not like, and the answer tells.
+// hang up on what it does not like, and the answer says so.
 func (r *raw) send(text string) {
 	_, _ = io.WriteString(r, text)
 }

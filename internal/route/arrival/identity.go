@@ -1,10 +1,12 @@
 package arrival
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -214,19 +216,14 @@ func addresses(values []string) []netip.Addr {
 			}
 			addr, ok := forwardedAddr(strings.TrimSpace(entry))
 			if !ok {
-				return backwards(reversed)
+				slices.Reverse(reversed)
+				return reversed
 			}
 			reversed = append(reversed, addr)
 		}
 	}
-	return backwards(reversed)
-}
-
-func backwards(list []netip.Addr) []netip.Addr {
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
-	return list
+	slices.Reverse(reversed)
+	return reversed
 }
 
 // forwardedAddr reads one entry: an address, with or without port and brackets.
@@ -261,13 +258,8 @@ func isSaneID(s string) bool {
 
 // NewID returns 128 random bits. They name a request; they are no secret.
 func NewID() string {
-	var b [16]byte
-	for i, n := range []uint64{rand.Uint64(), rand.Uint64()} {
-		for j := range 8 {
-			b[8*i+j] = byte(n >> (8 * j))
-		}
-	}
-	return hex.EncodeToString(b[:])
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), rand.Uint64())
+	return hex.EncodeToString(binary.BigEndian.AppendUint64(b, rand.Uint64()))
 }
 
 // PortOf returns the port of an authority that CanonicalHost accepted.
