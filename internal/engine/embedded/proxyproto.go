@@ -10,31 +10,20 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// readProxyHeader reads the PROXY protocol header that a connection must begin
-// with, out of r. The ends are nil when the header names none (LOCAL, UNKNOWN):
-// then the connection's own are right.
-func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration) (endpoints, error) {
+// readProxyHeader reads the PROXY protocol header that a connection must begin with,
+// out of r. Where the header names no ends (LOCAL, UNKNOWN), the connection's own are
+// right.
+func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration, own endpoints) (endpoints, error) {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	defer c.SetReadDeadline(time.Time{})
 	h, err := proxyproto.Read(r)
 	if err != nil {
-		return endpoints{}, err
+		return own, err
 	}
-	if h.Command.IsLocal() {
-		return endpoints{}, nil
+	if from, to, ok := h.TCPAddrs(); ok && !h.Command.IsLocal() {
+		return endpoints{from, to}, nil
 	}
-	from, to, ok := h.TCPAddrs()
-	if !ok {
-		return endpoints{}, nil
-	}
-	return endpoints{from, to}, nil
-}
-
-// take replaces the ends by those of a header, if it names any.
-func (e *endpoints) take(named endpoints) {
-	if named.from != nil && named.to != nil {
-		*e = named
-	}
+	return own, nil
 }
 
 // writeProxyHeader sends a PROXY protocol header that names the client.

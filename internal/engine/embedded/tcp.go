@@ -68,13 +68,12 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 		t.early = bufio.NewReaderSize(t.conn, t.earlySize(wanted))
 	}
 	if t.conf.proxied {
-		client, err := readProxyHeader(t.conn, t.early, t.e.opts.HeaderTimeout)
-		if err != nil {
+		var err error
+		if t.client, err = readProxyHeader(t.conn, t.early, t.e.opts.HeaderTimeout, t.client); err != nil {
 			t.e.metrics.refused("proxy-protocol")
 			t.e.log.Debug("PROXY protocol header refused", "listener", t.conf.name, "peer", t.conn.peer, "error", err)
 			return traffic.NoHeader
 		}
-		t.client.take(client)
 	}
 	if wanted {
 		t.name, t.tls = peekServerName(t.conn, t.early, t.e.opts.ServerNameTimeout)

@@ -56,7 +56,7 @@ func FuzzProxyHeader(f *testing.F) {
 	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x07\xc0\x00\x02\x01\x0f\xa0\x00\x50"), []byte("rest"))
 	f.Fuzz(func(t *testing.T, header, rest []byte) {
 		c := &bytesConn{data: append(append([]byte{}, header...), rest...)}
-		told, err := readProxyHeader(c, bufio.NewReaderSize(c, 512), time.Second)
+		told, err := readProxyHeader(c, bufio.NewReaderSize(c, 512), time.Second, endpoints{})
 		if err == nil && (told.from == nil) != (told.to == nil) {
 			t.Fatalf("half a header: %v", told)
 		}
