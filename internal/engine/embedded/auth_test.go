@@ -1,19 +1,15 @@
 package embedded
 
 import (
-	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
-	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -26,12 +22,6 @@ func htpasswd(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return "# users\n\nada:" + string(hash) + "\r\nbob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"
-}
-
-// parsedUsers are the users of a file.
-func parsedUsers(text string) *userSet {
-	list, _ := users.Parse([]byte(text), false, tooDear)
-	return newUserSet(list)
 }
 
 func TestBasicAuth(t *testing.T) {
@@ -93,47 +83,6 @@ func TestBasicAuth(t *testing.T) {
 	s.apply()
 	if n := len(s.engine.users.Contents()); n != 0 {
 		t.Errorf("%d files are still watched", n)
-	}
-}
-
-// TestLoginsCostTheSame: an unknown user, and one with a quick hash, cost the work of
-// the dearest.
-func TestLoginsCostTheSame(t *testing.T) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("right"), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := parsedUsers("ada:" + string(hash) + "\nbob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
-	if cost, err := bcrypt.Cost([]byte(u.dummy)); err != nil || cost != 8 {
-		t.Fatalf("the dummy costs %d (%v), want as much as the dearest hash", cost, err)
-	}
-	// A slow hash waits for its turn. None is free here, and the client has left: the
-	// error is that of a name for which a slow hash is computed.
-	store := newUserStore(users.Options{Logger: testLog(t)})
-	for range cap(store.work) {
-		store.work <- struct{}{}
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, name := range []string{"ada", "eve", "bob"} {
-		if right, err := u.verify(gone, store, name, "wrong"); right || !errors.Is(err, context.Canceled) {
-			t.Errorf("user %s: %t, %v, want the wait for a slow hash", name, right, err)
-		}
-	}
-}
-
-// TestVerifyWaits: whoever waits for his turn to check a password stops when his
-// client does.
-func TestVerifyWaits(t *testing.T) {
-	u := parsedUsers(htpasswd(t))
-	store := newUserStore(users.Options{Logger: testLog(t)})
-	for range cap(store.work) {
-		store.work <- struct{}{}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if right, err := u.verify(ctx, store, "ada", "lovelace"); right || err == nil {
-		t.Errorf("%v %v", right, err)
 	}
 }
 

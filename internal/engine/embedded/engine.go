@@ -188,7 +188,7 @@ func New(o Options) (*Engine, error) {
 		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:    certs.New(o.Logger),
-		users:    newUserStore(users.Options{Dirs: o.UserDirs, Refuse: tooDear, Reported: o.OnChange, Logger: o.Logger}),
+		users:    newUserStore(users.Options{Dirs: o.UserDirs, Reported: o.OnChange, Logger: o.Logger}),
 		buffers:  newBufferPool(),
 		gzips:    new(gzipPool),
 	}

@@ -1,4 +1,4 @@
-package embedded
+package passwords
 
 import (
 	"os"
@@ -84,8 +84,8 @@ func TestPasswordsOfOthers(t *testing.T) {
 func TestUsersOfRoutes(t *testing.T) {
 	const sha, bcrypt, six = "{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=", "$2a$10$JeaqkoKpn0Oe8LuPfHtZ8efJI7edmLdunnXDI6g81rTpzpC01QL1O",
 		"$6$saltsalt$e/5XKibXPLqVcfjpD.ouauaJrAOL5V0uo80Lt7n7EbRdRiCx3HbQ90yjOHr.G0T.mx79PEMRy8nmtr0qSYhQp1"
-	u := newUserSet([]route.User{{Name: "a", Hash: sha}, {Name: "b", Hash: six}, {Name: "a", Hash: bcrypt}, {Name: "c"}})
-	if u.hashes["a"] != sha || u.dummy != six || !u.has("c") || u.has("d") {
+	u := NewSet([]route.User{{Name: "a", Hash: sha}, {Name: "b", Hash: six}, {Name: "a", Hash: bcrypt}, {Name: "c"}})
+	if u.hashes["a"] != sha || u.dummy != six || !u.Has("c") || u.Has("d") {
 		t.Errorf("%+v", u.hashes)
 	}
 	if n := costOf("$6$rounds=200001" + six[len("$6"):]); n != maxRounds {
@@ -99,12 +99,12 @@ func FuzzParseUsers(f *testing.F) {
 		f.Add(content, "open sesame")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		list, faults := users.Parse(data, len(data)%2 == 0, tooDear)
+		list, faults := users.Parse(data, len(data)%2 == 0, TooDear)
 		locked := 0
 		for _, u := range list {
 			if u.Hash == "" {
 				locked++
-			} else if form, _ := route.PasswordFormOf(u.Hash); u.Name == "" || form == route.PasswordUnknown || tooDear(u.Hash) != "" {
+			} else if form, _ := route.PasswordFormOf(u.Hash); u.Name == "" || form == route.PasswordUnknown || TooDear(u.Hash) != "" {
 				t.Fatalf("user %q has the hash %q", u.Name, u.Hash)
 			}
 			if costOf(u.Hash) < 1000 {

@@ -1,4 +1,6 @@
-package embedded
+// Package passwords checks the passwords of users against their hashes, at a cost that
+// depends neither on whether a user exists nor on the form of its hash.
+package passwords
 
 import (
 	"crypto/md5"  //nolint:gosec // as is apr1
@@ -18,8 +20,8 @@ import (
 // make them.
 const maxRounds = 200_000
 
-// tooDear says why a hash of a known form is not checked; empty when it is.
-func tooDear(hash string) string {
+// TooDear says why a hash of a known form is not checked; empty when it is.
+func TooDear(hash string) string {
 	if form, rounds := route.PasswordFormOf(hash); form == route.PasswordSHACrypt && rounds > maxRounds {
 		return fmt.Sprintf("the hash asks for more than %d rounds", maxRounds)
 	}
@@ -58,7 +60,7 @@ func checkPassword(hash, password string) bool {
 	case route.PasswordMD5Crypt:
 		return equal(md5Crypt(hash, password), hash)
 	case route.PasswordSHACrypt:
-		if tooDear(hash) != "" {
+		if TooDear(hash) != "" {
 			return false
 		}
 		digest, err := shacrypt.Decode(hash)
@@ -120,30 +122,4 @@ func md5Crypt(hash, password string) string {
 	}
 	write(int(sum[11]), 2)
 	return string(out)
-}
-
-// newUserSet makes the users of a route ready.
-func newUserSet(list []route.User) *userSet {
-	u := &userSet{hashes: make(map[string]string, len(list)), verified: map[[32]byte]struct{}{}}
-	for _, user := range list {
-		u.add(user.Name, user.Hash)
-	}
-	return u
-}
-
-// add adds a user; the first of a name counts.
-func (u *userSet) add(name, hash string) {
-	if _, twice := u.hashes[name]; twice {
-		return
-	}
-	u.hashes[name] = hash
-	if costOf(hash) > costOf(u.dummy) {
-		u.dummy = hash
-	}
-}
-
-// has reports whether there is a user of the name.
-func (u *userSet) has(name string) bool {
-	_, ok := u.hashes[name]
-	return ok
 }
