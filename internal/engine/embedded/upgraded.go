@@ -8,34 +8,25 @@ import (
 )
 
 // upgradedBody is the connection to an endpoint after a switch of protocols. It is
-// closed, and with it the client's, when nothing has passed in either direction
-// for the idle limit: both directions pass through it.
+// closed, and with it the client's, when nothing has passed in either direction for the
+// idle limit: both directions pass through it.
 type upgradedBody struct {
 	io.ReadWriteCloser
 	idle   time.Duration
-	last   atomic.Int64 // when something was passed, in Unix nanoseconds
-	timer  *time.Timer
+	timer  *time.Timer // closes the connection
 	closed atomic.Bool
 }
 
 func newUpgradedBody(c io.ReadWriteCloser, idle time.Duration) *upgradedBody {
 	b := &upgradedBody{ReadWriteCloser: c, idle: cmp.Or(idle, defaultIdle)}
-	b.touch()
-	b.timer = time.AfterFunc(b.idle, b.check)
+	b.timer = time.AfterFunc(b.idle, func() { _ = b.Close() })
 	return b
 }
 
-func (b *upgradedBody) touch() { b.last.Store(time.Now().UnixNano()) }
-
-// check runs when the connection might be idle.
-func (b *upgradedBody) check() {
-	left := b.idle - time.Since(time.Unix(0, b.last.Load()))
-	switch {
-	case b.closed.Load():
-	case left > 0:
-		b.timer.Reset(left)
-	default:
-		_ = b.Close()
+// touch notes that something was passed.
+func (b *upgradedBody) touch() {
+	if !b.closed.Load() {
+		b.timer.Reset(b.idle)
 	}
 }
 
