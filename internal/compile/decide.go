@@ -42,9 +42,6 @@ func (p planner) decide(pl *plan) (*labelSet, origin, []member) {
 	asked := routeLevel(set)
 	var members []member
 	for _, in := range s.Instances {
-		if isSwarm(s, in) {
-			continue
-		}
 		theirs := set
 		if in != decider {
 			theirs = p.dialect.read(in.Labels)
@@ -73,15 +70,15 @@ func allMembers(s *catalog.Service) []member {
 }
 
 // decidingInstance returns the instance whose labels count: the newest of those
-// that are best off. It is nil when none has a label with the prefix, and in
-// Swarm, where labels belong to services.
+// that are best off. It is nil when none has a label with the prefix, and where
+// the labels of the service count.
 func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
+	if s.OwnLabels {
+		return nil
+	}
 	var decider *catalog.Instance
 	labelled := false
 	for _, in := range s.Instances {
-		if isSwarm(s, in) {
-			continue
-		}
 		labelled = labelled || hasLabels(in.Labels, prefix)
 		if decider == nil || compareInstances(in, decider) > 0 {
 			decider = in
@@ -93,19 +90,13 @@ func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
 	return decider
 }
 
-// isSwarm says whether an instance is a task of Swarm.
-func isSwarm(s *catalog.Service, in *catalog.Instance) bool {
-	name, _, _ := strings.Cut(cmp.Or(in.Source, s.Source), ":")
-	return name == "swarm"
-}
-
-// misplaced tells about labels that are on the containers of a Swarm service,
-// where they have no effect; once for a service.
+// misplaced reports labels that are on the containers of a Swarm service, where
+// they have no effect; once for a service.
 func (p planner) misplaced(pl *plan) {
+	if !pl.service.OwnLabels {
+		return
+	}
 	for _, in := range pl.service.Instances {
-		if !isSwarm(pl.service, in) {
-			continue
-		}
 		for _, key := range slices.Sorted(maps.Keys(in.Labels)) {
 			if !hasPrefix(key, prefix) && (p.flow == nil || !hasPrefix(key, flowPrefix)) {
 				continue

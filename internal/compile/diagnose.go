@@ -198,7 +198,7 @@ func nearMisses(labels map[string]string) []string {
 		if i := strings.IndexAny(lower, "._-/:="); i >= 0 {
 			first = lower[:i]
 		}
-		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, "com.df.") || first == "caddy"
+		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, flowPrefix) || first == "caddy"
 		if foreign || nearest.Distance(first, strings.TrimSuffix(prefix, ".")) <= 2 {
 			if list = append(list, printable(k)); len(list) == 5 {
 				break

@@ -16,7 +16,7 @@ import (
 // no native route can have, the name of the route that such labels ask for. The
 // names of the others begin with it and a dot.
 const (
-	flowPrefix = "com.df."
+	flowPrefix = catalog.FlowLabelPrefix
 	flowName   = "com.df"
 )
 
@@ -202,11 +202,11 @@ func (f *flow) decide(pl *plan) (map[string]string, origin, []member) {
 	var members []member
 	want := ofFlow(decider.Labels)
 	for _, in := range s.Instances {
-		serves := f.notified(s, in.Labels) && !isSwarm(s, in)
+		serves := f.notified(s, in.Labels)
 		if serves {
 			members = append(members, member{in, nil})
 		}
-		if key, differs := firstDifference(want, ofFlow(in.Labels)); differs && rank(in) == rankRunning && !isSwarm(s, in) {
+		if key, differs := firstDifference(want, ofFlow(in.Labels)); differs && rank(in) == rankRunning {
 			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves))
 		}
 	}

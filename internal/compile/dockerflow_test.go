@@ -15,7 +15,7 @@ import (
 // flowService is a service of Swarm with labels of Docker Flow.
 func flowService(id string, created int, labels map[string]string) *catalog.Service {
 	s := &catalog.Service{
-		ID: id, Name: id, Source: "swarm", Created: seconds(created), Labels: map[string]string{"com.df.notify": "true"},
+		ID: id, Name: id, Source: "swarm", OwnLabels: true, Created: seconds(created), Labels: map[string]string{"com.df.notify": "true"},
 		Instances: []*catalog.Instance{instanceWith(id+".1", nil)},
 	}
 	for k, v := range labels {

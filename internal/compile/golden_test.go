@@ -85,7 +85,7 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 				c.Instances = []caseInstance{{Name: name + ".1"}}
 			}
 		}
-		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
+		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, OwnLabels: source == "swarm", Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
 		for _, v := range c.Virtual {
 			service.Virtual = append(service.Virtual, parseNetwork(v))
 		}

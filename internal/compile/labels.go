@@ -7,12 +7,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"fairway/internal/catalog"
 	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
 
 // prefix is what every label of the native dialect begins with, in any case.
-const prefix = "fairway."
+const prefix = catalog.LabelPrefix
 
 // dialect reads labels by the table of keys.
 type dialect struct {

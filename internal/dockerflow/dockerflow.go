@@ -16,11 +16,12 @@ import (
 	"net/http"
 	"strings"
 
+	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
 
 // LabelPrefix begins the labels of Docker Flow.
-const LabelPrefix = "com.df."
+const LabelPrefix = catalog.FlowLabelPrefix
 
 // Source is the name of the source of posted services; it ends their IDs.
 const Source = "posted"
