@@ -52,14 +52,16 @@ var allowed = map[string]struct {
 	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/feed", "internal/history", "internal/human", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog"}},
-	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
-	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
 	"internal/discovery/certificates": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/files"}},
 	"internal/discovery/poll":         {1, []string{"internal/catalog"}},
+	// daemon is what the sources that follow Docker daemons have in common.
+	"internal/discovery/daemon": {1, []string{"internal/catalog", "internal/dockerapi"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
 	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},

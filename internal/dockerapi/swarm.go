@@ -76,6 +76,9 @@ type Task struct {
 	Image string
 	// Labels are the container's own labels, without those Docker adds.
 	Labels map[string]string
+	// StopSignal is the signal its service names to stop it; empty for that of the
+	// image.
+	StopSignal string
 	// State is what the task does: new, pending, assigned, accepted, preparing,
 	// ready, starting, running, complete, shutdown, failed, rejected, remove or
 	// orphaned. Desired is what it shall do: ready, running, complete, shutdown
@@ -270,8 +273,8 @@ type wireTask struct {
 	Slot                            int
 	Spec                            struct {
 		ContainerSpec *struct {
-			Image  string
-			Labels map[string]string
+			Image, StopSignal string
+			Labels            map[string]string
 		}
 	}
 	Status struct {
@@ -299,7 +302,7 @@ func (w wireTask) task() Task {
 		Ports: servicePorts(w.Status.PortStatus.Ports),
 	}
 	if spec := w.Spec.ContainerSpec; spec != nil {
-		t.Image, t.Labels = spec.Image, spec.Labels
+		t.Image, t.Labels, t.StopSignal = spec.Image, spec.Labels, spec.StopSignal
 	}
 	if status := w.Status.ContainerStatus; status != nil {
 		t.ContainerID = status.ContainerID

@@ -27,19 +27,16 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/dockerapi"
 )
 
 // The rhythm of the source.
 const (
-	relistEvery  = 30 * time.Second
-	relistFirst  = time.Second             // after the first list, since a stream begins a moment late
-	relistSoon   = 500 * time.Millisecond  // between two lists at least
-	confirmAfter = 5500 * time.Millisecond // above the collector's five seconds
-
-	pingEvery    = 5 * time.Second
-	pingDeadline = 3 * time.Second
+	relistEvery = 30 * time.Second
+	relistFirst = time.Second            // after the first list, since a stream begins a moment late
+	relistSoon  = 500 * time.Millisecond // between two lists at least
 
 	// A broken connection is tried again so often that the answer is current
 	// within two seconds after the engine is back.
@@ -137,7 +134,7 @@ func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced
 	if strings.HasPrefix(s.client.URL(), "ssh:") {
 		deadline = connectDeadlineSSH
 	}
-	if err := s.ping(ctx, deadline); err != nil {
+	if err := daemon.Ping(ctx, s.client, deadline); err != nil {
 		return false, err
 	}
 	stream, err := s.client.Events(ctx, time.Time{}, eventFilters())
@@ -146,30 +143,9 @@ func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced
 	}
 	s.world.doubtAll()
 	silent := make(chan error, 1)
-	f.jobs.Go(func() { silent <- s.keepPinging(ctx) })
+	f.jobs.Go(func() { silent <- daemon.Watch(ctx, s.client) })
 	err = f.follow(ctx, stream, silent)
 	return f.answered, err
-}
-
-// ping asks for a sign of life.
-func (s *Source) ping(ctx context.Context, deadline time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	return s.client.Ping(ctx)
-}
-
-// keepPinging returns when the engine does not answer, or when ctx ends.
-func (s *Source) keepPinging(ctx context.Context) error {
-	for {
-		select {
-		case <-time.After(pingEvery):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := s.ping(ctx, pingDeadline); err != nil {
-			return err
-		}
-	}
 }
 
 // eventFilters leaves the events out that nothing here depends on, above all

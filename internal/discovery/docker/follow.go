@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/dockerapi"
 )
@@ -150,7 +151,7 @@ func (f *follower) startList(ctx context.Context) {
 
 // confirm plans the list that confirms that what vanished is gone.
 func (f *follower) confirm() {
-	if wait := time.Until(f.vanished.Add(confirmAfter)); wait > 0 {
+	if wait := time.Until(f.vanished.Add(daemon.ConfirmAfter)); wait > 0 {
 		f.relist(wait)
 	} else {
 		f.vanished = time.Time{}

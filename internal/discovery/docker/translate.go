@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
 
@@ -38,9 +39,6 @@ func (v *view) onHost() bool {
 
 // bridged tells whether the engine's bridges are within Fairway's reach.
 func (v *view) bridged() bool { return v.onHost() && !v.enclosed }
-
-// hostNetwork is the name of Docker's network that is the machine's own.
-const hostNetwork = "host"
 
 // maxStackDepth bounds how far one container's network stack is followed into
 // another's.
@@ -74,7 +72,7 @@ func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string)
 // state says whether a container can serve.
 func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.State, string) {
 	if !leaving.IsZero() && (c.Status == "running" || c.Status == "paused") {
-		if name := signalName(signal); name != "" {
+		if name := daemon.SignalName(signal); name != "" {
 			return catalog.StateLeaving, "told to stop by " + name
 		}
 		return catalog.StateLeaving, "told to stop"
@@ -120,8 +118,8 @@ func (v *view) stack(c dockerapi.Container) dockerapi.Container {
 // addresses returns the addresses of a network stack, sorted by network, then
 // by host.
 func (v *view) addresses(c dockerapi.Container) []catalog.Address {
-	if c.NetworkMode == hostNetwork {
-		a := catalog.Address{Host: v.host.Name, Network: hostNetwork, Reach: catalog.ReachNone}
+	if c.NetworkMode == daemon.HostNetwork {
+		a := catalog.Address{Host: v.host.Name, Network: daemon.HostNetwork, Reach: catalog.ReachNone}
 		if !v.enclosed && (v.onHost() || !v.host.Local) {
 			a.Reach = catalog.ReachBridge
 		}
@@ -131,20 +129,12 @@ func (v *view) addresses(c dockerapi.Container) []catalog.Address {
 	for _, at := range c.Attachments {
 		reach := v.reach(at)
 		for _, ip := range []netip.Addr{at.IPv4, at.IPv6} {
-			if usable(ip) {
+			if daemon.Usable(ip) {
 				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: reach})
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b catalog.Address) int {
-		return cmp.Or(strings.Compare(a.Network, b.Network), strings.Compare(a.Host, b.Host))
-	})
-	return slices.Compact(list)
-}
-
-// usable tells whether ip is one that a container can have and others can dial.
-func usable(ip netip.Addr) bool {
-	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast() && ip.Zone() == ""
+	return daemon.SortAddresses(list)
 }
 
 // reach says how Fairway gets to a network. An internal network is no
@@ -152,7 +142,7 @@ func usable(ip netip.Addr) bool {
 func (v *view) reach(at dockerapi.Attachment) catalog.Reach {
 	if v.self != nil {
 		for _, mine := range v.self.Attachments {
-			if mine.NetworkID == at.NetworkID && (at.NetworkID != "" || mine.Network == at.Network) && at.Network != hostNetwork {
+			if mine.NetworkID == at.NetworkID && (at.NetworkID != "" || mine.Network == at.Network) && at.Network != daemon.HostNetwork {
 				return catalog.ReachShared
 			}
 		}
@@ -191,10 +181,7 @@ func (v *view) ports(c, stack dockerapi.Container) []catalog.Port {
 		}
 		list = append(list, port)
 	}
-	slices.SortFunc(list, func(a, b catalog.Port) int {
-		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Protocol, b.Protocol))
-	})
-	return list
+	return daemon.SortPorts(list)
 }
 
 type portKey struct {

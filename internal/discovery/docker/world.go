@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
 
@@ -249,7 +250,7 @@ func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 		return false
 	}
 	w.sure(c.ID)
-	if e.undecided != "" && isStopping(e.undecided, c.StopSignal) && !c.Started.After(e.undecidedAt) {
+	if e.undecided != "" && daemon.IsStopping(e.undecided, c.StopSignal) && !c.Started.After(e.undecidedAt) {
 		e.leaving, e.signal = e.undecidedAt, e.undecided
 	}
 	e.undecided = ""

@@ -107,7 +107,7 @@ func TestDeadLeader(t *testing.T) {
 }
 
 // TestFaults demands that each call's failure is a failed answer, and that
-// nothing of a refresh that failed half-way is lost or half believed.
+// nothing of a refresh that failed half-way is lost or half applied.
 func TestFaults(t *testing.T) {
 	for _, path := range []string{"/tasks", "/nodes", "/services", "/networks"} {
 		for _, how := range []dockertest.Fault{dockertest.Error, dockertest.Truncate, dockertest.Garbage} {
@@ -161,7 +161,7 @@ func TestSilentListener(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.engines[1].LoseStreams()
 		l.engines[1].Freeze()
-		time.Sleep(pingEvery + callDeadline)
+		time.Sleep(8 * time.Second) // a ping and its deadline
 		l.engines[1].Calm()
 		time.Sleep(2*listenMost + callDeadline)
 		l.engines[1].container("kill", "t1", "signal", "15")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
 )
 
@@ -17,7 +18,7 @@ type follower struct {
 	*Source
 	out     chan<- catalog.Answer
 	jobs    *sync.WaitGroup
-	hints   chan hint
+	notices chan notice
 	results chan result
 	reader  *reader
 
@@ -61,8 +62,8 @@ func (f *follower) follow(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case h := <-f.hints:
-			f.hint(h)
+		case n := <-f.notices:
+			f.notice(n)
 			sent = f.answer(ctx)
 		case r := <-f.results:
 			f.reading = false
@@ -146,12 +147,12 @@ func (f *follower) plan(now time.Time) {
 // confirming tells whether the newest refresh began late enough to confirm that
 // what vanished is gone.
 func (f *follower) confirming() bool {
-	return !f.vanished.IsZero() && f.began.Sub(f.vanished) >= confirmAfter
+	return !f.vanished.IsZero() && f.began.Sub(f.vanished) >= daemon.ConfirmAfter
 }
 
 // planConfirmation plans the refresh that does.
 func (f *follower) planConfirmation() {
-	if at := f.vanished.Add(confirmAfter); !f.vanished.IsZero() && f.failed == 0 && at.Before(f.next) {
+	if at := f.vanished.Add(daemon.ConfirmAfter); !f.vanished.IsZero() && f.failed == 0 && at.Before(f.next) {
 		f.next = at
 	}
 }
@@ -202,14 +203,14 @@ func (f *follower) fail(ctx context.Context, r result) bool {
 	return f.send(ctx, catalog.Answer{Err: err})
 }
 
-// hint acts on what was heard.
-func (f *follower) hint(h hint) {
+// notice acts on what an engine says.
+func (f *follower) notice(n notice) {
 	now := time.Now()
-	e := h.event
+	e := n.event
 	switch {
-	case h.stream:
-		f.open[h.from] = h.open
-		if h.open {
+	case n.stream:
+		f.open[n.from] = n.open
+		if n.open {
 			f.dirty = everything() // something may have been missed
 		}
 	case e.Type == "service":
@@ -229,7 +230,7 @@ func (f *follower) hint(h hint) {
 	default:
 		return
 	}
-	if !h.stream {
+	if !n.stream {
 		f.changed = now
 	}
 	f.hurry(now)

@@ -4,20 +4,20 @@ import (
 	"context"
 	"time"
 
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/dockerapi"
 )
 
 // The rhythm of a listener.
 const (
-	pingEvery   = 5 * time.Second
 	provenAfter = 250 * time.Millisecond // a stream that lasts so long is one
 	listenFirst = time.Second
 	listenMost  = 10 * time.Second
 )
 
-// hint is something heard from one of the engines.
-type hint struct {
+// notice is an event of one of the engines, or the state of its stream.
+type notice struct {
 	from int // index of the client
 	// stream is true when the event stream was opened or ended; open says which.
 	// Otherwise it is an event.
@@ -25,13 +25,11 @@ type hint struct {
 	event        dockerapi.Event
 }
 
-// listen keeps the event stream of one engine open until ctx ends. Docker's
-// stream has no heartbeat: a ping on a connection of its own tells a silent
-// engine from a quiet one.
-func listen(ctx context.Context, from int, client *dockerapi.Client, hints chan<- hint) {
-	send := func(h hint) bool {
+// listen keeps the event stream of one engine open until ctx ends.
+func listen(ctx context.Context, from int, client *dockerapi.Client, notices chan<- notice) {
+	send := func(h notice) bool {
 		select {
-		case hints <- h:
+		case notices <- h:
 			return true
 		case <-ctx.Done():
 			return false
@@ -53,7 +51,7 @@ func listen(ctx context.Context, from int, client *dockerapi.Client, hints chan<
 
 // hear lives as long as one stream. It returns whether there was one: an engine
 // that refuses the stream is told from one that opens it by how soon it ends.
-func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hint) bool) (open bool) {
+func hear(ctx context.Context, from int, client *dockerapi.Client, send func(notice) bool) (open bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Events(ctx, time.Time{}, eventFilters())
@@ -68,44 +66,29 @@ func hear(ctx context.Context, from int, client *dockerapi.Client, send func(hin
 	silent := make(chan struct{})
 	go func() {
 		defer close(silent)
-		for {
-			select {
-			case <-time.After(pingEvery):
-			case <-ctx.Done():
-				return
-			}
-			if ping(ctx, client) != nil {
-				return
-			}
-		}
+		_ = daemon.Watch(ctx, client)
 	}()
 	defer func() { cancel(); <-silent }()
 	proven := time.After(provenAfter)
 	defer func() {
 		if open {
-			send(hint{from: from, stream: true})
+			send(notice{from: from, stream: true})
 		}
 	}()
 	for {
 		select {
 		case e, ok := <-stream.C:
-			if !ok || !send(hint{from: from, event: e}) {
+			if !ok || !send(notice{from: from, event: e}) {
 				return open
 			}
 		case <-proven:
-			if open = send(hint{from: from, stream: true, open: true}); !open {
+			if open = send(notice{from: from, stream: true, open: true}); !open {
 				return false
 			}
 		case <-silent:
 			return open
 		}
 	}
-}
-
-func ping(ctx context.Context, client *dockerapi.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
-	return client.Ping(ctx)
 }
 
 // eventFilters leaves the events out that nothing here depends on, above all

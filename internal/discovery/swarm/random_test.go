@@ -52,7 +52,7 @@ func TestRandomHistory(t *testing.T) {
 			for _, e := range l.engines {
 				e.Calm()
 			}
-			time.Sleep(believed + 15*time.Second)
+			time.Sleep(hintTTL + 15*time.Second)
 			synctest.Wait()
 			var got []string
 			for line := range strings.SplitSeq(describe(w.newest()), "\n") {

@@ -68,8 +68,6 @@ const (
 	gapLeast  = 200 * time.Millisecond
 	gapFactor = 4
 
-	confirmAfter = 5500 * time.Millisecond // above the collector's five seconds
-
 	callDeadline = 3 * time.Second
 	nextDelay    = 100 * time.Millisecond // before the next manager is asked
 	backoffFirst = 250 * time.Millisecond // after none of them answered
@@ -149,7 +147,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	f := &follower{
 		Source:  s,
 		out:     out,
-		hints:   make(chan hint, 64),
+		notices: make(chan notice, 64),
 		results: make(chan result),
 		reader:  &reader{self: s.self, selfID: s.selfID},
 		open:    make([]bool, len(s.clients)),
@@ -160,7 +158,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 		jobs:    &jobs,
 	}
 	for i, c := range s.clients {
-		jobs.Go(func() { listen(ctx, i, c, f.hints) })
+		jobs.Go(func() { listen(ctx, i, c, f.notices) })
 	}
 	f.follow(ctx)
 }

@@ -358,6 +358,21 @@ func TestToldToStop(t *testing.T) {
 	})
 }
 
+// TestStopSignalOfTheService demands that the signal that a service names to stop its
+// tasks counts as a stop, as it does on a plain engine.
+func TestStopSignalOfTheService(t *testing.T) {
+	bubble(t, 1, func(l *lab, _ *Options) {
+		shop(l)
+		l.task("t1", "shop", func(t *swarm.Task) { t.Spec.ContainerSpec.StopSignal = "SIGQUIT" })
+	}, func(l *lab, w *watch) {
+		time.Sleep(time.Minute)
+		l.engines[0].container("kill", "t1", "signal", "3")
+		l.engines[0].container("kill", "t2", "signal", "3")
+		expect(t, w, 0, "shop@swarm", "shop@swarm: shop.1 leaving (told to stop) proxy/10.5.0.1/none",
+			"shop@swarm: shop.2 ready proxy/10.5.0.2/none", "shop@swarm: shop.3 ready proxy/10.5.0.3/none")
+	})
+}
+
 // TestMissedEvent demands that a service of which no event told is listed as soon
 // as a task of it is seen.
 func TestMissedEvent(t *testing.T) {

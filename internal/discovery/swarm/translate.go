@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"math"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
 
@@ -36,16 +36,16 @@ type view struct {
 type run struct {
 	dockerapi.Task
 	leaving bool // it is not in the list of those that shall run
-	early   early
+	hint    hintState
 }
 
-// early is what an event said about a task before any list did.
-type early string
+// hintState is what an event said about a task before any list did.
+type hintState string
 
 const (
-	nothing early = ""
-	stopped early = "stopped" // its container was told to stop
-	ended   early = "ended"   // its container does not run any more
+	noHint   hintState = ""
+	stopping hintState = "stopping" // its container was told to stop
+	ended    hintState = "ended"    // its container does not run any more
 )
 
 // service translates a service with its tasks.
@@ -128,7 +128,7 @@ func (v *view) state(r run) (catalog.State, string) {
 		if r.State != "running" || dead {
 			return "", ""
 		}
-		if r.early == ended {
+		if r.hint == ended {
 			return catalog.StateStopped, "container ended"
 		}
 		return catalog.StateLeaving, "told to stop"
@@ -138,9 +138,9 @@ func (v *view) state(r run) (catalog.State, string) {
 			return catalog.StateUnhealthy, "its node is not in the Swarm"
 		case dead:
 			return catalog.StateUnhealthy, "node " + cmp.Or(node.Name, node.ID) + " is " + node.State
-		case r.early == stopped:
+		case r.hint == stopping:
 			return catalog.StateLeaving, "told to stop"
-		case r.early == ended:
+		case r.hint == ended:
 			return catalog.StateStopped, "container ended"
 		default:
 			return catalog.StateReady, ""
@@ -188,9 +188,6 @@ func explain(t dockerapi.Task) string {
 	return reason
 }
 
-// hostNetwork is the name of Docker's network that is the machine's own.
-const hostNetwork = "host"
-
 // addresses returns the addresses of a task, sorted by network, then by host.
 // Those on the ingress network are for Docker alone.
 func (v *view) addresses(t dockerapi.Task) []catalog.Address {
@@ -199,19 +196,19 @@ func (v *view) addresses(t dockerapi.Task) []catalog.Address {
 		if at.Ingress || v.networks[at.NetworkID].Ingress {
 			continue
 		}
-		if at.Network == hostNetwork && len(at.IPs) == 0 {
+		if at.Network == daemon.HostNetwork && len(at.IPs) == 0 {
 			if host := v.host(t.NodeID); host != "" {
-				list = append(list, catalog.Address{Host: host, Network: hostNetwork, Reach: catalog.ReachBridge})
+				list = append(list, catalog.Address{Host: host, Network: daemon.HostNetwork, Reach: catalog.ReachBridge})
 			}
 			continue
 		}
 		for _, ip := range at.IPs {
-			if usable(ip) {
+			if daemon.Usable(ip) {
 				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: v.reach(at.NetworkID)})
 			}
 		}
 	}
-	return sortAddresses(list)
+	return daemon.SortAddresses(list)
 }
 
 // virtual returns the addresses that stand for the whole service. One on a
@@ -220,18 +217,11 @@ func (v *view) virtual(s dockerapi.Service) []catalog.Address {
 	var list []catalog.Address
 	for _, vip := range s.VirtualIPs {
 		network, known := v.networks[vip.NetworkID]
-		if known && !network.Ingress && usable(vip.IP) {
+		if known && !network.Ingress && daemon.Usable(vip.IP) {
 			list = append(list, catalog.Address{Host: vip.IP.String(), Network: network.Name, Reach: v.reach(vip.NetworkID)})
 		}
 	}
-	return sortAddresses(list)
-}
-
-func sortAddresses(list []catalog.Address) []catalog.Address {
-	slices.SortFunc(list, func(a, b catalog.Address) int {
-		return cmp.Or(strings.Compare(a.Network, b.Network), strings.Compare(a.Host, b.Host))
-	})
-	return slices.Compact(list)
+	return daemon.SortAddresses(list)
 }
 
 // reach says how Fairway gets to a network of the Swarm: only as a container on
@@ -243,17 +233,12 @@ func (v *view) reach(networkID string) catalog.Reach {
 	return catalog.ReachNone
 }
 
-// usable tells whether ip is one that a container can have and others can dial.
-func usable(ip netip.Addr) bool {
-	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast() && ip.Zone() == ""
-}
-
 // host returns where Fairway dials the ports of a node itself; empty when it
 // cannot. A Swarm of one machine may call it 127.0.0.1, which means something to
 // those on that machine only.
 func (v *view) host(nodeID string) string {
 	ip := v.nodes[nodeID].Address
-	if usable(ip) || v.onHost && ip.IsLoopback() {
+	if daemon.Usable(ip) || v.onHost && ip.IsLoopback() {
 		return ip.String()
 	}
 	return ""
@@ -283,10 +268,7 @@ func (v *view) ports(s dockerapi.Service, t dockerapi.Task) []catalog.Port {
 	for k, at := range published {
 		ports = append(ports, catalog.Port{Number: k.number, Protocol: k.protocol, Published: at})
 	}
-	slices.SortFunc(ports, func(a, b catalog.Port) int {
-		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Protocol, b.Protocol))
-	})
-	return ports
+	return daemon.SortPorts(ports)
 }
 
 // node translates a node.

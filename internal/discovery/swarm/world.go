@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
 
-// believed is how long an event about a task is believed while the lists say
-// otherwise: a container may survive the signal it was sent.
-const believed = 30 * time.Second
+// hintTTL is how long an event about a task counts while the lists say otherwise: a
+// container may survive the signal it was sent.
+const hintTTL = 30 * time.Second
 
 // world is what is known about a Swarm. It makes no calls; one goroutine uses
 // it.
@@ -20,7 +21,7 @@ type world struct {
 	place place
 	facts facts
 	known bool                // facts are of at least one refresh
-	heard map[string]hearsay  // by task ID
+	hints map[string]hint     // by task ID
 	built map[string]*service // by service ID
 	nodes map[string]*catalog.Node
 	ids   map[string]bool // of the services in the last answer
@@ -31,10 +32,10 @@ type world struct {
 	fresh  bool // the services built differ from those answered
 }
 
-// hearsay is the state of a task taken from an event, and when. It counts until a
-// list contradicts it or is newer.
-type hearsay struct {
-	early early
+// hint is the state of a task taken from an event, and when. It counts for hintTTL,
+// or until a list contradicts it.
+type hint struct {
+	state hintState
 	at    time.Time
 }
 
@@ -50,13 +51,13 @@ type runKey struct {
 	id      string
 	version uint64
 	leaving bool
-	early   early
+	hint    hintState
 }
 
 func newWorld(p place) *world {
 	return &world{
 		place: p,
-		heard: make(map[string]hearsay),
+		hints: make(map[string]hint),
 		built: make(map[string]*service),
 		nodes: make(map[string]*catalog.Node),
 		ids:   make(map[string]bool),
@@ -86,7 +87,7 @@ func sameList[T any](a, b []T) bool {
 // forget drops what events said and what no longer counts, and tells whether
 // that makes a difference.
 func (w *world) forget(now time.Time) (different bool) {
-	if len(w.heard) == 0 {
+	if len(w.hints) == 0 {
 		return false
 	}
 	listed := make(map[string]bool)
@@ -95,10 +96,10 @@ func (w *world) forget(now time.Time) (different bool) {
 			listed[t.ID] = true
 		}
 	}
-	for id, h := range w.heard {
-		// A task may be heard of before it is listed.
-		if now.Sub(h.at) >= believed {
-			delete(w.heard, id)
+	for id, h := range w.hints {
+		// An event of a task may come before it is listed.
+		if now.Sub(h.at) >= hintTTL {
+			delete(w.hints, id)
 			different = different || listed[id]
 		}
 	}
@@ -108,8 +109,8 @@ func (w *world) forget(now time.Time) (different bool) {
 // taskLabel is the label by which an event of a container names its task.
 const taskLabel = "com.docker.swarm.task.id"
 
-// event takes in an event of a container, and tells whether it is about a task.
-// What it says by itself is believed at once.
+// event applies what an event of a container says by itself, and reports whether it
+// is about a task.
 func (w *world) event(e dockerapi.Event, now time.Time) bool {
 	id := e.Attributes[taskLabel]
 	if id == "" {
@@ -117,29 +118,29 @@ func (w *world) event(e dockerapi.Event, now time.Time) bool {
 	}
 	switch {
 	case e.Action == "die":
-		w.heard[id] = hearsay{ended, now}
+		w.hints[id] = hint{ended, now}
 		w.stale = true
-	case e.Action == "kill" && isStopping(e.Attributes["signal"]) && w.heard[id].early == nothing:
-		w.heard[id] = hearsay{stopped, now}
+	case e.Action == "kill" && daemon.IsStopping(e.Attributes["signal"], w.stopSignal(id)) && w.hints[id].state == noHint:
+		w.hints[id] = hint{stopping, now}
 		w.stale = true
 	}
 	return true
 }
 
-// isStopping tells whether a signal, by its number, asks a container to end:
-// one of the three that do by custom. Others, such as SIGHUP, or SIGQUIT to a Java
-// program, ask for something else, and if they do end the container, the lists and
-// its death will say so.
-func isStopping(signal string) bool {
-	switch signal {
-	case "2", "9", "15":
-		return true
-	default:
-		return false
+// stopSignal is the signal that the service of a task names to stop it; empty when it
+// names none. The one of the image is not known.
+func (w *world) stopSignal(task string) string {
+	for _, list := range [][]dockerapi.Task{w.facts.tasks, w.facts.leaving} {
+		for _, t := range list {
+			if t.ID == task {
+				return t.StopSignal
+			}
+		}
 	}
+	return ""
 }
 
-// converging tells whether something is on its way from what is to what shall
+// converging reports whether something is on its way from what is to what shall
 // be.
 func (w *world) converging() bool {
 	return len(w.facts.leaving) > 0 ||
@@ -186,7 +187,7 @@ func (w *world) build() {
 func (w *world) buildService(v *view, s dockerapi.Service, runs []run) *service {
 	b := &service{version: s.Version, around: w.around, runs: make([]runKey, 0, len(runs))}
 	for _, r := range runs {
-		b.runs = append(b.runs, runKey{r.ID, r.Version, r.leaving, r.early})
+		b.runs = append(b.runs, runKey{r.ID, r.Version, r.leaving, r.hint})
 	}
 	old := w.built[s.ID]
 	if old != nil && old.version == b.version && old.around == b.around && slices.Equal(old.runs, b.runs) {
@@ -211,7 +212,7 @@ func (w *world) runs() map[string][]run {
 			return
 		}
 		seen[t.ID] = true
-		byService[t.ServiceID] = append(byService[t.ServiceID], run{Task: t, leaving: leaving, early: w.heard[t.ID].early})
+		byService[t.ServiceID] = append(byService[t.ServiceID], run{Task: t, leaving: leaving, hint: w.hints[t.ID].state})
 	}
 	for _, t := range w.facts.tasks {
 		add(t, false)
