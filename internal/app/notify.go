@@ -74,7 +74,7 @@ func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometh
 
 // newRules makes the rules of the configuration.
 func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metrics prometheus.Registerer) error {
-	h := &hands{notifier: w.notifier, control: a.control, log: a.log.With("part", "rules")}
+	h := &ruleDriver{notifier: w.notifier, control: a.control, log: a.log.With("part", "rules")}
 	if slices.ContainsFunc(a.cfg.Rules, func(r rules.Rule) bool { return r.Do == rules.DoScale }) {
 		swarm, err := swarmservice.New(SwarmOptions(&a.cfg, environ))
 		if err != nil {
@@ -96,7 +96,7 @@ func (w *watching) newRules(a *App, feed *catalog.Feed, environ []string, metric
 	w.notifier.Forget(notify.RuleFired, still) // of rules that are gone
 	var err error
 	w.rules, err = rules.New(rules.Options{
-		Rules: a.cfg.Rules, Hands: h, Fired: fired, Logger: h.log, Registerer: metrics,
+		Rules: a.cfg.Rules, Driver: h, Fired: fired, Logger: h.log, Registerer: metrics,
 		World: func() *rules.World {
 			now := time.Now()
 			world := &rules.World{Now: now, Snapshot: feed.Newest(), Sources: a.collector.Sources()}

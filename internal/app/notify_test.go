@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"fairway/internal/api"
+	"fairway/internal/catalog"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
 	"fairway/internal/testkit"
@@ -178,7 +179,7 @@ func TestRulesDrain(t *testing.T) {
 	p := startProgram(t, file, filepath.Join(dir, "state"), steerable)
 	c := p.client(t)
 	newest(t, c)
-	h := &hands{notifier: p.app.watching.notifier, control: p.app.control, log: slog.New(slog.DiscardHandler)}
+	h := &ruleDriver{notifier: p.app.watching.notifier, control: p.app.control, log: slog.New(slog.DiscardHandler)}
 	commands := func() (list []string) {
 		found, err := c.Commands(t.Context())
 		if err != nil {
@@ -195,26 +196,27 @@ func TestRulesDrain(t *testing.T) {
 			t.Errorf("commands %q, want %q", got, want)
 		}
 	}
-	const first, second = "web-1@file:services.yml", "web-2@file:services.yml"
+	first := catalog.Subject{Instance: "web-1", Source: "file:services.yml"}
+	second := catalog.Subject{Instance: "web-2", Source: "file:services.yml"}
 	for range 2 {
-		if err := h.Drain(t.Context(), "instance", first, "hot", "instance.cpu > 90%"); err != nil {
+		if err := h.Drain(t.Context(), first, "hot", "instance.cpu > 90%"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want("drain instance web-1 by rule hot")
 	give(t, c, api.NewCommand{Kind: api.CommandDrain, Subject: "instance:web-2"})
-	if err := h.Drain(t.Context(), "instance", second, "hot", "instance.cpu > 90%"); err != nil {
+	if err := h.Drain(t.Context(), second, "hot", "instance.cpu > 90%"); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{first, second, second} {
-		if err := h.Undrain(t.Context(), "instance", id, "hot"); err != nil {
+	for _, subject := range []catalog.Subject{first, second, second} {
+		if err := h.Undrain(t.Context(), subject, "hot"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := commands(); len(got) != 1 || !strings.HasPrefix(got[0], "drain instance web-2 by ") {
 		t.Errorf("commands %q", got)
 	}
-	if err := h.Drain(t.Context(), "node", "nobody", "hot", "node.down"); err == nil {
+	if err := h.Drain(t.Context(), catalog.Subject{Node: "none"}, "hot", "node.down"); err == nil {
 		t.Error("a node that does not exist was drained")
 	}
 }
@@ -230,11 +232,11 @@ func (s *scales) ScaleFrom(_ context.Context, service string, from, to uint64) e
 // A rule scales a service of the Swarm by the name that it has there.
 func TestRulesScale(t *testing.T) {
 	asked := scales{}
-	h := &hands{swarm: &asked}
+	h := &ruleDriver{swarm: &asked}
 	if err := h.Scale(t.Context(), "web@swarm", 3, 4); err != nil || !slices.Equal(asked, scales{"web 3 4"}) {
 		t.Errorf("error %v, asked %q", err, asked)
 	}
-	if err := (&hands{}).Scale(context.Background(), "web@swarm", 2, 4); err == nil {
+	if err := (&ruleDriver{}).Scale(context.Background(), "web@swarm", 2, 4); err == nil {
 		t.Error("no Swarm, and no error")
 	}
 }

@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -31,11 +33,11 @@ type subject struct {
 	known time.Time // when value was
 	// since is when the condition began to hold, or, once the rule has fired, when
 	// it ceased to; zero while it does not do so.
-	since time.Time
-	fired time.Time // zero: it has not
-	drain bool      // it was drained by the rule
-	told  string    // why something is not done, told already
-	fault string    // what went wrong when it was done, told already
+	since   time.Time
+	fired   time.Time // zero: it has not
+	drain   bool      // it was drained by the rule
+	refused string    // why something is not done, as reported
+	fault   string    // why it failed, as reported
 }
 
 // memory is what the rules know between two moments.
@@ -84,7 +86,7 @@ func (m *memory) decide(w *World) []action {
 			}
 			list = append(list, r.step(r.subjects[v.Subject], v, w.Now)...)
 		}
-		for _, id := range sortedKeys(r.subjects) {
+		for _, id := range slices.Sorted(maps.Keys(r.subjects)) {
 			if s := r.subjects[id]; !seen[id] {
 				list = append(list, r.step(s, Value{id, s.value.Name, unknown()}, w.Now)...)
 			}
@@ -102,16 +104,7 @@ func (m *memory) decide(w *World) []action {
 	return list
 }
 
-func sortedKeys(m map[string]*subject) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// step takes in what the metric of a subject is now, and fires or clears.
+// step takes the newest value of a subject, and fires or clears.
 func (r *rule) step(s *subject, v Value, now time.Time) []action {
 	if math.IsNaN(v.Number) {
 		if s.known.IsZero() {
@@ -158,8 +151,8 @@ func (r *rule) step(s *subject, v Value, now time.Time) []action {
 	return []action{{doing: doClear, rule: r, subject: s, text: text}}
 }
 
-// drains says what is to be drained and what no longer: each subject for which the
-// rule has fired, as many at once as it may, and never the last that is well.
+// drains decides what to drain and what no longer: each subject for which the rule has
+// fired, as many at once as it may, and never the last that is ready.
 func (r *rule) drains(w *World) []action {
 	var list []action
 	drained := 0
@@ -168,11 +161,11 @@ func (r *rule) drains(w *World) []action {
 			drained++
 		}
 	}
-	for _, id := range sortedKeys(r.subjects) {
+	for _, id := range slices.Sorted(maps.Keys(r.subjects)) {
 		s := r.subjects[id]
 		switch {
 		case s.drain && s.fired.IsZero():
-			s.drain, s.told = false, ""
+			s.drain, s.refused = false, ""
 			list = append(list, action{doing: doUndrain, rule: r, subject: s, text: fmt.Sprintf("rule %s: %s is no longer drained", r.Name, s.value.Name)})
 		case s.drain || s.fired.IsZero():
 		case drained >= max(1, r.Most):
@@ -180,7 +173,7 @@ func (r *rule) drains(w *World) []action {
 		case r.last(s, w):
 			list = append(list, r.refuse(s, "it is the last that is ready")...)
 		default:
-			s.drain, s.told = true, ""
+			s.drain, s.refused = true, ""
 			drained++
 			list = append(list, action{doing: doDrain, rule: r, subject: s, text: fmt.Sprintf("rule %s: %s is drained", r.Name, s.value.Name)})
 		}
@@ -188,17 +181,17 @@ func (r *rule) drains(w *World) []action {
 	return list
 }
 
-// refuse tells once that something is not done.
+// refuse reports once that something is not done.
 func (r *rule) refuse(s *subject, why string) []action {
-	if s.told == why {
+	if s.refused == why {
 		return nil
 	}
-	s.told = why
+	s.refused = why
 	return []action{{doing: doRefuse, rule: r, subject: s, text: fmt.Sprintf("rule %s: nothing is done about %s: %s", r.Name, s.value.Name, why)}}
 }
 
-// last is true when nothing that is ready would be left of the node's or the
-// instance's service. A service as a whole is drained because it was asked for.
+// last is true when no other node, or no other instance of the service, is ready. A
+// service may be drained as a whole.
 func (r *rule) last(s *subject, w *World) bool {
 	switch r.condition.Metric.thing() {
 	case "node":
@@ -221,19 +214,16 @@ func (r *rule) last(s *subject, w *World) bool {
 	return false
 }
 
-// scales says which services get another number of instances.
+// scales decides which services get another number of instances.
 func (m *memory) scales(r *rule, w *World) []action {
 	var list []action
-	for _, id := range sortedKeys(r.subjects) {
+	for _, id := range slices.Sorted(maps.Keys(r.subjects)) {
 		s := r.subjects[id]
 		if s.fired.IsZero() {
-			s.told = ""
+			s.refused = ""
 			continue
 		}
-		name := r.Service
-		if name == "" {
-			name = id
-		}
+		name := cmp.Or(r.Service, id)
 		i := slices.IndexFunc(w.Snapshot.Services, func(service *catalog.Service) bool { return service.ID == name || service.Name == name })
 		if i < 0 {
 			list = append(list, r.refuse(s, "there is no service "+name)...)
@@ -244,9 +234,9 @@ func (m *memory) scales(r *rule, w *World) []action {
 			list = append(list, r.refuse(s, "service "+service.Name+" has no number of instances that could be changed")...)
 			continue
 		}
-		since := m.began
-		if at, ok := m.scaled[service.ID]; ok {
-			since = at
+		since, ok := m.scaled[service.ID]
+		if !ok {
+			since = m.began
 		}
 		to := target(*service.Replicas, r.Step, r.Min, r.Max)
 		switch {
@@ -256,7 +246,7 @@ func (m *memory) scales(r *rule, w *World) []action {
 			list = append(list, r.refuse(s, fmt.Sprintf("service %s has %d instances, and the rule may set %d to %d", service.Name, to, r.Min, r.Max))...)
 			continue
 		}
-		s.told = ""
+		s.refused = ""
 		m.scaled[service.ID] = w.Now
 		list = append(list, action{
 			doing: doScale, rule: r, subject: s, service: service.ID, from: *service.Replicas, to: to,
@@ -269,9 +259,7 @@ func (m *memory) scales(r *rule, w *World) []action {
 // target is the number that a step leads to from now: within the bounds, and never
 // in the other direction.
 func target(now, step, low, high int) int {
-	if step == 0 {
-		step = 1
-	}
+	step = cmp.Or(step, 1)
 	to := min(max(now+step, low), high)
 	if step > 0 && to < now || step < 0 && to > now {
 		return now
@@ -279,12 +267,7 @@ func target(now, step, low, high int) int {
 	return to
 }
 
-func (r *rule) cooldown() time.Duration {
-	if r.Cooldown == 0 {
-		return defaultCooldown
-	}
-	return r.Cooldown
-}
+func (r *rule) cooldown() time.Duration { return cmp.Or(r.Cooldown, defaultCooldown) }
 
 // id is what an event about the rule and the subject is about.
 func (r *rule) id(s *subject) string { return "rule/" + r.Name + "/" + s.value.Subject }

@@ -9,7 +9,7 @@ import (
 	"fairway/internal/series"
 )
 
-// TestDocs: docs/rules.md tells of every metric, and how large the files are.
+// TestDocs: docs/rules.md names every metric, and how large the files are.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {

@@ -194,8 +194,8 @@ func (c Condition) String() string {
 	return text
 }
 
-// holds tells whether a value is what the condition waits for; with lasting set,
-// whether it still is, once it has been.
+// holds reports whether a value fulfils the condition; with lasting set, whether it
+// still does after it has.
 func (c Condition) holds(v float64, lasting bool) bool {
 	limit := c.Value
 	if lasting {

@@ -1,10 +1,10 @@
-// Package rules watches readings and says what to do: tell somebody, drain a
-// node, change the number of a service's instances.
+// Package rules watches metrics and decides what to do: notify, drain a node, change
+// the number of a service's instances.
 //
-//	world ──▶ values of a metric ──▶ decide (pure) ──▶ actions ──▶ Hands
+//	world ──▶ values of a metric ──▶ decide (pure) ──▶ actions ──▶ Driver
 //
-// Nothing is done on doubt: what is not known neither makes a rule fire nor clear,
-// and time in which nothing is known does not count.
+// Nothing is done on doubt: an unknown value neither fires nor clears a rule, and
+// time without values does not count.
 package rules
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// What a rule does when it fires, besides that it is told of.
+// What a rule does when it fires. A notification is sent in any case.
 const (
 	DoNotify = "notify"
 	DoDrain  = "drain"
@@ -31,7 +31,7 @@ type Rule struct {
 	// Only restricts the rule to subjects of these names or IDs, with * for any
 	// part; none means all.
 	Only []string `yaml:"only"`
-	// Do is notify (the default), drain or scale. What is done is told in any case.
+	// Do is notify (the default), drain or scale.
 	Do string `yaml:"do"`
 
 	// Most is how many subjects the rule drains at once; zero means 1.
@@ -118,7 +118,7 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool { return !ok(r) }) < 0
 }
 
-// chooses tells whether the rule is about a subject.
+// chooses reports whether the rule is about a subject.
 func (r Rule) chooses(v Value) bool {
 	if len(r.Only) == 0 {
 		return true

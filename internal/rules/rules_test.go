@@ -204,16 +204,21 @@ func (s *stage) note(format string, args ...any) {
 	s.done = append(s.done, fmt.Sprintf(format, args...))
 }
 
-func (s *stage) Fired(e Event)   { s.note("fired %s", e.Subject) }
-func (s *stage) Cleared(e Event) { s.note("cleared %s", e.Subject) }
-func (s *stage) Acted(e Event)   { s.note("acted: %s", e.Text) }
-func (s *stage) Drain(_ context.Context, kind, subject, rule, _ string) error {
-	s.note("drain %s %s by %s", kind, subject, rule)
+func (s *stage) Report(what Report, e Event) {
+	if what == Acted {
+		s.note("acted: %s", e.Text)
+	} else {
+		s.note("%s %s", what, e.Subject)
+	}
+}
+
+func (s *stage) Drain(_ context.Context, subject catalog.Subject, rule, _ string) error {
+	s.note("drain %s by %s", subject, rule)
 	return s.fail
 }
 
-func (s *stage) Undrain(_ context.Context, kind, subject, _ string) error {
-	s.note("undrain %s %s", kind, subject)
+func (s *stage) Undrain(_ context.Context, subject catalog.Subject, _ string) error {
+	s.note("undrain %s", subject)
 	return s.fail
 }
 
@@ -235,7 +240,7 @@ func (s *stage) want(t *testing.T, want ...string) {
 func play(t *testing.T, s *stage, fired map[string]time.Time, rules []Rule, scene func(r *Rules, pass func(time.Duration))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r, err := New(Options{Rules: rules, World: s.world, Hands: s, Fired: fired, Every: 5 * time.Second})
+		r, err := New(Options{Rules: rules, World: s.world, Driver: s, Fired: fired, Every: 5 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"fairway/internal/catalog"
 )
 
 // Event is something that a rule did. Its words are those of package notify.
@@ -21,33 +24,39 @@ type Event struct {
 	Details       map[string]string
 }
 
-// Hands do what rules decide. Every call has the deadline of its context. They are
-// called from one goroutine.
-type Hands interface {
-	// Fired and Cleared tell that a rule did; Acted that it has done something, or
-	// could not.
-	Fired(Event)
-	Cleared(Event)
-	Acted(Event)
-	// Drain and Undrain take a node, service or instance out and back. kind is one
-	// of these words, subject what the catalogue calls it.
-	Drain(ctx context.Context, kind, subject, rule, why string) error
-	Undrain(ctx context.Context, kind, subject, rule string) error
-	// Scale changes the number of a service's instances, from what it was decided
-	// upon; somebody else's change in between is an error.
+// Driver carries out what rules decide. Every call has the deadline of its context.
+// It is called from one goroutine.
+type Driver interface {
+	// Report reports that a rule fired or cleared, or what it has done or could not.
+	Report(Report, Event)
+	// Drain and Undrain take a node, service or instance out and back.
+	Drain(ctx context.Context, s catalog.Subject, rule, why string) error
+	Undrain(ctx context.Context, s catalog.Subject, rule string) error
+	// Scale changes the number of a service's instances. It is an error when the
+	// number is not from any more.
 	Scale(ctx context.Context, service string, from, to int) error
 }
 
-// Options are what New needs. World and Hands are required.
+// Report is what an event of a rule is about.
+type Report string
+
+// The reports.
+const (
+	Fired   Report = "fired"
+	Cleared Report = "cleared"
+	Acted   Report = "acted" // the rule has done something, or could not
+)
+
+// Options are what New needs. World and Driver are required.
 type Options struct {
 	Rules []Rule
 	// World returns what is known now.
-	World func() *World
-	Hands Hands
-	// Every is how often rules are looked at; zero means 2 s.
+	World  func() *World
+	Driver Driver
+	// Every is how often rules are evaluated; zero means 2 s.
 	Every time.Duration
-	// Fired are the subjects of events by which an earlier run told that a rule has
-	// fired, and that were not cleared, with when that was.
+	// Fired are the subjects of the events of rules that fired in an earlier run and
+	// did not clear, with when they fired.
 	Fired      map[string]time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -58,7 +67,7 @@ const (
 	actTimeout   = 30 * time.Second
 )
 
-// Rules watches. States may be called from any goroutine.
+// Rules evaluates rules. States may be called from any goroutine.
 type Rules struct {
 	o     Options
 	fires *prometheus.CounterVec
@@ -69,8 +78,8 @@ type Rules struct {
 
 // New returns rules that do nothing until Run.
 func New(o Options) (*Rules, error) {
-	if o.World == nil || o.Hands == nil {
-		return nil, errors.New("rules: world and hands are required")
+	if o.World == nil || o.Driver == nil {
+		return nil, errors.New("rules: world and driver are required")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -106,7 +115,7 @@ func New(o Options) (*Rules, error) {
 	return r, nil
 }
 
-// restore lets a rule have fired in an earlier run.
+// restore takes over that a rule fired in an earlier run.
 func (m *memory) restore(id string, at time.Time) {
 	name, of, ok := cut(id)
 	for _, r := range m.rules {
@@ -116,7 +125,7 @@ func (m *memory) restore(id string, at time.Time) {
 	}
 }
 
-// Run looks at the rules until ctx ends and returns nil. It may be called once.
+// Run evaluates the rules until ctx ends and returns nil. It may be called once.
 func (r *Rules) Run(ctx context.Context) error {
 	ticker := time.NewTicker(r.o.Every)
 	defer ticker.Stop()
@@ -126,12 +135,12 @@ func (r *Rules) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		r.look(ctx)
+		r.evaluate(ctx)
 	}
 }
 
-// look decides and acts once.
-func (r *Rules) look(ctx context.Context) {
+// evaluate decides and acts once.
+func (r *Rules) evaluate(ctx context.Context) {
 	w := r.o.World()
 	if w == nil || w.Snapshot == nil || w.Snapshot.Restored {
 		return
@@ -144,7 +153,7 @@ func (r *Rules) look(ctx context.Context) {
 	}
 }
 
-// act does one thing and tells of it.
+// act does one thing and reports it.
 func (r *Rules) act(ctx context.Context, a action) {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
@@ -152,21 +161,22 @@ func (r *Rules) act(ctx context.Context, a action) {
 	e := Event{Subject: a.rule.id(a.subject), Name: a.rule.Name, Text: a.text, Details: map[string]string{
 		"rule": a.rule.Name, "when": a.rule.condition.String(), "subject": a.subject.value.Subject,
 	}}
-	kind, of := a.rule.condition.Metric.thing(), a.subject.value.Subject
+	of := a.subject.value.Subject
+	subject := a.rule.condition.Metric.subject(of)
 	var err error
 	switch a.doing {
 	case doFire:
-		r.o.Hands.Fired(e)
+		r.o.Driver.Report(Fired, e)
 		return
 	case doClear:
-		r.o.Hands.Cleared(e)
+		r.o.Driver.Report(Cleared, e)
 		return
 	case doDrain:
-		err = r.o.Hands.Drain(ctx, kind, of, a.rule.Name, a.rule.condition.String())
+		err = r.o.Driver.Drain(ctx, subject, a.rule.Name, a.rule.condition.String())
 	case doUndrain:
-		err = r.o.Hands.Undrain(ctx, kind, of, a.rule.Name)
+		err = r.o.Driver.Undrain(ctx, subject, a.rule.Name)
 	case doScale:
-		err = r.o.Hands.Scale(ctx, a.service, a.from, a.to)
+		err = r.o.Driver.Scale(ctx, a.service, a.from, a.to)
 	}
 	if !r.outcome(a, err) {
 		return
@@ -176,12 +186,12 @@ func (r *Rules) act(ctx context.Context, a action) {
 		e.Text += ", but that failed"
 		e.Details["error"] = err.Error()
 	}
-	r.o.Hands.Acted(e)
+	r.o.Driver.Report(Acted, e)
 }
 
-// outcome notes how an action went, and says whether that is to be told: one that
-// fails is tried again, and told of once.
-func (r *Rules) outcome(a action, err error) (tell bool) {
+// outcome records how an action went, and says whether to report it: an action that
+// fails is tried again, and reported once.
+func (r *Rules) outcome(a action, err error) (report bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
@@ -207,17 +217,16 @@ type State struct {
 	Subject, Name  string
 	// Value is what the metric last was, as text; empty when it is not known.
 	Value string
-	// Fired is when the rule fired; zero when it has not. Since is when the
-	// condition began to hold without that it fired yet, or ceased to without that
-	// it cleared yet; zero when neither is so.
+	// Fired is when the rule fired; zero when it has not. Since is when the condition
+	// began to hold before the rule fires, or ceased to hold before it clears; zero
+	// for neither.
 	Fired, Since time.Time
 	// Drained is true while the subject is drained by the rule.
 	Drained bool
 }
 
 // States lists how the rules stand, in the order of the configuration, then by
-// subject. A rule that is about nothing there is stands there once, without a
-// subject.
+// subject. A rule without a subject is listed once.
 func (r *Rules) States() []State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,7 +239,7 @@ func (r *Rules) States() []State {
 		if len(one.subjects) == 0 {
 			list = append(list, base)
 		}
-		for _, id := range sortedKeys(one.subjects) {
+		for _, id := range slices.Sorted(maps.Keys(one.subjects)) {
 			s, state := one.subjects[id], base
 			state.Subject, state.Name = id, s.value.Name
 			if !math.IsNaN(s.value.Number) {

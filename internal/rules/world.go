@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -19,6 +20,21 @@ type Metric string
 func (m Metric) thing() string {
 	thing, _, _ := strings.Cut(string(m), ".")
 	return thing
+}
+
+// subject is what the ID of a subject of the metric stands for; see instanceID. It is
+// zero for what cannot be drained.
+func (m Metric) subject(id string) catalog.Subject {
+	switch m.thing() {
+	case "node":
+		return catalog.Subject{Node: id}
+	case "service":
+		return catalog.Subject{Service: id}
+	case "instance":
+		name, source, _ := strings.Cut(id, "@")
+		return catalog.Subject{Instance: name, Source: source}
+	}
+	return catalog.Subject{}
 }
 
 // metricKind is how a metric is read.
@@ -51,16 +67,9 @@ var kinds = map[Metric]metricKind{
 }
 
 // Metrics lists the metrics there are, sorted.
-func Metrics() []Metric {
-	var list []Metric
-	for m := range kinds {
-		list = append(list, m)
-	}
-	slices.Sort(list)
-	return list
-}
+func Metrics() []Metric { return slices.Sorted(maps.Keys(kinds)) }
 
-// NeedsReadings tells whether a metric is read off the series that are kept.
+// NeedsReadings reports whether a metric is read off the series that are kept.
 func NeedsReadings(metric string) bool {
 	switch Metric(metric) {
 	case "node.down", "service.ready", "service.unhealthy", "instance.unhealthy", "source.stale":
@@ -206,8 +215,8 @@ func ready(s *catalog.Service) float64 {
 	return float64(n)
 }
 
-// unhealthy is a service with an instance that is, or with fewer that are ready
-// than there shall be.
+// unhealthy is a service with an unhealthy instance, or with fewer ready instances
+// than it wants.
 func unhealthy(s *catalog.Service) float64 {
 	sick := slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State == catalog.StateUnhealthy })
 	return flag(sick || s.Replicas != nil && int(ready(s)) < *s.Replicas)
@@ -280,8 +289,8 @@ func quantile(q float64) func([]float64) float64 {
 	return func(v []float64) float64 { return series.Quantile(v, q) }
 }
 
-// stale is for how long each source has not answered; since the beginning of the
-// run for one that never has is not known here, so it counts as a day.
+// stale is for how long each source has not answered; a source that never has counts
+// as a day.
 func (w *World) stale() []Value {
 	var list []Value
 	for _, s := range w.Sources {
