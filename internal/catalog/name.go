@@ -3,7 +3,7 @@ package catalog
 // maxName is the longest name, in bytes.
 const maxName = 128
 
-// IsName tells whether s can be the name of a service or an instance: letters,
+// IsName reports whether s can be the name of a service or an instance: letters,
 // digits, dots, dashes and underscores, beginning with a letter or digit, as
 // Docker itself demands, at most 128 bytes. It keeps "@" and "/" out, which have a
 // meaning in IDs.

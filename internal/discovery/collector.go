@@ -237,7 +237,7 @@ func (p *pacer) due(wait bool) time.Time {
 	return due
 }
 
-// allHeard tells whether every source has answered or failed in this run.
+// allHeard reports whether every source has answered or failed in this run.
 func (c *Collector) allHeard() bool {
 	return !slices.ContainsFunc(c.states, func(s *state) bool { return !s.heard })
 }

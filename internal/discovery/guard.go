@@ -8,7 +8,7 @@ import (
 )
 
 // massFrom is the number of services from which on losing more than half of
-// them at once is not believed at first.
+// them at once waits for confirmation.
 const massFrom = 4
 
 // guard keeps services that vanish in masses until their absence is confirmed:

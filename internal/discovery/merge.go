@@ -102,7 +102,7 @@ func (m *merger) nodes(states []*state) []*catalog.Node {
 	return list
 }
 
-// same tells whether two snapshots say the same: revision, time and the times
+// same reports whether two snapshots say the same: revision, time and the times
 // of the last answers do not count. Services are compared by pointer, which
 // suffices as merger keeps the pointer of a service that says the same.
 func same(a, b *catalog.Snapshot) bool {

@@ -8,7 +8,7 @@ import (
 	"fairway/internal/catalog"
 )
 
-// metrics tell how the sources and the snapshot are doing.
+// metrics are those of the sources and the snapshot.
 type metrics struct {
 	lastSuccess *prometheus.GaugeVec
 	up          *prometheus.GaugeVec

@@ -12,11 +12,11 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// IsNotFound tells whether err says that the engine has no such container,
+// IsNotFound reports whether err says that the engine has no such container,
 // network or image.
 func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
 
-// Ping asks for a sign of life on a connection of its own, so that it tells
+// Ping asks for a sign of life on a connection of its own, so that it shows
 // about the engine and the path to it, not about a connection that happened to
 // be open. HEAD, else GET /_ping.
 func (c *Client) Ping(ctx context.Context) error {

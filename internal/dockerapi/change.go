@@ -50,7 +50,7 @@ func (c *Client) ImageLoad(ctx context.Context, archive io.Reader) error {
 }
 
 // readProgress reads a stream of progress messages to its end. The engine says
-// 200 first and tells of a failure in the stream.
+// 200 first and reports a failure in the stream.
 func readProgress(r io.Reader) error {
 	d := json.NewDecoder(r)
 	for {

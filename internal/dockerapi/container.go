@@ -24,7 +24,7 @@ type Container struct {
 	Image string
 	// Labels may be nil.
 	Labels map[string]string
-	// Created is when it was created, in whole seconds as a list tells it.
+	// Created is when it was created, in whole seconds as in a list.
 	Created time.Time
 	// Status is Docker's word: created, running, paused, restarting, removing,
 	// exited or dead.
@@ -41,7 +41,7 @@ type Container struct {
 	// own, has none here.
 	Ports []Port
 
-	// Inspected is true when the rest is known, which a list does not tell.
+	// Inspected is true when the rest is known, which a list does not have.
 	Inspected bool
 	// Started is when it was last started; zero for never.
 	Started time.Time

@@ -17,7 +17,7 @@
 // this package have no place for a container's environment, mounts or command.
 //
 // Nothing is read from the environment here: no DOCKER_HOST, no proxy
-// variables, no SSH_AUTH_SOCK. The caller hands everything in.
+// variables, no SSH_AUTH_SOCK. The caller passes everything in.
 package dockerapi
 
 import (
@@ -37,7 +37,7 @@ import (
 // DefaultTimeout is the deadline of a call when Options.Timeout is zero.
 const DefaultTimeout = 10 * time.Second
 
-// DefaultSocket is where a Docker Engine listens unless told otherwise.
+// DefaultSocket is where a Docker Engine listens by default.
 const DefaultSocket = "/var/run/docker.sock"
 
 // Options say where an engine is and how to be let in. Only URL is required.

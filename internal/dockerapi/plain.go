@@ -44,7 +44,7 @@ func (s *Seen) Forget() {
 	}
 }
 
-// same tells whether body is what was seen last, and remembers it.
+// same reports whether body is what was seen last, and remembers it.
 func (s *Seen) same(body []byte) bool {
 	if !s.known {
 		s.known, s.seed = true, maphash.MakeSeed()

@@ -10,7 +10,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// IsConflict tells whether err says that a service was changed by somebody else
+// IsConflict reports whether err says that a service was changed meanwhile
 // since it was read: the version named in an update is not the newest one. It
 // does not tell of a name that is taken.
 func IsConflict(err error) bool {
@@ -19,7 +19,7 @@ func IsConflict(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "update out of sequence")
 }
 
-// IsNameTaken tells whether err says that there is a service of that name.
+// IsNameTaken reports whether err says that there is a service of that name.
 func IsNameTaken(err error) bool {
 	return cerrdefs.IsConflict(err) && !IsConflict(err)
 }

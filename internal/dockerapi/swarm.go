@@ -29,7 +29,7 @@ type Service struct {
 	Image string
 	// Mode is "replicated", "global", "replicated-job" or "global-job".
 	Mode string
-	// Replicas is how many tasks a replicated service shall have; 0 for the
+	// Replicas is how many tasks a replicated service wants; 0 for the
 	// other modes.
 	Replicas uint64
 	// Ports are the ports of its endpoint, sorted.
@@ -81,7 +81,7 @@ type Task struct {
 	StopSignal string
 	// State is what the task does: new, pending, assigned, accepted, preparing,
 	// ready, starting, running, complete, shutdown, failed, rejected, remove or
-	// orphaned. Desired is what it shall do: ready, running, complete, shutdown
+	// orphaned. Desired is what it is meant to do: ready, running, complete, shutdown
 	// or remove. Docker leaves State as it is when the node goes down.
 	State, Desired string
 	// Since is when State was reported, and Error why it is not better.

@@ -4,9 +4,9 @@
 // falls in between; after that it follows the events, reads again what they
 // touch, and lists everything every 30 seconds and whenever something does not
 // add up. Docker's event stream has no heartbeat: a ping on a connection of its
-// own, every five seconds, tells a silent engine from a quiet one.
+// own, every five seconds, notices an engine that has gone silent.
 //
-// A container that is told to stop is seen leaving at once, from the event
+// A container that gets a signal to stop counts as leaving at once, from the event
 // alone, while it still runs and finishes what it has.
 //
 // Containers become services like this: by the label fairway.service, whose
@@ -94,7 +94,7 @@ func (s *Source) Name() string { return s.name }
 // reason is another.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	backoff := backoffFirst
-	told := ""
+	reported := ""
 	for ctx.Err() == nil {
 		synced, err := s.session(ctx, out)
 		s.client.Reset()
@@ -102,10 +102,10 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 			return
 		}
 		if synced {
-			backoff, told = backoffFirst, ""
+			backoff, reported = backoffFirst, ""
 		}
-		if err.Error() != told {
-			told = err.Error()
+		if err.Error() != reported {
+			reported = err.Error()
 			s.log.Debug("connection to engine broke", "error", err)
 			select {
 			case out <- catalog.Answer{Err: err}:

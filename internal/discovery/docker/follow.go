@@ -73,8 +73,8 @@ func (f *follower) nextList() <-chan time.Time {
 // event acts on one event. What it says by itself is answered at once.
 func (f *follower) event(ctx context.Context, e dockerapi.Event) {
 	if f.world.leavingRunning(e) {
-		// Tell that it stopped before telling that it is gone: if its absence
-		// has to be confirmed first, what is kept must not look alive.
+		// Answer that it stopped before answering that it is gone: while its absence
+		// waits for confirmation, it must not look alive.
 		f.world.stopped(e.ID)
 		f.answer(ctx)
 	}
@@ -230,7 +230,7 @@ func inspect(ctx context.Context, c *dockerapi.Client, id string) (container doc
 
 // answer sends what is known, if it is due or says something new, and returns
 // false when ctx ended. Nothing is said before the first list of a session, and
-// before what the list could not tell has been read.
+// before the urgent inspections of that list have ended.
 func (f *follower) answer(ctx context.Context) bool {
 	if f.listed == 0 || !f.answered && f.world.urgent() {
 		return true

@@ -179,7 +179,7 @@ func (gs *groups) build(g group) *catalog.Service {
 	return s
 }
 
-// oldest tells whether g is the first among those with its plain ID.
+// oldest reports whether g is the first among those with its plain ID.
 func (gs *groups) oldest(g group) bool {
 	for other := range gs.claims[g.id(gs.source)] {
 		if other == g {

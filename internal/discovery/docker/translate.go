@@ -31,21 +31,21 @@ type view struct {
 	find    func(id string) *dockerapi.Container // nil when there is none
 }
 
-// onHost tells whether Fairway is on the engine's machine and in its network
+// onHost reports whether Fairway is on the engine's machine and in its network
 // namespace.
 func (v *view) onHost() bool {
 	return v.host.Local && (v.selfID == "" || v.self != nil && v.self.NetworkMode == "host")
 }
 
-// bridged tells whether the engine's bridges are within Fairway's reach.
+// bridged reports whether the engine's bridges are within Fairway's reach.
 func (v *view) bridged() bool { return v.onHost() && !v.enclosed }
 
 // maxStackDepth bounds how far one container's network stack is followed into
 // another's.
 const maxStackDepth = 4
 
-// instance translates a container. leaving is when it was told to stop, zero
-// for not, and signal how.
+// instance translates a container. leaving is when it got a signal to stop,
+// zero for never.
 func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string) *catalog.Instance {
 	i := &catalog.Instance{
 		ID:      c.ID,

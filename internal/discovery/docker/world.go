@@ -24,7 +24,7 @@ const goneFor = time.Minute
 // world is what is known about the containers of an engine. It makes no calls;
 // one goroutine uses it at a time.
 //
-// A list tells nearly everything about a container, and an inspection the rest.
+// A list has nearly everything about a container, an inspection the rest.
 // Containers whose inspection is outstanding are in doubt; those in urgent doubt
 // first.
 type world struct {
@@ -40,22 +40,21 @@ type world struct {
 	queue   []string        // in urgent doubt and not being read, in order
 	doubts  map[string]bool // in doubt → urgently
 	fresh   bool            // something changed since the last answer
-	unsaid  bool            // a container went since then of which no event told
+	unsaid  bool            // a container went since then without an event
 	details bool            // only details changed that an inspection filled in
 }
 
-// leavingLimit is after how long a container that was told to stop and still runs
-// is taken to have chosen to stay. It is longer than anybody lets an application
-// take its leave.
+// leavingLimit is how long a container that got a signal to stop counts as leaving
+// while it still runs. It is longer than any usual grace period.
 const leavingLimit = 10 * time.Minute
 
 // entry is one container.
 type entry struct {
 	facts dockerapi.Container
-	// known is false while only events have told of it.
+	// known is false until a list or an inspection had it.
 	known bool
-	// leaving is when it was told to stop, by the engine's clock; zero when it
-	// was not. signal is how.
+	// leaving is when it got a signal to stop, by the engine's clock; zero for
+	// never. signal is which.
 	leaving time.Time
 	signal  string
 	// undecided is a signal of which only the container's configuration says
@@ -118,7 +117,7 @@ func (w *world) nextDoubt(inflight map[string]bool, rest bool) (id string, ok bo
 	return "", false
 }
 
-// urgent tells whether something in urgent doubt is still to be read.
+// urgent reports whether something in urgent doubt is still to be read.
 func (w *world) urgent() bool {
 	for _, urgent := range w.doubts {
 		if urgent {
@@ -128,7 +127,7 @@ func (w *world) urgent() bool {
 	return false
 }
 
-// needsInspection tells whether a list is not enough to say how the container
+// needsInspection reports whether a list is not enough to say how the container
 // is reached: the ports of one that has no network stack of its own are only in
 // its configuration. One that is leaving may have come back.
 func (e *entry) needsInspection() bool {
@@ -194,7 +193,7 @@ func (w *world) list(l listing, m mark) {
 	w.refreshAll()
 }
 
-// newerThan tells whether a list that began at m may be older than what the
+// newerThan reports whether a list that began at m may be older than what the
 // events said about the container.
 func (e *entry) newerThan(m mark) bool {
 	return !e.at.IsZero() && m.at.Sub(e.at) < listLag
@@ -225,7 +224,7 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 		w.doubt(c.ID, false) // an event was missed
 	}
 	if e.facts.Inspected {
-		// What only an inspection tells never changes, but for the time of the
+		// What only an inspection has never changes, but for the time of the
 		// start, which is read again when in doubt.
 		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
 		c.Started, c.Inspected = e.facts.Started, true
@@ -264,8 +263,7 @@ func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	})
 }
 
-// missing is told that a container did not exist when an inspection that began
-// at m asked for it.
+// missing notes that an inspection that began at m found no such container.
 func (w *world) missing(id string, m mark) {
 	w.sure(id)
 	if e := w.containers[id]; e != nil && e.number > m.number {
@@ -276,8 +274,8 @@ func (w *world) missing(id string, m mark) {
 	w.remove(id)
 }
 
-// unreadable is told that an inspection that began at m failed. What an event has
-// said since is still to be read.
+// unreadable notes that an inspection that began at m failed. What events have said
+// since is still to be read.
 func (w *world) unreadable(id string, m mark) {
 	w.sure(id)
 	e := w.containers[id]
@@ -332,7 +330,7 @@ func (w *world) remove(id string) {
 	w.refreshDependents(id)
 }
 
-// changed tells whether there is something new to answer, and forgets it.
+// changed reports whether there is something new to answer, and forgets it.
 // Details that inspections fill in one by one after a list are worth one
 // answer at the end, which is when idle is true and nothing is in doubt.
 func (w *world) changed(idle bool) bool {
@@ -347,7 +345,7 @@ func (w *world) changed(idle bool) bool {
 }
 
 // services returns all services, and whether one is gone since the last call
-// without an event that told of it: that is to be confirmed.
+// without an event, which has to be confirmed.
 func (w *world) services() (list []*catalog.Service, doubtful bool) {
 	list, vanished := w.groups.services()
 	doubtful = vanished && w.unsaid

@@ -22,12 +22,12 @@ type follower struct {
 	results chan result
 	reader  *reader
 
-	at      int     // index of the client that is asked
-	open    []bool  // whose event streams are open
-	faults  []error // why each client did not answer, in this round
-	failed  int     // calls on end that failed
-	backoff time.Duration
-	told    string // the error last told; empty when there is none
+	at       int     // index of the client that is asked
+	open     []bool  // whose event streams are open
+	faults   []error // why each client did not answer, in this round
+	failed   int     // calls on end that failed
+	backoff  time.Duration
+	reported string // the error last answered; empty when there is none
 
 	reading  bool // a refresh is under way
 	dirty    kinds
@@ -105,7 +105,7 @@ func (f *follower) refresh(ctx context.Context) {
 	})
 }
 
-// take takes in what a refresh brought.
+// take takes the result of a refresh.
 func (f *follower) take(r result) {
 	now := time.Now()
 	f.took = now.Sub(f.began)
@@ -120,8 +120,8 @@ func (f *follower) take(r result) {
 	}
 	f.failed, f.backoff = 0, backoffFirst
 	clear(f.faults)
-	if f.told != "" {
-		f.told, f.due = "", true
+	if f.reported != "" {
+		f.reported, f.due = "", true
 	}
 	if f.confirming() {
 		f.vanished, f.due = time.Time{}, true
@@ -144,7 +144,7 @@ func (f *follower) plan(now time.Time) {
 	}
 }
 
-// confirming tells whether the newest refresh began late enough to confirm that
+// confirming reports whether the newest refresh began late enough to confirm that
 // what vanished is gone.
 func (f *follower) confirming() bool {
 	return !f.vanished.IsZero() && f.began.Sub(f.vanished) >= daemon.ConfirmAfter
@@ -172,8 +172,8 @@ func (f *follower) hurry(now time.Time) {
 	}
 }
 
-// fail takes in a refresh that failed: the next manager is asked soon, and when
-// none answers that is told.
+// fail takes a refresh that failed: the next manager is asked soon, and when none
+// answers that is the answer.
 func (f *follower) fail(ctx context.Context, r result) bool {
 	if ctx.Err() != nil {
 		return false
@@ -196,10 +196,10 @@ func (f *follower) fail(ctx context.Context, r result) bool {
 	f.backoff = min(2*f.backoff, backoffMost)
 	err := f.fault()
 	clear(f.faults)
-	if err.Error() == f.told {
+	if err.Error() == f.reported {
 		return true
 	}
-	f.told = err.Error()
+	f.reported = err.Error()
 	return f.send(ctx, catalog.Answer{Err: err})
 }
 
@@ -240,7 +240,7 @@ func (f *follower) notice(n notice) {
 // false when ctx ended. Nothing is said before the first refresh, nor while the
 // source is known to have failed.
 func (f *follower) answer(ctx context.Context) bool {
-	if !f.world.known || f.told != "" {
+	if !f.world.known || f.reported != "" {
 		return true
 	}
 	if f.world.build(); !f.world.fresh && !f.due {

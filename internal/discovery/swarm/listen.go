@@ -49,8 +49,8 @@ func listen(ctx context.Context, from int, client *dockerapi.Client, notices cha
 	}
 }
 
-// hear lives as long as one stream. It returns whether there was one: an engine
-// that refuses the stream is told from one that opens it by how soon it ends.
+// hear lives as long as one stream. It returns whether there was one: a stream that
+// ends before provenAfter counts as refused.
 func hear(ctx context.Context, from int, client *dockerapi.Client, send func(notice) bool) (open bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -15,8 +15,8 @@ import (
 // never written to once it is made, so that it may be shared between goroutines.
 type facts struct {
 	services []dockerapi.Service
-	tasks    []dockerapi.Task // that shall run
-	leaving  []dockerapi.Task // that shall not, and still do
+	tasks    []dockerapi.Task // that are meant to run
+	leaving  []dockerapi.Task // that are not, and still do
 	nodes    []dockerapi.Node
 	networks []dockerapi.SwarmNetwork
 	// own are the IDs of the networks that Fairway's container is on.
@@ -135,7 +135,7 @@ func stillRunning(ctx context.Context, client *dockerapi.Client, before facts, t
 	return list, err
 }
 
-// orphans tells whether a task that shall run belongs to a service that is not
+// orphans reports whether a task that shall run belongs to a service that is not
 // known.
 func orphans(f facts) bool {
 	known := make(map[string]bool, len(f.services))

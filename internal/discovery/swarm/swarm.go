@@ -1,20 +1,18 @@
 // Package swarm is the source that sees the services, tasks and nodes of a
 // Docker Swarm.
 //
-// Tasks have no events, so what is true is learnt by listing: all tasks that
-// shall run in one call, every second while anything converges and every ten
-// seconds while all is quiet. An answer that says the same as the one before,
-// byte for byte, is not even decoded. Services and networks are listed when an
-// event tells of them and every 30 seconds. What events add is haste: those of
-// services and nodes come from the managers, those of containers from every
-// engine the source is given, and a task whose container is told to stop is seen
-// leaving at once, from the event alone.
+// Tasks have no events, so they are listed: all that are meant to run in one call,
+// every second while anything converges and every ten seconds while all is quiet. An
+// answer that equals the one before, byte for byte, is not decoded. Services and
+// networks are listed after their events and every 30 seconds. Events of services and
+// nodes come from the managers, those of containers from every engine of the source;
+// a task whose container gets a signal to stop counts as leaving at once.
 //
 // Lists are asked of one manager at a time. When it does not answer within three
 // seconds, is no manager or has no leader, the next one is asked; the source has
 // failed when none answers.
 //
-// A task is ready when it shall run, does run, and its node is not dead: the
+// A task is ready when it is meant to run, does run, and its node is not dead: the
 // tasks of a dead node go on saying that they run. A node whose state is "unknown"
 // or "disconnected" is not taken for dead, since that is the state of every node
 // for some seconds after the managers have elected a leader, though all of them
@@ -24,8 +22,8 @@
 // one, its own included; until that one is back, "down" is no more than "unknown".
 //
 // In a Swarm the service is the service: its ID is "<name>@<source>", its labels
-// are those of the service, and its instances are the tasks that shall run, or
-// that shall not and still do. Tasks that have ended are history and left out.
+// are those of the service, and its instances are the tasks that are meant to run, or
+// still do. Tasks that have ended are left out.
 //
 // A manager, or a proxy in front of its socket, is asked for nothing but
 //
@@ -58,7 +56,7 @@ import (
 const (
 	pollFast    = time.Second      // while anything converges
 	pollSlow    = 10 * time.Second // while all is quiet
-	relistAfter = 20 * time.Second // then the next refresh lists everything, whether events told of it or not
+	relistAfter = 20 * time.Second // then the next refresh lists everything, with or without events
 	answerAfter = 15 * time.Second // then the next refresh is answered, whether it brought news or not
 	patience    = 5 * time.Minute  // how long what converges is watched without seeing progress
 	settled     = 5 * time.Second  // how long everything is watched after a change

@@ -35,7 +35,7 @@ type view struct {
 // run is a task with what the lists alone do not say.
 type run struct {
 	dockerapi.Task
-	leaving bool // it is not in the list of those that shall run
+	leaving bool // it is not in the list of those that are meant to run
 	hint    hintState
 }
 
@@ -44,7 +44,7 @@ type hintState string
 
 const (
 	noHint   hintState = ""
-	stopping hintState = "stopping" // its container was told to stop
+	stopping hintState = "stopping" // its container got a signal to stop
 	ended    hintState = "ended"    // its container does not run any more
 )
 
@@ -108,8 +108,8 @@ func (v *view) instance(service string, s dockerapi.Service, r run) *catalog.Ins
 	return i
 }
 
-// copyName tells the tasks of a service apart: by slot, or for a global service,
-// which has none, by node.
+// copyName names a task of a service by slot, or for a global service, which has
+// none, by node.
 func (v *view) copyName(t dockerapi.Task) string {
 	if t.Slot > 0 {
 		return strconv.Itoa(t.Slot)
@@ -154,7 +154,7 @@ func (v *view) state(r run) (catalog.State, string) {
 	}
 }
 
-// isDead tells whether the managers have given a node up: it is down, or its
+// isDead reports whether the managers have given a node up: it is down, or its
 // state is not known and the leader does not reach the manager on it. A state that
 // is not known is no sign of death by itself: it is that of every node after an
 // election. Neither is "down" while the leader's own node is: the leader answers,

@@ -46,7 +46,7 @@ type service struct {
 	result          *catalog.Service
 }
 
-// runKey tells whether a task has to be translated again.
+// runKey is what the translation of a task depends on.
 type runKey struct {
 	id      string
 	version uint64
@@ -64,7 +64,7 @@ func newWorld(p place) *world {
 	}
 }
 
-// take takes in what a refresh brought, and tells whether it is news.
+// take takes in what a refresh brought, and reports whether it is news.
 func (w *world) take(f facts, now time.Time) bool {
 	before := w.facts
 	around := !sameList(before.nodes, f.nodes) || !sameList(before.networks, f.networks) || !maps.Equal(before.own, f.own)
@@ -78,13 +78,13 @@ func (w *world) take(f facts, now time.Time) bool {
 	return changed
 }
 
-// sameList tells whether two lists are one: a list that did not change is not
+// sameList reports whether two lists are one: a list that did not change is not
 // made anew.
 func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// forget drops what events said and what no longer counts, and tells whether
+// forget drops what events said and what no longer counts, and reports whether
 // that makes a difference.
 func (w *world) forget(now time.Time) (different bool) {
 	if len(w.hints) == 0 {
@@ -140,8 +140,7 @@ func (w *world) stopSignal(task string) string {
 	return ""
 }
 
-// converging reports whether something is on its way from what is to what shall
-// be.
+// converging reports whether something has not reached its desired state.
 func (w *world) converging() bool {
 	return len(w.facts.leaving) > 0 ||
 		slices.ContainsFunc(w.facts.tasks, func(t dockerapi.Task) bool { return t.State != t.Desired }) ||
@@ -149,7 +148,7 @@ func (w *world) converging() bool {
 		slices.ContainsFunc(w.facts.nodes, func(n dockerapi.Node) bool { return n.State != "ready" && (n.State != "down" || n.Leader) })
 }
 
-// build translates again what changed, and tells in w.fresh whether that made a
+// build translates again what changed, and notes in w.fresh whether that made a
 // difference.
 func (w *world) build() {
 	if !w.stale {
@@ -203,7 +202,7 @@ func (w *world) buildService(v *view, s dockerapi.Service, runs []run) *service 
 }
 
 // runs sorts the tasks by service. A task that is in both lists is in the one of
-// those that shall run.
+// those that are meant to run.
 func (w *world) runs() map[string][]run {
 	byService := make(map[string][]run, len(w.facts.services))
 	seen := make(map[string]bool, len(w.facts.tasks))
