@@ -173,7 +173,7 @@ var largePackages = map[string]struct {
 	"cmd/fairway":                    {4933, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/admin":                 {3908, "its adapters go when it may import what it shows"},
 	"internal/admin/ui":              {3125, "pages; a package per area"},
-	"internal/app":                   {4762, "the environment of Docker Flow becomes a package"},
+	"internal/app":                   {4657, "the environment of Docker Flow becomes a package"},
 	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
 	"internal/engine/embedded":       {5246, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},

@@ -104,6 +104,6 @@ func shownCommand(c control.Command) api.Command {
 		}
 		out.Services = slices.Sorted(maps.Keys(h.Services))
 	}
-	out.Operator = cmp.Or(out.Operator, "somebody without a name")
+	out.Operator = cmp.Or(out.Operator, "an unnamed operator")
 	return out
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Snapshot is everything that exists at one moment. It is immutable once it has
-// been handed to a Feed: nobody writes to it or to anything reachable from it.
+// been published: neither it nor anything reachable from it is written again.
 // Services that did not change between two snapshots are the same pointer, so a
 // consumer may compare pointers to find out what it can keep.
 type Snapshot struct {
@@ -64,12 +64,11 @@ type Service struct {
 	// Instances is sorted by ID. It may be empty: a service can exist without a
 	// running copy.
 	Instances []*Instance `json:"instances,omitempty"`
-	// Virtual are addresses that stand for all instances, such as the virtual
-	// IPs of a Swarm service; whoever dials one leaves the choice of the instance
-	// to the network. They are used only when asked for. Sorted like the
-	// addresses of an instance.
+	// Virtual are addresses that stand for all instances, such as the virtual IPs of
+	// a Swarm service; the network chooses the instance behind one. They are used
+	// only when asked for. Sorted like the addresses of an instance.
 	Virtual []Address `json:"virtual,omitempty"`
-	// Replicas is how many instances it shall have; nil where nobody says so, as
+	// Replicas is how many instances it wants; nil where that is not set, as
 	// for a global service of a Swarm.
 	Replicas *int `json:"replicas,omitempty"`
 	// Image is the image reference that its instances are to be created from,
@@ -129,7 +128,7 @@ const (
 	StateUnhealthy State = "unhealthy"
 	// StatePaused: frozen by its operator.
 	StatePaused State = "paused"
-	// StateLeaving: told to stop and still running; it finishes what it has and
+	// StateLeaving: got a signal to stop and still runs; it finishes what it has and
 	// gets nothing new.
 	StateLeaving State = "leaving"
 	// StateStopped: not running, but not removed either.
@@ -205,7 +204,7 @@ type Node struct {
 }
 
 // Certificate is a file with a certificate, its chain and its private key in PEM.
-// The file is read by whoever serves it; the catalogue only knows the path.
+// The engine that serves it reads the file; the catalogue only knows the path.
 type Certificate struct {
 	// File is the path.
 	File string `json:"file"`
@@ -249,7 +248,7 @@ type Answer struct {
 	// Certificates are the files with certificates that the source looks after,
 	// in the order in which they count. Each has been read and is sound.
 	Certificates []Certificate
-	// Certain is set by a source that was told what to leave out: a service that
+	// Certain is set by a source that knows of each removal: a service that
 	// is missing was removed on purpose, so its removal waits for no confirmation.
 	Certain bool
 	// Err is the reason why the source could not see. When set, Services and

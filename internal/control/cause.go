@@ -91,12 +91,12 @@ func (s step) changes() []history.Change {
 	if len(concerned) == 0 {
 		concerned = append(others, s.rest()...)
 	}
-	slices.SortStableFunc(concerned, func(a, b history.Change) int { return cmp.Compare(telling(a.Kind), telling(b.Kind)) })
+	slices.SortStableFunc(concerned, func(a, b history.Change) int { return cmp.Compare(explains(a.Kind), explains(b.Kind)) })
 	return concerned
 }
 
-// telling orders changes by how much they explain.
-func telling(k history.ChangeKind) int {
+// explains orders changes by how much they explain.
+func explains(k history.ChangeKind) int {
 	return slices.Index([]history.ChangeKind{
 		history.LabelChanged, history.ServiceAdded, history.ServiceRemoved,
 		history.InstanceAdded, history.InstanceRemoved, history.InstanceState, history.InstanceAddress,

@@ -55,7 +55,7 @@ type Command struct {
 }
 
 // setEnd sets the end of a pause that is to begin, or goes on after a restart. It
-// lasts no longer than it was to, whatever the clock of the wall has done.
+// lasts no longer than it was to, even when the wall clock was set back.
 func (c *Command) setEnd(now time.Time) {
 	if !c.Until.IsZero() {
 		c.end = now.Add(min(c.Until.Sub(now), c.Wait))
@@ -144,7 +144,7 @@ func (c Command) String() string {
 
 // by says on an endpoint who changed it and why.
 func (c Command) by() string {
-	text := string(c.Kind) + " by " + cmp.Or(c.Operator, "somebody without a name")
+	text := string(c.Kind) + " by " + nameOf(c.Operator)
 	if c.Kind == CommandPause {
 		text += " until " + c.Until.UTC().Format(time.RFC3339)
 	}

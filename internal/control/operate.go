@@ -155,7 +155,7 @@ const (
 )
 
 // nameOf is the name of an operator, never empty.
-func nameOf(operator string) string { return cmp.Or(operator, "somebody without a name") }
+func nameOf(operator string) string { return cmp.Or(operator, "an unnamed operator") }
 
 // about sets what a drain, weight or pause says.
 func (c *Command) about(o Order, s *catalog.Snapshot) (err error) {

@@ -280,7 +280,7 @@ func seen(s *catalog.Snapshot, compiled *route.Table, service string) Seen {
 }
 
 // changed says whether a service has other labels than it had. That a service is
-// gone is believed once every source has answered in this run.
+// gone counts once every source has answered in this run.
 func changed(s *catalog.Snapshot, service string, before Seen) bool {
 	now := labelsOf(s, service)
 	if now == before.Labels {

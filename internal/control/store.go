@@ -91,8 +91,8 @@ func (s *Store) Load() (*LastGood, error) {
 	return lg, nil
 }
 
-// Put hands over the newest value to be written and returns at once. A value
-// that was not written yet is forgotten.
+// Put takes the newest value to be written and returns at once. A value that was not
+// written yet is forgotten.
 func (s *Store) Put(lg *LastGood) {
 	for {
 		select {
@@ -107,7 +107,7 @@ func (s *Store) Put(lg *LastGood) {
 	}
 }
 
-// run writes what Put hands over until ctx ends, and then what is left. Writing
+// run writes what Put takes until ctx ends, and then what is left. Writing
 // takes at most a twentieth of the time: after a write it rests for twenty times
 // as long as the write took, and for a second at least.
 func (s *Store) run(ctx context.Context) {
