@@ -165,7 +165,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 			if h.Error != "" {
 				line += ": " + h.Error
 			}
-			if h.State != "pending" && told[h.Host] != line {
+			if h.State != "waiting" && told[h.Host] != line {
 				told[h.Host] = line
 				c.note("%s: %s", h.Host, line)
 			}
@@ -222,18 +222,18 @@ func (c *console) rollout(r api.FleetRollout) {
 	p := phase(r)
 	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
 	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reasonOf(r)))
-	var owed []string
+	var pending []string
 	for _, h := range r.Hosts {
-		if h.Owed {
-			owed = append(owed, h.Host)
+		if h.Pending {
+			pending = append(pending, h.Host)
 		}
 	}
-	if len(owed) > 0 {
+	if len(pending) > 0 {
 		what := "the revision"
 		if r.Phase == api.RolloutReverted {
 			what = "what is meant for them"
 		}
-		c.raw(c.paint(doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(owed, ", ")))
+		c.raw(c.paint(doubt, "when they can be reached again, these hosts get "+what+": "+strings.Join(pending, ", ")))
 	}
 }
 
@@ -256,15 +256,15 @@ func phase(r api.FleetRollout) cell {
 
 func stepState(h api.FleetStep) cell {
 	state := h.State
-	if h.Owed {
-		state += ", owed"
+	if h.Pending {
+		state += ", pending"
 	}
 	switch h.State {
 	case "applied", "already":
 		return cell{state, good}
 	case "refused", "unknown", "lost":
 		return cell{state, bad}
-	case "pending":
+	case "waiting":
 		return cell{state, faint}
 	}
 	return cell{state, doubt}
@@ -330,7 +330,7 @@ func (f *fleetStatusCommand) Run(ctx context.Context, c *console) error {
 func (c *console) fleetHosts(hosts []api.FleetHost) {
 	header := []string{"HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT"}
 	if c.wide() {
-		header = append(header, "WAY", "OLD", "SESSIONS", "REQUESTS", "FAILED", "CONNECT FAILURES", "IN", "OUT")
+		header = append(header, "TRANSPORT", "OLD", "SESSIONS", "REQUESTS", "FAILED", "CONNECT FAILURES", "IN", "OUT")
 	}
 	header = append(header, "REASON")
 	var rows [][]cell
@@ -347,7 +347,7 @@ func (c *console) fleetHosts(hosts []api.FleetHost) {
 		}
 		row = append(row, text(contact))
 		if c.wide() {
-			row = append(row, text(dash(h.Way)), text(strconv.Itoa(h.Old)))
+			row = append(row, text(dash(h.Transport)), text(strconv.Itoa(h.Old)))
 			row = append(row, statistics(h.Statistics, true)[3:]...)
 		}
 		rows = append(rows, append(row, text(h.Error)))

@@ -88,7 +88,7 @@ const (
 	FleetCurrent     = "current"     // it has the revision that is out
 	FleetOther       = "other"       // it has another revision
 	FleetEdited      = "edited"      // somebody has edited it by hand, or it runs something else than its file
-	FleetOwed        = "owed"        // it is owed a revision, and gets it when it can be reached
+	FleetPending     = "pending"     // a revision is pending: the host gets it when it can be reached
 	FleetUnreachable = "unreachable" // the newest look at it has failed
 	FleetUnseen      = "unseen"      // it has not been looked at yet, or nothing is out yet
 	FleetChanging    = "changing"    // a rollout is working on it
@@ -190,7 +190,7 @@ type FleetStep struct {
 	Host string `json:"host"`
 	// Wave is its wave, from 1; zero while it has none.
 	Wave int `json:"wave,omitempty"`
-	// State is "pending", "applying", "applied", "already" (it had the revision),
+	// State is "waiting", "applying", "applied", "already" (it had the revision),
 	// "absent" (it could not be reached), "refused" (it is as it was), "unknown"
 	// (contact was lost on the way), "returning", "returned", or "lost" (it could
 	// not be given back what it had).
@@ -199,8 +199,8 @@ type FleetStep struct {
 	Error string    `json:"error,omitempty"`
 	Began time.Time `json:"began,omitzero"`
 	Ended time.Time `json:"ended,omitzero"`
-	// Owed is true when it gets its revision as soon as it can be reached.
-	Owed bool `json:"owed,omitempty"`
+	// Pending is true when the host gets a revision as soon as it can be reached.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // FleetHost is one HAProxy of a fleet. Hosts are in the order of the fleet file.
@@ -215,9 +215,9 @@ type FleetHost struct {
 	Released uint64 `json:"released"`
 	// Contact is when it was last looked at well; left out for never in this run.
 	Contact time.Time `json:"contact,omitzero"`
-	// Container is how it is found, Way how it is worked on: "agent" or "shell".
+	// Container is how it is found, Transport how it is reached: "agent" or "shell".
 	Container string `json:"container"`
-	Way       string `json:"way,omitempty"`
+	Transport string `json:"transport,omitempty"`
 	// Version is HAProxy's, Uptime the age of the worker that serves, and Old the
 	// number of those that finish what they have.
 	Version string `json:"version,omitempty"`

@@ -324,9 +324,9 @@ func wireProgress(p fleet.Progress) api.FleetRollout {
 	out.Waves, out.Note = max(p.Waves, out.Wave), p.Note
 	for _, s := range p.Steps {
 		step := api.FleetStep{
-			Host: s.Host, Wave: s.Wave + 1, State: string(s.State), Error: s.Error, Began: s.Began.UTC(), Ended: s.Ended.UTC(), Owed: s.Owed != "",
+			Host: s.Host, Wave: s.Wave + 1, State: string(s.State), Error: s.Error, Began: s.Began.UTC(), Ended: s.Ended.UTC(), Pending: s.Pending != "",
 		}
-		if s.State == fleet.Pending {
+		if s.State == fleet.Waiting {
 			step.Wave = 0
 		}
 		out.States[step.State]++
@@ -346,7 +346,7 @@ func (d fleetDesk) Hosts(document string) ([]api.FleetHost, error) {
 		out[i] = api.FleetHost{
 			Host: h.Place.Host, Document: h.Place.Document, Condition: string(h.Condition), Error: h.Error,
 			Revision: h.Revision, Released: h.Released, Contact: h.Contact.UTC(), Container: h.Place.Selector(),
-			Way: h.Sight.Way, Version: h.Sight.Version, Old: h.Sight.Old,
+			Transport: h.Sight.Transport, Version: h.Sight.Version, Old: h.Sight.Old,
 		}
 		if h.Condition != fleet.Unreachable && !h.Contact.IsZero() {
 			out[i].Uptime = (h.Sight.Uptime + time.Since(h.Contact)).Round(time.Second).String()

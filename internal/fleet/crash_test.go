@@ -252,7 +252,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 			return ""
 		}
 		p, err := f.Progress("web")
-		if err == nil && p.Rollout.Phase.Ended() && len(f.owed()) == 0 && f.busy("web") == nil {
+		if err == nil && p.Rollout.Phase.Ended() && len(f.pending()) == 0 && f.busy("web") == nil {
 			done = true
 			return ""
 		}
@@ -277,7 +277,7 @@ func TestAskedToEnd(t *testing.T) {
 	testkit.Eventually(t, "the first host is worked on", func() bool {
 		p, err := f.Progress("web")
 		check(t, err)
-		return p.Steps[0].State != Pending
+		return p.Steps[0].State != Waiting
 	})
 	stop()
 	if got := s.files(); got != "v2 v1 v1" {

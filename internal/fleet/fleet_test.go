@@ -216,7 +216,7 @@ func TestFaultyRevisions(t *testing.T) {
 			if p.Rollout.Phase != Reverted || !strings.Contains(p.Rollout.Reason, tt.want) {
 				t.Errorf("phase %s, reason %q, want %q", p.Rollout.Phase, p.Rollout.Reason, tt.want)
 			}
-			if got := states(p); got != tt.state+" pending pending" {
+			if got := states(p); got != tt.state+" waiting waiting" {
 				t.Errorf("steps %s", got)
 			}
 			if got := s.files(); got != "v1 v1 v1" {
@@ -265,7 +265,7 @@ func TestTroubledHosts(t *testing.T) {
 		"one exec hangs": {
 			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "swap" }) },
 			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "" }) },
-			phase:  Reverted, states: "returned refused pending pending", files: "v1 v1 v1 v1",
+			phase:  Reverted, states: "returned refused waiting waiting", files: "v1 v1 v1 v1",
 		},
 		"every exec hangs": {
 			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.hang = "look" }) },
@@ -275,7 +275,7 @@ func TestTroubledHosts(t *testing.T) {
 		"loses power": {
 			break2: func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
 			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = ""; h.Calm() }) },
-			phase:  Reverted, states: "returned lost pending pending", files: "v1 v1 v1 v1",
+			phase:  Reverted, states: "returned lost waiting waiting", files: "v1 v1 v1 v1",
 		},
 		"tolerated": {
 			break2:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
@@ -298,12 +298,12 @@ func TestTroubledHosts(t *testing.T) {
 			if got := states(p); p.Rollout.Phase != tt.phase || got != tt.states {
 				t.Fatalf("phase %s (%s), steps %s, want %s %s", p.Rollout.Phase, p.Rollout.Reason, got, tt.phase, tt.states)
 			}
-			if (p.Steps[1].Owed == "") != (p.Steps[1].State == Refused) || p.Steps[1].Error == "" {
+			if (p.Steps[1].Pending == "") != (p.Steps[1].State == Refused) || p.Steps[1].Error == "" {
 				t.Errorf("what the host is owed: %+v", p.Steps[1])
 			}
 			tt.mend(t, s.hosts[1])
 			testkit.Eventually(t, "hosts have "+tt.files, func() string {
-				if s.files() == tt.files && f.ledger.step("h2", "web").Owed == "" {
+				if s.files() == tt.files && f.ledger.step("h2", "web").Pending == "" {
 					return ""
 				}
 				st, _ := f.Status("web")
@@ -325,8 +325,8 @@ func TestTroubledHosts(t *testing.T) {
 // to take a container with the agent for one without.
 func TestKilledCommand(t *testing.T) {
 	for command, want := range map[string]string{
-		"read": "absent applied", "haproxy -c": "absent applied", "swap": "refused pending",
-		"fairway haproxy status": "absent applied", "fairway haproxy apply": "lost pending",
+		"read": "absent applied", "haproxy -c": "absent applied", "swap": "refused waiting",
+		"fairway haproxy status": "absent applied", "fairway haproxy apply": "lost waiting",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()

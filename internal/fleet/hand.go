@@ -50,10 +50,10 @@ type Sight struct {
 	// Running is the digest of what the worker that serves has read, where it can
 	// say; empty otherwise.
 	Running string `json:"running,omitempty"`
-	// Container is the ID of the container and Way how it is reached: "agent"
+	// Container is the ID of the container and Transport how it is reached: "agent"
 	// or "shell".
 	Container string `json:"container"`
-	Way       string `json:"way"`
+	Transport string `json:"transport"`
 	// Version is HAProxy's, Uptime the age of the worker that serves and Old the
 	// number of workers that finish what they have.
 	Version string        `json:"version"`

@@ -94,7 +94,7 @@ func (h *agentHand) look(ctx context.Context, content bool) (Sight, error) {
 		return Sight{}, fmt.Errorf("HAProxy does not serve: %s", said.Trouble)
 	}
 	return Sight{
-		Time: time.Now(), Content: said.Content, Digest: said.Digest, Running: said.Running, Container: c.ID, Way: "agent",
+		Time: time.Now(), Content: said.Content, Digest: said.Digest, Running: said.Running, Container: c.ID, Transport: "agent",
 		Version: said.Version, Uptime: said.Uptime, Old: said.Old,
 	}, nil
 }

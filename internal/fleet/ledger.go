@@ -225,7 +225,7 @@ func (l *ledger) sweep() error {
 	}
 	wanted := map[string]bool{}
 	for _, s := range l.steps() {
-		wanted[s.Had], wanted[s.Owed] = true, true
+		wanted[s.Had], wanted[s.Pending] = true, true
 	}
 	for _, r := range list {
 		if wanted[r.Name] {

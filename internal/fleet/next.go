@@ -124,11 +124,11 @@ func (m Moment) size(wave int) int {
 // changed.
 func (m Moment) forward(d *Decision) {
 	s := m.Rollout.Settings
-	busy, members, pending := 0, 0, 0
+	busy, members, waiting := 0, 0, 0
 	for i := range m.Steps {
 		switch step := &m.Steps[i]; {
-		case step.State == Pending:
-			pending++
+		case step.State == Waiting:
+			waiting++
 		case step.busy():
 			busy++
 			members++
@@ -141,9 +141,9 @@ func (m Moment) forward(d *Decision) {
 		if members >= size || busy >= s.Concurrency {
 			break
 		}
-		if m.Steps[i].State == Pending {
+		if m.Steps[i].State == Waiting {
 			d.Apply = append(d.Apply, i)
-			members, busy, pending = members+1, busy+1, pending-1
+			members, busy, waiting = members+1, busy+1, waiting-1
 		}
 	}
 	if busy > 0 {
@@ -162,7 +162,7 @@ func (m Moment) forward(d *Decision) {
 			return
 		}
 	}
-	if pending > 0 {
+	if waiting > 0 {
 		d.Wave++
 		next := m
 		next.Rollout.Wave = d.Wave

@@ -14,7 +14,7 @@ import (
 var began = time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 
 // moment makes a moment of a rollout out of the states of its hosts, as
-// "applied@0 pending".
+// "applied@0 waiting".
 func moment(s Settings, wave int, text string) Moment {
 	s = s.withDefaults()
 	m := Moment{
@@ -31,7 +31,7 @@ func moment(s Settings, wave int, text string) Moment {
 		case Absent:
 			step.Error = "down"
 		}
-		if step.State != Pending && step.State != Absent && step.State != Already {
+		if step.State != Waiting && step.State != Absent && step.State != Already {
 			step.Had = "old"
 		}
 		m.Steps = append(m.Steps, step)
@@ -48,31 +48,31 @@ func TestNext(t *testing.T) {
 		with func(*Moment)
 		want Decision
 	}{
-		"the canary first":         {m: moment(two, 0, "pending pending pending"), want: Decision{Apply: []int{0}, Phase: Running}},
-		"while it is worked on":    {m: moment(two, 0, "applying@0 pending pending"), want: Decision{Phase: Running}},
-		"watched before the rest":  {m: moment(two, 0, "applied@0 pending pending"), with: func(m *Moment) { m.Settled = m.Now }, want: Decision{Phase: Running, Watch: true}},
-		"over before it was seen":  {m: moment(two, 0, "applied@0 pending pending"), with: func(m *Moment) { m.Seen = time.Time{} }, want: Decision{Phase: Running, Watch: true}},
+		"the canary first":         {m: moment(two, 0, "waiting waiting waiting"), want: Decision{Apply: []int{0}, Phase: Running}},
+		"while it is worked on":    {m: moment(two, 0, "applying@0 waiting waiting"), want: Decision{Phase: Running}},
+		"watched before the rest":  {m: moment(two, 0, "applied@0 waiting waiting"), with: func(m *Moment) { m.Settled = m.Now }, want: Decision{Phase: Running, Watch: true}},
+		"over before it was seen":  {m: moment(two, 0, "applied@0 waiting waiting"), with: func(m *Moment) { m.Seen = time.Time{} }, want: Decision{Phase: Running, Watch: true}},
 		"seen during the pause":    {m: moment(two, 1, "applied@0 applied@1"), with: func(m *Moment) { m.Seen = m.Settled.Add(9 * time.Second) }, want: Decision{Phase: Running, Wave: 1, Watch: true}},
-		"the next wave":            {m: moment(two, 0, "applied@0 pending pending pending"), want: Decision{Apply: []int{1, 2}, Phase: Running, Wave: 1}},
-		"the rest of a wave":       {m: moment(two, 1, "applied@0 applying@1 pending pending"), want: Decision{Apply: []int{2}, Phase: Running, Wave: 1}},
-		"absent is no canary":      {m: moment(two, 0, "absent@0 already@0 pending pending"), want: Decision{Apply: []int{2}, Phase: Running}},
-		"no canary":                {m: moment(Settings{Canary: -1, Wave: Share{Count: 2}}, 0, "pending pending pending"), want: Decision{Apply: []int{0, 1}, Phase: Running}},
-		"as many as may be":        {m: moment(Settings{Canary: 3, Concurrency: 2}, 0, "applied@0 pending pending pending"), want: Decision{Apply: []int{1, 2}, Phase: Running}},
+		"the next wave":            {m: moment(two, 0, "applied@0 waiting waiting waiting"), want: Decision{Apply: []int{1, 2}, Phase: Running, Wave: 1}},
+		"the rest of a wave":       {m: moment(two, 1, "applied@0 applying@1 waiting waiting"), want: Decision{Apply: []int{2}, Phase: Running, Wave: 1}},
+		"absent is no canary":      {m: moment(two, 0, "absent@0 already@0 waiting waiting"), want: Decision{Apply: []int{2}, Phase: Running}},
+		"no canary":                {m: moment(Settings{Canary: -1, Wave: Share{Count: 2}}, 0, "waiting waiting waiting"), want: Decision{Apply: []int{0, 1}, Phase: Running}},
+		"as many as may be":        {m: moment(Settings{Canary: 3, Concurrency: 2}, 0, "applied@0 waiting waiting waiting"), want: Decision{Apply: []int{1, 2}, Phase: Running}},
 		"watched at the end":       {m: moment(two, 1, "applied@0 applied@1"), with: func(m *Moment) { m.Settled = m.Now }, want: Decision{Phase: Running, Wave: 1, Watch: true}},
 		"done":                     {m: moment(two, 1, "applied@0 applied@1 absent@1"), want: Decision{Phase: Done, Wave: 1}},
 		"nothing to do":            {m: moment(two, 0, "already@0 already@0"), want: Decision{Phase: Done}},
 		"nobody there":             {m: moment(two, 0, "absent@0 absent@0"), want: Decision{Phase: Reverted, Reason: "no host could be reached; h1: down"}},
-		"a failure":                {m: moment(two, 1, "applied@0 refused@1 pending"), want: Decision{Return: []int{0}, Phase: Reverting, Wave: 1, Reason: "h2: no"}},
-		"a failure that may be":    {m: moment(Settings{MaxFailed: 1, Wave: Share{Count: 2}}, 1, "applied@0 refused@1 pending pending"), want: Decision{Apply: []int{2}, Phase: Running, Wave: 1}},
-		"contact lost":             {m: moment(two, 1, "applied@0 unknown@1 pending"), want: Decision{Return: []int{0, 1}, Phase: Reverting, Wave: 1, Reason: "h2: no"}},
-		"worse":                    {m: moment(two, 0, "applied@0 pending"), with: func(m *Moment) { m.Worse = "h1: worse" }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "h1: worse"}},
-		"stopped":                  {m: moment(two, 0, "applied@0 applying@0 pending"), with: func(m *Moment) { m.Stop = "stopped by ann" }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "stopped by ann"}},
-		"too late":                 {m: moment(two, 0, "applied@0 pending"), with: func(m *Moment) { m.Now = m.End.Add(-29 * time.Second) }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "not done in time: 30m0s is the deadline, of which the way back takes its part"}},
-		"touched before the crash": {m: moment(two, 0, "applied@0 pending"), with: func(m *Moment) { m.Stop = "no"; m.Steps[1].Touched, m.Steps[1].Had = true, "old" }, want: Decision{Return: []int{0, 1}, Phase: Reverting, Reason: "no"}},
+		"a failure":                {m: moment(two, 1, "applied@0 refused@1 waiting"), want: Decision{Return: []int{0}, Phase: Reverting, Wave: 1, Reason: "h2: no"}},
+		"a failure that may be":    {m: moment(Settings{MaxFailed: 1, Wave: Share{Count: 2}}, 1, "applied@0 refused@1 waiting waiting"), want: Decision{Apply: []int{2}, Phase: Running, Wave: 1}},
+		"contact lost":             {m: moment(two, 1, "applied@0 unknown@1 waiting"), want: Decision{Return: []int{0, 1}, Phase: Reverting, Wave: 1, Reason: "h2: no"}},
+		"worse":                    {m: moment(two, 0, "applied@0 waiting"), with: func(m *Moment) { m.Worse = "h1: worse" }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "h1: worse"}},
+		"stopped":                  {m: moment(two, 0, "applied@0 applying@0 waiting"), with: func(m *Moment) { m.Stop = "stopped by ann" }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "stopped by ann"}},
+		"too late":                 {m: moment(two, 0, "applied@0 waiting"), with: func(m *Moment) { m.Now = m.End.Add(-29 * time.Second) }, want: Decision{Return: []int{0}, Phase: Reverting, Reason: "not done in time: 30m0s is the deadline, of which the way back takes its part"}},
+		"touched before the crash": {m: moment(two, 0, "applied@0 waiting"), with: func(m *Moment) { m.Stop = "no"; m.Steps[1].Touched, m.Steps[1].Had = true, "old" }, want: Decision{Return: []int{0, 1}, Phase: Reverting, Reason: "no"}},
 		"back":                     {m: moment(two, 0, "returned@0 returning@0 applied@0"), with: reverting, want: Decision{Return: []int{2}, Phase: Reverting, Reason: "h9: no"}},
-		"back, awaited":            {m: moment(two, 0, "returned@0 returning@0 pending"), with: reverting, want: Decision{Phase: Reverting, Reason: "h9: no"}},
+		"back, awaited":            {m: moment(two, 0, "returned@0 returning@0 waiting"), with: reverting, want: Decision{Phase: Reverting, Reason: "h9: no"}},
 		"back, given up":           {m: moment(two, 0, "returned@0 applied@0"), with: func(m *Moment) { reverting(m); m.Now = m.End }, want: Decision{GiveUp: []int{1}, Phase: Reverting, Reason: "h9: no"}},
-		"reverted":                 {m: moment(two, 0, "returned@0 lost@0 refused@0 absent@0 pending"), with: reverting, want: Decision{Phase: Reverted, Reason: "h9: no"}},
+		"reverted":                 {m: moment(two, 0, "returned@0 lost@0 refused@0 absent@0 waiting"), with: reverting, want: Decision{Phase: Reverted, Reason: "h9: no"}},
 	} {
 		if tt.with != nil {
 			tt.with(&tt.m)
@@ -100,7 +100,7 @@ func TestNextEnds(t *testing.T) {
 			Pause: time.Duration(rapid.IntRange(1, 20).Draw(t, "pause")) * time.Second, HostTimeout: 10 * time.Second,
 			Deadline: time.Duration(rapid.IntRange(1, 10).Draw(t, "deadline")) * time.Minute,
 		}
-		m := moment(s, 0, strings.Repeat("pending ", n))
+		m := moment(s, 0, strings.Repeat("waiting ", n))
 		m.Now, m.Settled, m.Seen = began, began, time.Time{}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		m.play(t, random)
@@ -203,7 +203,7 @@ func (m Moment) judge(t *rapid.T) {
 		if m.Rollout.Phase == Reverted && (s.changed() || s.busy()) {
 			t.Errorf("reverted, and %s is %s", s.Host, s.State)
 		}
-		if m.Rollout.Phase == Done && (s.State == Pending || s.busy()) {
+		if m.Rollout.Phase == Done && (s.State == Waiting || s.busy()) {
 			t.Errorf("done, and %s is %s", s.Host, s.State)
 		}
 	}
@@ -233,8 +233,8 @@ func TestCompare(t *testing.T) {
 		Current:     {Seen: true, Revision: 3, Released: 3},
 		Other:       {Seen: true, Revision: 2, Released: 3},
 		Edited:      {Seen: true, Released: 3},
-		Owing:       {Seen: true, Revision: 2, Released: 3, Owed: true},
-		Unreachable: {Seen: true, Failed: true, Revision: 3, Released: 3, Owed: true},
+		Pending:       {Seen: true, Revision: 2, Released: 3, Pending: true},
+		Unreachable: {Seen: true, Failed: true, Revision: 3, Released: 3, Pending: true},
 		Unseen:      {Released: 3},
 		Changing:    {Seen: true, Busy: true, Failed: true},
 	} {

@@ -198,7 +198,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	before := f.ledger.step(host, document)
 	step := before
 	step.Host, step.Had, step.Want, step.Touched = host, sight.Digest, digestOf(content), true
-	step.Owed, step.State, step.Began = step.Want, Unknown, time.Now().UTC()
+	step.Pending, step.State, step.Began = step.Want, Unknown, time.Now().UTC()
 	if err := f.intend(s, sight, step); err != nil {
 		return err
 	}
@@ -210,6 +210,6 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 		return err // the watch tries again
 	}
 	s.saw(content)
-	step.Owed, step.State, step.Touched, step.Error, step.Ended = "", Applied, false, "", time.Now().UTC()
+	step.Pending, step.State, step.Touched, step.Error, step.Ended = "", Applied, false, "", time.Now().UTC()
 	return f.ledger.putStep(document, step)
 }

@@ -108,8 +108,8 @@ type StepState string
 
 // The states of a host in a rollout.
 const (
-	// Pending: nothing has been done to it.
-	Pending StepState = "pending"
+	// Waiting: nothing has been done to it.
+	Waiting StepState = "waiting"
 	// Applying: it is being changed; after a crash, it may have been.
 	Applying StepState = "applying"
 	// Applied: it has the new revision, and that is proven.
@@ -151,9 +151,9 @@ type Step struct {
 	// Touched is true when an earlier attempt may have changed the host and its
 	// end is not known. What is there then says nothing about what runs.
 	Touched bool `json:"touched,omitempty"`
-	// Owed is the digest of what the host shall get when it can be reached
+	// Pending is the digest of what the host shall get when it can be reached
 	// again; empty when nothing is.
-	Owed string `json:"owed,omitempty"`
+	Pending string `json:"pending,omitempty"`
 }
 
 // busy tells whether the host is being worked on.
@@ -165,7 +165,7 @@ func (s *Step) failed() bool { return s.State == Refused || s.State == Unknown }
 // changed tells whether the host has, or may have, the new revision through
 // this rollout.
 func (s *Step) changed() bool {
-	return s.State == Applied || s.State == Unknown || s.State == Pending && s.Touched && s.Had != ""
+	return s.State == Applied || s.State == Unknown || s.State == Waiting && s.Touched && s.Had != ""
 }
 
 // resumed is the step as the next run of Fairway takes it up: what was under way
@@ -174,7 +174,7 @@ func (s *Step) changed() bool {
 func (s Step) resumed() Step {
 	switch s.State {
 	case Applying:
-		s.State, s.Touched = Pending, true
+		s.State, s.Touched = Waiting, true
 	case Returning:
 		s.State, s.Touched = Unknown, true
 	}

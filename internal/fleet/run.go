@@ -186,7 +186,7 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	for _, host := range r.Hosts {
 		old := f.ledger.step(host, r.Document)
 		step := Step{
-			Rollout: r.Number, Host: host, State: Pending, Owed: old.Owed,
+			Rollout: r.Number, Host: host, State: Waiting, Pending: old.Pending,
 			Touched: old.Touched || old.State == Unknown || old.State == Lost,
 		}
 		if old.Rollout == r.Number {
@@ -399,7 +399,7 @@ func (r *run) attempt(ctx context.Context, step Step, work func(context.Context,
 	}
 	untouched := step
 	switch {
-	case step.State != Pending:
+	case step.State != Waiting:
 		untouched.State = Lost
 	case step.Had != "":
 		untouched.State = Unknown
@@ -490,22 +490,22 @@ func (r *run) conclude(after Rollout) error {
 	for i := range steps {
 		s := &steps[i]
 		states[s.State]++
-		if s.State == Pending {
+		if s.State == Waiting {
 			continue // what it was owed before, it is owed still
 		}
-		owed := s.Owed
+		pending := s.Pending
 		switch {
 		case after.Phase == Done && (s.State == Absent || s.State == Unknown):
-			owed = s.Want
+			pending = s.Want
 		case after.Phase == Reverted && s.State == Lost:
-			owed = s.Had
+			pending = s.Had
 		case s.State != Absent && s.State != Refused:
-			owed = ""
+			pending = ""
 		}
-		if owed == s.Owed {
+		if pending == s.Pending {
 			continue
 		}
-		s.Owed = owed
+		s.Pending = pending
 		if err := r.f.ledger.putStep(after.Document, *s); err != nil {
 			return err
 		}

@@ -161,7 +161,7 @@ func (h *shell) look(ctx context.Context, content bool) (Sight, error) {
 		return Sight{}, err
 	}
 	sight := Sight{
-		Time: time.Now(), Content: s.content, Digest: s.digest, Container: s.container.ID, Way: "shell",
+		Time: time.Now(), Content: s.content, Digest: s.digest, Container: s.container.ID, Transport: "shell",
 		Old: max(0, len(s.workers)-1),
 	}
 	if n := len(s.workers); n > 0 {

@@ -19,8 +19,8 @@ const (
 	// Edited: what it has is no revision: somebody has edited it by hand. Or it
 	// runs something else than what its file says.
 	Edited Condition = "edited"
-	// Owing: it is owed a revision that it gets when it can be reached.
-	Owing Condition = "owed"
+	// Pending: it is owed a revision that it gets when it can be reached.
+	Pending Condition = "pending"
 	// Unreachable: the newest look at it has failed.
 	Unreachable Condition = "unreachable"
 	// Unseen: it has not been looked at in this run, or nothing is out yet.
@@ -31,7 +31,7 @@ const (
 
 // Conditions lists all conditions.
 func Conditions() []Condition {
-	return []Condition{Current, Other, Edited, Owing, Unreachable, Unseen, Changing}
+	return []Condition{Current, Other, Edited, Pending, Unreachable, Unseen, Changing}
 }
 
 // Known is what Compare is told of a host.
@@ -43,8 +43,8 @@ type Known struct {
 	Failed bool
 	// Mixed is true when HAProxy runs another configuration than the file has.
 	Mixed bool
-	// Busy is true while a rollout works on it, Owed when it is owed something.
-	Busy, Owed bool
+	// Busy is true while a rollout works on it, Pending when it is owed something.
+	Busy, Pending bool
 	// Revision is the revision that Digest is of, zero for none; Released is what
 	// is out, zero for nothing.
 	Revision, Released uint64
@@ -59,8 +59,8 @@ func Compare(k Known) Condition {
 		return Unreachable
 	case !k.Seen:
 		return Unseen
-	case k.Owed:
-		return Owing
+	case k.Pending:
+		return Pending
 	case k.Released == 0:
 		return Unseen
 	case k.Revision == 0 || k.Mixed:
@@ -126,7 +126,7 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 	err, repair, unread := s.err, s.repair, s.unread
 	s.mu.Unlock()
 	h.Contact = h.Sight.Time
-	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Mixed: !h.Sight.runs(), Owed: step.Owed != "", Released: released}
+	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Mixed: !h.Sight.runs(), Pending: step.Pending != "", Released: released}
 	if k.Seen {
 		var unknown error
 		if h.Revision, unknown = f.match(s, h.Sight.Digest, released); unknown != nil {
@@ -141,7 +141,7 @@ func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error
 	switch {
 	case err != nil:
 		h.Error = err.Error()
-	case k.Owed && repair != nil:
+	case k.Pending && repair != nil:
 		h.Error = repair.Error()
 	case released == 0:
 		h.Error = "nothing of document " + p.Document + " is out yet"
@@ -223,7 +223,7 @@ func (f *Fleet) Progress(document string) (Progress, error) {
 	for _, host := range r.Hosts {
 		step := f.ledger.step(host, document)
 		if step.Rollout != r.Number {
-			step = Step{Rollout: r.Number, Host: host, State: Pending}
+			step = Step{Rollout: r.Number, Host: host, State: Waiting}
 		}
 		steps = append(steps, step)
 	}

@@ -23,11 +23,11 @@ func (f *Fleet) watch(ctx context.Context) error {
 			spots = append(spots, s)
 		}
 		f.mu.Unlock()
-		owed := f.owed()
+		pending := f.pending()
 		now, seen := time.Now(), map[*spot]time.Time{}
 		for _, s := range spots {
-			step, isOwed := owed[spotKey{s.place.Host, s.place.Document}]
-			if seen[s] = visited[s]; now.Sub(visited[s]) < f.every(s, isOwed) {
+			step, isPending := pending[spotKey{s.place.Host, s.place.Document}]
+			if seen[s] = visited[s]; now.Sub(visited[s]) < f.every(s, isPending) {
 				continue
 			}
 			seen[s] = now
@@ -47,8 +47,8 @@ func (f *Fleet) watch(ctx context.Context) error {
 }
 
 // every is how often a host is looked at as things stand now.
-func (f *Fleet) every(s *spot, owed bool) time.Duration {
-	if _, _, _, _, err := s.last(); owed || err != nil {
+func (f *Fleet) every(s *spot, pending bool) time.Duration {
+	if _, _, _, _, err := s.last(); pending || err != nil {
 		return min(f.o.Watch, watchSoon)
 	}
 	return f.o.Watch
@@ -59,12 +59,12 @@ const watchTick = time.Second
 
 // owed are the steps of hosts that shall get something when they are back, apart
 // from those of documents with a rollout under way, which decides itself.
-func (f *Fleet) owed() map[spotKey]Step {
-	owed := f.ledger.steps()
+func (f *Fleet) pending() map[spotKey]Step {
+	pending := f.ledger.steps()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	maps.DeleteFunc(owed, func(key spotKey, step Step) bool { return step.Owed == "" || f.runs[key.document] != nil })
-	return owed
+	maps.DeleteFunc(pending, func(key spotKey, step Step) bool { return step.Pending == "" || f.runs[key.document] != nil })
+	return pending
 }
 
 // visit looks at one host, gives it what it is owed, and takes a reading. A host
@@ -92,7 +92,7 @@ func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 	if err != nil {
 		return false
 	}
-	if step.Owed == "" || ctx.Err() != nil {
+	if step.Pending == "" || ctx.Err() != nil {
 		return true
 	}
 	// The rollout of another document cannot want this container; one of this
@@ -103,7 +103,7 @@ func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 	if busy || time.Now().Before(s.notBefore()) {
 		return true
 	}
-	err = f.settleDebt(ctx, s, sight, step)
+	err = f.applyPending(ctx, s, sight, step)
 	s.repaired(err)
 	if err != nil {
 		f.log.Warn("a host that is back could not be caught up", "host", s.place.Host, "document", s.place.Document, "error", err)
@@ -114,20 +114,20 @@ func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
 	return true
 }
 
-// settleDebt gives a host what it is owed. The caller has its turn.
-func (f *Fleet) settleDebt(ctx context.Context, s *spot, sight Sight, step Step) error {
+// applyPending gives a host what it is owed. The caller has its turn.
+func (f *Fleet) applyPending(ctx context.Context, s *spot, sight Sight, step Step) error {
 	// A host that nobody touched is caught up when it has the file. With one that
 	// was left in the middle of a change, what runs may be another thing than the
 	// file, so that it is done again.
 	doubt := step.Touched || step.State == Unknown || step.State == Lost
-	if doubt || sight.Digest != step.Owed || !sight.runs() {
-		known := sight.Digest == step.Had || sight.Digest == step.Want || sight.Digest == step.Owed
+	if doubt || sight.Digest != step.Pending || !sight.runs() {
+		known := sight.Digest == step.Had || sight.Digest == step.Want || sight.Digest == step.Pending
 		if !known {
 			if err := f.mayOverwrite(s, sight, Step{}, false); err != nil {
 				return err
 			}
 		}
-		content, err := f.byDigest(s, step.Owed)
+		content, err := f.byDigest(s, step.Pending)
 		if err != nil {
 			return err
 		}
@@ -144,13 +144,13 @@ func (f *Fleet) settleDebt(ctx context.Context, s *spot, sight Sight, step Step)
 		}
 		s.saw(content)
 	}
-	switch step.Owed {
+	switch step.Pending {
 	case step.Want:
 		step.State = Applied
 	case step.Had:
 		step.State = Returned
 	}
-	step.Owed, step.Error, step.Touched, step.Ended = "", "", false, time.Now().UTC()
+	step.Pending, step.Error, step.Touched, step.Ended = "", "", false, time.Now().UTC()
 	return f.ledger.putStep(s.place.Document, step)
 }
 
@@ -192,7 +192,7 @@ func (f *Fleet) drifted(ctx context.Context, places []Place) error {
 		if step.Touched && (sight.Digest == step.Had || sight.Digest == step.Want) {
 			return nil
 		}
-		return f.mayOverwrite(s, sight, Step{Owed: step.Owed}, false)
+		return f.mayOverwrite(s, sight, Step{Pending: step.Pending}, false)
 	}) {
 		if err != nil {
 			found = append(found, fmt.Errorf("host %s: %w", places[i].Host, err))

@@ -83,7 +83,7 @@ func TestDebtSoon(t *testing.T) {
 		h.unread = errors.New("the page is gone")
 		h.mu.Unlock()
 		began := time.Now()
-		check(t, f.ledger.putStep("web", Step{Host: "h1", State: Lost, Had: digestOf([]byte(text("v1"))), Owed: digestOf([]byte(text("v1")))}))
+		check(t, f.ledger.putStep("web", Step{Host: "h1", State: Lost, Had: digestOf([]byte(text("v1"))), Pending: digestOf([]byte(text("v1")))}))
 		time.Sleep(watchSoon)
 		h.mu.Lock()
 		if h.has != text("v1") {

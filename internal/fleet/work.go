@@ -25,7 +25,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 	}
 	if step.Had == "" {
 		if sight.Digest == step.Want && sight.runs() && !step.Touched {
-			step.State, step.Owed = Already, ""
+			step.State, step.Pending = Already, ""
 			return step
 		}
 		if err := r.f.mayOverwrite(s, sight, step, r.settings.Overwrite); err != nil {
@@ -43,7 +43,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 	err = s.hand.apply(ctx, content, false)
 	step.State, step.Error = outcome(err, step.Touched && step.Had != step.Want)
 	if step.State == Applied {
-		step.Touched, step.Owed = false, ""
+		step.Touched, step.Pending = false, ""
 		s.saw(content)
 	}
 	return step
@@ -73,7 +73,7 @@ func (f *Fleet) intend(s *spot, sight Sight, step Step) error {
 
 // mayOverwrite refuses to overwrite what somebody has edited by hand.
 func (f *Fleet) mayOverwrite(s *spot, sight Sight, step Step, overwrite bool) error {
-	if overwrite || step.Touched || sight.Digest == step.Owed {
+	if overwrite || step.Touched || sight.Digest == step.Pending {
 		return nil
 	}
 	number, err := f.recognise(s, sight.Digest)

@@ -223,7 +223,7 @@ func TestFleetFaultyRevisions(t *testing.T) {
 						t.Errorf("%s: the reason does not say %q: %s", name, want, r.Reason)
 					}
 				}
-				if r.States["pending"] != 2 {
+				if r.States["waiting"] != 2 {
 					t.Errorf("%s: others have seen it: %s", name, stepsOf(r))
 				}
 				for _, e := range edges {
@@ -295,19 +295,19 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 		})
 		t.Logf("all hosts have version %d after another %s", want, took.Round(time.Millisecond))
 	}
-	// passed demands that the others have the new revision, and edge2 is owed it;
+	// passed demands that the others have the new revision, and that it is pending for edge2;
 	// reverted that they have what they had, and so shall edge2.
 	passed := func(r api.FleetRollout) {
 		t.Helper()
-		if r.Phase != api.RolloutDone || r.States["applied"] != 2 || r.Hosts[1].State != "absent" || r.Hosts[1].Error == "" || !r.Hosts[1].Owed {
+		if r.Phase != api.RolloutDone || r.States["applied"] != 2 || r.Hosts[1].State != "absent" || r.Hosts[1].Error == "" || !r.Hosts[1].Pending {
 			t.Errorf("%s", pretty(r))
 		}
 	}
 	reverted := func(r api.FleetRollout, states ...string) {
 		t.Helper()
 		two := r.Hosts[1]
-		if r.Phase != api.RolloutReverted || r.Hosts[0].State != "returned" || r.Hosts[2].State != "pending" ||
-			!slices.Contains(states, two.State) || two.Error == "" || two.Owed != (two.State == "lost") {
+		if r.Phase != api.RolloutReverted || r.Hosts[0].State != "returned" || r.Hosts[2].State != "waiting" ||
+			!slices.Contains(states, two.State) || two.Error == "" || two.Pending != (two.State == "lost") {
 			t.Errorf("%s", pretty(r))
 		}
 	}

@@ -37,7 +37,7 @@ func conditionHealth(condition string) string {
 	switch condition {
 	case api.FleetCurrent:
 		return fine
-	case api.FleetOther, api.FleetOwed, api.FleetChanging:
+	case api.FleetOther, api.FleetPending, api.FleetChanging:
 		return waiting
 	case api.FleetEdited:
 		return faulty
@@ -296,7 +296,7 @@ func newRollout(r api.FleetRollout) *rollout {
 		if h.Error != "" {
 			step.Text += ", " + h.Error
 		}
-		if h.State != "pending" && h.State != "applying" && h.State != "returning" {
+		if h.State != "waiting" && h.State != "applying" && h.State != "returning" {
 			out.Done++
 		}
 		i, ok := byWave[h.Wave]
