@@ -15,17 +15,13 @@ import (
 // rolloutFlags say how a rollout goes.
 type rolloutFlags struct {
 	fleetFlags
-	Canary      int           `name:"canary" placeholder:"N" default:"1" help:"Hosts in the first wave; 0 for no wave of its own."`
-	Wave        string        `name:"wave" placeholder:"N" default:"25%" help:"Hosts in each further wave: a number, or a part of all as 25%."`
-	Pause       time.Duration `name:"pause" placeholder:"DURATION" default:"10s" help:"How long each wave is watched."`
-	MaxFailed   int           `name:"max-failed" placeholder:"N" default:"0" help:"Hosts that may fail."`
-	Concurrency int           `name:"concurrency" placeholder:"N" default:"16" help:"Hosts that are worked on at the same moment."`
-	HostTimeout time.Duration `name:"host-timeout" placeholder:"DURATION" default:"30s" help:"How long one host may take, its own way back included."`
-	Deadline    time.Duration `name:"deadline" placeholder:"DURATION" default:"30m" help:"How long all of it may take, the way back included."`
-	Overwrite   bool          `name:"overwrite" help:"Take hosts along that were edited by hand; what they had is kept for the way back."`
-	AllowDown   bool          `name:"allow-down" help:"Let backends be without a server up that were not before."`
-	Base        *uint64       `name:"base" placeholder:"N" help:"Revision that is out as far as you know: when it is another, nothing is done."`
-	Detach      bool          `name:"detach" short:"d" help:"Do not wait for the end."`
+	Canary    int           `name:"canary" placeholder:"N" default:"1" help:"Hosts in the first wave; 0 for no wave of its own."`
+	Wave      string        `name:"wave" placeholder:"N" default:"25%" help:"Hosts in each further wave: a number, or a part of all as 25%."`
+	Pause     time.Duration `name:"pause" placeholder:"DURATION" default:"10s" help:"How long each wave is watched."`
+	Overwrite bool          `name:"overwrite" help:"Take hosts along that were edited by hand; what they had is kept for the way back."`
+	AllowDown bool          `name:"allow-down" help:"Let backends be without a server up that were not before."`
+	Base      *uint64       `name:"base" placeholder:"N" help:"Revision that is out as far as you know: when it is another, nothing is done."`
+	Detach    bool          `name:"detach" short:"d" help:"Do not wait for the end."`
 	why
 }
 
@@ -33,8 +29,7 @@ func (f rolloutFlags) order(number uint64) api.NewFleetRollout {
 	n := api.NewFleetRollout{
 		Revision: number, Expect: f.Base, Hosts: f.Host, Message: f.Message,
 		Settings: api.FleetSettings{
-			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), MaxFailed: f.MaxFailed, Concurrency: f.Concurrency,
-			HostTimeout: f.HostTimeout.String(), Deadline: f.Deadline.String(), Overwrite: f.Overwrite, AllowDown: f.AllowDown,
+			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), Overwrite: f.Overwrite, AllowDown: f.AllowDown,
 		},
 	}
 	if f.Canary == 0 {

@@ -124,14 +124,6 @@ type FleetSettings struct {
 	Wave string `json:"wave,omitempty"`
 	// Pause is how long a wave is watched: "10s" by default.
 	Pause string `json:"pause,omitempty"`
-	// MaxFailed is how many hosts may fail; 0 by default.
-	MaxFailed int `json:"maxFailed,omitempty"`
-	// Concurrency is how many hosts are worked on at once; 16 by default.
-	Concurrency int `json:"concurrency,omitempty"`
-	// HostTimeout is how long one host may take, "30s" by default, and Deadline
-	// how long the rollout may, "30m" by default, the way back included.
-	HostTimeout string `json:"hostTimeout,omitempty"`
-	Deadline    string `json:"deadline,omitempty"`
 	// Overwrite takes along hosts that were edited by hand.
 	Overwrite bool `json:"overwrite,omitempty"`
 	// AllowDown lets backends be without a server up that were not before.

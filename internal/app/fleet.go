@@ -258,28 +258,19 @@ func (d fleetDesk) Start(ctx context.Context, document string, n api.NewFleetRol
 
 // fleetSettings reads the texts of settings.
 func fleetSettings(s api.FleetSettings) (fleet.Settings, error) {
-	out := fleet.Settings{
-		Canary: s.Canary, MaxFailed: s.MaxFailed, Concurrency: s.Concurrency, Overwrite: s.Overwrite,
-		Tolerance: fleet.Tolerance{Down: s.AllowDown},
-	}
+	out := fleet.Settings{Canary: s.Canary, Overwrite: s.Overwrite, AllowDown: s.AllowDown}
 	if s.Wave != "" {
 		var err error
 		if out.Wave, err = fleet.ParseShare(s.Wave); err != nil {
 			return out, fmt.Errorf("wave %q: %w", s.Wave, err)
 		}
 	}
-	for _, field := range []struct {
-		name, text string
-		to         *time.Duration
-	}{{"pause", s.Pause, &out.Pause}, {"hostTimeout", s.HostTimeout, &out.HostTimeout}, {"deadline", s.Deadline, &out.Deadline}} {
-		if field.text == "" {
-			continue
-		}
-		d, err := time.ParseDuration(field.text)
+	if s.Pause != "" {
+		d, err := time.ParseDuration(s.Pause)
 		if err != nil || d <= 0 {
-			return out, fmt.Errorf("%s %q: want a duration such as 30s", field.name, field.text)
+			return out, fmt.Errorf("pause %q: want a duration such as 30s", s.Pause)
 		}
-		*field.to = d
+		out.Pause = d
 	}
 	return out, nil
 }

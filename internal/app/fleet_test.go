@@ -147,16 +147,15 @@ func TestFleetErrors(t *testing.T) {
 // The texts of settings mean what they say.
 func TestFleetSettings(t *testing.T) {
 	got, err := fleetSettings(api.FleetSettings{
-		Canary: -1, Wave: "10%", Pause: "1m", MaxFailed: 2, Concurrency: 3, HostTimeout: "20s", Deadline: "1h", Overwrite: true, AllowDown: true,
+		Canary: -1, Wave: "10%", Pause: "1m", Overwrite: true, AllowDown: true,
 	})
 	want := fleet.Settings{
-		Canary: -1, Wave: fleet.Share{Percent: 10}, Pause: time.Minute, MaxFailed: 2, Concurrency: 3,
-		HostTimeout: 20 * time.Second, Deadline: time.Hour, Overwrite: true, Tolerance: fleet.Tolerance{Down: true},
+		Canary: -1, Wave: fleet.Share{Percent: 10}, Pause: time.Minute, Overwrite: true, AllowDown: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	for _, s := range []api.FleetSettings{{Wave: "many"}, {Pause: "soon"}, {HostTimeout: "-1s"}, {Deadline: "0"}} {
+	for _, s := range []api.FleetSettings{{Wave: "many"}, {Pause: "soon"}, {Pause: "-1s"}, {Pause: "0"}} {
 		if _, err := fleetSettings(s); err == nil {
 			t.Errorf("%+v was taken", s)
 		}

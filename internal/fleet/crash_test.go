@@ -220,7 +220,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 		return mortalEngine{e, fuse}, err
 	}})
 	check(t, err)
-	f.pages.Transport = x.s.pages()
+	f.pages.Transport, f.limits = x.s.pages(), x.s.limits
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()

@@ -44,6 +44,9 @@ type Options struct {
 	// Watch is how often each host is looked at; zero means 30 s. A host that
 	// could not be reached, or is owed something, is looked at every 5 s.
 	Watch time.Duration
+	// OnEnded is called with each rollout that has ended, once the record says so, from
+	// the goroutine of the rollout; nil for none. A kill between the two loses the call.
+	OnEnded func(Rollout)
 	// Logger gets what happens; nil logs nothing.
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil for none.
@@ -54,8 +57,6 @@ type Options struct {
 const (
 	defaultWatch = 30 * time.Second
 	watchSoon    = 5 * time.Second
-	// defaultLook bounds one look at a host.
-	defaultLook = 15 * time.Second
 	// watchAtOnce is how many hosts are looked at at the same moment.
 	watchAtOnce = 16
 	rereadAfter = 2 * time.Second
@@ -70,7 +71,7 @@ type Fleet struct {
 	pages  *http.Client // for statistics pages
 	meters *meters
 
-	lookTime time.Duration
+	limits limits
 
 	// enlisting is held by those who begin a rollout, over the disk. It comes before
 	// mu, which is not.
@@ -107,7 +108,7 @@ func New(o Options) (*Fleet, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
 	transport.DisableKeepAlives = true
 	f := &Fleet{
-		o: o, log: o.Logger, lookTime: defaultLook,
+		o: o, log: o.Logger, limits: defaultLimits(),
 		pages: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

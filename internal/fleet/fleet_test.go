@@ -32,10 +32,10 @@ func (s *simFleet) start(t testing.TB, dir string) (f *Fleet, stop func()) {
 	if os.Getenv("FLEET_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	f, err = New(Options{Map: s.m, Documents: store, Records: store, NewEngine: newEngine, Logger: log, Watch: 500 * time.Millisecond})
+	f, err = New(Options{Map: s.m, Documents: store, Records: store, NewEngine: newEngine, Logger: log, Watch: 500 * time.Millisecond, OnEnded: s.ended})
 	check(t, err)
 	f.pages.Transport = s.pages()
-	f.lookTime = s.lookTime
+	f.limits = s.limits
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -79,7 +79,7 @@ func write(t testing.TB, f *Fleet, expect uint64, content string) history.Revisi
 }
 
 // quick are settings for hosts that are simulated.
-var quick = Settings{Pause: 30 * time.Millisecond, HostTimeout: 6 * time.Second, Deadline: 20 * time.Second}
+var quick = Settings{Pause: 30 * time.Millisecond}
 
 // rollout starts a rollout and waits for its end.
 func rollout(t testing.TB, f *Fleet, settings Settings) Progress {
@@ -144,6 +144,8 @@ func testRollout(t *testing.T, way string) {
 	for i, h := range s.hosts {
 		h.hasAgent, h.noSums = way == "agent", i%2 == 0
 	}
+	reported := make(chan Rollout, 10)
+	s.ended = func(r Rollout) { reported <- r }
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
@@ -178,6 +180,14 @@ func testRollout(t *testing.T, way string) {
 	check(t, err)
 	if len(ended) != 3 || ended[0].Number != 3 || ended[0].States[Applied] != 5 {
 		t.Errorf("ended: %+v", ended)
+	}
+	for number := range uint64(3) {
+		if r := <-reported; r.Number != number+1 || r.Document != "web" || r.Phase != Done || r.Ended.IsZero() {
+			t.Errorf("reported: %+v", r)
+		}
+	}
+	if len(reported) > 0 {
+		t.Errorf("reported twice: %+v", <-reported)
 	}
 	s.onlyFixed(t)
 }
@@ -242,7 +252,6 @@ func TestFaultyRevisions(t *testing.T) {
 func TestTroubledHosts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		break2, mend func(t *testing.T, h *simHost)
-		settings     Settings
 		phase        Phase
 		states       string
 		files        string // when all hosts are back
@@ -277,24 +286,16 @@ func TestTroubledHosts(t *testing.T) {
 			mend:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = ""; h.Calm() }) },
 			phase:  Reverted, states: "returned lost waiting waiting", files: "v1 v1 v1 v1",
 		},
-		"tolerated": {
-			break2:   func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = "swap" }) },
-			mend:     func(_ *testing.T, h *simHost) { h.set(func(h *simHost) { h.fatal = ""; h.Calm() }) },
-			settings: Settings{MaxFailed: 1},
-			phase:    Done, states: "applied unknown applied applied", files: "v2 v2 v2 v2",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSimFleet(t, 4, text("v1"))
-			s.lookTime = time.Second
+			s.limits.look, s.limits.host, s.limits.rollout = 2*time.Second, 6*time.Second, time.Minute
 			f, _ := s.start(t, t.TempDir())
 			write(t, f, 0, text("v1"))
 			write(t, f, 1, text("v2"))
-			settings := tt.settings
-			settings.Wave, settings.Pause, settings.HostTimeout, settings.Deadline = Share{Count: 1}, 20*time.Millisecond, 2*time.Second, 30*time.Second
 			tt.break2(t, s.hosts[1])
-			p := rollout(t, f, settings)
+			p := rollout(t, f, Settings{Wave: Share{Count: 1}, Pause: 20 * time.Millisecond})
 			if got := states(p); p.Rollout.Phase != tt.phase || got != tt.states {
 				t.Fatalf("phase %s (%s), steps %s, want %s %s", p.Rollout.Phase, p.Rollout.Reason, got, tt.phase, tt.states)
 			}
@@ -465,14 +466,12 @@ func TestDrift(t *testing.T) {
 func TestLostSignal(t *testing.T) {
 	t.Parallel()
 	s := newSimFleet(t, 1, text("v1"))
+	s.limits.host, s.limits.rollout = 30*time.Second, time.Minute
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	s.hosts[0].set(func(h *simHost) { h.deaf = 1 })
-	settings := quick
-	settings.HostTimeout = 30 * time.Second
-	settings.Deadline = time.Minute
-	if p := rollout(t, f, settings); p.Rollout.Phase != Done || s.files() != "v2" {
+	if p := rollout(t, f, quick); p.Rollout.Phase != Done || s.files() != "v2" {
 		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
 	}
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,8 @@ type Moment struct {
 	Seen time.Time
 	// End is when the rollout must be over, the way back included.
 	End time.Time
+
+	limits limits
 }
 
 // Decision is what to do next. Everything in it may be done at once.
@@ -63,7 +66,6 @@ func Next(m Moment) Decision {
 
 // trouble is why the rollout must not go on.
 func (m Moment) trouble() string {
-	s := m.Rollout.Settings
 	if m.Stop != "" {
 		return m.Stop
 	}
@@ -76,18 +78,15 @@ func (m Moment) trouble() string {
 			}
 		}
 	}
-	if failed > s.MaxFailed {
-		reason := fmt.Sprintf("%s: %s", m.Steps[first].Host, m.Steps[first].Error)
-		if failed > 1 {
-			reason += fmt.Sprintf(" (and %d more hosts failed)", failed-1)
-		}
-		return reason
-	}
-	if m.Worse != "" {
+	switch {
+	case failed > 1:
+		return fmt.Sprintf("%s: %s (and %d more hosts failed)", m.Steps[first].Host, m.Steps[first].Error, failed-1)
+	case failed > 0:
+		return m.Steps[first].Host + ": " + m.Steps[first].Error
+	case m.Worse != "":
 		return m.Worse
-	}
-	if !m.Now.Before(m.turnBack()) {
-		return fmt.Sprintf("not done in time: %s is the deadline, of which the way back takes its part", s.Deadline)
+	case !m.Now.Before(m.turnBack()):
+		return fmt.Sprintf("not done in time: a rollout has %s, of which going back takes its part", m.limits.rollout)
 	}
 	return ""
 }
@@ -95,17 +94,16 @@ func (m Moment) trouble() string {
 // turnBack is the latest moment at which there is still time to go back: the
 // hosts that were changed take their turns once more.
 func (m Moment) turnBack() time.Time {
-	s := m.Rollout.Settings
 	changed := 0
 	for i := range m.Steps {
 		if m.Steps[i].changed() || m.Steps[i].busy() {
 			changed++
 		}
 	}
-	turns := (changed + s.Concurrency - 1) / s.Concurrency
+	turns := (changed + m.limits.concurrency - 1) / m.limits.concurrency
 	// A host mostly takes far less than it may. Never is more than half of the
 	// time kept for the way back, or a small deadline would end every rollout.
-	reserve := min(time.Duration(turns)*s.HostTimeout, s.Deadline/2)
+	reserve := min(time.Duration(turns)*m.limits.host, m.limits.rollout/2)
 	return m.End.Add(-reserve)
 }
 
@@ -138,7 +136,7 @@ func (m Moment) forward(d *Decision) {
 	}
 	size := m.size(d.Wave)
 	for i := range m.Steps {
-		if members >= size || busy >= s.Concurrency {
+		if members >= size || busy >= m.limits.concurrency {
 			break
 		}
 		if m.Steps[i].State == Waiting {
@@ -172,24 +170,13 @@ func (m Moment) forward(d *Decision) {
 	m.end(d)
 }
 
-// end closes a rollout that has come to every host. One that no host has taken is
-// not out.
+// end closes a rollout that has come to every host, none of which has failed. It is
+// done when one of them has the revision.
 func (m Moment) end(d *Decision) {
-	d.Phase, d.Reason = Reverted, "no host could be reached"
-	for i := range m.Steps {
-		switch s := &m.Steps[i]; {
-		case s.State == Applied || s.State == Already:
-			d.Phase, d.Reason = Done, ""
-			return
-		case s.failed():
-			d.Phase, d.Reason = Reverting, fmt.Sprintf("no host has taken it; %s: %s", s.Host, s.Error)
-		}
+	d.Phase, d.Reason = Reverted, "no host could be reached; "+m.Steps[0].Host+": "+m.Steps[0].Error
+	if slices.ContainsFunc(m.Steps, func(s Step) bool { return s.State == Applied || s.State == Already }) {
+		d.Phase, d.Reason = Done, ""
 	}
-	if d.Phase == Reverted {
-		d.Reason += "; " + m.Steps[0].Host + ": " + m.Steps[0].Error
-		return
-	}
-	m.back(d)
 }
 
 // back gives the hosts back what they had. Hosts that are still being changed
@@ -210,7 +197,7 @@ func (m Moment) back(d *Decision) {
 			d.GiveUp = append(d.GiveUp, i)
 			continue
 		}
-		if busy >= m.Rollout.Settings.Concurrency {
+		if busy >= m.limits.concurrency {
 			waiting++
 			continue
 		}

@@ -176,7 +176,7 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Settings{}.withDefaults().HostTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.limits.host)
 	defer cancel()
 	p := places[0]
 	s := f.spotOf(p.Host, p.Document)

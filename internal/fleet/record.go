@@ -35,21 +35,23 @@ type Settings struct {
 	// Pause is how long the hosts of a wave are watched after the last of them
 	// is ready, before the next wave begins; default 10 s.
 	Pause time.Duration `json:"pause"`
-	// MaxFailed is how many hosts may fail without stopping the rollout.
-	MaxFailed int `json:"maxFailed"`
-	// Concurrency is how many hosts are worked on at the same moment; default 16.
-	Concurrency int `json:"concurrency"`
-	// HostTimeout is how long one host may take, its own way back included;
-	// default 30 s.
-	HostTimeout time.Duration `json:"hostTimeout"`
-	// Deadline is how long the rollout may take as a whole, the way back
-	// included; default 30 min.
-	Deadline time.Duration `json:"deadline"`
 	// Overwrite takes hosts along whose configuration was edited by hand. Without
 	// it such a host stops the rollout before it begins.
 	Overwrite bool `json:"overwrite,omitempty"`
-	// Tolerance are the limits of the gate.
-	Tolerance Tolerance `json:"tolerance"`
+	// AllowDown lets backends be without any server up that were not before.
+	AllowDown bool `json:"allowDown,omitempty"`
+}
+
+// limits bound what is done to hosts. Only tests have others than defaultLimits.
+type limits struct {
+	look        time.Duration // one observation of a host
+	host        time.Duration // one change of a host, restoring what it had included
+	rollout     time.Duration // a rollout as a whole, the way back included
+	concurrency int           // hosts that a rollout changes at the same moment
+}
+
+func defaultLimits() limits {
+	return limits{look: 15 * time.Second, host: 30 * time.Second, rollout: 30 * time.Minute, concurrency: 16}
 }
 
 // withDefaults fills what is zero.
@@ -63,16 +65,6 @@ func (s Settings) withDefaults() Settings {
 	if s.Pause == 0 {
 		s.Pause = 10 * time.Second
 	}
-	if s.Concurrency <= 0 {
-		s.Concurrency = 16
-	}
-	if s.HostTimeout <= 0 {
-		s.HostTimeout = 30 * time.Second
-	}
-	if s.Deadline <= 0 {
-		s.Deadline = 30 * time.Minute
-	}
-	s.Tolerance = s.Tolerance.withDefaults()
 	return s
 }
 
@@ -159,7 +151,7 @@ type Step struct {
 // busy tells whether the host is being worked on.
 func (s *Step) busy() bool { return s.State == Applying || s.State == Returning }
 
-// failed tells whether the host counts against MaxFailed.
+// failed reports whether the host stops the rollout.
 func (s *Step) failed() bool { return s.State == Refused || s.State == Unknown }
 
 // changed tells whether the host has, or may have, the new revision through

@@ -71,8 +71,8 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 		}
 	}
 	settings := o.Settings.withDefaults()
-	if err := settings.check(); err != nil {
-		return Rollout{}, err
+	if settings.Pause < 0 || settings.Pause >= f.limits.rollout {
+		return Rollout{}, fmt.Errorf("%w: the pause must be shorter than %s, in which the rollout has to end", ErrInvalid, f.limits.rollout)
 	}
 	if err := f.busy(o.Document); err != nil {
 		return Rollout{}, err
@@ -91,21 +91,6 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	}
 	r.Partial = len(places) < len(f.current().of(o.Document))
 	return f.enlist(r, revision, o.Expect)
-}
-
-// check refuses settings that make no sense.
-func (s Settings) check() error {
-	switch {
-	case s.Pause < 0 || s.Pause >= s.Deadline:
-		return fmt.Errorf("%w: the pause must be shorter than the deadline", ErrInvalid)
-	case s.HostTimeout < time.Second:
-		return fmt.Errorf("%w: a host needs at least a second", ErrInvalid)
-	case s.MaxFailed < 0:
-		return fmt.Errorf("%w: fewer than no hosts cannot fail", ErrInvalid)
-	case s.Tolerance.Factor < 1 || s.Tolerance.Part < 0 || s.Tolerance.Part > 1 || s.Tolerance.Least < 1:
-		return fmt.Errorf("%w: the tolerance makes no sense", ErrInvalid)
-	}
-	return nil
 }
 
 func (f *Fleet) busy(document string) error {
@@ -179,8 +164,8 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 		stop: make(chan string, 1), done: make(chan struct{}), settled: time.Now(), failing: map[string]int{},
 	}
 	// One that is taken up again has time left, however long nobody was there.
-	n.end = r.Began.Add(r.Settings.Deadline)
-	if half := time.Now().Add(r.Settings.Deadline / 2); half.After(n.end) {
+	n.end = r.Began.Add(f.limits.rollout)
+	if half := time.Now().Add(f.limits.rollout / 2); half.After(n.end) {
 		n.end = half
 	}
 	for _, host := range r.Hosts {
@@ -274,7 +259,7 @@ func (r *run) moment(stop string) Moment {
 	defer r.mu.Unlock()
 	return Moment{
 		Rollout: r.rollout, Steps: slices.Clone(r.steps), Now: time.Now(),
-		Stop: stop, Worse: r.worse, Settled: r.settled, Seen: r.seen, End: r.end,
+		Stop: stop, Worse: r.worse, Settled: r.settled, Seen: r.seen, End: r.end, limits: r.f.limits,
 	}
 }
 
@@ -353,7 +338,7 @@ func (r *run) hand(ctx context.Context, hands *sync.WaitGroup, results chan<- st
 	}
 	r.mu.Unlock()
 	hands.Go(func() {
-		working, cancel := finishing(ctx, min(r.settings.HostTimeout, max(time.Until(r.end), time.Second)))
+		working, cancel := finishing(ctx, min(r.f.limits.host, max(time.Until(r.end), time.Second)))
 		defer cancel()
 		step = r.attempt(working, step, work)
 		if ctx.Err() != nil && working.Err() != nil {
@@ -476,6 +461,9 @@ func (r *run) advance(d Decision) error {
 		r.f.log.Info("rollout", "document", after.Document, "rollout", after.Number, "phase", after.Phase, "reason", after.Reason)
 		r.f.changed()
 	}
+	if after.Phase.Ended() && r.f.o.OnEnded != nil {
+		r.f.o.OnEnded(after)
+	}
 	return nil
 }
 
@@ -495,7 +483,7 @@ func (r *run) conclude(after Rollout) error {
 		}
 		pending := s.Pending
 		switch {
-		case after.Phase == Done && (s.State == Absent || s.State == Unknown):
+		case after.Phase == Done && s.State == Absent:
 			pending = s.Want
 		case after.Phase == Reverted && s.State == Lost:
 			pending = s.Had

@@ -386,16 +386,17 @@ func (p simPages) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // simFleet is hosts, and a fleet over them.
 type simFleet struct {
-	hosts    []*simHost
-	m        *Map
-	lookTime time.Duration
+	hosts  []*simHost
+	m      *Map
+	limits limits
+	ended  func(Rollout) // Options.OnEnded; nil for none
 }
 
 // newSimFleet starts hosts h1, h2 … with a configuration. Every one has a
 // statistics page.
 func newSimFleet(t testing.TB, n int, content string) *simFleet {
 	t.Helper()
-	s := &simFleet{m: &Map{Templates: map[string]bool{}}, lookTime: defaultLook}
+	s := &simFleet{m: &Map{Templates: map[string]bool{}}, limits: limits{look: defaultLimits().look, host: 6 * time.Second, rollout: 20 * time.Second, concurrency: 16}}
 	for i := range n {
 		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
 		s.hosts = append(s.hosts, h)
@@ -416,7 +417,7 @@ func (s *simFleet) pages() simPages {
 
 // newEngine makes clients with a short timeout.
 func newEngine(url string) (Engine, error) {
-	return dockerapi.New(dockerapi.Options{URL: url, Timeout: 2 * time.Second})
+	return dockerapi.New(dockerapi.Options{URL: url, Timeout: 5 * time.Second})
 }
 
 // onlyFixed fails when a container was given anything but the fixed commands.

@@ -41,13 +41,14 @@ func TestThousand(t *testing.T) {
 			most.Store(max(most.Load(), int64(len(busy))))
 		}
 	}
+	s.limits = limits{look: time.Minute, host: time.Minute, rollout: 30 * time.Minute, concurrency: 32}
 	f, _ := s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	settings := Settings{Pause: pause, Concurrency: 32, HostTimeout: time.Minute}
+	settings := Settings{Pause: pause}
 	began := time.Now()
 	p := rollout(t, f, settings)
 	took := time.Since(began)
@@ -63,7 +64,7 @@ func TestThousand(t *testing.T) {
 		}
 	}
 	// The hosts that are being watched come on top.
-	if limit := int64(settings.Concurrency + watchAtOnce); most.Load() > limit {
+	if limit := int64(s.limits.concurrency + watchAtOnce); most.Load() > limit {
 		t.Errorf("%d hosts at the same moment, more than %d", most.Load(), limit)
 	}
 	waves := p.Steps[n-1].Wave + 1

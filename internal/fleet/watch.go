@@ -86,7 +86,7 @@ func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
 // revision. It reports false if the host is unreachable. The caller has the host's
 // turn.
 func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
-	bounded, cancel := context.WithTimeout(ctx, f.lookTime)
+	bounded, cancel := context.WithTimeout(ctx, f.limits.look)
 	defer cancel()
 	sight, err := s.look(bounded, false)
 	if err != nil {
@@ -131,7 +131,7 @@ func (f *Fleet) applyPending(ctx context.Context, s *spot, sight Sight, step Ste
 		if err != nil {
 			return err
 		}
-		ctx, cancel := finishing(ctx, Settings{}.withDefaults().HostTimeout)
+		ctx, cancel := finishing(ctx, f.limits.host)
 		defer cancel()
 		if !step.Touched {
 			step.Touched = true
@@ -202,7 +202,7 @@ func (f *Fleet) drifted(ctx context.Context, places []Place) error {
 }
 
 // everywhere runs do for each place, watchAtOnce at a time, with the turn of its host
-// and a deadline of lookTime. errs[i] belongs to places[i].
+// and a deadline of limits.look. errs[i] belongs to places[i].
 func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx context.Context, s *spot) error) []error {
 	errs := make([]error, len(places))
 	room := make(chan struct{}, watchAtOnce)
@@ -211,7 +211,7 @@ func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx cont
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
-			ctx, cancel := context.WithTimeout(ctx, f.lookTime)
+			ctx, cancel := context.WithTimeout(ctx, f.limits.look)
 			defer cancel()
 			s := f.spotOf(p.Host, p.Document)
 			if s == nil {

@@ -61,6 +61,7 @@ func watched(t *testing.T, h *fakeHand) *Fleet {
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	check(t, f.ledger.release("web", 1))
+	f.limits.host = 2 * readTime
 	f.spots[spotKey{"h1", "web"}] = newSpot(p, h)
 	return f
 }
@@ -119,7 +120,7 @@ func TestSilentStatistics(t *testing.T) {
 		default:
 			t.Error("the watch holds the host while it waits for the page")
 		}
-		r, err := f.Start(ctx, Order{Document: "web", Author: "ann", Settings: Settings{HostTimeout: 2 * readTime, Pause: 30 * time.Second}})
+		r, err := f.Start(ctx, Order{Document: "web", Author: "ann", Settings: Settings{Pause: 30 * time.Second}})
 		check(t, err)
 		if p := await(t, f, r.Number); p.Rollout.Phase != Done || h.has != text("v2") {
 			t.Errorf("%s: %s", p.Rollout.Phase, p.Rollout.Reason)

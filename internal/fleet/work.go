@@ -51,7 +51,7 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 
 // look looks at a host, no longer than a look may take. The caller has its turn.
 func (f *Fleet) look(ctx context.Context, s *spot) (Sight, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.lookTime)
+	ctx, cancel := context.WithTimeout(ctx, f.limits.look)
 	defer cancel()
 	return s.look(ctx, true)
 }
@@ -165,13 +165,13 @@ func (r *run) gate(ctx context.Context) (last bool) {
 	r.mu.Unlock()
 
 	var asking sync.WaitGroup
-	room := make(chan struct{}, r.settings.Concurrency)
+	room := make(chan struct{}, r.f.limits.concurrency)
 	answers := make([]answer, len(members))
 	for i, step := range members {
 		room <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-room }()
-			answers[i] = r.ask(ctx, step, r.settings.Tolerance)
+			answers[i] = r.ask(ctx, step, r.settings.AllowDown)
 		})
 	}
 	asking.Wait()
@@ -189,7 +189,7 @@ type answer struct {
 	err     error
 }
 
-func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
+func (r *run) ask(ctx context.Context, step Step, allowDown bool) answer {
 	s := r.f.spotOf(step.Host, r.document)
 	if s == nil {
 		return answer{err: errors.New("the host is not in the fleet file any more")}
@@ -217,7 +217,7 @@ func (r *run) ask(ctx context.Context, step Step, t Tolerance) answer {
 	if step.Baseline != nil {
 		before = *step.Baseline
 	}
-	return answer{reading: reading, worse: Worse(before, reading, t)}
+	return answer{reading: reading, worse: Worse(before, reading, allowDown)}
 }
 
 // judge sums up what the hosts have answered to questions asked from began on. It

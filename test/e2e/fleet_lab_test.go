@@ -351,7 +351,7 @@ func (c *centre) put(config string) uint64 {
 }
 
 // fastRollout is for hosts that answer at once.
-var fastRollout = api.FleetSettings{Wave: "1", Pause: "1200ms", HostTimeout: "40s", Deadline: "3m"}
+var fastRollout = api.FleetSettings{Wave: "1", Pause: "1200ms"}
 
 // start begins a rollout of the newest revision.
 func (c *centre) start(s api.FleetSettings) api.FleetRollout {

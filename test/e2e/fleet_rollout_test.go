@@ -265,15 +265,13 @@ func testTroubledHosts(t *testing.T, server string, agent bool) {
 	edge2 := edges[1]
 	c := startCentre(t, fleetFile(t, edges), "")
 	c.put(edgeConfig(1, server, ""))
-	s := fastRollout
-	s.HostTimeout, s.Deadline = "20s", "90s"
 	version := 1
 	// rollout puts another version out and waits for the end.
 	rollout := func(what string) api.FleetRollout {
 		t.Helper()
 		version++
 		c.put(edgeConfig(version, server, ""))
-		c.start(s)
+		c.start(fastRollout)
 		r := c.end()
 		took := r.Ended.Sub(r.Began)
 		t.Logf("%s: %s after %s: %s", what, r.Phase, took.Round(time.Millisecond), stepsOf(r))
