@@ -38,6 +38,7 @@ var allowed = map[string]struct {
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/yamlnode",
+		"internal/fleet/driver", // the kinds of its errors
 	}},
 
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
@@ -115,13 +116,17 @@ var allowed = map[string]struct {
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
-	"internal/fleet": {3, []string{
-		"internal/catalog", "internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/process",
-		"internal/engine/haproxy/socket", "internal/files", "internal/history", "internal/yamlnode",
+	"internal/fleet": {3, []string{"internal/catalog", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
+	// driver works on one container over the Docker API; it decodes what the agent
+	// there prints.
+	"internal/fleet/driver": {2, []string{
+		"internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
-	"internal/fleet/agent": {3, []string{
-		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket",
+	"internal/fleet/agent": {2, []string{
+		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
+	// report is what the agent prints.
+	"internal/fleet/agent/report": {1, nil},
 
 	// admin shows the history as it is stored.
 	"internal/admin": {2, []string{

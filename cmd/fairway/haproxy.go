@@ -140,10 +140,10 @@ func (f *haproxyUpdateCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return c.refused(err)
 	}
-	switch outcome, err := a.Update(ctx); {
+	switch changed, err := a.Update(ctx); {
 	case err != nil:
-		return errNo // told in the log
-	case outcome == agent.Same:
+		return errNo // the log has it
+	case !changed:
 		return errSame
 	default:
 		return nil

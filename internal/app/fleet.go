@@ -13,6 +13,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/dockerapi"
 	"fairway/internal/fleet"
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
@@ -28,7 +29,7 @@ func (a *App) newFleet(environ []string, metrics prometheus.Registerer) error {
 	var err error
 	a.fleet, err = fleet.New(fleet.Options{
 		Path: cfg.Fleet.File, Documents: a.history, Records: a.history, Logger: log, Registerer: metrics,
-		NewEngine: func(url string) (fleet.Engine, error) { return dockerapi.New(dockerOptions(url, cfg, env)) },
+		NewEngine: func(url string) (driver.Engine, error) { return dockerapi.New(dockerOptions(url, cfg, env)) },
 	})
 	if err != nil {
 		return err
@@ -66,8 +67,8 @@ func fleetError(err error) error {
 	}
 	code := 0
 	var conflict *history.ConflictError
-	var refused *fleet.RefusedError
-	var absent *fleet.AbsentError
+	var refused *driver.RefusedError
+	var absent *driver.AbsentError
 	switch {
 	case errors.As(err, &conflict):
 		code, err = http.StatusConflict, conflict // which says it all
@@ -185,7 +186,7 @@ func (d fleetDesk) Check(ctx context.Context, document string, n api.NewFleetChe
 	}
 	out := make([]api.FleetCheck, len(list))
 	for i, c := range list {
-		var refused *fleet.RefusedError
+		var refused *driver.RefusedError
 		out[i] = api.FleetCheck{Host: c.Host, OK: c.Err == nil, Asked: c.Err == nil || errors.As(c.Err, &refused)}
 		if c.Err != nil {
 			out[i].Error = c.Err.Error()
@@ -335,12 +336,12 @@ func (d fleetDesk) Hosts(document string) ([]api.FleetHost, error) {
 	out := make([]api.FleetHost, len(list))
 	for i, h := range list {
 		out[i] = api.FleetHost{
-			Host: h.Place.Host, Document: h.Place.Document, Condition: string(h.Condition), Error: h.Error,
-			Revision: h.Revision, Released: h.Released, Contact: h.Contact.UTC(), Container: h.Place.Selector(),
-			Transport: h.Sight.Transport, Version: h.Sight.Version, Old: h.Sight.Old,
+			Host: h.Host, Document: h.Document, Condition: string(h.Condition), Error: h.Error,
+			Revision: h.Revision, Released: h.Released, Contact: h.Seen.Time.UTC(), Container: h.Selector(),
+			Transport: h.Seen.Transport, Version: h.Seen.Version, Old: h.Seen.Old,
 		}
-		if h.Condition != fleet.Unreachable && !h.Contact.IsZero() {
-			out[i].Uptime = (h.Sight.Uptime + time.Since(h.Contact)).Round(time.Second).String()
+		if h.Condition != fleet.Unreachable && !h.Seen.Time.IsZero() {
+			out[i].Uptime = (h.Seen.Uptime + time.Since(h.Seen.Time)).Round(time.Second).String()
 		}
 		if h.Reading != nil {
 			out[i].Statistics = wireReading(h.Reading, h.Recent)
@@ -349,7 +350,7 @@ func (d fleetDesk) Hosts(document string) ([]api.FleetHost, error) {
 	return out, nil
 }
 
-func wireReading(r, recent *fleet.Reading) *api.FleetStatistics {
+func wireReading(r, recent *driver.Reading) *api.FleetStatistics {
 	s := &api.FleetStatistics{
 		Time: r.Time.UTC(), Requests: r.Requests, Failed: r.Failed, Sessions: r.Sessions, Current: r.Current,
 		ConnectFailures: r.ConnectFailures, BytesIn: r.BytesIn, BytesOut: r.BytesOut,

@@ -15,6 +15,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/fleet"
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 	"fairway/internal/testkit"
 )
@@ -127,7 +128,7 @@ func fetch(t *testing.T, url string) string {
 func TestFleetErrors(t *testing.T) {
 	for want, err := range map[int]error{
 		404: fmt.Errorf("%w: x", fleet.ErrUnknown), 400: fmt.Errorf("%w: x", fleet.ErrInvalid),
-		422: &fleet.RefusedError{Err: errors.New("x")}, 502: &fleet.AbsentError{Err: errors.New("x")},
+		422: &driver.RefusedError{Err: errors.New("x")}, 502: &driver.AbsentError{Err: errors.New("x")},
 		507: fmt.Errorf("x: %w", history.ErrFull), 503: fmt.Errorf("x: %w", history.ErrUnavailable), 0: errors.New("x"),
 	} {
 		if got := statusOf(fleetError(err)); got != want {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/dockerapi"
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 	"fairway/internal/testkit"
 )
@@ -58,7 +59,7 @@ func (r mortalRecords) PutRecord(kind, name string, data []byte) error {
 }
 
 type mortalEngine struct {
-	Engine
+	driver.Engine
 	fuse *fuse
 }
 
@@ -215,7 +216,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 	t.Helper()
 	store, err := history.Open(history.Options{Dir: x.dir})
 	check(t, err)
-	f, err := New(Options{Map: x.s.m, Documents: store, Records: mortalRecords{store, fuse}, Watch: 500 * time.Millisecond, NewEngine: func(url string) (Engine, error) {
+	f, err := New(Options{Map: x.s.m, Documents: store, Records: mortalRecords{store, fuse}, Watch: 500 * time.Millisecond, NewEngine: func(url string) (driver.Engine, error) {
 		e, err := newEngine(url)
 		return mortalEngine{e, fuse}, err
 	}})
@@ -252,7 +253,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 			return ""
 		}
 		p, err := f.Progress("web")
-		if err == nil && p.Rollout.Phase.Ended() && len(f.pending()) == 0 && f.busy("web") == nil {
+		if err == nil && p.Rollout.Phase.Ended() && len(f.pending()) == 0 && !f.isRunning("web") {
 			done = true
 			return ""
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
@@ -20,9 +21,9 @@ var (
 	ErrInvalid = errors.New("not possible")
 	// ErrMoved: another revision is out than the author knows of.
 	ErrMoved = errors.New("another revision is out")
-	// ErrBusy: a rollout of the document is under way, by somebody else perhaps.
+	// ErrBusy: a rollout of the document is under way.
 	ErrBusy = errors.New("a rollout is under way")
-	// ErrDrift: somebody has edited a host's configuration by hand.
+	// ErrDrift: a host's configuration was edited by hand.
 	ErrDrift = errors.New("edited by hand")
 )
 
@@ -47,7 +48,7 @@ func (f *Fleet) nothing(document string) error {
 	return unknown("there is no document %s", document)
 }
 
-// empty tells whether a document is known to have no revision.
+// empty reports whether a document is known to have no revision.
 func (f *Fleet) empty(document string) bool {
 	list, err := f.revisions(document)
 	return err == nil && len(list) == 0
@@ -90,8 +91,8 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if len(d.Content) == 0 {
 		return history.Revision{}, fmt.Errorf("%w: document %s: the configuration is empty", ErrInvalid, d.Document)
 	}
-	if len(d.Content) > maxContent {
-		return history.Revision{}, fmt.Errorf("%w: document %s: more than %d MiB", ErrInvalid, d.Document, maxContent>>20)
+	if len(d.Content) > driver.MaxContent {
+		return history.Revision{}, fmt.Errorf("%w: document %s: more than %d MiB", ErrInvalid, d.Document, driver.MaxContent>>20)
 	}
 	f.index.mu.Lock()
 	defer f.index.mu.Unlock()
@@ -107,7 +108,7 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	listed.Content = nil
 	f.index.known[d.Document] = append([]history.Revision{listed}, known...)
 	if r.Number == 1 || len(f.current().of(d.Document)) == 0 {
-		err = f.ledger.release(d.Document, r.Number)
+		err = f.store.release(d.Document, r.Number)
 	}
 	f.changed()
 	return r, err
@@ -146,7 +147,7 @@ func (f *Fleet) List() ([]Document, error) {
 		return nil, err
 	}
 	m := f.current()
-	for _, p := range m.Places {
+	for _, p := range m.Targets {
 		if !slices.ContainsFunc(revisions, func(r history.Revision) bool { return r.Document == p.Document }) {
 			revisions = append(revisions, history.Revision{Document: p.Document})
 		}
@@ -161,10 +162,10 @@ func (f *Fleet) List() ([]Document, error) {
 		for _, p := range m.of(r.Document) {
 			d.Hosts = append(d.Hosts, p.Host)
 		}
-		if d.Released, err = f.ledger.released(r.Document); err != nil {
+		if d.Released, err = f.store.released(r.Document); err != nil {
 			return nil, err
 		}
-		if d.Rollout, err = f.ledger.rollout(r.Document); err != nil {
+		if d.Rollout, err = f.store.rollout(r.Document); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -212,12 +213,12 @@ func Unified(oldName, newName string, old, updated []byte) string {
 }
 
 // Released is the number of the revision of a document that is out; zero for none.
-func (f *Fleet) Released(document string) (uint64, error) { return f.ledger.released(document) }
+func (f *Fleet) Released(document string) (uint64, error) { return f.store.released(document) }
 
 // released returns the revision of a document that is out, with its content; the
 // zero value when none is.
 func (f *Fleet) released(document string) (history.Revision, error) {
-	number, err := f.ledger.released(document)
+	number, err := f.store.released(document)
 	if err != nil || number == 0 {
 		return history.Revision{}, err
 	}

@@ -16,14 +16,15 @@ import (
 
 	"fairway/internal/catalog"
 	"fairway/internal/files"
+	"fairway/internal/fleet/driver"
 	"fairway/internal/yamlnode"
 )
 
 // Map is what a fleet file says: which hosts run HAProxy with which document,
 // which documents are templates, and who may read them. It is immutable.
 type Map struct {
-	// Places are in the order of the file, which is the order of rollouts.
-	Places []Place
+	// Targets are in the order of the file, which is the order of rollouts.
+	Targets []driver.Target
 	// Templates are the documents whose {{names}} are replaced.
 	Templates map[string]bool
 	// Readers may fetch documents over HTTP.
@@ -54,10 +55,10 @@ func (r Reader) reads(document string) bool {
 	})
 }
 
-// of returns the places of a document, in order.
-func (m *Map) of(document string) []Place {
-	var list []Place
-	for _, p := range m.Places {
+// of returns the targets of a document, in order.
+func (m *Map) of(document string) []driver.Target {
+	var list []driver.Target
+	for _, p := range m.Targets {
 		if p.Document == document {
 			list = append(list, p)
 		}
@@ -65,18 +66,28 @@ func (m *Map) of(document string) []Place {
 	return list
 }
 
-// place returns the place of a document on a host.
-func (m *Map) place(host, document string) (Place, bool) {
-	for _, p := range m.Places {
-		if p.Host == host && p.Document == document {
-			return p, true
-		}
-	}
-	return Place{}, false
+// has reports whether a host has a document.
+func (m *Map) has(host, document string) bool {
+	return slices.ContainsFunc(m.Targets, func(t driver.Target) bool { return t.Host == host && t.Document == document })
 }
 
-// render returns what a place gets for the contents of a revision.
-func (m *Map) render(content []byte, p Place) ([]byte, error) {
+// choose returns the targets of a document that hosts names, in the order of the
+// file; no hosts choose all. A host without the document is an error.
+func (m *Map) choose(document string, hosts []string) ([]driver.Target, error) {
+	list := m.of(document)
+	if len(hosts) == 0 {
+		return list, nil
+	}
+	for _, host := range hosts {
+		if !m.has(host, document) {
+			return nil, unknown("host %s has no document %s", host, document)
+		}
+	}
+	return slices.DeleteFunc(list, func(t driver.Target) bool { return !slices.Contains(hosts, t.Host) }), nil
+}
+
+// render makes the configuration of a target out of the contents of a revision.
+func (m *Map) render(content []byte, p driver.Target) ([]byte, error) {
 	if !m.Templates[p.Document] {
 		return content, nil
 	}
@@ -98,7 +109,7 @@ const (
 )
 
 // ReadMap reads a fleet file and the files that it names, relative to its own
-// directory. The error has all faults, each with its line.
+// directory. The error has every fault with its line.
 func ReadMap(name string) (*Map, error) {
 	data, err := files.ReadStream(name, maxMap)
 	if err != nil {
@@ -121,9 +132,9 @@ func ReadMap(name string) (*Map, error) {
 	return m, nil
 }
 
-// said is the digest of a fleet file and of the files that it names, by which it is
-// seen that one of them has changed.
-func (m *Map) said(name string) (string, error) {
+// fingerprint is a digest of a fleet file and of the files that it names: it changes
+// when one of them does.
+func (m *Map) fingerprint(name string) (string, error) {
 	sum := sha256.New()
 	for _, file := range append([]string{name}, m.named...) {
 		data, err := files.ReadStream(file, maxMap)
@@ -240,22 +251,22 @@ func (p *mapParser) host(n *yaml.Node) {
 			return
 		}
 		place.Host, place.Docker = name, docker
-		if _, twice := p.m.place(name, place.Document); twice {
+		if p.m.has(name, place.Document) {
 			p.Fault(item, "host %q has two containers with document %q", name, place.Document)
 		}
-		for _, other := range p.m.Places {
+		for _, other := range p.m.Targets {
 			if other.Host == name && other.Container == place.Container && other.Label == place.Label && other.File == place.File && other.Document != place.Document {
 				p.Fault(item, "documents %q and %q would have the same file of the same container", other.Document, place.Document)
 				break
 			}
 		}
-		p.m.Places = append(p.m.Places, place)
+		p.m.Targets = append(p.m.Targets, place)
 	})
 }
 
-func (p *mapParser) place(n *yaml.Node) (Place, bool) {
+func (p *mapParser) place(n *yaml.Node) (driver.Target, bool) {
 	f := p.Fields(n, "a container", "document", "name", "label", "file", "stats", "stats-password-file", "values")
-	var place Place
+	var place driver.Target
 	var ok bool
 	if place.Document, ok = p.Text(n, f, "document", true); !ok {
 		return place, false
@@ -268,7 +279,7 @@ func (p *mapParser) place(n *yaml.Node) (Place, bool) {
 	if (place.Container == "") == (place.Label == "") {
 		p.Fault(n, "want either the name of the container or a label")
 	}
-	place.File = DefaultFile
+	place.File = driver.DefaultFile
 	if text, given := p.Text(n, f, "file", false); given {
 		place.File = text
 		if !path.IsAbs(text) || path.Clean(text) != text || strings.ContainsFunc(text, unicode.IsControl) {

@@ -55,7 +55,7 @@ func TestReread(t *testing.T) {
 			check(t, err)
 			var all []string
 			for _, h := range list {
-				all = append(all, h.Place.Host+" "+string(h.Condition))
+				all = append(all, h.Host+" "+string(h.Condition))
 			}
 			if got := strings.Join(all, ", "); got != want {
 				return got
@@ -117,8 +117,8 @@ func TestTemplate(t *testing.T) {
 	t.Parallel()
 	s := newSimFleet(t, 2, "# v1\nbind :801\n")
 	s.m.Templates["web"] = true
-	for i := range s.m.Places {
-		s.m.Places[i].Values = map[string]string{"port": fmt.Sprint(801 + i)}
+	for i := range s.m.Targets {
+		s.m.Targets[i].Values = map[string]string{"port": fmt.Sprint(801 + i)}
 	}
 	s.hosts[1].set(func(h *simHost) { h.files[simFile], h.running = "# v1\nbind :802\n", "# v1\nbind :802\n" })
 	f, _ := s.start(t, t.TempDir())

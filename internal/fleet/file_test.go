@@ -12,6 +12,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairway/internal/fleet/driver"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -62,7 +64,7 @@ func TestParseMap(t *testing.T) {
 // describe writes a map down. Secrets are not in it.
 func describe(m *Map) string {
 	var b strings.Builder
-	for _, p := range m.Places {
+	for _, p := range m.Targets {
 		p.StatsUser = strings.Repeat("*", len(p.StatsUser))
 		fmt.Fprintf(&b, "place %s at %s: document %s, by %s, file %s, stats %q %s, values %v\n",
 			p.Host, p.Docker, p.Document, p.Selector(), p.File, p.Stats, p.StatsUser, p.Values)
@@ -111,9 +113,9 @@ func FuzzParseMap(f *testing.F) {
 		if err != nil {
 			return
 		}
-		seen := map[spotKey]bool{}
-		for _, p := range m.Places {
-			key := spotKey{p.Host, p.Document}
+		seen := map[targetKey]bool{}
+		for _, p := range m.Targets {
+			key := targetKey{p.Host, p.Document}
 			if seen[key] || !IsDocument(p.Document) || !strings.HasPrefix(p.File, "/") || (p.Container == "") == (p.Label == "") {
 				t.Errorf("place %+v", p)
 			}
@@ -129,7 +131,7 @@ func FuzzParseMap(f *testing.F) {
 
 // TestRender fills templates in.
 func TestRender(t *testing.T) {
-	p := Place{Host: "edge1", Document: "web", Values: map[string]string{"address": "10.0.0.1", "weight": "5"}}
+	p := driver.Target{Host: "edge1", Document: "web", Values: map[string]string{"address": "10.0.0.1", "weight": "5"}}
 	for template, want := range map[string]string{
 		"bind {{address}}:80\n":                      "bind 10.0.0.1:80\n",
 		"{{ host }} {{weight}}{{weight}}":            "edge1 55",
@@ -156,7 +158,7 @@ func FuzzRender(f *testing.F) {
 	f.Add([]byte("bind {{host}}:80"), "x")
 	f.Add([]byte("{{{host}}}\n"), "{{host}}")
 	f.Fuzz(func(t *testing.T, template []byte, value string) {
-		got, err := Render(template, Place{Host: "h", Values: map[string]string{"v": value}})
+		got, err := Render(template, driver.Target{Host: "h", Values: map[string]string{"v": value}})
 		if err != nil {
 			return
 		}

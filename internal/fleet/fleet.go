@@ -6,10 +6,9 @@
 // in waves, proves on each that HAProxy runs with it, watches what HAProxy
 // counts, and gives back what was there when something is wrong.
 //
-// What is decided is decided by pure functions over a durable record (Next,
-// Worse, Compare); what is done to a host is done through a few commands with
-// fixed arguments (see hand.go). A kill at any moment leaves a record from which
-// the next run goes on.
+// Decisions are pure functions over a durable record (Next, Worse, Compare); package
+// driver does the work on a host. A kill at any moment leaves a record from which the
+// next run goes on.
 package fleet
 
 import (
@@ -18,21 +17,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
 // Options are what New needs. Either Path or Map is required, and the rest but
 // Logger and Registerer.
 type Options struct {
-	// Path is the fleet file. It is read again when it changes; what is wrong
-	// with it then is logged, and what it said before holds on.
+	// Path is the fleet file. It is read again when it changes; a file with faults is
+	// logged, and the last valid version stays in use.
 	Path string
 	// Map stands for a fleet file that never changes.
 	Map *Map
@@ -40,9 +39,9 @@ type Options struct {
 	Documents Documents
 	Records   Records
 	// NewEngine makes a client for a Docker engine. It does not connect.
-	NewEngine func(url string) (Engine, error)
-	// Watch is how often each host is looked at; zero means 30 s. A host that
-	// could not be reached, or is owed something, is looked at every 5 s.
+	NewEngine func(url string) (driver.Engine, error)
+	// Watch is how often each host is observed; zero means 30 s. A host that could not
+	// be reached, or has a pending revision, is observed every 5 s.
 	Watch time.Duration
 	// OnEnded is called with each rollout that has ended, once the record says so, from
 	// the goroutine of the rollout; nil for none. A kill between the two loses the call.
@@ -53,44 +52,38 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Times of the watch.
-const (
-	defaultWatch = 30 * time.Second
-	watchSoon    = 5 * time.Second
-	// watchAtOnce is how many hosts are looked at at the same moment.
-	watchAtOnce = 16
-	rereadAfter = 2 * time.Second
-)
+// rereadAfter is how often the fleet file is looked at.
+const rereadAfter = 2 * time.Second
 
 // Fleet is the hosts, their documents and what is done to them. All methods may
 // be called from any goroutine.
 type Fleet struct {
 	o      Options
 	log    *slog.Logger
-	ledger *ledger
+	store  *store
 	pages  *http.Client // for statistics pages
 	meters *meters
-
 	limits limits
 
-	// enlisting is held by those who begin a rollout, over the disk. It comes before
-	// mu, which is not.
+	// enlisting orders those who begin a rollout, also over writes to the disk. It is
+	// taken before mu, which is not held over those.
 	enlisting sync.Mutex
 
 	mu      sync.Mutex
 	m       *Map
-	spots   map[spotKey]*spot
-	engines map[string]Engine
+	targets map[targetKey]*target
+	engines map[string]driver.Engine
 	runs    map[string]*run // rollouts that are under way, by document
 	fresh   chan struct{}   // closed and replaced when what readers of documents get may change
 	running sync.WaitGroup  // rollouts
-	ready   bool            // what the last run has left is known
+	ready   bool            // the rollouts that the last run has left are under way
 	life    context.Context //nolint:containedctx // of Run: rollouts live as long; nil before
 
 	index index
 }
 
-type spotKey struct{ host, document string }
+// targetKey names a target.
+type targetKey struct{ host, document string }
 
 // New reads the fleet file and the record. Nothing is done to a host before Run.
 func New(o Options) (*Fleet, error) {
@@ -103,8 +96,7 @@ func New(o Options) (*Fleet, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	// A connection that is kept from one look to the next ends in nothing when a
-	// container has got another address.
+	// A kept connection leads nowhere once a container has another address.
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
 	transport.DisableKeepAlives = true
 	f := &Fleet{
@@ -113,7 +105,7 @@ func New(o Options) (*Fleet, error) {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		spots: map[spotKey]*spot{}, engines: map[string]Engine{}, runs: map[string]*run{},
+		targets: map[targetKey]*target{}, engines: map[string]driver.Engine{}, runs: map[string]*run{},
 		fresh: make(chan struct{}), index: index{known: map[string][]history.Revision{}},
 	}
 	m := o.Map
@@ -123,7 +115,7 @@ func New(o Options) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f.ledger = &ledger{records: o.Records, known: map[spotKey]Step{}}
+	f.store = &store{records: o.Records, known: map[targetKey]Step{}}
 	var err error
 	if f.meters, err = newMeters(o.Registerer, f); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
@@ -131,14 +123,13 @@ func New(o Options) (*Fleet, error) {
 	return f, f.use(m)
 }
 
-// use takes a map over: new places are taken up, places that are gone are let go,
-// and those that have changed begin anew.
+// use puts a map into use. Targets that are the same keep their state.
 func (f *Fleet) use(m *Map) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	engines, spots := map[string]Engine{}, map[spotKey]*spot{}
-	for _, p := range m.Places {
-		key := spotKey{p.Host, p.Document}
+	engines, targets := map[string]driver.Engine{}, map[targetKey]*target{}
+	for _, p := range m.Targets {
+		key := targetKey{p.Host, p.Document}
 		engine, ok := f.engines[p.Docker]
 		if !ok {
 			engine = engines[p.Docker]
@@ -146,25 +137,25 @@ func (f *Fleet) use(m *Map) error {
 		if engine == nil {
 			var err error
 			if engine, err = f.o.NewEngine(p.Docker); err != nil {
-				closeEngines(engines, f.engines) // those made before it
+				closeEngines(engines, f.engines)
 				return fmt.Errorf("fleet: host %s: %w", p.Host, err)
 			}
 		}
 		engines[p.Docker] = engine
-		if old := f.spots[key]; old != nil && old.place.same(p) {
-			spots[key] = old
+		if old := f.targets[key]; old != nil && old.Target.Equal(p) {
+			targets[key] = old
 			continue
 		}
-		spots[key] = newSpot(p, newHand(engine, p, f.pages))
+		targets[key] = newTarget(p, driver.New(engine, p, f.pages))
 	}
 	closeEngines(f.engines, engines)
-	f.m, f.engines, f.spots = m, engines, spots
-	f.changedLocked() // who may read, and what, may be another
+	f.m, f.engines, f.targets = m, engines, targets
+	f.changedLocked() // readers may have other rights
 	return nil
 }
 
 // closeEngines closes those that are not kept.
-func closeEngines(engines, kept map[string]Engine) {
+func closeEngines(engines, kept map[string]driver.Engine) {
 	for url, engine := range engines {
 		if closer, ok := engine.(interface{ Close() }); ok && kept[url] == nil {
 			closer.Close()
@@ -172,18 +163,18 @@ func closeEngines(engines, kept map[string]Engine) {
 	}
 }
 
-// current is the map that holds now.
+// current is the map in use.
 func (f *Fleet) current() *Map {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.m
 }
 
-// spotOf returns the spot of a place; nil when the fleet has none such.
-func (f *Fleet) spotOf(host, document string) *spot {
+// target returns the state of a target; nil when the fleet has none such.
+func (f *Fleet) target(host, document string) *target {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.spots[spotKey{host, document}]
+	return f.targets[targetKey{host, document}]
 }
 
 // Run takes up the rollouts that the last run has left, watches the hosts, and
@@ -220,14 +211,14 @@ func (f *Fleet) Close() {
 	closeEngines(f.engines, nil)
 }
 
-// reread follows the fleet file and the files it names.
+// reread follows the fleet file and the files it names. A fault is logged once.
 func (f *Fleet) reread(ctx context.Context) error {
-	before, _ := f.current().said(f.o.Path) // what New has read, or nearly so
-	told := ""
+	used, _ := f.current().fingerprint(f.o.Path) // what New has read, or nearly so
+	fault := ""
 	for sleep(ctx, rereadAfter) == nil {
-		now, err := f.current().said(f.o.Path)
-		if err == nil && now == before {
-			told = ""
+		now, err := f.current().fingerprint(f.o.Path)
+		if err == nil && now == used {
+			fault = ""
 			continue
 		}
 		var m *Map
@@ -237,20 +228,20 @@ func (f *Fleet) reread(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			if told != err.Error() {
-				told = err.Error()
-				f.log.Error("the fleet file has a fault; what it said before holds on", "error", err)
+			if fault != err.Error() {
+				fault = err.Error()
+				f.log.Error("the fleet file has a fault; the last valid version stays in use", "error", err)
 			}
 			continue
 		}
-		before, _ = m.said(f.o.Path)
-		told = ""
-		f.log.Info("the fleet file was read again", "hosts", len(m.Places))
+		used, _ = m.fingerprint(f.o.Path)
+		fault = ""
+		f.log.Info("the fleet file was read again", "hosts", len(m.Targets))
 	}
 	return nil
 }
 
-// changed wakes those who wait for a document: they may get another answer.
+// changed wakes the readers that wait for a document: they may get another answer.
 func (f *Fleet) changed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,23 +261,17 @@ func (f *Fleet) news() <-chan struct{} {
 	return f.fresh
 }
 
-// places returns the places of a document that hosts chooses, in the order of the
-// file; no hosts choose all. A host without the document is an error.
-func (m *Map) choose(document string, hosts []string) ([]Place, error) {
-	all := m.of(document)
-	if len(hosts) == 0 {
-		return all, nil
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
 	}
-	var list []Place
-	for _, p := range all {
-		if slices.Contains(hosts, p.Host) {
-			list = append(list, p)
-		}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	for _, host := range hosts {
-		if _, ok := m.place(host, document); !ok {
-			return nil, unknown("host %s has no document %s", host, document)
-		}
-	}
-	return list, nil
 }

@@ -173,7 +173,7 @@ func testRollout(t *testing.T, way string) {
 	if p = await(t, f, r.Number); p.Rollout.Phase != Done || s.files() != "v1 v1 v1 v1 v1" {
 		t.Errorf("back: phase %s, hosts %s", p.Rollout.Phase, s.files())
 	}
-	if released, err := f.ledger.released("web"); err != nil || released != 1 {
+	if released, err := f.store.released("web"); err != nil || released != 1 {
 		t.Errorf("revision %d is out, %v", released, err)
 	}
 	ended, err := f.Ended("web")
@@ -232,7 +232,7 @@ func TestFaultyRevisions(t *testing.T) {
 			if got := s.files(); got != "v1 v1 v1" {
 				t.Errorf("hosts have %s", got)
 			}
-			if released, err := f.ledger.released("web"); err != nil || released != 1 {
+			if released, err := f.store.released("web"); err != nil || released != 1 {
 				t.Errorf("revision %d is out, %v", released, err)
 			}
 			for _, h := range s.hosts[1:] {
@@ -304,7 +304,7 @@ func TestTroubledHosts(t *testing.T) {
 			}
 			tt.mend(t, s.hosts[1])
 			testkit.Eventually(t, "hosts have "+tt.files, func() string {
-				if s.files() == tt.files && f.ledger.step("h2", "web").Pending == "" {
+				if s.files() == tt.files && f.store.step("h2", "web").Pending == "" {
 					return ""
 				}
 				st, _ := f.Status("web")
@@ -314,7 +314,7 @@ func TestTroubledHosts(t *testing.T) {
 			check(t, err)
 			for _, h := range list {
 				if h.Condition != Current {
-					t.Errorf("%s is %s: %s", h.Place.Host, h.Condition, h.Error)
+					t.Errorf("%s is %s: %s", h.Host, h.Condition, h.Error)
 				}
 			}
 		})
@@ -473,23 +473,6 @@ func TestLostSignal(t *testing.T) {
 	s.hosts[0].set(func(h *simHost) { h.deaf = 1 })
 	if p := rollout(t, f, quick); p.Rollout.Phase != Done || s.files() != "v2" {
 		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
-	}
-}
-
-// TestWorded: what Docker and Go call a container that has ended, and an answer that
-// does not come, is told to people in words.
-func TestWorded(t *testing.T) {
-	for text, want := range map[string]string{
-		"docker exec: No such exec instance: 34e0cca6":                                   "docker exec: the container has ended",
-		"a; docker exec: Error response from daemon: Container 211b25 is not running; b": "a; docker exec: the container has ended; b",
-		"docker list containers: context deadline exceeded":                              "docker list containers: no answer in time",
-	} {
-		if got := worded(errors.New(text)).Error(); got != want {
-			t.Errorf("%s\nis %s\nnot %s", text, got, want)
-		}
-	}
-	if err := worded(&AbsentError{context.DeadlineExceeded}); !errors.As(err, new(*AbsentError)) || !errors.Is(err, context.DeadlineExceeded) || worded(nil) != nil {
-		t.Error("an error does not stay what it is")
 	}
 }
 

@@ -3,6 +3,8 @@ package fleet
 import (
 	"fmt"
 	"slices"
+
+	"fairway/internal/fleet/driver"
 )
 
 // The gate stops a rollout when more requests, or connections to servers, fail than
@@ -18,7 +20,7 @@ const (
 // nothing is. before is what was counted before the change, over whatever time;
 // after what the new worker has counted since. allowDown lets backends be without any
 // server up that were not before.
-func Worse(before, after Reading, allowDown bool) string {
+func Worse(before, after driver.Reading, allowDown bool) string {
 	if was, is, bad := exceeded(before.Failed, before.Requests, after.Failed, after.Requests); bad {
 		return fmt.Sprintf("%.1f %% of requests fail, %.1f %% did before (%d of %d answered with a status from 500)",
 			100*is, 100*was, after.Failed, after.Requests)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 	"fairway/internal/testkit"
 )
@@ -33,8 +34,8 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 	defer stop()
 	write(t, f, 0, text("one"))
 	write(t, f, 1, text("two"))
-	slow := &slowRecords{Store: f.ledger.records.(*history.Store), reached: make(chan struct{}), free: make(chan struct{})}
-	f.ledger.records = slow
+	slow := &slowRecords{Store: f.store.records.(*history.Store), reached: make(chan struct{}), free: make(chan struct{})}
+	f.store.records = slow
 	started := make(chan error, 1)
 	go func() {
 		_, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: quick})
@@ -64,7 +65,7 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 
 // closable is an engine that counts how often it is closed.
 type closable struct {
-	Engine
+	driver.Engine
 	closed *int
 }
 
@@ -76,10 +77,10 @@ func TestEnginesMadeBeforeAFaultAreClosed(t *testing.T) {
 	check(t, err)
 	defer store.Close()
 	made, closed := 0, 0
-	m := &Map{Places: []Place{
+	m := &Map{Targets: []driver.Target{
 		{Host: "a", Docker: "tcp://a:2375", Document: "web"}, {Host: "b", Docker: "tcp://b:2375", Document: "web"}, {Host: "c", Docker: "bad", Document: "web"},
 	}}
-	_, err = New(Options{Map: m, Documents: store, Records: store, NewEngine: func(url string) (Engine, error) {
+	_, err = New(Options{Map: m, Documents: store, Records: store, NewEngine: func(url string) (driver.Engine, error) {
 		if url == "bad" {
 			return nil, errors.New("no such engine")
 		}

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
 // Checked is what HAProxy on one host says of a configuration.
 type Checked struct {
 	Host string
-	// Err is nil when it takes it; a *RefusedError says why not, any other error
+	// Err is nil when it takes it; a *driver.RefusedError says why not, any other error
 	// that it could not be asked.
 	Err error
 }
@@ -22,23 +23,23 @@ type Checked struct {
 // it takes a configuration and whether its addresses are free. Nothing is
 // changed.
 func (f *Fleet) Check(ctx context.Context, document string, content []byte, hosts []string) ([]Checked, error) {
-	places, err := f.current().choose(document, hosts)
+	targets, err := f.current().choose(document, hosts)
 	if err != nil {
 		return nil, err
 	}
-	if len(places) == 0 {
-		return nil, fmt.Errorf("%w: no host has document %s, so that nobody can be asked", ErrInvalid, document)
+	if len(targets) == 0 {
+		return nil, fmt.Errorf("%w: no host has document %s", ErrInvalid, document)
 	}
 	m := f.current()
-	errs := f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		rendered, err := m.render(content, s.place)
+	errs := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+		rendered, err := m.render(content, t.Target)
 		if err != nil {
-			return &RefusedError{Err: err}
+			return &driver.RefusedError{Err: err}
 		}
-		return s.hand.check(ctx, rendered)
+		return t.driver.Check(ctx, rendered)
 	})
-	list := make([]Checked, len(places))
-	for i, p := range places {
+	list := make([]Checked, len(targets))
+	for i, p := range targets {
 		list[i] = Checked{p.Host, errs[i]}
 	}
 	return list, nil
@@ -79,43 +80,43 @@ func (f *Fleet) Drift(ctx context.Context, document string, hosts []string) ([]D
 	return f.compare(ctx, document, hosts, revision, fmt.Sprintf("%s@%d", document, revision.Number), true)
 }
 
-// compare looks at hosts and compares them with a revision: what a host has is
+// compare observes hosts and compares them with a revision: what a host has is
 // the old side of the difference, or the new one.
 func (f *Fleet) compare(ctx context.Context, document string, hosts []string, revision history.Revision, name string, hostIsNew bool) ([]Difference, error) {
-	places, err := f.current().choose(document, hosts)
+	targets, err := f.current().choose(document, hosts)
 	if err != nil {
 		return nil, err
 	}
-	released, err := f.ledger.released(document)
+	released, err := f.store.released(document)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Difference, len(places))
+	list := make([]Difference, len(targets))
 	at := map[string]int{}
-	for i, p := range places {
+	for i, p := range targets {
 		at[p.Host], list[i].Host = i, p.Host
 	}
-	errs := f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		d := &list[at[s.place.Host]]
-		sight, err := s.look(ctx, true)
+	errs := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+		d := &list[at[t.Host]]
+		seen, err := t.observe(ctx, true)
 		if err != nil {
 			return err
 		}
-		if d.Revision, err = f.match(s, sight.Digest, released); err != nil {
+		if d.Revision, err = f.recognise(t, seen.Digest, released); err != nil {
 			return err
 		}
-		d.Condition = Compare(Known{Seen: true, Digest: sight.Digest, Mixed: !sight.runs(), Revision: d.Revision, Released: released})
+		d.Condition = Compare(Known{Seen: true, Mixed: !seen.Runs(), Revision: d.Revision, Released: released})
 		var content []byte
 		if revision.Number > 0 {
-			if content, err = f.content(s.place, revision); err != nil {
+			if content, err = f.content(t.Target, revision); err != nil {
 				return err
 			}
 		}
-		d.Same = bytes.Equal(content, sight.Content)
+		d.Same = bytes.Equal(content, seen.Content)
 		if hostIsNew {
-			d.Diff = Unified(name, s.place.Host, content, sight.Content)
+			d.Diff = Unified(name, t.Host, content, seen.Content)
 		} else {
-			d.Diff = Unified(s.place.Host, name, sight.Content, content)
+			d.Diff = Unified(t.Host, name, seen.Content, content)
 		}
 		return nil
 	})
@@ -129,19 +130,19 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 
 // Adopt makes what a host has a new revision of its document, which is not put
 // out: a rollout does that. expect is the newest revision as the author knows it.
-// A template cannot be adopted, because nobody knows which parts of a
+// A template cannot be adopted, because it is not known which parts of a
 // configuration were values.
 func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64, author, message string) (history.Revision, error) {
 	if f.current().Templates[document] {
 		return history.Revision{}, fmt.Errorf("%w: document %s is a template; put the change into it by hand", ErrInvalid, document)
 	}
-	places, err := f.current().choose(document, []string{host})
+	targets, err := f.current().choose(document, []string{host})
 	if err != nil {
 		return history.Revision{}, err
 	}
-	var sight Sight
-	if err := f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		sight, err = s.look(ctx, true)
+	var seen driver.Observation
+	if err := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+		seen, err = t.observe(ctx, true)
 		return err
 	})[0]; err != nil {
 		return history.Revision{}, err
@@ -149,15 +150,14 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 	if message == "" {
 		message = "adopted from host " + host
 	}
-	return f.Put(history.Draft{Document: document, Expect: expect, Author: author, Message: message, Content: sight.Content})
+	return f.Put(history.Draft{Document: document, Expect: expect, Author: author, Message: message, Content: seen.Content})
 }
 
 // PutBack gives a host the revision that is out, in place of what was edited
-// there by hand. What the host had is kept. When the error is a *RefusedError,
+// there by hand. What the host had is kept. When the error is a *driver.RefusedError,
 // the host is as it was.
 func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
-	places, err := f.current().choose(document, []string{host})
-	if err != nil {
+	if _, err := f.current().choose(document, []string{host}); err != nil {
 		return err
 	}
 	revision, err := f.released(document)
@@ -167,49 +167,42 @@ func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
 	if revision.Number == 0 {
 		return fmt.Errorf("%w: nothing of document %s is out yet", ErrInvalid, document)
 	}
-	f.mu.Lock()
-	err = f.readyLocked()
-	f.mu.Unlock()
-	if err == nil {
-		err = f.busy(document)
-	}
-	if err != nil {
+	if err := f.free(document); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.limits.host)
 	defer cancel()
-	p := places[0]
-	s := f.spotOf(p.Host, p.Document)
-	if s == nil {
+	t := f.target(host, document)
+	if t == nil {
 		return unknown("host %s has no document %s", host, document)
 	}
-	if err := s.take(ctx); err != nil {
+	if err := t.acquire(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
-	content, err := f.content(s.place, revision)
+	defer t.release()
+	content, err := f.content(t.Target, revision)
 	if err != nil {
 		return err
 	}
-	sight, err := f.look(ctx, s)
+	seen, err := f.observe(ctx, t, true)
 	if err != nil {
 		return err
 	}
-	before := f.ledger.step(host, document)
+	before := f.store.step(host, document)
 	step := before
-	step.Host, step.Had, step.Want, step.Touched = host, sight.Digest, digestOf(content), true
+	step.Host, step.Had, step.Want, step.Touched = host, seen.Digest, driver.Digest(content), true
 	step.Pending, step.State, step.Began = step.Want, Unknown, time.Now().UTC()
-	if err := f.intend(s, sight, step); err != nil {
+	if err := f.intend(t, seen, step); err != nil {
 		return err
 	}
-	err = s.hand.apply(ctx, content, false)
-	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-		return errors.Join(err, f.ledger.putStep(document, before))
+	err = t.driver.Apply(ctx, content, false)
+	if refused := (*driver.RefusedError)(nil); errors.As(err, &refused) {
+		return errors.Join(err, f.store.putStep(document, before))
 	}
 	if err != nil {
 		return err // the watch tries again
 	}
-	s.saw(content)
+	t.applied(content)
 	step.Pending, step.State, step.Touched, step.Error, step.Ended = "", Applied, false, "", time.Now().UTC()
-	return f.ledger.putStep(document, step)
+	return f.store.putStep(document, step)
 }

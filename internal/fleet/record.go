@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"time"
+
+	"fairway/internal/fleet/driver"
 )
 
 // Phase is how far a rollout is.
@@ -135,7 +137,7 @@ type Step struct {
 	Had  string `json:"had,omitempty"`
 	Want string `json:"want,omitempty"`
 	// Baseline is what the host's HAProxy had counted before the change.
-	Baseline *Reading `json:"baseline,omitempty"`
+	Baseline *driver.Reading `json:"baseline,omitempty"`
 	// Error says what went wrong, in HAProxy's words where it has some.
 	Error string    `json:"error,omitempty"`
 	Began time.Time `json:"began,omitzero"`

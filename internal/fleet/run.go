@@ -13,15 +13,14 @@ import (
 )
 
 // run is a rollout that is under way. One goroutine decides; others work on the
-// hosts and tell it what came of it.
+// hosts and report the results.
 type run struct {
 	f        *Fleet
 	revision history.Revision
 	document string
 	settings Settings
-	end      time.Time     // when it must be over
-	stop     chan string   // why it is to end; one place
-	done     chan struct{} // closed when it has ended, or was left for the next run
+	end      time.Time   // when it must be over
+	stop     chan string // why it is to end; one place
 
 	mu      sync.Mutex
 	rollout Rollout
@@ -30,7 +29,7 @@ type run struct {
 	settled time.Time
 	seen    time.Time // when all hosts of the wave last answered the gate
 	worse   string
-	failing map[string]int // looks of the gate that failed in a row, by host
+	failing map[string]int // failures of the gate in a row, by host
 }
 
 // Order asks for a rollout.
@@ -39,7 +38,7 @@ type Order struct {
 	// Revision is what to put out; zero means the newest.
 	Revision uint64
 	// Expect is the revision that is out as far as the author knows. When it is
-	// another, somebody else was faster. Nil does not ask.
+	// another, the rollout does not begin. Nil does not ask.
 	Expect *uint64
 	// Hosts chooses hosts by name; none means all that have the document.
 	Hosts           []string
@@ -49,24 +48,23 @@ type Order struct {
 
 // Start begins a rollout and returns its record. The error wraps ErrBusy when one
 // of the document is under way, ErrDrift when a host was edited by hand, and
-// ErrMoved when another revision is out than was expected. Before
-// it begins, every host is looked at, which takes as long as the slowest, at most
-// 15 s.
+// ErrMoved when another revision is out than was expected. Before it begins, every
+// host is observed, which takes as long as the slowest, at most 15 s.
 func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	revision, err := f.Revision(o.Document, o.Revision)
 	if err != nil {
 		return Rollout{}, err
 	}
-	places, err := f.current().choose(o.Document, o.Hosts)
+	targets, err := f.current().choose(o.Document, o.Hosts)
 	if err != nil {
 		return Rollout{}, err
 	}
-	if len(places) == 0 {
+	if len(targets) == 0 {
 		return Rollout{}, fmt.Errorf("%w: no host has document %s", ErrInvalid, o.Document)
 	}
-	for _, p := range places {
+	for _, t := range targets {
 		// A template that lacks a value fails here, not halfway.
-		if _, err := f.content(p, revision); err != nil {
+		if _, err := f.content(t, revision); err != nil {
 			return Rollout{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
@@ -74,11 +72,11 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	if settings.Pause < 0 || settings.Pause >= f.limits.rollout {
 		return Rollout{}, fmt.Errorf("%w: the pause must be shorter than %s, in which the rollout has to end", ErrInvalid, f.limits.rollout)
 	}
-	if err := f.busy(o.Document); err != nil {
+	if err := f.free(o.Document); err != nil {
 		return Rollout{}, err
 	}
 	if !settings.Overwrite {
-		if err := f.drifted(ctx, places); err != nil {
+		if err := f.drifted(ctx, targets); err != nil {
 			return Rollout{}, err
 		}
 	}
@@ -86,44 +84,32 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 		Document: o.Document, Revision: revision.Number, Author: o.Author, Message: o.Message,
 		Settings: settings, Phase: Running, Began: time.Now().UTC(),
 	}
-	for _, p := range places {
-		r.Hosts = append(r.Hosts, p.Host)
+	for _, t := range targets {
+		r.Hosts = append(r.Hosts, t.Host)
 	}
-	r.Partial = len(places) < len(f.current().of(o.Document))
+	r.Partial = len(targets) < len(f.current().of(o.Document))
 	return f.enlist(r, revision, o.Expect)
 }
 
-func (f *Fleet) busy(document string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r := f.runs[document]
-	if r == nil {
-		return nil
-	}
-	now := r.record()
-	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
-}
-
-// enlist makes the rollout durable and sets it going, unless somebody else was
-// faster.
+// enlist makes the rollout durable and launches it.
 func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Rollout, error) {
 	f.enlisting.Lock()
 	defer f.enlisting.Unlock()
 	if err := f.free(r.Document); err != nil {
 		return r, err
 	}
-	last, err := f.ledger.rollout(r.Document)
+	last, err := f.store.rollout(r.Document)
 	if err != nil {
 		return r, err
 	}
-	if r.Before, err = f.ledger.released(r.Document); err != nil {
+	if r.Before, err = f.store.released(r.Document); err != nil {
 		return r, err
 	}
 	if expect != nil && *expect != r.Before {
 		return r, fmt.Errorf("%w: revision %d of %s, not %d, by rollout %d of %s", ErrMoved, r.Before, r.Document, *expect, last.Number, last.Author)
 	}
 	r.Number = last.Number + 1
-	if err := f.ledger.putRollout(r); err != nil {
+	if err := f.store.putRollout(r); err != nil {
 		return r, err
 	}
 	f.mu.Lock()
@@ -141,10 +127,12 @@ func (f *Fleet) free(document string) error {
 	if err := f.readyLocked(); err != nil {
 		return err
 	}
-	if f.runs[document] != nil {
-		return fmt.Errorf("%w: of document %s", ErrBusy, document)
+	r := f.runs[document]
+	if r == nil {
+		return nil
 	}
-	return nil
+	now := r.record()
+	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
 }
 
 // readyLocked fails as long as it is not known what the last run has left, and
@@ -161,15 +149,15 @@ func (f *Fleet) readyLocked() error {
 func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	n := &run{
 		f: f, revision: revision, document: r.Document, settings: r.Settings, rollout: r,
-		stop: make(chan string, 1), done: make(chan struct{}), settled: time.Now(), failing: map[string]int{},
+		stop: make(chan string, 1), settled: time.Now(), failing: map[string]int{},
 	}
-	// One that is taken up again has time left, however long nobody was there.
+	// One that is taken up again has time left, however long Fairway was away.
 	n.end = r.Began.Add(f.limits.rollout)
 	if half := time.Now().Add(f.limits.rollout / 2); half.After(n.end) {
 		n.end = half
 	}
 	for _, host := range r.Hosts {
-		old := f.ledger.step(host, r.Document)
+		old := f.store.step(host, r.Document)
 		step := Step{
 			Rollout: r.Number, Host: host, State: Waiting, Pending: old.Pending,
 			Touched: old.Touched || old.State == Unknown || old.State == Lost,
@@ -180,29 +168,26 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 		n.steps = append(n.steps, step)
 	}
 	f.runs[r.Document] = n
-	f.running.Add(1)
 	life := f.life
-	go func() {
-		defer f.running.Done()
+	f.running.Go(func() {
 		n.loop(life)
 		f.mu.Lock()
 		delete(f.runs, r.Document)
 		f.mu.Unlock()
-		close(n.done)
-	}()
+	})
 }
 
 // resume takes up what the last run has left.
 func (f *Fleet) resume() error {
-	if err := f.ledger.load(); err != nil {
+	if err := f.store.load(); err != nil {
 		return err
 	}
-	all, err := f.ledger.rollouts()
+	all, err := f.store.rollouts()
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
-		if r.Phase.Ended() {
+		if r.Phase.Ended() || f.isRunning(r.Document) { // an earlier attempt came so far
 			continue
 		}
 		revision, err := f.Revision(r.Document, r.Revision)
@@ -210,12 +195,9 @@ func (f *Fleet) resume() error {
 		case errors.Is(err, history.ErrUnavailable):
 			return err
 		case err != nil:
-			// Nobody gets it any more, and those who have it get back what they had.
+			// No further host gets it, and those that have it get back what they had.
 			f.log.Error("the revision of a rollout is lost", "document", r.Document, "revision", r.Revision, "error", err)
 			revision = history.Revision{Document: r.Document, Number: r.Revision}
-		}
-		if f.isRunning(r.Document) {
-			continue // an earlier attempt came so far
 		}
 		f.log.Info("going on with a rollout", "document", r.Document, "rollout", r.Number, "phase", r.Phase)
 		f.mu.Lock()
@@ -225,24 +207,25 @@ func (f *Fleet) resume() error {
 	return nil
 }
 
-func (f *Fleet) isRunning(document string) bool {
+// runOf returns the rollout of a document that is under way; nil for none.
+func (f *Fleet) runOf(document string) *run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.runs[document] != nil
+	return f.runs[document]
 }
 
-// Stop ends a rollout that is under way: the hosts get back what they had. who
-// says who wants it.
+func (f *Fleet) isRunning(document string) bool { return f.runOf(document) != nil }
+
+// Stop ends a rollout that is under way: the hosts get back what they had. who is the
+// name of the operator.
 func (f *Fleet) Stop(document, who string) error {
-	f.mu.Lock()
-	r := f.runs[document]
-	f.mu.Unlock()
+	r := f.runOf(document)
 	if r == nil {
 		return unknown("no rollout of document %s is under way", document)
 	}
 	select {
 	case r.stop <- "stopped by " + who:
-	default: // somebody has asked for it already
+	default: // it stops already
 	}
 	return nil
 }
@@ -251,6 +234,18 @@ func (r *run) record() Rollout {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rollout
+}
+
+// step returns the step of a host.
+func (r *run) step(host string) (Step, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.steps {
+		if r.steps[i].Host == host {
+			return r.steps[i], true
+		}
+	}
+	return Step{}, false
 }
 
 // moment is what the next decision is made from.
@@ -267,14 +262,13 @@ func (r *run) moment(stop string) Moment {
 // leaves it to the next run.
 func (r *run) loop(ctx context.Context) {
 	results := make(chan struct{}, 1)
-	var hands sync.WaitGroup
-	defer hands.Wait() // what is being done to a host is finished
+	var working sync.WaitGroup
+	defer working.Wait() // what is being done to a host is finished
 	stop := ""
 	for {
 		d := Next(r.moment(stop))
 		if err := r.advance(d); err != nil {
-			// The record cannot be written, so nothing more is done that it would
-			// not know of.
+			// Nothing is done that the record would not have.
 			r.f.log.Error("a rollout waits for its record to be written", "document", r.document, "error", err)
 			if sleep(ctx, time.Second) != nil {
 				return
@@ -285,21 +279,18 @@ func (r *run) loop(ctx context.Context) {
 			return
 		}
 		for _, i := range d.Apply {
-			r.hand(ctx, &hands, results, i, Applying, r.give)
+			r.begin(ctx, &working, results, i, Applying, r.give)
 		}
 		for _, i := range d.Return {
-			r.hand(ctx, &hands, results, i, Returning, r.giveBack)
+			r.begin(ctx, &working, results, i, Returning, r.giveBack)
 		}
 		for _, i := range d.GiveUp {
 			r.settle(i, r.givenUp(i))
 		}
-		if len(d.GiveUp) > 0 {
+		if len(d.GiveUp) > 0 || d.Watch && r.gate(ctx) {
 			continue
 		}
-		if d.Watch && r.gate(ctx) {
-			continue
-		}
-		timer := time.NewTimer(r.patience(d))
+		timer := time.NewTimer(patience(d))
 		select {
 		case <-results:
 		case <-timer.C:
@@ -316,7 +307,7 @@ func (r *run) loop(ctx context.Context) {
 const gateEvery = time.Second
 
 // patience is how long the loop waits for something to happen.
-func (r *run) patience(d Decision) time.Duration {
+func patience(d Decision) time.Duration {
 	wait := time.Minute
 	if !d.Until.IsZero() {
 		wait = min(wait, max(time.Until(d.Until), 20*time.Millisecond))
@@ -327,8 +318,8 @@ func (r *run) patience(d Decision) time.Duration {
 	return wait
 }
 
-// hand has a host worked on by a goroutine of its own.
-func (r *run) hand(ctx context.Context, hands *sync.WaitGroup, results chan<- struct{}, i int, state StepState, work func(context.Context, *spot, Step) Step) {
+// begin works on a host in a goroutine of its own.
+func (r *run) begin(ctx context.Context, working *sync.WaitGroup, results chan<- struct{}, i int, state StepState, work func(context.Context, *target, Step) Step) {
 	r.mu.Lock()
 	step := r.steps[i]
 	r.steps[i].State = state
@@ -337,11 +328,11 @@ func (r *run) hand(ctx context.Context, hands *sync.WaitGroup, results chan<- st
 		r.steps[i].Began, step.Began = time.Now().UTC(), time.Now().UTC()
 	}
 	r.mu.Unlock()
-	hands.Go(func() {
-		working, cancel := finishing(ctx, min(r.f.limits.host, max(time.Until(r.end), time.Second)))
+	working.Go(func() {
+		bounded, cancel := finishing(ctx, min(r.f.limits.host, max(time.Until(r.end), time.Second)))
 		defer cancel()
-		step = r.attempt(working, step, work)
-		if ctx.Err() != nil && working.Err() != nil {
+		step = r.attempt(bounded, step, work)
+		if ctx.Err() != nil && bounded.Err() != nil {
 			return // cut off: the next run finds the host as being worked on
 		}
 		r.settle(i, step)
@@ -370,12 +361,15 @@ func finishing(ctx context.Context, d time.Duration) (context.Context, context.C
 	}
 }
 
-// attempt has one host worked on when it is its turn.
-func (r *run) attempt(ctx context.Context, step Step, work func(context.Context, *spot, Step) Step) Step {
-	s := r.f.spotOf(step.Host, r.document)
-	if s != nil && step.Want == "" {
-		// Known before anything can go wrong: it is what an absent host is owed.
-		want, err := r.f.digest(s, r.revision)
+// errRemoved: the fleet file was changed.
+var errRemoved = errors.New("the host is not in the fleet file any more")
+
+// attempt works on one host with its lock held.
+func (r *run) attempt(ctx context.Context, step Step, work func(context.Context, *target, Step) Step) Step {
+	t := r.f.target(step.Host, r.document)
+	if t != nil && step.Want == "" {
+		// It is set before anything can go wrong: an absent host gets it later.
+		want, err := r.f.digest(t, r.revision)
 		if err != nil {
 			step.State, step.Error = Refused, err.Error()
 			return step
@@ -391,16 +385,16 @@ func (r *run) attempt(ctx context.Context, step Step, work func(context.Context,
 	default:
 		untouched.State = Absent
 	}
-	if s == nil {
-		untouched.Error = "the host is not in the fleet file any more"
+	if t == nil {
+		untouched.Error = errRemoved.Error()
 		return untouched
 	}
-	if err := s.take(ctx); err != nil {
-		untouched.Error = "another operation on the host does not end"
+	if t.acquire(ctx) != nil {
+		untouched.Error = errLocked.Error()
 		return untouched
 	}
-	defer s.leave()
-	return work(ctx, s, step)
+	defer t.release()
+	return work(ctx, t, step)
 }
 
 // givenUp is the step of a host for whose way back there is no time.
@@ -412,15 +406,15 @@ func (r *run) givenUp(i int) Step {
 	return step
 }
 
-// settle records what came of a host.
+// settle records the result of a host.
 func (r *run) settle(i int, step Step) {
 	step.Ended = time.Now().UTC()
 	for {
-		err := r.f.ledger.putStep(r.document, step)
+		err := r.f.store.putStep(r.document, step)
 		if err == nil {
 			break
 		}
-		r.f.log.Error("what came of a host cannot be recorded", "document", r.document, "host", step.Host, "error", err)
+		r.f.log.Error("the result of a host cannot be recorded", "document", r.document, "host", step.Host, "error", err)
 		if sleep(r.f.life, time.Second) != nil {
 			return // the next run finds the host as being worked on
 		}
@@ -451,7 +445,7 @@ func (r *run) advance(d Decision) error {
 			return err
 		}
 	}
-	if err := r.f.ledger.putRollout(after); err != nil {
+	if err := r.f.store.putRollout(after); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -468,8 +462,8 @@ func (r *run) advance(d Decision) error {
 }
 
 // conclude does what belongs to the end of a rollout, before the record says that
-// it has ended: what hosts are owed, and which revision is out. Each part may be
-// done twice.
+// it has ended: it decides what is pending on hosts, and which revision is out. Each
+// part may be done twice.
 func (r *run) conclude(after Rollout) error {
 	r.mu.Lock()
 	steps := slices.Clone(r.steps)
@@ -478,11 +472,9 @@ func (r *run) conclude(after Rollout) error {
 	for i := range steps {
 		s := &steps[i]
 		states[s.State]++
-		if s.State == Waiting {
-			continue // what it was owed before, it is owed still
-		}
-		pending := s.Pending
+		pending := s.Pending // of an earlier rollout
 		switch {
+		case s.State == Waiting:
 		case after.Phase == Done && s.State == Absent:
 			pending = s.Want
 		case after.Phase == Reverted && s.State == Lost:
@@ -494,7 +486,7 @@ func (r *run) conclude(after Rollout) error {
 			continue
 		}
 		s.Pending = pending
-		if err := r.f.ledger.putStep(after.Document, *s); err != nil {
+		if err := r.f.store.putStep(after.Document, *s); err != nil {
 			return err
 		}
 	}
@@ -502,13 +494,13 @@ func (r *run) conclude(after Rollout) error {
 	if after.Phase == Reverted || after.Partial {
 		released = after.Before
 	}
-	if err := r.f.ledger.release(after.Document, released); err != nil {
+	if err := r.f.store.release(after.Document, released); err != nil {
 		return err
 	}
-	if err := r.f.ledger.putEnded(Ended{Rollout: after, States: states}); err != nil {
+	if err := r.f.store.putEnded(Ended{Rollout: after, States: states}); err != nil {
 		return err
 	}
-	if err := r.f.ledger.sweep(); err != nil {
+	if err := r.f.store.sweep(); err != nil {
 		r.f.log.Warn("what was kept for a way back is kept on", "error", err)
 	}
 	r.f.meters.ended(after.Phase)

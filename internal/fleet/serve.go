@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fairway/internal/fleet/driver"
 )
 
 // maxWait is the longest that a request may wait for something new.
@@ -65,7 +67,7 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no such document", http.StatusNotFound)
 			return
 		}
-		tag := `"` + digestOf(content) + `"`
+		tag := `"` + driver.Digest(content) + `"`
 		if !matches(r.Header.Get("If-None-Match"), tag) {
 			w.Header().Set("ETag", tag)
 			w.Header().Set("Fairway-Revision", strconv.FormatUint(revision, 10))
@@ -140,9 +142,9 @@ func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
 // zero for nothing. Without a host it is what is out, or the newest revision when
 // nothing is.
 func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
-	var s *spot
+	var t *target
 	if host != "" {
-		if s = f.spotOf(host, document); s == nil {
+		if t = f.target(host, document); t == nil {
 			return nil, 0, nil
 		}
 	}
@@ -150,23 +152,19 @@ func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if s != nil {
-		if live, ok := f.liveRevision(s.place); ok {
-			revision = live
+	if r := f.runOf(document); r != nil && t != nil {
+		if step, ok := r.step(host); ok && (step.State == Applying || step.State == Applied || step.State == Already) {
+			revision = r.revision // the rollout has given it to the host, or is giving it
 		}
 	}
-	if revision.Number == 0 {
-		list, err := f.revisions(document)
-		if err != nil || len(list) == 0 {
-			return nil, 0, err
-		}
+	if revision.Number == 0 && !f.empty(document) {
 		if revision, err = f.Revision(document, 0); err != nil {
 			return nil, 0, err
 		}
 	}
-	if s == nil {
+	if t == nil || revision.Number == 0 {
 		return revision.Content, revision.Number, nil
 	}
-	content, err := f.content(s.place, revision)
+	content, err := f.content(t.Target, revision)
 	return content, revision.Number, err
 }

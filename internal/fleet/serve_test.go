@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 	"fairway/internal/testkit"
 )
@@ -20,7 +21,7 @@ func TestServe(t *testing.T) {
 	t.Parallel()
 	s := newSimFleet(t, 1, text("v1"))
 	s.m.Templates["tuned"] = true
-	s.m.Places = append(s.m.Places, Place{Host: "h1", Docker: s.hosts[0].url, Document: "tuned", Container: "none", Values: map[string]string{"port": "81"}})
+	s.m.Targets = append(s.m.Targets, driver.Target{Host: "h1", Docker: s.hosts[0].url, Document: "tuned", Container: "none", Values: map[string]string{"port": "81"}})
 	token, other := sha256.Sum256([]byte("0123456789abcdef")), sha256.Sum256([]byte("fedcba9876543210"))
 	s.m.Readers = []Reader{
 		{Name: "all", Token: &token, Documents: []string{"web", "tuned", "nothing", "free"}},
@@ -59,7 +60,7 @@ func TestServe(t *testing.T) {
 		"not his":                  {path: "/haproxy/web", bearer: "fedcba9876543210", status: 403, body: "not yours to read\n"},
 		"not his, nor there":       {path: "/haproxy/what", bearer: "fedcba9876543210", status: 403, body: "not yours to read\n"},
 		"not there":                {path: "/haproxy/nothing", bearer: "0123456789abcdef", status: 404, body: "no such document\n"},
-		"the same":                 {path: "/haproxy/web", bearer: "0123456789abcdef", tag: `"x", W/"` + digestOf([]byte(text("v1"))) + `"`, status: 304},
+		"the same":                 {path: "/haproxy/web", bearer: "0123456789abcdef", tag: `"x", W/"` + driver.Digest([]byte(text("v1"))) + `"`, status: 304},
 		"another":                  {path: "/haproxy/web", bearer: "0123456789abcdef", tag: `"x"`, status: 200, body: text("v1")},
 		"a bad wait":               {path: "/haproxy/web?wait=x", bearer: "0123456789abcdef", status: 400, body: "wait: want a duration such as 60s\n"},
 		"a short wait for nothing": {path: "/haproxy/web?wait=20ms", bearer: "0123456789abcdef", tag: "*", status: 304},
@@ -79,7 +80,7 @@ func TestServe(t *testing.T) {
 		if w.Code != tt.status || w.Body.String() != tt.body {
 			t.Errorf("%s: %d %q, want %d %q", name, w.Code, w.Body, tt.status, tt.body)
 		}
-		if w.Code == 200 && w.Header().Get("ETag") != `"`+digestOf([]byte(tt.body))+`"` {
+		if w.Code == 200 && w.Header().Get("ETag") != `"`+driver.Digest([]byte(tt.body))+`"` {
 			t.Errorf("%s: tag %s", name, w.Header().Get("ETag"))
 		}
 	}
@@ -97,7 +98,7 @@ func write2(t *testing.T, f *Fleet) string {
 	go func() {
 		r, _ := http.NewRequest(http.MethodGet, server.URL+"/haproxy/web?wait=30s", nil)
 		r.Header.Set("Authorization", "Bearer 0123456789abcdef")
-		r.Header.Set("If-None-Match", `"`+digestOf([]byte(text("v1")))+`"`)
+		r.Header.Set("If-None-Match", `"`+driver.Digest([]byte(text("v1")))+`"`)
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Error(err)

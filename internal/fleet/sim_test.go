@@ -16,6 +16,8 @@ import (
 
 	"fairway/internal/dockerapi"
 	"fairway/internal/dockerapi/dockertest"
+	"fairway/internal/fleet/agent/report"
+	"fairway/internal/fleet/driver"
 )
 
 // simHost is a Docker host with one container in which HAProxy runs, as far as
@@ -134,10 +136,40 @@ func (h *simHost) createExec(r *http.Request) any {
 	return dockertest.Status{Code: http.StatusCreated, Body: map[string]string{"Id": id}}
 }
 
-// simScripts names the scripts.
+// simScripts are the scripts that may be run in a container, with their names here.
+// They are written out, so that a change of one has to be made here as well.
 var simScripts = map[string]string{
-	lookScript: "look", readScript: "read", digestScript: "digest", writeScript: "write", swapScript: "swap", backScript: "back", dropScript: "drop", signalScript: "signal",
+	`cat /proc/uptime
+for p in /proc/[0-9]*; do
+  c=; read c < "$p/comm" || continue
+  case "$c" in haproxy*) ;; *) continue ;; esac
+  s=; read s < "$p/stat" || continue
+  echo "process $s"
+  cat "$p/cmdline"; echo
+  ls -l "$p/fd"
+done 2>/dev/null
+echo sockets
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
+exit 0`: "look",
+	`[ ! -L "$1" ] || { echo "$1 is a symbolic link: name the file itself" >&2; exit 3; }
+exec cat "$1"`: "read",
+	`[ ! -L "$1" ] && exec sha256sum < "$1"`:                                             "digest",
+	`cp -p "$1" "$1.fairway-new" && cat > "$1.fairway-new" && exec cat "$1.fairway-new"`: "write",
+	`cp -p "$1" "$1.fairway-old" && exec mv -f "$1.fairway-new" "$1"`:                    "swap",
+	`exec mv -f "$1.fairway-old" "$1"`:                                                   "back",
+	`exec rm -f "$1.fairway-new"`:                                                        "drop",
+	`kill -USR2 "$2"`:                                                                    "signal",
 }
+
+// The commands of the agent.
+const (
+	simStatus  = "fairway haproxy status -o json"
+	simContent = "fairway haproxy status --content -o json"
+	simStats   = "fairway haproxy stats -o json"
+	simCheck   = "fairway haproxy apply --check -o json"
+	simApply   = "fairway haproxy apply -o json"
+	simTrust   = "fairway haproxy apply --trust -o json"
+)
 
 // simName is what is run: the name of a script with its path, or the arguments.
 // Anything else than the fixed commands shows.
@@ -186,7 +218,7 @@ func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) 
 		return "", "", 137
 	}
 	switch name {
-	case strings.Join(agentStatus(), " "), strings.Join(agentContent(), " "), strings.Join(agentStats(), " "), strings.Join(agentCheck(), " "), strings.Join(agentApply(), " "), strings.Join(agentTrust(), " "):
+	case simStatus, simContent, simStats, simCheck, simApply, simTrust:
 		return h.agent(name, stdin)
 	case "haproxy -v":
 		return "HAProxy version 2.6.12-1 2025/10/03 - https://haproxy.org/\n", "", 0
@@ -198,7 +230,7 @@ func (h *simHost) perform(name, stdin string) (stdout, stderr string, code int) 
 		if h.noSums {
 			return "", "sh: sha256sum: not found", 127
 		}
-		return digestOf([]byte(h.files[simFile])) + "  -\n", "", 0
+		return driver.Digest([]byte(h.files[simFile])) + "  -\n", "", 0
 	case "write " + simFile:
 		h.files[simFile+".fairway-new"] = stdin
 		return stdin, "", 0
@@ -228,39 +260,35 @@ func (h *simHost) agent(name, stdin string) (stdout, stderr string, code int) {
 		text, _ := json.Marshal(v)
 		return string(text), "[2026-11-21 04:00:00] a line of the log", 0
 	}
-	type result struct {
-		Outcome, Reason string
-		Back            bool
-	}
 	switch name {
-	case strings.Join(agentStatus(), " "), strings.Join(agentContent(), " "):
+	case simStatus, simContent:
 		var content []byte
-		if name == strings.Join(agentContent(), " ") {
+		if name == simContent {
 			content = []byte(h.files[simFile])
 		}
-		return say(agentSaid{
-			Name: "web", Content: content, Digest: digestOf([]byte(h.files[simFile])), Running: digestOf([]byte(h.running)),
+		return say(report.Status{
+			Name: "web", Content: content, Digest: driver.Digest([]byte(h.files[simFile])), Running: driver.Digest([]byte(h.running)),
 			Version: "2.6.12", Worker: h.workers[0].pid, Uptime: time.Minute,
 		})
-	case strings.Join(agentStats(), " "):
-		return say(struct{ Stat string }{h.statsLocked()})
-	case strings.Join(agentTrust(), " "):
+	case simStats:
+		return say(report.Statistics{Stat: h.statsLocked()})
+	case simTrust:
 	default:
 		if _, words, code := h.check(stdin); code != 0 {
-			return say(result{Outcome: "refused", Reason: words})
+			return say(report.Result{Outcome: report.Refused, Reason: words})
 		}
 	}
-	if name == strings.Join(agentCheck(), " ") {
-		return say(result{Outcome: "updated"})
+	if name == simCheck {
+		return say(report.Result{Outcome: report.Updated})
 	}
 	before := h.files[simFile]
 	h.files[simFile] = stdin
 	if h.reload(); h.running != stdin {
 		h.files[simFile] = before
 		h.reload()
-		return say(result{Outcome: "refused", Reason: h.log[len(h.log)-4].Text + "; what was there before runs again", Back: true})
+		return say(report.Result{Outcome: report.Refused, Reason: h.log[len(h.log)-4].Text + "; what was there before runs again"})
 	}
-	return say(result{Outcome: "updated"})
+	return say(report.Result{Outcome: report.Updated})
 }
 
 func (h *simHost) check(content string) (string, string, int) {
@@ -400,7 +428,7 @@ func newSimFleet(t testing.TB, n int, content string) *simFleet {
 	for i := range n {
 		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
 		s.hosts = append(s.hosts, h)
-		s.m.Places = append(s.m.Places, Place{
+		s.m.Targets = append(s.m.Targets, driver.Target{
 			Host: h.name, Docker: h.url, Document: "web", Container: "haproxy", File: simFile, Stats: "http://" + h.name + "/stats",
 		})
 	}
@@ -416,17 +444,14 @@ func (s *simFleet) pages() simPages {
 }
 
 // newEngine makes clients with a short timeout.
-func newEngine(url string) (Engine, error) {
+func newEngine(url string) (driver.Engine, error) {
 	return dockerapi.New(dockerapi.Options{URL: url, Timeout: 5 * time.Second})
 }
 
 // onlyFixed fails when a container was given anything but the fixed commands.
 func (s *simFleet) onlyFixed(t testing.TB) {
 	t.Helper()
-	fixed := []string{"haproxy -v", "haproxy -c -W -f /dev/stdin"}
-	for _, args := range [][]string{agentStatus(), agentContent(), agentStats(), agentCheck(), agentApply(), agentTrust()} {
-		fixed = append(fixed, strings.Join(args, " "))
-	}
+	fixed := []string{"haproxy -v", "haproxy -c -W -f /dev/stdin", simStatus, simContent, simStats, simCheck, simApply, simTrust}
 	for _, name := range simScripts {
 		fixed = append(fixed, name+" "+simFile)
 	}

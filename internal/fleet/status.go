@@ -2,9 +2,8 @@ package fleet
 
 import (
 	"errors"
-	"time"
 
-	"fairway/internal/history"
+	"fairway/internal/fleet/driver"
 )
 
 // Condition is how a host compares with what is meant for it.
@@ -16,14 +15,14 @@ const (
 	Current Condition = "current"
 	// Other: it has another revision.
 	Other Condition = "other"
-	// Edited: what it has is no revision: somebody has edited it by hand. Or it
-	// runs something else than what its file says.
+	// Edited: its configuration is no revision, as it was edited by hand, or HAProxy
+	// runs another one than the file has.
 	Edited Condition = "edited"
-	// Pending: it is owed a revision that it gets when it can be reached.
+	// Pending: it gets a revision when it can be reached.
 	Pending Condition = "pending"
-	// Unreachable: the newest look at it has failed.
+	// Unreachable: the newest observation has failed.
 	Unreachable Condition = "unreachable"
-	// Unseen: it has not been looked at in this run, or nothing is out yet.
+	// Unseen: it has not been observed in this run, or nothing is out yet.
 	Unseen Condition = "unseen"
 	// Changing: a rollout is working on it.
 	Changing Condition = "changing"
@@ -34,19 +33,18 @@ func Conditions() []Condition {
 	return []Condition{Current, Other, Edited, Pending, Unreachable, Unseen, Changing}
 }
 
-// Known is what Compare is told of a host.
+// Known is what Compare needs to know of a host.
 type Known struct {
-	// Seen is true when it has been looked at well, Digest what was seen then.
-	Seen   bool
-	Digest string
-	// Failed is true when the newest look has failed.
+	// Seen is true when it has been observed in this run.
+	Seen bool
+	// Failed is true when the newest observation has failed.
 	Failed bool
 	// Mixed is true when HAProxy runs another configuration than the file has.
 	Mixed bool
-	// Busy is true while a rollout works on it, Pending when it is owed something.
+	// Busy is true while a rollout works on it, Pending when it has a pending revision.
 	Busy, Pending bool
-	// Revision is the revision that Digest is of, zero for none; Released is what
-	// is out, zero for nothing.
+	// Revision is the revision that was seen, zero for none; Released is what is out,
+	// zero for nothing.
 	Revision, Released uint64
 }
 
@@ -72,41 +70,40 @@ func Compare(k Known) Condition {
 	}
 }
 
-// HostStatus is what is known of one place.
+// HostStatus is what is known of one target.
 type HostStatus struct {
-	Place     Place
+	driver.Target
 	Condition Condition
 	// Revision is the revision it has, zero for none that is known, and Released
 	// the one that is out.
 	Revision, Released uint64
-	Sight              Sight
-	// Contact is when it was last looked at well; zero for not in this run. Error
-	// is why the newest look has failed, why what it is owed cannot be given, or
-	// why there are no statistics.
-	Contact time.Time
-	Error   string
+	// Seen is the newest good observation; its Time is zero for none in this run.
+	Seen driver.Observation
+	// Error is why the newest observation has failed, why what is pending cannot be
+	// applied, or why there are no statistics.
+	Error string
 	// Reading is the newest, Recent what was counted between the two newest.
-	Reading, Recent *Reading
+	Reading, Recent *driver.Reading
 	// Step is the newest rollout's record of it.
 	Step Step
 }
 
-// Status says how all places of a document are, from what was last seen; of all
+// Status says how all targets of a document are, from what was last seen; of all
 // documents for an empty name.
 func (f *Fleet) Status(document string) ([]HostStatus, error) {
 	released := map[string]uint64{}
 	var list []HostStatus
-	for _, p := range f.current().Places {
+	for _, p := range f.current().Targets {
 		if document != "" && p.Document != document {
 			continue
 		}
 		if _, ok := released[p.Document]; !ok {
 			var err error
-			if released[p.Document], err = f.ledger.released(p.Document); err != nil {
+			if released[p.Document], err = f.store.released(p.Document); err != nil {
 				return nil, err
 			}
 		}
-		h, err := f.statusOf(p, f.ledger.step(p.Host, p.Document), released[p.Document])
+		h, err := f.statusOf(p, released[p.Document])
 		if err != nil {
 			return nil, err
 		}
@@ -115,80 +112,43 @@ func (f *Fleet) Status(document string) ([]HostStatus, error) {
 	return list, nil
 }
 
-func (f *Fleet) statusOf(p Place, step Step, released uint64) (HostStatus, error) {
-	h := HostStatus{Place: p, Step: step, Released: released, Condition: Unseen}
-	s := f.spotOf(p.Host, p.Document)
-	if s == nil {
+func (f *Fleet) statusOf(p driver.Target, released uint64) (HostStatus, error) {
+	h := HostStatus{Target: p, Step: f.store.step(p.Host, p.Document), Released: released, Condition: Unseen}
+	t := f.target(p.Host, p.Document)
+	if t == nil {
 		return h, nil
 	}
-	s.mu.Lock()
-	h.Sight, h.Reading, h.Recent = s.sight, s.reading, s.recent
-	err, repair, unread := s.err, s.repair, s.unread
-	s.mu.Unlock()
-	h.Contact = h.Sight.Time
-	k := Known{Seen: !h.Contact.IsZero(), Digest: h.Sight.Digest, Failed: err != nil, Mixed: !h.Sight.runs(), Pending: step.Pending != "", Released: released}
+	t.mu.Lock()
+	h.Seen, h.Reading, h.Recent = t.seen, t.reading, t.recent
+	err, retry, unread := t.err, t.retry.err, t.unread
+	t.mu.Unlock()
+	k := Known{Seen: !h.Seen.Time.IsZero(), Failed: err != nil, Mixed: !h.Seen.Runs(), Pending: h.Step.Pending != "", Released: released}
 	if k.Seen {
 		var unknown error
-		if h.Revision, unknown = f.match(s, h.Sight.Digest, released); unknown != nil {
+		if h.Revision, unknown = f.recognise(t, h.Seen.Digest, released); unknown != nil {
 			return h, unknown
 		}
 		k.Revision = h.Revision
 	}
-	if live, ok := f.stepOf(p); ok {
-		h.Step, k.Busy = live, live.busy()
+	if r := f.runOf(p.Document); r != nil {
+		if live, ok := r.step(p.Host); ok {
+			h.Step, k.Busy = live, live.busy()
+		}
 	}
 	h.Condition = Compare(k)
 	switch {
 	case err != nil:
 		h.Error = err.Error()
-	case k.Pending && repair != nil:
-		h.Error = repair.Error()
+	case k.Pending && retry != nil:
+		h.Error = retry.Error()
 	case released == 0:
 		h.Error = "nothing of document " + p.Document + " is out yet"
 	case k.Mixed:
 		h.Error = "HAProxy runs another configuration than its file has"
-	case unread != nil && !errors.Is(unread, ErrNoReading):
+	case unread != nil && !errors.Is(unread, driver.ErrNoReading):
 		h.Error = "no statistics: " + unread.Error()
 	}
 	return h, nil
-}
-
-// match finds the revision that a digest is of, the released one first: a
-// document may have the same contents twice.
-func (f *Fleet) match(s *spot, digest string, released uint64) (uint64, error) {
-	if released > 0 {
-		list, err := f.revisions(s.place.Document)
-		if err != nil {
-			return 0, err
-		}
-		for _, r := range list {
-			if r.Number != released {
-				continue
-			}
-			if d, err := f.digest(s, r); err == nil && d == digest {
-				return released, nil
-			}
-		}
-	}
-	return f.recognise(s, digest)
-}
-
-// stepOf is the step of a place in the rollout that is under way.
-func (f *Fleet) stepOf(p Place) (Step, bool) {
-	f.mu.Lock()
-	r := f.runs[p.Document]
-	f.mu.Unlock()
-	if r == nil {
-		return Step{}, false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range r.steps {
-		if r.steps[i].Host == p.Host {
-			return r.steps[i], true
-		}
-	}
-	return Step{}, false
 }
 
 // Progress is how far the newest rollout of a document is.
@@ -204,15 +164,12 @@ type Progress struct {
 
 // Progress returns the newest rollout of a document, under way or not.
 func (f *Fleet) Progress(document string) (Progress, error) {
-	f.mu.Lock()
-	live := f.runs[document]
-	f.mu.Unlock()
-	if live != nil {
+	if live := f.runOf(document); live != nil {
 		live.mu.Lock()
 		defer live.mu.Unlock()
 		return newProgress(live.rollout, append([]Step(nil), live.steps...), live.note), nil
 	}
-	r, err := f.ledger.rollout(document)
+	r, err := f.store.rollout(document)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -221,7 +178,7 @@ func (f *Fleet) Progress(document string) (Progress, error) {
 	}
 	var steps []Step
 	for _, host := range r.Hosts {
-		step := f.ledger.step(host, document)
+		step := f.store.step(host, document)
 		if step.Rollout != r.Number {
 			step = Step{Rollout: r.Number, Host: host, State: Waiting}
 		}
@@ -240,21 +197,4 @@ func newProgress(r Rollout, steps []Step, note string) Progress {
 }
 
 // Ended returns the rollouts of a document that have ended, the newest first.
-func (f *Fleet) Ended(document string) ([]Ended, error) { return f.ledger.ended(document) }
-
-// liveRevision is the revision that a rollout under way has given to a place, or
-// is giving to it.
-func (f *Fleet) liveRevision(p Place) (history.Revision, bool) {
-	f.mu.Lock()
-	r := f.runs[p.Document]
-	f.mu.Unlock()
-	step, ok := f.stepOf(p)
-	if r == nil || !ok {
-		return history.Revision{}, false
-	}
-	switch step.State {
-	case Applying, Applied, Already:
-		return r.revision, true
-	}
-	return history.Revision{}, false
-}
+func (f *Fleet) Ended(document string) ([]Ended, error) { return f.store.ended(document) }

@@ -64,7 +64,7 @@ func TestThousand(t *testing.T) {
 		}
 	}
 	// The hosts that are being watched come on top.
-	if limit := int64(s.limits.concurrency + watchAtOnce); most.Load() > limit {
+	if limit := int64(s.limits.concurrency + observedAtOnce); most.Load() > limit {
 		t.Errorf("%d hosts at the same moment, more than %d", most.Load(), limit)
 	}
 	waves := p.Steps[n-1].Wave + 1

@@ -5,129 +5,127 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	"fairway/internal/fleet/driver"
 )
 
-// watch looks at every host again and again, and gives those that are back what
-// they are owed.
+// Times of the watch.
+const (
+	defaultWatch = 30 * time.Second
+	// watchSoon is how often a host is observed that cannot be reached or has a pending
+	// revision, watchTick how often the watch looks for hosts that are due.
+	watchSoon = 5 * time.Second
+	watchTick = time.Second
+	// observedAtOnce is how many hosts are observed at the same moment.
+	observedAtOnce = 16
+)
+
+// watch observes every host again and again, and applies what is pending on those that
+// can be reached again.
 func (f *Fleet) watch(ctx context.Context) error {
-	room := make(chan struct{}, watchAtOnce)
-	var looking sync.WaitGroup
-	defer looking.Wait()
-	visited := map[*spot]time.Time{}
+	room := make(chan struct{}, observedAtOnce)
+	var observing sync.WaitGroup
+	defer observing.Wait()
+	visited := map[*target]time.Time{}
 	for sleep(ctx, watchTick) == nil {
 		f.mu.Lock()
-		spots := make([]*spot, 0, len(f.spots))
-		for _, s := range f.spots {
-			spots = append(spots, s)
-		}
+		targets := slices.Collect(maps.Values(f.targets))
 		f.mu.Unlock()
 		pending := f.pending()
-		now, seen := time.Now(), map[*spot]time.Time{}
-		for _, s := range spots {
-			step, isPending := pending[spotKey{s.place.Host, s.place.Document}]
-			if seen[s] = visited[s]; now.Sub(visited[s]) < f.every(s, isPending) {
+		now, known := time.Now(), map[*target]time.Time{}
+		for _, t := range targets {
+			step, isPending := pending[targetKey{t.Host, t.Document}]
+			every := f.o.Watch
+			if isPending || t.failing() {
+				every = min(every, watchSoon)
+			}
+			if known[t] = visited[t]; now.Sub(visited[t]) < every {
 				continue
 			}
-			seen[s] = now
+			known[t] = now
 			select {
 			case room <- struct{}{}:
 			case <-ctx.Done():
 				return nil
 			}
-			looking.Go(func() {
+			observing.Go(func() {
 				defer func() { <-room }()
-				f.visit(ctx, s, step)
+				f.visit(ctx, t, step)
 			})
 		}
-		visited = seen
+		visited = known
 	}
 	return nil
 }
 
-// every is how often a host is looked at as things stand now.
-func (f *Fleet) every(s *spot, pending bool) time.Duration {
-	if _, _, _, _, err := s.last(); pending || err != nil {
-		return min(f.o.Watch, watchSoon)
-	}
-	return f.o.Watch
-}
-
-// watchTick is how often the watch looks for somebody whose turn it is.
-const watchTick = time.Second
-
-// owed are the steps of hosts that shall get something when they are back, apart
-// from those of documents with a rollout under way, which decides itself.
-func (f *Fleet) pending() map[spotKey]Step {
-	pending := f.ledger.steps()
+// pending returns the steps of targets with a pending revision, but for documents with
+// a rollout under way, which decides itself.
+func (f *Fleet) pending() map[targetKey]Step {
+	steps := f.store.steps()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	maps.DeleteFunc(pending, func(key spotKey, step Step) bool { return step.Pending == "" || f.runs[key.document] != nil })
-	return pending
+	maps.DeleteFunc(steps, func(key targetKey, step Step) bool { return step.Pending == "" || f.runs[key.document] != nil })
+	return steps
 }
 
-// visit looks at one host, gives it what it is owed, and takes a reading. A host
-// that somebody else is working on is left alone.
-func (f *Fleet) visit(ctx context.Context, s *spot, step Step) {
+// visit reconciles one host and takes a reading. It leaves a host alone that is locked.
+func (f *Fleet) visit(ctx context.Context, t *target, step Step) {
 	select {
-	case s.turn <- struct{}{}:
+	case t.lock <- struct{}{}:
 	default:
 		return
 	}
-	reached := f.attend(ctx, s, step)
-	s.leave() // nobody shall have to wait for statistics
+	reached := f.reconcile(ctx, t, step)
+	t.release() // a reading needs no lock
 	if reached {
-		_, _ = s.read(ctx) // without it, less is known of the host
+		_, _ = t.read(ctx) // Status has the error
 	}
 }
 
-// attend reconciles one host: it reads what the host has and applies its pending
-// revision. It reports false if the host is unreachable. The caller has the host's
-// turn.
-func (f *Fleet) attend(ctx context.Context, s *spot, step Step) bool {
-	bounded, cancel := context.WithTimeout(ctx, f.limits.look)
-	defer cancel()
-	sight, err := s.look(bounded, false)
+// reconcile observes one host and applies its pending revision. It reports false if
+// the host is unreachable. The caller holds the lock.
+func (f *Fleet) reconcile(ctx context.Context, t *target, step Step) (reached bool) {
+	seen, err := f.observe(ctx, t, false)
 	if err != nil {
 		return false
 	}
-	if step.Pending == "" || ctx.Err() != nil {
+	// A rollout of this document may have begun since.
+	if step.Pending == "" || ctx.Err() != nil || f.isRunning(t.Document) || time.Now().Before(t.notBefore()) {
 		return true
 	}
-	// The rollout of another document cannot want this container; one of this
-	// document may have begun since.
-	f.mu.Lock()
-	busy := f.runs[s.place.Document] != nil
-	f.mu.Unlock()
-	if busy || time.Now().Before(s.notBefore()) {
-		return true
-	}
-	err = f.applyPending(ctx, s, sight, step)
-	s.repaired(err)
+	err = f.applyPending(ctx, t, seen, step)
+	t.retried(err)
 	if err != nil {
-		f.log.Warn("a host that is back could not be caught up", "host", s.place.Host, "document", s.place.Document, "error", err)
+		f.log.Warn("the pending revision of a host that is back cannot be applied", "host", t.Host, "document", t.Document, "error", err)
 		return true
 	}
-	f.log.Info("a host that is back was caught up", "host", s.place.Host, "document", s.place.Document)
+	f.log.Info("a host that is back has its pending revision", "host", t.Host, "document", t.Document)
 	f.changed()
 	return true
 }
 
-// applyPending gives a host what it is owed. The caller has its turn.
-func (f *Fleet) applyPending(ctx context.Context, s *spot, sight Sight, step Step) error {
-	// A host that nobody touched is caught up when it has the file. With one that
-	// was left in the middle of a change, what runs may be another thing than the
-	// file, so that it is done again.
+// observe observes a host within the time for that. The caller holds the lock.
+func (f *Fleet) observe(ctx context.Context, t *target, content bool) (driver.Observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.limits.look)
+	defer cancel()
+	return t.observe(ctx, content)
+}
+
+// applyPending applies the pending revision of a host. The caller holds the lock.
+func (f *Fleet) applyPending(ctx context.Context, t *target, seen driver.Observation, step Step) error {
+	// A host left in the middle of a change may run another configuration than its file
+	// has: the change is made again. Any other host is done when it has the file.
 	doubt := step.Touched || step.State == Unknown || step.State == Lost
-	if doubt || sight.Digest != step.Pending || !sight.runs() {
-		known := sight.Digest == step.Had || sight.Digest == step.Want || sight.Digest == step.Pending
-		if !known {
-			if err := f.mayOverwrite(s, sight, Step{}, false); err != nil {
+	if doubt || seen.Digest != step.Pending || !seen.Runs() {
+		if known := seen.Digest == step.Had || seen.Digest == step.Want || seen.Digest == step.Pending; !known {
+			if err := f.mayOverwrite(t, seen, Step{}); err != nil {
 				return err
 			}
 		}
-		content, err := f.byDigest(s, step.Pending)
+		content, err := f.byDigest(t, step.Pending)
 		if err != nil {
 			return err
 		}
@@ -135,14 +133,14 @@ func (f *Fleet) applyPending(ctx context.Context, s *spot, sight Sight, step Ste
 		defer cancel()
 		if !step.Touched {
 			step.Touched = true
-			if err := f.ledger.putStep(s.place.Document, step); err != nil {
+			if err := f.store.putStep(t.Document, step); err != nil {
 				return err
 			}
 		}
-		if err := s.hand.apply(ctx, content, false); err != nil {
+		if err := t.driver.Apply(ctx, content, false); err != nil {
 			return err
 		}
-		s.saw(content)
+		t.applied(content)
 	}
 	switch step.Pending {
 	case step.Want:
@@ -151,79 +149,57 @@ func (f *Fleet) applyPending(ctx context.Context, s *spot, sight Sight, step Ste
 		step.State = Returned
 	}
 	step.Pending, step.Error, step.Touched, step.Ended = "", "", false, time.Now().UTC()
-	return f.ledger.putStep(s.place.Document, step)
+	return f.store.putStep(t.Document, step)
 }
 
-// Pauses between attempts to give a host what it is owed.
-const (
-	firstWait = 5 * time.Second
-	mostWait  = 10 * time.Minute
-)
-
-// repaired remembers how an attempt went; a failure makes the next one wait.
-func (s *spot) repaired(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.repair = err
-	if err == nil {
-		s.wait, s.after = 0, time.Time{}
-		return
-	}
-	s.wait = min(max(2*s.wait, firstWait), mostWait)
-	s.after = time.Now().Add(s.wait)
-}
-
-func (s *spot) notBefore() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.after
-}
-
-// drifted looks at hosts and fails when the configuration of one was edited by
+// drifted observes hosts and fails when the configuration of one was edited by
 // hand. A host that cannot be reached is no reason.
-func (f *Fleet) drifted(ctx context.Context, places []Place) error {
+func (f *Fleet) drifted(ctx context.Context, targets []driver.Target) error {
 	var found []error
-	for i, err := range f.everywhere(ctx, places, func(ctx context.Context, s *spot) error {
-		sight, err := s.look(ctx, false)
+	for i, err := range f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+		seen, err := t.observe(ctx, false)
 		if err != nil {
-			return nil //nolint:nilerr // it is told of when its turn comes
+			return nil //nolint:nilerr // the rollout reports it
 		}
-		step := f.ledger.step(s.place.Host, s.place.Document)
-		if step.Touched && (sight.Digest == step.Had || sight.Digest == step.Want) {
+		step := f.store.step(t.Host, t.Document)
+		if step.Touched && (seen.Digest == step.Had || seen.Digest == step.Want) {
 			return nil
 		}
-		return f.mayOverwrite(s, sight, Step{Pending: step.Pending}, false)
+		return f.mayOverwrite(t, seen, Step{Pending: step.Pending})
 	}) {
 		if err != nil {
-			found = append(found, fmt.Errorf("host %s: %w", places[i].Host, err))
+			found = append(found, fmt.Errorf("host %s: %w", targets[i].Host, err))
 		}
 	}
 	return errors.Join(found...)
 }
 
-// everywhere runs do for each place, watchAtOnce at a time, with the turn of its host
-// and a deadline of limits.look. errs[i] belongs to places[i].
-func (f *Fleet) everywhere(ctx context.Context, places []Place, do func(ctx context.Context, s *spot) error) []error {
-	errs := make([]error, len(places))
-	room := make(chan struct{}, watchAtOnce)
+// errLocked: another operation on the host does not end.
+var errLocked = &driver.AbsentError{Err: errors.New("another operation on the host does not end")}
+
+// forEach runs do for each target, observedAtOnce at a time, with its lock held and
+// the time for an observation. errs[i] belongs to targets[i].
+func (f *Fleet) forEach(ctx context.Context, targets []driver.Target, do func(ctx context.Context, t *target) error) []error {
+	errs := make([]error, len(targets))
+	room := make(chan struct{}, observedAtOnce)
 	var all sync.WaitGroup
-	for i, p := range places {
+	for i, p := range targets {
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
 			ctx, cancel := context.WithTimeout(ctx, f.limits.look)
 			defer cancel()
-			s := f.spotOf(p.Host, p.Document)
-			if s == nil {
+			t := f.target(p.Host, p.Document)
+			if t == nil {
 				errs[i] = unknown("host %s has no document %s", p.Host, p.Document)
 				return
 			}
-			if err := s.take(ctx); err != nil {
-				errs[i] = &AbsentError{errors.New("another operation on the host does not end")}
+			if t.acquire(ctx) != nil {
+				errs[i] = errLocked
 				return
 			}
-			defer s.leave()
-			errs[i] = do(ctx, s)
+			defer t.release()
+			errs[i] = do(ctx, t)
 		})
 	}
 	all.Wait()

@@ -8,12 +8,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
-// fakeHand is a host without anything behind it.
-type fakeHand struct {
-	hand
+// fakeDriver is a host without anything behind it.
+type fakeDriver struct {
+	hostDriver
 	mu      sync.Mutex
 	has     string // its configuration
 	looks   int
@@ -22,26 +23,26 @@ type fakeHand struct {
 	applied time.Time
 }
 
-func (h *fakeHand) look(context.Context, bool) (Sight, error) {
+func (h *fakeDriver) Observe(context.Context, bool) (driver.Observation, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.looks++
-	return Sight{Digest: digestOf([]byte(h.has)), Content: []byte(h.has)}, nil
+	return driver.Observation{Digest: driver.Digest([]byte(h.has)), Content: []byte(h.has)}, nil
 }
 
-func (h *fakeHand) read(ctx context.Context) (Reading, error) {
+func (h *fakeDriver) Read(ctx context.Context) (driver.Reading, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.silent {
 		h.mu.Unlock()
 		<-ctx.Done()
 		h.mu.Lock()
-		return Reading{}, ctx.Err()
+		return driver.Reading{}, ctx.Err()
 	}
-	return Reading{Time: time.Now()}, h.unread
+	return driver.Reading{Time: time.Now()}, h.unread
 }
 
-func (h *fakeHand) apply(_ context.Context, content []byte, _ bool) error {
+func (h *fakeDriver) Apply(_ context.Context, content []byte, _ bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.has, h.applied = string(content), time.Now()
@@ -50,28 +51,28 @@ func (h *fakeHand) apply(_ context.Context, content []byte, _ bool) error {
 
 // watched is a fleet of one such host, with two revisions of which the first is
 // out.
-func watched(t *testing.T, h *fakeHand) *Fleet {
+func watched(t *testing.T, h *fakeDriver) *Fleet {
 	t.Helper()
 	store, err := history.Open(history.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(func() { check(t, store.Close()) })
-	p := Place{Host: "h1", Docker: "unix:///nowhere", Document: "web", Container: "haproxy", File: simFile}
-	f, err := New(Options{Map: &Map{Places: []Place{p}}, Documents: store, Records: store, NewEngine: newEngine})
+	p := driver.Target{Host: "h1", Docker: "unix:///nowhere", Document: "web", Container: "haproxy", File: simFile}
+	f, err := New(Options{Map: &Map{Targets: []driver.Target{p}}, Documents: store, Records: store, NewEngine: newEngine})
 	check(t, err)
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
-	check(t, f.ledger.release("web", 1))
+	check(t, f.store.release("web", 1))
 	f.limits.host = 2 * readTime
-	f.spots[spotKey{"h1", "web"}] = newSpot(p, h)
+	f.targets[targetKey{"h1", "web"}] = newTarget(p, h)
 	return f
 }
 
-// TestDebtSoon: a host that comes to be owed something between two looks is not
+// TestPendingSoon: a host that gets a pending revision between two observations is not
 // left waiting for the next of them, and neither does a dead page of statistics
 // keep it waiting; the status tells of that page.
-func TestDebtSoon(t *testing.T) {
+func TestPendingSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHand{has: text("v2")}
+		h := &fakeDriver{has: text("v2")}
 		f := watched(t, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
@@ -84,7 +85,7 @@ func TestDebtSoon(t *testing.T) {
 		h.unread = errors.New("the page is gone")
 		h.mu.Unlock()
 		began := time.Now()
-		check(t, f.ledger.putStep("web", Step{Host: "h1", State: Lost, Had: digestOf([]byte(text("v1"))), Pending: digestOf([]byte(text("v1")))}))
+		check(t, f.store.putStep("web", Step{Host: "h1", State: Lost, Had: driver.Digest([]byte(text("v1"))), Pending: driver.Digest([]byte(text("v1")))}))
 		time.Sleep(watchSoon)
 		h.mu.Lock()
 		if h.has != text("v1") {
@@ -107,16 +108,16 @@ func TestDebtSoon(t *testing.T) {
 // working on the host, and does not use up the time of a change.
 func TestSilentStatistics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHand{has: text("v1"), silent: true}
+		h := &fakeDriver{has: text("v1"), silent: true}
 		f := watched(t, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(ctx) }()
 		time.Sleep(watchTick + time.Second) // the watch waits for the page
-		s := f.spotOf("h1", "web")
+		s := f.target("h1", "web")
 		select {
-		case s.turn <- struct{}{}:
-			s.leave()
+		case s.lock <- struct{}{}:
+			s.release()
 		default:
 			t.Error("the watch holds the host while it waits for the page")
 		}

@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"fairway/internal/fleet/driver"
 )
 
-// give applies the revision to one host. The caller has the host's turn.
-func (r *run) give(ctx context.Context, s *spot, step Step) Step {
-	content, err := r.f.content(s.place, r.revision)
+// give applies the revision to one host. The caller holds the lock.
+func (r *run) give(ctx context.Context, t *target, step Step) Step {
+	content, err := r.f.content(t.Target, r.revision)
 	if err != nil {
 		step.State, step.Error = Refused, err.Error()
 		return step
 	}
-	sight, err := r.f.look(ctx, s)
+	seen, err := r.f.observe(ctx, t, true)
 	if err != nil {
 		step.State, step.Error = Absent, err.Error()
 		if step.Had != "" { // an earlier attempt may have changed it
@@ -24,100 +26,96 @@ func (r *run) give(ctx context.Context, s *spot, step Step) Step {
 		return step
 	}
 	if step.Had == "" {
-		if sight.Digest == step.Want && sight.runs() && !step.Touched {
+		if seen.Digest == step.Want && seen.Runs() && !step.Touched {
 			step.State, step.Pending = Already, ""
 			return step
 		}
-		if err := r.f.mayOverwrite(s, sight, step, r.settings.Overwrite); err != nil {
+		if !r.settings.Overwrite {
+			err = r.f.mayOverwrite(t, seen, step)
+		}
+		if err != nil {
 			step.State, step.Error = Refused, err.Error()
 			return step
 		}
-		step.Had = sight.Digest
-		step.Baseline = s.baseline(ctx)
+		step.Had = seen.Digest
+		step.Baseline = t.baseline(ctx)
 	}
 	step.State = Applying
-	if err := r.f.intend(s, sight, step); err != nil {
+	if err := r.f.intend(t, seen, step); err != nil {
 		step.State, step.Error, step.Had = Absent, "nothing was done: "+err.Error(), ""
 		return step
 	}
-	err = s.hand.apply(ctx, content, false)
+	err = t.driver.Apply(ctx, content, false)
 	step.State, step.Error = outcome(err, step.Touched && step.Had != step.Want)
 	if step.State == Applied {
 		step.Touched, step.Pending = false, ""
-		s.saw(content)
+		t.applied(content)
 	}
 	return step
 }
 
-// look looks at a host, no longer than a look may take. The caller has its turn.
-func (f *Fleet) look(ctx context.Context, s *spot) (Sight, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.limits.look)
-	defer cancel()
-	return s.look(ctx, true)
-}
-
-// intend makes durable what a host had and that it is about to be changed. What
-// a revision says is not kept a second time, except of a template, which may say
-// something else once the host has other values.
-func (f *Fleet) intend(s *spot, sight Sight, step Step) error {
-	number, err := f.recognise(s, sight.Digest)
+// intend makes durable what a host had and that it is about to be changed. The
+// content of a revision is not kept a second time, except of a template, which may
+// be rendered otherwise once the host has other values.
+func (f *Fleet) intend(t *target, seen driver.Observation, step Step) error {
+	number, err := f.recognise(t, seen.Digest, 0)
 	if err != nil {
 		return err
 	}
 	var content []byte
-	if step.Had == sight.Digest && (number == 0 || f.current().Templates[s.place.Document]) {
-		content = sight.Content
+	if step.Had == seen.Digest && (number == 0 || f.current().Templates[t.Document]) {
+		content = seen.Content
 	}
-	return f.ledger.intend(s.place.Document, step, content)
+	return f.store.intend(t.Document, step, content)
 }
 
-// mayOverwrite refuses to overwrite what somebody has edited by hand.
-func (f *Fleet) mayOverwrite(s *spot, sight Sight, step Step, overwrite bool) error {
-	if overwrite || step.Touched || sight.Digest == step.Pending {
+// mayOverwrite refuses to overwrite what was edited by hand.
+func (f *Fleet) mayOverwrite(t *target, seen driver.Observation, step Step) error {
+	if step.Touched || seen.Digest == step.Pending {
 		return nil
 	}
-	number, err := f.recognise(s, sight.Digest)
+	number, err := f.recognise(t, seen.Digest, 0)
 	if err != nil || number > 0 {
 		return err
 	}
-	return fmt.Errorf("%w: %s is no revision of %s; fairway fleet drift shows the difference", ErrDrift, s.place.File, s.place.Document)
+	return fmt.Errorf("%w: %s is no revision of %s; fairway fleet drift shows the difference", ErrDrift, t.File, t.Document)
 }
 
-// outcome says what an attempt means for a host. doubt is true when an earlier
+// outcome is the state of a host after an attempt. doubt is true when an earlier
 // attempt may have left it changed.
 func outcome(err error, doubt bool) (StepState, string) {
 	if err == nil {
 		return Applied, ""
 	}
-	if absent := (*AbsentError)(nil); errors.As(err, &absent) && !doubt {
+	if absent := (*driver.AbsentError)(nil); errors.As(err, &absent) && !doubt {
 		return Absent, err.Error()
 	}
-	if refused := (*RefusedError)(nil); errors.As(err, &refused) && !doubt {
+	if refused := (*driver.RefusedError)(nil); errors.As(err, &refused) && !doubt {
 		return Refused, err.Error()
 	}
 	return Unknown, err.Error()
 }
 
-// giveBack gives one host back what it had.
-func (r *run) giveBack(ctx context.Context, s *spot, step Step) Step {
-	content, err := r.f.byDigest(s, step.Had)
+// giveBack gives one host back what it had. The caller holds the lock.
+func (r *run) giveBack(ctx context.Context, t *target, step Step) Step {
+	content, err := r.f.byDigest(t, step.Had)
 	if err != nil {
 		step.State, step.Error = Lost, fmt.Sprintf("%s; what it had before cannot be found: %v", step.Error, err)
 		return step
 	}
 	step.State = Returning
-	if err := r.f.ledger.putStep(r.document, step); err != nil {
+	if err := r.f.store.putStep(r.document, step); err != nil {
 		step.State = Unknown // and tried again
 		_ = sleep(ctx, time.Second)
 		return step
 	}
-	if err := s.hand.apply(ctx, content, true); err != nil {
+	if err := t.driver.Apply(ctx, content, true); err != nil {
 		step.State = Lost
 		step.Error = joined(step.Error, "giving back what it had failed: "+err.Error())
 		return step
 	}
 	step.State, step.Touched = Returned, false
-	s.saw(content)
+	t.applied(content)
 	return step
 }
 
@@ -128,30 +126,15 @@ func joined(a, b string) string {
 	return a + "; " + b
 }
 
-// saw remembers what was just proven to be on the host.
-func (s *spot) saw(content []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sight.Time.IsZero() {
-		return
-	}
-	s.sight.Time = time.Now()
-	s.sight.Digest, s.sight.Uptime = digestOf(content), 0
-	if s.sight.Running != "" {
-		s.sight.Running = s.sight.Digest
-	}
-	s.tried, s.err = s.sight.Time, nil
-}
-
 const (
-	// gateTime is how long the gate looks at a host of which it has no reading.
+	// gateTime is how long the gate observes a host of which it has no reading.
 	gateTime = 5 * time.Second
 	// lostAfter is how many times in a row it must fail to reach a host.
 	lostAfter = 3
 )
 
-// gate asks the hosts of the wave how they do, and remembers what is worse. It
-// reports whether that was the last look of the pause, so that the next decision
+// gate asks the hosts of the wave what they count, and remembers what is worse. It
+// reports whether that was the last time in the pause, so that the next decision
 // waits for nothing.
 func (r *run) gate(ctx context.Context) (last bool) {
 	r.mu.Lock()
@@ -171,7 +154,7 @@ func (r *run) gate(ctx context.Context) (last bool) {
 		room <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-room }()
-			answers[i] = r.ask(ctx, step, r.settings.AllowDown)
+			answers[i] = r.ask(ctx, step)
 		})
 	}
 	asking.Wait()
@@ -183,41 +166,41 @@ func (r *run) gate(ctx context.Context) (last bool) {
 
 // answer is what the gate has learned of one host.
 type answer struct {
-	reading Reading
+	reading driver.Reading
 	worse   string
 	blind   bool // HAProxy cannot be asked
 	err     error
 }
 
-func (r *run) ask(ctx context.Context, step Step, allowDown bool) answer {
-	s := r.f.spotOf(step.Host, r.document)
-	if s == nil {
-		return answer{err: errors.New("the host is not in the fleet file any more")}
+func (r *run) ask(ctx context.Context, step Step) answer {
+	t := r.f.target(step.Host, r.document)
+	if t == nil {
+		return answer{err: errRemoved}
 	}
-	reading, err := s.read(ctx)
-	if errors.Is(err, ErrNoReading) || err != nil && step.Baseline == nil {
+	reading, err := t.read(ctx)
+	if errors.Is(err, driver.ErrNoReading) || err != nil && step.Baseline == nil {
 		// Without statistics, before the change as after it, that it still runs with
 		// this file must do.
 		ctx, cancel := context.WithTimeout(ctx, gateTime)
 		defer cancel()
-		if err := s.take(ctx); err != nil {
+		if err := t.acquire(ctx); err != nil {
 			return answer{err: err}
 		}
-		defer s.leave()
-		sight, err := s.look(ctx, false)
-		if err == nil && sight.Digest != step.Want {
-			return answer{blind: true, worse: "the configuration was changed by somebody else"}
+		defer t.release()
+		seen, err := t.observe(ctx, false)
+		if err == nil && seen.Digest != step.Want {
+			return answer{blind: true, worse: "the configuration was changed from outside"}
 		}
 		return answer{blind: true, err: err}
 	}
 	if err != nil {
 		return answer{err: err}
 	}
-	before := Reading{}
+	var before driver.Reading
 	if step.Baseline != nil {
 		before = *step.Baseline
 	}
-	return answer{reading: reading, worse: Worse(before, reading, allowDown)}
+	return answer{reading: reading, worse: Worse(before, reading, r.settings.AllowDown)}
 }
 
 // judge sums up what the hosts have answered to questions asked from began on. It

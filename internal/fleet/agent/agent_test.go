@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
+	"fairway/internal/fleet/agent/report"
 	"fairway/internal/testkit"
 )
 
@@ -214,27 +215,27 @@ func TestNew(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, nil)
-	update := func(want Outcome, reason string) {
+	update := func(want bool, reason string) {
 		t.Helper()
 		got, err := s.Update(t.Context())
 		if got != want || (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
-			t.Errorf("outcome %d, %v; want %d, %q", got, err, want, reason)
+			t.Errorf("changed %v, %v; want %v, %q", got, err, want, reason)
 		}
 		if reason != "" && !strings.Contains(s.log.String(), reason) {
 			t.Errorf("the log does not say %q", reason)
 		}
 	}
-	update(Refused, "the centre answers 503")
+	update(false, "the centre answers 503")
 	one := s.config("one", "")
 	s.centre(one)
-	update(Updated, "")
+	update(true, "")
 	s.inPlace(one)
-	update(Same, "")
+	update(false, "")
 	if len(s.backups()) != 0 {
 		t.Errorf("copies of nothing: %v", s.backups())
 	}
 	s.centre(s.config("two", "    nonsense here\n"))
-	update(Refused, "127.0.0.1.cfg:11: unknown keyword 'nonsense' in 'frontend' section")
+	update(false, "127.0.0.1.cfg:11: unknown keyword 'nonsense' in 'frontend' section")
 	s.inPlace(one)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -242,11 +243,11 @@ func TestUpdate(t *testing.T) {
 	}
 	defer l.Close()
 	s.centre(s.config("two", "    bind "+l.Addr().String()+"\n"))
-	update(Refused, fmt.Sprintf("%s (line 11, frontend web): in use by agent.test (process %d)", l.Addr(), os.Getpid()))
+	update(false, fmt.Sprintf("%s (line 11, frontend web): in use by agent.test (process %d)", l.Addr(), os.Getpid()))
 	s.inPlace(one)
 	for i := range 6 { // all within a second or two: the copies have numbers
 		s.centre(s.config(fmt.Sprintf("w%d", i), ""))
-		update(Updated, "")
+		update(true, "")
 	}
 	names := s.backups()
 	if len(names) != 3 {
@@ -453,24 +454,24 @@ func TestApply(t *testing.T) {
 	s.centre(one)
 	s.run()
 	s.logs("Worker ")
-	apply := func(content string, o ApplyOptions, want Result) {
+	apply := func(content string, o ApplyOptions, want report.Result) {
 		t.Helper()
 		r := s.Apply(t.Context(), []byte(content), o)
 		if r.Outcome != want.Outcome || r.Back != want.Back || !strings.Contains(r.Reason, want.Reason) || (r.Reason == "") != (want.Reason == "") || r.Digest != digest([]byte(want.Digest)) {
 			t.Errorf("result %+v, want %+v", r, want)
 		}
 	}
-	apply(one, ApplyOptions{}, Result{Outcome: "same", Digest: one})
-	apply(two, ApplyOptions{CheckOnly: true}, Result{Outcome: "updated", Digest: one})
-	apply(two, ApplyOptions{}, Result{Outcome: "updated", Digest: two})
+	apply(one, ApplyOptions{}, report.Result{Outcome: "same", Digest: one})
+	apply(two, ApplyOptions{CheckOnly: true}, report.Result{Outcome: "updated", Digest: one})
+	apply(two, ApplyOptions{}, report.Result{Outcome: "updated", Digest: two})
 	if s.answer() != "two" {
 		t.Errorf("applied, and still %q", s.answer())
 	}
 	broken := s.config("three", "    nonsense here\n")
-	apply(broken, ApplyOptions{}, Result{Outcome: "refused", Reason: "127.0.0.1.cfg:11: unknown keyword 'nonsense'", Digest: two})
-	apply(broken, ApplyOptions{CheckOnly: true}, Result{Outcome: "refused", Reason: "unknown keyword 'nonsense'", Digest: two})
+	apply(broken, ApplyOptions{}, report.Result{Outcome: "refused", Reason: "127.0.0.1.cfg:11: unknown keyword 'nonsense'", Digest: two})
+	apply(broken, ApplyOptions{CheckOnly: true}, report.Result{Outcome: "refused", Reason: "unknown keyword 'nonsense'", Digest: two})
 	// Not checked, so that HAProxy itself finds the mistake.
-	apply(broken, ApplyOptions{Trust: true}, Result{Outcome: "refused", Back: true, Reason: "unknown keyword 'nonsense'", Digest: two})
+	apply(broken, ApplyOptions{Trust: true}, report.Result{Outcome: "refused", Back: true, Reason: "unknown keyword 'nonsense'", Digest: two})
 	// What passes the check and the look at addresses, and still does not load.
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -478,14 +479,14 @@ func TestApply(t *testing.T) {
 	}
 	defer l.Close()
 	unbindable := s.config("three", ".if 1\n    bind "+l.Addr().String()+"\n.endif\n")
-	apply(unbindable, ApplyOptions{}, Result{Outcome: "refused", Back: true, Reason: "cannot bind socket (Address already in use)", Digest: two})
+	apply(unbindable, ApplyOptions{}, report.Result{Outcome: "refused", Back: true, Reason: "cannot bind socket (Address already in use)", Digest: two})
 	s.answers("two")
-	apply("", ApplyOptions{}, Result{Outcome: "refused", Reason: "has 0 bytes", Digest: two})
+	apply("", ApplyOptions{}, report.Result{Outcome: "refused", Reason: "has 0 bytes", Digest: two})
 	// In place, but not read by the worker: it is reloaded all the same.
 	if err := os.WriteFile(s.current(), []byte(one), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	apply(one, ApplyOptions{}, Result{Outcome: "updated", Digest: one})
+	apply(one, ApplyOptions{}, report.Result{Outcome: "updated", Digest: one})
 	s.answers("one")
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/fleet/agent/report"
 )
 
 // ApplyOptions say how far Apply goes.
@@ -19,27 +20,14 @@ type ApplyOptions struct {
 	Trust bool
 }
 
-// Result is what Apply has come to, for a machine to read.
-type Result struct {
-	// Outcome is "updated", "same" or "refused", or "unknown" when neither the
-	// new configuration nor the one before is known to run.
-	Outcome string `json:"outcome"`
-	// Reason is why it was refused, in HAProxy's words where it had some.
-	Reason string `json:"reason,omitempty"`
-	// Back is true when it had begun and was taken back.
-	Back bool `json:"back,omitempty"`
-	// Digest is the SHA-256 of the file that is in place now, in hexadecimal.
-	Digest string `json:"digest,omitempty"`
-}
-
 // Apply checks a configuration, puts it in place, reloads the HAProxy that runs
 // under this agent and proves that it runs; when that fails, what was before is
 // put back. One that is the same is not reloaded, unless the worker that serves
 // has read another.
-func (a *Agent) Apply(ctx context.Context, content []byte, o ApplyOptions) Result {
+func (a *Agent) Apply(ctx context.Context, content []byte, o ApplyOptions) report.Result {
 	unlock, err := a.lock(ctx)
 	if err != nil {
-		return Result{Outcome: "refused", Reason: err.Error()}
+		return refused(err)
 	}
 	defer unlock()
 	r := a.apply(ctx, content, o)
@@ -49,44 +37,48 @@ func (a *Agent) Apply(ctx context.Context, content []byte, o ApplyOptions) Resul
 	return r
 }
 
-func (a *Agent) apply(ctx context.Context, content []byte, o ApplyOptions) Result {
-	if len(content) == 0 || len(content) > maxContent {
-		return Result{Outcome: "refused", Reason: fmt.Sprintf("the configuration has %d bytes; 1 to %d are taken", len(content), maxContent)}
+func (a *Agent) apply(ctx context.Context, content []byte, o ApplyOptions) report.Result {
+	if len(content) == 0 || len(content) > report.MaxContent {
+		return refused(fmt.Errorf("the configuration has %d bytes; 1 to %d are taken", len(content), report.MaxContent))
 	}
 	if o.CheckOnly {
 		return a.checkOnly(ctx, content)
 	}
 	p, err := process.Attach(ctx, a.processOptions())
 	if err != nil {
-		return Result{Outcome: "refused", Reason: err.Error()}
+		return refused(err)
 	}
 	defer p.Detach()
 	before, err := read(a.current())
 	if err != nil {
-		return Result{Outcome: "refused", Reason: err.Error()}
+		return refused(err)
 	}
 	// Before the first change under this agent nothing is noted as good.
 	if good, err := read(a.good()); err == nil && good == nil && before != nil {
 		a.remember(before)
 	}
-	outcome, err := a.install(ctx, content, p.Pids(ctx), o.Trust)
+	changed, err := a.install(ctx, content, p.Pids(ctx), o.Trust)
 	switch {
 	case err != nil:
-		return Result{Outcome: "refused", Reason: err.Error()}
-	case outcome == Same && a.runs(ctx, p, content):
-		return Result{Outcome: "same"}
+		return refused(err)
+	case !changed && a.runs(ctx, p, content):
+		return report.Result{Outcome: report.Same}
 	}
 	if err := a.reload(ctx, p, true); err != nil {
 		a.say("%v", err)
 		if errors.Is(err, errRestored) {
-			return Result{Outcome: "refused", Reason: err.Error(), Back: true}
+			return report.Result{Outcome: report.Refused, Reason: err.Error(), Back: true}
 		}
-		return Result{Outcome: "unknown", Reason: err.Error()}
+		return report.Result{Outcome: report.Unknown, Reason: err.Error()}
 	}
-	return Result{Outcome: "updated"}
+	return report.Result{Outcome: report.Updated}
 }
 
-func (a *Agent) checkOnly(ctx context.Context, content []byte) Result {
+func refused(err error) report.Result {
+	return report.Result{Outcome: report.Refused, Reason: err.Error()}
+}
+
+func (a *Agent) checkOnly(ctx context.Context, content []byte) report.Result {
 	before, err := read(a.current())
 	if err == nil {
 		err = replace(a.temp(), content, modeOf(a.current()))
@@ -96,11 +88,11 @@ func (a *Agent) checkOnly(ctx context.Context, content []byte) Result {
 	}
 	switch {
 	case err != nil:
-		return Result{Outcome: "refused", Reason: err.Error()}
+		return refused(err)
 	case bytes.Equal(before, content):
-		return Result{Outcome: "same"}
+		return report.Result{Outcome: report.Same}
 	default:
-		return Result{Outcome: "updated"}
+		return report.Result{Outcome: report.Updated}
 	}
 }
 
@@ -114,30 +106,9 @@ func (a *Agent) runs(ctx context.Context, p *process.Process, content []byte) bo
 	return err == nil && marker == digest(content)
 }
 
-// Status is what is in place and what runs, for a machine to read.
-type Status struct {
-	Name string `json:"name"`
-	// File is the configuration in place, Digest its SHA-256 in hexadecimal;
-	// empty when there is none. Content is set when it was asked for.
-	File    string `json:"file"`
-	Digest  string `json:"digest"`
-	Content []byte `json:"content,omitempty"`
-	// Running is the digest of what the worker that serves has read; empty when
-	// HAProxy does not run, or is too old to say.
-	Running string `json:"running"`
-	// Version is HAProxy's. Worker is the process that serves, Uptime its age,
-	// Old are those that finish what they have.
-	Version string        `json:"version"`
-	Worker  int           `json:"worker"`
-	Uptime  time.Duration `json:"uptime"`
-	Old     int           `json:"old"`
-	// Trouble is why less is known than could be; empty usually.
-	Trouble string `json:"trouble,omitempty"`
-}
-
 // Status looks and changes nothing.
-func (a *Agent) Status(ctx context.Context, content bool) (Status, error) {
-	s := Status{Name: a.o.Name, File: a.current(), Version: a.binary.Version.String()}
+func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error) {
+	s := report.Status{Name: a.o.Name, File: a.current(), Version: a.binary.Version.String()}
 	now, err := read(s.File)
 	if err != nil {
 		return s, fmt.Errorf("storage: %w", err)
@@ -187,21 +158,14 @@ func (a *Agent) running(ctx context.Context) (*process.Process, socket.Processes
 	return p, all, err
 }
 
-// Statistics is what HAProxy itself says on its runtime socket.
-type Statistics struct {
-	// Info is the answer to `show info`, Stat that to `show stat`.
-	Info string `json:"info"`
-	Stat string `json:"stat"`
-}
-
 // Statistics asks the worker that serves.
-func (a *Agent) Statistics(ctx context.Context) (Statistics, error) {
+func (a *Agent) Statistics(ctx context.Context) (report.Statistics, error) {
 	p, all, err := a.running(ctx)
 	if err != nil {
-		return Statistics{}, err
+		return report.Statistics{}, err
 	}
 	pid := all.Workers[len(all.Workers)-1].PID
-	var s Statistics
+	var s report.Statistics
 	for what, into := range map[string]*string{"info": &s.Info, "stat": &s.Stat} {
 		command, err := socket.Cmd("show", what)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fairway/internal/fleet"
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
@@ -24,7 +25,7 @@ func TestFollowFairway(t *testing.T) {
 	sum := sha256.Sum256([]byte("a token of the tests"))
 	f, err := fleet.New(fleet.Options{
 		Map:       &fleet.Map{Readers: []fleet.Reader{{Name: "edge", Token: &sum, Documents: []string{"127.0.0.*"}}}},
-		Documents: store, Records: store, NewEngine: func(string) (fleet.Engine, error) { return nil, errors.New("none") },
+		Documents: store, Records: store, NewEngine: func(string) (driver.Engine, error) { return nil, errors.New("none") },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"fairway/internal/fleet/agent/report"
 )
 
 // ClientOptions say how the centre is reached.
@@ -155,12 +157,12 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 	default:
 		return fetched{}, statusError(answer.StatusCode)
 	}
-	content, err := io.ReadAll(io.LimitReader(answer.Body, maxContent+1))
+	content, err := io.ReadAll(io.LimitReader(answer.Body, report.MaxContent+1))
 	switch {
 	case err != nil:
 		return fetched{}, fmt.Errorf("the answer breaks off: %w", err)
-	case len(content) > maxContent:
-		return fetched{}, fmt.Errorf("the configuration is larger than %d MiB", maxContent>>20)
+	case len(content) > report.MaxContent:
+		return fetched{}, fmt.Errorf("the configuration is larger than %d MiB", report.MaxContent>>20)
 	case len(content) == 0:
 		return fetched{}, errors.New("the configuration is empty")
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fairway/internal/fleet/agent/report"
 )
 
 // round answers requests without a network.
@@ -102,7 +104,7 @@ func TestGet(t *testing.T) {
 	if _, err = a.get(t.Context(), "", time.Minute); err != nil || asked.URL.RawQuery != "name=2001:db8::1&wait=1m0s" {
 		t.Errorf("%v; asked %s", err, asked.URL)
 	}
-	for body, want := range map[string]string{"": "is empty", strings.Repeat("x", maxContent+1): "larger than 16 MiB"} {
+	for body, want := range map[string]string{"": "is empty", strings.Repeat("x", report.MaxContent+1): "larger than 16 MiB"} {
 		a := fetcher("http://centre/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body) })
 		if _, err := a.get(t.Context(), "", 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d bytes: %v", len(body), err)

@@ -17,9 +17,6 @@ import (
 	"fairway/internal/atomicfile"
 )
 
-// maxContent is the largest configuration taken, in bytes.
-const maxContent = 16 << 20
-
 // replace puts content at the path as a whole.
 func replace(path string, content []byte, mode fs.FileMode) error {
 	err := atomicfile.Write(path, content, mode)

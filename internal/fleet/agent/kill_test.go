@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fairway/internal/fleet/agent/report"
 	"fairway/internal/testkit"
 )
 
@@ -53,7 +54,7 @@ func TestHAProxyKilledDuringChanges(t *testing.T) {
 		if err != nil || before.Worker == 0 {
 			t.Fatalf("%+v, %v", before, err)
 		}
-		done := make(chan Result, 1)
+		done := make(chan report.Result, 1)
 		go func() { done <- s.Apply(t.Context(), []byte(s.config(fmt.Sprintf("w%d", i+1), "")), ApplyOptions{}) }()
 		time.Sleep(delay)
 		_ = syscall.Kill(before.Worker, syscall.SIGKILL)

@@ -160,8 +160,8 @@ func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
 		return // ctx has ended
 	}
 	defer unlock()
-	if outcome, err := a.install(ctx, content, p.Pids(ctx), false); err != nil || outcome == Same {
-		return // told in the log
+	if changed, err := a.install(ctx, content, p.Pids(ctx), false); err != nil || !changed {
+		return // the log has it
 	}
 	if err := a.reload(ctx, p, true); err != nil && ctx.Err() == nil {
 		a.say("%v", err)

@@ -10,36 +10,23 @@ import (
 	"fairway/internal/engine/haproxy/process"
 )
 
-// Outcome is what a change has come to.
-type Outcome int
-
-// The outcomes.
-const (
-	// Refused: nothing was changed, or what was before is in place again.
-	Refused Outcome = iota
-	// Updated: the new configuration is in place; and runs, where that was asked.
-	Updated
-	// Same: it was in place already.
-	Same
-)
-
 // Update fetches the configuration, checks it and puts it in place, with a copy
-// of the one before. It does not reload. The error says why it was refused, and
-// was told in the log.
-func (a *Agent) Update(ctx context.Context) (Outcome, error) {
+// of the one before, unless it is the one in place. It does not reload. The error says
+// why it was refused, and is in the log.
+func (a *Agent) Update(ctx context.Context) (changed bool, _ error) {
 	got, err := a.download(ctx)
 	if err != nil {
-		return Refused, err
+		return false, err
 	}
 	unlock, err := a.lock(ctx)
 	if err != nil {
-		return Refused, a.failed(err)
+		return false, a.failed(err)
 	}
 	defer unlock()
 	return a.install(ctx, got.content, a.held(ctx), false)
 }
 
-// failed tells an error in the log and returns it.
+// failed logs an error and returns it.
 func (a *Agent) failed(err error) error {
 	a.say("%v", err)
 	return err
@@ -69,32 +56,32 @@ func (a *Agent) held(ctx context.Context) []int {
 	return p.Pids(ctx)
 }
 
-// install checks a content and puts it in place; with trust it is one that ran
-// before and is not checked. The caller holds the lock.
-func (a *Agent) install(ctx context.Context, content []byte, pids []int, trust bool) (Outcome, error) {
+// install checks a content and puts it in place, unless it is there already. With trust
+// it is one that ran before and is not checked. The caller holds the lock.
+func (a *Agent) install(ctx context.Context, content []byte, pids []int, trust bool) (changed bool, _ error) {
 	if err := replace(a.temp(), content, modeOf(a.current())); err != nil {
-		return Refused, a.failed(fmt.Errorf("storage: %w", err))
+		return false, a.failed(fmt.Errorf("storage: %w", err))
 	}
 	before, err := read(a.current())
 	if err != nil {
-		return Refused, a.failed(fmt.Errorf("storage: %w", err))
+		return false, a.failed(fmt.Errorf("storage: %w", err))
 	}
 	if before != nil && bytes.Equal(before, content) {
 		a.say("The configuration file %s.cfg is the same, no need to update.", a.o.Name)
-		return Same, nil
+		return false, nil
 	}
 	if !trust {
 		if err := a.check(ctx, a.temp(), content, before, pids); err != nil {
-			return Refused, a.failed(fmt.Errorf("configuration file %s is invalid: %w", a.temp(), err))
+			return false, a.failed(fmt.Errorf("configuration file %s is invalid: %w", a.temp(), err))
 		}
 		a.say("Configuration file %s is valid.", a.temp())
 	}
 	if err := a.cover(content, before); err != nil {
-		return Refused, a.failed(fmt.Errorf("cover %s with %s failed: %w", a.current(), a.temp(), err))
+		return false, a.failed(fmt.Errorf("cover %s with %s failed: %w", a.current(), a.temp(), err))
 	}
 	a.say("Cover %s with %s: success.", a.current(), a.temp())
 	a.say("%s is updated.", a.current())
-	return Updated, nil
+	return true, nil
 }
 
 // cover copies what is there and puts the content in its place.

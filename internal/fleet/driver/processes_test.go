@@ -1,4 +1,4 @@
-package fleet
+package driver
 
 import (
 	"net/netip"
@@ -13,16 +13,25 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 )
 
+var began = time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestInside reads what a container with HAProxy 2.6 has said of its processes,
 // before and after a reload with a connection that stays.
 func TestInside(t *testing.T) {
 	before, after := readInside(t, "look-before.txt"), readInside(t, "look-after.txt")
-	master, err := after.master()
+	master, err := after.findMaster()
 	check(t, err)
 	if master.pid != 1 || master.args[0] != "haproxy" {
 		t.Errorf("master %+v", master)
 	}
-	workers := after.workers(master)
+	workers := after.workersOf(master)
 	if len(workers) != 2 {
 		t.Fatalf("workers %+v", workers)
 	}
@@ -121,17 +130,17 @@ func TestLoadedLines(t *testing.T) {
 	lines := []dockerapi.LogLine{
 		line(1, "[NOTICE]   (1) : Loading success."),
 		line(2, "[NOTICE]   (1) : Reloading HAProxy"),
-		line(3, "[ALERT]    (1) : Binding ["+simFile+":3] for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]"),
+		line(3, "[ALERT]    (1) : Binding ["+DefaultFile+":3] for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]"),
 		line(4, "[WARNING]  (1) : Loading failure!"),
 	}
-	if ok, err := loadedLines(lines[:2], began.Add(time.Second), simFile, nil); ok || err != nil {
+	if ok, err := loadedLines(lines[:2], began.Add(time.Second), DefaultFile, nil); ok || err != nil {
 		t.Errorf("under way: %v, %v", ok, err)
 	}
-	if ok, err := loadedLines(lines[:2], began, simFile, nil); !ok || err != nil {
+	if ok, err := loadedLines(lines[:2], began, DefaultFile, nil); !ok || err != nil {
 		t.Errorf("success: %v, %v", ok, err)
 	}
-	_, report := loadedLines(lines, began.Add(time.Second), simFile, []byte("bind :81\n"))
-	if report == nil || refusal(report, simFile, "web").Error() != "haproxy refuses the configuration: web:3: Binding for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]" {
+	_, report := loadedLines(lines, began.Add(time.Second), DefaultFile, []byte("bind :81\n"))
+	if report == nil || refusal(report, DefaultFile, "web").Error() != "haproxy refuses the configuration: web:3: Binding for proxy web: cannot bind socket (Address already in use) [0.0.0.0:81]" {
 		t.Errorf("failure: %v", report)
 	}
 }

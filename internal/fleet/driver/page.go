@@ -1,4 +1,4 @@
-package fleet
+package driver
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func (s statsPage) read(ctx context.Context) (Reading, error) {
 	answer, err := s.client.Do(r)
 	if err != nil {
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-			err = wrapped.Err // without the URL, which may hold what nobody else is to know
+			err = wrapped.Err // without the URL, which may hold a secret
 		}
 		return Reading{}, fmt.Errorf("statistics page: %w", err)
 	}
@@ -56,7 +56,7 @@ func (s statsPage) read(ctx context.Context) (Reading, error) {
 	if err != nil {
 		return Reading{}, fmt.Errorf("statistics page: %w", err)
 	}
-	return NewReading(time.Now(), stats), nil
+	return newReading(time.Now(), stats), nil
 }
 
 // csvURL is the page in its form for programs.

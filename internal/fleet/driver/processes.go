@@ -1,4 +1,4 @@
-package fleet
+package driver
 
 import (
 	"encoding/hex"
@@ -14,8 +14,8 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 )
 
-// lookScript writes down the processes of HAProxy and the listening sockets of
-// the container, with nothing but the shell's own means and cat. Each process is
+// lookScript prints the processes of HAProxy and the listening sockets of the
+// container, with nothing but the shell's own means and cat. Each process is
 // a line of its stat, then its arguments on a line of their own, then its open
 // files where there is an ls and it may see them.
 const lookScript = `cat /proc/uptime
@@ -62,7 +62,7 @@ func (p process) replaces() []int {
 type inside struct {
 	uptime    time.Duration // of the machine
 	processes []process
-	listening []netip.AddrPort // by whomever
+	listening []netip.AddrPort // by any program
 	own       []netip.AddrPort // by HAProxy, as far as can be seen
 }
 
@@ -163,9 +163,9 @@ func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
 	return netip.AddrPortFrom(address.Unmap(), uint16(n)), f[9], ok
 }
 
-// master is the process that starts workers: a HAProxy whose parent is none.
+// findMaster returns the process that starts workers: a HAProxy whose parent is none.
 // Several HAProxies in one container cannot be told apart, which is an error.
-func (in inside) master() (process, error) {
+func (in inside) findMaster() (process, error) {
 	var found []process
 	for _, p := range in.processes {
 		if !slices.ContainsFunc(in.processes, func(q process) bool { return q.pid == p.parent }) {
@@ -182,8 +182,8 @@ func (in inside) master() (process, error) {
 	}
 }
 
-// workers are the children of the master, oldest first.
-func (in inside) workers(master process) []process {
+// workersOf returns the children of the master, oldest first.
+func (in inside) workersOf(master process) []process {
 	var list []process
 	for _, p := range in.processes {
 		if p.parent == master.pid {
@@ -199,28 +199,31 @@ func (in inside) age(p process) time.Duration {
 	return max(0, in.uptime-time.Duration(p.began)*time.Second/ticks)
 }
 
-// reloaded says what is missing for a reload to have come about: a worker that
-// was not there before, started in the place of those that were, which are
-// leaving or gone, and every address listened on. Empty means that it has.
+// noWorker is the answer of reloaded before anything has happened.
+const noWorker = "no new worker"
+
+// reloaded says what is missing for a reload to be complete: a worker that was not
+// there before, started in the place of those that were, which are leaving or gone,
+// and every address listened on. Empty means that nothing is.
 func reloaded(before, now inside, wanted []binary.Bind) string {
-	master, err := now.master()
+	master, err := now.findMaster()
 	if err != nil {
 		return err.Error()
 	}
 	var fresh []process
-	for _, w := range now.workers(master) {
+	for _, w := range now.workersOf(master) {
 		if !slices.ContainsFunc(before.processes, func(p process) bool { return p.pid == w.pid && p.began == w.began }) {
 			fresh = append(fresh, w)
 		}
 	}
 	if len(fresh) == 0 {
-		return "no new worker"
+		return noWorker
 	}
 	var leaving []int
 	for _, p := range now.processes {
 		leaving = append(leaving, p.replaces()...)
 	}
-	for _, w := range now.workers(master) {
+	for _, w := range now.workersOf(master) {
 		if w.pid != fresh[len(fresh)-1].pid && !slices.Contains(leaving, w.pid) {
 			return fmt.Sprintf("worker %d is not being replaced", w.pid)
 		}
@@ -242,10 +245,10 @@ func (in inside) listens(b binary.Bind) bool {
 	return slices.Contains(in.listening, plain(b.Address))
 }
 
-// taken finds addresses that a configuration is to bind and that somebody else
-// has: they are listened on, but neither does the file in use say so, nor are they
-// seen to be HAProxy's. HAProxy must not find out by itself, because it stops
-// listening on all addresses for two seconds while it tries again.
+// taken finds addresses that a configuration is to bind and that another program has:
+// they are listened on, but neither are they in the file in use, nor seen to be
+// HAProxy's. HAProxy must not find out by itself: it stops listening on all addresses
+// for two seconds while it tries again.
 func taken(now inside, running, wanted []binary.Bind) error {
 	own := func(have netip.AddrPort) bool {
 		return slices.Contains(now.own, have) ||

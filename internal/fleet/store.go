@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
@@ -40,13 +41,13 @@ const (
 // maxEnded is how many rollouts of a document are remembered.
 const maxEnded = 200
 
-// ledger is what a fleet remembers, in the forms of this package. Nobody else
+// store is what a fleet remembers, in the forms of this package. Nobody else
 // writes its records, so that the steps are read from the disk once.
-type ledger struct {
+type store struct {
 	records Records
 
 	mu    sync.Mutex
-	known map[spotKey]Step
+	known map[targetKey]Step
 
 	// keeping is held for reading from where something is kept to where a step
 	// speaks of it.
@@ -54,7 +55,7 @@ type ledger struct {
 }
 
 // load reads what the last run has left.
-func (l *ledger) load() error {
+func (l *store) load() error {
 	list, err := l.records.Records(kindStep)
 	if err != nil {
 		return err
@@ -67,12 +68,12 @@ func (l *ledger) load() error {
 		if err := json.Unmarshal(r.Data, &one); err != nil {
 			return fmt.Errorf("%s %s: %w", kindStep, r.Name, err)
 		}
-		l.known[spotKey{host, document}] = one
+		l.known[targetKey{host, document}] = one
 	}
 	return nil
 }
 
-func put[T any](l *ledger, kind, name string, value T) error {
+func put[T any](l *store, kind, name string, value T) error {
 	data, err := json.Marshal(value)
 	if err == nil {
 		err = l.records.PutRecord(kind, name, data)
@@ -81,7 +82,7 @@ func put[T any](l *ledger, kind, name string, value T) error {
 }
 
 // get returns what is stored, and the zero value for nothing.
-func get[T any](l *ledger, kind, name string) (T, error) {
+func get[T any](l *store, kind, name string) (T, error) {
 	var value T
 	data, err := l.records.Record(kind, name)
 	if errors.Is(err, history.ErrNotFound) {
@@ -97,22 +98,22 @@ func get[T any](l *ledger, kind, name string) (T, error) {
 }
 
 // released is the revision of a document that is out; zero for none.
-func (l *ledger) released(document string) (uint64, error) {
+func (l *store) released(document string) (uint64, error) {
 	return get[uint64](l, kindReleased, document)
 }
 
-func (l *ledger) release(document string, revision uint64) error {
+func (l *store) release(document string, revision uint64) error {
 	return put(l, kindReleased, document, revision)
 }
 
 // rollout is the newest rollout of a document, with number zero when there is
 // none.
-func (l *ledger) rollout(document string) (Rollout, error) {
+func (l *store) rollout(document string) (Rollout, error) {
 	return get[Rollout](l, kindRollout, document)
 }
 
 // rollouts are the newest rollouts of all documents.
-func (l *ledger) rollouts() ([]Rollout, error) {
+func (l *store) rollouts() ([]Rollout, error) {
 	list, err := l.records.Records(kindRollout)
 	if err != nil {
 		return nil, err
@@ -128,28 +129,28 @@ func (l *ledger) rollouts() ([]Rollout, error) {
 	return all, nil
 }
 
-func (l *ledger) putRollout(r Rollout) error { return put(l, kindRollout, r.Document, r) }
+func (l *store) putRollout(r Rollout) error { return put(l, kindRollout, r.Document, r) }
 
 // steps are the newest steps of all places.
-func (l *ledger) steps() map[spotKey]Step {
+func (l *store) steps() map[targetKey]Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.known)
 }
 
 // step is the newest step of a place.
-func (l *ledger) step(host, document string) Step {
+func (l *store) step(host, document string) Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.known[spotKey{host, document}]
+	return l.known[targetKey{host, document}]
 }
 
-func (l *ledger) putStep(document string, s Step) error {
+func (l *store) putStep(document string, s Step) error {
 	err := put(l, kindStep, document+"/"+s.Host, s)
 	if err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.known[spotKey{s.Host, document}] = s
+		l.known[targetKey{s.Host, document}] = s
 	}
 	return err
 }
@@ -162,7 +163,7 @@ type Ended struct {
 }
 
 // putEnded remembers a rollout that has ended, and forgets one of long ago.
-func (l *ledger) putEnded(e Ended) error {
+func (l *store) putEnded(e Ended) error {
 	e.Hosts = nil
 	if err := put(l, kindEnded, endedName(e.Document, e.Number), e); err != nil {
 		return err
@@ -178,7 +179,7 @@ func (l *ledger) putEnded(e Ended) error {
 }
 
 // ended are the rollouts of a document that have ended, the newest first.
-func (l *ledger) ended(document string) ([]Ended, error) {
+func (l *store) ended(document string) ([]Ended, error) {
 	list, err := l.records.Records(kindEnded)
 	if err != nil {
 		return nil, err
@@ -204,11 +205,11 @@ func endedName(document string, number uint64) string {
 
 // intend stores a step, and with it what the host had when no revision says it, so
 // that it can be given back after a crash.
-func (l *ledger) intend(document string, s Step, content []byte) error {
+func (l *store) intend(document string, s Step, content []byte) error {
 	l.keeping.RLock()
 	defer l.keeping.RUnlock()
 	if content != nil {
-		if err := l.records.PutRecord(kindContent, digestOf(content), content); err != nil {
+		if err := l.records.PutRecord(kindContent, driver.Digest(content), content); err != nil {
 			return err
 		}
 	}
@@ -216,7 +217,7 @@ func (l *ledger) intend(document string, s Step, content []byte) error {
 }
 
 // sweep forgets what was kept and no step speaks of any more.
-func (l *ledger) sweep() error {
+func (l *store) sweep() error {
 	l.keeping.Lock()
 	defer l.keeping.Unlock()
 	list, err := l.records.Records(kindContent)
@@ -238,6 +239,6 @@ func (l *ledger) sweep() error {
 	return nil
 }
 
-func (l *ledger) kept(digest string) ([]byte, error) {
+func (l *store) kept(digest string) ([]byte, error) {
 	return l.records.Record(kindContent, digest)
 }

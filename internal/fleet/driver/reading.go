@@ -1,4 +1,4 @@
-package fleet
+package driver
 
 import (
 	"slices"
@@ -34,8 +34,8 @@ type Reading struct {
 	Down []string `json:"down,omitempty"`
 }
 
-// NewReading sums up what `show stat` says.
-func NewReading(now time.Time, stats socket.Stats) Reading {
+// newReading sums up what `show stat` says.
+func newReading(now time.Time, stats socket.Stats) Reading {
 	r := Reading{Time: now}
 	servers := map[string]bool{}
 	for i := range stats.Len() {
@@ -78,9 +78,9 @@ func up(status string) bool {
 	}
 }
 
-// since is what was counted after an earlier reading; all of it when the worker
+// Since is what was counted after an earlier reading; all of it when the worker
 // is another one.
-func (r Reading) since(earlier *Reading) Reading {
+func (r Reading) Since(earlier *Reading) Reading {
 	if earlier == nil || earlier.Requests > r.Requests || earlier.Sessions > r.Sessions || earlier.Failed > r.Failed || earlier.ConnectFailures > r.ConnectFailures {
 		return r
 	}
