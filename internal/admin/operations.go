@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -207,7 +208,7 @@ func readBody(r *http.Request, v any) error {
 		}
 	}
 	if err == nil {
-		err = namesOnce(data)
+		err = namesOnce(json.NewDecoder(bytes.NewReader(data)), reflect.TypeOf(v))
 	}
 	var long *http.MaxBytesError
 	switch {
@@ -219,42 +220,70 @@ func readBody(r *http.Request, v any) error {
 	return nil
 }
 
-// namesOnce fails when an object of a JSON text has a name twice. In the outermost,
-// which is a struct, case does not count, as it does not in decoding.
-func namesOnce(data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	var open []map[string]bool // the names so far; nil for a list
-	isName := false
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return nil //nolint:nilerr // the end: the text was decoded before
+// namesOnce fails when an object of a JSON text, which was decoded into a t, has a name
+// twice. Where the object is a struct, case does not count, as it does not in decoding.
+func namesOnce(dec *json.Decoder, t reflect.Type) error {
+	token, err := dec.Token()
+	if err != nil {
+		return nil //nolint:nilerr // the text was decoded before
+	}
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch token {
+	case json.Delim('{'):
+		err = objectNamesOnce(dec, t)
+	case json.Delim('['):
+		for err == nil && dec.More() {
+			err = namesOnce(dec, elementOf(t, ""))
 		}
-		switch token {
-		case json.Delim('{'):
-			open, isName = append(open, map[string]bool{}), true
-			continue
-		case json.Delim('['):
-			open, isName = append(open, nil), false
-			continue
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-		default:
-			if isName {
-				name, _ := token.(string)
-				key := name
-				if len(open) == 1 {
-					key = strings.ToLower(name)
-				}
-				if open[len(open)-1][key] {
-					return fmt.Errorf("%q is there twice", name)
-				}
-				open[len(open)-1][key], isName = true, false
-				continue
+	default:
+		return nil
+	}
+	_, _ = dec.Token() // the end of the object or list
+	return err
+}
+
+func objectNamesOnce(dec *json.Decoder, t reflect.Type) error {
+	names := map[string]bool{}
+	for dec.More() {
+		token, _ := dec.Token()
+		name, _ := token.(string)
+		twice := names[name]
+		if t != nil && t.Kind() == reflect.Struct { // it has few names
+			for known := range names {
+				twice = twice || strings.EqualFold(known, name)
 			}
 		}
-		isName = len(open) > 0 && open[len(open)-1] != nil
+		if twice {
+			return fmt.Errorf("%q is there twice", name)
+		}
+		names[name] = true
+		if err := namesOnce(dec, elementOf(t, name)); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// elementOf is the type of an element of t: of the field that a name is decoded into
+// where t is a struct. Nil where that is not known.
+func elementOf(t reflect.Type, name string) reflect.Type {
+	if t == nil {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Array:
+		return t.Elem()
+	case reflect.Struct:
+		for _, f := range reflect.VisibleFields(t) {
+			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if strings.EqualFold(cmp.Or(tag, f.Name), name) {
+				return f.Type
+			}
+		}
+	}
+	return nil
 }
 
 // checkParams refuses a query that does not parse or has parameters that the
