@@ -101,10 +101,10 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	"internal/history": {2, []string{"internal/atomicfile", "internal/route"}},
+	"internal/history": {2, []string{"internal/atomicfile", "internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
-	"internal/notify":         {2, []string{"internal/catalog"}},
+	"internal/notify":         {2, []string{"internal/boltfile", "internal/catalog"}},
 	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/dockerapi", "internal/human"}},
@@ -140,6 +140,8 @@ var allowed = map[string]struct {
 	"internal/feed": {1, nil},
 	// atomicfile replaces files as a whole, durably, for all that keep state.
 	"internal/atomicfile": {1, nil},
+	// boltfile opens bbolt files that may be damaged.
+	"internal/boltfile": {1, nil},
 	// files opens what others have named: regular files, below a bound.
 	"internal/files": {1, nil},
 	// human formats what people read; every part that writes to them uses it.

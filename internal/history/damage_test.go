@@ -15,6 +15,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"fairway/internal/boltfile"
 	"fairway/internal/testkit"
 )
 
@@ -371,19 +372,6 @@ func fillUp(dir string) error {
 	return s.Close()
 }
 
-func FuzzSoundValues(f *testing.F) {
-	f.Add(appendValue(nil, value{write: 1, bucket: inRecords, key: []byte("k"), data: []byte("d")}), 3)
-	f.Fuzz(func(t *testing.T, data []byte, at int) {
-		good := appendValue(nil, value{write: 7, bucket: inEntries, key: []byte("key"), data: []byte("data")})
-		at = max(0, min(at, len(data)))
-		image := append(append(bytes.Clone(data[:at]), good...), data[at:]...)
-		found := soundValues(image)
-		if v, ok := found["entries\x00key"]; !ok && !bytes.Contains(data[:at], []byte(magic)) && !strings.HasPrefix(magic, string(data[max(0, at-5):at])) {
-			t.Errorf("a sound value was not found: %v", v)
-		}
-	})
-}
-
 func FuzzPages(f *testing.F) {
 	dir := f.TempDir()
 	s, err := Open(Options{Dir: dir})
@@ -407,7 +395,7 @@ func FuzzPages(f *testing.F) {
 		if err := os.WriteFile(path, image, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := checkPages(path); err != nil {
+		if _, err := boltfile.Check(path, lockTimeout); err != nil {
 			return
 		}
 		// What passes can be opened and read to the end.

@@ -24,8 +24,10 @@ func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error)
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	var (
-		entry  Entry
-		stored *lastTable
+		entry   Entry
+		stored  *lastTable
+		removed int
+		size    int64
 	)
 	err := s.updateLocked(func(tx *bbolt.Tx) error {
 		entries := tx.Bucket([]byte(inEntries))
@@ -47,16 +49,16 @@ func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error)
 		if err := s.put(tx, inEntries, numberKey(number), data); err != nil {
 			return err
 		}
-		if err := s.prune(tx); err != nil {
-			return err
-		}
-		s.figures(tx)
-		return nil
+		removed, err = s.prune(tx, s.entries+1)
+		size = tx.Size()
+		return err
 	})
 	if err != nil {
 		return Entry{}, fmt.Errorf("history: entry: %w", err)
 	}
 	s.last = stored
+	s.entries += 1 - removed
+	s.state.figures(s.entries, entry.Number, size)
 	return entry, nil
 }
 
@@ -117,7 +119,7 @@ func (s *Store) entry(tx *bbolt.Tx, number uint64) (Entry, error) {
 
 // Entries returns at most limit entries with a number below before, the newest
 // first. Zero for before begins at the newest, zero for limit means all. An entry
-// that is damaged is left out; Status tells.
+// that is damaged is left out; Status has the alarm.
 func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -181,39 +183,51 @@ func (s *Store) Keep(numbers ...uint64) {
 	}
 }
 
-// pruneSlack is how many entries more than MaxEntries there may be before they
-// are removed together.
-const pruneSlack = 50
+// Old entries are removed together, because what only they need has to be found out of
+// all entries: when there are pruneSlack more than MaxEntries, and for their age once in
+// ageEvery.
+const (
+	pruneSlack = 50
+	ageEvery   = time.Hour
+)
 
 // prune removes the entries that are too many or too old, and the parts of
-// tables that no entry needs any more. The caller holds writing.
-func (s *Store) prune(tx *bbolt.Tx) error {
-	entries := tx.Bucket([]byte(inEntries))
-	var numbers []uint64
-	c := entries.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		numbers = append(numbers, numberOf(k))
-	}
-	if len(numbers) <= alwaysKept {
-		return nil
-	}
+// tables that no entry needs any more. have is how many there are. It looks at as many
+// entries as it removes. The caller holds writing.
+func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 	surplus := 0
-	if len(numbers) > s.options.MaxEntries+pruneSlack {
-		surplus = len(numbers) - s.options.MaxEntries
+	if have > s.options.MaxEntries+pruneSlack {
+		surplus = have - s.options.MaxEntries
 	}
-	surplus = max(surplus, s.tooOld(tx, numbers[:len(numbers)-alwaysKept]))
-	var removed int
-	for _, n := range numbers[:surplus] {
-		if s.kept[n] {
-			continue
+	byAge := time.Since(s.pruned) >= ageEvery
+	if surplus == 0 && !byAge {
+		return 0, nil
+	}
+	s.pruned = time.Now()
+	limit := s.pruned.Add(-s.options.MaxAge)
+	entries := tx.Bucket([]byte(inEntries))
+	var old [][]byte
+	c := entries.Cursor()
+	k, _ := c.First()
+	for n := 0; k != nil && n < have-alwaysKept; n++ {
+		if n >= surplus {
+			// A damaged one goes with its neighbours.
+			if entry, err := s.entry(tx, numberOf(k)); err == nil && entry.Time.After(limit) {
+				break
+			}
 		}
-		if err := entries.Delete(numberKey(n)); err != nil {
-			return err
+		if !s.kept[numberOf(k)] {
+			old = append(old, k)
 		}
-		removed++
+		k, _ = c.Next()
 	}
-	if removed == 0 {
-		return nil
+	for _, k := range old {
+		if err := entries.Delete(k); err != nil {
+			return 0, err
+		}
 	}
-	return s.sweep(tx)
+	if len(old) == 0 {
+		return 0, nil
+	}
+	return len(old), s.sweep(tx)
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -14,46 +12,29 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"fairway/internal/atomicfile"
+	"fairway/internal/boltfile"
 )
 
 // format is the version of what is in the file.
-const format = "1"
+const format = "2"
 
-// openDB opens a complete file, after its pages have been looked at while nobody
-// else can write to it. doubt says what is wrong with a file that can be used all
-// the same.
+// openDB opens a complete file, after its pages were checked. doubt says what is wrong
+// with a file that can be used all the same.
 func openDB(path string) (db *bbolt.DB, doubt string, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, "", err
+	doubt, err = boltfile.Check(path, lockTimeout)
+	if err == nil {
+		err = boltfile.Guard(func() (err error) {
+			if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}); err != nil {
+				return err
+			}
+			return db.View(complete)
+		})
 	}
-	if info.Size() == 0 {
-		return nil, "", fmt.Errorf("%w: it is empty", ErrDamaged) // bbolt would begin a new one in it
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		err = errors.New("another process has it")
 	}
-	err = guard(func() error {
-		reading, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
-		if errors.Is(err, bolterrors.ErrTimeout) {
-			return errors.New("another process has it")
-		}
-		var wrong error
-		doubt, wrong = checkPages(path)
-		if err != nil {
-			return errors.Join(wrong, err)
-		}
-		return errors.Join(wrong, reading.Close())
-	})
 	if err != nil {
-		return nil, "", err
-	}
-	err = guard(func() error {
-		var err error
-		if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}); err != nil {
-			return err
-		}
-		return db.View(complete)
-	})
-	if err != nil {
-		if db != nil && !isPanic(err) {
+		if db != nil && !boltfile.Panicked(err) {
 			_ = db.Close()
 		}
 		return nil, "", err
@@ -81,7 +62,7 @@ func (s *Store) create() error {
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	err := guard(func() error {
+	err := boltfile.Guard(func() error {
 		db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: lockTimeout})
 		if err != nil {
 			return err
@@ -92,10 +73,7 @@ func (s *Store) create() error {
 					return err
 				}
 			}
-			if err := tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte(format)); err != nil {
-				return err
-			}
-			return s.rescue(tx)
+			return tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte(format))
 		})
 		return errors.Join(err, db.Sync(), db.Close())
 	})
@@ -106,31 +84,24 @@ func (s *Store) create() error {
 	return atomicfile.Rename(temporary, s.path)
 }
 
-// moveAside gives a damaged file another name, so that it can be looked at, and
-// remembers it for rescue. The caller holds open for writing.
+// moveAside gives a damaged file another name, so that it can be looked at. The
+// history begins anew. The caller holds open for writing.
 func (s *Store) moveAside(found error) {
-	for n := 1; ; n++ {
-		aside := s.path + ".damaged-" + strconv.Itoa(n)
-		if _, err := os.Lstat(aside); err == nil {
-			continue
-		}
-		if err := os.Rename(s.path, aside); err != nil {
-			s.state.failed(fmt.Errorf("%w; moving it aside: %w", found, err))
-			return
-		}
-		s.state.asideOf(found, aside)
-		s.log.Error("history: the file is damaged and was moved aside", "error", found, "moved", filepath.Base(aside))
+	aside, err := boltfile.MoveAside(s.path)
+	if err != nil {
+		s.state.failed(fmt.Errorf("%w; moving it aside: %w", found, err))
 		return
 	}
+	s.state.lose(fmt.Sprintf("the file was damaged (%v) and moved to %s; the history has begun anew", found, aside))
+	s.log.Error("history: the file is damaged and was moved aside; the history begins anew", "error", found, "moved", aside)
 }
 
-// state is what Status tells, and what was found that a rescue needs.
+// state is what Status answers.
 type state struct {
 	mu     sync.Mutex
 	status Status
 	// lost is the alarm of this run that does not pass by itself.
-	lost  string
-	aside string // file to rescue from; empty when done
+	lost string
 }
 
 func (st *state) alarm() string {
@@ -165,19 +136,11 @@ func (st *state) written() {
 	}
 }
 
-// asideOf notes that a damaged file has been moved.
-func (st *state) asideOf(found error, aside string) {
-	st.mu.Lock()
-	st.aside = aside
-	st.mu.Unlock()
-	st.lose(fmt.Sprintf("the file was damaged (%v) and moved to %s", found, filepath.Base(aside)))
-}
-
 // maxAlarm is how much an alarm may say, in bytes.
 const maxAlarm = 2000
 
-// lose raises an alarm that stays for this run: something is gone. What was lost
-// before is still told.
+// lose raises an alarm that stays for this run: something is gone. It is added to
+// what was lost before.
 func (st *state) lose(text string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -197,24 +160,25 @@ func (s *Store) Status() Status {
 	return s.state.status
 }
 
-// count brings the figures of Status up to date. The caller holds open.
+// count reads the figures of Status. The caller holds open.
 func (s *Store) count() error {
-	return guard(func() error {
+	return boltfile.Guard(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
+			s.entries = tx.Bucket([]byte(inEntries)).Stats().KeyN
 			s.figures(tx)
 			return nil
 		})
 	})
 }
 
-// figures reads the figures of Status from a transaction.
+// figures brings the figures of Status up to date.
 func (s *Store) figures(tx *bbolt.Tx) {
-	entries, newest := 0, uint64(0)
-	c := tx.Bucket([]byte(inEntries)).Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		entries, newest = entries+1, numberOf(k)
-	}
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	s.state.status.Entries, s.state.status.Newest, s.state.status.Bytes = entries, newest, tx.Size()
+	newest, _ := tx.Bucket([]byte(inEntries)).Cursor().Last()
+	s.state.figures(s.entries, numberOf(newest), tx.Size())
+}
+
+func (st *state) figures(entries int, newest uint64, size int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.status.Entries, st.status.Newest, st.status.Bytes = entries, newest, size
 }

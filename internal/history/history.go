@@ -9,9 +9,8 @@
 //
 // The file is not trusted. It is made under a temporary name and renamed when it
 // is complete; every value carries its own SHA-256, which is compared on each
-// reading; opening and every transaction run behind a guard, because bbolt panics
-// on a damaged file. A file that is damaged as a whole is moved aside and what
-// can be told to be sound is taken over into a new one (see Open).
+// reading; opening and every transaction run behind a guard (package boltfile). A file
+// that is damaged as a whole is moved aside, and the history begins anew.
 //
 // Nothing here is needed to serve: the last good table has a file of its own.
 // When the disk is full, writes fail with ErrFull and reads go on.
@@ -22,6 +21,7 @@ import (
 	"fmt"
 	"time"
 
+	"fairway/internal/boltfile"
 	"fairway/internal/route"
 )
 
@@ -33,7 +33,7 @@ var (
 	// call may succeed later.
 	ErrFull = errors.New("the disk is full")
 	// ErrDamaged: what is stored is not what was written.
-	ErrDamaged = errors.New("damaged on the disk")
+	ErrDamaged = boltfile.ErrDamaged
 	// ErrUnavailable: the file could not be opened, or the store is closed. Each
 	// write tries to open it again.
 	ErrUnavailable = errors.New("the history cannot be used")

@@ -33,8 +33,7 @@ func (s *Store) DeleteRecord(kind, name string) error {
 		if _, err := s.get(tx, inRecords, k); errors.Is(err, ErrNotFound) {
 			return err
 		}
-		// A mark stays: what was deleted must not come back from a damaged file.
-		return empty(tx, inRecords, k)
+		return tx.Bucket([]byte(inRecords)).Delete(k)
 	})
 	if err != nil {
 		return fmt.Errorf("history: %s %q: %w", kind, name, err)
@@ -60,7 +59,7 @@ func (s *Store) Record(kind, name string) ([]byte, error) {
 }
 
 // Records returns everything of a kind, sorted by name. What is damaged is left
-// out; Status tells.
+// out; Status has the alarm.
 func (s *Store) Records(kind string) ([]Record, error) {
 	prefix, err := recordKey(kind, "x")
 	if err != nil {

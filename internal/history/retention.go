@@ -2,25 +2,9 @@ package history
 
 import (
 	"encoding/json"
-	"time"
 
 	"go.etcd.io/bbolt"
 )
-
-// tooOld returns how many of the numbers, which are the oldest ones, belong to
-// entries beyond the age.
-func (s *Store) tooOld(tx *bbolt.Tx, numbers []uint64) int {
-	limit := time.Now().Add(-s.options.MaxAge)
-	n := 0
-	for _, number := range numbers {
-		entry, err := s.entry(tx, number)
-		if err == nil && entry.Time.After(limit) {
-			break
-		}
-		n++ // a damaged one goes with its neighbours
-	}
-	return n
-}
 
 // sweep removes the blobs that nothing refers to any more.
 func (s *Store) sweep(tx *bbolt.Tx) error {

@@ -64,7 +64,7 @@ func TestRetentionByAge(t *testing.T) {
 	for n := range uint64(150) {
 		at := now.Add(-48 * time.Hour)
 		if n >= 148 {
-			at = now
+			at, s.pruned = now, time.Time{} // it is time to look at the age
 		}
 		if _, err := s.Append(crashTable(n+1), at, Cause{}); err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,7 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+
+	"fairway/internal/boltfile"
 )
 
 // Options are what Open needs. Only Dir is required.
@@ -56,7 +56,7 @@ var buckets = []bucket{inStore, inEntries, inBlobs, inDocuments, inRecords}
 type bucket string
 
 const (
-	inStore     bucket = "store"     // "format" → 1
+	inStore     bucket = "store"     // "format" → 2
 	inEntries   bucket = "entries"   // number → entry
 	inBlobs     bucket = "blobs"     // hash → part of a table, or the content of a revision
 	inDocuments bucket = "documents" // name, 0, number → revision
@@ -78,8 +78,10 @@ type Store struct {
 	db     *bbolt.DB // nil while the file cannot be used
 	closed bool
 
-	writing sync.Mutex      // one write at a time; guards last, kept and tried
+	writing sync.Mutex      // one write at a time; guards what follows
 	last    *lastTable      // the table of the newest entry, for what it shares with the next
+	entries int             // how many there are
+	pruned  time.Time       // when entries were last looked at for their age
 	kept    map[uint64]bool // entries that stay
 	tried   time.Time       // when opening last failed
 
@@ -88,9 +90,8 @@ type Store struct {
 
 // Open opens the store in the directory, or makes it.
 //
-// A file that is damaged is moved aside (history.db.damaged-1 and so on), the
-// values in it that are whole by their own checksum are taken over into a new
-// one, and Status says so. A file that cannot be opened for another reason, such
+// A file that is damaged is moved aside (history.db.damaged-1 and so on), the history
+// begins anew, and Status says so. A file that cannot be opened for another reason, such
 // as a full disk or another process that has it, is no error either: reads and
 // writes then fail with ErrUnavailable, and each write tries again. The error is
 // a fault of the caller: no directory, or options that make no sense.
@@ -126,7 +127,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.reopen() // told by Status, and tried again by each write
+	_ = s.reopen() // Status has the error, and each write tries again
 	return s, nil
 }
 
@@ -153,9 +154,9 @@ func (s *Store) view(do func(tx *bbolt.Tx) error) error {
 		if s.db == nil {
 			return s.unavailable()
 		}
-		return guard(func() error { return s.db.View(do) })
+		return boltfile.Guard(func() error { return s.db.View(do) })
 	}()
-	if isPanic(err) {
+	if boltfile.Panicked(err) {
 		s.writing.Lock()
 		defer s.writing.Unlock()
 		s.damaged(err)
@@ -177,7 +178,7 @@ func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
 		return err
 	}
 	refused := false // by do, before anything was written
-	err := guard(func() error {
+	err := boltfile.Guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			err := do(tx)
 			refused = err != nil
@@ -188,7 +189,7 @@ func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
 	case err == nil:
 		s.state.written()
 		return nil
-	case isPanic(err):
+	case boltfile.Panicked(err):
 		s.damaged(err)
 		return err
 	case refused:
@@ -235,36 +236,13 @@ func diskError(err error) error {
 	return err
 }
 
-// panicError is a panic that was caught: bbolt found what cannot be, or the file
-// under its memory map is shorter than it was.
-type panicError struct{ value any }
-
-func (e *panicError) Error() string { return fmt.Sprintf("%v: %v", ErrDamaged, e.value) }
-func (e *panicError) Unwrap() error { return ErrDamaged }
-
-func isPanic(err error) bool {
-	_, ok := errors.AsType[*panicError](err)
-	return ok
-}
-
-// guard runs do and makes an error of a panic, also of a fault in mapped memory.
-func guard(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{v}
-		}
-	}()
-	return do()
-}
-
 // reopen closes the file when it is open and opens it, or makes it. The caller
 // holds writing.
 func (s *Store) reopen() error {
 	s.open.Lock()
 	defer s.open.Unlock()
 	if s.db != nil {
-		_ = guard(s.db.Close)
+		_ = boltfile.Guard(s.db.Close)
 		s.db = nil
 	}
 	db, err := s.openFile()
@@ -282,8 +260,8 @@ func (s *Store) reopen() error {
 func (s *Store) damaged(found error) {
 	s.open.Lock()
 	if db := s.db; db != nil {
-		// After a panic bbolt may still hold its own locks: nobody waits for it.
-		go func() { _ = guard(db.Close) }()
+		// After a panic bbolt may still hold its own locks: it is not waited for.
+		go func() { _ = boltfile.Guard(db.Close) }()
 		s.db = nil
 	}
 	s.last = nil
@@ -307,7 +285,7 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 			}
 			return db, nil
 		}
-		if !damagedFile(err) {
+		if !errors.Is(err, ErrDamaged) {
 			return nil, diskError(err)
 		}
 		s.moveAside(err)
@@ -319,17 +297,4 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 	}
 	db, _, err := openDB(s.path)
 	return db, err
-}
-
-// damagedFile says whether opening failed because of what is in the file.
-func damagedFile(err error) bool {
-	for _, e := range []error{
-		bolterrors.ErrInvalid, bolterrors.ErrInvalidMapping, bolterrors.ErrVersionMismatch,
-		bolterrors.ErrChecksum, ErrDamaged,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }

@@ -10,12 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"fairway/internal/boltfile"
 )
 
 const (
@@ -102,7 +103,10 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 
 func (s *store) open() (contents, error) {
 	c := contents{known: map[object]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
-	err := guard(func() error {
+	if _, err := boltfile.Check(s.path, lockTimeout); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, err
+	}
+	err := boltfile.Guard(func() error {
 		db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 		if err != nil {
 			return err
@@ -200,8 +204,8 @@ func (s *store) write(c *commit) error {
 	if s.db == nil {
 		return errors.New("the outbox was damaged while it was in use; a restart moves it aside")
 	}
-	err := guard(func() error { return s.db.Update(c.apply) })
-	if _, panicked := errors.AsType[*panicError](err); panicked {
+	err := boltfile.Guard(func() error { return s.db.Update(c.apply) })
+	if boltfile.Panicked(err) {
 		s.db = nil
 	}
 	switch {
@@ -279,23 +283,5 @@ func (s *store) close() error {
 	if s.db == nil {
 		return nil
 	}
-	return guard(s.db.Close)
-}
-
-// panicError is a panic inside the store: what bbolt does with a file that is
-// damaged.
-type panicError struct{ value any }
-
-// Error returns the text of the panic.
-func (e *panicError) Error() string { return fmt.Sprintf("the file is damaged: %v", e.value) }
-
-// guard runs do and makes an error of a panic, also of a fault in mapped memory.
-func guard(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{v}
-		}
-	}()
-	return do()
+	return boltfile.Guard(s.db.Close)
 }
