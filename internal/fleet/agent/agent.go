@@ -1,5 +1,5 @@
 // Package agent is the part of a fleet that lives in the container, beside
-// HAProxy: it fetches the configuration of one name from the centre, checks it,
+// HAProxy: it fetches the configuration of one name from the control server, checks it,
 // puts it in place, and runs HAProxy as the first process of the container.
 //
 // Several processes of it may be at work in one container, as one that runs
@@ -51,7 +51,7 @@ type Options struct {
 	Token  string
 	// Grace is how long connections may take to end when HAProxy is stopped.
 	Grace time.Duration
-	// Follow makes Run fetch by itself, Interval apart when the centre answers
+	// Follow makes Run fetch by itself, Interval apart when the control server answers
 	// at once.
 	Follow   bool
 	Interval time.Duration
@@ -73,7 +73,7 @@ type Agent struct {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_:][A-Za-z0-9._:-]{0,127}$`)
 
-// New looks for HAProxy and for the directories, which it makes. Errors say what
+// New finds HAProxy and makes the directories. Errors say what
 // to do.
 func New(ctx context.Context, o Options) (*Agent, error) {
 	if o.Name == "" {
@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 			return nil, fmt.Errorf("storage: %w", err)
 		}
 	}
-	// Whoever may write to the sockets there rules HAProxy.
+	// Write access to the sockets there is control over HAProxy.
 	if err := os.MkdirAll(o.RunDir, 0o700); err != nil {
 		return nil, fmt.Errorf("sockets: %w", err)
 	}
@@ -111,16 +111,16 @@ func (a *Agent) current() string { return filepath.Join(a.o.Dir, a.o.Name+".cfg"
 func (a *Agent) temp() string { return filepath.Join(a.dir("temp"), a.o.Name+".cfg") }
 func (a *Agent) good() string { return filepath.Join(a.dir("good"), a.o.Name+".cfg") }
 
-// marker is the second file that HAProxy reads: it tells which content a worker
+// marker is the second file that HAProxy reads: it names the content that a worker
 // has read of the first.
 func (a *Agent) marker() string { return filepath.Join(a.o.RunDir, "marker.cfg") }
 func (a *Agent) master() string { return filepath.Join(a.o.RunDir, "master.sock") }
 
-// words is where what HAProxy says can be read by another process.
-func (a *Agent) words() string { return filepath.Join(a.o.RunDir, "haproxy.log") }
+// output is where another process can read what HAProxy prints.
+func (a *Agent) output() string { return filepath.Join(a.o.RunDir, "haproxy.log") }
 
 // say writes a line of the log. Control characters, which a name or an answer of
-// the centre may carry, are shown as spaces.
+// the control server may carry, are shown as spaces.
 func (a *Agent) say(format string, args ...any) {
 	line := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -203,7 +203,7 @@ func (a *Agent) processOptions() process.Options {
 	if a.marks() {
 		files = append(files, a.marker())
 	}
-	return process.Options{Binary: a.binary, Files: files, MasterSocket: a.master(), LogFile: a.words(), Environ: a.o.Environ}
+	return process.Options{Binary: a.binary, Files: files, MasterSocket: a.master(), LogFile: a.output(), Environ: a.o.Environ}
 }
 
 // marks reports whether this HAProxy can carry a marker.

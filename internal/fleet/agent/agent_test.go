@@ -48,7 +48,7 @@ type stage struct {
 	port string
 
 	mu      sync.Mutex
-	content string // what the centre has; empty for an answer of 503
+	content string // what the control server has; empty for an answer of 503
 	asked   int
 }
 
@@ -225,7 +225,7 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("the log does not say %q", reason)
 		}
 	}
-	update(false, "the centre answers 503")
+	update(false, "the control server answers 503")
 	one := s.config("one", "")
 	s.centre(one)
 	update(true, "")
@@ -350,7 +350,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The centre does not answer: HAProxy runs with what is in place, and with what
+// The control server does not answer: HAProxy runs with what is in place, and with what
 // ran last when that is broken. Without either there is nothing to run.
 func TestRunWithoutCentre(t *testing.T) {
 	t.Parallel()
@@ -436,7 +436,7 @@ func TestFollow(t *testing.T) {
 	s.centre(s.config("three", "    nonsense here\n"))
 	s.logs("unknown keyword 'nonsense'")
 	s.centre("") // away
-	s.logs("The centre cannot be asked: the centre answers 503")
+	s.logs("The control server cannot be asked: the control server answers 503")
 	s.centre(s.config("four", ""))
 	s.answers("four")
 	if n := strings.Count(s.log.String(), "unknown keyword 'nonsense'"); n != 1 {

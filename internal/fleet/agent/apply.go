@@ -106,7 +106,7 @@ func (a *Agent) runs(ctx context.Context, p *process.Process, content []byte) bo
 	return err == nil && marker == digest(content)
 }
 
-// Status looks and changes nothing.
+// Status changes nothing.
 func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error) {
 	s := report.Status{Name: a.o.Name, File: a.current(), Version: a.binary.Version.String()}
 	now, err := read(s.File)
@@ -137,7 +137,7 @@ func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error)
 	return s, nil
 }
 
-// lookTime bounds a look at HAProxy; one that reloads answers after a second or
+// lookTime bounds questions to HAProxy; one that reloads answers after a second or
 // two.
 const lookTime = 10 * time.Second
 

@@ -13,7 +13,7 @@ import (
 	"fairway/internal/history"
 )
 
-// Fairway as the centre: it asks for a token, and a follower gets what is new in
+// Fairway as the control server: it asks for a token, and a follower gets what is new in
 // the moment in which it is put there.
 func TestFollowFairway(t *testing.T) {
 	t.Parallel()

@@ -17,14 +17,14 @@ import (
 	"fairway/internal/fleet/agent/report"
 )
 
-// ClientOptions say how the centre is reached.
+// ClientOptions say how the control server is reached.
 type ClientOptions struct {
-	// CA is a file with the certificates that the centre's may be signed by;
+	// CA is a file with the certificates that the control server's may be signed by;
 	// empty takes those of the system. Cert and Key are files with our own.
 	CA, Cert, Key string
 }
 
-// NewClient makes a client for the centre. Each request has its own deadline.
+// NewClient makes a client for the control server. Each request has its own deadline.
 func NewClient(o ClientOptions) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
@@ -57,10 +57,10 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 	}}, nil
 }
 
-// fetched is an answer of the centre.
+// fetched is an answer of the control server.
 type fetched struct {
 	content []byte // nil when it is the one that the tag names
-	etag    string // empty when the centre gives none to rely on
+	etag    string // empty when the control server gives none to rely on
 }
 
 // address is the URL of the configuration and its form for people, without what
@@ -69,7 +69,7 @@ func (a *Agent) address() (*url.URL, string, error) {
 	u, err := url.Parse(a.o.URL + url.PathEscape(a.o.Name))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		// The error of Parse quotes the URL, which may hold a password.
-		return nil, "", errors.New("CFG_GET_URL is not a URL like http://centre/haproxy/")
+		return nil, "", errors.New("CFG_GET_URL is not a URL like http://control/haproxy/")
 	}
 	plain := *u
 	plain.User, plain.RawQuery = nil, ""
@@ -80,7 +80,7 @@ func (a *Agent) address() (*url.URL, string, error) {
 type statusError int
 
 func (e statusError) Error() string {
-	text := fmt.Sprintf("the centre answers %d %s", int(e), http.StatusText(int(e)))
+	text := fmt.Sprintf("the control server answers %d %s", int(e), http.StatusText(int(e)))
 	switch int(e) {
 	case http.StatusNotFound:
 		text += ": it has no configuration of this name"
@@ -118,7 +118,7 @@ func (a *Agent) fetch(ctx context.Context) (fetched, error) {
 }
 
 // get asks once. With a tag the answer may be that nothing has changed, for
-// which the centre may take as long as wait.
+// which the control server may take as long as wait.
 func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetched, error) {
 	u, _, err := a.address()
 	if err != nil {
@@ -166,7 +166,7 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 	case len(content) == 0:
 		return fetched{}, errors.New("the configuration is empty")
 	}
-	// Fairway's own centre names the content by its digest. The tags of file
+	// Fairway's own control server names the content by its digest. The tags of file
 	// servers, of time and size, do not tell every change: they are not used.
 	etag = answer.Header.Get("ETag")
 	named := strings.Trim(etag, `"`)
@@ -174,7 +174,7 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 		return fetched{content: content}, nil
 	}
 	if named != digest(content) {
-		return fetched{}, errors.New("the content does not have the digest that the centre says it has")
+		return fetched{}, errors.New("the content does not have the digest that the control server says it has")
 	}
 	return fetched{content: content, etag: etag}, nil
 }

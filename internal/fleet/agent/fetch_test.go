@@ -48,7 +48,7 @@ func TestFetchTriesAgain(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			begun := time.Now()
 			var at []time.Duration
-			a := fetcher("http://centre/haproxy/", func(*http.Request) (*http.Response, error) {
+			a := fetcher("http://control/haproxy/", func(*http.Request) (*http.Response, error) {
 				at = append(at, time.Since(begun)/time.Second)
 				status := c.answers[len(at)-1]
 				if status == 0 {
@@ -67,10 +67,10 @@ func TestFetchTriesAgain(t *testing.T) {
 	}
 }
 
-// A centre that never answers costs the deadline and no more.
+// A control server that never answers costs the deadline and no more.
 func TestFetchDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := fetcher("http://centre/", func(r *http.Request) (*http.Response, error) {
+		a := fetcher("http://control/", func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
@@ -84,7 +84,7 @@ func TestFetchDeadline(t *testing.T) {
 func TestGet(t *testing.T) {
 	var asked *http.Request
 	two := `"` + digest([]byte("text")) + `"`
-	a := fetcher("https://ops:secret@centre/haproxy/", func(r *http.Request) (*http.Response, error) {
+	a := fetcher("https://ops:secret@control/haproxy/", func(r *http.Request) (*http.Response, error) {
 		asked = r
 		if r.Header.Get("If-None-Match") == `"one"` {
 			return answerOf(http.StatusNotModified, "")
@@ -100,12 +100,12 @@ func TestGet(t *testing.T) {
 	if err != nil || got.content != nil || got.etag != `"one"` || asked.URL.RawQuery != "wait=1m0s" {
 		t.Errorf("%+v, %v; asked %s", got, err, asked.URL)
 	}
-	a.o.URL = "http://centre/get?name="
+	a.o.URL = "http://control/get?name="
 	if _, err = a.get(t.Context(), "", time.Minute); err != nil || asked.URL.RawQuery != "name=2001:db8::1&wait=1m0s" {
 		t.Errorf("%v; asked %s", err, asked.URL)
 	}
 	for body, want := range map[string]string{"": "is empty", strings.Repeat("x", report.MaxContent+1): "larger than 16 MiB"} {
-		a := fetcher("http://centre/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body) })
+		a := fetcher("http://control/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body) })
 		if _, err := a.get(t.Context(), "", 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d bytes: %v", len(body), err)
 		}
@@ -114,7 +114,7 @@ func TestGet(t *testing.T) {
 
 func TestGetComparesTheDigest(t *testing.T) {
 	for body, tag := range map[string]string{"right": digest([]byte("right")), "wrong": digest([]byte("right")), "other": "5d96a1f4-1b2"} {
-		a := fetcher("http://centre/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body, "ETag", `"`+tag+`"`) })
+		a := fetcher("http://control/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body, "ETag", `"`+tag+`"`) })
 		if got, err := a.get(t.Context(), "", 0); (err != nil) != (body == "wrong") || (got.etag != "") != (body == "right") {
 			t.Errorf("%s: %+v, %v", body, got, err)
 		}
@@ -124,14 +124,14 @@ func TestGetComparesTheDigest(t *testing.T) {
 // Passwords and tokens of the URL are told to nobody.
 func TestFetchTellsNoSecret(t *testing.T) {
 	log := &output{}
-	for _, url := range []string{"http://ops:secret@centre/haproxy/", "http://centre/haproxy/?token=secret&name=", "ops:secret@centre", "http://ops:secret@[/", "ftp://ops:secret@centre/", ""} {
+	for _, url := range []string{"http://ops:secret@control/haproxy/", "http://control/haproxy/?token=secret&name=", "ops:secret@control", "http://ops:secret@[/", "ftp://ops:secret@control/", ""} {
 		a := fetcher(url, func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") })
 		a.o.Log, a.o.Retries = log, 0
 		if _, err := a.download(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "http://centre/haproxy/127.0.0.1") {
+	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "http://control/haproxy/127.0.0.1") {
 		t.Errorf("log:\n%s", log)
 	}
 }
@@ -159,14 +159,14 @@ func TestNewClient(t *testing.T) {
 	}
 }
 
-// A centre that waits is asked again at once, one that answers at once after the
+// A control server that waits is asked again at once, one that answers at once after the
 // interval, one that is away ever more seldom; what is the same is not handed
 // over twice.
 func TestFollowPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		var at []int
-		a := fetcher("http://centre/", func(r *http.Request) (*http.Response, error) {
+		a := fetcher("http://control/", func(r *http.Request) (*http.Response, error) {
 			at = append(at, int(time.Since(begun)/time.Second))
 			switch n := len(at); {
 			case n == 1:

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// reap takes over the ends of processes whose parents have ended: in a container
-// they fall to the first process, and would stay as zombies. Children of our own
-// are waited for by those who started them, at once; so what is still a zombie a
-// second after it was first seen is nobody's.
+// reap waits for processes whose parents have ended: in a container they become
+// children of the first process, and would stay as zombies. Our own children are waited
+// for at once by the code that started them, so what is still a zombie a second after
+// it was first seen is an orphan.
 func reap(ctx context.Context) {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGCHLD)

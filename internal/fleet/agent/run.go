@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -19,7 +20,7 @@ const (
 )
 
 // Run fetches the configuration, or goes on with the one that is in place when
-// the centre does not answer; runs HAProxy with it; reloads on SIGUSR2 and SIGHUP
+// the control server does not answer; runs HAProxy with it; reloads on SIGUSR2 and SIGHUP
 // and proves each; and ends HAProxy when ctx ends, or after its connections on
 // SIGUSR1. As the first process of a container it also reaps. It returns nil
 // after such an end.
@@ -35,8 +36,8 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 		}
 		a.say("Going on with %s as it is.", a.current())
 	}
-	words := newWords(a.words(), a.o.Output)
-	defer words.close()
+	output := newOutputLog(a.output(), a.o.Output)
+	defer output.close()
 	var news chan fetched
 	if a.o.Follow {
 		following, stop := context.WithCancel(ctx)
@@ -46,17 +47,17 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	for ends := 0; ; {
 		begun := time.Now()
-		p, err := a.start(ctx, words)
+		p, err := a.start(ctx, output)
 		if err != nil && ends == 0 && ctx.Err() == nil {
 			return err
 		}
 		if err == nil {
-			told, stopped := a.serve(ctx, p, signals, news)
-			if told {
+			asked, stopped := a.serve(ctx, p, signals, news)
+			if asked {
 				return stopped
 			}
 			if err = p.Err(); err == nil {
-				return nil // somebody else told it to end
+				return nil // another process has stopped it
 			}
 		}
 		if ctx.Err() != nil {
@@ -74,7 +75,7 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 
 // start starts HAProxy with the file in place, or with the last one that ran
 // when it does not take it.
-func (a *Agent) start(ctx context.Context, words *words) (*process.Process, error) {
+func (a *Agent) start(ctx context.Context, output *outputLog) (*process.Process, error) {
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (a *Agent) start(ctx context.Context, words *words) (*process.Process, erro
 	if err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
-	p, err := a.startWith(ctx, content, words)
+	p, err := a.startWith(ctx, content, output)
 	if err == nil {
 		return p, nil
 	}
@@ -96,15 +97,15 @@ func (a *Agent) start(ctx context.Context, words *words) (*process.Process, erro
 	if err := a.cover(good, content); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
-	return a.startWith(ctx, good, words)
+	return a.startWith(ctx, good, output)
 }
 
-func (a *Agent) startWith(ctx context.Context, content []byte, words *words) (*process.Process, error) {
+func (a *Agent) startWith(ctx context.Context, content []byte, output *outputLog) (*process.Process, error) {
 	if _, err := a.mark(content); err != nil {
 		return nil, fmt.Errorf("marker: %w", err)
 	}
 	o := a.processOptions()
-	o.Output = words
+	o.Output = output
 	p, err := process.Start(ctx, o)
 	if err != nil {
 		return nil, err
@@ -116,9 +117,9 @@ func (a *Agent) startWith(ctx context.Context, content []byte, words *words) (*p
 	return p, nil
 }
 
-// serve does what signals and the centre say until HAProxy is gone, or was told
+// serve follows signals and the control server until HAProxy is gone, or has been asked
 // to end.
-func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) (told bool, err error) {
+func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) (asked bool, err error) {
 	for {
 		select {
 		case <-p.Gone():
@@ -153,7 +154,7 @@ func (a *Agent) reloadNow(ctx context.Context, p *process.Process) {
 	}
 }
 
-// take puts in place what the centre has given, and reloads.
+// take puts in place what the control server has given, and reloads.
 func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
 	unlock, err := a.lock(ctx)
 	if err != nil {
@@ -168,34 +169,34 @@ func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
 	}
 }
 
-// words passes what HAProxy says on, and keeps the end of it in a file for other
+// outputLog passes on what HAProxy prints, and keeps the end of it in a file for other
 // processes of the agent.
-type words struct {
-	to interface{ Write([]byte) (int, error) }
+type outputLog struct {
+	to io.Writer
 
 	mu   sync.Mutex
 	file *os.File
 	size int
 }
 
-// maxWords is the size at which the file begins anew.
-const maxWords = 1 << 20
+// maxOutput is the size at which the file begins anew.
+const maxOutput = 1 << 20
 
-func newWords(path string, to interface{ Write([]byte) (int, error) }) *words {
-	// Without the file only reasons in words are lost.
+func newOutputLog(path string, to io.Writer) *outputLog {
+	// Without the file only the reasons that HAProxy prints are lost.
 	f, _ := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-	return &words{to: to, file: f}
+	return &outputLog{to: to, file: f}
 }
 
 // Write implements io.Writer. It never fails: HAProxy must not block on us.
-func (w *words) Write(b []byte) (int, error) {
+func (w *outputLog) Write(b []byte) (int, error) {
 	_, _ = w.to.Write(b)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.file == nil {
 		return len(b), nil
 	}
-	if w.size += len(b); w.size > maxWords {
+	if w.size += len(b); w.size > maxOutput {
 		_ = w.file.Truncate(0)
 		w.size = len(b)
 	}
@@ -203,7 +204,7 @@ func (w *words) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (w *words) close() {
+func (w *outputLog) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.file != nil {
@@ -212,9 +213,9 @@ func (w *words) close() {
 	}
 }
 
-// follow asks the centre again and again and hands over what is new.
+// follow asks the control server again and again and hands over what is new.
 func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
-	const longest = time.Minute // that the centre is asked to wait
+	const longest = time.Minute // that the control server is asked to wait
 	var etag string
 	var seen string // the digest of what was handed over last, taken or not
 	if content, err := read(a.current()); err == nil {
@@ -231,20 +232,20 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 			return
 		case err != nil:
 			if failures == 0 {
-				a.say("The centre cannot be asked: %v. HAProxy goes on as it is.", err)
+				a.say("The control server cannot be asked: %v. HAProxy goes on as it is.", err)
 			}
 			failures++
 			_ = sleep(ctx, min(time.Second<<min(failures, 6), max(a.o.Interval, time.Second)))
 			continue
 		case failures > 0:
-			a.say("The centre answers again.")
+			a.say("The control server answers again.")
 			failures = 0
 		}
 		asked := etag
 		etag = got.etag
 		if got.content != nil && digest(got.content) != seen {
 			seen = digest(got.content)
-			a.say("The centre has another configuration (sha256 %.12s).", seen)
+			a.say("The control server has another configuration (sha256 %.12s).", seen)
 			select {
 			case news <- got:
 			case <-ctx.Done():
@@ -252,9 +253,9 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 			}
 			continue
 		}
-		// A centre that waits for news has taken its time, or will now that it is
-		// told what is known; one that answers at once, as any file server, is
-		// left alone for a while.
+		// A control server that waits for a change has taken its time, or will, now that it
+		// gets the tag. One that answers at once, as any file server, is asked again after
+		// the interval.
 		if time.Since(begun) < longest/2 && (etag == "" || etag == asked) {
 			_ = sleep(ctx, a.o.Interval)
 		}
