@@ -186,7 +186,7 @@ var largePackages = map[string]struct {
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3943, "stores of certificates and of authorities may go where every engine finds them"},
 	"internal/engine/haproxy/render": {4078, "the Lua files and the sections may part"},
-	"internal/fleet":                 {5136, "the drivers of containers become a package"},
+	"internal/fleet":                 {3606, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/notify":                {2687, "channels may part from the outbox"},
 	"internal/route":                 {4055, "text and diff may part from the table"},
 }
