@@ -178,10 +178,9 @@ func checkName(name string) error {
 
 // CanonicalPath brings a path that a label names into the one form that the paths of
 // requests are compared with (see ReadPath): percent-encoding only where RFC 3986
-// demands it, in upper case; no "." and ".." segments, written plainly or encoded; no
-// runs of slashes. A trailing slash stays. Runs of slashes become one before ".." is
-// resolved. Reserved characters stay as they were written, plain or encoded, for RFC
-// 3986 (2.2) says that the two may differ in meaning.
+// demands it, in upper case; no "." and ".." segments, plain or encoded; one slash for a
+// run, before ".." is resolved. A trailing slash stays. Reserved characters stay as they
+// were written: plain and encoded may differ in meaning (RFC 3986, 2.2).
 //
 // What has no one meaning is an error: what ReadPath refuses, and an encoded slash.
 // CanonicalPath of its own result is the same.

@@ -12,12 +12,11 @@ import (
 // Matcher finds the route that takes a request. It is immutable: any number of
 // goroutines may use it at the same time.
 //
-// A lookup costs the same however many routes there are. The host leads to the
-// paths that are asked for on it, by one lookup for exact names and one for each
-// kind of wildcard and label of the name; there the path is walked down segment by
-// segment; paths by what they begin with are looked up once for each length there
-// is of them. Only routes for the same host and path, and those with regular
-// expressions, are tried one after the other, best first.
+// A lookup costs the same however many routes there are. The host leads to its paths:
+// one lookup for the exact name, and one for each kind of wildcard and label. The path
+// is walked down by segments; starts are looked up once for each of their lengths. Only
+// routes for the same host and path, and regular expressions, are tried one by one, best
+// first.
 //
 // Of all matches that hold, the winner is the first in this order: higher
 // priority; exact host before wildcard, deep, expression and any; longer host

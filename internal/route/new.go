@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// seal is what New keeps with a route or a backend: its text and digest, so that
-// an element that is in many tables is printed once, and, of a route, its matches
-// made ready. owner distinguishes the element from copies of it, which may have been
+// seal is what New keeps with a route or a backend, so that an element of many tables
+// is made ready once: text, digest and, of a route, its matches. owner distinguishes the element from copies of it, which may have been
 // changed since.
 type seal[T any] struct {
 	owner   *T

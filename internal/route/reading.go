@@ -29,11 +29,10 @@ type RequestPath struct {
 // encoded, a plain space, broken percent-encoding, overlong UTF-8, and dot segments
 // with parameters ("..;x") or behind an encoding ("..%2F", "%252e%252e").
 //
-// Applications do not agree about four things, so the path is read once more, as
-// plainly as anybody does: everything decoded, as often as there is something to
-// decode; encoded slashes and backslashes as slashes; parameters (";x") taken away;
-// runs of slashes merged. That is Other, unless it equals Canonical. Without those,
-// a path that begins with several slashes is read as a reference that begins with a
+// Applications differ in four things, so the path is read once more, as plainly as any
+// does: everything decoded, repeatedly; encoded slashes and backslashes as slashes;
+// parameters (";x") taken away; runs of slashes merged. That is Other, unless it equals
+// Canonical. Else a path that begins with several slashes is read as a reference with a
 // host (RFC 3986, 4.2): Other is what follows the first segment.
 func ReadPath(raw string) (RequestPath, error) {
 	sent, err := sentPath(raw, true)

@@ -17,9 +17,8 @@ import (
 //   - the query of a health check's path, and the values of its headers;
 //   - the lines of a snippet.
 //
-// Text has all of it: it is for comparing tables, and for engines. String, and
-// the lines of Diff and Explain, are for people and have Masked in its place, so
-// that what is printed, logged or sent never holds a secret.
+// Text has all of it: it is for comparing tables, and for engines. String, LogValue and
+// the lines of Diff and Explain have Masked in its place.
 
 // Masked stands for a value that is not shown.
 const Masked = "***"
@@ -142,9 +141,6 @@ func (h Health) redacted() Health {
 	h.Path, h.Headers = MaskQuery(h.Path), masked(h.Headers, all)
 	return h
 }
-
-// What prints or logs a value of this package, whole or in part, goes by the methods
-// below: String is Text without values that are secret, and LogValue is String.
 
 // String returns the text of the table for people: Text without secrets.
 func (t Table) String() string {

@@ -33,9 +33,9 @@ type limiter struct {
 	shards [limiterShards]limiterShard
 }
 
-// limiterShard holds its clients in two ages. When the young one is full, or
-// older than a bucket needs to fill up, it becomes the old one, and the old one
-// is forgotten: who was not seen for that long has a full bucket anyway.
+// limiterShard holds its clients in two ages. When the young one is full, or older than
+// a bucket needs to fill up, it becomes the old one, and the old one, whose buckets are
+// full, is forgotten.
 type limiterShard struct {
 	mu         sync.Mutex
 	young, old map[netip.Addr]*rate.Limiter

@@ -16,9 +16,8 @@
 //     of the rotation would remain, ejection is ignored: that many failures say
 //     more about the requests than about the endpoints.
 //
-// To be avoided is never to be out: when nothing else is left, an endpoint that
-// is avoided is picked all the same. Only an empty rotation, or one that the
-// request has been through, is ErrNoEndpoint.
+// When nothing else is left, an avoided endpoint is picked all the same. Only an empty
+// rotation, or one that the request has been through, is ErrNoEndpoint.
 package balance
 
 import (
@@ -115,12 +114,10 @@ func NewSet(opts Options) *Set {
 	return s
 }
 
-// Update makes backends, which have unique IDs, the ones of the set. The same
-// pointer as last time costs nothing; of a changed backend, endpoints with the
-// same ID and address keep their runtime state and those that are gone drain.
-//
-// A backend that is no longer among them drains as a whole, but goes on picking
-// from what it had for requests that found it in the table before.
+// Update makes backends, which have unique IDs, the ones of the set. The same pointer
+// as last time costs nothing. Of a changed backend, endpoints with the same ID and
+// address keep their state, and those that are gone drain. A backend that is gone drains
+// as a whole, but goes on picking for requests that found it in the table before.
 func (s *Set) Update(backends []*route.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
