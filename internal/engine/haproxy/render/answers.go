@@ -3,6 +3,8 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+
+	"fairway/internal/route"
 )
 
 // problem is an answer of HAProxy's own that says what is wrong, as the embedded
@@ -17,10 +19,6 @@ type problem struct {
 	// ways.
 	closes bool
 }
-
-// allowed are the methods that every route may have. Others pass as well, but for
-// CONNECT and TRACE.
-const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // retrySoon is the Retry-After of a service without a ready endpoint.
 const retrySoon = 2
@@ -67,7 +65,7 @@ func (p problem) payload() string {
 		out += fmt.Sprintf(" hdr Retry-After %d", retrySoon)
 	}
 	if p.allow {
-		out += " hdr Allow " + quoted(allowed)
+		out += " hdr Allow " + quoted(route.AllowedMethods)
 	}
 	if p.closes {
 		out += " hdr Connection close"
@@ -95,7 +93,7 @@ func (r *renderer) writeAnswers(t *text) {
 
 // lastHop answers a request of OPTIONS that may go no further (RFC 9110, 7.6.2).
 func (t *text) lastHop(condition string) {
-	t.line("http-request return status 204 hdr Allow %s if %s", quoted(allowed), condition)
+	t.line("http-request return status 204 hdr Allow %s if %s", quoted(route.AllowedMethods), condition)
 }
 
 // locationHTTPS is the same URL with https.

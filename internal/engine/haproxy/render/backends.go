@@ -2,8 +2,6 @@ package render
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -360,13 +358,6 @@ func (s *Server) write(t *text) {
 		t.WriteString(" disabled")
 	}
 	t.WriteByte('\n')
-}
-
-// stickyValue is the cookie that ties a client to an endpoint, the same that the
-// embedded engine gives.
-func stickyValue(backend, endpoint string) string {
-	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
-	return hex.EncodeToString(sum[:8])
 }
 
 // span is a duration as HAProxy has it, in milliseconds and at least one.

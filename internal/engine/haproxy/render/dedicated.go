@@ -1,7 +1,6 @@
 package render
 
 import (
-	"net/textproto"
 	"regexp"
 	"slices"
 	"strings"
@@ -328,29 +327,15 @@ func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden f
 		expr := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(name)), "-", "[-_]")
 		d.line("%s del-header %s -m reg", directive, quoted("(?i)^"+expr+"$"))
 	}
-	for _, name := range h.Remove {
-		if !isFraming(name) {
-			forget(name)
-		}
+	change := h.WithoutFraming()
+	for _, name := range change.Remove {
+		forget(name)
 	}
-	for _, v := range h.Set {
-		if !isFraming(v.Name) {
-			forget(v.Name)
-			d.line("%s set-header %s %s", directive, quoted(v.Name), value(v))
-		}
+	for _, v := range change.Set {
+		forget(v.Name)
+		d.line("%s set-header %s %s", directive, quoted(v.Name), value(v))
 	}
-	for _, v := range h.Add {
-		if !isFraming(v.Name) {
-			d.line("%s add-header %s %s", directive, quoted(v.Name), value(v))
-		}
+	for _, v := range change.Add {
+		d.line("%s add-header %s %s", directive, quoted(v.Name), value(v))
 	}
-}
-
-// isFraming tells the headers that a label must not change.
-func isFraming(name string) bool {
-	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
-		return true
-	}
-	return false
 }

@@ -60,17 +60,9 @@ func (r *renderer) writeTrust(t *text, l *route.Listener) {
 func trustedNets(prefixes []netip.Prefix) []string {
 	nets := make([]string, 0, len(prefixes))
 	for _, p := range prefixes {
-		nets = append(nets, unmapped(p).String())
+		nets = append(nets, route.UnmappedPrefix(p).String())
 	}
 	return nets
-}
-
-// unmapped is a prefix of IPv4 addresses in IPv6 form as one of IPv4.
-func unmapped(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p
 }
 
 // writeBind writes where a listener listens.

@@ -315,7 +315,7 @@ func (r *renderer) maps(w *work) []Map {
 		}
 		for j := range s.Servers {
 			v := &s.Servers[j]
-			value := stickyValue(s.Backend, v.Endpoint)
+			value := route.StickyValue(s.Backend, v.Endpoint)
 			cookies = append(cookies, MapEntry{v.Name, value})
 			if v.State == route.EndpointReady {
 				sticky = append(sticky, MapEntry{value, v.Name})

@@ -68,16 +68,6 @@ func isText(s string) bool {
 	return true
 }
 
-// isToken is true for what may be the name of a header (RFC 9110, 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // mapWord is a value as a word of a map file, which knows no quoting: what is not
 // safe there is percent-encoded, to be undone by url_dec.
 func mapWord(s string) string {

@@ -83,7 +83,7 @@ func unsupportedFilter(f *route.Filter) string {
 		}
 	}
 	for _, name := range names {
-		if !isToken(name) {
+		if !route.IsToken(name) {
 			return fmt.Sprintf("%q is not the name of a header", name)
 		}
 	}
@@ -147,7 +147,7 @@ func unsupportedBackend(b *route.Backend) string {
 			return fmt.Sprintf("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
 		}
 		for _, v := range b.Health.Headers {
-			if !isToken(v.Name) || !isText(v.Value) {
+			if !route.IsToken(v.Name) || !isText(v.Value) {
 				return fmt.Sprintf("the header %q of the check is not one", v.Name)
 			}
 		}
