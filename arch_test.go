@@ -34,7 +34,7 @@ var allowed = map[string]struct {
 	"internal/app": {4, []string{
 		"internal/admin", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
-		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow",
+		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/yamlnode",
@@ -65,10 +65,28 @@ var allowed = map[string]struct {
 	"internal/discovery/daemon": {1, []string{"internal/catalog", "internal/dockerapi"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
-	"internal/dockerflow": {2, []string{"internal/catalog", "internal/route"}},
+	// env translates variables of Docker Flow for every part that they concern.
+	"internal/dockerflow/env": {3, []string{
+		"internal/catalog", "internal/compile/dockerflow", "internal/dockerflow", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/route",
+	}},
+	// statistics shows counters of the embedded engine as HAProxy shows its own.
+	"internal/dockerflow/statistics": {2, []string{"internal/engine/traffic", "internal/route"}},
+	"internal/dockerflow":            {2, []string{"internal/catalog", "internal/route"}},
 
-	// compile judges the path of a user file by the rule that opens it.
-	"internal/compile": {2, []string{"internal/catalog", "internal/files", "internal/human", "internal/nearest", "internal/route"}},
+	// compile makes a table of what the dialects read; each dialect is one package.
+	"internal/compile": {2, []string{
+		"internal/catalog", "internal/compile/chars", "internal/compile/dockerflow", "internal/compile/draft", "internal/compile/native", "internal/nearest", "internal/route",
+	}},
+	// native judges the path of a user file by the rule that opens it.
+	"internal/compile/native": {2, []string{
+		"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route",
+	}},
+	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route"}},
+	// draft is what one route asks for, the same for every dialect.
+	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route"}},
+	// rule is the language of the label fairway.rule; chars is what labels are made of.
+	"internal/compile/rule":  {1, []string{"internal/compile/chars", "internal/nearest", "internal/route"}},
+	"internal/compile/chars": {1, []string{"internal/human"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/passwords", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},
@@ -180,8 +198,7 @@ var largePackages = map[string]struct {
 	"cmd/fairway":                    {4933, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/admin":                 {3908, "its adapters go when it may import what it shows"},
 	"internal/admin/ui":              {3125, "pages; a package per area"},
-	"internal/app":                   {4657, "the environment of Docker Flow becomes a package"},
-	"internal/compile":               {6675, "the rule language and the Docker Flow dialect become packages"},
+	"internal/app":                   {3933, "views become part of admin"},
 	"internal/engine/embedded":       {5246, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3943, "stores of certificates and of authorities may go where every engine finds them"},

@@ -406,7 +406,7 @@ func fitted(t *route.Table, s compile.Settings, found []catalog.Certificate) (*r
 func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	switch a.cfg.AccessLog {
 	case "":
-		if !a.flow.env.debug {
+		if !a.flow.env.Debug {
 			return nil, nil
 		}
 		return stdout, nil

@@ -24,13 +24,14 @@ import (
 	"fairway/internal/discovery/certificates"
 	"fairway/internal/discovery/posted"
 	"fairway/internal/dockerflow"
+	"fairway/internal/dockerflow/env"
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
 // and the two HTTP faces, each as far as it is asked for.
 type dockerFlow struct {
 	cfg DockerFlowConfig
-	env *flowEnvironment
+	env *env.Environment
 	log *slog.Logger
 	// The sources behind the proxy's face; nil without it.
 	posted       *posted.Source
@@ -54,9 +55,9 @@ func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen 
 // readDockerFlow translates the environment. secrets holds the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
 	f := &dockerFlow{cfg: cfg.DockerFlow}
-	on := flowFaces{proxy: f.cfg.Proxy.on() || f.cfg.Labels, listener: f.cfg.Listener.on(), haproxy: cfg.Engine == EngineHAProxy}
+	on := env.Parts{Proxy: f.cfg.Proxy.on() || f.cfg.Labels, Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
 	var err error
-	if f.env, err = readFlowEnvironment(environment(environ), secrets, on); err != nil {
+	if f.env, err = env.Read(environment(environ), secrets, on); err != nil {
 		return nil, fmt.Errorf("variables of Docker Flow: %w", err)
 	}
 	return f, nil
@@ -69,7 +70,7 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 		return nil, err
 	}
 	f.log = log.With("part", "dockerflow")
-	for _, notice := range f.env.notices {
+	for _, notice := range f.env.Notices {
 		f.log.Warn("variable of Docker Flow is left out", "reason", notice)
 	}
 	if !f.cfg.Proxy.on() {
@@ -78,11 +79,11 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 	if f.posted, err = posted.New(posted.Options{Path: filepath.Join(cfg.StateDir, "posted.json"), Logger: f.log}); err != nil {
 		return nil, err
 	}
-	if _, err := f.posted.Replace("environment", f.env.services); err != nil {
+	if _, err := f.posted.Replace("environment", f.env.Services); err != nil {
 		return nil, err
 	}
 	f.certificates, err = certificates.New(certificates.Options{
-		Dir: f.cfg.Proxy.Certificates, More: certificateDirs(), Preferred: f.env.preferred, Logger: f.log,
+		Dir: f.cfg.Proxy.Certificates, More: certificateDirs(), Preferred: f.env.Preferred, Logger: f.log,
 	})
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 // settings are what the compiler needs: the listeners of the configuration and those
 // that the environment asks for, and how labels of Docker Flow are read, if at all.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
-	s := compile.Settings{Listeners: f.env.listenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS), UserDirs: append([]string{}, cfg.LabelFiles...)}
+	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS), UserDirs: append([]string{}, cfg.LabelFiles...)}
 	for _, text := range cfg.TCPPorts {
 		if ports, err := parsePortRange(text); err == nil {
 			s.TCPPorts = append(s.TCPPorts, ports)
@@ -113,9 +114,9 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	s.Reserved = cfg.ownPorts()
 	if f.cfg.Proxy.on() || f.cfg.Labels {
 		if cfg.Engine == EngineHAProxy {
-			f.env.compile.Snippets = cfg.HAProxy.Snippets
+			f.env.Labels.Snippets = cfg.HAProxy.Snippets
 		}
-		s.DockerFlow = &f.env.compile
+		s.DockerFlow = &f.env.Labels
 	}
 	return s
 }
@@ -133,7 +134,7 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 // bind makes the faces and binds their addresses.
 func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
-		port := f.env.port
+		port := f.env.Port
 		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && port == "" && own != "0" {
 			port = own
 		}
@@ -143,16 +144,16 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			Catalogue:    feed,
 			Tables:       tables,
 			Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-			Statistics:   statisticsOf(e, tables, metrics),
+			Statistics:   statisticsOf(e, tables),
 			HAProxy:      asHAProxy(e),
-			Settings:     f.env.settings,
+			Settings:     f.env.Settings,
 			ShownLabel:   shown,
-			ServiceName:  f.env.serviceName,
+			ServiceName:  f.env.ServiceName,
 			Port:         port,
-			CheckAddress: f.env.checkAddress,
-			Listeners:    f.env.listeners,
-			PullInterval: f.env.pullInterval,
-			Repeat:       f.env.repeat,
+			CheckAddress: f.env.CheckAddress,
+			Listeners:    f.env.Listeners,
+			PullInterval: f.env.PullInterval,
+			Repeat:       f.env.Repeat,
 			Logger:       f.log,
 		})
 		if err != nil {
@@ -166,13 +167,13 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 	if f.cfg.Listener.on() {
 		d, err := dockerflow.NewListener(dockerflow.ListenerOptions{
 			Catalogue:     feed,
-			Announcing:    f.env.announcing,
-			CreateService: receivers(f.env.createService, f.env.createMethods),
-			RemoveService: receivers(f.env.removeService, f.env.removeMethods),
-			CreateNode:    receivers(f.env.createNode, nil),
-			RemoveNode:    receivers(f.env.removeNode, nil),
-			Retries:       f.env.retries,
-			RetryInterval: f.env.retryInterval,
+			Announcing:    f.env.Announcing,
+			CreateService: f.env.CreateService,
+			RemoveService: f.env.RemoveService,
+			CreateNode:    f.env.CreateNode,
+			RemoveNode:    f.env.RemoveNode,
+			Retries:       f.env.Retries,
+			RetryInterval: f.env.RetryInterval,
 			ShownLabel:    shown,
 			Logger:        f.log,
 		})
@@ -239,8 +240,16 @@ func (a *App) DockerFlowAddr(name string) net.Addr {
 	return f.socket.Addr()
 }
 
-// secretsDir is where Docker mounts secrets.
-func secretsDir() fs.FS { return os.DirFS("/run/secrets") }
+// certificateDirs are the directories in which Docker Flow Proxy finds certificates.
+func certificateDirs() []certificates.Dir {
+	return []certificates.Dir{{Path: "/certs"}, {Path: secretsPath, Prefixes: []string{"cert-", "cert_"}}}
+}
+
+// secretsPath is where Docker mounts secrets.
+const secretsPath = compile.FlowSecrets
+
+// secretsDir holds the Docker secrets.
+func secretsDir() fs.FS { return os.DirFS(secretsPath) }
 
 // dockerFlow checks the addresses of the faces.
 func (v *validation) dockerFlow(c *Config) {

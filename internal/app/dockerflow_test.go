@@ -24,12 +24,9 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
-	"fairway/internal/dockerflow"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -283,113 +280,6 @@ func TestRestartKeepsListenersThatLabelsOpened(t *testing.T) {
 	}
 }
 
-// readFlow reads an environment with secrets.
-func readFlow(env, secrets map[string]string, on flowFaces) (*flowEnvironment, error) {
-	files := fstest.MapFS{}
-	for name, text := range secrets {
-		files[name] = &fstest.MapFile{Data: []byte(text)}
-	}
-	return readFlowEnvironment(env, files, on)
-}
-
-// Case 73: every variable that the original reads from a secret is read from one
-// here, and the secret wins, even when it is empty.
-func TestSecretsGoBeforeVariables(t *testing.T) {
-	e, err := readFlow(map[string]string{"TIMEOUT_CONNECT": "9", "USERS": "a:b", "DEFAULT_PROTOCOL": "tcp"},
-		map[string]string{"dfp_timeout_connect": "7\n", "dfp_users": "", "dfp_users_team": "ann:x,bob:y"}, flowFaces{proxy: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e.limits.DialTimeout != 7*time.Second || e.compile.Users != nil || e.mode != "tcp" || len(e.compile.Secrets["team"]) != 2 {
-		t.Errorf("%+v", e)
-	}
-}
-
-func TestProxyVariables(t *testing.T) {
-	e, err := readFlow(map[string]string{
-		"MODE": "swarm", "SERVICE_NAME": "main_proxy", "LISTENER_ADDRESS": "one, two:81", "REPEAT_RELOAD": "true", "RELOAD_INTERVAL": "250",
-		"HTTPS_ONLY": "true", "SEPARATOR": "@", "FILTER_PROXY_INSTANCE_NAME": "true", "PROXY_INSTANCE_NAME": "p1", "SKIP_ADDRESS_VALIDATION": "false",
-		"BIND_PORTS": "8085,8443 accept-proxy:ssl", "DEFAULT_PORTS": "80,443:ssl", "CA_FILE": "/ca.pem", "USERS": "a:b", "SERVICE_DOMAIN_ALGO": "hdr_beg(host)",
-		"STATS_USER": "admin", "PREFERRED_CERTIFICATE": "a*,b*", "DF_RETRY": "x", "CHECK_RESOLVERS": "false", "PORT": "8081",
-		"DFP_SERVICE_SERVICE_NAME": "env", "DFP_SERVICE_PORT": "1", "DFP_SERVICE_SERVICE_PATH": "/env", "DFP_SERVICE_1_SERVICE_NAME": "bad",
-	}, nil, flowFaces{proxy: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e.serviceName != "main_proxy" || !e.repeat || e.pullInterval != 250*time.Millisecond || !e.checkAddress || e.port != "8081" ||
-		!e.compile.HTTPSOnly || e.compile.Separator != "@" || !e.compile.FilterInstance || e.compile.Instance != "p1" || len(e.compile.Users) != 1 ||
-		e.compile.DomainAlgo != "hdr_beg(host)" || len(e.services) != 1 {
-		t.Errorf("%+v", e)
-	}
-	if diff := cmp.Diff([]string{"one", "two:81"}, e.listeners); diff != "" {
-		t.Error(diff)
-	}
-	if len(e.notices) != 2 || !strings.HasPrefix(e.notices[0], "STATS_USER: ") || !strings.HasPrefix(e.notices[1], "DFP_SERVICE: bad: ") {
-		t.Errorf("notices %q", e.notices)
-	}
-	configured := []route.Listener{{Name: "http", Address: ":8000"}, {Name: "https", Address: ":443", TLS: true}}
-	want := []route.Listener{
-		{Name: "http", Address: ":8000"},
-		{Name: "https", Address: ":443", TLS: true, ClientCAFile: "/ca.pem"},
-		{Name: "http-8085", Address: ":8085"},
-		{Name: "https-8443", Address: ":8443", TLS: true, ProxyProtocol: true, ClientCAFile: "/ca.pem"},
-	}
-	if diff := cmp.Diff(want, e.listenersOf(configured)); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(map[uint16]string{80: "http", 443: "https"}, e.compile.Ports); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// Nothing but what cannot be honoured and protects something keeps Fairway from
-// starting, and everything is told at once.
-func TestRefusedVariables(t *testing.T) {
-	_, err := readFlow(map[string]string{
-		"EXTRA_FRONTEND": "http-request deny", "CRT_LIST_PATH": "/x", "TIMEOUT_CONNECT": "soon", "BIND_PORTS": "80 crt",
-		"CFG_TEMPLATE_PATH": "/cfg/tmpl/haproxy.tmpl", "DF_NOTIFY_CREATE_NODE_URL": "proxy",
-	}, nil, flowFaces{proxy: true, listener: true})
-	if err == nil {
-		t.Fatal("accepted")
-	}
-	for _, name := range []string{"EXTRA_FRONTEND", "CRT_LIST_PATH", "TIMEOUT_CONNECT", "BIND_PORTS", "DF_NOTIFY_CREATE_NODE_URL"} {
-		if !strings.Contains(err.Error(), name+": ") {
-			t.Errorf("%s is not told of: %v", name, err)
-		}
-	}
-	if strings.Contains(err.Error(), "CFG_TEMPLATE_PATH") {
-		t.Error("the default is refused")
-	}
-	if _, err := readFlow(map[string]string{"EXTRA_FRONTEND": "x", "PORT": "x"}, nil, flowFaces{}); err != nil {
-		t.Errorf("read without a face: %v", err)
-	}
-}
-
-// Case 83: old names win, secrets come on top, methods go by position.
-func TestListenerVariables(t *testing.T) {
-	e, err := readFlow(map[string]string{
-		"DF_NOTIFICATION_URL": "http://oldest", "DF_NOTIFY_CREATE_SERVICE_URL": "http://new", "DF_NOTIF_CREATE_SERVICE_URL": "http://old/a?x=1,http://old/b",
-		"DF_NOTIFY_CREATE_SERVICE_METHOD": "PUT,POST", "DF_RETRY": "0", "DF_RETRY_INTERVAL": "0", "DF_NOTIFY_LABEL": "com.df.tell",
-		"DF_USE_DOCKER_SERVICE_EVENTS": "false", "DF_INCLUDE_NODE_IP_INFO": "true", "DF_SERVICE_NAME_PREFIX": "dev",
-	}, map[string]string{"df_notify_create_service_url": "http://secret\n"}, flowFaces{listener: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []dockerflow.Receiver{{URL: "http://old/a?x=1", Method: "PUT"}, {URL: "http://old/b", Method: "POST"}, {URL: "http://secret", Method: "POST"}}
-	if diff := cmp.Diff(want, receivers(e.createService, e.createMethods)); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"http://oldest"}, e.removeService); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(dockerflow.Announcing{Label: "com.df.tell", NamePrefix: "dev", NodeInfo: true}, e.announcing); diff != "" {
-		t.Error(diff)
-	}
-	if e.retries != -1 || e.retryInterval != time.Second || len(e.notices) != 1 {
-		t.Errorf("%+v", e)
-	}
-}
-
 func TestFaceOnThePortOfAdmin(t *testing.T) {
 	cfg := Defaults()
 	cfg.Listen, cfg.File, cfg.StateDir = "127.0.0.1:0", []string{"x"}, t.TempDir()
@@ -415,86 +305,6 @@ func TestDamagedPostedServices(t *testing.T) {
 	if _, err := newDockerFlow(&cfg, nil, fstest.MapFS{}, slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "posted.json.damaged") {
 		t.Errorf("%v, log %s", err, log.String())
 	}
-}
-
-// TestVariableReference holds docs/docker-flow-env.md to the tables.
-func TestVariableReference(t *testing.T) {
-	const path = "../../docs/docker-flow-env.md"
-	want := variableReference()
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("%s is not current (run with -update to write it):\n%s", path, diff)
-	}
-}
-
-func variableReference() string {
-	var b strings.Builder
-	b.WriteString(`# The environment of Docker Flow
-
-<!-- Printed from the tables in internal/app/dockerflow_variables.go with -update. -->
-
-What Docker Flow Proxy and Docker Flow Swarm Listener read from their environment, and what Fairway makes of it. Fairway
-reads the proxy's variables when ` + "`dockerflow.proxy.listen` or `dockerflow.labels`" + ` is set, the listener's when
-` + "`dockerflow.listener.listen`" + ` is; otherwise they mean nothing to it.
-
-- **kept**: it does what it did, or what is said here.
-- **ignored**: it has nothing to do here; the log says so once, unless the value means what holds anyway.
-- **refused**: Fairway does not start with it, since less would be protected than before.
-
-Where *secret* says yes, the Docker secret ` + "`/run/secrets/dfp_<name in lower case>`" + ` is read as well, and wins, even
-when it is empty. *On top* means that the URLs in the secret ` + "`/run/secrets/<name in lower case>`" + ` are added.
-
-Docker Flow's port for both APIs, 8080, is that of Fairway's own admin API: give ` + "`admin.listen`" + ` another one, or
-turn it off, to use it. The APIs ask nobody who they are: publish them nowhere, and put Fairway and its callers on a network of their own.
-Passwords and private keys are never told, with one exception: another replica of the proxy, which is whoever Docker's DNS
-lists under ` + "`tasks.<SERVICE_NAME>`" + `, gets the certificates that were sent by PUT, keys included, when it starts.
-`)
-	for _, part := range []struct {
-		title     string
-		variables []flowVariable
-	}{{"Docker Flow Proxy", flowProxyVariables()}, {"Docker Flow Swarm Listener", flowListenerVariables()}} {
-		fmt.Fprintf(&b, "\n## %s\n\n| variable | secret | | what becomes of it |\n|---|---|---|---|\n", part.title)
-		for _, v := range part.variables {
-			secret := ""
-			if v.secret {
-				secret = "yes"
-			}
-			if v.appended {
-				secret = "on top"
-			}
-			meaning := v.meaning
-			if v.fate != flowKept {
-				meaning = strings.ToUpper(meaning[:1]) + meaning[1:] + "."
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, secret, v.fate, meaning)
-		}
-	}
-	b.WriteString(`
-### With HAProxy as the engine
-
-These are kept with ` + "`engine: haproxy`" + `, in place of what is said above.
-
-| variable | what becomes of it |
-|---|---|
-`)
-	for _, v := range flowHAProxyVariables() {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, v.meaning)
-	}
-	b.WriteString(`
-Services in ` + "`DFP_SERVICE_*` and `DFP_SERVICE_<n>_*`" + ` are kept, with every parameter of a call in upper case with underscores
-(` + "`DFP_SERVICE_1_SERVICE_PATH_2`" + `); the rules are those of a call. Users of secrets ` + "`dfp_users_<name>`" + ` are those of the label
-` + "`usersSecret`" + `. Certificates are found in ` + "`/certs`, in secrets whose names begin with `cert-` or `cert_`, and in `dockerflow.proxy.certificates`" + `,
-to which those go that are sent by PUT.
-`)
-	return b.String()
 }
 
 // A proxy that is told of services by calls needs no engine; anything else watches

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,24 +34,17 @@ type engine interface {
 	Stop(ctx context.Context) error
 }
 
-// engineLimits are times that the environment may set for any engine; zero is the
-// engine's default.
-type engineLimits struct {
-	DialTimeout, ResponseTimeout time.Duration
-	HeaderTimeout, IdleTimeout   time.Duration
-}
-
 // newEngine makes the engine that the configuration names, with what shows its
 // endpoints and what says which routes it cannot serve, nil for none.
 func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outlive func() bool) (engine, admin.Engine, func(*route.Route, *route.Backend) string, error) {
-	limits, log := a.flow.env.limits, a.log.With("part", "engine")
+	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	if a.cfg.Engine == EngineHAProxy {
 		h := &a.cfg.HAProxy
 		dir, err := filepath.Abs(filepath.Join(a.cfg.StateDir, "haproxy"))
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		if err := a.flow.env.checkExtra(context.Background(), h.Path); err != nil {
+		if err := a.flow.env.CheckExtra(context.Background(), h.Path); err != nil {
 			return nil, nil, nil, fmt.Errorf("variables of Docker Flow: %w", err)
 		}
 		e, err := haproxy.New(haproxy.Options{
@@ -76,9 +68,9 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 				ResponseTimeout: limits.ResponseTimeout,
 				HeaderTimeout:   limits.HeaderTimeout,
 				IdleTimeout:     limits.IdleTimeout,
-				ClientTimeout:   cmp.Or(a.flow.env.haproxy.clientTimeout, a.cfg.BodyTimeout),
-				TunnelTimeout:   a.flow.env.haproxy.tunnelTimeout,
-				Extra:           a.flow.env.haproxy.extra,
+				ClientTimeout:   cmp.Or(a.flow.env.HAProxy.ClientTimeout, a.cfg.BodyTimeout),
+				TunnelTimeout:   a.flow.env.HAProxy.TunnelTimeout,
+				Extra:           a.flow.env.HAProxy.Extra,
 			},
 		})
 		if err != nil {

@@ -3,12 +3,11 @@ package app
 import (
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/control"
 	"fairway/internal/dockerflow"
+	"fairway/internal/dockerflow/statistics"
 	"fairway/internal/engine/embedded"
 )
 
@@ -48,12 +47,12 @@ func asHAProxy(e engine) dockerflow.HAProxy {
 }
 
 // statisticsOf shows the engine's statistics to the face of Docker Flow.
-func statisticsOf(e engine, tables dockerflow.Tables, metrics prometheus.Gatherer) dockerflow.Statistics {
+func statisticsOf(e engine, tables dockerflow.Tables) dockerflow.Statistics {
 	switch e := e.(type) {
 	case tendedHAProxy:
 		return e.Engine
 	case *embedded.Engine:
-		return embeddedStatistics{e, tables, metrics}
+		return statistics.CSV{Engine: e, Tables: tables}
 	}
 	return nil
 }

@@ -61,6 +61,9 @@ type Service struct {
 	// OwnLabels is true where the labels of the service count and those of its
 	// instances do not: in Swarm, in a services file, of a service sent over HTTP.
 	OwnLabels bool `json:"ownLabels,omitempty"`
+	// Posted is true of a service that was sent over HTTP: that alone asks for it to be
+	// served, where others need a label.
+	Posted bool `json:"posted,omitempty"`
 	// Instances is sorted by ID. It may be empty: a service can exist without a
 	// running copy.
 	Instances []*Instance `json:"instances,omitempty"`

@@ -15,6 +15,22 @@ const (
 // IsLabel reports whether a label means something to Fairway. Case and space
 // around it do not count.
 func IsLabel(key string) bool {
-	key = strings.ToLower(strings.TrimSpace(key))
-	return strings.HasPrefix(key, LabelPrefix) || strings.HasPrefix(key, FlowLabelPrefix)
+	return HasPrefix(key, LabelPrefix) || HasPrefix(key, FlowLabelPrefix)
+}
+
+// HasPrefix reports whether a label begins with a prefix, which is in lower case. Case
+// and space around it do not count.
+func HasPrefix(key, prefix string) bool {
+	key = strings.TrimSpace(key)
+	return len(key) >= len(prefix) && strings.EqualFold(key[:len(prefix)], prefix)
+}
+
+// HaveLabels reports whether any label begins with a prefix.
+func HaveLabels(labels map[string]string, prefix string) bool {
+	for key := range labels {
+		if HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
 }

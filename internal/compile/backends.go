@@ -7,19 +7,19 @@ import (
 	"fairway/internal/route"
 )
 
-// wantedBackends are the backends of survivors, without IDs; nil for none. A check
+// wantedBackends are the backends of claimants that are served, without IDs; nil for none. A check
 // that names no host asks for the first name that a route of the same backend takes:
 // many applications answer no other.
-func wantedBackends(survivors []survivor) []*route.Backend {
-	wanted := make([]*route.Backend, len(survivors))
+func wantedBackends(served []*claimant) []*route.Backend {
+	wanted := make([]*route.Backend, len(served))
 	hosts := map[string]string{} // by the text of a backend whose check names none
-	for i, s := range survivors {
-		if s.form.backend == nil {
+	for i, s := range served {
+		if s.backend == nil {
 			continue
 		}
 		wanted[i] = s.wanted()
 		if text := wanted[i].Text(); asksNoHost(wanted[i]) && hosts[text] == "" {
-			hosts[text] = firstName(s.form.route.Matches)
+			hosts[text] = firstName(s.route.Matches)
 		}
 	}
 	for _, b := range wanted {
@@ -48,9 +48,9 @@ func firstName(matches []route.Match) string {
 	return ""
 }
 
-// wanted is the backend of a survivor, with the endpoints of those that joined it.
-func (s *survivor) wanted() *route.Backend {
-	b := *s.form.backend
+// wanted is the backend of a claimant, with the endpoints of those that joined it.
+func (s *claimant) wanted() *route.Backend {
+	b := *s.backend
 	for _, m := range s.members {
 		b.Endpoints = slices.Concat(b.Endpoints, m.backend.Endpoints)
 	}

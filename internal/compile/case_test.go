@@ -11,17 +11,19 @@ import (
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/tools/txtar"
 
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
 // caseSettings are the settings of a case; without the section there are none.
 type caseSettings struct {
-	Listeners  []string    `yaml:"listeners"` // "https :443", "mysql :3306 tcp"
-	TCP        []PortRange `yaml:"tcp"`
+	Listeners  []string          `yaml:"listeners"` // "https :443", "mysql :3306 tcp"
+	TCP        []draft.PortRange `yaml:"tcp"`
 	DockerFlow *struct {
-		DockerFlow  `yaml:",inline"`
-		GlobalUsers string            `yaml:"globalUsers"`
-		UserFiles   map[string]string `yaml:"userFiles"`
+		dockerflow.Options `yaml:",inline"`
+		GlobalUsers        string            `yaml:"globalUsers"`
+		UserFiles          map[string]string `yaml:"userFiles"`
 	} `yaml:"dockerflow"`
 	// Unsupported is what the engine cannot serve: words of the text of a route or
 	// its backend, with the reason, each a line.
@@ -46,15 +48,15 @@ func settingsOf(t *testing.T, archive *txtar.Archive) Settings {
 		s.Listeners = append(s.Listeners, route.Listener{Name: words[0], Address: words[1], TCP: len(words) > 2})
 	}
 	if f := c.DockerFlow; f != nil {
-		s.DockerFlow = &f.DockerFlow
+		s.DockerFlow = &f.Options
 		if f.GlobalUsers != "" {
-			s.DockerFlow.Users = ParseUsers("", f.GlobalUsers, false)
+			s.DockerFlow.Users = dockerflow.ParseUsers("", f.GlobalUsers, false)
 		}
 		for name, text := range f.UserFiles {
 			if s.DockerFlow.Secrets == nil {
 				s.DockerFlow.Secrets = map[string][]route.User{}
 			}
-			s.DockerFlow.Secrets[name] = ParseUsers(name, text, false)
+			s.DockerFlow.Secrets[name] = dockerflow.ParseUsers(name, text, false)
 		}
 	}
 	return s

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
@@ -24,41 +26,51 @@ func claimsOf(r *route.Route) []claim {
 	return slices.Compact(claims)
 }
 
-// contestant is a form that wants to be in the table.
-type contestant struct {
-	plan *plan
-	form *form
-	// before is the route of the same ID and service in the table before, nil
-	// for none; kept is true when it had the same claims.
+// claimant is a route as it can be served, with what it claims. It is built once, and
+// takes part in every contest as long as its service stays the same.
+type claimant struct {
+	plan    *plan
+	route   route.Route    // without Claim and Backend
+	backend *route.Backend // without ID; nil for none
+	claims  []claim        // sorted, each once
+	label   string         // the label that first says what is taken
+	user    string         // the label that names the user file
+	rank    string         // decides between services of Docker Flow; see favoured
+	group   string         // of services of Docker Flow that share a backend; see joins
+	// problems are those of the instances; they count when the route is served.
+	problems []route.Problem
+
+	// made is the route of the last compile, as it went into the table, with the backends
+	// of madeOf; closed is the claimant that took its place last, see closedBy.
+	made   *route.Route
+	madeOf []*claimant
+	closed *claimant
+
+	contest
+}
+
+// contest is how a claimant fares in one compile.
+type contest struct {
+	// before is the route of the same ID and service in the table before, nil for none;
+	// kept is true when it had the same claims.
 	before *route.Route
 	kept   bool
-	seated bool        // it is in
-	number uint64      // its place in the queue, once it is in
-	winner *contestant // who has what it wants, when it is not in
-	lost   claim       // what that is; empty when it is the route's ID
-	// members are the forms that share its backend instead of losing to it.
-	members []*form
+	seated bool      // it is in
+	number uint64    // its place in the queue, once it is in
+	winner *claimant // who has what it wants, when it is not in
+	lost   claim     // what that is; empty when it is the route's ID
+	// members are the claimants that share its backend instead of losing to it.
+	members []*claimant
 }
 
 // idle reports whether nothing of its owner runs. A route that needs no instance, and
 // whose service has none, is served all the same: a redirect in a services file.
-func (c *contestant) idle() bool {
-	alone := c.form.backend == nil && c.form.route.Refused == "" && len(c.plan.service.Instances) == 0
+func (c *claimant) idle() bool {
+	alone := c.backend == nil && c.route.Refused == "" && len(c.plan.service.Instances) == 0
 	return c.plan.idle && !alone
 }
 
-// survivor is a form that is in the table, with its place in the queue.
-type survivor struct {
-	form    *form
-	members []*form
-	number  uint64
-}
-
-func (s survivor) equal(other survivor) bool {
-	return s.form == other.form && s.number == other.number && slices.Equal(s.members, other.members)
-}
-
-// contest decides who has which claim.
+// decide decides who has which claim.
 //
 // Of two routes of one service the first one by name has the claim. A route that
 // was in the table before with the same claims keeps its number and
@@ -68,16 +80,16 @@ func (s survivor) equal(other survivor) bool {
 // numbered in the order in which their services were created. A route loses as a
 // whole. Docker Flow's services may have an order of their own; see favoured. Behind
 // all of these come the routes of idle services.
-func contest(all []contestant, newest uint64) {
-	order := make([]*contestant, 0, len(all))
-	var home map[claim]*contestant       // what earlier routes of the same service want
-	incumbent := map[claim]*contestant{} // for routes that were there with other claims
+func decide(all []*claimant, newest uint64) {
+	order := make([]*claimant, 0, len(all))
+	var home map[claim]*claimant       // what earlier routes of the same service want
+	incumbent := map[claim]*claimant{} // for routes that were there with other claims
 	for i := range all {
-		c := &all[i]
+		c := all[i]
 		if i == 0 || all[i-1].plan != c.plan {
 			home = nil
 			if i+1 < len(all) && all[i+1].plan == c.plan {
-				home = map[claim]*contestant{}
+				home = map[claim]*claimant{}
 			}
 		}
 		if !c.asksAtHome(home) {
@@ -88,7 +100,7 @@ func contest(all []contestant, newest uint64) {
 			continue
 		}
 		had := claimsOf(c.before)
-		for _, want := range c.form.claims {
+		for _, want := range c.claims {
 			if !slices.Contains(had, want) {
 				continue
 			}
@@ -97,17 +109,17 @@ func contest(all []contestant, newest uint64) {
 			}
 		}
 	}
-	slices.SortStableFunc(order, compareContestants)
+	slices.SortStableFunc(order, compareClaimants)
 	first := favoured(order)
-	ids := make(map[string]*contestant, len(all))
-	taken := make(map[claim]*contestant, len(all))
-	var newcomers []*contestant
+	ids := make(map[string]*claimant, len(all))
+	taken := make(map[claim]*claimant, len(all))
+	var newcomers []*claimant
 	for _, c := range slices.Concat(first, order) {
 		if c.seated || c.winner != nil {
 			continue
 		}
-		c.winner = ids[c.form.route.ID]
-		for _, want := range c.form.claims {
+		c.winner = ids[c.route.ID]
+		for _, want := range c.claims {
 			if c.winner != nil {
 				break
 			}
@@ -121,8 +133,8 @@ func contest(all []contestant, newest uint64) {
 			continue
 		}
 		c.seated = true
-		ids[c.form.route.ID] = c
-		for _, want := range c.form.claims {
+		ids[c.route.ID] = c
+		for _, want := range c.claims {
 			taken[want] = c
 		}
 		if c.kept {
@@ -139,44 +151,44 @@ func contest(all []contestant, newest uint64) {
 	for _, c := range order {
 		c.name(taken)
 		if c.joins() {
-			c.winner.members = append(c.winner.members, c.form)
+			c.winner.members = append(c.winner.members, c)
 		}
 	}
 }
 
-// joins says whether a contestant that lost gives its endpoints to the winner:
+// joins says whether a claimant that lost gives its endpoints to the winner:
 // both name the same group of Docker Flow, and ask for the same connections.
-func (c *contestant) joins() bool {
-	return c.winner != nil && c.winner.seated && c.form.group != "" && c.form.group == c.winner.form.group &&
-		c.form.backend != nil && c.winner.form.backend != nil && slices.Equal(c.form.claims, c.winner.form.claims)
+func (c *claimant) joins() bool {
+	return c.winner != nil && c.winner.seated && c.group != "" && c.group == c.winner.group &&
+		c.backend != nil && c.winner.backend != nil && slices.Equal(c.claims, c.winner.claims)
 }
 
 // favoured returns the routes that go before all others: those of Docker Flow's
 // services with an aclName that contest their claims only with routes that have a
 // higher one. Who sets an aclName yields to lower ones, as with Docker Flow; who
 // does not is never made to.
-func favoured(order []*contestant) []*contestant {
-	var ranked []*contestant
+func favoured(order []*claimant) []*claimant {
+	var ranked []*claimant
 	for _, c := range order {
-		if c.form.rank != "" && !c.idle() {
+		if c.rank != "" && !c.idle() {
 			ranked = append(ranked, c)
 		}
 	}
 	if len(ranked) < 2 {
 		return nil
 	}
-	rivals := map[claim][]*contestant{}
+	rivals := map[claim][]*claimant{}
 	for _, c := range order {
 		if c.idle() {
 			continue
 		}
-		for _, want := range c.form.claims {
+		for _, want := range c.claims {
 			rivals[want] = append(rivals[want], c)
 		}
 	}
-	return slices.DeleteFunc(ranked, func(c *contestant) bool {
+	return slices.DeleteFunc(ranked, func(c *claimant) bool {
 		contested := false
-		for _, want := range c.form.claims {
+		for _, want := range c.claims {
 			for _, r := range rivals[want] {
 				if r != c && !r.yields(c) {
 					return true
@@ -189,17 +201,17 @@ func favoured(order []*contestant) []*contestant {
 }
 
 // yields says whether c lets other go first because of their names.
-func (c *contestant) yields(other *contestant) bool {
-	return other.form.rank != "" && other.form.rank < c.form.rank
+func (c *claimant) yields(other *claimant) bool {
+	return other.rank != "" && other.rank < c.rank
 }
 
 // name settles whom a loser is told about: whoever has the first of its claims
 // that is taken, however the contest went.
-func (c *contestant) name(taken map[claim]*contestant) {
+func (c *claimant) name(taken map[claim]*claimant) {
 	if c.winner == nil || c.lost == "" {
 		return
 	}
-	for _, want := range c.form.claims {
+	for _, want := range c.claims {
 		if w := taken[want]; w != nil {
 			c.winner, c.lost = w, want
 			return
@@ -210,24 +222,24 @@ func (c *contestant) name(taken map[claim]*contestant) {
 // asksAtHome enters what c wants into home, which holds what the routes of the
 // same service want that come before it. It returns false, and who has it, when
 // one of them wants the same. A nil home is that of a service with one route.
-func (c *contestant) asksAtHome(home map[claim]*contestant) bool {
-	for _, want := range c.form.claims {
+func (c *claimant) asksAtHome(home map[claim]*claimant) bool {
+	for _, want := range c.claims {
 		if first := home[want]; first != nil {
 			c.winner, c.lost = first, want
 			return false
 		}
 	}
 	if home != nil {
-		for _, want := range c.form.claims {
+		for _, want := range c.claims {
 			home[want] = c
 		}
 	}
 	return true
 }
 
-// compareContestants orders contestants by who is asked first.
-func compareContestants(a, b *contestant) int {
-	class := func(c *contestant) int {
+// compareClaimants orders claimants by who is asked first.
+func compareClaimants(a, b *claimant) int {
+	class := func(c *claimant) int {
 		n := 2
 		switch {
 		case c.kept:
@@ -244,14 +256,14 @@ func compareContestants(a, b *contestant) int {
 		return n
 	}
 	if a.before != nil {
-		return cmp.Or(cmp.Compare(a.before.Claim, b.before.Claim), strings.Compare(a.form.route.ID, b.form.route.ID))
+		return cmp.Or(cmp.Compare(a.before.Claim, b.before.Claim), strings.Compare(a.route.ID, b.route.ID))
 	}
 	return compareNewcomers(a, b)
 }
 
 // compareNewcomers orders routes that no table knows: the older service first,
 // unknown ages last, then by ID.
-func compareNewcomers(a, b *contestant) int {
+func compareNewcomers(a, b *claimant) int {
 	x, y := a.plan.service.Created, b.plan.service.Created
 	if x.IsZero() != y.IsZero() {
 		if x.IsZero() {
@@ -259,33 +271,33 @@ func compareNewcomers(a, b *contestant) int {
 		}
 		return -1
 	}
-	return cmp.Or(x.Compare(y), strings.Compare(a.form.route.ID, b.form.route.ID))
+	return cmp.Or(x.Compare(y), strings.Compare(a.route.ID, b.route.ID))
 }
 
-// conflict is the problem of a contestant that lost.
-func (c *contestant) conflict() route.Problem {
-	won, o := c.winner.form.route, c.form.route.Origin
-	text := fmt.Sprintf("route %s already takes the same requests", printable(won.ID))
+// conflict is the problem of a claimant that lost.
+func (c *claimant) conflict() route.Problem {
+	won, o := c.winner.route, c.route.Origin
+	text := fmt.Sprintf("route %s already takes the same requests", chars.Printable(won.ID))
 	hint := "take another host or path, or remove the other route"
 	switch {
 	case c.lost == "":
-		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", printable(won.Service), printable(won.ID)), "rename the service or the route"
+		text, hint = fmt.Sprintf("service %s already has a route of the ID %s", chars.Printable(won.Service), chars.Printable(won.ID)), "rename the service or the route"
 	case c.idle() && !c.winner.idle():
-		text = fmt.Sprintf("nothing of it runs, so service %s%s takes the same requests", printable(won.Service), of(won.Origin.Instance))
+		text = fmt.Sprintf("nothing of it runs, so service %s%s takes the same requests", chars.Printable(won.Service), of(won.Origin.Instance))
 		hint = "remove it, or stop the other one before this one is started"
 		if strings.HasPrefix(o.Source, "docker") {
 			hint = "run docker rm " + o.Instance + ", or stop the other one before this one is started"
 		}
-	case won.Service != c.form.route.Service:
-		text = fmt.Sprintf("service %s%s already takes the same requests", printable(won.Service), of(won.Origin.Instance))
+	case won.Service != c.route.Service:
+		text = fmt.Sprintf("service %s%s already takes the same requests", chars.Printable(won.Service), of(won.Origin.Instance))
 	}
-	for _, m := range c.form.route.Matches {
+	for _, m := range c.route.Matches {
 		if claim(m.Key()) == c.lost {
-			text += ": " + printable(m.String()) // the claim itself holds secrets
+			text += ": " + chars.Printable(m.String()) // the claim itself holds secrets
 			break
 		}
 	}
-	p := c.plan.problem(origin{o.Source, o.Instance}, c.form.route.ID, c.form.label, &refusal{route.CodeConflict, text, hint})
+	p := c.plan.problem(origin{o.Source, o.Instance}, c.route.ID, c.label, draft.Refuse(route.CodeConflict, text, hint))
 	return p
 }
 
@@ -294,5 +306,5 @@ func of(instance string) string {
 	if instance == "" {
 		return ""
 	}
-	return " (" + printable(instance) + ")"
+	return " (" + chars.Printable(instance) + ")"
 }

@@ -8,9 +8,8 @@
 // The order of things:
 //
 //  1. The labels of each service are read into a plan: the routes it asks for,
-//     with their endpoints (plan.go, address.go). Each dialect reads its own
-//     labels: native.go and labels.go those of Fairway, dockerflow*.go those of
-//     Docker Flow; a service may use both.
+//     with their endpoints (plan.go, decide.go, endpoints.go). Each dialect reads its
+//     own labels, in a package of its own; a service may use several.
 //  2. A route whose labels are refused takes its last good form, which the table
 //     before remembers; else it is kept as refused, so that nothing wider serves
 //     what it was meant to protect (docs/decisions/003-refused-routes.md).
@@ -26,6 +25,10 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 )
 
@@ -45,7 +48,7 @@ type Settings struct {
 	Reserved map[uint16]string
 	// DockerFlow says how labels that begin with com.df. are read; nil ignores
 	// them.
-	DockerFlow *DockerFlow
+	DockerFlow *dockerflow.Options
 	// Unsupported says why the engine cannot serve a route as its table means it,
 	// in a short phrase such as "PCRE reads (?U) differently"; empty when it can.
 	// The backend is nil for a route without one; the claim of the route and the
@@ -63,6 +66,37 @@ type Settings struct {
 	// file. A nil function knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
 }
+
+// PortRange is a range of ports, First and Last included.
+type PortRange = draft.PortRange
+
+// FlowSecrets is where Docker mounts secrets, among them the user files of Docker Flow.
+const FlowSecrets = dockerflow.SecretsDir
+
+// dialect reads labels of one kind. Its methods are pure.
+type dialect interface {
+	// Prefix begins its labels, in lower case.
+	Prefix() string
+	// Read reads the labels of a service, which are its own or those of an instance.
+	// Routes of no two dialects have the same name. What a draft remembers makes the same
+	// draft again.
+	Read(s *catalog.Service, labels map[string]string) draft.Reading
+	// Shown returns what may be shown of the value of one of its labels.
+	Shown(key, value string) string
+}
+
+// dialects are the kinds of labels that are read: Fairway's own first.
+func (s Settings) dialects() []dialect {
+	ports := s.ports()
+	list := []dialect{native.New(ports, s.UserDirs)}
+	if s.DockerFlow != nil {
+		list = append(list, dockerflow.New(*s.DockerFlow, ports.Named(s.Listeners, s.DockerFlow.Ports)))
+	}
+	return list
+}
+
+// ports are those of the listeners, and those that labels may open.
+func (s Settings) ports() *draft.Ports { return draft.NewPorts(s.Listeners, s.TCPPorts, s.Reserved) }
 
 // Compiler turns snapshots into tables. It remembers what it made of each
 // service, by pointer, so that a change costs what changed; results never depend
@@ -96,8 +130,8 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	}
 	plans := make(map[string]*plan, len(s.Services))
 	var (
-		contestants = make([]contestant, 0, len(s.Services))
-		problems    []route.Problem
+		claimants = make([]*claimant, 0, len(s.Services))
+		problems  []route.Problem
 	)
 	for _, service := range s.Services {
 		if plans[service.ID] != nil {
@@ -109,7 +143,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		}
 		plans[service.ID] = pl
 		problems = append(problems, pl.problems...)
-		contestants = c.enter(contestants, pl, previous)
+		claimants = c.enter(claimants, pl, previous)
 	}
 	c.plans = plans
 
@@ -117,23 +151,23 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 	for _, r := range previous.Routes {
 		newest = max(newest, r.Claim)
 	}
-	contest(contestants, newest)
+	decide(claimants, newest)
 
 	var (
-		routes   = make([]*route.Route, 0, len(contestants))
-		backends = make([]*route.Backend, 0, len(contestants))
+		routes   = make([]*route.Route, 0, len(claimants))
+		backends = make([]*route.Backend, 0, len(claimants))
 	)
-	for start, end := 0, 0; start < len(contestants); start = end {
-		pl := contestants[start].plan
-		for end = start; end < len(contestants) && contestants[end].plan == pl; end++ {
+	for start, end := 0, 0; start < len(claimants); start = end {
+		pl := claimants[start].plan
+		for end = start; end < len(claimants) && claimants[end].plan == pl; end++ {
 		}
-		mine := contestants[start:end]
+		mine := claimants[start:end]
 		problems = append(problems, outcomeProblems(mine)...)
 		pl.make(mine, previous)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
-		for _, r := range pl.routes {
-			problems = append(problems, c.planner.userFileProblems(r)...)
+		for i, r := range pl.routes {
+			problems = append(problems, c.planner.userFileProblems(r, pl.served[i].user)...)
 		}
 	}
 	return c.table(s.Revision, routes, backends, problems)
@@ -141,67 +175,63 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 
 // enter adds the routes that a plan wants in the table, each in the form in which
 // it can be served.
-func (c *Compiler) enter(list []contestant, pl *plan, previous *route.Table) []contestant {
+func (c *Compiler) enter(list []*claimant, pl *plan, previous *route.Table) []*claimant {
 	start := len(list)
-	var hidden []*candidate
-	for _, want := range pl.candidates {
-		f := want.good
-		if f == nil {
-			f = c.planner.lastGood(pl, want, pl.before(want, previous))
+	var hidden []*want
+	before := make(map[string]*route.Route, len(pl.wants)) // by the ID of the route
+	for _, w := range pl.wants {
+		id := pl.routeID(w.draft.Name)
+		if r := previous.Route(id); r != nil && r.Service == pl.service.ID {
+			before[id] = r
 		}
-		if f == nil {
-			f = want.refused
+		made := w.good
+		if made == nil {
+			made = c.planner.lastGood(w, before[id])
 		}
-		if f == nil && want.unread != nil {
-			hidden = append(hidden, want)
-		} else if f != nil {
-			list = append(list, contestant{plan: pl, form: f, before: pl.before(want, previous)})
+		if made == nil {
+			made = w.refused
+		}
+		if made == nil && w.draft.Unread != nil {
+			hidden = append(hidden, w)
+		} else if made != nil {
+			list = append(list, made)
 		}
 	}
-	for _, h := range hidden {
-		if cover := h.close(pl, list[start:]); cover != nil {
-			list = append(list, contestant{plan: pl, form: cover, before: pl.before(h, previous)})
+	for _, w := range hidden {
+		if cover := w.close(list[start:]); cover != nil {
+			list = append(list, cover)
 		}
 	}
-	for i := start; i < len(list); i++ {
-		x := &list[i]
-		x.kept = x.before != nil && (x.before == x.form.made || slices.Equal(claimsOf(x.before), x.form.claims))
+	for _, x := range list[start:] {
+		x.contest = contest{before: before[x.route.ID]}
+		x.kept = x.before != nil && (x.before == x.made || slices.Equal(claimsOf(x.before), x.claims))
 	}
 	return list
 }
 
-// before returns the route of a candidate in the table before; nil for none.
-func (pl *plan) before(c *candidate, previous *route.Table) *route.Route {
-	r := previous.Route(pl.routeID(c.name))
-	if r == nil || r.Service != pl.service.ID {
-		return nil
-	}
-	return r
-}
-
 // outcomeProblems are the problems that only show once it is known which forms
-// are served: those of instances, each told once for all routes of the service,
+// are served: those of instances, each once for all routes of the service,
 // and lost contests.
-func outcomeProblems(mine []contestant) []route.Problem {
+func outcomeProblems(mine []*claimant) []route.Problem {
 	var (
 		list []route.Problem
-		told map[route.Problem]bool
+		seen map[route.Problem]bool
 	)
 	for i := range mine {
 		if mine[i].winner != nil && !mine[i].joins() {
 			list = append(list, mine[i].conflict())
 			continue
 		}
-		for _, p := range mine[i].form.problems {
+		for _, p := range mine[i].problems {
 			same := p
 			same.Route = ""
-			if told[same] {
+			if seen[same] {
 				continue
 			}
-			if told == nil {
-				told = map[route.Problem]bool{}
+			if seen == nil {
+				seen = map[route.Problem]bool{}
 			}
-			told[same] = true
+			seen[same] = true
 			list = append(list, p)
 		}
 	}
@@ -210,22 +240,24 @@ func outcomeProblems(mine []contestant) []route.Problem {
 
 // make fills in the routes and backends of the plan that are in the table. They
 // stay the same pointers while they say the same.
-func (pl *plan) make(mine []contestant, previous *route.Table) {
-	survivors := make([]survivor, 0, len(mine))
-	for i := range mine {
-		if mine[i].winner == nil {
-			survivors = append(survivors, survivor{mine[i].form, mine[i].members, mine[i].number})
+func (pl *plan) make(mine []*claimant, previous *route.Table) {
+	served := make([]*claimant, 0, len(mine))
+	same := true
+	for _, c := range mine {
+		if c.winner == nil {
+			served = append(served, c)
+			same = same && c.made != nil && c.made.Claim == c.number && slices.Equal(c.madeOf, c.members)
 		}
 	}
-	if pl.survivors != nil && slices.EqualFunc(survivors, pl.survivors, survivor.equal) {
+	if same && pl.served != nil && slices.Equal(served, pl.served) {
 		return
 	}
-	pl.survivors, pl.routes, pl.backends = survivors, nil, nil
-	wanted := wantedBackends(survivors)
+	pl.served, pl.routes, pl.backends = served, nil, nil
+	wanted := wantedBackends(served)
 	shared := map[string]*route.Backend{}
-	for i, s := range survivors {
-		r := s.form.route
-		r.Claim = s.number
+	for i, c := range served {
+		r := c.route
+		r.Claim = c.number
 		if wanted[i] != nil {
 			r.Backend = pl.backend(r.ID, wanted[i], shared, previous).ID
 		}
@@ -234,7 +266,7 @@ func (pl *plan) make(mine []contestant, previous *route.Table) {
 		if before != nil && before.Text() == r.Text() && maps.Equal(before.Origin.Labels, r.Origin.Labels) {
 			made = before
 		}
-		s.form.made = made
+		c.made, c.madeOf = made, c.members
 		pl.routes = append(pl.routes, made)
 	}
 }
@@ -259,8 +291,8 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 		if _, err := route.New(revision, listeners(), pl.routes, pl.backends, nil); err == nil {
 			continue
 		} else {
-			problems = append(problems, pl.problem(origin{source: printable(pl.service.Source)}, "", "",
-				&refusal{route.CodeUnsupported, printable("the routes of this service fit into no table: " + err.Error()), ""}))
+			problems = append(problems, pl.problem(origin{source: chars.Printable(pl.service.Source)}, "", "",
+				draft.Refuse(route.CodeUnsupported, chars.Printable("the routes of this service fit into no table: "+err.Error()), "")))
 		}
 		routes = slices.DeleteFunc(routes, func(r *route.Route) bool { return r.Service == id })
 		backends = slices.DeleteFunc(backends, func(b *route.Backend) bool { return b.Service == id })
@@ -270,7 +302,7 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	}
 	// Only the listeners are left to be at fault, and whoever wires the program
 	// has checked them.
-	text := printable("the table could not be made: " + err.Error())
+	text := chars.Printable("the table could not be made: " + err.Error())
 	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
 	return t
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
@@ -17,69 +20,62 @@ type origin struct{ source, instance string }
 
 // originOf is where the labels of an instance of the plan are from.
 func (pl *plan) originOf(in *catalog.Instance) origin {
-	return origin{printable(cmp.Or(in.Source, pl.service.Source)), printable(in.Name)}
+	return origin{chars.Printable(cmp.Or(in.Source, pl.service.Source)), chars.Printable(in.Name)}
 }
 
-// decide finds the labels that count: the service's own, or else those of the
-// newest instance. It returns the instances that may serve, too, and puts the
-// problems of instances whose labels differ into the plan. The set is nil when the
+// choose finds the labels of a dialect that count: the service's own, or else those of
+// the newest instance. It returns the instances that may serve, too, and puts the
+// problems of instances whose labels differ into the plan. The reading is nil when the
 // service asks for nothing.
-func (p planner) decide(pl *plan) (*labelSet, origin, []member) {
+func choose(pl *plan, by dialect) (*draft.Reading, origin, []member) {
 	s := pl.service
-	if hasLabels(s.Labels, prefix) {
-		set := p.dialect.read(s.Labels)
-		if !set.enabled() {
+	own := catalog.HaveLabels(s.Labels, by.Prefix())
+	if !own && s.OwnLabels {
+		return nil, origin{}, nil
+	}
+	if own {
+		reading := by.Read(s, s.Labels)
+		if !reading.Wanted {
 			return nil, origin{}, nil
 		}
-		return set, origin{source: printable(s.Source)}, allMembers(s)
+		members := make([]member, 0, len(s.Instances))
+		for _, in := range s.Instances {
+			members = append(members, member{in, nil})
+		}
+		return &reading, origin{source: chars.Printable(s.Source)}, members
 	}
-	decider := decidingInstance(s, prefix)
+	decider := decidingInstance(s, by.Prefix())
 	if decider == nil {
 		return nil, origin{}, nil
 	}
-	set := p.dialect.read(decider.Labels)
-	decides := set.enabled() && !set.empty()
-	asked := routeLevel(set)
+	reading := by.Read(s, decider.Labels)
 	var members []member
 	for _, in := range s.Instances {
-		theirs := set
+		theirs := reading
 		if in != decider {
-			theirs = p.dialect.read(in.Labels)
+			theirs = by.Read(s, in.Labels)
 		}
-		serves := theirs.enabled() && !theirs.empty()
-		if serves && decides {
-			members = append(members, member{in, theirs})
+		serves := theirs.Wanted && reading.Wanted
+		if serves {
+			members = append(members, member{in, &theirs})
 		}
-		if key, differs := firstDifference(asked, routeLevel(theirs)); differs && rank(in) == rankRunning {
-			pl.problems = append(pl.problems, differProblem(pl, in, decider, prefix+key, serves && decides))
+		if key, differs := firstDifference(reading.Says, theirs.Says); differs && rank(in) == rankRunning && (reading.Wanted || theirs.Wanted) {
+			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves))
 		}
 	}
-	if !decides {
+	if !reading.Wanted {
 		return nil, origin{}, nil
 	}
-	return set, pl.originOf(decider), members
-}
-
-// allMembers are the instances of a service whose own labels hold for all of them.
-func allMembers(s *catalog.Service) []member {
-	members := make([]member, 0, len(s.Instances))
-	for _, in := range s.Instances {
-		members = append(members, member{in, nil})
-	}
-	return members
+	return &reading, pl.originOf(decider), members
 }
 
 // decidingInstance returns the instance whose labels count: the newest of those
-// that are best off. It is nil when none has a label with the prefix, and where
-// the labels of the service count.
+// that are best off. It is nil when none has a label with the prefix.
 func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
-	if s.OwnLabels {
-		return nil
-	}
 	var decider *catalog.Instance
 	labelled := false
 	for _, in := range s.Instances {
-		labelled = labelled || hasLabels(in.Labels, prefix)
+		labelled = labelled || catalog.HaveLabels(in.Labels, prefix)
 		if decider == nil || compareInstances(in, decider) > 0 {
 			decider = in
 		}
@@ -90,21 +86,21 @@ func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
 	return decider
 }
 
-// misplaced reports labels that are on the containers of a Swarm service, where
-// they have no effect; once for a service.
+// misplaced reports labels of instances that have no effect because those of the
+// service count, as in Swarm; once for a service.
 func (p planner) misplaced(pl *plan) {
 	if !pl.service.OwnLabels {
 		return
 	}
 	for _, in := range pl.service.Instances {
 		for _, key := range slices.Sorted(maps.Keys(in.Labels)) {
-			if !hasPrefix(key, prefix) && (p.flow == nil || !hasPrefix(key, flowPrefix)) {
+			if !slices.ContainsFunc(p.dialects, func(d dialect) bool { return catalog.HasPrefix(key, d.Prefix()) }) {
 				continue
 			}
-			pl.problems = append(pl.problems, pl.problem(pl.originOf(in), "", key, &refusal{
+			pl.problems = append(pl.problems, pl.problem(pl.originOf(in), "", key, draft.Refuse(
 				route.CodeUnsupported, "labels of containers are not read in Swarm, where they belong to the service",
-				"in a stack file write them under deploy.labels, or run: docker service update --label-add " + printable(key) + "=… " + printable(pl.service.Name),
-			}))
+				"in a stack file write them under deploy.labels, or run: docker service update --label-add "+chars.Printable(key)+"=… "+chars.Printable(pl.service.Name),
+			)))
 			return
 		}
 	}
@@ -137,29 +133,6 @@ func compareInstances(a, b *catalog.Instance) int {
 	)
 }
 
-// routeLevel is what labels say about routes, and not about their own instance,
-// by key.
-func routeLevel(set *labelSet) map[string]string {
-	all := map[string]string{}
-	for _, l := range set.service {
-		if l.local != "service" {
-			all[l.local] = l.value
-		}
-	}
-	for _, r := range set.routes {
-		front := ""
-		if r.name != "" {
-			front = r.name + "."
-		}
-		for _, l := range r.labels {
-			if l.key == nil || l.key.scope != scopeInstance {
-				all[front+l.local] = l.value
-			}
-		}
-	}
-	return all
-}
-
 // firstDifference returns the first key, in the alphabet, that is not the same.
 func firstDifference(a, b map[string]string) (key string, differs bool) {
 	if maps.Equal(a, b) {
@@ -179,11 +152,38 @@ func firstDifference(a, b map[string]string) (key string, differs bool) {
 }
 
 func differProblem(pl *plan, in, decider *catalog.Instance, key string, serves bool) route.Problem {
-	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", printable(decider.Name), printable(key))
+	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", chars.Printable(decider.Name), chars.Printable(key))
 	hint := "give all instances the same labels; this goes away by itself at the end of an update"
 	if !serves {
 		text += "; this instance gets no requests"
 	}
 	return pl.problem(pl.originOf(in), "", "",
-		&refusal{route.CodeDiffer, text, hint})
+		draft.Refuse(route.CodeDiffer, text, hint))
 }
+
+// flowIsOff reports labels of Docker Flow that ask for something while they are not
+// read, once for a service that runs. One that has labels of Fairway goes by those.
+func (p planner) flowIsOff(pl *plan) {
+	s := pl.service
+	runs := false
+	for _, in := range s.Instances {
+		if catalog.HaveLabels(in.Labels, catalog.LabelPrefix) {
+			return
+		}
+		runs = runs || rank(in) == rankRunning
+	}
+	if !runs || catalog.HaveLabels(s.Labels, catalog.LabelPrefix) {
+		return
+	}
+	reading, from, _ := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports()))
+	if reading == nil {
+		return
+	}
+	key := slices.Min(slices.Collect(maps.Keys(reading.Says)))
+	pl.problems = append(pl.problems, pl.problem(from, "", key, draft.Refuse(
+		route.CodeUnsupported, "labels of Docker Flow are not read", hintFlowIsOff,
+	)))
+}
+
+// hintFlowIsOff says how labels of Docker Flow are read.
+const hintFlowIsOff = "set dockerflow.labels to true (--dockerflow.labels), write labels of Fairway, or take these off"

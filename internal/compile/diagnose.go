@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
-	"fairway/internal/human"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
 	"fairway/internal/nearest"
 	"fairway/internal/route"
 )
@@ -102,7 +103,7 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	} else {
 		result.Instance, result.Source = in.Name, cmp.Or(in.Source, service.Source)
 		d.state(in)
-		if !hasLabels(labels, prefix) && !hasLabels(labels, flowPrefix) {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(labels)), catalog.IsLabel) {
 			labels = in.Labels
 		}
 	}
@@ -121,7 +122,7 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 func (d *doctor) state(in *catalog.Instance) {
 	why := ""
 	if in.StateReason != "" {
-		why = " (" + printable(in.StateReason) + ")"
+		why = " (" + chars.Printable(in.StateReason) + ")"
 	}
 	switch in.State {
 	case catalog.StateReady:
@@ -139,54 +140,43 @@ func (d *doctor) state(in *catalog.Instance) {
 	}
 }
 
-// labels says whether there are labels of ours, and, when there are none, what
-// might have been meant to be some.
-func (d *doctor) labels(p planner, labels map[string]string) bool {
-	flow := d.flowLabels(p, labels)
-	set := p.dialect.read(labels)
-	if set.empty() && flow {
+// labels says whether there are labels that ask for something, and, when there are
+// none, what might have been meant to be some.
+func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
+	own := p.dialects[0]
+	for _, by := range p.dialects[1:] {
+		if !catalog.HaveLabels(labels, by.Prefix()) {
+			continue
+		}
+		outcome := OutcomeDoubt
+		reading := by.Read(d.plan.service, labels)
+		if reading.Wanted {
+			outcome, wanted = OutcomeOK, true
+		}
+		d.add("labels", outcome, reading.Hint, "%s", reading.Summary)
+	}
+	if catalog.HaveLabels(labels, own.Prefix()) {
+		outcome := OutcomeFailed
+		reading := own.Read(d.plan.service, labels)
+		if reading.Wanted {
+			outcome = OutcomeOK
+		}
+		d.add("labels", outcome, reading.Hint, "%s", reading.Summary)
+		return reading.Wanted
+	}
+	if wanted {
 		return true
 	}
-	if set.empty() {
-		hint := "add a label such as " + prefix + "host=app.example.com"
-		if p.flow == nil && hasLabels(labels, flowPrefix) {
-			d.add("labels", OutcomeFailed, hintFlowIsOff, "it has labels of Docker Flow, which are not read")
-			return false
-		}
-		if misses := nearMisses(labels); len(misses) > 0 {
-			hint = "labels of Fairway begin with " + prefix + "; these do not: " + strings.Join(misses, ", ")
-		}
-		d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", prefix)
+	if p.DockerFlow == nil && catalog.HaveLabels(labels, catalog.FlowLabelPrefix) {
+		d.add("labels", OutcomeFailed, hintFlowIsOff, "it has labels of Docker Flow, which are not read")
 		return false
 	}
-	if !set.enabled() {
-		d.add("labels", OutcomeFailed, "take the label off, or set it to true", "%senable is false", prefix)
-		return false
+	hint := "add a label such as " + own.Prefix() + "host=app.example.com"
+	if misses := nearMisses(labels); len(misses) > 0 {
+		hint = "labels of Fairway begin with " + own.Prefix() + "; these do not: " + strings.Join(misses, ", ")
 	}
-	n := len(set.service)
-	for _, r := range set.routes {
-		n += len(r.labels)
-	}
-	d.add("labels", OutcomeOK, "", "%s", human.Plural(n, "label")+" for "+human.Plural(len(set.routes), "route"))
-	return true
-}
-
-// flowLabels says whether there are labels of Docker Flow that ask for something.
-func (d *doctor) flowLabels(p planner, labels map[string]string) bool {
-	if p.flow == nil || !hasLabels(labels, flowPrefix) {
-		return false
-	}
-	if !p.flow.notified(d.plan.service, labels) {
-		d.add("labels", OutcomeDoubt, "set it to true", "it has labels that begin with %s, but %s is not true", flowPrefix, printable(p.flow.NotifyLabel))
-		return false
-	}
-	params := p.flow.read(d.plan.service, labels)
-	if !params.wanted() {
-		d.add("labels", OutcomeDoubt, "look at replicas and proxyInstanceName", "its labels that begin with %s say that it is not served here", flowPrefix)
-		return false
-	}
-	d.add("labels", OutcomeOK, "", "%s", human.Plural(len(params.all), "label")+" of Docker Flow for "+human.Plural(len(params.routes()), "route"))
-	return true
+	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", own.Prefix())
+	return false
 }
 
 // nearMisses finds labels that look as if they were meant for Fairway.
@@ -198,9 +188,9 @@ func nearMisses(labels map[string]string) []string {
 		if i := strings.IndexAny(lower, "._-/:="); i >= 0 {
 			first = lower[:i]
 		}
-		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, flowPrefix) || first == "caddy"
-		if foreign || nearest.Distance(first, strings.TrimSuffix(prefix, ".")) <= 2 {
-			if list = append(list, printable(k)); len(list) == 5 {
+		foreign := strings.HasPrefix(lower, "traefik.") || strings.HasPrefix(lower, catalog.FlowLabelPrefix) || first == "caddy"
+		if foreign || nearest.Distance(first, strings.TrimSuffix(catalog.LabelPrefix, ".")) <= 2 {
+			if list = append(list, chars.Printable(k)); len(list) == 5 {
 				break
 			}
 		}
@@ -240,37 +230,29 @@ func (d *doctor) problems(in *catalog.Instance) {
 // address says by which port and address the instance is reached, for each way
 // in which its routes ask for one.
 func (d *doctor) address(in *catalog.Instance) {
-	told := map[string]bool{}
-	for _, c := range d.plan.candidates {
-		if c.good == nil || c.good.backend == nil {
-			continue
-		}
-		w := wishes{}
-		for _, m := range c.members {
-			if m.instance != in {
-				continue
-			}
-			if m.labels != nil {
-				m.wish(c.name, &w)
-			} else {
-				w = c.good.said
-			}
-		}
-		if w.host != "" || w.virtual {
+	seen := map[string]bool{}
+	for _, w := range d.plan.wants {
+		if w.good == nil || w.good.backend == nil || w.draft.Via.Host != "" || w.draft.Via.Virtual {
 			continue // the instance itself is not dialled
 		}
-		chosen, fault := chooseAddress(in, w)
+		var wishes draft.Wishes
+		for _, m := range w.members {
+			if m.instance == in {
+				wishes, _ = m.wishes(w.draft, false)
+			}
+		}
+		chosen, fault := draft.ChooseAddress(in, wishes)
 		switch {
-		case fault == nil && !told[chosen.address()]:
-			told[chosen.address()] = true
-			d.add("address", OutcomeOK, "", "it is reached at %s: %s", printable(chosen.address()), chosen.reason)
-		case fault != nil && !told[fault.text]:
-			told[fault.text] = true
+		case fault == nil && !seen[chosen.Address()]:
+			seen[chosen.Address()] = true
+			d.add("address", OutcomeOK, "", "it is reached at %s: %s", chars.Printable(chosen.Address()), chosen.Reason)
+		case fault != nil && !seen[fault.Text]:
+			seen[fault.Text] = true
 			name := "address"
-			if fault.code == route.CodeNoPort {
+			if fault.Code == route.CodeNoPort {
 				name = "port"
 			}
-			d.add(name, OutcomeFailed, fault.hint, "%s", fault.text)
+			d.add(name, OutcomeFailed, fault.Hint, "%s", fault.Text)
 		}
 	}
 }
@@ -288,7 +270,7 @@ func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 		for _, m := range r.Matches[:min(len(r.Matches), 3)] {
 			takes = append(takes, m.String())
 		}
-		what := "route " + printable(r.ID) + " (" + printable(strings.Join(takes, "; ")) + ")"
+		what := "route " + chars.Printable(r.ID) + " (" + chars.Printable(strings.Join(takes, "; ")) + ")"
 		switch state, by := d.endpoint(r, in); {
 		case r.Refused != "":
 			d.add("route", OutcomeFailed, "mend the label", "%s answers 503: %s", what, r.Refused)
@@ -304,7 +286,7 @@ func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 			served = true
 			d.add("route", OutcomeOK, "", "%s leads to it", what)
 		case state != "" && by != "":
-			d.add("route", OutcomeFailed, "an operator takes it back; see: fairway commands", "%s has it as an endpoint that is %s: %s", what, state, printable(by))
+			d.add("route", OutcomeFailed, "an operator takes it back; see: fairway commands", "%s has it as an endpoint that is %s: %s", what, state, chars.Printable(by))
 		case state != "":
 			d.add("route", OutcomeFailed, "", "%s has it as an endpoint that is %s", what, state)
 		default:
@@ -324,7 +306,7 @@ func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) (state route.End
 	if b == nil || in == nil {
 		return "", ""
 	}
-	source := printable(cmp.Or(in.Source, d.plan.service.Source))
+	source := chars.Printable(cmp.Or(in.Source, d.plan.service.Source))
 	for _, e := range b.Endpoints {
 		if e.Source == source && (strings.HasPrefix(e.ID, shortID(in.ID)+":") || strings.HasPrefix(e.ID, virtualID+":")) {
 			return e.State, e.By

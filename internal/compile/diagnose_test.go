@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/dockerflow"
 	"fairway/internal/route"
 )
 
@@ -31,7 +32,7 @@ func TestDiagnose(t *testing.T) {
 			t.Fatalf("section %s", section.Name)
 		}
 		var b strings.Builder
-		for _, d := range New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(snapshot, table, name) {
+		for _, d := range New(Settings{DockerFlow: &dockerflow.Options{}}).Diagnose(snapshot, table, name) {
 			fmt.Fprintf(&b, "%s %s %s served %v\n", d.Service, d.Instance, d.Source, d.Served)
 			for _, c := range d.Checks {
 				fmt.Fprintf(&b, "  %-6s %-8s %s", c.Outcome, c.Name, c.Text)
@@ -97,14 +98,14 @@ func TestDiagnoseAgreesWithTheTable(t *testing.T) {
 }
 
 func TestDiagnoseNothing(t *testing.T) {
-	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(nil, nil, "a"); d != nil {
+	if d := New(Settings{DockerFlow: &dockerflow.Options{}}).Diagnose(nil, nil, "a"); d != nil {
 		t.Errorf("diagnoses of nothing: %v", d)
 	}
 	s := snapshotOf(neighbour(1))
-	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(s, nil, ""); d != nil {
+	if d := New(Settings{DockerFlow: &dockerflow.Options{}}).Diagnose(s, nil, ""); d != nil {
 		t.Errorf("diagnoses of no name: %v", d)
 	}
-	if d := New(Settings{DockerFlow: &DockerFlow{}}).Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
+	if d := New(Settings{DockerFlow: &dockerflow.Options{}}).Diagnose(s, nil, "good-1"); len(d) != 1 || d[0].Served {
 		t.Errorf("without a table: %+v", d)
 	}
 }

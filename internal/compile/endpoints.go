@@ -7,63 +7,79 @@ import (
 	"strings"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
-// endpoints makes the endpoints of a route of the plan. What the labels of the
-// route say about instances holds for all of them when they are the service's own,
-// else each instance's labels hold for itself. While a last good form is made
-// again, it also stands in for what an instance's labels leave out or have wrong.
-// Instances without an address get a problem, unless they are not expected to
-// have one.
-func (pl *plan) endpoints(routeID string, a asked, again bool) ([]route.Endpoint, []route.Problem) {
+// endpoints makes the endpoints of a route. What the labels of the route say about
+// instances holds for all of them when they are the service's own, else each instance's
+// labels hold for itself. While a last good form is made again, it also stands in for
+// what an instance's labels leave out or have wrong. Instances without an address get a
+// problem, unless they are not expected to have one.
+func (w *want) endpoints(d *draft.Draft, again bool) ([]route.Endpoint, []route.Problem) {
 	var (
 		list     []route.Endpoint
 		problems []route.Problem
-		said     = a.draft.wishes
+		pl       = w.plan
+		id       = pl.routeID(d.Name)
 	)
-	if said.host != "" || said.virtual {
-		return pl.oneEndpoint(routeID, a)
+	if d.Via.Host != "" || d.Via.Virtual {
+		return w.oneEndpoint(d)
 	}
-	for _, m := range a.members {
+	for _, m := range w.members {
 		state, counts := endpointState(m.instance)
 		if !counts {
 			continue
 		}
 		o := pl.originOf(m.instance)
-		w := said
-		if m.labels != nil {
-			if !again {
-				w = wishes{}
-			}
-			if l := m.wish(a.name, &w); l != nil && !again {
-				problems = append(problems, pl.problem(o, routeID, l.raw, l.fault))
-				continue
-			}
-		}
-		c, fault := chooseAddress(m.instance, w)
+		wishes, fault := m.wishes(d, again)
 		if fault != nil {
+			problems = append(problems, pl.problem(o, id, fault.Label, fault.Refusal))
+			continue
+		}
+		c, refused := draft.ChooseAddress(m.instance, wishes)
+		if refused != nil {
 			if state == route.EndpointReady || len(m.instance.Addresses) > 0 {
 				label := ""
-				if fault.code == route.CodeNoAddress {
-					label = w.networkLabel
+				if refused.Code == route.CodeNoAddress {
+					label = wishes.NetworkLabel
 				}
-				problems = append(problems, pl.problem(o, routeID, label, fault))
+				problems = append(problems, pl.problem(o, id, label, refused))
 			}
 			continue
 		}
 		list = append(list, route.Endpoint{
-			ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), c.port),
-			Address:  printable(c.address()),
-			Weight:   weight(m.instance, w),
+			ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), c.Port),
+			Address:  chars.Printable(c.Address()),
+			Weight:   weight(m.instance, wishes),
 			State:    state,
 			Instance: o.instance,
 			Source:   o.source,
-			Node:     printable(m.instance.Node),
-			Reason:   c.reason,
+			Node:     chars.Printable(m.instance.Node),
+			Reason:   c.Reason,
 		})
 	}
 	return uniqueEndpoints(list), problems
+}
+
+// wishes is how the member is reached, and the first of its own labels about that which
+// is at fault.
+func (m member) wishes(d *draft.Draft, again bool) (draft.Wishes, *draft.Problem) {
+	if m.reading == nil || !d.OwnWishes {
+		return d.Wishes, nil
+	}
+	var own draft.Wishes
+	if mine := m.reading.Draft(d.Name); mine != nil {
+		if mine.WishFault != nil && !again {
+			return own, mine.WishFault
+		}
+		own = mine.Wishes
+	}
+	if again {
+		own = own.Or(d.Wishes)
+	}
+	return own, nil
 }
 
 // virtualID and hostID stand for instances that are not dialled themselves.
@@ -72,18 +88,18 @@ const virtualID, hostID = "virtual", "host"
 // oneEndpoint makes the endpoint of a route that does not lead to the instances
 // themselves: to a host that a label names, or to the virtual address of the
 // service. The latter is as well as the best of the instances behind it.
-func (pl *plan) oneEndpoint(routeID string, a asked) ([]route.Endpoint, []route.Problem) {
+func (w *want) oneEndpoint(d *draft.Draft) ([]route.Endpoint, []route.Problem) {
+	pl, id := w.plan, w.plan.routeID(d.Name)
 	stand := &catalog.Instance{ID: virtualID, Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
-	w := a.draft.wishes
-	if w.host != "" {
-		stand.ID, stand.Name = hostID, w.host
-		stand.Addresses = []catalog.Address{{Host: w.host, Reach: catalog.ReachFixed}}
+	if host := d.Via.Host; host != "" {
+		stand.ID, stand.Name = hostID, host
+		stand.Addresses = []catalog.Address{{Host: host, Reach: catalog.ReachFixed}}
 	} else {
 		stand.Addresses = pl.service.Virtual
-		if len(a.members) > 0 {
+		if len(w.members) > 0 {
 			stand.State = catalog.StateStarting
 		}
-		for _, m := range a.members {
+		for _, m := range w.members {
 			stand.Ports = append(stand.Ports, m.instance.Ports...)
 			if m.instance.State == catalog.StateReady {
 				stand.State = catalog.StateReady
@@ -91,47 +107,24 @@ func (pl *plan) oneEndpoint(routeID string, a asked) ([]route.Endpoint, []route.
 		}
 	}
 	o := pl.originOf(stand)
-	if w.virtual && len(stand.Addresses) == 0 {
-		return nil, []route.Problem{pl.problem(origin{source: o.source}, routeID, w.virtualLabel, &refusal{
+	if d.Via.Virtual && len(stand.Addresses) == 0 {
+		return nil, []route.Problem{pl.problem(origin{source: o.source}, id, d.Via.Label, draft.Refuse(
 			route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
-		})}
+		))}
 	}
-	c, fault := chooseAddress(stand, w)
+	c, fault := draft.ChooseAddress(stand, d.Wishes)
 	if fault != nil {
-		return nil, []route.Problem{pl.problem(origin{source: o.source}, routeID, "", fault)}
+		return nil, []route.Problem{pl.problem(origin{source: o.source}, id, "", fault)}
 	}
 	state, _ := endpointState(stand)
-	reason := c.reason
-	if w.host != "" {
+	reason := c.Reason
+	if d.Via.Host != "" {
 		reason = "the host is named by a label"
 	}
 	return []route.Endpoint{{
-		ID: fmt.Sprintf("%s:%d", stand.ID, c.port), Address: printable(c.address()), Weight: weight(stand, w), State: state,
+		ID: fmt.Sprintf("%s:%d", stand.ID, c.Port), Address: chars.Printable(c.Address()), Weight: weight(stand, d.Wishes), State: state,
 		Instance: o.instance, Source: o.source, Reason: reason,
 	}}, nil
-}
-
-// wish puts what the member's own labels say about it into w. It returns the
-// first label that is refused, or nil.
-func (m member) wish(name string, w *wishes) (refused *label) {
-	r := m.labels.route(name)
-	if r == nil {
-		return nil
-	}
-	for i := range r.labels {
-		l := &r.labels[i]
-		if l.key == nil || l.key.scope != scopeInstance {
-			continue
-		}
-		d := newDraft()
-		d.wishes = *w
-		if l.read(d); l.fault == nil {
-			*w = d.wishes
-		} else if refused == nil {
-			refused = l
-		}
-	}
-	return refused
 }
 
 // endpointState says what may be sent to an instance; counts is false for those
@@ -149,10 +142,10 @@ func endpointState(in *catalog.Instance) (state route.EndpointState, counts bool
 }
 
 // weight is the share of an instance, from 0 to 256.
-func weight(in *catalog.Instance, w wishes) int {
+func weight(in *catalog.Instance, w draft.Wishes) int {
 	switch {
-	case w.weight != nil:
-		return *w.weight
+	case w.Weight != nil:
+		return *w.Weight
 	case in.Weight > 0:
 		return min(in.Weight, 256)
 	}
@@ -163,7 +156,7 @@ func weight(in *catalog.Instance, w wishes) int {
 func shortID(id string) string {
 	const short, full = 12, 64
 	if len(id) != full || strings.Trim(id, "0123456789abcdef") != "" {
-		return printable(id)
+		return chars.Printable(id)
 	}
 	return id[:short]
 }

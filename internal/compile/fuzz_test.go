@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/native"
 )
 
 // FuzzLabels: whatever a neighbour's labels are, compiling ends without panic,
@@ -13,15 +15,15 @@ import (
 func FuzzLabels(f *testing.F) {
 	f.Add("fairway.host=good.example\nfairway.path=/admin", "fairway.port=80", "bad@docker")
 	f.Add("fairway.rule=Host(`good.example`)", "fairway.enable=false", "good@docker/admin")
-	for _, k := range keys {
-		name := k.name
+	for _, k := range native.Keys() {
+		name := k.Name
 		if strings.HasSuffix(name, ".") {
 			name += "X-A"
 		}
-		f.Add(prefix+name+"="+k.example, prefix+"x."+name+"="+k.example, "a")
+		f.Add(catalog.LabelPrefix+name+"="+k.Example, catalog.LabelPrefix+"x."+name+"="+k.Example, "a")
 	}
-	for _, k := range flowKeys {
-		f.Add("com.df.notify=true\ncom.df.port.1=80\ncom.df.servicePath=/good\ncom.df."+k.name+"=true", "com.df.notify=true\ncom.df.servicePath=/x\ncom.df.port=6379\ncom.df.reqMode=tcp\ncom.df."+k.name+".1=6379", "a")
+	for _, k := range dockerflow.Parameters() {
+		f.Add("com.df.notify=true\ncom.df.port.1=80\ncom.df.servicePath=/good\ncom.df."+k.Name+"=true", "com.df.notify=true\ncom.df.servicePath=/x\ncom.df.port=6379\ncom.df.reqMode=tcp\ncom.df."+k.Name+".1=6379", "a")
 	}
 	good := neighbour(1)
 	f.Fuzz(func(t *testing.T, first, second, id string) {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +19,9 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 )
 
@@ -79,13 +85,15 @@ func parseCatalog(t *testing.T, data []byte) *catalog.Snapshot {
 		if c.Flow != nil {
 			c.Labels = map[string]string{"com.df.notify": "true"}
 			for k, v := range c.Flow {
-				c.Labels[flowPrefix+k] = v
+				c.Labels[catalog.FlowLabelPrefix+k] = v
 			}
 			if c.Instances == nil {
 				c.Instances = []caseInstance{{Name: name + ".1"}}
 			}
 		}
-		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, OwnLabels: source == "swarm", Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
+		service := &catalog.Service{ID: c.ID, Name: name, Source: source, Labels: c.Labels, Created: seconds(c.Created), Replicas: c.Replicas, RanLately: c.Lately}
+		service.OwnLabels = source == "swarm" || source == "posted" || source == "file"
+		service.Posted = source == "posted"
 		for _, v := range c.Virtual {
 			service.Virtual = append(service.Virtual, parseNetwork(v))
 		}
@@ -123,11 +131,11 @@ func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 		in.State = catalog.StateReady
 	}
 	for _, a := range c.Addresses {
-		host, port, ok := splitPublished(a)
-		if !ok {
-			t.Fatalf("not an address: %s", a)
+		at, err := netip.ParseAddrPort(a)
+		if err != nil {
+			t.Fatal(err)
 		}
-		in.Addresses = append(in.Addresses, catalog.Address{Host: host, Port: port, Reach: catalog.ReachFixed})
+		in.Addresses = append(in.Addresses, catalog.Address{Host: at.Addr().String(), Port: at.Port(), Reach: catalog.ReachFixed})
 	}
 	if c.Addresses != nil {
 		return in
@@ -148,7 +156,7 @@ func (c caseInstance) instance(t *testing.T, address string) *catalog.Instance {
 		if !ok {
 			protocol = "tcp"
 		}
-		n, err := readInt(number, 1, 65535)
+		n, err := draft.ReadInt(number, 1, 65535)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +179,7 @@ func goldenText(table *route.Table) (served, problems string) {
 	problems = b.String()
 	b.Reset()
 	for _, l := range table.Listeners {
-		if strings.HasPrefix(l.Name, openedPrefix) {
+		if strings.HasPrefix(l.Name, draft.OpenedPrefix) {
 			b.WriteString(l.Text())
 		}
 	}
@@ -258,21 +266,7 @@ func checkSame(t *testing.T, settings Settings, warm *Compiler, s *catalog.Snaps
 
 // TestEveryKeyHasACase demands that each key of every dialect is in a golden case.
 func TestEveryKeyHasACase(t *testing.T) {
-	seen := map[string]bool{}
-	d, f := newDialect(), newFlow(DockerFlow{}, newPorts(Settings{}))
-	note := func(labels map[string]string) {
-		for parameter := range f.read(&catalog.Service{}, labels).all {
-			seen[flowPrefix+parameter.name] = true
-		}
-		set := d.read(labels)
-		for _, r := range append(set.routes, routeLabels{labels: set.service}) {
-			for _, l := range r.labels {
-				if l.key != nil {
-					seen[l.key.name] = true
-				}
-			}
-		}
-	}
+	var all []string // labels, in lower case
 	for _, file := range goldenFiles(t) {
 		archive, err := txtar.ParseFile(file)
 		if err != nil {
@@ -283,21 +277,29 @@ func TestEveryKeyHasACase(t *testing.T) {
 				continue
 			}
 			for _, s := range parseCatalog(t, section.Data).Services {
-				note(s.Labels)
+				all = slices.AppendSeq(all, maps.Keys(s.Labels))
 				for _, in := range s.Instances {
-					note(in.Labels)
+					all = slices.AppendSeq(all, maps.Keys(in.Labels))
 				}
 			}
 		}
 	}
-	for _, k := range keys {
-		if !seen[k.name] {
-			t.Errorf("no case in testdata has a label %s%s", prefix, k.name)
+	has := func(pattern string) bool {
+		e := regexp.MustCompile("(?i)^\\s*" + pattern + "\\s*$")
+		return slices.ContainsFunc(all, e.MatchString)
+	}
+	for _, k := range native.Keys() {
+		pattern := regexp.QuoteMeta(k.Name)
+		if strings.HasSuffix(k.Name, ".") {
+			pattern += ".+"
+		}
+		if !has("fairway\\.([a-z0-9_-]+\\.)?" + pattern) {
+			t.Errorf("no case in testdata has a label %s%s", catalog.LabelPrefix, k.Name)
 		}
 	}
-	for _, k := range flowKeys {
-		if !seen[flowPrefix+k.name] {
-			t.Errorf("no case in testdata has a label %s%s", flowPrefix, k.name)
+	for _, k := range dockerflow.Parameters() {
+		if !has("com\\.df\\." + k.Name + "(\\.[0-9]+)?") {
+			t.Errorf("no case in testdata has a label %s%s", catalog.FlowLabelPrefix, k.Name)
 		}
 	}
 }

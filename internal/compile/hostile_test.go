@@ -18,6 +18,9 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -73,9 +76,9 @@ type hostile struct {
 	part, config, answer string // of the neighbour alone
 }
 
-func (h *hostile) settings(tcp []PortRange) Settings {
+func (h *hostile) settings(tcp []draft.PortRange) Settings {
 	return Settings{
-		Listeners: []route.Listener{{Name: "http", Address: h.address.String()}}, TCPPorts: tcp, DockerFlow: &DockerFlow{},
+		Listeners: []route.Listener{{Name: "http", Address: h.address.String()}}, TCPPorts: tcp, DockerFlow: &dockerflow.Options{},
 		Unsupported: func(r *route.Route, b *route.Backend) string { return render.Unsupported(r, b, render.Capabilities{}) },
 	}
 }
@@ -101,7 +104,7 @@ func (h *hostile) prepare() {
 // of others are served.
 func (h *hostile) look(services []*catalog.Service) int {
 	h.t.Helper()
-	table := New(h.settings([]PortRange{{6000, 6999}})).Compile(snapshotOf(append(slices.Clone(services), h.beside)...), nil)
+	table := New(h.settings([]draft.PortRange{{First: 6000, Last: 6999}})).Compile(snapshotOf(append(slices.Clone(services), h.beside)...), nil)
 	if part := partOf(table, h.beside.ID); part != h.part {
 		h.t.Fatalf("the neighbour has changed to\n%s\nwant\n%s\nbeside\n%s", part, h.part, labelsOf(services))
 	}
@@ -260,26 +263,26 @@ func hostileService(random *rand.Rand, i int) *catalog.Service {
 	case 1:
 		labels["fairway.host"] = fmt.Sprintf("h%d.example", i)
 		for range 1 + random.IntN(6) {
-			k := keys[random.IntN(len(keys))]
-			if k.name == "priority" {
+			k := native.Keys()[random.IntN(len(native.Keys()))]
+			if k.Name == "priority" {
 				continue
 			}
-			name := k.name
+			name := k.Name
 			if strings.HasSuffix(name, ".") {
 				name += tampered("X-A")
 			}
 			if random.IntN(4) == 0 {
 				name = "own." + name
 			}
-			labels[prefix+name] = tampered(k.example)
+			labels[catalog.LabelPrefix+name] = tampered(k.Example)
 		}
 	default:
 		labels["com.df.notify"], labels["com.df.port"], labels["com.df.serviceDomain"] = "true", "80", fmt.Sprintf("h%d.example", i)
 		labels["com.df.servicePath"] = fmt.Sprintf("/h%d", i)
 		for range 1 + random.IntN(6) {
-			k := flowKeys[random.IntN(len(flowKeys))]
+			k := dockerflow.Parameters()[random.IntN(len(dockerflow.Parameters()))]
 			example := []string{"true", "/x", "80", "a:b", "x.example", "tcp", "10.0.0.0/8", "X-A value"}[random.IntN(8)]
-			labels["com.df."+k.name] = tampered(example)
+			labels["com.df."+k.Name] = tampered(example)
 		}
 	}
 	name := fmt.Sprintf("bad-%d%s", i, all[random.IntN(len(all))])

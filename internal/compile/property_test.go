@@ -12,6 +12,10 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/dockerflow"
+	"fairway/internal/compile/draft"
+	"fairway/internal/compile/native"
 	"fairway/internal/route"
 )
 
@@ -40,8 +44,8 @@ func neighbour(created int) *catalog.Service {
 func both() Settings {
 	return Settings{
 		Listeners:  []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}},
-		TCPPorts:   []PortRange{{6000, 6999}},
-		DockerFlow: &DockerFlow{},
+		TCPPorts:   []draft.PortRange{{First: 6000, Last: 6999}},
+		DockerFlow: &dockerflow.Options{},
 	}
 }
 
@@ -88,8 +92,8 @@ func hostileLabels() *rapid.Generator[map[string]string] {
 			name := rapid.SampledFrom([]string{"", "", "admin.", "rules.", "x.", "health.", "..", "Ä."}).Draw(t, "name")
 			var key string
 			if rapid.IntRange(0, 9).Draw(t, "known") > 0 {
-				k := rapid.SampledFrom(keys).Draw(t, "key")
-				key = k.name
+				k := rapid.SampledFrom(native.Keys()).Draw(t, "key")
+				key = k.Name
 				if strings.HasSuffix(key, ".") {
 					key += rapid.SampledFrom([]string{"X-A", "Host", "", "X-Forwarded-For"}).Draw(t, "header")
 				}
@@ -102,7 +106,7 @@ func hostileLabels() *rapid.Generator[map[string]string] {
 					"Host(`good.example`) && Method(`PUT`)", "Host(`good.example`)", "Host(`good.example`) || Host(`b.example`)", "!Host(`x`)",
 					"file:/run/secrets/users", "admin:secret", "\xff\xfe", "a\x00b", "\r\nSet-Cookie: x", strings.Repeat("a", 64<<10), strings.Repeat("(", 9000),
 				}),
-				rapid.Custom(func(t *rapid.T) string { return rapid.SampledFrom(keys).Draw(t, "example").example }),
+				rapid.Custom(func(t *rapid.T) string { return rapid.SampledFrom(native.Keys()).Draw(t, "example").Example }),
 				rapid.String(),
 			).Draw(t, "value")
 			labels[rapid.SampledFrom([]string{"fairway.", "fairway.", "FAIRWAY."}).Draw(t, "prefix")+name+key] = value
@@ -129,8 +133,8 @@ func hostileFlow() *rapid.Generator[map[string]string] {
 		}
 		labels["com.df.notify"], labels["com.df.port"], labels["com.df.servicePath"] = "true", "80", "/good"
 		for range rapid.IntRange(0, 8).Draw(t, "labels") {
-			k := rapid.SampledFrom(flowKeys).Draw(t, "key").name + rapid.SampledFrom([]string{"", "", ".1", ".2", ".11", ".x", "."}).Draw(t, "index")
-			labels[flowPrefix+k] = value.Draw(t, "value")
+			k := rapid.SampledFrom(dockerflow.Parameters()).Draw(t, "key").Name + rapid.SampledFrom([]string{"", "", ".1", ".2", ".11", ".x", "."}).Draw(t, "index")
+			labels[catalog.FlowLabelPrefix+k] = value.Draw(t, "value")
 		}
 		return labels
 	})
@@ -225,7 +229,7 @@ func checkNames(t *rapid.T, services map[string]*catalog.Service, previous, tabl
 	}
 	for _, p := range table.Problems {
 		before := previous.Route(p.Route)
-		if p.Code != route.CodeConflict || before == nil || table.Route(p.Route) != nil || !isFlowRoute(flowPart(p.Route)) {
+		if p.Code != route.CodeConflict || before == nil || table.Route(p.Route) != nil || !strings.HasPrefix(flowPart(p.Route), "com.df") {
 			continue
 		}
 		labels := services[p.Service].Instances[0].Labels
@@ -342,7 +346,7 @@ func TestNastyLabels(t *testing.T) {
 				t.Errorf("%d problems", len(table.Problems))
 			}
 			for _, p := range table.Problems {
-				if hasControl(p.Text+p.Label+p.Hint) || len(p.Text)+len(p.Label)+len(p.Hint) > 2000 {
+				if chars.HasControl(p.Text+p.Label+p.Hint) || len(p.Text)+len(p.Label)+len(p.Hint) > 2000 {
 					t.Errorf("not fit for a line: %.300q", p.String())
 				}
 			}
@@ -377,7 +381,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 		{"com.df.serviceHeader": canary},
 		{"com.df.backendExtra": "http-request set-header X-Key " + canary},
 	} {
-		if !hasLabels(labels, prefix) {
+		if !catalog.HaveLabels(labels, catalog.LabelPrefix) {
 			labels["com.df.notify"], labels["com.df.port"], labels["com.df.serviceDomain"] = "true", "80", "a.example"
 		} else if labels["fairway.rule"] == "" {
 			labels["fairway.host"] = "a.example"

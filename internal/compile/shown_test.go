@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"strings"
 	"testing"
 )
 
@@ -49,31 +48,6 @@ func TestShownLabels(t *testing.T) {
 	} {
 		if got := shown(c.key, c.value); got != c.want {
 			t.Errorf("%s=%s is shown as %s, not %s", c.key, c.value, got, c.want)
-		}
-	}
-}
-
-// TestEveryKeyIsShownOnPurpose: a key that repeats a value it cannot read is open,
-// and one with a rule of its own exists.
-func TestEveryKeyIsShownOnPurpose(t *testing.T) {
-	d, f := newDialect(), newFlow(DockerFlow{}, nil)
-	for name := range shownKeys {
-		if d.index[name] == nil {
-			t.Errorf("there is no key %s", name)
-		}
-	}
-	for name := range shownFlowKeys {
-		if f.known[name] == nil {
-			t.Errorf("there is no parameter %s", name)
-		}
-	}
-	const canary = "hunter2?x=hunter2@hunter2"
-	for _, k := range keys {
-		if shownKeys[k.name] == nil {
-			continue
-		}
-		if err := k.read(newDraft(), "X-Token", canary); err != nil && strings.Contains(err.Error(), canary) {
-			t.Errorf("%s repeats its value, which is not shown: %v", k.name, err)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
@@ -11,38 +13,34 @@ import (
 // cannot serve.
 const maxBlamed = 64
 
-// unserved says why the engine cannot serve a form; empty when it can.
-func (p planner) unserved(f *form) string {
-	return printable(p.unsupported(&f.route, f.backend))
+// unserved says why the engine cannot serve a claimant; empty when it can.
+func (p planner) unserved(c *claimant) string {
+	return chars.Printable(p.Unsupported(&c.route, c.backend))
 }
 
 // refuseUnserved puts the problem of a route that the engine cannot serve into the
-// plan, and returns what requests are told.
-func (p planner) refuseUnserved(pl *plan, a asked, why string) string {
-	raw := p.blame(pl, a, why)
-	fault := &refusal{route.CodeUnsupported, "this engine cannot serve it: " + why, "leave it out, or run Fairway with another engine"}
-	pl.problems = append(pl.problems, pl.problem(a.from, pl.routeID(a.name), raw, fault))
-	return refusedReason(raw, fault)
+// plan, and returns what requests get.
+func (p planner) refuseUnserved(w *want, why string) string {
+	raw := p.blame(w, why)
+	fault := draft.Refuse(route.CodeUnsupported, "this engine cannot serve it: "+why, "leave it out, or run Fairway with another engine")
+	w.plan.problems = append(w.plan.problems, w.plan.problem(w.from, w.plan.routeID(w.draft.Name), raw, fault))
+	return fault.Reason(raw)
 }
 
 // blame finds the label that an engine cannot serve: the first one without which
 // it has no complaint, or another one. When it is none of those, it is what says
 // which requests are taken, for no route is left without that.
-func (p planner) blame(pl *plan, a asked, why string) string {
-	keys := slices.Sorted(maps.Keys(a.labels))
+func (p planner) blame(w *want, why string) string {
+	labels := w.draft.Labels
+	keys := slices.Sorted(maps.Keys(labels))
 	for _, key := range keys[:min(len(keys), maxBlamed)] {
-		fewer := maps.Clone(a.labels)
+		fewer := maps.Clone(labels)
 		delete(fewer, key)
-		without := p.remembered(pl, a.name, fewer)
-		if without == nil {
-			continue
-		}
-		without.from = a.from
-		if p.unserved(p.form(pl, *without, true)) != why {
+		if d := w.remembered(fewer); d != nil && p.unserved(p.claimant(w, d, true)) != why {
 			return key
 		}
 	}
-	return a.label
+	return w.draft.Label
 }
 
 // Fitted returns the table of an earlier run as the engine and the listeners of
@@ -80,7 +78,7 @@ func RefuseUnsupported(t *route.Table, unsupported func(*route.Route, *route.Bac
 	for i, r := range routes {
 		why := ""
 		if r.Refused == "" {
-			why = printable(unsupported(r, t.Backend(r.Backend)))
+			why = chars.Printable(unsupported(r, t.Backend(r.Backend)))
 		}
 		if why == "" {
 			continue

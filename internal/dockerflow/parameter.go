@@ -241,6 +241,7 @@ func (c call) posted() *catalog.Service {
 		Source:    Source,
 		Labels:    labels,
 		OwnLabels: true,
+		Posted:    true,
 		Instances: []*catalog.Instance{{
 			ID:        c.service,
 			Name:      c.service,

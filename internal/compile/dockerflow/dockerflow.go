@@ -1,0 +1,264 @@
+// Package dockerflow reads the labels of Docker Flow, those that begin with com.df., by
+// one table of parameters (keys.go), which docs/docker-flow.md is printed from.
+package dockerflow
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
+	"fairway/internal/human"
+	"fairway/internal/route"
+)
+
+// prefix begins every label of Docker Flow, and ownName, which no native route can
+// have, is the name of the route that such labels ask for. The names of the others
+// begin with it and a dot.
+const (
+	prefix  = catalog.FlowLabelPrefix
+	ownName = "com.df"
+)
+
+// SecretsDir is where Docker mounts secrets, among them the user files of Docker Flow.
+const SecretsDir = "/run/secrets"
+
+// Options says how labels that begin with com.df. are read: what Docker Flow
+// Proxy takes from its environment. The zero value is its defaults.
+type Options struct {
+	// Separator stands between the items of lists; empty means a comma.
+	Separator string
+	// Ports are the names of listeners by the ports by which labels call them,
+	// where those are not the ports of the listeners' own addresses.
+	Ports map[uint16]string
+	// NotifyLabel is the label without which a service is left alone; empty means
+	// com.df.notify. Services that were sent over HTTP need none.
+	NotifyLabel string
+	// DomainAlgo is how serviceDomain is compared where no serviceDomainAlgo says
+	// so; empty means "hdr(host)", the whole name.
+	DomainAlgo string
+	// HTTPSOnly sends every request without TLS to https.
+	HTTPSOnly bool
+	// Compress compresses the answers of every service.
+	Compress bool
+	// Users may use every service that has no users of its own; nil asks for
+	// nobody, an empty list lets nobody in.
+	Users []route.User
+	// Secrets are the users of the files that usersSecret names, by that name; see
+	// ParseUsers. They are needed only where users have no passwords of their own.
+	Secrets map[string][]route.User
+	// Snippets names the services whose backendExtra is used, "*" all of them. The
+	// engine must be one that takes route.Snippet.
+	Snippets []string
+	// FilterInstance leaves services alone whose proxyInstanceName is not
+	// Instance, in any case.
+	FilterInstance bool
+	Instance       string
+}
+
+// Dialect reads the labels of Docker Flow. Any goroutine may use it.
+type Dialect struct {
+	Options
+	ports *draft.Ports
+	known map[string]*Parameter // by name, and by name in lower case
+}
+
+// New returns the dialect.
+func New(o Options, ports *draft.Ports) *Dialect {
+	o.Separator = cmp.Or(o.Separator, ",")
+	o.NotifyLabel = cmp.Or(o.NotifyLabel, prefix+"notify")
+	o.DomainAlgo = cmp.Or(o.DomainAlgo, "hdr(host)")
+	x := &Dialect{o, ports, map[string]*Parameter{}}
+	for i := range parameters {
+		x.known[parameters[i].Name] = &parameters[i]
+		x.known[strings.ToLower(parameters[i].Name)] = &parameters[i]
+	}
+	return x
+}
+
+// Prefix begins the labels of the dialect.
+func (*Dialect) Prefix() string { return prefix }
+
+// labelFault is a label with what is wrong with it.
+type labelFault struct {
+	label string // as it was written
+	fault *draft.Refusal
+}
+
+// isOfCheck says whether the label is one of those that decide who may ask.
+func (f labelFault) isOfCheck() bool {
+	name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(f.label))[len(prefix):], ".")
+	return slices.Contains([]string{"users", "userssecret", "userspassencrypted", "allowedmethods", "deniedmethods", "denyhttp", "verifyclientssl"}, name)
+}
+
+// request is a route that labels ask for.
+type request struct {
+	*draft.Draft
+	faults []labelFault // the route is refused because of them
+	notes  []labelFault // the route is served without their effect
+}
+
+// Read reads labels. What concerns several routes is a problem once.
+func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {
+	params := x.sort(s, labels)
+	routes := params.routes()
+	r := draft.Reading{Wanted: x.notified(s, labels) && params.wanted(), Says: ofFlow(labels)}
+	switch {
+	case r.Wanted:
+		r.Summary = human.Plural(len(params.all), "label") + " of Docker Flow for " + human.Plural(len(routes), "route")
+	case !x.notified(s, labels):
+		r.Summary, r.Hint = "it has labels that begin with "+prefix+", but "+chars.Printable(x.NotifyLabel)+" is not true", "set it to true"
+	default:
+		r.Summary, r.Hint = "its labels that begin with "+prefix+" say that it is not served here", "look at replicas and proxyInstanceName"
+	}
+	seen := map[[2]string]bool{}
+	faulty := map[string]bool{}
+	for i := range routes {
+		for _, f := range routes[i].faults {
+			faulty[f.label] = true
+		}
+		for _, f := range slices.Concat(routes[i].faults, routes[i].notes) {
+			if what := [2]string{f.label, f.fault.Text}; !seen[what] {
+				seen[what] = true
+				r.Problems = append(r.Problems, draft.Problem{Route: routes[i].Name, Label: f.label, Refusal: f.fault})
+			}
+		}
+	}
+	remember := params.remember(faulty)
+	for i := range routes {
+		d, faults := routes[i].Draft, routes[i].faults
+		if len(faults) == 0 && d.Matches() == nil {
+			continue
+		}
+		d.Labels = remember
+		if len(faults) > 0 {
+			d.Refused = faults[0].fault.Reason(faults[0].label)
+		}
+		if !d.MatchKnown {
+			d.Unread = draft.NewUnread(d, slices.ContainsFunc(faults, labelFault.isOfCheck))
+		}
+		r.Drafts = append(r.Drafts, d)
+	}
+	return r
+}
+
+// ofFlow returns the labels that belong to Docker Flow.
+func ofFlow(labels map[string]string) map[string]string {
+	ours := map[string]string{}
+	for k, v := range labels {
+		if catalog.HasPrefix(k, prefix) {
+			ours[strings.TrimSpace(k)] = v
+		}
+	}
+	return ours
+}
+
+// notified reports whether labels ask for the service to be served.
+func (x *Dialect) notified(s *catalog.Service, labels map[string]string) bool {
+	if s.Posted {
+		return true
+	}
+	for k, v := range labels {
+		if strings.EqualFold(strings.TrimSpace(k), x.NotifyLabel) {
+			on, err := readBool(v)
+			return err == nil && on
+		}
+	}
+	return false
+}
+
+// label is one label of Docker Flow.
+type label struct {
+	raw   string
+	value string
+	fault *draft.Refusal
+}
+
+// labelSet are the labels of a service.
+type labelSet struct {
+	*Dialect
+	service string
+	none    bool // the service shall have no instances
+	all     map[parameter]*label
+}
+
+// parameter is a parameter by its name in parameters, with the index of its
+// destination, or 0.
+type parameter struct {
+	name  string
+	index int
+}
+
+// sort sorts labels by their names. Those that Docker Flow does not know are
+// nobody's mistake: other programs read them. A label without a value says nothing.
+func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
+	l := &labelSet{
+		Dialect: x, service: cmp.Or(s.Name, s.ID), none: s.Replicas != nil && *s.Replicas == 0,
+		all: map[parameter]*label{},
+	}
+	for _, raw := range slices.Sorted(maps.Keys(labels)) {
+		key := strings.TrimSpace(raw)
+		if !catalog.HasPrefix(key, prefix) || len(key) > 256 {
+			continue
+		}
+		word, index, dotted := strings.Cut(strings.ToLower(key[len(prefix):]), ".")
+		known := x.known[word]
+		value := strings.TrimSpace(labels[raw])
+		if known == nil || value == "" || dotted && !known.indexed {
+			continue
+		}
+		parameter := parameter{known.Name, 0}
+		if dotted {
+			if parameter.index = slices.Index(indices, index) + 1; parameter.index == 0 {
+				continue
+			}
+		}
+		if l.all[parameter] != nil {
+			continue
+		}
+		l.all[parameter] = &label{raw, value, draft.CheckText(value, known.lines)}
+	}
+	return l
+}
+
+// get returns the label of a destination: its own, or else the one without an
+// index, which stands in for all. It is nil when there is none.
+func (l *labelSet) get(name string, index int) *label {
+	if own := l.all[parameter{name, index}]; own != nil {
+		return own
+	}
+	return l.all[parameter{name, 0}]
+}
+
+// wanted says whether the service is to be served at all: it is not when it has
+// no replicas, and when it is another proxy's.
+func (l *labelSet) wanted() bool {
+	if r := l.get("replicas", 0); r != nil && strings.Trim(r.value, "0") == "" || l.none {
+		return false
+	}
+	if !l.FilterInstance {
+		return true
+	}
+	name := l.get("proxyInstanceName", 0)
+	return name != nil && strings.EqualFold(name.value, l.Instance)
+}
+
+// remember returns the labels that the routes can be made from again, without
+// those that are at fault and without passwords.
+func (l *labelSet) remember(faulty map[string]bool) map[string]string {
+	keep := map[string]string{}
+	for parameter, label := range l.all {
+		if faulty[label.raw] || label.fault != nil || l.known[parameter.name].forgotten && !l.takes(parameter.name) {
+			continue
+		}
+		value := label.value
+		if parameter.name == "users" {
+			value = l.hashed(value)
+		}
+		keep[label.raw] = value
+	}
+	return keep
+}

@@ -1,0 +1,288 @@
+package dockerflow
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
+	"fairway/internal/route"
+)
+
+// redirectHTTPS reads when requests are sent to https.
+func (d *dest) redirectHTTPS() {
+	status := 302
+	if text := d.text("httpsRedirectCode"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || !slices.Contains(draft.RedirectStatuses, n) {
+			d.fault("httpsRedirectCode", draft.Bad("use 301, 302, 303, 307 or 308", "%s is not the status of a redirect", chars.Excerpt(text)))
+		}
+		status = n
+	}
+	// Without an index it holds for all destinations, and none can take it back.
+	everywhere := false
+	if l := d.get("httpsOnly", 0); l != nil {
+		everywhere, _ = readBool(l.value)
+	}
+	if d.bool("httpsOnly") || everywhere || d.HTTPSOnly {
+		d.Filter.RedirectHTTPS = &route.RedirectHTTPS{Status: status}
+	}
+	when, unless := d.bool("redirectWhenHttpProto"), d.bool("redirectUnlessHttpsProto")
+	switch {
+	case unless:
+		d.Forwarded = &route.RedirectHTTPS{Status: status, Forwarded: route.ForwardedUnlessHTTPS}
+	case when:
+		d.Forwarded = &route.RedirectHTTPS{Status: status, Forwarded: route.ForwardedWhenHTTP}
+	}
+}
+
+// filters reads what is checked and changed on the way.
+func (d *dest) filters(secure bool) {
+	f := &d.Filter
+	if d.text("allowedMethods") != "" || d.text("deniedMethods") != "" {
+		f.Methods = &route.Methods{Allow: d.methods("allowedMethods"), Deny: d.methods("deniedMethods")}
+	}
+	// What is redirected to https is not refused on the way there.
+	if d.bool("denyHttp") && !secure && f.RedirectHTTPS == nil {
+		f.RequireTLS = &route.RequireTLS{}
+	}
+	if d.bool("verifyClientSsl") {
+		f.RequireClientCert = &route.RequireClientCert{}
+	}
+	f.BasicAuth = d.basicAuth()
+	d.rewrites()
+	for _, h := range headerLabels {
+		for _, name := range h.names {
+			d.headerItems(name, h.request, h.change)
+		}
+	}
+	settleHeaders(f.RequestHeaders)
+	settleHeaders(f.ResponseHeaders)
+	algo := d.text("compressionAlgo")
+	if d.Compress || algo != "" && slices.ContainsFunc(strings.Fields(strings.ToLower(algo)), func(a string) bool { return a != "identity" }) {
+		f.Compress = &route.Compress{}
+	}
+}
+
+// methods reads a list of methods.
+func (d *dest) methods(name string) []string {
+	list := d.list(name)
+	if list == nil && d.text(name) != "" {
+		d.fault(name, draft.Bad("", "the list is empty"))
+	}
+	for i, m := range list {
+		if list[i] = strings.ToUpper(m); !chars.IsToken(m) {
+			d.fault(name, draft.Bad("", "%s is not a method", chars.Excerpt(m)))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// rewrites reads how paths are rewritten: the old pair of labels first, then the
+// list of pairs.
+func (d *dest) rewrites() {
+	if search := d.text("reqPathSearch"); search != "" {
+		d.rewrite("reqPathSearch", search, d.text("reqPathReplace"))
+	}
+	text := d.text("reqPathSearchReplace")
+	if text == "" {
+		return
+	}
+	for _, pair := range cutExpressions(text, ':') {
+		halves := cutExpressions(pair, ',')
+		if len(halves) != 2 || halves[0] == "" {
+			d.fault("reqPathSearchReplace", draft.Bad("write it like /old,/new:/other,/else", "%s is not a pair of an expression and what replaces it", chars.Excerpt(pair)))
+			return
+		}
+		d.rewrite("reqPathSearchReplace", halves[0], halves[1])
+	}
+}
+
+func (d *dest) rewrite(name, search, replace string) {
+	if err := route.CheckRegexp(search); err != nil {
+		d.fault(name, err)
+		return
+	}
+	if len(d.Rewrites) == draft.MaxListItems {
+		d.fault(name, draft.Bad("", "there are more than %d pairs", draft.MaxListItems))
+		return
+	}
+	d.Rewrites = append(d.Rewrites, &route.RewritePath{Search: search, Replace: replace})
+}
+
+// cutExpressions cuts a text at a byte that stands for itself: not behind a
+// backslash, not within brackets or braces, and not in "(?:".
+func cutExpressions(s string, at byte) []string {
+	var (
+		parts []string
+		start int
+		until byte // the bracket or brace that ends what we are in
+	)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '\\':
+			i++
+		case until != 0:
+			if c == until {
+				until = 0
+			}
+		case c == '[':
+			until = ']'
+		case c == '{':
+			until = '}'
+		case c == ':' && strings.HasSuffix(s[:i], "(?"):
+		case c == at:
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
+}
+
+// headerLabels are the labels that change headers.
+var headerLabels = []struct {
+	names   []string
+	request bool
+	change  draft.HeaderChange
+}{
+	{[]string{"addReqHeader", "addHeader"}, true, draft.HeaderAdd},
+	{[]string{"setReqHeader", "setHeader"}, true, draft.HeaderSet},
+	{[]string{"delReqHeader"}, true, draft.HeaderRemove},
+	{[]string{"addResHeader"}, false, draft.HeaderAdd},
+	{[]string{"setResHeader"}, false, draft.HeaderSet},
+	{[]string{"delResHeader"}, false, draft.HeaderRemove},
+}
+
+// headerItems reads a list of headers, each a name and a value as in HAProxy's
+// configuration. A header by which Fairway itself tells services who asks is left
+// to Fairway.
+func (d *dest) headerItems(name string, request bool, change draft.HeaderChange) {
+	op := &d.Filter.ResponseHeaders
+	if request {
+		op = &d.Filter.RequestHeaders
+	}
+	for _, item := range d.list(name) {
+		header, value, err := readHeaderItem(item, change)
+		switch {
+		case err != nil:
+		case change != draft.HeaderRemove && !chars.IsToken(header):
+			err = draft.Bad("write the name, a blank and the value", "an item does not begin with the name of a header")
+		case request && change != draft.HeaderRemove && draft.StatesIdentity(header):
+			d.note(name, draft.Refuse(route.CodeUnsupported, header+" states who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"))
+			continue
+		case change != draft.HeaderRemove:
+			err = draft.AddHeader(op, request, change, header, value)
+		default:
+			if err = draft.CheckHeader(header, request, change); err == nil {
+				if *op == nil {
+					*op = &route.HeaderOperation{}
+				}
+				(*op).Remove = append((*op).Remove, draft.CanonicalHeader(header))
+			}
+		}
+		d.fault(name, err)
+	}
+}
+
+// settleHeaders keeps the order of Docker Flow, which adds, then sets, then
+// removes, in an operation that removes first and adds last.
+func settleHeaders(op *route.HeaderOperation) {
+	if op == nil {
+		return
+	}
+	slices.Sort(op.Remove)
+	op.Remove = slices.Compact(op.Remove)
+	removed := func(h route.HeaderValue) bool { return slices.Contains(op.Remove, h.Name) }
+	op.Set = slices.DeleteFunc(op.Set, removed)
+	op.Add = slices.DeleteFunc(op.Add, func(h route.HeaderValue) bool {
+		return removed(h) || slices.ContainsFunc(op.Set, func(set route.HeaderValue) bool { return set.Name == h.Name })
+	})
+	// Of several values that are set the last one stays.
+	slices.Reverse(op.Set)
+	op.Set = slices.CompactFunc(slices.SortedStableFunc(slices.Values(op.Set), func(a, b route.HeaderValue) int { return cmp.Compare(a.Name, b.Name) }),
+		func(a, b route.HeaderValue) bool { return a.Name == b.Name })
+}
+
+// readHeaderItem reads the name of a header and its value, which is a text in the
+// syntax of HAProxy's configuration. Errors never repeat the value.
+func readHeaderItem(item string, change draft.HeaderChange) (name, value string, err error) {
+	words, err := splitWords(item)
+	if err != nil {
+		return "", "", err
+	}
+	want := 2
+	if change == draft.HeaderRemove {
+		want = 1
+	}
+	switch {
+	case len(words) > want && (words[want] == "if" || words[want] == "unless"):
+		return "", "", draft.Refuse(route.CodeUnsupported, "conditions on headers cannot be had", "use a destination of its own for the requests in question")
+	case len(words) < want:
+		return "", "", draft.Bad("write the name, a blank and the value", "a header has no value")
+	case len(words) > want:
+		return "", "", draft.Bad("put quotes around the value", "a header has more than one value")
+	case want == 2:
+		value, err = literal(words[1])
+	}
+	return words[0], value, err
+}
+
+// splitWords cuts a text into words as HAProxy does: quotes, strong and weak, keep
+// blanks, and a backslash keeps what follows.
+func splitWords(s string) ([]string, error) {
+	var (
+		words []string
+		word  []byte
+		in    bool
+		quote byte
+	)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '\\' && quote != '\'':
+			if i++; i == len(s) {
+				return nil, draft.Bad("", "the list ends in a backslash")
+			}
+			word, in = append(word, s[i]), true
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, in = c, true
+		case quote == 0 && (c == ' ' || c == '\t'):
+			if in {
+				words, word, in = append(words, string(word)), nil, false
+			}
+		case quote == 0 && c == '#':
+			return nil, draft.Bad("put quotes around it", "a # begins a comment")
+		default:
+			word, in = append(word, c), true
+		}
+	}
+	if quote != 0 {
+		return nil, draft.Bad("where a value has the separator of lists in it, another separator is needed", "a quote is not closed")
+	}
+	if in {
+		words = append(words, string(word))
+	}
+	return words, nil
+}
+
+// literal is the text of a log format that is nothing but text.
+func literal(s string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i++; i == len(s) || s[i] != '%' {
+			return "", draft.Refuse(route.CodeUnsupported, "the value has a variable of HAProxy in it", "only plain text can be set; %% stands for one percent sign")
+		}
+		b.WriteByte('%')
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,366 @@
+package dockerflow
+
+import (
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
+	"fairway/internal/route"
+)
+
+// comparison is a way to compare a text, as HAProxy's matches have it.
+type comparison struct {
+	kind string // str, beg, end, sub, dir, dom or reg
+	fold bool   // without regard to case
+}
+
+// The samples of HAProxy that can be asked for here, with the way in which they
+// are compared unless a flag says otherwise.
+var (
+	pathSamples = map[string]string{
+		"path": "str", "path_beg": "beg", "path_end": "end", "path_sub": "sub", "path_dir": "dir", "path_dom": "dom", "path_reg": "reg",
+	}
+	hostSamples = map[string]string{
+		"hdr(host)": "str", "hdr_beg(host)": "beg", "hdr_end(host)": "end", "hdr_sub(host)": "sub", "hdr_dom(host)": "dom", "hdr_reg(host)": "reg",
+		"req.hdr(host)": "str", "req.fhdr(host)": "str",
+	}
+	nameSamples = map[string]string{
+		"req.ssl_sni": "str", "req_ssl_sni": "str", "ssl_fc_sni": "str", "ssl_fc_sni_end": "end", "ssl_fc_sni_reg": "reg",
+	}
+)
+
+// readComparison reads a sample with its flags, such as "path_reg -i" or
+// "req_ssl_sni -i -m beg".
+func readComparison(s string, samples map[string]string) (comparison, error) {
+	words := strings.Fields(s)
+	known := make([]string, 0, len(samples))
+	for name := range samples {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	hint := "use one of " + strings.Join(known, ", ") + ", with -i and -m where needed"
+	if len(words) == 0 || samples[strings.ToLower(words[0])] == "" {
+		return comparison{}, draft.Refuse(route.CodeUnsupported, chars.Excerpt(s)+" is not understood", hint)
+	}
+	c := comparison{kind: samples[strings.ToLower(words[0])]}
+	for i := 1; i < len(words); i++ {
+		switch {
+		case words[i] == "-i":
+			c.fold = true
+		case words[i] == "-m" && i+1 < len(words) && slices.Contains([]string{"str", "beg", "end", "sub", "dir", "dom", "reg"}, words[i+1]):
+			i++
+			c.kind = words[i]
+		default:
+			return c, draft.Refuse(route.CodeUnsupported, "the flag "+chars.Excerpt(words[i])+" is not understood", hint)
+		}
+	}
+	return c, nil
+}
+
+// expression is a regular expression on the whole text that holds where the
+// comparison with the pattern does. delimiters stand around what dir and dom look
+// for.
+func (c comparison) expression(pattern, delimiters string) (string, error) {
+	e := regexp.QuoteMeta(pattern)
+	if c.fold {
+		e = "(?i:" + e + ")"
+	}
+	switch c.kind {
+	case "beg":
+		e += ".*"
+	case "end":
+		e = ".*" + e
+	case "sub":
+		e = ".*" + e + ".*"
+	case "dir", "dom":
+		d := "[" + regexp.QuoteMeta(delimiters) + "]"
+		e = "(?:.*" + d + ")?" + e + "(?:" + d + ".*)?"
+	case "reg":
+		if err := route.CheckRegexp(pattern); err != nil {
+			return "", err
+		}
+		e = c.anywhere(pattern)
+	}
+	return e, route.CheckRegexp(e)
+}
+
+// anywhere widens an expression that is looked for anywhere in a text to the
+// whole text. What begins at its anchor still does, so that what it begins
+// with literally is known.
+func (c comparison) anywhere(pattern string) string {
+	front, back := ".*", ".*"
+	if re, err := syntax.Parse(pattern, syntax.Perl); err == nil {
+		parts := []*syntax.Regexp{re}
+		if re.Op == syntax.OpConcat {
+			parts = re.Sub
+		}
+		if parts[0].Op == syntax.OpBeginText {
+			front = ""
+		}
+		if parts[len(parts)-1].Op == syntax.OpEndText {
+			back = ""
+		}
+	}
+	if c.fold {
+		return front + "(?i:" + pattern + ")" + back
+	}
+	return front + "(?:" + pattern + ")" + back
+}
+
+// path is the condition that a path compares with the pattern.
+func (c comparison) path(pattern string) (route.Path, error) {
+	switch {
+	case !c.fold && c.kind == "beg" && pattern == "/":
+		return route.ParsePath(route.PathPrefix, pattern)
+	case !c.fold && c.kind == "beg":
+		return route.ParsePath(route.PathStart, pattern)
+	case !c.fold && c.kind == "str":
+		return route.ParsePath(route.PathExact, pattern)
+	}
+	delimiters := "/"
+	switch c.kind {
+	case "dir":
+		pattern = strings.Trim(pattern, "/")
+	case "dom":
+		pattern, delimiters = strings.Trim(pattern, "/."), "/."
+	case "beg", "str":
+		if !strings.HasPrefix(pattern, "/") {
+			return route.Path{}, draft.Bad("", "the path %s does not begin with a slash", chars.Excerpt(pattern))
+		}
+	}
+	e, err := c.expression(pattern, delimiters)
+	return route.Path{Kind: route.PathRegexp, Value: e}, err
+}
+
+// host is the condition that a host compares with the pattern. A star in front
+// stands for whatever a name may begin with.
+func (c comparison) host(pattern string) (route.Host, error) {
+	pattern = strings.ToLower(pattern)
+	switch rest, starred := strings.CutPrefix(pattern, "*"); {
+	case starred && rest == "":
+		return route.Host{Kind: route.HostAny}, nil
+	case starred && rest[0] == '.':
+		return route.ParseHost("*" + pattern)
+	case starred:
+		c.kind, pattern = "end", rest
+	case c.kind == "str":
+		h, err := route.ParseHost(pattern)
+		if err != nil {
+			return route.Host{}, err
+		}
+		return h, nil
+	}
+	if c.kind != "reg" && strings.ContainsAny(pattern, "*/: \t") {
+		return route.Host{}, draft.Bad("", "%s is no part of a name", chars.Excerpt(pattern))
+	}
+	c.fold = c.kind == "reg"
+	e, err := c.expression(pattern, ".")
+	return route.Host{Kind: route.HostRegexp, Value: e}, err
+}
+
+// matchHTTP reads which requests a destination takes; nil when that cannot be
+// known.
+func (d *dest) matchHTTP(secure bool) []route.Match {
+	hosts := []route.Host{{Kind: route.HostAny}}
+	paths := []route.Path{{Kind: route.PathPrefix, Value: "/"}}
+	if d.text("servicePath") != "" {
+		d.Label = d.raw("servicePath")
+		paths = d.paths("servicePath")
+	}
+	if d.text("serviceDomain") != "" {
+		d.Label = d.raw("serviceDomain")
+		hosts = d.hosts("serviceDomain")
+	}
+	conditions := slices.Concat(d.listeners(secure), d.exclusions(), d.headers(), d.agents())
+	if len(hosts)*len(paths) > draft.MaxMatches {
+		d.fault("servicePath", draft.Refuse(route.CodeContradicts, "there are too many pairs of domains and paths", "use several destinations"))
+		return nil
+	}
+	if !d.MatchKnown {
+		return nil
+	}
+	matches := make([]route.Match, 0, len(hosts)*len(paths))
+	for _, h := range hosts {
+		for _, p := range paths {
+			matches = append(matches, route.Match{Host: h, Path: p, Conditions: conditions})
+		}
+	}
+	return matches
+}
+
+// comparePaths is how the paths of the destination are compared.
+func (d *dest) comparePaths() comparison {
+	text := d.text("pathType")
+	if text == "" {
+		return comparison{kind: "beg"}
+	}
+	c, err := readComparison(text, pathSamples)
+	d.fault("pathType", err)
+	return c
+}
+
+// paths reads a list of paths.
+func (d *dest) paths(name string) []route.Path {
+	c := d.comparePaths()
+	var paths []route.Path
+	for _, item := range d.list(name) {
+		p, err := c.path(item)
+		if err != nil {
+			d.fault(name, err)
+			return nil
+		}
+		if !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
+	}
+	if paths == nil {
+		d.fault(name, draft.Bad("", "the list is empty"))
+	}
+	return paths
+}
+
+// exclusions are the conditions that keep paths out.
+func (d *dest) exclusions() []route.Condition {
+	if d.text("servicePathExclude") == "" {
+		return nil
+	}
+	byKind := map[route.ConditionKind][]string{}
+	for _, p := range d.paths("servicePathExclude") {
+		kind := map[route.PathKind]route.ConditionKind{
+			route.PathPrefix: route.ConditionPathPrefix, route.PathExact: route.ConditionPath,
+			route.PathStart: route.ConditionPathStart, route.PathRegexp: route.ConditionPathRegexp,
+		}[p.Kind]
+		byKind[kind] = append(byKind[kind], p.Value)
+	}
+	var list []route.Condition
+	for _, kind := range []route.ConditionKind{route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp, route.ConditionPathStart} {
+		if values := byKind[kind]; values != nil {
+			slices.Sort(values)
+			list = append(list, route.Condition{Kind: kind, Values: values, Not: true})
+		}
+	}
+	return list
+}
+
+// hosts reads a list of domains, each with its own star.
+func (d *dest) hosts(name string) []route.Host {
+	label, algo := "serviceDomainAlgo", d.text("serviceDomainAlgo")
+	if algo == "" {
+		if algo = d.DomainAlgo; d.bool("serviceDomainMatchAll") {
+			algo = "hdr_dom(host)"
+		}
+	}
+	c, err := readComparison(algo, hostSamples)
+	if _, tls := readComparison(algo, nameSamples); tls == nil {
+		c, err = comparison{kind: "str"}, nil // it names the domain of TLS, which is the same
+	}
+	if err != nil {
+		d.fault(label, err)
+		return nil
+	}
+	return d.names(name, c)
+}
+
+// names reads a list of names of hosts.
+func (d *dest) names(name string, c comparison) []route.Host {
+	var hosts []route.Host
+	for _, item := range d.list(name) {
+		h, err := c.host(item)
+		if err != nil {
+			d.fault(name, err)
+			return nil
+		}
+		if !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	if hosts == nil {
+		d.fault(name, draft.Bad("", "the list is empty"))
+	}
+	return hosts
+}
+
+// serverNames reads which TLS clients are taken, of connections that are passed
+// through.
+func (d *dest) serverNames(mode string) {
+	if mode == "sni" && d.text("servicePath") != "" {
+		c := comparison{kind: "str"}
+		if text := d.text("pathType"); text != "" {
+			var err error
+			c, err = readComparison(text, nameSamples)
+			d.fault("pathType", err)
+		}
+		d.L4.Names = d.names("servicePath", c)
+		return
+	}
+	if d.text("serviceDomain") == "" {
+		if mode == "sni" {
+			d.fault("servicePath", draft.Refuse(route.CodeIncomplete, "no label says which server names are taken", "add servicePath with the names"))
+		}
+		return
+	}
+	c := comparison{kind: "str"}
+	if text := d.text("serviceDomainAlgo"); text != "" {
+		if of, err := readComparison(text, nameSamples); err == nil {
+			c = of
+		} else if _, err := readComparison(text, hostSamples); err != nil {
+			d.fault("serviceDomainAlgo", err)
+		}
+	}
+	d.L4.Names = d.names("serviceDomain", c)
+}
+
+// listeners are the conditions on the port that a request came in by.
+func (d *dest) listeners(secure bool) []route.Condition {
+	name, port := "srcPort", 80
+	if secure {
+		name, port = "srcHttpsPort", 443
+	}
+	if d.text(name) != "" {
+		port = d.number(name, 1, 65535)
+	} else if d.text("httpsPort") == "" {
+		return nil // every port
+	}
+	names, err := d.ports.HTTP(uint16(port))
+	if port == 0 || err != nil {
+		d.fault(name, err)
+		return nil
+	}
+	return []route.Condition{{Kind: route.ConditionListener, Values: names}}
+}
+
+// headers are the conditions on headers. The name ends at the first colon.
+func (d *dest) headers() []route.Condition {
+	var list []route.Condition
+	for _, item := range d.list("serviceHeader") {
+		name, value, colon := strings.Cut(item, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !colon || !chars.IsToken(name) || value == "" {
+			d.fault("serviceHeader", draft.Bad("write it like X-Version:2", "an item is not a header with its value"))
+			return nil
+		}
+		list = append(list, route.Condition{Kind: route.ConditionHeader, Name: draft.CanonicalHeader(name), Values: []string{value}})
+	}
+	return list
+}
+
+// agents is the condition on the User-Agent: one of the words is part of it.
+func (d *dest) agents() []route.Condition {
+	words := d.list("userAgent")
+	if words == nil {
+		if d.text("userAgent") != "" {
+			d.fault("userAgent", draft.Bad("", "the list is empty"))
+		}
+		return nil
+	}
+	values := make([]string, len(words))
+	for i, w := range words {
+		values[i] = "(?i:" + regexp.QuoteMeta(w) + ")"
+		d.fault("userAgent", route.CheckRegexp(values[i]))
+	}
+	slices.Sort(values)
+	return []route.Condition{{Kind: route.ConditionHeaderRegexp, Name: "User-Agent", Values: slices.Compact(values)}}
+}

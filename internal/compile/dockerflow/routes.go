@@ -1,0 +1,409 @@
+package dockerflow
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/draft"
+	"fairway/internal/route"
+)
+
+// indices are the indices that destinations may have, in their order.
+var indices = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
+
+// routes returns the routes that the labels ask for, in the order of the
+// destinations.
+func (l *labelSet) routes() []request {
+	var (
+		list []request
+		last *request // of the default backend
+		bare []request
+	)
+	for _, index := range l.destinations() {
+		d := l.destination(index)
+		switch mode := strings.ToLower(d.text("reqMode")); mode {
+		case "", "http":
+			if d.get("servicePath", index) == nil && d.get("serviceDomain", index) == nil {
+				if d.get("port", index) != nil || d.get("httpsPort", index) != nil {
+					d.fault("port", draft.Refuse(route.CodeIncomplete, "no label says which requests are taken", "add servicePath or serviceDomain"))
+					d.MatchKnown = false
+					bare = append(bare, d.request)
+				}
+				continue
+			}
+			made := l.http(index)
+			list = append(list, made...)
+			if len(made) > 0 && made[0].Wishes.Port != 0 {
+				last = l.defaultBackend(index)
+			}
+		case "tcp", "sni":
+			d.passThrough(mode)
+			list = append(list, d.request)
+		default:
+			d.fault("reqMode", draft.Bad("use http, tcp or sni", "%s is no mode", chars.Excerpt(mode)))
+			list = append(list, d.request)
+		}
+	}
+	if list == nil {
+		return nil // it is only watched, by a monitor for instance
+	}
+	list = append(list, bare...)
+	if last != nil {
+		list = append(list, *last)
+	}
+	return append(list, l.redirects()...)
+}
+
+// destinations returns the indices that are there, up to the first gap, or 0 for
+// the labels without an index.
+func (l *labelSet) destinations() []int {
+	var list []int
+	for i := range indices {
+		n := i + 1
+		there := slices.ContainsFunc([]string{"servicePath", "port", "serviceDomain", "httpsPort"}, func(name string) bool {
+			return l.all[parameter{name, n}] != nil
+		})
+		if !there {
+			break
+		}
+		list = append(list, n)
+	}
+	if list == nil {
+		return []int{0}
+	}
+	return list
+}
+
+// dest reads the labels of one destination into one route.
+type dest struct {
+	*labelSet
+	request
+	index int
+}
+
+// destination begins the route of a destination. suffix tells it apart from
+// others of the same destination.
+func (l *labelSet) destination(index int, suffix ...string) *dest {
+	name := ownName
+	if index > 0 {
+		name += fmt.Sprintf(".%d", index)
+	}
+	d := &dest{l, request{Draft: draft.New(strings.Join(append([]string{name}, suffix...), "."))}, index}
+	d.Rank = d.text("aclName")
+	return d
+}
+
+// label returns a label that is sound; nil when there is none, or when it is at
+// fault, which is noted.
+func (d *dest) label(name string) *label {
+	index := d.index
+	if !d.known[name].indexed {
+		index = 0
+	}
+	l := d.get(name, index)
+	if l != nil && l.fault != nil {
+		d.fault(name, l.fault)
+		return nil
+	}
+	return l
+}
+
+// text returns the value of a label, or nothing.
+func (d *dest) text(name string) string {
+	if l := d.label(name); l != nil {
+		return l.value
+	}
+	return ""
+}
+
+// list returns the items of a label, trimmed, without those that are empty.
+func (d *dest) list(name string) []string {
+	var items []string
+	for item := range strings.SplitSeq(d.text(name), d.Separator) {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	if len(items) > draft.MaxListItems {
+		d.fault(name, draft.Bad("", "the list has more than %d items", draft.MaxListItems))
+		return nil
+	}
+	return items
+}
+
+// bool returns the value of a label that is on or off.
+func (d *dest) bool(name string) bool {
+	text := d.text(name)
+	if text == "" {
+		return false
+	}
+	on, err := readBool(text)
+	d.fault(name, err)
+	return on
+}
+
+// number returns the value of a label; zero when there is none.
+func (d *dest) number(name string, least, most int) int {
+	text := d.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := draft.ReadInt(text, least, most)
+	d.fault(name, err)
+	return n
+}
+
+// seconds returns the duration that a label gives in seconds.
+func (d *dest) seconds(name string) time.Duration {
+	const week = 7 * 24 * 60 * 60
+	return time.Duration(d.number(name, 0, week)) * time.Second
+}
+
+// raw is the label of a name as it was written, or as it could be.
+func (d *dest) raw(name string) string {
+	if l := d.get(name, d.index); l != nil {
+		return l.raw
+	}
+	if d.index > 0 && d.known[name].indexed {
+		return fmt.Sprintf("%s%s.%d", prefix, name, d.index)
+	}
+	return prefix + name
+}
+
+// fault notes that a label refuses the route, unless err is nil; and that the
+// route's match is not known when the label is part of it.
+func (d *dest) fault(name string, err error) {
+	if err == nil {
+		return
+	}
+	if d.known[name].match {
+		d.MatchKnown = false
+	}
+	f := labelFault{d.raw(name), draft.AsRefusal(err)}
+	if !slices.ContainsFunc(d.faults, func(has labelFault) bool { return has.label == f.label }) {
+		d.faults = append(d.faults, f)
+	}
+}
+
+// note tells that a label has no effect, unless err is nil.
+func (d *dest) note(name string, err error) {
+	if err != nil {
+		d.notes = append(d.notes, labelFault{d.raw(name), draft.AsRefusal(err)})
+	}
+}
+
+// http returns the routes of a destination for HTTP: the one to its port, and the
+// one to its httpsPort.
+func (l *labelSet) http(index int) []request {
+	plain, secure := l.destination(index), l.destination(index, "https")
+	var list []request
+	if plain.text("port") != "" || plain.text("httpsPort") == "" {
+		plain.readHTTP(false)
+		list = append(list, plain.request)
+	}
+	if secure.text("httpsPort") != "" {
+		secure.readHTTP(true)
+		list = append(list, secure.request)
+	}
+	return list
+}
+
+// readHTTP reads the route to the port of a destination, or to its httpsPort.
+func (d *dest) readHTTP(secure bool) {
+	d.Rule = d.matchHTTP(secure)
+	d.MatchKnown = d.MatchKnown && d.Rule != nil
+	d.useHTTP(secure)
+}
+
+// useHTTP reads what is done with requests that are taken.
+func (d *dest) useHTTP(secure bool) {
+	port := "port"
+	if secure {
+		port = "httpsPort"
+	}
+	if d.text(port) == "" {
+		d.fault(port, draft.Refuse(route.CodeIncomplete, "no label says on which port the service listens", "add port"))
+	}
+	d.Wishes.Port = uint16(d.number(port, 1, 65535))
+	d.outbound()
+	d.Timeout, d.Idle = d.seconds("timeoutServer"), d.seconds("timeoutTunnel")
+	if d.bool("sslVerifyNone") {
+		d.Backend.Scheme, d.TLS.SkipVerify = route.SchemeHTTPS, true
+	}
+	if strings.EqualFold(d.text("sessionType"), "sticky-server") {
+		if d.Backend.Sticky = d.service; !chars.IsToken(d.service) {
+			d.fault("sessionType", draft.Bad("", "the name of the service, %s, cannot be the name of a cookie", chars.Excerpt(d.service)))
+		}
+	}
+	if !secure {
+		d.redirectHTTPS()
+	}
+	d.filters(secure)
+	d.unsupported()
+}
+
+// outbound reads the host that is dialled in the place of the instances.
+func (d *dest) outbound() {
+	name := d.text("outboundHostname")
+	if name == "" {
+		return
+	}
+	host, err := route.CanonicalHost(name)
+	if err == nil && strings.Contains(name, ":") && !strings.Contains(host, ":") {
+		err = draft.Bad("the port goes into a label of its own", "%s has a port", chars.Excerpt(name))
+	}
+	d.fault("outboundHostname", err)
+	d.Via.Host = host
+}
+
+// passThrough reads the route of a destination whose connections are passed
+// through.
+func (d *dest) passThrough(mode string) {
+	d.Label = d.raw("srcPort")
+	b := &d.Backend
+	b.Scheme = route.SchemeTCP
+	for _, name := range []string{"port", "srcPort"} {
+		if d.text(name) == "" {
+			d.fault(name, draft.Refuse(route.CodeIncomplete, "a service with reqMode "+mode+" needs port and srcPort", "add "+name))
+		}
+	}
+	d.Wishes.Port = uint16(d.number("port", 1, 65535))
+	if port := d.number("srcPort", 1, 65535); port != 0 {
+		names, err := d.ports.TCP(uint16(port))
+		d.fault("srcPort", err)
+		d.L4 = draft.L4{Port: uint16(port), Listeners: names}
+	}
+	d.L4.Check = d.bool("checkTcp")
+	d.Health = route.Health{Interval: 2 * time.Second, Timeout: 2 * time.Second} // as HAProxy does
+	d.serverNames(mode)
+	d.outbound()
+	d.Idle = cmp.Or(d.seconds("timeoutTunnel"), max(d.seconds("timeoutClient"), d.seconds("timeoutServer")))
+	if d.text("balanceGroup") != "" {
+		policy, err := readBalance(d.text("balanceGroup"))
+		d.fault("balanceGroup", err)
+		b.Balance = policy
+	}
+	d.Group = d.text("serviceGroup")
+	d.unsupported()
+	d.MatchKnown = d.MatchKnown && d.Matches() != nil
+}
+
+// defaultBackend is the route that takes what nobody else takes; nil when the
+// service is not for that.
+func (l *labelSet) defaultBackend(index int) *request {
+	d := l.destination(index, "default")
+	on := d.bool("isDefaultBackend")
+	d.Label = d.raw("isDefaultBackend")
+	if !on && d.faults == nil {
+		return nil
+	}
+	if !on {
+		return &d.request // only to tell what is wrong
+	}
+	d.Priority = -draft.MaxPriority
+	d.Rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
+	d.useHTTP(false)
+	return &d.request
+}
+
+// redirects are the routes that send other domains to the service's own: one for
+// each of its names, whichever destinations ask for it.
+func (l *labelSet) redirects() []request {
+	var (
+		list []*dest
+		seen = map[route.Host]bool{}
+	)
+	for _, index := range l.destinations() {
+		d := l.destination(index, "redirect")
+		if mode := strings.ToLower(d.text("reqMode")); d.text("redirectFromDomain") == "" || mode != "" && mode != "http" {
+			continue
+		}
+		list = append(list, d)
+		to, err := d.redirectHost()
+		if err != nil {
+			d.note("redirectFromDomain", err)
+			continue
+		}
+		d.Label = d.raw("redirectFromDomain")
+		d.Filter.Redirect = &route.Redirect{Status: 301, Host: to}
+		for _, h := range d.hosts("redirectFromDomain") {
+			if !seen[h] {
+				seen[h] = true
+				d.Rule = append(d.Rule, route.Match{Host: h, Path: route.Path{Kind: route.PathPrefix, Value: "/"}})
+			}
+		}
+	}
+	routes := make([]request, len(list))
+	for i, d := range list {
+		routes[i] = d.request
+	}
+	return routes
+}
+
+// redirectHost is the first domain of the destination, to which others are sent.
+func (d *dest) redirectHost() (string, error) {
+	domains := d.list("serviceDomain")
+	if domains == nil {
+		return "", draft.Refuse(route.CodeIncomplete, "there is no serviceDomain to send requests to", "add serviceDomain")
+	}
+	h, err := route.ParseHost(domains[0])
+	if err == nil && h.Kind != route.HostExact {
+		err = draft.Bad("put a name without a star first", "%s, the first serviceDomain, is not one name", chars.Excerpt(domains[0]))
+	}
+	return h.Value, err
+}
+
+// unsupported tells about labels that cannot be had here: those that could be
+// there to protect something refuse the route.
+func (d *dest) unsupported() {
+	for _, k := range parameters {
+		if k.refused == "" || d.text(k.Name) == "" {
+			continue
+		}
+		if d.takes(k.Name) && d.Backend.Scheme != route.SchemeTCP {
+			d.Filter.Snippet = &route.Snippet{Lines: []string{d.text(k.Name)}}
+			continue
+		}
+		r := draft.Refuse(route.CodeUnsupported, k.refused, k.native)
+		if k.noted {
+			d.note(k.Name, r)
+		} else {
+			d.fault(k.Name, r)
+		}
+	}
+}
+
+// takes says whether the operator lets the service have text of HAProxy's.
+func (l *labelSet) takes(name string) bool {
+	return name == "backendExtra" && slices.ContainsFunc(l.Snippets, func(s string) bool { return s == "*" || s == l.service })
+}
+
+// readBool reads the words for true and false that Docker Flow knows.
+func readBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true", "t", "1", "on":
+		return true, nil
+	case "false", "f", "0", "off":
+		return false, nil
+	}
+	return false, draft.Bad("write true or false", "%s is neither true nor false", chars.Excerpt(s))
+}
+
+// readBalance reads a policy by the name that HAProxy has for it.
+func readBalance(s string) (route.Balance, error) {
+	switch s {
+	case "roundrobin", "static-rr":
+		return route.Balance{Policy: route.BalanceRoundRobin}, nil
+	case "leastconn":
+		return route.Balance{Policy: route.BalanceLeastConn}, nil
+	case "random", "random(2)":
+		return route.Balance{Policy: route.BalanceRandom2}, nil
+	case "source":
+		return route.Balance{Policy: route.BalanceHash, On: route.HashClientIP}, nil
+	}
+	return route.Balance{}, draft.Bad("use roundrobin, leastconn, random or source", "%s is not a balance policy", chars.Excerpt(s))
+}

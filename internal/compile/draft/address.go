@@ -1,0 +1,198 @@
+package draft
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairway/internal/catalog"
+	"fairway/internal/compile/chars"
+	"fairway/internal/route"
+)
+
+// Wishes are what labels say about each instance.
+type Wishes struct {
+	Port    uint16 // zero: not said
+	Network string // empty: not said
+	// NetworkLabel is the key of the label that says Network, as it was written.
+	NetworkLabel string
+	Weight       *int // nil: not said
+}
+
+// Or returns w with what it does not say taken from other.
+func (w Wishes) Or(other Wishes) Wishes {
+	w.Port, w.Network = cmp.Or(w.Port, other.Port), cmp.Or(w.Network, other.Network)
+	w.NetworkLabel, w.Weight = cmp.Or(w.NetworkLabel, other.NetworkLabel), cmp.Or(w.Weight, other.Weight)
+	return w
+}
+
+// Choice is the address by which an instance is reached, and why.
+type Choice struct {
+	Host   string
+	Port   uint16
+	Reason string
+}
+
+// Address returns host:port as it is dialled.
+func (c Choice) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) }
+
+// ChooseAddress decides by which address and port an instance is reached. It is
+// pure, and its answer does not depend on the order of anything. In this order:
+//
+//  1. an address that the source fixed, as it is;
+//  2. the network that the label names;
+//  3. the one network that Fairway itself is on; several need the label;
+//  4. the host's own bridge networks, when Fairway runs on that host, the first
+//     by name: all of them are reachable alike;
+//  5. the port published on the host.
+func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
+	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed && a.Port != 0 }); a != nil {
+		return Choice{a.Host, a.Port, "the address is fixed by the source"}, nil
+	}
+	port, why, fault := choosePort(in, w)
+	if fault != nil {
+		return Choice{}, fault
+	}
+	if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == catalog.ReachFixed }); a != nil {
+		return Choice{a.Host, port, "the address is fixed by the source, " + why}, nil
+	}
+	if w.Network != "" {
+		return onNamedNetwork(in, w.Network, port, why)
+	}
+	if shared := networks(in, catalog.ReachShared); len(shared) > 1 {
+		return Choice{}, &Refusal{
+			route.CodeIncomplete,
+			"it shares several networks with Fairway: " + strings.Join(shared, ", "),
+			"say which one with a network label",
+		}
+	}
+	for _, reach := range []catalog.Reach{catalog.ReachShared, catalog.ReachBridge} {
+		if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == reach }); a != nil {
+			return Choice{a.Host, port, reachReason(*a) + ", " + why}, nil
+		}
+	}
+	for _, p := range in.Ports {
+		if p.Number != port || p.Protocol != "tcp" || p.Published == "" {
+			continue
+		}
+		if host, published, ok := splitPublished(p.Published); ok {
+			return Choice{host, published, fmt.Sprintf("published on the host for port %d, %s", port, why)}, nil
+		}
+	}
+	return Choice{}, unreachable(in)
+}
+
+// choosePort decides which port of the instance is dialled.
+func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault *Refusal) {
+	if w.Port != 0 {
+		return w.Port, "port by label", nil
+	}
+	var exposed []uint16
+	for _, p := range in.Ports {
+		if p.Protocol == "tcp" && !slices.Contains(exposed, p.Number) {
+			exposed = append(exposed, p.Number)
+		}
+	}
+	slices.Sort(exposed)
+	switch {
+	case len(exposed) == 1:
+		return exposed[0], "the only port", nil
+	case slices.Contains(exposed, 80):
+		return 80, "port 80 of several", nil
+	case len(exposed) == 0:
+		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "say which port it listens on with a port label"}
+	}
+	list := make([]string, 0, len(exposed))
+	for _, p := range exposed[:min(len(exposed), 10)] {
+		list = append(list, strconv.Itoa(int(p)))
+	}
+	if len(exposed) > 10 {
+		list = append(list, "…")
+	}
+	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "say which one with a port label"}
+}
+
+// onNamedNetwork reaches the instance by the network that its label names.
+func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (Choice, *Refusal) {
+	a := firstAddress(in, func(a catalog.Address) bool { return a.Network == network && a.Reach != catalog.ReachNone })
+	if a != nil {
+		return Choice{a.Host, port, fmt.Sprintf("network %s by label, %s", chars.Printable(network), why)}, nil
+	}
+	if firstAddress(in, func(a catalog.Address) bool { return a.Network == network }) != nil {
+		return Choice{}, &Refusal{route.CodeNoAddress, "Fairway is not on the network " + chars.Printable(network), connectHint(network)}
+	}
+	text := fmt.Sprintf("it is not on the network %s", chars.Excerpt(network))
+	if has := networks(in, ""); len(has) > 0 {
+		text += ", but on " + strings.Join(has, ", ")
+	}
+	return Choice{}, &Refusal{route.CodeNoAddress, text, "name one of its networks in the network label, or leave the label out"}
+}
+
+// unreachable explains an instance that no address leads to.
+func unreachable(in *catalog.Instance) *Refusal {
+	has := networks(in, "")
+	if len(has) == 0 {
+		return &Refusal{route.CodeNoAddress, "it has no address", "attach it to a network, or publish the port"}
+	}
+	return &Refusal{
+		route.CodeNoAddress,
+		"Fairway is on none of its networks: " + strings.Join(has, ", "), connectHint(has[0]),
+	}
+}
+
+func connectHint(network string) string {
+	return "run: docker network connect " + chars.Printable(network) + " <fairway's container>"
+}
+
+// reachReason says why an address leads to the instance.
+func reachReason(a catalog.Address) string {
+	switch {
+	case a.Reach == catalog.ReachShared:
+		return "Fairway is on its network " + chars.Printable(a.Network)
+	case a.Network == "":
+		return "it is on Fairway's own host"
+	}
+	return "its bridge network " + chars.Printable(a.Network) + " is on Fairway's own host"
+}
+
+// firstAddress returns the first address by network, then host, that fits; nil
+// when none does.
+func firstAddress(in *catalog.Instance, fits func(catalog.Address) bool) *catalog.Address {
+	var first *catalog.Address
+	for i := range in.Addresses {
+		a := &in.Addresses[i]
+		if !fits(*a) || a.Host == "" {
+			continue
+		}
+		if first == nil || a.Network < first.Network || a.Network == first.Network && a.Host < first.Host {
+			first = a
+		}
+	}
+	return first
+}
+
+// networks returns the names of the instance's networks with this reach, or of
+// all for none; sorted, fit for a message.
+func networks(in *catalog.Instance, reach catalog.Reach) []string {
+	var names []string
+	for _, a := range in.Addresses {
+		if a.Network != "" && (reach == "" || a.Reach == reach) {
+			names = append(names, chars.Printable(a.Network))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// splitPublished reads the host:port under which a port is published.
+func splitPublished(s string) (host string, port uint16, ok bool) {
+	host, digits, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	return host, uint16(n), err == nil && n != 0
+}

@@ -1,0 +1,241 @@
+// Package draft holds what labels ask for, the same for every dialect: one Draft for
+// each route, the readers of values, headers and ports that dialects share, the choice
+// of an address, and why labels are refused. A dialect reads labels into a Reading;
+// compile makes routes of it.
+package draft
+
+import (
+	"slices"
+	"time"
+
+	"fairway/internal/route"
+)
+
+// Bounds of labels. What is larger is refused, so that no label set is expensive.
+const (
+	MaxLabelBytes  = 16 << 10
+	MaxListItems   = 256
+	MaxMatches     = 1024 // hosts times paths of one route
+	MaxPriority    = 1_000_000
+	MaxHeaderBytes = 4 << 10
+)
+
+// Reading is what the labels of a service, or of one instance, say in one dialect.
+type Reading struct {
+	// Wanted is true when the labels ask for the service to be served.
+	Wanted bool
+	// Summary says what they ask for, or why nothing, for people; Hint what to do.
+	Summary, Hint string
+	// Says is what they say about routes and not about their own instance, by key.
+	// Instances of a service are expected to say the same.
+	Says map[string]string
+	// Drafts are the routes, the unnamed one first, then by name.
+	Drafts   []*Draft
+	Problems []Problem
+}
+
+// Draft returns the route of a name; nil when the labels ask for none.
+func (r *Reading) Draft(name string) *Draft {
+	i := slices.IndexFunc(r.Drafts, func(d *Draft) bool { return d.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return r.Drafts[i]
+}
+
+// Problem is a label that is at fault, or the lack of one.
+type Problem struct {
+	// Route is the name of the route; OfService is true when no route has the fault.
+	Route     string
+	OfService bool
+	Label     string // as it was written; empty when no single label is at fault
+	*Refusal
+}
+
+// Draft is a route as labels ask for it.
+type Draft struct {
+	// Name tells the routes of a service apart; no two dialects use the same. Empty is
+	// the unnamed route.
+	Name string
+	// Refused is why the route may not be served; empty when its labels are right.
+	Refused string
+	// MatchKnown is true when everything that says which requests the route takes could
+	// be read. Of a route that is refused and for which it is false, Unread is what may
+	// be known; nil when it lets everybody in.
+	MatchKnown bool
+	Unread     *Unread
+	// OpenPriority is true when the priority could not be read: the refused route goes
+	// before everything of the service.
+	OpenPriority bool
+	// Label is the one that first says what is taken, UserLabel the one that names the
+	// user file; Labels are those that the route can be made from again. None of their
+	// values is a password.
+	Label, UserLabel string
+	Labels           map[string]string
+
+	Hosts    []route.Host
+	Paths    []route.Path
+	Rule     []route.Match // in the place of hosts and paths
+	L4       L4            // in the place of both, with the scheme tcp
+	Priority int
+
+	Hold, Timeout, BodyTimeout, Idle time.Duration
+	Filter                           route.Filter         // every field may be set; see Filters
+	Forwarded                        *route.RedirectHTTPS // one more redirect
+	Rewrites                         []*route.RewritePath
+
+	Backend route.Backend // without endpoints, Health and TLS
+	Health  route.Health
+	TLS     route.TLS
+	Via     Via
+	Wishes  Wishes
+	// OwnWishes is true when the labels of each instance say how it is reached, where
+	// instances have labels. WishFault is the first of those labels that is at fault.
+	OwnWishes bool
+	WishFault *Problem
+
+	// Rank decides between services that ask for the same requests: both must have one,
+	// and the lower one goes first. Services of one Group share a backend.
+	Rank, Group string
+}
+
+// New returns a draft with the defaults.
+func New(name string) *Draft {
+	return &Draft{
+		Name: name, MatchKnown: true,
+		Backend: route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}},
+	}
+}
+
+// Via is where requests go in the place of the instances themselves.
+type Via struct {
+	Host    string // is dialled; empty for none
+	Virtual bool   // the virtual address of the service is dialled
+	Label   string // the label that asks for it, as it was written
+}
+
+// L4 is what labels say about a route that passes connections through.
+type L4 struct {
+	Port  uint16
+	Names []route.Host // server names that TLS clients ask for; nil: every client
+	// Check asks every instance for a connection now and then.
+	Check bool
+	// Listeners are those of Port, once it is known that it may be used.
+	Listeners []string
+}
+
+// everyPath is the path of a match that takes all of them.
+var everyPath = route.Path{Kind: route.PathPrefix, Value: "/"}
+
+// Matches returns what the route takes; nil when its labels do not say.
+func (d *Draft) Matches() []route.Match {
+	hosts, paths := d.Hosts, d.Paths
+	var conditions []route.Condition
+	switch {
+	case d.Backend.Scheme == route.SchemeTCP && d.L4.Listeners == nil:
+		return nil
+	case d.Backend.Scheme == route.SchemeTCP:
+		hosts, paths = d.L4.Names, nil
+		conditions = []route.Condition{{Kind: route.ConditionListener, Values: d.L4.Listeners}}
+	case d.Rule != nil:
+		return d.Rule
+	case hosts == nil && paths == nil:
+		return nil
+	}
+	if hosts == nil {
+		hosts = []route.Host{{Kind: route.HostAny}}
+	}
+	if paths == nil {
+		paths = []route.Path{everyPath}
+	}
+	return Pairs(hosts, paths, conditions)
+}
+
+// Pairs returns a match for each host with each path.
+func Pairs(hosts []route.Host, paths []route.Path, conditions []route.Condition) []route.Match {
+	matches := make([]route.Match, 0, len(hosts)*len(paths))
+	for _, h := range hosts {
+		for _, p := range paths {
+			matches = append(matches, route.Match{Host: h, Path: p, Conditions: conditions})
+		}
+	}
+	return matches
+}
+
+// Redirects are the redirects to https.
+func (d *Draft) Redirects() []*route.RedirectHTTPS {
+	return slices.DeleteFunc([]*route.RedirectHTTPS{d.Filter.RedirectHTTPS, d.Forwarded}, func(r *route.RedirectHTTPS) bool { return r == nil })
+}
+
+// Filters returns the filters in the order in which they are applied.
+func (d *Draft) Filters() []route.Filter {
+	f := &d.Filter
+	var list []route.Filter
+	add := func(set bool, one route.Filter) {
+		if set {
+			list = append(list, one)
+		}
+	}
+	add(f.IPAllow != nil, route.Filter{IPAllow: f.IPAllow})
+	add(f.Methods != nil, route.Filter{Methods: f.Methods})
+	add(f.RequireTLS != nil, route.Filter{RequireTLS: f.RequireTLS})
+	add(f.RequireClientCert != nil, route.Filter{RequireClientCert: f.RequireClientCert})
+	add(f.RateLimit != nil, route.Filter{RateLimit: f.RateLimit})
+	add(f.MaxBody != nil, route.Filter{MaxBody: f.MaxBody})
+	add(f.RedirectHTTPS != nil, route.Filter{RedirectHTTPS: f.RedirectHTTPS})
+	add(d.Forwarded != nil, route.Filter{RedirectHTTPS: d.Forwarded})
+	add(f.Redirect != nil, route.Filter{Redirect: f.Redirect})
+	add(f.BasicAuth != nil, route.Filter{BasicAuth: f.BasicAuth})
+	add(f.StripPrefix != nil, route.Filter{StripPrefix: f.StripPrefix})
+	add(f.AddPrefix != nil, route.Filter{AddPrefix: f.AddPrefix})
+	for _, r := range d.Rewrites {
+		add(true, route.Filter{RewritePath: r})
+	}
+	for _, op := range []*route.HeaderOperation{f.RequestHeaders, f.ResponseHeaders} {
+		if op != nil {
+			sortByName(op.Set)
+			sortByName(op.Add)
+		}
+	}
+	add(f.RequestHeaders != nil, route.Filter{RequestHeaders: f.RequestHeaders})
+	add(f.ResponseHeaders != nil, route.Filter{ResponseHeaders: f.ResponseHeaders})
+	add(f.Compress != nil, route.Filter{Compress: f.Compress})
+	add(f.Snippet != nil, route.Filter{Snippet: f.Snippet})
+	return list
+}
+
+// HealthCheck returns the check of the backend; nil for none.
+func (d *Draft) HealthCheck() *route.Health {
+	if d.Health.Path == "" && !d.L4.Check {
+		return nil
+	}
+	health := d.Health
+	sortByName(health.Headers)
+	return &health
+}
+
+// Unread is what may be known of a route that decides who may ask, when its labels do
+// not say which requests it takes. Until they do, what the service's other routes would
+// take of them is closed (docs/decisions/011-what-cannot-be-read-is-closed.md).
+type Unread struct {
+	// Hosts and Paths are those that could be read; nil means that it can be any.
+	Hosts []route.Host
+	Paths []route.Path
+	// HTTP and TCP say whether it can be for requests and for connections.
+	HTTP, TCP bool
+	// Checks are the filters that decide who may ask; Blind is true when one of them
+	// could not be read. A route with the same checks need not be closed.
+	Checks []route.Filter
+	Blind  bool
+}
+
+// NewUnread returns nil for a route that lets everybody in, as far as can be read.
+func NewUnread(d *Draft, blind bool) *Unread {
+	checks := slices.DeleteFunc(d.Filters(), func(f route.Filter) bool {
+		return f.IPAllow == nil && f.Methods == nil && f.RequireTLS == nil && f.RequireClientCert == nil && f.BasicAuth == nil
+	})
+	if len(checks) == 0 && !blind {
+		return nil
+	}
+	return &Unread{HTTP: true, TCP: true, Checks: checks, Blind: blind}
+}

@@ -1,0 +1,112 @@
+package draft
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+
+	"fairway/internal/route"
+)
+
+// PortRange is a range of ports, First and Last included.
+type PortRange struct{ First, Last uint16 }
+
+// OpenedPrefix begins the names of the listeners that labels open.
+const OpenedPrefix = "tcp-"
+
+// Ports knows which listener a port that a label names belongs to.
+type Ports struct {
+	byNumber map[uint16][]route.Listener
+	allowed  []PortRange
+	reserved map[uint16]string
+}
+
+// NewPorts reads the ports out of the addresses of the listeners. allowed are those
+// that labels may open, reserved those that they never may, each with the
+// configuration key that has it.
+func NewPorts(listeners []route.Listener, allowed []PortRange, reserved map[uint16]string) *Ports {
+	p := &Ports{byNumber: map[uint16][]route.Listener{}, allowed: allowed, reserved: reserved}
+	for _, l := range listeners {
+		if _, digits, err := net.SplitHostPort(l.Address); err == nil {
+			if n, err := strconv.ParseUint(digits, 10, 16); err == nil && n != 0 {
+				p.byNumber[uint16(n)] = append(p.byNumber[uint16(n)], l)
+			}
+		}
+	}
+	return p
+}
+
+// Named returns the ports with names of listeners for some of them, in the place of
+// those by address.
+func (p *Ports) Named(listeners []route.Listener, names map[uint16]string) *Ports {
+	named := &Ports{byNumber: maps.Clone(p.byNumber), allowed: p.allowed, reserved: p.reserved}
+	for number, name := range names {
+		for _, l := range listeners {
+			if l.Name == name {
+				named.byNumber[number] = []route.Listener{l}
+			}
+		}
+	}
+	return named
+}
+
+// Has reports whether a listener has a port.
+func (p *Ports) Has(port uint16) bool { return len(p.byNumber[port]) > 0 }
+
+// HTTP returns the names of the listeners that take HTTP at a port.
+func (p *Ports) HTTP(port uint16) ([]string, error) {
+	var names []string
+	for _, l := range p.byNumber[port] {
+		if !l.TCP {
+			names = append(names, l.Name)
+		}
+	}
+	switch {
+	case len(p.byNumber[port]) == 0:
+		return nil, &Refusal{
+			route.CodeUnsupported, fmt.Sprintf("no listener has port %d", port),
+			fmt.Sprintf("configure a listener with the address :%d", port),
+		}
+	case names == nil:
+		return nil, &Refusal{
+			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which passes connections through", port, p.byNumber[port][0].Name),
+			"use the port of a listener for HTTP",
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// TCP returns the names of the listeners that pass connections at a port through:
+// those of the settings, or else the one that is opened because a label asks
+// for it, where that is allowed.
+func (p *Ports) TCP(port uint16) ([]string, error) {
+	var names []string
+	for _, l := range p.byNumber[port] {
+		if !l.TCP {
+			return nil, &Refusal{
+				route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which takes HTTP", port, l.Name),
+				"use another port; what is passed through needs one of its own",
+			}
+		}
+		names = append(names, l.Name)
+	}
+	if names != nil {
+		slices.Sort(names)
+		return names, nil
+	}
+	if key := p.reserved[port]; key != "" {
+		return nil, &Refusal{route.CodeUnsupported, fmt.Sprintf("port %d is that of %s", port, key), "use another port, or move " + key}
+	}
+	for _, r := range p.allowed {
+		if r.First <= port && port <= r.Last {
+			return []string{OpenedPrefix + strconv.Itoa(int(port))}, nil
+		}
+	}
+	return nil, &Refusal{
+		route.CodeUnsupported, fmt.Sprintf("labels may not open port %d", port),
+		"the operator allows ports with tcp-ports",
+	}
+}

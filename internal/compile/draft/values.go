@@ -1,0 +1,388 @@
+package draft
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"fairway/internal/compile/chars"
+	"fairway/internal/compile/rule"
+	"fairway/internal/route"
+)
+
+// Refusal is why a label is refused: a code, the reason, and what to do instead.
+// Plain errors of readers are refused with route.CodeBadValue.
+type Refusal struct {
+	Code route.Code
+	Text string
+	Hint string
+}
+
+// Refuse returns a refusal.
+func Refuse(code route.Code, text, hint string) *Refusal { return &Refusal{code, text, hint} }
+
+// Error returns the reason.
+func (r *Refusal) Error() string { return r.Text }
+
+// Reason is what requests get while a route is refused because of a label.
+func (r *Refusal) Reason(label string) string { return chars.Printable(label) + ": " + r.Text }
+
+// Bad is a refusal with route.CodeBadValue.
+func Bad(hint, format string, args ...any) error {
+	return &Refusal{route.CodeBadValue, fmt.Sprintf(format, args...), hint}
+}
+
+// AsRefusal makes a refusal of the error of a reader.
+func AsRefusal(err error) *Refusal {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r
+	}
+	if r, ok := errors.AsType[*rule.Error](err); ok {
+		return &Refusal{route.CodeBadRule, r.Error(), r.Hint}
+	}
+	return &Refusal{route.CodeBadValue, err.Error(), ""}
+}
+
+// CheckText refuses a value of a label that is too long or no plain text. lines allows
+// control characters, such as the ends of lines.
+func CheckText(value string, lines bool) *Refusal {
+	text := ""
+	switch {
+	case len(value) > MaxLabelBytes:
+		text = fmt.Sprintf("the value is longer than %d bytes", MaxLabelBytes)
+	case !utf8.ValidString(value):
+		text = "the value is not UTF-8"
+	case !lines && chars.HasControl(value):
+		text = "the value has control characters"
+	default:
+		return nil
+	}
+	return &Refusal{route.CodeBadValue, text, ""}
+}
+
+// ReadBool reads true or false, in any case.
+func ReadBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, Bad("write true or false", "%s is neither true nor false", chars.Excerpt(s))
+}
+
+// ReadInt reads a number between two bounds.
+func ReadInt(s string, least, most int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		return 0, Bad("", "%s is not a number from %d to %d", chars.Excerpt(s), least, most)
+	}
+	return n, nil
+}
+
+// ReadDuration reads a duration such as 10s between two bounds.
+func ReadDuration(s string, least, most time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, Bad("write it like 500ms, 10s or 2m", "%s is not a duration", chars.Excerpt(s))
+	}
+	if d < least || d > most {
+		return 0, Bad("", "%s is not between %v and %v", chars.Excerpt(s), least, most)
+	}
+	return d, nil
+}
+
+// ReadList cuts a list at its commas; every item is trimmed, and none is empty.
+func ReadList(s string) ([]string, error) {
+	items := strings.Split(s, ",")
+	if len(items) > MaxListItems {
+		return nil, Bad("use several routes", "the list has more than %d items", MaxListItems)
+	}
+	for i, item := range items {
+		if items[i] = strings.TrimSpace(item); items[i] == "" {
+			return nil, Bad("separate items with single commas", "the list has an empty item")
+		}
+	}
+	return items, nil
+}
+
+// ReadHosts reads a list of hosts, each once.
+func ReadHosts(s string) ([]route.Host, error) {
+	items, err := ReadList(s)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []route.Host
+	for _, item := range items {
+		h, err := route.ParseHost(item)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
+}
+
+// ReadName reads one name in its canonical form.
+func ReadName(s, hint string) (string, error) {
+	h, err := route.ParseHost(s)
+	if err != nil {
+		return "", err
+	}
+	if h.Kind != route.HostExact {
+		return "", Bad(hint, "%s is not one name", chars.Excerpt(s))
+	}
+	return h.Value, nil
+}
+
+// ReadProtocols reads the protocols of upgrades. WebSocket needs none.
+func ReadProtocols(s string) ([]string, error) {
+	items, err := ReadList(strings.ToLower(s))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range items {
+		if !route.IsProtocol(p) {
+			return nil, Bad("write names such as tcp or SPDY/3.1, separated by commas", "%s is not a protocol", chars.Excerpt(p))
+		}
+	}
+	items = slices.DeleteFunc(items, func(p string) bool { return p == "websocket" })
+	slices.Sort(items)
+	return slices.Compact(items), nil
+}
+
+// ReadPaths reads a list of paths, each once; an expression is one path.
+func ReadPaths(kind route.PathKind, s string) ([]route.Path, error) {
+	items := []string{s}
+	if kind != route.PathRegexp {
+		var err error
+		if items, err = ReadList(s); err != nil {
+			return nil, err
+		}
+	}
+	var paths []route.Path
+	for _, item := range items {
+		p, err := route.ParsePath(kind, item)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
+	}
+	return paths, nil
+}
+
+// ReadPrefixes reads a list of addresses and prefixes, sorted, each once.
+func ReadPrefixes(s string) ([]netip.Prefix, error) {
+	items, err := ReadList(s)
+	if err != nil {
+		return nil, err
+	}
+	prefixes := make([]netip.Prefix, len(items))
+	for i, item := range items {
+		if prefixes[i], err = chars.ParsePrefix(item); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
+	return slices.Compact(prefixes), nil
+}
+
+// rateUnits are the times a rate limit may count in.
+var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
+
+// ReadRate reads "100/s" or "100/s burst 200". Without a burst, all requests of
+// one unit may come at once.
+func ReadRate(s string) (*route.RateLimit, error) {
+	const most = 1_000_000
+	hint := "write it like 100/s or 100/m burst 200"
+	words := strings.Fields(s)
+	if len(words) != 1 && (len(words) != 3 || words[1] != "burst") {
+		return nil, Bad(hint, "%s is not a rate", chars.Excerpt(s))
+	}
+	count, unit, _ := strings.Cut(words[0], "/")
+	per, ok := rateUnits[unit]
+	if !ok {
+		return nil, Bad(hint, "%s has no unit s, m or h", chars.Excerpt(s))
+	}
+	requests, err := ReadInt(count, 1, most)
+	if err != nil {
+		return nil, err
+	}
+	limit := &route.RateLimit{Requests: requests, Per: per, Burst: requests}
+	if len(words) == 3 {
+		if limit.Burst, err = ReadInt(words[2], 1, most); err != nil {
+			return nil, err
+		}
+	}
+	return limit, nil
+}
+
+// sizeUnits are the units of a size, longest first.
+var sizeUnits = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"b", 1}, {"", 1},
+}
+
+// ReadSize reads a number of bytes, with a unit of 1000 or 1024.
+func ReadSize(s string) (int64, error) {
+	const most = 1 << 40
+	for _, u := range sizeUnits {
+		digits, ok := strings.CutSuffix(strings.ToLower(s), u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > most/u.bytes {
+			break
+		}
+		return n * u.bytes, nil
+	}
+	return 0, Bad("write it like 500kB, 10MB or 1GiB", "%s is not a size up to 1 TiB", chars.Excerpt(s))
+}
+
+// RedirectStatuses are the statuses that a redirect may answer with.
+var RedirectStatuses = []int{301, 302, 303, 307, 308}
+
+// ReadRedirect reads a URL, or a path, behind an optional status. Without one it
+// is 307, which browsers do not remember and which keeps the method.
+func ReadRedirect(s string) (*route.Redirect, error) {
+	hint := "write it like https://new.example or 308 https://new.example/path"
+	r := &route.Redirect{Status: 307}
+	if status, rest, ok := strings.Cut(s, " "); ok {
+		n, err := strconv.Atoi(status)
+		if err != nil || !slices.Contains(RedirectStatuses, n) {
+			return nil, Bad("use 301, 302, 303, 307 or 308", "%s is not the status of a redirect", chars.Excerpt(status))
+		}
+		r.Status, s = n, strings.TrimSpace(rest)
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err == nil && u.User != nil, (err != nil || u.Opaque != "") && strings.Contains(s, "@"):
+		return nil, Bad(hint, "the URL has a user in it") // and a password, which is not repeated
+	case strings.ContainsAny(s, "?#"):
+		return nil, Bad("the query of the request is kept", "the URL has a query or a fragment")
+	case err != nil || u.Opaque != "":
+		return nil, Bad(hint, "%s is not a URL", chars.Excerpt(s))
+	case u.Scheme == "" && (u.Host != "" || u.Path == ""):
+		return nil, Bad(hint, "%s has no scheme", chars.Excerpt(s))
+	case u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" || u.Scheme != "" && u.Host == "":
+		return nil, Bad(hint, "%s is not an http or https URL", chars.Excerpt(s))
+	}
+	r.Scheme = u.Scheme
+	if u.Host != "" {
+		if r.Host, err = canonicalAuthority(u); err != nil {
+			return nil, err
+		}
+	}
+	if u.Path != "" {
+		if r.Path, err = route.CanonicalPath(u.EscapedPath()); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// canonicalAuthority is the host of a URL with its port, if it names one.
+func canonicalAuthority(u *url.URL) (string, error) {
+	host, err := route.CanonicalHost(u.Host)
+	if err != nil {
+		return "", err
+	}
+	port := u.Port()
+	if port == "" {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]", nil
+		}
+		return host, nil
+	}
+	if _, err := ReadInt(port, 1, 65535); err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// ReadAuthFile reads where the users of basic-auth are. The value is never
+// repeated: people write passwords here.
+func ReadAuthFile(s string) (*route.BasicAuth, error) {
+	path, ok := strings.CutPrefix(s, "file:")
+	switch {
+	case !ok:
+		return nil, Bad("put the users into a file made by htpasswd -B and write file:/path/to/it", "users do not belong into labels, which everybody can read")
+	case !strings.HasPrefix(path, "/") || strings.Contains(path, "/../") || strings.HasSuffix(path, "/") || strings.HasSuffix(path, "/.."):
+		return nil, Bad("write it like file:/run/secrets/users", "the file is not named by a plain absolute path")
+	}
+	return &route.BasicAuth{File: path, Realm: "fairway"}, nil
+}
+
+// ReadBalance reads a balance policy.
+func ReadBalance(s string) (route.Balance, error) {
+	policy, on, hashed := strings.Cut(s, ":")
+	on, name, named := strings.Cut(on, ":")
+	b := route.Balance{Policy: route.BalancePolicy(policy), On: route.HashOn(on), Name: name}
+	wrong := Bad("use round-robin, least-conn, random2, or hash: with client-ip, path, header:<name>, cookie:<name> or query:<name>",
+		"%s is not a balance policy", chars.Excerpt(s))
+	switch b.Policy {
+	case route.BalanceRoundRobin, route.BalanceLeastConn, route.BalanceRandom2:
+		if hashed {
+			return b, wrong
+		}
+		return b, nil
+	case route.BalanceHash:
+	default:
+		return b, wrong
+	}
+	switch b.On {
+	case route.HashClientIP, route.HashPath:
+		if named {
+			return b, wrong
+		}
+	case route.HashHeader, route.HashCookie:
+		if !chars.IsToken(name) {
+			return b, wrong
+		}
+		if b.On == route.HashHeader {
+			b.Name = CanonicalHeader(name)
+		}
+	case route.HashQuery:
+		if name == "" {
+			return b, wrong
+		}
+	default:
+		return b, wrong
+	}
+	return b, nil
+}
+
+// ReadPrefixPath reads a path that is put in front of others or taken off them.
+func ReadPrefixPath(s string) (string, error) {
+	p, err := route.ParsePath(route.PathPrefix, s)
+	if err != nil {
+		return "", err
+	}
+	if p.Value == "/" {
+		return "", errors.New("the prefix / changes nothing")
+	}
+	return p.Value, nil
+}
+
+// ReadHealthPath reads the path of a check, which may have a query.
+func ReadHealthPath(s string) (string, error) {
+	u, err := url.ParseRequestURI(s)
+	if err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "# \\") {
+		return "", Bad("write it like /up", "%s is not a path", chars.Excerpt(route.MaskQuery(s)))
+	}
+	return u.RequestURI(), nil
+}

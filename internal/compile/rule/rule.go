@@ -1,0 +1,379 @@
+// Package rule is the language of the label fairway.rule: functions joined by && and
+// ||, turned round by !, grouped by parentheses. A rule is parsed (lex.go, parse.go)
+// and written out as the matches of a route (rule.go, functions.go).
+package rule
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"fairway/internal/route"
+)
+
+// conjunction is a list of conditions of which all must hold.
+type conjunction []route.Condition
+
+// Matches turns a rule into matches, which are alternatives. Positive hosts
+// and paths become the match's own, by which routes are found; what is negated
+// or comes on top becomes a condition. Alternatives that can never hold drop
+// out. Errors are *Error.
+func Matches(rule string) ([]route.Match, error) {
+	n, err := parse(rule)
+	if err != nil {
+		return nil, err
+	}
+	d := distributor{rule: rule}
+	alternatives, err := d.distribute(n, false)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		matches []route.Match
+		seen    = map[string]bool{}
+		size    int // conditions
+		exprs   int // regular expressions
+	)
+	for _, a := range alternatives {
+		m, ok := conjunctionMatch(a)
+		if !ok {
+			continue
+		}
+		if size += len(m.Conditions); size > maxConditions {
+			return nil, &Error{rule, 0, fmt.Sprintf("the rule has more than %d conditions once it is written out", maxConditions), "use several routes"}
+		}
+		if exprs += expressions(m); exprs > maxExpressions {
+			return nil, &Error{rule, 0, fmt.Sprintf("the rule has more than %d regular expressions once it is written out", maxExpressions), "use several routes"}
+		}
+		if key := m.Key(); !seen[key] {
+			seen[key] = true
+			matches = append(matches, m)
+		}
+	}
+	if len(matches) == 0 {
+		return nil, &Error{rule, 0, "no request can ever fulfil the rule: its conditions exclude each other", "use || between alternatives"}
+	}
+	return matches, nil
+}
+
+// expressions counts the regular expressions of a match, each of which takes
+// memory of its own once it is ready to be used.
+func expressions(m route.Match) int {
+	n := 0
+	if m.Host.Kind == route.HostRegexp {
+		n++
+	}
+	if m.Path.Kind == route.PathRegexp {
+		n++
+	}
+	for _, c := range m.Conditions {
+		switch c.Kind {
+		case route.ConditionHostRegexp, route.ConditionPathRegexp, route.ConditionHeaderRegexp, route.ConditionQueryRegexp:
+			n += len(c.Values)
+		}
+	}
+	return n
+}
+
+// distributor writes a rule out as alternatives.
+type distributor struct{ rule string }
+
+// distribute returns the alternatives of n, or of its negation.
+func (d distributor) distribute(n *node, not bool) ([]conjunction, error) {
+	switch n.kind {
+	case nodeNot:
+		return d.distribute(n.left, !not)
+	case nodeCall:
+		c, err := n.condition(d.rule)
+		if err != nil {
+			return nil, err
+		}
+		c.Not = not
+		return splitCall(c), nil
+	}
+	left, err := d.distribute(n.left, not)
+	if err != nil {
+		return nil, err
+	}
+	right, err := d.distribute(n.right, not)
+	if err != nil {
+		return nil, err
+	}
+	var out []conjunction
+	if (n.kind == nodeOr) != not { // by de Morgan, a negated || is an &&
+		out = slices.Concat(left, right)
+	} else {
+		if len(left)*len(right) > MaxAlternatives {
+			return nil, d.tooMany(n)
+		}
+		for _, l := range left {
+			for _, r := range right {
+				out = append(out, slices.Concat(l, r))
+			}
+		}
+	}
+	if len(out) > MaxAlternatives {
+		return nil, d.tooMany(n)
+	}
+	return out, nil
+}
+
+func (d distributor) tooMany(n *node) error {
+	return &Error{
+		d.rule, n.pos,
+		fmt.Sprintf("the rule has more than %d alternatives once it is written out", MaxAlternatives), "use several routes",
+	}
+}
+
+// splitCall makes alternatives of the values of a host or path that is not
+// negated, so that each can be found by lookup.
+func splitCall(c route.Condition) []conjunction {
+	switch c.Kind {
+	case route.ConditionHost, route.ConditionHostRegexp,
+		route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp:
+	default:
+		return []conjunction{{c}}
+	}
+	if c.Not {
+		return []conjunction{{c}}
+	}
+	out := make([]conjunction, len(c.Values))
+	for i, v := range c.Values {
+		one := c
+		one.Values = []string{v}
+		out[i] = conjunction{one}
+	}
+	return out
+}
+
+// conjunctionMatch makes a match of a conjunction; ok is false when it can never
+// hold.
+func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
+	m = route.Match{
+		Host: route.Host{Kind: route.HostAny},
+		Path: route.Path{Kind: route.PathPrefix, Value: "/"},
+	}
+	var rest []route.Condition
+	for _, c := range all {
+		switch {
+		case c.Not:
+			rest = append(rest, c)
+		case c.Kind == route.ConditionHost, c.Kind == route.ConditionHostRegexp:
+			left, ok := narrowHost(&m.Host, conditionHost(c))
+			if !ok {
+				return m, false
+			}
+			rest = append(rest, left...)
+		case c.Kind == route.ConditionPath, c.Kind == route.ConditionPathPrefix, c.Kind == route.ConditionPathRegexp:
+			left, ok := narrowPath(&m.Path, conditionPath(c))
+			if !ok {
+				return m, false
+			}
+			rest = append(rest, left...)
+		default:
+			rest = append(rest, c)
+		}
+	}
+	if m.Conditions, ok = tidyConditions(rest); !ok {
+		return m, false
+	}
+	for _, c := range m.Conditions {
+		if c.Not && excludes(c, m) {
+			return m, false
+		}
+	}
+	return m, true
+}
+
+// conditionHost is the host that a condition with one value asks for.
+func conditionHost(c route.Condition) route.Host {
+	if c.Kind == route.ConditionHostRegexp {
+		return route.Host{Kind: route.HostRegexp, Value: c.Values[0]}
+	}
+	return labelHost(c.Values[0])
+}
+
+// labelHost reads back what hostText wrote.
+func labelHost(s string) route.Host {
+	if s == "*" {
+		return route.Host{Kind: route.HostAny}
+	}
+	if v, ok := strings.CutPrefix(s, "**."); ok {
+		return route.Host{Kind: route.HostDeep, Value: v}
+	}
+	if v, ok := strings.CutPrefix(s, "*."); ok {
+		return route.Host{Kind: route.HostWildcard, Value: v}
+	}
+	return route.Host{Kind: route.HostExact, Value: s}
+}
+
+// conditionPath is the path that a condition with one value asks for.
+func conditionPath(c route.Condition) route.Path {
+	kind := route.PathPrefix
+	switch c.Kind {
+	case route.ConditionPath:
+		kind = route.PathExact
+	case route.ConditionPathRegexp:
+		kind = route.PathRegexp
+	}
+	return route.Path{Kind: kind, Value: c.Values[0]}
+}
+
+// hostOrder lists the host kinds, most specific first.
+var hostOrder = []route.HostKind{route.HostExact, route.HostWildcard, route.HostDeep, route.HostRegexp, route.HostAny}
+
+// narrowHost makes h the more specific of itself and other, and returns the less
+// specific one as a condition where it still says something. ok is false when no
+// host is both.
+func narrowHost(h *route.Host, other route.Host) (left []route.Condition, ok bool) {
+	if slices.Index(hostOrder, other.Kind) < slices.Index(hostOrder, h.Kind) {
+		*h, other = other, *h
+	}
+	switch {
+	case other.Kind == route.HostAny || *h == other:
+		return nil, true
+	case other.Kind == route.HostRegexp:
+		return []route.Condition{{Kind: route.ConditionHostRegexp, Values: []string{other.Value}}}, true
+	case h.Kind == route.HostExact:
+		return nil, hostTakes(other, h.Value)
+	}
+	return []route.Condition{{Kind: route.ConditionHost, Values: []string{hostText(other)}}}, true
+}
+
+// hostTakes says whether a host that is no expression takes a name.
+func hostTakes(h route.Host, name string) bool {
+	switch h.Kind {
+	case route.HostExact:
+		return name == h.Value
+	case route.HostAny:
+		return true
+	}
+	front, ok := strings.CutSuffix(name, "."+h.Value)
+	return ok && front != "" && (h.Kind == route.HostDeep || !strings.Contains(front, "."))
+}
+
+// narrowPath is narrowHost for paths: exact before prefix before expression, the
+// longer prefix before the shorter.
+func narrowPath(p *route.Path, other route.Path) (left []route.Condition, ok bool) {
+	if pathRank(other) < pathRank(*p) {
+		*p, other = other, *p
+	}
+	switch {
+	case *p == other || other.Kind == route.PathPrefix && other.Value == "/":
+		return nil, true
+	case other.Kind == route.PathRegexp:
+		return []route.Condition{{Kind: route.ConditionPathRegexp, Values: []string{other.Value}}}, true
+	case other.Kind == route.PathExact: // then *p is exact as well, and another
+		return nil, false
+	case p.Kind == route.PathRegexp: // beside a prefix, which goes first
+		return []route.Condition{{Kind: route.ConditionPathPrefix, Values: []string{other.Value}}}, true
+	}
+	return nil, isBelow(p.Value, other.Value)
+}
+
+// pathRank orders paths, most specific first. The prefix that is every path
+// comes last.
+func pathRank(p route.Path) int {
+	switch {
+	case p.Kind == route.PathExact:
+		return math.MinInt
+	case p.Kind == route.PathRegexp:
+		return 0
+	case p.Value == "/":
+		return 1
+	}
+	return -len(p.Value)
+}
+
+// isBelow says whether path is prefix or below it on a segment boundary.
+func isBelow(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (prefix == "/" || rest == "" || rest[0] == '/')
+}
+
+// excludes says whether a negated condition takes away all that the match's own
+// host or path takes.
+func excludes(c route.Condition, m route.Match) bool {
+	return slices.ContainsFunc(c.Values, func(v string) bool {
+		switch c.Kind {
+		case route.ConditionHost:
+			h := labelHost(v)
+			return h.Kind == route.HostAny || h == m.Host || m.Host.Kind == route.HostExact && hostTakes(h, m.Host.Value)
+		case route.ConditionHostRegexp:
+			return m.Host.Kind == route.HostRegexp && m.Host.Value == v
+		case route.ConditionPath:
+			return m.Path.Kind == route.PathExact && m.Path.Value == v
+		case route.ConditionPathPrefix:
+			return v == "/" || m.Path.Kind != route.PathRegexp && isBelow(m.Path.Value, v)
+		case route.ConditionPathRegexp:
+			return m.Path.Kind == route.PathRegexp && m.Path.Value == v
+		}
+		return false
+	})
+}
+
+// tidyConditions sorts conditions and takes out those that are there twice;
+// several methods become the ones they have in common. ok is false when two of
+// them exclude each other.
+func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
+	var methods *route.Condition
+	for _, c := range all {
+		if c.Kind != route.ConditionMethod || c.Not {
+			tidy = append(tidy, c)
+			continue
+		}
+		if methods == nil {
+			methods = &c
+			continue
+		}
+		methods.Values = slices.DeleteFunc(slices.Clone(methods.Values), func(m string) bool { return !slices.Contains(c.Values, m) })
+		if len(methods.Values) == 0 {
+			return nil, false
+		}
+	}
+	if methods != nil {
+		tidy = append(tidy, *methods)
+	}
+	text := route.Condition.Text
+	slices.SortFunc(tidy, func(a, b route.Condition) int { return strings.Compare(text(a), text(b)) })
+	tidy = slices.CompactFunc(tidy, func(a, b route.Condition) bool { return text(a) == text(b) })
+	has := make(map[string]bool, len(tidy))
+	for _, c := range tidy {
+		has[text(c)] = true
+	}
+	for _, c := range tidy {
+		c.Not = !c.Not
+		if has[text(c)] {
+			return nil, false
+		}
+	}
+	return tidy, true
+}
+
+// Shown returns a rule without the values that it wants credentials to have; ok is
+// false for a text that is no rule, in which a secret may stand anywhere.
+func Shown(rule string) (shown string, ok bool) {
+	n, err := parse(rule)
+	switch {
+	case err != nil:
+		return "", false
+	case n.mask():
+		return n.String(), true
+	}
+	return rule, true
+}
+
+// mask masks the values of credentials, and says whether there are any.
+func (n *node) mask() (found bool) {
+	if n == nil {
+		return false
+	}
+	f := functionOf(n.name)
+	if n.kind == nodeCall && f.named && len(n.args) > 1 && route.Credential(n.args[0].text) {
+		n.args = []token{n.args[0], {kind: tokenString, text: route.Masked}}
+		found = true
+	}
+	left, right := n.left.mask(), n.right.mask()
+	return found || left || right
+}

@@ -1,0 +1,354 @@
+// Package env translates the environment of Docker Flow Proxy and of its Swarm
+// Listener: variables and Docker secrets become settings of Fairway. Its tables
+// (variables.go, haproxy.go) say what becomes of each variable;
+// docs/docker-flow-env.md is printed from them.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fairway/internal/catalog"
+	labels "fairway/internal/compile/dockerflow"
+	"fairway/internal/dockerflow"
+	"fairway/internal/route"
+)
+
+// status is what becomes of a variable.
+type status string
+
+const (
+	kept    status = "kept"
+	ignored status = "ignored" // the log says so, unless the value says what holds anyway
+	refused status = "refused" // Fairway does not start: less would be protected than before
+)
+
+// variable is one variable of Docker Flow Proxy, or of its Swarm Listener.
+type variable struct {
+	name string
+	// secret is true where the Docker secret dfp_<name>, in lower case, is read as well;
+	// it wins, even when it is empty.
+	secret bool
+	// appended is true where the URLs in the Docker secret of the same name, in lower
+	// case, come on top; see finishListener.
+	appended bool
+	status   status
+	// harmless are values of a variable that is not kept that mean what holds anyway.
+	harmless []string
+	// meaning says, for people, what becomes of it.
+	meaning string
+	// read takes the value over.
+	read func(e *Environment, value string) error
+}
+
+// Environment is what the variables of Docker Flow say, in Fairway's terms.
+type Environment struct {
+	// What holds for the engine and the labels.
+	Labels  labels.Options
+	Limits  Limits
+	HAProxy HAProxy
+	Debug   bool // write the access log to standard output
+
+	// What holds for the API of Docker Flow Proxy; see dockerflow.ProxyOptions.
+	Settings          dockerflow.Settings
+	ServiceName, Port string
+	CheckAddress      bool
+	Listeners         []string
+	PullInterval      time.Duration
+	Repeat            bool
+	Preferred         []string           // patterns of certificates that come first
+	Services          []*catalog.Service // those that variables describe
+
+	// What holds for the API of Docker Flow Swarm Listener; see
+	// dockerflow.ListenerOptions.
+	Announcing                   dockerflow.Announcing
+	CreateService, RemoveService []dockerflow.Receiver
+	CreateNode, RemoveNode       []dockerflow.Receiver
+	Retries                      int
+	RetryInterval                time.Duration
+
+	// Notices are for the log: what is ignored and why.
+	Notices []string
+
+	ports                        []port
+	clientCA                     string
+	mode                         string // of services in the environment
+	encrypted                    bool
+	users                        *string
+	createService, removeService []string
+	createNode, removeNode       []string
+	createMethods, removeMethods []string
+}
+
+// Limits are times that hold for any engine; zero is the engine's default.
+type Limits struct {
+	DialTimeout, ResponseTimeout time.Duration
+	HeaderTimeout, IdleTimeout   time.Duration
+}
+
+// port is a port that is to be listened on.
+type port struct {
+	number uint16
+	tls    bool
+	proxy  bool // a PROXY protocol header comes first
+}
+
+// Parts says whose variables are read, and whether HAProxy is the engine.
+type Parts struct{ Proxy, Listener, HAProxy bool }
+
+// Read translates the variables. secrets holds the Docker secrets, /run/secrets. The
+// error names everything that cannot be read or must be refused.
+func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) {
+	e := &Environment{Settings: dockerflow.Settings{Instance: "docker-flow"}}
+	var faults []error
+	var variables []variable
+	if on.Proxy {
+		variables = proxyVariables()
+	}
+	if on.Proxy && on.HAProxy {
+		variables = withHAProxy(variables)
+	}
+	if on.Listener {
+		variables = append(variables, listenerVariables()...)
+	}
+	for _, v := range variables {
+		if err := e.take(v, env, secrets); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if on.Proxy {
+		faults = append(faults, e.finishProxy(env, secrets))
+	}
+	if on.Proxy && on.HAProxy {
+		faults = append(faults, e.finishHAProxy(env, secrets))
+	}
+	if on.Listener {
+		faults = append(faults, e.finishListener(secrets))
+	}
+	return e, errors.Join(faults...)
+}
+
+// take reads one variable.
+func (e *Environment) take(v variable, env map[string]string, secrets fs.FS) error {
+	value, given := env[v.name]
+	if v.secret {
+		if text, err := fs.ReadFile(secrets, "dfp_"+strings.ToLower(v.name)); err == nil {
+			value, given = strings.TrimSpace(string(text)), true
+		}
+	}
+	if !given || value == "" && v.status != kept || slices.Contains(v.harmless, value) {
+		return nil
+	}
+	switch v.status {
+	case ignored:
+		e.Notices = append(e.Notices, v.name+": "+v.meaning)
+	case refused:
+		return fmt.Errorf("%s: %s", v.name, v.meaning)
+	case kept:
+		if err := v.read(e, value); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+	}
+	return nil
+}
+
+// finishProxy reads what depends on several variables.
+func (e *Environment) finishProxy(env map[string]string, secrets fs.FS) error {
+	if e.users != nil {
+		e.Labels.Users = labels.ParseUsers("USERS", *e.users, e.encrypted)
+	}
+	e.Labels.Separator = e.Settings.Separator
+	e.Labels.HTTPSOnly = e.Settings.HTTPSOnly
+	e.Labels.FilterInstance, e.Labels.Instance = e.Settings.FilterInstance, e.Settings.Instance
+	e.Labels.Secrets = map[string][]route.User{}
+	if entries, err := fs.ReadDir(secrets, "."); err == nil {
+		for _, entry := range entries {
+			name, ok := strings.CutPrefix(entry.Name(), "dfp_users_")
+			if !ok || name == "pass_encrypted" {
+				continue
+			}
+			text, err := fs.ReadFile(secrets, entry.Name())
+			if err != nil {
+				return fmt.Errorf("secret %s: %w", entry.Name(), err)
+			}
+			e.Labels.Secrets[name] = labels.ParseUsers(name, string(text), false)
+		}
+	}
+	services, faulty := e.Settings.EnvironmentServices(env, e.mode)
+	e.Services = services
+	for _, reason := range faulty {
+		e.Notices = append(e.Notices, "DFP_SERVICE: "+reason)
+	}
+	return nil
+}
+
+// finishListener adds the URLs in secrets to those in variables.
+func (e *Environment) finishListener(secrets fs.FS) error {
+	var faults []error
+	for name, list := range map[string]*[]string{
+		"df_notify_create_service_url": &e.createService, "df_notify_remove_service_url": &e.removeService,
+		"df_notify_create_node_url": &e.createNode, "df_notify_remove_node_url": &e.removeNode,
+	} {
+		text, err := fs.ReadFile(secrets, name)
+		if err != nil {
+			continue // there is no such secret
+		}
+		var more []string
+		if err := readURLs(func(*Environment) *[]string { return &more })(e, strings.TrimSpace(string(text))); err != nil {
+			faults = append(faults, fmt.Errorf("secret %s: %w", name, err))
+		}
+		*list = append(*list, more...)
+	}
+	e.CreateService, e.RemoveService = receivers(e.createService, e.createMethods), receivers(e.removeService, e.removeMethods)
+	e.CreateNode, e.RemoveNode = receivers(e.createNode, nil), receivers(e.removeNode, nil)
+	return errors.Join(faults...)
+}
+
+// ListenersOf adds the ports that the environment asks for to the listeners of the
+// configuration. The usual ports stand for the configured listeners wherever those
+// listen.
+func (e *Environment) ListenersOf(configured []route.Listener) []route.Listener {
+	list := slices.Clone(configured)
+	e.Labels.Ports = map[uint16]string{}
+	taken := map[string]bool{}
+	var plain, secure *route.Listener
+	for i := range configured {
+		l := &configured[i]
+		if _, port, err := net.SplitHostPort(l.Address); err == nil {
+			taken[port] = true
+		}
+		if l.TLS {
+			secure = l
+			e.Labels.Ports[443] = l.Name
+		} else {
+			plain = l
+			e.Labels.Ports[80] = l.Name
+		}
+	}
+	for _, p := range e.ports {
+		digits := strconv.Itoa(int(p.number))
+		if taken[digits] || p.number == 80 && plain != nil || p.number == 443 && secure != nil {
+			continue
+		}
+		taken[digits] = true
+		l := route.Listener{Name: "http-" + digits, Address: ":" + digits, TLS: p.tls, ProxyProtocol: p.proxy}
+		like := plain
+		if p.tls {
+			l.Name, like = "https-"+digits, secure
+		}
+		if like != nil {
+			l.TrustedProxies, l.Certificates = like.TrustedProxies, like.Certificates
+		}
+		list = append(list, l)
+	}
+	for i := range list {
+		if list[i].TLS {
+			list[i].ClientCAFile = e.clientCA
+		}
+	}
+	return list
+}
+
+// receivers puts URLs and methods together; the last method holds for the rest.
+func receivers(urls, methods []string) []dockerflow.Receiver {
+	var list []dockerflow.Receiver
+	for i, u := range urls {
+		r := dockerflow.Receiver{URL: u}
+		if len(methods) > 0 {
+			r.Method = methods[min(i, len(methods)-1)]
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// The readers of values.
+
+func readText(place func(*Environment) *string) func(*Environment, string) error {
+	return func(e *Environment, value string) error { *place(e) = value; return nil }
+}
+
+// readSwitch takes what is no boolean for no, as the original does.
+func readSwitch(place func(*Environment) *bool) func(*Environment, string) error {
+	return func(e *Environment, value string) error {
+		*place(e), _ = strconv.ParseBool(value)
+		return nil
+	}
+}
+
+func readSeconds(unit time.Duration, place func(*Environment) *time.Duration) func(*Environment, string) error {
+	return func(e *Environment, value string) error {
+		n, err := strconv.Atoi(value)
+		if value == "" {
+			return nil
+		}
+		if err != nil || n < 0 || n > 1_000_000_000 {
+			return errors.New("not a number")
+		}
+		*place(e) = time.Duration(n) * unit
+		return nil
+	}
+}
+
+func readList(place func(*Environment) *[]string) func(*Environment, string) error {
+	return func(e *Environment, value string) error {
+		for part := range strings.SplitSeq(value, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				*place(e) = append(*place(e), part)
+			}
+		}
+		return nil
+	}
+}
+
+// readURLs reads a list of URLs, in place of those of another variable.
+func readURLs(place func(*Environment) *[]string) func(*Environment, string) error {
+	return func(e *Environment, value string) error {
+		var all []string
+		for part := range strings.SplitSeq(value, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			u, err := url.Parse(part)
+			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return errors.New("not a list of http:// or https:// URLs")
+			}
+			all = append(all, part)
+		}
+		if len(all) > 0 {
+			*place(e) = all
+		}
+		return nil
+	}
+}
+
+// readPorts reads items like "80", "443:ssl" and "443 accept-proxy:ssl".
+func readPorts(e *Environment, value string) error {
+	for item := range strings.SplitSeq(value, ",") {
+		words, secure := strings.CutSuffix(strings.TrimSpace(item), ":ssl")
+		fields := strings.Fields(words)
+		if len(fields) == 0 {
+			continue
+		}
+		n, err := strconv.ParseUint(fields[0], 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is no port", fields[0])
+		}
+		p := port{number: uint16(n), tls: secure}
+		for _, word := range fields[1:] {
+			if word != "accept-proxy" {
+				return fmt.Errorf("port %d: the word %q is HAProxy's; only accept-proxy and :ssl are understood", n, word)
+			}
+			p.proxy = true
+		}
+		e.ports = append(e.ports, p)
+	}
+	return nil
+}
