@@ -58,7 +58,7 @@ func labelReference() string {
 	var b strings.Builder
 	b.WriteString(`# Labels
 
-This page is printed from the table that labels are read with (` + "`internal/compile/native.go`" + `); a test keeps it current.
+This page is printed from the table that labels are read with (` + "`internal/compile/native/keys.go`" + `); a test keeps it current.
 
 Labels of Docker Flow, ` + "`com.df.*`" + `, have [a page of their own](docker-flow.md). In Swarm, labels belong to the service: ` + "`deploy.labels`" + ` in a
 stack file.
