@@ -125,7 +125,7 @@ func TestPostedService(t *testing.T) {
 		"&reqPathSearch=/a/&reqPathReplace=&serviceCert=sound\\nkey&serviceDomain=*.a.example&checkResolvers=no&replicas=2", "aclName=01-a")
 	two := 2
 	want := &catalog.Service{
-		ID: "go-demo@posted", Name: "go-demo", Source: "posted", OwnLabels: true, Replicas: &two,
+		ID: "go-demo@posted", Name: "go-demo", Source: "posted", OwnLabels: true, Posted: true, Replicas: &two,
 		Labels: map[string]string{
 			"com.df.port.1": "8080", "com.df.servicePath.1": "/a", "com.df.aclName": "01-a", "com.df.reqPathSearch": "/a/",
 			"com.df.reqPathReplace": "", "com.df.serviceDomain": "*.a.example", "com.df.replicas": "2",
