@@ -28,7 +28,7 @@ func (a *App) newFleet(environ []string, metrics prometheus.Registerer) error {
 	log := a.log.With("part", "fleet")
 	var err error
 	a.fleet, err = fleet.New(fleet.Options{
-		Path: cfg.Fleet.File, Documents: a.history, Records: a.history, Logger: log, Registerer: metrics,
+		Path: cfg.Fleet.File, Documents: a.history, Records: a.history, Logger: log, Registerer: metrics, OnEnded: a.reportRollout,
 		NewEngine: func(url string) (driver.Engine, error) { return dockerapi.New(dockerOptions(url, cfg, env)) },
 	})
 	if err != nil {

@@ -66,9 +66,6 @@ func (a *App) newWatching(feed *catalog.Feed, environ []string, metrics *prometh
 	if w.recorder != nil {
 		w.parts = append(w.parts, w.recorder.Run)
 	}
-	if a.fleet != nil {
-		w.parts = append(w.parts, func(ctx context.Context) error { return reportRollouts(ctx, w.notifier, a.fleet) })
-	}
 	return w, nil
 }
 
