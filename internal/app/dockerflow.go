@@ -28,22 +28,22 @@ import (
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
-// and the two HTTP faces, each as far as it is asked for.
+// and the two HTTP APIs, each as far as it is asked for.
 type dockerFlow struct {
 	cfg DockerFlowConfig
 	env *env.Environment
 	log *slog.Logger
-	// The sources behind the proxy's face; nil without it.
+	// The sources behind the proxy's API; nil without it.
 	posted       *posted.Source
 	certificates *certificates.Source
 	found        []catalog.Certificate // at start
 
-	proxy, listener *face         // nil when off
-	waiting         func() string // what the proxy's face still lacks; nil when off
+	proxy, listener *flowAPI      // nil when off
+	waiting         func() string // what the proxy's API still lacks; nil when off
 }
 
-// face is one of the two on its address. run is what it does besides answering.
-type face struct {
+// flowAPI is one of the two on its address. run is what it does besides answering.
+type flowAPI struct {
 	socket net.Listener
 	server *http.Server
 	run    func(context.Context) error
@@ -94,7 +94,7 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 	return f, nil
 }
 
-// sources are the sources behind the faces; a nil f has none.
+// sources are the sources behind the APIs; a nil f has none.
 func (f *dockerFlow) sources() []discovery.Source {
 	if f == nil || f.posted == nil {
 		return nil
@@ -131,7 +131,7 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 	return dirs
 }
 
-// bind makes the faces and binds their addresses.
+// bind makes the APIs and binds their addresses.
 func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
 		port := f.env.Port
@@ -160,7 +160,7 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			return err
 		}
 		f.waiting = p.Waiting
-		if f.proxy, err = newFace(f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
+		if f.proxy, err = newFlowAPI(f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
 			return fmt.Errorf("dockerflow.proxy.listen: %w", err)
 		}
 	}
@@ -180,20 +180,20 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 		if err != nil {
 			return err
 		}
-		if f.listener, err = newFace(f.cfg.Listener.Listen, d, d.Run, l); err != nil {
+		if f.listener, err = newFlowAPI(f.cfg.Listener.Listen, d, d.Run, l); err != nil {
 			return fmt.Errorf("dockerflow.listener.listen: %w", err)
 		}
 	}
 	return nil
 }
 
-// newFace binds the address of a face.
-func newFace(address string, handler http.Handler, run func(context.Context) error, l *lifecycle) (*face, error) {
+// newFlowAPI binds the address of an API.
+func newFlowAPI(address string, handler http.Handler, run func(context.Context) error, l *lifecycle) (*flowAPI, error) {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	f := &face{socket: socket, run: run, server: &http.Server{
+	f := &flowAPI{socket: socket, run: run, server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -201,23 +201,23 @@ func newFace(address string, handler http.Handler, run func(context.Context) err
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}}
-	l.onStop("face of Docker Flow", func(context.Context) error {
+	l.onStop("API of Docker Flow", func(context.Context) error {
 		_ = socket.Close() // closed already when it was served
 		return f.server.Close()
 	})
 	return f, nil
 }
 
-// run serves the faces until ctx ends.
+// run serves the APIs until ctx ends.
 func (f *dockerFlow) run(ctx context.Context, g *errgroup.Group) {
-	for _, face := range []*face{f.proxy, f.listener} {
-		if face == nil {
+	for _, api := range []*flowAPI{f.proxy, f.listener} {
+		if api == nil {
 			continue
 		}
-		g.Go(func() error { return face.run(ctx) })
+		g.Go(func() error { return api.run(ctx) })
 		g.Go(func() error {
-			if err := face.server.Serve(face.socket); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("face of Docker Flow: %w", err)
+			if err := api.server.Serve(api.socket); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("API of Docker Flow: %w", err)
 			}
 			return nil
 		})
@@ -225,15 +225,15 @@ func (f *dockerFlow) run(ctx context.Context, g *errgroup.Group) {
 			<-ctx.Done()
 			stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
-			return face.server.Shutdown(stopping)
+			return api.server.Shutdown(stopping)
 		})
 	}
 }
 
-// DockerFlowAddr returns the address of a face, "proxy" or "listener", or nil when it
+// DockerFlowAddr returns the address of an API, "proxy" or "listener", or nil when it
 // is off.
 func (a *App) DockerFlowAddr(name string) net.Addr {
-	f := map[string]*face{"proxy": a.flow.proxy, "listener": a.flow.listener}[name]
+	f := map[string]*flowAPI{"proxy": a.flow.proxy, "listener": a.flow.listener}[name]
 	if f == nil {
 		return nil
 	}
@@ -251,23 +251,23 @@ const secretsPath = compile.FlowSecrets
 // secretsDir holds the Docker secrets.
 func secretsDir() fs.FS { return os.DirFS(secretsPath) }
 
-// dockerFlow checks the addresses of the faces.
+// dockerFlow checks the addresses of the APIs.
 func (v *validation) dockerFlow(c *Config) {
-	for _, face := range []struct{ key, address string }{
+	for _, api := range []struct{ key, address string }{
 		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
 		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
 	} {
-		if face.address == "" || face.address == Off {
+		if api.address == "" || api.address == Off {
 			continue
 		}
-		v.address(face.key, face.address)
-		if overlap(face.address, c.Admin.Listen) && face.address != c.Admin.Listen {
-			v.add(face.key, face.address, "takes the port of admin.listen, "+c.Admin.Listen+"; give that another one, such as 127.0.0.1:9000, or off")
+		v.address(api.key, api.address)
+		if overlap(api.address, c.Admin.Listen) && api.address != c.Admin.Listen {
+			v.add(api.key, api.address, "takes the port of admin.listen, "+c.Admin.Listen+"; give that another one, such as 127.0.0.1:9000, or off")
 		}
 	}
 }
 
-// overlap tells whether two different addresses cannot both be listened on.
+// overlap reports whether two different addresses cannot both be listened on.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)

@@ -9,7 +9,7 @@ import (
 
 // WithCertificates gives the certificates of a snapshot to every listener with TLS,
 // behind those that it was configured with. A listener that has none then is left
-// out: nobody could talk to it. It comes with the first certificate.
+// out: no client could use it. It comes with the first certificate.
 func WithCertificates(listeners []route.Listener, certificates []catalog.Certificate) []route.Listener {
 	list := make([]route.Listener, 0, len(listeners))
 	for _, l := range listeners {

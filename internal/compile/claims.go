@@ -75,7 +75,7 @@ func (c *claimant) idle() bool {
 // Of two routes of one service the first one by name has the claim. A route that
 // was in the table before with the same claims keeps its number and
 // cannot lose to a newcomer. Then come routes that were there before with some of
-// the claims, which nobody else may take while they ask for them; then all others.
+// the claims, which no other route may take while they ask for them; then all others.
 // Whoever asks for the same requests as before keeps its number; all others are
 // numbered in the order in which their services were created. A route loses as a
 // whole. Docker Flow's services may have an order of their own; see favoured. Behind
@@ -205,7 +205,7 @@ func (c *claimant) yields(other *claimant) bool {
 	return other.rank != "" && other.rank < c.rank
 }
 
-// name settles whom a loser is told about: whoever has the first of its claims
+// name settles which winner a loser's problem names: the one that has the first of its claims
 // that is taken, however the contest went.
 func (c *claimant) name(taken map[claim]*claimant) {
 	if c.winner == nil || c.lost == "" {

@@ -300,8 +300,8 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	if t, err = route.New(revision, listeners(), routes, backends, problems); err == nil {
 		return t
 	}
-	// Only the listeners are left to be at fault, and whoever wires the program
-	// has checked them.
+	// Only the listeners are left to be at fault, and the program has checked them at
+	// start.
 	text := chars.Printable("the table could not be made: " + err.Error())
 	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
 	return t

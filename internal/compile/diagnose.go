@@ -198,7 +198,7 @@ func nearMisses(labels map[string]string) []string {
 	return list
 }
 
-// problems tells the problems of the table that concern the instance.
+// problems adds the problems of the table that concern the instance.
 func (d *doctor) problems(in *catalog.Instance) {
 	for _, p := range d.table.Problems {
 		if p.Service != d.plan.service.ID {
@@ -257,7 +257,7 @@ func (d *doctor) address(in *catalog.Instance) {
 	}
 }
 
-// routes tells which routes lead to the instance, or to the service when in is
+// routes adds which routes lead to the instance, or to the service when in is
 // nil, and returns whether any does.
 func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 	found := false

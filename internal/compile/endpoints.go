@@ -161,7 +161,7 @@ func shortID(id string) string {
 	return id[:short]
 }
 
-// uniqueEndpoints sorts endpoints by ID and tells those of several sources apart
+// uniqueEndpoints sorts endpoints by ID and separates those of several sources
 // that have the same; of what is the same even then, the first stays.
 func uniqueEndpoints(list []route.Endpoint) []route.Endpoint {
 	order := func(a, b route.Endpoint) int {

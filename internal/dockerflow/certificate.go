@@ -119,7 +119,7 @@ func (p *Proxy) adoptAll(ctx context.Context) {
 }
 
 // adopt asks each of the other replicas once. A certificate that is here already
-// stays. The error tells of one that could not be asked.
+// stays. The error names one that could not be asked.
 func (p *Proxy) adopt(ctx context.Context) error {
 	siblings, err := p.siblings(ctx)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"fairway/internal/catalog"
 )
 
-// Announcing says what a listener tells of a snapshot. The zero value is what the
+// Announcing says what a listener announces of a snapshot. The zero value is what the
 // original does without any variables.
 type Announcing struct {
 	// Label is the label that must say true; empty means com.df.notify.
@@ -20,14 +20,14 @@ type Announcing struct {
 	// NamePrefix, with an underscore behind it, goes before the name of every
 	// service; empty for none.
 	NamePrefix string
-	// NodeInfo also tells where the instances of a service run.
+	// NodeInfo adds where the instances of a service run.
 	NodeInfo bool
 }
 
 // stackLabel is the label in which Docker keeps the stack of a service.
 const stackLabel = "com.docker.stack.namespace"
 
-// event is one thing to tell: that a service or a node is there or has changed, or
+// event is one thing to announce: that a service or a node is there or has changed, or
 // that it is gone.
 type event struct {
 	object string // what it is about, unique over services and nodes
@@ -36,18 +36,18 @@ type event struct {
 	query  string // the parameters, form-encoded, sorted by name
 }
 
-// announced is what there is to tell of one object.
+// announced is what there is to announce of one object.
 type announced struct {
 	create, remove string
-	// stamp changes when the object is to be told of again, though the parameters
+	// stamp changes when the object is to be announced again, though the parameters
 	// may be the same: for another image.
 	stamp string
 }
 
-// events are what a listener tells when one snapshot follows another; before is
-// nil at first. Nodes come before services, and whatever is gone comes first. A node
-// that comes, changes or goes makes all services be told of again, for whoever
-// listens may have lost them with it.
+// events are what a listener announces when one snapshot follows another; before is
+// nil at first. Nodes come before services, and what is gone comes first. A node
+// that comes, changes or goes makes all services be announced again: a receiver may
+// have lost them with it.
 func (a Announcing) events(before, after *catalog.Snapshot) []event {
 	nodes := difference(nodesOf(before), nodesOf(after), true)
 	old, now := a.servicesOf(before), a.servicesOf(after)
@@ -60,7 +60,7 @@ func (a Announcing) events(before, after *catalog.Snapshot) []event {
 	return append(nodes, difference(old, now, false)...)
 }
 
-// difference tells what is gone, then what is new or changed, each sorted.
+// difference lists what is gone, then what is new or changed, each sorted.
 func difference(before, after map[string]announced, node bool) []event {
 	var gone, there []event
 	for id, o := range before {
@@ -79,7 +79,7 @@ func difference(before, after map[string]announced, node bool) []event {
 	return append(gone, there...)
 }
 
-// servicesOf are the services of a snapshot that are to be told of.
+// servicesOf are the services of a snapshot that are to be announced.
 func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	all := map[string]announced{}
 	if s == nil {
@@ -87,7 +87,7 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	}
 	names := nodeNames(s)
 	for _, service := range s.Services {
-		if !a.tells(service) {
+		if !a.announces(service) {
 			continue
 		}
 		create, _ := a.parameters(service, asWritten)
@@ -98,9 +98,9 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	return all
 }
 
-// tells says whether a service wants to be told of. Those that were posted are
-// somebody's calls already, and would go round in circles.
-func (a Announcing) tells(s *catalog.Service) bool {
+// announces reports whether a service asks to be announced. Those that were posted came
+// by such a call, and would go round in circles.
+func (a Announcing) announces(s *catalog.Service) bool {
 	return s.Source != Source && strings.EqualFold(s.Labels[a.label()], "true")
 }
 
@@ -116,7 +116,7 @@ const (
 )
 
 // ownLabels returns the com.df.* labels that are shown in full, by parameter. What is
-// shown in part is left out: whoever pulls would take it for the value.
+// shown in part is left out: a puller would take it for the value.
 func ownLabels(labels map[string]string, shown func(key, value string) string) (params map[string]string, d disclosure) {
 	params = map[string]string{}
 	for key, value := range labels {
@@ -158,7 +158,7 @@ func (a Announcing) parameters(s *catalog.Service, shown func(key, value string)
 	return values, d
 }
 
-// addFacts adds what is told of a service that is there.
+// addFacts adds what is announced of a service that is there.
 func (a Announcing) addFacts(values url.Values, s *catalog.Service, nodeNames map[string]string) {
 	if s.Replicas != nil {
 		values.Set("replicas", strconv.Itoa(*s.Replicas))
@@ -215,7 +215,7 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 	return all
 }
 
-// nodeParameters are what is told of a node that is there, and of one that is gone.
+// nodeParameters are what is announced of a node that is there, and of one that is gone.
 // Its own labels go before those of its engine, and facts before labels.
 func nodeParameters(n *catalog.Node, shown func(key, value string) string) (create, remove url.Values, d disclosure) {
 	remove = url.Values{"id": {n.ID}, "hostname": {n.Name}, "address": {n.Address}}
@@ -246,7 +246,7 @@ func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) s
 	}
 	names := nodeNames(s)
 	for _, service := range s.Services {
-		if !a.tells(service) || !isComplete(service) {
+		if !a.announces(service) || !isComplete(service) {
 			continue
 		}
 		values, d := a.parameters(service, shown)

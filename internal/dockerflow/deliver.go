@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Receiver is who is told of something: each call goes to URL, with the parameters
+// Receiver gets notifications: each call goes to URL, with the parameters
 // behind its own, by Method (GET when empty), without a body.
 type Receiver struct {
 	URL    string

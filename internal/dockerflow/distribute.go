@@ -110,7 +110,7 @@ func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, addres
 	return take(res.Body)
 }
 
-// ownAddress tells whether an address is one of this machine's or container's.
+// ownAddress reports whether an address is one of this machine's or container's.
 func ownAddress(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

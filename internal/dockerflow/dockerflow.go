@@ -1,11 +1,10 @@
-// Package dockerflow shows Fairway to those who know Docker Flow: the HTTP faces of
-// Docker Flow Proxy, which is told of services, and of Docker Flow Swarm Listener,
-// which tells of them.
+// Package dockerflow is the compatibility API of Docker Flow: that of Docker Flow Proxy,
+// which receives services, and that of Docker Flow Swarm Listener, which announces them.
 //
-// A face decides nothing about traffic. A call to the proxy's face becomes a posted
-// service, which carries what it was told as com.df.* labels and goes the way of
-// every other service; the listener's face turns the difference of two snapshots
-// into calls to others.
+// Neither decides anything about traffic. A call to the proxy's API becomes a posted
+// service, which carries the parameters as com.df.* labels and is compiled like every
+// other service; the listener turns the difference of two snapshots into calls to its
+// receivers.
 //
 // What a call means is decided in pure functions (parameter.go, judge.go, echo.go,
 // change.go); proxy.go, distribute.go, pull.go, listener.go and deliver.go act on it.
@@ -47,7 +46,7 @@ const masked = "*****"
 func hideLabel(string, string) string { return route.Masked }
 
 // serve answers a call, unless a browser makes it for a page of another origin: the
-// faces ask for no credentials, and a page must not have the operator's browser call
+// APIs ask for no credentials, and a page must not have the operator's browser call
 // them. Programs send neither header.
 func serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	site := r.Header.Get("Sec-Fetch-Site")

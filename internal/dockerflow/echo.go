@@ -51,7 +51,7 @@ type echo struct {
 	Tasks                    []string
 }
 
-// echoUser is a user in an echo; the password is never told.
+// echoUser is a user in an echo; the password is never shown.
 type echoUser struct {
 	Username      string
 	Password      string

@@ -32,7 +32,7 @@ type verdict struct {
 // judge decides about a call as far as that needs nothing but the call: the answer,
 // or nil for a call that is to be carried out. Only the first destination counts,
 // and the order of the checks is that of the original. 409 stands for a service
-// that is none of the proxy's business; whoever sends it takes that for success.
+// that another proxy serves; listeners take it for success.
 func (s Settings) judge(c call) *verdict {
 	if c.service == "" {
 		return refuse(http.StatusBadRequest, "serviceName parameter is mandatory")
@@ -61,12 +61,12 @@ func (s Settings) judge(c call) *verdict {
 
 func refuse(code int, message string) *verdict { return &verdict{code, statusNOK, message} }
 
-// foreign tells whether the service of a call is for a proxy of another name.
+// foreign reports whether the service of a call is for a proxy of another name.
 func (s Settings) foreign(c call) bool {
 	return s.FilterInstance && !strings.EqualFold(c.params["proxyInstanceName"], s.Instance)
 }
 
-// gone tells whether a call says that the service has no running copy, which
+// gone reports whether a call says that the service has no running copy, which
 // removes it.
 func gone(c call) bool {
 	n, err := strconv.Atoi(c.params["replicas"])

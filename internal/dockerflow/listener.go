@@ -22,8 +22,8 @@ import (
 type ListenerOptions struct {
 	Catalogue  Catalogue
 	Announcing Announcing
-	// Who is told of services and nodes that are there or have changed, and of
-	// those that are gone.
+	// The receivers of services and nodes that are there or have changed, and of those
+	// that are gone.
 	CreateService, RemoveService []Receiver
 	CreateNode, RemoveNode       []Receiver
 	// Retries is how often a call is tried again; zero means 50, and a negative
@@ -40,8 +40,8 @@ type ListenerOptions struct {
 	Logger *slog.Logger
 }
 
-// Listener is the face of Docker Flow Swarm Listener. It is an http.Handler; Run
-// tells the receivers.
+// Listener is the API of Docker Flow Swarm Listener. It is an http.Handler; Run
+// notifies the receivers.
 type Listener struct {
 	o       ListenerOptions
 	mux     *http.ServeMux
@@ -52,13 +52,13 @@ type Listener struct {
 
 	mu   sync.Mutex
 	ctx  context.Context   // of Run; nil before
-	last *catalog.Snapshot // what has been told
+	last *catalog.Snapshot // what has been announced
 }
 
-// NewListener returns the face.
+// NewListener returns the API.
 func NewListener(o ListenerOptions) (*Listener, error) {
 	if o.Catalogue == nil {
-		return nil, errors.New("dockerflow: the listener's face needs the catalogue")
+		return nil, errors.New("dockerflow: the listener's API needs the catalogue")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -73,7 +73,7 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		Name: "docker_flow_error", Help: "Notifications that failed, by operation.", ConstLabels: labels,
 	}, []string{"operation"})
 	l := &Listener{o: o, mux: http.NewServeMux(), count: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "docker_flow_service_count", Help: "Services that are told of.", ConstLabels: labels,
+		Name: "docker_flow_service_count", Help: "Services that are announced.", ConstLabels: labels,
 	})}
 	registry.MustRegister(errorCount, l.count)
 	client := newClient()
@@ -147,7 +147,7 @@ func asWritten(_, value string) string { return value }
 // ServeHTTP answers a call.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { serve(l.mux, w, r) }
 
-// Run tells the receivers what changes, everything at first, until ctx ends; then it
+// Run notifies the receivers of what changes, of everything at first, until ctx ends; then it
 // gives up what is still to be delivered and returns nil. It may be called once.
 func (l *Listener) Run(ctx context.Context) error {
 	l.mu.Lock()
@@ -165,12 +165,12 @@ func (l *Listener) Run(ctx context.Context) error {
 		if s, err = l.o.Catalogue.Next(ctx, s); err != nil {
 			return nil // ctx has ended: that is how this ends
 		}
-		l.tell(s)
+		l.announce(s)
 	}
 }
 
-// tell sends what is new in a snapshot.
-func (l *Listener) tell(s *catalog.Snapshot) {
+// announce sends what is new in a snapshot.
+func (l *Listener) announce(s *catalog.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.o.Announcing.events(l.last, s) {
@@ -180,7 +180,7 @@ func (l *Listener) tell(s *catalog.Snapshot) {
 	l.count.Set(float64(len(l.o.Announcing.servicesOf(s))))
 }
 
-// again sends all services that have been told of once more.
+// again sends all services that have been announced once more.
 func (l *Listener) again() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,7 +192,7 @@ func (l *Listener) again() {
 	}
 }
 
-// receivers are those who are told of an event.
+// receivers are those of an event.
 func (l *Listener) receivers(e event) []Receiver {
 	switch {
 	case e.node && e.remove:

@@ -26,7 +26,7 @@ type parameter struct {
 }
 
 // parameters is the vocabulary of reconfigure. What is not in it is ignored, for a
-// Swarm Listener forwards every com.df.* label, whoever it is meant for.
+// Swarm Listener forwards every com.df.* label, also those for other programs.
 var parameters = []parameter{
 	{name: "aclName"},
 	{name: "distribute", boolean: true},
@@ -102,7 +102,7 @@ func protects(label string) bool {
 // maxIndex is the last index that is looked at.
 const maxIndex = 10
 
-// call is what somebody says of a service: the parameters they gave, by name with
+// call is a service as a caller describes it: the parameters, by name with
 // index ("port.2").
 type call struct {
 	service string
@@ -204,7 +204,7 @@ func folded(values url.Values, name string) string {
 	return ""
 }
 
-// set keeps a value that was given. Booleans of the service are told as true, or
+// set keeps a value that was given. Booleans of the service are kept as true, or
 // not at all.
 func (c call) set(p parameter, key, value string) {
 	if p.boolean {

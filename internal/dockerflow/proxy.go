@@ -36,13 +36,13 @@ type Certificates interface {
 	Get(name string) ([]byte, error)
 }
 
-// Catalogue hands out snapshots. *catalog.Feed is one.
+// Catalogue has the snapshots. *catalog.Feed is one.
 type Catalogue interface {
 	Newest() *catalog.Snapshot
 	Next(ctx context.Context, have *catalog.Snapshot) (*catalog.Snapshot, error)
 }
 
-// Tables hands out the live table. *feed.Feed[route.Table] is one.
+// Tables has the live table. *feed.Feed[route.Table] is one.
 type Tables interface {
 	// Newest returns the live table, or nil before the first.
 	Newest() *route.Table
@@ -69,7 +69,7 @@ type ProxyOptions struct {
 	ShownLabel func(key, value string) string
 
 	// ServiceName is the name under which Docker's DNS knows the replicas of this
-	// proxy (proxy), and Port the port of their faces (8080).
+	// proxy (proxy), and Port the port of their APIs (8080).
 	ServiceName string
 	Port        string
 	// CheckAddress refuses a service whose name cannot be resolved.
@@ -88,12 +88,12 @@ type ProxyOptions struct {
 	LiveWait time.Duration
 	// Lookup resolves a name; the default asks the system.
 	Lookup func(ctx context.Context, host string) ([]string, error)
-	// Own tells whether an address, with its port, is this replica's.
+	// Own reports whether an address, with its port, is this replica's.
 	Own    func(address string) bool
 	Logger *slog.Logger
 }
 
-// Proxy is the face of Docker Flow Proxy. It is an http.Handler.
+// Proxy is the API of Docker Flow Proxy. It is an http.Handler.
 type Proxy struct {
 	o      ProxyOptions
 	log    *slog.Logger
@@ -105,11 +105,11 @@ type Proxy struct {
 	adopted  atomic.Bool // the other replicas were asked for certificates, once
 }
 
-// NewProxy returns the face. Run pulls from the listeners; without any it need not
+// NewProxy returns the API. Run pulls from the listeners; without any it need not
 // be called.
 func NewProxy(o ProxyOptions) (*Proxy, error) {
 	if o.Posted == nil || o.Certificates == nil || o.Catalogue == nil || o.Tables == nil || o.Metrics == nil || o.Statistics == nil {
-		return nil, errors.New("dockerflow: a part of the proxy's face is missing")
+		return nil, errors.New("dockerflow: a part of the proxy's API is missing")
 	}
 	o.ServiceName = cmp.Or(o.ServiceName, "proxy")
 	o.Port = cmp.Or(o.Port, "8080")
@@ -180,7 +180,7 @@ func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
 	answer(w, v.code, serviceReply{v.status, v.message, c.service, p.echo(c)})
 }
 
-// readRequest reads the call and keeps the body for whoever gets it next.
+// readRequest reads the call and keeps the body for the next reader.
 // distribute is what the query says, if it says anything: that is how a replica
 // that passes a call on keeps the others from doing the same.
 func readRequest(r *http.Request) (c call, body []byte, distribute bool, err error) {
@@ -286,7 +286,7 @@ func (p *Proxy) posted(c call) (*catalog.Service, error) {
 	return service, nil
 }
 
-// says tells whether a snapshot has a service as it was posted.
+// says reports whether a snapshot has a service as it was posted.
 func says(s *catalog.Snapshot, want *catalog.Service) bool {
 	return slices.ContainsFunc(s.Services, func(has *catalog.Service) bool {
 		return has.ID == want.ID && maps.Equal(has.Labels, want.Labels)
@@ -373,7 +373,7 @@ func (p *Proxy) forget(ctx context.Context, c call) verdict {
 	return verdict{http.StatusOK, statusOK, ""}
 }
 
-// reload asks the listeners to tell of everything again. Otherwise there is nothing
+// reload asks the listeners to announce everything again. Otherwise there is nothing
 // to do: what is served follows the catalogue by itself.
 func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 	v := verdict{http.StatusOK, statusOK, ""}

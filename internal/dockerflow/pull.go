@@ -34,20 +34,20 @@ func (p *Proxy) Run(ctx context.Context) error {
 
 // pullFrom pulls from one listener.
 func (p *Proxy) pullFrom(ctx context.Context, address string) {
-	for told := false; ; {
+	for failing := false; ; {
 		err := p.pull(ctx, address)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			if !p.pulled.Swap(true) || told {
+			if !p.pulled.Swap(true) || failing {
 				p.log.Info("services pulled from the listener", "listener", shown(address))
 			}
-			if told = false; !p.o.Repeat {
+			if failing = false; !p.o.Repeat {
 				return
 			}
-		case !told:
-			told = true
+		case !failing:
+			failing = true
 			p.log.Warn("services cannot be pulled from the listener, trying again", "listener", shown(address), "error", err)
 		}
 		select {
@@ -89,7 +89,7 @@ func (p *Proxy) pull(ctx context.Context, address string) error {
 	return err
 }
 
-// askListeners asks every listener to tell of all services again.
+// askListeners asks every listener to announce all services again.
 func (p *Proxy) askListeners(ctx context.Context) error {
 	if len(p.o.Listeners) == 0 {
 		return errors.New("no listener is configured: set LISTENER_ADDRESS")

@@ -45,7 +45,7 @@ type Options struct {
 	// Compress compresses the answers of every service.
 	Compress bool
 	// Users may use every service that has no users of its own; nil asks for
-	// nobody, an empty list lets nobody in.
+	// no user, an empty list lets no user in.
 	Users []route.User
 	// Secrets are the users of the files that usersSecret names, by that name; see
 	// ParseUsers. They are needed only where users have no passwords of their own.
@@ -181,7 +181,7 @@ type label struct {
 type labelSet struct {
 	*Dialect
 	service string
-	none    bool // the service shall have no instances
+	none    bool // the service is to have no instances
 	all     map[parameter]*label
 }
 
@@ -193,7 +193,7 @@ type parameter struct {
 }
 
 // sort sorts labels by their names. Those that Docker Flow does not know are
-// nobody's mistake: other programs read them. A label without a value says nothing.
+// no mistake: other programs read them. A label without a value says nothing.
 func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 	l := &labelSet{
 		Dialect: x, service: cmp.Or(s.Name, s.ID), none: s.Replicas != nil && *s.Replicas == 0,

@@ -158,7 +158,7 @@ var headerLabels = []struct {
 }
 
 // headerItems reads a list of headers, each a name and a value as in HAProxy's
-// configuration. A header by which Fairway itself tells services who asks is left
+// configuration. A header by which Fairway itself states who asks is left
 // to Fairway.
 func (d *dest) headerItems(name string, request bool, change draft.HeaderChange) {
 	op := &d.Filter.ResponseHeaders

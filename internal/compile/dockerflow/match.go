@@ -136,7 +136,7 @@ func (c comparison) path(pattern string) (route.Path, error) {
 }
 
 // host is the condition that a host compares with the pattern. A star in front
-// stands for whatever a name may begin with.
+// stands for any beginning of a name.
 func (c comparison) host(pattern string) (route.Host, error) {
 	pattern = strings.ToLower(pattern)
 	switch rest, starred := strings.CutPrefix(pattern, "*"); {

@@ -85,7 +85,7 @@ type dest struct {
 	index int
 }
 
-// destination begins the route of a destination. suffix tells it apart from
+// destination begins the route of a destination. suffix parts it from
 // others of the same destination.
 func (l *labelSet) destination(index int, suffix ...string) *dest {
 	name := ownName
@@ -189,7 +189,7 @@ func (d *dest) fault(name string, err error) {
 	}
 }
 
-// note tells that a label has no effect, unless err is nil.
+// note reports that a label has no effect, unless err is nil.
 func (d *dest) note(name string, err error) {
 	if err != nil {
 		d.notes = append(d.notes, labelFault{d.raw(name), draft.AsRefusal(err)})
@@ -292,7 +292,7 @@ func (d *dest) passThrough(mode string) {
 	d.MatchKnown = d.MatchKnown && d.Matches() != nil
 }
 
-// defaultBackend is the route that takes what nobody else takes; nil when the
+// defaultBackend is the route that takes what no other route takes; nil when the
 // service is not for that.
 func (l *labelSet) defaultBackend(index int) *request {
 	d := l.destination(index, "default")
@@ -302,7 +302,7 @@ func (l *labelSet) defaultBackend(index int) *request {
 		return nil
 	}
 	if !on {
-		return &d.request // only to tell what is wrong
+		return &d.request // only to report what is wrong
 	}
 	d.Priority = -draft.MaxPriority
 	d.Rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
@@ -357,7 +357,7 @@ func (d *dest) redirectHost() (string, error) {
 	return h.Value, err
 }
 
-// unsupported tells about labels that cannot be had here: those that could be
+// unsupported reports labels that cannot be had here: those that could be
 // there to protect something refuse the route.
 func (d *dest) unsupported() {
 	for _, k := range parameters {

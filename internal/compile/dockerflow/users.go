@@ -77,7 +77,7 @@ func (l *labelSet) hashed(text string) string {
 }
 
 // basicAuth reads who may use the service: its own users in the place of the
-// global ones. Where users were asked for and none is known, nobody gets in.
+// global ones. Where users were asked for and none is known, no user is let in.
 func (d *dest) basicAuth() *route.BasicAuth {
 	if d.bool("ignoreAuthorization") {
 		return nil

@@ -54,7 +54,7 @@ type Problem struct {
 
 // Draft is a route as labels ask for it.
 type Draft struct {
-	// Name tells the routes of a service apart; no two dialects use the same. Empty is
+	// Name is that of the route within its service; no two dialects use the same. Empty is
 	// the unnamed route.
 	Name string
 	// Refused is why the route may not be served; empty when its labels are right.

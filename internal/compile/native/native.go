@@ -110,7 +110,7 @@ func (x *Dialect) route(set *labelSet, r *routeLabels, disabled string) (*draft.
 
 // looksLikeKey says whether what stands for the name of a route is rather a
 // misspelt key, as in fairway.helth.path: such a route would take a path on every
-// host, and nobody meant it to.
+// host, which was not meant.
 func (x *Dialect) looksLikeKey(r *routeLabels, d *reading) bool {
 	if r.name == "" || d.Hosts != nil || d.Rule != nil {
 		return false
