@@ -54,7 +54,7 @@ type Options struct {
 	// Certificate and key are read again for each connection, so that they can
 	// be renewed in place. The engine's host name is always checked.
 	CAFile, CertFile, KeyFile string
-	// Insecure allows tcp without TLS. Whoever can reach such an engine, or
+	// Insecure allows tcp without TLS. Anybody who can reach such an engine, or
 	// stand in between, owns its machine.
 	Insecure bool
 

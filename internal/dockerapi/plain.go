@@ -22,7 +22,7 @@ import (
 type plain struct {
 	http   *http.Client
 	agreed atomic.Bool   // on the API version
-	turn   chan struct{} // held by whoever is agreeing; one place
+	turn   chan struct{} // held by the call that is agreeing; room for one
 }
 
 // Seen is what a caller remembers of the newest answer to one list call, so that
@@ -54,8 +54,8 @@ func (s *Seen) same(body []byte) bool {
 	return size > 0 && size == s.size && sum == s.sum
 }
 
-// The largest answers taken: a list that is larger than any Swarm's, and a text
-// that tells of an error.
+// The largest answers taken: a list that is larger than any Swarm's, and the text
+// of an error.
 const (
 	maxList  = 256 << 20
 	maxError = 4 << 10
@@ -134,9 +134,8 @@ func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 }
 
 // agree agrees on an API version with the engine, once. The maintained client does
-// so behind a lock that knows no deadline: it is taken in turn here, so that nobody
-// waits for somebody else's call for longer than his own may take. Nothing else
-// agrees with the probe.
+// so behind a lock without a deadline: here calls take turns, so that none waits for
+// another one longer than its own deadline. Nothing else agrees with the probe.
 func (c *Client) agree(ctx context.Context) error {
 	if c.plain.agreed.Load() {
 		return nil
@@ -151,11 +150,7 @@ func (c *Client) agree(ctx context.Context) error {
 		return nil
 	}
 	if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return err
+		return withoutURL(err)
 	}
 	c.plain.agreed.Store(true)
 	return nil
@@ -182,18 +177,21 @@ func (c *Client) open(ctx context.Context, path string, query url.Values) (io.Re
 	r.Header.Set("User-Agent", "fairway")
 	response, err := c.plain.http.Do(r)
 	if err != nil {
-		// url.Error repeats the URL, whose filters are of no use to anybody.
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
 		return nil, refusal(response)
 	}
 	return response.Body, nil
+}
+
+// withoutURL drops the URL from an error: its filters explain nothing.
+func withoutURL(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
 }
 
 // refusal makes an error of an answer that is not a list.

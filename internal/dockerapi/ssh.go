@@ -263,7 +263,7 @@ func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 	session := ssh.NewClient(c, channels, requests)
 	s.live = session
 	go func() {
-		_ = session.Wait() // whatever ended it, the next dial starts over
+		_ = session.Wait() // however it ended, the next dial starts over
 		s.drop(session)
 	}()
 	return session, nil
