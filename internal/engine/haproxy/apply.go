@@ -30,7 +30,7 @@ type target struct {
 // apply is Apply with the mutex held. It is called again with the same table when
 // something beside it has changed: files, health, listeners that can be bound now.
 func (e *Engine) apply(ctx context.Context, t *route.Table) error {
-	e.attend(ctx)
+	e.findRunning(ctx)
 	e.users.Follow(users.Named(t))
 	e.gates.learn(e.table, t)
 	next, p, missing, err := e.prepare(ctx, t)
@@ -44,8 +44,8 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 		}
 		return err
 	}
-	e.tellMissing(missing)
-	e.rest(e.target.Config, next.Config, e.table)
+	e.logMissing(missing)
+	e.quarantine(e.target.Config, next.Config, e.table)
 	e.arrangeCuts(e.target.Config, next.Config, t)
 	e.target, e.table, e.missing = next, t, missing
 	e.live.Store(&live{table: t, config: next.Config, addrs: e.addresses(t)})
@@ -54,12 +54,12 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.users.Keep(users.Named(t))
 	e.disk.sweep(next.Pairs)
 	e.gates.watch(t)
-	e.collectLeavers()
+	e.collectDraining()
 	return nil
 }
 
-// attend finds out what runs, before the first table and after HAProxy has died.
-func (e *Engine) attend(ctx context.Context) {
+// findRunning finds out what runs, before the first table and after HAProxy has died.
+func (e *Engine) findRunning(ctx context.Context) {
 	if e.target.Config == nil {
 		k, err := e.disk.load()
 		if err != nil {
@@ -87,7 +87,7 @@ func (e *Engine) attend(ctx context.Context) {
 func (e *Engine) found(proc *process.Process) {
 	e.proc = proc
 	e.running.Store(proc)
-	e.nudge() // tend listens for its end
+	e.wakeUp() // supervise listens for its end
 }
 
 func (e *Engine) lost() {
@@ -104,7 +104,7 @@ func (e *Engine) look(ctx context.Context) {
 	}
 	if err != nil {
 		e.worker = nil
-		e.log.Warn("HAProxy does not tell what it has", "error", err)
+		e.log.Warn("HAProxy does not show what it has", "error", err)
 		return
 	}
 	if e.target.Config != nil {
@@ -178,18 +178,18 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	}
 	err = e.reload(ctx, next, p)
 	switch {
-	case errors.Is(err, errNobody):
+	case errors.Is(err, errNotRunning):
 		return err // the files stay: who starts it needs them
 	case err != nil:
 		e.worker = nil
-		e.nudge()
+		e.wakeUp()
 		return errors.Join(err, staged.revert())
 	}
 	return nil
 }
 
-// errNobody is wrapped by the error about a HAProxy that somebody else is to start.
-var errNobody = errors.New("haproxy: nobody answers")
+// errNotRunning is wrapped by the error about a HAProxy that Fairway does not start.
+var errNotRunning = errors.New("haproxy: nobody answers")
 
 // run carries the steps of a plan out and reads back what they touched. After an
 // error it is unknown what the worker has.
@@ -241,7 +241,7 @@ func (e *Engine) reload(ctx context.Context, next target, p plan.Plan) error {
 	e.counters.reloads.WithLabelValues(p.Reload).Inc()
 	e.lastReload = time.Now()
 	e.worker = plan.WorkerOf(next.Target)
-	e.leavers, e.rests = map[leaver]*leaving{}, map[string]time.Time{} // the new worker has none
+	e.draining, e.quarantined = map[drainingServer]*deletion{}, map[string]time.Time{} // the new worker has none
 	if err := e.disk.good(next.Config); err != nil {
 		e.log.Warn("a copy of the configuration cannot be kept", "error", err)
 	}
@@ -324,7 +324,7 @@ func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 // start starts HAProxy from the files on disk.
 func (e *Engine) start(ctx context.Context) error {
 	if e.elsewhere() {
-		return fmt.Errorf("%w at %s: start it as `haproxy -W -S %s -f %s`", errNobody, e.masterSocket(), e.masterSocket(), e.disk.configFile())
+		return fmt.Errorf("%w at %s: start it as `haproxy -W -S %s -f %s`", errNotRunning, e.masterSocket(), e.masterSocket(), e.disk.configFile())
 	}
 	proc, err := process.Start(ctx, e.processOptions())
 	if err != nil {

@@ -44,7 +44,7 @@ type Options struct {
 	Dir string
 	// Program is the path of haproxy; empty looks for it.
 	Program string
-	// MasterSocket and AdminSocket are those of a HAProxy that somebody else runs
+	// MasterSocket and AdminSocket are those of a HAProxy that Fairway does not run
 	// with the configuration in Dir; then it is never started or stopped from
 	// here. Both or none.
 	MasterSocket, AdminSocket string
@@ -54,15 +54,15 @@ type Options struct {
 	AccessLog io.Writer
 	// Registerer takes the metrics; nil keeps none.
 	Registerer prometheus.Registerer
-	// OnDrained is told how endpoints leave that had requests, from a goroutine of
-	// the engine; nil is told nothing.
+	// OnDrained gets how endpoints leave that had requests, from a goroutine of
+	// the engine; nil gets nothing.
 	OnDrained func(traffic.Drained)
 
 	// UserDirs are the directories below which routes may name user files; none
 	// means that no file may be.
 	UserDirs []string
 	// OnChange is called, from any goroutine, when UserFile or Unsupported may say
-	// something else than before; nil calls nobody.
+	// something else than before; nil calls nothing.
 	OnChange func()
 
 	// Render are the limits of what is served. Dir, the sockets, Bind,
@@ -147,26 +147,26 @@ type Engine struct {
 	target  target
 	missing map[string]string // optional listeners that cannot be bound, and why
 	// What serves.
-	proc       *process.Process // nil: it does not run
-	worker     *plan.Worker     // what it has; nil: unknown
-	workerPID  int              // of the last verification
-	ended      time.Time        // when it was last found to have
-	leavers    map[leaver]*leaving
-	rests      map[string]time.Time // sections that were given back, until when
-	cuts       map[leaver]time.Time // when what is passed through to a server is cut off
-	lastReload time.Time
-	// What tend has to do.
+	proc        *process.Process // nil: it does not run
+	worker      *plan.Worker     // what it has; nil: unknown
+	workerPID   int              // of the last verification
+	ended       time.Time        // when it was last found to have
+	draining    map[drainingServer]*deletion
+	quarantined map[string]time.Time         // sections that were given back, until when
+	cuts        map[drainingServer]time.Time // when what is passed through to a server is cut off
+	lastReload  time.Time
+	// What supervise has to do.
 	stale    bool // the table must be applied again
 	looked   time.Time
 	flushed  time.Time
 	verified time.Time
-	worries  worries
+	retry    retryState
 
-	tending  sync.WaitGroup
-	stopTend context.CancelFunc
-	life     context.Context // of changes that are carried through; ends when Stop cuts them off
-	abandon  context.CancelFunc
-	wake     chan struct{} // holds a token when tend has something to do now
+	supervising     sync.WaitGroup
+	stopSupervision context.CancelFunc
+	life            context.Context // of changes that are carried through; ends when Stop cuts them off
+	abandon         context.CancelFunc
+	wake            chan struct{} // holds a token when supervise has something to do now
 }
 
 // live is what the others may know of what is served.
@@ -195,7 +195,7 @@ func New(o Options) (*Engine, error) {
 	if !program.Version.Supported() {
 		return nil, fmt.Errorf("haproxy: %s is version %s: 2.6 or newer is needed", program.Path, program.Version)
 	}
-	if c := program.Capabilities(); !c.Lua || !c.PCRE2 {
+	if !program.Has("LUA") || !program.Has("PCRE2") {
 		return nil, fmt.Errorf("haproxy: %s was built without Lua or PCRE2, which are needed; the packages of distributions have both", program.Path)
 	}
 	e := &Engine{
@@ -203,14 +203,14 @@ func New(o Options) (*Engine, error) {
 		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
 		watched: newWatched(o.Logger),
 		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
-		leavers: map[leaver]*leaving{}, rests: map[string]time.Time{}, cuts: map[leaver]time.Time{}, wake: make(chan struct{}, 1),
+		draining: map[drainingServer]*deletion{}, quarantined: map[string]time.Time{}, cuts: map[drainingServer]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil
 	}
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Reported: o.OnChange, Logger: o.Logger})
 	e.judge.wait, e.judge.burst, e.judge.changed = waitForVerdict, true, o.OnChange
-	e.gates = newGates(o.Logger, e.nudge)
+	e.gates = newGates(o.Logger, e.wakeUp)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
@@ -221,11 +221,11 @@ func New(o Options) (*Engine, error) {
 	if err := e.register(); err != nil {
 		return nil, err
 	}
-	e.resolver = newResolver(o.Logger, e.nudge, systemLookup)
+	e.resolver = newResolver(o.Logger, e.wakeUp, systemLookup)
 	ctx, cancel := context.WithCancel(context.Background())
-	e.stopTend = cancel
+	e.stopSupervision = cancel
 	e.life, e.abandon = context.WithCancel(context.Background())
-	e.tending.Go(func() { e.tend(ctx) })
+	e.supervising.Go(func() { e.supervise(ctx) })
 	return e, nil
 }
 
@@ -330,7 +330,7 @@ func (e *Engine) Reload(ctx context.Context) error {
 	return e.bring(ctx, e.target, plan.Plan{Reload: plan.ReloadAsked, Text: "an operator asked for it"})
 }
 
-// Stop drains HAProxy and ends it, unless somebody else runs it: nothing new is
+// Stop drains HAProxy and ends it, unless Fairway does not run it: nothing new is
 // accepted, running requests finish. What still runs when ctx ends is cut off; a
 // change that is under way is cut off at once. The engine cannot be used again.
 func (e *Engine) Stop(ctx context.Context) error {
@@ -372,7 +372,7 @@ func (e *Engine) Leave(ctx context.Context) error {
 // engine has ended before. It fails when ctx ends and the change that is under way
 // does not, cut off as it is: then the engine ends after that.
 func (e *Engine) end(ctx context.Context) (*process.Process, error) {
-	e.stopTend()
+	e.stopSupervision()
 	defer context.AfterFunc(ctx, e.abandon)()
 	ended := make(chan *process.Process, 1)
 	go func() {
@@ -408,7 +408,7 @@ func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 const endGrace = time.Second
 
 func (e *Engine) finish() error {
-	e.tending.Wait()
+	e.supervising.Wait()
 	e.users.Close()
 	e.judge.close()
 	e.gates.close()
@@ -429,14 +429,14 @@ func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []strin
 	return e.users.Report(a)
 }
 
-// usersChanged has tend apply the table again.
+// usersChanged has supervise apply the table again.
 func (e *Engine) usersChanged() {
 	e.reread.Store(true)
-	e.nudge()
+	e.wakeUp()
 }
 
-// nudge has tend look at once.
-func (e *Engine) nudge() {
+// wakeUp has supervise look at once.
+func (e *Engine) wakeUp() {
 	select {
 	case e.wake <- struct{}{}:
 	default:

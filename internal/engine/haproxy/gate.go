@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +18,8 @@ import (
 // sends requests to a new server before its first check. From then on the checks
 // are HAProxy's.
 //
-// An endpoint behind a gate is waiting in the table that is rendered. So the files
-// say the same, and a HAProxy that starts does not let it in, either.
+// An endpoint behind a gate is waiting in what is rendered. So the files say the same,
+// and a HAProxy that starts does not let it in, either.
 type gates struct {
 	log    *slog.Logger
 	passed func() // called when an endpoint has, from any goroutine
@@ -34,7 +33,6 @@ type gates struct {
 	open   map[gate]bool
 	fresh  bool // one has opened since take
 	probes map[gate]probing
-	masked map[*route.Backend]*maskedBackend
 }
 
 // probing is a probe that runs, and the backend whose check it asks.
@@ -53,12 +51,6 @@ func (p probing) asks(b *route.Backend) bool {
 // gate is an endpoint at an address.
 type gate struct{ backend, endpoint, address string }
 
-// maskedBackend is a backend whose closed gates are waiting endpoints.
-type maskedBackend struct {
-	closed  []string // IDs of endpoints
-	backend *route.Backend
-}
-
 // The measures of probes, which are those of the embedded engine.
 const (
 	maxProbes       = 256 // at the same time
@@ -71,7 +63,7 @@ const (
 func newGates(log *slog.Logger, passed func()) *gates {
 	g := &gates{
 		log: log, passed: passed, slots: make(chan struct{}, maxProbes),
-		open: map[gate]bool{}, probes: map[gate]probing{}, masked: map[*route.Backend]*maskedBackend{},
+		open: map[gate]bool{}, probes: map[gate]probing{},
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
@@ -143,46 +135,19 @@ func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	}
 }
 
-// mask returns the table as it may be served now.
-func (g *gates) mask(t *route.Table) (*route.Table, error) {
+// closed are the endpoints of a table that are behind a closed gate.
+func (g *gates) closed(t *route.Table) map[render.EndpointID]bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var backends []*route.Backend
-	for i, b := range t.Backends {
-		var closed []string
+	closed := map[render.EndpointID]bool{}
+	for _, b := range t.Backends {
 		for _, x := range gatesOf(b) {
 			if !g.open[x] {
-				closed = append(closed, x.endpoint)
+				closed[render.EndpointID{Backend: x.backend, Endpoint: x.endpoint}] = true
 			}
 		}
-		if len(closed) == 0 {
-			continue
-		}
-		if backends == nil {
-			backends = slices.Clone(t.Backends)
-		}
-		backends[i] = g.maskOf(b, closed)
 	}
-	if backends == nil {
-		return t, nil
-	}
-	return route.New(t.Revision, t.Listeners, t.Routes, backends, t.Problems)
-}
-
-// maskOf returns the same backend for the same gates, so that it is known again.
-func (g *gates) maskOf(b *route.Backend, closed []string) *route.Backend {
-	if m := g.masked[b]; m != nil && slices.Equal(m.closed, closed) {
-		return m.backend
-	}
-	masked := *b
-	masked.Endpoints = slices.Clone(b.Endpoints)
-	for i := range masked.Endpoints {
-		if slices.Contains(closed, masked.Endpoints[i].ID) {
-			masked.Endpoints[i].State = route.EndpointWaiting
-		}
-	}
-	g.masked[b] = &maskedBackend{closed: closed, backend: &masked}
-	return &masked
+	return closed
 }
 
 // watch probes behind the gates of a table that are closed, and forgets those of
@@ -191,7 +156,6 @@ func (g *gates) watch(t *route.Table) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	wanted := map[gate]bool{}
-	kept := map[*route.Backend]*maskedBackend{}
 	for _, b := range t.Backends {
 		for _, x := range gatesOf(b) {
 			wanted[x] = true
@@ -206,11 +170,7 @@ func (g *gates) watch(t *route.Table) {
 				g.wg.Go(func() { g.probe(ctx, x, b) })
 			}
 		}
-		if m := g.masked[b]; m != nil {
-			kept[b] = m
-		}
 	}
-	g.masked = kept
 	for x, p := range g.probes {
 		if !wanted[x] {
 			p.cancel()

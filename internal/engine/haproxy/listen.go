@@ -26,18 +26,12 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 	missing := map[string]string{}
 	for _, l := range t.Listeners {
 		if why, ok := e.missing[l.Name]; ok && l.Optional {
-			missing[l.Name] = why // tend tries it again
+			missing[l.Name] = why // supervise tries it again
 		}
 	}
-	masked, err := e.gates.mask(t)
-	if err != nil {
-		return target{}, plan.Plan{}, nil, err
-	}
-	if masked, err = e.resolver.table(ctx, masked); err != nil {
-		return target{}, plan.Plan{}, nil, err
-	}
+	waiting, addresses := e.gates.closed(t), e.resolver.addresses(ctx, t)
 	for {
-		next, err := e.render(masked, missing)
+		next, err := e.render(t, missing, waiting, addresses)
 		if err != nil {
 			return target{}, plan.Plan{}, nil, err
 		}
@@ -84,8 +78,9 @@ func (e *Engine) free(ctx context.Context, c *render.Config) {
 }
 
 // render renders a table with the surroundings as they are.
-func (e *Engine) render(t *route.Table, missing map[string]string) (target, error) {
+func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[render.EndpointID]bool, addresses map[string]netip.Addr) (target, error) {
 	o := e.opts.Render
+	o.Waiting, o.Addresses = waiting, addresses
 	o.Dir, o.AdminSocket = e.opts.Dir, e.adminSocket()
 	o.IPv6 = e.ipv6
 	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
@@ -106,7 +101,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string) (target, erro
 		return nil, false
 	}
 	next := target{Target: plan.Target{Files: map[string]string{}}}
-	if t, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
+	if o.Authorities, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
 		return target{}, err
 	}
 	for path, data := range next.contents {
@@ -227,8 +222,8 @@ func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (m
 	return optional, errors.Join(failed...)
 }
 
-// tellMissing logs which listeners are left out, each once.
-func (e *Engine) tellMissing(missing map[string]string) {
+// logMissing logs which listeners are left out, each once.
+func (e *Engine) logMissing(missing map[string]string) {
 	for _, name := range sortedKeys(missing) {
 		if _, known := e.missing[name]; !known {
 			e.log.Warn("a listener that labels ask for cannot be bound, the rest is served", "listener", name, "error", missing[name])

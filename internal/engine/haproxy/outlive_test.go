@@ -175,7 +175,7 @@ func (s *site) meddle() {
 	}
 }
 
-// TestDriftIsCorrected: what somebody else has changed is found and put right.
+// TestDriftIsCorrected: what something else has changed is found and put right.
 func TestDriftIsCorrected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, Options{VerifyInterval: 100 * time.Millisecond})
@@ -440,7 +440,7 @@ func TestDrainLimit(t *testing.T) {
 	}
 }
 
-// TestElsewhere: a HAProxy that somebody else runs is neither started nor ended, and
+// TestElsewhere: a HAProxy that Fairway does not run is neither started nor ended, and
 // otherwise served alike.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
@@ -499,7 +499,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// TestStateDirectoryRemoved: HAProxy serves on and rests when Fairway has ended and
+// TestStateDirectoryRemoved: HAProxy serves on and quarantined when Fairway has ended and
 // somebody has removed the directory with its sockets.
 func TestStateDirectoryRemoved(t *testing.T) {
 	t.Parallel()
@@ -557,7 +557,7 @@ func TestStateDirectoryRemoved(t *testing.T) {
 		_ = res.Body.Close()
 	}
 	// What connects without a pause does so thousands of times a second, however slow
-	// the machine; what rests has this test's questions and a few timers.
+	// the machine; what quarantined has this test's questions and a few timers.
 	const watched = 2 * time.Second
 	before, begun := worked(), time.Now()
 	for time.Since(begun) < watched {

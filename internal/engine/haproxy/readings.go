@@ -66,7 +66,7 @@ type readingOptions struct {
 	Key string
 	// Ask reads HAProxy's statistics.
 	Ask func(context.Context) (socket.Stats, error)
-	// OnDrained is told how endpoints leave, from a goroutine of the readings; nil
+	// OnDrained gets how endpoints leave, from a goroutine of the readings; nil
 	// is told nothing.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -27,13 +28,6 @@ type resolver struct {
 	mu    sync.Mutex
 	known map[string]netip.Addr // by name; the zero address for those without one
 	fresh bool                  // an address has changed since take
-	made  map[*route.Backend]*addressed
-}
-
-// addressed is a backend with the addresses of its names.
-type addressed struct {
-	addresses []string // of the endpoints
-	backend   *route.Backend
 }
 
 // The measures of looking up.
@@ -46,7 +40,7 @@ const (
 func newResolver(log *slog.Logger, changed func(), lookup func(context.Context, string) ([]netip.Addr, error)) *resolver {
 	r := &resolver{
 		log: log, changed: changed, lookup: lookup,
-		known: map[string]netip.Addr{}, made: map[*route.Backend]*addressed{},
+		known: map[string]netip.Addr{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -73,52 +67,15 @@ func (r *resolver) take() bool {
 	return fresh
 }
 
-// table returns the table with addresses in place of names. Names that are new are
-// asked for first; an endpoint whose name has no address keeps it, and is not
-// served.
-func (r *resolver) table(ctx context.Context, t *route.Table) (*route.Table, error) {
-	names := namesOfTable(t)
-	r.ask(ctx, r.forgotten(names))
-	if len(names) == 0 {
-		return t, nil
-	}
+// addresses are those of the names in a table. Names that are new are asked for first;
+// one without an address is left out.
+func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]netip.Addr {
+	r.ask(ctx, r.forgotten(namesIn(t)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	backends := slices.Clone(t.Backends)
-	made := map[*route.Backend]*addressed{}
-	for i, b := range t.Backends {
-		if a := r.addressed(b); a != nil {
-			made[b], backends[i] = a, a.backend
-		}
-	}
-	r.made = made
-	return route.New(t.Revision, t.Listeners, t.Routes, backends, t.Problems)
-}
-
-// addressed returns the backend with addresses, the same for the same ones; nil when
-// it has no names.
-func (r *resolver) addressed(b *route.Backend) *addressed {
-	if len(namesOfBackend(b)) == 0 {
-		return nil
-	}
-	a := &addressed{addresses: make([]string, len(b.Endpoints))}
-	for i := range b.Endpoints {
-		a.addresses[i] = b.Endpoints[i].Address
-		host, port, ok := splitName(b.Endpoints[i].Address)
-		if addr := r.known[host]; ok && addr.IsValid() {
-			a.addresses[i] = net.JoinHostPort(addr.String(), port)
-		}
-	}
-	if before := r.made[b]; before != nil && slices.Equal(before.addresses, a.addresses) {
-		return before
-	}
-	made := *b
-	made.Endpoints = slices.Clone(b.Endpoints)
-	for i := range made.Endpoints {
-		made.Endpoints[i].Address = a.addresses[i]
-	}
-	a.backend = &made
-	return a
+	addresses := maps.Clone(r.known)
+	maps.DeleteFunc(addresses, func(_ string, a netip.Addr) bool { return !a.IsValid() })
+	return addresses
 }
 
 // forgotten drops the names that nobody has any more, and returns those that are
@@ -198,32 +155,24 @@ func (r *resolver) learn(host string, found []netip.Addr, err error) (changed bo
 	return true
 }
 
-func namesOfTable(t *route.Table) map[string]bool {
+// namesIn are the names that endpoints of a table have in place of addresses.
+func namesIn(t *route.Table) map[string]bool {
 	names := map[string]bool{}
 	for _, b := range t.Backends {
-		for _, host := range namesOfBackend(b) {
-			names[host] = true
+		for i := range b.Endpoints {
+			if host, ok := nameOf(b.Endpoints[i].Address); ok {
+				names[host] = true
+			}
 		}
 	}
 	return names
 }
 
-func namesOfBackend(b *route.Backend) []string {
-	var names []string
-	for i := range b.Endpoints {
-		if host, _, ok := splitName(b.Endpoints[i].Address); ok {
-			names = append(names, host)
-		}
-	}
-	return names
-}
-
-// splitName takes an address with a name apart; ok is false for one with an IP
-// address.
-func splitName(address string) (host, port string, ok bool) {
+// nameOf is the name in an address; ok is false for one with an IP address.
+func nameOf(address string) (host string, ok bool) {
 	if _, err := netip.ParseAddrPort(address); err == nil {
-		return "", "", false
+		return "", false
 	}
-	host, port, err := net.SplitHostPort(address)
-	return host, port, err == nil && host != ""
+	host, _, err := net.SplitHostPort(address)
+	return host, err == nil && host != ""
 }

@@ -214,7 +214,7 @@ func (j *judge) find(v *verdict, text string, lines []string) {
 	j.mu.Unlock()
 	if err == nil {
 		if late {
-			j.tell()
+			j.notify()
 		}
 		return
 	}
@@ -228,11 +228,11 @@ func (j *judge) find(v *verdict, text string, lines []string) {
 		delete(j.known, text)
 	}
 	j.mu.Unlock()
-	j.tell()
+	j.notify()
 }
 
-// tell reports that there may be another answer.
-func (j *judge) tell() {
+// notify reports that there may be another answer.
+func (j *judge) notify() {
 	j.answers.Add(1)
 	j.changed()
 }

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
-	"slices"
 
 	"fairway/internal/files"
 	"fairway/internal/route"
@@ -87,13 +86,13 @@ func (w *watched) keep(t *route.Table) {
 	maps.DeleteFunc(w.files, func(path string, _ *watchedFile) bool { return !used[path] })
 }
 
-// authorities returns the table with copies below dir in place of the files of
-// authorities that it names, and what is in them. HAProxy reads the copies: a file
+// authorities returns the paths below dir of copies of the files of authorities that a
+// table names, and what is in them by these paths. HAProxy reads the copies: a file
 // that is broken later does not keep it from starting. One that could never be used
 // is an error.
-func (w *watched) authorities(t *route.Table, dir string) (*route.Table, map[string][]byte, error) {
-	contents := map[string][]byte{}
-	for i, l := range t.Listeners {
+func (w *watched) authorities(t *route.Table, dir string) (copies map[string]string, contents map[string][]byte, err error) {
+	copies, contents = map[string]string{}, map[string][]byte{}
+	for _, l := range t.Listeners {
 		if !l.TLS || l.ClientCAFile == "" {
 			continue
 		}
@@ -102,17 +101,11 @@ func (w *watched) authorities(t *route.Table, dir string) (*route.Table, map[str
 			delete(w.files, l.ClientCAFile) // it is looked for anew the next time
 			return nil, nil, fmt.Errorf("listener %s: authorities of clients: %w", l.Name, f.err)
 		}
-		if len(contents) == 0 {
-			copied := *t
-			copied.Listeners = slices.Clone(t.Listeners)
-			t = &copied
-		}
 		sum := sha256.Sum256([]byte(l.ClientCAFile))
 		path := filepath.Join(dir, "authorities", hex.EncodeToString(sum[:8])+".pem")
-		contents[path] = f.data
-		t.Listeners[i].ClientCAFile = path
+		copies[l.ClientCAFile], contents[path] = path, f.data
 	}
-	return t, contents, nil
+	return copies, contents, nil
 }
 
 // checkAuthorities refuses what holds no certificate.

@@ -32,10 +32,6 @@ type Binary struct {
 	// Features are the names of its feature list with a plus, as OPENSSL, LUA,
 	// PCRE2, PROMEX, QUIC; sorted.
 	Features []string
-	// Services are its built-in services, as prometheus-exporter; sorted.
-	Services []string
-	// Filters are its built-in filters in lower case, as compression or spoe; sorted.
-	Filters []string
 }
 
 // Version is a version of HAProxy; the zero value is older than all.
@@ -60,45 +56,8 @@ func (v Version) String() string {
 // floor, because servers and certificates come and go at runtime from there on.
 func (v Version) Supported() bool { return v.AtLeast(2, 6) }
 
-// Capabilities are what a version can do beyond the floor (2.6). The zero value
-// is the floor.
-type Capabilities struct {
-	ReloadAnswer      bool // the master CLI answers `reload` with its result (2.7)
-	PayloadTerminator bool // `<<PATTERN` ends a payload (2.9)
-	WaitRemovable     bool // `wait … srv-removable` (3.0)
-	ServerCookie      bool // `cookie` and `guid` of servers added at runtime (3.0)
-	JSONLog           bool // `%{+json}o` in log formats (3.0)
-	InitState         bool // `init-state` of servers (3.1)
-	KeepsReload       bool // a reload asked for during a reload is done afterwards (3.1)
-	DynamicBackends   bool // `add backend`, `publish`, `del backend` (3.4)
-	TLS               bool // built with OpenSSL
-	Lua               bool // built with Lua
-	PCRE2             bool // built with PCRE2
-	Prometheus        bool // built with the Prometheus exporter
-	QUIC              bool // built with QUIC
-	Compression       bool // has the compression filter
-}
-
-// Capabilities derives the flags from the version and the build.
-func (b *Binary) Capabilities() Capabilities {
-	v, has := b.Version, func(list []string, name string) bool { return slices.Contains(list, name) }
-	return Capabilities{
-		ReloadAnswer:      v.AtLeast(2, 7),
-		PayloadTerminator: v.AtLeast(2, 9),
-		WaitRemovable:     v.AtLeast(3, 0),
-		ServerCookie:      v.AtLeast(3, 0),
-		JSONLog:           v.AtLeast(3, 0),
-		InitState:         v.AtLeast(3, 1),
-		KeepsReload:       v.AtLeast(3, 1),
-		DynamicBackends:   v.AtLeast(3, 4),
-		TLS:               has(b.Features, "OPENSSL") || has(b.Features, "OPENSSL_AWSLC") || has(b.Features, "OPENSSL_WOLFSSL"),
-		Lua:               has(b.Features, "LUA"),
-		PCRE2:             has(b.Features, "PCRE2"),
-		Prometheus:        has(b.Services, "prometheus-exporter"),
-		QUIC:              has(b.Features, "QUIC"),
-		Compression:       has(b.Filters, "compression"),
-	}
-}
+// Has reports whether the program was built with a feature, by its name in Features.
+func (b *Binary) Has(feature string) bool { return slices.Contains(b.Features, feature) }
 
 // ErrNotFound is wrapped by the error of Find when there is no haproxy.
 var ErrNotFound = errors.New("haproxy not found")
@@ -157,28 +116,18 @@ func parse(text string) (*Binary, error) {
 	b.Version.Major, _ = strconv.Atoi(m[2])
 	b.Version.Minor, _ = strconv.Atoi(m[3])
 	b.Version.Patch, _ = strconv.Atoi(m[4])
-	var filters bool
 	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
 		key, value, _ := strings.Cut(line, ":")
-		switch {
-		case filters && strings.HasPrefix(strings.TrimSpace(line), "["):
-			_, name, _ := strings.Cut(line, "]")
-			b.Filters = append(b.Filters, strings.ToLower(strings.TrimSpace(name)))
-		case strings.TrimSpace(key) == "Feature list":
-			for _, word := range strings.Fields(value) {
-				if name, ok := strings.CutPrefix(word, "+"); ok {
-					b.Features = append(b.Features, name)
-				}
-			}
-		case strings.TrimSpace(key) == "Available services":
-			b.Services = strings.Fields(value)
+		if strings.TrimSpace(key) != "Feature list" {
+			continue
 		}
-		filters = filters && strings.TrimSpace(line) != "" || strings.TrimSpace(key) == "Available filters"
+		for _, word := range strings.Fields(value) {
+			if name, ok := strings.CutPrefix(word, "+"); ok {
+				b.Features = append(b.Features, name)
+			}
+		}
 	}
 	slices.Sort(b.Features)
-	slices.Sort(b.Services)
-	slices.Sort(b.Filters)
 	return b, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -322,21 +324,35 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 	return strings.Join(o, " ")
 }
 
-// servers are the servers of a backend. Endpoints with an address that is none are
-// left out; Unsupported has said so.
+// address is where an endpoint listens; false while its name has no address.
+func (r *renderer) address(text string) (netip.AddrPort, bool) {
+	if address, err := netip.ParseAddrPort(text); err == nil {
+		return address, address.Port() != 0
+	}
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	address := netip.AddrPortFrom(r.o.Addresses[host], uint16(n)) //nolint:gosec // 16 bits
+	return address, err == nil && portErr == nil && n != 0 && address.IsValid()
+}
+
+// servers are the servers of a backend. Endpoints without an address are left out.
 func (r *renderer) servers(b *route.Backend) []Server {
 	options := r.serverOptions(b)
 	checked := b.Health != nil || b.MaxFails > 0
 	servers := make([]Server, 0, len(b.Endpoints))
 	for i := range b.Endpoints {
 		e := &b.Endpoints[i]
-		address, err := netip.ParseAddrPort(e.Address)
-		if err != nil || address.Port() == 0 {
+		address, ok := r.address(e.Address)
+		if !ok {
 			continue
 		}
+		state := e.State
+		if state == route.EndpointReady && r.o.Waiting[EndpointID{b.ID, e.ID}] {
+			state = route.EndpointWaiting
+		}
 		servers = append(servers, Server{
-			Name: serverName(b, e), Endpoint: e.ID, Address: address, Weight: min(max(e.Weight, 0), 256),
-			State: e.State, Options: options, Checked: checked, Health: b.Health,
+			Name: serverName(b, e, address), Endpoint: e.ID, Address: address, Weight: min(max(e.Weight, 0), 256),
+			State: state, Options: options, Checked: checked, Health: b.Health,
 		})
 	}
 	return servers

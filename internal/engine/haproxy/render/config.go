@@ -55,6 +55,15 @@ type Options struct {
 	// backend they had: requests of it may still be under way in them. A section that a service
 	// gives back is not handed out in the same configuration, either.
 	Resting map[string]bool
+	// Waiting are endpoints that are ready in the table and may not be served yet: their
+	// first check has not passed.
+	Waiting map[EndpointID]bool
+	// Addresses are those of the names that endpoints have in place of addresses. An
+	// endpoint whose name is not among them is left out.
+	Addresses map[string]netip.Addr
+	// Authorities are the files that HAProxy reads in place of those with authorities of
+	// clients, by the names in the table.
+	Authorities map[string]string
 	// UserFile returns the users in the file that a filter names; false says that it
 	// cannot be read, and its routes answer 503. Nil reads no file.
 	UserFile func(*route.BasicAuth) ([]route.User, bool)
@@ -103,6 +112,9 @@ type Options struct {
 	TunnelTimeout time.Duration
 }
 
+// EndpointID names an endpoint of the table.
+type EndpointID struct{ Backend, Endpoint string }
+
 // Config is a whole configuration. Never write to one: parts of it are shared
 // with the configurations that are rendered after it. Written as JSON and read
 // back it has lost Text and Files, and still serves as the previous one of Render:
@@ -130,10 +142,10 @@ type Config struct {
 	// the hash of Text and the other files as they are. A worker whose marker has
 	// the structure of a configuration can be brought to it by runtime commands.
 	Marker string `json:"marker"`
-	// Table is the hash of the table it was rendered from.
-	Table string `json:"table"`
 	// Features are what the rules for requests look at.
 	Features Features `json:"features"`
+
+	size int // about, of the text
 }
 
 // Block is a piece of the text that cannot be changed without a reload.

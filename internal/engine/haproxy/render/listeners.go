@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"strings"
@@ -72,7 +73,7 @@ func (r *renderer) writeBind(t *text, l *route.Listener) {
 	if l.TLS {
 		options = " ssl crt-list " + quoted(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
 		if l.ClientCAFile != "" {
-			options += " ca-file " + quoted(l.ClientCAFile) + " verify optional"
+			options += " ca-file " + quoted(cmp.Or(r.o.Authorities[l.ClientCAFile], l.ClientCAFile)) + " verify optional"
 		}
 	}
 	for _, a := range addresses {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"fairway/internal/route"
@@ -32,8 +33,8 @@ func slotName(profile string, n int) string { return fmt.Sprintf("%s-%05d", prof
 
 // serverName names an endpoint of a backend at its address. Its digest is not that of the sticky
 // cookie: the name is seen in logs.
-func serverName(b *route.Backend, e *route.Endpoint) string {
-	return "s" + digest("server", b.ID, e.ID, e.Address)
+func serverName(b *route.Backend, e *route.Endpoint, address netip.AddrPort) string {
+	return "s" + digest("server", b.ID, e.ID, address.String())
 }
 
 // mapPath is where a map is.

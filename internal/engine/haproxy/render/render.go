@@ -122,7 +122,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	if !fresh && previous != nil {
 		r.features = r.features.with(previous.Features)
 	}
-	c := &Config{Table: t.Hash, Features: r.features, Files: map[string][]byte{fileLua: bytes.Join([][]byte{luaCanonical, luaIdentity, luaActions}, []byte("\n"))}}
+	c := &Config{Features: r.features, size: sizeOf(previous), Files: map[string][]byte{fileLua: bytes.Join([][]byte{luaCanonical, luaIdentity, luaActions}, []byte("\n"))}}
 	r.writeBlocks(c, w)
 	if !fresh && previous != nil {
 		c.keep(previous)
@@ -132,6 +132,13 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	r.addCertificates(c)
 	c.assemble()
 	return c, nil
+}
+
+func sizeOf(c *Config) int {
+	if c == nil {
+		return 0
+	}
+	return c.size
 }
 
 // with adds what other features look at.
@@ -213,7 +220,9 @@ func (c *Config) assemble() {
 	}
 	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 
-	body := plain(c.body())
+	marked := c.body()
+	c.size = len(marked)
+	body := plain(marked)
 	sum := sha256.Sum256([]byte(body))
 	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
 	c.Text = []byte(c.withMarker(body))
@@ -228,6 +237,7 @@ func (c *Config) withMarker(body string) string {
 // body is the text with its marks, without the marker.
 func (c *Config) body() string {
 	var t text
+	t.Grow(c.size + c.size/16)
 	for _, b := range c.Blocks {
 		t.WriteString(b.Text)
 		if s := c.Section(b.Kept); s != nil {

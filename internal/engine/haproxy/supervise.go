@@ -8,28 +8,28 @@ import (
 	"fairway/internal/engine/haproxy/plan"
 )
 
-// worries is the retry state after a failed round.
-type worries struct {
+// retryState is the backoff after a failed round.
+type retryState struct {
 	text    string        // logged already
 	backoff time.Duration // zero: all is well
-	retry   time.Time
+	next    time.Time
 }
 
 // The times between tries after a failure, doubled each time.
 const (
-	worryFirst = 100 * time.Millisecond
-	worryLast  = 5 * time.Second
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
 )
 
 // lookInterval is the time between two looks at files and processes.
 const lookInterval = time.Second
 
-// tend looks after HAProxy while no table comes: it starts it again when it has
+// supervise keeps HAProxy as it must be while no table comes: it starts it again when it has
 // died, lets endpoints in that pass their check, deletes servers that have drained,
 // rereads files, and compares now and then what HAProxy has with what it must have.
-func (e *Engine) tend(ctx context.Context) {
+func (e *Engine) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
-		gone, wait := e.attention()
+		gone, wait := e.nextWait()
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -43,21 +43,21 @@ func (e *Engine) tend(ctx context.Context) {
 	}
 }
 
-// attention says for what and for how long tend waits.
-func (e *Engine) attention() (gone <-chan struct{}, wait time.Duration) {
+// nextWait says for what and for how long supervise waits.
+func (e *Engine) nextWait() (gone <-chan struct{}, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	const soonest = 10 * time.Millisecond
 	wait = lookInterval
-	if due := e.nextLeaver(); !due.IsZero() {
+	if due := e.nextDeletion(); !due.IsZero() {
 		wait = min(wait, max(time.Until(due), soonest))
 	}
 	for _, until := range e.cuts {
 		wait = min(wait, max(time.Until(until), soonest))
 	}
 	switch {
-	case e.worries.backoff > 0:
-		wait = min(wait, max(time.Until(e.worries.retry), soonest))
+	case e.retry.backoff > 0:
+		wait = min(wait, max(time.Until(e.retry.next), soonest))
 	case e.proc != nil:
 		gone = e.proc.Gone()
 	}
@@ -68,7 +68,7 @@ func (e *Engine) attention() (gone <-chan struct{}, wait time.Duration) {
 func (e *Engine) round(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if ctx.Err() != nil || e.stopped || e.table == nil || time.Now().Before(e.worries.retry) {
+	if ctx.Err() != nil || e.stopped || e.table == nil || time.Now().Before(e.retry.next) {
 		return
 	}
 	died := e.died()
@@ -92,9 +92,9 @@ func (e *Engine) round(ctx context.Context) {
 		}
 	}
 	if err == nil {
-		err = errors.Join(e.cut(ctx), e.deleteLeavers(ctx))
+		err = errors.Join(e.cut(ctx), e.deleteDrained(ctx))
 	}
-	e.worry(err)
+	e.noteRound(err)
 }
 
 // flush brings the files to the disk, which nobody waits for.
@@ -123,23 +123,23 @@ func (e *Engine) died() bool {
 	return true
 }
 
-// worry notes how a round went and when the next may be.
-func (e *Engine) worry(err error) {
+// noteRound notes how a round went and when the next may be.
+func (e *Engine) noteRound(err error) {
 	if err == nil {
-		e.worries = worries{}
+		e.retry = retryState{}
 		return
 	}
 	// The first failure passes in most cases: a worker that is just ending.
-	if text := err.Error(); text != e.worries.text && e.worries.backoff > 0 {
-		e.worries.text = text
+	if text := err.Error(); text != e.retry.text && e.retry.backoff > 0 {
+		e.retry.text = text
 		e.log.Error("HAProxy is not as it must be, it is tried again", "error", err)
 	}
-	e.worries.backoff = min(max(2*e.worries.backoff, worryFirst), worryLast)
-	e.worries.retry = time.Now().Add(e.worries.backoff)
+	e.retry.backoff = min(max(2*e.retry.backoff, retryFirst), retryLast)
+	e.retry.next = time.Now().Add(e.retry.backoff)
 }
 
 // checkWorker compares all that HAProxy has with what it must have, when it is
-// time to or when the worker is another one than before: somebody else has
+// time to or when the worker is another one than before: something else has
 // reloaded it.
 func (e *Engine) checkWorker(ctx context.Context) {
 	if e.proc == nil || e.worker == nil {
@@ -154,7 +154,7 @@ func (e *Engine) checkWorker(ctx context.Context) {
 	}
 	first := e.workerPID == 0
 	if !first && serving.PID != e.workerPID && time.Since(e.lastReload) > 2*lookInterval {
-		e.log.Warn("HAProxy was reloaded by somebody else", "pid", serving.PID)
+		e.log.Warn("HAProxy was reloaded by something else", "pid", serving.PID)
 	}
 	e.workerPID, e.verified = serving.PID, time.Now()
 	if err := e.verifyAll(ctx); err != nil {
@@ -169,7 +169,7 @@ func (e *Engine) verifyAll(ctx context.Context) error {
 	e.look(ctx)
 	if e.worker == nil {
 		e.worker = must // nobody knows better
-		return errors.New("it does not tell what it has")
+		return errors.New("it does not show what it has")
 	}
 	if diff := plan.Drift(must, e.worker); len(diff) > 0 {
 		e.stale = true

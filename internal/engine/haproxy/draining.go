@@ -9,11 +9,11 @@ import (
 	"fairway/internal/route"
 )
 
-// leaver is a server in maintenance that is to be deleted when nothing runs on it.
-type leaver struct{ section, server string }
+// drainingServer is a server in maintenance that is to be deleted when nothing runs on it.
+type drainingServer struct{ section, server string }
 
-// leaving is how far its deletion has come.
-type leaving struct {
+// deletion is how far the deletion of a draining server has come.
+type deletion struct {
 	next  time.Time
 	wait  time.Duration
 	since time.Time
@@ -22,46 +22,46 @@ type leaving struct {
 // The times between tries to delete a server: HAProxy refuses for as long as it
 // has connections, which may be hours.
 const (
-	leaveFirst = 50 * time.Millisecond
-	leaveLast  = 5 * time.Second
-	// leaveAtOnce bounds how many are tried with the engine's mutex held.
-	leaveAtOnce = 200
+	deleteFirst = 50 * time.Millisecond
+	deleteLast  = 5 * time.Second
+	// deleteAtOnce bounds how many are tried with the engine's mutex held.
+	deleteAtOnce = 200
 )
 
-// collectLeavers takes the servers that the last plan has sent away, and forgets
+// collectDraining takes the servers that the last plan has sent away, and forgets
 // those that were called back.
-func (e *Engine) collectLeavers() {
+func (e *Engine) collectDraining() {
 	if e.worker == nil {
 		return
 	}
 	now := time.Now()
-	seen := map[leaver]bool{}
+	seen := map[drainingServer]bool{}
 	for section, servers := range e.worker.Servers {
 		for name, s := range servers {
 			if !s.Draining {
 				continue
 			}
-			l := leaver{section, name}
+			l := drainingServer{section, name}
 			seen[l] = true
-			if e.leavers[l] == nil {
-				e.leavers[l] = &leaving{next: now.Add(leaveFirst), wait: leaveFirst, since: now}
+			if e.draining[l] == nil {
+				e.draining[l] = &deletion{next: now.Add(deleteFirst), wait: deleteFirst, since: now}
 			}
 		}
 	}
-	for l := range e.leavers {
+	for l := range e.draining {
 		if !seen[l] {
-			delete(e.leavers, l)
+			delete(e.draining, l)
 		}
 	}
-	e.counters.leaving.Set(float64(len(e.leavers)))
-	if len(e.leavers) > 0 {
-		e.nudge()
+	e.counters.leaving.Set(float64(len(e.draining)))
+	if len(e.draining) > 0 {
+		e.wakeUp()
 	}
 }
 
-// nextLeaver is when the next deletion is due; zero when there is none.
-func (e *Engine) nextLeaver() (due time.Time) {
-	for _, l := range e.leavers {
+// nextDeletion is when the next deletion is due; zero when there is none.
+func (e *Engine) nextDeletion() (due time.Time) {
+	for _, l := range e.draining {
 		if due.IsZero() || l.next.Before(due) {
 			due = l.next
 		}
@@ -69,10 +69,10 @@ func (e *Engine) nextLeaver() (due time.Time) {
 	return due
 }
 
-// deleteLeavers tries to delete the servers that are due.
-func (e *Engine) deleteLeavers(ctx context.Context) error {
+// deleteDrained tries to delete the servers that are due.
+func (e *Engine) deleteDrained(ctx context.Context) error {
 	now := time.Now()
-	if due := e.nextLeaver(); due.IsZero() || due.After(now) || e.worker == nil {
+	if due := e.nextDeletion(); due.IsZero() || due.After(now) || e.worker == nil {
 		return nil
 	}
 	s, err := e.client.Open(ctx)
@@ -80,10 +80,10 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	defer func() { e.counters.leaving.Set(float64(len(e.leavers))) }()
+	defer func() { e.counters.leaving.Set(float64(len(e.draining))) }()
 	tried := 0
-	for l, state := range e.leavers {
-		if state.next.After(now) || tried == leaveAtOnce {
+	for l, state := range e.draining {
+		if state.next.After(now) || tried == deleteAtOnce {
 			continue
 		}
 		tried++
@@ -94,11 +94,11 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 		_, err = s.Do(ctx, c)
 		switch {
 		case err == nil, socket.Refused(err, "No such server"):
-			delete(e.leavers, l)
+			delete(e.draining, l)
 			delete(e.worker.Servers[l.section], l.server)
 			e.counters.commands.Inc()
 		case socket.Refused(err, ""):
-			state.wait = min(2*state.wait, leaveLast)
+			state.wait = min(2*state.wait, deleteLast)
 			state.next = time.Now().Add(state.wait)
 		default:
 			return err
@@ -107,17 +107,17 @@ func (e *Engine) deleteLeavers(ctx context.Context) error {
 	return nil
 }
 
-// restFor is how long a section rests that a service has given back, besides the
+// quarantineFor is how long a section quarantined that a service has given back, besides the
 // time for which requests of it may be held: until then they may still be on their
 // way through it, and must not meet the endpoints of another.
-const restFor = 2 * time.Second
+const quarantineFor = 2 * time.Second
 
-// rest notes the sections that a table has given back.
-func (e *Engine) rest(old, next *render.Config, t *route.Table) {
+// quarantine notes the sections that a table has given back.
+func (e *Engine) quarantine(old, next *render.Config, t *route.Table) {
 	now := time.Now()
-	for name, until := range e.rests {
+	for name, until := range e.quarantined {
 		if until.Before(now) {
-			delete(e.rests, name)
+			delete(e.quarantined, name)
 		}
 	}
 	if old == nil || t == nil {
@@ -133,24 +133,24 @@ func (e *Engine) rest(old, next *render.Config, t *route.Table) {
 			continue
 		}
 		if held == 0 {
-			held = restFor
+			held = quarantineFor
 			for _, r := range t.Routes {
-				held = max(held, restFor+r.Hold)
+				held = max(held, quarantineFor+r.Hold)
 			}
 		}
-		e.rests[s.Name] = now.Add(held)
+		e.quarantined[s.Name] = now.Add(held)
 	}
 }
 
 // resting are the names of sections that must not be handed out yet.
 func (e *Engine) resting() map[string]bool {
 	names := map[string]bool{}
-	for name, until := range e.rests {
+	for name, until := range e.quarantined {
 		if time.Now().Before(until) {
 			names[name] = true
 		}
 	}
-	for l := range e.leavers {
+	for l := range e.draining {
 		names[l.section] = true
 	}
 	return names
@@ -160,23 +160,23 @@ func (e *Engine) resting() map[string]bool {
 // endpoints which drain, or have been taken out, in the table that is live now. An
 // HTTP request ends by itself; such a connection may last for ever.
 func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
-	cuts := map[leaver]time.Time{}
-	arrange := func(l leaver) {
+	cuts := map[drainingServer]time.Time{}
+	arrange := func(l drainingServer) {
 		if until, ok := e.cuts[l]; ok {
 			cuts[l] = until
 			return
 		}
 		cuts[l] = time.Now().Add(e.opts.DrainLimit)
-		e.nudge()
+		e.wakeUp()
 	}
-	ready := map[leaver]bool{}
+	ready := map[drainingServer]bool{}
 	for i := range next.Sections {
 		s := &next.Sections[i]
 		if b := t.Backend(s.Backend); b == nil || b.Scheme != route.SchemeTCP {
 			continue
 		}
 		for _, sv := range s.Servers {
-			l := leaver{s.Name, sv.Name}
+			l := drainingServer{s.Name, sv.Name}
 			if sv.State == route.EndpointDraining {
 				arrange(l)
 			}
@@ -190,7 +190,7 @@ func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
 				continue
 			}
 			for _, sv := range s.Servers {
-				if l := (leaver{s.Name, sv.Name}); !ready[l] {
+				if l := (drainingServer{s.Name, sv.Name}); !ready[l] {
 					arrange(l)
 				}
 			}
