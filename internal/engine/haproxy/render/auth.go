@@ -49,7 +49,7 @@ func TooDear(hash string) string {
 func isListed(u route.User) bool {
 	form, _ := route.PasswordFormOf(u.Hash)
 	isCrypt := form == route.PasswordBcrypt || form == route.PasswordSHACrypt || form == route.PasswordMD5Crypt && !isAPR1(u.Hash)
-	return isCrypt && TooDear(u.Hash) == "" && isUserName(u.Name)
+	return isCrypt && TooDear(u.Hash) == "" && u.Name != "" && isText(u.Name)
 }
 
 // isAPR1 is true for a hash of Apache's form.
@@ -146,9 +146,6 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 	}
 }
 
-// isUserName is true for names that a list of HAProxy's can have.
-func isUserName(name string) bool { return name != "" && isText(name) }
-
 // basicAuth writes the rules that ask for a user and password.
 func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	users, readable := d.usersOf(f)
@@ -214,7 +211,7 @@ func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
 	d.line("http-request set-var(txn.fresh) bool(true) if !{ var(txn.authed) -m bool } { var(txn.known) -m str apr1 } { lua.fairway_apr1 -m bool }")
 }
 
-// noUser is a name in lists that no user has: isUserName refuses it.
+// noUser is a name in lists that no user has: it is no text.
 const noUser = "\x7f"
 
 // dearest is the hash in a list of HAProxy's that takes longest to check; empty without

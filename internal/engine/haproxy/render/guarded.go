@@ -170,7 +170,11 @@ func (l *lookups) plainTest(c *route.Condition) string {
 		}
 		return textTest(header, c.Values)
 	case route.ConditionHeaderRegexp:
-		return "{ " + header + " -m reg -- " + quotedExpressions(c.Values) + " }"
+		exprs := make([]string, len(c.Values))
+		for i, v := range c.Values {
+			exprs[i] = pcre.AnyOf(pcre.Plain(), v)
+		}
+		return "{ " + header + " -m reg -- " + quotedList(exprs) + " }"
 	case route.ConditionQuery, route.ConditionQueryRegexp:
 		return queryTest(c)
 	case route.ConditionClientIP:
@@ -250,14 +254,6 @@ func quotedList(values []string) string {
 	all := make([]string, len(values))
 	for i, v := range values {
 		all[i] = quoted(v)
-	}
-	return strings.Join(all, " ")
-}
-
-func quotedExpressions(values []string) string {
-	all := make([]string, len(values))
-	for i, v := range values {
-		all[i] = quoted(pcre.AnyOf(pcre.Plain(), v))
 	}
 	return strings.Join(all, " ")
 }

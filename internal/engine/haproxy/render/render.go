@@ -1,9 +1,7 @@
 package render
 
 import (
-	"bytes"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -12,20 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/engine/haproxy/lua"
 	"fairway/internal/route"
 )
-
-// The parts of the file that HAProxy loads, in their order: what comes first is local
-// to all of it.
-//
-//go:embed lua/canonical.lua
-var luaCanonical []byte
-
-//go:embed lua/identity.lua
-var luaIdentity []byte
-
-//go:embed lua/actions.lua
-var luaActions []byte
 
 const fileLua = "fairway.lua"
 
@@ -122,7 +109,7 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	if !fresh && previous != nil {
 		r.features = r.features.with(previous.Features)
 	}
-	c := &Config{Features: r.features, size: sizeOf(previous), Files: map[string][]byte{fileLua: bytes.Join([][]byte{luaCanonical, luaIdentity, luaActions}, []byte("\n"))}}
+	c := &Config{Features: r.features, Files: map[string][]byte{fileLua: lua.File()}}
 	r.writeBlocks(c, w)
 	if !fresh && previous != nil {
 		c.keep(previous)
@@ -130,15 +117,11 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	r.addSections(c, w, previous, fresh)
 	c.Maps = r.maps(w)
 	r.addCertificates(c)
+	if previous != nil {
+		c.size = previous.size
+	}
 	c.assemble()
 	return c, nil
-}
-
-func sizeOf(c *Config) int {
-	if c == nil {
-		return 0
-	}
-	return c.size
 }
 
 // with adds what other features look at.

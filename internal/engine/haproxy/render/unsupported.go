@@ -11,6 +11,10 @@ import (
 	"fairway/internal/route"
 )
 
+// Capabilities are what a HAProxy can do beyond 2.6, which is the least that is needed,
+// for Unsupported. The zero value is that of 2.6.
+type Capabilities struct{ Major, Minor int }
+
 // maxWords is how many words the conditions of one match may be: HAProxy takes 64 in a
 // line, of which 24 are the rule's and those of host and path.
 const maxWords = 40
