@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
 
@@ -75,7 +76,7 @@ func beyondEmpty(t *testing.T, table *route.Table, c *render.Config) string {
 	}
 	var b strings.Builder
 	for line := range strings.Lines(string(c.Text)) {
-		if !known[line] && strings.TrimSpace(line) != "" && !strings.Contains(line, render.MarkerVariable) {
+		if !known[line] && strings.TrimSpace(line) != "" && !strings.Contains(line, socket.MarkerVariable) {
 			b.WriteString(line)
 		}
 	}

@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
 )
 
@@ -59,9 +58,3 @@ func (e event) attempts() int {
 	}
 	return 1 + e.retries
 }
-
-// noServer stands in a line for the server of a request that never got one.
-const noServer = "<NOSRV>"
-
-// listenerName is the listener of a frontend of render's.
-func listenerName(frontend string) string { return render.ListenerOf(frontend) }

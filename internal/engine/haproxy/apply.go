@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -11,13 +12,12 @@ import (
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/render"
-	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
 // finishWithin bounds what is not broken off once it has begun: a change of a
-// running HAProxy, whoever waits for it.
+// running HAProxy, also when its caller waits no longer.
 const finishWithin = 60 * time.Second
 
 // target is what HAProxy must have, and the contents of the files that it reads only
@@ -66,7 +66,7 @@ func (e *Engine) findRunning(ctx context.Context) {
 			e.log.Warn("what the engine before has kept is of no use", "error", err)
 		}
 		e.target.Config, e.target.Files = k.Config, k.Files
-		e.restorePorts(k.Ports)
+		maps.Copy(e.ports, k.Ports)
 	}
 	if e.proc != nil && ended(e.proc) {
 		e.lost()
@@ -144,7 +144,7 @@ func (e *Engine) shown(file string) (text string, ok bool) {
 // where it has not, or where the commands fail. After an error the files are those
 // of before, and what HAProxy has is looked at anew before the next change.
 func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
-	files, err := e.disk.files(next, e.keptPorts())
+	files, err := e.disk.files(next, e.ports)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 }
 
 // errNotRunning is wrapped by the error about a HAProxy that Fairway does not start.
-var errNotRunning = errors.New("haproxy: nobody answers")
+var errNotRunning = errors.New("haproxy: no process answers")
 
 // run carries the steps of a plan out and reads back what they touched. After an
 // error it is unknown what the worker has.
@@ -281,13 +281,7 @@ func (e *Engine) reloadRunning(ctx context.Context, marker string) error {
 	if err := e.answers(ctx, proc); err != nil {
 		return err
 	}
-	_, err := proc.Reload(ctx, process.ReloadOptions{Prove: func(ctx context.Context, w socket.Process) error {
-		runs, _, err := proc.Master().WorkerVar(ctx, w.PID, render.MarkerVariable)
-		if err == nil && runs != marker {
-			err = fmt.Errorf("the new worker runs %q, not %q", runs, marker)
-		}
-		return err
-	}})
+	_, err := proc.Reload(ctx, process.ReloadOptions{Marker: marker})
 	return err
 }
 
@@ -301,7 +295,7 @@ func ended(proc *process.Process) bool {
 	}
 }
 
-// answerWithin is how long a master may be silent that is told to reload: while it
+// answerWithin is how long a master may be silent before a reload: while it
 // looks at a file that it cannot use, it is for two seconds.
 const answerWithin = 3 * time.Second
 

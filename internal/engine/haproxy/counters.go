@@ -49,9 +49,6 @@ func newCounters(r prometheus.Registerer, e *Engine) (*counters, error) {
 	}
 	for i, one := range c.collectors {
 		if err := r.Register(one); err != nil {
-			c.leaving = prometheus.NewGauge(prometheus.GaugeOpts{
-				Name: "fairway_haproxy_leaving_servers", Help: "Servers that wait to be deleted until nothing runs on them.",
-			})
 			c.collectors = c.collectors[:i]
 			c.unregister()
 			return nil, err
@@ -66,7 +63,7 @@ func (c *counters) unregister() {
 	}
 }
 
-// spares counts the sections that serve nobody yet.
+// spares counts the sections that no service has yet.
 func (e *Engine) spares() float64 {
 	l := e.live.Load()
 	if l == nil {

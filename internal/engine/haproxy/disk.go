@@ -10,6 +10,7 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,27 +36,38 @@ type disk struct {
 	// sums are of the files as they were written; none at the start, when all are.
 	sums map[string]uint64
 	seed maphash.Seed
+	// encoded are the sections in fileSections.
+	encoded []encodedSection
+}
+
+// encodedSection is a section as it stands in fileSections.
+type encodedSection struct {
+	section render.Section
+	data    []byte
 }
 
 // fileGood holds the last configuration that HAProxy has taken, for people:
 // everything else about it is in the other files.
 const (
-	fileGood  = render.FileConfig + ".good"
-	fileKept  = "fairway.json"
-	suffixNew = ".new"
-	suffixOld = ".old"
+	fileGood     = render.FileConfig + ".good"
+	fileKept     = "fairway.json"
+	fileSections = "sections.json"
+	suffixNew    = ".new"
+	suffixOld    = ".old"
 )
 
-// kept is what an engine that starts again must know of the one before.
+// kept is what an engine that starts again must know of the one before: what changes
+// with the structure. Sections, which change with every endpoint, are in a file of
+// their own.
 type kept struct {
-	Config *render.Config    `json:"config"`
-	Files  map[string]string `json:"files,omitempty"` // target.Files
-	Ports  map[string]string `json:"ports,omitempty"`
+	Config *render.Config            `json:"config"`
+	Files  map[string]string         `json:"files,omitempty"` // target.Files
+	Ports  map[string]netip.AddrPort `json:"ports,omitempty"`
 }
 
 func newDisk(dir string) (*disk, error) {
 	d := &disk{dir: dir, write: writeFile, seed: maphash.MakeSeed(), unflushed: map[string]bool{}, sums: map[string]uint64{}}
-	// 0700: keys are below it, and sockets by which HAProxy is told anything.
+	// 0700: keys are below it, and sockets that control HAProxy.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("haproxy: directory: %w", err)
 	}
@@ -92,14 +104,20 @@ func (d *disk) load() (kept, error) {
 	if err := json.Unmarshal(data, &k); err != nil {
 		return kept{}, fmt.Errorf("haproxy: %s: %w", fileKept, err)
 	}
+	if data, err = os.ReadFile(filepath.Join(d.dir, fileSections)); err == nil && k.Config != nil {
+		err = json.Unmarshal(data, &k.Config.Sections)
+	}
+	if err != nil {
+		return kept{}, fmt.Errorf("haproxy: %s: %w", fileSections, err)
+	}
 	return k, nil
 }
 
 // configFile is the path of the configuration itself.
 func (d *disk) configFile() string { return filepath.Join(d.dir, render.FileConfig) }
 
-// files are the contents of what HAProxy shall have, by path.
-func (d *disk) files(t target, ports map[string]string) (map[string][]byte, error) {
+// files are the contents of what HAProxy must have, by path.
+func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]byte, error) {
 	files := map[string][]byte{d.configFile(): t.Config.Text}
 	maps.Copy(files, t.contents)
 	for name, data := range t.Config.Files {
@@ -118,17 +136,52 @@ func (d *disk) files(t target, ports map[string]string) (map[string][]byte, erro
 	for path, p := range t.Pairs {
 		files[path] = p.PEM
 	}
-	data, err := json.Marshal(kept{Config: t.Config, Files: t.Files, Ports: ports})
+	structure := *t.Config
+	structure.Sections, structure.Marker = nil, ""
+	data, err := json.Marshal(kept{Config: &structure, Files: t.Files, Ports: ports})
 	if err != nil {
 		return nil, fmt.Errorf("haproxy: %w", err)
 	}
 	files[filepath.Join(d.dir, fileKept)] = data
+	if files[filepath.Join(d.dir, fileSections)], err = d.sections(t.Config.Sections); err != nil {
+		return nil, fmt.Errorf("haproxy: %w", err)
+	}
 	for path := range files {
 		if !strings.HasPrefix(path, d.dir+string(filepath.Separator)) {
 			return nil, fmt.Errorf("haproxy: %s is not below %s", path, d.dir)
 		}
 	}
 	return files, nil
+}
+
+// sections is the content of fileSections. Only sections that have changed are encoded.
+func (d *disk) sections(sections []render.Section) ([]byte, error) {
+	encoded := make([]encodedSection, len(sections))
+	size := 2 // the brackets
+	for i := range sections {
+		s := &sections[i]
+		if i < len(d.encoded) && sameSection(&d.encoded[i].section, s) {
+			encoded[i] = d.encoded[i]
+		} else {
+			data, err := json.Marshal(s)
+			if err != nil {
+				return nil, err
+			}
+			encoded[i] = encodedSection{*s, data}
+		}
+		size += len(encoded[i].data) + 2
+	}
+	d.encoded = encoded
+	out := make([]byte, 0, size)
+	for i := range encoded {
+		out = append(append(out, ",\n"...), encoded[i].data...)
+	}
+	return slices.Concat([]byte("["), bytes.TrimPrefix(out, []byte(",")), []byte("]")), nil
+}
+
+func sameSection(a, b *render.Section) bool {
+	return a.Name == b.Name && a.Profile == b.Profile && a.Backend == b.Backend && a.Service == b.Service && a.Route == b.Route &&
+		a.Used == b.Used && a.Former == b.Former && slices.Equal(a.Servers, b.Servers)
 }
 
 // mapFile is a map as HAProxy reads it.
@@ -290,7 +343,7 @@ func (d *disk) takeUnflushed() []string {
 
 // flush brings files to the disk. A change does not wait for it: a machine that
 // loses its power loses HAProxy as well, and the files are written anew before it
-// is started. It is for the one that somebody else starts.
+// is started. It is for one that Fairway does not start.
 func flush(paths []string) error {
 	var failed []error
 	for _, path := range paths {

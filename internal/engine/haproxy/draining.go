@@ -14,9 +14,8 @@ type drainingServer struct{ section, server string }
 
 // deletion is how far the deletion of a draining server has come.
 type deletion struct {
-	next  time.Time
-	wait  time.Duration
-	since time.Time
+	next time.Time
+	wait time.Duration
 }
 
 // The times between tries to delete a server: HAProxy refuses for as long as it
@@ -44,7 +43,7 @@ func (e *Engine) collectDraining() {
 			l := drainingServer{section, name}
 			seen[l] = true
 			if e.draining[l] == nil {
-				e.draining[l] = &deletion{next: now.Add(deleteFirst), wait: deleteFirst, since: now}
+				e.draining[l] = &deletion{next: now.Add(deleteFirst), wait: deleteFirst}
 			}
 		}
 	}

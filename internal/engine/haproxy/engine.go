@@ -4,8 +4,8 @@
 // A table is rendered into a configuration (package render), which is compared
 // with what HAProxy has. Most changes, of endpoints, hosts, paths and certificates,
 // are a few commands over its socket; the rest is a reload. The files are written
-// before HAProxy is told anything, and describe everything: whatever dies at
-// whatever moment comes back with them. What was told is read back, and when
+// before HAProxy gets a command, and describe everything: what dies at any
+// moment comes back with them. Each change is read back, and when
 // HAProxy refuses a command or shows something else, it reloads the same files.
 //
 // HAProxy outlives Fairway. The next one takes it over by what it really has.
@@ -48,7 +48,7 @@ type Options struct {
 	// with the configuration in Dir; then it is never started or stopped from
 	// here. Both or none.
 	MasterSocket, AdminSocket string
-	// Logger is told what an operator should know; nil discards.
+	// Logger takes what an operator should know; nil discards.
 	Logger *slog.Logger
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog io.Writer
@@ -253,7 +253,7 @@ func (e *Engine) register() error {
 	return err
 }
 
-// elsewhere says that somebody else starts and stops HAProxy.
+// elsewhere reports whether Fairway does not start and stop HAProxy itself.
 func (e *Engine) elsewhere() bool { return e.opts.MasterSocket != "" }
 
 func (e *Engine) linesSocket() string { return filepath.Join(e.opts.Dir, fileLines) }
@@ -299,7 +299,7 @@ func (e *Engine) Config() []byte {
 // holds where ctx has none.
 func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.ask(ctx) }
 
-// Endpoints tells how the endpoints of every backend are doing.
+// Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
 
 // Apply makes t live and returns when it is. An error means that the table before

@@ -125,7 +125,7 @@ func TestFullDisk(t *testing.T) {
 	s := newSite(t, Options{})
 	s.serve("a.example", startEndpoint(t, "a"))
 	s.apply()
-	for _, file := range []string{"haproxy.cfg", ".map", "fairway.json"} {
+	for _, file := range []string{"haproxy.cfg", ".map", "sections.json"} {
 		t.Run(file, func(t *testing.T) {
 			s.engine.mu.Lock()
 			write := s.engine.disk.write

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,23 +167,6 @@ func portOf(address string) string {
 	return port
 }
 
-// keptPorts and restorePorts carry the chosen ports from one engine to the next.
-func (e *Engine) keptPorts() map[string]string {
-	kept := make(map[string]string, len(e.ports))
-	for name, port := range e.ports {
-		kept[name] = port.String()
-	}
-	return kept
-}
-
-func (e *Engine) restorePorts(kept map[string]string) {
-	for name, text := range kept {
-		if port, err := netip.ParseAddrPort(text); err == nil {
-			e.ports[name] = port
-		}
-	}
-}
-
 // taken looks for addresses that HAProxy could not bind: it must not find out
 // itself. Optional listeners are returned with the reason; any other is an error.
 func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (map[string]string, error) {
@@ -202,18 +186,11 @@ func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (m
 	for _, conflict := range conflicts {
 		_, frontend, _ := strings.Cut(conflict.Bind.Section, " ")
 		name := render.ListenerOf(frontend)
-		listener := func() (l route.Listener) {
-			for _, l := range t.Listeners {
-				if l.Name == name {
-					return l
-				}
-			}
-			return l
-		}()
+		i := slices.IndexFunc(t.Listeners, func(l route.Listener) bool { return l.Name == name })
 		switch {
-		case listener.Optional:
+		case i >= 0 && t.Listeners[i].Optional:
 			optional[name] = conflict.Reason
-		case listener.Name != "":
+		case i >= 0:
 			failed = append(failed, fmt.Errorf("listener %s: %s cannot be bound: %s", name, conflict.Bind, conflict.Reason))
 		default:
 			failed = append(failed, fmt.Errorf("%s cannot be bound: %s", conflict.Bind, conflict.Reason))

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
 
@@ -24,7 +24,7 @@ func TestPreviewOfNothing(t *testing.T) {
 	}
 	s.serve("c.example", "127.0.0.1:1")
 	was, then, err = s.engine.Preview(before, s.table())
-	if err != nil || was == then || strings.Contains(was+then, render.MarkerVariable) {
+	if err != nil || was == then || strings.Contains(was+then, socket.MarkerVariable) {
 		t.Errorf("%v: the marker is shown, or no change is", err)
 	}
 }

@@ -22,13 +22,13 @@ import (
 	"fairway/internal/route"
 )
 
-// readings make of what HAProxy tells the figures, endpoint states and access log
+// readings make of what HAProxy reports the figures, endpoint states and access log
 // of the embedded engine. Names of HAProxy's sections and servers do not leave
 // them: they are found again in the configuration that was rendered.
 //
 // Requests and connections are counted out of the lines that HAProxy sends when
 // they are over: its own counters know no routes, and begin anew with each reload.
-// What is so at this moment is asked for when somebody wants to know it.
+// What is so at this moment is asked for when it is read.
 type readings struct {
 	logger  *slog.Logger
 	metrics *readingMetrics
@@ -49,7 +49,7 @@ type readings struct {
 	conns  map[net.Conn]struct{}
 	counts map[endpointKey]*endpointCounts
 
-	drained func(traffic.Drained) // nil: nobody wants to know
+	drained func(traffic.Drained) // nil: nothing is reported
 	leaving map[endpointKey]*departure
 
 	asking sync.Mutex // of what follows
@@ -67,7 +67,7 @@ type readingOptions struct {
 	// Ask reads HAProxy's statistics.
 	Ask func(context.Context) (socket.Stats, error)
 	// OnDrained gets how endpoints leave, from a goroutine of the readings; nil
-	// is told nothing.
+	// gets nothing.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog  io.Writer
@@ -266,7 +266,7 @@ type endpointKey struct{ backend, endpoint string }
 // has failed.
 type endpointCounts struct{ requests, failures uint64 }
 
-// tally counts for an endpoint. Attempts on others, before it, are nobody's.
+// tally counts for an endpoint. Attempts on others, before it, are not counted.
 func (r *readings) tally(key endpointKey, e event) {
 	c := r.counts[key]
 	if c == nil {
@@ -319,13 +319,13 @@ func (r *readings) newest() (socket.Stats, error) {
 	return r.stats, r.err
 }
 
-// endpoints tells how the endpoints of all backends are doing, in the order of
-// HAProxy's sections. An endpoint that several sections have is told of once. While
+// endpoints reports the state of the endpoints of all backends, in the order of
+// HAProxy's sections. An endpoint that several sections have is reported once. While
 // HAProxy does not answer nothing is known of any.
 func (r *readings) endpoints() []traffic.EndpointStatus {
 	stats, err := r.newest()
 	if err != nil {
-		r.logger.Warn("haproxy does not tell of its endpoints", "error", err)
+		r.logger.Warn("HAProxy does not report its endpoints", "error", err)
 		return nil
 	}
 	r.mu.Lock()
@@ -417,7 +417,7 @@ func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
 		case "BACKEND":
 			held += row.Number("qcur")
 		case "FRONTEND":
-			if name := listenerName(row.Proxy()); name != "" {
+			if name := render.ListenerOf(row.Proxy()); name != "" {
 				open[name] += row.Number("scur")
 			}
 		}

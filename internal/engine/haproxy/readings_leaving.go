@@ -56,7 +56,7 @@ func (r *readings) depart(old, next *route.Table) {
 	}
 }
 
-// watchLeaving tells of endpoints that leave when nothing runs there any more.
+// watchLeaving reports endpoints that leave when nothing runs there any more.
 // Connections that a replaced worker still has are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
 	for pause(ctx, leavingInterval) == nil {

@@ -12,7 +12,7 @@ import (
 	"fairway/internal/engine/haproxy/render"
 )
 
-// event is a request or a connection that is over, as HAProxy tells of it.
+// event is a request or a connection that is over, as HAProxy reports it.
 type event struct {
 	connection bool
 	key        string // render.RouteKey; empty when no route took it
@@ -80,7 +80,7 @@ var errLine = errors.New("not a line of Fairway's format")
 
 // parseLine reads one line of render's log format with its key. HAProxy also sends lines of its
 // own, about handshakes that failed; they are an error here. now stands for the
-// end where the line does not tell it.
+// end where the line does not have it.
 func parseLine(line, key string, now time.Time) (event, error) {
 	line, ok := strings.CutPrefix(line, key)
 	if !ok {
@@ -114,7 +114,7 @@ func parseLine(line, key string, now time.Time) (event, error) {
 		bytes:      number(render.FieldBytes),
 		weight:     max(1, int(number(render.FieldWeight))),
 		time:       now,
-		listener:   listenerName(get(render.FieldListener)),
+		listener:   render.ListenerOf(get(render.FieldListener)),
 		tls:        get(render.FieldTLS) == "1",
 		client:     get(render.FieldClient),
 		id:         get(render.FieldID),
@@ -129,7 +129,7 @@ func parseLine(line, key string, now time.Time) (event, error) {
 	} else {
 		e.status = int(number(render.FieldStatus))
 	}
-	if e.server == noServer {
+	if e.server == "<NOSRV>" { // it never got one
 		e.server = ""
 	}
 	if ms := number(render.FieldTime); ms > 0 {

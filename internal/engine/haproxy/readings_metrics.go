@@ -19,7 +19,7 @@ func newReadingMetrics(registerer prometheus.Registerer, r *readings) (*readingM
 		Counters: traffic.NewCounters(r.gauges),
 		unread: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fairway_haproxy_unread_lines_total",
-			Help: "Lines of HAProxy's that tell of no request, such as handshakes that failed.",
+			Help: "Lines of HAProxy's that report no request, such as handshakes that failed.",
 		}),
 	}
 	var err error

@@ -15,8 +15,8 @@ import (
 
 // resolver finds the addresses of endpoints that have a name: HAProxy is given
 // addresses only, so that what a label says is never looked up by it. Names are
-// asked for again and again, and an address that was found is kept while nobody
-// answers.
+// asked for again and again, and an address that was found is kept while no answer
+// comes.
 type resolver struct {
 	log     *slog.Logger
 	changed func() // called when an address has, from any goroutine
@@ -78,7 +78,7 @@ func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]net
 	return addresses
 }
 
-// forgotten drops the names that nobody has any more, and returns those that are
+// forgotten drops the names that no endpoint has any more, and returns those that are
 // new.
 func (r *resolver) forgotten(names map[string]bool) []string {
 	r.mu.Lock()

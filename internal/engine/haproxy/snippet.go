@@ -63,7 +63,7 @@ const (
 	// checked at the same time.
 	knownSnippets = 1000
 	maxChecks     = 4
-	// waitForVerdict is the wait of an engine that is told of a later answer, and
+	// waitForVerdict is the wait of an engine that is notified of a later answer, and
 	// checkAgain when lines are asked about anew that could not be checked.
 	waitForVerdict = 2 * time.Second
 	checkAgain     = 10 * time.Second
@@ -81,6 +81,28 @@ func newJudge(program *binary.Binary) *judge {
 		}
 	}
 	return j
+}
+
+// Unsupported says why a route with its backend, nil for none, cannot be served as
+// the table means it, in a short phrase; empty when it can. It is answered from what is
+// known: lines of HAProxy's own are checked beside the call, which waits until
+// no answer has come for two seconds, ten at most for calls that follow each other. What comes later is reported by Options.OnChange and counted by Answers.
+func (e *Engine) Unsupported(r *route.Route, b *route.Backend) string {
+	return e.judge.unsupported(r, b)
+}
+
+// Answers counts how often Unsupported has got another answer than it gave before.
+func (e *Engine) Answers() uint64 { return e.judge.answers.Load() }
+
+// UnsupportedBy is Engine.Unsupported for who has no engine: of the program at path,
+// empty for the usual one, or of the oldest HAProxy that is supported when there is
+// none.
+func UnsupportedBy(ctx context.Context, path string) func(*route.Route, *route.Backend) string {
+	program, err := binary.Find(ctx, path)
+	if err != nil {
+		program = nil
+	}
+	return newJudge(program).unsupported
 }
 
 // unsupported is Engine.Unsupported.

@@ -97,7 +97,7 @@ func (e *Engine) round(ctx context.Context) {
 	e.noteRound(err)
 }
 
-// flush brings the files to the disk, which nobody waits for.
+// flush brings the files to the disk; no change waits for it.
 func (e *Engine) flush() {
 	e.mu.Lock()
 	var paths []string
@@ -168,7 +168,7 @@ func (e *Engine) verifyAll(ctx context.Context) error {
 	must := e.worker
 	e.look(ctx)
 	if e.worker == nil {
-		e.worker = must // nobody knows better
+		e.worker = must // nothing newer is known
 		return errors.New("it does not show what it has")
 	}
 	if diff := plan.Drift(must, e.worker); len(diff) > 0 {

@@ -24,6 +24,7 @@ import (
 
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/process"
+	"fairway/internal/engine/haproxy/socket"
 )
 
 // Options say what is fetched from where and kept where.
@@ -215,5 +216,5 @@ func (a *Agent) mark(content []byte) (string, error) {
 		return "", nil
 	}
 	value := digest(content)
-	return value, replace(a.marker(), []byte("global\n    set-var "+process.MarkerVar+" str("+value+")\n"), 0o600)
+	return value, replace(a.marker(), []byte("global\n    set-var "+socket.MarkerVariable+" str("+value+")\n"), 0o600)
 }

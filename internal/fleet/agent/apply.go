@@ -130,7 +130,7 @@ func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error)
 		s.Version = w.Version
 	}
 	if a.marks() {
-		if s.Running, _, err = p.Master().WorkerVar(ctx, w.PID, process.MarkerVar); err != nil {
+		if s.Running, _, err = p.Master().WorkerVar(ctx, w.PID, socket.MarkerVariable); err != nil {
 			s.Trouble = err.Error()
 		}
 	}

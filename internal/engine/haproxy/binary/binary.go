@@ -22,6 +22,10 @@ import (
 // ten times as long.
 const askDeadline = 30 * time.Second
 
+// outputWait is how long the rest of an answer may take after haproxy has ended: on a
+// busy machine that is seconds.
+const outputWait = 10 * time.Second
+
 // Binary is a haproxy program that has answered. It is immutable; copies and use
 // from several goroutines are fine.
 type Binary struct {
@@ -91,7 +95,7 @@ func ask(ctx context.Context, path string) (*Binary, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-vv") //nolint:gosec // the operator's own haproxy
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Env, cmd.WaitDelay = &limited{to: &out, left: maxOutput}, []string{}, time.Second
+	cmd.Stdout, cmd.Env, cmd.WaitDelay = &limited{to: &out, left: maxOutput}, []string{}, outputWait
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("haproxy: %s -vv: %w", path, err)
 	}

@@ -52,7 +52,7 @@ type BindOptions struct {
 }
 
 // Ports of a range beyond this number are not listed one by one: HAProxy takes
-// them, but nobody means them.
+// them, but they are a mistake.
 const maxRange = 4096
 
 // Binds lists what a configuration text makes HAProxy listen on: bind lines,
@@ -92,7 +92,7 @@ func (r *bindReader) env(name string) string {
 	return r.o.Env(name)
 }
 
-// IsSection tells whether a line that begins with the word begins a section.
+// IsSection reports whether a line that begins with the word begins a section.
 func IsSection(word string) bool { return sectionWord(word) }
 
 func sectionWord(word string) bool {

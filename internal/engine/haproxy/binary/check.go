@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // CheckOptions say what `haproxy -c` looks at.
@@ -30,7 +29,7 @@ type CheckOptions struct {
 	// message about it has HAProxy's words alone. Nil shows all files as they are.
 	Shown func(file string) (text string, ok bool)
 	// Environ is the environment in which "${NAME}" is expanded, as os.Environ
-	// gives it. Nil means an empty one: nobody else's secrets come into a
+	// gives it. Nil means an empty one: no secret of another program comes into a
 	// configuration by mistake.
 	Environ []string
 }
@@ -113,7 +112,7 @@ func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	}
 	cmd := exec.CommandContext(ctx, b.Path, args...) //nolint:gosec // the operator's own haproxy, fixed arguments
 	var out bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.WaitDelay = o.Dir, append([]string{}, o.Environ...), time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = o.Dir, append([]string{}, o.Environ...), outputWait
 	cmd.Stderr = &limited{to: &out, left: maxOutput}
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && (ctx.Err() != nil || !errors.As(err, &exit) || exit.ExitCode() < 0) {

@@ -1,7 +1,7 @@
 package binary
 
 // fileWords are the words in which HAProxy and the system speak of files. A word
-// of another file that happens to be among them tells nothing.
+// of another file that happens to be among them gives nothing away.
 var fileWords = map[string]bool{
 	"a": true, "abort": true, "acl": true, "address": true, "addresses": true, "alert": true, "allowed": true,
 	"already": true, "an": true, "and": true, "args": true, "argument": true, "arguments": true, "as": true, "at": true,

@@ -16,7 +16,7 @@ import (
 
 // TakenOptions say what is asked of Taken.
 type TakenOptions struct {
-	// Wanted is what shall be bound.
+	// Wanted is what is to be bound.
 	Wanted []Bind
 	// Held is what the running HAProxy binds already, from its configuration.
 	// Empty when none runs.
@@ -167,7 +167,7 @@ func (o TakenOptions) holder(b Bind) string {
 			}
 		}
 	}
-	// What HAProxy holds cannot always be seen; then its configuration tells.
+	// What HAProxy holds cannot always be seen; then its configuration decides.
 	if some && len(others) == 0 || !complete && slices.ContainsFunc(o.Held, b.overlaps) {
 		return ""
 	}
@@ -179,14 +179,14 @@ func (o TakenOptions) holder(b Bind) string {
 	return "in use by another process"
 }
 
-// listened is a socket that somebody listens on.
+// listened is a socket on which a process listens.
 type listened struct {
 	bind  Bind
 	inode string
 }
 
 // listening lists the sockets of this network namespace; none where the system
-// does not tell.
+// does not show them.
 func listening(network string) []listened {
 	var all []listened
 	for _, name := range []string{network, network + "6"} {

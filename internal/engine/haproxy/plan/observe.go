@@ -16,12 +16,12 @@ import (
 // of ours in dir can have made.
 func Observe(ctx context.Context, s *socket.Session, dir string) (*Worker, error) {
 	w := newWorker()
-	marker, ok, err := s.GetVar(ctx, render.MarkerVariable)
+	marker, ok, err := s.GetVar(ctx, socket.MarkerVariable)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return w, nil // a HAProxy with somebody else's configuration
+		return w, nil // a HAProxy with a configuration that is not Fairway's
 	}
 	w.structure, _, _ = strings.Cut(marker, ".")
 	ours := func(path string) bool { return strings.HasPrefix(path, dir+"/") }
@@ -252,7 +252,7 @@ func (w *Worker) verifyMaps(ctx context.Context, s *socket.Session, p Plan) (dif
 }
 
 // diffMap says where a map is not what it must be. A key that is there duplicated is a
-// difference: HAProxy would need to be told duplicated of every change.
+// difference: every change would need two commands.
 func diffMap(path string, want map[string]string, entries []socket.Entry) (diff []string) {
 	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
@@ -306,7 +306,7 @@ func sameList(a, b []string) bool {
 }
 
 // Drift says where a worker, as it was read, is not what another must be. Servers
-// that leave are nobody's concern.
+// that leave are left out.
 func Drift(want, has *Worker) (diff []string) {
 	if want.structure != has.structure {
 		return []string{"HAProxy runs with another structure"}
@@ -334,7 +334,7 @@ func Drift(want, has *Worker) (diff []string) {
 	return diff
 }
 
-// Remember adds to what was read what HAProxy does not tell: the options of
+// Remember adds to what was read what HAProxy does not show: the options of
 // servers and the files it has read, as the target before had them. Servers in
 // sections that are not for services are left out.
 func (w *Worker) Remember(t Target) {

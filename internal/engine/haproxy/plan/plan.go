@@ -342,7 +342,7 @@ func (p *planner) addServer(section string, want *render.Server, next Server, ef
 	return p.command(effect, commands...)
 }
 
-// leave puts the servers of a section that nobody wants into maintenance. They
+// leave puts the servers of a section that are no longer wanted into maintenance. They
 // are deleted later, when nothing runs on them any more.
 func (p *planner) leave(section string, has map[string]Server, wanted []render.Server) {
 	for _, name := range slices.Sorted(maps.Keys(has)) {

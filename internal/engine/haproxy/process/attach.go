@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// strangerGrace is how long a socket at which nobody answers may belong to a
+// strangerGrace is how long a socket without an answer may belong to a
 // HAProxy that reloads, where it was not noted which process it is.
 const strangerGrace = 2 * time.Second
 
@@ -52,7 +52,7 @@ func (p *Process) listener(ctx context.Context) (int, error) {
 		alive, known := noted(path)
 		_, missing := os.Stat(path)
 		if alive == 0 && (known || missing != nil || time.Since(begun) > strangerGrace) {
-			return 0, fmt.Errorf("%w: nobody answers at its master socket: %w", ErrGone, err)
+			return 0, fmt.Errorf("%w: no answer at its master socket: %w", ErrGone, err)
 		}
 		if wait := p.pause(ctx, look); wait != nil {
 			return 0, fmt.Errorf("haproxy: process %d runs, but does not answer at its master socket: %w", alive, err)

@@ -11,7 +11,7 @@ import (
 
 // note writes which process a master is beside its socket. HAProxy refuses
 // connections to the socket for as long as it reads its files in a reload, and
-// one that is gone leaves it there: the socket alone does not tell the two apart.
+// one that is gone leaves it there: the socket alone does not show which it is.
 func note(masterSocket string, pid int) error {
 	born, ok := birth(pid)
 	if !ok {

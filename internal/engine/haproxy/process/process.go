@@ -1,7 +1,7 @@
 // Package process runs HAProxy in master-worker mode, or takes over one that
-// runs: it starts it so that it outlives us, tells when it is gone, and reloads
-// it with proof. Nothing here believes a signal: a reload has come about when a
-// worker that was not there before says so itself.
+// runs: it starts it so that it outlives us, reports when it is gone, and reloads
+// it with proof. No signal counts as proof: a reload has come about when a worker
+// that was not there before shows it.
 package process
 
 import (
@@ -18,11 +18,6 @@ import (
 	"fairway/internal/engine/haproxy/socket"
 )
 
-// MarkerVar is the variable in which a configuration carries its marker:
-//
-//	set-var proc.cfggen str(VALUE)
-const MarkerVar = "proc.cfggen"
-
 // Options say what runs and where its sockets and words go.
 type Options struct {
 	// Binary is the program. Start needs it.
@@ -37,7 +32,7 @@ type Options struct {
 	// paths. Empty means this process's own.
 	Dir string
 	// MasterSocket is the path of the master's socket, absolute, of at most 90
-	// bytes. Its directory exists and is nobody else's.
+	// bytes. Its directory exists and is for no other use.
 	MasterSocket string
 	// LogFile is where what HAProxy writes goes, so that it can outlive us.
 	// Empty together with Output means that it is thrown away.
@@ -70,7 +65,7 @@ type Process struct {
 // Pid is the process number of the master.
 func (p *Process) Pid() int { return p.pid }
 
-// Gone is closed when the master has ended, whoever ended it.
+// Gone is closed when the master has ended, for whatever reason.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
 // Err says how the master ended, once Gone is closed: nil when it was stopped by
@@ -111,14 +106,14 @@ func (p *Process) OldWorkers(ctx context.Context) ([]socket.Process, error) {
 	return all.Old, nil
 }
 
-// Marker is the value of MarkerVar in the worker that serves; empty when it
+// Marker is the value of socket.MarkerVariable in the worker that serves; empty when it
 // carries none.
 func (p *Process) Marker(ctx context.Context) (string, error) {
 	w, err := p.Worker(ctx)
 	if err != nil {
 		return "", err
 	}
-	value, _, err := p.master.WorkerVar(ctx, w.PID, MarkerVar)
+	value, _, err := p.master.WorkerVar(ctx, w.PID, socket.MarkerVariable)
 	return value, err
 }
 

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
-	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/testkit"
 )
 
@@ -57,7 +56,7 @@ func newStage(t *testing.T) *stage {
 func (s *stage) write(marker, more string) {
 	s.t.Helper()
 	text := fmt.Sprintf(`global
-    set-var proc.cfggen str(%[1]s)
+    set-var proc.fairway str(%[1]s)
     hard-stop-after 5s
 defaults
     mode http
@@ -166,19 +165,9 @@ func TestReloadProof(t *testing.T) {
 	if !errors.Is(err, ErrUnproven) || !strings.Contains(err.Error(), `"two" instead of "three"`) {
 		t.Errorf("another marker: %v", err)
 	}
-	asked := 0
-	_, err = p.Reload(t.Context(), ReloadOptions{Marker: "two", Prove: func(_ context.Context, w socket.Process) error {
-		asked++
-		if asked < 3 {
-			return errors.New("not yet")
-		}
-		if w.PID == 0 || w.Reloads != 0 {
-			t.Errorf("asked for the worker %+v", w)
-		}
-		return nil
-	}})
-	if err != nil || asked != 3 {
-		t.Errorf("asked %d times, %v", asked, err)
+	done, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+	if err != nil || done.Worker.PID == 0 || done.Worker.Reloads != 0 {
+		t.Errorf("%+v, %v", done, err)
 	}
 }
 
@@ -349,10 +338,16 @@ func TestMasterKilled(t *testing.T) {
 func TestMasterKilledDuringReload(t *testing.T) {
 	s := newStage(t)
 	p := s.start()
-	_, err := p.Reload(t.Context(), ReloadOptions{Prove: func(context.Context, socket.Process) error {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.write("two", "")
+	go func() {
+		for m, _ := p.Marker(ctx); m != "two" && ctx.Err() == nil; m, _ = p.Marker(ctx) {
+			time.Sleep(look)
+		}
 		_ = syscall.Kill(p.Pid(), syscall.SIGKILL)
-		return errors.New("not yet")
-	}})
+	}()
+	_, err := p.Reload(ctx, ReloadOptions{Marker: "three"})
 	if !errors.Is(err, ErrGone) {
 		t.Errorf("reload: %v", err)
 	}
@@ -468,7 +463,7 @@ func TestOldWorkersAndHardStop(t *testing.T) {
 	}
 	defer backend.Close()
 	s.port = testkit.FreePort(t)
-	text := fmt.Sprintf("global\n set-var proc.cfggen str(one)\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1m\n timeout server 1m\nlisten a\n bind 127.0.0.1:%s\n server s %s\n", s.port, backend.Addr())
+	text := fmt.Sprintf("global\n set-var proc.fairway str(one)\ndefaults\n mode tcp\n timeout connect 1s\n timeout client 1m\n timeout server 1m\nlisten a\n bind 127.0.0.1:%s\n server s %s\n", s.port, backend.Addr())
 	if err := os.WriteFile(s.Files[0], []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,17 +15,11 @@ import (
 // known after three.
 const reloadDeadline = 30 * time.Second
 
-// Proof asks a new worker whether it is the one that was meant. It is called
-// until it answers nil or the reload's deadline passes.
-type Proof func(ctx context.Context, worker socket.Process) error
-
 // ReloadOptions say when a reload has come about.
 type ReloadOptions struct {
-	// Marker is what the new worker must carry in MarkerVar. Empty means that
-	// any new worker will do.
+	// Marker is what the new worker must carry in socket.MarkerVariable. Empty means
+	// that any new worker will do.
 	Marker string
-	// Prove is asked as well, when it is set.
-	Prove Proof
 }
 
 // Reloaded says what a reload has come to.
@@ -38,8 +32,9 @@ type Reloaded struct {
 
 // Reload makes HAProxy read its files again and returns once a new worker is
 // there and proven, and the old one takes no connections any more. Reloads are done
-// one after the other. HAProxy's refusal is a *FailedError: the old worker serves on, but the files on disk are those that
-// it refused, and whoever wrote them puts the old ones back. When the deadline
+// one after the other. HAProxy's refusal is a *FailedError: the old worker serves on,
+// but the files on disk are those that it refused: the caller puts the old ones back.
+// When the deadline
 // passes first the error wraps ErrUnproven, and ErrGone when HAProxy ended.
 // Without a deadline in ctx it gives up after 30 s.
 func (p *Process) Reload(ctx context.Context, o ReloadOptions) (Reloaded, error) {
@@ -52,7 +47,7 @@ func (p *Process) Reload(ctx context.Context, o ReloadOptions) (Reloaded, error)
 		return Reloaded{}, fmt.Errorf("haproxy: reload: another one is still going on: %w", ctx.Err())
 	}
 	// An answer before the command: a master that has not answered yet, or is
-	// in the middle of a reload that somebody else asked for, would lose ours.
+	// in the middle of another reload, would lose ours.
 	before, err := p.settled(ctx)
 	if err != nil {
 		return Reloaded{}, fmt.Errorf("haproxy: reload: %w", err)
@@ -195,17 +190,12 @@ func (p *Process) prove(ctx context.Context, worker socket.Process, o ReloadOpti
 	if err := p.answers(ctx, socket.Processes{Workers: []socket.Process{worker}}); err != nil {
 		return err
 	}
-	if o.Marker != "" {
-		value, ok, err := p.master.WorkerVar(ctx, worker.PID, MarkerVar)
-		if err != nil {
-			return err
-		}
-		if !ok || value != o.Marker {
-			return fmt.Errorf("the new worker carries the marker %q instead of %q", value, o.Marker)
-		}
-	}
-	if o.Prove == nil {
+	if o.Marker == "" {
 		return nil
 	}
-	return o.Prove(ctx, worker)
+	value, ok, err := p.master.WorkerVar(ctx, worker.PID, socket.MarkerVariable)
+	if err == nil && (!ok || value != o.Marker) {
+		err = fmt.Errorf("the new worker carries the marker %q instead of %q", value, o.Marker)
+	}
+	return err
 }

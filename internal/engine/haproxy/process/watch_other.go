@@ -10,7 +10,7 @@ import (
 
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// listenerOf knows only whether somebody listens.
+// listenerOf knows only whether there is a listener.
 func listenerOf(ctx context.Context, path string) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {

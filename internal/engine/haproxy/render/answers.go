@@ -73,7 +73,7 @@ func (p problem) payload() string {
 	return out
 }
 
-// writeAnswers writes the section that answers what no endpoint shall.
+// writeAnswers writes the section that answers what no endpoint gets.
 func (r *renderer) writeAnswers(t *text) {
 	t.section("backend %s from %s", answersSection, httpSection)
 	r.writeNotFound(t)
@@ -99,7 +99,7 @@ func (t *text) lastHop(condition string) {
 // locationHTTPS is the same URL with https.
 const locationHTTPS = `"https://%[req.fhdr(host),regsub(:[0-9]*\$,)]%[var(txn.https),field(2,.)]%[pathq,regsub(^/+,/)]"`
 
-// writeNotFound writes what tells an unknown host from an unknown path.
+// writeNotFound writes the rules that distinguish an unknown host from an unknown path.
 func (r *renderer) writeNotFound(t *text) {
 	hosts := r.o.mapPath(mapHosts)
 	none := "!{ var(txn.err) -m found }"

@@ -20,8 +20,8 @@ import (
 // for a while.
 //
 // HAProxy computes a hash of crypt for names in its list alone. Credentials that are
-// refused without one are therefore put to an entry that nobody has, with the dearest
-// of the hashes: the time of an answer does not tell which names exist.
+// refused without one are therefore put to an entry that no user has, with the dearest
+// of the hashes: the time of an answer does not show which names exist.
 
 // The measures of passwords.
 const (
@@ -106,7 +106,7 @@ func userEntries(token string, users []route.User) []MapEntry {
 }
 
 // userList is the name of the list of users that the C library checks, and of the memory
-// of who was let in. It changes with the hashes, so that nobody is remembered who was
+// of who was let in. It changes with the hashes, so that no user is remembered who was
 // let in by an old one.
 func userList(id string, place int, users []route.User) string {
 	parts := []string{"users", id, itoa(place)}

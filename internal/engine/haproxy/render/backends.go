@@ -229,8 +229,8 @@ func writeBalance(t *text, b route.Balance) {
 	}
 }
 
-// noEndpoint is the rule that answers when nobody is there. Clients that are tied
-// to an endpoint may reach one that takes nobody else.
+// noEndpoint is the rule that answers when no endpoint is ready. Clients that are tied
+// to an endpoint may reach one that takes no others.
 func (p *profile) noEndpoint(services string) string {
 	condition := "{ nbsrv eq 0 } !{ stopping }"
 	if p.sticky != "" {
@@ -307,8 +307,8 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 			add("port %d", h.Port)
 		}
 	} else if b.MaxFails > 0 {
-		// A connection alone takes nobody out, but lets back in who was: soon, because
-		// HAProxy leaves nobody in when all have failed.
+		// A connection alone takes no server out, but lets one back in: soon, because
+		// HAProxy leaves none in when all have failed.
 		add("check inter 10s fastinter 10s downinter 2s fall 1000 rise 1")
 	}
 	if b.MaxFails > 0 {

@@ -8,7 +8,7 @@
 // changed is the Structure: two configurations of equal structure lead from one
 // to the other without a reload. Render goes out of its way to keep the structure
 // of the configuration before: services get spare sections that are there already,
-// and what nobody uses any more stays until something else asks for a reload.
+// and what is not used any more stays until something else asks for a reload.
 package render
 
 import (
@@ -18,16 +18,13 @@ import (
 	"fairway/internal/route"
 )
 
-// Names of the files below Options.Dir, and of the variable that holds the marker.
+// Names of the files below Options.Dir.
 const (
 	// FileConfig is the configuration itself.
 	FileConfig = "haproxy.cfg"
 	// DirMaps and DirCerts hold maps and joined key pairs.
 	DirMaps  = "maps"
 	DirCerts = "certs"
-	// MarkerVariable is the process variable that holds Config.Marker in a worker
-	// that runs the configuration: `get var proc.fairway`.
-	MarkerVariable = "proc.fairway"
 )
 
 // Options are the surroundings of a configuration. Zero limits mean the default
@@ -40,8 +37,8 @@ type Options struct {
 	// LogSocket is the path of a stream socket that takes lines about requests and
 	// connections (see log.go); empty: none are written.
 	LogSocket string
-	// LogKey begins each line, so that nobody else can write lines: letters and
-	// digits that nobody can guess; empty for none.
+	// LogKey begins each line, so that no other program can write lines: letters and
+	// digits that cannot be guessed; empty for none.
 	LogKey string
 	// AccessLog adds to the lines what the access log says and metrics do without.
 	AccessLog bool
@@ -138,7 +135,7 @@ type Config struct {
 	Blocks []Block `json:"blocks"`
 	// Structure is what cannot be changed without a reload.
 	Structure Structure `json:"structure"`
-	// Marker is the value of MarkerVariable: the hash of the structure, ".", and
+	// Marker is the value of socket.MarkerVariable: the hash of the structure, ".", and
 	// the hash of Text and the other files as they are. A worker whose marker has
 	// the structure of a configuration can be brought to it by runtime commands.
 	Marker string `json:"marker"`
@@ -221,7 +218,7 @@ type Section struct {
 	// Route is the ID of the route whose own section it is; empty for one with a
 	// profile, which all plain routes of the backend share.
 	Route string `json:"route,omitempty"`
-	// Used is true when the section has served somebody since it was made: its
+	// Used is true when the section has served a backend since it was made: its
 	// counters do not begin at zero.
 	Used bool `json:"used,omitempty"`
 	// Former is the ID of the backend that has given a spare section back.

@@ -10,7 +10,7 @@ import (
 type Extra struct {
 	// Global and Frontend are lines of HAProxy's configuration, for the global
 	// section and for each listener that takes requests. They are written as they
-	// are: whoever gives them has had them checked.
+	// are: the caller has had them checked.
 	Global, Frontend []string
 	// Captures are headers of requests that the access log holds.
 	Captures []Capture
@@ -28,7 +28,7 @@ type Capture struct {
 type Statistics struct {
 	// URI is its path and query: "/admin?stats".
 	URI string
-	// User and Password open it; nobody is asked for them when both are empty.
+	// User and Password open it; when both are empty it is open to all.
 	User, Password string
 	// Address is where it is served; the zero value means on every listener that
 	// takes requests.

@@ -42,7 +42,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 // listenerWord is what stands for a listener in variables.
 func listenerWord(name string) string { return strings.TrimPrefix(FrontendName(name), frontendPrefix) }
 
-// writeTrust writes whose word is believed on the listener.
+// writeTrust writes which proxies are trusted on the listener.
 func (r *renderer) writeTrust(t *text, l *route.Listener) {
 	nets := trustedNets(l.TrustedProxies)
 	if l.ProxyProtocol {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// HAProxy tells of each request and connection in one line, from which package
+// HAProxy reports each request and connection in one line, from which package
 // haproxy makes metrics and the access log. The lines go through a ring, which a
 // worker forwards over a stream: nothing is lost while the reader is busy, and it
 // costs a request a third of what a datagram costs. (A socket for datagrams holds
@@ -15,10 +15,10 @@ import (
 //
 // A ring whose reader is away connects to it again without a pause, thousands of
 // times a second, and Fairway may well be away. So it sends to a relay in HAProxy
-// itself, which waits before it connects; what is told meanwhile is lost. The relay
+// itself, which waits before it connects; what is reported meanwhile is lost. The relay
 // listens on an abstract socket, because a file can be removed while HAProxy serves
 // on, and then it would be the relay that is away. An abstract socket has no owner:
-// whoever is on the machine could connect to it. So each line begins with a key
+// every process on the machine could connect to it. So each line begins with a key
 // (Options.LogKey), and what begins otherwise is not read.
 //
 // From HAProxy 3.4 on a ring sends to IP addresses alone, which anybody on the machine
@@ -212,16 +212,16 @@ func logLines(o Options, tcp bool) []string {
 }
 
 // A line costs HAProxy and Fairway together about half of what a request costs. So
-// without an access log not every one is told of on a listener that is busy: from
+// without an access log not every one is reported on a listener that is busy: from
 // sampleFrom requests a second on, so many lines are left out that about sampleRate a
 // second remain, and each stands for as many requests as are left out for it. Answers
-// of Fairway's own, and those that say 5xx, are all told of.
+// of Fairway's own, and those that say 5xx, are all reported.
 const (
 	sampleFrom = 500
 	sampleRate = 250
 )
 
-// writeSampling writes which answers of endpoints are told of.
+// writeSampling writes which answers of endpoints are reported.
 func (r *renderer) writeSampling(t *text) {
 	if r.o.LogSocket == "" || r.o.AccessLog {
 		return

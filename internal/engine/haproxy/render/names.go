@@ -20,7 +20,7 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))[:10]
 }
 
-// answersSection answers what no endpoint shall.
+// answersSection answers what no endpoint gets.
 const answersSection = "answers"
 
 // dedicatedName is the section of a route with rules of its own.

@@ -283,7 +283,7 @@ func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool)
 	sortSections(c.Sections)
 }
 
-// keepDedicated takes over dedicated sections that nobody needs any more, empty.
+// keepDedicated takes over dedicated sections that are not needed any more, empty.
 func (c *Config) keepDedicated(w *work, previous *Config) {
 	needed := map[string]bool{}
 	for i := range w.sections {

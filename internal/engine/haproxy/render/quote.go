@@ -84,7 +84,7 @@ func mapWord(s string) string {
 	return string(b)
 }
 
-// comment is a value in a comment: one line, whatever it holds.
+// comment is a value in a comment: one line, for any content.
 func comment(s string) string {
 	if !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
 		return s

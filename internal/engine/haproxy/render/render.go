@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/lua"
+	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
 
@@ -170,7 +171,7 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 	}
 }
 
-// keep takes over blocks that nobody needs any more.
+// keep takes over blocks that are not needed any more.
 func (c *Config) keep(previous *Config) {
 	has := map[string]bool{}
 	for _, b := range c.Blocks {
@@ -213,7 +214,7 @@ func (c *Config) assemble() {
 
 // withMarker puts the head with the marker in front of the body.
 func (c *Config) withMarker(body string) string {
-	return "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + MarkerVariable + " str(" + c.Marker + ")" +
+	return "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + socket.MarkerVariable + " str(" + c.Marker + ")" +
 		strings.TrimPrefix(body, "\nglobal")
 }
 

@@ -139,7 +139,7 @@ func ranked(c claim, guards []guard) string {
 
 // The fields of a value in the map of routes, separated by "|". Those behind
 // fieldMore are there only when one of them is needed, or the section is no shared
-// one, which the mark in fieldMore tells.
+// one, as the mark in fieldMore says.
 const (
 	fieldSection  = 1 // where it is served
 	fieldToken    = 2 // the route

@@ -9,7 +9,7 @@ import (
 	"fairway/internal/route"
 )
 
-// slots hands out sections to backends: the one a backend had, a spare one, or, at
+// slots assigns sections to backends: the one a backend had, a spare one, or, at
 // the price of a reload, a new one.
 type slots struct {
 	previous []Section
@@ -58,7 +58,7 @@ func (s *slots) release(wanted map[slotKey]string) {
 		}
 	}
 	for _, free := range s.free {
-		// Those that have served nobody first: their counters begin at zero.
+		// Those that have served no backend first: their counters begin at zero.
 		slices.SortFunc(free, func(a, b int) int {
 			if s.previous[a].Used != s.previous[b].Used {
 				if s.previous[a].Used {
@@ -98,7 +98,7 @@ func (s *slots) next(profile string) string {
 	return slotName(profile, s.highest[profile])
 }
 
-// spares are the sections that nobody uses, of the profiles there were.
+// spares are the sections that no backend uses, of the profiles there were.
 func (s *slots) spares() []Section {
 	var all []Section
 	for _, lists := range []map[string][]int{s.free, s.resting} {

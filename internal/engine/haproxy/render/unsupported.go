@@ -162,7 +162,7 @@ func unsupportedBackend(b *route.Backend) string {
 		}
 	}
 	for i := range b.Endpoints {
-		// Names are looked up by whoever has the table rendered.
+		// Names are looked up by the caller of Render.
 		host, port, err := net.SplitHostPort(b.Endpoints[i].Address)
 		n, numErr := strconv.ParseUint(port, 10, 16)
 		_, nameErr := route.CanonicalHost(host)

@@ -40,7 +40,7 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 }
 
 // prepareCertificate makes room for a pair that is not known yet, and says whether
-// it had to. Transactions that are open are ended: whoever has begun them is gone,
+// it had to. Transactions that are open are ended: their owner is gone,
 // and HAProxy refuses all others.
 func (s *Session) prepareCertificate(ctx context.Context, file string) (fresh bool, err error) {
 	answer, err := s.show(ctx, "ssl", "cert")

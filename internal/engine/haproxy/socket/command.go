@@ -26,8 +26,7 @@ type Command struct {
 	payload []string // lines, none of them empty
 }
 
-// Cmd makes a command of words. Each word arrives at HAProxy as it is, whatever
-// it contains; words that no quoting can carry are an error: the empty one, and
+// Cmd makes a command of words. Each word arrives at HAProxy as it is; words that no quoting can carry are an error: the empty one, and
 // those with CR, LF or NUL.
 func Cmd(words ...string) (Command, error) {
 	if len(words) == 0 {
@@ -147,7 +146,7 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("haproxy refused %q: %s", e.Command, e.Answer)
 }
 
-// Refused tells whether err is HAProxy's refusal of a command with an answer that
+// Refused reports whether err is HAProxy's refusal of a command with an answer that
 // contains words. Without words any refusal will do.
 func Refused(err error, words string) bool {
 	var refused *CommandError

@@ -87,7 +87,7 @@ func (m *Master) WorkerVar(ctx context.Context, pid int, name string) (value str
 }
 
 // ask sends one command on a connection of its own. The master keeps connections
-// open, so it is told to quit after the command.
+// open, so a quit follows the command.
 func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 	conn, err := dial(ctx, m.path, m.timeout)
 	if err != nil {
@@ -108,7 +108,7 @@ func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 		answer = growBuffer(answer)
 		n, err = conn.Read(answer[len(answer):cap(answer)])
 		answer = answer[:len(answer)+n]
-		// After a refusal later versions forget that they were told to quit.
+		// After a refusal later versions forget the quit.
 		if text := string(answer); refusedByMaster(text) && strings.HasSuffix(text, "\n") {
 			return "", &CommandError{Command: to + line, Answer: oneLine(text)}
 		}

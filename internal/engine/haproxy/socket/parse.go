@@ -176,7 +176,7 @@ type Server struct {
 	Weight int
 	// Up is false when checks have found the server down.
 	Up bool
-	// State is what it may get by an operator's will, whatever checks say.
+	// State is what it may get by an operator's will, regardless of checks.
 	State State
 	// Checked is true of a server whose active checks run.
 	Checked bool

@@ -231,6 +231,12 @@ func (s *Session) SetVar(ctx context.Context, name, value string) error {
 	return nil
 }
 
+// MarkerVariable is the variable in which a configuration carries its marker, so that a
+// worker shows which one it runs:
+//
+//	set-var proc.fairway str(VALUE)
+const MarkerVariable = "proc.fairway"
+
 // GetVar reads a variable of the process that holds a string.
 func (s *Session) GetVar(ctx context.Context, name string) (value string, ok bool, err error) {
 	get, err := Cmd("get", "var", name)
