@@ -182,13 +182,7 @@ func (d *dest) matchHTTP(secure bool) []route.Match {
 	if !d.MatchKnown {
 		return nil
 	}
-	matches := make([]route.Match, 0, len(hosts)*len(paths))
-	for _, h := range hosts {
-		for _, p := range paths {
-			matches = append(matches, route.Match{Host: h, Path: p, Conditions: conditions})
-		}
-	}
-	return matches
+	return draft.Pairs(hosts, paths, conditions)
 }
 
 // comparePaths is how the paths of the destination are compared.

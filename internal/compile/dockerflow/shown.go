@@ -3,6 +3,7 @@ package dockerflow
 import (
 	"strings"
 
+	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
@@ -10,16 +11,16 @@ import (
 // shown of them, by the name of the header and the value.
 var shownParameters = map[string]func(header, value string) string{
 	"users":         shownUsers,
-	"addReqHeader":  hidden,
-	"addHeader":     hidden,
-	"setReqHeader":  hidden,
-	"setHeader":     hidden,
+	"addReqHeader":  draft.Hidden,
+	"addHeader":     draft.Hidden,
+	"setReqHeader":  draft.Hidden,
+	"setHeader":     draft.Hidden,
 	"addResHeader":  shownHeaders,
 	"setResHeader":  shownHeaders,
 	"serviceHeader": shownHeaders,
-	"backendExtra":  hidden,
-	"serviceCert":   hidden,
-	"userDef":       hidden,
+	"backendExtra":  draft.Hidden,
+	"serviceCert":   draft.Hidden,
+	"userDef":       draft.Hidden,
 }
 
 // Shown returns what may be shown of the value of a label. What is a secret is decided
@@ -36,19 +37,8 @@ func (x *Dialect) Shown(key, value string) string {
 	return value
 }
 
-// hidden shows nothing.
-func hidden(string, string) string { return route.Masked }
-
-// shownHeader shows the value of a header that is none for credentials.
-func shownHeader(name, value string) string {
-	if route.Credential(name) {
-		return route.Masked
-	}
-	return value
-}
-
 // shownHeaders shows a list of headers none of which may be a credential.
-func shownHeaders(_, value string) string { return shownHeader(value, value) }
+func shownHeaders(_, value string) string { return draft.ShownHeader(value, value) }
 
 // shownUsers shows the names of a list of users. Nothing of a line is shown behind
 // its first password: a comma may be part of it.

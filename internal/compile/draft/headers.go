@@ -105,3 +105,14 @@ func RemoveHeaders(op **route.HeaderOperation, request bool, value string) error
 func sortByName(list []route.HeaderValue) {
 	slices.SortStableFunc(list, func(a, b route.HeaderValue) int { return strings.Compare(a.Name, b.Name) })
 }
+
+// Hidden shows nothing of the value of a label.
+func Hidden(string, string) string { return route.Masked }
+
+// ShownHeader shows the value of a header that is none for credentials.
+func ShownHeader(name, value string) string {
+	if route.Credential(name) {
+		return route.Masked
+	}
+	return value
+}

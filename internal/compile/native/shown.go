@@ -15,12 +15,12 @@ var shownKeys = map[string]func(header, value string) string{
 	"rule":                  shownRule,
 	"redirect":              shownIf(draft.ReadRedirect),
 	"basic-auth":            shownIf(draft.ReadAuthFile),
-	"headers.request.set.":  hidden,
-	"headers.request.add.":  hidden,
-	"headers.response.set.": shownHeader,
-	"headers.response.add.": shownHeader,
+	"headers.request.set.":  draft.Hidden,
+	"headers.request.add.":  draft.Hidden,
+	"headers.response.set.": draft.ShownHeader,
+	"headers.response.add.": draft.ShownHeader,
 	"health.path":           shownQuery,
-	"health.headers.":       hidden,
+	"health.headers.":       draft.Hidden,
 }
 
 // Shown returns what may be shown of the value of a label. What is a secret is decided
@@ -33,17 +33,6 @@ func (x *Dialect) Shown(key, value string) string {
 	}
 	if shown := shownKeys[l.key.Name]; shown != nil {
 		return shown(l.header, value)
-	}
-	return value
-}
-
-// hidden shows nothing.
-func hidden(string, string) string { return route.Masked }
-
-// shownHeader shows the value of a header that is none for credentials.
-func shownHeader(name, value string) string {
-	if route.Credential(name) {
-		return route.Masked
 	}
 	return value
 }
