@@ -13,30 +13,31 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
+	"fairway/internal/confload"
 	"fairway/internal/swarmservice"
 )
 
 // The exit codes. They are part of the interface and keep their meaning.
 const (
-	exitOK      = 0   // done, and the answer is yes
-	exitNo      = 1   // done, and the answer is no: problems, no route, not ready, not served, not converged, not found
-	exitUsage   = 2   // the command line or the configuration is wrong
-	exitAbsent  = 3   // no Fairway answers at the admin address
-	exitFailed  = 4   // anything else that went wrong
-	exitStopped = 130 // interrupted before the answer was there
+	exitOK      = 0   // success
+	exitNo      = 1   // negative result: problems, no route, not ready, not served, not converged, not found
+	exitUsage   = 2   // invalid command line or configuration
+	exitAbsent  = 3   // no answer from the admin API
+	exitFailed  = 4   // any other failure
+	exitStopped = 130 // interrupted before the result was known
 )
 
-// exitCodes is the text about exit codes for people.
+// exitCodes explains the exit codes in the help.
 const exitCodes = `Exit codes:
 
-    0    done, and the answer is yes
-    1    done, and the answer is no: problems found, no route, not ready, not served, not converged, not found
-    2    the command line or the configuration is wrong
-    3    no Fairway answers at the admin address
-    4    anything else that went wrong
+    0    success
+    1    negative result: problems found, no route, not ready, not served, not converged, not found
+    2    invalid command line or configuration
+    3    no answer from the admin API
+    4    any other failure
     130  interrupted`
 
-// errNo ends a command with exitNo when everything has been said already.
+// errNo ends a command with exitNo after it has printed its answer.
 var errNo = errors.New("no")
 
 // usageError is an error of the command line or the configuration.
@@ -46,64 +47,64 @@ func (e usageError) Unwrap() error { return e.error }
 
 // grammar is the command line. Kong reads it.
 type grammar struct {
-	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Where the admin API listens: http://HOST:PORT, https://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
-	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"PEM file with a certificate to believe for https://. Default: the machine's, and admin.tls-cert of the configuration."`
+	Admin     string `name:"admin" group:"global" placeholder:"URL" help:"Address of the admin API: http://HOST:PORT, https://HOST:PORT or unix:///PATH. Default: $FAIRWAY_ADMIN, else admin.listen of the configuration."`
+	AdminCA   string `name:"admin-ca" group:"global" placeholder:"PATH" help:"CA certificate in PEM for https://, besides those of the machine. Default: admin.tls-cert of the configuration."`
 	TokenFile string `name:"token-file" group:"global" placeholder:"PATH" help:"File with the token for the admin API. Default: admin.token-file of the configuration, else the first token in its state-dir."`
-	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json" default:"text" placeholder:"FORMAT" help:"Form of what is printed: text, wide (more columns, nothing cut off) or json."`
-	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours. The variable NO_COLOR does the same."`
+	Output    string `name:"output" short:"o" group:"global" enum:"text,wide,json" default:"text" placeholder:"FORMAT" help:"Output format: text, wide (more columns, nothing cut off) or json."`
+	NoColor   bool   `name:"no-color" group:"global" help:"Print without colours, as with the variable NO_COLOR."`
 
-	Run         runCommand         `cmd:"" group:"serve" help:"Serve: watch the sources and route requests."`
-	Demo        demoCommand        `cmd:"" group:"serve" help:"See it work: start labelled services, route them, clean up."`
-	Check       checkCommand       `cmd:"" group:"serve" help:"Check configurations, services files and the labels of Compose files, without a daemon."`
-	Config      configCommand      `cmd:"" group:"serve" help:"Print the effective configuration and where each value comes from."`
-	Routes      routesCommand      `cmd:"" group:"look" help:"List the routes that are served."`
-	Services    servicesCommand    `cmd:"" group:"look" help:"List the services that exist, or show one."`
-	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the machines that run instances."`
-	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with what to do."`
-	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and how they are doing."`
-	Events      eventsCommand      `cmd:"" group:"look" help:"List what happened."`
-	Notify      notifyCommand      `cmd:"" group:"look" help:"Look after notifications: channels, what waits, a test."`
-	Rules       rulesCommand       `cmd:"" group:"look" help:"Show how the rules of the configuration stand."`
-	Explain     explainCommand     `cmd:"" group:"look" help:"Say which route takes a request, and why the others do not."`
-	Doctor      doctorCommand      `cmd:"" group:"look" help:"Say why a service or container is served or not."`
-	Plan        planCommand        `cmd:"" group:"steer" help:"Say what a Compose file, a stack or a label would change, before it is deployed."`
-	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live, each with its cause, or show one."`
-	Diff        diffCommand        `cmd:"" group:"steer" help:"Show what differs between two entries of the history."`
-	Rollback    rollbackCommand    `cmd:"" group:"steer" help:"Serve what an entry of the history was, and hold it."`
-	Pin         pinCommand         `cmd:"" group:"steer" help:"Hold what is served now."`
-	Unpin       unpinCommand       `cmd:"" group:"steer" help:"End a pin or rollback: serve what the labels say."`
-	Drain       drainCommand       `cmd:"" group:"steer" help:"Give a service, instance or node nothing new."`
+	Run         runCommand         `cmd:"" group:"serve" help:"Watch the sources and route requests."`
+	Demo        demoCommand        `cmd:"" group:"serve" help:"Start labelled services, route them, clean up."`
+	Check       checkCommand       `cmd:"" group:"serve" help:"Validate configurations, services files and labels of Compose files, offline."`
+	Config      configCommand      `cmd:"" group:"serve" help:"Print the effective configuration with the origin of each value."`
+	Routes      routesCommand      `cmd:"" group:"look" help:"List the routes."`
+	Services    servicesCommand    `cmd:"" group:"look" help:"List the services, or show one."`
+	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`
+	Problems    problemsCommand    `cmd:"" group:"look" help:"List refused labels and routes, with hints."`
+	Sources     sourcesCommand     `cmd:"" group:"look" help:"List the sources and their state."`
+	Events      eventsCommand      `cmd:"" group:"look" help:"List events."`
+	Notify      notifyCommand      `cmd:"" group:"look" help:"Manage notifications: channels, pending events, a test."`
+	Rules       rulesCommand       `cmd:"" group:"look" help:"List the rules and their state."`
+	Explain     explainCommand     `cmd:"" group:"look" help:"Show which route a request matches, and why others do not."`
+	Doctor      doctorCommand      `cmd:"" group:"look" help:"Diagnose why a service or container is served or not."`
+	Plan        planCommand        `cmd:"" group:"steer" help:"Show what a Compose file, a stack or a label would change."`
+	History     historyCommand     `cmd:"" group:"steer" help:"List the tables that went live with their cause, or show one."`
+	Diff        diffCommand        `cmd:"" group:"steer" help:"Compare two entries of the history."`
+	Rollback    rollbackCommand    `cmd:"" group:"steer" help:"Serve an earlier table and hold it."`
+	Pin         pinCommand         `cmd:"" group:"steer" help:"Hold the current table."`
+	Unpin       unpinCommand       `cmd:"" group:"steer" help:"End a pin or rollback."`
+	Drain       drainCommand       `cmd:"" group:"steer" help:"Drain a service, instance or node."`
 	Undrain     undrainCommand     `cmd:"" group:"steer" help:"End a drain."`
-	Weight      weightCommand      `cmd:"" group:"steer" help:"Give a service, instance or node another share of requests."`
-	Pause       pauseCommand       `cmd:"" group:"steer" help:"Make the requests for a service wait."`
+	Weight      weightCommand      `cmd:"" group:"steer" help:"Set the weight of a service, instance or node."`
+	Pause       pauseCommand       `cmd:"" group:"steer" help:"Hold the requests for a service."`
 	Resume      resumeCommand      `cmd:"" group:"steer" help:"End a pause."`
-	Commands    commandsCommand    `cmd:"" group:"steer" help:"List what operators asked for and is in force."`
-	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show what containers use: CPU, memory, network and disk, by service."`
-	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove services of a Swarm."`
-	Token       tokenCommand       `cmd:"" group:"access" help:"Make, list or revoke tokens for the admin API."`
-	Audit       auditCommand       `cmd:"" group:"access" help:"List who changed what, and who was not allowed to."`
-	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage the configurations of HAProxies on many Docker hosts."`
-	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration out of one place."`
-	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Ask whether requests are served; for HEALTHCHECK in images."`
-	Completion  completionCommand  `cmd:"" group:"other" help:"Print a completion script for a shell."`
+	Commands    commandsCommand    `cmd:"" group:"steer" help:"List the commands in force."`
+	Stats       statsCommand       `cmd:"" group:"swarm" help:"Show the CPU, memory, network and disk usage of containers."`
+	Service     serviceCommand     `cmd:"" group:"swarm" help:"Create, scale, update or remove Swarm services."`
+	Token       tokenCommand       `cmd:"" group:"access" help:"Manage tokens for the admin API."`
+	Audit       auditCommand       `cmd:"" group:"access" help:"Show the audit log."`
+	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage HAProxy configurations on many Docker hosts."`
+	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
+	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Check readiness, for HEALTHCHECK in images."`
+	Completion  completionCommand  `cmd:"" group:"other" help:"Print a shell completion script."`
 	Version     versionCommand     `cmd:"" group:"other" help:"Print the version."`
-	Whoami      whoamiCommand      `cmd:"" hidden:"" help:"Serve requests with a description of themselves."`
+	Complete    completeCommand    `cmd:"" hidden:"" help:"Print what the last word may become."`
+	Whoami      whoamiCommand      `cmd:"" hidden:"" help:"Answer requests with a description of themselves."`
 }
 
-// Help is the detail in the help of the program as a whole.
+// Help is the detail in the help of the program.
 func (grammar) Help() string {
 	return `Put the label fairway.host=app.example.com on a container, and requests reach it.
 
-    fairway demo                                    see it work
-    fairway run                                     serve what the local Docker engine runs
-    fairway explain GET http://app.example.com/     which route takes this request, and why
+    fairway demo                                    try it
+    fairway run                                     route to containers of the local Docker engine
+    fairway explain GET http://app.example.com/     which route matches this request
     fairway doctor mycontainer                      why is this container not served
 
 ` + exitCodes
 }
 
-// run runs the command line and returns the exit code. It reads nothing but its
-// arguments and what the command names.
+// run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	g := &grammar{}
 	c := newConsole(stdout, stderr, environ)
@@ -134,7 +135,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	return c.finish(ctx, parsed.Run(c, p))
 }
 
-// misused says what is wrong with the command line, and where to read on.
+// misused reports an invalid command line, and names the help to read.
 func (c *console) misused(err error) {
 	c.fail(err)
 	var parse *kong.ParseError
@@ -147,47 +148,38 @@ func (c *console) misused(err error) {
 	c.note("Run \"fairway --help\" for the commands.")
 }
 
-// finish says what went wrong and returns the exit code for it.
+// finish reports an error and returns the exit code for it.
 func (c *console) finish(ctx context.Context, err error) int {
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitOK
-	}
-	if errors.Is(err, errNo) {
+	case errors.Is(err, errNo):
 		return exitNo
-	}
-	if errors.Is(err, errChanges) {
+	case errors.Is(err, errChanges):
 		return exitUsage
-	}
-	if errors.Is(err, errSame) {
+	case errors.Is(err, errSame):
 		return exitSame
-	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return exitStopped
 	}
+	c.fail(err)
 	var refused *api.Error
-	var faults app.Faults
+	var faults confload.Faults
 	var usage usageError
 	var fault swarmservice.InvalidError
 	switch {
 	case errors.Is(err, swarmservice.ErrNotConverged), errors.Is(err, swarmservice.ErrNoService):
-		c.fail(err)
 		return exitNo
 	case errors.As(err, &faults), errors.As(err, &usage), errors.As(err, &fault):
-		c.fail(err)
 		return exitUsage
 	case errors.Is(err, api.ErrNoAnswer):
-		c.fail(err)
 		return exitAbsent
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
-		c.fail(err)
 		return exitNo
 	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest:
-		c.fail(err)
 		return exitUsage
-	default:
-		c.fail(err)
-		return exitFailed
 	}
+	return exitFailed
 }
 
 // parser is Kong with the configuration's keys as flags.
@@ -205,18 +197,19 @@ func newParser(g *grammar, c *console) (*parser, error) {
 		kong.Name("fairway"),
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.out, c.err),
+		kong.Bind(c),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(flagHelp),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "serve", Title: "Serve:"},
-			{Key: "look", Title: "Look into a running Fairway:"},
-			{Key: "steer", Title: "See what was, and steer:"},
-			{Key: "swarm", Title: "Ask the engines themselves:"},
-			{Key: "access", Title: "Say who may do what:"},
-			{Key: "fleet", Title: "Beside HAProxy:"},
+			{Key: "look", Title: "Inspect:"},
+			{Key: "steer", Title: "History and traffic control:"},
+			{Key: "swarm", Title: "Swarm services:"},
+			{Key: "access", Title: "Access:"},
+			{Key: "fleet", Title: "HAProxy fleet:"},
 			{Key: "other", Title: "Other:"},
-			{Key: "config", Title: "Configuration:", Description: "Every flag here is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags go before variables, variables before the file."},
+			{Key: "config", Title: "Configuration:", Description: "Each flag is also an environment variable (--admin.listen is FAIRWAY_ADMIN_LISTEN) and a key of fairway.yml (listen: below admin:). Flags override variables, variables override the file."},
 			{Key: "global", Title: "Global flags:"},
 		}),
 	}
@@ -234,15 +227,15 @@ func newParser(g *grammar, c *console) (*parser, error) {
 	return p, nil
 }
 
-// keyMapper remembers the text of a flag instead of parsing it: the loader of
-// the configuration parses it, and tells of all faults at once.
-func (p *parser) keyMapper(f app.Field) kong.Mapper {
+// keyMapper records the text of a flag instead of parsing it: the loader of the
+// configuration parses it, and reports all faults at once.
+func (p *parser) keyMapper(f confload.Field) kong.Mapper {
 	_, isSwitch := f.Pointer.(*bool)
 	return keyMapper{key: f.Key, isSwitch: isSwitch, flags: p.flags}
 }
 
 type keyMapper struct {
-	key      app.Key
+	key      confload.Key
 	isSwitch bool
 	flags    map[string][]string
 }

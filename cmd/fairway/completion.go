@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -22,249 +22,150 @@ func (completionCommand) Help() string {
     fairway completion fish > ~/.config/fish/completions/fairway.fish`
 }
 
-// Run prints the script.
-func (s *completionCommand) Run(c *console, p *parser) error {
-	switch s.Shell {
-	case "bash":
-		return completeBash(c.out, p.Model.Node)
-	case "zsh":
-		return completeZsh(c.out, p.Model.Node)
-	default:
-		return completeFish(c.out, p.Model.Node)
-	}
-}
-
-// visible returns the commands that help shows.
-func visible(root *kong.Node) []*kong.Node {
-	var commands []*kong.Node
-	for _, n := range root.Children {
-		if !n.Hidden {
-			commands = append(commands, n)
-		}
-	}
-	return commands
-}
-
-// ownFlags returns the flags of a command, those of the commands below it
-// included, each name once.
-func ownFlags(n *kong.Node) []*kong.Flag {
-	flags := slices.Clone(n.Flags)
-	for _, child := range n.Children {
-		flags = append(flags, ownFlags(child)...)
-	}
-	seen := map[string]bool{}
-	return slices.DeleteFunc(flags, func(f *kong.Flag) bool {
-		drop := f.Hidden || seen[f.Name]
-		seen[f.Name] = true
-		return drop
-	})
-}
-
-// allFlags returns the flags of a command and of the program.
-func allFlags(n *kong.Node) []*kong.Flag {
-	flags := ownFlags(n)
-	for p := n.Parent; p != nil; p = p.Parent {
-		flags = append(flags, p.Flags...)
-	}
-	return slices.DeleteFunc(flags, func(f *kong.Flag) bool { return f.Hidden })
-}
-
-// flagWords returns the flags of a command and of the program, as typed.
-func flagWords(flags []*kong.Flag) []string {
-	var words []string
-	for _, f := range flags {
-		words = append(words, "--"+f.Name)
-		if f.Short != 0 {
-			words = append(words, "-"+string(f.Short))
-		}
-	}
-	return words
-}
-
-// choices returns the values that an argument or flag may have; nil for any.
-func choices(v *kong.Value) []string {
-	if v.Enum == "" {
-		return nil
-	}
-	return strings.Split(v.Enum, ",")
-}
-
-// argumentWords returns the values of the first argument of a command, where
-// they are known.
-func argumentWords(n *kong.Node) []string {
-	if len(n.Children) > 0 {
-		var names []string
-		for _, child := range visible(n) {
-			names = append(names, child.Name)
-		}
-		return names
-	}
-	if len(n.Positional) == 0 {
-		return nil
-	}
-	return choices(n.Positional[0])
-}
-
-func completeBash(w io.Writer, root *kong.Node) error {
-	var names []string
-	var cases strings.Builder
-	for _, n := range visible(root) {
-		names = append(names, n.Name)
-		fmt.Fprintf(&cases, "    %s) words=%q ;;\n", n.Name, strings.Join(append(argumentWords(n), flagWords(allFlags(n))...), " "))
-	}
-	var values strings.Builder
-	for _, f := range enumFlags(root) {
-		fmt.Fprintf(&values, "    %s) COMPREPLY=($(compgen -W %q -- \"$cur\")); return ;;\n", f.pattern("|"), strings.Join(f.values, " "))
-	}
-	_, err := fmt.Fprintf(w, `# bash completion for fairway
+// The scripts ask the hidden command complete, which knows every command and flag,
+// and leave what it does not know to the completion of files.
+const (
+	bashScript = `# bash completion for fairway
 _fairway() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= words= i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case ${COMP_WORDS[i]} in
-    %s) command=${COMP_WORDS[i]}; break ;;
-    esac
-  done
-  case $prev in
-%s  esac
-  case $command in
-    '') words=%q ;;
-%s  esac
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  local IFS=$'\n'
+  COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1)" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _fairway fairway
-`, strings.Join(names, "|"), values.String(), strings.Join(append(names, flagWords(root.Flags)...), " "), cases.String())
-	return err
-}
-
-// enumFlag is a flag with a fixed set of values.
-type enumFlag struct {
-	name   string
-	short  rune
-	values []string
-}
-
-func (f enumFlag) pattern(or string) string {
-	if f.short == 0 {
-		return "--" + f.name
-	}
-	return "--" + f.name + or + "-" + string(f.short)
-}
-
-// enumFlags returns the flags of the program as a whole whose values are known.
-func enumFlags(root *kong.Node) []enumFlag {
-	var flags []enumFlag
-	for _, f := range root.Flags {
-		if values := choices(f.Value); values != nil {
-			flags = append(flags, enumFlag{f.Name, f.Short, values})
-		}
-	}
-	return flags
-}
-
-func completeZsh(w io.Writer, root *kong.Node) error {
-	var commands, cases strings.Builder
-	for _, n := range visible(root) {
-		fmt.Fprintf(&commands, "    %s\n", quote(n.Name+":"+n.Help))
-		fmt.Fprintf(&cases, "  %s)\n    _arguments", n.Name)
-		writeZshFlags(&cases, n)
-		switch words := argumentWords(n); {
-		case words != nil:
-			fmt.Fprintf(&cases, " \\\n      '2:value:(%s)'", strings.Join(words, " "))
-		case n.Name == "check":
-			fmt.Fprint(&cases, " \\\n      '*:file:_files'")
-		}
-		cases.WriteString(" ;;\n")
-	}
-	_, err := fmt.Fprintf(w, `#compdef fairway
+`
+	zshScript = `#compdef fairway
 _fairway() {
-  local -a commands
-  commands=(
-%s  )
-  if (( CURRENT == 2 )); then
-    _describe command commands
-    return
+  local -a found
+  found=("${(@f)$("${words[1]}" complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  found=("${(@)found//$'\t'/:}")
+  if [[ -n "$found" ]]; then
+    _describe fairway found
+  else
+    _files
   fi
-  case $words[2] in
-%s  esac
 }
 if [[ $funcstack[1] == _fairway ]]; then
   _fairway "$@"
 else
   compdef _fairway fairway
 fi
-`, commands.String(), cases.String())
-	return err
+`
+	fishScript = `# fish completion for fairway
+function __fairway_complete
+    set -l typed (commandline -opc)
+    set -l found ($typed[1] complete -- $typed[2..-1] (commandline -ct) 2>/dev/null)
+    if test -n "$found"
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c fairway -f -a '(__fairway_complete)'
+`
+)
+
+// Run prints the script.
+func (s *completionCommand) Run(c *console) error {
+	fmt.Fprint(c.out, map[string]string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[s.Shell])
+	return nil
 }
 
-func writeZshFlags(b *strings.Builder, n *kong.Node) {
-	for _, f := range allFlags(n) {
-		rest := "[" + strings.NewReplacer("[", "(", "]", ")").Replace(f.Help) + "]"
-		switch values := choices(f.Value); {
-		case values != nil:
-			rest += ":" + f.Name + ":(" + strings.Join(values, " ") + ")"
-		case takesPath(f):
-			rest += ":" + f.Name + ":_files"
-		case !f.IsBool():
-			rest += ":" + f.Name + ": "
-		}
-		long := "--" + f.Name
-		if !f.IsBool() {
-			long += "="
-		}
-		fmt.Fprintf(b, " \\\n      %s", quote(long+rest))
-		if f.Short != 0 {
-			fmt.Fprintf(b, " \\\n      %s", quote("-"+string(f.Short)+rest))
-		}
-	}
+// completeCommand prints what the last of some words may become, one a line, each
+// with its meaning after a tab.
+type completeCommand struct {
+	Words []string `arg:"" optional:"" help:"The words of the command line, the last one unfinished."`
 }
 
-// takesPath tells whether a flag names files or directories.
-func takesPath(f *kong.Flag) bool {
-	p := f.FormatPlaceHolder()
-	return strings.HasPrefix(p, "PATH") || strings.HasPrefix(p, "DIR") || strings.HasPrefix(p, "CERT")
+// Run prints the candidates.
+func (s *completeCommand) Run(c *console, p *parser) error {
+	for _, candidate := range complete(p.Model.Node, s.Words) {
+		fmt.Fprintln(c.out, candidate)
+	}
+	return nil
 }
 
-// quote quotes for zsh and for fish, which agree on this form.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-func completeFish(w io.Writer, root *kong.Node) error {
-	var b strings.Builder
-	b.WriteString("# fish completion for fairway\n")
-	for _, n := range visible(root) {
-		fmt.Fprintf(&b, "complete -c fairway -n __fish_use_subcommand -f -a %s -d %s\n", n.Name, quote(n.Help))
-		condition := quote("__fish_seen_subcommand_from " + n.Name)
-		for _, f := range ownFlags(n) {
-			writeFishFlag(&b, "-n "+condition, f)
-		}
-		if words := argumentWords(n); words != nil {
-			fmt.Fprintf(&b, "complete -c fairway -n %s -f -a %s\n", condition, quote(strings.Join(words, " ")))
+// complete returns the candidates for the last word.
+func complete(node *kong.Node, words []string) []string {
+	// Bash takes --flag=value apart into three words.
+	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "=" })
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	var value *kong.Value // that of the flag before
+	position := 0
+	for _, w := range words[:len(words)-1] {
+		switch {
+		case value != nil:
+			value = nil
+		case strings.HasPrefix(w, "-"):
+			value = valueOf(node, w)
+		default:
+			if i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == w }); i >= 0 {
+				node = node.Children[i]
+			} else {
+				position++
+			}
 		}
 	}
-	for _, f := range root.Flags {
-		if !f.Hidden {
-			writeFishFlag(&b, "", f)
+	if value != nil {
+		return valuesOf(value, "", last)
+	}
+	if name, text, ok := strings.Cut(last, "="); ok && valueOf(node, name) != nil {
+		return valuesOf(valueOf(node, name), name+"=", text)
+	}
+	if strings.HasPrefix(last, "-") {
+		return flagsOf(node, last)
+	}
+	var found []string
+	for _, n := range node.Children {
+		if !n.Hidden && strings.HasPrefix(n.Name, last) {
+			found = append(found, n.Name+"\t"+n.Help)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	if position < len(node.Positional) {
+		found = append(found, valuesOf(node.Positional[position], "", last)...)
+	}
+	return found
 }
 
-func writeFishFlag(b *strings.Builder, condition string, f *kong.Flag) {
-	b.WriteString("complete -c fairway ")
-	if condition != "" {
-		b.WriteString(condition + " ")
+// allFlags returns the flags of a command and of those above it.
+func allFlags(node *kong.Node) (flags []*kong.Flag) {
+	for ; node != nil; node = node.Parent {
+		flags = append(flags, node.Flags...)
 	}
-	fmt.Fprintf(b, "-l %s", f.Name)
-	if f.Short != 0 {
-		fmt.Fprintf(b, " -s %c", f.Short)
+	return slices.DeleteFunc(flags, func(f *kong.Flag) bool { return f.Hidden })
+}
+
+// valueOf returns the value that a flag takes; nil for a switch and an unknown flag.
+func valueOf(node *kong.Node, word string) *kong.Value {
+	for _, f := range allFlags(node) {
+		if !f.IsBool() && (word == "--"+f.Name || f.Short != 0 && word == "-"+string(f.Short)) {
+			return f.Value
+		}
 	}
-	switch values := choices(f.Value); {
-	case values != nil:
-		fmt.Fprintf(b, " -x -a %s", quote(strings.Join(values, " ")))
-	case takesPath(f):
-		b.WriteString(" -r")
-	case !f.IsBool():
-		b.WriteString(" -x")
+	return nil
+}
+
+// valuesOf returns the values that begin with a text, where they are known.
+func valuesOf(v *kong.Value, before, text string) (found []string) {
+	for _, value := range strings.Split(v.Enum, ",") {
+		if value != "" && strings.HasPrefix(value, text) {
+			found = append(found, before+value+"\t"+v.Help)
+		}
 	}
-	fmt.Fprintf(b, " -d %s\n", quote(f.Help))
+	return found
+}
+
+// flagsOf returns the flags that begin with a text.
+func flagsOf(node *kong.Node, text string) (found []string) {
+	for _, f := range allFlags(node) {
+		if short := "-" + string(f.Short); f.Short != 0 && text == "-" {
+			found = append(found, short+"\t"+f.Help)
+		}
+		if name := "--" + f.Name; strings.HasPrefix(name, text) {
+			found = append(found, name+"\t"+f.Help)
+		}
+	}
+	slices.SortFunc(found, cmp.Compare[string])
+	return found
 }

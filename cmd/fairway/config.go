@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/app"
+	"fairway/internal/confload"
 )
 
 // configFlags load the configuration: the file, and every key as a flag.
@@ -30,7 +31,7 @@ func (f configFlags) load(c *console, p *parser) (*app.Loaded, error) {
 // configError makes every error of the configuration one that ends with
 // exitUsage.
 func configError(err error) error {
-	var faults app.Faults
+	var faults confload.Faults
 	if errors.As(err, &faults) {
 		return err
 	}

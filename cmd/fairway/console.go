@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/app"
@@ -27,6 +27,8 @@ type console struct {
 	colours bool
 
 	admin, tokenFile, adminCA string
+	// patience is how long an answer of the admin API may take; zero for its default.
+	patience time.Duration
 }
 
 func newConsole(stdout, stderr io.Writer, environ []string) *console {
@@ -54,36 +56,66 @@ func (c *console) configure(g *grammar) {
 // client returns a client for the admin API. What the flags do not say comes
 // from the configuration that a Fairway started here would have.
 func (c *console) client() (*api.Client, error) {
-	access := app.AdminAccess(app.LoadOptions{Environ: c.environ})
-	trusted, own := c.adminCA, false
-	if c.admin != "" {
-		// A token is for the Fairway it was made for, nobody else's.
-		access = app.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
-	} else if trusted == "" {
-		trusted, own = access.CertFile, true
+	// A token is for the Fairway it was made for: not for one that is named.
+	access := api.Access{URL: c.admin, TokenFile: c.env["FAIRWAY_ADMIN_TOKEN_FILE"]}
+	if c.admin == "" {
+		access = app.AdminAccess(app.LoadOptions{Environ: c.environ})
 	}
-	o := api.ClientOptions{URL: access.URL}
 	if c.tokenFile != "" {
 		access.TokenFile = c.tokenFile
 	}
-	if access.TokenFile != "" {
-		data, err := os.ReadFile(access.TokenFile)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("token for the admin API: %w", err)}
-		}
-		o.Token = strings.TrimSpace(string(data))
+	if c.adminCA != "" {
+		access.CertFile, access.OwnCert = c.adminCA, false
 	}
-	if trusted != "" {
-		var err error
-		if o.TLS, err = app.Pinned(trusted, own); err != nil {
-			return nil, usageError{fmt.Errorf("certificate of the admin API: %w", err)}
-		}
-	}
-	client, err := api.NewClient(o)
+	client, err := access.Client()
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if c.patience > 0 {
+		client = client.Patient(c.patience)
+	}
 	return client, nil
+}
+
+// withClient calls do with a client for the admin API.
+func (c *console) withClient(do func(*api.Client) error) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return do(client)
+}
+
+// ask asks the admin API and prints the answer: as JSON, or by text.
+func ask[T any](c *console, call func(*api.Client) (T, error), text func(T)) (answer T, err error) {
+	err = c.withClient(func(client *api.Client) error {
+		if answer, err = call(client); err != nil {
+			return err
+		}
+		return c.print(answer, func() { text(answer) })
+	})
+	return answer, err
+}
+
+// list is ask for a list.
+func list[T any](c *console, call func(*api.Client) (api.List[T], error), text func([]T)) ([]T, error) {
+	answer, err := ask(c, call, func(l api.List[T]) { text(l.Items) })
+	return answer.Items, err
+}
+
+// done is ask for something that is done and described in a line.
+func (c *console) done(call func(*api.Client) (api.Done, error)) error {
+	_, err := ask(c, call, func(d api.Done) { c.printf("%s\n", d.Text) })
+	return err
+}
+
+// noIf ends a command that has printed its answer: with errNo when the answer is no.
+func noIf(err error, no bool) error {
+	if err == nil && no {
+		return errNo
+	}
+	return err
 }
 
 // fail writes an error for people.

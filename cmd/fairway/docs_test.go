@@ -176,15 +176,15 @@ func configPage() string {
 
 <!-- Made by cmd/fairway/docs_test.go with -update. -->
 
-Nothing needs to be configured. What can be is a key, and every key can be given in three places, the later winning:
+Nothing needs to be configured. Every key can be given in three places; later places win:
 
 1. in the file: ` + "`./fairway.yml`, else `/etc/fairway/fairway.yml`, or the one that `--config` or `FAIRWAY_CONFIG` names" + `;
 2. in the environment: ` + "`FAIRWAY_` and the key in capitals, with `_` for `.` and `-`; an empty variable counts as not set" + `;
 3. as a flag: ` + "`--` and the key" + `.
 
 A key that was given in a later place replaces what earlier places say, lists included. An unknown key in the file is
-an error that names the line and the nearest key. All faults are told at once, each with key, value, reason and where it
-comes from. ` + "`fairway check fairway.yml` looks for faults; `fairway config` prints what holds and where each value comes from." + `
+an error that names the line and the nearest key. All faults are reported at once, each with key, value, reason and
+origin. ` + "`fairway check fairway.yml` validates a file; `fairway config` prints every value with its origin." + `
 
 Passwords and keys are never values, always files. Paths are relative to the working directory.
 Changes need a restart, except to the contents of certificates and services files, which are reread.

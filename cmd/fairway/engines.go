@@ -6,10 +6,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"fairway/internal/app"
+	"fairway/internal/confload"
 )
 
-// engineFlags name the engines that a command asks itself, without a running
-// Fairway. What they do not say comes from the configuration.
+// engineFlags name the engines of commands that work without a running Fairway. The
+// rest comes from the configuration.
 type engineFlags struct {
 	Path     string   `name:"config" placeholder:"PATH" help:"Configuration file that names the engines."`
 	Docker   []string `name:"docker" placeholder:"URL" help:"Docker engine, as for run. Repeatable."`
@@ -32,7 +33,7 @@ func engineFlagsOf(v reflect.Value) (all []*engineFlags) {
 
 // engineMappers makes the flags keys of the configuration.
 func (p *parser) engineMappers(all ...*engineFlags) []kong.Option {
-	keys := map[string]app.Field{}
+	keys := map[string]confload.Field{}
 	for _, f := range app.Fields(new(app.Config)) {
 		keys[f.Name] = f
 	}

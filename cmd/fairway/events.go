@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"fairway/internal/api"
@@ -10,10 +12,10 @@ import (
 )
 
 type eventsCommand struct {
-	Kind     string `name:"kind" placeholder:"KIND" help:"Only events of this kind, or of all that begin with it: node."`
-	Subject  string `name:"subject" placeholder:"NAME" help:"Only events about this subject, or what a person calls it."`
-	Standing bool   `name:"standing" help:"Only what is wrong now: what began something that is not over."`
-	Limit    int    `name:"limit" placeholder:"N" default:"50" help:"How many at most."`
+	Kind     string `name:"kind" placeholder:"KIND" help:"Only events of kinds that begin with this, such as node."`
+	Subject  string `name:"subject" placeholder:"NAME" help:"Only events about this subject, by ID or name."`
+	Standing bool   `name:"standing" help:"Only active conditions: what began and is not over."`
+	Limit    int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events."`
 }
 
 // Help implements kong.HelpProvider.
@@ -27,16 +29,10 @@ func (eventsCommand) Help() string {
 
 // Run prints the events.
 func (f *eventsCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.events(list.Items, "No events.") })
+	_, err := list(c, func(a *api.Client) (api.List[api.Event], error) {
+		return a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
+	}, func(events []api.Event) { c.events(events, "No events.") })
+	return err
 }
 
 func severityColour(severity string) colour {
@@ -70,8 +66,8 @@ func (c *console) events(events []api.Event, none string) {
 }
 
 type notifyCommand struct {
-	Channels notifyChannelsCommand `cmd:"" help:"List the channels and how they are doing."`
-	Outbox   notifyOutboxCommand   `cmd:"" help:"List what waits to be delivered."`
+	Channels notifyChannelsCommand `cmd:"" help:"List the channels and their state."`
+	Outbox   notifyOutboxCommand   `cmd:"" help:"List pending events."`
 	Test     notifyTestCommand     `cmd:"" help:"Send a test event on a channel."`
 }
 
@@ -86,24 +82,8 @@ func (notifyChannelsCommand) Help() string {
 
 // Run prints the channels.
 func (notifyChannelsCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Channels(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.print(list, func() { c.channels(list.Items) }); err != nil {
-		return err
-	}
-	for _, ch := range list.Items {
-		if ch.Error != "" {
-			return errNo
-		}
-	}
-	return nil
+	found, err := list(c, func(a *api.Client) (api.List[api.Channel], error) { return a.Channels(ctx) }, c.channels)
+	return noIf(err, slices.ContainsFunc(found, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
 func (c *console) channels(channels []api.Channel) {
@@ -122,62 +102,51 @@ func (c *console) channels(channels []api.Channel) {
 		}
 		rows = append(rows, []cell{text(ch.Name), text(ch.Kind), text(ch.Receiver), text(fmt.Sprint(ch.Pending)), text(fmt.Sprint(ch.Lost)), state})
 	}
-	c.table("", []string{"CHANNEL", "KIND", "RECEIVER", "PENDING", "LOST", "STATE"}, rows)
+	c.table("", []string{"CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE"}, rows)
 }
 
 type notifyOutboxCommand struct {
-	Channel string `arg:"" optional:"" help:"Only what waits for this channel."`
-	Limit   int    `name:"limit" placeholder:"N" default:"50" help:"How many of each channel at most."`
+	Channel string `arg:"" optional:"" help:"Only events for this channel."`
+	Limit   int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events for each channel."`
 }
 
 // Help implements kong.HelpProvider.
 func (notifyOutboxCommand) Help() string {
-	return `Events go out in the order of the list. The exit code is 1 when something waits.
+	return `Events are delivered in the order of the list. The exit code is 1 when events are pending.
 
     fairway notify outbox
     fairway notify outbox ops`
 }
 
-// Run prints what waits.
+// Run prints the pending events.
 func (f *notifyOutboxCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	names := []string{f.Channel}
-	if f.Channel == "" {
-		names = nil
-		list, err := client.Channels(ctx)
-		if err != nil {
-			return err
-		}
-		for _, ch := range list.Items {
-			names = append(names, ch.Name)
-		}
-	}
-	waiting := map[string][]api.Event{}
-	total := 0
-	for _, name := range names {
-		list, err := client.Pending(ctx, name, f.Limit)
-		if err != nil {
-			return err
-		}
-		waiting[name] = list.Items
-		total += len(list.Items)
-	}
-	if err := c.print(waiting, func() {
-		for _, name := range names {
+	pending, err := ask(c, func(a *api.Client) (map[string][]api.Event, error) { return f.pending(ctx, a) }, func(pending map[string][]api.Event) {
+		for _, name := range slices.Sorted(maps.Keys(pending)) {
 			c.printf("%s\n", name)
-			c.events(waiting[name], "Nothing waits for "+name+".")
+			c.events(pending[name], "Nothing is pending for "+name+".")
 		}
-	}); err != nil {
-		return err
+	})
+	return noIf(err, len(slices.Concat(slices.Collect(maps.Values(pending))...)) > 0)
+}
+
+func (f *notifyOutboxCommand) pending(ctx context.Context, client *api.Client) (map[string][]api.Event, error) {
+	channels := []api.Channel{{Name: f.Channel}}
+	if f.Channel == "" {
+		found, err := client.Channels(ctx)
+		if err != nil {
+			return nil, err
+		}
+		channels = found.Items
 	}
-	if total > 0 {
-		return errNo
+	pending := map[string][]api.Event{}
+	for _, ch := range channels {
+		found, err := client.Pending(ctx, ch.Name, f.Limit)
+		if err != nil {
+			return nil, err
+		}
+		pending[ch.Name] = found.Items
 	}
-	return nil
+	return pending, nil
 }
 
 type notifyTestCommand struct {
@@ -186,23 +155,14 @@ type notifyTestCommand struct {
 
 // Help implements kong.HelpProvider.
 func (notifyTestCommand) Help() string {
-	return `The running Fairway sends it, past what waits. The exit code is 4 when the receiver does not take it.
+	return `The running Fairway sends it, ahead of pending events. The exit code is 4 when the receiver refuses it.
 
     fairway notify test ops`
 }
 
 // Run sends a test event.
 func (f *notifyTestCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	done, err := client.TestChannel(ctx, f.Channel)
-	if err != nil {
-		return err
-	}
-	return c.print(done, func() { c.printf("%s\n", done.Text) })
+	return c.done(func(a *api.Client) (api.Done, error) { return a.TestChannel(ctx, f.Channel) })
 }
 
 type rulesCommand struct{}
@@ -215,26 +175,10 @@ func (rulesCommand) Help() string {
     fairway rules -o json`
 }
 
-// Run prints how the rules stand.
+// Run prints the rules with their state.
 func (rulesCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Rules(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.print(list, func() { c.rules(list.Items) }); err != nil {
-		return err
-	}
-	for _, r := range list.Items {
-		if !r.Fired.IsZero() {
-			return errNo
-		}
-	}
-	return nil
+	found, err := list(c, func(a *api.Client) (api.List[api.RuleState], error) { return a.Rules(ctx) }, c.rules)
+	return noIf(err, slices.ContainsFunc(found, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }
 
 func (c *console) rules(rules []api.RuleState) {

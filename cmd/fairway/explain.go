@@ -11,15 +11,15 @@ import (
 )
 
 type explainCommand struct {
-	Method  string   `arg:"" help:"The HTTP method: GET, POST …"`
-	URL     string   `arg:"" help:"The URL; http:// may be left out."`
-	Headers []string `name:"header" short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"A header of the request. Repeatable. Use made-up values for credentials."`
-	Client  string   `name:"client" placeholder:"IP" help:"The address that the request comes from."`
+	Method  string   `arg:"" help:"HTTP method, such as GET."`
+	URL     string   `arg:"" help:"URL; http:// may be left out."`
+	Headers []string `name:"header" short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header of the request. Repeatable. Do not give real credentials."`
+	Client  string   `name:"client" placeholder:"IP" help:"Client address of the request."`
 }
 
 // Help implements kong.HelpProvider.
 func (explainCommand) Help() string {
-	return `A dry run: the request is not sent. The exit code is 1 when no endpoint would get it and no filter answers it.
+	return `Dry run: no request is sent. The exit code is 1 when no endpoint is eligible and no filter answers.
 
     fairway explain GET http://shop.example.com/demo
     fairway explain POST https://api.example.com/v1/orders -H 'X-Version: 2' --client 10.0.0.7`
@@ -36,22 +36,10 @@ func (e *explainCommand) Run(ctx context.Context, c *console) error {
 			return usageError{errors.New("--header: write 'NAME: VALUE'")}
 		}
 	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	x, err := client.Explain(ctx, api.ExplainRequest{Method: strings.ToUpper(e.Method), URL: url, Headers: e.Headers, Client: e.Client})
-	if err != nil {
-		return err
-	}
-	if err := c.print(x, func() { c.explanation(x) }); err != nil {
-		return err
-	}
-	if x.Outcome != api.OutcomeRouted && x.Outcome != api.OutcomeAnswered {
-		return errNo
-	}
-	return nil
+	x, err := ask(c, func(a *api.Client) (api.Explanation, error) {
+		return a.Explain(ctx, api.ExplainRequest{Method: strings.ToUpper(e.Method), URL: url, Headers: e.Headers, Client: e.Client})
+	}, c.explanation)
+	return noIf(err, x.Outcome != api.OutcomeRouted && x.Outcome != api.OutcomeAnswered)
 }
 
 func (c *console) explanation(x api.Explanation) {
@@ -80,7 +68,7 @@ func (c *console) explanation(x api.Explanation) {
 }
 
 func (c *console) winner(w api.Winner) {
-	c.raw("\n" + c.paint(bold, "The route"))
+	c.raw("\n" + c.paint(bold, "Route"))
 	r := w.Route
 	owner := r.Service + ", source " + r.Source
 	if r.Instance != "" {
@@ -88,8 +76,8 @@ func (c *console) winner(w api.Winner) {
 	}
 	rows := [][]cell{
 		{{"route", faint}, text(r.ID)},
-		{{"takes", faint}, text(w.Match)},
-		{{"asked for by", faint}, text(owner)},
+		{{"match", faint}, text(w.Match)},
+		{{"owner", faint}, text(owner)},
 	}
 	rows = append(rows, labelRows(r.Labels)...)
 	for i, f := range r.Filters {
@@ -99,7 +87,7 @@ func (c *console) winner(w api.Winner) {
 		rows = append(rows, []cell{{"refused", faint}, {r.Refused, bad}})
 	}
 	if r.LastGood {
-		rows = append(rows, []cell{{"last good", faint}, {"its labels are refused today; this is its last good form (fairway problems)", doubt}})
+		rows = append(rows, []cell{{"last good", faint}, {"its labels are refused; the last valid version is served (fairway problems)", doubt}})
 	}
 	if r.Stale != nil {
 		rows = append(rows, []cell{{"stale", faint}, {staleText(r.Stale), doubt}})
@@ -109,7 +97,7 @@ func (c *console) winner(w api.Winner) {
 	}
 	c.table("  ", nil, rows)
 	if len(r.Endpoints) > 0 {
-		c.raw("\n" + c.paint(bold, "Its endpoints"))
+		c.raw("\n" + c.paint(bold, "Endpoints"))
 		c.endpoints(r.Endpoints, w.Eligible)
 	}
 }
@@ -130,17 +118,17 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 		}
 		rows = append(rows, []cell{text(e.Address), pick, text(state), text(e.Instance), text(e.Reason)})
 	}
-	c.table("  ", []string{"ADDRESS", "MAY GET IT", "STATE", "INSTANCE", "WHY THIS ADDRESS"}, rows)
+	c.table("  ", []string{"ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE"}, rows)
 }
 
 func (c *console) losers(losers []api.Loser) {
 	if len(losers) == 0 {
 		return
 	}
-	c.raw("\n" + c.paint(bold, "Routes that do not take it"))
-	header := []string{"ROUTE", "BECAUSE"}
+	c.raw("\n" + c.paint(bold, "Other routes"))
+	header := []string{"ROUTE", "REASON"}
 	if c.wide() {
-		header = append(header, "IT TAKES")
+		header = append(header, "MATCH")
 	}
 	var rows [][]cell
 	for _, l := range losers {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,21 +18,21 @@ import (
 
 type fleetCommand struct {
 	List     fleetListCommand     `cmd:"" help:"List the documents: named HAProxy configurations."`
-	Get      fleetGetCommand      `cmd:"" help:"Print a revision of a document, byte by byte."`
-	Put      fleetPutCommand      `cmd:"" help:"Make a file the newest revision of a document."`
-	Check    fleetCheckCommand    `cmd:"" help:"Ask HAProxy on the hosts whether it takes a configuration."`
+	Get      fleetGetCommand      `cmd:"" help:"Print a revision of a document, byte for byte."`
+	Put      fleetPutCommand      `cmd:"" help:"Store a file as the newest revision of a document."`
+	Check    fleetCheckCommand    `cmd:"" help:"Validate a configuration with HAProxy on the hosts."`
 	Plan     fleetPlanCommand     `cmd:"" help:"Show what a rollout would change on each host."`
-	Rollout  fleetRolloutCommand  `cmd:"" help:"Put a revision on the hosts in waves, and back when something is wrong."`
-	Rollback fleetRollbackCommand `cmd:"" help:"Roll an earlier revision out."`
+	Rollout  fleetRolloutCommand  `cmd:"" help:"Roll a revision out in waves; revert on failure."`
+	Rollback fleetRollbackCommand `cmd:"" help:"Roll out an earlier revision."`
 	Watch    fleetWatchCommand    `cmd:"" help:"Follow the newest rollout to its end."`
-	Stop     fleetStopCommand     `cmd:"" help:"Stop a rollout that is under way: the hosts get back what they had."`
-	Status   fleetStatusCommand   `cmd:"" help:"Say how the hosts are."`
+	Stop     fleetStopCommand     `cmd:"" help:"Abort a rollout and restore the hosts."`
+	Status   fleetStatusCommand   `cmd:"" help:"Show the state of the hosts."`
 	History  fleetHistoryCommand  `cmd:"" help:"List the revisions of a document, or its rollouts."`
 	Diff     fleetDiffCommand     `cmd:"" help:"Show what differs between two revisions."`
-	Drift    fleetDriftCommand    `cmd:"" help:"Show what was edited by hand on hosts; adopt it, or put back what is out."`
+	Drift    fleetDriftCommand    `cmd:"" help:"Show manual edits on hosts; adopt them or restore the released revision."`
 }
 
-// patience is how long commands wait that ask every host.
+// patience is how long commands wait that read every host.
 const patience = 5 * time.Minute
 
 // fleetFlags choose hosts.
@@ -41,43 +42,34 @@ type fleetFlags struct {
 
 // documentArg is the argument of nearly every command.
 type documentArg struct {
-	Document string `arg:"" help:"Name of the document, often the address that HAProxy serves."`
+	Document string `arg:"" help:"Name of the document."`
 }
 
-// withClient calls do with a client that waits as long as hosts may take.
-func (c *console) withClient(do func(*api.Client) error) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return do(client.Patient(patience))
+// AfterApply makes every fleet command wait as long as hosts may take.
+func (fleetCommand) AfterApply(c *console) error {
+	c.patience = patience
+	return nil
 }
 
 type fleetListCommand struct{}
 
 // Run prints the documents.
 func (fleetListCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		list, err := client.FleetDocuments(ctx)
-		if err != nil {
-			return err
-		}
-		return c.print(list, func() {
-			var rows [][]cell
-			for _, d := range list.Items {
-				rollout := text("-")
-				if d.Rollout != nil {
-					rollout = phase(*d.Rollout)
-				}
-				rows = append(rows, []cell{
-					text(d.Name), text(revision(d.Newest)), text(revision(d.Released)), text(strconv.Itoa(len(d.Hosts))), rollout,
-					text(d.Author), text(human.Time(d.Time)), text(d.Message),
-				})
+	_, err := list(c, func(a *api.Client) (api.List[api.FleetDocument], error) { return a.FleetDocuments(ctx) }, func(documents []api.FleetDocument) {
+		var rows [][]cell
+		for _, d := range documents {
+			rollout := text("-")
+			if d.Rollout != nil {
+				rollout = phase(*d.Rollout)
 			}
-			c.table("", []string{"DOCUMENT", "NEWEST", "OUT", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE"}, rows)
-		})
+			rows = append(rows, []cell{
+				text(d.Name), text(revision(d.Newest)), text(revision(d.Released)), text(strconv.Itoa(len(d.Hosts))), rollout,
+				text(d.Author), text(human.Time(d.Time)), text(d.Message),
+			})
+		}
+		c.table("", []string{"DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE"}, rows)
 	})
+	return err
 }
 
 // revision writes the number of a revision, "-" for none.
@@ -90,30 +82,26 @@ func revision(n uint64) string {
 
 type fleetGetCommand struct {
 	documentArg
-	Revision uint64 `name:"revision" placeholder:"N" help:"Another revision than the newest."`
+	Revision uint64 `name:"revision" placeholder:"N" help:"Revision. Default: the newest."`
 }
 
 // Run prints a revision.
 func (f *fleetGetCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		r, err := client.FleetRevision(ctx, f.Document, f.Revision)
-		if err != nil {
-			return err
-		}
-		return c.print(r, func() { _, _ = c.out.Write(r.Content) })
-	})
+	_, err := ask(c, func(a *api.Client) (api.FleetRevision, error) { return a.FleetRevision(ctx, f.Document, f.Revision) },
+		func(r api.FleetRevision) { _, _ = c.out.Write(r.Content) })
+	return err
 }
 
 type fleetPutCommand struct {
 	documentArg
-	File string  `arg:"" help:"The configuration; - for standard input."`
-	Base *uint64 `name:"base" placeholder:"N" help:"Revision that the file was made from, 0 for none: when there is a newer one, nothing is done. Default: the newest."`
+	File string  `arg:"" help:"Configuration; - for standard input."`
+	Base *uint64 `name:"base" placeholder:"N" help:"Revision that the file is based on, 0 for none. The command fails when there is a newer one. Default: the newest."`
 	why
 }
 
 // Help implements kong.HelpProvider.
 func (fleetPutCommand) Help() string {
-	return `The file is kept as it is, byte by byte, as a revision that never changes. No host gets it before a rollout, except that the first revision of a document is out at once, and so is every one of a document that no host has.
+	return `Stores the file byte for byte as a revision that never changes. Hosts get it with a rollout. The first revision of a document is released at once, as is every revision of a document without hosts.
 
     fairway fleet put 192.168.1.100 haproxy.cfg -m "8181 instead of 8080"
     fairway fleet get web > web.cfg; vi web.cfg; fairway fleet put web web.cfg --base 7`
@@ -125,25 +113,24 @@ func (f *fleetPutCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.withClient(func(client *api.Client) error {
-		base := uint64(0)
-		if f.Base != nil {
-			base = *f.Base
-		} else if base, err = newestRevision(ctx, client, f.Document); err != nil {
-			return err
-		}
-		r, err := client.PutFleetRevision(ctx, f.Document, api.NewFleetRevision{Expect: base, Message: f.Message, Content: content})
-		if err != nil {
-			return err
-		}
-		return c.print(r, func() {
-			out := "; fairway fleet rollout " + r.Document + " puts it on the hosts"
-			if r.Released {
-				out = ", and it is out"
+	_, err = ask(c, func(a *api.Client) (r api.FleetRevision, err error) {
+		base := f.Base
+		if base == nil {
+			newest, err := newestRevision(ctx, a, f.Document)
+			if err != nil {
+				return r, err
 			}
-			c.printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), out)
-		})
+			base = &newest
+		}
+		return a.PutFleetRevision(ctx, f.Document, api.NewFleetRevision{Expect: *base, Message: f.Message, Content: content})
+	}, func(r api.FleetRevision) {
+		next := "; fairway fleet rollout " + r.Document + " puts it on the hosts"
+		if r.Released {
+			next = ", released"
+		}
+		c.printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
 	})
+	return err
 }
 
 // readInput reads a file, or standard input.
@@ -175,14 +162,14 @@ func newestRevision(ctx context.Context, client *api.Client, document string) (u
 
 type fleetCheckCommand struct {
 	documentArg
-	File     string `arg:"" optional:"" help:"The configuration; - for standard input. Default: the newest revision."`
-	Revision uint64 `name:"revision" placeholder:"N" help:"Another revision than the newest."`
+	File     string `arg:"" optional:"" help:"Configuration; - for standard input. Default: the newest revision."`
+	Revision uint64 `name:"revision" placeholder:"N" help:"Revision. Default: the newest."`
 	fleetFlags
 }
 
 // Help implements kong.HelpProvider.
 func (fleetCheckCommand) Help() string {
-	return `Each host is asked with its own HAProxy, and whether the addresses are free there. Nothing is changed. The exit code is 1 when one of them refuses it or cannot be asked.
+	return `Each host validates it with its own HAProxy and checks that the addresses are free. Nothing is changed. The exit code is 1 when a host refuses it or cannot be reached.
 
     fairway fleet check web web.cfg
     fairway fleet check web --host edge1`
@@ -200,45 +187,32 @@ func (f *fleetCheckCommand) Run(ctx context.Context, c *console) error {
 			return usageError{fmt.Errorf("%s is empty", f.File)}
 		}
 	}
-	return c.withClient(func(client *api.Client) error {
-		list, err := client.CheckFleet(ctx, f.Document, n)
-		if err != nil {
-			return err
-		}
-		if err := c.print(list, func() {
-			var rows [][]cell
-			for _, h := range list.Items {
-				answer := cell{"valid", good}
-				switch {
-				case !h.Asked:
-					answer = cell{"not asked", doubt}
-				case !h.OK:
-					answer = cell{"refused", bad}
-				}
-				rows = append(rows, []cell{text(h.Host), answer, text(h.Error)})
+	hosts, err := list(c, func(a *api.Client) (api.List[api.FleetCheck], error) { return a.CheckFleet(ctx, f.Document, n) }, func(hosts []api.FleetCheck) {
+		var rows [][]cell
+		for _, h := range hosts {
+			verdict := cell{"valid", good}
+			switch {
+			case !h.Asked:
+				verdict = cell{"not checked", doubt}
+			case !h.OK:
+				verdict = cell{"refused", bad}
 			}
-			c.table("", []string{"HOST", "ANSWER", "REASON"}, rows)
-		}); err != nil {
-			return err
+			rows = append(rows, []cell{text(h.Host), verdict, text(h.Error)})
 		}
-		for _, h := range list.Items {
-			if !h.OK {
-				return errNo
-			}
-		}
-		return nil
+		c.table("", []string{"HOST", "VERDICT", "REASON"}, rows)
 	})
+	return noIf(err, slices.ContainsFunc(hosts, func(h api.FleetCheck) bool { return !h.OK }))
 }
 
 type fleetPlanCommand struct {
 	documentArg
-	Revision uint64 `name:"revision" placeholder:"N" help:"Another revision than the newest."`
+	Revision uint64 `name:"revision" placeholder:"N" help:"Revision. Default: the newest."`
 	fleetFlags
 }
 
 // Help implements kong.HelpProvider.
 func (fleetPlanCommand) Help() string {
-	return `The difference is shown for each host that does not have the revision yet. The exit code is 1 when one was edited by hand, which stops a rollout, or cannot be reached.
+	return `Shows the difference for each host without the revision. The exit code is 1 when a host was edited by hand, which stops a rollout, or cannot be reached.
 
     fairway fleet plan web
     fairway fleet plan web --revision 6 --host edge1`
@@ -246,21 +220,19 @@ func (fleetPlanCommand) Help() string {
 
 // Run prints the plan.
 func (f *fleetPlanCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		p, err := client.FleetPlan(ctx, f.Document, f.Revision, f.Host)
-		if err != nil {
-			return err
+	p, err := ask(c, func(a *api.Client) (api.FleetPlan, error) { return a.FleetPlan(ctx, f.Document, f.Revision, f.Host) },
+		func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) })
+	return noIf(err, anyHost(p, api.FleetEdited, api.FleetUnreachable))
+}
+
+// anyHost reports whether a host of a plan has one of the conditions.
+func anyHost(p api.FleetPlan, conditions ...string) bool {
+	for _, h := range p.Hosts {
+		if slices.Contains(conditions, h.Condition) {
+			return true
 		}
-		if err := c.print(p, func() { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) }); err != nil {
-			return err
-		}
-		for _, h := range p.Hosts {
-			if h.Condition == api.FleetEdited || h.Condition == api.FleetUnreachable {
-				return errNo
-			}
-		}
-		return nil
-	})
+	}
+	return false
 }
 
 // differing prints how hosts differ from a revision, hosts with the same
@@ -303,133 +275,105 @@ func (c *console) unified(diff string) {
 
 type fleetHistoryCommand struct {
 	documentArg
-	Rollouts bool `name:"rollouts" help:"List the rollouts that have ended instead."`
-	Limit    int  `name:"limit" placeholder:"N" default:"20" help:"How many revisions, at most 1000."`
+	Rollouts bool `name:"rollouts" help:"List finished rollouts instead."`
+	Limit    int  `name:"limit" placeholder:"N" default:"20" help:"Maximum number of revisions, up to 1000."`
 }
 
 // Run prints revisions, or rollouts.
 func (f *fleetHistoryCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		if f.Rollouts {
-			list, err := client.Rollouts(ctx, f.Document)
-			if err != nil {
-				return err
+	if f.Rollouts {
+		_, err := list(c, func(a *api.Client) (api.List[api.FleetRollout], error) { return a.Rollouts(ctx, f.Document) }, c.rollouts)
+		return err
+	}
+	_, err := list(c, func(a *api.Client) (api.List[api.FleetRevision], error) {
+		return a.FleetRevisions(ctx, f.Document, f.Limit)
+	}, func(revisions []api.FleetRevision) {
+		var rows [][]cell
+		for _, r := range revisions {
+			number := text(strconv.FormatUint(r.Number, 10))
+			if r.Released {
+				number = cell{number.text + " released", good}
 			}
-			return c.print(list, func() {
-				var rows [][]cell
-				for _, r := range list.Items {
-					rows = append(rows, []cell{
-						text(strconv.FormatUint(r.Number, 10)), text(revision(r.Revision)), phase(r), text(human.Time(r.Began)),
-						text(r.Ended.Sub(r.Began).Round(time.Second).String()), text(stateCounts(r)), text(r.Author), text(r.Message), text(r.Reason),
-					})
-				}
-				c.table("", []string{"ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON"}, rows)
-			})
+			rows = append(rows, []cell{number, text(human.Time(r.Time)), text(r.Author), text(strconv.Itoa(r.Size)), text(short12(r.Digest)), text(r.Message)})
 		}
-		list, err := client.FleetRevisions(ctx, f.Document, f.Limit)
-		if err != nil {
-			return err
-		}
-		return c.print(list, func() {
-			var rows [][]cell
-			for _, r := range list.Items {
-				number := text(strconv.FormatUint(r.Number, 10))
-				if r.Released {
-					number = cell{number.text + " out", good}
-				}
-				rows = append(rows, []cell{number, text(human.Time(r.Time)), text(r.Author), text(strconv.Itoa(r.Size)), text(short12(r.Digest)), text(r.Message)})
-			}
-			c.table("", []string{"REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE"}, rows)
-		})
+		c.table("", []string{"REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE"}, rows)
 	})
+	return err
+}
+
+func (c *console) rollouts(rollouts []api.FleetRollout) {
+	var rows [][]cell
+	for _, r := range rollouts {
+		rows = append(rows, []cell{
+			text(strconv.FormatUint(r.Number, 10)), text(revision(r.Revision)), phase(r), text(human.Time(r.Began)),
+			text(r.Ended.Sub(r.Began).Round(time.Second).String()), text(stateCounts(r)), text(r.Author), text(r.Message), text(r.Reason),
+		})
+	}
+	c.table("", []string{"ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON"}, rows)
 }
 
 type fleetDiffCommand struct {
 	documentArg
-	From uint64 `arg:"" optional:"" help:"A revision. Default: the one before the other."`
-	To   uint64 `arg:"" optional:"" help:"Another. Default: the newest."`
+	From uint64 `arg:"" optional:"" help:"Revision. Default: the one before the other."`
+	To   uint64 `arg:"" optional:"" help:"Revision. Default: the newest."`
 }
 
 // Help implements kong.HelpProvider.
 func (fleetDiffCommand) Help() string {
 	return `The exit code is 1 when they differ.
 
-    fairway fleet diff web         what the newest revision has changed
-    fairway fleet diff web 3       what has changed since revision 3
+    fairway fleet diff web         changes of the newest revision
+    fairway fleet diff web 3       changes since revision 3
     fairway fleet diff web 3 5`
 }
 
 // Run prints the difference.
 func (f *fleetDiffCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		d, err := client.FleetDiff(ctx, f.Document, f.From, f.To)
-		if err != nil {
-			return err
-		}
-		if err := c.print(d, func() { c.unified(d.Diff) }); err != nil {
-			return err
-		}
-		if d.Diff != "" {
-			return errNo
-		}
-		return nil
-	})
+	d, err := ask(c, func(a *api.Client) (api.FleetDiff, error) { return a.FleetDiff(ctx, f.Document, f.From, f.To) },
+		func(d api.FleetDiff) { c.unified(d.Diff) })
+	return noIf(err, d.Diff != "")
 }
 
 type fleetDriftCommand struct {
 	documentArg
 	fleetFlags
-	Adopt   string `name:"adopt" xor:"repair" placeholder:"HOST" help:"Make what this host has the newest revision."`
-	PutBack string `name:"put-back" xor:"repair" placeholder:"HOST" help:"Give this host the revision again that is out."`
+	Adopt   string `name:"adopt" xor:"repair" placeholder:"HOST" help:"Store what this host has as the newest revision."`
+	Restore string `name:"restore" xor:"repair" placeholder:"HOST" help:"Restore the released revision on this host."`
 	why
 }
 
 // Help implements kong.HelpProvider.
 func (fleetDriftCommand) Help() string {
-	return `Hosts are compared with the revision that is out; lines that somebody has added by hand have a plus. The exit code is 1 when one was edited.
+	return `Compares hosts with the released revision. Lines with a plus were added by hand. The exit code is 1 when a host was edited.
 
     fairway fleet drift web
     fairway fleet drift web --adopt edge2 -m "what ops did on Sunday"
-    fairway fleet drift web --put-back edge2`
+    fairway fleet drift web --restore edge2`
 }
 
-// Run shows or repairs what was edited.
+// Run shows or repairs manual edits.
 func (f *fleetDriftCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		if f.Adopt != "" || f.PutBack != "" {
-			return f.repair(ctx, c, client)
-		}
-		p, err := client.FleetDrift(ctx, f.Document, f.Host)
-		if err != nil {
-			return err
-		}
-		if err := c.print(p, func() { c.differing(p, fmt.Sprintf("revision %d, which is out", p.Revision)) }); err != nil {
-			return err
-		}
-		if p.Revision == 0 {
-			c.note("Nothing of %s is out yet; --adopt HOST makes what a host has its first revision.", f.Document)
-		}
-		for _, h := range p.Hosts {
-			if h.Condition == api.FleetEdited {
-				return errNo
-			}
-		}
-		return nil
-	})
-}
-
-func (f *fleetDriftCommand) repair(ctx context.Context, c *console, client *api.Client) error {
-	n := api.NewFleetRepair{Host: f.PutBack, Action: "put-back", Message: f.Message}
-	if f.Adopt != "" {
-		n.Host, n.Action = f.Adopt, "adopt"
-		var err error
-		if n.Expect, err = newestRevision(ctx, client, f.Document); err != nil {
-			return err
-		}
-	}
-	done, err := client.RepairFleet(ctx, f.Document, n)
-	if err != nil {
+	if f.Adopt != "" || f.Restore != "" {
+		_, err := ask(c, func(a *api.Client) (api.FleetRepair, error) { return f.repair(ctx, a) },
+			func(r api.FleetRepair) { c.printf("%s\n", r.Text) })
 		return err
 	}
-	return c.print(done, func() { c.printf("%s\n", done.Text) })
+	p, err := ask(c, func(a *api.Client) (api.FleetPlan, error) { return a.FleetDrift(ctx, f.Document, f.Host) },
+		func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) })
+	if err == nil && p.Revision == 0 {
+		c.note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
+	}
+	return noIf(err, anyHost(p, api.FleetEdited))
+}
+
+func (f *fleetDriftCommand) repair(ctx context.Context, client *api.Client) (api.FleetRepair, error) {
+	n := api.NewFleetRepair{Host: f.Restore, Action: "put-back", Message: f.Message}
+	if f.Adopt != "" {
+		newest, err := newestRevision(ctx, client, f.Document)
+		if err != nil {
+			return api.FleetRepair{}, err
+		}
+		n.Host, n.Action, n.Expect = f.Adopt, "adopt", newest
+	}
+	return client.RepairFleet(ctx, f.Document, n)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +17,13 @@ import (
 // rolloutFlags say how a rollout goes.
 type rolloutFlags struct {
 	fleetFlags
-	Canary    int           `name:"canary" placeholder:"N" default:"1" help:"Hosts in the first wave; 0 for no wave of its own."`
-	Wave      string        `name:"wave" placeholder:"N" default:"25%" help:"Hosts in each further wave: a number, or a part of all as 25%."`
-	Pause     time.Duration `name:"pause" placeholder:"DURATION" default:"10s" help:"How long each wave is watched."`
-	Overwrite bool          `name:"overwrite" help:"Take hosts along that were edited by hand; what they had is kept for the way back."`
-	AllowDown bool          `name:"allow-down" help:"Let backends be without a server up that were not before."`
-	Base      *uint64       `name:"base" placeholder:"N" help:"Revision that is out as far as you know: when it is another, nothing is done."`
-	Detach    bool          `name:"detach" short:"d" help:"Do not wait for the end."`
+	Canary    int           `name:"canary" placeholder:"N" default:"1" help:"Hosts in the first wave; 0 for none."`
+	Wave      string        `name:"wave" placeholder:"N" default:"25%" help:"Hosts in each further wave: a number, or a share such as 25%."`
+	Pause     time.Duration `name:"pause" placeholder:"DURATION" default:"10s" help:"Time to watch each wave."`
+	Drift     bool          `name:"allow-drift" help:"Include hosts that were edited by hand; their edits are kept for a revert."`
+	AllowDown bool          `name:"allow-down" help:"Accept backends that lose their last server."`
+	Base      *uint64       `name:"base" placeholder:"N" help:"Expected released revision. The command fails when it is another."`
+	Detach    bool          `name:"detach" short:"d" help:"Do not wait for completion."`
 	why
 }
 
@@ -29,7 +31,7 @@ func (f rolloutFlags) order(number uint64) api.NewFleetRollout {
 	n := api.NewFleetRollout{
 		Revision: number, Expect: f.Base, Hosts: f.Host, Message: f.Message,
 		Settings: api.FleetSettings{
-			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), Overwrite: f.Overwrite, AllowDown: f.AllowDown,
+			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), Overwrite: f.Drift, AllowDown: f.AllowDown,
 		},
 	}
 	if f.Canary == 0 {
@@ -40,13 +42,13 @@ func (f rolloutFlags) order(number uint64) api.NewFleetRollout {
 
 type fleetRolloutCommand struct {
 	documentArg
-	Revision uint64 `name:"revision" placeholder:"N" help:"Another revision than the newest."`
+	Revision uint64 `name:"revision" placeholder:"N" help:"Revision. Default: the newest."`
 	rolloutFlags
 }
 
 // Help implements kong.HelpProvider.
 func (fleetRolloutCommand) Help() string {
-	return `On each host the configuration is checked by the HAProxy there, put in place, and HAProxy reloads; that it runs is proven. Then the wave is watched: when more requests fail than before, or anything else is wrong, every host gets back what it had. A host that cannot be reached is left out and caught up when it is back. The exit code is 1 when the rollout was reverted. Interrupting the command does not stop the rollout; fairway fleet stop does.
+	return `On each host HAProxy validates the configuration and reloads, and the reload is verified. Then the wave is watched. When more requests fail than before, or on any other failure, every host is restored. Unreachable hosts get the revision when they are back. The exit code is 1 when the rollout was reverted. Interrupting the command does not abort the rollout; fairway fleet stop does.
 
     fairway fleet rollout web
     fairway fleet rollout web --canary 2 --wave 10% --pause 1m`
@@ -61,13 +63,13 @@ func (f *fleetRolloutCommand) Run(ctx context.Context, c *console) error {
 
 type fleetRollbackCommand struct {
 	documentArg
-	Revision uint64 `arg:"" optional:"" help:"A revision. Default: the one that was out before."`
+	Revision uint64 `arg:"" optional:"" help:"Revision. Default: the one released before."`
 	rolloutFlags
 }
 
 // Help implements kong.HelpProvider.
 func (fleetRollbackCommand) Help() string {
-	return `It is a rollout of an earlier revision.
+	return `Rolls out an earlier revision.
 
     fairway fleet rollback web --canary 0 --wave 100% --pause 1s`
 }
@@ -85,7 +87,7 @@ func (f *fleetRollbackCommand) Run(ctx context.Context, c *console) error {
 				return r.Phase == api.RolloutDone && r.Before > 0 && r.Before != r.Revision
 			})
 			if i < 0 {
-				return usageError{fmt.Errorf("nothing was out before; name a revision")}
+				return usageError{errors.New("no revision was released before; name one")}
 			}
 			number = ended.Items[i].Before
 		}
@@ -95,7 +97,7 @@ func (f *fleetRollbackCommand) Run(ctx context.Context, c *console) error {
 
 // start begins a rollout and follows it to its end.
 func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client, document string, number uint64) error {
-	c.note("Looking at the hosts ...")
+	c.note("Reading the hosts ...")
 	r, err := client.StartRollout(ctx, document, f.order(number))
 	if err != nil {
 		return err
@@ -108,7 +110,7 @@ func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client,
 	return c.toTheEnd(ctx, client, r)
 }
 
-// begun tells which rollout is spoken of.
+// begun prints which rollout has begun.
 func (c *console) begun(r api.FleetRollout) {
 	c.note("Rollout %d of %s: revision %d on %s.", r.Number, r.Document, r.Revision, human.Plural(len(r.Hosts), "host"))
 }
@@ -132,7 +134,7 @@ type fleetWatchCommand struct{ documentArg }
 
 // Help implements kong.HelpProvider.
 func (fleetWatchCommand) Help() string {
-	return `It is for a rollout that somebody else has begun, or that was left with --detach. Interrupting the command stops nothing. The exit code is 1 when the rollout was reverted.`
+	return `Follows a rollout that was started elsewhere or with --detach. Interrupting the command does not abort it. The exit code is 1 when the rollout was reverted.`
 }
 
 // Run follows a rollout.
@@ -147,12 +149,12 @@ func (f *fleetWatchCommand) Run(ctx context.Context, c *console) error {
 	})
 }
 
-// followEvery is how often a rollout is asked after.
+// followEvery is the time between two readings of a rollout.
 const followEvery = 300 * time.Millisecond
 
-// follow tells what happens in a rollout until it has ended.
+// follow prints the progress of a rollout until it has ended.
 func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
-	told := map[string]string{}
+	printed := map[string]string{}
 	last := ""
 	for {
 		for _, h := range r.Hosts {
@@ -160,8 +162,8 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 			if h.Error != "" {
 				line += ": " + h.Error
 			}
-			if h.State != "waiting" && told[h.Host] != line {
-				told[h.Host] = line
+			if h.State != "waiting" && printed[h.Host] != line {
+				printed[h.Host] = line
 				c.note("%s: %s", h.Host, line)
 			}
 		}
@@ -182,7 +184,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():
-			c.note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s stops it.", r.Document, r.Document)
+			c.note("The rollout goes on; fairway fleet watch %s follows it, fairway fleet stop %s aborts it.", r.Document, r.Document)
 			return r, ctx.Err()
 		}
 		now, err := client.Rollout(ctx, r.Document)
@@ -190,7 +192,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 			return r, err
 		}
 		if now.Number != r.Number {
-			return r, fmt.Errorf("rollout %d has ended, and rollout %d has begun; fairway fleet history %s --rollouts tells how", r.Number, now.Number, r.Document)
+			return r, fmt.Errorf("rollout %d has ended, and rollout %d has begun; see: fairway fleet history %s --rollouts", r.Number, now.Number, r.Document)
 		}
 		r = now
 	}
@@ -268,12 +270,8 @@ func stepState(h api.FleetStep) cell {
 // stateCounts writes how many hosts are in which state.
 func stateCounts(r api.FleetRollout) string {
 	var states []string
-	for state := range r.States {
-		states = append(states, state)
-	}
-	slices.Sort(states)
-	for i, state := range states {
-		states[i] = strconv.Itoa(r.States[state]) + " " + state
+	for _, state := range slices.Sorted(maps.Keys(r.States)) {
+		states = append(states, strconv.Itoa(r.States[state])+" "+state)
 	}
 	return strings.Join(states, ", ")
 }
@@ -282,13 +280,7 @@ type fleetStopCommand struct{ documentArg }
 
 // Run stops a rollout.
 func (f *fleetStopCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		done, err := client.StopRollout(ctx, f.Document)
-		if err != nil {
-			return err
-		}
-		return c.print(done, func() { c.printf("%s\n", done.Text) })
-	})
+	return c.done(func(a *api.Client) (api.Done, error) { return a.StopRollout(ctx, f.Document) })
 }
 
 type fleetStatusCommand struct {
@@ -297,7 +289,7 @@ type fleetStatusCommand struct {
 
 // Help implements kong.HelpProvider.
 func (fleetStatusCommand) Help() string {
-	return `It tells what was seen last; hosts are looked at every 30 s. The exit code is 1 when a host is not current. With -o wide there is what HAProxy counts.
+	return `Shows the last reading; hosts are read every 30 s. The exit code is 1 when a host is not current. With -o wide HAProxy's counters are included.
 
     fairway fleet status
     fairway fleet status web -o wide`
@@ -305,21 +297,8 @@ func (fleetStatusCommand) Help() string {
 
 // Run prints the status.
 func (f *fleetStatusCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		list, err := client.FleetHosts(ctx, f.Document)
-		if err != nil {
-			return err
-		}
-		if err := c.print(list, func() { c.fleetHosts(list.Items) }); err != nil {
-			return err
-		}
-		for _, h := range list.Items {
-			if h.Condition != api.FleetCurrent {
-				return errNo
-			}
-		}
-		return nil
-	})
+	hosts, err := list(c, func(a *api.Client) (api.List[api.FleetHost], error) { return a.FleetHosts(ctx, f.Document) }, c.fleetHosts)
+	return noIf(err, slices.ContainsFunc(hosts, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
 }
 
 func (c *console) fleetHosts(hosts []api.FleetHost) {
@@ -357,7 +336,7 @@ func dash(s string) string {
 	return s
 }
 
-// statistics are the cells about what HAProxy counts.
+// statistics are the cells of HAProxy's counters.
 func statistics(s *api.FleetStatistics, wide bool) []cell {
 	n := 3
 	if wide {

@@ -19,14 +19,13 @@ import (
 	"fairway/internal/human"
 )
 
-// errSame ends `haproxy update` with the code for "nothing to do". It is that of
-// the scripts whose place the command takes, and not exitUsage: a command line
-// that is wrong ends these commands with exitNo.
+// errSame ends the commands of the agent with exitSame: nothing to do. An invalid
+// command line ends them with exitNo.
 var errSame = errors.New("the same")
 
 const exitSame = 2
 
-// beside reports whether the command line that is wrong is one of these commands.
+// beside reports whether an invalid command line is for one of these commands.
 func beside(err error) bool {
 	var parse *kong.ParseError
 	return errors.As(err, &parse) && parse.Context != nil && slices.ContainsFunc(parse.Context.Path, func(p *kong.Path) bool {
@@ -35,32 +34,31 @@ func beside(err error) bool {
 }
 
 type haproxyCommand struct {
-	Run    haproxyRunCommand    `cmd:"" help:"Fetch the configuration and run HAProxy with it; the entry point of a container."`
-	Update haproxyUpdateCommand `cmd:"" help:"Fetch the configuration, check it and put it in place."`
-	Apply  haproxyApplyCommand  `cmd:"" help:"Put a configuration from standard input in place, reload, and prove it."`
-	Status haproxyStatusCommand `cmd:"" help:"Say what is in place and what runs."`
+	Run    haproxyRunCommand    `cmd:"" help:"Fetch the configuration and run HAProxy; the entry point of a container."`
+	Update haproxyUpdateCommand `cmd:"" help:"Fetch, validate and install the configuration."`
+	Apply  haproxyApplyCommand  `cmd:"" help:"Install a configuration from standard input and reload."`
+	Status haproxyStatusCommand `cmd:"" help:"Show what is installed and what runs."`
 	Stats  haproxyStatsCommand  `cmd:"" help:"Print HAProxy's own statistics."`
 }
 
-// agentFlags are what the commands of the agent have in common. What is not given
-// comes from a variable, as it is usual in containers.
+// agentFlags are those of every command of the agent. Defaults come from variables.
 type agentFlags struct {
 	Name       string `name:"name" placeholder:"NAME" help:"Name of the configuration. Default: $VIP."`
 	StorageDir string `name:"storage-dir" placeholder:"DIR" help:"Directory of NAME.cfg and its copies. Default: $STORAGE_DIR, else /usr/local/haproxy/etc."`
-	RunDir     string `name:"run-dir" placeholder:"DIR" help:"Directory of sockets, for nobody else. Default: $RUN_DIR, else /run/fairway-haproxy."`
-	HAProxy    string `name:"haproxy" placeholder:"PATH" help:"The program. Default: haproxy in PATH and the usual places."`
+	RunDir     string `name:"run-dir" placeholder:"DIR" help:"Private directory for sockets. Default: $RUN_DIR, else /run/fairway-haproxy."`
+	HAProxy    string `name:"haproxy" placeholder:"PATH" help:"HAProxy binary. Default: haproxy in PATH and the usual places."`
 }
 
-// fetchFlags say how the centre is reached.
+// fetchFlags say how the control server is reached.
 type fetchFlags struct {
-	URL       string        `name:"url" placeholder:"URL" help:"Where configurations are; the name is put behind it. Default: $CFG_GET_URL."`
-	TokenFile string        `name:"fetch-token-file" placeholder:"PATH" help:"File with the token that may read the configuration. Default: $CFG_TOKEN_FILE."`
-	CA        string        `name:"fetch-ca" placeholder:"PATH" help:"Certificates that may sign the centre's. Default: $CFG_CA, else those of the system."`
-	Cert      string        `name:"fetch-cert" placeholder:"PATH" help:"Client certificate for the centre. Default: $CFG_CERT."`
+	URL       string        `name:"url" placeholder:"URL" help:"Base URL of configurations; the name is appended. Default: $CFG_GET_URL."`
+	TokenFile string        `name:"fetch-token-file" placeholder:"PATH" help:"File with the token for the control server. Default: $CFG_TOKEN_FILE."`
+	CA        string        `name:"fetch-ca" placeholder:"PATH" help:"CA certificates for the control server. Default: $CFG_CA, else those of the system."`
+	Cert      string        `name:"fetch-cert" placeholder:"PATH" help:"Client certificate for the control server. Default: $CFG_CERT."`
 	Key       string        `name:"fetch-key" placeholder:"PATH" help:"Its key. Default: $CFG_KEY."`
-	Timeout   time.Duration `name:"fetch-timeout" placeholder:"DURATION" default:"2m" help:"How long all attempts to fetch may take."`
-	Retries   int           `name:"fetch-retries" placeholder:"N" default:"3" help:"Further attempts after one that failed."`
-	Keep      int           `name:"keep" placeholder:"N" help:"Copies of replaced files to keep. Default: $BACKUP_KEEP, else 20."`
+	Timeout   time.Duration `name:"fetch-timeout" placeholder:"DURATION" default:"2m" help:"Maximum time for all attempts to fetch."`
+	Retries   int           `name:"fetch-retries" placeholder:"N" default:"3" help:"Number of retries."`
+	Backups   int           `name:"backups" placeholder:"N" help:"Number of replaced files to keep. Default: $BACKUP_KEEP, else 20."`
 }
 
 // value is the first that is not empty: the flag, the variable, the default.
@@ -87,14 +85,14 @@ func (f agentFlags) options(c *console, log io.Writer) agent.Options {
 func (f fetchFlags) add(c *console, o *agent.Options) error {
 	o.URL, o.Timeout, o.Retries = c.value(f.URL, "CFG_GET_URL", ""), f.Timeout, f.Retries
 	if o.URL == "" {
-		return errors.New("the variable CFG_GET_URL is not set: it is where configurations are fetched, as http://centre/haproxy/")
+		return errors.New("no URL to fetch from: set CFG_GET_URL or --url, such as http://fairway:8081/haproxy/")
 	}
 	keep, err := strconv.Atoi(c.value("", "BACKUP_KEEP", "20"))
-	if f.Keep != 0 {
-		keep, err = f.Keep, nil
+	if f.Backups != 0 {
+		keep, err = f.Backups, nil
 	}
 	if err != nil || keep < 1 {
-		return errors.New("the number of copies to keep is a number from 1 on")
+		return errors.New("the number of backups is a number from 1 on")
 	}
 	o.Keep = keep
 	if file := c.value(f.TokenFile, "CFG_TOKEN_FILE", ""); file != "" {
@@ -110,7 +108,7 @@ func (f fetchFlags) add(c *console, o *agent.Options) error {
 	return err
 }
 
-// refused says what went wrong and ends the command with exitNo.
+// refused reports an error and ends the command with exitNo.
 func (c *console) refused(err error) error {
 	c.fail(err)
 	return errNo
@@ -123,11 +121,11 @@ type haproxyUpdateCommand struct {
 
 // Help implements kong.HelpProvider.
 func (haproxyUpdateCommand) Help() string {
-	return `It fetches $CFG_GET_URL followed by $VIP, has HAProxy check it, looks whether the addresses are free, copies the file in place and replaces it. HAProxy is not reloaded: send SIGUSR2 to the container after exit code 0.
+	return `Fetches $CFG_GET_URL followed by $VIP, validates it with HAProxy, checks that the addresses are free, backs up the installed file and replaces it. HAProxy is not reloaded: send SIGUSR2 to the container after exit code 0.
 
     docker exec demo2 fairway haproxy update && docker kill -s USR2 demo2
 
-The exit code is 0 when the file was replaced, 2 when it is the same, and 1 when it was refused or something failed, a wrong command line included.`
+The exit code is 0 when the file was replaced, 2 when it is unchanged, and 1 on any failure, an invalid command line included.`
 }
 
 // Run updates the file.
@@ -153,24 +151,24 @@ func (f *haproxyUpdateCommand) Run(ctx context.Context, c *console) error {
 type haproxyRunCommand struct {
 	agentFlags
 	fetchFlags
-	Follow   bool          `name:"follow" help:"Fetch by itself, and reload when there is another configuration."`
-	Interval time.Duration `name:"interval" placeholder:"DURATION" default:"30s" help:"Time between two fetches where the centre does not wait for news."`
-	Grace    time.Duration `name:"grace" placeholder:"DURATION" default:"8s" help:"How long connections may take to end when the container is stopped."`
+	Follow   bool          `name:"follow" help:"Poll for configurations and reload on changes."`
+	Interval time.Duration `name:"interval" placeholder:"DURATION" default:"30s" help:"Time between two fetches where the control server does not support long polling."`
+	Grace    time.Duration `name:"grace" placeholder:"DURATION" default:"8s" help:"Maximum time for connections to end when the container is stopped."`
 }
 
 // Help implements kong.HelpProvider.
 func (haproxyRunCommand) Help() string {
-	return `It does what "fairway haproxy update" does, goes on with the file in place when that fails, and runs HAProxy in master-worker mode. When HAProxy does not take the file, the last one that ran comes back.
+	return `Runs "fairway haproxy update", keeps the installed file when that fails, and runs HAProxy in master-worker mode. When HAProxy refuses the file, the last one that ran is restored.
 
-    fairway haproxy run                  reload on SIGUSR2 or SIGHUP with the file in place
-    fairway haproxy run --follow         and fetch by itself
+    fairway haproxy run                  reload on SIGUSR2 or SIGHUP
+    fairway haproxy run --follow         and poll for configurations
 
-Each reload is proven by the new worker. SIGTERM and SIGINT stop within --grace, SIGUSR1 after the last connection. HAProxy that ends by itself is started again.`
+Each reload is verified with the new worker. SIGTERM and SIGINT stop within --grace, SIGUSR1 after the last connection. HAProxy is restarted when it exits.`
 }
 
 // Run runs HAProxy.
 func (f *haproxyRunCommand) Run(ctx context.Context, c *console) error {
-	// From now on: a signal that comes early must not end the container.
+	// Early, so that no signal ends the container.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -191,13 +189,13 @@ func (f *haproxyRunCommand) Run(ctx context.Context, c *console) error {
 
 type haproxyApplyCommand struct {
 	agentFlags
-	Check bool `name:"check" help:"Check only; change nothing."`
-	Trust bool `name:"trust" help:"Do not check: it is one that ran before."`
+	Check     bool `name:"check" help:"Validate only; change nothing."`
+	SkipCheck bool `name:"skip-check" help:"Do not validate: the configuration ran before."`
 }
 
 // Help implements kong.HelpProvider.
 func (haproxyApplyCommand) Help() string {
-	return `It is for a container in which "fairway haproxy run" is the entry point. When the reload fails, what was there before is put back. The exit code is 0 when it runs now, 2 when it did already, and 1 otherwise.
+	return `For a container with the entry point "fairway haproxy run". When the reload fails, the previous configuration is restored. The exit code is 0 when it runs now, 2 when it ran already, and 1 otherwise.
 
     docker exec -i demo2 fairway haproxy apply -o json < haproxy.cfg`
 }
@@ -212,7 +210,7 @@ func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return c.refused(fmt.Errorf("standard input: %w", err))
 	}
-	result := a.Apply(ctx, content, agent.ApplyOptions{CheckOnly: f.Check, Trust: f.Trust})
+	result := a.Apply(ctx, content, agent.ApplyOptions{CheckOnly: f.Check, Trust: f.SkipCheck})
 	if err := c.print(result, func() { c.printf("%s\n", strings.TrimSpace(result.Outcome+" "+result.Reason)) }); err != nil {
 		return err
 	}
@@ -228,12 +226,12 @@ func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
 
 type haproxyStatusCommand struct {
 	agentFlags
-	Content bool `name:"content" help:"With the configuration itself; in JSON only."`
+	Content bool `name:"content" help:"Include the configuration; with -o json."`
 }
 
 // Help implements kong.HelpProvider.
 func (haproxyStatusCommand) Help() string {
-	return `The exit code is 1 when no worker serves: it does for HEALTHCHECK in images. The digest of what runs differs from that of the file between an update and its reload.
+	return `The exit code is 1 when no worker serves, for HEALTHCHECK in images. Between an update and its reload the digests of file and worker differ.
 
     docker exec demo2 fairway haproxy status`
 }

@@ -44,7 +44,7 @@ func TestHAProxyExitCodes(t *testing.T) {
 	if code, stdout, _ := runAt(t, environ, "haproxy", "status", "-o", "json"); code != exitNo || !strings.Contains(stdout, `"worker": 0`) {
 		t.Errorf("nothing runs: code %d: %s", code, stdout)
 	}
-	if code, _, stderr := runAt(t, environ, "haproxy", "update", "--keep=-1"); code != exitNo || !strings.Contains(stderr, "number of copies") {
+	if code, _, stderr := runAt(t, environ, "haproxy", "update", "--backups=-1"); code != exitNo || !strings.Contains(stderr, "number of backups") {
 		t.Errorf("a bad number: code %d: %s", code, stderr)
 	}
 }

@@ -11,15 +11,15 @@ import (
 )
 
 type historyCommand struct {
-	Number  uint64 `arg:"" optional:"" help:"Show this entry, and what it changed, instead of the list."`
-	Service string `name:"service" placeholder:"NAME" help:"Only entries that have to do with this service (ID or name)."`
-	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"How many entries, at most 1000."`
+	Number  uint64 `arg:"" optional:"" help:"Entry to show with its changes, instead of the list."`
+	Service string `name:"service" placeholder:"NAME" help:"Only entries that concern this service, by ID or name."`
+	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"Maximum number of entries, up to 1000."`
 	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
 }
 
 // Help implements kong.HelpProvider.
 func (historyCommand) Help() string {
-	return `Every table that went live is an entry, with its cause: which label of which service changed, or which operator asked for what, and why.
+	return `Each table that went live is an entry with its cause: the labels that changed, or the command of an operator with the reason.
 
     fairway history
     fairway history 12
@@ -28,28 +28,19 @@ func (historyCommand) Help() string {
 
 // Run prints the history.
 func (h *historyCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	if h.Number != 0 {
-		e, err := client.Entry(ctx, h.Number)
-		if err != nil {
-			return err
-		}
-		return c.print(e, func() { c.entry(e) })
-	}
-	list, err := client.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
-	if err != nil {
+		_, err := ask(c, func(a *api.Client) (api.EntryDetail, error) { return a.Entry(ctx, h.Number) }, c.entry)
 		return err
 	}
-	return c.print(list, func() { c.entries(list.Items) })
+	_, err := list(c, func(a *api.Client) (api.List[api.Entry], error) {
+		return a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
+	}, c.entries)
+	return err
 }
 
 func (c *console) entries(entries []api.Entry) {
 	if len(entries) == 0 {
-		c.note("Nothing yet.")
+		c.note("No entries yet.")
 		return
 	}
 	header := []string{"ENTRY", "TIME", "ROUTES", "CAUSE"}
@@ -140,9 +131,9 @@ type diffCommand struct {
 
 // Help implements kong.HelpProvider.
 func (diffCommand) Help() string {
-	return `The exit code is 1 when they serve something else.
+	return `The exit code is 1 when the tables differ.
 
-    fairway diff 12           what has changed since
+    fairway diff 12           changes since entry 12
     fairway diff 11 12`
 }
 
@@ -156,22 +147,8 @@ func (d *diffCommand) Run(ctx context.Context, c *console) error {
 		}
 		numbers[i] = n
 	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	diff, err := client.Diff(ctx, numbers[0], numbers[1])
-	if err != nil {
-		return err
-	}
-	if err := c.print(diff, func() { c.differences(diff) }); err != nil {
-		return err
-	}
-	if !diff.Same {
-		return errNo
-	}
-	return nil
+	diff, err := ask(c, func(a *api.Client) (api.Diff, error) { return a.Diff(ctx, numbers[0], numbers[1]) }, c.differences)
+	return noIf(err, !diff.Same)
 }
 
 // entryNumber reads the number of an entry; zero for live.

@@ -8,7 +8,7 @@ import (
 )
 
 type nodesCommand struct {
-	Source string `name:"source" placeholder:"NAME" help:"Only nodes that this source sees."`
+	Source string `name:"source" placeholder:"NAME" help:"Only nodes of this source."`
 }
 
 // Help implements kong.HelpProvider.
@@ -21,16 +21,8 @@ func (nodesCommand) Help() string {
 
 // Run prints the nodes.
 func (n *nodesCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Nodes(ctx, api.Query{Source: n.Source})
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.nodes(list.Items) })
+	_, err := list(c, func(a *api.Client) (api.List[api.Node], error) { return a.Nodes(ctx, api.Query{Source: n.Source}) }, c.nodes)
+	return err
 }
 
 func (c *console) nodes(nodes []api.Node) {
@@ -38,22 +30,18 @@ func (c *console) nodes(nodes []api.Node) {
 		c.note("No nodes: no source knows of machines.")
 		return
 	}
-	header := []string{"NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE"}
 	var rows [][]cell
 	for _, n := range nodes {
+		availability := plain
+		if n.Availability == "pause" || n.Availability == "drain" {
+			availability = doubt
+		}
 		rows = append(rows, []cell{
 			text(n.ID), text(n.Name),
 			{n.State, stateColour(n.State)},
-			{n.Availability, availabilityColour(n.Availability)},
+			{n.Availability, availability},
 			text(n.Role), text(strconv.Itoa(n.Instances)), text(n.Address), text(n.Engine), text(n.Source),
 		})
 	}
-	c.table("", header, rows)
-}
-
-func availabilityColour(availability string) colour {
-	if availability == "pause" || availability == "drain" {
-		return doubt
-	}
-	return plain
+	c.table("", []string{"NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE"}, rows)
 }

@@ -14,7 +14,7 @@ type problemsCommand struct {
 
 // Help implements kong.HelpProvider.
 func (problemsCommand) Help() string {
-	return `The exit code is 1 when there are problems, so that a script can ask.
+	return `The exit code is 1 when there are problems.
 
     fairway problems
     fairway problems --service shop-web
@@ -23,22 +23,10 @@ func (problemsCommand) Help() string {
 
 // Run prints the problems.
 func (p *problemsCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
-	if err != nil {
-		return err
-	}
-	if err := c.print(list, func() { c.problems(list.Items) }); err != nil {
-		return err
-	}
-	if len(list.Items) > 0 {
-		return errNo
-	}
-	return nil
+	found, err := list(c, func(a *api.Client) (api.List[api.Problem], error) {
+		return a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
+	}, c.problems)
+	return noIf(err, len(found) > 0)
 }
 
 func (c *console) problems(problems []api.Problem) {

@@ -12,10 +12,10 @@ import (
 )
 
 type routesCommand struct {
-	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service (ID or name)."`
-	Source  string `name:"source" placeholder:"NAME" help:"Only routes from this source."`
-	Host    string `name:"host" placeholder:"HOST" help:"Only routes that could take a request for this host."`
-	Traffic bool   `name:"traffic" help:"Measure what goes through each, the busiest first."`
+	Service string `name:"service" placeholder:"NAME" help:"Only routes of this service, by ID or name."`
+	Source  string `name:"source" placeholder:"NAME" help:"Only routes of this source."`
+	Host    string `name:"host" placeholder:"HOST" help:"Only routes that match this host."`
+	Traffic bool   `name:"traffic" help:"Show the traffic of each route, the busiest first."`
 }
 
 // Help implements kong.HelpProvider.
@@ -30,24 +30,21 @@ func (routesCommand) Help() string {
 
 // Run prints the routes.
 func (r *routesCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
+	routes := func(a *api.Client) (api.List[api.Route], error) {
+		return a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+	}
+	if !r.Traffic {
+		_, err := list(c, routes, c.routes)
 		return err
 	}
-	defer client.Close()
-	list, err := client.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
-	if err != nil {
-		return err
-	}
-	if r.Traffic {
-		now, err := client.Traffic(ctx)
-		if err != nil {
-			return err
+	_, err := ask(c, func(a *api.Client) (now api.Traffic, err error) {
+		found, err := routes(a)
+		if err == nil {
+			now, err = a.Traffic(ctx)
 		}
-		now = trafficOf(now, list.Items, r.Service+r.Source+r.Host == "")
-		return c.print(now, func() { c.traffic(now) })
-	}
-	return c.print(list, func() { c.routes(list.Items) })
+		return trafficOf(now, found.Items, r.Service+r.Source+r.Host == ""), err
+	}, c.traffic)
+	return err
 }
 
 // trafficOf keeps what goes through routes, the busiest first; with all also the
@@ -93,10 +90,10 @@ func (c *console) traffic(now api.Traffic) {
 
 func (c *console) routes(routes []api.Route) {
 	if len(routes) == 0 {
-		c.note("No routes. A container gets one by the label fairway.host=NAME.")
+		c.note("No routes. A container gets one with the label fairway.host=NAME.")
 		return
 	}
-	header := []string{"ROUTE", "TAKES", "READY", "STATE"}
+	header := []string{"ROUTE", "MATCHES", "READY", "STATE"}
 	if c.wide() {
 		header = append(header, "PRIORITY", "FILTERS", "BALANCE", "SOURCE")
 	}
@@ -116,7 +113,7 @@ func (c *console) routes(routes []api.Route) {
 	c.table("", header, rows)
 }
 
-// takes returns what requests a route takes, in short.
+// takes returns the matches of a route, in short.
 func takes(matches []api.Match) string {
 	var all []string
 	for _, m := range matches {
@@ -150,7 +147,7 @@ func endpoints(r api.Route) string {
 	return fmt.Sprintf("%d/%d", ready, len(r.Endpoints))
 }
 
-// routeState returns the worst that can be said of a route.
+// routeState returns the state of a route, the worst first.
 func routeState(r api.Route) (string, colour) {
 	switch {
 	case r.Refused != "":

@@ -15,23 +15,23 @@ import (
 
 type serviceCommand struct {
 	Create   serviceCreateCommand   `cmd:"" help:"Create a service."`
-	Scale    serviceScaleCommand    `cmd:"" help:"Set how many tasks services have."`
+	Scale    serviceScaleCommand    `cmd:"" help:"Set the number of tasks of services."`
 	Update   serviceUpdateCommand   `cmd:"" help:"Change a service."`
-	Rollback serviceRollbackCommand `cmd:"" help:"Give a service back what it was before its last change."`
+	Rollback serviceRollbackCommand `cmd:"" help:"Revert the last change of a service."`
 	Rm       serviceRmCommand       `cmd:"" help:"Remove services."`
 }
 
-// waitFlags say how long a command waits for what it has started.
+// waitFlags say how long a command waits for convergence.
 type waitFlags struct {
-	Detach  bool          `name:"detach" short:"d" help:"Do not wait until the service has converged."`
-	Timeout time.Duration `name:"timeout" placeholder:"DURATION" default:"5m" help:"How long to wait for that. What was started goes on."`
-	Settle  time.Duration `name:"settle" placeholder:"DURATION" default:"5s" help:"How long all tasks must have run without a change."`
+	Detach  bool          `name:"detach" short:"d" help:"Do not wait for convergence."`
+	Timeout time.Duration `name:"timeout" placeholder:"DURATION" default:"5m" help:"Maximum time to wait. The change goes on."`
+	Settle  time.Duration `name:"settle" placeholder:"DURATION" default:"5s" help:"Time that all tasks must run without a change."`
 }
 
 // updateFlags say how tasks are replaced.
 type updateFlags struct {
 	Parallelism *uint64        `name:"update-parallelism" placeholder:"N" help:"Tasks replaced at once; 0 for all."`
-	Delay       *time.Duration `name:"update-delay" placeholder:"DURATION" help:"Time between two steps."`
+	Delay       *time.Duration `name:"update-delay" placeholder:"DURATION" help:"Pause between two steps."`
 	Order       string         `name:"update-order" placeholder:"ORDER" help:"start-first or stop-first."`
 }
 
@@ -42,19 +42,19 @@ func (f updateFlags) updates() swarmservice.Updates {
 type serviceCreateCommand struct {
 	Name         string   `arg:"" help:"Name of the service."`
 	Image        string   `arg:"" help:"Image of its containers."`
-	Args         []string `arg:"" optional:"" help:"Command in place of the image's; after -- it may contain flags."`
+	Args         []string `arg:"" optional:"" help:"Arguments in place of the image's command. Put -- before flags."`
 	Mode         string   `name:"mode" enum:"replicated,global" default:"replicated" help:"replicated or global."`
-	Replicas     *uint64  `name:"replicas" placeholder:"N" help:"How many tasks. Default: 1."`
-	Command      []string `name:"command" sep:"none" placeholder:"WORD" help:"Entry point in place of the image's. Repeatable, a word each."`
+	Replicas     *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks. Default: 1."`
+	Command      []string `name:"command" sep:"none" placeholder:"WORD" help:"Entry point in place of the image's, one word each. Repeatable."`
 	Network      []string `name:"network" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
 	Label        []string `name:"label" short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label of the service. Repeatable."`
 	Env          []string `name:"env" short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable of its containers. Repeatable."`
 	Publish      []string `name:"publish" short:"p" sep:"none" placeholder:"PORT" help:"Port: mode=host,target=80,published=8080, or 8080:80. Repeatable."`
 	EndpointMode string   `name:"endpoint-mode" placeholder:"MODE" help:"vip or dnsrr. Default: vip."`
 	Mount        []string `name:"mount" sep:"none" placeholder:"MOUNT" help:"type=bind,source=/a,target=/b,readonly. Repeatable."`
-	Constraint   []string `name:"constraint" sep:"none" placeholder:"TEXT" help:"Which nodes suit, such as node.role==manager. Repeatable."`
-	LimitCPU     string   `name:"limit-cpu" placeholder:"N" help:"CPUs a task may use, such as 0.5."`
-	LimitMemory  string   `name:"limit-memory" placeholder:"BYTES" help:"Memory a task may use, such as 256m."`
+	Constraint   []string `name:"constraint" sep:"none" placeholder:"TEXT" help:"Placement constraint, such as node.role==manager. Repeatable."`
+	LimitCPU     string   `name:"limit-cpu" placeholder:"N" help:"CPU limit of a task, such as 0.5."`
+	LimitMemory  string   `name:"limit-memory" placeholder:"BYTES" help:"Memory limit of a task, such as 256m."`
 	updateFlags
 	waitFlags
 	engineFlags
@@ -62,7 +62,7 @@ type serviceCreateCommand struct {
 
 // Help implements kong.HelpProvider.
 func (serviceCreateCommand) Help() string {
-	return `It waits until all tasks run and have done so for a while; the exit code is 1 when they do not. The image is taken as it is named: no registry is asked for its digest.
+	return `Waits until all tasks run and stay up. The exit code is 1 when they do not. The image is used as named; its digest is not resolved.
 
     fairway service create go-demo-db mongo:3.2.10 --network go-demo
     fairway service create go-demo vfarcic/go-demo:1.0 -e DB=go-demo-db --network go-demo --network proxy --label com.df.notify=true --label com.df.servicePath=/demo --label com.df.port=8080
@@ -83,7 +83,7 @@ func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) e
 }
 
 type serviceScaleCommand struct {
-	Services []string `arg:"" name:"name=n" help:"Services, each with the number of its tasks."`
+	Services []string `arg:"" name:"name=n" help:"Service and number of tasks. Repeatable."`
 	waitFlags
 	engineFlags
 }
@@ -130,10 +130,10 @@ type serviceUpdateCommand struct {
 	EnvRm      []string `name:"env-rm" sep:"none" placeholder:"KEY" help:"Environment variable to remove. Repeatable."`
 	NetworkAdd []string `name:"network-add" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
 	NetworkRm  []string `name:"network-rm" sep:"none" placeholder:"NAME" help:"Network to detach it from. Repeatable."`
-	PublishAdd []string `name:"publish-add" sep:"none" placeholder:"PORT" help:"Port to publish, as of service create. Repeatable."`
-	PublishRm  []string `name:"publish-rm" sep:"none" placeholder:"PORT" help:"Port in the container not to publish any more, as 80 or 53/udp. Repeatable."`
-	Replicas   *uint64  `name:"replicas" placeholder:"N" help:"How many tasks."`
-	Force      bool     `name:"force" help:"Replace the tasks even when nothing else changes."`
+	PublishAdd []string `name:"publish-add" sep:"none" placeholder:"PORT" help:"Port to publish, as for service create. Repeatable."`
+	PublishRm  []string `name:"publish-rm" sep:"none" placeholder:"PORT" help:"Container port to unpublish, such as 80 or 53/udp. Repeatable."`
+	Replicas   *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks."`
+	Force      bool     `name:"force" help:"Replace the tasks even without another change."`
 	updateFlags
 	waitFlags
 	engineFlags
@@ -141,7 +141,7 @@ type serviceUpdateCommand struct {
 
 // Help implements kong.HelpProvider.
 func (serviceUpdateCommand) Help() string {
-	return `What somebody else changes at the same moment is kept: the service is read again and the change made to that.
+	return `Concurrent changes are kept: on a conflict the service is read again and the change applied to that.
 
     fairway service update go-demo --image vfarcic/go-demo:1.1 --update-order start-first
     fairway service update go-demo --label-add fairway.path=/demo --label-rm com.df.servicePath
@@ -174,7 +174,7 @@ type serviceRollbackCommand struct {
 
 // Help implements kong.HelpProvider.
 func (serviceRollbackCommand) Help() string {
-	return `The Swarm keeps one former specification: a second rollback undoes the first.
+	return `The Swarm keeps one previous specification. A second rollback undoes the first.
 
     fairway service rollback go-demo`
 }
@@ -194,7 +194,7 @@ type serviceRmCommand struct {
 
 // Help implements kong.HelpProvider.
 func (serviceRmCommand) Help() string {
-	return `Each service is tried; the exit code is 1 when one of them does not exist.
+	return `Removes as many as it can. The exit code is 1 when one does not exist.
 
     fairway service rm go-demo go-demo-db`
 }
@@ -231,8 +231,7 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 	return errors.Join(faults...)
 }
 
-// change makes a change and waits until it has taken effect, as far as that is
-// wanted.
+// change makes a change and waits for convergence, unless detached.
 func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, do func(context.Context, *swarmservice.Swarm) ([]swarmservice.Changed, error)) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
 		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
@@ -279,7 +278,7 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 	return err
 }
 
-// progress tells how far a service is, as a remark.
+// progress prints how far a service is, as a remark.
 func (c *console) progress(p swarmservice.Progress) {
 	line := fmt.Sprintf("%s: %d of %d running", p.Name, p.Running, p.Wanted)
 	if p.Update != "" {

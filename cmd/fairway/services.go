@@ -13,8 +13,8 @@ import (
 )
 
 type servicesCommand struct {
-	Name   string `arg:"" optional:"" help:"Show this service (ID or name) in full."`
-	Source string `name:"source" placeholder:"NAME" help:"Only services from this source."`
+	Name   string `arg:"" optional:"" help:"Service to show in full, by ID or name."`
+	Source string `name:"source" placeholder:"NAME" help:"Only services of this source."`
 }
 
 // Help implements kong.HelpProvider.
@@ -28,30 +28,23 @@ func (servicesCommand) Help() string {
 
 // Run prints the services.
 func (s *servicesCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	call, text := func(a *api.Client) (api.List[api.Service], error) {
+		return a.Services(ctx, api.Query{Source: s.Source})
+	}, c.services
 	if s.Name != "" {
-		list, err := client.Service(ctx, s.Name)
-		if err != nil {
-			return err
+		call, text = func(a *api.Client) (api.List[api.Service], error) { return a.Service(ctx, s.Name) }, c.inFull
+	}
+	_, err := list(c, call, text)
+	return err
+}
+
+func (c *console) inFull(services []api.Service) {
+	for i, service := range services {
+		if i > 0 {
+			c.printf("\n")
 		}
-		return c.print(list, func() {
-			for i, service := range list.Items {
-				if i > 0 {
-					c.printf("\n")
-				}
-				c.service(service)
-			}
-		})
+		c.service(service)
 	}
-	list, err := client.Services(ctx, api.Query{Source: s.Source})
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.services(list.Items) })
 }
 
 func (c *console) services(services []api.Service) {

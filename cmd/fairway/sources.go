@@ -13,7 +13,7 @@ type sourcesCommand struct{}
 
 // Help implements kong.HelpProvider.
 func (sourcesCommand) Help() string {
-	return `A source that is stale answers with an error: what it said before is still served.
+	return `A stale source answers with an error. What it said before is still served.
 
     fairway sources
     fairway sources -o json`
@@ -21,16 +21,8 @@ func (sourcesCommand) Help() string {
 
 // Run prints the sources.
 func (*sourcesCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Sources(ctx)
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.sources(list.Items) })
+	_, err := list(c, func(a *api.Client) (api.List[api.Source], error) { return a.Sources(ctx) }, c.sources)
+	return err
 }
 
 func (c *console) sources(sources []api.Source) {

@@ -13,24 +13,23 @@ import (
 
 type statsCommand struct {
 	Service string        `arg:"" optional:"" help:"Only the containers of this service."`
-	Stream  bool          `name:"stream" help:"Go on until interrupted."`
-	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"How often, with --stream."`
-	Since   time.Duration `name:"since" placeholder:"DURATION" help:"How it was for that long, as the running Fairway has kept it, instead of how it is."`
-	Of      string        `name:"of" enum:"service,instance,node,route" default:"service" placeholder:"WHAT" help:"With --since: service, instance, node or route."`
-	Step    time.Duration `name:"step" placeholder:"DURATION" help:"With --since and -o json: the time between two points; as fine as is kept when it is not said."`
+	Stream  bool          `name:"stream" help:"Print reports until interrupted."`
+	Every   time.Duration `name:"every" placeholder:"DURATION" default:"2s" help:"Interval, with --stream."`
+	Since   time.Duration `name:"since" placeholder:"DURATION" help:"Show the recorded history of this time from the running Fairway."`
+	By      string        `name:"by" enum:"service,instance,node,route" default:"service" placeholder:"WHAT" help:"With --since: group by service, instance, node or route."`
 	engineFlags
 }
 
 // Help implements kong.HelpProvider.
 func (statsCommand) Help() string {
-	return `It asks every engine of the configuration about every container that runs there. An engine or container that does not answer is told of below the rest; the exit code is 1 when none does. CPU is as docker stats shows it: 100% is one CPU used in full. With --stream and -o json each line is one report.
+	return `Reads the running containers of every engine of the configuration. Engines and containers that do not answer are listed below the rest; the exit code is 1 when none answers. CPU is as in docker stats: 100% is one full CPU. With --stream and -o json each line is one report.
 
-With --since it asks the running Fairway instead, which keeps the last hour in full and 30 days in less detail, of routes as well.
+With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution.
 
     fairway stats
     fairway stats go-demo --stream
     fairway stats --since 6h
-    fairway stats --since 1h --of route
+    fairway stats --since 1h --by route
     fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`
 }
 
@@ -76,7 +75,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 	}
 }
 
-// verdict is errNo when nothing could be read, or nothing of the service runs.
+// verdict is errNo when nothing could be read, or no container of the service runs.
 func (s *statsCommand) verdict(c *console, r *usage.Report) error {
 	if s.Service != "" && len(r.Services) == 0 {
 		c.note("No container of %s runs on the engines that were asked.", s.Service)

@@ -18,27 +18,29 @@ type keptAnswer struct {
 	Items []api.Series `json:"items"`
 }
 
-// kept prints readings that the running Fairway has kept.
+// kept prints the recorded history.
 func (s *statsCommand) kept(ctx context.Context, c *console) error {
 	if s.Stream {
-		return usageError{errors.New("--since looks back, --stream ahead: one of them")}
+		return usageError{errors.New("--since and --stream exclude each other")}
 	}
 	if s.Since <= 0 || s.Since > 31*24*time.Hour {
 		return usageError{fmt.Errorf("--since %s: up to 744h, which are 31 days", s.Since)}
 	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	now := time.Now()
+	answer, err := ask(c, func(a *api.Client) (keptAnswer, error) { return s.read(ctx, a, now) },
+		func(k keptAnswer) { c.kept(k.Items, now.Add(-s.Since), now) })
+	return noIf(err, len(answer.Items) == 0)
+}
+
+// read reads the series of every subject that is asked for.
+func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
+	answer := keptAnswer{Items: []api.Series{}}
 	groups, err := client.SeriesGroups(ctx)
 	if err != nil {
-		return err
+		return answer, err
 	}
-	now := time.Now()
-	answer := keptAnswer{Items: []api.Series{}}
 	for _, g := range groups.Items {
-		if g.Name != s.Of {
+		if g.Name != s.By {
 			continue
 		}
 		for _, subject := range g.Subjects {
@@ -46,28 +48,22 @@ func (s *statsCommand) kept(ctx context.Context, c *console) error {
 			if s.Service != "" && subject.Name != s.Service && name != s.Service || now.Sub(subject.Newest) > s.Since+time.Hour {
 				continue
 			}
-			found, err := client.Series(ctx, g.Name, subject.Name, api.SeriesQuery{From: now.Add(-s.Since), To: now, Step: s.Step})
+			found, err := client.Series(ctx, g.Name, subject.Name, api.SeriesQuery{From: now.Add(-s.Since), To: now})
 			if err != nil {
-				return err
+				return answer, err
 			}
 			if len(found.Points) > 0 {
 				answer.Items = append(answer.Items, found)
 			}
 		}
 	}
-	if err := c.print(answer, func() { c.kept(answer.Items, now.Add(-s.Since), now) }); err != nil {
-		return err
-	}
-	if len(answer.Items) == 0 {
-		return errNo
-	}
-	return nil
+	return answer, nil
 }
 
-// kept prints series: for each subject its fields with a picture of how they went.
+// kept prints series: for each subject its fields, with a chart.
 func (c *console) kept(items []api.Series, from, to time.Time) {
 	if len(items) == 0 {
-		c.note("Nothing was read of that.")
+		c.note("No readings.")
 		return
 	}
 	var rows [][]cell
@@ -116,11 +112,10 @@ func unitText(v float64, unit string) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-// sparks is how wide a picture is.
+// sparks is how wide a chart is.
 const sparks = 32
 
-// spark draws values over time, from nothing to the largest of them; a gap is
-// empty.
+// spark draws values over time, from zero to their maximum; a gap is empty.
 func spark(at []time.Time, values []float64, from, to time.Time) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
 	var sum [sparks]float64

@@ -34,7 +34,7 @@ shop@docker  cpu    31.0%  16.4%  50.0%  ▁▁▁▁▂▂▂▂    ▄▄▄�
 	}
 	out.Reset()
 	c.kept(nil, from, from.Add(time.Hour))
-	if out.String() != "Nothing was read of that.\n" {
+	if out.String() != "No readings.\n" {
 		t.Errorf("printed %q", &out)
 	}
 }

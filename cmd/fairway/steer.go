@@ -12,13 +12,13 @@ import (
 
 // why is the flag of every command that an operator gives.
 type why struct {
-	Message string `name:"message" short:"m" placeholder:"TEXT" help:"Why; stands in the history and wherever the command shows."`
+	Message string `name:"message" short:"m" placeholder:"TEXT" help:"Reason, recorded in the history and shown with the command."`
 }
 
 // holding are the flags of commands that hold a table.
 type holding struct {
-	Until     string `name:"until" enum:"released,changed" default:"released" help:"When it ends: released holds everything until fairway unpin, changed holds each service until its labels change."`
-	Endpoints string `name:"endpoints" enum:"recorded,live" default:"recorded" help:"Which endpoints: recorded takes those of the entry, live those that exist today."`
+	Until     string `name:"until" enum:"released,changed" default:"released" help:"When the hold ends: released (with fairway unpin) or changed (for each service when its labels change)."`
+	Endpoints string `name:"endpoints" enum:"recorded,live" default:"recorded" help:"Endpoints to serve: recorded (those of the entry) or live (those that exist now)."`
 }
 
 type rollbackCommand struct {
@@ -29,7 +29,7 @@ type rollbackCommand struct {
 
 // Help implements kong.HelpProvider.
 func (rollbackCommand) Help() string {
-	return `What was served then is served again, byte for byte, endpoints included; containers that have gone since are not brought back, which --endpoints live leaves out. It holds across restarts until it ends, which fairway commands shows.
+	return `Serves the table of an entry again, endpoints included, and holds it. The hold survives restarts; fairway commands lists it. Containers that are gone are not started again: use --endpoints live when instances have changed since.
 
     fairway rollback 12 -m "the new shop is broken"
     fairway rollback 12 --until changed
@@ -48,7 +48,7 @@ type pinCommand struct {
 
 // Help implements kong.HelpProvider.
 func (pinCommand) Help() string {
-	return `What is served now stays, whatever the labels say. With --endpoints live, instances still come and go.
+	return `Labels have no effect until the pin ends. With --endpoints live, instances still come and go.
 
     fairway pin --endpoints live -m "no changes before the sale"
     fairway unpin`
@@ -68,7 +68,7 @@ func (u *unpinCommand) Run(ctx context.Context, c *console) error {
 
 // subject is the argument that names what a command is about.
 type subject struct {
-	Subject string `arg:"" help:"Service, instance or node, by ID or name; service:, instance: or node: in front says which is meant."`
+	Subject string `arg:"" help:"Service, instance or node, by ID or name. Prefix service:, instance: or node: to say which."`
 }
 
 type drainCommand struct {
@@ -78,7 +78,7 @@ type drainCommand struct {
 
 // Help implements kong.HelpProvider.
 func (drainCommand) Help() string {
-	return `It gets nothing new and finishes what it has; clients that stick to it move on. It stays drained, also across restarts and when an instance of the same name takes its place, until fairway undrain.
+	return `Stops new requests; running ones finish, and sticky clients move on. The drain survives restarts of Fairway and of the instance. It ends with fairway undrain.
 
     fairway drain shop-3 -m "memory leak"
     fairway drain node:edge2 -m "new kernel"`
@@ -101,13 +101,13 @@ func (u *undrainCommand) Run(ctx context.Context, c *console) error {
 
 type weightCommand struct {
 	subject
-	Weight string `arg:"" help:"0 to 256, or default for what its labels say."`
+	Weight string `arg:"" help:"Weight from 0 to 256, or default for that of the labels."`
 	why
 }
 
 // Help implements kong.HelpProvider.
 func (weightCommand) Help() string {
-	return `The share of requests, relative to the other endpoints of a route; 1 is usual. With 0 it gets no clients but those that stick to it.
+	return `Sets the share of requests relative to the other endpoints of a route. The default is 1. With 0 only sticky clients get there.
 
     fairway weight shop-3 10
     fairway weight shop-3 default`
@@ -127,13 +127,13 @@ func (w *weightCommand) Run(ctx context.Context, c *console) error {
 
 type pauseCommand struct {
 	Service string `arg:"" help:"Service, by ID or name."`
-	For     string `name:"for" placeholder:"DURATION" default:"30s" help:"How long requests wait at most; the pause ends by itself then. 1s to 10m."`
+	For     string `name:"for" placeholder:"DURATION" default:"30s" help:"Maximum time that requests wait, from 1s to 10m. The pause then ends."`
 	why
 }
 
 // Help implements kong.HelpProvider.
 func (pauseCommand) Help() string {
-	return `Requests for the service wait, and go on when it is resumed; those that are running finish. For a change that takes seconds, such as a database that moves.
+	return `Holds new requests until fairway resume; running ones finish. For a change that takes seconds, such as moving a database.
 
     fairway pause shop --for 1m -m "database moves"
     fairway resume shop`
@@ -154,32 +154,18 @@ func (r *resumeCommand) Run(ctx context.Context, c *console) error {
 	return c.takeBack(ctx, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-// give puts a command in force and says what came of it.
+// give puts a command in force and prints the result.
 func (c *console) give(ctx context.Context, n api.NewCommand) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	result, err := client.Give(ctx, n)
-	if err != nil {
-		return err
-	}
-	return c.print(result, func() { c.result(result, "In force") })
+	_, err := ask(c, func(a *api.Client) (api.CommandResult, error) { return a.Give(ctx, n) },
+		func(r api.CommandResult) { c.result(r, "In force") })
+	return err
 }
 
 // takeBack ends a command.
 func (c *console) takeBack(ctx context.Context, id, message string) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	result, err := client.TakeBack(ctx, id, message)
-	if err != nil {
-		return err
-	}
-	return c.print(result, func() { c.result(result, "Ended") })
+	_, err := ask(c, func(a *api.Client) (api.CommandResult, error) { return a.TakeBack(ctx, id, message) },
+		func(r api.CommandResult) { c.result(r, "Ended") })
+	return err
 }
 
 func (c *console) result(r api.CommandResult, what string) {
@@ -197,23 +183,15 @@ type commandsCommand struct{}
 
 // Help implements kong.HelpProvider.
 func (commandsCommand) Help() string {
-	return `What operators asked for and is in force: rollbacks and pins, drains, weights, pauses, with who and why.
+	return `Rollbacks, pins, drains, weights and pauses in force, with operator and reason.
 
     fairway commands`
 }
 
 // Run lists the commands in force.
 func (*commandsCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Commands(ctx)
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.commands(list.Items) })
+	_, err := list(c, func(a *api.Client) (api.List[api.Command], error) { return a.Commands(ctx) }, c.commands)
+	return err
 }
 
 func (c *console) commands(commands []api.Command) {
@@ -221,7 +199,7 @@ func (c *console) commands(commands []api.Command) {
 		c.note("No commands in force.")
 		return
 	}
-	header := []string{"COMMAND", "BY", "SINCE", "WHY"}
+	header := []string{"COMMAND", "BY", "SINCE", "REASON"}
 	if c.wide() {
 		header = append(header, "ID", "HOLDS")
 	}

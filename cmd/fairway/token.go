@@ -5,56 +5,45 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
 
 type tokenCommand struct {
-	Create tokenCreateCommand `cmd:"" help:"Make a token and print it."`
-	List   tokenListCommand   `cmd:"" help:"List the tokens; what to send is not kept."`
-	Revoke tokenRevokeCommand `cmd:"" help:"Make a token of no use, and end its sessions."`
+	Create tokenCreateCommand `cmd:"" help:"Create a token and print it."`
+	List   tokenListCommand   `cmd:"" help:"List the tokens, without their secrets."`
+	Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token and end its sessions."`
 }
 
 type tokenCreateCommand struct {
-	Name string `arg:"" help:"Whose it is; stands in the audit log."`
-	Role string `name:"role" placeholder:"ROLE" enum:"viewer,operator,admin" default:"viewer" help:"viewer sees, operator changes what is served, admin says who may do what."`
-	Days int    `name:"days" placeholder:"N" help:"How many days it holds, from 1 to 3650. Default: for good."`
+	Name string `arg:"" help:"Name of the holder, for the audit log."`
+	Role string `name:"role" placeholder:"ROLE" enum:"viewer,operator,admin" default:"viewer" help:"viewer reads, operator changes what is served, admin manages access."`
+	Days int    `name:"days" placeholder:"N" help:"Days until it expires, from 1 to 3650. Default: never."`
 }
 
 // Help implements kong.HelpProvider.
 func (tokenCreateCommand) Help() string {
-	return `The token is printed once; Fairway keeps its SHA-256 alone.
+	return `The token is printed once. Fairway keeps only its SHA-256.
 
     fairway token create grafana
     fairway token create deploy --role operator --days 90 > deploy.token`
 }
 
-// Run makes a token. What goes to standard output is the token alone, so that it
-// can be sent into a file.
+// Run makes a token. Standard output gets the token alone, so that it can be
+// redirected into a file.
 func (t *tokenCreateCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	made, err := client.CreateToken(ctx, api.NewToken{Name: t.Name, Role: t.Role, Days: t.Days})
-	if err != nil {
-		return err
-	}
-	return c.print(made, func() {
+	_, err := ask(c, func(a *api.Client) (api.MadeToken, error) {
+		return a.CreateToken(ctx, api.NewToken{Name: t.Name, Role: t.Role, Days: t.Days})
+	}, func(made api.MadeToken) {
+		until := ""
+		if !made.Expires.IsZero() {
+			until = " until " + human.Time(made.Expires)
+		}
 		c.printf("%s\n", made.Secret)
-		c.note("%s is %s%s", made.Name, made.Role, until(made.Expires))
+		c.note("%s is %s%s", made.Name, made.Role, until)
 	})
-}
-
-// until says when something expires.
-func until(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return " until " + human.Time(t)
+	return err
 }
 
 type tokenListCommand struct{}
@@ -68,18 +57,9 @@ func (tokenListCommand) Help() string {
 
 // Run prints the tokens.
 func (*tokenListCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Tokens(ctx)
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() {
+	_, err := list(c, func(a *api.Client) (api.List[api.Token], error) { return a.Tokens(ctx) }, func(tokens []api.Token) {
 		var rows [][]cell
-		for _, t := range list.Items {
+		for _, t := range tokens {
 			expires := "never"
 			if !t.Expires.IsZero() {
 				expires = human.Time(t.Expires)
@@ -88,10 +68,11 @@ func (*tokenListCommand) Run(ctx context.Context, c *console) error {
 		}
 		c.table("", []string{"TOKEN", "ROLE", "CREATED", "BY", "EXPIRES"}, rows)
 	})
+	return err
 }
 
 type tokenRevokeCommand struct {
-	Name string `arg:"" help:"The token's name."`
+	Name string `arg:"" help:"Name of the token."`
 }
 
 // Help implements kong.HelpProvider.
@@ -101,27 +82,18 @@ func (tokenRevokeCommand) Help() string {
     fairway token revoke deploy`
 }
 
-// Run makes a token of no use.
+// Run revokes a token.
 func (t *tokenRevokeCommand) Run(ctx context.Context, c *console) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	done, err := client.RevokeToken(ctx, t.Name)
-	if err != nil {
-		return err
-	}
-	return c.print(done, func() { c.printf("%s\n", done.Text) })
+	return c.done(func(a *api.Client) (api.Done, error) { return a.RevokeToken(ctx, t.Name) })
 }
 
 type auditCommand struct {
-	Limit int `name:"limit" short:"n" placeholder:"N" default:"50" help:"How many, from 1 to 1000."`
+	Limit int `name:"limit" short:"n" placeholder:"N" default:"50" help:"Maximum number of entries, up to 1000."`
 }
 
 // Help implements kong.HelpProvider.
 func (auditCommand) Help() string {
-	return `The newest comes first. What was refused is there, too.
+	return `The newest comes first. Refused attempts are included.
 
     fairway audit
     fairway audit -n 1000 -o json`
@@ -132,16 +104,8 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 	if a.Limit < 1 || a.Limit > 1000 {
 		return usageError{fmt.Errorf("--limit: want 1 to 1000, not %d", a.Limit)}
 	}
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Deeds(ctx, a.Limit)
-	if err != nil {
-		return err
-	}
-	return c.print(list, func() { c.deeds(list.Items) })
+	_, err := list(c, func(client *api.Client) (api.List[api.Deed], error) { return client.Deeds(ctx, a.Limit) }, c.deeds)
+	return err
 }
 
 func (c *console) deeds(deeds []api.Deed) {

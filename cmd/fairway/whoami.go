@@ -15,7 +15,7 @@ type whoamiCommand struct {
 	Listen     string        `name:"listen" placeholder:"ADDR" default:":80" help:"Address to listen on."`
 	Name       string        `name:"name" placeholder:"NAME" help:"Name to sign answers with. Default: the host name."`
 	Health     string        `name:"health" placeholder:"PATH" default:"/health" help:"Path of the health check; a POST to it with ?status=503 changes the answer."`
-	LameDuck   time.Duration `name:"lame-duck" placeholder:"DURATION" default:"500ms" help:"How long to go on taking requests when told to stop."`
+	LameDuck   time.Duration `name:"lame-duck" placeholder:"DURATION" default:"500ms" help:"How long to serve on after the stop signal."`
 	Delay      time.Duration `name:"delay" placeholder:"DURATION" help:"How long each answer takes."`
 	StartDelay time.Duration `name:"start-delay" placeholder:"DURATION" help:"How long to wait before listening."`
 	Check      bool          `name:"check" help:"Ask the health path of one that listens, and end: the HEALTHCHECK of an image."`

@@ -114,7 +114,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		a.log.Error("starting without the last good table", "error", err)
 	}
-	a.history, err = history.Open(history.Options{Dir: cfg.StateDir, MaxEntries: cfg.History.Entries, MaxAge: cfg.History.Age, Logger: a.log.With("part", "history"), Registerer: metrics})
+	a.history, err = history.Open(history.Options{Dir: cfg.StateDir, MaxEntries: cfg.History.Entries, Logger: a.log.With("part", "history"), Registerer: metrics})
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,11 @@ package app
 
 // FleetConfig is the keys below fleet.
 type FleetConfig struct {
-	File     string `name:"file" placeholder:"PATH" help:"Fleet file: the hosts whose HAProxies are managed, and who may read their configurations. Reread when it changes."`
-	Listen   string `name:"listen" placeholder:"ADDR" preset:"off" help:"Address at which HAProxies fetch their configurations, as /haproxy/NAME; off for none."`
+	File     string `name:"file" placeholder:"PATH" help:"Fleet file with the managed hosts and the readers of their configurations. Reread on changes."`
+	Listen   string `name:"listen" placeholder:"ADDR" preset:"off" help:"Address for HAProxies to fetch their configurations, as /haproxy/NAME; off for none."`
 	TLSCert  string `name:"tls-cert" placeholder:"PATH" help:"PEM file with the certificate of that address, and its chain; reread for each connection."`
 	TLSKey   string `name:"tls-key" placeholder:"PATH" help:"PEM file with its key."`
-	ClientCA string `name:"client-ca" placeholder:"PATH" help:"PEM file with the authorities that vouch for client certificates of readers."`
+	ClientCA string `name:"client-ca" placeholder:"PATH" help:"CA certificates in PEM for client certificates of readers."`
 }
 
 func (v *validation) fleet(c *Config) {

@@ -14,15 +14,15 @@ const (
 
 // HAProxyConfig is the keys below haproxy. They mean nothing to other engines.
 type HAProxyConfig struct {
-	Path            string        `name:"path" placeholder:"PATH" derived:"haproxy in PATH, else in the usual places" help:"The haproxy program to start, 2.6 or newer, with Lua."`
-	MasterSocket    string        `name:"master-socket" placeholder:"PATH" help:"Master socket of an HAProxy that somebody else runs on this machine with haproxy.cfg in state-dir/haproxy; none is started then. Needs haproxy.socket."`
+	Path            string        `name:"path" placeholder:"PATH" derived:"haproxy in PATH, else in the usual places" help:"HAProxy binary, 2.6 or newer, with Lua."`
+	MasterSocket    string        `name:"master-socket" placeholder:"PATH" help:"Master socket of an external HAProxy on this machine that runs haproxy.cfg in state-dir/haproxy; none is started then. Needs haproxy.socket."`
 	Socket          string        `name:"socket" placeholder:"PATH" help:"Runtime socket of that HAProxy, with level admin."`
-	StopWithFairway bool          `name:"stop-with-fairway" preset:"false" help:"End HAProxy with Fairway, instead of leaving it to serve until the next Fairway takes it over. Ctrl-C, and the end of a container, end it in any case."`
-	HardStopAfter   time.Duration `name:"hard-stop-after" placeholder:"DURATION" preset:"30m" help:"How long what runs in an old worker may go on after a reload."`
-	Spares          int           `name:"spares" placeholder:"N" preset:"50" help:"How many services may come without a reload, until one is made for other reasons. Each costs some 10 kB."`
-	Threads         int           `name:"threads" placeholder:"N" derived:"one for each CPU" help:"How many threads a worker has."`
-	Snippets        []string      `name:"snippets" placeholder:"SERVICE" sep:"," help:"Services whose labels may hold lines of HAProxy's configuration (com.df.backendExtra); * for all. Such lines can undo what protects other services. Repeatable."`
-	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" help:"How many connections a worker takes."`
+	StopWithFairway bool          `name:"stop-with-fairway" preset:"false" help:"Stop HAProxy with Fairway, instead of leaving it for the next Fairway to take over. Ctrl-C and the end of a container always stop it."`
+	HardStopAfter   time.Duration `name:"hard-stop-after" placeholder:"DURATION" preset:"30m" help:"Maximum time for connections of an old worker after a reload."`
+	Spares          int           `name:"spares" placeholder:"N" preset:"50" help:"Number of services that may come without a reload. Each costs some 10 kB."`
+	Threads         int           `name:"threads" placeholder:"N" derived:"one for each CPU" help:"Number of threads of a worker."`
+	Snippets        []string      `name:"snippets" placeholder:"SERVICE" sep:"," help:"Services whose labels may hold lines of HAProxy's configuration (com.df.backendExtra); * for all. Such lines can bypass the protection of other services. Repeatable."`
+	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" help:"Maximum number of connections of a worker."`
 }
 
 func (v *validation) engine(c *Config) {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairway/internal/api"
+	"fairway/internal/confload"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
 )
@@ -48,7 +50,7 @@ func TestBadConfigurations(t *testing.T) {
 			}
 			inDir(t, map[string]string{"fairway.yml": string(data)})
 			_, err = Load(LoadOptions{})
-			var faults Faults
+			var faults confload.Faults
 			if !errors.As(err, &faults) || len(faults) != 1 {
 				t.Fatalf("error %v, want one fault", err)
 			}
@@ -123,7 +125,7 @@ notify:
   settle: 20s
   name: edge
 series: {every: 20s, subjects: 1000}
-history: {entries: 500, age: 48h}
+history: {entries: 500}
 rules:
   - {name: hot, when: node.cpu > 90% for 5m, do: drain, most: 2}
   - {name: grow, when: service.cpu-each > 80%, only: [shop], do: scale, min: 2, max: 5, step: 2, cooldown: 1m}
@@ -194,7 +196,7 @@ func fullWant() Config {
 			Settle: 20 * time.Second, Name: "edge",
 		},
 		Series:  SeriesConfig{Every: 20 * time.Second, Subjects: 1000},
-		History: HistoryConfig{Entries: 500, Age: 48 * time.Hour},
+		History: HistoryConfig{Entries: 500},
 		Rules: []rules.Rule{
 			{Name: "hot", When: "node.cpu > 90% for 5m", Do: "drain", Most: 2},
 			{Name: "grow", When: "service.cpu-each > 80%", Only: []string{"shop"}, Do: "scale", Min: 2, Max: 5, Step: 2, Cooldown: time.Minute},
@@ -254,7 +256,7 @@ func TestEveryKeyInTheEnvironmentAndAsFlag(t *testing.T) {
 			for i := range v { // what is shown has no path of a webhook's URL
 				v[i] = strings.ReplaceAll(v[i], "https://hook.example.com/***", "https://hook.example.com/x")
 			}
-			text = strings.Join(v, f.sep)
+			text = strings.Join(v, f.Sep)
 			flags[f.Name] = v
 		case bool:
 			text = "true"
@@ -328,7 +330,7 @@ func TestDerivedDefaults(t *testing.T) {
 	load := func(environ ...string) *Loaded {
 		t.Helper()
 		got, err := Load(LoadOptions{Environ: environ})
-		var faults Faults
+		var faults confload.Faults
 		if err != nil && !errors.As(err, &faults) {
 			t.Fatal(err)
 		}
@@ -422,13 +424,13 @@ func TestKeysAreDistinctAndExplained(t *testing.T) {
 		if f.Name == "" || !strings.HasSuffix(f.Help, ".") {
 			t.Errorf("%q: help %q", f.Name, f.Help)
 		}
-		if f.Repeatable == (f.sep == "") {
-			t.Errorf("%s: repeatable %v, separator %q", f.Name, f.Repeatable, f.sep)
+		if f.Repeatable == (f.Sep == "") {
+			t.Errorf("%s: repeatable %v, separator %q", f.Name, f.Repeatable, f.Sep)
 		}
 		if _, isSwitch := f.Pointer.(*bool); isSwitch == (f.Placeholder != "") {
 			t.Errorf("%s: placeholder %q", f.Name, f.Placeholder)
 		}
-		f.value() // Knows the type, or panics.
+		f.Value(masked) // Knows the type, or panics.
 	}
 }
 
@@ -461,16 +463,16 @@ func TestAdminAccess(t *testing.T) {
 	home := "HOME=" + t.TempDir()
 	for _, tt := range []struct {
 		environ []string
-		want    Access
+		want    api.Access
 	}{
-		{nil, Access{"http://127.0.0.1:9000", "token", ""}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, Access{"http://[::1]:9001", "token", ""}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, Access{"http://127.0.0.1:9001", "t", ""}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, Access{"http://127.0.0.1:8080", "token", ""}},
-		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, Access{"unix:///run/f.sock", "token", ""}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, Access{"http://127.0.0.1:8080", "", ""}},
-		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, Access{"http://127.0.0.1:8080", "state/admin-token", ""}},
-		{[]string{"FAIRWAY_CONFIG=tls.yml"}, Access{"https://127.0.0.1:9000", "state/admin-token", "cert.pem"}},
+		{nil, api.Access{URL: "http://127.0.0.1:9000", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::1]:9001"}, api.Access{URL: "http://[::1]:9001", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=[::]:9001", "FAIRWAY_ADMIN_TOKEN_FILE=t"}, api.Access{URL: "http://127.0.0.1:9001", TokenFile: "t"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=off"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "token"}},
+		{[]string{"FAIRWAY_ADMIN_LISTEN=unix:///run/f.sock"}, api.Access{URL: "unix:///run/f.sock", TokenFile: "token"}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=nowhere"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: ""}},
+		{[]string{"FAIRWAY_CONFIG=none.yml", "FAIRWAY_STATE_DIR=state"}, api.Access{URL: "http://127.0.0.1:8080", TokenFile: "state/admin-token"}},
+		{[]string{"FAIRWAY_CONFIG=tls.yml"}, api.Access{URL: "https://127.0.0.1:9000", TokenFile: "state/admin-token", CertFile: "cert.pem", OwnCert: true}},
 	} {
 		if got := AdminAccess(LoadOptions{Environ: append(tt.environ, home)}); got != tt.want {
 			t.Errorf("%q: %+v, want %+v", tt.environ, got, tt.want)
@@ -504,17 +506,15 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("a: &a {b: *a}"))
 	f.Add([]byte("docker: &d [x]\nfile: *d"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		found, faults := parseConfig("fairway.yml", data)
-		for _, fault := range faults {
+		c := Defaults()
+		found := confload.Load(&c, confload.Options{Prefix: envPrefix, Path: "fairway.yml", Data: data})
+		for _, fault := range found.Faults {
 			if fault.Reason == "" || !strings.HasPrefix(fault.Origin, "fairway.yml") {
 				t.Errorf("fault %+v", fault)
 			}
 		}
-		c := Defaults()
 		for _, field := range Fields(&c) {
-			if g, ok := found[field.Name]; ok && field.set(g.texts) == nil {
-				field.value()
-			}
+			field.Value(masked)
 		}
 		_ = c.Validate()
 	})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,10 +14,12 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/compile"
+	"fairway/internal/confload"
 )
 
 // Validate checks the whole configuration, after Complete. The error is a
-// Faults that holds everything that is wrong. It looks at the disk for files
+// confload.Faults that holds everything that is wrong. It looks at the disk for files
 // that must be there from the start, and at nothing else.
 func (c *Config) Validate() error {
 	if faults := c.validate(); len(faults) > 0 {
@@ -25,7 +28,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func (c *Config) validate() Faults {
+func (c *Config) validate() confload.Faults {
 	v := &validation{}
 	v.listen(c)
 	v.admin(c)
@@ -53,10 +56,10 @@ func (c *Config) validate() Faults {
 	return v.faults
 }
 
-type validation struct{ faults Faults }
+type validation struct{ faults confload.Faults }
 
 func (v *validation) add(key, value, reason string) {
-	v.faults = append(v.faults, Fault{Key: key, Value: value, Reason: reason})
+	v.faults = append(v.faults, confload.Fault{Key: key, Value: value, Reason: reason})
 }
 
 func (v *validation) oneOf(key, value string, allowed ...string) {
@@ -67,8 +70,7 @@ func (v *validation) oneOf(key, value string, allowed ...string) {
 	v.add(key, value, "write "+strings.Join(allowed[:last], ", ")+" or "+allowed[last])
 }
 
-// distinct refuses sources of one name, which could not be told apart in the
-// catalogue.
+// distinct refuses sources with the same name.
 func (v *validation) distinct(key string, values []string, name func(string) string) {
 	seen := map[string]bool{}
 	for _, value := range values {
@@ -303,4 +305,18 @@ func redact(raw string) string {
 		return scheme + "://xxxxx@" + host
 	}
 	return raw
+}
+
+// parsePortRange reads a port, or a range of ports.
+func parsePortRange(text string) (compile.PortRange, error) {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, errA := strconv.ParseUint(first, 10, 16)
+	b, errB := strconv.ParseUint(last, 10, 16)
+	if errA != nil || errB != nil || a == 0 || a > b {
+		return compile.PortRange{}, errors.New("write 5432 or 6000-6010")
+	}
+	return compile.PortRange{First: uint16(a), Last: uint16(b)}, nil
 }

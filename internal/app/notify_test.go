@@ -18,6 +18,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/confload"
 	"fairway/internal/notify"
 	"fairway/internal/rules"
 	"fairway/internal/testkit"
@@ -319,7 +320,7 @@ func TestExamplesOfChannelsAndRules(t *testing.T) {
 	}
 }
 
-func asFaults(err error) Faults {
-	faults, _ := errors.AsType[Faults](err)
+func asFaults(err error) confload.Faults {
+	faults, _ := errors.AsType[confload.Faults](err)
 	return faults
 }

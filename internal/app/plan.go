@@ -12,6 +12,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
+	"fairway/internal/confload"
 	"fairway/internal/control"
 	"fairway/internal/plan"
 	"fairway/internal/route"
@@ -32,7 +33,7 @@ func Check(paths, environ []string) (*plan.Checked, error) {
 // configured reads a configuration for Check; no path means that there is no file.
 func configured(path string, data []byte, environ []string) plan.Configured {
 	loaded, err := load(path, data, LoadOptions{Environ: environ})
-	var faults Faults
+	var faults confload.Faults
 	errors.As(err, &faults) // It returns no other errors.
 	var c plan.Configured
 	for _, f := range faults {

@@ -19,8 +19,8 @@ import (
 
 // SeriesConfig is the keys below series.
 type SeriesConfig struct {
-	Every    time.Duration `name:"every" placeholder:"DURATION" preset:"10s" help:"How often what containers use and what routes answer is read and kept: 1s to 1m; 0s for never."`
-	Subjects int           `name:"subjects" placeholder:"N" preset:"500" help:"Of how many instances, services and routes each readings are kept; of nodes a tenth. It decides how large the files are: docs/rules.md."`
+	Every    time.Duration `name:"every" placeholder:"DURATION" preset:"10s" help:"Interval for recording the usage of containers and the traffic of routes, 1s to 1m; 0s for never."`
+	Subjects int           `name:"subjects" placeholder:"N" preset:"500" help:"Maximum number each of instances, services and routes to record; a tenth for nodes. It sets the size of the files: docs/rules.md."`
 }
 
 func (v *validation) series(c *SeriesConfig) {

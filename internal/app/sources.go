@@ -63,8 +63,7 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 const swarmSourceName = "swarm"
 
 // newSwarm makes the source that watches the Swarm through its managers. It has
-// one name whoever they are, so that services keep their IDs when managers come
-// and go.
+// one name for all managers, so that services keep their IDs when managers change.
 func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, error) {
 	var clients []*dockerapi.Client
 	for _, u := range a.cfg.Swarm {
@@ -78,8 +77,8 @@ func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, er
 	return swarm.New(swarm.Options{Name: swarmSourceName, Clients: clients, SelfID: self, Logger: a.log})
 }
 
-// distinctNames refuses sources that could not be told apart in the catalogue, and
-// that there are none where something else than a fleet is meant.
+// distinctNames refuses sources with the same name, and an empty list unless only a
+// fleet is managed.
 func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 	seen := map[string]bool{}
 	for _, s := range sources {

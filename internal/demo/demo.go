@@ -9,6 +9,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type Options struct {
 	Once bool
 	// Executable is the program to run as "whoami"; empty means this one.
 	Executable string
-	// Logger gets what Fairway itself has to say; nil discards it.
+	// Logger gets the log of Fairway; nil discards it.
 	Logger *slog.Logger
 }
 
@@ -52,15 +53,22 @@ type Options struct {
 const tidyTime = 30 * time.Second
 
 // Run shows Fairway at work until ctx ends, or until the tour is over with
-// Options.Once. Whatever it started or wrote is gone when it returns; what a
-// killed run has left is removed at the start of the next.
-func Run(ctx context.Context, o Options) (err error) {
+// Options.Once. Everything that it started or wrote is gone when it returns; the
+// next run removes what a killed one left behind.
+func Run(ctx context.Context, o Options) error {
+	if err := run(ctx, o); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+func run(ctx context.Context, o Options) (err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Executable == "" {
 		if o.Executable, err = os.Executable(); err != nil {
-			return fmt.Errorf("demo: %w", err)
+			return err
 		}
 	}
 	dir, err := makeDir()
@@ -112,7 +120,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// quietly drops err once ctx has ended: being told to stop is no failure.
+// quietly drops err once ctx has ended: to be stopped is no failure.
 func quietly(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -146,14 +154,12 @@ func configure(ctx context.Context, o Options, dir string) (app.Config, error) {
 }
 
 // freeAddress returns address, or fallback when it is empty, with another port
-// when somebody listens there.
+// when it is taken.
 func freeAddress(ctx context.Context, address, fallback string) (string, error) {
-	if address == "" {
-		address = fallback
-	}
+	address = cmp.Or(address, fallback)
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", fmt.Errorf("demo: %w", err)
+		return "", err
 	}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
@@ -161,7 +167,7 @@ func freeAddress(ctx context.Context, address, fallback string) (string, error) 
 		ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
-		return "", fmt.Errorf("demo: %w", err)
+		return "", err
 	}
 	defer ln.Close()
 	port := ln.Addr().(*net.TCPAddr).Port // a TCP listener has no other
@@ -173,7 +179,7 @@ func freeAddress(ctx context.Context, address, fallback string) (string, error) 
 func startFairway(ctx context.Context, o Options, cfg app.Config) (stop func() error, err error) {
 	fairway, err := app.New(cfg, app.Options{Logger: o.Logger, Environ: os.Environ(), Version: "demo"})
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
@@ -196,7 +202,7 @@ func commandLine() string {
 // printer writes the tour.
 type printer struct {
 	out  io.Writer
-	gone func() // called when nobody reads any more
+	gone func() // called when the reader is gone
 }
 
 func (p *printer) print(text string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,7 +55,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 	hostname, err := os.Hostname()
 	if err != nil {
 		e.Close()
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	pid := os.Getpid()
 	s := &dockerStage{
@@ -72,7 +73,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 	}()
 	info, err := e.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	s.publish = info.Enclosed || !e.Host().Local
 	p.line("  Docker Engine %s at %s", info.Version, e.URL())
@@ -80,7 +81,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(dir, imageNote), []byte(s.image), 0o600); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	p.begin("making the image %s, from nothing but this program", s.image)
 	err = s.makeImage(ctx, binary)
@@ -88,7 +89,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 	return s, err
 }
 
-// sweep removes what killed demos on this machine have left.
+// sweep removes what killed demos on this machine left behind.
 func (s *dockerStage) sweep(ctx context.Context, p *printer, hostname string) error {
 	err := s.remove(ctx, func(c dockerapi.Container) bool {
 		host, pid, _ := strings.Cut(c.Labels[mark], "/")
@@ -104,33 +105,32 @@ func (s *dockerStage) sweep(ctx context.Context, p *printer, hostname string) er
 
 // removeImage removes an image, if it is there.
 func (s *dockerStage) removeImage(ctx context.Context, ref string) error {
-	if err := s.engine.ImageRemove(ctx, ref, true); err != nil && !dockerapi.IsNotFound(err) {
-		return fmt.Errorf("demo: %w", err)
+	return unlessMissing(s.engine.ImageRemove(ctx, ref, true))
+}
+
+// unlessMissing drops the error that something to be removed is not there.
+func unlessMissing(err error) error {
+	if dockerapi.IsNotFound(err) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (s *dockerStage) makeImage(ctx context.Context, binary string) error {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(writeImage(w, binary)) }()
 	defer r.Close()
-	err := s.engine.ImageImport(ctx, s.image, r, []string{
+	return s.engine.ImageImport(ctx, s.image, r, []string{
 		`ENTRYPOINT ["/fairway","whoami"]`,
 		fmt.Sprintf(`CMD ["--lame-duck=%s"]`, lameDuck),
 		"EXPOSE 80",
 		fmt.Sprintf("LABEL %s=%s", mark, s.owner),
 	})
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return nil
 }
 
 func (s *dockerStage) Start(ctx context.Context, i instance) error {
-	labels := map[string]string{"fairway.service": i.service}
-	for k, v := range i.labels {
-		labels[k] = v
-	}
+	labels := maps.Clone(i.labels)
+	labels["fairway.service"] = i.service
 	port := network.MustParsePort("80/tcp")
 	o := client.ContainerCreateOptions{
 		// A name of its own for each run: two demos may run side by side.
@@ -147,22 +147,19 @@ func (s *dockerStage) Start(ctx context.Context, i instance) error {
 	}
 	id, err := s.engine.ContainerCreate(ctx, o)
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	s.ids[i.name()] = id
-	if err := s.engine.ContainerStart(ctx, id); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return nil
+	return s.engine.ContainerStart(ctx, id)
 }
 
 func (s *dockerStage) Stop(ctx context.Context, name string) error {
 	id := s.ids[name]
 	if err := s.engine.ContainerStop(ctx, id, 10*time.Second); err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	if err := s.engine.ContainerRemove(ctx, id, true); err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	delete(s.ids, name)
 	return nil
@@ -172,7 +169,7 @@ func (s *dockerStage) Words() words {
 	return words{"container", "containers", "docker run --rm -l fairway.host=mine.localhost " + s.image}
 }
 
-// Close removes the containers, also those that somebody else has made from the
+// Close removes the containers, also those that others have made from the
 // image, and the image.
 func (s *dockerStage) Close(ctx context.Context) error {
 	err := s.remove(ctx, func(c dockerapi.Container) bool { return c.Labels[mark] == s.owner })
@@ -186,7 +183,7 @@ func (s *dockerStage) Close(ctx context.Context) error {
 func (s *dockerStage) remove(ctx context.Context, which func(dockerapi.Container) bool) error {
 	list, err := s.engine.ContainerList(ctx, true)
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	var (
 		wg     sync.WaitGroup
@@ -202,11 +199,10 @@ func (s *dockerStage) remove(ctx context.Context, which func(dockerapi.Container
 			images[c.Image] = true
 		}
 		wg.Go(func() {
-			if err := s.engine.ContainerRemove(ctx, c.ID, true); err != nil && !dockerapi.IsNotFound(err) {
-				mu.Lock()
-				defer mu.Unlock()
-				failed = append(failed, fmt.Errorf("demo: %w", err))
-			}
+			err := unlessMissing(s.engine.ContainerRemove(ctx, c.ID, true))
+			mu.Lock()
+			defer mu.Unlock()
+			failed = append(failed, err)
 		})
 	}
 	wg.Wait()

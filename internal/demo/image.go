@@ -84,23 +84,19 @@ func sourceRoot() (string, error) {
 func writeImage(w io.Writer, binary string) error {
 	f, err := os.Open(binary)
 	if err != nil {
-		return fmt.Errorf("image: %w", err)
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("image: %w", err)
+		return err
 	}
 	tw := tar.NewWriter(w)
-	err = tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "fairway", Mode: 0o755, Size: info.Size()})
-	if err != nil {
-		return fmt.Errorf("image: %w", err)
+	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "fairway", Mode: 0o755, Size: info.Size()}); err != nil {
+		return err
 	}
 	if _, err := io.Copy(tw, f); err != nil {
-		return fmt.Errorf("image: %w", err)
+		return err
 	}
-	if err := tw.Close(); err != nil {
-		return fmt.Errorf("image: %w", err)
-	}
-	return nil
+	return tw.Close()
 }

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// A demo that is killed cannot tidy up. Its directory, which carries its process
-// number, tells the next one what is left.
+// A demo that is killed cannot clean up. The next one finds what is left by its
+// directory, which carries the process number.
 const (
 	dirPrefix = "fairway-demo-"
 	// imageNote is the file in the directory that names the image.
@@ -20,11 +20,7 @@ const (
 
 // makeDir makes the directory of this run.
 func makeDir() (string, error) {
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
-	if err != nil {
-		return "", fmt.Errorf("demo: %w", err)
-	}
-	return dir, nil
+	return os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 }
 
 // removeLeftovers removes the directories of killed runs, each after
@@ -33,7 +29,7 @@ func makeDir() (string, error) {
 func removeLeftovers(removeImage func(ref string) error) error {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	var failed []error
 	for _, dir := range dirs {
@@ -52,14 +48,14 @@ func removeLeftovers(removeImage func(ref string) error) error {
 				continue
 			}
 		}
-		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrPermission) { // somebody else's
-			failed = append(failed, fmt.Errorf("demo: %w", err))
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrPermission) { // of another user
+			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// alive tells whether there is a process of that number.
+// alive reports whether there is a process of that number.
 func alive(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)

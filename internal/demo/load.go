@@ -27,7 +27,7 @@ const (
 	loadEvery = 10 * time.Millisecond
 	// loadTimeout is when a request has failed for taking too long.
 	loadTimeout = 10 * time.Second
-	// maxReasons bounds how many failures are told one by one.
+	// maxReasons bounds how many failures are printed one by one.
 	maxReasons = 5
 )
 
@@ -48,16 +48,16 @@ func newLoad(address string) *load {
 func (l *load) ask(ctx context.Context, host, path string) (status int, name string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.address+path, nil)
 	if err != nil {
-		return 0, "", fmt.Errorf("demo: %w", err)
+		return 0, "", err
 	}
 	req.Host = host
 	res, err := l.client.Do(req)
 	if err != nil {
-		return 0, "", fmt.Errorf("demo: %w", err)
+		return 0, "", err
 	}
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return 0, "", fmt.Errorf("demo: %w", err)
+		return 0, "", err
 	}
 	return res.StatusCode, res.Header.Get("Whoami"), nil
 }

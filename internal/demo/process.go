@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
 	"fairway/internal/app"
+	"fairway/internal/atomicfile"
 )
 
 // processStage runs the services as child processes of this program and keeps a
@@ -50,25 +50,24 @@ func (s *processStage) Start(ctx context.Context, i instance) error {
 	c.process = exec.Command(s.executable, "whoami", //nolint:gosec,noctx // the program itself; Stop ends it, not ctx
 		"--listen="+address, "--name="+i.name(), "--lame-duck="+lameDuck.String(), "--until-stdin-closes")
 	c.process.Stderr = os.Stderr
-	// Ctrl-C on a terminal goes to the whole process group; the children are to
-	// leave when they are told to.
+	// Ctrl-C on a terminal goes to the whole process group; children stop later.
 	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.stdin, err = c.process.StdinPipe(); err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	if err := c.process.Start(); err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	s.children = append(s.children, c)
 	return s.write()
 }
 
-// Stop takes the instance out of the file and tells the process to end in the
-// same moment; it serves on for its lame-duck time.
+// Stop takes the instance out of the file and signals the process at the same
+// moment; it serves on for its lame-duck time.
 func (s *processStage) Stop(ctx context.Context, name string) error {
 	at := slices.IndexFunc(s.children, func(c *child) bool { return c.name() == name })
 	if at < 0 {
-		return fmt.Errorf("demo: no process %s", name)
+		return fmt.Errorf("no process %s", name)
 	}
 	c := s.children[at]
 	s.children = slices.Delete(s.children, at, at+1)
@@ -81,7 +80,7 @@ func (s *processStage) Words() words {
 
 func (s *processStage) Close(ctx context.Context) error {
 	var failed []error
-	// All are told before the first is waited for.
+	// All get the signal before the first is waited for.
 	for _, c := range s.children {
 		_ = c.process.Process.Signal(syscall.SIGTERM)
 	}
@@ -97,62 +96,43 @@ func (c *child) stop(ctx context.Context) error {
 	// One that has ended by itself cannot be signalled; Wait says why it ended.
 	_ = c.process.Process.Signal(syscall.SIGTERM)
 	go func() { ended <- c.process.Wait() }()
-	timer := time.NewTimer(lameDuck + 2*shutdownGrace)
-	defer timer.Stop()
 	var err error
+	ctx, cancel := context.WithTimeout(ctx, lameDuck+2*shutdownGrace)
+	defer cancel()
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
 		err = errors.Join(c.process.Process.Kill(), <-ended)
-	case <-timer.C:
-		err = errors.Join(c.process.Process.Kill(), <-ended)
 	}
 	_ = c.stdin.Close() // Wait has closed it unless the process was never waited for
 	if status, ok := c.process.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
-		return nil // told to stop before it had begun to listen to that
+		return nil // stopped before it had begun to handle signals
 	}
 	if err != nil {
-		return fmt.Errorf("demo: %s: %w", c.name(), err)
+		return fmt.Errorf("%s: %w", c.name(), err)
 	}
 	return nil
 }
 
-// The shape of a services file.
-type (
-	fileContents struct {
-		Services []fileService `yaml:"services"`
-	}
-	fileService struct {
-		Name      string            `yaml:"name"`
-		Labels    map[string]string `yaml:"labels"`
-		Instances []fileInstance    `yaml:"instances"`
-	}
-	fileInstance struct {
-		Address string `yaml:"address"`
-	}
-)
-
 // write replaces the services file in one step.
 func (s *processStage) write() error {
-	contents := fileContents{Services: []fileService{}}
+	type service struct {
+		Name      string              `yaml:"name"`
+		Labels    map[string]string   `yaml:"labels"`
+		Instances []map[string]string `yaml:"instances"`
+	}
+	services := []service{}
 	for _, c := range s.children {
-		at := slices.IndexFunc(contents.Services, func(f fileService) bool { return f.Name == c.service })
+		at := slices.IndexFunc(services, func(f service) bool { return f.Name == c.service })
 		if at < 0 {
-			at = len(contents.Services)
-			contents.Services = append(contents.Services, fileService{Name: c.service, Labels: c.labels})
+			at = len(services)
+			services = append(services, service{Name: c.service, Labels: c.labels})
 		}
-		service := &contents.Services[at]
-		service.Instances = append(service.Instances, fileInstance{Address: c.address})
+		services[at].Instances = append(services[at].Instances, map[string]string{"address": c.address})
 	}
-	text, err := yaml.Marshal(contents)
+	text, err := yaml.Marshal(map[string]any{"services": services})
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
-	if err := os.WriteFile(s.file+".new", text, 0o600); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	if err := os.Rename(s.file+".new", s.file); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return nil
+	return atomicfile.Write(s.file, text, 0o600)
 }

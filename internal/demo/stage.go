@@ -3,7 +3,9 @@ package demo
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fairway/internal/app"
@@ -22,26 +24,21 @@ func (i instance) name() string { return fmt.Sprintf("%s-%d", i.service, i.numbe
 // labelText is the labels as the options of `docker run`, sorted.
 func labelText(labels map[string]string) string {
 	var parts []string
-	for k, v := range labels {
-		parts = append(parts, "-l "+k+"="+v)
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, "-l "+k+"="+labels[k])
 	}
-	slices.Sort(parts)
-	text := ""
-	for _, p := range parts {
-		text += " " + p
-	}
-	return text[min(1, len(text)):]
+	return strings.Join(parts, " ")
 }
 
 // stage is where the services run.
 type stage interface {
 	// Start returns when the instance runs; it may not listen yet.
 	Start(ctx context.Context, i instance) error
-	// Stop tells the instance to stop, lets it finish, and removes it.
+	// Stop signals the instance, lets it finish, and removes it.
 	Stop(ctx context.Context, name string) error
 	// Close removes everything that the stage has made.
 	Close(ctx context.Context) error
-	// Words says how to speak of the instances.
+	// Words are what the instances are called.
 	Words() words
 }
 
@@ -49,32 +46,30 @@ type stage interface {
 // with a label, in a line.
 type words struct{ one, several, start string }
 
-// The stages are told about the instance that leaves for lameDuck before it
-// stops listening.
+// lameDuck is how long an instance serves on after its signal.
 const lameDuck = 500 * time.Millisecond
 
 // newStage chooses between containers and processes, prepares the choice, and
 // makes cfg watch it.
 func newStage(ctx context.Context, p *printer, o Options, cfg *app.Config, dir string) (stage, error) {
-	if o.Processes {
-		p.line("  as asked for, the services are processes instead of containers, and a services file")
+	processes := func(why string) (stage, error) {
+		p.line("  %s: the services are processes instead of containers, and a services file", why)
 		return newProcessStage(o.Executable, cfg, dir)
 	}
+	if o.Processes {
+		return processes("as asked for")
+	}
 	engine, err := findEngine(ctx, cfg)
+	if err != nil && o.Docker != "" {
+		return nil, err
+	}
 	if err != nil {
-		if o.Docker != "" {
-			return nil, err
-		}
-		p.line("  no Docker Engine answers (%v):", err)
-		p.line("  the services are processes instead of containers, and a services file")
-		return newProcessStage(o.Executable, cfg, dir)
+		return processes(fmt.Sprintf("no Docker Engine answers (%v)", err))
 	}
 	binary, err := staticBinary(ctx, p, o.Executable, dir)
 	if err != nil {
-		p.line("  this program cannot run in an empty image (%v):", err)
-		p.line("  the services are processes instead of containers, and a services file")
 		engine.Close()
-		return newProcessStage(o.Executable, cfg, dir)
+		return processes(fmt.Sprintf("this program cannot run in an empty image (%v)", err))
 	}
 	return newDockerStage(ctx, p, engine, binary, dir)
 }
@@ -87,13 +82,13 @@ func findEngine(ctx context.Context, cfg *app.Config) (*dockerapi.Client, error)
 		Insecure: cfg.DockerInsecure,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	ping, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := engine.Ping(ping); err != nil {
 		engine.Close()
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
 	cfg.Docker = cfg.Docker[:1]
 	return engine, nil

@@ -71,7 +71,7 @@ func (t *tour) first(ctx context.Context) error {
 	t.line("   All three answer, %s after the last one ran. In another terminal:\n", since(began))
 	_, port, err := net.SplitHostPort(t.address)
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	t.line("     curl http://shop.localhost:%s/", port)
 	t.line("     curl http://shop.localhost:%s/blog/hello", port)
@@ -80,7 +80,7 @@ func (t *tour) first(ctx context.Context) error {
 	t.line("     %s explain GET http://shop.localhost/blog/hello --admin http://%s\n", t.command, t.admin)
 	t.line("   From now on, 100 requests a second go to the shop and the blog, and each one is counted.\n")
 	t.load.start("shop.localhost", "/", "/blog/")
-	return t.tell(ctx, "shop.localhost", "/", 20, 2)
+	return t.count(ctx, "shop.localhost", "/", 20, 2)
 }
 
 func (t *tour) add(ctx context.Context) error {
@@ -114,11 +114,11 @@ func (t *tour) scale(ctx context.Context) error {
 		}
 		t.line("     %s answers, %s after it ran", i.name(), since(began))
 	}
-	return t.tell(ctx, "shop.localhost", "/", 40, 4)
+	return t.count(ctx, "shop.localhost", "/", 40, 4)
 }
 
 func (t *tour) stop(ctx context.Context) error {
-	t.line("4. The %s shop-1 is told to stop while it is busy\n", t.stage.Words().one)
+	t.line("4. The %s shop-1 gets a stop signal while it is busy\n", t.stage.Words().one)
 	total, failed, _ := t.load.sum()
 	if err := t.stage.Stop(ctx, "shop-1"); err != nil {
 		return err
@@ -128,13 +128,13 @@ func (t *tour) stop(ctx context.Context) error {
 	}
 	after, failedAfter, _ := t.load.sum()
 	t.line("     shop-1 is gone; %d requests were made meanwhile, %d failed", after-total, failedAfter-failed)
-	return t.tell(ctx, "shop.localhost", "/", 30, 3)
+	return t.count(ctx, "shop.localhost", "/", 30, 3)
 }
 
-// tell makes n requests one after the other and prints who answered. Other requests
-// are made meanwhile, and may fall in step with these: it goes on, for so many again at
-// most, until each of the instances has answered.
-func (t *tour) tell(ctx context.Context, host, path string, n, instances int) error {
+// count makes n requests one after the other and prints who answered. It goes on, for
+// n more at most, until each of the instances has answered: other requests run
+// meanwhile and may fall in step with these.
+func (t *tour) count(ctx context.Context, host, path string, n, instances int) error {
 	counts := map[string]int{}
 	made := 0
 	for ; made < n || len(counts) < instances && made < 2*n; made++ {
@@ -172,12 +172,12 @@ func (t *tour) await(ctx context.Context, host, path, name string) error {
 			last = fmt.Sprintf("status %d from %q", status, who)
 		}
 		if wait(ctx, 5*time.Millisecond) != nil {
-			return fmt.Errorf("demo: http://%s%s was not answered by %s within %s; last: %s", host, path, name, patience, last)
+			return fmt.Errorf("http://%s%s was not answered by %s within %s; last: %s", host, path, name, patience, last)
 		}
 	}
 }
 
-// explain adds to err what Fairway itself says is wrong.
+// explain adds to err the problems that Fairway reports.
 func (t *tour) explain(ctx context.Context, err error) error {
 	client, e := api.NewClient(api.ClientOptions{URL: "http://" + t.admin})
 	if e != nil {
@@ -195,7 +195,7 @@ func (t *tour) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// invite says what can be done while it serves on.
+// invite prints what to try while it serves on.
 func (t *tour) invite() {
 	t.line("\nFairway serves on. Try it yourself:\n")
 	t.line("  %s", t.stage.Words().start)
@@ -206,7 +206,7 @@ func (t *tour) invite() {
 // verdict is the error that --once ends with when a request failed.
 func (t *tour) verdict() error {
 	if total, failed, reasons := t.load.sum(); failed > 0 || total == 0 {
-		return fmt.Errorf("demo: %d of %d requests failed: %s", failed, total, strings.Join(reasons, "; "))
+		return fmt.Errorf("%d of %d requests failed: %s", failed, total, strings.Join(reasons, "; "))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +69,7 @@ func Whoami(ctx context.Context, o WhoamiOptions) error {
 		return err
 	}
 	if err := wait(ctx, o.StartDelay); err != nil {
-		return nil // told to stop before it began
+		return nil // stopped before it began
 	}
 	ln := o.Listener
 	if ln == nil {
@@ -91,9 +92,7 @@ func CheckWhoami(ctx context.Context, o WhoamiOptions) error {
 	if err != nil {
 		return fmt.Errorf("whoami: %w", err)
 	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
+	host = cmp.Or(host, "127.0.0.1")
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+w.health, nil)
@@ -126,17 +125,8 @@ func newWhoami(o WhoamiOptions) (*whoami, error) {
 		return nil, fmt.Errorf("whoami: %w", err)
 	}
 	w := &whoami{
-		listen: o.Listen, name: o.Name, hostname: hostname, health: o.Health,
+		listen: cmp.Or(o.Listen, ":80"), name: cmp.Or(o.Name, hostname), hostname: hostname, health: cmp.Or(o.Health, "/health"),
 		lameDuck: o.LameDuck, delay: o.Delay, stopped: make(chan struct{}),
-	}
-	if w.listen == "" {
-		w.listen = ":80"
-	}
-	if w.name == "" {
-		w.name = hostname
-	}
-	if w.health == "" {
-		w.health = "/health"
 	}
 	if !strings.HasPrefix(w.health, "/") {
 		return nil, fmt.Errorf("whoami: health path %q does not begin with a slash", w.health)

@@ -168,7 +168,7 @@ const (
 	simStats   = "fairway haproxy stats -o json"
 	simCheck   = "fairway haproxy apply --check -o json"
 	simApply   = "fairway haproxy apply -o json"
-	simTrust   = "fairway haproxy apply --trust -o json"
+	simTrust   = "fairway haproxy apply --skip-check -o json"
 )
 
 // simName is what is run: the name of a script with its path, or the arguments.

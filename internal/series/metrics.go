@@ -2,7 +2,7 @@ package series
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics tell how much is kept.
+// metrics are how much is kept.
 type metrics struct {
 	store               *Store
 	diskErrors, crowded prometheus.Counter

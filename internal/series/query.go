@@ -88,10 +88,10 @@ type storedRow struct {
 	values []float32
 }
 
-// rows collects what is known within the time, each moment from where it is known
-// best: memory, the fine ring, the coarse ring. What is on disk is left to be read
-// without the lock: a row that is written meanwhile has a checksum, as every row.
-// natural is the step of the coarsest that is used.
+// rows collects the rows within the time, each moment from the finest place that has
+// it: memory, the fine ring, the coarse ring. Rows on disk are left to reads, which
+// need no lock: a row that is written meanwhile fails its checksum. natural is the
+// step of the coarsest place that is used.
 func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, reads []func() ([]storedRow, error)) {
 	natural = s.every
 	until := q.To
@@ -144,17 +144,11 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 }
 
 func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
+	return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare)
 }
 
 func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	return slices.MinFunc([]time.Time{a, b}, time.Time.Compare)
 }
 
 // memoryRow makes a row as it would be on disk out of one in memory.

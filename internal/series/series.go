@@ -2,14 +2,12 @@
 // memory, of the last 30 days means and peaks on disk, in files whose size is
 // fixed.
 //
-// A group holds readings of one sort, such as those of containers: a fixed list
-// of fields, and subjects that come and go. What a group can hold is bounded by
-// its number of subjects; when one more comes, the one that has been silent for
-// longest makes room, and while none is silent, the newcomer is left out.
+// A group holds readings of one sort, such as those of containers: a fixed list of
+// fields, and a bounded number of subjects. A further subject replaces the one that
+// has been silent for longest; while none is silent, it is left out.
 //
-// Nothing here waits for the disk to be safe: what a crash takes along is at most
-// the readings of the last two minutes, and a row that was torn is known by its
-// checksum and left out.
+// Writes are not synced. A crash loses at most the readings of the last two minutes;
+// a torn row fails its checksum and is left out.
 package series
 
 import (
@@ -120,9 +118,8 @@ type subject struct {
 	flushed int64
 }
 
-// Open opens the files of the groups, or makes them. A file that is of another
-// shape, or damaged at its head, is begun anew with a warning in the log: its
-// readings are lost.
+// Open opens the files of the groups, or makes them. A file of another shape, or with
+// a damaged head, is begun again with a warning in the log: its readings are lost.
 func Open(o Options) (*Store, error) {
 	if o.Every < time.Second || o.Every > time.Minute || fine%o.Every != 0 {
 		return nil, fmt.Errorf("series: readings every %s: want 1s to 1m, of which two minutes are a multiple", o.Every)
@@ -161,7 +158,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// openEvery is how often files are tried that another process has.
+// openEvery is the time between two tries to open files that another process has.
 const openEvery = 10 * time.Second
 
 // openFiles opens the files, unless another process has them, as when a new
@@ -189,10 +186,9 @@ func (s *Store) openFiles() error {
 	return nil
 }
 
-// FileSize is how large the file of a group is, in bytes: a head of 4 KiB; for
-// each subject 256 bytes for its name and two rings, of a day in steps of two
-// minutes and of 30 days in steps of half an hour; each row is 12 bytes and 4 for
-// each field and each peak.
+// FileSize is the size of a group's file in bytes: a head of 4 KiB, and for each
+// subject 256 bytes and two rings, of a day in steps of two minutes and of 30 days in
+// steps of half an hour. A row has 12 bytes, and 4 for each field and peak.
 func FileSize(g Group) int64 {
 	columns := len(g.Fields)
 	for _, f := range g.Fields {
@@ -230,10 +226,9 @@ func (s *Store) Close() error {
 // slots is how many readings of a subject are in memory.
 func (s *Store) slots() int { return int(memory / s.every) }
 
-// Add takes the readings of one moment. Of readings of one subject in one call the
-// sum is kept, where it is known: they are parts of the same thing. A reading that
-// is older than the newest of its subject is left out, so that a clock that is set
-// back costs readings and no more than that.
+// Add takes the readings of one moment. Readings of one subject in one call are added
+// up. A reading older than the newest of its subject is left out, so that a clock that
+// is set back costs readings and nothing else.
 func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +267,7 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	return nil
 }
 
-// silent is how many readings a subject has missed that makes room for another.
+// silent is how many readings a subject misses before another may replace it.
 const silent = 3
 
 // subject finds a subject, or makes it; nil when there is no room.

@@ -193,12 +193,12 @@ func (s *Swarm) ScaleFrom(ctx context.Context, name string, from, to uint64) err
 	}
 	spec := state.Spec
 	if spec.Mode.Replicated == nil || spec.Mode.Replicated.Replicas == nil || *spec.Mode.Replicated.Replicas != from {
-		return fmt.Errorf("service %s: somebody else has changed the number of its tasks, which was to be %d", name, from)
+		return fmt.Errorf("service %s: the number of its tasks is no longer %d", name, from)
 	}
 	spec.Mode.Replicated = &swarm.ReplicatedService{Replicas: &to}
 	_, err = c.ServiceUpdate(ctx, state.ID, state.Version, spec)
 	if dockerapi.IsConflict(err) {
-		return fmt.Errorf("service %s: somebody else is changing it", name)
+		return fmt.Errorf("service %s: a concurrent change won", name)
 	}
 	return err
 }

@@ -244,11 +244,11 @@ func TestSwarmWait(t *testing.T) {
 func TestScaleFrom(t *testing.T) {
 	f, s := newFakeSwarm(t)
 	f.replicas, f.spec = 2, json.RawMessage(`{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"TaskTemplate":{"ContainerSpec":{"Image":"web:1"}}}`)
-	if err := s.ScaleFrom(t.Context(), "web", 3, 4); err == nil || !strings.Contains(err.Error(), "somebody else has changed") || f.updates != 0 {
+	if err := s.ScaleFrom(t.Context(), "web", 3, 4); err == nil || !strings.Contains(err.Error(), "is no longer 3") || f.updates != 0 {
 		t.Errorf("error %v after %d updates", err, f.updates)
 	}
 	f.conflicts = 1
-	if err := s.ScaleFrom(t.Context(), "web", 2, 4); err == nil || !strings.Contains(err.Error(), "somebody else is changing it") {
+	if err := s.ScaleFrom(t.Context(), "web", 2, 4); err == nil || !strings.Contains(err.Error(), "a concurrent change won") {
 		t.Errorf("error %v", err)
 	}
 	f.conflicts = 0

@@ -432,7 +432,7 @@ func TestFleetEditedByHand(t *testing.T) {
 			t.Errorf("%s has %s", edges[i].host, file)
 		}
 		edges[i].put(map[string]string{name: "nonsense\n"})
-		if code, out, errs := c.fairway("fleet", "drift", edgeDocument, "--put-back", edges[i].host); code != 0 {
+		if code, out, errs := c.fairway("fleet", "drift", edgeDocument, "--restore", edges[i].host); code != 0 {
 			t.Errorf("put back: %d %s%s", code, out, errs)
 		}
 		if file := edges[i].file(); !strings.HasSuffix(file, "# by hand\n") {

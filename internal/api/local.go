@@ -1,0 +1,109 @@
+package api
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// Access is how a client reaches an admin API.
+type Access struct {
+	// URL is where it listens; see ClientOptions.
+	URL string
+	// TokenFile is the file with a token; empty for none.
+	TokenFile string
+	// CertFile is a PEM file with certificates to trust besides the machine's
+	// authorities; empty for none. OwnCert says that it is the server's own file: its
+	// first certificate may be for another name than the one dialled.
+	CertFile string
+	OwnCert  bool
+}
+
+// LocalAccess returns the access to a Fairway on this machine that listens at an
+// address or unix:// socket with the certificate of a file, empty for no TLS. An
+// unspecified host becomes loopback. Without a token file the first token is used,
+// where this user may read it.
+func LocalAccess(listen, certFile, tokenFile, firstTokenFile string) Access {
+	a := Access{URL: listen, TokenFile: tokenFile, CertFile: certFile, OwnCert: certFile != ""}
+	if tokenFile == "" {
+		if f, err := os.Open(firstTokenFile); err == nil {
+			_ = f.Close()
+			a.TokenFile = firstTokenFile
+		}
+	}
+	if strings.HasPrefix(listen, "unix://") {
+		return a
+	}
+	host, port, _ := net.SplitHostPort(listen) // an address that is wrong makes a URL that is
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http://"
+	if certFile != "" {
+		scheme = "https://"
+	}
+	a.URL = scheme + net.JoinHostPort(host, port)
+	return a
+}
+
+// Client returns a client with this access. It reads the files, but does not
+// connect.
+func (a Access) Client() (*Client, error) {
+	o := ClientOptions{URL: a.URL}
+	if a.TokenFile != "" {
+		data, err := os.ReadFile(a.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token for the admin API: %w", err)
+		}
+		o.Token = strings.TrimSpace(string(data))
+	}
+	if a.CertFile != "" {
+		var err error
+		if o.TLS, err = pinned(a.CertFile, a.OwnCert); err != nil {
+			return nil, fmt.Errorf("certificate of the admin API: %w", err)
+		}
+	}
+	return NewClient(o)
+}
+
+// pinned returns a TLS configuration that trusts the certificates in a PEM file and
+// the machine's authorities. With own, a name of the first certificate in the file
+// is expected instead of the one dialled.
+func pinned(path string, own bool) (*tls.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s: no certificate in PEM", path)
+	}
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}
+	if !own {
+		return config, nil
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New(path + ": no certificate in PEM")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	switch {
+	case len(leaf.DNSNames) > 0:
+		config.ServerName = strings.Replace(leaf.DNSNames[0], "*", "fairway", 1)
+	case len(leaf.IPAddresses) > 0:
+		config.ServerName = leaf.IPAddresses[0].String()
+	}
+	return config, nil
+}

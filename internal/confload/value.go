@@ -1,0 +1,210 @@
+package confload
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"fairway/internal/nearest"
+	"fairway/internal/yamlnode"
+)
+
+// set parses texts, one for each value, and stores them. A value that does not
+// parse leaves the field as it was.
+func (f Field) set(texts []string) error {
+	text := ""
+	if len(texts) > 0 {
+		text = texts[0]
+	}
+	switch p := f.Pointer.(type) {
+	case *string:
+		*p = text
+	case *bool:
+		return store(p, text, strconv.ParseBool, "write true or false")
+	case *int:
+		return store(p, text, strconv.Atoi, "not a number")
+	case *time.Duration:
+		return store(p, text, time.ParseDuration, "not a duration; write 50ms, 2s or 1m")
+	case *[]string:
+		*p = texts
+	default:
+		return f.setList(texts)
+	}
+	return nil
+}
+
+// store parses a single value; what is wrong is said by hint.
+func store[T any](p *T, text string, parse func(string) (T, error), hint string) error {
+	v, err := parse(text)
+	if err != nil {
+		return errors.New(hint)
+	}
+	*p = v
+	return nil
+}
+
+// setList parses a list of values with a text form of their own, or of records.
+func (f Field) setList(texts []string) error {
+	list := reflect.New(reflect.TypeOf(f.Pointer).Elem()).Elem()
+	for i, text := range texts {
+		item := reflect.New(list.Type().Elem())
+		var err error
+		switch p := item.Interface().(type) {
+		case *netip.Prefix:
+			*p, err = parsePrefix(text)
+		case encoding.TextUnmarshaler:
+			err = p.UnmarshalText([]byte(text))
+		default:
+			if err = parseRecord(text, p); err != nil {
+				err = fmt.Errorf("number %d: %w", i+1, err)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		list = reflect.Append(list, item.Elem())
+	}
+	reflect.ValueOf(f.Pointer).Elem().Set(list)
+	return nil
+}
+
+// parsePrefix reads a network, or one address as the network of itself.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no network; write 10.0.0.0/8 or fd00::/8", text)
+	}
+	return prefix.Masked(), nil
+}
+
+// Value returns what the field holds: a string, a bool, an int or a list of texts.
+// Each value of a list is passed to mask, which may hide secrets.
+func (f Field) Value(mask func(any) any) any {
+	switch p := f.Pointer.(type) {
+	case *time.Duration:
+		return p.String()
+	case *bool:
+		return *p
+	case *int:
+		return *p
+	case *string:
+		return *p
+	}
+	list := reflect.ValueOf(f.Pointer).Elem()
+	texts := make([]string, 0, list.Len())
+	for i := range list.Len() {
+		switch v := mask(list.Index(i).Interface()).(type) {
+		case string:
+			texts = append(texts, v)
+		case fmt.Stringer:
+			texts = append(texts, v.String())
+		default:
+			texts = append(texts, recordText(v))
+		}
+	}
+	return texts
+}
+
+// isRecords is true for a list of records.
+func (f Field) isRecords() bool {
+	t := reflect.TypeOf(f.Pointer).Elem()
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && !reflect.PointerTo(t.Elem()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// itemText returns an item of a list in the file as it may be given in a flag. A
+// value whose text form has parts may be a mapping of all of them.
+func (f Field) itemText(item *yaml.Node) (text string, ok bool) {
+	of := reflect.TypeOf(f.Pointer).Elem().Elem()
+	switch {
+	case item.Kind == yaml.ScalarNode:
+		return item.Value, item.Tag != "!!null"
+	case item.Kind != yaml.MappingNode || of.Kind() != reflect.Struct:
+		return "", false
+	case f.isRecords():
+		var value map[string]any
+		if item.Decode(&value) != nil {
+			return "", false
+		}
+		data, err := json.Marshal(value)
+		return string(data), err == nil
+	}
+	var values []string
+	for _, name := range parts(of) {
+		values = append(values, yamlnode.Text(yamlnode.Get(item, name)))
+	}
+	return strings.Join(values, ","), len(values) > 0 && !slices.Contains(values, "") && len(item.Content) == 2*len(values)
+}
+
+// parts names the parts of a record, or of a value whose text form has parts.
+func parts(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("yaml"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// parseRecord reads one record into a pointer to a struct.
+func parseRecord(text string, into any) error {
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
+		_, reason := yamlnode.Reason(err)
+		return errors.New(reason)
+	}
+	if len(node.Content) != 1 || node.Content[0].Kind != yaml.MappingNode {
+		return errors.New("write {name: …, …}")
+	}
+	record, known := node.Content[0], parts(reflect.TypeOf(into).Elem())
+	for i := 0; i < len(record.Content); i += 2 {
+		name := record.Content[i].Value
+		if slices.Contains(known, name) {
+			continue
+		}
+		if near := nearest.Word(name, known); near != "" {
+			return fmt.Errorf("%q means nothing here; did you mean %s?", name, near)
+		}
+		return fmt.Errorf("%q means nothing here", name)
+	}
+	if err := record.Decode(into); err != nil {
+		_, reason := yamlnode.Reason(err)
+		reason = strings.TrimPrefix(reason, "unmarshal errors: ")
+		_, reason = yamlnode.CutLine(strings.TrimPrefix(reason, "construct errors: "))
+		return errors.New(reason)
+	}
+	return nil
+}
+
+// recordText writes a record as it may be given in a flag, without the parts that
+// are zero.
+func recordText(record any) string {
+	v := reflect.ValueOf(record)
+	var written []string
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			continue
+		}
+		value := v.Field(i).Interface()
+		if d, ok := value.(time.Duration); ok {
+			value = d.String()
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			continue // texts, numbers and lists of texts always encode
+		}
+		written = append(written, v.Type().Field(i).Tag.Get("yaml")+": "+string(text))
+	}
+	return "{" + strings.Join(written, ", ") + "}"
+}
