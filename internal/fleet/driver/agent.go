@@ -23,7 +23,9 @@ func agentContent() []string {
 func agentStats() []string { return []string{"fairway", "haproxy", "stats", "-o", "json"} }
 func agentCheck() []string { return []string{"fairway", "haproxy", "apply", "--check", "-o", "json"} }
 func agentApply() []string { return []string{"fairway", "haproxy", "apply", "-o", "json"} }
-func agentTrust() []string { return []string{"fairway", "haproxy", "apply", "--skip-check", "-o", "json"} }
+func agentTrust() []string {
+	return []string{"fairway", "haproxy", "apply", "--skip-check", "-o", "json"}
+}
 
 // agentTransport is a container with the agent, which does the whole of a change by
 // itself: it goes on also when Fairway does not.
