@@ -62,7 +62,7 @@ type Settings struct {
 	// have the last word; nil refuses nothing here.
 	UserDirs []string
 	// UserFile reports what is known to be wrong with the user file of a filter: why
-	// it cannot be read, or which of its lines let nobody in. It does not wait for the
+	// it cannot be read, or which of its lines let no user in. It does not wait for the
 	// file. A nil function knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
 }

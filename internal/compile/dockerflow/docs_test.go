@@ -76,7 +76,7 @@ What differs from the original in every case:
 - A label that is wrong costs its own route, which keeps its last good form or answers 503; no other service notices. ` + "`fairway problems`" + `
   says what to do.
 - Requests go to the instances themselves, not to the virtual address of the service. There is no polling, and no reload.
-- Hosts and paths that nobody takes answer 404, not 503, unless a service is the default backend.
+- Hosts and paths that no route takes answer 404, not 503, unless a service is the default backend.
 - Of several routes that take a request, the one with the more specific host, then the longer path, then more conditions wins;
   aclName decides between services that ask for exactly the same. Where only one of two has an aclName, the one that was
   there first has the requests.

@@ -38,8 +38,8 @@ const (
 func CanonicalHeader(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
 
 // CheckHeader says whether a label may change a header of requests or responses.
-// Underscores count as hyphens, because services behind CGI cannot tell them
-// apart.
+// Underscores count as hyphens, because services behind CGI cannot separate
+// them.
 func CheckHeader(name string, request bool, change HeaderChange) error {
 	if !chars.IsToken(name) {
 		return Bad("", "%s is not the name of a header", chars.Excerpt(name))

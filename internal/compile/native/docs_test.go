@@ -82,7 +82,7 @@ When the instances of a service have different labels, as they do during an upda
 		title string
 	}{
 		{scopeMatch, "Which requests a route takes"},
-		{scopeFilter, "What happens on the way\n\nFilters are applied in this order, whatever the order of the labels"},
+		{scopeFilter, "What happens on the way\n\nFilters are applied in this order, in whichever order the labels stand"},
 		{scopeRoute, "Waiting"},
 		{scopeBackend, "How the service is used"},
 		{scopeInstance, "Read from each instance"},

@@ -114,7 +114,7 @@ var keys = []Key{
 		d.Filter.Redirect, err = draft.ReadRedirect(v)
 		return err
 	}},
-	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line that is none of these lets nobody in.", "file:/run/secrets/users", func(d *reading, _, v string) (err error) {
+	{"basic-auth", scopeFilter, "file:/path", "Asks for a user of the file, which is in htpasswd form (bcrypt, SHA, apr1, MD5-crypt, SHA-crypt) and is read where Fairway runs, below a directory of `label-files`. A line in another form lets no user in.", "file:/run/secrets/users", func(d *reading, _, v string) (err error) {
 		d.Filter.BasicAuth, err = draft.ReadAuthFile(v)
 		return err
 	}},
