@@ -86,6 +86,7 @@ type grammar struct {
 	Fleet       fleetCommand       `cmd:"" group:"fleet" help:"Manage HAProxy configurations on many Docker hosts."`
 	HAProxy     haproxyCommand     `cmd:"" name:"haproxy" group:"fleet" help:"Run HAProxy in a container with a configuration from the control server."`
 	Healthcheck healthcheckCommand `cmd:"" group:"other" help:"Check readiness, for HEALTHCHECK in images."`
+	OpenAPI     openAPICommand     `cmd:"" name:"openapi" group:"other" help:"Print the OpenAPI document of the admin API."`
 	Completion  completionCommand  `cmd:"" group:"other" help:"Print a shell completion script."`
 	Version     versionCommand     `cmd:"" group:"other" help:"Print the version."`
 	Complete    completeCommand    `cmd:"" hidden:"" help:"Print what the last word may become."`

@@ -9,7 +9,7 @@ import (
 )
 
 // What pages ask operations to do, and the commands that ask for the same.
-func pageDeeds() map[string][]string {
+func pageCalls() map[string][]string {
 	return map[string][]string{
 		"POST /v1/commands":                                    {"drain", "pause", "weight", "pin", "rollback"},
 		"DELETE /v1/commands/*":                                {"undrain", "resume", "unpin", "weight"},
@@ -73,9 +73,9 @@ func TestPagesDoWhatCommandsDo(t *testing.T) {
 	for _, leaf := range p.Model.Leaves(true) {
 		known[strings.TrimPrefix(leaf.FullPath(), p.Model.Name+" ")] = true
 	}
-	deeds := pageDeeds()
+	calls := pageCalls()
 	for deed := range found {
-		all, ok := deeds[deed]
+		all, ok := calls[deed]
 		if !ok {
 			t.Errorf("a page asks %s; which command does?", deed)
 		}
@@ -85,7 +85,7 @@ func TestPagesDoWhatCommandsDo(t *testing.T) {
 			}
 		}
 	}
-	for deed := range deeds {
+	for deed := range calls {
 		if !found[deed] {
 			t.Errorf("no page asks %s", deed)
 		}

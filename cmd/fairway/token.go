@@ -104,17 +104,17 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 	if a.Limit < 1 || a.Limit > 1000 {
 		return usageError{fmt.Errorf("--limit: want 1 to 1000, not %d", a.Limit)}
 	}
-	_, err := list(c, func(client *api.Client) (api.List[api.Deed], error) { return client.Deeds(ctx, a.Limit) }, c.deeds)
+	_, err := list(c, func(client *api.Client) (api.List[api.AuditEntry], error) { return client.Audit(ctx, a.Limit) }, c.auditLog)
 	return err
 }
 
-func (c *console) deeds(deeds []api.Deed) {
+func (c *console) auditLog(entries []api.AuditEntry) {
 	header := []string{"WHEN", "WHO", "ROLE", "FROM", "STATUS", "WHAT"}
 	if c.wide() {
 		header = append(header, "OPERATION")
 	}
 	var rows [][]cell
-	for _, d := range deeds {
+	for _, d := range entries {
 		col := good
 		if d.Status >= 400 {
 			col = bad

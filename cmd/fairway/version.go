@@ -3,7 +3,24 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+
+	"fairway/internal/api"
 )
+
+type openAPICommand struct{}
+
+// Help is the detail.
+func (openAPICommand) Help() string {
+	return `No running Fairway is asked. The admin API serves the same document at /v1/openapi.json.
+
+    fairway openapi > fairway.json`
+}
+
+// Run prints the document that this program serves.
+func (openAPICommand) Run(c *console) error {
+	_, err := c.out.Write(api.OpenAPI())
+	return err
+}
 
 type versionCommand struct{}
 

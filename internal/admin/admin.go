@@ -25,41 +25,43 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
+	"fairway/internal/admin/access"
+	"fairway/internal/admin/explain"
+	"fairway/internal/admin/meter"
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
-	"fairway/internal/engine/traffic"
+	"fairway/internal/control"
+	"fairway/internal/fleet"
+	"fairway/internal/notify"
+	"fairway/internal/plan"
 	"fairway/internal/route"
+	"fairway/internal/rules"
+	"fairway/internal/series"
 )
 
 // Catalogue hands out what exists. *catalog.Feed is one.
 type Catalogue interface {
 	// Newest returns the newest snapshot, or nil before the first.
 	Newest() *catalog.Snapshot
+	// Changed is closed when there is another one.
+	Changed() <-chan struct{}
 }
 
 // Tables hands out what is served.
 type Tables interface {
 	// Table returns the live table, or nil before the first.
 	Table() *route.Table
+	// Changed is closed when there is another one.
+	Changed() <-chan struct{}
 	// Status says how current the table is.
-	Status() Status
-}
-
-// Status is the condition of the live table.
-type Status struct {
-	// State is one of the State constants of package api.
-	State string
-	// Since is when State was entered.
-	Since time.Time
-	// Applied is when a table last went live; zero before the first.
-	Applied time.Time
-	// Pending is the reason why the newest table is not live; empty when it is.
-	Pending string
+	Status() control.Status
 }
 
 // Sources says how the sources are doing right now, sorted by name.
@@ -67,22 +69,11 @@ type Sources interface {
 	Sources() []catalog.SourceStatus
 }
 
-// Engine says what an engine knows of its endpoints.
+// Engine says what an engine knows of endpoints and routes.
 type Engine interface {
+	meter.Engine
 	// Name is the engine's name.
 	Name() string
-	// Endpoints returns the endpoints of every backend, in any order.
-	Endpoints() []EndpointStatus
-	// Traffic returns what has come through each route, sorted.
-	Traffic() []traffic.Totals
-}
-
-// EndpointStatus is what an engine knows of one endpoint.
-type EndpointStatus = traffic.EndpointStatus
-
-// live is what the API shows of it.
-func live(st EndpointStatus) *api.EndpointLive {
-	return &api.EndpointLive{InRotation: !st.OutOfRotation, InFlight: st.InFlight, Ejected: st.Ejected, Health: st.Health}
 }
 
 // Doctor says why services and instances of a name are served or not; nothing
@@ -111,7 +102,7 @@ type Options struct {
 	Anonymous string
 	// TLS is how the listener proves who it is; zero for no TLS, which beyond this
 	// machine needs Insecure.
-	TLS TLS
+	TLS access.TLS
 	// Insecure allows an address that other machines reach without TLS.
 	Insecure bool
 	// StateDir is where tokens and the audit log are kept; empty keeps them in
@@ -133,23 +124,24 @@ type Options struct {
 	History  History
 	Commands Commands
 	// Notifications, Rules and Series are nil where there are none.
-	Notifications Notifications
-	Rules         Rules
-	Series        Series
+	Notifications *notify.Notifier
+	Rules         *rules.Rules
+	Series        *series.Store
 	// Planner is nil where nothing can be planned.
-	Planner Planner
+	Planner *plan.Planner
 	// Fleet is nil where there is none.
-	Fleet      *Fleet
+	Fleet      *fleet.Fleet
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
+
+	now func() time.Time // the clock of tests
 }
 
 // Limits of the listener. An answer is made from memory, so that a client that
 // takes longer than this does not read.
 const (
-	minToken       = 16
 	maxConnections = 256
 	maxHeader      = 64 << 10
 	maxBody        = 1 << 20
@@ -163,25 +155,27 @@ const (
 // Server is the admin API on its listener. Addr and Close may be called from any
 // goroutine.
 type Server struct {
-	options  Options
-	log      *slog.Logger
-	started  time.Time
-	listener net.Listener
-	hosts    *hosts
-	tls      *tls.Config // nil: none
-	token    string      // sum of Options.Token; empty: there is none
-	tokens   *tokens
-	sessions *sessions
-	audit    *audit
-	// anonymous is the role of those who show nothing; empty for none.
-	anonymous string
+	options   Options
+	log       *slog.Logger
+	started   time.Time
+	listener  net.Listener
+	hosts     *hosts
+	tls       *tls.Config // nil: none
+	access    *access.Access
 	requests  *prometheus.CounterVec
 	mux       http.Handler // the operations, without the guards
 	handler   http.Handler
-	matchers  matchers
-	traffic   meter
+	explainer explain.Explainer
+	meter     *meter.Meter
 	watchers  map[string]chan struct{} // by role, one in it for each stream
 	stopping  chan struct{}            // closed when the listener is to be given up
+
+	views struct { // the newest view, and what it is of
+		sync.Mutex
+		snapshot *catalog.Snapshot
+		table    *route.Table
+		newest   *show.View
+	}
 }
 
 // New binds the listener, so that the address is known and taken from here on.
@@ -195,27 +189,29 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second), sessions: newSessions()}
-	s.traffic.engine = o.Engine
+	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second)}
+	s.meter = meter.New(o.Engine)
 	s.watchers, s.stopping = map[string]chan struct{}{}, make(chan struct{})
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)
 	}
-	if o.Token != "" {
-		if len(o.Token) < minToken {
-			return nil, fmt.Errorf("admin: the token has fewer than %d characters", minToken)
-		}
-		s.token = sumOf(o.Token)
-		s.options.Token = "" // the sum is all that is needed
-	}
-	if err := s.open(); err != nil {
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fairway_admin_requests_total",
+		Help: "Requests to the admin API by path pattern and status code.",
+	}, []string{"path", "code"})
+	if err := o.Registerer.Register(s.requests); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
+	var err error
+	if s.access, err = access.Open(access.Options{Token: o.Token, Dir: o.StateDir, Now: o.now, Logger: o.Logger}); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	s.options.Token = "" // the sum is all that is needed
 	ln, err := listen(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	if err := s.guard(ln.Addr()); err != nil {
+	if err := s.guard(ln.Addr(), o.Token != ""); err != nil {
 		_ = ln.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
@@ -224,46 +220,15 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// open reads what the server needs before it listens.
-func (s *Server) open() (err error) {
-	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "fairway_admin_requests_total",
-		Help: "Requests to the admin API by path pattern and status code.",
-	}, []string{"path", "code"})
-	if err := s.options.Registerer.Register(s.requests); err != nil {
-		return err
-	}
-	// The admin API is needed most when something is broken: it starts with what
-	// can be read, and says what cannot.
-	if s.audit, err = openAudit(s.options.StateDir); err != nil {
-		s.log.Error("the audit log of before cannot be read", "error", err)
-	}
-	if s.tokens, err = openTokens(s.options.StateDir); err != nil {
-		s.log.Error("no token is known until this is mended; remove the file to begin anew", "error", err)
-		s.tokens = &tokens{now: time.Now}
-	}
-	if s.token != "" {
-		return nil
-	}
-	path, err := s.tokens.first()
-	switch {
-	case err != nil:
-		s.log.Error("the first token cannot be kept", "error", err)
-	case path != "":
-		s.log.Info("made the first token, for admin", "file", path)
-	}
-	return nil
-}
-
 // guard decides who is let in at the address that was bound.
-func (s *Server) guard(bound net.Addr) error {
+func (s *Server) guard(bound net.Addr, token bool) error {
 	o := s.options
-	config, names, err := newTLS(o.TLS, s.log)
+	config, names, err := o.TLS.Config(s.log)
 	if err != nil {
 		return err
 	}
 	s.tls = config
-	if !local(bound) {
+	if !access.Local(bound) {
 		if config == nil && !o.Insecure {
 			return fmt.Errorf("%s can be reached from other machines: set admin.tls-cert and admin.tls-key, or listen on 127.0.0.1; admin.insecure allows it without TLS", o.Listen)
 		}
@@ -271,7 +236,7 @@ func (s *Server) guard(bound net.Addr) error {
 			return fmt.Errorf("%s can be reached from other machines: admin.anonymous is for this machine alone", o.Listen)
 		}
 	}
-	s.anonymous = anonymousRole(o, bound, s.token != "")
+	s.access.Anonymous = access.AnonymousRole(o.Anonymous, bound, token)
 	s.hosts, err = newHosts(bound, o.AllowedHosts, names, config != nil)
 	return err
 }
@@ -354,31 +319,4 @@ func listen(address string) (net.Listener, error) {
 		return nil, err
 	}
 	return ln, nil
-}
-
-// anonymousRole is the role of those who show nothing; empty for none.
-func anonymousRole(o Options, bound net.Addr, token bool) string {
-	switch {
-	case o.Anonymous == api.RoleNone:
-		return ""
-	case o.Anonymous != "":
-		return o.Anonymous
-	case token || !local(bound):
-		return ""
-	case bound.Network() == "unix":
-		return api.RoleAdmin
-	}
-	return api.RoleViewer
-}
-
-// local is true for an address that other machines cannot reach. It is judged
-// by what was bound, never by a name.
-func local(a net.Addr) bool {
-	switch a := a.(type) {
-	case *net.TCPAddr:
-		return a.IP.IsLoopback()
-	case *net.UnixAddr:
-		return true
-	}
-	return false
 }

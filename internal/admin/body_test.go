@@ -9,7 +9,7 @@ import (
 
 // A name that is in the JSON twice could mean either, and is refused.
 func TestANameTwiceInJSONIsRefused(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Token = goodToken
 	s := newServer(t, o)
 	for body, want := range map[string]int{

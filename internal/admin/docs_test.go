@@ -2,6 +2,10 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"regexp"
 	"slices"
@@ -19,17 +23,11 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := map[string]string{}
-	for _, section := range strings.Split(string(text), "\n## ")[1:] {
-		title, body, _ := strings.Cut(section, "\n")
-		if method, _, ok := strings.Cut(title, " /"); ok && method == strings.ToUpper(method) {
-			sections[title] = body
-		}
-	}
-	s := newServer(t, options(newWorld(t)))
+	sections := sectionsOf(t)
+	s := newServer(t, options(t, newWorld(t)))
 	param := regexp.MustCompile("`([a-z]+)=[a-z]*`")
 	for _, op := range s.operations() {
-		title := op.verb() + " " + strings.NewReplacer("{$}", "", "...", "").Replace(op.path)
+		title := title(op)
 		body, ok := sections[title]
 		if !ok {
 			t.Errorf("docs/api.md says nothing about %s", title)
@@ -41,7 +39,12 @@ func TestDocs(t *testing.T) {
 			named = append(named, m[1])
 		}
 		slices.Sort(named)
-		if want := slices.Sorted(slices.Values(op.params)); !slices.Equal(slices.Compact(named), want) {
+		want := []string{}
+		for _, p := range op.params {
+			want = append(want, p.name)
+		}
+		slices.Sort(want)
+		if named = slices.Compact(named); !slices.Equal(named, want) {
 			t.Errorf("%s: the parameters are %q, docs/api.md names %q", title, want, named)
 		}
 		if op.public != strings.Contains(body, "No token.") {
@@ -70,7 +73,7 @@ func TestDocs(t *testing.T) {
 		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
 		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
-		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.Deed]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		v, ok := into[m[1]]
@@ -95,5 +98,45 @@ func TestDocs(t *testing.T) {
 		if !strings.Contains(string(text), "`"+outcome+"`") {
 			t.Errorf("docs/api.md does not say what `%s` means", outcome)
 		}
+	}
+}
+
+// TestDocsListProblemCodes holds the list of problem codes in docs/api.md to the
+// constants of package route; -update writes it anew.
+func TestDocsListProblemCodes(t *testing.T) {
+	const file, begin, end = "../../docs/api.md", "<!-- problem codes: go test ./internal/admin -update -->\n", "<!-- end -->\n"
+	f, err := parser.ParseFile(token.NewFileSet(), "../route/table.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list strings.Builder
+	list.WriteString("| code | |\n|---|---|\n")
+	ast.Inspect(f, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Code" {
+			fmt.Fprintf(&list, "| `%s` | %s |\n", strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`), strings.TrimSpace(spec.Comment.Text()))
+		}
+		return true
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(text), begin)
+	old, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatal("docs/api.md has no place for the problem codes")
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(before+begin+list.String()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if old != list.String() {
+		t.Errorf("the problem codes in docs/api.md are not those of package route; rewrite with -update:\n%s", list.String())
 	}
 }

@@ -28,7 +28,7 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 		secureHeaders(rec.Header())
 		err := cmp.Or(s.hosts.check(r), sameOrigin(r))
 		if err == nil && crossOrigin.Check(r) != nil {
-			err = status(http.StatusForbidden, "refused: the request was made by a page of another origin")
+			err = api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin")
 		}
 		if err != nil && followed(r) && s.hosts.check(r) == nil {
 			rec.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -37,7 +37,7 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 			return
 		}
 		if err != nil {
-			fail(rec, err)
+			send(rec, err.Status, api.ProblemContentType, err)
 			return
 		}
 		s.mux.ServeHTTP(rec, r)
@@ -64,7 +64,7 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request) {
 	}
 	s.log.Error("admin handler panicked", "path", r.Pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if w.status == 0 {
-		fail(w, status(http.StatusInternalServerError, "the handler failed; the log says more"))
+		send(w, http.StatusInternalServerError, api.ProblemContentType, api.Errorf(http.StatusInternalServerError, "the handler failed; the log says more"))
 	}
 }
 
@@ -82,18 +82,18 @@ func secureHeaders(h http.Header) {
 // sameOrigin refuses what a browser asks on behalf of another page, whatever the
 // method: an answer says too much to be fetched blindly. Pages of the same site
 // are strangers too, since other people's services are served on sister names.
-func sameOrigin(r *http.Request) error {
+func sameOrigin(r *http.Request) *api.Error {
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
 	case "", "none", "same-origin":
 	default:
-		return status(http.StatusForbidden, "refused: the request was made by a page of another origin; type the address instead")
+		return api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin; type the address instead")
 	}
 	// Browsers that do not send Sec-Fetch-Site send Origin with whatever scripts
 	// could read.
 	if origin := r.Header.Get("Origin"); origin != "" {
 		_, host, _ := strings.Cut(origin, "://")
 		if host != r.Host {
-			return status(http.StatusForbidden, "refused: the request was made by a page of another origin")
+			return api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin")
 		}
 	}
 	return nil
@@ -133,7 +133,7 @@ func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, erro
 
 // check refuses a request that calls the listener by a name it does not have: a
 // name that somebody else made point here (DNS rebinding), or 0.0.0.0.
-func (h *hosts) check(r *http.Request) error {
+func (h *hosts) check(r *http.Request) *api.Error {
 	if h.port == "" {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (h *hosts) check(r *http.Request) error {
 	if dialled, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && full == dialled.String() {
 		return nil
 	}
-	return status(http.StatusForbidden, "refused: the admin listener is not called "+strconv.Quote(r.Host)+"; if it should be, add the name to admin.allowed-hosts")
+	return api.Errorf(http.StatusForbidden, "refused: the admin listener is not called %q; if it should be, add the name to admin.allowed-hosts", r.Host)
 }
 
 // recorder remembers the status code that was sent.
@@ -182,9 +182,4 @@ func (r *recorder) code() int {
 		return http.StatusOK
 	}
 	return r.status
-}
-
-// status makes the error that is answered with code.
-func status(code int, detail string) *api.Error {
-	return &api.Error{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}
 }

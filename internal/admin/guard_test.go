@@ -33,7 +33,7 @@ type asker struct {
 
 // askers is everybody there is: each role by each way to show it, and those whose
 // token, session or certificate does not hold.
-func askers(t *testing.T, s *Server) []asker {
+func askers(t *testing.T, s *Server, shift *time.Duration) []asker {
 	t.Helper()
 	bearer := func(token string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
@@ -43,7 +43,7 @@ func askers(t *testing.T, s *Server) []asker {
 	}
 	session := func(cookie, key string) func(*http.Request) {
 		return func(r *http.Request) {
-			r.AddCookie(&http.Cookie{Name: plainCookie, Value: cookie})
+			r.AddCookie(&http.Cookie{Name: "fairway", Value: cookie})
 			if key != "" {
 				r.Header.Set(api.SessionKeyHeader, key)
 			}
@@ -64,7 +64,7 @@ func askers(t *testing.T, s *Server) []asker {
 		{name: "an empty token", edit: bearer("")},
 		{name: "the token by another scheme", edit: authorization("Basic " + goodToken)},
 		{name: "the token without scheme", edit: authorization(goodToken)},
-		{name: "the token in a cookie", edit: func(r *http.Request) { r.AddCookie(&http.Cookie{Name: plainCookie, Value: goodToken}) }},
+		{name: "the token in a cookie", edit: func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "fairway", Value: goodToken}) }},
 		{name: "a session made up", edit: session("AAAA", "AAAA")},
 		{name: "a certificate without role", edit: certificate("Example Ltd")},
 		{name: "a certificate with role and more", role: api.RoleOperator, edit: certificate("Example Ltd", api.RoleOperator)},
@@ -74,30 +74,31 @@ func askers(t *testing.T, s *Server) []asker {
 		}},
 		{name: "a wrong token with a good certificate", edit: func(r *http.Request) { certificate(api.RoleAdmin)(r); bearer("x")(r) }},
 	}
-	make := func(name, role string) (secret, cookie, key string) {
-		made, err := s.tokens.create(api.NewToken{Name: name, Role: role, Days: 1}, "")
+	const past = -25 * time.Hour // a token for a day is over, a session is idle
+	make := func(name, role string, token, session time.Duration) (secret, cookie, key string) {
+		*shift = token
+		made, err := s.access.Tokens.Create(api.NewToken{Name: name, Role: role, Days: 1}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		cookie, key, err = s.sessions.begin(sumOf(made.Secret))
+		*shift = session
+		defer func() { *shift = 0 }()
+		rec := httptest.NewRecorder()
+		began, err := s.access.SignIn(rec, httptest.NewRequest("POST", "/v1/session", nil), made.Secret)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return made.Secret, cookie, key
+		return made.Secret, rec.Result().Cookies()[0].Value, began.Key
 	}
 	for _, role := range api.Roles() {
-		secret, cookie, key := make(role, role)
-		_, _, otherKey := make("other-"+role, role)
-		revoked, revokedCookie, revokedKey := make("revoked-"+role, role)
-		if err := s.tokens.revoke("revoked-" + role); err != nil {
+		secret, cookie, key := make(role, role, 0, 0)
+		_, _, otherKey := make("other-"+role, role, 0, 0)
+		revoked, revokedCookie, revokedKey := make("revoked-"+role, role, 0, 0)
+		if err := s.access.Tokens.Revoke("revoked-" + role); err != nil {
 			t.Fatal(err)
 		}
-		over, overCookie, overKey := make("over-"+role, role)
-		if i, ok := s.tokens.index("over-" + role); ok {
-			s.tokens.known[i].Expires = time.Now().Add(-time.Second)
-		}
-		_, idleCookie, idleKey := make("idle-"+role, role)
-		s.sessions.open[sumOf(idleCookie)].last = time.Now().Add(-sessionIdle - time.Second)
+		over, overCookie, overKey := make("over-"+role, role, past, past+24*time.Hour-time.Minute)
+		_, idleCookie, idleKey := make("idle-"+role, role, 0, past)
 		all = append(
 			all,
 			asker{name: role + " by token", role: role, edit: bearer(secret)},
@@ -112,7 +113,7 @@ func askers(t *testing.T, s *Server) []asker {
 			asker{name: role + " by session that was idle", edit: session(idleCookie, idleKey)},
 			asker{name: role + " by key alone", edit: func(r *http.Request) { r.Header.Set(api.SessionKeyHeader, key) }},
 			asker{name: role + " by secure cookie without TLS", edit: func(r *http.Request) {
-				r.AddCookie(&http.Cookie{Name: secureCookie, Value: cookie})
+				r.AddCookie(&http.Cookie{Name: "__Host-fairway", Value: cookie})
 				r.Header.Set(api.SessionKeyHeader, key)
 			}},
 		)
@@ -173,32 +174,35 @@ func circumstances(s *Server) []circumstance {
 // Every operation, and a path that is none, by every method, asked by everybody in
 // every circumstance: only what is allowed is reached, and what is refused says so.
 func TestEveryOperationAgainstEverybody(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Token = goodToken
 	o.AllowedHosts = []string{"fairway.example.com"}
+	shift := time.Duration(0) // of the clock
+	o.now = func() time.Time { return time.Now().Add(shift) }
 	s := newServer(t, o)
 	reached := ""
 	ops := s.operations()
 	needs := map[string]string{} // by method and path
 	asked := map[string][]string{}
 	for i, op := range ops {
-		name := op.verb() + " " + op.path
+		name := op.method + " " + op.path
 		needs[name] = op.needs()
 		if op.public {
 			needs[name] = "public"
 		}
-		if op.method == "" {
+		if op.method == http.MethodGet {
 			needs["HEAD "+op.path] = needs[name]
 		}
 		asked[op.path] = append(asked[op.path], needs[name])
-		ops[i].serve = func(w http.ResponseWriter, _ *http.Request) error {
+		ops[i].serve = func(r *request) error {
 			reached = name
-			return answer(w, api.Done{})
+			send(r.w, http.StatusOK, "application/json", api.Done{})
+			return nil
 		}
 	}
 	asked["/v1/unknown"], asked["/v2"] = []string{api.RoleViewer}, []string{api.RoleViewer}
 	s.handler = s.newHandler(ops)
-	everybody, everyhow := askers(t, s), circumstances(s)
+	everybody, everyhow := askers(t, s, &shift), circumstances(s)
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"}
 	tried, let := 0, 0
 	for path, roles := range asked {
@@ -301,9 +305,9 @@ func checkAnswer(t *testing.T, rec *httptest.ResponseRecorder) {
 }
 
 func TestWithoutTokenEverybodyHereMayRead(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	s := newServer(t, options(t, newWorld(t)))
 	for _, op := range s.operations() {
-		if op.verb() != http.MethodGet || op.path == "/v1/watch" {
+		if op.method != http.MethodGet || op.path == "/v1/watch" {
 			continue
 		}
 		mayNot := op.needs() == api.RoleOperator || op.needs() == api.RoleAdmin
@@ -315,7 +319,7 @@ func TestWithoutTokenEverybodyHereMayRead(t *testing.T) {
 
 // A client that dials one address of a listener for all may name just this one.
 func TestTheAddressThatWasDialledIsAllowed(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Listen, o.Token, o.Insecure = "0.0.0.0:0", goodToken, true
 	s := newServer(t, o)
 	port := s.Addr().(*net.TCPAddr).Port
@@ -337,7 +341,7 @@ func TestTheAddressThatWasDialledIsAllowed(t *testing.T) {
 }
 
 func TestPathsThatAreNotClean(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Token = goodToken
 	s := newServer(t, o)
 	for _, path := range []string{"//v1/routes", "/v1/../v1/routes", "/healthz/../v1/routes", "/v1//routes", "/healthz/", "/healthz/x", "/V1/routes", "/v1/routes/", "/v1%2froutes", "/v1/%72outes"} {
@@ -355,7 +359,7 @@ func TestPanicIsAnsweredAndLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t)
 	w.doctor = func(string) []api.Diagnosis { panic("the doctor is out") }
-	o := options(w)
+	o := options(t, w)
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	s := newServer(t, o)
 	rec := ask(t, s, "GET", "/v1/doctor/a", nil)
@@ -372,7 +376,7 @@ func TestPanicIsAnsweredAndLoggedOnce(t *testing.T) {
 }
 
 func TestOnlyOneServerPerRegisterer(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	newServer(t, o)
 	if _, err := New(o); err == nil {
 		t.Error("two servers count into the same metric")

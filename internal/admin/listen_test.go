@@ -53,7 +53,7 @@ func TestNew(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := options(newWorld(t))
+			o := options(t, newWorld(t))
 			tt.edit(&o)
 			s, err := New(o)
 			if err == nil {
@@ -77,7 +77,7 @@ func TestNewLeavesNothingBehindWhenItFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Listen = ln.Addr().String()
 	ln.Close()
 	if _, err := New(o); err == nil {
@@ -98,7 +98,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 		<-leave
 		return []api.Diagnosis{{Service: "a"}}
 	}
-	s := newServer(t, options(w))
+	s := newServer(t, options(t, w))
 	stop := run(t, s)
 	c := newClient(t, api.ClientOptions{URL: "http://" + s.Addr().String()})
 	got := make(chan error, 1)
@@ -127,7 +127,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 }
 
 func TestRunEndsWhenTheListenerFails(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	s := newServer(t, options(t, newWorld(t)))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(t.Context()) }()
 	if err := s.Close(); err != nil {
@@ -140,7 +140,7 @@ func TestRunEndsWhenTheListenerFails(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Listen = "unix://" + path
 	dead, err := net.Listen("unix", path) // a process that died leaves its file behind
 	if err != nil {
@@ -159,7 +159,7 @@ func TestUnixSocket(t *testing.T) {
 	if err := c.Health(t.Context()); err != nil {
 		t.Error(err)
 	}
-	second := options(newWorld(t))
+	second := options(t, newWorld(t))
 	second.Listen = o.Listen
 	if _, err := New(second); err == nil || !strings.Contains(err.Error(), "another process answers") {
 		t.Errorf("a second listener on the same socket: %v", err)
@@ -175,7 +175,7 @@ func TestUnixSocketLeavesFilesAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Listen = "unix://" + path
 	if _, err := New(o); err == nil {
 		t.Error("listening in the place of a file")

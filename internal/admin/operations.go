@@ -1,486 +1,219 @@
 package admin
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"fairway/internal/admin/access"
+	"fairway/internal/admin/meter"
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/route"
 )
 
-// operation is one thing that can be asked.
-type operation struct {
-	// method is the HTTP method; empty means GET, which includes HEAD. What is no
-	// GET changes something, and is audited.
-	method string
-	// path is the pattern of the mux. Several operations may share one.
-	path string
-	// asks is set where nothing is changed although the method is no GET: what is
-	// asked is too long for a URL. It is not audited.
-	asks bool
-	// public operations answer everybody: they say that Fairway is there and
-	// nothing about what it serves.
-	public bool
-	// role is the least role that may ask, one of the Role constants of package
-	// api; empty means viewer for GET and admin for everything else.
-	role string
-	// params are the query parameters it knows; any other is refused, so that a
-	// typing error does not pass for an answer.
-	params []string
-	// body is the most bytes it takes; zero means maxBody.
-	body  int64
-	serve func(w http.ResponseWriter, r *http.Request) error
-}
+// Query parameters that several operations know.
+var (
+	byService = text("service", "ID or name of a service.")
+	bySource  = text("source", "Name of a source.")
+	byHost    = text("host", "Host name: keeps what could take a request for it.")
+)
 
-// verb is the method, never empty.
-func (op operation) verb() string { return cmp.Or(op.method, http.MethodGet) }
-
-// needs is the least role that may ask; empty for everybody.
-func (op operation) needs() string {
-	switch {
-	case op.public:
-		return ""
-	case op.role != "":
-		return op.role
-	case op.verb() == http.MethodGet:
-		return api.RoleViewer
-	}
-	return api.RoleAdmin
-}
-
-// operations is everything that can be asked. docs/api.md describes each.
+// operations is the table of everything that can be asked. docs/api.md describes
+// each, and the OpenAPI document is made of both.
 func (s *Server) operations() []operation {
 	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
 	return slices.Concat([]operation{
-		{path: "/healthz", public: true, serve: s.healthz},
-		{path: "/ready", public: true, serve: s.ready},
-		{path: "/metrics", serve: func(w http.ResponseWriter, r *http.Request) error { metrics.ServeHTTP(w, r); return nil }},
-		{path: "/v1/info", serve: s.info},
-		{path: "/v1/identity", serve: s.identity},
-		{path: "/v1/routes", params: []string{"service", "source", "host", "live"}, serve: s.routes},
-		{path: "/v1/services", params: []string{"service", "source", "host"}, serve: s.services},
-		{path: "/v1/services/{name...}", serve: s.service},
-		{path: "/v1/problems", params: []string{"service", "source"}, serve: s.problems},
-		{path: "/v1/sources", serve: s.sources},
-		{path: "/v1/nodes", params: []string{"source"}, serve: s.nodes},
-		{path: "/v1/explain", params: []string{"method", "url", "header", "client", "listener"}, serve: s.explain},
-		{path: "/v1/doctor/{name...}", serve: s.doctor},
-		{path: "/v1/traffic", params: []string{"wait"}, serve: s.showTraffic},
-		{path: "/v1/watch", params: []string{"traffic"}, serve: s.watch},
-		{method: http.MethodPost, path: "/v1/session", public: true, serve: s.signIn},
-		{method: http.MethodDelete, path: "/v1/session", role: api.RoleViewer, serve: s.signOut},
-		{path: "/v1/tokens", role: api.RoleAdmin, serve: s.listTokens},
-		{method: http.MethodPost, path: "/v1/tokens", role: api.RoleAdmin, serve: s.createToken},
-		{method: http.MethodDelete, path: "/v1/tokens/{name}", role: api.RoleAdmin, serve: s.revokeToken},
-		{path: "/v1/audit", role: api.RoleAdmin, params: []string{"limit"}, serve: s.listDeeds},
+		get("/healthz", s.healthz).open(),
+		raw("/ready", s.ready).giving(reflect.TypeFor[api.Readiness]()).open(),
+		raw("/metrics", func(r *request) error { metrics.ServeHTTP(r.w, r.Request); return nil }),
+		raw("/v1/openapi.json", s.openAPI).open(),
+		get("/v1/info", s.info),
+		get("/v1/identity", func(r *request) (api.Identity, error) { return r.who, nil }),
+		list("/v1/routes", s.routes).with(byService, bySource, byHost, boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
+		list("/v1/services", s.services).with(byService, bySource, byHost),
+		list("/v1/services/{name...}", s.service),
+		list("/v1/problems", s.problems).with(byService, bySource),
+		list("/v1/sources", s.sources),
+		list("/v1/nodes", s.nodes).with(bySource),
+		get("/v1/explain", s.explain).with(
+			param{name: "url", help: "Absolute URL of the request.", required: true},
+			text("method", "HTTP method; GET by default."),
+			param{name: "header", form: someLines, help: "NAME: VALUE; may be given several times."},
+			text("client", "IP address that the request comes from."),
+			text("listener", "Name of the listener that it comes in by; http or https by default, like the scheme.")).refuses(http.StatusServiceUnavailable),
+		list("/v1/doctor/{name...}", s.doctor),
+		get("/v1/traffic", s.showTraffic).with(boolean("wait", "With false nothing is measured: the answer is what somebody else measures already.")),
+		raw("/v1/watch", s.watch).with(boolean("traffic", "Adds an event every second.")),
+		post("/v1/session", s.signIn).open().refuses(http.StatusUnauthorized, http.StatusTooManyRequests),
+		act(http.MethodDelete, "/v1/session", s.signOut).by(api.RoleViewer),
+		list("/v1/tokens", func(*request) ([]api.Token, error) { return s.access.Tokens.List(), nil }).by(api.RoleAdmin),
+		post("/v1/tokens", s.createToken).refuses(http.StatusConflict),
+		act(http.MethodDelete, "/v1/tokens/{name}", s.revokeToken),
+		list("/v1/audit", s.auditLog).by(api.RoleAdmin).with(number("limit", access.MaxEntries, "How many; 100 by default.")),
 	}, s.historyOperations(), s.fleetOperations(), s.notifyOperations(), s.seriesOperations())
 }
 
-// newMux registers operations, and for everything else the answers that say no.
-// Those ask who it is, too: nothing is told to strangers.
-func (s *Server) newMux(ops []operation) *http.ServeMux {
-	mux := http.NewServeMux()
-	register := func(pattern string, op operation) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(op.body, maxBody))
-			err := s.perform(w, r, op)
-			if err == nil {
-				return
-			}
-			if _, told := errors.AsType[*api.Error](err); !told {
-				s.log.Error("admin operation failed", "operation", op.verb()+" "+op.path, "error", err)
-			}
-			fail(w, err)
-		})
-	}
-	paths := map[string][]operation{}
-	for _, op := range ops {
-		serve, params := op.serve, op.params
-		op.serve = func(w http.ResponseWriter, r *http.Request) error {
-			if err := checkParams(r.URL.RawQuery, params); err != nil {
-				return err
-			}
-			return serve(w, r)
-		}
-		register(op.verb()+" "+op.path, op)
-		paths[op.path] = append(paths[op.path], op)
-	}
-	for path, known := range paths {
-		register(path, notAllowed(known))
-	}
-	rest := operation{serve: notFound, role: api.RoleViewer}
-	if s.options.Pages == nil {
-		register("/", rest)
-		return mux
-	}
-	register("/v1/", rest)
-	register("/", operation{public: true, serve: func(w http.ResponseWriter, r *http.Request) error {
-		if reads(r.Method) || r.Method == http.MethodPost {
-			return s.page(w, r)
-		}
-		return s.perform(w, r, rest)
-	}})
-	return mux
-}
+func (s *Server) healthz(*request) (api.Health, error) { return api.Health{Status: "ok"}, nil }
 
-// perform answers one operation, or says why whoever asks may not.
-func (s *Server) perform(w http.ResponseWriter, r *http.Request, op operation) error {
-	var who api.Identity
-	serve := op.serve
-	if need := op.needs(); need != "" {
-		var refused *api.Error
-		if who, refused = s.whoAsks(r); refused == nil && !api.MayAct(who.Role, need) {
-			refused = tooLittle(who, need)
-		}
-		if refused != nil && refused.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
-		}
-		if refused != nil && (who.Name == "" || op.verb() == http.MethodGet) {
-			return refused
-		}
-		if refused != nil {
-			serve = func(http.ResponseWriter, *http.Request) error { return refused }
-		}
-		r = r.WithContext(withIdentity(r.Context(), who))
-	}
-	if op.verb() == http.MethodGet || op.asks {
-		return serve(w, r)
-	}
-	if isInside(r.Context()) {
-		return status(http.StatusMethodNotAllowed, "a page changes nothing")
-	}
-	return s.audited(w, r, who, serve)
-}
-
-// notAllowed is what answers the other methods of a path. Who may ask any of the
-// operations may learn which there are.
-func notAllowed(known []operation) operation {
-	least := known[0]
-	var allow []string
-	for _, op := range known {
-		if op.public || !least.public && api.MayAct(least.needs(), op.needs()) {
-			least = op
-		}
-		allow = append(allow, op.verb())
-		if op.verb() == http.MethodGet {
-			allow = append(allow, http.MethodHead)
-		}
-	}
-	return operation{public: least.public, role: least.needs(), serve: func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Allow", strings.Join(allow, ", "))
-		return status(http.StatusMethodNotAllowed, "not with this method here; with "+strings.Join(allow, ", "))
-	}}
-}
-
-func notFound(http.ResponseWriter, *http.Request) error {
-	return status(http.StatusNotFound, "no such path; docs/api.md lists what there is")
-}
-
-// readBody decodes the JSON that an operation was sent into v, a pointer to a
-// struct. A field that v does not know is refused, a name that is there twice (of
-// which RFC 8259, section 4, does not say which counts), and what is not called JSON:
-// a form of another page cannot send that.
-func readBody(r *http.Request, v any) error {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return status(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
-	}
-	data, err := io.ReadAll(r.Body)
-	if err == nil {
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		err = dec.Decode(v)
-		if _, more := dec.Token(); err == nil && !errors.Is(more, io.EOF) {
-			err = errors.New("there is something behind the JSON")
-		}
-	}
-	if err == nil {
-		err = namesOnce(json.NewDecoder(bytes.NewReader(data)), reflect.TypeOf(v))
-	}
-	var long *http.MaxBytesError
-	switch {
-	case errors.As(err, &long):
-		return status(http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d bytes", long.Limit))
-	case err != nil:
-		return status(http.StatusBadRequest, "the body is not what is asked for: "+strings.TrimPrefix(err.Error(), "json: "))
-	}
-	return nil
-}
-
-// namesOnce fails when an object of a JSON text, which was decoded into a t, has a name
-// twice. Where the object is a struct, case does not count, as it does not in decoding.
-func namesOnce(dec *json.Decoder, t reflect.Type) error {
-	token, err := dec.Token()
-	if err != nil {
-		return nil //nolint:nilerr // the text was decoded before
-	}
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch token {
-	case json.Delim('{'):
-		err = objectNamesOnce(dec, t)
-	case json.Delim('['):
-		for err == nil && dec.More() {
-			err = namesOnce(dec, elementOf(t, ""))
-		}
-	default:
-		return nil
-	}
-	_, _ = dec.Token() // the end of the object or list
+// openAPI answers with the document that this table was written to.
+func (s *Server) openAPI(r *request) error {
+	r.w.Header().Set("Content-Type", "application/json")
+	_, err := r.w.Write(api.OpenAPI())
 	return err
 }
 
-func objectNamesOnce(dec *json.Decoder, t reflect.Type) error {
-	names := map[string]bool{}
-	for dec.More() {
-		token, _ := dec.Token()
-		name, _ := token.(string)
-		twice := names[name]
-		if t != nil && t.Kind() == reflect.Struct { // it has few names
-			for known := range names {
-				twice = twice || strings.EqualFold(known, name)
-			}
-		}
-		if twice {
-			return fmt.Errorf("%q is there twice", name)
-		}
-		names[name] = true
-		if err := namesOnce(dec, elementOf(t, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// elementOf is the type of an element of t: of the field that a name is decoded into
-// where t is a struct. Nil where that is not known.
-func elementOf(t reflect.Type, name string) reflect.Type {
-	if t == nil {
-		return nil
-	}
-	switch t.Kind() {
-	case reflect.Map, reflect.Slice, reflect.Array:
-		return t.Elem()
-	case reflect.Struct:
-		for _, f := range reflect.VisibleFields(t) {
-			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if strings.EqualFold(cmp.Or(tag, f.Name), name) {
-				return f.Type
-			}
-		}
-	}
-	return nil
-}
-
-// checkParams refuses a query that does not parse or has parameters that the
-// operation does not know.
-func checkParams(query string, known []string) error {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return status(http.StatusBadRequest, "the query does not parse")
-	}
-	for name, v := range values {
-		if !slices.Contains(known, name) {
-			return status(http.StatusBadRequest, fmt.Sprintf("no query parameter %q here; known: %s", name, orNone(known)))
-		}
-		if len(v) > 1 && name != "header" {
-			return status(http.StatusBadRequest, fmt.Sprintf("query parameter %q is given twice", name))
-		}
-	}
-	return nil
-}
-
-func orNone(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
-// fail answers with problem details.
-func fail(w http.ResponseWriter, err error) {
-	e := asError(err)
-	send(w, e.Status, api.ProblemContentType, e)
-}
-
-// asError returns what is told of an error: the first *api.Error in it; anything
-// else is ours to know.
-func asError(err error) *api.Error {
-	if e, ok := errors.AsType[*api.Error](err); ok {
-		return e
-	}
-	return status(http.StatusInternalServerError, "it failed; the log says why")
-}
-
-// answer sends v with status 200.
-func answer(w http.ResponseWriter, v any) error {
-	send(w, http.StatusOK, "application/json", v)
-	return nil
-}
-
-// send writes v whole or not at all. The types of package api always encode.
-func send(w http.ResponseWriter, code int, contentType string, v any) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // it is JSON, and says so with nosniff
-	if err := enc.Encode(v); err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(code)
-	_, _ = w.Write(b.Bytes()) // a client that has gone is nobody to tell
-}
-
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, struct {
-		Status string `json:"status"`
-	}{"ok"})
-}
-
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
-	r := api.Readiness{State: s.options.Tables.Status().State}
-	code := http.StatusOK
-	if !r.Ready() {
+func (s *Server) ready(r *request) error {
+	found, code := api.Readiness{State: string(s.options.Tables.Status().State)}, http.StatusOK
+	if !found.Ready() {
 		code = http.StatusServiceUnavailable
 	}
-	send(w, code, "application/json", r)
+	send(r.w, code, "application/json", found)
 	return nil
 }
 
-func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
-	v := s.view()
-	st := s.options.Tables.Status()
+// newest is the view of what is newest. It is made once for a snapshot and a table.
+func (s *Server) newest() *show.View {
+	snapshot, table := s.options.Catalogue.Newest(), s.options.Tables.Table()
+	s.views.Lock()
+	defer s.views.Unlock()
+	if v := s.views.newest; v == nil || s.views.snapshot != snapshot || s.views.table != table {
+		s.views.snapshot, s.views.table = snapshot, table
+		s.views.newest = show.New(snapshot, table, s.options.ShownLabel)
+	}
+	return s.views.newest
+}
+
+// live asks the engine for what it knows of the endpoints.
+func (s *Server) live() show.Live {
+	all := show.Live{}
+	for _, e := range s.options.Engine.Endpoints() {
+		all[[2]string{e.Backend, e.Endpoint}] = meter.Live(e)
+	}
+	return all
+}
+
+func (s *Server) info(r *request) (api.Info, error) {
+	v, st := r.view(), s.options.Tables.Status()
 	info := api.Info{
 		Version: s.options.Version,
 		Engine:  s.options.Engine.Name(),
 		Started: s.started,
 		Table: api.Table{
-			Revision: v.table.Revision, Hash: v.table.Hash,
-			State: st.State, Since: st.Since.UTC(), Applied: st.Applied.UTC(), Pending: st.Pending,
-			Routes: len(v.table.Routes), Backends: len(v.table.Backends), Problems: len(v.table.Problems),
+			Revision: v.Table.Revision, Hash: v.Table.Hash,
+			State: string(st.State), Since: st.Since.UTC(), Applied: st.Applied.UTC(), Pending: st.Pending,
+			Routes: len(v.Table.Routes), Backends: len(v.Table.Backends), Problems: len(v.Table.Problems),
 		},
-		Listeners: make([]api.Listener, len(v.table.Listeners)),
-		History:   s.historyInfo(),
+		Listeners: make([]api.Listener, len(v.Table.Listeners)),
 	}
-	for i, l := range v.table.Listeners {
+	for i, l := range v.Table.Listeners {
 		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
 	}
-	return answer(w, info)
+	if s.options.History != nil {
+		st := s.options.History.Status()
+		info.History = &api.HistoryInfo{Entries: st.Entries, Newest: st.Newest, Bytes: st.Bytes, Alarm: st.Alarm, Since: st.Since.UTC()}
+	}
+	return info, nil
 }
 
-func (s *Server) routes(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	live, err := boolean(q, "live")
+// chosen keeps the routes that the request asks for by host, of those given.
+func (r *request) chosen(routes []*route.Route) ([]*route.Route, error) {
+	if r.text("host") == "" {
+		return routes, nil
+	}
+	host, err := route.CanonicalHost(r.text("host"))
 	if err != nil {
-		return err
+		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
-	keep, err := s.routeFilter(q)
-	if err != nil {
-		return err
-	}
-	v := s.view()
-	if live {
-		v.readLive(s.options.Engine)
-	}
-	items := []api.Route{}
-	for _, rt := range v.table.Routes {
-		if keep(v, rt) {
-			items = append(items, v.route(rt))
+	var kept []*route.Route
+	for _, one := range routes {
+		if slices.ContainsFunc(one.Matches, func(m route.Match) bool { return m.Host.Matches(host) }) {
+			kept = append(kept, one)
 		}
 	}
-	return answer(w, list(v, items))
+	return kept, nil
 }
 
-func (s *Server) services(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	keep, err := s.routeFilter(url.Values{"host": q["host"]})
-	if err != nil {
-		return err
+// wants says whether a name is the one that a parameter asks for, or none is.
+func (r *request) wants(param, name string) bool { return r.text(param) == "" || r.text(param) == name }
+
+func (s *Server) routes(r *request) (items []api.Route, err error) {
+	v := r.view()
+	var live show.Live
+	if r.flag("live") {
+		live = s.live()
 	}
-	v := s.view()
-	items := []api.Service{}
-	for _, svc := range v.snapshot.Services {
-		if name := q.Get("service"); name != "" && name != svc.ID && name != svc.Name {
+	chosen, err := r.chosen(v.Table.Routes)
+	for _, one := range chosen {
+		if v.IsService(r.text("service"), one.Service) && r.wants("source", one.Origin.Source) {
+			items = append(items, v.Route(one, live))
+		}
+	}
+	return items, err
+}
+
+func (s *Server) services(r *request) (items []api.Service, err error) {
+	v := r.view()
+	for _, svc := range v.Snapshot.Services {
+		seen := r.wants("source", svc.Source) ||
+			slices.ContainsFunc(svc.Instances, func(in *catalog.Instance) bool { return in.Source == r.text("source") })
+		if !v.IsService(r.text("service"), svc.ID) || !seen {
 			continue
 		}
-		if source := q.Get("source"); source != "" && !seenBy(svc, source) {
-			continue
+		chosen, err := r.chosen(v.RoutesOf(svc.ID))
+		if err != nil {
+			return nil, err
 		}
-		if q.Get("host") != "" && !slices.ContainsFunc(v.routesOf[svc.ID], func(rt *route.Route) bool { return keep(v, rt) }) {
-			continue
+		if len(chosen) > 0 || r.text("host") == "" {
+			items = append(items, v.Service(svc))
 		}
-		items = append(items, v.service(svc))
 	}
-	return answer(w, list(v, items))
+	return items, err
 }
 
-// seenBy is true when source sees the service or an instance of it.
-func seenBy(svc *catalog.Service, source string) bool {
-	return svc.Source == source || slices.ContainsFunc(svc.Instances, func(in *catalog.Instance) bool { return in.Source == source })
-}
-
-func (s *Server) service(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) service(r *request) (items []api.Service, err error) {
 	name := r.PathValue("name")
-	v := s.view()
-	items := []api.Service{}
-	for _, svc := range v.snapshot.Services {
+	for _, svc := range r.view().Snapshot.Services {
 		if svc.ID == name || svc.Name == name {
-			items = append(items, v.service(svc))
+			items = append(items, r.view().Service(svc))
 		}
 	}
 	if len(items) == 0 {
-		return status(http.StatusNotFound, fmt.Sprintf("no service %q", name))
+		return nil, api.Errorf(http.StatusNotFound, "no service %q", name)
 	}
-	return answer(w, list(v, items))
+	return items, nil
 }
 
-func (s *Server) problems(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	v := s.view()
-	items := []api.Problem{}
-	for _, p := range v.table.Problems {
-		if v.isService(q.Get("service"), p.Service) && (q.Get("source") == "" || q.Get("source") == p.Source) {
-			items = append(items, shownProblem(p))
+func (s *Server) problems(r *request) (items []api.Problem, err error) {
+	for _, p := range r.view().Table.Problems {
+		if r.view().IsService(r.text("service"), p.Service) && r.wants("source", p.Source) {
+			items = append(items, show.Problem(p))
 		}
 	}
-	return answer(w, list(v, items))
+	return items, nil
 }
 
-func (s *Server) sources(w http.ResponseWriter, _ *http.Request) error {
-	v := s.view()
-	items := []api.Source{}
+func (s *Server) sources(*request) (items []api.Source, err error) {
 	for _, st := range s.options.Sources.Sources() {
-		items = append(items, source(st, time.Now()))
+		items = append(items, show.Source(st, time.Now()))
 	}
-	return answer(w, list(v, items))
+	return items, nil
 }
 
-func (s *Server) nodes(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	v := s.view()
+func (s *Server) nodes(r *request) (items []api.Node, err error) {
 	instances := map[string]int{}
-	for _, service := range v.snapshot.Services {
+	for _, service := range r.view().Snapshot.Services {
 		for _, in := range service.Instances {
 			instances[in.Node]++
 		}
 	}
-	items := []api.Node{}
-	for _, n := range v.snapshot.Nodes {
-		if q.Get("source") == "" || q.Get("source") == n.Source {
+	for _, n := range r.view().Snapshot.Nodes {
+		if r.wants("source", n.Source) {
 			items = append(items, api.Node{
 				ID: n.ID, Name: n.Name, Source: n.Source, State: n.State,
 				Address: n.Address, Role: n.Role, Availability: n.Availability, Engine: n.Engine,
@@ -488,30 +221,51 @@ func (s *Server) nodes(w http.ResponseWriter, r *http.Request) error {
 			})
 		}
 	}
-	return answer(w, list(v, items))
+	return items, nil
 }
 
-func (s *Server) doctor(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	found := s.options.Doctor.Diagnose(name)
+func (s *Server) explain(r *request) (api.Explanation, error) {
+	return s.explainer.Answer(r.view(), s.live(), r.query)
+}
+
+func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
+	if r.text("wait") == "false" {
+		return s.meter.Recent(time.Now()), nil
+	}
+	return s.meter.Measure(r.Context())
+}
+
+func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
+	found := s.options.Doctor.Diagnose(r.PathValue("name"))
 	if len(found) == 0 {
-		return status(http.StatusNotFound, fmt.Sprintf("no service, container or other instance %q", name))
+		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
 	}
-	return answer(w, list(s.view(), found))
+	return found, nil
 }
 
-// list is the envelope of every list.
-func list[T any](v *view, items []T) api.List[T] {
-	return api.List[T]{Revision: v.snapshot.Revision, Hash: v.table.Hash, Items: items}
+func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {
+	session, err := s.access.SignIn(r.w, r.Request, body.Token)
+	r.remark = fmt.Sprintf("%s signed in as %s", session.Name, session.Role)
+	return session, err
 }
 
-// boolean reads a parameter that is "true", "false" or not there.
-func boolean(q url.Values, name string) (bool, error) {
-	switch q.Get(name) {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
+func (s *Server) signOut(r *request) (api.Done, error) {
+	s.access.SignOut(r.w, r.Request)
+	return r.done("signed out")
+}
+
+func (s *Server) createToken(r *request, n api.NewToken) (api.MadeToken, error) {
+	r.remark = fmt.Sprintf("made the token %s for %s", n.Name, n.Role)
+	return s.access.Tokens.Create(n, r.who.Name)
+}
+
+func (s *Server) revokeToken(r *request) (api.Done, error) {
+	if err := s.access.Tokens.Revoke(r.PathValue("name")); err != nil {
+		return api.Done{}, err
 	}
-	return false, status(http.StatusBadRequest, fmt.Sprintf("query parameter %q: want true or false", name))
+	return r.done("revoked the token %s", r.PathValue("name"))
+}
+
+func (s *Server) auditLog(r *request) ([]api.AuditEntry, error) {
+	return s.access.Audit.Newest(r.limit(100)), nil
 }

@@ -20,8 +20,8 @@ type Pages interface {
 }
 
 // page answers with a page.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
-	who, refused := s.whoAsks(r)
+func (s *Server) page(r *request) error {
+	who, refused := s.whoAsks(r.Request)
 	if refused != nil {
 		return refused
 	}
@@ -29,7 +29,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.options.Pages.Serve(w, r, ask, who)
+	s.options.Pages.Serve(r.w, r.Request, ask, who)
 	return nil
 }
 
@@ -41,13 +41,19 @@ type inside struct {
 
 type insideKey struct{}
 
-// isInside is true for what a page asks: it may change nothing.
-func isInside(ctx context.Context) bool { return ctx.Value(insideKey{}) != nil }
+// whoAsks says who sent a request. What a page asks has the identity of those who
+// asked for the page, and may change nothing.
+func (s *Server) whoAsks(r *http.Request) (api.Identity, *api.Error) {
+	if who, ok := r.Context().Value(insideKey{}).(api.Identity); ok {
+		return who, nil
+	}
+	return s.access.Identify(r)
+}
 
 // RoundTrip makes it an http.RoundTripper.
 func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := &answered{header: http.Header{}, code: http.StatusOK}
-	t.operations.ServeHTTP(rec, r.WithContext(context.WithValue(withIdentity(r.Context(), t.who), insideKey{}, true)))
+	t.operations.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), insideKey{}, t.who)))
 	return &http.Response{
 		StatusCode: rec.code, Header: rec.header, Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,

@@ -31,10 +31,10 @@ func (p askingPages) Serve(w http.ResponseWriter, r *http.Request, q *api.Client
 
 // A page learns what whoever asks for it may learn, and changes nothing.
 func TestPagesAskInTheNameOfWhoeverAsks(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Token, o.Pages = goodToken, askingPages{t}
 	s := newServer(t, o)
-	viewer, err := s.tokens.create(api.NewToken{Name: "v", Role: api.RoleViewer}, "")
+	viewer, err := s.access.Tokens.Create(api.NewToken{Name: "v", Role: api.RoleViewer}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestPagesAskInTheNameOfWhoeverAsks(t *testing.T) {
 			t.Errorf("%s %s with %q = %d %s, want %d %s", tt.method, tt.path, tt.token, rec.Code, rec.Body, tt.code, tt.want)
 		}
 	}
-	if n := len(s.tokens.list()); n != 1 {
+	if n := len(s.access.Tokens.List()); n != 1 {
 		t.Errorf("there are %d tokens", n)
 	}
 }
@@ -68,7 +68,7 @@ func TestPagesAskInTheNameOfWhoeverAsks(t *testing.T) {
 // Whoever follows a link on another site gets a page that tells nothing; scripts
 // and frames of that site get what they always get.
 func TestLinksOnOtherSites(t *testing.T) {
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Pages = askingPages{t}
 	s := newServer(t, o)
 	follow := func(edit func(*http.Request)) func(*http.Request) {
@@ -97,7 +97,7 @@ func TestLinksOnOtherSites(t *testing.T) {
 
 // An operation asked from inside has nobody's rights but those of the page.
 func TestInsideOnlyReads(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	s := newServer(t, options(t, newWorld(t)))
 	r, err := http.NewRequestWithContext(context.Background(), "DELETE", "http://localhost/v1/tokens/x", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,19 +1,20 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
+	"fairway/internal/admin/meter"
 	"fairway/internal/api"
 )
 
 const (
-	// watchLook is how often is looked for changes.
-	watchLook = 100 * time.Millisecond
+	// watchLook is how often is looked for what no feed announces: the state of the
+	// table, traffic, and whether the client may still see anything.
+	watchLook = time.Second
 	// watchAlive is how long the stream is silent at most, so that both sides see
 	// when the other has gone.
 	watchAlive = 15 * time.Second
@@ -28,51 +29,49 @@ const (
 // whenever something is not as it was, "traffic" every second when asked for. The
 // stream ends when the client's token is revoked or its session is over; an open
 // stream does not keep a session from ending as idle.
-func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
-	wantsTraffic, err := boolean(r.URL.Query(), "traffic")
-	if err != nil {
-		return err
-	}
-	room := s.watchers[identityOf(r.Context()).Role]
+func (s *Server) watch(r *request) error {
+	room := s.watchers[r.who.Role]
 	select {
 	case room <- struct{}{}:
 		defer func() { <-room }()
 	default:
-		w.Header().Set("Retry-After", "5")
-		return status(http.StatusServiceUnavailable, fmt.Sprintf("%d streams are open already", maxWatchers))
+		r.w.Header().Set("Retry-After", "5")
+		return api.Errorf(http.StatusServiceUnavailable, "%d streams are open already", maxWatchers)
 	}
-	stream := &stream{w: w, control: http.NewResponseController(w)}
+	stream := &stream{w: r.w, control: http.NewResponseController(r.w)}
 	_ = stream.control.SetReadDeadline(time.Time{}) // that of the request is over
-	w.Header().Set("Content-Type", "text/event-stream")
-	fresh := r.WithContext(context.Background()) // who asks is not remembered in it
+	r.w.Header().Set("Content-Type", "text/event-stream")
 	var last *api.Change
 	var before *api.Traffic
 	look := time.NewTicker(watchLook)
 	defer look.Stop()
 	for {
+		snapshots, tables := s.options.Catalogue.Changed(), s.options.Tables.Changed()
 		if now := s.change(); last == nil || !same(*last, now) {
 			last = &now
 			stream.send("change", now)
 		}
-		if wantsTraffic {
-			if found := s.traffic.read(time.Now()); found != nil && found != before {
-				stream.send("traffic", since(before, found))
+		if r.flag("traffic") {
+			if found := s.meter.Read(time.Now()); found != nil && found != before {
+				stream.send("traffic", meter.Since(before, found))
 				before = found
 			}
 		}
 		stream.keepAlive()
 		if stream.broken {
-			return nil // nobody to tell
+			return nil // the client has gone
 		}
 		select {
 		case <-r.Context().Done():
 			return nil
 		case <-s.stopping:
 			return nil
+		case <-snapshots:
+		case <-tables:
 		case <-look.C:
-		}
-		if who, refused := s.identify(fresh, false); refused != nil || who.Role == "" {
-			return nil
+			if !s.access.StillHolds(r.Request) {
+				return nil
+			}
 		}
 	}
 }
@@ -80,7 +79,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 // change is what there is at this moment.
 func (s *Server) change() api.Change {
 	st := s.options.Tables.Status()
-	c := api.Change{State: st.State, Pending: st.Pending, Stale: []string{}}
+	c := api.Change{State: string(st.State), Pending: st.Pending, Stale: []string{}}
 	if snapshot := s.options.Catalogue.Newest(); snapshot != nil {
 		c.Revision = snapshot.Revision
 	}

@@ -99,9 +99,9 @@ type Session struct {
 // SessionKeyHeader is the header that Session.Key goes into.
 const SessionKeyHeader = "Fairway-Key"
 
-// Deed is something that somebody did, or was not allowed to do. Deeds are sorted
-// by time, the newest first.
-type Deed struct {
+// AuditEntry is an operation that changed something, or was refused. Entries are
+// sorted by time, the newest first.
+type AuditEntry struct {
 	At time.Time `json:"at"`
 	// Who is the name of the token or certificate; empty for those who showed
 	// nothing.

@@ -227,9 +227,7 @@ type Port struct {
 // Problem is a refused label or route. Problems are sorted by Service, Instance,
 // Route, Label, Code, Text.
 type Problem struct {
-	// Code is stable: "unknown-label", "bad-value", "bad-rule", "incomplete",
-	// "contradicts", "conflict", "no-port", "no-address", "differ",
-	// "unsupported", "user-file", "locked-users". More may be added.
+	// Code is stable; docs/api.md lists them. More may be added.
 	Code     string `json:"code"`
 	Source   string `json:"source"`
 	Service  string `json:"service"`
@@ -333,6 +331,12 @@ type Listener struct {
 	TLS     bool   `json:"tls"`
 	// TCP is true when connections are passed through without being decoded.
 	TCP bool `json:"tcp,omitempty"`
+}
+
+// Health is the answer of a process that is alive.
+type Health struct {
+	// Status is "ok".
+	Status string `json:"status"`
 }
 
 // Readiness is the answer to whether requests are served.

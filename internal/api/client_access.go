@@ -28,8 +28,7 @@ func (c *Client) RevokeToken(ctx context.Context, name string) (Done, error) {
 	return call[Done](ctx, c, http.MethodDelete, "/v1/tokens/"+url.PathEscape(name), nil, nil)
 }
 
-// Deeds lists the newest n things that somebody did, the newest first; n is 1 to
-// 1000.
-func (c *Client) Deeds(ctx context.Context, n int) (List[Deed], error) {
-	return get[List[Deed]](ctx, c, "/v1/audit", url.Values{"limit": {strconv.Itoa(n)}})
+// Audit lists the newest n entries of the audit log, the newest first; n is 1 to 1000.
+func (c *Client) Audit(ctx context.Context, n int) (List[AuditEntry], error) {
+	return get[List[AuditEntry]](ctx, c, "/v1/audit", url.Values{"limit": {strconv.Itoa(n)}})
 }

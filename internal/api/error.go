@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,11 @@ type Error struct {
 
 // ProblemContentType is the content type of an Error on the wire.
 const ProblemContentType = "application/problem+json"
+
+// Errorf makes the error that is answered with a status. Its Detail is formatted.
+func Errorf(status int, format string, args ...any) *Error {
+	return &Error{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
 
 // Error is one line of text without control characters.
 func (e *Error) Error() string {

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/admin"
+	"fairway/internal/admin/access"
 	"fairway/internal/admin/ui"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
@@ -130,8 +131,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	settings := a.flow.settings(&cfg)
-	var endpoints admin.Engine
-	a.engine, endpoints, settings.Unsupported, err = a.newEngine(accessLog, metrics, o.Outlive)
+	a.engine, settings.Unsupported, err = a.newEngine(accessLog, metrics, o.Outlive)
 	if err != nil {
 		return nil, err
 	}
@@ -220,24 +220,24 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		AllowedHosts:  cfg.Admin.AllowedHosts,
 		Token:         token,
 		Anonymous:     cfg.Admin.Anonymous,
-		TLS:           admin.TLS{CertFile: cfg.Admin.TLSCert, KeyFile: cfg.Admin.TLSKey, ClientCAFile: cfg.Admin.ClientCA},
+		TLS:           access.TLS{CertFile: cfg.Admin.TLSCert, KeyFile: cfg.Admin.TLSKey, ClientCAFile: cfg.Admin.ClientCA},
 		Insecure:      cfg.Admin.Insecure,
 		StateDir:      cfg.StateDir,
 		Version:       o.Version,
 		Catalogue:     feed,
 		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector,
-		Engine:        endpoints,
+		Engine:        a.engine,
 		Doctor:        doctor{compiler, feed, a.control},
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,
-		Commands:      commands{a.control},
-		Notifications: notifications{a.watching.notifier},
-		Rules:         ruleStates{a.watching.rules},
-		Series:        a.watching.kept(),
-		Planner:       planner{plan.New(a.planOptions(settings))},
-		Fleet:         a.adminFleet(),
+		Commands:      a.control,
+		Notifications: a.watching.notifier,
+		Rules:         a.watching.rules,
+		Series:        a.watching.series,
+		Planner:       plan.New(a.planOptions(settings)),
+		Fleet:         a.fleet,
 		Gatherer:      metrics,
 		Registerer:    metrics,
 		Logger:        a.log.With("part", "admin"),

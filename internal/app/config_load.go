@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"fairway/internal/admin"
+	"fairway/internal/admin/access"
 	"fairway/internal/api"
 	"fairway/internal/confload"
 	"fairway/internal/files"
@@ -143,7 +143,7 @@ func AdminAccess(o LoadOptions) api.Access {
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
 		listen = Defaults().Admin.Listen // off, or no address
 	}
-	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, filepath.Join(c.StateDir, admin.FirstTokenFile))
+	return api.LocalAccess(listen, c.Admin.TLSCert, c.Admin.TokenFile, filepath.Join(c.StateDir, access.FirstTokenFile))
 }
 
 // readConfig returns the configuration file that applies; no path means none.

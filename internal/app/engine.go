@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"fairway/internal/admin"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
@@ -23,29 +22,30 @@ import (
 type engine interface {
 	Name() string
 	Apply(ctx context.Context, t *route.Table) error
-	// Traffic returns what has come through each route.
-	Traffic() []traffic.Totals
 	// Addr is where a listener is bound, or nil.
 	Addr(listener string) net.Addr
 	// UserFile reports what is wrong with the user file of a filter; see
 	// compile.Settings.
 	UserFile(a *route.BasicAuth) (unreadable string, faults []string)
+	// Endpoints and Traffic are what it knows of endpoints and has counted of routes.
+	Endpoints() []traffic.EndpointStatus
+	Traffic() []traffic.Totals
 	// Stop drains until ctx ends.
 	Stop(ctx context.Context) error
 }
 
-// newEngine makes the engine that the configuration names, with what shows its
-// endpoints and what says which routes it cannot serve, nil for none.
-func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outlive func() bool) (engine, admin.Engine, func(*route.Route, *route.Backend) string, error) {
+// newEngine makes the engine that the configuration names, and what says which
+// routes it cannot serve, nil for none.
+func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outlive func() bool) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	if a.cfg.Engine == EngineHAProxy {
 		h := &a.cfg.HAProxy
 		dir, err := filepath.Abs(filepath.Join(a.cfg.StateDir, "haproxy"))
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		if err := a.flow.env.CheckExtra(context.Background(), h.Path); err != nil {
-			return nil, nil, nil, fmt.Errorf("variables of Docker Flow: %w", err)
+			return nil, nil, fmt.Errorf("variables of Docker Flow: %w", err)
 		}
 		e, err := haproxy.New(haproxy.Options{
 			Dir:          dir,
@@ -74,7 +74,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			},
 		})
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		if h.StopWithFairway || outlive == nil {
 			outlive = func() bool { return false }
@@ -86,7 +86,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 			}
 			return outlive()
 		}}
-		return tended, tended, e.Unsupported, nil
+		return tended, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{
 		Logger:     log,
@@ -106,9 +106,9 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		OnDrained:       a.reportDrained,
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	return e, e, nil, nil
+	return e, nil, nil
 }
 
 // maxDrained is how many endpoints that have left wait to be reported.

@@ -9,14 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"fairway/internal/api"
-	"fairway/internal/fleet"
-	"fairway/internal/fleet/driver"
-	"fairway/internal/history"
 	"fairway/internal/testkit"
 )
 
@@ -121,44 +115,4 @@ func fetch(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return string(body)
-}
-
-// What the fleet says no with has a status code of its own, and what is not the
-// caller's affair has none.
-func TestFleetErrors(t *testing.T) {
-	for want, err := range map[int]error{
-		404: fmt.Errorf("%w: x", fleet.ErrUnknown), 400: fmt.Errorf("%w: x", fleet.ErrInvalid),
-		422: &driver.RefusedError{Err: errors.New("x")}, 502: &driver.AbsentError{Err: errors.New("x")},
-		507: fmt.Errorf("x: %w", history.ErrFull), 503: fmt.Errorf("x: %w", history.ErrUnavailable), 0: errors.New("x"),
-	} {
-		if got := statusOf(fleetError(err)); got != want {
-			t.Errorf("%v: %d, want %d", err, got, want)
-		}
-	}
-	for _, err := range []error{fleet.ErrBusy, fleet.ErrDrift, fleet.ErrMoved, &history.ConflictError{Document: "web"}} {
-		if got := statusOf(fleetError(fmt.Errorf("x: %w", err))); got != 409 {
-			t.Errorf("%v: %d, want 409", err, got)
-		}
-	}
-	if fleetError(nil) != nil {
-		t.Error("no error is one")
-	}
-}
-
-// The texts of settings mean what they say.
-func TestFleetSettings(t *testing.T) {
-	got, err := fleetSettings(api.FleetSettings{
-		Canary: -1, Wave: "10%", Pause: "1m", Overwrite: true, AllowDown: true,
-	})
-	want := fleet.Settings{
-		Canary: -1, Wave: fleet.Share{Percent: 10}, Pause: time.Minute, Overwrite: true, AllowDown: true,
-	}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-	for _, s := range []api.FleetSettings{{Wave: "many"}, {Pause: "soon"}, {Pause: "-1s"}, {Pause: "0"}} {
-		if _, err := fleetSettings(s); err == nil {
-			t.Errorf("%+v was taken", s)
-		}
-	}
 }

@@ -3,18 +3,13 @@ package app
 import (
 	"cmp"
 	"context"
-	"errors"
-	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"fairway/internal/admin"
-	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/control"
 	"fairway/internal/notify"
@@ -113,103 +108,4 @@ func (w *watching) run(ctx context.Context, g *errgroup.Group) {
 	for _, part := range w.parts {
 		g.Go(func() error { return part(ctx) })
 	}
-}
-
-// kept shows the readings to the admin API; nil when none are kept.
-func (w *watching) kept() admin.Series {
-	if w.series == nil {
-		return nil
-	}
-	return seriesView{w.series}
-}
-
-// notifications shows what happened to the admin API.
-type notifications struct{ notifier *notify.Notifier }
-
-func shownEvent(e notify.Event) api.Event {
-	return api.Event{
-		ID: e.ID, Kind: string(e.Kind), Severity: string(e.Kind.Severity()), Subject: e.Subject, Name: e.Name,
-		At: e.At, Text: e.Text, Details: e.Details,
-	}
-}
-
-// Events lists what happened.
-func (n notifications) Events(q api.EventQuery) []api.Event {
-	found := n.notifier.Recent()
-	if q.Standing {
-		found = n.notifier.Standing()
-		slices.Reverse(found)
-	}
-	list := []api.Event{}
-	for _, e := range found {
-		if len(list) < q.Limit && strings.HasPrefix(string(e.Kind), q.Kind) && (q.Subject == "" || q.Subject == e.Subject || q.Subject == e.Name) {
-			list = append(list, shownEvent(e))
-		}
-	}
-	return list
-}
-
-// Channels lists the channels.
-func (n notifications) Channels() []api.Channel {
-	list := []api.Channel{}
-	for _, s := range n.notifier.Channels() {
-		list = append(list, api.Channel{
-			Name: s.Name, Kind: s.Kind, Receiver: s.Receiver, Pending: s.Pending, Oldest: s.Oldest, Lost: s.Lost,
-			LastSuccess: shownTime(s.LastSuccess), LastFailure: shownTime(s.LastFailure), Error: s.Error, Retry: shownTime(s.Retry),
-		})
-	}
-	return list
-}
-
-// shownTime is a time of the clock as the admin API writes it.
-func shownTime(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC().Truncate(time.Millisecond)
-}
-
-// Pending lists what waits for a channel.
-func (n notifications) Pending(channel string, limit int) ([]api.Event, error) {
-	found, err := n.notifier.Pending(channel, limit)
-	if err != nil {
-		return nil, channelError(err)
-	}
-	list := []api.Event{}
-	for _, e := range found {
-		list = append(list, shownEvent(e))
-	}
-	return list, nil
-}
-
-// Test sends a test event.
-func (n notifications) Test(ctx context.Context, channel string) error {
-	return channelError(n.notifier.Try(ctx, channel))
-}
-
-// channelError says what is told of an error of a channel.
-func channelError(err error) error {
-	code := http.StatusBadGateway
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, notify.ErrNoChannel):
-		code = http.StatusNotFound
-	}
-	return failure(code, err.Error())
-}
-
-// ruleStates shows the rules to the admin API.
-type ruleStates struct{ rules *rules.Rules }
-
-// Rules says how the rules stand.
-func (r ruleStates) Rules() []api.RuleState {
-	list := []api.RuleState{}
-	for _, s := range r.rules.States() {
-		list = append(list, api.RuleState{
-			Rule: s.Rule, When: s.When, Do: s.Do, Subject: s.Subject, Name: s.Name, Value: s.Value,
-			Fired: shownTime(s.Fired), Since: shownTime(s.Since), Drained: s.Drained,
-		})
-	}
-	return list
 }

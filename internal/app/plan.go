@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"strings"
 
-	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
@@ -113,24 +111,6 @@ func (a *App) planOptions(settings compile.Settings) plan.Options {
 		o.Preview = p.Preview
 	}
 	return o
-}
-
-// planner answers the admin API.
-type planner struct{ *plan.Planner }
-
-// Plan implements admin.Planner.
-func (p planner) Plan(_ context.Context, r api.PlanRequest) (admin.Planned, error) {
-	found, err := p.Planner.Plan(r)
-	code := http.StatusBadRequest
-	switch {
-	case err == nil:
-		return admin.Planned{Before: found.Before, After: found.After, Lines: found.Lines, Place: found.Position, Remarks: found.Remarks}, nil
-	case errors.Is(err, plan.ErrNoTable):
-		code = http.StatusServiceUnavailable
-	case errors.Is(err, catalog.ErrNoSubject):
-		code = http.StatusNotFound
-	}
-	return admin.Planned{}, failure(code, err.Error())
 }
 
 // doctor asks the compiler about the newest snapshot and the live table.

@@ -3,7 +3,6 @@ package app
 import (
 	"sync/atomic"
 
-	"fairway/internal/admin"
 	"fairway/internal/api"
 	"fairway/internal/control"
 	"fairway/internal/dockerflow"
@@ -11,7 +10,8 @@ import (
 	"fairway/internal/engine/embedded"
 )
 
-// tables shows the loop to the admin API.
+// tables says how the loop is doing for the admin API, which knows when Fairway
+// waits for more than a table, and when it ends.
 type tables struct {
 	*control.Control
 	// waiting says what is lacking besides a table; nil means nothing ever is.
@@ -20,22 +20,24 @@ type tables struct {
 	draining *atomic.Bool
 }
 
-// Status translates the loop's condition. A replica that is told of its services
-// by calls is starting until it has them.
-func (t tables) Status() admin.Status {
+// Changed is closed when there is another table.
+func (t tables) Changed() <-chan struct{} { return t.Tables().Changed() }
+
+// Status is the loop's. A replica that gets its services by calls is starting until
+// it has them.
+func (t tables) Status() control.Status {
 	s := t.Control.Status()
-	out := admin.Status{State: string(s.State), Since: s.Since, Applied: s.Applied, Pending: s.Pending}
 	if t.draining.Load() {
-		out.State, out.Pending = api.StateDraining, ""
-		return out
+		s.State, s.Pending = api.StateDraining, ""
+		return s
 	}
 	if t.waiting == nil {
-		return out
+		return s
 	}
 	if lacking := t.waiting(); lacking != "" {
-		out.State, out.Pending = api.StateStarting, lacking
+		s.State, s.Pending = api.StateStarting, lacking
 	}
-	return out
+	return s
 }
 
 // asHAProxy shows HAProxy to the face of Docker Flow; nil for another engine.

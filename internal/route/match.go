@@ -232,6 +232,16 @@ func (c *compiledMatch) hostHolds(name string) bool {
 	return c.match.Host.holds(name)
 }
 
+// Matches says whether h takes the canonical name. An expression that does not
+// compile takes none. It is for single questions: a Matcher keeps what it compiles.
+func (h Host) Matches(name string) bool {
+	if h.Kind != HostRegexp {
+		return h.holds(name)
+	}
+	re, err := compileHost(h)
+	return err == nil && re.MatchString(name)
+}
+
 // holds says whether h takes the canonical name. Expressions are not its affair.
 func (h Host) holds(name string) bool {
 	switch h.Kind {

@@ -29,13 +29,13 @@ func TestUISignIn(t *testing.T) {
 	tb.visit("/access")
 	tb.press("button", "New token")
 	tb.fill("#new-token input[name=name]", "looker")
-	tb.press("#new-token button.main", "Make it")
+	tb.press("#new-token button.main", "Create")
 	tb.until("document.querySelector('.secret')")
 	secret := eval[string](tb, "document.querySelector('.secret').textContent")
 	if !strings.HasPrefix(secret, api.TokenPrefix) {
 		t.Errorf("the token is %q", secret)
 	}
-	tb.press("dialog button.main", "I have it")
+	tb.press("dialog button.main", "Done")
 	tb.shows("looker")
 	tb.press("[data-sign-out]", "")
 	tb.until("location.pathname === '/sign-in'")

@@ -265,9 +265,9 @@ func TestUIRollback(t *testing.T) {
 	p.answers(moved, "/", "two")
 	tb.until("!document.querySelector('.banner')")
 	tb.shot("rollback-released")
-	deeds, err := p.client().Deeds(t.Context(), 10)
+	audit, err := p.client().Audit(t.Context(), 10)
 	if err == nil {
-		t.Errorf("whoever shows nothing reads the audit: %+v", deeds)
+		t.Errorf("whoever shows nothing reads the audit: %+v", audit)
 	}
 	tb.visit("/access")
 	tb.shows("POST /v1/commands")
@@ -516,7 +516,7 @@ func TestUIFleet(t *testing.T) {
 		return ""
 	})
 	tb.shot("fleet-drift")
-	tb.press("form button", "Put back")
+	tb.press("form button", "Restore")
 	tb.press("dialog button.main", "Yes")
 	testkit.Eventually(t, "the edit is gone", func() string {
 		if strings.Contains(edges[0].file(), "# by hand") {

@@ -6,10 +6,10 @@ import (
 	"fairway/internal/api"
 )
 
-// accessData is who may do what, and who did.
+// accessData is who may do what, and who did what.
 type accessData struct {
 	Tokens []api.Token
-	Deeds  []api.Deed
+	Audit  []api.AuditEntry
 	Roles  []string
 }
 
@@ -18,11 +18,11 @@ func (p *Pages) access(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	deeds, err := c.ask.Deeds(c, 200)
+	audit, err := c.ask.Audit(c, 200)
 	if err != nil {
 		return nil, err
 	}
-	return accessData{Tokens: tokens.Items, Deeds: deeds.Items, Roles: api.Roles()}, nil
+	return accessData{Tokens: tokens.Items, Audit: audit.Items, Roles: api.Roles()}, nil
 }
 
 // signInData is where to go afterwards.

@@ -59,6 +59,6 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path == a.prefix+name {
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
-	_, _ = w.Write(data) // a client that has gone is nobody to tell
+	_, _ = w.Write(data) // the client may have gone
 	return true
 }

@@ -8,7 +8,7 @@ import (
 	"fairway/internal/api"
 )
 
-// eventsData is what happened and was told, the newest first.
+// eventsData is what happened, the newest first.
 type eventsData struct {
 	list[event]
 	// Off says why there are none; empty when there could be.
@@ -40,8 +40,8 @@ const maxEvents = 1000
 func (p *Pages) events(c *call) (any, error) {
 	d := eventsData{May: c.may(api.RoleOperator)}
 	standing, err := c.ask.Events(c, api.EventQuery{Standing: true, Limit: maxEvents})
-	if told, ok := errors.AsType[*api.Error](err); ok && told.Status == http.StatusServiceUnavailable {
-		d.Off = told.Detail
+	if refused, ok := errors.AsType[*api.Error](err); ok && refused.Status == http.StatusServiceUnavailable {
+		d.Off = refused.Detail
 		d.list = newList(c, []event(nil), func(event, []string, string) bool { return true })
 		return d, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"fairway/internal/api"
@@ -49,9 +50,9 @@ func conditionHealth(condition string) string {
 
 // absent says why there is no fleet, where err means that.
 func absent(err error) (string, bool) {
-	told, ok := errors.AsType[*api.Error](err)
-	if ok && told.Status == http.StatusServiceUnavailable {
-		return told.Detail, true
+	refused, ok := errors.AsType[*api.Error](err)
+	if ok && refused.Status == http.StatusServiceUnavailable {
+		return refused.Detail, true
 	}
 	return "", false
 }
@@ -131,7 +132,7 @@ type documentData struct {
 	Self     string
 }
 
-func (d documentData) title() string { return visible(d.Name, 80, false) }
+func (d documentData) title() string { return heading(d.Name) }
 
 // hostDiff is how one host differs.
 type hostDiff struct {
@@ -232,7 +233,7 @@ func (d *documentData) readTab(c *call) error {
 	case "diff":
 		found, err := c.ask.FleetDiff(c, d.Name, number("from"), number("to"))
 		if err != nil {
-			return d.tell(err)
+			return d.refused(err)
 		}
 		d.Diff, d.From, d.To = diffLines(found.Diff), found.From, found.To
 		return nil
@@ -243,12 +244,12 @@ func (d *documentData) readTab(c *call) error {
 	}
 	found, err := c.ask.FleetRevision(c, d.Name, number("revision"))
 	if err != nil {
-		return d.tell(err)
+		return d.refused(err)
 	}
 	d.Revision, d.Text = found, string(found.Content)
 	d.Raw = !utf8.ValidString(d.Text) || strings.ContainsAny(d.Text, "\x00\r")
 	for _, r := range d.Text {
-		if !plain(r, true) {
+		if !unicode.IsPrint(r) && r != '\n' && r != '\t' {
 			d.Hidden++
 		}
 	}
@@ -266,7 +267,7 @@ func (d *documentData) compare(c *call, revision uint64) error {
 		found, err = patient.FleetDrift(c, d.Name, nil)
 	}
 	if err != nil {
-		return d.tell(err)
+		return d.refused(err)
 	}
 	d.Of = found.Revision
 	for _, h := range found.Hosts {
@@ -279,10 +280,10 @@ func (d *documentData) compare(c *call, revision uint64) error {
 	return nil
 }
 
-// tell keeps what an operation says against it, to be shown in the page.
-func (d *documentData) tell(err error) error {
-	if told, ok := errors.AsType[*api.Error](err); ok {
-		d.Wrong = told.Detail
+// refused keeps what an operation says against it, to be shown in the page.
+func (d *documentData) refused(err error) error {
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		d.Wrong = refused.Detail
 		return nil
 	}
 	return err

@@ -193,22 +193,6 @@ func TestHostileLinks(t *testing.T) {
 	}
 }
 
-func FuzzVisible(f *testing.F) {
-	for _, s := range hostile() {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, lines := range []bool{false, true} {
-			got := visible(s, 50, lines)
-			for _, r := range got {
-				if !unicode.IsPrint(r) && (!lines || r != '\n' && r != '\t') {
-					t.Fatalf("%q is shown as %q", s, got)
-				}
-			}
-		}
-	})
-}
-
 // The layout of the picture: nothing lies on anything else, and what is drawn is
 // bounded.
 func FuzzLayout(f *testing.F) {

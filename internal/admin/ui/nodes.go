@@ -111,7 +111,7 @@ type nodeData struct {
 	Self   string // link to the page itself
 }
 
-func (d nodeData) title() string { return visible(d.Name, 80, false) }
+func (d nodeData) title() string { return heading(d.Name) }
 
 // maxPlotted is how many instances of a machine are plotted.
 const maxPlotted = 80

@@ -19,7 +19,7 @@ type overviewData struct {
 	MoreProblems                                     int
 	// Mosaic is true when there are more services than the picture shows.
 	Mosaic bool
-	// Stale, Held and Silent are the sources that need somebody.
+	// Stale, Held and Silent are the sources in trouble.
 	Trouble []api.Source
 	Empty   bool
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // picture is the flow from sources to endpoints as it is drawn, in units of one
@@ -142,7 +143,7 @@ func serviceNote(s *service) string {
 		note = "no instance"
 	}
 	if n := len(s.Problems); n > 0 {
-		note += " · " + plural(n, "problem")
+		note += " · " + human.Plural(n, "problem")
 	}
 	return note
 }
@@ -181,7 +182,7 @@ func (p *picture) place(sources []api.Source, spans map[string][2]int) {
 	slices.SortStableFunc(sources, func(a, b api.Source) int { return cmp.Compare(top(a), top(b)) })
 	y := 1
 	for _, s := range sources {
-		b := box{ID: s.Name, Name: s.Name, Health: sourceHealth(s), Note: plural(s.Services, "service"), X: sourceX, W: sourceW, H: rowHeight}
+		b := box{ID: s.Name, Name: s.Name, Health: sourceHealth(s), Note: human.Plural(s.Services, "service"), X: sourceX, W: sourceW, H: rowHeight}
 		if span, ok := spans[s.Name]; ok {
 			b.Y = max(y, (span[0]+span[1])/2-rowHeight/2)
 		} else {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // planData is what a change would do, before it is made.
@@ -50,8 +51,8 @@ func (p *Pages) plan(c *call) (any, error) {
 		return d, nil
 	}
 	found, err := c.ask.Plan(c, q)
-	if told, ok := errors.AsType[*api.Error](err); ok {
-		d.Wrong = told.Detail
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		d.Wrong = refused.Detail
 		return d, nil
 	}
 	if err != nil {
@@ -113,15 +114,7 @@ func diffLines(text string) []diffLine {
 	var lines []diffLine
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		class := ""
-		switch {
-		case strings.HasPrefix(line, "@@"), strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
-			class = "at"
-		case strings.HasPrefix(line, "+"):
-			class = "add"
-		case strings.HasPrefix(line, "-"):
-			class = "del"
-		}
+		class := map[byte]string{'@': "at", '+': "add", '-': "del"}[human.DiffSign(line)]
 		lines = append(lines, diffLine{class, line})
 	}
 	return lines

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // plot is a picture of readings over time, made by newPlot, which is pure.
@@ -205,9 +206,9 @@ func amount(v float64, unit string) string {
 	case "percent":
 		return trim(v) + " %"
 	case "bytes":
-		return showBytes(uint64(max(v, 0)))
+		return human.Bytes(uint64(max(v, 0)))
 	case "bytes/s":
-		return showBytes(uint64(max(v, 0))) + "/s"
+		return human.Bytes(uint64(max(v, 0))) + "/s"
 	case "1/s":
 		return trim(v) + "/s"
 	case "s":

@@ -85,8 +85,8 @@ func explain(c *call, a *asked) (*explained, error) {
 		}
 	}
 	found, err := c.ask.Explain(c, q)
-	if told, ok := errors.AsType[*api.Error](err); ok {
-		a.Wrong = told.Detail
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		a.Wrong = refused.Detail
 		return nil, nil
 	}
 	if err != nil {

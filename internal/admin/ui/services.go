@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // perPage is how many things a page of a list has.
@@ -75,7 +76,7 @@ func (l list[T]) Only(filter string) string {
 	return l.at(1)
 }
 
-// has tells whether all words are in one of the texts.
+// has says whether all words are in one of the texts.
 func has(words []string, texts ...string) bool {
 	all := strings.ToLower(strings.Join(texts, " "))
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
@@ -154,7 +155,7 @@ func (d serviceData) Past() string {
 	return "/history?" + url.Values{"service": {d.ID}}.Encode()
 }
 
-func (d serviceData) title() string { return visible(d.Name, 80, false) }
+func (d serviceData) title() string { return heading(d.Name) }
 
 // instance is an instance with its endpoints.
 type instance struct {
@@ -218,7 +219,7 @@ func (p *Pages) service(c *call) (any, error) {
 	var r timeRange
 	d.Ranges, r = chosenRange(c)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
-		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, routePlot(visible(route.Address(), 40, false)))...)
+		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, routePlot(human.Excerpt(route.Address(), 40)))...)
 	}
 	d.Plots = append(d.Plots, plotsOf(c, api.SeriesServices, d.ID, r, usagePlots()...)...)
 	return d, nil
@@ -241,7 +242,7 @@ func sharedLabels(instances []api.Instance) map[string]string {
 	return instances[0].Labels
 }
 
-// diagnosis is why something is served or not. What needs somebody is open.
+// diagnosis is why something is served or not. What is not well is open.
 type diagnosis struct {
 	api.Diagnosis
 	Health string

@@ -7,15 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"math"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"text/template/parse"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"fairway/internal/human"
 )
 
 //go:embed templates/*.html
@@ -60,8 +59,8 @@ func parseTemplates(a *assets) (map[string]*template.Template, error) {
 	return all, nil
 }
 
-// harden lets every value that a template writes go through show, so that nobody
-// has to think of it.
+// harden lets every value that a template writes go through show, so that no
+// template has to.
 func harden(node parse.Node) {
 	switch n := node.(type) {
 	case *parse.ListNode:
@@ -102,13 +101,13 @@ func functions(a *assets) template.FuncMap {
 		"attr":   func(s string) string { return s },
 		"link":   link,
 		"key":    key,
-		"lines":  showLines,
+		"lines":  func(s string) string { return human.Lines(s, maxLines) },
 		"asset":  func(name string) string { return a.prefix + name },
 		"ago":    ago,
 		"when":   when,
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"plural": plural,
-		"bytes":  showBytes,
+		"plural": human.Plural,
+		"bytes":  human.Bytes,
 		"dict":   dict,
 		"pick":   pick,
 		"ids":    ids,
@@ -117,8 +116,12 @@ func functions(a *assets) template.FuncMap {
 	}
 }
 
-// maxShown is how many characters of a value are shown.
-const maxShown = 160
+// maxShown and maxLines are how many characters of a value, and of a text of several
+// lines, are shown.
+const (
+	maxShown = 160
+	maxLines = 1 << 20
+)
 
 // show makes a value fit to be read: what one cannot see is written as an escape,
 // and what is too long is cut. Numbers stay as they are.
@@ -127,53 +130,11 @@ func show(v any) any {
 	if !ok {
 		return v
 	}
-	return visible(s, maxShown, false)
+	return human.Excerpt(s, maxShown)
 }
 
-// maxLines is how many characters of a text of several lines are shown.
-const maxLines = 1 << 20
-
-// showLines is show for texts of several lines: line ends and tabs stay.
-func showLines(s string) string { return visible(s, maxLines, true) }
-
-// visible writes what one cannot see as escapes, and cuts what is longer than
-// most characters.
-func visible(s string, most int, lines bool) string {
-	clean := true
-	n := 0
-	for _, r := range s {
-		if n++; n > most || !plain(r, lines) {
-			clean = false
-			break
-		}
-	}
-	if clean && utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	n = 0
-	for i, r := range s {
-		if n++; n > most {
-			fmt.Fprintf(&b, "… (%d bytes)", len(s))
-			break
-		}
-		switch {
-		case plain(r, lines) && (r != utf8.RuneError || strings.HasPrefix(s[i:], "\uFFFD")):
-			b.WriteRune(r)
-		case r == utf8.RuneError:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
-}
-
-// plain is true for what can be seen where it stands. What changes the direction
-// of what follows is not.
-func plain(r rune, lines bool) bool {
-	return unicode.IsPrint(r) || lines && (r == '\n' || r == '\t')
-}
+// heading is show for the title of a page.
+func heading(s string) string { return human.Excerpt(s, 80) }
 
 // maxLink is the length of an ID from which on links have a digest of it in its
 // place: what is longer could not be asked for.
@@ -187,7 +148,7 @@ func link(page, id string) string {
 	return "/" + page + "/" + url.PathEscape(id)
 }
 
-// named tells whether the last part of a link means the thing with this ID.
+// named says whether the last part of a link means the thing with this ID.
 func named(part, id string) bool {
 	digest, ok := strings.CutPrefix(part, "~")
 	return part == id || ok && digest == key(id)
@@ -199,18 +160,12 @@ func key(id string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// ago says how long ago something was, coarsely.
+// ago says how long ago something was, in one unit.
 func ago(now, t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return span(now.Sub(t))
-}
-
-// span is a duration in one unit.
-func span(d time.Duration) string {
-	d = max(d, 0)
+	d := max(now.Sub(t), 0)
 	switch {
+	case t.IsZero():
+		return "never"
 	case d < time.Minute:
 		return strconv.Itoa(int(d.Seconds())) + " s"
 	case d < time.Hour:
@@ -222,41 +177,8 @@ func span(d time.Duration) string {
 	}
 }
 
-// when is a point in time for people.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05")
-}
-
-// plural is a number with its word: plural 2 "route".
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	if strings.HasSuffix(word, "y") {
-		return strconv.Itoa(n) + " " + strings.TrimSuffix(word, "y") + "ies"
-	}
-	return strconv.Itoa(n) + " " + word + "s"
-}
-
-// showBytes is a number of bytes with three digits at most.
-func showBytes(n uint64) string {
-	if n < 1024 {
-		return strconv.FormatUint(n, 10) + " B"
-	}
-	f, unit := float64(n), 0
-	for f >= 1023.5 && unit < 5 {
-		f /= 1024
-		unit++
-	}
-	digits := 1
-	if f >= 10 {
-		digits = 0
-	}
-	return strconv.FormatFloat(math.Round(f*10)/10, 'f', digits, 64) + " " + string(" KMGTP"[unit]) + "iB"
-}
+// when is a point in time for people, in UTC.
+func when(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") }
 
 // dict makes a map of names and values, for templates with more than one
 // argument.

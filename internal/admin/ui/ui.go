@@ -1,11 +1,11 @@
 // Package ui is the pages of the admin API for people: server-rendered HTML with
-// style and script of our own, which show what the operations tell and let
-// operators ask for what the operations offer. It knows nothing else.
+// style and script of our own, which show what the API answers and let
+// operators ask for what it offers. It knows nothing else.
 //
 // Without script every page can be read; script keeps what is shown current,
 // draws what moves, and sends what an operator asks for.
 //
-// Names are hostile: whoever may start a container chooses them. Every value that
+// Names are hostile: everyone who may start a container chooses them. Every value that
 // a template writes is escaped for its place by html/template, and made visible
 // and bounded by show before (see text.go); the content security policy lets
 // nothing run that is not a file of this package.
@@ -40,6 +40,8 @@ type Pages struct {
 	log       *slog.Logger
 	templates map[string]*template.Template // by name of the page
 	assets    *assets
+	mux       *http.ServeMux  // finds the page of a path
+	pages     map[string]page // by pattern of mux
 	now       func() time.Time
 }
 
@@ -48,7 +50,11 @@ func New(log *slog.Logger) (*Pages, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pages{log: log, now: time.Now}
+	p := &Pages{log: log, mux: http.NewServeMux(), pages: map[string]page{}, now: time.Now}
+	for _, e := range pages() {
+		p.pages[e.path] = e.page
+		p.mux.Handle(e.path, http.NotFoundHandler()) // it is only asked which pattern fits
+	}
 	var err error
 	if p.assets, err = newAssets(); err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
@@ -69,7 +75,7 @@ type call struct {
 	now time.Time
 }
 
-// may tells whether whoever asks may do what needs a role.
+// may says whether the viewer may do what needs a role.
 func (c *call) may(role string) bool { return api.MayAct(c.who.Role, role) }
 
 // page is one page.
@@ -123,7 +129,9 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
 	c := &call{Context: ctx, r: r, q: r.URL.Query(), ask: ask, who: who, now: p.now()}
-	found, name := p.find(r)
+	_, pattern := p.mux.Handler(r)
+	found := p.pages[pattern]
+	name := found.name
 	if r.Method == http.MethodPost && !found.asks {
 		name = ""
 	}
@@ -147,28 +155,11 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	p.render(w, c, found, http.StatusOK, data)
 }
 
-// find returns the page for a request, and its name; an empty name for none.
-func (p *Pages) find(r *http.Request) (page, string) {
-	mux := http.NewServeMux()
-	known := map[string]page{}
-	for _, e := range pages() {
-		known[e.path] = e.page
-		mux.HandleFunc(e.path, func(http.ResponseWriter, *http.Request) {})
-	}
-	handler, pattern := mux.Handler(r)
-	found, ok := known[pattern]
-	if !ok {
-		return page{}, ""
-	}
-	_ = handler
-	return found, found.name
-}
-
 // fail shows an error as a page.
 func (p *Pages) fail(w http.ResponseWriter, c *call, err error) {
 	e := &api.Error{Status: http.StatusInternalServerError, Title: "Something went wrong", Detail: "The log says more."}
-	if told, ok := errors.AsType[*api.Error](err); ok {
-		e = told
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		e = refused
 	} else {
 		p.log.Error("page failed", "path", c.r.URL.Path, "error", err)
 	}
@@ -222,10 +213,10 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentPolicy)
 	w.WriteHeader(code)
-	_, _ = w.Write(b.Bytes()) // a client that has gone is nobody to tell
+	_, _ = w.Write(b.Bytes()) // the client may have gone
 }
 
-// nav lists the pages that whoever asks may see.
+// nav lists the pages that the viewer may see.
 func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
 	here := map[string]string{"service": "services", "node": "nodes", "entry": "history", "document": "fleet"}
 	var items []navItem

@@ -66,7 +66,7 @@ func everything(text func(field string) string) answers {
 		"/v1/problems": &api.List[api.Problem]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
 		"/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},
-		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.Deed]{},
+		"/v1/diff": &api.Diff{}, "/v1/tokens": &api.List[api.Token]{}, "/v1/audit": &api.List[api.AuditEntry]{},
 		"/v1/series/": &api.Series{}, "/v1/events": &api.List[api.Event]{}, "/v1/notify/channels": &api.List[api.Channel]{},
 		"/v1/rules": &api.List[api.RuleState]{}, "/v1/plan": &api.Plan{},
 		"/v1/fleet/documents": &api.List[api.FleetDocument]{}, "/v1/fleet/hosts": &api.List[api.FleetHost]{},

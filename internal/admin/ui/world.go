@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ type world struct {
 	traffic  map[string]api.RouteTraffic // by route; what is there at the moment
 }
 
-// mayFail is the share of requests that may fail before a route needs a look.
+// mayFail is the share of requests that may fail before a route is degraded.
 const mayFail = 0.05
 
 // service is a service with what belongs to it.
@@ -47,7 +48,7 @@ type routeOf struct {
 // the worst. Each has a colour and a shape.
 const (
 	fine    = "fine"    // serves
-	idle    = "idle"    // exists, and nobody asked for it to be served
+	idle    = "idle"    // exists, and is not routed
 	waiting = "waiting" // not yet, or not any more: starts, drains, is held
 	faulty  = "faulty"  // serves, but something is wrong
 	broken  = "broken"  // does not serve
@@ -219,7 +220,7 @@ func (r *routeOf) Address() string {
 func (r *routeOf) More() string {
 	var parts []string
 	if n := len(r.Hosts()); n > 1 {
-		parts = append(parts, "+"+plural(n-1, "more match"))
+		parts = append(parts, fmt.Sprintf("+%d more", n-1))
 	}
 	for _, m := range r.Matches {
 		parts = append(parts, m.Conditions...)
@@ -245,7 +246,7 @@ func (w *world) rate(s *service) float64 {
 	return sum
 }
 
-// byTrouble sorts services so that those which need somebody come first. Traffic has
+// byTrouble sorts services, those in trouble first. Traffic has
 // no part in it: a picture whose parts change places cannot be read.
 func byTrouble(services []*service) []*service {
 	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
@@ -258,9 +259,17 @@ func byTrouble(services []*service) []*service {
 
 // Signs are the signs of its instances.
 func (s *service) Signs() []mark {
+	worst := map[[2]string]string{} // of the endpoints, by instance and source
+	for _, r := range s.Routes {
+		for _, e := range r.Endpoints {
+			key := [2]string{e.Instance, e.Source}
+			worst[key] = worse(cmp.Or(worst[key], fine), markOf(r.Backend, e).Health)
+		}
+	}
 	all := make([]mark, len(s.Instances))
 	for i, in := range s.Instances {
-		all[i] = mark{ID: in.ID, Health: newInstance(s, in, nil).Health, Text: in.Name + ": " + in.State}
+		health := worse(stateHealth(in.State), cmp.Or(worst[[2]string{in.Name, in.Source}], fine))
+		all[i] = mark{ID: in.ID, Health: health, Text: in.Name + ": " + in.State}
 		if in.StateReason != "" {
 			all[i].Text += ", " + in.StateReason
 		}

@@ -12,7 +12,7 @@ export async function ask(method, path, body) {
   const res = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const text = await res.text();
   let answer = {};
-  try { answer = JSON.parse(text); } catch { /* told below */ }
+  try { answer = JSON.parse(text); } catch { /* reported below */ }
   if (!res.ok) {
     const e = new Error(answer.detail || answer.title || `${res.status} ${res.statusText}`);
     e.status = res.status;
@@ -40,7 +40,7 @@ export function failed(e) {
   else toast(e.message, 'broken');
 }
 
-// signedOut sends one to sign in, and back here afterwards. What somebody is writing
+// signedOut sends one to sign in, and back here afterwards. What is being written
 // is not thrown away: then the way is shown, in a page of its own.
 export function signedOut() {
   const way = '/sign-in?' + new URLSearchParams({ to: location.pathname + location.search });
@@ -133,7 +133,7 @@ function reveal(secret) {
     code.textContent = secret;
     const acts = paragraph(
       button('Copy', false, () => navigator.clipboard?.writeText(secret).then(() => toast('Copied'))),
-      button('I have it', true, () => end(true)),
+      button('Done', true, () => end(true)),
     );
     acts.className = 'acts';
     d.append(paragraph('This is shown once:'), code, acts);

@@ -89,7 +89,7 @@ function open() {
   });
 }
 
-// refused finds out what the stream does not say: whether whoever looks may look
+// refused finds out what the stream does not say: whether the viewer may look
 // no more, or there was an error that passes.
 async function refused() {
   try {
@@ -107,7 +107,7 @@ function close() {
   stream = null;
 }
 
-// watch opens the stream, and only while somebody looks: browsers open few
+// watch opens the stream, and only while the page can be seen: browsers open few
 // connections to one name at a time.
 export function watch() {
   open();

@@ -1,4 +1,4 @@
-// The colours that somebody has chosen, before anything is drawn.
+// The colours that were chosen, before anything is drawn.
 'use strict';
 try {
   const chosen = localStorage.getItem('fairway-theme');

@@ -1,14 +1,18 @@
-package admin
+// Package explain says what would become of a request, by the live table and what
+// the engine knows of endpoints. It is pure: the request is never sent.
+package explain
 
 import (
 	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/route"
 )
@@ -17,81 +21,81 @@ import (
 // route of the table, and say little.
 const maxOtherHosts = 100
 
-// matchers keeps the matcher of the newest table that was asked about.
-type matchers struct {
-	mu      sync.Mutex
-	hash    string
-	matcher *route.Matcher
+// Explainer keeps the matcher of the newest table that was asked about. The zero
+// value is ready for use, from any goroutine.
+type Explainer struct {
+	mu    sync.Mutex
+	hash  string
+	match *route.Matcher
 }
 
-// of returns the matcher of t. Tables of equal hash have equal routes.
-func (m *matchers) of(t *route.Table) (*route.Matcher, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.matcher != nil && m.hash == t.Hash {
-		return m.matcher, nil
+// matcher returns the matcher of t. Tables of equal hash have equal routes.
+func (e *Explainer) matcher(t *route.Table) (*route.Matcher, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.match != nil && e.hash == t.Hash {
+		return e.match, nil
 	}
-	requests, _ := t.Split() // nobody asks about connections
+	requests, _ := t.Split() // of connections there is nothing to explain
 	matcher, err := route.NewMatcher(requests)
 	if err != nil {
 		return nil, err
 	}
-	m.hash, m.matcher = t.Hash, matcher
+	e.hash, e.match = t.Hash, matcher
 	return matcher, nil
 }
 
-func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
-	asked, bad := readExplain(r.URL.Query())
-	if bad != nil {
-		return bad
+// Answer says what would become of the request in the query, without what is not
+// known of endpoints. The error is an *api.Error where the question makes no sense.
+func (e *Explainer) Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error) {
+	asked, err := readRequest(q)
+	if err != nil {
+		return api.Explanation{}, err
 	}
-	v := s.view()
-	if v.table.Hash == "" {
-		return status(http.StatusServiceUnavailable, "there is no table yet")
+	if v.Table.Hash == "" {
+		return api.Explanation{}, api.Errorf(http.StatusServiceUnavailable, "there is no table yet")
 	}
-	v.readLive(s.options.Engine)
 	out := api.Explanation{
-		Revision: v.table.Revision, Hash: v.table.Hash,
+		Revision: v.Table.Revision, Hash: v.Table.Hash,
 		Request: api.ExplainedRequest{Method: asked.method, Scheme: asked.scheme, Host: asked.host, Path: asked.path, Query: asked.query},
 		Losers:  []api.Loser{},
 	}
 	if asked.client.IsValid() {
 		out.Request.Client = asked.client.String()
 	}
-	request, err := asked.arrive()
-	if err != nil {
-		out.Outcome, out.Status = api.OutcomeBadRequest, err.Status
-		out.Text = fmt.Sprintf("answered with %d before any route is looked at: %s", err.Status, err.Detail)
-		return answer(w, out)
+	request, refused := asked.arrive()
+	if refused != nil {
+		out.Outcome, out.Status = api.OutcomeBadRequest, refused.Status
+		out.Text = fmt.Sprintf("answered with %d before any route is looked at: %s", refused.Status, refused.Detail)
+		return out, nil
 	}
 	out.Request.Host, out.Request.Path = request.Host, request.Path
-	matcher, failed := s.matchers.of(v.table)
-	if failed != nil {
-		s.log.Error("live table has no matcher", "error", failed)
-		return status(http.StatusInternalServerError, "the live table cannot be asked; the log says why")
+	matcher, err := e.matcher(v.Table)
+	if err != nil {
+		return out, fmt.Errorf("the live table has no matcher: %w", err)
 	}
 	found := matcher.Explain(request)
-	out.Losers, out.Omitted = v.losers(found.Losers)
-	winner := v.table.Route(found.Winner)
+	out.Losers, out.Omitted = losers(v.Table, found.Losers)
+	winner := v.Table.Route(found.Winner)
 	if winner == nil {
 		out.Outcome, out.Status = api.OutcomeNoRoute, http.StatusNotFound
 		out.Text = "no route takes it: answered with 404"
-		return answer(w, out)
+		return out, nil
 	}
 	if !matcher.TakesBoth(request, winner) {
 		out.Outcome, out.Status = api.OutcomeBadRequest, http.StatusBadRequest
 		out.Text = fmt.Sprintf("answered with 400: a backend could read the path as %s, which does not belong to route %s", request.Other, winner.ID)
-		return answer(w, out)
+		return out, nil
 	}
-	out.Winner = &api.Winner{Route: v.route(winner), Match: found.Match, Eligible: []string{}}
-	v.decide(&out, winner, request)
-	return answer(w, out)
+	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
+	decide(&out, v.Table, winner, live, request)
+	return out, nil
 }
 
 // losers brings the losers into the order in which they matter, each part in the
 // order of precedence: those that fit, those whose host fits, the others. Of the
 // last only the first are returned, and the number of those left out.
-func (v *view) losers(found []route.Loser) (kept []api.Loser, omitted int) {
+func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int) {
 	const fits, sameHost, otherHost = 0, 1, 2
 	class := func(l route.Loser) int {
 		switch l.Part {
@@ -112,7 +116,7 @@ func (v *view) losers(found []route.Loser) (kept []api.Loser, omitted int) {
 				continue
 			}
 		}
-		r := v.table.Route(l.Route)
+		r := t.Route(l.Route)
 		kept = append(kept, api.Loser{
 			Route: r.ID, Service: r.Service, Match: l.Match, Part: l.Part, Reason: reason(l),
 		})
@@ -139,13 +143,13 @@ func reason(l route.Loser) string {
 
 // decide fills in what becomes of a request that r takes: the filters in their
 // order, then the endpoints.
-func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Request) {
+func decide(out *api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request) {
 	if r.Refused != "" {
 		out.Outcome, out.Status = api.OutcomeRefused, http.StatusServiceUnavailable
 		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
 		return
 	}
-	unreadable := v.unreadableUsers(r)
+	unreadable := unreadableUsers(t, r)
 	for _, f := range r.Filters {
 		if f.BasicAuth != nil && f.BasicAuth.File != "" && unreadable != "" {
 			out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
@@ -158,14 +162,14 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 			return
 		}
 	}
-	b := v.table.Backend(r.Backend)
+	b := t.Backend(r.Backend)
 	if b == nil {
 		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
 		out.Text = r.ID + " takes it and has nowhere to send it: answered with 503"
 		return
 	}
-	eligible := v.eligible(b)
-	if len(eligible) == 0 {
+	picked := eligible(b, live)
+	if len(picked) == 0 {
 		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
 		out.Text = fmt.Sprintf("%s takes it, and of its endpoints (%d) none is ready: answered with 503", r.ID, len(b.Endpoints))
 		if r.Hold > 0 {
@@ -174,15 +178,15 @@ func (v *view) decide(out *api.Explanation, r *route.Route, request *route.Reque
 		return
 	}
 	out.Outcome = api.OutcomeRouted
-	out.Text = fmt.Sprintf("%s takes it; %d of %d endpoints can be picked", r.ID, len(eligible), len(b.Endpoints))
-	out.Winner.Eligible = eligible
+	out.Text = fmt.Sprintf("%s takes it; %d of %d endpoints can be picked", r.ID, len(picked), len(b.Endpoints))
+	out.Winner.Eligible = picked
 	out.Winner.Choice = choice(b)
 }
 
 // unreadableUsers is the problem of a route whose user file cannot be read; empty for
 // none.
-func (v *view) unreadableUsers(r *route.Route) string {
-	for _, p := range v.table.Problems {
+func unreadableUsers(t *route.Table, r *route.Route) string {
+	for _, p := range t.Problems {
 		if p.Code == route.CodeUserFile && p.Route == r.ID {
 			return p.Text
 		}
@@ -227,15 +231,15 @@ func filtered(f route.Filter, r *route.Request) (code int, why string) {
 }
 
 // eligible returns the IDs of the endpoints that a new request can be sent to.
-func (v *view) eligible(b *route.Backend) []string {
+func eligible(b *route.Backend, live show.Live) []string {
 	var rotation, kept []string
 	for _, e := range b.Endpoints {
-		live := v.live[[2]string{b.ID, e.ID}]
-		if e.State != route.EndpointReady || e.Weight == 0 || live != nil && !live.InRotation {
+		at := live[[2]string{b.ID, e.ID}]
+		if e.State != route.EndpointReady || e.Weight == 0 || at != nil && !at.InRotation {
 			continue
 		}
 		rotation = append(rotation, e.ID)
-		if live == nil || !live.Ejected {
+		if at == nil || !at.Ejected {
 			kept = append(kept, e.ID)
 		}
 	}

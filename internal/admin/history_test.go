@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/control"
 	"fairway/internal/history"
 	"fairway/internal/route"
 )
@@ -83,7 +85,7 @@ func newPast(t *testing.T, w *world) []history.Recorded {
 }
 
 func TestHistoryGolden(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
+	s := newServer(t, options(t, newWorld(t)))
 	for name, path := range map[string]string{
 		"history":         "/v1/history",
 		"history-service": "/v1/history?service=shop&limit=1",
@@ -122,7 +124,7 @@ func indented(t *testing.T, rec *httptest.ResponseRecorder) string {
 // A change of a secret alone is told, but not what it was.
 func TestDiffOfASecretSaysThatThereIsOne(t *testing.T) {
 	w := newWorld(t)
-	s := newServer(t, options(w))
+	s := newServer(t, options(t, w))
 	changed := *w.table.Routes[0]
 	changed.Filters = slices.Clone(changed.Filters)
 	changed.Filters[2] = route.Filter{RequestHeaders: &route.HeaderOperation{Set: []route.HeaderValue{{Name: "Authorization", Value: "Bearer other-" + canary}}}}
@@ -142,8 +144,8 @@ func TestDiffOfASecretSaysThatThereIsOne(t *testing.T) {
 }
 
 func TestHistorySaysNo(t *testing.T) {
-	s := newServer(t, options(newWorld(t)))
-	o := options(newWorld(t))
+	s := newServer(t, options(t, newWorld(t)))
+	o := options(t, newWorld(t))
 	o.History = nil
 	bare := newServer(t, o)
 	for path, want := range map[string]int{
@@ -164,23 +166,27 @@ func TestHistorySaysNo(t *testing.T) {
 type fakeCommands struct {
 	err      error
 	operator string
-	given    api.NewCommand
+	given    control.Order
 }
 
-func (f *fakeCommands) Commands() []api.Command { return nil }
+func (f *fakeCommands) Commands() []control.Command { return nil }
 
-func (f *fakeCommands) Give(_ context.Context, n api.NewCommand, operator string) (api.CommandResult, error) {
-	f.given, f.operator = n, operator
-	return api.CommandResult{Command: api.Command{ID: "x", Text: "drain service a"}, Entry: 3}, f.err
+func (f *fakeCommands) Resolve(_ control.CommandKind, text string) (catalog.Subject, error) {
+	return catalog.Subject{Service: text}, nil
 }
 
-func (f *fakeCommands) TakeBack(context.Context, string, string, string) (api.CommandResult, error) {
-	return api.CommandResult{}, f.err
+func (f *fakeCommands) Give(_ context.Context, o control.Order) (control.Result, error) {
+	f.given, f.operator = o, o.Operator
+	return control.Result{Command: control.Command{ID: "x", Kind: control.CommandDrain, Subject: catalog.Subject{Service: "a"}}, Recorded: true}, f.err
+}
+
+func (f *fakeCommands) TakeBack(context.Context, string, string, string) (control.Result, error) {
+	return control.Result{}, f.err
 }
 
 func TestCommandsNeedAnOperator(t *testing.T) {
 	f := &fakeCommands{}
-	o := options(newWorld(t))
+	o := options(t, newWorld(t))
 	o.Commands, o.Token = f, goodToken
 	s := newServer(t, o)
 	give := func(token string) *httptest.ResponseRecorder {
@@ -197,15 +203,15 @@ func TestCommandsNeedAnOperator(t *testing.T) {
 	if rec := give(""); rec.Code != 401 || f.operator != "" {
 		t.Errorf("without a token: %d, given by %q", rec.Code, f.operator)
 	}
-	if rec := give(goodToken); rec.Code != 200 || f.operator != "token-file" || f.given.Subject != "a" {
+	if rec := give(goodToken); rec.Code != 200 || f.operator != "token-file" || f.given.Subject.Service != "a" {
 		t.Errorf("with a token: %d, given by %q: %s", rec.Code, f.operator, rec.Body)
 	}
-	if deeds := s.audit.newest(1); len(deeds) != 1 || deeds[0].Text != "drain service a" {
-		t.Errorf("audit %+v", deeds)
+	if entries := s.access.Audit.Newest(1); len(entries) != 1 || entries[0].Text != "drain service a" {
+		t.Errorf("audit %+v", entries)
 	}
 	for err, want := range map[error]int{
 		history.ErrFull: 507, history.ErrNotFound: 404, history.ErrUnavailable: 503,
-		status(http.StatusConflict, "no"): 409, errors.New("other"): 500,
+		api.Errorf(http.StatusConflict, "no"): 409, errors.New("other"): 500,
 	} {
 		if f.err = err; give(goodToken).Code != want {
 			t.Errorf("%v = %d, want %d", err, give(goodToken).Code, want)

@@ -1,4 +1,4 @@
-package admin
+package access
 
 import (
 	"cmp"
@@ -22,12 +22,12 @@ import (
 	"fairway/internal/atomicfile"
 )
 
-// FirstTokenFile is the file in Options.StateDir with the first token, which only
+// FirstTokenFile is the file in Options.Dir with the first token, which only
 // the user that Fairway runs as may read.
 const FirstTokenFile = "admin-token"
 
 const (
-	tokensFile     = "tokens.json" // in Options.StateDir: the tokens' names, roles and sums
+	tokensFile     = "tokens.json" // in Options.Dir: the tokens' names, roles and sums
 	firstTokenName = "first"
 )
 
@@ -38,9 +38,9 @@ const (
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// tokens are the tokens with roles. Only sums of them are kept, in memory as on
+// Tokens are the tokens with roles. Only sums of them are kept, in memory as on
 // disk. The zero value keeps none on disk.
-type tokens struct {
+type Tokens struct {
 	path string
 	now  func() time.Time
 
@@ -57,8 +57,8 @@ type keptToken struct {
 
 // openTokens reads the tokens in dir; without dir there are none on disk. A file
 // that cannot be read is an error and is left as it is.
-func openTokens(dir string) (*tokens, error) {
-	t := &tokens{now: time.Now}
+func openTokens(dir string, now func() time.Time) (*Tokens, error) {
+	t := &Tokens{now: now}
 	if dir == "" {
 		return t, nil
 	}
@@ -78,14 +78,14 @@ func openTokens(dir string) (*tokens, error) {
 
 // first makes the first token, for admin, and writes it where only this user can
 // read it, unless there are tokens already.
-func (t *tokens) first() (path string, err error) {
+func (t *Tokens) first() (path string, err error) {
 	t.mu.Lock()
 	none := len(t.known) == 0 && t.path != ""
 	t.mu.Unlock()
 	if !none {
 		return "", nil
 	}
-	made, err := t.create(api.NewToken{Name: firstTokenName, Role: api.RoleAdmin}, "")
+	made, err := t.Create(api.NewToken{Name: firstTokenName, Role: api.RoleAdmin}, "")
 	if err != nil {
 		return "", err
 	}
@@ -108,15 +108,15 @@ func sumOf(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// create makes a token and keeps its sum.
-func (t *tokens) create(n api.NewToken, by string) (api.MadeToken, error) {
+// Create makes a token and keeps its sum.
+func (t *Tokens) Create(n api.NewToken, by string) (api.MadeToken, error) {
 	switch {
 	case !tokenName.MatchString(n.Name):
-		return api.MadeToken{}, status(http.StatusBadRequest, "name: want 1 to 64 letters, digits, dots, dashes and underscores")
+		return api.MadeToken{}, api.Errorf(http.StatusBadRequest, "name: want 1 to 64 letters, digits, dots, dashes and underscores")
 	case !slices.Contains(api.Roles(), n.Role):
-		return api.MadeToken{}, status(http.StatusBadRequest, "role: want viewer, operator or admin")
+		return api.MadeToken{}, api.Errorf(http.StatusBadRequest, "role: want viewer, operator or admin")
 	case n.Days < 0 || n.Days > maxTokenDays:
-		return api.MadeToken{}, status(http.StatusBadRequest, fmt.Sprintf("days: want 1 to %d, or none", maxTokenDays))
+		return api.MadeToken{}, api.Errorf(http.StatusBadRequest, "days: want 1 to %d, or none", maxTokenDays)
 	}
 	made := api.MadeToken{
 		Token:  api.Token{Name: n.Name, Role: n.Role, Created: t.now().UTC().Truncate(time.Second), By: by},
@@ -129,31 +129,31 @@ func (t *tokens) create(n api.NewToken, by string) (api.MadeToken, error) {
 	defer t.mu.Unlock()
 	i, taken := t.index(n.Name)
 	if taken {
-		return api.MadeToken{}, status(http.StatusConflict, fmt.Sprintf("there is a token %q already", n.Name))
+		return api.MadeToken{}, api.Errorf(http.StatusConflict, "there is a token %q already", n.Name)
 	}
 	if len(t.known) >= maxTokens {
-		return api.MadeToken{}, status(http.StatusConflict, fmt.Sprintf("there are %d tokens already; revoke some", maxTokens))
+		return api.MadeToken{}, api.Errorf(http.StatusConflict, "there are %d tokens already; revoke some", maxTokens)
 	}
 	return made, t.keep(slices.Insert(slices.Clone(t.known), i, keptToken{made.Token, sumOf(made.Secret)}))
 }
 
-// revoke forgets a token, and with it the sessions that began with it.
-func (t *tokens) revoke(name string) error {
+// Revoke forgets a token, and with it the sessions that began with it.
+func (t *Tokens) Revoke(name string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i, ok := t.index(name)
 	if !ok {
-		return status(http.StatusNotFound, fmt.Sprintf("no token %q", name))
+		return api.Errorf(http.StatusNotFound, "no token %q", name)
 	}
 	return t.keep(slices.Delete(slices.Clone(t.known), i, i+1))
 }
 
-func (t *tokens) index(name string) (int, bool) {
+func (t *Tokens) index(name string) (int, bool) {
 	return slices.BinarySearchFunc(t.known, name, func(k keptToken, name string) int { return cmp.Compare(k.Name, name) })
 }
 
 // keep makes known what holds, on disk first.
-func (t *tokens) keep(known []keptToken) error {
+func (t *Tokens) keep(known []keptToken) error {
 	if t.path != "" {
 		data, err := json.MarshalIndent(known, "", "  ")
 		if err != nil {
@@ -167,8 +167,8 @@ func (t *tokens) keep(known []keptToken) error {
 	return nil
 }
 
-// list returns the tokens by name.
-func (t *tokens) list() []api.Token {
+// List returns the tokens by name.
+func (t *Tokens) List() []api.Token {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	list := make([]api.Token, len(t.known))
@@ -178,9 +178,9 @@ func (t *tokens) list() []api.Token {
 	return list
 }
 
-// bySum returns the token with this sum while it holds. Whoever looks for a sum
-// knows what it is the sum of, so that the time it takes tells nothing.
-func (t *tokens) bySum(sum string) (api.Token, bool) {
+// bySum returns the token with this sum while it holds. A caller knows
+// what the sum is of, so the time that the search takes reveals nothing.
+func (t *Tokens) bySum(sum string) (api.Token, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range t.known {
@@ -189,29 +189,4 @@ func (t *tokens) bySum(sum string) (api.Token, bool) {
 		}
 	}
 	return api.Token{}, false
-}
-
-func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, list(s.view(), s.tokens.list()))
-}
-
-func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
-	var n api.NewToken
-	if err := readBody(r, &n); err != nil {
-		return err
-	}
-	made, err := s.tokens.create(n, identityOf(r.Context()).Name)
-	if err != nil {
-		return err
-	}
-	remark(r.Context(), fmt.Sprintf("made the token %s for %s", n.Name, n.Role))
-	return answer(w, made)
-}
-
-func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	if err := s.tokens.revoke(name); err != nil {
-		return err
-	}
-	return done(w, r, "revoked the token "+name)
 }

@@ -1,4 +1,4 @@
-package admin
+package access
 
 import (
 	"crypto/tls"
@@ -6,15 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"fairway/internal/api"
 )
 
 // TLS says how the listener proves who it is, and whose client certificates it
@@ -27,8 +23,6 @@ type TLS struct {
 	// certificates; empty asks for none.
 	ClientCAFile string
 }
-
-func (o TLS) on() bool { return o.CertFile != "" }
 
 // certLook is how long a certificate is used before its files are looked at again.
 const certLook = time.Second
@@ -47,10 +41,10 @@ type fromFiles[T any] struct {
 	value  *T
 }
 
-// newTLS returns the configuration of the listener and the names in its
+// Config returns the configuration of the listener and the names in its
 // certificate; nil without TLS.
-func newTLS(o TLS, log *slog.Logger) (*tls.Config, []string, error) {
-	if !o.on() {
+func (o TLS) Config(log *slog.Logger) (*tls.Config, []string, error) {
+	if o.CertFile == "" {
 		if o != (TLS{}) {
 			return nil, nil, errors.New("TLS needs a certificate with its key")
 		}
@@ -151,19 +145,4 @@ func stampOf(path string) string {
 		return path + err.Error()
 	}
 	return path + strconv.FormatInt(info.Size(), 10) + info.ModTime().String()
-}
-
-// byCertificate says whose the verified client certificate of a connection is:
-// the organisation of the subject is the role, the common name the name.
-func byCertificate(state *tls.ConnectionState) (who api.Identity, shown bool, err *api.Error) {
-	if state == nil || len(state.VerifiedChains) == 0 {
-		return who, false, nil
-	}
-	leaf := state.VerifiedChains[0][0]
-	for _, role := range slices.Backward(api.Roles()) {
-		if slices.Contains(leaf.Subject.Organization, role) {
-			return api.Identity{Name: leaf.Subject.CommonName, Role: role, By: api.ByCertificate, Expires: leaf.NotAfter.UTC()}, true, nil
-		}
-	}
-	return who, true, status(http.StatusForbidden, "the client certificate names no role: its organisation has to be viewer, operator or admin")
 }

@@ -1,8 +1,7 @@
-package admin
+package explain
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,8 +14,8 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// maxExplainHeaders bounds the headers of a request to be explained.
-const maxExplainHeaders = 100
+// maxHeaders bounds the headers of a request to be explained.
+const maxHeaders = 100
 
 // asked is a request to be explained, as it would be written to the wire.
 type asked struct {
@@ -26,18 +25,18 @@ type asked struct {
 	client                            netip.Addr
 }
 
-// readExplain reads the parameters. What no client could send is an error; what
+// readRequest reads the parameters. What no client could send is an error; what
 // a client could send and Fairway would refuse is not.
-func readExplain(q url.Values) (asked, error) {
+func readRequest(q url.Values) (asked, error) {
 	a := asked{method: cmp.Or(q.Get("method"), http.MethodGet), header: http.Header{}}
 	if !httpguts.ValidHeaderFieldName(a.method) { // a method is a token as well (RFC 9110, 9.1)
-		return a, status(http.StatusBadRequest, fmt.Sprintf("method %q is not a method", a.method))
+		return a, api.Errorf(http.StatusBadRequest, "method %q is not a method", a.method)
 	}
 	scheme, rest, ok := strings.Cut(q.Get("url"), "://")
 	a.scheme = strings.ToLower(scheme)
 	a.listener = cmp.Or(q.Get("listener"), a.scheme)
 	if !ok || a.scheme != "http" && a.scheme != "https" {
-		return a, status(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
+		return a, api.Errorf(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
 	}
 	// The URL is cut up and not parsed: parsing decodes, and the engine sees
 	// what was sent.
@@ -48,17 +47,17 @@ func readExplain(q url.Values) (asked, error) {
 		a.host, a.path = rest[:slash], rest[slash:]
 	}
 	if a.host == "" || strings.Contains(a.host, "@") {
-		return a, status(http.StatusBadRequest, "url: want a host, without user and password")
+		return a, api.Errorf(http.StatusBadRequest, "url: want a host, without user and password")
 	}
 	lines := q["header"]
-	if len(lines) > maxExplainHeaders {
-		return a, status(http.StatusBadRequest, fmt.Sprintf("more than %d headers", maxExplainHeaders))
+	if len(lines) > maxHeaders {
+		return a, api.Errorf(http.StatusBadRequest, "more than %d headers", maxHeaders)
 	}
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return a, status(http.StatusBadRequest, "header: want NAME: VALUE")
+			return a, api.Errorf(http.StatusBadRequest, "header: want NAME: VALUE")
 		}
 		if strings.EqualFold(name, "Host") { // as with curl, it takes the place of the URL's
 			a.host = value
@@ -69,7 +68,7 @@ func readExplain(q url.Values) (asked, error) {
 	if client := q.Get("client"); client != "" {
 		addr, err := netip.ParseAddr(client)
 		if err != nil {
-			return a, status(http.StatusBadRequest, fmt.Sprintf("client %q is not an IP address", client))
+			return a, api.Errorf(http.StatusBadRequest, "client %q is not an IP address", client)
 		}
 		a.client = addr.Unmap()
 	}
@@ -83,15 +82,15 @@ func readExplain(q url.Values) (asked, error) {
 // answers with.
 func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {
-		return nil, status(http.StatusMethodNotAllowed, "method "+a.method+" is not served")
+		return nil, api.Errorf(http.StatusMethodNotAllowed, "method %s is not served", a.method)
 	}
 	host, err := route.CanonicalHost(a.host)
 	if err != nil {
-		return nil, status(http.StatusBadRequest, err.Error())
+		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
 	path, err := route.ReadPath(a.path)
 	if err != nil {
-		return nil, status(http.StatusBadRequest, err.Error())
+		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
 	header := a.header.Clone()
 	arrival.DropUnderscores(header, false)

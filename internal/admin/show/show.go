@@ -1,9 +1,9 @@
-package admin
+// Package show puts what exists and what is served into the words of the admin API,
+// without what is secret. It decides nothing.
+package show
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -12,27 +12,32 @@ import (
 	"fairway/internal/route"
 )
 
-// view is what one answer is made from: a snapshot and a table that stay the
-// same while it is made, never nil, and ways to find things in them.
-type view struct {
-	snapshot   *catalog.Snapshot
-	table      *route.Table
+// View is a snapshot and a table with ways to find things in them. It is immutable,
+// and costs a look at everything to make: one serves all answers until there is
+// another snapshot or table.
+type View struct {
+	// Snapshot and Table are never nil.
+	Snapshot *catalog.Snapshot
+	Table    *route.Table
+
 	shownLabel func(key, value string) string
 	stale      map[string]*api.Stale     // by source; only those that are
 	routesOf   map[string][]*route.Route // by service
 	problemsOf map[string]int            // by service
 	serviceOf  map[string]*catalog.Service
-	nodeName   map[string]string               // by ID
-	steered    map[[2]string]string            // by source and name of an instance
-	live       map[[2]string]*api.EndpointLive // by backend and endpoint; nil unless asked for
+	nodeName   map[string]string    // by ID
+	steered    map[[2]string]string // by source and name of an instance
 }
 
-// view takes what is newest.
-func (s *Server) view() *view {
-	v := &view{
-		snapshot:   s.options.Catalogue.Newest(),
-		table:      s.options.Tables.Table(),
-		shownLabel: s.options.ShownLabel,
+// Live is what an engine knows of endpoints at this moment, by backend and
+// endpoint. Nil is nothing.
+type Live map[[2]string]*api.EndpointLive
+
+// New makes the view of a snapshot and a table; nil stands for none. shownLabel
+// returns the value of a label without what is secret.
+func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, value string) string) *View {
+	v := &View{
+		Snapshot: snapshot, Table: table, shownLabel: shownLabel,
 		stale:      map[string]*api.Stale{},
 		routesOf:   map[string][]*route.Route{},
 		problemsOf: map[string]int{},
@@ -40,30 +45,30 @@ func (s *Server) view() *view {
 		nodeName:   map[string]string{},
 		steered:    map[[2]string]string{},
 	}
-	if v.snapshot == nil {
-		v.snapshot = &catalog.Snapshot{}
+	if v.Snapshot == nil {
+		v.Snapshot = &catalog.Snapshot{}
 	}
-	if v.table == nil {
-		v.table = &route.Table{}
+	if v.Table == nil {
+		v.Table = &route.Table{}
 	}
-	for _, st := range v.snapshot.Sources {
+	for _, st := range v.Snapshot.Sources {
 		if st.Stale || !st.Synced {
 			v.stale[st.Name] = &api.Stale{Since: st.LastSuccess.UTC(), Error: st.Error}
 		}
 	}
-	for _, r := range v.table.Routes {
+	for _, r := range v.Table.Routes {
 		v.routesOf[r.Service] = append(v.routesOf[r.Service], r)
 	}
-	for _, p := range v.table.Problems {
+	for _, p := range v.Table.Problems {
 		v.problemsOf[p.Service]++
 	}
-	for _, svc := range v.snapshot.Services {
+	for _, svc := range v.Snapshot.Services {
 		v.serviceOf[svc.ID] = svc
 	}
-	for _, n := range v.snapshot.Nodes {
+	for _, n := range v.Snapshot.Nodes {
 		v.nodeName[n.ID] = n.Name
 	}
-	for _, b := range v.table.Backends {
+	for _, b := range v.Table.Backends {
 		for _, e := range b.Endpoints {
 			if e.By != "" {
 				v.steered[[2]string{e.Source, e.Instance}] = e.By
@@ -73,17 +78,12 @@ func (s *Server) view() *view {
 	return v
 }
 
-// readLive asks the engine for what it knows of the endpoints.
-func (v *view) readLive(e Engine) {
-	v.live = map[[2]string]*api.EndpointLive{}
-	for _, st := range e.Endpoints() {
-		v.live[[2]string{st.Backend, st.Endpoint}] = live(st)
-	}
-}
+// RoutesOf returns the routes of the service with this ID.
+func (v *View) RoutesOf(service string) []*route.Route { return v.routesOf[service] }
 
-// isService is true when want, the name or ID of a service, means the service
+// IsService is true when want, the name or ID of a service, means the service
 // with this ID; an empty want means every one.
-func (v *view) isService(want, id string) bool {
+func (v *View) IsService(want, id string) bool {
 	if want == "" || want == id {
 		return true
 	}
@@ -91,34 +91,8 @@ func (v *view) isService(want, id string) bool {
 	return svc != nil && svc.Name == want
 }
 
-// routeFilter makes the condition that the query puts on routes.
-func (s *Server) routeFilter(q url.Values) (func(*view, *route.Route) bool, error) {
-	host := q.Get("host")
-	if host != "" {
-		var err error
-		if host, err = route.CanonicalHost(host); err != nil {
-			return nil, status(http.StatusBadRequest, err.Error())
-		}
-	}
-	return func(v *view, r *route.Route) bool {
-		return v.isService(q.Get("service"), r.Service) &&
-			(q.Get("source") == "" || q.Get("source") == r.Origin.Source) &&
-			(host == "" || takesHost(r, host))
-	}, nil
-}
-
-// takesHost is true when a request for the canonical host could be taken by r.
-// The matcher itself is asked, with nothing left of the matches but their hosts.
-func takesHost(r *route.Route, host string) bool {
-	hosts := make([]route.Match, len(r.Matches))
-	for i, m := range r.Matches {
-		hosts[i] = route.Match{Host: m.Host, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}
-	}
-	m, err := route.NewMatcher([]*route.Route{{ID: r.ID, Matches: hosts}})
-	return err == nil && m.Find(&route.Request{Host: host, Path: "/"}) != nil
-}
-
-func (v *view) route(r *route.Route) api.Route {
+// Route is a route with what live knows of its endpoints.
+func (v *View) Route(r *route.Route, live Live) api.Route {
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
 		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
@@ -133,13 +107,13 @@ func (v *view) route(r *route.Route) api.Route {
 	for i, f := range r.Filters {
 		out.Filters[i] = f.String()
 	}
-	if b := v.table.Backend(r.Backend); b != nil {
+	if b := v.Table.Backend(r.Backend); b != nil {
 		out.Backend = backend(b)
 		for _, e := range b.Endpoints {
 			out.Endpoints = append(out.Endpoints, api.Endpoint{
 				ID: e.ID, Address: e.Address, Weight: e.Weight, State: string(e.State),
 				Instance: e.Instance, Source: e.Source, Node: e.Node, Reason: e.Reason, By: e.By,
-				Live: v.live[[2]string{b.ID, e.ID}],
+				Live: live[[2]string{b.ID, e.ID}],
 			})
 		}
 	}
@@ -193,7 +167,8 @@ func duration(d time.Duration) string {
 	return d.String()
 }
 
-func (v *view) service(svc *catalog.Service) api.Service {
+// Service is a service with its instances.
+func (v *View) Service(svc *catalog.Service) api.Service {
 	out := api.Service{
 		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels),
 		Instances: make([]api.Instance, len(svc.Instances)), Routes: []string{},
@@ -208,7 +183,7 @@ func (v *view) service(svc *catalog.Service) api.Service {
 	return out
 }
 
-func (v *view) instance(in *catalog.Instance) api.Instance {
+func (v *View) instance(in *catalog.Instance) api.Instance {
 	out := api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,
@@ -225,9 +200,8 @@ func (v *view) instance(in *catalog.Instance) api.Instance {
 	return out
 }
 
-// labels returns the labels that are ours, without values that are secret; never
-// nil.
-func (v *view) labels(all map[string]string) map[string]string {
+// labels returns Fairway's own labels, without values that are secret; never nil.
+func (v *View) labels(all map[string]string) map[string]string {
 	shown := make(map[string]string, len(all))
 	for key, value := range all {
 		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(key)), catalog.LabelPrefix) {
@@ -237,14 +211,16 @@ func (v *view) labels(all map[string]string) map[string]string {
 	return shown
 }
 
-func shownProblem(p route.Problem) api.Problem {
+// Problem is a problem of the table.
+func Problem(p route.Problem) api.Problem {
 	return api.Problem{
 		Code: string(p.Code), Source: p.Source, Service: p.Service, Instance: p.Instance,
 		Route: p.Route, Label: p.Label, Text: p.Text, Hint: p.Hint,
 	}
 }
 
-func source(st catalog.SourceStatus, now time.Time) api.Source {
+// Source is the condition of a source at a moment.
+func Source(st catalog.SourceStatus, now time.Time) api.Source {
 	out := api.Source{
 		Name: st.Name, State: api.SourceSynced, Error: st.Error,
 		LastSuccess: st.LastSuccess.UTC(), Services: st.Services, Held: append([]string{}, st.Held...),

@@ -1,10 +1,10 @@
-package admin
+// Package meter measures what goes through routes and endpoints at the moment.
+package meter
 
 import (
 	"cmp"
 	"context"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -23,9 +23,17 @@ const (
 	sampleOld = 3 * sampleWindow
 )
 
-// meter measures rates by reading the engine's counters while somebody asks.
-// Readings are shared: it costs the same for one as for many.
-type meter struct {
+// Engine has counters of routes and endpoints.
+type Engine interface {
+	// Endpoints returns the endpoints of every backend, in any order.
+	Endpoints() []traffic.EndpointStatus
+	// Traffic returns what has come through each route, sorted.
+	Traffic() []traffic.Totals
+}
+
+// Meter measures rates by reading the engine's counters while it is asked. Readings
+// are shared: they cost the same for one caller as for many.
+type Meter struct {
 	engine Engine
 
 	mu      sync.Mutex
@@ -33,18 +41,21 @@ type meter struct {
 	newest  *api.Traffic
 }
 
+// New makes a Meter.
+func New(engine Engine) *Meter { return &Meter{engine: engine} }
+
 // sample is one reading of all counters.
 type sample struct {
 	at        time.Time
-	routes    []traffic.Totals // sorted
-	endpoints []EndpointStatus // sorted
+	routes    []traffic.Totals         // sorted
+	endpoints []traffic.EndpointStatus // sorted
 }
 
-// measure returns the rates at now. It waits for a second reading where there is
+// Measure returns the rates at now. It waits for a second reading where there is
 // none that is recent.
-func (t *meter) measure(ctx context.Context) (*api.Traffic, error) {
+func (m *Meter) Measure(ctx context.Context) (*api.Traffic, error) {
 	for {
-		if found := t.read(time.Now()); found != nil {
+		if found := m.Read(time.Now()); found != nil {
 			return found, nil
 		}
 		select {
@@ -55,36 +66,41 @@ func (t *meter) measure(ctx context.Context) (*api.Traffic, error) {
 	}
 }
 
-// read takes a reading when the last one is a gap ago, and returns the newest
+// Read takes a reading when the last one is a gap ago, and returns the newest
 // rates; nil when there is but one reading.
-func (t *meter) read(now time.Time) *api.Traffic {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.samples = slices.DeleteFunc(t.samples, func(s sample) bool { return now.Sub(s.at) > sampleOld })
-	if len(t.samples) == 0 {
-		t.newest = nil
+func (m *Meter) Read(now time.Time) *api.Traffic {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.samples = slices.DeleteFunc(m.samples, func(s sample) bool { return now.Sub(s.at) > sampleOld })
+	if len(m.samples) == 0 {
+		m.newest = nil
 	}
-	if n := len(t.samples); n > 0 && now.Sub(t.samples[n-1].at) < sampleGap {
-		return t.newest
+	if n := len(m.samples); n > 0 && now.Sub(m.samples[n-1].at) < sampleGap {
+		return m.newest
 	}
-	next := t.sample(now)
-	t.samples = append(t.samples, next)
-	for len(t.samples) > 2 && now.Sub(t.samples[1].at) >= sampleWindow {
-		t.samples = t.samples[1:]
+	next := m.sample(now)
+	m.samples = append(m.samples, next)
+	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= sampleWindow {
+		m.samples = m.samples[1:]
 	}
-	if first := t.samples[0]; first.at.Before(next.at) {
-		t.newest = rates(first, next)
+	if first := m.samples[0]; first.at.Before(next.at) {
+		m.newest = rates(first, next)
 	}
-	return t.newest
+	return m.newest
 }
 
 // sample reads the counters.
-func (t *meter) sample(now time.Time) sample {
-	s := sample{at: now, routes: t.engine.Traffic(), endpoints: slices.Clone(t.engine.Endpoints())}
-	slices.SortFunc(s.endpoints, func(a, b EndpointStatus) int {
+func (m *Meter) sample(now time.Time) sample {
+	s := sample{at: now, routes: m.engine.Traffic(), endpoints: slices.Clone(m.engine.Endpoints())}
+	slices.SortFunc(s.endpoints, func(a, b traffic.EndpointStatus) int {
 		return cmp.Or(strings.Compare(a.Backend, b.Backend), strings.Compare(a.Endpoint, b.Endpoint))
 	})
 	return s
+}
+
+// Live is what the API shows of the condition of an endpoint.
+func Live(e traffic.EndpointStatus) *api.EndpointLive {
+	return &api.EndpointLive{InRotation: !e.OutOfRotation, InFlight: e.InFlight, Ejected: e.Ejected, Health: e.Health}
 }
 
 // rates returns what happened between two readings, per second. A counter that is
@@ -119,7 +135,7 @@ func rates(a, b sample) *api.Traffic {
 		out.Routes = append(out.Routes, r)
 	}
 	out.Total.Median, out.Total.P95 = all.quantile(0.5), all.quantile(0.95)
-	endpoints := map[[2]string]EndpointStatus{}
+	endpoints := map[[2]string]traffic.EndpointStatus{}
 	for _, e := range a.endpoints {
 		endpoints[[2]string{e.Backend, e.Endpoint}] = e
 	}
@@ -129,7 +145,7 @@ func rates(a, b sample) *api.Traffic {
 			Backend: e.Backend, Endpoint: e.Endpoint,
 			Rate:         per(before.Requests, e.Requests),
 			Failures:     per(before.Failures, e.Failures),
-			EndpointLive: *live(e),
+			EndpointLive: *Live(e),
 		})
 	}
 	return out
@@ -174,32 +190,18 @@ func (l latencies) quantile(q float64) float64 {
 // round keeps three digits behind the point.
 func round(f float64) float64 { return math.Round(1000*f) / 1000 }
 
-func (s *Server) showTraffic(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Query().Get("wait") == "false" {
-		return answer(w, s.traffic.recent(time.Now()))
-	}
-	if _, err := boolean(r.URL.Query(), "wait"); err != nil {
-		return err
-	}
-	found, err := s.traffic.measure(r.Context())
-	if err != nil {
-		return err
-	}
-	return answer(w, found)
-}
-
-// recent returns the newest rates, or none where nobody has asked lately.
-func (t *meter) recent(now time.Time) *api.Traffic {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.newest != nil && now.Sub(t.newest.At) < sampleWindow {
-		return t.newest
+// Recent returns the newest rates, or none where nobody has asked lately.
+func (m *Meter) Recent(now time.Time) *api.Traffic {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.newest != nil && now.Sub(m.newest.At) < sampleWindow {
+		return m.newest
 	}
 	return &api.Traffic{At: now.UTC(), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
 }
 
-// since returns t without what is as in before; before may be nil.
-func since(before, t *api.Traffic) *api.Traffic {
+// Since returns t without what is as in before; before may be nil.
+func Since(before, t *api.Traffic) *api.Traffic {
 	if before == nil {
 		return t
 	}

@@ -1,8 +1,7 @@
-package admin
+package access
 
 import (
 	"crypto/subtle"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -47,8 +46,8 @@ type failures struct {
 	n     int
 }
 
-func newSessions() *sessions {
-	return &sessions{now: time.Now, open: map[string]*session{}, failed: map[netip.Prefix]*failures{}}
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, open: map[string]*session{}, failed: map[netip.Prefix]*failures{}}
 }
 
 // begin opens a session for the owner of the token with this sum.
@@ -63,7 +62,7 @@ func (s *sessions) begin(token string) (cookie, key string, err error) {
 		}
 	}
 	if len(s.open) >= maxSessions {
-		return "", "", status(http.StatusServiceUnavailable, fmt.Sprintf("there are %d sessions already", maxSessions))
+		return "", "", api.Errorf(http.StatusServiceUnavailable, "there are %d sessions already", maxSessions)
 	}
 	s.open[sumOf(cookie)] = &session{token: token, key: sumOf(key), began: now, last: now}
 	return cookie, key, nil
@@ -126,7 +125,7 @@ func (s *sessions) right(from netip.Prefix) {
 
 // network is where a request came from, as far as one can have addresses at will.
 func network(r *http.Request) netip.Prefix {
-	addr, err := netip.ParseAddr(remoteHost(r))
+	addr, err := netip.ParseAddr(RemoteHost(r))
 	if err != nil {
 		return netip.Prefix{} // a unix socket: one for all
 	}
@@ -151,62 +150,6 @@ func cookieName(r *http.Request) string {
 		return secureCookie
 	}
 	return plainCookie
-}
-
-// bySession says whose session the request belongs to, an empty identity when there
-// is none, or none any more. used is that of sessions.of.
-func (s *Server) bySession(r *http.Request, used bool) (who api.Identity, keyed bool) {
-	c, err := r.Cookie(cookieName(r))
-	if err != nil {
-		return who, false
-	}
-	sum, keyed, ok := s.sessions.of(c.Value, r.Header.Get(api.SessionKeyHeader), used)
-	if !ok {
-		return who, false
-	}
-	who, ok = s.bySum(sum)
-	if !ok {
-		return api.Identity{}, false // the token was revoked, or its time is over
-	}
-	who.By = api.BySession
-	return who, keyed
-}
-
-// signIn begins a session. It is for pages of this listener alone: a page of
-// another origin must not sign anybody in.
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
-	var body api.SignIn
-	if err := readBody(r, &body); err != nil {
-		return err
-	}
-	from := network(r)
-	if !s.sessions.try(from) {
-		w.Header().Set("Retry-After", "60")
-		return status(http.StatusTooManyRequests, "too many tokens from there were wrong; wait a minute")
-	}
-	sum := sumOf(body.Token)
-	who, ok := s.bySum(sum)
-	if !ok {
-		return status(http.StatusUnauthorized, "the token is not known here")
-	}
-	s.sessions.right(from)
-	cookie, key, err := s.sessions.begin(sum)
-	if err != nil {
-		return err
-	}
-	setCookie(w, r, cookie, int(sessionLong.Seconds()))
-	who.By = api.BySession
-	remark(r.Context(), who.Name+" signed in as "+who.Role)
-	return answer(w, api.Session{Identity: who, Key: key})
-}
-
-// signOut ends the session that the request belongs to.
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
-	if c, err := r.Cookie(cookieName(r)); err == nil {
-		s.sessions.end(c.Value)
-	}
-	setCookie(w, r, "", -1)
-	return done(w, r, "signed out")
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, value string, age int) {

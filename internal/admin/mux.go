@@ -1,0 +1,288 @@
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"fairway/internal/admin/access"
+	"fairway/internal/api"
+	"fairway/internal/catalog"
+	"fairway/internal/control"
+	"fairway/internal/fleet"
+	"fairway/internal/fleet/driver"
+	"fairway/internal/history"
+	"fairway/internal/notify"
+	"fairway/internal/plan"
+	"fairway/internal/series"
+)
+
+// newMux registers operations, and for everything else the answers that say no.
+// Those ask who it is, too: strangers learn nothing.
+func (s *Server) newMux(ops []operation) *http.ServeMux {
+	mux := http.NewServeMux()
+	register := func(pattern string, op operation) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(op.room, maxBody))
+			if err := s.perform(&request{Request: r, w: w, server: s}, op); err != nil {
+				s.fail(w, op.method+" "+op.path, err)
+			}
+		})
+	}
+	paths := map[string][]operation{}
+	for _, op := range ops {
+		serve, params := op.serve, op.params
+		op.serve = func(r *request) (err error) {
+			if r.query, err = checkParams(r.URL.RawQuery, params); err != nil {
+				return err
+			}
+			return serve(r)
+		}
+		register(op.method+" "+op.path, op)
+		paths[op.path] = append(paths[op.path], op)
+	}
+	for path, known := range paths {
+		register(path, notAllowed(known))
+	}
+	rest := operation{method: http.MethodGet, role: api.RoleViewer, serve: func(*request) error {
+		return api.Errorf(http.StatusNotFound, "no such path; docs/api.md lists what there is")
+	}}
+	if s.options.Pages == nil {
+		register("/", rest)
+		return mux
+	}
+	register("/v1/", rest)
+	register("/", operation{method: http.MethodGet, public: true, serve: func(r *request) error {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost {
+			return s.page(r)
+		}
+		return s.perform(r, rest)
+	}})
+	return mux
+}
+
+// perform answers one operation, or says why the caller may not. What changes
+// something is recorded in the audit log with its outcome.
+func (s *Server) perform(r *request, op operation) error {
+	serve := op.serve
+	if need := op.needs(); need != "" {
+		var refused *api.Error
+		if r.who, refused = s.whoAsks(r.Request); refused == nil && !api.MayAct(r.who.Role, need) {
+			refused = access.TooLittle(r.who, need)
+		}
+		if refused != nil && refused.Status == http.StatusUnauthorized {
+			r.w.Header().Set("WWW-Authenticate", `Bearer realm="fairway"`)
+		}
+		if refused != nil && (r.who.Name == "" || op.method == http.MethodGet) {
+			return refused
+		}
+		if refused != nil {
+			serve = func(*request) error { return refused }
+		}
+	}
+	if !op.changes() {
+		return serve(r)
+	}
+	if _, inside := r.Context().Value(insideKey{}).(api.Identity); inside {
+		return api.Errorf(http.StatusMethodNotAllowed, "a page changes nothing")
+	}
+	e := api.AuditEntry{
+		At: time.Now().UTC().Truncate(time.Millisecond), Who: r.who.Name, Role: r.who.Role, By: r.who.By,
+		From: access.RemoteHost(r.Request), Operation: r.Method + " " + r.URL.RequestURI(),
+	}
+	rec := &recorder{ResponseWriter: r.w}
+	r.w = rec
+	err := serve(r)
+	e.Status, e.Text = rec.code(), r.remark
+	if err != nil {
+		told := asError(err)
+		e.Status, e.Text = told.Status, cmp.Or(told.Detail, told.Title)
+	}
+	s.log.Info("admin operation", "who", e.Who, "role", e.Role, "by", e.By, "from", e.From,
+		"operation", e.Operation, "status", e.Status, "text", e.Text)
+	if failed := s.access.Audit.Record(e); failed != nil {
+		s.log.Error("the audit log cannot be written; the line before is all that is kept", "error", failed)
+	}
+	return err
+}
+
+// done is the answer of an operation that has nothing else to say.
+func (r *request) done(format string, args ...any) (api.Done, error) {
+	r.remark = fmt.Sprintf(format, args...)
+	return api.Done{Text: r.remark}, nil
+}
+
+// notAllowed is what answers the other methods of a path. Who may call any of the
+// operations may learn which there are.
+func notAllowed(known []operation) operation {
+	least := known[0]
+	var allow []string
+	for _, op := range known {
+		if op.public || !least.public && api.MayAct(least.needs(), op.needs()) {
+			least = op
+		}
+		allow = append(allow, op.method)
+		if op.method == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	return operation{method: http.MethodGet, public: least.public, role: least.needs(), serve: func(r *request) error {
+		r.w.Header().Set("Allow", strings.Join(allow, ", "))
+		return api.Errorf(http.StatusMethodNotAllowed, "not with this method here; with %s", strings.Join(allow, ", "))
+	}}
+}
+
+// readBody decodes the JSON that an operation was sent into v, a pointer to a
+// struct. A field that v does not know is refused, a name that is there twice (of
+// which RFC 8259, section 4, does not say which counts), and what is not called JSON:
+// a form of another page cannot send that.
+func readBody(r *http.Request, v any) error {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return api.Errorf(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
+	}
+	data, err := io.ReadAll(r.Body)
+	if err == nil {
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(v)
+		if _, more := dec.Token(); err == nil && !errors.Is(more, io.EOF) {
+			err = errors.New("there is something behind the JSON")
+		}
+	}
+	if err == nil {
+		err = namesOnce(json.NewDecoder(bytes.NewReader(data)), reflect.TypeOf(v))
+	}
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return api.Errorf(http.StatusRequestEntityTooLarge, "more than %d bytes", long.Limit)
+	case err != nil:
+		return api.Errorf(http.StatusBadRequest, "the body is not what is asked for: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+// namesOnce fails when an object of a JSON text, which was decoded into a t, has a name
+// twice. Where the object is a struct, case does not count, as it does not in decoding.
+func namesOnce(dec *json.Decoder, t reflect.Type) error {
+	token, err := dec.Token()
+	if err != nil {
+		return nil //nolint:nilerr // the text was decoded before
+	}
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch token {
+	case json.Delim('{'):
+		err = objectNamesOnce(dec, t)
+	case json.Delim('['):
+		for err == nil && dec.More() {
+			err = namesOnce(dec, elementOf(t, ""))
+		}
+	default:
+		return nil
+	}
+	_, _ = dec.Token() // the end of the object or list
+	return err
+}
+
+func objectNamesOnce(dec *json.Decoder, t reflect.Type) error {
+	names := map[string]bool{}
+	for dec.More() {
+		token, _ := dec.Token()
+		name, _ := token.(string)
+		twice := names[name]
+		if t != nil && t.Kind() == reflect.Struct { // it has few names
+			for known := range names {
+				twice = twice || strings.EqualFold(known, name)
+			}
+		}
+		if twice {
+			return fmt.Errorf("%q is there twice", name)
+		}
+		names[name] = true
+		if err := namesOnce(dec, elementOf(t, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// elementOf is the type of an element of t: of the field that a name is decoded into
+// where t is a struct. Nil where that is not known.
+func elementOf(t reflect.Type, name string) reflect.Type {
+	if t == nil {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Array:
+		return t.Elem()
+	case reflect.Struct:
+		for _, f := range reflect.VisibleFields(t) {
+			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if strings.EqualFold(cmp.Or(tag, f.Name), name) {
+				return f.Type
+			}
+		}
+	}
+	return nil
+}
+
+// statusOf are the statuses of errors whose text says what is wrong.
+func statusOf(err error) int {
+	var refused *driver.RefusedError
+	var absent *driver.AbsentError
+	switch is := func(list ...error) bool {
+		return slices.ContainsFunc(list, func(known error) bool { return errors.Is(err, known) })
+	}; {
+	case is(history.ErrNotFound, catalog.ErrNoSubject, fleet.ErrUnknown, notify.ErrNoChannel, series.ErrUnknown):
+		return http.StatusNotFound
+	case is(control.ErrRefused, fleet.ErrInvalid):
+		return http.StatusBadRequest
+	case is(fleet.ErrBusy, fleet.ErrDrift, fleet.ErrMoved, control.ErrWithdrawn):
+		return http.StatusConflict
+	case errors.As(err, &refused):
+		return http.StatusUnprocessableEntity
+	case errors.As(err, &absent):
+		return http.StatusBadGateway
+	case is(history.ErrFull):
+		return http.StatusInsufficientStorage
+	case is(history.ErrUnavailable, control.ErrNotNow, control.ErrNoHistory, plan.ErrNoTable):
+		return http.StatusServiceUnavailable
+	case is(history.ErrDamaged):
+		return http.StatusInternalServerError
+	}
+	return 0
+}
+
+// asError returns what a caller learns of an error.
+func asError(err error) *api.Error {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return e
+	}
+	if conflict, ok := errors.AsType[*history.ConflictError](err); ok {
+		return api.Errorf(http.StatusConflict, "%v", conflict) // which says it all
+	}
+	if status := statusOf(err); status != 0 {
+		return api.Errorf(status, "%v", err)
+	}
+	return api.Errorf(http.StatusInternalServerError, "it failed; the log says why")
+}
+
+// fail answers with problem details. What a caller does not learn is logged.
+func (s *Server) fail(w http.ResponseWriter, operation string, err error) {
+	e := asError(err)
+	if _, ok := errors.AsType[*api.Error](err); !ok && e.Status == http.StatusInternalServerError {
+		s.log.Error("admin operation failed", "operation", operation, "error", err)
+	}
+	send(w, e.Status, api.ProblemContentType, e)
+}

@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"fairway/internal/admin/show"
+	"fairway/internal/api"
+	"fairway/internal/notify"
+)
+
+const (
+	defaultEvents = 100
+	maxEvents     = 2000
+)
+
+// notifyOperations are those on events, channels and rules.
+func (s *Server) notifyOperations() []operation {
+	limit := number("limit", maxEvents, "How many; 100 by default.")
+	all := []operation{
+		list("/v1/events", s.events).with(
+			text("kind", "A kind of event, or how several kinds begin."), text("subject", "Subject of an event, or its name."),
+			boolean("standing", "Keeps events that began what is not over."), limit),
+		list("/v1/notify/channels", s.channels),
+		list("/v1/notify/channels/{name}/pending", s.pendingEvents).with(limit),
+		act(http.MethodPost, "/v1/notify/channels/{name}/test", s.testChannel).by(api.RoleOperator).refuses(http.StatusBadGateway),
+	}
+	for i := range all {
+		serve := all[i].serve
+		all[i].refusals = append(all[i].refusals, http.StatusServiceUnavailable)
+		all[i].serve = func(r *request) error {
+			if s.options.Notifications == nil {
+				return api.Errorf(http.StatusServiceUnavailable, "there are no notifications here")
+			}
+			return serve(r)
+		}
+	}
+	return append(all, list("/v1/rules", s.rules))
+}
+
+func (s *Server) events(r *request) (items []api.Event, err error) {
+	found := s.options.Notifications.Recent()
+	if r.flag("standing") {
+		found = s.options.Notifications.Standing()
+		slices.Reverse(found)
+	}
+	for _, e := range found {
+		about := r.wants("subject", e.Subject) || r.wants("subject", e.Name)
+		if len(items) < r.limit(defaultEvents) && strings.HasPrefix(string(e.Kind), r.text("kind")) && about {
+			items = append(items, show.Event(e))
+		}
+	}
+	return items, nil
+}
+
+func (s *Server) channels(*request) (items []api.Channel, err error) {
+	for _, c := range s.options.Notifications.Channels() {
+		items = append(items, api.Channel{
+			Name: c.Name, Kind: c.Kind, Receiver: c.Receiver, Pending: c.Pending, Oldest: c.Oldest, Lost: c.Lost,
+			LastSuccess: show.Time(c.LastSuccess), LastFailure: show.Time(c.LastFailure), Error: c.Error, Retry: show.Time(c.Retry),
+		})
+	}
+	return items, nil
+}
+
+func (s *Server) pendingEvents(r *request) (items []api.Event, err error) {
+	found, err := s.options.Notifications.Pending(r.PathValue("name"), r.limit(defaultEvents))
+	for _, e := range found {
+		items = append(items, show.Event(e))
+	}
+	return items, err
+}
+
+func (s *Server) testChannel(r *request) (api.Done, error) {
+	name := r.PathValue("name")
+	switch err := s.options.Notifications.Try(r.Context(), name); {
+	case errors.Is(err, notify.ErrNoChannel):
+		return api.Done{}, err
+	case err != nil:
+		return api.Done{}, api.Errorf(http.StatusBadGateway, "%v", err)
+	}
+	return r.done("a test event was delivered on channel %s", name)
+}
+
+func (s *Server) rules(*request) (items []api.RuleState, err error) {
+	if s.options.Rules == nil {
+		return nil, nil
+	}
+	for _, st := range s.options.Rules.States() {
+		items = append(items, api.RuleState{
+			Rule: st.Rule, When: st.When, Do: st.Do, Subject: st.Subject, Name: st.Name, Value: st.Value,
+			Fired: show.Time(st.Fired), Since: show.Time(st.Since), Drained: st.Drained,
+		})
+	}
+	return items, nil
+}

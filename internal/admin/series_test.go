@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"fairway/internal/api"
+	"fairway/internal/series"
+)
+
+// newSeries keeps one sample of a service and one of a route.
+func newSeries(t *testing.T) *series.Store {
+	t.Helper()
+	store, err := series.Open(series.Options{Dir: t.TempDir(), Groups: series.StandardGroups(10), Every: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	service := make([]float64, series.Containers+1)
+	service[series.CPU], service[series.Limit], service[series.Containers] = 12, math.NaN(), 5
+	route := make([]float64, series.Latency+len(series.LatencyBounds())+1)
+	route[series.Requests], route[series.Latency] = 10, 10
+	for group, values := range map[string][]float64{series.Services: service, series.Routes: route} {
+		if err := store.Add(group, time.Now(), []series.Reading{{Subject: "shop", Values: values}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return store
+}
+
+// What is not known is null, and routes have quantiles in the place of counts.
+func TestSeries(t *testing.T) {
+	o := options(t, newWorld(t))
+	o.Series = newSeries(t)
+	s := newServer(t, o)
+	query := func(path string) (found api.Series) {
+		t.Helper()
+		rec := ask(t, s, "GET", path, nil)
+		if err := json.Unmarshal(rec.Body.Bytes(), &found); err != nil || rec.Code != 200 || len(found.Points) == 0 {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+		return found
+	}
+	to := "?to=" + time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
+	service := query("/v1/series/service/shop" + to)
+	if means := service.Points[0].Means; means[series.Limit] != nil || *means[series.Containers] != 5 || len(service.Fields) != len(means) {
+		t.Errorf("%+v", service)
+	}
+	route := query("/v1/series/route/shop" + to)
+	if p := route.Points[0]; len(route.Fields) != 5 || route.Fields[4].Name != "p99" || p.Means[4] == nil || len(p.Peaks) != 5 || p.Peaks[4] != nil {
+		t.Errorf("%+v", route)
+	}
+	for path, want := range map[string]int{
+		"/v1/series": 200, "/v1/series/weather/shop": 404, "/v1/series/route/shop?from=x": 400, "/v1/series/route/shop?step=-1m": 400,
+		"/v1/series/route/shop?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": 400,
+	} {
+		if rec := ask(t, s, "GET", path, nil); rec.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, rec.Code, rec.Body, want)
+		}
+	}
+}
