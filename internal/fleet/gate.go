@@ -17,7 +17,7 @@ const (
 )
 
 // Worse says what is worse with one HAProxy than it was, in words; empty when
-// nothing is. before is what was counted before the change, over whatever time;
+// nothing is. before is what was counted before the change, over any time;
 // after what the new worker has counted since. allowDown lets backends be without any
 // server up that were not before.
 func Worse(before, after driver.Reading, allowDown bool) string {

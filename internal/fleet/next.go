@@ -13,7 +13,7 @@ type Moment struct {
 	// Steps is parallel to Rollout.Hosts.
 	Steps []Step
 	Now   time.Time
-	// Stop is why somebody wants it to end; empty for nobody.
+	// Stop is why an operator has stopped it; empty otherwise.
 	Stop string
 	// Worse is what the gate has against the hosts that have the new revision;
 	// empty for nothing.
@@ -47,7 +47,7 @@ type Decision struct {
 // Next decides what a rollout does next. It is a pure function: the same moment
 // gives the same decision, so that a rollout goes on after a crash where the
 // record says it was. Steps that are Applying or Returning count as being worked
-// on; see Step.resumed for those that nobody works on any more.
+// on; see Step.resumed for those that are not worked on any more.
 func Next(m Moment) Decision {
 	d := Decision{Phase: m.Rollout.Phase, Reason: m.Rollout.Reason, Wave: m.Rollout.Wave}
 	if d.Phase == Running {

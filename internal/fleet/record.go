@@ -24,7 +24,7 @@ const (
 	Reverted Phase = "reverted"
 )
 
-// Ended tells whether nothing more happens in this phase.
+// Ended reports whether nothing more happens in this phase.
 func (p Phase) Ended() bool { return p == Done || p == Reverted }
 
 // Settings say how a rollout goes. The zero value of each means its default.
@@ -133,7 +133,7 @@ type Step struct {
 	Wave    int       `json:"wave"`
 	State   StepState `json:"state"`
 	// Had is the digest of what the host had before; empty for no file, and
-	// Want that of what it shall have.
+	// Want that of what is meant for it.
 	Had  string `json:"had,omitempty"`
 	Want string `json:"want,omitempty"`
 	// Baseline is what the host's HAProxy had counted before the change.
@@ -145,25 +145,25 @@ type Step struct {
 	// Touched is true when an earlier attempt may have changed the host and its
 	// end is not known. What is there then says nothing about what runs.
 	Touched bool `json:"touched,omitempty"`
-	// Pending is the digest of what the host shall get when it can be reached
+	// Pending is the digest of what the host gets when it can be reached
 	// again; empty when nothing is.
 	Pending string `json:"pending,omitempty"`
 }
 
-// busy tells whether the host is being worked on.
+// busy reports whether the host is being worked on.
 func (s *Step) busy() bool { return s.State == Applying || s.State == Returning }
 
 // failed reports whether the host stops the rollout.
 func (s *Step) failed() bool { return s.State == Refused || s.State == Unknown }
 
-// changed tells whether the host has, or may have, the new revision through
+// changed reports whether the host has, or may have, the new revision through
 // this rollout.
 func (s *Step) changed() bool {
 	return s.State == Applied || s.State == Unknown || s.State == Waiting && s.Touched && s.Had != ""
 }
 
 // resumed is the step as the next run of Fairway takes it up: what was under way
-// when the last one ended is to be done again, because nobody knows how far it
+// when the last one ended is to be done again, because it is not known how far it
 // was.
 func (s Step) resumed() Step {
 	switch s.State {

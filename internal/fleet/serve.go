@@ -43,7 +43,7 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a token or a client certificate is needed", http.StatusUnauthorized)
 		return
 	case !may:
-		// The same for a document that does not exist: nobody learns which do.
+		// The same for a document that does not exist: a reader must not learn which do.
 		http.Error(w, "not yours to read", http.StatusForbidden)
 		return
 	}
@@ -73,7 +73,7 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Fairway-Revision", strconv.FormatUint(revision, 10))
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-			_, _ = w.Write(content) // a client that has gone is nobody to tell
+			_, _ = w.Write(content) // the client has gone
 			return
 		}
 		select {
@@ -100,7 +100,7 @@ func waitOf(text string) (time.Duration, error) {
 	return min(d, maxWait), err
 }
 
-// matches tells whether If-None-Match names the tag.
+// matches reports whether If-None-Match names the tag.
 func matches(header, tag string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
@@ -111,7 +111,7 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// mayRead tells whether whoever asks is known, and may read a document.
+// mayRead reports whether the client is known, and may read a document.
 func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
 	var sum *[sha256.Size]byte
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {

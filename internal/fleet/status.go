@@ -157,7 +157,7 @@ type Progress struct {
 	Steps   []Step
 	// Note is what the gate sees at the moment, for people.
 	Note string
-	// Waves is how many waves there are, as far as can be told: hosts that cannot
+	// Waves is how many waves there are, as far as is known: hosts that cannot
 	// be reached make fewer.
 	Waves int
 }

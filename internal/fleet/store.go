@@ -131,14 +131,14 @@ func (l *store) rollouts() ([]Rollout, error) {
 
 func (l *store) putRollout(r Rollout) error { return put(l, kindRollout, r.Document, r) }
 
-// steps are the newest steps of all places.
+// steps are the newest steps of all targets.
 func (l *store) steps() map[targetKey]Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.known)
 }
 
-// step is the newest step of a place.
+// step is the newest step of a target.
 func (l *store) step(host, document string) Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()

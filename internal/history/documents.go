@@ -34,7 +34,7 @@ type Draft struct {
 
 // PutRevision appends a revision to a document and returns it when it is on the
 // disk. The error is a *ConflictError when Expect is not the newest revision:
-// somebody else was faster.
+// another author was faster.
 func (s *Store) PutRevision(d Draft) (Revision, error) {
 	if err := d.check(); err != nil {
 		return Revision{}, fmt.Errorf("history: %w", err)

@@ -172,7 +172,7 @@ func (s *Store) Entry(number uint64) (Recorded, error) {
 	return r, nil
 }
 
-// Keep names the entries that are not removed, whatever their age; it replaces
+// Keep names the entries that are not removed, regardless of their age; it replaces
 // those that were named before. It lasts as long as the store is open.
 func (s *Store) Keep(numbers ...uint64) {
 	s.writing.Lock()

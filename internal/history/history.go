@@ -90,7 +90,7 @@ type Counts struct {
 // sources saw something, or both at once. No value in it is a secret: whoever
 // makes a cause masks them.
 type Cause struct {
-	// Operator is who gave the command; empty when it was nobody.
+	// Operator is the author of the command; empty when there is none.
 	Operator string `json:"operator,omitempty"`
 	// Command is what was asked for, as one writes it: "rollback 12".
 	Command string `json:"command,omitempty"`

@@ -26,7 +26,7 @@ type Options struct {
 	// MaxEntries is how many entries are kept; zero means 2000.
 	MaxEntries int
 	// MaxAge is how long entries are kept; zero means 90 days. The newest hundred
-	// are kept whatever their age, so that a clock that jumps costs nothing.
+	// are kept regardless of their age, so that a clock that jumps costs nothing.
 	MaxAge time.Duration
 	// MaxRevisions is how many revisions of each document are kept; zero means
 	// 1000.

@@ -34,7 +34,7 @@ exit 0`
 // process is one HAProxy process of a container.
 type process struct {
 	pid, parent int
-	// began is in ticks since the machine began, which tells processes with the
+	// began is in ticks since the machine began, which distinguishes processes with the
 	// same number apart.
 	began int64
 	args  []string
@@ -236,7 +236,7 @@ func reloaded(before, now inside, wanted []binary.Bind) string {
 	return ""
 }
 
-// listens tells whether something listens where b says. What cannot be seen from
+// listens reports whether something listens where b says. What cannot be seen from
 // within the container's network counts as listened on.
 func (in inside) listens(b binary.Bind) bool {
 	if b.Network != "tcp" || b.Elsewhere != "" {
@@ -270,7 +270,7 @@ func taken(now inside, running, wanted []binary.Bind) error {
 // plain is an address without the form of IPv4 in IPv6.
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// covers tells whether a socket on a hears what comes to b.
+// covers reports whether a socket on a hears what comes to b.
 func covers(a, b netip.AddrPort) bool {
 	if a.Port() != b.Port() {
 		return false

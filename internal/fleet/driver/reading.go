@@ -68,7 +68,7 @@ func newReading(now time.Time, stats socket.Stats) Reading {
 	return r
 }
 
-// up tells whether a server of that status gets requests.
+// up reports whether a server of that status gets requests.
 func up(status string) bool {
 	switch status {
 	case "UP", "no check", "DRAIN", "NOLB":
