@@ -185,6 +185,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		opts:     o,
 		log:      o.Logger,
+		running:  inFlight{none: make(chan struct{}, 1)},
 		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:    certs.New(o.Logger),
