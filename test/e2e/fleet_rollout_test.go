@@ -52,7 +52,7 @@ func TestFleetStory(t *testing.T) {
 		}
 	}
 	write(8080)
-	if code, out, errs := c.fairway("fleet", "put", "127.0.0.1", config, "-m", "the first one"); code != 0 || !strings.Contains(out, "revision 1") || !strings.Contains(out, "it is out") {
+	if code, out, errs := c.fairway("fleet", "put", "127.0.0.1", config, "-m", "the first one"); code != 0 || !strings.Contains(out, "revision 1") || !strings.Contains(out, "released") {
 		t.Fatalf("put: %d %s%s", code, out, errs)
 	}
 	etc := t.TempDir()
