@@ -9,7 +9,7 @@ trap 'exit 130' HUP INT TERM
 began=$(date +%s)
 
 # hosts are the end-to-end tests that bring Docker hosts of their own.
-hosts='Swarm|Fleet|UIFleet|NodeKilled|PlanOfAStack|Image|HAProxyImage'
+hosts='Swarm|Fleet|NodeKilled|PlanOfAStack|Image|HAProxyImage'
 
 # step NAME COMMAND...: status 75 means that it cannot run on this machine.
 step() {

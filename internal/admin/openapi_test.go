@@ -80,7 +80,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 		}
 	}
 	const web = "/v1/fleet/documents/web"
-	for _, c := range []call{
+	calls = append(calls, []call{
 		{"GET", "/v1/routes?live=true&service=shop", ""},
 		{"GET", "/v1/routes?live=perhaps", ""},
 		{"GET", "/v1/services/none", ""},
@@ -106,9 +106,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 		{"POST", web + "/drift", `{"host":"edge1","action":"adopt"}`},
 		{"POST", web + "/rollout", `{"settings":{"wave":"x"}}`},
 		{"DELETE", web + "/rollout", ""},
-	} {
-		calls = append(calls, c)
-	}
+	}...)
 	for _, c := range calls {
 		var sent *http.Request
 		rec := sendJSON(t, s, c.method, c.path, c.body, func(r *http.Request) {

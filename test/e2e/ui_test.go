@@ -493,7 +493,7 @@ func TestUIFleet(t *testing.T) {
 	tb.fill("#rollout input[name=wave]", "1")
 	tb.press("#rollout button.main", "Roll out")
 	tb.until("document.querySelectorAll('.rollout[data-poll] .step.h-fine').length === 1")
-	tb.press(".rollout .stop", "Stop")
+	tb.press(".rollout .stop", "Abort")
 	tb.press("dialog button.main", "Yes")
 	tb.until("document.querySelector('.rollout .chip').textContent === 'reverted'")
 	tb.shot("fleet-stopped")

@@ -33,7 +33,8 @@ type Pair struct {
 	Names []string
 }
 
-func (p *Pair) equal(other *Pair) bool {
+// Equal says whether both hold the same files.
+func (p *Pair) Equal(other *Pair) bool {
 	return bytes.Equal(p.CertPEM, other.CertPEM) && bytes.Equal(p.KeyPEM, other.KeyPEM)
 }
 
@@ -44,7 +45,8 @@ type Authorities struct {
 	Pool *x509.CertPool
 }
 
-func (a *Authorities) equal(other *Authorities) bool { return bytes.Equal(a.PEM, other.PEM) }
+// Equal says whether both hold the same file.
+func (a *Authorities) Equal(other *Authorities) bool { return bytes.Equal(a.PEM, other.PEM) }
 
 // Store holds what the files contain. All methods may be called from any goroutine,
 // and none holds a lock while a file is read.
@@ -102,7 +104,7 @@ func (s *Store) Keep(listeners []route.Listener) {
 }
 
 // set is what was read of files of one kind, by their names.
-type set[T interface{ equal(T) bool }] struct {
+type set[T interface{ Equal(T) bool }] struct {
 	log  *slog.Logger
 	what string
 	read func(route.Certificate) (T, error)
@@ -148,7 +150,7 @@ func (s *set[T]) reload() (changed bool) {
 		value, err := s.read(name)
 		s.mu.Lock()
 		h.stamps = now
-		renewed := err == nil && !h.value.equal(value)
+		renewed := err == nil && !h.value.Equal(value)
 		if renewed {
 			h.value = value
 		}

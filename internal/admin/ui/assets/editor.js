@@ -155,7 +155,7 @@ export async function rollout(form, done) {
   const body = {
     revision: Number(e.revision.value), expect: Number(form.dataset.expect), message: e.message.value,
     settings: {
-      canary: Number(e.canary.value), wave: e.wave.value, pause: e.pause.value, maxFailed: Number(e.maxFailed.value),
+      canary: Number(e.canary.value), wave: e.wave.value, pause: e.pause.value,
       overwrite: e.overwrite.checked, allowDown: e.allowDown.checked,
     },
   };
