@@ -368,7 +368,7 @@ func (h *secretHouse) commands() {
 		"pause": {{"pause", shop}}, "resume": {{"resume", shop}}, "pin": {{"pin"}}, "unpin": {{"unpin"}}, "rollback": {{"rollback", "1"}, {"unpin"}},
 		"commands": {{"commands"}}, "stats": {{"stats"}, {"stats", "--since", "1h"}},
 		"token create": {{"token", "create", "ann", "--role", "viewer"}}, "token list": {{"token", "list"}}, "token revoke": {{"token", "revoke", "nobody"}},
-		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}},
+		"audit": {{"audit"}}, "healthcheck": {{"healthcheck"}}, "version": {{"version"}}, "openapi": {{"openapi"}},
 	}
 	// These ask no Fairway about what it serves, or wait for ever.
 	others := regexp.MustCompile(`^(run|demo|whoami|completion|service .*|fleet .*|haproxy .*)$`)
