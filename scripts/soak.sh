@@ -15,6 +15,7 @@ step "the lab" scripts/lab.sh
 step "a release, twice" scripts/release.sh verify
 step "golangci-lint" scripts/lab.sh run golangci-lint run ./...
 step "tests at full length" tests unit -timeout 3h ./...
+step "the OpenAPI document" tests openapi -tags validator -run TestOpenAPI ./internal/admin
 step "the program with HAProxy" with_haproxy
 step "fuzzing" scripts/fuzz.sh
 step "end to end: build" "$GO" test -tags e2e -c -o "$tmp/e2e.test" ./test/e2e
