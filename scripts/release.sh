@@ -8,7 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
 sbom=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
-limit=$((24 * 1024 * 1024)) # bytes that a stripped binary may have
 
 if [ "${1:-}" = verify ]; then
 	work=$(mktemp -d)
@@ -34,8 +33,6 @@ trap 'rm -rf "$work"' EXIT
 
 for arch in amd64 arm64; do
 	GOARCH=$arch "$GO" build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" -o "$work/$arch" ./cmd/fairway
-	size=$(stat -c %s "$work/$arch")
-	[ "$size" -le $limit ] || { echo "the binary for $arch has $size bytes, more than $limit" >&2 && exit 1; }
 done
 GOARCH=$host "$GO" build -o "$work/fairway" ./cmd/fairway # completions come from a binary that runs here
 for arch in amd64 arm64; do
