@@ -302,6 +302,7 @@ func TestIdleEndpointConnectionsMakeRoom(t *testing.T) {
 	for n := range 6 {
 		c := s.dial("http")
 		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\n")
+		testkit.Eventually(t, "the request is being served", func() bool { return s.engine.running.Load() == int64(n+1) })
 		if n < 3 {
 			booked(4 + n)
 		}
