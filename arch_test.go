@@ -30,7 +30,7 @@ var allowed = map[string]struct {
 	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/swarmservice", "internal/usage", "internal/confload"}},
 
 	// demo runs the program in-process against containers it starts itself.
-	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/atomicfile", "internal/dockerapi"}},
+	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/atomicfile", "internal/clock", "internal/dockerapi"}},
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
@@ -109,6 +109,7 @@ var allowed = map[string]struct {
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
+		"internal/clock",
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route",
 	}},
@@ -137,14 +138,14 @@ var allowed = map[string]struct {
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
-	"internal/fleet": {3, []string{"internal/catalog", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
+	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
 	// driver works on one container over the Docker API; it decodes what the agent
 	// there prints.
 	"internal/fleet/driver": {2, []string{
-		"internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
+		"internal/clock", "internal/dockerapi", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
 	"internal/fleet/agent": {2, []string{
-		"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
+		"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/socket", "internal/fleet/agent/report",
 	}},
 	// report is what the agent prints.
 	"internal/fleet/agent/report": {1, nil},
@@ -170,6 +171,8 @@ var allowed = map[string]struct {
 	"internal/feed": {1, nil},
 	// atomicfile replaces files as a whole, durably, for all that keep state.
 	"internal/atomicfile": {1, nil},
+	// clock waits in ways that end with a context.
+	"internal/clock": {1, nil},
 	// boltfile opens bbolt files that may be damaged.
 	"internal/boltfile": {1, nil},
 	// files opens what others have named: regular files, below a bound.

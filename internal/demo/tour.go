@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/clock"
 )
 
 // patience bounds how long the tour waits for a change to be served.
@@ -123,7 +124,7 @@ func (t *tour) stop(ctx context.Context) error {
 	if err := t.stage.Stop(ctx, "shop-1"); err != nil {
 		return err
 	}
-	if err := wait(ctx, time.Second); err != nil {
+	if err := clock.Sleep(ctx, time.Second); err != nil {
 		return err
 	}
 	after, failedAfter, _ := t.load.sum()
@@ -171,7 +172,7 @@ func (t *tour) await(ctx context.Context, host, path, name string) error {
 		default:
 			last = fmt.Sprintf("status %d from %q", status, who)
 		}
-		if wait(ctx, 5*time.Millisecond) != nil {
+		if clock.Sleep(ctx, 5*time.Millisecond) != nil {
 			return fmt.Errorf("http://%s%s was not answered by %s within %s; last: %s", host, path, name, patience, last)
 		}
 	}

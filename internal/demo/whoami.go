@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"fairway/internal/clock"
 )
 
 // WhoamiOptions are what Whoami needs. The zero value listens on port 80, has
@@ -68,7 +70,7 @@ func Whoami(ctx context.Context, o WhoamiOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := wait(ctx, o.StartDelay); err != nil {
+	if err := clock.Sleep(ctx, o.StartDelay); err != nil {
 		return nil // stopped before it began
 	}
 	ln := o.Listener
@@ -191,7 +193,7 @@ func (w *whoami) handler() http.Handler {
 			w.answerHealth(rw, r)
 			return
 		}
-		if wait(r.Context(), w.delay) == nil {
+		if clock.Sleep(r.Context(), w.delay) == nil {
 			mux.ServeHTTP(rw, r)
 		}
 	})
@@ -251,7 +253,7 @@ func (w *whoami) slow(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "d is a duration such as 500ms, at most "+maxSlow.String(), http.StatusBadRequest)
 		return
 	}
-	if wait(r.Context(), d) == nil {
+	if clock.Sleep(r.Context(), d) == nil {
 		w.describe(rw, r)
 	}
 }
@@ -320,19 +322,4 @@ func queryDuration(r *http.Request, key string, fallback time.Duration) (time.Du
 		return fallback, nil
 	}
 	return time.ParseDuration(s)
-}
-
-// wait sleeps for d, or until ctx ends; then it returns the reason.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

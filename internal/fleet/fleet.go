@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"fairway/internal/clock"
 	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
@@ -187,7 +188,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.mu.Unlock()
 	for err := f.resume(); err != nil; err = f.resume() {
 		f.log.Error("the fleet waits for its record to be readable", "error", err)
-		if sleep(ctx, time.Second) != nil {
+		if clock.Sleep(ctx, time.Second) != nil {
 			f.running.Wait()
 			return nil
 		}
@@ -215,7 +216,7 @@ func (f *Fleet) Close() {
 func (f *Fleet) reread(ctx context.Context) error {
 	used, _ := f.current().fingerprint(f.o.Path) // what New has read, or nearly so
 	fault := ""
-	for sleep(ctx, rereadAfter) == nil {
+	for clock.Sleep(ctx, rereadAfter) == nil {
 		now, err := f.current().fingerprint(f.o.Path)
 		if err == nil && now == used {
 			fault = ""
@@ -259,19 +260,4 @@ func (f *Fleet) news() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fresh
-}
-
-// sleep waits, unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/history"
 )
 
@@ -270,7 +271,7 @@ func (r *run) loop(ctx context.Context) {
 		if err := r.advance(d); err != nil {
 			// Nothing is done that the record would not have.
 			r.f.log.Error("a rollout waits for its record to be written", "document", r.document, "error", err)
-			if sleep(ctx, time.Second) != nil {
+			if clock.Sleep(ctx, time.Second) != nil {
 				return
 			}
 			continue
@@ -352,7 +353,7 @@ const finishGrace = 8 * time.Second
 func finishing(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
 	stop := context.AfterFunc(ctx, func() {
-		_ = sleep(working, finishGrace)
+		_ = clock.Sleep(working, finishGrace)
 		cancel()
 	})
 	return working, func() {
@@ -415,7 +416,7 @@ func (r *run) settle(i int, step Step) {
 			break
 		}
 		r.f.log.Error("the result of a host cannot be recorded", "document", r.document, "host", step.Host, "error", err)
-		if sleep(r.f.life, time.Second) != nil {
+		if clock.Sleep(r.f.life, time.Second) != nil {
 			return // the next run finds the host as being worked on
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/fleet/driver"
 )
 
@@ -30,7 +31,7 @@ func (f *Fleet) watch(ctx context.Context) error {
 	var observing sync.WaitGroup
 	defer observing.Wait()
 	visited := map[*target]time.Time{}
-	for sleep(ctx, watchTick) == nil {
+	for clock.Sleep(ctx, watchTick) == nil {
 		f.mu.Lock()
 		targets := slices.Collect(maps.Values(f.targets))
 		f.mu.Unlock()

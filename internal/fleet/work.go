@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/fleet/driver"
 )
 
@@ -106,7 +107,7 @@ func (r *run) giveBack(ctx context.Context, t *target, step Step) Step {
 	step.State = Returning
 	if err := r.f.store.putStep(r.document, step); err != nil {
 		step.State = Unknown // and tried again
-		_ = sleep(ctx, time.Second)
+		_ = clock.Sleep(ctx, time.Second)
 		return step
 	}
 	if err := t.driver.Apply(ctx, content, true); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
@@ -154,7 +155,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	}
 	defer staged.forget()
 	if p.Reload != "" {
-		if err := pause(ctx, time.Until(e.lastReload.Add(e.opts.ReloadInterval))); err != nil {
+		if err := clock.Sleep(ctx, time.Until(e.lastReload.Add(e.opts.ReloadInterval))); err != nil {
 			return fmt.Errorf("haproxy: waiting to reload: %w", err)
 		}
 	}
@@ -308,7 +309,7 @@ func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, lookAgain) != nil {
+		if clock.Sleep(ctx, lookAgain) != nil {
 			return fmt.Errorf("haproxy: its master (process %d) does not answer at %s: stop that process, and it is started anew: %w",
 				proc.Pid(), e.masterSocket(), err)
 		}
@@ -328,19 +329,4 @@ func (e *Engine) start(ctx context.Context) error {
 	e.started.Store(true)
 	e.log.Info("HAProxy started", "version", e.program.Version.Text, "pid", proc.Pid())
 	return nil
-}
-
-// pause waits, or returns the error of a ctx that ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -9,13 +9,16 @@ import (
 	"fairway/internal/route"
 )
 
-// BenchmarkApply makes one change among many services: the weight of an endpoint, a
-// service that comes, and one that goes.
+// BenchmarkApply makes one change among many services: the weight of an endpoint alone,
+// or that, a service that comes, and one that goes in turn.
 func BenchmarkApply(b *testing.B) {
-	for _, services := range []int{100, 10_000} {
-		b.Run(fmt.Sprint(services), func(b *testing.B) {
+	for _, bench := range []struct {
+		name            string
+		services, kinds int
+	}{{"100", 100, 3}, {"10000", 10_000, 3}, {"5000/weight", 5_000, 1}} {
+		b.Run(bench.name, func(b *testing.B) {
 			s := newSite(b, Options{Logger: quiet(b)})
-			for i := range services {
+			for i := range bench.services {
 				s.serve(fmt.Sprintf("s%d.example.com", i), fmt.Sprintf("127.2.%d.%d:80", i/250, i%250+1))
 			}
 			s.apply()
@@ -23,8 +26,8 @@ func BenchmarkApply(b *testing.B) {
 			b.ResetTimer()
 			for n := range b.N {
 				b.StopTimer()
-				id := fmt.Sprintf("s%d.example.com", n%services)
-				switch n % 3 {
+				id := fmt.Sprintf("s%d.example.com", n%bench.services)
+				switch n % bench.kinds {
 				case 0:
 					s.backend(id, func(x *route.Backend) { x.Endpoints[0].Weight = 1 + n%200 }, "127.0.0.1:81")
 				case 1:

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
@@ -196,7 +197,7 @@ func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 	}
 	next := rand.N(min(firstWithin, interval/10) + 1)
 	for first := true; ; first = false {
-		if pause(ctx, next) != nil {
+		if clock.Sleep(ctx, next) != nil {
 			return
 		}
 		next = min(interval, probeSoon)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
@@ -45,7 +46,7 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 			return next, p, missing, nil
 		}
 		taken, err := e.taken(ctx, t, next.Config)
-		if err != nil && time.Since(e.ended) < endsWithin && pause(ctx, lookAgain) == nil {
+		if err != nil && time.Since(e.ended) < endsWithin && clock.Sleep(ctx, lookAgain) == nil {
 			continue // a worker of the HAProxy that has ended still holds it
 		}
 		if err != nil {
@@ -72,7 +73,7 @@ func (e *Engine) free(ctx context.Context, c *render.Config) {
 	wanted := binary.Binds(string(c.Text), binary.BindOptions{})
 	for time.Since(e.ended) < endsWithin {
 		conflicts, err := binary.Taken(ctx, binary.TakenOptions{Wanted: wanted})
-		if err != nil || len(conflicts) == 0 || pause(ctx, lookAgain) != nil {
+		if err != nil || len(conflicts) == 0 || clock.Sleep(ctx, lookAgain) != nil {
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
@@ -59,7 +60,7 @@ func (r *readings) depart(old, next *route.Table) {
 // watchLeaving reports endpoints that leave when nothing runs there any more.
 // Connections that a replaced worker still has are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
-	for pause(ctx, leavingInterval) == nil {
+	for clock.Sleep(ctx, leavingInterval) == nil {
 		r.mu.Lock()
 		n := len(r.leaving)
 		r.mu.Unlock()

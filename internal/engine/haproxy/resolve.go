@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/route"
 )
 
@@ -99,7 +100,7 @@ func (r *resolver) forgotten(names map[string]bool) []string {
 
 // run asks for all names again and again.
 func (r *resolver) run(ctx context.Context) {
-	for pause(ctx, resolveInterval) == nil {
+	for clock.Sleep(ctx, resolveInterval) == nil {
 		r.mu.Lock()
 		hosts := make([]string, 0, len(r.known))
 		for host := range r.known {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/fleet/agent/report"
 )
 
@@ -111,7 +112,7 @@ func (a *Agent) fetch(ctx context.Context) (fetched, error) {
 		}
 		pause := time.Second << min(attempt, 5)
 		a.say("Download failed: %v. Another attempt in %s.", err, pause)
-		if ended := sleep(ctx, pause); ended != nil {
+		if ended := clock.Sleep(ctx, pause); ended != nil {
 			return fetched{}, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairway/internal/atomicfile"
+	"fairway/internal/clock"
 )
 
 // replace puts content at the path as a whole.
@@ -65,22 +66,10 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("lock: %w", err)
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 20*time.Millisecond); err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("another change is still going on: %w", err)
 		}
-	}
-}
-
-// sleep waits for d, but hears ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

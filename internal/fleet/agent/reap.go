@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fairway/internal/clock"
 )
 
 // reap waits for processes whose parents have ended: in a container they become
@@ -30,7 +32,7 @@ func reap(ctx context.Context) {
 			return
 		case <-ends:
 			// Those that are seen now have their second yet to come.
-			if sleep(ctx, time.Second) != nil {
+			if clock.Sleep(ctx, time.Second) != nil {
 				return
 			}
 		case <-again:

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/process"
 )
 
@@ -67,7 +68,7 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 		if ends++; time.Since(begun) >= steady {
 			ends = 1
 		}
-		if sleep(ctx, min(time.Second*time.Duration(ends-1), mostRest)) != nil {
+		if clock.Sleep(ctx, min(time.Second*time.Duration(ends-1), mostRest)) != nil {
 			return nil
 		}
 	}
@@ -235,7 +236,7 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 				a.say("The control server cannot be asked: %v. HAProxy goes on as it is.", err)
 			}
 			failures++
-			_ = sleep(ctx, min(time.Second<<min(failures, 6), max(a.o.Interval, time.Second)))
+			_ = clock.Sleep(ctx, min(time.Second<<min(failures, 6), max(a.o.Interval, time.Second)))
 			continue
 		case failures > 0:
 			a.say("The control server answers again.")
@@ -257,7 +258,7 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 		// gets the tag. One that answers at once, as any file server, is asked again after
 		// the interval.
 		if time.Since(begun) < longest/2 && (etag == "" || etag == asked) {
-			_ = sleep(ctx, a.o.Interval)
+			_ = clock.Sleep(ctx, a.o.Interval)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/dockerapi"
 	"fairway/internal/engine/haproxy/binary"
 )
@@ -330,7 +331,7 @@ func (t *shell) reload(ctx context.Context, s seen, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
 	if n := len(s.workers); n > 0 {
-		if err := sleep(ctx, youngest-s.age(s.workers[n-1])); err != nil {
+		if err := clock.Sleep(ctx, youngest-s.age(s.workers[n-1])); err != nil {
 			return err
 		}
 	}
@@ -341,7 +342,7 @@ func (t *shell) reload(ctx context.Context, s seen, content []byte) error {
 	}
 	signalled, proven, missing := time.Now(), time.Time{}, noWorker
 	for {
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := clock.Sleep(ctx, lookAgain); err != nil {
 			return fmt.Errorf("the reload is not proven: %s", missing)
 		}
 		success, err := t.loaded(ctx, s.id, since, content)
@@ -433,18 +434,3 @@ func (t *shell) holds(ctx context.Context, id string, content []byte) error {
 }
 
 func (t *shell) read(ctx context.Context, _ string) (Reading, error) { return t.stats.read(ctx) }
-
-// sleep waits, unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
