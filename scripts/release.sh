@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds a release into dist/: for each architecture an archive to unpack below a
 # prefix (binary and shell completions) and an SBOM in the CycloneDX form, and the
-# checksums of all. The same commit gives the same bytes, whatever the directory:
+# checksums of all. The same commit gives the same bytes in any directory:
 # `release.sh verify` builds twice, from two clones, and compares.
 #   tar -C /usr/local --strip-components=1 -xzf fairway-VERSION-linux-amd64.tar.gz
 set -euo pipefail

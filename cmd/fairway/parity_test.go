@@ -27,7 +27,7 @@ func pageCalls() map[string][]string {
 	}
 }
 
-// Whatever a page asks of the operations, a command can ask for, too.
+// Everything a page asks of the operations, a command can ask for, too.
 func TestPagesDoWhatCommandsDo(t *testing.T) {
 	read := func(pattern string) string {
 		files, err := filepath.Glob(pattern)
@@ -74,20 +74,20 @@ func TestPagesDoWhatCommandsDo(t *testing.T) {
 		known[strings.TrimPrefix(leaf.FullPath(), p.Model.Name+" ")] = true
 	}
 	calls := pageCalls()
-	for deed := range found {
-		all, ok := calls[deed]
+	for call := range found {
+		all, ok := calls[call]
 		if !ok {
-			t.Errorf("a page asks %s; which command does?", deed)
+			t.Errorf("a page asks %s; which command does?", call)
 		}
 		for _, name := range all {
 			if !known[name] {
-				t.Errorf("%s: there is no command %q", deed, name)
+				t.Errorf("%s: there is no command %q", call, name)
 			}
 		}
 	}
-	for deed := range calls {
-		if !found[deed] {
-			t.Errorf("no page asks %s", deed)
+	for call := range calls {
+		if !found[call] {
+			t.Errorf("no page asks %s", call)
 		}
 	}
 }

@@ -104,8 +104,8 @@ func (s *Server) perform(r *request, op operation) error {
 	err := serve(r)
 	e.Status, e.Text = rec.code(), r.remark
 	if err != nil {
-		told := asError(err)
-		e.Status, e.Text = told.Status, cmp.Or(told.Detail, told.Title)
+		failure := asError(err)
+		e.Status, e.Text = failure.Status, cmp.Or(failure.Detail, failure.Title)
 	}
 	s.log.Info("admin operation", "who", e.Who, "role", e.Role, "by", e.By, "from", e.From,
 		"operation", e.Operation, "status", e.Status, "text", e.Text)

@@ -155,7 +155,7 @@ func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 	return op
 }
 
-// request is a call of an operation by somebody who may call it, with parameters
+// request is an authorized call of an operation, with parameters
 // that have been checked.
 type request struct {
 	*http.Request

@@ -48,7 +48,7 @@ func (s *Server) operations() []operation {
 			text("client", "IP address that the request comes from."),
 			text("listener", "Name of the listener that it comes in by; http or https by default, like the scheme.")).refuses(http.StatusServiceUnavailable),
 		list("/v1/doctor/{name...}", s.doctor),
-		get("/v1/traffic", s.showTraffic).with(boolean("wait", "With false nothing is measured: the answer is what somebody else measures already.")),
+		get("/v1/traffic", s.showTraffic).with(boolean("wait", "With false nothing is measured: the answer is what is measured for other clients already.")),
 		raw("/v1/watch", s.watch).with(boolean("traffic", "Adds an event every second.")),
 		post("/v1/session", s.signIn).open().refuses(http.StatusUnauthorized, http.StatusTooManyRequests),
 		act(http.MethodDelete, "/v1/session", s.signOut).by(api.RoleViewer),

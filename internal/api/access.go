@@ -18,7 +18,7 @@ const RoleNone = "none"
 // Roles lists the roles, from the least to the most.
 func Roles() []string { return []string{RoleViewer, RoleOperator, RoleAdmin} }
 
-// MayAct tells whether the role have includes the role need. A word that is no
+// MayAct reports whether the role have includes the role need. A word that is no
 // role includes nothing and is included in none.
 func MayAct(have, need string) bool {
 	h, n := slices.Index(Roles(), have), slices.Index(Roles(), need)
@@ -27,7 +27,7 @@ func MayAct(have, need string) bool {
 
 // The ways to say who one is.
 const (
-	ByNothing     = "nothing"     // nobody asked: the listener is for this machine alone
+	ByNothing     = "nothing"     // no identity: the listener is for this machine alone
 	ByToken       = "token"       // a bearer token
 	BySession     = "session"     // a browser that signed in with a token
 	ByCertificate = "certificate" // a client certificate
@@ -50,7 +50,7 @@ type Identity struct {
 // secrets finds it.
 const TokenPrefix = "fairway_"
 
-// Token is a bearer token as it is kept: nothing of it tells what to send. Tokens
+// Token is a bearer token as it is kept: without what to send. Tokens
 // are sorted by name.
 type Token struct {
 	// Name says whose it is, and stands in the audit log.
@@ -58,7 +58,7 @@ type Token struct {
 	// Role is one of the Role constants.
 	Role    string    `json:"role"`
 	Created time.Time `json:"created"`
-	// By is the name of whoever made it; left out for the first one, which
+	// By is the name of the operator who made it; left out for the first one, which
 	// Fairway makes by itself.
 	By string `json:"by,omitempty"`
 	// Expires is when it ceases to hold; left out for never.

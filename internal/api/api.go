@@ -276,7 +276,7 @@ type Node struct {
 	Availability string `json:"availability,omitempty"`
 	// Engine is the version of its container engine.
 	Engine string `json:"engine,omitempty"`
-	// Instances is how many instances are on it, whatever their state.
+	// Instances is how many instances are on it, in any state.
 	Instances int `json:"instances"`
 }
 

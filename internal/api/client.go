@@ -42,7 +42,7 @@ type ClientOptions struct {
 }
 
 // Client talks to the admin API of one Fairway. Its methods may be called from
-// any goroutine. They return an error that wraps ErrNoAnswer when nobody
+// any goroutine. They return an error that wraps ErrNoAnswer when nothing
 // answers, and *Error when the answer is no.
 type Client struct {
 	shown string // the URL as it was given, for messages

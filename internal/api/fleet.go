@@ -87,7 +87,7 @@ type FleetCheck struct {
 const (
 	FleetCurrent     = "current"     // it has the revision that is out
 	FleetOther       = "other"       // it has another revision
-	FleetEdited      = "edited"      // somebody has edited it by hand, or it runs something else than its file
+	FleetEdited      = "edited"      // it was edited by hand, or it runs something else than its file
 	FleetPending     = "pending"     // a revision is pending: the host gets it when it can be reached
 	FleetUnreachable = "unreachable" // the newest look at it has failed
 	FleetUnseen      = "unseen"      // it has not been looked at yet, or nothing is out yet
@@ -297,7 +297,7 @@ func newest(number uint64) string {
 }
 
 // PutFleetRevision appends a revision. It is an *Error with status 409 when
-// somebody else was faster.
+// another operator was faster.
 func (c *Client) PutFleetRevision(ctx context.Context, document string, n NewFleetRevision) (FleetRevision, error) {
 	return call[FleetRevision](ctx, c, http.MethodPost, fleetPath(document, "/revisions"), nil, n)
 }

@@ -16,7 +16,7 @@ type Entry struct {
 	Time   time.Time `json:"time"`
 	// Cause is why there is this table, in one sentence.
 	Cause string `json:"cause"`
-	// Operator is who gave Command, and Message why; left out when it was nobody.
+	// Operator is who gave Command, and Message why; left out when there was no operator.
 	Operator string `json:"operator,omitempty"`
 	Command  string `json:"command,omitempty"`
 	Message  string `json:"message,omitempty"`
@@ -188,7 +188,7 @@ type NewCommand struct {
 type CommandResult struct {
 	Command Command `json:"command"`
 	// Entry is the number of the table that it made live; zero when it could not
-	// be recorded, which Remarks tell.
+	// be recorded; Remarks say which.
 	Entry uint64 `json:"entry"`
 	// Remarks say what one may not expect.
 	Remarks []string `json:"remarks"`

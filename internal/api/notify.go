@@ -15,7 +15,7 @@ const (
 	SeverityNeutral = "neutral"
 )
 
-// Event is something that happened and was told. Events are sorted by time, the
+// Event is something that happened and was reported. Events are sorted by time, the
 // newest first.
 type Event struct {
 	// ID is unique, and what receivers know the event by.
@@ -63,7 +63,7 @@ func (c *Client) Events(ctx context.Context, q EventQuery) (List[Event], error) 
 	return get[List[Event]](ctx, c, "/v1/events", v)
 }
 
-// Channel is a way on which events are told. Channels are sorted by name.
+// Channel is a way on which events are sent. Channels are sorted by name.
 type Channel struct {
 	Name string `json:"name"`
 	// Kind is "webhook", "mail" or "slack".

@@ -8,7 +8,7 @@ import (
 // PlanRequest asks what a change would do, before it is made. Files and the
 // changes after them are taken together.
 type PlanRequest struct {
-	// Files are Compose or stack files, or services files, told apart by what is
+	// Files are Compose or stack files, or services files, distinguished by what is
 	// in them. Later ones override earlier ones.
 	Files []PlanFile `json:"files,omitempty"`
 	// Variables are what the files may ask the environment for.

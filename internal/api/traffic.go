@@ -62,13 +62,13 @@ type EndpointTraffic struct {
 	EndpointLive
 }
 
-// Traffic measures what goes through Fairway. Where nobody else watches, that
+// Traffic measures what goes through Fairway. Where no other client watches, that
 // takes a second.
 func (c *Client) Traffic(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", nil)
 }
 
-// Recent is Traffic where somebody watches already. Else it measures nothing, and
+// Recent is Traffic where another client watches already. Else it measures nothing, and
 // Seconds is zero.
 func (c *Client) Recent(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", url.Values{"wait": {"false"}})

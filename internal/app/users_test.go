@@ -104,7 +104,7 @@ func TestUserFileThatCannotBeRead(t *testing.T) {
 			if err := os.WriteFile(users, []byte("ann:rqXexS6ZhobKA\nbob:{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			problem("one", "locked-users", users+" has lines that let nobody in: line 1: user ann: the hash is DES-crypt")
+			problem("one", "locked-users", users+" has lines that lock their user: line 1: user ann: the hash is DES-crypt")
 			event("problem.solved")
 			testkit.Eventually(t, "doctor", func() string { return served(true) })
 			testkit.Eventually(t, "the file counts", func() string {

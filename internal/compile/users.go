@@ -25,7 +25,7 @@ func (p planner) userFileProblems(r *route.Route, label string) (list []route.Pr
 			problem.Hint = "put a regular file in htpasswd form there that Fairway may read; it is reread within seconds"
 		case len(faults) > 0:
 			problem.Code = route.CodeLockedUsers
-			problem.Text = chars.Printable("the user file " + a.File + " has lines that let nobody in: " + strings.Join(faults, "; "))
+			problem.Text = chars.Printable("the user file " + a.File + " has lines that lock their user: " + strings.Join(faults, "; "))
 			problem.Hint = "write them anew with htpasswd -B"
 		default:
 			continue

@@ -41,7 +41,7 @@ const (
 // maxEnded is how many rollouts of a document are remembered.
 const maxEnded = 200
 
-// store is what a fleet remembers, in the forms of this package. Nobody else
+// store is what a fleet remembers, in the forms of this package. No other package
 // writes its records, so that the steps are read from the disk once.
 type store struct {
 	records Records

@@ -190,7 +190,7 @@ func (l latencies) quantile(q float64) float64 {
 // round keeps three digits behind the point.
 func round(f float64) float64 { return math.Round(1000*f) / 1000 }
 
-// Recent returns the newest rates, or none where nobody has asked lately.
+// Recent returns the newest rates, or none where no client has asked lately.
 func (m *Meter) Recent(now time.Time) *api.Traffic {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -32,7 +32,7 @@ func Ping(ctx context.Context, c *dockerapi.Client, deadline time.Duration) erro
 }
 
 // Watch returns an error when the daemon does not answer, or when ctx ends. Docker's
-// event stream has no heartbeat: a ping on a connection of its own tells a silent
+// event stream has no heartbeat: a ping on a connection of its own distinguishes a silent
 // daemon from a quiet one.
 func Watch(ctx context.Context, c *dockerapi.Client) error {
 	for {

@@ -105,8 +105,8 @@ func fetch[T any](ctx context.Context, list *[]T, call func(context.Context) ([]
 	return err
 }
 
-// stillRunning asks for the tasks that ran before and no longer shall: they are
-// not in the list of those that shall run, and until they have stopped they are
+// stillRunning asks for the tasks that ran before and are to stop: they are
+// not in the list of those that are to run, and until they have stopped they are
 // leaving.
 func stillRunning(ctx context.Context, client *dockerapi.Client, before facts, tasks []dockerapi.Task) ([]dockerapi.Task, error) {
 	ran := make(map[string]bool)
@@ -135,7 +135,7 @@ func stillRunning(ctx context.Context, client *dockerapi.Client, before facts, t
 	return list, err
 }
 
-// orphans reports whether a task that shall run belongs to a service that is not
+// orphans reports whether a task that is to run belongs to a service that is not
 // known.
 func orphans(f facts) bool {
 	known := make(map[string]bool, len(f.services))

@@ -71,7 +71,7 @@ func Named(t *route.Table) []Name {
 type Content struct {
 	// Users are those of the file; see Parse.
 	Users []route.User
-	// Faults are the lines that let nobody in.
+	// Faults are the lines that lock their user.
 	Faults []Fault
 	// Err says why the file cannot be read; then there are no users.
 	Err error
@@ -218,7 +218,7 @@ func (s *Store) Contents() map[Name]*Content {
 }
 
 // Report says what is wrong with the file of a filter, in short phrases: why it cannot
-// be read, or which of its lines let nobody in. Both are empty for a file that is
+// be read, or which of its lines lock their user. Both are empty for a file that is
 // sound, is not known yet, or is not named.
 func (s *Store) Report(a *route.BasicAuth) (unreadable string, faults []string) {
 	f := s.File(NameOf(a))
@@ -231,7 +231,7 @@ func (s *Store) Report(a *route.BasicAuth) (unreadable string, faults []string) 
 	}
 	for i, fault := range c.Faults {
 		if i == maxFaults {
-			return "", append(faults, fmt.Sprintf("%d more lines let nobody in", len(c.Faults)-i))
+			return "", append(faults, fmt.Sprintf("%d more lines lock their user", len(c.Faults)-i))
 		}
 		faults = append(faults, fault.String())
 	}
@@ -352,7 +352,7 @@ func (s *Store) report(name Name, c *Content, first bool) {
 	case c.Err != nil:
 		s.o.Logger.Error("user file cannot be read, its routes answer 503", "file", name.Path, "error", c.Err)
 	case len(c.Faults) > 0:
-		s.o.Logger.Warn("user file has lines that let nobody in", "file", name.Path, "lines", len(c.Faults), "first", c.Faults[0].String())
+		s.o.Logger.Warn("user file has lines that lock their user", "file", name.Path, "lines", len(c.Faults), "first", c.Faults[0].String())
 	case !first:
 		s.o.Logger.Info("user file reread", "file", name.Path, "users", len(c.Users))
 	}

@@ -78,7 +78,7 @@ func TestFollow(t *testing.T) {
 	write(t, path, strings.Repeat("x", MaxBytes+1))
 	reported(fmt.Sprintf("more than %d bytes", MaxBytes))
 	write(t, path, strings.Repeat("no user\n", maxFaults+3))
-	reported("3 more lines let nobody in")
+	reported("3 more lines lock their user")
 	before := changes.Load()
 	write(t, path, "ann:"+hashed+"\n")
 	reported("")

@@ -214,7 +214,7 @@ func (w *outputLog) close() {
 	}
 }
 
-// follow asks the control server again and again and hands over what is new.
+// follow polls the control server and passes on what is new.
 func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 	const longest = time.Minute // that the control server is asked to wait
 	var etag string

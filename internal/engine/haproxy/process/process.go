@@ -65,7 +65,7 @@ type Process struct {
 // Pid is the process number of the master.
 func (p *Process) Pid() int { return p.pid }
 
-// Gone is closed when the master has ended, for whatever reason.
+// Gone is closed when the master has ended, for any reason.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
 // Err says how the master ended, once Gone is closed: nil when it was stopped by
