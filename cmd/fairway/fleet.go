@@ -367,7 +367,7 @@ func (f *fleetDriftCommand) Run(ctx context.Context, c *console) error {
 }
 
 func (f *fleetDriftCommand) repair(ctx context.Context, client *api.Client) (api.FleetRepair, error) {
-	n := api.NewFleetRepair{Host: f.Restore, Action: "put-back", Message: f.Message}
+	n := api.NewFleetRepair{Host: f.Restore, Action: "restore", Message: f.Message}
 	if f.Adopt != "" {
 		newest, err := newestRevision(ctx, client, f.Document)
 		if err != nil {

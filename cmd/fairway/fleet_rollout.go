@@ -31,7 +31,7 @@ func (f rolloutFlags) order(number uint64) api.NewFleetRollout {
 	n := api.NewFleetRollout{
 		Revision: number, Expect: f.Base, Hosts: f.Host, Message: f.Message,
 		Settings: api.FleetSettings{
-			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), Overwrite: f.Drift, AllowDown: f.AllowDown,
+			Canary: f.Canary, Wave: f.Wave, Pause: f.Pause.String(), AllowDrift: f.Drift, AllowDown: f.AllowDown,
 		},
 	}
 	if f.Canary == 0 {

@@ -188,11 +188,11 @@ func (d fleetDesk) repair(r *request, n api.NewFleetRepair) (api.FleetRepair, er
 		shown, err := d.shownRevision(made, false)
 		out.Revision, out.Text = &shown, fmt.Sprintf("what host %s has is revision %d now; a rollout puts it on the other hosts", n.Host, made.Number)
 		return out, err
-	case "put-back":
+	case "restore":
 		out.Text = fmt.Sprintf("host %s has the revision again that is out", n.Host)
-		return out, d.fleet.PutBack(r.Context(), n.Host, r.document())
+		return out, d.fleet.Restore(r.Context(), n.Host, r.document())
 	}
-	return out, api.Errorf(http.StatusBadRequest, "action %.50q: want adopt or put-back", n.Action)
+	return out, api.Errorf(http.StatusBadRequest, "action %.50q: want adopt or restore", n.Action)
 }
 
 func (d fleetDesk) start(r *request, n api.NewFleetRollout) (api.FleetRollout, error) {
@@ -210,7 +210,7 @@ func (d fleetDesk) start(r *request, n api.NewFleetRollout) (api.FleetRollout, e
 
 // fleetSettings reads the texts of settings.
 func fleetSettings(s api.FleetSettings) (fleet.Settings, error) {
-	out := fleet.Settings{Canary: s.Canary, Overwrite: s.Overwrite, AllowDown: s.AllowDown}
+	out := fleet.Settings{Canary: s.Canary, AllowDrift: s.AllowDrift, AllowDown: s.AllowDown}
 	if s.Wave != "" {
 		var err error
 		if out.Wave, err = fleet.ParseShare(s.Wave); err != nil {

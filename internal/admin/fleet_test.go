@@ -135,10 +135,10 @@ func TestFleetErrors(t *testing.T) {
 // The texts of settings mean what they say.
 func TestFleetSettings(t *testing.T) {
 	got, err := fleetSettings(api.FleetSettings{
-		Canary: -1, Wave: "10%", Pause: "1m", Overwrite: true, AllowDown: true,
+		Canary: -1, Wave: "10%", Pause: "1m", AllowDrift: true, AllowDown: true,
 	})
 	want := fleet.Settings{
-		Canary: -1, Wave: fleet.Share{Percent: 10}, Pause: time.Minute, Overwrite: true, AllowDown: true,
+		Canary: -1, Wave: fleet.Share{Percent: 10}, Pause: time.Minute, AllowDrift: true, AllowDown: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

@@ -124,8 +124,8 @@ type FleetSettings struct {
 	Wave string `json:"wave,omitempty"`
 	// Pause is how long a wave is watched: "10s" by default.
 	Pause string `json:"pause,omitempty"`
-	// Overwrite takes along hosts that were edited by hand.
-	Overwrite bool `json:"overwrite,omitempty"`
+	// AllowDrift takes along hosts that were edited by hand.
+	AllowDrift bool `json:"allowDrift,omitempty"`
 	// AllowDown lets backends be without a server up that were not before.
 	AllowDown bool `json:"allowDown,omitempty"`
 }
@@ -241,7 +241,7 @@ type FleetStatistics struct {
 // NewFleetRepair says what becomes of what was edited on a host.
 type NewFleetRepair struct {
 	Host string `json:"host"`
-	// Action is "adopt", which makes it a new revision, or "put-back", which
+	// Action is "adopt", which makes it a new revision, or "restore", which
 	// replaces it by the revision that is out.
 	Action string `json:"action"`
 	// Expect is the newest revision as the author knows it, for "adopt".

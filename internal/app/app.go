@@ -46,7 +46,7 @@ type Options struct {
 	Stdout io.Writer
 	// Environ is the environment, as of os.Environ; only what reaches the SSH
 	// agent is taken from it, and the variables of Docker Flow where its labels or
-	// faces are asked for.
+	// APIs are asked for.
 	Environ []string
 	// Version is shown by the admin API and the metrics.
 	Version string
@@ -381,7 +381,7 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 		}
 		a.log.Error("the last good table does not go live, its snapshot is compiled anew", "error", err)
 		last.Table, last.Compiled = nil, cmp.Or(last.Compiled, old)
-		if h, ok := a.engine.(tendedHAProxy); ok && h.Found() {
+		if h, ok := a.engine.(supervisedHAProxy); ok && h.Found() {
 			return last, nil // what it serves is more than the empty table
 		}
 	}

@@ -34,7 +34,7 @@ type Config struct {
 	TLS            TLSConfig      `embed:"" prefix:"tls."`
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" placeholder:"CIDR" sep:"," help:"Networks whose X-Forwarded headers are trusted; none by default."`
 	TCPPorts       []string       `name:"tcp-ports" placeholder:"PORT[-PORT]" sep:"," help:"Ports that labels may open for TCP, except Fairway's own; none by default. Repeatable."`
-	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories with files that labels may name, as basic-auth does. Repeatable."`
+	LabelFiles     []string       `name:"label-files" placeholder:"DIR" sep:"," preset:"/run/secrets,/etc/fairway/users" help:"Directories below which labels may name files, as basic-auth does; no others are opened. Repeatable."`
 	Admin          AdminConfig    `embed:"" prefix:"admin."`
 	StateDir       string         `name:"state-dir" placeholder:"DIR" derived:"/var/lib/fairway for root, else $XDG_STATE_HOME/fairway or ~/.local/state/fairway" help:"Directory for state that survives restarts: last good table, history, commands, documents, tokens."`
 

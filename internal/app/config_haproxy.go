@@ -19,7 +19,7 @@ type HAProxyConfig struct {
 	Socket          string        `name:"socket" placeholder:"PATH" help:"Runtime socket of that HAProxy, with level admin."`
 	StopWithFairway bool          `name:"stop-with-fairway" preset:"false" help:"Stop HAProxy with Fairway, instead of leaving it for the next Fairway to take over. Ctrl-C and the end of a container always stop it."`
 	HardStopAfter   time.Duration `name:"hard-stop-after" placeholder:"DURATION" preset:"30m" help:"Maximum time for connections of an old worker after a reload."`
-	Spares          int           `name:"spares" placeholder:"N" preset:"50" help:"Number of services that may come without a reload. Each costs some 10 kB."`
+	Spares          int           `name:"spares" placeholder:"N" preset:"50" help:"Number of services that may come without a reload, until a reload for another reason. Each costs some 10 kB."`
 	Threads         int           `name:"threads" placeholder:"N" derived:"one for each CPU" help:"Number of threads of a worker."`
 	Snippets        []string      `name:"snippets" placeholder:"SERVICE" sep:"," help:"Services whose labels may hold lines of HAProxy's configuration (com.df.backendExtra); * for all. Such lines can bypass the protection of other services. Repeatable."`
 	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" help:"Maximum number of connections of a worker."`

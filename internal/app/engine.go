@@ -79,14 +79,14 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		if h.StopWithFairway || outlive == nil {
 			outlive = func() bool { return false }
 		}
-		tended := tendedHAProxy{e, func() bool {
+		supervised := supervisedHAProxy{e, func() bool {
 			// A Fairway that could not start leaves what it found, and nothing else.
 			if a.failed {
 				return !e.Started()
 			}
 			return outlive()
 		}}
-		return tended, e.Unsupported, nil
+		return supervised, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{
 		Logger:     log,
@@ -122,14 +122,14 @@ func (a *App) reportDrained(d traffic.Drained) {
 	}
 }
 
-// tendedHAProxy is the engine with HAProxy's end.
-type tendedHAProxy struct {
+// supervisedHAProxy is the engine with HAProxy's end.
+type supervisedHAProxy struct {
 	*haproxy.Engine
 	outlive func() bool
 }
 
 // Stop ends HAProxy, or leaves it to the next Fairway.
-func (e tendedHAProxy) Stop(ctx context.Context) error {
+func (e supervisedHAProxy) Stop(ctx context.Context) error {
 	if e.outlive() {
 		return e.Leave(ctx)
 	}

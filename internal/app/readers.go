@@ -40,18 +40,18 @@ func (t tables) Status() control.Status {
 	return s
 }
 
-// asHAProxy shows HAProxy to the face of Docker Flow; nil for another engine.
+// asHAProxy shows HAProxy to the API of Docker Flow; nil for another engine.
 func asHAProxy(e engine) dockerflow.HAProxy {
-	if h, ok := e.(tendedHAProxy); ok {
+	if h, ok := e.(supervisedHAProxy); ok {
 		return h.Engine
 	}
 	return nil
 }
 
-// statisticsOf shows the engine's statistics to the face of Docker Flow.
+// statisticsOf shows the engine's statistics to the API of Docker Flow.
 func statisticsOf(e engine, tables dockerflow.Tables) dockerflow.Statistics {
 	switch e := e.(type) {
-	case tendedHAProxy:
+	case supervisedHAProxy:
 		return e.Engine
 	case *embedded.Engine:
 		return statistics.CSV{Engine: e, Tables: tables}

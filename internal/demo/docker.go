@@ -129,8 +129,8 @@ func (s *dockerStage) makeImage(ctx context.Context, binary string) error {
 }
 
 func (s *dockerStage) Start(ctx context.Context, i instance) error {
-	labels := maps.Clone(i.labels)
-	labels["fairway.service"] = i.service
+	labels := map[string]string{"fairway.service": i.service}
+	maps.Copy(labels, i.labels)
 	port := network.MustParsePort("80/tcp")
 	o := client.ContainerCreateOptions{
 		// A name of its own for each run: two demos may run side by side.

@@ -421,7 +421,7 @@ func TestDrift(t *testing.T) {
 	if _, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: quick}); !errors.Is(err, ErrDrift) || !strings.Contains(err.Error(), "host h2") {
 		t.Errorf("a rollout over an edited file: %v", err)
 	}
-	check(t, f.PutBack(t.Context(), "h2", "web"))
+	check(t, f.Restore(t.Context(), "h2", "web"))
 	if got := s.files(); got != "v1 v1" {
 		t.Errorf("hosts have %s", got)
 	}
@@ -438,7 +438,7 @@ func TestDrift(t *testing.T) {
 	}
 	s.hosts[0].set(func(h *simHost) { h.files[simFile] = "something else\n" })
 	settings := quick
-	settings.Overwrite = true
+	settings.AllowDrift = true
 	kept := func() int {
 		list, err := f.o.Records.Records(kindContent)
 		check(t, err)
@@ -454,7 +454,7 @@ func TestDrift(t *testing.T) {
 	if p := rollout(t, f, settings); p.Rollout.Phase != Reverted || s.files() != "by hand v4" || kept() != 1 {
 		t.Errorf("phase %s %s, hosts %s, %d contents kept", p.Rollout.Phase, p.Rollout.Reason, s.files(), kept())
 	}
-	check(t, f.PutBack(t.Context(), "h1", "web"))
+	check(t, f.Restore(t.Context(), "h1", "web"))
 	write(t, f, 5, text("v6"))
 	settings.Pause = 20 * time.Millisecond
 	if p := rollout(t, f, settings); p.Rollout.Phase != Done || kept() != 0 {

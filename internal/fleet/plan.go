@@ -153,10 +153,10 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 	return f.Put(history.Draft{Document: document, Expect: expect, Author: author, Message: message, Content: seen.Content})
 }
 
-// PutBack gives a host the revision that is out, in place of what was edited
+// Restore gives a host the revision that is out, in place of what was edited
 // there by hand. What the host had is kept. When the error is a *driver.RefusedError,
 // the host is as it was.
-func (f *Fleet) PutBack(ctx context.Context, host, document string) error {
+func (f *Fleet) Restore(ctx context.Context, host, document string) error {
 	if _, err := f.current().choose(document, []string{host}); err != nil {
 		return err
 	}

@@ -37,9 +37,9 @@ type Settings struct {
 	// Pause is how long the hosts of a wave are watched after the last of them
 	// is ready, before the next wave begins; default 10 s.
 	Pause time.Duration `json:"pause"`
-	// Overwrite takes hosts along whose configuration was edited by hand. Without
+	// AllowDrift takes hosts along whose configuration was edited by hand. Without
 	// it such a host stops the rollout before it begins.
-	Overwrite bool `json:"overwrite,omitempty"`
+	AllowDrift bool `json:"allowDrift,omitempty"`
 	// AllowDown lets backends be without any server up that were not before.
 	AllowDown bool `json:"allowDown,omitempty"`
 }

@@ -76,7 +76,7 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	if err := f.free(o.Document); err != nil {
 		return Rollout{}, err
 	}
-	if !settings.Overwrite {
+	if !settings.AllowDrift {
 		if err := f.drifted(ctx, targets); err != nil {
 			return Rollout{}, err
 		}

@@ -31,7 +31,7 @@ func (r *run) give(ctx context.Context, t *target, step Step) Step {
 			step.State, step.Pending = Already, ""
 			return step
 		}
-		if !r.settings.Overwrite {
+		if !r.settings.AllowDrift {
 			err = r.f.mayOverwrite(t, seen, step)
 		}
 		if err != nil {

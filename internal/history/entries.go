@@ -204,7 +204,7 @@ func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 		return 0, nil
 	}
 	s.pruned = time.Now()
-	limit := s.pruned.Add(-s.options.MaxAge)
+	limit := s.pruned.Add(-maxAge)
 	entries := tx.Bucket([]byte(inEntries))
 	var old [][]byte
 	c := entries.Cursor()

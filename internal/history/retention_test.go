@@ -59,10 +59,10 @@ func TestRetentionByCount(t *testing.T) {
 // Age removes what is old but never the newest hundred, so that a clock that jumps
 // costs nothing; numbers go on.
 func TestRetentionByAge(t *testing.T) {
-	s := open(t, Options{MaxAge: 24 * time.Hour})
+	s := open(t, Options{})
 	now := time.Now()
 	for n := range uint64(150) {
-		at := now.Add(-48 * time.Hour)
+		at := now.Add(-2 * maxAge)
 		if n >= 148 {
 			at, s.pruned = now, time.Time{} // it is time to look at the age
 		}

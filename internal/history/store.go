@@ -25,9 +25,6 @@ type Options struct {
 	Dir string
 	// MaxEntries is how many entries are kept; zero means 2000.
 	MaxEntries int
-	// MaxAge is how long entries are kept; zero means 90 days. The newest hundred
-	// are kept regardless of their age, so that a clock that jumps costs nothing.
-	MaxAge time.Duration
 	// MaxRevisions is how many revisions of each document are kept; zero means
 	// 1000.
 	MaxRevisions int
@@ -40,7 +37,7 @@ type Options struct {
 const (
 	fileName          = "history.db"
 	defaultEntries    = 2000
-	defaultAge        = 90 * 24 * time.Hour
+	maxAge            = 90 * 24 * time.Hour // of entries, but for the newest alwaysKept: a clock may jump
 	defaultRevisions  = 1000
 	alwaysKept        = 100
 	lockTimeout       = 500 * time.Millisecond
@@ -99,14 +96,11 @@ func Open(o Options) (*Store, error) {
 	if o.Dir == "" {
 		return nil, errors.New("history: a directory is required")
 	}
-	if o.MaxEntries < 0 || o.MaxAge < 0 || o.MaxRevisions < 0 {
+	if o.MaxEntries < 0 || o.MaxRevisions < 0 {
 		return nil, errors.New("history: limits are not negative")
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = defaultEntries
-	}
-	if o.MaxAge == 0 {
-		o.MaxAge = defaultAge
 	}
 	if o.MaxRevisions == 0 {
 		o.MaxRevisions = defaultRevisions

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"fairway/internal/dockerapi"
-	"fairway/internal/human"
-
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
+
+	"fairway/internal/dockerapi"
+	"fairway/internal/human"
 )
 
 // Spec is a Swarm service to be created, in the words of `docker service create`.

@@ -156,7 +156,7 @@ export async function rollout(form, done) {
     revision: Number(e.revision.value), expect: Number(form.dataset.expect), message: e.message.value,
     settings: {
       canary: Number(e.canary.value), wave: e.wave.value, pause: e.pause.value,
-      overwrite: e.overwrite.checked, allowDown: e.allowDown.checked,
+      allowDrift: e.allowDrift.checked, allowDown: e.allowDown.checked,
     },
   };
   try {
