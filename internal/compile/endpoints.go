@@ -69,17 +69,14 @@ func (m member) wishes(d *draft.Draft, again bool) (draft.Wishes, *draft.Problem
 	if m.reading == nil || !d.OwnWishes {
 		return d.Wishes, nil
 	}
-	var own draft.Wishes
-	if mine := m.reading.Draft(d.Name); mine != nil {
-		if mine.WishFault != nil && !again {
-			return own, mine.WishFault
-		}
-		own = mine.Wishes
+	own := m.reading.Own[d.Name]
+	switch {
+	case again:
+		return own.Wishes.Or(d.Wishes), nil
+	case own.Fault != nil:
+		return draft.Wishes{}, own.Fault
 	}
-	if again {
-		own = own.Or(d.Wishes)
-	}
-	return own, nil
+	return own.Wishes, nil
 }
 
 // virtualID and hostID stand for instances that are not dialled themselves.

@@ -30,7 +30,10 @@ type Reading struct {
 	// Instances of a service are expected to say the same.
 	Says map[string]string
 	// Drafts are the routes, the unnamed one first, then by name.
-	Drafts   []*Draft
+	Drafts []*Draft
+	// Own is how an instance with these labels is reached, by the name of the route, also
+	// of a route for which its labels do not say what it takes.
+	Own      map[string]Own
 	Problems []Problem
 }
 
@@ -41,6 +44,12 @@ func (r *Reading) Draft(name string) *Draft {
 		return nil
 	}
 	return r.Drafts[i]
+}
+
+// Own is how an instance is reached, by its own labels.
+type Own struct {
+	Wishes Wishes
+	Fault  *Problem // the first of those labels that is at fault; nil for none
 }
 
 // Problem is a label that is at fault, or the lack of one.
@@ -90,9 +99,8 @@ type Draft struct {
 	Via     Via
 	Wishes  Wishes
 	// OwnWishes is true when the labels of each instance say how it is reached, where
-	// instances have labels. WishFault is the first of those labels that is at fault.
+	// instances have labels: see Reading.Own.
 	OwnWishes bool
-	WishFault *Problem
 
 	// Rank decides between services that ask for the same requests: both must have one,
 	// and the lower one goes first. Services of one Group share a backend.

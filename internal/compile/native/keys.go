@@ -246,7 +246,9 @@ var keys = []Key{
 	}},
 	{"weight", scopeInstance, "number up to 256", "The instance's share relative to the others; 0 takes nothing new. Default: 1.", "50", func(d *reading, _, v string) error {
 		n, err := draft.ReadInt(v, 0, 256)
-		d.Wishes.Weight = &n
+		if err == nil {
+			d.Wishes.Weight = &n
+		}
 		return err
 	}},
 	{"service", scopeService, "name", "Containers with the same name are one service. Read by the source.", "shop", func(*reading, string, string) error { return nil }},

@@ -251,8 +251,8 @@ func (r *routeLabels) read(x *Dialect) *reading {
 		}
 		if l.fault == nil {
 			d.Labels[l.raw] = l.value
-		} else if l.key != nil && l.key.scope == scopeInstance && d.WishFault == nil {
-			d.WishFault = &draft.Problem{Route: r.name, Label: l.raw, Refusal: l.fault}
+		} else if l.key != nil && l.key.scope == scopeInstance && d.wishFault == nil {
+			d.wishFault = &draft.Problem{Route: r.name, Label: l.raw, Refusal: l.fault}
 		}
 	}
 	return d

@@ -35,8 +35,9 @@ func (*Dialect) Prefix() string { return prefix }
 // reading is a draft while its labels are read.
 type reading struct {
 	*draft.Draft
-	stripOwn bool
-	enable   bool // of the service
+	stripOwn  bool
+	enable    bool           // of the service
+	wishFault *draft.Problem // the first label about the instance that is at fault
 }
 
 func newReading(name string) *reading {
@@ -48,7 +49,7 @@ func newReading(name string) *reading {
 // Read reads labels.
 func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Reading {
 	set := x.sort(labels)
-	r := draft.Reading{Says: set.says(), Wanted: set.enabled()}
+	r := draft.Reading{Says: set.says(), Wanted: set.enabled(), Own: map[string]draft.Own{}}
 	problem := func(routeName, label string, fault *draft.Refusal) {
 		r.Problems = append(r.Problems, draft.Problem{Route: routeName, OfService: set.route(routeName) == nil, Label: label, Refusal: fault})
 	}
@@ -64,12 +65,14 @@ func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Readi
 	}
 	for i := range set.routes {
 		count += len(set.routes[i].labels)
-		d, faults := x.route(set, &set.routes[i], disabled)
+		d := set.routes[i].read(x)
+		r.Own[d.Name] = draft.Own{Wishes: d.Wishes, Fault: d.wishFault}
+		served, faults := x.route(set, &set.routes[i], d, disabled)
 		for _, f := range faults {
 			problem(f.Route, f.Label, f.Refusal)
 		}
-		if d != nil {
-			r.Drafts = append(r.Drafts, d)
+		if served {
+			r.Drafts = append(r.Drafts, d.Draft)
 		}
 	}
 	r.Summary = human.Plural(count, "label") + " for " + human.Plural(len(set.routes), "route")
@@ -82,12 +85,10 @@ func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Readi
 	return r
 }
 
-// route reads one route of a set; nil for one that takes no requests and protects
-// none. disabled is why the whole service is refused.
-func (x *Dialect) route(set *labelSet, r *routeLabels, disabled string) (*draft.Draft, []draft.Problem) {
-	d := r.read(x)
+// route decides what becomes of a route of a set that was read: served is false for one
+// that takes no requests and protects none. disabled is why the whole service is refused.
+func (x *Dialect) route(set *labelSet, r *routeLabels, d *reading, disabled string) (served bool, faults []draft.Problem) {
 	d.Refused = disabled
-	var faults []draft.Problem
 	for _, l := range r.faulty() {
 		faults = append(faults, draft.Problem{Route: r.name, Label: l.raw, Refusal: l.fault})
 		d.Refused = cmp.Or(d.Refused, l.fault.Reason(l.raw))
@@ -101,11 +102,11 @@ func (x *Dialect) route(set *labelSet, r *routeLabels, disabled string) (*draft.
 		fault := x.incomplete(r, set)
 		faults = append(faults, draft.Problem{Route: r.name, Refusal: fault})
 		if d.Unread == nil {
-			return nil, faults
+			return false, faults
 		}
 		d.Refused = fault.Text
 	}
-	return d.Draft, faults
+	return true, faults
 }
 
 // looksLikeKey says whether what stands for the name of a route is rather a
