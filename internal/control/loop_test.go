@@ -27,11 +27,19 @@ type disk struct {
 
 	mu       sync.Mutex
 	appended []string // hashes
+	refused  int      // calls while it was full
+}
+
+func (d *disk) refuse() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused++
+	return history.ErrFull
 }
 
 func (d *disk) Append(t *route.Table, at time.Time, why history.Cause) (history.Entry, error) {
 	if d.full.Load() {
-		return history.Entry{}, history.ErrFull
+		return history.Entry{}, d.refuse()
 	}
 	d.mu.Lock()
 	d.appended = append(d.appended, t.Hash)
@@ -41,14 +49,14 @@ func (d *disk) Append(t *route.Table, at time.Time, why history.Cause) (history.
 
 func (d *disk) PutRecord(kind, name string, data []byte) error {
 	if d.full.Load() || d.noRecords.Load() {
-		return history.ErrFull
+		return d.refuse()
 	}
 	return d.Store.PutRecord(kind, name, data)
 }
 
 func (d *disk) DeleteRecord(kind, name string) error {
 	if d.full.Load() || d.noRecords.Load() {
-		return history.ErrFull
+		return d.refuse()
 	}
 	return d.Store.DeleteRecord(kind, name)
 }
@@ -122,6 +130,37 @@ func TestFullDiskLosesNothing(t *testing.T) {
 		time.Sleep(2 * retryWrite)
 		if got := d.hashes(); !slices.Equal(got[3:], want[13:]) {
 			t.Errorf("%d were recorded in the end, want the newest %d", len(got)-3, maxEntries)
+		}
+	})
+}
+
+// A disk that is full is tried at intervals, however many tables and ended commands
+// there are to write.
+func TestFullDiskIsTriedAtIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var snapshots catalog.Feed
+		c, d, stop := onDisk(t, t.TempDir(), &snapshots, &recordingEngine{})
+		defer stop()
+		snapshots.Publish(servicesOf(1, "a x.test 10.0.0.1", "b y.test 10.0.0.2"))
+		synctest.Wait()
+		for _, service := range []string{"a", "b"} {
+			if _, err := c.Give(t.Context(), Order{Kind: CommandPause, Subject: catalog.Subject{Service: service}, For: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.full.Store(true)
+		time.Sleep(10*retryWrite + retryWrite/2) // both pauses end
+		for revision := range 50 {
+			snapshots.Publish(servicesOf(uint64(revision+2), fmt.Sprintf("a x%d.test 10.0.0.1", revision)))
+			synctest.Wait()
+		}
+		if d.refused > 25 { // one record and one table for each try
+			t.Errorf("%d calls were refused in %s", d.refused, 10*retryWrite)
+		}
+		d.full.Store(false)
+		time.Sleep(2 * retryWrite)
+		if got := d.hashes(); got[len(got)-1] != c.Table().Hash {
+			t.Errorf("the newest of %d entries is not what is live", len(got))
 		}
 	})
 }

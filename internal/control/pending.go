@@ -19,6 +19,7 @@ type pending struct {
 	records map[string]*record // newest value of each command, by its ID
 	entries []*entry           // tables that went live, oldest first; maxEntries at most
 	fresh   bool               // some of that has not been tried yet
+	behind  bool               // tables were left behind by the newest batch: the next waits for retryAt
 	busy    bool               // a batch is being written
 	retryAt time.Time          // when what failed is tried again
 }
@@ -112,7 +113,7 @@ func (c *Control) batch() batch {
 func (c *Control) write() {
 	p := &c.pending
 	retry := p.waiting() && !time.Now().Before(p.retryAt)
-	if p.busy || !p.fresh && !retry && c.order == nil {
+	if p.busy || (!p.fresh || p.behind) && !retry && c.order == nil {
 		return
 	}
 	b := c.batch()
@@ -123,8 +124,14 @@ func (c *Control) write() {
 func (b batch) write(h recorder) written {
 	w := written{batch: b, failed: map[string]bool{}}
 	h.Keep(b.keep...)
+	full := false
 	for id, r := range b.records {
-		w.failed[id] = writeCommand(h, id, r.command) != nil
+		if full { // each try costs the history a look at its whole file
+			w.failed[id] = true
+			continue
+		}
+		err := writeCommand(h, id, r.command)
+		w.failed[id], full = err != nil, errors.Is(err, history.ErrFull)
 	}
 	for _, e := range b.entries {
 		recorded, err := h.Append(e.table, e.at, e.cause)
@@ -142,7 +149,7 @@ func (b batch) write(h recorder) written {
 // wrote takes what became of a batch. The history logs its own errors.
 func (c *Control) wrote(ctx context.Context, w written) {
 	p := &c.pending
-	p.busy = false
+	p.busy, p.behind = false, len(w.entries) < len(w.batch.entries)
 	p.retryAt = time.Now().Add(retryWrite)
 	for id, r := range w.batch.records {
 		r.order.answer(r.outcome)

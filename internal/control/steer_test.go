@@ -481,6 +481,9 @@ func TestCommandsWhileNothingIsKnown(t *testing.T) {
 		if got := second.Table().Backend("a").Endpoints[0].State; got != route.EndpointReady {
 			t.Errorf("the endpoint is %s after the drain was taken back", got)
 		}
+		if list, err := second.past.Entries(0, 1); err != nil || len(list) != 1 || list[0].Cause.Operator != "ann" {
+			t.Errorf("the history does not say who took the drain back: %+v, %v", list, err)
+		}
 	})
 }
 

@@ -205,6 +205,7 @@ func decode(data []byte) (map[string]entry, error) {
 		if e.Service == nil || e.Service.ID == "" || slices.Contains(e.Service.Instances, nil) {
 			return map[string]entry{}, fmt.Errorf("service %d is incomplete", i)
 		}
+		e.Service.Posted, e.Service.OwnLabels = true, true // files of earlier versions do not say it
 		all[e.Service.ID] = e
 	}
 	return all, nil

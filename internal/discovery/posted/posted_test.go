@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func open(t *testing.T, path string) *Source {
 }
 
 func service(name, port string) *catalog.Service {
-	return &catalog.Service{ID: name + "@" + Name, Name: name, Source: Name, Labels: map[string]string{"com.df.port": port}}
+	return &catalog.Service{ID: name + "@" + Name, Name: name, Source: Name, OwnLabels: true, Posted: true, Labels: map[string]string{"com.df.port": port}}
 }
 
 // ids lists the services with their ports.
@@ -80,6 +81,27 @@ func TestTheSameAgainIsTheSamePointer(t *testing.T) {
 	}
 	if _, err := s.Put(service("a", "2")); err != nil || !s.Services()[0].Created.Equal(first.Created) {
 		t.Error("a change made it younger", err)
+	}
+}
+
+// TestFileOfAnEarlierVersion: it does not say that its services were posted, and their
+// labels count all the same.
+func TestFileOfAnEarlierVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "posted.json")
+	s := open(t, path)
+	if _, err := s.Put(service("a", "1")); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := regexp.MustCompile(`"(ownLabels|posted)": true,\s*`).ReplaceAll(data, nil)
+	if bytes.Equal(data, earlier) || os.WriteFile(path, earlier, 0o600) != nil {
+		t.Fatalf("the file cannot be made one of an earlier version: %s", data)
+	}
+	if list := open(t, path).Services(); len(list) != 1 || !list[0].Posted || !list[0].OwnLabels {
+		t.Errorf("read: %+v", list)
 	}
 }
 

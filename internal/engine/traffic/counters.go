@@ -61,7 +61,7 @@ type Route struct {
 	removed                              bool // guarded by counters.mu
 	classes                              [Classes]atomic.Uint64
 	took                                 [len(bounds) + 1]atomic.Uint64
-	nanoseconds                          atomic.Int64
+	microseconds                         atomic.Uint64
 	retries, connections, received, sent atomic.Uint64
 }
 
@@ -87,7 +87,7 @@ func (r *Route) Requests(n uint64, status int, took time.Duration) {
 	bucket, _ := slices.BinarySearch(bounds[:], took.Seconds())
 	r.classes[ClassOf(status)].Add(n)
 	r.took[bucket].Add(n)
-	r.nanoseconds.Add(int64(n) * int64(took))
+	r.microseconds.Add(n * uint64(max(0, took.Microseconds())))
 	r.list()
 }
 
@@ -113,7 +113,7 @@ func (r *Route) Passed(received, sent uint64) {
 
 func (r *Route) totals() Totals {
 	t := Totals{
-		Route: r.id, Seconds: time.Duration(r.nanoseconds.Load()).Seconds(), Retries: r.retries.Load(),
+		Route: r.id, Seconds: float64(r.microseconds.Load()) / 1e6, Retries: r.retries.Load(),
 		Connections: r.connections.Load(), Received: r.received.Load(), Sent: r.sent.Load(),
 	}
 	for i := range r.classes {
