@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"fairway/internal/engine/passwords"
@@ -17,11 +19,38 @@ import (
 type userStore struct {
 	*users.Store
 	*passwords.Checker
+
+	mu    sync.Mutex
+	files map[*users.File]*userFile // one for all routes, with the passwords that were right
 }
 
 func newUserStore(o users.Options) *userStore {
 	o.Refuse = passwords.TooDear
-	return &userStore{users.New(o), passwords.NewChecker()}
+	return &userStore{Store: users.New(o), Checker: passwords.NewChecker(), files: map[*users.File]*userFile{}}
+}
+
+// file returns a file that is followed.
+func (s *userStore) file(name users.Name) *userFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	followed := s.File(name)
+	if s.files[followed] == nil {
+		s.files[followed] = &userFile{File: followed}
+	}
+	return s.files[followed]
+}
+
+// keep forgets the files that a table does not name.
+func (s *userStore) keep(t *route.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	named := users.Named(t)
+	s.Keep(named)
+	kept := map[*users.File]bool{}
+	for _, name := range named {
+		kept[s.File(name)] = true
+	}
+	maps.DeleteFunc(s.files, func(f *users.File, _ *userFile) bool { return !kept[f] })
 }
 
 // userFile is one user file.
@@ -62,7 +91,7 @@ func (s *userStore) basicAuth(a *route.BasicAuth) filter {
 	own := passwords.NewSet(a.Users)
 	var file *userFile
 	if a.File != "" {
-		file = &userFile{File: s.File(users.NameOf(a))}
+		file = s.file(users.NameOf(a))
 	}
 	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -94,5 +95,38 @@ func TestLongPasswordsAreNotHashed(t *testing.T) {
 		if _, _, ok := basicCredentials([]string{header}); ok != want {
 			t.Errorf("a password of %d bytes: %t", length, ok)
 		}
+	}
+}
+
+// TestRoutesShareAUserFile: a password that was right is not hashed again for another
+// route with the same file, nor after a change of the route.
+func TestRoutesShareAUserFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(file, []byte("ada:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, Options{UserDirs: []string{filepath.Dir(file)}})
+	auth := func(realm string) []route.Filter {
+		return []route.Filter{{BasicAuth: &route.BasicAuth{File: file, Realm: realm}}}
+	}
+	set := func() *userFile { return s.engine.users.file(users.Name{Path: file}) }
+	serve := func(host string, filters []route.Filter) {
+		s.serve(host, "127.0.0.1:1")
+		s.routes[host].Filters = filters
+	}
+	serve("a.example", auth("a"))
+	serve("b.example", auth("b"))
+	s.apply()
+	first := set()
+	serve("a.example", auth("another"))
+	s.apply()
+	if set() != first || len(s.engine.users.files) != 1 {
+		t.Errorf("%d sets of users for one file", len(s.engine.users.files))
+	}
+	serve("a.example", nil)
+	serve("b.example", nil)
+	s.apply()
+	if len(s.engine.users.files) != 0 {
+		t.Error("a file that no route names is kept")
 	}
 }

@@ -346,7 +346,7 @@ func (e *Engine) retire(old, next *liveTable) {
 	}
 	e.transports.sweep(next)
 	e.certs.Keep(next.table.Listeners)
-	e.users.Keep(users.Named(next.table))
+	e.users.keep(next.table)
 }
 
 // gone are the routes of old whose ID is not in next; both are sorted by ID.

@@ -12,8 +12,8 @@ import (
 )
 
 // TestRefusedLoginsCostTheSame: an answer that refuses a password takes the time of the
-// dearest hash, whether the name exists or not, and nothing but the right password of a
-// name lets it in.
+// dearest hash where the name does not exist or has a quick one, and nothing but the
+// right password of a name lets it in.
 func TestRefusedLoginsCostTheSame(t *testing.T) {
 	t.Parallel()
 	const cost, least = 12, 20 * time.Millisecond // it takes a tenth of a second and more
