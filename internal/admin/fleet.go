@@ -90,27 +90,28 @@ func (d fleetDesk) documents(*request) (items []api.FleetDocument, err error) {
 	return items, err
 }
 
-// shownRevision is a revision, with its content where that is asked for.
-func (d fleetDesk) shownRevision(r history.Revision, content bool) (api.FleetRevision, error) {
-	released, err := d.fleet.Released(r.Document)
-	out := api.FleetRevision{
+// shownRevision is a revision without its content.
+func shownRevision(r history.Revision, released uint64) api.FleetRevision {
+	return api.FleetRevision{
 		Document: r.Document, Number: r.Number, Time: r.Time.UTC(), Author: r.Author, Message: r.Message,
 		Digest: r.Digest, Size: r.Size, Released: r.Number == released,
 	}
-	if content {
-		out.Content = r.Content
-	}
-	return out, err
+}
+
+// shownNow is a revision that may be the released one by now.
+func (d fleetDesk) shownNow(r history.Revision) (api.FleetRevision, error) {
+	released, err := d.fleet.Released(r.Document)
+	return shownRevision(r, released), err
 }
 
 func (d fleetDesk) revisions(r *request) (items []api.FleetRevision, err error) {
 	found, err := d.fleet.Revisions(r.document(), r.limit(defaultRevisions))
+	if err != nil {
+		return nil, err
+	}
+	released, err := d.fleet.Released(r.document())
 	for _, one := range found {
-		shown, err := d.shownRevision(one, false)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, shown)
+		items = append(items, shownRevision(one, released))
 	}
 	return items, err
 }
@@ -126,7 +127,9 @@ func (d fleetDesk) revision(r *request) (out api.FleetRevision, err error) {
 	if err != nil {
 		return out, err
 	}
-	return d.shownRevision(found, true)
+	out, err = d.shownNow(found)
+	out.Content = found.Content
+	return out, err
 }
 
 func (d fleetDesk) put(r *request, n api.NewFleetRevision) (out api.FleetRevision, err error) {
@@ -134,7 +137,7 @@ func (d fleetDesk) put(r *request, n api.NewFleetRevision) (out api.FleetRevisio
 	if err != nil {
 		return out, err
 	}
-	return d.shownRevision(made, false)
+	return d.shownNow(made)
 }
 
 func (d fleetDesk) diff(r *request) (api.FleetDiff, error) {
@@ -185,7 +188,7 @@ func (d fleetDesk) repair(r *request, n api.NewFleetRepair) (api.FleetRepair, er
 		if err != nil {
 			return out, err
 		}
-		shown, err := d.shownRevision(made, false)
+		shown, err := d.shownNow(made)
 		out.Revision, out.Text = &shown, fmt.Sprintf("what host %s has is revision %d now; a rollout puts it on the other hosts", n.Host, made.Number)
 		return out, err
 	case "restore":

@@ -60,12 +60,13 @@ func TestFleet(t *testing.T) {
 	for _, tt := range []struct {
 		ask, body string
 		status    int
-		want      string
+		want      string // and, behind "without ", what must not be there
 	}{
 		{"GET /v1/fleet/documents", "", 200, `"name":"web","newest":2,"released":1,"author":"ann"`},
 		{"GET /v1/fleet/hosts?document=web", "", 200, `"host":"edge1","document":"web"`},
 		{"GET " + web + "/revisions", "", 200, `"document":"web","number":2`},
 		{"GET " + web + "/revisions?limit=1", "", 200, `"number":2`},
+		{"GET " + web + "/revisions?limit=1", "", 200, `without "number":1`},
 		{"GET " + web + "/revisions?limit=0", "", 400, "limit"},
 		{"GET " + web + "/revisions/newest", "", 200, `"number":2,`},
 		{"GET " + web + "/revisions/1", "", 200, `"released":true,"content":"Z2xvYmFsCg=="`},
@@ -74,6 +75,7 @@ func TestFleet(t *testing.T) {
 		{"GET /v1/fleet/documents/none/revisions/1", "", 404, ""},
 		{"POST " + web + "/revisions", `{"expect":1,"content":"Z2xvYmFsCg=="}`, 409, "the newest is 2"},
 		{"POST " + web + "/revisions", `{"expect":2,"content":"Z2xvYmFsCg=="}`, 200, `"number":3,`},
+		{"GET " + web + "/revisions/3", "", 200, `"author":"token-file"`},
 		{"POST " + web + "/revisions", long, 200, `"number":4,`},
 		{"POST " + web + "/revisions", `{"expect":1,"text":"x"}`, 400, "text"},
 		{"GET " + web + "/diff?from=1&to=2", "", 200, `"from":1,"to":2,"diff":`},
@@ -81,7 +83,8 @@ func TestFleet(t *testing.T) {
 		{"POST " + web + "/check", `{"revision":2,"hosts":["edge1"]}`, 200, `"host":"edge1","ok":false,"asked":false`},
 		{"POST " + web + "/check", `{"hosts":["none"]}`, 404, "none"},
 		{"GET " + web + "/plan?revision=2&hosts=edge1", "", 200, `"revision":2,"hosts":[{"host":"edge1","condition":"unreachable"`},
-		{"GET " + web + "/plan?hosts=a,b", "", 404, "a"},
+		{"GET " + web + "/plan?hosts=edge1,nowhere", "", 404, "nowhere"},
+		{"GET " + web + "/plan?hosts=edge1,nowhere", "", 404, "without edge1"},
 		{"GET " + web + "/drift", "", 200, `"revision":1,"hosts":[{"host":"edge1"`},
 		{"POST " + web + "/drift", `{"host":"edge1","action":"mend"}`, 400, "adopt"},
 		{"POST " + web + "/drift", `{"host":"edge1","action":"adopt"}`, 502, ""},
@@ -93,7 +96,8 @@ func TestFleet(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(tt.ask, " ")
 		rec := sendJSON(t, s, method, path, tt.body, bearer(goodToken))
-		if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.want) {
+		want, without := strings.CutPrefix(tt.want, "without ")
+		if rec.Code != tt.status || strings.Contains(rec.Body.String(), want) == without {
 			t.Errorf("%s = %d, want %d and %s: %.300s", tt.ask, rec.Code, tt.status, tt.want, rec.Body)
 		}
 	}
@@ -146,6 +150,16 @@ func TestFleetSettings(t *testing.T) {
 	for _, s := range []api.FleetSettings{{Wave: "many"}, {Pause: "soon"}, {Pause: "-1s"}, {Pause: "0"}} {
 		if _, err := fleetSettings(s); err == nil {
 			t.Errorf("%+v was taken", s)
+		}
+	}
+}
+
+// TestBadHostIsRefusedEverywhere: also where no service could have it.
+func TestBadHostIsRefusedEverywhere(t *testing.T) {
+	s := newServer(t, options(t, newWorld(t)))
+	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b"} {
+		if rec := ask(t, s, "GET", path, nil); rec.Code != 400 {
+			t.Errorf("%s = %d", path, rec.Code)
 		}
 	}
 }

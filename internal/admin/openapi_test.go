@@ -44,6 +44,20 @@ func TestOpenAPI(t *testing.T) {
 	if diff := cmp.Diff(string(api.OpenAPI()), string(got)); diff != "" {
 		t.Errorf("%s (-want +got; rewrite with -update):\n%s", openAPIFile, diff)
 	}
+	// The example needs this document alone.
+	example, err := os.ReadFile("../../docs/examples/drain.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := regexp.MustCompile(`api\.call\("(\w+)"`).FindAllSubmatch(example, -1)
+	for _, m := range called {
+		if !bytes.Contains(got, []byte(`"operationId": "`+string(m[1])+`"`)) {
+			t.Errorf("docs/examples/drain.py calls %s, which is no operation", m[1])
+		}
+	}
+	if len(called) == 0 {
+		t.Error("docs/examples/drain.py calls nothing")
+	}
 	rec := ask(t, s, "GET", "/v1/openapi.json", nil)
 	if rec.Code != 200 || rec.Header().Get("Content-Type") != "application/json" || !bytes.Equal(rec.Body.Bytes(), api.OpenAPI()) {
 		t.Errorf("it is served with %d and %s", rec.Code, rec.Header().Get("Content-Type"))

@@ -158,6 +158,9 @@ func (s *Server) routes(r *request) (items []api.Route, err error) {
 }
 
 func (s *Server) services(r *request) (items []api.Service, err error) {
+	if _, err := r.chosen(nil); err != nil { // also where there is no service
+		return nil, err
+	}
 	v := r.view()
 	for _, svc := range v.Snapshot.Services {
 		seen := r.wants("source", svc.Source) ||

@@ -2,11 +2,11 @@ package admin
 
 import (
 	"net/http"
-	"slices"
 
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/plan"
+	"fairway/internal/route"
 )
 
 // plan says what a change would do, without what is secret.
@@ -37,14 +37,19 @@ func shownPlan(p *plan.Plan) api.Plan {
 		Listeners: d.Listeners, Routes: show.WithoutClaims(d.Routes), Backends: d.Backends, Names: show.DiffNames(p.Before, p.After),
 		Problems: []api.PlanProblem{}, Solved: []api.Problem{}, Remarks: append([]string{}, p.Remarks...),
 	}
+	had, has := map[route.Problem]bool{}, map[route.Problem]bool{}
+	for _, problem := range p.Before.Problems {
+		had[problem] = true
+	}
 	for _, problem := range p.After.Problems {
-		if !slices.Contains(p.Before.Problems, problem) {
+		has[problem] = true
+		if !had[problem] {
 			file, line := p.Position(problem.Service, problem.Label)
 			out.Problems = append(out.Problems, api.PlanProblem{Problem: show.Problem(problem), File: file, Line: line})
 		}
 	}
 	for _, problem := range p.Before.Problems {
-		if !slices.Contains(p.After.Problems, problem) {
+		if !has[problem] {
 			out.Solved = append(out.Solved, show.Problem(problem))
 		}
 	}

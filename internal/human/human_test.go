@@ -4,8 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
+	"unicode"
 )
 
 func TestEscape(t *testing.T) {
@@ -26,15 +25,22 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// What is escaped makes no terminal do anything.
-func TestEscapeLeavesNoControlCharacters(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "s"))
-		for _, got := range []string{Escape(s), Escape(strings.ToValidUTF8(s, "") + "\x1b\u009b")} {
+// FuzzVisible: what is shown makes no terminal do anything, and turns no text around.
+func FuzzVisible(f *testing.F) {
+	for _, s := range []string{"", "plain", "a\x1b[31m", "\u009b", "bidi \u202egnp", "zero\u200bwidth", "two\nlines\t", "\xff\xfe", strings.Repeat("ä\u2066", 100)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, got := range []string{Escape(s), Excerpt(s, 50)} {
 			for _, r := range got {
-				if r < ' ' || r >= 0x7f && r < 0xa0 {
-					t.Fatalf("%q keeps %q", got, r)
+				if !unicode.IsPrint(r) {
+					t.Fatalf("%q is shown as %q", s, got)
 				}
+			}
+		}
+		for _, r := range Lines(s, 50) {
+			if !unicode.IsPrint(r) && r != '\n' && r != '\t' {
+				t.Fatalf("%q is shown as %q", s, Lines(s, 50))
 			}
 		}
 	})

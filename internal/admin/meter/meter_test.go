@@ -23,7 +23,6 @@ func newCounters() (*counters, *Meter) {
 	return c, New(c)
 }
 
-func (c *counters) Name() string                        { return "test" }
 func (c *counters) Endpoints() []traffic.EndpointStatus { return c.ends }
 func (c *counters) Traffic() []traffic.Totals           { return c.Snapshot() }
 

@@ -162,7 +162,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	if err := staged.commit(); err != nil {
 		return errors.Join(err, staged.revert())
 	}
-	e.written.Store(next.Config)
+	former := e.written.Swap(next.Config)
 	// From here on it is carried through: half of a change is worse than none.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
@@ -184,6 +184,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	case err != nil:
 		e.worker = nil
 		e.wakeUp()
+		e.written.Store(former)
 		return errors.Join(err, staged.revert())
 	}
 	return nil

@@ -104,7 +104,11 @@ func (d *disk) load() (kept, error) {
 	if err := json.Unmarshal(data, &k); err != nil {
 		return kept{}, fmt.Errorf("haproxy: %s: %w", fileKept, err)
 	}
-	if data, err = os.ReadFile(filepath.Join(d.dir, fileSections)); err == nil && k.Config != nil {
+	data, err = os.ReadFile(filepath.Join(d.dir, fileSections))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && k.Config != nil && k.Config.Sections != nil:
+		return k, nil // an earlier version has the sections in the same file
+	case err == nil && k.Config != nil:
 		err = json.Unmarshal(data, &k.Config.Sections)
 	}
 	if err != nil {

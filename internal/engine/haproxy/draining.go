@@ -106,7 +106,7 @@ func (e *Engine) deleteDrained(ctx context.Context) error {
 	return nil
 }
 
-// quarantineFor is how long a section quarantined that a service has given back, besides the
+// quarantineFor is how long a section that a service has given back is quarantined, besides the
 // time for which requests of it may be held: until then they may still be on their
 // way through it, and must not meet the endpoints of another.
 const quarantineFor = 2 * time.Second

@@ -3,9 +3,7 @@ package haproxy
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/plan"
@@ -52,14 +50,7 @@ func (p probing) asks(b *route.Backend) bool {
 // gate is an endpoint at an address.
 type gate struct{ backend, endpoint, address string }
 
-// The measures of probes, which are those of the embedded engine.
-const (
-	maxProbes       = 256 // at the same time
-	firstWithin     = 200 * time.Millisecond
-	probeSoon       = time.Second // between two, until one passes
-	defaultInterval = 10 * time.Second
-	defaultTimeout  = 5 * time.Second
-)
+const maxProbes = 256 // at the same time
 
 func newGates(log *slog.Logger, passed func()) *gates {
 	g := &gates{
@@ -188,19 +179,12 @@ func (g *gates) watch(t *route.Table) {
 // probe tries an endpoint until it passes.
 func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 	log := g.log.With("backend", x.backend, "endpoint", x.endpoint, "address", x.address)
-	interval, timeout := b.Health.Interval, b.Health.Timeout
-	if interval <= 0 {
-		interval = defaultInterval
-	}
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
-	next := rand.N(min(firstWithin, interval/10) + 1)
+	timeout, next := probe.Timeout(b.Health), probe.First(b.Health)
 	for first := true; ; first = false {
 		if clock.Sleep(ctx, next) != nil {
 			return
 		}
-		next = min(interval, probeSoon)
+		next = probe.Next(b.Health, 1) // soon, until one passes
 		select {
 		case g.slots <- struct{}{}:
 		case <-ctx.Done():

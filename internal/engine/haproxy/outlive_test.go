@@ -499,7 +499,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// TestStateDirectoryRemoved: HAProxy serves on and quarantined when Fairway has ended and
+// TestStateDirectoryRemoved: HAProxy serves on and rests when Fairway has ended and
 // somebody has removed the directory with its sockets.
 func TestStateDirectoryRemoved(t *testing.T) {
 	t.Parallel()
@@ -557,7 +557,7 @@ func TestStateDirectoryRemoved(t *testing.T) {
 		_ = res.Body.Close()
 	}
 	// What connects without a pause does so thousands of times a second, however slow
-	// the machine; what quarantined has this test's questions and a few timers.
+	// the machine; what rests has this test's questions and a few timers.
 	const watched = 2 * time.Second
 	before, begun := worked(), time.Now()
 	for time.Since(begun) < watched {

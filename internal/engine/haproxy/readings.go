@@ -373,19 +373,13 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 			known.InFlight += status.InFlight
 			known.Ejected = known.Ejected || status.Ejected
 			known.OutOfRotation = known.OutOfRotation || status.OutOfRotation
-			if known.Health == "" || status.Health == healthFailing {
+			if known.Health == "" || status.Health == traffic.Failing {
 				known.Health = status.Health
 			}
 		}
 	}
 	return list
 }
-
-// The words for the outcome of an active check.
-const (
-	healthPassing = "passing"
-	healthFailing = "failing"
-)
 
 // statusOf reads the row of a server.
 func statusOf(backend string, server *render.Server, row socket.Row) traffic.EndpointStatus {
@@ -396,9 +390,9 @@ func statusOf(backend string, server *render.Server, row socket.Row) traffic.End
 	case check == "HANA": // found out by requests
 		s.Ejected = down
 	case strings.HasSuffix(check, "OK"):
-		s.Health = healthPassing
+		s.Health = traffic.Passing
 	case check != "" && check != "UNK" && check != "INI":
-		s.Health = healthFailing
+		s.Health = traffic.Failing
 	}
 	s.OutOfRotation = server.State == route.EndpointReady && down && !s.Ejected
 	return s

@@ -251,7 +251,7 @@ func (w *Worker) verifyMaps(ctx context.Context, s *socket.Session, p Plan) (dif
 	return diff, nil
 }
 
-// diffMap says where a map is not what it must be. A key that is there duplicated is a
+// diffMap says where a map is not what it must be. A key that is there twice is a
 // difference: every change would need two commands.
 func diffMap(path string, want map[string]string, entries []socket.Entry) (diff []string) {
 	seen := make(map[string]bool, len(entries))

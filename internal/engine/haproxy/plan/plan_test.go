@@ -256,6 +256,6 @@ func TestPlanOfObserved(t *testing.T) {
 	}
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": duplicated}
 	if p := New(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {
-		t.Errorf("an entry that is there duplicated is not put right:\n%s", p)
+		t.Errorf("an entry that is there twice is not put right:\n%s", p)
 	}
 }
