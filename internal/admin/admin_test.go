@@ -522,3 +522,13 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestBadHostIsRefusedEverywhere: also where no service could have it.
+func TestBadHostIsRefusedEverywhere(t *testing.T) {
+	s := newServer(t, options(t, newWorld(t)))
+	for _, path := range []string{"/v1/services?host=a%20b", "/v1/services?service=none&host=a%20b", "/v1/routes?host=a%20b"} {
+		if rec := ask(t, s, "GET", path, nil); rec.Code != 400 {
+			t.Errorf("%s = %d", path, rec.Code)
+		}
+	}
+}

@@ -108,5 +108,3 @@ func sameUsers(a, b *route.Route) bool {
 	}
 	return cmp.Equal(users(a), users(b))
 }
-
-// TestParseUsers: entries with an empty half are skipped; a password may hold

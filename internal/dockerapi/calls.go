@@ -16,9 +16,9 @@ import (
 // network or image.
 func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
 
-// Ping asks for a sign of life on a connection of its own, so that it shows
-// about the engine and the path to it, not about a connection that happened to
-// be open. HEAD, else GET /_ping.
+// Ping asks for a sign of life on a connection of its own, so that its
+// outcome is that of the engine and the path to it, not of a connection that happened
+// to be open. HEAD, else GET /_ping.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := c.call(ctx, 1)
 	defer cancel()

@@ -10,9 +10,9 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// IsConflict reports whether err says that a service was changed meanwhile
-// since it was read: the version named in an update is not the newest one. It
-// does not tell of a name that is taken.
+// IsConflict reports whether err says that a service was changed since it was read:
+// the version named in an update is not the newest one. A name that is taken is no
+// conflict.
 func IsConflict(err error) bool {
 	// Docker answers 500 before 1.41's successors and 400 or 409 after them; the
 	// words are the same.

@@ -49,9 +49,9 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	golden(t, "explain",
-		txtar.File{Name: "hit", Data: []byte(m.Explain(request("shop.example.com")).String())},
-		txtar.File{Name: "miss", Data: []byte(m.Explain(request("nobody.example")).String())},
-		txtar.File{Name: "bare", Data: []byte(m.Explain(&Request{Host: "shop.example.com", Path: "/api/v1"}).String())},
+		txtar.File{Name: "hit", Data: []byte(asText(m.Explain(request("shop.example.com"))))},
+		txtar.File{Name: "miss", Data: []byte(asText(m.Explain(request("nobody.example"))))},
+		txtar.File{Name: "bare", Data: []byte(asText(m.Explain(&Request{Host: "shop.example.com", Path: "/api/v1"})))},
 	)
 }
 
@@ -65,7 +65,7 @@ func ExampleMatcher_Explain() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Print(m.Explain(&Request{Method: "GET", Host: "shop.example.com", Path: "/api/v1"}))
+	fmt.Print(asText(m.Explain(&Request{Method: "GET", Host: "shop.example.com", Path: "/api/v1"})))
 	// Output:
 	// shop@docker/api takes the request: host shop.example.com, path /api
 	// blog@docker wants host blog.example.com; the request has shop.example.com
@@ -100,14 +100,13 @@ func TestExplainNilHeader(t *testing.T) {
 		Host{Kind: HostAny}, Path{PathPrefix, "/"}, []Condition{{Kind: ConditionHeader, Name: "A", Not: true}},
 	}}})
 	r := &Request{Path: "/"}
-	if m.Find(r) == nil || !strings.HasPrefix(m.Explain(r).String(), "r takes the request") {
+	if m.Find(r) == nil || !strings.HasPrefix(asText(m.Explain(r)), "r takes the request") {
 		t.Error("the request is not taken")
 	}
 }
 
-// String returns the explanation as text: the winner in the first line, then a
-// line for each loser.
-func (x Explanation) String() string {
+// asText prints an explanation: the winner in the first line, then a line for each loser.
+func asText(x Explanation) string {
 	var b strings.Builder
 	if x.Winner == "" {
 		b.WriteString("no route takes the request\n")
@@ -115,13 +114,12 @@ func (x Explanation) String() string {
 		fmt.Fprintf(&b, "%s takes the request: %s\n", token(x.Winner), x.Match)
 	}
 	for _, l := range x.Losers {
-		b.WriteString(l.String() + "\n")
+		b.WriteString(loserText(l) + "\n")
 	}
 	return b.String()
 }
 
-// String returns the loser in one line.
-func (l Loser) String() string {
+func loserText(l Loser) string {
 	switch {
 	case l.Part == "":
 		return fmt.Sprintf("%s would match, but %s goes first: %s", token(l.Route), token(l.Behind), l.Because)

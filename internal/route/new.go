@@ -11,8 +11,8 @@ import (
 )
 
 // seal is what New keeps with a route or a backend, so that an element of many tables
-// is made ready once: text, digest and, of a route, its matches. owner distinguishes the element from copies of it, which may have been
-// changed since.
+// is made ready once: text, digest and, of a route, its matches. owner distinguishes the
+// element from copies of it, which may have been changed since.
 type seal[T any] struct {
 	owner   *T
 	text    string

@@ -36,8 +36,9 @@ const (
 	coarse     = 30 * time.Minute
 	coarseSpan = 30 * 24 * time.Hour
 
-	maxFields  = 32
-	MaxSubject = 200 // bytes
+	maxFields = 32
+	// MaxSubject is how long the name of a subject may be, in bytes.
+	MaxSubject = 200
 	// MaxPoints is how many points a query answers at most.
 	MaxPoints = 2000
 )

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fairway/internal/catalog"
 	"fairway/internal/dockerapi"
 )
 
@@ -319,8 +320,8 @@ func serviceOf(c dockerapi.Container) string {
 	switch {
 	case c.Labels["com.docker.swarm.service.name"] != "":
 		return c.Labels["com.docker.swarm.service.name"]
-	case c.Labels["fairway.service"] != "":
-		return c.Labels["fairway.service"]
+	case c.Labels[catalog.ServiceLabel] != "":
+		return c.Labels[catalog.ServiceLabel]
 	case project != "" && service != "":
 		return project + "-" + service
 	default:

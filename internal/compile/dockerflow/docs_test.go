@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,20 +32,24 @@ type flowData struct {
 	} `yaml:"peculiarities"`
 }
 
-// TestFlowReference holds docs/docker-flow.md to the table of parameters and the
-// lists here.
-func TestFlowReference(t *testing.T) {
+func readFlowData(t *testing.T) (data flowData) {
+	t.Helper()
 	text, err := os.ReadFile("../../../docs/docker-flow.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var data flowData
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&data); err != nil {
 		t.Fatal(err)
 	}
-	want := flowReference(data)
+	return data
+}
+
+// TestFlowReference holds docs/docker-flow.md to the table of parameters and the
+// lists here.
+func TestFlowReference(t *testing.T) {
+	want := flowReference(readFlowData(t))
 	if *update {
 		if err := os.WriteFile(flowFile, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -57,6 +62,64 @@ func TestFlowReference(t *testing.T) {
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("%s is not current (run with -update to write it):\n%s", flowFile, diff)
 	}
+}
+
+// places are the directories of packages that cases name.
+var places = map[string]string{
+	"compile": "../", "dockerflow": "../../dockerflow", "env": "../../dockerflow/env", "enginetest": "../../engine/enginetest", "embedded": "../../engine/embedded", "passwords": "../../engine/passwords",
+	"swarm": "../../discovery/swarm", "posted": "../../discovery/posted", "certificates": "../../discovery/certificates", "app": "../../app", "haproxy": "../../engine/haproxy",
+}
+
+// TestCasesAreTested: every case is tested where the page says so, or has a reason.
+func TestCasesAreTested(t *testing.T) {
+	cases := readFlowData(t).Cases
+	if len(cases) != 87 {
+		t.Errorf("%d cases, want 87", len(cases))
+	}
+	for i, c := range cases {
+		if len(c.Tests) == 0 && c.Note == "" {
+			t.Errorf("case %d is tested nowhere", i+1)
+		}
+		for _, test := range c.Tests {
+			if err := isTested(test); err != nil {
+				t.Errorf("case %d: %v", i+1, err)
+			}
+		}
+	}
+}
+
+// isTested reports whether a test that a case names exists.
+func isTested(test string) error {
+	place, name, _ := strings.Cut(test, " ")
+	switch {
+	case place == "compile" && !strings.HasPrefix(name, "Test"):
+		_, err := os.Stat("../testdata/" + name + ".txtar")
+		return err
+	case place == "behaviour":
+		_, err := os.Stat("../../engine/enginetest/testdata/" + name + ".txtar")
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(places[place], "*.go"))
+	if err != nil {
+		return err
+	}
+	if place == "compile" {
+		children, err := filepath.Glob("../*/*_test.go")
+		if err != nil {
+			return err
+		}
+		files = append(files, children...)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no %s", test)
 }
 
 // flowReference prints docs/docker-flow.md.

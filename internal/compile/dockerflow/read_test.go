@@ -9,6 +9,7 @@ import (
 	"fairway/internal/route"
 )
 
+// TestParseUsers: entries with an empty half are skipped; a password may hold
 // colons; hashes are the same every time.
 func TestParseUsers(t *testing.T) {
 	got := ParseUsers("o", "b:x:y, a:1\n:no\nno:\nname, ,b:again", false)

@@ -10,12 +10,6 @@ import (
 	"fairway/internal/route"
 )
 
-// framingHeaders belong to the connection or to the framing of a message (RFC
-// 9110, 7.6.1; RFC 9112, 6): no label changes them, in either direction.
-var framingHeaders = []string{
-	"Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
 // identityHeaders state who asks, and how: the engine writes them for each request
 // from what it has verified, and a constant could only falsify them. What else begins
 // with X-Forwarded- is the owner's to set: no client's reaches the service. See
@@ -38,14 +32,14 @@ const (
 func CanonicalHeader(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
 
 // CheckHeader says whether a label may change a header of requests or responses.
-// Underscores count as hyphens, because services behind CGI cannot separate
+// Underscores count as hyphens, because services behind CGI cannot distinguish
 // them.
 func CheckHeader(name string, request bool, change HeaderChange) error {
 	if !chars.IsToken(name) {
 		return Bad("", "%s is not the name of a header", chars.Excerpt(name))
 	}
 	plain := CanonicalHeader(strings.ReplaceAll(name, "_", "-"))
-	if slices.Contains(framingHeaders, plain) {
+	if plain == "Host" || route.IsFraming(plain) { // no label changes them, in either direction
 		return Bad("", "%s belongs to the connection and cannot be changed", plain)
 	}
 	if request && StatesIdentity(name) && change != HeaderRemove {

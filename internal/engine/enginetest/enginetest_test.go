@@ -92,7 +92,7 @@ func TestSuiteBites(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		// name of the case: a part of what the suite must find
+		// name of the case: a part of what the suite must find, or several, one of which it must
 		"match-path":                                "",
 		"match-precedence":                          "",
 		"server-sent events arrive one by one":      "",
@@ -125,7 +125,7 @@ func TestSuiteBites(t *testing.T) {
 		"a draining endpoint gets nothing new and finishes": "answered by \"e1\", want e2",
 		"sticky clients stay":                               "no cookie",
 		"hash keeps a key where it is":                      "e2 has 0",
-		"what was matched is what is sent":                  "went ", // one of two things, as it is drawn
+		"what was matched is what is sent":                  "left to resolve|who reads it as", // as it is drawn
 		"no spelling of a forwarded header gets through":    "came through",
 		"hosts in any spelling":                             "answered",
 		"one of 10,001 hosts":                               "H0.Example",
@@ -145,7 +145,7 @@ func TestSuiteBites(t *testing.T) {
 				if find == "" && said != "" {
 					t.Errorf("the stock engine is right here, but the suite says:\n%s", said)
 				}
-				if !strings.Contains(said, find) {
+				if !slices.ContainsFunc(strings.Split(find, "|"), func(part string) bool { return strings.Contains(said, part) }) {
 					t.Errorf("the stock engine is wrong here, but the suite finds no %q:\n%s", find, said)
 				}
 			})
