@@ -97,7 +97,7 @@ var allowed = map[string]struct {
 	"internal/engine/probe": {1, []string{"internal/route"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
 	"internal/engine/traffic": {1, nil},
-	// certs holds the key pairs and client authorities that listeners name, for every engine.
+	// certs holds the key pairs and client authorities that listeners name.
 	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
 	// passwords checks logins for engines that do it themselves.
 	"internal/engine/passwords": {1, []string{"internal/route"}},

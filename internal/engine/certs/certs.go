@@ -1,5 +1,5 @@
 // Package certs holds the key pairs and the client authorities that listeners name, for
-// every engine. Files are read once, and again when they change; one that is broken
+// an engine that ends TLS itself. Files are read once, and again when they change; one that is broken
 // later leaves in use what was read before.
 package certs
 

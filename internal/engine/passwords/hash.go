@@ -1,5 +1,6 @@
-// Package passwords checks the passwords of users against their hashes, at a cost that
-// depends neither on whether a user exists nor on the form of its hash.
+// Package passwords checks the passwords of users against their hashes. A name that does
+// not exist, or whose hash is quick to check, costs as much as the slowest hash of the
+// set, so that time does not show which names exist where all hashes are of one kind.
 package passwords
 
 import (
