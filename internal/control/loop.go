@@ -179,7 +179,7 @@ func (c *Control) execute(ctx context.Context, o *order) {
 	c.set(o.id, o.command, o.held)
 	if c.snapshot == nil || ctx.Err() != nil {
 		c.audit = append(c.audit, o.audit) // for the entry of the first table
-		o.answer(outcome{}) // takes effect with the first snapshot, or in the next run
+		o.answer(outcome{})                // takes effect with the first snapshot, or in the next run
 		return
 	}
 	err := c.serve(ctx, o)
