@@ -290,7 +290,7 @@ func TestTroubledHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSimFleet(t, 4, text("v1"))
-			s.limits.look, s.limits.host, s.limits.rollout = 2*time.Second, 6*time.Second, time.Minute
+			s.limits.look, s.limits.host, s.limits.rollout = 4*time.Second, 12*time.Second, 2*time.Minute
 			f, _ := s.start(t, t.TempDir())
 			write(t, f, 0, text("v1"))
 			write(t, f, 1, text("v2"))

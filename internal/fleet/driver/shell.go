@@ -48,8 +48,8 @@ const (
 	// settled is how long a new worker must have stayed where HAProxy's log does
 	// not say that loading was a success.
 	settled = 3 * time.Second
-	// proofTime is how long a reload may take.
-	proofTime = 12 * time.Second
+	// proofTime is how long a reload may take, also on a host whose cores are all busy.
+	proofTime = 30 * time.Second
 	// youngest is the least age of a worker before the next reload: a signal at
 	// start kills HAProxy up to 2.8.
 	youngest = time.Second
