@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export GO
 
-.PHONY: help setup lab build release test soak e2e lint fuzz bench demo clean
+.PHONY: help setup lab build image release test soak e2e lint fuzz bench demo clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,7 +19,10 @@ lab: ## build the parts that take minutes, once, into a cache
 build: ## build the static binary bin/fairway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/fairway ./cmd/fairway
 
-release: ## build static binaries for amd64 and arm64 with completions, checksums and SBOM into dist/
+image: build ## build the image fairway around bin/fairway; nothing is pulled
+	docker build -t fairway .
+
+release: ## build static binaries and .deb packages for amd64 and arm64, checksums and SBOM into dist/
 	@scripts/release.sh
 
 test: ## run what has to pass: vet, staticcheck, tests under the race detector, end-to-end with real Docker

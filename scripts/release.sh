@@ -1,9 +1,10 @@
 #!/bin/bash
 # Builds a release into dist/: for each architecture an archive to unpack below a
-# prefix (binary and shell completions) and an SBOM in the CycloneDX form, and the
-# checksums of all. The same commit gives the same bytes in any directory:
-# `release.sh verify` builds twice, from two clones, and compares.
+# prefix (binary and shell completions), a Debian package with a systemd unit, and an
+# SBOM in the CycloneDX form; and the checksums of all. The same commit gives the same
+# bytes in any directory: `release.sh verify` builds twice, from two clones, and compares.
 #   tar -C /usr/local --strip-components=1 -xzf fairway-VERSION-linux-amd64.tar.gz
+#   apt install ./fairway_VERSION_amd64.deb
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
@@ -47,5 +48,41 @@ for arch in amd64 arm64; do
 	tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c "$name" | gzip -9n >"dist/$name.tar.gz"
 	GOARCH=$host GOOS= "$GO" run $sbom bin -json -noserial -notimestamp -version "$version" -output "dist/$name.cdx.json" "$tree/bin/fairway"
 done
+
+# deb ARCH: the package of what the archive has, in /usr, with the unit.
+deb() {
+	root=$work/deb-$1
+	mkdir -p "$root"
+	cp -r "$work/fairway-$version-linux-$1" "$root/usr"
+	install -D -m 644 deploy/systemd/fairway.service "$root/usr/lib/systemd/system/fairway.service"
+	install -D -m 644 LICENSE "$root/usr/share/doc/fairway/copyright"
+	install -D -m 644 deploy/systemd/fairway.yml "$root/etc/fairway/fairway.yml"
+	install -D -m 755 deploy/systemd/postinst "$root/DEBIAN/postinst"
+	install -D -m 755 deploy/systemd/prerm "$root/DEBIAN/prerm"
+	echo /etc/fairway/fairway.yml >"$root/DEBIAN/conffiles"
+	cat >"$root/DEBIAN/control" <<-END
+		Package: fairway
+		Version: $debian
+		Architecture: $1
+		Maintainer: Fairway
+		Section: net
+		Priority: optional
+		Suggests: docker.io, haproxy
+		Installed-Size: $(du -sk --apparent-size "$root/usr/bin" | cut -f 1)
+		Description: routes requests to what runs on Docker
+		 Fairway watches Docker hosts and Swarms, compiles labels into routes, and makes
+		 them live in an embedded proxy or in HAProxy, with no failed request.
+	END
+	chmod -R u=rwX,go=rX "$root"
+	dpkg-deb --root-owner-group -Zgzip --build "$root" "dist/fairway_${debian}_$1.deb" >/dev/null
+}
+# Versions of Debian begin with a digit and have no underscore.
+debian=$(printf %s "${version#v}" | sed 's/^[^0-9]/0~&/; s/[^A-Za-z0-9.+~-]/-/g')
+if command -v dpkg-deb >/dev/null; then
+	deb amd64
+	deb arm64
+else
+	echo "!!! no dpkg-deb here: no Debian packages" >&2
+fi
 (cd dist && sha256sum -- * >SHA256SUMS)
 ls -l dist

@@ -90,8 +90,8 @@ type Options struct {
 	Listen string
 	// AllowedHosts are further host names or addresses by which clients may
 	// call the listener, with a port ("a.example:8080") or for any ("a.example").
-	// The loopback names and the address a client has dialled are always
-	// allowed, with the listener's port.
+	// The loopback names are always allowed, and so is the address that a client
+	// has dialled.
 	AllowedHosts []string
 	// Token is a bearer token whose owner is admin; empty for none. It has at
 	// least 16 characters. Only its SHA-256 is kept.

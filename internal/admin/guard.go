@@ -106,8 +106,9 @@ type hosts struct {
 	allowed []string
 }
 
-// newHosts allows the loopback names and those of the listener's certificate with
-// the listener's port, and extra as they are written.
+// newHosts allows the loopback names with any port, since a tunnel or Docker may
+// publish the listener on another one, those of the listener's certificate with its
+// port, and extra as they are written.
 func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, error) {
 	h := &hosts{usual: "80"}
 	if tls {
@@ -115,7 +116,8 @@ func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, erro
 	}
 	if tcp, ok := bound.(*net.TCPAddr); ok {
 		h.port = strconv.Itoa(tcp.Port)
-		for _, name := range append([]string{"localhost", "127.0.0.1", "::1"}, certified...) {
+		h.allowed = append(h.allowed, "localhost", "127.0.0.1", "::1")
+		for _, name := range certified {
 			h.allowed = append(h.allowed, net.JoinHostPort(name, h.port))
 		}
 	}

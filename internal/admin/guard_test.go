@@ -142,6 +142,8 @@ func circumstances(s *Server) []circumstance {
 		{"localhost", true, host("localhost:" + port)},
 		{"LOCALHOST", true, host("LocalHost:" + port)},
 		{"IPv6 loopback", true, host("[::1]:" + port)},
+		{"localhost, published on another port", true, host("localhost:1")},
+		{"localhost without port", true, host("localhost")},
 		{"an allowed host", true, host("fairway.example.com")},
 		{"an allowed host with a port", true, host("Fairway.Example.com:8443")},
 
@@ -160,8 +162,6 @@ func circumstances(s *Server) []circumstance {
 		{"a name that ends like an allowed one", false, host("evil-fairway.example.com")},
 		{"a name below localhost", false, host("evil.localhost:" + port)},
 		{"0.0.0.0", false, host("0.0.0.0:" + port)},
-		{"localhost of another port", false, host("localhost:1")},
-		{"localhost without port", false, host("localhost")},
 		{"no host", false, host("")},
 		{"a host with a tail", false, host("localhost:" + port + ":80")},
 		{"a forwarded host", false, func(r *http.Request) {

@@ -88,6 +88,29 @@ func TestUISignIn(t *testing.T) {
 	tb.clean("401")
 }
 
+// TestUISignInByMouse holds the form of a page that shows the navigation, too, because
+// one may look without a token: at each width nothing lies over field and button.
+func TestUISignInByMouse(t *testing.T) {
+	needDocker(t)
+	b := needChromium(t)
+	p := startProxy(t, proxyOptions{}).synced()
+	tb := b.open("http://"+p.admin, desktop)
+	for _, s := range []screen{{width: 390, height: 844, phone: true}, {width: 1280, height: 720}, desktop, {width: 1920, height: 1080}} {
+		tb.on(s)
+		tb.visit("/sign-in")
+		for _, control := range []string{"input[name=token]", "form[data-sign-in] button"} {
+			hit := eval[string](tb, `(() => {
+				const e = document.querySelector("`+control+`"), r = e.getBoundingClientRect()
+				const at = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)
+				return at === e ? "" : at ? at.tagName + "." + at.className : "nothing: it is outside the window"
+			})()`)
+			if hit != "" {
+				t.Errorf("at %d × %d a click on %s meets %s", s.width, s.height, control, hit)
+			}
+		}
+	}
+}
+
 // newToken makes a token of a viewer and returns it.
 func newToken(t *testing.T, c *api.Client, name string) string {
 	t.Helper()
