@@ -13,7 +13,7 @@ import (
 // Patience is how long Eventually waits at most. It bounds a test that hangs; it
 // says nothing about how fast something has to be, and is long enough for a
 // machine that is busy with other work.
-const Patience = time.Minute
+const Patience = 3 * time.Minute
 
 // Condition says whether what is waited for is there: true, or an empty text. Another
 // text says what is missing, as it is to be read in the failure: "2 of 3 endpoints

@@ -168,7 +168,8 @@ func (s *swarmLab) must(args ...string) string {
 	return out
 }
 
-// proxy starts Fairway as a service on the network, with port 80 of the node.
+// proxy starts Fairway as a service on the network, with port 80 of the node, and
+// waits until it answers: a task runs before it listens.
 func (s *swarmLab) proxy(network string, args ...string) {
 	s.t.Helper()
 	s.must(append([]string{
@@ -177,6 +178,14 @@ func (s *swarmLab) proxy(network string, args ...string) {
 		"--mount", "type=bind,source=" + s.socket + ",target=/var/run/docker.sock,readonly", "--settle", "1s",
 		"--", "run", "--swarm", "--listen", ":80", "--state-dir", "/state",
 	}, args...)...)
+	testkit.Eventually(s.t, "the proxy answers", func() string {
+		conn, err := within(s.inside("proxy"))(s.t.Context(), "tcp", "127.0.0.1:8080")
+		if err != nil {
+			return err.Error()
+		}
+		_ = conn.Close()
+		return ""
+	})
 }
 
 // tasks returns the tasks of a service that run and shall.
