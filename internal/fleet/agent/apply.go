@@ -167,11 +167,7 @@ func (a *Agent) Statistics(ctx context.Context) (report.Statistics, error) {
 	pid := all.Workers[len(all.Workers)-1].PID
 	var s report.Statistics
 	for what, into := range map[string]*string{"info": &s.Info, "stat": &s.Stat} {
-		command, err := socket.Cmd("show", what)
-		if err != nil {
-			return s, err
-		}
-		if *into, err = p.Master().Worker(ctx, pid, command); err != nil {
+		if *into, err = p.Master().Show(ctx, pid, what); err != nil {
 			return s, err
 		}
 	}

@@ -91,11 +91,9 @@ func (p *planner) list(l render.CertList) {
 	p.plan.lists = append(p.plan.lists, l.Path)
 	for _, path := range added {
 		p.plan.steps = append(p.plan.steps, step{
-			text: "add to crt-list " + l.Path + " " + path,
-			special: func(ctx context.Context, s *socket.Session) error {
-				return s.AddCrtList(ctx, l.Path, socket.CrtListEntry{File: path})
-			},
-			effect: func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
+			text:    "add to crt-list " + l.Path + " " + path,
+			special: func(ctx context.Context, s *socket.Session) error { return s.AddCrtList(ctx, l.Path, path) },
+			effect:  func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
 	for _, path := range has {

@@ -83,11 +83,7 @@ func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(
 		if err != nil {
 			return err
 		}
-		paths := make([]string, len(entries))
-		for i, e := range entries {
-			paths[i] = e.File
-		}
-		w.lists[path] = paths
+		w.lists[path] = entries
 	}
 	files, err := s.Certificates(ctx)
 	if err != nil {
@@ -97,11 +93,9 @@ func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(
 		if !ours(path) {
 			continue
 		}
-		cert, err := s.Certificate(ctx, path)
-		if err != nil {
+		if w.pairs[path], err = s.Fingerprint(ctx, path); err != nil {
 			return err
 		}
-		w.pairs[path] = cert.Fingerprint
 	}
 	return nil
 }
@@ -273,7 +267,7 @@ func diffMap(path string, want map[string]string, entries []socket.Entry) (diff 
 func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
 	for _, path := range p.pairs {
 		want, ok := w.pairs[path]
-		cert, err := s.Certificate(ctx, path)
+		seen, err := s.Fingerprint(ctx, path)
 		switch {
 		case socket.Refused(err, ""):
 			if ok {
@@ -281,7 +275,7 @@ func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (di
 			}
 		case err != nil:
 			return nil, err
-		case !ok || !begins(want, cert.Fingerprint):
+		case !ok || !begins(want, seen):
 			diff = append(diff, "certificate "+path+" is not what it must be")
 		}
 	}
@@ -290,8 +284,7 @@ func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (di
 		if err != nil {
 			return nil, err
 		}
-		same := slices.EqualFunc(entries, w.lists[path], func(e socket.CrtListEntry, file string) bool { return e.File == file })
-		if !same {
+		if !slices.Equal(entries, w.lists[path]) {
 			diff = append(diff, "crt-list "+path+" is not what it must be")
 		}
 	}

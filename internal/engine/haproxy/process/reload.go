@@ -81,17 +81,9 @@ const handOver = 3 * time.Second
 func (p *Process) handedOver(ctx context.Context, old socket.Process) {
 	ctx, cancel := context.WithTimeout(ctx, handOver)
 	defer cancel()
-	show, err := socket.Cmd("show", "info")
-	if err != nil {
-		return // the words are ours
-	}
 	for {
-		answer, err := p.master.Worker(ctx, old.PID, show)
-		if err != nil {
-			return // it has ended
-		}
-		if info, err := socket.ParseInfo(answer); err != nil || info.Stopping {
-			return
+		if stopping, err := p.master.Stopping(ctx, old.PID); err != nil || stopping {
+			return // with an error it has ended
 		}
 		if p.pause(ctx, look) != nil {
 			return

@@ -153,11 +153,7 @@ func (p *Process) answers(ctx context.Context, all socket.Processes) error {
 	if len(all.Workers) == 0 {
 		return errors.New("no worker yet")
 	}
-	version, err := socket.Cmd("show", "version")
-	if err != nil {
-		return err
-	}
-	_, err = p.master.Worker(ctx, all.Workers[len(all.Workers)-1].PID, version)
+	_, err := p.master.Show(ctx, all.Workers[len(all.Workers)-1].PID, "version")
 	return err
 }
 

@@ -2,10 +2,57 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
+
+// Certificates are the files of all key pairs that HAProxy has, without those of
+// open transactions.
+func (s *Session) Certificates(ctx context.Context) ([]string, error) {
+	known, _, err := s.certificates(ctx)
+	return known, err
+}
+
+func (s *Session) certificates(ctx context.Context) (known, open []string, err error) {
+	answer, err := s.run(ctx, nil, "show", "ssl", "cert")
+	known, open = parseCertificates(answer)
+	return known, open, err
+}
+
+// parseCertificates takes the answer to `show ssl cert` apart.
+func parseCertificates(answer string) (known, open []string) {
+	for _, line := range entriesOf(answer) {
+		if file, isOpen := strings.CutPrefix(line, "*"); isOpen {
+			open = append(open, file)
+		} else {
+			known = append(known, file)
+		}
+	}
+	return known, open
+}
+
+// Fingerprint is the SHA-1 of the certificate in a file that HAProxy has, in
+// upper-case hexadecimal; empty for a pair that was announced and never came.
+func (s *Session) Fingerprint(ctx context.Context, file string) (string, error) {
+	return parsed(parseFingerprint)(s.run(ctx, nil, "show", "ssl", "cert", file))
+}
+
+// parseFingerprint takes the answer to `show ssl cert <file>` apart. The chain
+// follows the leaf.
+func parseFingerprint(answer string) (sum string, err error) {
+	err = errors.New("haproxy: show ssl cert: no file name")
+	for _, line := range entriesOf(answer) {
+		switch key, value, _ := strings.Cut(line, ": "); {
+		case key == "Filename" && value != "":
+			err = nil
+		case key == "SHA1 FingerPrint" && sum == "":
+			sum = value
+		}
+	}
+	return sum, err
+}
 
 // SetCertificate puts a key pair, PEM, in place of the one that file names, or
 // beside the others when file is new; then it serves wherever a crt-list names it.
@@ -15,11 +62,8 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 	if err != nil {
 		return fmt.Errorf("socket: certificate %s: %w", file, err)
 	}
-	set, err := Cmd("set", "ssl", "cert", file)
+	set, err := command(lines, "set", "ssl", "cert", file)
 	if err != nil {
-		return err
-	}
-	if set, err = set.withPayload(lines); err != nil {
 		return err
 	}
 	fresh, err := s.prepareCertificate(ctx, file)
@@ -43,16 +87,16 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 // it had to. Transactions that are open are ended: their owner is gone,
 // and HAProxy refuses all others.
 func (s *Session) prepareCertificate(ctx context.Context, file string) (fresh bool, err error) {
-	answer, err := s.show(ctx, "ssl", "cert")
+	known, open, err := s.certificates(ctx)
 	if err != nil {
 		return false, err
 	}
-	for _, open := range parseTransactions(answer) {
-		if err := s.certificate(ctx, "abort", open); err != nil {
+	for _, other := range open {
+		if err := s.certificate(ctx, "abort", other); err != nil {
 			return false, err
 		}
 	}
-	if slices.Contains(ParseCertificates(answer), file) {
+	if slices.Contains(known, file) {
 		return false, nil
 	}
 	return true, s.certificate(ctx, "new", file)
@@ -65,24 +109,20 @@ func (s *Session) DelCertificate(ctx context.Context, file string) error {
 
 // certificate runs one of the commands that have nothing but the file.
 func (s *Session) certificate(ctx context.Context, verb, file string) error {
-	c, err := Cmd(verb, "ssl", "cert", file)
-	if err != nil {
-		return err
-	}
-	answer, err := s.Do(ctx, c)
+	answer, err := s.run(ctx, nil, verb, "ssl", "cert", file)
 	if err == nil && verb == "commit" {
-		err = success(c, answer)
+		err = success(verb+" ssl cert "+file, answer)
 	}
 	return err
 }
 
 // success makes an error of an answer that carries no severity and does not say
 // that all went well.
-func success(c Command, answer string) error {
+func success(command, answer string) error {
 	if strings.HasSuffix(answer, "Success!") {
 		return nil
 	}
-	return &CommandError{Command: c.String(), Answer: oneLine(answer)}
+	return &CommandError{Command: command, Answer: oneLine(answer)}
 }
 
 // pemLines are the lines of PEM blocks, without the empty ones and the text
@@ -105,65 +145,53 @@ func pemLines(pem []byte) ([]string, error) {
 		}
 	}
 	if len(lines) == 0 || inside {
-		return nil, fmt.Errorf("is not PEM")
+		return nil, errors.New("is not PEM")
 	}
 	return lines, nil
 }
 
-// CrtListEntry is one line of a crt-list: a key pair with its options and the
-// server names it is for; none means those in the certificate.
-type CrtListEntry struct {
-	File    string
-	Options []string // "alpn h2,http/1.1"
-	Names   []string
+// CrtLists are the files of all crt-lists.
+func (s *Session) CrtLists(ctx context.Context) ([]string, error) {
+	answer, err := s.run(ctx, nil, "show", "ssl", "crt-list")
+	return strings.Fields(answer), err
 }
 
-// AddCrtList adds an entry to a crt-list. Its key pair must be known.
-func (s *Session) AddCrtList(ctx context.Context, list string, e CrtListEntry) error {
-	c, err := Cmd("add", "ssl", "crt-list", list)
+// CrtList are the files of the key pairs in a crt-list.
+func (s *Session) CrtList(ctx context.Context, list string) ([]string, error) {
+	return parsed(parseCrtList)(s.run(ctx, nil, "show", "ssl", "crt-list", "-n", list))
+}
+
+// parseCrtList takes the answer to `show ssl crt-list -n <file>` apart:
+// "/a.pem:1 [alpn h2] a.example".
+func parseCrtList(answer string) ([]string, error) {
+	var files []string
+	for _, line := range entriesOf(answer) {
+		file, _, _ := strings.Cut(line, " ")
+		colon := strings.LastIndexByte(file, ':')
+		if colon <= 0 {
+			return nil, fmt.Errorf("haproxy: show ssl crt-list: %q has no line number", line)
+		}
+		files = append(files, file[:colon])
+	}
+	return files, nil
+}
+
+// AddCrtList adds a key pair, which must be known, to a crt-list, for the names in
+// its certificate.
+func (s *Session) AddCrtList(ctx context.Context, list, file string) error {
+	if strings.ContainsAny(file, "# \t") {
+		return fmt.Errorf("socket: %q cannot be written in a crt-list", file)
+	}
+	answer, err := s.run(ctx, []string{file}, "add", "ssl", "crt-list", list)
 	if err != nil {
 		return err
 	}
-	line, err := e.line()
-	if err != nil {
-		return err
-	}
-	if c, err = c.withPayload([]string{line}); err != nil {
-		return err
-	}
-	answer, err := s.Do(ctx, c)
-	if err != nil {
-		return err
-	}
-	return success(c, answer)
+	return success("add ssl crt-list "+list, answer)
 }
 
 // DelCrtList takes a key pair out of a crt-list. The one that answers clients
 // without a server name, the first, cannot be taken out.
 func (s *Session) DelCrtList(ctx context.Context, list, file string) error {
-	c, err := Cmd("del", "ssl", "crt-list", list, file)
-	if err != nil {
-		return err
-	}
-	_, err = s.Do(ctx, c)
+	_, err := s.run(ctx, nil, "del", "ssl", "crt-list", list, file)
 	return err
-}
-
-// line is the entry as it stands in a crt-list.
-func (e CrtListEntry) line() (string, error) {
-	words := []string{e.File}
-	if len(e.Options) > 0 {
-		words = append(words, "["+strings.Join(e.Options, " ")+"]")
-	}
-	words = append(words, e.Names...)
-	for i, w := range words {
-		blanks := " \t"
-		if i == 1 && len(e.Options) > 0 {
-			blanks = ""
-		}
-		if w == "" || strings.ContainsAny(w, "\r\n\x00#"+blanks) {
-			return "", fmt.Errorf("socket: %q cannot be written in a crt-list", w)
-		}
-	}
-	return strings.Join(words, " "), nil
 }

@@ -1,17 +1,31 @@
+// Package socket talks to HAProxy over its runtime socket and its master socket:
+// it builds commands that cannot be anything but what they were meant to be,
+// sends them with a deadline, and takes the answers apart.
+//
+// A command is made of words by Cmd, which quotes them, or by one of the
+// functions named after HAProxy's own commands; there is no way to send a string.
+// That matters because a word that ends its line early, or a payload with an
+// empty line, would have HAProxy execute the rest of it with the rights of an
+// administrator.
+//
+// Answers on a runtime socket carry a severity, which is asked for at the
+// beginning of each session: an answer of a severity worse than a warning is a
+// *CommandError.
 package socket
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Client talks to one runtime socket. It holds no connection: each Session and
-// each Do dials. All methods may be called from any goroutine.
+// Client opens sessions on one runtime socket. It may be used from any goroutine.
 type Client struct {
 	path    string
 	timeout time.Duration
@@ -20,14 +34,10 @@ type Client struct {
 // New returns a client for the runtime socket at path, a file. timeout bounds each
 // command, with its dial; zero means 5 s.
 func New(path string, timeout time.Duration) *Client {
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	return &Client{path: path, timeout: timeout}
+	return &Client{path, cmp.Or(timeout, defaultTimeout)}
 }
 
-// Path is the file of the socket.
-func (c *Client) Path() string { return c.path }
+const defaultTimeout = 5 * time.Second
 
 // Session is a kept connection, on which many commands cost little. It belongs to
 // one goroutine, and is to be closed soon: HAProxy closes one that is silent for
@@ -56,10 +66,8 @@ func (c *Client) Open(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// dial connects to a socket and sets the deadline of a command.
 func dial(ctx context.Context, path string, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("haproxy socket: %w", err)
 	}
@@ -78,6 +86,15 @@ func (s *Session) Do(ctx context.Context, cmd Command) (string, error) {
 		return "", err
 	}
 	return answers[0], nil
+}
+
+// run sends the command of some words, with a payload unless it is nil.
+func (s *Session) run(ctx context.Context, payload []string, words ...string) (string, error) {
+	c, err := command(payload, words...)
+	if err != nil {
+		return "", err
+	}
+	return s.Do(ctx, c)
 }
 
 // maxBatch is how many bytes of commands are sent before their answers are read:
@@ -102,7 +119,7 @@ func (s *Session) DoAll(ctx context.Context, commands []Command) ([]string, erro
 		}
 		texts, err := s.exchange(ctx, data, n)
 		if err != nil {
-			s.broken = fmt.Errorf("haproxy socket: %q: %w", commands[0].Verb(), err)
+			s.broken = fmt.Errorf("haproxy socket: %q: %w", commands[0].verb(), err)
 			return nil, s.broken
 		}
 		for i, text := range texts {
@@ -133,7 +150,7 @@ func (s *Session) exchange(ctx context.Context, data []byte, n int) ([]string, e
 	s.buf = s.buf[:0]
 	prompts := 0
 	for {
-		s.buf = growBuffer(s.buf)
+		s.buf = slices.Grow(s.buf, 4<<10)
 		from := max(len(s.buf)-len(prompt)+1, 0)
 		got, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
 		s.buf = s.buf[:len(s.buf)+got]
@@ -157,18 +174,8 @@ func (s *Session) exchange(ctx context.Context, data []byte, n int) ([]string, e
 	return answers, nil
 }
 
-// growBuffer makes room for at least 4 KiB more.
-func growBuffer(b []byte) []byte {
-	if cap(b)-len(b) >= 4<<10 {
-		return b
-	}
-	grown := make([]byte, len(b), max(16<<10, 2*cap(b)))
-	copy(grown, b)
-	return grown
-}
-
 // deadline bounds what follows on conn by ctx and timeout, until stop is called.
-func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func(), err error) {
+func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func() bool, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -179,8 +186,7 @@ func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop f
 	if err := conn.SetDeadline(until); err != nil {
 		return nil, err
 	}
-	cut := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { cut() }, nil
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil
 }
 
 // judge takes the severity off an answer and makes an error of a bad one.
@@ -210,14 +216,4 @@ func oneLine(answer string) string {
 		s = s[:most] + "…"
 	}
 	return s
-}
-
-// Do sends one command in a session of its own.
-func (c *Client) Do(ctx context.Context, cmd Command) (string, error) {
-	s, err := c.Open(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer s.Close()
-	return s.Do(ctx, cmd)
 }

@@ -1,18 +1,19 @@
 package socket
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// MaxPayload is how many bytes the payload of one command may have. HAProxy
-// closes the connection when a command with its payload is larger than its
-// buffer, which has 16 KiB unless it was configured otherwise.
-const MaxPayload = 12 << 10
-
-// maxLine is how long the line of a command may be without its payload.
-const maxLine = 4 << 10
+// The most bytes of a command's payload and of its line. HAProxy closes the
+// connection when both are larger than its buffer, which has 16 KiB unless it was
+// configured otherwise.
+const (
+	maxPayload = 12 << 10
+	maxLine    = 4 << 10
+)
 
 // ErrTooLarge is the cause of errors about commands that do not fit HAProxy's
 // buffer. What they were meant to do needs a reload.
@@ -26,27 +27,38 @@ type Command struct {
 	payload []string // lines, none of them empty
 }
 
-// Cmd makes a command of words. Each word arrives at HAProxy as it is; words that no quoting can carry are an error: the empty one, and
-// those with CR, LF or NUL.
-func Cmd(words ...string) (Command, error) {
+// Cmd makes a command of words. Each arrives at HAProxy as it is; a word that no
+// quoting can carry is an error: the empty one, and one with CR, LF or NUL.
+func Cmd(words ...string) (Command, error) { return command(nil, words...) }
+
+// command is Cmd with the lines of a payload. Empty lines and line breaks within a
+// line are an error, as they would end the payload.
+func command(payload []string, words ...string) (Command, error) {
 	if len(words) == 0 {
 		return Command{}, errors.New("socket: a command without words")
 	}
-	var b strings.Builder
+	quoted := make([]string, len(words))
 	for i, w := range words {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		q, err := quote(w)
-		if err != nil {
+		var err error
+		if quoted[i], err = quote(w); err != nil {
 			return Command{}, fmt.Errorf("socket: word %d of %q: %w", i+1, words[0], err)
 		}
-		b.WriteString(q)
 	}
-	if b.Len() > maxLine {
-		return Command{}, fmt.Errorf("socket: %q: %d bytes: %w", words[0], b.Len(), ErrTooLarge)
+	c := Command{line: strings.Join(quoted, " "), payload: payload}
+	if len(c.line) > maxLine {
+		return Command{}, fmt.Errorf("socket: %q: %d bytes: %w", words[0], len(c.line), ErrTooLarge)
 	}
-	return Command{line: b.String()}, nil
+	size := 0
+	for _, l := range payload {
+		if l == "" || strings.ContainsAny(l, "\r\n\x00") {
+			return Command{}, fmt.Errorf("socket: %q: a line of the payload is empty or contains a line break or NUL", c.verb())
+		}
+		size += len(l) + 1
+	}
+	if size > maxPayload {
+		return Command{}, fmt.Errorf("socket: %q: a payload of %d bytes: %w", c.verb(), size, ErrTooLarge)
+	}
+	return c, nil
 }
 
 // quote escapes what HAProxy's command parser takes for more than a character: it
@@ -72,33 +84,8 @@ func quote(word string) (string, error) {
 	return b.String(), nil
 }
 
-// withPayload attaches lines to a command. Empty lines and line breaks within a
-// line are an error, as they would end the payload.
-func (c Command) withPayload(lines []string) (Command, error) {
-	if len(lines) == 0 {
-		return Command{}, fmt.Errorf("socket: %q: an empty payload", c.verb())
-	}
-	size := 0
-	for _, l := range lines {
-		if l == "" || strings.ContainsAny(l, "\r\n\x00") {
-			return Command{}, fmt.Errorf("socket: %q: a line of the payload is empty or contains a line break or NUL", c.verb())
-		}
-		size += len(l) + 1
-	}
-	if size > MaxPayload {
-		return Command{}, fmt.Errorf("socket: %q: a payload of %d bytes: %w", c.verb(), size, ErrTooLarge)
-	}
-	c.payload = lines
-	return c, nil
-}
-
 // quotable is the command as an error may quote it.
-func (c Command) quotable() string {
-	if c.public != "" {
-		return c.public
-	}
-	return c.String()
-}
+func (c Command) quotable() string { return cmp.Or(c.public, c.String()) }
 
 // String is the line of the command as it is sent. The payload, which may be a
 // private key, is not in it.
@@ -109,29 +96,19 @@ func (c Command) String() string {
 	return c.line
 }
 
-// verb is the first words, for errors and metrics.
+// verb is the first two words ("add server"): they name what the command does and never
+// contain names of the user's.
 func (c Command) verb() string {
 	words := strings.SplitN(c.line, " ", 3)
 	return strings.Join(words[:min(2, len(words))], " ")
 }
 
-// Verb is the first two words of the command ("add server"): they name what it
-// does and never contain names of the user's.
-func (c Command) Verb() string { return c.verb() }
-
 // bytes is the command as it goes over the wire.
 func (c Command) bytes() []byte {
-	var b strings.Builder
-	b.WriteString(c.line)
-	if len(c.payload) > 0 {
-		b.WriteString(" <<\n")
-		for _, l := range c.payload {
-			b.WriteString(l)
-			b.WriteByte('\n')
-		}
+	if len(c.payload) == 0 {
+		return []byte(c.line + "\n")
 	}
-	b.WriteByte('\n')
-	return []byte(b.String())
+	return []byte(c.line + " <<\n" + strings.Join(c.payload, "\n") + "\n\n")
 }
 
 // A CommandError is HAProxy's refusal of a command.

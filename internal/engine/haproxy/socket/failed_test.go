@@ -9,7 +9,7 @@ import (
 // the old ones.
 func TestWorkerAfterFailedReload(t *testing.T) {
 	const header = "#<PID>          <type>          <reloads>       <uptime>        <version>\n"
-	p, err := ParseProcesses(header + `20521           master          2 [failed: 1]   0d00h00m21s     3.2.0
+	p, err := parseProcesses(header + `20521           master          2 [failed: 1]   0d00h00m21s     3.2.0
 # workers
 # old workers
 20000           worker          3               0d00h01m08s     3.2.0
@@ -18,7 +18,7 @@ func TestWorkerAfterFailedReload(t *testing.T) {
 	if err != nil || len(p.Workers) != 1 || p.Workers[0].PID != 21203 || len(p.Old) != 1 || p.Old[0].PID != 20000 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	p, err = ParseProcesses(header + `20521           master          2 [failed: 0]   0d00h00m21s     3.2.0
+	p, err = parseProcesses(header + `20521           master          2 [failed: 0]   0d00h00m21s     3.2.0
 # workers
 # old workers
 21203           worker          1               0d00h00m08s     3.2.0

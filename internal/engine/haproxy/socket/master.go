@@ -1,10 +1,12 @@
 package socket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,10 +23,7 @@ type Master struct {
 // NewMaster returns a client for the master socket at path, a file. timeout bounds
 // each command, with its dial; zero means 5 s.
 func NewMaster(path string, timeout time.Duration) *Master {
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	return &Master{path: path, timeout: timeout}
+	return &Master{path, cmp.Or(timeout, defaultTimeout)}
 }
 
 // Process is one process under a master.
@@ -49,11 +48,7 @@ type Processes struct {
 
 // Processes asks the master for its processes.
 func (m *Master) Processes(ctx context.Context) (Processes, error) {
-	answer, err := m.ask(ctx, "show proc", "")
-	if err != nil {
-		return Processes{}, err
-	}
-	return ParseProcesses(answer)
+	return parsed(parseProcesses)(m.ask(ctx, "show proc", ""))
 }
 
 // Reload asks the master to start a new worker from the files on disk. The answer
@@ -63,27 +58,31 @@ func (m *Master) Reload(ctx context.Context) (string, error) {
 	return m.ask(ctx, "reload", "")
 }
 
-// Worker sends a command to the worker with this process ID, whichever of them
-// the runtime socket belongs to.
-func (m *Master) Worker(ctx context.Context, pid int, cmd Command) (string, error) {
-	if len(cmd.payload) > 0 {
-		return "", errors.New("socket: no payload through the master")
-	}
-	return m.ask(ctx, cmd.line, fmt.Sprintf("@!%d ", pid))
+// Show asks the worker with this process ID, whichever of them the runtime socket
+// belongs to, for what the word of a `show` command names.
+func (m *Master) Show(ctx context.Context, pid int, what string) (string, error) {
+	return m.worker(ctx, pid, "show", what)
+}
+
+// Stopping says whether a worker only finishes what it has.
+func (m *Master) Stopping(ctx context.Context, pid int) (bool, error) {
+	answer, err := m.Show(ctx, pid, "info")
+	return strings.Contains("\n"+answer, "\nStopping: 1"), err
 }
 
 // WorkerVar reads a variable, a string, of the worker with this process ID.
 func (m *Master) WorkerVar(ctx context.Context, pid int, name string) (value string, ok bool, err error) {
-	get, err := Cmd("get", "var", name)
+	answer, err := m.worker(ctx, pid, "get", "var", name)
+	value, ok = parseVar(name, answer)
+	return value, ok, err
+}
+
+func (m *Master) worker(ctx context.Context, pid int, words ...string) (string, error) {
+	c, err := Cmd(words...)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
-	answer, err := m.Worker(ctx, pid, get)
-	if err != nil {
-		return "", false, err
-	}
-	value, ok = ParseVar(name, answer)
-	return value, ok, nil
+	return m.ask(ctx, c.line, fmt.Sprintf("@!%d ", pid))
 }
 
 // ask sends one command on a connection of its own. The master keeps connections
@@ -105,7 +104,7 @@ func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 	var answer []byte
 	for err == nil {
 		var n int
-		answer = growBuffer(answer)
+		answer = slices.Grow(answer, 4<<10)
 		n, err = conn.Read(answer[len(answer):cap(answer)])
 		answer = answer[:len(answer)+n]
 		// After a refusal later versions forget the quit.
@@ -119,18 +118,18 @@ func (m *Master) ask(ctx context.Context, line, to string) (string, error) {
 	return strings.Trim(string(answer), "\n"), nil
 }
 
-// refusedByMaster says whether an answer is none.
 func refusedByMaster(answer string) bool {
-	for _, refusal := range []string{"Unknown command", "Can't find the target", "Permission denied"} {
-		if strings.HasPrefix(answer, refusal) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"Unknown command", "Can't find the target", "Permission denied"}, func(refusal string) bool {
+		return strings.HasPrefix(answer, refusal)
+	})
 }
 
-// ParseProcesses takes the answer to `show proc` apart.
-func ParseProcesses(answer string) (Processes, error) {
+// processLine is "26922  master  0 [failed: 0]  0d00h00m19s  2.6.12": the process, its
+// kind, its reloads, how many have failed, its uptime and its version.
+var processLine = regexp.MustCompile(`^([1-9]\d{0,9})\s+(?:master|worker)\s+(\d{1,9})(?:\s*\[failed:\s*(\d{1,9})\])?\s+(\d{1,5})d(\d\d?h\d\d?m\d\d?s)(?:\s+(\S+))?`)
+
+// parseProcesses takes the answer to `show proc` apart.
+func parseProcesses(answer string) (Processes, error) {
 	var p Processes
 	old := false
 	for line := range strings.Lines(answer) {
@@ -139,19 +138,22 @@ func ParseProcesses(answer string) (Processes, error) {
 			old = strings.HasPrefix(strings.TrimSpace(heading), "old workers")
 			continue
 		}
-		// "26922  master  0 [failed: 0]  0d00h00m19s  2.6.12"
-		line, failed, err := cutFailed(line)
-		if err != nil {
-			return Processes{}, err
-		}
 		f := strings.Fields(line)
 		if len(f) < 2 || f[1] != "master" && f[1] != "worker" {
 			continue // programs, and what later versions may add
 		}
-		proc, err := parseProcess(f)
-		if err != nil {
-			return Processes{}, fmt.Errorf("haproxy: show proc: %q: %w", line, err)
+		m := processLine.FindStringSubmatch(line)
+		if m == nil {
+			return Processes{}, fmt.Errorf("haproxy: show proc: %q: not a process with its reloads and uptime", line)
 		}
+		// The expression has only numbers that fit.
+		proc := Process{Version: m[6]}
+		proc.PID, _ = strconv.Atoi(m[1])
+		proc.Reloads, _ = strconv.Atoi(m[2])
+		failed, _ := strconv.Atoi(m[3])
+		days, _ := strconv.Atoi(m[4])
+		proc.Uptime, _ = time.ParseDuration(m[5])
+		proc.Uptime += time.Duration(days) * 24 * time.Hour
 		switch {
 		case f[1] == "master":
 			p.Master, p.Failed = proc, failed
@@ -170,51 +172,4 @@ func ParseProcesses(answer string) (Processes, error) {
 		p.Workers, p.Old = p.Old[len(p.Old)-1:], p.Old[:len(p.Old)-1]
 	}
 	return p, nil
-}
-
-func cutFailed(line string) (rest string, failed int, err error) {
-	before, after, ok := strings.Cut(line, "[failed:")
-	if !ok {
-		return line, 0, nil
-	}
-	number, after, ok := strings.Cut(after, "]")
-	failed, err = strconv.Atoi(strings.TrimSpace(number))
-	if !ok || err != nil {
-		return "", 0, fmt.Errorf("haproxy: show proc: %q: a number of failures was expected", line)
-	}
-	return before + " " + after, failed, nil
-}
-
-func parseProcess(f []string) (p Process, err error) {
-	if p.PID, err = strconv.Atoi(f[0]); err != nil || p.PID <= 0 {
-		return p, errors.New("no process ID")
-	}
-	if len(f) > 2 {
-		if p.Reloads, err = strconv.Atoi(f[2]); err != nil {
-			return p, errors.New("no number of reloads")
-		}
-	}
-	if len(f) > 3 {
-		if p.Uptime, err = parseUptime(f[3]); err != nil {
-			return p, err
-		}
-	}
-	if len(f) > 4 {
-		p.Version = f[4]
-	}
-	return p, nil
-}
-
-// parseUptime reads "1d02h03m04s".
-func parseUptime(s string) (time.Duration, error) {
-	days, rest, ok := strings.Cut(s, "d")
-	n, err := strconv.Atoi(days)
-	if !ok || err != nil || n < 0 || n > 100_000 {
-		return 0, fmt.Errorf("%q is not an uptime", s)
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not an uptime", s)
-	}
-	return time.Duration(n)*24*time.Hour + d, nil
 }

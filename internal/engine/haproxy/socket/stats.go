@@ -1,0 +1,161 @@
+package socket
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Stats is the answer to `show stat`: one row for each listener of HAProxy's,
+// server and backend.
+type Stats struct {
+	columns map[string]int
+	rows    []string // as they were printed: of a hundred fields few are looked at
+}
+
+// Row is one row of Stats.
+type Row struct {
+	columns map[string]int
+	line    string
+}
+
+// Stats are the readings of everything the worker has counted.
+func (s *Session) Stats(ctx context.Context) (Stats, error) {
+	return parsed(ParseStats)(s.run(ctx, nil, "show", "stat"))
+}
+
+// Len is the number of rows.
+func (s Stats) Len() int { return len(s.rows) }
+
+// Row returns row i.
+func (s Stats) Row(i int) Row { return Row{s.columns, s.rows[i]} }
+
+// Text is a field by HAProxy's name of the column; empty when there is none.
+func (r Row) Text(column string) string {
+	i, ok := r.columns[column]
+	field, rest, more := "", r.line, true
+	for ; ok && i >= 0; i-- {
+		if !more {
+			return ""
+		}
+		field, rest, more = cutField(rest)
+	}
+	return field
+}
+
+// Number is a field that is a whole number; zero when it is empty or no number.
+func (r Row) Number(column string) int64 {
+	n, _ := strconv.ParseInt(r.Text(column), 10, 64)
+	return n
+}
+
+// Proxy is the section the row belongs to, Server the server in it: "FRONTEND"
+// and "BACKEND" stand for the section as a whole.
+func (r Row) Proxy() string { return r.Text("pxname") }
+
+// Server is the second part of the row's name; see Proxy.
+func (r Row) Server() string { return r.Text("svname") }
+
+// ParseStats takes the answer to `show stat` apart.
+func ParseStats(answer string) (Stats, error) {
+	header, ok := strings.CutPrefix(strings.TrimLeft(answer, "\n"), "# ")
+	if !ok {
+		return Stats{}, errors.New("haproxy: show stat: no header")
+	}
+	rows := splitRows(header)
+	s := Stats{columns: map[string]int{}, rows: rows[1:]}
+	for i, n := range splitFields(rows[0]) {
+		if n != "" {
+			s.columns[n] = i
+		}
+	}
+	for _, n := range []string{"pxname", "svname"} {
+		if _, ok := s.columns[n]; !ok {
+			return Stats{}, fmt.Errorf("haproxy: show stat: no column %s", n)
+		}
+	}
+	return s, nil
+}
+
+// splitRows takes CSV apart into its rows, one at least. A row ends with the line,
+// if not within quotes (RFC 4180, 2.6); empty lines are none.
+func splitRows(text string) []string {
+	var rows []string
+	row := ""
+	for line := range strings.Lines(text) {
+		row += line
+		if strings.Count(row, `"`)%2 == 1 {
+			continue
+		}
+		if row = strings.TrimRight(row, "\r\n"); row != "" {
+			rows = append(rows, row)
+		}
+		row = ""
+	}
+	if row != "" || len(rows) == 0 {
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func splitFields(row string) (fields []string) {
+	for more := true; more; {
+		var field string
+		field, row, more = cutField(row)
+		fields = append(fields, field)
+	}
+	return fields
+}
+
+// cutField takes the first field off a row. more is false when it was the last.
+func cutField(row string) (field, rest string, more bool) {
+	if !strings.HasPrefix(row, `"`) {
+		return strings.Cut(row, ",")
+	}
+	for end := 1; end < len(row); end++ {
+		if row[end] != '"' {
+			continue
+		}
+		if strings.HasPrefix(row[end+1:], `"`) {
+			end++ // a quote in the text is written twice
+			continue
+		}
+		_, rest, more = strings.Cut(row[end+1:], ",")
+		return strings.ReplaceAll(row[1:end], `""`, `"`), rest, more
+	}
+	return strings.ReplaceAll(row[1:], `""`, `"`), "", false
+}
+
+// CSV writes rows in the form in which HAProxy prints them. keep says for each row
+// by what names its section and server are written, and whether it is there at all.
+func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
+	width := 0
+	for _, i := range s.columns {
+		width = max(width, i+1)
+	}
+	header := make([]string, width)
+	for name, i := range s.columns {
+		header[i] = name
+	}
+	var b bytes.Buffer
+	b.WriteString("# ")
+	w := csv.NewWriter(&b)
+	write := func(fields []string) { _ = w.Write(append(fields, "")) } // a buffer takes everything
+	write(header)
+	for i := range s.rows {
+		proxy, server, ok := keep(s.Row(i))
+		if !ok {
+			continue
+		}
+		fields := make([]string, width)
+		copy(fields, splitFields(s.rows[i]))
+		fields[s.columns["pxname"]], fields[s.columns["svname"]] = proxy, server
+		write(fields)
+	}
+	w.Flush()
+	return b.Bytes()
+}
