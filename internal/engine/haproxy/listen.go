@@ -70,7 +70,7 @@ const (
 
 // free waits until the addresses of a configuration are, after HAProxy has ended.
 func (e *Engine) free(ctx context.Context, c *render.Config) {
-	wanted := binary.Binds(string(c.Text), binary.BindOptions{})
+	wanted := binary.Binds(string(c.Text), nil)
 	for time.Since(e.ended) < endsWithin {
 		conflicts, err := binary.Taken(ctx, binary.TakenOptions{Wanted: wanted})
 		if err != nil || len(conflicts) == 0 || clock.Sleep(ctx, lookAgain) != nil {
@@ -171,11 +171,11 @@ func portOf(address string) string {
 // taken looks for addresses that HAProxy could not bind: it must not find out
 // itself. Optional listeners are returned with the reason; any other is an error.
 func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (map[string]string, error) {
-	o := binary.TakenOptions{Wanted: binary.Binds(string(c.Text), binary.BindOptions{})}
+	o := binary.TakenOptions{Wanted: binary.Binds(string(c.Text), nil)}
 	if e.proc != nil {
 		o.Pids = e.proc.Pids(ctx)
 		if l := e.live.Load(); l != nil {
-			o.Held = binary.Binds(string(l.config.Text), binary.BindOptions{})
+			o.Held = binary.Binds(string(l.config.Text), nil)
 		}
 	}
 	conflicts, err := binary.Taken(ctx, o)

@@ -160,8 +160,8 @@ func (a *Agent) check(ctx context.Context, file string, content, running []byte,
 	}
 	env := func(name string) string { return lookup(a.o.Environ, name) }
 	conflicts, err := binary.Taken(ctx, binary.TakenOptions{
-		Wanted: binary.Binds(string(content), binary.BindOptions{Env: env}),
-		Held:   binary.Binds(string(running), binary.BindOptions{Env: env}),
+		Wanted: binary.Binds(string(content), env),
+		Held:   binary.Binds(string(running), env),
 		Pids:   pids,
 	})
 	if err != nil {

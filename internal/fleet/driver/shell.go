@@ -227,7 +227,7 @@ func (t *shell) checkIn(ctx context.Context, s seen, content []byte) error {
 // bindsOf is what a configuration listens on. Variables of the container's
 // environment are not known here, and lines with them are left out.
 func bindsOf(content []byte) []binary.Bind {
-	return binary.Binds(string(content), binary.BindOptions{})
+	return binary.Binds(string(content), nil)
 }
 
 // refusal is the error of a report, with the document in place of the file's

@@ -17,9 +17,8 @@ type Bind struct {
 	// Address is what is bound: 0.0.0.0 and :: mean all addresses of the
 	// family. Only for tcp and udp; the zone is never set.
 	Address netip.AddrPort
-	// Both means that :: takes IPv4 as well (v4v6); Only6 that it does not
-	// (v6only). Neither leaves it to the system.
-	Both, Only6 bool
+	// Only6 means that :: does not take IPv4 (v6only).
+	Only6 bool
 	// Path is that of a unix socket.
 	Path string
 	// Elsewhere is why the address cannot be probed from here, in words: an
@@ -41,26 +40,17 @@ func (b Bind) String() string {
 	}
 }
 
-// BindOptions say how a configuration is read for what it binds.
-type BindOptions struct {
-	// Env gives the value of a variable in "${NAME}"; nil means that all are
-	// empty. The text's own setenv and presetenv come on top.
-	Env func(name string) string
-	// LocalPeer is the name of this HAProxy in peers sections, usually the host
-	// name. Empty means that no peer line binds.
-	LocalPeer string
-}
-
-// Ports of a range beyond this number are not listed one by one: HAProxy takes
-// them, but they are a mistake.
+// maxRange bounds the ports of a range: more are a mistake, and not listed.
 const maxRange = 4096
 
 // Binds lists what a configuration text makes HAProxy listen on: bind lines,
-// stats sockets, dgram-bind of log forwarding and the local peer. What cannot be
-// known from the text is left out: lines inside .if blocks, host names,
-// inherited descriptors, and lines that HAProxy would refuse (see Check).
-func Binds(text string, o BindOptions) []Bind {
-	r := bindReader{o: o, own: map[string]string{}}
+// stats sockets and dgram-bind of log forwarding. What cannot be
+// known from the text is left out: lines inside .if blocks, host names, local peers,
+// inherited descriptors, and lines that HAProxy would refuse (see Check). environ gives
+// the value of a variable in "${NAME}"; nil means that all are empty. The text's own
+// setenv and presetenv come on top.
+func Binds(text string, environ func(name string) string) []Bind {
+	r := bindReader{environ: environ, own: map[string]string{}}
 	for line := range strings.Lines(text) {
 		r.line++
 		words, err := Words(line, r.env)
@@ -73,7 +63,7 @@ func Binds(text string, o BindOptions) []Bind {
 }
 
 type bindReader struct {
-	o       BindOptions
+	environ func(string) string
 	own     map[string]string
 	line    int
 	kind    string // of the section
@@ -86,16 +76,14 @@ func (r *bindReader) env(name string) string {
 	if value, ok := r.own[name]; ok {
 		return value
 	}
-	if r.o.Env == nil {
+	if r.environ == nil {
 		return ""
 	}
-	return r.o.Env(name)
+	return r.environ(name)
 }
 
 // IsSection reports whether a line that begins with the word begins a section.
-func IsSection(word string) bool { return sectionWord(word) }
-
-func sectionWord(word string) bool {
+func IsSection(word string) bool {
 	switch word {
 	case "global", "defaults", "frontend", "backend", "listen", "peers", "log-forward", "resolvers", "userlist", "mailers", "ring",
 		"cache", "program", "http-errors", "fcgi-app", "crt-store", "traces", "log-profile", "acme", "haproxy-lua":
@@ -111,7 +99,7 @@ func (r *bindReader) read(words []string) {
 	case first == ".endif":
 		r.depth = max(r.depth-1, 0)
 	case r.depth > 0:
-	case sectionWord(first):
+	case IsSection(first):
 		r.kind, r.section = first, strings.Join(words[:min(len(words), 2)], " ")
 	case r.kind == "global" && first == "setenv" && len(words) >= 3:
 		r.own[words[1]] = words[2]
@@ -125,8 +113,6 @@ func (r *bindReader) read(words []string) {
 		r.add(words[1], "tcp", words[2:])
 	case r.kind == "log-forward" && first == "dgram-bind" && len(words) >= 2:
 		r.add(words[1], "udp", words[2:])
-	case r.kind == "peers" && first == "peer" && len(words) >= 3 && r.o.LocalPeer != "" && words[1] == r.o.LocalPeer:
-		r.add(words[2], "tcp", words[3:])
 	}
 }
 
@@ -135,8 +121,6 @@ func (r *bindReader) add(list, network string, params []string) {
 	common := Bind{Line: r.line, Section: r.section}
 	for i, p := range params {
 		switch p {
-		case "v4v6":
-			common.Both = true
 		case "v6only":
 			common.Only6 = true
 		case "transparent":

@@ -16,7 +16,7 @@ import (
 
 func describe(b Bind) string {
 	text := fmt.Sprintf("%d %s %s", b.Line, b.Section, b)
-	for word, is := range map[string]bool{"both": b.Both, "only6": b.Only6, "free": b.Free, "elsewhere: " + b.Elsewhere: b.Elsewhere != ""} {
+	for word, is := range map[string]bool{"only6": b.Only6, "free": b.Free, "elsewhere: " + b.Elsewhere: b.Elsewhere != ""} {
 		if is {
 			text += " " + word
 		}
@@ -33,15 +33,12 @@ func TestBinds(t *testing.T) {
 	for _, block := range strings.Split(text2, "----\n") {
 		config, want, _ := strings.Cut(block, "=>\n")
 		var got strings.Builder
-		for _, b := range Binds(config, BindOptions{Env: func(name string) string { return map[string]string{"HOST": "192.0.2.1"}[name] }, LocalPeer: "me"}) {
+		for _, b := range Binds(config, func(name string) string { return map[string]string{"HOST": "192.0.2.1"}[name] }) {
 			fmt.Fprintln(&got, describe(b))
 		}
 		if got.String() != want {
 			t.Errorf("%s\nbinds\n%swant\n%s", config, got.String(), want)
 		}
-	}
-	if got := Binds("peers p\n peer me 127.0.0.1:1\n", BindOptions{}); len(got) > 0 {
-		t.Errorf("without a name of the local peer: %v", got)
 	}
 }
 
@@ -50,7 +47,7 @@ func FuzzBinds(f *testing.F) {
 	f.Add("global\n setenv A b\nlisten b\n bind \"$A:1-3\"\n bind unix@/x\n.if 1\n.endif\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := strings.Count(text, "\n") + 1
-		for _, b := range Binds(text, BindOptions{}) {
+		for _, b := range Binds(text, nil) {
 			known := b.Network == "unix" && b.Path != "" || (b.Network == "tcp" || b.Network == "udp") && b.Address.IsValid() && b.Address.Port() > 0
 			if !known || b.Line < 1 || b.Line > lines {
 				t.Errorf("%q: %+v", text, b)

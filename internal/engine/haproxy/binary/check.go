@@ -19,8 +19,6 @@ type CheckOptions struct {
 	Dir string
 	// MasterWorker checks as for master-worker mode (-W).
 	MasterWorker bool
-	// Strict takes warnings for errors (-dW).
-	Strict bool
 	// Known are more files whose content may be shown in a message: maps and
 	// certificate lists of the same author.
 	Known []string
@@ -103,9 +101,6 @@ func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	args := []string{"-c"}
 	if o.MasterWorker {
 		args = append(args, "-W")
-	}
-	if o.Strict {
-		args = append(args, "-dW")
 	}
 	for _, f := range o.Files {
 		args = append(args, "-f", f)

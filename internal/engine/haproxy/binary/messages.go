@@ -235,7 +235,7 @@ func (k known) mask(text string) string {
 		between, word := text[at:span[0]], text[span[0]:span[1]]
 		at = span[1]
 		number := len(word) <= 6 && strings.Trim(word, "0123456789") == "" && numbered.MatchString(text[:span[0]])
-		show := k.words[word] || fileWords[strings.ToLower(word)] || number
+		show := k.words[word] || isFileWord(word) || number
 		if show || !hidden || strings.Trim(between, " ") != "" {
 			masked.WriteString(between)
 		}
@@ -276,7 +276,7 @@ func (k known) maskSecrets(text string) string {
 func ownWords(text string) string {
 	var words []string
 	for _, word := range strings.Fields(text) {
-		if !fileWords[strings.ToLower(strings.Trim(word, ".,:;()'"))] && word != ":" {
+		if !isFileWord(strings.Trim(word, ".,:;()'")) && word != ":" {
 			word = "…"
 		}
 		if word != "…" || len(words) == 0 || words[len(words)-1] != "…" {

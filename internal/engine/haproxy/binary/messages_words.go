@@ -1,37 +1,27 @@
 package binary
 
+import (
+	"slices"
+	"strings"
+)
+
 // fileWords are the words in which HAProxy and the system speak of files. A word
 // of another file that happens to be among them gives nothing away.
-var fileWords = map[string]bool{
-	"a": true, "abort": true, "acl": true, "address": true, "addresses": true, "alert": true, "allowed": true,
-	"already": true, "an": true, "and": true, "args": true, "argument": true, "arguments": true, "as": true, "at": true,
-	"backend": true, "been": true, "before": true, "bind": true, "binding": true, "but": true, "by": true, "bytes": true, "ca": true,
-	"can": true, "cannot": true, "certificate": true, "certificates": true, "chain": true, "character": true,
-	"check": true, "column": true, "command": true, "condition": true, "configuration": true, "connect": true,
-	"contains": true, "converter": true, "could": true, "crl": true, "crt": true, "denied": true, "detected": true,
-	"dh": true, "did": true, "directories": true, "directory": true, "do": true, "does": true, "duplicate": true,
-	"empty": true, "end": true, "engine": true, "entry": true, "errno": true, "error": true, "errors": true,
-	"execute": true, "exist": true, "exists": true, "expected": true, "expects": true, "expression": true, "failed": true,
-	"failure": true, "fatal": true, "fetch": true, "file": true, "files": true, "filter": true, "first": true,
-	"for": true, "format": true, "found": true, "from": true, "frontend": true, "function": true, "global": true,
-	"have": true, "header": true, "http": true, "https": true, "in": true, "include": true, "incompatible": true,
-	"initialize": true, "integer": true, "into": true, "invalid": true, "ip": true, "ipv4": true, "ipv6": true,
-	"is": true, "it": true, "its": true, "key": true, "keyword": true, "keywords": true, "kind": true, "length": true,
-	"likely": true, "line": true, "lines": true, "list": true, "listen": true, "load": true, "loaded": true, "lua": true,
-	"many": true, "map": true, "match": true, "matching": true, "maybe": true, "mean": true, "method": true,
-	"missing": true, "mode": true, "more": true, "must": true, "name": true, "named": true, "near": true, "needs": true,
-	"network": true, "no": true, "not": true, "number": true, "occurred": true, "of": true, "on": true, "one": true,
-	"only": true, "open": true, "opening": true, "operation": true, "option": true, "options": true, "or": true,
-	"out": true, "parameter": true, "params": true, "parse": true, "parsed": true, "parser": true, "parsing": true,
-	"pattern": true, "patterns": true, "pem": true, "permission": true, "permitted": true, "position": true,
-	"private": true, "processing": true, "proxy": true, "quote": true, "range": true, "read": true, "reading": true,
-	"reason": true, "reference": true, "regex": true, "regular": true, "request": true, "resolve": true, "response": true,
-	"return": true, "rule": true, "rules": true, "runtime": true, "sample": true, "section": true, "server": true,
-	"short": true, "size": true, "skipping": true, "socket": true, "spoe": true, "ssl": true, "starting": true, "stat": true, "state": true, "string": true,
-	"such": true, "supported": true, "syntax": true, "table": true, "target": true, "tcp": true, "than": true,
-	"that": true, "the": true, "there": true, "this": true, "tls": true, "to": true, "too": true, "truncated": true,
-	"type": true, "unable": true, "unexpected": true, "unix": true, "unknown": true, "unless": true, "unmatched": true,
-	"unsupported": true, "usable": true, "use": true, "used": true, "user": true, "using": true, "valid": true,
-	"value": true, "variable": true, "version": true, "warning": true, "was": true, "when": true, "while": true,
-	"will": true, "with": true, "without": true, "wrong": true, "yet": true, "you": true,
-}
+var fileWords = strings.Fields(`
+	a abort acl address addresses alert allowed already an and args argument arguments as at backend been before
+	bind binding but by bytes ca can cannot certificate certificates chain character check column command condition
+	configuration connect contains converter could crl crt denied detected dh did directories directory do does
+	duplicate empty end engine entry errno error errors execute exist exists expected expects expression failed
+	failure fatal fetch file files filter first for format found from frontend function global have header http
+	https in include incompatible initialize integer into invalid ip ipv4 ipv6 is it its key keyword keywords kind
+	length likely line lines list listen load loaded lua many map match matching maybe mean method missing mode
+	more must name named near needs network no not number occurred of on one only open opening operation option
+	options or out parameter params parse parsed parser parsing pattern patterns pem permission permitted position
+	private processing proxy quote range read reading reason reference regex regular request resolve response
+	return rule rules runtime sample section server short size skipping socket spoe ssl starting stat state string
+	such supported syntax table target tcp than that the there this tls to too truncated type unable unexpected
+	unix unknown unless unmatched unsupported usable use used user using valid value variable version warning was
+	when while will with without wrong yet you
+`)
+
+func isFileWord(word string) bool { return slices.Contains(fileWords, strings.ToLower(word)) }

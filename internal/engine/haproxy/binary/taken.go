@@ -2,6 +2,7 @@ package binary
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -80,7 +81,6 @@ func (b Bind) overlaps(other Bind) bool {
 	return one.Is6() && one.IsUnspecified() && !b.Only6 || two.Is6() && two.IsUnspecified() && !other.Only6
 }
 
-// try binds the address and lets it go again.
 func (b Bind) try(ctx context.Context) error {
 	if b.Network == "unix" {
 		// HAProxy puts its socket in place of what is there; only the directory
@@ -219,21 +219,17 @@ func parseSockets(text, network string) []listened {
 // parseHexAddress reads 0100007F:1F90: words of four bytes, each in the byte
 // order of the machine, which is little-endian on all that matter here.
 func parseHexAddress(s string) (netip.AddrPort, bool) {
-	host, port, ok := strings.Cut(s, ":")
-	number, err := strconv.ParseUint(port, 16, 16)
-	if !ok || err != nil || len(host) != 8 && len(host) != 32 {
+	host, port, _ := strings.Cut(s, ":")
+	raw, err := hex.DecodeString(host)
+	number, portErr := strconv.ParseUint(port, 16, 16)
+	if err != nil || portErr != nil || len(raw) != 4 && len(raw) != 16 {
 		return netip.AddrPort{}, false
 	}
-	var bytes []byte
-	for i := 0; i < len(host); i += 8 {
-		word, err := strconv.ParseUint(host[i:i+8], 16, 32)
-		if err != nil {
-			return netip.AddrPort{}, false
-		}
-		bytes = append(bytes, byte(word), byte(word>>8), byte(word>>16), byte(word>>24)) //nolint:gosec // one byte each
+	for word := range slices.Chunk(raw, 4) {
+		slices.Reverse(word)
 	}
-	address, _ := netip.AddrFromSlice(bytes)
-	return netip.AddrPortFrom(address, uint16(number)), true //nolint:gosec // parsed as 16 bits
+	address, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(address, uint16(number)), ok //nolint:gosec // parsed as 16 bits
 }
 
 // sockets are the inodes of the sockets that a process has open.
@@ -273,7 +269,6 @@ func owner(inode string) (pid int, name string) {
 	return 0, ""
 }
 
-// capNetBind is the number of CAP_NET_BIND_SERVICE.
 const capNetBind = 10
 
 // mayBindLow reports whether a process has the capability for ports below 1024;

@@ -1,18 +1,14 @@
 package binary
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 )
 
-// Errors of the word splitter, as HAProxy would refuse the line.
 var (
-	errQuote  = errors.New("unmatched quote")
-	errHex    = errors.New(`\x needs two hexadecimal digits`)
-	errBrace  = errors.New("unmatched brace in the name of a variable")
-	errName   = errors.New("a variable needs a name after $")
-	errZero   = errors.New("a NUL character")
-	errTooBig = errors.New("a variable makes the line too long")
+	errZero  = errors.New("a NUL character")
+	errBrace = errors.New("unmatched brace in the name of a variable")
 )
 
 // maxLine bounds a line after its variables are expanded.
@@ -32,18 +28,15 @@ func Words(line string, env func(name string) string) ([]string, error) {
 	}
 	s := splitter{line: line, env: env}
 	for s.at < len(s.line) {
-		if done, err := s.step(); err != nil || done {
-			if err != nil {
-				return nil, err
-			}
-			break
+		if err := s.step(); err != nil {
+			return nil, err
 		}
 		if s.word.Len() > maxLine {
-			return nil, errTooBig
+			return nil, errors.New("a variable makes the line too long")
 		}
 	}
 	if s.double || s.single {
-		return nil, errQuote
+		return nil, errors.New("unmatched quote")
 	}
 	s.end()
 	return s.words, nil
@@ -73,8 +66,8 @@ func (s *splitter) put(c byte) {
 	s.at++
 }
 
-// step reads one character; done means that the rest is a comment.
-func (s *splitter) step() (done bool, err error) {
+// step reads one character, or the comment that the rest is.
+func (s *splitter) step() error {
 	switch c := s.line[s.at]; {
 	case c == '"' && !s.single:
 		s.double, s.begun = !s.double, true
@@ -83,23 +76,21 @@ func (s *splitter) step() (done bool, err error) {
 		s.single, s.begun = !s.single, true
 		s.at++
 	case c == '\\' && !s.single:
-		return false, s.escape()
+		return s.escape()
 	case s.single:
 		s.put(c)
 	case c == '#' && !s.double, c == '\n', c == '\r':
-		return true, nil
-	case blank(c) && !s.double:
+		s.at = len(s.line)
+	case (c == ' ' || c >= '\t' && c <= '\r') && !s.double:
 		s.end()
 		s.at++
 	case c == '$' && s.double:
-		return false, s.variable()
+		return s.variable()
 	default:
 		s.put(c)
 	}
-	return false, nil
+	return nil
 }
-
-func blank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // escape reads a backslash and what it stands before. Before a character that
 // has no meaning to take away it stays.
@@ -118,13 +109,14 @@ func (s *splitter) escape() error {
 	case next == 't':
 		next = '\t'
 	case next == 'x':
-		if s.at+3 >= len(s.line) || hexDigit(s.line[s.at+2]) < 0 || hexDigit(s.line[s.at+3]) < 0 {
-			return errHex
-		}
-		next = byte(hexDigit(s.line[s.at+2])<<4 | hexDigit(s.line[s.at+3])) //nolint:gosec // two digits
-		if next == 0 {
+		digits, err := hex.DecodeString(s.line[s.at+2 : min(s.at+4, len(s.line))])
+		switch {
+		case err != nil || len(digits) == 0:
+			return errors.New(`\x needs two hexadecimal digits`)
+		case digits[0] == 0:
 			return errZero
 		}
+		next = digits[0]
 		s.at += 2
 	default:
 		s.put('\\')
@@ -133,17 +125,6 @@ func (s *splitter) escape() error {
 	s.put(next)
 	s.at++
 	return nil
-}
-
-func hexDigit(c byte) int {
-	return strings.IndexByte("0123456789abcdef", c|0x20*b(c >= 'A'))
-}
-
-func b(yes bool) byte {
-	if yes {
-		return 1
-	}
-	return 0
 }
 
 // variable reads $NAME or one of the forms in braces.
@@ -158,7 +139,7 @@ func (s *splitter) variable() error {
 		n++
 	}
 	if n == 0 {
-		return errName
+		return errors.New("a variable needs a name after $")
 	}
 	value, rest := s.env(rest[:n]), rest[n:]
 	expand := false
