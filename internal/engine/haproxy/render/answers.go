@@ -44,7 +44,6 @@ func problems() []problem {
 	}
 }
 
-// rule answers with the problem when the condition holds.
 func (p problem) rule(condition string) string {
 	return fmt.Sprintf("http-request return status %d %s if %s", p.status, p.payload(), condition)
 }
@@ -73,7 +72,6 @@ func (p problem) payload() string {
 	return out
 }
 
-// writeAnswers writes the section that answers what no endpoint gets.
 func (r *renderer) writeAnswers(t *text) {
 	t.section("backend %s from %s", answersSection, httpSection)
 	r.writeNotFound(t)

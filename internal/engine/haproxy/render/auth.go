@@ -23,7 +23,6 @@ import (
 // refused without one are therefore put to an entry that no user has, with the dearest
 // of the hashes: the time of an answer does not show which names exist.
 
-// The measures of passwords.
 const (
 	maxRounds  = 50_000 // of crypt's $5$ and $6$
 	maxCost    = 12     // of bcrypt
@@ -52,7 +51,6 @@ func isListed(u route.User) bool {
 	return isCrypt && TooDear(u.Hash) == "" && u.Name != "" && isText(u.Name)
 }
 
-// isAPR1 is true for a hash of Apache's form.
 func isAPR1(hash string) bool {
 	form, _ := route.PasswordFormOf(hash)
 	return form == route.PasswordMD5Crypt && strings.HasPrefix(hash, "$apr1$")
@@ -87,19 +85,21 @@ func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {
 func userEntries(token string, users []route.User) []MapEntry {
 	var entries []MapEntry
 	for _, u := range users {
-		key := token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name)))
-		form, _ := route.PasswordFormOf(u.Hash)
-		switch {
+		value := ""
+		switch form, _ := route.PasswordFormOf(u.Hash); {
 		case isListed(u):
-			entries = append(entries, MapEntry{key, "list"})
+			value = "list"
 		case form == route.PasswordSHA:
-			entries = append(entries, MapEntry{key, "sha|" + mapWord(u.Hash[len("{SHA}"):])})
+			value = "sha|" + mapWord(u.Hash[len("{SHA}"):])
 		case isAPR1(u.Hash):
-			entries = append(entries, MapEntry{key, "apr1|" + mapWord(u.Hash)})
+			value = "apr1|" + mapWord(u.Hash)
 		case form == route.PasswordSalted:
 			if salt, sum, ok := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$"); ok {
-				entries = append(entries, MapEntry{key, "salted|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)})
+				value = "salted|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)
 			}
+		}
+		if value != "" {
+			entries = append(entries, MapEntry{Key: token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name))), Value: value})
 		}
 	}
 	return entries
@@ -146,7 +146,6 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 	}
 }
 
-// basicAuth writes the rules that ask for a user and password.
 func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	users, readable := d.usersOf(f)
 	if !readable {
@@ -236,7 +235,6 @@ func dearest(users []route.User) (hash string) {
 	return hash
 }
 
-// hasSlow says whether there is a user whose hash is slow to check.
 func hasSlow(users []route.User) bool {
 	return slices.ContainsFunc(users, func(u route.User) bool { return isListed(u) || isAPR1(u.Hash) })
 }

@@ -39,7 +39,7 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 		p = profile{mode: "tcp", balance: b.Balance, tunnel: idle}
 	}
 	if h := b.Health; h != nil {
-		p.health = &route.Health{Timeout: checkTimeout(h)}
+		p.health = &route.Health{Timeout: cmp.Or(max(h.Timeout, 0), defaultCheckTimeout)}
 		if p.mode == "http" {
 			// One that is no path was refused before, see Unsupported.
 			p.health.Path, _ = checkURI(h.Path)
@@ -80,40 +80,29 @@ const (
 	defaultCheckTimeout = 5 * time.Second
 )
 
-func checkTimeout(h *route.Health) time.Duration {
-	if h.Timeout <= 0 {
-		return defaultCheckTimeout
-	}
-	return h.Timeout
-}
-
-func checkInterval(h *route.Health) time.Duration {
-	if h.Interval <= 0 {
-		return defaultInterval
-	}
-	return h.Interval
-}
-
 // write writes the section that the sections of the profile inherit.
 func (p *profile) write(r *renderer, t *text) {
-	t.section("defaults profile-%s from %s", p.name, p.base())
-	r.writeBackend(t, p)
+	base := httpSection
 	if p.mode == "tcp" {
-		t.line("tcp-request inspect-delay 1d")
-		t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
-		return
+		base = baseSection
 	}
-	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
-	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
-	r.writeSending(t)
+	t.section("defaults profile-%s from %s", p.name, base)
+	r.writeBackend(t, p)
+	t.hold(p.mode)
+	if p.mode == "http" {
+		t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
+		r.writeSending(t)
+	}
 }
 
-// base is the section that those of the profile inherit.
-func (p *profile) base() string {
-	if p.mode == "tcp" {
-		return baseSection
+// hold has what comes in wait for an endpoint where the route asks for it.
+func (t *text) hold(mode string) {
+	directive := "http-request"
+	if mode == "tcp" {
+		directive = "tcp-request content"
+		t.line("tcp-request inspect-delay 1d")
 	}
-	return httpSection
+	t.line("%s lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }", directive)
 }
 
 // each is what sections cannot inherit.
@@ -124,15 +113,9 @@ func (p *profile) each() string {
 	return "  use-server %[var(txn.sticky)] if { var(txn.sticky) -m found }\n"
 }
 
-// writeBackend writes what a backend section has of its profile.
 func (r *renderer) writeBackend(t *text, p *profile) {
 	t.line("mode %s", p.mode)
-	if p.mode == "tcp" && p.balance.Policy == route.BalanceHash {
-		t.line("balance source")
-		t.line("hash-type consistent wt6 avalanche")
-	} else {
-		writeBalance(t, p.balance)
-	}
+	writeBalance(t, p)
 	if p.mode == "tcp" {
 		t.line("timeout tunnel %s", span(p.tunnel))
 	}
@@ -162,7 +145,6 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 	}
 }
 
-// writeSticky writes what ties clients to servers.
 func (r *renderer) writeSticky(t *text, p *profile) {
 	domain := ""
 	if p.domain != "" {
@@ -178,7 +160,6 @@ func (r *renderer) writeSticky(t *text, p *profile) {
 	t.line("http-request set-var(txn.attributes) str(\"; Secure; SameSite=%s\") if { var(txn.proto) -m str https }", sameSite(p.sameSite.Over(true)))
 }
 
-// sameSite is the attribute as cookies have it.
 func sameSite(s route.SameSite) string {
 	switch s {
 	case route.SameSiteStrict:
@@ -215,14 +196,18 @@ func hashExpression(b route.Balance) string {
 	return "var(txn.client)"
 }
 
-func writeBalance(t *text, b route.Balance) {
-	switch b.Policy {
+func writeBalance(t *text, p *profile) {
+	switch p.balance.Policy {
 	case route.BalanceLeastConn:
 		t.line("balance leastconn")
 	case route.BalanceRandom2:
 		t.line("balance random(2)")
 	case route.BalanceHash:
-		t.line("balance hash var(txn.hash)")
+		by := "hash var(txn.hash)"
+		if p.mode == "tcp" {
+			by = "source"
+		}
+		t.line("balance %s", by)
 		t.line("hash-type consistent wt6 avalanche")
 	default:
 		t.line("balance roundrobin")
@@ -236,12 +221,8 @@ func (p *profile) noEndpoint(services string) string {
 	if p.sticky != "" {
 		condition += " !{ var(txn.sticky) -m found }"
 	}
-	return noEndpoint("%[var(txn.r),field(" + itoa(fieldToken) + ",|),map_str(" + services + "),url_dec]").rule(condition)
-}
-
-// noEndpoint is the answer for a service without a ready endpoint.
-func noEndpoint(service string) problem {
-	return problem{status: 503, code: "no-endpoint", text: "service " + service + " has no endpoint that is ready", retry: true}
+	service := "%[var(txn.r),field(" + itoa(fieldToken) + ",|),map_str(" + services + "),url_dec]"
+	return problem{status: 503, code: "no-endpoint", text: "service " + service + " has no endpoint that is ready", retry: true}.rule(condition)
 }
 
 // writeSending writes what bounds the sending of a request.
@@ -270,11 +251,8 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 			alpn = "http/1.1" // HTTP/2 knows no switch of protocols
 		}
 		add("ssl alpn %s", alpn)
-		name := ""
-		if b.TLS != nil {
-			name = b.TLS.ServerName
-		}
-		switch {
+		tls := cmp.Or(b.TLS, &route.TLS{})
+		switch name := tls.ServerName; {
 		case name != "":
 			add("sni str(%s) check-sni %s", name, name)
 		case b.Health != nil && b.Health.Host != "" && !strings.Contains(b.Health.Host, ":"):
@@ -282,7 +260,7 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 		default:
 			add("sni var(txn.host)")
 		}
-		if b.TLS != nil && b.TLS.SkipVerify {
+		if tls.SkipVerify {
 			add("verify none")
 		} else {
 			add("verify required ca-file @system-ca")
@@ -301,8 +279,9 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 		add("pool-purge-delay %s pool-max-conn -1", span(r.o.EndpointIdle/2))
 	}
 	if h := b.Health; h != nil {
-		interval := checkInterval(h)
-		add("check inter %s fastinter %s downinter %s fall 2 rise 1", span(interval), span(min(interval, time.Second)), span(min(interval, time.Second)))
+		interval := cmp.Or(max(h.Interval, 0), defaultInterval)
+		fast := span(min(interval, time.Second))
+		add("check inter %s fastinter %s downinter %s fall 2 rise 1", span(interval), fast, fast)
 		if h.Port != 0 {
 			add("port %d", h.Port)
 		}
@@ -358,22 +337,15 @@ func (r *renderer) servers(b *route.Backend) []Server {
 	return servers
 }
 
-// write writes the line of a server.
 func (s *Server) write(t *text) {
-	t.WriteString("  server ")
-	t.WriteString(s.Name)
-	t.WriteByte(' ')
-	t.WriteString(s.Address.String())
-	t.WriteString(" weight ")
-	t.WriteString(itoa(s.Weight))
+	options := ""
 	if s.Options != "" {
-		t.WriteByte(' ')
-		t.WriteString(s.Options)
+		options = " " + s.Options
 	}
 	if s.State != route.EndpointReady {
-		t.WriteString(" disabled")
+		options += " disabled"
 	}
-	t.WriteByte('\n')
+	t.WriteString("  server " + s.Name + " " + s.Address.String() + " weight " + itoa(s.Weight) + options + "\n")
 }
 
 // span is a duration as HAProxy has it, in milliseconds and at least one.

@@ -4,17 +4,20 @@
 //
 // A configuration has two parts. What can be changed while HAProxy runs (servers,
 // entries of maps, certificates) is listed in Config piece by piece, and stands in
-// the files as well, so that they always describe everything. What cannot be
-// changed is the Structure: two configurations of equal structure lead from one
-// to the other without a reload. Render goes out of its way to keep the structure
-// of the configuration before: services get spare sections that are there already,
-// and what is not used any more stays until something else asks for a reload.
+// the files as well. What cannot be changed is the Structure: two configurations of
+// equal structure lead from one to the other without a reload. Render goes out of its
+// way to keep the structure of the configuration before: services get spare sections
+// that are there already, and what is not used any more stays until something else
+// asks for a reload.
 package render
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
+	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 )
 
@@ -43,14 +46,14 @@ type Options struct {
 	// AccessLog adds to the lines what the access log says and metrics do without.
 	AccessLog bool
 	// Bind says where a listener binds instead of the table's address, by its
-	// name: the port that was chosen for port 0. Leave leaves one out.
+	// name: the port that was chosen for port 0.
 	Bind map[string]netip.AddrPort
 	// Leave names the listeners that are left out, optional ones that could not be
 	// bound.
 	Leave map[string]bool
-	// Resting are the names of spare sections that are not handed out, but to the
-	// backend they had: requests of it may still be under way in them. A section that a service
-	// gives back is not handed out in the same configuration, either.
+	// Resting are the spare sections that are handed out to the backend they had only:
+	// requests of it may still be under way in them. A section that a service gives back
+	// is not handed out in the same configuration, either.
 	Resting map[string]bool
 	// Waiting are endpoints that are ready in the table and may not be served yet: their
 	// first check has not passed.
@@ -72,10 +75,9 @@ type Options struct {
 	// HardStopAfter is how long an old worker may take to finish after a reload
 	// (30 m).
 	HardStopAfter time.Duration
-	// Threads is the number of threads of a worker; zero is HAProxy's choice.
-	Threads int
-	// MaxConnections is how many connections a worker takes (HAProxy's choice).
-	MaxConnections int
+	// Threads is the number of threads of a worker, MaxConnections how many connections
+	// it takes; zero is HAProxy's choice.
+	Threads, MaxConnections int
 
 	// Extra is what the operator adds.
 	Extra Extra
@@ -102,11 +104,9 @@ type Options struct {
 	// those of it, too.
 	IPv6 bool
 	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
-	// TCP listener (5 s).
-	ServerNameTimeout time.Duration
-	// TunnelTimeout is how long a connection that is passed through may be silent
-	// where the route says nothing (1 h).
-	TunnelTimeout time.Duration
+	// TCP listener (5 s), TunnelTimeout how long a connection that is passed through may
+	// be silent where the route says nothing (1 h).
+	ServerNameTimeout, TunnelTimeout time.Duration
 }
 
 // EndpointID names an endpoint of the table.
@@ -120,15 +120,13 @@ type Config struct {
 	// Text is the content of FileConfig.
 	Text []byte `json:"-"`
 	// Files are further files that do not change while HAProxy runs, by their path
-	// below Options.Dir. Maps, lists of certificates and certificates are not among
-	// them.
+	// below Options.Dir.
 	Files map[string][]byte `json:"-"`
 	// Maps are sorted by name. All of them are in every configuration.
 	Maps []Map `json:"-"`
 	// CertLists are sorted by listener, one for each that terminates TLS.
 	CertLists []CertList `json:"-"`
 	// Sections are the backends of HAProxy that servers may be in, sorted by name.
-	// Spare ones have no Backend.
 	Sections []Section `json:"sections"`
 	// Blocks are the pieces of text that Structure is the digest of, in the order
 	// of the text.
@@ -136,13 +134,11 @@ type Config struct {
 	// Structure is what cannot be changed without a reload.
 	Structure Structure `json:"structure"`
 	// Marker is the value of socket.MarkerVariable: the hash of the structure, ".", and
-	// the hash of Text and the other files as they are. A worker whose marker has
-	// the structure of a configuration can be brought to it by runtime commands.
+	// the hash of Text. A worker whose marker has the structure of a configuration can
+	// be brought to it by runtime commands.
 	Marker string `json:"marker"`
 	// Features are what the rules for requests look at.
 	Features Features `json:"features"`
-
-	size int // about, of the text
 }
 
 // Block is a piece of the text that cannot be changed without a reload.
@@ -169,18 +165,15 @@ type Features struct {
 
 // Map is a map of HAProxy: a file, and what `show map` lists.
 type Map struct {
-	// Name is unique and stands in the path, which is DirMaps/Name.map below
-	// Options.Dir.
-	Name string
-	// Path is the absolute path, which is also the map's name at runtime.
-	Path string
+	// Name is unique; Path, which is absolute, is also the map's name at runtime.
+	Name, Path string
 	// Entries are sorted by key; a key is there once. Keys and values have no
 	// blanks and no control characters, and keys do not begin with "#".
 	Entries []MapEntry
 }
 
 // MapEntry is a line of a map.
-type MapEntry struct{ Key, Value string }
+type MapEntry = socket.Entry
 
 // CertList is the crt-list of a listener.
 type CertList struct {
@@ -202,7 +195,7 @@ type Certificate struct {
 	Pair route.Certificate
 }
 
-// Section is a backend section of HAProxy.
+// Section is a backend section of HAProxy. A spare one has no Backend.
 type Section struct {
 	// Name is HAProxy's name for it. It never comes from labels.
 	Name string `json:"name"`
@@ -210,20 +203,18 @@ type Section struct {
 	// sections. Empty for a dedicated section, which has the rules of one route in
 	// it.
 	Profile string `json:"profile,omitempty"`
-	// Backend is the ID of the backend in the table, empty for a spare section.
-	// Several sections may serve the same backend.
+	// Backend is the ID of the backend in the table, Service that of the service whose
+	// instances are in it. Several sections may serve the same backend.
 	Backend string `json:"backend,omitempty"`
-	// Service is the ID of the service whose instances are in it.
 	Service string `json:"service,omitempty"`
-	// Route is the ID of the route whose own section it is; empty for one with a
-	// profile, which all plain routes of the backend share.
+	// Route is the ID of the route of a dedicated section.
 	Route string `json:"route,omitempty"`
 	// Used is true when the section has served a backend since it was made: its
 	// counters do not begin at zero.
 	Used bool `json:"used,omitempty"`
 	// Former is the ID of the backend that has given a spare section back.
 	Former string `json:"former,omitempty"`
-	// Servers are in the order of the endpoints. Those of a spare section are none.
+	// Servers are in the order of the endpoints.
 	Servers []Server `json:"servers,omitempty"`
 }
 
@@ -232,19 +223,16 @@ type Server struct {
 	// Name is unique in the section and follows from the endpoint's ID and
 	// address: an endpoint that moves is another server.
 	Name string `json:"name"`
-	// Endpoint is the ID of the endpoint.
-	Endpoint string `json:"endpoint"`
-	// Address is where it listens.
-	Address netip.AddrPort `json:"address"`
+	// Endpoint is the ID of the endpoint, Address where it listens.
+	Endpoint string         `json:"endpoint"`
+	Address  netip.AddrPort `json:"address"`
 	// Weight is 0 to 256, as HAProxy has it.
 	Weight int `json:"weight"`
-	// State is the one wanted: ready, drain or maint are HAProxy's words for
-	// ready, draining and waiting. In the text, what is not ready is disabled,
-	// for a worker that starts has nothing to finish.
+	// State is the one wanted. In the text, what is not ready is disabled, for a worker
+	// that starts has nothing to finish.
 	State route.EndpointState `json:"state"`
-	// Options are the rest of `add server SECTION/NAME ADDRESS …`, weight left out.
-	// A server whose options differ must be removed and added. It stands in the
-	// text in the same way.
+	// Options are the rest of `add server SECTION/NAME ADDRESS …`, weight left out, the
+	// same as in the text. A server whose options differ must be removed and added.
 	Options string `json:"options,omitempty"`
 	// Checked is true when the options have an active check, which must be enabled
 	// (`enable health`) after the server was added at runtime.
@@ -256,7 +244,7 @@ type Server struct {
 
 // Section returns the section of that name, or nil.
 func (c *Config) Section(name string) *Section {
-	i, ok := findSection(c.Sections, name)
+	i, ok := slices.BinarySearchFunc(c.Sections, name, func(s Section, name string) int { return strings.Compare(s.Name, name) })
 	if !ok {
 		return nil
 	}

@@ -32,7 +32,6 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found }", fieldSection)
 }
 
-// asksName says whether a route of the listener asks for a server name.
 func (r *renderer) asksName(listener string) bool {
 	for q := range r.isTCP {
 		for i := range q.Matches {
@@ -66,6 +65,5 @@ func (r *renderer) writeDedicatedTCP(t *text, q *route.Route, b *route.Backend) 
 		}
 		t.line("tcp-request content reject if !%s", test)
 	}
-	t.line("tcp-request inspect-delay 1d")
-	t.line("tcp-request content lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
+	t.hold("tcp")
 }

@@ -37,7 +37,7 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 		t.line("http-request return status 503 %s", noBackend.payload())
 		return
 	}
-	t.line("http-request lua.fairway_hold if { var(txn.hold) -m found } { nbsrv eq 0 } !{ stopping }")
+	t.hold("http")
 	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
 	for i := range q.Filters {
 		if h := q.Filters[i].RequestHeaders; h != nil {
@@ -60,7 +60,6 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	}
 }
 
-// dedicated is the section of a route under way.
 type dedicated struct {
 	*renderer
 	*text
@@ -68,7 +67,6 @@ type dedicated struct {
 	acls  int
 }
 
-// answer writes a rule that answers with the problem.
 func (d *dedicated) answer(status int, code, text, condition string) {
 	d.line("%s", problem{status: status, code: code, text: text}.rule(condition))
 }

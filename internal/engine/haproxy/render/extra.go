@@ -35,15 +35,6 @@ type Statistics struct {
 	Address netip.AddrPort
 }
 
-// writeExtraGlobal writes what belongs into the global section.
-func (r *renderer) writeExtraGlobal(t *text) {
-	if len(r.o.Extra.Global) > 0 {
-		t.note("written by the operator")
-		t.lines(r.o.Extra.Global)
-	}
-}
-
-// writeExtraListener writes what belongs to a listener that takes requests.
 func (r *renderer) writeExtraListener(t *text) {
 	for _, c := range r.o.Extra.Captures {
 		t.line("capture request header %s len %d", quoted(c.Name), c.Length)
@@ -51,19 +42,13 @@ func (r *renderer) writeExtraListener(t *text) {
 	if s := r.o.Extra.Statistics; s != nil && !s.Address.IsValid() {
 		s.write(t)
 	}
-	if len(r.o.Extra.Frontend) > 0 {
-		t.note("written by the operator")
-		t.lines(r.o.Extra.Frontend)
-	}
+	t.byOperator(r.o.Extra.Frontend)
 }
 
-// statisticsSection is the frontend of the page when it has an address of its own.
-const statisticsSection = "statistics"
-
-// writeStatistics writes the section of the page.
+// writeStatistics writes the section of the page with an address of its own.
 func (r *renderer) writeStatistics(t *text) {
 	s := r.o.Extra.Statistics
-	t.section("frontend %s from %s", statisticsSection, httpSection)
+	t.section("frontend statistics from %s", httpSection)
 	for _, a := range r.bindAddress(s.Address.Addr().Unmap(), int(s.Address.Port())) {
 		t.line("bind %s", a)
 	}
@@ -82,8 +67,11 @@ func (s *Statistics) write(t *text) {
 	}
 }
 
-// lines writes lines as they are.
-func (t *text) lines(lines []string) {
+// byOperator writes lines as they are, but for the blanks around them.
+func (t *text) byOperator(lines []string) {
+	if len(lines) > 0 {
+		t.note("written by the operator")
+	}
 	for _, line := range lines {
 		t.line("%s", secretLine(strings.TrimSpace(line)))
 	}

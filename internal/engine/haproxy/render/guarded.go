@@ -3,38 +3,31 @@ package render
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
 )
 
-// guard is a match that a lookup cannot find: one with conditions, or with an
-// expression for the host or the path. Guarded matches are rules that are tried one
-// after the other, best first; the first that holds wins unless the map has found
-// something better. Their number is bounded.
-type guard struct {
-	route *route.Route
-	match int
-	value string
-}
+// Guarded matches are those that a lookup cannot find: with conditions, or with an
+// expression for the host or the path. They are rules that are tried one after the
+// other, best first; the first that holds wins unless the map has found something
+// better.
 
 // maxGuards bounds the guarded matches of a table: every request that they could
 // take is put to them one by one.
 const maxGuards = 500
 
-// group names the host that the guard is for, when it is for one host only: then
-// requests for other hosts pass it by with one comparison.
-func (g *guard) group() string {
+// group names the host that a guarded match is for, when it is for one host only:
+// then requests for other hosts pass it by with one comparison.
+func (g *claim) group() string {
 	if m := &g.route.Matches[g.match]; m.Host.Kind == route.HostExact {
 		return "h" + digest("host", m.Host.Value)
 	}
 	return ""
 }
 
-// writeGuarded writes the rules of guarded matches.
-func (l *lookups) writeGuarded(guards []guard, table string) {
+func (l *lookups) writeGuarded(guards []claim, table string) {
 	if len(guards) == 0 {
 		return
 	}
@@ -62,21 +55,21 @@ func (l *lookups) writeGuarded(guards []guard, table string) {
 }
 
 // groupEntries is the map of hosts that have guarded matches of their own.
-func groupEntries(guards ...guard) []MapEntry {
+func groupEntries(guards []claim) []MapEntry {
 	var entries []MapEntry
 	for i := range guards {
 		if group := guards[i].group(); group != "" {
-			entries = append(entries, MapEntry{guards[i].route.Matches[guards[i].match].Host.Value, group})
+			entries = append(entries, MapEntry{Key: guards[i].route.Matches[guards[i].match].Host.Value, Value: group})
 		}
 	}
 	return sortedEntries(entries)
 }
 
 // guardedEntries is the map from guards to what is to be done.
-func guardedEntries(guards []guard) []MapEntry {
+func guardedEntries(guards []claim) []MapEntry {
 	entries := make([]MapEntry, len(guards))
 	for i := range guards {
-		entries[i] = MapEntry{strconv.Itoa(i), withRank(guards[i].value, 0)}
+		entries[i] = MapEntry{Key: itoa(i), Value: withRank(guards[i].value, 0)}
 	}
 	return sortedEntries(entries)
 }
@@ -147,7 +140,6 @@ func (l *lookups) pathTest(paths []route.Path) string {
 	return "{ var(" + l.path + ") -m reg -- " + quoted(`\A(?:`+strings.Join(alternatives, "|")+`)`) + " }"
 }
 
-// conditionTest tests a condition.
 func (l *lookups) conditionTest(c *route.Condition) string {
 	test := l.plainTest(c)
 	if front, values, ok := strings.Cut(test, " -- "); ok && c.Secret() {

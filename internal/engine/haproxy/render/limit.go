@@ -44,7 +44,6 @@ func limitTable(id string, place int, f *route.RateLimit) string {
 	return "limit-" + digest("limit", id, itoa(place), itoa(f.Requests), f.Per.String(), itoa(f.Burst))
 }
 
-// writeLimits writes the tables of a route.
 func (r *renderer) writeLimits(t *text, q *route.Route) {
 	for i := range q.Filters {
 		if f := q.Filters[i].RateLimit; f != nil {
@@ -58,10 +57,15 @@ func (r *renderer) writeLimits(t *text, q *route.Route) {
 // rateLimit writes the rules of a limit. An IPv6 client is its /64.
 func (d *dedicated) rateLimit(place int, f *route.RateLimit) {
 	b := bucketOf(f)
-	counter := itoa(limitsBefore(d.route, place))
-	d.line("http-request track-sc%s var(txn.client),ipmask(32,64) table %s", counter, limitTable(d.route.ID, place, f))
+	counter := 0
+	for _, before := range d.route.Filters[:place] {
+		if before.RateLimit != nil {
+			counter++
+		}
+	}
+	d.line("http-request track-sc%d var(txn.client),ipmask(32,64) table %s", counter, limitTable(d.route.ID, place, f))
 	d.line("http-request set-var(txn.now) date(0,us),div(%d),and(%d)", b.unit, wrap-1)
-	d.line("http-request set-var(txn.full) sc_get_gpt0(%s)", counter)
+	d.line("http-request set-var(txn.full) sc_get_gpt0(%d)", counter)
 	d.line("http-request set-var(txn.ahead) int(0)")
 	d.line("http-request set-var(txn.ahead) var(txn.full),sub(txn.now),add(%d),and(%d),sub(%d) if !{ var(txn.full) -m int 0 }", wrap/2, wrap-1, wrap/2)
 	d.line("http-request set-var(txn.ahead) int(0) if { var(txn.ahead) -m int lt 0 }")
@@ -69,16 +73,5 @@ func (d *dedicated) rateLimit(place int, f *route.RateLimit) {
 	d.line("http-request set-var(txn.wait) int(3600) if { var(txn.wait) -m int gt 3600 }")
 	tooMany := problem{status: 429, code: "rate-limited", text: "too many requests"}
 	d.line("http-request return status 429 %s hdr Retry-After %%[var(txn.wait)] if { var(txn.ahead) -m int gt %d }", tooMany.payload(), b.burst)
-	d.line("http-request sc-set-gpt0(%s) var(txn.now),add(txn.ahead),add(%d),and(%d)", counter, b.interval, wrap-1)
-}
-
-// limitsBefore is the number of limits of the route in front of the one at place.
-func limitsBefore(q *route.Route, place int) int {
-	n := 0
-	for i := range q.Filters[:place] {
-		if q.Filters[i].RateLimit != nil {
-			n++
-		}
-	}
-	return n
+	d.line("http-request sc-set-gpt0(%d) var(txn.now),add(txn.ahead),add(%d),and(%d)", counter, b.interval, wrap-1)
 }

@@ -9,7 +9,6 @@ import (
 	"fairway/internal/route"
 )
 
-// writeListener writes the section of a listener.
 func (r *renderer) writeListener(t *text, l *route.Listener) {
 	base := requestSection
 	if l.TCP {
@@ -17,9 +16,7 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 	}
 	t.section("frontend %s from %s", FrontendName(l.Name), base)
 	r.writeBind(t, l)
-	for _, line := range logLines(*r.o, l.TCP) {
-		t.line("%s", line)
-	}
+	r.writeLog(t, l.TCP)
 	r.writeTrust(t, l)
 	if l.TCP {
 		r.writeConnections(t, l)
@@ -42,7 +39,6 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 // listenerWord is what stands for a listener in variables.
 func listenerWord(name string) string { return strings.TrimPrefix(FrontendName(name), frontendPrefix) }
 
-// writeTrust writes which proxies are trusted on the listener.
 func (r *renderer) writeTrust(t *text, l *route.Listener) {
 	nets := trustedNets(l.TrustedProxies)
 	if l.ProxyProtocol {
@@ -66,9 +62,7 @@ func trustedNets(prefixes []netip.Prefix) []string {
 	return nets
 }
 
-// writeBind writes where a listener listens.
 func (r *renderer) writeBind(t *text, l *route.Listener) {
-	addresses := r.bindAddresses(l)
 	options := ""
 	if l.TLS {
 		options = " ssl crt-list " + quoted(r.o.certListPath(l.Name)) + " alpn h2,http/1.1"
@@ -76,29 +70,20 @@ func (r *renderer) writeBind(t *text, l *route.Listener) {
 			options += " ca-file " + quoted(cmp.Or(r.o.Authorities[l.ClientCAFile], l.ClientCAFile)) + " verify optional"
 		}
 	}
-	for _, a := range addresses {
+	for _, a := range r.bindAddresses(l) {
 		t.line("bind %s%s", a, options)
 	}
 }
 
-// bindAddresses are the addresses of a listener as HAProxy has them.
 func (r *renderer) bindAddresses(l *route.Listener) []string {
 	if a, ok := r.o.Bind[l.Name]; ok {
 		return r.bindAddress(a.Addr().Unmap(), int(a.Port()))
 	}
 	host, port, err := net.SplitHostPort(l.Address)
-	if err != nil {
+	n, portErr := net.LookupPort("tcp", port)
+	addr, addrErr := netip.ParseAddr(cmp.Or(host, "::"))
+	if err != nil || portErr != nil || addrErr != nil {
 		return nil
-	}
-	n, err := net.LookupPort("tcp", port)
-	if err != nil {
-		return nil
-	}
-	addr := netip.IPv6Unspecified()
-	if host != "" {
-		if addr, err = netip.ParseAddr(host); err != nil {
-			return nil
-		}
 	}
 	return r.bindAddress(addr.Unmap(), n)
 }

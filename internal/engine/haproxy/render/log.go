@@ -1,25 +1,22 @@
 package render
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
 // HAProxy reports each request and connection in one line, from which package
 // haproxy makes metrics and the access log. The lines go through a ring, which a
-// worker forwards over a stream: nothing is lost while the reader is busy, and it
-// costs a request a third of what a datagram costs. (A socket for datagrams holds
-// ten of them on Linux, and HAProxy drops the next.)
+// worker forwards over a stream: nothing is lost while the reader is busy. (A socket
+// for datagrams holds ten of them on Linux, and HAProxy drops the next.)
 //
-// A ring whose reader is away connects to it again without a pause, thousands of
-// times a second, and Fairway may well be away. So it sends to a relay in HAProxy
-// itself, which waits before it connects; what is reported meanwhile is lost. The relay
-// listens on an abstract socket, because a file can be removed while HAProxy serves
-// on, and then it would be the relay that is away. An abstract socket has no owner:
-// every process on the machine could connect to it. So each line begins with a key
-// (Options.LogKey), and what begins otherwise is not read.
+// A ring whose reader is away connects again without a pause, thousands of times a
+// second. So it sends to a relay in HAProxy itself, which waits before it connects;
+// what is reported meanwhile is lost. The relay listens on an abstract socket, because
+// a file can be removed while HAProxy serves on. Every process on the machine could
+// connect to it: so each line begins with a key (Options.LogKey), and what begins
+// otherwise is not read.
 //
 // From HAProxy 3.4 on a ring sends to IP addresses alone, which anybody on the machine
 // could connect to. There lines come as datagrams after all.
@@ -74,12 +71,8 @@ const (
 )
 
 // RouteKey stands for the ID of a route in map values and in the log.
-func RouteKey(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:8])
-}
+func RouteKey(id string) string { return hashed(id, 16) }
 
-// frontendPrefix begins the names of the frontends of listeners.
 const frontendPrefix = "in-"
 
 // FrontendName is HAProxy's name for a listener; bytes that it does not take in a
@@ -88,8 +81,7 @@ func FrontendName(listener string) string {
 	var b strings.Builder
 	b.WriteString(frontendPrefix)
 	for i := range len(listener) {
-		c := listener[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' {
+		if c := listener[i]; c != '_' && isPlainArgument(string(rune(c))) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "_%02x", c)
@@ -100,26 +92,12 @@ func FrontendName(listener string) string {
 
 // ListenerOf is the listener with a FrontendName; empty when the name is none.
 func ListenerOf(frontend string) string {
-	rest, ok := strings.CutPrefix(frontend, frontendPrefix)
-	if !ok {
+	name, ok := strings.CutPrefix(frontend, frontendPrefix)
+	listener, err := url.PathUnescape(strings.ReplaceAll(name, "_", "%"))
+	if !ok || err != nil {
 		return ""
 	}
-	var b strings.Builder
-	for before, after, escaped := strings.Cut(rest, "_"); ; before, after, escaped = strings.Cut(rest, "_") {
-		b.WriteString(before)
-		if !escaped {
-			return b.String()
-		}
-		if len(after) < 2 {
-			return ""
-		}
-		c, err := hex.DecodeString(after[:2])
-		if err != nil {
-			return ""
-		}
-		b.Write(c)
-		rest = after[2:]
-	}
+	return listener
 }
 
 // Relay is the section that carries the lines from the ring to Fairway. Its one
@@ -143,72 +121,56 @@ const (
 	endIf       = ".endif"
 )
 
-// logSection is the ring; no lines when nothing is logged.
-func logSection(o Options) []string {
-	if o.LogSocket == "" {
-		return nil
+func (r *renderer) writeRing(t *text) {
+	if r.o.LogSocket == "" {
+		return
 	}
-	relay := relayAddress(o)
-	return []string{
-		ifRing,
-		"ring " + logRing,
-		"    description \"requests and connections, for Fairway\"",
-		"    format raw",
-		fmt.Sprintf("    maxlen %d", logLength),
-		fmt.Sprintf("    size %d", logSize),
-		"    timeout connect 1s",
-		"    timeout server 10s",
-		"    server relay " + relay + " log-proto octet-count",
-		"",
-		"listen " + Relay,
-		"    mode tcp",
-		"    bind " + relay,
-		"    timeout client 24h",
-		"    timeout server 24h",
-		"    timeout connect 1s",
-		"    retries 0",
-		"    tcp-request inspect-delay 250ms",
-		"    tcp-request content accept if WAIT_END",
-		"    server fairway unix@" + o.LogSocket,
-		endIf,
-	}
+	// The name is another one for each directory and key, as HAProxys in several
+	// containers may share one network.
+	relay := "abns@fairway-" + hashed(r.o.Dir+"\x00"+r.o.LogKey, 24)
+	t.WriteString("\n" + ifRing + "\nring " + logRing + "\n")
+	t.line(`description "requests and connections, for Fairway"`)
+	t.line("format raw")
+	t.line("maxlen %d", logLength)
+	t.line("size %d", logSize)
+	t.line("timeout connect 1s")
+	t.line("timeout server 10s")
+	t.line("server relay %s log-proto octet-count", relay)
+	t.section("listen %s", Relay)
+	t.line("mode tcp")
+	t.line("bind %s", relay)
+	t.line("timeout client 24h")
+	t.line("timeout server 24h")
+	t.line("timeout connect 1s")
+	t.line("retries 0")
+	t.line("tcp-request inspect-delay 250ms")
+	t.line("tcp-request content accept if WAIT_END")
+	t.line("server fairway unix@%s", r.o.LogSocket)
+	t.WriteString(endIf + "\n")
 }
 
-// relayAddress is where the relay listens. The name is another one for each
-// directory and key, as HAProxys in several containers may share one network.
-func relayAddress(o Options) string {
-	sum := sha256.Sum256([]byte(o.Dir + "\x00" + o.LogKey))
-	return "abns@fairway-" + hex.EncodeToString(sum[:12])
-}
-
-// logLines belong into each frontend; tcp says of one in TCP mode.
-func logLines(o Options, tcp bool) []string {
-	if o.LogSocket == "" {
-		return nil
+// writeLog writes where and in which form a frontend reports; tcp says of one that it is in TCP mode.
+func (r *renderer) writeLog(t *text, tcp bool) {
+	if r.o.LogSocket == "" {
+		return
 	}
-	kind, status, duration, bytes := LineRequest, "%ST", "%Ta", "%B"
+	fields := []string{secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight)}
+	access := []string{variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath)}
 	if tcp {
-		kind, status, duration = LineConnection, "%U", "%Tt"
+		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
+		access = []string{"-", "TCP", "-", "", variable(VarHost), "-"}
 	}
-	fields := []string{secret(o.LogKey) + kind, routeField, status, duration, "%rc", variable(VarCode), "%ts", "%b", "%s", bytes, variable(varWeight)}
-	if o.AccessLog {
-		fields = append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient))
-		if tcp {
-			fields = append(fields, "-", "TCP", "-", "", variable(VarHost), "-")
-		} else {
-			fields = append(fields, variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath))
-		}
+	if r.o.AccessLog {
+		fields = append(append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient)), access...)
 	}
-	return []string{
-		ifRing,
-		fmt.Sprintf("log ring@%s len %d format raw local0", logRing, logLength),
-		endIf,
-		ifDatagrams,
-		fmt.Sprintf("log %s len %d format raw local0", Datagrams(o.LogSocket), logLength),
-		endIf,
-		"option dontlognull",
-		`log-format "` + strings.Join(fields, `\t`) + `"`,
-	}
+	t.line(ifRing)
+	t.line("log ring@%s len %d format raw local0", logRing, logLength)
+	t.line(endIf)
+	t.line(ifDatagrams)
+	t.line("log %s len %d format raw local0", Datagrams(r.o.LogSocket), logLength)
+	t.line(endIf)
+	t.line("option dontlognull")
+	t.line(`log-format "%s"`, strings.Join(fields, `\t`))
 }
 
 // A line costs HAProxy and Fairway together about half of what a request costs. So

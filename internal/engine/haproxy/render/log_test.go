@@ -26,17 +26,22 @@ func TestFrontendName(t *testing.T) {
 func TestLogLines(t *testing.T) {
 	for _, access := range []bool{false, true} {
 		for _, tcp := range []bool{false, true} {
-			lines := logLines(Options{LogSocket: "/run/log.sock", AccessLog: access}, tcp)
+			var lines text
+			(&renderer{o: &Options{LogSocket: "/run/log.sock", AccessLog: access}}).writeLog(&lines, tcp)
 			want := FieldTime
 			if access {
 				want = FieldCount
 			}
-			if n := strings.Count(lines[len(lines)-1], `\t`) + 1; n != want {
+			if n := strings.Count(lines.String(), `\t`) + 1; n != want {
 				t.Errorf("access log %v, tcp %v: %d fields, want %d", access, tcp, n, want)
 			}
 		}
 	}
-	if logLines(Options{}, false) != nil || logSection(Options{}) != nil {
+	var nothing text
+	r := &renderer{o: &Options{}}
+	r.writeLog(&nothing, false)
+	r.writeRing(&nothing)
+	if nothing.Len() > 0 {
 		t.Error("something is logged to nowhere")
 	}
 }

@@ -6,19 +6,19 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 
 	"fairway/internal/route"
 )
 
-// digest is a short name for any text.
-func digest(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil))[:10]
+// hashed identifies a text by so many hexadecimal digits.
+func hashed(text string, digits int) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:digits]
 }
+
+// digest is a short name for any text.
+func digest(parts ...string) string { return hashed(strings.Join(parts, "\x00")+"\x00", 10) }
 
 // answersSection answers what no endpoint gets.
 const answersSection = "answers"
@@ -37,7 +37,6 @@ func serverName(b *route.Backend, e *route.Endpoint, address netip.AddrPort) str
 	return "s" + digest("server", b.ID, e.ID, address.String())
 }
 
-// mapPath is where a map is.
 func (o *Options) mapPath(name string) string {
 	return filepath.Join(o.Dir, DirMaps, name+".map")
 }
@@ -47,7 +46,6 @@ func (o *Options) certPath(c route.Certificate) string {
 	return filepath.Join(o.Dir, DirCerts, digest("pair", c.CertFile, c.KeyFile)+".pem")
 }
 
-// certListPath is where the list of a listener is.
 func (o *Options) certListPath(listener string) string {
 	return filepath.Join(o.Dir, "crt-list-"+listenerWord(listener)+".txt")
 }

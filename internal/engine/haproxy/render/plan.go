@@ -30,88 +30,60 @@ type work struct {
 
 // plan decides for every route how it is served.
 func (r *renderer) plan(previous *Config) *work {
-	w := &work{profiles: map[string]*profile{}, sticky: map[string]bool{}, slots: newSlots(previous, r.o.Resting)}
 	requests, connections := r.table.Split()
+	routes := slices.Concat(requests, connections)
+	w := &work{
+		profiles: map[string]*profile{}, sticky: map[string]bool{}, shared: make(map[slotKey]string, len(r.table.Backends)),
+		claims: make([]claim, 0, 2*len(routes)),
+	}
 	r.isTCP = make(map[*route.Route]bool, len(connections))
 	for _, q := range connections {
 		r.isTCP[q] = true
 	}
-	plain := profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0)
-	w.profiles[plain.name] = &plain
-	places := r.place(w, slices.Concat(requests, connections))
-	for i := range places {
-		p := &places[i]
-		name := answersSection
-		switch {
-		case p.route.Refused != "":
-		case p.profile != nil:
-			if name = w.shared[slotKey{p.profile.name, p.backend.ID}]; name == "" {
-				name = w.share(r, p)
-			}
-		case !p.shareable:
-			name = dedicatedName(p.route.ID)
-			w.addOwn(r, name, p.route, p.backend)
+	w.profile(profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0))
+	profiles := make([]*profile, len(routes)) // of the sections that routes share; nil when they do not
+	for i, q := range routes {
+		if b := r.table.Backend(q.Backend); b != nil && q.Refused == "" && isShareable(q) {
+			profiles[i] = w.profile(profileOf(b, r.idle(q)))
+			w.shared[slotKey{profiles[i].name, b.ID}] = ""
 		}
-		r.addRoute(w, p, name)
+	}
+	w.slots = newSlots(previous, r.o.Resting, w.shared)
+	for i, q := range routes {
+		name, b := answersSection, r.table.Backend(q.Backend)
+		switch {
+		case q.Refused != "":
+		case profiles[i] != nil:
+			name = w.share(r, profiles[i], b)
+		case !isShareable(q):
+			name = dedicatedName(q.ID)
+			w.addOwn(r, name, q, b)
+		}
+		r.addRoute(w, q, b, name)
 	}
 	r.features = r.features.with(Features{})
-	sortGuards(r.guards)
-	sortGuards(r.tcpGuards)
+	for _, guards := range [][]claim{r.guards, r.tcpGuards} {
+		slices.SortFunc(guards, func(a, b claim) int { return route.Compare(a.route, a.match, b.route, b.match) })
+	}
 	return w
 }
 
-// placed is a route and where it is served.
-type placed struct {
-	route     *route.Route
-	backend   *route.Backend // nil for none
-	shareable bool
-	profile   *profile // of the section it shares; nil when it does not
-}
-
-// place finds out where routes are served, and gives back the sections that are not
-// needed any more.
-func (r *renderer) place(w *work, routes []*route.Route) []placed {
-	places := make([]placed, len(routes))
-	w.shared = make(map[slotKey]string, len(r.table.Backends))
-	for i, q := range routes {
-		p := &places[i]
-		*p = placed{route: q, shareable: isShareable(q)}
-		if q.Backend != "" {
-			p.backend = r.table.Backend(q.Backend)
-		}
-		if p.backend != nil && q.Refused == "" && p.shareable {
-			p.profile = w.profile(profileOf(p.backend, r.idle(q)))
-			w.shared[slotKey{p.profile.name, p.backend.ID}] = ""
-		}
+// share is the section for the backend, which its plain routes share.
+func (w *work) share(r *renderer, p *profile, b *route.Backend) string {
+	key := slotKey{p.name, b.ID}
+	if w.shared[key] == "" {
+		s := w.slots.take(p, b)
+		s.Servers = r.servers(b)
+		w.sections = append(w.sections, s)
+		w.sticky[s.Name] = b.Sticky != ""
+		w.shared[key] = s.Name
 	}
-	w.slots.release(w.shared)
-	w.sections = make([]Section, 0, len(w.shared))
-	w.claims = make([]claim, 0, 2*len(routes))
-	w.services = make([]MapEntry, 0, len(routes))
-	w.hosts = make([]MapEntry, 0, len(routes))
-	return places
-}
-
-// share takes a section for the backend, which other routes share.
-func (w *work) share(r *renderer, p *placed) string {
-	s := w.slots.take(p.profile, p.backend)
-	s.Servers = r.servers(p.backend)
-	w.sections = append(w.sections, s)
-	if p.backend.Sticky != "" {
-		w.sticky[s.Name] = true
-	}
-	w.shared[slotKey{p.profile.name, p.backend.ID}] = s.Name
-	return s.Name
-}
-
-func sortGuards(guards []guard) {
-	slices.SortFunc(guards, func(a, b guard) int { return route.Compare(a.route, a.match, b.route, b.match) })
+	return w.shared[key]
 }
 
 // idle is how long a connection that is passed through may be silent.
 func (r *renderer) idle(q *route.Route) time.Duration { return cmp.Or(q.Idle, r.o.TunnelTimeout) }
 
-// profile returns the profile that equals p.
 func (w *work) profile(p profile) *profile {
 	known := w.profiles[p.name]
 	if known == nil {
@@ -121,7 +93,6 @@ func (w *work) profile(p profile) *profile {
 	return known
 }
 
-// addOwn adds a dedicated section.
 func (w *work) addOwn(r *renderer, name string, q *route.Route, b *route.Backend) {
 	w.own = append(w.own, q)
 	s := Section{Name: name, Route: q.ID, Service: q.Service, Used: true}
@@ -163,18 +134,16 @@ func isShareable(q *route.Route) bool {
 	return len(filters) == 0
 }
 
-// addRoute adds the matches of a route.
-func (r *renderer) addRoute(w *work, p *placed, section string) {
-	q := p.route
-	k := knobsOf(q, p.backend, p.shareable)
+// addRoute adds the matches of a route, with its backend or nil.
+func (r *renderer) addRoute(w *work, q *route.Route, b *route.Backend, section string) {
 	token := RouteKey(q.ID)
-	value := k.value(section, token, q.Priority)
-	w.services = append(w.services, MapEntry{token, mapWord(q.Service)})
+	value := knobsOf(q, b).value(section, token, q.Priority)
+	w.services = append(w.services, MapEntry{Key: token, Value: mapWord(q.Service)})
 	var keys []string
 	for i := range q.Matches {
 		m := &q.Matches[i]
 		if m.Host.Kind != route.HostRegexp && !r.isTCP[q] {
-			w.hosts = append(w.hosts, MapEntry{hostKey(m.Host), "1"})
+			w.hosts = append(w.hosts, MapEntry{Key: hostKey(m.Host), Value: "1"})
 		}
 		if m.Host.Kind == route.HostDeep {
 			r.features.Deep = append(r.features.Deep, strings.Count(m.Host.Value, ".")+1)
@@ -184,7 +153,7 @@ func (r *renderer) addRoute(w *work, p *placed, section string) {
 			continue
 		}
 		if !isSimple(m) {
-			r.guards = append(r.guards, guard{q, i, value})
+			r.guards = append(r.guards, claim{"", q, i, value})
 			for j := range m.Conditions {
 				kind := m.Conditions[j].Kind
 				r.asksQuery = r.asksQuery || kind == route.ConditionQuery || kind == route.ConditionQueryRegexp
@@ -199,11 +168,10 @@ func (r *renderer) addRoute(w *work, p *placed, section string) {
 	}
 }
 
-// addConnection adds a match of a route for connections.
 func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
 	m := &q.Matches[i]
 	if !isSimpleTCP(m) {
-		r.tcpGuards = append(r.tcpGuards, guard{q, i, value})
+		r.tcpGuards = append(r.tcpGuards, claim{"", q, i, value})
 		return
 	}
 	r.features.Priorities = r.features.Priorities || q.Priority != 0
@@ -212,8 +180,8 @@ func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
 	}
 }
 
-// knobsOf are the settings of a route, with its backend or nil, in a shared section.
-func knobsOf(q *route.Route, b *route.Backend, shareable bool) knobs {
+// knobsOf are the settings of a route, with its backend or nil.
+func knobsOf(q *route.Route, b *route.Backend) knobs {
 	if q.Refused != "" {
 		return knobs{err: "route-refused"}
 	}
@@ -221,7 +189,7 @@ func knobsOf(q *route.Route, b *route.Backend, shareable bool) knobs {
 	if b != nil {
 		k.upgrade = strings.Join(b.Upgrade, ",")
 	}
-	if !shareable {
+	if !isShareable(q) {
 		return k // its section has the rest
 	}
 	for i := range q.Filters {
@@ -238,7 +206,6 @@ func knobsOf(q *route.Route, b *route.Backend, shareable bool) knobs {
 	return k
 }
 
-// httpsKnob is a redirect as a field.
 func httpsKnob(f *route.RedirectHTTPS) string {
 	port, status, kind := "", "", "own"
 	if f.Port != 0 && f.Port != 443 {
@@ -256,7 +223,6 @@ func httpsKnob(f *route.RedirectHTTPS) string {
 	return fmt.Sprintf("%s.%s.%s", status, port, kind)
 }
 
-// addSections adds the backend sections with their servers.
 func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool) {
 	c.Sections = slices.Clone(w.sections)
 	used, most := map[string]int{}, 1
@@ -280,7 +246,7 @@ func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool)
 			c.keepDedicated(w, previous)
 		}
 	}
-	sortSections(c.Sections)
+	slices.SortFunc(c.Sections, func(a, b Section) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // keepDedicated takes over dedicated sections that are not needed any more, empty.
@@ -297,17 +263,16 @@ func (c *Config) keepDedicated(w *work, previous *Config) {
 	}
 }
 
-// maps makes the maps.
 func (r *renderer) maps(w *work) []Map {
 	var settings, sticky, cookies, checks []MapEntry
 	if r.table.Revision == 0 && len(r.table.Routes) == 0 {
-		settings = []MapEntry{{"starting", "1"}}
+		settings = []MapEntry{{Key: "starting", Value: "1"}}
 	}
 	for i := range w.sections {
 		s := &w.sections[i]
 		for j := range s.Servers {
 			if v := &s.Servers[j]; v.Health != nil {
-				checks = append(checks, MapEntry{v.Name, checkHost(v.Health, v.Address)})
+				checks = append(checks, MapEntry{Key: v.Name, Value: checkHost(v.Health, v.Address)})
 			}
 		}
 		if !w.sticky[s.Name] {
@@ -316,9 +281,9 @@ func (r *renderer) maps(w *work) []Map {
 		for j := range s.Servers {
 			v := &s.Servers[j]
 			value := route.StickyValue(s.Backend, v.Endpoint)
-			cookies = append(cookies, MapEntry{v.Name, value})
+			cookies = append(cookies, MapEntry{Key: v.Name, Value: value})
 			if v.State == route.EndpointReady {
-				sticky = append(sticky, MapEntry{value, v.Name})
+				sticky = append(sticky, MapEntry{Key: value, Value: v.Name})
 			}
 		}
 	}
@@ -326,7 +291,7 @@ func (r *renderer) maps(w *work) []Map {
 		{Name: mapRoutes, Entries: routeEntries(w.claims, r.guards)},
 		{Name: mapHosts, Entries: sortedEntries(w.hosts)},
 		{Name: mapSettings, Entries: settings},
-		{Name: mapGroups, Entries: groupEntries(slices.Concat(r.guards, r.tcpGuards)...)},
+		{Name: mapGroups, Entries: groupEntries(slices.Concat(r.guards, r.tcpGuards))},
 		{Name: mapGuarded, Entries: guardedEntries(r.guards)},
 		{Name: mapServices, Entries: sortedEntries(w.services)},
 		{Name: mapSticky, Entries: sortedEntries(sticky)},
@@ -343,7 +308,6 @@ func (r *renderer) maps(w *work) []Map {
 	return all
 }
 
-// addCertificates adds the lists of certificates.
 func (r *renderer) addCertificates(c *Config) {
 	for i := range r.table.Listeners {
 		l := &r.table.Listeners[i]

@@ -1,8 +1,7 @@
 package render
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -23,7 +22,6 @@ const baseSection, httpSection = "base", "http"
 // peersSection keeps tables of clients over a reload; localPeer is this process.
 const peersSection, localPeer = "workers", "fairway"
 
-// The maps, by name.
 const (
 	mapRoutes      = "routes"      // where a request goes
 	mapHosts       = "hosts"       // the hosts that routes name
@@ -39,42 +37,30 @@ const (
 	mapUsers       = "users"       // hashes of passwords that are quick to check
 )
 
-// renderer is one rendering.
 type renderer struct {
 	o        *Options
 	table    *route.Table
 	features Features
-	guards   []guard
+	guards   []claim
 
 	isTCP     map[*route.Route]bool // routes for connections
-	tcpGuards []guard
+	tcpGuards []claim
 	asksQuery bool // a guarded match asks for parameters of the query
 }
 
 func (o Options) withDefaults() Options {
-	set := func(v *time.Duration, otherwise time.Duration) {
-		if *v == 0 {
-			*v = otherwise
-		}
-	}
-	set(&o.HardStopAfter, 30*time.Minute)
-	set(&o.HeaderTimeout, 10*time.Second)
-	set(&o.IdleTimeout, 120*time.Second)
-	set(&o.ClientTimeout, 60*time.Second)
-	set(&o.DialTimeout, 3*time.Second)
-	set(&o.ResponseTimeout, 60*time.Second)
-	set(&o.EndpointIdle, 4*time.Second)
-	set(&o.ServerNameTimeout, 5*time.Second)
-	set(&o.TunnelTimeout, time.Hour)
-	if o.Spares == 0 {
-		o.Spares = 50
-	}
-	if o.MaxHeaders == 0 {
-		o.MaxHeaders = 200
-	}
-	if o.AdminSocket == "" {
-		o.AdminSocket = filepath.Join(o.Dir, "admin.sock")
-	}
+	o.HardStopAfter = cmp.Or(o.HardStopAfter, 30*time.Minute)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 120*time.Second)
+	o.ClientTimeout = cmp.Or(o.ClientTimeout, 60*time.Second)
+	o.DialTimeout = cmp.Or(o.DialTimeout, 3*time.Second)
+	o.ResponseTimeout = cmp.Or(o.ResponseTimeout, 60*time.Second)
+	o.EndpointIdle = cmp.Or(o.EndpointIdle, 4*time.Second)
+	o.ServerNameTimeout = cmp.Or(o.ServerNameTimeout, 5*time.Second)
+	o.TunnelTimeout = cmp.Or(o.TunnelTimeout, time.Hour)
+	o.Spares = cmp.Or(o.Spares, 50)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, 200)
+	o.AdminSocket = cmp.Or(o.AdminSocket, filepath.Join(o.Dir, "admin.sock"))
 	return o
 }
 
@@ -118,23 +104,18 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 	r.addSections(c, w, previous, fresh)
 	c.Maps = r.maps(w)
 	r.addCertificates(c)
-	if previous != nil {
-		c.size = previous.size
-	}
 	c.assemble()
 	return c, nil
 }
 
 // with adds what other features look at.
 func (f Features) with(other Features) Features {
-	deep := slices.Clone(f.Deep)
-	deep = append(deep, other.Deep...)
+	deep := slices.Concat(f.Deep, other.Deep)
 	slices.Sort(deep)
 	slices.Reverse(deep)
 	return Features{Priorities: f.Priorities || other.Priorities, Deep: slices.Compact(deep)}
 }
 
-// writeBlocks writes the pieces that cannot be changed without a reload.
 func (r *renderer) writeBlocks(c *Config, w *work) {
 	add := func(name, kept string, write func(t *text)) {
 		var t text
@@ -184,7 +165,6 @@ func (c *Config) keep(previous *Config) {
 	}
 }
 
-// assemble puts the text together, and the structure and the marker.
 func (c *Config) assemble() {
 	slices.SortStableFunc(c.Blocks, func(a, b Block) int { return blockOrder(a) - blockOrder(b) })
 	sections := map[string][]string{}
@@ -204,15 +184,11 @@ func (c *Config) assemble() {
 	}
 	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 
-	marked := c.body()
-	c.size = len(marked)
-	body := plain(marked)
-	sum := sha256.Sum256([]byte(body))
-	c.Marker = c.Structure.Hash() + "." + hex.EncodeToString(sum[:])[:16]
+	body := plain(c.body())
+	c.Marker = c.Structure.Hash() + "." + hashed(body, 16)
 	c.Text = []byte(c.withMarker(body))
 }
 
-// withMarker puts the head with the marker in front of the body.
 func (c *Config) withMarker(body string) string {
 	return "# Written by Fairway. Changes made here are lost.\n\nglobal\n  set-var " + socket.MarkerVariable + " str(" + c.Marker + ")" +
 		strings.TrimPrefix(body, "\nglobal")
@@ -221,15 +197,12 @@ func (c *Config) withMarker(body string) string {
 // body is the text with its marks, without the marker.
 func (c *Config) body() string {
 	var t text
-	t.Grow(c.size + c.size/16)
+	each := map[string]string{}
 	for _, b := range c.Blocks {
 		t.WriteString(b.Text)
 		if s := c.Section(b.Kept); s != nil {
 			s.writeServers(&t)
 		}
-	}
-	each := map[string]string{}
-	for _, b := range c.Blocks {
 		each[b.Kept] = b.Each
 	}
 	for i := range c.Sections {
@@ -292,10 +265,8 @@ func (r *renderer) writeGlobal(t *text) {
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
 
-	r.writeExtraGlobal(t)
-	if ring := logSection(*o); ring != nil {
-		t.WriteString("\n" + strings.Join(ring, "\n") + "\n")
-	}
+	t.byOperator(o.Extra.Global)
+	r.writeRing(t)
 
 	// What is counted for clients goes over to the next worker at a reload.
 	t.section("peers %s", peersSection)

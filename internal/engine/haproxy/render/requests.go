@@ -9,14 +9,12 @@ import (
 // text is a piece of configuration under way.
 type text struct{ strings.Builder }
 
-// section begins a section.
 func (t *text) section(format string, args ...any) {
 	t.WriteByte('\n')
 	fmt.Fprintf(t, format, args...)
 	t.WriteByte('\n')
 }
 
-// line adds a line to the section.
 func (t *text) line(format string, args ...any) {
 	t.WriteString("  ")
 	fmt.Fprintf(t, format, args...)
@@ -28,7 +26,6 @@ func (t *text) since(version, line string) {
 	t.WriteString(".if version_atleast(" + version + ")\n  " + line + "\n.endif\n")
 }
 
-// note adds a comment.
 func (t *text) note(format string, args ...any) {
 	t.WriteString("  # " + comment(fmt.Sprintf(format, args...)) + "\n")
 }
@@ -136,7 +133,6 @@ func (l *lookups) test(tests ...string) string {
 	return " if " + strings.Join(tests, " ")
 }
 
-// writeLookups writes the search for the route of a request.
 func (r *renderer) writeLookups(t *text) {
 	t.note("the route")
 	l := lookups{
@@ -269,7 +265,6 @@ func (r *renderer) writeKnobs(t *text) {
 // maxStrip is how many segments a shared section can take off a path.
 const maxStrip = 8
 
-// writeResponses writes what happens to every answer.
 func (r *renderer) writeResponses(t *text) {
 	t.note("answers")
 	// 101 is for those who have asked for a switch, and for no other protocol.

@@ -82,7 +82,7 @@ func appendTCPKeys(keys []string, m *route.Match) []string {
 	return keys
 }
 
-// claim is a simple match at one of its keys.
+// claim is a simple match at one of its keys, or a guarded one, which has none.
 type claim struct {
 	key   string
 	route *route.Route
@@ -92,7 +92,7 @@ type claim struct {
 
 // routeEntries is the map of routes: the winner at each key. Values come without
 // the rank among guarded matches, which is put in here.
-func routeEntries(claims []claim, guards []guard) []MapEntry {
+func routeEntries(claims []claim, guards []claim) []MapEntry {
 	slices.SortFunc(claims, func(a, b claim) int { return strings.Compare(a.key, b.key) })
 	entries := make([]MapEntry, 0, len(claims))
 	var above []claim // winners at the keys that the current one begins with
@@ -110,7 +110,7 @@ func routeEntries(claims []claim, guards []guard) []MapEntry {
 		}
 		best.key = key
 		above = append(above, best)
-		entries = append(entries, MapEntry{key, ranked(best, guards)})
+		entries = append(entries, MapEntry{Key: key, Value: ranked(best, guards)})
 	}
 	return entries
 }
@@ -127,7 +127,7 @@ func better(a, b claim) claim {
 
 // ranked puts the number of guarded matches that go before the claim into its
 // value.
-func ranked(c claim, guards []guard) string {
+func ranked(c claim, guards []claim) string {
 	rank := 0
 	if len(guards) > 0 {
 		rank = sort.Search(len(guards), func(i int) bool {
@@ -182,7 +182,6 @@ type knobs struct {
 	pause   int64
 }
 
-// value makes the value of a route.
 func (k knobs) value(section, token string, priority int) string {
 	v := section + "|" + token + "|" + rankMark + "|" + strconv.Itoa(priority+priorityBase)
 	if k == (knobs{}) && section != answersSection && !strings.HasPrefix(section, dedicatedPrefix) {

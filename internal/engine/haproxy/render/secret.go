@@ -14,7 +14,6 @@ const secretBegin, secretEnd = "\x02", "\x03"
 
 var withoutMarks = strings.NewReplacer(secretBegin, "", secretEnd, "")
 
-// secret marks words of a line as secret.
 func secret(words string) string { return secretBegin + withoutMarks.Replace(words) + secretEnd }
 
 // secretLine marks all of a line that people wrote but its first word.

@@ -1,9 +1,11 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,144 +24,150 @@ const maxWords = 40
 // Unsupported says why a route with its backend (nil for none) cannot be served on
 // HAProxy exactly as the table means it; empty when it can.
 func Unsupported(r *route.Route, b *route.Backend, c Capabilities) string {
+	var u unsupported
 	for i := range r.Matches {
-		if why := unsupportedMatch(&r.Matches[i]); why != "" {
-			return why
-		}
+		u.match(&r.Matches[i])
 	}
 	if r.BodyTimeout != 0 && (c.Major < 2 || c.Major == 2 && c.Minor < 9) {
-		return "before 2.9 HAProxy has one body-timeout for all routes, that of fairway.yml"
+		u.because("before 2.9 HAProxy has one body-timeout for all routes, that of fairway.yml")
 	}
 	limits := 0
 	for i := range r.Filters {
-		if why := unsupportedFilter(&r.Filters[i]); why != "" {
-			return why
-		}
+		u.filter(&r.Filters[i])
 		if r.Filters[i].RateLimit != nil {
 			limits++
 		}
 	}
 	if limits > 2 {
-		return "more than two rate limits"
+		u.because("more than two rate limits")
 	}
-	if b == nil {
-		return ""
+	if b != nil {
+		u.backend(b)
 	}
-	return unsupportedBackend(b)
+	return u.why
 }
 
-// unsupportedFilter refuses what no rule can hold: control characters, which would
-// end a header, and names of headers that are none.
-func unsupportedFilter(f *route.Filter) string {
-	var texts, names []string
+// unsupported is the first reason that was found.
+type unsupported struct{ why string }
+
+func (u *unsupported) because(format string, args ...any) {
+	if u.why == "" {
+		u.why = fmt.Sprintf(format, args...)
+	}
+}
+
+// text refuses what no rule can hold: control characters, which would end a header.
+func (u *unsupported) text(texts ...string) {
+	if slices.ContainsFunc(texts, func(s string) bool { return !isText(s) }) {
+		u.because("a value has a control character")
+	}
+}
+
+// name refuses names that have a meaning in HAProxy's expressions; none is fine.
+func (u *unsupported) name(what, name string) {
+	if name != "" && !isPlainArgument(name) {
+		u.because("the name of the %s %q has other characters than letters, digits, - and _", what, name)
+	}
+}
+
+// expressions refuses those that HAProxy's library reads in another way.
+func (u *unsupported) expressions(d pcre.Dialect, values ...string) {
+	for _, v := range values {
+		if _, err := pcre.Translate(v, d); err != nil {
+			u.because("the expression %q: %v", v, err)
+		}
+	}
+}
+
+func (u *unsupported) filter(f *route.Filter) {
 	switch {
 	case f.RewritePath != nil:
 		if _, _, why := rewriting(f.RewritePath); why != "" {
-			return why
+			u.because("%s", why)
 		}
-		texts = []string{f.RewritePath.Replace}
+		u.text(f.RewritePath.Replace)
 	case f.Redirect != nil:
-		texts = []string{f.Redirect.Scheme, f.Redirect.Host, f.Redirect.Path}
+		u.text(f.Redirect.Scheme, f.Redirect.Host, f.Redirect.Path)
 	case f.BasicAuth != nil:
-		texts = []string{f.BasicAuth.Realm}
-		for _, u := range f.BasicAuth.Users {
-			if why := TooDear(u.Hash); why != "" {
-				return fmt.Sprintf("the password of the user %q: %s", u.Name, why)
+		for _, user := range f.BasicAuth.Users {
+			if why := TooDear(user.Hash); why != "" {
+				u.because("the password of the user %q: %s", user.Name, why)
 			}
 		}
+		u.text(f.BasicAuth.Realm)
 	case f.StripPrefix != nil:
-		texts = []string{f.StripPrefix.Prefix}
+		u.text(f.StripPrefix.Prefix)
 	case f.AddPrefix != nil:
-		texts = []string{f.AddPrefix.Prefix}
+		u.text(f.AddPrefix.Prefix)
+	case f.RequestHeaders != nil:
+		u.headers(f.RequestHeaders)
+	case f.ResponseHeaders != nil:
+		u.headers(f.ResponseHeaders)
 	}
-	for _, h := range []*route.HeaderOperation{f.RequestHeaders, f.ResponseHeaders} {
-		if h == nil {
-			continue
-		}
-		names = append(names, h.Remove...)
-		for _, v := range append(h.Set[:len(h.Set):len(h.Set)], h.Add...) {
-			names, texts = append(names, v.Name), append(texts, v.Value)
-		}
-	}
-	for _, text := range texts {
-		if !isText(text) {
-			return "a value has a control character"
-		}
+}
+
+func (u *unsupported) headers(h *route.HeaderOperation) {
+	names, values := slices.Clone(h.Remove), slices.Concat(h.Set, h.Add)
+	for _, v := range values {
+		u.text(v.Value)
+		names = append(names, v.Name)
 	}
 	for _, name := range names {
 		if !route.IsToken(name) {
-			return fmt.Sprintf("%q is not the name of a header", name)
+			u.because("%q is not the name of a header", name)
 		}
 	}
-	return ""
 }
 
-func unsupportedMatch(m *route.Match) string {
-	exprs := func(d pcre.Dialect, values ...string) string {
-		for _, v := range values {
-			if _, err := pcre.Translate(v, d); err != nil {
-				return fmt.Sprintf("the expression %q: %v", v, err)
-			}
-		}
-		return ""
-	}
+func (u *unsupported) match(m *route.Match) {
 	if m.Host.Kind == route.HostRegexp {
-		if why := exprs(pcre.Plain(), m.Host.Value); why != "" {
-			return why
-		}
+		u.expressions(pcre.Plain(), m.Host.Value)
 	}
 	if m.Path.Kind == route.PathRegexp {
-		if why := exprs(pcre.Plain(), m.Path.Value); why != "" {
-			return why
-		}
+		u.expressions(pcre.Plain(), m.Path.Value)
 	}
 	words := 0
 	for i := range m.Conditions {
 		c := &m.Conditions[i]
 		words += 6
-		why := ""
+		var in unsupported // the condition
 		switch c.Kind {
 		case route.ConditionHostRegexp, route.ConditionPathRegexp:
-			why = exprs(pcre.Plain(), c.Values...)
+			in.expressions(pcre.Plain(), c.Values...)
 		case route.ConditionHeaderRegexp:
 			words += len(c.Values)
-			why = exprs(pcre.Plain(), c.Values...)
+			in.expressions(pcre.Plain(), c.Values...)
 		case route.ConditionQueryRegexp:
-			why = exprs(pcre.Query(), c.Values...)
+			in.expressions(pcre.Query(), c.Values...)
 		case route.ConditionMethod, route.ConditionHeader, route.ConditionQuery, route.ConditionClientIP, route.ConditionListener:
 			words += len(c.Values)
 		}
-		if why != "" && c.Secret() {
-			why = "an expression for " + c.Name + ", which is not repeated here, as it may be a credential"
+		if in.why != "" && c.Secret() {
+			in.why = "an expression for " + c.Name + ", which is not repeated here, as it may be a credential"
 		}
-		if why == "" && (c.Kind == route.ConditionHeader || c.Kind == route.ConditionHeaderRegexp) {
-			why = unsupportedName("header", c.Name)
+		if c.Kind == route.ConditionHeader || c.Kind == route.ConditionHeaderRegexp {
+			in.name("header", c.Name)
 		}
-		if why != "" {
-			return why
-		}
+		u.why = cmp.Or(u.why, in.why)
 	}
 	if words > maxWords {
-		return "a match has more conditions and values than a rule of HAProxy can hold"
+		u.because("a match has more conditions and values than a rule of HAProxy can hold")
 	}
-	return ""
 }
 
-func unsupportedBackend(b *route.Backend) string {
+func (u *unsupported) backend(b *route.Backend) {
 	if b.Health != nil && b.Scheme != route.SchemeTCP {
 		if _, err := checkURI(b.Health.Path); err != nil {
-			return fmt.Sprintf("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
+			u.because("the path of the check %q: it is not a path", route.MaskQuery(b.Health.Path))
 		}
 		for _, v := range b.Health.Headers {
 			if !route.IsToken(v.Name) || !isText(v.Value) {
-				return fmt.Sprintf("the header %q of the check is not one", v.Name)
+				u.because("the header %q of the check is not one", v.Name)
 			}
 		}
 	}
-	if b.TLS != nil && b.TLS.ServerName != "" {
-		if why := unsupportedName("server name", b.TLS.ServerName); why != "" {
-			return why
-		}
+	if b.TLS != nil {
+		u.name("server name", b.TLS.ServerName)
 	}
 	for i := range b.Endpoints {
 		// Names are looked up by the caller of Render.
@@ -170,24 +178,12 @@ func unsupportedBackend(b *route.Backend) string {
 			nameErr = nil
 		}
 		if err != nil || numErr != nil || n == 0 || nameErr != nil {
-			return fmt.Sprintf("the endpoint %q is not an address or a name with a port", b.Endpoints[i].Address)
+			u.because("the endpoint %q is not an address or a name with a port", b.Endpoints[i].Address)
 		}
 	}
-	if why := unsupportedName("cookie", b.Sticky); why != "" {
-		return why
-	}
+	u.name("cookie", b.Sticky)
 	switch b.Balance.On {
 	case route.HashHeader, route.HashCookie, route.HashQuery:
-		return unsupportedName(string(b.Balance.On), b.Balance.Name)
+		u.name(string(b.Balance.On), b.Balance.Name)
 	}
-	return ""
-}
-
-// unsupportedName refuses names that have a meaning in HAProxy's expressions.
-func unsupportedName(what, name string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
-	if strings.Trim(name, plain) == "" {
-		return ""
-	}
-	return fmt.Sprintf("the name of the %s %q has other characters than letters, digits, - and _", what, name)
 }
