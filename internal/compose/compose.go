@@ -230,7 +230,6 @@ func (r *reader) labelText(n *yaml.Node) string {
 	return value.text
 }
 
-// networks returns the networks of a service, given what the file says of them.
 func (r *reader) networks(n *yaml.Node) (list []Network) {
 	if n == nil {
 		return []Network{r.network("default")}
@@ -244,7 +243,6 @@ func (r *reader) networks(n *yaml.Node) (list []Network) {
 	return list
 }
 
-// network returns the network that the file calls key.
 func (r *reader) network(key string) Network {
 	external := yamlnode.Get(r.root, "networks", key, "external")
 	n := Network{Name: r.Name + "_" + key, External: external != nil && yamlnode.Text(external) != "false"}
@@ -256,7 +254,6 @@ func (r *reader) network(key string) Network {
 	return n
 }
 
-// ports returns the ports that the file names for a service.
 func (r *reader) ports(n *yaml.Node) (ports []catalog.Port) {
 	add := func(text string, published bool) {
 		for _, p := range parsePorts(text) {

@@ -100,7 +100,6 @@ func closing(s string) int {
 	return -1
 }
 
-// braced returns the value of what stands between braces.
 func (i *interpolation) braced(s string, depth int) (string, error) {
 	name := leadingName(s)
 	operator := s[len(name):]

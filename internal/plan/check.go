@@ -237,7 +237,6 @@ func (c *checker) compile() []CheckedRoute {
 	return routes
 }
 
-// networkLabel returns the first label by which a service chooses its network.
 func (c *checker) networkLabel(service string) string {
 	first := ""
 	for e := range c.at {

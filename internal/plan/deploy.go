@@ -19,7 +19,6 @@ const (
 	stackNamespace = "com.docker.stack.namespace"
 )
 
-// deploy makes up what would exist after a project has been deployed.
 func (w *world) deploy(p *compose.Project, source string, stack bool) {
 	for _, s := range p.Services {
 		if stack {
@@ -52,7 +51,6 @@ func (w *world) instance(source, prefix string, i int, d *compose.Service, old [
 	}, before
 }
 
-// deployCompose makes up the containers of a service.
 func (w *world) deployCompose(project, source string, d *compose.Service) {
 	mine := func(s *catalog.Service, in *catalog.Instance) bool {
 		return cmp.Or(in.Source, s.Source) == source && in.Labels[composeProject] == project && in.Labels[composeService] == d.Key
@@ -94,7 +92,6 @@ func (w *world) deployCompose(project, source string, d *compose.Service) {
 	}
 }
 
-// deployStack makes up a service of a Swarm with its tasks.
 func (w *world) deployStack(project, source string, d *compose.Service) {
 	name := project + "_" + d.Key
 	id := name + "@" + source

@@ -119,7 +119,6 @@ func (p *Planner) lines(before, after *route.Table) ([]string, error) {
 	return lines, nil
 }
 
-// change makes the change.
 func (p *Planner) change(w *world, r api.PlanRequest) error {
 	project := &compose.Project{Name: r.Project}
 	for i, f := range r.Files {

@@ -118,7 +118,6 @@ func (w *world) composeProblems(p *compose.Project, stack bool) {
 	}
 }
 
-// refusal is the error of all problems, or nil.
 func (w *world) refusal() error {
 	var faults []error
 	for _, p := range w.sorted() {
@@ -237,7 +236,6 @@ func (w *world) relabel(l api.PlanLabel) error {
 	return nil
 }
 
-// remove takes a service or an instance away.
 func (w *world) remove(name string) error {
 	subject, err := catalog.ResolveSubject(&catalog.Snapshot{Services: w.list()}, name)
 	if err != nil {
