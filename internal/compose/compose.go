@@ -53,7 +53,9 @@ const (
 // Project is what one or more files say, later ones over earlier ones.
 type Project struct {
 	// Name is that of the project or stack.
-	Name     string
+	Name string
+	// Stack is true for one that is deployed to a Swarm.
+	Stack    bool
 	Services []*Service
 	Problems []Problem
 }
@@ -214,7 +216,7 @@ func (r *reader) labels(n *yaml.Node, into map[string]string, lines map[string]P
 // variable that has no value.
 func (r *reader) labelText(n *yaml.Node) string {
 	const dollar = "$$ stands for a plain dollar sign"
-	value, err := interpolate(yamlnode.Text(n), r.vars.Values, r.vars.Used)
+	value, err := interpolate(yamlnode.Text(n), r.vars)
 	if err != nil {
 		r.problem(n, CodeVariable, err.Error(), dollar)
 	} else if value.loose {

@@ -24,7 +24,7 @@ func TestInterpolate(t *testing.T) {
 		{"${B:-a}b}", "ab}", ""},
 		{"${B:-{}}", "{}", ""},
 	} {
-		got, err := interpolate(tt.in, env, nil)
+		got, err := interpolate(tt.in, Variables{Values: env})
 		if err != nil || got.text != tt.want || strings.Join(got.missing, " ") != tt.missing || got.loose {
 			t.Errorf("%q: %+v, %v; want %q, missing %q", tt.in, got, err, tt.want, tt.missing)
 		}
@@ -39,7 +39,7 @@ func TestInterpolate(t *testing.T) {
 		"${A:}":           "is expected after the name",
 		strings.Repeat("${X:-", 20) + strings.Repeat("}", 20): "too deep",
 	} {
-		if _, err := interpolate(in, env, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := interpolate(in, Variables{Values: env}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", in, err, want)
 		}
 	}
@@ -49,7 +49,7 @@ func TestInterpolate(t *testing.T) {
 func TestLooseDollar(t *testing.T) {
 	for _, text := range []string{"$", "$1", "^/x$", "Path(`^/a$`)", "${B:-$}", "$ {A}"} {
 		want := strings.Replace(text, "${B:-$}", "$", 1)
-		if got, err := interpolate(text, nil, nil); err != nil || got.text != want || !got.loose {
+		if got, err := interpolate(text, Variables{}); err != nil || got.text != want || !got.loose {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}

@@ -79,33 +79,27 @@ func Check(o CheckOptions) (*Checked, error) {
 		settings: compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}}},
 	}
 	documents := make([]document, len(o.Paths))
-	given := false
 	for i, path := range o.Paths {
 		var err error
 		if documents[i], err = read(path); err != nil {
 			return nil, err
 		}
 		c.order[path] = i
-		given = given || documents[i].kind == kindConfiguration
 	}
-	checked := &Checked{Files: []CheckedFile{}}
-	if !given {
+	if !slices.ContainsFunc(documents, func(d document) bool { return d.kind == kindConfiguration }) {
 		path, data, err := o.Default()
 		if err != nil {
 			return nil, err
 		}
-		listeners := c.settings.Listeners
-		c.configuration(o.Configuration(path, data))
-		if path == "" {
-			c.settings.Listeners = listeners
-		} else {
-			checked.Files = append(checked.Files, CheckedFile{Path: path, Kind: kindConfiguration})
-		}
+		documents = slices.Insert(documents, 0, document{path: path, data: data, kind: kindConfiguration})
 	}
+	checked := &Checked{Files: []CheckedFile{}}
 	for _, d := range documents {
-		checked.Files = append(checked.Files, CheckedFile{Path: d.path, Kind: d.kind})
 		if d.kind == kindConfiguration {
-			c.configuration(o.Configuration(d.path, d.data))
+			c.configuration(o.Configuration(d.path, d.data), d.path != "")
+		}
+		if d.path != "" {
+			checked.Files = append(checked.Files, CheckedFile{Path: d.path, Kind: d.kind})
 		}
 	}
 	for _, d := range documents {
@@ -131,20 +125,20 @@ type checker struct {
 	*world
 	settings  compile.Settings
 	onlySwarm bool
-	projects  []*checkedProject
+	projects  []*compose.Project
 }
 
-// checkedProject is a project of one kind: the files of the same name that are for
-// Compose, or those that are stacks.
-type checkedProject struct {
-	compose.Project
-	stack bool
-}
-
-func (c *checker) configuration(found Configured) {
+// configuration takes over what a configuration says, its listeners only where there is
+// a file of it.
+func (c *checker) configuration(found Configured, isFile bool) {
 	c.problems = append(c.problems, found.Problems...)
-	if found.Settings != nil {
-		c.settings, c.onlySwarm = *found.Settings, found.OnlySwarm
+	if found.Settings == nil {
+		return
+	}
+	listeners := c.settings.Listeners
+	c.settings, c.onlySwarm = *found.Settings, found.OnlySwarm
+	if !isFile {
+		c.settings.Listeners = listeners
 	}
 }
 
@@ -155,28 +149,29 @@ func (c *checker) compose(d document, environ []string) {
 		c.problems = append(c.problems, Problem{File: d.path, Code: compose.CodeVariable, Text: err.Error()})
 	}
 	vars := compose.Variables{Values: values}
+	// Files of one name are one project where they are for Compose, and one where they are stacks.
 	name, stack := compose.ProjectName(d.path, d.root, vars), c.onlySwarm || compose.IsStack(d.root)
-	i := slices.IndexFunc(c.projects, func(p *checkedProject) bool { return p.Name == name && p.stack == stack })
+	i := slices.IndexFunc(c.projects, func(p *compose.Project) bool { return p.Name == name && p.Stack == stack })
 	if i < 0 {
 		i = len(c.projects)
-		c.projects = append(c.projects, &checkedProject{compose.Project{Name: name}, stack})
+		c.projects = append(c.projects, &compose.Project{Name: name, Stack: stack})
 	}
 	c.projects[i].Add(d.path, d.root, vars)
 }
 
 // deployed makes up the services of a project: one instance of each, on networks
 // that Fairway reaches.
-func (c *checker) deployed(p *checkedProject) {
-	c.composeProblems(&p.Project, p.stack)
+func (c *checker) deployed(p *compose.Project) {
+	c.composeProblems(p)
 	for _, s := range p.Services {
 		s.Replicas, s.Global = nil, false
 		s.Networks = chosen(s.Networks, s.Labels, s.Deploy)
 	}
 	source := engineSource
-	if p.stack {
+	if p.Stack {
 		source = swarmSource
 	}
-	c.deploy(&p.Project, source, p.stack)
+	c.deploy(p, source)
 }
 
 // chosen returns the networks on which Fairway can be taken to be: those that labels

@@ -19,9 +19,9 @@ const (
 	stackNamespace = "com.docker.stack.namespace"
 )
 
-func (w *world) deploy(p *compose.Project, source string, stack bool) {
+func (w *world) deploy(p *compose.Project, source string) {
 	for _, s := range p.Services {
-		if stack {
+		if p.Stack {
 			w.deployStack(p.Name, source, s)
 		} else {
 			w.deployCompose(p.Name, source, s)
@@ -135,8 +135,8 @@ func (w *world) locate(d *compose.Service, id string) {
 }
 
 // prune removes what the project has and the files do not name.
-func (w *world) prune(p *compose.Project, source string, stack bool) {
-	if stack {
+func (w *world) prune(p *compose.Project, source string) {
+	if p.Stack {
 		maps.DeleteFunc(w.services, func(_ string, s *catalog.Service) bool {
 			return s.Source == source && s.Labels[stackNamespace] == p.Name && p.Service(strings.TrimPrefix(s.Name, p.Name+"_")) == nil
 		})

@@ -6,12 +6,14 @@ package plan
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aymanbagabas/go-udiff"
 
@@ -19,6 +21,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/compose"
+	"fairway/internal/discovery"
 	"fairway/internal/human"
 	"fairway/internal/route"
 )
@@ -134,8 +137,9 @@ func (p *Planner) change(w *world, r api.PlanRequest) error {
 			return errors.New(f.Path + ": this is neither a Compose file nor a services file")
 		}
 	}
-	source, stack, err := p.where(w, r, len(project.Services) > 0 || r.Prune)
-	if err != nil {
+	var source string
+	var err error
+	if source, project.Stack, err = p.where(w, r, len(project.Services) > 0 || r.Prune); err != nil {
 		return err
 	}
 	project.Problems = slices.DeleteFunc(project.Problems, func(f compose.Problem) bool {
@@ -144,7 +148,7 @@ func (p *Planner) change(w *world, r api.PlanRequest) error {
 		}
 		return f.Unset
 	})
-	w.composeProblems(project, stack)
+	w.composeProblems(project)
 	if err := w.refusal(); err != nil {
 		return err
 	}
@@ -152,9 +156,9 @@ func (p *Planner) change(w *world, r api.PlanRequest) error {
 		if project.Name == "" {
 			return errors.New("which project? give its name, as COMPOSE_PROJECT_NAME or as the name of the stack")
 		}
-		w.deploy(project, source, stack)
+		w.deploy(project, source)
 		if r.Prune {
-			w.prune(project, source, stack)
+			w.prune(project, source)
 		}
 	}
 	for _, l := range r.Labels {
@@ -195,6 +199,53 @@ func (p *Planner) where(w *world, r api.PlanRequest, deployed bool) (source stri
 		return fits[0], stack, nil
 	}
 	return "", false, errors.New("which source? one of " + strings.Join(fits, ", "))
+}
+
+// readTimeout bounds how long Diagnose waits for the sources.
+const readTimeout = 10 * time.Second
+
+// Diagnose explains the services and instances of a name without a Fairway that
+// runs: it asks the sources once and compiles what they say. What only a running
+// Fairway knows, such as which claim came first in a conflict, it judges as a first
+// start would. The error says that no source could be asked, and why.
+func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]compile.Diagnosis, error) {
+	s, err := readOnce(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	compiler := compile.New(settings)
+	return compiler.Diagnose(s, compiler.Compile(s, nil), name), nil
+}
+
+// readOnce returns the first snapshot in which every source has answered or failed.
+func readOnce(ctx context.Context, sources []discovery.Source) (*catalog.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	feed := &catalog.Feed{}
+	collector, err := discovery.New(discovery.Options{Sources: sources, Feed: feed, Settle: readTimeout})
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- collector.Run(ctx) }()
+	s, err := feed.Next(ctx, nil)
+	cancel()
+	if runErr := <-done; runErr != nil {
+		return nil, runErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no source answered within %v", readTimeout)
+	}
+	var failed []string
+	for _, status := range s.Sources {
+		if status.Stale {
+			failed = append(failed, status.Name+": "+status.Error)
+		}
+	}
+	if len(failed) == len(s.Sources) {
+		return nil, errors.New(strings.Join(failed, "; "))
+	}
+	return s, nil
 }
 
 // settled returns a table without what a plan cannot know or what does not matter

@@ -110,9 +110,9 @@ func (w *world) sorted() []Problem {
 }
 
 // composeProblems takes over the problems of the files of a project.
-func (w *world) composeProblems(p *compose.Project, stack bool) {
+func (w *world) composeProblems(p *compose.Project) {
 	for _, f := range p.Problems {
-		if stack || !f.OnlyStack {
+		if p.Stack || !f.OnlyStack {
 			w.problems = append(w.problems, Problem{File: f.File, Line: f.Line, Code: f.Code, Text: f.Text, Hint: f.Hint})
 		}
 	}
