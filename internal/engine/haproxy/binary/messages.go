@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -200,6 +201,7 @@ var (
 	otherFile = regexp.MustCompile(`(^|[\s'"(\[@])/[^\s'"]|\b[Ff]iles?\b|\b[Ll]ua\b|\.(lua|map|lst|txt|pem|json|conf)\b`)
 	fileWord  = regexp.MustCompile(`file|-f\b|map|[Ll]ua|config|crt|\bca-|spoe|parse-resolv-conf`)
 	numbered  = regexp.MustCompile(`(?:line |position |:)$`)
+	hiddenRun = regexp.MustCompile(`…(?: *…)+`)
 	quotedIn  = regexp.MustCompile(`'[^'\n]*'`)
 	// What HAProxy suggests is a keyword out of its own tables.
 	suggestion = regexp.MustCompile(`; did you mean '[a-z][a-z0-9._-]{0,40}' maybe \?$`)
@@ -230,24 +232,17 @@ func (k known) namesFile(line string) bool {
 // to what HAProxy says about files.
 func (k known) mask(text string) string {
 	var masked strings.Builder
-	at, hidden := 0, false
+	at := 0
 	for _, span := range wordOf.FindAllStringIndex(text, -1) {
-		between, word := text[at:span[0]], text[span[0]:span[1]]
-		at = span[1]
+		word := text[span[0]:span[1]]
 		number := len(word) <= 6 && strings.Trim(word, "0123456789") == "" && numbered.MatchString(text[:span[0]])
-		show := k.words[word] || isFileWord(word) || number
-		if show || !hidden || strings.Trim(between, " ") != "" {
-			masked.WriteString(between)
+		if !k.words[word] && !isFileWord(word) && !number {
+			word = "…"
 		}
-		if show {
-			masked.WriteString(word)
-		} else if !hidden || strings.Trim(between, " ") != "" {
-			masked.WriteString("…")
-		}
-		hidden = !show
+		masked.WriteString(text[at:span[0]] + word)
+		at = span[1]
 	}
-	masked.WriteString(text[at:])
-	return masked.String()
+	return hiddenRun.ReplaceAllString(masked.String()+text[at:], "…")
 }
 
 // maskQuoted leaves out what a message quotes, unless it is in the checked files or,
@@ -274,14 +269,32 @@ func (k known) maskSecrets(text string) string {
 // ownWords leaves out every word that HAProxy does not use by itself, with what
 // stands around it.
 func ownWords(text string) string {
-	var words []string
-	for _, word := range strings.Fields(text) {
+	words := strings.Fields(text)
+	for i, word := range words {
 		if !isFileWord(strings.Trim(word, ".,:;()'")) && word != ":" {
-			word = "…"
-		}
-		if word != "…" || len(words) == 0 || words[len(words)-1] != "…" {
-			words = append(words, word)
+			words[i] = "…"
 		}
 	}
-	return strings.Join(words, " ")
+	return hiddenRun.ReplaceAllString(strings.Join(words, " "), "…")
 }
+
+// fileWords are the words in which HAProxy and the system speak of files. A word
+// of another file that happens to be among them gives nothing away.
+var fileWords = strings.Fields(`
+	a abort acl address addresses alert allowed already an and args argument arguments as at backend been before
+	bind binding but by bytes ca can cannot certificate certificates chain character check column command condition
+	configuration connect contains converter could crl crt denied detected dh did directories directory do does
+	duplicate empty end engine entry errno error errors execute exist exists expected expects expression failed
+	failure fatal fetch file files filter first for format found from frontend function global have header http
+	https in include incompatible initialize integer into invalid ip ipv4 ipv6 is it its key keyword keywords kind
+	length likely line lines list listen load loaded lua many map match matching maybe mean method missing mode
+	more must name named near needs network no not number occurred of on one only open opening operation option
+	options or out parameter params parse parsed parser parsing pattern patterns pem permission permitted position
+	private processing proxy quote range read reading reason reference regex regular request resolve response
+	return rule rules runtime sample section server short size skipping socket spoe ssl starting stat state string
+	such supported syntax table target tcp than that the there this tls to too truncated type unable unexpected
+	unix unknown unless unmatched unsupported usable use used user using valid value variable version warning was
+	when while will with without wrong yet you
+`)
+
+func isFileWord(word string) bool { return slices.Contains(fileWords, strings.ToLower(word)) }
