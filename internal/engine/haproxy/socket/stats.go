@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,7 @@ import (
 // Stats is the answer to `show stat`: one row for each listener of HAProxy's,
 // server and backend.
 type Stats struct {
+	header  []string
 	columns map[string]int
 	rows    []string // as they were printed: of a hundred fields few are looked at
 }
@@ -67,11 +69,9 @@ func ParseStats(answer string) (Stats, error) {
 		return Stats{}, errors.New("haproxy: show stat: no header")
 	}
 	rows := splitRows(header)
-	s := Stats{columns: map[string]int{}, rows: rows[1:]}
-	for i, n := range splitFields(rows[0]) {
-		if n != "" {
-			s.columns[n] = i
-		}
+	s := Stats{header: splitFields(strings.TrimSuffix(rows[0], ",")), columns: map[string]int{}, rows: rows[1:]}
+	for i, n := range s.header {
+		s.columns[n] = i
 	}
 	for _, n := range []string{"pxname", "svname"} {
 		if _, ok := s.columns[n]; !ok {
@@ -133,28 +133,19 @@ func cutField(row string) (field, rest string, more bool) {
 // CSV writes rows in the form in which HAProxy prints them. keep says for each row
 // by what names its section and server are written, and whether it is there at all.
 func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
-	width := 0
-	for _, i := range s.columns {
-		width = max(width, i+1)
-	}
-	header := make([]string, width)
-	for name, i := range s.columns {
-		header[i] = name
-	}
 	var b bytes.Buffer
 	b.WriteString("# ")
 	w := csv.NewWriter(&b)
-	write := func(fields []string) { _ = w.Write(append(fields, "")) } // a buffer takes everything
-	write(header)
+	_ = w.Write(append(slices.Clip(s.header), "")) // a buffer takes everything
 	for i := range s.rows {
 		proxy, server, ok := keep(s.Row(i))
 		if !ok {
 			continue
 		}
-		fields := make([]string, width)
-		copy(fields, splitFields(s.rows[i]))
+		fields := make([]string, len(s.header)+1) // every line ends with a comma
+		copy(fields[:len(s.header)], splitFields(s.rows[i]))
 		fields[s.columns["pxname"]], fields[s.columns["svname"]] = proxy, server
-		write(fields)
+		_ = w.Write(fields)
 	}
 	w.Flush()
 	return b.Bytes()
