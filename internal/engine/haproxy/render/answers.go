@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"fairway/internal/route"
 )
@@ -44,8 +45,16 @@ func problems() []problem {
 	}
 }
 
-func (p problem) rule(condition string) string {
-	return fmt.Sprintf("http-request return status %d %s if %s", p.status, p.payload(), condition)
+func problemOf(code string) problem {
+	all := problems()
+	return all[slices.IndexFunc(all, func(p problem) bool { return p.code == code })]
+}
+
+func (p problem) rule(condition string) string { return p.always() + " if " + condition }
+
+// always is the rule without a condition.
+func (p problem) always() string {
+	return fmt.Sprintf("http-request return status %d %s", p.status, p.payload())
 }
 
 // payload is the body and the headers of the answer, as arguments of a rule. For
@@ -85,8 +94,7 @@ func (r *renderer) writeAnswers(t *text) {
 	for _, p := range problems() {
 		t.line("%s", p.rule("{ var(txn.err) -m str "+p.code+" }"))
 	}
-	internal := problem{status: 500, code: "internal", text: "internal error"}
-	t.line("http-request return status 500 %s", internal.payload())
+	t.line("%s", problemOf("internal").always())
 }
 
 // lastHop answers a request of OPTIONS that may go no further (RFC 9110, 7.6.2).

@@ -149,8 +149,7 @@ func (r *renderer) writeUserLists(t *text, q *route.Route) {
 func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	users, readable := d.usersOf(f)
 	if !readable {
-		unavailable := problem{status: 503, code: "auth-unavailable", text: "the users of this route cannot be read"}
-		d.line("http-request return status 503 %s", unavailable.payload())
+		d.line("%s", problem{status: 503, code: "auth-unavailable", text: "the users of this route cannot be read"}.always())
 		return true
 	}
 	// Salts and hashes are found by the name, the password is put to them.

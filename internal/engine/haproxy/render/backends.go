@@ -160,15 +160,8 @@ func (r *renderer) writeSticky(t *text, p *profile) {
 	t.line("http-request set-var(txn.attributes) str(\"; Secure; SameSite=%s\") if { var(txn.proto) -m str https }", sameSite(p.sameSite.Over(true)))
 }
 
-func sameSite(s route.SameSite) string {
-	switch s {
-	case route.SameSiteStrict:
-		return "Strict"
-	case route.SameSiteNone:
-		return "None"
-	}
-	return "Lax"
-}
+// sameSite is the attribute as cookies usually have it.
+func sameSite(s route.SameSite) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) }
 
 // checkHost is the host that the check of an endpoint asks for: that of the table, or
 // the address.
@@ -276,7 +269,7 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 	if b.Scheme != route.SchemeTCP {
 		// HAProxy 2.6 forgets its own defaults for servers that are added while it
 		// runs: without the last no connection to them is used twice.
-		add("pool-purge-delay %s pool-max-conn -1", span(r.o.EndpointIdle/2))
+		add("pool-purge-delay %s pool-max-conn -1", span(endpointIdle/2))
 	}
 	if h := b.Health; h != nil {
 		interval := cmp.Or(max(h.Interval, 0), defaultInterval)

@@ -82,32 +82,28 @@ type Options struct {
 	// Extra is what the operator adds.
 	Extra Extra
 
-	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
-	H2C bool
-	// RejectUnderscores answers 400 to headers with an underscore that would be
-	// taken for an identity header; the default is to delete them.
-	RejectUnderscores bool
-	// MaxHeaders is how many header fields a request may have (200). All of them
-	// together, with the target, must fit into HAProxy's buffer, 15 KiB.
-	MaxHeaders int
-
 	// HeaderTimeout bounds the TLS handshake and the reading of a request's header
 	// (10 s); IdleTimeout the pause between two requests (120 s); ClientTimeout the
 	// silence of a client that sends a body, where the route says nothing, or reads an
 	// answer (60 s).
 	HeaderTimeout, IdleTimeout, ClientTimeout time.Duration
 	// DialTimeout bounds connecting to an endpoint (3 s), ResponseTimeout the wait
-	// for its response header where the route says nothing (60 s), EndpointIdle how
-	// long an unused connection to it is kept (4 s).
-	DialTimeout, ResponseTimeout, EndpointIdle time.Duration
+	// for its response header where the route says nothing (60 s).
+	DialTimeout, ResponseTimeout time.Duration
 	// IPv6 says that the machine has IPv6, so that listeners on all addresses bind
 	// those of it, too.
 	IPv6 bool
-	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
-	// TCP listener (5 s), TunnelTimeout how long a connection that is passed through may
-	// be silent where the route says nothing (1 h).
-	ServerNameTimeout, TunnelTimeout time.Duration
+	// TunnelTimeout is how long a connection that is passed through may be silent where
+	// the route says nothing (1 h).
+	TunnelTimeout time.Duration
 }
+
+// Limits that have no option, those of the embedded engine.
+const (
+	maxHeaders        = 200             // fields of a request; all together must fit into HAProxy's buffer, 15 KiB
+	serverNameTimeout = 5 * time.Second // for the server name of a TLS client on a TCP listener
+	endpointIdle      = 4 * time.Second // of an unused connection
+)
 
 // EndpointID names an endpoint of the table.
 type EndpointID struct{ Backend, Endpoint string }
@@ -194,6 +190,56 @@ type Certificate struct {
 	// Pair are the files to join.
 	Pair route.Certificate
 }
+
+// Structure is what cannot be changed without a reload, in parts that have names
+// for people. Parts are sorted by name.
+type Structure struct {
+	Parts []Part `json:"parts"`
+}
+
+// Part is a piece of the configuration's text.
+type Part struct {
+	// Name says in words what it is: "listener https", "rules of route shop/api".
+	Name string `json:"name"`
+	// Digest identifies the text.
+	Digest string `json:"digest"`
+}
+
+// Hash identifies the structure: 16 hexadecimal digits.
+func (s Structure) Hash() string {
+	var all strings.Builder
+	for _, p := range s.Parts {
+		all.WriteString(p.Name + "\x00" + p.Digest + "\x00")
+	}
+	return hashed(all.String(), 16)
+}
+
+// Changes says what is different from the structure before, one sentence without
+// a full stop for each part, sorted: "listener https is new". None: no reload is
+// needed.
+func (s Structure) Changes(before Structure) []string {
+	gone := make(map[string]string, len(before.Parts))
+	for _, p := range before.Parts {
+		gone[p.Name] = p.Digest
+	}
+	var changes []string
+	for _, p := range s.Parts {
+		switch digest, known := gone[p.Name]; {
+		case !known:
+			changes = append(changes, p.Name+" is new")
+		case digest != p.Digest:
+			changes = append(changes, p.Name+" has changed")
+		}
+		delete(gone, p.Name)
+	}
+	for name := range gone {
+		changes = append(changes, name+" is gone")
+	}
+	slices.Sort(changes)
+	return changes
+}
+
+func newPart(name, text string) Part { return Part{Name: name, Digest: hashed(text, 16)} }
 
 // Section is a backend section of HAProxy. A spare one has no Backend.
 type Section struct {

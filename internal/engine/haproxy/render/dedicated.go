@@ -33,8 +33,7 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	}
 	t.lastHop("{ var(txn.last) -m found }")
 	if b == nil {
-		noBackend := problem{status: 503, code: "no-backend", text: "the route has no backend", retry: true}
-		t.line("http-request return status 503 %s", noBackend.payload())
+		t.line("%s", problemOf("no-backend").always())
 		return
 	}
 	t.hold("http")
@@ -58,6 +57,24 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 			}
 		}
 	}
+}
+
+// writeDedicatedTCP writes the section of a route for connections with filters,
+// without its servers.
+func (r *renderer) writeDedicatedTCP(t *text, q *route.Route, b *route.Backend) {
+	d := &dedicated{renderer: r, text: t, route: q}
+	t.section("backend %s from base", dedicatedName(q.ID))
+	t.note("route %s of service %s", q.ID, q.Service)
+	p := profileOf(b, r.idle(q))
+	r.writeBackend(t, &p)
+	for i := range q.Filters {
+		test := "{ always_false }"
+		if f := q.Filters[i].IPAllow; f != nil {
+			test = d.oneOf("var(txn.client) -m ip", trustedNets(f.Prefixes))
+		}
+		t.line("tcp-request content reject if !%s", test)
+	}
+	t.hold("tcp")
 }
 
 type dedicated struct {
@@ -156,11 +173,7 @@ func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 }
 
 // refuse answers every request: the route may not be served.
-func (d *dedicated) refuse() {
-	d.line("http-request return status 503 %s", problem{status: 503, code: "route-refused", text: refusedText}.payload())
-}
-
-const refusedText = "the route is known but may not be served; see the problems of the service"
+func (d *dedicated) refuse() { d.line("%s", problemOf("route-refused").always()) }
 
 func (d *dedicated) methods(f *route.Methods) {
 	const code, text = "method-not-allowed", "this method is not allowed here"
@@ -188,12 +201,8 @@ func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
 	case route.ForwardedUnlessHTTPS:
 		condition = "!{ var(txn.told) -m str https }"
 	}
-	port := ""
-	if f.Port != 0 && f.Port != 443 {
-		port = ":" + itoa(int(f.Port))
-	}
 	d.named(condition)
-	location := quoted("https://" + hostFormat + port + pathFormat + queryFormat)
+	location := quoted("https://" + hostFormat + httpsPort(f) + pathFormat + queryFormat)
 	if f.Status != 0 {
 		d.line("http-request return status %d hdr Location %s if %s", f.Status, location, condition)
 		return

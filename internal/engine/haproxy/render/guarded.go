@@ -62,7 +62,7 @@ func groupEntries(guards []claim) []MapEntry {
 			entries = append(entries, MapEntry{Key: guards[i].route.Matches[guards[i].match].Host.Value, Value: group})
 		}
 	}
-	return sortedEntries(entries)
+	return entries
 }
 
 // guardedEntries is the map from guards to what is to be done.
@@ -71,7 +71,7 @@ func guardedEntries(guards []claim) []MapEntry {
 	for i := range guards {
 		entries[i] = MapEntry{Key: itoa(i), Value: withRank(guards[i].value, 0)}
 	}
-	return sortedEntries(entries)
+	return entries
 }
 
 func sortedEntries(entries []MapEntry) []MapEntry {

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 )
@@ -78,16 +77,7 @@ const frontendPrefix = "in-"
 // FrontendName is HAProxy's name for a listener; bytes that it does not take in a
 // name are written as "_" and two digits in hexadecimal.
 func FrontendName(listener string) string {
-	var b strings.Builder
-	b.WriteString(frontendPrefix)
-	for i := range len(listener) {
-		if c := listener[i]; c != '_' && isPlainArgument(string(rune(c))) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "_%02x", c)
-		}
-	}
-	return b.String()
+	return frontendPrefix + escaped(listener, "_%02x", func(c byte) bool { return c != '_' && isPlain(c) })
 }
 
 // ListenerOf is the listener with a FrontendName; empty when the name is none.

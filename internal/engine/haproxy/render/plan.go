@@ -2,7 +2,7 @@ package render
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -207,10 +207,7 @@ func knobsOf(q *route.Route, b *route.Backend) knobs {
 }
 
 func httpsKnob(f *route.RedirectHTTPS) string {
-	port, status, kind := "", "", "own"
-	if f.Port != 0 && f.Port != 443 {
-		port = ":" + itoa(int(f.Port))
-	}
+	status, kind := "", "own"
 	if f.Status != 0 {
 		status = itoa(f.Status)
 	}
@@ -220,7 +217,15 @@ func httpsKnob(f *route.RedirectHTTPS) string {
 	case route.ForwardedUnlessHTTPS:
 		kind = "unless"
 	}
-	return fmt.Sprintf("%s.%s.%s", status, port, kind)
+	return status + "." + httpsPort(f) + "." + kind
+}
+
+// httpsPort is what stands behind the host of a redirect.
+func httpsPort(f *route.RedirectHTTPS) string {
+	if f.Port == 0 || f.Port == 443 {
+		return ""
+	}
+	return ":" + itoa(int(f.Port))
 }
 
 func (r *renderer) addSections(c *Config, w *work, previous *Config, fresh bool) {
@@ -287,24 +292,16 @@ func (r *renderer) maps(w *work) []Map {
 			}
 		}
 	}
-	all := []Map{
-		{Name: mapRoutes, Entries: routeEntries(w.claims, r.guards)},
-		{Name: mapHosts, Entries: sortedEntries(w.hosts)},
-		{Name: mapSettings, Entries: settings},
-		{Name: mapGroups, Entries: groupEntries(slices.Concat(r.guards, r.tcpGuards))},
-		{Name: mapGuarded, Entries: guardedEntries(r.guards)},
-		{Name: mapServices, Entries: sortedEntries(w.services)},
-		{Name: mapSticky, Entries: sortedEntries(sticky)},
-		{Name: mapCookies, Entries: sortedEntries(cookies)},
-		{Name: mapChecks, Entries: sortedEntries(checks)},
-		{Name: mapConnections, Entries: routeEntries(w.tcpClaims, r.tcpGuards)},
-		{Name: mapGuardedTCP, Entries: guardedEntries(r.tcpGuards)},
-		{Name: mapUsers, Entries: sortedEntries(w.users)},
+	entries := map[string][]MapEntry{
+		mapRoutes: routeEntries(w.claims, r.guards), mapGuarded: guardedEntries(r.guards),
+		mapConnections: routeEntries(w.tcpClaims, r.tcpGuards), mapGuardedTCP: guardedEntries(r.tcpGuards),
+		mapGroups: groupEntries(slices.Concat(r.guards, r.tcpGuards)),
+		mapHosts:  w.hosts, mapSettings: settings, mapServices: w.services, mapSticky: sticky, mapCookies: cookies, mapChecks: checks, mapUsers: w.users,
 	}
-	for i := range all {
-		all[i].Path = r.o.mapPath(all[i].Name)
+	var all []Map
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		all = append(all, Map{Name: name, Path: r.o.mapPath(name), Entries: sortedEntries(entries[name])})
 	}
-	slices.SortFunc(all, func(a, b Map) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -1,6 +1,9 @@
 package render
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // How values get into HAProxy's files. Nothing that people write is ever put
 // there by other means than these functions.
@@ -31,6 +34,20 @@ func quoted(s string) string {
 	return string(append(b, '"'))
 }
 
+// escaped writes bytes in a format that may not stand as they are.
+func escaped(s, format string, plain func(c byte) bool) string {
+	var b strings.Builder
+	b.Grow(len(s) + 2)
+	for i := range len(s) {
+		if plain(s[i]) {
+			b.WriteByte(s[i])
+		} else {
+			fmt.Fprintf(&b, format, s[i])
+		}
+	}
+	return b.String()
+}
+
 // literal is a value inside of a log format: what would be evaluated is not.
 func literal(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
@@ -48,47 +65,27 @@ func formatted(s string) string {
 // isPlainArgument is true for what may be an argument of a sample expression, such
 // as the name of a header: no brackets, commas, quotes, blanks.
 func isPlainArgument(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && strings.IndexByte("-_.", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 || !isPlain(byte(r)) })
+}
+
+func isPlain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.", c) >= 0
 }
 
 // isText is true for what may be the value of a header: no control characters,
 // which would survive the quoting and end the header.
 func isText(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // mapWord is a value as a word of a map file, which knows no quoting: what is not
 // safe there is percent-encoded, to be undone by url_dec.
 func mapWord(s string) string {
-	const digits = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s))
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._/:-", c) >= 0 {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', digits[c>>4], digits[c&15])
-		}
-	}
-	return string(b)
+	return escaped(s, "%%%02X", func(c byte) bool { return isPlain(c) || c == '/' || c == ':' })
 }
 
 // comment is a value in a comment: one line, for any content.
 func comment(s string) string {
-	if !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
-		return s
-	}
 	b := []byte(s)
 	for i, c := range b {
 		if c < ' ' || c >= 0x7f {

@@ -55,11 +55,8 @@ func (o Options) withDefaults() Options {
 	o.ClientTimeout = cmp.Or(o.ClientTimeout, 60*time.Second)
 	o.DialTimeout = cmp.Or(o.DialTimeout, 3*time.Second)
 	o.ResponseTimeout = cmp.Or(o.ResponseTimeout, 60*time.Second)
-	o.EndpointIdle = cmp.Or(o.EndpointIdle, 4*time.Second)
-	o.ServerNameTimeout = cmp.Or(o.ServerNameTimeout, 5*time.Second)
 	o.TunnelTimeout = cmp.Or(o.TunnelTimeout, time.Hour)
 	o.Spares = cmp.Or(o.Spares, 50)
-	o.MaxHeaders = cmp.Or(o.MaxHeaders, 200)
 	o.AdminSocket = cmp.Or(o.AdminSocket, filepath.Join(o.Dir, "admin.sock"))
 	return o
 }
@@ -261,7 +258,7 @@ func (r *renderer) writeGlobal(t *text) {
 	if o.MaxConnections > 0 {
 		t.line("maxconn %d", o.MaxConnections)
 	}
-	t.line("tune.http.maxhdr %d", min(2*o.MaxHeaders, 32767)) // the rest has an answer of ours
+	t.line("tune.http.maxhdr %d", 2*maxHeaders) // the rest has an answer of ours
 	t.line("ssl-default-bind-options ssl-min-ver TLSv1.2")
 	t.line("tune.ssl.default-dh-param 2048")
 

@@ -58,9 +58,7 @@ const (
 func (r *renderer) writeRequests(t *text) {
 	t.section("defaults %s from %s", requestSection, httpSection)
 	t.line("default_backend %s", answersSection)
-	if !r.o.H2C {
-		t.line("option disable-h2-upgrade")
-	}
+	t.line("option disable-h2-upgrade")
 	r.writeReading(t)
 	r.writeLookups(t)
 	if len(r.o.Extra.Frontend) == 0 {
@@ -94,12 +92,9 @@ func (r *renderer) writeReading(t *text) {
 	t.line("http-request set-var(txn.host) req.fhdr(host)")
 	t.line("http-request set-var(txn.path) path")
 	t.line("http-request set-var(txn.odd) bool(true) if !usual_host || !usual_path || !usual_version || !usual_form || odd")
-	policy := "delete"
-	if r.o.RejectUnderscores {
-		policy = "reject"
-	}
-	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", r.o.MaxHeaders)
-	t.line("http-request lua.fairway_read %s if { var(txn.odd) -m found }", policy)
+	t.line("http-request set-var(txn.err) str(too-many-headers) if { req.fhdr_cnt gt %d }", maxHeaders)
+	// A header with an underscore that would be taken for an identity header is deleted.
+	t.line("http-request lua.fairway_read delete if { var(txn.odd) -m found }")
 	t.line("http-request add-header X-Forwarded-For %%[var(txn.client)] %s", usual)
 	t.line("http-request add-header X-Real-Ip %%[var(txn.client)] %s", usual)
 	t.line("http-request add-header X-Forwarded-Proto %%[var(sess.proto)] %s", usual)
