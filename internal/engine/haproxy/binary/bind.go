@@ -43,12 +43,11 @@ func (b Bind) String() string {
 // maxRange bounds the ports of a range: more are a mistake, and not listed.
 const maxRange = 4096
 
-// Binds lists what a configuration text makes HAProxy listen on: bind lines,
-// stats sockets and dgram-bind of log forwarding. What cannot be
-// known from the text is left out: lines inside .if blocks, host names, local peers,
-// inherited descriptors, and lines that HAProxy would refuse (see Check). environ gives
-// the value of a variable in "${NAME}"; nil means that all are empty. The text's own
-// setenv and presetenv come on top.
+// Binds lists what a configuration text makes HAProxy listen on: bind lines, stats
+// sockets and dgram-bind of log forwarding. What cannot be known from the text is left
+// out: lines inside .if blocks, host names, local peers, inherited descriptors, and
+// lines that HAProxy would refuse (see Check). environ gives the value of a variable in
+// "${NAME}", under the text's own setenv and presetenv; nil means that all are empty.
 func Binds(text string, environ func(name string) string) []Bind {
 	r := bindReader{environ: environ, own: map[string]string{}}
 	for line := range strings.Lines(text) {

@@ -128,12 +128,11 @@ func (k known) read(name string, shown func(string) (string, bool)) {
 		text, _ = io.ReadAll(io.LimitReader(f, maxKnown))
 		_ = f.Close()
 	}
-	public, masked := string(text), false
+	public := string(text)
 	if shown != nil {
-		public, masked = shown(name)
-	}
-	if !masked {
-		public = string(text)
+		if masked, ok := shown(name); ok {
+			public = masked
+		}
 	}
 	k.add(name, string(text), public)
 }

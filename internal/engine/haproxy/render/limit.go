@@ -31,10 +31,7 @@ func bucketOf(f *route.RateLimit) bucket {
 	unit := max(int64(whole/float64(time.Microsecond))/(wrap/4), 1)
 	in := func(d float64) int64 { return int64(d / float64(time.Microsecond) / float64(unit)) }
 	b := bucket{unit: unit, interval: max(in(float64(interval)), 1), expire: max(time.Duration(whole), time.Second)}
-	b.burst = b.interval * (burst - 1)
-	if most := int64(wrap/2) - b.interval; b.burst > most {
-		b.burst = most
-	}
+	b.burst = min(b.interval*(burst-1), wrap/2-b.interval)
 	return b
 }
 

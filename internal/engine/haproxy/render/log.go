@@ -139,7 +139,7 @@ func (r *renderer) writeRing(t *text) {
 	t.WriteString(endIf + "\n")
 }
 
-// writeLog writes where and in which form a frontend reports; tcp says of one that it is in TCP mode.
+// writeLog writes where and in which form a frontend reports.
 func (r *renderer) writeLog(t *text, tcp bool) {
 	if r.o.LogSocket == "" {
 		return

@@ -175,7 +175,7 @@ func (r *renderer) addConnection(w *work, q *route.Route, i int, value string) {
 		return
 	}
 	r.features.Priorities = r.features.Priorities || q.Priority != 0
-	for _, key := range appendTCPKeys(nil, m) {
+	for _, key := range tcpKeys(m) {
 		w.tcpClaims = append(w.tcpClaims, claim{key, q, i, value})
 	}
 }

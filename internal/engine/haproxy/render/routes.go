@@ -73,9 +73,9 @@ func isSimpleTCP(m *route.Match) bool {
 // listenerMark ends the listener in a key for connections.
 const listenerMark = "!"
 
-// appendTCPKeys appends the keys of a simple match for connections: the listener,
-// and what stands for the host.
-func appendTCPKeys(keys []string, m *route.Match) []string {
+// tcpKeys are the keys of a simple match for connections: the listener, and what
+// stands for the host.
+func tcpKeys(m *route.Match) (keys []string) {
 	for _, listener := range m.Conditions[0].Values {
 		keys = append(keys, listenerWord(listener)+listenerMark+hostKey(m.Host)+ending)
 	}
