@@ -73,7 +73,8 @@ var allowed = map[string]struct {
 	}},
 	// statistics shows counters of the embedded engine as HAProxy shows its own.
 	"internal/dockerflow/statistics": {2, []string{"internal/engine/traffic", "internal/route"}},
-	"internal/dockerflow":            {2, []string{"internal/catalog", "internal/route"}},
+	// A call has the parameters that labels have: one table.
+	"internal/dockerflow": {2, []string{"internal/catalog", "internal/compile/dockerflow", "internal/route"}},
 
 	// compile makes a table of what the dialects read; each dialect is one package.
 	"internal/compile": {2, []string{
@@ -88,7 +89,7 @@ var allowed = map[string]struct {
 	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route"}},
 	// rule is the language of the label fairway.rule; chars is what labels are made of.
 	"internal/compile/rule":  {1, []string{"internal/compile/chars", "internal/nearest", "internal/route"}},
-	"internal/compile/chars": {1, []string{"internal/human"}},
+	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
 	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/passwords", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},

@@ -1,45 +1,70 @@
 package compile
 
 import (
+	"maps"
+	"slices"
+
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
 )
 
-// build makes what a route can be served as: as its labels ask for it, or refused.
-func (p planner) build(w *want) {
-	if w.reason == "" {
-		w.good = p.claimant(w, w.draft, false)
-		if why := p.unserved(w.good); why != "" {
-			w.good, w.reason = nil, p.refuseUnserved(w, why)
-		}
-	}
-	if w.good == nil && w.draft.MatchKnown {
-		// Labels that are refused are not in its origin: they may hold secrets in the wrong
-		// place.
-		w.refused = w.newClaimant(w.draft)
-		w.refused.route.Refused = w.reason
-	}
+// claimant is a route as it can be served, or refused, with what it claims. That of
+// labels is built once, and takes part in every contest as long as its service stays
+// the same.
+type claimant struct {
+	plan    *plan
+	asked   *asked
+	draft   *draft.Draft
+	route   route.Route    // without Claim and Backend
+	backend *route.Backend // without ID; nil for none
+	claims  []claim        // sorted, each once
+	// problems are those of the instances; they count when the route is served.
+	problems []route.Problem
+	// made is the route of the last compile, as it went into the table; nil when others
+	// shared its backend.
+	made *route.Route
+
+	contest
 }
 
-// newClaimant makes what all claimants of a route have in common.
-func (w *want) newClaimant(d *draft.Draft) *claimant {
-	c := &claimant{
-		plan: w.plan,
-		route: route.Route{
-			ID: w.plan.routeID(d.Name), Service: w.plan.service.ID, Matches: d.Matches(), Priority: d.Priority,
-			Origin: route.Origin{Source: w.from.source, Instance: w.from.instance, Labels: d.Labels},
-		},
-		label: chars.Printable(d.Label), user: d.UserLabel, rank: d.Rank, group: d.Group,
-	}
+// newClaimant makes what a route takes, and nothing else of it.
+func newClaimant(pl *plan, a *asked, d *draft.Draft) *claimant {
+	c := &claimant{plan: pl, asked: a, draft: d, route: route.Route{
+		ID: pl.routeID(d.Name), Service: pl.service.ID, Matches: d.Matches(), Priority: d.Priority, Origin: a.origin,
+	}}
+	c.route.Origin.Labels = d.Labels
 	c.claims = claimsOf(&c.route)
 	return c
 }
 
-// claimant makes a route and its backend of labels that are all right; again says that
-// they are not today's.
-func (p planner) claimant(w *want, d *draft.Draft, again bool) *claimant {
-	c := w.newClaimant(d)
+// problem makes a problem of the route.
+func (c *claimant) problem(label string, fault *draft.Refusal) route.Problem {
+	return c.plan.problem(c.route.Origin, c.route.ID, label, fault)
+}
+
+// build makes of a draft what it can be served as: as its labels ask for it, or refused.
+func (p planner) build(pl *plan, a *asked, d *draft.Draft) *claimant {
+	refused := newClaimant(pl, a, d)
+	refused.route.Refused = d.Refused
+	if d.Refused != "" {
+		return refused
+	}
+	c := p.served(pl, a, d)
+	why := p.unserved(c)
+	if why == "" {
+		return c
+	}
+	label := p.blame(c, why)
+	fault := draft.Refuse(route.CodeUnsupported, "this engine cannot serve it: "+why, "leave it out, or run Fairway with another engine")
+	pl.problems = append(pl.problems, c.problem(label, fault))
+	refused.route.Refused = fault.Reason(label)
+	return refused
+}
+
+// served makes a route and its backend of labels that are all right.
+func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
+	c := newClaimant(pl, a, d)
 	for _, r := range d.Redirects() {
 		r.Port = p.HTTPSPort
 	}
@@ -49,13 +74,13 @@ func (p planner) claimant(w *want, d *draft.Draft, again bool) *claimant {
 		return c
 	}
 	b := d.Backend
-	b.Service = w.plan.service.ID
+	b.Service = pl.service.ID
 	b.Health = d.HealthCheck()
 	if d.TLS != (route.TLS{}) {
 		tls := d.TLS
 		b.TLS = &tls
 	}
-	b.Endpoints, c.problems = w.endpoints(d, again)
+	b.Endpoints, c.problems = c.endpoints()
 	c.backend = &b
 	return c
 }
@@ -63,36 +88,52 @@ func (p planner) claimant(w *want, d *draft.Draft, again bool) *claimant {
 // lastGood makes the route as it was before its labels went bad, from the labels that
 // the table before remembers, with the instances of today. It is nil when there was
 // none.
-func (p planner) lastGood(w *want, before *route.Route) *claimant {
-	if before == nil || before.Refused != "" || before.Service != w.plan.service.ID {
+func (p planner) lastGood(c *claimant, before *route.Route) *claimant {
+	if before == nil || before.Refused != "" {
 		return nil
 	}
-	if w.againFrom == before || w.again != nil && w.again.made == before {
-		return w.again
-	}
-	w.againFrom, w.again = before, nil
-	d := w.remembered(before.Origin.Labels)
-	if d == nil {
-		return nil
-	}
-	then := *w
-	then.from = origin{before.Origin.Source, before.Origin.Instance}
-	c := p.claimant(&then, d, true)
-	if p.unserved(c) != "" {
+	again := p.remade(c, before.Origin)
+	if again == nil || p.unserved(again) != "" {
 		return nil // the last run had another engine
 	}
-	c.route.Origin.Stale = true
-	w.again = c
-	return c
+	again.route.Origin.Stale = true
+	return again
 }
 
-// remembered reads the route out of labels that it remembers; nil when it cannot be
-// made of them any more.
-func (w *want) remembered(labels map[string]string) *draft.Draft {
-	reading := w.dialect.Read(w.plan.service, labels)
-	d := reading.Draft(w.draft.Name)
+// remade makes the route of other labels, those of an origin; nil when it cannot be
+// made of them.
+func (p planner) remade(c *claimant, from route.Origin) *claimant {
+	then := *c.asked
+	then.origin, then.again = route.Origin{Source: from.Source, Instance: from.Instance}, true
+	then.reading = then.dialect.Read(c.plan.service, from.Labels)
+	d := then.reading.Draft(c.draft.Name)
 	if d == nil || d.Refused != "" || d.Matches() == nil {
 		return nil
 	}
-	return d
+	return p.served(c.plan, &then, d)
+}
+
+// maxBlamed is how many labels of a route are tried to find the one that an engine
+// cannot serve.
+const maxBlamed = 64
+
+// unserved says why the engine cannot serve a claimant; empty when it can.
+func (p planner) unserved(c *claimant) string {
+	return chars.Printable(p.Unsupported(&c.route, c.backend))
+}
+
+// blame finds the label that an engine cannot serve: the first one without which
+// it has no complaint, or another one. When it is none of those, it is what says
+// which requests are taken, for no route is left without that.
+func (p planner) blame(c *claimant, why string) string {
+	keys := slices.Sorted(maps.Keys(c.draft.Labels))
+	for _, key := range keys[:min(len(keys), maxBlamed)] {
+		fewer := c.route.Origin
+		fewer.Labels = maps.Clone(c.draft.Labels)
+		delete(fewer.Labels, key)
+		if again := p.remade(c, fewer); again != nil && p.unserved(again) != why {
+			return key
+		}
+	}
+	return c.draft.Label
 }

@@ -26,42 +26,32 @@ func claimsOf(r *route.Route) []claim {
 	return slices.Compact(claims)
 }
 
-// claimant is a route as it can be served, with what it claims. It is built once, and
-// takes part in every contest as long as its service stays the same.
-type claimant struct {
-	plan    *plan
-	route   route.Route    // without Claim and Backend
-	backend *route.Backend // without ID; nil for none
-	claims  []claim        // sorted, each once
-	label   string         // the label that first says what is taken
-	user    string         // the label that names the user file
-	rank    string         // decides between services of Docker Flow; see favoured
-	group   string         // of services of Docker Flow that share a backend; see joins
-	// problems are those of the instances; they count when the route is served.
-	problems []route.Problem
-
-	// made is the route of the last compile, as it went into the table, with the backends
-	// of madeOf; closed is the claimant that took its place last, see closedBy.
-	made   *route.Route
-	madeOf []*claimant
-	closed *claimant
-
-	contest
-}
-
 // contest is how a claimant fares in one compile.
 type contest struct {
-	// before is the route of the same ID and service in the table before, nil for none;
-	// kept is true when it had the same claims.
+	// before is the route of the same ID and service in the table before, nil for none,
+	// had its claims; kept is true when they are the same.
 	before *route.Route
+	had    []claim
 	kept   bool
-	seated bool      // it is in
-	number uint64    // its place in the queue, once it is in
-	winner *claimant // who has what it wants, when it is not in
+	rank   rank
+	number uint64    // its place in the queue, once it is accepted
+	winner *claimant // who has what it wants; nil once it is accepted
 	lost   claim     // what that is; empty when it is the route's ID
 	// members are the claimants that share its backend instead of losing to it.
 	members []*claimant
 }
+
+// rank says who is asked first: the lower one.
+type rank int
+
+const (
+	rankNamed   rank = iota // goes first by its name; see ranked
+	rankKept                // was there with the same claims
+	rankChanged             // was there with other claims
+	rankLate                // likewise, and wants what another one of them had
+	rankNew
+	rankIdle // is added to the others: nothing of the service runs
+)
 
 // idle reports whether nothing of its owner runs. A route that needs no instance, and
 // whose service has none, is served all the same: a redirect in a services file.
@@ -70,76 +60,44 @@ func (c *claimant) idle() bool {
 	return c.plan.idle && !alone
 }
 
-// decide decides who has which claim.
+// decide decides who has which claim, in the order of the ranks; among those of one
+// rank the older route goes first, then the older service. A route loses as a whole.
 //
-// Of two routes of one service the first one by name has the claim. A route that
-// was in the table before with the same claims keeps its number and
-// cannot lose to a newcomer. Then come routes that were there before with some of
-// the claims, which no other route may take while they ask for them; then all others.
-// Whoever asks for the same requests as before keeps its number; all others are
-// numbered in the order in which their services were created. A route loses as a
-// whole. Docker Flow's services may have an order of their own; see favoured. Behind
-// all of these come the routes of idle services.
+// Routes of one service settle among themselves, apart from the ranks: the first by
+// name has the claim, even if it loses to another service, because it may protect what
+// the next one would serve.
+//
+// Who asks for the same requests as before keeps its number; all others are numbered
+// in the order in which their services were created.
 func decide(all []*claimant, newest uint64) {
 	order := make([]*claimant, 0, len(all))
-	var home map[claim]*claimant       // what earlier routes of the same service want
-	incumbent := map[claim]*claimant{} // for routes that were there with other claims
-	for i := range all {
-		c := all[i]
-		if i == 0 || all[i-1].plan != c.plan {
-			home = nil
-			if i+1 < len(all) && all[i+1].plan == c.plan {
-				home = map[claim]*claimant{}
-			}
-		}
-		if !c.asksAtHome(home) {
+	rivals := make(map[claim][]*claimant, len(all))
+	for _, c := range all {
+		if c.losesAtHome(rivals) {
 			continue
 		}
 		order = append(order, c)
-		if c.before == nil || c.kept || c.idle() {
-			continue
-		}
-		had := claimsOf(c.before)
 		for _, want := range c.claims {
-			if !slices.Contains(had, want) {
-				continue
-			}
-			if i := incumbent[want]; i == nil || c.before.Claim < i.before.Claim {
-				incumbent[want] = c
-			}
+			rivals[want] = append(rivals[want], c)
 		}
 	}
-	slices.SortStableFunc(order, compareClaimants)
-	first := favoured(order)
-	ids := make(map[string]*claimant, len(all))
-	taken := make(map[claim]*claimant, len(all))
-	var newcomers []*claimant
-	for _, c := range slices.Concat(first, order) {
-		if c.seated || c.winner != nil {
+	for _, c := range order {
+		c.rank = c.ranked(rivals)
+	}
+	slices.SortStableFunc(order, func(a, b *claimant) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.age(), b.age()), compareNewcomers(a, b))
+	})
+	taken := make(map[claim]*claimant, 2*len(all))
+	var newcomers, losers []*claimant
+	for _, c := range order {
+		if winner, _ := c.takenBy(taken); winner != nil {
+			losers = append(losers, c)
 			continue
 		}
-		c.winner = ids[c.route.ID]
-		for _, want := range c.claims {
-			if c.winner != nil {
-				break
-			}
-			c.lost = want
-			c.winner = taken[want]
-			if i := incumbent[want]; c.winner == nil && i != nil && i != c && i.winner == nil && !i.yields(c) {
-				c.winner = i
-			}
-		}
-		if c.winner != nil {
-			continue
-		}
-		c.seated = true
-		ids[c.route.ID] = c
-		for _, want := range c.claims {
+		for _, want := range append(c.claims[:len(c.claims):len(c.claims)], c.identity()) {
 			taken[want] = c
 		}
-		if c.kept {
-			c.number = c.before.Claim
-		} else {
+		if c.number = c.age(); !c.kept {
 			newcomers = append(newcomers, c)
 		}
 	}
@@ -148,117 +106,93 @@ func decide(all []*claimant, newest uint64) {
 		newest++
 		c.number = newest
 	}
-	for _, c := range order {
-		c.name(taken)
-		if c.joins() {
+	for _, c := range losers { // only now is it known who has the first of their claims
+		if c.winner, c.lost = c.takenBy(taken); c.joins() {
 			c.winner.members = append(c.winner.members, c)
 		}
 	}
 }
 
+// losesAtHome says whether a route of the same service wants the same, and notes it.
+// rivals holds the routes that come before it, those of its own service last.
+func (c *claimant) losesAtHome(rivals map[claim][]*claimant) bool {
+	for _, want := range c.claims {
+		if asking := rivals[want]; len(asking) > 0 && asking[len(asking)-1].plan == c.plan {
+			c.winner, c.lost = asking[len(asking)-1], want
+			return true
+		}
+	}
+	return false
+}
+
+// identity stands for the ID of the route, which no other one can have either. No
+// Match.Key is like it.
+func (c *claimant) identity() claim { return claim("\x00" + c.route.ID) }
+
+// takenBy returns who has something that c wants, and what; an empty claim is the ID.
+func (c *claimant) takenBy(taken map[claim]*claimant) (*claimant, claim) {
+	if winner := taken[c.identity()]; winner != nil {
+		return winner, ""
+	}
+	for _, want := range c.claims {
+		if winner := taken[want]; winner != nil {
+			return winner, want
+		}
+	}
+	return nil, ""
+}
+
+// ranked returns the rank of a claimant among those that want the same.
+//
+// With Docker Flow, of two services with an aclName the lower name goes first; who sets
+// none yields to no name. That is no order of them all (a name may win over a newcomer's
+// that wins over an incumbent without one), so a name counts only where all yield to it.
+func (c *claimant) ranked(rivals map[claim][]*claimant) rank {
+	r, contested, yielding, late := rankNew, false, true, false
+	changed := c.before != nil && !c.kept
+	for _, want := range c.claims {
+		if c.draft.Rank == "" && !changed {
+			break // it does not depend on the others
+		}
+		for _, other := range rivals[want] {
+			if other == c || other.idle() {
+				continue
+			}
+			contested = true
+			yields := c.draft.Rank != "" && c.draft.Rank < other.draft.Rank
+			yielding = yielding && yields
+			late = late || !yields && !other.kept && slices.Contains(other.had, want)
+		}
+	}
+	switch {
+	case c.draft.Rank != "" && contested && yielding && !c.idle():
+		return rankNamed
+	case c.kept:
+		r = rankKept
+	case changed && late:
+		r = rankLate
+	case changed:
+		r = rankChanged
+	}
+	if c.idle() {
+		r += rankIdle
+	}
+	return r
+}
+
+// age is the number of the route in the table before; zero for none.
+func (c *claimant) age() uint64 {
+	if c.before == nil {
+		return 0
+	}
+	return c.before.Claim
+}
+
 // joins says whether a claimant that lost gives its endpoints to the winner:
 // both name the same group of Docker Flow, and ask for the same connections.
 func (c *claimant) joins() bool {
-	return c.winner != nil && c.winner.seated && c.group != "" && c.group == c.winner.group &&
+	return c.winner != nil && c.winner.winner == nil && c.draft.Group != "" && c.draft.Group == c.winner.draft.Group &&
 		c.backend != nil && c.winner.backend != nil && slices.Equal(c.claims, c.winner.claims)
-}
-
-// favoured returns the routes that go before all others: those of Docker Flow's
-// services with an aclName that contest their claims only with routes that have a
-// higher one. Who sets an aclName yields to lower ones, as with Docker Flow; who
-// does not is never made to.
-func favoured(order []*claimant) []*claimant {
-	var ranked []*claimant
-	for _, c := range order {
-		if c.rank != "" && !c.idle() {
-			ranked = append(ranked, c)
-		}
-	}
-	if len(ranked) < 2 {
-		return nil
-	}
-	rivals := map[claim][]*claimant{}
-	for _, c := range order {
-		if c.idle() {
-			continue
-		}
-		for _, want := range c.claims {
-			rivals[want] = append(rivals[want], c)
-		}
-	}
-	return slices.DeleteFunc(ranked, func(c *claimant) bool {
-		contested := false
-		for _, want := range c.claims {
-			for _, r := range rivals[want] {
-				if r != c && !r.yields(c) {
-					return true
-				}
-				contested = contested || r != c
-			}
-		}
-		return !contested
-	})
-}
-
-// yields says whether c lets other go first because of their names.
-func (c *claimant) yields(other *claimant) bool {
-	return other.rank != "" && other.rank < c.rank
-}
-
-// name settles which winner a loser's problem names: the one that has the first of its claims
-// that is taken, however the contest went.
-func (c *claimant) name(taken map[claim]*claimant) {
-	if c.winner == nil || c.lost == "" {
-		return
-	}
-	for _, want := range c.claims {
-		if w := taken[want]; w != nil {
-			c.winner, c.lost = w, want
-			return
-		}
-	}
-}
-
-// asksAtHome enters what c wants into home, which holds what the routes of the
-// same service want that come before it. It returns false, and who has it, when
-// one of them wants the same. A nil home is that of a service with one route.
-func (c *claimant) asksAtHome(home map[claim]*claimant) bool {
-	for _, want := range c.claims {
-		if first := home[want]; first != nil {
-			c.winner, c.lost = first, want
-			return false
-		}
-	}
-	if home != nil {
-		for _, want := range c.claims {
-			home[want] = c
-		}
-	}
-	return true
-}
-
-// compareClaimants orders claimants by who is asked first.
-func compareClaimants(a, b *claimant) int {
-	class := func(c *claimant) int {
-		n := 2
-		switch {
-		case c.kept:
-			n = 0
-		case c.before != nil:
-			n = 1
-		}
-		if c.idle() {
-			n += 3
-		}
-		return n
-	}
-	if n := cmp.Compare(class(a), class(b)); n != 0 {
-		return n
-	}
-	if a.before != nil {
-		return cmp.Or(cmp.Compare(a.before.Claim, b.before.Claim), strings.Compare(a.route.ID, b.route.ID))
-	}
-	return compareNewcomers(a, b)
 }
 
 // compareNewcomers orders routes that no table knows: the older service first,
@@ -266,10 +200,7 @@ func compareClaimants(a, b *claimant) int {
 func compareNewcomers(a, b *claimant) int {
 	x, y := a.plan.service.Created, b.plan.service.Created
 	if x.IsZero() != y.IsZero() {
-		if x.IsZero() {
-			return 1
-		}
-		return -1
+		return y.Compare(x)
 	}
 	return cmp.Or(x.Compare(y), strings.Compare(a.route.ID, b.route.ID))
 }
@@ -297,8 +228,7 @@ func (c *claimant) conflict() route.Problem {
 			break
 		}
 	}
-	p := c.plan.problem(origin{o.Source, o.Instance}, c.route.ID, c.label, draft.Refuse(route.CodeConflict, text, hint))
-	return p
+	return c.problem(c.draft.Label, draft.Refuse(route.CodeConflict, text, hint))
 }
 
 // of names the instance whose labels made a route, if there is one.

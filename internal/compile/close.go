@@ -91,50 +91,43 @@ func narrowerPath(p, own route.Path) (common route.Path, meet, same bool) {
 // close closes what a route that cannot be read was to protect: routes of the same
 // service as a whole, and parts of others, which the claimant that is returned takes;
 // nil for none.
-func (w *want) close(mine []*claimant) *claimant {
+func (c *claimant) close(mine []*claimant) *claimant {
 	var part []route.Match
-	u, priority := w.draft.Unread, w.draft.Priority
-	for i, c := range mine {
-		if !passedBy(u, c) {
+	priority := c.route.Priority
+	for i, other := range mine {
+		if !passedBy(c.draft.Unread, other) {
 			continue
 		}
-		some, all := closes(u, c.route.Matches)
+		some, all := closes(c.draft.Unread, other.route.Matches)
 		// The claimant that is returned must not lose a part to another route of the service.
 		contested := slices.ContainsFunc(some, func(m route.Match) bool {
 			return slices.ContainsFunc(mine, func(x *claimant) bool { return slices.Contains(x.claims, claim(m.Key())) })
 		})
 		if all || contested || len(part)+len(some) > draft.MaxMatches {
-			mine[i] = c.closedBy(w)
+			mine[i] = other.closedBy(c)
 			continue
 		}
 		part = append(part, some...)
-		priority = max(priority, c.route.Priority)
+		priority = max(priority, other.route.Priority)
 	}
 	if len(part) == 0 {
 		return nil
 	}
-	cover := w.newClaimant(w.draft)
-	cover.route.Matches, cover.route.Priority, cover.route.Refused = part, priority, w.reason
-	cover.rank, cover.group = "", ""
+	d := *c.draft
+	d.Rank, d.Group = "", ""
+	cover := newClaimant(c.plan, c.asked, &d)
+	cover.route.Matches, cover.route.Priority, cover.route.Refused = part, priority, c.route.Refused
 	cover.claims = claimsOf(&cover.route)
-	if w.cover == nil || !slices.Equal(w.cover.claims, cover.claims) || w.cover.route.Priority != priority {
-		w.cover = cover
-	}
-	return w.cover
+	return cover
 }
 
 // closedBy is the claimant that answers 503 in the place of c.
-func (c *claimant) closedBy(w *want) *claimant {
-	if c.closed == nil || c.closed.route.Refused != w.reason {
-		closed := &claimant{plan: c.plan, route: c.route, claims: c.claims, label: c.label, rank: c.rank, group: c.group}
-		closed.route.Filters, closed.route.Hold, closed.route.Timeout, closed.route.Idle = nil, 0, 0, 0
-		closed.route.Refused = w.reason
-		o := c.route.Origin
-		closed.problems = []route.Problem{c.plan.problem(origin{o.Source, o.Instance}, c.route.ID, w.draft.Label, draft.Refuse(
-			route.CodeIncomplete, "it answers 503: route "+chars.Printable(c.plan.routeID(w.draft.Name))+" of the service decides who may ask, and which requests it takes cannot be read",
-			"mend that route, whose problems are listed too, or remove its labels",
-		))}
-		c.closed = closed
-	}
-	return c.closed
+func (c *claimant) closedBy(unread *claimant) *claimant {
+	closed := newClaimant(c.plan, c.asked, c.draft)
+	closed.route.Origin, closed.route.Refused = c.route.Origin, unread.route.Refused
+	closed.problems = []route.Problem{c.problem(unread.draft.Label, draft.Refuse(
+		route.CodeIncomplete, "it answers 503: route "+chars.Printable(unread.route.ID)+" of the service decides who may ask, and which requests it takes cannot be read",
+		"mend that route, whose problems are listed too, or remove its labels",
+	))}
+	return closed
 }

@@ -20,6 +20,7 @@
 package compile
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -128,10 +129,14 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 			c.answers, c.plans = now, nil
 		}
 	}
-	plans := make(map[string]*plan, len(s.Services))
 	var (
+		plans     = make(map[string]*plan, len(s.Services))
+		inOrder   = make([]*plan, 0, len(s.Services))
 		claimants = make([]*claimant, 0, len(s.Services))
 		problems  []route.Problem
+		routes    = make([]*route.Route, 0, len(s.Services))
+		backends  = make([]*route.Backend, 0, len(s.Services))
+		newest    uint64
 	)
 	for _, service := range s.Services {
 		if plans[service.ID] != nil {
@@ -141,98 +146,91 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		if pl == nil || pl.service != service {
 			pl = c.planner.plan(service)
 		}
-		plans[service.ID] = pl
+		plans[service.ID], inOrder = pl, append(inOrder, pl)
 		problems = append(problems, pl.problems...)
-		claimants = c.enter(claimants, pl, previous)
+		c.planner.enter(pl, previous)
+		claimants = append(claimants, pl.mine...)
 	}
 	c.plans = plans
 
-	var newest uint64
 	for _, r := range previous.Routes {
 		newest = max(newest, r.Claim)
 	}
 	decide(claimants, newest)
 
-	var (
-		routes   = make([]*route.Route, 0, len(claimants))
-		backends = make([]*route.Backend, 0, len(claimants))
-	)
-	for start, end := 0, 0; start < len(claimants); start = end {
-		pl := claimants[start].plan
-		for end = start; end < len(claimants) && claimants[end].plan == pl; end++ {
-		}
-		mine := claimants[start:end]
-		problems = append(problems, outcomeProblems(mine)...)
-		pl.make(mine, previous)
+	for _, pl := range inOrder {
+		problems = append(problems, outcomeProblems(pl.mine)...)
+		pl.make(previous)
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
 		for i, r := range pl.routes {
-			problems = append(problems, c.planner.userFileProblems(r, pl.served[i].user)...)
+			problems = append(problems, c.planner.userFileProblems(r, pl.served[i].draft.UserLabel)...)
 		}
 	}
 	return c.table(s.Revision, routes, backends, problems)
 }
 
-// enter adds the routes that a plan wants in the table, each in the form in which
-// it can be served.
-func (c *Compiler) enter(list []*claimant, pl *plan, previous *route.Table) []*claimant {
-	start := len(list)
-	var hidden []*want
-	before := make(map[string]*route.Route, len(pl.wants)) // by the ID of the route
-	for _, w := range pl.wants {
-		id := pl.routeID(w.draft.Name)
-		if r := previous.Route(id); r != nil && r.Service == pl.service.ID {
-			before[id] = r
+// enter finds the form in which each route that a plan asks for can be served.
+func (p planner) enter(pl *plan, previous *route.Table) {
+	var hidden []*claimant
+	pl.mine = nil
+	for _, c := range pl.asks {
+		form := c
+		if c.route.Refused != "" {
+			form = cmp.Or(p.lastGood(c, pl.before(c, previous)), c)
 		}
-		made := w.good
-		if made == nil {
-			made = c.planner.lastGood(w, before[id])
-		}
-		if made == nil {
-			made = w.refused
-		}
-		if made == nil && w.draft.Unread != nil {
-			hidden = append(hidden, w)
-		} else if made != nil {
-			list = append(list, made)
+		switch {
+		case form.route.Refused == "" || c.draft.MatchKnown:
+			pl.mine = append(pl.mine, form)
+		case c.draft.Unread != nil:
+			hidden = append(hidden, c)
 		}
 	}
-	for _, w := range hidden {
-		if cover := w.close(list[start:]); cover != nil {
-			list = append(list, cover)
+	for _, c := range hidden {
+		if cover := c.close(pl.mine); cover != nil {
+			pl.mine = append(pl.mine, cover)
 		}
 	}
-	for _, x := range list[start:] {
-		x.contest = contest{before: before[x.route.ID]}
-		x.kept = x.before != nil && (x.before == x.made || slices.Equal(claimsOf(x.before), x.claims))
+	for _, c := range pl.mine {
+		c.contest = contest{before: pl.before(c, previous)}
+		switch {
+		case c.before == nil:
+		case c.before == c.made:
+			c.had, c.kept = c.claims, true
+		default:
+			c.had = claimsOf(c.before)
+			c.kept = slices.Equal(c.had, c.claims)
+		}
 	}
-	return list
+}
+
+// before returns the route of a claimant in the table before; nil for none.
+func (pl *plan) before(c *claimant, previous *route.Table) *route.Route {
+	r := previous.Route(c.route.ID)
+	if r == nil || r.Service != pl.service.ID {
+		return nil
+	}
+	return r
 }
 
 // outcomeProblems are the problems that only show once it is known which forms
 // are served: those of instances, each once for all routes of the service,
 // and lost contests.
 func outcomeProblems(mine []*claimant) []route.Problem {
-	var (
-		list []route.Problem
-		seen map[route.Problem]bool
-	)
-	for i := range mine {
-		if mine[i].winner != nil && !mine[i].joins() {
-			list = append(list, mine[i].conflict())
+	var list []route.Problem
+	seen := map[route.Problem]bool{}
+	for _, c := range mine {
+		if c.winner != nil && !c.joins() {
+			list = append(list, c.conflict())
 			continue
 		}
-		for _, p := range mine[i].problems {
+		for _, p := range c.problems {
 			same := p
 			same.Route = ""
-			if seen[same] {
-				continue
+			if !seen[same] {
+				seen[same] = true
+				list = append(list, p)
 			}
-			if seen == nil {
-				seen = map[route.Problem]bool{}
-			}
-			seen[same] = true
-			list = append(list, p)
 		}
 	}
 	return capProblems(list)
@@ -240,16 +238,10 @@ func outcomeProblems(mine []*claimant) []route.Problem {
 
 // make fills in the routes and backends of the plan that are in the table. They
 // stay the same pointers while they say the same.
-func (pl *plan) make(mine []*claimant, previous *route.Table) {
-	served := make([]*claimant, 0, len(mine))
-	same := true
-	for _, c := range mine {
-		if c.winner == nil {
-			served = append(served, c)
-			same = same && c.made != nil && c.made.Claim == c.number && slices.Equal(c.madeOf, c.members)
-		}
-	}
-	if same && pl.served != nil && slices.Equal(served, pl.served) {
+func (pl *plan) make(previous *route.Table) {
+	served := slices.DeleteFunc(slices.Clone(pl.mine), func(c *claimant) bool { return c.winner != nil })
+	changed := func(c *claimant) bool { return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 }
+	if slices.Equal(served, pl.served) && !slices.ContainsFunc(served, changed) {
 		return
 	}
 	pl.served, pl.routes, pl.backends = served, nil, nil
@@ -266,7 +258,9 @@ func (pl *plan) make(mine []*claimant, previous *route.Table) {
 		if before != nil && before.Text() == r.Text() && maps.Equal(before.Origin.Labels, r.Origin.Labels) {
 			made = before
 		}
-		c.made, c.madeOf = made, c.members
+		if c.made = made; len(c.members) > 0 {
+			c.made = nil
+		}
 		pl.routes = append(pl.routes, made)
 	}
 }
@@ -282,18 +276,14 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	if err == nil {
 		return t
 	}
-	byService := map[string]*plan{}
-	for _, r := range routes {
-		byService[r.Service] = c.plans[r.Service]
-	}
-	for _, id := range slices.Sorted(maps.Keys(byService)) {
-		pl := byService[id]
-		if _, err := route.New(revision, listeners(), pl.routes, pl.backends, nil); err == nil {
+	for _, id := range slices.Sorted(maps.Keys(c.plans)) {
+		pl := c.plans[id]
+		_, err := route.New(revision, listeners(), pl.routes, pl.backends, nil)
+		if err == nil {
 			continue
-		} else {
-			problems = append(problems, pl.problem(origin{source: chars.Printable(pl.service.Source)}, "", "",
-				draft.Refuse(route.CodeUnsupported, chars.Printable("the routes of this service fit into no table: "+err.Error()), "")))
 		}
+		problems = append(problems, pl.problem(route.Origin{Source: chars.Printable(pl.service.Source)}, "", "",
+			draft.Refuse(route.CodeUnsupported, chars.Printable("the routes of this service fit into no table: "+err.Error()), "")))
 		routes = slices.DeleteFunc(routes, func(r *route.Route) bool { return r.Service == id })
 		backends = slices.DeleteFunc(backends, func(b *route.Backend) bool { return b.Service == id })
 	}

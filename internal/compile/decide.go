@@ -14,76 +14,56 @@ import (
 	"fairway/internal/route"
 )
 
-// origin is where the labels of a service are from. instance is empty when they
-// are the service's own.
-type origin struct{ source, instance string }
-
 // originOf is where the labels of an instance of the plan are from.
-func (pl *plan) originOf(in *catalog.Instance) origin {
-	return origin{chars.Printable(cmp.Or(in.Source, pl.service.Source)), chars.Printable(in.Name)}
+func (pl *plan) originOf(in *catalog.Instance) route.Origin {
+	return route.Origin{Source: chars.Printable(cmp.Or(in.Source, pl.service.Source)), Instance: chars.Printable(in.Name)}
 }
 
-// choose finds the labels of a dialect that count: the service's own, or else those of
-// the newest instance. It returns the instances that may serve, too, and puts the
-// problems of instances whose labels differ into the plan. The reading is nil when the
-// service asks for nothing.
-func choose(pl *plan, by dialect) (*draft.Reading, origin, []member) {
+// choose reads the labels of a dialect that count: the service's own, or else those of
+// the newest instance. It puts the problems of instances whose labels differ into the
+// plan, and returns nil when the service asks for nothing.
+func choose(pl *plan, by dialect) *asked {
 	s := pl.service
-	own := catalog.HaveLabels(s.Labels, by.Prefix())
-	if !own && s.OwnLabels {
-		return nil, origin{}, nil
-	}
-	if own {
-		reading := by.Read(s, s.Labels)
-		if !reading.Wanted {
-			return nil, origin{}, nil
-		}
-		members := make([]member, 0, len(s.Instances))
+	a := &asked{dialect: by, origin: route.Origin{Source: chars.Printable(s.Source)}}
+	if catalog.HaveLabels(s.Labels, by.Prefix()) {
+		a.reading = by.Read(s, s.Labels)
 		for _, in := range s.Instances {
-			members = append(members, member{in, nil})
+			a.members = append(a.members, member{in, nil})
 		}
-		return &reading, origin{source: chars.Printable(s.Source)}, members
+	} else if decider := decidingInstance(s, by.Prefix()); decider != nil && !s.OwnLabels {
+		a.reading, a.origin = by.Read(s, decider.Labels), pl.originOf(decider)
+		a.compare(pl, decider)
 	}
-	decider := decidingInstance(s, by.Prefix())
-	if decider == nil {
-		return nil, origin{}, nil
+	if !a.reading.Wanted {
+		return nil
 	}
-	reading := by.Read(s, decider.Labels)
-	var members []member
-	for _, in := range s.Instances {
-		theirs := reading
+	return a
+}
+
+// compare reads the labels of all instances, and notes which of them may serve.
+func (a *asked) compare(pl *plan, decider *catalog.Instance) {
+	for _, in := range pl.service.Instances {
+		theirs := a.reading
 		if in != decider {
-			theirs = by.Read(s, in.Labels)
+			theirs = a.dialect.Read(pl.service, in.Labels)
 		}
-		serves := theirs.Wanted && reading.Wanted
+		serves := theirs.Wanted && a.reading.Wanted
 		if serves {
-			members = append(members, member{in, &theirs})
+			a.members = append(a.members, member{in, theirs.Own})
 		}
-		if key, differs := firstDifference(reading.Says, theirs.Says); differs && rank(in) == rankRunning && (reading.Wanted || theirs.Wanted) {
+		if key, differs := firstDifference(a.reading.Says, theirs.Says); differs && liveness(in) == isRunning && (a.reading.Wanted || theirs.Wanted) {
 			pl.problems = append(pl.problems, differProblem(pl, in, decider, key, serves))
 		}
 	}
-	if !reading.Wanted {
-		return nil, origin{}, nil
-	}
-	return &reading, pl.originOf(decider), members
 }
 
 // decidingInstance returns the instance whose labels count: the newest of those
 // that are best off. It is nil when none has a label with the prefix.
 func decidingInstance(s *catalog.Service, prefix string) *catalog.Instance {
-	var decider *catalog.Instance
-	labelled := false
-	for _, in := range s.Instances {
-		labelled = labelled || catalog.HaveLabels(in.Labels, prefix)
-		if decider == nil || compareInstances(in, decider) > 0 {
-			decider = in
-		}
-	}
-	if !labelled {
+	if !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return catalog.HaveLabels(in.Labels, prefix) }) {
 		return nil
 	}
-	return decider
+	return slices.MaxFunc(s.Instances, compareInstances)
 }
 
 // misplaced reports labels of instances that have no effect because those of the
@@ -106,45 +86,40 @@ func (p planner) misplaced(pl *plan) {
 	}
 }
 
-// The ranks of instances: the newest of the highest rank decides.
+// How much an instance lives: the newest of those that are best off decides.
 const (
-	rankStopped = iota
-	rankLeaving
-	rankRunning
+	isStopped = iota
+	isLeaving
+	isRunning
 )
 
-func rank(in *catalog.Instance) int {
+func liveness(in *catalog.Instance) int {
 	switch in.State {
 	case catalog.StateStopped:
-		return rankStopped
+		return isStopped
 	case catalog.StateLeaving:
-		return rankLeaving
+		return isLeaving
 	}
-	return rankRunning
+	return isRunning
 }
 
 // compareInstances orders instances by how much their labels count.
 func compareInstances(a, b *catalog.Instance) int {
 	return cmp.Or(
-		cmp.Compare(rank(a), rank(b)),
+		cmp.Compare(liveness(a), liveness(b)),
 		a.Created.Compare(b.Created),
 		strings.Compare(a.ID, b.ID),
 		strings.Compare(a.Source, b.Source),
 	)
 }
 
-// firstDifference returns the first key, in the alphabet, that is not the same.
+// firstDifference returns the first key that is not the same: those of a in the
+// alphabet, then those of b.
 func firstDifference(a, b map[string]string) (key string, differs bool) {
-	if maps.Equal(a, b) {
-		return "", false
-	}
-	for _, k := range slices.Sorted(maps.Keys(a)) {
-		if v, has := b[k]; !has || v != a[k] {
-			return k, true
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(b)) {
-		if _, has := a[k]; !has {
+	for _, k := range slices.Concat(slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b))) {
+		x, inA := a[k]
+		y, inB := b[k]
+		if inA != inB || x != y {
 			return k, true
 		}
 	}
@@ -170,17 +145,17 @@ func (p planner) flowIsOff(pl *plan) {
 		if catalog.HaveLabels(in.Labels, catalog.LabelPrefix) {
 			return
 		}
-		runs = runs || rank(in) == rankRunning
+		runs = runs || liveness(in) == isRunning
 	}
 	if !runs || catalog.HaveLabels(s.Labels, catalog.LabelPrefix) {
 		return
 	}
-	reading, from, _ := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports()))
-	if reading == nil {
+	a := choose(&plan{service: s}, dockerflow.New(dockerflow.Options{}, p.ports()))
+	if a == nil {
 		return
 	}
-	key := slices.Min(slices.Collect(maps.Keys(reading.Says)))
-	pl.problems = append(pl.problems, pl.problem(from, "", key, draft.Refuse(
+	key := slices.Min(slices.Collect(maps.Keys(a.reading.Says)))
+	pl.problems = append(pl.problems, pl.problem(a.origin, "", key, draft.Refuse(
 		route.CodeUnsupported, "labels of Docker Flow are not read", hintFlowIsOff,
 	)))
 }

@@ -231,14 +231,14 @@ func (d *doctor) problems(in *catalog.Instance) {
 // in which its routes ask for one.
 func (d *doctor) address(in *catalog.Instance) {
 	seen := map[string]bool{}
-	for _, w := range d.plan.wants {
-		if w.good == nil || w.good.backend == nil || w.draft.Via.Host != "" || w.draft.Via.Virtual {
+	for _, c := range d.plan.asks {
+		if c.backend == nil || c.draft.Via.Host != "" || c.draft.Via.Virtual {
 			continue // the instance itself is not dialled
 		}
 		var wishes draft.Wishes
-		for _, m := range w.members {
+		for _, m := range c.asked.members {
 			if m.instance == in {
-				wishes, _ = m.wishes(w.draft, false)
+				wishes, _ = c.wishes(m)
 			}
 		}
 		chosen, fault := draft.ChooseAddress(in, wishes)

@@ -17,62 +17,60 @@ import (
 // labels hold for itself. While a last good form is made again, it also stands in for
 // what an instance's labels leave out or have wrong. Instances without an address get a
 // problem, unless they are not expected to have one.
-func (w *want) endpoints(d *draft.Draft, again bool) ([]route.Endpoint, []route.Problem) {
+func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 	var (
 		list     []route.Endpoint
 		problems []route.Problem
-		pl       = w.plan
-		id       = pl.routeID(d.Name)
+		pl       = c.plan
 	)
-	if d.Via.Host != "" || d.Via.Virtual {
-		return w.oneEndpoint(d)
+	if c.draft.Via.Host != "" || c.draft.Via.Virtual {
+		return c.oneEndpoint()
 	}
-	for _, m := range w.members {
+	for _, m := range c.asked.members {
 		state, counts := endpointState(m.instance)
 		if !counts {
 			continue
 		}
 		o := pl.originOf(m.instance)
-		wishes, fault := m.wishes(d, again)
+		wishes, fault := c.wishes(m)
 		if fault != nil {
-			problems = append(problems, pl.problem(o, id, fault.Label, fault.Refusal))
+			problems = append(problems, pl.problem(o, c.route.ID, fault.Label, fault.Refusal))
 			continue
 		}
-		c, refused := draft.ChooseAddress(m.instance, wishes)
+		choice, refused := draft.ChooseAddress(m.instance, wishes)
 		if refused != nil {
 			if state == route.EndpointReady || len(m.instance.Addresses) > 0 {
 				label := ""
 				if refused.Code == route.CodeNoAddress {
 					label = wishes.NetworkLabel
 				}
-				problems = append(problems, pl.problem(o, id, label, refused))
+				problems = append(problems, pl.problem(o, c.route.ID, label, refused))
 			}
 			continue
 		}
 		list = append(list, route.Endpoint{
-			ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), c.Port),
-			Address:  chars.Printable(c.Address()),
+			ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), choice.Port),
+			Address:  chars.Printable(choice.Address()),
 			Weight:   weight(m.instance, wishes),
 			State:    state,
-			Instance: o.instance,
-			Source:   o.source,
+			Instance: o.Instance,
+			Source:   o.Source,
 			Node:     chars.Printable(m.instance.Node),
-			Reason:   c.Reason,
+			Reason:   choice.Reason,
 		})
 	}
 	return uniqueEndpoints(list), problems
 }
 
-// wishes is how the member is reached, and the first of its own labels about that which
+// wishes is how a member is reached, and the first of its own labels about that which
 // is at fault.
-func (m member) wishes(d *draft.Draft, again bool) (draft.Wishes, *draft.Problem) {
-	if m.reading == nil || !d.OwnWishes {
-		return d.Wishes, nil
-	}
-	own := m.reading.Own[d.Name]
+func (c *claimant) wishes(m member) (draft.Wishes, *draft.Problem) {
+	own := m.own[c.draft.Name]
 	switch {
-	case again:
-		return own.Wishes.Or(d.Wishes), nil
+	case m.own == nil:
+		return c.draft.Wishes, nil
+	case c.asked.again:
+		return own.Wishes.Or(c.draft.Wishes), nil
 	case own.Fault != nil:
 		return draft.Wishes{}, own.Fault
 	}
@@ -85,18 +83,18 @@ const virtualID, hostID = "virtual", "host"
 // oneEndpoint makes the endpoint of a route that does not lead to the instances
 // themselves: to a host that a label names, or to the virtual address of the
 // service. The latter is as well as the best of the instances behind it.
-func (w *want) oneEndpoint(d *draft.Draft) ([]route.Endpoint, []route.Problem) {
-	pl, id := w.plan, w.plan.routeID(d.Name)
+func (c *claimant) oneEndpoint() ([]route.Endpoint, []route.Problem) {
+	pl, via := c.plan, c.draft.Via
 	stand := &catalog.Instance{ID: virtualID, Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
-	if host := d.Via.Host; host != "" {
-		stand.ID, stand.Name = hostID, host
-		stand.Addresses = []catalog.Address{{Host: host, Reach: catalog.ReachFixed}}
+	if via.Host != "" {
+		stand.ID, stand.Name = hostID, via.Host
+		stand.Addresses = []catalog.Address{{Host: via.Host, Reach: catalog.ReachFixed}}
 	} else {
 		stand.Addresses = pl.service.Virtual
-		if len(w.members) > 0 {
+		if len(c.asked.members) > 0 {
 			stand.State = catalog.StateStarting
 		}
-		for _, m := range w.members {
+		for _, m := range c.asked.members {
 			stand.Ports = append(stand.Ports, m.instance.Ports...)
 			if m.instance.State == catalog.StateReady {
 				stand.State = catalog.StateReady
@@ -104,23 +102,23 @@ func (w *want) oneEndpoint(d *draft.Draft) ([]route.Endpoint, []route.Problem) {
 		}
 	}
 	o := pl.originOf(stand)
-	if d.Via.Virtual && len(stand.Addresses) == 0 {
-		return nil, []route.Problem{pl.problem(origin{source: o.source}, id, d.Via.Label, draft.Refuse(
+	service := route.Origin{Source: o.Source}
+	if via.Virtual && len(stand.Addresses) == 0 {
+		return nil, []route.Problem{pl.problem(service, c.route.ID, via.Label, draft.Refuse(
 			route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
 		))}
 	}
-	c, fault := draft.ChooseAddress(stand, d.Wishes)
+	choice, fault := draft.ChooseAddress(stand, c.draft.Wishes)
 	if fault != nil {
-		return nil, []route.Problem{pl.problem(origin{source: o.source}, id, "", fault)}
+		return nil, []route.Problem{pl.problem(service, c.route.ID, "", fault)}
 	}
 	state, _ := endpointState(stand)
-	reason := c.Reason
-	if d.Via.Host != "" {
-		reason = "the host is named by a label"
+	if via.Host != "" {
+		choice.Reason = "the host is named by a label"
 	}
 	return []route.Endpoint{{
-		ID: fmt.Sprintf("%s:%d", stand.ID, c.Port), Address: chars.Printable(c.Address()), Weight: weight(stand, d.Wishes), State: state,
-		Instance: o.instance, Source: o.source, Reason: reason,
+		ID: fmt.Sprintf("%s:%d", stand.ID, choice.Port), Address: chars.Printable(choice.Address()), Weight: weight(stand, c.draft.Wishes), State: state,
+		Instance: o.Instance, Source: o.Source, Reason: choice.Reason,
 	}}, nil
 }
 

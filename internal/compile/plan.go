@@ -22,38 +22,30 @@ type plan struct {
 	// idle is true while nothing of the service runs or starts: then its claims are
 	// worth nothing to others.
 	idle     bool
-	wants    []*want // of one dialect after the other; the unnamed route first, then by name
+	asks     []*claimant // of one dialect after the other; the unnamed route first, then by name
 	problems []route.Problem
 
-	// What was made of the plan in the last compile, and of which claimants.
-	served   []*claimant
-	routes   []*route.Route
-	backends []*route.Backend
+	// mine are the claimants of this compile. The others are what was made of the plan
+	// in the last one, and of which of them.
+	mine, served []*claimant
+	routes       []*route.Route
+	backends     []*route.Backend
 }
 
-// member is an instance that may serve, with what its own labels say; nil when the
-// labels that were read hold for all instances.
+// asked is what a dialect has read in the labels of a service.
+type asked struct {
+	dialect dialect
+	reading draft.Reading
+	origin  route.Origin // of the labels that count, without them; without an instance when they are the service's own
+	members []member
+	again   bool // the labels are those of an earlier day
+}
+
+// member is an instance that may serve, with how it is reached by its own labels, by
+// route; nil when the labels that count hold for all instances.
 type member struct {
 	instance *catalog.Instance
-	reading  *draft.Reading
-}
-
-// want is a route that a service asks for, with what can be made of it.
-type want struct {
-	plan    *plan
-	draft   *draft.Draft
-	dialect dialect
-	from    origin
-	members []member
-	// good is the route as its labels want it; nil when they are refused, for reason.
-	// refused is the route that answers 503 in its place; nil when it is not known which
-	// requests that would take.
-	good, refused *claimant
-	reason        string
-	// again is the last good form, made from the labels of the route againFrom; cover is
-	// what it closed in the last compile, see close.
-	againFrom    *route.Route
-	again, cover *claimant
+	own      map[string]draft.Own
 }
 
 // planner makes plans.
@@ -81,7 +73,9 @@ func (p planner) plan(s *catalog.Service) *plan {
 	}
 	p.misplaced(pl)
 	for _, d := range p.dialects {
-		p.read(pl, d)
+		if a := choose(pl, d); a != nil {
+			p.ask(pl, a)
+		}
 	}
 	if p.DockerFlow == nil {
 		p.flowIsOff(pl)
@@ -95,34 +89,25 @@ func isIdle(s *catalog.Service) bool {
 	return !s.RanLately && !slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State != catalog.StateStopped })
 }
 
-// read reads the labels of one dialect.
-func (p planner) read(pl *plan, by dialect) {
-	reading, from, members := choose(pl, by)
-	if reading == nil {
-		return
-	}
-	for _, f := range reading.Problems {
+// ask adds what a dialect has read to the plan.
+func (p planner) ask(pl *plan, a *asked) {
+	for _, f := range a.reading.Problems {
 		id := ""
 		if !f.OfService {
 			id = pl.routeID(f.Route)
 		}
-		pl.problems = append(pl.problems, pl.problem(from, id, f.Label, f.Refusal))
+		pl.problems = append(pl.problems, pl.problem(a.origin, id, f.Label, f.Refusal))
 	}
-	var open []*claimant
-	first := len(pl.wants)
-	for _, d := range reading.Drafts {
-		w := &want{plan: pl, draft: d, dialect: by, from: from, members: members, reason: d.Refused}
-		p.build(w)
-		pl.wants = append(pl.wants, w)
-		if w.refused != nil && d.OpenPriority {
-			open = append(open, w.refused)
+	first, highest := len(pl.asks), 0
+	for _, d := range a.reading.Drafts {
+		c := p.build(pl, a, d)
+		if pl.asks = append(pl.asks, c); c.route.Refused == "" {
+			highest = max(highest, c.route.Priority)
 		}
 	}
-	for _, c := range open { // nothing of the service goes before them
-		for _, w := range pl.wants[first:] {
-			if w.good != nil {
-				c.route.Priority = max(c.route.Priority, w.good.route.Priority)
-			}
+	for _, c := range pl.asks[first:] {
+		if c.route.Refused != "" && c.draft.OpenPriority { // nothing of the service goes before it
+			c.route.Priority = max(c.route.Priority, highest)
 		}
 	}
 }
@@ -137,9 +122,9 @@ func (pl *plan) routeID(name string) string {
 
 // problem makes a problem of a refusal. label is the key as it was written; empty
 // when no single label is at fault.
-func (pl *plan) problem(o origin, routeID, label string, fault *draft.Refusal) route.Problem {
+func (pl *plan) problem(o route.Origin, routeID, label string, fault *draft.Refusal) route.Problem {
 	return route.Problem{
-		Code: fault.Code, Source: o.source, Service: pl.service.ID, Instance: o.instance, Route: routeID,
+		Code: fault.Code, Source: o.Source, Service: pl.service.ID, Instance: o.Instance, Route: routeID,
 		Label: chars.Printable(label), Text: fault.Text, Hint: fault.Hint,
 	}
 }

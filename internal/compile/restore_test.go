@@ -78,9 +78,9 @@ func TestHTTPSPort(t *testing.T) {
 	}
 }
 
-// TestRefuseUnsupported: the table of a run with another engine is served as far as
+// TestFitted: the table of a run with another engine is served as far as
 // this one can, and what it cannot is refused, not left to wider routes.
-func TestRefuseUnsupported(t *testing.T) {
+func TestFitted(t *testing.T) {
 	s := snapshotOf(
 		&catalog.Service{ID: "a", Source: "docker", Instances: []*catalog.Instance{
 			instanceWith("a-1", map[string]string{"fairway.host": "a.example", "fairway.compress": "true"}),
@@ -89,7 +89,7 @@ func TestRefuseUnsupported(t *testing.T) {
 	)
 	unsupported := unsupportedOf("filter compress => it does not compress")
 	last := New(Settings{}).Compile(s, nil)
-	got, err := RefuseUnsupported(last, unsupported)
+	got, err := Settings{Unsupported: unsupported}.Fitted(last)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestRefuseUnsupported(t *testing.T) {
 		t.Errorf("a last good form of another engine is served:\n%s", compiled.Text())
 	}
 	for _, all := range []func(*route.Route, *route.Backend) string{nil, unsupportedOf("nothing => nothing")} {
-		if same, err := RefuseUnsupported(last, all); err != nil || same != last {
+		if same, err := (Settings{Unsupported: all}).Fitted(last); err != nil || same != last {
 			t.Errorf("a table that can be served is another one (%v)", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"fairway/internal/human"
+	"fairway/internal/route"
 )
 
 // Excerpt quotes s for a message, cut to a length that fits a line.
@@ -37,38 +38,21 @@ func HasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || 0x7f <= r && r < 0xa0 })
 }
 
-// IsToken reports whether s is a token of RFC 9110 (5.6.2): the name of a header, a
-// method, a cookie.
-func IsToken(s string) bool {
-	if s == "" || len(s) > 256 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return true
-}
+// IsToken reports whether s can name a header, a method or a cookie.
+func IsToken(s string) bool { return len(s) <= 256 && route.IsToken(s) }
 
 // ParsePrefix reads an address or a prefix in its canonical form: no host bits,
 // IPv4-mapped addresses as IPv4.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		addr, err := netip.ParseAddr(s)
-		if err != nil || addr.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%s is neither an address nor a prefix such as 10.0.0.0/8", Excerpt(s))
-		}
-		p = netip.PrefixFrom(addr, addr.BitLen())
+	if addr, addrErr := netip.ParseAddr(s); addrErr == nil && addr.Zone() == "" {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, fmt.Errorf("%s is wider than all IPv4 addresses", Excerpt(s))
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%s is neither an address nor a prefix such as 10.0.0.0/8", Excerpt(s))
+	}
+	if p = route.UnmappedPrefix(p); p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%s is wider than all IPv4 addresses", Excerpt(s))
 	}
 	return p.Masked(), nil
 }

@@ -94,53 +94,45 @@ func (f labelFault) isOfCheck() bool {
 	return slices.Contains([]string{"users", "userssecret", "userspassencrypted", "allowedmethods", "deniedmethods", "denyhttp", "verifyclientssl"}, name)
 }
 
-// request is a route that labels ask for.
-type request struct {
-	*draft.Draft
-	faults []labelFault // the route is refused because of them
-	notes  []labelFault // the route is served without their effect
-}
-
 // Read reads labels. What concerns several routes is a problem once.
 func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {
 	params := x.sort(s, labels)
-	routes := params.routes()
-	r := draft.Reading{Wanted: x.notified(s, labels) && params.wanted(), Says: ofFlow(labels)}
+	routes, notified := params.routes(), x.notified(s, labels)
+	r := draft.Reading{Wanted: notified && params.wanted(), Says: ofFlow(labels)}
 	switch {
 	case r.Wanted:
 		r.Summary = human.Plural(len(params.all), "label") + " of Docker Flow for " + human.Plural(len(routes), "route")
-	case !x.notified(s, labels):
+	case !notified:
 		r.Summary, r.Hint = "it has labels that begin with "+prefix+", but "+chars.Printable(x.NotifyLabel)+" is not true", "set it to true"
 	default:
 		r.Summary, r.Hint = "its labels that begin with "+prefix+" say that it is not served here", "look at replicas and proxyInstanceName"
 	}
 	seen := map[[2]string]bool{}
 	faulty := map[string]bool{}
-	for i := range routes {
-		for _, f := range routes[i].faults {
+	for _, d := range routes {
+		for _, f := range d.faults {
 			faulty[f.label] = true
 		}
-		for _, f := range slices.Concat(routes[i].faults, routes[i].notes) {
+		for _, f := range slices.Concat(d.faults, d.notes) {
 			if what := [2]string{f.label, f.fault.Text}; !seen[what] {
 				seen[what] = true
-				r.Problems = append(r.Problems, draft.Problem{Route: routes[i].Name, Label: f.label, Refusal: f.fault})
+				r.Problems = append(r.Problems, draft.Problem{Route: d.Name, Label: f.label, Refusal: f.fault})
 			}
 		}
 	}
 	remember := params.remember(faulty)
-	for i := range routes {
-		d, faults := routes[i].Draft, routes[i].faults
-		if len(faults) == 0 && d.Matches() == nil {
+	for _, d := range routes {
+		if len(d.faults) == 0 && d.Matches() == nil {
 			continue
 		}
 		d.Labels = remember
-		if len(faults) > 0 {
-			d.Refused = faults[0].fault.Reason(faults[0].label)
+		if len(d.faults) > 0 {
+			d.Refused = d.faults[0].fault.Reason(d.faults[0].label)
 		}
 		if !d.MatchKnown {
-			d.Unread = draft.NewUnread(d, slices.ContainsFunc(faults, labelFault.isOfCheck))
+			d.Unread = draft.NewUnread(d.Draft, slices.ContainsFunc(d.faults, labelFault.isOfCheck))
 		}
-		r.Drafts = append(r.Drafts, d)
+		r.Drafts = append(r.Drafts, d.Draft)
 	}
 	return r
 }
@@ -207,7 +199,7 @@ func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 		word, index, dotted := strings.Cut(strings.ToLower(key[len(prefix):]), ".")
 		known := x.known[word]
 		value := strings.TrimSpace(labels[raw])
-		if known == nil || value == "" || dotted && !known.indexed {
+		if known == nil || value == "" || dotted && !known.Indexed {
 			continue
 		}
 		parameter := parameter{known.Name, 0}

@@ -161,7 +161,7 @@ Fairway. Parameters that are not listed are ignored, as they always were.
 `)
 	for _, k := range parameters {
 		indexed := ""
-		if k.indexed {
+		if k.Indexed {
 			indexed = "N"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, indexed, k.status, cell(k.meaning), cell(k.native))

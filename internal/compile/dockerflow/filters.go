@@ -1,7 +1,6 @@
 package dockerflow
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,12 +28,11 @@ func (d *dest) redirectHTTPS() {
 	if d.bool("httpsOnly") || everywhere || d.HTTPSOnly {
 		d.Filter.RedirectHTTPS = &route.RedirectHTTPS{Status: status}
 	}
-	when, unless := d.bool("redirectWhenHttpProto"), d.bool("redirectUnlessHttpsProto")
-	switch {
-	case unless:
-		d.Forwarded = &route.RedirectHTTPS{Status: status, Forwarded: route.ForwardedUnlessHTTPS}
-	case when:
+	if d.bool("redirectWhenHttpProto") {
 		d.Forwarded = &route.RedirectHTTPS{Status: status, Forwarded: route.ForwardedWhenHTTP}
+	}
+	if d.bool("redirectUnlessHttpsProto") {
+		d.Forwarded = &route.RedirectHTTPS{Status: status, Forwarded: route.ForwardedUnlessHTTPS}
 	}
 }
 
@@ -54,9 +52,7 @@ func (d *dest) filters(secure bool) {
 	f.BasicAuth = d.basicAuth()
 	d.rewrites()
 	for _, h := range headerLabels {
-		for _, name := range h.names {
-			d.headerItems(name, h.request, h.change)
-		}
+		d.headerItems(h.name, h.request, h.change)
 	}
 	settleHeaders(f.RequestHeaders)
 	settleHeaders(f.ResponseHeaders)
@@ -145,16 +141,18 @@ func cutExpressions(s string, at byte) []string {
 
 // headerLabels are the labels that change headers.
 var headerLabels = []struct {
-	names   []string
+	name    string
 	request bool
 	change  draft.HeaderChange
 }{
-	{[]string{"addReqHeader", "addHeader"}, true, draft.HeaderAdd},
-	{[]string{"setReqHeader", "setHeader"}, true, draft.HeaderSet},
-	{[]string{"delReqHeader"}, true, draft.HeaderRemove},
-	{[]string{"addResHeader"}, false, draft.HeaderAdd},
-	{[]string{"setResHeader"}, false, draft.HeaderSet},
-	{[]string{"delResHeader"}, false, draft.HeaderRemove},
+	{"addReqHeader", true, draft.HeaderAdd},
+	{"addHeader", true, draft.HeaderAdd},
+	{"setReqHeader", true, draft.HeaderSet},
+	{"setHeader", true, draft.HeaderSet},
+	{"delReqHeader", true, draft.HeaderRemove},
+	{"addResHeader", false, draft.HeaderAdd},
+	{"setResHeader", false, draft.HeaderSet},
+	{"delResHeader", false, draft.HeaderRemove},
 }
 
 // headerItems reads a list of headers, each a name and a value as in HAProxy's
@@ -173,16 +171,8 @@ func (d *dest) headerItems(name string, request bool, change draft.HeaderChange)
 			err = draft.Bad("write the name, a blank and the value", "an item does not begin with the name of a header")
 		case request && change != draft.HeaderRemove && draft.StatesIdentity(header):
 			d.note(name, draft.Refuse(route.CodeUnsupported, header+" states who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"))
-			continue
-		case change != draft.HeaderRemove:
-			err = draft.AddHeader(op, request, change, header, value)
 		default:
-			if err = draft.CheckHeader(header, request, change); err == nil {
-				if *op == nil {
-					*op = &route.HeaderOperation{}
-				}
-				(*op).Remove = append((*op).Remove, draft.CanonicalHeader(header))
-			}
+			err = draft.ChangeHeader(op, request, change, header, value)
 		}
 		d.fault(name, err)
 	}
@@ -194,17 +184,18 @@ func settleHeaders(op *route.HeaderOperation) {
 	if op == nil {
 		return
 	}
-	slices.Sort(op.Remove)
-	op.Remove = slices.Compact(op.Remove)
+	has := func(list []route.HeaderValue, name string) bool {
+		return slices.ContainsFunc(list, func(h route.HeaderValue) bool { return h.Name == name })
+	}
 	removed := func(h route.HeaderValue) bool { return slices.Contains(op.Remove, h.Name) }
-	op.Set = slices.DeleteFunc(op.Set, removed)
-	op.Add = slices.DeleteFunc(op.Add, func(h route.HeaderValue) bool {
-		return removed(h) || slices.ContainsFunc(op.Set, func(set route.HeaderValue) bool { return set.Name == h.Name })
-	})
-	// Of several values that are set the last one stays.
-	slices.Reverse(op.Set)
-	op.Set = slices.CompactFunc(slices.SortedStableFunc(slices.Values(op.Set), func(a, b route.HeaderValue) int { return cmp.Compare(a.Name, b.Name) }),
-		func(a, b route.HeaderValue) bool { return a.Name == b.Name })
+	var set []route.HeaderValue
+	for i, h := range op.Set {
+		if !removed(h) && !has(op.Set[i+1:], h.Name) { // of several values the last one stays
+			set = append(set, h)
+		}
+	}
+	op.Set = set
+	op.Add = slices.DeleteFunc(op.Add, func(h route.HeaderValue) bool { return removed(h) || has(set, h.Name) })
 }
 
 // readHeaderItem reads the name of a header and its value, which is a text in the
@@ -273,16 +264,8 @@ func splitWords(s string) ([]string, error) {
 
 // literal is the text of a log format that is nothing but text.
 func literal(s string) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i++; i == len(s) || s[i] != '%' {
-			return "", draft.Refuse(route.CodeUnsupported, "the value has a variable of HAProxy in it", "only plain text can be set; %% stands for one percent sign")
-		}
-		b.WriteByte('%')
+	if strings.Contains(strings.ReplaceAll(s, "%%", ""), "%") {
+		return "", draft.Refuse(route.CodeUnsupported, "the value has a variable of HAProxy in it", "only plain text can be set; %% stands for one percent sign")
 	}
-	return b.String(), nil
+	return strings.ReplaceAll(s, "%%", "%"), nil
 }

@@ -1,6 +1,7 @@
 package dockerflow
 
 import (
+	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -36,12 +37,7 @@ var (
 // "req_ssl_sni -i -m beg".
 func readComparison(s string, samples map[string]string) (comparison, error) {
 	words := strings.Fields(s)
-	known := make([]string, 0, len(samples))
-	for name := range samples {
-		known = append(known, name)
-	}
-	slices.Sort(known)
-	hint := "use one of " + strings.Join(known, ", ") + ", with -i and -m where needed"
+	hint := "use one of " + strings.Join(slices.Sorted(maps.Keys(samples)), ", ") + ", with -i and -m where needed"
 	if len(words) == 0 || samples[strings.ToLower(words[0])] == "" {
 		return comparison{}, draft.Refuse(route.CodeUnsupported, chars.Excerpt(s)+" is not understood", hint)
 	}
@@ -147,11 +143,7 @@ func (c comparison) host(pattern string) (route.Host, error) {
 	case starred:
 		c.kind, pattern = "end", rest
 	case c.kind == "str":
-		h, err := route.ParseHost(pattern)
-		if err != nil {
-			return route.Host{}, err
-		}
-		return h, nil
+		return route.ParseHost(pattern)
 	}
 	if c.kind != "reg" && strings.ContainsAny(pattern, "*/: \t") {
 		return route.Host{}, draft.Bad("", "%s is no part of a name", chars.Excerpt(pattern))
@@ -185,35 +177,39 @@ func (d *dest) matchHTTP(secure bool) []route.Match {
 	return draft.Pairs(hosts, paths, conditions)
 }
 
-// comparePaths is how the paths of the destination are compared.
-func (d *dest) comparePaths() comparison {
-	text := d.text("pathType")
+// comparison reads how a label wants texts compared: by kind, unless it says so.
+func (d *dest) comparison(label, kind string, samples map[string]string) comparison {
+	text := d.text(label)
 	if text == "" {
-		return comparison{kind: "beg"}
+		return comparison{kind: kind}
 	}
-	c, err := readComparison(text, pathSamples)
-	d.fault("pathType", err)
+	c, err := readComparison(text, samples)
+	d.fault(label, err)
 	return c
 }
 
-// paths reads a list of paths.
-func (d *dest) paths(name string) []route.Path {
-	c := d.comparePaths()
-	var paths []route.Path
+// each reads the items of a list, each once; nil when one is at fault, or there is none.
+func each[T comparable](d *dest, name string, read func(string) (T, error)) []T {
+	var values []T
 	for _, item := range d.list(name) {
-		p, err := c.path(item)
+		v, err := read(item)
 		if err != nil {
 			d.fault(name, err)
 			return nil
 		}
-		if !slices.Contains(paths, p) {
-			paths = append(paths, p)
+		if !slices.Contains(values, v) {
+			values = append(values, v)
 		}
 	}
-	if paths == nil {
+	if values == nil {
 		d.fault(name, draft.Bad("", "the list is empty"))
 	}
-	return paths
+	return values
+}
+
+// paths reads a list of paths.
+func (d *dest) paths(name string) []route.Path {
+	return each(d, name, d.comparison("pathType", "beg", pathSamples).path)
 }
 
 // exclusions are the conditions that keep paths out.
@@ -221,19 +217,26 @@ func (d *dest) exclusions() []route.Condition {
 	if d.text("servicePathExclude") == "" {
 		return nil
 	}
-	byKind := map[route.ConditionKind][]string{}
-	for _, p := range d.paths("servicePathExclude") {
-		kind := map[route.PathKind]route.ConditionKind{
-			route.PathPrefix: route.ConditionPathPrefix, route.PathExact: route.ConditionPath,
-			route.PathStart: route.ConditionPathStart, route.PathRegexp: route.ConditionPathRegexp,
-		}[p.Kind]
-		byKind[kind] = append(byKind[kind], p.Value)
-	}
 	var list []route.Condition
-	for _, kind := range []route.ConditionKind{route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp, route.ConditionPathStart} {
-		if values := byKind[kind]; values != nil {
+	paths := d.paths("servicePathExclude")
+	for _, kind := range []struct {
+		path      route.PathKind
+		condition route.ConditionKind
+	}{
+		{route.PathExact, route.ConditionPath},
+		{route.PathPrefix, route.ConditionPathPrefix},
+		{route.PathRegexp, route.ConditionPathRegexp},
+		{route.PathStart, route.ConditionPathStart},
+	} {
+		var values []string
+		for _, p := range paths {
+			if p.Kind == kind.path {
+				values = append(values, p.Value)
+			}
+		}
+		if values != nil {
 			slices.Sort(values)
-			list = append(list, route.Condition{Kind: kind, Values: values, Not: true})
+			list = append(list, route.Condition{Kind: kind.condition, Values: values, Not: true})
 		}
 	}
 	return list
@@ -255,56 +258,28 @@ func (d *dest) hosts(name string) []route.Host {
 		d.fault(label, err)
 		return nil
 	}
-	return d.names(name, c)
-}
-
-// names reads a list of names of hosts.
-func (d *dest) names(name string, c comparison) []route.Host {
-	var hosts []route.Host
-	for _, item := range d.list(name) {
-		h, err := c.host(item)
-		if err != nil {
-			d.fault(name, err)
-			return nil
-		}
-		if !slices.Contains(hosts, h) {
-			hosts = append(hosts, h)
-		}
-	}
-	if hosts == nil {
-		d.fault(name, draft.Bad("", "the list is empty"))
-	}
-	return hosts
+	return each(d, name, c.host)
 }
 
 // serverNames reads which TLS clients are taken, of connections that are passed
 // through.
 func (d *dest) serverNames(mode string) {
-	if mode == "sni" && d.text("servicePath") != "" {
+	switch {
+	case mode == "sni" && d.text("servicePath") != "":
+		d.L4.Names = each(d, "servicePath", d.comparison("pathType", "str", nameSamples).host)
+	case d.text("serviceDomain") != "":
 		c := comparison{kind: "str"}
-		if text := d.text("pathType"); text != "" {
-			var err error
-			c, err = readComparison(text, nameSamples)
-			d.fault("pathType", err)
+		if text := d.text("serviceDomainAlgo"); text != "" {
+			if of, err := readComparison(text, nameSamples); err == nil {
+				c = of
+			} else if _, err := readComparison(text, hostSamples); err != nil {
+				d.fault("serviceDomainAlgo", err)
+			}
 		}
-		d.L4.Names = d.names("servicePath", c)
-		return
+		d.L4.Names = each(d, "serviceDomain", c.host)
+	case mode == "sni":
+		d.fault("servicePath", draft.Refuse(route.CodeIncomplete, "no label says which server names are taken", "add servicePath with the names"))
 	}
-	if d.text("serviceDomain") == "" {
-		if mode == "sni" {
-			d.fault("servicePath", draft.Refuse(route.CodeIncomplete, "no label says which server names are taken", "add servicePath with the names"))
-		}
-		return
-	}
-	c := comparison{kind: "str"}
-	if text := d.text("serviceDomainAlgo"); text != "" {
-		if of, err := readComparison(text, nameSamples); err == nil {
-			c = of
-		} else if _, err := readComparison(text, hostSamples); err != nil {
-			d.fault("serviceDomainAlgo", err)
-		}
-	}
-	d.L4.Names = d.names("serviceDomain", c)
 }
 
 // listeners are the conditions on the port that a request came in by.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,11 +18,11 @@ var indices = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
 
 // routes returns the routes that the labels ask for, in the order of the
 // destinations.
-func (l *labelSet) routes() []request {
+func (l *labelSet) routes() []*dest {
 	var (
-		list []request
-		last *request // of the default backend
-		bare []request
+		list []*dest
+		last *dest // of the default backend
+		bare []*dest
 	)
 	for _, index := range l.destinations() {
 		d := l.destination(index)
@@ -31,21 +32,21 @@ func (l *labelSet) routes() []request {
 				if d.get("port", index) != nil || d.get("httpsPort", index) != nil {
 					d.fault("port", draft.Refuse(route.CodeIncomplete, "no label says which requests are taken", "add servicePath or serviceDomain"))
 					d.MatchKnown = false
-					bare = append(bare, d.request)
+					bare = append(bare, d)
 				}
 				continue
 			}
 			made := l.http(index)
 			list = append(list, made...)
-			if len(made) > 0 && made[0].Wishes.Port != 0 {
+			if made[0].Wishes.Port != 0 {
 				last = l.defaultBackend(index)
 			}
 		case "tcp", "sni":
 			d.passThrough(mode)
-			list = append(list, d.request)
+			list = append(list, d)
 		default:
 			d.fault("reqMode", draft.Bad("use http, tcp or sni", "%s is no mode", chars.Excerpt(mode)))
-			list = append(list, d.request)
+			list = append(list, d)
 		}
 	}
 	if list == nil {
@@ -53,7 +54,7 @@ func (l *labelSet) routes() []request {
 	}
 	list = append(list, bare...)
 	if last != nil {
-		list = append(list, *last)
+		list = append(list, last)
 	}
 	return append(list, l.redirects()...)
 }
@@ -81,18 +82,20 @@ func (l *labelSet) destinations() []int {
 // dest reads the labels of one destination into one route.
 type dest struct {
 	*labelSet
-	request
-	index int
+	*draft.Draft
+	index  int
+	faults []labelFault // the route is refused because of them
+	notes  []labelFault // the route is served without their effect
 }
 
 // destination begins the route of a destination. suffix parts it from
 // others of the same destination.
 func (l *labelSet) destination(index int, suffix ...string) *dest {
-	name := ownName
+	name := []string{ownName}
 	if index > 0 {
-		name += fmt.Sprintf(".%d", index)
+		name = append(name, strconv.Itoa(index))
 	}
-	d := &dest{l, request{Draft: draft.New(strings.Join(append([]string{name}, suffix...), "."))}, index}
+	d := &dest{labelSet: l, Draft: draft.New(strings.Join(append(name, suffix...), ".")), index: index}
 	d.Rank = d.text("aclName")
 	return d
 }
@@ -101,7 +104,7 @@ func (l *labelSet) destination(index int, suffix ...string) *dest {
 // fault, which is noted.
 func (d *dest) label(name string) *label {
 	index := d.index
-	if !d.known[name].indexed {
+	if !d.known[name].Indexed {
 		index = 0
 	}
 	l := d.get(name, index)
@@ -168,7 +171,7 @@ func (d *dest) raw(name string) string {
 	if l := d.get(name, d.index); l != nil {
 		return l.raw
 	}
-	if d.index > 0 && d.known[name].indexed {
+	if d.index > 0 && d.known[name].Indexed {
 		return fmt.Sprintf("%s%s.%d", prefix, name, d.index)
 	}
 	return prefix + name
@@ -198,16 +201,16 @@ func (d *dest) note(name string, err error) {
 
 // http returns the routes of a destination for HTTP: the one to its port, and the
 // one to its httpsPort.
-func (l *labelSet) http(index int) []request {
+func (l *labelSet) http(index int) []*dest {
 	plain, secure := l.destination(index), l.destination(index, "https")
-	var list []request
+	var list []*dest
 	if plain.text("port") != "" || plain.text("httpsPort") == "" {
 		plain.readHTTP(false)
-		list = append(list, plain.request)
+		list = append(list, plain)
 	}
 	if secure.text("httpsPort") != "" {
 		secure.readHTTP(true)
-		list = append(list, secure.request)
+		list = append(list, secure)
 	}
 	return list
 }
@@ -294,29 +297,26 @@ func (d *dest) passThrough(mode string) {
 
 // defaultBackend is the route that takes what no other route takes; nil when the
 // service is not for that.
-func (l *labelSet) defaultBackend(index int) *request {
+func (l *labelSet) defaultBackend(index int) *dest {
 	d := l.destination(index, "default")
 	on := d.bool("isDefaultBackend")
 	d.Label = d.raw("isDefaultBackend")
 	if !on && d.faults == nil {
 		return nil
 	}
-	if !on {
-		return &d.request // only to report what is wrong
+	if on { // else it is there only to report what is wrong
+		d.Priority = -draft.MaxPriority
+		d.Rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
+		d.useHTTP(false)
 	}
-	d.Priority = -draft.MaxPriority
-	d.Rule = []route.Match{{Host: route.Host{Kind: route.HostAny}, Path: route.Path{Kind: route.PathStart, Value: "/"}}}
-	d.useHTTP(false)
-	return &d.request
+	return d
 }
 
 // redirects are the routes that send other domains to the service's own: one for
 // each of its names, whichever destinations ask for it.
-func (l *labelSet) redirects() []request {
-	var (
-		list []*dest
-		seen = map[route.Host]bool{}
-	)
+func (l *labelSet) redirects() []*dest {
+	var list []*dest
+	seen := map[route.Host]bool{}
 	for _, index := range l.destinations() {
 		d := l.destination(index, "redirect")
 		if mode := strings.ToLower(d.text("reqMode")); d.text("redirectFromDomain") == "" || mode != "" && mode != "http" {
@@ -337,11 +337,7 @@ func (l *labelSet) redirects() []request {
 			}
 		}
 	}
-	routes := make([]request, len(list))
-	for i, d := range list {
-		routes[i] = d.request
-	}
-	return routes
+	return list
 }
 
 // redirectHost is the first domain of the destination, to which others are sent.

@@ -7,22 +7,6 @@ import (
 	"fairway/internal/route"
 )
 
-// shownParameters are the parameters whose values are not shown as they are: what is
-// shown of them, by the name of the header and the value.
-var shownParameters = map[string]func(header, value string) string{
-	"users":         shownUsers,
-	"addReqHeader":  draft.Hidden,
-	"addHeader":     draft.Hidden,
-	"setReqHeader":  draft.Hidden,
-	"setHeader":     draft.Hidden,
-	"addResHeader":  shownHeaders,
-	"setResHeader":  shownHeaders,
-	"serviceHeader": shownHeaders,
-	"backendExtra":  draft.Hidden,
-	"serviceCert":   draft.Hidden,
-	"userDef":       draft.Hidden,
-}
-
 // Shown returns what may be shown of the value of a label. What is a secret is decided
 // by the parameter. Nothing is shown of one that does not exist.
 func (x *Dialect) Shown(key, value string) string {
@@ -31,18 +15,21 @@ func (x *Dialect) Shown(key, value string) string {
 	if known == nil {
 		return route.Masked
 	}
-	if shown := shownParameters[known.Name]; shown != nil {
-		return shown("", value)
+	if known.shown != nil {
+		return known.shown(value)
 	}
 	return value
 }
 
+// hidden shows nothing of a value.
+func hidden(string) string { return route.Masked }
+
 // shownHeaders shows a list of headers none of which may be a credential.
-func shownHeaders(_, value string) string { return draft.ShownHeader(value, value) }
+func shownHeaders(value string) string { return draft.ShownHeader(value, value) }
 
 // shownUsers shows the names of a list of users. Nothing of a line is shown behind
 // its first password: a comma may be part of it.
-func shownUsers(_, value string) string {
+func shownUsers(value string) string {
 	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, line := range lines {
 		if names, _, colon := strings.Cut(line, ":"); colon {

@@ -32,18 +32,20 @@ type Reading struct {
 	// Drafts are the routes, the unnamed one first, then by name.
 	Drafts []*Draft
 	// Own is how an instance with these labels is reached, by the name of the route, also
-	// of a route for which its labels do not say what it takes.
+	// of a route for which its labels do not say what it takes; nil where the wishes of a
+	// draft hold for all instances.
 	Own      map[string]Own
 	Problems []Problem
 }
 
 // Draft returns the route of a name; nil when the labels ask for none.
 func (r *Reading) Draft(name string) *Draft {
-	i := slices.IndexFunc(r.Drafts, func(d *Draft) bool { return d.Name == name })
-	if i < 0 {
-		return nil
+	for _, d := range r.Drafts {
+		if d.Name == name {
+			return d
+		}
 	}
-	return r.Drafts[i]
+	return nil
 }
 
 // Own is how an instance is reached, by its own labels.
@@ -98,9 +100,6 @@ type Draft struct {
 	TLS     route.TLS
 	Via     Via
 	Wishes  Wishes
-	// OwnWishes is true when the labels of each instance say how it is reached, where
-	// instances have labels: see Reading.Own.
-	OwnWishes bool
 
 	// Rank decides between services that ask for the same requests: both must have one,
 	// and the lower one goes first. Services of one Group share a backend.
@@ -178,37 +177,42 @@ func (d *Draft) Redirects() []*route.RedirectHTTPS {
 // Filters returns the filters in the order in which they are applied.
 func (d *Draft) Filters() []route.Filter {
 	f := &d.Filter
-	var list []route.Filter
-	add := func(set bool, one route.Filter) {
-		if set {
-			list = append(list, one)
-		}
-	}
-	add(f.IPAllow != nil, route.Filter{IPAllow: f.IPAllow})
-	add(f.Methods != nil, route.Filter{Methods: f.Methods})
-	add(f.RequireTLS != nil, route.Filter{RequireTLS: f.RequireTLS})
-	add(f.RequireClientCert != nil, route.Filter{RequireClientCert: f.RequireClientCert})
-	add(f.RateLimit != nil, route.Filter{RateLimit: f.RateLimit})
-	add(f.MaxBody != nil, route.Filter{MaxBody: f.MaxBody})
-	add(f.RedirectHTTPS != nil, route.Filter{RedirectHTTPS: f.RedirectHTTPS})
-	add(d.Forwarded != nil, route.Filter{RedirectHTTPS: d.Forwarded})
-	add(f.Redirect != nil, route.Filter{Redirect: f.Redirect})
-	add(f.BasicAuth != nil, route.Filter{BasicAuth: f.BasicAuth})
-	add(f.StripPrefix != nil, route.Filter{StripPrefix: f.StripPrefix})
-	add(f.AddPrefix != nil, route.Filter{AddPrefix: f.AddPrefix})
-	for _, r := range d.Rewrites {
-		add(true, route.Filter{RewritePath: r})
-	}
 	for _, op := range []*route.HeaderOperation{f.RequestHeaders, f.ResponseHeaders} {
 		if op != nil {
+			slices.Sort(op.Remove)
+			op.Remove = slices.Compact(op.Remove)
 			sortByName(op.Set)
 			sortByName(op.Add)
 		}
 	}
-	add(f.RequestHeaders != nil, route.Filter{RequestHeaders: f.RequestHeaders})
-	add(f.ResponseHeaders != nil, route.Filter{ResponseHeaders: f.ResponseHeaders})
-	add(f.Compress != nil, route.Filter{Compress: f.Compress})
-	add(f.Snippet != nil, route.Filter{Snippet: f.Snippet})
+	list := []route.Filter{
+		{IPAllow: f.IPAllow},
+		{Methods: f.Methods},
+		{RequireTLS: f.RequireTLS},
+		{RequireClientCert: f.RequireClientCert},
+		{RateLimit: f.RateLimit},
+		{MaxBody: f.MaxBody},
+		{RedirectHTTPS: f.RedirectHTTPS},
+		{RedirectHTTPS: d.Forwarded},
+		{Redirect: f.Redirect},
+		{BasicAuth: f.BasicAuth},
+		{StripPrefix: f.StripPrefix},
+		{AddPrefix: f.AddPrefix},
+	}
+	for _, r := range d.Rewrites {
+		list = append(list, route.Filter{RewritePath: r})
+	}
+	list = append(
+		list,
+		route.Filter{RequestHeaders: f.RequestHeaders},
+		route.Filter{ResponseHeaders: f.ResponseHeaders},
+		route.Filter{Compress: f.Compress},
+		route.Filter{Snippet: f.Snippet},
+	)
+	list = slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
+	if len(list) == 0 {
+		return nil
+	}
 	return list
 }
 

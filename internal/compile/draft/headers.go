@@ -1,7 +1,6 @@
 package draft
 
 import (
-	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -31,21 +30,23 @@ const (
 // CanonicalHeader writes the name of a header in its canonical form.
 func CanonicalHeader(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
 
-// CheckHeader says whether a label may change a header of requests or responses.
-// Underscores count as hyphens, because services behind CGI cannot distinguish
-// them.
-func CheckHeader(name string, request bool, change HeaderChange) error {
-	if !chars.IsToken(name) {
-		return Bad("", "%s is not the name of a header", chars.Excerpt(name))
-	}
+// ReadHeader reads a header that a label changes in requests or responses, in its
+// canonical form. Underscores count as hyphens, because services behind CGI cannot
+// distinguish them. The value is never repeated in errors: it may be a credential.
+func ReadHeader(name, value string, request bool, change HeaderChange) (route.HeaderValue, error) {
+	v := route.HeaderValue{Name: CanonicalHeader(name), Value: value}
 	plain := CanonicalHeader(strings.ReplaceAll(name, "_", "-"))
-	if plain == "Host" || route.IsFraming(plain) { // no label changes them, in either direction
-		return Bad("", "%s belongs to the connection and cannot be changed", plain)
+	switch {
+	case !chars.IsToken(name):
+		return v, Bad("", "%s is not the name of a header", chars.Excerpt(name))
+	case plain == "Host" || route.IsFraming(plain): // no label changes them, in either direction
+		return v, Bad("", "%s belongs to the connection and cannot be changed", plain)
+	case request && StatesIdentity(name) && change != HeaderRemove:
+		return v, Bad("name the proxies that are trusted to send it in fairway.yml", "%s states who asks, and only Fairway itself sets it", plain)
+	case len(value) > MaxHeaderBytes:
+		return v, Bad("", "the value is longer than %d bytes", MaxHeaderBytes)
 	}
-	if request && StatesIdentity(name) && change != HeaderRemove {
-		return Bad("name the proxies that are trusted to send it in fairway.yml", "%s states who asks, and only Fairway itself sets it", plain)
-	}
-	return nil
+	return v, nil
 }
 
 // StatesIdentity says whether a header of requests states to a service who asks.
@@ -54,44 +55,23 @@ func StatesIdentity(name string) bool {
 	return slices.Contains(identityHeaders, plain)
 }
 
-// AddHeader puts one label into the operation for requests or responses. The
-// value is never repeated in errors: it may be a credential.
-func AddHeader(op **route.HeaderOperation, request bool, change HeaderChange, name, value string) error {
-	if err := CheckHeader(name, request, change); err != nil {
-		return err
-	}
-	if len(value) > MaxHeaderBytes {
-		return fmt.Errorf("the value is longer than %d bytes", MaxHeaderBytes)
-	}
-	if *op == nil {
-		*op = &route.HeaderOperation{}
-	}
-	v := route.HeaderValue{Name: CanonicalHeader(name), Value: value}
-	if change == HeaderAdd {
-		(*op).Add = append((*op).Add, v)
-	} else {
-		(*op).Set = append((*op).Set, v)
-	}
-	return nil
-}
-
-// RemoveHeaders puts a list of names into the operation.
-func RemoveHeaders(op **route.HeaderOperation, request bool, value string) error {
-	names, err := ReadList(value)
+// ChangeHeader puts one change into the operation for requests or responses.
+func ChangeHeader(op **route.HeaderOperation, request bool, change HeaderChange, name, value string) error {
+	v, err := ReadHeader(name, value, request, change)
 	if err != nil {
 		return err
 	}
-	for i, name := range names {
-		if err := CheckHeader(name, request, HeaderRemove); err != nil {
-			return err
-		}
-		names[i] = CanonicalHeader(name)
-	}
-	slices.Sort(names)
 	if *op == nil {
 		*op = &route.HeaderOperation{}
 	}
-	(*op).Remove = slices.Compact(names)
+	switch change {
+	case HeaderSet:
+		(*op).Set = append((*op).Set, v)
+	case HeaderAdd:
+		(*op).Add = append((*op).Add, v)
+	case HeaderRemove:
+		(*op).Remove = append((*op).Remove, v.Name)
+	}
 	return nil
 }
 

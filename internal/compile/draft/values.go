@@ -87,6 +87,12 @@ func ReadInt(s string, least, most int) (int, error) {
 	return n, nil
 }
 
+// ReadPort reads the number of a port.
+func ReadPort(s string) (uint16, error) {
+	n, err := ReadInt(s, 1, 65535)
+	return uint16(n), err
+}
+
 // ReadDuration reads a duration such as 10s between two bounds.
 func ReadDuration(s string, least, most time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
@@ -113,24 +119,27 @@ func ReadList(s string) ([]string, error) {
 	return items, nil
 }
 
-// ReadHosts reads a list of hosts, each once.
-func ReadHosts(s string) ([]route.Host, error) {
+// readEach reads every item of a list, each once.
+func readEach[T comparable](s string, read func(string) (T, error)) ([]T, error) {
 	items, err := ReadList(s)
 	if err != nil {
 		return nil, err
 	}
-	var hosts []route.Host
+	var values []T
 	for _, item := range items {
-		h, err := route.ParseHost(item)
+		v, err := read(item)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(hosts, h) {
-			hosts = append(hosts, h)
+		if !slices.Contains(values, v) {
+			values = append(values, v)
 		}
 	}
-	return hosts, nil
+	return values, nil
 }
+
+// ReadHosts reads a list of hosts, each once.
+func ReadHosts(s string) ([]route.Host, error) { return readEach(s, route.ParseHost) }
 
 // ReadName reads one name in its canonical form.
 func ReadName(s, hint string) (string, error) {
@@ -144,58 +153,35 @@ func ReadName(s, hint string) (string, error) {
 	return h.Value, nil
 }
 
-// ReadProtocols reads the protocols of upgrades. WebSocket needs none.
+// ReadProtocols reads the protocols of upgrades, sorted, each once. WebSocket needs none.
 func ReadProtocols(s string) ([]string, error) {
-	items, err := ReadList(strings.ToLower(s))
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range items {
+	items, err := readEach(strings.ToLower(s), func(p string) (string, error) {
 		if !route.IsProtocol(p) {
-			return nil, Bad("write names such as tcp or SPDY/3.1, separated by commas", "%s is not a protocol", chars.Excerpt(p))
+			return "", Bad("write names such as tcp or SPDY/3.1, separated by commas", "%s is not a protocol", chars.Excerpt(p))
 		}
-	}
-	items = slices.DeleteFunc(items, func(p string) bool { return p == "websocket" })
+		return p, nil
+	})
 	slices.Sort(items)
-	return slices.Compact(items), nil
+	return slices.DeleteFunc(items, func(p string) bool { return p == "websocket" }), err
 }
 
 // ReadPaths reads a list of paths, each once; an expression is one path.
 func ReadPaths(kind route.PathKind, s string) ([]route.Path, error) {
-	items := []string{s}
-	if kind != route.PathRegexp {
-		var err error
-		if items, err = ReadList(s); err != nil {
-			return nil, err
-		}
-	}
-	var paths []route.Path
-	for _, item := range items {
-		p, err := route.ParsePath(kind, item)
+	if kind == route.PathRegexp {
+		p, err := route.ParsePath(kind, s)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(paths, p) {
-			paths = append(paths, p)
-		}
+		return []route.Path{p}, nil
 	}
-	return paths, nil
+	return readEach(s, func(item string) (route.Path, error) { return route.ParsePath(kind, item) })
 }
 
 // ReadPrefixes reads a list of addresses and prefixes, sorted, each once.
 func ReadPrefixes(s string) ([]netip.Prefix, error) {
-	items, err := ReadList(s)
-	if err != nil {
-		return nil, err
-	}
-	prefixes := make([]netip.Prefix, len(items))
-	for i, item := range items {
-		if prefixes[i], err = chars.ParsePrefix(item); err != nil {
-			return nil, err
-		}
-	}
+	prefixes, err := readEach(s, chars.ParsePrefix)
 	slices.SortFunc(prefixes, netip.Prefix.Compare)
-	return slices.Compact(prefixes), nil
+	return prefixes, err
 }
 
 // rateUnits are the times a rate limit may count in.
@@ -332,36 +318,26 @@ func ReadBalance(s string) (route.Balance, error) {
 	policy, on, hashed := strings.Cut(s, ":")
 	on, name, named := strings.Cut(on, ":")
 	b := route.Balance{Policy: route.BalancePolicy(policy), On: route.HashOn(on), Name: name}
-	wrong := Bad("use round-robin, least-conn, random2, or hash: with client-ip, path, header:<name>, cookie:<name> or query:<name>",
-		"%s is not a balance policy", chars.Excerpt(s))
+	right := false
 	switch b.Policy {
 	case route.BalanceRoundRobin, route.BalanceLeastConn, route.BalanceRandom2:
-		if hashed {
-			return b, wrong
-		}
-		return b, nil
+		right = !hashed
 	case route.BalanceHash:
-	default:
-		return b, wrong
-	}
-	switch b.On {
-	case route.HashClientIP, route.HashPath:
-		if named {
-			return b, wrong
-		}
-	case route.HashHeader, route.HashCookie:
-		if !chars.IsToken(name) {
-			return b, wrong
-		}
-		if b.On == route.HashHeader {
+		switch b.On {
+		case route.HashClientIP, route.HashPath:
+			right = !named
+		case route.HashHeader:
 			b.Name = CanonicalHeader(name)
+			right = chars.IsToken(name)
+		case route.HashCookie:
+			right = chars.IsToken(name)
+		case route.HashQuery:
+			right = name != ""
 		}
-	case route.HashQuery:
-		if name == "" {
-			return b, wrong
-		}
-	default:
-		return b, wrong
+	}
+	if !right {
+		return b, Bad("use round-robin, least-conn, random2, or hash: with client-ip, path, header:<name>, cookie:<name> or query:<name>",
+			"%s is not a balance policy", chars.Excerpt(s))
 	}
 	return b, nil
 }

@@ -1,29 +1,46 @@
 package native
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
-	"fairway/internal/catalog"
 	"fairway/internal/compile/draft"
 	"fairway/internal/files"
 	"fairway/internal/route"
 )
 
+// needs are keys that mean something only beside another one.
+var needs = []struct {
+	keys               []string
+	beside, text, hint string
+}{
+	{[]string{"health.interval", "health.timeout", "health.status", "health.host", "health.port", "health.headers."}, "health.path", "there is no health.path to check", "add a health.path label"},
+	{[]string{"sticky.same-site", "sticky.domain"}, "sticky", "there is no sticky cookie", "add a sticky label"},
+}
+
 // check finds what is wrong between labels that are right by themselves, and
-// settles what depends on several of them. fault is called with the key at
-// fault, at most once for each; a key that already is at fault is left alone.
-func (d *reading) check(x *Dialect, has func(key string) bool, fault func(key string, err *draft.Refusal)) {
-	contradicts := func(key, text, hint string) { fault(key, draft.Refuse(route.CodeContradicts, text, hint)) }
-	d.checkL4(x.ports, has, fault)
-	d.checkUserFile(x.userDirs, fault)
-	if has("rule") && (has("host") || has("path") || has("path-exact") || has("path-regexp")) {
+// settles what depends on several of them.
+func (d *reading) check(x *Dialect) {
+	contradicts := func(key, text, hint string) { d.refuse(key, draft.Refuse(route.CodeContradicts, text, hint)) }
+	if d.Backend.Scheme == route.SchemeTCP {
+		d.checkTCP(x.ports)
+	} else {
+		d.checkHTTP()
+	}
+	if a := d.Filter.BasicAuth; a != nil && a.File != "" && x.userDirs != nil && !files.Below(x.userDirs, a.File) {
+		d.refuse("basic-auth", draft.Refuse(
+			route.CodeBadValue, "the file is not below a directory that labels may name: "+strings.Join(x.userDirs, ", "),
+			"put it there, or have the operator add its directory to label-files",
+		))
+	}
+	if d.has("host") || d.has("path") || d.has("path-exact") || d.has("path-regexp") {
 		contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")
 	}
 	if len(d.Hosts)*len(d.Paths) > draft.MaxMatches {
 		key := "path"
-		if !has(key) {
+		if !d.has(key) {
 			key = "path-exact"
 		}
 		contradicts(key, "there are too many pairs of hosts and paths", "use several routes")
@@ -38,37 +55,10 @@ func (d *reading) check(x *Dialect, has func(key string) bool, fault func(key st
 			contradicts("strip-prefix", "the route has several path prefixes", "use one named route for each path")
 		}
 	}
-	for _, k := range []string{"health.interval", "health.timeout", "health.status", "health.host", "health.port", "health.headers."} {
-		if has(k) && !has("health.path") && d.Backend.Scheme != route.SchemeTCP {
-			fault(k, draft.Refuse(route.CodeIncomplete, "there is no health.path to check", "add a health.path label"))
-		}
-	}
-	for _, k := range []string{"sticky.same-site", "sticky.domain"} {
-		if has(k) && !has("sticky") && d.Backend.Scheme != route.SchemeTCP {
-			fault(k, draft.Refuse(route.CodeIncomplete, "there is no sticky cookie", "add a sticky label"))
-		}
-	}
-	if has("upgrade") && d.Backend.Scheme == route.SchemeH2C {
-		contradicts("upgrade", "HTTP/2 knows no switch of protocols", "set the scheme to http")
-	}
-	if d.Health.Interval == 0 {
-		d.Health.Interval = 10 * time.Second
-	}
-	if d.Health.Timeout == 0 {
-		d.Health.Timeout = min(2*time.Second, d.Health.Interval)
-	}
-	if (has("health.path") || d.L4.Check) && d.Health.Timeout > d.Health.Interval {
+	d.Health.Interval = cmp.Or(d.Health.Interval, 10*time.Second)
+	d.Health.Timeout = cmp.Or(d.Health.Timeout, min(2*time.Second, d.Health.Interval))
+	if (d.has("health.path") || d.L4.Check) && d.Health.Timeout > d.Health.Interval {
 		contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
-	}
-	for _, k := range []string{"tls.server-name", "tls.skip-verify"} {
-		if d.Backend.Scheme == route.SchemeTCP {
-			continue
-		}
-		if has(k) && d.Backend.Scheme != route.SchemeHTTPS && !has("scheme") {
-			contradicts(k, "the service is spoken to without TLS", "add a scheme label with https")
-		} else if has(k) && d.Backend.Scheme != route.SchemeHTTPS {
-			contradicts(k, "the service is spoken to without TLS", "set the scheme to https")
-		}
 	}
 }
 
@@ -91,53 +81,59 @@ var (
 	sharedKeys = []string{"priority", "idle", "ip-allow", "scheme", "balance", "slow-start", "max-fails", "via", "health.interval", "health.timeout"}
 )
 
-// checkL4 finds the labels that do not go together with the scheme, and the
-// listener of a route that passes connections through.
-func (d *reading) checkL4(p *draft.Ports, has func(key string) bool, fault func(key string, err *draft.Refusal)) {
-	if d.Backend.Scheme != route.SchemeTCP {
-		for _, k := range l4Keys {
-			if has(k) {
-				fault(k, draft.Refuse(route.CodeContradicts, "only a route that passes connections through has it", "add a scheme label with tcp, or leave it out"))
+// checkHTTP finds the labels that do not go together with a scheme for requests.
+func (d *reading) checkHTTP() {
+	contradicts := func(key, text, hint string) { d.refuse(key, draft.Refuse(route.CodeContradicts, text, hint)) }
+	for _, k := range l4Keys {
+		contradicts(k, "only a route that passes connections through has it", "add a scheme label with tcp, or leave it out")
+	}
+	for _, n := range needs {
+		for _, k := range n.keys {
+			if !d.has(n.beside) {
+				d.refuse(k, draft.Refuse(route.CodeIncomplete, n.text, n.hint))
 			}
 		}
+	}
+	if d.Backend.Scheme == route.SchemeH2C {
+		contradicts("upgrade", "HTTP/2 knows no switch of protocols", "set the scheme to http")
+	}
+	if d.Backend.Scheme == route.SchemeHTTPS {
 		return
 	}
+	hint := "set the scheme to https"
+	if !d.has("scheme") {
+		hint = "add a scheme label with https"
+	}
+	for _, k := range []string{"tls.server-name", "tls.skip-verify"} {
+		contradicts(k, "the service is spoken to without TLS", hint)
+	}
+}
+
+// checkTCP finds the labels that do not go together with the scheme tcp, and the
+// listener of a route that passes connections through.
+func (d *reading) checkTCP(p *draft.Ports) {
 	for i := range keys {
 		k := &keys[i]
-		if k.scope == scopeInstance || k.scope == scopeService || slices.Contains(l4Keys, k.Name) || slices.Contains(sharedKeys, k.Name) {
-			continue
-		}
-		if has(k.Name) {
-			fault(k.Name, draft.Refuse(route.CodeContradicts, "a route with the scheme tcp passes connections through as they are", "leave it out; "+catalog.LabelPrefix+"sni says which TLS clients are taken"))
+		if k.scope != scopeInstance && k.scope != scopeService && !slices.Contains(l4Keys, k.Name) && !slices.Contains(sharedKeys, k.Name) {
+			d.refuse(k.Name, draft.Refuse(route.CodeContradicts, "a route with the scheme tcp passes connections through as they are", "leave it out; "+prefix+"sni says which TLS clients are taken"))
 		}
 	}
 	if d.Backend.Balance.Policy == route.BalanceHash && d.Backend.Balance.On != route.HashClientIP {
-		fault("balance", draft.Refuse(route.CodeContradicts, "a connection that is passed through has nothing of the kind to hash", "use hash:client-ip"))
+		d.refuse("balance", draft.Refuse(route.CodeContradicts, "a connection that is passed through has nothing of the kind to hash", "use hash:client-ip"))
 	}
 	if d.L4.Port == 0 {
-		if has("listen") {
-			return // its value is at fault
+		if !d.has("listen") { // else its value is at fault
+			d.refuse("scheme", draft.Refuse(route.CodeIncomplete, "the route does not say on which port Fairway listens for it", "add a listen label"))
 		}
-		fault("scheme", draft.Refuse(route.CodeIncomplete, "the route does not say on which port Fairway listens for it", "add a listen label"))
 		return
 	}
-	if d.L4.Check = has("health.interval"); has("health.timeout") && !d.L4.Check {
-		fault("health.timeout", draft.Refuse(route.CodeIncomplete, "no check is asked for", "add a health.interval label"))
+	if d.L4.Check = d.has("health.interval"); !d.L4.Check {
+		d.refuse("health.timeout", draft.Refuse(route.CodeIncomplete, "no check is asked for", "add a health.interval label"))
 	}
 	names, err := p.TCP(d.L4.Port)
 	if err != nil {
-		fault("listen", draft.AsRefusal(err))
+		d.refuse("listen", draft.AsRefusal(err))
 		return
 	}
 	d.L4.Listeners = names
-}
-
-// checkUserFile refuses a user file that labels may not name.
-func (d *reading) checkUserFile(dirs []string, fault func(key string, err *draft.Refusal)) {
-	if a := d.Filter.BasicAuth; a != nil && a.File != "" && dirs != nil && !files.Below(dirs, a.File) {
-		fault("basic-auth", draft.Refuse(
-			route.CodeBadValue, "the file is not below a directory that labels may name: "+strings.Join(dirs, ", "),
-			"put it there, or have the operator add its directory to label-files",
-		))
-	}
 }

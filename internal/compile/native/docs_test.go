@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairway/internal/compile/draft"
 	"fairway/internal/compile/rule"
 )
 
@@ -37,12 +38,11 @@ func TestLabelReference(t *testing.T) {
 // TestExamples demands that the example of every key is accepted.
 func TestExamples(t *testing.T) {
 	for _, k := range keys {
-		d := newReading("")
-		header := ""
+		l := &label{key: &k, value: k.Example}
 		if strings.HasSuffix(k.Name, ".") {
-			header = "X-Example"
+			l.header = "X-Example"
 		}
-		if err := k.read(d, header, k.Example); err != nil {
+		if err := k.read(&reading{Draft: draft.New("")}, l); err != nil {
 			t.Errorf("%s: the example %q is refused: %v", k.Name, k.Example, err)
 		}
 	}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -26,53 +27,25 @@ type label struct {
 	fault  *draft.Refusal
 }
 
-// labelSet is what the labels of a service or an instance say, by route.
-type labelSet struct {
-	service []label       // keys of the service as a whole
-	routes  []routeLabels // the unnamed one first, then by name
-}
-
-// routeLabels are the labels of one route, sorted by key.
-type routeLabels struct {
-	name   string // empty for the unnamed route
-	labels []label
-}
-
-// empty says whether there is no label of ours at all.
-func (s *labelSet) empty() bool { return len(s.service) == 0 && len(s.routes) == 0 }
-
-// route returns the labels of a route, or nil.
-func (s *labelSet) route(name string) *routeLabels {
-	i, ok := slices.BinarySearchFunc(s.routes, name, func(r routeLabels, name string) int { return strings.Compare(r.name, name) })
-	if !ok {
-		return nil
+// front begins the labels of a route.
+func front(name string) string {
+	if name == "" {
+		return prefix
 	}
-	return &s.routes[i]
+	return prefix + name + "."
 }
 
-// enabled returns whether the set asks to be looked at.
-func (s *labelSet) enabled() bool {
-	d := newReading("")
-	for i := range s.service {
-		s.service[i].read(d)
-	}
-	return d.enable || slices.ContainsFunc(s.service, func(l label) bool { return l.fault != nil })
-}
-
-// sort sorts labels by route and finds the keys that do not exist, that are
-// there twice and whose values are no text.
-func (x *Dialect) sort(labels map[string]string) *labelSet {
-	var ours []string
-	for k := range labels {
-		if catalog.HasPrefix(k, prefix) {
-			ours = append(ours, k)
-		}
-	}
-	slices.Sort(ours)
-	byName := map[string]*routeLabels{}
+// sort sorts labels by route, the unnamed one first, then by name, with those of the
+// service as a whole apart. It finds the keys that do not exist, that are there twice
+// and whose values are no text.
+func (x *Dialect) sort(labels map[string]string) (service *reading, routes []*reading) {
+	service = &reading{Draft: draft.New("")}
+	byName := map[string]*reading{}
 	seen := map[[2]string]string{}
-	set := &labelSet{}
-	for _, raw := range ours {
+	for _, raw := range slices.Sorted(maps.Keys(labels)) {
+		if !catalog.HasPrefix(raw, prefix) {
+			continue
+		}
 		l, name := x.readOne(raw, labels[raw])
 		if first, twice := seen[[2]string{name, l.local}]; twice {
 			l.fault = draft.Refuse(route.CodeContradicts, fmt.Sprintf("it is there twice, as %s too", chars.Excerpt(first)), "keep one of them")
@@ -80,49 +53,64 @@ func (x *Dialect) sort(labels map[string]string) *labelSet {
 			seen[[2]string{name, l.local}] = raw
 		}
 		if l.key != nil && l.key.scope == scopeService {
-			set.service = append(set.service, l)
+			service.labels = append(service.labels, l)
 			continue
 		}
-		r := byName[name]
-		if r == nil {
-			r = &routeLabels{name: name}
-			byName[name] = r
+		d := byName[name]
+		if d == nil {
+			d = &reading{Draft: draft.New(name)}
+			byName[name] = d
+			routes = append(routes, d)
 		}
-		r.labels = append(r.labels, l)
+		d.labels = append(d.labels, l)
 	}
-	for _, r := range byName {
-		slices.SortStableFunc(r.labels, func(a, b label) int { return strings.Compare(a.local, b.local) })
-		set.routes = append(set.routes, *r)
+	for _, d := range routes {
+		slices.SortStableFunc(d.labels, func(a, b *label) int { return strings.Compare(a.local, b.local) })
 	}
-	slices.SortFunc(set.routes, func(a, b routeLabels) int { return strings.Compare(a.name, b.name) })
-	return set
+	slices.SortFunc(routes, func(a, b *reading) int { return strings.Compare(a.Name, b.Name) })
+	return service, routes
 }
 
 // readOne reads one label and says which route it belongs to.
-func (x *Dialect) readOne(raw, value string) (l label, name string) {
+func (x *Dialect) readOne(raw, value string) (l *label, name string) {
 	written := strings.TrimSpace(raw)[len(prefix):]
-	l = label{raw: raw, value: strings.TrimSpace(value)}
+	l = &label{raw: raw, value: strings.TrimSpace(value)}
 	l.local = strings.ToLower(written)
 	if len(l.local) != len(written) || !utf8.ValidString(written) {
 		written = l.local // foreign letters, so there is no such key anyway
 	}
-	if l.key, l.header = lookupKey(x.index, l.local, written); l.key == nil {
+	if l.key, l.header = x.lookup(l.local, written); l.key == nil {
 		first, rest, dotted := strings.Cut(l.local, ".")
 		if dotted && isRouteName(first) && !x.words[first] {
 			name, l.local = first, rest
-			l.key, l.header = lookupKey(x.index, rest, written[len(first)+1:])
+			l.key, l.header = x.lookup(rest, written[len(first)+1:])
 			if l.key != nil && l.key.scope == scopeService {
 				l.key = nil
 			}
 		}
 	}
-	switch {
-	case l.key == nil:
+	if l.key == nil {
 		l.fault = draft.Refuse(route.CodeUnknownLabel, "there is no such label", x.suggest(name, l.local))
-	default:
+	} else {
 		l.fault = draft.CheckText(l.value, l.key.Name == "rule")
 	}
 	return l, name
+}
+
+// lookup finds a key by its name in lower case. written is the same text with the case
+// as the user wrote it, for the names of headers.
+func (x *Dialect) lookup(name, written string) (k *Key, header string) {
+	if k := x.index[name]; k != nil {
+		return k, ""
+	}
+	for i := range name {
+		if name[i] == '.' && i+1 < len(name) {
+			if k := x.index[name[:i+1]]; k != nil {
+				return k, written[i+1:]
+			}
+		}
+	}
+	return nil, ""
 }
 
 // isRouteName says whether s can name a route: [a-z0-9][a-z0-9_-]*.
@@ -141,10 +129,6 @@ func isRouteName(s string) bool {
 
 // suggest finds what an unknown key was meant to be.
 func (x *Dialect) suggest(name, local string) string {
-	front := prefix
-	if name != "" {
-		front += name + "."
-	}
 	if len(local) > 64 {
 		return ""
 	}
@@ -154,55 +138,33 @@ func (x *Dialect) suggest(name, local string) string {
 			names = append(names, strings.TrimSuffix(k.Name, "."))
 		}
 	}
-	if near := nearest.Word(local, names); near != "" {
-		return didYouMean(front, near, x)
+	// The name of the route may be the mistake, too: fairway.helth.path.
+	tries := [][2]string{{front(name), local}}
+	if name != "" {
+		tries = append(tries, [2]string{prefix, name + "." + local})
 	}
-	if name != "" { // the name may be the mistake: fairway.helth.path
-		if near := nearest.Word(name+"."+local, names); near != "" {
-			return didYouMean(prefix, near, x)
+	for _, try := range tries {
+		if near := nearest.Word(try[1], names); near != "" {
+			if x.index[near] == nil {
+				near += ".<name>"
+			}
+			return "did you mean " + try[0] + near + "?"
 		}
 	}
-	// A wrong word in front of the name of a header.
-	for _, whole := range []struct{ front, local string }{{front, local}, {prefix, name + "." + local}} {
-		i := strings.LastIndex(whole.local, ".")
-		if near := nearest.Word(whole.local[:max(i, 0)], names); near != "" && x.index[near+"."] != nil {
-			return "did you mean " + whole.front + near + whole.local[i:] + "?"
+	for _, try := range tries { // a wrong word in front of the name of a header
+		i := max(strings.LastIndex(try[1], "."), 0)
+		if near := nearest.Word(try[1][:i], names); near != "" && x.index[near+"."] != nil {
+			return "did you mean " + try[0] + near + try[1][i:] + "?"
 		}
 	}
 	first, _, dotted := strings.Cut(local, ".")
-	if name == "" && dotted && x.words[first] && x.index[first] != nil {
+	switch {
+	case name == "" && dotted && x.words[first] && x.index[first] != nil:
 		return fmt.Sprintf("%s is a key and cannot name a route", first)
-	}
-	if name == "" && dotted && !isRouteName(first) {
+	case name == "" && dotted && !isRouteName(first):
 		return "the name of a route consists of a-z, 0-9, - and _"
 	}
 	return "docs/labels.md lists all labels"
-}
-
-func didYouMean(front, near string, x *Dialect) string {
-	if x.index[near] == nil {
-		near += ".<name>"
-	}
-	return "did you mean " + front + near + "?"
-}
-
-// read puts the label into the reading; what is wrong with it is kept in fault.
-func (l *label) read(d *reading) {
-	if l.fault != nil {
-		return
-	}
-	if err := l.key.read(d, l.header, l.value); err != nil {
-		l.fault = draft.AsRefusal(err)
-		return
-	}
-	switch l.key.Name {
-	case "network":
-		d.Wishes.NetworkLabel = l.raw
-	case "via":
-		d.Via.Label = l.raw
-	case "basic-auth":
-		d.UserLabel = l.raw
-	}
 }
 
 // saysMatch reports whether the label is one of those that say which requests a route
@@ -211,80 +173,18 @@ func (l *label) saysMatch() bool {
 	return l.key != nil && l.key.scope == scopeMatch && l.key.Name != "priority"
 }
 
-// read makes a draft of the route's labels.
-func (r *routeLabels) read(x *Dialect) *reading {
-	d := newReading(r.name)
-	byKey := map[string]*label{}
-	for i := range r.labels {
-		l := &r.labels[i]
-		l.read(d)
-		if l.key == nil {
-			continue
-		}
-		if l.fault != nil && l.saysMatch() {
-			d.MatchKnown = false
-		}
-		if l.fault == nil || byKey[l.key.Name] == nil {
-			byKey[l.key.Name] = l
-		}
-	}
-	has := func(key string) bool { return byKey[key] != nil }
-	sound := func(key string) bool { return byKey[key] == nil || byKey[key].fault == nil }
-	if !d.MatchKnown {
-		d.stripOwn = false
-	}
-	if !sound("scheme") {
-		d.Backend.Scheme = route.SchemeHTTPS // nothing is known that could contradict
-		has = func(key string) bool { return byKey[key] != nil && !slices.Contains(l4Keys, key) }
-	}
-	d.check(x, has, func(key string, err *draft.Refusal) {
-		if l := byKey[key]; l != nil && l.fault == nil {
-			l.fault = err
-		}
-	})
-	d.MatchKnown = d.MatchKnown && sound("listen") && d.Matches() != nil
-	d.Labels = map[string]string{}
-	for i := range r.labels {
-		l := &r.labels[i]
-		if d.Label == "" && l.saysMatch() {
-			d.Label = l.raw
-		}
-		if l.fault == nil {
-			d.Labels[l.raw] = l.value
-		} else if l.key != nil && l.key.scope == scopeInstance && d.wishFault == nil {
-			d.wishFault = &draft.Problem{Route: r.name, Label: l.raw, Refusal: l.fault}
-		}
-	}
-	return d
-}
-
-// faulty returns the labels that are refused.
-func (r *routeLabels) faulty() []label {
-	var list []label
-	for _, l := range r.labels {
-		if l.fault != nil {
-			list = append(list, l)
-		}
-	}
-	return list
-}
-
 // says is what the labels say about routes, and not about their own instance, by key.
-func (s *labelSet) says() map[string]string {
+func says(service *reading, routes []*reading) map[string]string {
 	all := map[string]string{}
-	for _, l := range s.service {
+	for _, l := range service.labels {
 		if l.local != "service" {
 			all[prefix+l.local] = l.value
 		}
 	}
-	for _, r := range s.routes {
-		front := prefix
-		if r.name != "" {
-			front += r.name + "."
-		}
-		for _, l := range r.labels {
+	for _, d := range routes {
+		for _, l := range d.labels {
 			if l.key == nil || l.key.scope != scopeInstance {
-				all[front+l.local] = l.value
+				all[front(d.Name)+l.local] = l.value
 			}
 		}
 	}

@@ -25,82 +25,146 @@ type Dialect struct {
 // New returns the dialect. userDirs are the directories below which labels may name
 // user files; nil allows every path.
 func New(ports *draft.Ports, userDirs []string) *Dialect {
-	index, words := keyIndex()
-	return &Dialect{ports, userDirs, index, words}
+	x := &Dialect{ports, userDirs, map[string]*Key{}, map[string]bool{}}
+	for i := range keys {
+		x.index[keys[i].Name] = &keys[i]
+		first, _, _ := strings.Cut(keys[i].Name, ".")
+		x.words[first] = true
+	}
+	return x
 }
 
 // Prefix begins the labels of the dialect.
 func (*Dialect) Prefix() string { return prefix }
 
-// reading is a draft while its labels are read.
-type reading struct {
-	*draft.Draft
-	stripOwn  bool
-	enable    bool           // of the service
-	wishFault *draft.Problem // the first label about the instance that is at fault
-}
-
-func newReading(name string) *reading {
-	d := draft.New(name)
-	d.OwnWishes = true
-	return &reading{Draft: d, enable: true}
-}
-
 // Read reads labels.
 func (x *Dialect) Read(_ *catalog.Service, labels map[string]string) draft.Reading {
-	set := x.sort(labels)
-	r := draft.Reading{Says: set.says(), Wanted: set.enabled(), Own: map[string]draft.Own{}}
-	problem := func(routeName, label string, fault *draft.Refusal) {
-		r.Problems = append(r.Problems, draft.Problem{Route: routeName, OfService: set.route(routeName) == nil, Label: label, Refusal: fault})
+	service, routes := x.sort(labels)
+	service.read()
+	r := draft.Reading{Wanted: service.enable, Says: says(service, routes), Own: map[string]draft.Own{}}
+	disabled, count := "", len(service.labels)
+	for _, l := range service.faulty() {
+		disabled, r.Wanted = l.fault.Reason(l.raw), true
+		r.Problems = append(r.Problems, draft.Problem{OfService: len(routes) == 0 || routes[0].Name != "", Label: l.raw, Refusal: l.fault})
 	}
-	disabled, count := "", len(set.service)
-	for i := range set.service {
-		if l := &set.service[i]; l.fault != nil {
-			problem("", l.raw, l.fault)
-			disabled = l.fault.Reason(l.raw)
-		}
+	if len(routes) == 0 && disabled == "" {
+		r.Problems = append(r.Problems, draft.Problem{
+			OfService: true, Refusal: draft.Refuse(route.CodeIncomplete, "no label says which requests are taken", "add a label such as "+prefix+"host"),
+		})
 	}
-	if len(set.routes) == 0 && disabled == "" {
-		problem("", "", draft.Refuse(route.CodeIncomplete, "no label says which requests are taken", "add a label such as "+prefix+"host"))
-	}
-	for i := range set.routes {
-		count += len(set.routes[i].labels)
-		d := set.routes[i].read(x)
+	for _, d := range routes {
+		count += len(d.labels)
+		d.readRoute(x)
 		r.Own[d.Name] = draft.Own{Wishes: d.Wishes, Fault: d.wishFault}
-		served, faults := x.route(set, &set.routes[i], d, disabled)
-		for _, f := range faults {
-			problem(f.Route, f.Label, f.Refusal)
-		}
+		served, faults := x.settle(d, routes, disabled)
+		r.Problems = append(r.Problems, faults...)
 		if served {
 			r.Drafts = append(r.Drafts, d.Draft)
 		}
 	}
-	r.Summary = human.Plural(count, "label") + " for " + human.Plural(len(set.routes), "route")
+	r.Summary = human.Plural(count, "label") + " for " + human.Plural(len(routes), "route")
 	switch {
 	case !r.Wanted:
 		r.Summary, r.Hint = prefix+"enable is false", "take the label off, or set it to true"
-	case set.empty():
+	case count == 0:
 		r.Wanted = false
 	}
 	return r
 }
 
-// route decides what becomes of a route of a set that was read: served is false for one
-// that takes no requests and protects none. disabled is why the whole service is refused.
-func (x *Dialect) route(set *labelSet, r *routeLabels, d *reading, disabled string) (served bool, faults []draft.Problem) {
+// reading is a draft, of a route or of what the service as a whole has, while its
+// labels are read.
+type reading struct {
+	*draft.Draft
+	labels    []*label          // sorted by key
+	byKey     map[string]*label // of several with one key, one that is right
+	stripOwn  bool
+	enable    bool           // of the service
+	wishFault *draft.Problem // the first label about the instance that is at fault
+}
+
+// read puts the labels into the draft; what is wrong with one is kept in its fault.
+func (d *reading) read() {
+	d.byKey, d.enable = map[string]*label{}, true
+	for _, l := range d.labels {
+		if l.fault == nil {
+			if err := l.key.read(d, l); err != nil {
+				l.fault = draft.AsRefusal(err)
+			}
+		}
+		if l.key != nil && (l.fault == nil || !d.has(l.key.Name)) {
+			d.byKey[l.key.Name] = l
+		}
+	}
+}
+
+func (d *reading) has(key string) bool { return d.byKey[key] != nil }
+
+// sound says that no label of a key is at fault.
+func (d *reading) sound(key string) bool { return !d.has(key) || d.byKey[key].fault == nil }
+
+// refuse finds fault with a label that is right by itself; one that is at fault
+// already is left alone.
+func (d *reading) refuse(key string, fault *draft.Refusal) {
+	if l := d.byKey[key]; l != nil && l.fault == nil {
+		l.fault = fault
+	}
+}
+
+// readRoute makes a draft of the route's labels.
+func (d *reading) readRoute(x *Dialect) {
+	d.read()
+	for _, l := range d.faulty() {
+		d.MatchKnown = d.MatchKnown && !l.saysMatch()
+	}
+	if !d.MatchKnown {
+		d.stripOwn = false
+	}
+	if !d.sound("scheme") {
+		d.Backend.Scheme = route.SchemeHTTPS // nothing is known that could contradict
+		for _, k := range l4Keys {
+			delete(d.byKey, k)
+		}
+	}
+	d.check(x)
+	d.MatchKnown = d.MatchKnown && d.sound("listen") && d.Matches() != nil
+	d.Labels = map[string]string{}
+	for _, l := range d.labels {
+		if d.Label == "" && l.saysMatch() {
+			d.Label = l.raw
+		}
+		if l.fault == nil {
+			d.Labels[l.raw] = l.value
+		} else if l.key != nil && l.key.scope == scopeInstance && d.wishFault == nil {
+			d.wishFault = &draft.Problem{Route: d.Name, Label: l.raw, Refusal: l.fault}
+		}
+	}
+}
+
+// faulty returns the labels that are refused.
+func (d *reading) faulty() []*label {
+	return slices.DeleteFunc(slices.Clone(d.labels), func(l *label) bool { return l.fault == nil })
+}
+
+// settle decides what becomes of a route that was read: served is false for one that
+// takes no requests and protects none. disabled is why the whole service is refused.
+func (x *Dialect) settle(d *reading, routes []*reading, disabled string) (served bool, faults []draft.Problem) {
 	d.Refused = disabled
-	for _, l := range r.faulty() {
-		faults = append(faults, draft.Problem{Route: r.name, Label: l.raw, Refusal: l.fault})
+	for _, l := range d.faulty() {
+		faults = append(faults, draft.Problem{Route: d.Name, Label: l.raw, Refusal: l.fault})
 		d.Refused = cmp.Or(d.Refused, l.fault.Reason(l.raw))
 		d.OpenPriority = d.OpenPriority || l.local == "priority"
 	}
-	misspelt := x.looksLikeKey(r, d)
+	// A misspelt key as in fairway.helth.path would be a route that takes a path on every
+	// host, which was not meant.
+	meant := x.meantKey(d)
+	misspelt := meant != "" && d.Hosts == nil && d.Rule == nil
 	if d.MatchKnown = d.MatchKnown && !misspelt; !d.MatchKnown {
-		d.Unread = r.unread(d)
+		d.Unread = d.unread()
 	}
 	if d.Refused == "" && (d.Matches() == nil || misspelt) {
-		fault := x.incomplete(r, set)
-		faults = append(faults, draft.Problem{Route: r.name, Refusal: fault})
+		fault := d.incomplete(meant, routes)
+		faults = append(faults, draft.Problem{Route: d.Name, Refusal: fault})
 		if d.Unread == nil {
 			return false, faults
 		}
@@ -109,22 +173,15 @@ func (x *Dialect) route(set *labelSet, r *routeLabels, d *reading, disabled stri
 	return true, faults
 }
 
-// looksLikeKey says whether what stands for the name of a route is rather a
-// misspelt key, as in fairway.helth.path: such a route would take a path on every
-// host, which was not meant.
-func (x *Dialect) looksLikeKey(r *routeLabels, d *reading) bool {
-	if r.name == "" || d.Hosts != nil || d.Rule != nil {
-		return false
-	}
-	return x.meantKey(r) != ""
-}
-
-// meantKey is the key that the first label of a named route was meant to be, or
+// meantKey is the key that the name of a route with its first label was meant to be, or
 // nothing.
-func (x *Dialect) meantKey(r *routeLabels) (meant string) {
+func (x *Dialect) meantKey(d *reading) (meant string) {
+	if d.Name == "" {
+		return ""
+	}
 	for word := range x.words {
-		key := word + "." + r.labels[0].local
-		if x.index[key] != nil && nearest.Word(r.name, []string{word}) != "" && (meant == "" || key < meant) {
+		key := word + "." + d.labels[0].local
+		if x.index[key] != nil && nearest.Word(d.Name, []string{word}) != "" && (meant == "" || key < meant) {
 			meant = key
 		}
 	}
@@ -132,31 +189,27 @@ func (x *Dialect) meantKey(r *routeLabels) (meant string) {
 }
 
 // incomplete explains a route that takes no requests.
-func (x *Dialect) incomplete(r *routeLabels, set *labelSet) *draft.Refusal {
-	front := prefix
-	if r.name != "" {
-		front += r.name + "."
-	}
-	hint := "add " + front + "host"
-	if meant := x.meantKey(r); r.name != "" && meant != "" {
+func (d *reading) incomplete(meant string, routes []*reading) *draft.Refusal {
+	hint := "add " + front(d.Name) + "host"
+	switch {
+	case meant != "":
 		hint = "did you mean " + prefix + meant + "? Otherwise " + hint
-	}
-	if r.name == "" && len(set.routes) > 1 {
-		named := set.routes[1].name
-		hint += ", or write " + prefix + named + "." + r.labels[0].local + " for the route " + named
+	case d.Name == "" && len(routes) > 1:
+		named := routes[1].Name
+		hint += ", or write " + front(named) + d.labels[0].local + " for the route " + named
 	}
 	text := "the route has no host, path or rule"
-	if slices.ContainsFunc(r.labels, func(l label) bool { return l.key != nil && strings.HasPrefix(l.key.Name, "path") }) {
+	if slices.ContainsFunc(d.labels, func(l *label) bool { return l.key != nil && strings.HasPrefix(l.key.Name, "path") }) {
 		text = "the route has no host or rule"
 	}
 	return draft.Refuse(route.CodeIncomplete, text, hint)
 }
 
-// unread is what is known of a route of the native dialect that cannot be read.
-func (r *routeLabels) unread(d *reading) *draft.Unread {
+// unread is what is known of a route that cannot be read.
+func (d *reading) unread() *draft.Unread {
 	checks := []string{"ip-allow", "basic-auth"}
 	fault, blind := map[string]bool{}, false
-	for _, l := range r.faulty() {
+	for _, l := range d.faulty() {
 		if l.key == nil {
 			blind = blind || nearest.Word(l.local, checks) != "" || protects(l.local)
 			continue
@@ -172,7 +225,7 @@ func (r *routeLabels) unread(d *reading) *draft.Unread {
 		u.TCP = d.Backend.Scheme == route.SchemeTCP
 		u.HTTP = !u.TCP
 	}
-	if slices.ContainsFunc(r.labels, func(l label) bool { return l.local == "rule" }) {
+	if d.has("rule") {
 		return u
 	}
 	if !fault["host"] {
@@ -187,7 +240,6 @@ func (r *routeLabels) unread(d *reading) *draft.Unread {
 // protects is true of a key that is none of ours and speaks of who may come in, as those
 // of other proxies do: basicauth.users, ipallowlist, forward-auth.
 func protects(key string) bool {
-	key = strings.ToLower(key)
 	return slices.ContainsFunc([]string{"auth", "allow", "whitelist", "deny", "user", "passw", "cert"}, func(word string) bool {
 		return strings.Contains(key, word)
 	})

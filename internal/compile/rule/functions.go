@@ -60,7 +60,7 @@ func functionNames() []string {
 
 // condition reads the arguments of a call.
 func (n *node) condition(rule string) (route.Condition, error) {
-	f := functionOf(n.name)
+	f := n.function
 	c := route.Condition{Kind: f.kind}
 	values := n.args
 	fault := func(at token, err error) error {
@@ -107,20 +107,7 @@ func conditionName(kind route.ConditionKind, name string) (string, error) {
 
 func hostValue(s string) (string, error) {
 	h, err := route.ParseHost(s)
-	return hostText(h), err
-}
-
-// hostText writes a host as it is written in labels.
-func hostText(h route.Host) string {
-	switch h.Kind {
-	case route.HostWildcard:
-		return "*." + h.Value
-	case route.HostDeep:
-		return "**." + h.Value
-	case route.HostAny:
-		return "*"
-	}
-	return h.Value
+	return h.String(), err
 }
 
 func exactValue(s string) (string, error) {

@@ -7,53 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind is the kind of one word of a rule.
-type tokenKind int
+// tokenKind is the kind of one word of a rule, as messages name it. The contents of
+// strings are never named: they may be credentials.
+type tokenKind string
 
 const (
-	tokenEnd tokenKind = iota
-	tokenName
-	tokenString
-	tokenAnd
-	tokenOr
-	tokenNot
-	tokenOpen
-	tokenClose
-	tokenComma
+	tokenEnd    tokenKind = "the end"
+	tokenName   tokenKind = "a name"
+	tokenString tokenKind = "a string"
+	tokenAnd    tokenKind = "&&"
+	tokenOr     tokenKind = "||"
+	tokenNot    tokenKind = "!"
+	tokenOpen   tokenKind = "("
+	tokenClose  tokenKind = ")"
+	tokenComma  tokenKind = ","
 )
 
-// String names the kind in messages. The contents of strings are never named:
-// they may be credentials.
-func (k tokenKind) String() string {
-	switch k {
-	case tokenEnd:
-		return "the end"
-	case tokenName:
-		return "a name"
-	case tokenString:
-		return "a string"
-	case tokenAnd:
-		return "&&"
-	case tokenOr:
-		return "||"
-	case tokenNot:
-		return "!"
-	case tokenOpen:
-		return "("
-	case tokenClose:
-		return ")"
-	case tokenComma:
-		return ","
-	}
-	return "something"
-}
-
-// token is one word of a rule, with the byte it begins at. text is the name, or
-// the string without its quotes.
+// token is one word of a rule, with the byte it begins at and the one behind it. text is
+// the name, or the string without its quotes.
 type token struct {
-	kind tokenKind
-	text string
-	pos  int
+	kind     tokenKind
+	text     string
+	pos, end int
 }
 
 // Error is a fault in a rule, at a byte of it.
@@ -79,36 +54,29 @@ func lex(rule string) ([]token, error) {
 		rest := strings.TrimLeft(rule[pos:], " \t\r\n")
 		pos = len(rule) - len(rest)
 		if rest == "" {
-			return append(tokens, token{kind: tokenEnd, pos: pos}), nil
+			return append(tokens, token{tokenEnd, "", pos, pos}), nil
 		}
-		t, n, err := lexOne(rule, pos)
+		kind, text, n, err := lexOne(rule, pos)
 		if err != nil {
 			return nil, err
 		}
-		tokens = append(tokens, t)
+		tokens = append(tokens, token{kind, text, pos, pos + n})
 		pos += n
 	}
 }
 
 // lexOne reads the word at pos and says how many bytes it takes.
-func lexOne(rule string, pos int) (token, int, error) {
+func lexOne(rule string, pos int) (kind tokenKind, text string, n int, err error) {
 	rest := rule[pos:]
-	fault := func(text, hint string) (token, int, error) {
-		return token{}, 0, &Error{rule, pos, text, hint}
+	fault := func(text, hint string) (tokenKind, string, int, error) {
+		return "", "", 0, &Error{rule, pos, text, hint}
+	}
+	for _, sign := range []tokenKind{tokenOpen, tokenClose, tokenComma, tokenNot, tokenAnd, tokenOr} {
+		if strings.HasPrefix(rest, string(sign)) {
+			return sign, "", len(sign), nil
+		}
 	}
 	switch c := rest[0]; {
-	case c == '(':
-		return token{tokenOpen, "", pos}, 1, nil
-	case c == ')':
-		return token{tokenClose, "", pos}, 1, nil
-	case c == ',':
-		return token{tokenComma, "", pos}, 1, nil
-	case c == '!':
-		return token{tokenNot, "", pos}, 1, nil
-	case strings.HasPrefix(rest, "&&"):
-		return token{tokenAnd, "", pos}, 2, nil
-	case strings.HasPrefix(rest, "||"):
-		return token{tokenOr, "", pos}, 2, nil
 	case c == '&' || c == '|':
 		return fault(fmt.Sprintf("a single %q means nothing", c), fmt.Sprintf("write %c%c", c, c))
 	case c == '`':
@@ -116,7 +84,7 @@ func lexOne(rule string, pos int) (token, int, error) {
 		if !ok {
 			return fault("the string has no end", "close it with a backquote")
 		}
-		return token{tokenString, text, pos}, len(text) + 2, nil
+		return tokenString, text, len(text) + 2, nil
 	case c == '"':
 		quoted, err := strconv.QuotedPrefix(rest)
 		if err != nil {
@@ -126,15 +94,14 @@ func lexOne(rule string, pos int) (token, int, error) {
 		if err != nil {
 			return fault("an escape in the string is unknown", "strings in backquotes need no escapes")
 		}
-		return token{tokenString, text, pos}, len(quoted), nil
+		return tokenString, text, len(quoted), nil
 	case c == '\'':
 		return fault("single quotes mean nothing", "use backquotes or double quotes")
 	case isLetter(c):
-		n := 1
 		for n < len(rest) && isLetter(rest[n]) {
 			n++
 		}
-		return token{tokenName, rest[:n], pos}, n, nil
+		return tokenName, rest[:n], n, nil
 	}
 	r, _ := utf8.DecodeRuneInString(rest)
 	return fault(fmt.Sprintf("the character %q means nothing here", r), "")

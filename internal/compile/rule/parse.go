@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"fairway/internal/compile/chars"
@@ -20,23 +19,12 @@ const (
 	maxExpressions  = 128  // regular expressions of all alternatives together
 )
 
-// nodeKind is the kind of a node of a rule.
-type nodeKind int
-
-const (
-	nodeCall nodeKind = iota
-	nodeNot
-	nodeAnd
-	nodeOr
-)
-
-// node is a part of a parsed rule. A call has a name and arguments, ! has one
-// side (left), && and || have two.
+// node is a part of a parsed rule, by the token that makes it: tokenName is a call, which
+// has a function and arguments, tokenNot has one side (left), tokenAnd and tokenOr have two.
 type node struct {
-	kind        nodeKind
-	pos         int // byte of the rule where the call's name or the operator stands
+	token
 	left, right *node
-	name        string
+	function    *Function
 	args        []token // strings
 }
 
@@ -98,11 +86,7 @@ func (p *parser) expression(least int) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		kind := nodeAnd
-		if op.kind == tokenOr {
-			kind = nodeOr
-		}
-		left = &node{kind: kind, pos: op.pos, left: left, right: right}
+		left = &node{token: op, left: left, right: right}
 	}
 }
 
@@ -115,7 +99,7 @@ func (p *parser) operand() (*node, error) {
 	switch t := p.next(); t.kind {
 	case tokenNot:
 		n, err := p.operand()
-		return &node{kind: nodeNot, pos: t.pos, left: n}, err
+		return &node{token: t, left: n}, err
 	case tokenOpen:
 		n, err := p.expression(0)
 		if err != nil {
@@ -145,7 +129,7 @@ func (p *parser) call(t token) (*node, error) {
 	if p.calls++; p.calls > maxCalls {
 		return nil, p.fault(t, fmt.Sprintf("the rule has more than %d functions", maxCalls), "use several routes")
 	}
-	n := &node{kind: nodeCall, pos: t.pos, name: f.Name}
+	n := &node{token: t, function: f}
 	if open := p.next(); open.kind != tokenOpen {
 		return nil, p.fault(open, fmt.Sprintf("%s stands where the ( of %s is expected", open.kind, f.Name), "write it like "+f.Example)
 	}
@@ -193,51 +177,4 @@ func (p *parser) hintAfterOperand(t token) string {
 		return "there are more ) than ("
 	}
 	return ""
-}
-
-// String prints the rule so that it parses to the same tree: with parentheses
-// only where they are needed.
-func (n *node) String() string {
-	var b strings.Builder
-	n.print(&b, 0)
-	return b.String()
-}
-
-// print writes the node, in parentheses when it binds no tighter than least.
-func (n *node) print(b *strings.Builder, least int) {
-	switch n.kind {
-	case nodeCall:
-		b.WriteString(n.name + "(")
-		for i, a := range n.args {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(quote(a.text))
-		}
-		b.WriteString(")")
-	case nodeNot:
-		b.WriteString("!")
-		n.left.print(b, binding(tokenAnd))
-	default:
-		own, sign := binding(tokenAnd), " && "
-		if n.kind == nodeOr {
-			own, sign = binding(tokenOr), " || "
-		}
-		if own <= least {
-			b.WriteString("(")
-			defer b.WriteString(")")
-		}
-		n.left.print(b, own-1)
-		b.WriteString(sign)
-		n.right.print(b, own)
-	}
-}
-
-// quote writes a string in backquotes, or in double quotes when it
-// holds a backquote.
-func quote(s string) string {
-	if strings.Contains(s, "`") {
-		return strconv.Quote(s)
-	}
-	return "`" + s + "`"
 }

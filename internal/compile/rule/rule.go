@@ -24,8 +24,7 @@ func Matches(rule string) ([]route.Match, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := distributor{rule: rule}
-	alternatives, err := d.distribute(n, false)
+	alternatives, err := n.distribute(rule, false)
 	if err != nil {
 		return nil, err
 	}
@@ -76,66 +75,54 @@ func expressions(m route.Match) int {
 	return n
 }
 
-// distributor writes a rule out as alternatives.
-type distributor struct{ rule string }
-
 // distribute returns the alternatives of n, or of its negation.
-func (d distributor) distribute(n *node, not bool) ([]conjunction, error) {
+func (n *node) distribute(rule string, not bool) ([]conjunction, error) {
 	switch n.kind {
-	case nodeNot:
-		return d.distribute(n.left, !not)
-	case nodeCall:
-		c, err := n.condition(d.rule)
+	case tokenNot:
+		return n.left.distribute(rule, !not)
+	case tokenName:
+		c, err := n.condition(rule)
 		if err != nil {
 			return nil, err
 		}
 		c.Not = not
 		return splitCall(c), nil
 	}
-	left, err := d.distribute(n.left, not)
+	left, err := n.left.distribute(rule, not)
 	if err != nil {
 		return nil, err
 	}
-	right, err := d.distribute(n.right, not)
+	right, err := n.right.distribute(rule, not)
 	if err != nil {
 		return nil, err
+	}
+	either := (n.kind == tokenOr) != not // by de Morgan, a negated || is an &&
+	size := len(left) * len(right)
+	if either {
+		size = len(left) + len(right)
+	}
+	if size > MaxAlternatives {
+		return nil, &Error{rule, n.pos, fmt.Sprintf("the rule has more than %d alternatives once it is written out", MaxAlternatives), "use several routes"}
+	}
+	if either {
+		return slices.Concat(left, right), nil
 	}
 	var out []conjunction
-	if (n.kind == nodeOr) != not { // by de Morgan, a negated || is an &&
-		out = slices.Concat(left, right)
-	} else {
-		if len(left)*len(right) > MaxAlternatives {
-			return nil, d.tooMany(n)
+	for _, l := range left {
+		for _, r := range right {
+			out = append(out, slices.Concat(l, r))
 		}
-		for _, l := range left {
-			for _, r := range right {
-				out = append(out, slices.Concat(l, r))
-			}
-		}
-	}
-	if len(out) > MaxAlternatives {
-		return nil, d.tooMany(n)
 	}
 	return out, nil
-}
-
-func (d distributor) tooMany(n *node) error {
-	return &Error{
-		d.rule, n.pos,
-		fmt.Sprintf("the rule has more than %d alternatives once it is written out", MaxAlternatives), "use several routes",
-	}
 }
 
 // splitCall makes alternatives of the values of a host or path that is not
 // negated, so that each can be found by lookup.
 func splitCall(c route.Condition) []conjunction {
-	switch c.Kind {
-	case route.ConditionHost, route.ConditionHostRegexp,
-		route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp:
-	default:
-		return []conjunction{{c}}
+	looked := []route.ConditionKind{
+		route.ConditionHost, route.ConditionHostRegexp, route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp,
 	}
-	if c.Not {
+	if c.Not || !slices.Contains(looked, c.Kind) {
 		return []conjunction{{c}}
 	}
 	out := make([]conjunction, len(c.Values))
@@ -194,18 +181,10 @@ func conditionHost(c route.Condition) route.Host {
 	return labelHost(c.Values[0])
 }
 
-// labelHost reads back what hostText wrote.
+// labelHost reads back the value of a condition on the host.
 func labelHost(s string) route.Host {
-	if s == "*" {
-		return route.Host{Kind: route.HostAny}
-	}
-	if v, ok := strings.CutPrefix(s, "**."); ok {
-		return route.Host{Kind: route.HostDeep, Value: v}
-	}
-	if v, ok := strings.CutPrefix(s, "*."); ok {
-		return route.Host{Kind: route.HostWildcard, Value: v}
-	}
-	return route.Host{Kind: route.HostExact, Value: s}
+	h, _ := route.ParseHost(s) // it was read once already
+	return h
 }
 
 // conditionPath is the path that a condition with one value asks for.
@@ -236,21 +215,9 @@ func narrowHost(h *route.Host, other route.Host) (left []route.Condition, ok boo
 	case other.Kind == route.HostRegexp:
 		return []route.Condition{{Kind: route.ConditionHostRegexp, Values: []string{other.Value}}}, true
 	case h.Kind == route.HostExact:
-		return nil, hostTakes(other, h.Value)
+		return nil, other.Matches(h.Value)
 	}
-	return []route.Condition{{Kind: route.ConditionHost, Values: []string{hostText(other)}}}, true
-}
-
-// hostTakes says whether a host that is no expression takes a name.
-func hostTakes(h route.Host, name string) bool {
-	switch h.Kind {
-	case route.HostExact:
-		return name == h.Value
-	case route.HostAny:
-		return true
-	}
-	front, ok := strings.CutSuffix(name, "."+h.Value)
-	return ok && front != "" && (h.Kind == route.HostDeep || !strings.Contains(front, "."))
+	return []route.Condition{{Kind: route.ConditionHost, Values: []string{other.String()}}}, true
 }
 
 // narrowPath is narrowHost for paths: exact before prefix before expression, the
@@ -299,7 +266,7 @@ func excludes(c route.Condition, m route.Match) bool {
 		switch c.Kind {
 		case route.ConditionHost:
 			h := labelHost(v)
-			return h.Kind == route.HostAny || h == m.Host || m.Host.Kind == route.HostExact && hostTakes(h, m.Host.Value)
+			return h.Kind == route.HostAny || h == m.Host || m.Host.Kind == route.HostExact && h.Matches(m.Host.Value)
 		case route.ConditionHostRegexp:
 			return m.Host.Kind == route.HostRegexp && m.Host.Value == v
 		case route.ConditionPath:
@@ -355,25 +322,21 @@ func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 // false for a text that is no rule, in which a secret may stand anywhere.
 func Shown(rule string) (shown string, ok bool) {
 	n, err := parse(rule)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", false
-	case n.mask():
-		return n.String(), true
 	}
-	return rule, true
+	return n.masked(rule), true
 }
 
-// mask masks the values of credentials, and says whether there are any.
-func (n *node) mask() (found bool) {
+// masked masks the values of credentials in the text of the rule: those on the right
+// first, so that the places of the others still hold.
+func (n *node) masked(rule string) string {
 	if n == nil {
-		return false
+		return rule
 	}
-	f := functionOf(n.name)
-	if n.kind == nodeCall && f.named && len(n.args) > 1 && route.Credential(n.args[0].text) {
-		n.args = []token{n.args[0], {kind: tokenString, text: route.Masked}}
-		found = true
+	rule = n.right.masked(rule)
+	if n.kind == tokenName && n.function.named && len(n.args) > 1 && route.Credential(n.args[0].text) {
+		rule = rule[:n.args[1].pos] + "`" + route.Masked + "`" + rule[n.args[len(n.args)-1].end:]
 	}
-	left, right := n.left.mask(), n.right.mask()
-	return found || left || right
+	return n.left.masked(rule)
 }
