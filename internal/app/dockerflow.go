@@ -134,28 +134,14 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 // bind makes the APIs and binds their addresses.
 func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
-		port := f.env.Port
-		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && port == "" && own != "0" {
-			port = own
+		o := f.env.ProxyOptions
+		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && o.Port == "" && own != "0" {
+			o.Port = own
 		}
-		p, err := dockerflow.NewProxy(dockerflow.ProxyOptions{
-			Posted:       f.posted,
-			Certificates: f.certificates,
-			Catalogue:    feed,
-			Tables:       tables,
-			Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-			Statistics:   statisticsOf(e, tables),
-			HAProxy:      asHAProxy(e),
-			Settings:     f.env.Settings,
-			ShownLabel:   shown,
-			ServiceName:  f.env.ServiceName,
-			Port:         port,
-			CheckAddress: f.env.CheckAddress,
-			Listeners:    f.env.Listeners,
-			PullInterval: f.env.PullInterval,
-			Repeat:       f.env.Repeat,
-			Logger:       f.log,
-		})
+		o.Posted, o.Certificates, o.Catalogue, o.Tables = f.posted, f.certificates, feed, tables
+		o.Metrics, o.Statistics, o.HAProxy = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), statisticsOf(e, tables), asHAProxy(e)
+		o.ShownLabel, o.Logger = shown, f.log
+		p, err := dockerflow.NewProxy(o)
 		if err != nil {
 			return err
 		}
@@ -165,18 +151,9 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 		}
 	}
 	if f.cfg.Listener.on() {
-		d, err := dockerflow.NewListener(dockerflow.ListenerOptions{
-			Catalogue:     feed,
-			Announcing:    f.env.Announcing,
-			CreateService: f.env.CreateService,
-			RemoveService: f.env.RemoveService,
-			CreateNode:    f.env.CreateNode,
-			RemoveNode:    f.env.RemoveNode,
-			Retries:       f.env.Retries,
-			RetryInterval: f.env.RetryInterval,
-			ShownLabel:    shown,
-			Logger:        f.log,
-		})
+		o := f.env.ListenerOptions
+		o.Catalogue, o.ShownLabel, o.Logger = feed, shown, f.log
+		d, err := dockerflow.NewListener(o)
 		if err != nil {
 			return err
 		}

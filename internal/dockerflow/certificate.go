@@ -35,34 +35,31 @@ func (p *Proxy) cert(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := io.ReadAll(r.Body)
-	query := r.URL.Query()
-	name := query.Get("certName")
-	v := verdict{http.StatusOK, statusOK, ""}
+	name := r.URL.Query().Get("certName")
+	here := func(context.Context) verdict {
+		if err := p.o.Certificates.Put(name, body); err != nil {
+			return refuse(http.StatusBadRequest, err.Error())
+		}
+		p.log.Info("certificate received", "name", name)
+		return done("")
+	}
+	var v verdict
 	switch {
 	case err != nil:
-		v = *refuse(http.StatusBadRequest, "the body cannot be read")
+		v = refuse(http.StatusBadRequest, "the body cannot be read")
 	case name == "":
-		v = *refuse(http.StatusBadRequest, "certName query parameter is mandatory")
+		v = refuse(http.StatusBadRequest, "certName query parameter is mandatory")
 	case len(body) == 0:
-		v = *refuse(http.StatusBadRequest, "the body, the certificate with its key, is mandatory")
+		v = refuse(http.StatusBadRequest, "the body, the certificate with its key, is mandatory")
+	case yes(r.URL.Query().Get("distribute")):
+		v = p.everywhere(r, body, here)
 	default:
-		here := func(context.Context) verdict {
-			if err := p.o.Certificates.Put(name, body); err != nil {
-				return *refuse(http.StatusBadRequest, err.Error())
-			}
-			p.log.Info("certificate received", "name", name)
-			return verdict{http.StatusOK, statusOK, ""}
-		}
-		if yes(query.Get("distribute")) {
-			v = p.everywhere(r, body, here)
-		} else {
-			v = here(r.Context())
-		}
+		v = here(r.Context())
 	}
 	if v.code != http.StatusOK {
 		v.code = http.StatusBadRequest // for everything, as in the original
 	}
-	answer(w, v.code, certReply{Status: v.status, Message: v.message})
+	answer(w, v.code, certReply{Status: v.status(), Message: v.message})
 }
 
 // certs lists the certificates that were put. Their contents hold private keys: only

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -90,10 +91,11 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 		if !a.announces(service) {
 			continue
 		}
-		create, _ := a.parameters(service, asWritten)
-		remove := create.Encode()
-		a.addFacts(create, service, names)
-		all["service "+service.ID] = announced{create.Encode(), remove, create.Encode() + "\x00" + service.Image}
+		params, _ := a.parameters(service, asWritten)
+		remove := encode(params)
+		a.addFacts(params, service, names)
+		create := encode(params)
+		all["service "+service.ID] = announced{create, remove, create + "\x00" + service.Image}
 	}
 	return all
 }
@@ -137,16 +139,14 @@ func ownLabels(labels map[string]string, shown func(key, value string) string) (
 // parameters are what is announced of a service in any case: its com.df.* labels as far
 // as they are shown, its name, and that the call is for all replicas unless a label
 // says no.
-func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) (url.Values, disclosure) {
-	values := url.Values{"distribute": {"true"}}
-	labels, d := ownLabels(s.Labels, shown)
-	delete(labels, strings.TrimPrefix(a.label(), LabelPrefix))
-	for name, value := range labels {
-		values.Set(name, value)
+func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) (map[string]string, disclosure) {
+	params, d := ownLabels(s.Labels, shown)
+	for _, noLabel := range []string{strings.TrimPrefix(a.label(), LabelPrefix), "replicas", "nodeInfo"} {
+		delete(params, noLabel)
 	}
-	// What is a fact is no label.
-	values.Del("replicas")
-	values.Del("nodeInfo")
+	if _, said := params["distribute"]; !said {
+		params["distribute"] = "true"
+	}
 	name := s.Name
 	if strings.EqualFold(s.Labels[LabelPrefix+"shortName"], "true") {
 		name = strings.TrimPrefix(name, s.Labels[stackLabel]+"_")
@@ -154,23 +154,32 @@ func (a Announcing) parameters(s *catalog.Service, shown func(key, value string)
 	if a.NamePrefix != "" {
 		name = a.NamePrefix + "_" + name
 	}
-	values.Set("serviceName", name)
-	return values, d
+	params["serviceName"] = name
+	return params, d
 }
 
 // addFacts adds what is announced of a service that is there.
-func (a Announcing) addFacts(values url.Values, s *catalog.Service, nodeNames map[string]string) {
+func (a Announcing) addFacts(params map[string]string, s *catalog.Service, nodeNames map[string]string) {
 	if s.Replicas != nil {
-		values.Set("replicas", strconv.Itoa(*s.Replicas))
+		params["replicas"] = strconv.Itoa(*s.Replicas)
 	}
 	if !a.NodeInfo {
 		return
 	}
 	if info := nodeInfo(s, nodeNames); len(info) > 0 {
 		if text, err := json.Marshal(info); err == nil {
-			values.Set("nodeInfo", string(text))
+			params["nodeInfo"] = string(text)
 		}
 	}
+}
+
+// encode writes parameters in the form of a query, sorted by name.
+func encode(params map[string]string) string {
+	values := url.Values{}
+	for name, value := range params {
+		values.Set(name, value)
+	}
+	return values.Encode()
 }
 
 // nodeInfo lists node name, address and node ID of the instances that run, on the
@@ -206,34 +215,29 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 		return all
 	}
 	for _, n := range s.Nodes {
-		if n.Role == "" || n.State == "down" {
+		if !isUp(n) {
 			continue
 		}
-		create, remove, _ := nodeParameters(n, asWritten)
-		all["node "+n.ID] = announced{create.Encode(), remove.Encode(), create.Encode()}
+		params, _ := nodeParameters(n, asWritten)
+		create, remove := encode(params), encode(map[string]string{"id": n.ID, "hostname": n.Name, "address": n.Address})
+		all["node "+n.ID] = announced{create, remove, create}
 	}
 	return all
 }
 
-// nodeParameters are what is announced of a node that is there, and of one that is gone.
-// Its own labels go before those of its engine, and facts before labels.
-func nodeParameters(n *catalog.Node, shown func(key, value string) string) (create, remove url.Values, d disclosure) {
-	remove = url.Values{"id": {n.ID}, "hostname": {n.Name}, "address": {n.Address}}
-	create = url.Values{}
-	for _, labels := range []map[string]string{n.EngineLabels, n.Labels} {
-		params, of := ownLabels(labels, shown)
-		for name, value := range params {
-			create.Set(name, value)
-		}
-		d = max(d, of)
-	}
-	for key, value := range map[string]string{
+func isUp(n *catalog.Node) bool { return n.Role != "" && n.State != "down" }
+
+// nodeParameters are what is announced of a node that is there. Its own labels go before
+// those of its engine, and facts before labels.
+func nodeParameters(n *catalog.Node, shown func(key, value string) string) (map[string]string, disclosure) {
+	params, ofEngine := ownLabels(n.EngineLabels, shown)
+	own, d := ownLabels(n.Labels, shown)
+	maps.Copy(params, own)
+	maps.Copy(params, map[string]string{
 		"id": n.ID, "hostname": n.Name, "address": n.Address,
 		"versionIndex": fmt.Sprint(n.Version), "state": n.State, "role": n.Role, "availability": n.Availability,
-	} {
-		create.Set(key, value)
-	}
-	return create, remove, d
+	})
+	return params, max(d, ofEngine)
 }
 
 // running lists the services that are wholly there, as get-services shows them.
@@ -249,13 +253,13 @@ func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) s
 		if !a.announces(service) || !isComplete(service) {
 			continue
 		}
-		values, d := a.parameters(service, shown)
+		params, d := a.parameters(service, shown)
 		complete = complete && d == allShown
 		if d == unusable {
 			continue
 		}
-		a.addFacts(values, service, names)
-		list = append(list, flat(values))
+		a.addFacts(params, service, names)
+		list = append(list, params)
 	}
 	return list, complete
 }
@@ -285,20 +289,11 @@ func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) strin
 		return list, complete
 	}
 	for _, n := range s.Nodes {
-		if n.Role != "" && n.State != "down" {
-			create, _, d := nodeParameters(n, shown)
+		if isUp(n) {
+			params, d := nodeParameters(n, shown)
 			complete = complete && d == allShown
-			list = append(list, flat(create))
+			list = append(list, params)
 		}
 	}
 	return list, complete
-}
-
-// flat makes a map of values that are single.
-func flat(values url.Values) map[string]string {
-	m := make(map[string]string, len(values))
-	for key := range values {
-		m[key] = values.Get(key)
-	}
-	return m
 }

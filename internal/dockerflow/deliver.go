@@ -184,13 +184,12 @@ func shown(url string) string {
 
 // operation names an event in the metrics.
 func (e event) operation() string {
-	switch {
-	case e.node && e.remove:
-		return "node_remove"
-	case e.node:
-		return "node_create"
-	case e.remove:
-		return "service_remove"
+	object, change := "service", "create"
+	if e.node {
+		object = "node"
 	}
-	return "service_create"
+	if e.remove {
+		change = "remove"
+	}
+	return object + "_" + change
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,37 +22,43 @@ func (p *Proxy) everywhere(r *http.Request, body []byte, here func(context.Conte
 	defer cancel()
 	siblings, err := p.siblings(ctx)
 	var (
-		mu      sync.Mutex
-		failed  []string
-		calls   sync.WaitGroup
-		verdict verdict
+		v   verdict
+		own sync.WaitGroup
 	)
-	for _, address := range siblings {
-		calls.Go(func() {
-			if err := p.passOn(ctx, r, body, address, ignore); err != nil {
-				p.log.Warn("call could not be passed on", "address", address, "error", err)
-				mu.Lock()
-				defer mu.Unlock()
-				failed = append(failed, address)
-			}
-		})
+	own.Go(func() { v = here(ctx) })
+	_, errs := askAll(siblings, func(address string) ([]byte, error) { return p.passOn(ctx, r, body, address, maxBody) })
+	own.Wait()
+	var failed []string
+	for i, err := range errs {
+		if err != nil {
+			p.log.Warn("call could not be passed on", "address", siblings[i], "error", err)
+			failed = append(failed, siblings[i])
+		}
 	}
-	verdict = here(ctx)
-	calls.Wait()
 	switch {
-	case verdict.status != statusOK && len(failed) == 0:
-		return verdict
-	case verdict.status != statusOK:
-		failed = append(failed, "this replica: "+verdict.message)
+	case v.code != http.StatusOK && len(failed) == 0:
+		return v
+	case v.code != http.StatusOK:
+		failed = append(failed, "this replica: "+v.message)
 	case err != nil:
-		return *refuse(http.StatusInternalServerError, err.Error())
+		return refuse(http.StatusInternalServerError, err.Error())
 	}
 	if len(failed) > 0 {
 		slices.Sort(failed)
-		return *refuse(http.StatusInternalServerError, "could not be distributed to: "+strings.Join(failed, ", "))
+		return refuse(http.StatusInternalServerError, "could not be distributed to: "+strings.Join(failed, ", "))
 	}
-	verdict.message = strings.TrimPrefix(verdict.message+"; distributed to all instances", "; ")
-	return verdict
+	return done(strings.TrimPrefix(v.message+"; distributed to all instances", "; "))
+}
+
+// askAll asks all addresses at once. Answers and errors are in the order of the addresses.
+func askAll(addresses []string, ask func(address string) ([]byte, error)) (answers [][]byte, errs []error) {
+	answers, errs = make([][]byte, len(addresses)), make([]error, len(addresses))
+	var asking sync.WaitGroup
+	for i, address := range addresses {
+		asking.Go(func() { answers[i], errs[i] = ask(address) })
+	}
+	asking.Wait()
+	return answers, errs
 }
 
 // siblings are the addresses, with port, of the other replicas.
@@ -75,39 +82,39 @@ func (p *Proxy) siblings(ctx context.Context) ([]string, error) {
 	return slices.Compact(others), nil
 }
 
-// ignore reads an answer of which only the status counts.
-func ignore(body io.Reader) error {
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxBody))
-	return nil
+// passOn repeats a call to another replica, which is not to pass it on in turn.
+func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, address string, most int64) ([]byte, error) {
+	query := r.URL.Query()
+	maps.DeleteFunc(query, func(key string, _ []string) bool { return strings.EqualFold(key, "distribute") })
+	query.Set("distribute", "false")
+	target := "http://" + address + r.URL.EscapedPath() + "?" + query.Encode()
+	return p.call(ctx, r.Method, target, r.Header.Get("Content-Type"), body, most)
 }
 
-// passOn repeats a call to another replica, which is not to pass it on in turn, and
-// has take read the answer.
-func (p *Proxy) passOn(ctx context.Context, r *http.Request, body []byte, address string, take func(io.Reader) error) error {
-	query := r.URL.Query()
-	for key := range query {
-		if strings.EqualFold(key, "distribute") {
-			delete(query, key)
-		}
-	}
-	query.Set("distribute", "false")
-	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+address+r.URL.EscapedPath()+"?"+query.Encode(), bytes.NewReader(body))
+// call makes a call to another program, and returns the answer up to a bound.
+func (p *Proxy) call(ctx context.Context, method, target, contentType string, body []byte, most int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
-		return withoutURL(err)
+		return nil, withoutURL(err)
 	}
-	if t := r.Header.Get("Content-Type"); t != "" {
-		req.Header.Set("Content-Type", t)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	res, err := p.client.Do(req)
 	if err != nil {
-		return withoutURL(err)
+		return nil, withoutURL(err)
 	}
 	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, most))
 	if res.StatusCode >= 300 {
-		_ = ignore(res.Body)
-		return fmt.Errorf("answered %s", res.Status)
+		err = fmt.Errorf("answered %s", res.Status)
 	}
-	return take(res.Body)
+	return answer, err
+}
+
+// get makes a call without a body.
+func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
+	return p.call(ctx, http.MethodGet, url, "", nil, maxList)
 }
 
 // ownAddress reports whether an address is one of this machine's or container's.

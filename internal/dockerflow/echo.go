@@ -2,9 +2,12 @@ package dockerflow
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	labels "fairway/internal/compile/dockerflow"
 )
 
 // echo is a service in the shape in which the original shows it. The names and
@@ -106,51 +109,39 @@ type echoUserAgent struct {
 	AclName string
 }
 
+// fill sets the fields of an answer that have the name of a parameter, as their types
+// want it.
+func (s Settings) fill(answer any, get func(name string) string) {
+	fields := reflect.ValueOf(answer).Elem()
+	for _, p := range labels.Parameters() {
+		field := fields.FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, p.Name) })
+		if !field.IsValid() {
+			continue
+		}
+		switch f := field.Addr().Interface().(type) {
+		case *string:
+			*f = get(p.Name)
+		case *[]string:
+			*f = s.list(get(p.Name))
+		case *bool:
+			*f = yes(get(p.Name))
+		case *int:
+			*f, _ = strconv.Atoi(get(p.Name)) // what is no number is zero
+		}
+	}
+}
+
 // echo shows a service. Of the parameters nothing is secret any more.
 func (s Settings) echo(name string, params map[string]string) echo {
-	list := func(names ...string) []string {
-		var all []string
-		for _, n := range names {
-			all = append(all, s.list(params[n])...)
-		}
-		return all
-	}
-	flag := func(name string) bool { return yes(params[name]) }
 	_, counted := params["replicas"]
-	e := echo{
-		AclName:                  params["aclName"],
-		AddReqHeader:             list("addReqHeader", "addHeader"),
-		AddResHeader:             list("addResHeader"),
-		BackendExtra:             params["backendExtra"],
-		CheckResolvers:           flag("checkResolvers"),
-		CompressionAlgo:          params["compressionAlgo"],
-		CompressionType:          params["compressionType"],
-		ConnectionMode:           params["connectionMode"],
-		DelReqHeader:             list("delReqHeader"),
-		DelResHeader:             list("delResHeader"),
-		DiscoveryType:            params["discoveryType"],
-		Distribute:               flag("distribute"),
-		IsDefaultBackend:         flag("isDefaultBackend"),
-		ProxyInstanceName:        params["proxyInstanceName"],
-		RedirectWhenHttpProto:    flag("redirectWhenHttpProto"),
-		RedirectUnlessHttpsProto: flag("redirectUnlessHttpsProto"),
-		Replicas:                 number(params["replicas"]),
-		ReqPathReplace:           params["reqPathReplace"],
-		ReqPathSearch:            params["reqPathSearch"],
-		ServiceDomainAlgo:        params["serviceDomainAlgo"],
-		ServiceCert:              params["serviceCert"],
-		ServiceName:              name,
-		SessionType:              params["sessionType"],
-		SetReqHeader:             list("setReqHeader", "setHeader"),
-		SetResHeader:             list("setResHeader"),
-		TemplateBePath:           params["templateBePath"],
-		TemplateFePath:           params["templateFePath"],
-		IsGlobal:                 !counted,
-		ServiceDest:              s.destinations(params),
-	}
+	var e echo
+	s.fill(&e, func(name string) string { return params[name] })
+	e.ServiceName, e.IsGlobal, e.ServiceDest = name, !counted, s.destinations(params)
+	e.AddReqHeader = append(e.AddReqHeader, s.list(params["addHeader"])...)
+	e.SetReqHeader = append(e.SetReqHeader, s.list(params["setHeader"])...)
 	for _, user := range strings.FieldsFunc(params["users"], func(r rune) bool { return r == ',' || r == '\n' }) {
 		name, _, _ := strings.Cut(user, ":")
-		e.Users = append(e.Users, echoUser{strings.TrimSpace(name), masked, flag("usersPassEncrypted")})
+		e.Users = append(e.Users, echoUser{strings.TrimSpace(name), masked, yes(params["usersPassEncrypted"])})
 	}
 	return e
 }
@@ -180,39 +171,9 @@ func (s Settings) destinations(params map[string]string) []destination {
 
 // destination reads one destination.
 func (s Settings) destination(index int, get func(string) string) destination {
-	flag := func(name string) bool { return yes(get(name)) }
-	d := destination{
-		AllowedMethods:       s.list(get("allowedMethods")),
-		BalanceGroup:         get("balanceGroup"),
-		CheckTCP:             flag("checkTcp"),
-		Clitcpka:             flag("clitcpka"),
-		DeniedMethods:        s.list(get("deniedMethods")),
-		DenyHttp:             flag("denyHttp"),
-		HttpsOnly:            flag("httpsOnly"),
-		HTTPSPort:            number(get("httpsPort")),
-		HttpsRedirectCode:    get("httpsRedirectCode"),
-		IgnoreAuthorization:  flag("ignoreAuthorization"),
-		OutboundHostname:     get("outboundHostname"),
-		PathType:             get("pathType"),
-		Port:                 get("port"),
-		RedirectFromDomain:   s.list(get("redirectFromDomain")),
-		ReqMode:              strings.ToLower(cmp.Or(get("reqMode"), "http")),
-		ReqPathSearchReplace: get("reqPathSearchReplace"),
-		ServiceDomain:        s.list(get("serviceDomain")),
-		ServiceGroup:         get("serviceGroup"),
-		ServicePath:          s.list(get("servicePath")),
-		ServicePathExclude:   s.list(get("servicePathExclude")),
-		SrcPort:              number(get("srcPort")),
-		SrcHttpsPort:         number(get("srcHttpsPort")),
-		SslVerifyNone:        flag("sslVerifyNone"),
-		TimeoutServer:        get("timeoutServer"),
-		TimeoutClient:        get("timeoutClient"),
-		TimeoutTunnel:        get("timeoutTunnel"),
-		VerifyClientSsl:      flag("verifyClientSsl"),
-		UserAgent:            echoUserAgent{Value: s.list(get("userAgent"))},
-		UserDef:              get("userDef"),
-		Index:                index,
-	}
+	d := destination{Index: index, UserAgent: echoUserAgent{Value: s.list(get("userAgent"))}}
+	s.fill(&d, get)
+	d.ReqMode = strings.ToLower(cmp.Or(d.ReqMode, "http"))
 	if len(d.ServiceDomain) > 0 && len(d.ServicePath) == 0 {
 		d.ServicePath = []string{"/"}
 	}
@@ -229,13 +190,4 @@ func (s Settings) destination(index int, get func(string) string) destination {
 		}
 	}
 	return d
-}
-
-// number reads a number; what is none is zero.
-func number(text string) int {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0
-	}
-	return n
 }

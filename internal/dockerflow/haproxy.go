@@ -1,11 +1,10 @@
 package dockerflow
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"io"
 	"net/http"
-	"sync"
+	"slices"
 )
 
 // Statistics are those of the engine.
@@ -63,23 +62,6 @@ func (p *Proxy) otherStatistics(ctx context.Context, r *http.Request) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	answers, failed := make([]bytes.Buffer, len(siblings)), make([]error, len(siblings))
-	var calls sync.WaitGroup
-	for i, address := range siblings {
-		calls.Go(func() {
-			failed[i] = p.passOn(ctx, r, nil, address, func(body io.Reader) error {
-				_, err := io.Copy(&answers[i], io.LimitReader(body, maxStatistics))
-				return err
-			})
-		})
-	}
-	calls.Wait()
-	var all []byte
-	for i := range answers {
-		if failed[i] != nil {
-			return nil, failed[i]
-		}
-		all = append(all, answers[i].Bytes()...)
-	}
-	return all, nil
+	answers, errs := askAll(siblings, func(address string) ([]byte, error) { return p.passOn(ctx, r, nil, address, maxStatistics) })
+	return slices.Concat(answers...), cmp.Or(errs...)
 }

@@ -22,44 +22,50 @@ type Settings struct {
 	FilterInstance bool
 }
 
-// verdict is the answer to a call that is decided without doing anything.
+// verdict is the answer to a call: a status of HTTP, of which only 200 is good, and
+// what is to be said.
 type verdict struct {
 	code    int
-	status  string
 	message string
 }
 
-// judge decides about a call as far as that needs nothing but the call: the answer,
-// or nil for a call that is to be carried out. Only the first destination counts,
-// and the order of the checks is that of the original. 409 stands for a service
-// that another proxy serves; listeners take it for success.
-func (s Settings) judge(c call) *verdict {
-	if c.service == "" {
-		return refuse(http.StatusBadRequest, "serviceName parameter is mandatory")
+func done(message string) verdict { return verdict{http.StatusOK, message} }
+
+func refuse(code int, message string) verdict { return verdict{code, message} }
+
+// status is the word of the verdict in the answer.
+func (v verdict) status() string {
+	if v.code == http.StatusOK {
+		return statusOK
 	}
-	if !isHostName(c.service) {
-		return refuse(http.StatusBadRequest, "serviceName is the name that Docker's DNS knows: letters, digits, dots, dashes and underscores")
-	}
-	first := s.destinations(c.params)[0]
-	if first.ReqMode == "http" {
-		if len(first.ServicePath) == 0 && len(first.ServiceDomain) == 0 {
-			return refuse(http.StatusConflict, "when using reqMode http, servicePath or serviceDomain are mandatory")
-		}
-	} else if first.SrcPort == 0 || first.Port == "" {
-		return refuse(http.StatusBadRequest, "when NOT using reqMode http (e.g. tcp), srcPort and port parameters are mandatory")
-	}
-	if first.Port == "" && first.HTTPSPort == 0 {
-		return refuse(http.StatusBadRequest, "port parameter is mandatory")
-	}
-	if replicas, given := c.params["replicas"]; given {
-		if _, err := strconv.Atoi(replicas); err != nil {
-			return refuse(http.StatusBadRequest, "replicas is not a number")
-		}
-	}
-	return nil
+	return statusNOK
 }
 
-func refuse(code int, message string) *verdict { return &verdict{code, statusNOK, message} }
+// judge decides about a call as far as that needs nothing but the call: decided is
+// false for a call that is to be carried out. Only the first destination counts,
+// and the order of the checks is that of the original. 409 stands for a service
+// that another proxy serves; listeners take it for success.
+func (s Settings) judge(c call) (v verdict, decided bool) {
+	first := s.destinations(c.params)[0]
+	isHTTP := first.ReqMode == "http"
+	replicas, counted := c.params["replicas"]
+	_, err := strconv.Atoi(replicas)
+	switch {
+	case c.service == "":
+		v = refuse(http.StatusBadRequest, "serviceName parameter is mandatory")
+	case !isHostName(c.service):
+		v = refuse(http.StatusBadRequest, "serviceName is the name that Docker's DNS knows: letters, digits, dots, dashes and underscores")
+	case isHTTP && len(first.ServicePath) == 0 && len(first.ServiceDomain) == 0:
+		v = refuse(http.StatusConflict, "when using reqMode http, servicePath or serviceDomain are mandatory")
+	case !isHTTP && (first.SrcPort == 0 || first.Port == ""):
+		v = refuse(http.StatusBadRequest, "when NOT using reqMode http (e.g. tcp), srcPort and port parameters are mandatory")
+	case first.Port == "" && first.HTTPSPort == 0:
+		v = refuse(http.StatusBadRequest, "port parameter is mandatory")
+	case counted && err != nil:
+		v = refuse(http.StatusBadRequest, "replicas is not a number")
+	}
+	return v, v.code != 0
+}
 
 // foreign reports whether the service of a call is for a proxy of another name.
 func (s Settings) foreign(c call) bool {
@@ -93,8 +99,8 @@ func (s Settings) list(text string) []string {
 // mode of a service that names none; empty means http.
 func (s Settings) EnvironmentServices(env map[string]string, mode string) (services []*catalog.Service, refused []string) {
 	for _, c := range readEnvironment(env, mode) {
-		switch v := s.judge(c); {
-		case v != nil:
+		switch v, decided := s.judge(c); {
+		case decided:
 			refused = append(refused, c.service+": "+v.message)
 		case !gone(c):
 			services = append(services, c.posted())

@@ -47,8 +47,10 @@ type Listener struct {
 	mux     *http.ServeMux
 	courier *courier
 	count   prometheus.Gauge
-	known   *peers    // the receivers
-	warned  sync.Once // see withheld
+	known   *peers // the receivers
+	// receivers are those of each operation.
+	receivers map[string][]Receiver
+	warned    sync.Once // see withheld
 
 	mu   sync.Mutex
 	ctx  context.Context   // of Run; nil before
@@ -76,6 +78,9 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		Name: "docker_flow_service_count", Help: "Services that are announced.", ConstLabels: labels,
 	})}
 	registry.MustRegister(errorCount, l.count)
+	l.receivers = map[string][]Receiver{
+		"service_create": o.CreateService, "service_remove": o.RemoveService, "node_create": o.CreateNode, "node_remove": o.RemoveNode,
+	}
 	client := newClient()
 	client.CheckRedirect = nil // the original follows, too: a slash too many at a URL does no harm
 	l.courier = &courier{
@@ -174,7 +179,7 @@ func (l *Listener) announce(s *catalog.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.o.Announcing.events(l.last, s) {
-		l.courier.send(l.ctx, e, l.receivers(e))
+		l.courier.send(l.ctx, e, l.receivers[e.operation()])
 	}
 	l.last = s
 	l.count.Set(float64(len(l.o.Announcing.servicesOf(s))))
@@ -188,19 +193,6 @@ func (l *Listener) again() {
 		return
 	}
 	for _, e := range difference(nil, l.o.Announcing.servicesOf(l.last), false) {
-		l.courier.send(l.ctx, e, l.receivers(e))
+		l.courier.send(l.ctx, e, l.receivers[e.operation()])
 	}
-}
-
-// receivers are those of an event.
-func (l *Listener) receivers(e event) []Receiver {
-	switch {
-	case e.node && e.remove:
-		return l.o.RemoveNode
-	case e.node:
-		return l.o.CreateNode
-	case e.remove:
-		return l.o.RemoveService
-	}
-	return l.o.CreateService
 }

@@ -3,6 +3,7 @@ package dockerflow
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -10,93 +11,13 @@ import (
 	"unicode"
 
 	"fairway/internal/catalog"
+	labels "fairway/internal/compile/dockerflow"
 )
-
-// parameter is one of the vocabulary. A parameter of the service is found under
-// its name in any case, in the query or the form, unless it is exact; one of a
-// destination may be indexed, and is found under its exact name in the query.
-type parameter struct {
-	name        string
-	destination bool
-	exact       bool
-	boolean     bool
-	// protects is true of those without which a service would serve more requests, or
-	// requests of more clients.
-	protects bool
-}
-
-// parameters is the vocabulary of reconfigure. What is not in it is ignored, for a
-// Swarm Listener forwards every com.df.* label, also those for other programs.
-var parameters = []parameter{
-	{name: "aclName"},
-	{name: "distribute", boolean: true},
-	{name: "proxyInstanceName"},
-	{name: "replicas", exact: true},
-	{name: "discoveryType"},
-	{name: "sessionType"},
-	{name: "connectionMode"},
-	{name: "checkResolvers", boolean: true},
-	{name: "compressionAlgo"},
-	{name: "compressionType"},
-	{name: "addReqHeader", exact: true},
-	{name: "addHeader", exact: true},
-	{name: "setReqHeader", exact: true},
-	{name: "setHeader", exact: true},
-	{name: "delReqHeader", exact: true},
-	{name: "addResHeader", exact: true},
-	{name: "setResHeader", exact: true},
-	{name: "delResHeader", exact: true},
-	{name: "backendExtra", protects: true},
-	{name: "isDefaultBackend", boolean: true},
-	{name: "redirectWhenHttpProto", boolean: true},
-	{name: "redirectUnlessHttpsProto", boolean: true},
-	{name: "reqPathSearch"},
-	{name: "reqPathReplace"},
-	{name: "serviceCert"},
-	{name: "serviceDomainAlgo"},
-	{name: "serviceDomainMatchAll", exact: true, boolean: true},
-	{name: "templateFePath"},
-	{name: "templateBePath"},
-	{name: "users", exact: true, protects: true},
-	{name: "usersSecret", exact: true},
-	{name: "usersPassEncrypted", exact: true, boolean: true},
-
-	{name: "port", destination: true},
-	{name: "httpsPort", destination: true},
-	{name: "srcPort", destination: true},
-	{name: "srcHttpsPort", destination: true},
-	{name: "servicePath", destination: true},
-	{name: "servicePathExclude", destination: true},
-	{name: "pathType", destination: true},
-	{name: "serviceDomain", destination: true},
-	{name: "serviceHeader", destination: true, protects: true},
-	{name: "userAgent", destination: true},
-	{name: "reqMode", destination: true},
-	{name: "httpsOnly", destination: true},
-	{name: "httpsRedirectCode", destination: true},
-	{name: "denyHttp", destination: true},
-	{name: "allowedMethods", destination: true},
-	{name: "deniedMethods", destination: true},
-	{name: "redirectFromDomain", destination: true},
-	{name: "reqPathSearchReplace", destination: true},
-	{name: "outboundHostname", destination: true},
-	{name: "sslVerifyNone", destination: true},
-	{name: "verifyClientSsl", destination: true},
-	{name: "ignoreAuthorization", destination: true},
-	{name: "timeoutServer", destination: true},
-	{name: "timeoutTunnel", destination: true},
-	{name: "timeoutClient", destination: true},
-	{name: "checkTcp", destination: true},
-	{name: "clitcpka", destination: true},
-	{name: "serviceGroup", destination: true},
-	{name: "balanceGroup", destination: true},
-	{name: "userDef", destination: true},
-}
 
 // protects reports whether a label, with an index or without, protects its service.
 func protects(label string) bool {
 	name, _, _ := strings.Cut(label, ".")
-	return slices.ContainsFunc(parameters, func(p parameter) bool { return p.protects && strings.EqualFold(p.name, name) })
+	return slices.ContainsFunc(labels.Parameters(), func(p labels.Parameter) bool { return p.Protects && strings.EqualFold(p.Name, name) })
 }
 
 // maxIndex is the last index that is looked at.
@@ -109,26 +30,37 @@ type call struct {
 	params  map[string]string
 }
 
-// readCall reads a call from the query and the form, which holds the query, too.
+// readCall reads a call from the query and the form, which holds the query, too. What
+// is no parameter is ignored, for a Swarm Listener forwards every com.df.* label, also
+// those for other programs.
 func readCall(query, form url.Values) call {
 	c := call{service: strings.TrimSpace(folded(form, "serviceName")), params: map[string]string{}}
-	for _, p := range parameters {
+	for _, p := range labels.Parameters() {
 		switch {
-		case p.destination:
-			c.set(p, p.name, query.Get(p.name))
-			for i := 1; i <= maxIndex; i++ {
-				c.set(p, indexed(p.name, i), query.Get(indexed(p.name, i)))
+		case p.LabelOnly:
+		case p.Indexed:
+			for _, key := range keysOf(p) {
+				c.set(p, key, query.Get(key))
 			}
-		case p.exact:
-			c.set(p, p.name, query.Get(p.name))
+		case p.Exact:
+			c.set(p, p.Name, query.Get(p.Name))
 		default:
-			c.set(p, p.name, folded(form, p.name))
+			c.set(p, p.Name, folded(form, p.Name))
 		}
 	}
 	if query.Has("reqPathSearch") && query.Has("reqPathReplace") {
 		c.params["reqPathReplace"] = query.Get("reqPathReplace") // may be empty on purpose
 	}
 	return c
+}
+
+// keysOf are the names of a parameter, without an index and with each.
+func keysOf(p labels.Parameter) []string {
+	keys := []string{p.Name}
+	for i := 1; p.Indexed && i <= maxIndex; i++ {
+		keys = append(keys, indexed(p.Name, i))
+	}
+	return keys
 }
 
 // readMap reads a call from the parameters of one service in a listener's list.
@@ -158,14 +90,11 @@ func readEnvironment(env map[string]string, mode string) []call {
 			continue
 		}
 		values := url.Values{"serviceName": {name}}
-		for _, p := range parameters {
-			variable := prefix + upperSnake(p.name)
-			if v := cmp.Or(env[variable], env[prefix+strings.ToUpper(p.name)]); v != "" {
-				values.Set(p.name, v)
-			}
-			for i := 1; p.destination && i <= maxIndex; i++ {
-				if v := env[variable+"_"+strconv.Itoa(i)]; v != "" {
-					values.Set(indexed(p.name, i), v)
+		for _, p := range labels.Parameters() {
+			for _, key := range keysOf(p) {
+				v := env[prefix+strings.ReplaceAll(upperSnake(key), ".", "_")]
+				if v = cmp.Or(v, env[prefix+strings.ToUpper(key)]); v != "" && !p.LabelOnly {
+					values.Set(key, v)
 				}
 			}
 		}
@@ -206,14 +135,12 @@ func folded(values url.Values, name string) string {
 
 // set keeps a value that was given. Booleans of the service are kept as true, or
 // not at all.
-func (c call) set(p parameter, key, value string) {
-	if p.boolean {
-		if yes(value) {
-			c.params[key] = "true"
-		}
-		return
-	}
-	if value != "" {
+func (c call) set(p labels.Parameter, key, value string) {
+	switch {
+	case value == "" || p.Boolean && !yes(value):
+	case p.Boolean:
+		c.params[key] = "true"
+	default:
 		c.params[key] = value
 	}
 }
@@ -224,6 +151,14 @@ func yes(value string) bool {
 	return err == nil && v || value == "on"
 }
 
+// nameless refuses a call that names no service.
+func (c call) nameless() (v verdict, decided bool) {
+	if c.service != "" {
+		return v, false
+	}
+	return refuse(http.StatusBadRequest, "serviceName parameter is mandatory"), true
+}
+
 // id is the ID of the posted service.
 func (c call) id() string { return c.service + "@" + Source }
 
@@ -231,15 +166,15 @@ func (c call) id() string { return c.service + "@" + Source }
 // that is reached under the name of the service, which Docker's DNS knows. The port
 // comes from the labels.
 func (c call) posted() *catalog.Service {
-	labels := make(map[string]string, len(c.params))
+	own := make(map[string]string, len(c.params))
 	for name, value := range c.params {
-		labels[LabelPrefix+name] = value
+		own[LabelPrefix+name] = value
 	}
 	service := &catalog.Service{
 		ID:        c.id(),
 		Name:      c.service,
 		Source:    Source,
-		Labels:    labels,
+		Labels:    own,
 		OwnLabels: true,
 		Posted:    true,
 		Instances: []*catalog.Instance{{

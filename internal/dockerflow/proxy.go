@@ -128,8 +128,8 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	}
 	p := &Proxy{o: o, log: o.Logger, mux: http.NewServeMux(), client: newClient()}
 	p.replicas = &peers{names: []string{"tasks." + o.ServiceName}, lookup: o.Lookup, deadline: o.Deadline}
-	handle(p.mux, proxyPath+"reconfigure", p.reconfigure)
-	handle(p.mux, proxyPath+"remove", p.remove)
+	handle(p.mux, proxyPath+"reconfigure", p.carryOut(o.Settings.judge, p.configure))
+	handle(p.mux, proxyPath+"remove", p.carryOut(call.nameless, p.forget))
 	handle(p.mux, proxyPath+"reload", p.reload)
 	handle(p.mux, proxyPath+"cert", p.cert)
 	handle(p.mux, proxyPath+"certs", p.certs)
@@ -177,7 +177,7 @@ func (p *Proxy) echo(c call) echo {
 }
 
 func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
-	answer(w, v.code, serviceReply{v.status, v.message, c.service, p.echo(c)})
+	answer(w, v.code, serviceReply{v.status(), v.message, c.service, p.echo(c)})
 }
 
 // readRequest reads the call and keeps the body for the next reader.
@@ -204,35 +204,37 @@ func readRequest(r *http.Request) (c call, body []byte, distribute bool, err err
 	return c, body, distribute, nil
 }
 
-func (p *Proxy) reconfigure(w http.ResponseWriter, r *http.Request) {
-	c, body, distribute, err := readRequest(r)
-	if err != nil {
-		p.reply(w, *refuse(http.StatusBadRequest, err.Error()), c)
-		return
+// carryOut answers a call that changes a service, on all replicas where the call says
+// so, unless it is refused beforehand.
+func (p *Proxy) carryOut(judge func(call) (verdict, bool), do func(context.Context, call) verdict) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, body, distribute, err := readRequest(r)
+		v, decided := judge(c)
+		switch {
+		case err != nil:
+			v = refuse(http.StatusBadRequest, err.Error())
+		case decided:
+		case distribute:
+			v = p.everywhere(r, body, func(ctx context.Context) verdict { return do(ctx, c) })
+		default:
+			v = do(r.Context(), c)
+		}
+		p.reply(w, v, c)
 	}
-	if v := p.o.Settings.judge(c); v != nil {
-		p.reply(w, *v, c)
-		return
-	}
-	if distribute {
-		p.reply(w, p.everywhere(r, body, func(ctx context.Context) verdict { return p.configure(ctx, c) }), c)
-		return
-	}
-	p.reply(w, p.configure(r.Context(), c), c)
 }
 
 // configure carries out a call on this replica.
 func (p *Proxy) configure(ctx context.Context, c call) verdict {
 	s := p.o.Settings
 	if s.foreign(c) {
-		return verdict{http.StatusOK, statusOK, "this service is for another proxy instance"}
+		return done("this service is for another proxy instance")
 	}
 	if p.o.CheckAddress {
 		host := cmp.Or(s.destinations(c.params)[0].OutboundHostname, c.service)
 		ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
 		defer cancel()
 		if _, err := p.o.Lookup(ctx, host); err != nil {
-			return *refuse(http.StatusInternalServerError, "the address of the service cannot be found: "+host)
+			return refuse(http.StatusInternalServerError, "the address of the service cannot be found: "+host)
 		}
 	}
 	if gone(c) {
@@ -240,20 +242,20 @@ func (p *Proxy) configure(ctx context.Context, c call) verdict {
 	}
 	service, err := p.posted(c)
 	if err != nil {
-		return *refuse(http.StatusBadRequest, err.Error())
+		return refuse(http.StatusBadRequest, err.Error())
 	}
 	before, err := p.o.Posted.Put(service)
 	if err != nil {
 		p.log.Error("posted service cannot be kept", "service", c.service, "error", err)
-		return *refuse(http.StatusInternalServerError, "the service cannot be kept")
+		return refuse(http.StatusInternalServerError, "the service cannot be kept")
 	}
 	table := p.live(ctx, func(s *catalog.Snapshot) bool { return says(s, service) })
 	if table == nil {
-		return verdict{http.StatusOK, statusOK, "accepted; it is not served yet"}
+		return done("accepted; it is not served yet")
 	}
 	rejected, message := outcome(table, service.ID)
 	if !rejected {
-		return verdict{http.StatusOK, statusOK, message}
+		return done(message)
 	}
 	// The one before goes on; where there was none, nothing is left behind.
 	if before != nil {
@@ -264,7 +266,7 @@ func (p *Proxy) configure(ctx context.Context, c call) verdict {
 	if err != nil {
 		p.log.Error("refused service cannot be taken back", "service", c.service, "error", err)
 	}
-	return *refuse(http.StatusInternalServerError, message)
+	return refuse(http.StatusInternalServerError, message)
 }
 
 // posted turns a call into the service to keep. The certificate that comes with it
@@ -344,49 +346,35 @@ func (p *Proxy) live(ctx context.Context, fits func(*catalog.Snapshot) bool) *ro
 	}
 }
 
-func (p *Proxy) remove(w http.ResponseWriter, r *http.Request) {
-	c, body, distribute, err := readRequest(r)
-	switch {
-	case err != nil:
-		p.reply(w, *refuse(http.StatusBadRequest, err.Error()), c)
-	case c.service == "":
-		p.reply(w, *refuse(http.StatusBadRequest, "serviceName parameter is mandatory"), c)
-	case distribute:
-		p.reply(w, p.everywhere(r, body, func(ctx context.Context) verdict { return p.forget(ctx, c) }), c)
-	default:
-		p.reply(w, p.forget(r.Context(), c), c)
-	}
-}
-
 // forget removes a service. One that is not known is removed already.
 func (p *Proxy) forget(ctx context.Context, c call) verdict {
 	had, err := p.o.Posted.Remove(c.id())
 	if err != nil {
 		p.log.Error("posted service cannot be removed", "service", c.service, "error", err)
-		return *refuse(http.StatusInternalServerError, "the service cannot be removed")
+		return refuse(http.StatusInternalServerError, "the service cannot be removed")
 	}
 	if had {
 		p.live(ctx, func(s *catalog.Snapshot) bool {
 			return !slices.ContainsFunc(s.Services, func(has *catalog.Service) bool { return has.ID == c.id() })
 		})
 	}
-	return verdict{http.StatusOK, statusOK, ""}
+	return done("")
 }
 
 // reload asks the listeners to announce everything again. Otherwise there is nothing
 // to do: what is served follows the catalogue by itself.
 func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
-	v := verdict{http.StatusOK, statusOK, ""}
+	v := done("")
 	if yes(folded(r.URL.Query(), "fromListener")) {
 		if err := p.askListeners(r.Context()); err != nil {
-			v = *refuse(http.StatusInternalServerError, err.Error())
+			v = refuse(http.StatusInternalServerError, err.Error())
 		}
 	}
 	p.reply(w, v, call{})
 }
 
 func (p *Proxy) ping(w http.ResponseWriter, _ *http.Request) {
-	p.reply(w, verdict{http.StatusOK, statusOK, ""}, call{})
+	p.reply(w, done(""), call{})
 }
 
 // Waiting says what a new replica lacks before it can stand beside the others:
@@ -443,7 +431,8 @@ func (p *Proxy) services() map[string]echo {
 		if service.Replicas != nil {
 			params["replicas"] = fmt.Sprint(*service.Replicas)
 		}
-		if c := (call{service.Name, params}); p.o.Settings.judge(c) == nil {
+		c := call{service.Name, params}
+		if _, refused := p.o.Settings.judge(c); !refused {
 			all[service.Name] = p.echo(c)
 		}
 	}

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -75,7 +73,7 @@ func (p *Proxy) pull(ctx context.Context, address string) error {
 	var services []*catalog.Service
 	for _, params := range list {
 		c := readMap(params)
-		if p.o.Settings.judge(c) != nil || p.o.Settings.foreign(c) || gone(c) {
+		if _, refused := p.o.Settings.judge(c); refused || p.o.Settings.foreign(c) || gone(c) {
 			continue
 		}
 		service, err := p.posted(c)
@@ -96,35 +94,14 @@ func (p *Proxy) askListeners(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
 	defer cancel()
-	failed := make([]error, len(p.o.Listeners))
-	var asking sync.WaitGroup
-	for i, address := range p.o.Listeners {
-		asking.Go(func() {
-			if _, err := p.get(ctx, listenerURL(address)+listenerPath+"notify-services"); err != nil {
-				failed[i] = fmt.Errorf("listener %s: %w", shown(address), err)
-			}
-		})
-	}
-	asking.Wait()
-	return errors.Join(failed...)
-}
-
-// get makes a call that must be answered with 200.
-func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	res, err := p.client.Do(req)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxList))
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("answered %s", res.Status)
-	}
-	return body, err
+	_, errs := askAll(p.o.Listeners, func(address string) ([]byte, error) {
+		body, err := p.get(ctx, listenerURL(address)+listenerPath+"notify-services")
+		if err != nil {
+			err = fmt.Errorf("listener %s: %w", shown(address), err)
+		}
+		return body, err
+	})
+	return errors.Join(errs...)
 }
 
 // listenerURL makes a URL of an address: a bare host listens on 8080.

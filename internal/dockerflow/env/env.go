@@ -56,23 +56,11 @@ type Environment struct {
 	HAProxy HAProxy
 	Debug   bool // write the access log to standard output
 
-	// What holds for the API of Docker Flow Proxy; see dockerflow.ProxyOptions.
-	Settings          dockerflow.Settings
-	ServiceName, Port string
-	CheckAddress      bool
-	Listeners         []string
-	PullInterval      time.Duration
-	Repeat            bool
-	Preferred         []string           // patterns of certificates that come first
-	Services          []*catalog.Service // those that variables describe
-
-	// What holds for the API of Docker Flow Swarm Listener; see
-	// dockerflow.ListenerOptions.
-	Announcing                   dockerflow.Announcing
-	CreateService, RemoveService []dockerflow.Receiver
-	CreateNode, RemoveNode       []dockerflow.Receiver
-	Retries                      int
-	RetryInterval                time.Duration
+	// What holds for the APIs, which lack the parts of Fairway that they serve.
+	dockerflow.ProxyOptions
+	dockerflow.ListenerOptions
+	Preferred []string           // patterns of certificates that come first
+	Services  []*catalog.Service // those that variables describe
 
 	// Notices are for the log: what is ignored and why.
 	Notices []string
@@ -106,7 +94,7 @@ type Parts struct{ Proxy, Listener, HAProxy bool }
 // Read translates the variables. secrets holds the Docker secrets, /run/secrets. The
 // error names everything that cannot be read or must be refused.
 func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) {
-	e := &Environment{Settings: dockerflow.Settings{Instance: "docker-flow"}}
+	e := &Environment{ProxyOptions: dockerflow.ProxyOptions{Settings: dockerflow.Settings{Instance: "docker-flow"}}}
 	var faults []error
 	var variables []variable
 	if on.Proxy {
@@ -138,10 +126,8 @@ func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) 
 // take reads one variable.
 func (e *Environment) take(v variable, env map[string]string, secrets fs.FS) error {
 	value, given := env[v.name]
-	if v.secret {
-		if text, err := fs.ReadFile(secrets, "dfp_"+strings.ToLower(v.name)); err == nil {
-			value, given = strings.TrimSpace(string(text)), true
-		}
+	if text, there := secretOf(secrets, "dfp_"+v.name); v.secret && there {
+		value, given = text, true
 	}
 	if !given || value == "" && v.status != kept || slices.Contains(v.harmless, value) {
 		return nil
@@ -157,6 +143,12 @@ func (e *Environment) take(v variable, env map[string]string, secrets fs.FS) err
 		}
 	}
 	return nil
+}
+
+// secretOf reads the Docker secret of a name in lower case.
+func secretOf(secrets fs.FS, name string) (text string, there bool) {
+	data, err := fs.ReadFile(secrets, strings.ToLower(name))
+	return strings.TrimSpace(string(data)), err == nil
 }
 
 // finishProxy reads what depends on several variables.
@@ -192,22 +184,20 @@ func (e *Environment) finishProxy(env map[string]string, secrets fs.FS) error {
 // finishListener adds the URLs in secrets to those in variables.
 func (e *Environment) finishListener(secrets fs.FS) error {
 	var faults []error
-	for name, list := range map[string]*[]string{
-		"df_notify_create_service_url": &e.createService, "df_notify_remove_service_url": &e.removeService,
-		"df_notify_create_node_url": &e.createNode, "df_notify_remove_node_url": &e.removeNode,
-	} {
-		text, err := fs.ReadFile(secrets, name)
-		if err != nil {
-			continue // there is no such secret
+	more := &Environment{}
+	for _, v := range listenerVariables() {
+		text, there := secretOf(secrets, v.name)
+		if !there || !v.appended {
+			continue
 		}
-		var more []string
-		if err := readURLs(func(*Environment) *[]string { return &more })(e, strings.TrimSpace(string(text))); err != nil {
-			faults = append(faults, fmt.Errorf("secret %s: %w", name, err))
+		if err := v.read(more, text); err != nil {
+			faults = append(faults, fmt.Errorf("secret %s: %w", strings.ToLower(v.name), err))
 		}
-		*list = append(*list, more...)
 	}
-	e.CreateService, e.RemoveService = receivers(e.createService, e.createMethods), receivers(e.removeService, e.removeMethods)
-	e.CreateNode, e.RemoveNode = receivers(e.createNode, nil), receivers(e.removeNode, nil)
+	e.CreateService = receivers(append(e.createService, more.createService...), e.createMethods)
+	e.RemoveService = receivers(append(e.removeService, more.removeService...), e.removeMethods)
+	e.CreateNode = receivers(append(e.createNode, more.createNode...), nil)
+	e.RemoveNode = receivers(append(e.removeNode, more.removeNode...), nil)
 	return errors.Join(faults...)
 }
 
@@ -297,13 +287,18 @@ func readSeconds(unit time.Duration, place func(*Environment) *time.Duration) fu
 	}
 }
 
+// items cuts a list at its commas, without what is empty.
+func items(value string) []string {
+	parts := strings.Split(value, ",")
+	for i, part := range parts {
+		parts[i] = strings.TrimSpace(part)
+	}
+	return slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+}
+
 func readList(place func(*Environment) *[]string) func(*Environment, string) error {
 	return func(e *Environment, value string) error {
-		for part := range strings.SplitSeq(value, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				*place(e) = append(*place(e), part)
-			}
-		}
+		*place(e) = append(*place(e), items(value)...)
 		return nil
 	}
 }
@@ -311,16 +306,12 @@ func readList(place func(*Environment) *[]string) func(*Environment, string) err
 // readURLs reads a list of URLs, in place of those of another variable.
 func readURLs(place func(*Environment) *[]string) func(*Environment, string) error {
 	return func(e *Environment, value string) error {
-		var all []string
-		for part := range strings.SplitSeq(value, ",") {
-			if part = strings.TrimSpace(part); part == "" {
-				continue
-			}
-			u, err := url.Parse(part)
+		all := items(value)
+		for _, item := range all {
+			u, err := url.Parse(item)
 			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 				return errors.New("not a list of http:// or https:// URLs")
 			}
-			all = append(all, part)
 		}
 		if len(all) > 0 {
 			*place(e) = all
@@ -331,8 +322,8 @@ func readURLs(place func(*Environment) *[]string) func(*Environment, string) err
 
 // readPorts reads items like "80", "443:ssl" and "443 accept-proxy:ssl".
 func readPorts(e *Environment, value string) error {
-	for item := range strings.SplitSeq(value, ",") {
-		words, secure := strings.CutSuffix(strings.TrimSpace(item), ":ssl")
+	for _, item := range items(value) {
+		words, secure := strings.CutSuffix(item, ":ssl")
 		fields := strings.Fields(words)
 		if len(fields) == 0 {
 			continue

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,14 +49,9 @@ func haproxyVariables() []variable {
 
 // withHAProxy puts the variables that HAProxy honours in place of the others.
 func withHAProxy(variables []variable) []variable {
-	own := map[string]variable{}
-	for _, v := range haproxyVariables() {
-		own[v.name] = v
-	}
-	for i, v := range variables {
-		if o, ok := own[v.name]; ok {
-			variables[i] = o
-		}
+	for _, own := range haproxyVariables() {
+		i := slices.IndexFunc(variables, func(v variable) bool { return v.name == own.name })
+		variables[i] = own
 	}
 	return variables
 }
@@ -63,12 +59,7 @@ func withHAProxy(variables []variable) []variable {
 // readLines reads lines that are separated by commas, as the original has them.
 func readLines(place func(*Environment) *[]string) func(*Environment, string) error {
 	return func(e *Environment, value string) error {
-		*place(e) = nil
-		for line := range strings.SplitSeq(strings.ReplaceAll(value, "\n", ","), ",") {
-			if line = strings.TrimSpace(line); line != "" {
-				*place(e) = append(*place(e), line)
-			}
-		}
+		*place(e) = items(strings.ReplaceAll(value, "\n", ","))
 		return nil
 	}
 }
@@ -76,10 +67,7 @@ func readLines(place func(*Environment) *[]string) func(*Environment, string) er
 // readCaptures reads items like User-Agent:20.
 func readCaptures(e *Environment, value string) error {
 	const most = 1024
-	for item := range strings.SplitSeq(value, ",") {
-		if item = strings.TrimSpace(item); item == "" {
-			continue
-		}
+	for _, item := range items(value) {
 		name, length, ok := strings.Cut(item, ":")
 		n, err := strconv.Atoi(length)
 		if !ok || err != nil || n < 1 || n > most || name == "" || strings.ContainsAny(name, " \t\"") {
@@ -93,8 +81,8 @@ func readCaptures(e *Environment, value string) error {
 // finishHAProxy puts the page of statistics together.
 func (e *Environment) finishHAProxy(env map[string]string, secrets fs.FS) error {
 	value := func(name string) string {
-		if text, err := fs.ReadFile(secrets, "dfp_"+strings.ToLower(name)); err == nil {
-			return strings.TrimSpace(string(text))
+		if text, there := secretOf(secrets, "dfp_"+name); there {
+			return text
 		}
 		return env[cmp.Or(env[name+"_ENV"], name)]
 	}
