@@ -74,7 +74,7 @@ var allowed = map[string]struct {
 	// statistics shows counters of the embedded engine as HAProxy shows its own.
 	"internal/dockerflow/statistics": {2, []string{"internal/engine/traffic", "internal/route"}},
 	// A call has the parameters that labels have: one table.
-	"internal/dockerflow": {2, []string{"internal/catalog", "internal/compile/dockerflow", "internal/route"}},
+	"internal/dockerflow": {2, []string{"internal/catalog", "internal/clock", "internal/compile/dockerflow", "internal/route"}},
 
 	// compile makes a table of what the dialects read; each dialect is one package.
 	"internal/compile": {2, []string{

@@ -48,7 +48,6 @@ func firstName(matches []route.Match) string {
 	return ""
 }
 
-// wanted is the backend of a claimant, with the endpoints of those that joined it.
 func (s *claimant) wanted() *route.Backend {
 	b := *s.backend
 	for _, m := range s.members {

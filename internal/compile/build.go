@@ -9,9 +9,8 @@ import (
 	"fairway/internal/route"
 )
 
-// claimant is a route as it can be served, or refused, with what it claims. That of
-// labels is built once, and takes part in every contest as long as its service stays
-// the same.
+// claimant is a route as it can be served, or refused, with what it claims. It is kept
+// as long as its service stays the same.
 type claimant struct {
 	plan    *plan
 	asked   *asked
@@ -38,7 +37,6 @@ func newClaimant(pl *plan, a *asked, d *draft.Draft) *claimant {
 	return c
 }
 
-// problem makes a problem of the route.
 func (c *claimant) problem(label string, fault *draft.Refusal) route.Problem {
 	return c.plan.problem(c.route.Origin, c.route.ID, label, fault)
 }
@@ -85,9 +83,8 @@ func (p planner) served(pl *plan, a *asked, d *draft.Draft) *claimant {
 	return c
 }
 
-// lastGood makes the route as it was before its labels went bad, from the labels that
-// the table before remembers, with the instances of today. It is nil when there was
-// none.
+// lastGood makes the route of the labels that the table before remembers, with the
+// instances of today; nil for none.
 func (p planner) lastGood(c *claimant, before *route.Route) *claimant {
 	if before == nil || before.Refused != "" {
 		return nil
@@ -117,14 +114,12 @@ func (p planner) remade(c *claimant, from route.Origin) *claimant {
 // cannot serve.
 const maxBlamed = 64
 
-// unserved says why the engine cannot serve a claimant; empty when it can.
 func (p planner) unserved(c *claimant) string {
 	return chars.Printable(p.Unsupported(&c.route, c.backend))
 }
 
-// blame finds the label that an engine cannot serve: the first one without which
-// it has no complaint, or another one. When it is none of those, it is what says
-// which requests are taken, for no route is left without that.
+// blame finds the label that an engine cannot serve: the first one without which it has
+// another answer; else the one that says which requests are taken.
 func (p planner) blame(c *claimant, why string) string {
 	keys := slices.Sorted(maps.Keys(c.draft.Labels))
 	for _, key := range keys[:min(len(keys), maxBlamed)] {

@@ -11,9 +11,8 @@ import (
 	"fairway/internal/route"
 )
 
-// claim is what a route asks for so that no route of another owner can have the
-// same: Match.Key. Priority is no part of it, or a stranger could take the very
-// same requests by a higher one.
+// claim is Match.Key, which no two routes can have. Priority is no part of it, or a
+// stranger could take the very same requests by a higher one.
 type claim string
 
 // claimsOf returns the claims of a route, sorted, each once.
@@ -205,7 +204,6 @@ func compareNewcomers(a, b *claimant) int {
 	return cmp.Or(x.Compare(y), strings.Compare(a.route.ID, b.route.ID))
 }
 
-// conflict is the problem of a claimant that lost.
 func (c *claimant) conflict() route.Problem {
 	won, o := c.winner.route, c.route.Origin
 	text := fmt.Sprintf("route %s already takes the same requests", chars.Printable(won.ID))

@@ -10,7 +10,6 @@ import (
 	"fairway/internal/route"
 )
 
-// passedBy says whether f lets in whom the unread route was to keep out.
 func passedBy(u *draft.Unread, f *claimant) bool {
 	if f.route.Refused != "" {
 		return false

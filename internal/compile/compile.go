@@ -1,22 +1,16 @@
 // Package compile turns what exists into what is to be served: a catalog.Snapshot into
-// a route.Table. It is deterministic: the same snapshot, table before and answers of
-// Settings make the same table. Those answers are the one way in for what only an engine
-// knows; engines give them from what they have found out, with a bounded wait. It never
-// fails; what it must refuse becomes a route.Problem that names the label at fault and
-// says what to do.
+// a route.Table. The same snapshot, table before and answers of Settings make the same
+// table; those answers are the one way in for what only an engine knows. It never fails:
+// what it must refuse becomes a route.Problem.
 //
-// The order of things:
-//
-//  1. The labels of each service are read into a plan: the routes it asks for,
-//     with their endpoints (plan.go, decide.go, endpoints.go). Each dialect reads its
-//     own labels, in a package of its own; a service may use several.
-//  2. A route whose labels are refused takes its last good form, which the table
-//     before remembers; else it is kept as refused, so that nothing wider serves
-//     what it was meant to protect (docs/decisions/003-refused-routes.md).
+//  1. Dialects read the labels of each service into a plan: the routes it asks for,
+//     with their endpoints (plan.go, decide.go, build.go, endpoints.go).
+//  2. A route whose labels are refused takes its last good form; else it is kept as
+//     refused, so that nothing wider serves what it was meant to protect
+//     (docs/decisions/003-refused-routes.md).
 //  3. Routes that ask for the same requests contest them; the incumbent wins
 //     (claims.go, docs/decisions/004-claims.md).
-//  4. What is left is put into a table. Routes and backends that say the same as
-//     in the table before are the same pointers.
+//  4. What says the same as in the table before is the same pointer.
 package compile
 
 import (
@@ -50,11 +44,9 @@ type Settings struct {
 	// DockerFlow says how labels that begin with com.df. are read; nil ignores
 	// them.
 	DockerFlow *dockerflow.Options
-	// Unsupported says why the engine cannot serve a route as its table means it,
-	// in a short phrase such as "PCRE reads (?U) differently"; empty when it can.
-	// The backend is nil for a route without one; the claim of the route and the
-	// ID of the backend are not known yet. It gives the same answer each time, as long
-	// as Answers does. A nil function means that the engine can serve everything.
+	// Unsupported says in a short phrase why the engine cannot serve a route with its
+	// backend, if it has one; empty when it can. Claim and ID are not known yet. It gives
+	// the same answer as long as Answers does; nil means that everything can be served.
 	Unsupported func(*route.Route, *route.Backend) string
 	// Answers counts how often Unsupported has got another answer than before; nil
 	// means never.
@@ -62,9 +54,8 @@ type Settings struct {
 	// UserDirs are the directories below which labels may name user files. Engines
 	// have the last word; nil refuses nothing here.
 	UserDirs []string
-	// UserFile reports what is known to be wrong with the user file of a filter: why
-	// it cannot be read, or which of its lines let no user in. It does not wait for the
-	// file. A nil function knows of nothing.
+	// UserFile reports why the user file of a filter cannot be read, or which of its lines
+	// let no user in, without waiting for the file; nil knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
 }
 
@@ -96,36 +87,36 @@ func (s Settings) dialects() []dialect {
 	return list
 }
 
-// ports are those of the listeners, and those that labels may open.
 func (s Settings) ports() *draft.Ports { return draft.NewPorts(s.Listeners, s.TCPPorts, s.Reserved) }
 
 // Compiler turns snapshots into tables. It remembers what it made of each
 // service, by pointer, so that a change costs what changed; results never depend
 // on that memory. One goroutine may use it at a time.
 type Compiler struct {
-	settings  Settings
+	planner
 	listeners []route.Listener // of the settings, with the certificates of the last snapshot
-	planner   planner
 	plans     map[string]*plan // by service ID, of the last snapshot
 	answers   uint64           // of Settings.Answers, when they were made
 }
 
 // New returns a compiler.
 func New(s Settings) *Compiler {
-	return &Compiler{settings: s, planner: newPlanner(s)}
+	if s.Unsupported == nil {
+		s.Unsupported = func(*route.Route, *route.Backend) string { return "" }
+	}
+	return &Compiler{planner: planner{s, s.dialects()}}
 }
 
-// Compile makes the table of a snapshot. previous is the table compiled before,
-// or restored from the last run, or nil: claims and last good forms of routes are
-// handed down from it. It never fails. Of services with the same ID the first
-// counts.
+// Compile makes the table of a snapshot. Claims and last good forms are handed down from
+// previous, the table compiled before or restored; nil for none. Of services with the
+// same ID the first counts.
 func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Table {
 	if previous == nil {
 		previous = &route.Table{}
 	}
-	c.listeners = WithCertificates(c.settings.Listeners, s.Certificates)
-	if c.settings.Answers != nil {
-		if now := c.settings.Answers(); now != c.answers {
+	c.listeners = WithCertificates(c.Listeners, s.Certificates)
+	if c.Answers != nil {
+		if now := c.Answers(); now != c.answers {
 			c.answers, c.plans = now, nil
 		}
 	}
@@ -144,11 +135,11 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		}
 		pl := c.plans[service.ID]
 		if pl == nil || pl.service != service {
-			pl = c.planner.plan(service)
+			pl = c.plan(service)
 		}
 		plans[service.ID], inOrder = pl, append(inOrder, pl)
 		problems = append(problems, pl.problems...)
-		c.planner.enter(pl, previous)
+		c.enter(pl, previous)
 		claimants = append(claimants, pl.mine...)
 	}
 	c.plans = plans
@@ -164,7 +155,7 @@ func (c *Compiler) Compile(s *catalog.Snapshot, previous *route.Table) *route.Ta
 		routes = append(routes, pl.routes...)
 		backends = append(backends, pl.backends...)
 		for i, r := range pl.routes {
-			problems = append(problems, c.planner.userFileProblems(r, pl.served[i].draft.UserLabel)...)
+			problems = append(problems, c.userFileProblems(r, pl.served[i].draft.UserLabel)...)
 		}
 	}
 	return c.table(s.Revision, routes, backends, problems)
@@ -213,9 +204,8 @@ func (pl *plan) before(c *claimant, previous *route.Table) *route.Route {
 	return r
 }
 
-// outcomeProblems are the problems that only show once it is known which forms
-// are served: those of instances, each once for all routes of the service,
-// and lost contests.
+// outcomeProblems are lost contests, and the problems of instances, each once for all
+// routes of the service that are served.
 func outcomeProblems(mine []*claimant) []route.Problem {
 	var list []route.Problem
 	seen := map[route.Problem]bool{}
@@ -265,12 +255,11 @@ func (pl *plan) make(previous *route.Table) {
 	}
 }
 
-// table puts everything together. Should a service break a rule of tables that
-// its labels were not checked for, it is left out and named, so that the others
-// are served all the same.
+// table puts everything together. A service that breaks a rule of tables that its labels
+// were not checked for is left out and named, so that the others are served.
 func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
 	listeners := func() []route.Listener {
-		return append(slices.Clone(c.listeners), opened(c.settings.Listeners, routes)...)
+		return append(slices.Clone(c.listeners), opened(c.Listeners, routes)...)
 	}
 	t, err := route.New(revision, listeners(), routes, backends, problems)
 	if err == nil {
@@ -295,4 +284,19 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	text := chars.Printable("the table could not be made: " + err.Error())
 	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
 	return t
+}
+
+// ShownLabels returns the function by which the value of a label is shown, logged,
+// recorded and sent: route.Masked stands in the place of what may not be shown. Nothing
+// is shown of a label that belongs to no dialect. Any goroutine may call the function.
+func ShownLabels() func(key, value string) string {
+	all := Settings{DockerFlow: &dockerflow.Options{}}.dialects()
+	return func(key, value string) string {
+		for _, d := range all {
+			if catalog.HasPrefix(key, d.Prefix()) {
+				return d.Shown(key, value)
+			}
+		}
+		return route.Masked
+	}
 }

@@ -103,7 +103,6 @@ func liveness(in *catalog.Instance) int {
 	return isRunning
 }
 
-// compareInstances orders instances by how much their labels count.
 func compareInstances(a, b *catalog.Instance) int {
 	return cmp.Or(
 		cmp.Compare(liveness(a), liveness(b)),

@@ -49,11 +49,9 @@ type Check struct {
 	Hint string
 }
 
-// Diagnose explains why the instances of a name are served, or are not: those
-// whose name is the name, whose ID begins with it (four characters or more) or
-// whose service has it as name or ID. s and t are what exists and what is served;
-// both may be nil. The result is in the order of services and instances; it is
-// empty when nothing has the name. Any goroutine may call it.
+// Diagnose explains why instances are served, or are not: those whose name is the name,
+// whose ID begins with it (four characters or more) or whose service has it as name or
+// ID. s and t may be nil. Any goroutine may call it.
 func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []Diagnosis {
 	if s == nil || name == "" {
 		return nil
@@ -61,27 +59,23 @@ func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []
 	if t == nil {
 		t = &route.Table{}
 	}
-	var (
-		list []Diagnosis
-		p    = newPlanner(c.settings)
-	)
+	var list []Diagnosis
 	for _, service := range s.Services {
 		all := name == service.ID || name == service.Name
-		if all && len(service.Instances) == 0 {
-			dr := doctor{plan: p.plan(service), table: t}
-			list = append(list, dr.diagnose(p, nil))
+		instances := service.Instances
+		if all && len(instances) == 0 {
+			instances = []*catalog.Instance{nil}
 		}
-		for _, in := range service.Instances {
+		for _, in := range instances {
 			if all || in.Name == name || len(name) >= 4 && strings.HasPrefix(in.ID, name) {
-				dr := doctor{plan: p.plan(service), table: t}
-				list = append(list, dr.diagnose(p, in))
+				dr := doctor{plan: c.plan(service), table: t}
+				list = append(list, dr.diagnose(c.planner, in))
 			}
 		}
 	}
 	return list
 }
 
-// doctor collects the checks of one diagnosis.
 type doctor struct {
 	plan   *plan
 	table  *route.Table
@@ -118,54 +112,54 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	return result
 }
 
-// state says whether the instance runs and is well.
+// states say what is wrong with an instance that is not ready, and what to do.
+var states = map[catalog.State]struct{ text, hint string }{
+	catalog.StateStarting:  {"it is starting", "it gets requests as soon as its health check passes"},
+	catalog.StateUnhealthy: {"its health check fails", "see its log, and what its health check says"},
+	catalog.StatePaused:    {"it is paused", "unpause it"},
+	catalog.StateLeaving:   {"it is stopping and only finishes what it has", ""},
+	catalog.StateStopped:   {"it does not run", "start it"},
+}
+
 func (d *doctor) state(in *catalog.Instance) {
 	why := ""
 	if in.StateReason != "" {
 		why = " (" + chars.Printable(in.StateReason) + ")"
 	}
-	switch in.State {
-	case catalog.StateReady:
+	if in.State == catalog.StateReady {
 		d.add("state", OutcomeOK, "", "it is running%s", why)
-	case catalog.StateStarting:
-		d.add("state", OutcomeFailed, "it gets requests as soon as its health check passes", "it is starting%s", why)
-	case catalog.StateUnhealthy:
-		d.add("state", OutcomeFailed, "see its log, and what its health check says", "its health check fails%s", why)
-	case catalog.StatePaused:
-		d.add("state", OutcomeFailed, "unpause it", "it is paused%s", why)
-	case catalog.StateLeaving:
-		d.add("state", OutcomeFailed, "", "it is stopping and only finishes what it has%s", why)
-	default:
-		d.add("state", OutcomeFailed, "start it", "it does not run%s", why)
+		return
 	}
+	s, known := states[in.State]
+	if !known {
+		s = states[catalog.StateStopped]
+	}
+	d.add("state", OutcomeFailed, s.hint, "%s%s", s.text, why)
 }
 
 // labels says whether there are labels that ask for something, and, when there are
 // none, what might have been meant to be some.
 func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 	own := p.dialects[0]
-	for _, by := range p.dialects[1:] {
+	hasOwn := catalog.HaveLabels(labels, own.Prefix())
+	for _, by := range slices.Concat(p.dialects[1:], p.dialects[:1]) {
 		if !catalog.HaveLabels(labels, by.Prefix()) {
 			continue
 		}
-		outcome := OutcomeDoubt
 		reading := by.Read(d.plan.service, labels)
-		if reading.Wanted {
-			outcome, wanted = OutcomeOK, true
+		outcome := OutcomeOK
+		switch {
+		case reading.Wanted:
+			wanted = true
+		case by == own:
+			outcome, wanted = OutcomeFailed, false
+		default:
+			outcome = OutcomeDoubt
 		}
 		d.add("labels", outcome, reading.Hint, "%s", reading.Summary)
 	}
-	if catalog.HaveLabels(labels, own.Prefix()) {
-		outcome := OutcomeFailed
-		reading := own.Read(d.plan.service, labels)
-		if reading.Wanted {
-			outcome = OutcomeOK
-		}
-		d.add("labels", outcome, reading.Hint, "%s", reading.Summary)
-		return reading.Wanted
-	}
-	if wanted {
-		return true
+	if wanted || hasOwn {
+		return wanted
 	}
 	if p.DockerFlow == nil && catalog.HaveLabels(labels, catalog.FlowLabelPrefix) {
 		d.add("labels", OutcomeFailed, hintFlowIsOff, "it has labels of Docker Flow, which are not read")
@@ -198,7 +192,6 @@ func nearMisses(labels map[string]string) []string {
 	return list
 }
 
-// problems adds the problems of the table that concern the instance.
 func (d *doctor) problems(in *catalog.Instance) {
 	for _, p := range d.table.Problems {
 		if p.Service != d.plan.service.ID {
@@ -232,7 +225,7 @@ func (d *doctor) problems(in *catalog.Instance) {
 func (d *doctor) address(in *catalog.Instance) {
 	seen := map[string]bool{}
 	for _, c := range d.plan.asks {
-		if c.backend == nil || c.draft.Via.Host != "" || c.draft.Via.Virtual {
+		if c.backend == nil || c.draft.Via.Used() {
 			continue // the instance itself is not dialled
 		}
 		var wishes draft.Wishes

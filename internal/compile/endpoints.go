@@ -12,58 +12,67 @@ import (
 	"fairway/internal/route"
 )
 
-// endpoints makes the endpoints of a route. What the labels of the route say about
-// instances holds for all of them when they are the service's own, else each instance's
-// labels hold for itself. While a last good form is made again, it also stands in for
-// what an instance's labels leave out or have wrong. Instances without an address get a
-// problem, unless they are not expected to have one.
+// endpoints makes the endpoints of a route. Instances without an address get a problem,
+// unless they are not expected to have one.
 func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 	var (
 		list     []route.Endpoint
 		problems []route.Problem
-		pl       = c.plan
+		pl, via  = c.plan, c.draft.Via
+		members  = c.asked.members
 	)
-	if c.draft.Via.Host != "" || c.draft.Via.Virtual {
-		return c.oneEndpoint()
+	problem := func(in *catalog.Instance, label string, fault *draft.Refusal) {
+		o := pl.originOf(in)
+		if via.Used() {
+			o.Instance = ""
+		}
+		problems = append(problems, pl.problem(o, c.route.ID, label, fault))
 	}
-	for _, m := range c.asked.members {
+	if via.Used() {
+		members = []member{{c.stand(), nil}}
+	}
+	for _, m := range members {
 		state, counts := endpointState(m.instance)
 		if !counts {
 			continue
 		}
-		o := pl.originOf(m.instance)
 		wishes, fault := c.wishes(m)
 		if fault != nil {
-			problems = append(problems, pl.problem(o, c.route.ID, fault.Label, fault.Refusal))
+			problem(m.instance, fault.Label, fault.Refusal)
 			continue
 		}
 		choice, refused := draft.ChooseAddress(m.instance, wishes)
-		if refused != nil {
-			if state == route.EndpointReady || len(m.instance.Addresses) > 0 {
-				label := ""
-				if refused.Code == route.CodeNoAddress {
-					label = wishes.NetworkLabel
-				}
-				problems = append(problems, pl.problem(o, c.route.ID, label, refused))
+		switch {
+		case refused == nil:
+			o := pl.originOf(m.instance)
+			if via.Host != "" {
+				choice.Reason = "the host is named by a label"
 			}
-			continue
+			list = append(list, route.Endpoint{
+				ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), choice.Port),
+				Address:  chars.Printable(choice.Address()),
+				Weight:   weight(m.instance, wishes),
+				State:    state,
+				Instance: o.Instance,
+				Source:   o.Source,
+				Node:     chars.Printable(m.instance.Node),
+				Reason:   choice.Reason,
+			})
+		case via.Virtual && len(m.instance.Addresses) == 0:
+			problem(m.instance, via.Label, draft.Refuse(
+				route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
+			))
+		case refused.Code == route.CodeNoAddress && (state == route.EndpointReady || len(m.instance.Addresses) > 0):
+			problem(m.instance, wishes.NetworkLabel, refused)
+		case state == route.EndpointReady || len(m.instance.Addresses) > 0:
+			problem(m.instance, "", refused)
 		}
-		list = append(list, route.Endpoint{
-			ID:       fmt.Sprintf("%s:%d", shortID(m.instance.ID), choice.Port),
-			Address:  chars.Printable(choice.Address()),
-			Weight:   weight(m.instance, wishes),
-			State:    state,
-			Instance: o.Instance,
-			Source:   o.Source,
-			Node:     chars.Printable(m.instance.Node),
-			Reason:   choice.Reason,
-		})
 	}
 	return uniqueEndpoints(list), problems
 }
 
 // wishes is how a member is reached, and the first of its own labels about that which
-// is at fault.
+// is at fault. A last good form stands in for what those leave out or have wrong.
 func (c *claimant) wishes(m member) (draft.Wishes, *draft.Problem) {
 	own := m.own[c.draft.Name]
 	switch {
@@ -80,46 +89,25 @@ func (c *claimant) wishes(m member) (draft.Wishes, *draft.Problem) {
 // virtualID and hostID stand for instances that are not dialled themselves.
 const virtualID, hostID = "virtual", "host"
 
-// oneEndpoint makes the endpoint of a route that does not lead to the instances
-// themselves: to a host that a label names, or to the virtual address of the
-// service. The latter is as well as the best of the instances behind it.
-func (c *claimant) oneEndpoint() ([]route.Endpoint, []route.Problem) {
-	pl, via := c.plan, c.draft.Via
-	stand := &catalog.Instance{ID: virtualID, Name: pl.service.Name, Source: pl.service.Source, State: catalog.StateReady}
-	if via.Host != "" {
-		stand.ID, stand.Name = hostID, via.Host
-		stand.Addresses = []catalog.Address{{Host: via.Host, Reach: catalog.ReachFixed}}
-	} else {
-		stand.Addresses = pl.service.Virtual
-		if len(c.asked.members) > 0 {
-			stand.State = catalog.StateStarting
-		}
-		for _, m := range c.asked.members {
-			stand.Ports = append(stand.Ports, m.instance.Ports...)
-			if m.instance.State == catalog.StateReady {
-				stand.State = catalog.StateReady
-			}
+// stand makes what is dialled in the place of the instances: a host that a label names,
+// or the virtual address of the service, which is as well as the best of them.
+func (c *claimant) stand() *catalog.Instance {
+	s, host := c.plan.service, c.draft.Via.Host
+	if host != "" {
+		return &catalog.Instance{
+			ID: hostID, Name: host, Source: s.Source, State: catalog.StateReady,
+			Addresses: []catalog.Address{{Host: host, Reach: catalog.ReachFixed}},
 		}
 	}
-	o := pl.originOf(stand)
-	service := route.Origin{Source: o.Source}
-	if via.Virtual && len(stand.Addresses) == 0 {
-		return nil, []route.Problem{pl.problem(service, c.route.ID, via.Label, draft.Refuse(
-			route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
-		))}
+	in := &catalog.Instance{ID: virtualID, Name: s.Name, Source: s.Source, State: catalog.StateStarting, Addresses: s.Virtual}
+	ready := func(m member) bool { return m.instance.State == catalog.StateReady }
+	if len(c.asked.members) == 0 || slices.ContainsFunc(c.asked.members, ready) {
+		in.State = catalog.StateReady
 	}
-	choice, fault := draft.ChooseAddress(stand, c.draft.Wishes)
-	if fault != nil {
-		return nil, []route.Problem{pl.problem(service, c.route.ID, "", fault)}
+	for _, m := range c.asked.members {
+		in.Ports = append(in.Ports, m.instance.Ports...)
 	}
-	state, _ := endpointState(stand)
-	if via.Host != "" {
-		choice.Reason = "the host is named by a label"
-	}
-	return []route.Endpoint{{
-		ID: fmt.Sprintf("%s:%d", stand.ID, choice.Port), Address: chars.Printable(choice.Address()), Weight: weight(stand, c.draft.Wishes), State: state,
-		Instance: o.Instance, Source: o.Source, Reason: choice.Reason,
-	}}, nil
+	return in
 }
 
 // endpointState says what may be sent to an instance; counts is false for those
@@ -136,7 +124,6 @@ func endpointState(in *catalog.Instance) (state route.EndpointState, counts bool
 	return route.EndpointWaiting, true
 }
 
-// weight is the share of an instance, from 0 to 256.
 func weight(in *catalog.Instance, w draft.Wishes) int {
 	switch {
 	case w.Weight != nil:

@@ -48,20 +48,11 @@ type member struct {
 	own      map[string]draft.Own
 }
 
-// planner makes plans.
 type planner struct {
 	Settings
 	dialects []dialect
 }
 
-func newPlanner(s Settings) planner {
-	if s.Unsupported == nil {
-		s.Unsupported = func(*route.Route, *route.Backend) string { return "" }
-	}
-	return planner{s, s.dialects()}
-}
-
-// plan reads the labels of a service.
 func (p planner) plan(s *catalog.Service) *plan {
 	pl := &plan{service: s, idle: isIdle(s)}
 	if s.ID == "" || !utf8.ValidString(s.ID) {
@@ -112,7 +103,6 @@ func (p planner) ask(pl *plan, a *asked) {
 	}
 }
 
-// routeID is the ID of a route of the service.
 func (pl *plan) routeID(name string) string {
 	if name == "" {
 		return pl.service.ID

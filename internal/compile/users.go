@@ -7,7 +7,6 @@ import (
 	"fairway/internal/route"
 )
 
-// userFileProblems are what is wrong with the user files of a route.
 func (p planner) userFileProblems(r *route.Route, label string) (list []route.Problem) {
 	if p.UserFile == nil || r.Refused != "" {
 		return nil

@@ -1,6 +1,7 @@
 package dockerflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,10 +9,10 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"time"
+
+	"fairway/internal/clock"
 )
 
-// certReply is the answer about certificates.
 type certReply struct {
 	Status  string
 	Message string
@@ -27,7 +28,6 @@ type certEcho struct {
 	CertContent      string
 }
 
-// cert takes a certificate with its key.
 func (p *Proxy) cert(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPut {
 		w.Header().Set("Allow", http.MethodPut)
@@ -97,49 +97,42 @@ const adoptTries = 12
 
 // adoptAll takes over the certificates of the other replicas.
 func (p *Proxy) adoptAll(ctx context.Context) {
-	for try := 1; ; try++ {
-		err := p.adopt(ctx)
+	var err error
+	for range adoptTries {
+		err = p.adopt(ctx)
 		p.adopted.Store(true)
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return
-		case try == adoptTries:
-			p.log.Info("not all certificates of other replicas could be taken over", "reason", err)
-			return
-		}
-		select {
-		case <-time.After(p.o.PullInterval):
-		case <-ctx.Done():
+		if err == nil || clock.Sleep(ctx, p.o.PullInterval) != nil {
 			return
 		}
 	}
+	p.log.Info("not all certificates of other replicas could be taken over", "reason", err)
 }
 
 // adopt asks each of the other replicas once. A certificate that is here already
 // stays. The error names one that could not be asked.
 func (p *Proxy) adopt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
 	siblings, err := p.siblings(ctx)
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, address := range siblings {
-		if err := p.adoptFrom(ctx, address); err != nil {
-			failed = fmt.Errorf("certificates of %s: %w", address, err)
+	answers, errs := askAll(siblings, func(address string) ([]byte, error) { return p.get(ctx, "http://"+address+proxyPath+"certs") })
+	for i, address := range siblings {
+		if errs[i] == nil {
+			errs[i] = p.take(answers[i], address)
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("certificates of %s: %w", address, errs[i])
 		}
 	}
-	return failed
+	return cmp.Or(errs...)
 }
 
-func (p *Proxy) adoptFrom(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
-	defer cancel()
-	body, err := p.get(ctx, "http://"+address+proxyPath+"certs")
-	if err != nil {
-		return err
-	}
+// take keeps the certificates of a replica's answer.
+func (p *Proxy) take(answer []byte, address string) error {
 	var list certReply
-	if err := json.Unmarshal(body, &list); err != nil {
+	if err := json.Unmarshal(answer, &list); err != nil {
 		return err
 	}
 	have, err := p.o.Certificates.Names()

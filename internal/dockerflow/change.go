@@ -45,10 +45,9 @@ type announced struct {
 	stamp string
 }
 
-// events are what a listener announces when one snapshot follows another; before is
-// nil at first. Nodes come before services, and what is gone comes first. A node
-// that comes, changes or goes makes all services be announced again: a receiver may
-// have lost them with it.
+// events are what a listener announces when one snapshot follows another, or none. A
+// node that comes, changes or goes makes all services be announced again: a receiver
+// may have lost them with it.
 func (a Announcing) events(before, after *catalog.Snapshot) []event {
 	nodes := difference(nodesOf(before), nodesOf(after), true)
 	old, now := a.servicesOf(before), a.servicesOf(after)
@@ -137,8 +136,7 @@ func ownLabels(labels map[string]string, shown func(key, value string) string) (
 }
 
 // parameters are what is announced of a service in any case: its com.df.* labels as far
-// as they are shown, its name, and that the call is for all replicas unless a label
-// says no.
+// as they are shown, and its name. Unless a label says no the call is for all replicas.
 func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) (map[string]string, disclosure) {
 	params, d := ownLabels(s.Labels, shown)
 	for _, noLabel := range []string{strings.TrimPrefix(a.label(), LabelPrefix), "replicas", "nodeInfo"} {

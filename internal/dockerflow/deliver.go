@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fairway/internal/clock"
 )
 
 // Receiver gets notifications: each call goes to URL, with the parameters
@@ -24,9 +26,8 @@ type Receiver struct {
 // maxAtOnce bounds how many calls one receiver gets at the same time.
 const maxAtOnce = 8
 
-// courier delivers events. Of two events about one object the newer one wins: what
-// is still to be delivered of the older one is given up first, so that no receiver
-// hears them in the wrong order from here.
+// courier delivers events. The newer of two about one object wins: the older one is given
+// up first, so that no receiver gets them in the wrong order.
 type courier struct {
 	client   *http.Client
 	retries  int           // after the first try
@@ -48,8 +49,7 @@ type errand struct {
 }
 
 // send begins the delivery of an event to all receivers, in place of the one before
-// about the same object. The delivery ends when it succeeded, when its tries are
-// used up, when it is replaced, or with ctx.
+// about the same object.
 func (c *courier) send(ctx context.Context, e event, receivers []Receiver) {
 	ctx, cancel := context.WithCancel(ctx)
 	this := &errand{cancel, make(chan struct{})}
@@ -93,9 +93,7 @@ func (c *courier) deliver(ctx context.Context, e event, r Receiver) {
 			return
 		}
 		c.log.Debug("notification failed, trying again", "object", e.object, "receiver", shown(r.URL), "error", err)
-		select {
-		case <-time.After(c.interval):
-		case <-ctx.Done():
+		if clock.Sleep(ctx, c.interval) != nil {
 			return
 		}
 	}

@@ -3,6 +3,8 @@ package dockerflow
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,11 +14,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"fairway/internal/catalog"
+	"fairway/internal/clock"
 )
 
-// everywhere carries out a call on all replicas of the proxy at once: on this one
-// by itself, on the others by passing the call on. Those that it failed on are
-// named; it has still been carried out on the rest.
+// everywhere carries out a call on all replicas of the proxy at once. Those that it
+// failed on are named; it has still been carried out on the rest.
 func (p *Proxy) everywhere(r *http.Request, body []byte, here func(context.Context) verdict) verdict {
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()
@@ -112,7 +116,6 @@ func (p *Proxy) call(ctx context.Context, method, target, contentType string, bo
 	return answer, err
 }
 
-// get makes a call without a body.
 func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
 	return p.call(ctx, http.MethodGet, url, "", nil, maxList)
 }
@@ -135,4 +138,103 @@ func ownAddress(address string) bool {
 		prefix, err := netip.ParsePrefix(a.String())
 		return err == nil && prefix.Addr().Unmap() == want.Unmap()
 	})
+}
+
+const maxList = 32 << 20
+
+// Run takes over certificates from the other replicas and pulls all services from each
+// listener: until it has worked or, with Repeat, until ctx ends. It returns nil then.
+func (p *Proxy) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() { p.adoptAll(ctx) })
+	for _, address := range p.o.Listeners {
+		running.Go(func() { p.pullFrom(ctx, address) })
+	}
+	running.Wait()
+	<-ctx.Done()
+	return nil
+}
+
+func (p *Proxy) pullFrom(ctx context.Context, address string) {
+	for failing := false; ; {
+		err := p.pull(ctx, address)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			if !p.pulled.Swap(true) || failing {
+				p.log.Info("services pulled from the listener", "listener", shown(address))
+			}
+			if failing = false; !p.o.Repeat {
+				return
+			}
+		case !failing:
+			failing = true
+			p.log.Warn("services cannot be pulled from the listener, trying again", "listener", shown(address), "error", err)
+		}
+		if clock.Sleep(ctx, p.o.PullInterval) != nil {
+			return
+		}
+	}
+}
+
+// pull takes over the list of a listener: those of its services that were kept on
+// its word alone and are no longer in the list are forgotten. A service at fault is
+// left out and spoils no other one.
+func (p *Proxy) pull(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
+	body, err := p.get(ctx, listenerURL(address)+listenerPath+"get-services")
+	if err != nil {
+		return err
+	}
+	var list []map[string]string
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("get-services: %w", err)
+	}
+	var services []*catalog.Service
+	for _, params := range list {
+		c := readMap(params)
+		if _, refused := p.o.Settings.judge(c); refused || p.o.Settings.foreign(c) || gone(c) {
+			continue
+		}
+		service, err := p.posted(c)
+		if err != nil {
+			p.log.Warn("service of the listener is left out", "service", c.service, "error", err)
+			continue
+		}
+		services = append(services, service)
+	}
+	_, err = p.o.Posted.Replace("listener "+address, services)
+	return err
+}
+
+// askListeners asks every listener to announce all services again.
+func (p *Proxy) askListeners(ctx context.Context) error {
+	if len(p.o.Listeners) == 0 {
+		return errors.New("no listener is configured: set LISTENER_ADDRESS")
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
+	defer cancel()
+	_, errs := askAll(p.o.Listeners, func(address string) ([]byte, error) {
+		body, err := p.get(ctx, listenerURL(address)+listenerPath+"notify-services")
+		if err != nil {
+			err = fmt.Errorf("listener %s: %w", shown(address), err)
+		}
+		return body, err
+	})
+	return errors.Join(errs...)
+}
+
+// listenerURL makes a URL of an address: a bare host listens on 8080.
+func listenerURL(address string) string {
+	address = strings.TrimSuffix(address, "/")
+	scheme, host, ok := strings.Cut(address, "://")
+	if !ok {
+		scheme, host = "http", address
+	}
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), "8080")
+	}
+	return scheme + "://" + host
 }

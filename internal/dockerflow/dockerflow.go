@@ -2,12 +2,8 @@
 // which receives services, and that of Docker Flow Swarm Listener, which announces them.
 //
 // Neither decides anything about traffic. A call to the proxy's API becomes a posted
-// service, which carries the parameters as com.df.* labels and is compiled like every
-// other service; the listener turns the difference of two snapshots into calls to its
-// receivers.
-//
-// What a call means is decided in pure functions (parameter.go, judge.go, echo.go,
-// change.go); proxy.go, distribute.go, pull.go, listener.go and deliver.go act on it.
+// service with com.df.* labels, which is compiled like every other; the listener turns
+// the difference of two snapshots into calls to its receivers.
 package dockerflow
 
 import (
@@ -36,13 +32,11 @@ const (
 	statusNOK = "NOK"
 )
 
-// maxBody bounds the body of a call.
 const maxBody = 2 << 20
 
 // masked stands for a password or a key in an answer.
 const masked = "*****"
 
-// hideLabel shows nothing of a label.
 func hideLabel(string, string) string { return route.Masked }
 
 // serve answers a call, unless a browser makes it for a page of another origin: the
@@ -86,7 +80,6 @@ func answer(w http.ResponseWriter, code int, value any) {
 	_ = enc.Encode(value) // The caller is gone when this fails.
 }
 
-// reply is the body of short answers.
 type reply struct {
 	Status  string
 	Message string `json:",omitempty"`

@@ -10,9 +10,8 @@ import (
 	labels "fairway/internal/compile/dockerflow"
 )
 
-// echo is a service in the shape in which the original shows it. The names and
-// kinds of the fields are its contract; fields of its inner workings are always
-// empty.
+// echo is a service as the original shows it. Names and kinds of the fields are its
+// contract; those of its inner workings are always empty.
 type echo struct {
 	AclName                  string
 	AddReqHeader             []string
@@ -146,10 +145,8 @@ func (s Settings) echo(name string, params map[string]string) echo {
 	return e
 }
 
-// destinations reads the destinations out of the parameters: the indexed ones up
-// to the first gap, for which those without an index are defaults; else the one
-// without an index. There is always at least one; without anything it is empty but
-// for its mode.
+// destinations reads the destinations: the indexed ones up to the first gap, for which
+// parameters without an index are defaults; else the one without an index.
 func (s Settings) destinations(params map[string]string) []destination {
 	var all []destination
 	for i := 1; i <= maxIndex; i++ {
@@ -169,7 +166,6 @@ func (s Settings) destinations(params map[string]string) []destination {
 	return all
 }
 
-// destination reads one destination.
 func (s Settings) destination(index int, get func(string) string) destination {
 	d := destination{Index: index, UserAgent: echoUserAgent{Value: s.list(get("userAgent"))}}
 	s.fill(&d, get)

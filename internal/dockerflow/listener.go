@@ -146,7 +146,6 @@ func (l *Listener) withheld(r *http.Request, complete bool) {
 	}
 }
 
-// asWritten shows the value of a label.
 func asWritten(_, value string) string { return value }
 
 // ServeHTTP answers a call.
@@ -174,7 +173,6 @@ func (l *Listener) Run(ctx context.Context) error {
 	}
 }
 
-// announce sends what is new in a snapshot.
 func (l *Listener) announce(s *catalog.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

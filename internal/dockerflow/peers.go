@@ -18,7 +18,6 @@ const (
 	lookupsAtOnce = 8
 )
 
-// lookup resolves a name.
 type lookup = func(ctx context.Context, host string) ([]string, error)
 
 // bounded returns a look-up of which lookupsAtOnce run at the same time; nil asks the

@@ -180,9 +180,8 @@ func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
 	answer(w, v.code, serviceReply{v.status(), v.message, c.service, p.echo(c)})
 }
 
-// readRequest reads the call and keeps the body for the next reader.
-// distribute is what the query says, if it says anything: that is how a replica
-// that passes a call on keeps the others from doing the same.
+// readRequest reads the call and keeps the body for the next reader. What the query says
+// of distribute wins: a replica that passes a call on says no there.
 func readRequest(r *http.Request) (c call, body []byte, distribute bool, err error) {
 	if body, err = io.ReadAll(r.Body); err != nil {
 		return call{}, nil, false, fmt.Errorf("the body cannot be read: %w", err)
@@ -377,10 +376,8 @@ func (p *Proxy) ping(w http.ResponseWriter, _ *http.Request) {
 	p.reply(w, done(""), call{})
 }
 
-// Waiting says what a new replica lacks before it can stand beside the others:
-// the services of a listener, the certificates of the other replicas. It is empty
-// when nothing is lacking, and stays so: a listener that goes away later makes no
-// replica unready. Any goroutine may call it.
+// Waiting says what a new replica lacks before it can stand beside the others; empty for
+// nothing, and it stays so. Any goroutine may call it.
 func (p *Proxy) Waiting() string {
 	switch {
 	case len(p.o.Listeners) > 0 && !p.pulled.Load():
@@ -443,4 +440,63 @@ func (p *Proxy) services() map[string]echo {
 func test(w http.ResponseWriter, r *http.Request) {
 	version, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	answer(w, http.StatusOK, reply{statusOK, "Test " + version})
+}
+
+// Statistics are those of the engine.
+type Statistics interface {
+	// Statistics are in the form in which HAProxy shows its own: CSV, with the
+	// names of the columns in the first line. Not every engine has every column.
+	Statistics(ctx context.Context) ([]byte, error)
+}
+
+// HAProxy is the engine, where that is HAProxy.
+type HAProxy interface {
+	// ConfigText is the configuration that it runs, without passwords; nil before
+	// the first.
+	ConfigText() []byte
+}
+
+// maxStatistics bounds what is taken from another replica.
+const maxStatistics = 64 << 20
+
+// configText is the configuration of HAProxy, or the table where something else
+// serves it; nil before there is one.
+func (p *Proxy) configText() []byte {
+	if p.o.HAProxy != nil {
+		return p.o.HAProxy.ConfigText()
+	}
+	if table := p.o.Tables.Newest(); table != nil {
+		return []byte(table.String())
+	}
+	return nil
+}
+
+// statistics are those of the engine; with distribute, those of all replicas, one
+// after the other.
+func (p *Proxy) statistics(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
+	defer cancel()
+	all, err := p.o.Statistics.Statistics(ctx)
+	if err == nil && yes(folded(r.URL.Query(), "distribute")) {
+		var others []byte
+		others, err = p.otherStatistics(ctx, r)
+		all = append(all, others...)
+	}
+	if err != nil {
+		p.log.Warn("statistics cannot be read", "error", err)
+		answer(w, http.StatusInternalServerError, reply{statusNOK, "the statistics cannot be read"})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write(all) // a client that went away needs no answer
+}
+
+// otherStatistics asks the other replicas.
+func (p *Proxy) otherStatistics(ctx context.Context, r *http.Request) ([]byte, error) {
+	siblings, err := p.siblings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers, errs := askAll(siblings, func(address string) ([]byte, error) { return p.passOn(ctx, r, nil, address, maxStatistics) })
+	return slices.Concat(answers...), cmp.Or(errs...)
 }

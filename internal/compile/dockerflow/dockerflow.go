@@ -15,9 +15,8 @@ import (
 	"fairway/internal/route"
 )
 
-// prefix begins every label of Docker Flow, and ownName, which no native route can
-// have, is the name of the route that such labels ask for. The names of the others
-// begin with it and a dot.
+// prefix begins every label of Docker Flow; ownName, which no native route can have,
+// begins the names of routes.
 const (
 	prefix  = catalog.FlowLabelPrefix
 	ownName = "com.df"
@@ -82,18 +81,6 @@ func New(o Options, ports *draft.Ports) *Dialect {
 // Prefix begins the labels of the dialect.
 func (*Dialect) Prefix() string { return prefix }
 
-// labelFault is a label with what is wrong with it.
-type labelFault struct {
-	label string // as it was written
-	fault *draft.Refusal
-}
-
-// isOfCheck says whether the label is one of those that decide who may ask.
-func (f labelFault) isOfCheck() bool {
-	name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(f.label))[len(prefix):], ".")
-	return slices.Contains([]string{"users", "userssecret", "userspassencrypted", "allowedmethods", "deniedmethods", "denyhttp", "verifyclientssl"}, name)
-}
-
 // Read reads labels. What concerns several routes is a problem once.
 func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {
 	params := x.sort(s, labels)
@@ -111,12 +98,12 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 	faulty := map[string]bool{}
 	for _, d := range routes {
 		for _, f := range d.faults {
-			faulty[f.label] = true
+			faulty[f.Label] = true
 		}
 		for _, f := range slices.Concat(d.faults, d.notes) {
-			if what := [2]string{f.label, f.fault.Text}; !seen[what] {
+			if what := [2]string{f.Label, f.Text}; !seen[what] {
 				seen[what] = true
-				r.Problems = append(r.Problems, draft.Problem{Route: d.Name, Label: f.label, Refusal: f.fault})
+				r.Problems = append(r.Problems, f)
 			}
 		}
 	}
@@ -127,17 +114,16 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 		}
 		d.Labels = remember
 		if len(d.faults) > 0 {
-			d.Refused = d.faults[0].fault.Reason(d.faults[0].label)
+			d.Refused = d.faults[0].Reason(d.faults[0].Label)
 		}
 		if !d.MatchKnown {
-			d.Unread = draft.NewUnread(d.Draft, slices.ContainsFunc(d.faults, labelFault.isOfCheck))
+			d.Unread = draft.NewUnread(d.Draft, d.blind)
 		}
 		r.Drafts = append(r.Drafts, d.Draft)
 	}
 	return r
 }
 
-// ofFlow returns the labels that belong to Docker Flow.
 func ofFlow(labels map[string]string) map[string]string {
 	ours := map[string]string{}
 	for k, v := range labels {
@@ -162,7 +148,6 @@ func (x *Dialect) notified(s *catalog.Service, labels map[string]string) bool {
 	return false
 }
 
-// label is one label of Docker Flow.
 type label struct {
 	raw   string
 	value string

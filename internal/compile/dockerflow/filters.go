@@ -10,7 +10,6 @@ import (
 	"fairway/internal/route"
 )
 
-// redirectHTTPS reads when requests are sent to https.
 func (d *dest) redirectHTTPS() {
 	status := 302
 	if text := d.text("httpsRedirectCode"); text != "" {
@@ -62,7 +61,6 @@ func (d *dest) filters(secure bool) {
 	}
 }
 
-// methods reads a list of methods.
 func (d *dest) methods(name string) []string {
 	list := d.list(name)
 	if list == nil && d.text(name) != "" {
@@ -139,7 +137,6 @@ func cutExpressions(s string, at byte) []string {
 	return append(parts, s[start:])
 }
 
-// headerLabels are the labels that change headers.
 var headerLabels = []struct {
 	name    string
 	request bool
@@ -156,8 +153,7 @@ var headerLabels = []struct {
 }
 
 // headerItems reads a list of headers, each a name and a value as in HAProxy's
-// configuration. A header by which Fairway itself states who asks is left
-// to Fairway.
+// configuration.
 func (d *dest) headerItems(name string, request bool, change draft.HeaderChange) {
 	op := &d.Filter.ResponseHeaders
 	if request {

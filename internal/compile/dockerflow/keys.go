@@ -1,6 +1,12 @@
 package dockerflow
 
-import "slices"
+import (
+	"slices"
+	"strings"
+
+	"fairway/internal/compile/draft"
+	"fairway/internal/route"
+)
 
 // status says what became of a parameter of Docker Flow.
 type status string
@@ -31,6 +37,7 @@ type Parameter struct {
 	Protects bool
 
 	match     bool   // is part of what says which requests are taken
+	check     bool   // is part of what decides who may ask
 	lines     bool   // may have several lines
 	forgotten bool   // is not kept with the route
 	refused   string // why it cannot be had; with noted the route is served all the same
@@ -71,13 +78,13 @@ var parameters = []Parameter{
 	{Name: "redirectWhenHttpProto", status: statusFixed, Boolean: true, meaning: "Redirects when X-Forwarded-Proto is http. The header counts only from trusted proxies; otherwise the connection does.", native: "`fairway.redirect-https` with trusted proxies"},
 	{Name: "redirectUnlessHttpsProto", status: statusFixed, Boolean: true, meaning: "Redirects unless X-Forwarded-Proto is https, which counts likewise.", native: "`fairway.redirect-https` with trusted proxies"},
 	{Name: "redirectFromDomain", status: statusFixed, Indexed: true, meaning: "Sends these hosts to the first serviceDomain with 301, with the scheme of the request. Without a serviceDomain it is a problem, and nothing else is.", native: "`fairway.<name>.host` with `fairway.<name>.redirect`"},
-	{Name: "denyHttp", status: statusKept, Indexed: true, meaning: "403 without TLS.", native: "`fairway.redirect-https`"},
-	{Name: "allowedMethods", status: statusKept, Indexed: true, meaning: "403 for all other methods.", native: "`fairway.rule` with `Method(…)`"},
-	{Name: "deniedMethods", status: statusKept, Indexed: true, meaning: "403 for these methods.", native: "`fairway.rule` with `!Method(…)`"},
-	{Name: "verifyClientSsl", status: statusKept, Indexed: true, meaning: "403 without a client certificate; needs a listener with authorities for them.", native: "none"},
-	{Name: "users", status: statusFixed, Exact: true, Protects: true, shown: shownUsers, lines: true, meaning: "Users with their passwords, or names whose passwords are in the secret or among the global users. They replace the global users. Only hashes are kept.", native: "`fairway.basic-auth`"},
-	{Name: "usersSecret", status: statusKept, Exact: true, meaning: "The file dfp_users_<name> among the secrets.", native: "`fairway.basic-auth=file:…`"},
-	{Name: "usersPassEncrypted", status: statusKept, Exact: true, Boolean: true, meaning: "The passwords of users are hashes.", native: "`fairway.basic-auth` knows hashes only"},
+	{Name: "denyHttp", status: statusKept, Indexed: true, check: true, meaning: "403 without TLS.", native: "`fairway.redirect-https`"},
+	{Name: "allowedMethods", status: statusKept, Indexed: true, check: true, meaning: "403 for all other methods.", native: "`fairway.rule` with `Method(…)`"},
+	{Name: "deniedMethods", status: statusKept, Indexed: true, check: true, meaning: "403 for these methods.", native: "`fairway.rule` with `!Method(…)`"},
+	{Name: "verifyClientSsl", status: statusKept, Indexed: true, check: true, meaning: "403 without a client certificate; needs a listener with authorities for them.", native: "none"},
+	{Name: "users", status: statusFixed, Exact: true, Protects: true, shown: shownUsers, lines: true, check: true, meaning: "Users with their passwords, or names whose passwords are in the secret or among the global users. They replace the global users. Only hashes are kept.", native: "`fairway.basic-auth`"},
+	{Name: "usersSecret", status: statusKept, Exact: true, check: true, meaning: "The file dfp_users_<name> among the secrets.", native: "`fairway.basic-auth=file:…`"},
+	{Name: "usersPassEncrypted", status: statusKept, Exact: true, Boolean: true, check: true, meaning: "The passwords of users are hashes.", native: "`fairway.basic-auth` knows hashes only"},
 	{Name: "ignoreAuthorization", status: statusKept, Indexed: true, meaning: "Asks for no user.", native: "a route without `basic-auth`"},
 	{Name: "reqPathSearch", status: statusFixed, meaning: "An expression, RE2, whose first match in the path is replaced by reqPathReplace.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
 	{Name: "reqPathReplace", status: statusKept, meaning: "See reqPathSearch; nothing when it is not there.", native: "`fairway.strip-prefix`, `fairway.add-prefix`"},
@@ -113,4 +120,35 @@ var parameters = []Parameter{
 	{Name: "backendExtra", status: statusKept, Protects: true, shown: hidden, forgotten: true, refused: "text of HAProxy's configuration cannot be had", meaning: "A line of HAProxy's configuration, with HAProxy as the engine and for the services that `haproxy.snippets` names. Otherwise the route is refused, because it is not known what the text protects.", native: "use a label for what the text does, and leave this one out"},
 	{Name: "templateFePath", status: statusDropped, forgotten: true, refused: "templates of HAProxy's configuration cannot be had", meaning: "Templates of HAProxy's configuration.", native: "use labels for what the template does, and leave this one out"},
 	{Name: "templateBePath", status: statusDropped, forgotten: true, refused: "templates of HAProxy's configuration cannot be had", meaning: "Templates of HAProxy's configuration.", native: "use labels for what the template does, and leave this one out"},
+}
+
+// Shown returns what may be shown of the value of a label. What is a secret is decided
+// by the parameter. Nothing is shown of one that does not exist.
+func (x *Dialect) Shown(key, value string) string {
+	word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(key)[len(prefix):]), ".")
+	known := x.known[word]
+	if known == nil {
+		return route.Masked
+	}
+	if known.shown != nil {
+		return known.shown(value)
+	}
+	return value
+}
+
+func hidden(string) string { return route.Masked }
+
+// shownHeaders shows a list of headers none of which may be a credential.
+func shownHeaders(value string) string { return draft.ShownHeader(value, value) }
+
+// shownUsers shows the names of a list of users. Nothing of a line is shown behind
+// its first password: a comma may be part of it.
+func shownUsers(value string) string {
+	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, line := range lines {
+		if names, _, colon := strings.Cut(line, ":"); colon {
+			lines[i] = names + ":" + route.Masked
+		}
+	}
+	return strings.Join(lines, "\n")
 }

@@ -56,9 +56,8 @@ func readComparison(s string, samples map[string]string) (comparison, error) {
 	return c, nil
 }
 
-// expression is a regular expression on the whole text that holds where the
-// comparison with the pattern does. delimiters stand around what dir and dom look
-// for.
+// expression is a regular expression on the whole text that does what the comparison
+// with the pattern does. delimiters stand around what dir and dom look for.
 func (c comparison) expression(pattern, delimiters string) (string, error) {
 	e := regexp.QuoteMeta(pattern)
 	if c.fold {
@@ -106,7 +105,6 @@ func (c comparison) anywhere(pattern string) string {
 	return front + "(?:" + pattern + ")" + back
 }
 
-// path is the condition that a path compares with the pattern.
 func (c comparison) path(pattern string) (route.Path, error) {
 	switch {
 	case !c.fold && c.kind == "beg" && pattern == "/":
@@ -207,7 +205,6 @@ func each[T comparable](d *dest, name string, read func(string) (T, error)) []T 
 	return values
 }
 
-// paths reads a list of paths.
 func (d *dest) paths(name string) []route.Path {
 	return each(d, name, d.comparison("pathType", "beg", pathSamples).path)
 }
@@ -301,7 +298,6 @@ func (d *dest) listeners(secure bool) []route.Condition {
 	return []route.Condition{{Kind: route.ConditionListener, Values: names}}
 }
 
-// headers are the conditions on headers. The name ends at the first colon.
 func (d *dest) headers() []route.Condition {
 	var list []route.Condition
 	for _, item := range d.list("serviceHeader") {
@@ -316,7 +312,6 @@ func (d *dest) headers() []route.Condition {
 	return list
 }
 
-// agents is the condition on the User-Agent: one of the words is part of it.
 func (d *dest) agents() []route.Condition {
 	words := d.list("userAgent")
 	if words == nil {

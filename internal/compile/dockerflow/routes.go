@@ -84,8 +84,9 @@ type dest struct {
 	*labelSet
 	*draft.Draft
 	index  int
-	faults []labelFault // the route is refused because of them
-	notes  []labelFault // the route is served without their effect
+	faults []draft.Problem // the route is refused because of them
+	notes  []draft.Problem // the route is served without their effect
+	blind  bool            // one of those that decide who may ask is at fault
 }
 
 // destination begins the route of a destination. suffix parts it from
@@ -115,7 +116,6 @@ func (d *dest) label(name string) *label {
 	return l
 }
 
-// text returns the value of a label, or nothing.
 func (d *dest) text(name string) string {
 	if l := d.label(name); l != nil {
 		return l.value
@@ -138,7 +138,6 @@ func (d *dest) list(name string) []string {
 	return items
 }
 
-// bool returns the value of a label that is on or off.
 func (d *dest) bool(name string) bool {
 	text := d.text(name)
 	if text == "" {
@@ -186,8 +185,9 @@ func (d *dest) fault(name string, err error) {
 	if d.known[name].match {
 		d.MatchKnown = false
 	}
-	f := labelFault{d.raw(name), draft.AsRefusal(err)}
-	if !slices.ContainsFunc(d.faults, func(has labelFault) bool { return has.label == f.label }) {
+	d.blind = d.blind || d.known[name].check
+	f := d.problem(name, err)
+	if !slices.ContainsFunc(d.faults, func(has draft.Problem) bool { return has.Label == f.Label }) {
 		d.faults = append(d.faults, f)
 	}
 }
@@ -195,8 +195,12 @@ func (d *dest) fault(name string, err error) {
 // note reports that a label has no effect, unless err is nil.
 func (d *dest) note(name string, err error) {
 	if err != nil {
-		d.notes = append(d.notes, labelFault{d.raw(name), draft.AsRefusal(err)})
+		d.notes = append(d.notes, d.problem(name, err))
 	}
+}
+
+func (d *dest) problem(name string, err error) draft.Problem {
+	return draft.Problem{Route: d.Name, Label: d.raw(name), Refusal: draft.AsRefusal(err)}
 }
 
 // http returns the routes of a destination for HTTP: the one to its port, and the
@@ -215,14 +219,12 @@ func (l *labelSet) http(index int) []*dest {
 	return list
 }
 
-// readHTTP reads the route to the port of a destination, or to its httpsPort.
 func (d *dest) readHTTP(secure bool) {
 	d.Rule = d.matchHTTP(secure)
 	d.MatchKnown = d.MatchKnown && d.Rule != nil
 	d.useHTTP(secure)
 }
 
-// useHTTP reads what is done with requests that are taken.
 func (d *dest) useHTTP(secure bool) {
 	port := "port"
 	if secure {
@@ -249,7 +251,6 @@ func (d *dest) useHTTP(secure bool) {
 	d.unsupported()
 }
 
-// outbound reads the host that is dialled in the place of the instances.
 func (d *dest) outbound() {
 	name := d.text("outboundHostname")
 	if name == "" {

@@ -27,10 +27,9 @@ func userList(text string) []route.User {
 	return users
 }
 
-// ParseUsers reads a list of users as Docker Flow has it in USERS and in the files
-// that usersSecret names: "name:password" separated by commas or lines. Passwords
-// that have none of the forms of route.User.Hash are hashed, with a salt made of
-// owner and the name; with encrypted, all of them are taken as hashes. Entries without a password are left
+// ParseUsers reads a list of users as Docker Flow has it in USERS and in secrets. With
+// encrypted all passwords are hashes; else those without a form of route.User.Hash are
+// hashed, with a salt made of owner and the name. Entries without a password are left
 // out. The result is never nil.
 func ParseUsers(owner, text string, encrypted bool) []route.User {
 	users := []route.User{}

@@ -85,7 +85,6 @@ func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 	return Choice{}, unreachable(in)
 }
 
-// choosePort decides which port of the instance is dialled.
 func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault *Refusal) {
 	if w.Port != 0 {
 		return w.Port, "port by label", nil
@@ -115,7 +114,6 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "say which one with a port label"}
 }
 
-// onNamedNetwork reaches the instance by the network that its label names.
 func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (Choice, *Refusal) {
 	a := firstAddress(in, func(a catalog.Address) bool { return a.Network == network && a.Reach != catalog.ReachNone })
 	if a != nil {
@@ -131,7 +129,6 @@ func onNamedNetwork(in *catalog.Instance, network string, port uint16, why strin
 	return Choice{}, &Refusal{route.CodeNoAddress, text, "name one of its networks in the network label, or leave the label out"}
 }
 
-// unreachable explains an instance that no address leads to.
 func unreachable(in *catalog.Instance) *Refusal {
 	has := networks(in, "")
 	if len(has) == 0 {
@@ -147,7 +144,6 @@ func connectHint(network string) string {
 	return "run: docker network connect " + chars.Printable(network) + " <fairway's container>"
 }
 
-// reachReason says why an address leads to the instance.
 func reachReason(a catalog.Address) string {
 	switch {
 	case a.Reach == catalog.ReachShared:
@@ -187,7 +183,6 @@ func networks(in *catalog.Instance, reach catalog.Reach) []string {
 	return slices.Compact(names)
 }
 
-// splitPublished reads the host:port under which a port is published.
 func splitPublished(s string) (host string, port uint16, ok bool) {
 	host, digits, err := net.SplitHostPort(s)
 	if err != nil || host == "" {

@@ -1,7 +1,5 @@
-// Package draft holds what labels ask for, the same for every dialect: one Draft for
-// each route, the readers of values, headers and ports that dialects share, the choice
-// of an address, and why labels are refused. A dialect reads labels into a Reading;
-// compile makes routes of it.
+// Package draft holds what labels ask for, the same for every dialect: drafts of routes,
+// readers of values, the choice of an address, and why labels are refused.
 package draft
 
 import (
@@ -120,6 +118,9 @@ type Via struct {
 	Virtual bool   // the virtual address of the service is dialled
 	Label   string // the label that asks for it, as it was written
 }
+
+// Used says whether the instances themselves are not dialled.
+func (v Via) Used() bool { return v.Host != "" || v.Virtual }
 
 // L4 is what labels say about a route that passes connections through.
 type L4 struct {

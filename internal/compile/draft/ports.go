@@ -23,9 +23,8 @@ type Ports struct {
 	reserved map[uint16]string
 }
 
-// NewPorts reads the ports out of the addresses of the listeners. allowed are those
-// that labels may open, reserved those that they never may, each with the
-// configuration key that has it.
+// NewPorts reads the ports out of the addresses of the listeners. Labels may open those
+// that are allowed, and never those that are reserved, each for a configuration key.
 func NewPorts(listeners []route.Listener, allowed []PortRange, reserved map[uint16]string) *Ports {
 	p := &Ports{byNumber: map[uint16][]route.Listener{}, allowed: allowed, reserved: reserved}
 	for _, l := range listeners {
@@ -55,46 +54,48 @@ func (p *Ports) Named(listeners []route.Listener, names map[uint16]string) *Port
 // Has reports whether a listener has a port.
 func (p *Ports) Has(port uint16) bool { return len(p.byNumber[port]) > 0 }
 
-// HTTP returns the names of the listeners that take HTTP at a port.
-func (p *Ports) HTTP(port uint16) ([]string, error) {
-	var names []string
+// at returns the sorted names of the listeners of a port that pass connections through,
+// or of those that do not, and one of the others.
+func (p *Ports) at(port uint16, tcp bool) (names []string, other string) {
 	for _, l := range p.byNumber[port] {
-		if !l.TCP {
+		if l.TCP == tcp {
 			names = append(names, l.Name)
-		}
-	}
-	switch {
-	case len(p.byNumber[port]) == 0:
-		return nil, &Refusal{
-			route.CodeUnsupported, fmt.Sprintf("no listener has port %d", port),
-			fmt.Sprintf("configure a listener with the address :%d", port),
-		}
-	case names == nil:
-		return nil, &Refusal{
-			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which passes connections through", port, p.byNumber[port][0].Name),
-			"use the port of a listener for HTTP",
+		} else if other == "" {
+			other = l.Name
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names, other
 }
 
-// TCP returns the names of the listeners that pass connections at a port through:
-// those of the settings, or else the one that is opened because a label asks
-// for it, where that is allowed.
-func (p *Ports) TCP(port uint16) ([]string, error) {
-	var names []string
-	for _, l := range p.byNumber[port] {
-		if !l.TCP {
-			return nil, &Refusal{
-				route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which takes HTTP", port, l.Name),
-				"use another port; what is passed through needs one of its own",
-			}
+// HTTP returns the names of the listeners that take HTTP at a port.
+func (p *Ports) HTTP(port uint16) ([]string, error) {
+	names, other := p.at(port, false)
+	switch {
+	case names != nil:
+		return names, nil
+	case other != "":
+		return nil, &Refusal{
+			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which passes connections through", port, other),
+			"use the port of a listener for HTTP",
 		}
-		names = append(names, l.Name)
 	}
-	if names != nil {
-		slices.Sort(names)
+	return nil, &Refusal{
+		route.CodeUnsupported, fmt.Sprintf("no listener has port %d", port), fmt.Sprintf("configure a listener with the address :%d", port),
+	}
+}
+
+// TCP returns the names of the listeners that pass connections at a port through: those
+// of the settings, or else the one that a label may open.
+func (p *Ports) TCP(port uint16) ([]string, error) {
+	names, other := p.at(port, true)
+	switch {
+	case other != "":
+		return nil, &Refusal{
+			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which takes HTTP", port, other),
+			"use another port; what is passed through needs one of its own",
+		}
+	case names != nil:
 		return names, nil
 	}
 	if key := p.reserved[port]; key != "" {

@@ -170,7 +170,6 @@ func header(field func(*reading) **route.HeaderOperation, request bool, change d
 func (d *reading) requestHeaders() **route.HeaderOperation  { return &d.Filter.RequestHeaders }
 func (d *reading) responseHeaders() **route.HeaderOperation { return &d.Filter.ResponseHeaders }
 
-// paths adds paths to those of other labels.
 func paths(kind route.PathKind) func(*reading, *label) error {
 	return func(d *reading, l *label) error {
 		list, err := draft.ReadPaths(kind, l.value)
@@ -236,4 +235,51 @@ func (d *reading) addHealthHeader(l *label) error {
 	v, err := draft.ReadHeader(l.header, l.value, false, draft.HeaderSet)
 	d.Health.Headers = append(d.Health.Headers, v)
 	return err
+}
+
+// shownKeys say what is shown of keys whose values are not shown as they are.
+var shownKeys = map[string]func(header, value string) string{
+	"rule":                  shownRule,
+	"redirect":              shownIf(draft.ReadRedirect),
+	"basic-auth":            shownIf(draft.ReadAuthFile),
+	"headers.request.set.":  draft.Hidden,
+	"headers.request.add.":  draft.Hidden,
+	"headers.response.set.": draft.ShownHeader,
+	"headers.response.add.": draft.ShownHeader,
+	"health.path":           shownQuery,
+	"health.headers.":       draft.Hidden,
+}
+
+// Shown returns what may be shown of the value of a label. Nothing is shown of a key
+// that does not exist: it is not known what was meant.
+func (x *Dialect) Shown(key, value string) string {
+	l, _ := x.readOne(key, value)
+	if l.key == nil {
+		return route.Masked
+	}
+	if shown := shownKeys[l.key.Name]; shown != nil {
+		return shown(l.header, value)
+	}
+	return value
+}
+
+// shownIf shows a value that can be read: in one that cannot, a secret may stand
+// in the wrong place.
+func shownIf[T any](read func(string) (T, error)) func(string, string) string {
+	return func(_, value string) string {
+		if _, err := read(strings.TrimSpace(value)); err != nil {
+			return route.Masked
+		}
+		return value
+	}
+}
+
+func shownQuery(_, value string) string { return route.MaskQuery(value) }
+
+// shownRule shows a rule without the values that it wants credentials to have.
+func shownRule(_, value string) string {
+	if shown, ok := rule.Shown(strings.TrimSpace(value)); ok {
+		return shown
+	}
+	return route.Masked
 }

@@ -14,10 +14,8 @@ import (
 	"fairway/internal/route"
 )
 
-// prefix begins the labels of the dialect, in any case.
 const prefix = catalog.LabelPrefix
 
-// label is one label of ours.
 type label struct {
 	raw    string // the key as it was written
 	local  string // what stands behind the route's name, in lower case
@@ -27,7 +25,6 @@ type label struct {
 	fault  *draft.Refusal
 }
 
-// front begins the labels of a route.
 func front(name string) string {
 	if name == "" {
 		return prefix

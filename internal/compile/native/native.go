@@ -100,7 +100,6 @@ func (d *reading) read() {
 
 func (d *reading) has(key string) bool { return d.byKey[key] != nil }
 
-// sound says that no label of a key is at fault.
 func (d *reading) sound(key string) bool { return !d.has(key) || d.byKey[key].fault == nil }
 
 // refuse finds fault with a label that is right by itself; one that is at fault
@@ -188,7 +187,6 @@ func (x *Dialect) meantKey(d *reading) (meant string) {
 	return meant
 }
 
-// incomplete explains a route that takes no requests.
 func (d *reading) incomplete(meant string, routes []*reading) *draft.Refusal {
 	hint := "add " + front(d.Name) + "host"
 	switch {

@@ -40,7 +40,6 @@ var functions = []Function{
 	{"ClientIP", route.ConditionClientIP, false, 1, addressValue, "ClientIP(`10.0.0.0/8`)", "the client's address is in the prefix"},
 }
 
-// functionOf returns the function of a name in any case, or nil.
 func functionOf(name string) *Function {
 	for i := range functions {
 		if strings.EqualFold(functions[i].Name, name) {
@@ -58,7 +57,6 @@ func functionNames() []string {
 	return names
 }
 
-// condition reads the arguments of a call.
 func (n *node) condition(rule string) (route.Condition, error) {
 	f := n.function
 	c := route.Condition{Kind: f.kind}
@@ -88,7 +86,6 @@ func (n *node) condition(rule string) (route.Condition, error) {
 	return c, nil
 }
 
-// conditionName checks the name of a header or a query parameter.
 func conditionName(kind route.ConditionKind, name string) (string, error) {
 	if kind == route.ConditionQuery || kind == route.ConditionQueryRegexp {
 		if name == "" || chars.HasControl(name) {

@@ -1,6 +1,5 @@
 // Package rule is the language of the label fairway.rule: functions joined by && and
-// ||, turned round by !, grouped by parentheses. A rule is parsed (lex.go, parse.go)
-// and written out as the matches of a route (rule.go, functions.go).
+// ||, turned round by !, grouped by parentheses, written out as the matches of a route.
 package rule
 
 import (
@@ -15,10 +14,9 @@ import (
 // conjunction is a list of conditions of which all must hold.
 type conjunction []route.Condition
 
-// Matches turns a rule into matches, which are alternatives. Positive hosts
-// and paths become the match's own, by which routes are found; what is negated
-// or comes on top becomes a condition. Alternatives that can never hold drop
-// out. Errors are *Error.
+// Matches turns a rule into matches, which are alternatives. Positive hosts and paths
+// become the match's own, what is negated or comes on top a condition. Alternatives that
+// can never hold drop out. Errors are *Error.
 func Matches(rule string) ([]route.Match, error) {
 	n, err := parse(rule)
 	if err != nil {
@@ -173,7 +171,6 @@ func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
 	return m, true
 }
 
-// conditionHost is the host that a condition with one value asks for.
 func conditionHost(c route.Condition) route.Host {
 	if c.Kind == route.ConditionHostRegexp {
 		return route.Host{Kind: route.HostRegexp, Value: c.Values[0]}
@@ -187,7 +184,6 @@ func labelHost(s string) route.Host {
 	return h
 }
 
-// conditionPath is the path that a condition with one value asks for.
 func conditionPath(c route.Condition) route.Path {
 	kind := route.PathPrefix
 	switch c.Kind {
@@ -202,9 +198,8 @@ func conditionPath(c route.Condition) route.Path {
 // hostOrder lists the host kinds, most specific first.
 var hostOrder = []route.HostKind{route.HostExact, route.HostWildcard, route.HostDeep, route.HostRegexp, route.HostAny}
 
-// narrowHost makes h the more specific of itself and other, and returns the less
-// specific one as a condition where it still says something. ok is false when no
-// host is both.
+// narrowHost makes h the more specific of itself and other, and returns the other as a
+// condition where it still says something. ok is false when no host is both.
 func narrowHost(h *route.Host, other route.Host) (left []route.Condition, ok bool) {
 	if slices.Index(hostOrder, other.Kind) < slices.Index(hostOrder, h.Kind) {
 		*h, other = other, *h
@@ -280,9 +275,8 @@ func excludes(c route.Condition, m route.Match) bool {
 	})
 }
 
-// tidyConditions sorts conditions and takes out those that are there twice;
-// several methods become the ones they have in common. ok is false when two of
-// them exclude each other.
+// tidyConditions sorts conditions, each once; several methods become the ones they have
+// in common. ok is false when two of them exclude each other.
 func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 	var methods *route.Condition
 	for _, c := range all {

@@ -81,7 +81,6 @@ type Limits struct {
 	HeaderTimeout, IdleTimeout   time.Duration
 }
 
-// port is a port that is to be listened on.
 type port struct {
 	number uint16
 	tls    bool
@@ -123,7 +122,6 @@ func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) 
 	return e, errors.Join(faults...)
 }
 
-// take reads one variable.
 func (e *Environment) take(v variable, env map[string]string, secrets fs.FS) error {
 	value, given := env[v.name]
 	if text, there := secretOf(secrets, "dfp_"+v.name); v.secret && there {
