@@ -3,6 +3,7 @@ package compile
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
@@ -131,4 +132,112 @@ func (p planner) blame(c *claimant, why string) string {
 		}
 	}
 	return c.draft.Label
+}
+
+// wantedBackends are the backends of claimants that are served, without IDs; nil for none. A check
+// that names no host asks for the first name that a route of the same backend takes:
+// many applications answer no other.
+func wantedBackends(served []*claimant) []*route.Backend {
+	wanted := make([]*route.Backend, len(served))
+	hosts := map[string]string{} // by the text of a backend whose check names none
+	for i, s := range served {
+		if s.backend == nil {
+			continue
+		}
+		wanted[i] = s.wanted()
+		if text := wanted[i].Text(); asksNoHost(wanted[i]) && hosts[text] == "" {
+			hosts[text] = firstName(s.route.Matches)
+		}
+	}
+	for _, b := range wanted {
+		if b == nil || !asksNoHost(b) {
+			continue
+		}
+		health := *b.Health
+		health.Host = hosts[b.Text()]
+		b.Health = &health
+	}
+	return wanted
+}
+
+// asksNoHost says whether the check of a backend could name a host and does not.
+func asksNoHost(b *route.Backend) bool {
+	return b.Health != nil && b.Health.Host == "" && b.Scheme != route.SchemeTCP
+}
+
+// firstName is the first host that is a name; empty for none.
+func firstName(matches []route.Match) string {
+	for i := range matches {
+		if h := matches[i].Host; h.Kind == route.HostExact {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+func (s *claimant) wanted() *route.Backend {
+	b := *s.backend
+	for _, m := range s.members {
+		b.Endpoints = slices.Concat(b.Endpoints, m.backend.Endpoints)
+	}
+	if len(s.members) > 0 {
+		slices.SortStableFunc(b.Endpoints, func(x, y route.Endpoint) int { return strings.Compare(x.ID, y.ID) })
+		b.Endpoints = slices.CompactFunc(b.Endpoints, func(x, y route.Endpoint) bool { return x.ID == y.ID })
+	}
+	return &b
+}
+
+// backend returns the backend for a route: one that another route of the service
+// has already, when it is equal in everything but the ID, else b under the ID of the
+// route. shared holds those by their text without ID.
+func (pl *plan) backend(id string, b *route.Backend, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
+	text := b.Text()
+	if has := shared[text]; has != nil {
+		return has
+	}
+	b.ID = id
+	made := b
+	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
+		made = before
+	}
+	shared[text] = made
+	pl.backends = append(pl.backends, made)
+	return made
+}
+
+func (p planner) userFileProblems(r *route.Route, label string) (list []route.Problem) {
+	if p.UserFile == nil || r.Refused != "" {
+		return nil
+	}
+	for i := range r.Filters {
+		a := r.Filters[i].BasicAuth
+		if a == nil || a.File == "" {
+			continue
+		}
+		problem := route.Problem{Source: r.Origin.Source, Service: r.Service, Instance: r.Origin.Instance, Route: r.ID, Label: chars.Printable(label)}
+		switch unreadable, faults := p.UserFile(a); {
+		case unreadable != "":
+			problem.Code = route.CodeUserFile
+			problem.Text = chars.Printable("requests get 503, for the user file cannot be read: " + unreadable)
+			problem.Hint = "put a regular file in htpasswd form there that Fairway may read; it is reread within seconds"
+		case len(faults) > 0:
+			problem.Code = route.CodeLockedUsers
+			problem.Text = chars.Printable("the user file " + a.File + " has lines that lock their user: " + strings.Join(faults, "; "))
+			problem.Hint = "write them anew with htpasswd -B"
+		default:
+			continue
+		}
+		list = append(list, problem)
+	}
+	return list
+}
+
+// userFileOf says why the user file of a route cannot be read; empty when it can.
+func userFileOf(p planner, r *route.Route) string {
+	for _, problem := range p.userFileProblems(r, "") {
+		if problem.Code == route.CodeUserFile {
+			return problem.Text
+		}
+	}
+	return ""
 }

@@ -4,7 +4,7 @@
 // what it must refuse becomes a route.Problem.
 //
 //  1. Dialects read the labels of each service into a plan: the routes it asks for,
-//     with their endpoints (plan.go, decide.go, build.go, endpoints.go).
+//     with their endpoints (plan.go, build.go, endpoints.go).
 //  2. A route whose labels are refused takes its last good form; else it is kept as
 //     refused, so that nothing wider serves what it was meant to protect
 //     (docs/decisions/003-refused-routes.md).

@@ -62,15 +62,6 @@ func keysOf(p labels.Parameter) []string {
 	return keys
 }
 
-// readMap reads a call from the parameters of one service in a listener's list.
-func readMap(params map[string]string) call {
-	values := url.Values{}
-	for k, v := range params {
-		values.Set(k, v)
-	}
-	return readCall(values, values)
-}
-
 // readEnvironment reads the services that variables describe: those that begin with
 // DFP_SERVICE_, then DFP_SERVICE_1_, and so on until one has no name. The rules are
 // those of a call. mode is the mode of a service that names none.

@@ -49,9 +49,10 @@ type announced struct {
 // node that comes, changes or goes makes all services be announced again: a receiver
 // may have lost them with it.
 func (a Announcing) events(before, after *catalog.Snapshot) []event {
+	before = cmp.Or(before, &catalog.Snapshot{})
 	nodes := difference(nodesOf(before), nodesOf(after), true)
 	old, now := a.servicesOf(before), a.servicesOf(after)
-	if len(nodes) > 0 && before != nil {
+	if len(nodes) > 0 {
 		for id, service := range old {
 			service.stamp = ""
 			old[id] = service
@@ -82,9 +83,6 @@ func difference(before, after map[string]announced, node bool) []event {
 // servicesOf are the services of a snapshot that are to be announced.
 func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	all := map[string]announced{}
-	if s == nil {
-		return all
-	}
 	names := nodeNames(s)
 	for _, service := range s.Services {
 		if !a.announces(service) {
@@ -172,12 +170,14 @@ func (a Announcing) addFacts(params map[string]string, s *catalog.Service, nodeN
 }
 
 // encode writes parameters in the form of a query, sorted by name.
-func encode(params map[string]string) string {
+func encode(params map[string]string) string { return valuesOf(params).Encode() }
+
+func valuesOf(params map[string]string) url.Values {
 	values := url.Values{}
 	for name, value := range params {
 		values.Set(name, value)
 	}
-	return values.Encode()
+	return values
 }
 
 // nodeInfo lists node name, address and node ID of the instances that run, on the
@@ -209,9 +209,6 @@ func nodeNames(s *catalog.Snapshot) map[string]string {
 // nodesOf are the nodes of a Swarm that are up.
 func nodesOf(s *catalog.Snapshot) map[string]announced {
 	all := map[string]announced{}
-	if s == nil {
-		return all
-	}
 	for _, n := range s.Nodes {
 		if !isUp(n) {
 			continue
@@ -243,9 +240,6 @@ func nodeParameters(n *catalog.Node, shown func(key, value string) string) (map[
 // protected without it.
 func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
 	list, complete = []map[string]string{}, true
-	if s == nil {
-		return list, complete
-	}
 	names := nodeNames(s)
 	for _, service := range s.Services {
 		if !a.announces(service) || !isComplete(service) {
@@ -283,9 +277,6 @@ func isComplete(s *catalog.Service) bool {
 // complete is false when a label is left out.
 func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
 	list, complete = []map[string]string{}, true
-	if s == nil {
-		return list, complete
-	}
 	for _, n := range s.Nodes {
 		if isUp(n) {
 			params, d := nodeParameters(n, shown)

@@ -194,7 +194,8 @@ func (p *Proxy) pull(ctx context.Context, address string) error {
 	}
 	var services []*catalog.Service
 	for _, params := range list {
-		c := readMap(params)
+		values := valuesOf(params)
+		c := readCall(values, values)
 		if _, refused := p.o.Settings.judge(c); refused || p.o.Settings.foreign(c) || gone(c) {
 			continue
 		}

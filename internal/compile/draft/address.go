@@ -78,7 +78,8 @@ func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 		if p.Number != port || p.Protocol != "tcp" || p.Published == "" {
 			continue
 		}
-		if host, published, ok := splitPublished(p.Published); ok {
+		host, digits, _ := net.SplitHostPort(p.Published)
+		if published, err := ReadPort(digits); err == nil && host != "" {
 			return Choice{host, published, fmt.Sprintf("published on the host for port %d, %s", port, why)}, nil
 		}
 	}
@@ -181,13 +182,4 @@ func networks(in *catalog.Instance, reach catalog.Reach) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func splitPublished(s string) (host string, port uint16, ok bool) {
-	host, digits, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
-		return "", 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 16)
-	return host, uint16(n), err == nil && n != 0
 }

@@ -29,8 +29,8 @@ func Functions() []Function { return slices.Clone(functions) }
 var functions = []Function{
 	{"Host", route.ConditionHost, false, 1, hostValue, "Host(`a.example`)", "the host, with wildcards as in `fairway.host`"},
 	{"HostRegexp", route.ConditionHostRegexp, false, 1, regexpValue, "HostRegexp(`[a-z]+\\.example`)", "the whole host matches the expression"},
-	{"Path", route.ConditionPath, false, 1, exactValue, "Path(`/up`)", "the path, exactly"},
-	{"PathPrefix", route.ConditionPathPrefix, false, 1, prefixValue, "PathPrefix(`/api`)", "the path, or anything below it"},
+	{"Path", route.ConditionPath, false, 1, pathValue(route.PathExact), "Path(`/up`)", "the path, exactly"},
+	{"PathPrefix", route.ConditionPathPrefix, false, 1, pathValue(route.PathPrefix), "PathPrefix(`/api`)", "the path, or anything below it"},
 	{"PathRegexp", route.ConditionPathRegexp, false, 1, regexpValue, "PathRegexp(`/v[0-9]+/.*`)", "the whole path matches the expression"},
 	{"Method", route.ConditionMethod, false, 1, methodValue, "Method(`GET`, `HEAD`)", "the method"},
 	{"Header", route.ConditionHeader, true, 1, plainValue, "Header(`X-Env`, `test`)", "a header is there, or has one of the values"},
@@ -107,14 +107,11 @@ func hostValue(s string) (string, error) {
 	return h.String(), err
 }
 
-func exactValue(s string) (string, error) {
-	p, err := route.ParsePath(route.PathExact, s)
-	return p.Value, err
-}
-
-func prefixValue(s string) (string, error) {
-	p, err := route.ParsePath(route.PathPrefix, s)
-	return p.Value, err
+func pathValue(kind route.PathKind) func(string) (string, error) {
+	return func(s string) (string, error) {
+		p, err := route.ParsePath(kind, s)
+		return p.Value, err
+	}
 }
 
 func regexpValue(s string) (string, error) {
