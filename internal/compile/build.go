@@ -98,8 +98,7 @@ func (p planner) lastGood(c *claimant, before *route.Route) *claimant {
 	return again
 }
 
-// remade makes the route of other labels, those of an origin; nil when it cannot be
-// made of them.
+// remade makes the route of the labels of an origin; nil when that cannot be done.
 func (p planner) remade(c *claimant, from route.Origin) *claimant {
 	then := *c.asked
 	then.origin, then.again = route.Origin{Source: from.Source, Instance: from.Instance}, true
@@ -111,8 +110,7 @@ func (p planner) remade(c *claimant, from route.Origin) *claimant {
 	return p.served(c.plan, &then, d)
 }
 
-// maxBlamed is how many labels of a route are tried to find the one that an engine
-// cannot serve.
+// maxBlamed is how many labels of a route blame tries.
 const maxBlamed = 64
 
 func (p planner) unserved(c *claimant) string {

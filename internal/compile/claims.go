@@ -124,8 +124,7 @@ func (c *claimant) losesAtHome(rivals map[claim][]*claimant) bool {
 	return false
 }
 
-// identity stands for the ID of the route, which no other one can have either. No
-// Match.Key is like it.
+// identity is a claim on the ID of the route. No Match.Key is like it.
 func (c *claimant) identity() claim { return claim("\x00" + c.route.ID) }
 
 // takenBy returns who has something that c wants, and what; an empty claim is the ID.

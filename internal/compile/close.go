@@ -23,8 +23,7 @@ func passedBy(u *draft.Unread, f *claimant) bool {
 	})
 }
 
-// closes returns what of a route's matches has to be closed: matches that go before
-// them, or all of it.
+// closes returns what of a route's matches has to be closed: a part, or all.
 func closes(u *draft.Unread, matches []route.Match) (part []route.Match, all bool) {
 	for i := range matches {
 		m := &matches[i]

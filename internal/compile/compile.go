@@ -32,24 +32,20 @@ type Settings struct {
 	// Listeners go into every table, those with TLS with the certificates of the
 	// snapshot behind their own, and not without any. Their names are unique.
 	Listeners []route.Listener
-	// HTTPSPort is the port that redirects to https name; zero names none, which
-	// means 443.
+	// HTTPSPort is the port that redirects to https name; zero names none.
 	HTTPSPort uint16
 	// TCPPorts are the ports that labels may open for connections that are passed
 	// through. The ports of Listeners with TCP may be used in any case.
 	TCPPorts []PortRange
-	// Reserved are ports that labels may never open, each with the configuration
-	// key that has it.
+	// Reserved are ports that labels may never open, each with its configuration key.
 	Reserved map[uint16]string
-	// DockerFlow says how labels that begin with com.df. are read; nil ignores
-	// them.
+	// DockerFlow says how com.df.* labels are read; nil ignores them.
 	DockerFlow *dockerflow.Options
 	// Unsupported says in a short phrase why the engine cannot serve a route with its
 	// backend, if it has one; empty when it can. Claim and ID are not known yet. It gives
 	// the same answer as long as Answers does; nil means that everything can be served.
 	Unsupported func(*route.Route, *route.Backend) string
-	// Answers counts how often Unsupported has got another answer than before; nil
-	// means never.
+	// Answers counts how often Unsupported has got another answer; nil means never.
 	Answers func() uint64
 	// UserDirs are the directories below which labels may name user files. Engines
 	// have the last word; nil refuses nothing here.
@@ -226,8 +222,7 @@ func outcomeProblems(mine []*claimant) []route.Problem {
 	return capProblems(list)
 }
 
-// make fills in the routes and backends of the plan that are in the table. They
-// stay the same pointers while they say the same.
+// make fills in the routes and backends of the plan, the same pointers while they say the same.
 func (pl *plan) make(previous *route.Table) {
 	served := slices.DeleteFunc(slices.Clone(pl.mine), func(c *claimant) bool { return c.winner != nil })
 	changed := func(c *claimant) bool { return c.made == nil || c.made.Claim != c.number || len(c.members) > 0 }
@@ -279,8 +274,7 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	if t, err = route.New(revision, listeners(), routes, backends, problems); err == nil {
 		return t
 	}
-	// Only the listeners are left to be at fault, and the program has checked them at
-	// start.
+	// Only the listeners are left to be at fault, which were checked at start.
 	text := chars.Printable("the table could not be made: " + err.Error())
 	t, _ = route.New(revision, nil, nil, nil, append(problems, route.Problem{Code: route.CodeUnsupported, Text: strings.TrimSpace(text)}))
 	return t

@@ -14,8 +14,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Diagnosis says of one instance, or of a service without instances, whether
-// requests reach it and, if not, why.
+// Diagnosis says why requests reach an instance or a service without any, or do not.
 type Diagnosis struct {
 	// Service is the ID of the service; Instance the name of the instance, empty
 	// for a service that has none; Source the name of the source that sees it.
@@ -86,8 +85,7 @@ func (d *doctor) add(name string, outcome Outcome, hint, format string, args ...
 	d.checks = append(d.checks, Check{name, outcome, fmt.Sprintf(format, args...), hint})
 }
 
-// diagnose goes through everything that decides whether in is served. in is nil
-// for a service without instances.
+// diagnose looks at everything that decides; in is nil for a service without instances.
 func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	service := d.plan.service
 	result := Diagnosis{Service: service.ID, Source: service.Source}
@@ -220,8 +218,7 @@ func (d *doctor) problems(in *catalog.Instance) {
 	}
 }
 
-// address says by which port and address the instance is reached, for each way
-// in which its routes ask for one.
+// address says by which port and address each of its routes reaches the instance.
 func (d *doctor) address(in *catalog.Instance) {
 	seen := map[string]bool{}
 	for _, c := range d.plan.asks {
@@ -250,8 +247,7 @@ func (d *doctor) address(in *catalog.Instance) {
 	}
 }
 
-// routes adds which routes lead to the instance, or to the service when in is
-// nil, and returns whether any does.
+// routes adds which routes lead to the instance, or the service, and says whether any does.
 func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 	found := false
 	for _, r := range d.table.Routes {
@@ -292,8 +288,7 @@ func (d *doctor) routes(p planner, in *catalog.Instance) (served bool) {
 	return served
 }
 
-// endpoint returns the state of the instance in the backend of a route, and the
-// command of an operator that it comes from; empty when it is not in it.
+// endpoint returns the state of the instance in a backend, and whose command it comes from.
 func (d *doctor) endpoint(r *route.Route, in *catalog.Instance) (state route.EndpointState, by string) {
 	b := d.table.Backend(r.Backend)
 	if b == nil || in == nil {

@@ -23,8 +23,7 @@ func protects(label string) bool {
 // maxIndex is the last index that is looked at.
 const maxIndex = 10
 
-// call is a service as a caller describes it: the parameters, by name with
-// index ("port.2").
+// call is a service as a caller describes it: parameters by name and index ("port.2").
 type call struct {
 	service string
 	params  map[string]string
@@ -109,8 +108,7 @@ func upperSnake(name string) string {
 
 func indexed(name string, i int) string { return name + "." + strconv.Itoa(i) }
 
-// folded returns the first value under a name in any case; the exact name goes
-// first.
+// folded returns the first value under a name in any case, the exact one first.
 func folded(values url.Values, name string) string {
 	if v := values.Get(name); v != "" {
 		return v
@@ -123,8 +121,7 @@ func folded(values url.Values, name string) string {
 	return ""
 }
 
-// set keeps a value that was given. Booleans of the service are kept as true, or
-// not at all.
+// set keeps a value that was given; a boolean as true, or not at all.
 func (c call) set(p labels.Parameter, key, value string) {
 	switch {
 	case value == "" || p.Boolean && !yes(value):
@@ -192,8 +189,7 @@ type Settings struct {
 	FilterInstance bool
 }
 
-// verdict is the answer to a call: a status of HTTP, of which only 200 is good, and
-// what is to be said.
+// verdict is the answer to a call: a status of HTTP, 200 or bad, and what is said.
 type verdict struct {
 	code    int
 	message string
@@ -241,8 +237,7 @@ func (s Settings) foreign(c call) bool {
 	return s.FilterInstance && !strings.EqualFold(c.params["proxyInstanceName"], s.Instance)
 }
 
-// gone reports whether a call says that the service has no running copy, which
-// removes it.
+// gone reports whether a call says that nothing runs, which removes the service.
 func gone(c call) bool {
 	n, err := strconv.Atoi(c.params["replicas"])
 	return err == nil && n == 0

@@ -28,8 +28,7 @@ type Announcing struct {
 // stackLabel is the label in which Docker keeps the stack of a service.
 const stackLabel = "com.docker.stack.namespace"
 
-// event is one thing to announce: that a service or a node is there or has changed, or
-// that it is gone.
+// event is one thing to announce: a service or a node that is there, changed or gone.
 type event struct {
 	object string // what it is about, unique over services and nodes
 	node   bool
@@ -273,8 +272,7 @@ func isComplete(s *catalog.Service) bool {
 	return ready > 0 && unready == 0
 }
 
-// nodes lists the nodes that are up, as get-nodes shows them.
-// complete is false when a label is left out.
+// nodes lists the nodes that are up, as get-nodes shows them, as running does services.
 func (Announcing) nodes(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
 	list, complete = []map[string]string{}, true
 	for _, n := range s.Nodes {

@@ -56,8 +56,7 @@ func serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	mux.ServeHTTP(w, r)
 }
 
-// handle serves a path, and redirects its form with a slash behind it, as the
-// original does.
+// handle serves a path, and redirects its form with a slash behind it.
 func handle(mux *http.ServeMux, path string, f http.HandlerFunc) {
 	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -70,8 +69,7 @@ func handle(mux *http.ServeMux, path string, f http.HandlerFunc) {
 	})
 }
 
-// answer writes a value as JSON. Nothing is escaped for HTML, which no reader of
-// these answers is.
+// answer writes a value as JSON, without escapes for HTML.
 func answer(w http.ResponseWriter, code int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

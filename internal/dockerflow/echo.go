@@ -108,8 +108,7 @@ type echoUserAgent struct {
 	AclName string
 }
 
-// fill sets the fields of an answer that have the name of a parameter, as their types
-// want it.
+// fill sets the fields of an answer that are named like a parameter, by their types.
 func (s Settings) fill(answer any, get func(name string) string) {
 	fields := reflect.ValueOf(answer).Elem()
 	for _, p := range labels.Parameters() {

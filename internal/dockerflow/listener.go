@@ -123,8 +123,7 @@ func (l *Listener) newest() *catalog.Snapshot {
 	return cmp.Or(l.o.Catalogue.Newest(), &catalog.Snapshot{})
 }
 
-// known are the names of the receivers: of the host in each URL, and of the tasks of a
-// service of Swarm with that name.
+// known are the hosts of the receivers' URLs, each as a service of Swarm as well.
 func (o *ListenerOptions) known() (names []string) {
 	for _, receiver := range slices.Concat(o.CreateService, o.RemoveService, o.CreateNode, o.RemoveNode) {
 		if u, err := url.Parse(receiver.URL); err == nil && u.Hostname() != "" {
@@ -235,8 +234,7 @@ type errand struct {
 	done   chan struct{}
 }
 
-// send begins the delivery of an event to all receivers, in place of the one before
-// about the same object.
+// send begins the delivery of an event, in place of the one about the object before.
 func (c *courier) send(ctx context.Context, e event, receivers []Receiver) {
 	ctx, cancel := context.WithCancel(ctx)
 	this := &errand{cancel, make(chan struct{})}

@@ -20,8 +20,7 @@ const (
 
 type lookup = func(ctx context.Context, host string) ([]string, error)
 
-// bounded returns a look-up of which lookupsAtOnce run at the same time; nil asks the
-// system.
+// bounded returns a look-up of which lookupsAtOnce run at once; nil asks the system.
 func bounded(resolve lookup) lookup {
 	if resolve == nil {
 		resolve = net.DefaultResolver.LookupHost

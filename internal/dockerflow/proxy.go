@@ -105,8 +105,7 @@ type Proxy struct {
 	adopted  atomic.Bool // the other replicas were asked for certificates, once
 }
 
-// NewProxy returns the API. Run pulls from the listeners; without any it need not
-// be called.
+// NewProxy returns the API.
 func NewProxy(o ProxyOptions) (*Proxy, error) {
 	if o.Posted == nil || o.Certificates == nil || o.Catalogue == nil || o.Tables == nil || o.Metrics == nil || o.Statistics == nil {
 		return nil, errors.New("dockerflow: a part of the proxy's API is missing")
@@ -158,8 +157,7 @@ func newClient() *http.Client {
 	}
 }
 
-// serviceReply is the answer about a service: what came of it, and what was
-// understood.
+// serviceReply is what came of a call, and what was understood.
 type serviceReply struct {
 	Status      string
 	Message     string
@@ -203,8 +201,7 @@ func readRequest(r *http.Request) (c call, body []byte, distribute bool, err err
 	return c, body, distribute, nil
 }
 
-// carryOut answers a call that changes a service, on all replicas where the call says
-// so, unless it is refused beforehand.
+// carryOut answers a call that changes a service, here or on all replicas.
 func (p *Proxy) carryOut(judge func(call) (verdict, bool), do func(context.Context, call) verdict) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, body, distribute, err := readRequest(r)
@@ -320,8 +317,7 @@ func outcome(t *route.Table, id string) (rejected bool, message string) {
 	return rejected && !served, strings.Join(texts, "; ")
 }
 
-// live waits until a snapshot that fits has become a table, and returns that; nil
-// when it takes too long.
+// live waits for the table of a snapshot that fits; nil when that takes too long.
 func (p *Proxy) live(ctx context.Context, fits func(*catalog.Snapshot) bool) *route.Table {
 	ctx, cancel := context.WithTimeout(ctx, p.o.LiveWait)
 	defer cancel()
@@ -451,16 +447,14 @@ type Statistics interface {
 
 // HAProxy is the engine, where that is HAProxy.
 type HAProxy interface {
-	// ConfigText is the configuration that it runs, without passwords; nil before
-	// the first.
+	// ConfigText is the configuration that it runs, without passwords, or nil.
 	ConfigText() []byte
 }
 
 // maxStatistics bounds what is taken from another replica.
 const maxStatistics = 64 << 20
 
-// configText is the configuration of HAProxy, or the table where something else
-// serves it; nil before there is one.
+// configText is the configuration of HAProxy, else the table; nil before there is one.
 func (p *Proxy) configText() []byte {
 	if p.o.HAProxy != nil {
 		return p.o.HAProxy.ConfigText()
@@ -471,8 +465,7 @@ func (p *Proxy) configText() []byte {
 	return nil
 }
 
-// statistics are those of the engine; with distribute, those of all replicas, one
-// after the other.
+// statistics are those of the engine; with distribute, those of all replicas.
 func (p *Proxy) statistics(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()

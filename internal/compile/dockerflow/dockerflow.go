@@ -52,8 +52,7 @@ type Options struct {
 	// Snippets names the services whose backendExtra is used, "*" all of them. The
 	// engine must be one that takes route.Snippet.
 	Snippets []string
-	// FilterInstance leaves services alone whose proxyInstanceName is not
-	// Instance, in any case.
+	// FilterInstance leaves services alone whose proxyInstanceName is not Instance.
 	FilterInstance bool
 	Instance       string
 }
@@ -162,8 +161,7 @@ type labelSet struct {
 	all     map[parameter]*label
 }
 
-// parameter is a parameter by its name in parameters, with the index of its
-// destination, or 0.
+// parameter is a name in parameters with the index of a destination, or 0.
 type parameter struct {
 	name  string
 	index int
@@ -201,8 +199,7 @@ func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 	return l
 }
 
-// get returns the label of a destination: its own, or else the one without an
-// index, which stands in for all. It is nil when there is none.
+// get returns the label of a destination, else the one without an index; nil for none.
 func (l *labelSet) get(name string, index int) *label {
 	if own := l.all[parameter{name, index}]; own != nil {
 		return own
@@ -210,8 +207,7 @@ func (l *labelSet) get(name string, index int) *label {
 	return l.all[parameter{name, 0}]
 }
 
-// wanted says whether the service is to be served at all: it is not when it has
-// no replicas, and when it is another proxy's.
+// wanted is false of a service without replicas, and of another proxy's.
 func (l *labelSet) wanted() bool {
 	if r := l.get("replicas", 0); r != nil && strings.Trim(r.value, "0") == "" || l.none {
 		return false
@@ -223,8 +219,7 @@ func (l *labelSet) wanted() bool {
 	return name != nil && strings.EqualFold(name.value, l.Instance)
 }
 
-// remember returns the labels that the routes can be made from again, without
-// those that are at fault and without passwords.
+// remember returns the sound labels that the routes can be made from again, without passwords.
 func (l *labelSet) remember(faulty map[string]bool) map[string]string {
 	keep := map[string]string{}
 	for parameter, label := range l.all {

@@ -75,8 +75,7 @@ func (d *dest) methods(name string) []string {
 	return slices.Compact(list)
 }
 
-// rewrites reads how paths are rewritten: the old pair of labels first, then the
-// list of pairs.
+// rewrites reads how paths are rewritten: first the old pair of labels, then the list.
 func (d *dest) rewrites() {
 	if search := d.text("reqPathSearch"); search != "" {
 		d.rewrite("reqPathSearch", search, d.text("reqPathReplace"))

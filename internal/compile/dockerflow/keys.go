@@ -18,8 +18,7 @@ const (
 	statusDropped status = "dropped"   // a problem says what to use
 )
 
-// Parameter is one parameter of Docker Flow, as it stands behind com.df. and in
-// front of an index.
+// Parameter is what stands behind com.df. and in front of an index.
 type Parameter struct {
 	Name    string
 	status  status

@@ -18,8 +18,7 @@ type comparison struct {
 	fold bool   // without regard to case
 }
 
-// The samples of HAProxy that can be asked for here, with the way in which they
-// are compared unless a flag says otherwise.
+// The samples of HAProxy that are understood, with how they are compared without a flag.
 var (
 	pathSamples = map[string]string{
 		"path": "str", "path_beg": "beg", "path_end": "end", "path_sub": "sub", "path_dir": "dir", "path_dom": "dom", "path_reg": "reg",
@@ -33,8 +32,7 @@ var (
 	}
 )
 
-// readComparison reads a sample with its flags, such as "path_reg -i" or
-// "req_ssl_sni -i -m beg".
+// readComparison reads a sample with its flags, such as "req_ssl_sni -i -m beg".
 func readComparison(s string, samples map[string]string) (comparison, error) {
 	words := strings.Fields(s)
 	hint := "use one of " + strings.Join(slices.Sorted(maps.Keys(samples)), ", ") + ", with -i and -m where needed"
@@ -151,8 +149,7 @@ func (c comparison) host(pattern string) (route.Host, error) {
 	return route.Host{Kind: route.HostRegexp, Value: e}, err
 }
 
-// matchHTTP reads which requests a destination takes; nil when that cannot be
-// known.
+// matchHTTP reads which requests a destination takes; nil when that is not known.
 func (d *dest) matchHTTP(secure bool) []route.Match {
 	hosts := []route.Host{{Kind: route.HostAny}}
 	paths := []route.Path{{Kind: route.PathPrefix, Value: "/"}}
@@ -258,8 +255,7 @@ func (d *dest) hosts(name string) []route.Host {
 	return each(d, name, c.host)
 }
 
-// serverNames reads which TLS clients are taken, of connections that are passed
-// through.
+// serverNames reads which TLS clients are taken.
 func (d *dest) serverNames(mode string) {
 	switch {
 	case mode == "sni" && d.text("servicePath") != "":

@@ -16,8 +16,7 @@ import (
 // indices are the indices that destinations may have, in their order.
 var indices = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
 
-// routes returns the routes that the labels ask for, in the order of the
-// destinations.
+// routes returns the routes that the labels ask for.
 func (l *labelSet) routes() []*dest {
 	var (
 		list []*dest
@@ -59,8 +58,7 @@ func (l *labelSet) routes() []*dest {
 	return append(list, l.redirects()...)
 }
 
-// destinations returns the indices that are there, up to the first gap, or 0 for
-// the labels without an index.
+// destinations returns the indices that are there, up to the first gap, or 0 for none.
 func (l *labelSet) destinations() []int {
 	var list []int
 	for i := range indices {
@@ -89,8 +87,7 @@ type dest struct {
 	blind  bool            // one of those that decide who may ask is at fault
 }
 
-// destination begins the route of a destination. suffix parts it from
-// others of the same destination.
+// destination begins a route of a destination; suffix parts it from others.
 func (l *labelSet) destination(index int, suffix ...string) *dest {
 	name := []string{ownName}
 	if index > 0 {
@@ -101,8 +98,7 @@ func (l *labelSet) destination(index int, suffix ...string) *dest {
 	return d
 }
 
-// label returns a label that is sound; nil when there is none, or when it is at
-// fault, which is noted.
+// label returns a label that is sound, or nil; a fault is noted.
 func (d *dest) label(name string) *label {
 	index := d.index
 	if !d.known[name].Indexed {
@@ -203,8 +199,7 @@ func (d *dest) problem(name string, err error) draft.Problem {
 	return draft.Problem{Route: d.Name, Label: d.raw(name), Refusal: draft.AsRefusal(err)}
 }
 
-// http returns the routes of a destination for HTTP: the one to its port, and the
-// one to its httpsPort.
+// http returns the routes of a destination to its port and to its httpsPort.
 func (l *labelSet) http(index int) []*dest {
 	plain, secure := l.destination(index), l.destination(index, "https")
 	var list []*dest
@@ -264,8 +259,7 @@ func (d *dest) outbound() {
 	d.Via.Host = host
 }
 
-// passThrough reads the route of a destination whose connections are passed
-// through.
+// passThrough reads the route of a destination for connections.
 func (d *dest) passThrough(mode string) {
 	d.Label = d.raw("srcPort")
 	b := &d.Backend
@@ -296,8 +290,7 @@ func (d *dest) passThrough(mode string) {
 	d.MatchKnown = d.MatchKnown && d.Matches() != nil
 }
 
-// defaultBackend is the route that takes what no other route takes; nil when the
-// service is not for that.
+// defaultBackend is the route that takes what no other route takes; nil for none.
 func (l *labelSet) defaultBackend(index int) *dest {
 	d := l.destination(index, "default")
 	on := d.bool("isDefaultBackend")

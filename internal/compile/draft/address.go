@@ -155,8 +155,7 @@ func reachReason(a catalog.Address) string {
 	return "its bridge network " + chars.Printable(a.Network) + " is on Fairway's own host"
 }
 
-// firstAddress returns the first address by network, then host, that fits; nil
-// when none does.
+// firstAddress returns the first address by network, then host, that fits, or nil.
 func firstAddress(in *catalog.Instance, fits func(catalog.Address) bool) *catalog.Address {
 	var first *catalog.Address
 	for i := range in.Addresses {

@@ -37,8 +37,7 @@ func NewPorts(listeners []route.Listener, allowed []PortRange, reserved map[uint
 	return p
 }
 
-// Named returns the ports with names of listeners for some of them, in the place of
-// those by address.
+// Named returns the ports with other listeners for some of them, by their names.
 func (p *Ports) Named(listeners []route.Listener, names map[uint16]string) *Ports {
 	named := &Ports{byNumber: maps.Clone(p.byNumber), allowed: p.allowed, reserved: p.reserved}
 	for number, name := range names {

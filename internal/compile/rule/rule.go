@@ -54,8 +54,7 @@ func Matches(rule string) ([]route.Match, error) {
 	return matches, nil
 }
 
-// expressions counts the regular expressions of a match, each of which takes
-// memory of its own once it is ready to be used.
+// expressions counts the regular expressions of a match, each of which takes memory.
 func expressions(m route.Match) int {
 	n := 0
 	if m.Host.Kind == route.HostRegexp {
@@ -114,8 +113,7 @@ func (n *node) distribute(rule string, not bool) ([]conjunction, error) {
 	return out, nil
 }
 
-// splitCall makes alternatives of the values of a host or path that is not
-// negated, so that each can be found by lookup.
+// splitCall makes an alternative of each host or path, so that it is found by lookup.
 func splitCall(c route.Condition) []conjunction {
 	looked := []route.ConditionKind{
 		route.ConditionHost, route.ConditionHostRegexp, route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathRegexp,
@@ -132,8 +130,7 @@ func splitCall(c route.Condition) []conjunction {
 	return out
 }
 
-// conjunctionMatch makes a match of a conjunction; ok is false when it can never
-// hold.
+// conjunctionMatch makes a match of a conjunction; ok is false when it never holds.
 func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
 	m = route.Match{
 		Host: route.Host{Kind: route.HostAny},
@@ -234,8 +231,7 @@ func narrowPath(p *route.Path, other route.Path) (left []route.Condition, ok boo
 	return nil, isBelow(p.Value, other.Value)
 }
 
-// pathRank orders paths, most specific first. The prefix that is every path
-// comes last.
+// pathRank orders paths, most specific first; the prefix / comes last.
 func pathRank(p route.Path) int {
 	switch {
 	case p.Kind == route.PathExact:
@@ -254,8 +250,7 @@ func isBelow(path, prefix string) bool {
 	return ok && (prefix == "/" || rest == "" || rest[0] == '/')
 }
 
-// excludes says whether a negated condition takes away all that the match's own
-// host or path takes.
+// excludes says whether a negated condition leaves nothing of the match's host or path.
 func excludes(c route.Condition, m route.Match) bool {
 	return slices.ContainsFunc(c.Values, func(v string) bool {
 		switch c.Kind {

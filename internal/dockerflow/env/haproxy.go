@@ -17,8 +17,7 @@ import (
 	"fairway/internal/engine/haproxy/render"
 )
 
-// HAProxy is what the variables of Docker Flow Proxy say that only HAProxy can
-// do.
+// HAProxy is what variables say that only HAProxy can do.
 type HAProxy struct {
 	Extra         render.Extra
 	ClientTimeout time.Duration // of a client that is silent in the middle of a request
@@ -116,8 +115,7 @@ func (e *Environment) finishHAProxy(env map[string]string, secrets fs.FS) error 
 	return nil
 }
 
-// CheckExtra has HAProxy check the lines that the operator wants, for each variable
-// alone.
+// CheckExtra has HAProxy check the operator's lines, for each variable alone.
 func (e *Environment) CheckExtra(ctx context.Context, path string) error {
 	extra := &e.HAProxy.Extra
 	if len(extra.Global)+len(extra.Frontend) == 0 {

@@ -4,8 +4,7 @@ import (
 	"time"
 )
 
-// proxyVariables are the variables of Docker Flow Proxy. docs/docker-flow-env.md
-// is printed from this table.
+// proxyVariables are those of Docker Flow Proxy, which docs/docker-flow-env.md shows.
 func proxyVariables() []variable {
 	const second = time.Second
 	return []variable{
