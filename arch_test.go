@@ -54,17 +54,17 @@ var allowed = map[string]struct {
 	// control records what it applies, and keeps the commands of operators.
 	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/feed", "internal/history", "internal/human", "internal/route"}},
 
-	"internal/discovery":        {2, []string{"internal/catalog"}},
-	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
-	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
-	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery":        {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll"}},
+	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
+	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
+	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	// posted keeps what was sent over HTTP; who sends it is not its affair.
 	"internal/discovery/posted": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll"}},
 	// certificates sees the key pairs in a directory.
 	"internal/discovery/certificates": {2, []string{"internal/atomicfile", "internal/catalog", "internal/discovery/poll", "internal/files"}},
 	"internal/discovery/poll":         {1, []string{"internal/catalog"}},
 	// daemon is what the sources that follow Docker daemons have in common.
-	"internal/discovery/daemon": {1, []string{"internal/catalog", "internal/dockerapi"}},
+	"internal/discovery/daemon": {1, []string{"internal/catalog", "internal/clock", "internal/dockerapi"}},
 
 	// dockerflow is the HTTP faces of Docker Flow: calls in, notifications out.
 	// env translates variables of Docker Flow for every part that they concern.
@@ -139,7 +139,7 @@ var allowed = map[string]struct {
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
-	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
+	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/feed", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
 	// driver works on one container over the Docker API; it decodes what the agent
 	// there prints.
 	"internal/fleet/driver": {2, []string{
@@ -220,7 +220,7 @@ var largePackages = map[string]struct {
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3810, "stores of certificates and of authorities may go where every engine finds them"},
 	"internal/engine/haproxy/render": {3737, "the Lua files and the sections may part"},
-	"internal/fleet":                 {3606, "the fleet file, the decisions and the server of documents become packages"},
+	"internal/fleet":                 {3292, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/notify":                {2687, "channels may part from the outbox"},
 	"internal/route":                 {4055, "text and diff may part from the table"},
 }
@@ -387,8 +387,8 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 230, "tells": 56, "tell": 35, "nobody": 159, "somebody": 46, "whatever": 69, "whoever": 24, "shall": 9, "believed": 3,
-	"hearsay": 0, "owed": 3, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
+	"told": 227, "tells": 56, "tell": 33, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 23, "shall": 9, "believed": 2,
+	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
 	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 11,
 }
 

@@ -1,6 +1,14 @@
+// Package discovery runs the sources and merges what they say into one
+// snapshot.
+//
+// A Source reads one outside system. The Collector keeps the last good answer
+// of each source, so that a source that fails freezes its own services and
+// nobody else's, and publishes one snapshot when the answers have been quiet
+// for a moment. See README.md for how to add a source.
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +23,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
+	"fairway/internal/discovery/poll"
 )
 
-// The defaults of Options.
 const (
 	DefaultQuiet   = 50 * time.Millisecond
 	DefaultBound   = 250 * time.Millisecond
@@ -32,15 +41,14 @@ const (
 	restartMost  = 30 * time.Second
 )
 
-// Options are what New needs. Only Feed is required; a zero duration means its
-// default, and a negative one means none at all.
+// Options are what New needs. Only Feed is required; a zero duration means its default, a
+// negative one none at all.
 type Options struct {
 	// Sources have distinct names.
 	Sources []Source
 	// Feed gets the snapshots.
 	Feed *catalog.Feed
-	// Restored is the snapshot of the last run; nil for none. What it says of a
-	// source counts until that source has answered.
+	// Restored is the snapshot of the last run; nil for none.
 	Restored *catalog.Snapshot
 	// Quiet is how long answers must be silent before a snapshot is published.
 	Quiet time.Duration
@@ -48,11 +56,9 @@ type Options struct {
 	Bound time.Duration
 	// Confirm is how long after a mass removal an answer confirms it.
 	Confirm time.Duration
-	// Settle is how long the very first snapshot waits for sources that have
-	// neither answered nor failed yet.
+	// Settle is how long the first snapshot waits for sources that have not answered.
 	Settle time.Duration
-	// Linger is how long a service of which nothing runs any more is said to have
-	// run lately. It is longer than a restart of a container takes.
+	// Linger is how long a service of which nothing runs is said to have run lately.
 	Linger     time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -60,18 +66,11 @@ type Options struct {
 
 // Collector merges the answers of its sources into snapshots.
 type Collector struct {
-	sources  []Source
-	feed     *catalog.Feed
-	restored *catalog.Snapshot
-	quiet    time.Duration
-	bound    time.Duration
-	confirm  time.Duration
-	settle   time.Duration
-	log      *slog.Logger
-	metrics  *metrics
+	o       Options
+	metrics *metrics
 
 	mu     sync.Mutex // guards states, for Sources
-	states []*state   // sorted by name
+	states []*state   // sorted by name, as the sources are
 
 	// What follows belongs to the goroutine of Run.
 	merger    merger
@@ -81,20 +80,15 @@ type Collector struct {
 	taken     time.Time // when the newest answer came
 }
 
-// state is what the collector knows of one source.
 type state struct {
-	name        string
-	heard       bool // has answered or failed in this run
-	synced      bool // has answered in this run
-	err         string
-	lastSuccess time.Time
-	held        map[string]time.Time
-	services    []*catalog.Service // the last good answer, held services included
-	nodes       []*catalog.Node
-	certs       []catalog.Certificate
+	catalog.SourceStatus
+	heard    bool // has answered or failed in this run
+	held     map[string]time.Time
+	services []*catalog.Service // the last good answer, held services included
+	nodes    []*catalog.Node
+	certs    []catalog.Certificate
 }
 
-// tagged is an answer with the source it came from.
 type tagged struct {
 	from   *state
 	answer catalog.Answer
@@ -105,26 +99,19 @@ func New(o Options) (*Collector, error) {
 	if o.Feed == nil {
 		return nil, errors.New("collector: a feed is required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	for d, otherwise := range map[*time.Duration]time.Duration{
+		&o.Quiet: DefaultQuiet, &o.Bound: DefaultBound, &o.Confirm: DefaultConfirm, &o.Settle: DefaultSettle, &o.Linger: DefaultLinger,
+	} {
+		*d = max(0, cmp.Or(*d, otherwise))
 	}
-	c := &Collector{
-		sources:  slices.Clone(o.Sources),
-		feed:     o.Feed,
-		restored: o.Restored,
-		quiet:    orDefault(o.Quiet, DefaultQuiet),
-		bound:    orDefault(o.Bound, DefaultBound),
-		confirm:  orDefault(o.Confirm, DefaultConfirm),
-		settle:   orDefault(o.Settle, DefaultSettle),
-		log:      o.Logger,
-		linger:   linger{period: orDefault(o.Linger, DefaultLinger)},
-	}
-	slices.SortFunc(c.sources, func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
-	for i, s := range c.sources {
-		if i > 0 && c.sources[i-1].Name() == s.Name() {
+	o.Sources = slices.SortedFunc(slices.Values(o.Sources), func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
+	c := &Collector{o: o, linger: linger{period: o.Linger}}
+	for i, s := range o.Sources {
+		if i > 0 && o.Sources[i-1].Name() == s.Name() {
 			return nil, fmt.Errorf("collector: two sources are named %q", s.Name())
 		}
-		c.states = append(c.states, &state{name: s.Name()})
+		c.states = append(c.states, &state{SourceStatus: catalog.SourceStatus{Name: s.Name()}})
 	}
 	var err error
 	if c.metrics, err = newMetrics(o.Registerer, c.states); err != nil {
@@ -133,19 +120,7 @@ func New(o Options) (*Collector, error) {
 	return c, nil
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	switch {
-	case d == 0:
-		return otherwise
-	case d < 0:
-		return 0
-	default:
-		return d
-	}
-}
-
-// Sources returns how the sources are doing right now, sorted by name. It may
-// be called from any goroutine; what it returns belongs to the caller.
+// Sources returns how the sources are doing, sorted by name.
 func (c *Collector) Sources() []catalog.SourceStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,35 +133,29 @@ func (c *Collector) Sources() []catalog.SourceStatus {
 
 // status is called by the goroutine of Run, or with the collector's mutex held.
 func (s *state) status() catalog.SourceStatus {
-	return catalog.SourceStatus{
-		Name:        s.name,
-		Synced:      s.synced,
-		Stale:       s.err != "",
-		Error:       s.err,
-		Held:        slices.Sorted(maps.Keys(s.held)),
-		LastSuccess: s.lastSuccess,
-		Services:    len(s.services),
-	}
+	status := s.SourceStatus
+	status.Held, status.Services = slices.Sorted(maps.Keys(s.held)), len(s.services)
+	return status
 }
 
-// Run runs the sources and publishes snapshots until ctx ends; then it waits
-// for the sources to return and returns nil. It may be called once.
+// Run runs the sources and publishes snapshots until ctx ends. It may be called once.
 func (c *Collector) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	answers := make(chan tagged)
 	c.restore()
-	for i, source := range c.sources {
+	for i, source := range c.o.Sources {
 		running.Go(func() { c.supervise(ctx, source, c.states[i], answers) })
 	}
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pace := pacer{quiet: c.quiet, bound: c.bound, settled: time.Now().Add(c.settle)}
+	settled := time.Now().Add(c.o.Settle) // until when the first snapshot waits for everybody
+	var first time.Time                   // answer that is not published yet
 	switch {
 	case !c.lingers.IsZero(): // of what was restored
 		timer.Reset(time.Until(c.lingers))
-	case len(c.sources) > 0:
+	case len(c.states) > 0:
 		timer.Stop()
 	}
 	for {
@@ -195,10 +164,18 @@ func (c *Collector) Run(ctx context.Context) error {
 			return nil
 		case t := <-answers:
 			c.accept(t.from, t.answer)
-			pace.answer(time.Now())
-			timer.Reset(time.Until(pace.due(c.published == nil && !c.allHeard())))
+			// It is published after Quiet without an answer, or Bound after the first.
+			now := time.Now()
+			if first.IsZero() {
+				first = now
+			}
+			due := now.Add(min(c.o.Quiet, first.Add(c.o.Bound).Sub(now)))
+			if c.published == nil && !c.allHeard() && due.Before(settled) {
+				due = settled
+			}
+			timer.Reset(time.Until(due))
 		case <-timer.C:
-			pace.published()
+			first = time.Time{}
 			c.publish()
 			if !c.lingers.IsZero() {
 				timer.Reset(time.Until(c.lingers))
@@ -207,184 +184,220 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// pacer decides when to publish: after Quiet without an answer, or Bound after
-// the first answer that has not been published, whichever is sooner.
-type pacer struct {
-	quiet, bound time.Duration
-	settled      time.Time // until when the first snapshot waits for everybody
-	first, last  time.Time // of the answers not published yet
-}
-
-func (p *pacer) answer(now time.Time) {
-	if p.first.IsZero() {
-		p.first = now
-	}
-	p.last = now
-}
-
-func (p *pacer) published() { p.first = time.Time{} }
-
-// due returns when to publish. wait is true while the first snapshot is still to
-// come and some source has not been heard.
-func (p *pacer) due(wait bool) time.Time {
-	due := p.last.Add(p.quiet)
-	if latest := p.first.Add(p.bound); latest.Before(due) {
-		due = latest
-	}
-	if wait && due.Before(p.settled) {
-		due = p.settled
-	}
-	return due
-}
-
-// allHeard reports whether every source has answered or failed in this run.
 func (c *Collector) allHeard() bool {
 	return !slices.ContainsFunc(c.states, func(s *state) bool { return !s.heard })
 }
 
-// restore seeds the sources with what they said in the last run and publishes
-// that at once. Services of sources that are no longer configured are dropped.
+// restore seeds the sources with what they said in the last run and publishes that.
 func (c *Collector) restore() {
-	if c.restored == nil {
+	if c.o.Restored == nil {
 		return
 	}
-	restored := *c.restored
-	restored.Services = c.linger.resume(restored.Services)
-	services, nodes := split(&restored)
-	lastSuccess := make(map[string]time.Time)
-	for _, old := range c.restored.Sources {
-		lastSuccess[old.Name] = old.LastSuccess
-	}
+	services := c.linger.resume(c.o.Restored.Services)
 	c.mu.Lock()
 	for _, s := range c.states {
-		s.services, s.nodes, s.lastSuccess = services[s.name], nodes[s.name], lastSuccess[s.name]
-		for _, cert := range c.restored.Certificates {
-			if cert.Source == s.name {
+		s.services = partOf(s.Name, services)
+		for _, old := range c.o.Restored.Sources {
+			if old.Name == s.Name {
+				s.LastSuccess = old.LastSuccess
+			}
+		}
+		for _, n := range c.o.Restored.Nodes {
+			if n.Source == s.Name {
+				s.nodes = append(s.nodes, n)
+			}
+		}
+		for _, cert := range c.o.Restored.Certificates {
+			if cert.Source == s.Name {
 				s.certs = append(s.certs, cert)
 			}
 		}
 	}
 	c.mu.Unlock()
-	c.taken = c.restored.Taken
+	c.taken = c.o.Restored.Taken
 	c.publish()
 }
 
-// accept takes in an answer.
 func (c *Collector) accept(s *state, a catalog.Answer) {
 	now := time.Now()
 	c.taken = now
-	c.metrics.answer(s.name, now, a.Err)
-	before := s.err
+	c.metrics.answer(s.Name, now, a.Err)
+	before := s.Error
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.heard = true
+	s.heard, s.Stale, s.Error = true, a.Err != nil, ""
 	if a.Err != nil {
-		if s.err = a.Err.Error(); s.err == "" {
-			s.err = "unknown error"
-		}
-		if before != s.err {
-			c.log.Warn("source failed, its services are frozen", "source", s.name, "error", s.err, "services", len(s.services))
+		if s.Error = cmp.Or(a.Err.Error(), "unknown error"); before != s.Error {
+			c.o.Logger.Warn("source failed, its services are frozen", "source", s.Name, "error", s.Error, "services", len(s.services))
 		}
 		return
 	}
 	if before != "" {
-		c.log.Info("source is back", "source", s.name)
+		c.o.Logger.Info("source is back", "source", s.Name)
 	}
 	held := len(s.held)
-	s.err, s.synced, s.lastSuccess, s.nodes, s.certs = "", true, now, a.Nodes, a.Certificates
+	s.Synced, s.LastSuccess, s.nodes, s.certs = true, now, a.Nodes, a.Certificates
 	if a.Certain {
 		s.services, s.held = a.Services, nil
 		return
 	}
-	s.services, s.held = guard(s.services, a.Services, s.held, now, c.confirm)
+	s.services, s.held = guard(s.services, a.Services, s.held, now, c.o.Confirm)
 	switch {
 	case len(s.held) > held:
-		c.log.Warn("source lost most of its services at once, they are held until confirmed", "source", s.name, "held", len(s.held), "left", len(a.Services))
+		c.o.Logger.Warn("source lost most of its services at once, they are held until confirmed", "source", s.Name, "held", len(s.held), "left", len(a.Services))
 	case held > 0 && len(s.held) == 0:
-		c.log.Info("held services are settled", "source", s.name, "services", len(s.services))
+		c.o.Logger.Info("held services are settled", "source", s.Name, "services", len(s.services))
 	}
 }
 
-// publish hands out a snapshot of what is known, unless that is what the newest
-// one says already.
+// publish hands out a snapshot of what is known, unless the newest is the same.
 func (c *Collector) publish() {
-	next := &catalog.Snapshot{Taken: c.taken, Restored: c.restored != nil && len(c.states) > 0}
+	next := &catalog.Snapshot{Taken: c.taken, Restored: c.o.Restored != nil && len(c.states) > 0}
 	for _, s := range c.states {
-		if s.synced {
+		if s.Synced {
 			next.Restored = false
 		}
 		next.Sources = append(next.Sources, s.status())
 		next.Certificates = append(next.Certificates, s.certs...)
 	}
 	next.Services, c.lingers = c.linger.mark(c.merger.services(c.states), time.Now())
-	next.Nodes = c.merger.nodes(c.states)
+	next.Nodes = mergeNodes(c.states)
 	if c.published != nil {
 		if same(c.published, next) {
 			return
 		}
 		next.Revision = c.published.Revision
-	} else if c.restored != nil {
-		next.Revision = c.restored.Revision
+	} else if c.o.Restored != nil {
+		next.Revision = c.o.Restored.Revision
 	}
 	next.Revision++
 	c.published = next
-	c.feed.Publish(next)
+	c.o.Feed.Publish(next)
 	c.metrics.snapshot(next)
-	c.log.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
+	c.o.Logger.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
 }
 
-// supervise runs a source for as long as ctx lives. A source that panics or
-// returns is told of as a failed answer and started again, after a pause that
-// grows while it keeps breaking off.
+// supervise runs a source for as long as ctx lives. Breaking off is a failed answer, and
+// the source is started again.
 func (c *Collector) supervise(ctx context.Context, source Source, s *state, answers chan<- tagged) {
 	out := make(chan catalog.Answer)
 	var relay sync.WaitGroup
 	defer relay.Wait()
-	send := func(a catalog.Answer) {
-		select {
-		case answers <- tagged{s, a}:
-		case <-ctx.Done():
-		}
-	}
 	relay.Go(func() {
 		for {
 			select {
 			case a := <-out:
-				send(a)
+				poll.Send(ctx, answers, tagged{s, a})
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
-	pause := restartFirst
-	for {
+	for pause := restartFirst; ; pause = min(2*pause, restartMost) {
 		began := time.Now()
 		err := c.runOnce(ctx, source, out)
 		if ctx.Err() != nil {
 			return
 		}
-		send(catalog.Answer{Err: err})
+		poll.Send(ctx, answers, tagged{s, catalog.Answer{Err: err}})
 		if time.Since(began) > restartMost {
 			pause = restartFirst
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if clock.Sleep(ctx, pause) != nil {
 			return
 		}
-		pause = min(2*pause, restartMost)
 	}
 }
 
-// runOnce runs a source until it breaks off and returns why. Only panics of the
-// goroutine that runs Run are caught.
+// runOnce runs a source until it breaks off and returns why. It only catches panics of
+// this goroutine.
 func (c *Collector) runOnce(ctx context.Context, source Source, out chan<- catalog.Answer) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("source panicked", "source", source.Name(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			c.o.Logger.Error("source panicked", "source", source.Name(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = fmt.Errorf("source panicked: %v", r)
 		}
 	}()
 	source.Run(ctx, out)
 	return errors.New("source stopped by itself")
+}
+
+// Source reads one outside system.
+type Source interface {
+	// Name is the source's name: stable across restarts, unique among the
+	// sources of a collector, a function of the configuration alone.
+	Name() string
+	// Run sends answers until ctx ends, then returns. Each answer is everything
+	// the source sees or the error that kept it from seeing. Run sends whenever
+	// something changed, and confirms now and then (30 s at most) that nothing
+	// did; after an answer in which services are gone it answers again within
+	// six seconds, which is what confirms their removal. It selects on ctx with
+	// each send, never closes out, and may be called again after it returned.
+	Run(ctx context.Context, out chan<- catalog.Answer)
+}
+
+type metrics struct {
+	lastSuccess *prometheus.GaugeVec
+	up          *prometheus.GaugeVec
+	answers     *prometheus.CounterVec
+	revision    prometheus.Gauge
+	services    prometheus.Gauge
+}
+
+// newMetrics registers the metrics, unless r is nil. Each source has its series from the
+// start, so that one that never answers shows.
+func newMetrics(r prometheus.Registerer, states []*state) (*metrics, error) {
+	m := &metrics{
+		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_source_last_success_timestamp_seconds",
+			Help: "When the source last answered without an error in this run; 0 for never.",
+		}, []string{"source"}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_source_up",
+			Help: "1 while the newest answer of the source was not an error.",
+		}, []string{"source"}),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_source_answers_total",
+			Help: "Answers of the source, by result (ok or error).",
+		}, []string{"source", "result"}),
+		revision: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fairway_snapshot_revision",
+			Help: "Revision of the newest snapshot.",
+		}),
+		services: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fairway_services",
+			Help: "Services in the newest snapshot.",
+		}),
+	}
+	for _, s := range states {
+		m.lastSuccess.WithLabelValues(s.Name)
+		m.up.WithLabelValues(s.Name)
+		m.answers.WithLabelValues(s.Name, "ok")
+		m.answers.WithLabelValues(s.Name, "error")
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.lastSuccess, m.up, m.answers, m.revision, m.services} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) answer(source string, now time.Time, err error) {
+	if err != nil {
+		m.up.WithLabelValues(source).Set(0)
+		m.answers.WithLabelValues(source, "error").Inc()
+		return
+	}
+	m.up.WithLabelValues(source).Set(1)
+	m.answers.WithLabelValues(source, "ok").Inc()
+	m.lastSuccess.WithLabelValues(source).Set(float64(now.UnixNano()) / 1e9)
+}
+
+func (m *metrics) snapshot(s *catalog.Snapshot) {
+	m.revision.Set(float64(s.Revision))
+	m.services.Set(float64(len(s.Services)))
 }

@@ -7,24 +7,17 @@ import (
 	"fairway/internal/catalog"
 )
 
-// massFrom is the number of services from which on losing more than half of
-// them at once waits for confirmation.
+// massFrom is of how many services losing more than half waits for confirmation.
 const massFrom = 4
 
-// guard keeps services that vanish in masses until their absence is confirmed:
-// the commonest outage of its kind is a source that suddenly says, without an
-// error, that nothing exists. guard is a pure function.
+// guard keeps services that vanish in masses until that is confirmed: the commonest outage
+// of its kind is a source that suddenly says, without an error, that nothing exists. It is
+// a pure function of the services kept so far, an answer, and since when services are held;
+// it returns what to keep now.
 //
-// before are the services kept so far (held ones included), answer is what an
-// error-free answer has, and held says since when services have been held. The
-// result is what to keep now: the answer, and those of before that are missing
-// in it but held.
-//
-// Services are held when the answer lacks every service of before, or more
-// than half of at least four; and while some are held, whatever else goes
-// missing is held, too. A service is let go by an answer that comes at least
-// confirm after it was first missed and still lacks it. An answer that has it
-// again ends its hold.
+// Services are held when the answer lacks all, or more than half of at least four; and
+// while some are held, whatever else goes missing is held, too. An answer that comes at
+// least confirm after a service was first missed and still lacks it lets it go.
 func guard(before, answer []*catalog.Service, held map[string]time.Time, now time.Time, confirm time.Duration) (kept []*catalog.Service, holds map[string]time.Time) {
 	present := make(map[string]bool, len(answer))
 	for _, s := range answer {

@@ -6,14 +6,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"fairway/internal/catalog"
 )
 
-// merger makes one list of services out of the lists of the sources. It
-// remembers the last list, so that a service that did not change keeps its
-// pointer: both when its parts are the same pointers as before and when they
-// are new but say the same.
+// merger makes one list of services out of those of the sources. A service that says the
+// same as in the last list keeps its pointer.
 type merger struct {
 	last map[string]merged
 }
@@ -24,8 +23,7 @@ type merged struct {
 	result *catalog.Service
 }
 
-// services merges services of equal ID. states are sorted by name; so is the
-// result by ID.
+// services merges services of equal ID, and sorts them. states are sorted by name.
 func (m *merger) services(states []*state) []*catalog.Service {
 	parts := make(map[string][]*catalog.Service, len(m.last))
 	for _, s := range states {
@@ -36,44 +34,38 @@ func (m *merger) services(states []*state) []*catalog.Service {
 	next := make(map[string]merged, len(parts))
 	list := make([]*catalog.Service, 0, len(parts))
 	for id, p := range parts {
-		before, known := m.last[id]
-		switch {
-		case known && slices.Equal(before.parts, p):
-			next[id] = before
-		case known:
+		one := m.last[id]
+		if !slices.Equal(one.parts, p) {
 			result := mergeService(p)
-			if reflect.DeepEqual(before.result, result) {
-				result = before.result
+			if reflect.DeepEqual(one.result, result) {
+				result = one.result
 			}
-			next[id] = merged{p, result}
-		default:
-			next[id] = merged{p, mergeService(p)}
+			one = merged{p, result}
 		}
-		list = append(list, next[id].result)
+		next[id] = one
+		list = append(list, one.result)
 	}
 	m.last = next
 	slices.SortFunc(list, func(a, b *catalog.Service) int { return strings.Compare(a.ID, b.ID) })
 	return list
 }
 
-// mergeService makes one service out of its parts, of which there is at least
-// one. The first part decides where they differ; the oldest gives the age.
+// mergeService makes one service out of its parts. The first part decides where they
+// differ; the oldest gives the age.
 func mergeService(parts []*catalog.Service) *catalog.Service {
 	if len(parts) == 1 {
 		return parts[0]
 	}
 	service := *parts[0]
-	service.Labels = maps.Clone(service.Labels)
+	labels := make(map[string]string)
+	for _, p := range slices.Backward(parts) {
+		maps.Copy(labels, p.Labels)
+	}
+	if len(labels) > 0 {
+		service.Labels = labels
+	}
 	service.Instances = slices.Clone(service.Instances)
 	for _, p := range parts[1:] {
-		for key, value := range p.Labels {
-			if _, has := service.Labels[key]; !has {
-				if service.Labels == nil {
-					service.Labels = make(map[string]string)
-				}
-				service.Labels[key] = value
-			}
-		}
 		service.Instances = append(service.Instances, p.Instances...)
 		if service.Created.IsZero() || !p.Created.IsZero() && p.Created.Before(service.Created) {
 			service.Created = p.Created
@@ -85,26 +77,18 @@ func mergeService(parts []*catalog.Service) *catalog.Service {
 	return &service
 }
 
-// nodes merges the nodes, sorted by ID. When two sources see a node of one ID,
-// the first source is believed.
-func (m *merger) nodes(states []*state) []*catalog.Node {
-	seen := make(map[string]bool)
+// mergeNodes merges the nodes, sorted by ID. Of two with one ID the first source's counts.
+func mergeNodes(states []*state) []*catalog.Node {
 	var list []*catalog.Node
 	for _, s := range states {
-		for _, n := range s.nodes {
-			if !seen[n.ID] {
-				seen[n.ID] = true
-				list = append(list, n)
-			}
-		}
+		list = append(list, s.nodes...)
 	}
-	slices.SortFunc(list, func(a, b *catalog.Node) int { return strings.Compare(a.ID, b.ID) })
-	return list
+	slices.SortStableFunc(list, func(a, b *catalog.Node) int { return strings.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(list, func(a, b *catalog.Node) bool { return a.ID == b.ID })
 }
 
-// same reports whether two snapshots say the same: revision, time and the times
-// of the last answers do not count. Services are compared by pointer, which
-// suffices as merger keeps the pointer of a service that says the same.
+// same reports whether two snapshots say the same, but for revision and times. Services are
+// compared by pointer, which suffices as merger keeps them.
 func same(a, b *catalog.Snapshot) bool {
 	return a.Restored == b.Restored &&
 		slices.Equal(a.Services, b.Services) &&
@@ -116,30 +100,76 @@ func same(a, b *catalog.Snapshot) bool {
 		slices.Equal(a.Certificates, b.Certificates)
 }
 
-// split gives each source back its part of a snapshot: the services with the
-// instances it saw, and its nodes.
-func split(s *catalog.Snapshot) (services map[string][]*catalog.Service, nodes map[string][]*catalog.Node) {
-	services = make(map[string][]*catalog.Service)
-	for _, service := range s.Services {
-		bySource := map[string][]*catalog.Instance{service.Source: nil}
-		for _, i := range service.Instances {
-			from := cmp.Or(i.Source, service.Source)
-			bySource[from] = append(bySource[from], i)
-		}
-		if len(bySource) == 1 {
-			services[service.Source] = append(services[service.Source], service)
-			continue
-		}
-		for source, instances := range bySource {
-			part := *service
-			part.Source = source
-			part.Instances = instances
-			services[source] = append(services[source], &part)
+func partOf(source string, list []*catalog.Service) (parts []*catalog.Service) {
+	for _, s := range list {
+		seen := slices.DeleteFunc(slices.Clone(s.Instances), func(i *catalog.Instance) bool { return cmp.Or(i.Source, s.Source) != source })
+		switch {
+		case s.Source == source && len(seen) == len(s.Instances):
+			parts = append(parts, s)
+		case s.Source == source || len(seen) > 0:
+			part := *s
+			part.Source, part.Instances = source, seen
+			parts = append(parts, &part)
 		}
 	}
-	nodes = make(map[string][]*catalog.Node)
-	for _, n := range s.Nodes {
-		nodes[n.Source] = append(nodes[n.Source], n)
+	return parts
+}
+
+// linger marks services of which nothing runs, but did a moment ago, as in a restart.
+type linger struct {
+	period  time.Duration
+	up      map[string]bool     // ID of each service of the last list of which something ran
+	stopped map[string]lingerer // the marked ones, by ID
+}
+
+// lingerer is a service of which nothing runs any more since a moment.
+type lingerer struct {
+	since         time.Time
+	plain, marked *catalog.Service // as it came, and with the mark
+}
+
+// resume takes over a list of the last run, and returns it without marks.
+func (l *linger) resume(list []*catalog.Service) []*catalog.Service {
+	list, l.up = slices.Clone(list), map[string]bool{}
+	for i, s := range list {
+		if s.RanLately {
+			plain := *s
+			plain.RanLately = false
+			list[i], l.up[s.ID] = &plain, true
+		}
 	}
-	return services, nodes
+	return list
+}
+
+// mark returns the list with the marks, and when the first ends; zero for none.
+func (l *linger) mark(list []*catalog.Service, now time.Time) (marked []*catalog.Service, ends time.Time) {
+	up, stopped := make(map[string]bool, len(list)), map[string]lingerer{}
+	for _, s := range list {
+		switch {
+		case slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State != catalog.StateStopped }):
+			up[s.ID] = true
+		default:
+			x, known := l.stopped[s.ID]
+			if l.up[s.ID] {
+				x, known = lingerer{since: now}, true
+			}
+			end := x.since.Add(l.period)
+			if !known || !now.Before(end) {
+				break
+			}
+			if x.plain != s {
+				copied := *s
+				copied.RanLately = true
+				x.plain, x.marked = s, &copied
+			}
+			stopped[s.ID] = x
+			s = x.marked
+			if ends.IsZero() || end.Before(ends) {
+				ends = end
+			}
+		}
+		marked = append(marked, s)
+	}
+	l.up, l.stopped = up, stopped
+	return marked, ends
 }

@@ -1,10 +1,10 @@
 // Package certificates is the source of certificates in directories: one that Fairway
-// writes to when it is sent a certificate, and others that are mounted. A file is a
-// certificate with its chain and its private key in PEM. Any other file is logged and
-// left out.
+// writes to when it is sent a certificate, and others that are only read. A file is a
+// certificate with its chain and private key in PEM. Any other file is logged.
 package certificates
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -37,16 +37,14 @@ const (
 // rereadEvery bounds how late a file is seen that Put has not written.
 const rereadEvery = 2 * time.Second
 
-// ErrInvalid is the reason why a certificate is not kept: its name or what it
-// says. The error's text holds none of the contents.
+// ErrInvalid is why a certificate is not kept. The text holds none of the contents.
 var ErrInvalid = errors.New("invalid certificate")
 
 // Dir is a directory of certificates. One that does not exist is empty.
 type Dir struct {
 	// Path is the directory.
 	Path string
-	// Prefixes begin the names of the files that count, in any case; none means
-	// that all do.
+	// Prefixes begin the names of files that count, in any case; none means all.
 	Prefixes []string
 }
 
@@ -56,8 +54,7 @@ type Options struct {
 	Dir string
 	// More are directories that are only read.
 	More []Dir
-	// Preferred are patterns, as of path.Match, for names of files that come
-	// first, in the order of the patterns.
+	// Preferred are patterns, as of path.Match, for names of files that come first.
 	Preferred []string
 	Logger    *slog.Logger
 }
@@ -85,9 +82,7 @@ func New(o Options) (*Source, error) {
 	if o.Dir == "" {
 		return nil, errors.New("certificates: a directory is required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	for _, p := range o.Preferred {
 		if _, err := filepath.Match(p, ""); err != nil {
 			return nil, fmt.Errorf("certificates: pattern %q: %w", p, err)
@@ -106,8 +101,7 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return Name }
 
-// Run reads the directories at once, after each Put and every two seconds, until
-// ctx ends.
+// Run reads the directories at once, after each Put and every two seconds.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	poll.Run(ctx, rereadEvery, s.wake, out, func(context.Context) catalog.Answer {
 		list, err := s.Read()
@@ -115,9 +109,8 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	})
 }
 
-// Read returns the sound files of all directories, MaxFiles at most: the preferred
-// ones first, then by directory and name. A file that was sound before stays while
-// its contents are not: the engine keeps the certificate that it has.
+// Read returns the sound files of all directories, MaxFiles at most: the preferred ones
+// first, then by directory and name. A file that was sound before stays.
 func (s *Source) Read() ([]catalog.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,8 +138,7 @@ func (s *Source) Read() ([]catalog.Certificate, error) {
 	return list, nil
 }
 
-// read reads a file and checks it, unless it has not changed. One that cannot be read
-// is what it was.
+// read reads a file and checks it. One that cannot be read is what it was.
 func (s *Source) read(file string) seen {
 	before, known := s.seen[file]
 	data, err := readFile(file)
@@ -181,7 +173,6 @@ func (s *Source) rank(file string) int {
 	return len(s.preferred)
 }
 
-// names lists the files of a directory that count, sorted.
 func (d Dir) names() ([]string, error) {
 	entries, err := os.ReadDir(d.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -216,9 +207,8 @@ func (s *Source) Get(name string) ([]byte, error) {
 	return readFile(filepath.Join(s.dirs[0].Path, name))
 }
 
-// Put keeps a certificate under a name, in place of the one that has it. It is on
-// disk, readable by its owner only, when Put returns. The error is ErrInvalid when
-// the name or the contents are at fault; then nothing has changed.
+// Put keeps a certificate under a name, on disk and for its owner only. The error is
+// ErrInvalid when the name or the contents are at fault.
 func (s *Source) Put(name string, pem []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -234,10 +224,7 @@ func (s *Source) Put(name string, pem []byte) error {
 	if err := atomicfile.Write(filepath.Join(dir, name), pem, 0o600); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default: // it is about to read anyway
-	}
+	poll.Wake(s.wake)
 	return nil
 }
 
@@ -261,8 +248,7 @@ func check(data []byte) error {
 	return nil
 }
 
-// readFile reads a regular file of bounded size; of anything else, which is no
-// certificate, it returns nothing.
+// readFile reads a regular file of bounded size; of anything else nothing.
 func readFile(path string) ([]byte, error) {
 	data, err := files.Read(path, MaxBytes)
 	if errors.Is(err, files.ErrNotRegular) {

@@ -6,12 +6,16 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
 	"fairway/internal/dockerapi"
 )
 
@@ -36,14 +40,20 @@ func Ping(ctx context.Context, c *dockerapi.Client, deadline time.Duration) erro
 // daemon from a quiet one.
 func Watch(ctx context.Context, c *dockerapi.Client) error {
 	for {
-		select {
-		case <-time.After(pingEvery):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := clock.Sleep(ctx, pingEvery); err != nil {
+			return err
 		}
 		if err := Ping(ctx, c, pingDeadline); err != nil {
 			return err
 		}
+	}
+}
+
+// Recover, deferred, makes an error of a panic: in decoding what a daemon sent it is
+// one more way to fail.
+func Recover(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
 	}
 }
 
@@ -63,10 +73,77 @@ func SortAddresses(list []catalog.Address) []catalog.Address {
 	return slices.Compact(list)
 }
 
-// SortPorts sorts by number, then by protocol.
-func SortPorts(list []catalog.Port) []catalog.Port {
+// PortKey is a port of a container.
+type PortKey struct {
+	Number   uint16
+	Protocol string
+}
+
+// Ports makes ports, sorted by number, then by protocol, of where each is published;
+// "" stands for nowhere.
+func Ports(published map[PortKey]string) []catalog.Port {
+	var list []catalog.Port
+	for k, at := range published {
+		list = append(list, catalog.Port{Number: k.Number, Protocol: k.Protocol, Published: at})
+	}
 	slices.SortFunc(list, func(a, b catalog.Port) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Protocol, b.Protocol))
 	})
 	return list
+}
+
+// HostPort is the address of a port.
+func HostPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// IsStopping reports whether a signal asks a container to end: SIGINT, SIGKILL or
+// SIGTERM, or the one that the container is configured with. Others, such as SIGHUP,
+// or SIGQUIT to a Java program, ask for something else. Both are written as the
+// daemon does: by number, or by name with or without SIG.
+func IsStopping(signal, configured string) bool {
+	switch n := signalNumber(signal); n {
+	case 0:
+		return signal == "" // daemons that leave it out mean the default, SIGKILL
+	case 2, 9, 15:
+		return true
+	default:
+		return n == signalNumber(configured)
+	}
+}
+
+// signals are Linux's numbers of the signals that containers get.
+var signals = map[string]int{
+	"HUP": 1, "INT": 2, "QUIT": 3, "ABRT": 6, "KILL": 9, "USR1": 10, "USR2": 12, "ALRM": 14, "TERM": 15,
+	"CONT": 18, "STOP": 19, "WINCH": 28, "PWR": 30,
+}
+
+// signalNumber returns the number of a signal; zero when it is unknown.
+func signalNumber(s string) int {
+	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
+		return n
+	}
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if offset, ok := strings.CutPrefix(name, "RTMIN"); ok {
+		n, err := strconv.Atoi("0" + strings.TrimPrefix(offset, "+"))
+		if err == nil && n <= 30 {
+			return 34 + n
+		}
+		return 0
+	}
+	return signals[name]
+}
+
+// SignalName is what people call a signal; empty when it is unknown.
+func SignalName(s string) string {
+	n := signalNumber(s)
+	for name, number := range signals {
+		if number == n {
+			return "SIG" + name
+		}
+	}
+	if n > 0 {
+		return "signal " + strconv.Itoa(n)
+	}
+	return ""
 }

@@ -1,45 +1,39 @@
 // Package docker is the source that sees the containers of one Docker Engine.
 //
-// It subscribes to the engine's events first and lists second, so that nothing
-// falls in between; after that it follows the events, reads again what they
-// touch, and lists everything every 30 seconds and whenever something does not
-// add up. Docker's event stream has no heartbeat: a ping on a connection of its
-// own, every five seconds, notices an engine that has gone silent.
+// It subscribes to the engine's events before it lists, so that nothing falls in between;
+// then it inspects what events touch, and lists everything every 30 seconds and whenever
+// something does not add up. A container that gets a signal to stop counts as leaving from
+// the event alone.
 //
-// A container that gets a signal to stop counts as leaving at once, from the event
-// alone, while it still runs and finishes what it has.
-//
-// Containers become services like this: by the label fairway.service, whose
-// value is the service's whole ID, so that copies on several engines are one
-// service; else by Compose's project and service, as "<project>-<service>@<source>";
-// else each container is a service of its own, "<container name>@<source>". A
-// one-off container of Compose (`docker compose run`) is on its own, too.
-// Containers that belong to a Swarm service, by the label
-// com.docker.swarm.service.id, are left out: the tasks of a Swarm are another
-// source's business.
+// A container belongs to the service that its label fairway.service names, whose value is
+// the whole ID, so that copies on several engines are one service; else to that of Compose,
+// "<project>-<service>@<source>"; else it is one of its own, "<container name>@<source>",
+// as are one-off containers of Compose. Tasks of a Swarm are another source's.
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
 	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/dockerapi"
 )
 
-// The rhythm of the source.
 const (
 	relistEvery = 30 * time.Second
 	relistFirst = time.Second            // after the first list, since a stream begins a moment late
 	relistSoon  = 500 * time.Millisecond // between two lists at least
 
-	// A broken connection is tried again so often that the answer is current
-	// within two seconds after the engine is back.
+	// With these an answer is current within two seconds after the engine is back.
 	connectDeadline    = 2 * time.Second
 	connectDeadlineSSH = 10 * time.Second
 	backoffFirst       = 100 * time.Millisecond
@@ -56,8 +50,7 @@ type Options struct {
 	Name string
 	// Client reaches the engine.
 	Client *dockerapi.Client
-	// SelfID is the ID of the container Fairway runs in, as SelfID finds it;
-	// empty when it runs outside any container.
+	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
 	Logger *slog.Logger
 }
@@ -75,9 +68,7 @@ func New(o Options) (*Source, error) {
 	if o.Name == "" || o.Client == nil {
 		return nil, errors.New("docker source: name and client are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return &Source{
 		name:   o.Name,
 		client: o.Client,
@@ -89,9 +80,8 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return s.name }
 
-// Run follows the engine until ctx ends. It connects again for ever: each broken
-// connection is one failed answer, and while the engine stays away each new
-// reason is another.
+// Run follows the engine until ctx ends. Each broken connection is one failed answer, and
+// while the engine stays away each new reason is another.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	backoff := backoffFirst
 	reported := ""
@@ -107,23 +97,15 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 		if err.Error() != reported {
 			reported = err.Error()
 			s.log.Debug("connection to engine broke", "error", err)
-			select {
-			case out <- catalog.Answer{Err: err}:
-			case <-ctx.Done():
-				return
-			}
+			poll.Send(ctx, out, catalog.Answer{Err: err})
 		}
-		select {
-		case <-time.After(poll.Jitter(backoff)):
-		case <-ctx.Done():
-			return
-		}
+		_ = clock.Sleep(ctx, poll.Jitter(backoff))
 		backoff = min(2*backoff, backoffMost)
 	}
 }
 
-// session lives as long as one event stream. It returns whether it ever got as
-// far as an answer, and why it ended.
+// session lives as long as one event stream. It returns whether it has answered, and why
+// it ended.
 func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{Source: s, out: out, results: make(chan func()), inflight: make(map[string]bool)}
@@ -148,8 +130,7 @@ func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced
 	return f.answered, err
 }
 
-// eventFilters leaves the events out that nothing here depends on, above all
-// the exec events that every run of a health check makes.
+// eventFilters leaves out what nothing depends on, above all the execs of health checks.
 func eventFilters() map[string][]string {
 	return map[string][]string{
 		"type": {"container", "network"},
@@ -159,3 +140,34 @@ func eventFilters() map[string][]string {
 		},
 	}
 }
+
+// The traces of a container: what Docker mounts over files of its processes, out of a
+// directory of the container (field 4 and 5 of a line of proc(5) mountinfo), and the end
+// of the path of its control group, "/docker/<id>" or "…/docker-<id>.scope".
+var (
+	mountTrace = regexp.MustCompile(`/containers/([0-9a-f]{64})/[^/ ]* /etc/(hostname|hosts|resolv\.conf) `)
+	groupTrace = regexp.MustCompile(`(?m):/(?:.*/)?(?:docker-)?([0-9a-f]{64})(?:\.scope)?\s*$`)
+	nameTrace  = regexp.MustCompile(`^\s*([0-9a-f]{12})\s*$`)
+)
+
+// SelfID returns the ID of the container that this process runs in, or "" when
+// it runs in none or the traces do not say. root is the file system as the process
+// sees it: os.DirFS("/"). Where only a host name that looks like a short ID says it, and
+// Docker's mark /.dockerenv is there, it is a prefix of the ID.
+func SelfID(root fs.FS) string {
+	for _, trace := range []struct {
+		file string
+		text *regexp.Regexp
+	}{{"proc/self/mountinfo", mountTrace}, {"proc/self/cgroup", groupTrace}, {"etc/hostname", nameTrace}} {
+		if _, err := fs.Stat(root, ".dockerenv"); err != nil && trace.text == nameTrace {
+			continue
+		}
+		text, _ := fs.ReadFile(root, trace.file) // one that cannot be read says nothing
+		if m := trace.text.FindSubmatch(text); m != nil {
+			return string(m[1])
+		}
+	}
+	return ""
+}
+
+func isFullID(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }

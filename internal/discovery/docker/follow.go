@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,10 +13,8 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// follower is the loop of one session. The loop itself never waits for the
-// engine: calls run beside it and hand their results back, so that an event is
-// acted upon at once even while a list is under way or one container's
-// inspection hangs.
+// follower is the loop of one session. It never waits for the engine: calls run beside it
+// and hand their results back.
 type follower struct {
 	*Source
 	out      chan<- catalog.Answer
@@ -37,9 +36,7 @@ type follower struct {
 func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent <-chan error) error {
 	for {
 		f.startJobs(ctx)
-		if !f.answer(ctx) {
-			return ctx.Err()
-		}
+		f.answer(ctx)
 		timer := f.nextList()
 		select {
 		case <-ctx.Done():
@@ -61,8 +58,7 @@ func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent 
 	}
 }
 
-// nextList returns a channel that yields when it is time to list; nil while a
-// list is under way.
+// nextList yields when it is time to list; nil while a list is under way.
 func (f *follower) nextList() <-chan time.Time {
 	if f.listing {
 		return nil
@@ -72,30 +68,22 @@ func (f *follower) nextList() <-chan time.Time {
 
 // event acts on one event. What it says by itself is answered at once.
 func (f *follower) event(ctx context.Context, e dockerapi.Event) {
-	if f.world.leavingRunning(e) {
-		// Answer that it stopped before answering that it is gone: while its absence
-		// waits for confirmation, it must not look alive.
-		f.world.stopped(e.ID)
-		f.answer(ctx)
+	if f.world.stopsBefore(e) {
+		f.answer(ctx) // while its absence waits for confirmation, it must not look alive
 	}
 	if f.world.event(e, time.Now()) {
 		f.relist(0) // it is about something unknown
 	}
 }
 
-// relist asks for a list after d, or sooner if one is planned sooner; lists
-// keep a distance.
+// relist asks for a list after d at the latest; lists keep a distance.
 func (f *follower) relist(d time.Duration) {
-	at := time.Now().Add(d)
-	if earliest := f.listBegan.Add(relistSoon); at.Before(earliest) {
-		at = earliest
-	}
+	at := time.Now().Add(max(d, time.Until(f.listBegan.Add(relistSoon))))
 	if at.Before(f.relistAt) {
 		f.relistAt = at
 	}
 }
 
-// startJobs starts the calls that are due.
 func (f *follower) startJobs(ctx context.Context) {
 	if !f.listing && !time.Now().Before(f.relistAt) {
 		f.startList(ctx)
@@ -112,16 +100,11 @@ func (f *follower) startJobs(ctx context.Context) {
 // job runs call beside the loop; what it returns is run by the loop.
 func (f *follower) job(ctx context.Context, call func() func()) {
 	f.jobs.Go(func() {
-		apply := call()
-		select {
-		case f.results <- apply:
-		case <-ctx.Done():
-		}
+		poll.Send(ctx, f.results, call())
 	})
 }
 
-// startList lists networks and containers and, once in a session, asks about
-// the machine.
+// startList lists networks and containers and, once in a session, asks about the machine.
 func (f *follower) startList(ctx context.Context) {
 	f.listing = true
 	f.listBegan = time.Now()
@@ -158,21 +141,14 @@ func (f *follower) confirm() {
 	}
 }
 
-// listing is everything that a list brings.
 type listing struct {
 	info       *dockerapi.Info // nil when it was not asked for
 	networks   []dockerapi.Network
 	containers []dockerapi.Container
 }
 
-// list makes the calls of a list. A panic in decoding what the engine sent is
-// one more way to fail.
 func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("docker list: panic: %v", r)
-		}
-	}()
+	defer daemon.Recover(&err)
 	if info {
 		i, err := c.Info(ctx)
 		if err != nil {
@@ -187,10 +163,9 @@ func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err e
 	return l, err
 }
 
-// startInspect reads one container. One that cannot be read is left as the list
-// has it until the next list, which comes soon: an engine that hangs over one sick
-// container must not hide the others, and one that was merely slow, as it is
-// about a container that it is just starting, must not keep it waiting.
+// startInspect reads one container. One that cannot be read is left as the list has it
+// until the next list, which comes soon: it must not hide the others, and one that is just
+// being started must not wait long.
 func (f *follower) startInspect(ctx context.Context, id string) {
 	f.inflight[id] = true
 	mark := f.world.mark(time.Now())
@@ -215,11 +190,7 @@ func (f *follower) startInspect(ctx context.Context, id string) {
 }
 
 func inspect(ctx context.Context, c *dockerapi.Client, id string) (container dockerapi.Container, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("docker inspect: panic: %v", r)
-		}
-	}()
+	defer daemon.Recover(&err)
 	ctx, cancel := context.WithTimeout(ctx, inspectDeadline)
 	defer cancel()
 	if container, err = c.ContainerInspect(ctx, id); err == nil && container.ID != id {
@@ -228,33 +199,24 @@ func inspect(ctx context.Context, c *dockerapi.Client, id string) (container doc
 	return container, err
 }
 
-// answer sends what is known, if it is due or says something new, and returns
-// false when ctx ended. Nothing is said before the first list of a session, and
-// before the urgent inspections of that list have ended.
-func (f *follower) answer(ctx context.Context) bool {
-	if f.listed == 0 || !f.answered && f.world.urgent() {
-		return true
+// answer sends what is known, if it is due or new. It waits for the first list of a
+// session and its urgent inspections.
+func (f *follower) answer(ctx context.Context) {
+	if f.listed == 0 || !f.answered && len(f.world.urgent) > 0 {
+		return
 	}
-	changed := f.world.changed(len(f.inflight) == 0)
-	if !changed && !f.due {
-		return true
+	if changed := f.world.changed(len(f.inflight) == 0); !changed && !f.due {
+		return
 	}
 	services, doubtful := f.world.services()
-	// What was missed while there was no connection, or before this run, is
-	// doubtful, too.
+	// What was missed without a connection, or before this run, is doubtful, too.
 	doubtful = doubtful || !f.answered
 	if doubtful {
 		f.vanished = time.Now()
 	}
-	a := catalog.Answer{Services: services, Nodes: f.world.nodes(), Certain: f.vanished.IsZero()}
-	select {
-	case f.out <- a:
-	case <-ctx.Done():
-		return false
-	}
+	poll.Send(ctx, f.out, catalog.Answer{Services: services, Nodes: slices.Clone(f.world.nodes), Certain: f.vanished.IsZero()})
 	f.answered, f.due = true, false
 	if doubtful {
 		f.confirm()
 	}
-	return true
 }

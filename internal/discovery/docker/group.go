@@ -1,8 +1,6 @@
 package docker
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// The labels that decide which service a container belongs to.
 const (
 	labelService        = catalog.ServiceLabel
 	labelComposeProject = "com.docker.compose.project"
@@ -20,186 +17,79 @@ const (
 	labelSwarmService   = "com.docker.swarm.service.id"
 )
 
-// group is what the containers of one service have in common. Exactly one of
-// the three ways is used: a name of their own, Compose's project and service,
-// or one container's ID. It is a struct and not a joined text, so that nobody
-// can land in another's group by clever spelling.
+// group is what the containers of one service have in common.
 type group struct {
-	name             string
-	project, service string
-	container, label string // label: the container's name
+	// name is what the service is called, id its ID.
+	name, id string
+	// other is its ID while an older group has id. It spells with a "~", which no name has,
+	// what id blurs. A service that containers name has none: they mean the same one.
+	other string
+	// container is set for a container on its own.
+	container string
 }
 
-// groupOf says which service a container belongs to. Labels with values that
-// cannot be names are as good as absent.
-func groupOf(c dockerapi.Container) group {
+// groupOf says which service a container belongs to. Labels that are no names do not count.
+func groupOf(c dockerapi.Container, source string) group {
 	if name := c.Labels[labelService]; catalog.IsName(name) {
-		return group{name: name}
+		return group{name: name, id: name}
 	}
+	at := "@" + source
 	project, service := c.Labels[labelComposeProject], c.Labels[labelComposeService]
 	oneOff := strings.EqualFold(c.Labels[labelComposeOneOff], "true")
 	if catalog.IsName(project) && catalog.IsName(service) && !oneOff {
-		return group{project: project, service: service}
+		name := project + "-" + service
+		return group{name: name, id: name + at, other: project + "~" + service + at}
 	}
-	label := c.Name
-	if !catalog.IsName(label) {
-		label = shortID(c.ID)
+	name := c.Name
+	if !catalog.IsName(name) {
+		name = shortID(c.ID)
 	}
-	return group{container: c.ID, label: label}
+	return group{name: name, id: name + at, other: name + "~" + shortID(c.ID) + at, container: c.ID}
 }
 
-// plain is the name of the service.
-func (g group) plain() string {
-	switch {
-	case g.name != "":
-		return g.name
-	case g.project != "":
-		return g.project + "-" + g.service
-	default:
-		return g.label
-	}
-}
+// members are the instances of each group, at least one.
+type members map[group][]*catalog.Instance
 
-// unmistakable is a name that no other group can have: it spells with a "~",
-// which no name contains, what the plain name blurs.
-func (g group) unmistakable() string {
-	if g.project != "" {
-		return g.project + "~" + g.service
-	}
-	return g.label + "~" + shortID(g.container)
-}
-
-// id returns the service's ID by its plain name.
-func (g group) id(source string) string {
-	if g.name != "" {
-		return g.name
-	}
-	return g.plain() + "@" + source
-}
-
-func (g group) compare(other group) int {
-	return cmp.Or(strings.Compare(g.name, other.name), strings.Compare(g.project, other.project),
-		strings.Compare(g.service, other.service), strings.Compare(g.label, other.label), strings.Compare(g.container, other.container))
-}
-
-// groups makes services out of instances. A service is built again only when
-// one of its instances changed, so that the others keep their pointers.
-//
-// Two groups can have the same plain name: Compose's "a-b" with "c" and "a" with
-// "b-c", or a lone container named like either. They are strangers, so they do
-// not become one service: the oldest has the plain name, the others are told
-// apart by their unmistakable one.
-type groups struct {
-	source  string
-	members map[group]map[string]*catalog.Instance // by instance ID
-	claims  map[string]map[group]bool              // plain ID → who would have it
-	built   map[group]*catalog.Service
-	stale   map[group]bool // to be built again
-}
-
-func newGroups(source string) *groups {
-	return &groups{
-		source:  source,
-		members: make(map[group]map[string]*catalog.Instance),
-		claims:  make(map[string]map[group]bool),
-		built:   make(map[group]*catalog.Service),
-		stale:   make(map[group]bool),
-	}
-}
-
-// put adds an instance to a group, in place of the one of the same ID.
-func (gs *groups) put(g group, i *catalog.Instance) {
-	id := g.id(gs.source)
-	if gs.members[g] == nil {
-		gs.members[g] = make(map[string]*catalog.Instance)
-		if gs.claims[id] == nil {
-			gs.claims[id] = make(map[group]bool)
-		}
-		gs.claims[id][g] = true
-	}
-	gs.members[g][i.ID] = i
-	gs.touch(id)
-}
-
-// remove takes an instance out of a group.
-func (gs *groups) remove(g group, instance string) {
-	id := g.id(gs.source)
-	gs.touch(id)
-	delete(gs.members[g], instance)
-	if len(gs.members[g]) > 0 {
-		return
-	}
-	delete(gs.members, g)
-	delete(gs.claims[id], g)
-	if len(gs.claims[id]) == 0 {
-		delete(gs.claims, id)
-	}
-}
-
-// touch has everybody with this plain ID built again.
-func (gs *groups) touch(id string) {
-	for g := range gs.claims[id] {
-		gs.stale[g] = true
-	}
-}
-
-// services returns all services, in no particular order, and whether an ID is
-// gone since the last call.
-func (gs *groups) services() (list []*catalog.Service, vanished bool) {
-	lost := make(map[string]bool)
-	for g := range gs.stale {
-		if s := gs.built[g]; s != nil {
-			lost[s.ID] = true
-		}
-		delete(gs.built, g)
-		if len(gs.members[g]) > 0 {
-			gs.built[g] = gs.build(g)
-		}
-	}
-	// Only a group that was built again can have taken over a lost ID.
-	for g := range gs.stale {
-		if s := gs.built[g]; s != nil {
-			delete(lost, s.ID)
-		}
-	}
-	clear(gs.stale)
-	return slices.AppendSeq(make([]*catalog.Service, 0, len(gs.built)), maps.Values(gs.built)), len(lost) > 0
-}
-
-// build makes the service of a group with at least one member.
-func (gs *groups) build(g group) *catalog.Service {
-	s := &catalog.Service{ID: g.id(gs.source), Name: g.plain(), Source: gs.source, Created: gs.created(g)}
-	if !gs.oldest(g) {
-		s.ID = g.unmistakable() + "@" + gs.source
-	}
-	for _, i := range gs.members[g] {
-		s.Instances = append(s.Instances, i)
-	}
-	slices.SortFunc(s.Instances, func(a, b *catalog.Instance) int { return strings.Compare(a.ID, b.ID) })
-	return s
-}
-
-// oldest reports whether g is the first among those with its plain ID.
-func (gs *groups) oldest(g group) bool {
-	for other := range gs.claims[g.id(gs.source)] {
-		if other == g {
-			continue
-		}
-		mine, others := gs.created(g), gs.created(other)
-		if order := cmp.Or(mine.Compare(others), g.compare(other)); order > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// created is when the oldest member of a group was created.
-func (gs *groups) created(g group) time.Time {
-	var oldest time.Time
-	for _, i := range gs.members[g] {
-		if oldest.IsZero() || i.Created.Before(oldest) {
+func (m members) created(g group) time.Time {
+	oldest := m[g][0].Created
+	for _, i := range m[g] {
+		if i.Created.Before(oldest) {
 			oldest = i.Created
 		}
 	}
 	return oldest
+}
+
+// older reports whether a group goes before another one with its ID.
+func (m members) older(g, than group) bool {
+	if order := m.created(g).Compare(m.created(than)); order != 0 {
+		return order < 0
+	}
+	return g.other < than.other
+}
+
+// services makes the service of each group, by ID; one that says the same as in before
+// keeps its pointer. Groups with one ID, such as Compose's "a-b" with "c" and "a" with
+// "b-c", are strangers: the oldest has the ID.
+func (m members) services(source string, before map[string]*catalog.Service) map[string]*catalog.Service {
+	first := make(map[string]group, len(m))
+	for g := range m {
+		if other, taken := first[g.id]; !taken || m.older(g, other) {
+			first[g.id] = g
+		}
+	}
+	next := make(map[string]*catalog.Service, len(m))
+	for g, instances := range m {
+		slices.SortFunc(instances, func(a, b *catalog.Instance) int { return strings.Compare(a.ID, b.ID) })
+		id := g.id
+		if first[id] != g {
+			id = g.other
+		}
+		if old := before[id]; old != nil && old.Name == g.name && slices.Equal(old.Instances, instances) {
+			next[id] = old
+			continue
+		}
+		next[id] = &catalog.Service{ID: id, Name: g.name, Source: source, Created: m.created(g), Instances: instances}
+	}
+	return next
 }

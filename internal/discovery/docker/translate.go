@@ -2,11 +2,9 @@ package docker
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,21 +29,17 @@ type view struct {
 	find    func(id string) *dockerapi.Container // nil when there is none
 }
 
-// onHost reports whether Fairway is on the engine's machine and in its network
-// namespace.
+// onHost reports whether Fairway is in the network namespace of the engine's machine.
 func (v *view) onHost() bool {
 	return v.host.Local && (v.selfID == "" || v.self != nil && v.self.NetworkMode == "host")
 }
 
-// bridged reports whether the engine's bridges are within Fairway's reach.
 func (v *view) bridged() bool { return v.onHost() && !v.enclosed }
 
-// maxStackDepth bounds how far one container's network stack is followed into
-// another's.
+// maxStackDepth bounds how far network stacks of other containers are followed.
 const maxStackDepth = 4
 
-// instance translates a container. leaving is when it got a signal to stop,
-// zero for never.
+// instance translates a container. leaving is when it got a signal to stop; zero for never.
 func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string) *catalog.Instance {
 	i := &catalog.Instance{
 		ID:      c.ID,
@@ -69,7 +63,6 @@ func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string)
 	return i
 }
 
-// state says whether a container can serve.
 func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.State, string) {
 	if !leaving.IsZero() && (c.Status == "running" || c.Status == "paused") {
 		if name := daemon.SignalName(signal); name != "" {
@@ -98,8 +91,7 @@ func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.Sta
 	}
 }
 
-// stack returns the container whose network stack c uses: c itself, unless it
-// was started in another one's.
+// stack returns the container whose network stack c uses.
 func (v *view) stack(c dockerapi.Container) dockerapi.Container {
 	for range maxStackDepth {
 		id, ok := strings.CutPrefix(c.NetworkMode, "container:")
@@ -115,8 +107,7 @@ func (v *view) stack(c dockerapi.Container) dockerapi.Container {
 	return dockerapi.Container{}
 }
 
-// addresses returns the addresses of a network stack, sorted by network, then
-// by host.
+// addresses returns the addresses of a network stack, sorted.
 func (v *view) addresses(c dockerapi.Container) []catalog.Address {
 	if c.NetworkMode == daemon.HostNetwork {
 		a := catalog.Address{Host: v.host.Name, Network: daemon.HostNetwork, Reach: catalog.ReachNone}
@@ -137,8 +128,7 @@ func (v *view) addresses(c dockerapi.Container) []catalog.Address {
 	return daemon.SortAddresses(list)
 }
 
-// reach says how Fairway gets to a network. An internal network is no
-// different: it has no way out, but the host is on its bridge.
+// reach says how Fairway gets to a network; to an internal one over the host's bridge.
 func (v *view) reach(at dockerapi.Attachment) catalog.Reach {
 	if v.self != nil {
 		for _, mine := range v.self.Attachments {
@@ -153,44 +143,29 @@ func (v *view) reach(at dockerapi.Attachment) catalog.Reach {
 	return catalog.ReachNone
 }
 
-// ports returns the ports a container declares, and for each where Fairway can
-// dial it through the host. stack is the container whose network stack it uses.
+// ports returns the ports a container declares, with where Fairway dials each through the
+// host. stack is the container whose network stack it uses.
 func (v *view) ports(c, stack dockerapi.Container) []catalog.Port {
-	published := make(map[portKey]dockerapi.Port)
+	best := make(map[daemon.PortKey]dockerapi.Port)
 	for _, p := range stack.Ports {
-		if p.HostPort == 0 || v.publishedAt(p) == "" {
-			continue
-		}
-		k := portKey{p.Number, p.Protocol}
-		if best, ok := published[k]; !ok || morePublic(p, best) {
-			published[k] = p
+		k := daemon.PortKey{Number: p.Number, Protocol: p.Protocol}
+		if than, ok := best[k]; p.HostPort > 0 && v.publishedAt(p) != "" && (!ok || morePublic(p, than)) {
+			best[k] = p
 		}
 	}
-	numbers := make(map[portKey]bool)
-	for _, p := range c.Exposed {
-		numbers[portKey{p.Number, p.Protocol}] = true
-	}
-	for _, p := range c.Ports {
-		numbers[portKey{p.Number, p.Protocol}] = true
-	}
-	var list []catalog.Port
-	for k := range numbers {
-		port := catalog.Port{Number: k.number, Protocol: k.protocol}
-		if p, ok := published[k]; ok {
-			port.Published = v.publishedAt(p)
+	published := make(map[daemon.PortKey]string)
+	for _, p := range slices.Concat(c.Exposed, c.Ports) {
+		k := daemon.PortKey{Number: p.Number, Protocol: p.Protocol}
+		if at, ok := best[k]; ok {
+			published[k] = v.publishedAt(at)
+		} else {
+			published[k] = ""
 		}
-		list = append(list, port)
 	}
-	return daemon.SortPorts(list)
+	return daemon.Ports(published)
 }
 
-type portKey struct {
-	number   uint16
-	protocol string
-}
-
-// morePublic orders the places where one port is published: every address of
-// the host before a certain one, IPv4 before IPv6, lower before higher.
+// morePublic prefers every address of the host, then IPv4, then the lower one.
 func morePublic(p, than dockerapi.Port) bool {
 	rank := func(p dockerapi.Port) int {
 		r := 0
@@ -207,10 +182,8 @@ func morePublic(p, than dockerapi.Port) bool {
 
 func anyAddress(ip netip.Addr) bool { return !ip.IsValid() || ip.IsUnspecified() }
 
-// publishedAt returns where Fairway dials a published port; empty when it
-// cannot. From inside a container of the engine's machine the published ports
-// are behind addresses that differ from one set-up to the next, so they are not
-// used there.
+// publishedAt returns where Fairway dials a published port; empty when it cannot. A
+// container on the engine's machine cannot: the address differs between set-ups.
 func (v *view) publishedAt(p dockerapi.Port) string {
 	host := ""
 	switch {
@@ -223,7 +196,7 @@ func (v *view) publishedAt(p dockerapi.Port) string {
 	default:
 		host = p.HostIP.Unmap().String()
 	}
-	return net.JoinHostPort(host, strconv.Itoa(int(p.HostPort)))
+	return daemon.HostPort(host, p.HostPort)
 }
 
 // shortID is the form in which people see a container ID.
@@ -234,7 +207,6 @@ func shortID(id string) string {
 	return id
 }
 
-// view returns the view of the moment.
 func (w *world) view() *view {
 	v := &view{place: w.place, drivers: w.drivers, find: func(id string) *dockerapi.Container {
 		if e := w.containers[id]; e != nil && e.known {
@@ -248,8 +220,7 @@ func (w *world) view() *view {
 	return v
 }
 
-// self returns the entry of Fairway's own container; nil when the engine does
-// not have it.
+// self returns the entry of Fairway's own container; nil for none.
 func (w *world) self() *entry {
 	if w.place.selfID == "" {
 		return nil
@@ -260,8 +231,6 @@ func (w *world) self() *entry {
 	return nil
 }
 
-// findSelf completes the ID of Fairway's container where only its beginning is
-// known.
 func (w *world) findSelf(listed map[string]bool) {
 	if w.place.selfID == "" || isFullID(w.place.selfID) {
 		return
@@ -274,29 +243,27 @@ func (w *world) findSelf(listed map[string]bool) {
 	}
 }
 
-// refresh translates a container again after its facts changed, and with it
-// those whose translation depends on it. details is true when nothing waits for
-// the result unless it changes how the container serves.
+// refresh translates a container, and those that depend on it, again. details is true when
+// nothing waits for the result unless it changes how the container serves.
 func (w *world) refresh(e *entry, details bool) {
 	w.translate(w.view(), e, details)
 	w.refreshDependents(e.facts.ID)
 }
 
-// refreshDependents translates those again that see id's network stack: all of
-// them for Fairway's own container, else those that share it.
+// refreshDependents translates those that see id's network stack: for Fairway's own all.
 func (w *world) refreshDependents(id string) {
 	if id == w.place.selfID {
 		w.refreshAll()
 		return
 	}
-	for sharer := range w.sharers {
-		if e := w.containers[sharer]; e.facts.NetworkMode == "container:"+id {
+	sharing := "container:" + id
+	for _, e := range w.containers {
+		if e.facts.NetworkMode == sharing {
 			w.translate(w.view(), e, false)
 		}
 	}
 }
 
-// refreshAll translates every container again.
 func (w *world) refreshAll() {
 	v := w.view()
 	for _, e := range w.containers {
@@ -304,21 +271,14 @@ func (w *world) refreshAll() {
 	}
 }
 
-// translate makes the instance of a container. It keeps the pointer of one that
-// did not change.
+// translate makes the instance of a container, and keeps the pointer of an equal one.
 func (w *world) translate(v *view, e *entry, details bool) {
 	if !e.known || e.facts.Labels[labelSwarmService] != "" {
 		return // labels never change, so it never was one of ours
 	}
-	next := v.instance(e.facts, e.leaving, e.signal)
-	g := groupOf(e.facts)
-	if e.instance != nil {
-		if e.group == g && reflect.DeepEqual(e.instance, next) {
-			return
-		}
-		if e.group != g {
-			w.groups.remove(e.group, e.facts.ID)
-		}
+	next, g := v.instance(e.facts, e.leaving, e.signal), groupOf(e.facts, v.source)
+	if e.instance != nil && e.group == g && reflect.DeepEqual(e.instance, next) {
+		return
 	}
 	if details && e.instance != nil && e.instance.State == next.State && slices.Equal(e.instance.Addresses, next.Addresses) {
 		w.details = true
@@ -326,5 +286,4 @@ func (w *world) translate(v *view, e *entry, details bool) {
 		w.fresh = true
 	}
 	e.instance, e.group = next, g
-	w.groups.put(g, next)
 }

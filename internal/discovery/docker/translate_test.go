@@ -178,7 +178,7 @@ func TestGroups(t *testing.T) {
 		{"a\nb", nil, "0123456789ab@docker"},
 	} {
 		c := dockerapi.Container{ID: "0123456789abcdef", Name: tt.name, Labels: tt.labels}
-		if got := groupOf(c).id("docker"); got != tt.want {
+		if got := groupOf(c, "docker").id; got != tt.want {
 			t.Errorf("%q %v: %s, want %s", tt.name, tt.labels, got, tt.want)
 		}
 	}
@@ -188,44 +188,45 @@ func TestGroups(t *testing.T) {
 // same by accident or on purpose do not become one service, that the oldest has
 // the plain name, and that the others get it when the oldest is gone.
 func TestStrangersStayApart(t *testing.T) {
-	gs := newGroups("docker")
-	put := func(id string, age int, g group) {
-		gs.put(g, &catalog.Instance{ID: id, Created: time.Unix(int64(1000-age), 0)})
-	}
-	ids := func() string {
-		list, _ := gs.services()
-		var ids []string
-		for _, s := range list {
-			line := s.ID
-			for _, i := range s.Instances {
-				line += " " + i.ID
-			}
-			ids = append(ids, line)
-		}
-		slices.Sort(ids)
-		return strings.Join(ids, ", ")
+	m := members{}
+	put := func(id string, age int, c dockerapi.Container) group {
+		g := groupOf(c, "docker")
+		m[g] = append(m[g], &catalog.Instance{ID: id, Created: time.Unix(int64(1000-age), 0)})
+		return g
 	}
 	check := func(want string) {
 		t.Helper()
-		if got := ids(); got != want {
+		var ids []string
+		for id, s := range m.services("docker", nil) {
+			if s.ID != id || s.Name != "a-b-c" {
+				t.Errorf("%s is %+v", id, s)
+			}
+			for _, i := range s.Instances {
+				id += " " + i.ID
+			}
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		if got := strings.Join(ids, ", "); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
-	old, young := group{project: "a-b", service: "c"}, group{project: "a", service: "b-c"}
-	lone := group{container: "lone0", label: "a-b-c"}
-	put("2", 20, young)
+	compose := func(project, service string) dockerapi.Container {
+		return dockerapi.Container{Labels: map[string]string{labelComposeProject: project, labelComposeService: service}}
+	}
+	young := put("2", 20, compose("a", "b-c"))
 	check("a-b-c@docker 2")
-	put("1", 30, old)
-	put("1b", 1, old)
+	old := put("1", 30, compose("a-b", "c"))
+	put("1b", 1, compose("a-b", "c"))
 	check("a-b-c@docker 1 1b, a~b-c@docker 2")
-	put("lone0", 10, lone)
+	lone := put("lone0", 10, dockerapi.Container{ID: "lone0", Name: "a-b-c"})
 	check("a-b-c@docker 1 1b, a-b-c~lone0@docker lone0, a~b-c@docker 2")
-	gs.remove(old, "1")
+	m[old] = m[old][1:]
 	check("a-b-c@docker 2, a-b-c~lone0@docker lone0, a-b~c@docker 1b")
-	gs.remove(young, "2")
-	gs.remove(old, "1b")
+	delete(m, young)
+	delete(m, old)
 	check("a-b-c@docker lone0")
-	gs.remove(lone, "lone0")
+	delete(m, lone)
 	check("")
 }
 

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,53 +13,45 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// listLag is how far the engine's list may lag behind its events: an event can
-// be sent before the change is in the list. What had an event so recently is
-// not taken from a list but inspected, which waits for the change.
+// listLag is how far a list may lag behind events. What had an event so recently is not
+// taken from a list but inspected, which waits for the change.
 const listLag = 3 * time.Second
 
-// goneFor is how long a destroyed container is remembered: longer than any call
-// takes that may still bring news of it.
+// goneFor is longer than any call takes that may bring news of a destroyed container.
 const goneFor = time.Minute
 
-// world is what is known about the containers of an engine. It makes no calls;
-// one goroutine uses it at a time.
+// world is what is known about the containers of an engine. It makes no calls; one
+// goroutine uses it at a time.
 //
-// A list has nearly everything about a container, an inspection the rest.
-// Containers whose inspection is outstanding are in doubt; those in urgent doubt
-// first.
+// A list has nearly everything about a container, an inspection the rest. Containers whose
+// inspection is outstanding are in doubt; those in urgent doubt first.
 type world struct {
 	place      place
-	node       *catalog.Node
+	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
-	groups     *groups
-	sharers    map[string]bool   // containers in another one's network stack
-	drivers    map[string]string // network ID → kind of network
+	built      map[string]*catalog.Service // of the newest answer, by ID
+	drivers    map[string]string           // network ID → kind of network
 
 	events  uint64          // number of the newest event
 	gone    map[string]mark // destroyed lately → that event
-	queue   []string        // in urgent doubt and not being read, in order
-	doubts  map[string]bool // in doubt → urgently
+	doubts  map[string]bool // to be inspected
+	urgent  map[string]bool // those of them that are awaited
 	fresh   bool            // something changed since the last answer
 	unsaid  bool            // a container went since then without an event
 	details bool            // only details changed that an inspection filled in
 }
 
-// leavingLimit is how long a container that got a signal to stop counts as leaving
-// while it still runs. It is longer than any usual grace period.
+// leavingLimit is how long a container that runs on after a signal to stop is leaving.
 const leavingLimit = 10 * time.Minute
 
-// entry is one container.
 type entry struct {
 	facts dockerapi.Container
 	// known is false until a list or an inspection had it.
 	known bool
-	// leaving is when it got a signal to stop, by the engine's clock; zero for
-	// never. signal is which.
+	// leaving is when it got a signal to stop, by the engine's clock, and signal which.
 	leaving time.Time
 	signal  string
-	// undecided is a signal of which only the container's configuration says
-	// whether it means to stop.
+	// undecided is a signal that only an inspection can interpret.
 	undecided   string
 	undecidedAt time.Time
 	// number and at are those of the newest event about it.
@@ -74,11 +67,10 @@ func newWorld(source string, host dockerapi.Host, selfID string) *world {
 	return &world{
 		place:      place{source: source, host: host, selfID: selfID},
 		containers: make(map[string]*entry),
-		groups:     newGroups(source),
-		sharers:    make(map[string]bool),
 		drivers:    make(map[string]string),
 		gone:       make(map[string]mark),
 		doubts:     make(map[string]bool),
+		urgent:     make(map[string]bool),
 	}
 }
 
@@ -90,75 +82,56 @@ type mark struct {
 
 func (w *world) mark(now time.Time) mark { return mark{w.events, now} }
 
-// doubtAll is called when events may have been missed. What was known stays,
-// until it is read again.
+// doubtAll is called when events may have been missed.
 func (w *world) doubtAll() {
 	for id := range w.containers {
 		w.doubt(id, false)
 	}
 }
 
-// nextDoubt returns a container to inspect. Those in urgent doubt come first;
-// the others only once rest is true.
+// nextDoubt returns a container to inspect; one in no urgent doubt only with rest.
 func (w *world) nextDoubt(inflight map[string]bool, rest bool) (id string, ok bool) {
-	for i, id := range w.queue {
+	for id := range w.urgent {
 		if !inflight[id] {
-			w.queue = slices.Delete(w.queue, i, i+1)
 			return id, true
 		}
 	}
-	if rest {
-		for id := range w.doubts {
-			if !inflight[id] {
-				return id, true
-			}
+	for id := range w.doubts {
+		if rest && !inflight[id] {
+			return id, true
 		}
 	}
 	return "", false
 }
 
-// urgent reports whether something in urgent doubt is still to be read.
-func (w *world) urgent() bool {
-	for _, urgent := range w.doubts {
-		if urgent {
-			return true
-		}
-	}
-	return false
-}
-
-// needsInspection reports whether a list is not enough to say how the container
-// is reached: the ports of one that has no network stack of its own are only in
-// its configuration. One that is leaving may have come back.
+// needsInspection reports whether a list is not enough: the ports of one that has no
+// network stack of its own are only in its configuration, and one that is leaving may have
+// come back.
 func (e *entry) needsInspection() bool {
 	foreign := e.facts.NetworkMode == "host" || strings.HasPrefix(e.facts.NetworkMode, "container:")
 	return !e.facts.Inspected && foreign && e.facts.Status == "running" || !e.leaving.IsZero() || e.undecided != ""
 }
 
-// doubt asks for an inspection.
 func (w *world) doubt(id string, urgent bool) {
-	w.doubts[id] = urgent || w.doubts[id]
-	if urgent && !slices.Contains(w.queue, id) {
-		w.queue = append(w.queue, id)
+	w.doubts[id] = true
+	if urgent {
+		w.urgent[id] = true
 	}
 }
 
-// sure ends the doubt about a container.
 func (w *world) sure(id string) {
 	delete(w.doubts, id)
-	if i := slices.Index(w.queue, id); i >= 0 {
-		w.queue = slices.Delete(w.queue, i, i+1)
-	}
+	delete(w.urgent, id)
 }
 
 // list takes in a list that began at m.
 func (w *world) list(l listing, m mark) {
 	if l.info != nil {
 		w.place.enclosed = l.info.Enclosed
-		w.node = &catalog.Node{
+		w.nodes = []*catalog.Node{{
 			ID: w.place.source, Name: l.info.Name, Source: w.place.source,
 			State: "ready", Address: w.place.host.Name, Engine: l.info.Version,
-		}
+		}}
 	}
 	clear(w.drivers)
 	for _, n := range l.networks {
@@ -193,13 +166,11 @@ func (w *world) list(l listing, m mark) {
 	w.refreshAll()
 }
 
-// newerThan reports whether a list that began at m may be older than what the
-// events said about the container.
+// newerThan reports whether a list that began at m may be older than an event.
 func (e *entry) newerThan(m mark) bool {
 	return !e.at.IsZero() && m.at.Sub(e.at) < listLag
 }
 
-// listed takes in one container of a list.
 func (w *world) listed(c dockerapi.Container, m mark) {
 	e := w.containers[c.ID]
 	if e == nil {
@@ -224,18 +195,17 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 		w.doubt(c.ID, false) // an event was missed
 	}
 	if e.facts.Inspected {
-		// What only an inspection has never changes, but for the time of the
-		// start, which is read again when in doubt.
+		// What only an inspection has never changes, but for the time of the start.
 		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
 		c.Started, c.Inspected = e.facts.Started, true
 	}
 	w.take(e, c)
 }
 
-// inspected takes in the result of an inspection that began at m. It returns
-// true when the container is on a network that is not known.
+// inspected takes in an inspection that began at m. It returns true when the container is
+// on a network that is not known.
 func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
-	urgent := w.doubts[c.ID]
+	urgent := w.urgent[c.ID]
 	if w.gone[c.ID].number > m.number {
 		return false
 	}
@@ -263,7 +233,6 @@ func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	})
 }
 
-// missing notes that an inspection that began at m found no such container.
 func (w *world) missing(id string, m mark) {
 	w.sure(id)
 	if e := w.containers[id]; e != nil && e.number > m.number {
@@ -274,8 +243,7 @@ func (w *world) missing(id string, m mark) {
 	w.remove(id)
 }
 
-// unreadable notes that an inspection that began at m failed. What events have said
-// since is still to be read.
+// unreadable notes that an inspection that began at m failed.
 func (w *world) unreadable(id string, m mark) {
 	w.sure(id)
 	e := w.containers[id]
@@ -298,9 +266,6 @@ func (w *world) take(e *entry, c dockerapi.Container) {
 		e.facts = c
 	}
 	e.known = true
-	if strings.HasPrefix(c.NetworkMode, "container:") {
-		w.sharers[c.ID] = true
-	}
 	w.settle(e)
 }
 
@@ -309,12 +274,11 @@ func (w *world) settle(e *entry) {
 	if e.facts.Status != "running" && e.facts.Status != "paused" {
 		e.leaving, e.undecided = time.Time{}, ""
 	}
-	if e.needsInspection() && w.doubts[e.facts.ID] {
+	if e.needsInspection() && w.urgent[e.facts.ID] {
 		w.doubt(e.facts.ID, true)
 	}
 }
 
-// remove forgets a container.
 func (w *world) remove(id string) {
 	w.sure(id)
 	e := w.containers[id]
@@ -322,17 +286,12 @@ func (w *world) remove(id string) {
 		return
 	}
 	delete(w.containers, id)
-	delete(w.sharers, id)
-	if e.instance != nil {
-		w.groups.remove(e.group, id)
-		w.fresh = true
-	}
+	w.fresh = w.fresh || e.instance != nil
 	w.refreshDependents(id)
 }
 
-// changed reports whether there is something new to answer, and forgets it.
-// Details that inspections fill in one by one after a list are worth one
-// answer at the end, which is when idle is true and nothing is in doubt.
+// changed reports whether there is something new to answer, and forgets it. Details are
+// worth one answer at the end, when idle is true and nothing is in doubt.
 func (w *world) changed(idle bool) bool {
 	if w.details && idle && len(w.doubts) == 0 {
 		w.fresh = true
@@ -344,19 +303,110 @@ func (w *world) changed(idle bool) bool {
 	return true
 }
 
-// services returns all services, and whether one is gone since the last call
-// without an event, which has to be confirmed.
+// services returns all services, and whether one is gone since the last call without an
+// event, which has to be confirmed.
 func (w *world) services() (list []*catalog.Service, doubtful bool) {
-	list, vanished := w.groups.services()
-	doubtful = vanished && w.unsaid
-	w.unsaid = false
-	return list, doubtful
+	m := make(members, len(w.built))
+	for _, e := range w.containers {
+		if e.instance != nil {
+			m[e.group] = append(m[e.group], e.instance)
+		}
+	}
+	next := m.services(w.place.source, w.built)
+	for id := range w.built {
+		doubtful = doubtful || w.unsaid && next[id] == nil
+	}
+	w.built, w.unsaid = next, false
+	return slices.AppendSeq(make([]*catalog.Service, 0, len(next)), maps.Values(next)), doubtful
 }
 
-// nodes returns the engine's machine.
-func (w *world) nodes() []*catalog.Node {
-	if w.node == nil {
-		return nil
+// event applies what an event says by itself and leaves the rest to an inspection. It
+// returns true when the event is about a container that should be known and is not.
+func (w *world) event(e dockerapi.Event, now time.Time) (unknown bool) {
+	id := e.ID
+	if e.Type == "network" {
+		if e.Action != "connect" && e.Action != "disconnect" {
+			return false
+		}
+		id = e.Attributes["container"]
 	}
-	return []*catalog.Node{w.node}
+	if id == "" || e.Type != "container" && e.Type != "network" {
+		return false
+	}
+	w.events++
+	if e.Type == "container" && e.Action == "destroy" {
+		w.gone[id] = w.mark(now)
+		w.remove(id)
+		return false
+	}
+	c := w.containers[id]
+	if c == nil {
+		c = &entry{facts: dockerapi.Container{ID: id}}
+		w.containers[id] = c
+		unknown = e.Type == "container" && e.Action != "create"
+	}
+	c.number, c.at = w.events, now
+	w.doubt(id, true)
+	switch {
+	case e.Type != "container":
+	case c.known:
+		w.apply(c, e)
+		w.refresh(c, false)
+	case e.Action == "kill":
+		// Whether it runs, and what the signal means to it, is still to be read.
+		c.undecided, c.undecidedAt = cmp.Or(e.Attributes["signal"], "SIGKILL"), e.Time
+	}
+	return unknown
+}
+
+// apply applies what an event says by itself.
+func (w *world) apply(c *entry, e dockerapi.Event) {
+	action, detail, _ := strings.Cut(e.Action, ":")
+	running := c.facts.Status == "running" || c.facts.Status == "paused"
+	switch action {
+	case "kill":
+		signal := e.Attributes["signal"]
+		switch {
+		case !running:
+		case daemon.IsStopping(signal, c.facts.StopSignal):
+			c.leaving, c.signal = e.Time, signal
+		case !c.facts.Inspected:
+			c.undecided, c.undecidedAt = signal, e.Time
+		}
+	case "stop":
+		if running && c.leaving.IsZero() {
+			c.leaving = e.Time
+		}
+	case "start":
+		c.leaving, c.undecided = time.Time{}, ""
+	case "die":
+		w.markStopped(c)
+	case "pause":
+		if running {
+			c.facts.Status = "paused"
+		}
+	case "health_status":
+		switch health := strings.TrimSpace(detail); health {
+		case "healthy", "unhealthy", "starting":
+			c.facts.Health = health
+		}
+	}
+}
+
+func (w *world) markStopped(c *entry) {
+	c.leaving, c.undecided = time.Time{}, ""
+	c.facts.Status = "exited"
+	c.facts.Health = ""
+}
+
+// stopsBefore notes that a container stopped when an event removes one that is known to
+// run, and reports whether it did.
+func (w *world) stopsBefore(e dockerapi.Event) bool {
+	c := w.containers[e.ID]
+	if e.Type != "container" || e.Action != "destroy" || c == nil || c.facts.Status != "running" || !c.leaving.IsZero() {
+		return false
+	}
+	w.markStopped(c)
+	w.refresh(c, false)
+	return true
 }

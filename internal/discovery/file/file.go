@@ -6,14 +6,13 @@
 //	    labels: {fairway.host: shop.example.com, fairway.path: /demo}
 //	    instances: [{address: "10.0.0.5:8080"}, {address: "10.0.0.6:8080", weight: 50}]
 //
-// The file is watched: its directory, so that it can be replaced by renaming
-// and mounted the way Kubernetes mounts its ConfigMaps, and its contents every
-// few seconds, for file systems without notices. A file that is missing, or that has
-// a fault anywhere, is an error and not an empty answer: what it said before stays
-// in force.
+// The file is watched by its directory, so that it can be replaced, and read every few
+// seconds, for file systems without notices. One that is missing or has a fault is an
+// error: what it said before stays in force.
 package file
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -21,25 +20,25 @@ import (
 	"log/slog"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
 	"fairway/internal/discovery/poll"
 	"fairway/internal/files"
 )
 
-// maxSize is the largest file that is read, in bytes.
 const maxSize = 16 << 20
 
-// rereadEvery bounds how late a change without a notice is seen, and how long
-// after the collector's five seconds a removal is confirmed.
+// rereadEvery bounds how late a change is seen, and a removal is confirmed.
 const rereadEvery = 2 * time.Second
 
-// settleFor is how long the file must be left alone after a notice before it is
-// read: an editor that writes in place is rarely done with the first write.
+// settleFor is how long the file must be left alone after a notice: an editor that writes
+// in place is rarely done with the first write.
 const settleFor = 20 * time.Millisecond
 
 // Options are what New needs. Name and Path are required.
@@ -63,15 +62,12 @@ type Source struct {
 	services []*catalog.Service // what the contents with this hash said
 }
 
-// New returns a source that does nothing until Run. The file need not exist
-// yet.
+// New returns a source that does nothing until Run. The file need not exist yet.
 func New(o Options) (*Source, error) {
 	if o.Name == "" || o.Path == "" {
 		return nil, errors.New("file source: name and path are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("file source: %w", err)
@@ -82,8 +78,7 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return s.name }
 
-// Run reads the file at once, on each notice of a change and every two seconds,
-// until ctx ends.
+// Run reads the file at once, on each notice of a change and every two seconds.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -94,7 +89,6 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	poll.Run(ctx, s.every, wake, out, s.answer)
 }
 
-// answer reads the file.
 func (s *Source) answer(context.Context) catalog.Answer {
 	data, err := files.Read(s.path, maxSize)
 	if err != nil {
@@ -108,11 +102,10 @@ func (s *Source) answer(context.Context) catalog.Answer {
 		s.services, s.hash = keep(s.services, services), hash
 	}
 	// The receiver owns the slice, so each answer has one of its own.
-	return catalog.Answer{Services: append([]*catalog.Service(nil), s.services...)}
+	return catalog.Answer{Services: slices.Clone(s.services)}
 }
 
-// keep returns next with the pointers of before for services that did not
-// change.
+// keep returns next with the pointers of before for services that did not change.
 func keep(before, next []*catalog.Service) []*catalog.Service {
 	old := make(map[string]*catalog.Service, len(before))
 	for _, s := range before {
@@ -126,18 +119,12 @@ func keep(before, next []*catalog.Service) []*catalog.Service {
 	return next
 }
 
-// watch wakes the source when something in the file's directory changes. It is a
-// convenience: what it misses, the next reading sees. While the directory cannot be
-// watched (it may not exist yet) it tries again now and then.
+// watch wakes the source when something in the file's directory changes. While that cannot
+// be watched it tries again; what it misses, the next reading sees.
 func (s *Source) watch(ctx context.Context, wake chan<- struct{}) {
-	for {
+	for again := true; again; again = clock.Sleep(ctx, rereadEvery) == nil {
 		if err := s.watchOnce(ctx, wake); err != nil {
 			s.log.Debug("cannot watch, the file is still read at an interval", "error", err)
-		}
-		select {
-		case <-time.After(rereadEvery):
-		case <-ctx.Done():
-			return
 		}
 	}
 }
@@ -171,10 +158,7 @@ func (s *Source) watchOnce(ctx context.Context, wake chan<- struct{}) error {
 		case err := <-w.Errors:
 			return fmt.Errorf("watch %s: %w", dir, err)
 		case <-settle.C:
-			select {
-			case wake <- struct{}{}:
-			default: // it is about to read anyway
-			}
+			poll.Wake(wake)
 		case <-ctx.Done():
 			return nil
 		}

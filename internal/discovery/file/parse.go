@@ -17,13 +17,9 @@ import (
 // maxWeight is the largest weight of an instance, as package route has it.
 const maxWeight = 256
 
-// Parse reads the services of a file. source is the name of the source, which
-// becomes part of the services' IDs. An unknown key, a key given twice, a
-// missing or malformed value are faults; all of them are returned, joined, each
-// with its line. A file must say "services:", even if there are none: an empty
-// file is more likely one that is just being written.
-//
-// Every instance is ready, and its address is used as it is.
+// Parse reads the services of a file; source becomes part of their IDs. All faults are
+// returned, each with its line. A file must say "services:", even if there are none: an
+// empty file is more likely one that is just being written.
 func Parse(source string, data []byte) ([]*catalog.Service, error) {
 	root, err := yamlnode.Document(data, "services")
 	if err != nil {
@@ -37,7 +33,6 @@ func Parse(source string, data []byte) ([]*catalog.Service, error) {
 	return services, nil
 }
 
-// parser walks the tree and collects the faults.
 type parser struct {
 	yamlnode.Reader
 	source string
@@ -144,8 +139,7 @@ func (p *parser) instance(n *yaml.Node, service string) *catalog.Instance {
 	return i
 }
 
-// parseAddress reads host:port. The host is an IP address without zone or a
-// DNS name.
+// parseAddress reads host:port. The host is an IP address without zone or a DNS name.
 func parseAddress(s string) (catalog.Address, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -163,8 +157,7 @@ func parseAddress(s string) (catalog.Address, error) {
 	return catalog.Address{Host: host, Port: uint16(number), Reach: catalog.ReachFixed}, nil
 }
 
-// isHostName reports whether s is a DNS name; underscores are let through since
-// container networks use them.
+// isHostName reports whether s is a DNS name, or one of a container with underscores.
 func isHostName(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false

@@ -17,13 +17,8 @@ import (
 func Run(ctx context.Context, interval time.Duration, wake <-chan struct{}, out chan<- catalog.Answer, ask func(context.Context) catalog.Answer) {
 	for {
 		answer := ask(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !Send(ctx, out, answer) {
 			return // what was asked while ending is no answer
-		}
-		select {
-		case out <- answer:
-		case <-ctx.Done():
-			return
 		}
 		timer := time.NewTimer(Jitter(interval))
 		select {
@@ -34,6 +29,24 @@ func Run(ctx context.Context, interval time.Duration, wake <-chan struct{}, out 
 			timer.Stop()
 			return
 		}
+	}
+}
+
+// Send sends v, and reports false when ctx ends first.
+func Send[T any](ctx context.Context, out chan<- T, v T) bool {
+	select {
+	case out <- v:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Wake wakes a source that is run with this channel, which has room for one.
+func Wake(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default: // it is about to ask anyway
 	}
 }
 

@@ -1,12 +1,10 @@
-// Package posted is the source of services that were sent over HTTP. It keeps them
-// all in one file, so that they survive a restart.
-//
-// A service may also come from a list that is complete, such as that of a Swarm
-// Listener. Then it stays for as long as it is in that list. What was sent by itself
-// stays until it is removed.
+// Package posted is the source of services that were sent over HTTP, in a file that
+// survives a restart. Those of a list that is complete, such as that of a Swarm Listener,
+// stay for as long as they are in that list; others until they are removed.
 package posted
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,8 +43,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Source keeps the services that are sent to it. All methods may be called from
-// any goroutine.
+// Source keeps the services that are sent to it. It is safe for concurrent use.
 type Source struct {
 	path string
 	wake chan struct{}
@@ -55,8 +52,7 @@ type Source struct {
 	posted map[string]entry // by service ID
 }
 
-// entry is a service, and the list that it comes from; empty for one that was sent
-// by itself.
+// entry is a service, and the list that it comes from; empty for none.
 type entry struct {
 	From    string           `json:"from,omitempty"`
 	Service *catalog.Service `json:"service"`
@@ -68,15 +64,12 @@ type stored struct {
 	Services []entry `json:"services"`
 }
 
-// New returns the source with the services that the last run left. A damaged file
-// is moved aside and logged: the source then begins empty.
+// New returns the source with what the last run left. A damaged file is moved aside.
 func New(o Options) (*Source, error) {
 	if o.Path == "" {
 		return nil, errors.New("posted source: a path is required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Source{path: o.Path, wake: make(chan struct{}, 1), posted: map[string]entry{}}
 	data, err := os.ReadFile(o.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,8 +91,8 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return Name }
 
-// Run answers at once, on each change and every 30 seconds, until ctx ends. What
-// it no longer has was removed on purpose, so its answers are certain.
+// Run answers at once, on each change and every 30 seconds. What is gone was removed on
+// purpose, so its answers are certain.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	poll.Run(ctx, confirmEvery, s.wake, out, func(context.Context) catalog.Answer {
 		return catalog.Answer{Services: s.Services(), Certain: true}
@@ -118,10 +111,8 @@ func (s *Source) Services() []*catalog.Service {
 	return list
 }
 
-// Put keeps a service in place of the one with its ID, and returns that one, or
-// nil. The service must not be written to afterwards. It is on disk when Put
-// returns; on an error nothing has changed. A service that says the same as the
-// one before changes nothing.
+// Put keeps a service, on disk when it returns, and returns the one with its ID before, or
+// nil. The service must not be written to afterwards. On an error nothing has changed.
 func (s *Source) Put(service *catalog.Service) (before *catalog.Service, err error) {
 	_, err = s.change(func(next map[string]entry) {
 		e := next[service.ID]
@@ -131,15 +122,13 @@ func (s *Source) Put(service *catalog.Service) (before *catalog.Service, err err
 	return before, err
 }
 
-// Remove forgets the service with an ID, on disk, too. It reports whether there
-// was one.
+// Remove forgets the service with an ID. It reports whether there was one.
 func (s *Source) Remove(id string) (had bool, err error) {
 	return s.change(func(next map[string]entry) { delete(next, id) })
 }
 
-// Replace takes a list that is complete: it keeps those services, and forgets those
-// that came from the list of that name and are no longer in it. It reports whether
-// anything changed.
+// Replace takes a list that is complete: services from that list that are not in it are
+// forgotten. It reports whether anything changed.
 func (s *Source) Replace(from string, services []*catalog.Service) (changed bool, err error) {
 	return s.change(func(next map[string]entry) {
 		before := maps.Clone(next)
@@ -150,8 +139,7 @@ func (s *Source) Replace(from string, services []*catalog.Service) (changed bool
 	})
 }
 
-// change edits the services, writes the file and wakes Run. It reports whether
-// anything changed; after an error nothing has.
+// change edits the services, writes the file and wakes Run.
 func (s *Source) change(edit func(next map[string]entry)) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,15 +155,12 @@ func (s *Source) change(edit func(next map[string]entry)) (changed bool, err err
 		return false, fmt.Errorf("posted source: %w", err)
 	}
 	s.posted = next
-	select {
-	case s.wake <- struct{}{}:
-	default: // it is about to answer anyway
-	}
+	poll.Wake(s.wake)
 	return true, nil
 }
 
-// keep returns the service to keep: the old pointer when the new service says the
-// same, else the new one with the age of the old. A new one is created now.
+// keep returns the old pointer when the new service says the same, else the new one with
+// the age of the old.
 func keep(old, service *catalog.Service) *catalog.Service {
 	c := *service
 	switch {
@@ -191,7 +176,6 @@ func keep(old, service *catalog.Service) *catalog.Service {
 	return &c
 }
 
-// decode reads the contents of the file.
 func decode(data []byte) (map[string]entry, error) {
 	var f stored
 	all := map[string]entry{}

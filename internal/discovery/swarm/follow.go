@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
 	"fairway/internal/discovery/daemon"
 	"fairway/internal/discovery/poll"
+	"fairway/internal/dockerapi"
 )
 
-// follower is the loop of one Run. The loop itself never waits for an engine:
-// refreshes run beside it, so that an event is acted upon at once even while a
-// manager is silent.
+// follower is the loop of one Run. It never waits for an engine: refreshes run beside it.
 type follower struct {
 	*Source
 	out     chan<- catalog.Answer
@@ -42,14 +42,12 @@ type follower struct {
 	due      bool      // an answer is due even if it says nothing new
 }
 
-// result is what a refresh brought.
 type result struct {
 	facts facts
 	want  kinds
 	err   error
 }
 
-// follow runs until ctx ends.
 func (f *follower) follow(ctx context.Context) {
 	f.changed = time.Now()
 	f.world.known = false // until it has been asked in this Run
@@ -58,34 +56,29 @@ func (f *follower) follow(ctx context.Context) {
 		if !f.reading {
 			timer = time.After(time.Until(f.next))
 		}
-		sent := true
 		select {
 		case <-ctx.Done():
 			return
 		case n := <-f.notices:
 			f.notice(n)
-			sent = f.answer(ctx)
+			f.answer(ctx)
 		case r := <-f.results:
 			f.reading = false
 			if r.err != nil {
-				sent = f.fail(ctx, r)
+				f.fail(ctx, r)
 			} else {
 				f.take(r)
-				sent = f.answer(ctx)
+				f.answer(ctx)
 			}
 		case <-timer:
 			f.refresh(ctx)
 		}
-		if !sent {
-			return
-		}
 	}
 }
 
-// refresh starts a refresh.
 func (f *follower) refresh(ctx context.Context) {
 	f.reading, f.began = true, time.Now()
-	if f.failed%len(f.clients) == 0 {
+	if f.failed%len(f.o.Clients) == 0 {
 		f.round = f.began
 	}
 	want := f.dirty
@@ -93,19 +86,14 @@ func (f *follower) refresh(ctx context.Context) {
 		want = everything()
 	}
 	f.dirty = kinds{}
-	client, before := f.clients[f.at], f.world.facts
+	client, before := f.o.Clients[f.at], f.world.facts
 	f.jobs.Go(func() {
-		var r result
-		r.want = want
+		r := result{want: want}
 		r.facts, r.err = f.reader.read(ctx, client, before, want)
-		select {
-		case f.results <- r:
-		case <-ctx.Done():
-		}
+		poll.Send(ctx, f.results, r)
 	})
 }
 
-// take takes the result of a refresh.
 func (f *follower) take(r result) {
 	now := time.Now()
 	f.took = now.Sub(f.began)
@@ -116,7 +104,7 @@ func (f *follower) take(r result) {
 		f.changed = now
 	}
 	if f.failed > 0 {
-		f.log.Debug("manager answers", "manager", f.clients[f.at].URL())
+		f.o.Logger.Debug("manager answers", "manager", f.o.Clients[f.at].URL())
 	}
 	f.failed, f.backoff = 0, backoffFirst
 	clear(f.faults)
@@ -138,58 +126,50 @@ func (f *follower) plan(now time.Time) {
 		wait = pollFast
 	}
 	f.next = f.began.Add(max(wait, f.gap()))
-	f.planConfirmation()
+	if !f.vanished.IsZero() {
+		f.sooner(f.vanished.Add(daemon.ConfirmAfter))
+	}
 	if f.dirty != (kinds{}) {
 		f.hurry(now)
 	}
 }
 
-// confirming reports whether the newest refresh began late enough to confirm that
-// what vanished is gone.
+// confirming reports whether the newest refresh confirms that what vanished is gone.
 func (f *follower) confirming() bool {
 	return !f.vanished.IsZero() && f.began.Sub(f.vanished) >= daemon.ConfirmAfter
-}
-
-// planConfirmation plans the refresh that does.
-func (f *follower) planConfirmation() {
-	if at := f.vanished.Add(daemon.ConfirmAfter); !f.vanished.IsZero() && f.failed == 0 && at.Before(f.next) {
-		f.next = at
-	}
 }
 
 // gap is the distance between the beginnings of two refreshes at least.
 func (f *follower) gap() time.Duration { return min(max(gapLeast, gapFactor*f.took), pollSlow) }
 
-// hurry plans the next refresh for now, or as soon as the distance to the last
-// one allows.
-func (f *follower) hurry(now time.Time) {
-	at := f.began.Add(f.gap())
-	if at.Before(now) {
-		at = now
-	}
+// sooner plans the next refresh for at, unless it is planned sooner or no manager answers.
+func (f *follower) sooner(at time.Time) {
 	if f.failed == 0 && at.Before(f.next) {
 		f.next = at
 	}
 }
 
-// fail takes a refresh that failed: the next manager is asked soon, and when none
-// answers that is the answer.
-func (f *follower) fail(ctx context.Context, r result) bool {
+// hurry plans the next refresh as soon as the distance to the last one allows.
+func (f *follower) hurry(now time.Time) {
+	f.sooner(now.Add(max(0, f.began.Add(f.gap()).Sub(now))))
+}
+
+// fail takes a refresh that failed: the next manager is asked soon; none is the answer.
+func (f *follower) fail(ctx context.Context, r result) {
 	if ctx.Err() != nil {
-		return false
+		return
 	}
 	f.dirty = everything()
 	f.faults[f.at] = r.err
-	f.clients[f.at].Reset()
-	f.log.Debug("manager does not answer", "manager", f.clients[f.at].URL(), "error", r.err)
-	f.at = (f.at + 1) % len(f.clients)
+	f.o.Clients[f.at].Reset()
+	f.o.Logger.Debug("manager does not answer", "manager", f.o.Clients[f.at].URL(), "error", r.err)
+	f.at = (f.at + 1) % len(f.o.Clients)
 	f.failed++
 	f.next = time.Now().Add(nextDelay)
-	if f.failed%len(f.clients) != 0 {
-		return true
+	if f.failed%len(f.o.Clients) != 0 {
+		return
 	}
-	// From the beginning of the round: after managers that were silent until the
-	// deadline there has been pause enough, and one may have been elected.
+	// From the beginning of the round: silent managers have made a pause already.
 	if at := f.round.Add(poll.Jitter(f.backoff)); at.After(f.next) {
 		f.next = at
 	}
@@ -197,10 +177,10 @@ func (f *follower) fail(ctx context.Context, r result) bool {
 	err := f.fault()
 	clear(f.faults)
 	if err.Error() == f.reported {
-		return true
+		return
 	}
 	f.reported = err.Error()
-	return f.send(ctx, catalog.Answer{Err: err})
+	poll.Send(ctx, f.out, catalog.Answer{Err: err})
 }
 
 // notice acts on what an engine says.
@@ -217,7 +197,7 @@ func (f *follower) notice(n notice) {
 		f.dirty.services = true
 	case e.Type == "node":
 	case e.Type == "network" && (e.Action == "connect" || e.Action == "disconnect"):
-		if f.selfID == "" || !strings.HasPrefix(e.Attributes["container"], f.selfID) {
+		if f.o.SelfID == "" || !strings.HasPrefix(e.Attributes["container"], f.o.SelfID) {
 			return
 		}
 		f.dirty.own = true
@@ -236,30 +216,94 @@ func (f *follower) notice(n notice) {
 	f.hurry(now)
 }
 
-// answer sends what is known, if it is due or says something new, and returns
-// false when ctx ended. Nothing is said before the first refresh, nor while the
-// source is known to have failed.
-func (f *follower) answer(ctx context.Context) bool {
+// answer sends what is known, if it is due or new. It waits for the first refresh, and
+// while the source is known to have failed.
+func (f *follower) answer(ctx context.Context) {
 	if !f.world.known || f.reported != "" {
-		return true
+		return
 	}
 	if f.world.build(); !f.world.fresh && !f.due {
-		return true
+		return
 	}
 	services, nodes, vanished := f.world.answer()
 	f.due, f.answered = false, time.Now()
 	if vanished {
 		f.vanished = f.answered
-		f.planConfirmation()
+		f.sooner(f.vanished.Add(daemon.ConfirmAfter))
 	}
-	return f.send(ctx, catalog.Answer{Services: services, Nodes: nodes})
+	poll.Send(ctx, f.out, catalog.Answer{Services: services, Nodes: nodes})
 }
 
-func (f *follower) send(ctx context.Context, a catalog.Answer) bool {
-	select {
-	case f.out <- a:
-		return true
-	case <-ctx.Done():
+const (
+	provenAfter = 250 * time.Millisecond // a stream that lasts so long is one
+	listenFirst = time.Second
+	listenMost  = 10 * time.Second
+)
+
+// notice is an event of one of the engines, or the state of its stream.
+type notice struct {
+	from int // index of the client
+	// stream means that the event stream was opened or ended, as open says.
+	stream, open bool
+	event        dockerapi.Event
+}
+
+// listen keeps the event stream of one engine open until ctx ends.
+func listen(ctx context.Context, from int, client *dockerapi.Client, notices chan<- notice) {
+	for backoff := listenFirst; ctx.Err() == nil; backoff = min(2*backoff, listenMost) {
+		if hear(ctx, from, client, notices) {
+			backoff = listenFirst
+		}
+		_ = clock.Sleep(ctx, poll.Jitter(backoff))
+	}
+}
+
+// hear lives as long as one stream, and returns whether there was one: a stream that ends
+// before provenAfter was refused.
+func hear(outer context.Context, from int, client *dockerapi.Client, notices chan<- notice) (open bool) {
+	ctx, cancel := context.WithCancel(outer)
+	defer cancel()
+	stream, err := client.Events(ctx, time.Time{}, eventFilters())
+	if err != nil {
 		return false
+	}
+	silent := make(chan struct{})
+	go func() {
+		defer close(silent)
+		_ = daemon.Watch(ctx, client)
+	}()
+	defer func() {
+		cancel()
+		<-silent
+		for range stream.C { // its goroutine ends with ctx
+		}
+		if open {
+			poll.Send(outer, notices, notice{from: from, stream: true})
+		}
+	}()
+	proven := time.After(provenAfter)
+	for {
+		select {
+		case e, ok := <-stream.C:
+			if !ok || !poll.Send(ctx, notices, notice{from: from, event: e}) {
+				return open
+			}
+		case <-proven:
+			if open = poll.Send(ctx, notices, notice{from: from, stream: true, open: true}); !open {
+				return false
+			}
+		case <-silent:
+			return open
+		}
+	}
+}
+
+// eventFilters leaves out what nothing depends on, above all the execs of health checks.
+func eventFilters() map[string][]string {
+	return map[string][]string{
+		"type": {"service", "node", "network", "container"},
+		"event": {
+			"create", "update", "remove", "start", "kill", "die", "health_status", "connect", "disconnect",
+		},
 	}
 }

@@ -3,16 +3,15 @@ package swarm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"fairway/internal/discovery/daemon"
 	"fairway/internal/dockerapi"
 )
 
-// facts is what the lists of one refresh said. A facts and everything in it is
-// never written to once it is made, so that it may be shared between goroutines.
+// facts is what the lists of one refresh said. It is never written to once it is made.
 type facts struct {
 	services []dockerapi.Service
 	tasks    []dockerapi.Task // that are meant to run
@@ -26,88 +25,69 @@ type facts struct {
 // kinds says what is to be listed besides tasks and nodes.
 type kinds struct{ services, networks, own bool }
 
-// everything is all kinds.
 func everything() kinds { return kinds{true, true, true} }
 
-// live are the desired states of tasks that are more than history: "ready" of
-// one that waits for its turn in an update, "accepted" in old Swarms, and "remove"
-// of one that is scaled away and will be gone without a trace.
-func live() dockerapi.TaskFilter {
-	return dockerapi.TaskFilter{Desired: []string{"accepted", "ready", "running", "remove"}}
-}
-
-// maxIDs is how many tasks are asked for by name in one call; beyond that all
-// are listed.
+// maxIDs is how many tasks are asked for by name; beyond that all are listed.
 const maxIDs = 100
 
 // reader makes the calls of a refresh. One refresh runs at a time.
 type reader struct {
 	self   *dockerapi.Client
 	selfID string
-	// What the newest answers were; see dockerapi.Seen.
-	services, tasks, nodes, networks dockerapi.Seen
+	seen   seen
 }
 
-// read asks client for what may have changed since before. A list that failed
-// or was not asked for leaves before's. It returns an error if any call failed.
+// seen is what the newest answers were; see dockerapi.Seen.
+type seen struct{ services, tasks, nodes, networks dockerapi.Seen }
+
+// read asks client for what may have changed; a list that was not asked for stays.
 func (r *reader) read(ctx context.Context, client *dockerapi.Client, before facts, want kinds) (now facts, err error) {
 	defer func() {
-		// A panic in decoding what the engine sent is one more way to fail.
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
 		if err != nil {
-			// Nothing of this refresh is taken, so nothing counts as seen.
-			r.services, r.tasks, r.nodes, r.networks = dockerapi.Seen{}, dockerapi.Seen{}, dockerapi.Seen{}, dockerapi.Seen{}
+			r.seen = seen{} // nothing of this refresh is taken
 		}
 	}()
+	defer daemon.Recover(&err)
 	now = before
-	if err := fetch(ctx, &now.tasks, func(ctx context.Context) ([]dockerapi.Task, bool, error) {
-		return client.TaskList(ctx, live(), &r.tasks)
-	}); err != nil {
-		return now, err
-	}
-	if now.leaving, err = stillRunning(ctx, client, before, now.tasks); err != nil {
-		return now, err
+	// The tasks that are more than history: "ready" is one that waits for its turn in an
+	// update, "accepted" occurs in old Swarms, and "remove" is one that is scaled away
+	// and will be gone without a trace.
+	live := dockerapi.TaskFilter{Desired: []string{"accepted", "ready", "running", "remove"}}
+	err = fetch(ctx, &now.tasks, &r.seen.tasks, func(ctx context.Context, s *dockerapi.Seen) ([]dockerapi.Task, bool, error) {
+		return client.TaskList(ctx, live, s)
+	})
+	if err == nil {
+		now.leaving, err = stillRunning(ctx, client, before, now.tasks)
 	}
 	// Services and nodes come after the tasks, so that no task is without.
-	if err := fetch(ctx, &now.nodes, func(ctx context.Context) ([]dockerapi.Node, bool, error) {
-		return client.NodeList(ctx, &r.nodes)
-	}); err != nil {
-		return now, err
+	if err == nil {
+		err = fetch(ctx, &now.nodes, &r.seen.nodes, client.NodeList)
 	}
-	if want.services || orphans(now) {
-		if err := fetch(ctx, &now.services, func(ctx context.Context) ([]dockerapi.Service, bool, error) {
-			return client.ServiceList(ctx, &r.services)
-		}); err != nil {
-			return now, err
-		}
+	if err == nil && (want.services || orphans(now)) {
+		err = fetch(ctx, &now.services, &r.seen.services, client.ServiceList)
 	}
-	if want.networks {
-		if err := fetch(ctx, &now.networks, func(ctx context.Context) ([]dockerapi.SwarmNetwork, bool, error) {
-			return client.SwarmNetworkList(ctx, &r.networks)
-		}); err != nil {
-			return now, err
-		}
+	if err == nil && want.networks {
+		err = fetch(ctx, &now.networks, &r.seen.networks, client.SwarmNetworkList)
 	}
-	now.own, err = r.ownNetworks(ctx, now, want.own)
+	if err == nil {
+		now.own, err = r.ownNetworks(ctx, now, want.own)
+	}
 	return now, err
 }
 
 // fetch makes one call and replaces list if its answer is a new one.
-func fetch[T any](ctx context.Context, list *[]T, call func(context.Context) ([]T, bool, error)) error {
+func fetch[T any](ctx context.Context, list *[]T, seen *dockerapi.Seen, call func(context.Context, *dockerapi.Seen) ([]T, bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	next, changed, err := call(ctx)
+	next, changed, err := call(ctx, seen)
 	if err == nil && changed {
 		*list = next
 	}
 	return err
 }
 
-// stillRunning asks for the tasks that ran before and are to stop: they are
-// not in the list of those that are to run, and until they have stopped they are
-// leaving.
+// stillRunning asks for the tasks that ran before and are not listed any more: until they
+// have stopped they are leaving.
 func stillRunning(ctx context.Context, client *dockerapi.Client, before facts, tasks []dockerapi.Task) ([]dockerapi.Task, error) {
 	ran := make(map[string]bool)
 	for _, list := range [][]dockerapi.Task{before.tasks, before.leaving} {
@@ -127,16 +107,13 @@ func stillRunning(ctx context.Context, client *dockerapi.Client, before facts, t
 	if len(ran) > maxIDs {
 		filter = dockerapi.TaskFilter{}
 	}
-	var list []dockerapi.Task
-	err := fetch(ctx, &list, func(ctx context.Context) ([]dockerapi.Task, bool, error) {
-		return client.TaskList(ctx, filter, nil)
-	})
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	list, _, err := client.TaskList(ctx, filter, nil)
 	list = slices.DeleteFunc(list, func(t dockerapi.Task) bool { return !ran[t.ID] || t.State != "running" })
 	return list, err
 }
 
-// orphans reports whether a task that is to run belongs to a service that is not
-// known.
 func orphans(f facts) bool {
 	known := make(map[string]bool, len(f.services))
 	for _, s := range f.services {
@@ -147,17 +124,16 @@ func orphans(f facts) bool {
 	})
 }
 
-// ownNetworks finds out which networks Fairway's own container is on: from its
-// task when it is one, else from its engine. While the engine does not answer,
-// what it said before holds; if it never answered, that is an error, since every
-// instance would look out of reach.
+// ownNetworks finds out which networks Fairway's own container is on: from its task, else
+// from its engine. What the engine said before holds while it does not answer; before that
+// it is an error, since every instance would look out of reach.
 func (r *reader) ownNetworks(ctx context.Context, now facts, ask bool) (map[string]bool, error) {
 	if r.selfID == "" {
 		return nil, nil
 	}
+	own := make(map[string]bool)
 	for _, t := range now.tasks {
 		if strings.HasPrefix(t.ContainerID, r.selfID) {
-			own := make(map[string]bool)
 			for _, a := range t.Attachments {
 				own[a.NetworkID] = true
 			}
@@ -172,7 +148,6 @@ func (r *reader) ownNetworks(ctx context.Context, now facts, ask bool) (map[stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	own := make(map[string]bool)
 	c, err := r.self.ContainerInspect(ctx, r.selfID)
 	switch {
 	case dockerapi.IsNotFound(err): // it runs on some other engine

@@ -40,10 +40,12 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +54,6 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// The rhythm of the source.
 const (
 	pollFast    = time.Second      // while anything converges
 	pollSlow    = 10 * time.Second // while all is quiet
@@ -61,8 +62,8 @@ const (
 	patience    = 5 * time.Minute  // how long what converges is watched without seeing progress
 	settled     = 5 * time.Second  // how long everything is watched after a change
 
-	// Between two refreshes at least, however many events come: the fixed time,
-	// or so many times what the last refresh took, but no more than pollSlow.
+	// Between two refreshes at least: the fixed time, or so many times what the last one
+	// took, but no more than pollSlow.
 	gapLeast  = 200 * time.Millisecond
 	gapFactor = 4
 
@@ -76,27 +77,21 @@ const (
 type Options struct {
 	// Name is the source's name.
 	Name string
-	// Clients reach the managers of one Swarm, in order of preference. An engine
-	// that is no manager may be among them: its containers are heard of sooner.
+	// Clients reach the managers of one Swarm, in order of preference. Another engine may
+	// be among them: its containers are heard of sooner.
 	Clients []*dockerapi.Client
-	// SelfID is the ID of the container Fairway runs in; empty when it runs
-	// outside any container.
+	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
-	// Self reaches the engine that container runs on. It is asked which networks
-	// the container is on, unless the container is a task of the Swarm. Nil means
-	// the first of Clients that is local.
+	// Self reaches the engine of that container, which is asked for its networks unless it
+	// is a task; nil means the first of Clients that is local.
 	Self   *dockerapi.Client
 	Logger *slog.Logger
 }
 
 // Source sees one Swarm.
 type Source struct {
-	name    string
-	clients []*dockerapi.Client
-	self    *dockerapi.Client // nil when there is nothing to ask it
-	selfID  string
-	log     *slog.Logger
-	world   *world // what is known; outlives Run
+	o     Options
+	world *world // what is known; outlives Run
 }
 
 // New returns a source that does nothing until Run.
@@ -104,39 +99,26 @@ func New(o Options) (*Source, error) {
 	if o.Name == "" || len(o.Clients) == 0 {
 		return nil, errors.New("swarm source: name and clients are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if slices.Contains(o.Clients, nil) {
+		return nil, errors.New("swarm source: a client is missing")
 	}
-	local := false
-	for _, c := range o.Clients {
-		if c == nil {
-			return nil, errors.New("swarm source: a client is missing")
-		}
-		if c.Host().Local {
-			local = true
-			if o.Self == nil {
-				o.Self = c
-			}
-		}
+	local := slices.IndexFunc(o.Clients, func(c *dockerapi.Client) bool { return c.Host().Local })
+	if o.Self == nil && local >= 0 {
+		o.Self = o.Clients[local]
 	}
 	if o.SelfID == "" {
 		o.Self = nil
 	}
-	return &Source{
-		name:    o.Name,
-		clients: o.Clients,
-		self:    o.Self,
-		selfID:  o.SelfID,
-		log:     o.Logger.With("source", o.Name),
-		world:   newWorld(place{source: o.Name, selfID: o.SelfID, onHost: local && o.SelfID == ""}),
-	}, nil
+	o.Logger = o.Logger.With("source", o.Name)
+	return &Source{o: o, world: newWorld(place{source: o.Name, selfID: o.SelfID, onHost: local >= 0 && o.SelfID == ""})}, nil
 }
 
 // Name returns the source's name.
-func (s *Source) Name() string { return s.name }
+func (s *Source) Name() string { return s.o.Name }
 
-// Run follows the Swarm until ctx ends. It tries for ever: when no manager
-// answers that is one failed answer, and each new reason another.
+// Run follows the Swarm until ctx ends. When no manager answers that is one failed answer,
+// and each new reason another.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	ctx, cancel := context.WithCancel(ctx)
 	var jobs sync.WaitGroup
@@ -147,15 +129,15 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 		out:     out,
 		notices: make(chan notice, 64),
 		results: make(chan result),
-		reader:  &reader{self: s.self, selfID: s.selfID},
-		open:    make([]bool, len(s.clients)),
-		faults:  make([]error, len(s.clients)),
+		reader:  &reader{self: s.o.Self, selfID: s.o.SelfID},
+		open:    make([]bool, len(s.o.Clients)),
+		faults:  make([]error, len(s.o.Clients)),
 		backoff: backoffFirst,
 		due:     true,
 		dirty:   everything(),
 		jobs:    &jobs,
 	}
-	for i, c := range s.clients {
+	for i, c := range s.o.Clients {
 		jobs.Go(func() { listen(ctx, i, c, f.notices) })
 	}
 	f.follow(ctx)
@@ -169,7 +151,7 @@ func (f *follower) fault() error {
 	var lines []string
 	for i, err := range f.faults {
 		if err != nil {
-			lines = append(lines, f.clients[i].URL()+": "+err.Error())
+			lines = append(lines, f.o.Clients[i].URL()+": "+err.Error())
 		}
 	}
 	return fmt.Errorf("swarm: no manager answers: %s", strings.Join(lines, "; "))

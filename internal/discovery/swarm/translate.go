@@ -3,11 +3,9 @@ package swarm
 import (
 	"cmp"
 	"math"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"fairway/internal/catalog"
 	"fairway/internal/discovery/daemon"
@@ -27,8 +25,7 @@ type view struct {
 	nodes    map[string]dockerapi.Node
 	networks map[string]dockerapi.SwarmNetwork
 	own      map[string]bool // networks that Fairway's container is on
-	// leaderDown is true while the leader has given its own node up: it has been
-	// elected a moment ago and has heard of no node since.
+	// leaderDown: the leader, elected a moment ago, has given its own node up.
 	leaderDown bool
 }
 
@@ -48,7 +45,6 @@ const (
 	ended    hintState = "ended"    // its container does not run any more
 )
 
-// service translates a service with its tasks.
 func (v *view) service(s dockerapi.Service, runs []run) *catalog.Service {
 	name := s.Name
 	if !catalog.IsName(name) {
@@ -108,8 +104,7 @@ func (v *view) instance(service string, s dockerapi.Service, r run) *catalog.Ins
 	return i
 }
 
-// copyName names a task of a service by slot, or for a global service, which has
-// none, by node.
+// copyName names a task by slot, or one of a global service by node.
 func (v *view) copyName(t dockerapi.Task) string {
 	if t.Slot > 0 {
 		return strconv.Itoa(t.Slot)
@@ -123,8 +118,7 @@ func (v *view) state(r run) (catalog.State, string) {
 	dead := !known || v.isDead(node)
 	switch {
 	case r.leaving || r.Desired == "remove":
-		// One on a dead node is replaced already, and there is nobody whom it
-		// could finish for.
+		// One on a dead node is replaced already.
 		if r.State != "running" || dead {
 			return "", ""
 		}
@@ -154,11 +148,9 @@ func (v *view) state(r run) (catalog.State, string) {
 	}
 }
 
-// isDead reports whether the managers have given a node up: it is down, or its
-// state is not known and the leader does not reach the manager on it. A state that
-// is not known is no sign of death by itself: it is that of every node after an
-// election. Neither is "down" while the leader's own node is: the leader answers,
-// so it has not heard of any node yet.
+// isDead reports whether the managers have given a node up: it is down, or its state is not
+// known and the leader does not reach the manager on it. After an election no state is
+// known; and while the leader's own node is down, it has not heard of any yet.
 func (v *view) isDead(n dockerapi.Node) bool {
 	switch {
 	case n.State == "ready":
@@ -179,17 +171,10 @@ func explain(t dockerapi.Task) string {
 	if t.Error != "" {
 		reason += ": " + strings.Join(strings.Fields(strings.ToValidUTF8(t.Error, "?")), " ")
 	}
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
-		for !utf8.ValidString(reason) {
-			reason = reason[:len(reason)-1]
-		}
-	}
-	return reason
+	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 }
 
-// addresses returns the addresses of a task, sorted by network, then by host.
-// Those on the ingress network are for Docker alone.
+// addresses returns the addresses of a task but those on the ingress network.
 func (v *view) addresses(t dockerapi.Task) []catalog.Address {
 	var list []catalog.Address
 	for _, at := range t.Attachments {
@@ -211,8 +196,8 @@ func (v *view) addresses(t dockerapi.Task) []catalog.Address {
 	return daemon.SortAddresses(list)
 }
 
-// virtual returns the addresses that stand for the whole service. One on a
-// network that is not known could be on the ingress network, so it is left out.
+// virtual returns the addresses of the whole service, but for those on the ingress network
+// or on one that is not known.
 func (v *view) virtual(s dockerapi.Service) []catalog.Address {
 	var list []catalog.Address
 	for _, vip := range s.VirtualIPs {
@@ -224,8 +209,6 @@ func (v *view) virtual(s dockerapi.Service) []catalog.Address {
 	return daemon.SortAddresses(list)
 }
 
-// reach says how Fairway gets to a network of the Swarm: only as a container on
-// it, since overlay networks are not reached from their machines.
 func (v *view) reach(networkID string) catalog.Reach {
 	if v.own[networkID] {
 		return catalog.ReachShared
@@ -233,9 +216,8 @@ func (v *view) reach(networkID string) catalog.Reach {
 	return catalog.ReachNone
 }
 
-// host returns where Fairway dials the ports of a node itself; empty when it
-// cannot. A Swarm of one machine may call it 127.0.0.1, which means something to
-// those on that machine only.
+// host returns where Fairway dials the ports of a node itself; empty when it cannot. A
+// Swarm of one machine may call it 127.0.0.1.
 func (v *view) host(nodeID string) string {
 	ip := v.nodes[nodeID].Address
 	if daemon.Usable(ip) || v.onHost && ip.IsLoopback() {
@@ -244,34 +226,22 @@ func (v *view) host(nodeID string) string {
 	return ""
 }
 
-// ports returns the ports of a task: Swarm knows of those that its service
-// publishes, not of those that its image exposes. Only one published on the
+// ports returns the ports of a task that its service publishes. Only one published on the
 // task's own node leads to this task.
 func (v *view) ports(s dockerapi.Service, t dockerapi.Task) []catalog.Port {
-	type key struct {
-		number   uint16
-		protocol string
-	}
-	published := make(map[key]string)
+	published := make(map[daemon.PortKey]string)
 	// The task knows the port that Docker chose, the service the one asked for.
-	for _, list := range [][]dockerapi.ServicePort{s.Ports, t.Ports} {
-		for _, p := range list {
-			k := key{p.Number, p.Protocol}
-			at := published[k]
-			if host := v.host(t.NodeID); p.Mode == "host" && p.Published > 0 && host != "" {
-				at = net.JoinHostPort(host, strconv.Itoa(int(p.Published)))
-			}
-			published[k] = at
+	for _, p := range slices.Concat(s.Ports, t.Ports) {
+		k := daemon.PortKey{Number: p.Number, Protocol: p.Protocol}
+		at := published[k]
+		if host := v.host(t.NodeID); p.Mode == "host" && p.Published > 0 && host != "" {
+			at = daemon.HostPort(host, p.Published)
 		}
+		published[k] = at
 	}
-	var ports []catalog.Port
-	for k, at := range published {
-		ports = append(ports, catalog.Port{Number: k.number, Protocol: k.protocol, Published: at})
-	}
-	return daemon.SortPorts(ports)
+	return daemon.Ports(published)
 }
 
-// node translates a node.
 func (v *view) node(n dockerapi.Node) *catalog.Node {
 	return &catalog.Node{
 		ID:           n.ID,
