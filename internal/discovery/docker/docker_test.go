@@ -160,6 +160,19 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// TestFirstAnswerHasPorts demands that the first answer has the ports of a container
+// without a network stack of its own, which only an inspection has: after a restart it
+// would be out of service for a moment.
+func TestFirstAnswerHasPorts(t *testing.T) {
+	bubble(t, func(e *engine) { e.run("a", func(b *box) { b.mode, b.networks = "host", nil }) }, func(_ *engine, w *watch) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if got := describe(w.answers[0]); got != "a@docker: a ready host/127.0.0.1/bridge 8080" {
+			t.Errorf("first answer %q", got)
+		}
+	})
+}
+
 // TestLeavingAtOnce demands that a stop is answered from the event alone, even
 // while the engine answers no call.
 func TestLeavingAtOnce(t *testing.T) {

@@ -274,7 +274,7 @@ func (w *world) settle(e *entry) {
 	if e.facts.Status != "running" && e.facts.Status != "paused" {
 		e.leaving, e.undecided = time.Time{}, ""
 	}
-	if e.needsInspection() && w.urgent[e.facts.ID] {
+	if e.needsInspection() && w.doubts[e.facts.ID] {
 		w.doubt(e.facts.ID, true)
 	}
 }
