@@ -253,7 +253,7 @@ func (x *killTest) process(content string, pause time.Duration, fuse *fuse, begu
 			return ""
 		}
 		p, err := f.Progress("web")
-		if err == nil && p.Rollout.Phase.Ended() && len(f.pending()) == 0 && !f.isRunning("web") {
+		if err == nil && p.Rollout.Phase.Ended() && len(f.pending()) == 0 && f.runOf("web") == nil {
 			done = true
 			return ""
 		}

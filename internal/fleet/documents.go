@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,260 @@ import (
 	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
+
+// Documents keeps the documents with their revisions. *history.Store does.
+type Documents interface {
+	PutRevision(history.Draft) (history.Revision, error)
+	Revision(document string, number uint64) (history.Revision, error)
+	Revisions(document string, before uint64, limit int) ([]history.Revision, error)
+	Documents() ([]history.Revision, error)
+}
+
+// Records keeps small values durably. *history.Store does.
+type Records interface {
+	PutRecord(kind, name string, data []byte) error
+	Record(kind, name string) ([]byte, error)
+	Records(kind string) ([]history.Record, error)
+	DeleteRecord(kind, name string) error
+}
+
+// The kinds of records. Names of documents and hosts have no slash.
+const (
+	kindReleased = "fleet-released" // DOCUMENT → number of the revision that is out
+	kindRollout  = "fleet-rollout"  // DOCUMENT → the newest rollout
+	kindEnded    = "fleet-ended"    // DOCUMENT/NUMBER → a summary of a rollout that has ended
+	kindStep     = "fleet-step"     // DOCUMENT/HOST → the newest step of that host
+	kindContent  = "fleet-content"  // DIGEST → what a host had that is no revision
+)
+
+const maxEnded = 200
+
+// store is what a fleet remembers. No other package writes it, so that steps and
+// revisions are read from the disk once.
+type store struct {
+	documents Documents
+	records   Records
+
+	mu    sync.Mutex
+	steps map[targetKey]Step
+
+	// writing is held over a write of a revision, and for reading the list of them.
+	writing sync.Mutex
+	listed  map[string][]history.Revision // without contents, newest first
+
+	// keeping is held for reading from where content is kept to where a step names it.
+	keeping sync.RWMutex
+}
+
+// revisions are those of a document without contents, newest first.
+func (l *store) revisions(document string) ([]history.Revision, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.revisionsLocked(document)
+}
+
+func (l *store) revisionsLocked(document string) ([]history.Revision, error) {
+	list, ok := l.listed[document]
+	if ok {
+		return list, nil
+	}
+	list, err := l.documents.Revisions(document, 0, 0)
+	if err == nil {
+		l.listed[document] = list
+	}
+	return list, err
+}
+
+// putRevision appends a revision. A first one, and one without hosts, is out at once:
+// there is nothing that a rollout could protect.
+func (l *store) putRevision(d history.Draft, hosts bool) (history.Revision, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	known, err := l.revisionsLocked(d.Document)
+	if err != nil {
+		return history.Revision{}, err
+	}
+	r, err := l.documents.PutRevision(d)
+	if err != nil {
+		return r, err
+	}
+	listed := r
+	listed.Content = nil
+	l.listed[d.Document] = append([]history.Revision{listed}, known...)
+	if r.Number == 1 || !hosts {
+		err = l.release(d.Document, r.Number)
+	}
+	return r, err
+}
+
+func (l *store) load() error {
+	steps, err := list[Step](l, kindStep)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range steps {
+		document, host, _ := strings.Cut(one.name, "/")
+		l.steps[targetKey{host, document}] = one.value
+	}
+	return nil
+}
+
+func put(l *store, kind, name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return l.records.PutRecord(kind, name, data)
+}
+
+type named[T any] struct {
+	name  string
+	value T
+}
+
+// list returns what is stored of a kind, sorted by name.
+func list[T any](l *store, kind string) ([]named[T], error) {
+	records, err := l.records.Records(kind)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]named[T], len(records))
+	for i, r := range records {
+		all[i].name = r.Name
+		if err := json.Unmarshal(r.Data, &all[i].value); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", kind, r.Name, err)
+		}
+	}
+	return all, nil
+}
+
+// get returns what is stored, and the zero value for nothing.
+func get[T any](l *store, kind, name string) (value T, _ error) {
+	data, err := l.records.Record(kind, name)
+	if errors.Is(err, history.ErrNotFound) {
+		return value, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	if err != nil {
+		return value, fmt.Errorf("%s %s: %w", kind, name, err)
+	}
+	return value, nil
+}
+
+func (l *store) released(document string) (uint64, error) {
+	return get[uint64](l, kindReleased, document)
+}
+
+func (l *store) release(document string, revision uint64) error {
+	return put(l, kindReleased, document, revision)
+}
+
+func (l *store) rollout(document string) (Rollout, error) {
+	return get[Rollout](l, kindRollout, document)
+}
+
+func (l *store) putRollout(r Rollout) error { return put(l, kindRollout, r.Document, r) }
+
+func (l *store) allSteps() map[targetKey]Step {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.steps)
+}
+
+func (l *store) step(host, document string) Step {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.steps[targetKey{host, document}]
+}
+
+func (l *store) putStep(document string, s Step) error {
+	err := put(l, kindStep, document+"/"+s.Host, s)
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.steps[targetKey{s.Host, document}] = s
+	}
+	return err
+}
+
+// Ended is what is remembered of a rollout that has ended.
+type Ended struct {
+	Rollout
+	// States counts the hosts by their last state.
+	States map[StepState]int `json:"states"`
+}
+
+// putEnded remembers a rollout that has ended, and forgets one of long ago.
+func (l *store) putEnded(e Ended) error {
+	e.Hosts = nil
+	err := put(l, kindEnded, endedName(e.Document, e.Number), e)
+	if err != nil || e.Number <= maxEnded {
+		return err
+	}
+	return l.forget(kindEnded, endedName(e.Document, e.Number-maxEnded))
+}
+
+func (l *store) forget(kind, name string) error {
+	err := l.records.DeleteRecord(kind, name)
+	if errors.Is(err, history.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (l *store) ended(document string) ([]Ended, error) {
+	rollouts, err := list[Ended](l, kindEnded)
+	var all []Ended
+	for _, one := range rollouts {
+		if strings.HasPrefix(one.name, document+"/") {
+			all = append([]Ended{one.value}, all...)
+		}
+	}
+	return all, err
+}
+
+// endedName sorts by number.
+func endedName(document string, number uint64) string {
+	return fmt.Sprintf("%s/%020d", document, number)
+}
+
+// intend stores a step, and what the host had when no revision says it.
+func (l *store) intend(document string, s Step, content []byte) error {
+	l.keeping.RLock()
+	defer l.keeping.RUnlock()
+	if content != nil {
+		if err := l.records.PutRecord(kindContent, driver.Digest(content), content); err != nil {
+			return err
+		}
+	}
+	return l.putStep(document, s)
+}
+
+// sweep forgets what was kept and no step speaks of any more.
+func (l *store) sweep() error {
+	l.keeping.Lock()
+	defer l.keeping.Unlock()
+	kept, err := l.records.Records(kindContent)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]bool{}
+	for _, s := range l.allSteps() {
+		wanted[s.Had], wanted[s.Pending] = true, true
+	}
+	for _, r := range kept {
+		if !wanted[r.Name] {
+			if err := l.forget(kindContent, r.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // The errors that callers may ask for with errors.Is.
 var (
@@ -28,19 +284,16 @@ var (
 )
 
 // unknownError is ErrUnknown with what is unknown.
-type unknownError struct{ text string }
+type unknownError string
 
-func unknown(format string, args ...any) error {
-	return &unknownError{fmt.Sprintf(format, args...)}
-}
+func unknown(format string, args ...any) error { return unknownError(fmt.Sprintf(format, args...)) }
 
 // Error implements error.
-func (e *unknownError) Error() string { return e.text }
+func (e unknownError) Error() string { return string(e) }
 
 // Is makes it an ErrUnknown.
-func (e *unknownError) Is(target error) bool { return target == ErrUnknown }
+func (e unknownError) Is(target error) bool { return target == ErrUnknown }
 
-// nothing is the error for a document without a revision.
 func (f *Fleet) nothing(document string) error {
 	if len(f.current().of(document)) > 0 {
 		return unknown("document %s has no revision yet: fairway fleet put %s FILE makes the first", document, document)
@@ -48,45 +301,11 @@ func (f *Fleet) nothing(document string) error {
 	return unknown("there is no document %s", document)
 }
 
-// empty reports whether a document is known to have no revision.
-func (f *Fleet) empty(document string) bool {
-	list, err := f.revisions(document)
-	return err == nil && len(list) == 0
-}
-
-// index is what there is of revisions, without their contents. Only the fleet
-// writes them, so that they are read once.
-type index struct {
-	mu    sync.Mutex
-	known map[string][]history.Revision // newest first
-}
-
-// revisions are the revisions of a document without their contents, the newest
-// first.
-func (f *Fleet) revisions(document string) ([]history.Revision, error) {
-	f.index.mu.Lock()
-	defer f.index.mu.Unlock()
-	return f.revisionsLocked(document)
-}
-
-func (f *Fleet) revisionsLocked(document string) ([]history.Revision, error) {
-	if list, ok := f.index.known[document]; ok {
-		return list, nil
-	}
-	list, err := f.o.Documents.Revisions(document, 0, 0)
-	if err == nil {
-		f.index.known[document] = list
-	}
-	return list, err
-}
-
-// Put appends a revision to a document. Its Expect is the revision that the
-// author has worked on; when that is not the newest any more, the error is a
-// *history.ConflictError. A document that no host has is out at once, and so is a
-// first revision: there is nothing that a rollout could protect.
+// Put appends a revision to a document. Its Expect is the newest revision that the author
+// knows; when there is a newer one, the error is a *history.ConflictError.
 func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if !IsDocument(d.Document) {
-		return history.Revision{}, fmt.Errorf("%w: document %.100q: want an IP address, or letters, digits, dots, dashes and underscores", ErrInvalid, d.Document)
+		return history.Revision{}, fmt.Errorf("%w: document %.100q: want "+documentRule, ErrInvalid, d.Document)
 	}
 	if len(d.Content) == 0 {
 		return history.Revision{}, fmt.Errorf("%w: document %s: the configuration is empty", ErrInvalid, d.Document)
@@ -94,22 +313,7 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if len(d.Content) > driver.MaxContent {
 		return history.Revision{}, fmt.Errorf("%w: document %s: more than %d MiB", ErrInvalid, d.Document, driver.MaxContent>>20)
 	}
-	f.index.mu.Lock()
-	defer f.index.mu.Unlock()
-	known, err := f.revisionsLocked(d.Document)
-	if err != nil {
-		return history.Revision{}, err
-	}
-	r, err := f.o.Documents.PutRevision(d)
-	if err != nil {
-		return r, err
-	}
-	listed := r
-	listed.Content = nil
-	f.index.known[d.Document] = append([]history.Revision{listed}, known...)
-	if r.Number == 1 || len(f.current().of(d.Document)) == 0 {
-		err = f.store.release(d.Document, r.Number)
-	}
+	r, err := f.store.putRevision(d, len(f.current().of(d.Document)) > 0)
 	f.changed()
 	return r, err
 }
@@ -117,19 +321,18 @@ func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 // Revision returns a revision with its content; the newest for number zero.
 func (f *Fleet) Revision(document string, number uint64) (history.Revision, error) {
 	r, err := f.o.Documents.Revision(document, number)
-	if errors.Is(err, history.ErrNotFound) {
-		if number > 0 && !f.empty(document) {
-			return r, unknown("document %s has no revision %d", document, number)
-		}
-		return r, f.nothing(document)
+	if !errors.Is(err, history.ErrNotFound) {
+		return r, err
 	}
-	return r, err
+	if list, err := f.store.revisions(document); number > 0 && (err != nil || len(list) > 0) {
+		return r, unknown("document %s has no revision %d", document, number)
+	}
+	return r, f.nothing(document)
 }
 
 // Document is a document as a whole.
 type Document struct {
-	// Newest is its newest revision, without contents; with number zero when
-	// there is none and only the fleet file names it.
+	// Newest is its newest revision, without contents; with number zero for none.
 	Newest history.Revision
 	// Released is the number of the revision that is out; zero for none.
 	Released uint64
@@ -173,10 +376,9 @@ func (f *Fleet) List() ([]Document, error) {
 	return list, nil
 }
 
-// Revisions returns at most limit revisions of a document without contents, the
-// newest first; zero for all.
+// Revisions returns at most limit revisions without contents, newest first; zero for all.
 func (f *Fleet) Revisions(document string, limit int) ([]history.Revision, error) {
-	list, err := f.revisions(document)
+	list, err := f.store.revisions(document)
 	if err == nil && len(list) == 0 {
 		err = f.nothing(document)
 	}
@@ -186,9 +388,8 @@ func (f *Fleet) Revisions(document string, limit int) ([]history.Revision, error
 	return list, err
 }
 
-// Diff returns the difference between two revisions as a unified diff, empty when
-// they are the same, and their numbers. Zero for from means the one before to,
-// zero for to the newest.
+// Diff returns a unified diff of two revisions, empty when they are the same, and their
+// numbers. Zero for from means the one before to, zero for to the newest.
 func (f *Fleet) Diff(document string, from, to uint64) (uint64, uint64, string, error) {
 	b, err := f.Revision(document, to)
 	if err != nil {
@@ -203,20 +404,22 @@ func (f *Fleet) Diff(document string, from, to uint64) (uint64, uint64, string, 
 			return from, b.Number, "", err
 		}
 	}
-	return from, b.Number, Unified(fmt.Sprintf("%s@%d", document, from), fmt.Sprintf("%s@%d", document, b.Number), a.Content, b.Content), nil
+	return from, b.Number, unified(revisionName(document, from), revisionName(document, b.Number), a.Content, b.Content), nil
 }
 
-// Unified is the difference between two texts as a unified diff, which patch and
-// people read; empty when they are the same.
-func Unified(oldName, newName string, old, updated []byte) string {
+func revisionName(document string, number uint64) string {
+	return fmt.Sprintf("%s@%d", document, number)
+}
+
+// unified is a unified diff of two texts, empty when they are the same.
+func unified(oldName, newName string, old, updated []byte) string {
 	return udiff.Unified(oldName, newName, string(old), string(updated))
 }
 
 // Released is the number of the revision of a document that is out; zero for none.
 func (f *Fleet) Released(document string) (uint64, error) { return f.store.released(document) }
 
-// released returns the revision of a document that is out, with its content; the
-// zero value when none is.
+// released returns the revision that is out with its content; the zero value for none.
 func (f *Fleet) released(document string) (history.Revision, error) {
 	number, err := f.store.released(document)
 	if err != nil || number == 0 {

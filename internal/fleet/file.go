@@ -1,13 +1,16 @@
 package fleet
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -20,8 +23,7 @@ import (
 	"fairway/internal/yamlnode"
 )
 
-// Map is what a fleet file says: which hosts run HAProxy with which document,
-// which documents are templates, and who may read them. It is immutable.
+// Map is what a fleet file says. It is immutable.
 type Map struct {
 	// Targets are in the order of the file, which is the order of rollouts.
 	Targets []driver.Target
@@ -29,12 +31,10 @@ type Map struct {
 	Templates map[string]bool
 	// Readers may fetch documents over HTTP.
 	Readers []Reader
-	// named are the files that the fleet file names.
-	named []string
+	named   []string
 }
 
-// Reader may fetch documents. It is known by a token, or by a name in its TLS
-// client certificate.
+// Reader may fetch documents. It shows a token or a TLS client certificate.
 type Reader struct {
 	Name string
 	// Token is the SHA-256 of the token; nil when a certificate is asked for.
@@ -45,7 +45,6 @@ type Reader struct {
 	Documents []string
 }
 
-// reads reports whether the reader may read a document.
 func (r Reader) reads(document string) bool {
 	return slices.ContainsFunc(r.Documents, func(pattern string) bool {
 		if start, ok := strings.CutSuffix(pattern, "*"); ok {
@@ -55,7 +54,6 @@ func (r Reader) reads(document string) bool {
 	})
 }
 
-// of returns the targets of a document, in order.
 func (m *Map) of(document string) []driver.Target {
 	var list []driver.Target
 	for _, p := range m.Targets {
@@ -66,13 +64,12 @@ func (m *Map) of(document string) []driver.Target {
 	return list
 }
 
-// has reports whether a host has a document.
 func (m *Map) has(host, document string) bool {
 	return slices.ContainsFunc(m.Targets, func(t driver.Target) bool { return t.Host == host && t.Document == document })
 }
 
-// choose returns the targets of a document that hosts names, in the order of the
-// file; no hosts choose all. A host without the document is an error.
+// choose returns the targets of a document on hosts, in the order of the file; no hosts
+// choose all. A host without the document is an error.
 func (m *Map) choose(document string, hosts []string) ([]driver.Target, error) {
 	list := m.of(document)
 	if len(hosts) == 0 {
@@ -86,7 +83,15 @@ func (m *Map) choose(document string, hosts []string) ([]driver.Target, error) {
 	return slices.DeleteFunc(list, func(t driver.Target) bool { return !slices.Contains(hosts, t.Host) }), nil
 }
 
-// render makes the configuration of a target out of the contents of a revision.
+// chooseSome is choose; no targets are an error.
+func (m *Map) chooseSome(document string, hosts []string) ([]driver.Target, error) {
+	list, err := m.choose(document, hosts)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%w: no host has document %s", ErrInvalid, document)
+	}
+	return list, err
+}
+
 func (m *Map) render(content []byte, p driver.Target) ([]byte, error) {
 	if !m.Templates[p.Document] {
 		return content, nil
@@ -94,22 +99,21 @@ func (m *Map) render(content []byte, p driver.Target) ([]byte, error) {
 	return Render(content, p)
 }
 
-// IsDocument reports whether s can be the name of a document: an IP address, or
-// what can be the name of a service.
+// IsDocument reports whether s can be the name of a document.
 func IsDocument(s string) bool {
 	a, err := netip.ParseAddr(s)
 	return catalog.IsName(s) || err == nil && a.Zone() == ""
 }
 
-// Limits of what is read.
+const documentRule = "an IP address, or letters, digits, dots, dashes and underscores"
+
 const (
 	maxMap    = 16 << 20
 	maxSecret = 64 << 10
 	minToken  = 16
 )
 
-// ReadMap reads a fleet file and the files that it names, relative to its own
-// directory. The error has every fault with its line.
+// ReadMap reads a fleet file and the files that it names, relative to its own directory.
 func ReadMap(name string) (*Map, error) {
 	data, err := files.ReadStream(name, maxMap)
 	if err != nil {
@@ -133,21 +137,18 @@ func ReadMap(name string) (*Map, error) {
 }
 
 // fingerprint is a digest of a fleet file and of the files that it names: it changes
-// when one of them does.
-func (m *Map) fingerprint(name string) (string, error) {
+// when one of them does, or can be read no more.
+func (m *Map) fingerprint(name string) string {
 	sum := sha256.New()
 	for _, file := range append([]string{name}, m.named...) {
 		data, err := files.ReadStream(file, maxMap)
-		if err != nil {
-			return "", fmt.Errorf("fleet: %w", err)
-		}
-		fmt.Fprintf(sum, "%s %d\n%s", file, len(data), data)
+		fmt.Fprintf(sum, "%s %v %d\n%s", file, err, len(data), data)
 	}
-	return string(sum.Sum(nil)), nil
+	return string(sum.Sum(nil))
 }
 
-// ParseMap reads the text of a fleet file; secret gives what is in a file that it
-// names.
+// ParseMap reads a fleet file; secret reads a file that it names. The error has every
+// fault with its line.
 func ParseMap(data []byte, secret func(file string) (string, error)) (*Map, error) {
 	root, err := yamlnode.Document(data, "hosts")
 	if err != nil {
@@ -174,14 +175,19 @@ type mapParser struct {
 	hosts  []string
 }
 
+// documentName reads the name of a document; not ok when there is none.
+func (p *mapParser) documentName(n *yaml.Node, f map[string]*yaml.Node, key string) (name string, ok bool) {
+	if name, ok = p.Text(n, f, key, true); ok && !IsDocument(name) {
+		p.Fault(f[key], "document %q: want "+documentRule, name)
+	}
+	return name, ok
+}
+
 func (p *mapParser) document(n *yaml.Node) {
 	f := p.Fields(n, "a document", "name", "template")
-	name, ok := p.Text(n, f, "name", true)
+	name, ok := p.documentName(n, f, "name")
 	if !ok {
 		return
-	}
-	if !IsDocument(name) {
-		p.Fault(f["name"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", name)
 	}
 	switch template, _ := p.Text(n, f, "template", false); template {
 	case "true":
@@ -268,11 +274,8 @@ func (p *mapParser) place(n *yaml.Node) (driver.Target, bool) {
 	f := p.Fields(n, "a container", "document", "name", "label", "file", "stats", "stats-password-file", "values")
 	var place driver.Target
 	var ok bool
-	if place.Document, ok = p.Text(n, f, "document", true); !ok {
+	if place.Document, ok = p.documentName(n, f, "document"); !ok {
 		return place, false
-	}
-	if !IsDocument(place.Document) {
-		p.Fault(f["document"], "document %q: want an IP address, or letters, digits, dots, dashes and underscores", place.Document)
 	}
 	place.Container, _ = p.Text(n, f, "name", false)
 	place.Label, _ = p.Text(n, f, "label", false)
@@ -301,26 +304,51 @@ func (p *mapParser) place(n *yaml.Node) (driver.Target, bool) {
 			p.Fault(f["stats-password-file"], "stats-password-file: %v", err)
 		}
 	}
-	place.Values = p.values(f["values"])
+	// A value with a line break could add lines to a configuration that the document
+	// does not show.
+	place.Values = p.Texts(f["values"], "values", func(key string, value *yaml.Node) (string, bool) {
+		text, ok := yamlnode.Scalar(value)
+		if ok = ok && !strings.ContainsFunc(text, unicode.IsControl); !ok {
+			p.Fault(value, "value %q: want one text without control characters", key)
+		}
+		return text, ok
+	})
 	return place, true
 }
 
-// values reads what a template may use. A value with a line break could add lines
-// to a configuration that the document does not show.
-func (p *mapParser) values(n *yaml.Node) map[string]string {
-	return p.Texts(n, "values", func(key string, value *yaml.Node) (string, bool) {
-		text, ok := yamlnode.Scalar(value)
-		if !ok || strings.ContainsFunc(text, unicode.IsControl) {
-			p.Fault(value, "value %q: want one text without control characters", key)
-			return "", false
-		}
-		return text, true
-	})
-}
-
-// each calls do with the items of a list.
 func (p *mapParser) each(n *yaml.Node, what string, do func(*yaml.Node)) {
 	for _, item := range p.Items(n, what) {
 		do(item)
 	}
+}
+
+// placeholder is what a template replaces: {{name}}, with blanks at will.
+var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z][A-Za-z0-9_-]*)[ \t]*\}\}`)
+
+// Render makes the configuration of one target out of a template: every {{name}}
+// becomes the target's value of that name, {{host}} the host's name, and not a byte else
+// is changed. A name without a value is an error, and so is "{{" that begins nothing.
+func Render(template []byte, p driver.Target) ([]byte, error) {
+	values := map[string]string{"host": p.Host}
+	maps.Copy(values, p.Values)
+	var out []byte
+	number, missing := 0, ""
+	for line := range bytes.Lines(template) {
+		number++
+		if bytes.Contains(placeholder.ReplaceAll(line, nil), []byte("{{")) {
+			return nil, fmt.Errorf("%s: line %d: {{ without a name and }}", p.Document, number)
+		}
+		out = append(out, placeholder.ReplaceAllFunc(line, func(m []byte) []byte {
+			name := string(bytes.Trim(m, "{} \t"))
+			value, ok := values[name]
+			if !ok {
+				missing = name
+			}
+			return []byte(value)
+		})...)
+		if missing != "" {
+			return nil, fmt.Errorf("%s: line %d: host %s has no value %q (it has %s)", p.Document, number, p.Host, missing, strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+		}
+	}
+	return out, nil
 }

@@ -1,38 +1,38 @@
 // Package fleet manages HAProxy instances on many Docker hosts from one place.
 //
 // A document is a named HAProxy configuration with immutable revisions; history
-// keeps them. A host is a Docker engine, and the containers on it that run
-// HAProxy with a document. A rollout puts a revision on the hosts of a document
-// in waves, proves on each that HAProxy runs with it, watches what HAProxy
-// counts, and gives back what was there when something is wrong.
+// keeps them. A host is a Docker engine with containers that run HAProxy with a
+// document. A rollout puts a revision on the hosts of a document in waves, proves on
+// each that HAProxy runs with it, watches what HAProxy counts, and restores what was
+// there when something is wrong.
 //
-// Decisions are pure functions over a durable record (Next, Worse, Compare); package
-// driver does the work on a host. A kill at any moment leaves a record from which the
-// next run goes on.
+// Decisions are pure functions over a durable record (Next, Worse, Compare). A kill at
+// any moment leaves a record from which the next run goes on.
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/clock"
+	"fairway/internal/feed"
 	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
-// Options are what New needs. Either Path or Map is required, and the rest but
-// Logger and Registerer.
+// Options are what New needs. Either Path or Map, and the rest but Logger and Registerer.
 type Options struct {
-	// Path is the fleet file. It is read again when it changes; a file with faults is
-	// logged, and the last valid version stays in use.
+	// Path is the fleet file, read again when it changes. One with faults is logged, and
+	// the last valid version stays in use.
 	Path string
 	// Map stands for a fleet file that never changes.
 	Map *Map
@@ -41,11 +41,11 @@ type Options struct {
 	Records   Records
 	// NewEngine makes a client for a Docker engine. It does not connect.
 	NewEngine func(url string) (driver.Engine, error)
-	// Watch is how often each host is observed; zero means 30 s. A host that could not
-	// be reached, or has a pending revision, is observed every 5 s.
+	// Watch is how often each host is observed; zero means 30 s. A host that is unreachable
+	// or has a pending revision is observed every 5 s.
 	Watch time.Duration
-	// OnEnded is called with each rollout that has ended, once the record says so, from
-	// the goroutine of the rollout; nil for none. A kill between the two loses the call.
+	// OnEnded is called once the record says that a rollout has ended; nil for none. A kill
+	// between the two loses the call.
 	OnEnded func(Rollout)
 	// Logger gets what happens; nil logs nothing.
 	Logger *slog.Logger
@@ -53,11 +53,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// rereadAfter is how often the fleet file is looked at.
 const rereadAfter = 2 * time.Second
 
-// Fleet is the hosts, their documents and what is done to them. All methods may
-// be called from any goroutine.
+// Fleet is the hosts, their documents and rollouts. It is safe for concurrent use.
 type Fleet struct {
 	o      Options
 	log    *slog.Logger
@@ -66,8 +64,8 @@ type Fleet struct {
 	meters *meters
 	limits limits
 
-	// enlisting orders those who begin a rollout, also over writes to the disk. It is
-	// taken before mu, which is not held over those.
+	// enlisting orders those who begin a rollout, also over writes to the disk, for which
+	// mu is not held.
 	enlisting sync.Mutex
 
 	mu      sync.Mutex
@@ -75,15 +73,13 @@ type Fleet struct {
 	targets map[targetKey]*target
 	engines map[string]driver.Engine
 	runs    map[string]*run // rollouts that are under way, by document
-	fresh   chan struct{}   // closed and replaced when what readers of documents get may change
-	running sync.WaitGroup  // rollouts
 	ready   bool            // the rollouts that the last run has left are under way
 	life    context.Context //nolint:containedctx // of Run: rollouts live as long; nil before
 
-	index index
+	running sync.WaitGroup  // rollouts, and the watch of the fleet file
+	news    feed.Feed[bool] // published when what readers of documents get may change
 }
 
-// targetKey names a target.
 type targetKey struct{ host, document string }
 
 // New reads the fleet file and the record. Nothing is done to a host before Run.
@@ -94,9 +90,7 @@ func New(o Options) (*Fleet, error) {
 	if o.Watch <= 0 {
 		o.Watch = defaultWatch
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	// A kept connection leads nowhere once a container has another address.
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
 	transport.DisableKeepAlives = true
@@ -107,7 +101,7 @@ func New(o Options) (*Fleet, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		targets: map[targetKey]*target{}, engines: map[string]driver.Engine{}, runs: map[string]*run{},
-		fresh: make(chan struct{}), index: index{known: map[string][]history.Revision{}},
+		store: &store{documents: o.Documents, records: o.Records, steps: map[targetKey]Step{}, listed: map[string][]history.Revision{}},
 	}
 	m := o.Map
 	if m == nil {
@@ -116,12 +110,15 @@ func New(o Options) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f.store = &store{records: o.Records, known: map[targetKey]Step{}}
+	if err := f.use(m); err != nil {
+		return nil, err
+	}
 	var err error
 	if f.meters, err = newMeters(o.Registerer, f); err != nil {
+		f.Close()
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	return f, f.use(m)
+	return f, nil
 }
 
 // use puts a map into use. Targets that are the same keep their state.
@@ -130,11 +127,7 @@ func (f *Fleet) use(m *Map) error {
 	defer f.mu.Unlock()
 	engines, targets := map[string]driver.Engine{}, map[targetKey]*target{}
 	for _, p := range m.Targets {
-		key := targetKey{p.Host, p.Document}
-		engine, ok := f.engines[p.Docker]
-		if !ok {
-			engine = engines[p.Docker]
-		}
+		engine := cmp.Or(f.engines[p.Docker], engines[p.Docker])
 		if engine == nil {
 			var err error
 			if engine, err = f.o.NewEngine(p.Docker); err != nil {
@@ -143,15 +136,14 @@ func (f *Fleet) use(m *Map) error {
 			}
 		}
 		engines[p.Docker] = engine
-		if old := f.targets[key]; old != nil && old.Target.Equal(p) {
-			targets[key] = old
-			continue
+		key := targetKey{p.Host, p.Document}
+		if targets[key] = f.targets[key]; targets[key] == nil || !reflect.DeepEqual(targets[key].Target, p) {
+			targets[key] = newTarget(p, driver.New(engine, p, f.pages))
 		}
-		targets[key] = newTarget(p, driver.New(engine, p, f.pages))
 	}
 	closeEngines(f.engines, engines)
 	f.m, f.engines, f.targets = m, engines, targets
-	f.changedLocked() // readers may have other rights
+	f.changed() // readers may have other rights
 	return nil
 }
 
@@ -164,7 +156,6 @@ func closeEngines(engines, kept map[string]driver.Engine) {
 	}
 }
 
-// current is the map in use.
 func (f *Fleet) current() *Map {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,18 +169,16 @@ func (f *Fleet) target(host, document string) *target {
 	return f.targets[targetKey{host, document}]
 }
 
-// Run takes up the rollouts that the last run has left, watches the hosts, and
-// runs until ctx ends. Rollouts then stop between two hosts: what is being done
-// to a host is finished, and the next run goes on.
+// Run takes up the rollouts that the last run has left, and watches the hosts until ctx
+// ends. What is being done to a host is finished then, and the next run goes on.
 func (f *Fleet) Run(ctx context.Context) error {
-	g, running := errgroup.WithContext(ctx)
+	defer f.running.Wait()
 	f.mu.Lock()
-	f.life = running
+	f.life = ctx
 	f.mu.Unlock()
 	for err := f.resume(); err != nil; err = f.resume() {
 		f.log.Error("the fleet waits for its record to be readable", "error", err)
 		if clock.Sleep(ctx, time.Second) != nil {
-			f.running.Wait()
 			return nil
 		}
 	}
@@ -197,12 +186,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.ready = true
 	f.mu.Unlock()
 	if f.o.Path != "" {
-		g.Go(func() error { return f.reread(running) })
+		f.running.Go(func() { f.reread(ctx) })
 	}
-	g.Go(func() error { return f.watch(running) })
-	err := g.Wait()
-	f.running.Wait()
-	return err
+	f.watch(ctx)
+	return nil
 }
 
 // Close drops the connections to the engines.
@@ -213,51 +200,28 @@ func (f *Fleet) Close() {
 }
 
 // reread follows the fleet file and the files it names. A fault is logged once.
-func (f *Fleet) reread(ctx context.Context) error {
-	used, _ := f.current().fingerprint(f.o.Path) // what New has read, or nearly so
-	fault := ""
+func (f *Fleet) reread(ctx context.Context) {
+	used, fault := f.current().fingerprint(f.o.Path), "" // what New has read, or nearly so
 	for clock.Sleep(ctx, rereadAfter) == nil {
-		now, err := f.current().fingerprint(f.o.Path)
-		if err == nil && now == used {
+		if f.current().fingerprint(f.o.Path) == used {
 			fault = ""
 			continue
 		}
-		var m *Map
+		m, err := ReadMap(f.o.Path)
 		if err == nil {
-			if m, err = ReadMap(f.o.Path); err == nil {
-				err = f.use(m)
-			}
+			err = f.use(m)
 		}
-		if err != nil {
-			if fault != err.Error() {
-				fault = err.Error()
-				f.log.Error("the fleet file has a fault; the last valid version stays in use", "error", err)
-			}
-			continue
+		switch {
+		case err == nil:
+			used, fault = m.fingerprint(f.o.Path), ""
+			f.log.Info("the fleet file was read again", "hosts", len(m.Targets))
+		case err.Error() != fault:
+			fault = err.Error()
+			f.log.Error("the fleet file has a fault; the last valid version stays in use", "error", err)
 		}
-		used, _ = m.fingerprint(f.o.Path)
-		fault = ""
-		f.log.Info("the fleet file was read again", "hosts", len(m.Targets))
 	}
-	return nil
 }
 
-// changed wakes the readers that wait for a document: they may get another answer.
-func (f *Fleet) changed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.changedLocked()
-}
-
-func (f *Fleet) changedLocked() {
-	close(f.fresh)
-	f.fresh = make(chan struct{})
-}
-
-// news is closed when readers may get another answer than now. It is one for all
-// documents, so that names that clients ask for leave nothing behind.
-func (f *Fleet) news() <-chan struct{} {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.fresh
-}
+// changed wakes the readers that wait for a document: they may get another answer. It
+// is one for all documents, so that names that clients ask for leave nothing behind.
+func (f *Fleet) changed() { f.news.Publish(new(bool)) }

@@ -50,8 +50,8 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 	go func() {
 		defer close(looked)
 		f.current()
-		f.news()
-		f.isRunning("web")
+		f.news.Changed()
+		f.runOf("web")
 	}()
 	select {
 	case <-looked:

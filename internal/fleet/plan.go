@@ -14,33 +14,28 @@ import (
 // Checked is what HAProxy on one host says of a configuration.
 type Checked struct {
 	Host string
-	// Err is nil when it takes it; a *driver.RefusedError says why not, any other error
-	// that it could not be asked.
+	// Err is nil when it takes it, a *driver.RefusedError when not; else it did not answer.
 	Err error
 }
 
-// Check asks HAProxy on hosts, all of the document's when none is named, whether
-// it takes a configuration and whether its addresses are free. Nothing is
-// changed.
+// Check asks HAProxy on hosts, all for none, whether it takes a configuration and whether
+// its addresses are free. Nothing is changed.
 func (f *Fleet) Check(ctx context.Context, document string, content []byte, hosts []string) ([]Checked, error) {
-	targets, err := f.current().choose(document, hosts)
+	m := f.current()
+	targets, err := m.chooseSome(document, hosts)
 	if err != nil {
 		return nil, err
 	}
-	if len(targets) == 0 {
-		return nil, fmt.Errorf("%w: no host has document %s", ErrInvalid, document)
-	}
-	m := f.current()
-	errs := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+	list := make([]Checked, len(targets))
+	errs := f.forEach(ctx, targets, func(ctx context.Context, _ int, t *target) error {
 		rendered, err := m.render(content, t.Target)
 		if err != nil {
 			return &driver.RefusedError{Err: err}
 		}
 		return t.driver.Check(ctx, rendered)
 	})
-	list := make([]Checked, len(targets))
-	for i, p := range targets {
-		list[i] = Checked{p.Host, errs[i]}
+	for i, err := range errs {
+		list[i] = Checked{targets[i].Host, err}
 	}
 	return list, nil
 }
@@ -52,37 +47,33 @@ type Difference struct {
 	Condition Condition
 	// Revision is the revision that the host has; zero for none.
 	Revision uint64
-	// Same is true when there is no difference, and Diff is the difference as a
-	// unified diff otherwise.
+	// Same means that there is no difference; else Diff is a unified diff.
 	Same bool
 	Diff string
 	Err  error
 }
 
-// Plan says what a rollout of a revision would change on each host; the newest
-// for number zero. Nothing is changed.
+// Plan says what a rollout of a revision, the newest for zero, would change on each host.
 func (f *Fleet) Plan(ctx context.Context, document string, number uint64, hosts []string) (history.Revision, []Difference, error) {
 	revision, err := f.Revision(document, number)
 	if err != nil {
 		return revision, nil, err
 	}
-	list, err := f.compare(ctx, document, hosts, revision, fmt.Sprintf("%s@%d", document, revision.Number), false)
+	list, err := f.compare(ctx, document, hosts, revision, false)
 	return revision, list, err
 }
 
-// Drift compares each host with the revision that is out, and shows what was
-// edited there: what was added by hand has a plus.
+// Drift shows what was edited on each host: what was added by hand has a plus.
 func (f *Fleet) Drift(ctx context.Context, document string, hosts []string) ([]Difference, error) {
 	revision, err := f.released(document)
 	if err != nil {
 		return nil, err
 	}
-	return f.compare(ctx, document, hosts, revision, fmt.Sprintf("%s@%d", document, revision.Number), true)
+	return f.compare(ctx, document, hosts, revision, true)
 }
 
-// compare observes hosts and compares them with a revision: what a host has is
-// the old side of the difference, or the new one.
-func (f *Fleet) compare(ctx context.Context, document string, hosts []string, revision history.Revision, name string, hostIsNew bool) ([]Difference, error) {
+// compare compares what hosts have with a revision: as the old side, or as the new one.
+func (f *Fleet) compare(ctx context.Context, document string, hosts []string, revision history.Revision, hostIsNew bool) ([]Difference, error) {
 	targets, err := f.current().choose(document, hosts)
 	if err != nil {
 		return nil, err
@@ -91,13 +82,9 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 	if err != nil {
 		return nil, err
 	}
-	list := make([]Difference, len(targets))
-	at := map[string]int{}
-	for i, p := range targets {
-		at[p.Host], list[i].Host = i, p.Host
-	}
-	errs := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
-		d := &list[at[t.Host]]
+	list, name := make([]Difference, len(targets)), revisionName(document, revision.Number)
+	errs := f.forEach(ctx, targets, func(ctx context.Context, i int, t *target) error {
+		d := &list[i]
 		seen, err := t.observe(ctx, true)
 		if err != nil {
 			return err
@@ -114,13 +101,14 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 		}
 		d.Same = bytes.Equal(content, seen.Content)
 		if hostIsNew {
-			d.Diff = Unified(name, t.Host, content, seen.Content)
+			d.Diff = unified(name, t.Host, content, seen.Content)
 		} else {
-			d.Diff = Unified(t.Host, name, seen.Content, content)
+			d.Diff = unified(t.Host, name, seen.Content, content)
 		}
 		return nil
 	})
 	for i, err := range errs {
+		list[i].Host = targets[i].Host
 		if err != nil {
 			list[i].Err, list[i].Condition = err, Unreachable
 		}
@@ -128,10 +116,9 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 	return list, nil
 }
 
-// Adopt makes what a host has a new revision of its document, which is not put
-// out: a rollout does that. expect is the newest revision as the author knows it.
-// A template cannot be adopted, because it is not known which parts of a
-// configuration were values.
+// Adopt makes what a host has a new revision, which is not rolled out. expect is the
+// newest revision as the author knows it. A template cannot be adopted: it is not known
+// which parts were values.
 func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64, author, message string) (history.Revision, error) {
 	if f.current().Templates[document] {
 		return history.Revision{}, fmt.Errorf("%w: document %s is a template; put the change into it by hand", ErrInvalid, document)
@@ -141,7 +128,7 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 		return history.Revision{}, err
 	}
 	var seen driver.Observation
-	if err := f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+	if err := f.forEach(ctx, targets, func(ctx context.Context, _ int, t *target) error {
 		seen, err = t.observe(ctx, true)
 		return err
 	})[0]; err != nil {
@@ -153,9 +140,8 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 	return f.Put(history.Draft{Document: document, Expect: expect, Author: author, Message: message, Content: seen.Content})
 }
 
-// Restore gives a host the revision that is out, in place of what was edited
-// there by hand. What the host had is kept. When the error is a *driver.RefusedError,
-// the host is as it was.
+// Restore gives a host the revision that is out in place of what was edited there. What it
+// had is kept. When the error is a *driver.RefusedError, the host is as it was.
 func (f *Fleet) Restore(ctx context.Context, host, document string) error {
 	if _, err := f.current().choose(document, []string{host}); err != nil {
 		return err
@@ -172,11 +158,8 @@ func (f *Fleet) Restore(ctx context.Context, host, document string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.limits.host)
 	defer cancel()
-	t := f.target(host, document)
-	if t == nil {
-		return unknown("host %s has no document %s", host, document)
-	}
-	if err := t.acquire(ctx); err != nil {
+	t, err := f.locked(ctx, host, document)
+	if err != nil {
 		return err
 	}
 	defer t.release()
@@ -195,14 +178,10 @@ func (f *Fleet) Restore(ctx context.Context, host, document string) error {
 	if err := f.intend(t, seen, step); err != nil {
 		return err
 	}
-	err = t.driver.Apply(ctx, content, false)
+	// After any other error the watch tries again.
+	err = f.applyPending(ctx, t, seen, step)
 	if refused := (*driver.RefusedError)(nil); errors.As(err, &refused) {
 		return errors.Join(err, f.store.putStep(document, before))
 	}
-	if err != nil {
-		return err // the watch tries again
-	}
-	t.applied(content)
-	step.Pending, step.State, step.Touched, step.Error, step.Ended = "", Applied, false, "", time.Now().UTC()
-	return f.store.putStep(document, step)
+	return err
 }

@@ -13,23 +13,19 @@ import (
 	"fairway/internal/history"
 )
 
-// run is a rollout that is under way. One goroutine decides; others work on the
-// hosts and report the results.
+// run is a rollout under way. One goroutine decides; others work on the hosts.
 type run struct {
 	f        *Fleet
 	revision history.Revision
 	document string
 	settings Settings
-	end      time.Time   // when it must be over
-	stop     chan string // why it is to end; one place
+	stop     chan string    // why it is to end; one place
+	results  chan struct{}  // a host is done; one place
+	working  sync.WaitGroup // what is being done to hosts
 
 	mu      sync.Mutex
-	rollout Rollout
-	steps   []Step
-	note    string // what the gate sees, for people
-	settled time.Time
-	seen    time.Time // when all hosts of the wave last answered the gate
-	worse   string
+	newest  Moment         // but for what each decision adds
+	note    string         // what the gate sees, for people
 	failing map[string]int // failures of the gate in a row, by host
 }
 
@@ -38,8 +34,7 @@ type Order struct {
 	Document string
 	// Revision is what to put out; zero means the newest.
 	Revision uint64
-	// Expect is the revision that is out as far as the author knows. When it is
-	// another, the rollout does not begin. Nil does not ask.
+	// Expect is the revision that the author believes to be out; nil does not ask.
 	Expect *uint64
 	// Hosts chooses hosts by name; none means all that have the document.
 	Hosts           []string
@@ -47,21 +42,16 @@ type Order struct {
 	Settings        Settings
 }
 
-// Start begins a rollout and returns its record. The error wraps ErrBusy when one
-// of the document is under way, ErrDrift when a host was edited by hand, and
-// ErrMoved when another revision is out than was expected. Before it begins, every
-// host is observed, which takes as long as the slowest, at most 15 s.
+// Start begins a rollout and returns its record. The error wraps ErrBusy, ErrDrift or
+// ErrMoved. Every host is observed before, which takes 15 s at most.
 func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	revision, err := f.Revision(o.Document, o.Revision)
 	if err != nil {
 		return Rollout{}, err
 	}
-	targets, err := f.current().choose(o.Document, o.Hosts)
+	targets, err := f.current().chooseSome(o.Document, o.Hosts)
 	if err != nil {
 		return Rollout{}, err
-	}
-	if len(targets) == 0 {
-		return Rollout{}, fmt.Errorf("%w: no host has document %s", ErrInvalid, o.Document)
 	}
 	for _, t := range targets {
 		// A template that lacks a value fails here, not halfway.
@@ -84,15 +74,14 @@ func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	r := Rollout{
 		Document: o.Document, Revision: revision.Number, Author: o.Author, Message: o.Message,
 		Settings: settings, Phase: Running, Began: time.Now().UTC(),
+		Partial: len(targets) < len(f.current().of(o.Document)),
 	}
 	for _, t := range targets {
 		r.Hosts = append(r.Hosts, t.Host)
 	}
-	r.Partial = len(targets) < len(f.current().of(o.Document))
 	return f.enlist(r, revision, o.Expect)
 }
 
-// enlist makes the rollout durable and launches it.
 func (f *Fleet) enlist(r Rollout, revision history.Revision, expect *uint64) (Rollout, error) {
 	f.enlisting.Lock()
 	defer f.enlisting.Unlock()
@@ -136,8 +125,7 @@ func (f *Fleet) free(document string) error {
 	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
 }
 
-// readyLocked fails as long as it is not known what the last run has left, and
-// when this one ends.
+// readyLocked fails before resume has ended, and when this run ends.
 func (f *Fleet) readyLocked() error {
 	if !f.ready || f.life.Err() != nil {
 		return fmt.Errorf("fleet: %w", history.ErrUnavailable)
@@ -145,28 +133,26 @@ func (f *Fleet) readyLocked() error {
 	return nil
 }
 
-// launchLocked sets a rollout going, from the newest steps of its hosts, of this
-// rollout or of earlier ones.
+// launchLocked sets a rollout going from the newest steps of its hosts.
 func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
+	now := time.Now()
 	n := &run{
-		f: f, revision: revision, document: r.Document, settings: r.Settings, rollout: r,
-		stop: make(chan string, 1), settled: time.Now(), failing: map[string]int{},
+		f: f, revision: revision, document: r.Document, settings: r.Settings,
+		stop: make(chan string, 1), results: make(chan struct{}, 1), failing: map[string]int{},
+		newest: Moment{Rollout: r, Settled: now, End: r.Began.Add(f.limits.rollout), limits: f.limits},
 	}
 	// One that is taken up again has time left, however long Fairway was away.
-	n.end = r.Began.Add(f.limits.rollout)
-	if half := time.Now().Add(f.limits.rollout / 2); half.After(n.end) {
-		n.end = half
+	if half := now.Add(f.limits.rollout / 2); half.After(n.newest.End) {
+		n.newest.End = half
 	}
 	for _, host := range r.Hosts {
-		old := f.store.step(host, r.Document)
-		step := Step{
-			Rollout: r.Number, Host: host, State: Waiting, Pending: old.Pending,
-			Touched: old.Touched || old.State == Unknown || old.State == Lost,
+		step := f.store.step(host, r.Document)
+		if step.Rollout == r.Number {
+			step = step.resumed()
+		} else {
+			step = Step{Rollout: r.Number, Host: host, State: Waiting, Pending: step.Pending, Touched: step.doubtful()}
 		}
-		if old.Rollout == r.Number {
-			step = old.resumed()
-		}
-		n.steps = append(n.steps, step)
+		n.newest.Steps = append(n.newest.Steps, step)
 	}
 	f.runs[r.Document] = n
 	life := f.life
@@ -178,17 +164,17 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	})
 }
 
-// resume takes up what the last run has left.
 func (f *Fleet) resume() error {
 	if err := f.store.load(); err != nil {
 		return err
 	}
-	all, err := f.store.rollouts()
+	all, err := list[Rollout](f.store, kindRollout)
 	if err != nil {
 		return err
 	}
-	for _, r := range all {
-		if r.Phase.Ended() || f.isRunning(r.Document) { // an earlier attempt came so far
+	for _, one := range all {
+		r := one.value
+		if r.Phase.Ended() || f.runOf(r.Document) != nil { // an earlier attempt came so far
 			continue
 		}
 		revision, err := f.Revision(r.Document, r.Revision)
@@ -208,17 +194,13 @@ func (f *Fleet) resume() error {
 	return nil
 }
 
-// runOf returns the rollout of a document that is under way; nil for none.
 func (f *Fleet) runOf(document string) *run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.runs[document]
 }
 
-func (f *Fleet) isRunning(document string) bool { return f.runOf(document) != nil }
-
-// Stop ends a rollout that is under way: the hosts get back what they had. who is the
-// name of the operator.
+// Stop ends a rollout: the hosts get back what they had. who is the operator.
 func (f *Fleet) Stop(document, who string) error {
 	r := f.runOf(document)
 	if r == nil {
@@ -234,37 +216,31 @@ func (f *Fleet) Stop(document, who string) error {
 func (r *run) record() Rollout {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rollout
+	return r.newest.Rollout
 }
 
-// step returns the step of a host.
 func (r *run) step(host string) (Step, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range r.steps {
-		if r.steps[i].Host == host {
-			return r.steps[i], true
+	for _, s := range r.newest.Steps {
+		if s.Host == host {
+			return s, true
 		}
 	}
 	return Step{}, false
 }
 
-// moment is what the next decision is made from.
 func (r *run) moment(stop string) Moment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Moment{
-		Rollout: r.rollout, Steps: slices.Clone(r.steps), Now: time.Now(),
-		Stop: stop, Worse: r.worse, Settled: r.settled, Seen: r.seen, End: r.end, limits: r.f.limits,
-	}
+	m := r.newest
+	m.Steps, m.Now, m.Stop = slices.Clone(m.Steps), time.Now(), stop
+	return m
 }
 
-// loop decides and acts until the rollout has ended, or until ctx ends, which
-// leaves it to the next run.
+// loop decides and acts until the rollout has ended, or ctx.
 func (r *run) loop(ctx context.Context) {
-	results := make(chan struct{}, 1)
-	var working sync.WaitGroup
-	defer working.Wait() // what is being done to a host is finished
+	defer r.working.Wait() // what is being done to a host is finished
 	stop := ""
 	for {
 		d := Next(r.moment(stop))
@@ -280,20 +256,20 @@ func (r *run) loop(ctx context.Context) {
 			return
 		}
 		for _, i := range d.Apply {
-			r.begin(ctx, &working, results, i, Applying, r.give)
+			r.begin(ctx, i, Applying, r.give)
 		}
 		for _, i := range d.Return {
-			r.begin(ctx, &working, results, i, Returning, r.giveBack)
+			r.begin(ctx, i, Returning, r.giveBack)
 		}
 		for _, i := range d.GiveUp {
-			r.settle(i, r.givenUp(i))
+			r.giveUp(i)
 		}
 		if len(d.GiveUp) > 0 || d.Watch && r.gate(ctx) {
 			continue
 		}
 		timer := time.NewTimer(patience(d))
 		select {
-		case <-results:
+		case <-r.results:
 		case <-timer.C:
 		case stop = <-r.stop:
 		case <-ctx.Done():
@@ -304,33 +280,31 @@ func (r *run) loop(ctx context.Context) {
 	}
 }
 
-// gateEvery is how often the gate asks the hosts of a wave.
 const gateEvery = time.Second
 
 // patience is how long the loop waits for something to happen.
 func patience(d Decision) time.Duration {
 	wait := time.Minute
+	if d.Watch {
+		wait = gateEvery
+	}
 	if !d.Until.IsZero() {
 		wait = min(wait, max(time.Until(d.Until), 20*time.Millisecond))
-	}
-	if d.Watch {
-		wait = min(wait, gateEvery)
 	}
 	return wait
 }
 
-// begin works on a host in a goroutine of its own.
-func (r *run) begin(ctx context.Context, working *sync.WaitGroup, results chan<- struct{}, i int, state StepState, work func(context.Context, *target, Step) Step) {
+func (r *run) begin(ctx context.Context, i int, state StepState, work func(context.Context, *target, Step) Step) {
 	r.mu.Lock()
-	step := r.steps[i]
-	r.steps[i].State = state
+	shown, end := &r.newest.Steps[i], r.newest.End
 	if state == Applying {
-		r.steps[i].Wave, step.Wave = r.rollout.Wave, r.rollout.Wave
-		r.steps[i].Began, step.Began = time.Now().UTC(), time.Now().UTC()
+		shown.Wave, shown.Began = r.newest.Rollout.Wave, time.Now().UTC()
 	}
+	step := *shown
+	shown.State = state
 	r.mu.Unlock()
-	working.Go(func() {
-		bounded, cancel := finishing(ctx, min(r.f.limits.host, max(time.Until(r.end), time.Second)))
+	r.working.Go(func() {
+		bounded, cancel := finishing(ctx, min(r.f.limits.host, max(time.Until(end), time.Second)))
 		defer cancel()
 		step = r.attempt(bounded, step, work)
 		if ctx.Err() != nil && bounded.Err() != nil {
@@ -338,18 +312,17 @@ func (r *run) begin(ctx context.Context, working *sync.WaitGroup, results chan<-
 		}
 		r.settle(i, step)
 		select {
-		case results <- struct{}{}:
+		case r.results <- struct{}{}:
 		default: // one is waiting already, and the loop looks at everything
 		}
 	})
 }
 
-// finishGrace is how long something that has begun may go on when Fairway is asked
-// to end.
+// finishGrace is how long what has begun may go on when Fairway is to end.
 const finishGrace = 8 * time.Second
 
-// finishing is a context for something that is better finished than left: it ends
-// after its own time, or a while after ctx does.
+// finishing is a context for what is better finished than left: it ends after its own
+// time, or a while after ctx does.
 func finishing(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
 	stop := context.AfterFunc(ctx, func() {
@@ -362,7 +335,6 @@ func finishing(ctx context.Context, d time.Duration) (context.Context, context.C
 	}
 }
 
-// errRemoved: the fleet file was changed.
 var errRemoved = errors.New("the host is not in the fleet file any more")
 
 // attempt works on one host with its lock held.
@@ -372,63 +344,52 @@ func (r *run) attempt(ctx context.Context, step Step, work func(context.Context,
 		// It is set before anything can go wrong: an absent host gets it later.
 		want, err := r.f.digest(t, r.revision)
 		if err != nil {
-			step.State, step.Error = Refused, err.Error()
-			return step
+			return step.ended(Refused, err)
 		}
 		step.Want = want
 	}
-	untouched := step
+	untouched := Absent
 	switch {
 	case step.State != Waiting:
-		untouched.State = Lost
+		untouched = Lost
 	case step.Had != "":
-		untouched.State = Unknown
-	default:
-		untouched.State = Absent
+		untouched = Unknown
 	}
 	if t == nil {
-		untouched.Error = errRemoved.Error()
-		return untouched
+		return step.ended(untouched, errRemoved)
 	}
 	if t.acquire(ctx) != nil {
-		untouched.Error = errLocked.Error()
-		return untouched
+		return step.ended(untouched, errLocked)
 	}
 	defer t.release()
 	return work(ctx, t, step)
 }
 
-// givenUp is the step of a host for whose way back there is no time.
-func (r *run) givenUp(i int) Step {
+// giveUp records that there is no time for a host's way back.
+func (r *run) giveUp(i int) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	step := r.steps[i]
-	step.State, step.Error = Lost, joined(step.Error, "no time was left to give back what it had")
-	return step
+	step := r.newest.Steps[i]
+	r.mu.Unlock()
+	r.settle(i, step.lost("no time was left to give back what it had"))
 }
 
-// settle records the result of a host.
 func (r *run) settle(i int, step Step) {
 	step.Ended = time.Now().UTC()
-	for {
-		err := r.f.store.putStep(r.document, step)
-		if err == nil {
-			break
-		}
+	for err := r.f.store.putStep(r.document, step); err != nil; err = r.f.store.putStep(r.document, step) {
 		r.f.log.Error("the result of a host cannot be recorded", "document", r.document, "host", step.Host, "error", err)
 		if clock.Sleep(r.f.life, time.Second) != nil {
 			return // the next run finds the host as being worked on
 		}
 	}
 	r.mu.Lock()
-	r.steps[i], r.settled = step, step.Ended
+	r.newest.Steps[i], r.newest.Settled = step, step.Ended
 	r.mu.Unlock()
 	level := slog.LevelInfo
 	if step.Error != "" {
 		level = slog.LevelWarn
 	}
 	r.f.log.Log(context.Background(), level, "a host in a rollout", "document", r.document, "rollout", step.Rollout, "host", step.Host, "state", step.State, "error", step.Error)
-	r.f.meters.step(step.State)
+	r.f.meters.steps.WithLabelValues(string(step.State)).Inc()
 	r.f.changed()
 }
 
@@ -450,7 +411,7 @@ func (r *run) advance(d Decision) error {
 		return err
 	}
 	r.mu.Lock()
-	r.rollout, r.note = after, ""
+	r.newest.Rollout, r.note = after, ""
 	r.mu.Unlock()
 	if before.Phase != after.Phase {
 		r.f.log.Info("rollout", "document", after.Document, "rollout", after.Number, "phase", after.Phase, "reason", after.Reason)
@@ -462,14 +423,10 @@ func (r *run) advance(d Decision) error {
 	return nil
 }
 
-// conclude does what belongs to the end of a rollout, before the record says that
-// it has ended: it decides what is pending on hosts, and which revision is out. Each
-// part may be done twice.
+// conclude does what belongs to the end of a rollout, before the record says that it has
+// ended: what is pending, and which revision is out. Each part may be done twice.
 func (r *run) conclude(after Rollout) error {
-	r.mu.Lock()
-	steps := slices.Clone(r.steps)
-	r.mu.Unlock()
-	states := map[StepState]int{}
+	steps, states := r.moment("").Steps, map[StepState]int{}
 	for i := range steps {
 		s := &steps[i]
 		states[s.State]++
@@ -504,9 +461,9 @@ func (r *run) conclude(after Rollout) error {
 	if err := r.f.store.sweep(); err != nil {
 		r.f.log.Warn("what was kept for a way back is kept on", "error", err)
 	}
-	r.f.meters.ended(after.Phase)
+	r.f.meters.rollouts.WithLabelValues(string(after.Phase)).Inc()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.steps = steps
+	r.newest.Steps = steps
 	return nil
 }

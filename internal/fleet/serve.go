@@ -1,18 +1,28 @@
 package fleet
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"fairway/internal/fleet/driver"
 )
 
-// maxWait is the longest that a request may wait for something new.
 const maxWait = 60 * time.Second
 
 // Handler serves documents to the HAProxies that fetch theirs:
@@ -21,10 +31,8 @@ const maxWait = 60 * time.Second
 //	GET /hosts/HOST/haproxy/DOCUMENT   what is meant for a host now: also in the
 //	                                   middle of a rollout, and of a template
 //
-// The answer has an ETag; with If-None-Match the answer is 304 when it is the
-// same, and with ?wait=60s it only comes when it is another, or after that time.
-// Who asks shows a token, as a bearer token or as the password of basic
-// authentication, or a TLS client certificate.
+// The answer has an ETag; with If-None-Match it is 304 when it is the same, and with
+// ?wait=60s it only comes when it is another, or after that time.
 func (f *Fleet) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /haproxy/{document}", f.serveDocument)
@@ -56,7 +64,7 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 	defer deadline.Stop()
 	for {
 		// Asked for before the answer is made, so that no change is missed.
-		news := f.news()
+		news := f.news.Changed()
 		content, revision, err := f.meant(host, document)
 		if err != nil {
 			f.log.Error("a document cannot be served", "document", document, "error", err)
@@ -88,7 +96,6 @@ func (f *Fleet) serveDocument(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// waitOf reads the time to wait; nothing means none.
 func waitOf(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
@@ -100,7 +107,6 @@ func waitOf(text string) (time.Duration, error) {
 	return min(d, maxWait), err
 }
 
-// matches reports whether If-None-Match names the tag.
 func matches(header, tag string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
@@ -111,21 +117,17 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// mayRead reports whether the client is known, and may read a document.
 func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
-	var sum *[sha256.Size]byte
-	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		s := sha256.Sum256([]byte(token))
-		sum = &s
-	} else if _, password, ok := r.BasicAuth(); ok {
-		s := sha256.Sum256([]byte(password))
-		sum = &s
+	scheme, token, given := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		_, token, given = r.BasicAuth()
 	}
+	sum := sha256.Sum256([]byte(token))
 	for _, reader := range m.Readers {
 		is := false
 		switch {
 		case reader.Token != nil:
-			is = sum != nil && subtle.ConstantTimeCompare(reader.Token[:], sum[:]) == 1
+			is = given && subtle.ConstantTimeCompare(reader.Token[:], sum[:]) == 1
 		case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 			leaf := r.TLS.VerifiedChains[0][0]
 			is = slices.Contains(leaf.DNSNames, reader.Certificate) || leaf.Subject.CommonName == reader.Certificate
@@ -138,9 +140,8 @@ func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
 	return known, may
 }
 
-// meant is what a host is meant to have now, with the number of its revision;
-// zero for nothing. Without a host it is what is out, or the newest revision when
-// nothing is.
+// meant is what a host is meant to have now, or without a host what is out, or else the
+// newest revision; with its number, zero for nothing.
 func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
 	var t *target
 	if host != "" {
@@ -157,14 +158,133 @@ func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
 			revision = r.revision // the rollout has given it to the host, or is giving it
 		}
 	}
-	if revision.Number == 0 && !f.empty(document) {
-		if revision, err = f.Revision(document, 0); err != nil {
+	if revision.Number == 0 {
+		revision, err = f.Revision(document, 0)
+		if errors.Is(err, ErrUnknown) {
+			return nil, 0, nil
+		}
+		if err != nil {
 			return nil, 0, err
 		}
 	}
-	if t == nil || revision.Number == 0 {
+	if t == nil {
 		return revision.Content, revision.Number, nil
 	}
 	content, err := f.content(t.Target, revision)
 	return content, revision.Number, err
+}
+
+// ServerOptions say where documents are served. Listen is required.
+type ServerOptions struct {
+	// Listen is host:port. Port 0 takes a free one.
+	Listen string
+	// CertFile and KeyFile are PEM files for TLS, read again for each connection;
+	// ClientCAFile has the authorities of client certificates. Empty for none.
+	CertFile, KeyFile, ClientCAFile string
+	// Logger gets what goes wrong; nil logs nothing.
+	Logger *slog.Logger
+}
+
+// Limits of the listener. HAProxies that wait for news hold a connection each.
+const (
+	maxServed     = 4096
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = maxWait + 30*time.Second
+	idleTimeout   = 60 * time.Second
+	stopTimeout   = 5 * time.Second
+)
+
+// Server serves documents on its listener.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// NewServer binds the listener. Who does not call Run calls Close.
+func NewServer(f *Fleet, o ServerOptions) (*Server, error) {
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	conf, err := serverTLS(o)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	ln, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	s := &Server{listener: ln, http: &http.Server{
+		Handler:           f.Handler(),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}}
+	bound := netutil.LimitListener(ln, maxServed)
+	if conf != nil {
+		bound = tls.NewListener(bound, conf)
+	} else if a, ok := ln.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		o.Logger.Warn("documents and tokens cross the network without TLS: set fleet.tls-cert and fleet.tls-key", "listen", ln.Addr().String())
+	}
+	s.listener = bound
+	return s, nil
+}
+
+// serverTLS is nil without a certificate.
+func serverTLS(o ServerOptions) (*tls.Config, error) {
+	if o.CertFile == "" && o.KeyFile == "" && o.ClientCAFile == "" {
+		return nil, nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		return &pair, err
+	}
+	if _, err := load(); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	conf := &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() },
+	}
+	if o.ClientCAFile != "" {
+		text, err := os.ReadFile(o.ClientCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("client authorities: %w", err)
+		}
+		conf.ClientCAs = x509.NewCertPool()
+		if !conf.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("client authorities: no certificate in %s", o.ClientCAFile)
+		}
+		conf.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return conf, nil
+}
+
+// Addr is the address that was bound.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close gives the address up without a grace period.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	return nil
+}
+
+// Run answers requests until ctx ends. It returns an error when the listener fails.
+func (s *Server) Run(ctx context.Context) error {
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("fleet: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(stopping); err != nil {
+		_ = s.http.Close() // the time is up
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	return nil
 }

@@ -2,6 +2,9 @@ package fleet
 
 import (
 	"errors"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/fleet/driver"
 )
@@ -9,14 +12,12 @@ import (
 // Condition is how a host compares with what is meant for it.
 type Condition string
 
-// The conditions of a host.
 const (
 	// Current: it has the revision that is out.
 	Current Condition = "current"
 	// Other: it has another revision.
 	Other Condition = "other"
-	// Edited: its configuration is no revision, as it was edited by hand, or HAProxy
-	// runs another one than the file has.
+	// Edited: its configuration is no revision, or HAProxy runs another one than the file.
 	Edited Condition = "edited"
 	// Pending: it gets a revision when it can be reached.
 	Pending Condition = "pending"
@@ -28,11 +29,6 @@ const (
 	Changing Condition = "changing"
 )
 
-// Conditions lists all conditions.
-func Conditions() []Condition {
-	return []Condition{Current, Other, Edited, Pending, Unreachable, Unseen, Changing}
-}
-
 // Known is what Compare needs to know of a host.
 type Known struct {
 	// Seen is true when it has been observed in this run.
@@ -43,8 +39,7 @@ type Known struct {
 	Mixed bool
 	// Busy is true while a rollout works on it, Pending when it has a pending revision.
 	Busy, Pending bool
-	// Revision is the revision that was seen, zero for none; Released is what is out,
-	// zero for nothing.
+	// Revision was seen, Released is out; zero for none.
 	Revision, Released uint64
 }
 
@@ -74,13 +69,11 @@ func Compare(k Known) Condition {
 type HostStatus struct {
 	driver.Target
 	Condition Condition
-	// Revision is the revision it has, zero for none that is known, and Released
-	// the one that is out.
+	// Revision is what it has, Released what is out; zero for none.
 	Revision, Released uint64
 	// Seen is the newest good observation; its Time is zero for none in this run.
 	Seen driver.Observation
-	// Error is why the newest observation has failed, why what is pending cannot be
-	// applied, or why there are no statistics.
+	// Error is what is wrong with the host, its pending revision or its statistics.
 	Error string
 	// Reading is the newest, Recent what was counted between the two newest.
 	Reading, Recent *driver.Reading
@@ -88,8 +81,7 @@ type HostStatus struct {
 	Step Step
 }
 
-// Status says how all targets of a document are, from what was last seen; of all
-// documents for an empty name.
+// Status returns the targets of a document, or all for "", as they were last seen.
 func (f *Fleet) Status(document string) ([]HostStatus, error) {
 	released := map[string]uint64{}
 	var list []HostStatus
@@ -97,13 +89,15 @@ func (f *Fleet) Status(document string) ([]HostStatus, error) {
 		if document != "" && p.Document != document {
 			continue
 		}
-		if _, ok := released[p.Document]; !ok {
+		number, ok := released[p.Document]
+		if !ok {
 			var err error
-			if released[p.Document], err = f.store.released(p.Document); err != nil {
+			if number, err = f.store.released(p.Document); err != nil {
 				return nil, err
 			}
+			released[p.Document] = number
 		}
-		h, err := f.statusOf(p, released[p.Document])
+		h, err := f.statusOf(p, number)
 		if err != nil {
 			return nil, err
 		}
@@ -157,8 +151,7 @@ type Progress struct {
 	Steps   []Step
 	// Note is what the gate sees at the moment, for people.
 	Note string
-	// Waves is how many waves there are, as far as is known: hosts that cannot
-	// be reached make fewer.
+	// Waves is how many there are, at most.
 	Waves int
 }
 
@@ -167,7 +160,7 @@ func (f *Fleet) Progress(document string) (Progress, error) {
 	if live := f.runOf(document); live != nil {
 		live.mu.Lock()
 		defer live.mu.Unlock()
-		return newProgress(live.rollout, append([]Step(nil), live.steps...), live.note), nil
+		return newProgress(live.newest.Rollout, slices.Clone(live.newest.Steps), live.note), nil
 	}
 	r, err := f.store.rollout(document)
 	if err != nil {
@@ -198,3 +191,44 @@ func newProgress(r Rollout, steps []Step, note string) Progress {
 
 // Ended returns the rollouts of a document that have ended, the newest first.
 func (f *Fleet) Ended(document string) ([]Ended, error) { return f.store.ended(document) }
+
+type meters struct {
+	rollouts, steps *prometheus.CounterVec
+}
+
+// newMeters registers the metrics; nothing is registered with a nil Registerer.
+func newMeters(r prometheus.Registerer, f *Fleet) (*meters, error) {
+	m := &meters{
+		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_fleet_rollouts_total", Help: "Rollouts that have ended, by how: done or reverted.",
+		}, []string{"phase"}),
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_fleet_host_changes_total", Help: "Hosts that rollouts have come to, by what came of it.",
+		}, []string{"state"}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.rollouts, m.steps, prometheus.CollectorFunc(f.countHosts)} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (f *Fleet) countHosts(ch chan<- prometheus.Metric) {
+	desc := prometheus.NewDesc("fairway_fleet_hosts", "Hosts of the fleet by their condition.", []string{"condition"}, nil)
+	hosts, err := f.Status("")
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(desc, err)
+		return
+	}
+	counts := map[Condition]float64{Current: 0, Other: 0, Edited: 0, Pending: 0, Unreachable: 0, Unseen: 0, Changing: 0}
+	for _, h := range hosts {
+		counts[h.Condition]++
+	}
+	for c, n := range counts {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, n, string(c))
+	}
+}

@@ -3,10 +3,11 @@ package fleet
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 	"sync"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
@@ -19,8 +20,7 @@ type hostDriver interface {
 	Read(ctx context.Context) (driver.Reading, error)
 }
 
-// target is the state of one target in this process. What must outlive the process is
-// in the store.
+// target is the state of one target in this process.
 type target struct {
 	driver.Target
 	driver hostDriver
@@ -72,13 +72,10 @@ func (t *target) observe(ctx context.Context, content bool) (driver.Observation,
 	return o, nil
 }
 
-// canceled reports whether the caller has gone before there was an answer: that is no
-// failure of the host.
 func canceled(ctx context.Context, err error) bool {
 	return err != nil && errors.Is(ctx.Err(), context.Canceled)
 }
 
-// readTime is how long a reading may take.
 const readTime = 5 * time.Second
 
 // read takes a reading and remembers it. It needs no lock.
@@ -106,9 +103,8 @@ func (t *target) read(ctx context.Context) (driver.Reading, error) {
 // enough requests show how a HAProxy usually does.
 const enough = 200
 
-// baseline is what the host's HAProxy counted of late, to compare with after a
-// change: since the last reading when enough came in, else since its worker
-// began. Nil when it cannot be asked.
+// baseline is what HAProxy counted since the last reading when enough came in, else since
+// its worker began. Nil when it cannot be asked.
 func (t *target) baseline(ctx context.Context) *driver.Reading {
 	t.mu.Lock()
 	last := t.reading
@@ -147,6 +143,12 @@ func (t *target) failing() bool {
 	return t.err != nil
 }
 
+// Pauses between attempts to apply what is pending.
+const (
+	firstWait = 5 * time.Second
+	mostWait  = 10 * time.Minute
+)
+
 // backoff makes each attempt that fails wait longer before the next one.
 type backoff struct {
 	err   error // of the newest attempt
@@ -154,22 +156,15 @@ type backoff struct {
 	after time.Time // when it may be tried again
 }
 
-// Pauses between attempts to apply what is pending.
-const (
-	firstWait = 5 * time.Second
-	mostWait  = 10 * time.Minute
-)
-
 // retried records how an attempt to apply what is pending went.
 func (t *target) retried(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err == nil {
-		t.retry = backoff{}
-		return
-	}
 	wait := min(max(2*t.retry.wait, firstWait), mostWait)
 	t.retry = backoff{err: err, wait: wait, after: time.Now().Add(wait)}
+	if err == nil {
+		t.retry = backoff{}
+	}
 }
 
 func (t *target) notBefore() time.Time {
@@ -178,7 +173,6 @@ func (t *target) notBefore() time.Time {
 	return t.retry.after
 }
 
-// digest is the digest of a revision as a target has it.
 func (f *Fleet) digest(t *target, r history.Revision) (string, error) {
 	if !f.current().Templates[t.Document] {
 		return r.Digest, nil
@@ -200,7 +194,6 @@ func (f *Fleet) digest(t *target, r history.Revision) (string, error) {
 	return digest, nil
 }
 
-// content is a revision as a target has it.
 func (f *Fleet) content(t driver.Target, r history.Revision) ([]byte, error) {
 	if r.Content == nil {
 		var err error
@@ -214,43 +207,137 @@ func (f *Fleet) content(t driver.Target, r history.Revision) ([]byte, error) {
 // maxRendered is how many revisions of a template are tried to recognise one.
 const maxRendered = 50
 
-// recognise returns the number of the revision that a digest is of, zero for none.
-// preferred is tried first, as a document may have the same contents twice; zero for
-// none.
+// recognise returns the number of the revision that has a digest, zero for none; preferred
+// where that one has it, too.
 func (f *Fleet) recognise(t *target, digest string, preferred uint64) (uint64, error) {
-	list, err := f.revisions(t.Document)
+	list, err := f.store.revisions(t.Document)
 	if err != nil {
 		return 0, err
 	}
-	is := func(r history.Revision) bool {
-		d, err := f.digest(t, r) // an old revision may lack values that the template has now
-		return err == nil && d == digest
+	found, rendered := uint64(0), f.current().Templates[t.Document]
+	for i, r := range list {
+		if r.Number != preferred && (found > 0 || rendered && i >= maxRendered) {
+			continue
+		}
+		// An old revision may lack values that the template has now.
+		if d, err := f.digest(t, r); err == nil && d == digest {
+			if found = r.Number; found == preferred {
+				break
+			}
+		}
 	}
-	if i := slices.IndexFunc(list, func(r history.Revision) bool { return r.Number == preferred }); i >= 0 && is(list[i]) {
-		return preferred, nil
-	}
-	if f.current().Templates[t.Document] {
-		list = list[:min(len(list), maxRendered)]
-	}
-	if i := slices.IndexFunc(list, is); i >= 0 {
-		return list[i].Number, nil
-	}
-	return 0, nil
+	return found, nil
 }
 
-// byDigest returns the content that has a digest: a revision as the target has it, or
-// what was kept.
+// byDigest returns the content that has a digest: of a revision, or what was kept.
 func (f *Fleet) byDigest(t *target, digest string) ([]byte, error) {
 	number, err := f.recognise(t, digest, 0)
 	if err != nil {
 		return nil, err
 	}
 	if number == 0 {
-		return f.store.kept(digest)
+		return f.store.records.Record(kindContent, digest)
 	}
 	r, err := f.Revision(t.Document, number)
 	if err != nil {
 		return nil, err
 	}
 	return f.content(t.Target, r)
+}
+
+// give applies the revision to one host. The caller holds the lock.
+func (r *run) give(ctx context.Context, t *target, step Step) Step {
+	content, err := r.f.content(t.Target, r.revision)
+	if err != nil {
+		return step.ended(Refused, err)
+	}
+	seen, err := r.f.observe(ctx, t, true)
+	if err != nil && step.Had != "" { // an earlier attempt may have changed it
+		return step.ended(Unknown, err)
+	}
+	if err != nil {
+		return step.ended(Absent, err)
+	}
+	if step.Had == "" {
+		if seen.Digest == step.Want && seen.Runs() && !step.Touched {
+			step.State, step.Pending = Already, ""
+			return step
+		}
+		if !r.settings.AllowDrift {
+			if err := r.f.mayOverwrite(t, seen, step); err != nil {
+				return step.ended(Refused, err)
+			}
+		}
+		step.Had = seen.Digest
+		step.Baseline = t.baseline(ctx)
+	}
+	step.State = Applying
+	if err := r.f.intend(t, seen, step); err != nil {
+		step.Had = ""
+		return step.ended(Absent, fmt.Errorf("nothing was done: %w", err))
+	}
+	if err := t.driver.Apply(ctx, content, false); err != nil {
+		return step.ended(outcome(err, step.Touched && step.Had != step.Want), err)
+	}
+	t.applied(content)
+	step.State, step.Error, step.Touched, step.Pending = Applied, "", false, ""
+	return step
+}
+
+// intend makes durable what a host had and that it is about to be changed. A revision is
+// not kept a second time, but for that of a template, whose values may change.
+func (f *Fleet) intend(t *target, seen driver.Observation, step Step) error {
+	number, err := f.recognise(t, seen.Digest, 0)
+	if err != nil {
+		return err
+	}
+	var content []byte
+	if step.Had == seen.Digest && (number == 0 || f.current().Templates[t.Document]) {
+		content = seen.Content
+	}
+	return f.store.intend(t.Document, step, content)
+}
+
+// mayOverwrite refuses to overwrite what was edited by hand.
+func (f *Fleet) mayOverwrite(t *target, seen driver.Observation, step Step) error {
+	if step.Touched || seen.Digest == step.Pending {
+		return nil
+	}
+	number, err := f.recognise(t, seen.Digest, 0)
+	if err != nil || number > 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s is no revision of %s; fairway fleet drift shows the difference", ErrDrift, t.File, t.Document)
+}
+
+// outcome is the state of a host after a failure; with doubt it may be changed already.
+func outcome(err error, doubt bool) StepState {
+	if absent := (*driver.AbsentError)(nil); errors.As(err, &absent) && !doubt {
+		return Absent
+	}
+	if refused := (*driver.RefusedError)(nil); errors.As(err, &refused) && !doubt {
+		return Refused
+	}
+	return Unknown
+}
+
+// giveBack gives one host back what it had. The caller holds the lock.
+func (r *run) giveBack(ctx context.Context, t *target, step Step) Step {
+	content, err := r.f.byDigest(t, step.Had)
+	if err != nil {
+		step.State, step.Error = Lost, fmt.Sprintf("%s; what it had before cannot be found: %v", step.Error, err)
+		return step
+	}
+	step.State = Returning
+	if err := r.f.store.putStep(r.document, step); err != nil {
+		step.State = Unknown // and tried again
+		_ = clock.Sleep(ctx, time.Second)
+		return step
+	}
+	if err := t.driver.Apply(ctx, content, true); err != nil {
+		return step.lost("giving back what it had failed: " + err.Error())
+	}
+	step.State, step.Touched = Returned, false
+	t.applied(content)
+	return step
 }

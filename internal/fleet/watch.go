@@ -6,30 +6,27 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/clock"
 	"fairway/internal/fleet/driver"
 )
 
-// Times of the watch.
 const (
 	defaultWatch = 30 * time.Second
-	// watchSoon is how often a host is observed that cannot be reached or has a pending
-	// revision, watchTick how often the watch looks for hosts that are due.
-	watchSoon = 5 * time.Second
-	watchTick = time.Second
-	// observedAtOnce is how many hosts are observed at the same moment.
+	// watchSoon is for hosts that are unreachable or have a pending revision.
+	watchSoon      = 5 * time.Second
+	watchTick      = time.Second
 	observedAtOnce = 16
 )
 
-// watch observes every host again and again, and applies what is pending on those that
-// can be reached again.
-func (f *Fleet) watch(ctx context.Context) error {
-	room := make(chan struct{}, observedAtOnce)
-	var observing sync.WaitGroup
-	defer observing.Wait()
+// watch observes every host again and again, and applies what is pending.
+func (f *Fleet) watch(ctx context.Context) {
+	var observing errgroup.Group
+	observing.SetLimit(observedAtOnce)
+	defer func() { _ = observing.Wait() }()
 	visited := map[*target]time.Time{}
 	for clock.Sleep(ctx, watchTick) == nil {
 		f.mu.Lock()
@@ -47,25 +44,19 @@ func (f *Fleet) watch(ctx context.Context) error {
 				continue
 			}
 			known[t] = now
-			select {
-			case room <- struct{}{}:
-			case <-ctx.Done():
-				return nil
-			}
-			observing.Go(func() {
-				defer func() { <-room }()
+			observing.Go(func() error {
 				f.visit(ctx, t, step)
+				return nil
 			})
 		}
 		visited = known
 	}
-	return nil
 }
 
-// pending returns the steps of targets with a pending revision, but for documents with
-// a rollout under way, which decides itself.
+// pending returns the steps with a pending revision, but for documents with a rollout
+// under way, which decides itself.
 func (f *Fleet) pending() map[targetKey]Step {
-	steps := f.store.steps()
+	steps := f.store.allSteps()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	maps.DeleteFunc(steps, func(key targetKey, step Step) bool { return step.Pending == "" || f.runs[key.document] != nil })
@@ -94,7 +85,7 @@ func (f *Fleet) reconcile(ctx context.Context, t *target, step Step) (reached bo
 		return false
 	}
 	// A rollout of this document may have begun since.
-	if step.Pending == "" || ctx.Err() != nil || f.isRunning(t.Document) || time.Now().Before(t.notBefore()) {
+	if step.Pending == "" || ctx.Err() != nil || f.runOf(t.Document) != nil || time.Now().Before(t.notBefore()) {
 		return true
 	}
 	err = f.applyPending(ctx, t, seen, step)
@@ -118,9 +109,8 @@ func (f *Fleet) observe(ctx context.Context, t *target, content bool) (driver.Ob
 // applyPending applies the pending revision of a host. The caller holds the lock.
 func (f *Fleet) applyPending(ctx context.Context, t *target, seen driver.Observation, step Step) error {
 	// A host left in the middle of a change may run another configuration than its file
-	// has: the change is made again. Any other host is done when it has the file.
-	doubt := step.Touched || step.State == Unknown || step.State == Lost
-	if doubt || seen.Digest != step.Pending || !seen.Runs() {
+	// has: the change is made again.
+	if step.doubtful() || seen.Digest != step.Pending || !seen.Runs() {
 		if known := seen.Digest == step.Had || seen.Digest == step.Want || seen.Digest == step.Pending; !known {
 			if err := f.mayOverwrite(t, seen, Step{}); err != nil {
 				return err
@@ -153,11 +143,9 @@ func (f *Fleet) applyPending(ctx context.Context, t *target, seen driver.Observa
 	return f.store.putStep(t.Document, step)
 }
 
-// drifted observes hosts and fails when the configuration of one was edited by
-// hand. A host that cannot be reached is no reason.
+// drifted fails when the configuration of a host that can be reached was edited by hand.
 func (f *Fleet) drifted(ctx context.Context, targets []driver.Target) error {
-	var found []error
-	for i, err := range f.forEach(ctx, targets, func(ctx context.Context, t *target) error {
+	errs := f.forEach(ctx, targets, func(ctx context.Context, _ int, t *target) error {
 		seen, err := t.observe(ctx, false)
 		if err != nil {
 			return nil //nolint:nilerr // the rollout reports it
@@ -167,12 +155,13 @@ func (f *Fleet) drifted(ctx context.Context, targets []driver.Target) error {
 			return nil
 		}
 		return f.mayOverwrite(t, seen, Step{Pending: step.Pending})
-	}) {
+	})
+	for i, err := range errs {
 		if err != nil {
-			found = append(found, fmt.Errorf("host %s: %w", targets[i].Host, err))
+			errs[i] = fmt.Errorf("host %s: %w", targets[i].Host, err)
 		}
 	}
-	return errors.Join(found...)
+	return errors.Join(errs...)
 }
 
 // errLocked: another operation on the host does not end.
@@ -180,29 +169,34 @@ var errLocked = &driver.AbsentError{Err: errors.New("another operation on the ho
 
 // forEach runs do for each target, observedAtOnce at a time, with its lock held and
 // the time for an observation. errs[i] belongs to targets[i].
-func (f *Fleet) forEach(ctx context.Context, targets []driver.Target, do func(ctx context.Context, t *target) error) []error {
+func (f *Fleet) forEach(ctx context.Context, targets []driver.Target, do func(ctx context.Context, i int, t *target) error) []error {
 	errs := make([]error, len(targets))
-	room := make(chan struct{}, observedAtOnce)
-	var all sync.WaitGroup
+	var all errgroup.Group
+	all.SetLimit(observedAtOnce)
 	for i, p := range targets {
-		room <- struct{}{}
-		all.Go(func() {
-			defer func() { <-room }()
+		all.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, f.limits.look)
 			defer cancel()
-			t := f.target(p.Host, p.Document)
-			if t == nil {
-				errs[i] = unknown("host %s has no document %s", p.Host, p.Document)
-				return
+			t, err := f.locked(ctx, p.Host, p.Document)
+			if err == nil {
+				defer t.release()
+				err = do(ctx, i, t)
 			}
-			if t.acquire(ctx) != nil {
-				errs[i] = errLocked
-				return
-			}
-			defer t.release()
-			errs[i] = do(ctx, t)
+			errs[i] = err
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait()
 	return errs
+}
+
+func (f *Fleet) locked(ctx context.Context, host, document string) (*target, error) {
+	t := f.target(host, document)
+	if t == nil {
+		return nil, unknown("host %s has no document %s", host, document)
+	}
+	if t.acquire(ctx) != nil {
+		return nil, errLocked
+	}
+	return t, nil
 }

@@ -76,7 +76,7 @@ func TestPendingSoon(t *testing.T) {
 		f := watched(t, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
-		watching.Go(func() { _ = f.watch(ctx) })
+		watching.Go(func() { f.watch(ctx) })
 		time.Sleep(20 * time.Second)
 		h.mu.Lock()
 		if h.looks != 1 {

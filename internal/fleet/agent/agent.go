@@ -1,10 +1,9 @@
-// Package agent is the part of a fleet that lives in the container, beside
-// HAProxy: it fetches the configuration of one name from the control server, checks it,
-// puts it in place, and runs HAProxy as the first process of the container.
+// Package agent is the part of a fleet in the container: it fetches the configuration of
+// one name from the control server, checks it, puts it in place, and runs HAProxy as the
+// first process of the container.
 //
-// Several processes of it may be at work in one container, as one that runs
-// HAProxy and others that `docker exec` has started: what changes files or
-// reloads is done under a lock in the storage directory.
+// `docker exec` may start further processes of it: what changes files or reloads is done
+// under a lock in the storage directory.
 package agent
 
 import (
@@ -29,8 +28,7 @@ import (
 
 // Options say what is fetched from where and kept where.
 type Options struct {
-	// Name is the name of the configuration, in many places the address that the
-	// HAProxy serves: letters, digits and . _ : - , at most 128 of them.
+	// Name is the name of the configuration, often the address that HAProxy serves.
 	Name string
 	// URL is where configurations are; the name is put behind it.
 	URL string
@@ -42,29 +40,24 @@ type Options struct {
 	HAProxy string
 	// Keep is how many copies of replaced files are kept; at least 1.
 	Keep int
-	// Timeout bounds one fetch with all its attempts, Retries is how often one
-	// that failed is tried again.
+	// Timeout bounds one fetch with its Retries.
 	Timeout time.Duration
 	Retries int
-	// Client fetches; see NewClient. Token, when it is not empty, goes with each
-	// request as a bearer token.
+	// Client fetches; see NewClient. Token is a bearer token; empty for none.
 	Client *http.Client
 	Token  string
 	// Grace is how long connections may take to end when HAProxy is stopped.
 	Grace time.Duration
-	// Follow makes Run fetch by itself, Interval apart when the control server answers
-	// at once.
+	// Follow makes Run fetch, Interval apart when the control server answers at once.
 	Follow   bool
 	Interval time.Duration
-	// Environ is the environment of HAProxy, in which "${NAME}" of a
-	// configuration is expanded.
+	// Environ is the environment of HAProxy, whose variables a configuration may name.
 	Environ []string
 	// Log gets what the agent says, a line at a time; Output what HAProxy says.
 	Log, Output io.Writer
 }
 
-// Agent works on one configuration. Its methods may be called from any
-// goroutine.
+// Agent works on one configuration. It is safe for concurrent use.
 type Agent struct {
 	o      Options
 	binary *binary.Binary
@@ -74,8 +67,7 @@ type Agent struct {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_:][A-Za-z0-9._:-]{0,127}$`)
 
-// New finds HAProxy and makes the directories. Errors say what
-// to do.
+// New finds HAProxy and makes the directories.
 func New(ctx context.Context, o Options) (*Agent, error) {
 	if o.Name == "" {
 		return nil, errors.New("the variable VIP is not set: it is the name of the configuration to fetch")
@@ -105,23 +97,20 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 
 func (a *Agent) dir(name string) string { return filepath.Join(a.o.Dir, name) }
 
-// current is the file that HAProxy reads.
 func (a *Agent) current() string { return filepath.Join(a.o.Dir, a.o.Name+".cfg") }
 
 // temp is what was fetched last; good what a worker was last proven to run.
 func (a *Agent) temp() string { return filepath.Join(a.dir("temp"), a.o.Name+".cfg") }
 func (a *Agent) good() string { return filepath.Join(a.dir("good"), a.o.Name+".cfg") }
 
-// marker is the second file that HAProxy reads: it names the content that a worker
-// has read of the first.
+// marker is the second file that HAProxy reads: it names the content of the first.
 func (a *Agent) marker() string { return filepath.Join(a.o.RunDir, "marker.cfg") }
 func (a *Agent) master() string { return filepath.Join(a.o.RunDir, "master.sock") }
 
 // output is where another process can read what HAProxy prints.
 func (a *Agent) output() string { return filepath.Join(a.o.RunDir, "haproxy.log") }
 
-// say writes a line of the log. Control characters, which a name or an answer of
-// the control server may carry, are shown as spaces.
+// say writes a line of the log, with spaces in place of control characters.
 func (a *Agent) say(format string, args ...any) {
 	line := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -134,17 +123,14 @@ func (a *Agent) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.o.Log, "[%s] %s\n", time.Now().Format(time.DateTime), line)
 }
 
-// digest is the SHA-256 of a configuration, in hexadecimal.
 func digest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }
 
-// checkTime bounds `haproxy -c`.
 const checkTime = 30 * time.Second
 
-// check asks HAProxy what it thinks of a file, and whether what the file binds
-// beyond what is bound now is free.
+// check asks HAProxy about a file, and looks whether what it binds anew is free.
 func (a *Agent) check(ctx context.Context, file string, content, running []byte, pids []int) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -167,25 +153,14 @@ func (a *Agent) check(ctx context.Context, file string, content, running []byte,
 	if err != nil {
 		return fmt.Errorf("addresses: %w", err)
 	}
-	if len(conflicts) > 0 {
-		return &TakenError{conflicts}
+	if len(conflicts) == 0 {
+		return nil
 	}
-	return nil
-}
-
-// TakenError says that HAProxy could not bind what a configuration asks for.
-type TakenError struct {
-	// Conflicts are at least one.
-	Conflicts []binary.Conflict
-}
-
-// Error names the first address and how many more there are.
-func (e *TakenError) Error() string {
-	text := "an address cannot be bound: " + e.Conflicts[0].String()
-	if more := len(e.Conflicts) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
+	err = fmt.Errorf("an address cannot be bound: %s", conflicts[0])
+	if more := len(conflicts) - 1; more > 0 {
+		err = fmt.Errorf("%w (and %d more)", err, more)
 	}
-	return text
+	return err
 }
 
 func lookup(environ []string, name string) string {
@@ -197,8 +172,7 @@ func lookup(environ []string, name string) string {
 	return ""
 }
 
-// processOptions are those of HAProxy, as it is started and as it is found by
-// another process.
+// processOptions are those with which HAProxy is started, and found again.
 func (a *Agent) processOptions() process.Options {
 	files := []string{a.current()}
 	if a.marks() {

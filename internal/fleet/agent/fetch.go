@@ -20,8 +20,8 @@ import (
 
 // ClientOptions say how the control server is reached.
 type ClientOptions struct {
-	// CA is a file with the certificates that the control server's may be signed by;
-	// empty takes those of the system. Cert and Key are files with our own.
+	// CA is a file with authorities of the control server, empty for those of the system;
+	// Cert and Key are files with our own certificate.
 	CA, Cert, Key string
 }
 
@@ -58,14 +58,12 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 	}}, nil
 }
 
-// fetched is an answer of the control server.
 type fetched struct {
 	content []byte // nil when it is the one that the tag names
 	etag    string // empty when the control server gives none to rely on
 }
 
-// address is the URL of the configuration and its form for people, without what
-// is secret in it.
+// address is the URL of the configuration, and its form without secrets.
 func (a *Agent) address() (*url.URL, string, error) {
 	u, err := url.Parse(a.o.URL + url.PathEscape(a.o.Name))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -100,8 +98,7 @@ func again(err error) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// fetch gets the configuration, with further attempts a second and more apart,
-// all within the deadline.
+// fetch gets the configuration, with further attempts within the deadline.
 func (a *Agent) fetch(ctx context.Context) (fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.o.Timeout)
 	defer cancel()
@@ -118,8 +115,7 @@ func (a *Agent) fetch(ctx context.Context) (fetched, error) {
 	}
 }
 
-// get asks once. With a tag the answer may be that nothing has changed, for
-// which the control server may take as long as wait.
+// get asks once. With a tag the control server may wait for a change as long as wait.
 func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetched, error) {
 	u, _, err := a.address()
 	if err != nil {
@@ -167,8 +163,8 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 	case len(content) == 0:
 		return fetched{}, errors.New("the configuration is empty")
 	}
-	// Fairway's own control server names the content by its digest. The tags of file
-	// servers, of time and size, do not tell every change: they are not used.
+	// Fairway's own control server names the content by its digest. Other tags, of time
+	// and size, do not show every change: they are not used.
 	etag = answer.Header.Get("ETag")
 	named := strings.Trim(etag, `"`)
 	if len(named) != 2*sha256.Size || strings.Trim(named, "0123456789abcdef") != "" {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,8 +28,7 @@ func replace(path string, content []byte, mode fs.FileMode) error {
 	return err
 }
 
-// modeOf is the mode of a file; a configuration that is not there yet is for
-// its owner alone, because it may hold passwords.
+// modeOf is the mode of a file; that of a new one is for its owner alone.
 func modeOf(path string) fs.FileMode {
 	if info, err := os.Stat(path); err == nil {
 		return info.Mode().Perm()
@@ -48,16 +48,15 @@ func read(path string) ([]byte, error) {
 	return content, err
 }
 
-// lock waits for its turn to change files or to reload. Nobody holds it longer
-// than a check and a reload take.
+// lock waits for its turn to change files or to reload.
 func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(a.o.Dir, "."+a.o.Name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for {
-		// The lock belongs to the open file, so that it holds between goroutines
-		// as well, and it ends with the process.
+		// The lock belongs to the open file: it holds between goroutines as well, and ends
+		// with the process.
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
 		if err == nil {
 			return func() { _ = f.Close() }, nil
@@ -73,70 +72,101 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// stamp is the form of the time in the names of copies.
-const stamp = "2006-01-02-150405"
+const stampForm = "2006-01-02-150405"
 
-// keep copies the file that is about to be replaced and drops the oldest copies
-// beyond those that are to be kept.
+// copied is a copy of a file that was replaced. Its name says how old it is, as the clock of
+// files may be lost; further copies of one second have a number.
+type copied struct {
+	name, stamp string
+	number      int
+}
+
+var copyName = regexp.MustCompile(`^(\d{4}-\d\d-\d\d-\d{6})(?:-(\d+))?\.cfg$`)
+
+func (a *Agent) copies() ([]copied, error) {
+	entries, err := os.ReadDir(a.dir("backup"))
+	var list []copied
+	for _, e := range entries {
+		rest, ours := strings.CutPrefix(e.Name(), a.o.Name+"_")
+		if m := copyName.FindStringSubmatch(rest); ours && m != nil {
+			number, _ := strconv.Atoi(m[2]) // none is 0
+			list = append(list, copied{e.Name(), m[1], number})
+		}
+	}
+	slices.SortFunc(list, func(a, b copied) int {
+		return cmp.Or(strings.Compare(a.stamp, b.stamp), cmp.Compare(a.number, b.number))
+	})
+	return list, err
+}
+
+// keep copies the file that is about to be replaced and drops the oldest copies.
 func (a *Agent) keep(content []byte, mode fs.FileMode) error {
-	names, err := a.copies()
+	list, err := a.copies()
 	if err != nil {
 		return err
 	}
-	name := a.o.Name + "_" + time.Now().Format(stamp)
-	// A second one within the second gets a number, also when the first is gone.
-	next := -1
-	for _, known := range names {
-		if stamped, number := age(known); stamped == name {
-			next = max(next, number)
+	stamp := time.Now().Format(stampForm)
+	name := a.o.Name + "_" + stamp
+	for _, c := range list {
+		if c.stamp == stamp { // it gets a number, also when the first is gone
+			name = fmt.Sprintf("%s_%s-%d", a.o.Name, stamp, c.number+1)
 		}
-	}
-	if next >= 0 {
-		name += "-" + strconv.Itoa(next+1)
 	}
 	path := filepath.Join(a.dir("backup"), name+".cfg")
 	if err := replace(path, content, mode); err != nil {
 		return err
 	}
 	a.say("Backup of %s to %s: success.", a.current(), path)
-	for _, old := range names[:max(len(names)+1-max(a.o.Keep, 1), 0)] {
-		if err := os.Remove(filepath.Join(a.dir("backup"), old)); err != nil {
+	for _, old := range list[:max(len(list)+1-max(a.o.Keep, 1), 0)] {
+		if err := os.Remove(filepath.Join(a.dir("backup"), old.name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// copies are the names of the copies there are, the oldest first. Names tell the
-// age: the clock of files is not kept by every copy of a directory.
-func (a *Agent) copies() ([]string, error) {
-	entries, err := os.ReadDir(a.dir("backup"))
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), a.o.Name+"_")
-		if ok && strings.HasSuffix(rest, ".cfg") && len(rest) >= len(stamp) {
-			if _, err := time.Parse(stamp, rest[:len(stamp)]); err == nil {
-				names = append(names, e.Name())
+// reap waits for processes whose parents have ended: in a container they become
+// children of the first process, and would stay as zombies. Our own children are waited
+// for at once by the code that started them, so what is still a zombie a second after
+// it was first seen is an orphan.
+func reap(ctx context.Context) {
+	var seen []int
+	for clock.Sleep(ctx, time.Second) == nil {
+		seen = slices.DeleteFunc(zombies(os.Getpid()), func(pid int) bool {
+			orphan := slices.Contains(seen, pid)
+			if orphan {
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
 			}
+			return orphan
+		})
+	}
+}
+
+// zombies are the children of a process that have ended and were not waited for.
+func zombies(parent int) []int {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is sound
+	var pids []int
+	for _, file := range files {
+		text, err := os.ReadFile(file) //nolint:gosec // a path in /proc
+		if err != nil {
+			continue
+		}
+		if pid, ppid, state := parseStat(string(text)); state == "Z" && ppid == parent {
+			pids = append(pids, pid)
 		}
 	}
-	slices.SortFunc(names, byAge)
-	return names, nil
+	return pids
 }
 
-// byAge sorts names of copies: those of one second have a number behind it.
-func byAge(a, b string) int {
-	timeA, numberA := age(a)
-	timeB, numberB := age(b)
-	return cmp.Or(strings.Compare(timeA, timeB), cmp.Compare(numberA, numberB))
-}
-
-func age(name string) (stamped string, number int) {
-	name = strings.TrimSuffix(name, ".cfg")
-	at := strings.LastIndexByte(name, '_') + 1 + len(stamp)
-	number, _ = strconv.Atoi(strings.TrimPrefix(name[min(at, len(name)):], "-")) // none is 0
-	return name[:min(at, len(name))], number
+// parseStat reads the number, the parent and the state of a process; none of a text
+// that is not in this form. The name, in brackets, may hold anything.
+func parseStat(text string) (pid, parent int, state string) {
+	_, err := fmt.Sscan(text, &pid)
+	if err == nil {
+		_, err = fmt.Sscan(text[strings.LastIndexByte(text, ')')+1:], &state, &parent)
+	}
+	if err != nil {
+		return 0, 0, ""
+	}
+	return pid, parent, state
 }

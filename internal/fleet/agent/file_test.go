@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -40,11 +39,22 @@ func TestByAge(t *testing.T) {
 		"a_2026-01-02-030405.cfg", "a_2026-01-02-030405-1.cfg", "a_2026-01-02-030405-2.cfg", "a_2026-01-02-030405-10.cfg", "a_2026-01-02-030406.cfg",
 		"a_2026-11-02-030405.cfg", "a_2027-01-02-030405.cfg",
 	}
-	got := slices.Clone(want)
-	slices.Reverse(got)
-	slices.SortFunc(got, byAge)
-	if !slices.Equal(got, want) {
-		t.Errorf("%v", got)
+	a := &Agent{o: Options{Name: "a", Dir: t.TempDir()}}
+	if err := os.Mkdir(a.dir("backup"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range want {
+		if err := os.WriteFile(filepath.Join(a.dir("backup"), name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := a.copies()
+	var got []string
+	for _, c := range list {
+		got = append(got, c.name)
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
@@ -66,7 +76,7 @@ func TestCopiesOfOthersStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, _ := os.ReadDir(dir)
-	if names, err := a.copies(); len(entries) != 4 || len(names) != 1 || strings.Contains(names[0], "2026-01-02") {
+	if names, err := a.copies(); len(entries) != 4 || len(names) != 1 || names[0].stamp < "2026-01-03" {
 		t.Errorf("left: %v, copies %v, %v", entries, names, err)
 	}
 }

@@ -13,18 +13,16 @@ import (
 	"fairway/internal/engine/haproxy/process"
 )
 
-// HAProxy that has ended by itself is started again: at once, and after a second
-// more each time when it ends before it was steady.
+// HAProxy that has ended by itself is started again: at once, and a second later each
+// time when it ends before it was steady.
 const (
 	steady   = 10 * time.Second
 	mostRest = 5 * time.Second
 )
 
-// Run fetches the configuration, or goes on with the one that is in place when
-// the control server does not answer; runs HAProxy with it; reloads on SIGUSR2 and SIGHUP
-// and proves each; and ends HAProxy when ctx ends, or after its connections on
-// SIGUSR1. As the first process of a container it also reaps. It returns nil
-// after such an end.
+// Run fetches the configuration, or goes on with the one in place when that fails; runs
+// HAProxy; reloads on SIGUSR2 and SIGHUP; and ends HAProxy when ctx ends, or after its
+// connections on SIGUSR1. As the first process of a container it also reaps.
 func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 	if os.Getpid() == 1 {
 		reaping, stop := context.WithCancel(ctx)
@@ -38,7 +36,7 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 		a.say("Going on with %s as it is.", a.current())
 	}
 	output := newOutputLog(a.output(), a.o.Output)
-	defer output.close()
+	defer func() { _ = output.file.Close() }()
 	var news chan fetched
 	if a.o.Follow {
 		following, stop := context.WithCancel(ctx)
@@ -74,8 +72,7 @@ func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// start starts HAProxy with the file in place, or with the last one that ran
-// when it does not take it.
+// start starts HAProxy with the file in place, or with the last one that ran.
 func (a *Agent) start(ctx context.Context, output *outputLog) (*process.Process, error) {
 	unlock, err := a.lock(ctx)
 	if err != nil {
@@ -118,8 +115,7 @@ func (a *Agent) startWith(ctx context.Context, content []byte, output *outputLog
 	return p, nil
 }
 
-// serve follows signals and the control server until HAProxy is gone, or has been asked
-// to end.
+// serve follows signals and the control server until HAProxy is gone, or asked to end.
 func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os.Signal, news <-chan fetched) (asked bool, err error) {
 	for {
 		select {
@@ -136,42 +132,32 @@ func (a *Agent) serve(ctx context.Context, p *process.Process, signals <-chan os
 				return true, p.Stop(ctx, false)
 			}
 			a.say("Reload was asked for (%v).", s)
-			a.reloadNow(ctx, p)
+			a.change(ctx, func() error { return a.reload(ctx, p, false) })
 		case got := <-news:
-			a.take(ctx, p, got.content)
+			a.change(ctx, func() error {
+				if changed, err := a.install(ctx, got.content, p.Pids(ctx), false); err != nil || !changed {
+					return nil // the log has it
+				}
+				return a.reload(ctx, p, true)
+			})
 		}
 	}
 }
 
-// reloadNow reloads with what is in place.
-func (a *Agent) reloadNow(ctx context.Context, p *process.Process) {
+// change does something under the lock, and logs why it fails.
+func (a *Agent) change(ctx context.Context, do func() error) {
 	unlock, err := a.lock(ctx)
 	if err == nil {
 		defer unlock()
-		err = a.reload(ctx, p, false)
+		err = do()
 	}
 	if err != nil && ctx.Err() == nil {
 		a.say("%v", err)
 	}
 }
 
-// take puts in place what the control server has given, and reloads.
-func (a *Agent) take(ctx context.Context, p *process.Process, content []byte) {
-	unlock, err := a.lock(ctx)
-	if err != nil {
-		return // ctx has ended
-	}
-	defer unlock()
-	if changed, err := a.install(ctx, content, p.Pids(ctx), false); err != nil || !changed {
-		return // the log has it
-	}
-	if err := a.reload(ctx, p, true); err != nil && ctx.Err() == nil {
-		a.say("%v", err)
-	}
-}
-
 // outputLog passes on what HAProxy prints, and keeps the end of it in a file for other
-// processes of the agent.
+// processes. Without the file, then nil or closed, only reasons that HAProxy prints are lost.
 type outputLog struct {
 	to io.Writer
 
@@ -180,11 +166,9 @@ type outputLog struct {
 	size int
 }
 
-// maxOutput is the size at which the file begins anew.
 const maxOutput = 1 << 20
 
 func newOutputLog(path string, to io.Writer) *outputLog {
-	// Without the file only the reasons that HAProxy prints are lost.
 	f, _ := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	return &outputLog{to: to, file: f}
 }
@@ -194,9 +178,6 @@ func (w *outputLog) Write(b []byte) (int, error) {
 	_, _ = w.to.Write(b)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
-		return len(b), nil
-	}
 	if w.size += len(b); w.size > maxOutput {
 		_ = w.file.Truncate(0)
 		w.size = len(b)
@@ -205,24 +186,12 @@ func (w *outputLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (w *outputLog) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.file != nil {
-		_ = w.file.Close()
-		w.file = nil
-	}
-}
-
 // follow polls the control server and passes on what is new.
 func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 	const longest = time.Minute // that the control server is asked to wait
-	var etag string
-	var seen string // the digest of what was handed over last, taken or not
-	if content, err := read(a.current()); err == nil {
-		seen = digest(content)
-	}
-	failures := 0
+	etag, failures := "", 0
+	content, _ := read(a.current())
+	seen := digest(content) // of what was handed over last, taken or not
 	for ctx.Err() == nil {
 		begun := time.Now()
 		asking, cancel := context.WithTimeout(ctx, longest+30*time.Second)
@@ -254,9 +223,8 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 			}
 			continue
 		}
-		// A control server that waits for a change has taken its time, or will, now that it
-		// gets the tag. One that answers at once, as any file server, is asked again after
-		// the interval.
+		// A control server that waits for a change has taken its time, or will with the tag.
+		// One that answers at once is asked again after the interval.
 		if time.Since(begun) < longest/2 && (etag == "" || etag == asked) {
 			_ = clock.Sleep(ctx, a.o.Interval)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,37 +14,22 @@ import (
 	"fairway/internal/fleet/agent/report"
 )
 
-// The commands that a container with the agent is given; what they print is the
-// agent's Status, Result and Statistics.
-func agentStatus() []string { return []string{"fairway", "haproxy", "status", "-o", "json"} }
-
-func agentContent() []string {
-	return []string{"fairway", "haproxy", "status", "--content", "-o", "json"}
-}
-func agentStats() []string { return []string{"fairway", "haproxy", "stats", "-o", "json"} }
-func agentCheck() []string { return []string{"fairway", "haproxy", "apply", "--check", "-o", "json"} }
-func agentApply() []string { return []string{"fairway", "haproxy", "apply", "-o", "json"} }
-func agentTrust() []string {
-	return []string{"fairway", "haproxy", "apply", "--skip-check", "-o", "json"}
-}
-
-// agentTransport is a container with the agent, which does the whole of a change by
-// itself: it goes on also when Fairway does not.
+// agentTransport is a container with the agent, which finishes a change by itself.
 type agentTransport struct {
-	engine   Engine
-	document string
+	engine       Engine
+	id, document string
 }
 
-// errNoAgent says that a container has no agent, errAgentUnset that it has one
-// that cannot say what is asked.
+// errNoAgent: there is no agent; errAgentUnset: it cannot say what is asked.
 var (
 	errNoAgent    = errors.New("no agent in the container")
 	errAgentUnset = errors.New("the agent says")
 )
 
 // ask runs a command of the agent and decodes what it prints.
-func (t *agentTransport) ask(ctx context.Context, id string, args []string, stdin []byte, into any) error {
-	r, err := t.engine.ContainerExec(ctx, id, dockerapi.Exec{Args: args, Stdin: stdin, MaxOutput: 4 * MaxContent, Timeout: left(ctx)})
+func (t *agentTransport) ask(ctx context.Context, stdin []byte, into any, command ...string) error {
+	args := slices.Concat([]string{"fairway", "haproxy"}, command, []string{"-o", "json"})
+	r, err := t.engine.ContainerExec(ctx, t.id, dockerapi.Exec{Args: args, Stdin: stdin, MaxOutput: 4 * MaxContent, Timeout: left(ctx)})
 	if noProgram(r, err) {
 		return errNoAgent
 	}
@@ -59,13 +45,13 @@ func (t *agentTransport) ask(ctx context.Context, id string, args []string, stdi
 	return nil
 }
 
-func (t *agentTransport) observe(ctx context.Context, id string, content bool) (Observation, error) {
-	args := agentStatus()
+func (t *agentTransport) observe(ctx context.Context, content bool) (Observation, error) {
+	command := []string{"status"}
 	if content {
-		args = agentContent()
+		command = append(command, "--content")
 	}
 	var s report.Status
-	if err := t.ask(ctx, id, args, nil, &s); err != nil {
+	if err := t.ask(ctx, nil, &s, command...); err != nil {
 		return Observation{}, err
 	}
 	if content {
@@ -83,26 +69,26 @@ func (t *agentTransport) observe(ctx context.Context, id string, content bool) (
 	}, nil
 }
 
-func (t *agentTransport) check(ctx context.Context, id string, content []byte) error {
-	return asAbsent(t.change(ctx, id, agentCheck(), content))
+func (t *agentTransport) check(ctx context.Context, content []byte) error {
+	return asAbsent(t.change(ctx, content, "apply", "--check"))
 }
 
-func (t *agentTransport) apply(ctx context.Context, id string, content []byte, trust bool) error {
-	args := agentApply()
+func (t *agentTransport) apply(ctx context.Context, content []byte, trust bool) error {
 	if trust {
-		args = agentTrust()
+		return t.change(ctx, content, "apply", "--skip-check")
 	}
-	return t.change(ctx, id, args, content)
+	return t.change(ctx, content, "apply")
 }
 
 // change has the agent do something with a configuration. Any error but a refusal and
 // an absent agent leaves open what came of it.
-func (t *agentTransport) change(ctx context.Context, id string, args []string, content []byte) error {
+func (t *agentTransport) change(ctx context.Context, content []byte, command ...string) error {
 	var result report.Result
-	if err := t.ask(ctx, id, args, content, &result); err != nil {
-		if errors.Is(err, errNoAgent) {
-			return &AbsentError{err}
-		}
+	err := t.ask(ctx, content, &result, command...)
+	if errors.Is(err, errNoAgent) {
+		return &AbsentError{err}
+	}
+	if err != nil {
 		return err
 	}
 	switch result.Outcome {
@@ -115,9 +101,9 @@ func (t *agentTransport) change(ctx context.Context, id string, args []string, c
 	}
 }
 
-func (t *agentTransport) read(ctx context.Context, id string) (Reading, error) {
+func (t *agentTransport) read(ctx context.Context) (Reading, error) {
 	var s report.Statistics
-	if err := t.ask(ctx, id, agentStats(), nil, &s); err != nil {
+	if err := t.ask(ctx, nil, &s, "stats"); err != nil {
 		return Reading{}, err
 	}
 	stats, err := socket.ParseStats(s.Stat)

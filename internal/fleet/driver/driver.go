@@ -1,10 +1,6 @@
-// Package driver works on the HAProxy of one container on another host, over the
-// Docker API. It observes the configuration and the processes, checks and applies
-// configurations, and reads what HAProxy counts.
-//
-// A container with the agent is asked through the agent, any other through its shell.
-// Either way only commands with fixed arguments are run, with the configuration on
-// their standard input.
+// Package driver works on the HAProxy of one container over the Docker API: through the
+// agent where there is one, else through a shell. Only commands with fixed arguments are
+// run, with the configuration on their standard input.
 package driver
 
 import (
@@ -12,7 +8,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,17 +33,15 @@ type Engine interface {
 // Observation is the state of one HAProxy at one time.
 type Observation struct {
 	Time time.Time
-	// Content is its configuration, byte by byte, where it was asked for, and
-	// Digest its SHA-256 in hexadecimal.
+	// Content is the configuration where it was asked for, Digest its SHA-256.
 	Content []byte
 	Digest  string
-	// Running is the digest of what the worker that serves has read, where it can
-	// say; empty otherwise.
+	// Running is the digest of what the worker has read; empty where it cannot say.
 	Running string
 	// Transport is how the container is reached: "agent" or "shell".
 	Transport string
-	// Version is HAProxy's, Uptime the age of the worker that serves and Old the
-	// number of workers that finish what they have.
+	// Version is HAProxy's, Uptime the age of the worker that serves, and Old how many
+	// finish what they have.
 	Version string
 	Uptime  time.Duration
 	Old     int
@@ -53,122 +50,192 @@ type Observation struct {
 // Runs reports whether HAProxy runs what is in the file, as far as that can be said.
 func (o Observation) Runs() bool { return o.Running == "" || o.Running == o.Digest }
 
-// transport is a way to work on a container, which is named by its ID. The errors are
-// those of Driver.
+// transport is a way to work on one container. The errors are those of Driver.
 type transport interface {
-	observe(ctx context.Context, id string, content bool) (Observation, error)
-	check(ctx context.Context, id string, content []byte) error
-	apply(ctx context.Context, id string, content []byte, trust bool) error
-	read(ctx context.Context, id string) (Reading, error)
+	observe(ctx context.Context, content bool) (Observation, error)
+	check(ctx context.Context, content []byte) error
+	apply(ctx context.Context, content []byte, trust bool) error
+	read(ctx context.Context) (Reading, error)
 }
 
-// Driver works on the container of one target. Its methods may be called from any
-// goroutine; Apply must not run twice at once.
+// Driver works on the container of one target. It is safe for concurrent use, but Apply
+// must not run twice at once.
 type Driver struct {
 	engine Engine
 	target Target
-	agent  *agentTransport
-	shell  *shell
+	page   statsPage
 
 	mu        sync.Mutex
 	container string    // the ID of the container that was asked for the agent
 	chosen    transport // how to work on it; nil before the first contact
 }
 
-// New returns the driver of a target; pages fetches statistics pages. Nothing is
-// asked yet.
+// New returns the driver of a target, and asks nothing; pages fetches statistics pages.
 func New(engine Engine, t Target, pages *http.Client) *Driver {
-	return &Driver{
-		engine: engine, target: t,
-		agent: &agentTransport{engine: engine, document: t.Document},
-		shell: &shell{engine: engine, target: t, stats: statsPage{client: pages, url: t.Stats, user: t.StatsUser}},
-	}
+	return &Driver{engine: engine, target: t, page: statsPage{client: pages, url: t.Stats, user: t.StatsUser}}
 }
 
-// Observe reads the state and changes nothing. Without content the observation has
-// the digest of the configuration alone.
-func (d *Driver) Observe(ctx context.Context, content bool) (Observation, error) {
-	id, t, err := d.reach(ctx)
-	if err != nil {
-		return Observation{}, readable(err)
+// Observe reads the state; without content only the digest of the configuration.
+func (d *Driver) Observe(ctx context.Context, content bool) (o Observation, err error) {
+	t, err := d.reach(ctx)
+	if err == nil {
+		o, err = t.observe(ctx, content)
 	}
-	o, err := t.observe(ctx, id, content)
 	return o, readable(err)
 }
 
-// Check asks the HAProxy there whether it takes a configuration, and whether the
-// addresses in it are free. Nothing is changed. A refusal is a *RefusedError.
+// Check asks HAProxy whether it takes a configuration, and whether the addresses in it
+// are free. A refusal is a *RefusedError.
 func (d *Driver) Check(ctx context.Context, content []byte) error {
-	id, t, err := d.reach(ctx)
+	t, err := d.reach(ctx)
 	if err == nil {
-		err = t.check(ctx, id, content)
+		err = t.check(ctx, content)
 	}
 	return readable(err)
 }
 
-// Apply puts a configuration in place, reloads and proves it, and restores what was
-// there when that fails. With trust the configuration is one that ran before, and is
-// not checked. The error is a *RefusedError when the container is as it was, an
-// *AbsentError when nothing was done to it at all, and anything else when its state
-// is not known.
+// Apply puts a configuration in place, reloads and proves it, and restores what was there
+// when that fails. With trust it is not checked. The error is a *RefusedError when the
+// container is as it was, an *AbsentError when nothing was done to it, and anything else
+// when its state is not known.
 func (d *Driver) Apply(ctx context.Context, content []byte, trust bool) error {
-	id, t, err := d.reach(ctx)
+	t, err := d.reach(ctx)
 	if err != nil {
 		return readable(asAbsent(err))
 	}
-	return readable(t.apply(ctx, id, content, trust))
+	return readable(t.apply(ctx, content, trust))
 }
 
 // Read takes a reading; ErrNoReading when there is no way to.
-func (d *Driver) Read(ctx context.Context) (Reading, error) {
+func (d *Driver) Read(ctx context.Context) (r Reading, err error) {
 	d.mu.Lock()
-	chosen := d.chosen
+	t := d.chosen
 	d.mu.Unlock()
-	if chosen == d.shell { // the page needs no container
-		r, err := d.shell.read(ctx, "")
-		return r, readable(err)
+	if _, ok := t.(*shell); !ok { // the page needs no container
+		t, err = d.reach(ctx)
 	}
-	id, t, err := d.reach(ctx)
-	if err != nil {
-		return Reading{}, readable(err)
+	if err == nil {
+		r, err = t.read(ctx)
 	}
-	r, err := t.read(ctx, id)
 	return r, readable(err)
 }
 
-// reach finds the container that is there now, and asks it for the agent once. A
-// container in which fairway is there but not set up to run HAProxy is worked on with
-// the shell, and asked again the next time.
-func (d *Driver) reach(ctx context.Context) (id string, _ transport, _ error) {
+// reach finds the container that is there now, and asks it for the agent once. One with an
+// agent that is not set up is asked again the next time.
+func (d *Driver) reach(ctx context.Context) (transport, error) {
 	id, err := find(ctx, d.engine, d.target)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	d.mu.Lock()
 	known, chosen := d.container, d.chosen
 	d.mu.Unlock()
 	if known == id {
-		return id, chosen, nil
+		return chosen, nil
 	}
-	var status report.Status
-	switch err := d.agent.ask(ctx, id, agentStatus(), nil, &status); {
+	agent := &agentTransport{engine: d.engine, id: id, document: d.target.Document}
+	chosen = agent
+	switch err := agent.ask(ctx, nil, new(report.Status), "status"); {
 	case err == nil:
-		chosen = d.agent
-	case errors.Is(err, errNoAgent):
-		chosen = d.shell
-	case errors.Is(err, errAgentUnset):
-		return id, d.shell, nil
+	case errors.Is(err, errNoAgent), errors.Is(err, errAgentUnset):
+		chosen = &shell{engine: d.engine, id: id, target: d.target, page: d.page}
+		if errors.Is(err, errAgentUnset) {
+			return chosen, nil
+		}
 	default:
-		return "", nil, err
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.container, d.chosen = id, chosen
-	return id, chosen, nil
+	return chosen, nil
 }
 
 // Digest is the SHA-256 of a configuration, in hexadecimal.
 func Digest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
+}
+
+// ErrNoReading says that there is no way to HAProxy's statistics.
+var ErrNoReading = errors.New("no way to HAProxy's statistics: put fairway into the image, or give the host a stats URL")
+
+// AbsentError says that no container was reached, and nothing was done to one.
+type AbsentError struct{ Err error }
+
+// Error implements error.
+func (e *AbsentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *AbsentError) Unwrap() error { return e.Err }
+
+// RefusedError says that a change has failed, and the host is as it was before.
+type RefusedError struct{ Err error }
+
+// Error implements error.
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why, in HAProxy's words where it had some.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// asAbsent makes an error before any change an *AbsentError, unless it is a refusal.
+func asAbsent(err error) error {
+	var refused *RefusedError
+	var absent *AbsentError
+	if err == nil || errors.As(err, &refused) || errors.As(err, &absent) {
+		return err
+	}
+	return &AbsentError{err}
+}
+
+// noProgram reports whether there is no such program: Docker says so with these codes, or
+// as an error.
+func noProgram(r dockerapi.ExecResult, err error) bool {
+	if err != nil {
+		return strings.Contains(err.Error(), "executable file not found") || strings.Contains(err.Error(), "no such file or directory")
+	}
+	return (r.ExitCode == 126 || r.ExitCode == 127) && strings.Contains(string(r.Stdout)+string(r.Stderr), "exec")
+}
+
+// killed is the exit code of a command that was ended from outside.
+const killed = 128 + 9
+
+func failure(r dockerapi.ExecResult) string {
+	if r.ExitCode == killed {
+		return "the command was killed while it was at work: the container has ended, or has no memory left"
+	}
+	text := strings.Join(strings.Fields(string(r.Stderr)), " ")
+	if text == "" {
+		text = strings.Join(strings.Fields(string(r.Stdout)), " ")
+	}
+	if text == "" {
+		text = "it says nothing"
+	}
+	if len(text) > 500 {
+		text = text[:500] + "…"
+	}
+	return fmt.Sprintf("%s (exit code %d)", text, r.ExitCode)
+}
+
+// readableError is an error in a text without what only Docker and Go know.
+type readableError struct{ error }
+
+// hasEnded is what Docker says when a container ends under a command.
+var hasEnded = regexp.MustCompile(`(Error response from daemon: )?(No such exec instance: [0-9a-f]+|Container [0-9a-f]+ is not running)`)
+
+// Error implements error.
+func (e readableError) Error() string {
+	text := strings.ReplaceAll(e.error.Error(), context.DeadlineExceeded.Error(), "no answer in time")
+	return hasEnded.ReplaceAllString(text, "the container has ended")
+}
+
+// Unwrap returns the error as it was.
+func (e readableError) Unwrap() error { return e.error }
+
+// readable makes the text of an error one for people; nil is nil.
+func readable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return readableError{err}
 }

@@ -14,10 +14,9 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 )
 
-// lookScript prints the processes of HAProxy and the listening sockets of the
-// container, with nothing but the shell's own means and cat. Each process is
-// a line of its stat, then its arguments on a line of their own, then its open
-// files where there is an ls and it may see them.
+// lookScript prints the processes of HAProxy and the listening sockets of the container
+// with nothing but the shell and cat: per process a line of its stat, one of its arguments,
+// and its open files where there is an ls and it may see them.
 const lookScript = `cat /proc/uptime
 for p in /proc/[0-9]*; do
   c=; read c < "$p/comm" || continue
@@ -31,11 +30,9 @@ echo sockets
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
 exit 0`
 
-// process is one HAProxy process of a container.
 type process struct {
 	pid, parent int
-	// began is in ticks since the machine began, which distinguishes processes with the
-	// same number apart.
+	// began, in ticks since the machine began, distinguishes processes of one number.
 	began int64
 	args  []string
 }
@@ -66,8 +63,7 @@ type inside struct {
 	own       []netip.AddrPort // by HAProxy, as far as can be seen
 }
 
-// ticks is how many ticks a second has in /proc: a constant of Linux for user
-// programs on every machine that runs Docker.
+// ticks is how many ticks a second has in /proc of every Linux that runs Docker.
 const ticks = 100
 
 // parseInside reads what lookScript has written.
@@ -79,16 +75,12 @@ func parseInside(out string) (inside, error) {
 		return in, errors.New("what the container says of its processes makes no sense")
 	}
 	in.uptime = time.Duration(seconds * float64(time.Second))
-	head, sockets, found := strings.Cut(rest, "\nsockets\n")
-	if !found {
-		sockets, found = strings.CutPrefix(rest, "sockets\n")
-		head = ""
-	}
+	head, sockets, found := strings.Cut("\n"+rest, "\nsockets\n")
 	if !found {
 		return in, errors.New("what the container says of its processes breaks off")
 	}
 	inodes := map[string]bool{}
-	for block := range strings.SplitSeq("\n"+head, "\nprocess ") {
+	for block := range strings.SplitSeq(head, "\nprocess ") {
 		p, files, ok := parseProcess(block)
 		if !ok {
 			continue
@@ -113,8 +105,8 @@ func parseInside(out string) (inside, error) {
 
 var socketFile = regexp.MustCompile(`socket:\[(\d+)\]`)
 
-// parseProcess reads "PID (NAME) STATE PARENT … BEGAN …", the arguments, each with
-// a zero behind it, on the next line, and returns the rest.
+// parseProcess reads "PID (NAME) STATE PARENT … BEGAN …" and the line of arguments, each
+// with a zero behind it, and returns the rest.
 func parseProcess(block string) (p process, files string, ok bool) {
 	stat, rest, _ := strings.Cut(block, "\n")
 	args, files, _ := strings.Cut(rest, "\n")
@@ -141,8 +133,7 @@ func parseProcess(block string) (p process, files string, ok bool) {
 	return p, files, true
 }
 
-// parseListening reads a line of /proc/net/tcp or tcp6 and keeps what listens,
-// with the number of its socket.
+// parseListening reads a line of /proc/net/tcp or tcp6 and keeps what listens.
 func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 10 || f[3] != "0A" {
@@ -154,8 +145,7 @@ func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
 	if err != nil || errPort != nil || len(raw)%4 != 0 {
 		return a, "", false
 	}
-	// Each four bytes are a number in the machine's order, little-endian on what
-	// runs Docker.
+	// Each four bytes are a number in the machine's order, which is little-endian.
 	for i := 0; i+3 < len(raw); i += 4 {
 		raw[i], raw[i+1], raw[i+2], raw[i+3] = raw[i+3], raw[i+2], raw[i+1], raw[i]
 	}
@@ -163,8 +153,7 @@ func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
 	return netip.AddrPortFrom(address.Unmap(), uint16(n)), f[9], ok
 }
 
-// findMaster returns the process that starts workers: a HAProxy whose parent is none.
-// Several HAProxies in one container cannot be told apart, which is an error.
+// findMaster returns the HAProxy whose parent is none. Several are an error.
 func (in inside) findMaster() (process, error) {
 	var found []process
 	for _, p := range in.processes {
@@ -194,7 +183,6 @@ func (in inside) workersOf(master process) []process {
 	return list
 }
 
-// age is how long a process has run.
 func (in inside) age(p process) time.Duration {
 	return max(0, in.uptime-time.Duration(p.began)*time.Second/ticks)
 }
@@ -202,9 +190,8 @@ func (in inside) age(p process) time.Duration {
 // noWorker is the answer of reloaded before anything has happened.
 const noWorker = "no new worker"
 
-// reloaded says what is missing for a reload to be complete: a worker that was not
-// there before, started in the place of those that were, which are leaving or gone,
-// and every address listened on. Empty means that nothing is.
+// reloaded says what is missing for a reload: a new worker, in the place of the old ones,
+// which are leaving or gone, and every address listened on. Empty for nothing.
 func reloaded(before, now inside, wanted []binary.Bind) string {
 	master, err := now.findMaster()
 	if err != nil {
@@ -229,35 +216,22 @@ func reloaded(before, now inside, wanted []binary.Bind) string {
 		}
 	}
 	for _, b := range wanted {
-		if !now.listens(b) {
+		if !slices.Contains(now.listening, plain(b.Address)) {
 			return fmt.Sprintf("nothing listens on %s (line %d)", b, b.Line)
 		}
 	}
 	return ""
 }
 
-// listens reports whether something listens where b says. What cannot be seen from
-// within the container's network counts as listened on.
-func (in inside) listens(b binary.Bind) bool {
-	if b.Network != "tcp" || b.Elsewhere != "" {
-		return true
-	}
-	return slices.Contains(in.listening, plain(b.Address))
-}
-
-// taken finds addresses that a configuration is to bind and that another program has:
-// they are listened on, but neither are they in the file in use, nor seen to be
-// HAProxy's. HAProxy must not find out by itself: it stops listening on all addresses
-// for two seconds while it tries again.
+// taken finds addresses that are listened on, but neither in the file in use nor seen to be
+// HAProxy's. HAProxy must not find out by itself: it would stop listening on all addresses
+// for two seconds.
 func taken(now inside, running, wanted []binary.Bind) error {
 	own := func(have netip.AddrPort) bool {
 		return slices.Contains(now.own, have) ||
-			slices.ContainsFunc(running, func(r binary.Bind) bool { return r.Network == "tcp" && plain(r.Address) == have })
+			slices.ContainsFunc(running, func(r binary.Bind) bool { return plain(r.Address) == have })
 	}
 	for _, b := range wanted {
-		if b.Network != "tcp" || b.Elsewhere != "" {
-			continue
-		}
 		for _, have := range now.listening {
 			if (covers(have, b.Address) || covers(b.Address, have)) && !own(have) {
 				return fmt.Errorf("line %d: cannot bind %s: the address is in use by another program (%s)", b.Line, b, have)
@@ -267,7 +241,6 @@ func taken(now inside, running, wanted []binary.Bind) error {
 	return nil
 }
 
-// plain is an address without the form of IPv4 in IPv6.
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // covers reports whether a socket on a hears what comes to b.

@@ -41,14 +41,14 @@ func TestInside(t *testing.T) {
 	if age := after.age(workers[1]); age <= 0 || age > time.Minute || after.age(workers[0]) <= age {
 		t.Errorf("ages %v, %v", after.age(workers[0]), age)
 	}
-	wanted := binary.Binds("frontend x\n bind :8080\n", nil)
+	wanted := bindsOf("frontend x\n bind :8080\n")
 	if missing := reloaded(before, after, wanted); missing != "" {
 		t.Errorf("reloaded: %s", missing)
 	}
 	if missing := reloaded(before, before, wanted); missing != "no new worker" {
 		t.Errorf("not reloaded: %s", missing)
 	}
-	if missing := reloaded(before, after, binary.Binds("frontend x\n bind :8080\n bind :9\n", nil)); missing != "nothing listens on 0.0.0.0:9 (line 3)" {
+	if missing := reloaded(before, after, bindsOf("frontend x\n bind :8080\n bind :9\n")); missing != "nothing listens on 0.0.0.0:9 (line 3)" {
 		t.Errorf("an address is missing: %q", missing)
 	}
 	if !strings.Contains(after.text(), "own 0.0.0.0:8080") {
@@ -113,7 +113,7 @@ func TestTaken(t *testing.T) {
 		"from one to all":        {"127.0.0.1:81", ":81", ""},
 	} {
 		binds := func(list string) []binary.Bind {
-			return binary.Binds("frontend x\n bind "+list+"\n", nil)
+			return bindsOf("frontend x\n bind " + list + "\n")
 		}
 		err := taken(now, binds(tt.running), binds(tt.wanted))
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || err.Error() != tt.want) {

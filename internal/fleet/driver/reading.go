@@ -1,21 +1,25 @@
 package driver
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"fairway/internal/engine/haproxy/socket"
 )
 
-// Reading is what one HAProxy has counted since its worker began, and what it
-// holds now. Counters begin anew with each reload.
+// Reading is what HAProxy has counted since its worker began, and what it holds now.
 type Reading struct {
-	// Time is when it was taken, by Fairway's clock, and Span how much time it
-	// covers when it is the difference of two.
+	// Time is when it was taken, Span how much time it covers if it is a difference.
 	Time time.Time     `json:"time"`
 	Span time.Duration `json:"span,omitempty"`
-	// Requests are those that came in by HTTP, Failed those of them that were
-	// answered with a status from 500, by a server or by HAProxy itself.
+	// Requests came in by HTTP; Failed were answered with a status from 500.
 	Requests int64 `json:"requests"`
 	Failed   int64 `json:"failed"`
 	// Sessions are the connections that came in, Current those that are open.
@@ -26,15 +30,13 @@ type Reading struct {
 	// BytesIn and BytesOut are of clients' traffic.
 	BytesIn  int64 `json:"bytesIn"`
 	BytesOut int64 `json:"bytesOut"`
-	// ServersUp and ServersDown count the servers that get requests and those
-	// that do not, maintenance included.
+	// ServersUp get requests, ServersDown do not, maintenance included.
 	ServersUp   int `json:"serversUp"`
 	ServersDown int `json:"serversDown"`
 	// Down are the backends that have servers and none of them up, sorted.
 	Down []string `json:"down,omitempty"`
 }
 
-// newReading sums up what `show stat` says.
 func newReading(now time.Time, stats socket.Stats) Reading {
 	r := Reading{Time: now}
 	servers := map[string]bool{}
@@ -74,12 +76,11 @@ func up(status string) bool {
 	case "UP", "no check", "DRAIN", "NOLB":
 		return true
 	default: // "UP 1/3" is on its way down and still gets some
-		return len(status) > 3 && status[:3] == "UP "
+		return strings.HasPrefix(status, "UP ")
 	}
 }
 
-// Since is what was counted after an earlier reading; all of it when the worker
-// is another one.
+// Since is what was counted after an earlier reading of the same worker; else all.
 func (r Reading) Since(earlier *Reading) Reading {
 	if earlier == nil || earlier.Requests > r.Requests || earlier.Sessions > r.Sessions || earlier.Failed > r.Failed || earlier.ConnectFailures > r.ConnectFailures {
 		return r
@@ -92,4 +93,47 @@ func (r Reading) Since(earlier *Reading) Reading {
 	r.BytesIn -= earlier.BytesIn
 	r.BytesOut -= earlier.BytesOut
 	return r
+}
+
+// maxStats bounds a statistics page: 10,000 backends make 7 MB.
+const maxStats = 32 << 20
+
+// statsPage is the statistics page of a HAProxy in a container without the agent.
+type statsPage struct {
+	client *http.Client
+	url    string // empty for none
+	user   string // "user:password"; empty for none
+}
+
+func (s statsPage) read(ctx context.Context) (Reading, error) {
+	if s.url == "" {
+		return Reading{}, ErrNoReading
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.url, ";csv")+";csv", nil)
+	if err != nil {
+		return Reading{}, errors.New("statistics page: the URL makes no sense")
+	}
+	if name, password, ok := strings.Cut(s.user, ":"); ok {
+		r.SetBasicAuth(name, password)
+	}
+	answer, err := s.client.Do(r)
+	if err != nil {
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // without the URL, which may hold a secret
+		}
+		return Reading{}, fmt.Errorf("statistics page: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return Reading{}, fmt.Errorf("statistics page: %s", answer.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxStats))
+	if err != nil {
+		return Reading{}, fmt.Errorf("statistics page: %w", err)
+	}
+	stats, err := socket.ParseStats(string(text))
+	if err != nil {
+		return Reading{}, fmt.Errorf("statistics page: %w", err)
+	}
+	return newReading(time.Now(), stats), nil
 }

@@ -1,5 +1,4 @@
-// Package report is the form of what the agent prints as JSON, for the agent that
-// writes it and the fleet that reads it.
+// Package report is the form of what the agent prints, as JSON, and the fleet reads.
 package report
 
 import "time"
@@ -29,16 +28,13 @@ type Result struct {
 // Status is what is in place and what runs.
 type Status struct {
 	Name string `json:"name"`
-	// File is the configuration in place, Digest its SHA-256 in hexadecimal;
-	// empty when there is none. Content is set when it was asked for.
+	// File is the configuration, Digest its SHA-256; empty for none. Content is optional.
 	File    string `json:"file"`
 	Digest  string `json:"digest"`
 	Content []byte `json:"content,omitempty"`
-	// Running is the digest of what the worker that serves has read; empty when
-	// HAProxy does not run, or is too old to say.
+	// Running is the digest of what the worker has read; empty when it does not say.
 	Running string `json:"running"`
-	// Version is HAProxy's. Worker is the process that serves, Uptime its age,
-	// Old are those that finish what they have.
+	// Worker is the process that serves, Uptime its age; Old finish what they have.
 	Version string        `json:"version"`
 	Worker  int           `json:"worker"`
 	Uptime  time.Duration `json:"uptime"`
