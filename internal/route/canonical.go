@@ -1,9 +1,11 @@
 package route
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -45,7 +47,6 @@ func CanonicalHost(raw string) (string, error) {
 	return name, nil
 }
 
-// hostError adds the host, cut to a length that fits a log line.
 func hostError(raw string, err error) error {
 	return fmt.Errorf("host %s: %w", excerpt(raw), err)
 }
@@ -77,17 +78,14 @@ func withoutPort(raw string) (string, error) {
 // checkPort accepts what RFC 3986 calls a port, the empty one included, up to
 // 65535.
 func checkPort(port string) error {
-	n := 0
-	for i := range len(port) {
-		c := port[i]
-		if c < '0' || c > '9' {
-			return errors.New("the port is not a number")
-		}
-		if n = n*10 + int(c-'0'); n > 65535 {
-			return errors.New("the port is above 65535")
-		}
+	_, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case port == "", err == nil:
+		return nil
+	case errors.Is(err, strconv.ErrRange):
+		return errors.New("the port is above 65535")
 	}
-	return nil
+	return errors.New("the port is not a number")
 }
 
 // canonicalName is CanonicalHost for a name without port. Plain names in lower
@@ -96,11 +94,14 @@ func canonicalName(name string) (string, error) {
 	if len(name) > 4*maxHost { // a name in UTF-8 may be longer than in ASCII
 		return "", errors.New("the name is too long")
 	}
-	name, foreign := lowerASCII(name)
-	if foreign && !utf8.ValidString(name) {
+	foreign := strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf })
+	switch {
+	case !foreign: // else the mapping of IDNA lowers it
+		name = strings.ToLower(name)
+	case !utf8.ValidString(name):
 		return "", errors.New("the name is not UTF-8")
 	}
-	if foreign || hasPunycode(name) {
+	if foreign || strings.HasPrefix(name, "xn--") || strings.Contains(name, ".xn--") {
 		ascii, err := nameProfile().ToASCII(name)
 		if err != nil {
 			return "", fmt.Errorf("not a valid international name: %w", err)
@@ -121,27 +122,6 @@ func nameProfile() *idna.Profile {
 		idna.StrictDomainName(false),
 		idna.CheckHyphens(false),
 	)
-}
-
-// lowerASCII returns s with ASCII letters in lower case, and whether anything in
-// it is not ASCII.
-func lowerASCII(s string) (lower string, foreign bool) {
-	upper := false
-	for i := range len(s) {
-		c := s[i]
-		upper = upper || 'A' <= c && c <= 'Z'
-		foreign = foreign || c >= 0x80
-	}
-	if !upper || foreign { // the mapping of IDNA lowers foreign names
-		return s, foreign
-	}
-	return strings.ToLower(s), false
-}
-
-// hasPunycode is true when a label of name is in the encoded form of IDNA.
-func hasPunycode(name string) bool {
-	const ace = "xn--"
-	return strings.HasPrefix(name, ace) || strings.Contains(name, "."+ace)
 }
 
 // checkName checks characters and lengths of a name in lower case without
@@ -346,16 +326,11 @@ func appendEncoded(out []byte, c byte) []byte {
 	return append(out, '%', digits[c>>4], digits[c&15])
 }
 
-// isControl is true for the control characters of ASCII.
 func isControl(c byte) bool { return c < 0x20 || c == 0x7f }
 
 // hasDotParameter is true for "." and ".." followed by a path parameter.
 func hasDotParameter(segment []byte) bool {
-	n := 0
-	for n < len(segment) && segment[n] == '.' {
-		n++
-	}
-	return (n == 1 || n == 2) && n < len(segment) && segment[n] == ';'
+	return bytes.HasPrefix(segment, []byte(".;")) || bytes.HasPrefix(segment, []byte("..;"))
 }
 
 // isOverlong is true when c is the byte by which a sequence turns out to be
@@ -392,16 +367,6 @@ func hexByte(s string) (byte, bool) {
 	if len(s) < 2 {
 		return 0, false
 	}
-	high, ok1 := hexDigit(s[0])
-	low, ok2 := hexDigit(s[1])
-	return high<<4 | low, ok1 && ok2
-}
-
-// hexDigit reads one hexadecimal digit.
-func hexDigit(c byte) (byte, bool) {
-	i := strings.IndexByte("0123456789ABCDEFabcdef", c)
-	if i > 15 {
-		i -= 6
-	}
-	return byte(i), i >= 0
+	n, err := strconv.ParseUint(s[:2], 16, 8)
+	return byte(n), err == nil
 }

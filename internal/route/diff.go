@@ -51,16 +51,12 @@ func Diff(old, new *Table) Changes {
 		new = &Table{}
 	}
 	return Changes{
-		Listeners: diffLists(old.Listeners, new.Listeners, func(l Listener) string { return l.Name }, Listener.Text, Listener.Text),
-		Routes:    diffLists(old.Routes, new.Routes, (*Route).key, (*Route).Text, (*Route).String),
-		Backends:  diffLists(old.Backends, new.Backends, (*Backend).key, (*Backend).Text, (*Backend).String),
-		Problems:  diffProblems(old.Problems, new.Problems),
+		Listeners: diffLists(old.Listeners, new.Listeners, Listener.compare, Listener.id, Listener.Text, Listener.Text),
+		Routes:    diffLists(old.Routes, new.Routes, (*Route).compare, (*Route).id, (*Route).Text, (*Route).String),
+		Backends:  diffLists(old.Backends, new.Backends, (*Backend).compare, (*Backend).id, (*Backend).Text, (*Backend).String),
+		Problems: diffLists(old.Problems, new.Problems, Problem.compare, Problem.String, Problem.String,
+			func(Problem) string { return "" }),
 	}
-}
-
-// Empty is true when nothing differs.
-func (c Changes) Empty() bool {
-	return len(c.Listeners)+len(c.Routes)+len(c.Backends)+len(c.Problems) == 0
 }
 
 // String returns the changes as text: a line for each element, behind "+" when it
@@ -68,9 +64,10 @@ func (c Changes) Empty() bool {
 // empty when nothing differs.
 func (c Changes) String() string {
 	var b strings.Builder
+	marks := map[ChangeKind]string{Added: "+", Removed: "-", Changed: "~"}
 	write := func(what string, list []Change, show func(string) string) {
 		for _, x := range list {
-			b.WriteString(x.mark() + " " + what + " " + show(x.ID) + "\n")
+			b.WriteString(marks[x.Kind] + " " + what + " " + show(x.ID) + "\n")
 			for _, line := range x.Lines {
 				b.WriteString("    " + line + "\n")
 			}
@@ -84,28 +81,17 @@ func (c Changes) String() string {
 	return b.String()
 }
 
-// mark is the sign in front of a change.
-func (c Change) mark() string {
-	switch c.Kind {
-	case Added:
-		return "+"
-	case Removed:
-		return "-"
-	}
-	return "~"
-}
-
 // diffLists walks two sorted lists side by side. text is what is compared, and
 // shown what lines are taken from.
-func diffLists[T any](old, new []T, key, text, shown func(T) string) []Change {
+func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown func(T) string) []Change {
 	var changes []Change
 	for len(old) > 0 || len(new) > 0 {
 		switch {
-		case len(new) == 0 || len(old) > 0 && key(old[0]) < key(new[0]):
-			changes = append(changes, Change{Removed, key(old[0]), diffLines(shown(old[0]), "")})
+		case len(new) == 0 || len(old) > 0 && compare(old[0], new[0]) < 0:
+			changes = append(changes, Change{Removed, id(old[0]), diffLines(shown(old[0]), "")})
 			old = old[1:]
-		case len(old) == 0 || key(new[0]) < key(old[0]):
-			changes = append(changes, Change{Added, key(new[0]), diffLines("", shown(new[0]))})
+		case len(old) == 0 || compare(old[0], new[0]) > 0:
+			changes = append(changes, Change{Added, id(new[0]), diffLines("", shown(new[0]))})
 			new = new[1:]
 		default:
 			// The texts of elements of tables are kept: equal elements have one
@@ -115,36 +101,8 @@ func diffLists[T any](old, new []T, key, text, shown func(T) string) []Change {
 				if len(lines) == 0 {
 					lines = []string{hiddenLine}
 				}
-				changes = append(changes, Change{Changed, key(new[0]), lines})
+				changes = append(changes, Change{Changed, id(new[0]), lines})
 			}
-			old, new = old[1:], new[1:]
-		}
-	}
-	return changes
-}
-
-// diffProblems walks two sorted lists of problems, which come and go but never
-// change.
-func diffProblems(old, new []Problem) []Change {
-	var changes []Change
-	for len(old) > 0 || len(new) > 0 {
-		order := 0
-		switch {
-		case len(new) == 0:
-			order = -1
-		case len(old) == 0:
-			order = 1
-		default:
-			order = compareProblems(old[0], new[0])
-		}
-		switch {
-		case order < 0:
-			changes = append(changes, Change{Kind: Removed, ID: old[0].String()})
-			old = old[1:]
-		case order > 0:
-			changes = append(changes, Change{Kind: Added, ID: new[0].String()})
-			new = new[1:]
-		default:
 			old, new = old[1:], new[1:]
 		}
 	}

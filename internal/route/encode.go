@@ -13,14 +13,18 @@ import (
 func Encode(w io.Writer, t *Table) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
+	raw := func(text string) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
 	steps := []error{
-		raw(w, `{"revision":`), e.Encode(t.Revision),
-		raw(w, `,"hash":`), e.Encode(t.Hash),
-		raw(w, `,"listeners":`), e.Encode(t.Listeners),
-		raw(w, `,"routes":`), elements(w, e, t.Routes),
-		raw(w, `,"backends":`), elements(w, e, t.Backends),
-		raw(w, `,"problems":`), e.Encode(t.Problems),
-		raw(w, "}\n"),
+		raw(`{"revision":`), e.Encode(t.Revision),
+		raw(`,"hash":`), e.Encode(t.Hash),
+		raw(`,"listeners":`), e.Encode(t.Listeners),
+		raw(`,"routes":[`), elements(raw, e, t.Routes),
+		raw(`],"backends":[`), elements(raw, e, t.Backends),
+		raw(`],"problems":`), e.Encode(t.Problems),
+		raw("}\n"),
 	}
 	if err := errors.Join(steps...); err != nil {
 		return fmt.Errorf("encode table: %w", err)
@@ -28,28 +32,16 @@ func Encode(w io.Writer, t *Table) error {
 	return nil
 }
 
-// raw writes a piece of JSON.
-func raw(w io.Writer, text string) error {
-	_, err := io.WriteString(w, text)
-	return err
-}
-
 // elements writes a list, element by element.
-func elements[T any](w io.Writer, e *json.Encoder, list []*T) error {
-	separator := "["
+func elements[T any](raw func(string) error, e *json.Encoder, list []*T) error {
+	separator := ""
 	for _, element := range list {
-		if err := raw(w, separator); err != nil {
-			return err
-		}
-		if err := e.Encode(element); err != nil {
+		if err := errors.Join(raw(separator), e.Encode(element)); err != nil {
 			return err
 		}
 		separator = ","
 	}
-	if len(list) == 0 {
-		return raw(w, "[]")
-	}
-	return raw(w, "]")
+	return nil
 }
 
 // Decode reads a table that Encode wrote. It makes the table anew with New, which

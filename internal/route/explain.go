@@ -102,19 +102,19 @@ func (v *verdict) nearer(other *verdict) bool {
 // judge puts a request to an entry, condition by condition.
 func judge(e *entry, r *Request) verdict {
 	v := verdict{entry: e}
-	if !e.match.hostHolds(r.Host) {
+	if !e.match.host(r.Host) {
 		v.part, v.expected, v.actual = "host", "host "+e.match.match.Host.String(), escape(r.Host)
 		return v
 	}
 	v.passed++
-	if !e.match.pathHolds(r.Path) {
+	if !strings.HasPrefix(r.Path, "/") || !e.match.path(r.Path) { // no route takes a path that is not canonical
 		v.part, v.expected, v.actual = "path", "path "+e.match.match.Path.String(), escape(r.Path)
 		return v
 	}
 	v.passed++
 	for i := range e.conditions {
 		c := &e.conditions[i]
-		if !c.holds(r) {
+		if c.applies(r) == c.Not {
 			v.part, v.actual = c.look(r)
 			v.expected = c.String()
 			return v
@@ -128,8 +128,6 @@ func judge(e *entry, r *Request) verdict {
 // the request has there.
 func (c *condition) look(r *Request) (part, actual string) {
 	switch c.Kind {
-	case ConditionMethod:
-		return "method", escape(r.Method)
 	case ConditionHeader, ConditionHeaderRegexp:
 		var values []string
 		if r.Header != nil {
@@ -143,12 +141,9 @@ func (c *condition) look(r *Request) (part, actual string) {
 			return "client IP", ""
 		}
 		return "client IP", r.Client.Unmap().String()
-	case ConditionHost, ConditionHostRegexp:
-		return "host", escape(r.Host)
-	case ConditionListener:
-		return "listener", escape(r.Listener)
 	}
-	return "path", escape(r.Path)
+	part, value := c.part(r)
+	return part, escape(value)
 }
 
 // queryValues returns the values of a parameter, in order, as takesQuery sees them.

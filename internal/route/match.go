@@ -25,49 +25,53 @@ func (m Match) Key() string {
 	return key
 }
 
-// compiledMatch is a Match that is ready to be put to requests: expressions compiled,
-// addresses parsed.
+// compiledMatch is a Match that is ready to be put to requests.
 type compiledMatch struct {
 	match      *Match
-	host       *regexp.Regexp // for HostRegexp
-	path       *regexp.Regexp // for PathRegexp
-	literal    int            // bytes of the path that are fixed
+	host, path func(string) bool // of the canonical form
+	// order is what counts in precedence, the weightiest first; lower goes before.
+	order      [len(matchReasons)]int
 	conditions []condition
 }
 
-// condition is a Condition that is ready to be put to requests. Of the fields
-// below Condition only the one that its kind needs is set.
-type condition struct {
-	Condition
-	exprs    []*regexp.Regexp
-	prefixes []netip.Prefix
-	hosts    []Host
-}
+// matchReasons are what the numbers of compiledMatch.order stand for.
+var matchReasons = [...]Reason{ReasonHost, ReasonHost, ReasonPath, ReasonPathKind, ReasonConditions}
+
+// The kinds by precedence.
+var (
+	hostKinds = []HostKind{HostExact, HostWildcard, HostDeep, HostRegexp, HostAny}
+	pathKinds = []PathKind{PathExact, PathRegexp, PathPrefix, PathStart}
+)
 
 // compileMatch checks a match and makes it ready.
 func compileMatch(m *Match) (*compiledMatch, error) {
 	c := &compiledMatch{match: m}
 	var err error
-	if c.host, err = compileHost(m.Host); err != nil {
+	if c.host, err = m.Host.compile(); err != nil {
 		return nil, err
 	}
-	if c.path, c.literal, err = compilePath(m.Path); err != nil {
+	literal := 0
+	if c.path, literal, err = m.Path.compile(); err != nil {
 		return nil, err
 	}
-	if len(m.Conditions) == 0 {
-		return c, nil
+	if len(m.Conditions) > 0 {
+		c.conditions = make([]condition, len(m.Conditions))
 	}
-	c.conditions = make([]condition, len(m.Conditions))
 	for i, cond := range m.Conditions {
 		if c.conditions[i], err = compileCondition(cond); err != nil {
 			return nil, err
 		}
 	}
+	c.order = [...]int{
+		slices.Index(hostKinds, m.Host.Kind), -len(m.Host.Value),
+		-literal, slices.Index(pathKinds, m.Path.Kind), -len(m.Conditions),
+	}
 	return c, nil
 }
 
-// compileHost checks that a host is canonical and compiles its expression.
-func compileHost(h Host) (*regexp.Regexp, error) {
+// compile checks that a host is canonical, and returns what says whether it takes a
+// canonical name.
+func (h Host) compile() (func(name string) bool, error) {
 	switch h.Kind {
 	case HostExact, HostWildcard, HostDeep:
 		value, err := CanonicalHost(h.Value)
@@ -77,30 +81,34 @@ func compileHost(h Host) (*regexp.Regexp, error) {
 		if value != h.Value {
 			return nil, fmt.Errorf("host %s is not in canonical form, which is %s", excerpt(h.Value), excerpt(value))
 		}
-		return nil, nil
 	case HostRegexp:
 		re, _, err := compileWhole(h.Value)
-		return re, err
+		if err != nil {
+			return nil, err
+		}
+		return re.MatchString, nil
 	case HostAny:
 		if h.Value != "" {
 			return nil, fmt.Errorf("host of kind any has a value: %s", excerpt(h.Value))
 		}
-		return nil, nil
+	default:
+		return nil, fmt.Errorf("host kind %s: no such kind", excerpt(string(h.Kind)))
 	}
-	return nil, fmt.Errorf("host kind %s: no such kind", excerpt(string(h.Kind)))
+	return h.holds, nil
 }
 
-// compilePath checks that a path is canonical, compiles its expression and counts
-// the bytes that are fixed.
-func compilePath(p Path) (*regexp.Regexp, int, error) {
+// compile checks that a path is canonical. It returns what says whether it takes a
+// canonical path, and how many bytes are fixed.
+func (p Path) compile() (takes func(path string) bool, literal int, err error) {
 	switch p.Kind {
 	case PathPrefix, PathExact, PathStart:
-		if err := checkPath(p); err != nil {
+		return p.holds, len(p.Value), checkPath(p)
+	case PathRegexp:
+		re, literal, err := compileWhole(p.Value)
+		if err != nil {
 			return nil, 0, err
 		}
-		return nil, len(p.Value), nil
-	case PathRegexp:
-		return compileWhole(p.Value)
+		return re.MatchString, literal, nil
 	}
 	return nil, 0, fmt.Errorf("path kind %s: no such kind", excerpt(string(p.Kind)))
 }
@@ -138,77 +146,73 @@ func canonicalOf(p Path) (string, error) {
 	return canonical, nil
 }
 
+// condition is a Condition that is ready to be put to requests.
+type condition struct {
+	Condition
+	tests    []func(value string) bool // one for each of Values, but of ConditionClientIP
+	prefixes []netip.Prefix            // of ConditionClientIP
+}
+
 // compileCondition checks a condition and makes it ready.
 func compileCondition(c Condition) (condition, error) {
 	done := condition{Condition: c}
-	var one func(value string) error
-	switch c.Kind {
-	case ConditionMethod, ConditionHeader, ConditionQuery, ConditionListener:
-	case ConditionHeaderRegexp, ConditionQueryRegexp:
-		one = func(value string) error {
-			re, err := compileRegexp(value)
-			done.exprs = append(done.exprs, re)
-			return err
-		}
-	case ConditionHostRegexp, ConditionPathRegexp:
-		one = func(value string) error {
-			re, _, err := compileWhole(value)
-			done.exprs = append(done.exprs, re)
-			return err
-		}
-	case ConditionClientIP:
-		one = func(value string) error {
-			p, err := parsePrefix(value)
-			done.prefixes = append(done.prefixes, p)
-			return err
-		}
-	case ConditionHost:
-		one = func(value string) error {
-			h, err := ParseHost(value)
-			done.hosts = append(done.hosts, h)
-			return err
-		}
-	case ConditionPath:
-		one = func(value string) error { return checkPath(Path{PathExact, value}) }
-	case ConditionPathPrefix:
-		one = func(value string) error { return checkPath(Path{PathPrefix, value}) }
-	case ConditionPathStart:
-		one = func(value string) error { return checkPath(Path{PathStart, value}) }
-	default:
-		return done, fmt.Errorf("condition kind %s: no such kind", excerpt(string(c.Kind)))
-	}
-	if err := checkShape(c); err != nil {
-		return done, err
-	}
-	for _, v := range c.Values {
-		if one == nil {
-			break
-		}
-		if err := one(v); err != nil {
-			return done, fmt.Errorf("condition %s: %w", c.Kind, err)
-		}
-	}
-	return done, nil
-}
-
-// checkShape checks that a condition has a name and values where its kind has.
-func checkShape(c Condition) error {
 	named, bare := false, false
 	switch c.Kind {
 	case ConditionHeader, ConditionQuery:
 		named, bare = true, true
 	case ConditionHeaderRegexp, ConditionQueryRegexp:
 		named = true
+	case ConditionMethod, ConditionListener, ConditionClientIP, ConditionHost, ConditionHostRegexp,
+		ConditionPath, ConditionPathPrefix, ConditionPathRegexp, ConditionPathStart:
+	default:
+		return done, fmt.Errorf("condition kind %s: no such kind", excerpt(string(c.Kind)))
 	}
 	switch {
 	case named && c.Name == "":
-		return fmt.Errorf("condition %s has no name", c.Kind)
+		return done, fmt.Errorf("condition %s has no name", c.Kind)
 	case !named && c.Name != "":
-		return fmt.Errorf("condition %s has a name: %s", c.Kind, excerpt(c.Name))
+		return done, fmt.Errorf("condition %s has a name: %s", c.Kind, excerpt(c.Name))
 	case !bare && len(c.Values) == 0:
-		return fmt.Errorf("condition %s has no values", c.Kind)
+		return done, fmt.Errorf("condition %s has no values", c.Kind)
 	}
-	return nil
+	for _, v := range c.Values {
+		if err := done.add(v); err != nil {
+			return done, fmt.Errorf("condition %s: %w", c.Kind, err)
+		}
+	}
+	return done, nil
+}
+
+// add makes one value ready.
+func (c *condition) add(value string) error {
+	test := func(s string) bool { return s == value }
+	var err error
+	switch c.Kind {
+	case ConditionHeaderRegexp, ConditionQueryRegexp:
+		var re *regexp.Regexp
+		re, err = compileRegexp(value)
+		test = re.MatchString
+	case ConditionClientIP:
+		var p netip.Prefix
+		p, err = parsePrefix(value)
+		c.prefixes = append(c.prefixes, p)
+	case ConditionHost:
+		var h Host
+		h, err = ParseHost(value)
+		test = h.holds
+	case ConditionHostRegexp:
+		test, err = Host{HostRegexp, value}.compile()
+	case ConditionPath:
+		test, _, err = Path{PathExact, value}.compile()
+	case ConditionPathPrefix:
+		test, _, err = Path{PathPrefix, value}.compile()
+	case ConditionPathRegexp:
+		test, _, err = Path{PathRegexp, value}.compile()
+	case ConditionPathStart:
+		test, _, err = Path{PathStart, value}.compile()
+	}
+	c.tests = append(c.tests, test)
+	return err
 }
 
 // parsePrefix reads a prefix or a single address, IPv4-mapped ones as IPv4.
@@ -224,22 +228,11 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return UnmappedPrefix(p), nil
 }
 
-// hostHolds says whether the match's own host takes name.
-func (c *compiledMatch) hostHolds(name string) bool {
-	if c.host != nil {
-		return c.host.MatchString(name)
-	}
-	return c.match.Host.holds(name)
-}
-
-// Matches says whether h takes the canonical name. An expression that does not
-// compile takes none. It is for single questions: a Matcher keeps what it compiles.
+// Matches says whether h takes the canonical name; a host that is not sound takes none.
+// It is for single questions: a Matcher keeps what it compiles.
 func (h Host) Matches(name string) bool {
-	if h.Kind != HostRegexp {
-		return h.holds(name)
-	}
-	re, err := compileHost(h)
-	return err == nil && re.MatchString(name)
+	takes, err := h.compile()
+	return err == nil && takes(name)
 }
 
 // holds says whether h takes the canonical name. Expressions are not its affair.
@@ -268,101 +261,65 @@ func cutSuffixLabel(name, suffix string) (front string, ok bool) {
 	return rest[:len(rest)-1], true
 }
 
-// pathHolds says whether the match's own path takes the canonical path.
-func (c *compiledMatch) pathHolds(path string) bool {
-	if path == "" || path[0] != '/' {
-		return false // not a canonical path; no route takes it
-	}
-	switch c.match.Path.Kind {
+// holds says whether p takes the canonical path. Expressions are not its affair.
+func (p Path) holds(path string) bool {
+	switch p.Kind {
 	case PathExact:
-		return path == c.match.Path.Value
-	case PathPrefix:
-		return isBelow(path, c.match.Path.Value)
+		return path == p.Value
 	case PathStart:
-		return strings.HasPrefix(path, c.match.Path.Value)
+		return strings.HasPrefix(path, p.Value)
 	}
-	return c.path.MatchString(path)
-}
-
-// isBelow says whether path is prefix or below it on a segment boundary.
-func isBelow(path, prefix string) bool {
-	if prefix == "/" {
-		return true
-	}
-	rest, ok := strings.CutPrefix(path, prefix)
-	return ok && (rest == "" || rest[0] == '/')
+	rest, ok := strings.CutPrefix(path, p.Value)
+	return p.Value == "/" || ok && (rest == "" || rest[0] == '/')
 }
 
 // failing returns the first condition that does not hold, or nil.
 func failing(conditions []condition, r *Request) *condition {
 	for i := range conditions {
-		if c := &conditions[i]; !c.holds(r) {
+		if c := &conditions[i]; c.applies(r) == c.Not {
 			return c
 		}
 	}
 	return nil
 }
 
-// holds says whether the condition holds for r.
-func (c *condition) holds(r *Request) bool { return c.applies(r) != c.Not }
-
-// applies is holds without Not.
+// applies says whether the condition holds for r, apart from Not.
 func (c *condition) applies(r *Request) bool {
 	switch c.Kind {
-	case ConditionMethod:
-		return slices.Contains(c.Values, r.Method)
 	case ConditionHeader, ConditionHeaderRegexp:
 		return r.Header != nil && slices.ContainsFunc(r.Header.Values(c.Name), c.takes)
 	case ConditionQuery, ConditionQueryRegexp:
 		return c.takesQuery(r.Query)
 	case ConditionClientIP:
 		client := r.Client.Unmap().WithZone("")
-		for _, p := range c.prefixes {
-			if p.Contains(client) {
-				return true
-			}
-		}
-	case ConditionHost:
-		for _, h := range c.hosts {
-			if h.holds(r.Host) {
-				return true
-			}
-		}
-	case ConditionHostRegexp:
-		return c.takes(r.Host)
-	case ConditionPath:
-		return slices.Contains(c.Values, r.Path)
-	case ConditionPathPrefix:
-		for _, prefix := range c.Values {
-			if isBelow(r.Path, prefix) {
-				return true
-			}
-		}
-	case ConditionPathRegexp:
-		return c.takes(r.Path)
-	case ConditionPathStart:
-		for _, start := range c.Values {
-			if strings.HasPrefix(r.Path, start) {
-				return true
-			}
-		}
-	case ConditionListener:
-		return slices.Contains(c.Values, r.Listener)
+		return slices.ContainsFunc(c.prefixes, func(p netip.Prefix) bool { return p.Contains(client) })
 	}
-	return false
+	_, value := c.part(r)
+	return c.takes(value)
+}
+
+// part names the one value of a request that the condition looks at, and returns it.
+// Headers, queries and clients are not its affair.
+func (c *condition) part(r *Request) (name, value string) {
+	switch c.Kind {
+	case ConditionMethod:
+		return "method", r.Method
+	case ConditionListener:
+		return "listener", r.Listener
+	case ConditionHost, ConditionHostRegexp:
+		return "host", r.Host
+	}
+	return "path", r.Path
 }
 
 // takes says whether one value, of a header for instance, is among those wanted.
 func (c *condition) takes(value string) bool {
-	if c.exprs == nil {
-		return len(c.Values) == 0 || slices.Contains(c.Values, value)
-	}
-	for _, re := range c.exprs {
-		if re.MatchString(value) {
+	for _, test := range c.tests {
+		if test(value) {
 			return true
 		}
 	}
-	return false
+	return len(c.tests) == 0
 }
 
 // takesQuery says whether the raw query has the parameter with a value that is

@@ -4,10 +4,37 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"regexp"
+	"net/netip"
 	"slices"
 	"strings"
 )
+
+// Request is what the matcher sees of a request. Host and Path are canonical
+// (CanonicalHost, ReadPath).
+type Request struct {
+	Method string
+	Host   string
+	Path   string
+	// Other is another way in which a backend could read the path; empty when
+	// there is none. Find does not look at it; see TakesBoth.
+	Other string
+	// Query is the raw query, without the question mark.
+	Query string
+	// Header may be nil, which means no headers.
+	Header Header
+	// Client is the address of the client, after trusted proxies were
+	// followed; IPv4-mapped addresses are unmapped.
+	Client netip.Addr
+	// TLS is true when the client came by TLS.
+	TLS bool
+	// Listener is the name of the listener it came in by.
+	Listener string
+}
+
+// Header gives the values of a header by its canonical name. http.Header is one.
+type Header interface {
+	Values(name string) []string
+}
 
 // Matcher finds the route that takes a request. It is immutable: any number of
 // goroutines may use it at the same time.
@@ -46,7 +73,7 @@ type entry struct {
 
 // hostRegexp is an expression for hosts and what is asked for on them.
 type hostRegexp struct {
-	expr  *regexp.Regexp
+	takes func(name string) bool
 	paths *paths
 }
 
@@ -98,8 +125,14 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 		wildcard: map[string]*paths{},
 		deep:     map[string]*paths{},
 	}
-	if err := m.collect(routes); err != nil {
-		return nil, err
+	for _, r := range routes {
+		matches, err := r.ready()
+		if err != nil {
+			return nil, fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
+		}
+		for i, c := range matches {
+			m.entries = append(m.entries, &entry{route: r, index: int32(i), match: c, conditions: c.conditions})
+		}
 	}
 	slices.SortFunc(m.entries, func(a, b *entry) int {
 		n, _ := compareEntries(a, b)
@@ -111,29 +144,6 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 		m.place(e, regexps)
 	}
 	return m, nil
-}
-
-// collect makes the entries, in any order.
-func (m *Matcher) collect(routes []*Route) error {
-	n := 0
-	for _, r := range routes {
-		n += len(r.Matches)
-	}
-	m.entries = make([]*entry, 0, n)
-	room := make([]entry, n)
-	for _, r := range routes {
-		matches, err := r.ready()
-		if err != nil {
-			return fmt.Errorf("matcher: route %s: %w", excerpt(r.ID), err)
-		}
-		for i, c := range matches {
-			e := &room[0]
-			room = room[1:]
-			*e = entry{route: r, index: int32(i), match: c, conditions: c.conditions}
-			m.entries = append(m.entries, e)
-		}
-	}
-	return nil
 }
 
 // ready returns the matches of the route, ready to be put to requests.
@@ -167,7 +177,7 @@ func (m *Matcher) place(e *entry, regexps map[string]*paths) {
 		known := len(regexps)
 		p := at(regexps)
 		if len(regexps) > known {
-			m.regexps = append(m.regexps, hostRegexp{expr: e.match.host, paths: p})
+			m.regexps = append(m.regexps, hostRegexp{e.match.host, p})
 		}
 		p.place(e)
 	case HostAny:
@@ -288,7 +298,7 @@ func (m *Matcher) find(r *Request) *entry {
 		if x.paths.best >= s.rank {
 			break
 		}
-		if x.expr.MatchString(r.Host) {
+		if x.takes(r.Host) {
 			s.try(x.paths)
 		}
 	}
@@ -355,7 +365,7 @@ func (s *search) try(p *paths) {
 		}
 	}
 	for e := p.regexps.first; e != nil && e.rank < s.rank; e = e.next {
-		if e.match.path.MatchString(s.request.Path) && failing(e.conditions, s.request) == nil {
+		if e.match.path(s.request.Path) && failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
 		}
 	}
@@ -373,58 +383,34 @@ func (s *search) first(entries list, end ends) {
 	}
 }
 
+// Compare is the order of precedence of two matches, the one at index i of a and
+// the one at index j of b: negative when a's goes before b's for a request that
+// both take, zero only for one and the same. It does not depend on the request;
+// Matcher says how it goes. Routes that were in no table are zero.
+func Compare(a *Route, i int, b *Route, j int) int {
+	if !a.seal.of(a) || !b.seal.of(b) {
+		return 0
+	}
+	n, _ := compareEntries(
+		&entry{route: a, index: int32(i), match: a.seal.matches[i]},
+		&entry{route: b, index: int32(j), match: b.seal.matches[j]},
+	)
+	return n
+}
+
 // compareEntries is the order of precedence: negative when a goes before b, and by
 // what. It is zero only for an entry and itself.
 func compareEntries(a, b *entry) (int, Reason) {
-	x, y := a.match.match, b.match.match
 	if n := cmp.Compare(b.route.Priority, a.route.Priority); n != 0 {
 		return n, ReasonPriority
 	}
-	if n := cmp.Compare(hostOrder(x.Host.Kind), hostOrder(y.Host.Kind)); n != 0 {
-		return n, ReasonHost
-	}
-	if n := cmp.Compare(len(y.Host.Value), len(x.Host.Value)); n != 0 {
-		return n, ReasonHost
-	}
-	if n := cmp.Compare(b.match.literal, a.match.literal); n != 0 {
-		return n, ReasonPath
-	}
-	if n := cmp.Compare(pathOrder(x.Path.Kind), pathOrder(y.Path.Kind)); n != 0 {
-		return n, ReasonPathKind
-	}
-	if n := cmp.Compare(len(b.conditions), len(a.conditions)); n != 0 {
-		return n, ReasonConditions
+	for i, reason := range matchReasons {
+		if n := cmp.Compare(a.match.order[i], b.match.order[i]); n != 0 {
+			return n, reason
+		}
 	}
 	if n := cmp.Compare(a.route.Claim, b.route.Claim); n != 0 {
 		return n, ReasonClaim
 	}
 	return cmp.Or(strings.Compare(a.route.ID, b.route.ID), cmp.Compare(a.index, b.index)), ReasonID
-}
-
-// hostOrder is the place of a host kind, most specific first.
-func hostOrder(k HostKind) int {
-	switch k {
-	case HostExact:
-		return 0
-	case HostWildcard:
-		return 1
-	case HostDeep:
-		return 2
-	case HostRegexp:
-		return 3
-	}
-	return 4
-}
-
-// pathOrder is the place of a path kind among paths of equal length.
-func pathOrder(k PathKind) int {
-	switch k {
-	case PathExact:
-		return 0
-	case PathRegexp:
-		return 1
-	case PathPrefix:
-		return 2
-	}
-	return 3
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -37,14 +38,14 @@ func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (*Table, error) {
 	t := &Table{
 		Revision:  revision,
-		Listeners: sorted(l, func(a, b Listener) int { return strings.Compare(a.Name, b.Name) }),
-		Problems:  sorted(p, compareProblems),
+		Listeners: sorted(l, Listener.compare),
+		Problems:  sorted(p, Problem.compare),
 	}
 	var err error
-	if t.Routes, err = sortElements(r, (*Route).key, (*Route).sealOnce); err != nil {
+	if t.Routes, err = sortElements(r, (*Route).compare, (*Route).id, (*Route).sealOnce); err != nil {
 		return nil, fmt.Errorf("table: route %w", err)
 	}
-	if t.Backends, err = sortElements(b, (*Backend).key, (*Backend).sealOnce); err != nil {
+	if t.Backends, err = sortElements(b, (*Backend).compare, (*Backend).id, (*Backend).sealOnce); err != nil {
 		return nil, fmt.Errorf("table: backend %w", err)
 	}
 	for i, l := range t.Listeners {
@@ -70,10 +71,10 @@ func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (
 }
 
 // Route returns the route with the ID, or nil.
-func (t *Table) Route(id string) *Route { return lookup(t.Routes, id, (*Route).key) }
+func (t *Table) Route(id string) *Route { return lookup(t.Routes, id, (*Route).id) }
 
 // Backend returns the backend with the ID, or nil.
-func (t *Table) Backend(id string) *Backend { return lookup(t.Backends, id, (*Backend).key) }
+func (t *Table) Backend(id string) *Backend { return lookup(t.Backends, id, (*Backend).id) }
 
 // Endpoint returns the endpoint with the ID; nil when there is none, or no backend.
 func (b *Backend) Endpoint(id string) *Endpoint {
@@ -87,14 +88,31 @@ func (b *Backend) Endpoint(id string) *Endpoint {
 	return &b.Endpoints[i]
 }
 
-func (r *Route) key() string   { return r.ID }
-func (b *Backend) key() string { return b.ID }
+func (l Listener) id() string { return l.Name }
+func (r *Route) id() string   { return r.ID }
+func (b *Backend) id() string { return b.ID }
+
+func (l Listener) compare(other Listener) int { return strings.Compare(l.Name, other.Name) }
+func (r *Route) compare(other *Route) int     { return strings.Compare(r.ID, other.ID) }
+func (b *Backend) compare(other *Backend) int { return strings.Compare(b.ID, other.ID) }
+
+// compare is the order of problems in a table.
+func (p Problem) compare(other Problem) int {
+	return cmp.Or(
+		strings.Compare(p.Service, other.Service),
+		strings.Compare(p.Instance, other.Instance),
+		strings.Compare(p.Route, other.Route),
+		strings.Compare(p.Label, other.Label),
+		strings.Compare(string(p.Code), string(other.Code)),
+		strings.Compare(p.Text, other.Text),
+		strings.Compare(p.Source, other.Source),
+		strings.Compare(p.Hint, other.Hint),
+	)
+}
 
 // lookup finds an element by its ID in a sorted list.
-func lookup[T any](list []*T, id string, key func(*T) string) *T {
-	i, ok := slices.BinarySearchFunc(list, id, func(e *T, id string) int {
-		return strings.Compare(key(e), id)
-	})
+func lookup[T any](list []*T, id string, of func(*T) string) *T {
+	i, ok := slices.BinarySearchFunc(list, id, func(e *T, id string) int { return strings.Compare(of(e), id) })
 	if !ok {
 		return nil
 	}
@@ -112,25 +130,24 @@ func sorted[T any](list []T, compare func(a, b T) int) []T {
 
 // sortElements returns a sorted copy of list after it has checked the IDs and
 // sealed what was not sealed.
-func sortElements[T any](list []*T, key func(*T) string, seal func(*T) error) ([]*T, error) {
+func sortElements[T any](list []*T, compare func(a, b *T) int, id func(*T) string, seal func(*T) error) ([]*T, error) {
 	if slices.Contains(list, nil) {
 		return nil, errors.New("list holds a nil")
 	}
-	list = sorted(list, func(a, b *T) int { return strings.Compare(key(a), key(b)) })
+	list = sorted(list, compare)
 	for i, e := range list {
-		id := key(e)
-		if id == "" || i > 0 && id == key(list[i-1]) {
-			return nil, fmt.Errorf("%s: the ID is empty or used twice", excerpt(id))
+		if id(e) == "" || i > 0 && compare(e, list[i-1]) == 0 {
+			return nil, fmt.Errorf("%s: the ID is empty or used twice", excerpt(id(e)))
 		}
 		if err := seal(e); err != nil {
-			return nil, fmt.Errorf("%s: %w", excerpt(id), err)
+			return nil, fmt.Errorf("%s: %w", excerpt(id(e)), err)
 		}
 	}
 	return list, nil
 }
 
 // sealOnce checks the route and keeps its text, digest and matches.
-func (r *Route) sealOnce() error {
+func (r *Route) sealOnce() (err error) {
 	if r.seal.of(r) {
 		return nil
 	}
@@ -146,17 +163,12 @@ func (r *Route) sealOnce() error {
 	if err != nil {
 		return err
 	}
-	s, err := sealText[Route](r.Text())
-	if err != nil {
-		return err
-	}
-	s.owner, s.matches = r, matches
-	r.seal = s
-	return nil
+	r.seal, err = newSeal(r, r.Text(), matches)
+	return err
 }
 
 // sealOnce checks the backend and keeps its text and digest.
-func (b *Backend) sealOnce() error {
+func (b *Backend) sealOnce() (err error) {
 	if b.seal.of(b) {
 		return nil
 	}
@@ -168,22 +180,17 @@ func (b *Backend) sealOnce() error {
 			return fmt.Errorf("endpoint %s: the IDs are not sorted or used twice", excerpt(e.ID))
 		}
 	}
-	s, err := sealText[Backend](b.Text())
-	if err != nil {
-		return err
-	}
-	s.owner = b
-	b.seal = s
-	return nil
+	b.seal, err = newSeal(b, b.Text(), nil)
+	return err
 }
 
-// sealText makes a seal of a text. What is not UTF-8 could not be written as JSON
+// newSeal makes the seal of an element. What is not UTF-8 could not be written as JSON
 // and read back.
-func sealText[T any](text string) (*seal[T], error) {
+func newSeal[T any](owner *T, text string, matches []*compiledMatch) (*seal[T], error) {
 	if hasForeignByte(text) {
 		return nil, errors.New("a value in it is not UTF-8")
 	}
-	return &seal[T]{text: text, digest: sha256.Sum256([]byte(text))}, nil
+	return &seal[T]{owner, text, sha256.Sum256([]byte(text)), matches}, nil
 }
 
 // hasForeignByte says whether a canonical text quotes a byte that is not UTF-8.
@@ -217,15 +224,10 @@ func compileMatches(r *Route) ([]*compiledMatch, error) {
 }
 
 // fields counts the fields that are set.
-func (f *Filter) fields() int {
-	n := 0
-	for _, set := range []bool{
-		f.IPAllow != nil, f.Methods != nil, f.RequireTLS != nil, f.RequireClientCert != nil, f.RateLimit != nil,
-		f.MaxBody != nil, f.RedirectHTTPS != nil, f.Redirect != nil, f.BasicAuth != nil, f.StripPrefix != nil,
-		f.AddPrefix != nil, f.RewritePath != nil, f.RequestHeaders != nil, f.ResponseHeaders != nil,
-		f.Compress != nil, f.Snippet != nil,
-	} {
-		if set {
+func (f *Filter) fields() (n int) {
+	v := reflect.ValueOf(*f)
+	for i := range v.NumField() {
+		if !v.Field(i).IsNil() {
 			n++
 		}
 	}
@@ -249,18 +251,4 @@ func (t *Table) sum() string {
 		h.Write(b.seal.digest[:])
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// compareProblems is the order of problems in a table.
-func compareProblems(a, b Problem) int {
-	return cmp.Or(
-		strings.Compare(a.Service, b.Service),
-		strings.Compare(a.Instance, b.Instance),
-		strings.Compare(a.Route, b.Route),
-		strings.Compare(a.Label, b.Label),
-		strings.Compare(string(a.Code), string(b.Code)),
-		strings.Compare(a.Text, b.Text),
-		strings.Compare(a.Source, b.Source),
-		strings.Compare(a.Hint, b.Hint),
-	)
 }

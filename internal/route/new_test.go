@@ -310,7 +310,7 @@ func TestEncodeDecodeRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !Diff(table, got).Empty() || got.Hash != table.Hash {
+		if Diff(table, got).String() != "" || got.Hash != table.Hash {
 			t.Fatalf("%v", Diff(table, got))
 		}
 	})

@@ -44,8 +44,8 @@ func MaskQuery(target string) string {
 	return target
 }
 
-// Secret says whether the values of the condition are credentials.
-func (c Condition) Secret() bool {
+// secret says whether the values of the condition are credentials.
+func (c Condition) secret() bool {
 	switch c.Kind {
 	case ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp:
 		return Credential(c.Name)
@@ -53,127 +53,28 @@ func (c Condition) Secret() bool {
 	return false
 }
 
-// Redacted returns the condition without its values where they are secret.
-func (c Condition) Redacted() Condition {
-	if len(c.Values) > 0 && c.Secret() {
-		c.Values = []string{Masked}
-	}
-	return c
-}
-
-// Redacted returns the match without values that are secret.
-func (m Match) Redacted() Match {
-	m.Conditions = slices.Clone(m.Conditions)
-	for i, c := range m.Conditions {
-		m.Conditions[i] = c.Redacted()
-	}
-	return m
-}
-
-// Redacted returns the filter without values that are secret. Of users their names
-// stay: even the digest of a hash would let passwords be guessed.
-func (f Filter) Redacted() Filter {
-	if f.BasicAuth != nil {
-		auth := *f.BasicAuth
-		auth.Users = slices.Clone(auth.Users)
-		for i := range auth.Users {
-			auth.Users[i].Hash = Masked
-		}
-		f.BasicAuth = &auth
-	}
-	f.RequestHeaders = f.RequestHeaders.redacted(all)
-	f.ResponseHeaders = f.ResponseHeaders.redacted(Credential)
-	if f.Snippet != nil {
-		f.Snippet = &Snippet{Lines: []string{Masked}}
-	}
-	return f
-}
-
-// redacted masks the values of the headers whose names are those of secrets.
-func (h *HeaderOperation) redacted(secret func(name string) bool) *HeaderOperation {
-	if h == nil {
-		return nil
-	}
-	return &HeaderOperation{Remove: h.Remove, Set: masked(h.Set, secret), Add: masked(h.Add, secret)}
-}
-
-// masked returns headers with Masked for the values whose names are those of secrets.
-func masked(headers []HeaderValue, secret func(name string) bool) []HeaderValue {
-	headers = slices.Clone(headers)
-	for i, v := range headers {
-		if secret(v.Name) {
-			headers[i].Value = Masked
-		}
-	}
-	return headers
-}
-
 func all(string) bool { return true }
 
-// Redacted returns the route without values that are secret, and without the
-// labels that it was made from.
-func (r *Route) Redacted() *Route {
-	shown := *r
-	shown.Matches = slices.Clone(r.Matches)
-	for i, m := range r.Matches {
-		shown.Matches[i] = m.Redacted()
-	}
-	shown.Filters = slices.Clone(r.Filters)
-	for i, f := range r.Filters {
-		shown.Filters[i] = f.Redacted()
-	}
-	shown.Origin.Labels = nil
-	return &shown
-}
-
-// Redacted returns the backend without values that are secret.
-func (b *Backend) Redacted() *Backend {
-	shown := *b
-	if b.Health != nil {
-		health := b.Health.redacted()
-		shown.Health = &health
-	}
-	return &shown
-}
-
-// redacted returns the check without values that are secret.
-func (h Health) redacted() Health {
-	h.Path, h.Headers = MaskQuery(h.Path), masked(h.Headers, all)
-	return h
-}
-
-// String returns the text of the table for people: Text without secrets.
-func (t Table) String() string {
-	t.Routes, t.Backends = slices.Clone(t.Routes), slices.Clone(t.Backends)
-	for i, r := range t.Routes {
-		t.Routes[i] = r.Redacted()
-	}
-	for i, b := range t.Backends {
-		t.Backends[i] = b.Redacted()
-	}
-	return t.Text()
-}
+// String is Text without values that are secret.
+func (t Table) String() string { return t.text((*Route).String, (*Backend).String) }
 
 // String is Text without values that are secret.
-func (r Route) String() string { return r.Redacted().Text() }
+func (r Route) String() string { return textOf(true, r.write) }
 
 // String is Text without values that are secret.
-func (b Backend) String() string { return b.Redacted().Text() }
+func (b Backend) String() string { return textOf(true, b.write) }
 
 // String is Text without values that are secret.
-func (m Match) String() string { return m.Redacted().Text() }
+func (m Match) String() string { return textOf(true, m.write) }
 
 // String is Text without values that are secret.
-func (c Condition) String() string { return c.Redacted().Text() }
+func (c Condition) String() string { return textOf(true, c.write) }
 
 // String is Text without values that are secret.
-func (f Filter) String() string { return f.Redacted().Text() }
+func (f Filter) String() string { return textOf(true, f.write) }
 
 // String is the line of the check without values that are secret.
-func (h Health) String() string {
-	shown := h.redacted()
-	return shown.words().String()
-}
+func (h Health) String() string { return textOf(true, h.write) }
 
 // String is the name of the header. Of some the value is a secret, and a header does
 // not know whose it is.
@@ -181,19 +82,17 @@ func (v HeaderValue) String() string { return v.Name + ": " + Masked }
 
 // String is the filter's, with the values of all headers masked.
 func (h HeaderOperation) String() string {
-	var w words
-	w.headers(h.redacted(all))
-	return w.String()
+	return textOf(true, func(t *text) { h.write(t, all) })
 }
 
 // String is the filter's, with the users' names.
-func (a BasicAuth) String() string { return Filter{BasicAuth: &a}.String() }
+func (a BasicAuth) String() string { return textOf(true, a.write) }
 
 // String is the name of the user.
 func (u User) String() string { return u.Name + ":" + Masked }
 
 // String says that there is one.
-func (s Snippet) String() string { return Filter{Snippet: &s}.String() }
+func (s Snippet) String() string { return textOf(true, s.write) }
 
 // LogValue is String.
 func (t Table) LogValue() slog.Value { return slog.StringValue(t.String()) }

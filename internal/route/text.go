@@ -1,6 +1,8 @@
 package route
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -10,19 +12,37 @@ import (
 	"fairway/internal/human"
 )
 
+// text builds the canonical text of an element, or of a part of it in one line.
+type text struct {
+	strings.Builder
+	masked bool // Masked stands in the place of secrets
+}
+
+// line in front of a word begins a line of an element with it.
+const line = "\n  "
+
+// textOf returns what write writes.
+func textOf(masked bool, write func(*text)) string {
+	t := text{masked: masked}
+	write(&t)
+	return t.String()
+}
+
 // Text returns the canonical text of the table: listeners, routes, backends and
 // problems, in this order, one thing per line. It leaves out Revision and Hash,
 // so that equal contents have equal text. See the package comment.
-func (t *Table) Text() string {
+func (t *Table) Text() string { return t.text((*Route).Text, (*Backend).Text) }
+
+func (t *Table) text(route func(*Route) string, backend func(*Backend) string) string {
 	var b strings.Builder
 	for _, l := range t.Listeners {
 		b.WriteString(l.Text())
 	}
 	for _, r := range t.Routes {
-		b.WriteString(r.Text())
+		b.WriteString(route(r))
 	}
 	for _, be := range t.Backends {
-		b.WriteString(be.Text())
+		b.WriteString(backend(be))
 	}
 	for _, p := range t.Problems {
 		b.WriteString("problem " + p.String() + "\n")
@@ -32,29 +52,21 @@ func (t *Table) Text() string {
 
 // Text returns the canonical text of the listener, several lines.
 func (l Listener) Text() string {
-	var t text
-	t.line("listener", l.Name)
-	t.field("address", l.Address)
-	if l.TLS {
-		t.item("tls")
-	}
-	if l.TCP {
-		t.item("tcp")
-	}
-	if l.Optional {
-		t.item("optional")
-	}
-	if l.ProxyProtocol {
-		t.item("proxy-protocol")
-	}
-	for _, c := range l.Certificates {
-		t.item("certificate", token(c.CertFile), "key", token(c.KeyFile))
-	}
-	t.optional("client-ca", l.ClientCAFile)
-	for _, p := range l.TrustedProxies {
-		t.item("trusted-proxy", p.String())
-	}
-	return t.String()
+	return textOf(false, func(t *text) {
+		t.add("listener", token(l.Name), line+"address", token(l.Address))
+		t.flag(line+"tls", l.TLS)
+		t.flag(line+"tcp", l.TCP)
+		t.flag(line+"optional", l.Optional)
+		t.flag(line+"proxy-protocol", l.ProxyProtocol)
+		for _, c := range l.Certificates {
+			t.add(line+"certificate", token(c.CertFile), "key", token(c.KeyFile))
+		}
+		t.optional(line+"client-ca", l.ClientCAFile)
+		for _, p := range l.TrustedProxies {
+			t.add(line+"trusted-proxy", p.String())
+		}
+		t.WriteString("\n")
+	})
 }
 
 // Text returns the canonical text of the route, several lines. Everything that
@@ -63,34 +75,35 @@ func (r *Route) Text() string {
 	if r.seal.of(r) {
 		return r.seal.text
 	}
-	var t text
-	t.line("route", r.ID)
-	t.field("service", r.Service)
+	return textOf(false, r.write)
+}
+
+func (r *Route) write(t *text) {
+	t.add("route", token(r.ID), line+"service", token(r.Service))
 	for _, m := range r.Matches {
-		t.item("match", m.Text())
+		t.add(line + "match")
+		m.write(t)
 	}
-	if r.Priority != 0 {
-		t.item("priority", strconv.Itoa(r.Priority))
-	}
-	t.item("claim", strconv.FormatUint(r.Claim, 10))
+	t.number(line+"priority", r.Priority)
+	t.add(line+"claim", strconv.FormatUint(r.Claim, 10))
 	for _, f := range r.Filters {
-		t.item("filter", f.Text())
+		t.add(line + "filter")
+		f.write(t)
 	}
-	t.optional("backend", r.Backend)
-	t.duration("hold", r.Hold)
-	t.duration("timeout", r.Timeout)
-	t.duration("body-timeout", r.BodyTimeout)
-	t.duration("idle", r.Idle)
-	t.optional("refused", r.Refused)
-	from := token(r.Origin.Source)
+	t.optional(line+"backend", r.Backend)
+	t.duration(line+"hold", r.Hold)
+	t.duration(line+"timeout", r.Timeout)
+	t.duration(line+"body-timeout", r.BodyTimeout)
+	t.duration(line+"idle", r.Idle)
+	t.optional(line+"refused", r.Refused)
+	t.add(line+"from", token(r.Origin.Source))
 	if r.Origin.Instance != "" {
-		from += " " + token(r.Origin.Instance)
+		t.add(token(r.Origin.Instance))
 	}
 	if r.Origin.Stale {
-		from += ", stale"
+		t.WriteString(", stale")
 	}
-	t.item("from", from)
-	return t.String()
+	t.WriteString("\n")
 }
 
 // Text returns the canonical text of the backend, several lines.
@@ -98,49 +111,38 @@ func (b *Backend) Text() string {
 	if b.seal.of(b) {
 		return b.seal.text
 	}
-	var t text
-	t.line("backend", b.ID)
-	t.field("service", b.Service)
-	t.field("scheme", string(b.Scheme))
+	return textOf(false, b.write)
+}
+
+func (b *Backend) write(t *text) {
+	t.add("backend", token(b.ID), line+"service", token(b.Service), line+"scheme", token(string(b.Scheme)))
 	if b.TLS != nil {
-		tls := words{"tls"}
-		tls.optional("server-name", b.TLS.ServerName)
-		if b.TLS.SkipVerify {
-			tls.add("skip-verify")
-		}
-		t.item(tls...)
+		t.add(line + "tls")
+		t.optional("server-name", b.TLS.ServerName)
+		t.flag("skip-verify", b.TLS.SkipVerify)
 	}
-	balance := words{"balance", token(string(b.Balance.Policy))}
-	if b.Balance.On != "" {
-		balance.add("on", token(string(b.Balance.On)))
-	}
-	if b.Balance.Name != "" {
-		balance.add("name", token(b.Balance.Name))
-	}
-	t.item(balance...)
+	t.add(line+"balance", token(string(b.Balance.Policy)))
+	t.optional("on", string(b.Balance.On))
+	t.optional("name", b.Balance.Name)
 	if b.Sticky != "" {
-		sticky := words{"sticky", token(b.Sticky)}
-		sticky.optional("domain", b.StickyDomain)
-		sticky.optional("same-site", string(b.StickySameSite))
-		t.item(sticky...)
+		t.add(line+"sticky", token(b.Sticky))
+		t.optional("domain", b.StickyDomain)
+		t.optional("same-site", string(b.StickySameSite))
 	}
 	if len(b.Upgrade) > 0 {
-		t.item("upgrade", tokens(b.Upgrade))
+		t.add(line+"upgrade", tokens(b.Upgrade))
 	}
 	if b.Health != nil {
-		t.item(b.Health.words()...)
+		t.WriteString("\n ")
+		b.Health.write(t)
 	}
-	t.duration("slow-start", b.SlowStart)
-	if b.MaxFails != 0 {
-		t.item("max-fails", strconv.Itoa(b.MaxFails))
-	}
-	if b.SendProxy != 0 {
-		t.item("send-proxy", strconv.Itoa(b.SendProxy))
-	}
+	t.duration(line+"slow-start", b.SlowStart)
+	t.number(line+"max-fails", b.MaxFails)
+	t.number(line+"send-proxy", b.SendProxy)
 	for _, e := range b.Endpoints {
-		t.item("endpoint", e.String())
+		t.add(line+"endpoint", e.String())
 	}
-	return t.String()
+	t.WriteString("\n")
 }
 
 // Equal says whether two checks, of which either may be nil, ask the same.
@@ -148,44 +150,42 @@ func (h *Health) Equal(other *Health) bool {
 	if h == nil || other == nil {
 		return h == other
 	}
-	return h.words().String() == other.words().String()
+	return textOf(false, h.write) == textOf(false, other.write)
 }
 
-// words are those of the check's line.
-func (h *Health) words() words {
-	w := words{"health", token(h.Path), "every", h.Interval.String(), "timeout", h.Timeout.String()}
-	if h.Status != 0 {
-		w.add("status", strconv.Itoa(h.Status))
+func (h *Health) write(t *text) {
+	path := h.Path
+	if t.masked {
+		path = MaskQuery(path)
 	}
-	w.optional("host", h.Host)
-	if h.Port != 0 {
-		w.add("port", strconv.Itoa(int(h.Port)))
-	}
-	for _, v := range h.Headers {
-		w.add("header", token(v.Name), token(v.Value))
-	}
-	return w
+	t.add("health", token(path), "every", h.Interval.String(), "timeout", h.Timeout.String())
+	t.number("status", h.Status)
+	t.optional("host", h.Host)
+	t.number("port", int(h.Port))
+	t.headers("header", h.Headers, all)
 }
 
 // String returns the endpoint in one line, beginning with its address.
 func (e Endpoint) String() string {
-	w := words{token(e.Address), token(string(e.State)), "weight", strconv.Itoa(e.Weight), "id", token(e.ID)}
-	w.optional("instance", e.Instance)
-	w.optional("source", e.Source)
-	w.optional("node", e.Node)
-	w.optional("reason", e.Reason)
-	w.optional("by", e.By)
-	return w.String()
+	return textOf(false, func(t *text) {
+		t.add(token(e.Address), token(string(e.State)), "weight", strconv.Itoa(e.Weight), "id", token(e.ID))
+		t.optional("instance", e.Instance)
+		t.optional("source", e.Source)
+		t.optional("node", e.Node)
+		t.optional("reason", e.Reason)
+		t.optional("by", e.By)
+	})
 }
 
 // Text returns the match in one line: its demands, separated by commas.
-func (m Match) Text() string {
-	var b strings.Builder
-	b.WriteString("host " + m.Host.String() + ", path " + m.Path.String())
+func (m Match) Text() string { return textOf(false, m.write) }
+
+func (m Match) write(t *text) {
+	t.add("host", m.Host.String()+",", "path", m.Path.String())
 	for _, c := range m.Conditions {
-		b.WriteString(", " + c.Text())
+		t.WriteString(",")
+		c.write(t)
 	}
-	return b.String()
 }
 
 // String returns the host as it is written in labels; an expression is quoted
@@ -216,129 +216,206 @@ func (p Path) String() string {
 }
 
 // Text returns the condition in a few words: "not method GET | POST".
-func (c Condition) Text() string {
-	w := words{}
-	if c.Not {
-		w.add("not")
+func (c Condition) Text() string { return textOf(false, c.write) }
+
+func (c Condition) write(t *text) {
+	values := c.Values
+	if t.masked && len(values) > 0 && c.secret() {
+		values = []string{Masked}
 	}
-	w.add(token(string(c.Kind)))
+	t.flag("not", c.Not)
+	t.add(token(string(c.Kind)))
 	if c.Name != "" {
-		w.add(token(c.Name))
+		t.add(token(c.Name))
 	}
 	switch c.Kind {
 	case ConditionHeader, ConditionQuery:
-		if len(c.Values) == 0 {
-			w.add("present")
-			break
+		if len(values) == 0 {
+			t.add("present")
+		} else {
+			t.add("is", tokens(values))
 		}
-		w.add("is", tokens(c.Values))
 	case ConditionHeaderRegexp, ConditionQueryRegexp, ConditionHostRegexp, ConditionPathRegexp:
-		quoted := make([]string, len(c.Values))
-		for i, v := range c.Values {
-			quoted[i] = strconv.Quote(v)
-		}
-		w.add(strings.Join(quoted, " | "))
+		t.add(alternatives(values, strconv.Quote))
 	default:
-		w.add(tokens(c.Values))
+		t.add(tokens(values))
 	}
-	return w.String()
+}
+
+// Text returns the filter in one line, beginning with its name. Of a user it has
+// the name and a digest of the hash.
+func (f Filter) Text() string { return textOf(false, f.write) }
+
+func (f Filter) write(t *text) {
+	switch {
+	case f.IPAllow != nil:
+		t.add("ip-allow", alternatives(f.IPAllow.Prefixes, netip.Prefix.String))
+	case f.Methods != nil:
+		t.add("methods")
+		if len(f.Methods.Allow) > 0 {
+			t.add("allow", tokens(f.Methods.Allow))
+		}
+		if len(f.Methods.Deny) > 0 {
+			t.add("deny", tokens(f.Methods.Deny))
+		}
+	case f.RequireTLS != nil:
+		t.add("require-tls")
+	case f.RequireClientCert != nil:
+		t.add("require-client-cert")
+	case f.RateLimit != nil:
+		v := f.RateLimit
+		t.add("rate-limit", strconv.Itoa(v.Requests), "per", v.Per.String(), "burst", strconv.Itoa(v.Burst))
+	case f.MaxBody != nil:
+		t.add("max-body", strconv.FormatInt(f.MaxBody.Bytes, 10))
+	case f.RedirectHTTPS != nil:
+		t.add("redirect-https")
+		t.number("port", int(f.RedirectHTTPS.Port))
+		t.number("status", f.RedirectHTTPS.Status)
+		t.optional("forwarded", string(f.RedirectHTTPS.Forwarded))
+	case f.Redirect != nil:
+		t.add("redirect", strconv.Itoa(f.Redirect.Status))
+		t.optional("scheme", f.Redirect.Scheme)
+		t.optional("host", f.Redirect.Host)
+		t.optional("path", f.Redirect.Path)
+	case f.BasicAuth != nil:
+		f.BasicAuth.write(t)
+	case f.StripPrefix != nil:
+		t.add("strip-prefix", token(f.StripPrefix.Prefix))
+	case f.AddPrefix != nil:
+		t.add("add-prefix", token(f.AddPrefix.Prefix))
+	case f.RewritePath != nil:
+		t.add("rewrite-path", strconv.Quote(f.RewritePath.Search), "to", token(f.RewritePath.Replace))
+	case f.RequestHeaders != nil:
+		t.add("request-headers")
+		f.RequestHeaders.write(t, all)
+	case f.ResponseHeaders != nil:
+		t.add("response-headers")
+		f.ResponseHeaders.write(t, Credential)
+	case f.Compress != nil:
+		t.add("compress")
+	case f.Snippet != nil:
+		f.Snippet.write(t)
+	}
+}
+
+func (a *BasicAuth) write(t *text) {
+	t.add("basic-auth")
+	if a.File != "" {
+		t.add(token(a.File))
+	}
+	t.flag("clear", a.Clear)
+	t.add("realm", token(a.Realm))
+	for _, u := range a.Users {
+		// Long enough that two hashes of one user do not meet. Even a digest would let
+		// passwords be guessed.
+		digest := sha256.Sum256([]byte(u.Hash))
+		shown := hex.EncodeToString(digest[:8])
+		if t.masked {
+			shown = Masked
+		}
+		t.add("user", token(u.Name), shown)
+	}
+	t.flag("strip", a.Strip)
+}
+
+// write adds the operation in the order in which it is done. secret says of a header
+// by its name whether its value is masked.
+func (h *HeaderOperation) write(t *text, secret func(name string) bool) {
+	for _, name := range h.Remove {
+		t.add("remove", token(name))
+	}
+	t.headers("set", h.Set, secret)
+	t.headers("add", h.Add, secret)
+}
+
+func (s *Snippet) write(t *text) {
+	lines := s.Lines
+	if t.masked {
+		lines = []string{Masked}
+	}
+	t.add("snippet")
+	for _, l := range lines {
+		t.add(strconv.Quote(l))
+	}
 }
 
 // String returns the problem in one line: code and place, then, behind a colon,
 // the reason and the hint.
 func (p Problem) String() string {
-	w := words{token(string(p.Code))}
-	w.optional("service", p.Service)
-	w.optional("source", p.Source)
-	w.optional("instance", p.Instance)
-	w.optional("route", p.Route)
-	w.optional("label", p.Label)
-	s := w.String() + ": " + escape(p.Text)
-	if p.Hint != "" {
-		s += " (" + escape(p.Hint) + ")"
-	}
-	return s
+	return textOf(false, func(t *text) {
+		t.add(token(string(p.Code)))
+		t.optional("service", p.Service)
+		t.optional("source", p.Source)
+		t.optional("instance", p.Instance)
+		t.optional("route", p.Route)
+		t.optional("label", p.Label)
+		t.WriteString(": " + escape(p.Text))
+		if p.Hint != "" {
+			t.WriteString(" (" + escape(p.Hint) + ")")
+		}
+	})
 }
 
-// text builds the text of an element: a line with its name, then an indented line
-// for each thing in it.
-type text struct{ strings.Builder }
+// add adds words that are ready to be printed.
+func (t *text) add(words ...string) {
+	for _, w := range words {
+		if t.Len() > 0 && !strings.HasPrefix(w, "\n") {
+			t.WriteString(" ")
+		}
+		t.WriteString(w)
+	}
+}
 
-// line begins an element.
-func (t *text) line(kind, id string) { t.WriteString(kind + " " + token(id) + "\n") }
+func (t *text) flag(name string, set bool) {
+	if set {
+		t.add(name)
+	}
+}
 
-// item adds a line of words that are ready to be printed.
-func (t *text) item(words ...string) { t.WriteString("  " + strings.Join(words, " ") + "\n") }
-
-// field adds a line for a value.
-func (t *text) field(name, value string) { t.item(name, token(value)) }
-
-// optional adds a line for a value that is not empty.
 func (t *text) optional(name, value string) {
 	if value != "" {
-		t.field(name, value)
+		t.add(name, token(value))
 	}
 }
 
-// duration adds a line for a duration that is not zero.
+func (t *text) number(name string, n int) {
+	if n != 0 {
+		t.add(name, strconv.Itoa(n))
+	}
+}
+
 func (t *text) duration(name string, d time.Duration) {
 	if d != 0 {
-		t.item(name, d.String())
+		t.add(name, d.String())
 	}
 }
 
-// words are the words of a line, ready to be printed.
-type words []string
-
-// String joins the words.
-func (w words) String() string { return strings.Join(w, " ") }
-
-// add adds words.
-func (w *words) add(ready ...string) { *w = append(*w, ready...) }
-
-// optional adds a name and its value, unless the value is empty.
-func (w *words) optional(name, value string) {
-	if value != "" {
-		w.add(name, token(value))
+func (t *text) headers(word string, list []HeaderValue, secret func(name string) bool) {
+	for _, v := range list {
+		value := v.Value
+		if t.masked && secret(v.Name) {
+			value = Masked
+		}
+		t.add(word, token(v.Name), token(value))
 	}
 }
 
-// headers adds a header operation, in the order in which it is done.
-func (w *words) headers(h *HeaderOperation) {
-	for _, name := range h.Remove {
-		w.add("remove", token(name))
-	}
-	for _, v := range h.Set {
-		w.add("set", token(v.Name), token(v.Value))
-	}
-	for _, v := range h.Add {
-		w.add("add", token(v.Name), token(v.Value))
-	}
-}
-
-// tokens joins alternatives.
-func tokens(values []string) string {
-	ready := make([]string, len(values))
+// alternatives joins values, each as it is shown.
+func alternatives[T any](values []T, show func(T) string) string {
+	shown := make([]string, len(values))
 	for i, v := range values {
-		ready[i] = token(v)
+		shown[i] = show(v)
 	}
-	return strings.Join(ready, " | ")
+	return strings.Join(shown, " | ")
 }
 
-// prefixes joins address prefixes.
-func prefixes(list []netip.Prefix) string {
-	ready := make([]string, len(list))
-	for i, p := range list {
-		ready[i] = p.String()
-	}
-	return strings.Join(ready, " | ")
-}
+func tokens(values []string) string { return alternatives(values, token) }
 
 // token returns s as one word: plainly when it consists of harmless characters,
 // else in Go's quotes, so that no value can pass for anything but itself.
 func token(s string) string {
 	for i := range len(s) {
-		if !isTokenByte(s[i]) {
+		if c := s[i]; !isUnreserved(c) && strings.IndexByte("/:@*+=%$!&;[]", c) < 0 {
 			return strconv.Quote(s)
 		}
 	}
@@ -346,15 +423,6 @@ func token(s string) string {
 		return `""`
 	}
 	return s
-}
-
-// isTokenByte is true for the characters that need no quotes.
-func isTokenByte(c byte) bool {
-	switch c {
-	case '/', ':', '@', '*', '+', '=', '%', '$', '!', '&', ';', '[', ']':
-		return true
-	}
-	return isUnreserved(c)
 }
 
 // escape returns prose for one line: s as it is, unless a character in it cannot
@@ -369,6 +437,4 @@ func escape(s string) string {
 }
 
 // excerpt quotes s for an error message, cut to a length that fits a log line.
-func excerpt(s string) string {
-	return human.Quote(s, 100)
-}
+func excerpt(s string) string { return human.Quote(s, 100) }
