@@ -103,7 +103,7 @@ var allowed = map[string]struct {
 	// passwords checks logins for engines that do it themselves.
 	"internal/engine/passwords": {1, []string{"internal/route"}},
 	// users follows the user files that routes name, for every engine.
-	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
+	"internal/engine/users": {1, []string{"internal/engine/passwords", "internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
 	"internal/engine/enginetest": {2, []string{"internal/route", "internal/testkit"}},
 

@@ -141,7 +141,6 @@ type Stamp struct {
 	fresh bool
 }
 
-// freshFor is how long a file counts as fresh.
 const freshFor = 2 * time.Second
 
 // StampOf returns the stamp of a file.

@@ -240,7 +240,6 @@ type pathWriter struct {
 	slashes bool    // encoded slashes are allowed
 }
 
-// add adds a byte that was written plainly.
 func (p *pathWriter) add(c byte) error {
 	if err := p.check(c); err != nil {
 		return err
@@ -264,7 +263,6 @@ func (p *pathWriter) add(c byte) error {
 	return nil
 }
 
-// addEncoded adds a byte that was written as text.
 func (p *pathWriter) addEncoded(c byte, text string) error {
 	if err := p.check(c); err != nil {
 		return err
@@ -320,7 +318,6 @@ func (p *pathWriter) endSegment() error {
 	return nil
 }
 
-// appendEncoded appends a byte in percent-encoding.
 func appendEncoded(out []byte, c byte) []byte {
 	const digits = "0123456789ABCDEF"
 	return append(out, '%', digits[c>>4], digits[c&15])
@@ -362,7 +359,6 @@ func isPathByte(c byte) bool {
 	return isUnreserved(c)
 }
 
-// hexByte reads the two hexadecimal digits that s begins with.
 func hexByte(s string) (byte, bool) {
 	if len(s) < 2 {
 		return 0, false

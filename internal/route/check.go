@@ -7,7 +7,6 @@ import (
 	"strings"
 )
 
-// check refuses a listener that contradicts itself.
 func (l *Listener) check() error {
 	switch {
 	case l.TCP && l.TLS:
@@ -18,7 +17,6 @@ func (l *Listener) check() error {
 	return nil
 }
 
-// check refuses values that a filter cannot have.
 func (f *Filter) check() error {
 	if v := f.RedirectHTTPS; v != nil {
 		if v.Status != 0 && !slices.Contains([]int{301, 302, 303, 307, 308}, v.Status) {
@@ -48,7 +46,6 @@ func (f *Filter) check() error {
 	return nil
 }
 
-// check refuses values that a backend cannot have.
 func (b *Backend) check() error {
 	if b.SendProxy != 0 && (b.Scheme != SchemeTCP || b.SendProxy < 1 || b.SendProxy > 2) {
 		return fmt.Errorf("PROXY protocol version %d is not for scheme %s", b.SendProxy, excerpt(string(b.Scheme)))
@@ -108,7 +105,6 @@ func (t *Table) Split() (requests, connections []*Route) {
 	return requests, connections
 }
 
-// tcpNames returns the names of the TCP listeners.
 func (t *Table) tcpNames() []string {
 	var names []string
 	for i := range t.Listeners {

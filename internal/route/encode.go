@@ -32,7 +32,6 @@ func Encode(w io.Writer, t *Table) error {
 	return nil
 }
 
-// elements writes a list, element by element.
 func elements[T any](raw func(string) error, e *json.Encoder, list []*T) error {
 	separator := ""
 	for _, element := range list {

@@ -99,7 +99,6 @@ func (v *verdict) nearer(other *verdict) bool {
 	return v.part == "" || v.passed > other.passed
 }
 
-// judge puts a request to an entry, condition by condition.
 func judge(e *entry, r *Request) verdict {
 	v := verdict{entry: e}
 	if !e.match.host(r.Host) {
@@ -146,7 +145,6 @@ func (c *condition) look(r *Request) (part, actual string) {
 	return part, escape(value)
 }
 
-// queryValues returns the values of a parameter, in order, as takesQuery sees them.
 func queryValues(query, name string) []string {
 	var values []string
 	for pair := range strings.SplitSeq(query, "&") {
@@ -158,7 +156,6 @@ func queryValues(query, name string) []string {
 	return values
 }
 
-// loser reports the verdict on a route that did not win.
 func (v *verdict) loser(winner *entry) Loser {
 	l := Loser{
 		Route: v.entry.route.ID, Match: v.entry.match.match.String(),
@@ -172,7 +169,6 @@ func (v *verdict) loser(winner *entry) Loser {
 	return l
 }
 
-// because puts the reason why winner goes before loser in words.
 func because(reason Reason, winner, loser *entry) string {
 	w, l := winner.match.match, loser.match.match
 	switch reason {

@@ -43,7 +43,6 @@ var (
 	pathKinds = []PathKind{PathExact, PathRegexp, PathPrefix, PathStart}
 )
 
-// compileMatch checks a match and makes it ready.
 func compileMatch(m *Match) (*compiledMatch, error) {
 	c := &compiledMatch{match: m}
 	var err error
@@ -153,7 +152,6 @@ type condition struct {
 	prefixes []netip.Prefix            // of ConditionClientIP
 }
 
-// compileCondition checks a condition and makes it ready.
 func compileCondition(c Condition) (condition, error) {
 	done := condition{Condition: c}
 	named, bare := false, false
@@ -183,7 +181,6 @@ func compileCondition(c Condition) (condition, error) {
 	return done, nil
 }
 
-// add makes one value ready.
 func (c *condition) add(value string) error {
 	test := func(s string) bool { return s == value }
 	var err error
@@ -273,7 +270,6 @@ func (p Path) holds(path string) bool {
 	return p.Value == "/" || ok && (rest == "" || rest[0] == '/')
 }
 
-// failing returns the first condition that does not hold, or nil.
 func failing(conditions []condition, r *Request) *condition {
 	for i := range conditions {
 		if c := &conditions[i]; c.applies(r) == c.Not {

@@ -146,7 +146,6 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 	return m, nil
 }
 
-// ready returns the matches of the route, ready to be put to requests.
 func (r *Route) ready() ([]*compiledMatch, error) {
 	if r.seal.of(r) {
 		return r.seal.matches, nil
@@ -188,7 +187,6 @@ func (m *Matcher) place(e *entry, regexps map[string]*paths) {
 	}
 }
 
-// place puts an entry under its path.
 func (p *paths) place(e *entry) {
 	path := e.match.match.Path
 	if path.Kind == PathRegexp {
@@ -219,7 +217,6 @@ func (p *paths) place(e *entry) {
 	node.entries.add(e)
 }
 
-// placeStart puts an entry under what its path begins with.
 func (p *paths) placeStart(value string, e *entry) {
 	if p.starts == nil {
 		p.starts = map[string]*list{}
@@ -283,7 +280,6 @@ func (m *Matcher) TakesBoth(r *Request, found *Route) bool {
 	return again != nil && again.ID == found.ID
 }
 
-// find returns the winning entry, or nil.
 func (m *Matcher) find(r *Request) *entry {
 	if r.Path == "" || r.Path[0] != '/' {
 		return nil // not a canonical path; no route takes it
@@ -328,7 +324,6 @@ func (m *Matcher) tryParents(s *search, host string) {
 	}
 }
 
-// search is the best entry so far for a request.
 type search struct {
 	request *Request
 	rank    int

@@ -110,7 +110,6 @@ func (p Problem) compare(other Problem) int {
 	)
 }
 
-// lookup finds an element by its ID in a sorted list.
 func lookup[T any](list []*T, id string, of func(*T) string) *T {
 	i, ok := slices.BinarySearchFunc(list, id, func(e *T, id string) int { return strings.Compare(of(e), id) })
 	if !ok {
@@ -119,7 +118,6 @@ func lookup[T any](list []*T, id string, of func(*T) string) *T {
 	return list[i]
 }
 
-// sorted returns a sorted copy.
 func sorted[T any](list []T, compare func(a, b T) int) []T {
 	list = slices.Clone(list)
 	if !slices.IsSortedFunc(list, compare) {
@@ -208,7 +206,6 @@ func hasForeignByte(text string) bool {
 	return false
 }
 
-// compileMatches makes the matches of a route ready.
 func compileMatches(r *Route) ([]*compiledMatch, error) {
 	if len(r.Matches) == 0 {
 		return nil, errors.New("there are no matches")
@@ -223,7 +220,6 @@ func compileMatches(r *Route) ([]*compiledMatch, error) {
 	return matches, nil
 }
 
-// fields counts the fields that are set.
 func (f *Filter) fields() (n int) {
 	v := reflect.ValueOf(*f)
 	for i := range v.NumField() {

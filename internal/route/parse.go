@@ -138,7 +138,6 @@ func CheckRegexp(s string) error {
 	return err
 }
 
-// parseRegexp parses an expression within the bounds.
 func parseRegexp(s string) (*syntax.Regexp, error) {
 	if s == "" {
 		return nil, errors.New("regular expression is empty")

@@ -44,7 +44,6 @@ func MaskQuery(target string) string {
 	return target
 }
 
-// secret says whether the values of the condition are credentials.
 func (c Condition) secret() bool {
 	switch c.Kind {
 	case ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp:

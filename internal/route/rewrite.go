@@ -43,7 +43,6 @@ func (r RewritePath) Compile() (*PathRewriter, error) {
 	return w, nil
 }
 
-// escapedPiece reads what follows a backslash.
 func escapedPiece(s string) (piece, bool) {
 	switch {
 	case s == "":

@@ -400,7 +400,6 @@ func (t *text) headers(word string, list []HeaderValue, secret func(name string)
 	}
 }
 
-// alternatives joins values, each as it is shown.
 func alternatives[T any](values []T, show func(T) string) string {
 	shown := make([]string, len(values))
 	for i, v := range values {

@@ -19,7 +19,6 @@ import (
 	"fairway/internal/route"
 )
 
-// maxFile bounds the size of a file.
 const maxFile = 4 << 20
 
 // Pair is a certificate with its key. It is never written to.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"fairway/internal/engine/passwords"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -109,7 +110,7 @@ func TestRoutesShareAUserFile(t *testing.T) {
 	auth := func(realm string) []route.Filter {
 		return []route.Filter{{BasicAuth: &route.BasicAuth{File: file, Realm: realm}}}
 	}
-	set := func() *userFile { return s.engine.users.file(users.Name{Path: file}) }
+	set := func() *passwords.Set { return s.engine.users.File(users.Name{Path: file}).Content().Logins() }
 	serve := func(host string, filters []route.Filter) {
 		s.serve(host, "127.0.0.1:1")
 		s.routes[host].Filters = filters
@@ -120,13 +121,13 @@ func TestRoutesShareAUserFile(t *testing.T) {
 	first := set()
 	serve("a.example", auth("another"))
 	s.apply()
-	if set() != first || len(s.engine.users.files) != 1 {
-		t.Errorf("%d sets of users for one file", len(s.engine.users.files))
+	if files := len(s.engine.users.Contents()); set() != first || files != 1 {
+		t.Errorf("another set of users for one file, or %d files", files)
 	}
 	serve("a.example", nil)
 	serve("b.example", nil)
 	s.apply()
-	if len(s.engine.users.files) != 0 {
+	if len(s.engine.users.Contents()) != 0 {
 		t.Error("a file that no route names is kept")
 	}
 }

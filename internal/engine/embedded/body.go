@@ -45,7 +45,6 @@ func newBodyReader(r *http.Request, control *http.ResponseController, o Options)
 	return b
 }
 
-// allow sets the limit, before anything is read.
 func (b *bodyReader) allow(limit time.Duration) { b.limit, b.left = limit, limit }
 
 // Read reads what is there, in time.
@@ -172,13 +171,10 @@ func (b *replayBody) readWhole(r *http.Request) error {
 	return nil
 }
 
-// lost reports whether the body cannot be replayed.
 func (b *replayBody) lost() bool { return b.overflow.Load() }
 
-// settle ends the keeping.
 func (b *replayBody) settle() { b.settled.Store(true) }
 
-// reader returns a reader of the body from its beginning.
 func (b *replayBody) reader() io.ReadCloser {
 	if b.whole != nil {
 		return io.NopCloser(bytes.NewReader(b.whole)) // a type that the transport writes at once

@@ -26,8 +26,8 @@ type clientConn struct {
 	// still send the body of the last one.
 	finished atomic.Bool
 
-	counted bool // by the room; this and the links are the room's
-	links   [2]links
+	counted          bool // by the room; this and the places are the room's
+	inRoom, inSource place
 }
 
 // connKey is the context key of a request's connection.
@@ -76,7 +76,6 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// forget ends the counting of the connection.
 func (c *clientConn) forget() {
 	c.listener.open.Add(-1)
 	c.listener.engine.room.exit(c)
@@ -129,7 +128,6 @@ func (l *listener) greet(c *tls.Conn) {
 	}
 }
 
-// oneConn is a listener that accepts one connection.
 type oneConn struct {
 	net.Conn
 	taken bool

@@ -15,7 +15,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// minCompress is the smallest body worth compressing.
 const minCompress = 1024
 
 // compress makes the answer a gzip one where client, status and content allow.
@@ -122,7 +121,6 @@ func (p *gzipPool) get(out io.Writer) *gzip.Writer {
 	return gz
 }
 
-// gzipBody compresses a body while it is read.
 type gzipBody struct {
 	src    io.ReadCloser
 	stream bool // pass on each piece at once

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log" //nolint:depguard // the type of http.Server.ErrorLog
 	"log/slog"
 	"maps"
@@ -32,6 +31,7 @@ import (
 
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
+	"fairway/internal/engine/passwords"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
@@ -154,7 +154,8 @@ type Engine struct {
 	room       *room
 	transports *transports
 	certs      *certs.Store
-	users      *userStore
+	users      *users.Store
+	passwords  *passwords.Checker
 	buffers    *bufferPool
 	gzips      *gzipPool
 
@@ -189,9 +190,12 @@ func New(o Options) (*Engine, error) {
 		errorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:    certs.New(o.Logger),
-		users:    newUserStore(users.Options{Dirs: o.UserDirs, Reported: o.OnChange, Logger: o.Logger}),
-		buffers:  newBufferPool(),
-		gzips:    new(gzipPool),
+		users: users.New(users.Options{
+			Dirs: o.UserDirs, Refuse: passwords.TooDear, Reported: o.OnChange, Logger: o.Logger,
+		}),
+		passwords: passwords.NewChecker(),
+		buffers:   newBufferPool(),
+		gzips:     new(gzipPool),
 	}
 	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
 	e.transports = newTransports(o, e.room)
@@ -250,7 +254,34 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	if old != nil && old.table.Hash == t.Hash && (old.table.Revision == 0) == (t.Revision == 0) {
 		return nil
 	}
-	return e.apply(ctx, old, t)
+	e.users.Follow(users.Named(t))
+	// What can fail.
+	matchers, err := newMatchers(t)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	configs, err := e.listenerConfigs(old, t.Listeners)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	listeners, opened, missing, err := e.bind(ctx, old, t.Listeners)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+
+	// What cannot.
+	e.swapping.Lock() // what Update wakes finds the table that it belongs to
+	e.set.Update(t.Backends)
+	next := e.build(old, t, matchers)
+	next.listeners, next.missing = make(map[*listener]*listenerConfig, len(listeners)), missing
+	next.listen(listeners, configs)
+	e.goLive(next)
+	e.swapping.Unlock()
+	for _, l := range opened {
+		e.serve(l)
+	}
+	e.retire(old, next)
+	return nil
 }
 
 // bindMissing tries again to bind the optional listeners that could not be. All
@@ -283,38 +314,6 @@ func (e *Engine) bindMissing(ctx context.Context) {
 	}
 }
 
-// apply is Apply with the mutex held.
-func (e *Engine) apply(ctx context.Context, old *liveTable, t *route.Table) error {
-	e.users.Follow(users.Named(t))
-	// What can fail.
-	matchers, err := newMatchers(t)
-	if err != nil {
-		return fmt.Errorf("embedded: %w", err)
-	}
-	configs, err := e.listenerConfigs(old, t.Listeners)
-	if err != nil {
-		return fmt.Errorf("embedded: %w", err)
-	}
-	listeners, opened, missing, err := e.bind(ctx, old, t.Listeners)
-	if err != nil {
-		return fmt.Errorf("embedded: %w", err)
-	}
-
-	// What cannot.
-	e.swapping.Lock() // what Update wakes finds the table that it belongs to
-	e.set.Update(t.Backends)
-	next := e.build(old, t, matchers)
-	next.listeners, next.missing = make(map[*listener]*listenerConfig, len(listeners)), missing
-	next.listen(listeners, configs)
-	e.goLive(next)
-	e.swapping.Unlock()
-	for _, l := range opened {
-		e.serve(l)
-	}
-	e.retire(old, next)
-	return nil
-}
-
 // listen adds the listeners that could be bound, which are not nil.
 func (t *liveTable) listen(listeners []*listener, configs []*listenerConfig) {
 	for i, l := range listeners {
@@ -324,7 +323,6 @@ func (t *liveTable) listen(listeners []*listener, configs []*listenerConfig) {
 	}
 }
 
-// goLive makes next the live table.
 func (e *Engine) goLive(next *liveTable) {
 	if old := e.live.Swap(next); old != nil {
 		close(old.superseded)
@@ -340,28 +338,15 @@ func (e *Engine) retire(old, next *liveTable) {
 				l.leave(&e.leaving)
 			}
 		}
-		for r := range gone(old.table.Routes, next.table.Routes) {
-			e.metrics.Remove(old.routes[r].metrics)
+		for r, lr := range old.routes {
+			if next.routes[r] == nil && next.table.Route(r.ID) == nil {
+				e.metrics.Remove(lr.metrics)
+			}
 		}
 	}
 	e.transports.sweep(next)
 	e.certs.Keep(next.table.Listeners)
-	e.users.keep(next.table)
-}
-
-// gone are the routes of old whose ID is not in next; both are sorted by ID.
-func gone(old, next []*route.Route) iter.Seq[*route.Route] {
-	return func(yield func(*route.Route) bool) {
-		i := 0
-		for _, r := range old {
-			for i < len(next) && next[i] != r && next[i].ID < r.ID {
-				i++
-			}
-			if (i == len(next) || next[i].ID != r.ID) && !yield(r) {
-				return
-			}
-		}
-	}
+	e.users.Keep(users.Named(next.table))
 }
 
 // follow rereads files that changed and binds listeners that could not be bound, once
@@ -450,7 +435,6 @@ type inFlight struct {
 	none chan struct{} // of one element: there was a moment when nothing ran
 }
 
-// done undoes Add(1).
 func (f *inFlight) done() {
 	if f.Add(-1) > 0 {
 		return

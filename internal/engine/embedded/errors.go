@@ -27,7 +27,6 @@ type answer struct {
 	hangUp bool
 }
 
-// refusal is the answer of a guard.
 func refusal(status int, code, text string) *answer {
 	return &answer{status: status, code: code, text: text, guard: true}
 }
@@ -45,7 +44,6 @@ func noEndpoint(service string) *answer {
 	return unavailable("no-endpoint", "service "+service+" has no endpoint that is ready")
 }
 
-// notFoundAs is a 404.
 func notFoundAs(code, text string) *answer {
 	return &answer{status: http.StatusNotFound, code: code, text: text}
 }
@@ -65,7 +63,6 @@ func (t *liveTable) notFound(q *request) *answer {
 	return notFoundAs("unknown-host", "no route for host "+q.Host)
 }
 
-// write sends the answer.
 func (a *answer) write(w http.ResponseWriter, accept []string, requestID string) {
 	h := w.Header()
 	for _, v := range a.header {
@@ -93,7 +90,6 @@ func (a *answer) write(w http.ResponseWriter, accept []string, requestID string)
 	_, _ = w.Write(body) // a client that went away needs no answer
 }
 
-// body makes the body and names its type.
 func (a *answer) body(h http.Header, accept []string) []byte {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if prefersJSON(accept) {

@@ -9,7 +9,6 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// stripPrefix takes the prefix off the path that is sent.
 func stripPrefix(prefix string) filter {
 	return func(_ context.Context, q *request) *answer {
 		if rest, ok := cutPrefix(q.path, prefix); ok && prefix != "/" {
@@ -36,7 +35,6 @@ func cutPrefix(path, prefix string) (rest string, ok bool) {
 	return route.OneFrontSlash(path), true
 }
 
-// addPrefix puts the prefix in front of the path that is sent.
 func addPrefix(prefix string) filter {
 	prefix = strings.TrimSuffix(prefix, "/")
 	return func(_ context.Context, q *request) *answer {

@@ -37,7 +37,7 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	case f.Redirect != nil:
 		c.filters = append(c.filters, redirect(*f.Redirect))
 	case f.BasicAuth != nil:
-		c.filters = append(c.filters, e.users.basicAuth(f.BasicAuth))
+		c.filters = append(c.filters, e.basicAuth(f.BasicAuth))
 	case f.StripPrefix != nil:
 		c.filters = append(c.filters, stripPrefix(f.StripPrefix.Prefix))
 	case f.AddPrefix != nil:
@@ -101,7 +101,6 @@ func bodyTooLarge() *answer {
 	return &answer{status: http.StatusRequestEntityTooLarge, code: "body-too-large", text: "the request body is too large"}
 }
 
-// methods refuses requests by their method.
 func methods(f route.Methods) filter {
 	return func(_ context.Context, q *request) *answer {
 		if len(f.Allow) > 0 && !slices.Contains(f.Allow, q.Method) || slices.Contains(f.Deny, q.Method) {
@@ -111,7 +110,6 @@ func methods(f route.Methods) filter {
 	}
 }
 
-// requireTLS refuses clients that came without TLS.
 func requireTLS(_ context.Context, q *request) *answer {
 	if q.TLS {
 		return nil
@@ -119,7 +117,6 @@ func requireTLS(_ context.Context, q *request) *answer {
 	return &answer{status: http.StatusForbidden, code: "tls-required", text: "this is served over TLS only"}
 }
 
-// requireClientCert refuses connections without a client certificate.
 func requireClientCert(_ context.Context, q *request) *answer {
 	if q.certified {
 		return nil
@@ -138,7 +135,6 @@ func insecure(f route.RedirectHTTPS, q *request) bool {
 	return !q.TLS
 }
 
-// redirectHTTPS sends clients that came without TLS to the same URL with it.
 func redirectHTTPS(f route.RedirectHTTPS) filter {
 	port := ""
 	if f.Port != 0 && f.Port != 443 {
@@ -163,7 +159,6 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 	}
 }
 
-// redirect answers every request with another URL.
 func redirect(f route.Redirect) filter {
 	return func(_ context.Context, q *request) *answer {
 		own := "http"
@@ -200,7 +195,6 @@ func location(status int, url string) *answer {
 	return &answer{status: status, header: []route.HeaderValue{{Name: "Location", Value: url}}}
 }
 
-// pathAndQuery puts the query of the request behind path.
 func (q *request) pathAndQuery(path string) string {
 	if q.Query == "" && !q.bareQuery {
 		return path

@@ -33,7 +33,6 @@ type exchange struct {
 	unchanged http.Header    // the outgoing header before that route's changes; nil when there are none
 }
 
-// serveHTTP serves one request.
 func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e := l.engine
 	e.running.Add(1)
@@ -61,10 +60,8 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.serve(conf, coded)
 }
 
-// serve decides what to do with the request, and does it.
 func (x *exchange) serve(conf *listenerConfig, coded bool) {
-	g := guards{maxHeaders: x.e.opts.MaxHeaders, rejectUnderscores: x.e.opts.RejectUnderscores}
-	q, a := g.admit(headOf(x.r, coded), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
+	q, a := x.e.opts.admit(headOf(x.r, coded), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
@@ -81,21 +78,15 @@ func (x *exchange) serve(conf *listenerConfig, coded bool) {
 	x.forward()
 }
 
-// headOf is what the policy needs of r.
 func headOf(r *http.Request, coded bool) head {
 	return head{
-		method:    r.Method,
-		target:    r.RequestURI,
-		authority: r.Host,
-		header:    r.Header,
-		major:     r.ProtoMajor,
-		length:    r.ContentLength,
-		old:       !r.ProtoAtLeast(1, 1),
-		coded:     coded,
+		Head: arrival.Head{
+			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
+		},
+		target: r.RequestURI, authority: r.Host, coded: coded,
 	}
 }
 
-// answer sends an answer of Fairway's own.
 func (x *exchange) answer(a *answer) {
 	if a.guard {
 		x.e.metrics.refused(a.code)
@@ -159,7 +150,6 @@ func (x *exchange) drains() bool {
 	return x.w.status >= http.StatusBadRequest && x.w.Header().Get("Content-Length") != ""
 }
 
-// forward sends the request to an endpoint and the answer back.
 func (x *exchange) forward() {
 	r := x.r
 	if x.body != nil {
@@ -211,7 +201,6 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.address(p.Out)
 }
 
-// address makes out what the route wants to be sent.
 func (x *exchange) address(out *http.Request) {
 	q := x.q
 	out.URL = &url.URL{RawQuery: q.Query, ForceQuery: q.bareQuery}
@@ -232,7 +221,6 @@ func (x *exchange) address(out *http.Request) {
 	x.addressed = x.route.compiledRoute
 }
 
-// modify changes the header of the answer.
 func (x *exchange) modify(res *http.Response) error {
 	res.Header["X-Request-Id"] = []string{x.q.identity.ID}
 	x.setSticky(res.Header)
@@ -245,7 +233,6 @@ func (x *exchange) modify(res *http.Response) error {
 	return nil
 }
 
-// setSticky ties the client to the endpoint that answered.
 func (x *exchange) setSticky(h http.Header) {
 	name := x.route.def.Sticky
 	if name == "" || x.endpoint == nil {

@@ -10,23 +10,17 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// head is the start of a request as the transport read it.
+// head is the start of a request as the transport read it. Of HTTP/1.0 (Old), Host is
+// optional, and there are no transfer codings, no 1xx answers and no other protocol to
+// switch to.
 type head struct {
-	method string
+	arrival.Head
 	// target is the request target as it was sent: a path with query, an
 	// absolute URL, or "*".
 	target string
 	// authority is the Host header, the authority of an absolute target, or
 	// HTTP/2's :authority, in the order of RFC 9112, 3.2.
 	authority string
-	header    http.Header
-	// major is the HTTP version: 1 or 2.
-	major int
-	// length is the length of the body; -1 when it is not known.
-	length int64
-	// old is true for HTTP/1.0: Host is optional, there are no transfer codings,
-	// no 1xx answers and no other protocol to switch to.
-	old bool
 	// coded is true when the head has a Transfer-Encoding that the transport does
 	// not read.
 	coded bool
@@ -70,35 +64,29 @@ type request struct {
 	certified bool
 }
 
-// guards are the limits that admit holds a request to.
-type guards struct {
-	maxHeaders        int
-	rejectUnderscores bool
-}
-
 // Malformed framing never gets here: net/http answers it with 400 or 501, and headConn
 // notices what net/http lets through. What is sent on has one framing only.
 //
 // admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
 // matcher sees nothing that the endpoint does not.
-func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
+func (o *Options) admit(h head, p arrival.Peer) (*request, *answer) {
 	switch {
-	case h.method == http.MethodConnect, h.method == http.MethodTrace:
-		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.method+" is not served")
+	case h.Method == http.MethodConnect, h.Method == http.MethodTrace:
+		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.Method+" is not served")
 		a.header = allow()
 		// Behind a CONNECT stands what was meant for the tunnel (RFC 9931).
-		a.hangUp = h.method == http.MethodConnect && h.major == 1
+		a.hangUp = h.Method == http.MethodConnect && h.Major == 1
 		return nil, a
-	case !route.IsToken(h.method):
+	case !route.IsToken(h.Method):
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
-	case !hasSaneLength(h.header["Content-Length"]):
+	case !hasSaneLength(h.Header["Content-Length"]):
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
-	case h.old && h.coded && len(h.header["Content-Length"]) == 0 && h.method != http.MethodGet && h.method != http.MethodHead:
+	case h.Old && h.coded && len(h.Header["Content-Length"]) == 0 && h.Method != http.MethodGet && h.Method != http.MethodHead:
 		// Its body was not read, and would be missing.
 		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
-	if n := countHeaders(h.header); n > g.maxHeaders {
+	if n := countHeaders(h.Header); n > o.MaxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
 		a.hangUp = true
 		return nil, a
@@ -113,28 +101,28 @@ func (g guards) admit(h head, p arrival.Peer) (*request, *answer) {
 	if strings.IndexByte(h.target, '#') >= 0 {
 		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
-	rawPath, query, hasQuery := splitTarget(h.target, h.major)
+	rawPath, query, hasQuery := splitTarget(h.target, h.Major)
 	path, err := route.ReadPath(rawPath)
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
-	if !arrival.DropUnderscores(h.header, g.rejectUnderscores) {
+	if !arrival.DropUnderscores(h.Header, o.RejectUnderscores) {
 		return nil, refusal(http.StatusBadRequest, "underscore-header", "a header with an underscore would be taken for an identity header")
 	}
 	q := &request{
-		header:    h.header,
+		header:    h.Header,
 		port:      arrival.PortOf(h.authority),
 		sent:      path.Sent,
 		front:     path.Front,
 		bareQuery: hasQuery && query == "",
-		length:    h.length,
+		length:    h.Length,
 		maxBody:   -1,
 	}
-	q.upgrade, q.asked = arrival.DropHopByHop(arrival.Head{Method: h.method, Header: h.header, Major: h.major, Old: h.old, Length: h.length})
+	q.upgrade, q.asked = arrival.DropHopByHop(h.Head)
 	q.Request = route.Request{
-		Method: h.method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: h.header,
+		Method: h.Method, Host: host, Path: path.Canonical, Other: path.Other, Query: query, Header: h.Header,
 	}
-	q.identity = arrival.Identify(h.header, p, arrival.Bracketed(host), q.port)
+	q.identity = arrival.Identify(h.Header, p, arrival.Bracketed(host), q.port)
 	q.Client = q.identity.Client
 	q.TLS = q.identity.Proto == "https"
 	return q, nil
@@ -160,19 +148,19 @@ func countHeaders(h http.Header) int {
 // another :authority; backends might look at either (RFC 9113, 8.3.1). In
 // HTTP/1 the transport has taken care of it.
 func sameHost(h head) bool {
-	for _, v := range h.header["Host"] {
+	for _, v := range h.Header["Host"] {
 		if v != h.authority {
 			return false
 		}
 	}
-	delete(h.header, "Host")
+	delete(h.Header, "Host")
 	return true
 }
 
 // canonicalHost is the host of a request in canonical form. It is empty for a
 // request of HTTP/1.0 that names none, which only routes for any host take.
 func canonicalHost(h head) (string, error) {
-	if h.old && h.authority == "" {
+	if h.Old && h.authority == "" {
 		return "", nil
 	}
 	return route.CanonicalHost(h.authority)

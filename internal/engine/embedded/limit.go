@@ -66,7 +66,6 @@ func (lr *liveRoute) limiterFor(def route.RateLimit) *limiter {
 	return nil
 }
 
-// check is the filter.
 func (l *limiter) check(_ context.Context, q *request) *answer {
 	if slices.Contains(q.charged, l) {
 		return nil

@@ -40,7 +40,6 @@ func keyOf(def route.Listener) listenerKey {
 	return k
 }
 
-// listenerConfig is what a table says of a listener.
 type listenerConfig struct {
 	name    string
 	trusted []netip.Prefix
@@ -162,7 +161,6 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 	return l
 }
 
-// serve accepts connections until the listener is closed.
 func (e *Engine) serve(l *listener) {
 	e.serving.Go(func() {
 		if err := l.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -191,7 +189,6 @@ func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	})
 }
 
-// leave is drain for a listener that left the table.
 func (l *listener) leave(wg *sync.WaitGroup) {
 	close(l.left)
 	ctx, cancel := context.WithTimeout(context.Background(), l.engine.opts.DrainLimit)
@@ -254,7 +251,6 @@ func (l *listener) Close() error { return l.socket.Close() }
 // Addr is the address the socket is bound to.
 func (l *listener) Addr() net.Addr { return l.socket.Addr() }
 
-// trusts reports whether a connection comes from one of the trusted proxies.
 func (c *listenerConfig) trusts(conn net.Conn) bool {
 	p := arrival.Peer{Addr: addrOf(conn.RemoteAddr().String()), Trusted: c.trusted}
 	return p.Trusts(p.Addr)

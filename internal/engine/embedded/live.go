@@ -139,7 +139,6 @@ func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	return c
 }
 
-// find returns the route that takes q, or nil.
 func (t *liveTable) find(q *request) *route.Route {
 	if q.connection {
 		return t.connections.Find(&q.Request)
@@ -174,7 +173,6 @@ func (t *liveTable) settle(q *request, r *route.Route) *answer {
 	return nil
 }
 
-// filter puts the filters of a route to q.
 func (t *liveTable) filter(ctx context.Context, lr *liveRoute, q *request) (*liveRoute, *answer) {
 	for _, f := range lr.filters {
 		if a := f(ctx, q); a != nil {

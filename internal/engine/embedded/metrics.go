@@ -8,7 +8,6 @@ import (
 	"fairway/internal/engine/traffic"
 )
 
-// metrics are the figures of the engine.
 type metrics struct {
 	*traffic.Counters
 	unregister func()
@@ -28,7 +27,6 @@ func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
 	return m, err
 }
 
-// refused counts a refusal.
 func (m *metrics) refused(reason string) { m.Refusals.WithLabelValues(reason).Inc() }
 
 // of returns the counters of a route; nil is for what no route took.
@@ -39,7 +37,6 @@ func (m *metrics) of(lr *liveRoute) *traffic.Route {
 	return lr.metrics
 }
 
-// observe counts a request that is over.
 func (m *metrics) observe(lr *liveRoute, status int, took time.Duration) {
 	m.of(lr).Requests(1, status, took)
 }
@@ -53,7 +50,6 @@ func (e *Engine) OpenConnections() map[string]int64 {
 	return open
 }
 
-// gauges are figures that are read off the engine when asked for.
 func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
 	open = map[string]int64{}
 	live := e.live.Load()
@@ -67,4 +63,61 @@ func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
 		held += lr.held.Load()
 	}
 	return open, held, true
+}
+
+func (e *Engine) logRequest(x *exchange, took time.Duration, aborted bool) {
+	if e.access == nil {
+		return
+	}
+	line := traffic.Request{
+		Time:     traffic.Time(x.began),
+		Client:   addrOf(x.r.RemoteAddr).String(),
+		Method:   x.r.Method,
+		Host:     x.r.Host,
+		Path:     x.r.URL.EscapedPath(),
+		Proto:    x.r.Proto,
+		TLS:      x.r.TLS != nil,
+		Status:   x.w.status,
+		Bytes:    x.w.bytes,
+		Seconds:  took.Seconds(),
+		Attempts: x.attempts,
+		Aborted:  aborted,
+	}
+	if x.q != nil {
+		line.ID, line.Client = x.q.identity.ID, x.q.Client.String()
+		line.Host, line.Path = x.q.Host, x.q.Path
+	}
+	if x.route != nil {
+		line.Route = x.route.route.ID
+	}
+	if x.endpoint != nil {
+		line.Endpoint = x.endpoint.ID()
+	}
+	e.access.Request(line)
+}
+
+func (e *Engine) logTunnel(t *tunnel, took time.Duration) {
+	if e.access == nil {
+		return
+	}
+	line := traffic.Connection{
+		Time:     traffic.Time(t.began),
+		Client:   addrOf(t.client.from.String()).String(),
+		Listener: t.conf.name,
+		Host:     t.name,
+		Proto:    "TCP",
+		TLS:      t.tls,
+		Outcome:  t.outcome,
+		Received: t.in,
+		Bytes:    t.out,
+		Seconds:  took.Seconds(),
+		Attempts: t.attempts,
+	}
+	if t.route != nil {
+		line.Route = t.route.route.ID
+	}
+	if t.endpoint != nil {
+		line.Endpoint = t.endpoint.ID()
+	}
+	e.access.Connection(line)
 }

@@ -26,7 +26,6 @@ func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration, own endpo
 	return own, nil
 }
 
-// writeProxyHeader sends a PROXY protocol header that names the client.
 func writeProxyHeader(c net.Conn, version int, client endpoints) error {
 	_, err := proxyproto.HeaderProxyFromAddrs(byte(version), client.from, client.to).WriteTo(c)
 	return err
@@ -41,7 +40,6 @@ type proxiedConn struct {
 	once  sync.Once
 }
 
-// expectProxy makes c begin with a header.
 func expectProxy(c *clientConn, limit time.Duration) {
 	c.Conn = &proxiedConn{
 		Conn: proxyproto.NewConn(c.Conn, proxyproto.WithPolicy(proxyproto.REQUIRE),

@@ -45,8 +45,8 @@ const (
 // whatever table it began with; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
-	hold := newHolder(&x.dispatch)
-	defer hold.end()
+	x.hold()
+	defer x.unhold()
 	var body *replayBody
 	if out.Body != nil {
 		body = newReplayBody(out.Body)
@@ -67,7 +67,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			return nil, last
 		}
 		if err != nil { // all have been tried, or there is none
-			if err := hold.again(ctx, last); err != nil {
+			if err := x.again(ctx, last); err != nil {
 				return nil, err
 			}
 			out = x.readdress(out)
@@ -104,7 +104,6 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 }
 
-// attempt is one try at one endpoint.
 type attempt struct {
 	x         *exchange
 	endpoint  *balance.Endpoint
@@ -252,7 +251,6 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// isIdempotent follows RFC 9110, 9.2.2.
 func isIdempotent(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
@@ -302,7 +300,6 @@ func checkHead(res *http.Response) error {
 	return nil
 }
 
-// take makes the answer of an attempt the answer of the exchange.
 func (x *exchange) take(a *attempt, res *http.Response) {
 	if x.body != nil {
 		x.body.relax()

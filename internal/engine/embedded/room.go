@@ -29,16 +29,15 @@ type room struct {
 
 	mu      sync.Mutex
 	open    int
-	idle    queue
+	idle    *queue
 	sources map[netip.Addr]*source
 
 	warned atomic.Int64 // when, in Unix nanoseconds
 }
 
-// source is a client, by address.
 type source struct {
 	open int
-	idle queue
+	idle *queue
 }
 
 // The reasons of refusals and evictions.
@@ -55,16 +54,24 @@ func newRoom(o Options, evicted func(reason string)) *room {
 	return &room{
 		limit: o.MaxConns, slack: max(1, o.MaxConns/16), perSource: o.MaxConnsPerSource,
 		log: o.Logger, evicted: evicted, spare: func() bool { return false },
-		idle: queue{which: 0}, sources: map[netip.Addr]*source{},
+		idle: newQueue(), sources: map[netip.Addr]*source{},
 	}
 }
 
 // enter counts the connection of a client. Its source is the zero Addr where it is
 // not bounded by itself. The connection is idle until set says otherwise. When there
 // is no room, refused is the reason.
-func (r *room) enter(c *clientConn) (refused string) {
+func (r *room) enter(c *clientConn) (refused string) { return r.admit(c) }
+
+// reach counts a connection to an endpoint, and reports whether there is room for it.
+// Such connections may go some way beyond the limit: a request that was let in should
+// not fail for want of one.
+func (r *room) reach() bool { return r.admit(nil) == "" }
+
+// admit is enter, and with nil reach.
+func (r *room) admit(c *clientConn) (refused string) {
 	for {
-		victims, limit, ok := r.admit(c)
+		victims, limit, ok := r.take(c)
 		for _, v := range victims {
 			_ = v.Conn.Close()
 		}
@@ -81,29 +88,37 @@ func (r *room) enter(c *clientConn) (refused string) {
 	}
 }
 
-// admit is enter with what has to be closed; limit is one that was reached.
-func (r *room) admit(c *clientConn) (victims []*clientConn, limit string, ok bool) {
+// take is one try of admit, with what has to be closed; limit is one that was reached.
+func (r *room) take(c *clientConn) (victims []*clientConn, limit string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.sources[c.source]; s != nil && s.open >= r.perSource {
-		v := r.evict(&s.idle, limitSource)
-		if v == nil {
-			return nil, limitSource, false
+	most := r.limit
+	if c == nil {
+		most += r.slack
+	} else if s := r.sources[c.source]; s != nil && s.open >= r.perSource {
+		limit = limitSource
+		victim := r.evict(s.idle, limit)
+		if victim == nil {
+			return nil, limit, false
 		}
-		victims, limit = append(victims, v), limitSource
+		victims = append(victims, victim)
 	}
 	if r.open >= r.limit {
-		v := r.evict(&r.idle, limitConnections)
-		if v == nil {
-			return victims, limitConnections, false
+		limit = limitConnections
+		if victim := r.evict(r.idle, limit); victim != nil {
+			victims = append(victims, victim)
+		} else if r.open >= most {
+			return victims, limit, false
 		}
-		victims, limit = append(victims, v), limitConnections
 	}
 	r.open++
+	if c == nil {
+		return victims, limit, true
+	}
 	if c.source.IsValid() {
 		s := r.sources[c.source]
 		if s == nil {
-			s = &source{idle: queue{which: 1}}
+			s = &source{idle: newQueue()}
 			r.sources[c.source] = s
 		}
 		s.open++
@@ -116,12 +131,11 @@ func (r *room) admit(c *clientConn) (victims []*clientConn, limit string, ok boo
 // evict stops counting the connection that has been in the queue longest, for the
 // caller to close; nil when there is none.
 func (r *room) evict(q *queue, limit string) *clientConn {
-	c := q.first
-	if c == nil {
-		return nil
+	c := q.first()
+	if c != nil {
+		r.leave(c)
+		r.evicted(limit)
 	}
-	r.leave(c)
-	r.evicted(limit)
 	return c
 }
 
@@ -137,20 +151,17 @@ func (r *room) warn(limit string) {
 
 // rest and busy say whether a connection is idle.
 func (r *room) rest(c *clientConn) {
-	r.idle.push(c)
+	r.idle.push(&c.inRoom, c)
 	if s := r.sources[c.source]; s != nil {
-		s.idle.push(c)
+		s.idle.push(&c.inSource, c)
 	}
 }
 
 func (r *room) busy(c *clientConn) {
-	r.idle.remove(c)
-	if s := r.sources[c.source]; s != nil {
-		s.idle.remove(c)
-	}
+	c.inRoom.remove()
+	c.inSource.remove()
 }
 
-// set notes that a connection is idle, or is no longer.
 func (r *room) set(c *clientConn, idle bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,84 +195,40 @@ func (r *room) leave(c *clientConn) {
 	}
 }
 
-// reach counts a connection to an endpoint, and reports whether there is room for it.
-// Such connections may go some way beyond the limit: a request that was let in should
-// not fail for want of one.
-func (r *room) reach() bool {
-	for {
-		r.mu.Lock()
-		var victim *clientConn
-		full := r.open >= r.limit
-		if full {
-			victim = r.evict(&r.idle, limitConnections)
-		}
-		ok := r.open < r.limit+r.slack
-		if ok {
-			r.open++
-		}
-		r.mu.Unlock()
-		if victim != nil {
-			_ = victim.Conn.Close()
-		}
-		if full {
-			r.warn(limitConnections)
-		}
-		if ok || !r.spare() {
-			return ok
-		}
-	}
-}
-
-// done is the end of a connection to an endpoint.
 func (r *room) done() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
 }
 
-// queue is a list of connections, the one that came first in front. A connection can
-// be in one queue of each number.
-type queue struct {
-	which       int
-	first, last *clientConn
+// queue is a ring of connections, which begins and ends at itself; the one that came
+// first is its next.
+type queue struct{ place }
+
+// place is a connection's place in a queue; the zero value is in none.
+type place struct {
+	prev, next *place
+	conn       *clientConn
 }
 
-// links are the neighbours of a connection in a queue.
-type links struct {
-	in         bool
-	prev, next *clientConn
+func newQueue() *queue {
+	q := &queue{}
+	q.prev, q.next = &q.place, &q.place
+	return q
 }
 
-func (q *queue) push(c *clientConn) {
-	l := &c.links[q.which]
-	if l.in {
-		return
-	}
-	*l = links{in: true, prev: q.last}
-	if q.last == nil {
-		q.first = c
-	} else {
-		q.last.links[q.which].next = c
-	}
-	q.last = c
+func (q *queue) first() *clientConn { return q.next.conn }
+
+func (q *queue) push(p *place, c *clientConn) {
+	*p = place{q.prev, &q.place, c}
+	p.prev.next, p.next.prev = p, p
 }
 
-func (q *queue) remove(c *clientConn) {
-	l := &c.links[q.which]
-	if !l.in {
-		return
+func (p *place) remove() {
+	if p.next != nil {
+		p.prev.next, p.next.prev = p.next, p.prev
+		*p = place{}
 	}
-	if l.prev == nil {
-		q.first = l.next
-	} else {
-		l.prev.links[q.which].next = l.next
-	}
-	if l.next == nil {
-		q.last = l.prev
-	} else {
-		l.next.links[q.which].prev = l.prev
-	}
-	*l = links{}
 }
 
 // connectionLimit is how many connections a process may have that may open so many

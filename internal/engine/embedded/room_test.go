@@ -122,7 +122,7 @@ func TestRoom(t *testing.T) {
 	for _, c := range open {
 		room.exit(c)
 	}
-	if len(room.sources) > 0 || room.idle.first != nil || room.idle.last != nil {
+	if len(room.sources) > 0 || room.idle.first() != nil {
 		t.Errorf("left behind: %v", room.sources)
 	}
 }
@@ -253,7 +253,7 @@ func resting(t *testing.T, s *site, n int) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		count := 0
-		for c := r.idle.first; c != nil; c = c.links[r.idle.which].next {
+		for p := r.idle.next; p.conn != nil; p = p.next {
 			count++
 		}
 		if count == n && r.open > 0 {

@@ -60,12 +60,15 @@ func (l *listener) pass(conf *listenerConfig, c *clientConn) {
 	}()
 }
 
-// serve decides, connects and passes on.
 func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	t.live = t.e.live.Load()
 	wanted := t.live.names[t.conf.name]
 	if t.conf.proxied || wanted {
-		t.early = bufio.NewReaderSize(t.conn, t.earlySize(wanted))
+		size := 512 // for a PROXY protocol header
+		if wanted {
+			size = maxHello
+		}
+		t.early = bufio.NewReaderSize(t.conn, size)
 	}
 	if t.conf.proxied {
 		var err error
@@ -102,20 +105,12 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	return t.forward(ctx, endpoint)
 }
 
-// earlySize is the room for what is read before an endpoint is chosen.
-func (t *tunnel) earlySize(wanted bool) int {
-	if wanted {
-		return maxHello
-	}
-	return 512 // for a PROXY protocol header
-}
-
 // connect picks endpoints until one can be connected to. As with requests, the
 // route's hold time is spent when none can, and an endpoint that cannot be
 // connected to is not tried again before all have been.
 func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
-	hold := newHolder(&t.dispatch)
-	defer hold.end()
+	t.hold()
+	defer t.unhold()
 	var tried []*balance.Endpoint
 	var last error
 	began := time.Now()
@@ -125,7 +120,7 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 			if err == nil {
 				ep.Done(balance.ResultCanceled)
 			}
-			if err := hold.again(ctx, last); err != nil {
+			if err := t.again(ctx, last); err != nil {
 				return nil, err
 			}
 			tried, last, began = nil, nil, time.Now()
@@ -152,7 +147,6 @@ func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// greet sends what comes in front of the client's bytes.
 func (t *tunnel) greet(c net.Conn) error {
 	version := t.route.def.SendProxy
 	if version == 0 {
@@ -232,7 +226,6 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 	}
 }
 
-// end counts and logs the connection.
 func (t *tunnel) end() {
 	t.done(resultOf(t.e.ctx, t.failed))
 	t.e.metrics.of(t.route).Connected()

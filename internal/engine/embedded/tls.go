@@ -20,9 +20,8 @@ type listenerTLS struct {
 	authority string // the file of those that issue the certificates of clients; empty: none
 	config    *tls.Config
 
-	filling sync.Mutex // the newest content is stored last
-	named   atomic.Pointer[namedCerts]
-	current atomic.Pointer[tls.Config] // config with the newest authorities
+	filling sync.Mutex                 // the newest content is stored last
+	current atomic.Pointer[tls.Config] // config with what the files hold
 }
 
 // namedCerts finds the certificate for a server name.
@@ -38,14 +37,13 @@ func newListenerTLS(store *certs.Store, def route.Listener) (*listenerTLS, error
 	}
 	l := &listenerTLS{pairs: def.Certificates, authority: def.ClientCAFile}
 	l.config = &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: l.find,
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		// It has the session ticket keys of config, as it has none of its own.
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.current.Load(), nil },
 	}
 	if l.authority != "" {
 		l.config.ClientAuth = tls.VerifyClientCertIfGiven
-		// It has the session ticket keys of config, as it has none of its own.
-		l.config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.current.Load(), nil }
 	}
 	return l, l.fill(store)
 }
@@ -55,7 +53,6 @@ func (l *listenerTLS) isOf(def route.Listener) bool {
 	return l != nil && slices.Equal(l.pairs, def.Certificates) && l.authority == def.ClientCAFile
 }
 
-// fill takes over what the files hold now.
 func (l *listenerTLS) fill(store *certs.Store) error {
 	l.filling.Lock()
 	defer l.filling.Unlock()
@@ -71,27 +68,23 @@ func (l *listenerTLS) fill(store *certs.Store) error {
 			}
 		}
 	}
-	l.named.Store(n)
-	if l.authority == "" {
-		return nil
+	next := l.config.Clone()
+	next.GetConfigForClient, next.GetCertificate = nil, n.find
+	if l.authority != "" {
+		issuers, err := store.Authorities(l.authority)
+		if err != nil {
+			return err
+		}
+		next.ClientCAs = issuers.Pool
 	}
-	issuers, err := store.Authorities(l.authority)
-	if err != nil {
-		return err
-	}
-	if current := l.current.Load(); current == nil || current.ClientCAs != issuers.Pool {
-		next := l.config.Clone()
-		next.ClientCAs, next.GetConfigForClient = issuers.Pool, nil
-		l.current.Store(next)
-	}
+	l.current.Store(next)
 	return nil
 }
 
 // find is tls.Config's GetCertificate: the exact name first, then the wildcard, else
 // the first certificate. Which certificate a client sees grants nothing: routes are
 // chosen by the host of the request alone, also where it differs from the server name.
-func (l *listenerTLS) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	n := l.named.Load()
+func (n *namedCerts) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if cert := n.names[name]; cert != nil {
 		return cert, nil

@@ -160,16 +160,11 @@ type instanceOf struct{ source, name string }
 // network was disconnected. Nothing arrives there, and nothing will come back, not
 // even the end of a connection.
 func outOfReach(t *route.Table) map[instanceOf]bool {
-	var gone map[instanceOf]bool
-	for i := range t.Problems {
-		p := &t.Problems[i]
-		if p.Code != route.CodeNoAddress || p.Instance == "" {
-			continue
+	gone := map[instanceOf]bool{}
+	for _, p := range t.Problems {
+		if p.Code == route.CodeNoAddress && p.Instance != "" {
+			gone[instanceOf{p.Source, p.Instance}] = true
 		}
-		if gone == nil {
-			gone = map[instanceOf]bool{}
-		}
-		gone[instanceOf{p.Source, p.Instance}] = true
 	}
 	return gone
 }
@@ -207,7 +202,6 @@ func (t *transports) forget(tr *transport) {
 	tr.resting.Store(false)
 }
 
-// close closes all idle connections.
 func (t *transports) close() {
 	t.all.Range(func(k, v any) bool {
 		t.all.Delete(k)
@@ -260,7 +254,6 @@ func (t *transport) cut() {
 	}
 }
 
-// conns are the open connections.
 func (t *transport) conns() []*endpointConn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -385,12 +378,7 @@ func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
 // CloseWrite passes the end of one direction on, which an upgraded connection
 // needs.
-func (c *endpointConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // endpointConnOf returns the connection below c, or nil.
 func endpointConnOf(c net.Conn) *endpointConn {

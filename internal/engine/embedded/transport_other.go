@@ -2,7 +2,6 @@
 
 package embedded
 
-// isClosed is not known here.
 func (c *endpointConn) isClosed() bool { return false }
 
 // maxFiles is how many files the process may have open: nothing bounds it here.

@@ -25,7 +25,6 @@ func (c *endpointConn) isClosed() bool {
 	return closed || err != nil
 }
 
-// maxFiles is how many files the process may have open.
 func maxFiles() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

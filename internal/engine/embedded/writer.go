@@ -91,7 +91,6 @@ func (w *responseWriter) FlushError() error {
 	return err
 }
 
-// begin starts the time for one piece.
 func (w *responseWriter) begin() {
 	if w.shared {
 		w.watch.start(w.limit)
@@ -160,7 +159,6 @@ func (w *watch) fire() {
 // bufferPool is the buffers that answers are copied with.
 type bufferPool struct{ buffers sync.Pool }
 
-// copyBuffer is the size of one.
 const copyBuffer = 32 << 10
 
 func newBufferPool() *bufferPool {

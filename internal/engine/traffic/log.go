@@ -44,7 +44,6 @@ type Log struct {
 	stopOnce         sync.Once
 }
 
-// encoder makes a line.
 type encoder struct {
 	bytes.Buffer
 	*json.Encoder
@@ -78,7 +77,6 @@ func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
 	return l
 }
 
-// run writes what waits until Close.
 func (l *Log) run() {
 	defer close(l.done)
 	tick := time.NewTicker(logEvery)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/engine/passwords"
 	"fairway/internal/files"
 	"fairway/internal/route"
 )
@@ -76,7 +77,17 @@ type Content struct {
 	// Err says why the file cannot be read; then there are no users.
 	Err error
 
-	sum [sha256.Size]byte // of the file
+	sum    [sha256.Size]byte // of the file
+	logins func() *passwords.Set
+}
+
+// Logins are the users with the passwords that were right; nil while the file cannot be
+// read.
+func (c *Content) Logins() *passwords.Set {
+	if c.Err != nil {
+		return nil
+	}
+	return c.logins()
 }
 
 // errUnread is what a file is before it has been read for the first time.
@@ -168,7 +179,6 @@ func (s *Store) Follow(names []Name) {
 	}
 }
 
-// begin returns the files among these that are new.
 func (s *Store) begin(names []Name) (fresh []*File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,7 +248,6 @@ func (s *Store) Report(a *route.BasicAuth) (unreadable string, faults []string) 
 	return "", faults
 }
 
-// follow reads a file until ctx ends.
 func (s *Store) follow(ctx context.Context, name Name, f *File) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -281,17 +290,17 @@ func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
 		return nil, false
 	}
 	var mu sync.Mutex
-	ended, hangs := false, false
+	place := s.open // that the reading takes; nil when it is over
 	late := time.AfterFunc(maxTurn, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if ended {
+		if place == nil {
 			return
 		}
 		select {
 		case s.hanging <- struct{}{}:
-			hangs = true
-			<-s.open
+			<-place
+			place = s.hanging
 		default:
 		}
 	})
@@ -299,11 +308,8 @@ func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
 		late.Stop()
 		mu.Lock()
 		defer mu.Unlock()
-		if ended = true; hangs {
-			<-s.hanging
-		} else {
-			<-s.open
-		}
+		<-place
+		place = nil
 	}, true
 }
 
@@ -324,6 +330,7 @@ func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 		return before
 	}
 	now.Users, now.Faults = Parse(data, name.Clear, s.o.Refuse)
+	now.logins = sync.OnceValue(func() *passwords.Set { return passwords.NewSet(now.Users) })
 	return now
 }
 
@@ -346,7 +353,6 @@ func (s *Store) read(name Name, stamp *files.Stamp, known bool) ([]byte, error) 
 	return data, err
 }
 
-// report logs what a file was found to hold.
 func (s *Store) report(name Name, c *Content, first bool) {
 	switch {
 	case c.Err != nil:

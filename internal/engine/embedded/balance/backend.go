@@ -132,7 +132,6 @@ func (b *Backend) settle(now time.Time) {
 	}
 }
 
-// update takes over what the next table says of the backend.
 func (b *Backend) update(def *route.Backend) {
 	old := b.def.Load()
 	if old == def {
@@ -195,7 +194,6 @@ func (b *Backend) merge(def *route.Backend) (next, gone []*Endpoint) {
 	return next, append(gone, old...)
 }
 
-// rotate works out which endpoints are in rotation.
 func (b *Backend) rotate(now time.Time) {
 	stays := false
 	for _, e := range b.endpoints {
@@ -223,7 +221,6 @@ func (b *Backend) rotate(now time.Time) {
 	}
 }
 
-// failed takes note of a failure of e.
 func (b *Backend) failed(e *Endpoint, r Result) {
 	now := b.set.opts.Now()
 	b.mu.Lock()
@@ -251,25 +248,15 @@ func (b *Backend) failed(e *Endpoint, r Result) {
 	}
 }
 
-// retire drains everything, because the backend left the set.
-func (b *Backend) retire() {
+// each calls do, with the lock held, for each endpoint.
+func (b *Backend) each(do func(*Endpoint)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.endpoints {
-		e.leave()
+		do(e)
 	}
 }
 
-// stopChecks ends the active checks for good.
-func (b *Backend) stopChecks() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.endpoints {
-		e.stopCheck()
-	}
-}
-
-// status appends how the endpoints are doing.
 func (b *Backend) status(list []traffic.EndpointStatus) []traffic.EndpointStatus {
 	now := b.set.opts.Now()
 	b.mu.Lock()

@@ -125,34 +125,30 @@ func (s *Set) Update(backends []*route.Backend) {
 		return
 	}
 	have := *s.backends.Load()
-	var added []*Backend
-	kept := 0
+	same := len(backends) == len(have)
 	for _, def := range backends {
-		if b, ok := have[def.ID]; ok {
+		if b := have[def.ID]; b != nil {
 			b.update(def)
-			kept++
-			continue
+		} else {
+			same = false
 		}
-		b := &Backend{set: s}
-		b.update(def)
-		added = append(added, b)
 	}
-	if len(added) == 0 && kept == len(have) {
+	if same {
 		return
 	}
-	next := make(map[string]*Backend, kept+len(added))
+	next := make(map[string]*Backend, len(backends))
 	for _, def := range backends {
-		if b, ok := have[def.ID]; ok {
-			next[def.ID] = b
+		b := have[def.ID]
+		if b == nil {
+			b = &Backend{set: s}
+			b.update(def)
 		}
-	}
-	for _, b := range added {
-		next[b.def.Load().ID] = b
+		next[def.ID] = b
 	}
 	s.backends.Store(&next)
 	for id, b := range have {
 		if _, ok := next[id]; !ok {
-			b.retire()
+			b.each((*Endpoint).leave) // it drains
 		}
 	}
 }
@@ -171,7 +167,7 @@ func (s *Set) Close() {
 	s.mu.Unlock()
 	s.cancel()
 	for _, b := range *s.backends.Load() {
-		b.stopChecks()
+		b.each((*Endpoint).stopCheck)
 	}
 	s.checks.Wait()
 }

@@ -51,7 +51,6 @@ func (e *Endpoint) stopCheck() {
 	e.check = nil
 }
 
-// probe makes one check and sets the time of the next.
 func (b *Backend) probe(e *Endpoint, c *check) {
 	b.mu.Lock()
 	if c.stopped {

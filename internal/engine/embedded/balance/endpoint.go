@@ -101,17 +101,14 @@ func (e *Endpoint) Done(r Result) {
 	e.drained()
 }
 
-// up reports whether requests may be sent to the endpoint at all.
 func (e *Endpoint) up() bool {
 	return e.def.Load().State == route.EndpointReady && (e.passed || e.backend.def.Load().Health == nil)
 }
 
-// eligible reports whether the endpoint belongs in the rotation.
 func (e *Endpoint) eligible() bool {
 	return e.up() && e.def.Load().Weight > 0
 }
 
-// leave takes the endpoint out for good.
 func (e *Endpoint) leave() {
 	e.stopCheck()
 	if e.left {
