@@ -92,7 +92,7 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/passwords", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route"}},
@@ -100,10 +100,9 @@ var allowed = map[string]struct {
 	"internal/engine/traffic": {1, nil},
 	// certs holds the key pairs and client authorities that listeners name.
 	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
-	// passwords checks logins for engines that do it themselves.
-	"internal/engine/passwords": {1, []string{"internal/route"}},
-	// users follows the user files that routes name, for every engine.
-	"internal/engine/users": {1, []string{"internal/engine/passwords", "internal/files", "internal/route"}},
+	// users follows the user files that routes name, for every engine, and checks logins
+	// for those that do it themselves.
+	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
 	"internal/engine/enginetest": {2, []string{"internal/route", "internal/testkit"}},
 

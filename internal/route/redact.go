@@ -44,7 +44,8 @@ func MaskQuery(target string) string {
 	return target
 }
 
-func (c Condition) secret() bool {
+// Secret says whether the values of the condition are credentials.
+func (c Condition) Secret() bool {
 	switch c.Kind {
 	case ConditionHeader, ConditionHeaderRegexp, ConditionQuery, ConditionQueryRegexp:
 		return Credential(c.Name)

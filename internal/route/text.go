@@ -220,7 +220,7 @@ func (c Condition) Text() string { return textOf(false, c.write) }
 
 func (c Condition) write(t *text) {
 	values := c.Values
-	if t.masked && len(values) > 0 && c.secret() {
+	if t.masked && len(values) > 0 && c.Secret() {
 		values = []string{Masked}
 	}
 	t.flag("not", c.Not)

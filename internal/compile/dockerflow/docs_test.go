@@ -66,7 +66,7 @@ func TestFlowReference(t *testing.T) {
 
 // places are the directories of packages that cases name.
 var places = map[string]string{
-	"compile": "../", "dockerflow": "../../dockerflow", "env": "../../dockerflow/env", "enginetest": "../../engine/enginetest", "embedded": "../../engine/embedded", "passwords": "../../engine/passwords",
+	"compile": "../", "dockerflow": "../../dockerflow", "env": "../../dockerflow/env", "enginetest": "../../engine/enginetest", "embedded": "../../engine/embedded", "users": "../../engine/users",
 	"swarm": "../../discovery/swarm", "posted": "../../discovery/posted", "certificates": "../../discovery/certificates", "app": "../../app", "haproxy": "../../engine/haproxy",
 }
 

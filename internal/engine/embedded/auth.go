@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"fairway/internal/engine/passwords"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
@@ -20,7 +19,7 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 	}
 	unreadable := &answer{status: http.StatusServiceUnavailable, code: "auth-unavailable", text: "the users of this route cannot be read"}
 	busy := unavailable("auth-busy", "too many passwords to check")
-	own := passwords.NewSet(a.Users)
+	own := users.NewSet(a.Users)
 	var file *users.File
 	if a.File != "" {
 		file = e.users.File(users.NameOf(a))
@@ -28,7 +27,7 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {
 		asked := own
-		var inFile *passwords.Set
+		var inFile *users.Set
 		if file != nil {
 			if inFile = file.Content().Logins(); inFile == nil {
 				return unreadable

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"fairway/internal/engine/passwords"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
@@ -110,7 +109,7 @@ func TestRoutesShareAUserFile(t *testing.T) {
 	auth := func(realm string) []route.Filter {
 		return []route.Filter{{BasicAuth: &route.BasicAuth{File: file, Realm: realm}}}
 	}
-	set := func() *passwords.Set { return s.engine.users.File(users.Name{Path: file}).Content().Logins() }
+	set := func() *users.Set { return s.engine.users.File(users.Name{Path: file}).Content().Logins() }
 	serve := func(host string, filters []route.Filter) {
 		s.serve(host, "127.0.0.1:1")
 		s.routes[host].Filters = filters

@@ -31,7 +31,6 @@ import (
 
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
-	"fairway/internal/engine/passwords"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
@@ -155,7 +154,7 @@ type Engine struct {
 	transports *transports
 	certs      *certs.Store
 	users      *users.Store
-	passwords  *passwords.Checker
+	passwords  *users.Checker
 	buffers    *bufferPool
 	gzips      *gzipPool
 
@@ -191,9 +190,9 @@ func New(o Options) (*Engine, error) {
 		set:      balance.NewSet(balance.Options{Logger: o.Logger, OnDrained: o.OnDrained}),
 		certs:    certs.New(o.Logger),
 		users: users.New(users.Options{
-			Dirs: o.UserDirs, Refuse: passwords.TooDear, Reported: o.OnChange, Logger: o.Logger,
+			Dirs: o.UserDirs, Refuse: users.TooDear, Reported: o.OnChange, Logger: o.Logger,
 		}),
-		passwords: passwords.NewChecker(),
+		passwords: users.NewChecker(),
 		buffers:   newBufferPool(),
 		gzips:     new(gzipPool),
 	}

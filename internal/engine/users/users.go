@@ -2,6 +2,11 @@
 // are read beside the loop that applies tables, below the directories that the operator
 // allows, and again when they change. No file delays anybody, whatever it is and
 // wherever it lies.
+//
+// For engines that check logins themselves, a Checker compares passwords with the
+// hashes of a Set. A name that does not exist, or whose hash is quick to check, costs as
+// much as the slowest hash of the set, so that time does not show which names exist
+// where all hashes are of one kind.
 package users
 
 import (
@@ -15,7 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairway/internal/engine/passwords"
 	"fairway/internal/files"
 	"fairway/internal/route"
 )
@@ -78,12 +82,12 @@ type Content struct {
 	Err error
 
 	sum    [sha256.Size]byte // of the file
-	logins func() *passwords.Set
+	logins func() *Set
 }
 
 // Logins are the users with the passwords that were right; nil while the file cannot be
 // read.
-func (c *Content) Logins() *passwords.Set {
+func (c *Content) Logins() *Set {
 	if c.Err != nil {
 		return nil
 	}
@@ -330,7 +334,7 @@ func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 		return before
 	}
 	now.Users, now.Faults = Parse(data, name.Clear, s.o.Refuse)
-	now.logins = sync.OnceValue(func() *passwords.Set { return passwords.NewSet(now.Users) })
+	now.logins = sync.OnceValue(func() *Set { return NewSet(now.Users) })
 	return now
 }
 

@@ -1,7 +1,4 @@
-// Package passwords checks the passwords of users against their hashes. A name that does
-// not exist, or whose hash is quick to check, costs as much as the slowest hash of the
-// set, so that time does not show which names exist where all hashes are of one kind.
-package passwords
+package users
 
 import (
 	"crypto/md5"  //nolint:gosec // as is apr1

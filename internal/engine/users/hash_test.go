@@ -1,4 +1,4 @@
-package passwords
+package users
 
 import (
 	"os"
@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"fairway/internal/engine/users"
 	"fairway/internal/route"
 )
 
@@ -99,7 +98,7 @@ func FuzzParseUsers(f *testing.F) {
 		f.Add(content, "open sesame")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		list, faults := users.Parse(data, len(data)%2 == 0, TooDear)
+		list, faults := Parse(data, len(data)%2 == 0, TooDear)
 		locked := 0
 		for _, u := range list {
 			if u.Hash == "" {

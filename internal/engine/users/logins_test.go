@@ -1,4 +1,4 @@
-package passwords
+package users
 
 import (
 	"context"
@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
-
-	"fairway/internal/engine/users"
 )
 
 // parsedUsers are the users of a file.
 func parsedUsers(text string) *Set {
-	list, _ := users.Parse([]byte(text), false, TooDear)
+	list, _ := Parse([]byte(text), false, TooDear)
 	return NewSet(list)
 }
 
