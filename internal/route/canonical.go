@@ -162,8 +162,8 @@ func checkName(name string) error {
 // run, before ".." is resolved. A trailing slash stays. Reserved characters stay as they
 // were written: plain and encoded may differ in meaning (RFC 3986, 2.2).
 //
-// What has no one meaning is an error: what ReadPath refuses, and an encoded slash.
-// CanonicalPath of its own result is the same.
+// What ReadPath refuses is an error, and so is an encoded slash. CanonicalPath of its
+// own result is the same.
 func CanonicalPath(raw string) (string, error) {
 	sent, err := sentPath(raw, false)
 	if err != nil {
@@ -216,8 +216,7 @@ func mergeSlashes(sent string) string {
 }
 
 // isPlainPath is true for paths that are canonical as they are and can be read in one
-// way only: no encoding, no parameter, no run of slashes, no segment that begins
-// with a dot.
+// way only.
 func isPlainPath(path string) bool {
 	for i := range len(path) {
 		c := path[i]

@@ -10,30 +10,27 @@ import (
 type Explanation struct {
 	// Winner is the ID of the route that takes the request, and Match the one of
 	// its matches that does; both are empty when no route takes it.
-	Winner string `json:"winner,omitempty"`
-	Match  string `json:"match,omitempty"`
+	Winner, Match string
 	// Losers are the other routes, in the order of precedence of their best match.
-	Losers []Loser `json:"losers,omitempty"`
+	Losers []Loser
 }
 
 // Loser is a route that does not take the request. When Part is set, the request
 // does not fit the route; else it does, and another route goes first.
 type Loser struct {
 	// Route is the ID of the route; Match is the match of it that comes nearest.
-	Route string `json:"route"`
-	Match string `json:"match"`
+	Route, Match string
 	// Part names what is looked at by the first condition that fails: "host",
 	// "path", "method", "header X-Env", "query q", "client IP", "listener".
-	Part string `json:"part,omitempty"`
+	Part string
 	// Expected is the condition, as in the text of a Match; Actual is what the
 	// request has there, ready to be printed, and empty when it has nothing.
-	Expected string `json:"expected,omitempty"`
-	Actual   string `json:"actual,omitempty"`
+	Expected, Actual string
 	// Behind is the ID of the winner when the route would take the request too,
 	// and Reason says by what the winner goes first, in words in Because.
-	Behind  string `json:"behind,omitempty"`
-	Reason  Reason `json:"reason,omitempty"`
-	Because string `json:"because,omitempty"`
+	Behind  string
+	Reason  Reason
+	Because string
 }
 
 // Reason says by what one route goes before another.

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// Key identifies the match: two matches of equal keys take the same requests,
-// because they ask for the same things, if in another order.
+// Key identifies the match: those of equal keys ask for the same, if in another order.
 func (m Match) Key() string {
 	conditions := make([]string, len(m.Conditions))
 	for i, c := range m.Conditions {

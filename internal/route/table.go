@@ -8,22 +8,17 @@ import (
 // Table is everything to be served. Make one with New; never write to it
 // afterwards.
 type Table struct {
-	// Revision is the snapshot the table was compiled from; zero is the table
-	// before any snapshot, and means, without routes, that nothing is known yet:
-	// engines then answer 503 instead of 404. It takes no part in
-	// the hash: the same contents from a later snapshot are the same table.
+	// Revision is the snapshot the table was compiled from. Zero is before any snapshot:
+	// without routes nothing is known yet, and engines answer 503 instead of 404. It
+	// takes no part in the hash.
 	Revision uint64 `json:"revision"`
-	// Hash identifies the contents: listeners, routes and backends, not
-	// problems. Hexadecimal SHA-256.
+	// Hash is the hexadecimal SHA-256 of listeners, routes and backends, not problems.
 	Hash string `json:"hash"`
-	// Listeners is sorted by name.
+	// Listeners are sorted by name, Routes and Backends by ID, Problems as Problem says.
 	Listeners []Listener `json:"listeners"`
-	// Routes is sorted by ID.
-	Routes []*Route `json:"routes"`
-	// Backends is sorted by ID.
-	Backends []*Backend `json:"backends"`
-	// Problems is sorted; see Problem.
-	Problems []Problem `json:"problems,omitempty"`
+	Routes    []*Route   `json:"routes"`
+	Backends  []*Backend `json:"backends"`
+	Problems  []Problem  `json:"problems,omitempty"`
 }
 
 // Listener is where requests and connections come in.
@@ -34,29 +29,24 @@ type Listener struct {
 	Address string `json:"address"`
 	// TLS makes the listener terminate TLS with Certificates.
 	TLS bool `json:"tls,omitempty"`
-	// Certificates are the key pairs for TLS, chosen by server name; the first
-	// one answers clients that send no name.
+	// Certificates are chosen by server name; the first one is for clients without.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// TrustedProxies are the peers whose forwarded headers, and PROXY protocol
 	// headers, are trusted. Empty means none.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 	// TCP makes the listener pass connections through without decoding them; it
-	// excludes TLS. Routes are found by the server name that a TLS client asks
-	// for (RFC 6066, 3); where there is none the host is empty. See SchemeTCP for
-	// the routes of such a listener.
+	// excludes TLS. Routes (see SchemeTCP) are found by the server name that a TLS client
+	// asks for (RFC 6066, 3); where there is none the host is empty.
 	TCP bool `json:"tcp,omitempty"`
-	// Optional listeners do not refuse the table when their address cannot be
-	// bound, as labels may ask for one that is taken: the engine says so, serves
-	// everything else, and tries again.
+	// Optional listeners do not refuse the table when their address cannot be bound: the
+	// engine says so, serves everything else, and tries again.
 	Optional bool `json:"optional,omitempty"`
-	// ProxyProtocol makes the listener want a PROXY protocol header, of version 1
-	// or 2, in front of every connection. It is read from TrustedProxies;
-	// connections of others, and those without the header, are closed.
+	// ProxyProtocol makes the listener want a PROXY protocol header, of version 1 or 2, in
+	// front of every connection. Those without it, or not from TrustedProxies, are closed.
 	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
-	// ClientCAFile is a PEM file of authorities. With it, a listener with TLS asks
-	// clients for a certificate, and refuses the handshake with one that none of
-	// them has issued; clients without one are let in (see RequireClientCert).
-	// The file is reread when it changes. Empty: certificates are not asked for.
+	// ClientCAFile is a PEM file of authorities, reread when it changes. A listener with
+	// TLS then asks clients for a certificate, and refuses the handshake with one that
+	// none of them has issued; clients without one are let in (see RequireClientCert).
 	ClientCAFile string `json:"clientCAFile,omitempty"`
 }
 
@@ -68,61 +58,52 @@ type Certificate struct {
 	KeyFile string `json:"keyFile"`
 }
 
-// Route is one rule: which requests it takes, what is changed on the way, and
-// which backend answers.
+// Route says which requests it takes, what is changed on the way, and which backend
+// answers.
 type Route struct {
-	// ID is unique in the table: the service's ID, followed by "/name" for a
-	// route that has a name of its own.
+	// ID is unique in the table: the service's, with "/name" where the route has a name.
 	ID string `json:"id"`
 	// Service is the ID of the service that owns the route.
 	Service string `json:"service"`
-	// Matches are alternatives: the route takes a request when any one of them
-	// does. Never empty.
+	// Matches are alternatives; never empty.
 	Matches []Match `json:"matches"`
-	// Priority goes before every other rule of precedence; higher wins. Zero is
-	// the default.
+	// Priority goes before every other rule of precedence; higher wins.
 	Priority int `json:"priority,omitempty"`
-	// Claim is the route's place in the queue of claims: of two routes that are
-	// equal otherwise, the lower claim, the incumbent, wins. It is handed down
-	// from table to table.
+	// Claim is handed down from table to table: of two routes that are equal otherwise,
+	// the lower one, the incumbent, wins.
 	Claim uint64 `json:"claim"`
 	// Filters are applied in the order given.
 	Filters []Filter `json:"filters,omitempty"`
-	// Backend is the ID of the backend that answers; empty when a filter answers
-	// every request (redirects) or the route is refused.
+	// Backend is an ID; empty when a filter answers every request (redirects) or the
+	// route is refused.
 	Backend string `json:"backend,omitempty"`
-	// Hold is how long a request waits for a ready endpoint before it is
-	// answered with 503; zero means not at all.
+	// Hold is how long a request waits for a ready endpoint, before it gets 503.
 	Hold time.Duration `json:"hold,omitempty"`
-	// Timeout bounds the wait for the response header; zero means the engine's
-	// default.
+	// Timeout bounds the wait for the response header; zero means the engine's default.
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// BodyTimeout is how long a client may pause while it sends a request body;
 	// zero means the engine's default, one minute.
 	BodyTimeout time.Duration `json:"bodyTimeout,omitempty"`
-	// Idle is how long a connection that is passed through (an upgraded one, such
-	// as WebSocket, or one of a TCP listener) may be silent in both directions;
-	// zero means the engine's default, one hour.
+	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent in
+	// both directions; zero means the engine's default, one hour.
 	Idle time.Duration `json:"idle,omitempty"`
-	// Refused, when set, is the reason why the route may not be served: its
-	// match is known but something that protects it is not. Every request it
-	// takes is answered with 503, so that nothing wider serves them instead.
+	// Refused, when set, says why the route may not be served: its match is known but
+	// something that protects it is not. Every request it takes is answered with 503, so
+	// that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`
-	// Origin says where the route comes from.
-	Origin Origin `json:"origin"`
+	Origin  Origin `json:"origin"`
 
 	seal *seal[Route] // set by New
 }
 
 // Origin is the provenance of a route: who asked for it, with which labels.
 type Origin struct {
-	// Source is the name of the source.
-	Source string `json:"source"`
-	// Instance is the name of the instance whose labels were used; empty when
-	// the labels are the service's own.
+	// Source and Instance are names; there is no instance when the labels are the
+	// service's own.
+	Source   string `json:"source"`
 	Instance string `json:"instance,omitempty"`
-	// Labels are the labels that made the route, as they were written. The
-	// compiler makes the last good form of a route from them again.
+	// Labels made the route, as they were written. The compiler makes the last good form
+	// of a route from them again.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Stale is true when the labels of today are refused and the route is the
 	// last good form of itself.
@@ -149,8 +130,7 @@ const (
 	HostAny      HostKind = "any"      // every host; Value is empty
 )
 
-// Host is the condition on the request's host, which is compared in its
-// canonical form (see CanonicalHost).
+// Host is the condition on the request's host in canonical form (see CanonicalHost).
 type Host struct {
 	Kind  HostKind `json:"kind"`
 	Value string   `json:"value,omitempty"`
@@ -167,9 +147,8 @@ const (
 	PathStart  PathKind = "start"  // the path begins with the bytes of Value, wherever its segments end
 )
 
-// Path is the condition on the request's path, which is compared in its
-// canonical form (see CanonicalPath). A prefix never ends in "/", except "/"; a
-// start may.
+// Path is the condition on the request's path in canonical form (see CanonicalPath). A
+// prefix never ends in "/", except "/"; a start may.
 type Path struct {
 	Kind  PathKind `json:"kind"`
 	Value string   `json:"value"`
@@ -178,8 +157,7 @@ type Path struct {
 // ConditionKind names the part of a request that a Condition looks at.
 type ConditionKind string
 
-// The condition kinds. Host and path appear here only when they are negated or
-// come on top of the Match's own.
+// The condition kinds. Host and path come on top of the Match's own, or are negated.
 const (
 	ConditionMethod       ConditionKind = "method"
 	ConditionHeader       ConditionKind = "header"        // equals one of Values; no Values: is present
@@ -199,8 +177,7 @@ const (
 // Condition is one further demand on a request.
 type Condition struct {
 	Kind ConditionKind `json:"kind"`
-	// Name is the header's canonical name or the query parameter; empty for
-	// the other kinds.
+	// Name is that of the header, canonical, or of the query parameter.
 	Name string `json:"name,omitempty"`
 	// Values are alternatives; one is enough. Sorted.
 	Values []string `json:"values,omitempty"`
@@ -267,10 +244,10 @@ type MaxBody struct {
 // RedirectHTTPS sends requests that came without TLS to the same URL with
 // https.
 type RedirectHTTPS struct {
-	// Port is the port to name in the new URL; zero for none.
+	// Port is that of the new URL; zero for none.
 	Port uint16 `json:"port,omitempty"`
-	// Status is the code of the answer, one of 301, 302, 303, 307 and 308; zero
-	// means 301 for GET and HEAD and 308 for everything else.
+	// Status is one of 301, 302, 303, 307 and 308; zero means 301 for GET and HEAD and
+	// 308 for everything else.
 	Status int `json:"status,omitempty"`
 	// Forwarded says which requests came without TLS.
 	Forwarded ForwardedProto `json:"forwarded,omitempty"`
@@ -394,17 +371,14 @@ const (
 // Backend is a named set of endpoints with a balance policy.
 type Backend struct {
 	// ID is unique in the table: the ID of the first route that uses it.
-	ID string `json:"id"`
-	// Service is the ID of the service whose instances it holds.
-	Service string  `json:"service"`
+	ID      string  `json:"id"`
+	Service string  `json:"service"` // the ID of the service whose instances it holds
 	Scheme  Scheme  `json:"scheme"`
 	TLS     *TLS    `json:"tls,omitempty"`
 	Balance Balance `json:"balance"`
-	// Sticky is the name of the cookie that ties a client to an endpoint; empty
-	// for none.
+	// Sticky is the name of the cookie that ties a client to an endpoint; may be empty.
 	Sticky string `json:"sticky,omitempty"`
-	// StickyDomain is the cookie's Domain (RFC 6265, 5.2.3); empty means that it
-	// goes back to the host that set it and to no other.
+	// StickyDomain is the cookie's Domain (RFC 6265, 5.2.3); empty: the host alone.
 	StickyDomain string `json:"stickyDomain,omitempty"`
 	// StickySameSite is the cookie's SameSite. SameSiteNone counts over TLS alone,
 	// where browsers accept it; elsewhere it is SameSiteLax.
@@ -415,15 +389,12 @@ type Backend struct {
 	Upgrade []string `json:"upgrade,omitempty"`
 	// Health is the active check; nil for none.
 	Health *Health `json:"health,omitempty"`
-	// SlowStart is how long a new endpoint's share grows to its full weight;
-	// zero for at once.
+	// SlowStart is how long a new endpoint's share grows to its full weight.
 	SlowStart time.Duration `json:"slowStart,omitempty"`
-	// MaxFails is how many failures in a row take an endpoint out for a while;
-	// zero means never.
+	// MaxFails failures in a row take an endpoint out for a while; zero means never.
 	MaxFails int `json:"maxFails,omitempty"`
-	// SendProxy is the version, 1 or 2, of the PROXY protocol header that is sent
-	// to an endpoint in front of a connection that is passed through; zero for
-	// none.
+	// SendProxy is the version, 1 or 2, of the PROXY protocol header that is sent in
+	// front of a connection that is passed through; zero for none.
 	SendProxy int `json:"sendProxy,omitempty"`
 	// Endpoints is sorted by ID. It may be empty or hold nothing ready.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
@@ -433,11 +404,9 @@ type Backend struct {
 
 // TLS says how an https backend is verified.
 type TLS struct {
-	// ServerName is the name to ask for and to verify; empty means the request's
-	// host.
+	// ServerName is asked for and verified; empty means the request's host.
 	ServerName string `json:"serverName,omitempty"`
-	// SkipVerify takes any certificate.
-	SkipVerify bool `json:"skipVerify,omitempty"`
+	SkipVerify bool   `json:"skipVerify,omitempty"` // any certificate is taken
 }
 
 // BalancePolicy is how an endpoint is picked.
@@ -494,17 +463,15 @@ func (s SameSite) Over(tls bool) SameSite {
 // a connection that is closed again, which uses neither Path, Host, Headers nor Status.
 type Health struct {
 	Path string `json:"path"`
-	// Host is the canonical name that the check asks for; empty means the
-	// endpoint's own address.
+	// Host is a canonical name; empty means the endpoint's own address.
 	Host string `json:"host,omitempty"`
-	// Port is the port of the endpoint that is asked; zero means that of requests.
+	// Port is that of the check; zero means that of requests.
 	Port uint16 `json:"port,omitempty"`
 	// Headers are sent with the check; sorted by name. They may hold credentials.
 	Headers  []HeaderValue `json:"headers,omitempty"`
 	Interval time.Duration `json:"interval"`
 	Timeout  time.Duration `json:"timeout"`
-	// Status is the code that passes; zero means any 2xx or 3xx. Redirects are
-	// not followed.
+	// Status passes; zero means any 2xx or 3xx. Redirects are not followed.
 	Status int `json:"status,omitempty"`
 }
 
@@ -532,36 +499,32 @@ type Endpoint struct {
 	// except sticky clients. 1 is the default.
 	Weight int           `json:"weight"`
 	State  EndpointState `json:"state"`
-	// Instance is the name of the instance, for people.
+	// Instance and Source are names, Node the ID of the node it runs on, where known.
 	Instance string `json:"instance"`
-	// Source is the name of the source that sees the instance.
-	Source string `json:"source,omitempty"`
-	// Node is the ID of the node it runs on; empty when unknown.
-	Node string `json:"node,omitempty"`
+	Source   string `json:"source,omitempty"`
+	Node     string `json:"node,omitempty"`
 	// Reason says why this address of the instance was chosen.
 	Reason string `json:"reason,omitempty"`
-	// By is the command of an operator that State or Weight come from, with who
-	// gave it and why; empty when they are what the source says.
+	// By is the operator's command that State or Weight come from, with who and why; empty
+	// when they are what the source says.
 	By string `json:"by,omitempty"`
 }
 
 // Problem is a refused label or route, with its origin and what to do about it.
 // Problems are sorted by Service, Instance, Route, Label, Code, Text.
 type Problem struct {
-	// Code is stable and for machines: one of the Code constants.
 	Code Code `json:"code"`
 	// Source is the name of the source; Service the ID of the service; Instance
 	// the name of the instance whose label it is, where it is an instance's.
 	Source   string `json:"source"`
 	Service  string `json:"service"`
 	Instance string `json:"instance,omitempty"`
-	// Route is the ID of the route that suffers; empty when none does.
+	// Route is the ID of the route that suffers, Label the key as it was written; either
+	// may be empty.
 	Route string `json:"route,omitempty"`
-	// Label is the key as it was written; empty when no single label is at fault.
 	Label string `json:"label,omitempty"`
-	// Text is the reason in one sentence; control characters are escaped.
+	// Text is the reason in one sentence, Hint, if any, what to do.
 	Text string `json:"text"`
-	// Hint says what to do; may be empty.
 	Hint string `json:"hint,omitempty"`
 }
 
