@@ -14,10 +14,10 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// bodyReader reads the body of a request within a budget of pauses. The budget is the
-// limit; waiting for the client spends it, and each byte earns its share of the least
-// rate back. So a slow line passes, and a byte now and then does not. Streams are
-// exempt: gRPC from the start, others once the endpoint has begun to answer.
+// bodyReader reads the body of a request within a budget of pauses: waiting for the
+// client spends it, and each byte earns some back, so that a slow line passes, and a byte
+// now and then does not. Streams are exempt: gRPC from the start, others once the
+// endpoint has begun to answer.
 type bodyReader struct {
 	io.ReadCloser
 	control *http.ResponseController

@@ -82,7 +82,7 @@ func (c *clientConn) forget() {
 }
 
 // How long a client may go on sending when it has its answer: in all, and without
-// a byte. nginx has the same limits.
+// a byte, as in nginx.
 const (
 	lingerLimit = 30 * time.Second
 	lingerPause = 5 * time.Second

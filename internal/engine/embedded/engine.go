@@ -4,8 +4,7 @@
 // A request passes through two halves. The policy decides: guards, forwarded
 // headers, match, filters, choice of the endpoint. It is written against small
 // types of its own (head, request, answer) and knows no connection. The
-// transport carries it out; it is net/http today, and another HTTP/1 core can
-// take its place without the policy noticing.
+// transport carries it out by net/http.
 //
 // Everything that a request needs hangs on one pointer to an immutable live table.
 // Apply does what can fail first (listeners, certificates, matcher) and then swaps
@@ -48,9 +47,7 @@ type Options struct {
 
 	// OnDrained is called when an endpoint has left; see balance.Options.
 	OnDrained func(traffic.Drained)
-
-	// UserDirs are the directories below which routes may name user files; none
-	// means that no file may be.
+	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
 	// OnChange is called, from any goroutine, when UserFile may say something else
 	// than before; nil is not called.
@@ -66,24 +63,21 @@ type Options struct {
 	// MaxHeaderBytes is how large all of them may be together (64 KiB).
 	MaxHeaderBytes int
 	// MaxConns is how many connections may be open, of clients and to endpoints
-	// together (as many as the process may open files, less an eighth in reserve).
-	// Where there is no room, idle ones are closed; where none is idle, new ones are
-	// refused.
+	// together (as many as the process may open files, less an eighth in reserve); see room.
 	MaxConns int
 	// MaxConnsPerSource is how many connections one client address (IPv6: one
 	// /64) may have open (half of MaxConns). Trusted proxies are exempt.
 	MaxConnsPerSource int
-	// MaxHeld is how many requests of one route may wait for an endpoint at the
-	// same time (1000).
+	// MaxHeld is how many requests of one route may wait for an endpoint (1000).
 	MaxHeld int
 
 	// HeaderTimeout bounds the TLS handshake and the reading of a request's
 	// header (10 s); IdleTimeout the pause between two requests (120 s).
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
-	// BodyTimeout is how long a client that sends a request body may pause, where
-	// the route says nothing (60 s). All its pauses together may be as long, and
-	// longer by a second for each BodyRate (240) bytes that it sends.
+	// BodyTimeout is how long the pauses of a client that sends a request body may be
+	// together, where the route says nothing (60 s); each BodyRate (240) bytes that it
+	// sends earn it another second.
 	BodyTimeout time.Duration
 	BodyRate    int
 	// WriteTimeout bounds a slow reader: each piece of a response, of at most
@@ -92,20 +86,18 @@ type Options struct {
 
 	// DialTimeout bounds connecting to an endpoint (3 s).
 	DialTimeout time.Duration
-	// ResponseTimeout bounds the wait for an endpoint's response header, where
-	// the route says nothing (60 s).
+	// ResponseTimeout bounds the wait for a response header, where the route says
+	// nothing (60 s).
 	ResponseTimeout time.Duration
-	// ServerNameTimeout bounds the wait for the server name of a TLS client on a
-	// TCP listener, where a route asks for one (5 s). A client that has said
-	// nothing by then has no name.
+	// ServerNameTimeout bounds the wait for the server name of a TLS client on a TCP
+	// listener, where a route asks for one (5 s). Later, the client has no name.
 	ServerNameTimeout time.Duration
 	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It
 	// must be shorter than the endpoint's own limit, or requests are sent into
 	// connections that are being closed. Node.js, Apache and uvicorn close after 5 s.
 	EndpointIdle time.Duration
-	// DrainLimit is how long the running requests and connections of a listener
-	// that left the table may go on, and TCP connections whose endpoint drains
-	// (30 s). Those of Stop are bounded by its context.
+	// DrainLimit is how long what runs on a listener that left the table may go on, and
+	// TCP connections whose endpoint drains (30 s). Stop has its context.
 	DrainLimit time.Duration
 }
 
@@ -313,7 +305,7 @@ func (e *Engine) bindMissing(ctx context.Context) {
 	}
 }
 
-// listen adds the listeners that could be bound, which are not nil.
+// listen adds the listeners that could be bound; the others are nil.
 func (t *liveTable) listen(listeners []*listener, configs []*listenerConfig) {
 	for i, l := range listeners {
 		if l != nil {
@@ -400,7 +392,14 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 	e.cut()
 	e.serving.Wait()
-	e.waitCut()
+	limited, done := context.WithTimeout(context.Background(), 2*time.Second)
+	defer done()
+	// Those that were cut off notice at once; the limit is for one that hangs where
+	// nothing can interrupt it.
+	e.running.wait(limited)
+	if n := e.running.Load(); n > 0 {
+		e.log.Warn("requests hang and are left behind", "requests", n)
+	}
 	e.set.Close()
 	e.transports.close()
 	e.unfollow()
@@ -415,17 +414,6 @@ func (e *Engine) Stop(ctx context.Context) error {
 		return fmt.Errorf("embedded: stop: %d requests cut off: %w", cut, context.Cause(ctx))
 	}
 	return nil
-}
-
-// waitCut waits until the requests that were cut off have noticed. They do so at
-// once; the limit is for the one that hangs where nothing can interrupt it.
-func (e *Engine) waitCut() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	e.running.wait(ctx)
-	if n := e.running.Load(); n > 0 {
-		e.log.Warn("requests hang and are left behind", "requests", n)
-	}
 }
 
 // inFlight counts what runs, and lets one goroutine wait until nothing does.

@@ -26,18 +26,16 @@ type head struct {
 	coded bool
 }
 
-// request is a request on its way through the policy. What is in it has passed
-// the guards.
+// request is a request that has passed the guards.
 type request struct {
 	route.Request // Host and Path canonical; Header is header
 	header        http.Header
-	// connection is true for a connection that is passed through, of which no more is
-	// known than the client, the listener and the server name.
+	// connection is true for one that is passed through: no more is known than the client,
+	// the listener and the server name.
 	connection bool
 	// port is the port that the client named with the host; empty for none.
 	port string
-	// sent is the path with its slashes as they came, and path what of it is to be
-	// sent; filters change that.
+	// sent is the path with its slashes as they came; filters make path of it.
 	sent, path string
 	// front is route.RequestPath's.
 	front bool
@@ -56,11 +54,9 @@ type request struct {
 	upgrade  string
 	asked    string
 	identity arrival.Identity
-	// charged are the limiters that have counted the request: each does so once,
-	// however often the request is decided on.
+	// charged are the limiters that have counted the request: each does so once.
 	charged []*limiter
-	// certified is true when the connection has a client certificate that one of
-	// the listener's authorities has issued.
+	// certified is true when the connection has a client certificate that was verified.
 	certified bool
 }
 
@@ -144,9 +140,8 @@ func countHeaders(h http.Header) int {
 	return n
 }
 
-// sameHost is false for a request of HTTP/2 that carries a Host header beside
-// another :authority; backends might look at either (RFC 9113, 8.3.1). In
-// HTTP/1 the transport has taken care of it.
+// sameHost is false for a request of HTTP/2 with a Host header beside another
+// :authority; backends might look at either (RFC 9113, 8.3.1).
 func sameHost(h head) bool {
 	for _, v := range h.Header["Host"] {
 		if v != h.authority {
@@ -190,8 +185,7 @@ func lastHop(q *request) *answer {
 }
 
 // splitTarget returns path and query of a request target in origin form or, in
-// HTTP/1, in absolute form, whose host is the authority. What is neither, or has
-// an authority of nothing, comes back as a path that is not canonical.
+// HTTP/1, in absolute form. What is neither comes back as a path that is not canonical.
 func splitTarget(target string, major int) (path, query string, hasQuery bool) {
 	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' && major == 1 {
 		if rest == "" || rest[0] == '/' || rest[0] == '?' {

@@ -170,8 +170,8 @@ func (e *Engine) serve(l *listener) {
 }
 
 // drain closes the listener and its idle connections, has running requests answered
-// with "Connection: close", and cuts off what still runs when ctx ends. It does not
-// wait; wg does. done is called at the end.
+// with "Connection: close", and cuts off what still runs when ctx ends. wg waits for
+// that, and done is called at the end.
 func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	// The socket is closed before drain returns, so that its address is free.
 	_ = l.socket.Close()
@@ -200,8 +200,8 @@ func (l *listener) config() *listenerConfig {
 	return l.engine.live.Load().listeners[l]
 }
 
-// Accept waits for a connection that may be served. It is called by the server,
-// which does not get to see connections that are passed through.
+// Accept waits for a connection that may be served, for the server, which does not get
+// those that are passed through.
 func (l *listener) Accept() (net.Conn, error) {
 	e := l.engine
 	for {

@@ -37,8 +37,8 @@ func (r *liveRoute) switches(protocol string) bool {
 	return protocol == arrival.WebSocket || slices.Contains(r.def.Upgrade, protocol)
 }
 
-// compiledRoute is what a route alone says, apart from its backend. It is kept
-// for as long as the tables hold the same *route.Route.
+// compiledRoute is what a route says apart from its backend; it is kept with its
+// *route.Route.
 type compiledRoute struct {
 	route           *route.Route
 	filters         []filter // the checks and changes before the request is sent
@@ -55,8 +55,7 @@ type compiledRoute struct {
 // request goes on.
 type filter func(ctx context.Context, q *request) *answer
 
-// matchers find the routes of a table: those for requests, and those for the
-// connections of TCP listeners.
+// matchers find the routes for requests, and those for connections of TCP listeners.
 type matchers struct {
 	requests, connections *route.Matcher
 	names                 map[string]bool // TCP listeners on which a route asks for a server name
@@ -119,9 +118,8 @@ func (t *liveTable) lookup(r *route.Route) *liveRoute {
 	return nil
 }
 
-// compile makes a route ready. before is what the route with the same ID was
-// in the table before, or nil: counters and rate limits that did not change are
-// taken over from it.
+// compile makes a route ready. Counters and rate limits that did not change are taken
+// over from before, the route with the same ID in the table before, or nil.
 func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	c := &compiledRoute{route: r}
 	if before != nil {
@@ -146,8 +144,8 @@ func (t *liveTable) find(q *request) *route.Route {
 	return t.requests.Find(&q.Request)
 }
 
-// decide is the policy from match to filters: which route takes q, and whether
-// Fairway answers it. The route is nil only when the answer is not.
+// decide says which route takes q, and whether Fairway answers it. The route is nil only
+// when the answer is not.
 func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer) {
 	r := t.find(q)
 	if r == nil {

@@ -39,10 +39,8 @@ const (
 //
 // A request with another method that was sent, even in part, is never repeated, unless
 // it has an Idempotency-Key, which net/http honours on connections it kept. Neither is
-// one that timed out.
-//
-// A request that could be sent nowhere goes where the live table has a place for it,
-// whatever table it began with; see renew.
+// one that timed out. One that could be sent nowhere goes where the live table has a
+// place for it; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
 	x.hold()
@@ -232,11 +230,10 @@ func (a *attempt) result(ctx context.Context, err error) balance.Result {
 	return balance.ResultFailed
 }
 
-// resultOfDial is what a failed connection says about the endpoint: nothing, when it
-// was given up because the endpoint left.
+// resultOfDial is what a failed connection says about the endpoint.
 func resultOfDial(err error) balance.Result {
 	if errors.Is(err, errLeft) {
-		return balance.ResultCanceled
+		return balance.ResultCanceled // it was given up
 	}
 	return balance.ResultUnreachable
 }
@@ -252,7 +249,7 @@ func isTimeout(err error) bool {
 }
 
 func isIdempotent(method string) bool {
-	switch method {
+	switch method { // RFC 9110, 9.2.2
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
 		return true
 	}

@@ -10,13 +10,11 @@ import (
 )
 
 // room is the bound on open connections, of clients and to endpoints together, so
-// that a part of the descriptors a process may have stays free for everything else:
-// the admin API, the files of the state, the sources.
+// that the admin API, the files of the state and the sources find descriptors.
 //
 // Where there is no room for another connection, the one of a client that has been
-// idle longest is closed: its client can open another at any time. When no client is
-// idle, idle connections to endpoints are closed. Connections that carry a request,
-// were upgraded or are passed through are never closed for that.
+// idle longest is closed. When no client is idle, idle connections to endpoints are
+// closed. Those in use are never closed for that.
 type room struct {
 	limit     int // connections
 	slack     int // connections to endpoints beyond the limit

@@ -18,11 +18,8 @@ import (
 // its route says nothing.
 const defaultIdle = time.Hour
 
-// tunnel is one connection of a client to a TCP listener, from accepting to the
-// last byte.
-//
-// It is decided on like a request, of which nothing is known but the client, the
-// listener and, for TLS clients, the server name.
+// tunnel is one connection of a client to a TCP listener, from accepting to the last
+// byte. It is decided on like a request.
 type tunnel struct {
 	dispatch
 	listener *listener
@@ -105,9 +102,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	return t.forward(ctx, endpoint)
 }
 
-// connect picks endpoints until one can be connected to. As with requests, the
-// route's hold time is spent when none can, and an endpoint that cannot be
-// connected to is not tried again before all have been.
+// connect picks endpoints until one can be connected to; see RoundTrip.
 func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
 	t.hold()
 	defer t.unhold()

@@ -18,9 +18,8 @@ import (
 	"fairway/internal/route"
 )
 
-// transports keeps the connections to endpoints: one http.Transport for each
-// endpoint and way to speak to it, made when first needed, so that the idle
-// connections of one endpoint can be closed without touching another's.
+// transports keeps one http.Transport for each endpoint and way to speak to it, made when
+// first needed, so that the idle connections of one endpoint can be closed alone.
 type transports struct {
 	opts Options
 	room *room
@@ -49,8 +48,7 @@ func newTransports(o Options, r *room) *transports {
 	return &transports{opts: o, room: r, resting: map[*transport]struct{}{}}
 }
 
-// form is the form that a route with this timeout gives to the connections to its
-// backend.
+// form is that of the connections of a route with this timeout to its backend.
 func (t *transports) form(def *route.Backend, timeout time.Duration) transportForm {
 	f := transportForm{scheme: def.Scheme}
 	if def.Scheme == route.SchemeTCP {
@@ -83,8 +81,7 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	return tr
 }
 
-// make returns a transport that dials the endpoint's address; the URL carries the name
-// to verify.
+// make returns a transport to the endpoint; the URL carries the name to verify.
 func (t *transports) make(key transportKey, backend string) *transport {
 	tr := &transport{
 		endpoint: key.endpoint, backend: backend, all: t,

@@ -40,23 +40,3 @@ type Drained struct {
 	// Took is how long it was until the last of them was over.
 	Took time.Duration
 }
-
-// Departure is an endpoint that has left rotation for good and may still be busy.
-type Departure struct {
-	drained  Drained
-	at       time.Time
-	failures uint64
-}
-
-// Depart begins a departure. d has no Failed and Took yet; failures are those that
-// were counted of the endpoint so far.
-func Depart(d Drained, at time.Time, failures uint64) *Departure {
-	return &Departure{drained: d, at: at, failures: failures}
-}
-
-// End returns how the endpoint has left, when nothing runs there any more.
-func (d *Departure) End(at time.Time, failures uint64) Drained {
-	end := d.drained
-	end.Failed, end.Took = failures-d.failures, at.Sub(d.at)
-	return end
-}

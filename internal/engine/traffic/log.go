@@ -20,10 +20,9 @@ const (
 	logClose = 2 * time.Second
 )
 
-// Log is the access log: a line of JSON for each request and each connection that
-// was passed through. Lines are written in the background, so that a reader that
-// stands still holds up no request: what comes while too much waits is lost, and
-// counted. A nil Log writes nothing. It may be used from any goroutine.
+// Log is the access log: a line of JSON for each request and each connection that was
+// passed through. Lines are written in the background: what comes while too much waits
+// is lost, and counted. A nil Log writes nothing. It may be used from any goroutine.
 type Log struct {
 	out    io.Writer
 	lost   func(lines int)
@@ -95,8 +94,7 @@ func (l *Log) run() {
 }
 
 // Request is the line of a request that is over. Path is without query, which may
-// hold secrets. Control characters cannot occur: JSON escapes them, and path and
-// host are canonical.
+// hold secrets.
 type Request struct {
 	Time   string `json:"time"` // of its begin; see Time
 	ID     string `json:"id,omitempty"`
@@ -121,8 +119,8 @@ type Request struct {
 	Captured []string `json:"captured,omitempty"`
 }
 
-// Connection is the line of a connection of a TCP listener that is over. Host is the
-// server name that the client asked for.
+// Connection is the line of a connection of a TCP listener that is over; Host is its
+// server name.
 type Connection struct {
 	Time     string  `json:"time"` // of its begin; see Time
 	Client   string  `json:"client"`

@@ -99,19 +99,15 @@ var errUnread = errors.New("its file system has not answered yet")
 
 // Options are what New needs.
 type Options struct {
-	// Dirs are the directories below which files may be named; none means that no
-	// file may be.
+	// Dirs are the directories below which files may be named.
 	Dirs []string
 	// Refuse says why the engine cannot check a hash of a known form; nil means that
 	// it can check all of them.
 	Refuse func(hash string) string
 	// Changed is called, from any goroutine, after Contents or Report say something else
-	// than when Follow returned; nil calls nothing.
-	Changed func()
-	// Reported is called, from any goroutine, after Report says something else than
-	// before; nil calls nothing.
-	Reported func()
-	Logger   *slog.Logger // nil discards
+	// than when Follow returned, Reported after Report says something else than before.
+	Changed, Reported func()
+	Logger            *slog.Logger // nil discards
 }
 
 // Store holds the files that are followed. All methods may be called from any

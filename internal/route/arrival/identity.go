@@ -49,9 +49,8 @@ type Identity struct {
 	Forwarded []string
 }
 
-// IsIdentity reports the headers by which endpoints learn who sent a request
-// to where. The last two replace the path in some frameworks, past the one that
-// was matched.
+// IsIdentity reports the headers by which endpoints learn who sent a request to where.
+// The last two replace the path that was matched in some frameworks.
 func IsIdentity(name string) bool {
 	switch name {
 	case "Forwarded", "X-Real-Ip", "X-Request-Id", "X-Original-Url", "X-Rewrite-Url":
@@ -241,19 +240,8 @@ func forwardedAddr(s string) (netip.Addr, bool) {
 
 // isSaneID limits what is taken over as a request ID to what every log can hold.
 func isSaneID(s string) bool {
-	if s == "" || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=', c == '@':
-		default:
-			return false
-		}
-	}
-	return true
+	const sane = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=@"
+	return s != "" && len(s) <= 128 && strings.Trim(s, sane) == ""
 }
 
 // NewID returns 128 random bits. They name a request; they are no secret.

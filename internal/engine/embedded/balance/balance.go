@@ -115,9 +115,8 @@ func NewSet(opts Options) *Set {
 }
 
 // Update makes backends, which have unique IDs, the ones of the set. The same pointer
-// as last time costs nothing. Of a changed backend, endpoints with the same ID and
-// address keep their state, and those that are gone drain. A backend that is gone drains
-// as a whole, but goes on picking for requests that found it in the table before.
+// as last time costs nothing. Endpoints that are gone drain. A backend that is gone
+// drains as a whole, but goes on picking for requests that found it before.
 func (s *Set) Update(backends []*route.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,8 +18,8 @@ type Endpoint struct {
 	inFlight atomic.Int64
 	requests atomic.Uint64
 	failures atomic.Uint64
-	fails    atomic.Int64                      // failures in a row
-	departed atomic.Pointer[traffic.Departure] // nil once its end was reported
+	fails    atomic.Int64              // failures in a row
+	departed atomic.Pointer[departure] // nil once its end was reported
 
 	// The rest is guarded by backend.mu.
 
@@ -121,15 +121,22 @@ func (e *Endpoint) leave() {
 	e.depart()
 }
 
+// departure is an endpoint that has left rotation for good and may still be busy.
+type departure struct {
+	traffic.Drained
+	at       time.Time
+	failures uint64 // that were counted before
+}
+
 // depart begins to watch for the end of what runs. The caller holds backend.mu.
 func (e *Endpoint) depart() {
 	if e.backend.set.opts.OnDrained == nil || e.requests.Load() == 0 {
 		return
 	}
 	def := e.backend.def.Load()
-	e.departed.Store(traffic.Depart(traffic.Drained{
+	e.departed.Store(&departure{traffic.Drained{
 		Backend: def.ID, Endpoint: e.ID(), Service: def.Service, Instance: e.Instance(), Requests: e.inFlight.Load(),
-	}, e.backend.set.opts.Now(), e.failures.Load()))
+	}, e.backend.set.opts.Now(), e.failures.Load()})
 	if e.inFlight.Load() == 0 {
 		e.drained()
 	}
@@ -141,7 +148,8 @@ func (e *Endpoint) drained() {
 		return
 	}
 	if d := e.departed.Swap(nil); d != nil {
-		e.backend.set.opts.OnDrained(d.End(e.backend.set.opts.Now(), e.failures.Load()))
+		d.Failed, d.Took = e.failures.Load()-d.failures, e.backend.set.opts.Now().Sub(d.at)
+		e.backend.set.opts.OnDrained(d.Drained)
 	}
 }
 
