@@ -40,7 +40,7 @@ const (
 // A request with another method that was sent, even in part, is never repeated, unless
 // it has an Idempotency-Key, which net/http honours on connections it kept. Neither is
 // one that timed out. One that could be sent nowhere goes where the live table has a
-// place for it; see renew.
+// place for it, whatever table it began with; see renew.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	ctx := out.Context()
 	x.hold()
