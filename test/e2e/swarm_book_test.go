@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"fairway/internal/api"
+	"fairway/internal/testkit"
 	"fairway/internal/usage"
 )
 
@@ -51,6 +52,18 @@ func TestSwarmBook(t *testing.T) {
 
 	t.Run("five tasks get their shares", func(t *testing.T) {
 		s.must("service", "scale", "go-demo=5", "--settle", "1s")
+		// A task runs before the table that has it is live.
+		testkit.Eventually(t, "five requests go to five tasks", func() string {
+			seen := map[string]bool{}
+			for range 5 {
+				_, who, _ := s.get("/demo/hello")
+				seen[who] = true
+			}
+			if len(seen) != 5 {
+				return fmt.Sprintf("%d tasks", len(seen))
+			}
+			return ""
+		})
 		counts := map[string]int{}
 		for range 50 {
 			status, who, body := s.get("/demo/hello")
