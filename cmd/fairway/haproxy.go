@@ -102,9 +102,7 @@ func (f fetchFlags) add(c *console, o *agent.Options) error {
 		}
 		o.Token = strings.TrimSpace(string(token))
 	}
-	o.Client, err = agent.NewClient(agent.ClientOptions{
-		CA: c.value(f.CA, "CFG_CA", ""), Cert: c.value(f.Cert, "CFG_CERT", ""), Key: c.value(f.Key, "CFG_KEY", ""),
-	})
+	o.Client, err = agent.NewClient(c.value(f.CA, "CFG_CA", ""), c.value(f.Cert, "CFG_CERT", ""), c.value(f.Key, "CFG_KEY", ""))
 	return err
 }
 

@@ -18,28 +18,23 @@ import (
 	"fairway/internal/fleet/agent/report"
 )
 
-// ClientOptions say how the control server is reached.
-type ClientOptions struct {
-	// CA is a file with authorities of the control server, empty for those of the system;
-	// Cert and Key are files with our own certificate.
-	CA, Cert, Key string
-}
-
-// NewClient makes a client for the control server. Each request has its own deadline.
-func NewClient(o ClientOptions) (*http.Client, error) {
+// NewClient makes a client for the control server. Each request has its own deadline. ca
+// is a file with authorities, empty for those of the system; cert and key are files with
+// our own certificate, empty for none.
+func NewClient(ca, cert, key string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CA != "" {
-		pem, err := os.ReadFile(o.CA)
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
 		if err != nil {
 			return nil, fmt.Errorf("CA: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA: %s holds no certificate", o.CA)
+			return nil, fmt.Errorf("CA: %s holds no certificate", ca)
 		}
 	}
-	if o.Cert != "" || o.Key != "" {
-		pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("client certificate: %w", err)
 		}

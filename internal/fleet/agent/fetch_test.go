@@ -141,7 +141,7 @@ func TestNewClient(t *testing.T) {
 	defer plain.Close()
 	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
 	defer secure.Close()
-	c, err := NewClient(ClientOptions{})
+	c, err := NewClient("", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,8 +152,8 @@ func TestNewClient(t *testing.T) {
 	if _, err := c.Get(secure.URL); err == nil || !strings.Contains(err.Error(), "away from https") {
 		t.Errorf("a redirect to http: %v", err)
 	}
-	for _, o := range []ClientOptions{{CA: "/nonexistent"}, {Cert: "/nonexistent"}, {Key: "/nonexistent"}} {
-		if _, err := NewClient(o); err == nil {
+	for _, o := range [][3]string{{"/nonexistent"}, {1: "/nonexistent"}, {2: "/nonexistent"}} {
+		if _, err := NewClient(o[0], o[1], o[2]); err == nil {
 			t.Errorf("%+v is taken", o)
 		}
 	}

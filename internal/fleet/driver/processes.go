@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -90,12 +89,10 @@ func parseInside(out string) (inside, error) {
 			inodes[m[1]] = true
 		}
 	}
-	for line := range strings.Lines(sockets) {
-		if a, inode, ok := parseListening(line); ok {
-			in.listening = append(in.listening, a)
-			if inodes[inode] {
-				in.own = append(in.own, a)
-			}
+	for _, s := range binary.ParseSockets(sockets, "tcp") {
+		in.listening = append(in.listening, plain(s.Address))
+		if inodes[s.Inode] {
+			in.own = append(in.own, plain(s.Address))
 		}
 	}
 	slices.SortFunc(in.listening, netip.AddrPort.Compare)
@@ -120,37 +117,11 @@ func parseProcess(block string) (p process, files string, ok bool) {
 	if len(f) < 20 || f[0] == "Z" {
 		return p, "", false
 	}
-	pid, err := strconv.Atoi(number)
-	parent, errParent := strconv.Atoi(f[1])
-	began, errBegan := strconv.ParseInt(f[19], 10, 64)
-	if err != nil || errParent != nil || errBegan != nil {
+	if _, err := fmt.Sscan(number+" "+f[1]+" "+f[19], &p.pid, &p.parent, &p.began); err != nil {
 		return p, "", false
 	}
-	p = process{pid: pid, parent: parent, began: began}
-	for arg := range strings.SplitSeq(strings.TrimRight(args, "\x00"), "\x00") {
-		p.args = append(p.args, arg)
-	}
+	p.args = strings.Split(strings.TrimRight(args, "\x00"), "\x00")
 	return p, files, true
-}
-
-// parseListening reads a line of /proc/net/tcp or tcp6 and keeps what listens.
-func parseListening(line string) (a netip.AddrPort, inode string, ok bool) {
-	f := strings.Fields(line)
-	if len(f) < 10 || f[3] != "0A" {
-		return a, "", false
-	}
-	host, port, _ := strings.Cut(f[1], ":")
-	raw, err := hex.DecodeString(host)
-	n, errPort := strconv.ParseUint(port, 16, 16)
-	if err != nil || errPort != nil || len(raw)%4 != 0 {
-		return a, "", false
-	}
-	// Each four bytes are a number in the machine's order, which is little-endian.
-	for i := 0; i+3 < len(raw); i += 4 {
-		raw[i], raw[i+1], raw[i+2], raw[i+3] = raw[i+3], raw[i+2], raw[i+1], raw[i]
-	}
-	address, ok := netip.AddrFromSlice(raw)
-	return netip.AddrPortFrom(address.Unmap(), uint16(n)), f[9], ok
 }
 
 // findMaster returns the HAProxy whose parent is none. Several are an error.

@@ -176,8 +176,8 @@ func TestParseSockets(t *testing.T) {
    1: 0100007F:1F91 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 12346 1 0 100 0 0 10 0
    2: broken
 `
-	got := parseSockets(text, "tcp")
-	if len(got) != 1 || got[0].bind.String() != "127.0.0.1:8080" || got[0].inode != "12345" {
+	got := ParseSockets(text, "tcp")
+	if len(got) != 1 || got[0].Bind.String() != "127.0.0.1:8080" || got[0].Inode != "12345" {
 		t.Errorf("%+v", got)
 	}
 	address, ok := parseHexAddress("B80D01200000000067452301EFCDAB89:01BB")

@@ -158,11 +158,11 @@ func (o TakenOptions) holder(b Bind) string {
 		}
 	}
 	var some bool
-	var others []listened
+	var others []Socket
 	for _, l := range listening(b.Network) {
-		if l.bind.overlaps(b) {
+		if l.overlaps(b) {
 			some = true
-			if !own[l.inode] {
+			if !own[l.Inode] {
 				others = append(others, l)
 			}
 		}
@@ -172,45 +172,45 @@ func (o TakenOptions) holder(b Bind) string {
 		return ""
 	}
 	for _, l := range others {
-		if pid, name := owner(l.inode); pid > 0 {
+		if pid, name := owner(l.Inode); pid > 0 {
 			return fmt.Sprintf("in use by %s (process %d)", name, pid)
 		}
 	}
 	return "in use by another process"
 }
 
-// listened is a socket on which a process listens.
-type listened struct {
-	bind  Bind
-	inode string
+// Socket is a socket on which a process listens.
+type Socket struct {
+	Bind
+	Inode string
 }
 
 // listening lists the sockets of this network namespace; none where the system
 // does not show them.
-func listening(network string) []listened {
-	var all []listened
+func listening(network string) []Socket {
+	var all []Socket
 	for _, name := range []string{network, network + "6"} {
 		text, err := os.ReadFile("/proc/net/" + name) //nolint:gosec // tcp or udp
 		if err == nil {
-			all = append(all, parseSockets(string(text), network)...)
+			all = append(all, ParseSockets(string(text), network)...)
 		}
 	}
 	return all
 }
 
-// parseSockets reads /proc/net/tcp and its kin:
+// ParseSockets reads /proc/net/tcp and its kin:
 //
 //	sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
-func parseSockets(text, network string) []listened {
+func ParseSockets(text, network string) []Socket {
 	state := map[string]string{"tcp": "0A", "udp": "07"}[network]
-	var all []listened
+	var all []Socket
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) < 10 || f[3] != state {
 			continue
 		}
 		if address, ok := parseHexAddress(f[1]); ok {
-			all = append(all, listened{Bind{Network: network, Address: address}, f[9]})
+			all = append(all, Socket{Bind{Network: network, Address: address}, f[9]})
 		}
 	}
 	return all
