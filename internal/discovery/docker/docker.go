@@ -57,10 +57,8 @@ type Options struct {
 
 // Source sees the containers of one engine.
 type Source struct {
-	name   string
-	client *dockerapi.Client
-	log    *slog.Logger
-	world  *world // what is known; outlives a connection
+	o     Options
+	world *world // what is known; outlives a connection
 }
 
 // New returns a source that does nothing until Run.
@@ -69,16 +67,12 @@ func New(o Options) (*Source, error) {
 		return nil, errors.New("docker source: name and client are required")
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	return &Source{
-		name:   o.Name,
-		client: o.Client,
-		log:    o.Logger.With("source", o.Name),
-		world:  newWorld(o.Name, o.Client.Host(), o.SelfID),
-	}, nil
+	o.Logger = o.Logger.With("source", o.Name)
+	return &Source{o: o, world: newWorld(o.Name, o.Client.Host(), o.SelfID)}, nil
 }
 
 // Name returns the source's name.
-func (s *Source) Name() string { return s.name }
+func (s *Source) Name() string { return s.o.Name }
 
 // Run follows the engine until ctx ends. Each broken connection is one failed answer, and
 // while the engine stays away each new reason is another.
@@ -87,7 +81,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	reported := ""
 	for ctx.Err() == nil {
 		synced, err := s.session(ctx, out)
-		s.client.Reset()
+		s.o.Client.Reset()
 		if ctx.Err() != nil {
 			return
 		}
@@ -96,7 +90,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 		}
 		if err.Error() != reported {
 			reported = err.Error()
-			s.log.Debug("connection to engine broke", "error", err)
+			s.o.Logger.Debug("connection to engine broke", "error", err)
 			poll.Send(ctx, out, catalog.Answer{Err: err})
 		}
 		_ = clock.Sleep(ctx, poll.Jitter(backoff))
@@ -113,19 +107,19 @@ func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced
 	defer cancel()
 
 	deadline := connectDeadline
-	if strings.HasPrefix(s.client.URL(), "ssh:") {
+	if strings.HasPrefix(s.o.Client.URL(), "ssh:") {
 		deadline = connectDeadlineSSH
 	}
-	if err := daemon.Ping(ctx, s.client, deadline); err != nil {
+	if err := daemon.Ping(ctx, s.o.Client, deadline); err != nil {
 		return false, err
 	}
-	stream, err := s.client.Events(ctx, time.Time{}, eventFilters())
+	stream, err := s.o.Client.Events(ctx, time.Time{}, eventFilters())
 	if err != nil {
 		return false, err
 	}
 	s.world.doubtAll()
 	silent := make(chan error, 1)
-	f.jobs.Go(func() { silent <- daemon.Watch(ctx, s.client) })
+	f.jobs.Go(func() { silent <- daemon.Watch(ctx, s.o.Client) })
 	err = f.follow(ctx, stream, silent)
 	return f.answered, err
 }

@@ -112,7 +112,7 @@ func (f *follower) startList(ctx context.Context) {
 	mark := f.world.mark(f.listBegan)
 	first := f.listed == 0
 	f.job(ctx, func() func() {
-		l, err := list(ctx, f.client, first)
+		l, err := list(ctx, f.o.Client, first)
 		return func() {
 			f.listing = false
 			if err != nil {
@@ -170,14 +170,14 @@ func (f *follower) startInspect(ctx context.Context, id string) {
 	f.inflight[id] = true
 	mark := f.world.mark(time.Now())
 	f.job(ctx, func() func() {
-		c, err := inspect(ctx, f.client, id)
+		c, err := inspect(ctx, f.o.Client, id)
 		return func() {
 			delete(f.inflight, id)
 			switch {
 			case dockerapi.IsNotFound(err):
 				f.world.missing(id, mark)
 			case err != nil:
-				f.log.Debug("inspection failed", "container", id, "error", err)
+				f.o.Logger.Debug("inspection failed", "container", id, "error", err)
 				f.world.unreadable(id, mark)
 				f.relist(unreadableAgain)
 			default:
