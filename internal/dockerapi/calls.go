@@ -2,10 +2,15 @@ package dockerapi
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
+	"unique"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -19,42 +24,18 @@ func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
 // Ping asks for a sign of life on a connection of its own, so that its
 // outcome is that of the engine and the path to it, not of a connection that happened
 // to be open. HEAD, else GET /_ping.
-func (c *Client) Ping(ctx context.Context) error {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	if _, err := c.probe.Ping(ctx, client.PingOptions{}); err != nil {
-		return fmt.Errorf("docker ping: %w", err)
-	}
-	return nil
-}
-
-// Version is what an engine says about its software.
-type Version struct {
-	// Engine is the version of the engine, such as "20.10.24".
-	Engine string
-	// API is the newest API version it speaks, such as "1.41".
-	API string
-}
-
-// Version returns the versions of the engine. GET /version.
-func (c *Client) Version(ctx context.Context) (Version, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	v, err := c.api.ServerVersion(ctx, client.ServerVersionOptions{})
-	if err != nil {
-		return Version{}, fmt.Errorf("docker version: %w", err)
-	}
-	return Version{Engine: v.Version, API: v.APIVersion}, nil
+func (c *Client) Ping(ctx context.Context) (err error) {
+	ctx, end := c.begin(ctx, "ping", c.timeout, &err)
+	defer end()
+	_, err = c.probe.Ping(ctx, client.PingOptions{})
+	return err
 }
 
 // Info is what an engine says about its machine.
 type Info struct {
-	// ID is the engine's own ID, stable over restarts.
-	ID string
-	// Name is the machine's host name.
-	Name string
-	// Version is the version of the engine.
-	Version string
+	// ID is the engine's own, stable over restarts. Name is the machine's host name,
+	// Version that of the engine.
+	ID, Name, Version string
 	// Enclosed is true when the engine's networks are not the machine's: a
 	// rootless engine or Docker Desktop. Addresses of containers cannot be
 	// reached from such a machine, published ports can.
@@ -63,17 +44,30 @@ type Info struct {
 	// say.
 	CPUs   int
 	Memory uint64
+	// Swarm is the engine's part in a Swarm.
+	Swarm SwarmInfo
+}
+
+// SwarmInfo is an engine's own part in a Swarm.
+type SwarmInfo struct {
+	NodeID string // empty for an engine that is in no Swarm
+	State  string // "inactive", "pending", "active", "error" or "locked"
+	// Manager is true when the engine can be asked about the Swarm. It stays
+	// true while the managers have no leader; Error says so then.
+	Manager bool
+	Error   string
 }
 
 // Info returns facts about the engine's machine. GET /info.
-func (c *Client) Info(ctx context.Context) (Info, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) Info(ctx context.Context) (_ Info, err error) {
+	ctx, end := c.begin(ctx, "info", c.timeout, &err)
+	defer end()
 	r, err := c.api.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return Info{}, fmt.Errorf("docker info: %w", err)
+		return Info{}, err
 	}
 	rootless := slices.ContainsFunc(r.Info.SecurityOptions, func(s string) bool { return s == "name=rootless" || s == "rootless" })
+	swarm := r.Info.Swarm
 	return Info{
 		ID:       r.Info.ID,
 		Name:     r.Info.Name,
@@ -81,58 +75,41 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		Enclosed: rootless || strings.HasPrefix(r.Info.OperatingSystem, "Docker Desktop"),
 		CPUs:     r.Info.NCPU,
 		Memory:   uint64(max(0, r.Info.MemTotal)),
+		Swarm:    SwarmInfo{NodeID: swarm.NodeID, State: string(swarm.LocalNodeState), Manager: swarm.ControlAvailable, Error: swarm.Error},
 	}, nil
 }
 
 // ContainerList returns all containers, the running ones only unless all is
 // set. GET /containers/json. It does not wait for containers that are busy, and
 // its answer may lag a moment behind the event stream.
-func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) ContainerList(ctx context.Context, all bool) (list []Container, err error) {
+	ctx, end := c.begin(ctx, "list containers", c.timeout, &err)
+	defer end()
 	query := url.Values{}
 	if all {
 		query.Set("all", "1")
 	}
-	answer, err := c.open(ctx, "/containers/json", query)
+	answer, err := c.get(ctx, "/containers/json", query)
 	if err != nil {
-		return nil, fmt.Errorf("docker list containers: %w", err)
+		return nil, err
 	}
 	defer answer.Close()
-	var list []Container
-	words := intern{}
 	err = eachOf(answer, func(s container.Summary) {
-		one := fromSummary(s)
-		one.Labels = words.labels(one.Labels)
-		list = append(list, one)
+		s.Labels = interned(s.Labels)
+		list = append(list, fromSummary(s))
 	})
-	if err != nil {
-		return nil, fmt.Errorf("docker list containers: %w", err)
-	}
-	return list, nil
+	return list, err
 }
 
-// intern holds texts that are the same in many containers of a list, as names
-// and values of labels mostly are, once.
-type intern map[string]string
-
-// labels returns a copy of a map with the texts that are held.
-func (in intern) labels(m map[string]string) map[string]string {
-	if m == nil {
+// interned is a copy of labels whose texts are held once for all containers: names and
+// values are mostly the same.
+func interned(labels map[string]string) map[string]string {
+	if labels == nil {
 		return nil
 	}
-	held := make(map[string]string, len(m))
-	for k, v := range m {
-		held[in.of(k)] = in.of(v)
-	}
-	return held
-}
-
-func (in intern) of(s string) string {
-	held, ok := in[s]
-	if !ok {
-		in[s] = s
-		return s
+	held := make(map[string]string, len(labels))
+	for k, v := range labels {
+		held[unique.Make(k).Value()] = unique.Make(v).Value()
 	}
 	return held
 }
@@ -140,35 +117,107 @@ func (in intern) of(s string) string {
 // ContainerInspect returns one container, as it is now: the engine answers when
 // the change it is busy with is done. GET /containers/{id}/json. An error that
 // IsNotFound recognises says that there is no such container.
-func (c *Client) ContainerInspect(ctx context.Context, id string) (Container, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) ContainerInspect(ctx context.Context, id string) (_ Container, err error) {
+	ctx, end := c.begin(ctx, "inspect container", c.timeout, &err)
+	defer end()
 	r, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {
-		return Container{}, fmt.Errorf("docker inspect container: %w", err)
+		return Container{}, err
 	}
 	return fromInspect(r.Container), nil
 }
 
-// Network is a network of an engine.
-type Network struct {
-	ID, Name string
-	// Driver is Docker's word for the kind of network: bridge, host, null,
-	// overlay, macvlan, ipvlan or a plugin's name.
-	Driver string
+// transfer is how many times Timeout a call may take that moves an image.
+const transfer = 12
+
+// ImageImport makes an image from the tar archive of a file system and names it
+// ref ("name:tag"). changes are Dockerfile instructions such as
+// `ENTRYPOINT ["/app"]`, `ENV`, `EXPOSE`, `HEALTHCHECK` or `LABEL`. It may take
+// twelve times Timeout. POST /images/create.
+func (c *Client) ImageImport(ctx context.Context, ref string, archive io.Reader, changes []string) (err error) {
+	ctx, end := c.begin(ctx, "import image", transfer*c.timeout, &err)
+	defer end()
+	r, err := c.api.ImageImport(ctx, client.ImageImportSource{Source: archive, SourceName: "-"}, ref, client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		return err
+	}
+	return readProgress(r)
 }
 
-// NetworkList returns all networks. GET /networks.
-func (c *Client) NetworkList(ctx context.Context) ([]Network, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	r, err := c.api.NetworkList(ctx, client.NetworkListOptions{})
+// ImageLoad adds the images of an archive made by `docker save`. It may take
+// twelve times Timeout. POST /images/load.
+func (c *Client) ImageLoad(ctx context.Context, archive io.Reader) (err error) {
+	ctx, end := c.begin(ctx, "load image", transfer*c.timeout, &err)
+	defer end()
+	r, err := c.api.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
 	if err != nil {
-		return nil, fmt.Errorf("docker list networks: %w", err)
+		return err
 	}
-	list := make([]Network, 0, len(r.Items))
-	for _, n := range r.Items {
-		list = append(list, Network{ID: n.ID, Name: n.Name, Driver: n.Driver})
+	return readProgress(r)
+}
+
+// readProgress reads a stream of progress messages to its end, and closes it. The
+// engine says 200 first and reports a failure in the stream.
+func readProgress(r io.ReadCloser) error {
+	defer r.Close()
+	d := json.NewDecoder(r)
+	for {
+		var m struct {
+			Error string `json:"error"`
+		}
+		switch err := d.Decode(&m); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read progress: %w", err)
+		case m.Error != "":
+			return errors.New(m.Error)
+		}
 	}
-	return list, nil
+}
+
+// ImageRemove removes the image ref and the untagged images it was made from;
+// with force also when stopped containers use it. DELETE /images/{ref}.
+func (c *Client) ImageRemove(ctx context.Context, ref string, force bool) (err error) {
+	ctx, end := c.begin(ctx, "remove image", c.timeout, &err)
+	defer end()
+	_, err = c.api.ImageRemove(ctx, ref, client.ImageRemoveOptions{Force: force, PruneChildren: true})
+	return err
+}
+
+// ContainerCreate creates a container and returns its ID. POST
+// /containers/create.
+func (c *Client) ContainerCreate(ctx context.Context, o client.ContainerCreateOptions) (id string, err error) {
+	ctx, end := c.begin(ctx, "create container", c.timeout, &err)
+	defer end()
+	r, err := c.api.ContainerCreate(ctx, o)
+	return r.ID, err
+}
+
+// ContainerStart starts a container. POST /containers/{id}/start.
+func (c *Client) ContainerStart(ctx context.Context, id string) (err error) {
+	ctx, end := c.begin(ctx, "start container", c.timeout, &err)
+	defer end()
+	_, err = c.api.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return err
+}
+
+// ContainerStop sends the container its stop signal, waits for grace (rounded
+// up to whole seconds), kills it if it still runs, and returns when it has
+// stopped: within grace and Timeout. POST /containers/{id}/stop.
+func (c *Client) ContainerStop(ctx context.Context, id string, grace time.Duration) (err error) {
+	ctx, end := c.begin(ctx, "stop container", grace+c.timeout, &err)
+	defer end()
+	seconds := int((grace + time.Second - 1) / time.Second)
+	_, err = c.api.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds})
+	return err
+}
+
+// ContainerRemove removes a container and its anonymous volumes; with force
+// also when it runs. DELETE /containers/{id}.
+func (c *Client) ContainerRemove(ctx context.Context, id string, force bool) (err error) {
+	ctx, end := c.begin(ctx, "remove container", c.timeout, &err)
+	defer end()
+	_, err = c.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: force, RemoveVolumes: true})
+	return err
 }

@@ -14,18 +14,14 @@ import (
 
 // Container is what Fairway wants to know about a container, and no more.
 type Container struct {
-	// ID is the full ID.
-	ID string
-	// Name is the primary name, without the slash; links to other containers
-	// are not names.
-	Name string
+	// ID is the full ID. Name is the primary name, without the slash; links to other
+	// containers are not names.
+	ID, Name string
 	// Image is the reference it was created from. A list shows the image's ID
 	// instead once the reference means another image.
-	Image string
-	// Labels may be nil.
-	Labels map[string]string
-	// Created is when it was created, in whole seconds as in a list.
-	Created time.Time
+	Image   string
+	Labels  map[string]string // may be nil
+	Created time.Time         // in whole seconds, as in a list
 	// Status is Docker's word: created, running, paused, restarting, removing,
 	// exited or dead.
 	Status string
@@ -41,10 +37,8 @@ type Container struct {
 	// own, has none here.
 	Ports []Port
 
-	// Inspected is true when the rest is known, which a list does not have.
-	Inspected bool
-	// Started is when it was last started; zero for never.
-	Started time.Time
+	Inspected bool      // the rest is known, which a list does not have
+	Started   time.Time // for the last time; zero for never
 	// StopSignal is the signal the container asks to be stopped with, as it was
 	// written ("SIGQUIT", "3"); empty for the engine's default, SIGTERM.
 	StopSignal string
@@ -64,14 +58,11 @@ type Attachment struct {
 
 // Port is a port of a container, once per place where it is published.
 type Port struct {
-	// Number is the port inside the container.
-	Number uint16
-	// Protocol is "tcp", "udp" or "sctp".
-	Protocol string
-	// HostIP is the host's address on which the port is published; invalid when
-	// it is not published or the engine does not say.
-	HostIP netip.Addr
-	// HostPort is the port on the host; zero when it is not published.
+	Number   uint16 // inside the container
+	Protocol string // "tcp", "udp" or "sctp"
+	// HostIP and HostPort are where it is published on the host; invalid and zero where
+	// it is not. The engine may not say the address.
+	HostIP   netip.Addr
 	HostPort uint16
 }
 

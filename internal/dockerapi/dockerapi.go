@@ -4,14 +4,9 @@
 //
 // It offers named calls only. There is no way to send a request of one's own
 // through a Client, so that what Fairway can do to an engine is the list of
-// methods below and nothing else; the tests hold that list to the wire. Reading
-// what runs needs only GET and HEAD (Ping, Version, Info, Events,
-// ContainerList, ContainerInspect, NetworkList). The calls that change something
-// (ImageImport, ImageLoad, ImageRemove, Container{Create,Start,Stop,Remove}) serve the
-// demo and the tests; discovery never makes them. What a Swarm needs on top is
-// in swarm.go (GET only) and service.go, what the fleet does to a container in
-// exec.go (ContainerExec, ContainerSignal, ContainerLog). There is no call that
-// writes files into a container from outside.
+// methods below and nothing else; the tests hold that list to the wire. Discovery
+// only reads, with GET and HEAD. What the fleet does to a container is in exec.go:
+// there is no call that writes files into a container from outside.
 //
 // What discovery does not need is dropped where it is decoded: the types of
 // this package have no place for a container's environment, mounts or command.
@@ -22,13 +17,17 @@ package dockerapi
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -95,14 +94,15 @@ type Host struct {
 // (1.40 to 1.56).
 type Client struct {
 	url     string
-	host    Host
 	timeout time.Duration
 	way     *way
 
 	api   *client.Client // calls and event streams, connections are kept
 	probe *client.Client // pings, a new connection each time
-	plain plain          // lists whose answers are compared before they are decoded
-	reset []func()       // what Reset and Close drop
+	http  *http.Client   // on the connections of api; see get
+
+	agreed atomic.Bool   // on the API version
+	turn   chan struct{} // held by the call that is agreeing; room for one
 }
 
 // New returns a client for o. It reads the named files and refuses what cannot
@@ -122,63 +122,73 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker %s: %w", u.Redacted(), err)
 	}
-	c := &Client{url: u.Redacted(), host: w.host, timeout: o.Timeout, way: w}
-	if c.api, err = c.newAPI(w, false); err != nil {
-		return nil, err
-	}
-	if c.probe, err = c.newAPI(w, true); err != nil {
-		return nil, err
-	}
-	if w.reset != nil {
-		c.reset = append(c.reset, w.reset)
-	}
-	return c, nil
+	c := &Client{url: u.Redacted(), timeout: o.Timeout, way: w, turn: make(chan struct{}, 1)}
+	return c, c.build()
 }
 
-// newAPI puts the maintained client on top of w. A probe shares no connection
-// with anything else, not even with the probe before it.
-func (c *Client) newAPI(w *way, probe bool) (*client.Client, error) {
-	transport := &http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dial(ctx) },
-		TLSClientConfig:     w.tls,
-		TLSHandshakeTimeout: c.timeout,
-		DisableCompression:  true,
-		DisableKeepAlives:   probe,
-		MaxIdleConns:        6,
-		IdleConnTimeout:     30 * time.Second,
+// NewAll returns a client for each engine, all with the same deadline. A URL that
+// comes again is left out.
+func NewAll(engines []Options, timeout time.Duration) ([]*Client, error) {
+	var clients []*Client
+	seen := map[string]bool{}
+	for _, o := range engines {
+		if seen[o.URL] {
+			continue
+		}
+		seen[o.URL] = true
+		o.Timeout = timeout
+		c, err := New(o)
+		if err != nil {
+			return nil, err // nothing is connected yet that would have to be closed
+		}
+		clients = append(clients, c)
 	}
-	// The address is set first and the transport second, since the other way
-	// round the address would replace the transport's dialling by its own,
-	// which honours the proxy variables of the environment.
-	hc := &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}
-	api, err := client.New(
-		client.WithHost(w.address),
-		client.WithHTTPClient(hc), // which it copies
-		client.WithUserAgent("fairway"),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("docker %s: %w", c.url, err)
-	}
-	c.reset = append(c.reset, func() { _ = api.Close() })
-	if !probe {
-		c.plain.http, c.plain.turn = hc, make(chan struct{}, 1)
-		c.reset = append(c.reset, hc.CloseIdleConnections)
-	}
-	return api, nil
+	return clients, nil
 }
+
+// build puts the maintained client on top of c.way. A probe shares no connection
+// with anything else, not even with the probe before it.
+func (c *Client) build() (err error) {
+	build := func(probe bool) (*http.Client, *client.Client, error) {
+		// The address is set first and the transport second, since the other way
+		// round the address would replace the transport's dialling by its own,
+		// which honours the proxy variables of the environment.
+		hc := &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
+			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.way.dial(ctx) },
+			TLSClientConfig:     c.way.tls,
+			TLSHandshakeTimeout: c.timeout,
+			DisableCompression:  true,
+			DisableKeepAlives:   probe,
+			MaxIdleConns:        6,
+			IdleConnTimeout:     30 * time.Second,
+		}}
+		api, err := client.New(client.WithHost(c.way.address), client.WithHTTPClient(hc), client.WithUserAgent(userAgent))
+		if err != nil {
+			return nil, nil, fmt.Errorf("docker %s: %w", c.url, err)
+		}
+		return hc, api, nil
+	}
+	if c.http, c.api, err = build(false); err == nil {
+		_, c.probe, err = build(true)
+	}
+	return err
+}
+
+const userAgent = "fairway"
 
 // URL returns the engine's URL without secrets.
 func (c *Client) URL() string { return c.url }
 
 // Host returns where the engine is.
-func (c *Client) Host() Host { return c.host }
+func (c *Client) Host() Host { return c.way.host }
 
 // Reset drops connections that are idle, and for ssh the session that carries
 // them all, so that the next call connects anew. Call it after a failed Ping: a
 // connection that went silent would otherwise be used again.
 func (c *Client) Reset() {
-	for _, drop := range c.reset {
-		drop()
+	c.http.CloseIdleConnections() // those of api; probe keeps none
+	if c.way.reset != nil {
+		c.way.reset()
 	}
 }
 
@@ -186,9 +196,16 @@ func (c *Client) Reset() {
 // end with their contexts.
 func (c *Client) Close() { c.Reset() }
 
-// call derives the deadline of a call that may take factor times Timeout.
-func (c *Client) call(ctx context.Context, factor int) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(factor)*c.timeout)
+// begin begins a call that may take as long as timeout. end, which has to be
+// deferred, ends its deadline and puts before an error what was called.
+func (c *Client) begin(ctx context.Context, what string, timeout time.Duration, err *error) (_ context.Context, end func()) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, func() {
+		cancel()
+		if *err != nil {
+			*err = fmt.Errorf("docker %s: %w", what, *err)
+		}
+	}
 }
 
 // parseURL checks the parts of raw that all schemes share.
@@ -212,33 +229,24 @@ type way struct {
 	host    Host
 	address string // in the form the maintained client wants
 	dial    func(ctx context.Context) (net.Conn, error)
-	tls     tlsConfig
-	reset   func() // drops what several connections share; may be nil
+	tls     *tls.Config // nil for a connection without TLS
+	reset   func()      // drops what several connections share; may be nil
 }
 
 // newWay decides from the scheme.
 func newWay(u *url.URL, o Options) (*way, error) {
-	var w *way
-	var err error
-	switch u.Scheme {
-	case "unix":
-		w, err = unixWay(u, o)
-	case "tcp":
-		w, err = tcpWay(u, o)
-	case "ssh":
-		w, err = sshWay(u, o)
-	case "":
+	ways := map[string]func(*url.URL, Options) (*way, error){"unix": unixWay, "tcp": tcpWay, "ssh": sshWay}
+	if u.Scheme == "" {
 		return nil, errors.New("no scheme; want unix:///path, tcp://host:port or ssh://user@host")
-	default:
+	}
+	if ways[u.Scheme] == nil {
 		return nil, fmt.Errorf("scheme %q is not one of unix, tcp, ssh", u.Scheme)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if o.Dial != nil {
+	w, err := ways[u.Scheme](u, o)
+	if err == nil && o.Dial != nil {
 		w.dial = o.Dial
 	}
-	return w, nil
+	return w, err
 }
 
 // unixWay dials a local socket.
@@ -255,5 +263,73 @@ func unixWay(u *url.URL, o Options) (*way, error) {
 		host:    Host{Local: true, Name: "127.0.0.1"},
 		address: "unix://" + socket,
 		dial:    func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
+	}, nil
+}
+
+// tcpWay dials host:port with mutual TLS, or without any when the operator says
+// so in as many words.
+func tcpWay(u *url.URL, o Options) (*way, error) {
+	if u.Hostname() == "" || u.Port() == "" {
+		return nil, errors.New("want tcp://host:port")
+	}
+	if strings.Trim(u.Path, "/") != "" {
+		return nil, errors.New("a path has no meaning with tcp")
+	}
+	if u.User != nil {
+		return nil, errors.New("a user has no meaning with tcp")
+	}
+	conf, err := clientTLS(u.Hostname(), o)
+	if err != nil {
+		return nil, err
+	}
+	d := net.Dialer{Timeout: o.Timeout}
+	return &way{
+		host:    Host{Name: u.Hostname()},
+		address: "tcp://" + u.Host,
+		dial:    func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", u.Host) },
+		tls:     conf,
+	}, nil
+}
+
+// clientTLS returns nil for a connection without TLS, which needs Insecure.
+func clientTLS(host string, o Options) (*tls.Config, error) {
+	var missing []string
+	for i, name := range []string{o.CAFile, o.CertFile, o.KeyFile} {
+		if name == "" {
+			missing = append(missing, []string{"CA", "certificate", "key"}[i])
+		}
+	}
+	switch {
+	case len(missing) == 3 && o.Insecure:
+		return nil, nil
+	case o.Insecure:
+		return nil, errors.New("insecure contradicts the TLS files that are given")
+	case len(missing) > 0:
+		return nil, fmt.Errorf("tcp needs TLS: the file for %s is missing (or set insecure, which lets anybody on the network own the machine)",
+			strings.Join(missing, ", "))
+	}
+	pem, err := os.ReadFile(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read CA: no certificate in %s", o.CAFile)
+	}
+	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read client certificate: %w", err)
+		}
+		return &pair, nil
+	}
+	if _, err := load(nil); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:           tls.VersionTLS12,
+		ServerName:           host,
+		RootCAs:              roots,
+		GetClientCertificate: load,
 	}, nil
 }

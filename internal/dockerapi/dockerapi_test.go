@@ -58,7 +58,7 @@ func recorded() *dockertest.Engine {
 	}
 	file("GET /containers/{id}/json", func(r *http.Request) string { return "inspect-" + r.PathValue("id") + ".json" })
 	for call, name := range map[string]string{
-		"containers/json": "list.json", "networks": "networks.json", "info": "info.json", "version": "version.json", "events": "events.jsonl",
+		"containers/json": "list.json", "networks": "networks.json", "info": "info.json", "events": "events.jsonl",
 	} {
 		file("GET /"+call, func(*http.Request) string { return name })
 	}
@@ -82,8 +82,6 @@ func TestRecorded(t *testing.T) {
 	c := newClient(t, Options{URL: recorded().Listen(t)})
 	ctx := t.Context()
 	info, err := c.Info(ctx)
-	check(t, err)
-	version, err := c.Version(ctx)
 	check(t, err)
 	networks, err := c.NetworkList(ctx)
 	check(t, err)
@@ -110,7 +108,7 @@ func TestRecorded(t *testing.T) {
 		t.Errorf("the stream ended with %v", stream.Err())
 	}
 	got, err := json.MarshalIndent(map[string]any{
-		"info": info, "version": version, "networks": networks, "inspected": inspected, "events": happened,
+		"info": info, "networks": networks, "inspected": inspected, "events": happened,
 	}, "", "  ")
 	check(t, err)
 	if bytes.Contains(got, []byte("canary")) {
@@ -141,7 +139,6 @@ func check(t *testing.T, err error) {
 func TestOnlyNamedCalls(t *testing.T) {
 	reads := map[string]func(*Client, context.Context) error{
 		"HEAD /_ping":   (*Client).Ping,
-		"GET /version":  func(c *Client, ctx context.Context) error { _, err := c.Version(ctx); return err },
 		"GET /info":     func(c *Client, ctx context.Context) error { _, err := c.Info(ctx); return err },
 		"GET /networks": func(c *Client, ctx context.Context) error { _, err := c.NetworkList(ctx); return err },
 		"GET /containers/json": func(c *Client, ctx context.Context) error {
@@ -194,8 +191,8 @@ func TestOnlyNamedCalls(t *testing.T) {
 
 	allowed := []string{
 		"URL", "Host", "Reset", "Close", // no calls
-		"Ping", "Version", "Info", "Events", "ContainerList", "ContainerInspect", "NetworkList",
-		"SwarmInfo", "ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
+		"Ping", "Info", "Events", "ContainerList", "ContainerInspect", "NetworkList",
+		"ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
 		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
 		"ImageImport", "ImageLoad", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
@@ -230,7 +227,6 @@ func TestDeadlines(t *testing.T) {
 	}{
 		"ping":    {(*Client).Ping, 10 * time.Second},
 		"info":    {func(c *Client, ctx context.Context) error { return ignore(c.Info(ctx)) }, 10 * time.Second},
-		"version": {func(c *Client, ctx context.Context) error { return ignore(c.Version(ctx)) }, 10 * time.Second},
 		"list":    {func(c *Client, ctx context.Context) error { return ignore(c.ContainerList(ctx, true)) }, 10 * time.Second},
 		"inspect": {func(c *Client, ctx context.Context) error { return ignore(c.ContainerInspect(ctx, "a")) }, 10 * time.Second},
 		"nets":    {func(c *Client, ctx context.Context) error { return ignore(c.NetworkList(ctx)) }, 10 * time.Second},

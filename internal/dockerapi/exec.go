@@ -6,18 +6,16 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -29,11 +27,9 @@ type Exec struct {
 	// Args are the program and its arguments. Callers write them down as
 	// constants, with paths and numbers of their own at most; nothing that
 	// somebody else wrote becomes an argument.
-	Args []string
-	// User is the user as of Docker ("0", "haproxy"); empty for the container's.
-	User string
-	// Stdin is what the command reads; nil for an end of file at once.
-	Stdin []byte
+	Args  []string
+	User  string // as of Docker ("0", "haproxy"); empty for the container's
+	Stdin []byte // what the command reads; nil for an end of file at once
 	// MaxOutput bounds each of Stdout and Stderr in bytes; zero means 1 MiB. The
 	// rest is read and thrown away.
 	MaxOutput int
@@ -59,23 +55,15 @@ const defaultOutput = 1 << 20
 // ContainerExec runs a command in a container and waits for its end. A command
 // that fails is an answer (ExitCode), not an error. POST /containers/{id}/exec,
 // POST /exec/{id}/start, GET /exec/{id}/json.
-func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (ExecResult, error) {
+func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (_ ExecResult, err error) {
 	if e.Timeout <= 0 {
 		e.Timeout = c.timeout
 	}
 	if e.MaxOutput <= 0 {
 		e.MaxOutput = defaultOutput
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
-	defer cancel()
-	result, err := c.exec(ctx, id, e)
-	if err != nil {
-		return ExecResult{}, fmt.Errorf("docker exec: %w", err)
-	}
-	return result, nil
-}
-
-func (c *Client) exec(ctx context.Context, id string, e Exec) (ExecResult, error) {
+	ctx, end := c.begin(ctx, "exec", e.Timeout, &err)
+	defer end()
 	if err := c.agree(ctx); err != nil {
 		return ExecResult{}, err
 	}
@@ -113,35 +101,26 @@ func (c *Client) exec(ctx context.Context, id string, e Exec) (ExecResult, error
 // attach starts the command and carries its input and output until it ends. The
 // maintained client would connect without a deadline, and over TLS not the way
 // it was told to.
-func (c *Client) attach(ctx context.Context, id string, stdin []byte, stdout, stderr io.Writer) error {
+func (c *Client) attach(ctx context.Context, id string, stdin []byte, stdout, stderr io.Writer) (err error) {
 	conn, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if _, ok := conn.(halfCloser); !ok {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok {
 		return errors.New("the connection cannot tell the end of the input")
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	err = c.converse(ctx, conn, id, stdin, stdout, stderr)
-	if ctx.Err() != nil {
-		return ctx.Err() // says more than that the connection is closed
-	}
-	return err
-}
-
-func (c *Client) converse(ctx context.Context, conn net.Conn, id string, stdin []byte, stdout, stderr io.Writer) error {
-	body, err := json.Marshal(container.ExecStartRequest{})
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer func() {
+		if ctx.Err() != nil {
+			err = ctx.Err() // says more than that the connection is closed
+		}
+	}()
+	r, err := c.request(ctx, http.MethodPost, "/exec/"+id+"/start", strings.NewReader("{}"))
 	if err != nil {
 		return err
 	}
-	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.probe.ClientVersion() + "/exec/" + id + "/start"}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("User-Agent", "fairway")
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "tcp")
@@ -160,22 +139,17 @@ func (c *Client) converse(ctx context.Context, conn net.Conn, id string, stdin [
 	// Input and output at the same time: a command may answer while it reads, and
 	// may end before it has read everything, which is its affair: the output says
 	// what it thought of it.
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
+	var sending sync.WaitGroup
+	sending.Go(func() {
 		if _, err := conn.Write(stdin); err == nil {
-			_ = conn.(halfCloser).CloseWrite()
+			_ = half.CloseWrite()
 		}
-	}()
+	})
 	err = demultiplex(in, stdout, stderr)
 	_ = conn.Close()
-	<-sent
+	sending.Wait()
 	return err
 }
-
-// halfCloser is a connection whose one direction can end before the other. All
-// that an engine is reached over are.
-type halfCloser interface{ CloseWrite() error }
 
 // connect makes a connection of its own, with TLS where the engine wants it.
 func (c *Client) connect(ctx context.Context) (net.Conn, error) {
@@ -205,14 +179,9 @@ func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
 			}
 			return fmt.Errorf("output of the command: %w", err)
 		}
-		var to io.Writer
-		switch header[0] {
-		case 1:
-			to = stdout
-		case 2:
-			to = stderr
-		default:
-			return fmt.Errorf("output of the command: a piece of kind %s", strconv.Itoa(int(header[0])))
+		to := map[byte]io.Writer{1: stdout, 2: stderr}[header[0]]
+		if to == nil {
+			return fmt.Errorf("output of the command: a piece of kind %d", header[0])
 		}
 		if _, err := io.CopyN(to, r, int64(binary.BigEndian.Uint32(header[4:]))); err != nil {
 			return fmt.Errorf("output of the command: %w", err)
@@ -241,16 +210,14 @@ func (k *kept) Write(p []byte) (int, error) {
 
 // ContainerSignal sends a signal ("USR2") to the first process of a container.
 // POST /containers/{id}/kill.
-func (c *Client) ContainerSignal(ctx context.Context, id, signal string) error {
+func (c *Client) ContainerSignal(ctx context.Context, id, signal string) (err error) {
+	ctx, end := c.begin(ctx, "signal", c.timeout, &err)
+	defer end()
 	if signal == "" {
-		return errors.New("docker signal: none is named, which would mean KILL")
+		return errors.New("none is named, which would mean KILL")
 	}
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	if _, err := c.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal}); err != nil {
-		return fmt.Errorf("docker signal: %w", err)
-	}
-	return nil
+	_, err = c.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal})
+	return err
 }
 
 // maxLog is how much is read of a container's log, in bytes.
@@ -258,35 +225,32 @@ const maxLog = 1 << 20
 
 // LogLine is a line that a container has written.
 type LogLine struct {
-	// Time is when, by the engine's clock.
-	Time time.Time
-	// Text is the line without its end.
-	Text string
+	Time time.Time // by the engine's clock
+	Text string    // without the end of the line
 }
 
 // ContainerLog returns the newest lines that a container has written on both its
 // outputs, at most tail. GET /containers/{id}/logs. A logging driver that cannot
 // be read is an error, and so is a container with a terminal.
-func (c *Client) ContainerLog(ctx context.Context, id string, tail int) ([]LogLine, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) ContainerLog(ctx context.Context, id string, tail int) (lines []LogLine, err error) {
+	ctx, end := c.begin(ctx, "logs", c.timeout, &err)
+	defer end()
 	r, err := c.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{
 		ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: strconv.Itoa(tail),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("docker logs: %w", err)
+		return nil, err
 	}
 	defer r.Close()
 	out := &kept{left: maxLog}
 	if err := demultiplex(r, out, out); err != nil {
-		return nil, fmt.Errorf("docker logs: %w", err)
+		return nil, err
 	}
-	var lines []LogLine
 	for line := range strings.Lines(out.buf.String()) {
 		stamp, text, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
 		at, err := time.Parse(time.RFC3339Nano, stamp)
 		if err != nil {
-			return nil, errors.New("docker logs: a line without a time")
+			return nil, errors.New("a line without a time")
 		}
 		lines = append(lines, LogLine{Time: at, Text: text})
 	}

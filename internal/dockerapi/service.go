@@ -2,7 +2,7 @@ package dockerapi
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -42,26 +42,31 @@ type ServiceState struct {
 
 // ServiceInspect returns one service by name or ID, as it is now. GET
 // /services/{id}.
-func (c *Client) ServiceInspect(ctx context.Context, id string) (ServiceState, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) ServiceInspect(ctx context.Context, id string) (_ ServiceState, err error) {
+	ctx, end := c.begin(ctx, "inspect service", c.timeout, &err)
+	defer end()
 	r, err := c.api.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
 	if err != nil {
-		return ServiceState{}, fmt.Errorf("docker inspect service: %w", err)
+		return ServiceState{}, err
 	}
-	return fromService(r.Service), nil
+	var wire wireService
+	if err := json.Unmarshal(r.Raw, &wire); err != nil {
+		return ServiceState{}, err
+	}
+	state := ServiceState{Service: wire.service(), Spec: r.Service.Spec, Previous: r.Service.PreviousSpec != nil}
+	if u := r.Service.UpdateStatus; u != nil {
+		state.Update, state.UpdateMessage = string(u.State), u.Message
+	}
+	return state, nil
 }
 
 // ServiceCreate creates a service and returns its ID and what Docker warns of.
 // Networks may be given by name. POST /services/create.
 func (c *Client) ServiceCreate(ctx context.Context, spec swarm.ServiceSpec) (id string, warnings []string, err error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+	ctx, end := c.begin(ctx, "create service", c.timeout, &err)
+	defer end()
 	r, err := c.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec})
-	if err != nil {
-		return "", nil, fmt.Errorf("docker create service: %w", err)
-	}
-	return r.ID, r.Warnings, nil
+	return r.ID, r.Warnings, err
 }
 
 // ServiceUpdate replaces the specification of a service that was read at version,
@@ -82,71 +87,25 @@ func (c *Client) ServiceRollback(ctx context.Context, id string, version uint64,
 	})
 }
 
-func (c *Client) serviceUpdate(ctx context.Context, id string, o client.ServiceUpdateOptions) ([]string, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
+func (c *Client) serviceUpdate(ctx context.Context, id string, o client.ServiceUpdateOptions) (warnings []string, err error) {
+	ctx, end := c.begin(ctx, "update service", c.timeout, &err)
+	defer end()
 	r, err := c.api.ServiceUpdate(ctx, id, o)
-	if err != nil {
-		return nil, fmt.Errorf("docker update service: %w", err)
-	}
-	return r.Warnings, nil
+	return r.Warnings, err
 }
 
 // ServiceRemove removes a service by name or ID; its tasks end afterwards. DELETE
 // /services/{id}.
-func (c *Client) ServiceRemove(ctx context.Context, id string) error {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	if _, err := c.api.ServiceRemove(ctx, id, client.ServiceRemoveOptions{}); err != nil {
-		return fmt.Errorf("docker remove service: %w", err)
-	}
-	return nil
+func (c *Client) ServiceRemove(ctx context.Context, id string) (err error) {
+	ctx, end := c.begin(ctx, "remove service", c.timeout, &err)
+	defer end()
+	_, err = c.api.ServiceRemove(ctx, id, client.ServiceRemoveOptions{})
+	return err
 }
 
 // ServiceTasks returns all tasks of services, those that have ended as far as
 // Docker keeps them. GET /tasks.
 func (c *Client) ServiceTasks(ctx context.Context, ids ...string) ([]Task, error) {
-	list, _, err := getList(ctx, c, "tasks", "/tasks", client.Filters{}.Add("service", ids...), nil, wireTask.task)
+	list, _, err := getList(ctx, c, "tasks", client.Filters{}.Add("service", ids...), nil, wireTask.task)
 	return list, err
-}
-
-// fromService translates the answer to an inspection. The facts are those that a
-// list tells.
-func fromService(s swarm.Service) ServiceState {
-	state := ServiceState{
-		Spec: s.Spec,
-		Service: Service{
-			ID: s.ID, Version: s.Version.Index, Created: s.CreatedAt.UTC(),
-			Name: s.Spec.Name, Labels: s.Spec.Labels, Mode: "replicated",
-		},
-	}
-	switch m := s.Spec.Mode; {
-	case m.Global != nil:
-		state.Mode = "global"
-	case m.ReplicatedJob != nil:
-		state.Mode = "replicated-job"
-	case m.GlobalJob != nil:
-		state.Mode = "global-job"
-	case m.Replicated != nil && m.Replicated.Replicas != nil:
-		state.Replicas = *m.Replicated.Replicas
-	}
-	var ports []wirePort
-	for _, p := range s.Endpoint.Ports {
-		ports = append(ports, wirePort{
-			Protocol: string(p.Protocol), TargetPort: p.TargetPort,
-			PublishedPort: p.PublishedPort, PublishMode: string(p.PublishMode),
-		})
-	}
-	state.Previous = s.PreviousSpec != nil
-	state.Ports = servicePorts(ports)
-	for _, v := range s.Endpoint.VirtualIPs {
-		if v.Addr.IsValid() {
-			state.VirtualIPs = append(state.VirtualIPs, VirtualIP{NetworkID: v.NetworkID, IP: v.Addr.Addr().Unmap()})
-		}
-	}
-	if u := s.UpdateStatus; u != nil {
-		state.Update, state.UpdateMessage = string(u.State), u.Message
-		state.Updating = u.State == swarm.UpdateStateUpdating || u.State == swarm.UpdateStateRollbackStarted
-	}
-	return state
 }

@@ -74,7 +74,7 @@ func TestServiceInspect(t *testing.T) {
 	check(t, err)
 	want := Service{
 		ID: "s1", Version: 27, Created: time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC), Name: "go-demo",
-		Labels: map[string]string{"com.df.port": "8080"}, Mode: "replicated", Replicas: 5,
+		Labels: map[string]string{"com.df.port": "8080"}, Image: "demo:1", Mode: "replicated", Replicas: 5,
 		Ports:      []ServicePort{{Number: 80, Protocol: "tcp", Published: 8080, Mode: "ingress"}},
 		VirtualIPs: []VirtualIP{{NetworkID: "n1", IP: netip.MustParseAddr("10.0.1.2")}},
 		Updating:   true,

@@ -1,11 +1,11 @@
 package dockerapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -32,25 +32,23 @@ func sshWay(u *url.URL, o Options) (*way, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read known hosts: %w", err)
 	}
-	auth, err := sshAuth(o)
+	onFile, err := identity(o)
 	if err != nil {
 		return nil, err
 	}
-	port := u.Port()
-	if port == "" {
-		port = "22"
-	}
+	port := cmp.Or(u.Port(), "22")
 	s := &sshSession{
 		address: net.JoinHostPort(u.Hostname(), port),
 		socket:  u.Path,
 		timeout: o.Timeout,
+		onFile:  onFile,
+		agent:   o.AgentSocket,
 	}
 	if s.socket == "" || s.socket == "/" {
 		s.socket = DefaultSocket
 	}
-	s.config = &ssh.ClientConfig{
+	s.config = ssh.ClientConfig{
 		User:              u.User.Username(),
-		Auth:              auth,
 		HostKeyCallback:   check,
 		HostKeyAlgorithms: knownAlgorithms(check, s.address),
 		Timeout:           o.Timeout,
@@ -63,106 +61,26 @@ func sshWay(u *url.URL, o Options) (*way, error) {
 	}, nil
 }
 
-// sshAuth offers the agent's keys first, since they may be hardware that the
-// operator prefers, and then the one on file. It is one method for both: SSH
-// tries each kind of method once.
-func sshAuth(o Options) ([]ssh.AuthMethod, error) {
-	var onFile []ssh.Signer
-	if o.IdentityFile != "" {
-		pem, err := os.ReadFile(o.IdentityFile)
-		if err != nil {
-			return nil, fmt.Errorf("read identity: %w", err)
-		}
-		key, err := ssh.ParsePrivateKey(pem)
-		var locked *ssh.PassphraseMissingError
-		if errors.As(err, &locked) {
-			return nil, fmt.Errorf("identity %s has a passphrase: load it into an agent", o.IdentityFile)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read identity %s: %w", o.IdentityFile, err)
-		}
-		onFile = append(onFile, key)
-	}
-	switch {
-	case o.AgentSocket == "" && len(onFile) == 0:
+// identity is the key on file; none is an error without an agent.
+func identity(o Options) ([]ssh.Signer, error) {
+	if o.IdentityFile == "" && o.AgentSocket == "" {
 		return nil, errors.New("ssh needs an identity file or an agent")
-	case o.AgentSocket == "":
-		return []ssh.AuthMethod{ssh.PublicKeys(onFile...)}, nil
 	}
-	held := agentSigners(o.AgentSocket, o.Timeout)
-	return []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
-		signers, err := held()
-		if err != nil && len(onFile) == 0 {
-			return nil, err
-		}
-		return append(signers, onFile...), nil // an agent that is gone leaves the file
-	})}, nil
-}
-
-// agentSigners connects to the agent anew for each signature, because agents come
-// and go while Fairway runs.
-func agentSigners(socket string, timeout time.Duration) func() ([]ssh.Signer, error) {
-	ask := func(f func(agent.ExtendedAgent) error) error {
-		conn, err := net.DialTimeout("unix", socket, timeout)
-		if err != nil {
-			return fmt.Errorf("reach ssh agent: %w", err)
-		}
-		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-			return fmt.Errorf("reach ssh agent: %w", err)
-		}
-		return f(agent.NewClient(conn))
+	if o.IdentityFile == "" {
+		return nil, nil
 	}
-	return func() ([]ssh.Signer, error) {
-		var signers []ssh.Signer
-		err := ask(func(a agent.ExtendedAgent) error {
-			keys, err := a.List()
-			for _, key := range keys {
-				signers = append(signers, &agentSigner{key: key, ask: ask})
-			}
-			return err
-		})
-		return signers, err
+	pem, err := os.ReadFile(o.IdentityFile)
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
 	}
-}
-
-// agentSigner signs with one key of an agent.
-type agentSigner struct {
-	key *agent.Key
-	ask func(func(agent.ExtendedAgent) error) error
-}
-
-// PublicKey implements ssh.Signer. The agent's key is parsed so that its own
-// type is seen, not the agent's wrapping.
-func (s *agentSigner) PublicKey() ssh.PublicKey {
-	if key, err := ssh.ParsePublicKey(s.key.Blob); err == nil {
-		return key
+	key, err := ssh.ParsePrivateKey(pem)
+	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
+		return nil, fmt.Errorf("identity %s has a passphrase: load it into an agent", o.IdentityFile)
 	}
-	return s.key
-}
-
-// Sign implements ssh.Signer.
-func (s *agentSigner) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
-	return s.SignWithAlgorithm(rand, data, "")
-}
-
-// SignWithAlgorithm implements ssh.AlgorithmSigner: RSA keys sign with SHA-2,
-// as servers no longer take SHA-1.
-func (s *agentSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	var flags agent.SignatureFlags
-	switch algorithm {
-	case ssh.KeyAlgoRSASHA256:
-		flags = agent.SignatureFlagRsaSha256
-	case ssh.KeyAlgoRSASHA512:
-		flags = agent.SignatureFlagRsaSha512
+	if err != nil {
+		return nil, fmt.Errorf("read identity %s: %w", o.IdentityFile, err)
 	}
-	var sig *ssh.Signature
-	err := s.ask(func(a agent.ExtendedAgent) error {
-		var err error
-		sig, err = a.SignWithFlags(s.PublicKey(), data, flags)
-		return err
-	})
-	return sig, err
+	return []ssh.Signer{key}, nil
 }
 
 // knownAlgorithms returns the kinds of host key on file for address, so that
@@ -197,7 +115,9 @@ type sshSession struct {
 	address string
 	socket  string
 	timeout time.Duration
-	config  *ssh.ClientConfig
+	config  ssh.ClientConfig // without Auth
+	onFile  []ssh.Signer     // at most one key
+	agent   string           // the path of the agent's socket; empty for none
 
 	mu   sync.Mutex
 	live *ssh.Client // nil while there is none
@@ -224,6 +144,28 @@ func (s *sshSession) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// signers are the agent's keys first, since they may be hardware that the operator
+// prefers, and then the one on file. The agent is reached anew for each session,
+// because agents come and go while Fairway runs; done ends that.
+func (s *sshSession) signers() (signers []ssh.Signer, done func(), err error) {
+	if s.agent == "" {
+		return s.onFile, func() {}, nil
+	}
+	done = func() {}
+	conn, err := net.DialTimeout("unix", s.agent, s.timeout)
+	if err == nil {
+		done = func() { _ = conn.Close() }
+		if err = conn.SetDeadline(time.Now().Add(s.timeout)); err == nil {
+			signers, err = agent.NewClient(conn).Signers()
+		}
+	}
+	if err != nil && len(s.onFile) == 0 {
+		done()
+		return nil, nil, fmt.Errorf("reach ssh agent: %w", err)
+	}
+	return append(signers, s.onFile...), done, nil // an agent that is gone leaves the file
+}
+
 // session returns the live session or makes one. Only one caller connects at a
 // time; the others wait for it no longer than its deadline.
 func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
@@ -232,6 +174,13 @@ func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 	if s.live != nil {
 		return s.live, nil
 	}
+	signers, done, err := s.signers()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	config := s.config
+	config.Auth = []ssh.AuthMethod{ssh.PublicKeys(signers...)}
 	d := net.Dialer{Timeout: s.timeout}
 	conn, err := d.DialContext(ctx, "tcp", s.address)
 	if err != nil {
@@ -246,7 +195,7 @@ func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	c, channels, requests, err := ssh.NewClientConn(conn, s.address, s.config)
+	c, channels, requests, err := ssh.NewClientConn(conn, s.address, &config)
 	if err != nil {
 		stop()
 		conn.Close()

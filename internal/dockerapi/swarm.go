@@ -3,7 +3,6 @@ package dockerapi
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,13 +13,11 @@ import (
 
 // Service is what Fairway wants to know about a Swarm service, and no more.
 type Service struct {
-	ID string
+	ID, Name string // both unique in the Swarm
 	// Version grows with each change of the service. An update names the one it
 	// is based on.
 	Version uint64
 	Created time.Time
-	// Name is unique in the Swarm.
-	Name string
 	// Labels are those of the service itself, not those of its containers. They
 	// may be nil.
 	Labels map[string]string
@@ -28,26 +25,20 @@ type Service struct {
 	// digest.
 	Image string
 	// Mode is "replicated", "global", "replicated-job" or "global-job".
-	Mode string
-	// Replicas is how many tasks a replicated service wants; 0 for the
-	// other modes.
-	Replicas uint64
-	// Ports are the ports of its endpoint, sorted.
-	Ports []ServicePort
+	Mode     string
+	Replicas uint64        // wanted, in mode replicated; 0 in the others
+	Ports    []ServicePort // of its endpoint, sorted
 	// VirtualIPs stand for all tasks of the service; none with the endpoint
 	// mode dnsrr.
 	VirtualIPs []VirtualIP
-	// Updating is true while an update or a roll-back is under way.
-	Updating bool
+	Updating   bool // an update or a roll-back is under way
 }
 
 // ServicePort is a port of a service or, with its number on the node filled in,
 // of a task.
 type ServicePort struct {
-	// Number is the port inside the container.
-	Number uint16
-	// Protocol is "tcp", "udp" or "sctp".
-	Protocol string
+	Number   uint16 // inside the container
+	Protocol string // "tcp", "udp" or "sctp"
 	// Published is the port on the nodes; zero when Docker has chosen none yet.
 	Published uint16
 	// Mode is "host" for a port on the node of the task alone, "ingress" for one
@@ -64,16 +55,11 @@ type VirtualIP struct {
 // Task is one run of a service's container on a node.
 type Task struct {
 	ID, ServiceID string
-	// NodeID is empty until a node is chosen.
-	NodeID string
-	// Version grows with each change of the task.
-	Version uint64
-	Created time.Time
-	// Slot counts the tasks of a replicated service from 1; zero for a global
-	// one.
-	Slot int
-	// Image is the reference the container is created from, often with a digest.
-	Image string
+	NodeID        string // empty until a node is chosen
+	Version       uint64 // grows with each change of the task
+	Created       time.Time
+	Slot          int    // counts the tasks of a replicated service from 1; zero for a global one
+	Image         string // the reference the container is created from, often with a digest
 	// Labels are the container's own labels, without those Docker adds.
 	Labels map[string]string
 	// StopSignal is the signal its service names to stop it; empty for that of the
@@ -85,22 +71,18 @@ type Task struct {
 	// or remove. Docker leaves State as it is when the node goes down.
 	State, Desired string
 	// Since is when State was reported, and Error why it is not better.
-	Since time.Time
-	Error string
-	// ContainerID is empty until there is a container.
-	ContainerID string
+	Since       time.Time
+	Error       string
+	ContainerID string // empty until there is a container
 	// Attachments are its places on networks, in Docker's order.
 	Attachments []TaskAttachment
-	// Ports are the ports published on its node in mode host, sorted.
-	Ports []ServicePort
+	Ports       []ServicePort // published on its node in mode host, sorted
 }
 
 // TaskAttachment is a task's place on a network.
 type TaskAttachment struct {
 	NetworkID, Network string
-	// Ingress is true for the network that carries ports published on every
-	// node.
-	Ingress bool
+	Ingress            bool // see Network
 	// IPs is empty for networks that Docker gives no addresses on, such as host.
 	IPs []netip.Addr
 }
@@ -109,8 +91,7 @@ type TaskAttachment struct {
 type Node struct {
 	ID      string
 	Version uint64
-	// Name is the host name.
-	Name string
+	Name    string // of the host
 	// Role is "manager" or "worker"; Availability "active", "pause" or "drain".
 	Role, Availability string
 	// State is "ready", "down", "unknown" or "disconnected".
@@ -120,58 +101,33 @@ type Node struct {
 	// Leader is true for the manager that leads, Unreachable for one that the
 	// leader cannot reach.
 	Leader, Unreachable bool
-	// Engine is the version of its engine.
-	Engine string
+	Engine              string // its version
 	// Labels are those that its operator gave it in the Swarm, EngineLabels those of
 	// its engine. They may be nil.
 	Labels, EngineLabels map[string]string
 }
 
-// SwarmNetwork is a network of a Swarm.
-type SwarmNetwork struct {
-	ID, Name string
-	// Driver is Docker's word for the kind of network, such as overlay.
+// Network is a network of an engine or of a Swarm.
+type Network struct {
+	ID   string `json:"Id"`
+	Name string
+	// Driver is Docker's word for the kind of network: bridge, host, null,
+	// overlay, macvlan, ipvlan or a plugin's name.
 	Driver string
 	// Ingress is true for the network that carries ports published on every
-	// node.
+	// node of a Swarm.
 	Ingress bool
-}
-
-// SwarmInfo is an engine's own part in a Swarm.
-type SwarmInfo struct {
-	// NodeID is empty for an engine that is in no Swarm.
-	NodeID string
-	// State is "inactive", "pending", "active", "error" or "locked".
-	State string
-	// Manager is true when the engine can be asked about the Swarm. It stays
-	// true while the managers have no leader; Error says so then.
-	Manager bool
-	Error   string
-}
-
-// SwarmInfo returns the engine's part in a Swarm. GET /info.
-func (c *Client) SwarmInfo(ctx context.Context) (SwarmInfo, error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	r, err := c.api.Info(ctx, client.InfoOptions{})
-	if err != nil {
-		return SwarmInfo{}, fmt.Errorf("docker info: %w", err)
-	}
-	s := r.Info.Swarm
-	return SwarmInfo{NodeID: s.NodeID, State: string(s.LocalNodeState), Manager: s.ControlAvailable, Error: s.Error}, nil
 }
 
 // TaskFilter restricts a list of tasks. The zero value does not.
 type TaskFilter struct {
-	// Desired are the desired states wanted.
-	Desired []string
-	// IDs are the tasks wanted. One that does not exist is no error.
-	IDs []string
+	Desired []string // the desired states wanted
+	IDs     []string // the tasks wanted; one that does not exist is no error
 }
 
 // ServiceList returns all services. See Seen for changed. GET /services.
 func (c *Client) ServiceList(ctx context.Context, seen *Seen) (list []Service, changed bool, err error) {
-	return getList(ctx, c, "services", "/services", nil, seen, wireService.service)
+	return getList(ctx, c, "services", nil, seen, wireService.service)
 }
 
 // TaskList returns the tasks that pass the filter, of all services. See Seen for
@@ -184,18 +140,24 @@ func (c *Client) TaskList(ctx context.Context, f TaskFilter, seen *Seen) (list [
 	if len(f.IDs) > 0 {
 		filters.Add("id", f.IDs...)
 	}
-	return getList(ctx, c, "tasks", "/tasks", filters, seen, wireTask.task)
+	return getList(ctx, c, "tasks", filters, seen, wireTask.task)
 }
 
 // NodeList returns all nodes. See Seen for changed. GET /nodes.
 func (c *Client) NodeList(ctx context.Context, seen *Seen) (list []Node, changed bool, err error) {
-	return getList(ctx, c, "nodes", "/nodes", nil, seen, wireNode.node)
+	return getList(ctx, c, "nodes", nil, seen, wireNode.node)
+}
+
+// NetworkList returns all networks that an engine has. GET /networks.
+func (c *Client) NetworkList(ctx context.Context) ([]Network, error) {
+	list, _, err := getList(ctx, c, "networks", nil, nil, func(n Network) Network { return n })
+	return list, err
 }
 
 // SwarmNetworkList returns the networks that span the Swarm. See Seen for
 // changed. GET /networks.
-func (c *Client) SwarmNetworkList(ctx context.Context, seen *Seen) (list []SwarmNetwork, changed bool, err error) {
-	return getList(ctx, c, "networks", "/networks", client.Filters{}.Add("scope", "swarm"), seen, wireNetwork.network)
+func (c *Client) SwarmNetworkList(ctx context.Context, seen *Seen) (list []Network, changed bool, err error) {
+	return getList(ctx, c, "networks", client.Filters{}.Add("scope", "swarm"), seen, func(n Network) Network { return n })
 }
 
 // The wire types name what is decoded; everything else in an answer is passed
@@ -354,16 +316,6 @@ func (w wireNode) node() Node {
 		}
 	}
 	return n
-}
-
-type wireNetwork struct {
-	ID           string `json:"Id"`
-	Name, Driver string
-	Ingress      bool
-}
-
-func (w wireNetwork) network() SwarmNetwork {
-	return SwarmNetwork(w)
 }
 
 // servicePorts translates ports, sorted; what cannot be a port and doubles,

@@ -79,10 +79,10 @@ func TestSwarmLists(t *testing.T) {
 	}, nodes)
 
 	networks, _, err := c.SwarmNetworkList(ctx, nil)
-	same(t, err, []SwarmNetwork{{ID: "n0", Name: "ingress", Driver: "overlay", Ingress: true}}, networks)
+	same(t, err, []Network{{ID: "n0", Name: "ingress", Driver: "overlay", Ingress: true}}, networks)
 
-	info, err := c.SwarmInfo(ctx)
-	same(t, err, SwarmInfo{NodeID: "m1", State: "active", Manager: true, Error: "no leader"}, info)
+	info, err := c.Info(ctx)
+	same(t, err, SwarmInfo{NodeID: "m1", State: "active", Manager: true, Error: "no leader"}, info.Swarm)
 
 	want := []string{
 		"GET /services",
@@ -194,14 +194,9 @@ func TestSwarmTLS(t *testing.T) {
 	defer c.Close()
 	// Client certificates are files; what is tried here is the way of the list.
 	trust := &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
-	w := &way{address: "tcp://" + s.Listener.Addr().String(), tls: trust, dial: func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
-	}}
-	w.tls.ServerName = "example.com"
-	if c.api, err = c.newAPI(w, false); err != nil {
-		t.Fatal(err)
-	}
-	if c.probe, err = c.newAPI(w, true); err != nil {
+	c.way.tls = trust
+	c.way.tls.ServerName = "example.com"
+	if err := c.build(); err != nil {
 		t.Fatal(err)
 	}
 	list, _, err := c.NodeList(t.Context(), nil)

@@ -74,14 +74,14 @@ func (s *Swarm) Close() {
 func (s *Swarm) manager(ctx context.Context) (*dockerapi.Client, error) {
 	var faults []string
 	for _, c := range s.clients {
-		info, err := c.SwarmInfo(ctx)
-		switch {
+		info, err := c.Info(ctx)
+		switch part := info.Swarm; {
 		case err != nil:
 			faults = append(faults, c.URL()+": "+err.Error())
-		case info.Error != "":
-			faults = append(faults, c.URL()+": "+info.Error)
-		case !info.Manager:
-			faults = append(faults, c.URL()+" is no manager of a Swarm (its state is "+info.State+")")
+		case part.Error != "":
+			faults = append(faults, c.URL()+": "+part.Error)
+		case !part.Manager:
+			faults = append(faults, c.URL()+" is no manager of a Swarm (its state is "+part.State+")")
 		default:
 			return c, nil
 		}

@@ -224,12 +224,8 @@ func (m *Meter) identify(ctx context.Context, e *engine) error {
 	if err != nil {
 		return err
 	}
-	part, err := e.client.SwarmInfo(ctx)
-	if err != nil {
-		return err
-	}
-	e.id, e.manager = info.ID, part.Manager
-	e.machine = machine{name: info.Name, node: part.NodeID, cpus: info.CPUs, memory: info.Memory}
+	e.id, e.manager = info.ID, info.Swarm.Manager
+	e.machine = machine{name: info.Name, node: info.Swarm.NodeID, cpus: info.CPUs, memory: info.Memory}
 	if m.source != nil {
 		e.source = m.source(e.client.URL())
 	}

@@ -17,7 +17,7 @@ type facts struct {
 	tasks    []dockerapi.Task // that are meant to run
 	leaving  []dockerapi.Task // that are not, and still do
 	nodes    []dockerapi.Node
-	networks []dockerapi.SwarmNetwork
+	networks []dockerapi.Network
 	// own are the IDs of the networks that Fairway's container is on.
 	own map[string]bool
 }

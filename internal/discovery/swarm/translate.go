@@ -23,7 +23,7 @@ type place struct {
 type view struct {
 	place
 	nodes    map[string]dockerapi.Node
-	networks map[string]dockerapi.SwarmNetwork
+	networks map[string]dockerapi.Network
 	own      map[string]bool // networks that Fairway's container is on
 	// leaderDown: the leader, elected a moment ago, has given its own node up.
 	leaderDown bool

@@ -115,7 +115,7 @@ func (w *world) build() {
 	v := &view{
 		place:    w.place,
 		nodes:    make(map[string]dockerapi.Node, len(w.facts.nodes)),
-		networks: make(map[string]dockerapi.SwarmNetwork, len(w.facts.networks)),
+		networks: make(map[string]dockerapi.Network, len(w.facts.networks)),
 		own:      w.facts.own,
 	}
 	for _, n := range w.facts.networks {

@@ -3,27 +3,21 @@ package dockerapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"github.com/moby/moby/client"
 )
 
-// plain makes calls whose answers the maintained client would decode whole. A
-// list of a Swarm has megabytes of which Fairway wants little, and most of the
-// time says what it said before.
-type plain struct {
-	http   *http.Client
-	agreed atomic.Bool   // on the API version
-	turn   chan struct{} // held by the call that is agreeing; room for one
-}
+// The calls here are made without the maintained client, which would decode answers
+// whole. A list of a Swarm has megabytes of which Fairway wants little, and most of
+// the time says what it said before.
 
 // Seen is what a caller remembers of the newest answer to one list call, so that
 // an answer that says the same, byte for byte, need not be decoded: the call
@@ -31,10 +25,8 @@ type plain struct {
 // with a nil *Seen every answer is decoded. A Seen goes with one call and its
 // filter, on whatever client, and must not be used by two calls at once.
 type Seen struct {
-	known bool
-	seed  maphash.Seed
-	sum   uint64
-	size  int
+	sum  [sha256.Size]byte
+	size int
 }
 
 // Forget makes s the zero value. Nil is allowed.
@@ -46,12 +38,10 @@ func (s *Seen) Forget() {
 
 // same reports whether body is what was seen last, and remembers it.
 func (s *Seen) same(body []byte) bool {
-	if !s.known {
-		s.known, s.seed = true, maphash.MakeSeed()
-	}
-	sum, size := s.sum, s.size
-	s.sum, s.size = maphash.Bytes(s.seed, body), len(body)
-	return size > 0 && size == s.size && sum == s.sum
+	now := Seen{sum: sha256.Sum256(body), size: len(body)}
+	was := *s
+	*s = now
+	return now == was
 }
 
 // The largest answers taken: a list that is larger than any Swarm's, and the text
@@ -62,42 +52,25 @@ const (
 )
 
 // getList makes the call GET path and translates each element of the answer.
-func getList[Wire, Fact any](ctx context.Context, c *Client, what, path string, filters client.Filters, seen *Seen, translate func(Wire) Fact) (list []Fact, changed bool, err error) {
-	ctx, cancel := c.call(ctx, 1)
-	defer cancel()
-	body, err := c.get(ctx, path, filters, seen)
-	if err != nil {
-		seen.Forget()
-		return nil, false, fmt.Errorf("docker list %s: %w", what, err)
-	}
-	if seen != nil && seen.same(body) {
-		return nil, false, nil
-	}
-	var wire []Wire
-	if err := json.Unmarshal(body, &wire); err != nil {
-		seen.Forget()
-		return nil, false, fmt.Errorf("docker list %s: %w", what, err)
-	}
-	list = make([]Fact, 0, len(wire))
-	for _, w := range wire {
-		list = append(list, translate(w))
-	}
-	return list, true, nil
-}
-
-// get returns the body of a successful answer.
-func (c *Client) get(ctx context.Context, path string, filters client.Filters, seen *Seen) ([]byte, error) {
+func getList[Wire, Fact any](ctx context.Context, c *Client, what string, filters client.Filters, seen *Seen, translate func(Wire) Fact) (list []Fact, changed bool, err error) {
+	ctx, end := c.begin(ctx, "list "+what, c.timeout, &err)
+	defer end()
+	defer func() {
+		if err != nil {
+			seen.Forget()
+		}
+	}()
 	query := url.Values{}
 	if len(filters) > 0 {
 		text, err := json.Marshal(filters)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		query.Set("filters", string(text))
 	}
-	answer, err := c.open(ctx, path, query)
+	answer, err := c.get(ctx, "/"+what, query)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer answer.Close()
 	// The last answer's size, and a little, spares growing step by step.
@@ -106,11 +79,22 @@ func (c *Client) get(ctx context.Context, path string, filters client.Filters, s
 		body.Grow(seen.size + seen.size/16 + bytes.MinRead)
 	}
 	if n, err := body.ReadFrom(io.LimitReader(answer, maxList+1)); err != nil {
-		return nil, err
+		return nil, false, err
 	} else if n > maxList {
-		return nil, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
+		return nil, false, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
 	}
-	return body.Bytes(), nil
+	if seen != nil && seen.same(body.Bytes()) {
+		return nil, false, nil
+	}
+	var wire []Wire
+	if err := json.Unmarshal(body.Bytes(), &wire); err != nil {
+		return nil, false, err
+	}
+	list = make([]Fact, 0, len(wire))
+	for _, w := range wire {
+		list = append(list, translate(w))
+	}
+	return list, true, nil
 }
 
 // eachOf calls the function with each element of an answer that is a list, as it
@@ -137,45 +121,36 @@ func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 // so behind a lock without a deadline: here calls take turns, so that none waits for
 // another one longer than its own deadline. Nothing else agrees with the probe.
 func (c *Client) agree(ctx context.Context) error {
-	if c.plain.agreed.Load() {
+	if c.agreed.Load() {
 		return nil
 	}
 	select {
-	case c.plain.turn <- struct{}{}:
-		defer func() { <-c.plain.turn }()
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if c.plain.agreed.Load() {
+	if c.agreed.Load() {
 		return nil
 	}
 	if _, err := c.probe.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
 		return withoutURL(err)
 	}
-	c.plain.agreed.Store(true)
+	c.agreed.Store(true)
 	return nil
 }
 
-// open makes the call GET path and returns the body of a successful answer, which
+// get makes the call GET path and returns the body of a successful answer, which
 // the caller closes.
-func (c *Client) open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	if err := c.agree(ctx); err != nil {
 		return nil, err
 	}
-	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.probe.ClientVersion() + path}
-	if address, ok := strings.CutPrefix(c.api.DaemonHost(), "tcp://"); ok {
-		u.Host = address
-	}
-	if t, ok := c.plain.http.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
-		u.Scheme = "https"
-	}
-	u.RawQuery = query.Encode()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := c.request(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("User-Agent", "fairway")
-	response, err := c.plain.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
@@ -184,6 +159,23 @@ func (c *Client) open(ctx context.Context, path string, query url.Values) (io.Re
 		return nil, refusal(response)
 	}
 	return response.Body, nil
+}
+
+// request makes a request of the API version that was agreed on.
+func (c *Client) request(ctx context.Context, method, target string, body io.Reader) (*http.Request, error) {
+	scheme, host := "http", client.DummyHost
+	if c.way.tls != nil {
+		scheme = "https"
+	}
+	if address, ok := strings.CutPrefix(c.way.address, "tcp://"); ok {
+		host = address
+	}
+	r, err := http.NewRequestWithContext(ctx, method, scheme+"://"+host+"/v"+c.probe.ClientVersion()+target, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("User-Agent", userAgent)
+	return r, nil
 }
 
 // withoutURL drops the URL from an error: its filters explain nothing.
