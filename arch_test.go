@@ -109,9 +109,9 @@ var allowed = map[string]struct {
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
 	"internal/engine/haproxy": {2, []string{
-		"internal/clock",
+		"internal/clock", "internal/engine/certs",
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/files", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
@@ -121,7 +121,7 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/pcre":    {1, nil},
 	"internal/engine/haproxy/socket":  {1, nil},
 	"internal/engine/haproxy/binary":  {1, nil},
-	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
+	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
 	"internal/history": {2, []string{"internal/atomicfile", "internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
@@ -217,7 +217,7 @@ var largePackages = map[string]struct {
 	"internal/app":                   {2605, "views become part of admin"},
 	"internal/engine/embedded":       {4987, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
-	"internal/engine/haproxy":        {3810, "stores of certificates and of authorities may go where every engine finds them"},
+	"internal/engine/haproxy":        {3400, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3737, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3292, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/notify":                {2687, "channels may part from the outbox"},

@@ -49,9 +49,8 @@ func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.quarantine(e.target.Config, next.Config, e.table)
 	e.arrangeCuts(e.target.Config, next.Config, t)
 	e.target, e.table, e.missing = next, t, missing
-	e.live.Store(&live{table: t, config: next.Config, addrs: e.addresses(t)})
-	e.pairs.keep(next.Config.CertLists)
-	e.watched.keep(t)
+	e.live.Store(&live{config: next.Config, addrs: e.addresses(t)})
+	e.certs.Keep(t.Listeners)
 	e.users.Keep(users.Named(t))
 	e.disk.sweep(next.Pairs)
 	e.gates.watch(t)
@@ -69,7 +68,7 @@ func (e *Engine) findRunning(ctx context.Context) {
 		e.target.Config, e.target.Files = k.Config, k.Files
 		maps.Copy(e.ports, k.Ports)
 	}
-	if e.proc != nil && ended(e.proc) {
+	if e.proc != nil && e.proc.Ended() {
 		e.lost()
 	}
 	if e.proc == nil {
@@ -115,16 +114,17 @@ func (e *Engine) look(ctx context.Context) {
 }
 
 func (e *Engine) processOptions() process.Options {
-	o := process.Options{
-		Binary:       e.program,
-		Files:        []string{e.disk.configFile()},
-		Dir:          e.opts.Dir,
-		MasterSocket: e.masterSocket(),
-		LogFile:      filepath.Join(e.opts.Dir, fileOutput),
-		Shown:        e.shown,
+	return process.Options{
+		Binary: e.program, CheckOptions: e.checkOptions(e.target.Config),
+		MasterSocket: e.masterSocket(), LogFile: filepath.Join(e.opts.Dir, fileOutput),
 	}
-	if e.target.Config != nil {
-		o.Known = e.target.Config.Quotable()
+}
+
+// checkOptions are those of a configuration; nil for one that is not known.
+func (e *Engine) checkOptions(c *render.Config) binary.CheckOptions {
+	o := binary.CheckOptions{Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Shown: e.shown}
+	if c != nil {
+		o.Known = c.Quotable()
 	}
 	return o
 }
@@ -172,7 +172,7 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 		if err == nil {
 			return nil
 		}
-		if e.proc != nil && !ended(e.proc) {
+		if e.proc != nil && !e.proc.Ended() {
 			e.log.Warn("HAProxy did not take a change while it ran, it reloads", "error", err)
 		}
 		p = plan.Plan{Reload: plan.ReloadRuntime, Text: err.Error()}
@@ -227,9 +227,7 @@ func (e *Engine) run(ctx context.Context, p plan.Plan) error {
 // reload has HAProxy read the files on disk, or starts it.
 func (e *Engine) reload(ctx context.Context, next target, p plan.Plan) error {
 	begun := time.Now()
-	report, err := e.program.Check(ctx, binary.CheckOptions{
-		Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Known: next.Config.Quotable(), Shown: e.shown,
-	})
+	report, err := e.program.Check(ctx, e.checkOptions(next.Config))
 	if err == nil {
 		err = report.Err()
 	}
@@ -256,45 +254,17 @@ func (e *Engine) reload(ctx context.Context, next target, p plan.Plan) error {
 // reloadOrStart returns when a worker with the marker of the configuration serves.
 func (e *Engine) reloadOrStart(ctx context.Context, next *render.Config) error {
 	if e.proc != nil {
-		err := e.reloadRunning(ctx, next.Marker)
-		if !ended(e.proc) {
+		err := e.answers(ctx, e.proc)
+		if err == nil {
+			_, err = e.proc.Reload(ctx, next.Marker)
+		}
+		if !e.proc.Ended() {
 			return err
 		}
 		e.lost()
 		e.free(ctx, next)
 	}
 	return e.start(ctx)
-}
-
-// reloadRunning reloads a HAProxy that runs. What it returns when that ends
-// meanwhile means nothing.
-func (e *Engine) reloadRunning(ctx context.Context, marker string) error {
-	proc := e.proc
-	// Whoever asks one that has ended waits for nothing.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-proc.Gone():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	if err := e.answers(ctx, proc); err != nil {
-		return err
-	}
-	_, err := proc.Reload(ctx, process.ReloadOptions{Marker: marker})
-	return err
-}
-
-// ended says whether a HAProxy has.
-func ended(proc *process.Process) bool {
-	select {
-	case <-proc.Gone():
-		return true
-	default:
-		return false
-	}
 }
 
 // answerWithin is how long a master may be silent before a reload: while it
@@ -310,7 +280,7 @@ func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 		if err == nil {
 			return nil
 		}
-		if clock.Sleep(ctx, lookAgain) != nil {
+		if proc.Ended() || clock.Sleep(ctx, lookAgain) != nil {
 			return fmt.Errorf("haproxy: its master (process %d) does not answer at %s: stop that process, and it is started anew: %w",
 				proc.Pid(), e.masterSocket(), err)
 		}

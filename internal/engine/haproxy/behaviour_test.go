@@ -130,7 +130,7 @@ func startEngine(t *testing.T) enginetest.Engine {
 		if t.Failed() {
 			t.Logf("the engine said:\n%s", &said)
 			if os.Getenv("FAIRWAY_SHOW_CONFIG") != "" {
-				t.Logf("the configuration:\n%s", e.Config())
+				t.Logf("the configuration:\n%s", e.ConfigText())
 			}
 		}
 	})

@@ -9,9 +9,6 @@ import (
 
 // counters are the engine's own metrics: what it has done to HAProxy.
 type counters struct {
-	registerer prometheus.Registerer
-	collectors []prometheus.Collector
-
 	reloads        *prometheus.CounterVec
 	reloadFailures prometheus.Counter
 	commands       prometheus.Counter
@@ -20,15 +17,15 @@ type counters struct {
 	leaving        prometheus.Gauge
 }
 
-func newCounters(r prometheus.Registerer, e *Engine) (*counters, error) {
+// newCounters returns the counters of e, and all that there is to register.
+func newCounters(e *Engine) (counters, []prometheus.Collector) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "fairway_haproxy_" + name, Help: help})
 	}
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "fairway_haproxy_" + name, Help: help}, value)
+	gauge := func(name, help string) prometheus.GaugeOpts {
+		return prometheus.GaugeOpts{Name: "fairway_haproxy_" + name, Help: help}
 	}
-	c := &counters{
-		registerer: r,
+	c := counters{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairway_haproxy_reloads_total",
 			Help: "Reloads and starts of HAProxy that came about, by reason.",
@@ -37,29 +34,12 @@ func newCounters(r prometheus.Registerer, e *Engine) (*counters, error) {
 		commands:       counter("runtime_commands_total", "Commands that changed HAProxy while it ran."),
 		failures:       counter("runtime_failures_total", "Commands that HAProxy refused or did not answer."),
 		unverified:     counter("verification_failures_total", "Times that HAProxy did not have what it had to."),
+		leaving:        prometheus.NewGauge(gauge("leaving_servers", "Servers that wait to be deleted until nothing runs on them.")),
 	}
-	c.leaving = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "fairway_haproxy_leaving_servers", Help: "Servers that wait to be deleted until nothing runs on them.",
-	})
-	c.collectors = []prometheus.Collector{
-		c.reloads, c.reloadFailures, c.commands, c.failures, c.unverified,
-		gauge("spare_backends", "Sections that are ready for new services without a reload.", e.spares),
-		gauge("old_workers", "Workers that were replaced by a reload and finish what they have.", e.oldWorkers),
-		c.leaving,
-	}
-	for i, one := range c.collectors {
-		if err := r.Register(one); err != nil {
-			c.collectors = c.collectors[:i]
-			c.unregister()
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
-func (c *counters) unregister() {
-	for _, one := range c.collectors {
-		c.registerer.Unregister(one)
+	return c, []prometheus.Collector{
+		c.reloads, c.reloadFailures, c.commands, c.failures, c.unverified, c.leaving,
+		prometheus.NewGaugeFunc(gauge("spare_backends", "Sections that are ready for new services without a reload."), e.spares),
+		prometheus.NewGaugeFunc(gauge("old_workers", "Workers that were replaced by a reload and finish what they have."), e.oldWorkers),
 	}
 }
 
@@ -86,9 +66,9 @@ func (e *Engine) oldWorkers() float64 {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	old, err := proc.OldWorkers(ctx)
+	all, err := proc.Master().Processes(ctx)
 	if err != nil {
 		return 0
 	}
-	return float64(len(old))
+	return float64(len(all.Old))
 }

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/render"
@@ -31,7 +30,8 @@ type disk struct {
 	// write makes a file with its content. It is the system's own but in tests of
 	// disks that are full.
 	write func(path string, data []byte, mode fs.FileMode) error
-	// unflushed are files that the system may not have brought to the disk yet.
+	// unflushed are files and directories that the system may not have brought to the
+	// disk yet.
 	unflushed map[string]bool
 	// sums are of the files as they were written; none at the start, when all are.
 	sums map[string]uint64
@@ -131,11 +131,10 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 		files[m.Path] = mapFile(m)
 	}
 	for _, l := range t.Config.CertLists {
-		var b bytes.Buffer
+		files[l.Path] = nil // a list without certificates is a file, too
 		for _, c := range l.Certificates {
-			b.WriteString(c.Path + "\n")
+			files[l.Path] = fmt.Appendln(files[l.Path], c.Path)
 		}
-		files[l.Path] = b.Bytes()
 	}
 	for path, p := range t.Pairs {
 		files[path] = p.PEM
@@ -150,37 +149,25 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 	if files[filepath.Join(d.dir, fileSections)], err = d.sections(t.Config.Sections); err != nil {
 		return nil, fmt.Errorf("haproxy: %w", err)
 	}
-	for path := range files {
-		if !strings.HasPrefix(path, d.dir+string(filepath.Separator)) {
-			return nil, fmt.Errorf("haproxy: %s is not below %s", path, d.dir)
-		}
-	}
 	return files, nil
 }
 
 // sections is the content of fileSections. Only sections that have changed are encoded.
 func (d *disk) sections(sections []render.Section) ([]byte, error) {
-	encoded := make([]encodedSection, len(sections))
-	size := 2 // the brackets
+	encoded, lines := make([]encodedSection, len(sections)), make([][]byte, len(sections))
+	copy(encoded, d.encoded)
 	for i := range sections {
-		s := &sections[i]
-		if i < len(d.encoded) && sameSection(&d.encoded[i].section, s) {
-			encoded[i] = d.encoded[i]
-		} else {
-			data, err := json.Marshal(s)
+		if e := &encoded[i]; e.data == nil || !sameSection(&e.section, &sections[i]) {
+			data, err := json.Marshal(&sections[i])
 			if err != nil {
 				return nil, err
 			}
-			encoded[i] = encodedSection{*s, data}
+			*e = encodedSection{sections[i], data}
 		}
-		size += len(encoded[i].data) + 2
+		lines[i] = encoded[i].data
 	}
 	d.encoded = encoded
-	out := make([]byte, 0, size)
-	for i := range encoded {
-		out = append(append(out, ",\n"...), encoded[i].data...)
-	}
-	return slices.Concat([]byte("["), bytes.TrimPrefix(out, []byte(",")), []byte("]")), nil
+	return slices.Concat([]byte("["), bytes.Join(lines, []byte(",\n")), []byte("]")), nil
 }
 
 func sameSection(a, b *render.Section) bool {
@@ -205,15 +192,14 @@ type staged struct {
 	disk  *disk
 	paths []string // of what differs; the configuration is the last
 	sums  map[string]uint64
-	moved []string          // those that are in their places
-	were  map[string]uint64 // sums of what was there before
+	moved []string // those that are in their places
 }
 
 // stage writes what is not on disk yet beside its place. After an error nothing
 // has changed.
 func (d *disk) stage(files map[string][]byte) (*staged, error) {
-	s := &staged{disk: d, sums: map[string]uint64{}, were: map[string]uint64{}}
-	for _, path := range sortedKeys(files) {
+	s := &staged{disk: d, sums: map[string]uint64{}}
+	for _, path := range slices.Sorted(maps.Keys(files)) {
 		sum := maphash.Bytes(d.seed, files[path])
 		if was, ok := d.sums[path]; ok && was == sum {
 			continue
@@ -244,12 +230,9 @@ func (s *staged) commit() error {
 		if err := os.Rename(path+suffixNew, path); err != nil {
 			return fmt.Errorf("haproxy: the configuration cannot be written: %w", err)
 		}
-		if sum, ok := s.disk.sums[path]; ok {
-			s.were[path] = sum
-		}
 		s.disk.sums[path] = s.sums[path]
 		s.moved = append(s.moved, path)
-		s.disk.unflushed[path] = true
+		s.disk.unflushed[path], s.disk.unflushed[filepath.Dir(path)] = true, true
 	}
 	return nil
 }
@@ -265,8 +248,6 @@ func (s *staged) revert() error {
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("haproxy: the configuration before cannot be put back: %w", err))
-		} else if sum, ok := s.were[path]; ok {
-			s.disk.sums[path] = sum
 		}
 	}
 	s.moved = nil
@@ -333,24 +314,12 @@ func writeFile(path string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// takeUnflushed are the files to flush, and their directories.
-func (d *disk) takeUnflushed() []string {
-	paths := sortedKeys(d.unflushed)
-	for _, path := range paths {
-		if dir := filepath.Dir(path); !slices.Contains(paths, dir) {
-			paths = append(paths, dir)
-		}
-	}
-	d.unflushed = map[string]bool{}
-	return paths
-}
-
 // flush brings files to the disk. A change does not wait for it: a machine that
 // loses its power loses HAProxy as well, and the files are written anew before it
 // is started. It is for one that Fairway does not start.
-func flush(paths []string) error {
+func flush(paths map[string]bool) error {
 	var failed []error
-	for _, path := range paths {
+	for path := range paths {
 		f, err := os.Open(path) //nolint:gosec // one of ours
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has gone meanwhile
@@ -358,9 +327,7 @@ func flush(paths []string) error {
 		if err == nil {
 			err = errors.Join(f.Sync(), f.Close())
 		}
-		if err != nil {
-			failed = append(failed, err)
-		}
+		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
 }

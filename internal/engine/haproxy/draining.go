@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"fairway/internal/engine/haproxy/render"
@@ -113,12 +114,6 @@ const quarantineFor = 2 * time.Second
 
 // quarantine notes the sections that a table has given back.
 func (e *Engine) quarantine(old, next *render.Config, t *route.Table) {
-	now := time.Now()
-	for name, until := range e.quarantined {
-		if until.Before(now) {
-			delete(e.quarantined, name)
-		}
-	}
 	if old == nil || t == nil {
 		return
 	}
@@ -137,17 +132,17 @@ func (e *Engine) quarantine(old, next *render.Config, t *route.Table) {
 				held = max(held, quarantineFor+r.Hold)
 			}
 		}
-		e.quarantined[s.Name] = now.Add(held)
+		e.quarantined[s.Name] = time.Now().Add(held)
 	}
 }
 
 // resting are the names of sections that must not be handed out yet.
 func (e *Engine) resting() map[string]bool {
+	now := time.Now()
+	maps.DeleteFunc(e.quarantined, func(_ string, until time.Time) bool { return !now.Before(until) })
 	names := map[string]bool{}
-	for name, until := range e.quarantined {
-		if time.Now().Before(until) {
-			names[name] = true
-		}
+	for name := range e.quarantined {
+		names[name] = true
 	}
 	for l := range e.draining {
 		names[l.section] = true
@@ -159,48 +154,47 @@ func (e *Engine) resting() map[string]bool {
 // endpoints which drain, or have been taken out, in the table that is live now. An
 // HTTP request ends by itself; such a connection may last for ever.
 func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
-	cuts := map[drainingServer]time.Time{}
+	stays, cuts := tunnels(next, t), map[drainingServer]time.Time{}
 	arrange := func(l drainingServer) {
-		if until, ok := e.cuts[l]; ok {
-			cuts[l] = until
+		if stays[l] {
 			return
 		}
-		cuts[l] = time.Now().Add(e.opts.DrainLimit)
-		e.wakeUp()
+		until, known := e.cuts[l]
+		if !known {
+			until = time.Now().Add(e.opts.DrainLimit)
+			e.wakeUp()
+		}
+		cuts[l] = until
 	}
-	ready := map[drainingServer]bool{}
-	for i := range next.Sections {
-		s := &next.Sections[i]
+	for l := range stays {
+		arrange(l)
+	}
+	for l := range tunnels(old, e.table) {
+		arrange(l)
+	}
+	for l := range e.cuts {
+		arrange(l)
+	}
+	e.cuts = cuts
+}
+
+// tunnels are the servers that connections are passed through to, and whether those
+// may go on.
+func tunnels(c *render.Config, t *route.Table) map[drainingServer]bool {
+	servers := map[drainingServer]bool{}
+	if c == nil || t == nil {
+		return servers
+	}
+	for i := range c.Sections {
+		s := &c.Sections[i]
 		if b := t.Backend(s.Backend); b == nil || b.Scheme != route.SchemeTCP {
 			continue
 		}
 		for _, sv := range s.Servers {
-			l := drainingServer{s.Name, sv.Name}
-			if sv.State == route.EndpointDraining {
-				arrange(l)
-			}
-			ready[l] = sv.State != route.EndpointDraining
+			servers[drainingServer{s.Name, sv.Name}] = sv.State != route.EndpointDraining
 		}
 	}
-	if old != nil && e.table != nil {
-		for i := range old.Sections {
-			s := &old.Sections[i]
-			if b := e.table.Backend(s.Backend); b == nil || b.Scheme != route.SchemeTCP {
-				continue
-			}
-			for _, sv := range s.Servers {
-				if l := (drainingServer{s.Name, sv.Name}); !ready[l] {
-					arrange(l)
-				}
-			}
-		}
-	}
-	for l, until := range e.cuts {
-		if !ready[l] && time.Now().Before(until) {
-			cuts[l] = until
-		}
-	}
-	e.cuts = cuts
+	return servers
 }
 
 // cut cuts off what is due. A worker that was replaced refuses to: there

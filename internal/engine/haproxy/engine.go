@@ -12,6 +12,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/process"
@@ -80,24 +82,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Registerer == nil {
-		o.Registerer = prometheus.NewRegistry()
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Registerer = cmp.Or[prometheus.Registerer](o.Registerer, prometheus.NewRegistry())
 	if o.OnChange == nil {
 		o.OnChange = func() {}
 	}
-	if o.DrainLimit == 0 {
-		o.DrainLimit = 30 * time.Second
-	}
-	if o.ReloadInterval == 0 {
-		o.ReloadInterval = 500 * time.Millisecond
-	}
-	if o.VerifyInterval == 0 {
-		o.VerifyInterval = time.Minute
-	}
+	o.DrainLimit = cmp.Or(o.DrainLimit, 30*time.Second)
+	o.ReloadInterval = cmp.Or(o.ReloadInterval, 500*time.Millisecond)
+	o.VerifyInterval = cmp.Or(o.VerifyInterval, time.Minute)
 	return o
 }
 
@@ -123,21 +115,21 @@ type Engine struct {
 	judge    *judge
 	client   *socket.Client
 	users    *users.Store
-	reread   atomic.Bool // a user file is another one than at the last apply
-	ipv6     bool        // the machine has it
-	counters *counters
+	certs    *certs.Store
+	ipv6     bool // the machine has it
+	counters counters
 	readings *readings
 
 	live    atomic.Pointer[live]
 	running atomic.Pointer[process.Process] // proc, for those who do not wait for the mutex
 	written atomic.Pointer[render.Config]   // the newest that was put into the files
 	started atomic.Bool                     // the HAProxy that runs was started from here, not taken over
+	stale   atomic.Bool                     // the table must be applied again: something beside it has changed
 
 	mu                sync.Mutex // serialises Apply, Stop and what tends HAProxy
 	stopped, finished bool
 	disk              *disk
-	pairs             *pairs
-	watched           *watched
+	joined            map[*certs.Pair]*plan.Pair
 	gates             *gates
 	resolver          *resolver
 	ports             map[string]netip.AddrPort // chosen for port 0, by listener
@@ -156,7 +148,6 @@ type Engine struct {
 	cuts        map[drainingServer]time.Time // when what is passed through to a server is cut off
 	lastReload  time.Time
 	// What supervise has to do.
-	stale    bool // the table must be applied again
 	looked   time.Time
 	flushed  time.Time
 	verified time.Time
@@ -171,7 +162,6 @@ type Engine struct {
 
 // live is what the others may know of what is served.
 type live struct {
-	table  *route.Table
 	config *render.Config
 	addrs  map[string]net.Addr // by listener
 }
@@ -200,17 +190,16 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts: o, log: o.Logger, program: program, judge: newJudge(program),
-		pairs:   &pairs{log: o.Logger, known: map[route.Certificate]*heldPair{}},
-		watched: newWatched(o.Logger),
-		ports:   map[string]netip.AddrPort{}, missing: map[string]string{},
+		certs: certs.New(o.Logger),
+		ports: map[string]netip.AddrPort{}, missing: map[string]string{},
 		draining: map[drainingServer]*deletion{}, quarantined: map[string]time.Time{}, cuts: map[drainingServer]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		e.ipv6 = l.Close() == nil
 	}
-	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.usersChanged, Reported: o.OnChange, Logger: o.Logger})
+	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.again, Reported: o.OnChange, Logger: o.Logger})
 	e.judge.wait, e.judge.burst, e.judge.changed = waitForVerdict, true, o.OnChange
-	e.gates = newGates(o.Logger, e.wakeUp)
+	e.gates = newGates(o.Logger, e.again)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
@@ -218,23 +207,8 @@ func New(o Options) (*Engine, error) {
 	if e.opts.Render.LogKey, err = e.disk.key(fileKey); err != nil {
 		return nil, err
 	}
-	if err := e.register(); err != nil {
-		return nil, err
-	}
-	e.resolver = newResolver(o.Logger, e.wakeUp, systemLookup)
-	ctx, cancel := context.WithCancel(context.Background())
-	e.stopSupervision = cancel
-	e.life, e.abandon = context.WithCancel(context.Background())
-	e.supervising.Go(func() { e.supervise(ctx) })
-	return e, nil
-}
-
-// register sets up metrics and readings.
-func (e *Engine) register() error {
-	var err error
-	if e.counters, err = newCounters(e.opts.Registerer, e); err != nil {
-		return fmt.Errorf("haproxy: %w", err)
-	}
+	var metrics []prometheus.Collector
+	e.counters, metrics = newCounters(e)
 	e.readings, err = newReadings(readingOptions{
 		Socket: e.linesSocket(), Key: e.opts.Render.LogKey,
 		Ask: func(ctx context.Context) (socket.Stats, error) {
@@ -245,12 +219,17 @@ func (e *Engine) register() error {
 			defer s.Close()
 			return s.Stats(ctx)
 		},
-		OnDrained: e.opts.OnDrained, AccessLog: e.opts.AccessLog, Logger: e.log, Registerer: e.opts.Registerer,
+		OnDrained: o.OnDrained, AccessLog: o.AccessLog, Logger: o.Logger, Registerer: o.Registerer, Metrics: metrics,
 	})
 	if err != nil {
-		e.counters.unregister()
+		return nil, err
 	}
-	return err
+	e.resolver = newResolver(o.Logger, e.again, systemLookup)
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stopSupervision = cancel
+	e.life, e.abandon = context.WithCancel(context.Background())
+	e.supervising.Go(func() { e.supervise(ctx) })
+	return e, nil
 }
 
 // elsewhere reports whether Fairway does not start and stop HAProxy itself.
@@ -275,9 +254,6 @@ func (e *Engine) masterSocket() string {
 // Name is "haproxy".
 func (e *Engine) Name() string { return "haproxy" }
 
-// Version is that of the HAProxy program.
-func (e *Engine) Version() string { return e.program.Version.Text }
-
 // Addr returns the address that a listener of the table is bound to, with the
 // real port where the table says 0; nil when there is no such listener.
 func (e *Engine) Addr(listener string) net.Addr {
@@ -287,17 +263,9 @@ func (e *Engine) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Config is the text of the configuration that is live; nil before the first.
-func (e *Engine) Config() []byte {
-	if l := e.live.Load(); l != nil {
-		return l.config.Text
-	}
-	return nil
-}
-
 // Stats are HAProxy's own readings, by its own names. A deadline of five seconds
 // holds where ctx has none.
-func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.ask(ctx) }
+func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.Ask(ctx) }
 
 // Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
@@ -317,17 +285,6 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 		return nil
 	}
 	return e.apply(ctx, t)
-}
-
-// Reload has HAProxy read its files anew although nothing asks for it, and returns
-// when the new worker serves.
-func (e *Engine) Reload(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped || e.table == nil || e.proc == nil {
-		return errors.New("haproxy: nothing is served that could be reloaded")
-	}
-	return e.bring(ctx, e.target, plan.Plan{Reload: plan.ReloadAsked, Text: "an operator asked for it"})
 }
 
 // Stop drains HAProxy and ends it, unless Fairway does not run it: nothing new is
@@ -390,12 +347,10 @@ func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 		return proc, nil
 	case <-ctx.Done():
 	}
-	late := time.NewTimer(endGrace)
-	defer late.Stop()
 	select {
 	case proc := <-ended:
 		return proc, nil
-	case <-late.C:
+	case <-time.After(endGrace):
 		go func() { // nothing is left open when the change has noticed
 			<-ended
 			_ = e.finish()
@@ -419,7 +374,6 @@ func (e *Engine) finish() error {
 		return nil
 	}
 	e.finished = true
-	e.counters.unregister()
 	return e.readings.close()
 }
 
@@ -429,9 +383,9 @@ func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []strin
 	return e.users.Report(a)
 }
 
-// usersChanged has supervise apply the table again.
-func (e *Engine) usersChanged() {
-	e.reread.Store(true)
+// again has supervise apply the table again.
+func (e *Engine) again() {
+	e.stale.Store(true)
 	e.wakeUp()
 }
 

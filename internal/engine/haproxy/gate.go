@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 
 	"fairway/internal/clock"
@@ -30,7 +31,6 @@ type gates struct {
 
 	mu     sync.Mutex
 	open   map[gate]bool
-	fresh  bool // one has opened since take
 	probes map[gate]probing
 }
 
@@ -66,15 +66,6 @@ func (g *gates) close() {
 	g.wg.Wait()
 }
 
-// take says whether a gate has opened since it was asked last.
-func (g *gates) take() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	fresh := g.fresh
-	g.fresh = false
-	return fresh
-}
-
 // gatesOf are the gates of a backend: of its ready endpoints, when it has a check.
 func gatesOf(b *route.Backend) []gate {
 	if b.Health == nil {
@@ -98,11 +89,8 @@ func (g *gates) learn(before, t *route.Table) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, b := range t.Backends {
-		if b.Health == nil {
-			continue
-		}
 		old := before.Backend(b.ID)
-		if old == nil || old.Health != nil {
+		if b.Health == nil || old == nil || old.Health != nil {
 			continue
 		}
 		for _, e := range old.Endpoints {
@@ -169,11 +157,7 @@ func (g *gates) watch(t *route.Table) {
 			delete(g.probes, x)
 		}
 	}
-	for x := range g.open {
-		if !wanted[x] {
-			delete(g.open, x)
-		}
-	}
+	maps.DeleteFunc(g.open, func(x gate, _ bool) bool { return !wanted[x] })
 }
 
 // probe tries an endpoint until it passes.
@@ -207,7 +191,7 @@ func (g *gates) probe(ctx context.Context, x gate, b *route.Backend) {
 		return
 	}
 	log.Info("endpoint passes its check")
-	g.open[x], g.fresh = true, true
+	g.open[x] = true
 	g.probes[x].cancel() // it is over
 	delete(g.probes, x)
 	g.passed()

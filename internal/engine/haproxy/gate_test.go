@@ -46,7 +46,4 @@ func TestClosedGateAsksTheCheckOfToday(t *testing.T) {
 			return false
 		}
 	})
-	if !g.take() {
-		t.Error("no gate is open")
-	}
 }

@@ -2,6 +2,8 @@ package haproxy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,13 +52,13 @@ func TestEveryKindOfServer(t *testing.T) {
 			s.routes[name+".example"].Matches[0].Conditions = []route.Condition{{Kind: route.ConditionListener, Values: []string{"tcp"}}}
 		}
 	}
-	for _, name := range sortedKeys(kinds) {
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		give(name, alive)
 	}
 	s.apply()
 	s.exact()
 	before := s.reloads()
-	for i, name := range sortedKeys(kinds) {
+	for i, name := range slices.Sorted(maps.Keys(kinds)) {
 		give(name, alive, fmt.Sprintf("127.3.0.%d:80", i+1))
 		if err := s.engine.Apply(t.Context(), s.table()); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -67,7 +69,7 @@ func TestEveryKindOfServer(t *testing.T) {
 		}
 	}
 	s.exact()
-	for _, name := range sortedKeys(kinds) {
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		b := *s.backends[name+".example"]
 		b.Endpoints = []route.Endpoint{b.Endpoints[0]}
 		b.Endpoints[0].Weight = 77

@@ -2,10 +2,9 @@ package haproxy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -55,9 +54,7 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 		if len(taken) == 0 {
 			return next, p, missing, nil
 		}
-		for name, why := range taken {
-			missing[name] = why
-		}
+		maps.Copy(missing, taken)
 	}
 }
 
@@ -81,11 +78,8 @@ func (e *Engine) free(ctx context.Context, c *render.Config) {
 
 // render renders a table with the surroundings as they are.
 func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[render.EndpointID]bool, addresses map[string]netip.Addr) (target, error) {
-	o := e.opts.Render
+	o := e.surroundings()
 	o.Waiting, o.Addresses = waiting, addresses
-	o.Dir, o.AdminSocket = e.opts.Dir, e.adminSocket()
-	o.IPv6 = e.ipv6
-	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
 	o.Leave = make(map[string]bool, len(missing))
 	for name := range missing {
 		o.Leave[name] = true
@@ -103,18 +97,25 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 		return nil, false
 	}
 	next := target{Target: plan.Target{Files: map[string]string{}}}
-	if o.Authorities, next.contents, err = e.watched.authorities(t, e.opts.Dir); err != nil {
+	if o.Authorities, next.contents, err = e.authorities(t); err != nil {
 		return target{}, err
 	}
 	for path, data := range next.contents {
-		sum := sha256.Sum256(data)
-		next.Files[path] = hex.EncodeToString(sum[:8])
+		next.Files[path] = digest(data)
 	}
 	if next.Config, err = render.Render(t, e.target.Config, o); err != nil {
 		return target{}, err
 	}
-	next.Pairs, err = e.pairs.load(next.Config.CertLists)
+	next.Pairs, err = e.pairsOf(next.Config.CertLists)
 	return next, err
+}
+
+// surroundings are those of every configuration.
+func (e *Engine) surroundings() render.Options {
+	o := e.opts.Render
+	o.Dir, o.AdminSocket, o.IPv6 = e.opts.Dir, e.adminSocket(), e.ipv6
+	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
+	return o
 }
 
 // binds are the ports for listeners whose port is 0: one is chosen once, and kept
@@ -202,7 +203,7 @@ func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (m
 
 // logMissing logs which listeners are left out, each once.
 func (e *Engine) logMissing(missing map[string]string) {
-	for _, name := range sortedKeys(missing) {
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		if _, known := e.missing[name]; !known {
 			e.log.Warn("a listener that labels ask for cannot be bound, the rest is served", "listener", name, "error", missing[name])
 		}
@@ -228,20 +229,15 @@ func (e *Engine) addresses(t *route.Table) map[string]net.Addr {
 // retryMissing tries again to bind what could not be bound, and says whether
 // something can.
 func (e *Engine) retryMissing() (can bool) {
-	if e.table == nil {
-		return false
-	}
 	for _, l := range e.table.Listeners {
 		if _, ok := e.missing[l.Name]; !ok {
 			continue
 		}
-		socket, err := net.Listen("tcp", l.Address)
-		if err != nil {
-			continue
+		if socket, err := net.Listen("tcp", l.Address); err == nil {
+			_ = socket.Close()
+			delete(e.missing, l.Name)
+			can = true
 		}
-		_ = socket.Close()
-		delete(e.missing, l.Name)
-		can = true
 	}
 	return can
 }

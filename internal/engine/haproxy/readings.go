@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -30,26 +31,23 @@ import (
 // they are over: its own counters know no routes, and begin anew with each reload.
 // What is so at this moment is asked for when it is read.
 type readings struct {
-	logger  *slog.Logger
-	metrics *readingMetrics
-	access  *traffic.Log
-	ask     func(context.Context) (socket.Stats, error)
-	key     string // of the lines
-	socket  net.Listener
+	readingOptions
+	metrics    *traffic.Counters
+	unregister func()             // the metrics
+	unread     prometheus.Counter // lines that could not be made sense of
+	access     *traffic.Log
+	socket     net.Listener
 	// datagrams is where lines come from HAProxy 3.4 and newer.
 	datagrams *net.UnixConn
 	serving   sync.WaitGroup
 	cancel    context.CancelFunc
 
-	mu     sync.Mutex // of what follows
-	table  *route.Table
-	shown  [3]*render.Config         // the newest first: lines of what was removed come late
-	routes map[string]*traffic.Route // by render.RouteKey; nil: the route is gone
-	none   *traffic.Route            // what no route took
-	conns  map[net.Conn]struct{}
-	counts map[endpointKey]*endpointCounts
-
-	drained func(traffic.Drained) // nil: nothing is reported
+	mu      sync.Mutex // of what follows
+	table   *route.Table
+	shown   [3]*render.Config         // the newest first: lines of what was removed come late
+	routes  map[string]*traffic.Route // by render.RouteKey; nil: the route is gone
+	none    *traffic.Route            // what no route took
+	counts  map[endpointKey]*endpointCounts
 	leaving map[endpointKey]*departure
 
 	asking sync.Mutex // of what follows
@@ -73,27 +71,33 @@ type readingOptions struct {
 	AccessLog  io.Writer
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Metrics are registered with those of the readings.
+	Metrics []prometheus.Collector
 }
 
 // newReadings listens for HAProxy's lines until close.
 func newReadings(o readingOptions) (*readings, error) {
 	r := &readings{
-		logger: o.Logger, ask: o.Ask, key: o.Key,
-		routes: map[string]*traffic.Route{}, conns: map[net.Conn]struct{}{}, counts: map[endpointKey]*endpointCounts{},
-		drained: o.OnDrained, leaving: map[endpointKey]*departure{},
+		readingOptions: o, table: &route.Table{}, routes: map[string]*traffic.Route{}, counts: map[endpointKey]*endpointCounts{},
+		leaving: map[endpointKey]*departure{},
 	}
 	var err error
 	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
 	}
-	if r.metrics, err = newReadingMetrics(o.Registerer, r); err != nil {
+	r.metrics = traffic.NewCounters(r.gauges)
+	r.unread = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "fairway_haproxy_unread_lines_total",
+		Help: "Lines of HAProxy's that report no request, such as handshakes that failed.",
+	})
+	if r.unregister, err = r.metrics.Register(o.Registerer, append(o.Metrics, r.unread)...); err != nil {
 		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close(), r.datagrams.Close())
 	}
 	r.access = r.metrics.NewLog(o.AccessLog, o.Logger)
 	r.none = r.metrics.Route("")
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.serving.Go(r.accept)
+	r.serving.Go(func() { r.accept(ctx) })
 	r.serving.Go(r.readDatagrams)
 	if o.OnDrained != nil {
 		r.serving.Go(func() { r.watchLeaving(ctx) })
@@ -122,16 +126,10 @@ func listenForLines(path string) (net.Listener, *net.UnixConn, error) {
 // close takes the lines that have arrived, and ends. The metrics are gone then.
 func (r *readings) close() error {
 	err := errors.Join(r.socket.Close(), r.datagrams.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
-	r.mu.Lock()
-	for conn := range r.conns {
-		// What is there is read; nothing is waited for.
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-	}
-	r.mu.Unlock()
 	r.cancel()
 	r.serving.Wait()
 	err = errors.Join(err, r.datagrams.Close()) // the file stays, until the next takes its place
-	r.metrics.unregister()
+	r.unregister()
 	if flushErr := r.access.Close(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
 	}
@@ -150,39 +148,28 @@ func (r *readings) use(c *render.Config, t *route.Table) {
 	if t == r.table {
 		return
 	}
-	r.depart(r.table, t)
-	var old []*route.Route
-	if r.table != nil {
-		old = r.table.Routes
-	}
+	former := r.table
 	r.table = t
-	for key, s := range r.routes {
-		if s == nil {
-			delete(r.routes, key) // gone since the table before
-		}
-	}
-	i, j := 0, 0
-	for i < len(old) || j < len(t.Routes) {
-		switch {
-		case i < len(old) && j < len(t.Routes) && old[i].ID == t.Routes[j].ID:
-			i++
-			j++
-		case j == len(t.Routes) || i < len(old) && old[i].ID < t.Routes[j].ID:
-			key := render.RouteKey(old[i].ID)
+	r.depart(former, t)
+	maps.DeleteFunc(r.routes, func(_ string, s *traffic.Route) bool { return s == nil }) // gone since the table before
+	for _, o := range former.Routes {
+		if t.Route(o.ID) == nil {
+			key := render.RouteKey(o.ID)
 			r.metrics.Remove(r.routes[key])
 			r.routes[key] = nil
-			i++
-		default:
-			id := t.Routes[j].ID
-			r.routes[render.RouteKey(id)] = r.metrics.Route(id)
-			j++
+		}
+	}
+	for _, n := range t.Routes {
+		if former.Route(n.ID) == nil {
+			r.routes[render.RouteKey(n.ID)] = r.metrics.Route(n.ID)
 		}
 	}
 }
 
 // accept takes connections of workers: one for each, and those that were replaced
-// keep theirs until they end.
-func (r *readings) accept() {
+// keep theirs until they end. When ctx does, what is there is read, and nothing is
+// waited for.
+func (r *readings) accept(ctx context.Context) {
 	for {
 		conn, err := r.socket.Accept()
 		if err != nil {
@@ -192,15 +179,10 @@ func (r *readings) accept() {
 			time.Sleep(10 * time.Millisecond) // too many open files, which pass
 			continue
 		}
-		r.mu.Lock()
-		r.conns[conn] = struct{}{}
-		r.mu.Unlock()
 		r.serving.Go(func() {
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) })()
 			r.read(conn)
-			r.mu.Lock()
-			delete(r.conns, conn)
-			r.mu.Unlock()
-			_ = conn.Close()
 		})
 	}
 }
@@ -213,7 +195,7 @@ func (r *readings) read(conn net.Conn) {
 		frame, err := readFrame(in, buf)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
-				r.logger.Debug("lines of HAProxy end", "error", err)
+				r.Logger.Debug("lines of HAProxy end", "error", err)
 			}
 			return
 		}
@@ -236,13 +218,13 @@ func (r *readings) readDatagrams() {
 
 // take counts and logs a line.
 func (r *readings) take(line string) {
-	e, err := parseLine(line, r.key, time.Now())
+	e, err := parseLine(line, r.Key, time.Now())
 	if err != nil {
-		r.metrics.unread.Inc()
+		r.unread.Inc()
 		return
 	}
 	r.mu.Lock()
-	r.metrics.refused(e)
+	r.refused(e)
 	s, known := r.none, true
 	if e.key != "" {
 		s, known = r.routes[e.key]
@@ -289,10 +271,8 @@ func (r *readings) endpointOf(section, server string) (key endpointKey, found bo
 			break
 		}
 		if s := c.Section(section); s != nil {
-			for i := range s.Servers {
-				if s.Servers[i].Name == server {
-					return endpointKey{s.Backend, s.Servers[i].Endpoint}, true
-				}
+			if id, ok := endpointOf(s, server); ok {
+				return endpointKey{s.Backend, id}, true
 			}
 		}
 	}
@@ -314,7 +294,7 @@ func (r *readings) newest() (socket.Stats, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	r.stats, r.err = r.ask(ctx)
+	r.stats, r.err = r.Ask(ctx)
 	r.asked = time.Now()
 	return r.stats, r.err
 }
@@ -325,7 +305,7 @@ func (r *readings) newest() (socket.Stats, error) {
 func (r *readings) endpoints() []traffic.EndpointStatus {
 	stats, err := r.newest()
 	if err != nil {
-		r.logger.Warn("HAProxy does not report its endpoints", "error", err)
+		r.Logger.Warn("HAProxy does not report its endpoints", "error", err)
 		return nil
 	}
 	r.mu.Lock()
@@ -347,7 +327,7 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 		rows[[2]string{row.Proxy(), row.Server()}] = row
 	}
 	var list []traffic.EndpointStatus
-	place := map[[2]string]int{}
+	place := map[endpointKey]int{}
 	for i := range config.Sections {
 		s := &config.Sections[i]
 		for j := range s.Servers {
@@ -357,12 +337,11 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 				continue
 			}
 			status := statusOf(s.Backend, server, row)
-			key := [2]string{s.Backend, server.Endpoint}
+			key := endpointKey{s.Backend, server.Endpoint}
 			at, twice := place[key]
 			if !twice {
-				known := endpointKey{s.Backend, server.Endpoint}
-				if c := r.counts[known]; c != nil {
-					counts[known] = c
+				if c := r.counts[key]; c != nil {
+					counts[key] = c
 					status.Requests, status.Failures = c.requests, c.failures
 				}
 				place[key] = len(list)
@@ -397,6 +376,9 @@ func statusOf(backend string, server *render.Server, row socket.Row) traffic.End
 	s.OutOfRotation = server.State == route.EndpointReady && down && !s.Ejected
 	return s
 }
+
+// Traffic returns what has come through each route; see traffic.Counters.
+func (e *Engine) Traffic() []traffic.Totals { return e.readings.metrics.Snapshot() }
 
 // gauges asks HAProxy. Connections to workers that were replaced are not counted.
 func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {

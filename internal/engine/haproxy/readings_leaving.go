@@ -24,7 +24,7 @@ const leavingInterval = 250 * time.Millisecond
 // depart notes the endpoints that were ready in the table before and are not in the
 // next. The caller holds the mutex.
 func (r *readings) depart(old, next *route.Table) {
-	if r.drained == nil || old == nil {
+	if r.OnDrained == nil {
 		return
 	}
 	for _, b := range old.Backends {
@@ -98,7 +98,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 		}
 		r.mu.Unlock()
 		for _, d := range over {
-			r.drained(d)
+			r.OnDrained(d)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/traffic"
 )
 
 // event is a request or a connection that is over, as HAProxy reports it.
@@ -140,4 +141,87 @@ func parseLine(line, key string, now time.Time) (event, error) {
 		e.end = [2]byte{end[0], end[1]}
 	}
 	return e, nil
+}
+
+// logEvent adds the line of a request or connection to the access log.
+func (r *readings) logEvent(e event) {
+	if r.access == nil {
+		return
+	}
+	began := traffic.Time(e.time.Add(-e.took))
+	if e.connection {
+		r.access.Connection(traffic.Connection{
+			Time: began, Client: e.client, Listener: e.listener, Host: e.host, Proto: "TCP", TLS: e.host != "",
+			Outcome: e.outcome(), Received: e.received, Bytes: e.bytes, Seconds: e.took.Seconds(),
+			Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(),
+		})
+		return
+	}
+	r.access.Request(traffic.Request{
+		Time: began, ID: e.id, Client: e.client, Method: e.method, Host: e.host, Path: e.path, Proto: e.proto, TLS: e.tls,
+		Status: e.status, Bytes: e.bytes, Seconds: e.took.Seconds(),
+		Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(), Aborted: e.aborted(), Captured: e.captured,
+	})
+}
+
+// outcome reads HAProxy's termination state: who ended it, and in which phase.
+func (e event) outcome() traffic.Outcome {
+	who, phase := e.end[0], e.end[1]
+	switch {
+	case who == 'K' || who == 'D' || who == 'U':
+		return traffic.Cut
+	case (who == 'c' || who == 's') && phase == 'D':
+		return traffic.Idle
+	case phase == 'D' || who == '-' && e.server != "":
+		return traffic.Closed
+	case e.key == "":
+		return traffic.NoRoute
+	case who == 'P':
+		return traffic.Refused
+	case e.server == "":
+		return traffic.NoEndpoint
+	case who == 'S' || who == 's':
+		return traffic.Unreachable
+	}
+	return traffic.Closed
+}
+
+// aborted is true when the answer was broken off: something ended it while data
+// was passed on.
+func (e event) aborted() bool { return e.end[0] != '-' && e.end[1] == 'D' && e.status >= 200 }
+
+// attempts are the endpoints that were tried.
+func (e event) attempts() int {
+	if e.server == "" {
+		return 0
+	}
+	return 1 + e.retries
+}
+
+// count counts on a route what is over.
+func count(r *traffic.Route, e event) {
+	if e.connection {
+		r.Connected()
+		r.Passed(uint64(max(0, e.received)), uint64(max(0, e.bytes)))
+		return
+	}
+	r.Requests(uint64(e.weight), e.status, e.took)
+	if e.retries > 0 {
+		r.Retried(uint64(e.retries * e.weight))
+	}
+}
+
+// refused counts what a guard refused. The codes are those of the embedded engine;
+// a path that a filter has made is not the guard's affair.
+func (r *readings) refused(e event) {
+	switch e.code {
+	case "bad-path":
+		if e.key != "" {
+			return
+		}
+	case "method", "bad-length", "too-many-headers", "bad-host", "underscore-header", "slow-body", "source-limit", "proxy-protocol":
+	default:
+		return
+	}
+	r.metrics.Refusals.WithLabelValues(e.code).Inc()
 }

@@ -28,7 +28,6 @@ type resolver struct {
 
 	mu    sync.Mutex
 	known map[string]netip.Addr // by name; the zero address for those without one
-	fresh bool                  // an address has changed since take
 }
 
 // The measures of looking up.
@@ -59,19 +58,15 @@ func (r *resolver) close() {
 	r.wg.Wait()
 }
 
-// take says whether an address has changed since it was asked last.
-func (r *resolver) take() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fresh := r.fresh
-	r.fresh = false
-	return fresh
-}
-
 // addresses are those of the names in a table. Names that are new are asked for first;
 // one without an address is left out.
 func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]netip.Addr {
-	r.ask(ctx, r.forgotten(namesIn(t)))
+	names := namesIn(t)
+	r.mu.Lock()
+	maps.DeleteFunc(r.known, func(host string, _ netip.Addr) bool { return !names[host] })
+	maps.DeleteFunc(names, func(host string, _ bool) bool { _, ok := r.known[host]; return ok })
+	r.mu.Unlock()
+	r.ask(ctx, slices.Collect(maps.Keys(names)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	addresses := maps.Clone(r.known)
@@ -79,33 +74,11 @@ func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]net
 	return addresses
 }
 
-// forgotten drops the names that no endpoint has any more, and returns those that are
-// new.
-func (r *resolver) forgotten(names map[string]bool) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for host := range r.known {
-		if !names[host] {
-			delete(r.known, host)
-		}
-	}
-	var fresh []string
-	for host := range names {
-		if _, ok := r.known[host]; !ok {
-			fresh = append(fresh, host)
-		}
-	}
-	return fresh
-}
-
 // run asks for all names again and again.
 func (r *resolver) run(ctx context.Context) {
 	for clock.Sleep(ctx, resolveInterval) == nil {
 		r.mu.Lock()
-		hosts := make([]string, 0, len(r.known))
-		for host := range r.known {
-			hosts = append(hosts, host)
-		}
+		hosts := slices.Collect(maps.Keys(r.known))
 		r.mu.Unlock()
 		if r.ask(ctx, hosts) {
 			r.changed()
@@ -126,9 +99,7 @@ func (r *resolver) ask(ctx context.Context, hosts []string) (changed bool) {
 			found, err := r.lookup(ctx, host)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if r.learn(host, found, err) {
-				changed, r.fresh = true, true
-			}
+			changed = r.learn(host, found, err) || changed
 		})
 	}
 	wg.Wait()

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/route"
@@ -129,16 +130,10 @@ func (j *judge) snippet(lines []string) string {
 	if v == nil {
 		return notChecked
 	}
-	for {
-		left := j.patience(v)
-		if left <= 0 {
-			break
-		}
-		timer := time.NewTimer(left)
+	for left := j.patience(v); left > 0; left = j.patience(v) {
 		select {
 		case <-v.done:
-			timer.Stop()
-		case <-timer.C: // another verdict may have come meanwhile
+		case <-time.After(left): // another verdict may have come meanwhile
 		}
 	}
 	j.mu.Lock()
@@ -240,9 +235,7 @@ func (j *judge) find(v *verdict, text string, lines []string) {
 		}
 		return
 	}
-	select {
-	case <-time.After(checkAgain):
-	case <-j.ctx.Done():
+	if clock.Sleep(j.ctx, checkAgain) != nil {
 		return
 	}
 	j.mu.Lock()

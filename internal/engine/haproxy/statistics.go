@@ -1,8 +1,10 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
@@ -19,7 +21,7 @@ func (e *Engine) Statistics(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var config *render.Config
+	config := &render.Config{}
 	if l := e.live.Load(); l != nil {
 		config = l.config
 	}
@@ -33,26 +35,25 @@ func namesOf(config *render.Config, r socket.Row) (proxy, server string, ok bool
 		name := render.ListenerOf(r.Proxy())
 		return name, server, name != ""
 	}
-	if config == nil {
-		return "", "", false
-	}
 	s := config.Section(r.Proxy())
 	if s == nil || s.Backend == "" {
 		return "", "", false
 	}
-	proxy = s.Backend
-	if s.Route != "" {
-		proxy = s.Route
-	}
+	proxy = cmp.Or(s.Route, s.Backend)
 	if server == "BACKEND" {
 		return proxy, server, true
 	}
-	for i := range s.Servers {
-		if s.Servers[i].Name == server {
-			return proxy, s.Servers[i].Endpoint, true
-		}
+	endpoint, ok := endpointOf(s, server) // none: it is on its way out
+	return proxy, endpoint, ok
+}
+
+// endpointOf is the endpoint that a server of a section is.
+func endpointOf(s *render.Section, server string) (id string, ok bool) {
+	i := slices.IndexFunc(s.Servers, func(sv render.Server) bool { return sv.Name == server })
+	if i < 0 {
+		return "", false
 	}
-	return "", "", false // on its way out
+	return s.Servers[i].Endpoint, true
 }
 
 // ConfigText is the configuration that is live, without what is secret; nil before
@@ -69,18 +70,13 @@ func (e *Engine) ConfigText() []byte {
 // which differs in every one. Nothing is changed, and no file is read: users of
 // files are left out. It may be called from any goroutine.
 func (e *Engine) Preview(before, after *route.Table) (was, then string, err error) {
-	o := e.opts.Render
-	o.Dir, o.AdminSocket, o.LogSocket, o.AccessLog = e.opts.Dir, e.adminSocket(), e.linesSocket(), e.opts.AccessLog != nil
-	o.IPv6 = e.ipv6
-	first, err := render.Render(before, nil, o)
+	first, err := render.Render(before, nil, e.surroundings())
 	if err != nil {
 		return "", "", fmt.Errorf("haproxy: preview: %w", err)
 	}
-	next, err := render.Render(after, first, o)
+	next, err := render.Render(after, first, e.surroundings())
 	if err != nil {
 		return "", "", fmt.Errorf("haproxy: preview: %w", err)
 	}
-	return previewText(first), previewText(next), nil
+	return first.Shown() + first.ShownMaps(), next.Shown() + next.ShownMaps(), nil
 }
-
-func previewText(c *render.Config) string { return c.Shown() + c.ShownMaps() }

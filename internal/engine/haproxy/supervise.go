@@ -30,14 +30,12 @@ const lookInterval = time.Second
 func (e *Engine) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		gone, wait := e.nextWait()
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-e.wake:
 		case <-gone:
 		}
-		timer.Stop()
 		e.round(ctx)
 		e.flush()
 	}
@@ -78,17 +76,15 @@ func (e *Engine) round(ctx context.Context) {
 		if err := e.disk.trimOutput(); err != nil {
 			e.log.Warn("what HAProxy says cannot be put aside", "error", err)
 		}
-		e.stale = e.pairs.reread() || e.stale
-		e.stale = e.watched.reread() || e.stale
-		e.stale = e.retryMissing() || e.stale
+		renewed, can := e.certs.Reload(), e.retryMissing()
+		if renewed || can {
+			e.stale.Store(true)
+		}
 	}
-	e.stale = e.reread.Swap(false) || e.stale
-	e.stale = e.gates.take() || e.stale
-	e.stale = e.resolver.take() || e.stale
 	var err error
-	if e.stale || died || e.worker == nil {
-		if err = e.apply(ctx, e.table); err == nil {
-			e.stale = false
+	if e.stale.Swap(false) || died || e.worker == nil {
+		if err = e.apply(ctx, e.table); err != nil {
+			e.stale.Store(true)
 		}
 	}
 	if err == nil {
@@ -100,10 +96,9 @@ func (e *Engine) round(ctx context.Context) {
 // flush brings the files to the disk; no change waits for it.
 func (e *Engine) flush() {
 	e.mu.Lock()
-	var paths []string
+	var paths map[string]bool
 	if time.Since(e.flushed) >= lookInterval {
-		e.flushed = time.Now()
-		paths = e.disk.takeUnflushed()
+		paths, e.flushed, e.disk.unflushed = e.disk.unflushed, time.Now(), map[string]bool{}
 	}
 	e.mu.Unlock()
 	if err := flush(paths); err != nil {
@@ -113,13 +108,14 @@ func (e *Engine) flush() {
 
 // died says whether HAProxy that ran does not run any more.
 func (e *Engine) died() bool {
-	if e.proc != nil && !ended(e.proc) {
+	switch {
+	case e.proc == nil:
+		return true
+	case !e.proc.Ended():
 		return false
 	}
-	if e.proc != nil {
-		e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started_again", !e.elsewhere())
-		e.lost()
-	}
+	e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started_again", !e.elsewhere())
+	e.lost()
 	return true
 }
 
@@ -172,7 +168,7 @@ func (e *Engine) verifyAll(ctx context.Context) error {
 		return errors.New("it does not show what it has")
 	}
 	if diff := plan.Drift(must, e.worker); len(diff) > 0 {
-		e.stale = true
+		e.stale.Store(true)
 		return errors.New(plan.Summarize(diff))
 	}
 	e.worker = must // it knows more: what leaves, and options

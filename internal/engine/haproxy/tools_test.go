@@ -349,3 +349,14 @@ func replaceFile(t testing.TB, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
+
+// reloadAnyway has HAProxy read its files anew although nothing asks for it, and returns
+// when the new worker serves.
+func (e *Engine) reloadAnyway(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || e.table == nil || e.proc == nil {
+		return errors.New("nothing is served that could be reloaded")
+	}
+	return e.bring(ctx, e.target, plan.Plan{Reload: plan.ReloadRuntime, Text: "a test asked for it"})
+}

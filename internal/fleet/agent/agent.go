@@ -178,7 +178,9 @@ func (a *Agent) processOptions() process.Options {
 	if a.marks() {
 		files = append(files, a.marker())
 	}
-	return process.Options{Binary: a.binary, Files: files, MasterSocket: a.master(), LogFile: a.output(), Environ: a.o.Environ}
+	return process.Options{
+		Binary: a.binary, CheckOptions: binary.CheckOptions{Files: files, Environ: a.o.Environ}, MasterSocket: a.master(), LogFile: a.output(),
+	}
 }
 
 // marks reports whether this HAProxy can carry a marker.

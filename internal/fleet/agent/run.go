@@ -175,14 +175,14 @@ func newOutputLog(path string, to io.Writer) *outputLog {
 
 // Write implements io.Writer. It never fails: HAProxy must not block on us.
 func (w *outputLog) Write(b []byte) (int, error) {
-	_, _ = w.to.Write(b)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.size += len(b); w.size > maxOutput {
 		_ = w.file.Truncate(0)
 		w.size = len(b)
 	}
 	_, _ = w.file.Write(b)
+	w.mu.Unlock()
+	_, _ = w.to.Write(b)
 	return len(b), nil
 }
 

@@ -147,11 +147,12 @@ func (a *Agent) prove(ctx context.Context, p *process.Process, content []byte) e
 	if err != nil {
 		return err
 	}
-	done, err := p.Reload(ctx, process.ReloadOptions{Marker: marker})
+	begun := time.Now()
+	worker, err := p.Reload(ctx, marker)
 	if err != nil {
 		return err
 	}
-	a.say("Worker %d serves %s (sha256 %.12s), %s after the reload was asked for.", done.Worker.PID, a.current(), digest(content), done.Took.Round(time.Millisecond))
+	a.say("Worker %d serves %s (sha256 %.12s), %s after the reload was asked for.", worker.PID, a.current(), digest(content), time.Since(begun).Round(time.Millisecond))
 	a.remember(content)
 	return nil
 }

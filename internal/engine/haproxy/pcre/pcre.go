@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
+	"slices"
 	"strings"
 )
 
@@ -101,10 +102,8 @@ func (p *printer) print(re *syntax.Regexp) {
 func (p *printer) group(open string, re *syntax.Regexp) {
 	if open == "(?:" {
 		switch re.Op {
-		case syntax.OpCapture, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpBeginText, syntax.OpEndText:
-			p.print(re)
-			return
-		case syntax.OpLiteral, syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
+		case syntax.OpCapture, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpBeginText, syntax.OpEndText,
+			syntax.OpLiteral, syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
 			p.print(re)
 			return
 		}
@@ -200,14 +199,8 @@ func (p *printer) without(lo, hi rune) [][2]rune {
 	if p.not == "" || rune(p.not[0]) < lo || rune(p.not[0]) > hi {
 		return [][2]rune{{lo, hi}}
 	}
-	var out [][2]rune
-	if m := rune(p.not[0]); lo < m {
-		out = append(out, [2]rune{lo, m - 1})
-	}
-	if m := rune(p.not[0]); m < hi {
-		out = append(out, [2]rune{m + 1, hi})
-	}
-	return out
+	mark := rune(p.not[0])
+	return slices.DeleteFunc([][2]rune{{lo, mark - 1}, {mark + 1, hi}}, func(r [2]rune) bool { return r[0] > r[1] })
 }
 
 // isFold is true for the two characters beyond ASCII that fold to letters of it,

@@ -64,26 +64,15 @@ func (p *planner) list(l render.CertList) {
 		p.reload(ReloadStructure, "listener "+l.Listener+" has its first certificates")
 		return
 	}
-	next := make([]string, 0, len(l.Certificates))
-	for _, c := range l.Certificates {
-		if !slices.Contains(next, c.Path) {
-			next = append(next, c.Path)
-		}
-	}
-	var kept, added []string
-	for _, path := range has {
-		if slices.Contains(next, path) {
-			kept = append(kept, path)
-		}
-	}
-	for _, path := range next {
-		if !slices.Contains(has, path) {
-			added = append(added, path)
-		}
-	}
-	if len(added) == 0 && len(kept) == len(has) && slices.Equal(has, next) {
+	next := pathsOf(l)
+	if slices.Equal(has, next) {
 		return
 	}
+	in := func(paths []string) func(string) bool {
+		return func(path string) bool { return slices.Contains(paths, path) }
+	}
+	added, gone := slices.DeleteFunc(slices.Clone(next), in(has)), slices.DeleteFunc(slices.Clone(has), in(next))
+	kept := slices.DeleteFunc(slices.Clone(has), in(gone))
 	if len(next) == 0 || len(has) == 0 || next[0] != has[0] || !p.sameChoice(slices.Concat(kept, added), next) {
 		p.reload(ReloadCertificate, "the certificates of listener "+l.Listener+" have another order")
 		return
@@ -96,18 +85,25 @@ func (p *planner) list(l render.CertList) {
 			effect:  func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
-	for _, path := range has {
-		if slices.Contains(next, path) {
-			continue
-		}
+	for _, path := range gone {
 		p.leaving = append(p.leaving, step{
 			text:    "take from crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.DelCrtList(ctx, l.Path, path) },
 			effect: func(w *Worker) {
-				w.lists[l.Path] = slices.DeleteFunc(slices.Clone(w.lists[l.Path]), func(o string) bool { return o == path })
+				w.lists[l.Path] = slices.DeleteFunc(slices.Clone(w.lists[l.Path]), in([]string{path}))
 			},
 		})
 	}
+}
+
+// pathsOf are the paths in a crt-list, each once.
+func pathsOf(l render.CertList) (paths []string) {
+	for _, c := range l.Certificates {
+		if !slices.Contains(paths, c.Path) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
 }
 
 // sameChoice says whether two orders of the same pairs answer every server name
@@ -130,11 +126,5 @@ func (p *planner) sameChoice(a, b []string) bool {
 		}
 		return choice
 	}
-	x, y := first(a), first(b)
-	for name, path := range x {
-		if y[name] != path {
-			return false
-		}
-	}
-	return len(x) == len(y)
+	return maps.Equal(first(a), first(b))
 }

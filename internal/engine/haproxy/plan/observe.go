@@ -45,7 +45,7 @@ func Observe(ctx context.Context, s *socket.Session, dir string) (*Worker, error
 	}
 	for _, sv := range servers {
 		if sv.Backend != render.Relay {
-			w.put(sv)
+			w.put(sv.Backend, sv.Name, seen(sv))
 		}
 	}
 	return w, w.observePairs(ctx, s, ours)
@@ -58,16 +58,16 @@ func newWorker() *Worker {
 	}
 }
 
-// put takes over what HAProxy shows of a server.
-func (w *Worker) put(sv socket.Server) {
-	if w.Servers[sv.Backend] == nil {
-		w.Servers[sv.Backend] = map[string]Server{}
+func (w *Worker) put(section, name string, s Server) {
+	if w.Servers[section] == nil {
+		w.Servers[section] = map[string]Server{}
 	}
-	old := w.Servers[sv.Backend][sv.Name]
-	w.Servers[sv.Backend][sv.Name] = Server{
-		address: sv.Address, weight: sv.Weight, State: sv.State, checked: sv.Checked,
-		options: old.options, known: old.known, Draining: old.Draining,
-	}
+	w.Servers[section][name] = s
+}
+
+// seen is what HAProxy shows of a server.
+func seen(s socket.Server) Server {
+	return Server{address: s.Address, weight: s.Weight, State: s.State, checked: s.Checked}
 }
 
 func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(string) bool) error {
@@ -79,11 +79,9 @@ func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(
 		if !ours(path) {
 			continue
 		}
-		entries, err := s.CrtList(ctx, path)
-		if err != nil {
+		if w.lists[path], err = s.CrtList(ctx, path); err != nil {
 			return err
 		}
-		w.lists[path] = entries
 	}
 	files, err := s.Certificates(ctx)
 	if err != nil {
@@ -121,31 +119,16 @@ func WorkerOf(t Target) *Worker {
 		if !bytes.Contains(c.Text, []byte(m.Path)) {
 			continue // HAProxy does not read a map that no rule asks for
 		}
-		entries := make(map[string]string, len(m.Entries))
-		for _, e := range m.Entries {
-			entries[e.Key] = e.Value
-		}
-		w.maps[m.Path] = entries
+		w.maps[m.Path] = entries(m)
 	}
 	for i := range c.Sections {
 		s := &c.Sections[i]
-		if len(s.Servers) == 0 {
-			continue
-		}
-		servers := make(map[string]Server, len(s.Servers))
 		for j := range s.Servers {
-			servers[s.Servers[j].Name] = serverOf(&s.Servers[j])
+			w.put(s.Name, s.Servers[j].Name, serverOf(&s.Servers[j]))
 		}
-		w.Servers[s.Name] = servers
 	}
 	for _, l := range c.CertLists {
-		var paths []string
-		for _, cert := range l.Certificates {
-			if !slices.Contains(paths, cert.Path) {
-				paths = append(paths, cert.Path)
-			}
-		}
-		w.lists[l.Path] = paths
+		w.lists[l.Path] = pathsOf(l)
 	}
 	for path, p := range t.Pairs {
 		w.pairs[path] = p.ID
@@ -153,53 +136,62 @@ func WorkerOf(t Target) *Worker {
 	return w
 }
 
-// Verify reads back what a plan has touched and compares it with w, which is what
-// the plan must have led to. The differences are for people; none is well.
-func (w *Worker) Verify(ctx context.Context, s *socket.Session, p Plan) ([]string, error) {
-	var diff []string
-	check := func(d []string, err error) error {
-		diff = append(diff, d...)
-		return err
-	}
-	if err := check(w.verifyServers(ctx, s, p.sections)); err != nil {
-		return nil, err
-	}
-	if err := check(w.verifyMaps(ctx, s, p)); err != nil {
-		return nil, err
-	}
-	return diff, check(w.verifyPairs(ctx, s, p))
-}
-
 // wholeFrom is the number of parts from which on all are read at once.
 const wholeFrom = 100
 
-func (w *Worker) verifyServers(ctx context.Context, s *socket.Session, sections []string) (diff []string, err error) {
-	if len(sections) == 0 {
-		return nil, nil
+// Verify reads back what a plan has touched and compares it with w, which is what
+// the plan must have led to. The differences are for people; none is well.
+func (w *Worker) Verify(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
+	want, has := newWorker(), newWorker() // of the servers and maps that were touched
+	if ask := p.sections; len(ask) > 0 {
+		for _, section := range p.sections {
+			want.Servers[section] = w.Servers[section]
+		}
+		if len(ask) > wholeFrom {
+			ask = nil
+		}
+		servers, err := s.Servers(ctx, ask...)
+		if err != nil {
+			return nil, err
+		}
+		for _, sv := range servers {
+			if _, touched := want.Servers[sv.Backend]; touched {
+				has.put(sv.Backend, sv.Name, seen(sv))
+			}
+		}
 	}
-	seen := newWorker()
-	ask := sections
-	if len(sections) > wholeFrom {
-		ask = nil
+	whole := slices.Clone(p.whole)
+	for path, keys := range p.keys {
+		if len(keys) > wholeFrom {
+			whole = append(whole, path)
+			continue
+		}
+		if has.maps[path], err = s.MapValues(ctx, path, keys); err != nil {
+			return nil, err
+		}
+		want.maps[path] = map[string]string{}
+		for _, key := range keys {
+			if value, ok := w.maps[path][key]; ok {
+				want.maps[path][key] = value
+			}
+		}
 	}
-	servers, err := s.Servers(ctx, ask...)
-	if err != nil {
-		return nil, err
+	for _, path := range whole {
+		entries, err := s.Map(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		want.maps[path], has.maps[path] = w.maps[path], entryMap(entries)
 	}
-	for _, sv := range servers {
-		seen.put(sv)
-	}
-	for _, section := range sections {
-		diff = append(diff, diffServers(section, w.Servers[section], seen.Servers[section])...)
-	}
-	return diff, nil
+	pairs, err := w.verifyPairs(ctx, s, p)
+	return append(Drift(want, has), pairs...), err
 }
 
 // diffServers says where the servers of a section are not what they must be.
 func diffServers(section string, want, has map[string]Server) (diff []string) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		x, y := want[name], has[name]
-		_, ok := has[name]
+		x := want[name]
+		y, ok := has[name]
 		switch {
 		case !ok && !x.Draining:
 			diff = append(diff, fmt.Sprintf("server %s/%s is missing", section, name))
@@ -218,49 +210,22 @@ func diffServers(section string, want, has map[string]Server) (diff []string) {
 	return diff
 }
 
-func (w *Worker) verifyMaps(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
-	for _, path := range slices.Sorted(maps.Keys(p.keys)) {
-		if len(p.keys[path]) > wholeFrom {
-			p.whole = append(p.whole, path)
-			continue
-		}
-		values, err := s.MapValues(ctx, path, p.keys[path])
-		if err != nil {
-			return nil, err
-		}
-		for _, key := range p.keys[path] {
-			value, ok := values[key]
-			if want, wanted := w.maps[path][key]; ok != wanted || value != want {
-				diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, key))
-			}
-		}
-	}
-	for _, path := range p.whole {
-		entries, err := s.Map(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		diff = append(diff, diffMap(path, w.maps[path], entries)...)
-	}
-	return diff, nil
-}
-
 // diffMap says where a map is not what it must be. A key that is there twice is a
 // difference: every change would need two commands.
-func diffMap(path string, want map[string]string, entries []socket.Entry) (diff []string) {
-	seen := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		if value, ok := want[e.Key]; seen[e.Key] || !ok || value != e.Value {
-			diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, e.Key))
-		}
-		seen[e.Key] = true
-	}
-	for key := range want {
-		if !seen[key] {
+func diffMap(path string, want, has map[string]string) (diff []string) {
+	all := map[string]string{}
+	maps.Copy(all, want)
+	maps.Copy(all, has)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		x, wanted := want[key]
+		y, there := has[key]
+		switch {
+		case !there:
 			diff = append(diff, fmt.Sprintf("map %s: %s is missing", path, key))
+		case !wanted || x != y:
+			diff = append(diff, fmt.Sprintf("map %s: %s is not what it must be", path, key))
 		}
 	}
-	slices.Sort(diff)
 	return diff
 }
 
@@ -280,11 +245,11 @@ func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (di
 		}
 	}
 	for _, path := range p.lists {
-		entries, err := s.CrtList(ctx, path)
+		list, err := s.CrtList(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Equal(entries, w.lists[path]) {
+		if !slices.Equal(list, w.lists[path]) {
 			diff = append(diff, "crt-list "+path+" is not what it must be")
 		}
 	}
@@ -306,7 +271,7 @@ func Drift(want, has *Worker) (diff []string) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(want.maps)) {
 		if !maps.Equal(want.maps[path], has.maps[path]) {
-			diff = append(diff, "map "+path+" is not what it must be")
+			diff = append(diff, diffMap(path, want.maps[path], has.maps[path])...)
 		}
 	}
 	sections := maps.Clone(want.Servers)

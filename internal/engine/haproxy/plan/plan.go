@@ -5,11 +5,13 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairway/internal/engine/haproxy/binary"
@@ -75,7 +77,6 @@ const (
 	ReloadCertificate = "certificate" // an order of certificates that it cannot be brought to
 	ReloadFile        = "file"        // a file that it reads only when it starts
 	ReloadRuntime     = "runtime"     // it refused a command, or did not show its effect
-	ReloadAsked       = "asked"
 )
 
 // Plan is the way from a worker to a target: commands, or a reload.
@@ -231,17 +232,10 @@ func (p *planner) reload(reason, text string) {
 	}
 }
 
-// command is a step of plain commands; the first error of making one is kept.
-func (p *planner) command(effect func(*Worker), make ...func() (socket.Command, error)) step {
-	s := step{effect: effect}
-	for _, f := range make {
-		c, err := f()
-		if err != nil && p.err == nil {
-			p.err = err
-		}
-		s.commands = append(s.commands, c)
-	}
-	return s
+// command returns a command; the first error of making one is kept.
+func (p *planner) command(c socket.Command, err error) socket.Command {
+	p.err = cmp.Or(p.err, err)
+	return c
 }
 
 // sections plans the servers: new ones before anything points at them, those
@@ -249,17 +243,12 @@ func (p *planner) command(effect func(*Worker), make ...func() (socket.Command, 
 func (p *planner) sections() {
 	for i := range p.wanted.Config.Sections {
 		s := &p.wanted.Config.Sections[i]
-		has := p.before.Servers[s.Name]
-		kept := 0
+		gone := maps.Clone(p.before.Servers[s.Name])
 		for j := range s.Servers {
-			if _, ok := has[s.Servers[j].Name]; ok {
-				kept++
-			}
-			p.server(s.Name, &s.Servers[j], has)
+			p.server(s.Name, &s.Servers[j])
+			delete(gone, s.Servers[j].Name)
 		}
-		if kept < len(has) {
-			p.leave(s.Name, has, s.Servers)
-		}
+		p.leave(s.Name, gone)
 	}
 }
 
@@ -272,49 +261,51 @@ func stateOf(s route.EndpointState) socket.State {
 	return socket.StateMaint
 }
 
-func (p *planner) server(section string, want *render.Server, has map[string]Server) {
-	now, exists := has[want.Name]
+func (p *planner) server(section string, want *render.Server) {
+	now, exists := p.before.Servers[section][want.Name]
 	next := serverOf(want)
-	effect := func(w *Worker) {
-		if w.Servers[section] == nil {
-			w.Servers[section] = map[string]Server{}
-		}
-		w.Servers[section][want.Name] = next
-	}
+	change := step{effect: func(w *Worker) { w.put(section, want.Name, next) }}
+	do := func(c socket.Command, err error) { change.commands = append(change.commands, p.command(c, err)) }
 	switch {
 	case !exists:
-		p.touch(section)
-		p.plan.steps = append(p.plan.steps, p.addServer(section, want, next, effect))
-	case now.address != want.Address || now.known && now.options != want.Options:
-		p.reload(ReloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
-	default:
-		var commands []func() (socket.Command, error)
-		if next.checked && !now.checked {
-			commands = append(commands, func() (socket.Command, error) { return socket.EnableHealth(section, want.Name) })
+		options, err := binary.Words(want.Options, nil)
+		if err != nil {
+			p.err = cmp.Or(p.err, fmt.Errorf("options of server %s/%s: %w", section, want.Name, err))
 		}
-		if now.weight != next.weight {
-			commands = append(commands, func() (socket.Command, error) {
-				return socket.SetServerWeight(section, want.Name, next.weight)
-			})
-		}
-		if now.State != next.State {
-			commands = append(commands, func() (socket.Command, error) {
-				return socket.SetServerState(section, want.Name, next.State)
-			})
-		}
-		if len(commands) == 0 && !now.Draining {
-			return
-		}
-		p.touch(section)
-		s := p.command(effect, commands...)
-		if len(commands) == 0 {
-			s.text = "keep server " + section + "/" + want.Name
+		do(socket.AddServer(section, want.Name, want.Address, slices.Concat([]string{"weight", strconv.Itoa(want.Weight)}, options)...))
+		if next.checked {
+			do(socket.EnableHealth(section, want.Name))
 		}
 		if next.State == socket.StateReady {
-			p.plan.steps = append(p.plan.steps, s)
-		} else {
-			p.leaving = append(p.leaving, s)
+			do(socket.EnableServer(section, want.Name))
 		}
+		p.plan.steps = append(p.plan.steps, change)
+		p.touch(section)
+		return
+	case now.address != want.Address || now.known && now.options != want.Options:
+		p.reload(ReloadStructure, fmt.Sprintf("server %s/%s has other settings", section, want.Name))
+		return
+	}
+	if next.checked && !now.checked {
+		do(socket.EnableHealth(section, want.Name))
+	}
+	if now.weight != next.weight {
+		do(socket.SetServerWeight(section, want.Name, next.weight))
+	}
+	if now.State != next.State {
+		do(socket.SetServerState(section, want.Name, next.State))
+	}
+	if len(change.commands) == 0 {
+		if !now.Draining {
+			return
+		}
+		change.text = "keep server " + section + "/" + want.Name
+	}
+	p.touch(section)
+	if next.State == socket.StateReady {
+		p.plan.steps = append(p.plan.steps, change)
+	} else {
+		p.leaving = append(p.leaving, change)
 	}
 }
 
@@ -323,43 +314,20 @@ func serverOf(s *render.Server) Server {
 	return Server{address: s.Address, weight: s.Weight, State: stateOf(s.State), checked: s.Checked, options: s.Options, known: true}
 }
 
-// addServer adds a server and lets it in, if it may.
-func (p *planner) addServer(section string, want *render.Server, next Server, effect func(*Worker)) step {
-	commands := []func() (socket.Command, error){func() (socket.Command, error) {
-		options, err := binary.Words(want.Options, nil)
-		if err != nil {
-			return socket.Command{}, fmt.Errorf("options of server %s/%s: %w", section, want.Name, err)
-		}
-		options = append([]string{"weight", fmt.Sprint(want.Weight)}, options...)
-		return socket.AddServer(section, want.Name, want.Address, options...)
-	}}
-	if want.Checked {
-		commands = append(commands, func() (socket.Command, error) { return socket.EnableHealth(section, want.Name) })
-	}
-	if next.State == socket.StateReady {
-		commands = append(commands, func() (socket.Command, error) { return socket.EnableServer(section, want.Name) })
-	}
-	return p.command(effect, commands...)
-}
-
-// leave puts the servers of a section that are no longer wanted into maintenance. They
-// are deleted later, when nothing runs on them any more.
-func (p *planner) leave(section string, has map[string]Server, wanted []render.Server) {
-	for _, name := range slices.Sorted(maps.Keys(has)) {
-		now := has[name]
-		if slices.ContainsFunc(wanted, func(s render.Server) bool { return s.Name == name }) {
-			continue
-		}
-		if now.Draining && now.State == socket.StateMaint {
+// leave puts servers that are no longer wanted into maintenance. They are deleted
+// later, when nothing runs on them any more.
+func (p *planner) leave(section string, gone map[string]Server) {
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		s := gone[name]
+		if s.Draining && s.State == socket.StateMaint {
 			continue
 		}
 		p.touch(section)
-		gone := now
-		gone.State, gone.Draining = socket.StateMaint, true
-		p.leaving = append(p.leaving, p.command(
-			func(w *Worker) { w.Servers[section][name] = gone },
-			func() (socket.Command, error) { return socket.SetServerState(section, name, socket.StateMaint) },
-		))
+		s.State, s.Draining = socket.StateMaint, true
+		p.leaving = append(p.leaving, step{
+			commands: []socket.Command{p.command(socket.SetServerState(section, name, socket.StateMaint))},
+			effect:   func(w *Worker) { w.put(section, name, s) },
+		})
 	}
 }
 
@@ -386,36 +354,31 @@ func (p *planner) routes(m render.Map) {
 		return // of equal structure, and yet no rule asks for it
 	}
 	var added, set []socket.Entry
-	same := 0
+	known := 0
 	for _, e := range m.Entries {
-		switch value, ok := has[e.Key]; {
+		value, ok := has[e.Key]
+		if ok {
+			known++
+		}
+		switch {
 		case value == duplicated:
 			p.replace(m)
 			return
 		case !ok:
-			added = append(added, socket.Entry{Key: e.Key, Value: e.Value})
+			added = append(added, socket.Entry(e))
 		case value != e.Value:
-			set = append(set, socket.Entry{Key: e.Key, Value: e.Value})
-			same++
-		default:
-			same++
+			set = append(set, socket.Entry(e))
 		}
 	}
 	var gone []string
-	if same < len(has) {
-		wanted := make(map[string]bool, len(m.Entries))
-		for _, e := range m.Entries {
-			wanted[e.Key] = true
-		}
+	if known < len(has) {
+		wanted := entries(m)
 		for key := range has {
-			if !wanted[key] {
+			if _, ok := wanted[key]; !ok {
 				gone = append(gone, key)
 			}
 		}
 		slices.Sort(gone)
-	}
-	if len(added)+len(set)+len(gone) == 0 {
-		return
 	}
 	if len(set)+len(gone) > many(len(m.Entries)) {
 		p.replace(m)
@@ -428,9 +391,7 @@ func (p *planner) routes(m render.Map) {
 func (p *planner) entries(path string, added, set []socket.Entry, gone []string) {
 	if len(added) > 0 {
 		commands, err := socket.AddMap(path, added)
-		if err != nil && p.err == nil {
-			p.err = err
-		}
+		p.err = cmp.Or(p.err, err)
 		p.routing = append(p.routing, step{commands: commands, entries: added, effect: func(w *Worker) {
 			for _, e := range added {
 				w.maps[path][e.Key] = e.Value
@@ -438,36 +399,44 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 		}})
 	}
 	for _, e := range set {
-		p.routing = append(p.routing, p.command(
-			func(w *Worker) { w.maps[path][e.Key] = e.Value },
-			func() (socket.Command, error) { return socket.SetMap(path, e.Key, e.Value) },
-		))
+		p.routing = append(p.routing, step{
+			commands: []socket.Command{p.command(socket.SetMap(path, e.Key, e.Value))},
+			effect:   func(w *Worker) { w.maps[path][e.Key] = e.Value },
+		})
 	}
 	for _, key := range gone {
-		p.forgetting = append(p.forgetting, p.command(
-			func(w *Worker) { delete(w.maps[path], key) },
-			func() (socket.Command, error) { return socket.DelMap(path, key) },
-		))
+		p.forgetting = append(p.forgetting, step{
+			commands: []socket.Command{p.command(socket.DelMap(path, key))},
+			effect:   func(w *Worker) { delete(w.maps[path], key) },
+		})
 	}
-	keys := p.plan.keys[path]
 	for _, e := range slices.Concat(added, set) {
-		keys = append(keys, e.Key)
+		p.plan.keys[path] = append(p.plan.keys[path], e.Key)
 	}
-	p.plan.keys[path] = append(keys, gone...)
+	if len(gone) > 0 {
+		p.plan.keys[path] = append(p.plan.keys[path], gone...)
+	}
 }
 
 // replace puts all entries of a map in place at one moment.
 func (p *planner) replace(m render.Map) {
-	entries := make([]socket.Entry, len(m.Entries))
-	next := make(map[string]string, len(m.Entries))
+	list := make([]socket.Entry, len(m.Entries))
 	for i, e := range m.Entries {
-		entries[i] = socket.Entry{Key: e.Key, Value: e.Value}
-		next[e.Key] = e.Value
+		list[i] = socket.Entry(e)
 	}
 	p.routing = append(p.routing, step{
-		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(entries)),
-		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, entries) },
-		effect:  func(w *Worker) { w.maps[m.Path] = next },
+		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(list)),
+		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, list) },
+		effect:  func(w *Worker) { w.maps[m.Path] = entries(m) },
 	})
 	p.plan.whole = append(p.plan.whole, m.Path)
+}
+
+// entries are the entries of a map by key.
+func entries(m render.Map) map[string]string {
+	values := make(map[string]string, len(m.Entries))
+	for _, e := range m.Entries {
+		values[e.Key] = e.Value
+	}
+	return values
 }

@@ -235,14 +235,14 @@ func TestPlanOfObserved(t *testing.T) {
 	w := newWorker()
 	w.structure = next.Config.Structure.Hash()
 	v := socket.Server{Backend: "s", Name: "v", Address: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, State: socket.StateReady}
-	w.put(v)
+	w.put("s", "v", seen(v))
 	w.lists["/d/https"], w.pairs["/d/c"] = []string{"/d/c"}, "0123"
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": "v"}
 	if p := New(w, render.Structure{}, next); p.String() != "enable health s/v\n" {
 		t.Errorf("checks that were never enabled are not:\n%s", p)
 	}
 	v.Checked = true
-	w.put(v)
+	w.put("s", "v", seen(v))
 	if p := New(w, render.Structure{}, next); p.String() != "" {
 		t.Errorf("the plan is not empty:\n%s", p)
 	}

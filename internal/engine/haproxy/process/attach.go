@@ -19,10 +19,6 @@ func Attach(ctx context.Context, o Options) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
 	p := newProcess(o)
-	p.log = fileLog(o.LogFile)
-	if o.LogFile == "" {
-		p.log = fileLog(os.DevNull)
-	}
 	pid, err := p.listener(ctx)
 	if err != nil {
 		return nil, err
@@ -35,9 +31,12 @@ func Attach(ctx context.Context, o Options) (*Process, error) {
 	if pid > 0 {
 		p.pid = pid
 	}
-	if p.handle, err = watch(pid, o.MasterSocket, p.ended); err != nil {
+	watching, detach := context.WithCancel(context.Background())
+	if p.process, err = watch(watching, pid, o.MasterSocket, p.ended); err != nil {
+		detach()
 		return nil, fmt.Errorf("%w: %w", ErrGone, err)
 	}
+	p.detach = detach
 	return p, nil
 }
 
@@ -63,7 +62,7 @@ func (p *Process) listener(ctx context.Context) (int, error) {
 // Detach stops watching a HAProxy that was attached to, which runs on. From then
 // on Gone is not closed and Stop is not to be called.
 func (p *Process) Detach() {
-	if h, ok := p.handle.(interface{ Close() error }); ok {
-		_ = h.Close()
+	if p.detach != nil {
+		p.detach()
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"sync"
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
@@ -22,28 +20,19 @@ import (
 type Options struct {
 	// Binary is the program. Start needs it.
 	Binary *binary.Binary
-	// Files are the configuration files, in order. Start needs at least one;
-	// for both they are what HAProxy's messages may quote, with Known.
-	Files, Known []string
-	// Shown returns the text of a file as messages may quote it; see
-	// binary.CheckOptions.
-	Shown func(file string) (text string, ok bool)
-	// Dir is the working directory, against which HAProxy resolves relative
-	// paths. Empty means this process's own.
-	Dir string
+	// CheckOptions are the configuration files, of which Start needs at least one,
+	// their surroundings, HAProxy's environment, and what its messages may quote.
+	binary.CheckOptions
 	// MasterSocket is the path of the master's socket, absolute, of at most 90
 	// bytes. Its directory exists and is for no other use.
 	MasterSocket string
-	// LogFile is where what HAProxy writes goes, so that it can outlive us.
-	// Empty together with Output means that it is thrown away.
+	// LogFile is where what HAProxy writes goes, so that it can outlive us, and
+	// where its reasons are read. Empty means that it is thrown away.
 	LogFile string
-	// Output, when it is set, gets what HAProxy writes instead of LogFile, a
-	// line or more at a time. HAProxy then does not outlive us for long: it
+	// Output, when it is set, gets what HAProxy writes, a line or more at a time,
+	// and is what writes LogFile. HAProxy then does not outlive us for long: it
 	// writes into a pipe that we hold.
 	Output io.Writer
-	// Environ is HAProxy's environment as os.Environ gives it; nil is an empty
-	// one.
-	Environ []string
 }
 
 // Process is a HAProxy that runs, started by us or not. Methods may be called
@@ -52,12 +41,14 @@ type Process struct {
 	o       Options
 	master  *socket.Master
 	pid     int
-	log     record
+	log     logFile
+	started bool // by us
 	foreign bool // its process numbers are not ours: it runs in another namespace
 
-	handle handle        // what signals and the wait go through
-	gone   chan struct{} // closed when the master is gone
-	why    error         // set before gone is closed
+	process *os.Process   // nil for one that cannot be seen from here
+	detach  func()        // ends the watch; nil for one that was started
+	gone    chan struct{} // closed when the master is gone
+	why     error         // set before gone is closed
 
 	reload chan struct{} // holds one token: reloads are done one at a time
 }
@@ -68,15 +59,23 @@ func (p *Process) Pid() int { return p.pid }
 // Gone is closed when the master has ended, for any reason.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
-// Err says how the master ended, once Gone is closed: nil when it was stopped by
-// Stop or ended by itself without a failure. Before that it is nil.
-func (p *Process) Err() error {
+// Ended says whether the master has.
+func (p *Process) Ended() bool {
 	select {
 	case <-p.gone:
-		return p.why
+		return true
 	default:
+		return false
+	}
+}
+
+// Err says how the master ended: nil when it was stopped by Stop or ended by itself
+// without a failure, and while it runs.
+func (p *Process) Err() error {
+	if !p.Ended() {
 		return nil
 	}
+	return p.why
 }
 
 // Master is a client for the master's socket, with 5 s for each question.
@@ -95,17 +94,6 @@ func (p *Process) Worker(ctx context.Context) (socket.Process, error) {
 	return all.Workers[len(all.Workers)-1], nil
 }
 
-// OldWorkers are the workers that were replaced and finish what they have, the
-// oldest first; their Uptime is their age.
-func (p *Process) OldWorkers(ctx context.Context) ([]socket.Process, error) {
-	all, err := p.master.Processes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all.Old, func(a, b socket.Process) int { return b.Reloads - a.Reloads })
-	return all.Old, nil
-}
-
 // Marker is the value of socket.MarkerVariable in the worker that serves; empty when it
 // carries none.
 func (p *Process) Marker(ctx context.Context) (string, error) {
@@ -116,10 +104,6 @@ func (p *Process) Marker(ctx context.Context) (string, error) {
 	value, _, err := p.master.WorkerVar(ctx, w.PID, socket.MarkerVariable)
 	return value, err
 }
-
-// Log is the end of what HAProxy has written, for people; at most 64 KiB. It may
-// quote any file that its configuration names: it is for the operator alone.
-func (p *Process) Log() string { return p.log.since(0) }
 
 // Pids are the master and all workers, as far as the master answers; otherwise
 // the master alone.
@@ -164,93 +148,44 @@ var ErrUnproven = errors.New("haproxy: reload not proven")
 // ErrGone is wrapped by errors that come of the master not being there any more.
 var ErrGone = errors.New("haproxy is gone")
 
-// record keeps the end of what HAProxy wrote and lets a part of it be found
-// again by its position.
-type record interface {
-	// position is where the next byte goes, from 1.
-	position() int64
-	// since is what was written from there on, its end when it is long; 0 means
-	// the end of everything.
-	since(position int64) string
-}
+// logFile is a file that HAProxy appends to; empty for none.
+type logFile string
 
-// maxLog bounds what is looked at of a log.
+// maxLog bounds what is looked at of it.
 const maxLog = 64 << 10
 
-// fileLog is a file that HAProxy appends to.
-type fileLog string
-
-func (f fileLog) position() int64 {
+// size is where the next byte goes.
+func (f logFile) size() int64 {
 	info, err := os.Stat(string(f))
 	if err != nil {
-		return 1
+		return 0
 	}
-	return info.Size() + 1
+	return info.Size()
 }
 
-func (f fileLog) since(position int64) string {
+// since is what was written from a position on: the end of it when it is long, and
+// of the file when that began anew.
+func (f logFile) since(position int64) string {
 	file, err := os.Open(string(f))
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	end, err := file.Seek(0, io.SeekEnd)
+	end := f.size()
+	if position > end {
+		position = 0
+	}
+	text, err := io.ReadAll(io.NewSectionReader(file, max(position, end-maxLog), maxLog))
 	if err != nil {
 		return ""
 	}
-	from := max(position-1, end-maxLog, 0)
-	text := make([]byte, max(end-from, 0))
-	n, err := file.ReadAt(text, from)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return ""
-	}
-	return string(text[:n])
-}
-
-// ring keeps the end of what is written through it.
-type ring struct {
-	to io.Writer
-
-	mu      sync.Mutex
-	text    []byte
-	written int64
-}
-
-func (r *ring) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	r.text = append(r.text, b...)
-	if len(r.text) > 2*maxLog {
-		r.text = append(r.text[:0], r.text[len(r.text)-maxLog:]...)
-	}
-	r.written += int64(len(b))
-	r.mu.Unlock()
-	// An error would end the copying, and then HAProxy would block on its pipe.
-	_, _ = r.to.Write(b)
-	return len(b), nil
-}
-
-func (r *ring) position() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.written + 1
-}
-
-func (r *ring) since(position int64) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := min(int64(len(r.text)), maxLog)
-	if position > 0 {
-		n = min(n, r.written-position+1)
-	}
-	return string(r.text[int64(len(r.text))-max(n, 0):])
+	return string(text)
 }
 
 // pause waits for d or until ctx ends or the master is gone.
 func (p *Process) pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ func newStage(t *testing.T) *stage {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &stage{t: t, dir: dir, port: testkit.FreePort(t), Options: Options{
-		Binary: b, Files: []string{filepath.Join(dir, "haproxy.cfg")}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log"),
+		Binary: b, CheckOptions: binary.CheckOptions{Files: []string{filepath.Join(dir, "haproxy.cfg")}}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log"),
 	}}
 	s.write("one", "")
 	return s
@@ -125,8 +124,8 @@ func TestStartReloadStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.write("two", "")
-	got, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
-	if err != nil || got.Worker.PID == first.PID || got.Took <= 0 {
+	got, err := p.Reload(t.Context(), "two")
+	if err != nil || got.PID == first.PID {
 		t.Fatalf("reload: %+v, %v; the first worker is %d", got, err, first.PID)
 	}
 	s.answers("two")
@@ -143,7 +142,7 @@ func TestStartReloadStop(t *testing.T) {
 	if err := p.Stop(t.Context(), true); err != nil {
 		t.Errorf("a second stop: %v", err)
 	}
-	if _, err := p.Reload(t.Context(), ReloadOptions{}); err == nil {
+	if _, err := p.Reload(t.Context(), ""); err == nil {
 		t.Error("a reload of one that is gone is no error")
 	}
 }
@@ -161,12 +160,12 @@ func TestReloadProof(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // time enough to look at it
 		cancel()
 	}()
-	_, err := p.Reload(ctx, ReloadOptions{Marker: "three"})
+	_, err := p.Reload(ctx, "three")
 	if !errors.Is(err, ErrUnproven) || !strings.Contains(err.Error(), `"two" instead of "three"`) {
 		t.Errorf("another marker: %v", err)
 	}
-	done, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
-	if err != nil || done.Worker.PID == 0 || done.Worker.Reloads != 0 {
+	done, err := p.Reload(t.Context(), "two")
+	if err != nil || done.PID == 0 || done.Reloads != 0 {
 		t.Errorf("%+v, %v", done, err)
 	}
 }
@@ -178,7 +177,7 @@ func TestReloadRefused(t *testing.T) {
 	p := s.start()
 	for range 2 { // a second failure is told from the first
 		s.write("two", "frontend other\n    nonsense here")
-		_, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+		_, err := p.Reload(t.Context(), "two")
 		var failed *FailedError
 		if !errors.As(err, &failed) || len(failed.Alerts) != 1 || failed.Alerts[0].Line != 13 || !strings.Contains(err.Error(), "haproxy.cfg:13: unknown keyword 'nonsense' in 'frontend' section") {
 			t.Errorf("a mistake: %v", err)
@@ -186,7 +185,7 @@ func TestReloadRefused(t *testing.T) {
 		s.answers("one")
 	}
 	s.write("three", "")
-	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "three"}); err != nil {
+	if _, err := p.Reload(t.Context(), "three"); err != nil {
 		t.Errorf("after it: %v", err)
 	}
 	s.answers("three")
@@ -201,14 +200,14 @@ func TestReloadTakenBind(t *testing.T) {
 	}
 	defer l.Close()
 	s.write("two", "frontend other\n    bind "+l.Addr().String())
-	_, err = p.Reload(t.Context(), ReloadOptions{Marker: "two"})
+	_, err = p.Reload(t.Context(), "two")
 	var failed *FailedError
 	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "cannot bind socket (Address already in use) for ["+l.Addr().String()+"]") {
 		t.Errorf("a taken address: %v", err)
 	}
 	s.answers("one")
 	l.Close()
-	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+	if _, err := p.Reload(t.Context(), "two"); err != nil {
 		t.Errorf("free again: %v", err)
 	}
 }
@@ -221,11 +220,11 @@ func TestReloadsOneByOne(t *testing.T) {
 	workers := make(chan int, n)
 	for range n {
 		wg.Go(func() {
-			got, err := p.Reload(t.Context(), ReloadOptions{Marker: "one"})
+			got, err := p.Reload(t.Context(), "one")
 			if err != nil {
 				t.Error(err)
 			}
-			workers <- got.Worker.PID
+			workers <- got.PID
 		})
 	}
 	wg.Wait()
@@ -290,7 +289,7 @@ func TestReloadAtStart(t *testing.T) {
 	s.write("one", many.String())
 	for range 3 {
 		p := s.start()
-		if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "one"}); err != nil {
+		if _, err := p.Reload(t.Context(), "one"); err != nil {
 			t.Error(err)
 		}
 		s.answers("one")
@@ -347,7 +346,7 @@ func TestMasterKilledDuringReload(t *testing.T) {
 		}
 		_ = syscall.Kill(p.Pid(), syscall.SIGKILL)
 	}()
-	_, err := p.Reload(ctx, ReloadOptions{Marker: "three"})
+	_, err := p.Reload(ctx, "three")
 	if !errors.Is(err, ErrGone) {
 		t.Errorf("reload: %v", err)
 	}
@@ -359,7 +358,7 @@ func TestAttach(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 	first := s.start()
-	p, err := Attach(t.Context(), Options{MasterSocket: s.MasterSocket, LogFile: s.LogFile, Files: s.Files})
+	p, err := Attach(t.Context(), Options{MasterSocket: s.MasterSocket, LogFile: s.LogFile, CheckOptions: s.CheckOptions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,11 +366,11 @@ func TestAttach(t *testing.T) {
 		t.Errorf("process %d, want %d", p.Pid(), first.Pid())
 	}
 	s.write("two", "")
-	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+	if _, err := p.Reload(t.Context(), "two"); err != nil {
 		t.Error(err)
 	}
 	s.write("three", "nonsense here")
-	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "three"}); err == nil || !strings.Contains(err.Error(), "haproxy.cfg:12: unknown keyword 'nonsense'") {
+	if _, err := p.Reload(t.Context(), "three"); err == nil || !strings.Contains(err.Error(), "haproxy.cfg:12: unknown keyword 'nonsense'") {
 		t.Errorf("a mistake: %v", err)
 	}
 	if p.Err() != nil {
@@ -480,12 +479,12 @@ func TestOldWorkersAndHardStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Reload(t.Context(), ReloadOptions{}); err != nil {
+	if _, err := p.Reload(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	old, err := p.OldWorkers(t.Context())
-	if err != nil || len(old) != 1 || old[0].PID != before.PID {
-		t.Errorf("old workers %+v, %v; want %d", old, err, before.PID)
+	all, err := p.Master().Processes(t.Context())
+	if err != nil || len(all.Old) != 1 || all.Old[0].PID != before.PID {
+		t.Errorf("old workers %+v, %v; want %d", all.Old, err, before.PID)
 	}
 	// The connection keeps a graceful stop from ending; the context ends it.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -498,29 +497,22 @@ func TestOldWorkersAndHardStop(t *testing.T) {
 
 func TestOutput(t *testing.T) {
 	s := newStage(t)
-	var mu sync.Mutex
-	var out bytes.Buffer
-	s.LogFile, s.Output = "", writerFunc(func(b []byte) (int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return out.Write(b)
-	})
+	kept, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	s.Output = struct{ io.Writer }{kept} // no file, which HAProxy would get itself
 	p := s.start()
 	s.write("two", "nonsense here")
-	_, err := p.Reload(t.Context(), ReloadOptions{})
+	_, err = p.Reload(t.Context(), "")
 	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'nonsense'") {
 		t.Errorf("a mistake: %v", err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if !strings.Contains(strings.ToLower(out.String()), "new worker") || !strings.Contains(strings.ToLower(p.Log()), "new worker") {
-		t.Errorf("written: %q, kept: %q", out.String(), p.Log())
+	if text, err := os.ReadFile(s.LogFile); !strings.Contains(strings.ToLower(string(text)), "new worker") {
+		t.Errorf("written: %q, %v", text, err)
 	}
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // HAProxy serves on when the program that started it is killed, and the next one
 // takes it over.
@@ -530,7 +522,7 @@ func TestOutlives(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := Options{Binary: b, Files: []string{filepath.Join(dir, "haproxy.cfg")}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log")}
+		o := Options{Binary: b, CheckOptions: binary.CheckOptions{Files: []string{filepath.Join(dir, "haproxy.cfg")}}, MasterSocket: filepath.Join(dir, "master.sock"), LogFile: filepath.Join(dir, "haproxy.log")}
 		if _, err := Start(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -549,7 +541,7 @@ func TestOutlives(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.write("two", "")
-	if _, err := p.Reload(t.Context(), ReloadOptions{Marker: "two"}); err != nil {
+	if _, err := p.Reload(t.Context(), "two"); err != nil {
 		t.Error(err)
 	}
 	s.answers("two")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +20,6 @@ const (
 	// maxSocketPath leaves room for the suffix under which HAProxy binds a
 	// socket before it renames it.
 	maxSocketPath = 90
-	// maxLogFile is the size beyond which a log file is put aside at a start.
-	maxLogFile = 1 << 20
 	// look is how often a start or a reload is looked at.
 	look = 20 * time.Millisecond
 )
@@ -50,16 +47,23 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	cmd := exec.Command(o.Binary.Path, args...) //nolint:gosec,noctx // the operator's own haproxy, fixed arguments
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = o.Dir, append([]string{}, o.Environ...), ownSession()
 	p := newProcess(o)
-	if closeLog, err := p.openLog(cmd); err != nil {
-		return nil, err
-	} else if closeLog != nil {
-		defer closeLog.Close()
+	if o.Output != nil {
+		cmd.Stdout, cmd.Stderr = o.Output, o.Output
+		// A worker that outlives its master holds the pipe as well.
+		cmd.WaitDelay = time.Second
+	} else if o.LogFile != "" {
+		f, err := os.OpenFile(o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("haproxy: log: %w", err)
+		}
+		defer f.Close()
+		cmd.Stdout, cmd.Stderr = f, f
 	}
-	mark := p.log.position()
+	mark := p.log.size()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("haproxy: start: %w", err)
 	}
-	p.pid, p.handle = cmd.Process.Pid, cmd.Process
+	p.pid, p.process, p.started = cmd.Process.Pid, cmd.Process, true
 	unnoted := note(o.MasterSocket, p.pid)
 	go func() {
 		err := cmd.Wait()
@@ -68,15 +72,20 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		}
 		p.ended(err)
 	}()
-	if err := p.ready(ctx, mark); err != nil {
-		p.abandon()
-		return nil, err
+	// Until the master has answered, a signal to reload would kill HAProxy 2.6.
+	_, err := p.settled(ctx)
+	switch {
+	case errors.Is(err, ErrGone):
+		err = &FailedError{What: "start", Alerts: p.alerts(p.log.since(mark))}
+	case err != nil:
+		err = fmt.Errorf("haproxy: start: no answer of its master in time: %w", err)
+	case unnoted != nil:
+		err = fmt.Errorf("haproxy: start: %w", unnoted)
+	default:
+		return p, nil
 	}
-	if unnoted != nil {
-		p.abandon()
-		return nil, fmt.Errorf("haproxy: start: %w", unnoted)
-	}
-	return p, nil
+	p.abandon()
+	return nil, err
 }
 
 func (o Options) check() error {
@@ -92,59 +101,12 @@ func (o Options) check() error {
 }
 
 func newProcess(o Options) *Process {
-	p := &Process{o: o, master: socket.NewMaster(o.MasterSocket, 0), gone: make(chan struct{}), reload: make(chan struct{}, 1)}
+	p := &Process{
+		o: o, master: socket.NewMaster(o.MasterSocket, 0), log: logFile(o.LogFile),
+		gone: make(chan struct{}), reload: make(chan struct{}, 1),
+	}
 	p.reload <- struct{}{}
 	return p
-}
-
-// openLog connects what HAProxy writes; the closer is ours to close after the
-// start, nil when there is nothing to close.
-func (p *Process) openLog(cmd *exec.Cmd) (io.Closer, error) {
-	if p.o.Output != nil || p.o.LogFile == "" {
-		r := &ring{to: p.o.Output}
-		if r.to == nil {
-			p.log = fileLog(os.DevNull)
-			return nil, nil //nolint:nilnil // nothing to close, nothing wrong
-		}
-		p.log, cmd.Stdout, cmd.Stderr = r, r, r
-		// A worker that outlives its master holds the pipe as well.
-		cmd.WaitDelay = time.Second
-		return nil, nil //nolint:nilnil // see above
-	}
-	if info, err := os.Stat(p.o.LogFile); err == nil && info.Size() > maxLogFile {
-		_ = os.Rename(p.o.LogFile, p.o.LogFile+".1")
-	}
-	f, err := os.OpenFile(p.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("haproxy: log: %w", err)
-	}
-	p.log, cmd.Stdout, cmd.Stderr = fileLog(p.o.LogFile), f, f
-	return f, nil
-}
-
-// ready waits for the first answer of the master. Until it has answered, a
-// signal to reload would kill HAProxy 2.6.
-func (p *Process) ready(ctx context.Context, mark int64) error {
-	for {
-		ask, cancel := context.WithTimeout(ctx, time.Second)
-		all, err := p.master.Processes(ask)
-		cancel()
-		// Another HAProxy may answer at the path until ours has taken it over.
-		if err == nil && all.Master.PID != p.pid {
-			err = fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
-		}
-		if err == nil {
-			if err = p.answers(ctx, all); err == nil {
-				return nil
-			}
-		}
-		switch wait := p.pause(ctx, look); {
-		case errors.Is(wait, ErrGone):
-			return &FailedError{What: "start", Alerts: p.alerts(p.log.since(mark))}
-		case wait != nil:
-			return fmt.Errorf("haproxy: start: no answer of its master in time: %w: %w", wait, err)
-		}
-	}
 }
 
 // answers is nil when the worker that serves answers: from 3.1 on it is there
@@ -159,7 +121,7 @@ func (p *Process) answers(ctx context.Context, all socket.Processes) error {
 
 // alerts are the reasons in what HAProxy wrote.
 func (p *Process) alerts(text string) []binary.Message {
-	return binary.Messages(text, binary.CheckOptions{Files: p.o.Files, Known: p.o.Known, Shown: p.o.Shown, Dir: p.o.Dir}).Alerts
+	return binary.Messages(text, p.o.CheckOptions).Alerts
 }
 
 // ended is called once, when the master is gone.
@@ -172,9 +134,9 @@ func (p *Process) ended(err error) {
 
 // abandon ends what a failed start has left.
 func (p *Process) abandon() {
-	_ = p.handle.Signal(syscall.SIGTERM)
+	_ = p.process.Signal(syscall.SIGTERM)
 	if !p.within(time.Second) {
-		_ = p.handle.Signal(os.Kill)
+		_ = p.process.Kill()
 		p.within(stopDeadline)
 	}
 }

@@ -12,12 +12,6 @@ import (
 // stopDeadline is how long a master may take for a SIGTERM.
 const stopDeadline = 5 * time.Second
 
-// handle is what a master is signalled through; it must not reach another
-// process that got the same number later.
-type handle interface {
-	Signal(os.Signal) error
-}
-
 // Stop ends HAProxy and returns when its master is gone. Graceful means that it
 // takes no new connections and ends when the last one has: then only ctx bounds
 // it. When ctx ends first, or with hard, it ends at once, and a master that does
@@ -52,12 +46,13 @@ func (p *Process) Stop(ctx context.Context, hard bool) error {
 
 // signal sends a signal to the master; one that is gone needs none.
 func (p *Process) signal(s os.Signal) error {
-	select {
-	case <-p.gone:
+	if p.Ended() {
 		return nil
-	default:
 	}
-	err := p.handle.Signal(s)
+	err := errors.New("it runs where its process cannot be seen from here")
+	if p.process != nil {
+		err = p.process.Signal(s)
+	}
 	if err == nil || errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
@@ -66,22 +61,15 @@ func (p *Process) signal(s os.Signal) error {
 
 // within waits for the end of the master, but not longer than d.
 func (p *Process) within(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-p.gone:
-		return true
-	case <-t.C:
-		return false
-	}
+	return p.pause(context.Background(), d) != nil
 }
 
 // workerHandles are the workers of a HAProxy whose numbers are ours too.
 func (p *Process) workerHandles(ctx context.Context) []*os.Process {
-	var handles []*os.Process
 	if p.foreign {
 		return nil
 	}
+	var handles []*os.Process
 	for _, pid := range p.Pids(ctx)[1:] {
 		if h, err := os.FindProcess(pid); err == nil {
 			handles = append(handles, h)

@@ -3,38 +3,30 @@ package process
 import (
 	"context"
 	"errors"
-	"os"
 	"syscall"
 	"time"
+
+	"fairway/internal/clock"
 )
-
-// unseen is a master whose process number is not ours to use: it runs in another
-// namespace, or the system has no better means.
-type unseen struct{}
-
-// Signal implements handle.
-func (unseen) Signal(os.Signal) error {
-	return errors.New("it runs where its process cannot be seen from here")
-}
 
 // silence is how long a socket may have no listener before its master is taken for
 // gone: in a reload it has none for a second or two.
 const silence = 10 * time.Second
 
-// watchSocket calls ended once the socket has had no listener for a while. It
-// looks twice a second.
-func watchSocket(path string, ended func(error)) handle {
-	go func() {
-		for heard := time.Now(); time.Since(heard) < silence; time.Sleep(500 * time.Millisecond) {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			_, err := listenerOf(ctx, path)
-			// A queue that is full has a listener.
-			if err == nil || ctx.Err() != nil || errors.Is(err, syscall.EAGAIN) {
-				heard = time.Now()
-			}
-			cancel()
+// watchSocket calls ended once the socket has had no listener for a while, unless ctx
+// ends first. It looks twice a second.
+func watchSocket(ctx context.Context, path string, ended func(error)) {
+	for heard := time.Now(); time.Since(heard) < silence; {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := listenerOf(asking, path)
+		// A queue that is full has a listener.
+		if err == nil || asking.Err() != nil || errors.Is(err, syscall.EAGAIN) {
+			heard = time.Now()
 		}
-		ended(nil)
-	}()
-	return unseen{}
+		cancel()
+		if clock.Sleep(ctx, 500*time.Millisecond) != nil {
+			return
+		}
+	}
+	ended(nil)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,76 +39,45 @@ func listenerOf(ctx context.Context, path string) (int, error) {
 	return int(peer.Pid), nil
 }
 
-// pidfd is a process that is not our child, by a descriptor that keeps its
-// number from meaning another one.
-type pidfd struct {
-	file   *os.File
-	closed *atomic.Bool
-}
-
-// watch calls ended once the process has ended. The descriptor of a process can
-// be read when it has ended; the runtime's poller waits for that. Where there is
-// none, as in containers of engines before 20.10, its socket is looked at.
-func watch(pid int, path string, ended func(error)) (handle, error) {
+// watch calls ended once a process that is not our child has ended, unless ctx does
+// first. The descriptor of a process can be read when it has ended; the runtime's
+// poller waits for that. Where there is none, as in containers of engines before
+// 20.10, its socket is looked at. The process is nil when it cannot be seen.
+func watch(ctx context.Context, pid int, path string, ended func(error)) (*os.Process, error) {
 	if pid <= 0 {
-		return watchSocket(path, ended), nil
+		go watchSocket(ctx, path, ended)
+		return nil, nil
 	}
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
 	if err != nil {
-		watchSocket(path, ended)
+		go watchSocket(ctx, path, ended)
 		return os.FindProcess(pid)
 	}
-	h := pidfd{os.NewFile(uintptr(fd), "pidfd"), new(atomic.Bool)} //nolint:gosec // a descriptor
-	raw, err := h.file.SyscallConn()
+	file := os.NewFile(uintptr(fd), "pidfd") //nolint:gosec // a descriptor
+	raw, err := file.SyscallConn()
 	if err != nil {
-		return nil, errors.Join(err, h.file.Close())
+		return nil, errors.Join(err, file.Close())
 	}
 	go func() {
-		defer h.file.Close()
+		defer context.AfterFunc(ctx, func() { _ = file.Close() })()
 		switch err := raw.Read(func(fd uintptr) bool { return hasEnded(int(fd)) }); {
-		case h.closed.Load():
+		case ctx.Err() != nil:
+			return
 		case err != nil:
-			watchSocket(path, ended)
+			watchSocket(ctx, path, ended)
 		default:
 			ended(nil)
 		}
+		_ = file.Close()
 	}()
-	return h, nil
+	return os.FindProcess(pid) // which has a descriptor of its own: no other process can be meant later
 }
 
 // hasEnded asks without waiting.
 func hasEnded(fd int) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a descriptor
 	return err == nil && n > 0
-}
-
-// Close stops the watch.
-func (h pidfd) Close() error {
-	h.closed.Store(true)
-	return h.file.Close()
-}
-
-// Signal implements handle.
-func (h pidfd) Signal(s os.Signal) error {
-	number, ok := s.(syscall.Signal)
-	if !ok {
-		return errors.New("not a signal")
-	}
-	raw, err := h.file.SyscallConn()
-	if err != nil {
-		return os.ErrProcessDone // closed: it has ended
-	}
-	var sent error
-	if err := raw.Control(func(fd uintptr) {
-		sent = unix.PidfdSendSignal(int(fd), number, nil, 0) //nolint:gosec // a descriptor
-	}); err != nil {
-		return os.ErrProcessDone
-	}
-	if errors.Is(sent, unix.ESRCH) {
-		return os.ErrProcessDone
-	}
-	return sent
 }

@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -19,6 +20,7 @@ func listenerOf(ctx context.Context, path string) (int, error) {
 	return 0, conn.Close()
 }
 
-func watch(_ int, path string, ended func(error)) (handle, error) {
-	return watchSocket(path, ended), nil
+func watch(ctx context.Context, _ int, path string, ended func(error)) (*os.Process, error) {
+	go watchSocket(ctx, path, ended)
+	return nil, nil
 }
