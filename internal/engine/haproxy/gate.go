@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net"
+	"net/netip"
 	"sync"
 
 	"fairway/internal/clock"
@@ -101,7 +103,8 @@ func (g *gates) learn(before, t *route.Table) {
 	}
 }
 
-// trust opens the gates of servers that are in use in a HAProxy that runs.
+// trust opens the gates of servers that are in use in a HAProxy that runs. They are at
+// IP addresses, whatever the table calls them.
 func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -115,13 +118,21 @@ func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	}
 }
 
-// closed are the endpoints of a table that are behind a closed gate.
-func (g *gates) closed(t *route.Table) map[render.EndpointID]bool {
+// closed are the endpoints of a table that are behind a closed gate; addresses are
+// those of their names.
+func (g *gates) closed(t *route.Table, addresses map[string]netip.Addr) map[render.EndpointID]bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	closed := map[render.EndpointID]bool{}
 	for _, b := range t.Backends {
 		for _, x := range gatesOf(b) {
+			found := x // where it is found, for one with a name
+			if host, port, err := net.SplitHostPort(x.address); err == nil && addresses[host].IsValid() {
+				found.address = net.JoinHostPort(addresses[host].String(), port)
+			}
+			if g.open[found] {
+				g.open[x] = true
+			}
 			if !g.open[x] {
 				closed[render.EndpointID{Backend: x.backend, Endpoint: x.endpoint}] = true
 			}

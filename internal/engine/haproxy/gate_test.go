@@ -4,8 +4,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 
+	"fairway/internal/engine/haproxy/plan"
+	"fairway/internal/engine/haproxy/render"
+	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -46,4 +50,23 @@ func TestClosedGateAsksTheCheckOfToday(t *testing.T) {
 			return false
 		}
 	})
+}
+
+// TestGateOfNameIsTrusted: an endpoint with a name that a HAProxy serves which was taken
+// over goes on without a check, at the address that it has there and at no other.
+func TestGateOfNameIsTrusted(t *testing.T) {
+	table := &route.Table{Backends: []*route.Backend{{
+		ID: "b", Scheme: route.SchemeHTTP, Health: &route.Health{Path: "/"},
+		Endpoints: []route.Endpoint{{ID: "e", Address: "app.example:80", State: route.EndpointReady}},
+	}}}
+	for found, waits := range map[string]int{"10.0.0.1": 0, "10.0.0.2": 1} {
+		g := newGates(slog.New(slog.DiscardHandler), func() {})
+		defer g.close()
+		g.trust(&render.Config{Sections: []render.Section{{
+			Name: "s1", Backend: "b", Servers: []render.Server{{Name: "v1", Endpoint: "e", Address: netip.MustParseAddrPort("10.0.0.1:80")}},
+		}}}, &plan.Worker{Servers: map[string]map[string]plan.Server{"s1": {"v1": {State: socket.StateReady}}}})
+		if closed := g.closed(table, map[string]netip.Addr{"app.example": netip.MustParseAddr(found)}); len(closed) != waits {
+			t.Errorf("at %s %d endpoints wait, want %d", found, len(closed), waits)
+		}
+	}
 }

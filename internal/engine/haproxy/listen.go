@@ -30,7 +30,8 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 			missing[l.Name] = why // supervise tries it again
 		}
 	}
-	waiting, addresses := e.gates.closed(t), e.resolver.addresses(ctx, t)
+	addresses := e.resolver.addresses(ctx, t)
+	waiting := e.gates.closed(t, addresses)
 	for {
 		next, err := e.render(t, missing, waiting, addresses)
 		if err != nil {
