@@ -82,21 +82,14 @@ func (c *Client) Info(ctx context.Context) (_ Info, err error) {
 // ContainerList returns all containers, the running ones only unless all is
 // set. GET /containers/json. It does not wait for containers that are busy, and
 // its answer may lag a moment behind the event stream.
-func (c *Client) ContainerList(ctx context.Context, all bool) (list []Container, err error) {
-	ctx, end := c.begin(ctx, "list containers", c.timeout, &err)
-	defer end()
+func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
 	query := url.Values{}
 	if all {
 		query.Set("all", "1")
 	}
-	answer, err := c.get(ctx, "/containers/json", query)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Close()
-	err = eachOf(answer, func(s container.Summary) {
+	list, _, err := getList(ctx, c, "containers/json", query, nil, func(s container.Summary) Container {
 		s.Labels = interned(s.Labels)
-		list = append(list, fromSummary(s))
+		return fromSummary(s)
 	})
 	return list, err
 }

@@ -52,7 +52,8 @@ const (
 )
 
 // getList makes the call GET path and translates each element of the answer.
-func getList[Wire, Fact any](ctx context.Context, c *Client, what string, filters client.Filters, seen *Seen, translate func(Wire) Fact) (list []Fact, changed bool, err error) {
+func getList[Wire, Fact any](ctx context.Context, c *Client, path string, query url.Values, seen *Seen, translate func(Wire) Fact) (list []Fact, changed bool, err error) {
+	what, _, _ := strings.Cut(path, "/")
 	ctx, end := c.begin(ctx, "list "+what, c.timeout, &err)
 	defer end()
 	defer func() {
@@ -60,50 +61,48 @@ func getList[Wire, Fact any](ctx context.Context, c *Client, what string, filter
 			seen.Forget()
 		}
 	}()
-	query := url.Values{}
-	if len(filters) > 0 {
-		text, err := json.Marshal(filters)
-		if err != nil {
-			return nil, false, err
-		}
-		query.Set("filters", string(text))
-	}
-	answer, err := c.get(ctx, "/"+what, query)
+	answer, err := c.get(ctx, "/"+path, query)
 	if err != nil {
 		return nil, false, err
 	}
 	defer answer.Close()
-	// The last answer's size, and a little, spares growing step by step.
-	var body bytes.Buffer
-	if seen != nil && seen.size > 0 {
-		body.Grow(seen.size + seen.size/16 + bytes.MinRead)
+	from := io.Reader(answer)
+	if seen != nil {
+		// The last answer's size, and a little, spares growing step by step.
+		body := bytes.NewBuffer(make([]byte, 0, seen.size+seen.size/16+bytes.MinRead))
+		if n, err := body.ReadFrom(io.LimitReader(answer, maxList+1)); err != nil {
+			return nil, false, err
+		} else if n > maxList {
+			return nil, false, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
+		}
+		if seen.same(body.Bytes()) {
+			return nil, false, nil
+		}
+		from = body
 	}
-	if n, err := body.ReadFrom(io.LimitReader(answer, maxList+1)); err != nil {
+	list = make([]Fact, 0)
+	if err := eachOf(from, func(w Wire) { list = append(list, translate(w)) }); err != nil {
 		return nil, false, err
-	} else if n > maxList {
-		return nil, false, fmt.Errorf("the answer has more than %d MiB", maxList>>20)
-	}
-	if seen != nil && seen.same(body.Bytes()) {
-		return nil, false, nil
-	}
-	var wire []Wire
-	if err := json.Unmarshal(body.Bytes(), &wire); err != nil {
-		return nil, false, err
-	}
-	list = make([]Fact, 0, len(wire))
-	for _, w := range wire {
-		list = append(list, translate(w))
 	}
 	return list, true, nil
+}
+
+// filtered is the query for what passes filters.
+func filtered(filters client.Filters) url.Values {
+	text, _ := json.Marshal(filters) // texts alone are in it
+	return url.Values{"filters": {string(text)}}
 }
 
 // eachOf calls the function with each element of an answer that is a list, as it
 // comes: a long list is never in memory as a whole.
 func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 	decoder := json.NewDecoder(io.LimitReader(answer, maxList))
-	if t, err := decoder.Token(); err != nil {
+	switch t, err := decoder.Token(); {
+	case err != nil:
 		return err
-	} else if t != json.Delim('[') {
+	case t == nil:
+		return nil // null stands for an empty list
+	case t != json.Delim('['):
 		return errors.New("the answer is no list")
 	}
 	for decoder.More() {
@@ -146,10 +145,11 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) (io.Rea
 	if err := c.agree(ctx); err != nil {
 		return nil, err
 	}
-	r, err := c.request(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
+	r, err := c.request(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, err
 	}
+	r.URL.RawQuery = query.Encode()
 	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, withoutURL(err)
@@ -162,7 +162,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) (io.Rea
 }
 
 // request makes a request of the API version that was agreed on.
-func (c *Client) request(ctx context.Context, method, target string, body io.Reader) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	scheme, host := "http", client.DummyHost
 	if c.way.tls != nil {
 		scheme = "https"
@@ -170,7 +170,7 @@ func (c *Client) request(ctx context.Context, method, target string, body io.Rea
 	if address, ok := strings.CutPrefix(c.way.address, "tcp://"); ok {
 		host = address
 	}
-	r, err := http.NewRequestWithContext(ctx, method, scheme+"://"+host+"/v"+c.probe.ClientVersion()+target, body)
+	r, err := http.NewRequestWithContext(ctx, method, scheme+"://"+host+"/v"+c.probe.ClientVersion()+path, body)
 	if err != nil {
 		return nil, err
 	}

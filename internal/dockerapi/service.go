@@ -106,6 +106,6 @@ func (c *Client) ServiceRemove(ctx context.Context, id string) (err error) {
 // ServiceTasks returns all tasks of services, those that have ended as far as
 // Docker keeps them. GET /tasks.
 func (c *Client) ServiceTasks(ctx context.Context, ids ...string) ([]Task, error) {
-	list, _, err := getList(ctx, c, "tasks", client.Filters{}.Add("service", ids...), nil, wireTask.task)
+	list, _, err := getList(ctx, c, "tasks", filtered(client.Filters{}.Add("service", ids...)), nil, wireTask.task)
 	return list, err
 }

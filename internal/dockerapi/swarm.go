@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -133,14 +134,15 @@ func (c *Client) ServiceList(ctx context.Context, seen *Seen) (list []Service, c
 // TaskList returns the tasks that pass the filter, of all services. See Seen for
 // changed. GET /tasks.
 func (c *Client) TaskList(ctx context.Context, f TaskFilter, seen *Seen) (list []Task, changed bool, err error) {
+	var query url.Values
 	filters := client.Filters{}
 	if len(f.Desired) > 0 {
-		filters.Add("desired-state", f.Desired...)
+		query = filtered(filters.Add("desired-state", f.Desired...))
 	}
 	if len(f.IDs) > 0 {
-		filters.Add("id", f.IDs...)
+		query = filtered(filters.Add("id", f.IDs...))
 	}
-	return getList(ctx, c, "tasks", filters, seen, wireTask.task)
+	return getList(ctx, c, "tasks", query, seen, wireTask.task)
 }
 
 // NodeList returns all nodes. See Seen for changed. GET /nodes.
@@ -157,7 +159,7 @@ func (c *Client) NetworkList(ctx context.Context) ([]Network, error) {
 // SwarmNetworkList returns the networks that span the Swarm. See Seen for
 // changed. GET /networks.
 func (c *Client) SwarmNetworkList(ctx context.Context, seen *Seen) (list []Network, changed bool, err error) {
-	return getList(ctx, c, "networks", client.Filters{}.Add("scope", "swarm"), seen, func(n Network) Network { return n })
+	return getList(ctx, c, "networks", filtered(client.Filters{}.Add("scope", "swarm")), seen, func(n Network) Network { return n })
 }
 
 // The wire types name what is decoded; everything else in an answer is passed
