@@ -29,13 +29,6 @@ type Seen struct {
 	size int
 }
 
-// Forget makes s the zero value. Nil is allowed.
-func (s *Seen) Forget() {
-	if s != nil {
-		*s = Seen{}
-	}
-}
-
 // same reports whether body is what was seen last, and remembers it.
 func (s *Seen) same(body []byte) bool {
 	now := Seen{sum: sha256.Sum256(body), size: len(body)}
@@ -57,8 +50,8 @@ func getList[Wire, Fact any](ctx context.Context, c *Client, path string, query 
 	ctx, end := c.begin(ctx, "list "+what, c.timeout, &err)
 	defer end()
 	defer func() {
-		if err != nil {
-			seen.Forget()
+		if err != nil && seen != nil {
+			*seen = Seen{}
 		}
 	}()
 	answer, err := c.get(ctx, "/"+path, query)

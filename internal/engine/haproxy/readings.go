@@ -230,11 +230,11 @@ func (r *readings) take(line string) {
 		s, known = r.routes[e.key]
 	}
 	if known && s != nil {
-		e.route = s.ID()
+		e.Route = s.ID()
 		count(s, e)
 	}
 	if key, found := r.endpointOf(e.section, e.server); found {
-		e.endpoint = key.endpoint
+		e.Endpoint = key.endpoint
 		r.tally(key, e)
 	}
 	r.mu.Unlock()

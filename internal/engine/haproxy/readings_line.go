@@ -15,27 +15,22 @@ import (
 
 // event is a request or a connection that is over, as HAProxy reports it.
 type event struct {
+	// Request is what the access log says; of a connection as much as that has in
+	// common. Status is zero when it was broken off before there was one. Route and
+	// Endpoint are found in the table.
+	traffic.Request
 	connection bool
 	key        string // render.RouteKey; empty when no route took it
-	status     int    // zero when it was broken off before there was one
 	took       time.Duration
+	ended      time.Time // with the access log only
 	retries    int
 	code       string
 	end        [2]byte // HAProxy's termination state
 	section    string
 	server     string // empty for none
-	received   int64  // of a connection
-	bytes      int64
-	weight     int // how many requests it stands for, at least one
-
-	// With the access log only.
-	time                                            time.Time
-	listener, client, id, proto, method, host, path string
-	tls                                             bool
-	captured                                        []string
-
-	// Found in the table.
-	route, endpoint string
+	listener   string
+	received   int64 // of a connection
+	weight     int   // how many requests it stands for, at least one
 }
 
 // maxFrame bounds one line; HAProxy cuts at 8 KiB.
@@ -105,41 +100,48 @@ func parseLine(line, key string, now time.Time) (event, error) {
 		return n
 	}
 	e := event{
+		Request: traffic.Request{
+			ID:       get(render.FieldID),
+			Client:   get(render.FieldClient),
+			Method:   get(render.FieldMethod),
+			Host:     get(render.FieldHost),
+			Path:     get(render.FieldPath),
+			Proto:    get(render.FieldProto),
+			TLS:      get(render.FieldTLS) == "1",
+			Bytes:    number(render.FieldBytes),
+			Captured: captured(get(render.FieldCaptured)),
+		},
 		connection: fields[0] == render.LineConnection,
 		key:        get(render.FieldRoute),
 		took:       time.Duration(number(render.FieldDuration)) * time.Millisecond,
+		ended:      now,
 		retries:    int(number(render.FieldRetries)),
 		code:       get(render.FieldCode),
 		section:    get(render.FieldSection),
 		server:     get(render.FieldServer),
-		bytes:      number(render.FieldBytes),
-		weight:     max(1, int(number(render.FieldWeight))),
-		time:       now,
 		listener:   render.ListenerOf(get(render.FieldListener)),
-		tls:        get(render.FieldTLS) == "1",
-		client:     get(render.FieldClient),
-		id:         get(render.FieldID),
-		proto:      get(render.FieldProto),
-		method:     get(render.FieldMethod),
-		captured:   captured(get(render.FieldCaptured)),
-		host:       get(render.FieldHost),
-		path:       get(render.FieldPath),
+		weight:     max(1, int(number(render.FieldWeight))),
 	}
 	if e.connection {
 		e.received = number(render.FieldStatus)
 	} else {
-		e.status = int(number(render.FieldStatus))
+		e.Status = int(number(render.FieldStatus))
 	}
 	if e.server == "<NOSRV>" { // it never got one
 		e.server = ""
 	}
+	if e.server != "" {
+		e.Attempts = 1 + e.retries
+	}
 	if ms := number(render.FieldTime); ms > 0 {
-		e.time = time.UnixMilli(ms)
+		e.ended = time.UnixMilli(ms)
 	}
 	e.end = [2]byte{'-', '-'}
 	if end := fields[render.FieldEnd]; len(end) >= 2 {
 		e.end = [2]byte{end[0], end[1]}
 	}
+	// Something ended it while data was passed on.
+	e.Aborted = e.end[0] != '-' && e.end[1] == 'D' && e.Status >= 200
 	return e, nil
 }
 
@@ -148,20 +150,16 @@ func (r *readings) logEvent(e event) {
 	if r.access == nil {
 		return
 	}
-	began := traffic.Time(e.time.Add(-e.took))
+	e.Time, e.Seconds = traffic.Time(e.ended.Add(-e.took)), e.took.Seconds()
 	if e.connection {
 		r.access.Connection(traffic.Connection{
-			Time: began, Client: e.client, Listener: e.listener, Host: e.host, Proto: "TCP", TLS: e.host != "",
-			Outcome: e.outcome(), Received: e.received, Bytes: e.bytes, Seconds: e.took.Seconds(),
-			Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(),
+			Time: e.Time, Client: e.Client, Listener: e.listener, Host: e.Host, Proto: "TCP", TLS: e.Host != "",
+			Outcome: e.outcome(), Received: e.received, Bytes: e.Bytes, Seconds: e.Seconds,
+			Route: e.Route, Endpoint: e.Endpoint, Attempts: e.Attempts,
 		})
 		return
 	}
-	r.access.Request(traffic.Request{
-		Time: began, ID: e.id, Client: e.client, Method: e.method, Host: e.host, Path: e.path, Proto: e.proto, TLS: e.tls,
-		Status: e.status, Bytes: e.bytes, Seconds: e.took.Seconds(),
-		Route: e.route, Endpoint: e.endpoint, Attempts: e.attempts(), Aborted: e.aborted(), Captured: e.captured,
-	})
+	r.access.Request(e.Request)
 }
 
 // outcome reads HAProxy's termination state: who ended it, and in which phase.
@@ -186,26 +184,14 @@ func (e event) outcome() traffic.Outcome {
 	return traffic.Closed
 }
 
-// aborted is true when the answer was broken off: something ended it while data
-// was passed on.
-func (e event) aborted() bool { return e.end[0] != '-' && e.end[1] == 'D' && e.status >= 200 }
-
-// attempts are the endpoints that were tried.
-func (e event) attempts() int {
-	if e.server == "" {
-		return 0
-	}
-	return 1 + e.retries
-}
-
 // count counts on a route what is over.
 func count(r *traffic.Route, e event) {
 	if e.connection {
 		r.Connected()
-		r.Passed(uint64(max(0, e.received)), uint64(max(0, e.bytes)))
+		r.Passed(uint64(max(0, e.received)), uint64(max(0, e.Bytes)))
 		return
 	}
-	r.Requests(uint64(e.weight), e.status, e.took)
+	r.Requests(uint64(e.weight), e.Status, e.took)
 	if e.retries > 0 {
 		r.Retried(uint64(e.retries * e.weight))
 	}
