@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"fairway/internal/engine/haproxy/binary"
@@ -84,7 +83,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	default:
 		return p, nil
 	}
-	p.abandon()
+	_ = p.Stop(ctx, true)
 	return nil, err
 }
 
@@ -130,13 +129,4 @@ func (p *Process) ended(err error) {
 		p.why = fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	close(p.gone)
-}
-
-// abandon ends what a failed start has left.
-func (p *Process) abandon() {
-	_ = p.process.Signal(syscall.SIGTERM)
-	if !p.within(time.Second) {
-		_ = p.process.Kill()
-		p.within(stopDeadline)
-	}
 }
