@@ -104,7 +104,7 @@ func (g *gates) learn(before, t *route.Table) {
 }
 
 // trust opens the gates of servers that are in use in a HAProxy that runs. They are at
-// IP addresses, whatever the table calls them.
+// IP addresses, also where the table has names.
 func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
