@@ -184,8 +184,9 @@ var allowed = map[string]struct {
 	"internal/route": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
 	"internal/route/arrival": {1, []string{"internal/route"}},
-	"internal/api":           {1, nil},
-	"internal/dockerapi":     {1, nil},
+	// api escapes what an answer says, as everything that people read.
+	"internal/api":       {1, []string{"internal/human"}},
+	"internal/dockerapi": {1, nil},
 	// nearest serves the hints in errors of those who read what people wrote.
 	"internal/nearest": {1, nil},
 	// yamlnode reads what people write in YAML, and reports faults with their lines.
@@ -213,7 +214,6 @@ var largePackages = map[string]struct {
 	next  string
 }{
 	"cmd/fairway":                    {4576, "commands that work without a running Fairway hold logic that belongs to packages below"},
-	"internal/admin/ui":              {3045, "pages; a package per area"},
 	"internal/app":                   {2605, "views become part of admin"},
 	"internal/engine/embedded":       {4987, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
@@ -386,7 +386,7 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 227, "tells": 55, "tell": 33, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 22, "shall": 9, "believed": 2,
+	"told": 227, "tells": 54, "tell": 33, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 22, "shall": 9, "believed": 2,
 	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
 	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 11,
 }

@@ -106,58 +106,47 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Routes lists the routes of the live table. It takes every field of Query.
 func (c *Client) Routes(ctx context.Context, q Query) (List[Route], error) {
-	return list[Route](ctx, c, "/v1/routes", q)
+	return list[Route](ctx, c, "/v1/routes", q.values())
 }
 
 // Services lists what exists, served or not. It takes Service, Source and Host.
 func (c *Client) Services(ctx context.Context, q Query) (List[Service], error) {
-	return list[Service](ctx, c, "/v1/services", q)
+	return list[Service](ctx, c, "/v1/services", q.values())
 }
 
 // Service returns the services whose ID or name is name. It is an *Error with
 // status 404 when there is none.
 func (c *Client) Service(ctx context.Context, name string) (List[Service], error) {
-	return get[List[Service]](ctx, c, "/v1/services/"+url.PathEscape(name), nil)
+	return list[Service](ctx, c, "/v1/services/"+url.PathEscape(name), nil)
 }
 
 // Problems lists the refused labels and routes. It takes Service and Source.
 func (c *Client) Problems(ctx context.Context, q Query) (List[Problem], error) {
-	return list[Problem](ctx, c, "/v1/problems", q)
+	return list[Problem](ctx, c, "/v1/problems", q.values())
 }
 
 // Sources lists the sources and how they are doing.
 func (c *Client) Sources(ctx context.Context) (List[Source], error) {
-	return list[Source](ctx, c, "/v1/sources", Query{})
+	return list[Source](ctx, c, "/v1/sources", nil)
 }
 
 // Nodes lists the machines that run instances. It takes Source.
 func (c *Client) Nodes(ctx context.Context, q Query) (List[Node], error) {
-	return list[Node](ctx, c, "/v1/nodes", q)
+	return list[Node](ctx, c, "/v1/nodes", q.values())
 }
 
 // Explain says which route takes a request, and why. It is an *Error with status
 // 400 when the request itself makes no sense, and 503 before the first table.
 func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
-	v := url.Values{"url": {r.URL}}
-	if r.Method != "" {
-		v.Set("method", r.Method)
-	}
-	if r.Client != "" {
-		v.Set("client", r.Client)
-	}
-	if r.Listener != "" {
-		v.Set("listener", r.Listener)
-	}
-	if len(r.Headers) > 0 {
-		v["header"] = r.Headers
-	}
-	return get[Explanation](ctx, c, "/v1/explain", v)
+	return get[Explanation](ctx, c, "/v1/explain", url.Values{
+		"url": {r.URL}, "method": text(r.Method), "client": text(r.Client), "listener": text(r.Listener), "header": r.Headers,
+	})
 }
 
 // Doctor says why a service, container or other instance of this name or ID is
 // served or not. It is an *Error with status 404 when there is none.
 func (c *Client) Doctor(ctx context.Context, name string) (List[Diagnosis], error) {
-	return get[List[Diagnosis]](ctx, c, "/v1/doctor/"+url.PathEscape(name), nil)
+	return list[Diagnosis](ctx, c, "/v1/doctor/"+url.PathEscape(name), nil)
 }
 
 // Info says what is running.
@@ -185,21 +174,48 @@ func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	return Readiness{}, res.problem()
 }
 
-func list[T any](ctx context.Context, c *Client, path string, q Query) (List[T], error) {
-	v := url.Values{}
-	for name, value := range map[string]string{"service": q.Service, "source": q.Source, "host": q.Host} {
-		if value != "" {
-			v.Set(name, value)
-		}
+// text is a query parameter; empty is left out, as nil is by url.Values.
+func text(s string) []string {
+	if s == "" {
+		return nil
 	}
-	if q.Live {
-		v.Set("live", "true")
+	return []string{s}
+}
+
+// number is a query parameter; zero is left out.
+func number[N int | uint64](n N) []string {
+	if n == 0 {
+		return nil
 	}
-	return get[List[T]](ctx, c, path, v)
+	return []string{fmt.Sprint(n)}
+}
+
+// flag is a query parameter; false is left out.
+func flag(on bool) []string {
+	if !on {
+		return nil
+	}
+	return []string{"true"}
+}
+
+func (q Query) values() url.Values {
+	return url.Values{"service": text(q.Service), "source": text(q.Source), "host": text(q.Host), "live": flag(q.Live)}
+}
+
+func list[T any](ctx context.Context, c *Client, path string, query url.Values) (List[T], error) {
+	return get[List[T]](ctx, c, path, query)
 }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
 	return call[T](ctx, c, http.MethodGet, path, query, nil)
+}
+
+func post[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
+	return call[T](ctx, c, http.MethodPost, path, nil, body)
+}
+
+func remove[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return call[T](ctx, c, http.MethodDelete, path, query, nil)
 }
 
 // call asks for an operation. body is sent as JSON; nil sends none.
@@ -246,8 +262,8 @@ func (a answer) problem() error {
 
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
 	address := c.base + path
-	if len(query) > 0 {
-		address += "?" + query.Encode()
+	if text := query.Encode(); text != "" {
+		address += "?" + text
 	}
 	var sent io.Reader
 	if body != nil {
@@ -280,10 +296,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if len(text) > maxAnswer {
 		return answer{}, fmt.Errorf("answer of %s is longer than %d bytes", c.shown, maxAnswer)
 	}
-	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil {
-		mediaType = ""
-	}
+	mediaType, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")) // empty for none
 	return answer{status: res.StatusCode, contentType: mediaType, body: text}, nil
 }
 

@@ -1,11 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
+
+	"fairway/internal/human"
 )
 
 // ErrNoAnswer is wrapped by every error that means that nothing answered at the
@@ -36,22 +37,5 @@ func Errorf(status int, format string, args ...any) *Error {
 
 // Error is one line of text without control characters.
 func (e *Error) Error() string {
-	text := e.Detail
-	if text == "" {
-		text = e.Title
-	}
-	return fmt.Sprintf("%s (%d)", printable(text), e.Status)
-}
-
-// printable escapes what a terminal would obey instead of show.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-	}
-	return b.String()
+	return fmt.Sprintf("%s (%d)", human.Escape(cmp.Or(e.Detail, e.Title)), e.Status)
 }

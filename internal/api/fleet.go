@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -266,93 +265,66 @@ func (c *Client) Patient(timeout time.Duration) *Client {
 	return &patient
 }
 
-func fleetPath(document string, more string) string {
+func fleetPath(document, more string) string {
 	return "/v1/fleet/documents/" + url.PathEscape(document) + more
 }
 
 // FleetDocuments lists the documents.
 func (c *Client) FleetDocuments(ctx context.Context) (List[FleetDocument], error) {
-	return get[List[FleetDocument]](ctx, c, "/v1/fleet/documents", nil)
+	return list[FleetDocument](ctx, c, "/v1/fleet/documents", nil)
 }
 
 // FleetRevisions lists the revisions of a document, at most limit; zero means 50.
 func (c *Client) FleetRevisions(ctx context.Context, document string, limit int) (List[FleetRevision], error) {
-	v := url.Values{}
-	if limit != 0 {
-		v.Set("limit", strconv.Itoa(limit))
-	}
-	return get[List[FleetRevision]](ctx, c, fleetPath(document, "/revisions"), v)
+	return list[FleetRevision](ctx, c, fleetPath(document, "/revisions"), url.Values{"limit": number(limit)})
 }
 
 // FleetRevision returns a revision with its content; zero is the newest.
 func (c *Client) FleetRevision(ctx context.Context, document string, number uint64) (FleetRevision, error) {
-	return get[FleetRevision](ctx, c, fleetPath(document, "/revisions/"+newest(number)), nil)
-}
-
-func newest(number uint64) string {
-	if number == 0 {
-		return "newest"
+	which := "newest"
+	if number != 0 {
+		which = strconv.FormatUint(number, 10)
 	}
-	return strconv.FormatUint(number, 10)
+	return get[FleetRevision](ctx, c, fleetPath(document, "/revisions/"+which), nil)
 }
 
 // PutFleetRevision appends a revision. It is an *Error with status 409 when
 // another operator was faster.
 func (c *Client) PutFleetRevision(ctx context.Context, document string, n NewFleetRevision) (FleetRevision, error) {
-	return call[FleetRevision](ctx, c, http.MethodPost, fleetPath(document, "/revisions"), nil, n)
+	return post[FleetRevision](ctx, c, fleetPath(document, "/revisions"), n)
 }
 
 // FleetDiff says what differs between two revisions. Zero for from is the one
 // before to, zero for to the newest.
 func (c *Client) FleetDiff(ctx context.Context, document string, from, to uint64) (FleetDiff, error) {
-	v := url.Values{}
-	if from != 0 {
-		v.Set("from", strconv.FormatUint(from, 10))
-	}
-	if to != 0 {
-		v.Set("to", strconv.FormatUint(to, 10))
-	}
-	return get[FleetDiff](ctx, c, fleetPath(document, "/diff"), v)
+	return get[FleetDiff](ctx, c, fleetPath(document, "/diff"), url.Values{"from": number(from), "to": number(to)})
 }
 
 // CheckFleet asks HAProxy on hosts what it thinks of a configuration.
 func (c *Client) CheckFleet(ctx context.Context, document string, n NewFleetCheck) (List[FleetCheck], error) {
-	return call[List[FleetCheck]](ctx, c, http.MethodPost, fleetPath(document, "/check"), nil, n)
+	return post[List[FleetCheck]](ctx, c, fleetPath(document, "/check"), n)
 }
 
 // FleetPlan says what a rollout of a revision would change; zero is the newest.
 func (c *Client) FleetPlan(ctx context.Context, document string, revision uint64, hosts []string) (FleetPlan, error) {
-	v := hostValues(hosts)
-	if revision != 0 {
-		v.Set("revision", strconv.FormatUint(revision, 10))
-	}
-	return get[FleetPlan](ctx, c, fleetPath(document, "/plan"), v)
-}
-
-// hostValues are the query parameters that choose hosts; none choose all.
-func hostValues(hosts []string) url.Values {
-	v := url.Values{}
-	if len(hosts) > 0 {
-		v.Set("hosts", strings.Join(hosts, ","))
-	}
-	return v
+	return get[FleetPlan](ctx, c, fleetPath(document, "/plan"), url.Values{"revision": number(revision), "hosts": text(strings.Join(hosts, ","))})
 }
 
 // FleetDrift says what was edited by hand on hosts.
 func (c *Client) FleetDrift(ctx context.Context, document string, hosts []string) (FleetPlan, error) {
-	return get[FleetPlan](ctx, c, fleetPath(document, "/drift"), hostValues(hosts))
+	return get[FleetPlan](ctx, c, fleetPath(document, "/drift"), url.Values{"hosts": text(strings.Join(hosts, ","))})
 }
 
 // RepairFleet adopts what was edited on a host, or puts back what is out.
 func (c *Client) RepairFleet(ctx context.Context, document string, n NewFleetRepair) (FleetRepair, error) {
-	return call[FleetRepair](ctx, c, http.MethodPost, fleetPath(document, "/drift"), nil, n)
+	return post[FleetRepair](ctx, c, fleetPath(document, "/drift"), n)
 }
 
 // StartRollout begins a rollout. It is an *Error with status 409 when one is under
 // way, when another revision is out than was expected, or when a host was edited
 // by hand.
 func (c *Client) StartRollout(ctx context.Context, document string, n NewFleetRollout) (FleetRollout, error) {
-	return call[FleetRollout](ctx, c, http.MethodPost, fleetPath(document, "/rollout"), nil, n)
+	return post[FleetRollout](ctx, c, fleetPath(document, "/rollout"), n)
 }
 
 // Rollout returns the newest rollout of a document, under way or over.
@@ -363,19 +335,15 @@ func (c *Client) Rollout(ctx context.Context, document string) (FleetRollout, er
 // StopRollout ends the rollout that is under way; the hosts get back what they
 // had.
 func (c *Client) StopRollout(ctx context.Context, document string) (Done, error) {
-	return call[Done](ctx, c, http.MethodDelete, fleetPath(document, "/rollout"), nil, nil)
+	return remove[Done](ctx, c, fleetPath(document, "/rollout"), nil)
 }
 
 // Rollouts lists the rollouts of a document that have ended, the newest first.
 func (c *Client) Rollouts(ctx context.Context, document string) (List[FleetRollout], error) {
-	return get[List[FleetRollout]](ctx, c, fleetPath(document, "/rollouts"), nil)
+	return list[FleetRollout](ctx, c, fleetPath(document, "/rollouts"), nil)
 }
 
 // FleetHosts says how the hosts are; of all documents for an empty name.
 func (c *Client) FleetHosts(ctx context.Context, document string) (List[FleetHost], error) {
-	v := url.Values{}
-	if document != "" {
-		v.Set("document", document)
-	}
-	return get[List[FleetHost]](ctx, c, "/v1/fleet/hosts", v)
+	return list[FleetHost](ctx, c, "/v1/fleet/hosts", url.Values{"document": text(document)})
 }

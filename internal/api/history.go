@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -206,17 +205,7 @@ type HistoryQuery struct {
 
 // History lists entries.
 func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], error) {
-	v := url.Values{}
-	if q.Before != 0 {
-		v.Set("before", strconv.FormatUint(q.Before, 10))
-	}
-	if q.Limit != 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if q.Service != "" {
-		v.Set("service", q.Service)
-	}
-	return get[List[Entry]](ctx, c, "/v1/history", v)
+	return list[Entry](ctx, c, "/v1/history", url.Values{"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service)})
 }
 
 // Entry returns an entry with what it changed. It is an *Error with status 404
@@ -227,32 +216,27 @@ func (c *Client) Entry(ctx context.Context, number uint64) (EntryDetail, error) 
 
 // Diff says what differs between two entries; zero is the live table.
 func (c *Client) Diff(ctx context.Context, from, to uint64) (Diff, error) {
-	v := url.Values{"from": {entryText(from)}, "to": {entryText(to)}}
-	return get[Diff](ctx, c, "/v1/diff", v)
-}
-
-func entryText(number uint64) string {
-	if number == 0 {
-		return "live"
+	v := url.Values{"from": {"live"}, "to": {"live"}}
+	if from != 0 {
+		v["from"] = number(from)
 	}
-	return strconv.FormatUint(number, 10)
+	if to != 0 {
+		v["to"] = number(to)
+	}
+	return get[Diff](ctx, c, "/v1/diff", v)
 }
 
 // Commands lists the commands in force.
 func (c *Client) Commands(ctx context.Context) (List[Command], error) {
-	return get[List[Command]](ctx, c, "/v1/commands", nil)
+	return list[Command](ctx, c, "/v1/commands", nil)
 }
 
 // Give puts a command in force.
 func (c *Client) Give(ctx context.Context, n NewCommand) (CommandResult, error) {
-	return call[CommandResult](ctx, c, http.MethodPost, "/v1/commands", nil, n)
+	return post[CommandResult](ctx, c, "/v1/commands", n)
 }
 
 // TakeBack ends a command.
 func (c *Client) TakeBack(ctx context.Context, id, message string) (CommandResult, error) {
-	v := url.Values{}
-	if message != "" {
-		v.Set("message", message)
-	}
-	return call[CommandResult](ctx, c, http.MethodDelete, "/v1/commands/"+url.PathEscape(id), v, nil)
+	return remove[CommandResult](ctx, c, "/v1/commands/"+url.PathEscape(id), url.Values{"message": text(message)})
 }

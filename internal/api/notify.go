@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -48,19 +46,9 @@ type EventQuery struct {
 
 // Events lists what happened.
 func (c *Client) Events(ctx context.Context, q EventQuery) (List[Event], error) {
-	v := url.Values{}
-	for name, value := range map[string]string{"kind": q.Kind, "subject": q.Subject} {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	if q.Standing {
-		v.Set("standing", "true")
-	}
-	if q.Limit != 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	return get[List[Event]](ctx, c, "/v1/events", v)
+	return list[Event](ctx, c, "/v1/events", url.Values{
+		"kind": text(q.Kind), "subject": text(q.Subject), "standing": flag(q.Standing), "limit": number(q.Limit),
+	})
 }
 
 // Channel is a way on which events are sent. Channels are sorted by name.
@@ -86,23 +74,19 @@ type Channel struct {
 
 // Channels lists the channels and how they are doing.
 func (c *Client) Channels(ctx context.Context) (List[Channel], error) {
-	return get[List[Channel]](ctx, c, "/v1/notify/channels", nil)
+	return list[Channel](ctx, c, "/v1/notify/channels", nil)
 }
 
 // Pending lists what waits for a channel, in the order in which it goes out, at
 // most limit; zero means 100.
 func (c *Client) Pending(ctx context.Context, channel string, limit int) (List[Event], error) {
-	v := url.Values{}
-	if limit != 0 {
-		v.Set("limit", strconv.Itoa(limit))
-	}
-	return get[List[Event]](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", v)
+	return list[Event](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", url.Values{"limit": number(limit)})
 }
 
 // TestChannel sends a test event on a channel. It is an *Error with status 502 when
 // the receiver did not take it, with what it said.
 func (c *Client) TestChannel(ctx context.Context, channel string) (Done, error) {
-	return call[Done](ctx, c, http.MethodPost, "/v1/notify/channels/"+url.PathEscape(channel)+"/test", nil, nil)
+	return post[Done](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/test", nil)
 }
 
 // RuleState is how a rule stands with a subject. They are in the order of the
@@ -129,5 +113,5 @@ type RuleState struct {
 
 // Rules lists how the rules stand.
 func (c *Client) Rules(ctx context.Context) (List[RuleState], error) {
-	return get[List[RuleState]](ctx, c, "/v1/rules", nil)
+	return list[RuleState](ctx, c, "/v1/rules", nil)
 }

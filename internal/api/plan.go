@@ -1,9 +1,6 @@
 package api
 
-import (
-	"context"
-	"net/http"
-)
+import "context"
 
 // PlanRequest asks what a change would do, before it is made. Files and the
 // changes after them are taken together.
@@ -81,5 +78,5 @@ type PlanProblem struct {
 
 // Plan says what a change would do. It changes nothing.
 func (c *Client) Plan(ctx context.Context, r PlanRequest) (Plan, error) {
-	return call[Plan](ctx, c, http.MethodPost, "/v1/plan", nil, r)
+	return post[Plan](ctx, c, "/v1/plan", r)
 }

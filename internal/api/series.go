@@ -69,7 +69,7 @@ type SeriesQuery struct {
 
 // SeriesGroups lists what is kept.
 func (c *Client) SeriesGroups(ctx context.Context) (List[SeriesGroup], error) {
-	return get[List[SeriesGroup]](ctx, c, "/v1/series", nil)
+	return list[SeriesGroup](ctx, c, "/v1/series", nil)
 }
 
 // Series returns the readings of one subject of a group.

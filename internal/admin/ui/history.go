@@ -2,30 +2,23 @@ package ui
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"fairway/internal/api"
 )
 
-// historyData is what was served, the newest first.
 type historyData struct {
 	Days     []day
 	Hold     *api.Command  // the rollback or pin in force; nil for none
 	Commands []api.Command // the others
 	Info     *api.HistoryInfo
 	Older    string // link to what came before; empty for nothing
-	Newest   bool   // nothing newer is left out
 	Service  string // only what has to do with it; empty for all
 	May      bool
-	// Compare is the number of the entry that was picked to compare with.
-	Compare uint64
 }
 
-// day is the entries of one day.
 type day struct {
 	Date    string
 	Entries []line
@@ -51,56 +44,38 @@ func newLine(e api.Entry) line {
 	return l
 }
 
-// perHistory is how many entries a page has.
-const perHistory = 50
+func isHold(command api.Command) bool { return command.ID == api.HoldID }
 
-func (p *Pages) history(c *call) (any, error) {
+const perHistory = 50 // entries of a page
+
+func readHistory(c *call) (any, error) {
 	q := api.HistoryQuery{Limit: perHistory, Service: c.q.Get("service")}
 	if text := c.q.Get("before"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil || n == 0 {
-			return nil, bad("before: want the number of an entry")
-		}
-		q.Before = n
-	}
-	found, err := c.ask.History(c, q)
-	if err != nil {
-		return nil, err
-	}
-	commands, err := c.ask.Commands(c)
-	if err != nil {
-		return nil, err
-	}
-	info, err := c.ask.Info(c)
-	if err != nil {
-		return nil, err
-	}
-	d := historyData{Info: info.History, Newest: q.Before == 0, Service: q.Service, May: c.may(api.RoleOperator)}
-	for i, command := range commands.Items {
-		if command.ID == api.HoldID {
-			d.Hold = &commands.Items[i]
-		} else {
-			d.Commands = append(d.Commands, command)
+		var err error
+		if q.Before, err = strconv.ParseUint(text, 10, 64); err != nil || q.Before == 0 {
+			return nil, problem(http.StatusBadRequest, "Bad Request", "before: want the number of an entry")
 		}
 	}
-	live := false
-	for _, e := range found.Items {
+	found := must(c.ask.History(c, q)).Items
+	commands := must(c.ask.Commands(c)).Items
+	d := historyData{
+		Hold: inForce(commands, isHold), Commands: slices.DeleteFunc(slices.Clone(commands), isHold),
+		Info: must(c.ask.Info(c)).History, Service: q.Service, May: c.may(api.RoleOperator),
+	}
+	live := q.Before != 0 // the newest that is live is on this page or on one before
+	for _, e := range found {
 		date := e.Time.UTC().Format("Monday, 2 January 2006")
 		if n := len(d.Days); n == 0 || d.Days[n-1].Date != date {
 			d.Days = append(d.Days, day{Date: date})
 		}
 		last := &d.Days[len(d.Days)-1]
 		l := newLine(e)
-		l.Now = e.Live && d.Newest && !live
+		l.Now = e.Live && !live
 		live = live || e.Live
 		last.Entries = append(last.Entries, l)
 	}
-	if n := len(found.Items); n == perHistory && found.Items[n-1].Number > 1 {
-		v := url.Values{"before": {strconv.FormatUint(found.Items[n-1].Number, 10)}}
-		if q.Service != "" {
-			v.Set("service", q.Service)
-		}
-		d.Older = "/history?" + v.Encode()
+	if n := len(found); n == perHistory && found[n-1].Number > 1 {
+		d.Older = linkTo("/history", map[string]string{"before": strconv.FormatUint(found[n-1].Number, 10), "service": q.Service})
 	}
 	return d, nil
 }
@@ -116,75 +91,48 @@ type entryData struct {
 	Diff    diffView
 	May     bool
 	Hold    *api.Command
-	// Back is what a rollback to it would change.
-	Back  diffView
-	Newer uint64 // number of the entry after it; zero for none
+	Back    diffView // what a rollback to it would change
 }
 
 func (d entryData) title() string { return "Entry " + strconv.FormatUint(d.Number, 10) }
 
-func (p *Pages) entry(c *call) (any, error) {
+func readEntry(c *call) (any, error) {
 	number, err := strconv.ParseUint(strings.TrimPrefix(c.r.URL.Path, "/history/"), 10, 64)
 	if err != nil || number == 0 {
-		return nil, &api.Error{Status: http.StatusNotFound, Title: "No such entry", Detail: "Entries are numbered from 1."}
+		return nil, problem(http.StatusNotFound, "No such entry", "Entries are numbered from 1.")
 	}
-	found, err := c.ask.Entry(c, number)
-	if err != nil {
-		return nil, err
-	}
+	found := must(c.ask.Entry(c, number))
 	d := entryData{Entry: found.Entry, Against: found.Diff.From, Before: true, Diff: newDiffView(found.Diff), May: c.may(api.RoleOperator)}
 	if text := c.q.Get("against"); text != "" {
 		other, err := strconv.ParseUint(text, 10, 64)
-		if text == "live" {
-			err = nil
+		d.Against, d.Before, d.Live = other, false, text == "live"
+		if err != nil && !d.Live {
+			return nil, problem(http.StatusBadRequest, "Bad Request", "against: want the number of an entry, or live")
 		}
-		if err != nil {
-			return nil, bad("against: want the number of an entry, or live")
-		}
-		diff, err := c.ask.Diff(c, other, number)
-		if err != nil {
-			return nil, err
-		}
-		d.Against, d.Before, d.Live, d.Diff = other, false, text == "live", newDiffView(diff)
+		d.Diff = newDiffView(must(c.ask.Diff(c, other, number)))
 	}
 	if d.May {
-		back, err := c.ask.Diff(c, 0, number)
-		if err != nil {
-			return nil, err
-		}
-		d.Back = newDiffView(back)
+		d.Back = newDiffView(must(c.ask.Diff(c, 0, number)))
 	}
-	commands, err := c.ask.Commands(c)
-	if err != nil {
-		return nil, err
-	}
-	for i, command := range commands.Items {
-		if command.ID == api.HoldID {
-			d.Hold = &commands.Items[i]
-		}
-	}
+	d.Hold = inForce(must(c.ask.Commands(c)).Items, isHold)
 	return d, nil
 }
 
-// diffView is a difference, prepared to be shown side by side.
 type diffView struct {
 	Same   bool
 	Parts  []diffPart
 	Counts api.Counts
-	// More is how many changes are left out of Parts.
-	More int
-	// Open is true where what changed is shown with its lines from the beginning.
-	Open bool
+	More   int  // changes that are left out of Parts
+	Open   bool // changes are shown with their lines from the beginning
 }
 
-// maxOpen is how many changes are shown with their lines: of more than that one
-// wants the list first. maxChanges is how many are shown at all.
+// maxOpen is how many changes are shown with their lines: of more, one wants the list
+// first. maxChanges is how many are shown at all.
 const (
 	maxOpen    = 24
 	maxChanges = 200
 )
 
-// diffPart is what differs of one kind of thing.
 type diffPart struct {
 	Title   string
 	Changes []diffChange
@@ -203,19 +151,15 @@ type pair struct {
 
 func newDiffView(d api.Diff) diffView {
 	v := diffView{Same: d.Same && len(d.Problems) == 0}
+	total := 0
 	for _, part := range []struct {
 		title   string
 		changes []api.DiffChange
 	}{{"Routes", d.Routes}, {"Backends", d.Backends}, {"Listeners", d.Listeners}, {"Problems", d.Problems}} {
-		if len(part.changes) == 0 {
-			continue
-		}
 		out := diffPart{Title: part.title}
 		for _, change := range part.changes {
-			if v.Counts.Added+v.Counts.Removed+v.Counts.Changed < maxChanges {
+			if total++; total <= maxChanges {
 				out.Changes = append(out.Changes, diffChange{Kind: change.Kind, ID: change.ID, Pairs: pairs(change.Lines)})
-			} else {
-				v.More++
 			}
 			switch change.Kind {
 			case "added":
@@ -230,7 +174,7 @@ func newDiffView(d api.Diff) diffView {
 			v.Parts = append(v.Parts, out)
 		}
 	}
-	v.Open = v.Counts.Added+v.Counts.Removed+v.Counts.Changed <= maxOpen
+	v.Open, v.More = total <= maxOpen, max(0, total-maxChanges)
 	return v
 }
 
@@ -259,53 +203,4 @@ func pairs(lines []string) []pair {
 		out[open].New, out[open].HasNew = text, true
 	}
 	return out
-}
-
-// step is what happened to a service at one time.
-type step struct {
-	Entry             uint64
-	Time              time.Time
-	Operator, Command string
-	Seen              []api.Seen // the first
-	More              int
-	Health            string
-}
-
-// maxSeen is how many things of one step are shown.
-const maxSeen = 5
-
-// steps tells what happened to a service, from the entries that concern it.
-func steps(entries []api.Entry, service string) []step {
-	var all []step
-	for _, e := range entries {
-		s := step{Entry: e.Number, Time: e.Time, Operator: e.Operator, Command: e.Command, Health: fine}
-		for _, seen := range e.Seen {
-			if seen.Service != service {
-				continue
-			}
-			s.Health = worse(s.Health, seenHealth(seen))
-			if len(s.Seen) < maxSeen {
-				s.Seen = append(s.Seen, seen)
-			} else {
-				s.More++
-			}
-		}
-		if len(s.Seen) > 0 || s.Command != "" {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// seenHealth is the colour of a thing that happened.
-func seenHealth(s api.Seen) string {
-	switch s.Kind {
-	case "instance-state":
-		return stateHealth(s.To)
-	case "instance-removed", "service-removed":
-		return idle
-	case "instance-added", "service-added":
-		return waiting
-	}
-	return fine
 }

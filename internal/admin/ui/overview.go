@@ -7,21 +7,15 @@ import (
 	"fairway/internal/api"
 )
 
-// overviewData is the page that one leaves open.
 type overviewData struct {
-	Sources  []api.Source
-	Services []*service // every one, those in trouble first
-	Groups   []group    // the same by source
-	Picture  picture
-	// Counts of services by health, and of instances.
-	Served, Total, ReadyInstances, Instances, Routes int
-	Problems                                         []namedProblem // the first
-	MoreProblems                                     int
-	// Mosaic is true when there are more services than the picture shows.
-	Mosaic bool
-	// Stale, Held and Silent are the sources in trouble.
-	Trouble []api.Source
-	Empty   bool
+	Sources []api.Source
+	Trouble []api.Source // those in trouble
+	Groups  []group      // of every service, where there are more than the picture shows
+	Picture picture
+	// Counts of services and of instances.
+	Served, Total, ReadyInstances, Instances int
+	Problems                                 []namedProblem // the first
+	MoreProblems                             int
 }
 
 // group is the services of one source, those in trouble first.
@@ -42,60 +36,39 @@ func groups(services []*service) []group {
 			all = append(all, group{Source: s.Source})
 		}
 		all[i].Services = append(all[i].Services, s)
-		if troubled(s) {
+		if s.troubled() {
 			all[i].Troubled++
 		}
 	}
 	return all
 }
 
-// maxFirstProblems is how many problems the overview shows.
-const maxFirstProblems = 4
-
-func (p *Pages) overview(c *call) (any, error) {
-	w, err := readWorld(c)
-	if err != nil {
-		return nil, err
-	}
-	return newOverview(w), nil
-}
-
-func newOverview(w *world) overviewData {
-	d := overviewData{Sources: w.sources, Services: byTrouble(w.services), Total: len(w.services)}
+func readOverview(c *call) (any, error) {
+	w := readWorld(c)
+	d := overviewData{Sources: w.sources, Total: len(w.services)}
 	for _, s := range w.services {
 		if len(s.Routes) > 0 && s.Health != broken {
 			d.Served++
 		}
 		d.Instances += len(s.Instances)
 		d.ReadyInstances += s.Ready
-		d.Routes += len(s.Routes)
 	}
-	for _, problem := range w.problems[:min(maxFirstProblems, len(w.problems))] {
+	for _, problem := range w.problems[:min(4, len(w.problems))] {
 		d.Problems = append(d.Problems, namedProblem{problem, w.name(problem.Service)})
 	}
 	d.MoreProblems = len(w.problems) - len(d.Problems)
-	for _, s := range w.sources {
-		if sourceHealth(s) != fine {
-			d.Trouble = append(d.Trouble, s)
-		}
-	}
-	var drawn []*service
-	for _, s := range d.Services {
-		if len(s.Routes) > 0 || len(s.Problems) > 0 {
-			drawn = append(drawn, s)
-		}
-	}
+	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
+	services := byTrouble(w.services)
+	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
 	d.Picture = layout(drawn, w.sources)
 	if d.Picture.Left > 0 {
 		// A picture of hundreds shows nothing: every service gets a square, and
 		// those that matter most are drawn.
-		d.Mosaic = true
-		d.Groups = groups(d.Services)
+		d.Groups = groups(services)
 		d.Picture = layout(w.choose(drawn), w.sources)
 		d.Picture.Left = len(drawn) - len(d.Picture.Services)
 	}
-	d.Empty = len(w.services) == 0
-	return d
+	return d, nil
 }
 
 // How many services are drawn where there are too many: those in trouble, and
@@ -109,9 +82,9 @@ const (
 func (w *world) choose(services []*service) []*service {
 	var chosen, rest []*service
 	for _, s := range services {
-		if troubled(s) && len(chosen) < maxTroubled {
+		if s.troubled() && len(chosen) < maxTroubled {
 			chosen = append(chosen, s)
-		} else if !troubled(s) {
+		} else if !s.troubled() {
 			rest = append(rest, s)
 		}
 	}
@@ -119,7 +92,6 @@ func (w *world) choose(services []*service) []*service {
 	return byTrouble(append(chosen, rest[:min(len(rest), maxChosen-len(chosen))]...))
 }
 
-// namedProblem is a problem with the name of its service.
 type namedProblem struct {
 	api.Problem
 	Name string
@@ -131,4 +103,41 @@ func (w *world) name(id string) string {
 		return s.Name
 	}
 	return id
+}
+
+// problemsData is the problems by the service that has them.
+type problemsData struct {
+	list[problemsOf]
+	Count int
+	Codes map[string]int // how many there are of each
+}
+
+type problemsOf struct {
+	Service  string // ID
+	Name     string
+	Known    bool // the service still exists
+	Source   string
+	Problems []api.Problem
+}
+
+func readProblems(c *call) (any, error) {
+	w := readWorld(c)
+	d := problemsData{Count: len(w.problems), Codes: map[string]int{}}
+	var groups []problemsOf
+	for _, problem := range w.problems { // sorted by service
+		d.Codes[problem.Code]++
+		if n := len(groups); n == 0 || groups[n-1].Service != problem.Service {
+			groups = append(groups, problemsOf{
+				Service: problem.Service, Name: w.name(problem.Service), Known: w.byID[problem.Service] != nil, Source: problem.Source,
+			})
+		}
+		g := &groups[len(groups)-1]
+		g.Problems = append(g.Problems, problem)
+	}
+	d.list = newList(c, groups, func(g problemsOf, words []string, filter string) bool {
+		return slices.ContainsFunc(g.Problems, func(p api.Problem) bool {
+			return (filter == "" || p.Code == filter) && has(words, g.Name, p.Service, p.Instance, p.Route, p.Label, p.Text, p.Source)
+		})
+	})
+	return d, nil
 }

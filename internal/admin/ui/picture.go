@@ -10,19 +10,18 @@ import (
 	"fairway/internal/human"
 )
 
-// picture is the flow from sources to endpoints as it is drawn, in units of one
-// pixel on a wide screen. It is made by layout, which is pure.
+// picture is the flow from sources to endpoints as it is drawn, in pixels of a wide
+// screen.
 type picture struct {
 	Width, Height int
 	Sources       []box
 	Services      []box
 	Rows          []row
 	Links         []curve
-	// Left is how many services are not drawn.
-	Left int
+	Left          int // services that are not drawn
+	rows          int
 }
 
-// box is a source or a service.
 type box struct {
 	ID, Name, Link string
 	Source         string // of a service: the name of its source
@@ -31,37 +30,27 @@ type box struct {
 	X, Y, W, H     int
 }
 
-// Mid is the middle of its height, and Base where a line of text stands.
+// Mid is the middle of its height.
 func (b box) Mid() int { return b.Y + b.H/2 }
 
-// row is a route with its endpoints.
 type row struct {
-	Route      *routeOf
-	Link       string
-	X, Y, W, H int
-	Marks      []placed
-	More       int // endpoints that are not drawn
-	MoreX      int
-	EndX       int
-	Count      string
+	box
+	Route       *routeOf
+	Marks       []placed
+	More, MoreX int // endpoints that are not drawn
+	EndX        int
+	Count       string
 }
 
-// Mid is the middle of its height.
-func (r row) Mid() int { return r.Y + r.H/2 }
-
-// placed is a mark with its place.
 type placed struct {
 	mark
 	X, Y int
 }
 
-// curve is a line from one to the other.
 type curve struct {
 	Path   string
 	Health string
-	// Route is the ID of the route whose traffic it shows; Service that of a
-	// service, for the line that leads there.
-	Route, Service string
+	Route  string // ID of the route whose traffic it shows; empty for none
 }
 
 // The measures of the picture.
@@ -79,61 +68,49 @@ const (
 	endX         = 992
 	markStep     = 17
 	maxMarks     = 8
+	maxRows      = 36 // of routes: more would be no picture
 )
-
-// maxRows is how many routes are drawn: more would be no picture.
-const maxRows = 36
 
 // layout places services, in the order in which they come, with what belongs to
 // them. Services of one source are kept together.
 func layout(services []*service, sources []api.Source) picture {
 	p := picture{Width: pictureWidth}
-	first := map[string]int{}
-	for i, s := range services {
-		if _, ok := first[s.Source]; !ok {
-			first[s.Source] = i
-		}
-	}
-	services = slices.Clone(services)
-	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Compare(first[a.Source], first[b.Source]) })
-	y, rows := 1, 0
-	spans := map[string][2]int{}
-	drawn := 0
-	for _, s := range services {
-		n := max(1, len(s.Routes))
-		if rows > 0 && rows+n > maxRows {
-			continue
-		}
-		n = min(n, maxRows)
+	spans := map[string][2]int{} // top and bottom of the services of a source
+	y := 1
+	for _, g := range groups(services) {
 		top := y
-		for i := range n {
-			if i < len(s.Routes) {
-				p.Rows = append(p.Rows, newRow(s.Routes[i], y))
+		for _, s := range g.Services {
+			n := max(1, len(s.Routes))
+			if y > 1 && p.rows+n > maxRows {
+				continue
 			}
-			y += rowHeight + rowGap
+			n = min(n, maxRows)
+			p.add(s, n, y)
+			y += n*(rowHeight+rowGap) - rowGap + serviceGap
 		}
-		bottom := y - rowGap
-		b := box{
-			ID: s.ID, Name: s.Name, Link: link("services", s.ID), Source: s.Source, Health: s.Health, Note: serviceNote(s),
-			X: serviceX, Y: (top+bottom)/2 - rowHeight/2, W: serviceW, H: rowHeight,
+		if y > top {
+			spans[g.Source] = [2]int{top, y - serviceGap}
 		}
-		p.Services = append(p.Services, b)
-		for _, r := range p.Rows[len(p.Rows)-min(n, len(s.Routes)):] {
-			p.Links = append(p.Links, curve{Path: bend(b.X+b.W, b.Mid(), r.X, r.Mid()), Health: r.Route.Health, Route: r.Route.ID})
-		}
-		span, ok := spans[s.Source]
-		if !ok {
-			span = [2]int{top, bottom}
-		}
-		spans[s.Source] = [2]int{span[0], bottom}
-		rows += n
-		drawn++
-		y += serviceGap - rowGap
 	}
-	p.Left = len(services) - drawn
+	p.Left = len(services) - len(p.Services)
 	p.Height = max(y-serviceGap+1, rowHeight+2)
 	p.place(sources, spans)
 	return p
+}
+
+// add draws a service with its first routes, in as many rows.
+func (p *picture) add(s *service, rows, y int) {
+	p.rows += rows
+	b := box{
+		ID: s.ID, Name: s.Name, Link: link("services", s.ID), Source: s.Source, Health: s.Health, Note: serviceNote(s),
+		X: serviceX, Y: y + (rows-1)*(rowHeight+rowGap)/2, W: serviceW, H: rowHeight,
+	}
+	p.Services = append(p.Services, b)
+	for i, r := range s.Routes[:min(rows, len(s.Routes))] {
+		drawn := newRow(r, y+i*(rowHeight+rowGap))
+		p.Rows = append(p.Rows, drawn)
+		p.Links = append(p.Links, curve{Path: b.bend(drawn.X, drawn.Mid()), Health: r.Health, Route: r.ID})
+	}
 }
 
 // serviceNote is the second line of a service.
@@ -149,7 +126,7 @@ func serviceNote(s *service) string {
 }
 
 func newRow(r *routeOf, y int) row {
-	out := row{Route: r, Link: link("services", r.Service), X: routeX, Y: y, W: routeW, H: rowHeight, EndX: endX}
+	out := row{Route: r, box: box{Link: link("services", r.Service), X: routeX, Y: y, W: routeW, H: rowHeight}, EndX: endX}
 	for i, m := range r.Marks {
 		if i == maxMarks && len(r.Marks) > maxMarks {
 			out.More, out.MoreX = len(r.Marks)-maxMarks, endX+maxMarks*markStep+10
@@ -195,12 +172,12 @@ func (p *picture) place(sources []api.Source, spans map[string][2]int) {
 	for _, svc := range p.Services {
 		if i := slices.IndexFunc(p.Sources, func(b box) bool { return b.ID == svc.Source }); i >= 0 {
 			b := p.Sources[i]
-			p.Links = append(p.Links, curve{Path: bend(b.X+b.W, b.Mid(), svc.X, svc.Mid()), Health: b.Health, Service: svc.ID})
+			p.Links = append(p.Links, curve{Path: b.bend(svc.X, svc.Mid()), Health: b.Health})
 		}
 	}
 	for _, r := range p.Rows {
 		if len(r.Marks) > 0 {
-			p.Links = append(p.Links, curve{Path: bend(r.X+r.W, r.Mid(), endX, r.Mid()), Health: r.Route.Health, Route: r.Route.ID})
+			p.Links = append(p.Links, curve{Path: r.bend(endX, r.Mid()), Health: r.Route.Health, Route: r.Route.ID})
 		}
 	}
 }
@@ -216,11 +193,11 @@ func sourceHealth(s api.Source) string {
 	return fine
 }
 
-// bend is a curve from one point to another further right.
-func bend(x1, y1, x2, y2 int) string {
-	if y1 == y2 {
-		return fmt.Sprintf("M%d %dH%d", x1, y1, x2)
+// bend is a curve from its right side to a point further right.
+func (b box) bend(x, y int) string {
+	if b.Mid() == y {
+		return fmt.Sprintf("M%d %dH%d", b.X+b.W, y, x)
 	}
-	mid := (x1 + x2) / 2
-	return fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, mid, y1, mid, y2, x2, y2)
+	mid := (b.X + b.W + x) / 2
+	return fmt.Sprintf("M%d %dC%d %d %d %d %d %d", b.X+b.W, b.Mid(), mid, b.Mid(), mid, y, x, y)
 }

@@ -1,7 +1,7 @@
 package ui
 
 import (
-	"errors"
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -9,7 +9,6 @@ import (
 	"fairway/internal/human"
 )
 
-// planData is what a change would do, before it is made.
 type planData struct {
 	// What was asked.
 	Text, Path, Project, Variables string
@@ -20,24 +19,18 @@ type planData struct {
 	Answer                         *planned
 }
 
-// planned is a plan, prepared to be shown.
 type planned struct {
 	api.Plan
-	Diff  diffView
-	Lines []diffLine
+	Diff diffView
 }
 
-// diffLine is a line of a unified diff with its class: "add", "del", "at" or
-// nothing.
-type diffLine struct{ Class, Text string }
-
-func (p *Pages) plan(c *call) (any, error) {
+func readPlan(c *call) (any, error) {
 	d := planData{Path: "compose.yml"}
 	if c.r.Method != http.MethodPost {
 		return d, nil
 	}
 	if err := c.r.ParseForm(); err != nil {
-		return nil, bad("The form cannot be read: " + err.Error())
+		return nil, problem(http.StatusBadRequest, "Bad Request", "The form cannot be read: "+err.Error())
 	}
 	form := func(name string) string { return strings.TrimSpace(c.r.PostForm.Get(name)) }
 	d = planData{
@@ -45,33 +38,24 @@ func (p *Pages) plan(c *call) (any, error) {
 		Stack: form("stack") != "", Prune: form("prune") != "",
 		Subject: form("subject"), Label: form("label"), Value: form("value"), Remove: form("remove") != "",
 	}
-	q, wrong := d.question()
-	if wrong != "" {
-		d.Wrong = wrong
+	var q api.PlanRequest
+	if q, d.Wrong = d.question(); d.Wrong != "" {
 		return d, nil
 	}
 	found, err := c.ask.Plan(c, q)
-	if refused, ok := errors.AsType[*api.Error](err); ok {
-		d.Wrong = refused.Detail
-		return d, nil
+	if d.Wrong = refusal(err); err == nil {
+		changes := api.Diff{Same: !found.Changes, Listeners: found.Listeners, Routes: found.Routes, Backends: found.Backends}
+		d.Answer = &planned{found, newDiffView(changes)}
 	}
-	if err != nil {
-		return nil, err
-	}
-	d.Answer = newPlanned(found)
 	return d, nil
 }
 
 // question makes what is asked of what was typed.
 func (d planData) question() (q api.PlanRequest, wrong string) {
-	q = api.PlanRequest{Project: d.Project, Stack: d.Stack, Prune: d.Prune}
+	q = api.PlanRequest{Project: d.Project, Stack: d.Stack, Prune: d.Prune, Variables: map[string]string{}}
 	if strings.TrimSpace(d.Text) != "" {
-		path := d.Path
-		if path == "" {
-			path = "compose.yml"
-		}
 		// A form sends lines as the wire has them.
-		q.Files = []api.PlanFile{{Path: path, Text: strings.ReplaceAll(d.Text, "\r\n", "\n")}}
+		q.Files = []api.PlanFile{{Path: cmp.Or(d.Path, "compose.yml"), Text: strings.ReplaceAll(d.Text, "\r\n", "\n")}}
 	}
 	for line := range strings.Lines(d.Variables) {
 		line = strings.TrimSpace(line)
@@ -81,9 +65,6 @@ func (d planData) question() (q api.PlanRequest, wrong string) {
 		name, value, ok := strings.Cut(line, "=")
 		if !ok {
 			return q, "Variables: want NAME=VALUE, one a line."
-		}
-		if q.Variables == nil {
-			q.Variables = map[string]string{}
 		}
 		q.Variables[name] = value
 	}
@@ -103,14 +84,11 @@ func (d planData) question() (q api.PlanRequest, wrong string) {
 	return q, ""
 }
 
-func newPlanned(found api.Plan) *planned {
-	p := &planned{Plan: found, Lines: diffLines(strings.Join(found.Lines, "\n"))}
-	p.Diff = newDiffView(api.Diff{Same: !found.Changes, Listeners: found.Listeners, Routes: found.Routes, Backends: found.Backends})
-	return p
-}
+// diffLine is a line of a unified diff with its class: "add", "del", "at" or nothing.
+type diffLine struct{ Class, Text string }
 
-// diffLines colours a unified diff.
-func diffLines(text string) []diffLine {
+// unified colours a unified diff.
+func unified(text string) []diffLine {
 	var lines []diffLine
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")

@@ -11,41 +11,35 @@ import (
 	"fairway/internal/human"
 )
 
-// plot is a picture of readings over time, made by newPlot, which is pure.
+// plot is a picture of readings over time.
 type plot struct {
 	Title         string
 	Width, Height int
 	Lines         []plotLine
-	// Levels are the horizontal lines with their text; Times those below.
-	Levels, Times []tick
-	// Now is the newest reading as text, of each line.
-	Now   string
-	Empty bool
+	Levels, Times []tick // the horizontal lines, and what stands below them
+	Now           string // the newest reading of each line
+	Empty         bool
 }
 
-// plotLine is one figure.
 type plotLine struct {
 	Name, Class string
 	Path, Area  string
 	Now         string
 }
 
-// tick is a line of the grid.
 type tick struct {
 	At   float64
 	Text string
 }
 
-// timeRange is a range of time that can be chosen.
 type timeRange struct {
-	Name string
-	For  time.Duration
-	Step time.Duration
-	Here bool
+	Name      string
+	For, Step time.Duration
+	Here      bool
 }
 
-// timeRanges are those that can be chosen. Steps are chosen so that a plot has
-// about as many points as can be told apart.
+// timeRanges are those that can be chosen. A plot has about as many points as can be
+// told apart.
 func timeRanges() []timeRange {
 	return []timeRange{
 		{Name: "1h", For: time.Hour, Step: 30 * time.Second},
@@ -64,59 +58,47 @@ func chosenRange(c *call) ([]timeRange, timeRange) {
 	return all, all[i]
 }
 
-// plotOptions say what a plot shows.
-type plotOptions struct {
-	title         string
-	width, height int
-	fields        []string // names of the fields of the series
-	names         []string // what to call them; nil for none
-	bare          bool     // without a grid
-	from, to      time.Time
+type figure struct {
+	title  string
+	fields []string // of the series
+	small  bool     // without a grid, for lists
 }
 
 // newPlot draws fields of a series. A gap is where nothing was read.
-func newPlot(s api.Series, o plotOptions) plot {
-	p := plot{Title: o.title, Width: o.width, Height: o.height, Empty: true}
+func newPlot(s api.Series, f figure, from, to time.Time) plot {
+	p := plot{Title: f.title, Width: 560, Height: 150, Empty: true}
+	bottom, left := 134.0, 52.0
+	if f.small {
+		p.Width, p.Height = 240, 40
+		bottom, left = 40, 0
+	}
 	index := func(name string) int {
 		return slices.IndexFunc(s.Fields, func(f api.SeriesField) bool { return f.Name == name })
 	}
+	fields := slices.DeleteFunc(slices.Clone(f.fields), func(name string) bool { return index(name) < 0 })
 	most, unit := 0.0, ""
-	for _, name := range o.fields {
-		i := index(name)
-		if i < 0 {
-			continue
-		}
-		unit = s.Fields[i].Unit
+	for _, name := range fields {
+		unit = s.Fields[index(name)].Unit
 		for _, point := range s.Points {
-			if v := value(point, i); v != nil {
+			if v := value(point, index(name)); v != nil {
 				most, p.Empty = max(most, *v), false
 			}
 		}
 	}
 	top := niceTop(most, unit)
-	const foot = 16
-	bottom, left := float64(o.height), 0.0
-	if !o.bare {
-		bottom, left = bottom-foot, 52
-	}
 	x := func(t time.Time) float64 {
-		return left + (float64(o.width)-left)*float64(t.Sub(o.from))/float64(o.to.Sub(o.from))
+		return left + (float64(p.Width)-left)*float64(t.Sub(from))/float64(to.Sub(from))
 	}
 	y := func(v float64) float64 { return bottom - (bottom-6)*v/top }
-	gap := 3 * stepOf(s)
 	var now []string
-	for n, name := range o.fields {
-		i := index(name)
-		if i < 0 {
-			continue
+	for _, name := range fields {
+		line := plotLine{Class: fmt.Sprintf("l%d", slices.Index(f.fields, name))}
+		if len(f.fields) > 1 {
+			line.Name = name
 		}
-		line := plotLine{Class: fmt.Sprintf("l%d", n)}
-		if n < len(o.names) {
-			line.Name = o.names[n]
-		}
-		line.Path, line.Area = draw(s.Points, i, gap, x, y, bottom)
+		line.Path, line.Area = draw(s, index(name), x, y, bottom)
 		if last := len(s.Points) - 1; last >= 0 {
-			if v := value(s.Points[last], i); v != nil {
+			if v := value(s.Points[last], index(name)); v != nil {
 				line.Now = amount(*v, unit)
 				now = append(now, line.Now)
 			}
@@ -124,11 +106,11 @@ func newPlot(s api.Series, o plotOptions) plot {
 		p.Lines = append(p.Lines, line)
 	}
 	p.Now = strings.Join(now, " / ")
-	if !o.bare {
+	if !f.small {
 		for _, part := range []float64{0, .5, 1} {
 			p.Levels = append(p.Levels, tick{round1(y(top * part)), amount(top*part, unit)})
 		}
-		p.Times = timeTicks(o.from, o.to, x)
+		p.Times = timeTicks(from, to, x)
 	}
 	return p
 }
@@ -141,44 +123,36 @@ func value(p api.SeriesPoint, i int) *float64 {
 	return p.Means[i]
 }
 
-// draw makes a line and the area below it.
-func draw(points []api.SeriesPoint, i int, gap time.Duration, x func(time.Time) float64, y func(float64) float64, bottom float64) (line, area string) {
-	var l, a strings.Builder
-	open, first, last := false, 0.0, 0.0
-	var before time.Time
+// draw makes a line of a field and the area below it.
+func draw(s api.Series, field int, x func(time.Time) float64, y func(float64) float64, bottom float64) (line, area string) {
+	step, err := time.ParseDuration(s.Step)
+	if err != nil || step <= 0 {
+		step = time.Minute
+	}
+	var l, a []byte
+	first, last := 0.0, 0.0 // of the part without a gap
 	closeArea := func() {
-		if open {
-			fmt.Fprintf(&a, "L%.1f %.1fL%.1f %.1fz", last, bottom, first, bottom)
+		if len(a) > 0 {
+			a = fmt.Appendf(a, "L%.1f %.1fL%.1f %.1fz", last, bottom, first, bottom)
 		}
 	}
-	for _, p := range points {
-		v := value(p, i)
+	var before time.Time
+	for _, p := range s.Points {
+		v := value(p, field)
 		if v == nil {
 			continue
 		}
-		px, py := x(p.At), y(*v)
-		if open && p.At.Sub(before) > gap {
-			closeArea()
-			open = false
-		}
 		letter := "L"
-		if !open {
-			letter, first, open = "M", px, true
+		if len(l) == 0 || p.At.Sub(before) > 3*step {
+			closeArea()
+			letter, first = "M", x(p.At)
 		}
-		fmt.Fprintf(&l, "%s%.1f %.1f", letter, px, py)
-		fmt.Fprintf(&a, "%s%.1f %.1f", letter, px, py)
-		last, before = px, p.At
+		last, before = x(p.At), p.At
+		l = fmt.Appendf(l, "%s%.1f %.1f", letter, last, y(*v))
+		a = fmt.Appendf(a, "%s%.1f %.1f", letter, last, y(*v))
 	}
 	closeArea()
-	return l.String(), a.String()
-}
-
-func stepOf(s api.Series) time.Duration {
-	d, err := time.ParseDuration(s.Step)
-	if err != nil || d <= 0 {
-		return time.Minute
-	}
-	return d
+	return string(l), string(a)
 }
 
 // niceTop is the top of the scale: a round number that is not lower than most.
@@ -202,59 +176,38 @@ func niceTop(most float64, unit string) float64 {
 
 // amount is a reading with its unit.
 func amount(v float64, unit string) string {
-	switch unit {
-	case "percent":
-		return trim(v) + " %"
-	case "bytes":
-		return human.Bytes(uint64(max(v, 0)))
-	case "bytes/s":
-		return human.Bytes(uint64(max(v, 0))) + "/s"
-	case "1/s":
-		return trim(v) + "/s"
-	case "s":
-		return trim(v) + " s"
+	if per, ok := strings.CutPrefix(unit, "bytes"); ok {
+		return human.Bytes(uint64(max(v, 0))) + per
 	}
-	return trim(v)
+	return trim(v) + map[string]string{"percent": " %", "1/s": "/s", "s": " s"}[unit]
 }
 
 // trim writes a number with three digits at most.
 func trim(v float64) string {
-	digits := 0
-	if math.Abs(v) < 10 {
-		digits = 1
+	if math.Abs(v) >= 10 {
+		return fmt.Sprintf("%.0f", v)
 	}
+	digits := 1
 	if math.Abs(v) < 1 {
 		digits = 2
 	}
-	text := fmt.Sprintf("%.*f", digits, v)
-	if strings.Contains(text, ".") {
-		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
-	}
-	return text
+	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.*f", digits, v), "0"), ".")
 }
 
 func round1(v float64) float64 { return math.Round(10*v) / 10 }
 
-// halfTick is half of the width of a time.
-const halfTick = 18
-
 // timeTicks are about six points of time, on the hour, day or what fits.
 func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	steps := []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
-	step := steps[len(steps)-1]
-	for _, s := range steps {
-		if to.Sub(from)/s <= 8 {
-			step = s
-			break
-		}
-	}
+	i := slices.IndexFunc(steps, func(s time.Duration) bool { return to.Sub(from)/s <= 8 })
+	step := steps[max(i, 0)] // the longest range has a step
 	format := "15:04"
 	if step >= 24*time.Hour {
 		format = "2 Jan"
 	}
 	var ticks []tick
 	for t := from.UTC().Truncate(step).Add(step); t.Before(to); t = t.Add(step) {
-		if at := x(t); at < x(to)-halfTick { // what stands at the edge would be cut
+		if at := x(t); at < x(to)-18 { // half of the width of a time, which the edge would cut
 			ticks = append(ticks, tick{round1(at), t.UTC().Format(format)})
 		}
 	}
@@ -270,55 +223,45 @@ const (
 )
 
 // plotsOf reads one subject and draws it; none where there are no readings.
-func plotsOf(c *call, group, subject string, r timeRange, all ...plotOptions) []plot {
+func plotsOf(c *call, group, subject string, r timeRange, all ...figure) []plot {
 	to := c.now
 	from := to.Add(-r.For)
 	found, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: from, To: to, Step: r.Step})
 	if err != nil {
-		return nil // nothing is kept, or not of this; the page does without
+		return nil // nothing is kept, or not of this
 	}
-	least := shortly
-	if r.For == time.Hour && len(found.Points) > 0 && len(found.Points) < fewPoints {
-		// What has only begun to be kept is shown as fine as it is.
-		if finer, err := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep}); err == nil && len(finer.Points) > 0 {
-			found, least = finer, 5*time.Minute
+	if n := len(found.Points); r.For == time.Hour && n > 0 {
+		// What is kept may be less than an hour; an empty picture says nothing. What has
+		// only begun to be kept is shown as fine as it is.
+		least := shortly
+		if n < fewPoints {
+			finer, _ := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep})
+			if len(finer.Points) > 0 {
+				found, least = finer, 5*time.Minute
+			}
 		}
-	}
-	if r.For == time.Hour && len(found.Points) > 0 {
-		// What is kept may be less than an hour; an empty picture says nothing.
-		kept := max(least, to.Sub(found.Points[0].At)*11/10)
-		from = to.Add(-min(time.Hour, kept))
+		from = to.Add(-min(time.Hour, max(least, to.Sub(found.Points[0].At)*11/10)))
 	}
 	var plots []plot
-	for _, o := range all {
-		o.from, o.to = from, to
-		if p := newPlot(found, o); !p.Empty {
+	for _, f := range all {
+		if p := newPlot(found, f, from, to); !p.Empty {
 			plots = append(plots, p)
 		}
 	}
 	return plots
 }
 
-// usagePlots are what a node, service or instance uses.
-func usagePlots() []plotOptions {
-	const w, h = 560, 150
-	return []plotOptions{
-		{title: "CPU", width: w, height: h, fields: []string{"cpu"}},
-		{title: "Memory", width: w, height: h, fields: []string{"memory"}},
-		{title: "Network", width: w, height: h, fields: []string{"received", "sent"}, names: []string{"received", "sent"}},
-		{title: "Disk", width: w, height: h, fields: []string{"read", "written"}, names: []string{"read", "written"}},
+// usage is what a node, service or instance uses.
+func usage() []figure {
+	return []figure{
+		{title: "CPU", fields: []string{"cpu"}},
+		{title: "Memory", fields: []string{"memory"}},
+		{title: "Network", fields: []string{"received", "sent"}},
+		{title: "Disk", fields: []string{"read", "written"}},
 	}
 }
 
-// routePlot is what a route answered.
-func routePlot(title string) plotOptions {
-	return plotOptions{title: title, width: 560, height: 150, fields: []string{"requests", "errors"}, names: []string{"requests", "errors"}}
-}
-
-// smallPlots are CPU and memory without a grid, for lists.
-func smallPlots() []plotOptions {
-	return []plotOptions{
-		{title: "CPU", width: 240, height: 40, fields: []string{"cpu"}, bare: true},
-		{title: "Memory", width: 240, height: 40, fields: []string{"memory"}, bare: true},
-	}
+// smallUsage is CPU and memory, for lists.
+func smallUsage() []figure {
+	return []figure{{title: "CPU", fields: []string{"cpu"}, small: true}, {title: "Memory", fields: []string{"memory"}, small: true}}
 }

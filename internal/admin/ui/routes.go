@@ -1,8 +1,6 @@
 package ui
 
 import (
-	"errors"
-	"net/url"
 	"strings"
 
 	"fairway/internal/api"
@@ -16,39 +14,26 @@ type routesData struct {
 	Refused int
 }
 
-// asked is what was typed into the box.
 type asked struct {
 	Method, URL, Client, Headers string
-	// Wrong says what is wrong with it; empty when nothing is.
-	Wrong string
+	Wrong                        string // what is said against it
 }
 
-// explained is an answer with what pages make of it.
 type explained struct {
 	api.Explanation
-	// Health is how it ends, one of the health constants.
-	Health string
-	// Blame are the labels that made the winner.
-	Blame []label
-	Marks []mark
+	Health string // how it ends
+	Marks  []mark // of the winner's endpoints
 	// Fits are the losers that would take the request too, Near those of the
 	// same host; Far counts the rest.
 	Fits, Near []api.Loser
 	Far        int
 }
 
-type label struct{ Key, Value string }
-
-func (p *Pages) routes(c *call) (any, error) {
-	w, err := readWorld(c)
-	if err != nil {
-		return nil, err
-	}
+func readRoutes(c *call) (any, error) {
+	w := readWorld(c)
 	d := routesData{Asked: asked{Method: c.q.Get("method"), URL: strings.TrimSpace(c.q.Get("url")), Client: strings.TrimSpace(c.q.Get("client")), Headers: c.q.Get("headers")}}
 	if d.Asked.URL != "" {
-		if d.Answer, err = explain(c, &d.Asked); err != nil {
-			return nil, err
-		}
+		d.Answer = explain(c, &d.Asked)
 	}
 	var all []*routeOf
 	for _, s := range w.services {
@@ -74,7 +59,7 @@ func (p *Pages) routes(c *call) (any, error) {
 
 // explain asks what would become of a request. What is wrong with the question
 // stands in it afterwards.
-func explain(c *call, a *asked) (*explained, error) {
+func explain(c *call, a *asked) *explained {
 	q := api.ExplainRequest{Method: strings.ToUpper(strings.TrimSpace(a.Method)), URL: a.URL, Client: a.Client}
 	if !strings.Contains(q.URL, "://") {
 		q.URL = "http://" + q.URL
@@ -85,21 +70,11 @@ func explain(c *call, a *asked) (*explained, error) {
 		}
 	}
 	found, err := c.ask.Explain(c, q)
-	if refused, ok := errors.AsType[*api.Error](err); ok {
-		a.Wrong = refused.Detail
-		return nil, nil
+	if a.Wrong = refusal(err); err != nil {
+		return nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return newExplained(found), nil
-}
-
-func newExplained(found api.Explanation) *explained {
-	e := &explained{Explanation: found, Far: found.Omitted, Health: map[string]string{
-		api.OutcomeRouted: fine, api.OutcomeAnswered: fine, api.OutcomeNoRoute: faulty, api.OutcomeBadRequest: faulty,
-	}[found.Outcome]}
-	if e.Health == "" {
+	e := &explained{Explanation: found, Health: condition(found.Outcome), Far: found.Omitted}
+	if e.Health == idle {
 		e.Health = broken
 	}
 	for _, l := range found.Losers {
@@ -112,25 +87,8 @@ func newExplained(found api.Explanation) *explained {
 			e.Near = append(e.Near, l)
 		}
 	}
-	if found.Winner == nil {
-		return e
-	}
-	for _, key := range sortedKeys(found.Winner.Route.Labels) {
-		e.Blame = append(e.Blame, label{key, found.Winner.Route.Labels[key]})
-	}
-	for _, end := range found.Winner.Route.Endpoints {
-		e.Marks = append(e.Marks, markOf(found.Winner.Route.Backend, end))
+	if found.Winner != nil {
+		e.Marks = newRouteOf(found.Winner.Route).Marks
 	}
 	return e
-}
-
-// Share is the link to the same question.
-func (a asked) Share() string {
-	v := url.Values{"url": {a.URL}}
-	for name, value := range map[string]string{"method": a.Method, "client": a.Client, "headers": a.Headers} {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	return "/routes?" + v.Encode()
 }

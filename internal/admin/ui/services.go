@@ -8,13 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/human"
 )
 
-// perPage is how many things a page of a list has.
-const perPage = 100
+const perPage = 100 // things of a list
 
 // list is a part of a longer list, with what leads to the other parts.
 type list[T any] struct {
@@ -32,12 +32,7 @@ type list[T any] struct {
 func newList[T any](c *call, items []T, matches func(item T, words []string, filter string) bool) list[T] {
 	l := list[T]{Query: c.q.Get("q"), Filter: c.q.Get("only"), Total: len(items), path: c.r.URL.Path}
 	words := strings.Fields(strings.ToLower(l.Query))
-	var kept []T
-	for _, item := range items {
-		if matches(item, words, l.Filter) {
-			kept = append(kept, item)
-		}
-	}
+	kept := slices.DeleteFunc(slices.Clone(items), func(item T) bool { return !matches(item, words, l.Filter) })
 	l.Matching = len(kept)
 	page, _ := strconv.Atoi(c.q.Get("page"))
 	page = min(max(page, 1), max(1, (len(kept)+perPage-1)/perPage))
@@ -53,27 +48,32 @@ func newList[T any](c *call, items []T, matches func(item T, words []string, fil
 	return l
 }
 
-// at is the link to a page of the list.
 func (l list[T]) at(page int) string {
-	v := url.Values{}
-	for name, value := range map[string]string{"q": l.Query, "only": l.Filter} {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
+	number := ""
 	if page > 1 {
-		v.Set("page", strconv.Itoa(page))
+		number = strconv.Itoa(page)
 	}
-	if len(v) == 0 {
-		return l.path
-	}
-	return l.path + "?" + v.Encode()
+	return linkTo(l.path, map[string]string{"q": l.Query, "only": l.Filter, "page": number})
 }
 
 // Only is the link to the list with a filter.
 func (l list[T]) Only(filter string) string {
 	l.Filter = filter
 	return l.at(1)
+}
+
+// linkTo is the link to a path with a query of what is not empty.
+func linkTo(path string, query map[string]string) string {
+	v := url.Values{}
+	for name, value := range query {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if len(v) == 0 {
+		return path
+	}
+	return path + "?" + v.Encode()
 }
 
 // has says whether all words are in one of the texts.
@@ -84,32 +84,25 @@ func has(words []string, texts ...string) bool {
 
 type servicesData struct {
 	list[*service]
-	// Troubled, Served and Unserved count what the filters keep.
-	Troubled, Served, Unserved int
+	Troubled, Served, Unserved int // what the filters keep
 }
 
-func (p *Pages) services(c *call) (any, error) {
-	w, err := readWorld(c)
-	if err != nil {
-		return nil, err
-	}
+func readServices(c *call) (any, error) {
+	services := readWorld(c).services
 	d := servicesData{}
-	for _, s := range w.services {
-		switch {
-		case len(s.Routes) == 0:
-			d.Unserved++
-		default:
+	for _, s := range services {
+		if len(s.Routes) > 0 {
 			d.Served++
 		}
-		if troubled(s) {
+		if s.troubled() {
 			d.Troubled++
 		}
 	}
-	sorted := slices.Clone(w.services)
-	slices.SortStableFunc(sorted, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	d.list = newList(c, sorted, func(s *service, words []string, filter string) bool {
+	d.Unserved = len(services) - d.Served
+	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	d.list = newList(c, services, func(s *service, words []string, filter string) bool {
 		switch {
-		case filter == "trouble" && !troubled(s), filter == "served" && len(s.Routes) == 0, filter == "unserved" && len(s.Routes) > 0:
+		case filter == "trouble" && !s.troubled(), filter == "served" && len(s.Routes) == 0, filter == "unserved" && len(s.Routes) > 0:
 			return false
 		}
 		texts := []string{s.ID, s.Name, s.Source}
@@ -124,27 +117,19 @@ func (p *Pages) services(c *call) (any, error) {
 	return d, nil
 }
 
-func troubled(s *service) bool { return s.Health == broken || s.Health == faulty }
-
-// serviceData is one service.
 type serviceData struct {
 	*service
 	Doctor    []diagnosis
 	Instances []instance
-	Source    *api.Source
 	Commands  []api.Command
-	// May is true for those who may drain and pause.
-	May     bool
-	Entries []api.Entry
-	// Shared are the labels of every instance, where they are all the same.
-	Shared map[string]string
-	// Plots are what it used and what its routes answered, over the range Here.
-	Plots  []plot
-	Ranges []timeRange
-	Self   string
-	// Steps are what happened to it, the newest first.
-	Steps []step
+	May       bool              // the viewer may drain and pause
+	Shared    map[string]string // the labels of every instance, where they are all the same
+	Plots     []plot            // what it used and what its routes answered
+	Ranges    []timeRange
+	Steps     []step // what happened to it, the newest first
 }
+
+func (d serviceData) Self() string { return link("services", d.ID) }
 
 // Past is the link to the history of the service; empty for an ID that is too long
 // for a link.
@@ -152,134 +137,142 @@ func (d serviceData) Past() string {
 	if len(d.ID) > maxLink {
 		return ""
 	}
-	return "/history?" + url.Values{"service": {d.ID}}.Encode()
+	return linkTo("/history", map[string]string{"service": d.ID})
 }
 
 func (d serviceData) title() string { return heading(d.Name) }
 
-// instance is an instance with its endpoints.
-type instance struct {
-	api.Instance
-	Endpoints []endpoint
-	Health    string
-	Command   *api.Command // what an operator has asked of it; nil for nothing
-}
-
-type endpoint struct {
-	api.Endpoint
-	Backend string
-	Mark    mark
-}
-
-func (p *Pages) service(c *call) (any, error) {
-	w, err := readWorld(c)
-	if err != nil {
-		return nil, err
-	}
+func readService(c *call) (any, error) {
+	services := readWorld(c).services
 	name := strings.TrimPrefix(c.r.URL.Path, "/services/")
-	i := slices.IndexFunc(w.services, func(s *service) bool { return named(name, s.ID) })
+	i := slices.IndexFunc(services, func(s *service) bool { return named(name, s.ID) })
 	if i < 0 {
-		i = slices.IndexFunc(w.services, func(s *service) bool { return s.Name == name })
+		i = slices.IndexFunc(services, func(s *service) bool { return s.Name == name })
 	}
 	if i < 0 {
-		return nil, &api.Error{Status: http.StatusNotFound, Title: "No such service", Detail: "It may have been removed. The history tells what was."}
+		return nil, problem(http.StatusNotFound, "No such service", "It may have been removed. The history tells what was.")
 	}
-	d := serviceData{service: w.services[i], May: c.may(api.RoleOperator)}
-	for _, s := range w.sources {
-		if s.Name == d.service.Source {
-			d.Source = &s
-		}
-	}
-	if found, err := c.ask.Doctor(c, d.ID); err == nil {
-		for _, one := range found.Items {
-			d.Doctor = append(d.Doctor, newDiagnosis(one, len(found.Items) == 1))
-			// One that is not served is open: the others mostly say the same.
-			last := len(d.Doctor) - 1
-			d.Doctor[last].Open = d.Doctor[last].Open && !slices.ContainsFunc(d.Doctor[:last], func(o diagnosis) bool { return o.Open })
-		}
-	}
-	commands, err := c.ask.Commands(c)
-	if err != nil {
-		return nil, err
-	}
-	for _, command := range commands.Items {
+	ranges, r := chosenRange(c)
+	d := serviceData{service: services[i], May: c.may(api.RoleOperator), Instances: services[i].instances(), Ranges: ranges}
+	// Without a diagnosis or a history there is less to see.
+	found, _ := c.ask.Doctor(c, d.ID)
+	d.Doctor = diagnoses(found.Items)
+	entries, _ := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30})
+	d.Steps = steps(entries.Items, d.ID)
+	commands := must(c.ask.Commands(c)).Items
+	for _, command := range commands {
 		if command.Service == d.ID || slices.Contains(command.Services, d.ID) {
 			d.Commands = append(d.Commands, command)
 		}
 	}
-	for _, in := range d.service.Instances {
-		d.Instances = append(d.Instances, newInstance(d.service, in, commands.Items))
+	for i, in := range d.Instances {
+		d.Instances[i].Command = inForce(commands, func(command api.Command) bool {
+			return command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node
+		})
 	}
 	d.Shared = sharedLabels(d.service.Instances)
-	if entries, err := c.ask.History(c, api.HistoryQuery{Service: d.ID, Limit: 30}); err == nil {
-		d.Entries = entries.Items
-	}
-	d.Steps = steps(d.Entries, d.ID)
-	d.Self = link("services", d.ID)
-	var r timeRange
-	d.Ranges, r = chosenRange(c)
 	for _, route := range d.Routes[:min(maxRoutePlots, len(d.Routes))] {
-		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, routePlot(human.Excerpt(route.Address(), 40)))...)
+		answered := figure{title: human.Excerpt(route.Address(), 40), fields: []string{"requests", "errors"}}
+		d.Plots = append(d.Plots, plotsOf(c, api.SeriesRoutes, route.ID, r, answered)...)
 	}
-	d.Plots = append(d.Plots, plotsOf(c, api.SeriesServices, d.ID, r, usagePlots()...)...)
+	d.Plots = append(d.Plots, plotsOf(c, api.SeriesServices, d.ID, r, usage()...)...)
 	return d, nil
 }
 
-// maxRoutePlots is how many routes of a service are plotted.
-const maxRoutePlots = 4
+const maxRoutePlots = 4 // of a service
+
+// inForce is the last of the commands that fits; nil for none.
+func inForce(commands []api.Command, fits func(api.Command) bool) *api.Command {
+	for _, command := range slices.Backward(commands) {
+		if fits(command) {
+			return &command
+		}
+	}
+	return nil
+}
 
 // sharedLabels are the labels of all instances, where these are the same and there
 // are several; nil otherwise.
 func sharedLabels(instances []api.Instance) map[string]string {
-	if len(instances) < 2 {
+	if len(instances) < 2 || slices.ContainsFunc(instances, func(in api.Instance) bool { return !maps.Equal(in.Labels, instances[0].Labels) }) {
 		return nil
-	}
-	for _, in := range instances[1:] {
-		if !maps.Equal(in.Labels, instances[0].Labels) {
-			return nil
-		}
 	}
 	return instances[0].Labels
 }
 
-// diagnosis is why something is served or not. What is not well is open.
+// diagnosis is why something is served or not.
 type diagnosis struct {
 	api.Diagnosis
 	Health string
-	Open   bool
+	// Open is true for the first that is not well, and for one that is alone: the others
+	// mostly say the same.
+	Open bool
 }
 
-func newDiagnosis(d api.Diagnosis, alone bool) diagnosis {
-	out := diagnosis{Diagnosis: d, Health: fine, Open: alone}
-	for _, check := range d.Checks {
-		if check.Outcome == api.CheckDoubt {
-			out.Health = worse(out.Health, faulty)
+func diagnoses(found []api.Diagnosis) []diagnosis {
+	var all []diagnosis
+	open := false
+	for _, d := range found {
+		out := diagnosis{Diagnosis: d, Health: fine}
+		for _, check := range d.Checks {
+			if check.Outcome == api.CheckDoubt {
+				out.Health = faulty
+			}
 		}
+		if !d.Served {
+			out.Health = broken
+		}
+		out.Open = !open && (out.Health != fine || len(found) == 1)
+		open = open || out.Open
+		all = append(all, out)
 	}
-	if !d.Served {
-		out.Health = broken
-	}
-	out.Open = out.Open || out.Health != fine
-	return out
+	return all
 }
 
-func newInstance(s *service, in api.Instance, commands []api.Command) instance {
-	out := instance{Instance: in, Health: stateHealth(in.State)}
-	for _, r := range s.Routes {
-		for _, e := range r.Endpoints {
-			if e.Instance != in.Name || e.Source != in.Source || r.Backend == nil ||
-				slices.ContainsFunc(out.Endpoints, func(known endpoint) bool { return known.Backend == r.Backend.ID && known.ID == e.ID }) {
+// step is what happened to a service at one time.
+type step struct {
+	Entry             uint64
+	Time              time.Time
+	Operator, Command string
+	Seen              []api.Seen // the first
+	More              int
+	Health            string
+}
+
+const maxSeen = 5 // things of one step
+
+// steps are what happened to a service, from the entries that concern it.
+func steps(entries []api.Entry, service string) []step {
+	var all []step
+	for _, e := range entries {
+		s := step{Entry: e.Number, Time: e.Time, Operator: e.Operator, Command: e.Command, Health: fine}
+		for _, seen := range e.Seen {
+			if seen.Service != service {
 				continue
 			}
-			m := markOf(r.Backend, e)
-			out.Endpoints = append(out.Endpoints, endpoint{e, r.Backend.ID, m})
-			out.Health = worse(out.Health, m.Health)
+			s.Health = worse(s.Health, seenHealth(seen))
+			if len(s.Seen) < maxSeen {
+				s.Seen = append(s.Seen, seen)
+			} else {
+				s.More++
+			}
+		}
+		if len(s.Seen) > 0 || s.Command != "" {
+			all = append(all, s)
 		}
 	}
-	for i, command := range commands {
-		if command.Instance == in.Name && command.Source == in.Source || command.Node != "" && command.Node == in.Node {
-			out.Command = &commands[i]
-		}
+	return all
+}
+
+// seenHealth is the colour of a thing that happened.
+func seenHealth(s api.Seen) string {
+	switch s.Kind {
+	case "instance-state":
+		return condition(s.To)
+	case "instance-removed", "service-removed":
+		return idle
+	case "instance-added", "service-added":
+		return waiting
 	}
-	return out
+	return fine
 }

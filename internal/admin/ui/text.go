@@ -5,10 +5,10 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"html/template"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template/parse"
@@ -20,18 +20,7 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// exact are the functions whose result goes into an attribute as it is. What ends
-// with any other goes through show.
-func exact() map[string]bool {
-	return map[string]bool{"attr": true, "link": true, "key": true, "lines": true, "ids": true, "class": true}
-}
-
-// parseTemplates parses the layout and the parts with each page.
 func parseTemplates(a *assets) (map[string]*template.Template, error) {
-	shared, err := template.New("").Funcs(functions(a)).ParseFS(templateFiles, "templates/_*.html")
-	if err != nil {
-		return nil, err
-	}
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		return nil, err
@@ -42,11 +31,8 @@ func parseTemplates(a *assets) (map[string]*template.Template, error) {
 		if strings.HasPrefix(name, "_") {
 			continue
 		}
-		t, err := shared.Clone()
+		t, err := template.New("").Funcs(functions(a)).ParseFS(templateFiles, "templates/_*.html", "templates/"+e.Name())
 		if err != nil {
-			return nil, err
-		}
-		if t, err = t.ParseFS(templateFiles, "templates/"+e.Name()); err != nil {
 			return nil, err
 		}
 		for _, part := range t.Templates() {
@@ -59,8 +45,8 @@ func parseTemplates(a *assets) (map[string]*template.Template, error) {
 	return all, nil
 }
 
-// harden lets every value that a template writes go through show, so that no
-// template has to.
+// harden lets every value that a template writes go through show, but for those that
+// isExact excepts.
 func harden(node parse.Node) {
 	switch n := node.(type) {
 	case *parse.ListNode:
@@ -87,50 +73,52 @@ func harden(node parse.Node) {
 	}
 }
 
-// isExact is true for a pipeline that ends with a function of exact, or with show
-// itself: a tree that pages share is hardened once for each.
+// isExact is true for a pipeline that ends with a function whose result goes into an
+// attribute as it is.
 func isExact(p *parse.PipeNode) bool {
 	last, ok := p.Cmds[len(p.Cmds)-1].Args[0].(*parse.IdentifierNode)
-	return ok && (exact()[last.Ident] || last.Ident == "show")
+	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "ids", "class"}, last.Ident)
 }
 
-// functions are what templates can call.
 func functions(a *assets) template.FuncMap {
 	return template.FuncMap{
-		"show":   show,
-		"attr":   func(s string) string { return s },
-		"link":   link,
-		"key":    key,
-		"lines":  func(s string) string { return human.Lines(s, maxLines) },
-		"asset":  func(name string) string { return a.prefix + name },
-		"ago":    ago,
-		"when":   when,
-		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"plural": human.Plural,
-		"bytes":  human.Bytes,
-		"dict":   dict,
-		"pick":   pick,
-		"ids":    ids,
-		"class":  class,
-		"join":   strings.Join,
+		"show":    show,
+		"attr":    func(s string) string { return s },
+		"link":    link,
+		"key":     key,
+		"lines":   func(s string) string { return human.Lines(s, maxLines) },
+		"asset":   func(name string) string { return a.prefix + name },
+		"ago":     ago,
+		"when":    func(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") },
+		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"plural":  human.Plural,
+		"dict":    dict,
+		"pick":    pick,
+		"ids":     ids,
+		"class":   class,
+		"join":    strings.Join,
+		"health":  condition,
+		"sign":    sign,
+		"rule":    ruleHealth,
+		"rest":    textAfterName,
+		"subject": subjectLink,
+		"unified": unified,
 	}
 }
 
-// maxShown and maxLines are how many characters of a value, and of a text of several
-// lines, are shown.
+// How many characters of a value and of a text of several lines are shown.
 const (
 	maxShown = 160
 	maxLines = 1 << 20
 )
 
-// show makes a value fit to be read: what one cannot see is written as an escape,
-// and what is too long is cut. Numbers stay as they are.
+// show escapes what one cannot see in a text and cuts what is too long. Other values
+// stay as they are.
 func show(v any) any {
-	s, ok := v.(string)
-	if !ok {
-		return v
+	if s, ok := v.(string); ok {
+		return human.Excerpt(s, maxShown)
 	}
-	return human.Excerpt(s, maxShown)
+	return v
 }
 
 // heading is show for the title of a page.
@@ -177,24 +165,13 @@ func ago(now, t time.Time) string {
 	}
 }
 
-// when is a point in time for people, in UTC.
-func when(t time.Time) string { return strings.TrimSuffix(human.Time(t), "Z") }
-
-// dict makes a map of names and values, for templates with more than one
-// argument.
-func dict(pairs ...any) (map[string]any, error) {
-	if len(pairs)%2 != 0 {
-		return nil, fmt.Errorf("dict: %d arguments", len(pairs))
-	}
+// dict is names and values, for templates with more than one argument.
+func dict(pairs ...any) map[string]any {
 	m := map[string]any{}
-	for i := 0; i < len(pairs); i += 2 {
-		name, ok := pairs[i].(string)
-		if !ok {
-			return nil, fmt.Errorf("dict: argument %d is no name", i)
-		}
-		m[name] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		m[pair[0].(string)] = pair[1] // a template with other pairs fails
 	}
-	return m, nil
+	return m
 }
 
 // pick is one text or the other.
@@ -211,17 +188,13 @@ func ids(routes []*routeOf) string {
 	for i, r := range routes {
 		all[i] = r.ID
 	}
-	text, err := json.Marshal(all)
-	if err != nil {
-		return "[]" // strings always encode
-	}
+	text, _ := json.Marshal(all) // strings always encode
 	return string(text)
 }
 
 var word = regexp.MustCompile(`^[a-z][a-z-]{0,30}$`)
 
-// class is a word of ours as a part of the name of a class; what is no such word is
-// none.
+// class is a word of Fairway's own as a part of the name of a class.
 func class(s string) string {
 	if word.MatchString(s) {
 		return s

@@ -2,8 +2,7 @@
 // style and script of our own, which show what the API answers and let
 // operators ask for what it offers. It knows nothing else.
 //
-// Without script every page can be read; script keeps what is shown current,
-// draws what moves, and sends what an operator asks for.
+// Without script every page can be read.
 //
 // Names are hostile: everyone who may start a container chooses them. Every value that
 // a template writes is escaped for its place by html/template, and made visible
@@ -13,7 +12,6 @@ package ui
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +39,7 @@ type Pages struct {
 	templates map[string]*template.Template // by name of the page
 	assets    *assets
 	mux       *http.ServeMux  // finds the page of a path
-	pages     map[string]page // by pattern of mux
+	pages     map[string]page // by their path, a pattern of mux
 	now       func() time.Time
 }
 
@@ -51,9 +49,9 @@ func New(log *slog.Logger) (*Pages, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Pages{log: log, mux: http.NewServeMux(), pages: map[string]page{}, now: time.Now}
-	for _, e := range pages() {
-		p.pages[e.path] = e.page
-		p.mux.Handle(e.path, http.NotFoundHandler()) // it is only asked which pattern fits
+	for _, one := range pages() {
+		p.pages[one.path] = one
+		p.mux.Handle(one.path, http.NotFoundHandler()) // it is only asked which pattern fits
 	}
 	var err error
 	if p.assets, err = newAssets(); err != nil {
@@ -65,7 +63,6 @@ func New(log *slog.Logger) (*Pages, error) {
 	return p, nil
 }
 
-// call is one request for a page.
 type call struct {
 	context.Context
 	r   *http.Request
@@ -75,50 +72,79 @@ type call struct {
 	now time.Time
 }
 
-// may says whether the viewer may do what needs a role.
+// may is true for a viewer who may do what needs a role.
 func (c *call) may(role string) bool { return api.MayAct(c.who.Role, role) }
 
-// page is one page.
-type page struct {
-	// name is that of the template, and of the entry in the navigation.
-	name  string
-	title string
-	// role is the least role that is shown the page in the navigation.
-	role string
-	// key is the letter that leads to it from everywhere, after a g.
-	key string
-	// asks is set where a form is sent to the page, which changes nothing either.
-	asks bool
-	// read asks for what the template shows.
-	read func(p *Pages, c *call) (any, error)
+// unanswered is the panic of must.
+type unanswered struct{ error }
+
+// must returns what an operation answered. Where it did not, the reading of the page
+// ends with the error, which page.data returns.
+func must[T any](answer T, err error) T {
+	if err != nil {
+		panic(unanswered{err})
+	}
+	return answer
 }
 
-// pages lists the pages by path. Those with a title are in the navigation, in
-// this order.
-func pages() []struct {
+// problem is the error of a page that cannot be shown.
+func problem(status int, title, detail string) error {
+	return &api.Error{Status: status, Title: title, Detail: detail}
+}
+
+type page struct {
 	path string
-	page page
-} {
-	return []struct {
-		path string
-		page page
-	}{
-		{"/{$}", page{name: "overview", title: "Overview", key: "o", read: (*Pages).overview}},
-		{"/services", page{name: "services", title: "Services", key: "s", read: (*Pages).services}},
-		{"/services/{name...}", page{name: "service", read: (*Pages).service}},
-		{"/routes", page{name: "routes", title: "Routes", key: "r", read: (*Pages).routes}},
-		{"/problems", page{name: "problems", title: "Problems", key: "p", read: (*Pages).problems}},
-		{"/nodes", page{name: "nodes", title: "Nodes", key: "n", read: (*Pages).nodes}},
-		{"/nodes/{name...}", page{name: "node", read: (*Pages).node}},
-		{"/events", page{name: "events", title: "Events", key: "e", read: (*Pages).events}},
-		{"/history", page{name: "history", title: "History", key: "h", read: (*Pages).history}},
-		{"/history/{number}", page{name: "entry", read: (*Pages).entry}},
-		{"/plan", page{name: "plan", title: "Plan", key: "l", asks: true, read: (*Pages).plan}},
-		{"/fleet", page{name: "fleet", title: "Fleet", key: "f", read: (*Pages).fleet}},
-		{"/fleet/{name...}", page{name: "document", read: (*Pages).document}},
-		{"/access", page{name: "access", title: "Access", role: api.RoleAdmin, key: "a", read: (*Pages).access}},
-		{"/sign-in", page{name: "signin", read: (*Pages).signIn}},
+	name string // of the template
+	// title is empty where it depends on the data.
+	title string
+	role  string // the least that is shown the page
+	// key is the letter that leads to it from everywhere, after a g; empty for pages
+	// that are not in the navigation.
+	key  string
+	asks bool // a form is sent to the page, which changes nothing either
+	// read asks for what the template shows, with must.
+	read func(c *call) (any, error)
+}
+
+// pages lists the pages, in the order of the navigation.
+func pages() []page {
+	return []page{
+		{path: "/{$}", name: "overview", title: "Overview", key: "o", read: readOverview},
+		{path: "/services", name: "services", title: "Services", key: "s", read: readServices},
+		{path: "/services/{name...}", name: "service", read: readService},
+		{path: "/routes", name: "routes", title: "Routes", key: "r", read: readRoutes},
+		{path: "/problems", name: "problems", title: "Problems", key: "p", read: readProblems},
+		{path: "/nodes", name: "nodes", title: "Nodes", key: "n", read: readNodes},
+		{path: "/nodes/{name...}", name: "node", read: readNode},
+		{path: "/events", name: "events", title: "Events", key: "e", read: readEvents},
+		{path: "/history", name: "history", title: "History", key: "h", read: readHistory},
+		{path: "/history/{number}", name: "entry", read: readEntry},
+		{path: "/plan", name: "plan", title: "Plan", key: "l", asks: true, read: readPlan},
+		{path: "/fleet", name: "fleet", title: "Fleet", key: "f", read: readFleet},
+		{path: "/fleet/{name...}", name: "document", read: readDocument},
+		{path: "/access", name: "access", title: "Access", role: api.RoleAdmin, key: "a", read: readAccess},
+		{path: "/sign-in", name: "signin", title: "Sign in", read: readSignIn},
 	}
+}
+
+// data reads what the page shows, for those who may see it.
+func (of page) data(c *call) (data any, err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			failed, ok := e.(unanswered)
+			if !ok {
+				panic(e)
+			}
+			err = failed.error
+		}
+	}()
+	switch {
+	case of.read == nil:
+		return nil, problem(http.StatusNotFound, "Not Found", "There is no such page.")
+	case of.role != "" && !c.may(of.role):
+		return nil, problem(http.StatusForbidden, "Not for you", "This page needs the role "+of.role+".")
+	}
+	return of.read(c)
 }
 
 // Serve answers a request for a page or for a file that pages need.
@@ -130,40 +156,26 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, ask *api.Client, w
 	defer cancel()
 	c := &call{Context: ctx, r: r, q: r.URL.Query(), ask: ask, who: who, now: p.now()}
 	_, pattern := p.mux.Handler(r)
-	found := p.pages[pattern]
-	name := found.name
-	if r.Method == http.MethodPost && !found.asks {
-		name = ""
+	of := p.pages[pattern]
+	if r.Method == http.MethodPost && !of.asks {
+		of = page{}
 	}
-	if who.Role == "" && name != "signin" {
+	if who.Role == "" && of.name != "signin" {
 		to := url.Values{"to": {r.URL.RequestURI()}}
 		http.Redirect(w, r, "/sign-in?"+to.Encode(), http.StatusSeeOther)
 		return
 	}
-	var data any
-	err := error(&api.Error{Status: http.StatusNotFound, Title: "Not Found", Detail: "There is no such page."})
-	switch {
-	case name != "" && found.role != "" && !c.may(found.role):
-		err = &api.Error{Status: http.StatusForbidden, Title: "Not for you", Detail: "This page needs the role " + found.role + "."}
-	case name != "":
-		data, err = found.read(p, c)
-	}
-	if err != nil {
-		p.fail(w, c, err)
+	data, err := of.data(c)
+	if err == nil {
+		p.render(w, c, of, http.StatusOK, data)
 		return
 	}
-	p.render(w, c, found, http.StatusOK, data)
-}
-
-// fail shows an error as a page.
-func (p *Pages) fail(w http.ResponseWriter, c *call, err error) {
-	e := &api.Error{Status: http.StatusInternalServerError, Title: "Something went wrong", Detail: "The log says more."}
-	if refused, ok := errors.AsType[*api.Error](err); ok {
-		e = refused
-	} else {
-		p.log.Error("page failed", "path", c.r.URL.Path, "error", err)
+	shown, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		p.log.Error("page failed", "path", r.URL.Path, "error", err)
+		shown = &api.Error{Status: http.StatusInternalServerError, Title: "Something went wrong", Detail: "The log says more."}
 	}
-	p.render(w, c, page{name: "error"}, e.Status, e)
+	p.render(w, c, page{name: "error"}, shown.Status, shown)
 }
 
 // frame is what every page shows around its own part.
@@ -218,14 +230,13 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 
 // nav lists the pages that the viewer may see.
 func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
-	here := map[string]string{"service": "services", "node": "nodes", "entry": "history", "document": "fleet"}
 	var items []navItem
 	for _, e := range pages() {
-		if e.page.title == "" || e.page.role != "" && !c.may(e.page.role) {
+		if e.key == "" || e.role != "" && !c.may(e.role) {
 			continue
 		}
-		item := navItem{Name: e.page.name, Title: e.page.title, Path: strings.TrimSuffix(e.path, "{$}"), Key: e.page.key}
-		item.Here = e.page.name == cmp.Or(here[of.name], of.name)
+		item := navItem{Name: e.name, Title: e.title, Path: strings.TrimSuffix(e.path, "{$}"), Key: e.key}
+		item.Here = e.path == of.path || strings.HasPrefix(of.path, e.path+"/")
 		if item.Name == "problems" {
 			item.Count = info.Table.Problems
 		}
@@ -234,7 +245,22 @@ func (p *Pages) nav(c *call, of page, info api.Info) []navItem {
 	return items
 }
 
-// bad is a request for a page that makes no sense.
-func bad(detail string) error {
-	return &api.Error{Status: http.StatusBadRequest, Title: "Bad Request", Detail: detail}
+type accessData struct {
+	Tokens []api.Token
+	Audit  []api.AuditEntry
+	Roles  []string
+}
+
+func readAccess(c *call) (any, error) {
+	return accessData{Tokens: must(c.ask.Tokens(c)).Items, Audit: must(c.ask.Audit(c, 200)).Items, Roles: api.Roles()}, nil
+}
+
+// readSignIn returns where to go afterwards.
+func readSignIn(c *call) (any, error) {
+	to := c.q.Get("to")
+	// Only a path of this listener: "//host" and "/\host" are others.
+	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t") {
+		to = "/"
+	}
+	return to, nil
 }

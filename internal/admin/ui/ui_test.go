@@ -439,12 +439,12 @@ func TestHistorySaysThingsOnce(t *testing.T) {
 // The name of an event's subject stands once.
 func TestEventSaysThingsOnce(t *testing.T) {
 	for text, want := range map[string]string{"web: there is no such label": ": there is no such label", "web is down": " is down", "website is down": "", "down": "", "web": ""} {
-		if e := newEvent(api.Event{Name: "web", Text: text}); e.Rest != want {
-			t.Errorf("%q: %q, want %q", text, e.Rest, want)
+		if rest := textAfterName(api.Event{Name: "web", Text: text}); rest != want {
+			t.Errorf("%q: %q, want %q", text, rest, want)
 		}
 	}
-	if e := newEvent(api.Event{Text: ": x"}); e.Rest != "" {
-		t.Errorf("without a name: %q", e.Rest)
+	if rest := textAfterName(api.Event{Text: ": x"}); rest != "" {
+		t.Errorf("without a name: %q", rest)
 	}
 }
 
@@ -512,8 +512,8 @@ func TestDocs(t *testing.T) {
 	}
 	want := map[string]string{}
 	for _, e := range pages() {
-		if e.page.title != "" {
-			want[e.page.title] = e.page.key
+		if e.key != "" {
+			want[e.title] = e.key
 		}
 	}
 	got := map[string]string{}

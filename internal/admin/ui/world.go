@@ -9,8 +9,7 @@ import (
 	"fairway/internal/api"
 )
 
-// world is what several pages are made of: services with their routes and the
-// condition of their instances.
+// world is what several pages are made of.
 type world struct {
 	services []*service // as the operations sort them
 	byID     map[string]*service
@@ -22,25 +21,20 @@ type world struct {
 // mayFail is the share of requests that may fail before a route is degraded.
 const mayFail = 0.05
 
-// service is a service with what belongs to it.
 type service struct {
 	api.Service
 	Routes   []*routeOf
 	Problems []api.Problem
-	// Ready counts the instances that are ready, of all.
-	Ready int
-	// Health is the worst that can be said of it, one of the health constants.
-	Health string
+	Ready    int    // instances that are ready, of all
+	Health   string // the worst that can be said of it
 }
 
 // routeOf is a route with the marks of its endpoints.
 type routeOf struct {
 	api.Route
-	// Name is that of its service.
-	Name  string
-	Marks []mark
-	// Ready counts the endpoints that can be picked.
-	Ready  int
+	Name   string // of its service
+	Marks  []mark
+	Ready  int // endpoints that can be picked
 	Health string
 }
 
@@ -63,56 +57,54 @@ func worse(a, b string) string {
 	return b
 }
 
+// condition is what a word of the API means: the state of an instance, of a host of a
+// fleet or of a host in a rollout, the severity of an event, the outcome of a request.
+func condition(word string) string {
+	switch word {
+	case "ready", "applied", "already", api.FleetCurrent, api.SeverityGood, api.OutcomeRouted, api.OutcomeAnswered:
+		return fine
+	case "starting", "leaving", "paused", "applying", "returning", api.FleetOther, api.FleetPending, api.FleetChanging:
+		return waiting
+	case "returned", "absent", api.FleetEdited, api.OutcomeNoRoute, api.OutcomeBadRequest:
+		return faulty
+	case "unhealthy", "refused", "unknown", "lost", api.FleetUnreachable, api.SeverityBad:
+		return broken
+	}
+	return idle
+}
+
 // mark is the sign for an endpoint or instance.
 type mark struct {
-	// ID is what it is the sign of; Backend is set for endpoints.
-	ID, Backend string
+	ID, Backend string // what it is the sign of; Backend is set for endpoints
 	Health      string
-	// Text says what is known, for a tooltip and for those who do not see it.
-	Text string
+	Text        string // what is known, for a tooltip and for those who do not see it
+}
+
+// sign is the text of a mark.
+func sign(name, state, reason string) string {
+	text := name + ": " + state
+	if reason != "" {
+		text += ", " + reason
+	}
+	return text
 }
 
 // readWorld asks for what exists and what is served.
-func readWorld(c *call) (*world, error) {
-	services, err := c.ask.Services(c, api.Query{})
-	if err != nil {
-		return nil, err
+func readWorld(c *call) *world {
+	w := &world{byID: map[string]*service{}, traffic: map[string]api.RouteTraffic{}}
+	for _, s := range must(c.ask.Services(c, api.Query{})).Items {
+		w.add(s)
 	}
-	routes, err := c.ask.Routes(c, api.Query{Live: true})
-	if err != nil {
-		return nil, err
-	}
-	problems, err := c.ask.Problems(c, api.Query{})
-	if err != nil {
-		return nil, err
-	}
-	sources, err := c.ask.Sources(c)
-	if err != nil {
-		return nil, err
-	}
-	traffic, err := c.ask.Recent(c)
-	if err != nil {
-		return nil, err
-	}
-	return newWorld(services.Items, routes.Items, problems.Items, sources.Items, traffic), nil
-}
-
-func newWorld(services []api.Service, routes []api.Route, problems []api.Problem, sources []api.Source, traffic api.Traffic) *world {
-	w := &world{byID: make(map[string]*service, len(services)), problems: problems, sources: sources, traffic: map[string]api.RouteTraffic{}}
-	for _, t := range traffic.Routes {
+	routes := must(c.ask.Routes(c, api.Query{Live: true})).Items
+	w.problems = must(c.ask.Problems(c, api.Query{})).Items
+	w.sources = must(c.ask.Sources(c)).Items
+	for _, t := range must(c.ask.Recent(c)).Routes {
 		w.traffic[t.Route] = t
-	}
-	for _, s := range services {
-		svc := &service{Service: s}
-		w.services = append(w.services, svc)
-		w.byID[s.ID] = svc
 	}
 	for _, r := range routes {
 		svc := w.byID[r.Service]
 		if svc == nil { // its source has forgotten it, and its route drains
-			svc = &service{Service: api.Service{ID: r.Service, Name: r.Service, Source: r.Source}}
-			w.services = append(w.services, svc)
-			w.byID[r.Service] = svc
+			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source})
 		}
 		route := newRouteOf(r)
 		route.Name = svc.Name
@@ -122,7 +114,7 @@ func newWorld(services []api.Service, routes []api.Route, problems []api.Problem
 		}
 		svc.Routes = append(svc.Routes, route)
 	}
-	for _, p := range problems {
+	for _, p := range w.problems {
 		if svc := w.byID[p.Service]; svc != nil {
 			svc.Problems = append(svc.Problems, p)
 		}
@@ -133,6 +125,15 @@ func newWorld(services []api.Service, routes []api.Route, problems []api.Problem
 	return w
 }
 
+func (w *world) add(s api.Service) *service {
+	svc := &service{Service: s}
+	w.services = append(w.services, svc)
+	w.byID[s.ID] = svc
+	return svc
+}
+
+func (s *service) troubled() bool { return s.Health == broken || s.Health == faulty }
+
 // judge says how the service is doing.
 func (s *service) judge() {
 	for _, in := range s.Instances {
@@ -141,10 +142,10 @@ func (s *service) judge() {
 		}
 	}
 	s.Health = idle
-	for i, r := range s.Routes {
-		if i == 0 {
-			s.Health = r.Health
-		}
+	if len(s.Routes) > 0 {
+		s.Health = fine
+	}
+	for _, r := range s.Routes {
 		s.Health = worse(s.Health, r.Health)
 	}
 	if len(s.Problems) > 0 || s.Stale != nil {
@@ -193,7 +194,7 @@ func markOf(b *api.Backend, e api.Endpoint) mark {
 	return m
 }
 
-// Hosts are the hosts of its matches, each once, with path.
+// Hosts are the hosts of its matches with their paths, each once.
 func (r *routeOf) Hosts() []string {
 	var all []string
 	for _, m := range r.Matches {
@@ -246,8 +247,8 @@ func (w *world) rate(s *service) float64 {
 	return sum
 }
 
-// byTrouble sorts services, those in trouble first. Traffic has
-// no part in it: a picture whose parts change places cannot be read.
+// byTrouble sorts services, those in trouble first. Traffic has no part in it: a picture
+// whose parts change places cannot be read.
 func byTrouble(services []*service) []*service {
 	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
 	sorted := slices.Clone(services)
@@ -257,35 +258,48 @@ func byTrouble(services []*service) []*service {
 	return sorted
 }
 
-// Signs are the signs of its instances.
-func (s *service) Signs() []mark {
-	worst := map[[2]string]string{} // of the endpoints, by instance and source
+type instance struct {
+	api.Instance
+	Endpoints []endpoint
+	Health    string
+	Command   *api.Command // what an operator has asked of it; nil for nothing
+}
+
+type endpoint struct {
+	api.Endpoint
+	Backend string // ID
+}
+
+// instances are its instances, each with the worst that can be said of it and of its
+// endpoints.
+func (s *service) instances() []instance {
+	known := map[[2]string]instance{} // what endpoints say of instances, by name and source
 	for _, r := range s.Routes {
-		for _, e := range r.Endpoints {
-			key := [2]string{e.Instance, e.Source}
-			worst[key] = worse(cmp.Or(worst[key], fine), markOf(r.Backend, e).Health)
+		for i, m := range r.Marks {
+			e := endpoint{r.Endpoints[i], m.Backend}
+			in := known[[2]string{e.Instance, e.Source}]
+			if slices.ContainsFunc(in.Endpoints, func(other endpoint) bool { return other.Backend == e.Backend && other.ID == e.ID }) {
+				continue
+			}
+			in.Endpoints = append(in.Endpoints, e)
+			in.Health = worse(in.Health, m.Health)
+			known[[2]string{e.Instance, e.Source}] = in
 		}
 	}
-	all := make([]mark, len(s.Instances))
+	all := make([]instance, len(s.Instances))
 	for i, in := range s.Instances {
-		health := worse(stateHealth(in.State), cmp.Or(worst[[2]string{in.Name, in.Source}], fine))
-		all[i] = mark{ID: in.ID, Health: health, Text: in.Name + ": " + in.State}
-		if in.StateReason != "" {
-			all[i].Text += ", " + in.StateReason
-		}
+		all[i] = known[[2]string{in.Name, in.Source}]
+		all[i].Instance = in
+		all[i].Health = worse(condition(in.State), all[i].Health)
 	}
 	return all
 }
 
-// stateHealth is the condition that the state of an instance means.
-func stateHealth(state string) string {
-	switch state {
-	case "ready":
-		return fine
-	case "starting", "leaving", "paused":
-		return waiting
-	case "unhealthy":
-		return broken
+// Signs are the signs of its instances.
+func (s *service) Signs() []mark {
+	var all []mark
+	for _, in := range s.instances() {
+		all = append(all, mark{ID: in.ID, Health: in.Health, Text: sign(in.Name, in.State, in.StateReason)})
 	}
-	return idle
+	return all
 }
