@@ -8,16 +8,19 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fairway/internal/dockerapi/dockertest"
 )
 
 // fakeEngine answers like a Docker Engine that runs many containers: as much of
 // the API as reading it takes.
 type fakeEngine struct {
+	*dockertest.Engine
+
 	mu         sync.Mutex
 	containers []fakeContainer
 	list       []byte // the answer to a list; nil when it has to be made
 	lists      int    // how many lists were asked for
-	streams    map[chan []byte]bool
 }
 
 type fakeContainer struct {
@@ -30,12 +33,26 @@ type object = map[string]any
 
 // newFakeEngine has the given number of Compose services of three containers.
 func newFakeEngine(services int) *fakeEngine {
-	e := &fakeEngine{streams: map[chan []byte]bool{}}
+	e := &fakeEngine{}
 	for i := range services {
 		for n := range 3 {
 			e.containers = append(e.containers, newContainer(i, n, 0))
 		}
 	}
+	e.Engine = dockertest.New(&e.mu)
+	for pattern, answer := range map[string]any{
+		"GET /version":  object{"Version": "27.0.0", "ApiVersion": dockertest.Version, "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"},
+		"GET /info":     object{"ID": "bench", "Name": "bench", "ServerVersion": "27.0.0", "OperatingSystem": "bench", "OSType": "linux"},
+		"GET /networks": []object{{"Name": "bridge", "Id": strings.Repeat("a", 64), "Driver": "bridge", "Scope": "local"}},
+	} {
+		e.Answer(pattern, func(*http.Request) any { return answer })
+	}
+	e.Answer("GET /containers/json", func(*http.Request) any {
+		e.lists++
+		return e.listing()
+	})
+	e.Answer("GET /containers/{id}/json", e.inspect)
+	e.HandleFunc("GET /events", e.Events)
 	return e
 }
 
@@ -95,48 +112,17 @@ func (c fakeContainer) inspection() object {
 }
 
 // serve answers on a socket until the listener is closed.
-func (e *fakeEngine) serve(path string) (net.Listener, error) {
+func (e *fakeEngine) serve(path string) error {
 	ln, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Api-Version", "1.47")
-		w.Header().Set("Ostype", "linux")
-		_, _ = w.Write([]byte("OK"))
-	})
-	mux.HandleFunc("/version", reply(object{"Version": "27.0.0", "ApiVersion": "1.47", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}))
-	mux.HandleFunc("/info", reply(object{"ID": "bench", "Name": "bench", "ServerVersion": "27.0.0", "OperatingSystem": "bench", "OSType": "linux"}))
-	mux.HandleFunc("/networks", reply([]object{{"Name": "bridge", "Id": strings.Repeat("a", 64), "Driver": "bridge", "Scope": "local"}}))
-	mux.HandleFunc("/containers/json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(e.listing())
-	})
-	mux.HandleFunc("/containers/{id}/json", e.inspect)
-	mux.HandleFunc("/events", e.events)
-	go func() {
-		_ = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a socket of our own
-			if rest, ok := strings.CutPrefix(r.URL.Path, "/v1."); ok {
-				r.URL.Path = rest[strings.IndexByte(rest, '/'):]
-			}
-			mux.ServeHTTP(w, r)
-		}))
-	}()
-	return ln, nil
+	go func() { _ = http.Serve(ln, e) }() //nolint:gosec // a socket of our own
+	return nil
 }
 
-func reply(v any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-}
-
+// listing is the answer to a list. e.mu is held.
 func (e *fakeEngine) listing() []byte {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.lists++
 	if e.list == nil {
 		all := make([]object, 0, len(e.containers))
 		for _, c := range e.containers {
@@ -147,42 +133,13 @@ func (e *fakeEngine) listing() []byte {
 	return e.list
 }
 
-func (e *fakeEngine) inspect(w http.ResponseWriter, r *http.Request) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (e *fakeEngine) inspect(r *http.Request) any {
 	for _, c := range e.containers {
 		if c.id == r.PathValue("id") {
-			reply(c.inspection())(w, r)
-			return
+			return c.inspection()
 		}
 	}
-	w.WriteHeader(http.StatusNotFound)
-	_, _ = w.Write([]byte(`{"message":"No such container"}`))
-}
-
-func (e *fakeEngine) events(w http.ResponseWriter, r *http.Request) {
-	stream := make(chan []byte, 100)
-	e.mu.Lock()
-	e.streams[stream] = true
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		delete(e.streams, stream)
-	}()
-	out := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusOK)
-	_ = out.Flush()
-	for {
-		select {
-		case line := <-stream:
-			_, _ = w.Write(line)
-			_ = out.Flush()
-		case <-r.Context().Done():
-			return
-		}
-	}
+	return dockertest.Refuse(http.StatusNotFound, "No such container")
 }
 
 // recreate replaces the first copy of service i by a new container with another
@@ -199,22 +156,22 @@ func (e *fakeEngine) recreate(i, edition int) (host string) {
 			action string
 			c      fakeContainer
 		}{{"kill", before}, {"die", before}, {"stop", before}, {"destroy", before}, {"create", after}, {"start", after}} {
-			attributes := object{"name": event.c.name, "image": "registry.example.com/web:1.2.3", "signal": "15"}
+			attributes := []string{"name", event.c.name, "image", "registry.example.com/web:1.2.3", "signal", "15"}
 			for k, v := range event.c.labels {
-				attributes[k] = v
+				attributes = append(attributes, k, v)
 			}
-			now := time.Now()
-			line, _ := json.Marshal(object{
-				"Type": "container", "Action": event.action, "scope": "local", "time": now.Unix(), "timeNano": now.UnixNano(),
-				"status": event.action, "id": event.c.id, "Actor": object{"ID": event.c.id, "Attributes": attributes},
-			})
-			for s := range e.streams {
-				s <- line
-			}
+			e.Emit("container", event.action, event.c.id, attributes...)
 		}
 	}
 	e.list = nil
 	return host
+}
+
+// size is the length of the answer to a list.
+func (e *fakeEngine) size() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.listing())
 }
 
 func (e *fakeEngine) listCount() int {

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // process is a program that is measured.
@@ -23,9 +22,7 @@ type process struct {
 // start runs a program on the given CPUs ("0", or "" for all), with its output
 // in a file of dir.
 func start(dir, cpus string, args ...string) (*process, error) {
-	if cpus != "" {
-		args = append([]string{"taskset", "-c", cpus}, args...)
-	}
+	args = pinned(cpus, args)
 	log, err := os.CreateTemp(dir, filepath.Base(args[len(args)-1])+"-log-")
 	if err != nil {
 		return nil, err
@@ -44,6 +41,14 @@ func start(dir, cpus string, args ...string) (*process, error) {
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// pinned are the arguments of a program that runs on the given CPUs.
+func pinned(cpus string, args []string) []string {
+	if cpus == "" {
+		return args
+	}
+	return append([]string{"taskset", "-c", cpus}, args...)
 }
 
 // stop ends the program and waits for that.
@@ -84,82 +89,37 @@ func (p *process) await(ctx context.Context, within time.Duration, what string, 
 // cpu returns the CPU time that the program and its children have used, all
 // threads.
 func (p *process) cpu() (time.Duration, error) {
-	parents := map[int]int{}
-	times := map[int]time.Duration{}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	running, err := procfs.AllProcs()
 	if err != nil {
 		return 0, err
 	}
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has just ended
-		}
-		pid, parent, used, err := parseStat(string(text))
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-		parents[pid], times[pid] = parent, used
-	}
-	total := time.Duration(0)
-	for pid := range times {
-		for p1 := pid; p1 > 1; p1 = parents[p1] {
-			if p1 == p.cmd.Process.Pid {
-				total += times[pid]
-				break
-			}
+	stats := map[int]procfs.ProcStat{}
+	for _, one := range running {
+		if stat, err := one.Stat(); err == nil { // else it has just ended
+			stats[one.PID] = stat
 		}
 	}
-	return total, nil
-}
-
-// tick is the unit of times in /proc/PID/stat. It is 100 per second on every
-// Linux that Go runs on.
-const tick = 10 * time.Millisecond
-
-// parseStat reads process, parent, and user and system time from the text of
-// /proc/PID/stat. See proc(5).
-func parseStat(text string) (pid, parent int, used time.Duration, err error) {
-	head, rest, ok := strings.Cut(text, " (")
-	end := strings.LastIndexByte(rest, ')') // a name may hold parentheses
-	if !ok || end < 0 {
-		return 0, 0, 0, errors.New("not in the form of /proc/PID/stat")
-	}
-	fields := strings.Fields(rest[end+1:])
-	if len(fields) < 13 {
-		return 0, 0, 0, errors.New("too few fields")
-	}
-	var numbers [4]int
-	for i, s := range []string{head, fields[1], fields[11], fields[12]} {
-		if numbers[i], err = strconv.Atoi(s); err != nil {
-			return 0, 0, 0, err
+	seconds := 0.0
+	for pid, stat := range stats {
+		for pid > 1 && pid != p.cmd.Process.Pid {
+			pid = stats[pid].PPID
+		}
+		if pid == p.cmd.Process.Pid {
+			seconds += stat.CPUTime()
 		}
 	}
-	return numbers[0], numbers[1], time.Duration(numbers[2]+numbers[3]) * tick, nil
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond), nil
 }
 
 // memory returns the resident memory of the program, now and at its highest, in
 // bytes.
-func (p *process) memory() (now, most int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *process) memory() (now, most uint64, err error) {
+	running, err := procfs.NewProc(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		var kib int64
-		switch {
-		case scan(line, "VmRSS: %d kB", &kib):
-			now = kib << 10
-		case scan(line, "VmHWM: %d kB", &kib):
-			most = kib << 10
-		}
-	}
-	return now, most, nil
+	status, err := running.NewStatus()
+	return status.VmRSS, status.VmHWM, err
 }
 
-func scan(line, format string, v *int64) bool {
-	n, _ := fmt.Sscanf(line, format, v)
-	return n == 1
-}
-
-func mib(bytes int64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
+func mib(bytes uint64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }

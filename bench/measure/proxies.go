@@ -29,20 +29,17 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 		}
 	}
 	switch name {
-	case "fairway":
+	case "fairway", "fairway-haproxy":
 		file := write("services.yml", fairwayServices(backend, n))
 		args = []string{binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state")}
 		version = "this one"
-	case "fairway-haproxy":
-		if _, err := exec.LookPath("haproxy"); err != nil {
-			return nil, "", err
+		if name == "fairway-haproxy" {
+			if _, err := exec.LookPath("haproxy"); err != nil {
+				return nil, "", err
+			}
+			args = append(args, "--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", "4096", "--haproxy.stop-with-fairway")
+			version = versionOf("haproxy", "-v")
 		}
-		file := write("services.yml", fairwayServices(backend, n))
-		args = []string{
-			binary, "run", "--file", file, "--listen", address, "--admin.listen", "off", "--state-dir", filepath.Join(dir, "state"),
-			"--engine", "haproxy", "--haproxy.threads", "1", "--haproxy.max-connections", "4096", "--haproxy.stop-with-fairway",
-		}
-		version = versionOf("haproxy", "-v")
 	case "nginx":
 		conf := write("nginx.conf", nginxConf(dir, address, backend, n))
 		args, version = []string{binary, "-c", conf}, versionOf(binary, "-v")
@@ -51,11 +48,7 @@ func configure(name, binary, dir, address, backend string, n int) (args []string
 		conf := write("haproxy.cfg", haproxyConf(hosts, address, backend, n, name == "haproxy-equal"))
 		args, version = []string{binary, "-db", "-f", conf}, versionOf(binary, "-v")
 	case "caddy":
-		text, jsonErr := caddyConf(address, backend, n)
-		if jsonErr != nil {
-			return nil, "", jsonErr
-		}
-		conf := write("caddy.json", text)
+		conf := write("caddy.json", caddyConf(address, backend, n))
 		args, version = []string{binary, "run", "--config", conf}, versionOf(binary, "version")
 	default:
 		return nil, "", fmt.Errorf("unknown proxy %q", name)
@@ -168,8 +161,7 @@ frontend in
 	return b.String()
 }
 
-func caddyConf(address, backend string, n int) (string, error) {
-	type object map[string]any
+func caddyConf(address, backend string, n int) string {
 	var routes []object
 	for i := range n {
 		routes = append(routes, object{
@@ -178,12 +170,12 @@ func caddyConf(address, backend string, n int) (string, error) {
 			"terminal": true,
 		})
 	}
-	text, err := json.Marshal(object{
+	text, _ := json.Marshal(object{ // which always encodes
 		"admin":   object{"disabled": true, "config": object{"persist": false}},
 		"logging": object{"logs": object{"default": object{"level": "ERROR"}}},
 		"apps": object{"http": object{"servers": object{"bench": object{
 			"listen": []string{address}, "routes": routes, "automatic_https": object{"disable": true},
 		}}}},
 	})
-	return string(text), err
+	return string(text)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,9 @@ type requestOptions struct {
 	rounds      int
 	connections int
 	proxies     []string
+
+	proxyCPU, restCPU string // the CPUs of the proxy and of all else; empty for all
+	backend           string // address of the server behind all proxies
 }
 
 // result is what one proxy has shown at one number of routes, one value a round.
@@ -48,15 +52,14 @@ func measureRequests(ctx context.Context, o requestOptions, counts []string) err
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return err
 	}
-	proxyCPU, restCPU := "", ""
 	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
-		proxyCPU, restCPU = "0", "1"
+		o.proxyCPU, o.restCPU = "0", "1"
 	}
-	backend, err := startBackend(ctx, o.dir, restCPU)
+	stop, err := o.startBackend(ctx)
 	if err != nil {
 		return err
 	}
-	defer backend.stop()
+	defer stop()
 	for _, text := range counts {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -66,7 +69,7 @@ func measureRequests(ctx context.Context, o requestOptions, counts []string) err
 		for round := range o.rounds {
 			for _, name := range o.proxies {
 				fmt.Fprintf(os.Stderr, "%d routes, round %d of %d: %s\n", n, round+1, o.rounds, name)
-				if err := turn(ctx, o, name, n, backend.address, proxyCPU, restCPU, results); err != nil {
+				if err := o.turn(ctx, name, n, results); err != nil {
 					return fmt.Errorf("%s with %d routes: %w", name, n, err)
 				}
 			}
@@ -76,22 +79,16 @@ func measureRequests(ctx context.Context, o requestOptions, counts []string) err
 	return nil
 }
 
-// backendProcess is the server behind all proxies: nginx with a fixed answer,
+// startBackend starts the server behind all proxies: nginx with a fixed answer,
 // the cheapest thing at hand, or this program when there is no nginx. It shares
 // its CPU with wrk, and not with the proxy.
-type backendProcess struct {
-	*process
-	address string
-}
-
-func startBackend(ctx context.Context, dir, cpus string) (*backendProcess, error) {
-	address, err := freeAddress()
-	if err != nil {
+func (o *requestOptions) startBackend(ctx context.Context) (stop func(), err error) {
+	if o.backend, err = freeAddress(); err != nil {
 		return nil, err
 	}
 	body := strings.Repeat("fairway ", 128)
 	if _, err := exec.LookPath("nginx"); err != nil {
-		ln, err := net.Listen("tcp", address)
+		ln, err := net.Listen("tcp", o.backend)
 		if err != nil {
 			return nil, err
 		}
@@ -100,28 +97,27 @@ func startBackend(ctx context.Context, dir, cpus string) (*backendProcess, error
 				_, _ = io.WriteString(w, body)
 			}))
 		}()
-		idle, err := start(dir, "", "sleep", "86400")
-		return &backendProcess{idle, address}, err
+		return func() { _ = ln.Close() }, nil
 	}
-	conf := filepath.Join(dir, "backend.conf")
-	text := nginxHead(dir, "backend") + fmt.Sprintf(
-		"keepalive_requests 1000000000;\nserver { listen %s; location / { default_type text/plain; return 200 '%s'; } }\n}\n", address, body)
+	conf := filepath.Join(o.dir, "backend.conf")
+	text := nginxHead(o.dir, "backend") + fmt.Sprintf(
+		"keepalive_requests 1000000000;\nserver { listen %s; location / { default_type text/plain; return 200 '%s'; } }\n}\n", o.backend, body)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := start(dir, cpus, "nginx", "-c", conf)
+	p, err := start(o.dir, o.restCPU, "nginx", "-c", conf)
 	if err != nil {
 		return nil, err
 	}
-	err = p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(address, "backend.bench") == http.StatusOK })
+	err = p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(o.backend, "backend.bench") })
 	if err != nil {
 		p.stop()
 	}
-	return &backendProcess{p, address}, err
+	return p.stop, err
 }
 
 // turn measures one proxy once.
-func turn(ctx context.Context, o requestOptions, name string, n int, backend, proxyCPU, restCPU string, results map[string]*result) error {
+func (o *requestOptions) turn(ctx context.Context, name string, n int, results map[string]*result) error {
 	dir := filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -130,7 +126,7 @@ func turn(ctx context.Context, o requestOptions, name string, n int, backend, pr
 	if err != nil {
 		return err
 	}
-	args, version, err := configure(name, o.binary, dir, address, backend, n)
+	args, version, err := configure(name, o.binary, dir, address, o.backend, n)
 	if errors.Is(err, exec.ErrNotFound) {
 		if results[name] == nil {
 			fmt.Printf("!!! %s is not installed, and left out\n", name)
@@ -141,25 +137,25 @@ func turn(ctx context.Context, o requestOptions, name string, n int, backend, pr
 	if err != nil {
 		return err
 	}
-	p, err := start(dir, proxyCPU, args...)
+	p, err := start(dir, o.proxyCPU, args...)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
 	for _, host := range []string{hostOf(0), hostOf(n - 1)} {
-		if err := p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) == http.StatusOK }); err != nil {
+		if err := p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) }); err != nil {
 			return err
 		}
 	}
 	time.Sleep(settle)
-	if _, _, _, err := wrk(ctx, dir, restCPU, address, n, o.connections, time.Second); err != nil { // warm up
+	if _, _, _, err := o.wrk(ctx, dir, address, n, time.Second); err != nil { // warm up
 		return err
 	}
 	before, err := p.cpu()
 	if err != nil {
 		return err
 	}
-	requests, rate, p99, err := wrk(ctx, dir, restCPU, address, n, o.connections, o.duration)
+	requests, rate, p99, err := o.wrk(ctx, dir, address, n, o.duration)
 	if err != nil {
 		return err
 	}
@@ -181,20 +177,16 @@ func turn(ctx context.Context, o requestOptions, name string, n int, backend, pr
 // hostOf is the host name of a route.
 func hostOf(i int) string { return fmt.Sprintf("s%d.bench", i) }
 
-// answers returns the status of one request, or 0.
-func answers(address, host string) int {
-	req, err := http.NewRequest(http.MethodGet, "http://"+address+"/", nil)
-	if err != nil {
-		return 0
-	}
-	req.Host = host
+// answers reports whether a request is answered with 200.
+func answers(address, host string) bool {
+	req := &http.Request{URL: &url.URL{Scheme: "http", Host: address, Path: "/"}, Host: host}
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
-		return 0
+		return false
 	}
 	defer res.Body.Close()
-	return res.StatusCode
+	return res.StatusCode == http.StatusOK
 }
 
 func freeAddress() (string, error) {
@@ -211,7 +203,7 @@ const maxHosts = 100
 
 // wrk runs wrk and reads what it prints. An answer that is not 200, or a broken
 // connection, is an error: it would not measure what it says.
-func wrk(ctx context.Context, dir, cpus, address string, n, connections int, d time.Duration) (requests int, rate float64, p99 string, err error) {
+func (o *requestOptions) wrk(ctx context.Context, dir, address string, n int, d time.Duration) (requests int, rate float64, p99 string, err error) {
 	var hosts []string
 	for i := range min(n, maxHosts) {
 		hosts = append(hosts, strconv.Quote(hostOf(i*n/min(n, maxHosts))))
@@ -230,10 +222,8 @@ end
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		return 0, 0, "", err
 	}
-	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, "http://" + address + "/"}
-	if cpus != "" {
-		args = append([]string{"taskset", "-c", cpus}, args...)
-	}
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, "http://" + address + "/"}
+	args = pinned(o.restCPU, args)
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
 	defer cancel()
 	raw, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // our own arguments

@@ -22,7 +22,7 @@ type scaled struct {
 func startScaled(ctx context.Context, binary, dir string, services int) (_ *scaled, err error) {
 	s := &scaled{engine: newFakeEngine(services)}
 	socket := filepath.Join(dir, "docker.sock")
-	if _, err := s.engine.serve(socket); err != nil {
+	if err := s.engine.serve(socket); err != nil {
 		return nil, err
 	}
 	address, err := freeAddress()
@@ -63,16 +63,14 @@ func startScaled(ctx context.Context, binary, dir string, services int) (_ *scal
 		return nil, err
 	}
 	fmt.Printf("%d services of 3 containers, a list of %s; routed %s after the start, with %s of CPU\n",
-		services, mib(int64(len(s.engine.listing()))), time.Since(began).Round(10*time.Millisecond), used)
+		services, mib(uint64(s.engine.size())), time.Since(began).Round(10*time.Millisecond), used)
 	return s, nil
 }
 
 // pause waits, or returns early when ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }
@@ -118,45 +116,35 @@ func measureChange(ctx context.Context, binary, dir string, services, changes in
 	// every 30 s and now and then in between, costs far more than a change, so
 	// windows with one in them are kept apart.
 	const window = 2 * time.Second
-	measure := func(do func()) (used time.Duration, listed bool, err error) {
+	measure := func(do func(), without, with *[]time.Duration) error {
 		lists := s.engine.listCount()
 		before, err := s.cpu()
 		if err != nil {
-			return 0, false, err
+			return err
 		}
 		do()
 		pause(ctx, window)
 		after, err := s.cpu()
-		return after - before, s.engine.listCount() > lists, err
+		if s.engine.listCount() > lists {
+			without = with
+		}
+		*without = append(*without, after-before)
+		return err
 	}
 	pause(ctx, 10*time.Second)
-	var idle, before, changed, listed []time.Duration
+	var idle, before, changed, listed, ignored []time.Duration
 	for range 5 {
-		used, withList, err := measure(func() {})
-		if err != nil {
+		if err := measure(func() {}, &before, &ignored); err != nil {
 			return err
-		}
-		if !withList {
-			before = append(before, used)
 		}
 	}
 	for i := range changes {
-		used, withList, err := measure(func() {})
-		if err != nil {
+		if err := measure(func() {}, &idle, &ignored); err != nil {
 			return err
-		}
-		if !withList {
-			idle = append(idle, used)
 		}
 		host := ""
-		used, withList, err = measure(func() { host = s.engine.recreate(i*services/changes, i+1) })
-		if err != nil {
+		if err := measure(func() { host = s.engine.recreate(i*services/changes, i+1) }, &changed, &listed); err != nil {
 			return err
-		}
-		if withList {
-			listed = append(listed, used)
-		} else {
-			changed = append(changed, used)
 		}
 		routes, err := s.client.Routes(ctx, api.Query{Host: host})
 		if err != nil {
