@@ -157,7 +157,7 @@ var allowed = map[string]struct {
 		"internal/rules", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
-	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile"}},
+	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/files"}},
 	"internal/admin/show": {3, []string{
 		"internal/api", "internal/catalog", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
 	}},
@@ -386,7 +386,7 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 227, "tells": 54, "tell": 33, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 22, "shall": 9, "believed": 2,
+	"told": 227, "tells": 53, "tell": 31, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 20, "shall": 9, "believed": 2,
 	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
 	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 11,
 }

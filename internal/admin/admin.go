@@ -32,7 +32,6 @@ import (
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
-	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
@@ -105,11 +104,9 @@ type Options struct {
 	TLS access.TLS
 	// Insecure allows an address that other machines reach without TLS.
 	Insecure bool
-	// StateDir is where tokens and the audit log are kept; empty keeps them in
-	// memory alone.
+	// StateDir is where tokens and the audit log are kept; empty keeps them in memory.
 	StateDir string
-	// Version is Fairway's version.
-	Version string
+	Version  string // Fairway's
 
 	Catalogue Catalogue
 	Tables    Tables
@@ -120,17 +117,15 @@ type Options struct {
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.
 	Pages Pages
-	// History and Commands are nil where there is no history.
-	History  History
-	Commands Commands
-	// Notifications, Rules and Series are nil where there are none.
+	// What follows is nil where there is none.
+	History       History
+	Commands      Commands
 	Notifications *notify.Notifier
 	Rules         *rules.Rules
 	Series        *series.Store
-	// Planner is nil where nothing can be planned.
-	Planner *plan.Planner
-	// Fleet is nil where there is none.
-	Fleet      *fleet.Fleet
+	Planner       *plan.Planner
+	Fleet         *fleet.Fleet
+
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
 	// Logger gets what goes wrong; nil logs nothing.
@@ -155,20 +150,19 @@ const (
 // Server is the admin API on its listener. Addr and Close may be called from any
 // goroutine.
 type Server struct {
-	options   Options
-	log       *slog.Logger
-	started   time.Time
-	listener  net.Listener
-	hosts     *hosts
-	tls       *tls.Config // nil: none
-	access    *access.Access
-	requests  *prometheus.CounterVec
-	mux       http.Handler // the operations, without the guards
-	handler   http.Handler
-	explainer explain.Explainer
-	meter     *meter.Meter
-	watchers  map[string]chan struct{} // by role, one in it for each stream
-	stopping  chan struct{}            // closed when the listener is to be given up
+	options  Options
+	log      *slog.Logger
+	started  time.Time
+	listener net.Listener
+	hosts    *hosts
+	tls      *tls.Config // nil: none
+	access   *access.Access
+	requests *prometheus.CounterVec
+	mux      http.Handler // the operations, without the guards
+	handler  http.Handler
+	meter    *meter.Meter
+	watchers map[string]chan struct{} // by role, one in it for each stream
+	stopping chan struct{}            // closed when the listener is to be given up
 
 	views struct { // the newest view, and what it is of
 		sync.Mutex
@@ -179,8 +173,7 @@ type Server struct {
 }
 
 // New binds the listener, so that the address is known and taken from here on.
-// Requests are answered once Run is called. Whoever does not call Run calls
-// Close.
+// Requests are answered once Run is called. Who does not call Run calls Close.
 func New(o Options) (*Server, error) {
 	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Doctor == nil ||
 		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
@@ -189,9 +182,10 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second)}
-	s.meter = meter.New(o.Engine)
-	s.watchers, s.stopping = map[string]chan struct{}{}, make(chan struct{})
+	s := &Server{
+		options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second),
+		meter: meter.New(o.Engine), watchers: map[string]chan struct{}{}, stopping: make(chan struct{}),
+	}
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)
 	}

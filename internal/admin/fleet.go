@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/fleet"
-	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
 )
 
@@ -31,7 +29,7 @@ func (s *Server) fleetOperations() []operation {
 	f := fleetDesk{s.options.Fleet}
 	hosts := text("hosts", "Names of hosts with commas between them; all that have the document by default.")
 	revision := func(name, help string) param { return number(name, 0, help) }
-	all := []operation{
+	all := where(f.fleet != nil, "there is no fleet here; fleet.file names one",
 		list("/v1/fleet/documents", f.documents),
 		list("/v1/fleet/hosts", f.hosts).with(text("document", "Name of a document; all by default.")),
 		list(document+"/revisions", f.revisions).with(number("limit", maxRevisions, "How many; 50 by default.")),
@@ -46,15 +44,10 @@ func (s *Server) fleetOperations() []operation {
 		get(rollout, f.rollout),
 		post(rollout, f.start).by(api.RoleOperator).refuses(http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadGateway),
 		act(http.MethodDelete, rollout, f.stop).by(api.RoleOperator).refuses(http.StatusConflict),
-		list(document+"/rollouts", f.rollouts),
-	}
+		list(document+"/rollouts", f.rollouts))
 	for i := range all {
 		serve := all[i].serve
-		all[i].refusals = append(all[i].refusals, http.StatusServiceUnavailable)
 		all[i].serve = func(r *request) error {
-			if f.fleet == nil {
-				return api.Errorf(http.StatusServiceUnavailable, "there is no fleet here; fleet.file names one")
-			}
 			_ = http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(fleetTime)) // without it the usual one holds
 			return serve(r)
 		}
@@ -155,15 +148,7 @@ func (d fleetDesk) check(r *request, n api.NewFleetCheck) (api.List[api.FleetChe
 		content = found.Content
 	}
 	found, err := d.fleet.Check(r.Context(), r.document(), content, n.Hosts)
-	items := make([]api.FleetCheck, len(found))
-	for i, c := range found {
-		var refused *driver.RefusedError
-		items[i] = api.FleetCheck{Host: c.Host, OK: c.Err == nil, Asked: c.Err == nil || errors.As(c.Err, &refused)}
-		if c.Err != nil {
-			items[i].Error = c.Err.Error()
-		}
-	}
-	return listOf(r, items), err
+	return listOf(r, show.All(found, show.Check)), err
 }
 
 func (d fleetDesk) plan(r *request) (api.FleetPlan, error) {
@@ -214,14 +199,13 @@ func (d fleetDesk) start(r *request, n api.NewFleetRollout) (api.FleetRollout, e
 // fleetSettings reads the texts of settings.
 func fleetSettings(s api.FleetSettings) (fleet.Settings, error) {
 	out := fleet.Settings{Canary: s.Canary, AllowDrift: s.AllowDrift, AllowDown: s.AllowDown}
+	var err error
 	if s.Wave != "" {
-		var err error
 		if out.Wave, err = fleet.ParseShare(s.Wave); err != nil {
 			return out, api.Errorf(http.StatusBadRequest, "wave %q: %v", s.Wave, err)
 		}
 	}
 	if s.Pause != "" {
-		var err error
 		if out.Pause, err = time.ParseDuration(s.Pause); err != nil || out.Pause <= 0 {
 			return out, api.Errorf(http.StatusBadRequest, "pause %q: want a duration such as 30s", s.Pause)
 		}
@@ -253,10 +237,7 @@ func (d fleetDesk) rollouts(r *request) (items []api.FleetRollout, err error) {
 	return items, err
 }
 
-func (d fleetDesk) hosts(r *request) (items []api.FleetHost, err error) {
+func (d fleetDesk) hosts(r *request) ([]api.FleetHost, error) {
 	found, err := d.fleet.Status(r.text("document"))
-	for _, h := range found {
-		items = append(items, show.Host(h))
-	}
-	return items, err
+	return show.All(found, show.Host), err
 }

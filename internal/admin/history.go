@@ -12,6 +12,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/control"
 	"fairway/internal/history"
+	"fairway/internal/plan"
 	"fairway/internal/route"
 )
 
@@ -42,43 +43,36 @@ const (
 	defaultEntries = 50
 	maxEntries     = 1000
 	maxPlanBody    = 4 << 20
+	noHistory      = "there is no history here"
 )
 
 // historyOperations are those on the history and on commands.
 func (s *Server) historyOperations() []operation {
-	const unavailable, full, conflict = http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusConflict
+	const full, conflict = http.StatusInsufficientStorage, http.StatusConflict
 	entry := func(name string) param {
 		return param{name: name, form: anEntry, help: "Number of an entry, or live, which is meant by default."}
 	}
-	return []operation{
-		list("/v1/history", s.entries).refuses(unavailable).with(
-			number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService),
-		get("/v1/history/{number}", s.entry).refuses(unavailable),
-		get("/v1/diff", s.diff).with(entry("from"), entry("to")).refuses(http.StatusNotFound, unavailable),
-		list("/v1/commands", s.commands),
-		post("/v1/commands", s.giveCommand).by(api.RoleOperator).refuses(http.StatusNotFound, conflict, unavailable, full),
-		act(http.MethodDelete, "/v1/commands/{id}", s.takeCommandBack).by(api.RoleOperator).
-			with(text("message", "Why, for the history.")).refuses(conflict, unavailable, full),
-		post("/v1/plan", s.plan).by(api.RoleViewer).onlyAsks().upTo(maxPlanBody).refuses(http.StatusNotFound, unavailable),
-	}
-}
-
-// record returns the history, or says that there is none.
-func (s *Server) record() (History, error) {
-	if s.options.History == nil {
-		return nil, api.Errorf(http.StatusServiceUnavailable, "there is no history here")
-	}
-	return s.options.History, nil
+	return slices.Concat(
+		where(s.options.History != nil, noHistory,
+			list("/v1/history", s.entries).with(
+				number("before", 0, "Keeps entries with a lower number."), number("limit", maxEntries, "How many; 50 by default."), byService),
+			get("/v1/history/{number}", s.entry)),
+		where(s.options.Commands != nil, control.ErrNoHistory.Error(),
+			post("/v1/commands", s.giveCommand).by(api.RoleOperator).refuses(http.StatusNotFound, conflict, full),
+			act(http.MethodDelete, "/v1/commands/{id}", s.takeCommandBack).by(api.RoleOperator).
+				with(text("message", "Why, for the history.")).refuses(conflict, full)),
+		where(s.options.Planner != nil, "nothing can be planned here",
+			post("/v1/plan", s.plan).by(api.RoleViewer).onlyAsks().upTo(maxPlanBody).refuses(http.StatusNotFound)),
+		[]operation{
+			get("/v1/diff", s.diff).with(entry("from"), entry("to")).refuses(http.StatusNotFound, http.StatusServiceUnavailable),
+			list("/v1/commands", s.commands),
+		})
 }
 
 func (s *Server) entries(r *request) (items []api.Entry, err error) {
-	record, err := s.record()
-	if err != nil {
-		return nil, err
-	}
 	limit, before, v := r.limit(defaultEntries), r.number("before", 0), r.view()
 	for len(items) < limit {
-		found, err := record.Entries(before, defaultEntries)
+		found, err := s.options.History.Entries(before, defaultEntries)
 		if err != nil {
 			return nil, err
 		}
@@ -104,21 +98,17 @@ func concerns(v *show.View, e history.Entry, service string) bool {
 }
 
 func (s *Server) entry(r *request) (api.EntryDetail, error) {
-	record, err := s.record()
-	if err != nil {
-		return api.EntryDetail{}, err
-	}
 	n, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
 	if err != nil || n == 0 {
 		return api.EntryDetail{}, api.Errorf(http.StatusNotFound, "no such entry; their numbers begin at 1")
 	}
-	e, err := record.Entry(n)
+	e, err := s.options.History.Entry(n)
 	if err != nil {
 		return api.EntryDetail{}, err
 	}
 	before := history.Recorded{Table: &route.Table{}}
-	if earlier, err := record.Entries(n, 1); err == nil && len(earlier) == 1 {
-		if before, err = record.Entry(earlier[0].Number); err != nil {
+	if earlier, err := s.options.History.Entries(n, 1); err == nil && len(earlier) == 1 {
+		if before, err = s.options.History.Entry(earlier[0].Number); err != nil {
 			return api.EntryDetail{}, err
 		}
 	}
@@ -133,25 +123,22 @@ func (s *Server) diff(r *request) (api.Diff, error) {
 			sides[i].Table = r.view().Table
 			continue
 		}
-		record, err := s.record()
-		if err != nil {
-			return api.Diff{}, err
+		if s.options.History == nil {
+			return api.Diff{}, api.Errorf(http.StatusServiceUnavailable, noHistory)
 		}
-		if sides[i], err = record.Entry(n); err != nil {
+		var err error
+		if sides[i], err = s.options.History.Entry(n); err != nil {
 			return api.Diff{}, err
 		}
 	}
 	return show.Diff(sides[0].Number, sides[1].Number, sides[0].Table, sides[1].Table), nil
 }
 
-func (s *Server) commands(*request) (items []api.Command, err error) {
+func (s *Server) commands(*request) ([]api.Command, error) {
 	if s.options.Commands == nil {
 		return nil, nil
 	}
-	for _, c := range s.options.Commands.Commands() {
-		items = append(items, show.Command(c))
-	}
-	return items, nil
+	return show.All(s.options.Commands.Commands(), show.Command), nil
 }
 
 func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, error) {
@@ -173,28 +160,22 @@ func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, e
 			return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "for: write a duration such as 30s")
 		}
 	}
-	return s.commanded(r, func(c Commands) (control.Result, error) {
-		if o.Kind == control.CommandDrain || o.Kind == control.CommandWeight || o.Kind == control.CommandPause {
-			if o.Subject, err = c.Resolve(o.Kind, n.Subject); err != nil {
-				return control.Result{}, err
-			}
+	if o.Kind == control.CommandDrain || o.Kind == control.CommandWeight || o.Kind == control.CommandPause {
+		if o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject); err != nil {
+			return api.CommandResult{}, err
 		}
-		return c.Give(r.Context(), o)
-	})
+	}
+	result, err := s.options.Commands.Give(r.Context(), o)
+	return commanded(r, result, err)
 }
 
 func (s *Server) takeCommandBack(r *request) (api.CommandResult, error) {
-	return s.commanded(r, func(c Commands) (control.Result, error) {
-		return c.TakeBack(r.Context(), r.PathValue("id"), r.operator(), r.text("message"))
-	})
+	result, err := s.options.Commands.TakeBack(r.Context(), r.PathValue("id"), r.operator(), r.text("message"))
+	return commanded(r, result, err)
 }
 
 // commanded answers what became of a command.
-func (s *Server) commanded(r *request, do func(Commands) (control.Result, error)) (api.CommandResult, error) {
-	if s.options.Commands == nil {
-		return api.CommandResult{}, control.ErrNoHistory
-	}
-	result, err := do(s.options.Commands)
+func commanded(r *request, result control.Result, err error) (api.CommandResult, error) {
 	if err != nil {
 		return api.CommandResult{}, err
 	}
@@ -204,4 +185,49 @@ func (s *Server) commanded(r *request, do func(Commands) (control.Result, error)
 	}
 	r.remark = out.Command.Text
 	return out, nil
+}
+
+// plan says what a change would do, without what is secret.
+func (s *Server) plan(_ *request, ask api.PlanRequest) (api.Plan, error) {
+	planned, err := s.options.Planner.Plan(ask)
+	if err != nil && statusOf(err) == 0 {
+		err = api.Errorf(http.StatusBadRequest, "%v", err)
+	}
+	if err != nil {
+		return api.Plan{}, err
+	}
+	out := shownPlan(planned)
+	if planned.Lines != nil {
+		if out.Lines, err = planned.Lines(); err != nil {
+			s.log.Error("the lines of a plan could not be made", "error", err)
+			out.Remarks = append(out.Remarks, "the lines of the engine's configuration could not be made")
+		}
+	}
+	return out, nil
+}
+
+func shownPlan(p *plan.Plan) api.Plan {
+	d := show.Diff(0, 0, p.Before, p.After)
+	out := api.Plan{
+		Listeners: d.Listeners, Routes: show.WithoutClaims(d.Routes), Backends: d.Backends, Names: show.DiffNames(p.Before, p.After),
+		Problems: []api.PlanProblem{}, Solved: []api.Problem{}, Remarks: append([]string{}, p.Remarks...),
+	}
+	had, has := map[route.Problem]bool{}, map[route.Problem]bool{}
+	for _, problem := range p.Before.Problems {
+		had[problem] = true
+	}
+	for _, problem := range p.After.Problems {
+		has[problem] = true
+		if !had[problem] {
+			file, line := p.Position(problem.Service, problem.Label)
+			out.Problems = append(out.Problems, api.PlanProblem{Problem: show.Problem(problem), File: file, Line: line})
+		}
+	}
+	for _, problem := range p.Before.Problems {
+		if !has[problem] {
+			out.Solved = append(out.Solved, show.Problem(problem))
+		}
+	}
+	out.Changes = len(out.Listeners)+len(out.Routes)+len(out.Backends)+len(out.Problems)+len(out.Solved) > 0
+	return out
 }

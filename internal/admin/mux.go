@@ -142,9 +142,8 @@ func notAllowed(known []operation) operation {
 }
 
 // readBody decodes the JSON that an operation was sent into v, a pointer to a
-// struct. A field that v does not know is refused, a name that is there twice (of
-// which RFC 8259, section 4, does not say which counts), and what is not called JSON:
-// a form of another page cannot send that.
+// struct. It refuses a field that v does not know, a name that is there twice (RFC 8259,
+// section 4, does not say which counts), and what is not called JSON, as forms cannot.
 func readBody(r *http.Request, v any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return api.Errorf(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
@@ -174,51 +173,38 @@ func readBody(r *http.Request, v any) error {
 // namesOnce fails when an object of a JSON text, which was decoded into a t, has a name
 // twice. Where the object is a struct, case does not count, as it does not in decoding.
 func namesOnce(dec *json.Decoder, t reflect.Type) error {
-	token, err := dec.Token()
-	if err != nil {
-		return nil //nolint:nilerr // the text was decoded before
+	begin, _ := dec.Token() // the text was decoded before
+	if begin != json.Delim('{') && begin != json.Delim('[') {
+		return nil
 	}
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch token {
-	case json.Delim('{'):
-		err = objectNamesOnce(dec, t)
-	case json.Delim('['):
-		for err == nil && dec.More() {
-			err = namesOnce(dec, elementOf(t, ""))
-		}
-	default:
-		return nil
-	}
-	_, _ = dec.Token() // the end of the object or list
-	return err
-}
-
-func objectNamesOnce(dec *json.Decoder, t reflect.Type) error {
 	names := map[string]bool{}
 	for dec.More() {
-		token, _ := dec.Token()
-		name, _ := token.(string)
-		twice := names[name]
-		if t != nil && t.Kind() == reflect.Struct { // it has few names
-			for known := range names {
-				twice = twice || strings.EqualFold(known, name)
+		name := ""
+		if begin == json.Delim('{') {
+			token, _ := dec.Token()
+			name, _ = token.(string)
+			same := name
+			if t != nil && t.Kind() == reflect.Struct {
+				same = strings.ToLower(strings.ToUpper(name)) // all that strings.EqualFold takes for one
 			}
+			if names[same] {
+				return fmt.Errorf("%q is there twice", name)
+			}
+			names[same] = true
 		}
-		if twice {
-			return fmt.Errorf("%q is there twice", name)
-		}
-		names[name] = true
 		if err := namesOnce(dec, elementOf(t, name)); err != nil {
 			return err
 		}
 	}
+	_, _ = dec.Token() // the end of the object or list
 	return nil
 }
 
-// elementOf is the type of an element of t: of the field that a name is decoded into
-// where t is a struct. Nil where that is not known.
+// elementOf is the type of an element of t, or of the field with this name; nil where that
+// is not known.
 func elementOf(t reflect.Type, name string) reflect.Type {
 	if t == nil {
 		return nil

@@ -19,24 +19,13 @@ const (
 // notifyOperations are those on events, channels and rules.
 func (s *Server) notifyOperations() []operation {
 	limit := number("limit", maxEvents, "How many; 100 by default.")
-	all := []operation{
+	all := where(s.options.Notifications != nil, "there are no notifications here",
 		list("/v1/events", s.events).with(
 			text("kind", "A kind of event, or how several kinds begin."), text("subject", "Subject of an event, or its name."),
 			boolean("standing", "Keeps events that began what is not over."), limit),
 		list("/v1/notify/channels", s.channels),
 		list("/v1/notify/channels/{name}/pending", s.pendingEvents).with(limit),
-		act(http.MethodPost, "/v1/notify/channels/{name}/test", s.testChannel).by(api.RoleOperator).refuses(http.StatusBadGateway),
-	}
-	for i := range all {
-		serve := all[i].serve
-		all[i].refusals = append(all[i].refusals, http.StatusServiceUnavailable)
-		all[i].serve = func(r *request) error {
-			if s.options.Notifications == nil {
-				return api.Errorf(http.StatusServiceUnavailable, "there are no notifications here")
-			}
-			return serve(r)
-		}
-	}
+		act(http.MethodPost, "/v1/notify/channels/{name}/test", s.testChannel).by(api.RoleOperator).refuses(http.StatusBadGateway))
 	return append(all, list("/v1/rules", s.rules))
 }
 
@@ -57,20 +46,15 @@ func (s *Server) events(r *request) (items []api.Event, err error) {
 
 func (s *Server) channels(*request) (items []api.Channel, err error) {
 	for _, c := range s.options.Notifications.Channels() {
-		items = append(items, api.Channel{
-			Name: c.Name, Kind: c.Kind, Receiver: c.Receiver, Pending: c.Pending, Oldest: c.Oldest, Lost: c.Lost,
-			LastSuccess: show.Time(c.LastSuccess), LastFailure: show.Time(c.LastFailure), Error: c.Error, Retry: show.Time(c.Retry),
-		})
+		c.LastSuccess, c.LastFailure, c.Retry = show.Time(c.LastSuccess), show.Time(c.LastFailure), show.Time(c.Retry)
+		items = append(items, api.Channel(c))
 	}
 	return items, nil
 }
 
-func (s *Server) pendingEvents(r *request) (items []api.Event, err error) {
+func (s *Server) pendingEvents(r *request) ([]api.Event, error) {
 	found, err := s.options.Notifications.Pending(r.PathValue("name"), r.limit(defaultEvents))
-	for _, e := range found {
-		items = append(items, show.Event(e))
-	}
-	return items, err
+	return show.All(found, show.Event), err
 }
 
 func (s *Server) testChannel(r *request) (api.Done, error) {
@@ -89,10 +73,8 @@ func (s *Server) rules(*request) (items []api.RuleState, err error) {
 		return nil, nil
 	}
 	for _, st := range s.options.Rules.States() {
-		items = append(items, api.RuleState{
-			Rule: st.Rule, When: st.When, Do: st.Do, Subject: st.Subject, Name: st.Name, Value: st.Value,
-			Fired: show.Time(st.Fired), Since: show.Time(st.Since), Drained: st.Drained,
-		})
+		st.Fired, st.Since = show.Time(st.Fired), show.Time(st.Since)
+		items = append(items, api.RuleState(st))
 	}
 	return items, nil
 }

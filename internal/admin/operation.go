@@ -21,28 +21,22 @@ import (
 // answers. The OpenAPI document is made of these.
 type operation struct {
 	method string
-	// path is the pattern of the mux. Several operations may share one.
-	path string
-	// public operations answer everybody: they say that Fairway is there and
-	// nothing about what it serves.
+	path   string // the pattern of the mux; several operations may share one
+	// public operations answer everybody: they say nothing about what is served.
 	public bool
-	// role is the least role that may call it, one of the Role constants of package
-	// api; empty means viewer for GET and admin for everything else.
+	// role is the least that may call it; empty means viewer for GET and admin for
+	// everything else.
 	role string
-	// question is set where nothing is changed although the method is no GET: what
-	// is asked is too long for a URL. It is not audited.
+	// question is set where nothing is changed although the method is no GET. It is not
+	// audited.
 	question bool
-	// params are the query parameters it knows; any other is refused, so that a
-	// typing error does not pass for an answer.
-	params []param
-	// room is the most bytes of a body; zero means maxBody.
-	room int64
+	params   []param // any other is refused, so that a typing error does not pass for an answer
+	room     int64   // the most bytes of a body; zero means maxBody
 	// takes and gives are the types of body and answer; nil for none, and for an
 	// answer that is no JSON.
 	takes, gives reflect.Type
-	// refusals are statuses of errors beyond those that follow from the above.
-	refusals []int
-	serve    func(*request) error
+	refusals     []int // statuses of errors beyond those that follow from the above
+	serve        func(*request) error
 }
 
 // changes is true for what changes something, which is audited.
@@ -89,6 +83,21 @@ func (op operation) upTo(room int64) operation {
 func (op operation) onlyAsks() operation {
 	op.question = true
 	return op
+}
+
+// where answers operations with 503 and a reason where what they are about is not there.
+func where(there bool, reason string, all ...operation) []operation {
+	for i := range all {
+		serve := all[i].serve
+		all[i] = all[i].refuses(http.StatusServiceUnavailable)
+		all[i].serve = func(r *request) error {
+			if !there {
+				return api.Errorf(http.StatusServiceUnavailable, "%s", reason)
+			}
+			return serve(r)
+		}
+	}
+	return all
 }
 
 // open lets everybody call it.
@@ -155,8 +164,7 @@ func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 	return op
 }
 
-// request is an authorized call of an operation, with parameters
-// that have been checked.
+// request is an authorized call of an operation, with parameters that were checked.
 type request struct {
 	*http.Request
 	w      http.ResponseWriter
@@ -233,7 +241,6 @@ func number(name string, most uint64, help string) param {
 
 // check says what is wrong with a value; empty for nothing.
 func (p param) check(value string) (want string) {
-	var err error
 	switch p.form {
 	case aFlag:
 		if value != "true" && value != "false" {
@@ -249,7 +256,7 @@ func (p param) check(value string) (want string) {
 			return "the number of an entry, or live"
 		}
 	case aTime:
-		if _, err = time.Parse(time.RFC3339, value); err != nil {
+		if _, err := time.Parse(time.RFC3339, value); err != nil {
 			return "a time such as 2026-05-01T12:00:00Z"
 		}
 	case aDuration:
@@ -260,9 +267,8 @@ func (p param) check(value string) (want string) {
 	return ""
 }
 
-// checkParams refuses a query that does not parse, that has parameters which the
-// operation does not know, or values that make no sense. An empty value counts as
-// none.
+// checkParams refuses a query that does not parse, parameters that the operation does
+// not know, and values that make no sense. An empty value counts as none.
 func checkParams(query string, known []param) (url.Values, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -284,14 +290,8 @@ func checkParams(query string, known []param) (url.Values, error) {
 }
 
 func names(params []param) string {
-	if len(params) == 0 {
-		return "none"
-	}
-	list := make([]string, len(params))
-	for i, p := range params {
-		list[i] = p.name
-	}
-	return strings.Join(list, ", ")
+	all := show.All(params, func(p param) string { return p.name })
+	return cmp.Or(strings.Join(all, ", "), "none")
 }
 
 // send writes v whole or not at all. The types of package api always encode.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fairway/internal/admin/access"
+	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
@@ -109,14 +110,14 @@ func (s *Server) info(r *request) (api.Info, error) {
 			State: string(st.State), Since: st.Since.UTC(), Applied: st.Applied.UTC(), Pending: st.Pending,
 			Routes: len(v.Table.Routes), Backends: len(v.Table.Backends), Problems: len(v.Table.Problems),
 		},
-		Listeners: make([]api.Listener, len(v.Table.Listeners)),
-	}
-	for i, l := range v.Table.Listeners {
-		info.Listeners[i] = api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
+		Listeners: show.All(v.Table.Listeners, func(l route.Listener) api.Listener {
+			return api.Listener{Name: l.Name, Address: l.Address, TLS: l.TLS, TCP: l.TCP}
+		}),
 	}
 	if s.options.History != nil {
-		st := s.options.History.Status()
-		info.History = &api.HistoryInfo{Entries: st.Entries, Newest: st.Newest, Bytes: st.Bytes, Alarm: st.Alarm, Since: st.Since.UTC()}
+		st := api.HistoryInfo(s.options.History.Status())
+		st.Since = st.Since.UTC()
+		info.History = &st
 	}
 	return info, nil
 }
@@ -201,11 +202,9 @@ func (s *Server) problems(r *request) (items []api.Problem, err error) {
 	return items, nil
 }
 
-func (s *Server) sources(*request) (items []api.Source, err error) {
-	for _, st := range s.options.Sources.Sources() {
-		items = append(items, show.Source(st, time.Now()))
-	}
-	return items, nil
+func (s *Server) sources(*request) ([]api.Source, error) {
+	now := time.Now()
+	return show.All(s.options.Sources.Sources(), func(st catalog.SourceStatus) api.Source { return show.Source(st, now) }), nil
 }
 
 func (s *Server) nodes(r *request) (items []api.Node, err error) {
@@ -228,7 +227,7 @@ func (s *Server) nodes(r *request) (items []api.Node, err error) {
 }
 
 func (s *Server) explain(r *request) (api.Explanation, error) {
-	return s.explainer.Answer(r.view(), s.live(), r.query)
+	return explain.Answer(r.view(), s.live(), r.query)
 }
 
 func (s *Server) showTraffic(r *request) (*api.Traffic, error) {

@@ -9,9 +9,8 @@ import (
 	"fairway/internal/api"
 )
 
-// Pages are what people look at in a browser. They know nothing but what the
-// operations tell whoever asks for the page, and change nothing: what a page
-// changes, the browser asks of the operations.
+// Pages are what people look at in a browser. They know what the operations answer to
+// those who ask for the page, and change nothing.
 type Pages interface {
 	// Serve answers what is no operation: a GET or HEAD, or a POST of a form that
 	// asks for something. ask puts questions in the name of who, who has no role as
@@ -60,14 +59,14 @@ func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// answered is an answer in memory.
+// answered is an http.ResponseWriter in memory.
 type answered struct {
 	header http.Header
 	code   int
 	body   bytes.Buffer
 }
 
-// Header, WriteHeader and Write make it an http.ResponseWriter.
+// Header returns the header to be filled.
 func (a *answered) Header() http.Header { return a.header }
 
 // WriteHeader notes the status.
@@ -76,9 +75,8 @@ func (a *answered) WriteHeader(code int) { a.code = code }
 // Write keeps the body.
 func (a *answered) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// fromElsewhere is what people get who follow a link on another site: a page that
-// tells nothing, from which they can go on. A request that a browser makes on
-// behalf of another site is never answered with anything else.
+// fromElsewhere is what people get who follow a link on another site. A request that a
+// browser makes on behalf of another site is never answered with anything else.
 const fromElsewhere = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Fairway</title></head>
 <body><p>This link was on a page of another site.</p><p><a href="">Go on to Fairway</a></p></body></html>

@@ -1,47 +1,29 @@
 package admin
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"time"
 
+	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/series"
 )
 
 // seriesOperations are those on samples that are kept.
 func (s *Server) seriesOperations() []operation {
-	all := []operation{
+	return where(s.options.Series != nil, "no readings are kept here; series.every says how often",
 		list("/v1/series", s.seriesGroups),
 		get("/v1/series/{group}/{subject...}", s.series).with(
 			param{name: "from", form: aTime, help: "An hour before the end by default."},
 			param{name: "to", form: aTime, help: "Now by default."},
-			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}),
-	}
-	for i := range all {
-		serve := all[i].serve
-		all[i].refusals = append(all[i].refusals, http.StatusServiceUnavailable)
-		all[i].serve = func(r *request) error {
-			if s.options.Series == nil {
-				return api.Errorf(http.StatusServiceUnavailable, "no readings are kept here; series.every says how often")
-			}
-			return serve(r)
-		}
-	}
-	return all
+			param{name: "step", form: aDuration, help: "Time between two points; as fine as is kept by default."}))
 }
 
-// quantiles are the fields that stand for the counts of a route.
-func quantiles() []struct {
-	name string
-	q    float64
-} {
-	return []struct {
-		name string
-		q    float64
-	}{{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}}
-}
+// quantiles stand for the counts of a route, in fields named p50, p95 and p99.
+func quantiles() []float64 { return []float64{0.5, 0.95, 0.99} }
 
 func seriesFields(group string, fields []series.Field) (list []api.SeriesField) {
 	for i, f := range fields {
@@ -51,7 +33,7 @@ func seriesFields(group string, fields []series.Field) (list []api.SeriesField) 
 	}
 	if group == series.Routes {
 		for _, q := range quantiles() {
-			list = append(list, api.SeriesField{Name: q.name, Unit: "s"})
+			list = append(list, api.SeriesField{Name: fmt.Sprintf("p%.0f", 100*q), Unit: "s"})
 		}
 	}
 	return list
@@ -59,11 +41,8 @@ func seriesFields(group string, fields []series.Field) (list []api.SeriesField) 
 
 func (s *Server) seriesGroups(*request) (items []api.SeriesGroup, err error) {
 	for _, g := range s.options.Series.Groups() {
-		group := api.SeriesGroup{Name: g.Name, Fields: seriesFields(g.Name, g.Fields), Subjects: []api.SeriesSubject{}}
-		for _, one := range s.options.Series.Subjects(g.Name) {
-			group.Subjects = append(group.Subjects, api.SeriesSubject{Name: one.Name, Newest: one.Newest})
-		}
-		items = append(items, group)
+		subjects := show.All(s.options.Series.Subjects(g.Name), func(one series.Subject) api.SeriesSubject { return api.SeriesSubject(one) })
+		items = append(items, api.SeriesGroup{Name: g.Name, Fields: seriesFields(g.Name, g.Fields), Subjects: subjects})
 	}
 	return items, nil
 }
@@ -89,8 +68,8 @@ func (s *Server) series(r *request) (api.Series, error) {
 		means, peaks := p.Means, p.Peaks
 		if q.Group == series.Routes {
 			means, peaks = slices.Clone(p.Means[:series.Latency]), slices.Clone(p.Peaks[:series.Latency])
-			for _, one := range quantiles() {
-				means, peaks = append(means, series.Quantile(p.Means, one.q)), append(peaks, math.NaN())
+			for _, q := range quantiles() {
+				means, peaks = append(means, series.Quantile(p.Means, q)), append(peaks, math.NaN())
 			}
 		}
 		out.Points = append(out.Points, api.SeriesPoint{At: p.At, Means: known(means), Peaks: known(peaks)})

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
+	"reflect"
 	"time"
 
 	"fairway/internal/admin/meter"
@@ -25,10 +25,9 @@ const (
 	maxWatchers = 64
 )
 
-// watch streams what changes as server-sent events: "change" at the beginning and
-// whenever something is not as it was, "traffic" every second when asked for. The
-// stream ends when the client's token is revoked or its session is over; an open
-// stream does not keep a session from ending as idle.
+// watch streams server-sent events: "change" at the beginning and whenever something is
+// not as it was, "traffic" every second when asked for. It ends when the client's token is
+// revoked or its session is over, which an open stream does not keep from ending as idle.
 func (s *Server) watch(r *request) error {
 	room := s.watchers[r.who.Role]
 	select {
@@ -47,7 +46,7 @@ func (s *Server) watch(r *request) error {
 	defer look.Stop()
 	for {
 		snapshots, tables := s.options.Catalogue.Changed(), s.options.Tables.Changed()
-		if now := s.change(); last == nil || !same(*last, now) {
+		if now := s.change(); last == nil || !reflect.DeepEqual(*last, now) {
 			last = &now
 			stream.send("change", now)
 		}
@@ -92,12 +91,6 @@ func (s *Server) change() api.Change {
 		}
 	}
 	return c
-}
-
-func same(a, b api.Change) bool {
-	stale := slices.Equal(a.Stale, b.Stale)
-	a.Stale, b.Stale = nil, nil
-	return stale && a.Revision == b.Revision && a.Hash == b.Hash && a.State == b.State && a.Pending == b.Pending && a.Problems == b.Problems
 }
 
 // stream writes events to one client.

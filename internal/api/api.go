@@ -31,14 +31,10 @@ type List[T any] struct {
 // Query narrows a list down. Empty fields narrow nothing. A field that the list
 // does not know (see each method of Client) is refused with status 400.
 type Query struct {
-	// Service is the ID or the name of a service.
-	Service string
-	// Source is the name of a source.
-	Source string
-	// Host keeps the routes that could take a request for this host.
-	Host string
-	// Live asks routes for Endpoint.Live as well.
-	Live bool
+	Service string // the ID or the name of a service
+	Source  string // the name of a source
+	Host    string // keeps the routes that could take a request for this host
+	Live    bool   // asks routes for Endpoint.Live as well
 }
 
 // Route is one route of the live table. Routes are sorted by ID.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -27,14 +28,12 @@ const maxAnswer = 256 << 20
 type ClientOptions struct {
 	// URL is where the admin API listens: http://HOST:PORT, https://HOST:PORT
 	// or unix:///PATH. A path behind host and port is not allowed.
-	URL string
-	// Token is sent as a bearer token; empty sends none.
-	Token string
+	URL   string
+	Token string // is sent as a bearer token; empty sends none
 	// TLS is how the certificate of an https:// URL is judged; nil means by the
 	// machine's authorities.
 	TLS *tls.Config
-	// Transport carries the calls instead of connections of the client's own; nil
-	// for none.
+	// Transport carries the calls instead of connections of the client's own.
 	Transport http.RoundTripper
 	// Timeout bounds each call from the dial to the last byte; zero means
 	// DefaultTimeout.
@@ -86,12 +85,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("admin URL %q: want http://, https:// or unix://", o.URL)
 	}
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
 	c.http = &http.Client{
 		Transport: transport,
-		Timeout:   o.Timeout,
+		Timeout:   cmp.Or(o.Timeout, DefaultTimeout),
 		// A redirect would carry the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

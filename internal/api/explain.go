@@ -3,8 +3,7 @@ package api
 // ExplainRequest is a request that is only thought of: it is matched against the
 // live table and never sent.
 type ExplainRequest struct {
-	// Method is the HTTP method; empty means GET.
-	Method string
+	Method string // the HTTP method; empty means GET
 	// URL is absolute: its scheme says whether the client comes by TLS, its
 	// host is the Host header. Path and query are taken as they are written.
 	URL string

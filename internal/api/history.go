@@ -195,12 +195,9 @@ type CommandResult struct {
 
 // HistoryQuery narrows the history down.
 type HistoryQuery struct {
-	// Before keeps entries with a lower number; zero keeps all.
-	Before uint64
-	// Limit is how many are wanted, at most 1000; zero means 50.
-	Limit int
-	// Service keeps entries that have to do with this service, by ID or name.
-	Service string
+	Before  uint64 // keeps entries with a lower number; zero keeps all
+	Limit   int    // how many are wanted, at most 1000; zero means 50
+	Service string // keeps entries that have to do with this service, by ID or name
 }
 
 // History lists entries.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,10 +13,8 @@ import (
 
 // Access is how a client reaches an admin API.
 type Access struct {
-	// URL is where it listens; see ClientOptions.
-	URL string
-	// TokenFile is the file with a token; empty for none.
-	TokenFile string
+	URL       string // where it listens; see ClientOptions
+	TokenFile string // the file with a token; empty for none
 	// CertFile is a PEM file with certificates to trust besides the machine's
 	// authorities; empty for none. OwnCert says that it is the server's own file: its
 	// first certificate may be for another name than the one dialled.
@@ -91,10 +88,7 @@ func pinned(path string, own bool) (*tls.Config, error) {
 	if !own {
 		return config, nil
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errors.New(path + ": no certificate in PEM")
-	}
+	block, _ := pem.Decode(data) // there is one
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

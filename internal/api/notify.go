@@ -34,14 +34,10 @@ type Event struct {
 
 // EventQuery narrows events down. The zero value narrows nothing.
 type EventQuery struct {
-	// Kind is a kind, or the beginning of some: "node.".
-	Kind string
-	// Subject is a subject or a name.
-	Subject string
-	// Standing keeps those that began something which is not over.
-	Standing bool
-	// Limit is how many at most; zero means 100, and 2000 is the most.
-	Limit int
+	Kind     string // a kind, or the beginning of some: "node."
+	Subject  string // a subject or a name
+	Standing bool   // keeps those that began something which is not over
+	Limit    int    // how many at most; zero means 100, and 2000 is the most
 }
 
 // Events lists what happened.

@@ -61,10 +61,8 @@ type SeriesPoint struct {
 
 // SeriesQuery narrows series down.
 type SeriesQuery struct {
-	// From and To bound the time; zero means an hour ago and now.
-	From, To time.Time
-	// Step is the time between two points; zero means as fine as is kept.
-	Step time.Duration
+	From, To time.Time     // zero means an hour ago and now
+	Step     time.Duration // the time between two points; zero means as fine as is kept
 }
 
 // SeriesGroups lists what is kept.
@@ -75,11 +73,10 @@ func (c *Client) SeriesGroups(ctx context.Context) (List[SeriesGroup], error) {
 // Series returns the readings of one subject of a group.
 func (c *Client) Series(ctx context.Context, group, subject string, q SeriesQuery) (Series, error) {
 	v := url.Values{}
-	if !q.From.IsZero() {
-		v.Set("from", q.From.UTC().Format(time.RFC3339))
-	}
-	if !q.To.IsZero() {
-		v.Set("to", q.To.UTC().Format(time.RFC3339))
+	for name, t := range map[string]time.Time{"from": q.From, "to": q.To} {
+		if !t.IsZero() {
+			v.Set(name, t.UTC().Format(time.RFC3339))
+		}
 	}
 	if q.Step != 0 {
 		v.Set("step", q.Step.String())

@@ -17,21 +17,16 @@ import (
 	"fairway/internal/api"
 )
 
-// minToken is how many characters Options.Token has at least.
-const minToken = 16
+const minToken = 16 // characters of Options.Token
 
 // Options are what Open needs. The zero value works.
 type Options struct {
-	// Token is a bearer token whose owner is admin; empty for none. It has at least
-	// 16 characters. Only its SHA-256 is kept.
-	Token string
-	// Dir is where tokens and the audit log are kept; empty keeps them in memory
-	// alone.
-	Dir string
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// Logger gets what goes wrong; required.
-	Logger *slog.Logger
+	// Token is a bearer token whose owner is admin, of at least 16 characters; empty for
+	// none. Only its SHA-256 is kept.
+	Token  string
+	Dir    string           // where tokens and the audit log are kept; empty keeps them in memory
+	Now    func() time.Time // the clock; nil is time.Now
+	Logger *slog.Logger     // gets what goes wrong; required
 }
 
 // Access says who asks. Its methods may be called from any goroutine.

@@ -26,8 +26,7 @@ const (
 )
 
 // Audit is the record of who did what. What cannot be written to disk is kept in
-// memory and logged: who has to act on a machine whose disk is full must be able
-// to.
+// memory and logged, so that one can act on a machine whose disk is full.
 type Audit struct {
 	path string // empty: in memory only
 
@@ -79,9 +78,17 @@ func (a *Audit) Record(e api.AuditEntry) error {
 	if a.path == "" {
 		return nil
 	}
+	if err := a.write(e); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
+// write appends an entry to the file.
+func (a *Audit) write(e api.AuditEntry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return err
 	}
 	line = append(line, '\n')
 	if a.torn {
@@ -89,26 +96,20 @@ func (a *Audit) Record(e api.AuditEntry) error {
 	}
 	if a.size+int64(len(line)) > maxAuditFile {
 		if err := os.Rename(a.path, a.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("audit: %w", err)
+			return err
 		}
 		a.size = 0
 	}
 	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return err
 	}
 	n, err := f.Write(line)
 	a.size, a.torn = a.size+int64(n), n < len(line)
 	if err == nil {
 		err = f.Sync()
 	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 // Newest returns the last n entries, the newest first.

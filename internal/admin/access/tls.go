@@ -7,21 +7,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"fairway/internal/files"
 )
 
 // TLS says how the listener proves who it is, and whose client certificates it
 // believes. The zero value is no TLS.
 type TLS struct {
-	// CertFile and KeyFile are PEM files. They are reread when they change, as
-	// ClientCAFile is.
-	CertFile, KeyFile string
-	// ClientCAFile is a PEM file with the authorities that vouch for client
-	// certificates; empty asks for none.
-	ClientCAFile string
+	// CertFile and KeyFile are PEM files. ClientCAFile is one with the authorities that
+	// vouch for client certificates; empty asks for none. All are reread when they change.
+	CertFile, KeyFile, ClientCAFile string
 }
 
 // certLook is how long a certificate is used before its files are looked at again.
@@ -31,26 +30,26 @@ const certLook = time.Second
 // now stays as it was.
 type fromFiles[T any] struct {
 	what  string // for errors
-	files []string
+	paths []string
 	read  func() (*T, error)
 	log   *slog.Logger
 
 	mu     sync.Mutex
 	looked time.Time
-	stamp  string
+	stamps []files.Stamp
 	value  *T
 }
 
 // Config returns the configuration of the listener and the names in its
 // certificate; nil without TLS.
 func (o TLS) Config(log *slog.Logger) (*tls.Config, []string, error) {
-	if o.CertFile == "" {
-		if o != (TLS{}) {
-			return nil, nil, errors.New("TLS needs a certificate with its key")
-		}
+	switch {
+	case o == TLS{}:
 		return nil, nil, nil
+	case o.CertFile == "":
+		return nil, nil, errors.New("TLS needs a certificate with its key")
 	}
-	cert := &fromFiles[tls.Certificate]{what: "certificate", files: []string{o.CertFile, o.KeyFile}, log: log, read: func() (*tls.Certificate, error) {
+	cert := &fromFiles[tls.Certificate]{what: "certificate", paths: []string{o.CertFile, o.KeyFile}, log: log, read: func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
 		return &pair, err
 	}}
@@ -64,7 +63,7 @@ func (o TLS) Config(log *slog.Logger) (*tls.Config, []string, error) {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get(time.Now()) },
 	}
 	if o.ClientCAFile != "" {
-		authorities := &fromFiles[x509.CertPool]{what: "authorities for clients", files: []string{o.ClientCAFile}, log: log, read: func() (*x509.CertPool, error) {
+		authorities := &fromFiles[x509.CertPool]{what: "authorities for clients", paths: []string{o.ClientCAFile}, log: log, read: func() (*x509.CertPool, error) {
 			return readAuthorities(o.ClientCAFile)
 		}}
 		if config.ClientCAs, err = authorities.get(time.Now()); err != nil {
@@ -105,20 +104,20 @@ func (f *fromFiles[T]) get(now time.Time) (*T, error) {
 		return f.value, nil
 	}
 	f.looked = now
-	stamp := ""
-	for _, file := range f.files {
-		stamp += stampOf(file)
+	var stamps []files.Stamp
+	for _, path := range f.paths {
+		stamps = append(stamps, files.StampOf(path))
 	}
-	if f.value != nil && stamp == f.stamp {
+	if f.value != nil && slices.EqualFunc(stamps, f.stamps, files.Stamp.Same) {
 		return f.value, nil
 	}
-	f.stamp = stamp
+	f.stamps = stamps
 	value, err := f.read()
 	switch {
 	case err != nil && f.value == nil:
-		return nil, fmt.Errorf("%s %s: %w", f.what, f.files[0], err)
+		return nil, fmt.Errorf("%s %s: %w", f.what, f.paths[0], err)
 	case err != nil:
-		f.log.Error(f.what+" of the admin API cannot be reloaded, the old one stays", "file", f.files[0], "error", err)
+		f.log.Error(f.what+" of the admin API cannot be reloaded, the old one stays", "file", f.paths[0], "error", err)
 	default:
 		f.value = value
 	}
@@ -136,13 +135,4 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 		return nil, errors.New("no certificate in PEM")
 	}
 	return pool, nil
-}
-
-// stampOf changes with the contents of a file.
-func stampOf(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return path + err.Error()
-	}
-	return path + strconv.FormatInt(info.Size(), 10) + info.ModTime().String()
 }

@@ -27,11 +27,7 @@ import (
 const FirstTokenFile = "admin-token"
 
 const (
-	tokensFile     = "tokens.json" // in Options.Dir: the tokens' names, roles and sums
-	firstTokenName = "first"
-)
-
-const (
+	tokensFile   = "tokens.json" // in Options.Dir: the tokens' names, roles and sums
 	maxTokens    = 1000
 	maxTokenDays = 3650
 )
@@ -79,13 +75,10 @@ func openTokens(dir string, now func() time.Time) (*Tokens, error) {
 // first makes the first token, for admin, and writes it where only this user can
 // read it, unless there are tokens already.
 func (t *Tokens) first() (path string, err error) {
-	t.mu.Lock()
-	none := len(t.known) == 0 && t.path != ""
-	t.mu.Unlock()
-	if !none {
+	if t.path == "" || len(t.List()) > 0 {
 		return "", nil
 	}
-	made, err := t.Create(api.NewToken{Name: firstTokenName, Role: api.RoleAdmin}, "")
+	made, err := t.Create(api.NewToken{Name: "first", Role: api.RoleAdmin}, "")
 	if err != nil {
 		return "", err
 	}
@@ -156,10 +149,10 @@ func (t *Tokens) index(name string) (int, bool) {
 func (t *Tokens) keep(known []keptToken) error {
 	if t.path != "" {
 		data, err := json.MarshalIndent(known, "", "  ")
-		if err != nil {
-			return fmt.Errorf("tokens: %w", err)
+		if err == nil {
+			err = atomicfile.Write(t.path, data, 0o600)
 		}
-		if err := atomicfile.Write(t.path, data, 0o600); err != nil {
+		if err != nil {
 			return fmt.Errorf("tokens: %w", err)
 		}
 	}

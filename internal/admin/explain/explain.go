@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
@@ -21,33 +20,9 @@ import (
 // route of the table, and say little.
 const maxOtherHosts = 100
 
-// Explainer keeps the matcher of the newest table that was asked about. The zero
-// value is ready for use, from any goroutine.
-type Explainer struct {
-	mu    sync.Mutex
-	hash  string
-	match *route.Matcher
-}
-
-// matcher returns the matcher of t. Tables of equal hash have equal routes.
-func (e *Explainer) matcher(t *route.Table) (*route.Matcher, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.match != nil && e.hash == t.Hash {
-		return e.match, nil
-	}
-	requests, _ := t.Split() // of connections there is nothing to explain
-	matcher, err := route.NewMatcher(requests)
-	if err != nil {
-		return nil, err
-	}
-	e.hash, e.match = t.Hash, matcher
-	return matcher, nil
-}
-
 // Answer says what would become of the request in the query, without what is not
 // known of endpoints. The error is an *api.Error where the question makes no sense.
-func (e *Explainer) Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error) {
+func Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error) {
 	asked, err := readRequest(q)
 	if err != nil {
 		return api.Explanation{}, err
@@ -65,12 +40,10 @@ func (e *Explainer) Answer(v *show.View, live show.Live, q url.Values) (api.Expl
 	}
 	request, refused := asked.arrive()
 	if refused != nil {
-		out.Outcome, out.Status = api.OutcomeBadRequest, refused.Status
-		out.Text = fmt.Sprintf("answered with %d before any route is looked at: %s", refused.Status, refused.Detail)
-		return out, nil
+		return end(out, api.OutcomeBadRequest, refused.Status, "answered with %d before any route is looked at: %s", refused.Status, refused.Detail), nil
 	}
 	out.Request.Host, out.Request.Path = request.Host, request.Path
-	matcher, err := e.matcher(v.Table)
+	matcher, err := v.Matcher()
 	if err != nil {
 		return out, fmt.Errorf("the live table has no matcher: %w", err)
 	}
@@ -78,18 +51,20 @@ func (e *Explainer) Answer(v *show.View, live show.Live, q url.Values) (api.Expl
 	out.Losers, out.Omitted = losers(v.Table, found.Losers)
 	winner := v.Table.Route(found.Winner)
 	if winner == nil {
-		out.Outcome, out.Status = api.OutcomeNoRoute, http.StatusNotFound
-		out.Text = "no route takes it: answered with 404"
-		return out, nil
+		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404"), nil
 	}
 	if !matcher.TakesBoth(request, winner) {
-		out.Outcome, out.Status = api.OutcomeBadRequest, http.StatusBadRequest
-		out.Text = fmt.Sprintf("answered with 400: a backend could read the path as %s, which does not belong to route %s", request.Other, winner.ID)
-		return out, nil
+		return end(out, api.OutcomeBadRequest, http.StatusBadRequest,
+			"answered with 400: a backend could read the path as %s, which does not belong to route %s", request.Other, winner.ID), nil
 	}
 	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
-	decide(&out, v.Table, winner, live, request)
-	return out, nil
+	return decide(out, v.Table, winner, live, request), nil
+}
+
+// end is an explanation with its outcome and what it says of that.
+func end(out api.Explanation, outcome string, status int, format string, args ...any) api.Explanation {
+	out.Outcome, out.Status, out.Text = outcome, status, fmt.Sprintf(format, args...)
+	return out
 }
 
 // losers brings the losers into the order in which they matter, each part in the
@@ -108,20 +83,13 @@ func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int)
 	}
 	found = slices.Clone(found)
 	slices.SortStableFunc(found, func(a, b route.Loser) int { return cmp.Compare(class(a), class(b)) })
-	kept = []api.Loser{}
-	others := 0
-	for _, l := range found {
-		if class(l) == otherHost {
-			if others++; others > maxOtherHosts {
-				continue
-			}
-		}
-		r := t.Route(l.Route)
-		kept = append(kept, api.Loser{
-			Route: r.ID, Service: r.Service, Match: l.Match, Part: l.Part, Reason: reason(l),
-		})
+	others := slices.IndexFunc(found, func(l route.Loser) bool { return class(l) == otherHost })
+	if others >= 0 {
+		omitted = max(0, len(found)-others-maxOtherHosts)
 	}
-	return kept, len(found) - len(kept)
+	return show.All(found[:len(found)-omitted], func(l route.Loser) api.Loser {
+		return api.Loser{Route: l.Route, Service: t.Route(l.Route).Service, Match: l.Match, Part: l.Part, Reason: reason(l)}
+	}), omitted
 }
 
 // reason says in words why a route does not take the request.
@@ -143,44 +111,34 @@ func reason(l route.Loser) string {
 
 // decide fills in what becomes of a request that r takes: the filters in their
 // order, then the endpoints.
-func decide(out *api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request) {
+func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request) api.Explanation {
+	const unavailable = http.StatusServiceUnavailable
 	if r.Refused != "" {
-		out.Outcome, out.Status = api.OutcomeRefused, http.StatusServiceUnavailable
-		out.Text = fmt.Sprintf("%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
-		return
+		return end(out, api.OutcomeRefused, unavailable, "%s takes it and may not be served: answered with 503: %s", r.ID, r.Refused)
 	}
 	unreadable := unreadableUsers(t, r)
 	for _, f := range r.Filters {
 		if f.BasicAuth != nil && f.BasicAuth.File != "" && unreadable != "" {
-			out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
-			out.Text = r.ID + " takes it: " + unreadable
-			return
+			return end(out, api.OutcomeUnavailable, unavailable, "%s takes it: %s", r.ID, unreadable)
 		}
 		if code, why := filtered(f, request); code != 0 {
-			out.Outcome, out.Status = api.OutcomeAnswered, code
-			out.Text = fmt.Sprintf("%s takes it, and a filter answers with %d: %s", r.ID, code, why)
-			return
+			return end(out, api.OutcomeAnswered, code, "%s takes it, and a filter answers with %d: %s", r.ID, code, why)
 		}
 	}
 	b := t.Backend(r.Backend)
 	if b == nil {
-		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
-		out.Text = r.ID + " takes it and has nowhere to send it: answered with 503"
-		return
+		return end(out, api.OutcomeUnavailable, unavailable, "%s takes it and has nowhere to send it: answered with 503", r.ID)
 	}
 	picked := eligible(b, live)
 	if len(picked) == 0 {
-		out.Outcome, out.Status = api.OutcomeUnavailable, http.StatusServiceUnavailable
-		out.Text = fmt.Sprintf("%s takes it, and of its endpoints (%d) none is ready: answered with 503", r.ID, len(b.Endpoints))
+		out = end(out, api.OutcomeUnavailable, unavailable, "%s takes it, and of its endpoints (%d) none is ready: answered with 503", r.ID, len(b.Endpoints))
 		if r.Hold > 0 {
 			out.Text += fmt.Sprintf(" unless one gets ready within %s", r.Hold)
 		}
-		return
+		return out
 	}
-	out.Outcome = api.OutcomeRouted
-	out.Text = fmt.Sprintf("%s takes it; %d of %d endpoints can be picked", r.ID, len(picked), len(b.Endpoints))
-	out.Winner.Eligible = picked
-	out.Winner.Choice = choice(b)
+	out.Winner.Eligible, out.Winner.Choice = picked, choice(b)
+	return end(out, api.OutcomeRouted, 0, "%s takes it; %d of %d endpoints can be picked", r.ID, len(picked), len(b.Endpoints))
 }
 
 // unreadableUsers is the problem of a route whose user file cannot be read; empty for
@@ -213,13 +171,11 @@ func filtered(f route.Filter, r *route.Request) (code int, why string) {
 	case f.RequireClientCert != nil:
 		return http.StatusForbidden, "the request came without a client certificate"
 	case f.RedirectHTTPS != nil && !r.TLS:
-		if f.RedirectHTTPS.Status != 0 {
-			return f.RedirectHTTPS.Status, "the request came without TLS"
-		}
+		code = http.StatusPermanentRedirect
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return http.StatusMovedPermanently, "the request came without TLS"
+			code = http.StatusMovedPermanently
 		}
-		return http.StatusPermanentRedirect, "the request came without TLS"
+		return cmp.Or(f.RedirectHTTPS.Status, code), "the request came without TLS"
 	case f.Redirect != nil:
 		return f.Redirect.Status, f.String()
 	case f.BasicAuth != nil && f.BasicAuth.File == "" && len(f.BasicAuth.Users) == 0:

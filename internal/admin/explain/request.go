@@ -75,10 +75,9 @@ func readRequest(q url.Values) (asked, error) {
 	return a, nil
 }
 
-// arrive does to the request what the embedded engine does before it looks for a route, so
-// that what is explained is what happens: host and path take their canonical
-// form, headers of the connection are gone, and the headers that tell who the
-// client is are Fairway's own. No proxy is trusted. The error is what the engine
+// arrive does to the request what the embedded engine does before it looks for a route:
+// host and path take their canonical form, headers of the connection are gone, and those
+// that name the client are Fairway's own. No proxy is trusted. The error is what the engine
 // answers with.
 func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {

@@ -115,16 +115,12 @@ func rates(a, b sample) *api.Traffic {
 	}
 	out := &api.Traffic{At: b.at.UTC(), Seconds: round(seconds), Routes: []api.RouteTraffic{}, Endpoints: []api.EndpointTraffic{}}
 	var all latencies
-	routes := map[string]*traffic.Totals{}
-	for i, r := range a.routes {
-		routes[r.Route] = &a.routes[i]
+	routes := map[string]traffic.Totals{}
+	for _, r := range a.routes {
+		routes[r.Route] = r
 	}
-	for i := range b.routes {
-		after := &b.routes[i]
+	for _, after := range b.routes {
 		before := routes[after.Route]
-		if before == nil {
-			before = &traffic.Totals{}
-		}
 		r := api.RouteTraffic{Route: after.Route, Rate: per(before.Requests(), after.Requests()), Errors: per(before.Errors(), after.Errors())}
 		came := latencies(after.Took).since(before.Took)
 		r.Median, r.P95 = came.quantile(0.5), came.quantile(0.95)

@@ -21,11 +21,9 @@ func Diff(from, to uint64, a, b *route.Table) api.Diff {
 }
 
 func diffChanges(changes []route.Change) []api.DiffChange {
-	out := make([]api.DiffChange, len(changes))
-	for i, c := range changes {
-		out[i] = api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: append([]string{}, c.Lines...)}
-	}
-	return out
+	return All(changes, func(c route.Change) api.DiffChange {
+		return api.DiffChange{Kind: string(c.Kind), ID: c.ID, Lines: append([]string{}, c.Lines...)}
+	})
 }
 
 // WithoutClaims leaves out the lines that say nothing in a plan.
@@ -40,16 +38,15 @@ func WithoutClaims(changes []api.DiffChange) []api.DiffChange {
 func DiffNames(a, b *route.Table) []api.DiffChange {
 	was, is := hostNames(a), hostNames(b)
 	out := []api.DiffChange{}
-	for name := range was {
-		if !is[name] {
-			out = append(out, api.DiffChange{Kind: string(route.Removed), ID: name, Lines: []string{}})
+	only := func(kind route.ChangeKind, names, others map[string]bool) {
+		for name := range names {
+			if !others[name] {
+				out = append(out, api.DiffChange{Kind: string(kind), ID: name, Lines: []string{}})
+			}
 		}
 	}
-	for name := range is {
-		if !was[name] {
-			out = append(out, api.DiffChange{Kind: string(route.Added), ID: name, Lines: []string{}})
-		}
-	}
+	only(route.Removed, was, is)
+	only(route.Added, is, was)
 	slices.SortFunc(out, func(a, b api.DiffChange) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"errors"
 	"time"
 
 	"fairway/internal/api"
@@ -10,14 +11,25 @@ import (
 
 // Differences says how hosts differ from a revision.
 func Differences(revision uint64, found []fleet.Difference) api.FleetPlan {
-	p := api.FleetPlan{Revision: revision, Hosts: make([]api.FleetDifference, len(found))}
-	for i, h := range found {
-		p.Hosts[i] = api.FleetDifference{Host: h.Host, Condition: string(h.Condition), Revision: h.Revision, Same: h.Same, Diff: h.Diff}
-		if h.Err != nil {
-			p.Hosts[i].Error = h.Err.Error()
+	return api.FleetPlan{Revision: revision, Hosts: All(found, func(h fleet.Difference) api.FleetDifference {
+		return api.FleetDifference{
+			Host: h.Host, Condition: string(h.Condition), Revision: h.Revision, Same: h.Same, Diff: h.Diff, Error: errorText(h.Err),
 		}
+	})}
+}
+
+// Check is what HAProxy on a host says of a configuration.
+func Check(c fleet.Checked) api.FleetCheck {
+	var refused *driver.RefusedError
+	return api.FleetCheck{Host: c.Host, OK: c.Err == nil, Asked: c.Err == nil || errors.As(c.Err, &refused), Error: errorText(c.Err)}
+}
+
+// errorText is the text of an error; empty for none.
+func errorText(err error) string {
+	if err == nil {
+		return ""
 	}
-	return p
+	return err.Error()
 }
 
 // Rollout is a rollout without its hosts.

@@ -12,20 +12,19 @@ import (
 
 // Entry is an entry of the history.
 func (v *View) Entry(e history.Entry) api.Entry {
-	out := api.Entry{
+	return api.Entry{
 		Number: e.Number, Time: e.Time.UTC(), Cause: e.Cause.Text,
 		Operator: e.Cause.Operator, Command: e.Cause.Command, Message: e.Cause.Message,
-		Seen: make([]api.Seen, len(e.Cause.Changes)), Omitted: e.Cause.Omitted,
+		Seen: All(e.Cause.Changes, seen), Omitted: e.Cause.Omitted,
 		Revision: e.Revision, Hash: e.Hash, Live: e.Hash == v.Table.Hash,
 		Routes: api.Counts(e.Routes), Backends: api.Counts(e.Backends),
 	}
-	for i, c := range e.Cause.Changes {
-		out.Seen[i] = api.Seen{
-			Kind: string(c.Kind), Source: c.Source, Service: c.Service, Instance: c.Instance,
-			Label: c.Label, From: c.From, To: c.To,
-		}
+}
+
+func seen(c history.Change) api.Seen {
+	return api.Seen{
+		Kind: string(c.Kind), Source: c.Source, Service: c.Service, Instance: c.Instance, Label: c.Label, From: c.From, To: c.To,
 	}
-	return out
 }
 
 // Command is a command in force.

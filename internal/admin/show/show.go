@@ -5,10 +5,12 @@ package show
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/notify"
 	"fairway/internal/route"
 )
 
@@ -19,6 +21,9 @@ type View struct {
 	// Snapshot and Table are never nil.
 	Snapshot *catalog.Snapshot
 	Table    *route.Table
+	// Matcher returns the matcher of the table's routes, which is made when it is asked
+	// for first.
+	Matcher func() (*route.Matcher, error)
 
 	shownLabel func(key, value string) string
 	stale      map[string]*api.Stale     // by source; only those that are
@@ -51,6 +56,10 @@ func New(snapshot *catalog.Snapshot, table *route.Table, shownLabel func(key, va
 	if v.Table == nil {
 		v.Table = &route.Table{}
 	}
+	v.Matcher = sync.OnceValues(func() (*route.Matcher, error) {
+		requests, _ := v.Table.Split() // of connections there is nothing to explain
+		return route.NewMatcher(requests)
+	})
 	for _, st := range v.Snapshot.Sources {
 		if st.Stale || !st.Synced {
 			v.stale[st.Name] = &api.Stale{Since: st.LastSuccess.UTC(), Error: st.Error}
@@ -96,16 +105,10 @@ func (v *View) Route(r *route.Route, live Live) api.Route {
 	out := api.Route{
 		ID: r.ID, Service: r.Service, Source: r.Origin.Source, Instance: r.Origin.Instance,
 		Labels: v.labels(r.Origin.Labels), Priority: r.Priority,
-		Matches: make([]api.Match, len(r.Matches)), Filters: make([]string, len(r.Filters)),
+		Matches: All(r.Matches, match), Filters: All(r.Filters, route.Filter.String),
 		Endpoints: []api.Endpoint{},
 		Hold:      duration(r.Hold), Timeout: duration(r.Timeout),
 		Refused: r.Refused, LastGood: r.Origin.Stale, Stale: v.stale[r.Origin.Source],
-	}
-	for i, m := range r.Matches {
-		out.Matches[i] = match(m)
-	}
-	for i, f := range r.Filters {
-		out.Filters[i] = f.String()
 	}
 	if b := v.Table.Backend(r.Backend); b != nil {
 		out.Backend = backend(b)
@@ -125,13 +128,10 @@ func match(m route.Match) api.Match {
 		Text: m.String(),
 		Host: m.Host.Value, HostKind: string(m.Host.Kind),
 		Path: m.Path.Value, PathKind: string(m.Path.Kind),
-		Conditions: make([]string, len(m.Conditions)),
+		Conditions: All(m.Conditions, route.Condition.String),
 	}
 	if m.Host.Kind != route.HostRegexp {
 		out.Host = m.Host.String()
-	}
-	for i, c := range m.Conditions {
-		out.Conditions[i] = c.String()
 	}
 	return out
 }
@@ -159,6 +159,15 @@ func backend(b *route.Backend) *api.Backend {
 	return out
 }
 
+// All converts things. It is never nil.
+func All[A, B any](things []A, convert func(A) B) []B {
+	out := make([]B, len(things))
+	for i, thing := range things {
+		out[i] = convert(thing)
+	}
+	return out
+}
+
 // duration is Go's text, or nothing for zero.
 func duration(d time.Duration) string {
 	if d == 0 {
@@ -169,35 +178,24 @@ func duration(d time.Duration) string {
 
 // Service is a service with its instances.
 func (v *View) Service(svc *catalog.Service) api.Service {
-	out := api.Service{
+	return api.Service{
 		ID: svc.ID, Name: svc.Name, Source: svc.Source, Labels: v.labels(svc.Labels),
-		Instances: make([]api.Instance, len(svc.Instances)), Routes: []string{},
+		Instances: All(svc.Instances, v.instance), Routes: All(v.routesOf[svc.ID], func(r *route.Route) string { return r.ID }),
 		Problems: v.problemsOf[svc.ID], Created: svc.Created.UTC(), Stale: v.stale[svc.Source],
 	}
-	for i, in := range svc.Instances {
-		out.Instances[i] = v.instance(in)
-	}
-	for _, r := range v.routesOf[svc.ID] {
-		out.Routes = append(out.Routes, r.ID)
-	}
-	return out
 }
 
 func (v *View) instance(in *catalog.Instance) api.Instance {
-	out := api.Instance{
+	return api.Instance{
 		ID: in.ID, Name: in.Name, Source: in.Source, Node: in.Node, NodeName: v.nodeName[in.Node], Image: in.Image,
 		Labels: v.labels(in.Labels), State: string(in.State), StateReason: in.StateReason,
 		Created: in.Created.UTC(), Started: in.Started.UTC(), Weight: in.Weight,
-		By:        v.steered[[2]string{in.Source, in.Name}],
-		Addresses: make([]api.Address, len(in.Addresses)), Ports: make([]api.Port, len(in.Ports)),
+		By: v.steered[[2]string{in.Source, in.Name}],
+		Addresses: All(in.Addresses, func(a catalog.Address) api.Address {
+			return api.Address{Host: a.Host, Port: a.Port, Network: a.Network, Reach: string(a.Reach)}
+		}),
+		Ports: All(in.Ports, func(p catalog.Port) api.Port { return api.Port(p) }),
 	}
-	for i, a := range in.Addresses {
-		out.Addresses[i] = api.Address{Host: a.Host, Port: a.Port, Network: a.Network, Reach: string(a.Reach)}
-	}
-	for i, p := range in.Ports {
-		out.Ports[i] = api.Port{Number: p.Number, Protocol: p.Protocol, Published: p.Published}
-	}
-	return out
 }
 
 // labels returns Fairway's own labels, without values that are secret; never nil.
@@ -235,4 +233,20 @@ func Source(st catalog.SourceStatus, now time.Time) api.Source {
 		out.Age = max(0, now.Sub(st.LastSuccess)).Round(time.Second).String()
 	}
 	return out
+}
+
+// Event is an event.
+func Event(e notify.Event) api.Event {
+	return api.Event{
+		ID: e.ID, Kind: string(e.Kind), Severity: string(e.Kind.Severity()), Subject: e.Subject, Name: e.Name,
+		At: e.At, Text: e.Text, Details: e.Details,
+	}
+}
+
+// Time is a time of the clock as the API writes it.
+func Time(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
 }

@@ -29,13 +29,10 @@ func readEvents(c *call) (any, error) {
 			found = must(c.ask.Events(c, api.EventQuery{Limit: maxEvents})).Items
 		}
 	}
-	for _, e := range found {
-		if e.Severity == api.SeverityBad {
-			d.Bad++
-		}
-	}
+	isBad := func(e api.Event) bool { return e.Severity == api.SeverityBad }
+	d.Bad = count(found, isBad)
 	d.list = newList(c, found, func(e api.Event, words []string, filter string) bool {
-		return (filter != "bad" || e.Severity == api.SeverityBad) && has(words, e.Kind, e.Name, e.Subject, e.Text)
+		return (filter != "bad" || isBad(e)) && has(words, e.Kind, e.Name, e.Subject, e.Text)
 	})
 	// Without channels or rules there is less to see.
 	channels, _ := c.ask.Channels(c)

@@ -51,7 +51,7 @@ func readFleet(c *call) (any, error) {
 		return fleetData{Off: why}, nil
 	}
 	documents, hosts := must(found, err).Items, must(c.ask.FleetHosts(c, "")).Items
-	d := fleetData{Drifted: drifted(hosts)}
+	d := fleetData{Drifted: count(hosts, edited)}
 	of := map[string][]mark{}
 	for _, h := range hosts {
 		of[h.Document] = append(of[h.Document], mark{ID: h.Host, Health: condition(h.Condition), Text: sign(h.Host, h.Condition, h.Error)})
@@ -73,15 +73,7 @@ func readFleet(c *call) (any, error) {
 	return d, nil
 }
 
-// drifted counts the hosts that were edited by hand.
-func drifted(hosts []api.FleetHost) (n int) {
-	for _, h := range hosts {
-		if h.Condition == api.FleetEdited {
-			n++
-		}
-	}
-	return n
-}
+func edited(h api.FleetHost) bool { return h.Condition == api.FleetEdited }
 
 type documentData struct {
 	api.FleetDocument
@@ -132,7 +124,7 @@ func readDocument(c *call) (any, error) {
 		return nil, problem(http.StatusNotFound, "No such document", "The fleet file names the documents.")
 	}
 	d := documentData{FleetDocument: documents[i], May: c.may(api.RoleOperator)}
-	d.Drifted = drifted(must(c.ask.FleetHosts(c, d.Name)).Items)
+	d.Drifted = count(must(c.ask.FleetHosts(c, d.Name)).Items, edited)
 	d.Revisions = must(c.ask.FleetRevisions(c, d.Name, 30)).Items
 	if d.FleetDocument.Rollout != nil {
 		d.Rollout = newRollout(must(c.ask.Rollout(c, d.Name)))
@@ -182,10 +174,10 @@ func (d *documentData) readTab(c *call) error {
 
 func newRollout(r api.FleetRollout) *rollout {
 	out := &rollout{FleetRollout: r}
+	out.Done = count(r.Hosts, func(h api.FleetStep) bool {
+		return !slices.Contains([]string{"waiting", "applying", "returning"}, h.State)
+	})
 	for _, h := range r.Hosts {
-		if h.State != "waiting" && h.State != "applying" && h.State != "returning" {
-			out.Done++
-		}
 		i := slices.IndexFunc(out.Waves, func(w wave) bool { return w.Number == h.Wave })
 		if i < 0 {
 			i = len(out.Waves)

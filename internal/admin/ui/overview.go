@@ -22,8 +22,10 @@ type overviewData struct {
 type group struct {
 	Source   string
 	Services []*service
-	Troubled int
 }
+
+// Troubled counts those in trouble.
+func (g group) Troubled() int { return count(g.Services, (*service).troubled) }
 
 // groups puts services, sorted by trouble, together by source; the source with the
 // worst comes first.
@@ -36,9 +38,6 @@ func groups(services []*service) []group {
 			all = append(all, group{Source: s.Source})
 		}
 		all[i].Services = append(all[i].Services, s)
-		if s.troubled() {
-			all[i].Troubled++
-		}
 	}
 	return all
 }
@@ -80,14 +79,9 @@ const (
 
 // choose picks the services that matter most, of services sorted by trouble.
 func (w *world) choose(services []*service) []*service {
-	var chosen, rest []*service
-	for _, s := range services {
-		if s.troubled() && len(chosen) < maxTroubled {
-			chosen = append(chosen, s)
-		} else if !s.troubled() {
-			rest = append(rest, s)
-		}
-	}
+	chosen := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return !s.troubled() })
+	chosen = chosen[:min(len(chosen), maxTroubled)]
+	rest := slices.DeleteFunc(slices.Clone(services), (*service).troubled)
 	slices.SortStableFunc(rest, func(a, b *service) int { return cmp.Compare(w.rate(b), w.rate(a)) })
 	return byTrouble(append(chosen, rest[:min(len(rest), maxChosen-len(chosen))]...))
 }

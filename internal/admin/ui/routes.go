@@ -37,13 +37,9 @@ func readRoutes(c *call) (any, error) {
 	}
 	var all []*routeOf
 	for _, s := range w.services {
-		for _, r := range s.Routes {
-			all = append(all, r)
-			if r.Refused != "" {
-				d.Refused++
-			}
-		}
+		all = append(all, s.Routes...)
 	}
+	d.Refused = count(all, func(r *routeOf) bool { return r.Refused != "" })
 	d.list = newList(c, all, func(r *routeOf, words []string, filter string) bool {
 		if filter == "trouble" && r.Health == fine || filter == "refused" && r.Refused == "" {
 			return false

@@ -89,15 +89,8 @@ type servicesData struct {
 
 func readServices(c *call) (any, error) {
 	services := readWorld(c).services
-	d := servicesData{}
-	for _, s := range services {
-		if len(s.Routes) > 0 {
-			d.Served++
-		}
-		if s.troubled() {
-			d.Troubled++
-		}
-	}
+	d := servicesData{Troubled: count(services, (*service).troubled)}
+	d.Served = count(services, func(s *service) bool { return len(s.Routes) > 0 })
 	d.Unserved = len(services) - d.Served
 	slices.SortStableFunc(services, func(a, b *service) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	d.list = newList(c, services, func(s *service, words []string, filter string) bool {
@@ -214,10 +207,8 @@ func diagnoses(found []api.Diagnosis) []diagnosis {
 	open := false
 	for _, d := range found {
 		out := diagnosis{Diagnosis: d, Health: fine}
-		for _, check := range d.Checks {
-			if check.Outcome == api.CheckDoubt {
-				out.Health = faulty
-			}
+		if slices.ContainsFunc(d.Checks, func(check api.Check) bool { return check.Outcome == api.CheckDoubt }) {
+			out.Health = faulty
 		}
 		if !d.Served {
 			out.Health = broken

@@ -458,7 +458,7 @@ func TestGroups(t *testing.T) {
 	})
 	var got []string
 	for _, g := range groups(all) {
-		text := fmt.Sprint(g.Source, " ", g.Troubled)
+		text := fmt.Sprint(g.Source, " ", g.Troubled())
 		for _, s := range g.Services {
 			text += " " + s.Name
 		}

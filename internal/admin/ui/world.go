@@ -132,15 +132,21 @@ func (w *world) add(s api.Service) *service {
 	return svc
 }
 
+// count counts the things that are so.
+func count[T any](things []T, are func(T) bool) (n int) {
+	for _, thing := range things {
+		if are(thing) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *service) troubled() bool { return s.Health == broken || s.Health == faulty }
 
 // judge says how the service is doing.
 func (s *service) judge() {
-	for _, in := range s.Instances {
-		if in.State == "ready" {
-			s.Ready++
-		}
-	}
+	s.Ready = count(s.Instances, func(in api.Instance) bool { return in.State == "ready" })
 	s.Health = idle
 	if len(s.Routes) > 0 {
 		s.Health = fine
@@ -156,16 +162,11 @@ func (s *service) judge() {
 func newRouteOf(r api.Route) *routeOf {
 	out := &routeOf{Route: r, Health: fine}
 	for _, e := range r.Endpoints {
-		m := markOf(r.Backend, e)
-		out.Marks = append(out.Marks, m)
-		if m.Health == fine {
-			out.Ready++
-		}
-		if m.Health == broken {
-			out.Health = faulty
-		}
+		out.Marks = append(out.Marks, markOf(r.Backend, e))
 	}
-	if r.LastGood || r.Stale != nil {
+	out.Ready = count(out.Marks, func(m mark) bool { return m.Health == fine })
+	left := count(out.Marks, func(m mark) bool { return m.Health == broken })
+	if left > 0 || r.LastGood || r.Stale != nil {
 		out.Health = faulty
 	}
 	if r.Refused != "" || r.Backend != nil && out.Ready == 0 {
