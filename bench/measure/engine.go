@@ -112,13 +112,9 @@ func (c fakeContainer) inspection() object {
 }
 
 // serve answers on a socket until the listener is closed.
-func (e *fakeEngine) serve(path string) error {
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		return err
-	}
+func (e *fakeEngine) serve(path string) {
+	ln := must(net.Listen("unix", path))
 	go func() { _ = http.Serve(ln, e) }() //nolint:gosec // a socket of our own
-	return nil
 }
 
 // listing is the answer to a list. e.mu is held.

@@ -40,9 +40,16 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() {
+		e := recover()
+		failed, ok := e.(failure)
+		if e != nil && !ok {
+			panic(e)
+		}
+		err = errors.Join(err, failed.error, os.RemoveAll(dir))
+	}()
 
-	var measure func() error
+	var measure func()
 	switch args[0] {
 	case "requests":
 		o := requestOptions{dir: dir}
@@ -51,32 +58,29 @@ func run(ctx context.Context, args []string) (err error) {
 		flags.IntVar(&o.connections, "connections", 32, "connections that wrk keeps open")
 		routes := flags.String("routes", "1,10000", "numbers of routes, separated by commas")
 		names := flags.String("proxies", "fairway,nginx,haproxy,caddy", "the proxies to measure, in this order")
-		measure = func() error {
+		measure = func() {
 			o.binary = *binary
 			o.proxies = strings.Split(*names, ",")
-			return measureRequests(ctx, o, strings.Split(*routes, ","))
+			measureRequests(ctx, o, strings.Split(*routes, ","))
 		}
 	case "memory":
 		services := flags.Int("services", 10_000, "services, of three containers each")
 		resyncs := flags.Int("resyncs", 2, "how many full lists to wait for")
-		measure = func() error { return measureMemory(ctx, *binary, dir, *services, *resyncs) }
+		measure = func() {
+			onScaled(ctx, *binary, dir, *services, func(s *scaled) { s.measureMemory(ctx, *resyncs) })
+		}
 	case "change":
 		services := flags.Int("services", 5000, "services, of three containers each")
 		changes := flags.Int("changes", 20, "how many changes to make")
-		measure = func() error { return measureChange(ctx, *binary, dir, *services, *changes) }
+		measure = func() {
+			onScaled(ctx, *binary, dir, *services, func(s *scaled) { s.measureChange(ctx, *services, *changes) })
+		}
 	default:
 		return fmt.Errorf("unknown measurement %q", args[0])
 	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return err
-	}
-	if *binary, err = filepath.Abs(*binary); err != nil {
-		return err
-	}
-	load, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s, %d CPUs, load average before: %s", runtime.Version(), runtime.NumCPU(), load)
-	return measure()
+	check(flags.Parse(args[1:]))
+	*binary = must(filepath.Abs(*binary))
+	fmt.Printf("%s, %d CPUs, load average before: %s", runtime.Version(), runtime.NumCPU(), must(os.ReadFile("/proc/loadavg")))
+	measure()
+	return nil
 }

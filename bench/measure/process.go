@@ -12,6 +12,22 @@ import (
 	"github.com/prometheus/procfs"
 )
 
+// failure is the panic of check, which run returns.
+type failure struct{ error }
+
+// check ends the measurement with an error, and with it all that was started.
+func check(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// must is check for what returns a value.
+func must[T any](v T, err error) T {
+	check(err)
+	return v
+}
+
 // process is a program that is measured.
 type process struct {
 	cmd   *exec.Cmd
@@ -21,26 +37,21 @@ type process struct {
 
 // start runs a program on the given CPUs ("0", or "" for all), with its output
 // in a file of dir.
-func start(dir, cpus string, args ...string) (*process, error) {
+func start(dir, cpus string, args ...string) *process {
 	args = pinned(cpus, args)
-	log, err := os.CreateTemp(dir, filepath.Base(args[len(args)-1])+"-log-")
-	if err != nil {
-		return nil, err
-	}
+	log := must(os.CreateTemp(dir, filepath.Base(args[len(args)-1])+"-log-"))
 	defer log.Close()
 	p := &process{cmd: exec.Command(args[0], args[1:]...), log: log.Name(), ended: make(chan struct{})} //nolint:gosec,noctx // ended by stop
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
+	check(p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.ended)
 	}()
-	return p, nil
+	return p
 }
 
 // pinned are the arguments of a program that runs on the given CPUs.
@@ -69,32 +80,27 @@ func (p *process) failure(err error) error {
 }
 
 // await polls ok until it is true; it gives up when the program ends.
-func (p *process) await(ctx context.Context, within time.Duration, what string, ok func() bool) error {
+func (p *process) await(ctx context.Context, within time.Duration, what string, ok func() bool) {
 	deadline := time.Now().Add(within)
 	for !ok() {
 		select {
 		case <-p.ended:
-			return p.failure(fmt.Errorf("%s: the program has ended", what))
+			check(p.failure(fmt.Errorf("%s: the program has ended", what)))
 		case <-ctx.Done():
-			return ctx.Err()
+			check(ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return p.failure(fmt.Errorf("%s: not within %s", what, within))
+			check(p.failure(fmt.Errorf("%s: not within %s", what, within)))
 		}
 	}
-	return nil
 }
 
 // cpu returns the CPU time that the program and its children have used, all
 // threads.
-func (p *process) cpu() (time.Duration, error) {
-	running, err := procfs.AllProcs()
-	if err != nil {
-		return 0, err
-	}
+func (p *process) cpu() time.Duration {
 	stats := map[int]procfs.ProcStat{}
-	for _, one := range running {
+	for _, one := range must(procfs.AllProcs()) {
 		if stat, err := one.Stat(); err == nil { // else it has just ended
 			stats[one.PID] = stat
 		}
@@ -108,18 +114,14 @@ func (p *process) cpu() (time.Duration, error) {
 			seconds += stat.CPUTime()
 		}
 	}
-	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond), nil
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
 }
 
 // memory returns the resident memory of the program, now and at its highest, in
 // bytes.
-func (p *process) memory() (now, most uint64, err error) {
-	running, err := procfs.NewProc(p.cmd.Process.Pid)
-	if err != nil {
-		return 0, 0, err
-	}
-	status, err := running.NewStatus()
-	return status.VmRSS, status.VmHWM, err
+func (p *process) memory() (now, most uint64) {
+	status := must(must(procfs.NewProc(p.cmd.Process.Pid)).NewStatus())
+	return status.VmRSS, status.VmHWM
 }
 
 func mib(bytes uint64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }

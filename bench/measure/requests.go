@@ -48,130 +48,81 @@ type result struct {
 
 // measureRequests lets every proxy have its turn, round after round, on the same
 // backend, and prints what a request costs.
-func measureRequests(ctx context.Context, o requestOptions, counts []string) error {
-	if _, err := exec.LookPath("wrk"); err != nil {
-		return err
-	}
+func measureRequests(ctx context.Context, o requestOptions, counts []string) {
+	must(exec.LookPath("wrk"))
 	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		o.proxyCPU, o.restCPU = "0", "1"
 	}
-	stop, err := o.startBackend(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
+	defer o.startBackend(ctx)()
 	for _, text := range counts {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return err
-		}
+		n := must(strconv.Atoi(text))
 		results := map[string]*result{}
 		for round := range o.rounds {
 			for _, name := range o.proxies {
 				fmt.Fprintf(os.Stderr, "%d routes, round %d of %d: %s\n", n, round+1, o.rounds, name)
-				if err := o.turn(ctx, name, n, results); err != nil {
-					return fmt.Errorf("%s with %d routes: %w", name, n, err)
-				}
+				o.turn(ctx, name, n, results)
 			}
 		}
 		report(o, n, results)
 	}
-	return nil
 }
 
 // startBackend starts the server behind all proxies: nginx with a fixed answer,
 // the cheapest thing at hand, or this program when there is no nginx. It shares
 // its CPU with wrk, and not with the proxy.
-func (o *requestOptions) startBackend(ctx context.Context) (stop func(), err error) {
-	if o.backend, err = freeAddress(); err != nil {
-		return nil, err
-	}
+func (o *requestOptions) startBackend(ctx context.Context) (stop func()) {
+	o.backend = freeAddress()
 	body := strings.Repeat("fairway ", 128)
 	if _, err := exec.LookPath("nginx"); err != nil {
-		ln, err := net.Listen("tcp", o.backend)
-		if err != nil {
-			return nil, err
-		}
+		ln := must(net.Listen("tcp", o.backend))
 		go func() {
 			_ = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // for wrk on loopback
 				_, _ = io.WriteString(w, body)
 			}))
 		}()
-		return func() { _ = ln.Close() }, nil
+		return func() { _ = ln.Close() }
 	}
 	conf := filepath.Join(o.dir, "backend.conf")
 	text := nginxHead(o.dir, "backend") + fmt.Sprintf(
 		"keepalive_requests 1000000000;\nserver { listen %s; location / { default_type text/plain; return 200 '%s'; } }\n}\n", o.backend, body)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	p, err := start(o.dir, o.restCPU, "nginx", "-c", conf)
-	if err != nil {
-		return nil, err
-	}
-	err = p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(o.backend, "backend.bench") })
-	if err != nil {
-		p.stop()
-	}
-	return p.stop, err
+	check(os.WriteFile(conf, []byte(text), 0o600))
+	p := start(o.dir, o.restCPU, "nginx", "-c", conf)
+	p.await(ctx, 5*time.Second, "the backend answers", func() bool { return answers(o.backend, "backend.bench") })
+	return p.stop
 }
 
 // turn measures one proxy once.
-func (o *requestOptions) turn(ctx context.Context, name string, n int, results map[string]*result) error {
+func (o *requestOptions) turn(ctx context.Context, name string, n int, results map[string]*result) {
 	dir := filepath.Join(o.dir, fmt.Sprintf("%s-%d", name, n))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
+	check(os.MkdirAll(dir, 0o700))
+	address := freeAddress()
 	args, version, err := configure(name, o.binary, dir, address, o.backend, n)
 	if errors.Is(err, exec.ErrNotFound) {
 		if results[name] == nil {
 			fmt.Printf("!!! %s is not installed, and left out\n", name)
 			results[name] = &result{version: "not installed"}
 		}
-		return nil
+		return
 	}
-	if err != nil {
-		return err
-	}
-	p, err := start(dir, o.proxyCPU, args...)
-	if err != nil {
-		return err
-	}
+	check(err)
+	p := start(dir, o.proxyCPU, args...)
 	defer p.stop()
 	for _, host := range []string{hostOf(0), hostOf(n - 1)} {
-		if err := p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) }); err != nil {
-			return err
-		}
+		p.await(ctx, time.Minute, "it answers for "+host, func() bool { return answers(address, host) })
 	}
 	time.Sleep(settle)
-	if _, _, _, err := o.wrk(ctx, dir, address, n, time.Second); err != nil { // warm up
-		return err
-	}
-	before, err := p.cpu()
-	if err != nil {
-		return err
-	}
-	requests, rate, p99, err := o.wrk(ctx, dir, address, n, o.duration)
-	if err != nil {
-		return err
-	}
-	after, err := p.cpu()
-	if err != nil {
-		return err
-	}
+	o.wrk(ctx, dir, address, n, time.Second) // warm up
+	before := p.cpu()
+	requests, rate, p99 := o.wrk(ctx, dir, address, n, o.duration)
+	used := p.cpu() - before
 	r := results[name]
 	if r == nil {
 		r = &result{version: version}
 		results[name] = r
 	}
-	r.cpu = append(r.cpu, float64((after-before).Microseconds())/float64(requests))
+	r.cpu = append(r.cpu, float64(used.Microseconds())/float64(requests))
 	r.rate = append(r.rate, rate)
 	r.p99 = append(r.p99, p99)
-	return nil
 }
 
 // hostOf is the host name of a route.
@@ -189,13 +140,10 @@ func answers(address, host string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
+func freeAddress() string {
+	ln := must(net.Listen("tcp", "127.0.0.1:0"))
 	defer ln.Close()
-	return ln.Addr().String(), nil
+	return ln.Addr().String()
 }
 
 // maxHosts bounds how many different hosts wrk asks for, spread over all routes.
@@ -203,7 +151,7 @@ const maxHosts = 100
 
 // wrk runs wrk and reads what it prints. An answer that is not 200, or a broken
 // connection, is an error: it would not measure what it says.
-func (o *requestOptions) wrk(ctx context.Context, dir, address string, n int, d time.Duration) (requests int, rate float64, p99 string, err error) {
+func (o *requestOptions) wrk(ctx context.Context, dir, address string, n int, d time.Duration) (requests int, rate float64, p99 string) {
 	var hosts []string
 	for i := range min(n, maxHosts) {
 		hosts = append(hosts, strconv.Quote(hostOf(i*n/min(n, maxHosts))))
@@ -219,9 +167,7 @@ request = function()
   return requests[i]
 end
 `
-	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
-		return 0, 0, "", err
-	}
+	check(os.WriteFile(script, []byte(text), 0o600))
 	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency", "-s", script, "http://" + address + "/"}
 	args = pinned(o.restCPU, args)
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
@@ -229,22 +175,21 @@ end
 	raw, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // our own arguments
 	out := string(raw)
 	if err != nil {
-		return 0, 0, "", fmt.Errorf("wrk: %w: %s", err, out)
+		check(fmt.Errorf("wrk: %w: %s", err, out))
 	}
 	if strings.Contains(out, "Non-2xx") || strings.Contains(out, "Socket errors") {
-		return 0, 0, "", fmt.Errorf("not every request was answered with 200:\n%s", out)
+		check(fmt.Errorf("not every request was answered with 200:\n%s", out))
 	}
 	field := func(pattern string) string {
 		m := regexp.MustCompile(pattern).FindStringSubmatch(out)
 		if m == nil {
-			err = fmt.Errorf("wrk has not said %s:\n%s", pattern, out)
-			return "0"
+			check(fmt.Errorf("wrk has not said %s:\n%s", pattern, out))
 		}
 		return m[1]
 	}
-	requests, _ = strconv.Atoi(field(`(\d+) requests in`))
-	rate, _ = strconv.ParseFloat(field(`Requests/sec:\s+([\d.]+)`), 64)
-	return requests, rate, field(`(?m)^\s+99%\s+(\S+)`), err
+	requests = must(strconv.Atoi(field(`(\d+) requests in`)))
+	rate = must(strconv.ParseFloat(field(`Requests/sec:\s+([\d.]+)`), 64))
+	return requests, rate, field(`(?m)^\s+99%\s+(\S+)`)
 }
 
 // report prints the table. The smallest of the rounds is the figure, since noise

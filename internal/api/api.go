@@ -10,8 +10,16 @@
 package api
 
 import (
+	_ "embed"
 	"time"
 )
+
+//go:embed openapi.json
+var openAPI []byte
+
+// OpenAPI returns the OpenAPI 3.1 document of the admin API, as JSON. A test of package
+// admin makes it from the operations, their wire types and docs/api.md.
+func OpenAPI() []byte { return openAPI }
 
 // Masked stands for a value that is not shown.
 const Masked = "***"
