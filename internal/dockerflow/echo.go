@@ -3,7 +3,6 @@ package dockerflow
 import (
 	"cmp"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -148,19 +147,11 @@ func (s Settings) echo(name string, params map[string]string) echo {
 // parameters without an index are defaults; else the one without an index.
 func (s Settings) destinations(params map[string]string) []destination {
 	var all []destination
-	for i := 1; i <= maxIndex; i++ {
-		if !slices.ContainsFunc([]string{"servicePath", "port", "serviceDomain", "httpsPort"}, func(name string) bool {
-			return params[indexed(name, i)] != ""
-		}) {
-			break
-		}
-		all = append(all, s.destination(i, func(name string) string { return cmp.Or(params[indexed(name, i)], params[name]) }))
-	}
-	if len(all) == 0 {
-		all = append(all, s.destination(0, func(name string) string { return params[name] }))
-	}
-	for i := range all {
-		all[i].HttpsOnly = all[i].HttpsOnly || s.HTTPSOnly || yes(params["httpsOnly"])
+	there := func(name string, index int) bool { return params[indexed(name, index)] != "" }
+	for _, i := range labels.Destinations(there) {
+		d := s.destination(i, func(name string) string { return cmp.Or(params[indexed(name, i)], params[name]) })
+		d.HttpsOnly = d.HttpsOnly || s.HTTPSOnly || yes(params["httpsOnly"])
+		all = append(all, d)
 	}
 	return all
 }

@@ -58,23 +58,21 @@ func (l *labelSet) routes() []*dest {
 	return append(list, l.redirects()...)
 }
 
-// destinations returns the indices that are there, up to the first gap, or 0 for none.
-func (l *labelSet) destinations() []int {
-	var list []int
-	for i := range indices {
-		n := i + 1
-		there := slices.ContainsFunc([]string{"servicePath", "port", "serviceDomain", "httpsPort"}, func(name string) bool {
-			return l.all[parameter{name, n}] != nil
-		})
-		if !there {
-			break
-		}
-		list = append(list, n)
+// Destinations returns the indices of the destinations that are there, up to the first
+// gap, or 0 for none.
+func Destinations(has func(name string, index int) bool) (list []int) {
+	names := []string{"servicePath", "port", "serviceDomain", "httpsPort"}
+	for i := 1; i <= len(indices) && slices.ContainsFunc(names, func(name string) bool { return has(name, i) }); i++ {
+		list = append(list, i)
 	}
 	if list == nil {
 		return []int{0}
 	}
 	return list
+}
+
+func (l *labelSet) destinations() []int {
+	return Destinations(func(name string, index int) bool { return l.all[parameter{name, index}] != nil })
 }
 
 // dest reads the labels of one destination into one route.
@@ -98,25 +96,21 @@ func (l *labelSet) destination(index int, suffix ...string) *dest {
 	return d
 }
 
-// label returns a label that is sound, or nil; a fault is noted.
-func (d *dest) label(name string) *label {
+// text returns the value of a label that is sound, or nothing; a fault is noted.
+func (d *dest) text(name string) string {
 	index := d.index
 	if !d.known[name].Indexed {
 		index = 0
 	}
 	l := d.get(name, index)
-	if l != nil && l.fault != nil {
+	switch {
+	case l == nil:
+		return ""
+	case l.fault != nil:
 		d.fault(name, l.fault)
-		return nil
+		return ""
 	}
-	return l
-}
-
-func (d *dest) text(name string) string {
-	if l := d.label(name); l != nil {
-		return l.value
-	}
-	return ""
+	return l.value
 }
 
 // list returns the items of a label, trimmed, without those that are empty.
@@ -134,28 +128,23 @@ func (d *dest) list(name string) []string {
 	return items
 }
 
-func (d *dest) bool(name string) bool {
+// value reads the value of a label; zero when there is none.
+func value[T any](d *dest, name string, read func(string) (T, error)) (v T) {
 	text := d.text(name)
 	if text == "" {
-		return false
+		return v
 	}
-	on, err := readBool(text)
+	v, err := read(text)
 	d.fault(name, err)
-	return on
+	return v
 }
 
-// number returns the value of a label; zero when there is none.
+func (d *dest) bool(name string) bool { return value(d, name, readBool) }
+
 func (d *dest) number(name string, least, most int) int {
-	text := d.text(name)
-	if text == "" {
-		return 0
-	}
-	n, err := draft.ReadInt(text, least, most)
-	d.fault(name, err)
-	return n
+	return value(d, name, func(text string) (int, error) { return draft.ReadInt(text, least, most) })
 }
 
-// seconds returns the duration that a label gives in seconds.
 func (d *dest) seconds(name string) time.Duration {
 	const week = 7 * 24 * 60 * 60
 	return time.Duration(d.number(name, 0, week)) * time.Second
