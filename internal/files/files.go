@@ -23,8 +23,7 @@ var ErrOutside = errors.New("the file is not below a directory that may be named
 // ErrNotRegular is the reason why what is no regular file is not read.
 var ErrNotRegular = errors.New("it is not a regular file")
 
-// Read returns the contents of a regular file of at most most bytes. Symbolic links
-// are followed.
+// Read returns the contents of a regular file of at most most bytes; links are followed.
 func Read(path string, most int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -52,8 +51,7 @@ type File struct {
 	Stamp Stamp
 }
 
-// Open opens a regular file. It never waits for another process, as the opening of a
-// FIFO does.
+// Open opens a regular file, and waits for no other process, as with a FIFO.
 func Open(path string) (*File, error) {
 	return regular(os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0))
 }
@@ -131,8 +129,7 @@ func (f *File) Read(most int64) ([]byte, error) {
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
 
-// Stamp reports whether a file changed, without reading it. The zero stamp is that of
-// a file that cannot be seen.
+// Stamp shows whether a file changed; zero is that of a file that cannot be seen.
 type Stamp struct {
 	modified time.Time
 	size     int64
@@ -162,6 +159,5 @@ func (s Stamp) Same(other Stamp) bool {
 	return s.modified.Equal(other.modified) && s.size == other.size
 }
 
-// Holds reports whether a file that had the stamp s when it was read, and has now
-// these, is certain to be unchanged.
+// Holds reports whether a file that had s when it was read is certain to be unchanged.
 func (s Stamp) Holds(now Stamp) bool { return s.Same(now) && !s.fresh }

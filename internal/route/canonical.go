@@ -51,8 +51,7 @@ func hostError(raw string, err error) error {
 	return fmt.Errorf("host %s: %w", excerpt(raw), err)
 }
 
-// withoutPort takes port and brackets off. What comes back has a colon only when
-// it must be an IPv6 address.
+// withoutPort takes port and brackets off. Only an IPv6 address has a colon left.
 func withoutPort(raw string) (string, error) {
 	if rest, ok := strings.CutPrefix(raw, "["); ok {
 		host, after, ok := strings.Cut(rest, "]")
@@ -75,8 +74,7 @@ func withoutPort(raw string) (string, error) {
 	return host, checkPort(port)
 }
 
-// checkPort accepts what RFC 3986 calls a port, the empty one included, up to
-// 65535.
+// checkPort accepts a port of RFC 3986, the empty one included, up to 65535.
 func checkPort(port string) error {
 	_, err := strconv.ParseUint(port, 10, 16)
 	switch {
@@ -88,8 +86,7 @@ func checkPort(port string) error {
 	return errors.New("the port is not a number")
 }
 
-// canonicalName is CanonicalHost for a name without port. Plain names in lower
-// case come back as they are, without a copy.
+// canonicalName is CanonicalHost for a name without port. Plain names are not copied.
 func canonicalName(name string) (string, error) {
 	if len(name) > 4*maxHost { // a name in UTF-8 may be longer than in ASCII
 		return "", errors.New("the name is too long")
@@ -124,8 +121,7 @@ func nameProfile() *idna.Profile {
 	)
 }
 
-// checkName checks characters and lengths of a name in lower case without
-// trailing dot.
+// checkName checks a name in lower case without trailing dot.
 func checkName(name string) error {
 	if name == "" {
 		return errors.New("the name is empty")
@@ -215,8 +211,7 @@ func mergeSlashes(sent string) string {
 	return strings.ReplaceAll(string(out), "%2f", "%2F")
 }
 
-// isPlainPath is true for paths that are canonical as they are and can be read in one
-// way only.
+// isPlainPath is true for canonical paths that can be read in one way only.
 func isPlainPath(path string) bool {
 	for i := range len(path) {
 		c := path[i]
@@ -341,15 +336,13 @@ func isOverlong(b, a, c byte) bool {
 		b == 0xf0 && 0x80 <= a && a < 0x90 // four bytes for three
 }
 
-// isUnreserved is true for the characters that mean the same plain and encoded
-// (RFC 3986, 2.3).
+// isUnreserved is for what means the same plain and encoded (RFC 3986, 2.3).
 func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// isPathByte is true for the characters that may stand plainly in a segment of a
-// path (pchar in RFC 3986, 3.3).
+// isPathByte is for what may stand plainly in a segment of a path (RFC 3986, 3.3, pchar).
 func isPathByte(c byte) bool {
 	switch c {
 	case '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=', ':', '@':

@@ -144,8 +144,7 @@ func (r *Route) checkTCP(names []string, backend *Backend) error {
 	return nil
 }
 
-// forTCP says whether all matches ask for TCP listeners and no others, and whether
-// any of them names one at all.
+// forTCP says whether all matches ask for TCP listeners alone, and whether any names one.
 func (r *Route) forTCP(names []string) (all, some bool) {
 	if len(names) == 0 {
 		return false, false

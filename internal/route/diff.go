@@ -28,21 +28,18 @@ const (
 // Change is one element that differs.
 type Change struct {
 	Kind ChangeKind `json:"kind"`
-	// ID is the ID of the route or backend, the name of the listener, or the text
-	// of the problem.
+	// ID is that of the route or backend, the listener's name, or the problem's text.
 	ID string `json:"id"`
-	// Lines are the lines of the element's String that came, behind "+ ", and that
-	// went, behind "- "; hiddenLine where they differ in secrets alone. They are
-	// empty for problems.
+	// Lines of the element's String that came, behind "+ ", and that went, behind "- ";
+	// hiddenLine where they differ in secrets alone. Problems have none.
 	Lines []string `json:"lines,omitempty"`
 }
 
 // hiddenLine stands for a change of a value that is not shown.
 const hiddenLine = "~ a value that is not shown"
 
-// Diff says what differs between two tables; nil stands for an empty one. It
-// compares what the hash covers, and the problems. Values that are secret are
-// compared, and not shown.
+// Diff says what differs between two tables in problems and what the hash covers; nil
+// is an empty one. Values that are secret are compared, and not shown.
 func Diff(old, new *Table) Changes {
 	if old == nil {
 		old = &Table{}
@@ -81,8 +78,7 @@ func (c Changes) String() string {
 	return b.String()
 }
 
-// diffLists walks two sorted lists side by side. text is what is compared, and
-// shown what lines are taken from.
+// diffLists walks two sorted lists. text is compared, lines are taken from shown.
 func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown func(T) string) []Change {
 	var changes []Change
 	for len(old) > 0 || len(new) > 0 {
@@ -94,8 +90,7 @@ func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown fu
 			changes = append(changes, Change{Added, id(new[0]), diffLines("", shown(new[0]))})
 			new = new[1:]
 		default:
-			// The texts of elements of tables are kept: equal elements have one
-			// text in memory, which compares at once.
+			// Elements of tables keep their texts: the same one compares at once.
 			if text(old[0]) != text(new[0]) {
 				lines := diffLines(shown(old[0]), shown(new[0]))
 				if len(lines) == 0 {

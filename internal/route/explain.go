@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// Explanation says which route takes a request, and of every other route why it
-// does not.
+// Explanation says which route takes a request, and why every other does not.
 type Explanation struct {
 	// Winner is the ID of the route that takes the request, and Match the one of
 	// its matches that does; both are empty when no route takes it.
@@ -78,8 +77,7 @@ func (m *Matcher) Explain(r *Request) Explanation {
 	return x
 }
 
-// verdict says how far a request gets with an entry. part is empty when all of it
-// holds.
+// verdict says how far a request gets with an entry; part is empty when it fits.
 type verdict struct {
 	entry            *entry
 	passed           int // number of conditions that hold, in their order
@@ -87,8 +85,7 @@ type verdict struct {
 	expected, actual string
 }
 
-// nearer says whether v comes nearer to taking the request than other, which is
-// of the same route and goes first.
+// nearer compares with a verdict on the same route that goes first.
 func (v *verdict) nearer(other *verdict) bool {
 	if other.part == "" {
 		return false
@@ -120,8 +117,7 @@ func judge(e *entry, r *Request) verdict {
 	return v
 }
 
-// look names the part of a request that a condition looks at, and returns what
-// the request has there.
+// look names the part of a request that a condition looks at, and what is there.
 func (c *condition) look(r *Request) (part, actual string) {
 	switch c.Kind {
 	case ConditionHeader, ConditionHeaderRegexp:

@@ -11,13 +11,11 @@ import (
 	"strings"
 )
 
-// AllowedMethods is the header Allow of an engine's own answers (RFC 9110, 10.2.1).
-// Other methods pass as well, except CONNECT and TRACE: which ones a service takes is
-// not known.
+// AllowedMethods is the header Allow of an engine's own answers (RFC 9110, 10.2.1). Other
+// methods pass as well, except CONNECT and TRACE.
 const AllowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-// IsToken reports whether s is a token of RFC 9110, 5.6.2: the name of a header, a
-// method, a cookie.
+// IsToken reports whether s is a token (RFC 9110, 5.6.2): of a header, a method, a cookie.
 func IsToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
@@ -27,8 +25,7 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-// IsFraming reports whether a header frames messages or belongs to one connection. No
-// label may change it.
+// IsFraming reports the headers of messages and connections, which no label may change.
 func IsFraming(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", "Te", "Trailer", "Keep-Alive", "Proxy-Connection":
@@ -55,8 +52,7 @@ func StickyValue(backend, endpoint string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// UnmappedPrefix returns a prefix of IPv4-mapped addresses as the prefix of IPv4 that
-// it is, and any other prefix as it is.
+// UnmappedPrefix returns a prefix of IPv4-mapped addresses as one of IPv4.
 func UnmappedPrefix(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)

@@ -67,8 +67,7 @@ func compileMatch(m *Match) (*compiledMatch, error) {
 	return c, nil
 }
 
-// compile checks that a host is canonical, and returns what says whether it takes a
-// canonical name.
+// compile checks that a host is canonical, and returns what tests a canonical name.
 func (h Host) compile() (func(name string) bool, error) {
 	switch h.Kind {
 	case HostExact, HostWildcard, HostDeep:
@@ -293,8 +292,7 @@ func (c *condition) applies(r *Request) bool {
 	return c.takes(value)
 }
 
-// part names the one value of a request that the condition looks at, and returns it.
-// Headers, queries and clients are not its affair.
+// part returns what is looked at, but for headers, queries and clients, and its name.
 func (c *condition) part(r *Request) (name, value string) {
 	switch c.Kind {
 	case ConditionMethod:
@@ -333,8 +331,7 @@ func (c *condition) takesQuery(query string) bool {
 	return false
 }
 
-// unescapeQuery decodes a name or value of a query, without a copy where nothing
-// is encoded.
+// unescapeQuery decodes a name or value of a query, if it can be decoded.
 func unescapeQuery(s string) string {
 	if decoded, err := url.QueryUnescape(s); err == nil {
 		return decoded

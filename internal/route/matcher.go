@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// Request is what the matcher sees of a request. Host and Path are canonical
-// (CanonicalHost, ReadPath).
+// Request is what the matcher sees; Host and Path are canonical (CanonicalHost, ReadPath).
 type Request struct {
 	Method string
 	Host   string
@@ -22,8 +21,7 @@ type Request struct {
 	Query string
 	// Header may be nil, which means no headers.
 	Header Header
-	// Client is the address of the client, after trusted proxies were
-	// followed; IPv4-mapped addresses are unmapped.
+	// Client is behind trusted proxies; IPv4-mapped addresses are unmapped.
 	Client netip.Addr
 	// TLS is true when the client came by TLS.
 	TLS bool
@@ -59,8 +57,7 @@ type Matcher struct {
 	any      *paths
 }
 
-// entry is one match of one route in the order of precedence, and a link in a list
-// of those for the same host and path.
+// entry is one match of one route, and a link in a list of those for one host and path.
 type entry struct {
 	route      *Route
 	rank       int   // place among all entries; lower wins
@@ -153,8 +150,7 @@ func (r *Route) ready() ([]*compiledMatch, error) {
 	return compileMatches(r)
 }
 
-// place puts an entry into the index. Entries come best first, so that every list
-// in the index is ordered.
+// place puts an entry into the index; entries come best first.
 func (m *Matcher) place(e *entry, regexps map[string]*paths) {
 	host := e.match.match.Host
 	at := func(index map[string]*paths) *paths {
@@ -302,8 +298,7 @@ func (m *Matcher) find(r *Request) *entry {
 	return s.found
 }
 
-// tryParents tries the wildcards: what follows the first label, and for deep ones
-// what follows any label.
+// tryParents tries the wildcards, and deep ones by what follows any label.
 func (m *Matcher) tryParents(s *search, host string) {
 	for first := true; ; first = false {
 		dot := strings.IndexByte(host, '.')

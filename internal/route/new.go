@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -126,8 +128,7 @@ func sorted[T any](list []T, compare func(a, b T) int) []T {
 	return list
 }
 
-// sortElements returns a sorted copy of list after it has checked the IDs and
-// sealed what was not sealed.
+// sortElements returns a sorted copy, with IDs checked and all elements sealed.
 func sortElements[T any](list []*T, compare func(a, b *T) int, id func(*T) string, seal func(*T) error) ([]*T, error) {
 	if slices.Contains(list, nil) {
 		return nil, errors.New("list holds a nil")
@@ -182,8 +183,7 @@ func (b *Backend) sealOnce() (err error) {
 	return err
 }
 
-// newSeal makes the seal of an element. What is not UTF-8 could not be written as JSON
-// and read back.
+// newSeal refuses what is not UTF-8: as JSON it would not be read back.
 func newSeal[T any](owner *T, text string, matches []*compiledMatch) (*seal[T], error) {
 	if hasForeignByte(text) {
 		return nil, errors.New("a value in it is not UTF-8")
@@ -230,8 +230,7 @@ func (f *Filter) fields() (n int) {
 	return n
 }
 
-// sum computes the hash: of the texts of the listeners and the digests of routes
-// and backends, each list behind its length.
+// sum hashes texts of listeners, digests of routes and backends, and all lengths.
 func (t *Table) sum() string {
 	h := sha256.New()
 	fmt.Fprintln(h, "listeners", len(t.Listeners))
@@ -247,4 +246,62 @@ func (t *Table) sum() string {
 		h.Write(b.seal.digest[:])
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Encode writes the table as JSON, which Decode reads: each route and backend on
+// a line of its own, one after the other, so that a large table is never in memory
+// a second time.
+func Encode(w io.Writer, t *Table) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	raw := func(text string) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+	steps := []error{
+		raw(`{"revision":`), e.Encode(t.Revision),
+		raw(`,"hash":`), e.Encode(t.Hash),
+		raw(`,"listeners":`), e.Encode(t.Listeners),
+		raw(`,"routes":[`), elements(raw, e, t.Routes),
+		raw(`],"backends":[`), elements(raw, e, t.Backends),
+		raw(`],"problems":`), e.Encode(t.Problems),
+		raw("}\n"),
+	}
+	if err := errors.Join(steps...); err != nil {
+		return fmt.Errorf("encode table: %w", err)
+	}
+	return nil
+}
+
+func elements[T any](raw func(string) error, e *json.Encoder, list []*T) error {
+	separator := ""
+	for _, element := range list {
+		if err := errors.Join(raw(separator), e.Encode(element)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	return nil
+}
+
+// Decode reads a table that Encode wrote. It makes the table anew with New, which
+// checks it, and fails when the hash is not the one that was written or when
+// something follows the table.
+func Decode(r io.Reader) (*Table, error) {
+	d := json.NewDecoder(r)
+	var read Table
+	if err := d.Decode(&read); err != nil {
+		return nil, fmt.Errorf("decode table: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("decode table: something follows the table")
+	}
+	t, err := New(read.Revision, read.Listeners, read.Routes, read.Backends, read.Problems)
+	if err != nil {
+		return nil, fmt.Errorf("decode table: %w", err)
+	}
+	if t.Hash != read.Hash {
+		return nil, fmt.Errorf("decode table: its hash is %s, but the contents have %s", excerpt(read.Hash), t.Hash)
+	}
+	return t, nil
 }

@@ -44,8 +44,7 @@ func ParseHost(s string) (Host, error) {
 	return Host{Kind: kind, Value: name}, nil
 }
 
-// hintHost names the mistakes that people make, in words better than "this
-// character is not allowed".
+// hintHost names the mistakes that people make.
 func hintHost(name string) error {
 	switch {
 	case strings.TrimSpace(name) != name:
@@ -186,8 +185,7 @@ func compileWhole(s string) (re *regexp.Regexp, literal int, err error) {
 	return re, literal, nil
 }
 
-// literalPrefix returns the number of bytes that every match of re begins with,
-// and whether re is nothing but these bytes.
+// literalPrefix returns how many bytes every match begins with, and whether that is all.
 func literalPrefix(re *syntax.Regexp) (n int, whole bool) {
 	switch re.Op {
 	case syntax.OpLiteral:

@@ -23,8 +23,7 @@ import (
 // Masked stands for a value that is not shown.
 const Masked = "***"
 
-// credentialWords are the words by which the name of a header or a parameter is
-// that of a credential, in lower case.
+// credentialWords are those of Credential.
 var credentialWords = []string{"auth", "cookie", "token", "secret", "password", "passwd", "pwd", "key", "credential", "session", "signature"}
 
 // Credential says whether a header or a query parameter of this name holds a

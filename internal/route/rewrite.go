@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// PathRewriter is a RewritePath that is ready for paths. Any number of goroutines
-// may use it at the same time.
+// PathRewriter is a RewritePath that is ready for paths, for any number of goroutines.
 type PathRewriter struct {
 	search *regexp.Regexp
 	pieces []piece

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Table is everything to be served. Make one with New; never write to it
-// afterwards.
+// Table is everything to be served. New makes it; never write to it afterwards.
 type Table struct {
 	// Revision is the snapshot the table was compiled from. Zero is before any snapshot:
 	// without routes nothing is known yet, and engines answer 503 instead of 404. It
@@ -31,8 +30,7 @@ type Listener struct {
 	TLS bool `json:"tls,omitempty"`
 	// Certificates are chosen by server name; the first one is for clients without.
 	Certificates []Certificate `json:"certificates,omitempty"`
-	// TrustedProxies are the peers whose forwarded headers, and PROXY protocol
-	// headers, are trusted. Empty means none.
+	// TrustedProxies are the peers whose forwarded and PROXY protocol headers are trusted.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
 	// TCP makes the listener pass connections through without decoding them; it
 	// excludes TLS. Routes (see SchemeTCP) are found by the server name that a TLS client
@@ -81,8 +79,7 @@ type Route struct {
 	Hold time.Duration `json:"hold,omitempty"`
 	// Timeout bounds the wait for the response header; zero means the engine's default.
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// BodyTimeout is how long a client may pause while it sends a request body;
-	// zero means the engine's default, one minute.
+	// BodyTimeout bounds the pauses in a request body; zero: the engine's, one minute.
 	BodyTimeout time.Duration `json:"bodyTimeout,omitempty"`
 	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent in
 	// both directions; zero means the engine's default, one hour.
@@ -105,13 +102,11 @@ type Origin struct {
 	// Labels made the route, as they were written. The compiler makes the last good form
 	// of a route from them again.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Stale is true when the labels of today are refused and the route is the
-	// last good form of itself.
+	// Stale: the labels of today are refused, and this is the last good form.
 	Stale bool `json:"stale,omitempty"`
 }
 
-// Match is one conjunction of conditions: host and path, by which routes are
-// found, and further conditions.
+// Match is one conjunction: host and path, by which routes are found, and conditions.
 type Match struct {
 	Host       Host        `json:"host"`
 	Path       Path        `json:"path"`
@@ -207,8 +202,7 @@ type Filter struct {
 	Snippet           *Snippet           `json:"snippet,omitempty"`
 }
 
-// IPAllow refuses clients outside Prefixes with 403. IPv4-mapped addresses are
-// compared as IPv4.
+// IPAllow refuses clients outside Prefixes with 403; IPv4-mapped ones count as IPv4.
 type IPAllow struct {
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
@@ -241,8 +235,7 @@ type MaxBody struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// RedirectHTTPS sends requests that came without TLS to the same URL with
-// https.
+// RedirectHTTPS sends requests that came without TLS to the same URL with https.
 type RedirectHTTPS struct {
 	// Port is that of the new URL; zero for none.
 	Port uint16 `json:"port,omitempty"`

@@ -1,6 +1,5 @@
 // Package certs holds the key pairs and the client authorities that listeners name, for
-// an engine that ends TLS itself. Files are read once, and again when they change; one that is broken
-// later leaves in use what was read before.
+// engines that end TLS. A file that is broken later leaves in use what was read before.
 package certs
 
 import (
@@ -62,8 +61,7 @@ func New(log *slog.Logger) *Store {
 	}
 }
 
-// Pairs returns key pairs in the order of their names. Those that are not known yet
-// are read.
+// Pairs returns key pairs in this order; those that are not known yet are read.
 func (s *Store) Pairs(names []route.Certificate) ([]*Pair, error) {
 	pairs := make([]*Pair, len(names))
 	for i, name := range names {
@@ -175,8 +173,7 @@ func stampsOf(c route.Certificate) [2]files.Stamp {
 	return [2]files.Stamp{files.StampOf(c.CertFile), files.StampOf(c.KeyFile)}
 }
 
-// readPair reads a pair. A certificate that has no key, or one that does not fit, is an
-// error.
+// readPair reads a certificate with the key that fits.
 func readPair(name route.Certificate) (*Pair, error) {
 	cert, err := files.Read(name.CertFile, maxFile)
 	if err != nil {

@@ -92,8 +92,7 @@ func (b *bodyReader) relax() {
 	b.watch.stop()
 }
 
-// tooSlow reports whether reading failed because the client was too slow; broken
-// whether it failed at all.
+// tooSlow: reading failed because the client was too slow; broken: it failed at all.
 func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load() }
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
@@ -102,8 +101,7 @@ func (b *bodyReader) unread() {
 	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
 }
 
-// maxDrain is how much of a body is read for nothing, so that the connection can
-// be used again.
+// maxDrain is how much of a body is read to use the connection again.
 const maxDrain = 256 << 10
 
 // drain reads what is left of the body when the answer is complete. It reports
@@ -155,8 +153,7 @@ func newReplayBody(src io.Reader) *replayBody { return &replayBody{src: src} }
 // Then header and body are one write: an endpoint gets both or nothing.
 const maxWhole = arrival.MaxWhole
 
-// readWhole reads the whole body of a request that announces a short one and is
-// not waiting to be asked for it.
+// readWhole reads a short body, unless the client waits to be asked for it.
 func (b *replayBody) readWhole(r *http.Request) error {
 	if r.ContentLength <= 0 || r.ContentLength > maxWhole || r.Header.Get("Expect") != "" {
 		return nil

@@ -110,8 +110,7 @@ func (c *clientConn) linger() {
 	}
 }
 
-// CloseWrite passes the end of one direction on, which an upgraded connection
-// needs.
+// CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // greet makes the TLS handshake, and gives the connection to the server: HTTP/1 in
@@ -168,8 +167,7 @@ type headConn struct {
 	// How many such fields have been read and were not yet found in a request.
 	lengths, codings atomic.Int64
 
-	// gaveUp has a value when a Read that waits is to return, stopped is true as
-	// long as none may wait.
+	// gaveUp ends a Read that waits; while stopped is true, none may wait.
 	gaveUp  chan struct{}
 	stopped atomic.Bool
 }
@@ -177,8 +175,7 @@ type headConn struct {
 const (
 	fieldLength = "content-length"
 	fieldCoding = "transfer-encoding"
-	// leaveGrace is how long a request goes on when its client has closed its side,
-	// which RFC 9112, 9.6 allows.
+	// leaveGrace is for requests whose client has closed its side (RFC 9112, 9.6).
 	leaveGrace = 2 * time.Second
 )
 
@@ -221,8 +218,7 @@ func (c *headConn) await() error {
 	}
 }
 
-// SetReadDeadline ends a Read when the deadline is over: that is how the server
-// gives up reading.
+// SetReadDeadline also ends a Read that waits: that is how the server gives up reading.
 func (c *headConn) SetReadDeadline(t time.Time) error {
 	over := !t.IsZero() && !t.After(time.Now())
 	c.stopped.Store(over)
@@ -263,8 +259,7 @@ func (c *headConn) scan(p []byte) {
 	copy(c.tail[len(c.tail)-len(p):], p)
 }
 
-// begins reports whether a line begins with name and the colon at p[colon]. Its
-// beginning may have been read before.
+// begins reports whether a line, of any Read, begins with name and the colon at p[colon].
 func (c *headConn) begins(p []byte, colon int, name string) bool {
 	at := func(i int) byte {
 		if i < 0 {

@@ -46,8 +46,7 @@ func compress(q *request, res *http.Response, writers *gzipPool) {
 	res.ContentLength = -1
 }
 
-// varyByEncoding says that the answer depends on Accept-Encoding, unless Vary says
-// so already.
+// varyByEncoding has Vary say that the answer depends on Accept-Encoding.
 func varyByEncoding(h http.Header) {
 	vary := h["Vary"]
 	if arrival.Lists(vary, "*") || arrival.Lists(vary, "Accept-Encoding") {
@@ -94,8 +93,7 @@ func acceptsGzip(values []string) bool {
 	return gzip > 0 && gzip >= quality["identity"]
 }
 
-// qualityOf reads the weight of an entry; 1 when there is none, and 0 when it cannot
-// be read.
+// qualityOf reads the weight of an entry: 1 for none, 0 for one that cannot be read.
 func qualityOf(params string) float64 {
 	name, value, _ := strings.Cut(params, "=")
 	if !strings.EqualFold(strings.TrimSpace(name), "q") {

@@ -108,8 +108,7 @@ func (x *dispatch) unhold() {
 	}
 }
 
-// mayWait reports whether the request may wait, for there is a bound on how many
-// do, and counts it.
+// mayWait reports whether the request may wait, and counts it: there is a bound.
 func (x *dispatch) mayWait() bool {
 	if x.held == nil {
 		held := x.route.held
@@ -195,8 +194,7 @@ func (x *dispatch) wait(ctx context.Context, failed bool) error {
 // When no route takes the request any more, it is orphaned: it is sent nowhere,
 // and waits for the next table for as long as its route was to hold it.
 func (x *dispatch) renew(ctx context.Context) (changed bool, err error) {
-	// An endpoint that came or left may be that of a table which is just about to be
-	// live.
+	// An endpoint that came or left may be of a table that is just about to be live.
 	x.e.swapping.RLock()
 	live := x.e.live.Load()
 	x.e.swapping.RUnlock()

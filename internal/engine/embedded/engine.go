@@ -35,8 +35,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Options are the parts and limits of an Engine. Zero limits mean the default
-// that is named with each.
+// Options are the parts and limits of an Engine; the default of each is named with it.
 type Options struct {
 	// Logger gets what an operator should know; nil discards.
 	Logger *slog.Logger
@@ -49,8 +48,7 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
-	// OnChange is called, from any goroutine, when UserFile may say something else
-	// than before; nil is not called.
+	// OnChange, if any, is called from any goroutine when UserFile may have changed.
 	OnChange func()
 
 	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
@@ -80,8 +78,7 @@ type Options struct {
 	// sends earn it another second.
 	BodyTimeout time.Duration
 	BodyRate    int
-	// WriteTimeout bounds a slow reader: each piece of a response, of at most
-	// 32 KiB, must be taken within it (60 s).
+	// WriteTimeout bounds the taking of each piece of a response, of at most 32 KiB (60 s).
 	WriteTimeout time.Duration
 
 	// DialTimeout bounds connecting to an endpoint (3 s).
@@ -133,8 +130,7 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// Engine serves the table that was applied last. All methods may be called from
-// any goroutine.
+// Engine serves the table that was applied last, for any goroutine.
 type Engine struct {
 	opts       Options
 	log        *slog.Logger
@@ -275,8 +271,7 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	return nil
 }
 
-// bindMissing tries again to bind the optional listeners that could not be. All
-// else of the live table stays as it is.
+// bindMissing tries again to bind optional listeners; all else stays as it is.
 func (e *Engine) bindMissing(ctx context.Context) {
 	if !e.mu.TryLock() { // an Apply tries as well, and Stop waits for this goroutine
 		return
@@ -340,8 +335,7 @@ func (e *Engine) retire(old, next *liveTable) {
 	e.users.Keep(users.Named(next.table))
 }
 
-// follow rereads files that changed and binds listeners that could not be bound, once
-// a second.
+// follow rereads files that changed and binds missing listeners, once a second.
 func (e *Engine) follow(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

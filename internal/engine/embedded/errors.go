@@ -12,8 +12,7 @@ import (
 // answer is what Fairway itself answers.
 type answer struct {
 	status int
-	// code is stable and for machines; it is sent as X-Fairway-Error. Empty for
-	// answers that are no errors.
+	// code is stable and sent as X-Fairway-Error; empty for what is no error.
 	code string
 	// text is one sentence for people, without secrets.
 	text string
@@ -31,8 +30,7 @@ func refusal(status int, code, text string) *answer {
 	return &answer{status: status, code: code, text: text, guard: true}
 }
 
-// retrySoon is the Retry-After of a service without a ready endpoint: it may be
-// back at any moment.
+// retrySoon is the Retry-After for what may be back at any moment.
 const retrySoon = 2
 
 // unavailable is a 503 for what may be back at any moment.
@@ -48,8 +46,7 @@ func notFoundAs(code, text string) *answer {
 	return &answer{status: http.StatusNotFound, code: code, text: text}
 }
 
-// notFound distinguishes an unknown host from an unknown path. Revision 0 is the table
-// before any snapshot: that a host is not known would be a guess.
+// notFound distinguishes an unknown host from an unknown path, once there was a snapshot.
 func (t *liveTable) notFound(q *request) *answer {
 	if t.table.Revision == 0 && len(t.table.Routes) == 0 {
 		return unavailable("starting", "starting: what there is to serve is not known yet")

@@ -309,8 +309,7 @@ func (x *exchange) answerFor(err error) *answer {
 	return &answer{status: http.StatusBadGateway, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"}
 }
 
-// statusClientClosed is what logs say when the client went away first. It is
-// never sent.
+// statusClientClosed is for logs: the client went away first. It is never sent.
 const statusClientClosed = 499
 
 func isDial(err error) bool {

@@ -15,14 +15,12 @@ import (
 // switch to.
 type head struct {
 	arrival.Head
-	// target is the request target as it was sent: a path with query, an
-	// absolute URL, or "*".
+	// target is as it was sent: a path with query, an absolute URL, or "*".
 	target string
 	// authority is the Host header, the authority of an absolute target, or
 	// HTTP/2's :authority, in the order of RFC 9112, 3.2.
 	authority string
-	// coded is true when the head has a Transfer-Encoding that the transport does
-	// not read.
+	// coded: there is a Transfer-Encoding that the transport does not read.
 	coded bool
 }
 
@@ -30,8 +28,7 @@ type head struct {
 type request struct {
 	route.Request // Host and Path canonical; Header is header
 	header        http.Header
-	// connection is true for one that is passed through: no more is known than the client,
-	// the listener and the server name.
+	// connection: it is passed through, with client, listener and server name alone known.
 	connection bool
 	// port is the port that the client named with the host; empty for none.
 	port string
@@ -202,8 +199,7 @@ func splitTarget(target string, major int) (path, query string, hasQuery bool) {
 	return strings.Cut(target, "?")
 }
 
-// hasSaneLength refuses what net/http lets pass in HTTP/2: several lengths, and
-// what is no number.
+// hasSaneLength refuses several lengths and no number, which HTTP/2 lets pass.
 func hasSaneLength(values []string) bool {
 	if len(values) == 0 {
 		return true
@@ -216,8 +212,7 @@ func hasSaneLength(values []string) bool {
 	return len(values) == 1 && values[0] != ""
 }
 
-// addrOf reads the address of a peer; the zero Addr when it has none, which is
-// trusted nowhere and in no prefix.
+// addrOf reads the address of a peer; the zero Addr is trusted nowhere, in no prefix.
 func addrOf(remote string) netip.Addr {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {

@@ -15,8 +15,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Bounds of a limiter's table: at most shards × 2 × shardSize clients are
-// remembered, which is some 10 MiB.
+// A limiter remembers at most shards × 2 × shardSize clients, which is some 10 MiB.
 const (
 	limiterShards    = 16
 	limiterShardSize = 2048
@@ -34,8 +33,7 @@ type limiter struct {
 }
 
 // limiterShard holds its clients in two ages. When the young one is full, or older than
-// a bucket needs to fill up, it becomes the old one, and the old one, whose buckets are
-// full, is forgotten.
+// a bucket needs to fill up, it becomes the old one, which is forgotten.
 type limiterShard struct {
 	mu         sync.Mutex
 	young, old map[netip.Addr]*rate.Limiter
@@ -79,8 +77,7 @@ func (l *limiter) check(_ context.Context, q *request) *answer {
 	return &answer{status: http.StatusTooManyRequests, code: "rate-limited", text: "too many requests", retryAfter: seconds}
 }
 
-// take counts a request and returns zero, or how long the client must wait for
-// the next one.
+// take counts a request; it returns how long the client must wait, or zero.
 func (l *limiter) take(client netip.Addr, now time.Time) time.Duration {
 	client = sourceOf(client)
 	s := &l.shards[maphash.Comparable(l.seed, client)%limiterShards]
@@ -114,9 +111,6 @@ func sourceOf(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {
 		return addr
 	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
+	prefix, _ := addr.Prefix(64) // of an address without zone, it cannot fail
 	return prefix.Addr()
 }

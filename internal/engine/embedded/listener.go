@@ -74,8 +74,7 @@ func (e *Engine) listenerConfigs(old *liveTable, defs []route.Listener) ([]*list
 	return configs, nil
 }
 
-// configFor returns what the table says of the listener with the address of def;
-// nil when it has none.
+// configFor returns what the table says of the listener at def's address, or nil.
 func (t *liveTable) configFor(def route.Listener) *listenerConfig {
 	if t == nil {
 		return nil

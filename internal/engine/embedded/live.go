@@ -13,8 +13,7 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// liveTable is a route.Table made ready to serve. It is never written to after
-// it went live.
+// liveTable is a route.Table made ready to serve; never written to once it is live.
 type liveTable struct {
 	*matchers
 	table      *route.Table
@@ -31,8 +30,7 @@ type liveRoute struct {
 	backend *balance.Backend
 }
 
-// switches says whether the route's backend may switch to a protocol, which is in
-// lower case.
+// switches says whether the backend may switch to a protocol in lower case.
 func (r *liveRoute) switches(protocol string) bool {
 	return protocol == arrival.WebSocket || slices.Contains(r.def.Upgrade, protocol)
 }
@@ -51,8 +49,7 @@ type compiledRoute struct {
 	held     *atomic.Int64  // requests that wait for an endpoint; taken over
 }
 
-// filter is one check or change of a request. A nil answer means that the
-// request goes on.
+// filter is one check or change of a request, which goes on when the answer is nil.
 type filter func(ctx context.Context, q *request) *answer
 
 // matchers find the routes for requests, and those for connections of TCP listeners.
@@ -103,8 +100,7 @@ func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 	return next
 }
 
-// lookup returns what the table made of r, or of the route with its ID; nil for
-// none.
+// lookup returns what the table made of r, or of the route with its ID, or nil.
 func (t *liveTable) lookup(r *route.Route) *liveRoute {
 	if t == nil {
 		return nil

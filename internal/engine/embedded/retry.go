@@ -95,8 +95,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 		if isDial(err) || !a.reused {
 			tried = append(tried, ep)
 		} else {
-			// The endpoint is not to blame for having closed an idle connection;
-			// the others it has closed as well.
+			// An endpoint may close idle connections; the others it has closed as well.
 			a.transport.CloseIdleConnections()
 		}
 	}
@@ -114,8 +113,7 @@ type attempt struct {
 	answered atomic.Bool // the first byte of an answer was seen
 }
 
-// do sends the request and returns the answer's header. The endpoint is released
-// when the answer's body ends.
+// do sends the request; the endpoint is released when the answer's body ends.
 func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{
 		GotConn:              a.gotConnection,

@@ -126,8 +126,7 @@ func (r *room) take(c *clientConn) (victims []*clientConn, limit string, ok bool
 	return victims, limit, true
 }
 
-// evict stops counting the connection that has been in the queue longest, for the
-// caller to close; nil when there is none.
+// evict stops counting the oldest connection, for the caller to close, or returns nil.
 func (r *room) evict(q *queue, limit string) *clientConn {
 	c := q.first()
 	if c != nil {
@@ -199,8 +198,7 @@ func (r *room) done() {
 	r.open--
 }
 
-// queue is a ring of connections, which begins and ends at itself; the one that came
-// first is its next.
+// queue is a ring that begins and ends at itself; the one that came first is its next.
 type queue struct{ place }
 
 // place is a connection's place in a queue; the zero value is in none.

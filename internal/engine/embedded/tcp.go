@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -14,8 +16,7 @@ import (
 	"fairway/internal/route"
 )
 
-// defaultIdle is how long a connection that is passed through may be silent when
-// its route says nothing.
+// defaultIdle is for connections that are passed through, when the route says nothing.
 const defaultIdle = time.Hour
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last
@@ -250,3 +251,57 @@ func namesWanted(connections []*route.Route) map[string]bool {
 	}
 	return wanted
 }
+
+// maxHello bounds how many bytes of a connection are looked at for a server name.
+const maxHello = 16 << 10
+
+// peekServerName looks into the first bytes of a connection, which stay in r, for
+// the server name that a TLS client asks for. Name is canonical, and empty when
+// there is none: the client speaks something else, or nothing within the limit.
+func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name string, isTLS bool) {
+	_ = c.SetReadDeadline(time.Now().Add(limit))
+	defer c.SetReadDeadline(time.Time{})
+	const handshake = 22 // the record type that a ClientHello comes in
+	if first, err := r.Peek(1); err != nil || first[0] != handshake {
+		return "", false
+	}
+	var hello *tls.ClientHelloInfo
+	stop := errors.New("seen enough")
+	server := tls.Server(&peekConn{Conn: c, r: r}, &tls.Config{
+		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			hello = h
+			return nil, stop
+		},
+	})
+	_ = server.HandshakeContext(context.Background()) // fails in any case; the deadline is the connection's
+	if hello == nil {
+		return "", false
+	}
+	if canonical, err := route.CanonicalHost(hello.ServerName); err == nil {
+		name = canonical
+	}
+	return name, true
+}
+
+// peekConn reads a connection without taking anything, and writes nowhere.
+type peekConn struct {
+	net.Conn
+	r    *bufio.Reader
+	seen int
+}
+
+// Read waits for bytes that have not been seen. It fails when the buffer is full.
+func (c *peekConn) Read(p []byte) (int, error) {
+	if c.r.Buffered() <= c.seen {
+		if _, err := c.r.Peek(c.seen + 1); err != nil {
+			return 0, err
+		}
+	}
+	have, err := c.r.Peek(c.r.Buffered())
+	n := copy(p, have[c.seen:])
+	c.seen += n
+	return n, err
+}
+
+// Write sends nothing.
+func (c *peekConn) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

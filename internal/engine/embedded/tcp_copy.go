@@ -13,8 +13,7 @@ import (
 // errIdle means that nothing was passed in either direction for too long.
 var errIdle = errors.New("idle for too long")
 
-// pipes passes bytes in the two directions of a connection, which share one idle
-// limit.
+// pipes passes bytes in two directions, which share one idle limit.
 type pipes struct {
 	idle    time.Duration
 	buffers *bufferPool
@@ -28,8 +27,7 @@ func (p *pipes) left() time.Duration {
 	return p.idle - time.Since(time.Unix(0, p.last.Load()))
 }
 
-// smallBuffer is enough for a direction with little traffic; most connections are
-// silent most of the time.
+// smallBuffer is for directions with little traffic, as most have most of the time.
 const smallBuffer = 2 << 10
 
 // copy passes bytes from src to dst, and the end of them, too: dst learns that

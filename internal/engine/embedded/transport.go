@@ -64,8 +64,7 @@ func (t *transports) form(def *route.Backend, timeout time.Duration) transportFo
 	return f
 }
 
-// of returns the transport to an endpoint. That of an endpoint which has left is
-// not kept.
+// of returns the transport to an endpoint; one that has left gets another each time.
 func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Duration) *transport {
 	key := transportKey{e, t.form(def, timeout)}
 	if tr, ok := t.all.Load(key); ok {
@@ -176,8 +175,7 @@ func (t *transports) rest(tr *transport) {
 	}
 }
 
-// closeIdle closes the idle connections of one transport. It reports false when no
-// transport may have any.
+// closeIdle closes the idle connections of one transport, or reports false.
 func (t *transports) closeIdle() bool {
 	t.mu.Lock()
 	var rested *transport
@@ -243,8 +241,7 @@ func (t *transport) leave() {
 	}
 }
 
-// cut ends, after leave, what still runs, because nothing leads to the endpoint any
-// more.
+// cut ends, after leave, what still runs, when nothing leads to the endpoint.
 func (t *transport) cut() {
 	for _, c := range t.conns() {
 		_ = c.Close()
@@ -309,8 +306,7 @@ func (e *dialError) Error() string { return fmt.Sprintf("connect: %v", e.err) }
 // Unwrap returns the cause.
 func (e *dialError) Unwrap() error { return e.err }
 
-// endpointConn counts what was written to an endpoint: a request of which nothing was
-// sent may be sent elsewhere.
+// endpointConn counts what was written: unsent requests may be sent elsewhere.
 type endpointConn struct {
 	net.Conn
 	transport *transport
@@ -326,8 +322,7 @@ func newEndpointConn(c net.Conn, t *transport) *endpointConn {
 	return ec
 }
 
-// watch has the kernel find out within some six seconds when the endpoint's machine
-// or its network is gone.
+// watch has the kernel notice within six seconds that machine or network are gone.
 func (c *endpointConn) watch() {
 	if k, ok := c.Conn.(interface {
 		SetKeepAliveConfig(net.KeepAliveConfig) error
@@ -373,8 +368,7 @@ func (c *endpointConn) Read(p []byte) (int, error) {
 
 func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
-// CloseWrite passes the end of one direction on, which an upgraded connection
-// needs.
+// CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // endpointConnOf returns the connection below c, or nil.

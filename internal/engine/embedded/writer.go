@@ -10,8 +10,7 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// responseWriter counts what is written and does not wait for slow readers: each
-// piece must be taken within the limit.
+// responseWriter counts what is written; each piece must be taken within the limit.
 type responseWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController // of the ResponseWriter below
@@ -114,8 +113,7 @@ func (w *responseWriter) arm(now time.Time) {
 	}
 }
 
-// watch calls expire when what was started is not stopped in time. The zero
-// value, with expire set, is ready.
+// watch calls expire when what was started is not stopped in time.
 type watch struct {
 	expire func() // called with mu held
 

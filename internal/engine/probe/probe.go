@@ -8,12 +8,15 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/arrival"
 )
 
 // maxBody is how much of an answer is read, and how large its header may be.
@@ -44,9 +47,9 @@ func portOf(h *route.Health, address string) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(h.Port)))
 }
 
-// request asks the address for the check's path and judges the status. It speaks to
-// that address and nothing else: redirects are answers, proxies of the environment
-// are not used, and a host in the path is part of the path.
+// request asks the address, and nothing else, for the check's path and judges the status:
+// redirects are answers, proxies of the environment are not used, and a host in the path
+// is part of the path.
 func request(ctx context.Context, b *route.Backend, address string) error {
 	target, err := url.ParseRequestURI(b.Health.Path)
 	if err != nil {
@@ -75,7 +78,7 @@ func request(ctx context.Context, b *route.Backend, address string) error {
 	if err != nil {
 		return fmt.Errorf("check request: %w", err)
 	}
-	req.Host = bracketed(b.Health.Host)
+	req.Host = arrival.Bracketed(b.Health.Host)
 	req.Header.Set("User-Agent", "fairway-check")
 	for _, v := range b.Health.Headers {
 		req.Header[v.Name] = []string{v.Value}
@@ -95,14 +98,6 @@ func request(ctx context.Context, b *route.Backend, address string) error {
 	return fmt.Errorf("status %d", resp.StatusCode)
 }
 
-// bracketed is a host as the header Host has it; empty for none.
-func bracketed(host string) string {
-	if addr := net.ParseIP(host); addr != nil && addr.To4() == nil {
-		return "[" + host + "]"
-	}
-	return host
-}
-
 // tlsOf asks for the name that requests ask for, and verifies as they do when the
 // backend has a name to verify. Without one requests verify the client's host; a
 // check has no client, takes nothing but a status, and does without.
@@ -117,3 +112,35 @@ func tlsOf(b *route.Backend) *tls.Config {
 		InsecureSkipVerify: t.SkipVerify || t.ServerName == "", //nolint:gosec // see above
 	}
 }
+
+// The pace of active checks, drawn at random within bounds, so that they spread out.
+const (
+	// FailuresToLeave is how many failures in a row take an endpoint out of rotation.
+	// One success brings it back.
+	FailuresToLeave = 2
+
+	firstWithin     = 200 * time.Millisecond
+	soon            = time.Second      // between checks while the outcome is not settled
+	soonFailures    = 20               // failures in a row settle it
+	defaultInterval = 10 * time.Second // for a route.Health without one
+	defaultTimeout  = 5 * time.Second  // likewise
+)
+
+// First returns the wait before the first check.
+func First(h *route.Health) time.Duration { return rand.N(min(firstWithin, interval(h)/10) + 1) }
+
+// Next returns the wait before the next check, after failures in a row. A failed check
+// is soon repeated: the endpoint may be starting, or a second failure has to confirm
+// the first.
+func Next(h *route.Health, failures int) time.Duration {
+	d := interval(h)
+	if failures > 0 && failures < soonFailures {
+		d = min(d, soon)
+	}
+	return d*9/10 + rand.N(d/5+1)
+}
+
+// Timeout returns how long one check may take.
+func Timeout(h *route.Health) time.Duration { return cmp.Or(max(h.Timeout, 0), defaultTimeout) }
+
+func interval(h *route.Health) time.Duration { return cmp.Or(max(h.Interval, 0), defaultInterval) }

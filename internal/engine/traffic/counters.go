@@ -27,8 +27,7 @@ type Totals struct {
 	Route string
 	// Classes are requests by ClassOf their status.
 	Classes [Classes]uint64
-	// Took are requests by the bucket of their latency, each above the bound before
-	// and up to its own; the last one has no bound.
+	// Took are requests by the bucket of their latency; the last one has no bound.
 	Took [len(bounds) + 1]uint64
 	// Seconds is the sum of all latencies.
 	Seconds float64
@@ -50,8 +49,7 @@ func (t *Totals) Requests() (n uint64) {
 // Errors is the number of requests that were answered with 5xx or broken off.
 func (t *Totals) Errors() uint64 { return t.Classes[5] + t.Classes[0] }
 
-// Route counts what comes through one route. Its methods may be called from any
-// goroutine, also after it was removed.
+// Route counts what comes through one route, for any goroutine, also when it is removed.
 type Route struct {
 	id       string
 	counters *Counters
@@ -81,8 +79,7 @@ func (r *Route) list() {
 	r.listed.Store(true)
 }
 
-// Requests counts n requests that were answered alike; status is 0 for those that
-// were broken off before there was one.
+// Requests counts n requests that were answered alike; status is 0 where there was none.
 func (r *Route) Requests(n uint64, status int, took time.Duration) {
 	bucket, _ := slices.BinarySearch(bounds[:], took.Seconds())
 	r.classes[ClassOf(status)].Add(n)
@@ -125,8 +122,7 @@ func (r *Route) totals() Totals {
 	return t
 }
 
-// Counters are the figures that every engine keeps. They are a
-// prometheus.Collector.
+// Counters are the figures that every engine keeps, a prometheus.Collector.
 type Counters struct {
 	// Refusals are by the guard's reason, and of no route.
 	Refusals *prometheus.CounterVec
@@ -167,8 +163,7 @@ func NewCounters(gauges func() (open map[string]int64, held int64, ok bool)) *Co
 	}
 }
 
-// Register registers the counters, and more beside them: all, or none and an error.
-// unregister takes them away again.
+// Register registers all of them, or none; unregister takes them away again.
 func (c *Counters) Register(r prometheus.Registerer, more ...prometheus.Collector) (unregister func(), err error) {
 	all := append([]prometheus.Collector{c, c.Refusals, c.logLost}, more...)
 	for i, one := range all {
@@ -198,8 +193,7 @@ func (c *Counters) NewLog(out io.Writer, logger *slog.Logger) *Log {
 // ID there is one at a time: the one before has to be removed.
 func (c *Counters) Route(id string) *Route { return &Route{id: id, counters: c} }
 
-// Remove deletes what was counted of a route. Requests that still run on it do not
-// bring it back.
+// Remove deletes what was counted of a route, for good.
 func (c *Counters) Remove(r *Route) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,8 +260,7 @@ func (c *Counters) Collect(ch chan<- prometheus.Metric) {
 // Classes is the number of classes of answers.
 const Classes = 6
 
-// ClassOf is the first digit of a status; 0 for a request that was broken off before
-// there was one, and for what is no status.
+// ClassOf is the first digit of a status; 0 for what is none.
 func ClassOf(status int) int {
 	if class := status / 100; class >= 1 && class < Classes {
 		return class

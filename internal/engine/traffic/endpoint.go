@@ -13,8 +13,7 @@ type EndpointStatus struct {
 	// OutOfRotation is true while it is not picked although the table says that it is
 	// ready: its active checks have not passed.
 	OutOfRotation bool
-	// Health is Passing or Failing, as the last active check went; empty when none was
-	// made.
+	// Health is Passing or Failing, as the last active check went; empty: none was made.
 	Health string
 	// Requests and Failures count since the endpoint is known.
 	Requests, Failures uint64

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// logEvery is how long a line waits at most to be written, logBatch how many
-	// bytes do.
+	// logEvery is how long a line waits at most to be written, logBatch how many bytes do.
 	logEvery = time.Second
 	logBatch = 64 << 10
 	// logMost bounds the bytes of the lines that wait.

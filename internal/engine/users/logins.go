@@ -38,8 +38,7 @@ func NewChecker() *Checker {
 // Set is users with the hashes of their passwords.
 type Set struct {
 	hashes map[string]string
-	// dummy is the hash that is the slowest to check, for names that are not in it;
-	// empty when none is slow.
+	// dummy is the slowest hash, for names that are not in it; empty when none is slow.
 	dummy string
 
 	mu       sync.Mutex
@@ -112,8 +111,7 @@ func (c *Checker) Verify(ctx context.Context, u *Set, name, password string) (bo
 	return right, nil
 }
 
-// cacheKey is a salted hash of name and password, each with its length, so that no two
-// pairs share one.
+// cacheKey is a salted hash of name and password; with their lengths no two pairs meet.
 func (c *Checker) cacheKey(name, password string) [32]byte {
 	b := make([]byte, 0, len(c.salt)+16+len(name)+len(password))
 	b = append(b, c.salt[:]...)
@@ -150,8 +148,7 @@ func costOf(hash string) int {
 	return 0
 }
 
-// checkPassword reports whether the password is the one of the hash. Nothing is the
-// password of a hash of an unknown form.
+// checkPassword compares; nothing is the password of a hash of an unknown form.
 func checkPassword(hash, password string) bool {
 	switch form, _ := route.PasswordFormOf(hash); form {
 	case route.PasswordBcrypt:

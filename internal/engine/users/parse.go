@@ -101,8 +101,7 @@ func splitUsers(line string) []string {
 	return parts
 }
 
-// notPasswords are beginnings of hashes that are known by name and that no engine
-// checks.
+// notPasswords are beginnings of known hashes that no engine checks.
 var notPasswords = []struct{ begins, name string }{
 	{"$y$", "yescrypt"},
 	{"$gy$", "gost-yescrypt"},

@@ -85,8 +85,7 @@ type Content struct {
 	logins func() *Set
 }
 
-// Logins are the users with the passwords that were right; nil while the file cannot be
-// read.
+// Logins are the users, ready to be checked; nil while the file cannot be read.
 func (c *Content) Logins() *Set {
 	if c.Err != nil {
 		return nil
@@ -101,8 +100,7 @@ var errUnread = errors.New("its file system has not answered yet")
 type Options struct {
 	// Dirs are the directories below which files may be named.
 	Dirs []string
-	// Refuse says why the engine cannot check a hash of a known form; nil means that
-	// it can check all of them.
+	// Refuse says why the engine cannot check a hash of a known form; may be nil.
 	Refuse func(hash string) string
 	// Changed is called, from any goroutine, after Contents or Report say something else
 	// than when Follow returned, Reported after Report says something else than before.
@@ -110,8 +108,7 @@ type Options struct {
 	Logger            *slog.Logger // nil discards
 }
 
-// Store holds the files that are followed. All methods may be called from any
-// goroutine.
+// Store holds the files that are followed, for any goroutine.
 type Store struct {
 	o       Options
 	open    chan struct{}
@@ -313,8 +310,7 @@ func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
 	}, true
 }
 
-// look returns what is in a file; before, when that is the same. stamp is that of the
-// last reading.
+// look returns what is in a file, or before; stamp is that of the last reading.
 func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 	data, err := s.read(name, stamp, before.Err == nil)
 	switch {
@@ -334,8 +330,7 @@ func (s *Store) look(name Name, stamp *files.Stamp, before *Content) *Content {
 	return now
 }
 
-// read returns the contents of a file; nil when it was read before and is certain to
-// be unchanged.
+// read returns the contents; nil when they are certain to be unchanged.
 func (s *Store) read(name Name, stamp *files.Stamp, known bool) ([]byte, error) {
 	f, err := s.openBelow(s.o.Dirs, name.Path)
 	if err != nil {

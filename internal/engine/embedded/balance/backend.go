@@ -12,8 +12,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Backend is the runtime side of one route.Backend. All methods may be called
-// from any goroutine.
+// Backend is the runtime side of one route.Backend, for any goroutine.
 type Backend struct {
 	set *Set
 	def atomic.Pointer[route.Backend] // written under mu
@@ -21,8 +20,7 @@ type Backend struct {
 	mu        sync.Mutex
 	endpoints []*Endpoint // sorted by ID, as in the table
 	rotation  []*Endpoint // the ones that may be picked
-	// unsettled is true while an endpoint may be avoided or in slow start:
-	// only then does a pick have to look at the clock.
+	// unsettled: an endpoint may be avoided or in slow start, so a pick looks at the clock.
 	unsettled bool
 	scratch   []*Endpoint   // of Pick, kept to save the allocation
 	changed   chan struct{} // closed when rotation changes; nil until it is waited for

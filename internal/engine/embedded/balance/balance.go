@@ -43,8 +43,7 @@ var ErrNoEndpoint = errors.New("no endpoint is ready")
 type Key struct {
 	// Sticky is the value of the sticky cookie; empty for none.
 	Sticky string
-	// Hash is the value to hash on for route.BalanceHash; empty means the
-	// client's address.
+	// Hash is for route.BalanceHash; empty means the client's address.
 	Hash string
 	// Client is the address of the client.
 	Client netip.Addr
@@ -83,8 +82,7 @@ type Options struct {
 	OnDrained func(traffic.Drained)
 }
 
-// Set is the runtime side of all backends. All methods may be called from any
-// goroutine.
+// Set is the runtime side of all backends, for any goroutine.
 type Set struct {
 	opts   Options
 	ctx    context.Context // ends with Close; the parent of every check
@@ -152,8 +150,7 @@ func (s *Set) Update(backends []*route.Backend) {
 	}
 }
 
-// Backend returns the backend with this ID, or nil. It stays the same one for
-// as long as every table has it.
+// Backend returns the backend with this ID, or nil, the same for every table that has it.
 func (s *Set) Backend(id string) *Backend {
 	return (*s.backends.Load())[id]
 }

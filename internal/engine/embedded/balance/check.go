@@ -21,8 +21,7 @@ type check struct {
 	failures int  // in a row
 }
 
-// arrangeCheck starts, restarts or ends the active check of e as the table now
-// wants it. The caller holds the lock.
+// arrangeCheck has e checked as the table wants it. The caller holds the lock.
 func (b *Backend) arrangeCheck(e *Endpoint) {
 	health := b.def.Load().Health
 	if health == nil || e.def.Load().State != route.EndpointReady {

@@ -8,8 +8,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Endpoint is the runtime side of one route.Endpoint. All methods may be called
-// from any goroutine.
+// Endpoint is the runtime side of one route.Endpoint, for any goroutine.
 type Endpoint struct {
 	backend *Backend
 	def     atomic.Pointer[route.Endpoint] // ID and address never change
@@ -61,8 +60,7 @@ func (e *Endpoint) Left() bool {
 	return e.left
 }
 
-// StickyValue returns route.StickyValue of the endpoint; empty when the backend is not
-// sticky.
+// StickyValue is route.StickyValue; empty when the backend is not sticky.
 func (e *Endpoint) StickyValue() string {
 	e.backend.mu.Lock()
 	defer e.backend.mu.Unlock()
@@ -83,8 +81,7 @@ func (e *Endpoint) Draining() <-chan struct{} {
 	return e.drain
 }
 
-// Done reports how a request that was picked for the endpoint ended. It must be called
-// exactly once for each Pick.
+// Done reports how a request ended, exactly once for each Pick.
 func (e *Endpoint) Done(r Result) {
 	switch r {
 	case ResultOK:

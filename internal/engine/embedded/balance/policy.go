@@ -45,8 +45,7 @@ func roundRobin(candidates []*Endpoint) *Endpoint {
 	return best
 }
 
-// leastConn picks the least busy candidate in relation to its share, and goes
-// round among equals.
+// leastConn picks the least busy by share, and goes round among equals.
 func leastConn(candidates []*Endpoint) *Endpoint {
 	least := loadOf(candidates[0])
 	for _, e := range candidates[1:] {
@@ -87,8 +86,7 @@ func random2(candidates []*Endpoint) *Endpoint {
 	return first
 }
 
-// draw picks one candidate other than not, with a chance in proportion to its
-// share; total is the sum of the shares.
+// draw picks one other than not, by share; total is the sum of the shares.
 func draw(candidates []*Endpoint, not *Endpoint, total int64) *Endpoint {
 	n := rand.Int64N(total)
 	var last *Endpoint
@@ -125,15 +123,13 @@ func rendezvous(candidates []*Endpoint, key uint64) *Endpoint {
 	return best
 }
 
-// score is -share/ln(u), with u evenly spread over (0,1): the chance of the
-// highest score is in proportion to the share.
+// score is -share/ln(u), u in (0,1): the highest is drawn in proportion to the share.
 func score(key, endpoint uint64, share int64) float64 {
 	u := (float64(mix(key^endpoint)>>11) + 0.5) / (1 << 53)
 	return -float64(share) / math.Log(u)
 }
 
-// hashKey hashes what a request is balanced on. It has no seed: a restart moves no
-// client.
+// hashKey has no seed: a restart moves no client.
 func hashKey(k Key) uint64 {
 	if k.Hash != "" {
 		return hashString(k.Hash)

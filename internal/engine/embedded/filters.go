@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
 
-// add makes one filter of the route ready. Filters stay in the order of the
-// table, so that a check is never passed by.
+// add makes a filter ready, in the order of the table: a check is never passed by.
 func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	switch {
 	case f.IPAllow != nil:
@@ -51,8 +51,7 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 	case f.Compress != nil:
 		c.compress = true
 	default:
-		// A filter that this engine does not know might be a check: nothing
-		// passes.
+		// A filter that this engine does not know might be a check: nothing passes.
 		c.filters = append(c.filters, refuse)
 	}
 }
@@ -66,8 +65,7 @@ func refuse(context.Context, *request) *answer {
 	}
 }
 
-// ipAllow refuses clients outside the prefixes. A client without an address is
-// outside.
+// ipAllow refuses clients outside the prefixes, and those without an address.
 func ipAllow(prefixes []netip.Prefix) filter {
 	unmapped := make([]netip.Prefix, len(prefixes))
 	for i, p := range prefixes {
@@ -83,8 +81,7 @@ func ipAllow(prefixes []netip.Prefix) filter {
 	}
 }
 
-// maxBody refuses a body that is announced as too large, and has the transport
-// stop one that turns out to be.
+// maxBody refuses a body that is announced as too large; the transport stops others.
 func maxBody(bytes int64) filter {
 	return func(_ context.Context, q *request) *answer {
 		if q.length > bytes {
@@ -185,8 +182,7 @@ func redirect(f route.Redirect) filter {
 	}
 }
 
-// hostless refuses to redirect a request of HTTP/1.0 to a host that it does not
-// name.
+// hostless is for a request of HTTP/1.0, which need not name one.
 func hostless() *answer {
 	return &answer{status: http.StatusBadRequest, code: "bad-host", text: "the request names no host to redirect to"}
 }
@@ -200,4 +196,88 @@ func (q *request) pathAndQuery(path string) string {
 		return path
 	}
 	return path + "?" + q.Query
+}
+
+func stripPrefix(prefix string) filter {
+	return func(_ context.Context, q *request) *answer {
+		if rest, ok := cutPrefix(q.path, prefix); ok && prefix != "/" {
+			q.path, q.prefix = rest, prefix
+		}
+		return nil
+	}
+}
+
+// cutPrefix takes the prefix off a path, on a segment boundary. In the path runs of
+// slashes count as one; what is left begins with one slash.
+func cutPrefix(path, prefix string) (rest string, ok bool) {
+	for i := range len(prefix) {
+		if path == "" || path[0] != prefix[i] {
+			return "", false
+		}
+		if path = path[1:]; prefix[i] == '/' {
+			path = strings.TrimLeft(path, "/")
+		}
+	}
+	if path != "" && path[0] != '/' {
+		return "", false
+	}
+	return route.OneFrontSlash(path), true
+}
+
+func addPrefix(prefix string) filter {
+	prefix = strings.TrimSuffix(prefix, "/")
+	return func(_ context.Context, q *request) *answer {
+		q.path = prefix + q.path
+		return nil
+	}
+}
+
+// rewritePath replaces a part of the path that is sent.
+func rewritePath(f route.RewritePath) filter {
+	w, err := f.Compile()
+	if err != nil {
+		return refuse
+	}
+	return func(_ context.Context, q *request) *answer {
+		path, err := w.Path(q.path)
+		if err != nil {
+			return &answer{status: http.StatusBadRequest, code: "bad-path", text: "the rewritten " + err.Error()}
+		}
+		q.path = path
+		return nil
+	}
+}
+
+// headerChange is a route.HeaderOperation made ready, without headers of framing.
+type headerChange struct {
+	route.HeaderOperation
+	names []string // that are removed or set, canonical
+}
+
+func newHeaderChange(op *route.HeaderOperation) *headerChange {
+	c := &headerChange{HeaderOperation: op.WithoutFraming()}
+	for _, name := range c.Remove {
+		c.names = append(c.names, http.CanonicalHeaderKey(name))
+	}
+	for _, v := range c.Set {
+		c.names = append(c.names, http.CanonicalHeaderKey(v.Name))
+	}
+	return c
+}
+
+// apply changes h. A header that is removed or set also loses its lookalikes
+// with underscores, which some backends take for it.
+func (c *headerChange) apply(h http.Header) {
+	for _, name := range c.names {
+		arrival.DropLookalikes(h, name)
+	}
+	for _, name := range c.Remove {
+		h.Del(name)
+	}
+	for _, v := range c.Set {
+		h.Set(v.Name, v.Value)
+	}
+	for _, v := range c.Add {
+		h.Add(v.Name, v.Value)
+	}
 }
