@@ -41,11 +41,24 @@ type renderer struct {
 	o        *Options
 	table    *route.Table
 	features Features
-	guards   []claim
 
 	isTCP     map[*route.Route]bool // routes for connections
+	asksQuery bool                  // a guarded match asks for parameters of the query
+
+	// What the table asks for. Of matches those of connections are apart.
+	profiles  map[string]*profile
+	sections  []Section      // those in use: shared ones, each once, and dedicated ones
+	own       []*route.Route // those that have a dedicated section
+	claims    []claim
+	tcpClaims []claim
+	guards    []claim
 	tcpGuards []claim
-	asksQuery bool // a guarded match asks for parameters of the query
+	services  []MapEntry
+	hosts     []MapEntry
+	users     []MapEntry
+	shared    map[slotKey]string // sections of backends; empty: not handed out yet
+	sticky    map[string]bool    // sections whose backends tie clients to endpoints
+	slots     *slots
 }
 
 func (o Options) withDefaults() Options {
@@ -86,7 +99,7 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 // has stays in.
 func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
 	r := &renderer{o: o, table: t}
-	w := r.plan(previous)
+	r.plan(previous)
 	if n := len(r.guards) + len(r.tcpGuards); n > maxGuards {
 		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", n, maxGuards)
 	}
@@ -94,12 +107,12 @@ func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, 
 		r.features = r.features.with(previous.Features)
 	}
 	c := &Config{Features: r.features, Files: map[string][]byte{fileLua: lua.File()}}
-	r.writeBlocks(c, w)
+	r.writeBlocks(c)
 	if !fresh && previous != nil {
 		c.keep(previous)
 	}
-	r.addSections(c, w, previous, fresh)
-	c.Maps = r.maps(w)
+	r.addSections(c, previous, fresh)
+	c.Maps = r.maps()
 	r.addCertificates(c)
 	c.assemble()
 	return c, nil
@@ -113,7 +126,7 @@ func (f Features) with(other Features) Features {
 	return Features{Priorities: f.Priorities || other.Priorities, Deep: slices.Compact(deep)}
 }
 
-func (r *renderer) writeBlocks(c *Config, w *work) {
+func (r *renderer) writeBlocks(c *Config) {
 	add := func(name, kept string, write func(t *text)) {
 		var t text
 		write(&t)
@@ -122,12 +135,12 @@ func (r *renderer) writeBlocks(c *Config, w *work) {
 	add("global settings", "", r.writeGlobal)
 	add("rules for requests", "", r.writeRequests)
 	add("answers", "", r.writeAnswers)
-	for _, name := range slices.Sorted(maps.Keys(w.profiles)) {
-		p := w.profiles[name]
+	for _, name := range slices.Sorted(maps.Keys(r.profiles)) {
+		p := r.profiles[name]
 		add("profile "+name, name, func(t *text) { p.write(r, t) })
 		c.Blocks[len(c.Blocks)-1].Each = p.each()
 	}
-	for _, q := range w.own {
+	for _, q := range r.own {
 		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) {
 			r.writeUserLists(t, q)
 			r.writeLimits(t, q)
