@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/app"
-	"fairway/internal/confload"
 	"fairway/internal/swarmservice"
 )
 
@@ -37,8 +37,14 @@ const exitCodes = `Exit codes:
     4    any other failure
     130  interrupted`
 
+// exit ends a command that has said everything with an exit code of its own.
+type exit int
+
+// Error implements error.
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // errNo ends a command with exitNo after it has printed its answer.
-var errNo = errors.New("no")
+const errNo exit = exitNo
 
 // usageError is an error of the command line or the configuration.
 type usageError struct{ error }
@@ -132,6 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 		return exitUsage
 	}
 	c.configure(g)
+	defer c.close()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return c.finish(ctx, parsed.Run(c, p))
 }
@@ -151,27 +158,23 @@ func (c *console) misused(err error) {
 
 // finish reports an error and returns the exit code for it.
 func (c *console) finish(ctx context.Context, err error) int {
+	var code exit
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNo):
-		return exitNo
-	case errors.Is(err, errChanges):
-		return exitUsage
-	case errors.Is(err, errSame):
-		return exitSame
+	case errors.As(err, &code):
+		return int(code)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return exitStopped
 	}
 	c.fail(err)
 	var refused *api.Error
-	var faults confload.Faults
 	var usage usageError
 	var fault swarmservice.InvalidError
 	switch {
 	case errors.Is(err, swarmservice.ErrNotConverged), errors.Is(err, swarmservice.ErrNoService):
 		return exitNo
-	case errors.As(err, &faults), errors.As(err, &usage), errors.As(err, &fault):
+	case errors.As(err, &usage), errors.As(err, &fault):
 		return exitUsage
 	case errors.Is(err, api.ErrNoAnswer):
 		return exitAbsent
@@ -199,6 +202,7 @@ func newParser(g *grammar, c *console) (*parser, error) {
 		kong.Description("Fairway routes requests to containers by their labels."),
 		kong.Writers(c.out, c.err),
 		kong.Bind(c),
+		kong.BindSingletonProvider(c.client),
 		kong.Exit(func(int) { p.helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(flagHelp),
@@ -214,53 +218,47 @@ func newParser(g *grammar, c *console) (*parser, error) {
 			{Key: "global", Title: "Global flags:"},
 		}),
 	}
+	keys := keyMapper{p.flags}
+	options = append(options, kong.NamedMapper("key", keys))
 	for _, config := range []*app.Config{&g.Run.Keys, &g.Config.Keys} {
 		for _, f := range app.Fields(config) {
-			options = append(options, kong.ValueMapper(f.Pointer, p.keyMapper(f)))
+			options = append(options, kong.ValueMapper(f.Pointer, keys))
 		}
 	}
-	options = append(options, p.engineMappers(engineFlagsOf(reflect.ValueOf(g).Elem())...)...)
 	k, err := kong.New(g, options...)
 	if err != nil {
 		return nil, fmt.Errorf("command line: %w", err)
 	}
 	p.Kong = k
-	return p, nil
+	return p, describe(k.Model.Node)
 }
 
-// keyMapper records the text of a flag instead of parsing it: the loader of the
-// configuration parses it, and reports all faults at once.
-func (p *parser) keyMapper(f confload.Field) kong.Mapper {
-	_, isSwitch := f.Pointer.(*bool)
-	return keyMapper{key: f.Key, isSwitch: isSwitch, flags: p.flags}
-}
-
-type keyMapper struct {
-	key      confload.Key
-	isSwitch bool
-	flags    map[string][]string
-}
+// keyMapper records the text of a flag that is a key of the configuration, instead of
+// parsing it: the loader of the configuration does, and reports all faults at once.
+type keyMapper struct{ flags map[string][]string }
 
 // Decode implements kong.Mapper.
-func (m keyMapper) Decode(ctx *kong.DecodeContext, _ reflect.Value) error {
-	if m.isSwitch && ctx.Scan.Peek().Type != kong.FlagValueToken {
-		m.flags[m.key.Name] = append(m.flags[m.key.Name], "true")
-		return nil
+func (m keyMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	next, bare := ctx.Scan.Peek(), ctx.Value.Tag.Get("bare")
+	var text string
+	switch {
+	case m.IsBoolFromValue(target) && next.Type != kong.FlagValueToken:
+		text = "true"
+	case bare != "" && (next.IsEOL() || next.InferredType().IsAny(kong.FlagToken, kong.ShortFlagToken)):
+		text = bare
+	default:
+		token, err := ctx.Scan.PopValue("value")
+		if err != nil {
+			return err
+		}
+		text = token.String()
 	}
-	if next := ctx.Scan.Peek(); m.key.Bare != "" && (next.IsEOL() || next.InferredType().IsAny(kong.FlagToken, kong.ShortFlagToken)) {
-		m.flags[m.key.Name] = append(m.flags[m.key.Name], m.key.Bare)
-		return nil
-	}
-	token, err := ctx.Scan.PopValue("value")
-	if err != nil {
-		return err
-	}
-	m.flags[m.key.Name] = append(m.flags[m.key.Name], token.String())
+	m.flags[ctx.Value.Name] = append(m.flags[ctx.Value.Name], text)
 	return nil
 }
 
-// IsBool implements kong.BoolMapper.
-func (m keyMapper) IsBool() bool { return m.isSwitch }
+// IsBoolFromValue implements kong.BoolMapperExt.
+func (keyMapper) IsBoolFromValue(target reflect.Value) bool { return target.Kind() == reflect.Bool }
 
 // flagHelp adds the default to the help of a flag, where a key of the
 // configuration has one.
@@ -269,10 +267,7 @@ func flagHelp(v *kong.Value) string {
 	if v.Tag == nil {
 		return help
 	}
-	def := v.Tag.Get("preset")
-	if def == "" {
-		def = v.Tag.Get("derived")
-	}
+	def := cmp.Or(v.Tag.Get("preset"), v.Tag.Get("derived"))
 	if def == "" || def == "false" {
 		return help
 	}

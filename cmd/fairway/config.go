@@ -1,12 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"fairway/internal/app"
-	"fairway/internal/confload"
 )
 
 // configFlags load the configuration: the file, and every key as a flag.
@@ -18,36 +16,33 @@ type configFlags struct {
 // load returns the configuration that the command line, the environment and
 // the file make together.
 func (f configFlags) load(c *console, p *parser) (*app.Loaded, error) {
-	loaded, err := app.Load(app.LoadOptions{Path: f.Path, Environ: c.environ, Flags: p.flags})
-	if err != nil {
-		return loaded, configError(err)
-	}
-	if len(loaded.Ignored) > 0 {
+	loaded, err := c.load(f.Path, p.flags)
+	if err == nil && len(loaded.Ignored) > 0 {
 		c.note("fairway: these variables mean nothing to Fairway: %s", strings.Join(loaded.Ignored, ", "))
+	}
+	return loaded, err
+}
+
+// load loads the configuration. Every error ends a command with exitUsage.
+func (c *console) load(path string, flags map[string][]string) (*app.Loaded, error) {
+	loaded, err := app.Load(app.LoadOptions{Path: path, Environ: c.environ, Flags: flags})
+	if err != nil {
+		return nil, usageError{err}
 	}
 	return loaded, nil
 }
 
-// configError makes every error of the configuration one that ends with
-// exitUsage.
-func configError(err error) error {
-	var faults confload.Faults
-	if errors.As(err, &faults) {
-		return err
-	}
-	return usageError{err}
+// engineFlags name the engines of commands that work without a running Fairway. The
+// rest comes from the configuration.
+type engineFlags struct {
+	Path     string   `name:"config" placeholder:"PATH" help:"Configuration file that names the engines."`
+	Docker   []string `name:"docker" type:"key" placeholder:"URL,..." help:"Docker engine, as for run. Repeatable."`
+	Swarm    []string `name:"swarm" type:"key" bare:"local" placeholder:"URL,..." help:"Manager of the Swarm, as for run; the flag alone means the engine on this machine. Repeatable."`
+	Insecure bool     `name:"docker-insecure" type:"key" help:"Allow tcp:// Docker engines without TLS, as for run."`
 }
 
 type configCommand struct {
 	configFlags `embed:""`
-}
-
-// Help implements kong.HelpProvider.
-func (configCommand) Help() string {
-	return `It takes the same flags as run, and checks as run does.
-
-    fairway config
-    fairway config --config /etc/fairway/fairway.yml -o json`
 }
 
 // Run prints the configuration.
@@ -61,15 +56,15 @@ func (f *configCommand) Run(c *console, p *parser) error {
 		Values []app.Value `json:"values"`
 	}{loaded.Path, loaded.Values()}
 	return c.print(answer, func() {
-		var rows [][]cell
+		t := c.columns("KEY", "VALUE", "FROM")
 		for _, v := range answer.Values {
 			origin := cell{v.Origin, plain}
 			if v.Origin == "default" {
 				origin.colour = faint
 			}
-			rows = append(rows, []cell{text(v.Key), text(valueText(v.Value)), origin})
+			t.add(v.Key, valueText(v.Value), origin)
 		}
-		c.table("", []string{"KEY", "VALUE", "FROM"}, rows)
+		t.print()
 	})
 }
 

@@ -29,6 +29,7 @@ type console struct {
 	admin, tokenFile, adminCA string
 	// patience is how long an answer of the admin API may take; zero for its default.
 	patience time.Duration
+	opened   *api.Client // by client, for close
 }
 
 func newConsole(stdout, stderr io.Writer, environ []string) *console {
@@ -74,40 +75,33 @@ func (c *console) client() (*api.Client, error) {
 	if c.patience > 0 {
 		client = client.Patient(c.patience)
 	}
+	c.opened = client
 	return client, nil
 }
 
-// withClient calls do with a client for the admin API.
-func (c *console) withClient(do func(*api.Client) error) error {
-	client, err := c.client()
+// close gives up the connections of the client.
+func (c *console) close() {
+	if c.opened != nil {
+		c.opened.Close()
+	}
+}
+
+// show prints what the admin API answered, as JSON or by text, or returns its error.
+func show[T any](c *console, answer T, err error, text func(T)) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	return do(client)
+	return c.print(answer, func() { text(answer) })
 }
 
-// ask asks the admin API and prints the answer: as JSON, or by text.
-func ask[T any](c *console, call func(*api.Client) (T, error), text func(T)) (answer T, err error) {
-	err = c.withClient(func(client *api.Client) error {
-		if answer, err = call(client); err != nil {
-			return err
-		}
-		return c.print(answer, func() { text(answer) })
-	})
-	return answer, err
+// list is show for a list.
+func list[T any](c *console, answer api.List[T], err error, text func([]T)) error {
+	return show(c, answer, err, func(l api.List[T]) { text(l.Items) })
 }
 
-// list is ask for a list.
-func list[T any](c *console, call func(*api.Client) (api.List[T], error), text func([]T)) ([]T, error) {
-	answer, err := ask(c, call, func(l api.List[T]) { text(l.Items) })
-	return answer.Items, err
-}
-
-// done is ask for something that is done and described in a line.
-func (c *console) done(call func(*api.Client) (api.Done, error)) error {
-	_, err := ask(c, call, func(d api.Done) { c.printf("%s\n", d.Text) })
-	return err
+// done is show for what was done and is described in a line.
+func (c *console) done(answer api.Done, err error) error {
+	return show(c, answer, err, func(d api.Done) { c.printf("%s\n", d.Text) })
 }
 
 // noIf ends a command that has printed its answer: with errNo when the answer is no.

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"fairway/internal/api"
 	"fairway/internal/human"
@@ -18,31 +16,10 @@ type eventsCommand struct {
 	Limit    int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events."`
 }
 
-// Help implements kong.HelpProvider.
-func (eventsCommand) Help() string {
-	return `The newest come first.
-
-    fairway events
-    fairway events --standing
-    fairway events --kind node. -o json`
-}
-
 // Run prints the events.
-func (f *eventsCommand) Run(ctx context.Context, c *console) error {
-	_, err := list(c, func(a *api.Client) (api.List[api.Event], error) {
-		return a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
-	}, func(events []api.Event) { c.events(events, "No events.") })
-	return err
-}
-
-func severityColour(severity string) colour {
-	switch severity {
-	case api.SeverityGood:
-		return good
-	case api.SeverityBad:
-		return bad
-	}
-	return plain
+func (f *eventsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
+	return list(c, found, err, func(events []api.Event) { c.events(events, "No events.") })
 }
 
 func (c *console) events(events []api.Event, none string) {
@@ -50,19 +27,11 @@ func (c *console) events(events []api.Event, none string) {
 		c.note("%s", none)
 		return
 	}
-	header := []string{"AT", "KIND", "WHAT"}
-	if c.wide() {
-		header = append(header, "SUBJECT", "ID")
-	}
-	var rows [][]cell
+	t := c.columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
 	for _, e := range events {
-		row := []cell{text(human.Time(e.At)), {e.Kind, severityColour(e.Severity)}, text(e.Text)}
-		if c.wide() {
-			row = append(row, text(e.Subject), text(e.ID))
-		}
-		rows = append(rows, row)
+		t.add(e.At, cell{e.Kind, colourOf(e.Severity, plain)}, e.Text, e.Subject, e.ID)
 	}
-	c.table("", header, rows)
+	t.print()
 }
 
 type notifyCommand struct {
@@ -73,17 +42,10 @@ type notifyCommand struct {
 
 type notifyChannelsCommand struct{}
 
-// Help implements kong.HelpProvider.
-func (notifyChannelsCommand) Help() string {
-	return `The exit code is 1 when the last delivery on a channel failed.
-
-    fairway notify channels`
-}
-
 // Run prints the channels.
-func (notifyChannelsCommand) Run(ctx context.Context, c *console) error {
-	found, err := list(c, func(a *api.Client) (api.List[api.Channel], error) { return a.Channels(ctx) }, c.channels)
-	return noIf(err, slices.ContainsFunc(found, func(ch api.Channel) bool { return ch.Error != "" }))
+func (notifyChannelsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Channels(ctx)
+	return noIf(list(c, found, err, c.channels), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
 func (c *console) channels(channels []api.Channel) {
@@ -91,7 +53,7 @@ func (c *console) channels(channels []api.Channel) {
 		c.note("No channels: notify.channels names none.")
 		return
 	}
-	var rows [][]cell
+	t := c.columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
 	for _, ch := range channels {
 		state := cell{"never used", plain}
 		switch {
@@ -100,9 +62,9 @@ func (c *console) channels(channels []api.Channel) {
 		case !ch.LastSuccess.IsZero():
 			state = cell{"delivered " + human.Time(ch.LastSuccess), good}
 		}
-		rows = append(rows, []cell{text(ch.Name), text(ch.Kind), text(ch.Receiver), text(fmt.Sprint(ch.Pending)), text(fmt.Sprint(ch.Lost)), state})
+		t.add(ch.Name, ch.Kind, ch.Receiver, ch.Pending, ch.Lost, state)
 	}
-	c.table("", []string{"CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE"}, rows)
+	t.print()
 }
 
 type notifyOutboxCommand struct {
@@ -110,75 +72,47 @@ type notifyOutboxCommand struct {
 	Limit   int    `name:"limit" placeholder:"N" default:"50" help:"Maximum number of events for each channel."`
 }
 
-// Help implements kong.HelpProvider.
-func (notifyOutboxCommand) Help() string {
-	return `Events are delivered in the order of the list. The exit code is 1 when events are pending.
-
-    fairway notify outbox
-    fairway notify outbox ops`
-}
-
 // Run prints the pending events.
-func (f *notifyOutboxCommand) Run(ctx context.Context, c *console) error {
-	pending, err := ask(c, func(a *api.Client) (map[string][]api.Event, error) { return f.pending(ctx, a) }, func(pending map[string][]api.Event) {
+func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	channels := api.List[api.Channel]{Items: []api.Channel{{Name: f.Channel}}}
+	if f.Channel == "" {
+		var err error
+		if channels, err = a.Channels(ctx); err != nil {
+			return err
+		}
+	}
+	pending, some := map[string][]api.Event{}, false
+	for _, ch := range channels.Items {
+		found, err := a.Pending(ctx, ch.Name, f.Limit)
+		if err != nil {
+			return err
+		}
+		pending[ch.Name] = found.Items
+		some = some || len(found.Items) > 0
+	}
+	return noIf(c.print(pending, func() {
 		for _, name := range slices.Sorted(maps.Keys(pending)) {
 			c.printf("%s\n", name)
 			c.events(pending[name], "Nothing is pending for "+name+".")
 		}
-	})
-	return noIf(err, len(slices.Concat(slices.Collect(maps.Values(pending))...)) > 0)
-}
-
-func (f *notifyOutboxCommand) pending(ctx context.Context, client *api.Client) (map[string][]api.Event, error) {
-	channels := []api.Channel{{Name: f.Channel}}
-	if f.Channel == "" {
-		found, err := client.Channels(ctx)
-		if err != nil {
-			return nil, err
-		}
-		channels = found.Items
-	}
-	pending := map[string][]api.Event{}
-	for _, ch := range channels {
-		found, err := client.Pending(ctx, ch.Name, f.Limit)
-		if err != nil {
-			return nil, err
-		}
-		pending[ch.Name] = found.Items
-	}
-	return pending, nil
+	}), some)
 }
 
 type notifyTestCommand struct {
 	Channel string `arg:"" help:"Name of the channel."`
 }
 
-// Help implements kong.HelpProvider.
-func (notifyTestCommand) Help() string {
-	return `The running Fairway sends it, ahead of pending events. The exit code is 4 when the receiver refuses it.
-
-    fairway notify test ops`
-}
-
 // Run sends a test event.
-func (f *notifyTestCommand) Run(ctx context.Context, c *console) error {
-	return c.done(func(a *api.Client) (api.Done, error) { return a.TestChannel(ctx, f.Channel) })
+func (f *notifyTestCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.done(a.TestChannel(ctx, f.Channel))
 }
 
 type rulesCommand struct{}
 
-// Help implements kong.HelpProvider.
-func (rulesCommand) Help() string {
-	return `The exit code is 1 when a rule has fired.
-
-    fairway rules
-    fairway rules -o json`
-}
-
 // Run prints the rules with their state.
-func (rulesCommand) Run(ctx context.Context, c *console) error {
-	found, err := list(c, func(a *api.Client) (api.List[api.RuleState], error) { return a.Rules(ctx) }, c.rules)
-	return noIf(err, slices.ContainsFunc(found, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
+func (rulesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Rules(ctx)
+	return noIf(list(c, found, err, c.rules), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }
 
 func (c *console) rules(rules []api.RuleState) {
@@ -186,20 +120,19 @@ func (c *console) rules(rules []api.RuleState) {
 		c.note("No rules: the key rules names none.")
 		return
 	}
-	var rows [][]cell
+	t := c.columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
 	for _, r := range rules {
 		state := cell{"-", plain}
 		switch {
 		case !r.Fired.IsZero():
-			words := []string{"fired " + human.Time(r.Fired)}
+			state = cell{"fired " + human.Time(r.Fired), bad}
 			if r.Drained {
-				words = append(words, "drained")
+				state.text += ", drained"
 			}
-			state = cell{strings.Join(words, ", "), bad}
 		case !r.Since.IsZero():
 			state = cell{"since " + human.Time(r.Since), doubt}
 		}
-		rows = append(rows, []cell{text(r.Rule), text(r.When), text(r.Do), text(r.Name), text(r.Value), state})
+		t.add(r.Rule, r.When, r.Do, r.Name, r.Value, state)
 	}
-	c.table("", []string{"RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE"}, rows)
+	t.print()
 }

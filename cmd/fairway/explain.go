@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/app"
 	"fairway/internal/human"
 )
 
@@ -17,16 +19,8 @@ type explainCommand struct {
 	Client  string   `name:"client" placeholder:"IP" help:"Client address of the request."`
 }
 
-// Help implements kong.HelpProvider.
-func (explainCommand) Help() string {
-	return `Dry run: no request is sent. The exit code is 1 when no endpoint is eligible and no filter answers.
-
-    fairway explain GET http://shop.example.com/demo
-    fairway explain POST https://api.example.com/v1/orders -H 'X-Version: 2' --client 10.0.0.7`
-}
-
 // Run prints the explanation.
-func (e *explainCommand) Run(ctx context.Context, c *console) error {
+func (e *explainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	url := e.URL
 	if !strings.Contains(url, "://") {
 		url = "http://" + url
@@ -36,10 +30,8 @@ func (e *explainCommand) Run(ctx context.Context, c *console) error {
 			return usageError{errors.New("--header: write 'NAME: VALUE'")}
 		}
 	}
-	x, err := ask(c, func(a *api.Client) (api.Explanation, error) {
-		return a.Explain(ctx, api.ExplainRequest{Method: strings.ToUpper(e.Method), URL: url, Headers: e.Headers, Client: e.Client})
-	}, c.explanation)
-	return noIf(err, x.Outcome != api.OutcomeRouted && x.Outcome != api.OutcomeAnswered)
+	x, err := a.Explain(ctx, api.ExplainRequest{Method: strings.ToUpper(e.Method), URL: url, Headers: e.Headers, Client: e.Client})
+	return noIf(show(c, x, err, c.explanation), x.Outcome != api.OutcomeRouted && x.Outcome != api.OutcomeAnswered)
 }
 
 func (c *console) explanation(x api.Explanation) {
@@ -74,28 +66,19 @@ func (c *console) winner(w api.Winner) {
 	if r.Instance != "" {
 		owner += ", instance " + r.Instance
 	}
-	rows := [][]cell{
-		{{"route", faint}, text(r.ID)},
-		{{"match", faint}, text(w.Match)},
-		{{"owner", faint}, text(owner)},
-	}
-	rows = append(rows, labelRows(r.Labels)...)
-	for i, f := range r.Filters {
-		rows = append(rows, []cell{{first(i, "filters"), faint}, text(f)})
-	}
-	if r.Refused != "" {
-		rows = append(rows, []cell{{"refused", faint}, {r.Refused, bad}})
-	}
+	var f fields
+	f.add("route", r.ID)
+	f.add("match", w.Match)
+	f.add("owner", owner)
+	f.lines("labels", labelLines(r.Labels))
+	f.lines("filters", r.Filters)
+	f.add("refused", cell{r.Refused, bad})
 	if r.LastGood {
-		rows = append(rows, []cell{{"last good", faint}, {"its labels are refused; the last valid version is served (fairway problems)", doubt}})
+		f.add("last good", cell{"its labels are refused; the last valid version is served (fairway problems)", doubt})
 	}
-	if r.Stale != nil {
-		rows = append(rows, []cell{{"stale", faint}, {staleText(r.Stale), doubt}})
-	}
-	if w.Choice != "" {
-		rows = append(rows, []cell{{"choice", faint}, text(w.Choice)})
-	}
-	c.table("  ", nil, rows)
+	f.add("stale", cell{staleText(r.Stale), doubt})
+	f.add("choice", w.Choice)
+	c.table("  ", nil, f)
 	if len(r.Endpoints) > 0 {
 		c.raw("\n" + c.paint(bold, "Endpoints"))
 		c.endpoints(r.Endpoints, w.Eligible)
@@ -103,7 +86,8 @@ func (c *console) winner(w api.Winner) {
 }
 
 func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
-	var rows [][]cell
+	t := c.columns("ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE")
+	t.indent = "  "
 	for _, e := range endpoints {
 		pick := cell{"no", bad}
 		if slices.Contains(eligible, e.ID) {
@@ -116,9 +100,9 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 		if e.Live != nil && e.Live.Health != "" {
 			state += ", check " + e.Live.Health
 		}
-		rows = append(rows, []cell{text(e.Address), pick, text(state), text(e.Instance), text(e.Reason)})
+		t.add(e.Address, pick, state, e.Instance, e.Reason)
 	}
-	c.table("  ", []string{"ADDRESS", "ELIGIBLE", "STATE", "INSTANCE", "ADDRESS SOURCE"}, rows)
+	t.print()
 }
 
 func (c *console) losers(losers []api.Loser) {
@@ -126,19 +110,80 @@ func (c *console) losers(losers []api.Loser) {
 		return
 	}
 	c.raw("\n" + c.paint(bold, "Other routes"))
-	header := []string{"ROUTE", "REASON"}
-	if c.wide() {
-		header = append(header, "MATCH")
-	}
-	var rows [][]cell
-	for _, l := range losers {
-		row := []cell{text(l.Route), text(l.Reason)}
-		if c.wide() {
-			row = append(row, text(l.Match))
-		}
-		rows = append(rows, row)
-	}
 	uncut := *c // The reasons are what was asked for.
 	uncut.width = 0
-	uncut.table("  ", header, rows)
+	t := uncut.columns("ROUTE", "REASON", "+MATCH")
+	t.indent = "  "
+	for _, l := range losers {
+		t.add(l.Route, l.Reason, l.Match)
+	}
+	t.print()
+}
+
+type doctorCommand struct {
+	Name   string `arg:"" help:"A service, container or other instance, by name or ID."`
+	Config string `name:"config" placeholder:"PATH" help:"Configuration file that names the sources to read when no Fairway answers."`
+}
+
+// Run prints the diagnoses.
+func (d *doctorCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Doctor(ctx, d.Name)
+	if errors.Is(err, api.ErrNoAnswer) && c.admin == "" {
+		c.note("%v", err)
+		c.note("Reading the sources directly.")
+		var loaded *app.Loaded
+		if loaded, err = c.load(d.Config, nil); err != nil {
+			return err
+		}
+		found.Items, err = app.Doctor(ctx, loaded.Config, app.Options{Environ: c.environ}, d.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if len(found.Items) == 0 {
+		c.fail(fmt.Errorf("nothing is called %q", d.Name))
+		return errNo
+	}
+	return noIf(list(c, found, nil, c.diagnoses), slices.ContainsFunc(found.Items, func(d api.Diagnosis) bool { return !d.Served }))
+}
+
+func (c *console) diagnoses(diagnoses []api.Diagnosis) {
+	for i, d := range diagnoses {
+		if i > 0 {
+			c.printf("\n")
+		}
+		verdict := c.paint(good, "served")
+		if !d.Served {
+			verdict = c.paint(bad, "not served")
+		}
+		subject := c.paint(bold, d.Service)
+		if d.Instance != "" {
+			subject = c.paint(bold, d.Instance) + human.Escape(" of "+d.Service)
+		}
+		c.raw(subject + ": " + verdict)
+		c.checks(d.Checks)
+	}
+}
+
+// checks prints the steps of a diagnosis. Their texts are never cut: they are
+// what was asked for.
+func (c *console) checks(checks []api.Check) {
+	width := 0
+	for _, check := range checks {
+		width = max(width, len(check.Name))
+	}
+	for _, check := range checks {
+		mark := c.paint(bad, "FAIL")
+		switch check.Outcome {
+		case api.CheckOK:
+			mark = c.paint(good, "ok  ")
+		case api.CheckDoubt:
+			mark = c.paint(doubt, "WARN")
+		}
+		name := fmt.Sprintf("%-*s", width, check.Name)
+		c.raw("  " + mark + "  " + c.paint(faint, name) + "  " + human.Escape(check.Text))
+		if check.Hint != "" {
+			c.raw(strings.Repeat(" ", width+10) + c.paint(good, "hint: ") + human.Escape(check.Hint))
+		}
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 type fleetCommand struct {
@@ -54,25 +53,22 @@ func (fleetCommand) AfterApply(c *console) error {
 type fleetListCommand struct{}
 
 // Run prints the documents.
-func (fleetListCommand) Run(ctx context.Context, c *console) error {
-	_, err := list(c, func(a *api.Client) (api.List[api.FleetDocument], error) { return a.FleetDocuments(ctx) }, func(documents []api.FleetDocument) {
-		var rows [][]cell
+func (fleetListCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.FleetDocuments(ctx)
+	return list(c, found, err, func(documents []api.FleetDocument) {
+		t := c.columns("DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE")
 		for _, d := range documents {
 			rollout := text("-")
 			if d.Rollout != nil {
 				rollout = phase(*d.Rollout)
 			}
-			rows = append(rows, []cell{
-				text(d.Name), text(revision(d.Newest)), text(revision(d.Released)), text(strconv.Itoa(len(d.Hosts))), rollout,
-				text(d.Author), text(human.Time(d.Time)), text(d.Message),
-			})
+			t.add(d.Name, revision(d.Newest), revision(d.Released), len(d.Hosts), rollout, d.Author, d.Time, d.Message)
 		}
-		c.table("", []string{"DOCUMENT", "NEWEST", "RELEASED", "HOSTS", "ROLLOUT", "AUTHOR", "TIME", "MESSAGE"}, rows)
+		t.print()
 	})
-	return err
 }
 
-// revision writes the number of a revision, "-" for none.
+// revision writes the number of a revision or a wave, "-" for none.
 func revision(n uint64) string {
 	if n == 0 {
 		return "-"
@@ -86,10 +82,9 @@ type fleetGetCommand struct {
 }
 
 // Run prints a revision.
-func (f *fleetGetCommand) Run(ctx context.Context, c *console) error {
-	_, err := ask(c, func(a *api.Client) (api.FleetRevision, error) { return a.FleetRevision(ctx, f.Document, f.Revision) },
-		func(r api.FleetRevision) { _, _ = c.out.Write(r.Content) })
-	return err
+func (f *fleetGetCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.FleetRevision(ctx, f.Document, f.Revision)
+	return show(c, found, err, func(r api.FleetRevision) { _, _ = c.out.Write(r.Content) })
 }
 
 type fleetPutCommand struct {
@@ -99,52 +94,43 @@ type fleetPutCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (fleetPutCommand) Help() string {
-	return `Stores the file byte for byte as a revision that never changes. Hosts get it with a rollout. The first revision of a document is released at once, as is every revision of a document without hosts.
-
-    fairway fleet put 192.168.1.100 haproxy.cfg -m "8181 instead of 8080"
-    fairway fleet get web > web.cfg; vi web.cfg; fairway fleet put web web.cfg --base 7`
-}
-
 // Run puts a revision.
-func (f *fleetPutCommand) Run(ctx context.Context, c *console) error {
+func (f *fleetPutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	content, err := readInput(f.File)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
-	_, err = ask(c, func(a *api.Client) (r api.FleetRevision, err error) {
-		base := f.Base
-		if base == nil {
-			newest, err := newestRevision(ctx, a, f.Document)
-			if err != nil {
-				return r, err
-			}
-			base = &newest
+	base := f.Base
+	if base == nil {
+		newest, err := newestRevision(ctx, a, f.Document)
+		if err != nil {
+			return err
 		}
-		return a.PutFleetRevision(ctx, f.Document, api.NewFleetRevision{Expect: *base, Message: f.Message, Content: content})
-	}, func(r api.FleetRevision) {
+		base = &newest
+	}
+	put, err := a.PutFleetRevision(ctx, f.Document, api.NewFleetRevision{Expect: *base, Message: f.Message, Content: content})
+	return show(c, put, err, func(r api.FleetRevision) {
 		next := "; fairway fleet rollout " + r.Document + " puts it on the hosts"
 		if r.Released {
 			next = ", released"
 		}
 		c.printf("%s: revision %d (sha256 %s)%s\n", r.Document, r.Number, short12(r.Digest), next)
 	})
-	return err
 }
 
-// readInput reads a file, or standard input.
-func readInput(name string) ([]byte, error) {
-	const most = 16<<20 + 1
+// readInput reads a file, or standard input for "-".
+func readInput(name string) (content []byte, err error) {
+	file := os.Stdin
 	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
+		if file, err = os.Open(name); err != nil {
+			return nil, usageError{err}
 		}
 		defer file.Close()
-		return io.ReadAll(io.LimitReader(file, most))
 	}
-	return io.ReadAll(io.LimitReader(os.Stdin, most))
+	if content, err = io.ReadAll(io.LimitReader(file, 16<<20+1)); err != nil {
+		return nil, usageError{err}
+	}
+	return content, nil
 }
 
 // newestRevision is the number of the newest revision; zero for none.
@@ -167,28 +153,21 @@ type fleetCheckCommand struct {
 	fleetFlags
 }
 
-// Help implements kong.HelpProvider.
-func (fleetCheckCommand) Help() string {
-	return `Each host validates it with its own HAProxy and checks that the addresses are free. Nothing is changed. The exit code is 1 when a host refuses it or cannot be reached.
-
-    fairway fleet check web web.cfg
-    fairway fleet check web --host edge1`
-}
-
 // Run asks the hosts.
-func (f *fleetCheckCommand) Run(ctx context.Context, c *console) error {
+func (f *fleetCheckCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	n := api.NewFleetCheck{Revision: f.Revision, Hosts: f.Host}
 	if f.File != "" {
 		var err error
 		if n.Content, err = readInput(f.File); err != nil {
-			return usageError{err}
+			return err
 		}
 		if len(n.Content) == 0 {
 			return usageError{fmt.Errorf("%s is empty", f.File)}
 		}
 	}
-	hosts, err := list(c, func(a *api.Client) (api.List[api.FleetCheck], error) { return a.CheckFleet(ctx, f.Document, n) }, func(hosts []api.FleetCheck) {
-		var rows [][]cell
+	found, err := a.CheckFleet(ctx, f.Document, n)
+	return noIf(list(c, found, err, func(hosts []api.FleetCheck) {
+		t := c.columns("HOST", "VERDICT", "REASON")
 		for _, h := range hosts {
 			verdict := cell{"valid", good}
 			switch {
@@ -197,11 +176,10 @@ func (f *fleetCheckCommand) Run(ctx context.Context, c *console) error {
 			case !h.OK:
 				verdict = cell{"refused", bad}
 			}
-			rows = append(rows, []cell{text(h.Host), verdict, text(h.Error)})
+			t.add(h.Host, verdict, h.Error)
 		}
-		c.table("", []string{"HOST", "VERDICT", "REASON"}, rows)
-	})
-	return noIf(err, slices.ContainsFunc(hosts, func(h api.FleetCheck) bool { return !h.OK }))
+		t.print()
+	}), slices.ContainsFunc(found.Items, func(h api.FleetCheck) bool { return !h.OK }))
 }
 
 type fleetPlanCommand struct {
@@ -210,29 +188,16 @@ type fleetPlanCommand struct {
 	fleetFlags
 }
 
-// Help implements kong.HelpProvider.
-func (fleetPlanCommand) Help() string {
-	return `Shows the difference for each host without the revision. The exit code is 1 when a host was edited by hand, which stops a rollout, or cannot be reached.
-
-    fairway fleet plan web
-    fairway fleet plan web --revision 6 --host edge1`
-}
-
 // Run prints the plan.
-func (f *fleetPlanCommand) Run(ctx context.Context, c *console) error {
-	p, err := ask(c, func(a *api.Client) (api.FleetPlan, error) { return a.FleetPlan(ctx, f.Document, f.Revision, f.Host) },
-		func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) })
-	return noIf(err, anyHost(p, api.FleetEdited, api.FleetUnreachable))
+func (f *fleetPlanCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	p, err := a.FleetPlan(ctx, f.Document, f.Revision, f.Host)
+	return noIf(show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d", p.Revision)) }),
+		anyHost(p, api.FleetEdited, api.FleetUnreachable))
 }
 
 // anyHost reports whether a host of a plan has one of the conditions.
 func anyHost(p api.FleetPlan, conditions ...string) bool {
-	for _, h := range p.Hosts {
-		if slices.Contains(conditions, h.Condition) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Hosts, func(h api.FleetDifference) bool { return slices.Contains(conditions, h.Condition) })
 }
 
 // differing prints how hosts differ from a revision, hosts with the same
@@ -280,36 +245,31 @@ type fleetHistoryCommand struct {
 }
 
 // Run prints revisions, or rollouts.
-func (f *fleetHistoryCommand) Run(ctx context.Context, c *console) error {
+func (f *fleetHistoryCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	if f.Rollouts {
-		_, err := list(c, func(a *api.Client) (api.List[api.FleetRollout], error) { return a.Rollouts(ctx, f.Document) }, c.rollouts)
-		return err
+		found, err := a.Rollouts(ctx, f.Document)
+		return list(c, found, err, c.rollouts)
 	}
-	_, err := list(c, func(a *api.Client) (api.List[api.FleetRevision], error) {
-		return a.FleetRevisions(ctx, f.Document, f.Limit)
-	}, func(revisions []api.FleetRevision) {
-		var rows [][]cell
+	found, err := a.FleetRevisions(ctx, f.Document, f.Limit)
+	return list(c, found, err, func(revisions []api.FleetRevision) {
+		t := c.columns("REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE")
 		for _, r := range revisions {
 			number := text(strconv.FormatUint(r.Number, 10))
 			if r.Released {
 				number = cell{number.text + " released", good}
 			}
-			rows = append(rows, []cell{number, text(human.Time(r.Time)), text(r.Author), text(strconv.Itoa(r.Size)), text(short12(r.Digest)), text(r.Message)})
+			t.add(number, r.Time, r.Author, r.Size, short12(r.Digest), r.Message)
 		}
-		c.table("", []string{"REVISION", "TIME", "AUTHOR", "BYTES", "DIGEST", "MESSAGE"}, rows)
+		t.print()
 	})
-	return err
 }
 
 func (c *console) rollouts(rollouts []api.FleetRollout) {
-	var rows [][]cell
+	t := c.columns("ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON")
 	for _, r := range rollouts {
-		rows = append(rows, []cell{
-			text(strconv.FormatUint(r.Number, 10)), text(revision(r.Revision)), phase(r), text(human.Time(r.Began)),
-			text(r.Ended.Sub(r.Began).Round(time.Second).String()), text(stateCounts(r)), text(r.Author), text(r.Message), text(r.Reason),
-		})
+		t.add(r.Number, revision(r.Revision), phase(r), r.Began, r.Ended.Sub(r.Began).Round(time.Second), stateCounts(r), r.Author, r.Message, r.Reason)
 	}
-	c.table("", []string{"ROLLOUT", "REVISION", "PHASE", "TIME", "TOOK", "HOSTS", "AUTHOR", "MESSAGE", "REASON"}, rows)
+	t.print()
 }
 
 type fleetDiffCommand struct {
@@ -318,20 +278,10 @@ type fleetDiffCommand struct {
 	To   uint64 `arg:"" optional:"" help:"Revision. Default: the newest."`
 }
 
-// Help implements kong.HelpProvider.
-func (fleetDiffCommand) Help() string {
-	return `The exit code is 1 when they differ.
-
-    fairway fleet diff web         changes of the newest revision
-    fairway fleet diff web 3       changes since revision 3
-    fairway fleet diff web 3 5`
-}
-
 // Run prints the difference.
-func (f *fleetDiffCommand) Run(ctx context.Context, c *console) error {
-	d, err := ask(c, func(a *api.Client) (api.FleetDiff, error) { return a.FleetDiff(ctx, f.Document, f.From, f.To) },
-		func(d api.FleetDiff) { c.unified(d.Diff) })
-	return noIf(err, d.Diff != "")
+func (f *fleetDiffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	d, err := a.FleetDiff(ctx, f.Document, f.From, f.To)
+	return noIf(show(c, d, err, func(d api.FleetDiff) { c.unified(d.Diff) }), d.Diff != "")
 }
 
 type fleetDriftCommand struct {
@@ -342,38 +292,27 @@ type fleetDriftCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (fleetDriftCommand) Help() string {
-	return `Compares hosts with the released revision. Lines with a plus were added by hand. The exit code is 1 when a host was edited.
-
-    fairway fleet drift web
-    fairway fleet drift web --adopt edge2 -m "what ops did on Sunday"
-    fairway fleet drift web --restore edge2`
-}
-
 // Run shows or repairs manual edits.
-func (f *fleetDriftCommand) Run(ctx context.Context, c *console) error {
+func (f *fleetDriftCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	if f.Adopt != "" || f.Restore != "" {
-		_, err := ask(c, func(a *api.Client) (api.FleetRepair, error) { return f.repair(ctx, a) },
-			func(r api.FleetRepair) { c.printf("%s\n", r.Text) })
-		return err
+		repaired, err := f.repair(ctx, a)
+		return show(c, repaired, err, func(r api.FleetRepair) { c.printf("%s\n", r.Text) })
 	}
-	p, err := ask(c, func(a *api.Client) (api.FleetPlan, error) { return a.FleetDrift(ctx, f.Document, f.Host) },
-		func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) })
-	if err == nil && p.Revision == 0 {
+	p, err := a.FleetDrift(ctx, f.Document, f.Host)
+	if err = show(c, p, err, func(p api.FleetPlan) { c.differing(p, fmt.Sprintf("revision %d, which is released", p.Revision)) }); err == nil && p.Revision == 0 {
 		c.note("Nothing of %s is released yet; --adopt HOST stores what a host has as its first revision.", f.Document)
 	}
 	return noIf(err, anyHost(p, api.FleetEdited))
 }
 
-func (f *fleetDriftCommand) repair(ctx context.Context, client *api.Client) (api.FleetRepair, error) {
+func (f *fleetDriftCommand) repair(ctx context.Context, a *api.Client) (api.FleetRepair, error) {
 	n := api.NewFleetRepair{Host: f.Restore, Action: "restore", Message: f.Message}
 	if f.Adopt != "" {
-		newest, err := newestRevision(ctx, client, f.Document)
+		newest, err := newestRevision(ctx, a, f.Document)
 		if err != nil {
 			return api.FleetRepair{}, err
 		}
 		n.Host, n.Action, n.Expect = f.Adopt, "adopt", newest
 	}
-	return client.RepairFleet(ctx, f.Document, n)
+	return a.RepairFleet(ctx, f.Document, n)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,19 +47,9 @@ type fleetRolloutCommand struct {
 	rolloutFlags
 }
 
-// Help implements kong.HelpProvider.
-func (fleetRolloutCommand) Help() string {
-	return `On each host HAProxy validates the configuration and reloads, and the reload is verified. Then the wave is watched. When more requests fail than before, or on any other failure, every host is restored. Unreachable hosts get the revision when they are back. The exit code is 1 when the rollout was reverted. Interrupting the command does not abort the rollout; fairway fleet stop does.
-
-    fairway fleet rollout web
-    fairway fleet rollout web --canary 2 --wave 10% --pause 1m`
-}
-
 // Run rolls a revision out.
-func (f *fleetRolloutCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		return f.start(ctx, c, client, f.Document, f.Revision)
-	})
+func (f *fleetRolloutCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return f.start(ctx, c, a, f.Document, f.Revision)
 }
 
 type fleetRollbackCommand struct {
@@ -67,47 +58,38 @@ type fleetRollbackCommand struct {
 	rolloutFlags
 }
 
-// Help implements kong.HelpProvider.
-func (fleetRollbackCommand) Help() string {
-	return `Rolls out an earlier revision.
-
-    fairway fleet rollback web --canary 0 --wave 100% --pause 1s`
-}
-
 // Run rolls back.
-func (f *fleetRollbackCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		number := f.Revision
-		if number == 0 {
-			ended, err := client.Rollouts(ctx, f.Document)
-			if err != nil {
-				return err
-			}
-			i := slices.IndexFunc(ended.Items, func(r api.FleetRollout) bool {
-				return r.Phase == api.RolloutDone && r.Before > 0 && r.Before != r.Revision
-			})
-			if i < 0 {
-				return usageError{errors.New("no revision was released before; name one")}
-			}
-			number = ended.Items[i].Before
+func (f *fleetRollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	number := f.Revision
+	if number == 0 {
+		ended, err := a.Rollouts(ctx, f.Document)
+		if err != nil {
+			return err
 		}
-		return f.start(ctx, c, client, f.Document, number)
-	})
+		i := slices.IndexFunc(ended.Items, func(r api.FleetRollout) bool {
+			return r.Phase == api.RolloutDone && r.Before > 0 && r.Before != r.Revision
+		})
+		if i < 0 {
+			return usageError{errors.New("no revision was released before; name one")}
+		}
+		number = ended.Items[i].Before
+	}
+	return f.start(ctx, c, a, f.Document, number)
 }
 
 // start begins a rollout and follows it to its end.
-func (f rolloutFlags) start(ctx context.Context, c *console, client *api.Client, document string, number uint64) error {
+func (f rolloutFlags) start(ctx context.Context, c *console, a *api.Client, document string, number uint64) error {
 	c.note("Reading the hosts ...")
-	r, err := client.StartRollout(ctx, document, f.order(number))
+	r, err := a.StartRollout(ctx, document, f.order(number))
 	if err != nil {
 		return err
 	}
 	c.begun(r)
 	if f.Detach {
 		c.note("fairway fleet watch %s follows it.", document)
-		return c.print(r, func() { c.rollout(r) })
+		return show(c, r, nil, c.rollout)
 	}
-	return c.toTheEnd(ctx, client, r)
+	return c.toTheEnd(ctx, a, r)
 }
 
 // begun prints which rollout has begun.
@@ -116,37 +98,21 @@ func (c *console) begun(r api.FleetRollout) {
 }
 
 // toTheEnd follows a rollout and prints how it has ended.
-func (c *console) toTheEnd(ctx context.Context, client *api.Client, r api.FleetRollout) error {
-	r, err := c.follow(ctx, client, r)
-	if err != nil {
-		return err
-	}
-	if err := c.print(r, func() { c.rollout(r) }); err != nil {
-		return err
-	}
-	if r.Phase == api.RolloutReverted {
-		return errNo
-	}
-	return nil
+func (c *console) toTheEnd(ctx context.Context, a *api.Client, r api.FleetRollout) error {
+	r, err := c.follow(ctx, a, r)
+	return noIf(show(c, r, err, c.rollout), r.Phase == api.RolloutReverted)
 }
 
 type fleetWatchCommand struct{ documentArg }
 
-// Help implements kong.HelpProvider.
-func (fleetWatchCommand) Help() string {
-	return `Follows a rollout that was started elsewhere or with --detach. Interrupting the command does not abort it. The exit code is 1 when the rollout was reverted.`
-}
-
 // Run follows a rollout.
-func (f *fleetWatchCommand) Run(ctx context.Context, c *console) error {
-	return c.withClient(func(client *api.Client) error {
-		r, err := client.Rollout(ctx, f.Document)
-		if err != nil {
-			return err
-		}
-		c.begun(r)
-		return c.toTheEnd(ctx, client, r)
-	})
+func (f *fleetWatchCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	r, err := a.Rollout(ctx, f.Document)
+	if err != nil {
+		return err
+	}
+	c.begun(r)
+	return c.toTheEnd(ctx, a, r)
 }
 
 // followEvery is the time between two readings of a rollout.
@@ -154,17 +120,21 @@ const followEvery = 300 * time.Millisecond
 
 // follow prints the progress of a rollout until it has ended.
 func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRollout) (api.FleetRollout, error) {
-	printed := map[string]string{}
-	last := ""
+	noted := map[string]string{} // the newest remark about each host, and about the whole
+	note := func(about, line string) {
+		if noted[about] != line {
+			noted[about] = line
+			c.note("%s", line)
+		}
+	}
 	for {
 		for _, h := range r.Hosts {
-			line := h.State
+			line := h.Host + ": " + h.State
 			if h.Error != "" {
 				line += ": " + h.Error
 			}
-			if h.State != "waiting" && printed[h.Host] != line {
-				printed[h.Host] = line
-				c.note("%s: %s", h.Host, line)
+			if h.State != "waiting" {
+				note(h.Host, line)
 			}
 		}
 		if r.Phase == api.RolloutDone || r.Phase == api.RolloutReverted {
@@ -177,10 +147,7 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 		if r.Phase == api.RolloutReverting {
 			line = "reverting: " + r.Reason
 		}
-		if line != last {
-			last = line
-			c.note("%s", line)
-		}
+		note("", line)
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():
@@ -200,31 +167,29 @@ func (c *console) follow(ctx context.Context, client *api.Client, r api.FleetRol
 
 // rollout prints a rollout, and how it has ended if it has.
 func (c *console) rollout(r api.FleetRollout) {
-	var rows [][]cell
+	var pending []string
+	t := c.columns("HOST", "STATE", "WAVE", "TOOK", "REASON")
 	for _, h := range r.Hosts {
 		took := "-"
 		if !h.Ended.IsZero() && !h.Began.IsZero() {
 			took = h.Ended.Sub(h.Began).Round(100 * time.Millisecond).String()
 		}
-		wave := "-"
-		if h.Wave > 0 {
-			wave = strconv.Itoa(h.Wave)
-		}
-		rows = append(rows, []cell{text(h.Host), stepState(h), text(wave), text(took), text(h.Error)})
-	}
-	c.table("", []string{"HOST", "STATE", "WAVE", "TOOK", "REASON"}, rows)
-	if r.Ended.IsZero() {
-		return
-	}
-	p := phase(r)
-	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
-	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reasonOf(r)))
-	var pending []string
-	for _, h := range r.Hosts {
 		if h.Pending {
 			pending = append(pending, h.Host)
 		}
+		t.add(h.Host, stepState(h), revision(uint64(h.Wave)), took, h.Error)
 	}
+	t.print()
+	if r.Ended.IsZero() {
+		return
+	}
+	reason := ""
+	if r.Reason != "" {
+		reason = ": " + r.Reason
+	}
+	p := phase(r)
+	line := fmt.Sprintf("rollout %d of revision %d: ", r.Number, r.Revision)
+	c.raw(human.Escape(line) + c.paint(p.colour, p.text) + human.Escape(reason))
 	if len(pending) > 0 {
 		what := "the revision"
 		if r.Phase == api.RolloutReverted {
@@ -234,37 +199,17 @@ func (c *console) rollout(r api.FleetRollout) {
 	}
 }
 
-func reasonOf(r api.FleetRollout) string {
-	if r.Reason == "" {
-		return ""
-	}
-	return ": " + r.Reason
-}
-
-func phase(r api.FleetRollout) cell {
-	switch r.Phase {
-	case api.RolloutDone:
-		return cell{r.Phase, good}
-	case api.RolloutReverted:
-		return cell{r.Phase, bad}
-	}
-	return cell{r.Phase, doubt}
-}
+func phase(r api.FleetRollout) cell { return cell{r.Phase, colourOf(r.Phase, doubt)} }
 
 func stepState(h api.FleetStep) cell {
-	state := h.State
+	otherwise, pending := doubt, ""
+	if h.State == "waiting" {
+		otherwise = faint
+	}
 	if h.Pending {
-		state += ", pending"
+		pending = ", pending"
 	}
-	switch h.State {
-	case "applied", "already":
-		return cell{state, good}
-	case "refused", "unknown", "lost":
-		return cell{state, bad}
-	case "waiting":
-		return cell{state, faint}
-	}
-	return cell{state, doubt}
+	return cell{h.State + pending, colourOf(h.State, otherwise)}
 }
 
 // stateCounts writes how many hosts are in which state.
@@ -279,71 +224,45 @@ func stateCounts(r api.FleetRollout) string {
 type fleetStopCommand struct{ documentArg }
 
 // Run stops a rollout.
-func (f *fleetStopCommand) Run(ctx context.Context, c *console) error {
-	return c.done(func(a *api.Client) (api.Done, error) { return a.StopRollout(ctx, f.Document) })
+func (f *fleetStopCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.done(a.StopRollout(ctx, f.Document))
 }
 
 type fleetStatusCommand struct {
 	Document string `arg:"" optional:"" help:"Only hosts with this document."`
 }
 
-// Help implements kong.HelpProvider.
-func (fleetStatusCommand) Help() string {
-	return `Shows the last reading; hosts are read every 30 s. The exit code is 1 when a host is not current. With -o wide HAProxy's counters are included.
-
-    fairway fleet status
-    fairway fleet status web -o wide`
-}
-
 // Run prints the status.
-func (f *fleetStatusCommand) Run(ctx context.Context, c *console) error {
-	hosts, err := list(c, func(a *api.Client) (api.List[api.FleetHost], error) { return a.FleetHosts(ctx, f.Document) }, c.fleetHosts)
-	return noIf(err, slices.ContainsFunc(hosts, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
+func (f *fleetStatusCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.FleetHosts(ctx, f.Document)
+	return noIf(list(c, found, err, c.fleetHosts), slices.ContainsFunc(found.Items, func(h api.FleetHost) bool { return h.Condition != api.FleetCurrent }))
 }
 
 func (c *console) fleetHosts(hosts []api.FleetHost) {
-	header := []string{"HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT"}
-	if c.wide() {
-		header = append(header, "TRANSPORT", "OLD", "SESSIONS", "REQUESTS", "FAILED", "CONNECT FAILURES", "IN", "OUT")
-	}
-	header = append(header, "REASON")
-	var rows [][]cell
+	t := c.columns("HOST", "DOCUMENT", "STATE", "REVISION", "HAPROXY", "UPTIME", "REQUESTS/S", "ERRORS/S", "SERVERS", "CONTACT",
+		"+TRANSPORT", "+OLD", "+SESSIONS", "+REQUESTS", "+FAILED", "+CONNECT FAILURES", "+IN", "+OUT", "REASON")
 	for _, h := range hosts {
 		has := revision(h.Revision)
 		if h.Revision != h.Released && h.Released > 0 {
 			has += " of " + revision(h.Released)
 		}
-		row := []cell{text(h.Host), text(h.Document), condition(h.Condition), text(has), text(dash(h.Version)), text(dash(h.Uptime))}
-		row = append(row, statistics(h.Statistics, c.wide())[:3]...)
 		contact := "never"
 		if !h.Contact.IsZero() {
 			contact = time.Since(h.Contact).Round(time.Second).String() + " ago"
 		}
-		row = append(row, text(contact))
-		if c.wide() {
-			row = append(row, text(dash(h.Transport)), text(strconv.Itoa(h.Old)))
-			row = append(row, statistics(h.Statistics, true)[3:]...)
-		}
-		rows = append(rows, append(row, text(h.Error)))
+		rates, counts := statistics(h.Statistics)
+		row := slices.Concat(
+			[]any{h.Host, h.Document, cell{h.Condition, colourOf(h.Condition, doubt)}, has, cmp.Or(h.Version, "-"), cmp.Or(h.Uptime, "-")}, rates,
+			[]any{contact, cmp.Or(h.Transport, "-"), h.Old}, counts, []any{h.Error})
+		t.add(row...)
 	}
-	c.table("", header, rows)
+	t.print()
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// statistics are the cells of HAProxy's counters.
-func statistics(s *api.FleetStatistics, wide bool) []cell {
-	n := 3
-	if wide {
-		n = 9
-	}
+// statistics are the cells of HAProxy's counters: what goes on now, and the sums.
+func statistics(s *api.FleetStatistics) (rates, counts []any) {
 	if s == nil {
-		return slices.Repeat([]cell{text("-")}, n)
+		return slices.Repeat([]any{"-"}, 3), slices.Repeat([]any{"-"}, 6)
 	}
 	servers := cell{fmt.Sprintf("%d up", s.ServersUp), good}
 	if s.ServersDown > 0 {
@@ -356,21 +275,6 @@ func statistics(s *api.FleetStatistics, wide bool) []cell {
 	if s.FailureRate > 0 {
 		errs.colour = bad
 	}
-	cells := []cell{text(fmt.Sprintf("%.1f", s.RequestRate)), errs, servers}
-	if wide {
-		for _, count := range []int64{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut} {
-			cells = append(cells, text(strconv.FormatInt(count, 10)))
-		}
-	}
-	return cells
-}
-
-func condition(s string) cell {
-	switch s {
-	case api.FleetCurrent:
-		return cell{s, good}
-	case api.FleetEdited, api.FleetUnreachable:
-		return cell{s, bad}
-	}
-	return cell{s, doubt}
+	return []any{fmt.Sprintf("%.1f", s.RequestRate), errs, servers},
+		[]any{s.Current, s.Requests, s.Failed, s.ConnectFailures, s.BytesIn, s.BytesOut}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,8 @@ import (
 	"fairway/internal/human"
 )
 
-// errSame ends the commands of the agent with exitSame: nothing to do. An invalid
-// command line ends them with exitNo.
-var errSame = errors.New("the same")
-
+// The commands of the agent end with exitSame when there is nothing to do, and with
+// exitNo also on an invalid command line.
 const exitSame = 2
 
 // beside reports whether an invalid command line is for one of these commands.
@@ -63,23 +62,26 @@ type fetchFlags struct {
 
 // value is the first that is not empty: the flag, the variable, the default.
 func (c *console) value(flag, variable, otherwise string) string {
-	switch {
-	case flag != "":
-		return flag
-	case variable != "" && c.env[variable] != "":
-		return c.env[variable]
-	default:
-		return otherwise
-	}
+	return cmp.Or(flag, c.env[variable], otherwise)
 }
 
-// options are the agent's. Errors end the command with exitNo: see errSame.
-func (f agentFlags) options(c *console, log io.Writer) agent.Options {
-	return agent.Options{
+// agent makes the agent with what the commands set further.
+func (f agentFlags) agent(ctx context.Context, c *console, log io.Writer, set ...func(*console, *agent.Options) error) (*agent.Agent, error) {
+	o := agent.Options{
 		Name: c.value(f.Name, "VIP", ""), Dir: c.value(f.StorageDir, "STORAGE_DIR", "/usr/local/haproxy/etc"),
 		RunDir: c.value(f.RunDir, "RUN_DIR", "/run/fairway-haproxy"), HAProxy: f.HAProxy, Keep: 20,
 		Environ: c.environ, Log: log, Output: c.err,
 	}
+	for _, set := range set {
+		if err := set(c, &o); err != nil {
+			return nil, c.refused(err)
+		}
+	}
+	a, err := agent.New(ctx, o)
+	if err != nil {
+		return nil, c.refused(err)
+	}
+	return a, nil
 }
 
 func (f fetchFlags) add(c *console, o *agent.Options) error {
@@ -87,7 +89,7 @@ func (f fetchFlags) add(c *console, o *agent.Options) error {
 	if o.URL == "" {
 		return errors.New("no URL to fetch from: set CFG_GET_URL or --url, such as http://fairway:8081/haproxy/")
 	}
-	keep, err := strconv.Atoi(c.value("", "BACKUP_KEEP", "20"))
+	keep, err := strconv.Atoi(cmp.Or(c.env["BACKUP_KEEP"], "20"))
 	if f.Backups != 0 {
 		keep, err = f.Backups, nil
 	}
@@ -117,30 +119,17 @@ type haproxyUpdateCommand struct {
 	fetchFlags
 }
 
-// Help implements kong.HelpProvider.
-func (haproxyUpdateCommand) Help() string {
-	return `Fetches $CFG_GET_URL followed by $VIP, validates it with HAProxy, checks that the addresses are free, backs up the installed file and replaces it. HAProxy is not reloaded: send SIGUSR2 to the container after exit code 0.
-
-    docker exec demo2 fairway haproxy update && docker kill -s USR2 demo2
-
-The exit code is 0 when the file was replaced, 2 when it is unchanged, and 1 on any failure, an invalid command line included.`
-}
-
 // Run updates the file.
 func (f *haproxyUpdateCommand) Run(ctx context.Context, c *console) error {
-	o := f.options(c, c.out)
-	if err := f.add(c, &o); err != nil {
-		return c.refused(err)
-	}
-	a, err := agent.New(ctx, o)
+	a, err := f.agent(ctx, c, c.out, f.add)
 	if err != nil {
-		return c.refused(err)
+		return err
 	}
 	switch changed, err := a.Update(ctx); {
 	case err != nil:
 		return errNo // the log has it
 	case !changed:
-		return errSame
+		return exit(exitSame)
 	default:
 		return nil
 	}
@@ -154,30 +143,18 @@ type haproxyRunCommand struct {
 	Grace    time.Duration `name:"grace" placeholder:"DURATION" default:"8s" help:"Maximum time for connections to end when the container is stopped."`
 }
 
-// Help implements kong.HelpProvider.
-func (haproxyRunCommand) Help() string {
-	return `Runs "fairway haproxy update", keeps the installed file when that fails, and runs HAProxy in master-worker mode. When HAProxy refuses the file, the last one that ran is restored.
-
-    fairway haproxy run                  reload on SIGUSR2 or SIGHUP
-    fairway haproxy run --follow         and poll for configurations
-
-Each reload is verified with the new worker. SIGTERM and SIGINT stop within --grace, SIGUSR1 after the last connection. HAProxy is restarted when it exits.`
-}
-
 // Run runs HAProxy.
 func (f *haproxyRunCommand) Run(ctx context.Context, c *console) error {
 	// Early, so that no signal ends the container.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	o := f.options(c, c.out)
-	if err := f.add(c, &o); err != nil {
-		return c.refused(err)
-	}
-	o.Follow, o.Interval, o.Grace = f.Follow, f.Interval, f.Grace
-	a, err := agent.New(ctx, o)
+	a, err := f.agent(ctx, c, c.out, f.add, func(_ *console, o *agent.Options) error {
+		o.Follow, o.Interval, o.Grace = f.Follow, f.Interval, f.Grace
+		return nil
+	})
 	if err != nil {
-		return c.refused(err)
+		return err
 	}
 	if err := a.Run(ctx, signals); err != nil {
 		return c.refused(err)
@@ -191,18 +168,11 @@ type haproxyApplyCommand struct {
 	SkipCheck bool `name:"skip-check" help:"Do not validate: the configuration ran before."`
 }
 
-// Help implements kong.HelpProvider.
-func (haproxyApplyCommand) Help() string {
-	return `For a container with the entry point "fairway haproxy run". When the reload fails, the previous configuration is restored. The exit code is 0 when it runs now, 2 when it ran already, and 1 otherwise.
-
-    docker exec -i demo2 fairway haproxy apply -o json < haproxy.cfg`
-}
-
 // Run applies what is on standard input.
 func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
-	a, err := agent.New(ctx, f.options(c, c.err))
+	a, err := f.agent(ctx, c, c.err)
 	if err != nil {
-		return c.refused(err)
+		return err
 	}
 	content, err := io.ReadAll(io.LimitReader(os.Stdin, 64<<20))
 	if err != nil {
@@ -216,7 +186,7 @@ func (f *haproxyApplyCommand) Run(ctx context.Context, c *console) error {
 	case "updated":
 		return nil
 	case "same":
-		return errSame
+		return exit(exitSame)
 	default:
 		return errNo
 	}
@@ -227,18 +197,11 @@ type haproxyStatusCommand struct {
 	Content bool `name:"content" help:"Include the configuration; with -o json."`
 }
 
-// Help implements kong.HelpProvider.
-func (haproxyStatusCommand) Help() string {
-	return `The exit code is 1 when no worker serves, for HEALTHCHECK in images. Between an update and its reload the digests of file and worker differ.
-
-    docker exec demo2 fairway haproxy status`
-}
-
 // Run prints the status.
 func (f *haproxyStatusCommand) Run(ctx context.Context, c *console) error {
-	a, err := agent.New(ctx, f.options(c, c.err))
+	a, err := f.agent(ctx, c, c.err)
 	if err != nil {
-		return c.refused(err)
+		return err
 	}
 	s, err := a.Status(ctx, f.Content)
 	if err != nil {
@@ -253,10 +216,7 @@ func (f *haproxyStatusCommand) Run(ctx context.Context, c *console) error {
 			c.printf("trouble   %s\n", s.Trouble)
 		}
 	})
-	if err == nil && s.Worker == 0 {
-		err = errNo
-	}
-	return err
+	return noIf(err, s.Worker == 0)
 }
 
 type haproxyStatsCommand struct {
@@ -265,9 +225,9 @@ type haproxyStatsCommand struct {
 
 // Run prints the statistics as HAProxy gives them.
 func (f *haproxyStatsCommand) Run(ctx context.Context, c *console) error {
-	a, err := agent.New(ctx, f.options(c, c.err))
+	a, err := f.agent(ctx, c, c.err)
 	if err != nil {
-		return c.refused(err)
+		return err
 	}
 	s, err := a.Statistics(ctx)
 	if err != nil {

@@ -17,25 +17,14 @@ type historyCommand struct {
 	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
 }
 
-// Help implements kong.HelpProvider.
-func (historyCommand) Help() string {
-	return `Each table that went live is an entry with its cause: the labels that changed, or the command of an operator with the reason.
-
-    fairway history
-    fairway history 12
-    fairway history --service shop -o json`
-}
-
 // Run prints the history.
-func (h *historyCommand) Run(ctx context.Context, c *console) error {
+func (h *historyCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	if h.Number != 0 {
-		_, err := ask(c, func(a *api.Client) (api.EntryDetail, error) { return a.Entry(ctx, h.Number) }, c.entry)
-		return err
+		entry, err := a.Entry(ctx, h.Number)
+		return show(c, entry, err, c.entry)
 	}
-	_, err := list(c, func(a *api.Client) (api.List[api.Entry], error) {
-		return a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
-	}, c.entries)
-	return err
+	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
+	return list(c, entries, err, c.entries)
 }
 
 func (c *console) entries(entries []api.Entry) {
@@ -43,23 +32,15 @@ func (c *console) entries(entries []api.Entry) {
 		c.note("No entries yet.")
 		return
 	}
-	header := []string{"ENTRY", "TIME", "ROUTES", "CAUSE"}
-	if c.wide() {
-		header = []string{"ENTRY", "TIME", "ROUTES", "BACKENDS", "HASH", "CAUSE"}
-	}
-	var rows [][]cell
+	t := c.columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
 	for _, e := range entries {
 		number := text(strconv.FormatUint(e.Number, 10))
 		if e.Live {
 			number = cell{number.text + " live", good}
 		}
-		row := []cell{number, text(human.Time(e.Time)), text(counts(e.Routes))}
-		if c.wide() {
-			row = append(row, text(counts(e.Backends)), text(short12(e.Hash)))
-		}
-		rows = append(rows, append(row, text(e.Cause)))
+		t.add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
 	}
-	c.table("", header, rows)
+	t.print()
 }
 
 func short12(hash string) string { return hash[:min(12, len(hash))] }
@@ -83,45 +64,39 @@ func counts(n api.Counts) string {
 
 // entry prints one entry with what it changed.
 func (c *console) entry(e api.EntryDetail) {
-	rows := [][]cell{
-		{{"entry", faint}, {strconv.FormatUint(e.Number, 10), bold}},
-		{{"time", faint}, text(human.Time(e.Time))},
-		{{"cause", faint}, text(e.Cause)},
-	}
-	for _, field := range []struct{ name, value string }{{"operator", e.Operator}, {"command", e.Command}, {"message", e.Message}, {"hash", e.Hash}} {
-		if field.value != "" {
-			rows = append(rows, []cell{{field.name, faint}, text(field.value)})
-		}
-	}
+	var f fields
+	f.add("entry", cell{strconv.FormatUint(e.Number, 10), bold})
+	f.add("time", e.Time)
+	f.add("cause", e.Cause)
+	f.add("operator", e.Operator)
+	f.add("command", e.Command)
+	f.add("message", e.Message)
+	f.add("hash", e.Hash)
 	if e.Live {
-		rows = append(rows, []cell{{"live", faint}, {"yes", good}})
+		f.add("live", cell{"yes", good})
 	}
-	for i, s := range e.Seen {
-		rows = append(rows, []cell{{first(i, "seen"), faint}, text(seen(s))})
+	var all []string
+	for _, s := range e.Seen {
+		all = append(all, seen(s))
 	}
+	f.lines("seen", all)
 	if e.Omitted > 0 {
-		rows = append(rows, []cell{{}, text(fmt.Sprintf("and %d more", e.Omitted))})
+		f.add("", fmt.Sprintf("and %d more", e.Omitted))
 	}
-	c.table("", nil, rows)
+	c.table("", nil, f)
 	c.printf("\n")
 	c.differences(e.Diff)
 }
 
 // seen puts into a line what was seen.
 func seen(s api.Seen) string {
-	words := []string{s.Kind}
-	for _, w := range []struct{ name, value string }{{"source", s.Source}, {"service", s.Service}, {"instance", s.Instance}, {"label", s.Label}} {
+	line := s.Kind
+	for _, w := range []struct{ name, value string }{{"source", s.Source}, {"service", s.Service}, {"instance", s.Instance}, {"label", s.Label}, {"from", s.From}, {"to", s.To}} {
 		if w.value != "" {
-			words = append(words, w.name+" "+w.value)
+			line += ", " + w.name + " " + w.value
 		}
 	}
-	if s.From != "" {
-		words = append(words, "from "+s.From)
-	}
-	if s.To != "" {
-		words = append(words, "to "+s.To)
-	}
-	return strings.Join(words, ", ")
+	return line
 }
 
 type diffCommand struct {
@@ -129,26 +104,18 @@ type diffCommand struct {
 	To   string `arg:"" optional:"" default:"live" help:"Number of an entry, or live."`
 }
 
-// Help implements kong.HelpProvider.
-func (diffCommand) Help() string {
-	return `The exit code is 1 when the tables differ.
-
-    fairway diff 12           changes since entry 12
-    fairway diff 11 12`
-}
-
 // Run prints what differs between two entries.
-func (d *diffCommand) Run(ctx context.Context, c *console) error {
-	var numbers [2]uint64
-	for i, text := range []string{d.From, d.To} {
-		n, err := entryNumber(text)
-		if err != nil {
-			return err
-		}
-		numbers[i] = n
+func (d *diffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	from, err := entryNumber(d.From)
+	if err != nil {
+		return err
 	}
-	diff, err := ask(c, func(a *api.Client) (api.Diff, error) { return a.Diff(ctx, numbers[0], numbers[1]) }, c.differences)
-	return noIf(err, !diff.Same)
+	to, err := entryNumber(d.To)
+	if err != nil {
+		return err
+	}
+	diff, err := a.Diff(ctx, from, to)
+	return noIf(show(c, diff, err, c.differences), !diff.Same)
 }
 
 // entryNumber reads the number of an entry; zero for live.

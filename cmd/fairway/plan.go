@@ -22,18 +22,6 @@ type planCommand struct {
 	Detailed bool     `name:"detailed-exitcode" help:"Exit with 0 when nothing would change, 2 when something would, 1 when there would be new problems or the plan failed."`
 }
 
-// Help implements kong.HelpProvider.
-func (planCommand) Help() string {
-	return `What would change in what is served, before it is deployed: routes, backends, host names and problems, against what the running Fairway sees. Nothing is changed. The exit code is 1 when there would be new problems, else 0; see --detailed-exitcode.
-
-    fairway plan -f compose.yml
-    fairway plan -f stack.yml --stack -p shop --prune
-    fairway plan --label shop-1=fairway.host=www.example.com
-    docker compose config | fairway plan -p shop -f /dev/stdin
-
-The last one sees a Compose file with all that it extends and includes, which are not followed otherwise. What only a deployment shows is not in the plan: addresses of new containers, the ports of a new image. The same planner answers fairway check (files alone, without a running Fairway), fairway explain (one request) and fairway doctor (why a service is not served).`
-}
-
 // Run plans.
 func (p *planCommand) Run(ctx context.Context, c *console) error {
 	found, err := p.ask(ctx, c)
@@ -54,9 +42,9 @@ func (p *planCommand) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// errChanges ends a command with exitUsage, which with --detailed-exitcode means
-// that something would change, after everything has been said.
-var errChanges = errors.New("something would change")
+// errChanges is the exit code that says that something would change, with
+// --detailed-exitcode.
+const errChanges exit = 2
 
 func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
 	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {
@@ -82,7 +70,6 @@ func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
 	if err != nil {
 		return api.Plan{}, err
 	}
-	defer client.Close()
 	return client.Plan(ctx, request)
 }
 
@@ -100,15 +87,11 @@ func (c *console) plan(p api.Plan) {
 	}
 	for _, problem := range p.Problems {
 		c.raw("")
-		if problem.File != "" {
-			where := problem.File
-			if problem.Line != 0 {
-				where = fmt.Sprintf("%s:%d", where, problem.Line)
-			}
-			c.raw(c.paint(bad, "+ problem") + "  " + c.paint(bold, where))
-		} else {
-			c.raw(c.paint(bad, "+ problem"))
+		where := problem.File
+		if problem.Line != 0 {
+			where = fmt.Sprintf("%s:%d", where, problem.Line)
 		}
+		c.raw(strings.TrimSpace(c.paint(bad, "+ problem") + "  " + c.paint(bold, where)))
 		c.problem(problem.Problem)
 	}
 	if len(p.Problems) > 0 {

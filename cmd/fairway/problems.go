@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/app"
 	"fairway/internal/human"
+	"fairway/internal/plan"
 )
 
 type problemsCommand struct {
@@ -12,21 +15,10 @@ type problemsCommand struct {
 	Source  string `name:"source" placeholder:"NAME" help:"Only problems from this source."`
 }
 
-// Help implements kong.HelpProvider.
-func (problemsCommand) Help() string {
-	return `The exit code is 1 when there are problems.
-
-    fairway problems
-    fairway problems --service shop-web
-    fairway problems -o json | jq -r '.items[] | "\(.service) \(.label): \(.text)"'`
-}
-
 // Run prints the problems.
-func (p *problemsCommand) Run(ctx context.Context, c *console) error {
-	found, err := list(c, func(a *api.Client) (api.List[api.Problem], error) {
-		return a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
-	}, c.problems)
-	return noIf(err, len(found) > 0)
+func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
+	return noIf(list(c, found, err, c.problems), len(found.Items) > 0)
 }
 
 func (c *console) problems(problems []api.Problem) {
@@ -60,4 +52,42 @@ func (c *console) problem(p api.Problem) {
 	if p.Hint != "" {
 		c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
 	}
+}
+
+type checkCommand struct {
+	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; by what is in them. Without any: the configuration that run would use."`
+}
+
+// Run checks the files.
+func (k *checkCommand) Run(c *console) error {
+	checked, err := app.Check(k.Paths, c.environ)
+	if err != nil {
+		return usageError{err}
+	}
+	return noIf(c.print(checked, func() { c.checked(checked) }), len(checked.Problems) > 0)
+}
+
+func (c *console) checked(k *plan.Checked) {
+	for _, p := range k.Problems {
+		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + human.Escape(p.Subject())))
+		c.raw("  " + human.Escape(p.Text))
+		if p.Hint != "" {
+			c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
+		}
+	}
+	if len(k.Problems) > 0 && len(k.Routes) > 0 {
+		c.printf("\n")
+	}
+	if len(k.Routes) > 0 {
+		t := c.columns("ROUTE", "WOULD TAKE", "STATE", "FILE")
+		for _, r := range k.Routes {
+			state := cell{"served", good}
+			if r.Refused != "" {
+				state = cell{"refused: " + r.Refused, bad}
+			}
+			t.add(r.ID, strings.Join(r.Takes, " || "), state, r.File)
+		}
+		t.print()
+	}
+	c.note("%s, %s, %s", human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
 }

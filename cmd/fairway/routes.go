@@ -18,33 +18,14 @@ type routesCommand struct {
 	Traffic bool   `name:"traffic" help:"Show the traffic of each route, the busiest first."`
 }
 
-// Help implements kong.HelpProvider.
-func (routesCommand) Help() string {
-	return `Examples:
-
-    fairway routes
-    fairway routes --host shop.example.com
-    fairway routes --traffic
-    fairway routes -o json | jq -r '.items[].id'`
-}
-
 // Run prints the routes.
-func (r *routesCommand) Run(ctx context.Context, c *console) error {
-	routes := func(a *api.Client) (api.List[api.Route], error) {
-		return a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+func (r *routesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
+	if err != nil || !r.Traffic {
+		return list(c, routes, err, c.routes)
 	}
-	if !r.Traffic {
-		_, err := list(c, routes, c.routes)
-		return err
-	}
-	_, err := ask(c, func(a *api.Client) (now api.Traffic, err error) {
-		found, err := routes(a)
-		if err == nil {
-			now, err = a.Traffic(ctx)
-		}
-		return trafficOf(now, found.Items, r.Service+r.Source+r.Host == ""), err
-	}, c.traffic)
-	return err
+	now, err := a.Traffic(ctx)
+	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host == ""), err, c.traffic)
 }
 
 // trafficOf keeps what goes through routes, the busiest first; with all also the
@@ -64,28 +45,25 @@ func trafficOf(now api.Traffic, routes []api.Route, all bool) api.Traffic {
 }
 
 func (c *console) traffic(now api.Traffic) {
+	one := func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 	milliseconds := func(ms float64) string {
 		if ms == 0 {
 			return "-"
 		}
-		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+		return one(ms) + " ms"
 	}
-	var rows [][]cell
-	for _, t := range now.Routes {
-		name, failing := text(t.Route), plain
-		if t.Route == "" {
+	t := c.columns("ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95")
+	for _, r := range now.Routes {
+		name, failing := text(r.Route), text(one(r.Errors))
+		if r.Route == "" {
 			name = cell{"(no route)", faint}
 		}
-		if t.Errors > 0 {
-			failing = bad
+		if r.Errors > 0 {
+			failing.colour = bad
 		}
-		rows = append(rows, []cell{
-			name, text(strconv.FormatFloat(t.Rate, 'f', 1, 64)),
-			{strconv.FormatFloat(t.Errors, 'f', 1, 64), failing},
-			text(milliseconds(t.Median)), text(milliseconds(t.P95)),
-		})
+		t.add(name, one(r.Rate), failing, milliseconds(r.Median), milliseconds(r.P95))
 	}
-	c.table("", []string{"ROUTE", "REQUESTS/S", "ERRORS/S", "MEDIAN", "P95"}, rows)
+	t.print()
 }
 
 func (c *console) routes(routes []api.Route) {
@@ -93,24 +71,15 @@ func (c *console) routes(routes []api.Route) {
 		c.note("No routes. A container gets one with the label fairway.host=NAME.")
 		return
 	}
-	header := []string{"ROUTE", "MATCHES", "READY", "STATE"}
-	if c.wide() {
-		header = append(header, "PRIORITY", "FILTERS", "BALANCE", "SOURCE")
-	}
-	var rows [][]cell
+	t := c.columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
 	for _, r := range routes {
-		state, col := routeState(r)
-		row := []cell{text(r.ID), text(takes(r.Matches)), text(endpoints(r)), {state, col}}
-		if c.wide() {
-			balance := ""
-			if r.Backend != nil {
-				balance = r.Backend.Balance
-			}
-			row = append(row, text(strconv.Itoa(r.Priority)), text(strings.Join(r.Filters, "; ")), text(balance), text(r.Source))
+		balance := ""
+		if r.Backend != nil {
+			balance = r.Backend.Balance
 		}
-		rows = append(rows, row)
+		t.add(r.ID, takes(r.Matches), endpoints(r), routeState(r), r.Priority, strings.Join(r.Filters, "; "), balance, r.Source)
 	}
-	c.table("", header, rows)
+	t.print()
 }
 
 // takes returns the matches of a route, in short.
@@ -148,29 +117,31 @@ func endpoints(r api.Route) string {
 }
 
 // routeState returns the state of a route, the worst first.
-func routeState(r api.Route) (string, colour) {
+func routeState(r api.Route) cell {
+	by := steered(r)
 	switch {
 	case r.Refused != "":
-		return "refused", bad
+		return cell{"refused", bad}
 	case r.Backend != nil && strings.HasPrefix(endpoints(r), "0/"):
-		return strings.Join(append([]string{"unavailable"}, steered(r)...), ": "), bad
+		return cell{"unavailable" + by, bad}
 	case r.LastGood:
-		return "last good", doubt
+		return cell{"last good", doubt}
 	case r.Stale != nil:
-		return "stale", doubt
-	case steered(r) != nil:
-		return "served: " + steered(r)[0], doubt
+		return cell{"stale", doubt}
+	case by != "":
+		return cell{"served" + by, doubt}
 	default:
-		return "served", good
+		return cell{"served", good}
 	}
 }
 
-// steered returns the command that an endpoint of the route obeys, if any does.
-func steered(r api.Route) []string {
+// steered is the command that an endpoint of the route obeys, after a colon; empty for
+// none.
+func steered(r api.Route) string {
 	for _, e := range r.Endpoints {
 		if e.By != "" {
-			return []string{e.By}
+			return ": " + e.By
 		}
 	}
-	return nil
+	return ""
 }

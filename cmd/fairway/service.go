@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -28,72 +28,28 @@ type waitFlags struct {
 	Settle  time.Duration `name:"settle" placeholder:"DURATION" default:"5s" help:"Time that all tasks must run without a change."`
 }
 
-// updateFlags say how tasks are replaced.
-type updateFlags struct {
-	Parallelism *uint64        `name:"update-parallelism" placeholder:"N" help:"Tasks replaced at once; 0 for all."`
-	Delay       *time.Duration `name:"update-delay" placeholder:"DURATION" help:"Pause between two steps."`
-	Order       string         `name:"update-order" placeholder:"ORDER" help:"start-first or stop-first."`
-}
-
-func (f updateFlags) updates() swarmservice.Updates {
-	return swarmservice.Updates{Parallelism: f.Parallelism, Delay: f.Delay, Order: f.Order}
-}
-
 type serviceCreateCommand struct {
-	Name         string   `arg:"" help:"Name of the service."`
-	Image        string   `arg:"" help:"Image of its containers."`
-	Args         []string `arg:"" optional:"" help:"Arguments in place of the image's command. Put -- before flags."`
-	Mode         string   `name:"mode" enum:"replicated,global" default:"replicated" help:"replicated or global."`
-	Replicas     *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks. Default: 1."`
-	Command      []string `name:"command" sep:"none" placeholder:"WORD" help:"Entry point in place of the image's, one word each. Repeatable."`
-	Network      []string `name:"network" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
-	Label        []string `name:"label" short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label of the service. Repeatable."`
-	Env          []string `name:"env" short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable of its containers. Repeatable."`
-	Publish      []string `name:"publish" short:"p" sep:"none" placeholder:"PORT" help:"Port: mode=host,target=80,published=8080, or 8080:80. Repeatable."`
-	EndpointMode string   `name:"endpoint-mode" placeholder:"MODE" help:"vip or dnsrr. Default: vip."`
-	Mount        []string `name:"mount" sep:"none" placeholder:"MOUNT" help:"type=bind,source=/a,target=/b,readonly. Repeatable."`
-	Constraint   []string `name:"constraint" sep:"none" placeholder:"TEXT" help:"Placement constraint, such as node.role==manager. Repeatable."`
-	LimitCPU     string   `name:"limit-cpu" placeholder:"N" help:"CPU limit of a task, such as 0.5."`
-	LimitMemory  string   `name:"limit-memory" placeholder:"BYTES" help:"Memory limit of a task, such as 256m."`
-	updateFlags
+	swarmservice.Spec
 	waitFlags
 	engineFlags
-}
-
-// Help implements kong.HelpProvider.
-func (serviceCreateCommand) Help() string {
-	return `Waits until all tasks run and stay up. The exit code is 1 when they do not. The image is used as named; its digest is not resolved.
-
-    fairway service create go-demo-db mongo:3.2.10 --network go-demo
-    fairway service create go-demo vfarcic/go-demo:1.0 -e DB=go-demo-db --network go-demo --network proxy --label com.df.notify=true --label com.df.servicePath=/demo --label com.df.port=8080
-    fairway service create util alpine --mode global --network go-demo -- sleep 1000000000`
 }
 
 // Run creates the service.
 func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) error {
 	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		made, err := s.Create(ctx, swarmservice.Spec{
-			Name: f.Name, Image: f.Image, Mode: f.Mode, Replicas: f.Replicas, Command: f.Command, Args: f.Args,
-			Networks: f.Network, Labels: f.Label, Env: f.Env, Publish: f.Publish, EndpointMode: f.EndpointMode,
-			Mounts: f.Mount, Constraints: f.Constraint, LimitCPU: f.LimitCPU, LimitMemory: f.LimitMemory,
-			Updates: f.updates(),
-		})
-		return []swarmservice.Changed{made}, err
+		return one(s.Create(ctx, f.Spec))
 	})
+}
+
+// one is the list of a change, whether it failed or not.
+func one(changed swarmservice.Changed, err error) ([]swarmservice.Changed, error) {
+	return []swarmservice.Changed{changed}, err
 }
 
 type serviceScaleCommand struct {
 	Services []string `arg:"" name:"name=n" help:"Service and number of tasks. Repeatable."`
 	waitFlags
 	engineFlags
-}
-
-// Help implements kong.HelpProvider.
-func (serviceScaleCommand) Help() string {
-	return `Examples:
-
-    fairway service scale go-demo=5
-    fairway service scale go-demo=5 go-demo-db=1 --timeout 1m`
 }
 
 // Run scales the services.
@@ -122,47 +78,19 @@ func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) er
 }
 
 type serviceUpdateCommand struct {
-	Name       string   `arg:"" help:"Name of the service."`
-	Image      string   `name:"image" placeholder:"IMAGE" help:"Image of its containers."`
-	LabelAdd   []string `name:"label-add" sep:"none" placeholder:"KEY=VALUE" help:"Label to add or replace. Repeatable."`
-	LabelRm    []string `name:"label-rm" sep:"none" placeholder:"KEY" help:"Label to remove. Repeatable."`
-	EnvAdd     []string `name:"env-add" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable to add or replace. Repeatable."`
-	EnvRm      []string `name:"env-rm" sep:"none" placeholder:"KEY" help:"Environment variable to remove. Repeatable."`
-	NetworkAdd []string `name:"network-add" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
-	NetworkRm  []string `name:"network-rm" sep:"none" placeholder:"NAME" help:"Network to detach it from. Repeatable."`
-	PublishAdd []string `name:"publish-add" sep:"none" placeholder:"PORT" help:"Port to publish, as for service create. Repeatable."`
-	PublishRm  []string `name:"publish-rm" sep:"none" placeholder:"PORT" help:"Container port to unpublish, such as 80 or 53/udp. Repeatable."`
-	Replicas   *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks."`
-	Force      bool     `name:"force" help:"Replace the tasks even without another change."`
-	updateFlags
+	Name string `arg:"" help:"Name of the service."`
+	swarmservice.Change
 	waitFlags
 	engineFlags
 }
 
-// Help implements kong.HelpProvider.
-func (serviceUpdateCommand) Help() string {
-	return `Concurrent changes are kept: on a conflict the service is read again and the change applied to that.
-
-    fairway service update go-demo --image vfarcic/go-demo:1.1 --update-order start-first
-    fairway service update go-demo --label-add fairway.path=/demo --label-rm com.df.servicePath
-    fairway service update go-demo --network-add monitoring --publish-rm 80 --publish-add mode=host,target=80,published=8081
-    fairway service update go-demo --force --update-parallelism 1 --update-delay 5s`
-}
-
 // Run updates the service.
 func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) error {
-	lists := [][]string{f.LabelAdd, f.LabelRm, f.EnvAdd, f.EnvRm, f.NetworkAdd, f.NetworkRm, f.PublishAdd, f.PublishRm}
-	if f.Image == "" && len(slices.Concat(lists...)) == 0 && f.Replicas == nil && !f.Force &&
-		f.updates() == (swarmservice.Updates{}) {
+	if reflect.DeepEqual(f.Change, swarmservice.Change{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
 	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		changed, err := s.Update(ctx, f.Name, swarmservice.Change{
-			Image: f.Image, LabelsAdd: f.LabelAdd, LabelsRemove: f.LabelRm, EnvAdd: f.EnvAdd, EnvRemove: f.EnvRm,
-			NetworksAdd: f.NetworkAdd, NetworksRemove: f.NetworkRm, PublishAdd: f.PublishAdd, PublishRemove: f.PublishRm,
-			Replicas: f.Replicas, Force: f.Force, Updates: f.updates(),
-		})
-		return []swarmservice.Changed{changed}, err
+		return one(s.Update(ctx, f.Name, f.Change))
 	})
 }
 
@@ -172,18 +100,10 @@ type serviceRollbackCommand struct {
 	engineFlags
 }
 
-// Help implements kong.HelpProvider.
-func (serviceRollbackCommand) Help() string {
-	return `The Swarm keeps one previous specification. A second rollback undoes the first.
-
-    fairway service rollback go-demo`
-}
-
 // Run rolls the service back.
 func (f *serviceRollbackCommand) Run(ctx context.Context, c *console, p *parser) error {
 	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		changed, err := s.Rollback(ctx, f.Name)
-		return []swarmservice.Changed{changed}, err
+		return one(s.Rollback(ctx, f.Name))
 	})
 }
 
@@ -192,22 +112,11 @@ type serviceRmCommand struct {
 	engineFlags
 }
 
-// Help implements kong.HelpProvider.
-func (serviceRmCommand) Help() string {
-	return `Removes as many as it can. The exit code is 1 when one does not exist.
-
-    fairway service rm go-demo go-demo-db`
-}
-
 // Run removes the services.
 func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error {
-	cfg, err := f.load(c, p)
+	s, err := f.swarm(c, p)
 	if err != nil {
 		return err
-	}
-	s, err := swarmservice.New(app.SwarmOptions(&cfg, c.environ))
-	if err != nil {
-		return usageError{err}
 	}
 	defer s.Close()
 	answer := struct {
@@ -231,18 +140,27 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 	return errors.Join(faults...)
 }
 
+// swarm returns access to the Swarm of the engines.
+func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
+	loaded, err := c.load(f.Path, p.flags)
+	if err != nil {
+		return nil, err
+	}
+	s, err := swarmservice.New(app.SwarmOptions(&loaded.Config, c.environ))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
 // change makes a change and waits for convergence, unless detached.
 func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, do func(context.Context, *swarmservice.Swarm) ([]swarmservice.Changed, error)) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
 		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
 	}
-	cfg, err := engines.load(c, p)
+	s, err := engines.swarm(c, p)
 	if err != nil {
 		return err
-	}
-	s, err := swarmservice.New(app.SwarmOptions(&cfg, c.environ))
-	if err != nil {
-		return usageError{err}
 	}
 	defer s.Close()
 	changed, err := do(ctx, s)
@@ -291,20 +209,16 @@ func (c *console) progress(p swarmservice.Progress) {
 }
 
 func (c *console) outcome(services []swarmservice.Progress, detached bool) {
-	var rows [][]cell
+	t := c.columns("SERVICE", "ID", "TASKS", "STATE")
 	for _, p := range services {
-		state := cell{"converged", good}
+		state, tasks := cell{"converged", good}, fmt.Sprintf("%d/%d", p.Running, p.Wanted)
 		switch {
 		case detached:
-			state = cell{"accepted", plain}
+			state, tasks = text("accepted"), "-"
 		case !p.Converged:
 			state = cell{"not converged", bad}
 		}
-		tasks := fmt.Sprintf("%d/%d", p.Running, p.Wanted)
-		if detached {
-			tasks = "-"
-		}
-		rows = append(rows, []cell{text(p.Name), text(p.ID), text(tasks), state})
+		t.add(p.Name, p.ID, tasks, state)
 	}
-	c.table("", []string{"SERVICE", "ID", "TASKS", "STATE"}, rows)
+	t.print()
 }

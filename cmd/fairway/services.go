@@ -17,25 +17,14 @@ type servicesCommand struct {
 	Source string `name:"source" placeholder:"NAME" help:"Only services of this source."`
 }
 
-// Help implements kong.HelpProvider.
-func (servicesCommand) Help() string {
-	return `Examples:
-
-    fairway services
-    fairway services shop-web
-    fairway services shop-web -o json`
-}
-
 // Run prints the services.
-func (s *servicesCommand) Run(ctx context.Context, c *console) error {
-	call, text := func(a *api.Client) (api.List[api.Service], error) {
-		return a.Services(ctx, api.Query{Source: s.Source})
-	}, c.services
+func (s *servicesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	if s.Name != "" {
-		call, text = func(a *api.Client) (api.List[api.Service], error) { return a.Service(ctx, s.Name) }, c.inFull
+		found, err := a.Service(ctx, s.Name)
+		return list(c, found, err, c.inFull)
 	}
-	_, err := list(c, call, text)
-	return err
+	found, err := a.Services(ctx, api.Query{Source: s.Source})
+	return list(c, found, err, c.services)
 }
 
 func (c *console) inFull(services []api.Service) {
@@ -52,11 +41,7 @@ func (c *console) services(services []api.Service) {
 		c.note("No services. The sources see nothing; see: fairway sources")
 		return
 	}
-	header := []string{"SERVICE", "READY", "ROUTES", "PROBLEMS", "SOURCE"}
-	if c.wide() {
-		header = append(header, "CREATED", "IMAGE")
-	}
-	var rows [][]cell
+	t := c.columns("SERVICE", "READY", "ROUTES", "PROBLEMS", "SOURCE", "+CREATED", "+IMAGE")
 	for _, s := range services {
 		ready := 0
 		var images []string
@@ -68,21 +53,13 @@ func (c *console) services(services []api.Service) {
 				images = append(images, i.Image)
 			}
 		}
-		row := []cell{text(s.ID), text(fmt.Sprintf("%d/%d", ready, len(s.Instances))), text(strconv.Itoa(len(s.Routes))), count(s.Problems), staleCell(s.Source, s.Stale)}
-		if c.wide() {
-			row = append(row, text(human.Time(s.Created)), text(strings.Join(images, " ")))
+		problems := cell{strconv.Itoa(s.Problems), plain}
+		if s.Problems > 0 {
+			problems.colour = bad
 		}
-		rows = append(rows, row)
+		t.add(s.ID, fmt.Sprintf("%d/%d", ready, len(s.Instances)), len(s.Routes), problems, staleCell(s.Source, s.Stale), s.Created, strings.Join(images, " "))
 	}
-	c.table("", header, rows)
-}
-
-// count is a number that had better be zero.
-func count(n int) cell {
-	if n > 0 {
-		return cell{strconv.Itoa(n), bad}
-	}
-	return text("0")
+	t.print()
 }
 
 func staleCell(source string, stale *api.Stale) cell {
@@ -92,23 +69,35 @@ func staleCell(source string, stale *api.Stale) cell {
 	return cell{source + " (stale)", doubt}
 }
 
+// staleText says since when a source does not answer and why; it is empty for one that
+// does.
+func staleText(s *api.Stale) string {
+	if s == nil {
+		return ""
+	}
+	t := "its source does not answer"
+	if !s.Since.IsZero() {
+		t += " since " + human.Time(s.Since)
+	}
+	if s.Error != "" {
+		t += ": " + s.Error
+	}
+	return t
+}
+
 // service prints one service in full.
 func (c *console) service(s api.Service) {
-	rows := [][]cell{{{"service", faint}, {s.ID, bold}}, {{"source", faint}, staleCell(s.Source, s.Stale)}}
-	if s.Stale != nil {
-		rows = append(rows, []cell{{"stale", faint}, {staleText(s.Stale), doubt}})
-	}
-	if !s.Created.IsZero() {
-		rows = append(rows, []cell{{"created", faint}, text(human.Time(s.Created))})
-	}
-	rows = append(rows, labelRows(s.Labels)...)
-	for i, r := range s.Routes {
-		rows = append(rows, []cell{{first(i, "routes"), faint}, text(r)})
-	}
+	var f fields
+	f.add("service", cell{s.ID, bold})
+	f.add("source", staleCell(s.Source, s.Stale))
+	f.add("stale", cell{staleText(s.Stale), doubt})
+	f.add("created", s.Created)
+	f.lines("labels", labelLines(s.Labels))
+	f.lines("routes", s.Routes)
 	if s.Problems > 0 {
-		rows = append(rows, []cell{{"problems", faint}, {fmt.Sprintf("%d; see: fairway problems --service %s", s.Problems, s.ID), bad}})
+		f.add("problems", cell{fmt.Sprintf("%d; see: fairway problems --service %s", s.Problems, s.ID), bad})
 	}
-	c.table("", nil, rows)
+	c.table("", nil, f)
 	for _, i := range s.Instances {
 		c.printf("\n")
 		c.instance(i)
@@ -120,37 +109,33 @@ func (c *console) instance(i api.Instance) {
 	if i.StateReason != "" {
 		state += " (" + i.StateReason + ")"
 	}
-	rows := [][]cell{{{"instance", faint}, {i.Name, bold}}, {{"id", faint}, text(i.ID)}, {{"state", faint}, {state, stateColour(i.State)}}}
-	for _, field := range []struct{ name, value string }{
-		{"by", i.By},
-		{"node", nodeText(i)},
-		{"image", i.Image},
-		{"started", human.Time(i.Started)},
-	} {
-		if field.value != "" {
-			rows = append(rows, []cell{{field.name, faint}, text(field.value)})
-		}
+	node := i.Node
+	if i.NodeName != "" && i.NodeName != i.Node {
+		node = i.NodeName + " (" + i.Node + ")"
 	}
-	for n, a := range i.Addresses {
-		rows = append(rows, []cell{{first(n, "addresses"), faint}, text(address(a))})
+	var f fields
+	f.add("instance", cell{i.Name, bold})
+	f.add("id", i.ID)
+	f.add("state", cell{state, colourOf(i.State, bad)})
+	f.add("by", i.By)
+	f.add("node", node)
+	f.add("image", i.Image)
+	f.add("started", i.Started)
+	var addresses, ports []string
+	for _, a := range i.Addresses {
+		addresses = append(addresses, address(a))
 	}
-	for n, p := range i.Ports {
+	for _, p := range i.Ports {
 		t := fmt.Sprintf("%d/%s", p.Number, p.Protocol)
 		if p.Published != "" {
 			t += " published on " + p.Published
 		}
-		rows = append(rows, []cell{{first(n, "ports"), faint}, text(t)})
+		ports = append(ports, t)
 	}
-	rows = append(rows, labelRows(i.Labels)...)
-	c.table("  ", nil, rows)
-}
-
-// nodeText names the machine, and the node's ID where that says more.
-func nodeText(i api.Instance) string {
-	if i.NodeName == "" || i.NodeName == i.Node {
-		return i.Node
-	}
-	return i.NodeName + " (" + i.Node + ")"
+	f.lines("addresses", addresses)
+	f.lines("ports", ports)
+	f.lines("labels", labelLines(i.Labels))
+	c.table("  ", nil, f)
 }
 
 func address(a api.Address) string {
@@ -167,29 +152,60 @@ func address(a api.Address) string {
 	return t
 }
 
-func stateColour(state string) colour {
-	switch state {
-	case "ready":
-		return good
-	case "starting", "leaving", "paused":
-		return doubt
-	default:
-		return bad
+// labelLines are labels as KEY=VALUE, sorted.
+func labelLines(labels map[string]string) (lines []string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		lines = append(lines, key+"="+labels[key])
 	}
+	return lines
 }
 
-func labelRows(labels map[string]string) [][]cell {
-	var rows [][]cell
-	for i, key := range slices.Sorted(maps.Keys(labels)) {
-		rows = append(rows, []cell{{first(i, "labels"), faint}, text(key + "=" + labels[key])})
-	}
-	return rows
+type nodesCommand struct {
+	Source string `name:"source" placeholder:"NAME" help:"Only nodes of this source."`
 }
 
-// first returns the name of a field for the first of its lines only.
-func first(i int, name string) string {
-	if i == 0 {
-		return name
+// Run prints the nodes.
+func (n *nodesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Nodes(ctx, api.Query{Source: n.Source})
+	return list(c, found, err, c.nodes)
+}
+
+func (c *console) nodes(nodes []api.Node) {
+	if len(nodes) == 0 {
+		c.note("No nodes: no source knows of machines.")
+		return
 	}
-	return ""
+	t := c.columns("NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE")
+	for _, n := range nodes {
+		t.add(n.ID, n.Name, cell{n.State, colourOf(n.State, bad)}, cell{n.Availability, colourOf(n.Availability, plain)}, n.Role, n.Instances, n.Address, n.Engine, n.Source)
+	}
+	t.print()
+}
+
+type sourcesCommand struct{}
+
+// Run prints the sources.
+func (*sourcesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Sources(ctx)
+	return list(c, found, err, c.sources)
+}
+
+func (c *console) sources(sources []api.Source) {
+	t := c.columns("SOURCE", "STATE", "SERVICES", "ANSWERED", "HELD", "+LAST SUCCESS", "+HELD SERVICES")
+	for _, s := range sources {
+		age := "never"
+		if s.Age != "" {
+			age = s.Age + " ago"
+		}
+		t.add(s.Name, cell{s.State, colourOf(s.State, doubt)}, s.Services, age, len(s.Held), s.LastSuccess, strings.Join(s.Held, " "))
+	}
+	t.print()
+	for _, s := range sources {
+		if s.Error != "" {
+			c.raw("\n" + c.paint(bold, s.Name) + ": " + human.Escape(s.Error))
+		}
+		if len(s.Held) > 0 {
+			c.raw("\n" + c.paint(bold, s.Name) + human.Escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))
+		}
+	}
 }

@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
+	"fairway/internal/api"
 	"fairway/internal/app"
 	"fairway/internal/human"
 	"fairway/internal/usage"
@@ -20,32 +25,19 @@ type statsCommand struct {
 	engineFlags
 }
 
-// Help implements kong.HelpProvider.
-func (statsCommand) Help() string {
-	return `Reads the running containers of every engine of the configuration. Engines and containers that do not answer are listed below the rest; the exit code is 1 when none answers. CPU is as in docker stats: 100% is one full CPU. With --stream and -o json each line is one report.
-
-With --since the running Fairway answers, also for routes. It keeps the last hour in full and 30 days at lower resolution.
-
-    fairway stats
-    fairway stats go-demo --stream
-    fairway stats --since 6h
-    fairway stats --since 1h --by route
-    fairway stats --swarm --docker ssh://ops@node2.example.com --docker ssh://ops@node3.example.com`
-}
-
 // Run prints what containers use.
 func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 	if s.Since != 0 {
 		return s.kept(ctx, c)
 	}
-	cfg, err := s.load(c, p)
+	loaded, err := c.load(s.Path, p.flags)
 	if err != nil {
 		return err
 	}
 	if s.Every < 100*time.Millisecond {
 		return usageError{fmt.Errorf("--every %s: at least 100ms", s.Every)}
 	}
-	meter, err := usage.NewMeter(app.MeterOptions(&cfg, c.environ, s.Service))
+	meter, err := usage.NewMeter(app.MeterOptions(&loaded.Config, c.environ, s.Service))
 	if err != nil {
 		return usageError{err}
 	}
@@ -81,10 +73,7 @@ func (s *statsCommand) verdict(c *console, r *usage.Report) error {
 		c.note("No container of %s runs on the engines that were asked.", s.Service)
 		return errNo
 	}
-	if len(r.Services) == 0 && len(r.Unread) > 0 {
-		return errNo
-	}
-	return nil
+	return noIf(nil, len(r.Services) == 0 && len(r.Unread) > 0)
 }
 
 // usageLine prints one report of a stream.
@@ -105,19 +94,30 @@ func (c *console) usageLine(r *usage.Report) error {
 
 // usage prints one report: each service, and below it its containers.
 func (c *console) usage(r *usage.Report) {
-	if len(r.Services) > 0 {
-		rows := make([][]cell, 0, len(r.Services))
-		for _, s := range r.Services {
-			rows = append(rows, usageRow(cell{s.Service, bold}, "", s.Usage))
-			for _, u := range s.Containers {
-				name := u.Name
-				if c.wide() {
-					name += " " + u.ID
-				}
-				rows = append(rows, usageRow(text("  "+name), u.Engine, u.Usage))
-			}
+	t := c.columns("SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE")
+	add := func(name cell, engine string, u usage.Usage) {
+		cpu, limit := "-", "-"
+		if u.CPUPercent != nil {
+			cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
 		}
-		c.table("", []string{"SERVICE / CONTAINER", "ENGINE", "CPU", "MEMORY", "LIMIT", "NET RX", "NET TX", "BLOCK READ", "BLOCK WRITE"}, rows)
+		if u.MemoryLimit > 0 {
+			limit = human.Bytes(u.MemoryLimit)
+		}
+		t.add(name, engine, cpu, human.Bytes(u.MemoryUsed), limit,
+			human.Bytes(u.NetworkReceived), human.Bytes(u.NetworkSent), human.Bytes(u.BlockRead), human.Bytes(u.BlockWritten))
+	}
+	for _, s := range r.Services {
+		add(cell{s.Service, bold}, "", s.Usage)
+		for _, u := range s.Containers {
+			name := "  " + u.Name
+			if c.wide() {
+				name += " " + u.ID
+			}
+			add(text(name), u.Engine, u.Usage)
+		}
+	}
+	if len(r.Services) > 0 {
+		t.print()
 	} else {
 		c.note("No containers run.")
 	}
@@ -130,16 +130,131 @@ func (c *console) usage(r *usage.Report) {
 	}
 }
 
-func usageRow(name cell, engine string, u usage.Usage) []cell {
-	cpu, limit := "-", "-"
-	if u.CPUPercent != nil {
-		cpu = fmt.Sprintf("%.2f%%", *u.CPUPercent)
+// keptAnswer is what stats --since prints as JSON.
+type keptAnswer struct {
+	Items []api.Series `json:"items"`
+}
+
+// kept prints the recorded history.
+func (s *statsCommand) kept(ctx context.Context, c *console) error {
+	if s.Stream {
+		return usageError{errors.New("--since and --stream exclude each other")}
 	}
-	if u.MemoryLimit > 0 {
-		limit = human.Bytes(u.MemoryLimit)
+	if s.Since <= 0 || s.Since > 31*24*time.Hour {
+		return usageError{fmt.Errorf("--since %s: up to 744h, which are 31 days", s.Since)}
 	}
-	return []cell{
-		name, text(engine), text(cpu), text(human.Bytes(u.MemoryUsed)), text(limit),
-		text(human.Bytes(u.NetworkReceived)), text(human.Bytes(u.NetworkSent)), text(human.Bytes(u.BlockRead)), text(human.Bytes(u.BlockWritten)),
+	client, err := c.client()
+	if err != nil {
+		return err
 	}
+	now := time.Now()
+	answer, err := s.read(ctx, client, now)
+	return noIf(show(c, answer, err, func(k keptAnswer) { c.kept(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
+}
+
+// read reads the series of every subject that is asked for.
+func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
+	answer := keptAnswer{Items: []api.Series{}}
+	groups, err := client.SeriesGroups(ctx)
+	if err != nil {
+		return answer, err
+	}
+	for _, g := range groups.Items {
+		if g.Name != s.By {
+			continue
+		}
+		for _, subject := range g.Subjects {
+			name, _, _ := strings.Cut(subject.Name, "@")
+			if s.Service != "" && subject.Name != s.Service && name != s.Service || now.Sub(subject.Newest) > s.Since+time.Hour {
+				continue
+			}
+			found, err := client.Series(ctx, g.Name, subject.Name, api.SeriesQuery{From: now.Add(-s.Since), To: now})
+			if err != nil {
+				return answer, err
+			}
+			if len(found.Points) > 0 {
+				answer.Items = append(answer.Items, found)
+			}
+		}
+	}
+	return answer, nil
+}
+
+// kept prints series: for each subject its fields, with a chart.
+func (c *console) kept(items []api.Series, from, to time.Time) {
+	if len(items) == 0 {
+		c.note("No readings.")
+		return
+	}
+	t := c.columns("SUBJECT", "FIELD", "LAST", "MEAN", "PEAK", "FROM "+human.Time(from))
+	for _, s := range items {
+		name := cell{s.Subject, bold}
+		for i, f := range s.Fields {
+			sum, n, peak, last := 0.0, 0, math.Inf(-1), math.NaN()
+			values := make([]float64, 0, len(s.Points))
+			at := make([]time.Time, 0, len(s.Points))
+			for _, p := range s.Points {
+				if v := p.Means[i]; v != nil {
+					sum, n, last, peak = sum+*v, n+1, *v, max(peak, *v)
+					values, at = append(values, *v), append(at, p.At)
+				}
+				if v := p.Peaks[i]; v != nil {
+					peak = max(peak, *v)
+				}
+			}
+			if n == 0 {
+				continue
+			}
+			t.add(name, f.Name, unitText(last, f.Unit), unitText(sum/float64(n), f.Unit), unitText(peak, f.Unit), spark(at, values, from, to))
+			name = text("")
+		}
+	}
+	t.print()
+}
+
+// unitText writes a figure for people.
+func unitText(v float64, unit string) string {
+	switch unit {
+	case "percent":
+		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
+	case "bytes":
+		return human.Bytes(uint64(max(0, v)))
+	case "bytes/s":
+		return human.Bytes(uint64(max(0, v))) + "/s"
+	case "1/s":
+		return strconv.FormatFloat(v, 'f', 2, 64) + "/s"
+	case "s":
+		return time.Duration(v * float64(time.Second)).Round(10 * time.Microsecond).String()
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
+
+// sparks is how wide a chart is.
+const sparks = 32
+
+// spark draws values over time, from zero to their maximum; a gap is empty.
+func spark(at []time.Time, values []float64, from, to time.Time) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	var sum [sparks]float64
+	var n [sparks]int
+	most := 0.0
+	for i, v := range values {
+		slot := int(float64(sparks) * float64(at[i].Sub(from)) / float64(to.Sub(from)))
+		slot = min(max(slot, 0), sparks-1)
+		sum[slot], n[slot] = sum[slot]+v, n[slot]+1
+		most = max(most, v)
+	}
+	var b strings.Builder
+	for i := range sum {
+		switch {
+		case n[i] == 0:
+			b.WriteRune(' ')
+		case most <= 0:
+			b.WriteRune(levels[0])
+		default:
+			level := int(sum[i] / float64(n[i]) / most * float64(len(levels)))
+			b.WriteRune(levels[min(max(level, 0), len(levels)-1)])
+		}
+	}
+	return b.String()
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/human"
 )
 
 // why is the flag of every command that an operator gives.
@@ -27,18 +26,9 @@ type rollbackCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (rollbackCommand) Help() string {
-	return `Serves the table of an entry again, endpoints included, and holds it. The hold survives restarts; fairway commands lists it. Containers that are gone are not started again: use --endpoints live when instances have changed since.
-
-    fairway rollback 12 -m "the new shop is broken"
-    fairway rollback 12 --until changed
-    fairway unpin`
-}
-
 // Run rolls back.
-func (r *rollbackCommand) Run(ctx context.Context, c *console) error {
-	return c.give(ctx, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
+func (r *rollbackCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandRollback, Entry: r.Entry, Until: r.Until, Endpoints: r.Endpoints, Message: r.Message})
 }
 
 type pinCommand struct {
@@ -46,24 +36,16 @@ type pinCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (pinCommand) Help() string {
-	return `Labels have no effect until the pin ends. With --endpoints live, instances still come and go.
-
-    fairway pin --endpoints live -m "no changes before the sale"
-    fairway unpin`
-}
-
 // Run pins.
-func (p *pinCommand) Run(ctx context.Context, c *console) error {
-	return c.give(ctx, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
+func (p *pinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPin, Until: p.Until, Endpoints: p.Endpoints, Message: p.Message})
 }
 
 type unpinCommand struct{ why }
 
 // Run ends a pin or rollback.
-func (u *unpinCommand) Run(ctx context.Context, c *console) error {
-	return c.takeBack(ctx, api.HoldID, u.Message)
+func (u *unpinCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.takeBack(ctx, a, api.HoldID, u.Message)
 }
 
 // subject is the argument that names what a command is about.
@@ -76,17 +58,9 @@ type drainCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (drainCommand) Help() string {
-	return `Stops new requests; running ones finish, and sticky clients move on. The drain survives restarts of Fairway and of the instance. It ends with fairway undrain.
-
-    fairway drain shop-3 -m "memory leak"
-    fairway drain node:edge2 -m "new kernel"`
-}
-
 // Run drains.
-func (d *drainCommand) Run(ctx context.Context, c *console) error {
-	return c.give(ctx, api.NewCommand{Kind: api.CommandDrain, Subject: d.Subject, Message: d.Message})
+func (d *drainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandDrain, Subject: d.Subject, Message: d.Message})
 }
 
 type undrainCommand struct {
@@ -95,8 +69,8 @@ type undrainCommand struct {
 }
 
 // Run ends a drain.
-func (u *undrainCommand) Run(ctx context.Context, c *console) error {
-	return c.takeBack(ctx, api.CommandDrain+":"+u.Subject, u.Message)
+func (u *undrainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.takeBack(ctx, a, api.CommandDrain+":"+u.Subject, u.Message)
 }
 
 type weightCommand struct {
@@ -105,24 +79,16 @@ type weightCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (weightCommand) Help() string {
-	return `Sets the share of requests relative to the other endpoints of a route. The default is 1. With 0 only sticky clients get there.
-
-    fairway weight shop-3 10
-    fairway weight shop-3 default`
-}
-
 // Run changes weights.
-func (w *weightCommand) Run(ctx context.Context, c *console) error {
+func (w *weightCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	if w.Weight == "default" {
-		return c.takeBack(ctx, api.CommandWeight+":"+w.Subject, w.Message)
+		return c.takeBack(ctx, a, api.CommandWeight+":"+w.Subject, w.Message)
 	}
 	n, err := strconv.Atoi(w.Weight)
 	if err != nil {
 		return usageError{fmt.Errorf("weight %q: want 0 to 256, or default", w.Weight)}
 	}
-	return c.give(ctx, api.NewCommand{Kind: api.CommandWeight, Subject: w.Subject, Weight: &n, Message: w.Message})
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandWeight, Subject: w.Subject, Weight: &n, Message: w.Message})
 }
 
 type pauseCommand struct {
@@ -131,17 +97,9 @@ type pauseCommand struct {
 	why
 }
 
-// Help implements kong.HelpProvider.
-func (pauseCommand) Help() string {
-	return `Holds new requests until fairway resume; running ones finish. For a change that takes seconds, such as moving a database.
-
-    fairway pause shop --for 1m -m "database moves"
-    fairway resume shop`
-}
-
 // Run pauses.
-func (p *pauseCommand) Run(ctx context.Context, c *console) error {
-	return c.give(ctx, api.NewCommand{Kind: api.CommandPause, Subject: p.Service, For: p.For, Message: p.Message})
+func (p *pauseCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.give(ctx, a, api.NewCommand{Kind: api.CommandPause, Subject: p.Service, For: p.For, Message: p.Message})
 }
 
 type resumeCommand struct {
@@ -150,22 +108,20 @@ type resumeCommand struct {
 }
 
 // Run ends a pause.
-func (r *resumeCommand) Run(ctx context.Context, c *console) error {
-	return c.takeBack(ctx, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
+func (r *resumeCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
 // give puts a command in force and prints the result.
-func (c *console) give(ctx context.Context, n api.NewCommand) error {
-	_, err := ask(c, func(a *api.Client) (api.CommandResult, error) { return a.Give(ctx, n) },
-		func(r api.CommandResult) { c.result(r, "In force") })
-	return err
+func (c *console) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
+	given, err := a.Give(ctx, n)
+	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
 }
 
 // takeBack ends a command.
-func (c *console) takeBack(ctx context.Context, id, message string) error {
-	_, err := ask(c, func(a *api.Client) (api.CommandResult, error) { return a.TakeBack(ctx, id, message) },
-		func(r api.CommandResult) { c.result(r, "Ended") })
-	return err
+func (c *console) takeBack(ctx context.Context, a *api.Client, id, message string) error {
+	ended, err := a.TakeBack(ctx, id, message)
+	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
 }
 
 func (c *console) result(r api.CommandResult, what string) {
@@ -181,17 +137,10 @@ func (c *console) result(r api.CommandResult, what string) {
 
 type commandsCommand struct{}
 
-// Help implements kong.HelpProvider.
-func (commandsCommand) Help() string {
-	return `Rollbacks, pins, drains, weights and pauses in force, with operator and reason.
-
-    fairway commands`
-}
-
 // Run lists the commands in force.
-func (*commandsCommand) Run(ctx context.Context, c *console) error {
-	_, err := list(c, func(a *api.Client) (api.List[api.Command], error) { return a.Commands(ctx) }, c.commands)
-	return err
+func (*commandsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Commands(ctx)
+	return list(c, found, err, c.commands)
 }
 
 func (c *console) commands(commands []api.Command) {
@@ -199,17 +148,9 @@ func (c *console) commands(commands []api.Command) {
 		c.note("No commands in force.")
 		return
 	}
-	header := []string{"COMMAND", "BY", "SINCE", "REASON"}
-	if c.wide() {
-		header = append(header, "ID", "HOLDS")
-	}
-	var rows [][]cell
+	t := c.columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
 	for _, k := range commands {
-		row := []cell{text(k.Text), text(k.Operator), text(human.Time(k.Since)), text(k.Message)}
-		if c.wide() {
-			row = append(row, text(k.ID), text(strings.Join(k.Services, " ")))
-		}
-		rows = append(rows, row)
+		t.add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
 	}
-	c.table("", header, rows)
+	t.print()
 }

@@ -2,12 +2,19 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
+	"fairway/internal/api"
 	"fairway/internal/human"
 )
 
@@ -23,6 +30,19 @@ const (
 	bad   colour = "31"
 	faint colour = "2"
 )
+
+// colourOf is the colour of a state, by the word that the API has for it.
+func colourOf(state string, otherwise colour) colour {
+	switch state {
+	case "ready", api.SourceSynced, "applied", "already", api.RolloutDone, api.FleetCurrent, api.SeverityGood:
+		return good
+	case "refused", "unknown", "lost", api.RolloutReverted, api.FleetEdited, api.FleetUnreachable, api.SeverityBad:
+		return bad
+	case "starting", "leaving", "paused", "pause", "drain":
+		return doubt
+	}
+	return otherwise
+}
 
 // cell is one field of a table.
 type cell struct {
@@ -41,21 +61,85 @@ func (c *console) paint(col colour, s string) string {
 	return "\x1b[" + string(col) + "m" + s + "\x1b[0m"
 }
 
+// cellOf is the cell of a value: a cell as it is, a time for people, else what fmt prints.
+func cellOf(value any) cell {
+	switch v := value.(type) {
+	case cell:
+		return v
+	case time.Time:
+		return text(human.Time(v))
+	}
+	return text(fmt.Sprint(value))
+}
+
+// columns is a table that is filled row by row and then printed.
+type columns struct {
+	console *console
+	indent  string
+	header  []string
+	hidden  []bool
+	rows    [][]cell
+}
+
+// columns returns a table. Columns whose names begin with a plus are those of -o wide.
+func (c *console) columns(names ...string) *columns {
+	t := &columns{console: c}
+	for _, name := range names {
+		name, extra := strings.CutPrefix(name, "+")
+		hide := extra && !c.wide()
+		t.hidden = append(t.hidden, hide)
+		if !hide {
+			t.header = append(t.header, name)
+		}
+	}
+	return t
+}
+
+// add adds a row with a value for each column; see cellOf.
+func (t *columns) add(values ...any) {
+	var row []cell
+	for i, value := range values {
+		if !t.hidden[i] {
+			row = append(row, cellOf(value))
+		}
+	}
+	t.rows = append(t.rows, row)
+}
+
+func (t *columns) print() { t.console.table(t.indent, t.header, t.rows) }
+
+// fields are names with their values, printed as a table without a header.
+type fields [][]cell
+
+// add adds a value, unless it is empty; see cellOf.
+func (f *fields) add(name string, value any) {
+	if c := cellOf(value); c.text != "" {
+		*f = append(*f, []cell{{name, faint}, c})
+	}
+}
+
+// lines adds values, a line each, with the name before the first.
+func (f *fields) lines(name string, lines []string) {
+	for _, line := range lines {
+		f.add(name, line)
+		name = ""
+	}
+}
+
 // minColumn is how narrow a column is made when a table has to be cut.
 const minColumn = 8
 
 // table prints rows below a header, aligned, each line after indent. On a
 // terminal that is too narrow, the widest columns are cut.
 func (c *console) table(indent string, header []string, rows [][]cell) {
-	all := make([][]cell, 0, len(rows)+1)
+	all := rows
 	if header != nil {
 		first := make([]cell, len(header))
 		for i, h := range header {
 			first[i] = cell{h, bold}
 		}
-		all = append(all, first)
+		all = append([][]cell{first}, rows...)
 	}
-	all = append(all, rows...)
 	widths := columnWidths(all)
 	if c.width > 0 {
 		narrow(widths, c.width-len(indent))
@@ -71,10 +155,7 @@ func (c *console) row(indent string, row []cell, widths []int) {
 	for i, field := range row {
 		s := cut(human.Escape(field.text), widths[i])
 		gap := widths[i] - utf8.RuneCountInString(s) + 2
-		if c.colours && field.colour != plain && s != "" {
-			s = "\x1b[" + string(field.colour) + "m" + s + "\x1b[0m"
-		}
-		b.WriteString(s)
+		b.WriteString(c.paint(field.colour, s)) // escaped twice is escaped once
 		if i < len(row)-1 {
 			b.WriteString(strings.Repeat(" ", gap))
 		}
@@ -103,16 +184,11 @@ func narrow(widths []int, width int) {
 		total += w
 	}
 	for ; total > width; total-- {
-		widest := 0
-		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
-			}
-		}
-		if widths[widest] <= minColumn {
+		most := slices.Max(widths)
+		if most <= minColumn {
 			return
 		}
-		widths[widest]--
+		widths[slices.Index(widths, most)]--
 	}
 }
 
@@ -142,8 +218,16 @@ func escapeJSON(data []byte) []byte {
 	return b.Bytes()
 }
 
-// descriptor is a writer with a file descriptor; *os.File is one.
-type descriptor interface {
-	io.Writer
-	Fd() uintptr
+// terminalWidth returns the number of columns of the terminal behind w, and
+// whether there is one. A terminal that does not know counts as 80 wide.
+func terminalWidth(w io.Writer) (width int, terminal bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, false
+	}
+	return cmp.Or(int(size.Col), 80), true
 }

@@ -1,8 +1,6 @@
 // Package app is the composition root: the shape of the configuration file, and
-// the one place that knows every part and how the parts are wired together.
-//
-// An App is a value: it can be started twice in one test, on free ports. It
-// never reads flags, the environment or signals; package main does.
+// the one place that knows how the parts are wired together. It never reads flags,
+// the environment or signals; package main does.
 package app
 
 import (
@@ -14,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,10 +25,13 @@ import (
 	"fairway/internal/admin"
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/ui"
+	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
+	"fairway/internal/engine/haproxy"
+	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
 	"fairway/internal/notify/observe"
@@ -41,24 +43,22 @@ import (
 type Options struct {
 	// Logger gets what happens; nil logs nothing.
 	Logger *slog.Logger
-	// Stdout is where the access log goes when it is configured as "-"; nil
-	// means nowhere.
+	// Stdout gets the access log that is configured as "-"; nil for nowhere.
 	Stdout io.Writer
-	// Environ is the environment, as of os.Environ; only what reaches the SSH
-	// agent is taken from it, and the variables of Docker Flow where its labels or
-	// APIs are asked for.
+	// Environ is the environment, as of os.Environ: for the SSH agent, and for the
+	// variables of Docker Flow where its labels or APIs are asked for.
 	Environ []string
 	// Version is shown by the admin API and the metrics.
 	Version string
-	// Outlive is asked at the end of Run whether an engine that can serve on
-	// without Fairway may: HAProxy is then left to the next one. nil means never,
-	// and haproxy.stop-with-fairway forbids it.
+	// Outlive is asked at the end of Run whether HAProxy may serve on, for the next
+	// Fairway; nil means never, and haproxy.stop-with-fairway forbids it.
 	Outlive func() bool
 }
 
 // App is one Fairway, wired and with its listeners bound, but not yet running.
 type App struct {
 	cfg       Config
+	env       map[string]string
 	log       *slog.Logger
 	engine    engine
 	collector *discovery.Collector
@@ -74,17 +74,17 @@ type App struct {
 	recompile func()      // has the control compile again, as soon as there is one
 	draining  atomic.Bool // Run has begun to end
 	failed    bool        // New has, and undoes what it has done
+	outlive   func() bool // of Options
 }
 
-// New wires everything that cfg asks for and binds the listeners, so that a
-// port that is taken is an error here. Nothing is read from the sources before
-// Run. cfg must have passed Validate. When New fails, everything it started has
-// been undone.
+// New wires everything that cfg, which must have passed Validate, asks for and binds
+// the listeners: a port that is taken is an error here. Nothing is read from the
+// sources before Run. When New fails, everything it started has been undone.
 //
-// It is one straight function on purpose: the order below is the order of the
-// data flow, and everything that must be undone says so where it is done.
+// It is one straight function on purpose, in the order of the data flow, and
+// everything that must be undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, log: o.Logger, drained: make(chan observe.Drained, maxDrained)}
+	a := &App{cfg: cfg, env: environment(o.Environ), log: o.Logger, outlive: o.Outlive, drained: make(chan observe.Drained, maxDrained)}
 	var running atomic.Pointer[control.Control]
 	a.recompile = func() {
 		if c := running.Load(); c != nil {
@@ -131,7 +131,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	settings := a.flow.settings(&cfg)
-	a.engine, settings.Unsupported, err = a.newEngine(accessLog, metrics, o.Outlive)
+	a.engine, settings.Unsupported, err = a.newEngine(accessLog, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -139,14 +139,14 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if e, ok := a.engine.(interface{ Answers() uint64 }); ok {
 		settings.Answers = e.Answers
 	}
-	a.lifecycle.onStop("engine", a.engine.Stop)
+	a.lifecycle.onStop("engine", a.stopEngine)
 	restored, err = a.restore(restored, settings)
 	if err != nil {
 		return nil, err
 	}
 
 	// Sources → collector → feed.
-	sources, err := a.newSources(o.Environ)
+	sources, err := a.newSources()
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
-	if err := a.newFleet(o.Environ, metrics); err != nil {
+	if err := a.newFleet(metrics); err != nil {
 		return nil, err
 	}
 
@@ -228,7 +228,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector,
 		Engine:        a.engine,
-		Doctor:        doctor{compiler, feed, a.control},
+		Doctor:        plan.Doctor{Compiler: compiler, Snapshot: feed.Newest, Table: a.control.Table},
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,
@@ -256,20 +256,21 @@ const stopTimeout = 5 * time.Second
 // returns nil. It returns early with an error when a part ends by itself. It may
 // be called once.
 //
-// The end has an order: /ready says no, nothing new is accepted and what runs may
-// finish, while the other parts end beside it; the admin API with the metrics goes
-// last, so that the drain can be watched.
+// At the end /ready says no, nothing new is accepted, and what runs may finish while
+// the other parts end. The admin API goes last, so that the drain can be watched.
 func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
-	a.flow.run(running, g)
-	a.watching.run(running, g)
+	parts := slices.Concat(a.flow.parts, a.watching.parts)
 	if a.fleet != nil {
-		g.Go(func() error { return a.fleet.Run(running) })
+		parts = append(parts, a.fleet.Run)
 	}
 	if a.documents != nil {
-		g.Go(func() error { return a.documents.Run(running) })
+		parts = append(parts, a.documents.Run)
+	}
+	for _, part := range parts {
+		g.Go(func() error { return part(running) })
 	}
 	stopAdmin := a.runAdmin(running, g)
 	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.AdminAddr()))
@@ -279,7 +280,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.Background(), a.cfg.DrainTimeout)
 	defer cancel()
-	stopErr := a.engine.Stop(drain)
+	stopErr := a.stopEngine(drain)
 	err := g.Wait()
 	stopAdmin()
 
@@ -294,8 +295,8 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// runAdmin serves the admin API until stop is called, which returns when it has
-// ended. Its end before that is one of the group.
+// runAdmin serves the admin API until stop is called, which waits for its end. An end
+// before that is one of the group.
 func (a *App) runAdmin(running context.Context, g *errgroup.Group) (stop func()) {
 	if a.admin == nil {
 		return func() {}
@@ -333,8 +334,7 @@ func (a *App) AdminAddr() net.Addr {
 	return a.admin.Addr()
 }
 
-// FleetAddr returns the address at which documents are served, or nil when that is
-// off.
+// FleetAddr returns the address at which documents are served, or nil.
 func (a *App) FleetAddr() net.Addr {
 	if a.documents == nil {
 		return nil
@@ -358,15 +358,12 @@ func addressText(addr net.Addr) string {
 	return addr.String()
 }
 
-// restore makes the table of the last run live, with the listeners of this one and
-// the certificates that were found; those listeners that labels opened stay where
-// they still may. A table that does not fit is no reason not to start: then there
-// is an empty table of revision 0, which says that nothing is known yet, until the
-// snapshot of the last run, if there is one, has been compiled anew.
+// restore makes the table of the last run live, with the listeners of this one, those
+// that labels opened where they still may be, and the certificates that were found. A
+// table that does not fit is no reason not to start: an empty one of revision 0, which
+// says that nothing is known yet, is live until the last snapshot is compiled anew.
 func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.LastGood, error) {
-	if last == nil {
-		last = &control.LastGood{}
-	}
+	last = cmp.Or(last, &control.LastGood{})
 	if last.Snapshot != nil {
 		last.Snapshot.Certificates = a.flow.found // files of the last run may be gone
 	}
@@ -381,7 +378,7 @@ func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.Last
 		}
 		a.log.Error("the last good table does not go live, its snapshot is compiled anew", "error", err)
 		last.Table, last.Compiled = nil, cmp.Or(last.Compiled, old)
-		if h, ok := a.engine.(supervisedHAProxy); ok && h.Found() {
+		if h, ok := a.engine.(*haproxy.Engine); ok && h.Found() {
 			return last, nil // what it serves is more than the empty table
 		}
 	}
@@ -413,7 +410,7 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	case "-":
 		return stdout, nil
 	}
-	f, err := openLogFile(a.cfg.AccessLog)
+	f, err := traffic.OpenFile(a.cfg.AccessLog)
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}
@@ -421,8 +418,8 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	return f, nil
 }
 
-// checkStateDir warns of a directory that others may look into: it was there
-// before, and may be theirs, so it keeps its mode. The files in it have 0600.
+// checkStateDir warns of a directory that others may look into. It may be theirs and
+// keeps its mode; the files in it have 0600.
 func (a *App) checkStateDir() {
 	info, err := os.Stat(a.cfg.StateDir)
 	if err != nil || info.Mode().Perm()&0o077 == 0 {
@@ -444,15 +441,13 @@ func newRegistry(version string) *prometheus.Registry {
 	return r
 }
 
-// httpsPort is the port that redirects to https name: none when it is the usual
-// one, or when there is no such listener.
-func httpsPort(address string) uint16 {
-	_, port, err := net.SplitHostPort(address)
-	n, numErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || numErr != nil || n == 443 {
-		return 0
+// portOf is the port of an address; zero where there is none.
+func portOf(address string) uint16 {
+	_, digits, _ := net.SplitHostPort(address)
+	if port, err := strconv.ParseUint(digits, 10, 16); err == nil {
+		return uint16(port)
 	}
-	return uint16(n)
+	return 0
 }
 
 // readToken returns the contents of the token file; empty for no file.
@@ -465,4 +460,54 @@ func readToken(path string) (string, error) {
 		return "", fmt.Errorf("admin token: %w", err)
 	}
 	return strings.TrimSpace(string(data)), nil
+}
+
+// tables says how the loop is doing for the admin API.
+type tables struct {
+	*control.Control
+	waiting  func() string // what is lacking besides a table; nil for nothing
+	draining *atomic.Bool  // Fairway has begun to end
+}
+
+// Changed is closed when there is another table.
+func (t tables) Changed() <-chan struct{} { return t.Tables().Changed() }
+
+// Status is the loop's. A replica that gets its services by calls is starting until
+// it has them.
+func (t tables) Status() control.Status {
+	s := t.Control.Status()
+	if t.draining.Load() {
+		s.State, s.Pending = api.StateDraining, ""
+	} else if t.waiting != nil {
+		if lacking := t.waiting(); lacking != "" {
+			s.State, s.Pending = api.StateStarting, lacking
+		}
+	}
+	return s
+}
+
+// lifecycle remembers, for everything that was started, how it is undone.
+type lifecycle struct{ undo []step }
+
+type step struct {
+	name string
+	fn   func(context.Context) error
+}
+
+// onStop registers the undoing of what was just done.
+func (l *lifecycle) onStop(name string, fn func(context.Context) error) {
+	l.undo = append(l.undo, step{name, fn})
+}
+
+// stop undoes everything, last first, also after a step that failed, and forgets it.
+// ctx bounds the whole.
+func (l *lifecycle) stop(ctx context.Context) error {
+	var failed []error
+	for _, s := range slices.Backward(l.undo) {
+		if err := s.fn(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("stopping %s: %w", s.name, err))
+		}
+	}
+	l.undo = nil
+	return errors.Join(failed...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/confload"
 	"fairway/internal/dockerapi"
+	"fairway/internal/notify"
 	"fairway/internal/route"
 	"fairway/internal/rules"
 )
@@ -19,15 +20,19 @@ import (
 // Off as the value of a listen key means that nothing listens there.
 const Off = "off"
 
-// Local as a value of the key swarm means the engine that the docker command
-// line would use.
+// Local as a value of the key swarm is the engine that the docker command line would use.
 const Local = "local"
 
-// Config is the shape of fairway.yml. Every leaf is a key, and every key is also a
-// flag and an environment variable of the same name: the key admin.listen is
-// --admin.listen and FAIRWAY_ADMIN_LISTEN. The tags are those of confload, and the
-// only declaration of a key: flags, loader and documentation are made from them.
-// Values that are secret are never keys; their files are.
+// The names of engines.
+const (
+	EngineEmbedded = "embedded"
+	EngineHAProxy  = "haproxy"
+)
+
+// Config is the shape of fairway.yml. Every leaf is a key, a flag and an environment
+// variable: admin.listen, --admin.listen and FAIRWAY_ADMIN_LISTEN. The tags are those
+// of confload, and the only declaration of a key: flags, loader, checks and
+// documentation are made from them. Secrets are never keys; their files are.
 type Config struct {
 	Listen         string         `name:"listen" placeholder:"ADDR" derived:":80 where that port may be bound, else :8000" help:"Address for HTTP; off for none."`
 	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
@@ -56,16 +61,16 @@ type Config struct {
 
 	Engine                  string        `name:"engine" placeholder:"NAME" preset:"embedded" help:"Proxy engine: embedded, or haproxy, which has to be installed."`
 	HAProxy                 HAProxyConfig `embed:"" prefix:"haproxy."`
-	MaxConnections          int           `name:"max-connections" placeholder:"N" derived:"the limit of open files less an eighth, which stays for all else" help:"Maximum number of open connections, of clients and to services together. At the limit the longest idle one is closed. For HAProxy use haproxy.max-connections."`
-	MaxConnectionsPerClient int           `name:"max-connections-per-client" placeholder:"N" derived:"half of max-connections" help:"Maximum for one client address (IPv6: one /64); trusted proxies are exempt. Not with HAProxy."`
+	MaxConnections          int           `name:"max-connections" placeholder:"N" derived:"the limit of open files less an eighth, which stays for all else" least:"0" most:"10000000" help:"Maximum number of open connections, of clients and to services together. At the limit the longest idle one is closed. For HAProxy use haproxy.max-connections."`
+	MaxConnectionsPerClient int           `name:"max-connections-per-client" placeholder:"N" derived:"half of max-connections" least:"0" most:"10000000" help:"Maximum for one client address (IPv6: one /64); trusted proxies are exempt. Not with HAProxy."`
 
 	AccessLog string    `name:"access-log" placeholder:"PATH" help:"File for the access log in JSON, reopened within a second after logrotate; - for standard output, empty for none."`
 	Log       LogConfig `embed:"" prefix:"log."`
 
-	BodyTimeout  time.Duration `name:"body-timeout" placeholder:"DURATION" preset:"1m" help:"Maximum pause of a client within a request body, unless labels of the route say otherwise."`
-	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" help:"Maximum time for running requests to finish at shutdown."`
-	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" help:"Time without changes before a change is applied."`
-	Bound        time.Duration `name:"bound" placeholder:"DURATION" preset:"250ms" help:"Maximum time that a change waits while others follow."`
+	BodyTimeout  time.Duration `name:"body-timeout" placeholder:"DURATION" preset:"1m" least:"1s" most:"1h" help:"Maximum pause of a client within a request body, unless labels of the route say otherwise."`
+	DrainTimeout time.Duration `name:"drain-timeout" placeholder:"DURATION" preset:"30s" least:"0s" most:"1h" help:"Maximum time for running requests to finish at shutdown."`
+	Quiet        time.Duration `name:"quiet" placeholder:"DURATION" preset:"50ms" least:"0s" most:"1m" help:"Time without changes before a change is applied."`
+	Bound        time.Duration `name:"bound" placeholder:"DURATION" preset:"250ms" least:"0s" most:"1m" help:"Maximum time that a change waits while others follow."`
 }
 
 // TLSConfig is the keys below tls.
@@ -76,28 +81,28 @@ type TLSConfig struct {
 // AdminConfig is the keys below admin.
 type AdminConfig struct {
 	Listen       string   `name:"listen" placeholder:"ADDR" preset:"127.0.0.1:8080" help:"Address for the admin API, its pages, health and metrics; unix:///PATH for a socket, off for none."`
-	TLSCert      string   `name:"tls-cert" placeholder:"PATH" help:"PEM file with the certificate of the admin API, and its chain; reread when it changes. Needed to listen beyond loopback."`
-	TLSKey       string   `name:"tls-key" placeholder:"PATH" help:"PEM file with its key."`
-	ClientCA     string   `name:"client-ca" placeholder:"PATH" help:"CA certificates in PEM for client certificates, whose organisation is the role: viewer, operator or admin."`
+	TLSCert      string   `name:"tls-cert" placeholder:"PATH" file:"" needs:"admin.tls-key" help:"PEM file with the certificate of the admin API, and its chain; reread when it changes. Needed to listen beyond loopback."`
+	TLSKey       string   `name:"tls-key" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"PEM file with its key."`
+	ClientCA     string   `name:"client-ca" placeholder:"PATH" file:"" needs:"admin.tls-cert" help:"CA certificates in PEM for client certificates, whose organisation is the role: viewer, operator or admin."`
 	Insecure     bool     `name:"insecure" preset:"false" help:"Listen beyond loopback without TLS, behind a proxy with TLS. Otherwise tokens cross the network in clear."`
 	AllowedHosts []string `name:"allowed-hosts" placeholder:"HOST" sep:"," help:"Further Host headers to accept, besides loopback names, those in the certificate and the listen address."`
-	TokenFile    string   `name:"token-file" placeholder:"PATH" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
-	Anonymous    string   `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" help:"Role of clients without a token: none, viewer, operator or admin."`
+	TokenFile    string   `name:"token-file" placeholder:"PATH" file:"" help:"File with a token for admin, besides those that fairway token makes; without it the first one is written to admin-token in state-dir."`
+	Anonymous    string   `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
 }
 
 // DockerTLSConfig is the keys below docker-tls. They hold for every tcp://
 // engine.
 type DockerTLSConfig struct {
-	CA   string `name:"ca" placeholder:"PATH" help:"CA certificates in PEM for tcp:// Docker engines."`
-	Cert string `name:"cert" placeholder:"PATH" help:"PEM file with the client certificate for tcp:// Docker engines."`
-	Key  string `name:"key" placeholder:"PATH" help:"PEM file with the key of the client certificate."`
+	CA   string `name:"ca" placeholder:"PATH" file:"" help:"CA certificates in PEM for tcp:// Docker engines."`
+	Cert string `name:"cert" placeholder:"PATH" file:"" needs:"docker-tls.key" help:"PEM file with the client certificate for tcp:// Docker engines."`
+	Key  string `name:"key" placeholder:"PATH" file:"" needs:"docker-tls.cert" help:"PEM file with the key of the client certificate."`
 }
 
 // DockerSSHConfig is the keys below docker-ssh. They hold for every ssh://
 // engine.
 type DockerSSHConfig struct {
-	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" help:"File with the host keys of ssh:// Docker engines."`
-	Identity   string `name:"identity" placeholder:"PATH" help:"File with the private key, without passphrase, for ssh:// Docker engines. An SSH agent (SSH_AUTH_SOCK) goes first."`
+	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" file:"" help:"File with the host keys of ssh:// Docker engines."`
+	Identity   string `name:"identity" placeholder:"PATH" file:"" help:"File with the private key, without passphrase, for ssh:// Docker engines. An SSH agent (SSH_AUTH_SOCK) goes first."`
 }
 
 // DockerFlowConfig is the keys below dockerflow. The compatibility APIs also read the
@@ -121,12 +126,51 @@ type DockerFlowListenerConfig struct {
 
 // LogConfig is the keys below log.
 type LogConfig struct {
-	Level  string `name:"level" placeholder:"LEVEL" preset:"info" help:"Lowest level to log: debug, info, warn or error."`
-	Format string `name:"format" placeholder:"FORMAT" preset:"text" help:"Log format: text or json."`
+	Level  string `name:"level" placeholder:"LEVEL" preset:"info" oneof:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error."`
+	Format string `name:"format" placeholder:"FORMAT" preset:"text" oneof:"text,json" help:"Log format: text or json."`
 }
 
-// Certificate is a key pair in PEM files. Its text form is "cert.pem,key.pem",
-// or one path for a file that holds both.
+// FleetConfig is the keys below fleet.
+type FleetConfig struct {
+	File     string `name:"file" placeholder:"PATH" file:"" help:"Fleet file with the managed hosts and the readers of their configurations. Reread on changes."`
+	Listen   string `name:"listen" placeholder:"ADDR" preset:"off" help:"Address for HAProxies to fetch their configurations, as /haproxy/NAME; off for none."`
+	TLSCert  string `name:"tls-cert" placeholder:"PATH" file:"" needs:"fleet.tls-key" help:"PEM file with the certificate of that address, and its chain; reread for each connection."`
+	TLSKey   string `name:"tls-key" placeholder:"PATH" file:"" needs:"fleet.tls-cert" help:"PEM file with its key."`
+	ClientCA string `name:"client-ca" placeholder:"PATH" file:"" needs:"fleet.tls-cert" help:"CA certificates in PEM for client certificates of readers."`
+}
+
+// HAProxyConfig is the keys below haproxy. They mean nothing to other engines.
+type HAProxyConfig struct {
+	Path            string        `name:"path" placeholder:"PATH" derived:"haproxy in PATH, else in the usual places" file:"" help:"HAProxy binary, 2.6 or newer, with Lua."`
+	MasterSocket    string        `name:"master-socket" placeholder:"PATH" needs:"haproxy.socket" help:"Master socket of an external HAProxy on this machine that runs haproxy.cfg in state-dir/haproxy; none is started then. Needs haproxy.socket."`
+	Socket          string        `name:"socket" placeholder:"PATH" needs:"haproxy.master-socket" help:"Runtime socket of that HAProxy, with level admin."`
+	StopWithFairway bool          `name:"stop-with-fairway" preset:"false" help:"Stop HAProxy with Fairway, instead of leaving it for the next Fairway to take over. Ctrl-C and the end of a container always stop it."`
+	HardStopAfter   time.Duration `name:"hard-stop-after" placeholder:"DURATION" preset:"30m" least:"1s" most:"24h" help:"Maximum time for connections of an old worker after a reload."`
+	Spares          int           `name:"spares" placeholder:"N" preset:"50" least:"0" most:"10000" help:"Number of services that may come without a reload, until a reload for another reason. Each costs some 10 kB."`
+	Threads         int           `name:"threads" placeholder:"N" derived:"one for each CPU" least:"0" most:"64" help:"Number of threads of a worker."`
+	Snippets        []string      `name:"snippets" placeholder:"SERVICE" sep:"," help:"Services whose labels may hold lines of HAProxy's configuration (com.df.backendExtra); * for all. Such lines can bypass the protection of other services. Repeatable."`
+	MaxConnections  int           `name:"max-connections" placeholder:"N" derived:"as many as the limit of open files allows" least:"0" most:"10000000" help:"Maximum number of connections of a worker."`
+}
+
+// HistoryConfig is the keys below history.
+type HistoryConfig struct {
+	Entries int `name:"entries" placeholder:"N" preset:"2000" least:"100" most:"1000000" help:"Number of tables that the history keeps, for 90 days; the newest 100 are kept for ever. docs/history.md says what they cost."`
+}
+
+// NotifyConfig is the keys below notify.
+type NotifyConfig struct {
+	Channels []notify.Channel `name:"channels" placeholder:"{…}" sep:"\n" help:"Notification channels: webhook, mail or Slack, as in docs/notify.md. In a flag or variable one a line, in braces. Repeatable."`
+	Settle   time.Duration    `name:"settle" placeholder:"DURATION" preset:"10s" least:"0s" most:"1h" help:"Time that a service, an instance or a source must be failing before it is reported; a node that is down is reported at once."`
+	Name     string           `name:"name" placeholder:"NAME" derived:"the name of this machine" help:"Name of this Fairway in notifications."`
+}
+
+// SeriesConfig is the keys below series.
+type SeriesConfig struct {
+	Every    time.Duration `name:"every" placeholder:"DURATION" preset:"10s" help:"Interval for recording the usage of containers and the traffic of routes, 1s to 1m; 0s for never."`
+	Subjects int           `name:"subjects" placeholder:"N" preset:"500" least:"10" most:"20000" help:"Maximum number each of instances, services and routes to record; a tenth for nodes. It sets the size of the files: docs/rules.md."`
+}
+
+// Certificate is a key pair in PEM files: "cert.pem,key.pem", or one file for both.
 type Certificate struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
@@ -160,9 +204,8 @@ const envPrefix = "FAIRWAY_"
 // Fields returns every key of c in the order of declaration.
 func Fields(c *Config) []confload.Field { return confload.Fields(c, envPrefix) }
 
-// Defaults returns the configuration of a program that was given nothing. Keys whose
-// default depends on the machine or on other keys are empty until Complete fills
-// them.
+// Defaults returns the configuration of a program that was given nothing, without the
+// defaults that Complete fills in.
 func Defaults() Config {
 	var c Config
 	confload.Preset(&c)
@@ -198,8 +241,8 @@ func (c *Config) Complete(getenv func(string) string) {
 	}
 }
 
-// wantsEngine reports whether the engine of this machine is the default source. A
-// proxy that gets services by calls, or one that manages a fleet, may have none.
+// wantsEngine reports whether the engine of this machine is the default source: a proxy
+// that gets services by calls, or one that manages a fleet, may have none.
 func (c *Config) wantsEngine(getenv func(string) string) bool {
 	if !c.DockerFlow.Proxy.on() && c.Fleet.File == "" || getenv("DOCKER_HOST") != "" {
 		return true
@@ -224,9 +267,8 @@ func (c *Config) localEngine(getenv func(string) string) string {
 	return host
 }
 
-// port returns the address of the privileged port, or the other one where the
-// machine forbids it. A privileged port that is taken is still the answer: the error
-// then says what to stop.
+// port returns the address of the privileged port, also of one that is taken, so that
+// the error says what to stop; or of the other one where the machine forbids it.
 func port(privileged, other int) string {
 	if !mayBind(privileged, os.ReadFile, os.Geteuid() == 0) {
 		privileged = other
@@ -272,8 +314,7 @@ func stateDir(getenv func(string) string, root bool) string {
 	return filepath.Join(os.TempDir(), "fairway-"+strconv.Itoa(os.Geteuid()))
 }
 
-// Listeners returns the listeners that the configuration asks for: "http"
-// and, when it is not off, "https".
+// Listeners returns the listeners that are not off, of "http" and "https".
 func (c *Config) Listeners() []route.Listener {
 	var listeners []route.Listener
 	if c.Listen != Off {

@@ -11,12 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
@@ -25,6 +24,9 @@ import (
 	"fairway/internal/discovery/posted"
 	"fairway/internal/dockerflow"
 	"fairway/internal/dockerflow/env"
+	"fairway/internal/dockerflow/statistics"
+	"fairway/internal/engine/embedded"
+	"fairway/internal/engine/haproxy"
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
@@ -38,24 +40,21 @@ type dockerFlow struct {
 	certificates *certificates.Source
 	found        []catalog.Certificate // at start
 
-	proxy, listener *flowAPI      // nil when off
-	waiting         func() string // what the proxy's API still lacks; nil when off
-}
-
-// flowAPI is one of the two on its address. run is what it does besides answering.
-type flowAPI struct {
-	socket net.Listener
-	server *http.Server
-	run    func(context.Context) error
+	waiting   func() string       // what the proxy's API still lacks; nil when off
+	addresses map[string]net.Addr // of the APIs "proxy" and "listener" that are on
+	parts     []func(context.Context) error
 }
 
 func (c DockerFlowProxyConfig) on() bool    { return c.Listen != "" && c.Listen != Off }
 func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen != Off }
 
+// labels reports whether labels of Docker Flow are read.
+func (f *dockerFlow) labels() bool { return f.cfg.Proxy.on() || f.cfg.Labels }
+
 // readDockerFlow translates the environment. secrets holds the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
-	f := &dockerFlow{cfg: cfg.DockerFlow}
-	on := env.Parts{Proxy: f.cfg.Proxy.on() || f.cfg.Labels, Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
+	f := &dockerFlow{cfg: cfg.DockerFlow, addresses: map[string]net.Addr{}}
+	on := env.Parts{Proxy: f.labels(), Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
 	var err error
 	if f.env, err = env.Read(environment(environ), secrets, on); err != nil {
 		return nil, fmt.Errorf("variables of Docker Flow: %w", err)
@@ -83,7 +82,8 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 		return nil, err
 	}
 	f.certificates, err = certificates.New(certificates.Options{
-		Dir: f.cfg.Proxy.Certificates, More: certificateDirs(), Preferred: f.env.Preferred, Logger: f.log,
+		Dir: f.cfg.Proxy.Certificates, Preferred: f.env.Preferred, Logger: f.log,
+		More: []certificates.Dir{{Path: "/certs"}, {Path: compile.FlowSecrets, Prefixes: []string{"cert-", "cert_"}}},
 	})
 	if err != nil {
 		return nil, err
@@ -105,14 +105,16 @@ func (f *dockerFlow) sources() []discovery.Source {
 // settings are what the compiler needs: the listeners of the configuration and those
 // that the environment asks for, and how labels of Docker Flow are read, if at all.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
-	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), HTTPSPort: httpsPort(cfg.ListenTLS), UserDirs: append([]string{}, cfg.LabelFiles...)}
+	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts()}
+	if port := portOf(cfg.ListenTLS); port != 443 {
+		s.HTTPSPort = port
+	}
 	for _, text := range cfg.TCPPorts {
 		if ports, err := parsePortRange(text); err == nil {
 			s.TCPPorts = append(s.TCPPorts, ports)
 		}
 	}
-	s.Reserved = cfg.ownPorts()
-	if f.cfg.Proxy.on() || f.cfg.Labels {
+	if f.labels() {
 		if cfg.Engine == EngineHAProxy {
 			f.env.Labels.Snippets = cfg.HAProxy.Snippets
 		}
@@ -125,7 +127,7 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 // labels may name, and that of the secrets of Docker Flow.
 func (f *dockerFlow) userDirs(cfg *Config) []string {
 	dirs := slices.Clone(cfg.LabelFiles)
-	if f.cfg.Proxy.on() || f.cfg.Labels {
+	if f.labels() {
 		dirs = append(dirs, compile.FlowSecrets)
 	}
 	return dirs
@@ -135,19 +137,24 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
 	if f.cfg.Proxy.on() {
 		o := f.env.ProxyOptions
-		if _, own, err := net.SplitHostPort(f.cfg.Proxy.Listen); err == nil && o.Port == "" && own != "0" {
-			o.Port = own
+		if own := portOf(f.cfg.Proxy.Listen); own != 0 && o.Port == "" {
+			o.Port = strconv.Itoa(int(own))
 		}
-		o.Posted, o.Certificates, o.Catalogue, o.Tables = f.posted, f.certificates, feed, tables
-		o.Metrics, o.Statistics, o.HAProxy = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), statisticsOf(e, tables), asHAProxy(e)
-		o.ShownLabel, o.Logger = shown, f.log
+		o.Posted, o.Certificates, o.Catalogue, o.Tables, o.ShownLabel, o.Logger = f.posted, f.certificates, feed, tables, shown, f.log
+		o.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})
+		switch e := e.(type) {
+		case *haproxy.Engine:
+			o.HAProxy, o.Statistics = e, e
+		case *embedded.Engine:
+			o.Statistics = statistics.CSV{Engine: e, Tables: tables}
+		}
 		p, err := dockerflow.NewProxy(o)
 		if err != nil {
 			return err
 		}
 		f.waiting = p.Waiting
-		if f.proxy, err = newFlowAPI(f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
-			return fmt.Errorf("dockerflow.proxy.listen: %w", err)
+		if err := f.listen("proxy", f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
+			return err
 		}
 	}
 	if f.cfg.Listener.on() {
@@ -157,100 +164,47 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 		if err != nil {
 			return err
 		}
-		if f.listener, err = newFlowAPI(f.cfg.Listener.Listen, d, d.Run, l); err != nil {
-			return fmt.Errorf("dockerflow.listener.listen: %w", err)
-		}
+		return f.listen("listener", f.cfg.Listener.Listen, d, d.Run, l)
 	}
 	return nil
 }
 
-// newFlowAPI binds the address of an API.
-func newFlowAPI(address string, handler http.Handler, run func(context.Context) error, l *lifecycle) (*flowAPI, error) {
+// listen binds the address of an API, and notes what runs it.
+func (f *dockerFlow) listen(name, address string, handler http.Handler, run func(context.Context) error, l *lifecycle) error {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("dockerflow.%s.listen: %w", name, err)
 	}
-	f := &flowAPI{socket: socket, run: run, server: &http.Server{
+	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
-	}}
+	}
 	l.onStop("API of Docker Flow", func(context.Context) error {
 		_ = socket.Close() // closed already when it was served
-		return f.server.Close()
+		return server.Close()
 	})
-	return f, nil
-}
-
-// run serves the APIs until ctx ends.
-func (f *dockerFlow) run(ctx context.Context, g *errgroup.Group) {
-	for _, api := range []*flowAPI{f.proxy, f.listener} {
-		if api == nil {
-			continue
+	f.addresses[name] = socket.Addr()
+	f.parts = append(f.parts, run, func(context.Context) error {
+		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("API of Docker Flow: %w", err)
 		}
-		g.Go(func() error { return api.run(ctx) })
-		g.Go(func() error {
-			if err := api.server.Serve(api.socket); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("API of Docker Flow: %w", err)
-			}
-			return nil
-		})
-		g.Go(func() error {
-			<-ctx.Done()
-			stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
-			defer cancel()
-			return api.server.Shutdown(stopping)
-		})
-	}
+		return nil
+	}, func(ctx context.Context) error {
+		<-ctx.Done()
+		stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		return server.Shutdown(stopping)
+	})
+	return nil
 }
 
 // DockerFlowAddr returns the address of an API, "proxy" or "listener", or nil when it
 // is off.
-func (a *App) DockerFlowAddr(name string) net.Addr {
-	f := map[string]*flowAPI{"proxy": a.flow.proxy, "listener": a.flow.listener}[name]
-	if f == nil {
-		return nil
-	}
-	return f.socket.Addr()
-}
-
-// certificateDirs are the directories in which Docker Flow Proxy finds certificates.
-func certificateDirs() []certificates.Dir {
-	return []certificates.Dir{{Path: "/certs"}, {Path: secretsPath, Prefixes: []string{"cert-", "cert_"}}}
-}
-
-// secretsPath is where Docker mounts secrets.
-const secretsPath = compile.FlowSecrets
+func (a *App) DockerFlowAddr(name string) net.Addr { return a.flow.addresses[name] }
 
 // secretsDir holds the Docker secrets.
-func secretsDir() fs.FS { return os.DirFS(secretsPath) }
-
-// dockerFlow checks the addresses of the APIs.
-func (v *validation) dockerFlow(c *Config) {
-	for _, api := range []struct{ key, address string }{
-		{"dockerflow.proxy.listen", c.DockerFlow.Proxy.Listen},
-		{"dockerflow.listener.listen", c.DockerFlow.Listener.Listen},
-	} {
-		if api.address == "" || api.address == Off {
-			continue
-		}
-		v.address(api.key, api.address)
-		if overlap(api.address, c.Admin.Listen) && api.address != c.Admin.Listen {
-			v.add(api.key, api.address, "takes the port of admin.listen, "+c.Admin.Listen+"; give that another one, such as 127.0.0.1:9000, or off")
-		}
-	}
-}
-
-// overlap reports whether two different addresses cannot both be listened on.
-func overlap(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	if errA != nil || errB != nil || portA != portB || portA == "0" {
-		return false
-	}
-	everything := func(host string) bool { return strings.Trim(host, "[]0.:") == "" }
-	return everything(hostA) || everything(hostB)
-}
+func secretsDir() fs.FS { return os.DirFS(compile.FlowSecrets) }

@@ -36,7 +36,7 @@ type engine interface {
 
 // newEngine makes the engine that the configuration names, and what says which
 // routes it cannot serve, nil for none.
-func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outlive func() bool) (engine, func(*route.Route, *route.Backend) string, error) {
+func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	if a.cfg.Engine == EngineHAProxy {
 		h := &a.cfg.HAProxy
@@ -76,17 +76,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer, outl
 		if err != nil {
 			return nil, nil, err
 		}
-		if h.StopWithFairway || outlive == nil {
-			outlive = func() bool { return false }
-		}
-		supervised := supervisedHAProxy{e, func() bool {
-			// A Fairway that could not start leaves what it found, and nothing else.
-			if a.failed {
-				return !e.Started()
-			}
-			return outlive()
-		}}
-		return supervised, e.Unsupported, nil
+		return e, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{
 		Logger:     log,
@@ -122,25 +112,13 @@ func (a *App) reportDrained(d traffic.Drained) {
 	}
 }
 
-// supervisedHAProxy is the engine with HAProxy's end.
-type supervisedHAProxy struct {
-	*haproxy.Engine
-	outlive func() bool
-}
-
-// Stop ends HAProxy, or leaves it to the next Fairway.
-func (e supervisedHAProxy) Stop(ctx context.Context) error {
-	if e.outlive() {
-		return e.Leave(ctx)
+// stopEngine drains until ctx ends, or leaves HAProxy to the next Fairway. A Fairway
+// that could not start leaves what it found, and nothing else.
+func (a *App) stopEngine(ctx context.Context) error {
+	if h, ok := a.engine.(*haproxy.Engine); ok {
+		if a.failed && !h.Started() || !a.failed && !a.cfg.HAProxy.StopWithFairway && a.outlive != nil && a.outlive() {
+			return h.Leave(ctx)
+		}
 	}
-	return e.Engine.Stop(ctx)
-}
-
-// unsupported says what the engine of a configuration cannot serve, as far as that
-// can be known without it; nil for nothing.
-func unsupported(ctx context.Context, cfg *Config) func(*route.Route, *route.Backend) string {
-	if cfg.Engine != EngineHAProxy {
-		return nil
-	}
-	return haproxy.UnsupportedBy(ctx, cfg.HAProxy.Path)
+	return a.engine.Stop(ctx)
 }

@@ -8,10 +8,9 @@ import (
 	"strings"
 
 	"fairway/internal/api"
-	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/confload"
-	"fairway/internal/control"
+	"fairway/internal/engine/haproxy"
 	"fairway/internal/plan"
 	"fairway/internal/route"
 )
@@ -65,19 +64,19 @@ func settingsOf(ctx context.Context, cfg *Config, environ []string) (compile.Set
 		return compile.Settings{}, err
 	}
 	settings := flow.settings(cfg)
-	settings.Unsupported = unsupported(ctx, cfg)
+	if cfg.Engine == EngineHAProxy {
+		settings.Unsupported = haproxy.UnsupportedBy(ctx, cfg.HAProxy.Path)
+	}
 	return settings, nil
 }
 
 // Doctor explains the services and instances of a name without a Fairway that runs:
 // it asks the sources of cfg; see plan.Diagnose.
 func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diagnosis, error) {
-	a := &App{cfg: cfg, log: slog.New(slog.DiscardHandler)}
-	defer func() {
-		// The undoing of clients cannot fail.
-		_ = a.lifecycle.stop(context.WithoutCancel(ctx))
-	}()
-	sources, err := a.newSources(o.Environ)
+	a := &App{cfg: cfg, env: environment(o.Environ), log: slog.New(slog.DiscardHandler)}
+	// The undoing of clients cannot fail.
+	defer func() { _ = a.lifecycle.stop(context.WithoutCancel(ctx)) }()
+	sources, err := a.newSources()
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +84,7 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	if err != nil {
 		return nil, err
 	}
-	found, err := plan.Diagnose(ctx, sources, settings, name)
-	return diagnoses(found), err
+	return plan.Diagnose(ctx, sources, settings, name)
 }
 
 // planOptions turns the configuration into the options of plans over what is live.
@@ -111,28 +109,4 @@ func (a *App) planOptions(settings compile.Settings) plan.Options {
 		o.Preview = p.Preview
 	}
 	return o
-}
-
-// doctor asks the compiler about the newest snapshot and the live table.
-type doctor struct {
-	compiler *compile.Compiler
-	feed     *catalog.Feed
-	control  *control.Control
-}
-
-// Diagnose explains the services and instances of a name.
-func (d doctor) Diagnose(name string) []api.Diagnosis {
-	return diagnoses(d.compiler.Diagnose(d.feed.Newest(), d.control.Table(), name))
-}
-
-// diagnoses translates what the compiler found into the words of the API.
-func diagnoses(found []compile.Diagnosis) []api.Diagnosis {
-	out := make([]api.Diagnosis, len(found))
-	for i, d := range found {
-		out[i] = api.Diagnosis{Service: d.Service, Instance: d.Instance, Source: d.Source, Served: d.Served, Checks: []api.Check{}}
-		for _, c := range d.Checks {
-			out[i].Checks = append(out[i].Checks, api.Check{Name: c.Name, Outcome: string(c.Outcome), Text: c.Text, Hint: c.Hint})
-		}
-	}
-	return out
 }

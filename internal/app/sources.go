@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,35 +16,36 @@ import (
 	"fairway/internal/discovery/file"
 	"fairway/internal/discovery/swarm"
 	"fairway/internal/dockerapi"
-	"fairway/internal/swarmservice"
 	"fairway/internal/usage"
 )
 
 // newSources makes the sources that the configuration asks for: the explicit
 // list of what Fairway can read.
-func (a *App) newSources(environ []string) ([]discovery.Source, error) {
+func (a *App) newSources() ([]discovery.Source, error) {
 	sources := a.flow.sources()
-	env := environment(environ)
 	self := docker.SelfID(os.DirFS("/"))
 	for _, u := range a.cfg.Docker {
-		client, err := dockerapi.New(dockerOptions(u, &a.cfg, env))
+		client, err := a.client(u)
 		if err != nil {
 			return nil, err
 		}
-		a.lifecycle.onStop("docker client", func(context.Context) error { client.Close(); return nil })
-		source, err := docker.New(docker.Options{
-			Name:   dockerSourceName(u),
-			Client: client,
-			SelfID: self,
-			Logger: a.log,
-		})
+		source, err := docker.New(docker.Options{Name: dockerSourceName(u), Client: client, SelfID: self, Logger: a.log})
 		if err != nil {
 			return nil, err
 		}
 		sources = append(sources, source)
 	}
 	if len(a.cfg.Swarm) > 0 {
-		source, err := a.newSwarm(env, self)
+		// One name for all managers: services keep their IDs when managers change.
+		o := swarm.Options{Name: swarmSourceName, SelfID: self, Logger: a.log}
+		for _, u := range a.cfg.Swarm {
+			client, err := a.client(u)
+			if err != nil {
+				return nil, err
+			}
+			o.Clients = append(o.Clients, client)
+		}
+		source, err := swarm.New(o)
 		if err != nil {
 			return nil, err
 		}
@@ -62,19 +64,13 @@ func (a *App) newSources(environ []string) ([]discovery.Source, error) {
 // swarmSourceName is the name of the source that watches the Swarm.
 const swarmSourceName = "swarm"
 
-// newSwarm makes the source that watches the Swarm through its managers. It has
-// one name for all managers, so that services keep their IDs when managers change.
-func (a *App) newSwarm(env map[string]string, self string) (discovery.Source, error) {
-	var clients []*dockerapi.Client
-	for _, u := range a.cfg.Swarm {
-		client, err := dockerapi.New(dockerOptions(u, &a.cfg, env))
-		if err != nil {
-			return nil, err
-		}
-		a.lifecycle.onStop("swarm client", func(context.Context) error { client.Close(); return nil })
-		clients = append(clients, client)
+// client makes a client for an engine, which is closed at the end.
+func (a *App) client(u string) (*dockerapi.Client, error) {
+	client, err := dockerapi.New(dockerOptions(u, &a.cfg, a.env))
+	if err == nil {
+		a.lifecycle.onStop("docker client", func(context.Context) error { client.Close(); return nil })
 	}
-	return swarm.New(swarm.Options{Name: swarmSourceName, Clients: clients, SelfID: self, Logger: a.log})
+	return client, err
 }
 
 // distinctNames refuses sources with the same name, and an empty list unless only a
@@ -93,8 +89,8 @@ func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 	return nil
 }
 
-// dockerSourceName makes the name of an engine's source out of its URL alone, so
-// that a restart with one more engine finds the services of the others again.
+// dockerSourceName names an engine's source by its URL alone: a restart with one more
+// engine finds the services of the others again.
 func dockerSourceName(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -121,11 +117,7 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 		o.Insecure = cfg.DockerInsecure
 	}
 	if strings.HasPrefix(u, "ssh://") {
-		known := cfg.DockerSSH.KnownHosts
-		if known == "" {
-			known = filepath.Join(env["HOME"], ".ssh", "known_hosts")
-		}
-		o.KnownHosts = []string{known}
+		o.KnownHosts = []string{cmp.Or(cfg.DockerSSH.KnownHosts, filepath.Join(env["HOME"], ".ssh", "known_hosts"))}
 		o.IdentityFile = cfg.DockerSSH.Identity
 		o.AgentSocket = env["SSH_AUTH_SOCK"]
 	}
@@ -133,7 +125,7 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 }
 
 // engines translates the configuration for the engines with these URLs.
-func engines(cfg *Config, environ []string, urls ...string) (all []dockerapi.Options) {
+func engines(cfg *Config, environ, urls []string) (all []dockerapi.Options) {
 	env := environment(environ)
 	for _, u := range urls {
 		all = append(all, dockerOptions(u, cfg, env))
@@ -143,18 +135,18 @@ func engines(cfg *Config, environ []string, urls ...string) (all []dockerapi.Opt
 
 // SwarmOptions names the managers of the Swarm: the key swarm, else the engines of
 // docker, of which one has to be a manager.
-func SwarmOptions(cfg *Config, environ []string) swarmservice.Options {
+func SwarmOptions(cfg *Config, environ []string) []dockerapi.Options {
 	urls := cfg.Swarm
 	if len(urls) == 0 {
 		urls = cfg.Docker
 	}
-	return swarmservice.Options{Engines: engines(cfg, environ, urls...)}
+	return engines(cfg, environ, urls)
 }
 
 // MeterOptions names the engines whose containers are read, managers of a Swarm
 // among them. A service that is not empty restricts them to its containers.
 func MeterOptions(cfg *Config, environ []string, service string) usage.MeterOptions {
 	return usage.MeterOptions{
-		Engines: engines(cfg, environ, slices.Concat(cfg.Docker, cfg.Swarm)...), Source: dockerSourceName, Service: service,
+		Engines: engines(cfg, environ, slices.Concat(cfg.Docker, cfg.Swarm)), Source: dockerSourceName, Service: service,
 	}
 }

@@ -12,12 +12,20 @@
 //	bare         the value that the flag alone stands for
 //	sep          what separates the values of a list in a flag or variable
 //
+// and those that Check judges by:
+//
+//	least, most  the bounds of a number or duration
+//	oneof        the texts that are allowed, separated by commas
+//	file         a path that has to name a file
+//	needs        the key that has to be given with this one
+//
 // A field is a string, bool, int, time.Duration, or a list: of strings,
 // netip.Prefix, types that unmarshal from text, or records. A record is a struct
 // with yaml tags: a mapping in the file, and the same in braces in a flag.
 package confload
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -25,35 +33,24 @@ import (
 	"strings"
 )
 
-// Key describes one key of a configuration.
-type Key struct {
-	// Name is the key, dotted, and the flag without its dashes.
-	Name string
-	// Env is the environment variable.
-	Env string
-	// Help is one sentence for people.
-	Help string
-	// Placeholder stands for the value in help texts; empty for switches.
-	Placeholder string
+// Field is a key of a configuration, with the place of its value.
+type Field struct {
+	// Name is the key, dotted, and the flag without its dashes; Env the environment
+	// variable.
+	Name, Env string
+	// Help is one sentence for people; Placeholder stands for the value there, and is
+	// empty for switches.
+	Help, Placeholder string
 	// Default is what holds when the key is not given, for people: a value, or the
 	// rule by which one is found. Empty means nothing.
 	Default string
-	// Repeatable keys take several values.
+	// Repeatable keys take several values, which Sep separates in a flag or variable.
 	Repeatable bool
-	// Bare is the value that the flag alone stands for; empty for a flag that needs
-	// one.
-	Bare string
-	// Sep separates the values of a list in a flag or variable.
-	Sep string
-
-	preset string
-}
-
-// Field is a key with the place of its value.
-type Field struct {
-	Key
+	Sep        string
 	// Pointer points to the field of the configuration.
 	Pointer any
+
+	tag reflect.StructTag
 }
 
 // Fields returns every key of the struct that config points to, in the order of
@@ -69,15 +66,13 @@ func fields(v reflect.Value, above, prefix string) (all []Field) {
 			all = append(all, fields(v.Field(i), above+tag.Get("prefix"), prefix)...)
 			continue
 		}
-		k := Key{
-			Name: above + tag.Get("name"), Help: tag.Get("help"), Placeholder: tag.Get("placeholder"), Default: tag.Get("preset"),
-			Repeatable: v.Field(i).Kind() == reflect.Slice, Bare: tag.Get("bare"), Sep: tag.Get("sep"), preset: tag.Get("preset"),
-		}
-		k.Env = prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.Name))
-		if k.preset == "" {
-			k.Default = tag.Get("derived")
-		}
-		all = append(all, Field{k, v.Field(i).Addr().Interface()})
+		name := above + tag.Get("name")
+		all = append(all, Field{
+			Name: name, Env: prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name)),
+			Help: tag.Get("help"), Placeholder: tag.Get("placeholder"), Default: cmp.Or(tag.Get("preset"), tag.Get("derived")),
+			Repeatable: v.Field(i).Kind() == reflect.Slice, Sep: tag.Get("sep"),
+			Pointer: v.Field(i).Addr().Interface(), tag: tag,
+		})
 	}
 	return all
 }
@@ -85,10 +80,11 @@ func fields(v reflect.Value, above, prefix string) (all []Field) {
 // Preset sets every key that has a default of its own.
 func Preset(config any) {
 	for _, f := range Fields(config, "") {
-		if f.preset == "" {
+		preset := f.tag.Get("preset")
+		if preset == "" {
 			continue
 		}
-		if err := f.set(f.split([]string{f.preset})); err != nil {
+		if err := f.set(f.split([]string{preset})); err != nil {
 			panic("confload: default of " + f.Name + ": " + err.Error()) // a constant; every test would see it
 		}
 	}
@@ -141,17 +137,14 @@ func (f Faults) Error() string {
 
 // Options say where a configuration comes from.
 type Options struct {
-	// Prefix begins the names of the environment variables.
-	Prefix string
-	// Path names the file with Data; empty for none.
-	Path string
-	Data []byte
+	Prefix string // begins the names of the environment variables
+	Path   string // of the file with Data; empty for none
+	Data   []byte
 	// Env is the environment. A variable with an empty value counts as not set.
 	Env map[string]string
 	// Flags holds the texts given for each key on the command line.
-	Flags map[string][]string
-	// Reference is where people find all keys.
-	Reference string
+	Flags     map[string][]string
+	Reference string // where people find all keys
 }
 
 // Loaded says where the values of a configuration come from, and what is wrong.

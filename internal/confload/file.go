@@ -21,11 +21,8 @@ func parseFile(all []Field, o Options) (map[string]given, Faults) {
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(o.Data, &document); err != nil {
-		origin := o.Path
 		line, reason := yamlnode.Reason(err)
-		if line > 0 {
-			origin = fmt.Sprintf("%s:%d", o.Path, line)
-		}
+		origin := strings.TrimSuffix(fmt.Sprintf("%s:%d", o.Path, line), ":0") // a line that is not known
 		return nil, Faults{{Reason: reason, Origin: origin}}
 	}
 	if len(document.Content) > 0 && document.Content[0].Tag != "!!null" {
@@ -53,6 +50,9 @@ func (p *fileParser) mapping(n *yaml.Node, prefix string) {
 		p.fault(n, strings.TrimSuffix(prefix, "."), "keys and values are expected here")
 		return
 	}
+	below := func(name string) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Keys(p.keys)), func(key string) bool { return strings.HasPrefix(key, name+".") })
+	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -62,22 +62,13 @@ func (p *fileParser) mapping(n *yaml.Node, prefix string) {
 			p.fault(key, name, "given twice")
 		case ok && !dotted:
 			p.leaf(f, key, yamlnode.Resolve(value))
-		case p.hasBelow(name) && !dotted:
+		case below(name) && !dotted:
 			p.mapping(value, name+".")
 		default:
 			p.fault(key, name, p.unknown(name, key.Value))
 		}
 		seen[name] = true
 	}
-}
-
-func (p *fileParser) hasBelow(name string) bool {
-	for key := range p.keys {
-		if strings.HasPrefix(key, name+".") {
-			return true
-		}
-	}
-	return false
 }
 
 // unknown explains a key that does not exist.

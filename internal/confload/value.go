@@ -1,11 +1,13 @@
 package confload
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,10 +23,7 @@ import (
 // set parses texts, one for each value, and stores them. A value that does not
 // parse leaves the field as it was.
 func (f Field) set(texts []string) error {
-	text := ""
-	if len(texts) > 0 {
-		text = texts[0]
-	}
+	text := strings.Join(texts, "")
 	switch p := f.Pointer.(type) {
 	case *string:
 		*p = text
@@ -207,4 +206,66 @@ func recordText(record any) string {
 		written = append(written, v.Type().Field(i).Tag.Get("yaml")+": "+string(text))
 	}
 	return "{" + strings.Join(written, ", ") + "}"
+}
+
+// Check returns what the tags of fields say is wrong with their values. A key without a
+// value is only at fault where its default has been overwritten with nothing.
+func Check(fields []Field) (faults Faults) {
+	given := map[string]bool{}
+	for _, f := range fields {
+		given[f.Name] = !reflect.ValueOf(f.Pointer).Elem().IsZero()
+	}
+	for _, f := range fields {
+		if needs := f.tag.Get("needs"); needs != "" && given[f.Name] && !given[needs] {
+			faults = append(faults, Fault{Key: f.Name, Value: fmt.Sprint(f.Value(nil)), Reason: "needs " + needs})
+		}
+		if reason := f.refused(); reason != "" {
+			faults = append(faults, Fault{Key: f.Name, Value: fmt.Sprint(f.Value(nil)), Reason: reason})
+		}
+	}
+	return faults
+}
+
+// refused says what is wrong with the value alone; empty for nothing.
+func (f Field) refused() string {
+	switch p := f.Pointer.(type) {
+	case *int:
+		return outside(f, *p, strconv.Atoi)
+	case *time.Duration:
+		return outside(f, *p, time.ParseDuration)
+	case *string:
+		if *p == "" && f.tag.Get("preset") == "" {
+			return ""
+		}
+		if _, ok := f.tag.Lookup("file"); ok {
+			return RefusedFile(*p)
+		}
+		allowed := strings.Split(f.tag.Get("oneof"), ",")
+		if last := len(allowed) - 1; last > 0 && !slices.Contains(allowed, *p) {
+			return "write " + strings.Join(allowed[:last], ", ") + " or " + allowed[last]
+		}
+	}
+	return ""
+}
+
+// outside says that a value is not between the tags least and most, if that is so.
+func outside[T cmp.Ordered](f Field, value T, parse func(string) (T, error)) string {
+	least, errLeast := parse(f.tag.Get("least"))
+	most, errMost := parse(f.tag.Get("most"))
+	if errLeast != nil || errMost != nil || least <= value && value <= most {
+		return ""
+	}
+	return fmt.Sprintf("must be between %v and %v", least, most)
+}
+
+// RefusedFile says why a path does not name a file; empty for one that does.
+func RefusedFile(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("cannot be read: %v", errors.Unwrap(err)) // without the path, which the fault has
+	case info.IsDir():
+		return "is a directory"
+	}
+	return ""
 }

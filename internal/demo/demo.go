@@ -1,9 +1,7 @@
-// Package demo shows Fairway at work on a machine that has nothing prepared:
-// it starts a few labelled services, runs the whole program in-process in front
-// of them, makes requests while they come, grow and go, and leaves nothing
-// behind. With a Docker Engine the services are containers of an image that is
-// built from scratch around this very program; without one they are processes
-// and a services file.
+// Package demo shows Fairway at work: it starts a few labelled services, runs the
+// program in-process in front of them, makes requests while they come, grow and go,
+// and leaves nothing behind. With a Docker Engine the services are containers of an
+// image that holds nothing but this program; without one they are processes.
 //
 // Whoami, the service that is shown, is also what the end-to-end tests run.
 package demo
@@ -15,46 +13,45 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"fairway/internal/app"
+	"fairway/internal/dockerapi"
 )
 
-// Options say how to show what. Only Out is required.
+// Options say how to show what. Only Out is required; the tags make the others flags of
+// the command line.
 type Options struct {
+	// Docker is empty for what `docker` itself would use.
+	Docker string `name:"docker" placeholder:"URL" help:"Docker engine to start containers on. Default: DOCKER_HOST, else unix:///var/run/docker.sock."`
+	// Processes are used also when an engine answers.
+	Processes bool   `name:"processes" help:"Start processes instead of containers. Without a Docker engine that happens by itself."`
+	Engine    string `name:"engine" placeholder:"NAME" default:"embedded" enum:"embedded,haproxy" help:"What serves: embedded or haproxy."`
+	Listen    string `name:"listen" placeholder:"ADDR" default:"127.0.0.1:8000" help:"Address for HTTP; another port when it is taken."`
+	Admin     string `name:"admin.listen" placeholder:"ADDR" default:"127.0.0.1:8080" help:"Address for the admin API; another port when it is taken."`
+	Once      bool   `name:"once" help:"End after the tour, with exit code 4 if a request failed, instead of serving on."`
+
 	// Out is where the tour is printed.
-	Out io.Writer
-	// Docker is the URL of the Docker Engine to use; empty means what `docker`
-	// itself would use: DOCKER_HOST, else the local socket.
-	Docker string
-	// Processes uses processes also when an engine answers.
-	Processes bool
-	// Engine is the name of the engine to serve with; empty means the default.
-	Engine string
-	// Listen and Admin are the addresses for requests and for the admin API. A
-	// port that is taken is replaced by a free one. Empty means 127.0.0.1:8000
-	// and 127.0.0.1:8080.
-	Listen, Admin string
-	// Once ends the demo after the tour, with an error if a request failed;
-	// otherwise it serves until ctx ends.
-	Once bool
+	Out io.Writer `kong:"-"`
 	// Executable is the program to run as "whoami"; empty means this one.
-	Executable string
+	Executable string `kong:"-"`
 	// Logger gets the log of Fairway; nil discards it.
-	Logger *slog.Logger
+	Logger *slog.Logger `kong:"-"`
 }
 
 // tidyTime bounds the cleaning up after ctx has ended.
 const tidyTime = 30 * time.Second
 
-// Run shows Fairway at work until ctx ends, or until the tour is over with
-// Options.Once. Everything that it started or wrote is gone when it returns; the
-// next run removes what a killed one left behind.
+// Run shows Fairway at work until ctx ends, or with Options.Once until the tour is
+// over. Everything that it made is gone when it returns; the next run removes what a
+// killed one left behind.
 func Run(ctx context.Context, o Options) error {
 	if err := run(ctx, o); err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -93,10 +90,7 @@ func run(ctx context.Context, o Options) (err error) {
 	defer func() {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 		defer cancel()
-		p.begin("removing everything the demo has started")
-		closed := where.Close(tidy)
-		p.done(closed)
-		err = errors.Join(err, closed)
+		err = errors.Join(err, p.step("removing everything the demo has started", func() error { return where.Close(tidy) }))
 	}()
 
 	stop, err := startFairway(ctx, o, cfg)
@@ -128,8 +122,7 @@ func quietly(ctx context.Context, err error) error {
 	return err
 }
 
-// configure returns the configuration of the Fairway that is shown. The sources
-// are left to the stage.
+// configure returns the configuration of the Fairway that is shown, but for the sources.
 func configure(ctx context.Context, o Options, dir string) (app.Config, error) {
 	cfg := app.Defaults()
 	if o.Docker != "" {
@@ -138,25 +131,21 @@ func configure(ctx context.Context, o Options, dir string) (app.Config, error) {
 	cfg.ListenTLS = app.Off
 	cfg.StateDir = filepath.Join(dir, "state")
 	cfg.DrainTimeout = 2 * time.Second
-	if o.Engine != "" {
-		cfg.Engine = o.Engine
-	}
+	cfg.Engine = cmp.Or(o.Engine, cfg.Engine)
 	cfg.HAProxy.StopWithFairway = true
 	var err error
-	if cfg.Listen, err = freeAddress(ctx, o.Listen, "127.0.0.1:8000"); err != nil {
+	if cfg.Listen, err = freeAddress(ctx, cmp.Or(o.Listen, "127.0.0.1:8000")); err != nil {
 		return cfg, err
 	}
-	if cfg.Admin.Listen, err = freeAddress(ctx, o.Admin, "127.0.0.1:8080"); err != nil {
+	if cfg.Admin.Listen, err = freeAddress(ctx, cmp.Or(o.Admin, "127.0.0.1:8080")); err != nil {
 		return cfg, err
 	}
 	cfg.Complete(os.Getenv)
 	return cfg, nil
 }
 
-// freeAddress returns address, or fallback when it is empty, with another port
-// when it is taken.
-func freeAddress(ctx context.Context, address, fallback string) (string, error) {
-	address = cmp.Or(address, fallback)
+// freeAddress returns address, with another port when it is taken.
+func freeAddress(ctx context.Context, address string) (string, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", err
@@ -174,8 +163,7 @@ func freeAddress(ctx context.Context, address, fallback string) (string, error) 
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
-// startFairway runs the whole program in this process. The returned function
-// ends it and waits for that.
+// startFairway runs the program in this process. stop ends it and waits for that.
 func startFairway(ctx context.Context, o Options, cfg app.Config) (stop func() error, err error) {
 	fairway, err := app.New(cfg, app.Options{Logger: o.Logger, Environ: os.Environ(), Version: "demo"})
 	if err != nil {
@@ -190,8 +178,8 @@ func startFairway(ctx context.Context, o Options, cfg app.Config) (stop func() e
 	}, nil
 }
 
-// commandLine is how the reader has started this program, so that what is
-// printed can be typed: "go run" keeps its binary in a temporary directory.
+// commandLine is how the reader has started this program: "go run" keeps its binary in
+// a temporary directory.
 func commandLine() string {
 	if strings.Contains(os.Args[0], string(filepath.Separator)+"go-build") {
 		return "go run ./cmd/fairway"
@@ -216,15 +204,96 @@ func (p *printer) line(format string, args ...any) {
 	p.print(fmt.Sprintf(format+"\n", args...))
 }
 
-// begin announces something that takes a while; done completes the line.
-func (p *printer) begin(format string, args ...any) {
-	p.print(fmt.Sprintf("  "+format+" ... ", args...))
-}
-
-func (p *printer) done(err error) {
+// step does something that takes a while, and prints what, and whether it failed.
+func (p *printer) step(what string, do func() error) error {
+	p.print("  " + what + " ... ")
+	err := do()
 	if err != nil {
 		p.print("failed\n")
-		return
+	} else {
+		p.print("done\n")
 	}
-	p.print("done\n")
+	return err
+}
+
+// instance is one copy of a service to be shown.
+type instance struct {
+	service string
+	number  int
+	labels  map[string]string
+}
+
+func (i instance) name() string { return fmt.Sprintf("%s-%d", i.service, i.number) }
+
+// labelText is the labels as the options of `docker run`, sorted.
+func labelText(labels map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, "-l "+k+"="+labels[k])
+	}
+	return strings.Join(parts, " ")
+}
+
+// stage is where the services run.
+type stage interface {
+	// Start returns when the instance runs; it may not listen yet.
+	Start(ctx context.Context, i instance) error
+	// Stop signals the instance, lets it finish, and removes it.
+	Stop(ctx context.Context, name string) error
+	// Close removes everything that the stage has made.
+	Close(ctx context.Context) error
+	// Words are what the instances are called.
+	Words() words
+}
+
+// words say what instances are called, and how a person would start another one
+// with a label, in a line.
+type words struct{ one, several, start string }
+
+// lameDuck is how long an instance serves on after its signal.
+const lameDuck = 500 * time.Millisecond
+
+// newStage chooses between containers and processes, prepares the choice, and
+// makes cfg watch it.
+func newStage(ctx context.Context, p *printer, o Options, cfg *app.Config, dir string) (stage, error) {
+	processes := func(why string) (stage, error) {
+		p.line("  %s: the services are processes instead of containers, and a services file", why)
+		return newProcessStage(o.Executable, cfg, dir)
+	}
+	if o.Processes {
+		return processes("as asked for")
+	}
+	engine, err := findEngine(ctx, cfg)
+	if err != nil && o.Docker != "" {
+		return nil, err
+	}
+	if err != nil {
+		return processes(fmt.Sprintf("no Docker Engine answers (%v)", err))
+	}
+	binary, err := staticBinary(ctx, p, o.Executable, dir)
+	if err != nil {
+		engine.Close()
+		return processes(fmt.Sprintf("this program cannot run in an empty image (%v)", err))
+	}
+	return newDockerStage(ctx, p, engine, binary, dir)
+}
+
+// findEngine returns a client for the first engine of cfg, which has answered.
+func findEngine(ctx context.Context, cfg *app.Config) (*dockerapi.Client, error) {
+	engine, err := dockerapi.New(dockerapi.Options{
+		URL:    cfg.Docker[0],
+		CAFile: cfg.DockerTLS.CA, CertFile: cfg.DockerTLS.Cert, KeyFile: cfg.DockerTLS.Key,
+		Insecure: cfg.DockerInsecure,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ping, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := engine.Ping(ping); err != nil {
+		engine.Close()
+		return nil, err
+	}
+	cfg.Docker = cfg.Docker[:1]
+	return engine, nil
 }

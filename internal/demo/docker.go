@@ -8,9 +8,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -20,9 +22,8 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// mark is the label on the image of a demo, and therefore on each of its
-// containers; its value says which process on which machine it belongs to. It
-// is outside of "fairway.", since it is no business of the compiler.
+// mark is the label on the image and the containers of a demo; its value says which
+// process on which machine made them. The compiler does not read it.
 const mark = "fairway-demo"
 
 // engine is what the demo asks of Docker.
@@ -52,18 +53,8 @@ type dockerStage struct {
 }
 
 func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir string) (_ stage, err error) {
-	hostname, err := os.Hostname()
-	if err != nil {
-		e.Close()
-		return nil, err
-	}
-	pid := os.Getpid()
-	s := &dockerStage{
-		engine: e,
-		image:  mark + ":" + strconv.Itoa(pid),
-		owner:  hostname + "/" + strconv.Itoa(pid),
-		ids:    map[string]string{},
-	}
+	pid := strconv.Itoa(os.Getpid())
+	s := &dockerStage{engine: e, image: mark + ":" + pid, ids: map[string]string{}}
 	defer func() {
 		if err != nil {
 			tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
@@ -71,6 +62,11 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 			err = errors.Join(err, s.Close(tidy))
 		}
 	}()
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	s.owner = hostname + "/" + pid
 	info, err := e.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -83,10 +79,7 @@ func newDockerStage(ctx context.Context, p *printer, e engine, binary, dir strin
 	if err := os.WriteFile(filepath.Join(dir, imageNote), []byte(s.image), 0o600); err != nil {
 		return nil, err
 	}
-	p.begin("making the image %s, from nothing but this program", s.image)
-	err = s.makeImage(ctx, binary)
-	p.done(err)
-	return s, err
+	return s, p.step("making the image "+s.image+", from nothing but this program", func() error { return s.makeImage(ctx, binary) })
 }
 
 // sweep removes what killed demos on this machine left behind.
@@ -108,7 +101,7 @@ func (s *dockerStage) removeImage(ctx context.Context, ref string) error {
 	return unlessMissing(s.engine.ImageRemove(ctx, ref, true))
 }
 
-// unlessMissing drops the error that something to be removed is not there.
+// unlessMissing drops the error that what is to be removed is not there.
 func unlessMissing(err error) error {
 	if dockerapi.IsNotFound(err) {
 		return nil
@@ -158,11 +151,7 @@ func (s *dockerStage) Stop(ctx context.Context, name string) error {
 	if err := s.engine.ContainerStop(ctx, id, 10*time.Second); err != nil {
 		return err
 	}
-	if err := s.engine.ContainerRemove(ctx, id, true); err != nil {
-		return err
-	}
-	delete(s.ids, name)
-	return nil
+	return s.engine.ContainerRemove(ctx, id, true)
 }
 
 func (s *dockerStage) Words() words {
@@ -185,29 +174,68 @@ func (s *dockerStage) remove(ctx context.Context, which func(dockerapi.Container
 	if err != nil {
 		return err
 	}
-	var (
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		failed []error
-		images = map[string]bool{}
-	)
-	for _, c := range list {
-		if !which(c) {
-			continue
-		}
+	list = slices.DeleteFunc(list, func(c dockerapi.Container) bool { return !which(c) })
+	failed, images := make([]error, len(list)), map[string]bool{}
+	var wg sync.WaitGroup
+	for i, c := range list {
 		if strings.HasPrefix(c.Image, mark+":") && c.Image != s.image {
 			images[c.Image] = true
 		}
-		wg.Go(func() {
-			err := unlessMissing(s.engine.ContainerRemove(ctx, c.ID, true))
-			mu.Lock()
-			defer mu.Unlock()
-			failed = append(failed, err)
-		})
+		wg.Go(func() { failed[i] = unlessMissing(s.engine.ContainerRemove(ctx, c.ID, true)) })
 	}
 	wg.Wait()
 	for image := range images {
 		failed = append(failed, s.removeImage(ctx, image))
 	}
 	return errors.Join(failed...)
+}
+
+// The next demo finds what a killed one has left by its directory, which carries the
+// process number.
+const (
+	dirPrefix = "fairway-demo-"
+	// imageNote is the file in the directory that names the image.
+	imageNote = "image"
+)
+
+// makeDir makes the directory of this run.
+func makeDir() (string, error) {
+	return os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+}
+
+// removeLeftovers removes the directories of killed runs, each after removeImage, which
+// is nil without an engine, has removed the image that it names.
+func removeLeftovers(removeImage func(ref string) error) error {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, dir := range dirs {
+		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+		pid, err := strconv.Atoi(text)
+		if err != nil || alive(pid) {
+			continue
+		}
+		image, err := os.ReadFile(filepath.Join(dir, imageNote))
+		if err == nil {
+			if removeImage == nil {
+				continue // a later run, with an engine, can do both
+			}
+			if err := removeImage(string(image)); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrPermission) { // of another user
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// alive reports whether there is a process of that number.
+func alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
 }

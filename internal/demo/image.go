@@ -14,13 +14,11 @@ import (
 	"time"
 )
 
-// buildTime bounds the rebuilding of this program. A cold build of everything
-// takes about a minute on two cores.
+// buildTime bounds the rebuilding of this program, a minute on two cores.
 const buildTime = 10 * time.Minute
 
 // staticBinary returns the path of a program that runs in an empty image: the
-// executable, if it is one, or a fresh build of this module in dir, if the Go
-// toolchain and the source are there.
+// executable, or a fresh build of it in dir where Go and the source are there.
 func staticBinary(ctx context.Context, p *printer, executable, dir string) (string, error) {
 	reason := checkStatic(executable)
 	if reason == nil {
@@ -34,23 +32,24 @@ func staticBinary(ctx context.Context, p *printer, executable, dir string) (stri
 	if err != nil {
 		return "", errors.Join(reason, err)
 	}
-	p.begin("building a static binary, %v", reason)
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
 	binary := filepath.Join(dir, "fairway")
 	build := exec.CommandContext(ctx, tool, "build", "-o", binary, "./cmd/fairway")
 	build.Dir = source
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	out, err := build.CombinedOutput()
-	p.done(err)
+	var out []byte
+	err = p.step(fmt.Sprintf("building a static binary, %v", reason), func() (err error) {
+		out, err = build.CombinedOutput()
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("go build: %w: %.500s", err, out)
 	}
 	return binary, checkStatic(binary)
 }
 
-// checkStatic returns the reason why a program does not run in an empty image,
-// or nil.
+// checkStatic returns why a program does not run in an empty image, or nil.
 func checkStatic(path string) error {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -65,8 +64,7 @@ func checkStatic(path string) error {
 	return nil
 }
 
-// sourceRoot finds the source of this module by the path that the compiler has
-// noted, which is there as long as the program runs where it was built.
+// sourceRoot finds the source of this module by the path that the compiler has noted.
 func sourceRoot() (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok || !filepath.IsAbs(file) {

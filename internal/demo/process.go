@@ -40,13 +40,12 @@ func newProcessStage(executable string, cfg *app.Config, dir string) (stage, err
 }
 
 func (s *processStage) Start(ctx context.Context, i instance) error {
-	address, err := freeAddress(ctx, "127.0.0.1:0", "")
+	address, err := freeAddress(ctx, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	c := &child{instance: i, address: address}
-	// The child ends by itself when its standard input does, so that nothing is
-	// left behind even when this process is killed.
+	// The child ends when its standard input does, also when this process is killed.
 	c.process = exec.Command(s.executable, "whoami", //nolint:gosec,noctx // the program itself; Stop ends it, not ctx
 		"--listen="+address, "--name="+i.name(), "--lame-duck="+lameDuck.String(), "--until-stdin-closes")
 	c.process.Stderr = os.Stderr

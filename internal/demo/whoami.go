@@ -20,25 +20,17 @@ import (
 )
 
 // WhoamiOptions are what Whoami needs. The zero value listens on port 80, has
-// the machine's host name for its name and stops without a lame-duck time.
+// the machine's host name for its name and stops without a lame-duck time. The tags
+// make them flags of the command line.
 type WhoamiOptions struct {
-	// Listen is the TCP address to listen on; empty means ":80". It is ignored
-	// when Listener is set.
-	Listen string
+	Listen     string        `name:"listen" placeholder:"ADDR" default:":80" help:"Address to listen on."`
+	Name       string        `name:"name" placeholder:"NAME" help:"Name to sign answers with. Default: the host name."`
+	Health     string        `name:"health" placeholder:"PATH" default:"/health" help:"Path of the health check; a POST to it with ?status=503 changes the answer."`
+	LameDuck   time.Duration `name:"lame-duck" placeholder:"DURATION" default:"500ms" help:"How long to serve on after the stop signal."`
+	Delay      time.Duration `name:"delay" placeholder:"DURATION" help:"How long each answer takes."`
+	StartDelay time.Duration `name:"start-delay" placeholder:"DURATION" help:"How long to wait before listening."`
 	// Listener is used instead of Listen, and closed at the end.
-	Listener net.Listener
-	// Name is what the answers are signed with; empty means the host name.
-	Name string
-	// Health is the path that says whether the service is well; empty means
-	// "/health".
-	Health string
-	// LameDuck is how long new requests are still taken, each answered with
-	// "Connection: close", after ctx has ended.
-	LameDuck time.Duration
-	// StartDelay is how long to wait before listening.
-	StartDelay time.Duration
-	// Delay is how long each answer but the health check's takes.
-	Delay time.Duration
+	Listener net.Listener `kong:"-"`
 }
 
 const (
@@ -46,15 +38,14 @@ const (
 	maxEcho = 8 << 20
 	// maxSlow bounds the time that a client may ask /slow for.
 	maxSlow = time.Minute
-	// shutdownGrace bounds how long running requests may take once the lame-duck
-	// time is over. It stays below the ten seconds that Docker gives.
+	// shutdownGrace bounds how long running requests may take after the lame-duck
+	// time, below the ten seconds that Docker gives.
 	shutdownGrace = 5 * time.Second
 )
 
-// Whoami serves HTTP/1.1 and HTTP/2 without TLS until ctx ends, and then stops
-// as a well-behaved application does: it goes on taking requests for the
-// lame-duck time, asks for every connection to be closed, and lets running
-// requests finish. It answers
+// Whoami serves HTTP/1.1 and HTTP/2 without TLS until ctx ends. Then it goes on taking
+// requests for the lame-duck time, asks for every connection to be closed, and lets
+// running requests finish. It answers
 //
 //	/          its name and the request as it came; JSON for "Accept:
 //	           application/json" or the query json
@@ -67,54 +58,55 @@ const (
 // and every answer carries its name in the header Whoami.
 func Whoami(ctx context.Context, o WhoamiOptions) error {
 	w, err := newWhoami(o)
-	if err != nil {
-		return err
+	if err == nil {
+		err = w.run(ctx)
 	}
-	if err := clock.Sleep(ctx, o.StartDelay); err != nil {
-		return nil // stopped before it began
-	}
-	ln := o.Listener
-	if ln == nil {
-		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", w.listen); err != nil {
-			return fmt.Errorf("whoami: %w", err)
-		}
-	}
-	return w.serve(ctx, ln)
+	return named(err)
 }
 
-// CheckWhoami asks the health path of a Whoami that listens on the given
-// address of this machine, and returns an error unless the answer is 200. It is
-// the health check of an image that holds nothing but this program.
+// named says whose error it is.
+func named(err error) error {
+	if err != nil {
+		err = fmt.Errorf("whoami: %w", err)
+	}
+	return err
+}
+
+// CheckWhoami asks the health path of a Whoami on this machine, and returns an error
+// unless the answer is 200: a health check for an image without other programs.
 func CheckWhoami(ctx context.Context, o WhoamiOptions) error {
 	w, err := newWhoami(o)
+	if err == nil {
+		err = w.check(ctx)
+	}
+	return named(err)
+}
+
+func (w *whoami) check(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(w.Listen)
 	if err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(w.listen)
-	if err != nil {
-		return fmt.Errorf("whoami: %w", err)
-	}
-	host = cmp.Or(host, "127.0.0.1")
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+w.health, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port)+w.Health, nil)
 	if err != nil {
-		return fmt.Errorf("whoami: %w", err)
+		return err
 	}
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("whoami: %w", err)
+		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("whoami: health check: %s", res.Status)
+		return fmt.Errorf("health check: %s", res.Status)
 	}
 	return nil
 }
 
 type whoami struct {
-	listen, name, hostname, health string
-	lameDuck, delay                time.Duration
+	WhoamiOptions
+	hostname string
 
 	leaving atomic.Bool
 	status  atomic.Int32  // what the health path answers
@@ -124,20 +116,28 @@ type whoami struct {
 func newWhoami(o WhoamiOptions) (*whoami, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
-		return nil, fmt.Errorf("whoami: %w", err)
+		return nil, err
 	}
-	w := &whoami{
-		listen: cmp.Or(o.Listen, ":80"), name: cmp.Or(o.Name, hostname), hostname: hostname, health: cmp.Or(o.Health, "/health"),
-		lameDuck: o.LameDuck, delay: o.Delay, stopped: make(chan struct{}),
-	}
-	if !strings.HasPrefix(w.health, "/") {
-		return nil, fmt.Errorf("whoami: health path %q does not begin with a slash", w.health)
+	w := &whoami{WhoamiOptions: o, hostname: hostname, stopped: make(chan struct{})}
+	w.Listen, w.Name, w.Health = cmp.Or(o.Listen, ":80"), cmp.Or(o.Name, hostname), cmp.Or(o.Health, "/health")
+	if !strings.HasPrefix(w.Health, "/") {
+		return nil, fmt.Errorf("health path %q does not begin with a slash", w.Health)
 	}
 	w.status.Store(http.StatusOK)
 	return w, nil
 }
 
-func (w *whoami) serve(ctx context.Context, ln net.Listener) error {
+func (w *whoami) run(ctx context.Context) error {
+	if clock.Sleep(ctx, w.StartDelay) != nil {
+		return nil // stopped before it began
+	}
+	ln := w.Listener
+	if ln == nil {
+		var err error
+		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", w.Listen); err != nil {
+			return err
+		}
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -151,28 +151,26 @@ func (w *whoami) serve(ctx context.Context, ln net.Listener) error {
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("whoami: %w", err)
+		return err
 	case <-ctx.Done():
 	}
 
 	// Idle connections stay open for now: closing one while a request is on its
 	// way to it is the fault that the lame-duck time is there to avoid.
 	w.leaving.Store(true)
-	timer := time.NewTimer(w.lameDuck)
-	defer timer.Stop()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("whoami: %w", err)
-	case <-timer.C:
+		return err
+	case <-time.After(w.LameDuck):
 	}
 	close(w.stopped)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := srv.Shutdown(last); err != nil {
-		return errors.Join(fmt.Errorf("whoami: %w", err), srv.Close())
+		return errors.Join(err, srv.Close())
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("whoami: %w", err)
+		return err
 	}
 	return nil
 }
@@ -185,15 +183,15 @@ func (w *whoami) handler() http.Handler {
 	mux.HandleFunc("/status/{code}", w.answerStatus)
 	mux.HandleFunc("/sse", w.events)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Whoami", w.name)
+		rw.Header().Set("Whoami", w.Name)
 		if w.leaving.Load() {
 			rw.Header().Set("Connection", "close")
 		}
-		if r.URL.Path == w.health {
+		if r.URL.Path == w.Health {
 			w.answerHealth(rw, r)
 			return
 		}
-		if clock.Sleep(r.Context(), w.delay) == nil {
+		if clock.Sleep(r.Context(), w.Delay) == nil {
 			mux.ServeHTTP(rw, r)
 		}
 	})
@@ -218,7 +216,7 @@ func (w *whoami) describe(rw http.ResponseWriter, r *http.Request) {
 		enc := json.NewEncoder(&body)
 		enc.SetIndent("", "  ")
 		err := enc.Encode(described{
-			Name: w.name, Hostname: w.hostname, Method: r.Method, URL: r.RequestURI,
+			Name: w.Name, Hostname: w.hostname, Method: r.Method, URL: r.RequestURI,
 			Protocol: r.Proto, Host: r.Host, Client: r.RemoteAddr, Headers: r.Header,
 		})
 		if err != nil {
@@ -227,7 +225,7 @@ func (w *whoami) describe(rw http.ResponseWriter, r *http.Request) {
 		}
 	} else {
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(&body, "Name: %s\nHostname: %s\nClient: %s\n\n", w.name, w.hostname, r.RemoteAddr)
+		fmt.Fprintf(&body, "Name: %s\nHostname: %s\nClient: %s\n\n", w.Name, w.hostname, r.RemoteAddr)
 		fmt.Fprintf(&body, "%s %s %s\nHost: %s\n", r.Method, r.RequestURI, r.Proto, r.Host)
 		// Write sorts by name; what it writes to is memory.
 		_ = r.Header.Write(&body)
@@ -295,7 +293,7 @@ func (w *whoami) events(rw http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for i := 0; i != n; i++ {
-		if _, err := fmt.Fprintf(rw, "id: %d\ndata: %s\n\n", i, w.name); err != nil || out.Flush() != nil {
+		if _, err := fmt.Fprintf(rw, "id: %d\ndata: %s\n\n", i, w.Name); err != nil || out.Flush() != nil {
 			return
 		}
 		select {

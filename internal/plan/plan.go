@@ -208,13 +208,38 @@ const readTimeout = 10 * time.Second
 // runs: it asks the sources once and compiles what they say. What only a running
 // Fairway knows, such as which claim came first in a conflict, it judges as a first
 // start would. The error says that no source could be asked, and why.
-func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]compile.Diagnosis, error) {
+func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]api.Diagnosis, error) {
 	s, err := readOnce(ctx, sources)
 	if err != nil {
 		return nil, err
 	}
 	compiler := compile.New(settings)
-	return compiler.Diagnose(s, compiler.Compile(s, nil), name), nil
+	return diagnoses(compiler.Diagnose(s, compiler.Compile(s, nil), name)), nil
+}
+
+// Doctor explains the services and instances of a Fairway that runs, by its newest
+// snapshot and its live table.
+type Doctor struct {
+	Compiler *compile.Compiler
+	Snapshot func() *catalog.Snapshot
+	Table    func() *route.Table
+}
+
+// Diagnose explains those of a name.
+func (d Doctor) Diagnose(name string) []api.Diagnosis {
+	return diagnoses(d.Compiler.Diagnose(d.Snapshot(), d.Table(), name))
+}
+
+// diagnoses translates what the compiler found into the words of the API.
+func diagnoses(found []compile.Diagnosis) []api.Diagnosis {
+	out := make([]api.Diagnosis, len(found))
+	for i, d := range found {
+		out[i] = api.Diagnosis{Service: d.Service, Instance: d.Instance, Source: d.Source, Served: d.Served, Checks: []api.Check{}}
+		for _, c := range d.Checks {
+			out[i].Checks = append(out[i].Checks, api.Check{Name: c.Name, Outcome: string(c.Outcome), Text: c.Text, Hint: c.Hint})
+		}
+	}
+	return out
 }
 
 // readOnce returns the first snapshot in which every source has answered or failed.

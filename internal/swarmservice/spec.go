@@ -19,103 +19,88 @@ import (
 	"fairway/internal/human"
 )
 
-// Spec is a Swarm service to be created, in the words of `docker service create`.
+// Spec is a Swarm service to be created, in the words of `docker service create`. The
+// tags make it flags and arguments of the command line.
 type Spec struct {
-	Name, Image string
-	// Mode is "replicated" (the default) or "global".
-	Mode string
-	// Replicas is how many tasks a replicated service has; nil for one.
-	Replicas *uint64
-	// Command replaces the image's entry point, Args its command.
-	Command, Args []string
-	// Networks are names or IDs.
-	Networks []string
-	// Labels and Env are KEY=VALUE.
-	Labels, Env []string
-	// Publish are ports: 8080:80/udp, or
-	// mode=host,target=80,published=8080,protocol=tcp.
-	Publish []string
-	// EndpointMode is "vip" (the default) or "dnsrr".
-	EndpointMode string
-	// Mounts are type=bind,source=/a,target=/b,readonly.
-	Mounts []string
-	// Constraints are like node.role==manager.
-	Constraints []string
-	// LimitCPU is in CPUs, such as 0.5; LimitMemory in bytes or with k, m or g,
-	// powers of 1024. Empty for none.
-	LimitCPU, LimitMemory string
+	Name         string   `arg:"" help:"Name of the service."`
+	Image        string   `arg:"" help:"Image of its containers."`
+	Args         []string `arg:"" optional:"" help:"Arguments in place of the image's command. Put -- before flags."`
+	Mode         string   `name:"mode" enum:"replicated,global" default:"replicated" help:"replicated or global."`
+	Replicas     *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks. Default: 1."`
+	Command      []string `name:"command" sep:"none" placeholder:"WORD" help:"Entry point in place of the image's, one word each. Repeatable."`
+	Networks     []string `name:"network" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
+	Labels       []string `name:"label" short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label of the service. Repeatable."`
+	Env          []string `name:"env" short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable of its containers. Repeatable."`
+	Publish      []string `name:"publish" short:"p" sep:"none" placeholder:"PORT" help:"Port: mode=host,target=80,published=8080, or 8080:80. Repeatable."`
+	EndpointMode string   `name:"endpoint-mode" placeholder:"MODE" help:"vip or dnsrr. Default: vip."`
+	Mounts       []string `name:"mount" sep:"none" placeholder:"MOUNT" help:"type=bind,source=/a,target=/b,readonly. Repeatable."`
+	Constraints  []string `name:"constraint" sep:"none" placeholder:"TEXT" help:"Placement constraint, such as node.role==manager. Repeatable."`
+	LimitCPU     string   `name:"limit-cpu" placeholder:"N" help:"CPU limit of a task, such as 0.5."`
+	LimitMemory  string   `name:"limit-memory" placeholder:"BYTES" help:"Memory limit of a task, such as 256m."`
 	Updates
 }
 
 // Updates says how the tasks of a service are replaced when it changes. What is
 // empty stays as it is, or as Docker has it.
 type Updates struct {
-	// Parallelism is how many tasks are replaced at once; 0 for all.
-	Parallelism *uint64
-	// Delay is between two steps.
-	Delay *time.Duration
-	// Order is "stop-first" or "start-first".
-	Order string
+	Parallelism *uint64        `name:"update-parallelism" placeholder:"N" help:"Tasks replaced at once; 0 for all."`
+	Delay       *time.Duration `name:"update-delay" placeholder:"DURATION" help:"Pause between two steps."`
+	Order       string         `name:"update-order" placeholder:"ORDER" help:"start-first or stop-first."`
 }
 
-// Change is what to change of a Swarm service, in the words of `docker
-// service update`. The zero value changes nothing.
+// Change is what to change of a Swarm service, in the words of `docker service
+// update`. The zero value changes nothing. A network that is attached already stays as
+// it is; one to remove that is not attached is a fault. Ports to remove go first, so that
+// one can be published anew.
 type Change struct {
-	Image string
-	// LabelsAdd and EnvAdd are KEY=VALUE and replace what is there of the same
-	// key; LabelsRemove and EnvRemove are keys.
-	LabelsAdd, LabelsRemove []string
-	EnvAdd, EnvRemove       []string
-	Replicas                *uint64
-	// NetworksAdd and NetworksRemove are names or IDs. One that is attached already
-	// stays as it is; one to remove that is not attached is a fault.
-	NetworksAdd, NetworksRemove []string
-	// PublishAdd are ports as in Spec.Publish; PublishRemove are ports in the
-	// container, as 80 or 53/udp, TCP unless they say otherwise. Those to remove go
-	// first, so that a port can be published anew.
-	PublishAdd, PublishRemove []string
-	// Force replaces the tasks even when nothing else changes.
-	Force bool
+	Image          string   `name:"image" placeholder:"IMAGE" help:"Image of its containers."`
+	LabelsAdd      []string `name:"label-add" sep:"none" placeholder:"KEY=VALUE" help:"Label to add or replace. Repeatable."`
+	LabelsRemove   []string `name:"label-rm" sep:"none" placeholder:"KEY" help:"Label to remove. Repeatable."`
+	EnvAdd         []string `name:"env-add" sep:"none" placeholder:"KEY=VALUE" help:"Environment variable to add or replace. Repeatable."`
+	EnvRemove      []string `name:"env-rm" sep:"none" placeholder:"KEY" help:"Environment variable to remove. Repeatable."`
+	NetworksAdd    []string `name:"network-add" sep:"none" placeholder:"NAME" help:"Network to attach it to. Repeatable."`
+	NetworksRemove []string `name:"network-rm" sep:"none" placeholder:"NAME" help:"Network to detach it from. Repeatable."`
+	PublishAdd     []string `name:"publish-add" sep:"none" placeholder:"PORT" help:"Port to publish, as for service create. Repeatable."`
+	PublishRemove  []string `name:"publish-rm" sep:"none" placeholder:"PORT" help:"Container port to unpublish, such as 80 or 53/udp. Repeatable."`
+	Replicas       *uint64  `name:"replicas" placeholder:"N" help:"Number of tasks."`
+	Force          bool     `name:"force" help:"Replace the tasks even without another change."`
 	Updates
 }
 
 // spec checks everything and returns the specification, or all faults at once.
 func (n Spec) spec() (swarm.ServiceSpec, error) {
-	c := &swarm.ContainerSpec{Image: n.Image, Command: n.Command, Args: n.Args}
+	c := &swarm.ContainerSpec{Command: n.Command, Args: n.Args}
 	s := swarm.ServiceSpec{
 		Annotations:  swarm.Annotations{Name: n.Name, Labels: map[string]string{}},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: c},
-	}
-	for _, name := range n.Networks {
-		s.TaskTemplate.Networks = append(s.TaskTemplate.Networks, swarm.NetworkAttachmentConfig{Target: name})
+		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionMode(cmp.Or(n.EndpointMode, "vip"))},
 	}
 	if len(n.Constraints) > 0 {
 		s.TaskTemplate.Placement = &swarm.Placement{Constraints: n.Constraints}
 	}
-	var nameless error
-	if n.Name == "" || n.Image == "" {
-		nameless = errors.New("a service needs a name and an image")
-	}
-	return s, errors.Join(nameless, n.mode(&s), addLabels(&s, n.Labels), addEnv(c, n.Env), n.endpoint(&s), n.mounts(c), n.limits(&s), n.apply(&s))
-}
-
-func (n Spec) mounts(c *swarm.ContainerSpec) error {
 	var faults []error
+	if n.Name == "" || n.Image == "" {
+		faults = append(faults, errors.New("a service needs a name and an image"))
+	}
+	faults = append(faults, n.mode(&s))
+	if mode := s.EndpointSpec.Mode; mode != "vip" && mode != "dnsrr" {
+		faults = append(faults, fmt.Errorf("endpoint mode %q: write vip or dnsrr", mode))
+	}
+	// What a service can be changed in begins with nothing.
+	added := Change{Image: n.Image, LabelsAdd: n.Labels, EnvAdd: n.Env, NetworksAdd: n.Networks, PublishAdd: n.Publish}
+	faults = append(faults, added.apply(&s, nil))
 	for _, text := range n.Mounts {
 		m, err := parseMount(text)
 		faults = append(faults, err)
 		c.Mounts = append(c.Mounts, m)
 	}
-	return errors.Join(faults...)
+	return s, errors.Join(append(faults, n.limits(&s), n.Updates.apply(&s))...)
 }
 
 func (n Spec) mode(s *swarm.ServiceSpec) error {
 	switch n.Mode {
 	case "", "replicated":
-		s.Mode.Replicated = &swarm.ReplicatedService{Replicas: new(uint64(1))}
-		if n.Replicas != nil {
-			s.Mode.Replicated.Replicas = n.Replicas
-		}
+		s.Mode.Replicated = &swarm.ReplicatedService{Replicas: cmp.Or(n.Replicas, new(uint64(1)))}
 	case "global":
 		s.Mode.Global = &swarm.GlobalService{}
 		if n.Replicas != nil {
@@ -125,16 +110,6 @@ func (n Spec) mode(s *swarm.ServiceSpec) error {
 		return fmt.Errorf("mode %q: write replicated or global", n.Mode)
 	}
 	return nil
-}
-
-func (n Spec) endpoint(s *swarm.ServiceSpec) (err error) {
-	s.EndpointSpec = &swarm.EndpointSpec{Mode: swarm.ResolutionMode(cmp.Or(n.EndpointMode, "vip"))}
-	var fault error
-	if n.EndpointMode != "" && n.EndpointMode != "vip" && n.EndpointMode != "dnsrr" {
-		fault = fmt.Errorf("endpoint mode %q: write vip or dnsrr", n.EndpointMode)
-	}
-	s.EndpointSpec.Ports, err = parsePorts(n.Publish, s.EndpointSpec.Mode)
-	return errors.Join(fault, err)
 }
 
 // parsePorts reads the ports to publish.
@@ -256,10 +231,7 @@ func (c Change) publish(s *swarm.ServiceSpec) error {
 	if len(c.PublishAdd)+len(c.PublishRemove) == 0 {
 		return nil
 	}
-	conf := swarm.EndpointSpec{}
-	if s.EndpointSpec != nil {
-		conf = *s.EndpointSpec
-	}
+	conf := *cmp.Or(s.EndpointSpec, &swarm.EndpointSpec{})
 	conf.Ports = slices.Clone(conf.Ports)
 	var faults []error
 	for _, text := range c.PublishRemove {
@@ -290,10 +262,7 @@ func (u Updates) apply(s *swarm.ServiceSpec) error {
 		return nil
 	}
 	// What Docker has, when a service says nothing.
-	conf := swarm.UpdateConfig{Parallelism: 1}
-	if s.UpdateConfig != nil {
-		conf = *s.UpdateConfig
-	}
+	conf := *cmp.Or(s.UpdateConfig, &swarm.UpdateConfig{Parallelism: 1})
 	if u.Parallelism != nil {
 		conf.Parallelism = *u.Parallelism
 	}
@@ -318,10 +287,8 @@ func addLabels(s *swarm.ServiceSpec, pairs []string) error {
 	if len(pairs) == 0 {
 		return nil
 	}
-	labels := maps.Clone(s.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
+	labels := map[string]string{}
+	maps.Copy(labels, s.Labels)
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
@@ -384,16 +351,14 @@ func parsePublish(text string) (swarm.PortConfig, error) {
 			}
 			p.Protocol = network.IPProtocol(cmp.Or(value, "tcp"))
 		case "target", "published":
-			if key == "published" && value == "" {
-				continue
-			}
 			n, err := strconv.ParseUint(value, 10, 16)
-			if err != nil || n == 0 {
+			switch {
+			case key == "published" && value == "":
+			case err != nil || n == 0:
 				return fault("a port is a number from 1 to 65535")
-			}
-			if key == "target" {
+			case key == "target":
 				p.TargetPort = uint32(n)
-			} else {
+			default:
 				p.PublishedPort = uint32(n)
 			}
 		default:

@@ -37,13 +37,6 @@ type InvalidError struct{ error }
 // Unwrap returns the error inside.
 func (e InvalidError) Unwrap() error { return e.error }
 
-// Options are what New needs.
-type Options struct {
-	// Engines are the managers of one Swarm; the first that can be asked is asked.
-	// Engines that are no managers are passed over.
-	Engines []dockerapi.Options
-}
-
 // Swarm changes the services of one Swarm. Close it after use. Its methods may be
 // called from any goroutine.
 type Swarm struct {
@@ -51,12 +44,13 @@ type Swarm struct {
 	every   time.Duration // between two readings of Wait
 }
 
-// New returns access to a Swarm. It does not connect.
-func New(o Options) (*Swarm, error) {
-	if len(o.Engines) == 0 {
+// New returns access to the Swarm whose managers engines are: the first that can be
+// asked is asked, and engines that are no managers are passed over. It does not connect.
+func New(engines []dockerapi.Options) (*Swarm, error) {
+	if len(engines) == 0 {
 		return nil, errors.New("no Swarm: give --swarm")
 	}
-	clients, err := dockerapi.NewAll(o.Engines, callTimeout)
+	clients, err := dockerapi.NewAll(engines, callTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -91,11 +85,9 @@ func (s *Swarm) manager(ctx context.Context) (*dockerapi.Client, error) {
 
 // Changed is a service that was created or changed.
 type Changed struct {
-	ID, Name string
-	// Warnings are Docker's.
-	Warnings []string
-	// RolledBack is true when a rollback was asked for.
-	RolledBack bool
+	ID, Name   string
+	Warnings   []string // Docker's
+	RolledBack bool     // a rollback was asked for
 }
 
 // Create creates a service. It does not wait for its tasks.

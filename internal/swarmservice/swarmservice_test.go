@@ -117,11 +117,11 @@ func (f *fakeSwarm) take(r *http.Request) {
 	f.running = min(f.running, f.replicas)
 }
 
-func engines(urls ...string) (o Options) {
+func engines(urls ...string) (all []dockerapi.Options) {
 	for _, u := range urls {
-		o.Engines = append(o.Engines, dockerapi.Options{URL: u})
+		all = append(all, dockerapi.Options{URL: u})
 	}
-	return o
+	return all
 }
 
 func newFakeSwarm(t *testing.T) (*fakeSwarm, *Swarm) {
@@ -284,7 +284,7 @@ func TestNoManager(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "is no manager of a Swarm (its state is inactive)") || !strings.Contains(err.Error(), "/nowhere/docker.sock") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := New(Options{}); err == nil {
+	if _, err := New(nil); err == nil {
 		t.Error("no engines: no error")
 	}
 }

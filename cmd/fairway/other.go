@@ -1,25 +1,20 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"fairway/internal/api"
 )
 
 type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
-}
-
-// Help implements kong.HelpProvider.
-func (completionCommand) Help() string {
-	return `Examples:
-
-    source <(fairway completion bash)
-    fairway completion zsh > "${fpath[1]}/_fairway"
-    fairway completion fish > ~/.config/fish/completions/fairway.fish`
 }
 
 // The scripts ask the hidden command complete, which knows every command and flag,
@@ -84,16 +79,16 @@ func (s *completeCommand) Run(c *console, p *parser) error {
 }
 
 // complete returns the candidates for the last word.
-func complete(node *kong.Node, words []string) []string {
+func complete(node *kong.Node, words []string) (found []string) {
 	// Bash takes --flag=value apart into three words.
 	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "=" })
-	if len(words) == 0 {
-		words = []string{""}
+	last := ""
+	if n := len(words); n > 0 {
+		words, last = words[:n-1], words[n-1]
 	}
-	last := words[len(words)-1]
 	var value *kong.Value // that of the flag before
 	position := 0
-	for _, w := range words[:len(words)-1] {
+	for _, w := range words {
 		switch {
 		case value != nil:
 			value = nil
@@ -116,7 +111,6 @@ func complete(node *kong.Node, words []string) []string {
 	if strings.HasPrefix(last, "-") {
 		return flagsOf(node, last)
 	}
-	var found []string
 	for _, n := range node.Children {
 		if !n.Hidden && strings.HasPrefix(n.Name, last) {
 			found = append(found, n.Name+"\t"+n.Help)
@@ -128,17 +122,9 @@ func complete(node *kong.Node, words []string) []string {
 	return found
 }
 
-// allFlags returns the flags of a command and of those above it.
-func allFlags(node *kong.Node) (flags []*kong.Flag) {
-	for ; node != nil; node = node.Parent {
-		flags = append(flags, node.Flags...)
-	}
-	return slices.DeleteFunc(flags, func(f *kong.Flag) bool { return f.Hidden })
-}
-
 // valueOf returns the value that a flag takes; nil for a switch and an unknown flag.
 func valueOf(node *kong.Node, word string) *kong.Value {
-	for _, f := range allFlags(node) {
+	for _, f := range slices.Concat(node.AllFlags(true)...) {
 		if !f.IsBool() && (word == "--"+f.Name || f.Short != 0 && word == "-"+string(f.Short)) {
 			return f.Value
 		}
@@ -158,7 +144,7 @@ func valuesOf(v *kong.Value, before, text string) (found []string) {
 
 // flagsOf returns the flags that begin with a text.
 func flagsOf(node *kong.Node, text string) (found []string) {
-	for _, f := range allFlags(node) {
+	for _, f := range slices.Concat(node.AllFlags(true)...) {
 		if short := "-" + string(f.Short); f.Short != 0 && text == "-" {
 			found = append(found, short+"\t"+f.Help)
 		}
@@ -166,6 +152,50 @@ func flagsOf(node *kong.Node, text string) (found []string) {
 			found = append(found, name+"\t"+f.Help)
 		}
 	}
-	slices.SortFunc(found, cmp.Compare[string])
+	slices.Sort(found)
 	return found
+}
+
+type openAPICommand struct{}
+
+// Run prints the document that this program serves.
+func (openAPICommand) Run(c *console) error {
+	_, err := c.out.Write(api.OpenAPI())
+	return err
+}
+
+type versionCommand struct{}
+
+// build says what this program is.
+type build struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func thisBuild() build {
+	b := build{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		b.Version = info.Main.Version
+	}
+	return b
+}
+
+// Run prints the version of this program, not of the one that it could ask.
+func (versionCommand) Run(c *console) error {
+	b := thisBuild()
+	return c.print(b, func() { c.printf("fairway %s %s %s\n", b.Version, b.Go, b.Platform) })
+}
+
+type healthcheckCommand struct{}
+
+// Run asks for readiness. Docker knows the exit codes 0 and 1 alone: no answer is 1,
+// too.
+func (*healthcheckCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	ready, err := a.Ready(ctx)
+	if err != nil {
+		c.fail(fmt.Errorf("not ready: %w", err))
+		return errNo
+	}
+	return noIf(c.print(ready, func() { c.printf("%s\n", ready.State) }), !ready.Ready())
 }

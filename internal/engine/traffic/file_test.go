@@ -1,4 +1,4 @@
-package app
+package traffic
 
 import (
 	"os"
@@ -8,9 +8,9 @@ import (
 )
 
 // After logrotate has moved the access log, lines go to a new file of its name.
-func TestLogFileIsOpenedAnewAfterItWasMoved(t *testing.T) {
+func TestFileIsOpenedAnewAfterItWasMoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l, err := openLogFile(path)
+	l, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
