@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -320,7 +321,7 @@ func (t *shell) reload(ctx context.Context, s seen, content []byte) error {
 	signalled, proven, missing := time.Now(), time.Time{}, noWorker
 	for {
 		if clock.Sleep(ctx, lookAgain) != nil {
-			return fmt.Errorf("the reload is not proven: %s", missing)
+			return fmt.Errorf("the reload is not proven: %s", cmp.Or(missing, "the new worker was not seen for long enough"))
 		}
 		success, err := t.loaded(ctx, since, content)
 		if err != nil {
