@@ -123,7 +123,7 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	"internal/history": {2, []string{"internal/atomicfile", "internal/boltfile", "internal/route"}},
+	"internal/history": {2, []string{"internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
 	"internal/notify":         {2, []string{"internal/boltfile", "internal/catalog"}},
@@ -173,8 +173,8 @@ var allowed = map[string]struct {
 	"internal/atomicfile": {1, nil},
 	// clock waits in ways that end with a context.
 	"internal/clock": {1, nil},
-	// boltfile opens bbolt files that may be damaged.
-	"internal/boltfile": {1, nil},
+	// boltfile opens and makes bbolt files, which may be damaged.
+	"internal/boltfile": {1, []string{"internal/atomicfile"}},
 	// files opens what others have named: regular files, below a bound.
 	"internal/files": {1, nil},
 	// confload fills a configuration from defaults, file, environment and flags.

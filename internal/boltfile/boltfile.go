@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,37 +22,31 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"fairway/internal/atomicfile"
 )
 
 // ErrDamaged: the file is not what bbolt has written.
 var ErrDamaged = errors.New("damaged on the disk")
 
-// PanicError is a panic of bbolt, or a fault in its memory map. It is an ErrDamaged. A
-// database that has panicked may hold its own locks: it cannot be closed.
-type PanicError struct{ Value any }
+// errPanicked is the ErrDamaged of a panic.
+var errPanicked = fmt.Errorf("%w", ErrDamaged)
 
-// Error implements error.
-func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrDamaged, e.Value) }
-
-// Unwrap makes it an ErrDamaged.
-func (e *PanicError) Unwrap() error { return ErrDamaged }
-
-// Guard runs do and makes a *PanicError of a panic, also of a fault in mapped memory.
+// Guard runs do and makes an ErrDamaged of a panic of bbolt, also of a fault in its
+// memory map.
 func Guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
-			err = &PanicError{v}
+			err = fmt.Errorf("%w: %v", errPanicked, v)
 		}
 	}()
 	return do()
 }
 
-// Panicked reports whether an error is a *PanicError.
-func Panicked(err error) bool {
-	_, ok := errors.AsType[*PanicError](err)
-	return ok
-}
+// Panicked reports whether Guard made an error of a panic. A database that has
+// panicked may hold its own locks: it cannot be closed.
+func Panicked(err error) bool { return errors.Is(err, errPanicked) }
 
 // MoveAside gives a damaged file another name, path.damaged-1 and so on, so that it can
 // be looked at, and returns the name without the directory.
@@ -63,6 +58,43 @@ func MoveAside(path string) (name string, _ error) {
 		}
 		return filepath.Base(aside), os.Rename(path, aside)
 	}
+}
+
+// Open opens a file that Check finds sound, or makes it. A new file is filled by fill
+// under another name first, so that it is complete when it has its own.
+func Open(path string, timeout time.Duration, fill func(*bbolt.Tx) error) (db *bbolt.DB, doubt string, err error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path, timeout, fill); err != nil {
+			return nil, "", err
+		}
+	}
+	if doubt, err = Check(path, timeout); err != nil {
+		return nil, "", err
+	}
+	err = Guard(func() error {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: timeout, FreelistType: bbolt.FreelistMapType})
+		return err
+	})
+	return db, doubt, err
+}
+
+func create(path string, timeout time.Duration, fill func(*bbolt.Tx) error) error {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err := Guard(func() error {
+		db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: timeout})
+		if err != nil {
+			return err
+		}
+		return errors.Join(db.Update(fill), db.Sync(), db.Close())
+	})
+	if err != nil {
+		_ = os.Remove(temporary)
+		return err
+	}
+	return atomicfile.Rename(temporary, path)
 }
 
 // Check walks the pages of a file while no other process can write to it; timeout
@@ -137,13 +169,14 @@ func checkTree(path string, tx *bbolt.Tx, size, pageSize int64) (doubt string, _
 	if tx.Size() > size {
 		return doubt, fmt.Errorf("%w: it has %d bytes, and %d are in use", ErrDamaged, size, tx.Size())
 	}
-	if err := w.tree(uint64(tx.Cursor().Bucket().RootPage()), 0); err != nil {
-		return doubt, fmt.Errorf("%w: %w", ErrDamaged, err)
+	err = w.tree(uint64(tx.Cursor().Bucket().RootPage()), 0)
+	if err == nil {
+		err = w.checkFree()
 	}
-	if err := w.checkFree(); err != nil {
-		return doubt, fmt.Errorf("%w: %w", ErrDamaged, err)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return doubt, nil
+	return doubt, err
 }
 
 // walk goes through the pages of a file.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -57,27 +56,16 @@ func (s *Store) PutRevision(d Draft) (Revision, error) {
 			}
 		}
 		r.Number = newest.Number + 1
-		stored := storedRevision{Revision: r}
-		if stored.Blob, err = s.putBlob(tx, d.Content); err != nil {
-			return err
-		}
-		data, err := json.Marshal(stored)
+		blob, err := s.putBlob(tx, d.Content)
 		if err != nil {
 			return err
 		}
-		if err := s.put(tx, inDocuments, revisionKey(r.Document, r.Number), data); err != nil {
+		if err := s.putJSON(tx, inDocuments, revisionKey(r.Document, r.Number), storedRevision{r, blob}); err != nil {
 			return err
 		}
-		if err := s.pruneRevisions(tx, r); err != nil {
-			return err
-		}
-		s.figures(tx)
-		return nil
+		return s.pruneRevisions(tx, r)
 	})
-	if err != nil {
-		return Revision{}, fmt.Errorf("history: document %q: %w", d.Document, err)
-	}
-	return r, nil
+	return r, about(err, "document %q", d.Document)
 }
 
 // check refuses what no revision can be.
@@ -140,7 +128,7 @@ func (s *Store) backwards(tx *bbolt.Tx, document string, before uint64, each fun
 		step = c.Last
 	}
 	for k, v := step(); bytes.HasPrefix(k, prefix); k, v = c.Prev() {
-		r, err := s.revision(k, v)
+		r, err := decode[storedRevision](s, inDocuments, k, v)
 		if err != nil {
 			return err
 		}
@@ -149,19 +137,6 @@ func (s *Store) backwards(tx *bbolt.Tx, document string, before uint64, each fun
 		}
 	}
 	return nil
-}
-
-// revision decodes a stored revision.
-func (s *Store) revision(k, v []byte) (storedRevision, error) {
-	var stored storedRevision
-	data, err := s.read(inDocuments, k, v)
-	if err != nil {
-		return stored, err
-	}
-	if err := json.Unmarshal(data, &stored); err != nil {
-		return stored, s.spoilt(inDocuments, k, err)
-	}
-	return stored, nil
 }
 
 // Revision returns a revision of a document with its content; the newest one for
@@ -177,22 +152,15 @@ func (s *Store) Revision(document string, number uint64) (Revision, error) {
 			number = newest.Number
 		}
 		k := revisionKey(document, number)
-		v := tx.Bucket([]byte(inDocuments)).Get(k)
-		if v == nil {
-			return ErrNotFound
-		}
-		stored, err := s.revision(k, v)
+		stored, err := decode[storedRevision](s, inDocuments, k, tx.Bucket([]byte(inDocuments)).Get(k))
 		if err != nil {
 			return err
 		}
 		r = stored.Revision
-		r.Content, err = s.blob(tx, stored.Blob)
+		r.Content, err = s.get(tx, inBlobs, stored.Blob[:])
 		return err
 	})
-	if err != nil {
-		return Revision{}, fmt.Errorf("history: document %q, revision %d: %w", document, number, err)
-	}
-	return r, nil
+	return r, about(err, "document %q, revision %d", document, number)
 }
 
 // Revisions returns at most limit revisions of a document with a number below
@@ -207,10 +175,7 @@ func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision
 			return limit == 0 || len(list) < limit
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("history: document %q: %w", document, err)
-	}
-	return list, nil
+	return list, about(err, "document %q", document)
 }
 
 // Documents returns the newest revision of every document, without contents,
@@ -230,8 +195,5 @@ func (s *Store) Documents() ([]Revision, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("history: documents: %w", err)
-	}
-	return list, nil
+	return list, about(err, "documents")
 }

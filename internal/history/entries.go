@@ -1,9 +1,7 @@
 package history
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,45 +19,31 @@ type storedEntry struct {
 // entry is on the disk when it returns. Old entries are removed by the way, see
 // Options.
 func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	var (
-		entry   Entry
-		stored  *lastTable
-		removed int
-		size    int64
-	)
-	err := s.updateLocked(func(tx *bbolt.Tx) error {
-		entries := tx.Bucket([]byte(inEntries))
+	var entry storedEntry
+	err := s.update(func(tx *bbolt.Tx) error {
 		before := s.newestTable(tx)
-		number, err := entries.NextSequence()
+		number, err := tx.Bucket([]byte(inEntries)).NextSequence()
 		if err != nil {
 			return err
 		}
-		entry = Entry{Number: number, Time: at.UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}
-		entry.Routes, entry.Backends = changed(before, t)
-		if stored, err = s.putTable(tx, t); err != nil {
-			return err
-		}
-		entry.table = stored.key
-		data, err := json.Marshal(storedEntry{Entry: entry, Table: stored.key})
+		stored, err := s.putTable(tx, t)
 		if err != nil {
 			return err
 		}
-		if err := s.put(tx, inEntries, numberKey(number), data); err != nil {
+		entry = storedEntry{Entry{Number: number, Time: at.UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}, stored.key}
+		changes := route.Diff(before, t)
+		entry.Routes, entry.Backends = count(changes.Routes), count(changes.Backends)
+		if err := s.putJSON(tx, inEntries, numberKey(number), entry); err != nil {
 			return err
 		}
-		removed, err = s.prune(tx, s.entries+1)
-		size = tx.Size()
-		return err
+		removed, err := s.prune(tx, s.entries+1)
+		if err != nil {
+			return err
+		}
+		s.last, s.entries = stored, s.entries+1-removed
+		return nil
 	})
-	if err != nil {
-		return Entry{}, fmt.Errorf("history: entry: %w", err)
-	}
-	s.last = stored
-	s.entries += 1 - removed
-	s.state.figures(s.entries, entry.Number, size)
-	return entry, nil
+	return entry.Entry, about(err, "entry")
 }
 
 // newestTable returns the table of the newest entry, or nil when there is none
@@ -68,11 +52,8 @@ func (s *Store) newestTable(tx *bbolt.Tx) *route.Table {
 	if s.last != nil {
 		return s.last.table
 	}
-	last, _ := tx.Bucket([]byte(inEntries)).Cursor().Last()
-	if last == nil {
-		return nil
-	}
-	entry, err := s.entry(tx, numberOf(last))
+	k, v := tx.Bucket([]byte(inEntries)).Cursor().Last()
+	entry, err := decode[storedEntry](s, inEntries, k, v)
 	if err != nil {
 		return nil
 	}
@@ -81,12 +62,6 @@ func (s *Store) newestTable(tx *bbolt.Tx) *route.Table {
 		return nil
 	}
 	return table
-}
-
-// changed counts what differs between two tables.
-func changed(old, new *route.Table) (routes, backends Counts) {
-	changes := route.Diff(old, new)
-	return count(changes.Routes), count(changes.Backends)
 }
 
 func count(changes []route.Change) (c Counts) {
@@ -103,20 +78,6 @@ func count(changes []route.Change) (c Counts) {
 	return c
 }
 
-// entry reads an entry.
-func (s *Store) entry(tx *bbolt.Tx, number uint64) (Entry, error) {
-	data, err := s.get(tx, inEntries, numberKey(number))
-	if err != nil {
-		return Entry{}, err
-	}
-	var stored storedEntry
-	if err := json.Unmarshal(data, &stored); err != nil {
-		return Entry{}, s.spoilt(inEntries, numberKey(number), err)
-	}
-	stored.table = stored.Table
-	return stored.Entry, nil
-}
-
 // Entries returns at most limit entries with a number below before, the newest
 // first. Zero for before begins at the newest, zero for limit means all. An entry
 // that is damaged is left out; Status has the alarm.
@@ -124,30 +85,18 @@ func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(inEntries)).Cursor()
-		var k []byte
-		if before == 0 {
-			k, _ = c.Last()
-		} else if k, _ = c.Seek(numberKey(before)); k == nil {
-			k, _ = c.Last()
-		} else {
-			k, _ = c.Prev()
+		step := c.Prev
+		if k, _ := c.Seek(numberKey(before)); before == 0 || k == nil {
+			step = c.Last
 		}
-		for ; k != nil && (limit == 0 || len(list) < limit); k, _ = c.Prev() {
-			entry, err := s.entry(tx, numberOf(k))
-			if errors.Is(err, ErrDamaged) {
-				continue
+		for k, v := step(); k != nil && (limit == 0 || len(list) < limit); k, v = c.Prev() {
+			if entry, err := decode[storedEntry](s, inEntries, k, v); err == nil {
+				list = append(list, entry.Entry)
 			}
-			if err != nil {
-				return err
-			}
-			list = append(list, entry)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("history: entries: %w", err)
-	}
-	return list, nil
+	return list, about(err, "entries")
 }
 
 // Entry returns the entry of the number, or the newest one for zero, with its
@@ -155,21 +104,20 @@ func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 func (s *Store) Entry(number uint64) (Recorded, error) {
 	var r Recorded
 	err := s.view(func(tx *bbolt.Tx) error {
+		entries := tx.Bucket([]byte(inEntries))
 		if number == 0 {
-			last, _ := tx.Bucket([]byte(inEntries)).Cursor().Last()
+			last, _ := entries.Cursor().Last()
 			number = numberOf(last)
 		}
-		var err error
-		if r.Entry, err = s.entry(tx, number); err != nil {
+		entry, err := decode[storedEntry](s, inEntries, numberKey(number), entries.Get(numberKey(number)))
+		if err != nil {
 			return err
 		}
-		r.Table, err = s.table(tx, r.Entry)
+		r.Entry = entry.Entry
+		r.Table, err = s.table(tx, entry)
 		return err
 	})
-	if err != nil {
-		return Recorded{}, fmt.Errorf("history: entry %d: %w", number, err)
-	}
-	return r, nil
+	return r, about(err, "entry %d", number)
 }
 
 // Keep names the entries that are not removed, regardless of their age; it replaces
@@ -177,10 +125,7 @@ func (s *Store) Entry(number uint64) (Recorded, error) {
 func (s *Store) Keep(numbers ...uint64) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.kept = map[uint64]bool{}
-	for _, n := range numbers {
-		s.kept[n] = true
-	}
+	s.kept = numbers
 }
 
 // Old entries are removed together, because what only they need has to be found out of
@@ -208,18 +153,18 @@ func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 	entries := tx.Bucket([]byte(inEntries))
 	var old [][]byte
 	c := entries.Cursor()
-	k, _ := c.First()
+	k, v := c.First()
 	for n := 0; k != nil && n < have-alwaysKept; n++ {
 		if n >= surplus {
 			// A damaged one goes with its neighbours.
-			if entry, err := s.entry(tx, numberOf(k)); err == nil && entry.Time.After(limit) {
+			if entry, err := decode[storedEntry](s, inEntries, k, v); err == nil && entry.Time.After(limit) {
 				break
 			}
 		}
-		if !s.kept[numberOf(k)] {
+		if !slices.Contains(s.kept, numberOf(k)) {
 			old = append(old, k)
 		}
-		k, _ = c.Next()
+		k, v = c.Next()
 	}
 	for _, k := range old {
 		if err := entries.Delete(k); err != nil {

@@ -11,38 +11,23 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"fairway/internal/atomicfile"
 	"fairway/internal/boltfile"
 )
 
 // format is the version of what is in the file.
 const format = "2"
 
-// openDB opens a complete file, after its pages were checked. doubt says what is wrong
-// with a file that can be used all the same.
-func openDB(path string) (db *bbolt.DB, doubt string, err error) {
-	doubt, err = boltfile.Check(path, lockTimeout)
-	if err == nil {
-		err = boltfile.Guard(func() (err error) {
-			if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}); err != nil {
-				return err
-			}
-			return db.View(complete)
-		})
-	}
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		err = errors.New("another process has it")
-	}
-	if err != nil {
-		if db != nil && !boltfile.Panicked(err) {
-			_ = db.Close()
+// fill makes the buckets of a new file.
+func fill(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			return err
 		}
-		return nil, "", err
 	}
-	return db, doubt, nil
+	return tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte(format))
 }
 
-// complete fails when a file is not one that create made.
+// complete fails when a file is not one that fill has filled.
 func complete(tx *bbolt.Tx) error {
 	for _, name := range buckets {
 		if tx.Bucket([]byte(name)) == nil {
@@ -55,45 +40,39 @@ func complete(tx *bbolt.Tx) error {
 	return nil
 }
 
-// create makes the file under a temporary name, with its buckets, and gives it
-// its name when all of it is on the disk.
-func (s *Store) create() error {
-	temporary := s.path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+// openFile opens the file, or makes it.
+func (s *Store) openFile() (*bbolt.DB, error) {
+	if err := os.MkdirAll(s.options.Dir, 0o700); err != nil {
+		return nil, err
 	}
-	err := boltfile.Guard(func() error {
-		db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: lockTimeout})
-		if err != nil {
-			return err
+	db, doubt, err := boltfile.Open(s.path, lockTimeout, fill)
+	if err == nil {
+		if err = boltfile.Guard(func() error { return db.View(complete) }); err != nil && !boltfile.Panicked(err) {
+			_ = db.Close()
 		}
-		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range buckets {
-				if _, err := tx.CreateBucket([]byte(name)); err != nil {
-					return err
-				}
-			}
-			return tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte(format))
-		})
-		return errors.Join(err, db.Sync(), db.Close())
-	})
-	if err != nil {
-		_ = os.Remove(temporary)
-		return err
 	}
-	return atomicfile.Rename(temporary, s.path)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, errors.New("another process has it")
+	case err != nil:
+		return nil, diskError(err)
+	case doubt != "":
+		s.state.lose(doubt)
+		s.log.Error("history: the file is damaged", "error", doubt)
+	}
+	return db, nil
 }
 
 // moveAside gives a damaged file another name, so that it can be looked at. The
 // history begins anew. The caller holds open for writing.
-func (s *Store) moveAside(found error) {
+func (s *Store) moveAside(found error) error {
 	aside, err := boltfile.MoveAside(s.path)
 	if err != nil {
-		s.state.failed(fmt.Errorf("%w; moving it aside: %w", found, err))
-		return
+		return fmt.Errorf("%w; moving it aside: %w", found, err)
 	}
 	s.state.lose(fmt.Sprintf("the file was damaged (%v) and moved to %s; the history has begun anew", found, aside))
 	s.log.Error("history: the file is damaged and was moved aside; the history begins anew", "error", found, "moved", aside)
+	return nil
 }
 
 // state is what Status answers.
@@ -104,36 +83,29 @@ type state struct {
 	lost string
 }
 
-func (st *state) alarm() string {
+// report raises the alarm; nil, after a write, ends every alarm but that of what is
+// lost.
+func (st *state) report(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.status.Alarm
+	text := st.lost
+	if err != nil {
+		text = err.Error()
+	}
+	st.raise(text)
 }
 
-// failed raises the alarm.
-func (st *state) failed(err error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.raise(err.Error())
-}
-
-// raise sets the alarm; the caller holds mu.
+// raise sets the alarm, or ends it when text is empty; the caller holds mu.
 func (st *state) raise(text string) {
-	if st.status.Alarm != text {
-		st.status.Alarm, st.status.Since = text, time.Now()
+	switch text {
+	case st.status.Alarm:
+		return
+	case "":
+		st.status.Since = time.Time{}
+	default:
+		st.status.Since = time.Now()
 	}
-}
-
-// written ends every alarm but that of a lost file.
-func (st *state) written() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.status.Alarm != st.lost {
-		st.status.Alarm, st.status.Since = st.lost, time.Now()
-		if st.lost == "" {
-			st.status.Since = time.Time{}
-		}
-	}
+	st.status.Alarm = text
 }
 
 // maxAlarm is how much an alarm may say, in bytes.
@@ -160,25 +132,11 @@ func (s *Store) Status() Status {
 	return s.state.status
 }
 
-// count reads the figures of Status. The caller holds open.
-func (s *Store) count() error {
-	return boltfile.Guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			s.entries = tx.Bucket([]byte(inEntries)).Stats().KeyN
-			s.figures(tx)
-			return nil
-		})
-	})
-}
-
 // figures brings the figures of Status up to date.
 func (s *Store) figures(tx *bbolt.Tx) {
 	newest, _ := tx.Bucket([]byte(inEntries)).Cursor().Last()
-	s.state.figures(s.entries, numberOf(newest), tx.Size())
-}
-
-func (st *state) figures(entries int, newest uint64, size int64) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.status.Entries, st.status.Newest, st.status.Bytes = entries, newest, size
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	st := &s.state.status
+	st.Entries, st.Newest, st.Bytes = s.entries, numberOf(newest), tx.Size()
 }

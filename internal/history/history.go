@@ -75,8 +75,6 @@ type Entry struct {
 	// the first entry counts everything as added.
 	Routes   Counts `json:"routes"`
 	Backends Counts `json:"backends"`
-
-	table key // of the table's blob
 }
 
 // Counts are numbers of elements.

@@ -17,10 +17,8 @@ func (s *Store) PutRecord(kind, name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.update(func(tx *bbolt.Tx) error { return s.put(tx, inRecords, k, data) }); err != nil {
-		return fmt.Errorf("history: %s %q: %w", kind, name, err)
-	}
-	return nil
+	err = s.update(func(tx *bbolt.Tx) error { return s.put(tx, inRecords, k, data) })
+	return about(err, "%s %q", kind, name)
 }
 
 // DeleteRecord removes what PutRecord stored; ErrNotFound when there is nothing.
@@ -35,10 +33,7 @@ func (s *Store) DeleteRecord(kind, name string) error {
 		}
 		return tx.Bucket([]byte(inRecords)).Delete(k)
 	})
-	if err != nil {
-		return fmt.Errorf("history: %s %q: %w", kind, name, err)
-	}
-	return nil
+	return about(err, "%s %q", kind, name)
 }
 
 // Record returns what is stored under a kind and a name, or ErrNotFound.
@@ -52,10 +47,7 @@ func (s *Store) Record(kind, name string) ([]byte, error) {
 		data, err = s.get(tx, inRecords, k)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("history: %s %q: %w", kind, name, err)
-	}
-	return data, nil
+	return data, about(err, "%s %q", kind, name)
 }
 
 // Records returns everything of a kind, sorted by name. What is damaged is left
@@ -76,10 +68,7 @@ func (s *Store) Records(kind string) ([]Record, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("history: %s: %w", kind, err)
-	}
-	return list, nil
+	return list, about(err, "%s", kind)
 }
 
 func recordKey(kind, name string) ([]byte, error) {

@@ -1,7 +1,7 @@
 package history
 
 import (
-	"encoding/json"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -10,31 +10,24 @@ import (
 func (s *Store) sweep(tx *bbolt.Tx) error {
 	used := map[key]bool{}
 	entries := tx.Bucket([]byte(inEntries)).Cursor()
-	for k, _ := entries.First(); k != nil; k, _ = entries.Next() {
-		entry, err := s.entry(tx, numberOf(k))
-		if err != nil {
+	for k, v := entries.First(); k != nil; k, v = entries.Next() {
+		entry, err := decode[storedEntry](s, inEntries, k, v)
+		if err != nil || used[entry.Table] {
 			continue
 		}
-		if used[entry.table] {
-			continue
-		}
-		used[entry.table] = true
-		c, err := getJSON[contents](s, tx, entry.table)
+		used[entry.Table] = true
+		c, err := part[contents](s, tx, entry.Table)
 		if err != nil {
 			continue
 		}
 		used[c.Problems] = true
-		for _, part := range c.Routes {
-			used[part] = true
-		}
-		for _, part := range c.Backends {
+		for _, part := range slices.Concat(c.Routes, c.Backends) {
 			used[part] = true
 		}
 	}
 	documents := tx.Bucket([]byte(inDocuments)).Cursor()
 	for k, v := documents.First(); k != nil; k, v = documents.Next() {
-		var stored storedRevision
-		if data, err := s.read(inDocuments, k, v); err == nil && json.Unmarshal(data, &stored) == nil {
+		if stored, err := decode[storedRevision](s, inDocuments, k, v); err == nil {
 			used[stored.Blob] = true
 		}
 	}

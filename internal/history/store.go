@@ -1,11 +1,10 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -75,12 +74,12 @@ type Store struct {
 	db     *bbolt.DB // nil while the file cannot be used
 	closed bool
 
-	writing sync.Mutex      // one write at a time; guards what follows
-	last    *lastTable      // the table of the newest entry, for what it shares with the next
-	entries int             // how many there are
-	pruned  time.Time       // when entries were last looked at for their age
-	kept    map[uint64]bool // entries that stay
-	tried   time.Time       // when opening last failed
+	writing sync.Mutex // one write at a time; guards what follows
+	last    *lastTable // the table of the newest entry, for what it shares with the next
+	entries int        // how many there are
+	pruned  time.Time  // when entries were last looked at for their age
+	kept    []uint64   // entries that stay
+	tried   time.Time  // when opening last failed
 
 	state state
 }
@@ -99,16 +98,8 @@ func Open(o Options) (*Store, error) {
 	if o.MaxEntries < 0 || o.MaxRevisions < 0 {
 		return nil, errors.New("history: limits are not negative")
 	}
-	if o.MaxEntries == 0 {
-		o.MaxEntries = defaultEntries
-	}
-	if o.MaxRevisions == 0 {
-		o.MaxRevisions = defaultRevisions
-	}
-	s := &Store{options: o, path: filepath.Join(o.Dir, fileName), log: o.Logger}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	o.MaxEntries, o.MaxRevisions = cmp.Or(o.MaxEntries, defaultEntries), cmp.Or(o.MaxRevisions, defaultRevisions)
+	s := &Store{options: o, path: filepath.Join(o.Dir, fileName), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
 	var err error
 	if s.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true)); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
@@ -159,15 +150,11 @@ func (s *Store) view(do func(tx *bbolt.Tx) error) error {
 }
 
 // update runs a writing transaction and returns when it is on the disk. After an
-// error nothing has changed.
+// error nothing has changed. do holds writing; what it changes in the Store it changes
+// last, when it has no error any more.
 func (s *Store) update(do func(tx *bbolt.Tx) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.updateLocked(do)
-}
-
-// updateLocked is update for callers that hold writing.
-func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -175,13 +162,15 @@ func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
 	err := boltfile.Guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			err := do(tx)
-			refused = err != nil
+			if refused = err != nil; !refused {
+				s.figures(tx)
+			}
 			return err
 		})
 	})
 	switch {
 	case err == nil:
-		s.state.written()
+		s.state.report(nil)
 		return nil
 	case boltfile.Panicked(err):
 		s.damaged(err)
@@ -191,13 +180,21 @@ func (s *Store) updateLocked(do func(tx *bbolt.Tx) error) error {
 	}
 	// What a transaction that failed half-way has left in memory is not trusted.
 	err = diskError(err)
-	s.state.failed(err)
+	s.state.report(err)
 	s.log.Error("history: nothing could be written", "error", err)
 	s.last = nil
 	if again := s.reopen(); again != nil {
 		return errors.Join(err, again)
 	}
 	return err
+}
+
+// about says in an error what a call was about; it is nil for nil.
+func about(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("history: %s: %w", fmt.Sprintf(format, args...), err)
 }
 
 // ready opens the file when it is not open, at most once a second. The caller
@@ -213,7 +210,7 @@ func (s *Store) ready() error {
 }
 
 func (s *Store) unavailable() error {
-	if why := s.state.alarm(); why != "" && !s.closed {
+	if why := s.Status().Alarm; why != "" && !s.closed {
 		return fmt.Errorf("%w: %s", ErrUnavailable, why)
 	}
 	return ErrUnavailable
@@ -230,24 +227,33 @@ func diskError(err error) error {
 	return err
 }
 
-// reopen closes the file when it is open and opens it, or makes it. The caller
-// holds writing.
+// reopen closes the file when it is open and opens it, or makes it; one that is damaged
+// is moved aside before. The caller holds writing.
 func (s *Store) reopen() error {
 	s.open.Lock()
 	defer s.open.Unlock()
 	if s.db != nil {
 		_ = boltfile.Guard(s.db.Close)
-		s.db = nil
 	}
-	db, err := s.openFile()
+	var err error
+	if s.db, err = s.openFile(); errors.Is(err, ErrDamaged) {
+		if err = s.moveAside(err); err == nil {
+			s.db, err = s.openFile()
+		}
+	}
 	if err != nil {
 		s.tried = time.Now()
-		s.state.failed(err)
+		s.state.report(err)
 		s.log.Error("history: the file cannot be used", "file", s.path, "error", err)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	s.db = db
-	return s.count()
+	return boltfile.Guard(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			s.entries = tx.Bucket([]byte(inEntries)).Stats().KeyN
+			s.figures(tx)
+			return nil
+		})
+	})
 }
 
 // damaged moves the file aside and begins a new one. The caller holds writing.
@@ -259,36 +265,7 @@ func (s *Store) damaged(found error) {
 		s.db = nil
 	}
 	s.last = nil
-	s.moveAside(found)
+	_ = s.moveAside(found) // reopen does it again
 	s.open.Unlock()
 	_ = s.reopen()
-}
-
-// openFile opens the file, moves it aside when it is damaged, and makes it when
-// there is none. The caller holds open for writing.
-func (s *Store) openFile() (*bbolt.DB, error) {
-	if err := os.MkdirAll(s.options.Dir, 0o700); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(s.path); err == nil {
-		db, doubt, err := openDB(s.path)
-		if err == nil {
-			if doubt != "" {
-				s.state.lose(doubt)
-				s.log.Error("history: the file is damaged", "error", doubt)
-			}
-			return db, nil
-		}
-		if !errors.Is(err, ErrDamaged) {
-			return nil, diskError(err)
-		}
-		s.moveAside(err)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := s.create(); err != nil {
-		return nil, diskError(err)
-	}
-	db, _, err := openDB(s.path)
-	return db, err
 }

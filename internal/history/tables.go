@@ -78,10 +78,10 @@ func (s *Store) putTable(tx *bbolt.Tx, t *route.Table) (*lastTable, error) {
 		return nil, err
 	}
 	c := contents{Listeners: t.Listeners, Routes: keysOf(l.routes), Backends: keysOf(l.backends)}
-	if c.Problems, err = s.putJSON(tx, t.Problems); err != nil {
+	if c.Problems, err = s.putPart(tx, t.Problems); err != nil {
 		return nil, err
 	}
-	if l.key, err = s.putJSON(tx, c); err != nil {
+	if l.key, err = s.putPart(tx, c); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -114,7 +114,7 @@ func putRuns[T any](s *Store, tx *bbolt.Tx, list []*T, last []run[T], id func(*T
 			r.key = old.key
 		} else {
 			var err error
-			if r.key, err = s.putJSON(tx, r.elements); err != nil {
+			if r.key, err = s.putPart(tx, r.elements); err != nil {
 				return nil, err
 			}
 		}
@@ -131,8 +131,8 @@ func endsRun(id string) bool {
 	return h.Sum32()%runMean == 0
 }
 
-// putJSON stores a part of a table.
-func (s *Store) putJSON(tx *bbolt.Tx, part any) (key, error) {
+// putPart stores a part of a table.
+func (s *Store) putPart(tx *bbolt.Tx, part any) (key, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -145,45 +145,28 @@ func (s *Store) putJSON(tx *bbolt.Tx, part any) (key, error) {
 // putBlob stores data under its hash, unless it is stored already.
 func (s *Store) putBlob(tx *bbolt.Tx, data []byte) (key, error) {
 	k := key(sha256.Sum256(data))
-	if stored := tx.Bucket([]byte(inBlobs)).Get(k[:]); stored != nil {
-		if _, err := s.read(inBlobs, k[:], stored); err == nil {
-			return k, nil
-		} // damaged: here is a sound one
-	}
+	if _, err := s.get(tx, inBlobs, k[:]); err == nil {
+		return k, nil
+	} // not there, or damaged: here is a sound one
 	return k, s.put(tx, inBlobs, k[:], data)
 }
 
-// blob returns what is stored under the hash.
-func (s *Store) blob(tx *bbolt.Tx, k key) ([]byte, error) {
-	data, err := s.get(tx, inBlobs, k[:])
+// part reads a part of a table.
+func part[T any](s *Store, tx *bbolt.Tx, k key) (T, error) {
+	v, err := decode[T](s, inBlobs, k[:], tx.Bucket([]byte(inBlobs)).Get(k[:]))
 	if err != nil {
-		return nil, fmt.Errorf("part %x: %w", k[:6], err)
+		err = fmt.Errorf("part %x: %w", k[:6], err)
 	}
-	if sha256.Sum256(data) != k {
-		return nil, s.spoilt(inBlobs, k[:], errValue)
-	}
-	return data, nil
-}
-
-// getJSON reads a part of a table.
-func getJSON[T any](s *Store, tx *bbolt.Tx, k key) (part T, err error) {
-	data, err := s.blob(tx, k)
-	if err != nil {
-		return part, err
-	}
-	if err := json.Unmarshal(data, &part); err != nil {
-		return part, s.spoilt(inBlobs, k[:], err)
-	}
-	return part, nil
+	return v, err
 }
 
 // table puts the table of an entry together and compares its hash.
-func (s *Store) table(tx *bbolt.Tx, entry Entry) (*route.Table, error) {
-	c, err := getJSON[contents](s, tx, entry.table)
+func (s *Store) table(tx *bbolt.Tx, entry storedEntry) (*route.Table, error) {
+	c, err := part[contents](s, tx, entry.Table)
 	if err != nil {
 		return nil, err
 	}
-	problems, err := getJSON[[]route.Problem](s, tx, c.Problems)
+	problems, err := part[[]route.Problem](s, tx, c.Problems)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +192,7 @@ func (s *Store) table(tx *bbolt.Tx, entry Entry) (*route.Table, error) {
 func getRuns[T any](s *Store, tx *bbolt.Tx, keys []key) ([]*T, error) {
 	var list []*T
 	for _, k := range keys {
-		elements, err := getJSON[[]*T](s, tx, k)
+		elements, err := part[[]*T](s, tx, k)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -31,19 +32,18 @@ func (s *Store) put(tx *bbolt.Tx, in bucket, key, data []byte) error {
 
 // get returns what is stored under the key, a copy, or ErrNotFound.
 func (s *Store) get(tx *bbolt.Tx, in bucket, key []byte) ([]byte, error) {
-	stored := tx.Bucket([]byte(in)).Get(key)
-	if stored == nil {
-		return nil, ErrNotFound
-	}
-	return s.read(in, key, stored)
+	return s.read(in, key, tx.Bucket([]byte(in)).Get(key))
 }
 
-// read checks a stored value and returns its data.
-func (s *Store) read(in bucket, key, stored []byte) ([]byte, error) {
-	if len(stored) < sha256.Size {
+// read checks a stored value and returns its data; ErrNotFound for nil.
+func (s *Store) read(in bucket, key, stored []byte) (data []byte, err error) {
+	switch {
+	case stored == nil:
+		return nil, ErrNotFound
+	case len(stored) < sha256.Size:
 		return nil, s.spoilt(in, key, errValue)
 	}
-	data, err := s.decoder.DecodeAll(stored[sha256.Size:], nil)
+	data, err = s.decoder.DecodeAll(stored[sha256.Size:], nil)
 	if err == nil && !bytes.Equal(sumOf(in, key, data), stored[:sha256.Size]) {
 		err = errValue
 	}
@@ -51,6 +51,27 @@ func (s *Store) read(in bucket, key, stored []byte) ([]byte, error) {
 		return nil, s.spoilt(in, key, err)
 	}
 	return data, nil
+}
+
+// decode is read for a value that is JSON.
+func decode[T any](s *Store, in bucket, key, stored []byte) (v T, err error) {
+	data, err := s.read(in, key, stored)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, s.spoilt(in, key, err)
+	}
+	return v, nil
+}
+
+// putJSON stores a value as JSON.
+func (s *Store) putJSON(tx *bbolt.Tx, in bucket, key []byte, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.put(tx, in, key, data)
 }
 
 // spoilt reports a value that is not what was written.
