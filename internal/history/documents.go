@@ -22,8 +22,7 @@ type storedRevision struct {
 type Draft struct {
 	// Document is the name, see Revision.
 	Document string
-	// Expect is the number of the newest revision as the author knows it; zero
-	// for a document that does not exist.
+	// Expect is the newest revision as the author knows it; zero for none.
 	Expect          uint64
 	Author, Message string
 	// Content is at most 64 MiB. With Deleted there is none.
@@ -31,9 +30,8 @@ type Draft struct {
 	Deleted bool
 }
 
-// PutRevision appends a revision to a document and returns it when it is on the
-// disk. The error is a *ConflictError when Expect is not the newest revision:
-// another author was faster.
+// PutRevision appends a revision to a document and returns it when it is on the disk.
+// The error is a *ConflictError when Expect is not the newest revision.
 func (s *Store) PutRevision(d Draft) (Revision, error) {
 	if err := d.check(); err != nil {
 		return Revision{}, fmt.Errorf("history: %w", err)
@@ -163,10 +161,8 @@ func (s *Store) Revision(document string, number uint64) (Revision, error) {
 	return r, about(err, "document %q, revision %d", document, number)
 }
 
-// Revisions returns at most limit revisions of a document with a number below
-// before, without their contents, the newest first. Zero for before begins at the
-// newest, zero for limit means all. It is empty for a document that does not
-// exist.
+// Revisions returns at most limit revisions of a document with a number below before,
+// without their contents, the newest first; zero stands for no bound.
 func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision, error) {
 	list := []Revision{}
 	err := s.view(func(tx *bbolt.Tx) error {

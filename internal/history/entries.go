@@ -15,9 +15,8 @@ type storedEntry struct {
 	Table key `json:"table"`
 }
 
-// Append records that the table went live at this time because of cause. The
-// entry is on the disk when it returns. Old entries are removed by the way, see
-// Options.
+// Append records that the table went live at this time because of cause. The entry is
+// on the disk when it returns. Old entries are removed by the way.
 func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error) {
 	var entry storedEntry
 	err := s.update(func(tx *bbolt.Tx) error {
@@ -78,9 +77,8 @@ func count(changes []route.Change) (c Counts) {
 	return c
 }
 
-// Entries returns at most limit entries with a number below before, the newest
-// first. Zero for before begins at the newest, zero for limit means all. An entry
-// that is damaged is left out; Status has the alarm.
+// Entries returns at most limit entries with a number below before, the newest first;
+// zero stands for no bound. What is damaged is left out; Status has the alarm.
 func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -128,17 +126,15 @@ func (s *Store) Keep(numbers ...uint64) {
 	s.kept = numbers
 }
 
-// Old entries are removed together, because what only they need has to be found out of
-// all entries: when there are pruneSlack more than MaxEntries, and for their age once in
-// ageEvery.
+// Old entries are removed together, since each time all entries are read: when there are
+// pruneSlack more than MaxEntries, and for their age once in ageEvery.
 const (
 	pruneSlack = 50
 	ageEvery   = time.Hour
 )
 
-// prune removes the entries that are too many or too old, and the parts of
-// tables that no entry needs any more. have is how many there are. It looks at as many
-// entries as it removes. The caller holds writing.
+// prune removes the entries that are too many or too old, and the parts of tables that
+// no entry needs any more. have is how many there are.
 func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 	surplus := 0
 	if have > s.options.MaxEntries+pruneSlack {

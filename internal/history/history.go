@@ -3,17 +3,12 @@
 // process, all in one bbolt file.
 //
 // What is acknowledged is on the disk: each write is one transaction that is
-// synced before the call returns, and a kill or a power cut at any moment leaves
-// either all of it or nothing. Numbers are counters, never clocks, and are not
+// synced before the call returns. Numbers are counters, never clocks, and are not
 // given twice.
 //
-// The file is not trusted. It is made under a temporary name and renamed when it
-// is complete; every value carries its own SHA-256, which is compared on each
-// reading; opening and every transaction run behind a guard (package boltfile). A file
-// that is damaged as a whole is moved aside, and the history begins anew.
-//
-// Nothing here is needed to serve: the last good table has a file of its own.
-// When the disk is full, writes fail with ErrFull and reads go on.
+// The file is not trusted: every value carries its own SHA-256, and every transaction
+// runs behind a guard (package boltfile). A file that is damaged as a whole is moved
+// aside, and the history begins anew. Nothing here is needed to serve.
 package history
 
 import (
@@ -39,12 +34,10 @@ var (
 	ErrUnavailable = errors.New("the history cannot be used")
 )
 
-// ConflictError is the answer to a write that was made for another revision of a
-// document than the newest.
+// ConflictError: a write was made for another revision of a document than the newest.
 type ConflictError struct {
 	Document string
-	// Expected is the number that the writer took for the newest, Current the
-	// newest one there is; zero stands for none.
+	// Expected is what the writer took for the newest, Current the newest; zero is none.
 	Expected, Current uint64
 	// Author and Time are those of the newest revision.
 	Author string
@@ -61,13 +54,11 @@ func (e *ConflictError) Error() string {
 
 // Entry is a line of the history: a table that went live, and why.
 type Entry struct {
-	// Number counts entries, from 1; it only grows, without gaps.
+	// Number counts entries, from 1, without gaps.
 	Number uint64 `json:"number"`
-	// Time is the wall clock's when the table went live. It is for people; the
-	// order is that of the numbers.
-	Time time.Time `json:"time"`
-	// Cause says why there is this table.
-	Cause Cause `json:"cause"`
+	// Time is when the table went live, for people: the order is that of the numbers.
+	Time  time.Time `json:"time"`
+	Cause Cause     `json:"cause"`
 	// Revision and Hash are those of the table.
 	Revision uint64 `json:"revision"`
 	Hash     string `json:"hash"`
@@ -84,9 +75,8 @@ type Counts struct {
 	Removed int `json:"removed,omitempty"`
 }
 
-// Cause is why a table came to be. Either an operator asked for it, or the
-// sources saw something, or both at once. No value in it is a secret: whoever
-// makes a cause masks them.
+// Cause is why a table came to be: an operator asked for it, the sources saw something,
+// or both. No value in it is a secret.
 type Cause struct {
 	// Operator is the author of the command; empty when there is none.
 	Operator string `json:"operator,omitempty"`
@@ -94,12 +84,10 @@ type Cause struct {
 	Command string `json:"command,omitempty"`
 	// Message is the operator's reason.
 	Message string `json:"message,omitempty"`
-	// Changes is what the sources saw, the most telling first. It may be cut;
-	// Omitted says by how many.
+	// Changes is what the sources saw, the most telling first, without Omitted more.
 	Changes []Change `json:"changes,omitempty"`
 	Omitted int      `json:"omitted,omitempty"`
-	// Text is the cause in one sentence, also when there are neither operator
-	// nor changes: "first table", "Fairway was started with other listeners".
+	// Text is the cause in one sentence, always there.
 	Text string `json:"text"`
 }
 
@@ -136,13 +124,11 @@ type Change struct {
 
 // Revision is one state of a document, which never changes again.
 type Revision struct {
-	// Document is the name of the document: 1 to 200 bytes of UTF-8 without
-	// control characters.
+	// Document is the name: 1 to 200 bytes of UTF-8 without control characters.
 	Document string `json:"document"`
 	// Number counts the revisions of the document, from 1, without gaps.
 	Number uint64 `json:"number"`
-	// Time is the wall clock's when it was written; the order is that of the
-	// numbers.
+	// Time is when it was written, for people: the order is that of the numbers.
 	Time    time.Time `json:"time"`
 	Author  string    `json:"author"`
 	Message string    `json:"message,omitempty"`
@@ -175,9 +161,8 @@ type Status struct {
 	Newest  uint64
 	// Bytes is the size of the file.
 	Bytes int64
-	// Alarm says what an operator must know: that the file was damaged and moved
-	// aside, that it cannot be opened, that the disk is full; empty when all is
-	// well. Since is when that was found.
+	// Alarm says what an operator must know, such as that the disk is full; empty when
+	// all is well. Since is when that was found.
 	Alarm string
 	Since time.Time
 }

@@ -24,8 +24,7 @@ type Options struct {
 	Dir string
 	// MaxEntries is how many entries are kept; zero means 2000.
 	MaxEntries int
-	// MaxRevisions is how many revisions of each document are kept; zero means
-	// 1000.
+	// MaxRevisions is how many revisions of each document are kept; zero means 1000.
 	MaxRevisions int
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
@@ -84,13 +83,12 @@ type Store struct {
 	state state
 }
 
-// Open opens the store in the directory, or makes it.
+// Open opens the store in the directory, or makes it. The error is a fault of the
+// caller: no directory, or options that make no sense.
 //
 // A file that is damaged is moved aside (history.db.damaged-1 and so on), the history
-// begins anew, and Status says so. A file that cannot be opened for another reason, such
-// as a full disk or another process that has it, is no error either: reads and
-// writes then fail with ErrUnavailable, and each write tries again. The error is
-// a fault of the caller: no directory, or options that make no sense.
+// begins anew, and Status says so. When the file cannot be opened for another reason,
+// reads and writes fail with ErrUnavailable, and each write tries again.
 func Open(o Options) (*Store, error) {
 	if o.Dir == "" {
 		return nil, errors.New("history: a directory is required")

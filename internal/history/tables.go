@@ -95,9 +95,8 @@ func keysOf[T any](runs []run[T]) []key {
 	return keys
 }
 
-// putRuns cuts the list into runs and stores those that are not among the last
-// ones. Elements that did not change are the same pointers, which is what makes
-// the comparison cheap.
+// putRuns cuts the list into runs and stores those that are not among the last ones.
+// Elements that did not change are the same pointers.
 func putRuns[T any](s *Store, tx *bbolt.Tx, list []*T, last []run[T], id func(*T) string) ([]run[T], error) {
 	known := make(map[*T]run[T], len(last))
 	for _, r := range last {
