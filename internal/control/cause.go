@@ -27,8 +27,7 @@ type step struct {
 	before, after *route.Table      // before is nil for the first table
 	seen, sees    *catalog.Snapshot // seen is nil when there was none
 	audit         []auditEntry
-	// shown returns the value of a label without what is secret; nil shows none.
-	shown func(key, value string) string
+	shown         func(key, value string) string // a label's value without what is secret
 }
 
 // The measures of a cause.
@@ -64,13 +63,32 @@ func (s step) changes() []history.Change {
 	}
 	differ := differing(s.before, s.after)
 	var concerned, others []history.Change
-	old, new := s.seen.Services, s.sees.Services
+	pairs(s.seen.Services, s.sees.Services, func(svc *catalog.Service) string { return svc.ID }, func(a, b *catalog.Service) {
+		if a == b {
+			return
+		}
+		if list := s.service(a, b); differ[cmp.Or(a, b).ID] {
+			concerned = append(concerned, list...)
+		} else {
+			others = append(others, list...)
+		}
+	})
+	if len(concerned) == 0 {
+		concerned = append(others, s.rest()...)
+	}
+	slices.SortStableFunc(concerned, func(a, b history.Change) int { return cmp.Compare(explains(a.Kind), explains(b.Kind)) })
+	return concerned
+}
+
+// pairs calls do for each key that is in one of two sorted lists or in both, in order;
+// with nil for what is not there.
+func pairs[T any](old, new []*T, key func(*T) string, do func(a, b *T)) {
 	for len(old) > 0 || len(new) > 0 {
-		var a, b *catalog.Service
-		if len(new) == 0 || len(old) > 0 && old[0].ID <= new[0].ID {
+		var a, b *T
+		if len(new) == 0 || len(old) > 0 && key(old[0]) <= key(new[0]) {
 			a = old[0]
 		}
-		if len(old) == 0 || len(new) > 0 && new[0].ID <= old[0].ID {
+		if len(old) == 0 || len(new) > 0 && key(new[0]) <= key(old[0]) {
 			b = new[0]
 		}
 		if a != nil {
@@ -79,20 +97,8 @@ func (s step) changes() []history.Change {
 		if b != nil {
 			new = new[1:]
 		}
-		if a == b {
-			continue
-		}
-		if list := s.service(a, b); differ[cmp.Or(a, b).ID] {
-			concerned = append(concerned, list...)
-		} else {
-			others = append(others, list...)
-		}
+		do(a, b)
 	}
-	if len(concerned) == 0 {
-		concerned = append(others, s.rest()...)
-	}
-	slices.SortStableFunc(concerned, func(a, b history.Change) int { return cmp.Compare(explains(a.Kind), explains(b.Kind)) })
-	return concerned
 }
 
 // explains orders changes by how much they explain.
@@ -113,36 +119,35 @@ func (s step) service(a, b *catalog.Service) []history.Change {
 	}
 	change := history.Change{Source: b.Source, Service: b.ID}
 	list := s.labels(change, a.Labels, b.Labels)
-	was, is := byID(a.Instances), byID(b.Instances)
-	for _, id := range slices.Sorted(maps.Keys(was)) {
-		if is[id] == nil {
-			list = append(list, history.Change{
-				Kind: history.InstanceRemoved, Source: was[id].Source, Service: b.ID, Instance: was[id].Name, From: stateText(was[id]),
-			})
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(is)) {
-		list = append(list, s.instance(b.ID, was[id], is[id])...)
-	}
+	byKey := func(a, b *catalog.Instance) int { return cmp.Compare(keyOf(a), keyOf(b)) }
+	was := slices.SortedFunc(slices.Values(a.Instances), byKey)
+	pairs(was, slices.SortedFunc(slices.Values(b.Instances), byKey), keyOf, func(a, b *catalog.Instance) {
+		list = append(list, s.instance(change.Service, a, b)...)
+	})
 	// A container gets other labels by being made anew: its labels are compared
 	// with those of the one before it.
 	before, after := newest(a.Instances), newest(b.Instances)
-	if before != nil && after != nil && was[keyOf(after)] == nil {
+	isAfter := func(in *catalog.Instance) bool { return keyOf(in) == keyOf(after) }
+	if before != nil && after != nil && !slices.ContainsFunc(was, isAfter) {
 		change.Source, change.Instance = after.Source, after.Name
 		list = append(list, s.labels(change, before.Labels, after.Labels)...)
 	}
 	return list
 }
 
-// instance compares an instance with what it was; nil for one that is new.
+// instance compares an instance with what it was; nil for what is not there.
 func (s step) instance(service string, a, b *catalog.Instance) []history.Change {
-	change := history.Change{Source: b.Source, Service: service, Instance: b.Name}
-	if a == nil {
+	some := cmp.Or(b, a)
+	change := history.Change{Source: some.Source, Service: service, Instance: some.Name}
+	switch {
+	case a == b:
+		return nil
+	case a == nil:
 		change.Kind, change.To = history.InstanceAdded, stateText(b)
 		return []history.Change{change}
-	}
-	if a == b {
-		return nil
+	case b == nil:
+		change.Kind, change.From = history.InstanceRemoved, stateText(a)
+		return []history.Change{change}
 	}
 	list := s.labels(change, a.Labels, b.Labels)
 	if a.State != b.State {
@@ -159,35 +164,28 @@ func (s step) instance(service string, a, b *catalog.Instance) []history.Change 
 // labels compares labels that mean something to Fairway.
 func (s step) labels(change history.Change, a, b map[string]string) []history.Change {
 	change.Kind = history.LabelChanged
-	keys := map[string]bool{}
-	for _, m := range []map[string]string{a, b} {
-		for k := range m {
-			if catalog.IsLabel(k) && (a[k] != b[k] || has(a, k) != has(b, k)) {
-				keys[k] = true
-			}
-		}
-	}
 	var list []history.Change
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		change.Label, change.From, change.To = shorten(k), "", ""
-		if has(a, k) {
-			change.From = shorten(s.show(k, a[k]))
+	keys := slices.Collect(maps.Keys(a))
+	for k := range b {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range slices.Compact(keys) {
+		from, had := a[k]
+		to, has := b[k]
+		if !catalog.IsLabel(k) || had == has && from == to {
+			continue
 		}
-		if has(b, k) {
-			change.To = shorten(s.show(k, b[k]))
+		change.Label, change.From, change.To = shorten(k), "", ""
+		if had {
+			change.From = shorten(s.shown(k, from))
+		}
+		if has {
+			change.To = shorten(s.shown(k, to))
 		}
 		list = append(list, change)
 	}
 	return list
-}
-
-func has(m map[string]string, k string) bool { _, ok := m[k]; return ok }
-
-func (s step) show(key, value string) string {
-	if s.shown == nil {
-		return route.Masked
-	}
-	return s.shown(key, value)
 }
 
 // rest is what else a table depends on.
@@ -261,14 +259,6 @@ func sentence(c history.Change) string {
 		return strings.TrimSpace(c.To + " " + c.From)
 	}
 	return "other certificates"
-}
-
-func byID(list []*catalog.Instance) map[string]*catalog.Instance {
-	m := make(map[string]*catalog.Instance, len(list))
-	for _, in := range list {
-		m[keyOf(in)] = in
-	}
-	return m
 }
 
 func keyOf(in *catalog.Instance) string { return in.Source + "\x00" + in.ID }

@@ -93,7 +93,7 @@ func TestCauseIsCut(t *testing.T) {
 	}
 	seen, sees := servicesOf(1, "a x.test"), servicesOf(2, many)
 	sees.Services[0].Labels["fairway.note"] = strings.Repeat("é", 10000)
-	got := cause(step{before: labelCompiler{}.Compile(seen, nil), after: labelCompiler{}.Compile(seen, nil), seen: seen, sees: sees})
+	got := cause(step{before: labelCompiler{}.Compile(seen, nil), after: labelCompiler{}.Compile(seen, nil), seen: seen, sees: sees, shown: func(_, v string) string { return v }})
 	if len(got.Changes) != maxChanges || got.Omitted == 0 || len(got.Changes[0].To) > 400 {
 		t.Errorf("%d changes, %d omitted, the first %d bytes", len(got.Changes), got.Omitted, len(got.Changes[0].To))
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,20 +18,15 @@ type CommandKind string
 
 // The kinds of command.
 const (
-	// CommandRollback holds the table of an entry of the history.
-	CommandRollback CommandKind = "rollback"
-	// CommandPin holds the table that was live when it was given.
-	CommandPin CommandKind = "pin"
-	// CommandDrain gives endpoints nothing new.
-	CommandDrain CommandKind = "drain"
-	// CommandWeight gives endpoints another weight.
-	CommandWeight CommandKind = "weight"
-	// CommandPause makes the requests for a service wait.
-	CommandPause CommandKind = "pause"
+	CommandRollback CommandKind = "rollback" // holds the table of an entry of the history
+	CommandPin      CommandKind = "pin"      // holds the table that was live when it was given
+	CommandDrain    CommandKind = "drain"    // gives endpoints nothing new
+	CommandWeight   CommandKind = "weight"   // gives endpoints another weight
+	CommandPause    CommandKind = "pause"    // makes the requests for a service wait
 )
 
-// Command is what an operator asked for, and what holds until it is taken back.
-// It is kept in the history and put into effect on every table that is compiled.
+// Command is what an operator asked for, in force until it is taken back. It is kept
+// in the history and put into effect on every table that is compiled.
 type Command struct {
 	// ID names the command among those in force; see idOf.
 	ID   string      `json:"id"`
@@ -80,8 +76,8 @@ type Release string
 const (
 	// ReleaseByHand holds the table until an operator releases it.
 	ReleaseByHand Release = "released"
-	// ReleaseByLabels holds each service until its labels change; its endpoints
-	// follow what exists as soon as that changes.
+	// ReleaseByLabels holds each service until its labels change, and its endpoints
+	// until they change.
 	ReleaseByLabels Release = "changed"
 )
 
@@ -95,23 +91,20 @@ type Hold struct {
 	// LiveEndpoints takes the endpoints of each backend from what exists now,
 	// where there is such a backend.
 	LiveEndpoints bool `json:"liveEndpoints,omitempty"`
-	// Services are those that are held with ReleaseByLabels, each with what it was
-	// like when the command was given.
+	// Services are those held with ReleaseByLabels, as they were when it was given.
 	Services map[string]Seen `json:"services,omitempty"`
 }
 
 // Seen says what a service was like, by digest.
 type Seen struct {
-	// Labels are all its labels that mean something to Fairway; empty when there
-	// was no such service.
+	// Labels are those that mean something to Fairway; empty when there was no such
+	// service.
 	Labels string `json:"labels"`
-	// Endpoints are those of its backends, as they were compiled; empty once they
-	// have changed, from when on they are those of today.
+	// Endpoints are those of its backends, as compiled; empty once they have changed.
 	Endpoints string `json:"endpoints"`
 }
 
-// holdID is the ID of the rollback or pin in force, of which there is one at
-// most.
+// holdID is the ID of the one rollback or pin in force.
 const holdID = "hold"
 
 // idOf returns the ID of a command of this kind and subject: a new command about
@@ -157,16 +150,7 @@ func (c Command) by() string {
 // compareCommands is the order in which commands are put into effect: what stops
 // requests comes last.
 func compareCommands(a, b Command) int {
-	rank := func(k CommandKind) int {
-		switch k {
-		case CommandRollback, CommandPin:
-			return 0
-		case CommandWeight:
-			return 1
-		case CommandDrain:
-			return 2
-		}
-		return 3
-	}
-	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
+	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause}
+	return cmp.Or(
+		cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 }

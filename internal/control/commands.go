@@ -78,13 +78,13 @@ func whatEnded(services []string, left int) string {
 
 // loadCommands reads the commands of the last run, and what the newest entry is.
 func (c *Control) loadCommands() {
-	if c.history == nil {
+	if c.o.History == nil {
 		return
 	}
-	if newest, err := c.history.Entries(0, 1); err == nil && len(newest) == 1 {
+	if newest, err := c.o.History.Entries(0, 1); err == nil && len(newest) == 1 {
 		c.recorded = newest[0].Hash
 	}
-	records, err := c.history.Records(recordKind)
+	records, err := c.o.History.Records(recordKind)
 	if err != nil {
 		c.log.Error("the commands of the last run cannot be read", "error", err)
 		return
@@ -100,7 +100,7 @@ func (c *Control) loadCommands() {
 				c.log.Error("what was held in the last run cannot be read, and is held no longer", "command", command.String(), "error", err)
 				continue
 			}
-			c.history.Keep(command.Hold.Entry)
+			c.o.History.Keep(command.Hold.Entry)
 		}
 		command.setEnd(time.Now())
 		c.commands[command.ID] = command
@@ -112,15 +112,15 @@ func (c *Control) loadCommands() {
 // heldTable reads the table of a hold. Should the history have lost it, it may be
 // what the last run served.
 func (c *Control) heldTable(h Hold) (*route.Table, error) {
-	recorded, err := c.history.Entry(h.Entry)
+	recorded, err := c.o.History.Entry(h.Entry)
 	if err == nil && recorded.Hash != h.Hash {
 		err = fmt.Errorf("entry %d has another hash", h.Entry)
 	}
 	if err == nil {
-		return c.fit(recorded.Table)
+		return c.o.Fit(recorded.Table)
 	}
-	if c.restored != nil && c.restored.Table != nil && c.restored.Table.Hash == h.Hash {
-		return c.restored.Table, nil
+	if c.o.Restored != nil && c.o.Restored.Table != nil && c.o.Restored.Table.Hash == h.Hash {
+		return c.o.Restored.Table, nil
 	}
 	return nil, err
 }

@@ -4,29 +4,24 @@
 //
 // The order of things is the point of this package:
 //
-//  1. At start the last good table is applied before any source has answered,
-//     so that a restart serves at once (State is StateRestored).
+//  1. At start the last good table is applied before any source has answered.
 //  2. Each snapshot is compiled with the table before it, from which claims and
 //     last good forms of routes are handed down.
 //  3. A table whose contents did not change is not applied again.
 //  4. A table that an engine refuses is not kept as last good. The engine goes
-//     on with the table it has, and the newest table is tried again until it
-//     takes it.
-//  5. The last good table and the snapshot it came from are written together,
-//     in the background: traffic and changes never wait for the disk.
-//  6. Between compiling and applying come the commands of operators (steer.go):
-//     a table that is held, endpoints that are drained. Compiling never sees them.
+//     on with the table it has, and the newest one is tried again.
+//  5. The last good table and its snapshot are written together, in the
+//     background: traffic and changes never wait for the disk.
+//  6. Between compiling and applying come the commands of operators (steer.go).
 //  7. Each table that went live is recorded with its cause, in the background,
 //     too; only the operator who gave a command waits for that.
 //
-// One goroutine, that of Run, owns all state: it selects over snapshots, orders,
-// timers and finished writes (loop.go). Readers see an immutable view of it.
-//
-// Nothing is decided on doubt here: a source that fails is frozen by the
-// collector, long before its services would be missing in a snapshot.
+// One goroutine, that of Run, owns all state (loop.go). Readers see an immutable view
+// of it.
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -50,9 +45,8 @@ type Engine interface {
 	Apply(ctx context.Context, t *route.Table) error
 }
 
-// Compiler turns a snapshot into a table; it never fails. previous is the table
-// compiled before, or the one restored from disk, or nil. It is called from one
-// goroutine.
+// Compiler turns a snapshot into a table; previous is the table compiled before, or
+// nil. It is called from one goroutine.
 type Compiler interface {
 	Compile(s *catalog.Snapshot, previous *route.Table) *route.Table
 }
@@ -70,15 +64,10 @@ type State string
 
 // The states, in the order in which a normal start passes through them.
 const (
-	// StateStarting: nothing has been applied yet.
-	StateStarting State = "starting"
-	// StateRestored: the table of the last run is served; no source has
-	// answered yet.
-	StateRestored State = "restored"
-	// StatePartial: some sources have answered, others have not yet in this run.
-	StatePartial State = "partial"
-	// StateSynced: every source has answered in this run.
-	StateSynced State = "synced"
+	StateStarting State = "starting" // nothing has been applied yet
+	StateRestored State = "restored" // the last run's table is served; no source has answered
+	StatePartial  State = "partial"  // some sources have answered in this run
+	StateSynced   State = "synced"   // all have
 )
 
 // Status is the condition of the loop at one moment.
@@ -88,8 +77,7 @@ type Status struct {
 	Since time.Time
 	// Applied is when a table last went live; zero before the first.
 	Applied time.Time
-	// Pending is the reason why the newest table is not live yet; empty when
-	// it is.
+	// Pending is why the newest table is not live yet; empty when it is.
 	Pending string
 }
 
@@ -104,8 +92,7 @@ type Options struct {
 	Store *Store
 	// Restored is what Store held at start; nil for nothing.
 	Restored *LastGood
-	// History records each table and keeps the commands; nil for neither: then
-	// there are no commands.
+	// History records each table and keeps the commands; nil for neither.
 	History *history.Store
 	// ShownLabel returns the value of a label without what is secret; nil shows
 	// none.
@@ -120,15 +107,8 @@ type Options struct {
 // Control runs the loop. Its exported methods but Run may be called from any
 // goroutine.
 type Control struct {
-	feed     Feed
-	compiler Compiler
-	engines  []Engine
-	store    *Store
-	restored *LastGood
-	history  *history.Store
+	o        Options
 	recorder recorder // the history
-	shown    func(label, value string) string
-	fit      func(*route.Table) (*route.Table, error)
 	log      *slog.Logger
 	metrics  *metrics
 
@@ -173,23 +153,16 @@ func New(o Options) (*Control, error) {
 	if o.Feed == nil || o.Compiler == nil || len(o.Engines) == 0 || o.Registerer == nil {
 		return nil, errors.New("control: feed, compiler, registerer and at least one engine are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if o.ShownLabel == nil {
+		o.ShownLabel = func(string, string) string { return route.Masked }
 	}
 	if o.Fit == nil {
 		o.Fit = func(t *route.Table) (*route.Table, error) { return t, nil }
 	}
 	c := &Control{
-		feed:     o.Feed,
-		compiler: o.Compiler,
-		engines:  o.Engines,
-		store:    o.Store,
-		restored: o.Restored,
-		history:  o.History,
+		o:        o,
 		recorder: o.History,
-		shown:    o.ShownLabel,
-		fit:      o.Fit,
-		log:      o.Logger,
+		log:      cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		metrics:  newMetrics(o.Registerer),
 		orders:   make(chan *order),
 		again:    make(chan struct{}, 1),
@@ -201,8 +174,8 @@ func New(o Options) (*Control, error) {
 		pending:  pending{records: map[string]*record{}},
 	}
 	c.status.Store(&Status{State: StateStarting, Since: time.Now()})
-	if c.restored != nil {
-		c.seen = c.restored.Snapshot
+	if o.Restored != nil {
+		c.seen = o.Restored.Snapshot
 	}
 	c.loadCommands()
 	c.show()
@@ -229,8 +202,8 @@ func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) {
 	return v.snapshot, v.compiled
 }
 
-// Recompile makes the loop compile the newest snapshot again, because something
-// else that the compiler asks has another answer now.
+// Recompile makes the loop compile the newest snapshot again: something else that the
+// compiler asks has another answer now.
 func (c *Control) Recompile() {
 	select {
 	case c.again <- struct{}{}:

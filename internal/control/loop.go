@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"sync"
 	"time"
 
 	"fairway/internal/route"
@@ -22,14 +20,16 @@ const (
 // Run restores the last good table and follows the feed until ctx ends; then it
 // writes what is still to be written and returns nil. It may be called once.
 func (c *Control) Run(ctx context.Context) error {
-	defer c.runStore()()
+	if c.o.Store != nil {
+		defer c.o.Store.start()()
+	}
 	defer c.finish(ctx)
 	c.restore(ctx)
 	again := false
 	for {
-		changed := c.feed.Changed()
+		changed := c.o.Feed.Changed()
 		c.take(again)
-		if c.snapshot != nil && (c.due || c.timeIsUp()) {
+		if c.snapshot != nil && (c.due || !time.Now().Before(c.nextServe())) {
 			_ = c.serve(ctx, nil) // logged, and tried again
 		}
 		c.write()
@@ -39,20 +39,17 @@ func (c *Control) Run(ctx context.Context) error {
 			orders = nil // one at a time
 		}
 		again = false
-		timer := c.timer()
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		case <-changed:
-		case <-timer.C:
+		case <-time.After(time.Until(c.next())):
 		case <-c.again:
 			again = true
 		case c.order = <-orders:
 		case w := <-c.written:
 			c.wrote(ctx, w)
 		}
-		timer.Stop()
 	}
 }
 
@@ -77,43 +74,48 @@ func (c *Control) finish(ctx context.Context) {
 	}
 }
 
-// timer fires when the loop has something to do by itself. The caller stops it.
-func (c *Control) timer() *time.Timer {
-	next, waits := c.nextServe()
-	if c.pending.waiting() && (!waits || c.pending.retryAt.Before(next)) {
-		next, waits = c.pending.retryAt, true
+// idle is how long the loop waits at most.
+const idle = 24 * time.Hour
+
+// next is when the loop has something to do by itself.
+func (c *Control) next() time.Time {
+	next := c.nextServe()
+	if c.pending.waiting() {
+		next = earlier(next, c.pending.retryAt)
 	}
-	if !waits {
-		return time.NewTimer(math.MaxInt64)
-	}
-	return time.NewTimer(time.Until(next))
+	return next
 }
 
 // nextServe is when what is live changes by itself: a refused table is tried again,
 // or a command ends. Until there is a snapshot, nothing is to be served anew.
-func (c *Control) nextServe() (at time.Time, waits bool) {
+func (c *Control) nextServe() time.Time {
+	next := time.Now().Add(idle)
 	if c.snapshot == nil {
-		return at, false
+		return next
 	}
-	at, waits = c.retryAt, c.refused
+	if c.refused {
+		next = earlier(next, c.retryAt)
+	}
 	for _, command := range c.commands {
-		if !command.end.IsZero() && (!waits || command.end.Before(at)) {
-			at, waits = command.end, true
+		if !command.end.IsZero() {
+			next = earlier(next, command.end)
 		}
 	}
-	return at, waits
+	return next
 }
 
-func (c *Control) timeIsUp() bool {
-	at, waits := c.nextServe()
-	return waits && !time.Now().Before(at)
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
-// take compiles the newest snapshot when it is another one and says anything, or
-// when it is to be compiled again. One that says nothing changes nothing: an empty
-// table now would say "there is no such host".
+// take compiles the newest snapshot when it is another one, or when it is to be compiled
+// again. One that says nothing changes nothing: an empty table would say "there is no
+// such host".
 func (c *Control) take(again bool) {
-	if s := c.feed.Newest(); s != nil && s != c.snapshot && known(s) {
+	if s := c.o.Feed.Newest(); s != nil && s != c.snapshot && known(s) {
 		c.snapshot, again = s, true
 	}
 	if !again || c.snapshot == nil {
@@ -121,7 +123,7 @@ func (c *Control) take(again bool) {
 	}
 	// Claims are decided by compiling, not by applying: they are handed down even
 	// while an engine has trouble.
-	c.compiled = c.compiler.Compile(c.snapshot, c.compiled)
+	c.compiled = c.o.Compiler.Compile(c.snapshot, c.compiled)
 	c.metrics.compiled(c.compiled)
 	c.due = true
 	c.show()
@@ -156,19 +158,18 @@ func (c *Control) serve(ctx context.Context, o *order) error {
 		c.audit = append(c.audit, o.audit)
 	}
 	c.record(before, table, o)
-	if c.store != nil {
+	if c.o.Store != nil {
 		good := &LastGood{Table: table, Snapshot: c.snapshot}
 		if table.Hash != c.compiled.Hash {
 			good.Compiled = c.compiled
 		}
-		c.store.Put(good)
+		c.o.Store.Put(good)
 	}
 	return nil
 }
 
-// execute puts a command that has been written into force. The command is withdrawn
-// when an engine refuses the table that comes of it, unless it refused the table
-// before, too.
+// execute puts a command that has been written into force. It is withdrawn when an
+// engine refuses the table that comes of it, and did not refuse the table before.
 func (c *Control) execute(ctx context.Context, o *order) {
 	var old *Command
 	if was, ok := c.commands[o.id]; ok {
@@ -189,7 +190,7 @@ func (c *Control) execute(ctx context.Context, o *order) {
 		o.answer(outcome{})
 	case refusedBefore:
 		c.audit = append(c.audit, o.audit)
-		o.answer(outcome{remark: "not live yet, since an engine refuses what the labels ask for: " + err.Error()})
+		o.answer(outcome{remarks: []string{"not live yet, since an engine refuses what the labels ask for: " + err.Error()}})
 	default:
 		c.set(o.id, old, oldHeld)
 		r := c.pending.put(o.id, old)
@@ -204,12 +205,12 @@ func (c *Control) execute(ctx context.Context, o *order) {
 func (c *Control) record(before, table *route.Table, o *order) {
 	seen, audit := c.seen, c.audit
 	c.seen, c.audit = c.snapshot, nil
-	if c.history == nil || table.Hash == c.recorded && len(audit) == 0 {
+	if c.o.History == nil || table.Hash == c.recorded && len(audit) == 0 {
 		o.answer(outcome{recorded: true})
 		return
 	}
 	c.recorded = table.Hash
-	why := cause(step{before: before, after: table, seen: seen, sees: c.snapshot, audit: audit, shown: c.shown})
+	why := cause(step{before: before, after: table, seen: seen, sees: c.snapshot, audit: audit, shown: c.o.ShownLabel})
 	if !c.pending.add(&entry{table: table, at: time.Now(), cause: why, order: o}) {
 		c.metrics.lost.Inc()
 	}
@@ -218,11 +219,11 @@ func (c *Control) record(before, table *route.Table, o *order) {
 // restore makes the last run's table live. What cannot be applied is reported and
 // left alone: the sources will bring a newer one.
 func (c *Control) restore(ctx context.Context) {
-	if c.restored == nil {
+	if c.o.Restored == nil {
 		return
 	}
-	c.compiled = c.restored.Compiled
-	table := c.restored.Table
+	c.compiled = c.o.Restored.Compiled
+	table := c.o.Restored.Table
 	if table == nil {
 		return
 	}
@@ -242,7 +243,7 @@ func (c *Control) restore(ctx context.Context) {
 func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	var failed []error
 	took := false
-	for i, e := range c.engines {
+	for i, e := range c.o.Engines {
 		if c.served[i] == table.Hash {
 			continue
 		}
@@ -271,20 +272,5 @@ func (c *Control) logChanges(old, table *route.Table) {
 		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))
 	if c.log.Enabled(context.Background(), slog.LevelDebug) {
 		c.log.Debug("table changes", "changes", route.Diff(old, table).String())
-	}
-}
-
-// runStore writes last good tables in the background until stop is called, which
-// returns after the last write.
-func (c *Control) runStore() (stop func()) {
-	if c.store == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { c.store.run(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
 	}
 }

@@ -208,7 +208,7 @@ func TestConcurrentOrdersAreWithdrawnOneByOne(t *testing.T) {
 		}
 		good := c.Table().Hash
 		only := &only{recordingEngine: engine, hash: good}
-		c.engines[0] = only // the loop waits, and reads this with the next order
+		c.o.Engines[0] = only // the loop waits, and reads this with the next order
 		var given sync.WaitGroup
 		for weight := range 5 {
 			given.Go(func() {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"fairway/internal/route"
 )
@@ -20,39 +21,27 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
-	m := &metrics{
-		applyDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "fairway_apply_duration_seconds",
-			Help:    "Time an engine took to make a table live.",
+	auto := promauto.With(r)
+	return &metrics{
+		applyDuration: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "fairway_apply_duration_seconds", Help: "Time an engine took to make a table live.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"engine"}),
-		applyFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_apply_failures_total",
-			Help: "Tables an engine refused.",
+		applyFailures: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_apply_failures_total", Help: "Tables an engine refused.",
 		}, []string{"engine"}),
-		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_problems",
-			Help: "Problems of the newest table, by code.",
+		problems: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_problems", Help: "Problems of the newest table, by code.",
 		}, []string{"code"}),
-		routes: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "fairway_routes",
-			Help: "Routes of the newest table.",
+		routes:   auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_routes", Help: "Routes of the newest table."}),
+		backends: auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_backends", Help: "Backends of the newest table."}),
+		lost: auto.NewCounter(prometheus.CounterOpts{
+			Name: "fairway_history_lost_total", Help: "Things that could not be written to the history.",
 		}),
-		backends: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "fairway_backends",
-			Help: "Backends of the newest table.",
-		}),
-		lost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "fairway_history_lost_total",
-			Help: "Things that could not be written to the history.",
-		}),
-		commands: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_commands",
-			Help: "Commands of operators in force, by kind.",
+		commands: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_commands", Help: "Commands of operators in force, by kind.",
 		}, []string{"kind"}),
 	}
-	r.MustRegister(m.applyDuration, m.applyFailures, m.problems, m.routes, m.backends, m.lost, m.commands)
-	return m
 }
 
 // inForce records how many commands there are.

@@ -43,14 +43,14 @@ type Order struct {
 	Subject catalog.Subject
 	// Weight is for CommandWeight, 0 to 256.
 	Weight int
-	// For is how long a pause lasts and its requests wait; zero means
-	// DefaultPause, and MaxPause is the most.
+	// For is how long a pause lasts and its requests wait: DefaultPause for zero,
+	// MaxPause at most.
 	For time.Duration
 	// Entry is the entry to roll back to.
 	Entry uint64
-	// Release is when a rollback or pin ends; empty means ReleaseByHand.
-	Release Release
-	// LiveEndpoints is as in Hold.
+	// Release is when a rollback or pin ends; empty means ReleaseByHand. LiveEndpoints
+	// is as in Hold.
+	Release       Release
 	LiveEndpoints bool
 	// Operator is who gives it, Message why; at most 1000 bytes.
 	Operator, Message string
@@ -72,18 +72,27 @@ type Result struct {
 // of a name, as catalog.ResolveSubject reads it. A pause is about a service. The
 // error wraps history.ErrNotFound or one of the errors of this package.
 func (c *Control) Resolve(kind CommandKind, text string) (catalog.Subject, error) {
-	snapshot, _ := c.Compiled()
-	switch {
-	case c.history == nil:
-		return catalog.Subject{}, ErrNoHistory
-	case snapshot == nil:
-		return catalog.Subject{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
+	snapshot, _, err := c.ready()
+	if err != nil {
+		return catalog.Subject{}, err
 	}
 	if kind == CommandPause && !strings.HasPrefix(text, "service:") {
 		text = "service:" + text
 	}
 	found, err := catalog.ResolveSubject(snapshot, text)
 	return found, subjectError(err)
+}
+
+// ready returns what commands are about, or why there are none now.
+func (c *Control) ready() (*catalog.Snapshot, *route.Table, error) {
+	snapshot, compiled := c.Compiled()
+	switch {
+	case c.o.History == nil:
+		return nil, nil, ErrNoHistory
+	case snapshot == nil || c.live.Newest() == nil:
+		return nil, nil, fmt.Errorf("%w: there is no table yet", ErrNotNow)
+	}
+	return snapshot, compiled, nil
 }
 
 func subjectError(err error) error {
@@ -96,29 +105,22 @@ func subjectError(err error) error {
 	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
 
-// Give puts a command in force: it is written to the disk first, then put into
-// effect on what is live, and it stays until it is taken back. A command about
-// the same as one in force takes its place. When an engine refuses the table that
-// comes of it, the command is withdrawn.
+// Give puts a command in force: it is written to the disk first, then put into effect,
+// in place of one about the same. When an engine refuses the table that comes of it,
+// it is withdrawn.
 func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
-	if c.history == nil {
-		return Result{}, ErrNoHistory
+	snapshot, compiled, err := c.ready()
+	if err == nil {
+		err = checkWords(o.Operator, o.Message)
 	}
-	snapshot, compiled := c.Compiled()
-	if snapshot == nil || c.live.Newest() == nil {
-		return Result{}, fmt.Errorf("%w: there is no table yet", ErrNotNow)
-	}
-	if len(o.Message) > maxMessage || len(o.Operator) > maxMessage {
-		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
+	if err != nil {
+		return Result{}, err
 	}
 	// Both go into the table, which is UTF-8.
 	o.Operator, o.Message = strings.ToValidUTF8(o.Operator, "?"), strings.ToValidUTF8(o.Message, "?")
 	command := Command{Kind: o.Kind, Operator: o.Operator, Message: o.Message, Since: time.Now().UTC()}
-	var (
-		held    *route.Table
-		remarks []string
-		err     error
-	)
+	var held *route.Table
+	var remarks []string
 	switch o.Kind {
 	case CommandRollback, CommandPin:
 		held, remarks, err = c.holdOf(o, &command, snapshot, compiled)
@@ -153,6 +155,13 @@ const (
 	maxMessage  = 1000 // bytes
 	maxCommands = 1000 // in force
 )
+
+func checkWords(operator, message string) error {
+	if len(message) > maxMessage || len(operator) > maxMessage {
+		return fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
+	}
+	return nil
+}
 
 // nameOf is the name of an operator, never empty.
 func nameOf(operator string) string { return cmp.Or(operator, "an unnamed operator") }
@@ -193,11 +202,11 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	} else if o.Entry == 0 {
 		return nil, nil, fmt.Errorf("%w: which entry?", ErrRefused)
 	}
-	recorded, err := c.history.Entry(h.Entry)
+	recorded, err := c.o.History.Entry(h.Entry)
 	if err != nil {
 		return nil, nil, err
 	}
-	if recorded.Table, err = c.fit(recorded.Table); err != nil {
+	if recorded.Table, err = c.o.Fit(recorded.Table); err != nil {
 		return nil, nil, fmt.Errorf("%w: entry %d: %w", ErrRefused, recorded.Number, err)
 	}
 	if live := c.live.Newest(); o.Kind == CommandPin && live.Hash != recorded.Hash {
@@ -224,21 +233,20 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 // holdRemarks says where a held table is not, or not only, what was recorded.
 func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	var remarks []string
-	now := map[string]bool{}
+	now, gone := map[string]bool{}, 0
 	for _, b := range compiled.Backends {
 		for _, e := range b.Endpoints {
 			now[e.Address] = true
 		}
 	}
-	gone := 0
 	for _, b := range held.Backends {
 		for _, e := range b.Endpoints {
-			if !now[e.Address] && !h.LiveEndpoints {
+			if !now[e.Address] {
 				gone++
 			}
 		}
 	}
-	if gone > 0 {
+	if gone > 0 && !h.LiveEndpoints {
 		remarks = append(remarks, fmt.Sprintf("%s of entry %d do not exist any more; with live endpoints those of today are used", human.Plural(gone, "endpoint"), h.Entry))
 	}
 	if len(route.Diff(held, &route.Table{Listeners: heldListeners(steering{compiled: compiled, held: held}, held.Routes)}).Listeners) > 0 {
@@ -250,15 +258,14 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	return remarks
 }
 
-// TakeBack ends a command, named by its ID or by its kind and subject with a
-// colon in between, such as "drain:web". The ID "hold" is that of a rollback or
-// pin.
+// TakeBack ends a command, named by its ID or by its kind and subject: "drain:web". The
+// ID "hold" is that of a rollback or pin.
 func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (Result, error) {
-	if c.history == nil {
+	if c.o.History == nil {
 		return Result{}, ErrNoHistory
 	}
-	if len(message) > maxMessage || len(operator) > maxMessage {
-		return Result{}, fmt.Errorf("%w: a message has at most %d bytes", ErrRefused, maxMessage)
+	if err := checkWords(operator, message); err != nil {
+		return Result{}, err
 	}
 	old, ok := c.named(id)
 	if !ok {
@@ -274,9 +281,10 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 
 // inForce finds the command of an ID.
 func (c *Control) inForce(id string) (Command, bool) {
-	list := c.Commands()
-	if i := slices.IndexFunc(list, func(command Command) bool { return command.ID == id }); i >= 0 {
-		return list[i], true
+	for _, command := range c.Commands() {
+		if command.ID == id {
+			return command, true
+		}
 	}
 	return Command{}, false
 }
@@ -292,28 +300,25 @@ func (c *Control) named(id string) (Command, bool) {
 	if snapshot, _ := c.Compiled(); snapshot != nil {
 		subject, _ = catalog.ResolveSubject(snapshot, name) // what is not there may still be called so
 	}
-	_, bare, found := strings.Cut(name, ":")
-	if !found {
-		bare = name
+	if _, bare, found := strings.Cut(name, ":"); found {
+		name = bare
 	}
-	list := slices.DeleteFunc(slices.Clone(c.Commands()), func(command Command) bool { return string(command.Kind) != kind })
-	for _, command := range list {
-		if subject != (catalog.Subject{}) && command.Subject == subject {
-			return command, true
-		}
-	}
-	for _, command := range list {
+	var called Command
+	for _, command := range c.Commands() {
 		s := command.Subject
-		if bare != "" && slices.Contains([]string{s.Service, s.Instance, s.Node, s.NodeName}, bare) {
+		switch {
+		case string(command.Kind) != kind:
+		case subject != (catalog.Subject{}) && s == subject:
 			return command, true
+		case called.ID == "" && name != "" && slices.Contains([]string{s.Service, s.Instance, s.Node, s.NodeName}, name):
+			called = command
 		}
 	}
-	return Command{}, false
+	return called, called.ID != ""
 }
 
-// order is a command on its way through the loop: it is written to the disk first,
-// then put in force, and answered when the table that comes of it is live and
-// recorded, or when it has been withdrawn.
+// order is a command on its way through the loop. It is answered when the table that
+// comes of it is live and recorded, or when it has been withdrawn.
 type order struct {
 	id      string       // of the command whose place it takes
 	command *Command     // nil ends that one
@@ -325,9 +330,9 @@ type order struct {
 // outcome is what became of an order.
 type outcome struct {
 	entry    history.Entry
-	recorded bool   // the live table is in the history
-	remark   string // empty for none
-	err      error  // the order has changed nothing
+	recorded bool // the live table is in the history
+	remarks  []string
+	err      error // the order has changed nothing
 }
 
 // answer sends the outcome. Of several answers the first counts; o may be nil.
@@ -353,11 +358,7 @@ func (c *Control) send(ctx context.Context, o *order) (Result, error) {
 	}
 	select {
 	case out := <-o.reply:
-		result := Result{Entry: out.entry, Recorded: out.recorded}
-		if out.remark != "" {
-			result.Remarks = []string{out.remark}
-		}
-		return result, out.err
+		return Result{Entry: out.entry, Recorded: out.recorded, Remarks: out.remarks}, out.err
 	case <-ctx.Done():
 		return Result{}, fmt.Errorf("%w: it is not known yet what came of it: %w", ErrNotNow, ctx.Err())
 	}

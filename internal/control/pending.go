@@ -12,9 +12,8 @@ import (
 	"fairway/internal/route"
 )
 
-// pending is what has still to be written to the history. One batch is written at a
-// time, beside the loop. What could not be written is part of every later batch, so
-// that a disk that was full for a while loses nothing.
+// pending is what has still to be written to the history: one batch at a time, beside
+// the loop. What could not be written is part of every later batch.
 type pending struct {
 	records map[string]*record // newest value of each command, by its ID
 	entries []*entry           // tables that went live, oldest first; maxEntries at most

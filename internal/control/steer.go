@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -20,34 +19,28 @@ import (
 type steering struct {
 	compiled *route.Table
 	snapshot *catalog.Snapshot
-	// live is the table before, whose elements are used again where they say the
-	// same; nil for none.
-	live *route.Table
-	// commands are those in force, in the order of compareCommands.
-	commands []Command
-	// held is the table of the hold among them; nil when there is none.
-	held *route.Table
+	live     *route.Table // the table before, or nil
+	commands []Command    // in force, in the order of compareCommands
+	held     *route.Table // of the hold among them, or nil
 }
 
 // released are services that a hold releases, for good; both are sorted.
 type released struct {
-	// services are free because their labels have changed, endpoints are those of
-	// which only the endpoints are, because they have changed.
-	services, endpoints []string
+	services  []string // with other labels
+	endpoints []string // with other endpoints: only these are free
 }
 
 // steer puts the commands into effect on the compiled table, and says what a hold
 // gives free by that. It is pure.
 //
-// A hold comes first: it puts routes and backends of its table in place of the
-// compiled ones. Weight, drain and pause then change endpoints. The listeners
-// that the configuration names are always the compiled ones, and the problems
-// too, which are about the labels of today.
+// A hold comes first, with routes and backends of its table; weight, drain and pause
+// then change endpoints. The listeners of the configuration and the problems are
+// always the compiled ones.
 func steer(w steering) (table *route.Table, free released, err error) {
 	if len(w.commands) == 0 {
 		return w.compiled, released{}, nil
 	}
-	t := draftOf(w.compiled)
+	t := draft{w.compiled.Listeners, slices.Clone(w.compiled.Routes), slices.Clone(w.compiled.Backends)}
 	for _, c := range w.commands {
 		if c.Hold != nil && w.held != nil {
 			t, free = hold(w, *c.Hold)
@@ -75,10 +68,6 @@ type draft struct {
 	backends  []*route.Backend
 }
 
-func draftOf(t *route.Table) draft {
-	return draft{t.Listeners, slices.Clone(t.Routes), slices.Clone(t.Backends)}
-}
-
 // hold puts the held table in place of the compiled one, as a whole or service by
 // service.
 func hold(w steering, h Hold) (t draft, f released) {
@@ -100,41 +89,35 @@ func hold(w steering, h Hold) (t draft, f released) {
 		_, free := slices.BinarySearch(f.endpoints, service)
 		return h.LiveEndpoints || h.Release == ReleaseByLabels && (free || h.Services[service].Endpoints == "")
 	}
-	for _, r := range w.held.Routes {
-		if isHeld(r.Service) {
-			t.routes = append(t.routes, r)
-		}
-	}
-	for _, b := range w.held.Backends {
-		if isHeld(b.Service) {
-			if follows(b.Service) {
-				b = liveBackend(w.compiled, b)
-			}
-			t.backends = append(t.backends, b)
-		}
-	}
-	// What is not held is as it was compiled. Elements of two services never have
-	// one ID, unless a service was renamed in between: then the held one stays.
-	has := map[string]bool{}
-	for _, r := range t.routes {
-		has[r.ID] = true
-	}
-	hasBackend := map[string]bool{}
-	for _, b := range t.backends {
-		hasBackend[b.ID] = true
-	}
-	for _, r := range w.compiled.Routes {
-		if !isHeld(r.Service) && !has[r.ID] {
-			t.routes = append(t.routes, r)
-		}
-	}
-	for _, b := range w.compiled.Backends {
-		if !isHeld(b.Service) && !hasBackend[b.ID] {
-			t.backends = append(t.backends, b)
+	t.routes = mixed(w.held.Routes, w.compiled.Routes, func(r *route.Route) (string, bool) { return r.ID, isHeld(r.Service) })
+	t.backends = mixed(w.held.Backends, w.compiled.Backends, func(b *route.Backend) (string, bool) { return b.ID, isHeld(b.Service) })
+	for i, b := range t.backends {
+		if isHeld(b.Service) && follows(b.Service) {
+			t.backends[i] = liveBackend(w.compiled, b)
 		}
 	}
 	t.listeners = heldListeners(w, t.routes)
 	return t, f
+}
+
+// mixed returns the elements of services that are held, and of the others those that
+// were compiled. Elements of two services never have one ID, unless a service was
+// renamed in between: then the held one stays.
+func mixed[T any](held, compiled []*T, look func(*T) (id string, isHeld bool)) []*T {
+	var list []*T
+	has := map[string]bool{}
+	for _, e := range held {
+		if id, isHeld := look(e); isHeld {
+			has[id] = true
+			list = append(list, e)
+		}
+	}
+	for _, e := range compiled {
+		if id, isHeld := look(e); !isHeld && !has[id] {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // liveBackend returns a held backend with the endpoints of today.
@@ -237,8 +220,8 @@ func (c Command) on(e *route.Endpoint) bool {
 	return false
 }
 
-// reuse puts the elements of the table before in place of those that say the
-// same, so that an engine keeps what it made of them.
+// reuse takes the elements of the table before where they say the same, so that an
+// engine keeps what it made of them.
 func (t *draft) reuse(live *route.Table) {
 	for i, r := range t.routes {
 		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) {
@@ -257,15 +240,13 @@ func (t *draft) reuse(live *route.Table) {
 func differing(a, b *route.Table) map[string]bool {
 	services := map[string]bool{}
 	changes := route.Diff(a, b)
-	for _, c := range changes.Routes {
-		for _, t := range []*route.Table{a, b} {
+	for _, t := range []*route.Table{a, b} {
+		for _, c := range changes.Routes {
 			if r := t.Route(c.ID); r != nil {
 				services[r.Service] = true
 			}
 		}
-	}
-	for _, c := range changes.Backends {
-		for _, t := range []*route.Table{a, b} {
+		for _, c := range changes.Backends {
 			if be := t.Backend(c.ID); be != nil {
 				services[be.Service] = true
 			}
@@ -293,14 +274,14 @@ func allSynced(s *catalog.Snapshot) bool {
 	return !s.Restored && !slices.ContainsFunc(s.Sources, func(src catalog.SourceStatus) bool { return !src.Synced })
 }
 
-// labelsOf is the digest of the labels of a service: its own, and those of its
-// instances, however many have the same. It is empty when there is no such
-// service.
+// labelsOf is the digest of the labels of a service and of its instances, however many
+// have the same. It is empty when there is no such service.
 func labelsOf(s *catalog.Snapshot, id string) string {
-	service := serviceOf(s, id)
-	if service == nil {
+	i, found := slices.BinarySearchFunc(s.Services, id, func(svc *catalog.Service, id string) int { return strings.Compare(svc.ID, id) })
+	if !found {
 		return ""
 	}
+	service := s.Services[i]
 	var sets []string
 	for _, in := range service.Instances {
 		sets = append(sets, labelText(in.Labels))
@@ -344,23 +325,11 @@ func digest(texts []string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func serviceOf(s *catalog.Snapshot, id string) *catalog.Service {
-	i, found := slices.BinarySearchFunc(s.Services, id, func(svc *catalog.Service, id string) int { return strings.Compare(svc.ID, id) })
-	if !found {
-		return nil
-	}
-	return s.Services[i]
-}
-
 // decodeCommand reads a command that writeCommand has written.
 func decodeCommand(data []byte) (Command, error) {
 	var c Command
-	d := json.NewDecoder(strings.NewReader(string(data)))
-	if err := d.Decode(&c); err != nil {
+	if err := json.Unmarshal(data, &c); err != nil {
 		return Command{}, fmt.Errorf("command: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Command{}, errors.New("command: something follows it")
 	}
 	if c.ID == "" || c.Hold == nil && c.Subject == (catalog.Subject{}) {
 		return Command{}, errors.New("command: it is about nothing")

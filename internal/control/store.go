@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"fairway/internal/atomicfile"
@@ -32,9 +34,8 @@ type LastGood struct {
 	Compiled *route.Table
 }
 
-// Store keeps the last good table in one file. The file begins with a line that
-// holds the format and the SHA-256 of the rest, so that a torn or changed file
-// is noticed. It is replaced as a whole: at any moment there is one complete file.
+// Store keeps the last good table in one file, which is replaced as a whole. It begins
+// with a line that holds the format and the SHA-256 of the rest.
 type Store struct {
 	path string
 	log  *slog.Logger
@@ -44,9 +45,7 @@ type Store struct {
 const (
 	lastGoodFile   = "last-good.json"
 	lastGoodHeader = "fairway last-good 1 sha256:"
-	// headerSize is the length of the first line: the header, 64 hexadecimal
-	// digits and the newline.
-	headerSize = len(lastGoodHeader) + 2*sha256.Size + 1
+	headerSize     = len(lastGoodHeader) + 2*sha256.Size + 1
 )
 
 // OpenStore makes dir when it is missing, readable by its owner only, and
@@ -55,10 +54,7 @@ func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	s := &Store{path: filepath.Join(dir, lastGoodFile), log: log, slot: make(chan *LastGood, 1)}
+	s := &Store{path: filepath.Join(dir, lastGoodFile), log: cmp.Or(log, slog.New(slog.DiscardHandler)), slot: make(chan *LastGood, 1)}
 	if err := atomicfile.Sweep(s.path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
@@ -66,33 +62,32 @@ func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 }
 
 // Load returns what the last run left, or nil when there is nothing. A file that
-// is damaged is moved aside, so that it can be looked at, and reported as an
-// error: the caller goes on without it. Of a file whose table cannot be used, such
+// is damaged is moved aside and an error. Of a file whose table cannot be used, such
 // as one of another version, there is the snapshot, beside the error.
 func (s *Store) Load() (*LastGood, error) {
 	data, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("last good table: %w", err)
 	}
 	lg, err := decodeLastGood(data)
-	if err != nil && lg != nil {
+	switch {
+	case err == nil:
+		return lg, nil
+	case lg != nil:
 		return lg, fmt.Errorf("last good table: %w", err)
 	}
-	if err != nil {
-		aside := s.path + ".damaged"
-		if mvErr := os.Rename(s.path, aside); mvErr != nil {
-			return nil, fmt.Errorf("last good table: %w; moving it aside: %w", err, mvErr)
-		}
-		return nil, fmt.Errorf("last good table: %w (moved to %s)", err, aside)
+	aside := s.path + ".damaged"
+	if mvErr := os.Rename(s.path, aside); mvErr != nil {
+		return nil, fmt.Errorf("last good table: %w; moving it aside: %w", err, mvErr)
 	}
-	return lg, nil
+	return nil, fmt.Errorf("last good table: %w (moved to %s)", err, aside)
 }
 
-// Put takes the newest value to be written and returns at once. A value that was not
-// written yet is forgotten.
+// Put takes the newest value to be written, in place of one that was not written yet,
+// and returns at once.
 func (s *Store) Put(lg *LastGood) {
 	for {
 		select {
@@ -107,18 +102,28 @@ func (s *Store) Put(lg *LastGood) {
 	}
 }
 
-// run writes what Put takes until ctx ends, and then what is left. Writing
-// takes at most a twentieth of the time: after a write it rests for twenty times
-// as long as the write took, and for a second at least.
+// start writes what Put takes in the background until stop is called, which returns
+// after the last write.
+func (s *Store) start() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// run writes what Put takes until ctx ends, and then what is left. After a write it
+// rests for twenty times as long as that took, and for a second at least.
 func (s *Store) run(ctx context.Context) {
 	for {
 		select {
 		case lg := <-s.slot:
 			start := time.Now()
 			s.write(lg)
-			rest := max(time.Second, 20*time.Since(start))
 			select {
-			case <-time.After(rest):
+			case <-time.After(max(time.Second, 20*time.Since(start))):
 			case <-ctx.Done():
 			}
 		case <-ctx.Done():

@@ -7,10 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"fairway/internal/catalog"
 )
 
 func openStore(t *testing.T) *Store {
@@ -125,14 +121,7 @@ func TestStoreNewestWinsAndLastIsWrittenAtStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := New(Options{
-			Feed: &catalog.Feed{}, Compiler: &hostCompiler{}, Engines: []Engine{&recordingEngine{}},
-			Store: s, Registerer: prometheus.NewRegistry(),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := c.runStore()
+		stop := s.start()
 		for r := uint64(1); r <= 50; r++ {
 			s.Put(lastGood(r, "a"))
 			time.Sleep(time.Millisecond)
