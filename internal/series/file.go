@@ -49,12 +49,11 @@ func subjectSize(columns int) int64 {
 
 // file is the file of a group.
 type file struct {
-	f       *os.File
-	g       *group
-	places  map[string]*place
-	free    []int
-	serial  uint32
-	scratch []byte
+	f      *os.File
+	g      *group
+	places map[string]*place
+	free   []int
+	serial uint32
 }
 
 // place is where a subject is in the file.
@@ -71,29 +70,32 @@ func openFile(dir string, g *group, log *slog.Logger) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &file{f: f, g: g, places: map[string]*place{}, scratch: make([]byte, rowSize(g.columns))}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	head := made.head()
-	found := make([]byte, len(head))
-	_, err = f.ReadAt(found, 0)
-	if err != nil || !bytes.Equal(head, found) || info.Size() != FileSize(g.Group) {
-		if info.Size() > 0 {
-			log.Warn("readings on disk are of another shape than these; the file is begun anew", "file", path)
-		}
-		if err := errors.Join(f.Truncate(0), f.Truncate(FileSize(g.Group))); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if _, err := f.WriteAt(head, 0); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-	}
-	if err := made.readEntries(); err != nil {
+	made := &file{f: f, g: g, places: map[string]*place{}}
+	if err := errors.Join(made.begin(log), made.readEntries()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return made, nil
+}
+
+// begin empties a file that is new, or of another shape.
+func (f *file) begin(log *slog.Logger) error {
+	info, err := f.f.Stat()
+	if err != nil {
+		return err
+	}
+	size, head := FileSize(f.g.Group), f.head()
+	found := make([]byte, len(head))
+	if _, err := f.f.ReadAt(found, 0); err == nil && bytes.Equal(head, found) && info.Size() == size {
+		return nil
+	}
+	if info.Size() > 0 {
+		log.Warn("readings on disk are of another shape than these; the file is begun anew", "file", f.f.Name())
+	}
+	if err := errors.Join(f.f.Truncate(0), f.f.Truncate(size)); err != nil {
+		return err
+	}
+	_, err = f.f.WriteAt(head, 0)
+	return err
 }
 
 // head is what a file of the group begins with.
@@ -149,25 +151,21 @@ func (f *file) writeEntry(name string, p *place) error {
 	entry[16] = byte(len(name))
 	copy(entry[17:], name)
 	binary.BigEndian.PutUint32(entry, sum(entry[4:]))
-	_, err := f.f.WriteAt(entry, f.entryAt(p.index))
+	_, err := f.f.WriteAt(entry, headSize+int64(p.index)*entrySize)
 	return err
 }
 
-func (f *file) entryAt(place int) int64 {
-	return headSize + int64(place)*entrySize
-}
-
-// ringAt is where a ring of a place begins.
-func (f *file) ringAt(place, ring int) int64 {
-	at := headSize + int64(f.g.Subjects)*entrySize + int64(place)*(subjectSize(f.g.columns)-entrySize)
-	for i := range ring {
-		at += rings[i].rows * rowSize(f.g.columns)
+// rowAt is where the row of a step in a ring of a place is.
+func (f *file) rowAt(p *place, ring int, step int64) int64 {
+	at := headSize + int64(f.g.Subjects)*entrySize + int64(p.index)*(subjectSize(f.g.columns)-entrySize)
+	if ring == 1 {
+		at += rings[0].rows * rowSize(f.g.columns)
 	}
-	return at
+	return at + step%rings[ring].rows*rowSize(f.g.columns)
 }
 
-// take finds the place of a subject, or gives it one: a free one, else that of the
-// subject whose rows are oldest, of those that are not followed any more.
+// take finds the place of a subject, or gives it one: a free one, else that with the
+// oldest rows of those that are not followed any more.
 func (f *file) take(name string) (*place, error) {
 	if p := f.places[name]; p != nil {
 		return p, nil
@@ -197,18 +195,15 @@ func (f *file) take(name string) (*place, error) {
 	return p, nil
 }
 
-// write puts the row of a fine step into the fine ring, together with what is
-// there of it already from before a restart, and the coarse row that it belongs to
-// as far as that is known.
+// write puts the row of a fine step, with what is there of it from before a restart,
+// into the fine ring, and the coarse row that it belongs to, as far as that is known.
 func (f *file) write(name string, step int64, m *mean) error {
 	p, err := f.take(name)
 	if err != nil {
 		return err
 	}
-	if n, values, err := f.read(p, 0, step); err != nil {
+	if err := f.mergeInto(m, p, step); err != nil {
 		return err
-	} else if n > 0 {
-		m.merge(n, values)
 	}
 	if err := f.put(p, 0, step, m); err != nil {
 		return err
@@ -223,12 +218,8 @@ func (f *file) write(name string, step int64, m *mean) error {
 	}
 	over := newMean(f.g)
 	for i := step / per * per; i <= step; i++ {
-		n, values, err := f.read(p, 0, i)
-		if err != nil {
+		if err := f.mergeInto(over, p, i); err != nil {
 			return err
-		}
-		if n > 0 {
-			over.merge(n, values)
 		}
 	}
 	return f.put(p, 1, step/per, over)
@@ -236,14 +227,14 @@ func (f *file) write(name string, step int64, m *mean) error {
 
 // put writes a row.
 func (f *file) put(p *place, ring int, step int64, m *mean) error {
-	b := f.scratch
+	b := make([]byte, rowSize(f.g.columns))
 	binary.BigEndian.PutUint32(b[4:], uint32(step))
 	binary.BigEndian.PutUint32(b[8:], m.n)
 	for i, v := range m.values {
 		binary.BigEndian.PutUint32(b[rowHead+4*i:], math.Float32bits(v))
 	}
 	binary.BigEndian.PutUint32(b, f.rowSum(p, ring, b))
-	_, err := f.f.WriteAt(b, f.ringAt(p.index, ring)+step%rings[ring].rows*rowSize(f.g.columns))
+	_, err := f.f.WriteAt(b, f.rowAt(p, ring, step))
 	return err
 }
 
@@ -251,17 +242,16 @@ func (f *file) rowSum(p *place, ring int, row []byte) uint32 {
 	return sum(binary.BigEndian.AppendUint32([]byte{byte(ring)}, p.serial), row[4:])
 }
 
-// read reads one row; n is 0 when there is none.
-func (f *file) read(p *place, ring int, step int64) (n uint32, values []float32, err error) {
+// mergeInto adds the row of a fine step, if there is one.
+func (f *file) mergeInto(m *mean, p *place, step int64) error {
 	row := make([]byte, rowSize(f.g.columns))
-	if _, err := f.f.ReadAt(row, f.ringAt(p.index, ring)+step%rings[ring].rows*rowSize(f.g.columns)); err != nil && !errors.Is(err, io.EOF) {
-		return 0, nil, err
+	if _, err := f.f.ReadAt(row, f.rowAt(p, 0, step)); err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
-	at, n, values := f.decode(p, ring, row)
-	if at != step {
-		return 0, nil, nil
+	if at, n, values := f.decode(p, 0, row); at == step {
+		m.merge(n, values)
 	}
-	return n, values, nil
+	return nil
 }
 
 // decode takes a row apart; step is 0 for one that is empty, torn or another's.
@@ -281,7 +271,7 @@ func (f *file) decode(p *place, ring int, row []byte) (step int64, n uint32, val
 func (f *file) each(p *place, ring int, do func(step int64, n uint32, values []float32)) error {
 	size := rowSize(f.g.columns)
 	all := make([]byte, rings[ring].rows*size)
-	if _, err := f.f.ReadAt(all, f.ringAt(p.index, ring)); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := f.f.ReadAt(all, f.rowAt(p, ring, 0)); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", f.f.Name(), err)
 	}
 	for at := int64(0); at < int64(len(all)); at += size {
@@ -291,14 +281,3 @@ func (f *file) each(p *place, ring int, do func(step int64, n uint32, values []f
 	}
 	return nil
 }
-
-// newest is the newest fine step of each subject.
-func (f *file) newest() map[string]int64 {
-	all := make(map[string]int64, len(f.places))
-	for name, p := range f.places {
-		all[name] = p.newest
-	}
-	return all
-}
-
-func (f *file) close() error { return f.f.Close() }

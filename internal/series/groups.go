@@ -32,7 +32,6 @@ const (
 	Written
 	// Containers is how many there are.
 	Containers
-	usageFields
 )
 
 // The fields of routes.
@@ -54,15 +53,16 @@ func LatencyBounds() []float64 {
 // StandardGroups are the groups that Fairway keeps, for so many instances,
 // services and routes each; nodes are a tenth of that.
 func StandardGroups(subjects int) []Group {
-	usage := make([]Field, usageFields)
-	usage[CPU] = Field{Name: "cpu", Unit: "percent", Peak: true}
-	usage[Memory] = Field{Name: "memory", Unit: "bytes", Peak: true}
-	usage[Limit] = Field{Name: "limit", Unit: "bytes"}
-	usage[Received] = Field{Name: "received", Unit: "bytes/s"}
-	usage[Sent] = Field{Name: "sent", Unit: "bytes/s"}
-	usage[Read] = Field{Name: "read", Unit: "bytes/s"}
-	usage[Written] = Field{Name: "written", Unit: "bytes/s"}
-	usage[Containers] = Field{Name: "containers", Unit: ""}
+	usage := []Field{
+		CPU:        {Name: "cpu", Unit: "percent", Peak: true},
+		Memory:     {Name: "memory", Unit: "bytes", Peak: true},
+		Limit:      {Name: "limit", Unit: "bytes"},
+		Received:   {Name: "received", Unit: "bytes/s"},
+		Sent:       {Name: "sent", Unit: "bytes/s"},
+		Read:       {Name: "read", Unit: "bytes/s"},
+		Written:    {Name: "written", Unit: "bytes/s"},
+		Containers: {Name: "containers"},
+	}
 	traffic := []Field{{Name: "requests", Unit: "1/s", Peak: true}, {Name: "errors", Unit: "1/s", Peak: true}}
 	for _, bound := range LatencyBounds() {
 		traffic = append(traffic, Field{Name: fmt.Sprintf("to%gs", bound), Unit: "1/s"})

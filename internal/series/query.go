@@ -1,7 +1,6 @@
 package series
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -14,8 +13,8 @@ type Query struct {
 	Group, Subject string
 	// From and To bound the time; To is left out.
 	From, To time.Time
-	// Step is the time between two points; zero, or one that is finer than what is
-	// kept, means as fine as is kept. It is raised to keep to MaxPoints.
+	// Step is the time between two points, at least what is kept and what MaxPoints
+	// allows.
 	Step time.Duration
 }
 
@@ -89,9 +88,9 @@ type storedRow struct {
 }
 
 // rows collects the rows within the time, each moment from the finest place that has
-// it: memory, the fine ring, the coarse ring. Rows on disk are left to reads, which
-// need no lock: a row that is written meanwhile fails its checksum. natural is the
-// step of the coarsest place that is used.
+// it: memory, the fine ring, the coarse ring. Rows on disk are left to reads, which need
+// no lock: a row that is written meanwhile fails its checksum. natural is the step of
+// the coarsest place.
 func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, reads []func() ([]storedRow, error)) {
 	natural = s.every
 	until := q.To
@@ -105,7 +104,7 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 		for slot := oldest; slot <= sub.newest; slot++ {
 			at := time.Unix(0, slot*int64(s.every))
 			if !at.Before(q.From) && at.Before(until) {
-				rows = append(rows, s.memoryRow(g, sub, slot, at))
+				rows = append(rows, storedRow{at, 1, g.columnsOf(s.row(g, sub, slot))})
 			}
 		}
 		until = earlier(until, time.Unix(0, oldest*int64(s.every)))
@@ -113,11 +112,11 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 	if g.file == nil {
 		return rows, natural, nil
 	}
-	place := g.file.places[q.Subject]
+	f, place := g.file, g.file.places[q.Subject]
 	if place == nil {
 		return rows, natural, nil
 	}
-	f, p := g.file, *place
+	p := *place
 	// Where the fine ring begins for sure, in whole steps of the coarse one.
 	begin := (p.newest-rings[0].rows)/rings[1].per + 2
 	fineFrom := time.Unix(0, begin*int64(coarse))
@@ -143,20 +142,9 @@ func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration
 	return rows, natural, reads
 }
 
-func later(a, b time.Time) time.Time {
-	return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare)
-}
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
-func earlier(a, b time.Time) time.Time {
-	return slices.MinFunc([]time.Time{a, b}, time.Time.Compare)
-}
-
-// memoryRow makes a row as it would be on disk out of one in memory.
-func (s *Store) memoryRow(g *group, sub *subject, slot int64, at time.Time) storedRow {
-	m := newMean(g)
-	m.add(s.row(g, sub, slot))
-	return storedRow{at, cmp.Or(m.n, 1), m.values}
-}
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
 
 // point is the mean as an answer.
 func (m *mean) point(at time.Time) Point {

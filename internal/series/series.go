@@ -15,15 +15,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 const (
@@ -86,10 +87,10 @@ type Reading struct {
 
 // Store keeps readings. All methods may be called from any goroutine.
 type Store struct {
-	every   time.Duration
-	dir     string
-	log     *slog.Logger
-	metrics *metrics
+	every               time.Duration
+	dir                 string
+	log                 *slog.Logger
+	diskErrors, crowded prometheus.Counter
 
 	mu     sync.Mutex
 	groups map[string]*group
@@ -113,10 +114,9 @@ type subject struct {
 	rows []float32 // ring of rows, each with one value for each field
 	// newest is the slot of the newest row, in steps of every since 1970; older
 	// rows are behind it in the ring, those without a reading are NaN.
-	newest int64
-	first  int64 // slot of the first row since it is known
-	// flushed is the newest fine slot that was written to disk.
-	flushed int64
+	newest  int64
+	first   int64 // slot of the first row since it is known
+	flushed int64 // the newest fine slot that was written to disk
 }
 
 // Open opens the files of the groups, or makes them. A file of another shape, or with
@@ -125,10 +125,7 @@ func Open(o Options) (*Store, error) {
 	if o.Every < time.Second || o.Every > time.Minute || fine%o.Every != 0 {
 		return nil, fmt.Errorf("series: readings every %s: want 1s to 1m, of which two minutes are a multiple", o.Every)
 	}
-	s := &Store{every: o.Every, dir: o.Dir, log: o.Logger, groups: map[string]*group{}}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	s := &Store{every: o.Every, dir: o.Dir, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), groups: map[string]*group{}}
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("series: %w", err)
@@ -138,32 +135,41 @@ func Open(o Options) (*Store, error) {
 		if def.Name == "" || len(def.Fields) == 0 || len(def.Fields) > maxFields || def.Subjects < 1 || s.groups[def.Name] != nil {
 			return nil, fmt.Errorf("series: group %q: a name of its own, 1 to %d fields and at least one subject are needed", def.Name, maxFields)
 		}
-		g := &group{Group: def, subjects: map[string]*subject{}}
-		for _, f := range def.Fields {
-			g.columns++
-			if f.Peak {
-				g.columns++
-			}
-		}
-		s.groups[def.Name] = g
+		s.groups[def.Name] = &group{Group: def, columns: columns(def), subjects: map[string]*subject{}}
 	}
 	if err := s.openFiles(); err != nil {
 		return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
 	}
-	s.metrics = newMetrics(s)
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(s.metrics); err != nil {
-			return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
-		}
-	}
+	s.measure(o.Registerer)
 	return s, nil
+}
+
+// measure makes the metrics.
+func (s *Store) measure(r prometheus.Registerer) {
+	auto := promauto.With(r)
+	s.diskErrors = auto.NewCounter(prometheus.CounterOpts{
+		Name: "fairway_series_disk_errors_total", Help: "Readings that could not be written to disk.",
+	})
+	s.crowded = auto.NewCounter(prometheus.CounterOpts{
+		Name: "fairway_series_left_out_total", Help: "Readings of subjects for which there was no room.",
+	})
+	for name, g := range s.groups {
+		auto.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fairway_series_subjects", Help: "Subjects whose readings are in memory, by group.",
+			ConstLabels: prometheus.Labels{"group": name},
+		}, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return float64(len(g.subjects))
+		})
+	}
 }
 
 // openEvery is the time between two tries to open files that another process has.
 const openEvery = 10 * time.Second
 
-// openFiles opens the files, unless another process has them, as when a new
-// Fairway takes the place of an old one: then it is tried again later.
+// openFiles opens the files, unless another process has them: then it is tried again
+// later.
 func (s *Store) openFiles() error {
 	now := time.Now()
 	if s.dir == "" || s.taken != nil || s.closed || now.Sub(s.tried) < openEvery {
@@ -187,17 +193,18 @@ func (s *Store) openFiles() error {
 	return nil
 }
 
-// FileSize is the size of a group's file in bytes: a head of 4 KiB, and for each
-// subject 256 bytes and two rings, of a day in steps of two minutes and of 30 days in
-// steps of half an hour. A row has 12 bytes, and 4 for each field and peak.
-func FileSize(g Group) int64 {
-	columns := len(g.Fields)
+// FileSize is the size of a group's file in bytes.
+func FileSize(g Group) int64 { return headSize + int64(g.Subjects)*subjectSize(columns(g)) }
+
+// columns is how many values a row on disk has.
+func columns(g Group) int {
+	n := len(g.Fields)
 	for _, f := range g.Fields {
 		if f.Peak {
-			columns++
+			n++
 		}
 	}
-	return headSize + int64(g.Subjects)*subjectSize(columns)
+	return n
 }
 
 // Close writes what is not on disk yet and closes the files. It may be called
@@ -213,7 +220,7 @@ func (s *Store) Close() error {
 		for _, sub := range g.subjects {
 			s.flush(g, sub, sub.newest+1, true)
 		}
-		faults = append(faults, g.file.close())
+		faults = append(faults, g.file.f.Close())
 		g.file = nil
 	}
 	if s.taken != nil {
@@ -228,8 +235,7 @@ func (s *Store) Close() error {
 func (s *Store) slots() int { return int(memory / s.every) }
 
 // Add takes the readings of one moment. Readings of one subject in one call are added
-// up. A reading older than the newest of its subject is left out, so that a clock that
-// is set back costs readings and nothing else.
+// up. A reading older than the newest of its subject is left out.
 func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,13 +261,12 @@ func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 			continue
 		}
 		for i, v := range r.Values {
-			if touched[r.Subject] && !math.IsNaN(float64(row[i])) {
-				if math.IsNaN(v) {
-					v = 0
-				}
-				v += float64(row[i])
+			switch {
+			case !touched[r.Subject] || isNaN(row[i]):
+				row[i] = float32(v)
+			case !math.IsNaN(v):
+				row[i] = float32(v + float64(row[i]))
 			}
-			row[i] = float32(v)
 		}
 		touched[r.Subject] = true
 	}
@@ -284,7 +289,7 @@ func (s *Store) subject(g *group, name string, slot int64) *subject {
 			}
 		}
 		if oldest.newest >= slot-silent {
-			s.metrics.crowded.Inc()
+			s.crowded.Inc()
 			return nil
 		}
 		s.flush(g, oldest, oldest.newest+1, true)
@@ -311,8 +316,9 @@ func (s *Store) advance(g *group, sub *subject, slot int64) []float32 {
 	}
 	for sub.newest < slot {
 		sub.newest++
-		for i := range s.row(g, sub, sub.newest) {
-			s.row(g, sub, sub.newest)[i] = float32(math.NaN())
+		row := s.row(g, sub, sub.newest)
+		for i := range row {
+			row[i] = float32(math.NaN())
 		}
 	}
 	return s.row(g, sub, slot)
@@ -357,7 +363,7 @@ func (g *group) note(s *Store, err error) {
 		g.failed = ""
 		return
 	}
-	s.metrics.diskErrors.Inc()
+	s.diskErrors.Inc()
 	if g.failed != err.Error() {
 		g.failed = err.Error()
 		s.log.Error("readings cannot be written to disk; those of the last hour are in memory", "group", g.Name, "error", err)
@@ -368,7 +374,7 @@ func (g *group) note(s *Store, err error) {
 // the mean of each field, then the largest of those that keep their peak.
 type mean struct {
 	g      *group
-	n      uint32 // rows
+	n      uint32 // readings
 	counts []uint32
 	values []float32 // as in the file: means, then peaks
 	sums   []float64
@@ -382,29 +388,22 @@ func newMean(g *group) *mean {
 	return m
 }
 
-// add takes a row of memory.
+// add takes a row of memory, unless nothing is known in it.
 func (m *mean) add(row []float32) {
-	known := false
-	peak := len(m.g.Fields)
-	for i, v := range row {
-		at := peak
-		if m.g.Fields[i].Peak {
-			peak++
-		}
-		if isNaN(v) {
-			continue
-		}
-		known = true
-		m.counts[i]++
-		m.sums[i] += float64(v)
-		m.values[i] = float32(m.sums[i] / float64(m.counts[i]))
-		if m.g.Fields[i].Peak && !(m.values[at] >= v) {
-			m.values[at] = v
+	if slices.ContainsFunc(row, func(v float32) bool { return !isNaN(v) }) {
+		m.merge(1, m.g.columnsOf(row))
+	}
+}
+
+// columnsOf makes a row as in the file out of one of memory.
+func (g *group) columnsOf(row []float32) []float32 {
+	values := slices.Clone(row)
+	for i, f := range g.Fields {
+		if f.Peak {
+			values = append(values, row[i])
 		}
 	}
-	if known {
-		m.n++
-	}
+	return values
 }
 
 // merge takes a row of the file that was made of n readings.
@@ -447,18 +446,17 @@ func (s *Store) Subjects(name string) []Subject {
 	}
 	newest := map[string]time.Time{}
 	if g.file != nil {
-		for name, step := range g.file.newest() {
-			newest[name] = time.Unix(step*int64(fine/time.Second), 0).UTC()
+		for name, p := range g.file.places {
+			newest[name] = time.Unix(p.newest*int64(fine/time.Second), 0).UTC()
 		}
 	}
 	for name, sub := range g.subjects {
 		newest[name] = time.Unix(0, sub.newest*int64(s.every)).UTC()
 	}
 	list := make([]Subject, 0, len(newest))
-	for name, at := range newest {
-		list = append(list, Subject{name, at})
+	for _, name := range slices.Sorted(maps.Keys(newest)) {
+		list = append(list, Subject{name, newest[name]})
 	}
-	slices.SortFunc(list, func(a, b Subject) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
@@ -467,10 +465,9 @@ func (s *Store) Groups() []Group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []Group
-	for _, g := range s.groups {
-		list = append(list, g.Group)
+	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
+		list = append(list, s.groups[name].Group)
 	}
-	slices.SortFunc(list, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
