@@ -21,9 +21,8 @@ const (
 	// CallTimeout is the deadline of each call to an engine.
 	CallTimeout = 5 * time.Second
 
-	// calls is how many containers of one engine are read at once, and callsSlow of
-	// one that takes longer than slow for each: Engine 20.10 answers at the next tick
-	// of its own second.
+	// calls is how many containers of one engine are read at once, and callsSlow of one
+	// that takes longer than slow for each, as Engine 20.10 does.
 	calls     = 8
 	callsSlow = 64
 	slow      = 400 * time.Millisecond
@@ -147,9 +146,9 @@ func (m *Meter) Close() {
 	}
 }
 
-// Read reads every container that runs. The first time it reads twice, a second
-// apart: a share of the CPUs is the difference of two readings. Engines that do not
-// answer are in the report; the error is that of ctx alone.
+// Read reads every container that runs; the first time twice, since a share of the CPUs
+// is the difference of two readings. Engines that do not answer are in the report; the
+// error is that of ctx alone.
 func (m *Meter) Read(ctx context.Context) (*Report, error) {
 	if !m.read {
 		m.round(ctx)
@@ -160,22 +159,22 @@ func (m *Meter) Read(ctx context.Context) (*Report, error) {
 		}
 		m.read = true
 	}
-	report := m.round(ctx)
-	return report, ctx.Err()
+	return m.round(ctx), ctx.Err()
 }
 
 // round reads every container once.
 func (m *Meter) round(ctx context.Context) *Report {
 	parts := make([]part, len(m.engines))
 	m.each(func(i int, e *engine) { parts[i].err = m.identify(ctx, e) })
-	seen := map[string]bool{}
 	m.each(func(i int, e *engine) {
-		if parts[i].err == nil && e.first(m.engines[:i]) {
+		// An engine that is reached by an earlier URL, too, is read there.
+		twice := slices.ContainsFunc(m.engines[:i], func(other *engine) bool { return other.id == e.id })
+		if parts[i].err == nil && !twice {
 			parts[i] = e.round(ctx, m.service)
 		}
 	})
 	report := &Report{At: time.Now().UTC().Truncate(time.Millisecond), Services: []Service{}, Unread: []Unread{}}
-	services := map[string][]Container{}
+	services, seen := map[string][]Container{}, map[string]bool{}
 	for i, p := range parts {
 		if p.err != nil {
 			report.Unread = append(report.Unread, Unread{Engine: m.engines[i].client.URL(), Reason: p.err.Error()})
@@ -230,11 +229,6 @@ func (m *Meter) identify(ctx context.Context, e *engine) error {
 		e.source = m.source(e.client.URL())
 	}
 	return nil
-}
-
-// first is false for an engine that is reached by an earlier URL, too.
-func (e *engine) first(earlier []*engine) bool {
-	return !slices.ContainsFunc(earlier, func(other *engine) bool { return other.id == e.id })
 }
 
 // round reads the containers of one engine.
@@ -361,10 +355,8 @@ func together(service string, containers []Container) Service {
 	return s
 }
 
-// cpuPercent returns the share of the CPUs used between two readings, as docker
-// stats computes it: the container's time over the time of all CPUs, times the
-// number of CPUs, in percent of one. It is 0 when no time has passed or the
-// container was started again in between.
+// cpuPercent returns the share of the CPUs used between two readings, in percent of
+// one, as docker stats does; 0 when the container was started again in between.
 func cpuPercent(before, after dockerapi.CPU) float64 {
 	if after.Used <= before.Used || after.System <= before.System {
 		return 0

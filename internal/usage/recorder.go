@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"fairway/internal/catalog"
@@ -32,13 +33,16 @@ type RecorderOptions struct {
 
 // Recorder reads what containers use and what routes answer, and keeps it.
 type Recorder struct {
-	o      RecorderOptions
-	unread string // what could not be read the last time
+	o RecorderOptions
 
-	containers map[string]Container // the newest reading by ID, of the moment containersAt
+	// The newest readings: what could not be read, and containers by ID, at one moment.
+	unread     string
+	containers map[string]Container
 	at         time.Time
-	routes     map[string]traffic.Totals // the newest by route, of the moment routesAt
-	routesAt   time.Time
+
+	// The newest counts by route, at one moment.
+	routes   map[string]traffic.Totals
+	routesAt time.Time
 }
 
 // NewRecorder returns a recorder.
@@ -47,51 +51,31 @@ func NewRecorder(o RecorderOptions) *Recorder { return &Recorder{o: o} }
 // Run reads until ctx ends and returns nil. Slow engines delay readings of their
 // containers, never those of routes.
 func (r *Recorder) Run(ctx context.Context) error {
-	reports := make(chan *Report)
-	ask := make(chan struct{}, 1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.readContainers(ctx, ask, reports)
-	}()
-	defer func() { <-done }()
+	var containers sync.WaitGroup
+	defer containers.Wait()
+	if r.o.Meter != nil {
+		containers.Go(func() {
+			r.repeat(ctx, func() {
+				if report, err := r.o.Meter.Read(ctx); err == nil {
+					r.keepUsage(report)
+				}
+			})
+		})
+	}
+	r.repeat(ctx, func() { r.keepTraffic(time.Now()) })
+	return nil
+}
+
+// repeat does something at each interval until ctx ends.
+func (r *Recorder) repeat(ctx context.Context, do func()) {
 	ticker := time.NewTicker(r.o.Every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case report := <-reports:
-			r.keepUsage(report)
+			return
 		case <-ticker.C:
-			r.keepTraffic(time.Now())
-			select {
-			case ask <- struct{}{}:
-			default: // the engines are not done with the last round
-			}
-		}
-	}
-}
-
-// readContainers reads the engines whenever it is asked.
-func (r *Recorder) readContainers(ctx context.Context, ask <-chan struct{}, out chan<- *Report) {
-	if r.o.Meter == nil {
-		return
-	}
-	for {
-		select {
-		case <-ask:
-		case <-ctx.Done():
-			return
-		}
-		report, err := r.o.Meter.Read(ctx)
-		if err != nil {
-			return // ctx has ended
-		}
-		select {
-		case out <- report:
-		case <-ctx.Done():
-			return
+			do()
 		}
 	}
 }
