@@ -3,11 +3,11 @@ package notify
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/mail"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,20 +22,18 @@ type Channel struct {
 	// Kind is webhook, mail or slack.
 	Kind string `yaml:"kind"`
 
-	// URL is where a webhook goes, http:// or https://. URLFile is a file that
-	// holds it instead, for one that is a secret, as every Slack webhook is.
+	// URL is where a webhook goes, http:// or https://. URLFile is a file that holds
+	// it when it is a secret, as every Slack webhook is.
 	URL     string `yaml:"url"`
 	URLFile string `yaml:"url-file"`
-	// Secrets are files with the secrets that a webhook is signed with: one
-	// signature each, so that a receiver can change from one to the next. A secret
-	// is "whsec_" and base64, or at least 16 bytes of anything else. None: it is
-	// not signed.
+	// Secrets are files with the secrets that a webhook is signed with, one signature
+	// each: "whsec_" and base64, or at least 16 bytes of anything else.
 	Secrets []string `yaml:"secrets"`
 
 	// Server is the mail server, HOST:PORT.
 	Server string `yaml:"server"`
-	// TLS is starttls (the default), implicit or none. Without TLS there is no
-	// authentication, except on this machine.
+	// TLS is starttls (the default), implicit or none, which allows a password on this
+	// machine only.
 	TLS string `yaml:"tls"`
 	// Username and PasswordFile are for a server that asks who one is.
 	Username     string `yaml:"username"`
@@ -44,8 +42,7 @@ type Channel struct {
 	From string   `yaml:"from"`
 	To   []string `yaml:"to"`
 
-	// CA is a PEM file of the authorities that may vouch for the receiver; empty
-	// means those of the machine.
+	// CA is a PEM file of authorities for the receiver; empty means the machine's.
 	CA string `yaml:"ca"`
 
 	// Events are the kinds that are sent, with * for any part: "node.*". A ! in
@@ -58,10 +55,12 @@ type Channel struct {
 	Title string `yaml:"title"`
 	Body  string `yaml:"body"`
 
-	// Rate is how many messages go out at most: "10/10m" is ten at once, then one
-	// a minute. What is more goes together, in one message.
+	// Rate is how many messages go out at most: "10/10m" is ten at once, then one a
+	// minute. What is more goes together.
 	Rate string `yaml:"rate"`
 }
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // The kinds of channels.
 const (
@@ -78,7 +77,7 @@ var rates = map[string]string{KindWebhook: "1000/100s", KindMail: "10/10m", Kind
 func (c Channel) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !isName(c.Name) {
+	if !nameForm.MatchString(c.Name) {
 		fault("name: letters, digits, dots, dashes and underscores are needed, at most 64")
 	}
 	switch c.Kind {
@@ -172,33 +171,28 @@ func (c Channel) checkMail() []error {
 
 // checkUnused refuses settings that have no meaning for the kind.
 func (c Channel) checkUnused() []error {
-	web := map[string]bool{"url": c.URL != "", "url-file": c.URLFile != "", "secrets": len(c.Secrets) > 0}
-	post := map[string]bool{
-		"server": c.Server != "", "tls": c.TLS != "", "username": c.Username != "", "password-file": c.PasswordFile != "",
-		"from": c.From != "", "to": len(c.To) > 0,
-	}
-	given := map[string]bool{"title": c.Title != "" && c.Kind == KindWebhook, "secrets": c.Kind == KindSlack && len(c.Secrets) > 0}
-	others := post
-	if c.Kind == KindMail {
-		others = web
-	}
-	for name, is := range others {
-		given[name] = given[name] || is
-	}
 	var faults []error
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if given[name] {
-			faults = append(faults, fmt.Errorf("%s: has no meaning for kind %s", name, c.Kind))
+	for _, s := range []struct {
+		name  string
+		given bool
+		kinds []string // for which it has a meaning
+	}{
+		{"from", c.From != "", []string{KindMail}},
+		{"password-file", c.PasswordFile != "", []string{KindMail}},
+		{"secrets", len(c.Secrets) > 0, []string{KindWebhook}},
+		{"server", c.Server != "", []string{KindMail}},
+		{"title", c.Title != "", []string{KindMail, KindSlack}},
+		{"tls", c.TLS != "", []string{KindMail}},
+		{"to", len(c.To) > 0, []string{KindMail}},
+		{"url", c.URL != "", []string{KindWebhook, KindSlack}},
+		{"url-file", c.URLFile != "", []string{KindWebhook, KindSlack}},
+		{"username", c.Username != "", []string{KindMail}},
+	} {
+		if s.given && !slices.Contains(s.kinds, c.Kind) {
+			faults = append(faults, fmt.Errorf("%s: has no meaning for kind %s", s.name, c.Kind))
 		}
 	}
 	return faults
-}
-
-func isName(s string) bool {
-	ok := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
-	}
-	return s != "" && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool { return !ok(r) }) < 0
 }
 
 func loopback(host string) bool {

@@ -49,7 +49,8 @@ type batch struct {
 	from   string
 	at     time.Time // when it is sent
 	events []Event
-	lost   int // messages that were given up before these
+	last   uint64 // number of the last of them
+	lost   int    // messages that were given up before these
 }
 
 // channel is a Channel at work. What is below sender belongs to the notifier's
@@ -62,21 +63,17 @@ type channel struct {
 	wake    chan struct{}
 	waiting []*message
 	bytes   int
-	lost    int
 
 	limiter *rate.Limiter
 	limited bool // messages have waited for the limiter
 
-	tries       int // of the batch that is next
-	retry       time.Time
-	lastSuccess time.Time
-	lastFailure time.Time
-	err         string // of the last try; empty when it succeeded
+	tries  int    // of the batch that is next
+	status Status // but for what follows from waiting
 }
 
 func newChannel(c Channel, from string) (*channel, error) {
 	c.Rate = cmp.Or(c.Rate, rates[c.Kind])
-	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1)}
+	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1), status: Status{Name: c.Name, Kind: c.Kind}}
 	texts, err := parseTemplates(c)
 	if err != nil {
 		return nil, err
@@ -85,19 +82,19 @@ func newChannel(c Channel, from string) (*channel, error) {
 	case KindMail:
 		made.sender = &mailer{channel: c, texts: texts}
 	case KindSlack:
-		made.sender = newWebhook(c, texts, slackBody)
+		made.sender = &webhook{c, texts, slackBody}
 	default:
-		made.sender = newWebhook(c, texts, webhookBody)
+		made.sender = &webhook{c, texts, webhookBody}
 	}
 	burst, every, err := parseRate(c.Rate)
 	made.limiter = rate.NewLimiter(rate.Every(every), burst)
 	return made, err
 }
 
-// restore takes over what an earlier run left.
-func (c *channel) restore(waiting []*message, lost int) {
-	c.waiting, c.lost = waiting, lost
-	for _, m := range waiting {
+// append lets messages wait.
+func (c *channel) append(list []*message) {
+	c.waiting = append(c.waiting, list...)
+	for _, m := range list {
 		c.bytes += m.size()
 	}
 }
@@ -111,19 +108,10 @@ func (m *message) size() int {
 	return n
 }
 
-// enqueue adds the messages that are for the channel. When too many wait, the oldest
+// enqueue lets messages wait and wakes the channel. When too many wait, the oldest
 // are given up. The caller has both locks.
-func (n *Notifier) enqueue(c *channel, queued []*message) {
-	before := len(c.waiting)
-	for _, m := range queued {
-		if m.channel == c.Name {
-			c.waiting = append(c.waiting, m)
-			c.bytes += m.size()
-		}
-	}
-	if len(c.waiting) == before {
-		return
-	}
+func (n *Notifier) enqueue(c *channel, list []*message) {
+	c.append(list)
 	over := 0
 	for bytes := c.bytes; over < len(c.waiting) && (len(c.waiting)-over > maxPending || bytes > maxPendingBytes); over++ {
 		bytes -= c.waiting[over].size()
@@ -141,22 +129,35 @@ func (n *Notifier) giveUp(c *channel, count int, why string) {
 	if count == 0 {
 		return
 	}
-	n.log.Error("notifications are given up", "channel", c.Name, "count", count, "reason", why, "error", c.err)
+	n.log.Error("notifications are given up", "channel", c.Name, "count", count, "reason", why, "error", c.status.Error)
 	n.metrics.messages.WithLabelValues(c.Name, "given up").Add(float64(count))
-	c.lost += count
-	n.remove(c, count, map[string]int{c.Name: c.lost})
+	c.status.Lost += count
+	n.remove(c, count)
 }
 
 // remove takes the first messages of a channel out of the outbox: on disk first, so
 // that a message which readers see no more is not sent again after a kill. The caller
 // has both locks.
-func (n *Notifier) remove(c *channel, count int, lost map[string]int) {
-	done := slices.Clone(c.waiting[:count])
-	_ = n.commit(&commit{done: done, lost: lost}) // logged; they go out again after a restart
-	for _, m := range done {
+func (n *Notifier) remove(c *channel, count int) {
+	_ = n.commit(removal(c.Name, c.waiting[:count], c.status.Lost)) // logged; they go out again after a restart
+	for _, m := range c.waiting[:count] {
 		c.bytes -= m.size()
 	}
 	c.waiting = slices.Delete(c.waiting, 0, count)
+}
+
+// removal takes messages of a channel out of the outbox, and says how many are lost.
+func removal(channel string, list []*message, lost int) changes {
+	var tx changes
+	for _, m := range list {
+		set[Event](&tx, outboxOf(channel), keyOf(m.number), nil)
+	}
+	if lost > 0 {
+		set(&tx, inLost, channel, &lost)
+	} else {
+		set[int](&tx, inLost, channel, nil)
+	}
+	return tx
 }
 
 // work delivers what waits for a channel, one batch after the other, until ctx
@@ -165,14 +166,10 @@ func (n *Notifier) work(ctx context.Context, c *channel) {
 	for {
 		p, wait := n.take(c, time.Now())
 		if p == nil {
-			timer := time.NewTimer(wait)
 			select {
-			case <-timer.C:
+			case <-time.After(wait):
 			case <-c.wake:
 			case <-ctx.Done():
-			}
-			timer.Stop()
-			if ctx.Err() != nil {
 				return
 			}
 			continue
@@ -187,9 +184,6 @@ func (n *Notifier) work(ctx context.Context, c *channel) {
 	}
 }
 
-// idle is how long a worker waits for something to do.
-const idle = time.Hour
-
 // take returns what goes out next, or how long to wait for that.
 func (n *Notifier) take(c *channel, now time.Time) (*batch, time.Duration) {
 	defer n.change()()
@@ -201,7 +195,7 @@ func (n *Notifier) take(c *channel, now time.Time) (*batch, time.Duration) {
 	if len(c.waiting) == 0 {
 		return nil, idle
 	}
-	if wait := c.retry.Sub(now); wait > 0 {
+	if wait := c.status.Retry.Sub(now); wait > 0 {
 		return nil, wait
 	}
 	if wait := c.token(now); wait > 0 {
@@ -212,7 +206,7 @@ func (n *Notifier) take(c *channel, now time.Time) (*batch, time.Duration) {
 	if c.limited {
 		count = min(len(c.waiting), maxTogether)
 	}
-	p := &batch{from: c.from, at: now, lost: c.lost}
+	p := &batch{from: c.from, at: now, last: c.waiting[count-1].number, lost: c.status.Lost}
 	for _, m := range c.waiting[:count] {
 		p.events = append(p.events, m.event)
 	}
@@ -246,25 +240,29 @@ func (c *channel) token(now time.Time) time.Duration {
 func (n *Notifier) sent(c *channel, p *batch, err error) {
 	defer n.change()()
 	now := time.Now()
-	count := n.stillFirst(c, p)
+	count := 0 // of the batch, some of which may have been given up meanwhile
+	for count < len(c.waiting) && c.waiting[count].number <= p.last {
+		count++
+	}
+	s := &c.status
 	if err == nil {
 		n.metrics.messages.WithLabelValues(c.Name, "delivered").Inc()
 		c.limiter.AllowN(now, 1)
 		c.limited = c.limited && len(c.waiting) > count
-		c.tries, c.retry, c.err, c.lastSuccess = 0, time.Time{}, "", now
-		c.lost -= p.lost
-		n.remove(c, count, map[string]int{c.Name: c.lost})
+		c.tries, s.Retry, s.Error, s.LastSuccess = 0, time.Time{}, "", now
+		s.Lost -= p.lost
+		n.remove(c, count)
 		return
 	}
 	n.metrics.messages.WithLabelValues(c.Name, "failed").Inc()
 	c.tries++
-	if c.err != err.Error() {
+	if s.Error != err.Error() {
 		n.log.Warn("notification not delivered, trying again", "channel", c.Name, "receiver", c.sender.receiver(), "error", err)
 	}
-	c.err, c.lastFailure = err.Error(), now
+	s.Error, s.LastFailure = err.Error(), now
 	if errors.Is(err, errRefused) && c.tries >= refusedTries {
 		n.giveUp(c, count, "the receiver does not take them")
-		c.tries, c.retry = 0, time.Time{}
+		c.tries, s.Retry = 0, time.Time{}
 		return
 	}
 	wait := backoff(c.tries)
@@ -272,20 +270,7 @@ func (n *Notifier) sent(c *channel, p *batch, err error) {
 	if errors.As(err, &later) {
 		wait = max(wait, later.wait)
 	}
-	c.retry = now.Add(wait)
-}
-
-// stillFirst is how many messages of a batch still are the first ones that wait:
-// some may have been given up while it was on its way.
-func (n *Notifier) stillFirst(c *channel, p *batch) int {
-	if len(c.waiting) == 0 {
-		return 0
-	}
-	first := slices.IndexFunc(p.events, func(e Event) bool { return e.ID == c.waiting[0].event.ID })
-	if first < 0 {
-		return 0
-	}
-	return len(p.events) - first
+	s.Retry = now.Add(wait)
 }
 
 // backoff is how long to wait after so many tries in vain, a fifth more or less.
@@ -324,21 +309,22 @@ func (p *batch) summary() Event {
 // ErrNoChannel says that there is no channel of that name.
 var ErrNoChannel = errors.New("no such channel")
 
-func (n *Notifier) channel(name string) (*channel, error) {
+// channel finds a channel; nil when there is none of that name.
+func (n *Notifier) channel(name string) *channel {
 	for _, c := range n.channels {
 		if c.Name == name {
-			return c, nil
+			return c
 		}
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
+	return nil
 }
 
 // Try sends a test event to a channel, past its queue, and returns the receiver's
 // error.
 func (n *Notifier) Try(ctx context.Context, name string) error {
-	c, err := n.channel(name)
-	if err != nil {
-		return err
+	c := n.channel(name)
+	if c == nil {
+		return fmt.Errorf("%w: %s", ErrNoChannel, name)
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
@@ -370,20 +356,24 @@ type Status struct {
 
 // Channels returns the condition of the channels, sorted by name.
 func (n *Notifier) Channels() []Status {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	list := make([]Status, 0, len(n.channels))
 	for _, c := range n.channels {
-		s := Status{
-			Name: c.Name, Kind: c.Kind, Receiver: c.sender.receiver(), Pending: len(c.waiting), Lost: c.lost,
-			LastSuccess: c.lastSuccess, LastFailure: c.lastFailure, Error: c.err,
-		}
-		if len(c.waiting) > 0 {
-			s.Oldest, s.Retry = c.waiting[0].event.At, c.retry
-		}
-		list = append(list, s)
+		list = append(list, n.status(c))
 	}
 	return list
+}
+
+func (n *Notifier) status(c *channel) Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := c.status
+	s.Receiver, s.Pending = c.sender.receiver(), len(c.waiting)
+	if len(c.waiting) > 0 {
+		s.Oldest = c.waiting[0].event.At
+	} else {
+		s.Retry = time.Time{}
+	}
+	return s
 }
 
 // Pending returns the events that wait for a channel, in the order in which they
@@ -391,9 +381,9 @@ func (n *Notifier) Channels() []Status {
 func (n *Notifier) Pending(name string, limit int) ([]Event, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	c, err := n.channel(name)
-	if err != nil {
-		return nil, err
+	c := n.channel(name)
+	if c == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
 	}
 	var list []Event
 	for _, m := range c.waiting[:min(limit, len(c.waiting))] {

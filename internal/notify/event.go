@@ -133,13 +133,14 @@ func (k Kind) Severity() Severity {
 
 // condition names what an event begins or ends; empty when it does neither.
 func (e *Event) condition() string {
-	if begun := e.Kind.ends(); begun != "" {
-		return conditionOf(begun, e.Subject)
-	}
+	begun := e.Kind.ends()
 	if e.Kind.begins() {
-		return conditionOf(e.Kind, e.Subject)
+		begun = e.Kind
 	}
-	return ""
+	if begun == "" {
+		return ""
+	}
+	return conditionOf(begun, e.Subject)
 }
 
 // conditionOf names the condition that kind begins.
@@ -157,10 +158,6 @@ const (
 // cleaned returns the event with texts that can be shown anywhere.
 func (e Event) cleaned() Event {
 	e.Subject, e.Name, e.Text = clean(e.Subject, maxSubject), clean(e.Name, maxName), clean(e.Text, maxText)
-	if len(e.Details) == 0 {
-		e.Details = nil
-		return e
-	}
 	details := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(e.Details)) {
 		if len(details) < maxDetails {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -84,12 +85,11 @@ func (m *mailer) client(ctx context.Context, from string) (*mail.Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if m.channel.CA != "" {
-		if config.RootCAs, err = readPool(m.channel.CA); err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
+	config, err := trustOf(m.channel.CA)
+	if err != nil {
+		return nil, err
 	}
+	config.ServerName = host
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: allowed}
 	options := []mail.Option{
 		mail.WithPort(number), mail.WithTLSConfig(config), mail.WithTimeout(15 * time.Second), mail.WithHELO(helo(from)),
@@ -125,16 +125,13 @@ func (m *mailer) client(ctx context.Context, from string) (*mail.Client, error) 
 	return mail.NewClient(host, options...)
 }
 
+var notInHost = regexp.MustCompile(`[^A-Za-z0-9.-]`)
+
 // helo is how the client introduces itself: the name of this machine, as far as
 // it can be one.
 func helo(from string) string {
-	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
-			return r
-		}
-		return -1
-	}, from)
-	if name = strings.Trim(name, "-."); name == "" || len(name) > 255 {
+	name := strings.Trim(notInHost.ReplaceAllString(from, ""), "-.")
+	if name == "" || len(name) > 255 {
 		return "localhost"
 	}
 	return name

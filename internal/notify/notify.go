@@ -4,11 +4,9 @@
 //	snapshots ────▶ watch ──┐
 //	other parts, by Report ─┴▶ outbox (one file) ──▶ channel ──▶ webhook, mail, chat
 //
-// What changed is decided purely from a snapshot and what has been reported before
-// (see watch). What has been reported, and what is still to be delivered, are one
-// transaction on disk: an event is reported once, however often the process dies,
-// and reaches each receiver at least once, in order. A receiver that gets an event
-// twice gets the same ID both times.
+// What has been reported, and what is still to be delivered, are one transaction on
+// disk: an event is reported once, however often the process dies, and reaches each
+// receiver at least once, in order and with the same ID each time.
 //
 // Only the operator names receivers; labels cannot. Texts from outside are cleaned,
 // and escaped for the place where they stand.
@@ -21,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,21 +29,15 @@ import (
 	"fairway/internal/catalog"
 )
 
-// Feed hands out snapshots. *catalog.Feed is one.
-type Feed interface {
-	Next(ctx context.Context, have *catalog.Snapshot) (*catalog.Snapshot, error)
-}
-
 // Options are what New needs. Dir, Feed and Registerer are required.
 type Options struct {
 	// Dir is the state directory; the outbox is the file notify.db in it.
 	Dir  string
-	Feed Feed
+	Feed *catalog.Feed
 	// Channels are where events go; without any, events are kept and not sent.
 	Channels []Channel
-	// Settle is how long something must be wrong with a service, an instance or a
-	// source before it is reported, so that a deployment is no incident. A node that
-	// is down is reported at once. Zero means 10 s, negative not at all.
+	// Settle is how long something, but for a node, must be wrong before it is reported:
+	// a deployment is no incident. Zero means 10 s, negative not at all.
 	Settle time.Duration
 	// From is how this Fairway is called in messages.
 	From       string
@@ -65,11 +58,13 @@ const (
 	// maxEarly how many events wait for that.
 	openEvery = time.Second
 	maxEarly  = 1000
+	// idle is how long a goroutine waits at most for something to do.
+	idle = time.Hour
 )
 
 // Notifier reports events. All methods may be called from any goroutine.
 type Notifier struct {
-	feed     Feed
+	feed     *catalog.Feed
 	dir      string
 	settle   time.Duration
 	log      *slog.Logger
@@ -89,30 +84,24 @@ type Notifier struct {
 	recent   []Event          // the newest keptEvents, oldest first
 }
 
-// New opens the outbox, unless another process has it: then Run waits for it. A
-// file that is damaged is moved aside with an alarm in the log; what was not
-// delivered is lost then, and what exists counts as seen for the first time.
-// Without Run, the caller has to Close.
+// New opens the outbox, unless another process has it: then Run waits for it. With a
+// file that is damaged, and moved aside, what was not delivered is lost, and what exists
+// counts as seen for the first time. Without Run, the caller has to Close.
 func New(o Options) (*Notifier, error) {
 	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
 		return nil, errors.New("notify: directory, feed and registerer are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	n := &Notifier{
+		feed: o.Feed, dir: o.Dir, settle: max(0, cmp.Or(o.Settle, defaultSettle)),
+		log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 	}
-	if o.Settle = cmp.Or(o.Settle, defaultSettle); o.Settle < 0 {
-		o.Settle = 0
-	}
-	n := &Notifier{feed: o.Feed, dir: o.Dir, settle: o.Settle, log: o.Logger}
-	names := map[string]bool{}
 	for _, c := range o.Channels {
 		if err := errors.Join(c.Check()...); err != nil {
 			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
 		}
-		if names[c.Name] {
+		if n.channel(c.Name) != nil {
 			return nil, fmt.Errorf("notify: two channels are called %q", c.Name)
 		}
-		names[c.Name] = true
 		made, err := newChannel(c, o.From)
 		if err != nil {
 			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
@@ -120,10 +109,7 @@ func New(o Options) (*Notifier, error) {
 		n.channels = append(n.channels, made)
 	}
 	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
-	var err error
-	if n.metrics, err = newMetrics(o.Registerer, n); err != nil {
-		return nil, fmt.Errorf("notify: %w", err)
-	}
+	n.metrics = newMetrics(o.Registerer, n)
 	if err := n.open(); err != nil && !errors.Is(err, errTaken) {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
@@ -134,7 +120,10 @@ func New(o Options) (*Notifier, error) {
 // as during an upgrade, that one reports.
 func (n *Notifier) open() error {
 	defer n.change()()
-	if n.closed {
+	switch {
+	case n.closed:
+		return errors.New("it is closed")
+	case n.store != nil:
 		return nil
 	}
 	n.mu.Unlock()
@@ -146,13 +135,14 @@ func (n *Notifier) open() error {
 	n.store, n.standing, n.recent = store, kept.standing, kept.events
 	n.watch = newWatch(n.settle, kept.known, n.standing)
 	for name, waiting := range kept.waiting {
-		c, err := n.channel(name)
-		if err != nil {
+		if n.channel(name) == nil {
 			n.log.Warn("notifications for a channel that is not configured any more are dropped", "channel", name, "count", len(waiting))
-			_ = n.commit(&commit{forget: []string{name}}) // errors are logged
-			continue
+			_ = n.commit(removal(name, waiting, 0)) // errors are logged
 		}
-		c.restore(waiting, kept.lost[name])
+	}
+	for _, c := range n.channels {
+		c.append(kept.waiting[c.Name])
+		c.status.Lost = kept.lost[c.Name]
 	}
 	early := n.early
 	n.early = nil
@@ -182,9 +172,11 @@ func (n *Notifier) Run(ctx context.Context) error {
 		workers.Go(func() { n.work(ctx, c) })
 	}
 	var newest *catalog.Snapshot
-	var due time.Time // when something may be to report without a newer snapshot
+	due := time.Now().Add(idle) // when something may be to report without a newer snapshot
 	for {
-		s, err := n.next(ctx, newest, due)
+		waiting, cancel := context.WithDeadline(ctx, due)
+		s, err := n.feed.Next(waiting, newest)
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -197,19 +189,13 @@ func (n *Notifier) Run(ctx context.Context) error {
 
 // opened waits until the outbox is open; false when ctx ends before.
 func (n *Notifier) opened(ctx context.Context) bool {
-	for logged := false; ; {
-		n.mu.Lock()
-		is := n.store != nil
-		n.mu.Unlock()
-		if is {
-			return true
-		}
-		switch err := n.open(); {
+	for logged := false; ; logged = true {
+		err := n.open()
+		switch {
 		case err == nil:
-			continue
+			return true
 		case !logged:
 			n.log.Info("notifications wait for the process that has the outbox", "error", err)
-			logged = true
 		}
 		select {
 		case <-time.After(openEvery):
@@ -219,29 +205,20 @@ func (n *Notifier) opened(ctx context.Context) bool {
 	}
 }
 
-// next waits for a snapshot that is newer than have; it gives up when something is
-// due.
-func (n *Notifier) next(ctx context.Context, have *catalog.Snapshot, due time.Time) (*catalog.Snapshot, error) {
-	if due.IsZero() {
-		return n.feed.Next(ctx, have)
-	}
-	waiting, cancel := context.WithDeadline(ctx, due)
-	defer cancel()
-	return n.feed.Next(waiting, have)
-}
-
 // look reports what is new in a snapshot.
 func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
 	defer n.change()()
 	f := n.watch.next(s, time.Now())
 	_ = n.report(f) // errors are logged; it is sent all the same
+	if f.due.IsZero() {
+		return time.Now().Add(idle)
+	}
 	return f.due
 }
 
 // Report takes events that other parts have seen. An event that begins a condition
 // that stands already, or ends one that does not, is dropped. When Report returns nil
-// the events are on disk and survive the process; with an error they are sent as long
-// as it lives. It takes as long as the disk takes.
+// the events are on disk; with an error they are sent as long as the process lives.
 func (n *Notifier) Report(events ...Event) error {
 	defer n.change()()
 	return n.report(findings{events: events})
@@ -258,41 +235,44 @@ func (n *Notifier) report(f findings) error {
 		n.early = n.early[max(0, len(n.early)-maxEarly):]
 		return errTaken
 	}
-	tx := &commit{known: f.known, standing: map[string]*Event{}}
+	var tx changes
+	for key, k := range f.changed {
+		set(&tx, inKnown, key, k)
+	}
 	for _, condition := range f.withdrawn {
-		n.withdraw(condition, tx)
+		n.withdraw(condition, &tx)
 	}
+	var reported []Event
+	fresh := map[*channel][]*message{}
 	for _, e := range f.events {
-		if e, is := n.news(e, tx); is {
-			tx.events = append(tx.events, e)
+		e, is := n.news(e, &tx)
+		if !is {
+			continue
 		}
-	}
-	if len(tx.events) == 0 && len(tx.known) == 0 && len(tx.standing) == 0 {
-		return nil
-	}
-	n.store.number(tx)
-	for i, e := range tx.events {
+		m := &message{n.store.next, e}
+		n.store.next++
 		n.metrics.events.WithLabelValues(string(e.Kind)).Inc()
+		reported = append(reported, e)
+		set(&tx, inEvents, keyOf(m.number), &e)
 		for _, c := range n.channels {
 			if c.wants(&e) {
-				tx.queued = append(tx.queued, &message{channel: c.Name, number: tx.first + uint64(i), event: e})
+				set(&tx, outboxOf(c.Name), keyOf(m.number), &e)
+				fresh[c] = append(fresh[c], m)
 			}
 		}
 	}
 	err := n.commit(tx)
-	n.recent = append(n.recent, tx.events...)
-	if excess := len(n.recent) - keptEvents; excess > 0 {
-		n.recent = slices.Delete(n.recent, 0, excess)
-	}
-	for _, c := range n.channels {
-		n.enqueue(c, tx.queued)
+	n.recent = append(n.recent, reported...)
+	n.recent = slices.Delete(n.recent, 0, max(0, len(n.recent)-keptEvents))
+	for c, list := range fresh {
+		n.enqueue(c, list)
 	}
 	return err
 }
 
 // news returns the event as it is reported, and false for one that is none. It notes
 // what stands after it.
-func (n *Notifier) news(e Event, tx *commit) (Event, bool) {
+func (n *Notifier) news(e Event, tx *changes) (Event, bool) {
 	e = e.cleaned()
 	e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
 	if e.Kind == "" || e.Subject == "" {
@@ -309,24 +289,28 @@ func (n *Notifier) news(e Event, tx *commit) (Event, bool) {
 	if stands {
 		n.withdraw(condition, tx)
 	} else {
-		n.standing[condition], tx.standing[condition] = e, &e
+		n.standing[condition] = e
+		set(tx, inStanding, condition, &e)
 	}
 	return e, true
 }
 
 // withdraw ends a condition without an event.
-func (n *Notifier) withdraw(condition string, tx *commit) {
+func (n *Notifier) withdraw(condition string, tx *changes) {
 	delete(n.standing, condition)
-	tx.standing[condition] = nil
+	set[Event](tx, inStanding, condition, nil)
 }
 
 // commit writes to disk. A failure is logged once, and counted. The caller has both
 // locks; mu is free while the disk works.
-func (n *Notifier) commit(tx *commit) error {
+func (n *Notifier) commit(tx changes) error {
+	if len(tx) == 0 {
+		return nil
+	}
 	n.mu.Unlock()
 	err := n.store.write(tx)
 	n.mu.Lock()
-	if err != nil && n.metrics != nil {
+	if err != nil {
 		n.metrics.diskErrors.Inc()
 	}
 	return err
@@ -345,7 +329,7 @@ func (n *Notifier) change() (done func()) {
 // Suppress records the conditions of events without sending the events: those that are
 // too many to be sent one by one.
 func (n *Notifier) Suppress(events ...Event) {
-	n.amend(func(tx *commit) {
+	n.amend(func(tx *changes) {
 		for _, e := range events {
 			n.news(e, tx)
 		}
@@ -353,10 +337,9 @@ func (n *Notifier) Suppress(events ...Event) {
 }
 
 // Forget withdraws, without an event, the conditions of a kind whose subject is not
-// among those that are still there: of a rule that was removed from the
-// configuration.
+// among those that are still there.
 func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
-	n.amend(func(tx *commit) {
+	n.amend(func(tx *changes) {
 		for condition, e := range n.standing {
 			if e.Kind == kind && !subjects[e.Subject] {
 				n.withdraw(condition, tx)
@@ -366,16 +349,14 @@ func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
 }
 
 // amend changes what stands, without an event.
-func (n *Notifier) amend(change func(*commit)) {
+func (n *Notifier) amend(change func(*changes)) {
 	defer n.change()()
 	if n.store == nil {
 		return
 	}
-	tx := &commit{standing: map[string]*Event{}}
-	change(tx)
-	if len(tx.standing) > 0 {
-		_ = n.commit(tx) // errors are logged
-	}
+	var tx changes
+	change(&tx)
+	_ = n.commit(tx) // errors are logged
 }
 
 // Standing returns the events that began a condition which is not over, the
@@ -383,14 +364,9 @@ func (n *Notifier) amend(change func(*commit)) {
 func (n *Notifier) Standing() []Event {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	list := make([]Event, 0, len(n.standing))
-	for _, e := range n.standing {
-		list = append(list, e)
-	}
-	slices.SortFunc(list, func(a, b Event) int {
+	return slices.SortedFunc(maps.Values(n.standing), func(a, b Event) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Kind, b.Kind))
 	})
-	return list
 }
 
 // Recent returns the newest events, at most 2000, the newest first.

@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -36,43 +36,50 @@ const (
 	inOutbox   = "outbox"   // channel → bucket: number → message
 )
 
+// outboxOf is the bucket of a channel in inOutbox.
+func outboxOf(channel string) string { return inOutbox + "/" + channel }
+
 // store is the outbox in its file. Every value carries a checksum of its own. Its
 // methods are called by one goroutine at a time.
 type store struct {
-	db     *bbolt.DB // nil while the file cannot be used
-	path   string
-	log    *slog.Logger
-	failed string // the newest error, which is logged
-	next   uint64 // number of the next event
-	closed bool
+	db       *bbolt.DB
+	path     string
+	log      *slog.Logger
+	unusable error  // why nothing can be written any more
+	failed   string // the newest error, which is logged
+	next     uint64 // number of the next event
 }
 
 // message is an event that waits for a channel.
 type message struct {
-	channel string
-	number  uint64
-	event   Event
+	number uint64
+	event  Event
 }
 
 // contents are what a file holds.
 type contents struct {
-	known    map[object]*known
+	known    map[string]*known
 	standing map[string]Event
 	events   []Event               // oldest first
 	waiting  map[string][]*message // by channel, in order
 	lost     map[string]int
 }
 
-// commit is one transaction.
-type commit struct {
-	known    map[object]*known // nil deletes
-	standing map[string]*Event // nil deletes
-	events   []Event
-	first    uint64         // number of the first of events
-	queued   []*message     // to be delivered
-	done     []*message     // delivered, or given up
-	lost     map[string]int // by channel; zero deletes
-	forget   []string       // channels
+// changes are one transaction.
+type changes []change
+
+type change struct {
+	bucket, key string
+	value       any // nil removes what is there
+}
+
+// set puts a value under a key of a bucket; nil removes what is there.
+func set[T any](tx *changes, bucket, key string, value *T) {
+	c := change{bucket: bucket, key: key}
+	if value != nil {
+		c.value = value
+	}
+	*tx = append(*tx, c)
 }
 
 // openStore opens the file in dir, or makes it, and reads it. One that is damaged
@@ -83,55 +90,50 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 	}
 	s := &store{path: filepath.Join(dir, fileName), log: log, next: 1}
 	c, err := s.open()
-	if err == nil {
+	switch {
+	case err == nil:
 		return s, c, nil
-	}
-	if errors.Is(err, bolterrors.ErrTimeout) {
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, c, fmt.Errorf("%s: %w", s.path, errTaken)
-	}
-	if errors.Is(err, fs.ErrPermission) {
+	case errors.Is(err, fs.ErrPermission):
 		return nil, c, err
 	}
-	aside := s.path + ".damaged-" + strconv.FormatInt(time.Now().Unix(), 10)
+	aside, moveErr := boltfile.MoveAside(s.path)
 	log.Error("notifications: the outbox cannot be read; what it held is not delivered", "error", err, "moved", aside)
-	if err := os.Rename(s.path, aside); err != nil {
-		return nil, c, err
+	if moveErr != nil {
+		return nil, c, moveErr
 	}
 	c, err = s.open()
 	return s, c, err
 }
 
 func (s *store) open() (contents, error) {
-	c := contents{known: map[object]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
-	if _, err := boltfile.Check(s.path, lockTimeout); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	c := contents{known: map[string]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
+	db, _, err := boltfile.Open(s.path, lockTimeout, fill)
+	if err != nil {
 		return c, err
 	}
-	err := boltfile.Guard(func() error {
-		db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
-		if err != nil {
+	s.db = db
+	return c, boltfile.Guard(func() error {
+		return db.Update(func(tx *bbolt.Tx) error { return errors.Join(fill(tx), s.read(tx, &c)) })
+	})
+}
+
+// fill makes the buckets that are not there.
+func fill(tx *bbolt.Tx) error {
+	for _, name := range []string{inKnown, inStanding, inEvents, inLost, inOutbox} {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
-		s.db = db
-		return db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range []string{inKnown, inStanding, inEvents, inLost, inOutbox} {
-				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-					return err
-				}
-			}
-			return s.read(tx, &c)
-		})
-	})
-	if err != nil {
-		s.db = nil // one that has panicked cannot be closed
 	}
-	return c, err
+	return nil
 }
 
 // read reads everything. A value that is damaged is left out.
 func (s *store) read(tx *bbolt.Tx, c *contents) error {
 	damaged := 0
 	err := errors.Join(
-		each(tx.Bucket([]byte(inKnown)), &damaged, func(key []byte, k known) { c.known[objectOf(string(key))] = &k }),
+		each(tx.Bucket([]byte(inKnown)), &damaged, func(key []byte, k known) { c.known[string(key)] = &k }),
 		each(tx.Bucket([]byte(inStanding)), &damaged, func(key []byte, e Event) { c.standing[string(key)] = e }),
 		each(tx.Bucket([]byte(inEvents)), &damaged, func(key []byte, e Event) {
 			c.events = append(c.events, e)
@@ -142,9 +144,8 @@ func (s *store) read(tx *bbolt.Tx, c *contents) error {
 	outbox := tx.Bucket([]byte(inOutbox))
 	err = errors.Join(err, outbox.ForEachBucket(func(name []byte) error {
 		channel := string(name)
-		c.waiting[channel] = nil
 		return each(outbox.Bucket(name), &damaged, func(key []byte, e Event) {
-			c.waiting[channel] = append(c.waiting[channel], &message{channel, numberOf(key), e})
+			c.waiting[channel] = append(c.waiting[channel], &message{numberOf(key), e})
 			s.next = max(s.next, numberOf(key)+1)
 		})
 	}))
@@ -172,16 +173,8 @@ func sum(key, data []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, table), table, data)
 }
 
-// put writes a value with its checksum.
-func put(b *bbolt.Bucket, key []byte, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return b.Put(key, append(binary.BigEndian.AppendUint32(nil, sum(key, data)), data...))
-}
+func keyOf(number uint64) string { return string(binary.BigEndian.AppendUint64(nil, number)) }
 
-func keyOf(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
 func numberOf(key []byte) uint64 {
 	if len(key) != 8 {
 		return 0
@@ -189,24 +182,17 @@ func numberOf(key []byte) uint64 {
 	return binary.BigEndian.Uint64(key)
 }
 
-// number gives the events of a commit their numbers.
-func (s *store) number(c *commit) {
-	c.first = s.next
-	s.next += uint64(len(c.events))
-}
-
-// write does all of a commit or nothing. When it returns nil it is on disk. A
+// write makes all of the changes or none. When it returns nil they are on disk. A
 // failure is logged when it is another one than before.
-func (s *store) write(c *commit) error {
-	if s.closed {
-		return errors.New("the outbox is closed")
+func (s *store) write(list changes) error {
+	if s.unusable != nil {
+		return s.unusable
 	}
-	if s.db == nil {
-		return errors.New("the outbox was damaged while it was in use; a restart moves it aside")
-	}
-	err := boltfile.Guard(func() error { return s.db.Update(c.apply) })
+	err := boltfile.Guard(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error { return s.apply(tx, list) })
+	})
 	if boltfile.Panicked(err) {
-		s.db = nil
+		s.unusable = errors.New("the outbox was damaged while it was in use; a restart moves it aside")
 	}
 	switch {
 	case err == nil:
@@ -218,70 +204,47 @@ func (s *store) write(c *commit) error {
 	return err
 }
 
-// apply makes the changes in a transaction.
-func (c *commit) apply(tx *bbolt.Tx) error {
-	var faults []error
-	note := func(err error) {
-		if err != nil {
-			faults = append(faults, err)
+// apply makes the changes in a transaction, and drops the events that are too many.
+func (s *store) apply(tx *bbolt.Tx, list changes) error {
+	for _, c := range list {
+		if err := c.apply(tx); err != nil {
+			return err
 		}
 	}
-	known, standing, events, lost, outbox := tx.Bucket([]byte(inKnown)), tx.Bucket([]byte(inStanding)),
-		tx.Bucket([]byte(inEvents)), tx.Bucket([]byte(inLost)), tx.Bucket([]byte(inOutbox))
-	for t, k := range c.known {
-		if k == nil {
-			note(known.Delete([]byte(t.key())))
-		} else {
-			note(put(known, []byte(t.key()), k))
+	events := tx.Bucket([]byte(inEvents))
+	for k, _ := events.Cursor().First(); k != nil && numberOf(k)+keptEvents < s.next; k, _ = events.Cursor().First() {
+		if err := events.Delete(k); err != nil {
+			return err
 		}
 	}
-	for condition, e := range c.standing {
-		if e == nil {
-			note(standing.Delete([]byte(condition)))
-		} else {
-			note(put(standing, []byte(condition), e))
+	return nil
+}
+
+func (c change) apply(tx *bbolt.Tx) error {
+	name, channel, nested := strings.Cut(c.bucket, "/")
+	b := tx.Bucket([]byte(name))
+	if nested {
+		var err error
+		if b, err = b.CreateBucketIfNotExists([]byte(channel)); err != nil {
+			return err
 		}
 	}
-	for i, e := range c.events {
-		note(put(events, keyOf(c.first+uint64(i)), e))
+	key := []byte(c.key)
+	if c.value == nil {
+		return b.Delete(key)
 	}
-	newest := c.first + uint64(len(c.events))
-	for k, _ := events.Cursor().First(); k != nil && numberOf(k)+keptEvents < newest; k, _ = events.Cursor().First() {
-		note(events.Delete(k))
+	data, err := json.Marshal(c.value)
+	if err != nil {
+		return err
 	}
-	for _, m := range c.queued {
-		b, err := outbox.CreateBucketIfNotExists([]byte(m.channel))
-		if note(err); err == nil {
-			note(put(b, keyOf(m.number), m.event))
-		}
-	}
-	for _, m := range c.done {
-		if b := outbox.Bucket([]byte(m.channel)); b != nil {
-			note(b.Delete(keyOf(m.number)))
-		}
-	}
-	for channel, n := range c.lost {
-		if n == 0 {
-			note(lost.Delete([]byte(channel)))
-		} else {
-			note(put(lost, []byte(channel), n))
-		}
-	}
-	for _, channel := range c.forget {
-		note(outbox.DeleteBucket([]byte(channel)))
-		note(lost.Delete([]byte(channel)))
-	}
-	return errors.Join(faults...)
+	return b.Put(key, append(binary.BigEndian.AppendUint32(nil, sum(key, data)), data...))
 }
 
 // close closes the file. It may be called again.
 func (s *store) close() error {
-	if s.closed {
+	if s.unusable != nil {
 		return nil
 	}
-	s.closed = true
-	if s.db == nil {
-		return nil
-	}
+	s.unusable = errors.New("the outbox is closed")
 	return boltfile.Guard(s.db.Close)
 }

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -72,31 +73,33 @@ func eventView(e Event, from string, escape func(string) string) view {
 }
 
 // parseTemplates parses the templates of a channel, and tries them.
-func parseTemplates(c Channel) (texts, error) {
-	var t texts
-	usual := map[string][2]string{KindMail: {mailTitle, mailBody}, KindSlack: {"", slackText}}[c.Kind]
-	for _, one := range []struct {
-		field, text, usual string
-		to                 **template.Template
-	}{{"title", c.Title, usual[0], &t.title}, {"body", c.Body, usual[1], &t.body}} {
-		text := one.text
-		if text == "" {
-			text = one.usual
-		}
-		if text == "" {
-			continue
-		}
-		parsed, err := template.New(one.field).Option("missingkey=zero").Parse(text)
-		if err != nil {
-			return t, fmt.Errorf("%s: %w", one.field, err)
-		}
-		sample := &batch{events: []Event{{Kind: Test, Details: map[string]string{"a": "b"}}}}
-		if _, err := render(parsed, sample, plainText); err != nil {
-			return t, fmt.Errorf("%s: %w", one.field, err)
-		}
-		*one.to = parsed
+func parseTemplates(c Channel) (t texts, err error) {
+	title, body := c.Title, c.Body
+	switch c.Kind {
+	case KindMail:
+		title, body = cmp.Or(title, mailTitle), cmp.Or(body, mailBody)
+	case KindSlack:
+		body = cmp.Or(body, slackText)
 	}
-	return t, nil
+	if t.title, err = parseTemplate("title", title); err != nil {
+		return t, err
+	}
+	t.body, err = parseTemplate("body", body)
+	return t, err
+}
+
+func parseTemplate(field, text string) (*template.Template, error) {
+	if text == "" {
+		return nil, nil
+	}
+	parsed, err := template.New(field).Option("missingkey=zero").Parse(text)
+	if err == nil {
+		_, err = render(parsed, &batch{events: []Event{{Kind: Test, Details: map[string]string{"a": "b"}}}}, plainText)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return parsed, nil
 }
 
 // render executes a template on a batch.

@@ -19,24 +19,8 @@ const (
 	flapWindow  = 10 * time.Minute
 )
 
-// object is something that exists: a node, a service or a source.
-type object struct {
-	kind, id string
-}
-
-// subject names it in events.
-func (t object) subject() string { return clean(t.key(), maxSubject) }
-
-// key names it on disk.
-func (t object) key() string { return t.kind + "/" + t.id }
-
-// objectOf reads a key.
-func objectOf(key string) object {
-	kind, id, _ := strings.Cut(key, "/")
-	return object{kind, id}
-}
-
-// known is the last reported state of an object. It is kept on disk.
+// known is the last reported state of a node, a service or a source. It is kept on
+// disk.
 type known struct {
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"`
@@ -49,12 +33,15 @@ type known struct {
 	stable *catalog.Service // the service as of the last snapshot in which it was not deploying
 }
 
+// subjectOf names what has a key, such as "node/ID", in events.
+func subjectOf(key string) string { return clean(key, maxSubject) }
+
 // watch decides what to report. It is a function of the snapshots, the time and what
 // has been reported. It has no lock of its own.
 type watch struct {
 	settle   time.Duration
-	known    map[object]*known
-	standing map[string]Event // what stands; only read here
+	known    map[string]*known // by key, "KIND/ID"
+	standing map[string]Event  // what stands; only read here
 	tracked  map[string]*track
 	looks    uint64
 }
@@ -68,16 +55,22 @@ type track struct {
 	seen    uint64      // the last look that saw it
 }
 
-func newWatch(settle time.Duration, keep map[object]*known, standing map[string]Event) *watch {
+// recently drops the changes that are too long ago and says whether any is left.
+func (t *track) recently(now time.Time) bool {
+	t.changes = slices.DeleteFunc(t.changes, func(at time.Time) bool { return now.Sub(at) >= flapWindow })
+	return len(t.changes) > 0
+}
+
+func newWatch(settle time.Duration, keep map[string]*known, standing map[string]Event) *watch {
 	return &watch{settle: settle, known: keep, standing: standing, tracked: map[string]*track{}}
 }
 
 // findings are what a look at a snapshot has found.
 type findings struct {
 	events []Event
-	// known are the things of which something else is known now; nil for one to
-	// be forgotten.
-	known map[object]*known
+	// changed is what is known now of those of which something else was known; nil for
+	// one to be forgotten.
+	changed map[string]*known
 	// withdrawn are conditions of what is not there any more.
 	withdrawn []string
 	// due is when to look again without a newer snapshot; zero for not at all.
@@ -92,45 +85,40 @@ type look struct {
 	now     time.Time
 	sources map[string]catalog.SourceStatus
 	down    map[string]bool // nodes that are, by ID
-	lost    map[string]int  // instances by node that is down
 	stable  bool            // nothing about the service that is looked at is to be followed
 	visited map[string]bool // instances that have been looked at; those of stable services are not
 }
 
-// next returns what to report now that s is the newest snapshot.
-//
-// Answers of an earlier run are not judged, and the first answer of a new source
-// reports nothing: that it has services is no news.
+// next returns what to report now that s is the newest snapshot. Answers of an earlier
+// run are not judged, and the first answer of a new source is no news.
 func (w *watch) next(s *catalog.Snapshot, now time.Time) findings {
 	if s == nil || s.Restored {
 		return findings{}
 	}
 	w.looks++
 	l := &look{
-		watch: w, s: s, now: now, findings: findings{known: map[object]*known{}},
-		sources: map[string]catalog.SourceStatus{}, down: map[string]bool{}, lost: map[string]int{},
-		visited: map[string]bool{},
+		watch: w, s: s, now: now, findings: findings{changed: map[string]*known{}},
+		sources: map[string]catalog.SourceStatus{}, down: map[string]bool{}, visited: map[string]bool{},
 	}
 	for _, src := range s.Sources {
 		l.sources[src.Name] = src
 	}
+	l.nodeEvents() // the cause before what follows from it
 	l.sourceEvents()
-	l.nodeEvents()
 	for _, service := range s.Services {
 		l.service(service)
 	}
-	l.reportNodes()
 	l.forgetGone()
 	for _, src := range s.Sources {
 		if src.Synced {
-			l.know(object{"source", src.Name}, known{Name: src.Name, Source: src.Name})
+			l.know("source/"+src.Name, known{Name: src.Name, Source: src.Name})
 		}
 	}
 	return l.findings
 }
 
 // news is true when what a source says is compared with what it said before.
-func (l *look) news(source string) bool { return l.watch.known[object{"source", source}] != nil }
+func (l *look) news(source string) bool { return l.known["source/"+source] != nil }
 
 // judged is true when what the snapshot has of a source is what the source says
 // now.
@@ -139,22 +127,22 @@ func (l *look) judged(source string) bool {
 	return ok && s.Synced && !s.Stale
 }
 
-// know remembers what is known of an object.
-func (l *look) know(t object, k known) {
-	old := l.watch.known[t]
+// know remembers what is known of what has the key.
+func (l *look) know(key string, k known) {
+	old := l.known[key]
 	k.seen = l.looks
 	if old == nil || old.Name != k.Name || old.Source != k.Source || old.Image != k.Image || old.Ready != k.Ready {
-		l.findings.known[t] = &k
+		l.changed[key] = &k
 	}
-	l.watch.known[t] = &k
+	l.known[key] = &k
 }
 
-// forget drops an object, with what stands of it.
-func (l *look) forget(t object) {
-	delete(l.watch.known, t)
-	l.findings.known[t] = nil
+// forget drops what has the key, with what stands of it.
+func (l *look) forget(key string) {
+	delete(l.known, key)
+	l.changed[key] = nil
 	for _, kind := range []Kind{NodeDown, ServiceDown, SourceStale, Flapping} {
-		l.withdraw(kind, t.subject())
+		l.withdraw(kind, subjectOf(key))
 	}
 }
 
@@ -165,7 +153,8 @@ func (l *look) withdraw(kind Kind, subject string) {
 }
 
 func (l *look) report(kind Kind, subject, name, text string, details map[string]string) {
-	l.events = append(l.events, Event{Kind: kind, Subject: subject, Name: name, At: l.now, Text: text, Details: notEmpty(details)})
+	maps.DeleteFunc(details, func(_, v string) bool { return v == "" })
+	l.events = append(l.events, Event{Kind: kind, Subject: subject, Name: name, At: l.now, Text: text, Details: details})
 }
 
 // again asks for another look at a time.
@@ -181,9 +170,9 @@ func (l *look) stands(kind Kind, subject string) bool {
 	return ok
 }
 
-// changed notes whether a subject is well, and returns its track; nil when there is
+// follow notes whether a subject is well, and returns its track; nil when there is
 // nothing to follow.
-func (l *look) changed(subject string, bad bool) *track {
+func (l *look) follow(subject string, bad bool) *track {
 	t := l.tracked[subject]
 	switch {
 	case t == nil && !bad:
@@ -197,8 +186,7 @@ func (l *look) changed(subject string, bad bool) *track {
 		t.changes = append(t.changes, l.now)
 	}
 	t.seen = l.looks
-	t.changes = slices.DeleteFunc(t.changes, func(at time.Time) bool { return l.now.Sub(at) >= flapWindow })
-	if !t.bad && len(t.changes) == 0 {
+	if !t.recently(l.now) && !t.bad {
 		delete(l.tracked, subject)
 		return nil
 	}
@@ -207,15 +195,11 @@ func (l *look) changed(subject string, bad bool) *track {
 }
 
 // condition follows something that is well or not, and says whether kind has begun,
-// having been wrong for as long as settle, or is over. Of what flaps it says
-// neither, but reports that.
+// for as long as settle, or is over. Of what flaps it says neither, but reports that.
 func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.Duration) (begun, over bool) {
-	t := l.changed(subject, bad)
+	t := cmp.Or(l.follow(subject, bad), &track{})
 	stands, flaps := l.stands(kind, subject), l.stands(Flapping, subject)
 	l.stable = l.stable && !stands && !flaps
-	if t == nil {
-		t = &track{}
-	}
 	var last time.Time // change
 	if len(t.changes) > 0 {
 		last = t.changes[len(t.changes)-1]
@@ -225,7 +209,11 @@ func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.
 		l.again(last.Add(flapWindow))
 		return false, false
 	case flaps:
-		l.report(Settled, subject, name, quote(name)+" has settled and is "+word(bad), nil)
+		state := "well"
+		if bad {
+			state = "not well"
+		}
+		l.report(Settled, subject, name, quote(name)+" has settled and is "+state, nil)
 	case len(t.changes) >= flapChanges:
 		l.report(Flapping, subject, name, fmt.Sprintf("%s has changed %d times within %d minutes; nothing more is reported of it until it has not changed for as long",
 			quote(name), len(t.changes), int(flapWindow.Minutes())), nil)
@@ -242,16 +230,9 @@ func (l *look) condition(kind Kind, subject, name string, bad bool, settle time.
 	return true, false
 }
 
-func word(bad bool) string {
-	if bad {
-		return "not well"
-	}
-	return "well"
-}
-
 func (l *look) sourceEvents() {
 	for _, src := range l.s.Sources {
-		subject := object{"source", src.Name}.subject()
+		subject := subjectOf("source/" + src.Name)
 		begun, over := l.condition(SourceStale, subject, src.Name, src.Stale, l.settle)
 		if begun {
 			text, last := "source "+quote(src.Name)+" does not answer; what it said before is served on", ""
@@ -268,8 +249,6 @@ func (l *look) sourceEvents() {
 	}
 }
 
-// nodeEvents looks at the nodes; reportNodes reports those that are down once their
-// instances have been counted.
 func (l *look) nodeEvents() {
 	alive := map[string]bool{} // sources with a node that is not down
 	for _, n := range l.s.Nodes {
@@ -281,47 +260,48 @@ func (l *look) nodeEvents() {
 		if n.State == "down" && alive[n.Source] {
 			l.down[n.ID] = true
 		}
-		t := object{"node", n.ID}
-		if l.judged(n.Source) {
-			if l.watch.known[t] == nil && l.news(n.Source) {
-				l.report(NodeJoined, t.subject(), n.Name, "node "+quote(n.Name)+" has joined", nodeDetails(n))
-			}
-			l.know(t, known{Name: n.Name, Source: n.Source})
-		}
 	}
-}
-
-func (l *look) reportNodes() {
-	later := l.events
-	l.events = nil
+	lost := l.lostInstances()
 	for _, n := range l.s.Nodes {
-		subject := object{"node", n.ID}.subject()
 		if !l.judged(n.Source) {
 			continue
 		}
+		key := "node/" + n.ID
+		subject := subjectOf(key)
+		details := map[string]string{"id": n.ID, "address": n.Address, "role": n.Role, "source": n.Source}
+		if l.known[key] == nil && l.news(n.Source) {
+			l.report(NodeJoined, subject, n.Name, "node "+quote(n.Name)+" has joined", maps.Clone(details))
+		}
+		l.know(key, known{Name: n.Name, Source: n.Source})
 		begun, over := l.condition(NodeDown, subject, n.Name, l.down[n.ID], 0)
 		if begun {
-			text, details := "node "+quote(n.Name)+" is down", nodeDetails(n)
-			if lost := l.lost[n.ID]; lost > 0 {
+			text := "node " + quote(n.Name) + " is down"
+			if lost := lost[n.ID]; lost > 0 {
 				details["instances"] = strconv.Itoa(lost)
 				text += fmt.Sprintf(", and with it what ran there: %d", lost)
 			}
 			l.report(NodeDown, subject, n.Name, text, details)
 		}
 		if over && n.State == "ready" {
-			l.report(NodeUp, subject, n.Name, "node "+quote(n.Name)+" is up again", nodeDetails(n))
+			l.report(NodeUp, subject, n.Name, "node "+quote(n.Name)+" is up again", details)
 		}
 	}
-	l.events = append(l.events, later...) // the cause before what follows from it
 }
 
-func nodeDetails(n *catalog.Node) map[string]string {
-	return map[string]string{"id": n.ID, "address": n.Address, "role": n.Role, "source": n.Source}
-}
-
-func notEmpty(m map[string]string) map[string]string {
-	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
-	return m
+// lostInstances counts the instances by node that is down.
+func (l *look) lostInstances() map[string]int {
+	lost := map[string]int{}
+	if len(l.down) == 0 {
+		return lost
+	}
+	for _, s := range l.s.Services {
+		for _, in := range s.Instances {
+			if l.down[in.Node] && l.judged(s.Source) {
+				lost[in.Node]++
+			}
+		}
+	}
+	return lost
 }
 
 // service looks at one service and its instances.
@@ -329,24 +309,25 @@ func (l *look) service(s *catalog.Service) {
 	if !l.judged(s.Source) {
 		return
 	}
-	t := object{"service", s.ID}
+	key := "service/" + s.ID
+	subject := subjectOf(key)
 	k := known{Name: s.Name, Source: s.Source}
-	if before := l.watch.known[t]; before != nil {
+	if before := l.known[key]; before != nil {
 		if before.stable == s && len(l.down) == 0 {
 			before.seen = l.looks
 			return
 		}
 		k.Image, k.Ready = before.Image, before.Ready
 	} else if l.news(s.Source) {
-		l.report(ServiceAppeared, t.subject(), s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
+		l.report(ServiceAppeared, subject, s.Name, "service "+quote(s.Name)+" is there", map[string]string{"image": s.Image, "source": s.Source})
 	}
 	l.stable = true
 	ready := l.instances(s)
 	wanted := s.Replicas == nil || *s.Replicas > 0
 	k.Ready = k.Ready || ready > 0
-	begun, over := l.condition(ServiceDown, t.subject(), s.Name, k.Ready && wanted && ready == 0, l.settle)
+	begun, over := l.condition(ServiceDown, subject, s.Name, k.Ready && wanted && ready == 0, l.settle)
 	if begun {
-		l.report(ServiceDown, t.subject(), s.Name, "service "+quote(s.Name)+" has no instance that is ready",
+		l.report(ServiceDown, subject, s.Name, "service "+quote(s.Name)+" has no instance that is ready",
 			map[string]string{"source": s.Source, "instances": strconv.Itoa(len(s.Instances))})
 	}
 	if over {
@@ -354,11 +335,11 @@ func (l *look) service(s *catalog.Service) {
 		if ready == 0 {
 			text = "service " + quote(s.Name) + " is to have no instances any more"
 		}
-		l.report(ServiceUp, t.subject(), s.Name, text, map[string]string{"source": s.Source})
+		l.report(ServiceUp, subject, s.Name, text, map[string]string{"source": s.Source})
 	}
 	if image := complete(s); image != "" && image != k.Image {
 		if k.Image != "" {
-			l.report(ServiceDeployed, t.subject(), s.Name, fmt.Sprintf("service %s runs %s on all instances: %d", quote(s.Name), quote(image), ready),
+			l.report(ServiceDeployed, subject, s.Name, fmt.Sprintf("service %s runs %s on all instances: %d", quote(s.Name), quote(image), ready),
 				map[string]string{"image": image, "before": k.Image, "source": s.Source})
 		}
 		k.Image = image
@@ -366,7 +347,7 @@ func (l *look) service(s *catalog.Service) {
 	if l.stable {
 		k.stable = s
 	}
-	l.know(t, k)
+	l.know(key, k)
 }
 
 // complete returns the image of a service whose instances are all ready, as many
@@ -414,7 +395,6 @@ func (l *look) instances(s *catalog.Service) (ready int) {
 		subject := instanceSubject(s, in)
 		l.visited[subject] = true
 		if l.down[in.Node] {
-			l.lost[in.Node]++
 			l.stable = false
 			if t := l.tracked[subject]; t != nil {
 				t.seen = l.looks
@@ -438,7 +418,7 @@ func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance
 	switch in.State {
 	case catalog.StateReady, catalog.StateUnhealthy:
 	case catalog.StateStarting, catalog.StateStopped:
-		l.changed(subject, true) // to come and go is to flap, too
+		l.follow(subject, true) // to come and go is to flap, too
 		return
 	default: // paused or leaving: an operator wants it so
 		if t := l.tracked[subject]; t != nil {
@@ -460,26 +440,26 @@ func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance
 // forgetGone reports what is known and is gone, as far as its source answers, and
 // drops what was followed of it.
 func (l *look) forgetGone() {
-	var gone []object
-	for t, k := range l.watch.known {
+	var gone []string
+	for key, k := range l.known {
 		if _, configured := l.sources[k.Source]; !configured {
-			l.forget(t) // its source was removed from the configuration
-		} else if t.kind != "source" && k.seen != l.looks && l.judged(k.Source) {
-			gone = append(gone, t)
+			l.forget(key) // its source was removed from the configuration
+		} else if k.seen != l.looks && l.judged(k.Source) && !strings.HasPrefix(key, "source/") {
+			gone = append(gone, key)
 		}
 	}
-	slices.SortFunc(gone, func(a, b object) int { return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id)) })
-	for _, t := range gone {
-		kind, text := ServiceGone, "service "+quote(l.watch.known[t].Name)+" is gone"
-		if t.kind == "node" {
-			kind, text = NodeLeft, "node "+quote(l.watch.known[t].Name)+" has left"
+	slices.Sort(gone)
+	for _, key := range gone {
+		k := l.known[key]
+		kind, text := ServiceGone, "service "+quote(k.Name)+" is gone"
+		if strings.HasPrefix(key, "node/") {
+			kind, text = NodeLeft, "node "+quote(k.Name)+" has left"
 		}
-		l.report(kind, t.subject(), l.watch.known[t].Name, text, map[string]string{"source": l.watch.known[t].Source})
-		l.forget(t)
+		l.report(kind, subjectOf(key), k.Name, text, map[string]string{"source": k.Source})
+		l.forget(key)
 	}
 	for subject, t := range l.tracked {
-		t.changes = slices.DeleteFunc(t.changes, func(at time.Time) bool { return l.now.Sub(at) >= flapWindow })
-		if t.seen != l.looks && len(t.changes) == 0 && l.judged(sourceOf(subject)) {
+		if !t.recently(l.now) && t.seen != l.looks && l.judged(sourceOf(subject)) {
 			delete(l.tracked, subject)
 		}
 	}

@@ -58,14 +58,14 @@ type follower struct {
 
 func newFollower(settle time.Duration) *follower {
 	f := &follower{standing: map[string]Event{}}
-	f.watch = newWatch(settle, map[object]*known{}, f.standing)
+	f.watch = newWatch(settle, map[string]*known{}, f.standing)
 	return f
 }
 
 // restarted is the follower as it would be after a restart: what is on disk.
 func (f *follower) restarted() *follower {
 	g := &follower{standing: f.standing}
-	keep := map[object]*known{}
+	keep := map[string]*known{}
 	for t, k := range f.watch.known {
 		keep[t] = &known{Name: k.Name, Source: k.Source, Image: k.Image, Ready: k.Ready}
 	}

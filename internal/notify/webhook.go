@@ -16,16 +16,18 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"fairway/internal/files"
 )
 
 const (
-	// maxFile bounds a file with a secret.
-	maxFile = 64 << 10
+	// maxFile bounds a file with a secret, maxAuthorities one with authorities.
+	maxFile        = 64 << 10
+	maxAuthorities = 16 << 20
 	// minSecret is the shortest secret, in bytes.
 	minSecret = 16
 )
@@ -38,20 +40,12 @@ type webhook struct {
 	body    func(w *webhook, p *batch) ([]byte, error)
 }
 
-func newWebhook(c Channel, t texts, body func(*webhook, *batch) ([]byte, error)) *webhook {
-	return &webhook{channel: c, texts: t, body: body}
-}
-
 // client is for one call: news is rare, and the file with the authorities is read
 // anew.
 func (w *webhook) client() (*http.Client, error) {
-	trust := &tls.Config{MinVersion: tls.VersionTLS12}
-	if w.channel.CA != "" {
-		pool, err := readPool(w.channel.CA)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
-		trust.RootCAs = pool
+	trust, err := trustOf(w.channel.CA)
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: allowed}
 	return &http.Client{
@@ -64,6 +58,24 @@ func (w *webhook) client() (*http.Client, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// trustOf is a TLS configuration that trusts the authorities in a file, or those of the
+// machine when none is named.
+func trustOf(file string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file == "" {
+		return config, nil
+	}
+	data, err := files.ReadStream(file, maxAuthorities)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("ca: %s holds no certificate", file)
+	}
+	return config, nil
 }
 
 // allowed refuses addresses at which no receiver is, but the metadata of a cloud:
@@ -124,9 +136,8 @@ func (w *webhook) send(ctx context.Context, p *batch) error {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		var around *url.Error
-		if errors.As(err, &around) {
-			err = around.Err // it would repeat the URL
+		if around, ok := errors.AsType[*url.Error](err); ok {
+			return around.Err // without the URL
 		}
 		return err
 	}
@@ -264,36 +275,16 @@ func slackBody(w *webhook, p *batch) ([]byte, error) {
 
 // readSecret returns what is in a file, without the space around it.
 func readSecret(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := files.ReadStream(path, maxFile)
 	if err != nil {
 		return "", err
 	}
 	text := strings.TrimSpace(string(data))
 	switch {
-	case len(data) > maxFile:
-		return "", fmt.Errorf("%s is larger than %d bytes", path, maxFile)
 	case text == "":
 		return "", fmt.Errorf("%s is empty", path)
 	case strings.ContainsAny(text, "\r\n\x00"):
 		return "", fmt.Errorf("%s has more than one line", path)
 	}
 	return text, nil
-}
-
-// readPool reads the authorities in a PEM file.
-func readPool(path string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s holds no certificate", path)
-	}
-	return pool, nil
 }

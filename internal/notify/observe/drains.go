@@ -55,31 +55,26 @@ type departures map[string]*departure
 
 type departure struct {
 	list        []Drained
-	first, last time.Time // when one of them has left
-}
-
-func (d *departure) due() time.Time {
-	due, latest := d.last.Add(drainQuiet), d.first.Add(drainLatest)
-	if latest.Before(due) {
-		return latest
-	}
-	return due
+	due, latest time.Time // when they are to be reported
 }
 
 func (w departures) add(left Drained, now time.Time) {
 	d := w[left.Service]
 	if d == nil {
-		d = &departure{first: now}
+		d = &departure{latest: now.Add(drainLatest)}
 		w[left.Service] = d
 	}
-	d.list, d.last = append(d.list, left), now
+	d.list, d.due = append(d.list, left), now.Add(drainQuiet)
+	if d.due.After(d.latest) {
+		d.due = d.latest
+	}
 }
 
 // due is when the next service is to be reported; false when none waits.
 func (w departures) due() (next time.Time, ok bool) {
 	for _, d := range w {
-		if due := d.due(); !ok || due.Before(next) {
-			next, ok = due, true
+		if !ok || d.due.Before(next) {
+			next, ok = d.due, true
 		}
 	}
 	return next, ok
@@ -89,7 +84,7 @@ func (w departures) due() (next time.Time, ok bool) {
 func (w departures) take(now time.Time) map[string][]Drained {
 	taken := map[string][]Drained{}
 	for service, d := range w {
-		if !now.Before(d.due()) {
+		if !now.Before(d.due) {
 			taken[service] = d.list
 			delete(w, service)
 		}

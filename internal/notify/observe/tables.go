@@ -56,8 +56,7 @@ func (o *Observer) Run(ctx context.Context) error {
 }
 
 // followTables reports the problems of live tables, and the certificates of their
-// listeners, until ctx ends. Before every source has answered, problems are not
-// compared.
+// listeners, until ctx ends.
 func (o *Observer) followTables(ctx context.Context) {
 	check := time.NewTicker(certificateEvery)
 	defer check.Stop()
@@ -159,34 +158,29 @@ func (o *Observer) reportCertificates(table *route.Table) {
 	}
 }
 
-// certificateEvents says how a certificate is doing: one condition each for a
-// file that cannot be used, and for each of the times by which it should have
-// been renewed.
+// certificateEvents says how a certificate is doing: one condition each for a file that
+// cannot be used, and for each time by which it should have been renewed.
 func certificateEvents(file string, now time.Time) []notify.Event {
 	expires, names, err := readExpiry(file)
 	var events []notify.Event
 	add := func(what string, bad bool, text string) {
 		e := notify.Event{Kind: notify.CertificateGood, Subject: "certificate/" + file + "/" + what, Name: file, Text: "certificate " + file + " is sound again"}
 		if bad {
-			e.Kind, e.Text = notify.CertificateBad, text
+			e.Kind, e.Text = notify.CertificateBad, "certificate "+file+" "+text
 		}
 		if err == nil {
 			e.Details = map[string]string{"expires": expires.UTC().Format(time.RFC3339), "names": names}
 		}
 		events = append(events, e)
 	}
-	reason := ""
-	if err != nil {
-		reason = err.Error()
-	}
-	add("unreadable", err != nil, "certificate "+file+" cannot be used: "+reason)
+	add("unreadable", err != nil, fmt.Sprintf("cannot be used: %v", err))
 	if err != nil {
 		return events
 	}
 	left := expires.Sub(now)
-	add("expired", left <= 0, "certificate "+file+" has expired")
+	add("expired", left <= 0, "has expired")
 	for _, days := range []int{3, 14} {
-		add(fmt.Sprintf("%d days", days), left < time.Duration(days)*24*time.Hour, fmt.Sprintf("certificate %s expires within %d days", file, days))
+		add(fmt.Sprintf("%d days", days), left < time.Duration(days)*24*time.Hour, fmt.Sprintf("expires within %d days", days))
 	}
 	return events
 }
