@@ -126,15 +126,15 @@ var allowed = map[string]struct {
 	"internal/history": {2, []string{"internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
-	"internal/notify":         {2, []string{"internal/boltfile", "internal/catalog"}},
+	"internal/notify":         {2, []string{"internal/boltfile", "internal/catalog", "internal/files"}},
 	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.
 	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
-	// series keeps readings over time; rules act on them.
+	// series keeps readings over time; rules act on them, and say so in events of notify.
 	"internal/series": {1, nil},
-	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/series"}},
+	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/notify", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.

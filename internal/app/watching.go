@@ -144,10 +144,7 @@ type ruleDriver struct {
 }
 
 // Report notifies of what a rule did.
-func (d *ruleDriver) Report(what rules.Report, e rules.Event) {
-	kind := map[rules.Report]notify.Kind{rules.Fired: notify.RuleFired, rules.Cleared: notify.RuleCleared, rules.Acted: notify.RuleActed}[what]
-	_ = d.notifier.Report(notify.Event{Kind: kind, Subject: e.Subject, Name: e.Name, Text: e.Text, Details: e.Details}) // errors are logged
-}
+func (d *ruleDriver) Report(e notify.Event) { _ = d.notifier.Report(e) } // errors are logged
 
 // operatorOf is the name of a rule among the operators.
 func operatorOf(rule string) string { return "rule " + rule }

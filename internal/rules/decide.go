@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"fairway/internal/catalog"
@@ -268,15 +267,3 @@ func target(now, step, low, high int) int {
 }
 
 func (r *rule) cooldown() time.Duration { return cmp.Or(r.Cooldown, defaultCooldown) }
-
-// id is what an event about the rule and the subject is about.
-func (r *rule) id(s *subject) string { return "rule/" + r.Name + "/" + s.value.Subject }
-
-// cut takes such a text apart.
-func cut(id string) (name, subject string, ok bool) {
-	rest, ok := strings.CutPrefix(id, "rule/")
-	if !ok {
-		return "", "", false
-	}
-	return strings.Cut(rest, "/")
-}

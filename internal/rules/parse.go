@@ -16,11 +16,10 @@ import (
 //	operator  = ">" | ">=" | "<" | "<="
 //	value     = number [ unit ]
 //
-// A metric that is either so or not has neither operator nor value. The unit is
-// that of the metric: % for shares, B KiB MiB GiB for bytes, a duration for times,
-// /s for rates. "for" is how long it must hold before the rule fires, and must not
-// before it clears; "until" is the value that must be reached for that, which lies
-// a tenth off the first one when it is not said.
+// A metric that is either so or not has neither operator nor value. The unit is that
+// of the metric: %, B KiB MiB GiB, a duration, /s. "for" is how long it must hold before
+// the rule fires, and must not before it clears; "until" is the value that must be
+// reached for that, by default a tenth off the first one.
 type Condition struct {
 	Metric Metric
 	// Operator is one of the above; empty for a metric that is so or not.
@@ -97,7 +96,11 @@ func (p *parser) condition() (c Condition, err error) {
 	c.Metric = Metric(p.word)
 	kind, ok := kinds[c.Metric]
 	if !ok {
-		if near := nearest.Word(p.word, metricNames()); near != "" {
+		var names []string
+		for _, m := range Metrics() {
+			names = append(names, string(m))
+		}
+		if near := nearest.Word(p.word, names); near != "" {
 			return c, p.fail("%s is no metric; did you mean %s?", strconv.Quote(p.word), near)
 		}
 		return c, p.fail("%s is no metric", strconv.Quote(p.word))
@@ -298,11 +301,10 @@ func (u unit) shown(v float64) string {
 // durationText leaves out the units that are zero at the end: 5m, not 5m0s.
 func durationText(d time.Duration) string {
 	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
 	}
 	return text
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -28,8 +29,7 @@ type Rule struct {
 	Name string `yaml:"name"`
 	// When is the condition: "node.cpu > 90% for 5m"; see Parse.
 	When string `yaml:"when"`
-	// Only restricts the rule to subjects of these names or IDs, with * for any
-	// part; none means all.
+	// Only restricts the rule to subjects of these names or IDs, with * for any part.
 	Only []string `yaml:"only"`
 	// Do is notify (the default), drain or scale.
 	Do string `yaml:"do"`
@@ -37,17 +37,15 @@ type Rule struct {
 	// Most is how many subjects the rule drains at once; zero means 1.
 	Most int `yaml:"most"`
 
-	// Service is the Swarm service to scale; empty means the one that the
-	// condition is about.
+	// Service is the Swarm service to scale; empty means that of the condition.
 	Service string `yaml:"service"`
-	// Min and Max bound the number of instances; both are needed, and no rule sets
-	// a number beyond them.
+	// Min and Max bound the number of instances; both are needed.
 	Min int `yaml:"min"`
 	Max int `yaml:"max"`
 	// Step is by how many instances; below zero for fewer. Zero means 1.
 	Step int `yaml:"step"`
-	// Cooldown is how long after a change, and after the start, the service is
-	// left alone by all rules that may change it; at least 30 s, zero means 5 min.
+	// Cooldown is how long after a change, and after the start, no rule changes the
+	// service; at least 30 s, zero means 5 min.
 	Cooldown time.Duration `yaml:"cooldown"`
 }
 
@@ -57,12 +55,14 @@ const (
 	maxInstances    = 1000
 )
 
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
 // Check returns everything that is wrong with the rule. The texts name the field;
 // those of When also the column.
 func (r Rule) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !isName(r.Name) {
+	if !nameForm.MatchString(r.Name) {
 		fault("name: letters, digits, dots, dashes and underscores are needed, at most 64")
 	}
 	c, err := Parse(r.When)
@@ -109,13 +109,6 @@ func (r Rule) checkScale(thing string) []error {
 		faults = append(faults, fmt.Errorf("cooldown: %s to 24h", minCooldown))
 	}
 	return faults
-}
-
-func isName(s string) bool {
-	ok := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
-	}
-	return s != "" && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool { return !ok(r) }) < 0
 }
 
 // chooses reports whether the rule is about a subject.

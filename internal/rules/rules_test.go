@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
+	"fairway/internal/notify"
 	"fairway/internal/series"
 )
 
@@ -204,11 +205,11 @@ func (s *stage) note(format string, args ...any) {
 	s.done = append(s.done, fmt.Sprintf(format, args...))
 }
 
-func (s *stage) Report(what Report, e Event) {
-	if what == Acted {
+func (s *stage) Report(e notify.Event) {
+	if e.Kind == notify.RuleActed {
 		s.note("acted: %s", e.Text)
 	} else {
-		s.note("%s %s", what, e.Subject)
+		s.note("%s %s", strings.TrimPrefix(string(e.Kind), "rule."), e.Subject)
 	}
 }
 

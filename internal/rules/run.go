@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,27 +9,22 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"fairway/internal/catalog"
+	"fairway/internal/notify"
 )
-
-// Event is something that a rule did. Its words are those of package notify.
-type Event struct {
-	// Subject is "rule/NAME/SUBJECT", Name the rule's.
-	Subject, Name string
-	Text          string
-	Details       map[string]string
-}
 
 // Driver carries out what rules decide. Every call has the deadline of its context.
 // It is called from one goroutine.
 type Driver interface {
 	// Report reports that a rule fired or cleared, or what it has done or could not.
-	Report(Report, Event)
+	Report(e notify.Event)
 	// Drain and Undrain take a node, service or instance out and back.
 	Drain(ctx context.Context, s catalog.Subject, rule, why string) error
 	Undrain(ctx context.Context, s catalog.Subject, rule string) error
@@ -36,16 +32,6 @@ type Driver interface {
 	// number is not from any more.
 	Scale(ctx context.Context, service string, from, to int) error
 }
-
-// Report is what an event of a rule is about.
-type Report string
-
-// The reports.
-const (
-	Fired   Report = "fired"
-	Cleared Report = "cleared"
-	Acted   Report = "acted" // the rule has done something, or could not
-)
 
 // Options are what New needs. World and Driver are required.
 type Options struct {
@@ -81,14 +67,9 @@ func New(o Options) (*Rules, error) {
 	if o.World == nil || o.Driver == nil {
 		return nil, errors.New("rules: world and driver are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Every == 0 {
-		o.Every = defaultEvery
-	}
+	o.Logger, o.Every = cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), cmp.Or(o.Every, defaultEvery)
 	r := &Rules{o: o, memory: &memory{scaled: map[string]time.Time{}, began: time.Now()}}
-	r.fires = prometheus.NewCounterVec(prometheus.CounterOpts{
+	r.fires = promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
 		Name: "fairway_rule_actions_total", Help: "What rules did, by rule and what: fired, cleared, drain, undrain, scale or refuse.",
 	}, []string{"rule", "action"})
 	for _, def := range o.Rules {
@@ -107,19 +88,13 @@ func New(o Options) (*Rules, error) {
 	for id, at := range o.Fired {
 		r.memory.restore(id, at)
 	}
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(r.fires); err != nil {
-			return nil, fmt.Errorf("rules: %w", err)
-		}
-	}
 	return r, nil
 }
 
 // restore takes over that a rule fired in an earlier run.
 func (m *memory) restore(id string, at time.Time) {
-	name, of, ok := cut(id)
 	for _, r := range m.rules {
-		if ok && r.Name == name {
+		if of, ok := strings.CutPrefix(id, "rule/"+r.Name+"/"); ok {
 			r.subjects[of] = &subject{value: Value{of, of, unknown()}, known: m.began, fired: at, drain: r.Do == DoDrain}
 		}
 	}
@@ -158,21 +133,20 @@ func (r *Rules) act(ctx context.Context, a action) {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
 	r.fires.WithLabelValues(a.rule.Name, string(a.doing)).Inc()
-	e := Event{Subject: a.rule.id(a.subject), Name: a.rule.Name, Text: a.text, Details: map[string]string{
-		"rule": a.rule.Name, "when": a.rule.condition.String(), "subject": a.subject.value.Subject,
-	}}
-	of := a.subject.value.Subject
+	of, when := a.subject.value.Subject, a.rule.condition.String()
+	e := notify.Event{
+		Kind: notify.RuleActed, Subject: "rule/" + a.rule.Name + "/" + of, Name: a.rule.Name, Text: a.text,
+		Details: map[string]string{"rule": a.rule.Name, "when": when, "subject": of},
+	}
 	subject := a.rule.condition.Metric.subject(of)
 	var err error
 	switch a.doing {
 	case doFire:
-		r.o.Driver.Report(Fired, e)
-		return
+		e.Kind = notify.RuleFired
 	case doClear:
-		r.o.Driver.Report(Cleared, e)
-		return
+		e.Kind = notify.RuleCleared
 	case doDrain:
-		err = r.o.Driver.Drain(ctx, subject, a.rule.Name, a.rule.condition.String())
+		err = r.o.Driver.Drain(ctx, subject, a.rule.Name, when)
 	case doUndrain:
 		err = r.o.Driver.Undrain(ctx, subject, a.rule.Name)
 	case doScale:
@@ -186,7 +160,7 @@ func (r *Rules) act(ctx context.Context, a action) {
 		e.Text += ", but that failed"
 		e.Details["error"] = err.Error()
 	}
-	r.o.Driver.Report(Acted, e)
+	r.o.Driver.Report(e)
 }
 
 // outcome records how an action went, and says whether to report it: an action that
@@ -217,9 +191,8 @@ type State struct {
 	Subject, Name  string
 	// Value is what the metric last was, as text; empty when it is not known.
 	Value string
-	// Fired is when the rule fired; zero when it has not. Since is when the condition
-	// began to hold before the rule fires, or ceased to hold before it clears; zero
-	// for neither.
+	// Fired is when the rule fired, Since when the condition began to hold before the
+	// rule fires, or ceased to before it clears; both may be zero.
 	Fired, Since time.Time
 	// Drained is true while the subject is drained by the rule.
 	Drained bool
@@ -232,10 +205,7 @@ func (r *Rules) States() []State {
 	defer r.mu.Unlock()
 	var list []State
 	for _, one := range r.memory.rules {
-		base := State{Rule: one.Name, When: one.condition.String(), Do: one.Do}
-		if base.Do == "" {
-			base.Do = DoNotify
-		}
+		base := State{Rule: one.Name, When: one.condition.String(), Do: cmp.Or(one.Do, DoNotify)}
 		if len(one.subjects) == 0 {
 			list = append(list, base)
 		}

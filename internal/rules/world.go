@@ -79,14 +79,6 @@ func NeedsReadings(metric string) bool {
 	return ok
 }
 
-func metricNames() []string {
-	var names []string
-	for _, m := range Metrics() {
-		names = append(names, string(m))
-	}
-	return names
-}
-
 // World is what is known at a moment.
 type World struct {
 	Now time.Time
@@ -97,8 +89,6 @@ type World struct {
 	// Readings returns the newest readings of a group of series by subject, as far
 	// as they are of now; nil keeps none.
 	Readings func(group string) map[string][]float64
-
-	groups map[string]map[string][]float64
 }
 
 // Value is what a metric is of one subject.
@@ -117,25 +107,12 @@ func (w *World) group(name string) map[string][]float64 {
 	if w.Readings == nil {
 		return nil
 	}
-	if w.groups == nil {
-		w.groups = map[string]map[string][]float64{}
-	}
-	if w.groups[name] == nil {
-		w.groups[name] = w.Readings(name)
-	}
-	return w.groups[name]
+	return w.Readings(name)
 }
 
 // answers is true for a source whose part of the snapshot is how things are.
 func (w *World) answers(source string) bool {
 	return slices.ContainsFunc(w.Snapshot.Sources, func(s catalog.SourceStatus) bool { return s.Name == source && s.Synced && !s.Stale })
-}
-
-func flag(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }
 
 // share is a part of a whole in percent; a part alone when whole is 0.
@@ -219,7 +196,10 @@ func ready(s *catalog.Service) float64 {
 // than it wants.
 func unhealthy(s *catalog.Service) float64 {
 	sick := slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State == catalog.StateUnhealthy })
-	return flag(sick || s.Replicas != nil && int(ready(s)) < *s.Replicas)
+	if sick || s.Replicas != nil && int(ready(s)) < *s.Replicas {
+		return 1
+	}
+	return 0
 }
 
 func (w *World) instances(read func(*catalog.Service, *catalog.Instance) float64) []Value {
