@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"go.etcd.io/bbolt"
@@ -69,7 +70,7 @@ func (s *Store) PutRevision(d Draft) (Revision, error) {
 // check refuses what no revision can be.
 func (d Draft) check() error {
 	switch {
-	case d.Document == "" || len(d.Document) > maxDocumentName || !utf8.ValidString(d.Document) || strings.ContainsFunc(d.Document, isControl):
+	case d.Document == "" || len(d.Document) > maxDocumentName || !utf8.ValidString(d.Document) || strings.ContainsFunc(d.Document, unicode.IsControl):
 		return fmt.Errorf("document name %.250q: want 1 to %d bytes of UTF-8 without control characters", d.Document, maxDocumentName)
 	case len(d.Content) > maxDocumentLength:
 		return fmt.Errorf("document %q: %d bytes are too many", d.Document, len(d.Content))
@@ -78,8 +79,6 @@ func (d Draft) check() error {
 	}
 	return nil
 }
-
-func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
 // pruneRevisions removes the oldest revisions of r's document beyond the limit.
 func (s *Store) pruneRevisions(tx *bbolt.Tx, r Revision) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.etcd.io/bbolt"
 
 	"fairway/internal/boltfile"
@@ -105,13 +106,26 @@ func Open(o Options) (*Store, error) {
 	if s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDocumentLength+1<<20)); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	if err := s.measure(o.Registerer); err != nil {
-		return nil, err
-	}
+	s.measure(o.Registerer)
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	_ = s.reopen() // Status has the error, and each write tries again
 	return s, nil
+}
+
+// measure registers the figures of Status.
+func (s *Store) measure(r prometheus.Registerer) {
+	gauge := func(name, help string, value func(Status) float64) {
+		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(s.Status()) })
+	}
+	gauge("fairway_history_entries", "Entries in the history.", func(st Status) float64 { return float64(st.Entries) })
+	gauge("fairway_history_bytes", "Size of the history's file.", func(st Status) float64 { return float64(st.Bytes) })
+	gauge("fairway_history_alarm", "1 while there is something wrong with the history, as the log and the admin API say.", func(st Status) float64 {
+		if st.Alarm != "" {
+			return 1
+		}
+		return 0
+	})
 }
 
 // Close closes the file after the running transactions. It may be called again.
