@@ -521,3 +521,18 @@ func TestOutboxThatIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for an outbox that is taken ends with its context, also once it is closed.
+func TestClosedWhileTheOutboxIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		_, _, stopOld := start(t, dir, &catalog.Feed{}, Channel{})
+		defer stopOld()
+		n, _, stop := start(t, dir, &catalog.Feed{}, Channel{})
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		stop()
+	})
+}
