@@ -219,7 +219,7 @@ var largePackages = map[string]struct {
 	"internal/engine/haproxy":        {3400, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3737, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3292, "the fleet file, the decisions and the server of documents become packages"},
-	"internal/notify":                {2687, "channels may part from the outbox"},
+	"internal/notify":                {2535, "channels may part from the outbox"},
 	"internal/route":                 {3563, "text and diff may part from the table"},
 }
 
@@ -385,9 +385,9 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 227, "tells": 53, "tell": 31, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 20, "shall": 9, "believed": 2,
+	"told": 227, "tells": 53, "tell": 31, "nobody": 156, "somebody": 46, "whatever": 69, "whoever": 19, "shall": 9, "believed": 2,
 	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
-	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 11,
+	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 10,
 }
 
 // TestPlainWords keeps words out that CONTEXT.md avoids.
