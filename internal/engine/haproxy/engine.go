@@ -149,7 +149,6 @@ type Engine struct {
 	lastReload  time.Time
 	// What supervise has to do.
 	looked   time.Time
-	flushed  time.Time
 	verified time.Time
 	retry    retryState
 
@@ -229,6 +228,7 @@ func New(o Options) (*Engine, error) {
 	e.stopSupervision = cancel
 	e.life, e.abandon = context.WithCancel(context.Background())
 	e.supervising.Go(func() { e.supervise(ctx) })
+	e.supervising.Go(func() { e.flush(ctx) })
 	return e, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/plan"
 )
 
@@ -37,7 +38,6 @@ func (e *Engine) supervise(ctx context.Context) {
 		case <-gone:
 		}
 		e.round(ctx)
-		e.flush()
 	}
 }
 
@@ -93,16 +93,17 @@ func (e *Engine) round(ctx context.Context) {
 	e.noteRound(err)
 }
 
-// flush brings the files to the disk; no change waits for it.
-func (e *Engine) flush() {
-	e.mu.Lock()
-	var paths map[string]bool
-	if time.Since(e.flushed) >= lookInterval {
-		paths, e.flushed, e.disk.unflushed = e.disk.unflushed, time.Now(), map[string]bool{}
-	}
-	e.mu.Unlock()
-	if err := flush(paths); err != nil {
-		e.log.Error("the configuration cannot be brought to the disk", "error", err)
+// flush brings the files to the disk, now and then; neither a change nor supervise
+// waits for it.
+func (e *Engine) flush(ctx context.Context) {
+	for clock.Sleep(ctx, lookInterval) == nil {
+		e.mu.Lock()
+		paths := e.disk.unflushed
+		e.disk.unflushed = map[string]bool{}
+		e.mu.Unlock()
+		if err := flush(paths); err != nil {
+			e.log.Error("the configuration cannot be brought to the disk", "error", err)
+		}
 	}
 }
 
