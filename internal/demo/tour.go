@@ -135,7 +135,8 @@ func (t *tour) stop(ctx context.Context) error {
 }
 
 // count makes n requests one after the other and prints who answered. It makes up to n
-// more until each instance has answered: the load may fall in step with these.
+// more until each instance has answered. Pauses of different lengths keep the load from
+// falling in step with these, so that each meets the same instance.
 func (t *tour) count(ctx context.Context, host, path string, n, instances int) error {
 	counts := map[string]int{}
 	made := 0
@@ -148,6 +149,9 @@ func (t *tour) count(ctx context.Context, host, path string, n, instances int) e
 			name = fmt.Sprintf("status %d", status)
 		}
 		counts[name]++
+		if err := clock.Sleep(ctx, time.Duration(made%5)*3*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	var parts []string
 	for name, count := range counts {
