@@ -54,11 +54,13 @@ deb() {
 	root=$work/deb-$1
 	mkdir -p "$root"
 	cp -r "$work/fairway-$version-linux-$1" "$root/usr"
+	mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
 	install -D -m 644 deploy/systemd/fairway.service "$root/usr/lib/systemd/system/fairway.service"
 	install -D -m 644 LICENSE "$root/usr/share/doc/fairway/copyright"
 	install -D -m 644 deploy/systemd/fairway.yml "$root/etc/fairway/fairway.yml"
 	install -D -m 755 deploy/systemd/postinst "$root/DEBIAN/postinst"
 	install -D -m 755 deploy/systemd/prerm "$root/DEBIAN/prerm"
+	install -D -m 755 deploy/systemd/postrm "$root/DEBIAN/postrm"
 	echo /etc/fairway/fairway.yml >"$root/DEBIAN/conffiles"
 	cat >"$root/DEBIAN/control" <<-END
 		Package: fairway

@@ -60,6 +60,16 @@ func Load(o LoadOptions) (*Loaded, error) {
 
 // load is Load for a file that has been read; no path means none.
 func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
+	l := fill(path, data, o)
+	l.Add(l.validate())
+	if len(l.Faults) > 0 {
+		return l, l.Faults
+	}
+	return l, nil
+}
+
+// fill is load without a look at what the configuration names.
+func fill(path string, data []byte, o LoadOptions) *Loaded {
 	l := &Loaded{Config: Defaults(), Path: path}
 	env := environment(o.Environ)
 	l.Loaded = confload.Load(&l.Config, confload.Options{
@@ -67,11 +77,7 @@ func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
 	})
 	l.Ignored = slices.DeleteFunc(l.Ignored, func(name string) bool { return name == "FAIRWAY_CONFIG" || name == "FAIRWAY_ADMIN" })
 	l.complete(env)
-	l.Add(l.validate())
-	if len(l.Faults) > 0 {
-		return l, l.Faults
-	}
-	return l, nil
+	return l
 }
 
 // complete calls Complete and notes what it took from the variables of the docker
@@ -129,7 +135,7 @@ func masked(v any) any {
 // does not fail: what cannot be read counts as not given.
 func AdminAccess(o LoadOptions) api.Access {
 	path, data, _ := readConfig(o.Path, environment(o.Environ)["FAIRWAY_CONFIG"])
-	c, _ := load(path, data, o)
+	c := fill(path, data, o)
 	listen := c.Admin.Listen
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
 		listen = Defaults().Admin.Listen // off, or no address

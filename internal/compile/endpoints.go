@@ -41,6 +41,12 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 			problem(m.instance, fault.Label, fault.Refusal)
 			continue
 		}
+		if via.Virtual && len(m.instance.Addresses) == 0 {
+			problem(m.instance, via.Label, draft.Refuse(
+				route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
+			))
+			continue
+		}
 		choice, refused := draft.ChooseAddress(m.instance, wishes)
 		switch {
 		case refused == nil:
@@ -58,10 +64,6 @@ func (c *claimant) endpoints() ([]route.Endpoint, []route.Problem) {
 				Node:     chars.Printable(m.instance.Node),
 				Reason:   choice.Reason,
 			})
-		case via.Virtual && len(m.instance.Addresses) == 0:
-			problem(m.instance, via.Label, draft.Refuse(
-				route.CodeNoAddress, "the service has no virtual address", "leave the label out, or give the service the endpoint mode vip and a network of Fairway's",
-			))
 		case refused.Code == route.CodeNoAddress && (state == route.EndpointReady || len(m.instance.Addresses) > 0):
 			problem(m.instance, wishes.NetworkLabel, refused)
 		case state == route.EndpointReady || len(m.instance.Addresses) > 0:

@@ -99,7 +99,7 @@ type Client struct {
 
 	api   *client.Client // calls and event streams, connections are kept
 	probe *client.Client // pings, a new connection each time
-	http  *http.Client   // on the connections of api; see get
+	http  *http.Client   // lists, on connections of its own; see get
 
 	agreed atomic.Bool   // on the API version
 	turn   chan struct{} // held by the call that is agreeing; room for one
@@ -186,7 +186,8 @@ func (c *Client) Host() Host { return c.way.host }
 // them all, so that the next call connects anew. Call it after a failed Ping: a
 // connection that went silent would otherwise be used again.
 func (c *Client) Reset() {
-	c.http.CloseIdleConnections() // those of api; probe keeps none
+	c.http.CloseIdleConnections()
+	_ = c.api.Close() // closes what is idle, and says nothing; probe keeps no connection
 	if c.way.reset != nil {
 		c.way.reset()
 	}

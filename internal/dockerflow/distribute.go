@@ -26,12 +26,14 @@ func (p *Proxy) everywhere(r *http.Request, body []byte, here func(context.Conte
 	defer cancel()
 	siblings, err := p.siblings(ctx)
 	var (
-		v   verdict
-		own sync.WaitGroup
+		errs   []error
+		others sync.WaitGroup
 	)
-	own.Go(func() { v = here(ctx) })
-	_, errs := askAll(siblings, func(address string) ([]byte, error) { return p.passOn(ctx, r, body, address, maxBody) })
-	own.Wait()
+	others.Go(func() {
+		_, errs = askAll(siblings, func(address string) ([]byte, error) { return p.passOn(ctx, r, body, address, maxBody) })
+	})
+	v := here(ctx)
+	others.Wait()
 	var failed []string
 	for i, err := range errs {
 		if err != nil {

@@ -123,7 +123,9 @@ func (s Settings) fill(answer any, get func(name string) string) {
 		case *bool:
 			*f = yes(get(p.Name))
 		case *int:
-			*f, _ = strconv.Atoi(get(p.Name)) // what is no number is zero
+			if n, err := strconv.Atoi(get(p.Name)); err == nil { // what is no number is zero
+				*f = n
+			}
 		}
 	}
 }

@@ -112,6 +112,30 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// TestRestoreOfAnOldTemplate restores what is released while more revisions of the
+// template are newer than are tried to recognise one.
+func TestRestoreOfAnOldTemplate(t *testing.T) {
+	t.Parallel()
+	s := newSimFleet(t, 1, "# v1\nbind :801\n")
+	s.m.Templates["web"] = true
+	s.m.Targets[0].Values = map[string]string{"port": "801"}
+	f, _ := s.start(t, t.TempDir())
+	write(t, f, 0, "# v1\nbind :{{port}}\n")
+	if p := rollout(t, f, quick); p.Rollout.Phase != Done {
+		t.Fatalf("phase %s %s", p.Rollout.Phase, p.Rollout.Reason)
+	}
+	for i := range maxRendered + 1 {
+		write(t, f, uint64(i+1), fmt.Sprintf("# later %d\nbind :{{port}}\n", i))
+	}
+	s.hosts[0].set(func(h *simHost) { h.files[simFile] = "by hand\n" })
+	check(t, f.Restore(t.Context(), "h1", "web"))
+	s.hosts[0].set(func(h *simHost) {
+		if got := h.files[simFile]; got != "# v1\nbind :801\n" {
+			t.Errorf("the host has %q", got)
+		}
+	})
+}
+
 // TestTemplate rolls a template out, and recognises what it made.
 func TestTemplate(t *testing.T) {
 	t.Parallel()

@@ -231,7 +231,11 @@ func (f *Fleet) recognise(t *target, digest string, preferred uint64) (uint64, e
 
 // byDigest returns the content that has a digest: of a revision, or what was kept.
 func (f *Fleet) byDigest(t *target, digest string) ([]byte, error) {
-	number, err := f.recognise(t, digest, 0)
+	released, err := f.store.released(t.Document)
+	if err != nil {
+		return nil, err
+	}
+	number, err := f.recognise(t, digest, released)
 	if err != nil {
 		return nil, err
 	}

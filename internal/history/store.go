@@ -277,7 +277,10 @@ func (s *Store) damaged(found error) {
 		s.db = nil
 	}
 	s.last = nil
-	_ = s.moveAside(found) // reopen does it again
+	if err := s.moveAside(found); err != nil { // reopen tries again
+		s.state.report(err)
+		s.log.Error("history: the damaged file cannot be moved aside", "error", err)
+	}
 	s.open.Unlock()
 	_ = s.reopen()
 }

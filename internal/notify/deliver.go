@@ -279,8 +279,7 @@ func backoff(tries int) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-// summary is the batch as one event: its only one, or one that counts all of them
-// and those that were given up.
+// summary is the batch as one event. What was given up is counted in it.
 func (p *batch) summary() Event {
 	if len(p.events) == 1 && p.lost == 0 {
 		return p.events[0]
@@ -311,10 +310,8 @@ var ErrNoChannel = errors.New("no such channel")
 
 // channel finds a channel; nil when there is none of that name.
 func (n *Notifier) channel(name string) *channel {
-	for _, c := range n.channels {
-		if c.Name == name {
-			return c
-		}
+	if i := slices.IndexFunc(n.channels, func(c *channel) bool { return c.Name == name }); i >= 0 {
+		return n.channels[i]
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (n *Notifier) opened(ctx context.Context) bool {
 		case err == nil:
 			return true
 		case !logged:
-			n.log.Info("notifications wait for the process that has the outbox", "error", err)
+			n.log.Info("notifications wait for the outbox", "error", err)
 		}
 		select {
 		case <-time.After(openEvery):

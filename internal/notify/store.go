@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -95,7 +94,7 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 		return s, c, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, c, fmt.Errorf("%s: %w", s.path, errTaken)
-	case errors.Is(err, fs.ErrPermission):
+	case !errors.Is(err, boltfile.ErrDamaged) && !boltfile.Panicked(err): // the disk is full, or may not be written
 		return nil, c, err
 	}
 	aside, moveErr := boltfile.MoveAside(s.path)
@@ -113,10 +112,14 @@ func (s *store) open() (contents, error) {
 	if err != nil {
 		return c, err
 	}
-	s.db = db
-	return c, boltfile.Guard(func() error {
+	err = boltfile.Guard(func() error {
 		return db.Update(func(tx *bbolt.Tx) error { return errors.Join(fill(tx), s.read(tx, &c)) })
 	})
+	if err != nil && !boltfile.Panicked(err) { // after a panic bbolt may hold its own locks
+		return c, errors.Join(err, db.Close())
+	}
+	s.db = db
+	return c, err
 }
 
 // fill makes the buckets that are not there.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -355,8 +356,9 @@ func hexByte(s string) (byte, bool) {
 	if len(s) < 2 {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s[:2], 16, 8)
-	return byte(n), err == nil
+	var b [1]byte
+	_, err := hex.Decode(b[:], []byte(s[:2])) // its error takes no memory
+	return b[0], err == nil
 }
 
 // RequestPath is the path of a request in the forms in which it is needed.

@@ -191,6 +191,7 @@ func (c *condition) add(value string) error {
 		var p netip.Prefix
 		p, err = parsePrefix(value)
 		c.prefixes = append(c.prefixes, p)
+		return err
 	case ConditionHost:
 		var h Host
 		h, err = ParseHost(value)

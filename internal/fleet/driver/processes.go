@@ -187,7 +187,7 @@ func reloaded(before, now inside, wanted []binary.Bind) string {
 		}
 	}
 	for _, b := range wanted {
-		if !slices.Contains(now.listening, plain(b.Address)) {
+		if b.Elsewhere == "" && !slices.Contains(now.listening, plain(b.Address)) {
 			return fmt.Sprintf("nothing listens on %s (line %d)", b, b.Line)
 		}
 	}
@@ -203,6 +203,9 @@ func taken(now inside, running, wanted []binary.Bind) error {
 			slices.ContainsFunc(running, func(r binary.Bind) bool { return plain(r.Address) == have })
 	}
 	for _, b := range wanted {
+		if b.Elsewhere != "" {
+			continue // it cannot be seen from within the container's network
+		}
 		for _, have := range now.listening {
 			if (covers(have, b.Address) || covers(b.Address, have)) && !own(have) {
 				return fmt.Errorf("line %d: cannot bind %s: the address is in use by another program (%s)", b.Line, b, have)

@@ -208,10 +208,10 @@ func (t *shell) checkIn(ctx context.Context, s seen, content []byte) error {
 	return nil
 }
 
-// bindsOf is what a configuration listens on, as far as it can be seen from within the
-// container's network, but for lines with variables of its environment.
+// bindsOf is what a configuration listens on over TCP, but for lines with variables of
+// the container's environment.
 func bindsOf(content string) []binary.Bind {
-	return slices.DeleteFunc(binary.Binds(content, nil), func(b binary.Bind) bool { return b.Network != "tcp" || b.Elsewhere != "" })
+	return slices.DeleteFunc(binary.Binds(content, nil), func(b binary.Bind) bool { return b.Network != "tcp" })
 }
 
 // refusal is the error of a report, with the document in place of the file.

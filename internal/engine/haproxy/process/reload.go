@@ -42,7 +42,16 @@ func (p *Process) Reload(ctx context.Context, marker string) (socket.Process, er
 	mark := p.log.size()
 	// From 2.7 on the answer comes when the reload is over. Before that there
 	// is none, and the connection ends as HAProxy starts anew.
-	answer, err := socket.NewMaster(p.o.MasterSocket, reloadDeadline).Reload(ctx)
+	asking, stop := context.WithCancel(ctx)
+	go func() { // a master that is gone need not have closed the connection
+		select {
+		case <-p.gone:
+			stop()
+		case <-asking.Done():
+		}
+	}()
+	answer, err := socket.NewMaster(p.o.MasterSocket, reloadDeadline).Reload(asking)
+	stop()
 	if refused := (*socket.CommandError)(nil); errors.As(err, &refused) {
 		return socket.Process{}, fmt.Errorf("haproxy: reload: %w", err)
 	}
