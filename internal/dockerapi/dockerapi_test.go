@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairway/internal/dockerapi/dockertest"
+	"fairway/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -406,4 +408,40 @@ func holds(t *testing.T, c Container) {
 			t.Errorf("port %+v", p)
 		}
 	}
+}
+
+// TestResetDropsIdleConnections holds Reset to all connections that are kept: those of
+// lists and those of other calls.
+func TestResetDropsIdleConnections(t *testing.T) {
+	url, open := recorded().Listen(t), new(atomic.Int32)
+	c := newClient(t, Options{URL: url, Dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(url, "unix://"))
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &countedConn{Conn: conn, open: open}, nil
+	}})
+	_, err := c.Info(t.Context())
+	check(t, err)
+	_, err = c.ContainerList(t.Context(), true)
+	check(t, err)
+	if open.Load() == 0 {
+		t.Fatal("no connection is kept")
+	}
+	c.Reset()
+	testkit.Eventually(t, "no connection is open", func() bool { return open.Load() == 0 })
+}
+
+// countedConn is counted in open until it is closed.
+type countedConn struct {
+	net.Conn
+	open   *atomic.Int32
+	closed sync.Once
+}
+
+// Close closes the connection.
+func (c *countedConn) Close() error {
+	c.closed.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
