@@ -326,6 +326,7 @@ func TestUIWithoutMouse(t *testing.T) {
 	}
 	key("\r")
 	tb.until("location.pathname.startsWith('/services/')")
+	tb.until("document.querySelector('.live.on')") // its script runs; before, buttons do nothing
 	for i := 0; !strings.Contains(focused(), `data-open="drain"`) && i < 40; i++ {
 		tab()
 	}
