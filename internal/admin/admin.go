@@ -45,7 +45,7 @@ import (
 	"fairway/internal/series"
 )
 
-// Catalogue hands out what exists. *catalog.Feed is one.
+// Catalogue returns what exists. *catalog.Feed is one.
 type Catalogue interface {
 	// Newest returns the newest snapshot, or nil before the first.
 	Newest() *catalog.Snapshot
@@ -53,7 +53,7 @@ type Catalogue interface {
 	Changed() <-chan struct{}
 }
 
-// Tables hands out what is served.
+// Tables returns what is served.
 type Tables interface {
 	// Table returns the live table, or nil before the first.
 	Table() *route.Table

@@ -31,7 +31,7 @@ type Snapshot struct {
 	Certificates []Certificate `json:"certificates,omitempty"`
 }
 
-// Feed hands out the newest snapshot; equal contents are not published again.
+// Feed publishes the newest snapshot; equal contents are not published again.
 type Feed = feed.Feed[Snapshot]
 
 // Service is a named thing that exists, such as a Compose service or a lone container.

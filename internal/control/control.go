@@ -51,7 +51,7 @@ type Compiler interface {
 	Compile(s *catalog.Snapshot, previous *route.Table) *route.Table
 }
 
-// Feed hands out snapshots. *catalog.Feed is one.
+// Feed publishes snapshots. *catalog.Feed is one.
 type Feed interface {
 	// Newest returns the newest snapshot, or nil when there is none yet.
 	Newest() *catalog.Snapshot

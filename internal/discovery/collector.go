@@ -3,7 +3,7 @@
 //
 // A Source reads one outside system. The Collector keeps the last good answer
 // of each source, so that a source that fails freezes its own services and
-// nobody else's, and publishes one snapshot when the answers have been quiet
+// no others, and publishes one snapshot when the answers have been quiet
 // for a moment. See README.md for how to add a source.
 package discovery
 
@@ -250,7 +250,7 @@ func (c *Collector) accept(s *state, a catalog.Answer) {
 	}
 }
 
-// publish hands out a snapshot of what is known, unless the newest is the same.
+// publish makes and publishes a snapshot of what is known, unless the newest is the same.
 func (c *Collector) publish() {
 	next := &catalog.Snapshot{Taken: c.taken, Restored: c.o.Restored != nil && len(c.states) > 0}
 	for _, s := range c.states {

@@ -111,8 +111,8 @@ func memoryUsed(m container.MemoryStats) uint64 {
 }
 
 // queueLength is how many events may wait for the reader. The engine throws
-// events away without a word when nobody takes them, so they are taken at once
-// and a reader that falls this far behind is told.
+// events away in silence when they are not taken, so they are taken at once, and
+// a reader that falls this far behind gets ErrSlowReader.
 const queueLength = 4096
 
 // ErrSlowReader ends a stream whose reader fell too far behind.

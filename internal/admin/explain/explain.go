@@ -305,7 +305,7 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	arrival.DropUnderscores(header, false)
 	arrival.DropHopByHop(arrival.Head{Method: a.method, Header: header, Major: 1})
 	id := arrival.Identify(header, arrival.Peer{Addr: a.client, TLS: a.scheme == "https"}, arrival.Bracketed(host), arrival.PortOf(a.host))
-	id.ID = "00000000000000000000000000000000" // of a request that nobody has made
+	id.ID = "00000000000000000000000000000000" // of a request that was not made
 	id.Tell(header)
 	if path.Front {
 		path.Other = "" // it is settled in front of the backend

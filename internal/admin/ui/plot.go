@@ -39,7 +39,7 @@ type timeRange struct {
 }
 
 // timeRanges are those that can be chosen. A plot has about as many points as can be
-// told apart.
+// distinguished.
 func timeRanges() []timeRange {
 	return []timeRange{
 		{Name: "1h", For: time.Hour, Step: 30 * time.Second},

@@ -143,7 +143,7 @@ func readService(c *call) (any, error) {
 		i = slices.IndexFunc(services, func(s *service) bool { return s.Name == name })
 	}
 	if i < 0 {
-		return nil, problem(http.StatusNotFound, "No such service", "It may have been removed. The history tells what was.")
+		return nil, problem(http.StatusNotFound, "No such service", "It may have been removed. The history shows what was.")
 	}
 	ranges, r := chosenRange(c)
 	d := serviceData{service: services[i], May: c.may(api.RoleOperator), Instances: services[i].instances(), Ranges: ranges}
