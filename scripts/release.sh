@@ -69,6 +69,7 @@ deb() {
 		Maintainer: Fairway
 		Section: net
 		Priority: optional
+		Depends: init-system-helpers
 		Suggests: docker.io, haproxy
 		Installed-Size: $(du -sk --apparent-size "$root/usr/bin" | cut -f 1)
 		Description: routes requests to what runs on Docker
