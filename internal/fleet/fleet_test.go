@@ -362,6 +362,7 @@ func TestNoStatistics(t *testing.T) {
 	pages := s.pages()
 	delete(pages, "h1")
 	f.pages.Transport = pages
+	f.limits.lost = 2 * time.Second
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick

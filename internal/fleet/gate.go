@@ -12,12 +12,8 @@ import (
 	"fairway/internal/fleet/driver"
 )
 
-const (
-	// gateTime is how long the gate observes a host of which it has no reading.
-	gateTime = 5 * time.Second
-	// lostAfter is how many times in a row it must fail to reach a host.
-	lostAfter = 3
-)
+// gateTime is how long the gate observes a host of which it has no reading.
+const gateTime = 5 * time.Second
 
 // gate asks the hosts of the wave what they count, and remembers what is worse. It
 // reports whether that was the last time in the pause.
@@ -91,10 +87,13 @@ func (r *run) judge(members []Step, answers []answer, began time.Time) (last boo
 			blind++
 		}
 		if a.err == nil {
-			r.failing[host] = 0
+			delete(r.silent, host)
 		} else {
 			silent++
-			if r.failing[host]++; r.failing[host] >= lostAfter {
+			if r.silent[host].IsZero() {
+				r.silent[host] = began
+			}
+			if time.Since(r.silent[host]) >= r.f.limits.lost {
 				a.worse = fmt.Sprintf("contact is lost since the change: %v", a.err)
 			}
 		}

@@ -94,11 +94,12 @@ type limits struct {
 	look        time.Duration // one observation of a host
 	host        time.Duration // one change of a host, restoring what it had included
 	rollout     time.Duration // a rollout as a whole, the way back included
+	lost        time.Duration // without an answer to the gate, after which a host's contact is lost
 	concurrency int           // hosts that a rollout changes at the same moment
 }
 
 func defaultLimits() limits {
-	return limits{look: 15 * time.Second, host: 30 * time.Second, rollout: 30 * time.Minute, concurrency: 16}
+	return limits{look: 15 * time.Second, host: 30 * time.Second, rollout: 30 * time.Minute, lost: 30 * time.Second, concurrency: 16}
 }
 
 func (s Settings) withDefaults() Settings {

@@ -23,10 +23,10 @@ type run struct {
 	results  chan struct{}  // a host is done; one place
 	working  sync.WaitGroup // what is being done to hosts
 
-	mu      sync.Mutex
-	newest  Moment         // but for what each decision adds
-	note    string         // what the gate sees, for people
-	failing map[string]int // failures of the gate in a row, by host
+	mu     sync.Mutex
+	newest Moment               // but for what each decision adds
+	note   string               // what the gate sees, for people
+	silent map[string]time.Time // since when the gate cannot reach a host
 }
 
 // Order asks for a rollout.
@@ -138,7 +138,7 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	now := time.Now()
 	n := &run{
 		f: f, revision: revision, document: r.Document, settings: r.Settings,
-		stop: make(chan string, 1), results: make(chan struct{}, 1), failing: map[string]int{},
+		stop: make(chan string, 1), results: make(chan struct{}, 1), silent: map[string]time.Time{},
 		newest: Moment{Rollout: r, Settled: now, End: r.Began.Add(f.limits.rollout), limits: f.limits},
 	}
 	// One that is taken up again has time left, however long Fairway was away.
