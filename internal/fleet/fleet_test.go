@@ -362,7 +362,6 @@ func TestNoStatistics(t *testing.T) {
 	pages := s.pages()
 	delete(pages, "h1")
 	f.pages.Transport = pages
-	f.limits.lost = 2 * time.Second
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
 	settings := quick
@@ -374,6 +373,27 @@ func TestNoStatistics(t *testing.T) {
 	if p := rollout(t, f, settings); p.Rollout.Phase != Reverted || s.files() != "v2 v2" || !strings.Contains(p.Rollout.Reason, "h2: contact is lost since the change") {
 		t.Errorf("phase %s %s, hosts %s", p.Rollout.Phase, p.Rollout.Reason, s.files())
 	}
+}
+
+// TestNextRolloutFollowsAtOnce starts a rollout at the moment at which everybody can see
+// that the one before has ended: it was refused until that had taken itself off the list.
+func TestNextRolloutFollowsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSimFleet(t, 1, text("v1"))
+	var f *Fleet
+	next := make(chan error, 1)
+	s.ended = func(r Rollout) {
+		if r.Number == 1 {
+			_, err := f.Start(t.Context(), Order{Document: "web", Author: "bob", Settings: quick})
+			next <- err
+		}
+	}
+	f, _ = s.start(t, t.TempDir())
+	write(t, f, 0, text("v1"))
+	write(t, f, 1, text("v2"))
+	rollout(t, f, quick)
+	check(t, <-next)
+	await(t, f, 2)
 }
 
 // TestTwoOperators has two people work on the same document.

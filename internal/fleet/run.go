@@ -122,6 +122,9 @@ func (f *Fleet) free(document string) error {
 		return nil
 	}
 	now := r.record()
+	if now.Phase.Ended() {
+		return nil // what is left of it is to take itself off the list
+	}
 	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
 }
 
@@ -159,7 +162,9 @@ func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	f.running.Go(func() {
 		n.loop(life)
 		f.mu.Lock()
-		delete(f.runs, r.Document)
+		if f.runs[r.Document] == n { // and not the next one
+			delete(f.runs, r.Document)
+		}
 		f.mu.Unlock()
 	})
 }

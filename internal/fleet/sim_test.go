@@ -424,7 +424,7 @@ type simFleet struct {
 // statistics page.
 func newSimFleet(t testing.TB, n int, content string) *simFleet {
 	t.Helper()
-	s := &simFleet{m: &Map{Templates: map[string]bool{}}, limits: limits{look: defaultLimits().look, host: 6 * time.Second, rollout: 20 * time.Second, concurrency: 16}}
+	s := &simFleet{m: &Map{Templates: map[string]bool{}}, limits: limits{look: defaultLimits().look, host: 6 * time.Second, rollout: 20 * time.Second, lost: 2 * time.Second, concurrency: 16}}
 	for i := range n {
 		h := newSim(t, fmt.Sprintf("h%d", i+1), content)
 		s.hosts = append(s.hosts, h)
