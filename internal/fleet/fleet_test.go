@@ -391,7 +391,8 @@ func TestNextRolloutFollowsAtOnce(t *testing.T) {
 	f, _ = s.start(t, t.TempDir())
 	write(t, f, 0, text("v1"))
 	write(t, f, 1, text("v2"))
-	rollout(t, f, quick)
+	_, err := f.Start(t.Context(), Order{Document: "web", Author: "ann", Settings: quick})
+	check(t, err)
 	check(t, <-next)
 	await(t, f, 2)
 }
