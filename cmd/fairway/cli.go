@@ -111,7 +111,6 @@ func (grammar) Help() string {
 ` + exitCodes
 }
 
-// run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	g := &grammar{}
 	c := newConsole(stdout, stderr, environ)
@@ -230,7 +229,8 @@ func newParser(g *grammar, c *console) (*parser, error) {
 		return nil, fmt.Errorf("command line: %w", err)
 	}
 	p.Kong = k
-	return p, describe(k.Model.Node)
+	describe(k.Model.Node)
+	return p, nil
 }
 
 // keyMapper records the text of a flag that is a key of the configuration, instead of

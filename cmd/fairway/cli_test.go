@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -225,5 +226,12 @@ func TestHelp(t *testing.T) {
 		if code != exitOK || stderr != "" || stdout != other || !strings.HasPrefix(stdout, "Usage: fairway "+n.Name) {
 			t.Errorf("%s: code %d, stderr %q, help\n%s", n.Name, code, stderr, stdout)
 		}
+	}
+	left := maps.Clone(details)
+	for _, n := range p.Model.Leaves(false) {
+		delete(left, strings.TrimPrefix(n.Path(), p.Model.Name+" "))
+	}
+	if len(left) > 0 {
+		t.Errorf("help for commands that do not exist: %v", left)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"fairway/internal/app"
+	"fairway/internal/human"
+	"fairway/internal/plan"
 )
 
 // configFlags load the configuration: the file, and every key as a flag.
@@ -13,8 +15,7 @@ type configFlags struct {
 	Keys app.Config `embed:"" group:"config"`
 }
 
-// load returns the configuration that the command line, the environment and
-// the file make together.
+// load also notes the variables that mean nothing.
 func (f configFlags) load(c *console, p *parser) (*app.Loaded, error) {
 	loaded, err := c.load(f.Path, p.flags)
 	if err == nil && len(loaded.Ignored) > 0 {
@@ -73,4 +74,42 @@ func valueText(v any) string {
 		return strings.Join(list, " ")
 	}
 	return fmt.Sprint(v)
+}
+
+type checkCommand struct {
+	Paths []string `arg:"" optional:"" name:"path" help:"Configuration, services file, or Compose file; by what is in them. Without any: the configuration that run would use."`
+}
+
+// Run checks the files.
+func (k *checkCommand) Run(c *console) error {
+	checked, err := app.Check(k.Paths, c.environ)
+	if err != nil {
+		return usageError{err}
+	}
+	return noIf(c.print(checked, func() { c.checked(checked) }), len(checked.Problems) > 0)
+}
+
+func (c *console) checked(k *plan.Checked) {
+	for _, p := range k.Problems {
+		c.raw(strings.TrimSpace(c.paint(bold, p.Position()) + ": " + c.paint(bad, p.Code) + "  " + human.Escape(p.Subject())))
+		c.raw("  " + human.Escape(p.Text))
+		if p.Hint != "" {
+			c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
+		}
+	}
+	if len(k.Problems) > 0 && len(k.Routes) > 0 {
+		c.printf("\n")
+	}
+	if len(k.Routes) > 0 {
+		t := c.columns("ROUTE", "WOULD TAKE", "STATE", "FILE")
+		for _, r := range k.Routes {
+			state := cell{"served", good}
+			if r.Refused != "" {
+				state = cell{"refused: " + r.Refused, bad}
+			}
+			t.add(r.ID, strings.Join(r.Takes, " || "), state, r.File)
+		}
+		t.print()
+	}
+	c.note("%s, %s, %s", human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
 }

@@ -41,7 +41,6 @@ func newConsole(stdout, stderr io.Writer, environ []string) *console {
 	return c
 }
 
-// configure takes over the global flags.
 func (c *console) configure(g *grammar) {
 	c.format, c.admin, c.tokenFile, c.adminCA = g.Output, g.Admin, g.TokenFile, g.AdminCA
 	if c.admin == "" {
@@ -79,7 +78,6 @@ func (c *console) client() (*api.Client, error) {
 	return client, nil
 }
 
-// close gives up the connections of the client.
 func (c *console) close() {
 	if c.opened != nil {
 		c.opened.Close()
@@ -99,6 +97,17 @@ func list[T any](c *console, answer api.List[T], err error, text func([]T)) erro
 	return show(c, answer, err, func(l api.List[T]) { text(l.Items) })
 }
 
+// orNote is a text for a list that may be empty: then it is a remark.
+func orNote[T any](c *console, none string, text func([]T)) func([]T) {
+	return func(items []T) {
+		if len(items) == 0 {
+			c.note("%s", none)
+			return
+		}
+		text(items)
+	}
+}
+
 // done is show for what was done and is described in a line.
 func (c *console) done(answer api.Done, err error) error {
 	return show(c, answer, err, func(d api.Done) { c.printf("%s\n", d.Text) })
@@ -112,7 +121,6 @@ func noIf(err error, no bool) error {
 	return err
 }
 
-// fail writes an error for people.
 func (c *console) fail(err error) {
 	for i, line := range strings.Split(err.Error(), "\n") {
 		if i == 0 {

@@ -19,14 +19,10 @@ type eventsCommand struct {
 // Run prints the events.
 func (f *eventsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Events(ctx, api.EventQuery{Kind: f.Kind, Subject: f.Subject, Standing: f.Standing, Limit: f.Limit})
-	return list(c, found, err, func(events []api.Event) { c.events(events, "No events.") })
+	return list(c, found, err, orNote(c, "No events.", c.events))
 }
 
-func (c *console) events(events []api.Event, none string) {
-	if len(events) == 0 {
-		c.note("%s", none)
-		return
-	}
+func (c *console) events(events []api.Event) {
 	t := c.columns("AT", "KIND", "WHAT", "+SUBJECT", "+ID")
 	for _, e := range events {
 		t.add(e.At, cell{e.Kind, colourOf(e.Severity, plain)}, e.Text, e.Subject, e.ID)
@@ -45,14 +41,10 @@ type notifyChannelsCommand struct{}
 // Run prints the channels.
 func (notifyChannelsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Channels(ctx)
-	return noIf(list(c, found, err, c.channels), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
+	return noIf(list(c, found, err, orNote(c, "No channels: notify.channels names none.", c.channels)), slices.ContainsFunc(found.Items, func(ch api.Channel) bool { return ch.Error != "" }))
 }
 
 func (c *console) channels(channels []api.Channel) {
-	if len(channels) == 0 {
-		c.note("No channels: notify.channels names none.")
-		return
-	}
 	t := c.columns("CHANNEL", "KIND", "RECEIVER", "PENDING", "DROPPED", "STATE")
 	for _, ch := range channels {
 		state := cell{"never used", plain}
@@ -93,7 +85,7 @@ func (f *notifyOutboxCommand) Run(ctx context.Context, c *console, a *api.Client
 	return noIf(c.print(pending, func() {
 		for _, name := range slices.Sorted(maps.Keys(pending)) {
 			c.printf("%s\n", name)
-			c.events(pending[name], "Nothing is pending for "+name+".")
+			orNote(c, "Nothing is pending for "+name+".", c.events)(pending[name])
 		}
 	}), some)
 }
@@ -112,14 +104,10 @@ type rulesCommand struct{}
 // Run prints the rules with their state.
 func (rulesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Rules(ctx)
-	return noIf(list(c, found, err, c.rules), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
+	return noIf(list(c, found, err, orNote(c, "No rules: the key rules names none.", c.rules)), slices.ContainsFunc(found.Items, func(r api.RuleState) bool { return !r.Fired.IsZero() }))
 }
 
 func (c *console) rules(rules []api.RuleState) {
-	if len(rules) == 0 {
-		c.note("No rules: the key rules names none.")
-		return
-	}
 	t := c.columns("RULE", "WHEN", "DO", "SUBJECT", "VALUE", "STATE")
 	for _, r := range rules {
 		state := cell{"-", plain}

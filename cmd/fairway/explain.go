@@ -165,8 +165,7 @@ func (c *console) diagnoses(diagnoses []api.Diagnosis) {
 	}
 }
 
-// checks prints the steps of a diagnosis. Their texts are never cut: they are
-// what was asked for.
+// checks prints the steps of a diagnosis, uncut: they are what was asked for.
 func (c *console) checks(checks []api.Check) {
 	width := 0
 	for _, check := range checks {

@@ -48,7 +48,6 @@ type agentFlags struct {
 	HAProxy    string `name:"haproxy" placeholder:"PATH" help:"HAProxy binary. Default: haproxy in PATH and the usual places."`
 }
 
-// fetchFlags say how the control server is reached.
 type fetchFlags struct {
 	URL       string        `name:"url" placeholder:"URL" help:"Base URL of configurations; the name is appended. Default: $CFG_GET_URL."`
 	TokenFile string        `name:"fetch-token-file" placeholder:"PATH" help:"File with the token for the control server. Default: $CFG_TOKEN_FILE."`

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"fairway/internal/app"
+	"fairway/internal/demo"
 )
 
 func main() {
@@ -53,7 +54,6 @@ func (r *runCommand) Run(ctx context.Context, c *console, p *parser) error {
 	return a.Run(ctx)
 }
 
-// newLogger returns a logger for a valid configuration.
 func newLogger(w io.Writer, cfg app.LogConfig) *slog.Logger {
 	level := slog.LevelInfo
 	_ = level.UnmarshalText([]byte(cfg.Level)) // Validated; info otherwise.
@@ -62,4 +62,39 @@ func newLogger(w io.Writer, cfg app.LogConfig) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+type demoCommand struct{ demo.Options }
+
+// Run runs the command.
+func (d *demoCommand) Run(ctx context.Context, c *console) error {
+	// A reader that goes away must not kill the demo before it has tidied up.
+	signal.Ignore(syscall.SIGPIPE)
+	d.Out, d.Logger = c.out, slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	return demo.Run(ctx, d.Options)
+}
+
+// whoamiCommand is `fairway whoami`, the service of the demo and of the
+// end-to-end tests.
+type whoamiCommand struct {
+	demo.WhoamiOptions
+	Check      bool `name:"check" help:"Ask the health path of one that listens, and end: the HEALTHCHECK of an image."`
+	UntilStdin bool `name:"until-stdin-closes" help:"Stop when standard input ends, which it does when the parent dies."`
+}
+
+// Run runs the command.
+func (w *whoamiCommand) Run(ctx context.Context) error {
+	if w.Check {
+		return demo.CheckWhoami(ctx, w.WhoamiOptions)
+	}
+	if w.UntilStdin {
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
+	return demo.Whoami(ctx, w.WhoamiOptions)
 }

@@ -65,8 +65,7 @@ func (s *completionCommand) Run(c *console) error {
 	return nil
 }
 
-// completeCommand prints what the last of some words may become, one a line, each
-// with its meaning after a tab.
+// completeCommand prints candidates, one a line, each with its meaning after a tab.
 type completeCommand struct {
 	Words []string `arg:"" optional:"" help:"The words of the command line, the last one unfinished."`
 }
@@ -167,7 +166,6 @@ func (openAPICommand) Run(c *console) error {
 
 type versionCommand struct{}
 
-// build says what this program is.
 type build struct {
 	Version  string `json:"version"`
 	Go       string `json:"go"`

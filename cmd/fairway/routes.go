@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 type routesCommand struct {
@@ -22,7 +23,7 @@ type routesCommand struct {
 func (r *routesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
 	if err != nil || !r.Traffic {
-		return list(c, routes, err, c.routes)
+		return list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.routes))
 	}
 	now, err := a.Traffic(ctx)
 	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host == ""), err, c.traffic)
@@ -67,10 +68,6 @@ func (c *console) traffic(now api.Traffic) {
 }
 
 func (c *console) routes(routes []api.Route) {
-	if len(routes) == 0 {
-		c.note("No routes. A container gets one with the label fairway.host=NAME.")
-		return
-	}
 	t := c.columns("ROUTE", "MATCHES", "READY", "STATE", "+PRIORITY", "+FILTERS", "+BALANCE", "+SOURCE")
 	for _, r := range routes {
 		balance := ""
@@ -82,7 +79,6 @@ func (c *console) routes(routes []api.Route) {
 	t.print()
 }
 
-// takes returns the matches of a route, in short.
 func takes(matches []api.Match) string {
 	var all []string
 	for _, m := range matches {
@@ -144,4 +140,43 @@ func steered(r api.Route) string {
 		}
 	}
 	return ""
+}
+
+type problemsCommand struct {
+	Service string `name:"service" placeholder:"NAME" help:"Only problems of this service (ID or name)."`
+	Source  string `name:"source" placeholder:"NAME" help:"Only problems from this source."`
+}
+
+// Run prints the problems.
+func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
+	return noIf(list(c, found, err, orNote(c, "No problems.", c.problems)), len(found.Items) > 0)
+}
+
+func (c *console) problems(problems []api.Problem) {
+	for i, p := range problems {
+		if i > 0 {
+			c.printf("\n")
+		}
+		c.problem(p)
+	}
+}
+
+func (c *console) problem(p api.Problem) {
+	subject := c.paint(bold, p.Service)
+	if p.Label != "" {
+		subject += " " + human.Escape(p.Label)
+	}
+	if p.Instance != "" {
+		subject += human.Escape(" (instance " + p.Instance + ")")
+	}
+	// Everything in these lines is escaped already.
+	c.raw(subject + "  " + c.paint(bad, p.Code))
+	c.raw("  " + human.Escape(p.Text))
+	if p.Route != "" && p.Route != p.Service {
+		c.raw(c.paint(faint, "  route: "+p.Route))
+	}
+	if p.Hint != "" {
+		c.raw("  " + c.paint(good, "hint: ") + human.Escape(p.Hint))
+	}
 }

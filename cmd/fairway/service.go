@@ -21,7 +21,6 @@ type serviceCommand struct {
 	Rm       serviceRmCommand       `cmd:"" help:"Remove services."`
 }
 
-// waitFlags say how long a command waits for convergence.
 type waitFlags struct {
 	Detach  bool          `name:"detach" short:"d" help:"Do not wait for convergence."`
 	Timeout time.Duration `name:"timeout" placeholder:"DURATION" default:"5m" help:"Maximum time to wait. The change goes on."`
@@ -140,7 +139,6 @@ func (f *serviceRmCommand) Run(ctx context.Context, c *console, p *parser) error
 	return errors.Join(faults...)
 }
 
-// swarm returns access to the Swarm of the engines.
 func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
 	loaded, err := c.load(f.Path, p.flags)
 	if err != nil {

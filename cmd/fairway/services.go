@@ -24,7 +24,7 @@ func (s *servicesCommand) Run(ctx context.Context, c *console, a *api.Client) er
 		return list(c, found, err, c.inFull)
 	}
 	found, err := a.Services(ctx, api.Query{Source: s.Source})
-	return list(c, found, err, c.services)
+	return list(c, found, err, orNote(c, "No services. The sources see nothing; see: fairway sources", c.services))
 }
 
 func (c *console) inFull(services []api.Service) {
@@ -37,10 +37,6 @@ func (c *console) inFull(services []api.Service) {
 }
 
 func (c *console) services(services []api.Service) {
-	if len(services) == 0 {
-		c.note("No services. The sources see nothing; see: fairway sources")
-		return
-	}
 	t := c.columns("SERVICE", "READY", "ROUTES", "PROBLEMS", "SOURCE", "+CREATED", "+IMAGE")
 	for _, s := range services {
 		ready := 0
@@ -85,7 +81,6 @@ func staleText(s *api.Stale) string {
 	return t
 }
 
-// service prints one service in full.
 func (c *console) service(s api.Service) {
 	var f fields
 	f.add("service", cell{s.ID, bold})
@@ -167,14 +162,10 @@ type nodesCommand struct {
 // Run prints the nodes.
 func (n *nodesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Nodes(ctx, api.Query{Source: n.Source})
-	return list(c, found, err, c.nodes)
+	return list(c, found, err, orNote(c, "No nodes: no source knows of machines.", c.nodes))
 }
 
 func (c *console) nodes(nodes []api.Node) {
-	if len(nodes) == 0 {
-		c.note("No nodes: no source knows of machines.")
-		return
-	}
 	t := c.columns("NODE", "NAME", "STATE", "AVAILABILITY", "ROLE", "INSTANCES", "ADDRESS", "ENGINE", "SOURCE")
 	for _, n := range nodes {
 		t.add(n.ID, n.Name, cell{n.State, colourOf(n.State, bad)}, cell{n.Availability, colourOf(n.Availability, plain)}, n.Role, n.Instances, n.Address, n.Engine, n.Source)

@@ -76,7 +76,6 @@ func (s *statsCommand) verdict(c *console, r *usage.Report) error {
 	return noIf(nil, len(r.Services) == 0 && len(r.Unread) > 0)
 }
 
-// usageLine prints one report of a stream.
 func (c *console) usageLine(r *usage.Report) error {
 	if c.format == "json" {
 		line, err := json.Marshal(r)
@@ -135,7 +134,6 @@ type keptAnswer struct {
 	Items []api.Series `json:"items"`
 }
 
-// kept prints the recorded history.
 func (s *statsCommand) kept(ctx context.Context, c *console) error {
 	if s.Stream {
 		return usageError{errors.New("--since and --stream exclude each other")}
@@ -152,7 +150,6 @@ func (s *statsCommand) kept(ctx context.Context, c *console) error {
 	return noIf(show(c, answer, err, func(k keptAnswer) { c.kept(k.Items, now.Add(-s.Since), now) }), len(answer.Items) == 0)
 }
 
-// read reads the series of every subject that is asked for.
 func (s *statsCommand) read(ctx context.Context, client *api.Client, now time.Time) (keptAnswer, error) {
 	answer := keptAnswer{Items: []api.Series{}}
 	groups, err := client.SeriesGroups(ctx)
@@ -212,7 +209,6 @@ func (c *console) kept(items []api.Series, from, to time.Time) {
 	t.print()
 }
 
-// unitText writes a figure for people.
 func unitText(v float64, unit string) string {
 	switch unit {
 	case "percent":
@@ -229,7 +225,6 @@ func unitText(v float64, unit string) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-// sparks is how wide a chart is.
 const sparks = 32
 
 // spark draws values over time, from zero to their maximum; a gap is empty.

@@ -2,19 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
+	"fairway/internal/plan"
 )
 
-// why is the flag of every command that an operator gives.
 type why struct {
 	Message string `name:"message" short:"m" placeholder:"TEXT" help:"Reason, recorded in the history and shown with the command."`
 }
 
-// holding are the flags of commands that hold a table.
 type holding struct {
 	Until     string `name:"until" enum:"released,changed" default:"released" help:"When the hold ends: released (with fairway unpin) or changed (for each service when its labels change)."`
 	Endpoints string `name:"endpoints" enum:"recorded,live" default:"recorded" help:"Endpoints to serve: recorded (those of the entry) or live (those that exist now)."`
@@ -112,13 +113,11 @@ func (r *resumeCommand) Run(ctx context.Context, c *console, a *api.Client) erro
 	return c.takeBack(ctx, a, api.CommandPause+":service:"+strings.TrimPrefix(r.Service, "service:"), r.Message)
 }
 
-// give puts a command in force and prints the result.
 func (c *console) give(ctx context.Context, a *api.Client, n api.NewCommand) error {
 	given, err := a.Give(ctx, n)
 	return show(c, given, err, func(r api.CommandResult) { c.result(r, "In force") })
 }
 
-// takeBack ends a command.
 func (c *console) takeBack(ctx context.Context, a *api.Client, id, message string) error {
 	ended, err := a.TakeBack(ctx, id, message)
 	return show(c, ended, err, func(r api.CommandResult) { c.result(r, "Ended") })
@@ -140,17 +139,263 @@ type commandsCommand struct{}
 // Run lists the commands in force.
 func (*commandsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Commands(ctx)
-	return list(c, found, err, c.commands)
+	return list(c, found, err, orNote(c, "No commands in force.", c.commands))
 }
 
 func (c *console) commands(commands []api.Command) {
-	if len(commands) == 0 {
-		c.note("No commands in force.")
-		return
-	}
 	t := c.columns("COMMAND", "BY", "SINCE", "REASON", "+ID", "+HOLDS")
 	for _, k := range commands {
 		t.add(k.Text, k.Operator, k.Since, k.Message, k.ID, strings.Join(k.Services, " "))
 	}
 	t.print()
+}
+
+type historyCommand struct {
+	Number  uint64 `arg:"" optional:"" help:"Entry to show with its changes, instead of the list."`
+	Service string `name:"service" placeholder:"NAME" help:"Only entries that concern this service, by ID or name."`
+	Limit   int    `name:"limit" placeholder:"N" default:"20" help:"Maximum number of entries, up to 1000."`
+	Before  uint64 `name:"before" placeholder:"NUMBER" help:"Only entries before this one."`
+}
+
+// Run prints the history.
+func (h *historyCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	if h.Number != 0 {
+		entry, err := a.Entry(ctx, h.Number)
+		return show(c, entry, err, c.entry)
+	}
+	entries, err := a.History(ctx, api.HistoryQuery{Before: h.Before, Limit: h.Limit, Service: h.Service})
+	return list(c, entries, err, orNote(c, "No entries yet.", c.entries))
+}
+
+func (c *console) entries(entries []api.Entry) {
+	t := c.columns("ENTRY", "TIME", "ROUTES", "+BACKENDS", "+HASH", "CAUSE")
+	for _, e := range entries {
+		number := text(strconv.FormatUint(e.Number, 10))
+		if e.Live {
+			number = cell{number.text + " live", good}
+		}
+		t.add(number, e.Time, counts(e.Routes), counts(e.Backends), short12(e.Hash), e.Cause)
+	}
+	t.print()
+}
+
+func short12(hash string) string { return hash[:min(12, len(hash))] }
+
+// counts writes numbers of changes: "+1 ~2 -1", or "-" for none.
+func counts(n api.Counts) string {
+	var words []string
+	for _, part := range []struct {
+		sign string
+		n    int
+	}{{"+", n.Added}, {"~", n.Changed}, {"-", n.Removed}} {
+		if part.n > 0 {
+			words = append(words, part.sign+strconv.Itoa(part.n))
+		}
+	}
+	if words == nil {
+		return "-"
+	}
+	return strings.Join(words, " ")
+}
+
+func (c *console) entry(e api.EntryDetail) {
+	var f fields
+	f.add("entry", cell{strconv.FormatUint(e.Number, 10), bold})
+	f.add("time", e.Time)
+	f.add("cause", e.Cause)
+	f.add("operator", e.Operator)
+	f.add("command", e.Command)
+	f.add("message", e.Message)
+	f.add("hash", e.Hash)
+	if e.Live {
+		f.add("live", cell{"yes", good})
+	}
+	var all []string
+	for _, s := range e.Seen {
+		all = append(all, seen(s))
+	}
+	f.lines("seen", all)
+	if e.Omitted > 0 {
+		f.add("", fmt.Sprintf("and %d more", e.Omitted))
+	}
+	c.table("", nil, f)
+	c.printf("\n")
+	c.differences(e.Diff)
+}
+
+// seen puts into a line what was seen.
+func seen(s api.Seen) string {
+	line := s.Kind
+	for _, w := range []struct{ name, value string }{{"source", s.Source}, {"service", s.Service}, {"instance", s.Instance}, {"label", s.Label}, {"from", s.From}, {"to", s.To}} {
+		if w.value != "" {
+			line += ", " + w.name + " " + w.value
+		}
+	}
+	return line
+}
+
+type diffCommand struct {
+	From string `arg:"" help:"Number of an entry, or live."`
+	To   string `arg:"" optional:"" default:"live" help:"Number of an entry, or live."`
+}
+
+// Run prints what differs between two entries.
+func (d *diffCommand) Run(ctx context.Context, c *console, a *api.Client) error {
+	from, err := entryNumber(d.From)
+	if err != nil {
+		return err
+	}
+	to, err := entryNumber(d.To)
+	if err != nil {
+		return err
+	}
+	diff, err := a.Diff(ctx, from, to)
+	return noIf(show(c, diff, err, c.differences), !diff.Same)
+}
+
+// entryNumber reads the number of an entry; zero for live.
+func entryNumber(text string) (uint64, error) {
+	if text == "live" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usageError{fmt.Errorf("%q is neither the number of an entry nor live", text)}
+	}
+	return n, nil
+}
+
+func (c *console) differences(d api.Diff) {
+	if len(d.Listeners)+len(d.Routes)+len(d.Backends)+len(d.Problems) == 0 {
+		c.note("Nothing differs.")
+		return
+	}
+	c.changed("listener", d.Listeners)
+	c.changed("route", d.Routes)
+	c.changed("backend", d.Backends)
+	c.changed("problem", d.Problems)
+}
+
+func (c *console) changed(what string, list []api.DiffChange) {
+	for _, x := range list {
+		mark, col := "~", doubt
+		switch x.Kind {
+		case "added":
+			mark, col = "+", good
+		case "removed":
+			mark, col = "-", bad
+		}
+		c.raw(c.paint(col, mark) + " " + what + " " + c.paint(bold, x.ID))
+		for _, line := range x.Lines {
+			c.raw("    " + c.paint(diffColour(line), line))
+		}
+	}
+}
+
+func diffColour(line string) colour {
+	switch human.DiffSign(line) {
+	case '+':
+		return good
+	case '-':
+		return bad
+	case '@':
+		return faint
+	}
+	return plain
+}
+
+type planCommand struct {
+	Files    []string `name:"file" short:"f" sep:"none" placeholder:"PATH" help:"Compose file, stack file or services file. Repeatable; later ones override earlier ones."`
+	Labels   []string `name:"label" sep:"none" placeholder:"NAME=KEY=VALUE" help:"Label that a service or container would have; without =VALUE it would be gone. Repeatable."`
+	Remove   []string `name:"remove" placeholder:"NAME" help:"Service or container that would be gone. Repeatable."`
+	Project  string   `name:"project" short:"p" placeholder:"NAME" help:"Name of the Compose project or the stack. Default: as Compose finds it."`
+	Stack    bool     `name:"stack" help:"The files are deployed with docker stack deploy. Implied where only a Swarm is watched."`
+	Source   string   `name:"source" placeholder:"NAME" help:"Source that would see it, where there are several; see: fairway sources."`
+	Prune    bool     `name:"prune" help:"Services of the project that the files do not name would be removed, as with --prune or --remove-orphans."`
+	Detailed bool     `name:"detailed-exitcode" help:"Exit with 0 when nothing would change, 2 when something would, 1 when there would be new problems or the plan failed."`
+}
+
+// Run plans.
+func (p *planCommand) Run(ctx context.Context, c *console) error {
+	found, err := p.ask(ctx, c)
+	if err == nil {
+		err = c.print(found, func() { c.plan(found) })
+	}
+	switch {
+	case err != nil && p.Detailed:
+		c.fail(err)
+		return errNo
+	case err != nil:
+		return err
+	case len(found.Problems) > 0:
+		return errNo
+	case found.Changes && p.Detailed:
+		return errChanges
+	}
+	return nil
+}
+
+// errChanges is the exit code that says that something would change, with
+// --detailed-exitcode.
+const errChanges exit = 2
+
+func (p *planCommand) ask(ctx context.Context, c *console) (api.Plan, error) {
+	if len(p.Files)+len(p.Labels)+len(p.Remove) == 0 {
+		return api.Plan{}, usageError{errors.New("plan what? give -f, --label or --remove")}
+	}
+	request, err := plan.Request(p.Files, c.environ)
+	if err != nil {
+		return api.Plan{}, usageError{err}
+	}
+	for _, text := range p.Labels {
+		subject, label, ok := strings.Cut(text, "=")
+		key, value, has := strings.Cut(label, "=")
+		if !ok || subject == "" || key == "" {
+			return api.Plan{}, usageError{fmt.Errorf("label %q: want NAME=KEY=VALUE, or NAME=KEY for a label that would be gone", text)}
+		}
+		request.Labels = append(request.Labels, api.PlanLabel{Subject: subject, Label: key, Value: value, Remove: !has})
+	}
+	if p.Project != "" {
+		request.Project = p.Project
+	}
+	request.Remove, request.Source, request.Stack, request.Prune = p.Remove, p.Source, p.Stack, p.Prune
+	client, err := c.client()
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return client.Plan(ctx, request)
+}
+
+func (c *console) plan(p api.Plan) {
+	c.changed("name", p.Names)
+	c.changed("listener", p.Listeners)
+	c.changed("route", p.Routes)
+	c.changed("backend", p.Backends)
+	for _, line := range p.Lines {
+		c.raw(c.paint(diffColour(line), line))
+	}
+	for _, solved := range p.Solved {
+		c.raw(c.paint(good, "- problem solved") + "  " + human.Escape(solved.Service+" "+solved.Code+": "+solved.Text))
+	}
+	for _, problem := range p.Problems {
+		c.raw("")
+		where := problem.File
+		if problem.Line != 0 {
+			where = fmt.Sprintf("%s:%d", where, problem.Line)
+		}
+		c.raw(strings.TrimSpace(c.paint(bad, "+ problem") + "  " + c.paint(bold, where)))
+		c.problem(problem.Problem)
+	}
+	if len(p.Problems) > 0 {
+		c.raw("")
+	}
+	for _, remark := range p.Remarks {
+		c.note("Note: %s", remark)
+	}
+	if !p.Changes {
+		c.note("Nothing would change.")
+		return
+	}
+	c.note("%s, %s, %s would change; %s would come, %d would go", human.Plural(len(p.Routes), "route"), human.Plural(len(p.Backends), "backend"),
+		human.Plural(len(p.Listeners), "listener"), human.Plural(len(p.Problems), "problem"), len(p.Solved))
 }

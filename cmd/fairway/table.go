@@ -44,7 +44,6 @@ func colourOf(state string, otherwise colour) colour {
 	return otherwise
 }
 
-// cell is one field of a table.
 type cell struct {
 	text   string
 	colour colour
