@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -83,7 +84,7 @@ func (t *tour) first(ctx context.Context) error {
 	t.line("     %s explain GET http://shop.localhost/blog/hello --admin http://%s\n", t.command, t.admin)
 	t.line("   From now on, 100 requests a second go to the shop and the blog, and each one is counted.\n")
 	t.load.start("shop.localhost", "/", "/blog/")
-	return t.count(ctx, "shop.localhost", "/", 20, 2)
+	return t.count(ctx, 20, 2)
 }
 
 func (t *tour) add(ctx context.Context) error {
@@ -117,7 +118,7 @@ func (t *tour) scale(ctx context.Context) error {
 		}
 		t.line("     %s answers, %s after it ran", i.name(), since(began))
 	}
-	return t.count(ctx, "shop.localhost", "/", 40, 4)
+	return t.count(ctx, 40, 4)
 }
 
 func (t *tour) stop(ctx context.Context) error {
@@ -131,35 +132,36 @@ func (t *tour) stop(ctx context.Context) error {
 	}
 	after, failedAfter, _ := t.load.sum()
 	t.line("     shop-1 is gone; %d requests were made meanwhile, %d failed", after-total, failedAfter-failed)
-	return t.count(ctx, "shop.localhost", "/", 30, 3)
+	return t.count(ctx, 30, 3)
 }
 
-// count makes n requests one after the other and prints who answered. It makes up to n
-// more until each instance has answered. Pauses of different lengths keep the load from
-// falling in step with these, so that each meets the same instance.
-func (t *tour) count(ctx context.Context, host, path string, n, instances int) error {
-	counts := map[string]int{}
-	made := 0
-	for ; made < n || len(counts) < instances && made < 2*n; made++ {
-		status, name, err := t.load.ask(ctx, host, path)
-		if err != nil {
-			return err
+// count waits until the load has had n answers of the shop, and one of each instance,
+// and prints who answered. The load alone is counted: requests of its own, made at the
+// load's pace, could meet the same instance each time.
+func (t *tour) count(ctx context.Context, n, instances int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	before := t.load.answers()
+	for {
+		made, counts := 0, map[string]int{}
+		for name, total := range t.load.answers() {
+			if since := total - before[name]; since > 0 {
+				counts[name] = since
+				made += since
+			}
 		}
-		if status != http.StatusOK {
-			name = fmt.Sprintf("status %d", status)
+		if made >= n && len(counts) >= instances {
+			var parts []string
+			for _, name := range slices.Sorted(maps.Keys(counts)) {
+				parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
+			}
+			t.line("     %d requests answered by: %s\n", made, strings.Join(parts, ", "))
+			return nil
 		}
-		counts[name]++
-		if err := clock.Sleep(ctx, time.Duration(made%5)*3*time.Millisecond); err != nil {
-			return err
+		if clock.Sleep(ctx, loadEvery) != nil {
+			return fmt.Errorf("after %s only these instances have answered: %v", patience, counts)
 		}
 	}
-	var parts []string
-	for name, count := range counts {
-		parts = append(parts, fmt.Sprintf("%s %d", name, count))
-	}
-	slices.Sort(parts)
-	t.line("     %d requests answered by: %s\n", made, strings.Join(parts, ", "))
-	return nil
 }
 
 // await makes requests until one is answered with 200 by the named instance.
@@ -236,7 +238,8 @@ type load struct {
 
 	mu            sync.Mutex
 	total, failed int
-	reasons       []string // the first few failures
+	answered      map[string]int // with 200, by who answered
+	reasons       []string       // the first few failures
 }
 
 const (
@@ -250,7 +253,7 @@ const (
 
 func newLoad(address string) *load {
 	return &load{
-		address: address,
+		address: address, answered: map[string]int{},
 		client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 16},
 			Timeout:   loadTimeout,
@@ -308,6 +311,7 @@ func (l *load) count(path string, status int, name string, err error) {
 	defer l.mu.Unlock()
 	l.total++
 	if err == nil && status == http.StatusOK {
+		l.answered[name]++
 		return
 	}
 	l.failed++
@@ -318,6 +322,15 @@ func (l *load) count(path string, status int, name string, err error) {
 		}
 		l.reasons = append(l.reasons, reason)
 	}
+}
+
+// answers returns how many requests each instance of the shop has answered.
+func (l *load) answers() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	answered := maps.Clone(l.answered)
+	delete(answered, "blog-1")
+	return answered
 }
 
 // sum returns how many requests were answered so far, how many of them not
