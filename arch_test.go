@@ -30,7 +30,7 @@ var allowed = map[string]struct {
 	"cmd/fairway": {5, []string{"internal/app", "internal/api", "internal/demo", "internal/fleet/agent", "internal/human", "internal/plan", "internal/swarmservice", "internal/usage"}},
 
 	// demo runs the program in-process against containers it starts itself.
-	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/atomicfile", "internal/clock", "internal/dockerapi"}},
+	"internal/demo": {5, []string{"internal/app", "internal/api", "internal/atomicfile", "internal/clock", "internal/dockerapi", "internal/serve"}},
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
@@ -39,7 +39,7 @@ var allowed = map[string]struct {
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
 		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
+		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
 	}},
 
@@ -138,7 +138,7 @@ var allowed = map[string]struct {
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
-	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/feed", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
+	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/feed", "internal/files", "internal/fleet/driver", "internal/history", "internal/serve", "internal/yamlnode"}},
 	// driver works on one container over the Docker API; it decodes what the agent
 	// there prints.
 	"internal/fleet/driver": {2, []string{
@@ -154,7 +154,7 @@ var allowed = map[string]struct {
 	"internal/admin": {4, []string{
 		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
 		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/plan", "internal/route",
-		"internal/rules", "internal/series",
+		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/files"}},
@@ -179,6 +179,8 @@ var allowed = map[string]struct {
 	"internal/files": {1, nil},
 	// confload fills a configuration from defaults, file, environment and flags.
 	"internal/confload": {1, []string{"internal/nearest", "internal/yamlnode"}},
+	// serve runs HTTP servers that end with a context.
+	"internal/serve": {1, nil},
 	// human formats what people read; every part that writes to them uses it.
 	"internal/human": {1, nil},
 	"internal/route": {1, []string{"internal/human"}},

@@ -43,6 +43,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/rules"
 	"fairway/internal/series"
+	"fairway/internal/serve"
 )
 
 // Catalogue returns what exists. *catalog.Feed is one.
@@ -262,26 +263,7 @@ func (s *Server) Run(ctx context.Context) error {
 		TLSConfig:         s.tls,
 	}
 	srv.RegisterOnShutdown(func() { close(s.stopping) }) // streams never end by themselves
-	failed := make(chan error, 1)
-	ln := netutil.LimitListener(s.listener, maxConnections)
-	go func() {
-		if s.tls == nil {
-			failed <- srv.Serve(ln)
-			return
-		}
-		failed <- srv.ServeTLS(ln, "", "")
-	}()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("admin: %w", err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := srv.Shutdown(stopping); err != nil {
-		_ = srv.Close() // the time is up
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+	if err := serve.HTTP(ctx, srv, netutil.LimitListener(s.listener, maxConnections), stopTimeout); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -27,6 +26,7 @@ import (
 	"fairway/internal/dockerflow/statistics"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
+	"fairway/internal/serve"
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
@@ -188,16 +188,11 @@ func (f *dockerFlow) listen(name, address string, handler http.Handler, run func
 		return server.Close()
 	})
 	f.addresses[name] = socket.Addr()
-	f.parts = append(f.parts, run, func(context.Context) error {
-		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+	f.parts = append(f.parts, run, func(ctx context.Context) error {
+		if err := serve.HTTP(ctx, server, socket, stopTimeout); err != nil {
 			return fmt.Errorf("API of Docker Flow: %w", err)
 		}
 		return nil
-	}, func(ctx context.Context) error {
-		<-ctx.Done()
-		stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		return server.Shutdown(stopping)
 	})
 	return nil
 }

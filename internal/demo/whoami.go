@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"fairway/internal/clock"
+	"fairway/internal/serve"
 )
 
 // WhoamiOptions are what Whoami needs. The zero value listens on port 80, has
@@ -36,8 +36,6 @@ type WhoamiOptions struct {
 const (
 	// maxEcho bounds the body that /echo sends back.
 	maxEcho = 8 << 20
-	// maxSlow bounds the time that a client may ask /slow for.
-	maxSlow = time.Minute
 	// shutdownGrace bounds how long running requests may take after the lame-duck
 	// time, below the ten seconds that Docker gives.
 	shutdownGrace = 5 * time.Second
@@ -51,9 +49,6 @@ const (
 //	           application/json" or the query json
 //	/health    200, or the status that a POST to it with ?status=503 has set
 //	/echo      the body that was sent
-//	/slow?d=2s the same as /, that much later, at most a minute
-//	/status/N  the status code N
-//	/sse       a server-sent event a second; ?every=100ms&n=10
 //
 // and every answer carries its name in the header Whoami.
 func Whoami(ctx context.Context, o WhoamiOptions) error {
@@ -109,8 +104,7 @@ type whoami struct {
 	hostname string
 
 	leaving atomic.Bool
-	status  atomic.Int32  // what the health path answers
-	stopped chan struct{} // closed when streams have to end
+	status  atomic.Int32 // what the health path answers
 }
 
 func newWhoami(o WhoamiOptions) (*whoami, error) {
@@ -118,7 +112,7 @@ func newWhoami(o WhoamiOptions) (*whoami, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &whoami{WhoamiOptions: o, hostname: hostname, stopped: make(chan struct{})}
+	w := &whoami{WhoamiOptions: o, hostname: hostname}
 	w.Listen, w.Name, w.Health = cmp.Or(o.Listen, ":80"), cmp.Or(o.Name, hostname), cmp.Or(o.Health, "/health")
 	if !strings.HasPrefix(w.Health, "/") {
 		return nil, fmt.Errorf("health path %q does not begin with a slash", w.Health)
@@ -147,41 +141,21 @@ func (w *whoami) run(ctx context.Context) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-
 	// Idle connections stay open for now: closing one while a request is on its
 	// way to it is the fault that the lame-duck time is there to avoid.
-	w.leaving.Store(true)
-	select {
-	case err := <-failed:
-		return err
-	case <-time.After(w.LameDuck):
-	}
-	close(w.stopped)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if err := srv.Shutdown(last); err != nil {
-		return errors.Join(err, srv.Close())
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		w.leaving.Store(true)
+		time.AfterFunc(w.LameDuck, stop)
+	})()
+	return serve.HTTP(serving, srv, ln, shutdownGrace)
 }
 
 func (w *whoami) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", w.describe)
 	mux.HandleFunc("/echo", w.echo)
-	mux.HandleFunc("/slow", w.slow)
-	mux.HandleFunc("/status/{code}", w.answerStatus)
-	mux.HandleFunc("/sse", w.events)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Whoami", w.Name)
 		if w.leaving.Load() {
@@ -245,79 +219,15 @@ func (w *whoami) echo(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(body)
 }
 
-func (w *whoami) slow(rw http.ResponseWriter, r *http.Request) {
-	d, err := queryDuration(r, "d", time.Second)
-	if err != nil || d > maxSlow {
-		http.Error(rw, "d is a duration such as 500ms, at most "+maxSlow.String(), http.StatusBadRequest)
-		return
-	}
-	if clock.Sleep(r.Context(), d) == nil {
-		w.describe(rw, r)
-	}
-}
-
-func (w *whoami) answerStatus(rw http.ResponseWriter, r *http.Request) {
-	code, err := parseStatus(r.PathValue("code"))
-	if err != nil {
-		http.Error(rw, err.Error(), http.StatusBadRequest)
-		return
-	}
-	rw.WriteHeader(code)
-}
-
 func (w *whoami) answerHealth(rw http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
-		code, err := parseStatus(r.URL.Query().Get("status"))
-		if err != nil {
-			http.Error(rw, err.Error(), http.StatusBadRequest)
+		text := r.URL.Query().Get("status")
+		code, err := strconv.Atoi(text)
+		if err != nil || code < 200 || code > 599 {
+			http.Error(rw, fmt.Sprintf("%q is no status code from 200 to 599", text), http.StatusBadRequest)
 			return
 		}
 		w.status.Store(int32(code)) //nolint:gosec // at most 599
 	}
 	rw.WriteHeader(int(w.status.Load()))
-}
-
-func (w *whoami) events(rw http.ResponseWriter, r *http.Request) {
-	every, err := queryDuration(r, "every", time.Second)
-	if err != nil || every < time.Millisecond {
-		http.Error(rw, "every is a duration such as 100ms", http.StatusBadRequest)
-		return
-	}
-	n, err := strconv.Atoi(r.URL.Query().Get("n"))
-	if err != nil {
-		n = -1 // for ever
-	}
-	rw.Header().Set("Content-Type", "text/event-stream")
-	rw.Header().Set("Cache-Control", "no-store")
-	out := http.NewResponseController(rw)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for i := 0; i != n; i++ {
-		if _, err := fmt.Fprintf(rw, "id: %d\ndata: %s\n\n", i, w.Name); err != nil || out.Flush() != nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-r.Context().Done():
-			return
-		case <-w.stopped:
-			return
-		}
-	}
-}
-
-func parseStatus(s string) (int, error) {
-	code, err := strconv.Atoi(s)
-	if err != nil || code < 200 || code > 599 {
-		return 0, fmt.Errorf("%q is no status code from 200 to 599", s)
-	}
-	return code, nil
-}
-
-func queryDuration(r *http.Request, key string, fallback time.Duration) (time.Duration, error) {
-	s := r.URL.Query().Get(key)
-	if s == "" {
-		return fallback, nil
-	}
-	return time.ParseDuration(s)
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/fleet/driver"
+	"fairway/internal/serve"
 )
 
 const maxWait = 60 * time.Second
@@ -271,19 +272,7 @@ func (s *Server) Close() error {
 // Run answers requests until ctx ends. It returns an error when the listener fails.
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("fleet: %w", err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := s.http.Shutdown(stopping); err != nil {
-		_ = s.http.Close() // the time is up
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+	if err := serve.HTTP(ctx, s.http, s.listener, stopTimeout); err != nil {
 		return fmt.Errorf("fleet: %w", err)
 	}
 	return nil
