@@ -137,18 +137,6 @@ func (c *Client) ImageImport(ctx context.Context, ref string, archive io.Reader,
 	return readProgress(r)
 }
 
-// ImageLoad adds the images of an archive made by `docker save`. It may take
-// twelve times Timeout. POST /images/load.
-func (c *Client) ImageLoad(ctx context.Context, archive io.Reader) (err error) {
-	ctx, end := c.begin(ctx, "load image", transfer*c.timeout, &err)
-	defer end()
-	r, err := c.api.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
-	if err != nil {
-		return err
-	}
-	return readProgress(r)
-}
-
 // readProgress reads a stream of progress messages to its end, and closes it. The
 // engine says 200 first and reports a failure in the stream.
 func readProgress(r io.ReadCloser) error {

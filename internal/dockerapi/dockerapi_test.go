@@ -164,7 +164,6 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"POST /images/create": func(c *Client, ctx context.Context) error {
 			return c.ImageImport(ctx, "app:1", strings.NewReader("tar"), []string{`ENTRYPOINT ["/app"]`})
 		},
-		"POST /images/load": func(c *Client, ctx context.Context) error { return c.ImageLoad(ctx, strings.NewReader("tar")) },
 		"DELETE /images/app:1": func(c *Client, ctx context.Context) error {
 			return c.ImageRemove(ctx, "app:1", false)
 		},
@@ -197,7 +196,7 @@ func TestOnlyNamedCalls(t *testing.T) {
 		"ServiceList", "TaskList", "NodeList", "SwarmNetworkList",
 		"ContainerStats", "ServiceInspect", "ServiceTasks",
 		"ServiceCreate", "ServiceUpdate", "ServiceRollback", "ServiceRemove",
-		"ImageImport", "ImageLoad", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
+		"ImageImport", "ImageRemove", "ContainerCreate", "ContainerStart", "ContainerStop", "ContainerRemove",
 		"ContainerExec", "ContainerSignal", "ContainerLog", // exec_test.go holds them to the wire
 	}
 	for m := range reflect.TypeFor[*Client]().Methods() {

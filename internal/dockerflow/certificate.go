@@ -14,18 +14,14 @@ import (
 )
 
 type certReply struct {
-	Status  string
-	Message string
-	Certs   []certEcho
+	Status, Message string
+	Certs           []certEcho
 }
 
 // certEcho is a certificate in the shape of the original, where the name of the
 // file travels as ProxyServiceName.
 type certEcho struct {
-	ServicePort      string
-	ProxyServiceName string
-	CertsDir         string
-	CertContent      string
+	ServicePort, ProxyServiceName, CertsDir, CertContent string
 }
 
 func (p *Proxy) cert(w http.ResponseWriter, r *http.Request) {

@@ -124,19 +124,10 @@ func (p *Proxy) get(ctx context.Context, url string) ([]byte, error) {
 
 // ownAddress reports whether an address is one of this machine's or container's.
 func ownAddress(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
+	host, _, _ := net.SplitHostPort(address)
 	want, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	own, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(own, func(a net.Addr) bool {
+	own, _ := net.InterfaceAddrs() // when they cannot be read, none is ours
+	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
 		prefix, err := netip.ParsePrefix(a.String())
 		return err == nil && prefix.Addr().Unmap() == want.Unmap()
 	})

@@ -12,94 +12,52 @@ import (
 // echo is a service as the original shows it. Names and kinds of the fields are its
 // contract; those of its inner workings are always empty.
 type echo struct {
-	AclName                  string
-	AddReqHeader             []string
-	AddResHeader             []string
-	BackendExtra             string
-	CheckResolvers           bool
-	CompressionAlgo          string
-	CompressionType          string
-	ConnectionMode           string
-	Debug                    bool
-	DebugFormat              string
-	DelReqHeader             []string
-	DelResHeader             []string
-	DiscoveryType            string
-	Distribute               bool
-	IsDefaultBackend         bool
-	ProxyInstanceName        string
-	RedirectWhenHttpProto    bool
-	RedirectUnlessHttpsProto bool
-	Replicas                 int
-	ReqPathReplace           string
-	ReqPathSearch            string
-	ServiceCert              string
-	ServiceDomainAlgo        string
-	ServiceName              string
-	SessionType              string
-	SetReqHeader             []string
-	SetResHeader             []string
-	TemplateBePath           string
-	TemplateFePath           string
-	UseGlobalUsers           bool
-	Users                    []echoUser
-	ServicePort              string
-	AclCondition             string
-	IsGlobal                 bool
-	LookupRetry              int
-	LookupRetryInterval      int
-	ServiceDest              []destination
-	Tasks                    []string
+	ServiceName string
+	ServiceDest []destination
+	Users       []echoUser
+
+	AclCondition, AclName, BackendExtra, CompressionAlgo, CompressionType string
+	ConnectionMode, DebugFormat, DiscoveryType, ProxyInstanceName         string
+	ReqPathReplace, ReqPathSearch, ServiceCert, ServiceDomainAlgo         string
+	ServicePort, SessionType, TemplateBePath, TemplateFePath              string
+
+	AddReqHeader, DelReqHeader, SetReqHeader []string
+	AddResHeader, DelResHeader, SetResHeader []string
+	Tasks                                    []string
+
+	CheckResolvers, Debug, Distribute, IsDefaultBackend, IsGlobal   bool
+	RedirectUnlessHttpsProto, RedirectWhenHttpProto, UseGlobalUsers bool
+
+	LookupRetry, LookupRetryInterval, Replicas int
 }
 
 // echoUser is a user in an echo; the password is never shown.
 type echoUser struct {
-	Username      string
-	Password      string
-	PassEncrypted bool
+	Username, Password string
+	PassEncrypted      bool
 }
 
 // destination is one way to a service: a port, and what leads there.
 type destination struct {
-	AllowedMethods                []string
-	BalanceGroup                  string
-	CheckTCP                      bool
-	Clitcpka                      bool
-	DeniedMethods                 []string
-	DenyHttp                      bool
-	HttpsOnly                     bool
-	HTTPSPort                     int `json:"HttpsPort"`
-	HttpsRedirectCode             string
-	IgnoreAuthorization           bool
-	OutboundHostname              string
-	PathType                      string
-	Port                          string
-	RedirectFromDomain            []string
-	ReqMode                       string
-	ReqModeFormatted              string
-	ReqPathSearchReplace          string
-	ServiceDomain                 []string
-	ServiceGroup                  string
-	ServiceHeader                 map[string]string
-	ServicePath                   []string
-	ServicePathExclude            []string
-	SrcPort                       int
-	SrcHttpsPort                  int
-	SrcPortAcl                    string
-	SrcPortAclName                string
-	SrcHttpsPortAcl               string
-	SrcHttpsPortAclName           string
-	SslVerifyNone                 bool
-	TimeoutServer                 string
-	TimeoutClient                 string
-	TimeoutTunnel                 string
-	VerifyClientSsl               bool
-	UserAgent                     echoUserAgent
-	UserDef                       string
-	Index                         int
-	ReqPathSearchReplaceFormatted []string
-	IncludeSrcPortACL             bool
-	IncludeSrcHttpsPortACL        bool
+	Index         int
+	ServiceHeader map[string]string
+	UserAgent     echoUserAgent
+
+	BalanceGroup, HttpsRedirectCode, OutboundHostname, PathType, Port      string
+	ReqMode, ReqModeFormatted, ReqPathSearchReplace, ServiceGroup, UserDef string
+	SrcPortAcl, SrcPortAclName, SrcHttpsPortAcl, SrcHttpsPortAclName       string
+	TimeoutClient, TimeoutServer, TimeoutTunnel                            string
+
+	AllowedMethods, DeniedMethods, RedirectFromDomain []string
+	ServiceDomain, ServicePath, ServicePathExclude    []string
+	ReqPathSearchReplaceFormatted                     []string
+
+	CheckTCP, Clitcpka, DenyHttp, HttpsOnly, IgnoreAuthorization bool
+	IncludeSrcPortACL, IncludeSrcHttpsPortACL                    bool
+	SslVerifyNone, VerifyClientSsl                               bool
+
+	HTTPSPort             int `json:"HttpsPort"`
+	SrcPort, SrcHttpsPort int
 }
 
 type echoUserAgent struct {

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fairway/internal/catalog"
@@ -47,18 +49,22 @@ type ListenerOptions struct {
 // Listener is the API of Docker Flow Swarm Listener. It is an http.Handler; Run
 // notifies the receivers.
 type Listener struct {
-	o       ListenerOptions
-	mux     *http.ServeMux
-	courier *courier
-	count   prometheus.Gauge
-	known   *peers // the receivers
-	// receivers are those of each operation.
-	receivers map[string][]Receiver
-	warned    sync.Once // see withheld
+	o         ListenerOptions
+	mux       *http.ServeMux
+	client    *http.Client
+	count     prometheus.Gauge
+	failures  *prometheus.CounterVec // by operation
+	known     *peers                 // the receivers
+	receivers map[string][]Receiver  // by operation
+	warned    sync.Once              // see withheld
 
-	mu   sync.Mutex
-	ctx  context.Context   // of Run; nil before
-	last *catalog.Snapshot // what has been announced
+	running sync.WaitGroup // deliveries
+
+	mu       sync.Mutex
+	ctx      context.Context          // of Run; nil before
+	last     *catalog.Snapshot        // what has been announced
+	newestOf map[string]*delivery     // by object
+	gates    map[string]chan struct{} // by URL of the receiver
 }
 
 // NewListener returns the API.
@@ -72,32 +78,28 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 	if o.ShownLabel == nil {
 		o.ShownLabel = hideLabel
 	}
-	o.Lookup = bounded(o.Lookup)
+	o.Retries = max(0, cmp.Or(o.Retries, 50))
+	o.RetryInterval = cmp.Or(o.RetryInterval, 5*time.Second)
+	o.Deadline = cmp.Or(o.Deadline, 10*time.Second)
 	labels := prometheus.Labels{"service": "swarm_listener"}
 	registry := prometheus.NewRegistry()
-	errorCount := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "docker_flow_error", Help: "Notifications that failed, by operation.", ConstLabels: labels,
-	}, []string{"operation"})
-	l := &Listener{o: o, mux: http.NewServeMux(), count: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "docker_flow_service_count", Help: "Services that are announced.", ConstLabels: labels,
-	})}
-	registry.MustRegister(errorCount, l.count)
-	l.receivers = map[string][]Receiver{
-		"service_create": o.CreateService, "service_remove": o.RemoveService, "node_create": o.CreateNode, "node_remove": o.RemoveNode,
-	}
-	client := newClient()
-	client.CheckRedirect = nil // the original follows, too: a slash too many at a URL does no harm
-	l.courier = &courier{
-		client:   client,
-		retries:  max(0, cmp.Or(o.Retries, 50)),
-		interval: cmp.Or(o.RetryInterval, 5*time.Second),
-		deadline: cmp.Or(o.Deadline, 10*time.Second),
-		log:      o.Logger,
-		failed:   func(operation string) { errorCount.WithLabelValues(operation).Inc() },
-		errands:  map[string]*errand{},
+	metrics := promauto.With(registry)
+	l := &Listener{
+		o: o, mux: http.NewServeMux(), client: newClient(),
+		count: metrics.NewGauge(prometheus.GaugeOpts{
+			Name: "docker_flow_service_count", Help: "Services that are announced.", ConstLabels: labels,
+		}),
+		failures: metrics.NewCounterVec(prometheus.CounterOpts{
+			Name: "docker_flow_error", Help: "Notifications that failed, by operation.", ConstLabels: labels,
+		}, []string{"operation"}),
+		known: &peers{names: o.known(), lookup: bounded(o.Lookup), deadline: o.Deadline},
+		receivers: map[string][]Receiver{
+			"service_create": o.CreateService, "service_remove": o.RemoveService, "node_create": o.CreateNode, "node_remove": o.RemoveNode,
+		},
+		newestOf: map[string]*delivery{},
 		gates:    map[string]chan struct{}{},
 	}
-	l.known = &peers{names: o.known(), lookup: o.Lookup, deadline: l.courier.deadline}
+	l.client.CheckRedirect = nil // the original follows, too: a slash too many at a URL does no harm
 	handle(l.mux, listenerPath+"ping", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, reply{Status: statusOK})
 	})
@@ -168,7 +170,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		l.mu.Lock()
 		l.last = nil // nothing more is sent
 		l.mu.Unlock()
-		l.courier.running.Wait()
+		l.running.Wait()
 	}()
 	var s *catalog.Snapshot
 	for {
@@ -184,7 +186,7 @@ func (l *Listener) announce(s *catalog.Snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.o.Announcing.events(l.last, s) {
-		l.courier.send(l.ctx, e, l.receivers[e.operation()])
+		l.send(l.ctx, e, l.receivers[e.operation()])
 	}
 	l.last = s
 	l.count.Set(float64(len(l.o.Announcing.servicesOf(s))))
@@ -198,7 +200,7 @@ func (l *Listener) again() {
 		return
 	}
 	for _, e := range difference(nil, l.o.Announcing.servicesOf(l.last), false) {
-		l.courier.send(l.ctx, e, l.receivers[e.operation()])
+		l.send(l.ctx, e, l.receivers[e.operation()])
 	}
 }
 
@@ -212,73 +214,55 @@ type Receiver struct {
 // maxAtOnce bounds how many calls one receiver gets at the same time.
 const maxAtOnce = 8
 
-// courier delivers events. The newer of two about one object wins: the older one is given
-// up first, so that no receiver gets them in the wrong order.
-type courier struct {
-	client   *http.Client
-	retries  int           // after the first try
-	interval time.Duration // between two tries
-	deadline time.Duration // of each try
-	log      *slog.Logger
-	failed   func(operation string)
-
-	mu      sync.Mutex
-	errands map[string]*errand       // by object, the newest
-	gates   map[string]chan struct{} // by URL of the receiver
-	running sync.WaitGroup
-}
-
-// errand is the delivery of one event to all receivers.
-type errand struct {
+// delivery is that of one event to all its receivers.
+type delivery struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// send begins the delivery of an event, in place of the one about the object before.
-func (c *courier) send(ctx context.Context, e event, receivers []Receiver) {
+// send begins the delivery of an event; mu is held. Of two about one object the older is
+// given up first, so that no receiver gets them in the wrong order.
+func (l *Listener) send(ctx context.Context, e event, receivers []Receiver) {
 	ctx, cancel := context.WithCancel(ctx)
-	this := &errand{cancel, make(chan struct{})}
-	c.mu.Lock()
-	before := c.errands[e.object]
-	c.errands[e.object] = this
-	c.mu.Unlock()
+	this, before := &delivery{cancel, make(chan struct{})}, l.newestOf[e.object]
+	l.newestOf[e.object] = this
 	if before != nil {
 		before.cancel()
 	}
-	c.running.Go(func() {
+	l.running.Go(func() {
 		defer cancel()
 		if before != nil {
 			<-before.done
 		}
 		var calls sync.WaitGroup
 		for _, r := range receivers {
-			calls.Go(func() { c.deliver(ctx, e, r) })
+			calls.Go(func() { l.deliver(ctx, e, r) })
 		}
 		calls.Wait()
 		close(this.done)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.errands[e.object] == this {
-			delete(c.errands, e.object)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.newestOf[e.object] == this {
+			delete(l.newestOf, e.object)
 		}
 	})
 }
 
 // deliver tries until the receiver has taken the event.
-func (c *courier) deliver(ctx context.Context, e event, r Receiver) {
-	target := withQuery(r.URL, e.query)
+func (l *Listener) deliver(ctx context.Context, e event, r Receiver) {
+	log := l.o.Logger.With("object", e.object, "receiver", shown(r.URL))
 	for try := 0; ; try++ {
-		err := c.try(ctx, e, r, target)
+		err := l.try(ctx, e, r)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		c.failed(e.operation())
-		if try >= c.retries {
-			c.log.Error("notification given up", "object", e.object, "receiver", shown(r.URL), "tries", try+1, "error", err)
+		l.failures.WithLabelValues(e.operation()).Inc()
+		if try >= l.o.Retries {
+			log.Error("notification given up", "tries", try+1, "error", err)
 			return
 		}
-		c.log.Debug("notification failed, trying again", "object", e.object, "receiver", shown(r.URL), "error", err)
-		if clock.Sleep(ctx, c.interval) != nil {
+		log.Debug("notification failed, trying again", "error", err)
+		if clock.Sleep(ctx, l.o.RetryInterval) != nil {
 			return
 		}
 	}
@@ -286,22 +270,22 @@ func (c *courier) deliver(ctx context.Context, e event, r Receiver) {
 
 // try makes one call. A receiver that answers 409 to news of something that is
 // there has understood, and wants nothing of it.
-func (c *courier) try(ctx context.Context, e event, r Receiver, target string) error {
-	gate := c.gate(r.URL)
+func (l *Listener) try(ctx context.Context, e event, r Receiver) error {
+	gate := l.gate(r.URL)
 	select {
 	case gate <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-gate }()
-	ctx, cancel := context.WithTimeout(ctx, c.deadline)
+	ctx, cancel := context.WithTimeout(ctx, l.o.Deadline)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), target, nil)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodGet), withQuery(r.URL, e.query), nil)
 	if err != nil {
 		return withoutURL(err)
 	}
 	req.Header.Set("User-Agent", "fairway")
-	res, err := c.client.Do(req)
+	res, err := l.client.Do(req)
 	if err != nil {
 		return withoutURL(err)
 	}
@@ -313,14 +297,14 @@ func (c *courier) try(ctx context.Context, e event, r Receiver, target string) e
 	return fmt.Errorf("answered %s", res.Status)
 }
 
-// gate lets so many calls through to one receiver at the same time.
-func (c *courier) gate(url string) chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gates[url] == nil {
-		c.gates[url] = make(chan struct{}, maxAtOnce)
+// gate lets maxAtOnce calls through to one receiver.
+func (l *Listener) gate(url string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gates[url] == nil {
+		l.gates[url] = make(chan struct{}, maxAtOnce)
 	}
-	return c.gates[url]
+	return l.gates[url]
 }
 
 // withQuery puts parameters behind those that a URL has already.
@@ -349,20 +333,12 @@ func withoutURL(err error) error {
 	return call.Err
 }
 
+var userOfURL = regexp.MustCompile(`://[^/]*@`)
+
 // shown is a URL as it may be logged: without its parameters and its user.
 func shown(url string) string {
 	url, _, _ = strings.Cut(url, "?")
-	if scheme, rest, ok := strings.Cut(url, "://"); ok {
-		host, path, slash := strings.Cut(rest, "/")
-		if i := strings.LastIndex(host, "@"); i >= 0 {
-			host = host[i+1:]
-		}
-		if slash {
-			host += "/" + path
-		}
-		return scheme + "://" + host
-	}
-	return url
+	return userOfURL.ReplaceAllString(url, "://")
 }
 
 // operation names an event in the metrics.

@@ -273,34 +273,40 @@ func TestRetries(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newReceiver(t, func(n int, _ *http.Request) int { return tt.codes[min(n, len(tt.codes)-1)] })
-			c := testCourier(max(0, tt.retries), time.Second)
-			c.send(t.Context(), event{object: "a", remove: tt.remove}, []Receiver{{URL: r.URL}})
+			c := testListener(max(0, tt.retries), time.Second)
+			c.sendNow(t, event{object: "a", remove: tt.remove}, Receiver{URL: r.URL})
 			c.running.Wait()
 			if len(r.got()) != tt.calls {
 				t.Errorf("%d calls, want %d", len(r.got()), tt.calls)
 			}
-			if len(c.errands) != 0 {
-				t.Error("errands are left")
+			if len(c.newestOf) != 0 {
+				t.Error("deliveries are left")
 			}
 		})
 	}
 }
 
-func testCourier(retries int, deadline time.Duration) *courier {
+func testListener(retries int, deadline time.Duration) *Listener {
 	l, err := NewListener(ListenerOptions{Catalogue: &catalog.Feed{}, RetryInterval: time.Millisecond, Deadline: deadline})
 	if err != nil {
 		panic(err)
 	}
-	l.courier.retries = retries
-	return l.courier
+	l.o.Retries = retries
+	return l
+}
+
+func (l *Listener) sendNow(t *testing.T, e event, receivers ...Receiver) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.send(t.Context(), e, receivers)
 }
 
 // Case 81: who hangs costs a deadline, and nobody else anything.
 func TestHangingReceiver(t *testing.T) {
 	hanging := newReceiver(t, func(_ int, r *http.Request) int { <-r.Context().Done(); return 200 })
 	good := newReceiver(t, nil)
-	c := testCourier(1, 50*time.Millisecond)
-	c.send(t.Context(), event{object: "a"}, []Receiver{{URL: hanging.URL}, {URL: good.URL}})
+	c := testListener(1, 50*time.Millisecond)
+	c.sendNow(t, event{object: "a"}, Receiver{URL: hanging.URL}, Receiver{URL: good.URL})
 	c.running.Wait()
 	if len(hanging.got()) != 2 || len(good.got()) != 1 {
 		t.Errorf("%d and %d calls, want 2 and 1", len(hanging.got()), len(good.got()))
@@ -318,12 +324,12 @@ func TestNewestWins(t *testing.T) {
 		}
 		return 200
 	})
-	c := testCourier(100, time.Minute)
-	to := []Receiver{{URL: r.URL}}
-	c.send(t.Context(), event{object: "a", query: "old=create"}, to)
+	c := testListener(100, time.Minute)
+	to := Receiver{URL: r.URL}
+	c.sendNow(t, event{object: "a", query: "old=create"}, to)
 	<-entered
-	c.send(t.Context(), event{object: "b", query: "other=1"}, to)
-	c.send(t.Context(), event{object: "a", query: "new=remove", remove: true}, to)
+	c.sendNow(t, event{object: "b", query: "other=1"}, to)
+	c.sendNow(t, event{object: "a", query: "new=remove", remove: true}, to)
 	c.running.Wait()
 	got := r.got()
 	slices.Sort(got)
@@ -418,10 +424,10 @@ func TestLogsOfCallsHoldNoParameters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			c := testCourier(1, time.Millisecond)
-			c.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			c.deadline = 200 * time.Millisecond
-			c.send(t.Context(), event{object: "service shop", query: "users=ann%3A" + canary + "&setReqHeader=X-Key+" + canary}, []Receiver{{URL: address + "?k=" + canary}})
+			c := testListener(1, time.Millisecond)
+			c.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.o.Deadline = 200 * time.Millisecond
+			c.sendNow(t, event{object: "service shop", query: "users=ann%3A" + canary + "&setReqHeader=X-Key+" + canary}, Receiver{URL: address + "?k=" + canary})
 			c.running.Wait()
 			if strings.Contains(log.String(), canary) || strings.Count(log.String(), "level=ERROR") != 1 {
 				t.Errorf("the log is\n%s", log.String())

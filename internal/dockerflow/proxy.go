@@ -159,9 +159,7 @@ func newClient() *http.Client {
 
 // serviceReply is what came of a call, and what was understood.
 type serviceReply struct {
-	Status      string
-	Message     string
-	ServiceName string // goes before the one of the echo
+	Status, Message string
 	echo
 }
 
@@ -175,7 +173,7 @@ func (p *Proxy) echo(c call) echo {
 }
 
 func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
-	answer(w, v.code, serviceReply{v.status(), v.message, c.service, p.echo(c)})
+	answer(w, v.code, serviceReply{v.status(), v.message, p.echo(c)})
 }
 
 // readRequest reads the call and keeps the body for the next reader. What the query says

@@ -222,7 +222,7 @@ func TestSmallAnswers(t *testing.T) {
 		{"1 ping", "GET", "ping", 200, `"Status":"OK"`},
 		{"1 ping with a slash", "GET", "ping/?x=1", 301, proxyPath + "ping?x=1"},
 		{"13 config", "GET", "config", 200, ""},
-		{"13 config as JSON", "GET", "config?type=json", 200, `{"a":{"AclName":""`},
+		{"13 config as JSON", "GET", "config?type=json", 200, `{"a":{"ServiceName":"a","ServiceDest":[{`},
 		{"14 reload", "GET", "reload?recreate=true", 200, `"Status":"OK"`},
 		{"15 reload without listeners", "GET", "reload?fromListener=true", 500, `"Status":"NOK"`},
 		{"16 nothing to wait for", "GET", "successfulinitreload", 200, ""},
