@@ -175,6 +175,8 @@ var allowed = map[string]struct {
 	"internal/clock": {1, nil},
 	// boltfile opens and makes bbolt files, which may be damaged.
 	"internal/boltfile": {1, []string{"internal/atomicfile"}},
+	// metrics keeps what every part measures, and writes it for Prometheus.
+	"internal/metrics": {1, nil},
 	// files opens what others have named: regular files, below a bound.
 	"internal/files": {1, nil},
 	// confload fills a configuration from defaults, file, environment and flags.
