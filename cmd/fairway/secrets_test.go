@@ -144,8 +144,8 @@ func startSecretHouse(t *testing.T, engine string) *secretHouse {
 			t.Errorf("Run = %v", err)
 		}
 	})
-	h.admin, h.web = "http://"+a.AdminAddr().String(), "http://"+a.Addr("http").String()
-	h.proxy, h.listener = "http://"+a.DockerFlowAddr("proxy").String(), "http://"+a.DockerFlowAddr("listener").String()
+	h.admin, h.web = "http://"+a.Addr("admin.listen").String(), "http://"+a.Addr("http").String()
+	h.proxy, h.listener = "http://"+a.Addr("dockerflow.proxy.listen").String(), "http://"+a.Addr("dockerflow.listener.listen").String()
 	h.environ = append(environ, "FAIRWAY_ADMIN="+h.admin)
 	return h
 }

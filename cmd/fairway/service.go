@@ -144,7 +144,7 @@ func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := swarmservice.New(app.SwarmOptions(&loaded.Config, c.environ))
+	s, err := swarmservice.New(app.SwarmOptions(&loaded.Config, c.env))
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -37,7 +37,7 @@ func (s *statsCommand) Run(ctx context.Context, c *console, p *parser) error {
 	if s.Every < 100*time.Millisecond {
 		return usageError{fmt.Errorf("--every %s: at least 100ms", s.Every)}
 	}
-	meter, err := usage.NewMeter(app.MeterOptions(&loaded.Config, c.environ, s.Service))
+	meter, err := usage.NewMeter(app.MeterOptions(&loaded.Config, c.env, s.Service))
 	if err != nil {
 		return usageError{err}
 	}

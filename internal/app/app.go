@@ -34,9 +34,12 @@ import (
 	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
+	"fairway/internal/notify"
 	"fairway/internal/notify/observe"
 	"fairway/internal/plan"
 	"fairway/internal/route"
+	"fairway/internal/rules"
+	"fairway/internal/series"
 )
 
 // Options are what New needs besides the configuration. The zero value works.
@@ -64,12 +67,16 @@ type App struct {
 	collector *discovery.Collector
 	control   *control.Control
 	history   *history.Store
-	admin     *admin.Server // nil when switched off
-	fleet     *fleet.Fleet  // nil without a fleet file
-	documents *fleet.Server // nil when switched off
-	watching  *watching
+	feed      *catalog.Feed
+	notifier  *notify.Notifier
+	series    *series.Store // nil when none are kept
+	rules     *rules.Rules
+	admin     *admin.Server        // nil when switched off
+	fleet     *fleet.Fleet         // nil without a fleet file
 	drained   chan observe.Drained // how endpoints have left
 	flow      *dockerFlow
+	bound     map[string]net.Addr           // by key
+	parts     []func(context.Context) error // what else runs
 	lifecycle lifecycle
 	recompile func()      // has the control compile again, as soon as there is one
 	draining  atomic.Bool // Run has begun to end
@@ -84,15 +91,15 @@ type App struct {
 // It is one straight function on purpose, in the order of the data flow, and
 // everything that must be undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, env: environment(o.Environ), log: o.Logger, outlive: o.Outlive, drained: make(chan observe.Drained, maxDrained)}
+	a := &App{
+		cfg: cfg, env: environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
+		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{},
+	}
 	var running atomic.Pointer[control.Control]
 	a.recompile = func() {
 		if c := running.Load(); c != nil {
 			c.Recompile()
 		}
-	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
 	}
 	defer func() {
 		if err != nil {
@@ -150,10 +157,9 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	feed := &catalog.Feed{}
 	a.collector, err = discovery.New(discovery.Options{
 		Sources:    sources,
-		Feed:       feed,
+		Feed:       a.feed,
 		Restored:   restored.Snapshot,
 		Quiet:      cfg.Quiet,
 		Bound:      cfg.Bound,
@@ -167,7 +173,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	// Feed → compile → engine.
 	compiler, shown := compile.New(settings), compile.ShownLabels()
 	controlOptions := control.Options{
-		Feed:       feed,
+		Feed:       a.feed,
 		Compiler:   compiler,
 		Engines:    []control.Engine{a.engine},
 		Store:      store,
@@ -187,16 +193,15 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	running.Store(a.control)
 
 	// Feed → notifications; calls → sources.
-	if err := a.flow.bind(a.engine, feed, a.control.Tables(), metrics, shown, &a.lifecycle); err != nil {
+	if err := a.bindDockerFlow(metrics, shown); err != nil {
 		return nil, err
 	}
-
 	if err := a.newFleet(metrics); err != nil {
 		return nil, err
 	}
 
 	// Feed, tables, figures → notifications, readings kept, rules.
-	if a.watching, err = a.newWatching(feed, o.Environ, metrics); err != nil {
+	if err := a.newWatching(metrics); err != nil {
 		return nil, err
 	}
 
@@ -224,18 +229,18 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Insecure:      cfg.Admin.Insecure,
 		StateDir:      cfg.StateDir,
 		Version:       o.Version,
-		Catalogue:     feed,
+		Catalogue:     a.feed,
 		Tables:        tables{a.control, waiting, &a.draining},
 		Sources:       a.collector,
 		Engine:        a.engine,
-		Doctor:        plan.Doctor{Compiler: compiler, Snapshot: feed.Newest, Table: a.control.Table},
+		Doctor:        plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table},
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,
 		Commands:      a.control,
-		Notifications: a.watching.notifier,
-		Rules:         a.watching.rules,
-		Series:        a.watching.series,
+		Notifications: a.notifier,
+		Rules:         a.rules,
+		Series:        a.series,
 		Planner:       plan.New(a.planOptions(settings)),
 		Fleet:         a.fleet,
 		Gatherer:      metrics,
@@ -245,6 +250,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.bound["admin.listen"] = a.admin.Addr()
 	a.lifecycle.onStop("admin", func(context.Context) error { return a.admin.Close() })
 	return a, nil
 }
@@ -262,18 +268,11 @@ func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.collector.Run(running) })
 	g.Go(func() error { return a.control.Run(running) })
-	parts := slices.Concat(a.flow.parts, a.watching.parts)
-	if a.fleet != nil {
-		parts = append(parts, a.fleet.Run)
-	}
-	if a.documents != nil {
-		parts = append(parts, a.documents.Run)
-	}
-	for _, part := range parts {
+	for _, part := range a.parts {
 		g.Go(func() error { return part(running) })
 	}
 	stopAdmin := a.runAdmin(running, g)
-	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.AdminAddr()))
+	a.log.Info("fairway is up", "listeners", a.addresses(), "admin", addressText(a.bound["admin.listen"]))
 
 	<-running.Done()
 	a.draining.Store(true)
@@ -322,25 +321,9 @@ func (a *App) runAdmin(running context.Context, g *errgroup.Group) (stop func())
 	}
 }
 
-// Addr returns the address a listener is bound to, or nil when there is none of
-// that name. The listeners are "http" and "https".
-func (a *App) Addr(listener string) net.Addr { return a.engine.Addr(listener) }
-
-// AdminAddr returns the address of the admin API, or nil when it is off.
-func (a *App) AdminAddr() net.Addr {
-	if a.admin == nil {
-		return nil
-	}
-	return a.admin.Addr()
-}
-
-// FleetAddr returns the address at which documents are served, or nil.
-func (a *App) FleetAddr() net.Addr {
-	if a.documents == nil {
-		return nil
-	}
-	return a.documents.Addr()
-}
+// Addr returns the address that is bound for a listener, "http" or "https", or for a key
+// such as "admin.listen"; nil for none.
+func (a *App) Addr(name string) net.Addr { return cmp.Or(a.bound[name], a.engine.Addr(name)) }
 
 // addresses lists where requests are taken, for the log.
 func (a *App) addresses() []string {

@@ -110,7 +110,7 @@ func (p *program) get(host, path string) (status int, body string) {
 
 func (p *program) client(t *testing.T) *api.Client {
 	t.Helper()
-	c, err := api.NewClient(api.ClientOptions{URL: "http://" + p.app.AdminAddr().String()})
+	c, err := api.NewClient(api.ClientOptions{URL: "http://" + p.app.Addr("admin.listen").String()})
 	if err != nil {
 		t.Fatal(err)
 	}

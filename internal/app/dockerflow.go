@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,7 +25,6 @@ import (
 	"fairway/internal/dockerflow/statistics"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
-	"fairway/internal/serve"
 )
 
 // dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
@@ -40,9 +38,7 @@ type dockerFlow struct {
 	certificates *certificates.Source
 	found        []catalog.Certificate // at start
 
-	waiting   func() string       // what the proxy's API still lacks; nil when off
-	addresses map[string]net.Addr // of the APIs "proxy" and "listener" that are on
-	parts     []func(context.Context) error
+	waiting func() string // what the proxy's API still lacks; nil when off
 }
 
 func (c DockerFlowProxyConfig) on() bool    { return c.Listen != "" && c.Listen != Off }
@@ -53,7 +49,7 @@ func (f *dockerFlow) labels() bool { return f.cfg.Proxy.on() || f.cfg.Labels }
 
 // readDockerFlow translates the environment. secrets holds the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
-	f := &dockerFlow{cfg: cfg.DockerFlow, addresses: map[string]net.Addr{}}
+	f := &dockerFlow{cfg: cfg.DockerFlow}
 	on := env.Parts{Proxy: f.labels(), Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
 	var err error
 	if f.env, err = env.Read(environment(environ), secrets, on); err != nil {
@@ -133,16 +129,28 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 	return dirs
 }
 
-// bind makes the APIs and binds their addresses.
-func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables, metrics prometheus.Gatherer, shown func(key, value string) string, l *lifecycle) error {
+// bindDockerFlow makes the APIs and binds their addresses.
+func (a *App) bindDockerFlow(metrics prometheus.Gatherer, shown func(key, value string) string) error {
+	f := a.flow
+	serve := func(key, address string, handler http.Handler, run func(context.Context) error) error {
+		a.parts = append(a.parts, run)
+		return a.listen(key, address, &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 10 * time.Second,
+			ReadTimeout:       30 * time.Second,
+			WriteTimeout:      time.Minute,
+			IdleTimeout:       time.Minute,
+			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+		}, nil)
+	}
 	if f.cfg.Proxy.on() {
-		o := f.env.ProxyOptions
+		o, tables := f.env.ProxyOptions, a.control.Tables()
 		if own := portOf(f.cfg.Proxy.Listen); own != 0 && o.Port == "" {
 			o.Port = strconv.Itoa(int(own))
 		}
-		o.Posted, o.Certificates, o.Catalogue, o.Tables, o.ShownLabel, o.Logger = f.posted, f.certificates, feed, tables, shown, f.log
+		o.Posted, o.Certificates, o.Catalogue, o.Tables, o.ShownLabel, o.Logger = f.posted, f.certificates, a.feed, tables, shown, f.log
 		o.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})
-		switch e := e.(type) {
+		switch e := a.engine.(type) {
 		case *haproxy.Engine:
 			o.HAProxy, o.Statistics = e, e
 		case *embedded.Engine:
@@ -153,53 +161,21 @@ func (f *dockerFlow) bind(e engine, feed *catalog.Feed, tables dockerflow.Tables
 			return err
 		}
 		f.waiting = p.Waiting
-		if err := f.listen("proxy", f.cfg.Proxy.Listen, p, p.Run, l); err != nil {
+		if err := serve("dockerflow.proxy.listen", f.cfg.Proxy.Listen, p, p.Run); err != nil {
 			return err
 		}
 	}
 	if f.cfg.Listener.on() {
 		o := f.env.ListenerOptions
-		o.Catalogue, o.ShownLabel, o.Logger = feed, shown, f.log
+		o.Catalogue, o.ShownLabel, o.Logger = a.feed, shown, f.log
 		d, err := dockerflow.NewListener(o)
 		if err != nil {
 			return err
 		}
-		return f.listen("listener", f.cfg.Listener.Listen, d, d.Run, l)
+		return serve("dockerflow.listener.listen", f.cfg.Listener.Listen, d, d.Run)
 	}
 	return nil
 }
-
-// listen binds the address of an API, and notes what runs it.
-func (f *dockerFlow) listen(name, address string, handler http.Handler, run func(context.Context) error, l *lifecycle) error {
-	socket, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("dockerflow.%s.listen: %w", name, err)
-	}
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       time.Minute,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
-	}
-	l.onStop("API of Docker Flow", func(context.Context) error {
-		_ = socket.Close() // closed already when it was served
-		return server.Close()
-	})
-	f.addresses[name] = socket.Addr()
-	f.parts = append(f.parts, run, func(ctx context.Context) error {
-		if err := serve.HTTP(ctx, server, socket, stopTimeout); err != nil {
-			return fmt.Errorf("API of Docker Flow: %w", err)
-		}
-		return nil
-	})
-	return nil
-}
-
-// DockerFlowAddr returns the address of an API, "proxy" or "listener", or nil when it
-// is off.
-func (a *App) DockerFlowAddr(name string) net.Addr { return a.flow.addresses[name] }
 
 // secretsDir holds the Docker secrets.
 func secretsDir() fs.FS { return os.DirFS(compile.FlowSecrets) }

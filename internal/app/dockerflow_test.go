@@ -74,7 +74,7 @@ func asProxy(cfg *Config) { cfg.DockerFlow.Proxy.Listen = "127.0.0.1:0" }
 // call makes a call to a face.
 func (p *program) call(t *testing.T, face, method, path string, body []byte) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.app.DockerFlowAddr(face).String()+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.app.Addr("dockerflow."+face+".listen").String()+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ const proxyAPI = "/v1/docker-flow-proxy/"
 func TestListenerDrivesProxy(t *testing.T) {
 	_, port, _ := strings.Cut(backend(t, "demo"), ":")
 	proxy := startFlow(t, t.TempDir(), "services: []\n", asProxy)
-	face := "http://" + proxy.app.DockerFlowAddr("proxy").String() + proxyAPI
+	face := "http://" + proxy.app.Addr("dockerflow.proxy.listen").String() + proxyAPI
 	const bystander = "  - {name: other, labels: {x: y}, instances: []}\n"
 	service := func(path string) string {
 		return fmt.Sprintf("services:\n  - name: localhost\n    labels: {com.df.notify: \"true\", com.df.distribute: \"false\", com.df.servicePath: %s, com.df.port: %q, com.df.alertIf: x}\n    instances: []\n", path, port) + bystander
@@ -157,7 +157,7 @@ func TestReconfigureByHand(t *testing.T) {
 		t.Errorf("without a password: %d", s)
 	}
 	for _, path := range []string{"/v1/routes", "/v1/services", "/v1/services/localhost", "/v1/problems"} {
-		res, err := http.Get("http://" + p.app.AdminAddr().String() + path)
+		res, err := http.Get("http://" + p.app.Addr("admin.listen").String() + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func serveWithFewFiles(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(fewFilesAre{a.Addr("http").String(), a.AdminAddr().String()}); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(fewFilesAre{a.Addr("http").String(), a.Addr("admin.listen").String()}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())

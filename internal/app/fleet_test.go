@@ -50,7 +50,7 @@ func TestFleet(t *testing.T) {
 	// Nobody has put revision 2 on the host; nobody has to put the other document
 	// anywhere.
 	for document, want := range map[string]string{"web": "one\n", "other": "two\n", "nothing": "not yours to read\n"} {
-		if got := fetch(t, fmt.Sprintf("http://%s/haproxy/%s", p.app.FleetAddr(), document)); got != want {
+		if got := fetch(t, fmt.Sprintf("http://%s/haproxy/%s", p.app.Addr("fleet.listen"), document)); got != want {
 			t.Errorf("%s is %q, want %q", document, got, want)
 		}
 	}

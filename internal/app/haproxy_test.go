@@ -140,7 +140,7 @@ func tell(t *testing.T, engine string) told {
 	p.get("bad_host_name..", "/")
 	out := told{Traffic: map[string]string{}}
 	metrics := func() string {
-		res, err := http.Get("http://" + p.app.AdminAddr().String() + "/metrics")
+		res, err := http.Get("http://" + p.app.Addr("admin.listen").String() + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}

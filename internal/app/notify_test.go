@@ -180,7 +180,7 @@ func TestRulesDrain(t *testing.T) {
 	p := startProgram(t, file, filepath.Join(dir, "state"), steerable)
 	c := p.client(t)
 	newest(t, c)
-	h := &ruleDriver{notifier: p.app.watching.notifier, control: p.app.control, log: slog.New(slog.DiscardHandler)}
+	h := &ruleDriver{notifier: p.app.notifier, control: p.app.control, log: slog.New(slog.DiscardHandler)}
 	commands := func() (list []string) {
 		found, err := c.Commands(t.Context())
 		if err != nil {

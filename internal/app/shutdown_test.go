@@ -42,7 +42,7 @@ func TestShutdownDrainsFirstAndAdminEndsLast(t *testing.T) {
 	}
 	// A part that ends slowly, as a step of a rollout does.
 	step := make(chan struct{})
-	a.watching.parts = append(a.watching.parts, func(ctx context.Context) error {
+	a.parts = append(a.parts, func(ctx context.Context) error {
 		<-ctx.Done()
 		<-step
 		return nil
@@ -54,7 +54,7 @@ func TestShutdownDrainsFirstAndAdminEndsLast(t *testing.T) {
 	p := &program{app: a, file: file}
 	admin := func(path string) int {
 		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-		res, err := client.Get("http://" + a.AdminAddr().String() + path)
+		res, err := client.Get("http://" + a.Addr("admin.listen").String() + path)
 		if err != nil {
 			return 0
 		}

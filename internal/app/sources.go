@@ -125,8 +125,7 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 }
 
 // engines translates the configuration for the engines with these URLs.
-func engines(cfg *Config, environ, urls []string) (all []dockerapi.Options) {
-	env := environment(environ)
+func engines(cfg *Config, env map[string]string, urls []string) (all []dockerapi.Options) {
 	for _, u := range urls {
 		all = append(all, dockerOptions(u, cfg, env))
 	}
@@ -135,18 +134,18 @@ func engines(cfg *Config, environ, urls []string) (all []dockerapi.Options) {
 
 // SwarmOptions names the managers of the Swarm: the key swarm, else the engines of
 // docker, of which one has to be a manager.
-func SwarmOptions(cfg *Config, environ []string) []dockerapi.Options {
+func SwarmOptions(cfg *Config, env map[string]string) []dockerapi.Options {
 	urls := cfg.Swarm
 	if len(urls) == 0 {
 		urls = cfg.Docker
 	}
-	return engines(cfg, environ, urls)
+	return engines(cfg, env, urls)
 }
 
 // MeterOptions names the engines whose containers are read, managers of a Swarm
 // among them. A service that is not empty restricts them to its containers.
-func MeterOptions(cfg *Config, environ []string, service string) usage.MeterOptions {
+func MeterOptions(cfg *Config, env map[string]string, service string) usage.MeterOptions {
 	return usage.MeterOptions{
-		Engines: engines(cfg, environ, slices.Concat(cfg.Docker, cfg.Swarm)), Source: dockerSourceName, Service: service,
+		Engines: engines(cfg, env, slices.Concat(cfg.Docker, cfg.Swarm)), Source: dockerSourceName, Service: service,
 	}
 }
