@@ -152,9 +152,9 @@ func (a *App) bindDockerFlow(metrics prometheus.Gatherer, shown func(key, value 
 		o.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})
 		switch e := a.engine.(type) {
 		case *haproxy.Engine:
-			o.HAProxy, o.Statistics = e, e
+			o.ConfigText, o.Statistics = e.ConfigText, e.Statistics
 		case *embedded.Engine:
-			o.Statistics = statistics.CSV{Engine: e, Tables: tables}
+			o.Statistics = statistics.CSV{Engine: e, Tables: tables}.Read
 		}
 		p, err := dockerflow.NewProxy(o)
 		if err != nil {

@@ -21,18 +21,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"fairway/internal/catalog"
 	"fairway/internal/clock"
 	"fairway/internal/discovery/poll"
-)
-
-const (
-	DefaultQuiet   = 50 * time.Millisecond
-	DefaultBound   = 250 * time.Millisecond
-	DefaultConfirm = 5 * time.Second
-	DefaultSettle  = 2 * time.Second
-	DefaultLinger  = 10 * time.Second
 )
 
 // Between two runs of a source that broke off.
@@ -41,8 +34,8 @@ const (
 	restartMost  = 30 * time.Second
 )
 
-// Options are what New needs. Only Feed is required; a zero duration means its default, a
-// negative one none at all.
+// Options are what New needs. Only Feed is required; a zero duration means the default
+// that is named with it, a negative one none at all.
 type Options struct {
 	// Sources have distinct names.
 	Sources []Source
@@ -50,15 +43,15 @@ type Options struct {
 	Feed *catalog.Feed
 	// Restored is the snapshot of the last run; nil for none.
 	Restored *catalog.Snapshot
-	// Quiet is how long answers must be silent before a snapshot is published.
+	// Quiet is how long answers must be silent before a snapshot is published (50 ms).
 	Quiet time.Duration
-	// Bound is how long a snapshot may be put off by answers that keep coming.
+	// Bound is how long a snapshot may be put off by answers that keep coming (250 ms).
 	Bound time.Duration
-	// Confirm is how long after a mass removal an answer confirms it.
+	// Confirm is how long after a mass removal an answer confirms it (5 s).
 	Confirm time.Duration
-	// Settle is how long the first snapshot waits for sources that have not answered.
+	// Settle is how long the first snapshot waits for sources that have not answered (2 s).
 	Settle time.Duration
-	// Linger is how long a service of which nothing runs is said to have run lately.
+	// Linger is how long a service of which nothing runs is said to have run lately (10 s).
 	Linger     time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -101,7 +94,8 @@ func New(o Options) (*Collector, error) {
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	for d, otherwise := range map[*time.Duration]time.Duration{
-		&o.Quiet: DefaultQuiet, &o.Bound: DefaultBound, &o.Confirm: DefaultConfirm, &o.Settle: DefaultSettle, &o.Linger: DefaultLinger,
+		&o.Quiet: 50 * time.Millisecond, &o.Bound: 250 * time.Millisecond,
+		&o.Confirm: 5 * time.Second, &o.Settle: 2 * time.Second, &o.Linger: 10 * time.Second,
 	} {
 		*d = max(0, cmp.Or(*d, otherwise))
 	}
@@ -113,10 +107,7 @@ func New(o Options) (*Collector, error) {
 		}
 		c.states = append(c.states, &state{SourceStatus: catalog.SourceStatus{Name: s.Name()}})
 	}
-	var err error
-	if c.metrics, err = newMetrics(o.Registerer, c.states); err != nil {
-		return nil, fmt.Errorf("collector: %w", err)
-	}
+	c.metrics = newMetrics(o.Registerer, c.states)
 	return c, nil
 }
 
@@ -202,16 +193,8 @@ func (c *Collector) restore() {
 				s.LastSuccess = old.LastSuccess
 			}
 		}
-		for _, n := range c.o.Restored.Nodes {
-			if n.Source == s.Name {
-				s.nodes = append(s.nodes, n)
-			}
-		}
-		for _, cert := range c.o.Restored.Certificates {
-			if cert.Source == s.Name {
-				s.certs = append(s.certs, cert)
-			}
-		}
+		s.nodes = slices.DeleteFunc(slices.Clone(c.o.Restored.Nodes), func(n *catalog.Node) bool { return n.Source != s.Name })
+		s.certs = slices.DeleteFunc(slices.Clone(c.o.Restored.Certificates), func(cert catalog.Certificate) bool { return cert.Source != s.Name })
 	}
 	c.mu.Unlock()
 	c.taken = c.o.Restored.Taken
@@ -273,7 +256,8 @@ func (c *Collector) publish() {
 	next.Revision++
 	c.published = next
 	c.o.Feed.Publish(next)
-	c.metrics.snapshot(next)
+	c.metrics.revision.Set(float64(next.Revision))
+	c.metrics.services.Set(float64(len(next.Services)))
 	c.o.Logger.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
 }
 
@@ -324,8 +308,8 @@ func (c *Collector) runOnce(ctx context.Context, source Source, out chan<- catal
 
 // Source reads one outside system.
 type Source interface {
-	// Name is the source's name: stable across restarts, unique among the
-	// sources of a collector, a function of the configuration alone.
+	// Name is unique among the sources of a collector, and a function of the
+	// configuration alone.
 	Name() string
 	// Run sends answers until ctx ends, then returns. Each answer is everything
 	// the source sees or the error that kept it from seeing. Run sends whenever
@@ -337,37 +321,27 @@ type Source interface {
 }
 
 type metrics struct {
-	lastSuccess *prometheus.GaugeVec
-	up          *prometheus.GaugeVec
-	answers     *prometheus.CounterVec
-	revision    prometheus.Gauge
-	services    prometheus.Gauge
+	lastSuccess, up    *prometheus.GaugeVec
+	answers            *prometheus.CounterVec
+	revision, services prometheus.Gauge
 }
 
 // newMetrics registers the metrics, unless r is nil. Each source has its series from the
 // start, so that one that never answers shows.
-func newMetrics(r prometheus.Registerer, states []*state) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, states []*state) *metrics {
+	auto := promauto.With(r)
 	m := &metrics{
-		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_source_last_success_timestamp_seconds",
-			Help: "When the source last answered without an error in this run; 0 for never.",
+		lastSuccess: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_source_last_success_timestamp_seconds", Help: "When the source last answered without an error in this run; 0 for never.",
 		}, []string{"source"}),
-		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_source_up",
-			Help: "1 while the newest answer of the source was not an error.",
+		up: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "fairway_source_up", Help: "1 while the newest answer of the source was not an error.",
 		}, []string{"source"}),
-		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_source_answers_total",
-			Help: "Answers of the source, by result (ok or error).",
+		answers: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairway_source_answers_total", Help: "Answers of the source, by result (ok or error).",
 		}, []string{"source", "result"}),
-		revision: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "fairway_snapshot_revision",
-			Help: "Revision of the newest snapshot.",
-		}),
-		services: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "fairway_services",
-			Help: "Services in the newest snapshot.",
-		}),
+		revision: auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_snapshot_revision", Help: "Revision of the newest snapshot."}),
+		services: auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_services", Help: "Services in the newest snapshot."}),
 	}
 	for _, s := range states {
 		m.lastSuccess.WithLabelValues(s.Name)
@@ -375,15 +349,7 @@ func newMetrics(r prometheus.Registerer, states []*state) (*metrics, error) {
 		m.answers.WithLabelValues(s.Name, "ok")
 		m.answers.WithLabelValues(s.Name, "error")
 	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.lastSuccess, m.up, m.answers, m.revision, m.services} {
-		if err := r.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return m
 }
 
 func (m *metrics) answer(source string, now time.Time, err error) {
@@ -395,9 +361,4 @@ func (m *metrics) answer(source string, now time.Time, err error) {
 	m.up.WithLabelValues(source).Set(1)
 	m.answers.WithLabelValues(source, "ok").Inc()
 	m.lastSuccess.WithLabelValues(source).Set(float64(now.UnixNano()) / 1e9)
-}
-
-func (m *metrics) snapshot(s *catalog.Snapshot) {
-	m.revision.Set(float64(s.Revision))
-	m.services.Set(float64(len(s.Services)))
 }

@@ -29,8 +29,8 @@ type call struct {
 	params  map[string]string
 }
 
-// readCall reads a call from the query and the form, which holds the query, too. What
-// is no parameter is ignored: a listener forwards labels for other programs as well.
+// readCall reads a call from the query and the form, which holds the query, too. What is
+// no parameter is ignored.
 func readCall(query, form url.Values) call {
 	c := call{service: strings.TrimSpace(folded(form, "serviceName")), params: map[string]string{}}
 	for _, p := range labels.Parameters() {
@@ -176,18 +176,8 @@ func (c call) posted() *catalog.Service {
 	return service
 }
 
-// Settings say how calls are read. The zero value is what the original does
-// without any variables.
-type Settings struct {
-	// Separator separates the elements of lists; empty means a comma.
-	Separator string
-	// HTTPSOnly makes every destination answer on HTTPS alone.
-	HTTPSOnly bool
-	// Instance is the name of this proxy. When FilterInstance is set, services
-	// for proxies of another name are left alone.
-	Instance       string
-	FilterInstance bool
-}
+// Settings say how calls are read: as labels are.
+type Settings labels.Options
 
 // verdict is the answer to a call: a status of HTTP, 200 or bad, and what is said.
 type verdict struct {
@@ -208,8 +198,8 @@ func (v verdict) status() string {
 }
 
 // judge refuses a call that nothing can come of; decided is false for any other. As in
-// the original, only the first destination counts, the checks have this order, and 409
-// stands for a service that another proxy serves, which listeners take for success.
+// the original, only the first destination counts, and the checks have this order. 409 is
+// what listeners take for success.
 func (s Settings) judge(c call) (v verdict, decided bool) {
 	first := s.destinations(c.params)[0]
 	isHTTP := first.ReqMode == "http"

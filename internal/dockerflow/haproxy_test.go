@@ -15,14 +15,14 @@ type fakeHAProxy struct {
 	err                error
 }
 
-func (s fakeHAProxy) ConfigText() []byte {
+func (s *fakeHAProxy) ConfigText() []byte {
 	if s.config == "" {
 		return nil
 	}
 	return []byte(s.config)
 }
 
-func (s fakeHAProxy) Statistics(context.Context) ([]byte, error) { return []byte(s.statistics), s.err }
+func (s *fakeHAProxy) Statistics(context.Context) ([]byte, error) { return []byte(s.statistics), s.err }
 
 // Case 13, and the statistics: with HAProxy as the engine they are its own, and with
 // distribute those of all replicas.
@@ -39,7 +39,7 @@ func TestHAProxy(t *testing.T) {
 	replicas := []string{strings.TrimPrefix(other.URL, "http://")}
 	engine := &fakeHAProxy{}
 	p := newWorld().proxy(t, func(o *ProxyOptions) {
-		o.HAProxy, o.Statistics = engine, engine
+		o.ConfigText, o.Statistics = engine.ConfigText, engine.Statistics
 		o.Lookup = func(context.Context, string) ([]string, error) { return replicas, nil }
 		o.Own = func(string) bool { return false }
 	})

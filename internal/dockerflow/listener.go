@@ -72,9 +72,7 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 	if o.Catalogue == nil {
 		return nil, errors.New("dockerflow: the listener's API needs the catalogue")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.ShownLabel == nil {
 		o.ShownLabel = hideLabel
 	}

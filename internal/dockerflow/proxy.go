@@ -20,7 +20,7 @@ import (
 )
 
 // Posted keeps the services that calls bring. Put returns the service that had the
-// ID before; Replace takes the whole list of one who knows all of theirs.
+// ID before; Replace takes a list that is complete.
 type Posted interface {
 	Put(*catalog.Service) (before *catalog.Service, err error)
 	Remove(id string) (had bool, err error)
@@ -59,26 +59,28 @@ type ProxyOptions struct {
 	Tables       Tables
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	// Statistics answers the call metrics.
-	Statistics Statistics
-	// HAProxy shows its configuration; nil when something else serves the table.
-	HAProxy  HAProxy
-	Settings Settings
+	// Statistics are those of the engine in the form in which HAProxy shows its own: CSV,
+	// with the names of the columns in the first line. Not every engine has every column.
+	Statistics func(context.Context) ([]byte, error)
+	// ConfigText is the configuration that HAProxy runs, without passwords, or nil. It is
+	// nil itself when something else serves the table.
+	ConfigText func() []byte
+	Settings   Settings
 	// ShownLabel returns the value of a com.df.* label without what is secret; nil
 	// shows none.
 	ShownLabel func(key, value string) string
 
-	// ServiceName is the name under which Docker's DNS knows the replicas of this
-	// proxy (proxy), and Port the port of their APIs (8080).
+	// ServiceName is this proxy's for Docker's DNS (proxy), Port that of its replicas'
+	// APIs (8080).
 	ServiceName string
 	Port        string
 	// CheckAddress refuses a service whose name cannot be resolved.
 	CheckAddress bool
-	// Listeners are the addresses of Swarm Listeners, from which all services are
-	// pulled at start: a host, host:port or a URL.
+	// Listeners are the Swarm Listeners from which all services are pulled at start:
+	// a host, host:port or a URL each.
 	Listeners []string
-	// PullInterval is how long to wait between two tries (5 s). With Repeat the
-	// pulling goes on after the first success.
+	// PullInterval is the pause between two tries (5 s). With Repeat the pulling goes on
+	// after the first success.
 	PullInterval time.Duration
 	Repeat       bool
 
@@ -122,9 +124,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	if o.Own == nil {
 		o.Own = ownAddress
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	p := &Proxy{o: o, log: o.Logger, mux: http.NewServeMux(), client: newClient()}
 	p.replicas = &peers{names: []string{"tasks." + o.ServiceName}, lookup: o.Lookup, deadline: o.Deadline}
 	handle(p.mux, proxyPath+"reconfigure", p.carryOut(o.Settings.judge, p.configure))
@@ -134,7 +134,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	handle(p.mux, proxyPath+"certs", p.certs)
 	handle(p.mux, proxyPath+"config", p.config)
 	handle(p.mux, proxyPath+"metrics", p.statistics)
-	handle(p.mux, proxyPath+"ping", p.ping)
+	handle(p.mux, proxyPath+"ping", func(w http.ResponseWriter, _ *http.Request) { p.reply(w, done(""), call{}) })
 	handle(p.mux, proxyPath+"successfulinitreload", p.initReload)
 	handle(p.mux, "/v1/test", test)
 	handle(p.mux, "/v2/test", test)
@@ -145,14 +145,11 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 // ServeHTTP answers a call.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { serve(p.mux, w, r) }
 
-// newClient makes a client for calls to others. Each call has a deadline of its
-// own; nothing is kept between calls, as they are rare and their receivers move.
+// newClient makes a client for calls to others, which are rare, and whose receivers move.
+// Each call has a deadline of its own.
 func newClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -176,8 +173,8 @@ func (p *Proxy) reply(w http.ResponseWriter, v verdict, c call) {
 	answer(w, v.code, serviceReply{v.status(), v.message, p.echo(c)})
 }
 
-// readRequest reads the call and keeps the body for the next reader. What the query says
-// of distribute wins: a replica that passes a call on says no there.
+// readRequest reads the call and its body. What the query says of distribute wins: a
+// replica that passes a call on says no there.
 func readRequest(r *http.Request) (c call, body []byte, distribute bool, err error) {
 	if body, err = io.ReadAll(r.Body); err != nil {
 		return call{}, nil, false, fmt.Errorf("the body cannot be read: %w", err)
@@ -263,8 +260,8 @@ func (p *Proxy) configure(ctx context.Context, c call) verdict {
 	return refuse(http.StatusInternalServerError, message)
 }
 
-// posted turns a call into the service to keep. The certificate that comes with it
-// goes to the other certificates, and is no label.
+// posted turns a call into the service to keep. A certificate that comes with it goes to
+// the other certificates, and is no label.
 func (p *Proxy) posted(c call) (*catalog.Service, error) {
 	service := c.posted()
 	text := c.params["serviceCert"]
@@ -354,8 +351,8 @@ func (p *Proxy) forget(ctx context.Context, c call) verdict {
 	return done("")
 }
 
-// reload asks the listeners to announce everything again. Otherwise there is nothing
-// to do: what is served follows the catalogue by itself.
+// reload asks the listeners to announce everything again, if it is to. There is nothing
+// else to do.
 func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 	v := done("")
 	if yes(folded(r.URL.Query(), "fromListener")) {
@@ -364,10 +361,6 @@ func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	p.reply(w, v, call{})
-}
-
-func (p *Proxy) ping(w http.ResponseWriter, _ *http.Request) {
-	p.reply(w, done(""), call{})
 }
 
 // Waiting says what a new replica lacks before it can stand beside the others; empty for
@@ -394,7 +387,12 @@ func (p *Proxy) config(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, p.services())
 		return
 	}
-	text := p.configText()
+	var text []byte // stays nil before there is a configuration, or a table
+	if p.o.ConfigText != nil {
+		text = p.o.ConfigText()
+	} else if table := p.o.Tables.Newest(); table != nil {
+		text = []byte(table.String())
+	}
 	if text == nil {
 		answer(w, http.StatusInternalServerError, reply{statusNOK, "there is no configuration yet"})
 		return
@@ -436,38 +434,14 @@ func test(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, reply{statusOK, "Test " + version})
 }
 
-// Statistics are those of the engine.
-type Statistics interface {
-	// Statistics are in the form in which HAProxy shows its own: CSV, with the
-	// names of the columns in the first line. Not every engine has every column.
-	Statistics(ctx context.Context) ([]byte, error)
-}
-
-// HAProxy is the engine, where that is HAProxy.
-type HAProxy interface {
-	// ConfigText is the configuration that it runs, without passwords, or nil.
-	ConfigText() []byte
-}
-
 // maxStatistics bounds what is taken from another replica.
 const maxStatistics = 64 << 20
-
-// configText is the configuration of HAProxy, else the table; nil before there is one.
-func (p *Proxy) configText() []byte {
-	if p.o.HAProxy != nil {
-		return p.o.HAProxy.ConfigText()
-	}
-	if table := p.o.Tables.Newest(); table != nil {
-		return []byte(table.String())
-	}
-	return nil
-}
 
 // statistics are those of the engine; with distribute, those of all replicas.
 func (p *Proxy) statistics(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()
-	all, err := p.o.Statistics.Statistics(ctx)
+	all, err := p.o.Statistics(ctx)
 	if err == nil && yes(folded(r.URL.Query(), "distribute")) {
 		var others []byte
 		others, err = p.otherStatistics(ctx, r)

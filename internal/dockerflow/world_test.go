@@ -158,7 +158,7 @@ func (w *world) proxy(t *testing.T, change func(*ProxyOptions)) *Proxy {
 	t.Helper()
 	o := ProxyOptions{
 		Posted: w, Certificates: certificates{w}, Catalogue: &w.feed, Tables: &w.tables,
-		Metrics: http.NotFoundHandler(), Statistics: fakeHAProxy{statistics: "# pxname,svname,\n"},
+		Metrics: http.NotFoundHandler(), Statistics: (&fakeHAProxy{statistics: "# pxname,svname,\n"}).Statistics,
 		Lookup:     func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") },
 		Own:        func(string) bool { return false },
 		ShownLabel: shownLabel,

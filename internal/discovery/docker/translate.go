@@ -13,39 +13,22 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// place is where Fairway stands, seen from the engine.
-type place struct {
-	source   string
-	host     dockerapi.Host
-	enclosed bool   // the engine's networks are not those of its machine
-	selfID   string // of Fairway's container; empty outside any container
-}
-
-// view is what translating one container needs to know of the others.
-type view struct {
-	place
-	self    *dockerapi.Container // Fairway's container, when the engine has it
-	drivers map[string]string
-	find    func(id string) *dockerapi.Container // nil when there is none
-}
-
 // onHost reports whether Fairway is in the network namespace of the engine's machine.
-func (v *view) onHost() bool {
-	return v.host.Local && (v.selfID == "" || v.self != nil && v.self.NetworkMode == "host")
+func (w *world) onHost() bool {
+	self := w.facts(w.selfID)
+	return w.host.Local && (w.selfID == "" || self != nil && self.NetworkMode == "host")
 }
-
-func (v *view) bridged() bool { return v.onHost() && !v.enclosed }
 
 // maxStackDepth bounds how far network stacks of other containers are followed.
 const maxStackDepth = 4
 
 // instance translates a container. leaving is when it got a signal to stop; zero for never.
-func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string) *catalog.Instance {
+func (w *world) instance(c dockerapi.Container, leaving time.Time, signal string) *catalog.Instance {
 	i := &catalog.Instance{
 		ID:      c.ID,
 		Name:    cmp.Or(c.Name, shortID(c.ID)),
-		Source:  v.source,
-		Node:    v.source,
+		Source:  w.source,
+		Node:    w.source,
 		Image:   c.Image,
 		Created: c.Created,
 		Started: c.Started,
@@ -56,10 +39,10 @@ func (v *view) instance(c dockerapi.Container, leaving time.Time, signal string)
 	i.State, i.StateReason = state(c, leaving, signal)
 	stack := dockerapi.Container{} // what does not run is nowhere
 	if c.Status == "running" || c.Status == "paused" || c.Status == "restarting" {
-		stack = v.stack(c)
+		stack = w.stack(c)
 	}
-	i.Addresses = v.addresses(stack)
-	i.Ports = v.ports(c, stack)
+	i.Addresses = w.addresses(stack)
+	i.Ports = w.ports(c, stack)
 	return i
 }
 
@@ -92,13 +75,13 @@ func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.Sta
 }
 
 // stack returns the container whose network stack c uses.
-func (v *view) stack(c dockerapi.Container) dockerapi.Container {
+func (w *world) stack(c dockerapi.Container) dockerapi.Container {
 	for range maxStackDepth {
 		id, ok := strings.CutPrefix(c.NetworkMode, "container:")
 		if !ok {
 			return c
 		}
-		other := v.find(id)
+		other := w.facts(id)
 		if other == nil || other.Status != "running" {
 			return dockerapi.Container{}
 		}
@@ -108,17 +91,17 @@ func (v *view) stack(c dockerapi.Container) dockerapi.Container {
 }
 
 // addresses returns the addresses of a network stack, sorted.
-func (v *view) addresses(c dockerapi.Container) []catalog.Address {
+func (w *world) addresses(c dockerapi.Container) []catalog.Address {
 	if c.NetworkMode == daemon.HostNetwork {
-		a := catalog.Address{Host: v.host.Name, Network: daemon.HostNetwork, Reach: catalog.ReachNone}
-		if !v.enclosed && (v.onHost() || !v.host.Local) {
+		a := catalog.Address{Host: w.host.Name, Network: daemon.HostNetwork, Reach: catalog.ReachNone}
+		if !w.enclosed && (w.onHost() || !w.host.Local) {
 			a.Reach = catalog.ReachBridge
 		}
 		return []catalog.Address{a}
 	}
 	var list []catalog.Address
 	for _, at := range c.Attachments {
-		reach := v.reach(at)
+		reach := w.reach(at)
 		for _, ip := range []netip.Addr{at.IPv4, at.IPv6} {
 			if daemon.Usable(ip) {
 				list = append(list, catalog.Address{Host: ip.String(), Network: at.Network, Reach: reach})
@@ -129,15 +112,15 @@ func (v *view) addresses(c dockerapi.Container) []catalog.Address {
 }
 
 // reach says how Fairway gets to a network; to an internal one over the host's bridge.
-func (v *view) reach(at dockerapi.Attachment) catalog.Reach {
-	if v.self != nil {
-		for _, mine := range v.self.Attachments {
+func (w *world) reach(at dockerapi.Attachment) catalog.Reach {
+	if self := w.facts(w.selfID); self != nil {
+		for _, mine := range self.Attachments {
 			if mine.NetworkID == at.NetworkID && (at.NetworkID != "" || mine.Network == at.Network) && at.Network != daemon.HostNetwork {
 				return catalog.ReachShared
 			}
 		}
 	}
-	if v.bridged() && v.drivers[at.NetworkID] == "bridge" {
+	if w.onHost() && !w.enclosed && w.drivers[at.NetworkID] == "bridge" {
 		return catalog.ReachBridge
 	}
 	return catalog.ReachNone
@@ -145,11 +128,11 @@ func (v *view) reach(at dockerapi.Attachment) catalog.Reach {
 
 // ports returns the ports a container declares, with where Fairway dials each through the
 // host. stack is the container whose network stack it uses.
-func (v *view) ports(c, stack dockerapi.Container) []catalog.Port {
+func (w *world) ports(c, stack dockerapi.Container) []catalog.Port {
 	best := make(map[daemon.PortKey]dockerapi.Port)
 	for _, p := range stack.Ports {
 		k := daemon.PortKey{Number: p.Number, Protocol: p.Protocol}
-		if than, ok := best[k]; p.HostPort > 0 && v.publishedAt(p) != "" && (!ok || morePublic(p, than)) {
+		if than, ok := best[k]; p.HostPort > 0 && w.publishedAt(p) != "" && (!ok || morePublic(p, than)) {
 			best[k] = p
 		}
 	}
@@ -157,7 +140,7 @@ func (v *view) ports(c, stack dockerapi.Container) []catalog.Port {
 	for _, p := range slices.Concat(c.Exposed, c.Ports) {
 		k := daemon.PortKey{Number: p.Number, Protocol: p.Protocol}
 		if at, ok := best[k]; ok {
-			published[k] = v.publishedAt(at)
+			published[k] = w.publishedAt(at)
 		} else {
 			published[k] = ""
 		}
@@ -184,14 +167,14 @@ func anyAddress(ip netip.Addr) bool { return !ip.IsValid() || ip.IsUnspecified()
 
 // publishedAt returns where Fairway dials a published port; empty when it cannot. A
 // container on the engine's machine cannot: the address differs between set-ups.
-func (v *view) publishedAt(p dockerapi.Port) string {
+func (w *world) publishedAt(p dockerapi.Port) string {
 	host := ""
 	switch {
-	case v.host.Local && !v.onHost():
+	case w.host.Local && !w.onHost():
 		return ""
 	case anyAddress(p.HostIP):
-		host = v.host.Name
-	case p.HostIP.IsLoopback() && !v.host.Local:
+		host = w.host.Name
+	case p.HostIP.IsLoopback() && !w.host.Local:
 		return "" // on the other machine's own loopback
 	default:
 		host = p.HostIP.Unmap().String()
@@ -207,76 +190,47 @@ func shortID(id string) string {
 	return id
 }
 
-func (w *world) view() *view {
-	v := &view{place: w.place, drivers: w.drivers, find: func(id string) *dockerapi.Container {
-		if e := w.containers[id]; e != nil && e.known {
-			return &e.facts
-		}
-		return nil
-	}}
-	if e := w.self(); e != nil {
-		v.self = &e.facts
-	}
-	return v
-}
-
-// self returns the entry of Fairway's own container; nil for none.
-func (w *world) self() *entry {
-	if w.place.selfID == "" {
-		return nil
-	}
-	if e := w.containers[w.place.selfID]; e != nil && e.known {
-		return e
+// facts returns what is known of a container; nil when it is none, or nothing is known yet.
+func (w *world) facts(id string) *dockerapi.Container {
+	if e := w.containers[id]; e != nil && e.known {
+		return &e.facts
 	}
 	return nil
 }
 
-func (w *world) findSelf(listed map[string]bool) {
-	if w.place.selfID == "" || isFullID(w.place.selfID) {
-		return
-	}
-	for id := range listed {
-		if isFullID(id) && strings.HasPrefix(id, w.place.selfID) {
-			w.place.selfID = id
-			return
-		}
-	}
-}
-
-// refresh translates a container, and those that depend on it, again. details is true when
-// nothing waits for the result unless it changes how the container serves.
+// refresh translates a container, and those that depend on it, again; see translate.
 func (w *world) refresh(e *entry, details bool) {
-	w.translate(w.view(), e, details)
+	w.translate(e, details)
 	w.refreshDependents(e.facts.ID)
 }
 
 // refreshDependents translates those that see id's network stack: for Fairway's own all.
 func (w *world) refreshDependents(id string) {
-	if id == w.place.selfID {
+	if id == w.selfID {
 		w.refreshAll()
 		return
 	}
 	sharing := "container:" + id
 	for _, e := range w.containers {
 		if e.facts.NetworkMode == sharing {
-			w.translate(w.view(), e, false)
+			w.translate(e, false)
 		}
 	}
 }
 
 func (w *world) refreshAll() {
-	v := w.view()
 	for _, e := range w.containers {
-		w.translate(v, e, false)
+		w.translate(e, false)
 	}
 }
 
-// translate makes the instance of a container, and keeps the pointer of an equal one.
-func (w *world) translate(v *view, e *entry, details bool) {
+// translate makes the instance of a container, and keeps the pointer of an equal one. details
+// is true when nothing waits for the result unless it changes how the container serves.
+func (w *world) translate(e *entry, details bool) {
 	if !e.known || e.facts.Labels[labelSwarmService] != "" {
 		return // labels never change, so it never was one of ours
 	}
-	next, g := v.instance(e.facts, e.leaving, e.signal), groupOf(e.facts, v.source)
+	next, g := w.instance(e.facts, e.leaving, e.signal), groupOf(e.facts, w.source)
 	if e.instance != nil && e.group == g && reflect.DeepEqual(e.instance, next) {
 		return
 	}

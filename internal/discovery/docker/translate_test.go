@@ -92,11 +92,12 @@ func TestReach(t *testing.T) {
 		{"stopped", localHost, false, "", nil, stopped, "; 80 81 82 83"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := &view{
-				place: place{source: "docker", host: tt.host, enclosed: tt.enclosed, selfID: tt.selfID},
-				self:  tt.self, drivers: drivers, find: func(string) *dockerapi.Container { return nil },
+			w := newWorld("docker", tt.host, tt.selfID)
+			w.enclosed, w.drivers = tt.enclosed, drivers
+			if tt.self != nil {
+				w.containers[tt.selfID] = &entry{facts: *tt.self, known: true}
 			}
-			i := v.instance(tt.container, time.Time{}, "")
+			i := w.instance(tt.container, time.Time{}, "")
 			var addresses []string
 			for _, a := range i.Addresses {
 				addresses = append(addresses, a.Network+" "+a.Host+" "+string(a.Reach))
@@ -277,7 +278,7 @@ func TestSelfByPrefix(t *testing.T) {
 	id := strings.Repeat("ab", 32)
 	w := newWorld("docker", localHost, id[:12])
 	w.list(listing{containers: []dockerapi.Container{{ID: id, Name: "fairway", Status: "running"}}}, w.mark(time.Now()))
-	if w.self() == nil {
+	if w.facts(w.selfID) == nil {
 		t.Error("not found")
 	}
 }

@@ -26,7 +26,11 @@ const goneFor = time.Minute
 // A list has nearly everything about a container, an inspection the rest. Containers whose
 // inspection is outstanding are in doubt; those in urgent doubt first.
 type world struct {
-	place      place
+	source   string
+	host     dockerapi.Host
+	enclosed bool   // the engine's networks are not those of its machine
+	selfID   string // of Fairway's container; empty outside any container
+
 	nodes      []*catalog.Node // the engine's machine
 	containers map[string]*entry
 	built      map[string]*catalog.Service // of the newest answer, by ID
@@ -65,7 +69,9 @@ type entry struct {
 
 func newWorld(source string, host dockerapi.Host, selfID string) *world {
 	return &world{
-		place:      place{source: source, host: host, selfID: selfID},
+		source:     source,
+		host:       host,
+		selfID:     selfID,
 		containers: make(map[string]*entry),
 		drivers:    make(map[string]string),
 		gone:       make(map[string]mark),
@@ -127,10 +133,10 @@ func (w *world) sure(id string) {
 // list takes in a list that began at m.
 func (w *world) list(l listing, m mark) {
 	if l.info != nil {
-		w.place.enclosed = l.info.Enclosed
+		w.enclosed = l.info.Enclosed
 		w.nodes = []*catalog.Node{{
-			ID: w.place.source, Name: l.info.Name, Source: w.place.source,
-			State: "ready", Address: w.place.host.Name, Engine: l.info.Version,
+			ID: w.source, Name: l.info.Name, Source: w.source,
+			State: "ready", Address: w.host.Name, Engine: l.info.Version,
 		}}
 	}
 	clear(w.drivers)
@@ -143,6 +149,9 @@ func (w *world) list(l listing, m mark) {
 			continue
 		}
 		seen[c.ID] = true
+		if w.selfID != "" && isFullID(c.ID) && strings.HasPrefix(c.ID, w.selfID) {
+			w.selfID = c.ID // it may be a short one at first
+		}
 		if w.gone[c.ID].number <= m.number {
 			w.listed(c, m)
 		}
@@ -162,7 +171,6 @@ func (w *world) list(l listing, m mark) {
 			delete(w.gone, id)
 		}
 	}
-	w.findSelf(seen)
 	w.refreshAll()
 }
 
@@ -312,7 +320,7 @@ func (w *world) services() (list []*catalog.Service, doubtful bool) {
 			m[e.group] = append(m[e.group], e.instance)
 		}
 	}
-	next := m.services(w.place.source, w.built)
+	next := m.services(w.source, w.built)
 	for id := range w.built {
 		doubtful = doubtful || w.unsaid && next[id] == nil
 	}

@@ -93,7 +93,7 @@ type Parts struct{ Proxy, Listener, HAProxy bool }
 // Read translates the variables. secrets holds the Docker secrets, /run/secrets. The
 // error names everything that cannot be read or must be refused.
 func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) {
-	e := &Environment{ProxyOptions: dockerflow.ProxyOptions{Settings: dockerflow.Settings{Instance: "docker-flow"}}}
+	e := &Environment{Labels: labels.Options{Instance: "docker-flow"}}
 	var faults []error
 	var variables []variable
 	if on.Proxy {
@@ -154,9 +154,6 @@ func (e *Environment) finishProxy(env map[string]string, secrets fs.FS) error {
 	if e.users != nil {
 		e.Labels.Users = labels.ParseUsers("USERS", *e.users, e.encrypted)
 	}
-	e.Labels.Separator = e.Settings.Separator
-	e.Labels.HTTPSOnly = e.Settings.HTTPSOnly
-	e.Labels.FilterInstance, e.Labels.Instance = e.Settings.FilterInstance, e.Settings.Instance
 	e.Labels.Secrets = map[string][]route.User{}
 	if entries, err := fs.ReadDir(secrets, "."); err == nil {
 		for _, entry := range entries {
@@ -171,6 +168,7 @@ func (e *Environment) finishProxy(env map[string]string, secrets fs.FS) error {
 			e.Labels.Secrets[name] = labels.ParseUsers(name, string(text), false)
 		}
 	}
+	e.Settings = dockerflow.Settings(e.Labels)
 	services, faulty := e.Settings.EnvironmentServices(env, e.mode)
 	e.Services = services
 	for _, reason := range faulty {

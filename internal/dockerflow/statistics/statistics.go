@@ -41,8 +41,8 @@ var columns = []string{
 	"hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "req_tot", "addr",
 }
 
-// Statistics implements dockerflow.Statistics.
-func (s CSV) Statistics(context.Context) ([]byte, error) {
+// Read returns the text.
+func (s CSV) Read(context.Context) ([]byte, error) {
 	requests := map[string][traffic.Classes]uint64{} // by route
 	for _, t := range s.Engine.Traffic() {
 		requests[t.Route] = t.Classes
