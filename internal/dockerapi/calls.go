@@ -21,9 +21,8 @@ import (
 // network or image.
 func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
 
-// Ping asks for a sign of life on a connection of its own, so that its
-// outcome is that of the engine and the path to it, not of a connection that happened
-// to be open. HEAD, else GET /_ping.
+// Ping asks for a sign of life on a connection of its own, so that its outcome is that of
+// the engine and the path to it. HEAD, else GET /_ping.
 func (c *Client) Ping(ctx context.Context) (err error) {
 	ctx, end := c.begin(ctx, "ping", c.timeout, &err)
 	defer end()
@@ -36,12 +35,10 @@ type Info struct {
 	// ID is the engine's own, stable over restarts. Name is the machine's host name,
 	// Version that of the engine.
 	ID, Name, Version string
-	// Enclosed is true when the engine's networks are not the machine's: a
-	// rootless engine or Docker Desktop. Addresses of containers cannot be
-	// reached from such a machine, published ports can.
+	// Enclosed is true when the engine's networks are not the machine's (a rootless engine,
+	// Docker Desktop): it reaches published ports, and no addresses of containers.
 	Enclosed bool
-	// CPUs is how many the machine has, Memory how many bytes; 0 when it does not
-	// say.
+	// CPUs is how many the machine has, Memory how many bytes; 0 when it does not say.
 	CPUs   int
 	Memory uint64
 	// Swarm is the engine's part in a Swarm.
@@ -52,8 +49,8 @@ type Info struct {
 type SwarmInfo struct {
 	NodeID string // empty for an engine that is in no Swarm
 	State  string // "inactive", "pending", "active", "error" or "locked"
-	// Manager is true when the engine can be asked about the Swarm. It stays
-	// true while the managers have no leader; Error says so then.
+	// Manager is true when the engine can be asked about the Swarm, also while the managers
+	// have no leader; Error says so then.
 	Manager bool
 	Error   string
 }
@@ -79,9 +76,9 @@ func (c *Client) Info(ctx context.Context) (_ Info, err error) {
 	}, nil
 }
 
-// ContainerList returns all containers, the running ones only unless all is
-// set. GET /containers/json. It does not wait for containers that are busy, and
-// its answer may lag a moment behind the event stream.
+// ContainerList returns the containers that run or, with all, every one. GET
+// /containers/json. It does not wait for containers that are busy, and may lag a moment
+// behind the event stream.
 func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, error) {
 	query := url.Values{}
 	if all {
@@ -107,9 +104,8 @@ func interned(labels map[string]string) map[string]string {
 	return held
 }
 
-// ContainerInspect returns one container, as it is now: the engine answers when
-// the change it is busy with is done. GET /containers/{id}/json. An error that
-// IsNotFound recognises says that there is no such container.
+// ContainerInspect returns one container as it is now: the engine answers when the change
+// it is busy with is done. GET /containers/{id}/json.
 func (c *Client) ContainerInspect(ctx context.Context, id string) (_ Container, err error) {
 	ctx, end := c.begin(ctx, "inspect container", c.timeout, &err)
 	defer end()
@@ -120,27 +116,18 @@ func (c *Client) ContainerInspect(ctx context.Context, id string) (_ Container, 
 	return fromInspect(r.Container), nil
 }
 
-// transfer is how many times Timeout a call may take that moves an image.
-const transfer = 12
-
-// ImageImport makes an image from the tar archive of a file system and names it
-// ref ("name:tag"). changes are Dockerfile instructions such as
-// `ENTRYPOINT ["/app"]`, `ENV`, `EXPOSE`, `HEALTHCHECK` or `LABEL`. It may take
-// twelve times Timeout. POST /images/create.
+// ImageImport makes an image from the tar archive of a file system and names it ref
+// ("name:tag"). changes are Dockerfile instructions such as `ENTRYPOINT ["/app"]`. It may
+// take twelve times Timeout. POST /images/create.
 func (c *Client) ImageImport(ctx context.Context, ref string, archive io.Reader, changes []string) (err error) {
-	ctx, end := c.begin(ctx, "import image", transfer*c.timeout, &err)
+	ctx, end := c.begin(ctx, "import image", 12*c.timeout, &err)
 	defer end()
 	r, err := c.api.ImageImport(ctx, client.ImageImportSource{Source: archive, SourceName: "-"}, ref, client.ImageImportOptions{Changes: changes})
 	if err != nil {
 		return err
 	}
-	return readProgress(r)
-}
-
-// readProgress reads a stream of progress messages to its end, and closes it. The
-// engine says 200 first and reports a failure in the stream.
-func readProgress(r io.ReadCloser) error {
 	defer r.Close()
+	// The engine says 200 first, and reports a failure in its messages of progress.
 	d := json.NewDecoder(r)
 	for {
 		var m struct {
@@ -166,8 +153,7 @@ func (c *Client) ImageRemove(ctx context.Context, ref string, force bool) (err e
 	return err
 }
 
-// ContainerCreate creates a container and returns its ID. POST
-// /containers/create.
+// ContainerCreate creates a container and returns its ID. POST /containers/create.
 func (c *Client) ContainerCreate(ctx context.Context, o client.ContainerCreateOptions) (id string, err error) {
 	ctx, end := c.begin(ctx, "create container", c.timeout, &err)
 	defer end()
@@ -183,9 +169,9 @@ func (c *Client) ContainerStart(ctx context.Context, id string) (err error) {
 	return err
 }
 
-// ContainerStop sends the container its stop signal, waits for grace (rounded
-// up to whole seconds), kills it if it still runs, and returns when it has
-// stopped: within grace and Timeout. POST /containers/{id}/stop.
+// ContainerStop sends the container its stop signal, kills it after grace (rounded up to
+// whole seconds), and returns when it has stopped: within grace and Timeout. POST
+// /containers/{id}/stop.
 func (c *Client) ContainerStop(ctx context.Context, id string, grace time.Duration) (err error) {
 	ctx, end := c.begin(ctx, "stop container", grace+c.timeout, &err)
 	defer end()

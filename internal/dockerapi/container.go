@@ -14,11 +14,10 @@ import (
 
 // Container is what Fairway wants to know about a container, and no more.
 type Container struct {
-	// ID is the full ID. Name is the primary name, without the slash; links to other
-	// containers are not names.
+	// ID is the full ID, Name the primary name, without the slash.
 	ID, Name string
-	// Image is the reference it was created from. A list shows the image's ID
-	// instead once the reference means another image.
+	// Image is the reference it was created from; in a list the image's ID once the
+	// reference means another one.
 	Image   string
 	Labels  map[string]string // may be nil
 	Created time.Time         // in whole seconds, as in a list
@@ -32,18 +31,16 @@ type Container struct {
 	NetworkMode string
 	// Attachments are the networks it is attached to, sorted by name.
 	Attachments []Attachment
-	// Ports are the ports in effect, exposed and published, sorted. A
-	// container that does not run, or that uses another network stack than its
-	// own, has none here.
+	// Ports are the ports in effect, exposed and published, sorted. A container that does
+	// not run, or uses a network stack that is not its own, has none.
 	Ports []Port
 
 	Inspected bool      // the rest is known, which a list does not have
 	Started   time.Time // for the last time; zero for never
-	// StopSignal is the signal the container asks to be stopped with, as it was
-	// written ("SIGQUIT", "3"); empty for the engine's default, SIGTERM.
+	// StopSignal is the signal to stop it with, as written ("SIGQUIT", "3"); empty for the
+	// engine's default, SIGTERM.
 	StopSignal string
-	// Exposed are the ports that the image or the creator declared, whether the
-	// container runs or not, sorted.
+	// Exposed are the ports that the image or the creator declared, sorted.
 	Exposed []Port
 }
 
@@ -51,8 +48,7 @@ type Container struct {
 type Attachment struct {
 	// Network is the network's name, NetworkID its ID.
 	Network, NetworkID string
-	// IPv4 and IPv6 are the addresses there; invalid when there is none.
-	// IPv6 is a global one.
+	// IPv4 and IPv6, a global one, are the addresses there; invalid for none.
 	IPv4, IPv6 netip.Addr
 }
 
@@ -60,8 +56,8 @@ type Attachment struct {
 type Port struct {
 	Number   uint16 // inside the container
 	Protocol string // "tcp", "udp" or "sctp"
-	// HostIP and HostPort are where it is published on the host; invalid and zero where
-	// it is not. The engine may not say the address.
+	// HostIP and HostPort are where it is published; zero where it is not. The engine may
+	// leave out the address.
 	HostIP   netip.Addr
 	HostPort uint16
 }
@@ -77,10 +73,9 @@ func fromSummary(s container.Summary) Container {
 		Status:      string(s.State),
 		NetworkMode: s.HostConfig.NetworkMode,
 	}
+	c.Health = health(s.Status) // engines before API 1.52 have it there alone
 	if s.Health != nil {
-		c.Health = health(s.Health.Status)
-	} else {
-		c.Health = healthInStatus(s.Status)
+		c.Health = health(string(s.Health.Status))
 	}
 	if s.NetworkSettings != nil {
 		c.Attachments = attachments(s.NetworkSettings.Networks)
@@ -104,7 +99,7 @@ func fromInspect(i container.InspectResponse) Container {
 		c.Status = string(i.State.Status)
 		c.Started = parseTime(i.State.StartedAt)
 		if i.State.Health != nil {
-			c.Health = health(i.State.Health.Status)
+			c.Health = health(string(i.State.Health.Status))
 		}
 	}
 	if i.Config != nil {
@@ -126,8 +121,7 @@ func fromInspect(i container.InspectResponse) Container {
 	return c
 }
 
-// primaryName picks the name that is not a link: a link's name has a second
-// slash ("/web/db").
+// primaryName picks the name that is no link: that of a link has a second slash ("/web/db").
 func primaryName(names []string) string {
 	for _, n := range names {
 		if n = strings.TrimPrefix(n, "/"); n != "" && !strings.Contains(n, "/") {
@@ -137,29 +131,15 @@ func primaryName(names []string) string {
 	return ""
 }
 
-// health drops the words that say that there is no check.
-func health(s container.HealthStatus) string {
-	switch s {
-	case container.Starting, container.Healthy, container.Unhealthy:
-		return string(s)
-	default:
-		return ""
+// health reads Docker's word, or a text such as "Up 3 minutes (health: starting)"; empty
+// without a health check.
+func health(text string) string {
+	for _, word := range []container.HealthStatus{container.Starting, container.Unhealthy, container.Healthy} {
+		if strings.HasSuffix(strings.TrimSuffix(text, ")"), string(word)) {
+			return string(word)
+		}
 	}
-}
-
-// healthInStatus reads the health from the text that engines before API 1.52
-// show in a list, such as "Up 3 minutes (health: starting)".
-func healthInStatus(status string) string {
-	switch {
-	case strings.HasSuffix(status, "(health: starting)"):
-		return string(container.Starting)
-	case strings.HasSuffix(status, "(healthy)"):
-		return string(container.Healthy)
-	case strings.HasSuffix(status, "(unhealthy)"):
-		return string(container.Unhealthy)
-	default:
-		return ""
-	}
+	return ""
 }
 
 // attachments translates the networks of a container, sorted by name.
@@ -175,8 +155,7 @@ func attachments(networks map[string]*network.EndpointSettings) []Attachment {
 	return list
 }
 
-// mappedPorts flattens the port map of an inspection. A port that is not
-// published has no bindings.
+// mappedPorts flattens a port map, where a port that is not published has no bindings.
 func mappedPorts(m network.PortMap) []Port {
 	var ports []Port
 	for p, bindings := range m {
@@ -196,8 +175,7 @@ func mappedPorts(m network.PortMap) []Port {
 	return sortPorts(ports)
 }
 
-// sortPorts sorts, drops ports that cannot be (number 0, no protocol) and
-// removes doubles.
+// sortPorts sorts, and drops doubles and ports that cannot be (number 0, no protocol).
 func sortPorts(ports []Port) []Port {
 	ports = slices.DeleteFunc(ports, func(p Port) bool { return p.Number == 0 || p.Protocol == "" })
 	slices.SortFunc(ports, func(a, b Port) int {
@@ -211,8 +189,7 @@ func sortPorts(ports []Port) []Port {
 	return ports
 }
 
-// parseTime reads Docker's times. Year one means "never" there; so does
-// anything unreadable here.
+// parseTime reads Docker's times. Year one means "never", as does what cannot be read.
 func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil || t.Year() <= 1 {

@@ -2,17 +2,12 @@
 // socket, over TCP with TLS client certificates, or over SSH straight to the
 // engine's socket on the other machine.
 //
-// It offers named calls only. There is no way to send a request of one's own
-// through a Client, so that what Fairway can do to an engine is the list of
-// methods below and nothing else; the tests hold that list to the wire. Discovery
-// only reads, with GET and HEAD. What the fleet does to a container is in exec.go:
-// there is no call that writes files into a container from outside.
+// It offers named calls only: what Fairway can do to an engine is the list of the methods
+// of Client, which tests hold to the wire. Discovery only reads, with GET and HEAD. Its types
+// have no place for a container's environment, mounts or command.
 //
-// What discovery does not need is dropped where it is decoded: the types of
-// this package have no place for a container's environment, mounts or command.
-//
-// Nothing is read from the environment here: no DOCKER_HOST, no proxy
-// variables, no SSH_AUTH_SOCK. The caller passes everything in.
+// Nothing is read from the environment: no DOCKER_HOST, no proxy variables, no
+// SSH_AUTH_SOCK.
 package dockerapi
 
 import (
@@ -48,50 +43,42 @@ type Options struct {
 	//	ssh://user@host[:port][/path/of/socket]
 	URL string
 
-	// CAFile, CertFile and KeyFile are PEM files for tcp: the authority that
-	// signed the engine's certificate, and the client's certificate and key.
-	// Certificate and key are read again for each connection, so that they can
-	// be renewed in place. The engine's host name is always checked.
+	// CAFile, CertFile and KeyFile are PEM files for tcp: the authority that signed the
+	// engine's certificate, and the client's certificate and key, which are read again for
+	// each connection. The engine's host name is always checked.
 	CAFile, CertFile, KeyFile string
-	// Insecure allows tcp without TLS. Anybody who can reach such an engine, or
-	// stand in between, owns its machine.
+	// Insecure allows tcp without TLS. Who can reach such an engine, or stands in between,
+	// owns its machine.
 	Insecure bool
 
-	// KnownHosts are the files with the host keys that are trusted for ssh, in
-	// OpenSSH's format. At least one is required for ssh; a host that is in none
-	// of them is refused.
+	// KnownHosts are files with the host keys that are trusted for ssh, in OpenSSH's format:
+	// at least one.
 	KnownHosts []string
-	// IdentityFile is the unencrypted private key for ssh; empty for none.
-	IdentityFile string
-	// AgentSocket is the path of an SSH agent's socket; empty for none. The
-	// agent is asked before IdentityFile is tried.
-	AgentSocket string
+	// IdentityFile is the unencrypted private key for ssh, AgentSocket an SSH agent's socket,
+	// which is asked first; empty for none.
+	IdentityFile, AgentSocket string
 
-	// Timeout is the deadline of one call and of connecting; zero means
-	// DefaultTimeout. Calls that move images, or wait for a container to stop,
-	// take a multiple of it, as their comments say. It does not end an event
-	// stream.
+	// Timeout is the deadline of one call and of connecting; zero means DefaultTimeout. Some
+	// calls take longer, as their comments say.
 	Timeout time.Duration
 
-	// Dial, when set, makes each connection in place of the scheme's own way;
-	// tcp still runs TLS over it. It lets tests put a network of their own
-	// under the client.
+	// Dial, when set, makes each connection in place of the scheme's own way; tcp still runs
+	// TLS over it. It is for tests.
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
 // Host says where the engine is, seen from Fairway.
 type Host struct {
-	// Local is true for an engine behind a unix socket: Fairway shares its
-	// machine, though perhaps not its network namespace.
+	// Local is true for an engine behind a unix socket: Fairway shares its machine, though
+	// perhaps not its network namespace.
 	Local bool
-	// Name is the host name or IP address at which the engine's published
-	// ports are dialled: "127.0.0.1" when Local, else the host of the URL.
+	// Name is where the engine's published ports are dialled: "127.0.0.1" when Local, else
+	// the host of the URL.
 	Name string
 }
 
-// Client reaches one engine. All methods may be called from any goroutine. The
-// API version is agreed upon with the engine at the first call that reaches it
-// (1.40 to 1.56).
+// Client reaches one engine. All methods may be called from any goroutine. The first call
+// that reaches the engine agrees on an API version (1.40 to 1.56).
 type Client struct {
 	url     string
 	timeout time.Duration
@@ -105,8 +92,8 @@ type Client struct {
 	turn   chan struct{} // held by the call that is agreeing; room for one
 }
 
-// New returns a client for o. It reads the named files and refuses what cannot
-// work, but does not connect: an engine that is down is no reason not to start.
+// New returns a client for o. It reads the named files and refuses what cannot work, but
+// does not connect.
 func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -126,8 +113,7 @@ func New(o Options) (*Client, error) {
 	return c, c.build()
 }
 
-// NewAll returns a client for each engine, all with the same deadline. A URL that
-// comes again is left out.
+// NewAll returns a client for each URL, all with the same deadline.
 func NewAll(engines []Options, timeout time.Duration) ([]*Client, error) {
 	var clients []*Client
 	seen := map[string]bool{}
@@ -150,9 +136,8 @@ func NewAll(engines []Options, timeout time.Duration) ([]*Client, error) {
 // with anything else, not even with the probe before it.
 func (c *Client) build() (err error) {
 	build := func(probe bool) (*http.Client, *client.Client, error) {
-		// The address is set first and the transport second, since the other way
-		// round the address would replace the transport's dialling by its own,
-		// which honours the proxy variables of the environment.
+		// The address before the transport: otherwise it would replace the transport's
+		// dialling by its own, which honours the proxy variables of the environment.
 		hc := &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
 			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.way.dial(ctx) },
 			TLSClientConfig:     c.way.tls,
@@ -182,9 +167,8 @@ func (c *Client) URL() string { return c.url }
 // Host returns where the engine is.
 func (c *Client) Host() Host { return c.way.host }
 
-// Reset drops connections that are idle, and for ssh the session that carries
-// them all, so that the next call connects anew. Call it after a failed Ping: a
-// connection that went silent would otherwise be used again.
+// Reset drops connections that are idle, and for ssh the session that carries them all. Call
+// it after a failed Ping: a connection that went silent would be used again.
 func (c *Client) Reset() {
 	c.http.CloseIdleConnections()
 	_ = c.api.Close() // closes what is idle, and says nothing; probe keeps no connection
@@ -193,12 +177,11 @@ func (c *Client) Reset() {
 	}
 }
 
-// Close drops all connections that are not in use. Calls and streams under way
-// end with their contexts.
+// Close drops all connections that are not in use.
 func (c *Client) Close() { c.Reset() }
 
-// begin begins a call that may take as long as timeout. end, which has to be
-// deferred, ends its deadline and puts before an error what was called.
+// begin begins a call that may take as long as timeout. end has to be deferred: it puts
+// before an error what was called.
 func (c *Client) begin(ctx context.Context, what string, timeout time.Duration, err *error) (_ context.Context, end func()) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	return ctx, func() {
@@ -267,8 +250,7 @@ func unixWay(u *url.URL, o Options) (*way, error) {
 	}, nil
 }
 
-// tcpWay dials host:port with mutual TLS, or without any when the operator says
-// so in as many words.
+// tcpWay dials host:port with mutual TLS, or without any when the operator says so.
 func tcpWay(u *url.URL, o Options) (*way, error) {
 	if u.Hostname() == "" || u.Port() == "" {
 		return nil, errors.New("want tcp://host:port")

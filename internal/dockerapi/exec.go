@@ -19,29 +19,25 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Exec is a command for a container that runs. What it is to work on comes over
-// its standard input: there is no call that writes into a container's file
-// system from outside, because the engine's own ways to do so have let a
-// container write to its host.
+// Exec is a command for a container that runs. What it is to work on comes over its
+// standard input: no call writes into a container's file system from outside, because the
+// engine's own ways to do so have let a container write to its host.
 type Exec struct {
-	// Args are the program and its arguments. Callers write them down as
-	// constants, with paths and numbers of their own at most; nothing that
-	// somebody else wrote becomes an argument.
+	// Args are the program and its arguments: constants, with paths and numbers of the
+	// caller's own at most; nothing that others wrote becomes an argument.
 	Args  []string
 	User  string // as of Docker ("0", "haproxy"); empty for the container's
 	Stdin []byte // what the command reads; nil for an end of file at once
-	// MaxOutput bounds each of Stdout and Stderr in bytes; zero means 1 MiB. The
-	// rest is read and thrown away.
+	// MaxOutput bounds what is kept of each of Stdout and Stderr in bytes; zero means 1 MiB.
 	MaxOutput int
-	// Timeout is the deadline of the whole; zero means that of the client. The
-	// command itself is not ended by it: Docker has no call for that.
+	// Timeout is the deadline of the whole; zero means that of the client. It does not end
+	// the command itself: Docker has no call for that.
 	Timeout time.Duration
 }
 
 // ExecResult is what a command has left behind.
 type ExecResult struct {
-	// ExitCode is that of the command; 126 and 127 also mean that there is no
-	// such program in the container.
+	// ExitCode is that of the command; 126 and 127 also mean that there is no such program.
 	ExitCode int
 	// Stdout and Stderr are the beginning of what it wrote.
 	Stdout, Stderr []byte
@@ -49,18 +45,15 @@ type ExecResult struct {
 	Truncated bool
 }
 
-// defaultOutput is how much is kept of each output when Exec does not say.
-const defaultOutput = 1 << 20
-
-// ContainerExec runs a command in a container and waits for its end. A command
-// that fails is an answer (ExitCode), not an error. POST /containers/{id}/exec,
-// POST /exec/{id}/start, GET /exec/{id}/json.
+// ContainerExec runs a command in a container and waits for its end. One that fails is an
+// answer (ExitCode), no error. POST /containers/{id}/exec, POST /exec/{id}/start, GET
+// /exec/{id}/json.
 func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (_ ExecResult, err error) {
 	if e.Timeout <= 0 {
 		e.Timeout = c.timeout
 	}
 	if e.MaxOutput <= 0 {
-		e.MaxOutput = defaultOutput
+		e.MaxOutput = 1 << 20
 	}
 	ctx, end := c.begin(ctx, "exec", e.Timeout, &err)
 	defer end()
@@ -77,8 +70,7 @@ func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (_ ExecRe
 	if err := c.attach(ctx, made.ID, e.Stdin, stdout, stderr); err != nil {
 		return ExecResult{}, err
 	}
-	// The stream ends with the command; the engine notes the exit code a moment
-	// later.
+	// The engine notes the exit code a moment after the stream has ended.
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		state, err := c.api.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
 		if err != nil {
@@ -98,9 +90,8 @@ func (c *Client) ContainerExec(ctx context.Context, id string, e Exec) (_ ExecRe
 	}
 }
 
-// attach starts the command and carries its input and output until it ends. The
-// maintained client would connect without a deadline, and over TLS not the way
-// it was told to.
+// attach starts the command and carries its input and output until it ends. The maintained
+// client would not connect the way it was told to over TLS.
 func (c *Client) attach(ctx context.Context, id string, stdin []byte, stdout, stderr io.Writer) (err error) {
 	conn, err := c.connect(ctx)
 	if err != nil {
@@ -136,9 +127,7 @@ func (c *Client) attach(ctx context.Context, id string, stdin []byte, stdout, st
 		defer answer.Body.Close()
 		return refusal(answer)
 	}
-	// Input and output at the same time: a command may answer while it reads, and
-	// may end before it has read everything, which is its affair: the output says
-	// what it thought of it.
+	// A command may answer while it reads, and may end before it has read everything.
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		if _, err := conn.Write(stdin); err == nil {
@@ -168,8 +157,8 @@ func (c *Client) connect(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// demultiplex takes the two outputs apart: each piece has a header of eight
-// bytes, of which the first says which output and the last four how long.
+// demultiplex takes the two outputs apart: each piece has a header of eight bytes, of which
+// the first says which output and the last four how long.
 func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
 	var header [8]byte
 	for {
@@ -229,9 +218,9 @@ type LogLine struct {
 	Text string    // without the end of the line
 }
 
-// ContainerLog returns the newest lines that a container has written on both its
-// outputs, at most tail. GET /containers/{id}/logs. A logging driver that cannot
-// be read is an error, and so is a container with a terminal.
+// ContainerLog returns the newest lines that a container has written on both its outputs, at
+// most tail. GET /containers/{id}/logs. A logging driver that cannot be read is an error, as
+// is a container with a terminal.
 func (c *Client) ContainerLog(ctx context.Context, id string, tail int) (lines []LogLine, err error) {
 	ctx, end := c.begin(ctx, "logs", c.timeout, &err)
 	defer end()

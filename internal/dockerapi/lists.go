@@ -15,15 +15,13 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// The calls here are made without the maintained client, which would decode answers
-// whole. A list of a Swarm has megabytes of which Fairway wants little, and most of
-// the time says what it said before.
+// The calls here are made without the maintained client, which would decode answers whole.
+// A list of a Swarm has megabytes of which Fairway wants little.
 
-// Seen is what a caller remembers of the newest answer to one list call, so that
-// an answer that says the same, byte for byte, need not be decoded: the call
-// returns no list and changed is false then. The zero value remembers nothing;
-// with a nil *Seen every answer is decoded. A Seen goes with one call and its
-// filter, on whatever client, and must not be used by two calls at once.
+// Seen is what a caller remembers of the newest answer to one list call and its filter. An
+// answer that is the same, byte for byte, is not decoded: the call returns no list, and
+// changed is false. The zero value remembers nothing; with nil every answer is decoded. Two
+// calls at once must not use one.
 type Seen struct {
 	sum  [sha256.Size]byte
 	size int
@@ -37,8 +35,7 @@ func (s *Seen) same(body []byte) bool {
 	return now == was
 }
 
-// The largest answers taken: a list that is larger than any Swarm's, and the text
-// of an error.
+// The largest answers taken: a list that is larger than any Swarm's, and an error.
 const (
 	maxList  = 256 << 20
 	maxError = 4 << 10
@@ -86,8 +83,8 @@ func filtered(filters client.Filters) url.Values {
 	return url.Values{"filters": {string(text)}}
 }
 
-// eachOf calls the function with each element of an answer that is a list, as it
-// comes: a long list is never in memory as a whole.
+// eachOf calls the function with each element of a list as it comes: a long list is never
+// in memory as a whole.
 func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 	decoder := json.NewDecoder(io.LimitReader(answer, maxList))
 	switch t, err := decoder.Token(); {
@@ -109,9 +106,8 @@ func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 	return err
 }
 
-// agree agrees on an API version with the engine, once. The maintained client does
-// so behind a lock without a deadline: here calls take turns, so that none waits for
-// another one longer than its own deadline. Nothing else agrees with the probe.
+// agree agrees on an API version with the engine, once. The maintained client does so behind
+// a lock without a deadline; here no call waits longer than its own deadline.
 func (c *Client) agree(ctx context.Context) error {
 	if c.agreed.Load() {
 		return nil
@@ -132,8 +128,7 @@ func (c *Client) agree(ctx context.Context) error {
 	return nil
 }
 
-// get makes the call GET path and returns the body of a successful answer, which
-// the caller closes.
+// get makes the call GET path and returns the body of the answer, which the caller closes.
 func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	if err := c.agree(ctx); err != nil {
 		return nil, err

@@ -10,12 +10,10 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// IsConflict reports whether err says that a service was changed since it was read:
-// the version named in an update is not the newest one. A name that is taken is no
-// conflict.
+// IsConflict reports whether err says that a service was changed since it was read. A name
+// that is taken is no conflict.
 func IsConflict(err error) bool {
-	// Docker answers 500 before 1.41's successors and 400 or 409 after them; the
-	// words are the same.
+	// The status depends on the version of Docker (400, 409 or 500), the words do not.
 	return err != nil && strings.Contains(err.Error(), "update out of sequence")
 }
 
@@ -24,24 +22,21 @@ func IsNameTaken(err error) bool {
 	return cerrdefs.IsConflict(err) && !IsConflict(err)
 }
 
-// ServiceState is a Swarm service with everything that was asked of it, which an
-// update has to repeat.
+// ServiceState is a Swarm service with all that was asked of it, which an update repeats.
 type ServiceState struct {
 	Service
-	// Spec is the whole specification, the environment of its containers
-	// included: it is for changing and sending back, never for printing.
+	// Spec holds the environment of its containers, too: it is for changing and sending
+	// back, never for printing.
 	Spec swarm.ServiceSpec
-	// Update is Docker's word for how the newest update is doing: updating,
-	// paused, completed, rollback_started, rollback_paused or
-	// rollback_completed; empty when there was none or it changed no task.
-	// UpdateMessage is why.
+	// Update is how the newest update is doing: updating, paused, completed,
+	// rollback_started, rollback_paused or rollback_completed; empty when there was none or
+	// it changed no task. UpdateMessage is why.
 	Update, UpdateMessage string
 	// Previous tells that there is a specification to go back to.
 	Previous bool
 }
 
-// ServiceInspect returns one service by name or ID, as it is now. GET
-// /services/{id}.
+// ServiceInspect returns one service by name or ID. GET /services/{id}.
 func (c *Client) ServiceInspect(ctx context.Context, id string) (_ ServiceState, err error) {
 	ctx, end := c.begin(ctx, "inspect service", c.timeout, &err)
 	defer end()
@@ -60,8 +55,8 @@ func (c *Client) ServiceInspect(ctx context.Context, id string) (_ ServiceState,
 	return state, nil
 }
 
-// ServiceCreate creates a service and returns its ID and what Docker warns of.
-// Networks may be given by name. POST /services/create.
+// ServiceCreate creates a service and returns its ID and what Docker warns of. POST
+// /services/create.
 func (c *Client) ServiceCreate(ctx context.Context, spec swarm.ServiceSpec) (id string, warnings []string, err error) {
 	ctx, end := c.begin(ctx, "create service", c.timeout, &err)
 	defer end()
@@ -69,9 +64,9 @@ func (c *Client) ServiceCreate(ctx context.Context, spec swarm.ServiceSpec) (id 
 	return r.ID, r.Warnings, err
 }
 
-// ServiceUpdate replaces the specification of a service that was read at version,
-// and returns what Docker warns of. An error that IsConflict recognises says that
-// it has to be read again. POST /services/{id}/update.
+// ServiceUpdate replaces the specification of a service that was read at version, and
+// returns what Docker warns of. After a conflict (see IsConflict) read it again. POST
+// /services/{id}/update.
 func (c *Client) ServiceUpdate(ctx context.Context, id string, version uint64, spec swarm.ServiceSpec) (warnings []string, err error) {
 	return c.serviceUpdate(ctx, id, client.ServiceUpdateOptions{
 		Version: swarm.Version{Index: version}, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromSpec,
@@ -79,8 +74,7 @@ func (c *Client) ServiceUpdate(ctx context.Context, id string, version uint64, s
 }
 
 // ServiceRollback gives a service that was read at version with spec its previous
-// specification back; answers are those of ServiceUpdate. POST
-// /services/{id}/update.
+// specification back, as ServiceUpdate does. POST /services/{id}/update.
 func (c *Client) ServiceRollback(ctx context.Context, id string, version uint64, spec swarm.ServiceSpec) (warnings []string, err error) {
 	return c.serviceUpdate(ctx, id, client.ServiceUpdateOptions{
 		Version: swarm.Version{Index: version}, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromPreviousSpec, Rollback: "previous",
@@ -94,8 +88,7 @@ func (c *Client) serviceUpdate(ctx context.Context, id string, o client.ServiceU
 	return r.Warnings, err
 }
 
-// ServiceRemove removes a service by name or ID; its tasks end afterwards. DELETE
-// /services/{id}.
+// ServiceRemove removes a service by name or ID. DELETE /services/{id}.
 func (c *Client) ServiceRemove(ctx context.Context, id string) (err error) {
 	ctx, end := c.begin(ctx, "remove service", c.timeout, &err)
 	defer end()
@@ -103,8 +96,7 @@ func (c *Client) ServiceRemove(ctx context.Context, id string) (err error) {
 	return err
 }
 
-// ServiceTasks returns all tasks of services, those that have ended as far as
-// Docker keeps them. GET /tasks.
+// ServiceTasks returns all tasks of services that Docker still has. GET /tasks.
 func (c *Client) ServiceTasks(ctx context.Context, ids ...string) ([]Task, error) {
 	list, _, err := getList(ctx, c, "tasks", filtered(client.Filters{}.Add("service", ids...)), nil, wireTask.task)
 	return list, err

@@ -18,9 +18,8 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// sshWay forwards each connection to the engine's socket on the other machine
-// (OpenSSH's direct-streamlocal), so that no program has to run there. One SSH
-// session carries all of them.
+// sshWay forwards each connection to the engine's socket on the other machine (OpenSSH's
+// direct-streamlocal). One SSH session carries all of them.
 func sshWay(u *url.URL, o Options) (*way, error) {
 	if u.Hostname() == "" || u.User == nil || u.User.Username() == "" {
 		return nil, errors.New("want ssh://user@host[:port][/path/of/socket]")
@@ -83,9 +82,8 @@ func identity(o Options) ([]ssh.Signer, error) {
 	return []ssh.Signer{key}, nil
 }
 
-// knownAlgorithms returns the kinds of host key on file for address, so that
-// the other side is asked for one of those: a host known by one key and showing
-// another would look like an impostor. Nil leaves the choice open.
+// knownAlgorithms returns the kinds of host key on file for address; nil leaves the choice
+// open. A host known by one key and showing another would look like an impostor.
 func knownAlgorithms(check ssh.HostKeyCallback, address string) []string {
 	// No host has this key, so the refusal lists those it has.
 	nobody, err := ssh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
@@ -109,8 +107,7 @@ func knownAlgorithms(check ssh.HostKeyCallback, address string) []string {
 	return slices.Compact(algorithms)
 }
 
-// sshSession is the shared connection to the other machine, made when first
-// needed and made again after it broke.
+// sshSession is the shared connection to the other machine, made when it is needed.
 type sshSession struct {
 	address string
 	socket  string
@@ -144,9 +141,8 @@ func (s *sshSession) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// signers are the agent's keys first, since they may be hardware that the operator
-// prefers, and then the one on file. The agent is reached anew for each session,
-// because agents come and go while Fairway runs; done ends that.
+// signers are the agent's keys, and then the one on file. The agent is reached anew for
+// each session, as agents come and go; done ends that.
 func (s *sshSession) signers() (signers []ssh.Signer, done func(), err error) {
 	if s.agent == "" {
 		return s.onFile, func() {}, nil
@@ -166,8 +162,8 @@ func (s *sshSession) signers() (signers []ssh.Signer, done func(), err error) {
 	return append(signers, s.onFile...), done, nil // an agent that is gone leaves the file
 }
 
-// session returns the live session or makes one. Only one caller connects at a
-// time; the others wait for it no longer than its deadline.
+// session returns the live session or makes one. One caller connects at a time; the others
+// wait no longer than its deadline.
 func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,28 +182,16 @@ func (s *sshSession) session(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ssh: %w", err)
 	}
-	// The handshake knows no context: a deadline bounds it, and closing the
-	// connection ends it when ctx does.
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("ssh: %w", err)
-		}
-	}
+	// The handshake knows no context: closing the connection ends it when ctx does.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	c, channels, requests, err := ssh.NewClientConn(conn, s.address, &config)
-	if err != nil {
-		stop()
-		conn.Close()
-		return nil, err // says ssh itself
-	}
 	if !stop() {
-		c.Close()
+		conn.Close()
 		return nil, fmt.Errorf("ssh: %w", context.Cause(ctx))
 	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("ssh: %w", err)
+	if err != nil {
+		conn.Close()
+		return nil, err // says ssh itself
 	}
 	session := ssh.NewClient(c, channels, requests)
 	s.live = session

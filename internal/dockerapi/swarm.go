@@ -15,35 +15,26 @@ import (
 // Service is what Fairway wants to know about a Swarm service, and no more.
 type Service struct {
 	ID, Name string // both unique in the Swarm
-	// Version grows with each change of the service. An update names the one it
-	// is based on.
-	Version uint64
-	Created time.Time
-	// Labels are those of the service itself, not those of its containers. They
-	// may be nil.
+	Version  uint64 // grows with each change; an update names the one it is based on
+	Created  time.Time
+	// Labels are those of the service itself, not of its containers. They may be nil.
 	Labels map[string]string
-	// Image is the reference that its tasks are to be created from, often with a
-	// digest.
-	Image string
+	Image  string // the reference for its tasks, often with a digest
 	// Mode is "replicated", "global", "replicated-job" or "global-job".
-	Mode     string
-	Replicas uint64        // wanted, in mode replicated; 0 in the others
-	Ports    []ServicePort // of its endpoint, sorted
-	// VirtualIPs stand for all tasks of the service; none with the endpoint
-	// mode dnsrr.
-	VirtualIPs []VirtualIP
-	Updating   bool // an update or a roll-back is under way
+	Mode       string
+	Replicas   uint64        // wanted, in mode replicated; 0 in the others
+	Ports      []ServicePort // of its endpoint, sorted
+	VirtualIPs []VirtualIP   // each stands for all tasks; none with endpoint mode dnsrr
+	Updating   bool          // an update or a roll-back is under way
 }
 
-// ServicePort is a port of a service or, with its number on the node filled in,
-// of a task.
+// ServicePort is a port of a service or of a task.
 type ServicePort struct {
 	Number   uint16 // inside the container
 	Protocol string // "tcp", "udp" or "sctp"
 	// Published is the port on the nodes; zero when Docker has chosen none yet.
 	Published uint16
-	// Mode is "host" for a port on the node of the task alone, "ingress" for one
-	// on every node.
+	// Mode is "host" for a port on the node of the task, "ingress" for one on every node.
 	Mode string
 }
 
@@ -62,14 +53,12 @@ type Task struct {
 	Slot          int    // counts the tasks of a replicated service from 1; zero for a global one
 	Image         string // the reference the container is created from, often with a digest
 	// Labels are the container's own labels, without those Docker adds.
-	Labels map[string]string
-	// StopSignal is the signal its service names to stop it; empty for that of the
-	// image.
-	StopSignal string
-	// State is what the task does: new, pending, assigned, accepted, preparing,
-	// ready, starting, running, complete, shutdown, failed, rejected, remove or
-	// orphaned. Desired is what it is meant to do: ready, running, complete, shutdown
-	// or remove. Docker leaves State as it is when the node goes down.
+	Labels     map[string]string
+	StopSignal string // that its service names; empty for that of the image
+	// State is what the task does: new, pending, assigned, accepted, preparing, ready,
+	// starting, running, complete, shutdown, failed, rejected, remove or orphaned. Docker
+	// leaves it as it is when the node goes down. Desired is what it is meant to do: ready,
+	// running, complete, shutdown or remove.
 	State, Desired string
 	// Since is when State was reported, and Error why it is not better.
 	Since       time.Time
@@ -99,12 +88,11 @@ type Node struct {
 	State string
 	// Address is how the managers see it; invalid when they do not say.
 	Address netip.Addr
-	// Leader is true for the manager that leads, Unreachable for one that the
-	// leader cannot reach.
+	// Leader is true for the manager that leads, Unreachable for one it cannot reach.
 	Leader, Unreachable bool
 	Engine              string // its version
-	// Labels are those that its operator gave it in the Swarm, EngineLabels those of
-	// its engine. They may be nil.
+	// Labels are those that it has in the Swarm, EngineLabels those of its engine. They
+	// may be nil.
 	Labels, EngineLabels map[string]string
 }
 
@@ -112,11 +100,9 @@ type Node struct {
 type Network struct {
 	ID   string `json:"Id"`
 	Name string
-	// Driver is Docker's word for the kind of network: bridge, host, null,
-	// overlay, macvlan, ipvlan or a plugin's name.
+	// Driver is bridge, host, null, overlay, macvlan, ipvlan or a plugin's name.
 	Driver string
-	// Ingress is true for the network that carries ports published on every
-	// node of a Swarm.
+	// Ingress is true for the network that carries ports published on every node.
 	Ingress bool
 }
 
@@ -131,8 +117,7 @@ func (c *Client) ServiceList(ctx context.Context, seen *Seen) (list []Service, c
 	return getList(ctx, c, "services", nil, seen, wireService.service)
 }
 
-// TaskList returns the tasks that pass the filter, of all services. See Seen for
-// changed. GET /tasks.
+// TaskList returns the tasks that pass the filter. See Seen for changed. GET /tasks.
 func (c *Client) TaskList(ctx context.Context, f TaskFilter, seen *Seen) (list []Task, changed bool, err error) {
 	var query url.Values
 	filters := client.Filters{}
@@ -156,14 +141,12 @@ func (c *Client) NetworkList(ctx context.Context) ([]Network, error) {
 	return list, err
 }
 
-// SwarmNetworkList returns the networks that span the Swarm. See Seen for
-// changed. GET /networks.
+// SwarmNetworkList returns the networks of the Swarm. See Seen for changed. GET /networks.
 func (c *Client) SwarmNetworkList(ctx context.Context, seen *Seen) (list []Network, changed bool, err error) {
 	return getList(ctx, c, "networks", filtered(client.Filters{}.Add("scope", "swarm")), seen, func(n Network) Network { return n })
 }
 
-// The wire types name what is decoded; everything else in an answer is passed
-// over, above all the environment of the containers.
+// The wire types name what is decoded. Above all the environment of containers is not.
 
 type wireMeta struct {
 	ID        string
@@ -320,8 +303,8 @@ func (w wireNode) node() Node {
 	return n
 }
 
-// servicePorts translates ports, sorted; what cannot be a port and doubles,
-// which Docker writes for IPv4 and IPv6, are dropped.
+// servicePorts translates and sorts ports. It drops what cannot be one, and doubles, which
+// Docker writes for IPv4 and IPv6.
 func servicePorts(wire []wirePort) []ServicePort {
 	var ports []ServicePort
 	for _, p := range wire {
@@ -340,8 +323,8 @@ func servicePorts(wire []wirePort) []ServicePort {
 	return slices.Compact(ports)
 }
 
-// parseIP reads an address that may carry the length of its network's prefix;
-// the result is invalid when it is none.
+// parseIP reads an address, with the length of its network's prefix or without; invalid when
+// it is none.
 func parseIP(text string) netip.Addr {
 	host, _, _ := strings.Cut(text, "/")
 	ip, err := netip.ParseAddr(host)

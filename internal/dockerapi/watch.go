@@ -10,42 +10,36 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 )
 
 // maxStats is the largest answer taken about what one container uses.
 const maxStats = 1 << 20
 
-// Stats is what a container has used since it was started, and what it holds
-// now.
+// Stats is what a container has used since it was started, and what it holds now.
 type Stats struct {
-	// Read is when the engine measured, by its clock; zero for a container that
-	// does not run, which uses nothing.
+	// Read is when the engine measured, by its clock; zero for a container that does not run.
 	Read time.Time
 	CPU  CPU
-	// MemoryUsed is in bytes, without the page cache that the kernel would give
-	// back; MemoryLimit is the container's limit, or the machine's memory for
-	// one without.
+	// MemoryUsed is in bytes, without page cache that the kernel would give back;
+	// MemoryLimit is the machine's memory for a container without a limit.
 	MemoryUsed, MemoryLimit uint64
-	// NetworkReceived and NetworkSent are in bytes, over all interfaces; zero in
-	// the network stack of the machine, which is not counted.
+	// NetworkReceived and NetworkSent are in bytes, over all interfaces; zero in the network
+	// stack of the machine.
 	NetworkReceived, NetworkSent uint64
 	BlockRead, BlockWritten      uint64 // in bytes
 	Processes                    uint64 // and threads
 }
 
-// CPU is one reading of the clocks from which the share of the CPUs is computed:
-// the time the container used and the time all CPUs of the machine passed, both
-// in nanoseconds, and the number of CPUs that are online.
+// CPU is the time that a container used and that all CPUs of the machine passed, both in
+// nanoseconds, and how many CPUs are online.
 type CPU struct {
 	Used, System uint64
 	Online       uint32
 }
 
 // ContainerStats returns what a container uses now. GET
-// /containers/{id}/stats?stream=false&one-shot=true. Older engines answer at the
-// next tick of their own second; a container that does not run answers, too.
+// /containers/{id}/stats?stream=false&one-shot=true. Older engines answer within a second.
 func (c *Client) ContainerStats(ctx context.Context, id string) (_ Stats, err error) {
 	ctx, end := c.begin(ctx, "container stats", c.timeout, &err)
 	defer end()
@@ -68,12 +62,8 @@ func (c *Client) ContainerStats(ctx context.Context, id string) (_ Stats, err er
 // fromStats translates an answer the way docker stats reads it.
 func fromStats(wire container.StatsResponse) Stats {
 	s := Stats{
-		Read: wire.Read.UTC(),
-		CPU: CPU{
-			Used:   wire.CPUStats.CPUUsage.TotalUsage,
-			System: wire.CPUStats.SystemUsage,
-			Online: wire.CPUStats.OnlineCPUs,
-		},
+		Read:        wire.Read.UTC(),
+		CPU:         CPU{wire.CPUStats.CPUUsage.TotalUsage, wire.CPUStats.SystemUsage, wire.CPUStats.OnlineCPUs},
 		MemoryUsed:  memoryUsed(wire.MemoryStats),
 		MemoryLimit: wire.MemoryStats.Limit,
 		Processes:   wire.PidsStats.Current,
@@ -96,23 +86,20 @@ func fromStats(wire container.StatsResponse) Stats {
 	return s
 }
 
-// memoryUsed leaves out the inactive page cache, which cgroup v1 calls
-// total_inactive_file and v2 inactive_file.
+// memoryUsed leaves out the inactive page cache, by its name in cgroup v1, else in v2.
 func memoryUsed(m container.MemoryStats) uint64 {
-	for _, key := range []string{"total_inactive_file", "inactive_file"} {
-		if cache, ok := m.Stats[key]; ok {
-			if cache < m.Usage {
-				return m.Usage - cache
-			}
-			return m.Usage
-		}
+	cache, v1 := m.Stats["total_inactive_file"]
+	if !v1 {
+		cache = m.Stats["inactive_file"]
 	}
-	return m.Usage
+	if cache >= m.Usage {
+		return m.Usage
+	}
+	return m.Usage - cache
 }
 
-// queueLength is how many events may wait for the reader. The engine throws
-// events away in silence when they are not taken, so they are taken at once, and
-// a reader that falls this far behind gets ErrSlowReader.
+// queueLength is how many events may wait for the reader; one that falls further behind
+// gets ErrSlowReader. The engine throws events away in silence when they are not taken.
 const queueLength = 4096
 
 // ErrSlowReader ends a stream whose reader fell too far behind.
@@ -130,26 +117,22 @@ type Event struct {
 
 // Stream is an open event stream.
 type Stream struct {
-	// C yields the events in order. It is closed when the stream ends; Err says
-	// why.
+	// C yields the events in order. It is closed when the stream ends; Err says why.
 	C <-chan Event
 
 	err error
 }
 
-// Err returns why the stream ended. It may be called once C is closed, and
-// never returns nil then.
+// Err returns why the stream ended, never nil, once C is closed.
 func (s *Stream) Err() error { return s.err }
 
-// Events opens the event stream. It returns when the engine has accepted it,
-// or after Timeout; from then on the stream lives as long as ctx. since asks for
-// a replay of what happened from that time on (the engine remembers only the
-// newest few hundred events); zero for none. filters restrict the stream by
-// Docker's filter names, such as "type" and "event"; nil for no restriction.
-// GET /events.
+// Events opens the event stream. It returns when the engine has accepted it, or after
+// Timeout; from then on the stream lives as long as ctx. since asks for a replay of the
+// newest few hundred events from that time on; zero for none. filters restrict the stream by
+// Docker's filter names, such as "type" and "event"; nil for no restriction. GET /events.
 //
-// The engine accepts a stream a moment before it takes part in it: what happens
-// in that moment is not in the stream, so list once more after a while.
+// What happens in the moment after the engine has accepted it is not in the stream, so list
+// once more after a while.
 func (c *Client) Events(ctx context.Context, since time.Time, filters map[string][]string) (*Stream, error) {
 	o := client.EventsListOptions{Filters: client.Filters{}}
 	if !since.IsZero() {
@@ -180,8 +163,12 @@ func pump(r client.EventsResult, queue chan<- Event) error {
 	for {
 		select {
 		case m := <-r.Messages:
+			at := time.Unix(m.Time, 0)
+			if m.TimeNano != 0 {
+				at = time.Unix(0, m.TimeNano)
+			}
 			select {
-			case queue <- fromMessage(m):
+			case queue <- Event{string(m.Type), string(m.Action), m.Actor.ID, m.Actor.Attributes, at.UTC()}:
 			default:
 				return ErrSlowReader
 			}
@@ -191,20 +178,5 @@ func pump(r client.EventsResult, queue chan<- Event) error {
 			}
 			return err
 		}
-	}
-}
-
-// fromMessage translates an event.
-func fromMessage(m events.Message) Event {
-	at := time.Unix(m.Time, 0)
-	if m.TimeNano != 0 {
-		at = time.Unix(0, m.TimeNano)
-	}
-	return Event{
-		Type:       string(m.Type),
-		Action:     string(m.Action),
-		ID:         m.Actor.ID,
-		Attributes: m.Actor.Attributes,
-		Time:       at.UTC(),
 	}
 }
