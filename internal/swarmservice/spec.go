@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,10 +47,9 @@ type Updates struct {
 	Order       string         `name:"update-order" placeholder:"ORDER" help:"start-first or stop-first."`
 }
 
-// Change is what to change of a Swarm service, in the words of `docker service
-// update`. The zero value changes nothing. A network that is attached already stays as
-// it is; one to remove that is not attached is a fault. Ports to remove go first, so that
-// one can be published anew.
+// Change is what to change of a Swarm service, in the words of `docker service update`. The
+// zero value changes nothing. A network to remove that is not attached is a fault. Ports to
+// remove go first, so that one can be published anew.
 type Change struct {
 	Image          string   `name:"image" placeholder:"IMAGE" help:"Image of its containers."`
 	LabelsAdd      []string `name:"label-add" sep:"none" placeholder:"KEY=VALUE" help:"Label to add or replace. Repeatable."`
@@ -112,19 +110,6 @@ func (n Spec) mode(s *swarm.ServiceSpec) error {
 	return nil
 }
 
-// parsePorts reads the ports to publish.
-func parsePorts(texts []string, mode swarm.ResolutionMode) (ports []swarm.PortConfig, err error) {
-	var faults []error
-	for _, text := range texts {
-		p, err := parsePublish(text)
-		if err == nil && mode == "dnsrr" && p.PublishMode == swarm.PortConfigPublishModeIngress {
-			err = fmt.Errorf("publish %q: with endpoint mode dnsrr a port can only be published with mode=host", text)
-		}
-		faults, ports = append(faults, err), append(ports, p)
-	}
-	return ports, errors.Join(faults...)
-}
-
 func (n Spec) limits(s *swarm.ServiceSpec) error {
 	if n.LimitCPU == "" && n.LimitMemory == "" {
 		return nil
@@ -157,8 +142,7 @@ func (c Change) check() error {
 	}, nil)
 }
 
-// networks returns the IDs of the Swarm's networks by name, when the change needs
-// them.
+// networks returns the IDs of the Swarm's networks by name, when the change needs them.
 func (c Change) networks(ctx context.Context, from *dockerapi.Client) (map[string]string, error) {
 	if len(c.NetworksAdd)+len(c.NetworksRemove) == 0 {
 		return nil, nil
@@ -171,8 +155,7 @@ func (c Change) networks(ctx context.Context, from *dockerapi.Client) (map[strin
 	return ids, err
 }
 
-// apply changes a specification in place, or returns all faults at once. networks
-// has the IDs of networks by name.
+// apply changes a specification in place, or returns all faults. networks has IDs by name.
 func (c Change) apply(s *swarm.ServiceSpec, networks map[string]string) error {
 	container := s.TaskTemplate.ContainerSpec
 	if container == nil && (c.Image != "" || len(c.EnvAdd)+len(c.EnvRemove) > 0) {
@@ -204,8 +187,7 @@ func (c Change) apply(s *swarm.ServiceSpec, networks map[string]string) error {
 	return errors.Join(fixed, addLabels(s, c.LabelsAdd), env, c.attach(s, networks), c.publish(s), c.Updates.apply(s))
 }
 
-// attach changes the networks. What a service has is named by ID or by name,
-// whichever it was made with.
+// attach changes the networks, which a service may name by ID or by name.
 func (c Change) attach(s *swarm.ServiceSpec, networks map[string]string) error {
 	id := func(name string) string { return cmp.Or(networks[name], name) }
 	var faults []error
@@ -246,14 +228,17 @@ func (c Change) publish(s *swarm.ServiceSpec) error {
 		if err == nil && len(conf.Ports) == before {
 			err = fmt.Errorf("publish %q: the service does not publish it", text)
 		}
-		if err != nil {
-			faults = append(faults, err)
-		}
+		faults = append(faults, err)
 	}
-	added, err := parsePorts(c.PublishAdd, conf.Mode)
-	conf.Ports = append(conf.Ports, added...)
+	for _, text := range c.PublishAdd {
+		p, err := parsePublish(text)
+		if err == nil && conf.Mode == "dnsrr" && p.PublishMode == swarm.PortConfigPublishModeIngress {
+			err = fmt.Errorf("publish %q: with endpoint mode dnsrr a port can only be published with mode=host", text)
+		}
+		faults, conf.Ports = append(faults, err), append(conf.Ports, p)
+	}
 	s.EndpointSpec = &conf
-	return errors.Join(append(faults, err)...)
+	return errors.Join(faults...)
 }
 
 // apply changes how tasks are replaced.
@@ -284,19 +269,16 @@ func (u Updates) apply(s *swarm.ServiceSpec) error {
 }
 
 func addLabels(s *swarm.ServiceSpec, pairs []string) error {
-	if len(pairs) == 0 {
-		return nil
-	}
-	labels := map[string]string{}
-	maps.Copy(labels, s.Labels)
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
 			return fmt.Errorf("label %q: write KEY=VALUE", pair)
 		}
-		labels[key] = value
+		if s.Labels == nil {
+			s.Labels = map[string]string{}
+		}
+		s.Labels[key] = value
 	}
-	s.Labels = labels
 	return nil
 }
 
@@ -317,8 +299,8 @@ func addEnv(c *swarm.ContainerSpec, pairs []string) error {
 	return nil
 }
 
-// parsePublish reads a port, in Docker's short form (PUBLISHED:TARGET/PROTOCOL) or
-// long one (mode=host,target=80,published=8080,protocol=tcp).
+// parsePublish reads a port in Docker's short form (PUBLISHED:TARGET/PROTOCOL) or long one
+// (mode=host,target=80,published=8080,protocol=tcp).
 func parsePublish(text string) (swarm.PortConfig, error) {
 	p := swarm.PortConfig{Protocol: network.TCP, PublishMode: swarm.PortConfigPublishModeIngress}
 	fault := func(why string) (swarm.PortConfig, error) {

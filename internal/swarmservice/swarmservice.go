@@ -11,17 +11,16 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"fairway/internal/clock"
 	"fairway/internal/dockerapi"
 )
 
 const (
 	// callTimeout is the deadline of each call to a manager.
 	callTimeout = 10 * time.Second
-	// conflictTries is how often an update is tried while others change the same
-	// service.
+	// conflictTries is how often an update is tried while others change the service.
 	conflictTries = 8
-	// conflictPause is the pause before the second try; each further one is longer
-	// by it.
+	// conflictPause is the pause before the second try; each further one is longer by it.
 	conflictPause = 50 * time.Millisecond
 )
 
@@ -44,8 +43,8 @@ type Swarm struct {
 	every   time.Duration // between two readings of Wait
 }
 
-// New returns access to the Swarm whose managers engines are: the first that can be
-// asked is asked, and engines that are no managers are passed over. It does not connect.
+// New returns access to the Swarm whose managers are among engines: the first that can be
+// asked is asked. It does not connect.
 func New(engines []dockerapi.Options) (*Swarm, error) {
 	if len(engines) == 0 {
 		return nil, errors.New("no Swarm: give --swarm")
@@ -107,9 +106,8 @@ func (s *Swarm) Create(ctx context.Context, n Spec) (Changed, error) {
 	return Changed{ID: id, Name: n.Name, Warnings: warnings}, err
 }
 
-// Update changes the service of that name or ID. After a change by others at the
-// same moment the service is read again and the change made to that. It does not
-// wait for the tasks.
+// Update changes the service of that name or ID, anew after a change by others at the same
+// moment. It does not wait for the tasks.
 func (s *Swarm) Update(ctx context.Context, name string, change Change) (Changed, error) {
 	if err := change.check(); err != nil {
 		return Changed{}, InvalidError{err}
@@ -131,8 +129,8 @@ func (s *Swarm) Update(ctx context.Context, name string, change Change) (Changed
 	})
 }
 
-// Rollback gives the service of that name or ID the specification that it had
-// before its last change. It does not wait for the tasks.
+// Rollback gives the service of that name or ID the specification before its last change. It
+// does not wait for the tasks.
 func (s *Swarm) Rollback(ctx context.Context, name string) (Changed, error) {
 	c, err := s.manager(ctx)
 	if err != nil {
@@ -164,16 +162,13 @@ func (s *Swarm) change(ctx context.Context, c *dockerapi.Client, name string, up
 		case try == conflictTries:
 			return Changed{}, fmt.Errorf("service %s: others changed it each of %d times: %w", name, try, err)
 		}
-		select {
-		case <-ctx.Done():
-			return Changed{}, ctx.Err()
-		case <-time.After(time.Duration(try) * conflictPause):
+		if err := clock.Sleep(ctx, time.Duration(try)*conflictPause); err != nil {
+			return Changed{}, err
 		}
 	}
 }
 
-// ScaleFrom changes the number of a service's tasks from a number that a decision
-// was based on. It refuses when the number is another by now.
+// ScaleFrom changes the number of a service's tasks. It refuses when that is not from.
 func (s *Swarm) ScaleFrom(ctx context.Context, name string, from, to uint64) error {
 	c, err := s.manager(ctx)
 	if err != nil {

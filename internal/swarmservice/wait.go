@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fairway/internal/clock"
 	"fairway/internal/dockerapi"
 )
 
@@ -22,17 +23,15 @@ type Progress struct {
 	Update string `json:"update,omitempty"`
 	// Converged is true when nothing is left to be done.
 	Converged bool `json:"converged"`
-	// Failed is true when nothing more will be done: the update is paused or was
-	// rolled back.
+	// Failed is true when the update is paused or was rolled back.
 	Failed bool `json:"-"`
 	// Reason is why it has not converged, as far as that is known.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Wait reads services until all of them have been converged for the time settle, or
-// one of them fails, or ctx ends; the error then is ErrNotConverged, or wraps it.
-// report is called for each progress of a service. A manager that does not answer
-// is asked again.
+// Wait reads services until all of them have been converged for the time settle, or one of
+// them fails, or ctx ends; the error then is or wraps ErrNotConverged. report is called for
+// each progress of a service. A manager that does not answer is asked again.
 func (s *Swarm) Wait(ctx context.Context, services []Changed, settle time.Duration, report func(Progress)) ([]Progress, error) {
 	newest := make([]Progress, len(services))
 	var since time.Time // all have converged
@@ -61,19 +60,16 @@ func (s *Swarm) Wait(ctx context.Context, services []Changed, settle time.Durati
 		if all && time.Since(since) >= settle {
 			return newest, nil
 		}
-		select {
-		case <-ctx.Done():
+		if clock.Sleep(ctx, s.every) != nil {
 			if fault != nil {
 				return newest, fmt.Errorf("%w: %w", ErrNotConverged, fault)
 			}
 			return newest, ErrNotConverged
-		case <-time.After(s.every):
 		}
 	}
 }
 
-// read reads how far services are: each service, then the tasks and the nodes of
-// all at once.
+// read reads how far services are: each service, then the tasks and nodes of all at once.
 func (s *Swarm) read(ctx context.Context, services []Changed) ([]Progress, error) {
 	c, err := s.manager(ctx)
 	if err != nil {
@@ -134,13 +130,12 @@ func judge(state dockerapi.ServiceState, tasks []dockerapi.Task, nodes []dockera
 // counted is what the tasks of a service add up to.
 type counted struct {
 	wanted, running, stopping uint64
-	// hindrance is why a task does not run, such as that no node suits; failure is
-	// why the newest of those that have failed did.
+	// hindrance is why a task does not run, failure why the newest that has failed did.
 	hindrance, failure string
 }
 
-// count adds up the tasks of a service. Tasks of a node that is down go on to say
-// that they run; they do not count as running.
+// count adds up the tasks of a service. Those of a node that is down go on to say that they
+// run, and do not count as running.
 func count(service string, tasks []dockerapi.Task, nodes []dockerapi.Node) (n counted) {
 	up := map[string]bool{}
 	for _, node := range nodes {
