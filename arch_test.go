@@ -52,7 +52,7 @@ var allowed = map[string]struct {
 	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
 
 	// control records what it applies, and keeps the commands of operators.
-	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/feed", "internal/history", "internal/human", "internal/route"}},
+	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/route"}},
 
 	"internal/discovery":        {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},

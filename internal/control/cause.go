@@ -14,12 +14,10 @@ import (
 	"fairway/internal/route"
 )
 
-// auditEntry is a change of the commands since the last table: by an operator, or
-// by itself when operator is empty.
+// auditEntry is a change of the commands: by an operator, or by itself without one.
 type auditEntry struct {
 	operator, command, message string
-	// change says what became of the commands.
-	change history.Change
+	change                     history.Change
 }
 
 // step is one table after another, with what they were made from.
@@ -30,15 +28,13 @@ type step struct {
 	shown         func(key, value string) string // a label's value without what is secret
 }
 
-// The measures of a cause.
 const (
 	maxChanges   = 50
 	maxLabelText = 300
 )
 
-// cause says why there is another table. It is pure. Of what the sources saw only
-// that counts which concerns a service whose routes or backends have changed,
-// unless there is nothing of that kind.
+// cause says why there is another table. It is pure. Of what the sources saw that counts
+// which concerns a service whose routes or backends have changed, else everything.
 func cause(s step) history.Cause {
 	var c history.Cause
 	for _, d := range s.audit {
@@ -56,7 +52,6 @@ func cause(s step) history.Cause {
 	return c
 }
 
-// changes is what the sources saw between two tables.
 func (s step) changes() []history.Change {
 	if s.seen == nil || s.sees == nil || s.before == nil {
 		return nil
@@ -80,8 +75,7 @@ func (s step) changes() []history.Change {
 	return concerned
 }
 
-// pairs calls do for each key that is in one of two sorted lists or in both, in order;
-// with nil for what is not there.
+// pairs calls do for each key of two sorted lists, with nil for what one does not have.
 func pairs[T any](old, new []*T, key func(*T) string, do func(a, b *T)) {
 	for len(old) > 0 || len(new) > 0 {
 		var a, b *T
@@ -124,8 +118,7 @@ func (s step) service(a, b *catalog.Service) []history.Change {
 	pairs(was, slices.SortedFunc(slices.Values(b.Instances), byKey), keyOf, func(a, b *catalog.Instance) {
 		list = append(list, s.instance(change.Service, a, b)...)
 	})
-	// A container gets other labels by being made anew: its labels are compared
-	// with those of the one before it.
+	// A container gets other labels by being made anew: the newest two are compared.
 	before, after := newest(a.Instances), newest(b.Instances)
 	isAfter := func(in *catalog.Instance) bool { return keyOf(in) == keyOf(after) }
 	if before != nil && after != nil && !slices.ContainsFunc(was, isAfter) {
@@ -161,14 +154,10 @@ func (s step) instance(service string, a, b *catalog.Instance) []history.Change 
 	return list
 }
 
-// labels compares labels that mean something to Fairway.
 func (s step) labels(change history.Change, a, b map[string]string) []history.Change {
 	change.Kind = history.LabelChanged
 	var list []history.Change
-	keys := slices.Collect(maps.Keys(a))
-	for k := range b {
-		keys = append(keys, k)
-	}
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(keys)
 	for _, k := range slices.Compact(keys) {
 		from, had := a[k]
@@ -188,7 +177,6 @@ func (s step) labels(change history.Change, a, b map[string]string) []history.Ch
 	return list
 }
 
-// rest is what else a table depends on.
 func (s step) rest() []history.Change {
 	var list []history.Change
 	if !slices.Equal(s.seen.Certificates, s.sees.Certificates) {
@@ -209,7 +197,6 @@ func (s step) rest() []history.Change {
 	return list
 }
 
-// text is the cause in one sentence.
 func (s step) text(c history.Cause) string {
 	if c.Operator != "" {
 		return strings.TrimSuffix(c.Command+" by "+c.Operator+": "+c.Message, ": ")
@@ -230,7 +217,6 @@ func (s step) text(c history.Cause) string {
 	return text
 }
 
-// sentence puts a change into words.
 func sentence(c history.Change) string {
 	what := "service " + c.Service
 	if c.Instance != "" {

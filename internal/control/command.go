@@ -28,8 +28,7 @@ const (
 	CommandPause    CommandKind = "pause"    // makes the requests for a service wait
 )
 
-// Command is what an operator asked for, in force until it is taken back. It is kept
-// in the history and put into effect on every table that is compiled.
+// Command is what an operator asked for, in force on every table until it is taken back.
 type Command struct {
 	// ID names the command among those in force; see idOf.
 	ID   string      `json:"id"`
@@ -38,8 +37,7 @@ type Command struct {
 	Subject catalog.Subject `json:"subject,omitzero"`
 	// Weight is that of CommandWeight, 0 to 256.
 	Weight int `json:"weight,omitempty"`
-	// Until is when a pause ends by itself, and Wait how long each request waits
-	// at most.
+	// Until is when a pause ends by itself, and Wait how long each request waits at most.
 	Until time.Time     `json:"until,omitzero"`
 	Wait  time.Duration `json:"wait,omitempty"`
 	// Hold says what a rollback or pin holds; nil for the others.
@@ -53,8 +51,8 @@ type Command struct {
 	end time.Time
 }
 
-// setEnd sets the end of a pause that is to begin, or goes on after a restart. It
-// lasts no longer than it was to, even when the wall clock was set back.
+// setEnd sets the end of a pause that begins, or goes on after a restart. It lasts no
+// longer than it was to, even when the wall clock was set back.
 func (c *Command) setEnd(now time.Time) {
 	if !c.Until.IsZero() {
 		c.end = now.Add(min(c.Until.Sub(now), c.Wait))
@@ -79,8 +77,7 @@ type Release string
 const (
 	// ReleaseByHand holds the table until an operator releases it.
 	ReleaseByHand Release = "released"
-	// ReleaseByLabels holds each service until its labels change, and its endpoints
-	// until they change.
+	// ReleaseByLabels holds each service, and its endpoints, until they change.
 	ReleaseByLabels Release = "changed"
 )
 
@@ -91,27 +88,24 @@ type Hold struct {
 	Hash  string `json:"hash"`
 	// Release says when it ends.
 	Release Release `json:"release"`
-	// LiveEndpoints takes the endpoints of each backend from what exists now,
-	// where there is such a backend.
+	// LiveEndpoints takes the endpoints of each backend from what exists now.
 	LiveEndpoints bool `json:"liveEndpoints,omitempty"`
 	// Services are those held with ReleaseByLabels, as they were when it was given.
 	Services map[string]Seen `json:"services,omitempty"`
 }
 
-// Seen says what a service was like, by digest.
+// Seen says by digest what a service was like.
 type Seen struct {
-	// Labels are those that mean something to Fairway; empty when there was no such
-	// service.
+	// Labels are those of Fairway; empty when there was no such service.
 	Labels string `json:"labels"`
 	// Endpoints are those of its backends, as compiled; empty once they have changed.
 	Endpoints string `json:"endpoints"`
 }
 
-// holdID is the ID of the one rollback or pin in force.
+// holdID is the ID of every rollback and pin: one is in force.
 const holdID = "hold"
 
-// idOf returns the ID of a command of this kind and subject: a new command about
-// the same takes the place of the old one.
+// idOf returns an ID: a new command about the same takes the place of the old one.
 func idOf(kind CommandKind, s catalog.Subject) string {
 	if kind == CommandRollback || kind == CommandPin {
 		return holdID
@@ -150,15 +144,13 @@ func (c Command) by() string {
 	return text
 }
 
-// compareCommands is the order in which commands are put into effect: what stops
-// requests comes last.
+// compareCommands orders commands as they are put into effect: what stops requests last.
 func compareCommands(a, b Command) int {
 	order := []CommandKind{CommandRollback, CommandPin, CommandWeight, CommandDrain, CommandPause}
 	return cmp.Or(
 		cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 }
 
-// recordKind is the kind of the records that hold commands.
 const recordKind = "command"
 
 // set puts a command into the place of the one of its ID, or removes that for nil.
@@ -174,7 +166,6 @@ func (c *Control) set(id string, command *Command, held *route.Table) {
 	c.show()
 }
 
-// endPauses removes the pauses whose time is over.
 func (c *Control) endPauses(now time.Time) {
 	for id, command := range c.commands {
 		if command.end.IsZero() || now.Before(command.end) {
@@ -212,7 +203,6 @@ func (c *Control) release(r released) {
 	c.set(holdID, next, held)
 }
 
-// whatEnded says what became of a hold.
 func whatEnded(services []string, left int) string {
 	switch {
 	case left == 0:
@@ -223,7 +213,7 @@ func whatEnded(services []string, left int) string {
 	return "no longer for " + human.Plural(len(services), "service") + " with other labels:"
 }
 
-// loadCommands reads the commands of the last run, and what the newest entry is.
+// loadCommands reads the commands of the last run, and the hash of the newest entry.
 func (c *Control) loadCommands() {
 	if c.o.History == nil {
 		return
@@ -256,8 +246,7 @@ func (c *Control) loadCommands() {
 	}
 }
 
-// heldTable reads the table of a hold. Should the history have lost it, it may be
-// what the last run served.
+// heldTable reads the table of a hold: what the history has lost may have been live.
 func (c *Control) heldTable(h Hold) (*route.Table, error) {
 	recorded, err := c.o.History.Entry(h.Entry)
 	if err == nil && recorded.Hash != h.Hash {

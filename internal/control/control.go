@@ -1,23 +1,16 @@
-// Package control is the loop that keeps what is served in step with what
-// exists: it takes the newest snapshot, compiles it, applies the table to the
-// engines and keeps the last good one on disk.
-//
-// The order of things is the point of this package:
+// Package control is the loop that keeps what is served in step with what exists: it
+// takes the newest snapshot, compiles it, applies the table to the engines and keeps
+// the last good one on disk.
 //
 //  1. At start the last good table is applied before any source has answered.
-//  2. Each snapshot is compiled with the table before it, from which claims and
-//     last good forms of routes are handed down.
-//  3. A table whose contents did not change is not applied again.
-//  4. A table that an engine refuses is not kept as last good. The engine goes
-//     on with the table it has, and the newest one is tried again.
-//  5. The last good table and its snapshot are written together, in the
-//     background: traffic and changes never wait for the disk.
-//  6. Between compiling and applying come the commands of operators (steer.go).
-//  7. Each table that went live is recorded with its cause, in the background,
-//     too; only the operator who gave a command waits for that.
+//  2. Each snapshot is compiled with the table before it, from which claims and last
+//     good forms of routes are handed down.
+//  3. Between compiling and applying come the commands of operators (steer.go).
+//  4. A table that an engine refuses is not kept as last good, and is tried again.
+//  5. The last good table with its snapshot, and each live table with its cause, are
+//     written in the background: only the operator who gave a command waits for that.
 //
-// One goroutine, that of Run, owns all state (loop.go). Readers see an immutable view
-// of it.
+// One goroutine, that of Run, owns all state (loop.go); readers see an immutable view.
 package control
 
 import (
@@ -37,16 +30,14 @@ import (
 	"fairway/internal/route"
 )
 
-// Engine makes a table live. Apply is called from one goroutine at a time with
-// the whole table; the same table twice means nothing the second time. An error
-// means that the engine serves the table it had before.
+// Engine makes a table live. Apply is called from one goroutine at a time with the whole
+// table. An error means that the engine serves the table it had before.
 type Engine interface {
 	Name() string
 	Apply(ctx context.Context, t *route.Table) error
 }
 
-// Compiler turns a snapshot into a table; previous is the table compiled before, or
-// nil. It is called from one goroutine.
+// Compiler turns a snapshot into a table; previous is the one compiled before, or nil.
 type Compiler interface {
 	Compile(s *catalog.Snapshot, previous *route.Table) *route.Table
 }
@@ -94,18 +85,15 @@ type Options struct {
 	Restored *LastGood
 	// History records each table and keeps the commands; nil for neither.
 	History *history.Store
-	// ShownLabel returns the value of a label without what is secret; nil shows
-	// none.
+	// ShownLabel returns the value of a label without what is secret; nil shows none.
 	ShownLabel func(label, value string) string
-	// Fit adapts a table of an earlier run to the engines of this one, which may not
-	// be able to serve all of it; nil returns it as it is.
+	// Fit adapts a table of an earlier run to the engines of this one; nil leaves it.
 	Fit        func(*route.Table) (*route.Table, error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Control runs the loop. Its exported methods but Run may be called from any
-// goroutine.
+// Control runs the loop. Its methods but Run may be called from any goroutine.
 type Control struct {
 	o        Options
 	recorder recorder // the history
@@ -147,8 +135,7 @@ type view struct {
 	commands []Command    // in the order in which they are put into effect
 }
 
-// New returns a loop that does nothing until Run. The commands in force are read
-// from the history.
+// New returns a loop that does nothing until Run. It reads the commands in force.
 func New(o Options) (*Control, error) {
 	if o.Feed == nil || o.Compiler == nil || len(o.Engines) == 0 || o.Registerer == nil {
 		return nil, errors.New("control: feed, compiler, registerer and at least one engine are required")
@@ -191,19 +178,16 @@ func (c *Control) Tables() *feed.Feed[route.Table] { return &c.live }
 // Status returns the condition of the loop.
 func (c *Control) Status() Status { return *c.status.Load() }
 
-// Commands returns the commands in force, in the order in which they are put into
-// effect. The caller must not change the list.
+// Commands returns the commands in force, in their order. The caller must not change it.
 func (c *Control) Commands() []Command { return c.view.Load().commands }
 
-// Compiled returns the newest snapshot and the table that it was compiled to,
-// without the commands; nil before the first.
+// Compiled returns the newest snapshot and its table without the commands, or nil.
 func (c *Control) Compiled() (*catalog.Snapshot, *route.Table) {
 	v := c.view.Load()
 	return v.snapshot, v.compiled
 }
 
-// Recompile makes the loop compile the newest snapshot again: something else that the
-// compiler asks has another answer now.
+// Recompile makes the loop compile the newest snapshot again.
 func (c *Control) Recompile() {
 	select {
 	case c.again <- struct{}{}:
@@ -233,14 +217,13 @@ func (c *Control) setStatus(change func(*Status)) {
 	c.status.Store(&next)
 }
 
-// known says whether the snapshot says anything: as long as no source has ever
-// answered, what was live stays, if only the table that says "starting".
+// known says whether the snapshot says anything. Until a source has answered, what was
+// live stays.
 func known(s *catalog.Snapshot) bool {
 	return s.Restored || len(s.Services) > 0 ||
 		slices.ContainsFunc(s.Sources, func(src catalog.SourceStatus) bool { return src.Synced })
 }
 
-// stateOf says how current a snapshot is.
 func stateOf(s *catalog.Snapshot) State {
 	switch {
 	case s.Restored:

@@ -17,8 +17,8 @@ const (
 	retryLast  = 30 * time.Second
 )
 
-// Run restores the last good table and follows the feed until ctx ends; then it
-// writes what is still to be written and returns nil. It may be called once.
+// Run restores the last good table and follows the feed until ctx ends; then it writes
+// what is left to be written. It may be called once.
 func (c *Control) Run(ctx context.Context) error {
 	if c.o.Store != nil {
 		defer c.o.Store.start()()
@@ -53,8 +53,8 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 }
 
-// finish ends the loop: what is being written is waited for, and what is left is
-// tried once more. A command that is written by then is in force in the next run.
+// finish waits for what is being written, and tries the rest once more. A command that
+// is written by then is in force in the next run.
 func (c *Control) finish(ctx context.Context) {
 	close(c.ended)
 	if c.pending.busy {
@@ -86,8 +86,7 @@ func (c *Control) next() time.Time {
 	return next
 }
 
-// nextServe is when what is live changes by itself: a refused table is tried again,
-// or a command ends. Until there is a snapshot, nothing is to be served anew.
+// nextServe is when a refused table is tried again, or a command ends.
 func (c *Control) nextServe() time.Time {
 	next := time.Now().Add(idle)
 	if c.snapshot == nil {
@@ -111,9 +110,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// take compiles the newest snapshot when it is another one, or when it is to be compiled
-// again. One that says nothing changes nothing: an empty table would say "there is no
-// such host".
+// take compiles the newest snapshot when it is another one or again is set. One that says
+// nothing changes nothing: an empty table would say "there is no such host".
 func (c *Control) take(again bool) {
 	if s := c.o.Feed.Newest(); s != nil && s != c.snapshot && known(s) {
 		c.snapshot, again = s, true
@@ -129,9 +127,8 @@ func (c *Control) take(again bool) {
 	c.show()
 }
 
-// serve puts the commands into effect on the compiled table and makes the outcome
-// live. It answers o, the order that asks for it, unless it returns an error; nil
-// for none.
+// serve makes the compiled table live with the commands in effect. It answers the order
+// that asks for it, if there is one, unless it returns an error.
 func (c *Control) serve(ctx context.Context, o *order) error {
 	c.due = false
 	c.endPauses(time.Now())
@@ -169,7 +166,7 @@ func (c *Control) serve(ctx context.Context, o *order) error {
 }
 
 // execute puts a command that has been written into force. It is withdrawn when an
-// engine refuses the table that comes of it, and did not refuse the table before.
+// engine refuses its table and did not refuse the table before.
 func (c *Control) execute(ctx context.Context, o *order) {
 	var old *Command
 	if was, ok := c.commands[o.id]; ok {
@@ -199,9 +196,8 @@ func (c *Control) execute(ctx context.Context, o *order) {
 	}
 }
 
-// record puts a table that is live into the history, unless the newest entry has
-// the same contents and nothing was done about commands, and answers the order
-// when that is done.
+// record puts a live table into the history, unless the newest entry is the same and
+// no command has changed, and answers the order when that is done.
 func (c *Control) record(before, table *route.Table, o *order) {
 	seen, audit := c.seen, c.audit
 	c.seen, c.audit = c.snapshot, nil
@@ -216,8 +212,7 @@ func (c *Control) record(before, table *route.Table, o *order) {
 	}
 }
 
-// restore makes the last run's table live. What cannot be applied is reported and
-// left alone: the sources will bring a newer one.
+// restore makes the last run's table live, or reports why not.
 func (c *Control) restore(ctx context.Context) {
 	if c.o.Restored == nil {
 		return
@@ -238,8 +233,7 @@ func (c *Control) restore(ctx context.Context) {
 	c.live.Publish(table)
 }
 
-// apply gives the table to every engine, but for those that serve its contents
-// already. The caller publishes it.
+// apply gives the table to every engine that does not serve its contents already.
 func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	var failed []error
 	took := false
@@ -266,7 +260,6 @@ func (c *Control) apply(ctx context.Context, table *route.Table) error {
 	return nil
 }
 
-// logChanges logs the totals of a table at Info and every changed element at Debug.
 func (c *Control) logChanges(old, table *route.Table) {
 	c.log.Info("table applied", "revision", table.Revision, "hash", table.Hash[:12],
 		"routes", len(table.Routes), "backends", len(table.Backends), "problems", len(table.Problems))

@@ -15,16 +15,14 @@ import (
 	"fairway/internal/route"
 )
 
-// The errors of operators' commands that callers may ask for with errors.Is. An
-// entry or a command that does not exist is history.ErrNotFound, a full disk
-// history.ErrFull.
+// The errors of commands, for errors.Is. An entry or a command that does not exist is
+// history.ErrNotFound, a full disk history.ErrFull.
 var (
 	// ErrNotNow: there is no table yet, or Fairway is about to end.
 	ErrNotNow = errors.New("not now")
 	// ErrRefused: the command makes no sense; the text says why.
 	ErrRefused = errors.New("refused")
-	// ErrWithdrawn: an engine refused the table that came of the command, which was
-	// withdrawn.
+	// ErrWithdrawn: the command was withdrawn, as an engine refused its table.
 	ErrWithdrawn = errors.New("withdrawn")
 	// ErrNoHistory: commands need the history, and there is none.
 	ErrNoHistory = errors.New("there is no history, which commands are kept in")
@@ -48,8 +46,7 @@ type Order struct {
 	For time.Duration
 	// Entry is the entry to roll back to.
 	Entry uint64
-	// Release is when a rollback or pin ends; empty means ReleaseByHand. LiveEndpoints
-	// is as in Hold.
+	// Release and LiveEndpoints are as in Hold; an empty Release means ReleaseByHand.
 	Release       Release
 	LiveEndpoints bool
 	// Operator is who gives it, Message why; at most 1000 bytes.
@@ -60,16 +57,15 @@ type Order struct {
 type Result struct {
 	// Command is the one that is in force, or that was taken back.
 	Command Command
-	// Entry is the table that it made live; its number is zero when it changed
-	// nothing. Recorded is false when that table could not be written down.
+	// Entry is the table that it made live; with number zero when it changed nothing.
+	// Recorded is false when that table could not be written down.
 	Entry    history.Entry
 	Recorded bool
 	// Remarks say what the operator may not expect.
 	Remarks []string
 }
 
-// Resolve finds what a command of this kind is about: the service, instance or node
-// of a name, as catalog.ResolveSubject reads it. A pause is about a service. The
+// Resolve finds what a command of this kind is about, as catalog.ResolveSubject does. The
 // error wraps history.ErrNotFound or one of the errors of this package.
 func (c *Control) Resolve(kind CommandKind, text string) (catalog.Subject, error) {
 	snapshot, _, err := c.ready()
@@ -105,9 +101,8 @@ func subjectError(err error) error {
 	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
 
-// Give puts a command in force: it is written to the disk first, then put into effect,
-// in place of one about the same. When an engine refuses the table that comes of it,
-// it is withdrawn.
+// Give writes a command to the disk and puts it into effect, in place of one about the
+// same. It is withdrawn when an engine refuses its table.
 func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
 	snapshot, compiled, err := c.ready()
 	if err == nil {
@@ -163,10 +158,8 @@ func checkWords(operator, message string) error {
 	return nil
 }
 
-// nameOf is the name of an operator, never empty.
 func nameOf(operator string) string { return cmp.Or(operator, "an unnamed operator") }
 
-// about sets what a drain, weight or pause says.
 func (c *Command) about(o Order, s *catalog.Snapshot) (err error) {
 	if c.Subject, err = o.Subject.In(s); err != nil {
 		return subjectError(err)
@@ -220,7 +213,7 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 			other = &route.Table{} // every service is held, not only those that differ
 		}
 		for id := range differing(recorded.Table, other) {
-			h.Services[id] = seen(s, compiled, id)
+			h.Services[id] = Seen{Labels: labelsOf(s, id), Endpoints: endpointsOf(compiled, id)}
 		}
 		if len(h.Services) == 0 {
 			return nil, nil, fmt.Errorf("%w: entry %d does not differ from what the labels ask for now", ErrRefused, h.Entry)
@@ -258,8 +251,7 @@ func holdRemarks(held, compiled *route.Table, h *Hold) []string {
 	return remarks
 }
 
-// TakeBack ends a command, named by its ID or by its kind and subject: "drain:web". The
-// ID "hold" is that of a rollback or pin.
+// TakeBack ends a command, named by its ID or by its kind and subject: "drain:web".
 func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (Result, error) {
 	if c.o.History == nil {
 		return Result{}, ErrNoHistory
@@ -279,7 +271,6 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	return result, err
 }
 
-// inForce finds the command of an ID.
 func (c *Control) inForce(id string) (Command, bool) {
 	for _, command := range c.Commands() {
 		if command.ID == id {
@@ -289,8 +280,7 @@ func (c *Control) inForce(id string) (Command, bool) {
 	return Command{}, false
 }
 
-// named finds a command in force. A subject that is gone is still what it was
-// called.
+// named finds a command in force, also by the name of a subject that is gone.
 func (c *Control) named(id string) (Command, bool) {
 	if command, ok := c.inForce(id); ok {
 		return command, true
@@ -317,8 +307,8 @@ func (c *Control) named(id string) (Command, bool) {
 	return called, called.ID != ""
 }
 
-// order is a command on its way through the loop. It is answered when the table that
-// comes of it is live and recorded, or when it has been withdrawn.
+// order is a command on its way through the loop. It is answered when its table is live
+// and recorded, or when it has been withdrawn.
 type order struct {
 	id      string       // of the command whose place it takes
 	command *Command     // nil ends that one
@@ -346,7 +336,6 @@ func (o *order) answer(out outcome) {
 	}
 }
 
-// send gives an order to the loop and waits for its outcome.
 func (c *Control) send(ctx context.Context, o *order) (Result, error) {
 	o.reply = make(chan outcome, 1)
 	select {

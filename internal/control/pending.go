@@ -12,8 +12,8 @@ import (
 	"fairway/internal/route"
 )
 
-// pending is what has still to be written to the history: one batch at a time, beside
-// the loop. What could not be written is part of every later batch.
+// pending is what has still to be written to the history: one batch at a time, beside the
+// loop. What could not be written is part of the next one.
 type pending struct {
 	records map[string]*record // newest value of each command, by its ID
 	entries []*entry           // tables that went live, oldest first; maxEntries at most
@@ -23,16 +23,15 @@ type pending struct {
 	retryAt time.Time          // when what failed is tried again
 }
 
-// record is a command to be written, or removed where command is nil. order, unless
-// it is nil, gets outcome once that has been tried.
+// record is a command to be written, or removed for nil. An order gets the outcome once
+// that has been tried.
 type record struct {
 	command *Command
 	order   *order
 	outcome outcome
 }
 
-// entry is a table to be recorded. order, unless it is nil, is answered once that
-// has been tried.
+// entry is a table to be recorded. An order is answered once that has been tried.
 type entry struct {
 	table *route.Table
 	at    time.Time
@@ -53,7 +52,6 @@ const (
 	retryWrite = 2 * time.Second
 )
 
-// put takes the newest value of a command.
 func (p *pending) put(id string, command *Command) *record {
 	r := &record{command: command}
 	if old := p.records[id]; old != nil {
@@ -64,8 +62,7 @@ func (p *pending) put(id string, command *Command) *record {
 	return r
 }
 
-// add takes a table, and gives up the oldest when there are too many: then it
-// returns false.
+// add takes a table. It returns false when the oldest had to be given up.
 func (p *pending) add(e *entry) bool {
 	full := len(p.entries) >= maxEntries
 	if full {
@@ -80,7 +77,6 @@ func (p *pending) add(e *entry) bool {
 // waiting says whether there is something to be written that is not being written.
 func (p *pending) waiting() bool { return !p.busy && len(p.records)+len(p.entries) > 0 }
 
-// batch is one write to the history.
 type batch struct {
 	keep    []uint64           // entries that are held
 	records map[string]*record // each is tried
@@ -88,7 +84,6 @@ type batch struct {
 	order   *order             // whose command is written last; nil for none
 }
 
-// written is what became of a batch.
 type written struct {
 	batch    batch
 	failed   map[string]bool // records, by ID
@@ -108,7 +103,6 @@ func (c *Control) batch() batch {
 	return b
 }
 
-// write begins to write what is pending.
 func (c *Control) write() {
 	p := &c.pending
 	retry := p.waiting() && !time.Now().Before(p.retryAt)

@@ -15,7 +15,6 @@ import (
 	"fairway/internal/route"
 )
 
-// steering is what steer makes a table of.
 type steering struct {
 	compiled *route.Table
 	snapshot *catalog.Snapshot
@@ -30,12 +29,10 @@ type released struct {
 	endpoints []string // with other endpoints: only these are free
 }
 
-// steer puts the commands into effect on the compiled table, and says what a hold
-// gives free by that. It is pure.
-//
-// A hold comes first, with routes and backends of its table; weight, drain and pause
-// then change endpoints. The listeners of the configuration and the problems are
-// always the compiled ones.
+// steer puts the commands into effect on the compiled table, and says what a hold gives
+// free by that. It is pure. A hold comes first, with routes and backends of its table;
+// weight, drain and pause then change endpoints. The listeners of the configuration and
+// the problems are always the compiled ones.
 func steer(w steering) (table *route.Table, free released, err error) {
 	if len(w.commands) == 0 {
 		return w.compiled, released{}, nil
@@ -61,15 +58,13 @@ func steer(w steering) (table *route.Table, free released, err error) {
 	return table, free, nil
 }
 
-// draft is a table in the making.
 type draft struct {
 	listeners []route.Listener
 	routes    []*route.Route
 	backends  []*route.Backend
 }
 
-// hold puts the held table in place of the compiled one, as a whole or service by
-// service.
+// hold puts the held table, or services of it, in place of the compiled one.
 func hold(w steering, h Hold) (t draft, f released) {
 	for id, seen := range h.Services {
 		if changed(w.snapshot, id, seen) {
@@ -100,9 +95,8 @@ func hold(w steering, h Hold) (t draft, f released) {
 	return t, f
 }
 
-// mixed returns the elements of services that are held, and of the others those that
-// were compiled. Elements of two services never have one ID, unless a service was
-// renamed in between: then the held one stays.
+// mixed returns the elements of services that are held, and the compiled ones of others.
+// Where a service was renamed in between, both may have one ID: the held one stays.
 func mixed[T any](held, compiled []*T, look func(*T) (id string, isHeld bool)) []*T {
 	var list []*T
 	has := map[string]bool{}
@@ -170,7 +164,6 @@ func heldListeners(w steering, routes []*route.Route) []route.Listener {
 	return list
 }
 
-// command puts a drain, weight or pause into effect.
 func (t *draft) command(c Command) {
 	paused := map[string]bool{} // IDs of backends
 	for i, b := range t.backends {
@@ -200,8 +193,8 @@ func (t *draft) command(c Command) {
 	}
 }
 
-// pauseGrace is how much longer than the pause the first of its requests may wait,
-// since the table without the pause takes a moment to go live.
+// pauseGrace is how much longer than the pause a request may wait: the table without the
+// pause takes a moment to go live.
 const pauseGrace = 2 * time.Second
 
 // on changes one endpoint and says whether there was something to change.
@@ -220,8 +213,7 @@ func (c Command) on(e *route.Endpoint) bool {
 	return false
 }
 
-// reuse takes the elements of the table before where they say the same, so that an
-// engine keeps what it made of them.
+// reuse takes equal elements of the table before: an engine keeps what it made of them.
 func (t *draft) reuse(live *route.Table) {
 	for i, r := range t.routes {
 		if old := live.Route(r.ID); old != nil && old != r && old.Text() == r.Text() && maps.Equal(old.Origin.Labels, r.Origin.Labels) {
@@ -235,8 +227,7 @@ func (t *draft) reuse(live *route.Table) {
 	}
 }
 
-// differing returns the services of which two tables have different routes or
-// backends.
+// differing returns the services whose routes or backends differ between two tables.
 func differing(a, b *route.Table) map[string]bool {
 	services := map[string]bool{}
 	changes := route.Diff(a, b)
@@ -255,19 +246,11 @@ func differing(a, b *route.Table) map[string]bool {
 	return services
 }
 
-// seen says what a service is like in a snapshot and the table compiled from it.
-func seen(s *catalog.Snapshot, compiled *route.Table, service string) Seen {
-	return Seen{Labels: labelsOf(s, service), Endpoints: endpointsOf(compiled, service)}
-}
-
-// changed says whether a service has other labels than it had. That a service is
-// gone counts once every source has answered in this run.
+// changed says whether a service has other labels. That it is gone counts once every
+// source has answered in this run.
 func changed(s *catalog.Snapshot, service string, before Seen) bool {
 	now := labelsOf(s, service)
-	if now == before.Labels {
-		return false
-	}
-	return now != "" || allSynced(s)
+	return now != before.Labels && (now != "" || allSynced(s))
 }
 
 func allSynced(s *catalog.Snapshot) bool {
@@ -290,7 +273,6 @@ func labelsOf(s *catalog.Snapshot, id string) string {
 	return digest(append([]string{labelText(service.Labels)}, slices.Compact(sets)...))
 }
 
-// labelText is the text of the labels that mean something to Fairway.
 func labelText(labels map[string]string) string {
 	var lines []string
 	for k, v := range labels {
@@ -325,7 +307,6 @@ func digest(texts []string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// decodeCommand reads a command that writeCommand has written.
 func decodeCommand(data []byte) (Command, error) {
 	var c Command
 	if err := json.Unmarshal(data, &c); err != nil {

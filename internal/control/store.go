@@ -20,6 +20,8 @@ import (
 
 	"fairway/internal/atomicfile"
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
+	"fairway/internal/feed"
 	"fairway/internal/route"
 )
 
@@ -37,9 +39,9 @@ type LastGood struct {
 // Store keeps the last good table in one file, which is replaced as a whole. It begins
 // with a line that holds the format and the SHA-256 of the rest.
 type Store struct {
-	path string
-	log  *slog.Logger
-	slot chan *LastGood // newest value to write; room for one, newest wins
+	path   string
+	log    *slog.Logger
+	newest feed.Feed[LastGood] // what Put takes
 }
 
 const (
@@ -48,22 +50,21 @@ const (
 	headerSize     = len(lastGoodHeader) + 2*sha256.Size + 1
 )
 
-// OpenStore makes dir when it is missing, readable by its owner only, and
-// returns the store in it.
+// OpenStore makes dir when it is missing, readable by its owner only.
 func OpenStore(dir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	s := &Store{path: filepath.Join(dir, lastGoodFile), log: cmp.Or(log, slog.New(slog.DiscardHandler)), slot: make(chan *LastGood, 1)}
+	s := &Store{path: filepath.Join(dir, lastGoodFile), log: cmp.Or(log, slog.New(slog.DiscardHandler))}
 	if err := atomicfile.Sweep(s.path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	return s, nil
 }
 
-// Load returns what the last run left, or nil when there is nothing. A file that
-// is damaged is moved aside and an error. Of a file whose table cannot be used, such
-// as one of another version, there is the snapshot, beside the error.
+// Load returns what the last run left, or nil. A damaged file is moved aside, and an error.
+// Of a file whose table cannot be used, such as one of another version, there is the
+// snapshot, beside the error.
 func (s *Store) Load() (*LastGood, error) {
 	data, err := os.ReadFile(s.path)
 	switch {
@@ -86,24 +87,10 @@ func (s *Store) Load() (*LastGood, error) {
 	return nil, fmt.Errorf("last good table: %w (moved to %s)", err, aside)
 }
 
-// Put takes the newest value to be written, in place of one that was not written yet,
-// and returns at once.
-func (s *Store) Put(lg *LastGood) {
-	for {
-		select {
-		case s.slot <- lg:
-			return
-		default:
-		}
-		select {
-		case <-s.slot:
-		default:
-		}
-	}
-}
+// Put takes what is to be written next, in place of what was not written yet.
+func (s *Store) Put(lg *LastGood) { s.newest.Publish(lg) }
 
-// start writes what Put takes in the background until stop is called, which returns
-// after the last write.
+// start writes in the background until stop is called, which returns after the last write.
 func (s *Store) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -115,35 +102,23 @@ func (s *Store) start() (stop func()) {
 }
 
 // run writes what Put takes until ctx ends, and then what is left. After a write it
-// rests for twenty times as long as that took, and for a second at least.
+// rests for twenty times as long, and for a second at least.
 func (s *Store) run(ctx context.Context) {
+	var tried *LastGood
 	for {
-		select {
-		case lg := <-s.slot:
-			start := time.Now()
-			s.write(lg)
-			select {
-			case <-time.After(max(time.Second, 20*time.Since(start))):
-			case <-ctx.Done():
-			}
-		case <-ctx.Done():
-			select {
-			case lg := <-s.slot:
-				s.write(lg)
-			default:
-			}
+		lg, err := s.newest.Next(ctx, tried)
+		if err != nil {
 			return
 		}
+		start := time.Now()
+		if err := s.save(lg); err != nil {
+			s.log.Error("last good table was not written", "error", err)
+		}
+		tried = lg
+		_ = clock.Sleep(ctx, max(time.Second, 20*time.Since(start)))
 	}
 }
 
-func (s *Store) write(lg *LastGood) {
-	if err := s.save(lg); err != nil {
-		s.log.Error("last good table was not written", "error", err)
-	}
-}
-
-// save replaces the file with lg.
 func (s *Store) save(lg *LastGood) error {
 	return atomicfile.WriteFunc(s.path, 0o600, func(f *os.File) error { return encodeLastGood(f, lg) })
 }
