@@ -42,8 +42,8 @@ const (
 
 const maxEnded = 200
 
-// store is what a fleet remembers. No other package writes it, so that steps and
-// revisions are read from the disk once.
+// store is what a fleet remembers. No other package writes it: steps and revisions are
+// read from the disk once.
 type store struct {
 	documents Documents
 	records   Records
@@ -53,7 +53,7 @@ type store struct {
 
 	// writing is held over a write of a revision, and for reading the list of them.
 	writing sync.Mutex
-	listed  map[string][]history.Revision // without contents, newest first
+	listed  map[string][]history.Revision // as read since the newest write
 
 	// keeping is held for reading from where content is kept to where a step names it.
 	keeping sync.RWMutex
@@ -63,10 +63,6 @@ type store struct {
 func (l *store) revisions(document string) ([]history.Revision, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	return l.revisionsLocked(document)
-}
-
-func (l *store) revisionsLocked(document string) ([]history.Revision, error) {
 	list, ok := l.listed[document]
 	if ok {
 		return list, nil
@@ -78,23 +74,14 @@ func (l *store) revisionsLocked(document string) ([]history.Revision, error) {
 	return list, err
 }
 
-// putRevision appends a revision. A first one, and one without hosts, is out at once:
-// there is nothing that a rollout could protect.
+// putRevision appends a revision. A first one, and one without hosts, is out at once: there
+// is nothing that a rollout could protect.
 func (l *store) putRevision(d history.Draft, hosts bool) (history.Revision, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	known, err := l.revisionsLocked(d.Document)
-	if err != nil {
-		return history.Revision{}, err
-	}
+	delete(l.listed, d.Document)
 	r, err := l.documents.PutRevision(d)
-	if err != nil {
-		return r, err
-	}
-	listed := r
-	listed.Content = nil
-	l.listed[d.Document] = append([]history.Revision{listed}, known...)
-	if r.Number == 1 || !hosts {
+	if err == nil && (r.Number == 1 || !hosts) {
 		err = l.release(d.Document, r.Number)
 	}
 	return r, err
@@ -201,7 +188,6 @@ type Ended struct {
 	States map[StepState]int `json:"states"`
 }
 
-// putEnded remembers a rollout that has ended, and forgets one of long ago.
 func (l *store) putEnded(e Ended) error {
 	e.Hosts = nil
 	err := put(l, kindEnded, endedName(e.Document, e.Number), e)
@@ -230,12 +216,11 @@ func (l *store) ended(document string) ([]Ended, error) {
 	return all, err
 }
 
-// endedName sorts by number.
 func endedName(document string, number uint64) string {
-	return fmt.Sprintf("%s/%020d", document, number)
+	return fmt.Sprintf("%s/%020d", document, number) // sorted by number
 }
 
-// intend stores a step, and what the host had when no revision says it.
+// intend stores a step, and what the host had unless that is a revision.
 func (l *store) intend(document string, s Step, content []byte) error {
 	l.keeping.RLock()
 	defer l.keeping.RUnlock()
@@ -269,7 +254,7 @@ func (l *store) sweep() error {
 	return nil
 }
 
-// The errors that callers may ask for with errors.Is.
+// The errors for errors.Is.
 var (
 	// ErrUnknown: there is no such document, revision, host or rollout.
 	ErrUnknown = errors.New("not in the fleet")
@@ -283,7 +268,7 @@ var (
 	ErrDrift = errors.New("edited by hand")
 )
 
-// unknownError is ErrUnknown with what is unknown.
+// unknownError is an ErrUnknown that says what is unknown.
 type unknownError string
 
 func unknown(format string, args ...any) error { return unknownError(fmt.Sprintf(format, args...)) }
@@ -301,8 +286,8 @@ func (f *Fleet) nothing(document string) error {
 	return unknown("there is no document %s", document)
 }
 
-// Put appends a revision to a document. Its Expect is the newest revision that the author
-// knows; when there is a newer one, the error is a *history.ConflictError.
+// Put appends a revision to a document. When there is a newer one than Expect, the error is
+// a *history.ConflictError.
 func (f *Fleet) Put(d history.Draft) (history.Revision, error) {
 	if !IsDocument(d.Document) {
 		return history.Revision{}, fmt.Errorf("%w: document %.100q: want "+documentRule, ErrInvalid, d.Document)
@@ -330,7 +315,7 @@ func (f *Fleet) Revision(document string, number uint64) (history.Revision, erro
 	return r, f.nothing(document)
 }
 
-// Document is a document as a whole.
+// Document is a document with its hosts.
 type Document struct {
 	// Newest is its newest revision, without contents; with number zero for none.
 	Newest history.Revision
@@ -388,8 +373,8 @@ func (f *Fleet) Revisions(document string, limit int) ([]history.Revision, error
 	return list, err
 }
 
-// Diff returns a unified diff of two revisions, empty when they are the same, and their
-// numbers. Zero for from means the one before to, zero for to the newest.
+// Diff returns the numbers of two revisions and their unified diff, empty for none. Zero
+// for from means the one before to, zero for to the newest.
 func (f *Fleet) Diff(document string, from, to uint64) (uint64, uint64, string, error) {
 	b, err := f.Revision(document, to)
 	if err != nil {
@@ -411,7 +396,6 @@ func revisionName(document string, number uint64) string {
 	return fmt.Sprintf("%s@%d", document, number)
 }
 
-// unified is a unified diff of two texts, empty when they are the same.
 func unified(oldName, newName string, old, updated []byte) string {
 	return udiff.Unified(oldName, newName, string(old), string(updated))
 }

@@ -68,8 +68,8 @@ func (m *Map) has(host, document string) bool {
 	return slices.ContainsFunc(m.Targets, func(t driver.Target) bool { return t.Host == host && t.Document == document })
 }
 
-// choose returns the targets of a document on hosts, in the order of the file; no hosts
-// choose all. A host without the document is an error.
+// choose returns the targets of a document on hosts, all for none. A host without the
+// document is an error.
 func (m *Map) choose(document string, hosts []string) ([]driver.Target, error) {
 	list := m.of(document)
 	if len(hosts) == 0 {
@@ -136,8 +136,7 @@ func ReadMap(name string) (*Map, error) {
 	return m, nil
 }
 
-// fingerprint is a digest of a fleet file and of the files that it names: it changes
-// when one of them does, or can be read no more.
+// fingerprint changes when a fleet file or one that it names does, or cannot be read.
 func (m *Map) fingerprint(name string) string {
 	sum := sha256.New()
 	for _, file := range append([]string{name}, m.named...) {
@@ -147,8 +146,7 @@ func (m *Map) fingerprint(name string) string {
 	return string(sum.Sum(nil))
 }
 
-// ParseMap reads a fleet file; secret reads a file that it names. The error has every
-// fault with its line.
+// ParseMap reads a fleet file; secret reads a file that it names. The error has every fault.
 func ParseMap(data []byte, secret func(file string) (string, error)) (*Map, error) {
 	root, err := yamlnode.Document(data, "hosts")
 	if err != nil {
@@ -175,7 +173,6 @@ type mapParser struct {
 	hosts  []string
 }
 
-// documentName reads the name of a document; not ok when there is none.
 func (p *mapParser) documentName(n *yaml.Node, f map[string]*yaml.Node, key string) (name string, ok bool) {
 	if name, ok = p.Text(n, f, key, true); ok && !IsDocument(name) {
 		p.Fault(f[key], "document %q: want "+documentRule, name)
@@ -325,9 +322,9 @@ func (p *mapParser) each(n *yaml.Node, what string, do func(*yaml.Node)) {
 // placeholder is what a template replaces: {{name}}, with blanks at will.
 var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z][A-Za-z0-9_-]*)[ \t]*\}\}`)
 
-// Render makes the configuration of one target out of a template: every {{name}}
-// becomes the target's value of that name, {{host}} the host's name, and not a byte else
-// is changed. A name without a value is an error, and so is "{{" that begins nothing.
+// Render makes the configuration of one target out of a template: every {{name}} becomes
+// the target's value, {{host}} the host's name, and not a byte else is changed. A name
+// without a value is an error, and so is "{{" that begins nothing.
 func Render(template []byte, p driver.Target) ([]byte, error) {
 	values := map[string]string{"host": p.Host}
 	maps.Copy(values, p.Values)

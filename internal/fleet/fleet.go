@@ -1,13 +1,11 @@
 // Package fleet manages HAProxy instances on many Docker hosts from one place.
 //
-// A document is a named HAProxy configuration with immutable revisions; history
-// keeps them. A host is a Docker engine with containers that run HAProxy with a
-// document. A rollout puts a revision on the hosts of a document in waves, proves on
-// each that HAProxy runs with it, watches what HAProxy counts, and restores what was
-// there when something is wrong.
+// A document is a named HAProxy configuration with immutable revisions. A rollout puts one
+// on the hosts of a document in waves, proves on each that HAProxy runs with it, watches
+// what HAProxy counts, and restores what was there when something is wrong.
 //
-// Decisions are pure functions over a durable record (Next, Worse, Compare). A kill at
-// any moment leaves a record from which the next run goes on.
+// Decisions are pure functions over a durable record (Next, Worse, Compare): after a kill
+// at any moment the next run goes on.
 package fleet
 
 import (
@@ -31,8 +29,7 @@ import (
 
 // Options are what New needs. Either Path or Map, and the rest but Logger and Registerer.
 type Options struct {
-	// Path is the fleet file, read again when it changes. One with faults is logged, and
-	// the last valid version stays in use.
+	// Path is the fleet file, read again when it changes; the last valid version counts.
 	Path string
 	// Map stands for a fleet file that never changes.
 	Map *Map
@@ -41,8 +38,8 @@ type Options struct {
 	Records   Records
 	// NewEngine makes a client for a Docker engine. It does not connect.
 	NewEngine func(url string) (driver.Engine, error)
-	// Watch is how often each host is observed; zero means 30 s. A host that is unreachable
-	// or has a pending revision is observed every 5 s.
+	// Watch is how often each host is observed, 30 s for zero; one that is unreachable or
+	// has a pending revision is every 5 s.
 	Watch time.Duration
 	// OnEnded is called once the record says that a rollout has ended; nil for none. A kill
 	// between the two loses the call.
@@ -64,8 +61,7 @@ type Fleet struct {
 	meters *meters
 	limits limits
 
-	// enlisting orders those who begin a rollout, also over writes to the disk, for which
-	// mu is not held.
+	// enlisting orders those who begin a rollout; mu is not held over writes to the disk.
 	enlisting sync.Mutex
 
 	mu      sync.Mutex
@@ -162,15 +158,15 @@ func (f *Fleet) current() *Map {
 	return f.m
 }
 
-// target returns the state of a target; nil when the fleet has none such.
+// target returns nil when the fleet has none such.
 func (f *Fleet) target(host, document string) *target {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.targets[targetKey{host, document}]
 }
 
-// Run takes up the rollouts that the last run has left, and watches the hosts until ctx
-// ends. What is being done to a host is finished then, and the next run goes on.
+// Run goes on with the rollouts of the last run, and watches the hosts until ctx ends. What
+// is being done to a host is finished then.
 func (f *Fleet) Run(ctx context.Context) error {
 	defer f.running.Wait()
 	f.mu.Lock()
@@ -222,6 +218,6 @@ func (f *Fleet) reread(ctx context.Context) {
 	}
 }
 
-// changed wakes the readers that wait for a document: they may get another answer. It
-// is one for all documents, so that names that clients ask for leave nothing behind.
+// changed wakes the readers that wait, for whatever document: names that clients ask for
+// leave nothing behind.
 func (f *Fleet) changed() { f.news.Publish(new(bool)) }

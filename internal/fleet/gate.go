@@ -15,8 +15,8 @@ import (
 // gateTime is how long the gate observes a host of which it has no reading.
 const gateTime = 5 * time.Second
 
-// gate asks the hosts of the wave what they count, and remembers what is worse. It
-// reports whether that was the last time in the pause.
+// gate asks the hosts of the wave what they count, and notes what is worse. It reports
+// whether that was the last time in the pause.
 func (r *run) gate(ctx context.Context) (last bool) {
 	m := r.moment("")
 	members := slices.DeleteFunc(m.Steps, func(s Step) bool { return s.State != Applied || s.Wave != m.Rollout.Wave })
@@ -73,8 +73,8 @@ func (r *run) ask(ctx context.Context, step Step) answer {
 	return answer{reading: reading, worse: Worse(before, reading, r.settings.AllowDown)}
 }
 
-// judge sums up the answers to questions asked from began on. It reports whether all
-// hosts answered after the pause.
+// judge sums up answers, asked for from began on. It reports whether all hosts answered
+// after the pause.
 func (r *run) judge(members []Step, answers []answer, began time.Time) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,8 +18,8 @@ type Checked struct {
 	Err error
 }
 
-// Check asks HAProxy on hosts, all for none, whether it takes a configuration and whether
-// its addresses are free. Nothing is changed.
+// Check asks HAProxy on hosts, all for none, whether it takes a configuration. Nothing is
+// changed.
 func (f *Fleet) Check(ctx context.Context, document string, content []byte, hosts []string) ([]Checked, error) {
 	m := f.current()
 	targets, err := m.chooseSome(document, hosts)
@@ -53,7 +53,7 @@ type Difference struct {
 	Err  error
 }
 
-// Plan says what a rollout of a revision, the newest for zero, would change on each host.
+// Plan says what a rollout of a revision, the newest for zero, would change on hosts.
 func (f *Fleet) Plan(ctx context.Context, document string, number uint64, hosts []string) (history.Revision, []Difference, error) {
 	revision, err := f.Revision(document, number)
 	if err != nil {
@@ -116,9 +116,8 @@ func (f *Fleet) compare(ctx context.Context, document string, hosts []string, re
 	return list, nil
 }
 
-// Adopt makes what a host has a new revision, which is not rolled out. expect is the
-// newest revision as the author knows it. A template cannot be adopted: it is not known
-// which parts were values.
+// Adopt makes what a host has a new revision after expect, which is not rolled out. For a
+// template it is not known which parts were values.
 func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64, author, message string) (history.Revision, error) {
 	if f.current().Templates[document] {
 		return history.Revision{}, fmt.Errorf("%w: document %s is a template; put the change into it by hand", ErrInvalid, document)
@@ -140,8 +139,8 @@ func (f *Fleet) Adopt(ctx context.Context, host, document string, expect uint64,
 	return f.Put(history.Draft{Document: document, Expect: expect, Author: author, Message: message, Content: seen.Content})
 }
 
-// Restore gives a host the revision that is out in place of what was edited there. What it
-// had is kept. When the error is a *driver.RefusedError, the host is as it was.
+// Restore gives a host the revision that is out, and keeps what it had. When the error is
+// a *driver.RefusedError, the host is as it was.
 func (f *Fleet) Restore(ctx context.Context, host, document string) error {
 	if _, err := f.current().choose(document, []string{host}); err != nil {
 		return err

@@ -37,8 +37,7 @@ type Settings struct {
 	Wave Share `json:"wave"`
 	// Pause is how long a wave is watched before the next begins; default 10 s.
 	Pause time.Duration `json:"pause"`
-	// AllowDrift overwrites what was edited by hand; else that stops the rollout before
-	// it begins.
+	// AllowDrift overwrites what was edited by hand; else no rollout begins.
 	AllowDrift bool `json:"allowDrift,omitempty"`
 	// AllowDown lets backends be without any server up that were not before.
 	AllowDown bool `json:"allowDown,omitempty"`
@@ -64,7 +63,7 @@ func (s Share) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%d%%", cmp.Or(s.Percent, 100)), nil
 }
 
-// UnmarshalText reads the text of String.
+// UnmarshalText reads what ParseShare reads.
 func (s *Share) UnmarshalText(text []byte) error {
 	number, percent := strings.CutSuffix(string(text), "%")
 	n, err := strconv.Atoi(number)
@@ -81,7 +80,6 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// of is the number of hosts out of all; at least one.
 func (s Share) of(all int) int {
 	if s.Count > 0 {
 		return s.Count
@@ -174,14 +172,13 @@ type Step struct {
 	Error string    `json:"error,omitempty"`
 	Began time.Time `json:"began,omitzero"`
 	Ended time.Time `json:"ended,omitzero"`
-	// Touched means that an earlier attempt may have changed the host, and its end is
-	// not known. What is in the file then says nothing about what runs.
+	// Touched means that an attempt may have changed the host, and its end is not known:
+	// the file says nothing about what runs.
 	Touched bool `json:"touched,omitempty"`
 	// Pending is the digest of what it gets when it can be reached; empty for nothing.
 	Pending string `json:"pending,omitempty"`
 }
 
-// busy reports whether the host is being worked on.
 func (s *Step) busy() bool { return s.State == Applying || s.State == Returning }
 
 func (s *Step) failed() bool { return s.State == Refused || s.State == Unknown }
@@ -191,16 +188,14 @@ func (s *Step) changed() bool {
 	return s.State == Applied || s.State == Unknown || s.State == Waiting && s.Touched && s.Had != ""
 }
 
-// doubtful reports whether what is in the file of the host says nothing about what runs.
+// doubtful reports whether the file of the host says nothing about what runs.
 func (s *Step) doubtful() bool { return s.Touched || s.State == Unknown || s.State == Lost }
 
-// ended is the step with what came of it.
 func (s Step) ended(state StepState, err error) Step {
 	s.State, s.Error = state, err.Error()
 	return s
 }
 
-// lost is the step of a host that could not be given back what it had.
 func (s Step) lost(why string) Step {
 	if s.Error != "" {
 		why = s.Error + "; " + why
@@ -209,8 +204,7 @@ func (s Step) lost(why string) Step {
 	return s
 }
 
-// resumed is the step as the next run takes it up: how far it was is not known, so that
-// what was under way is to be done again.
+// resumed is the step as the next run takes it up: what was under way is done again.
 func (s Step) resumed() Step {
 	switch s.State {
 	case Applying:
@@ -251,15 +245,14 @@ type Decision struct {
 	Reason string
 	// Wave is the wave from now on.
 	Wave int
-	// Watch means that the pause after a wave runs: the gate is to be asked, and the
-	// decision taken again, no later than Until.
+	// Watch means that the pause after a wave runs: the gate is to be asked. The next
+	// decision is taken no later than Until.
 	Watch bool
 	Until time.Time
 }
 
-// Next decides what a rollout does next. It is a pure function, so that a rollout goes on
-// after a crash where the record says it was. Steps that are Applying or Returning count
-// as being worked on; see Step.resumed.
+// Next decides what a rollout does next. It is pure, so that a rollout goes on after a crash
+// where the record says it was. Steps that are Applying or Returning are being worked on.
 func Next(m Moment) Decision {
 	d := Decision{Phase: m.Rollout.Phase, Reason: m.Rollout.Reason, Wave: m.Rollout.Wave}
 	if d.Phase == Running {
@@ -312,7 +305,6 @@ func (m Moment) turnBack() time.Time {
 	return m.End.Add(-reserve)
 }
 
-// count is how many steps are so.
 func (m Moment) count(so func(*Step) bool) (n int) {
 	for i := range m.Steps {
 		if so(&m.Steps[i]) {
@@ -331,8 +323,7 @@ func (m Moment) size(wave int) int {
 }
 
 // forward goes on with the wave, the pause after it, or the next. Hosts that have the
-// revision already, or cannot be reached, do not count: a canary is always a host that
-// was changed.
+// revision already, or are absent, do not count: a canary is a host that was changed.
 func (m Moment) forward(d *Decision) {
 	s := m.Rollout.Settings
 	busy, members, waiting := 0, 0, 0
@@ -380,7 +371,6 @@ func (m Moment) forward(d *Decision) {
 	m.end(d)
 }
 
-// end closes a rollout that has come to every host, none of which has failed.
 func (m Moment) end(d *Decision) {
 	d.Phase, d.Reason = Reverted, "no host could be reached; "+m.Steps[0].Host+": "+m.Steps[0].Error
 	if slices.ContainsFunc(m.Steps, func(s Step) bool { return s.State == Applied || s.State == Already }) {

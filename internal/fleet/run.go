@@ -34,7 +34,7 @@ type Order struct {
 	Document string
 	// Revision is what to put out; zero means the newest.
 	Revision uint64
-	// Expect is the revision that the author believes to be out; nil does not ask.
+	// Expect is the revision that has to be out; nil does not ask.
 	Expect *uint64
 	// Hosts chooses hosts by name; none means all that have the document.
 	Hosts           []string
@@ -42,8 +42,8 @@ type Order struct {
 	Settings        Settings
 }
 
-// Start begins a rollout and returns its record. The error wraps ErrBusy, ErrDrift or
-// ErrMoved. Every host is observed before, which takes 15 s at most.
+// Start observes every host, within 15 s, and begins a rollout. The error may wrap ErrBusy,
+// ErrDrift or ErrMoved.
 func (f *Fleet) Start(ctx context.Context, o Order) (Rollout, error) {
 	revision, err := f.Revision(o.Document, o.Revision)
 	if err != nil {
@@ -128,7 +128,7 @@ func (f *Fleet) free(document string) error {
 	return fmt.Errorf("%w: rollout %d of %s, revision %d, by %s since %s", ErrBusy, now.Number, document, now.Revision, now.Author, now.Began.Format(time.TimeOnly))
 }
 
-// readyLocked fails before resume has ended, and when this run ends.
+// readyLocked fails before the fleet runs, and when it ends.
 func (f *Fleet) readyLocked() error {
 	if !f.ready || f.life.Err() != nil {
 		return fmt.Errorf("fleet: %w", history.ErrUnavailable)
@@ -136,7 +136,6 @@ func (f *Fleet) readyLocked() error {
 	return nil
 }
 
-// launchLocked sets a rollout going from the newest steps of its hosts.
 func (f *Fleet) launchLocked(r Rollout, revision history.Revision) {
 	now := time.Now()
 	n := &run{
@@ -205,7 +204,7 @@ func (f *Fleet) runOf(document string) *run {
 	return f.runs[document]
 }
 
-// Stop ends a rollout: the hosts get back what they had. who is the operator.
+// Stop ends a rollout for an operator: the hosts get back what they had.
 func (f *Fleet) Stop(document, who string) error {
 	r := f.runOf(document)
 	if r == nil {
@@ -267,7 +266,7 @@ func (r *run) loop(ctx context.Context) {
 			r.begin(ctx, i, Returning, r.giveBack)
 		}
 		for _, i := range d.GiveUp {
-			r.giveUp(i)
+			r.settle(i, r.moment("").Steps[i].lost("no time was left to give back what it had"))
 		}
 		if len(d.GiveUp) > 0 || d.Watch && r.gate(ctx) {
 			continue
@@ -287,7 +286,6 @@ func (r *run) loop(ctx context.Context) {
 
 const gateEvery = time.Second
 
-// patience is how long the loop waits for something to happen.
 func patience(d Decision) time.Duration {
 	wait := time.Minute
 	if d.Watch {
@@ -326,8 +324,7 @@ func (r *run) begin(ctx context.Context, i int, state StepState, work func(conte
 // finishGrace is how long what has begun may go on when Fairway is to end.
 const finishGrace = 8 * time.Second
 
-// finishing is a context for what is better finished than left: it ends after its own
-// time, or a while after ctx does.
+// finishing ends after its own time, or a while after ctx: for what is better finished.
 func finishing(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
 	stop := context.AfterFunc(ctx, func() {
@@ -342,7 +339,6 @@ func finishing(ctx context.Context, d time.Duration) (context.Context, context.C
 
 var errRemoved = errors.New("the host is not in the fleet file any more")
 
-// attempt works on one host with its lock held.
 func (r *run) attempt(ctx context.Context, step Step, work func(context.Context, *target, Step) Step) Step {
 	t := r.f.target(step.Host, r.document)
 	if t != nil && step.Want == "" {
@@ -370,14 +366,6 @@ func (r *run) attempt(ctx context.Context, step Step, work func(context.Context,
 	return work(ctx, t, step)
 }
 
-// giveUp records that there is no time for a host's way back.
-func (r *run) giveUp(i int) {
-	r.mu.Lock()
-	step := r.newest.Steps[i]
-	r.mu.Unlock()
-	r.settle(i, step.lost("no time was left to give back what it had"))
-}
-
 func (r *run) settle(i int, step Step) {
 	step.Ended = time.Now().UTC()
 	for err := r.f.store.putStep(r.document, step); err != nil; err = r.f.store.putStep(r.document, step) {
@@ -398,7 +386,7 @@ func (r *run) settle(i int, step Step) {
 	r.f.changed()
 }
 
-// advance makes a decision about the rollout as a whole durable.
+// advance makes the phase and the wave of a decision durable.
 func (r *run) advance(d Decision) error {
 	before := r.record()
 	if before.Phase == d.Phase && before.Wave == d.Wave {
@@ -428,8 +416,8 @@ func (r *run) advance(d Decision) error {
 	return nil
 }
 
-// conclude does what belongs to the end of a rollout, before the record says that it has
-// ended: what is pending, and which revision is out. Each part may be done twice.
+// conclude settles what is pending and which revision is out, before the record says that
+// the rollout has ended. Each part may be done twice.
 func (r *run) conclude(after Rollout) error {
 	steps, states := r.moment("").Steps, map[StepState]int{}
 	for i := range steps {

@@ -18,11 +18,10 @@ const maxWait = 60 * time.Second
 // Handler serves documents to the HAProxies that fetch theirs:
 //
 //	GET /haproxy/DOCUMENT              what is out, as a plain text
-//	GET /hosts/HOST/haproxy/DOCUMENT   what is meant for a host now: also in the
-//	                                   middle of a rollout, and of a template
+//	GET /hosts/HOST/haproxy/DOCUMENT   what is meant for a host now, also in a rollout
 //
 // The answer has an ETag; with If-None-Match it is 304 when it is the same, and with
-// ?wait=60s it only comes when it is another, or after that time.
+// ?wait=60s it comes when it is another, or after that time.
 func (f *Fleet) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /haproxy/{document}", f.serveDocument)
@@ -130,8 +129,8 @@ func (m *Map) mayRead(r *http.Request, document string) (known, may bool) {
 	return known, may
 }
 
-// meant is what a host is meant to have now, or without a host what is out, or else the
-// newest revision; with its number, zero for nothing.
+// meant is what a host is meant to have now, or without a host what is out, else the newest
+// revision; with its number, zero for nothing.
 func (f *Fleet) meant(host, document string) ([]byte, uint64, error) {
 	var t *target
 	if host != "" {

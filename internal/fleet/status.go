@@ -35,7 +35,7 @@ type Known struct {
 	Seen bool
 	// Failed is true when the newest observation has failed.
 	Failed bool
-	// Mixed is true when HAProxy runs another configuration than the file has.
+	// Mixed is true when HAProxy runs another configuration than its file has.
 	Mixed bool
 	// Busy is true while a rollout works on it, Pending when it has a pending revision.
 	Busy, Pending bool
@@ -196,7 +196,7 @@ type meters struct {
 	rollouts, steps *prometheus.CounterVec
 }
 
-// newMeters registers the metrics; nothing is registered with a nil Registerer.
+// newMeters registers the metrics, unless r is nil.
 func newMeters(r prometheus.Registerer, f *Fleet) (*meters, error) {
 	m := &meters{
 		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -32,7 +32,6 @@ type target struct {
 	recent  *driver.Reading    // what was counted between the two newest readings
 	err     error              // of the newest observation
 	unread  error              // why there is no reading
-	tried   time.Time          // when the newest observation ended
 	retry   backoff            // of what is pending
 	digests map[uint64]string  // of revisions as this target has them, for templates
 }
@@ -41,7 +40,6 @@ func newTarget(t driver.Target, d hostDriver) *target {
 	return &target{Target: t, driver: d, lock: make(chan struct{}, 1), digests: map[uint64]string{}}
 }
 
-// acquire takes the lock of the container; release returns it.
 func (t *target) acquire(ctx context.Context) error {
 	select {
 	case t.lock <- struct{}{}:
@@ -61,12 +59,11 @@ func (t *target) observe(ctx context.Context, content bool) (driver.Observation,
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tried, t.err = time.Now(), err
-	if err != nil {
+	if t.err = err; err != nil {
 		t.reading, t.recent = nil, nil // they are not those of now
 		return o, err
 	}
-	o.Time = t.tried
+	o.Time = time.Now()
 	t.seen = o
 	t.seen.Content = nil // a thousand of them may be much
 	return o, nil
@@ -103,8 +100,8 @@ func (t *target) read(ctx context.Context) (driver.Reading, error) {
 // enough requests show how a HAProxy usually does.
 const enough = 200
 
-// baseline is what HAProxy counted since the last reading when enough came in, else since
-// its worker began. Nil when it cannot be asked.
+// baseline is what HAProxy counted since the last reading, or since its worker began when
+// little came in; nil when it cannot be asked.
 func (t *target) baseline(ctx context.Context) *driver.Reading {
 	t.mu.Lock()
 	last := t.reading
@@ -121,7 +118,7 @@ func (t *target) baseline(ctx context.Context) *driver.Reading {
 	return &now
 }
 
-// applied remembers content that was just proven to be on the host.
+// applied remembers what was just proven to be on the host.
 func (t *target) applied(content []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,10 +130,9 @@ func (t *target) applied(content []byte) {
 	if t.seen.Running != "" {
 		t.seen.Running = t.seen.Digest
 	}
-	t.tried, t.err = t.seen.Time, nil
+	t.err = nil
 }
 
-// failing reports whether the newest observation has failed.
 func (t *target) failing() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,14 +145,12 @@ const (
 	mostWait  = 10 * time.Minute
 )
 
-// backoff makes each attempt that fails wait longer before the next one.
 type backoff struct {
 	err   error // of the newest attempt
 	wait  time.Duration
 	after time.Time // when it may be tried again
 }
 
-// retried records how an attempt to apply what is pending went.
 func (t *target) retried(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,8 +201,8 @@ func (f *Fleet) content(t driver.Target, r history.Revision) ([]byte, error) {
 // maxRendered is how many revisions of a template are tried to recognise one.
 const maxRendered = 50
 
-// recognise returns the number of the revision that has a digest, zero for none; preferred
-// where that one has it, too.
+// recognise returns the number of a revision with a digest, zero for none; preferred if it
+// can be.
 func (f *Fleet) recognise(t *target, digest string, preferred uint64) (uint64, error) {
 	list, err := f.store.revisions(t.Document)
 	if err != nil {
@@ -229,7 +223,6 @@ func (f *Fleet) recognise(t *target, digest string, preferred uint64) (uint64, e
 	return found, nil
 }
 
-// byDigest returns the content that has a digest: of a revision, or what was kept.
 func (f *Fleet) byDigest(t *target, digest string) ([]byte, error) {
 	released, err := f.store.released(t.Document)
 	if err != nil {
@@ -289,7 +282,7 @@ func (r *run) give(ctx context.Context, t *target, step Step) Step {
 }
 
 // intend makes durable what a host had and that it is about to be changed. A revision is
-// not kept a second time, but for that of a template, whose values may change.
+// kept a second time only of a template, whose values may change.
 func (f *Fleet) intend(t *target, seen driver.Observation, step Step) error {
 	number, err := f.recognise(t, seen.Digest, 0)
 	if err != nil {
@@ -302,7 +295,6 @@ func (f *Fleet) intend(t *target, seen driver.Observation, step Step) error {
 	return f.store.intend(t.Document, step, content)
 }
 
-// mayOverwrite refuses to overwrite what was edited by hand.
 func (f *Fleet) mayOverwrite(t *target, seen driver.Observation, step Step) error {
 	if step.Touched || seen.Digest == step.Pending {
 		return nil

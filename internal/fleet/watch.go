@@ -53,8 +53,7 @@ func (f *Fleet) watch(ctx context.Context) {
 	}
 }
 
-// pending returns the steps with a pending revision, but for documents with a rollout
-// under way, which decides itself.
+// pending returns the steps with a pending revision. A rollout under way decides itself.
 func (f *Fleet) pending() map[targetKey]Step {
 	steps := f.store.allSteps()
 	f.mu.Lock()
@@ -77,8 +76,8 @@ func (f *Fleet) visit(ctx context.Context, t *target, step Step) {
 	}
 }
 
-// reconcile observes one host and applies its pending revision. It reports false if
-// the host is unreachable. The caller holds the lock.
+// reconcile observes one host and applies its pending revision. It reports false if the
+// host is unreachable. The caller holds the lock.
 func (f *Fleet) reconcile(ctx context.Context, t *target, step Step) (reached bool) {
 	seen, err := f.observe(ctx, t, false)
 	if err != nil {
@@ -143,7 +142,7 @@ func (f *Fleet) applyPending(ctx context.Context, t *target, seen driver.Observa
 	return f.store.putStep(t.Document, step)
 }
 
-// drifted fails when the configuration of a host that can be reached was edited by hand.
+// drifted fails when a host that can be reached was edited by hand.
 func (f *Fleet) drifted(ctx context.Context, targets []driver.Target) error {
 	errs := f.forEach(ctx, targets, func(ctx context.Context, _ int, t *target) error {
 		seen, err := t.observe(ctx, false)
@@ -167,8 +166,8 @@ func (f *Fleet) drifted(ctx context.Context, targets []driver.Target) error {
 // errLocked: another operation on the host does not end.
 var errLocked = &driver.AbsentError{Err: errors.New("another operation on the host does not end")}
 
-// forEach runs do for each target, observedAtOnce at a time, with its lock held and
-// the time for an observation. errs[i] belongs to targets[i].
+// forEach runs do for each target, observedAtOnce at a time, with its lock held and the
+// time for an observation. errs[i] belongs to targets[i].
 func (f *Fleet) forEach(ctx context.Context, targets []driver.Target, do func(ctx context.Context, i int, t *target) error) []error {
 	errs := make([]error, len(targets))
 	var all errgroup.Group
