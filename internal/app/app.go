@@ -1,6 +1,6 @@
-// Package app is the composition root: the shape of the configuration file, and
-// the one place that knows how the parts are wired together. It never reads flags,
-// the environment or signals; package main does.
+// Package app is the composition root: the shape of the configuration file, and the one
+// place that knows how the parts are wired together. It never reads flags, the environment
+// or signals; package main does.
 package app
 
 import (
@@ -48,13 +48,12 @@ type Options struct {
 	Logger *slog.Logger
 	// Stdout gets the access log that is configured as "-"; nil for nowhere.
 	Stdout io.Writer
-	// Environ is the environment, as of os.Environ: for the SSH agent, and for the
-	// variables of Docker Flow where its labels or APIs are asked for.
+	// Environ is the environment, as of os.Environ, for the SSH agent and Docker Flow.
 	Environ []string
 	// Version is shown by the admin API and the metrics.
 	Version string
-	// Outlive is asked at the end of Run whether HAProxy may serve on, for the next
-	// Fairway; nil means never, and haproxy.stop-with-fairway forbids it.
+	// Outlive is asked at the end of Run whether HAProxy may serve on for the next Fairway;
+	// nil means never, and haproxy.stop-with-fairway forbids it.
 	Outlive func() bool
 }
 
@@ -84,12 +83,11 @@ type App struct {
 	outlive   func() bool // of Options
 }
 
-// New wires everything that cfg, which must have passed Validate, asks for and binds
-// the listeners: a port that is taken is an error here. Nothing is read from the
-// sources before Run. When New fails, everything it started has been undone.
+// New wires everything that cfg, which must have passed Validate, asks for and binds the
+// listeners. No source is read before Run. When New fails, everything has been undone.
 //
-// It is one straight function on purpose, in the order of the data flow, and
-// everything that must be undone says so where it is done.
+// It is one straight function in the order of the data flow, and everything that must be
+// undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
 	a := &App{
 		cfg: cfg, env: environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
@@ -258,12 +256,11 @@ func New(cfg Config, o Options) (_ *App, err error) {
 // stopTimeout bounds the undoing of what is not traffic.
 const stopTimeout = 5 * time.Second
 
-// Run serves until ctx ends, then drains for at most the configured time and
-// returns nil. It returns early with an error when a part ends by itself. It may
-// be called once.
+// Run serves until ctx ends, then drains for at most the configured time and returns nil.
+// It returns early with an error when a part ends by itself. It may be called once.
 //
-// At the end /ready says no, nothing new is accepted, and what runs may finish while
-// the other parts end. The admin API goes last, so that the drain can be watched.
+// At the end /ready says no, nothing new is accepted, and what runs may finish. The admin
+// API goes last, so that the drain can be watched.
 func (a *App) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.collector.Run(running) })
@@ -294,8 +291,7 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// runAdmin serves the admin API until stop is called, which waits for its end. An end
-// before that is one of the group.
+// runAdmin serves the admin API until stop is called, which waits for its end.
 func (a *App) runAdmin(running context.Context, g *errgroup.Group) (stop func()) {
 	if a.admin == nil {
 		return func() {}
@@ -325,7 +321,6 @@ func (a *App) runAdmin(running context.Context, g *errgroup.Group) (stop func())
 // such as "admin.listen"; nil for none.
 func (a *App) Addr(name string) net.Addr { return cmp.Or(a.bound[name], a.engine.Addr(name)) }
 
-// addresses lists where requests are taken, for the log.
 func (a *App) addresses() []string {
 	var out []string
 	for _, l := range a.cfg.Listeners() {
@@ -341,10 +336,9 @@ func addressText(addr net.Addr) string {
 	return addr.String()
 }
 
-// restore makes the table of the last run live, with the listeners of this one, those
-// that labels opened where they still may be, and the certificates that were found. A
-// table that does not fit is no reason not to start: an empty one of revision 0, which
-// says that nothing is known yet, is live until the last snapshot is compiled anew.
+// restore makes the table of the last run live, with today's listeners and certificates. A
+// table that does not fit is no reason not to start: an empty one of revision 0, which says
+// that nothing is known yet, is live until the last snapshot is compiled anew.
 func (a *App) restore(last *control.LastGood, s compile.Settings) (*control.LastGood, error) {
 	last = cmp.Or(last, &control.LastGood{})
 	if last.Snapshot != nil {
@@ -401,8 +395,8 @@ func (a *App) openAccessLog(stdout io.Writer) (io.Writer, error) {
 	return f, nil
 }
 
-// checkStateDir warns of a directory that others may look into. It may be theirs and
-// keeps its mode; the files in it have 0600.
+// checkStateDir warns of a directory that others may look into. It keeps its mode, as it
+// may be theirs.
 func (a *App) checkStateDir() {
 	info, err := os.Stat(a.cfg.StateDir)
 	if err != nil || info.Mode().Perm()&0o077 == 0 {
@@ -411,7 +405,6 @@ func (a *App) checkStateDir() {
 	a.log.Warn("others may look into the state directory: chmod 700 "+a.cfg.StateDir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
-// newRegistry makes the registry that every part puts its metrics into.
 func newRegistry(version string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -433,7 +426,6 @@ func portOf(address string) uint16 {
 	return 0
 }
 
-// readToken returns the contents of the token file; empty for no file.
 func readToken(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -455,8 +447,7 @@ type tables struct {
 // Changed is closed when there is another table.
 func (t tables) Changed() <-chan struct{} { return t.Tables().Changed() }
 
-// Status is the loop's. A replica that gets its services by calls is starting until
-// it has them.
+// Status is the loop's, but for a replica that waits for the calls with its services.
 func (t tables) Status() control.Status {
 	s := t.Control.Status()
 	if t.draining.Load() {
@@ -477,13 +468,11 @@ type step struct {
 	fn   func(context.Context) error
 }
 
-// onStop registers the undoing of what was just done.
 func (l *lifecycle) onStop(name string, fn func(context.Context) error) {
 	l.undo = append(l.undo, step{name, fn})
 }
 
 // stop undoes everything, last first, also after a step that failed, and forgets it.
-// ctx bounds the whole.
 func (l *lifecycle) stop(ctx context.Context) error {
 	var failed []error
 	for _, s := range slices.Backward(l.undo) {

@@ -30,9 +30,8 @@ const (
 )
 
 // Config is the shape of fairway.yml. Every leaf is a key, a flag and an environment
-// variable: admin.listen, --admin.listen and FAIRWAY_ADMIN_LISTEN. The tags are those
-// of confload, and the only declaration of a key: flags, loader, checks and
-// documentation are made from them. Secrets are never keys; their files are.
+// variable: admin.listen, --admin.listen and FAIRWAY_ADMIN_LISTEN. The tags, of confload,
+// are the only declaration of a key. Secrets are never keys; their files are.
 type Config struct {
 	Listen         string         `name:"listen" placeholder:"ADDR" derived:":80 where that port may be bound, else :8000" help:"Address for HTTP; off for none."`
 	ListenTLS      string         `name:"listen-tls" placeholder:"ADDR" derived:"off without certificates; else :443 where that port may be bound, else :8443" help:"Address for HTTPS; off for none."`
@@ -90,16 +89,14 @@ type AdminConfig struct {
 	Anonymous    string   `name:"anonymous" placeholder:"ROLE" derived:"viewer on a loopback address, admin on a unix socket; none beyond this machine and with admin.token-file" oneof:"none,viewer,operator,admin" help:"Role of clients without a token: none, viewer, operator or admin."`
 }
 
-// DockerTLSConfig is the keys below docker-tls. They hold for every tcp://
-// engine.
+// DockerTLSConfig is the keys below docker-tls, for every tcp:// engine.
 type DockerTLSConfig struct {
 	CA   string `name:"ca" placeholder:"PATH" file:"" help:"CA certificates in PEM for tcp:// Docker engines."`
 	Cert string `name:"cert" placeholder:"PATH" file:"" needs:"docker-tls.key" help:"PEM file with the client certificate for tcp:// Docker engines."`
 	Key  string `name:"key" placeholder:"PATH" file:"" needs:"docker-tls.cert" help:"PEM file with the key of the client certificate."`
 }
 
-// DockerSSHConfig is the keys below docker-ssh. They hold for every ssh://
-// engine.
+// DockerSSHConfig is the keys below docker-ssh, for every ssh:// engine.
 type DockerSSHConfig struct {
 	KnownHosts string `name:"known-hosts" placeholder:"PATH" derived:"~/.ssh/known_hosts" file:"" help:"File with the host keys of ssh:// Docker engines."`
 	Identity   string `name:"identity" placeholder:"PATH" file:"" help:"File with the private key, without passphrase, for ssh:// Docker engines. An SSH agent (SSH_AUTH_SOCK) goes first."`
@@ -204,16 +201,14 @@ const envPrefix = "FAIRWAY_"
 // Fields returns every key of c in the order of declaration.
 func Fields(c *Config) []confload.Field { return confload.Fields(c, envPrefix) }
 
-// Defaults returns the configuration of a program that was given nothing, without the
-// defaults that Complete fills in.
+// Defaults returns the defaults but for those that Complete fills in.
 func Defaults() Config {
 	var c Config
 	confload.Preset(&c)
 	return c
 }
 
-// Complete fills the keys whose default depends on the machine or on other
-// keys, where they are empty. getenv is os.Getenv, or stands for it.
+// Complete fills empty keys whose default depends on the machine or on other keys.
 func (c *Config) Complete(getenv func(string) string) {
 	if c.Listen == "" {
 		c.Listen = port(80, 8000)
@@ -241,8 +236,8 @@ func (c *Config) Complete(getenv func(string) string) {
 	}
 }
 
-// wantsEngine reports whether the engine of this machine is the default source: a proxy
-// that gets services by calls, or one that manages a fleet, may have none.
+// wantsEngine reports whether the engine of this machine is the default source: with calls
+// or a fleet there may be none.
 func (c *Config) wantsEngine(getenv func(string) string) bool {
 	if !c.DockerFlow.Proxy.on() && c.Fleet.File == "" || getenv("DOCKER_HOST") != "" {
 		return true
@@ -267,8 +262,8 @@ func (c *Config) localEngine(getenv func(string) string) string {
 	return host
 }
 
-// port returns the address of the privileged port, also of one that is taken, so that
-// the error says what to stop; or of the other one where the machine forbids it.
+// port returns the address of the privileged port, also of one that is taken: the error
+// says what to stop. Where the machine forbids it, it is the other one.
 func port(privileged, other int) string {
 	if !mayBind(privileged, os.ReadFile, os.Geteuid() == 0) {
 		privileged = other
@@ -280,8 +275,8 @@ func port(privileged, other int) string {
 // CAP_NET_BIND_SERVICE in capabilities(7).
 const capNetBindService = 10
 
-// mayBind reports whether this process may bind a port. It reads the limits of Linux
-// instead of trying, which would take the port for a moment; elsewhere only root may.
+// mayBind reports whether this process may bind a port, by the limits of Linux: to try
+// would take the port for a moment. Elsewhere only root may.
 func mayBind(port int, readFile func(string) ([]byte, error), root bool) bool {
 	if data, err := readFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
 		if first, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && port >= first {

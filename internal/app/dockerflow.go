@@ -27,8 +27,7 @@ import (
 	"fairway/internal/engine/haproxy"
 )
 
-// dockerFlow is what Fairway does for those who know Docker Flow: labels, variables
-// and the two HTTP APIs, each as far as it is asked for.
+// dockerFlow is compatibility with Docker Flow: labels, variables and the two HTTP APIs.
 type dockerFlow struct {
 	cfg DockerFlowConfig
 	env *env.Environment
@@ -47,7 +46,7 @@ func (c DockerFlowListenerConfig) on() bool { return c.Listen != "" && c.Listen 
 // labels reports whether labels of Docker Flow are read.
 func (f *dockerFlow) labels() bool { return f.cfg.Proxy.on() || f.cfg.Labels }
 
-// readDockerFlow translates the environment. secrets holds the Docker secrets.
+// readDockerFlow translates the environment, with the Docker secrets.
 func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, error) {
 	f := &dockerFlow{cfg: cfg.DockerFlow}
 	on := env.Parts{Proxy: f.labels(), Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
@@ -90,7 +89,7 @@ func newDockerFlow(cfg *Config, environ []string, secrets fs.FS, log *slog.Logge
 	return f, nil
 }
 
-// sources are the sources behind the APIs; a nil f has none.
+// sources are those behind the APIs; a nil f has none.
 func (f *dockerFlow) sources() []discovery.Source {
 	if f == nil || f.posted == nil {
 		return nil
@@ -98,8 +97,7 @@ func (f *dockerFlow) sources() []discovery.Source {
 	return []discovery.Source{f.posted, f.certificates}
 }
 
-// settings are what the compiler needs: the listeners of the configuration and those
-// that the environment asks for, and how labels of Docker Flow are read, if at all.
+// settings are those of the compiler, with the listeners that the environment asks for.
 func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	s := compile.Settings{Listeners: f.env.ListenersOf(cfg.Listeners()), UserDirs: append([]string{}, cfg.LabelFiles...), Reserved: cfg.ownPorts()}
 	if port := portOf(cfg.ListenTLS); port != 443 {
@@ -119,8 +117,7 @@ func (f *dockerFlow) settings(cfg *Config) compile.Settings {
 	return s
 }
 
-// userDirs are the directories below which the engine opens user files: those that
-// labels may name, and that of the secrets of Docker Flow.
+// userDirs are the directories below which the engine opens user files.
 func (f *dockerFlow) userDirs(cfg *Config) []string {
 	dirs := slices.Clone(cfg.LabelFiles)
 	if f.labels() {
@@ -177,5 +174,4 @@ func (a *App) bindDockerFlow(metrics prometheus.Gatherer, shown func(key, value 
 	return nil
 }
 
-// secretsDir holds the Docker secrets.
 func secretsDir() fs.FS { return os.DirFS(compile.FlowSecrets) }

@@ -24,8 +24,7 @@ type engine interface {
 	Apply(ctx context.Context, t *route.Table) error
 	// Addr is where a listener is bound, or nil.
 	Addr(listener string) net.Addr
-	// UserFile reports what is wrong with the user file of a filter; see
-	// compile.Settings.
+	// UserFile reports what is wrong with the user file of a filter.
 	UserFile(a *route.BasicAuth) (unreadable string, faults []string)
 	// Endpoints and Traffic are what it knows of endpoints and has counted of routes.
 	Endpoints() []traffic.EndpointStatus
@@ -34,8 +33,7 @@ type engine interface {
 	Stop(ctx context.Context) error
 }
 
-// newEngine makes the engine that the configuration names, and what says which
-// routes it cannot serve, nil for none.
+// newEngine makes the engine, and what says which routes it cannot serve, nil for none.
 func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	if a.cfg.Engine == EngineHAProxy {
@@ -112,8 +110,8 @@ func (a *App) reportDrained(d traffic.Drained) {
 	}
 }
 
-// stopEngine drains until ctx ends, or leaves HAProxy to the next Fairway. A Fairway
-// that could not start leaves what it found, and nothing else.
+// stopEngine drains until ctx ends, or leaves HAProxy to the next Fairway. One that could
+// not start leaves what it found, and nothing else.
 func (a *App) stopEngine(ctx context.Context) error {
 	if h, ok := a.engine.(*haproxy.Engine); ok {
 		if a.failed && !h.Started() || !a.failed && !a.cfg.HAProxy.StopWithFairway && a.outlive != nil && a.outlive() {

@@ -24,9 +24,7 @@ import (
 	"fairway/internal/rules"
 )
 
-// maxConfigBytes bounds a configuration file, so that a wrong path does not fill the
-// memory.
-const maxConfigBytes = 1 << 20
+const maxConfigBytes = 1 << 20 // of a file: a wrong path must not fill the memory
 
 // LoadOptions says where a configuration comes from.
 type LoadOptions struct {
@@ -39,8 +37,7 @@ type LoadOptions struct {
 	Flags map[string][]string
 }
 
-// Loaded is a configuration and where each of its values comes from. Ignored leaves out
-// the variables that the command line reads itself.
+// Loaded is a configuration and where each of its values comes from.
 type Loaded struct {
 	Config
 	// Path is the configuration file that was read; empty for none.
@@ -80,8 +77,7 @@ func fill(path string, data []byte, o LoadOptions) *Loaded {
 	return l
 }
 
-// complete calls Complete and notes what it took from the variables of the docker
-// command line.
+// complete calls Complete and notes what it took from the variables of docker.
 func (l *Loaded) complete(env map[string]string) {
 	before := l.Config
 	l.Complete(func(name string) string { return env[name] })
@@ -98,8 +94,7 @@ func (l *Loaded) complete(env map[string]string) {
 // Value is one key with what holds for it.
 type Value struct {
 	Key string `json:"key"`
-	// Value is a string, a bool, an int or a []string; passwords in URLs, and paths and
-	// queries of webhooks, are masked.
+	// Value is a string, a bool, an int or a []string, with secrets masked.
 	Value any `json:"value"`
 	// Origin is in the words of confload.Fault.
 	Origin string `json:"origin"`
@@ -114,8 +109,7 @@ func (l *Loaded) Values() []Value {
 	return values
 }
 
-// masked hides what of a value may be a secret: the password in a URL, and the path
-// and query of a webhook.
+// masked hides the password in a URL, and the path and query of a webhook.
 func masked(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -131,8 +125,8 @@ func masked(v any) any {
 	return v
 }
 
-// AdminAccess returns the access to a Fairway with the configuration of o. It
-// does not fail: what cannot be read counts as not given.
+// AdminAccess returns the access to a Fairway with the configuration of o. What cannot be
+// read counts as not given.
 func AdminAccess(o LoadOptions) api.Access {
 	path, data, _ := readConfig(o.Path, environment(o.Environ)["FAIRWAY_CONFIG"])
 	c := fill(path, data, o)
@@ -162,7 +156,6 @@ func readConfig(flag, env string) (path string, data []byte, err error) {
 	return "", nil, nil
 }
 
-// environment makes a map of the form of os.Environ.
 func environment(environ []string) map[string]string {
 	env := make(map[string]string, len(environ))
 	for _, pair := range environ {
@@ -172,9 +165,8 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-// Validate checks the whole configuration, after Complete. The error is a
-// confload.Faults that holds everything that is wrong. It looks at the disk for files
-// that must be there from the start, and at nothing else.
+// Validate checks the whole configuration, after Complete. The error is a confload.Faults
+// with everything that is wrong. Of the disk it looks at files that must be there.
 func (c *Config) Validate() error {
 	if faults := c.validate(); len(faults) > 0 {
 		return faults
@@ -215,7 +207,6 @@ func (v *validation) add(key, value, reason string) {
 	v.faults = append(v.faults, confload.Fault{Key: key, Value: value, Reason: reason})
 }
 
-// distinct refuses sources with the same name.
 func (v *validation) distinct(key string, values []string, name func(string) string) {
 	seen := map[string]bool{}
 	for _, value := range values {
@@ -301,8 +292,8 @@ func overlap(a, b string) bool {
 	return everything(hostA) || everything(hostB)
 }
 
-// address checks a host:port or "off". The admin API may have a unix socket, and those
-// of Docker Flow no address.
+// address checks a host:port or "off". The admin API may have a unix socket, those of
+// Docker Flow no address.
 func (v *validation) address(key, value string) {
 	path, socket := strings.CutPrefix(value, "unix://")
 	switch {
@@ -356,7 +347,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// engine checks what the tags say, with the keys of HAProxy where it is the engine.
+// engine checks what the tags say, for HAProxy only where it is the engine.
 func (v *validation) engine() {
 	haproxy := v.Engine == EngineHAProxy
 	v.faults = append(v.faults, confload.Check(slices.DeleteFunc(Fields(v.Config), func(f confload.Field) bool {
@@ -375,7 +366,6 @@ func (v *validation) engine() {
 	}
 }
 
-// notify checks the channels.
 func (v *validation) notify() {
 	seen := map[string]bool{}
 	for i, channel := range v.Notify.Channels {
@@ -388,7 +378,6 @@ func (v *validation) notify() {
 	}
 }
 
-// rules checks the rules.
 func (v *validation) rules() {
 	seen := map[string]bool{}
 	for i, rule := range v.Rules {
@@ -484,7 +473,6 @@ func redact(raw string) string {
 	return raw
 }
 
-// parsePortRange reads a port, or a range of ports.
 func parsePortRange(text string) (compile.PortRange, error) {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {

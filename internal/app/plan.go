@@ -15,8 +15,8 @@ import (
 	"fairway/internal/route"
 )
 
-// Check checks files: configurations, services files and Compose files. Without a
-// configuration among them, the one that Load would find says how labels are read.
+// Check checks files; see plan.Check. Without a configuration among them, the one that Load
+// would find says how labels are read.
 func Check(paths, environ []string) (*plan.Checked, error) {
 	return plan.Check(plan.CheckOptions{
 		Paths: paths, Environ: environ,
@@ -57,7 +57,6 @@ func configured(path string, data []byte, environ []string) plan.Configured {
 	return c
 }
 
-// settingsOf returns the settings of the compiler without a running engine.
 func settingsOf(ctx context.Context, cfg *Config, environ []string) (compile.Settings, error) {
 	flow, err := readDockerFlow(cfg, environ, secretsDir())
 	if err != nil {
@@ -70,8 +69,7 @@ func settingsOf(ctx context.Context, cfg *Config, environ []string) (compile.Set
 	return settings, nil
 }
 
-// Doctor explains the services and instances of a name without a Fairway that runs:
-// it asks the sources of cfg; see plan.Diagnose.
+// Doctor asks the sources of cfg about a name; see plan.Diagnose.
 func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diagnosis, error) {
 	a := &App{cfg: cfg, env: environment(o.Environ), log: slog.New(slog.DiscardHandler)}
 	// The undoing of clients cannot fail.
@@ -87,7 +85,6 @@ func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diag
 	return plan.Diagnose(ctx, sources, settings, name)
 }
 
-// planOptions turns the configuration into the options of plans over what is live.
 func (a *App) planOptions(settings compile.Settings) plan.Options {
 	o := plan.Options{Settings: settings, Current: a.control.Compiled, Holds: func() (kinds []string) {
 		for _, command := range a.control.Commands() {

@@ -19,8 +19,7 @@ import (
 	"fairway/internal/usage"
 )
 
-// newSources makes the sources that the configuration asks for: the explicit
-// list of what Fairway can read.
+// newSources makes the sources: the explicit list of what Fairway can read.
 func (a *App) newSources() ([]discovery.Source, error) {
 	sources := a.flow.sources()
 	self := docker.SelfID(os.DirFS("/"))
@@ -61,7 +60,6 @@ func (a *App) newSources() ([]discovery.Source, error) {
 	return sources, distinctNames(sources, a.cfg.Fleet.File != "")
 }
 
-// swarmSourceName is the name of the source that watches the Swarm.
 const swarmSourceName = "swarm"
 
 // client makes a client for an engine, which is closed at the end.
@@ -73,8 +71,7 @@ func (a *App) client(u string) (*dockerapi.Client, error) {
 	return client, err
 }
 
-// distinctNames refuses sources with the same name, and an empty list unless only a
-// fleet is managed.
+// distinctNames refuses equal names, and an empty list unless only a fleet is managed.
 func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 	seen := map[string]bool{}
 	for _, s := range sources {
@@ -89,8 +86,8 @@ func distinctNames(sources []discovery.Source, mayBeNone bool) error {
 	return nil
 }
 
-// dockerSourceName names an engine's source by its URL alone: a restart with one more
-// engine finds the services of the others again.
+// dockerSourceName depends on the URL alone: with one more engine the services of the
+// others keep their IDs.
 func dockerSourceName(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -106,10 +103,8 @@ func dockerSourceName(raw string) string {
 	}
 }
 
-// fileSourceName names a services file by its base name.
 func fileSourceName(path string) string { return "file:" + filepath.Base(path) }
 
-// dockerOptions translates the configuration for one engine.
 func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Options {
 	o := dockerapi.Options{URL: u}
 	if strings.HasPrefix(u, "tcp://") {
@@ -124,7 +119,6 @@ func dockerOptions(u string, cfg *Config, env map[string]string) dockerapi.Optio
 	return o
 }
 
-// engines translates the configuration for the engines with these URLs.
 func engines(cfg *Config, env map[string]string, urls []string) (all []dockerapi.Options) {
 	for _, u := range urls {
 		all = append(all, dockerOptions(u, cfg, env))
@@ -132,8 +126,7 @@ func engines(cfg *Config, env map[string]string, urls []string) (all []dockerapi
 	return all
 }
 
-// SwarmOptions names the managers of the Swarm: the key swarm, else the engines of
-// docker, of which one has to be a manager.
+// SwarmOptions names the managers of the Swarm: the key swarm, else those of docker.
 func SwarmOptions(cfg *Config, env map[string]string) []dockerapi.Options {
 	urls := cfg.Swarm
 	if len(urls) == 0 {
@@ -142,8 +135,8 @@ func SwarmOptions(cfg *Config, env map[string]string) []dockerapi.Options {
 	return engines(cfg, env, urls)
 }
 
-// MeterOptions names the engines whose containers are read, managers of a Swarm
-// among them. A service that is not empty restricts them to its containers.
+// MeterOptions names the engines whose containers are read: those of a service, if it is
+// not empty.
 func MeterOptions(cfg *Config, env map[string]string, service string) usage.MeterOptions {
 	return usage.MeterOptions{
 		Engines: engines(cfg, env, slices.Concat(cfg.Docker, cfg.Swarm)), Source: dockerSourceName, Service: service,

@@ -54,7 +54,6 @@ func (a *App) newWatching(metrics *prometheus.Registry) (err error) {
 	return nil
 }
 
-// newRules makes the rules of the configuration.
 func (a *App) newRules(metrics prometheus.Registerer) (err error) {
 	d := &ruleDriver{notifier: a.notifier, control: a.control, log: a.log.With("part", "rules")}
 	if slices.ContainsFunc(a.cfg.Rules, func(r rules.Rule) bool { return r.Do == rules.DoScale }) {
@@ -89,7 +88,7 @@ func (a *App) newRules(metrics prometheus.Registerer) (err error) {
 	return err
 }
 
-// newSeries opens the series and makes what fills them, if any are to be kept.
+// newSeries makes the series and what fills them, if any are to be kept.
 func (a *App) newSeries(metrics prometheus.Registerer) (err error) {
 	cfg, log := &a.cfg, a.log.With("part", "series")
 	if cfg.Series.Every == 0 {
@@ -130,7 +129,6 @@ type ruleDriver struct {
 // Report notifies of what a rule did.
 func (d *ruleDriver) Report(e notify.Event) { _ = d.notifier.Report(e) } // errors are logged
 
-// operatorOf is the name of a rule among the operators.
 func operatorOf(rule string) string { return "rule " + rule }
 
 // Drain gives a command as an operator would. A drain of an operator stays as it is.

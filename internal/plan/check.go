@@ -13,16 +13,13 @@ import (
 
 // CheckOptions say what Check looks at.
 type CheckOptions struct {
-	// Paths are configurations, services files and Compose files, by what is in
-	// them.
+	// Paths are configurations, services files and Compose files, by what is in them.
 	Paths []string
-	// Environ is the environment, as of os.Environ: for the variables in Compose
-	// files.
+	// Environ is the environment, as of os.Environ, for Compose files.
 	Environ []string
 	// Configuration reads a configuration.
 	Configuration func(path string, data []byte) Configured
-	// Default returns the configuration that applies where Paths have none; an empty
-	// path means that there is no file.
+	// Default returns the configuration that applies where Paths have none; no path for none.
 	Default func() (path string, data []byte, err error)
 }
 
@@ -56,8 +53,7 @@ type CheckedFile struct {
 type CheckedRoute struct {
 	ID      string `json:"id"`
 	Service string `json:"service"`
-	// Takes says which requests, one text for each alternative: a host and path,
-	// or in words.
+	// Takes says which requests: for each alternative a host and path, or words.
 	Takes []string `json:"takes"`
 	// Filters are the changes and checks on the way, in order.
 	Filters []string `json:"filters"`
@@ -67,10 +63,9 @@ type CheckedRoute struct {
 	File string `json:"file"`
 }
 
-// Check checks files without a daemon: the form of each, and the labels of all
-// of them together, as if everything ran on one machine. It plans them over
-// nothing. What only a daemon can know, such as addresses and the ports of an
-// image, is made up so that it is no problem. It returns an error when a file
+// Check checks files without a daemon: the form of each, and the labels of all together, as
+// if everything ran on one machine. What only a daemon can know, such as addresses and the
+// ports of an image, is made up so that it is no problem. The error is of a file that
 // cannot be read.
 func Check(o CheckOptions) (*Checked, error) {
 	c := &checker{
@@ -120,7 +115,7 @@ func Check(o CheckOptions) (*Checked, error) {
 	return checked, nil
 }
 
-// checker is a world that begins empty.
+// checker begins with an empty world.
 type checker struct {
 	*world
 	settings  compile.Settings
@@ -128,8 +123,7 @@ type checker struct {
 	projects  []*compose.Project
 }
 
-// configuration takes over what a configuration says, its listeners only where there is
-// a file of it.
+// configuration takes over a configuration, its listeners only where there is a file.
 func (c *checker) configuration(found Configured, isFile bool) {
 	c.problems = append(c.problems, found.Problems...)
 	if found.Settings == nil {
@@ -142,7 +136,6 @@ func (c *checker) configuration(found Configured, isFile bool) {
 	}
 }
 
-// compose adds a file to its project.
 func (c *checker) compose(d document, environ []string) {
 	values, err := compose.Environment(d.path, environ)
 	if err != nil {
@@ -159,8 +152,7 @@ func (c *checker) compose(d document, environ []string) {
 	c.projects[i].Add(d.path, d.root, vars)
 }
 
-// deployed makes up the services of a project: one instance of each, on networks
-// that Fairway reaches.
+// deployed makes up one instance of each service, on networks that Fairway reaches.
 func (c *checker) deployed(p *compose.Project) {
 	c.composeProblems(p)
 	for _, s := range p.Services {
@@ -174,9 +166,9 @@ func (c *checker) deployed(p *compose.Project) {
 	c.deploy(p, source)
 }
 
-// chosen returns the networks on which Fairway can be taken to be: those that labels
-// name, or else one alone. Which of several it is on is not known here, and so no
-// problem. Labels that name none of the networks are one: then it is on all of them.
+// chosen returns the networks on which Fairway can be taken to be: those that labels name,
+// else one alone, as which of several it is on is not known here and no problem. Labels
+// that name none of the networks are one: then it is on all of them.
 func chosen(networks []compose.Network, labels ...map[string]string) []compose.Network {
 	var named []string
 	for _, m := range labels {
@@ -199,14 +191,12 @@ func chosen(networks []compose.Network, labels ...map[string]string) []compose.N
 	return networks
 }
 
-// isNetworkLabel reports whether a label chooses a network, of a route with or
-// without a name.
+// isNetworkLabel reports whether a label chooses a network, also of a named route.
 func isNetworkLabel(key string) bool {
 	return strings.HasPrefix(key, catalog.LabelPrefix) && strings.HasSuffix(key, ".network")
 }
 
-// compile compiles everything that was read, takes over the problems and
-// returns the routes.
+// compile compiles what was read, takes over the problems and returns the routes.
 func (c *checker) compile() []CheckedRoute {
 	snapshot := *c.now
 	snapshot.Services = c.list()

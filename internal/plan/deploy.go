@@ -29,18 +29,16 @@ func (w *world) deploy(p *compose.Project, source string) {
 	}
 }
 
-// created is when planned services are created: they are newer than any other.
+// created is later than that of any service that exists.
 func (w *world) created() time.Time { return w.now.Taken.Add(time.Second) }
 
-// running are the instances that a new one can take the place of.
 func running(list []*catalog.Instance) []*catalog.Instance {
 	return slices.DeleteFunc(slices.Clone(list), func(in *catalog.Instance) bool {
 		return in.State == catalog.StateStopped || in.State == catalog.StateLeaving
 	})
 }
 
-// instance makes up instance number i of a service. before is the one of old that it
-// takes the place of, or nil.
+// instance makes up instance number i of a service, in the place of one of old or nil.
 func (w *world) instance(source, prefix string, i int, d *compose.Service, old []*catalog.Instance) (in, before *catalog.Instance) {
 	if len(old) > 0 {
 		before = old[min(i, len(old)-1)]
@@ -134,7 +132,7 @@ func (w *world) locate(d *compose.Service, id string) {
 	}
 }
 
-// prune removes what the project has and the files do not name.
+// prune removes what the project has and its files do not name.
 func (w *world) prune(p *compose.Project, source string) {
 	if p.Stack {
 		maps.DeleteFunc(w.services, func(_ string, s *catalog.Service) bool {
@@ -147,7 +145,6 @@ func (w *world) prune(p *compose.Project, source string) {
 	}, "")
 }
 
-// relabelled returns labels with those of Fairway replaced.
 func relabelled(labels, ours map[string]string) map[string]string {
 	result := map[string]string{}
 	for key, value := range labels {
@@ -159,12 +156,11 @@ func relabelled(labels, ours map[string]string) map[string]string {
 	return result
 }
 
-// sameOurs reports whether the labels of Fairway among labels are these.
 func sameOurs(labels, ours map[string]string) bool {
 	return maps.Equal(labels, relabelled(labels, ours))
 }
 
-// nodesOf counts the nodes of a Swarm that take tasks; one at least.
+// nodesOf counts the nodes of a Swarm that take tasks, one at least.
 func (w *world) nodesOf(source string) int {
 	n := 0
 	for _, node := range w.now.Nodes {
@@ -175,12 +171,10 @@ func (w *world) nodesOf(source string) int {
 	return max(1, n)
 }
 
-// reach is how Fairway gets to networks, by source and name, as far as the
-// instances that exist show.
+// reach is how Fairway gets to networks, by source and name, as today's instances show.
 type reach struct {
 	networks map[[2]string]catalog.Reach
-	// bridged are the sources on whose machine Fairway is, and known those that
-	// have instances with addresses at all.
+	// bridged are the sources on whose machine Fairway is, known those with addresses.
 	bridged, known map[string]bool
 }
 
@@ -199,9 +193,9 @@ func reachOf(s *catalog.Snapshot) reach {
 	return r
 }
 
-// of says how Fairway would get to a network: as it does now; a new one it would
-// reach from its machine, and else not be on. Where nothing is known it is on all
-// networks but those that a project with others makes.
+// of says how Fairway would get to a network: as it does now; to a new one from its
+// machine, else not at all. Where nothing is known it is on all networks but those that a
+// project with others makes.
 func (r reach) of(source string, n compose.Network, others bool) catalog.Reach {
 	known, ok := r.networks[[2]string{source, n.Name}]
 	switch {
@@ -215,8 +209,7 @@ func (r reach) of(source string, n compose.Network, others bool) catalog.Reach {
 	return catalog.ReachShared // better no problem than a wrong one
 }
 
-// addressesOf makes up the addresses of an instance. before is one that it takes
-// the place of, or nil.
+// addressesOf makes up the addresses of an instance in the place of before, or nil.
 func (w *world) addressesOf(source string, d *compose.Service, before *catalog.Instance) []catalog.Address {
 	if d.HostNetwork {
 		return []catalog.Address{{Host: compose.Nowhere, Reach: catalog.ReachBridge}}
@@ -238,9 +231,8 @@ func (w *world) addressesOf(source string, d *compose.Service, before *catalog.I
 	return list
 }
 
-// portsOf makes up the ports of an instance: those of the files, and those of the
-// one before it, since the image is likely to be the same. Where there is none of
-// TCP, one stands for those of the image.
+// portsOf makes up the ports of an instance: those of the files, and of the one before it,
+// since the image is likely to be the same. Without any of TCP, one stands for the image's.
 func portsOf(d *compose.Service, before *catalog.Instance) []catalog.Port {
 	ports := slices.Clone(d.Ports)
 	if before != nil {

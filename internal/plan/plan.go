@@ -1,7 +1,6 @@
-// Package plan says what a file, a label or a deployment would change, before it is
-// made, and why something is not served. It makes up what would exist and compiles
-// that: Planner over what exists now, Check over nothing. Diagnose asks the sources
-// themselves.
+// Package plan says what a file, a label or a deployment would change, before it is made,
+// and why something is not served. It makes up what would exist and compiles that: Planner
+// over what exists now, Check over nothing. Diagnose asks the sources themselves.
 package plan
 
 import (
@@ -30,20 +29,17 @@ import (
 type Options struct {
 	// Settings are those that labels are compiled with.
 	Settings compile.Settings
-	// Engines and Swarms are the names of the sources that would see the containers
-	// of Compose projects, and the services of stacks.
+	// Engines and Swarms are the sources that would see Compose projects, and stacks.
 	Engines, Swarms []string
 	// Current returns what exists and what it was compiled to; nil before the first.
 	Current func() (*catalog.Snapshot, *route.Table)
 	// Holds returns the commands in force that hold a table, by kind; nil for none.
 	Holds func() []string
-	// Preview returns an engine's own configuration for two tables, one after the
-	// other; nil where it has none.
+	// Preview returns an engine's own configuration for two tables; nil for none.
 	Preview func(before, after *route.Table) (was, then string, err error)
 }
 
-// Planner says what a change would do to what exists. Its methods may be called
-// from any goroutine.
+// Planner says what a change would do to what exists. It is safe for concurrent use.
 type Planner struct {
 	o    Options
 	busy sync.Mutex // a plan costs as much as compiling everything: one at a time
@@ -54,11 +50,10 @@ func New(o Options) *Planner { return &Planner{o: o} }
 
 // Plan is what a change would do.
 type Plan struct {
-	// Before and After are what is compiled and what would be, without what a plan
-	// cannot know. They are no tables that could be served.
+	// Before and After are what is compiled and what would be, without what a plan cannot
+	// know: they could not be served.
 	Before, After *route.Table
-	// Lines returns the lines of the engine's own configuration that would differ,
-	// as a unified diff; nil where it has none.
+	// Lines returns a unified diff of the engine's own configuration; nil where it has none.
 	Lines func() ([]string, error)
 	// Remarks say what is not in the plan.
 	Remarks []string
@@ -66,9 +61,8 @@ type Plan struct {
 	positions map[element]compose.Position
 }
 
-// Position says where a label of a service is written, or the service itself for
-// an empty label and for one that is not in the files; no file when that is not
-// known.
+// Position says where a label of a service is written, or else the service itself; with an
+// empty file when that is not known.
 func (p *Plan) Position(service, label string) (file string, line int) {
 	at := positionOf(p.positions, service, label)
 	return at.File, at.Line
@@ -77,8 +71,8 @@ func (p *Plan) Position(service, label string) (file string, line int) {
 // ErrNoTable is the error while nothing has been compiled.
 var ErrNoTable = errors.New("there is no table yet")
 
-// Plan plans a change. The error is ErrNoTable or wraps catalog.ErrNoSubject, or
-// says why the request makes no sense.
+// Plan plans a change. The error is ErrNoTable or wraps catalog.ErrNoSubject, or says why
+// the request makes no sense.
 func (p *Planner) Plan(r api.PlanRequest) (*Plan, error) {
 	now, compiled := p.o.Current()
 	if now == nil {
@@ -106,10 +100,8 @@ func (p *Planner) Plan(r api.PlanRequest) (*Plan, error) {
 	return planned, nil
 }
 
-// maxLines bounds the lines of an engine's configuration in a plan.
-const maxLines = 2000
+const maxLines = 2000 // of an engine's configuration in a plan
 
-// lines returns what would differ in the engine's own configuration.
 func (p *Planner) lines(before, after *route.Table) ([]string, error) {
 	was, then, err := p.o.Preview(before, after)
 	if err != nil || was == then {
@@ -174,8 +166,8 @@ func (p *Planner) change(w *world, r api.PlanRequest) error {
 	return nil
 }
 
-// where decides which source would see the project, and whether it is a stack of
-// a Swarm. Without a project there is no source.
+// where decides which source would see the project, if there is one, and whether it is a
+// stack of a Swarm.
 func (p *Planner) where(w *world, r api.PlanRequest, deployed bool) (source string, stack bool, err error) {
 	engines, swarms := p.o.Engines, p.o.Swarms
 	switch {
@@ -201,13 +193,11 @@ func (p *Planner) where(w *world, r api.PlanRequest, deployed bool) (source stri
 	return "", false, errors.New("which source? one of " + strings.Join(fits, ", "))
 }
 
-// readTimeout bounds how long Diagnose waits for the sources.
-const readTimeout = 10 * time.Second
+const readTimeout = 10 * time.Second // of all sources
 
-// Diagnose explains the services and instances of a name without a Fairway that
-// runs: it asks the sources once and compiles what they say. What only a running
-// Fairway knows, such as which claim came first in a conflict, it judges as a first
-// start would. The error says that no source could be asked, and why.
+// Diagnose explains the services and instances of a name without a Fairway that runs: it
+// asks the sources once and compiles what they say, as a first start would. The error says
+// why no source could be asked.
 func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.Settings, name string) ([]api.Diagnosis, error) {
 	s, err := readOnce(ctx, sources)
 	if err != nil {
@@ -217,8 +207,7 @@ func Diagnose(ctx context.Context, sources []discovery.Source, settings compile.
 	return diagnoses(compiler.Diagnose(s, compiler.Compile(s, nil), name)), nil
 }
 
-// Doctor explains the services and instances of a Fairway that runs, by its newest
-// snapshot and its live table.
+// Doctor explains the services and instances of a Fairway that runs.
 type Doctor struct {
 	Compiler *compile.Compiler
 	Snapshot func() *catalog.Snapshot
@@ -230,7 +219,6 @@ func (d Doctor) Diagnose(name string) []api.Diagnosis {
 	return diagnoses(d.Compiler.Diagnose(d.Snapshot(), d.Table(), name))
 }
 
-// diagnoses translates what the compiler found into the words of the API.
 func diagnoses(found []compile.Diagnosis) []api.Diagnosis {
 	out := make([]api.Diagnosis, len(found))
 	for i, d := range found {
@@ -273,9 +261,8 @@ func readOnce(ctx context.Context, sources []discovery.Source) (*catalog.Snapsho
 	return s, nil
 }
 
-// settled returns a table without what a plan cannot know or what does not matter
-// in it: of the endpoints their number, state and weight stay, of the routes
-// neither the claim nor the instance whose labels were used.
+// settled returns a table without what a plan cannot know or what does not matter in it:
+// the claims and instances of routes, and of endpoints all but number and weight.
 func settled(t *route.Table) *route.Table {
 	out := *t
 	out.Routes = make([]*route.Route, len(t.Routes))
@@ -302,8 +289,8 @@ func settled(t *route.Table) *route.Table {
 	return &out
 }
 
-// settledEndpoints counts endpoints by weight: those that are draining would be
-// gone, and those that are starting would be ready.
+// settledEndpoints counts endpoints by weight: those that drain would be gone, and those
+// that start ready.
 func settledEndpoints(list []route.Endpoint) []route.Endpoint {
 	counts := map[int]int{}
 	for _, e := range list {

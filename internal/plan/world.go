@@ -10,10 +10,13 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v4"
+
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/compose"
 	servicesfile "fairway/internal/discovery/file"
+	"fairway/internal/files"
 	"fairway/internal/yamlnode"
 )
 
@@ -28,12 +31,10 @@ func file(path string) string { return "file:" + filepath.Base(path) }
 
 // Problem is something that is wrong in a file.
 type Problem struct {
-	// File is the path, or "env NAME" for a fault in a variable. Line is zero
-	// when no line is at fault.
+	// File is the path, or "env NAME" for a fault in a variable; Line is zero for none.
 	File string `json:"file"`
 	Line int    `json:"line,omitempty"`
-	// Code is a problem code of the admin API or one of CodeConfiguration,
-	// CodeServices, compose.CodeForm and compose.CodeVariable.
+	// Code is one of the admin API, of this package or of compose.
 	Code    string `json:"code"`
 	Service string `json:"service,omitempty"`
 	// Label is the label or the key of the configuration.
@@ -42,7 +43,7 @@ type Problem struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-// The codes of problems that no admin API has.
+// The codes that no admin API has.
 const (
 	CodeConfiguration = "configuration" // a fault in the configuration
 	CodeServices      = "services"      // a services file is not of the form that it should have
@@ -56,7 +57,7 @@ func (p Problem) Position() string {
 	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
-// Subject returns the service and the label at fault, as far as there are.
+// Subject returns the service and the label at fault.
 func (p Problem) Subject() string { return strings.TrimSpace(p.Service + " " + p.Label) }
 
 // element is a label of a service, or the service itself for an empty label.
@@ -86,7 +87,7 @@ func newWorld(now *catalog.Snapshot) *world {
 	return w
 }
 
-// list returns the services that would exist, sorted by ID.
+// list is sorted by ID.
 func (w *world) list() []*catalog.Service {
 	return slices.SortedFunc(maps.Values(w.services), func(a, b *catalog.Service) int { return cmp.Compare(a.ID, b.ID) })
 }
@@ -109,7 +110,6 @@ func (w *world) sorted() []Problem {
 	return w.problems
 }
 
-// composeProblems takes over the problems of the files of a project.
 func (w *world) composeProblems(p *compose.Project) {
 	for _, f := range p.Problems {
 		if p.Stack || !f.OnlyStack {
@@ -126,7 +126,7 @@ func (w *world) refusal() error {
 	return errors.Join(faults...)
 }
 
-// servicesFile puts a services file in the place of what its source says now.
+// servicesFile puts a services file in place of what its source says now.
 func (w *world) servicesFile(d document, source string) {
 	services, err := servicesfile.Parse(source, d.data)
 	if err != nil {
@@ -159,8 +159,8 @@ func (w *world) servicesFile(d document, source string) {
 	}
 }
 
-// put adds a service. One of the same ID that is there already is overridden label
-// by label and instance by instance, as Compose does with several files.
+// put adds a service. One of the same ID is overridden label by label and instance by
+// instance, as Compose does with several files.
 func (w *world) put(s *catalog.Service) {
 	old := w.services[s.ID]
 	if old == nil {
@@ -185,8 +185,7 @@ func (w *world) put(s *catalog.Service) {
 	w.services[s.ID] = &both
 }
 
-// drop removes instances, and services of a source that have none left. An empty
-// source keeps services without instances.
+// drop removes instances, and services of a source, unless it is empty, that have none left.
 func (w *world) drop(gone func(*catalog.Service, *catalog.Instance) bool, source string) {
 	for id, s := range w.services {
 		left := slices.DeleteFunc(slices.Clone(s.Instances), func(in *catalog.Instance) bool { return gone(s, in) })
@@ -201,8 +200,7 @@ func (w *world) drop(gone func(*catalog.Service, *catalog.Instance) bool, source
 	}
 }
 
-// relabel changes one label: of a service whose own labels count, or else of its
-// instances.
+// relabel changes one label: of a service whose own labels count, else of its instances.
 func (w *world) relabel(l api.PlanLabel) error {
 	subject, err := catalog.ResolveSubject(&catalog.Snapshot{Services: w.list()}, l.Subject)
 	if err != nil {
@@ -247,4 +245,79 @@ func (w *world) remove(name string) error {
 	}
 	w.drop(subject.IsInstance, "")
 	return nil
+}
+
+const maxBytes = 1 << 20 // of a file
+
+const (
+	kindConfiguration = "configuration"
+	kindServices      = "services"
+	kindCompose       = "compose"
+	kindUnreadable    = "unreadable"
+)
+
+// document is a file that was read, and what it is.
+type document struct {
+	path  string
+	data  []byte
+	kind  string
+	root  *yaml.Node // of a Compose or services file
+	fault Problem    // why it is unreadable
+}
+
+// parse finds out what a file is by its "services"; without, it is a configuration.
+func parse(path string, data []byte) document {
+	d := document{path: path, data: data, kind: kindConfiguration}
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		line, reason := yamlnode.Reason(err)
+		d.kind, d.fault = kindUnreadable, Problem{File: path, Line: line, Code: compose.CodeForm, Text: reason}
+		return d
+	}
+	if len(root.Content) == 0 {
+		return d
+	}
+	services := yamlnode.Get(root.Content[0], "services")
+	if services == nil {
+		return d
+	}
+	d.root, d.kind = root.Content[0], kindServices
+	if services.Kind == yaml.MappingNode {
+		d.kind = kindCompose
+	}
+	return d
+}
+
+func read(path string) (document, error) {
+	data, err := files.ReadStream(path, maxBytes)
+	if err != nil {
+		return document{}, err
+	}
+	return parse(path, data), nil
+}
+
+// Request reads files for a plan, with what only this machine knows: the variables that
+// they ask for, from the environment and the file .env beside the first Compose file, and
+// the name of the project, as Compose finds it.
+func Request(paths []string, environ []string) (api.PlanRequest, error) {
+	r := api.PlanRequest{Variables: map[string]string{}}
+	vars := compose.Variables{Used: r.Variables}
+	for _, path := range paths {
+		d, err := read(path)
+		if err != nil {
+			return r, err
+		}
+		r.Files = append(r.Files, api.PlanFile{Path: path, Text: string(d.data)})
+		if d.kind != kindCompose {
+			continue // the planner says what is wrong with any other
+		}
+		if r.Project == "" {
+			if vars.Values, err = compose.Environment(path, environ); err != nil {
+				return r, err
+			}
+			r.Project = compose.ProjectName(path, d.root, vars)
+		}
+		(&compose.Project{Name: r.Project}).Add(path, d.root, vars) // notes the variables
+	}
+	return r, nil
 }
