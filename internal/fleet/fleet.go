@@ -218,6 +218,6 @@ func (f *Fleet) reread(ctx context.Context) {
 	}
 }
 
-// changed wakes the readers that wait, for whatever document: names that clients ask for
+// changed wakes the readers that wait, for any document: names that clients ask for
 // leave nothing behind.
 func (f *Fleet) changed() { f.news.Publish(new(bool)) }
