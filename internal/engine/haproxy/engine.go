@@ -188,7 +188,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("haproxy: %s was built without Lua or PCRE2, which are needed; the packages of distributions have both", program.Path)
 	}
 	e := &Engine{
-		opts: o, log: o.Logger, program: program, judge: newJudge(program),
+		opts: o, log: o.Logger, program: program, judge: newJudge(program, o.OnChange),
 		certs: certs.New(o.Logger),
 		ports: map[string]netip.AddrPort{}, missing: map[string]string{},
 		draining: map[drainingServer]*deletion{}, quarantined: map[string]time.Time{}, cuts: map[drainingServer]time.Time{}, wake: make(chan struct{}, 1),
@@ -197,7 +197,6 @@ func New(o Options) (*Engine, error) {
 		e.ipv6 = l.Close() == nil
 	}
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.again, Reported: o.OnChange, Logger: o.Logger})
-	e.judge.wait, e.judge.burst, e.judge.changed = waitForVerdict, true, o.OnChange
 	e.gates = newGates(o.Logger, e.again)
 	e.client = socket.New(e.adminSocket(), 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {

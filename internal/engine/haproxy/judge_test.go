@@ -15,7 +15,7 @@ import (
 // are checked again, and whoever asked is notified.
 func TestFailedCheckIsNoVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJudge(nil)
+		j := newJudge(nil, func() {})
 		defer j.close()
 		runs, changes := 0, 0
 		j.changed = func() { changes++ }
@@ -51,9 +51,8 @@ func TestFailedCheckIsNoVerdict(t *testing.T) {
 // other lines are judged meanwhile, and the answer is notified when it is there.
 func TestSlowCheckHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJudge(nil)
+		j := newJudge(nil, func() {})
 		defer j.close()
-		j.wait = waitForVerdict
 		var changes atomic.Int32
 		j.changed = func() { changes.Add(1) }
 		j.check = func(ctx context.Context, lines []string) (string, error) {
@@ -71,6 +70,7 @@ func TestSlowCheckHoldsNobodyUp(t *testing.T) {
 		if took := time.Since(began); took != waitForVerdict {
 			t.Errorf("ten questions took %v", took)
 		}
+		time.Sleep(j.pause)
 		began = time.Now()
 		if why := j.snippet([]string{"quick"}); !strings.Contains(why, "quick") || time.Since(began) != 0 {
 			t.Errorf("%q after %v", why, time.Since(began))
@@ -87,7 +87,7 @@ func TestSlowCheckHoldsNobodyUp(t *testing.T) {
 // thousand are remembered.
 func TestManyLinesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJudge(nil)
+		j := newJudge(nil, func() {})
 		defer j.close()
 		j.wait = 0
 		var now, most atomic.Int32
@@ -117,7 +117,7 @@ func TestManyLinesAreBounded(t *testing.T) {
 // longest ago, and of no other.
 func TestOldestVerdictIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJudge(nil)
+		j := newJudge(nil, func() {})
 		defer j.close()
 		checks := 0
 		j.check = func(context.Context, []string) (string, error) { checks++; return "", nil }
@@ -143,39 +143,70 @@ func TestOldestVerdictIsForgotten(t *testing.T) {
 }
 
 // TestManyNewLinesShareOneWait: questions about many new lines, one after the other, wait
-// as long as one does; all are checked meanwhile.
+// as long as one does; all are checked meanwhile. Who asks again at each notice gets every
+// answer without another question.
 func TestManyNewLinesShareOneWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJudge(nil)
+		j := newJudge(nil, func() {})
 		defer j.close()
-		j.wait, j.burst = waitForVerdict, true
-		var changes atomic.Int32
-		j.changed = func() { changes.Add(1) }
+		const many = 50
+		checked := 0
 		j.check = func(context.Context, []string) (string, error) {
 			time.Sleep(time.Minute)
 			return "", nil
 		}
-		lines := func(i int) []string { return []string{fmt.Sprint("line ", i)} }
 		for round := range 3 {
-			began := time.Now()
-			for i := range 50 {
-				if why := j.snippet(lines(100*round + i)); why != notChecked {
-					t.Fatal(why)
+			ask := func() (missing int) {
+				for i := range many {
+					switch why := j.snippet([]string{fmt.Sprint("line ", 100*round+i)}); why {
+					case "":
+					case notChecked:
+						missing++
+					default:
+						t.Fatal(why)
+					}
 				}
+				return missing
 			}
-			if took := time.Since(began); took != waitForVerdict {
-				t.Errorf("round %d: fifty questions took %v", round, took)
+			var missing atomic.Int32
+			j.changed = func() { missing.Store(int32(ask())) }
+			began := time.Now()
+			missing.Store(int32(ask()))
+			if took := time.Since(began); missing.Load() != many || took != waitForVerdict {
+				t.Errorf("round %d: %d questions of %d took %v", round, missing.Load(), many, took)
 			}
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			for i := range 50 {
-				if why := j.snippet(lines(100*round + i)); why != "" {
-					t.Fatal(why)
-				}
+			if n := missing.Load(); n != 0 {
+				t.Errorf("round %d: of %d lines the answer is not known", round, n)
 			}
-			if n := changes.Swap(0); n != 50 {
-				t.Errorf("round %d: %d changes were notified", round, n)
+			checked += many
+		}
+		if len(j.known) != checked {
+			t.Errorf("%d lines are known", len(j.known))
+		}
+	})
+}
+
+// TestSlowChecksAreWaitedForTenSeconds: questions that follow each other and get their
+// answers wait for a bounded time together.
+func TestSlowChecksAreWaitedForTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJudge(nil, func() {})
+		defer j.close()
+		j.check = func(context.Context, []string) (string, error) {
+			time.Sleep(1500 * time.Millisecond)
+			return "", nil
+		}
+		began := time.Now()
+		for i := range 50 {
+			if why := j.snippet([]string{fmt.Sprint("line ", i)}); (why == "") != (i < 6) {
+				t.Fatalf("line %d: %q", i, why)
 			}
 		}
+		if took := time.Since(began); took != checkTimeout {
+			t.Errorf("fifty questions took %v", took)
+		}
+		time.Sleep(time.Hour) // the last checks end
 	})
 }

@@ -27,36 +27,29 @@ type judge struct {
 	// check has HAProxy check lines: why it refuses them, or an error when that could
 	// not be found out. Nil: there is no HAProxy to ask.
 	check func(ctx context.Context, lines []string) (why string, err error)
-	// wait is how long the first question about lines waits for the answer, changed is
-	// called when there is another answer than the one that was given then, and answers
-	// counts how often that was.
-	wait    time.Duration
+	// changed is called when there may be another answer than the one that was given;
+	// answers counts how often that was.
 	changed func()
-	// burst makes questions that follow each other share one wait: it ends when no
-	// verdict has come for as long, and after ten seconds. What is not waited for is
-	// checked meanwhile.
-	burst   bool
 	answers atomic.Uint64
-	ctx     context.Context // ends with close
-	close   context.CancelFunc
-	running chan struct{} // bounds the checks at the same time
+	// wait is how long a question waits. Those with less than pause between them wait as
+	// long as a check may take at most, and no more once one has waited in vain.
+	wait, pause time.Duration
+	ctx         context.Context // ends with close
+	close       context.CancelFunc
+	running     chan struct{} // bounds the checks at the same time
 
 	mu    sync.Mutex
 	known map[string]*verdict // by the text of lines
-	full  bool                // there were too many to check some
-	// Of the questions that follow each other: when the first and the last had to wait,
-	// and when the last verdict came.
-	began, lastAsked, progress time.Time
+	late  bool                // since the last verdict a question has got none
+	// When the last question had to wait, and until when those that follow it may.
+	asked, until time.Time
 }
 
 // verdict is what HAProxy says of lines.
 type verdict struct {
-	asked time.Time     // for the first time
-	done  chan struct{} // closed when why is there
-	why   string        // empty: they can be had
-	// Guarded by the mutex.
-	used time.Time // asked for the last time
-	late bool      // a question has not waited for it
+	done chan struct{} // closed when why is there
+	why  string        // empty: they can be had
+	used time.Time     // asked for the last time; guarded by the mutex
 }
 
 const (
@@ -65,15 +58,18 @@ const (
 	knownSnippets = 1000
 	maxChecks     = 4
 	// waitForVerdict is the wait of an engine that is notified of a later answer, and
-	// checkAgain when lines are asked about anew that could not be checked.
+	// checkAgain when lines are checked again that could not be.
 	waitForVerdict = 2 * time.Second
 	checkAgain     = 10 * time.Second
 
 	notChecked = "HAProxy has not checked its lines yet; that goes on"
 )
 
-func newJudge(program *binary.Binary) *judge {
-	j := &judge{wait: checkTimeout, changed: func() {}, running: make(chan struct{}, maxChecks), known: map[string]*verdict{}}
+func newJudge(program *binary.Binary, changed func()) *judge {
+	j := &judge{
+		changed: changed, wait: waitForVerdict, pause: 2 * waitForVerdict,
+		running: make(chan struct{}, maxChecks), known: map[string]*verdict{},
+	}
 	j.ctx, j.close = context.WithCancel(context.Background())
 	if program != nil {
 		j.capabilities = render.Capabilities{Major: program.Version.Major, Minor: program.Version.Minor}
@@ -85,25 +81,28 @@ func newJudge(program *binary.Binary) *judge {
 }
 
 // Unsupported says why a route with its backend, nil for none, cannot be served as
-// the table means it, in a short phrase; empty when it can. It is answered from what is
-// known: lines of HAProxy's own are checked beside the call, which waits until
-// no answer has come for two seconds, ten at most for calls that follow each other. What comes later is reported by Options.OnChange and counted by Answers.
+// the table means it, in a short phrase; empty when it can. Lines of HAProxy's own are
+// checked beside the call, which waits for two seconds; calls that follow each other
+// wait ten together, and no more once one has waited in vain. What comes later is
+// reported by Options.OnChange and counted by Answers.
 func (e *Engine) Unsupported(r *route.Route, b *route.Backend) string {
 	return e.judge.unsupported(r, b)
 }
 
-// Answers counts how often Unsupported has got another answer than it gave before.
+// Answers counts how often Unsupported may have got another answer than it gave before.
 func (e *Engine) Answers() uint64 { return e.judge.answers.Load() }
 
 // UnsupportedBy is Engine.Unsupported for who has no engine: of the program at path,
 // empty for the usual one, or of the oldest HAProxy that is supported when there is
-// none.
+// none. Each call waits for as long as a check may take.
 func UnsupportedBy(ctx context.Context, path string) func(*route.Route, *route.Backend) string {
 	program, err := binary.Find(ctx, path)
 	if err != nil {
 		program = nil
 	}
-	return newJudge(program).unsupported
+	j := newJudge(program, func() {})
+	j.wait, j.pause = checkTimeout, 0
+	return j.unsupported
 }
 
 // unsupported is Engine.Unsupported.
@@ -126,41 +125,20 @@ func (j *judge) snippet(lines []string) string {
 	if why := outside(lines); why != "" || j.check == nil {
 		return why
 	}
-	v := j.verdict(lines)
-	if v == nil {
-		return notChecked
-	}
-	for left := j.patience(v); left > 0; left = j.patience(v) {
-		select {
-		case <-v.done:
-		case <-time.After(left): // another verdict may have come meanwhile
-		}
+	v, patience := j.verdict(lines)
+	select {
+	case <-v.done:
+		return v.why
+	case <-time.After(patience):
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if v.found() {
 		return v.why
 	}
-	v.late = true
+	j.late, j.asked = true, time.Now()
+	j.until = j.asked
 	return notChecked
-}
-
-// patience is for how long a question about lines waits for their verdict, from now.
-func (j *judge) patience(v *verdict) time.Duration {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	now := time.Now()
-	switch {
-	case v.found():
-		return 0
-	case !j.burst:
-		return v.asked.Add(j.wait).Sub(now)
-	}
-	if now.Sub(j.lastAsked) >= 2*j.wait {
-		j.began, j.progress = now, now
-	}
-	j.lastAsked = now
-	return min(j.progress.Add(j.wait).Sub(now), j.began.Add(checkTimeout).Sub(now))
 }
 
 // found reports whether the verdict is there.
@@ -173,25 +151,30 @@ func (v *verdict) found() bool {
 	}
 }
 
-// verdict returns what is known of lines, which are checked when nothing is; nil when
-// there are too many that are being checked. The oldest is forgotten for a new one.
-func (j *judge) verdict(lines []string) *verdict {
-	text := strings.Join(lines, "\n")
+// verdict returns what is known of lines, which are checked when nothing is, and how
+// long a question may wait for it. Where too many are being checked it is a verdict that
+// never comes; else the one that was asked for longest ago is forgotten for a new one.
+func (j *judge) verdict(lines []string) (v *verdict, patience time.Duration) {
+	text, now := strings.Join(lines, "\n"), time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if v := j.known[text]; v != nil {
-		v.used = time.Now()
-		return v
+	v = j.known[text]
+	if v == nil {
+		v = &verdict{done: make(chan struct{})}
+		if len(j.known) >= knownSnippets && !j.forget() {
+			return v, 0
+		}
+		j.known[text] = v
+		go j.find(v, text, lines)
 	}
-	if len(j.known) >= knownSnippets && !j.forget() {
-		j.full = true
-		return nil
+	v.used = now
+	if !v.found() {
+		if now.Sub(j.asked) >= j.pause {
+			j.until = now.Add(checkTimeout)
+		}
+		j.asked = now
 	}
-	now := time.Now()
-	v := &verdict{asked: now, used: now, done: make(chan struct{})}
-	j.known[text] = v
-	go j.find(v, text, lines)
-	return v
+	return v, min(j.wait, j.until.Sub(now))
 }
 
 // forget drops the verdict that was asked for longest ago; false when none is there yet.
@@ -203,9 +186,7 @@ func (j *judge) forget() bool {
 			oldest, found = text, true
 		}
 	}
-	if found {
-		delete(j.known, oldest)
-	}
+	delete(j.known, oldest)
 	return found
 }
 
@@ -225,17 +206,13 @@ func (j *judge) find(v *verdict, text string, lines []string) {
 	j.mu.Lock()
 	v.why = withoutArguments(why, lines)
 	close(v.done)
-	j.progress = time.Now()
-	late := v.late || j.full
-	j.full = false
+	late := j.late
+	j.late = false
 	j.mu.Unlock()
-	if err == nil {
-		if late {
-			j.notify()
-		}
-		return
+	if late {
+		j.notify()
 	}
-	if clock.Sleep(j.ctx, checkAgain) != nil {
+	if err == nil || clock.Sleep(j.ctx, checkAgain) != nil {
 		return
 	}
 	j.mu.Lock()

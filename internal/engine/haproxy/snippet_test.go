@@ -19,7 +19,7 @@ func TestSnippets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := newJudge(program)
+	j := newJudge(program, func() {})
 	for line, want := range map[string]string{
 		"http-request deny unless { src 10.0.0.0/8 }":  "",
 		`http-response set-header X-A "a 'b' + & <c>"`: "",
@@ -51,7 +51,7 @@ func TestSnippets(t *testing.T) {
 		}
 	}
 	// Without a program only what is plainly wrong is found.
-	blind := newJudge(nil)
+	blind := newJudge(nil, func() {})
 	if blind.snippet([]string{"nonsense"}) != "" || blind.snippet([]string{"listen x"}) == "" {
 		t.Error("without HAProxy another answer is given")
 	}
