@@ -116,7 +116,7 @@ func (e *Engine) look(ctx context.Context) {
 func (e *Engine) processOptions() process.Options {
 	return process.Options{
 		Binary: e.program, CheckOptions: e.checkOptions(e.target.Config),
-		MasterSocket: e.masterSocket(), LogFile: filepath.Join(e.opts.Dir, fileOutput),
+		MasterSocket: e.opts.MasterSocket, LogFile: filepath.Join(e.opts.Dir, fileOutput),
 	}
 }
 
@@ -282,15 +282,15 @@ func (e *Engine) answers(ctx context.Context, proc *process.Process) error {
 		}
 		if proc.Ended() || clock.Sleep(ctx, lookAgain) != nil {
 			return fmt.Errorf("haproxy: its master (process %d) does not answer at %s: stop that process, and it is started anew: %w",
-				proc.Pid(), e.masterSocket(), err)
+				proc.Pid(), e.opts.MasterSocket, err)
 		}
 	}
 }
 
 // start starts HAProxy from the files on disk.
 func (e *Engine) start(ctx context.Context) error {
-	if e.elsewhere() {
-		return fmt.Errorf("%w at %s: start it as `haproxy -W -S %s -f %s`", errNotRunning, e.masterSocket(), e.masterSocket(), e.disk.configFile())
+	if e.elsewhere {
+		return fmt.Errorf("%w at %s: start it as `haproxy -W -S %s -f %s`", errNotRunning, e.opts.MasterSocket, e.opts.MasterSocket, e.disk.configFile())
 	}
 	proc, err := process.Start(ctx, e.processOptions())
 	if err != nil {

@@ -3,7 +3,6 @@ package haproxy
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"fairway/internal/engine/haproxy/plan"
@@ -36,14 +36,6 @@ type disk struct {
 	// sums are of the files as they were written; none at the start, when all are.
 	sums map[string]uint64
 	seed maphash.Seed
-	// encoded are the sections in fileSections.
-	encoded []encodedSection
-}
-
-// encodedSection is a section as it stands in fileSections.
-type encodedSection struct {
-	section render.Section
-	data    []byte
 }
 
 // fileGood holds the last configuration that HAProxy has taken, for people:
@@ -74,17 +66,17 @@ func newDisk(dir string) (*disk, error) {
 	return d, nil
 }
 
+const keyLength = 16
+
+var keyForm = regexp.MustCompile(fmt.Sprintf("^[0-9A-Za-z]{%d}$", keyLength))
+
 // key returns the key in a file, which is made when there is none.
 func (d *disk) key(name string) (string, error) {
 	path := filepath.Join(d.dir, name)
-	var random [8]byte
-	if data, err := os.ReadFile(path); err == nil && len(data) == hex.EncodedLen(len(random)) {
-		if _, err := hex.Decode(random[:], data); err == nil {
-			return string(data), nil
-		}
+	if data, err := os.ReadFile(path); err == nil && keyForm.Match(data) {
+		return string(data), nil
 	}
-	_, _ = rand.Read(random[:]) // never fails
-	key := hex.EncodeToString(random[:])
+	key := rand.Text()[:keyLength]
 	if err := d.write(path, []byte(key), 0o600); err != nil {
 		return "", fmt.Errorf("haproxy: key of the log: %w", err)
 	}
@@ -94,27 +86,29 @@ func (d *disk) key(name string) (string, error) {
 // load reads what the engine before has kept; nothing is not an error.
 func (d *disk) load() (kept, error) {
 	var k kept
-	data, err := os.ReadFile(filepath.Join(d.dir, fileKept))
+	err := d.read(fileKept, &k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
-	if err != nil {
-		return k, fmt.Errorf("haproxy: %w", err)
-	}
-	if err := json.Unmarshal(data, &k); err != nil {
-		return kept{}, fmt.Errorf("haproxy: %s: %w", fileKept, err)
-	}
-	data, err = os.ReadFile(filepath.Join(d.dir, fileSections))
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && k.Config != nil && k.Config.Sections != nil:
-		return k, nil // an earlier version has the sections in the same file
-	case err == nil && k.Config != nil:
-		err = json.Unmarshal(data, &k.Config.Sections)
+	if err == nil && k.Config != nil && k.Config.Sections == nil { // an earlier version has them in the same file
+		err = d.read(fileSections, &k.Config.Sections)
 	}
 	if err != nil {
-		return kept{}, fmt.Errorf("haproxy: %s: %w", fileSections, err)
+		return kept{}, err
 	}
 	return k, nil
+}
+
+// read reads a file of JSON.
+func (d *disk) read(name string, into any) error {
+	data, err := os.ReadFile(filepath.Join(d.dir, name))
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil {
+		return fmt.Errorf("haproxy: %s: %w", name, err)
+	}
+	return nil
 }
 
 // configFile is the path of the configuration itself.
@@ -141,48 +135,24 @@ func (d *disk) files(t target, ports map[string]netip.AddrPort) (map[string][]by
 	}
 	structure := *t.Config
 	structure.Sections, structure.Marker = nil, ""
-	data, err := json.Marshal(kept{Config: &structure, Files: t.Files, Ports: ports})
-	if err != nil {
-		return nil, fmt.Errorf("haproxy: %w", err)
-	}
-	files[filepath.Join(d.dir, fileKept)] = data
-	if files[filepath.Join(d.dir, fileSections)], err = d.sections(t.Config.Sections); err != nil {
-		return nil, fmt.Errorf("haproxy: %w", err)
+	for name, value := range map[string]any{
+		fileKept:     kept{Config: &structure, Files: t.Files, Ports: ports},
+		fileSections: t.Config.Sections,
+	} {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("haproxy: %w", err)
+		}
+		files[filepath.Join(d.dir, name)] = data
 	}
 	return files, nil
-}
-
-// sections is the content of fileSections. Only sections that have changed are encoded.
-func (d *disk) sections(sections []render.Section) ([]byte, error) {
-	encoded, lines := make([]encodedSection, len(sections)), make([][]byte, len(sections))
-	copy(encoded, d.encoded)
-	for i := range sections {
-		if e := &encoded[i]; e.data == nil || !sameSection(&e.section, &sections[i]) {
-			data, err := json.Marshal(&sections[i])
-			if err != nil {
-				return nil, err
-			}
-			*e = encodedSection{sections[i], data}
-		}
-		lines[i] = encoded[i].data
-	}
-	d.encoded = encoded
-	return slices.Concat([]byte("["), bytes.Join(lines, []byte(",\n")), []byte("]")), nil
-}
-
-func sameSection(a, b *render.Section) bool {
-	return a.Name == b.Name && a.Profile == b.Profile && a.Backend == b.Backend && a.Service == b.Service && a.Route == b.Route &&
-		a.Used == b.Used && a.Former == b.Former && slices.Equal(a.Servers, b.Servers)
 }
 
 // mapFile is a map as HAProxy reads it.
 func mapFile(m render.Map) []byte {
 	var b bytes.Buffer
 	for _, e := range m.Entries {
-		b.WriteString(e.Key)
-		b.WriteByte(' ')
-		b.WriteString(e.Value)
-		b.WriteByte('\n')
+		b.WriteString(e.Key + " " + e.Value + "\n")
 	}
 	return b.Bytes()
 }
@@ -321,13 +291,12 @@ func flush(paths map[string]bool) error {
 	var failed []error
 	for path := range paths {
 		f, err := os.Open(path) //nolint:gosec // one of ours
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it has gone meanwhile
-		}
 		if err == nil {
 			err = errors.Join(f.Sync(), f.Close())
 		}
-		failed = append(failed, err)
+		if !errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+			failed = append(failed, err)
+		}
 	}
 	return errors.Join(failed...)
 }

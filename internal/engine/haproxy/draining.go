@@ -154,28 +154,16 @@ func (e *Engine) resting() map[string]bool {
 // endpoints which drain, or have been taken out, in the table that is live now. An
 // HTTP request ends by itself; such a connection may last for ever.
 func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
-	stays, cuts := tunnels(next, t), map[drainingServer]time.Time{}
-	arrange := func(l drainingServer) {
-		if stays[l] {
-			return
-		}
-		until, known := e.cuts[l]
-		if !known {
-			until = time.Now().Add(e.opts.DrainLimit)
+	stays := tunnels(next, t)
+	maps.DeleteFunc(e.cuts, func(l drainingServer, _ time.Time) bool { return stays[l] })
+	all := tunnels(old, e.table)
+	maps.Copy(all, stays)
+	for l := range all {
+		if _, known := e.cuts[l]; !known && !stays[l] {
+			e.cuts[l] = time.Now().Add(e.opts.DrainLimit)
 			e.wakeUp()
 		}
-		cuts[l] = until
 	}
-	for l := range stays {
-		arrange(l)
-	}
-	for l := range tunnels(old, e.table) {
-		arrange(l)
-	}
-	for l := range e.cuts {
-		arrange(l)
-	}
-	e.cuts = cuts
 }
 
 // tunnels are the servers that connections are passed through to, and whether those

@@ -109,16 +109,18 @@ const (
 // Engine serves the table that was applied last with HAProxy. All methods may be
 // called from any goroutine.
 type Engine struct {
-	opts     Options
-	log      *slog.Logger
-	program  *binary.Binary
-	judge    *judge
-	client   *socket.Client
-	users    *users.Store
-	certs    *certs.Store
-	ipv6     bool // the machine has it
-	counters counters
-	readings *readings
+	opts    Options
+	log     *slog.Logger
+	program *binary.Binary
+	judge   *judge
+	client  *socket.Client
+	users   *users.Store
+	certs   *certs.Store
+	ipv6    bool // the machine has it
+	// elsewhere: Fairway does not start and stop HAProxy itself.
+	elsewhere bool
+	counters  counters
+	readings  *readings
 
 	live    atomic.Pointer[live]
 	running atomic.Pointer[process.Process] // proc, for those who do not wait for the mutex
@@ -177,6 +179,10 @@ func New(o Options) (*Engine, error) {
 	}
 	o = o.withDefaults()
 	o.Dir = filepath.Clean(o.Dir)
+	elsewhere := o.MasterSocket != ""
+	if !elsewhere {
+		o.MasterSocket, o.AdminSocket = filepath.Join(o.Dir, fileMaster), filepath.Join(o.Dir, fileAdmin)
+	}
 	program, err := binary.Find(context.Background(), o.Program)
 	if err != nil {
 		return nil, err
@@ -189,7 +195,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts: o, log: o.Logger, program: program, judge: newJudge(program, o.OnChange),
-		certs: certs.New(o.Logger),
+		certs: certs.New(o.Logger), elsewhere: elsewhere,
 		ports: map[string]netip.AddrPort{}, missing: map[string]string{},
 		draining: map[drainingServer]*deletion{}, quarantined: map[string]time.Time{}, cuts: map[drainingServer]time.Time{}, wake: make(chan struct{}, 1),
 	}
@@ -198,7 +204,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e.users = users.New(users.Options{Dirs: o.UserDirs, Refuse: render.TooDear, Changed: e.again, Reported: o.OnChange, Logger: o.Logger})
 	e.gates = newGates(o.Logger, e.again)
-	e.client = socket.New(e.adminSocket(), 0)
+	e.client = socket.New(o.AdminSocket, 0)
 	if e.disk, err = newDisk(o.Dir); err != nil {
 		return nil, err
 	}
@@ -209,14 +215,7 @@ func New(o Options) (*Engine, error) {
 	e.counters, metrics = newCounters(e)
 	e.readings, err = newReadings(readingOptions{
 		Socket: e.linesSocket(), Key: e.opts.Render.LogKey,
-		Ask: func(ctx context.Context) (socket.Stats, error) {
-			s, err := e.client.Open(ctx)
-			if err != nil {
-				return socket.Stats{}, err
-			}
-			defer s.Close()
-			return s.Stats(ctx)
-		},
+		Ask:       e.Stats,
 		OnDrained: o.OnDrained, AccessLog: o.AccessLog, Logger: o.Logger, Registerer: o.Registerer, Metrics: metrics,
 	})
 	if err != nil {
@@ -231,24 +230,7 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// elsewhere reports whether Fairway does not start and stop HAProxy itself.
-func (e *Engine) elsewhere() bool { return e.opts.MasterSocket != "" }
-
 func (e *Engine) linesSocket() string { return filepath.Join(e.opts.Dir, fileLines) }
-
-func (e *Engine) adminSocket() string {
-	if e.elsewhere() {
-		return e.opts.AdminSocket
-	}
-	return filepath.Join(e.opts.Dir, fileAdmin)
-}
-
-func (e *Engine) masterSocket() string {
-	if e.elsewhere() {
-		return e.opts.MasterSocket
-	}
-	return filepath.Join(e.opts.Dir, fileMaster)
-}
 
 // Name is "haproxy".
 func (e *Engine) Name() string { return "haproxy" }
@@ -264,7 +246,14 @@ func (e *Engine) Addr(listener string) net.Addr {
 
 // Stats are HAProxy's own readings, by its own names. A deadline of five seconds
 // holds where ctx has none.
-func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) { return e.readings.Ask(ctx) }
+func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
+	s, err := e.client.Open(ctx)
+	if err != nil {
+		return socket.Stats{}, err
+	}
+	defer s.Close()
+	return s.Stats(ctx)
+}
 
 // Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
@@ -290,20 +279,19 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 // accepted, running requests finish. What still runs when ctx ends is cut off; a
 // change that is under way is cut off at once. The engine cannot be used again.
 func (e *Engine) Stop(ctx context.Context) error {
-	if !e.elsewhere() {
+	if !e.elsewhere {
 		e.abandon() // nothing that it could leave half done outlives this
 	}
 	proc, err := e.end(ctx)
 	if err != nil {
-		if running := e.running.Load(); running != nil && !e.elsewhere() {
+		if running := e.running.Load(); running != nil && !e.elsewhere {
 			err = errors.Join(err, running.Stop(ctx, true))
 		}
 		return err
 	}
-	if proc == nil || e.elsewhere() {
-		return e.finish()
+	if proc != nil && !e.elsewhere {
+		err = proc.Stop(ctx, false)
 	}
-	err = proc.Stop(ctx, false)
 	return errors.Join(err, e.finish())
 }
 
@@ -329,8 +317,11 @@ func (e *Engine) Leave(ctx context.Context) error {
 // does not, cut off as it is: then the engine ends after that.
 func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 	e.stopSupervision()
-	defer context.AfterFunc(ctx, e.abandon)()
-	ended := make(chan *process.Process, 1)
+	ended, late := make(chan *process.Process, 1), make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		e.abandon()
+		time.AfterFunc(endGrace, func() { close(late) })
+	})()
 	go func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -344,18 +335,13 @@ func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 	select {
 	case proc := <-ended:
 		return proc, nil
-	case <-ctx.Done():
+	case <-late:
 	}
-	select {
-	case proc := <-ended:
-		return proc, nil
-	case <-time.After(endGrace):
-		go func() { // nothing is left open when the change has noticed
-			<-ended
-			_ = e.finish()
-		}()
-		return nil, fmt.Errorf("haproxy: a change that is under way does not end: %w", context.Cause(ctx))
-	}
+	go func() { // nothing is left open when the change has noticed
+		<-ended
+		_ = e.finish()
+	}()
+	return nil, fmt.Errorf("haproxy: a change that is under way does not end: %w", context.Cause(ctx))
 }
 
 // endGrace is how long a change may take to notice that it is cut off.

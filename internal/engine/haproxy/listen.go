@@ -114,7 +114,7 @@ func (e *Engine) render(t *route.Table, missing map[string]string, waiting map[r
 // surroundings are those of every configuration.
 func (e *Engine) surroundings() render.Options {
 	o := e.opts.Render
-	o.Dir, o.AdminSocket, o.IPv6 = e.opts.Dir, e.adminSocket(), e.ipv6
+	o.Dir, o.AdminSocket, o.IPv6 = e.opts.Dir, e.opts.AdminSocket, e.ipv6
 	o.LogSocket, o.AccessLog = e.linesSocket(), e.opts.AccessLog != nil
 	return o
 }

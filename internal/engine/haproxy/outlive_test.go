@@ -27,7 +27,7 @@ func (s *site) processes() (master, worker int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
 	defer cancel()
-	all, err := socket.NewMaster(s.engine.masterSocket(), 0).Processes(ctx)
+	all, err := socket.NewMaster(s.engine.opts.MasterSocket, 0).Processes(ctx)
 	if err != nil || len(all.Workers) == 0 {
 		return 0, 0
 	}
@@ -205,7 +205,7 @@ func TestReloadedElsewhere(t *testing.T) {
 	s.serve("b.example", startEndpoint(t, "b"))
 	s.apply()
 	_, before := s.processes()
-	if _, err := socket.NewMaster(s.engine.masterSocket(), 0).Reload(t.Context()); err != nil {
+	if _, err := socket.NewMaster(s.engine.opts.MasterSocket, 0).Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "the new worker", func() bool { _, now := s.processes(); return now != 0 && now != before })
@@ -511,7 +511,7 @@ func TestStateDirectoryRemoved(t *testing.T) {
 	s.answers("a.example", "a")
 	master, _ := s.processes()
 	addr := s.engine.Addr("http").String()
-	cli, err := net.Dial("unix", s.engine.adminSocket())
+	cli, err := net.Dial("unix", s.engine.opts.AdminSocket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -319,7 +319,7 @@ func TestForeignLines(t *testing.T) {
 	if again, err := d.key("log.key"); again != first || err != nil {
 		t.Errorf("the key has changed from %q to %q, %v", first, again, err)
 	}
-	for _, broken := range []string{"", "0123", "0123456789abcdeg"} {
+	for _, broken := range []string{"", "0123", "0123456789abcde\t"} {
 		if err := d.write(filepath.Join(d.dir, "log.key"), []byte(broken), 0o600); err != nil {
 			t.Fatal(err)
 		}

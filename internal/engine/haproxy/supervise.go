@@ -115,7 +115,7 @@ func (e *Engine) died() bool {
 	case !e.proc.Ended():
 		return false
 	}
-	e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started_again", !e.elsewhere())
+	e.log.Error("HAProxy has ended", "error", e.proc.Err(), "started_again", !e.elsewhere)
 	e.lost()
 	return true
 }

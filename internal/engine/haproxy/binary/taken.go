@@ -68,8 +68,8 @@ func (b Bind) same(other Bind) bool {
 	return b.Network == other.Network && b.Address == other.Address && b.Path == other.Path && other.Elsewhere == ""
 }
 
-// overlaps reports whether sockets of two binds cannot both listen.
-func (b Bind) overlaps(other Bind) bool {
+// Overlaps reports whether sockets of two binds cannot both listen.
+func (b Bind) Overlaps(other Bind) bool {
 	if b.Network != other.Network || b.Address.Port() != other.Address.Port() {
 		return false
 	}
@@ -160,7 +160,7 @@ func (o TakenOptions) holder(b Bind) string {
 	var some bool
 	var others []Socket
 	for _, l := range listening(b.Network) {
-		if l.overlaps(b) {
+		if l.Overlaps(b) {
 			some = true
 			if !own[l.Inode] {
 				others = append(others, l)
@@ -168,7 +168,7 @@ func (o TakenOptions) holder(b Bind) string {
 		}
 	}
 	// What HAProxy holds cannot always be seen; then its configuration decides.
-	if some && len(others) == 0 || !complete && slices.ContainsFunc(o.Held, b.overlaps) {
+	if some && len(others) == 0 || !complete && slices.ContainsFunc(o.Held, b.Overlaps) {
 		return ""
 	}
 	for _, l := range others {
@@ -267,6 +267,17 @@ func owner(inode string) (pid int, name string) {
 		}
 	}
 	return 0, ""
+}
+
+// StatFields are the fields of /proc/PID/stat behind the name, which may hold anything:
+// the first is the state, the second the parent, the twentieth the time of the start.
+// They are nil for a text of another form.
+func StatFields(text string) []string {
+	end := strings.LastIndexByte(text, ')')
+	if fields := strings.Fields(text[end+1:]); end >= 0 && len(fields) >= 20 {
+		return fields
+	}
+	return nil
 }
 
 const capNetBind = 10

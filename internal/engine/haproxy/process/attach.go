@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
+
+	"fairway/internal/atomicfile"
+	"fairway/internal/engine/haproxy/binary"
 )
 
 // strangerGrace is how long a socket without an answer may belong to a
@@ -65,4 +70,47 @@ func (p *Process) Detach() {
 	if p.detach != nil {
 		p.detach()
 	}
+}
+
+// note writes which process a master is beside its socket. HAProxy refuses
+// connections to the socket for as long as it reads its files in a reload, and
+// one that is gone leaves it there: the socket alone does not show which it is.
+func note(masterSocket string, pid int) error {
+	born, ok := birth(pid)
+	if !ok {
+		return nil // it has ended already, or the system does not say
+	}
+	return atomicfile.Write(masterSocket+".pid", fmt.Appendf(nil, "%d %s\n", pid, born), 0o600)
+}
+
+// noted is the master that was noted for a socket, while it lives; 0 otherwise.
+// known is false when none was ever noted.
+func noted(masterSocket string) (pid int, known bool) {
+	text, err := os.ReadFile(masterSocket + ".pid")
+	if err != nil {
+		return 0, false
+	}
+	number, born, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	pid, err = strconv.Atoi(number)
+	if err != nil || pid <= 0 {
+		return 0, true
+	}
+	if now, ok := birth(pid); !ok || now != born {
+		return 0, true // the number may be another process's by now
+	}
+	return pid, true
+}
+
+// birth is when a process was started, in a form to compare; not ok when it has
+// ended.
+func birth(pid int) (born string, ok bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat") //nolint:gosec // a number
+	if err != nil {
+		return "", false
+	}
+	f := binary.StatFields(string(text))
+	if f == nil || f[0] == "Z" || f[0] == "X" {
+		return "", false
+	}
+	return f[19], true
 }

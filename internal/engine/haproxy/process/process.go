@@ -7,7 +7,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -78,7 +77,7 @@ func (p *Process) Err() error {
 	return p.why
 }
 
-// Master is a client for the master's socket, with 5 s for each question.
+// Master is a client for the master's socket, with 4 s for each question.
 func (p *Process) Master() *socket.Master { return p.master }
 
 // Worker is the worker that serves. There is none for a moment while HAProxy
@@ -134,11 +133,7 @@ func (e *FailedError) Error() string {
 	if len(e.Alerts) == 0 {
 		return text + " without a reason"
 	}
-	text += ": " + e.Alerts[0].String()
-	if more := len(e.Alerts) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
-	}
-	return text
+	return text + ": " + binary.First(e.Alerts)
 }
 
 // ErrUnproven is wrapped by the error of a reload of which it is not known

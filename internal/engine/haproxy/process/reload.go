@@ -91,7 +91,7 @@ func (p *Process) handedOver(ctx context.Context, old socket.Process) {
 // into the moment in which the master starts anew may get no answer at all.
 func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 	for {
-		all, err := p.processes(ctx)
+		all, err := p.master.Processes(ctx)
 		// Another HAProxy may answer at the path until ours has taken it over.
 		if err == nil && p.started && all.Master.PID != p.pid {
 			err = fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
@@ -107,20 +107,13 @@ func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 	}
 }
 
-// processes asks the master with a short deadline.
-func (p *Process) processes(ctx context.Context) (socket.Processes, error) {
-	ask, cancel := context.WithTimeout(ctx, 4*time.Second)
-	defer cancel()
-	return p.master.Processes(ask)
-}
-
 // proven waits for a worker that was not there before and says that it is the
 // one that was meant.
 func (p *Process) proven(ctx context.Context, before socket.Processes, marker string, mark int64) (socket.Process, error) {
 	failed := func() error { return &FailedError{What: "reload", Alerts: p.alerts(p.log.since(mark))} }
 	var unproven error // what a new worker said
 	for {
-		all, err := p.processes(ctx)
+		all, err := p.master.Processes(ctx)
 		switch worker := successor(before, all); {
 		case err != nil:
 		case all.Master.Reloads > before.Master.Reloads && all.Failed > 0:

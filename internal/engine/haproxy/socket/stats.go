@@ -22,7 +22,7 @@ type Stats struct {
 // Row is one row of Stats.
 type Row struct {
 	columns map[string]int
-	line    string
+	fields  []string
 }
 
 // Stats are the readings of everything the worker has counted.
@@ -34,19 +34,14 @@ func (s *Session) Stats(ctx context.Context) (Stats, error) {
 func (s Stats) Len() int { return len(s.rows) }
 
 // Row returns row i.
-func (s Stats) Row(i int) Row { return Row{s.columns, s.rows[i]} }
+func (s Stats) Row(i int) Row { return Row{s.columns, splitFields(s.rows[i])} }
 
 // Text is a field by HAProxy's name of the column; empty when there is none.
 func (r Row) Text(column string) string {
-	i, ok := r.columns[column]
-	field, rest, more := "", r.line, true
-	for ; ok && i >= 0; i-- {
-		if !more {
-			return ""
-		}
-		field, rest, more = cutField(rest)
+	if i, ok := r.columns[column]; ok && i < len(r.fields) {
+		return r.fields[i]
 	}
-	return field
+	return ""
 }
 
 // Number is a field that is a whole number; zero when it is empty or no number.
@@ -102,32 +97,17 @@ func splitRows(text string) []string {
 	return rows
 }
 
-func splitFields(row string) (fields []string) {
-	for more := true; more; {
-		var field string
-		field, row, more = cutField(row)
-		fields = append(fields, field)
-	}
-	return fields
-}
-
-// cutField takes the first field off a row. more is false when it was the last.
-func cutField(row string) (field, rest string, more bool) {
-	if !strings.HasPrefix(row, `"`) {
-		return strings.Cut(row, ",")
-	}
-	for end := 1; end < len(row); end++ {
-		if row[end] != '"' {
-			continue
+// splitFields takes a row apart. Most have no quotes, which a reader of CSV need not
+// look at.
+func splitFields(row string) []string {
+	if strings.Contains(row, `"`) {
+		r := csv.NewReader(strings.NewReader(row))
+		r.LazyQuotes = true
+		if fields, err := r.Read(); err == nil {
+			return fields
 		}
-		if strings.HasPrefix(row[end+1:], `"`) {
-			end++ // a quote in the text is written twice
-			continue
-		}
-		_, rest, more = strings.Cut(row[end+1:], ",")
-		return strings.ReplaceAll(row[1:end], `""`, `"`), rest, more
 	}
-	return strings.ReplaceAll(row[1:], `""`, `"`), "", false
+	return strings.Split(row, ",")
 }
 
 // CSV writes rows in the form in which HAProxy prints them. keep says for each row
@@ -143,7 +123,7 @@ func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
 			continue
 		}
 		fields := make([]string, len(s.header)+1) // every line ends with a comma
-		copy(fields[:len(s.header)], splitFields(s.rows[i]))
+		copy(fields[:len(s.header)], s.Row(i).fields)
 		fields[s.columns["pxname"]], fields[s.columns["svname"]] = proxy, server
 		_ = w.Write(fields)
 	}
