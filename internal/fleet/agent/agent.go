@@ -156,11 +156,7 @@ func (a *Agent) check(ctx context.Context, file string, content, running []byte,
 	if len(conflicts) == 0 {
 		return nil
 	}
-	err = fmt.Errorf("an address cannot be bound: %s", conflicts[0])
-	if more := len(conflicts) - 1; more > 0 {
-		err = fmt.Errorf("%w (and %d more)", err, more)
-	}
-	return err
+	return fmt.Errorf("an address cannot be bound: %s", binary.First(conflicts))
 }
 
 func lookup(environ []string, name string) string {

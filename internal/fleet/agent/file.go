@@ -17,6 +17,7 @@ import (
 
 	"fairway/internal/atomicfile"
 	"fairway/internal/clock"
+	"fairway/internal/engine/haproxy/binary"
 )
 
 // replace puts content at the path as a whole.
@@ -147,26 +148,11 @@ func zombies(parent int) []int {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is sound
 	var pids []int
 	for _, file := range files {
-		text, err := os.ReadFile(file) //nolint:gosec // a path in /proc
-		if err != nil {
-			continue
-		}
-		if pid, ppid, state := parseStat(string(text)); state == "Z" && ppid == parent {
+		text, _ := os.ReadFile(file) //nolint:gosec // a path in /proc; one that is gone has no fields
+		if f := binary.StatFields(string(text)); f != nil && f[0] == "Z" && f[1] == strconv.Itoa(parent) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			pids = append(pids, pid)
 		}
 	}
 	return pids
-}
-
-// parseStat reads the number, the parent and the state of a process; none of a text
-// that is not in this form. The name, in brackets, may hold anything.
-func parseStat(text string) (pid, parent int, state string) {
-	_, err := fmt.Sscan(text, &pid)
-	if err == nil {
-		_, err = fmt.Sscan(text[strings.LastIndexByte(text, ')')+1:], &state, &parent)
-	}
-	if err != nil {
-		return 0, 0, ""
-	}
-	return pid, parent, state
 }

@@ -99,15 +99,3 @@ func TestLock(t *testing.T) {
 	}
 	again()
 }
-
-func TestParseStat(t *testing.T) {
-	pid, parent, state := parseStat("42 (a) Z 1 (b) S 7 8 9\n")
-	if pid != 42 || state != "S" || parent != 7 {
-		t.Errorf("%d %d %s", pid, parent, state)
-	}
-	for _, text := range []string{"", "x (a) S 1", "1", "1 (a) S x", "1 (a)"} {
-		if _, _, state := parseStat(text); state != "" {
-			t.Errorf("%q is read", text)
-		}
-	}
-}

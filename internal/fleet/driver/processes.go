@@ -108,13 +108,8 @@ func parseProcess(block string) (p process, files string, ok bool) {
 	stat, rest, _ := strings.Cut(block, "\n")
 	args, files, _ := strings.Cut(rest, "\n")
 	number, _, _ := strings.Cut(stat, " ")
-	// The name may hold anything, also brackets.
-	end := strings.LastIndexByte(stat, ')')
-	if end < 0 {
-		return p, "", false
-	}
-	f := strings.Fields(stat[end+1:])
-	if len(f) < 20 || f[0] == "Z" {
+	f := binary.StatFields(stat)
+	if f == nil || f[0] == "Z" {
 		return p, "", false
 	}
 	if _, err := fmt.Sscan(number+" "+f[1]+" "+f[19], &p.pid, &p.parent, &p.began); err != nil {
@@ -207,7 +202,7 @@ func taken(now inside, running, wanted []binary.Bind) error {
 			continue // it cannot be seen from within the container's network
 		}
 		for _, have := range now.listening {
-			if (covers(have, b.Address) || covers(b.Address, have)) && !own(have) {
+			if b.Overlaps(binary.Bind{Network: b.Network, Address: have}) && !own(have) {
 				return fmt.Errorf("line %d: cannot bind %s: the address is in use by another program (%s)", b.Line, b, have)
 			}
 		}
@@ -216,12 +211,3 @@ func taken(now inside, running, wanted []binary.Bind) error {
 }
 
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
-
-// covers reports whether a socket on a hears what comes to b.
-func covers(a, b netip.AddrPort) bool {
-	if a.Port() != b.Port() {
-		return false
-	}
-	x, y := a.Addr().Unmap(), b.Addr().Unmap()
-	return x == y || x.IsUnspecified() && (x.Is6() || y.Is4())
-}

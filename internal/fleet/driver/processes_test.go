@@ -112,6 +112,8 @@ func TestTaken(t *testing.T) {
 		"all of IPv6":            {":80", ":82", "line 2: cannot bind 0.0.0.0:82: the address is in use by another program ([::]:82)"},
 		"from one to all":        {"127.0.0.1:81", ":81", ""},
 		"from an interface":      {":80 interface eth0", ":80", ""},
+		"of IPv6 alone":          {"", ":::80 v6only", ""},
+		"IPv6 without v6only":    {"", ":::80", "line 2: cannot bind [::]:80: the address is in use by another program (0.0.0.0:80)"},
 	} {
 		binds := func(list string) []binary.Bind {
 			return bindsOf("frontend x\n bind " + list + "\n")

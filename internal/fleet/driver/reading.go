@@ -98,25 +98,19 @@ func (r Reading) Since(earlier *Reading) Reading {
 // maxStats bounds a statistics page: 10,000 backends make 7 MB.
 const maxStats = 32 << 20
 
-// statsPage is the statistics page of a HAProxy in a container without the agent.
-type statsPage struct {
-	client *http.Client
-	url    string // empty for none
-	user   string // "user:password"; empty for none
-}
-
-func (s statsPage) read(ctx context.Context) (Reading, error) {
-	if s.url == "" {
+// read reads the statistics page.
+func (t *shell) read(ctx context.Context) (Reading, error) {
+	if t.target.Stats == "" {
 		return Reading{}, ErrNoReading
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.url, ";csv")+";csv", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(t.target.Stats, ";csv")+";csv", nil)
 	if err != nil {
 		return Reading{}, errors.New("statistics page: the URL makes no sense")
 	}
-	if name, password, ok := strings.Cut(s.user, ":"); ok {
+	if name, password, ok := strings.Cut(t.target.StatsUser, ":"); ok {
 		r.SetBasicAuth(name, password)
 	}
-	answer, err := s.client.Do(r)
+	answer, err := t.pages.Do(r)
 	if err != nil {
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err // without the URL, which may hold a secret

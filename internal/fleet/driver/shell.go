@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ type shell struct {
 	engine Engine
 	id     string
 	target Target
-	page   statsPage
+	pages  *http.Client
 
 	mu      sync.Mutex
 	version string // empty while it is not known
@@ -403,5 +404,3 @@ func (t *shell) holds(ctx context.Context, content []byte) error {
 	}
 	return err
 }
-
-func (t *shell) read(ctx context.Context) (Reading, error) { return t.page.read(ctx) }

@@ -87,3 +87,16 @@ func FuzzWords(f *testing.F) {
 		}
 	})
 }
+
+func TestStatFields(t *testing.T) {
+	const behind = " S 7 8 9 0 -1 4194560 0 0 0 0 1 2 0 0 20 0 4 0 4711 0"
+	f := StatFields("42 (a) Z 1 (b)" + behind + "\n")
+	if len(f) != 21 || f[0] != "S" || f[1] != "7" || f[19] != "4711" {
+		t.Errorf("%q", f)
+	}
+	for _, text := range []string{"", "1", "1 (a)", "1 (a) S 7", "1 a" + behind} {
+		if f := StatFields(text); f != nil {
+			t.Errorf("%q is read as %q", text, f)
+		}
+	}
+}
