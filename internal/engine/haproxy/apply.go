@@ -17,19 +17,16 @@ import (
 	"fairway/internal/route"
 )
 
-// finishWithin bounds what is not broken off once it has begun: a change of a
-// running HAProxy, also when its caller waits no longer.
+// finishWithin bounds a change of a running HAProxy, also when its caller waits no longer.
 const finishWithin = 60 * time.Second
 
-// target is what HAProxy must have, and the contents of the files that it reads only
-// when it starts.
+// target is what HAProxy must have, with the contents of the files it reads at its start.
 type target struct {
 	plan.Target
 	contents map[string][]byte
 }
 
-// apply is Apply with the mutex held. It is called again with the same table when
-// something beside it has changed: files, health, listeners that can be bound now.
+// apply is Apply with the mutex held, also when only something beside the table has changed.
 func (e *Engine) apply(ctx context.Context, t *route.Table) error {
 	e.findRunning(ctx)
 	e.users.Follow(users.Named(t))
@@ -129,8 +126,7 @@ func (e *Engine) checkOptions(c *render.Config) binary.CheckOptions {
 	return o
 }
 
-// shown is the text of a configuration file as people may see it: that of the
-// configuration that was written last.
+// shown is the text of the configuration that was written last, as people may see it.
 func (e *Engine) shown(file string) (text string, ok bool) {
 	if file != e.disk.configFile() {
 		return "", false
@@ -141,9 +137,8 @@ func (e *Engine) shown(file string) (text string, ok bool) {
 	return text, true
 }
 
-// bring makes a target live: by commands where the plan has them, and by a reload
-// where it has not, or where the commands fail. After an error the files are those
-// of before, and what HAProxy has is looked at anew before the next change.
+// bring makes a target live: by the commands of the plan, or by a reload where it has
+// none or they fail. After an error the files are those of before.
 func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 	files, err := e.disk.files(next, e.ports)
 	if err != nil {
@@ -193,8 +188,8 @@ func (e *Engine) bring(ctx context.Context, next target, p plan.Plan) error {
 // errNotRunning is wrapped by the error about a HAProxy that Fairway does not start.
 var errNotRunning = errors.New("haproxy: no process answers")
 
-// run carries the steps of a plan out and reads back what they touched. After an
-// error it is unknown what the worker has.
+// run carries a plan out and reads back what it touched. After an error it is unknown
+// what the worker has.
 func (e *Engine) run(ctx context.Context, p plan.Plan) error {
 	if p.Empty() {
 		return nil
@@ -267,8 +262,8 @@ func (e *Engine) reloadOrStart(ctx context.Context, next *render.Config) error {
 	return e.start(ctx)
 }
 
-// answerWithin is how long a master may be silent before a reload: while it
-// looks at a file that it cannot use, it is for two seconds.
+// answerWithin is how long a master may be silent before a reload: while it looks at a
+// file that it cannot use, it is for two seconds.
 const answerWithin = 3 * time.Second
 
 // answers waits until the master does.

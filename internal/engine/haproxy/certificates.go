@@ -50,9 +50,8 @@ func join(p *certs.Pair) *plan.Pair {
 	}
 }
 
-// authorities returns the paths of copies of the files of authorities that a table
-// names, and what is in them by these paths. HAProxy reads the copies: a file that is
-// broken later does not keep it from starting.
+// authorities returns copies of the files of authorities that a table names: their
+// paths, and what is in them. A file that is broken later does not keep HAProxy from starting.
 func (e *Engine) authorities(t *route.Table) (copies map[string]string, contents map[string][]byte, err error) {
 	copies, contents = map[string]string{}, map[string][]byte{}
 	for _, l := range t.Listeners {

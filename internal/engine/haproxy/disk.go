@@ -19,27 +19,21 @@ import (
 	"fairway/internal/engine/haproxy/render"
 )
 
-// disk keeps the files that HAProxy reads. It is guarded by the engine's mutex.
-//
-// The files always describe the whole of one configuration, so that a HAProxy that
-// dies comes back with everything. They are changed in two steps: all that is new
-// is written beside the old, which is where a full disk shows and where nothing has
-// happened yet, and then renamed into place.
+// disk keeps the files that HAProxy reads, always those of one whole configuration. All
+// that is new is written beside the old, where a full disk shows, and then renamed into
+// place. It is guarded by the engine's mutex.
 type disk struct {
 	dir string
-	// write makes a file with its content. It is the system's own but in tests of
-	// disks that are full.
+	// write makes a file with its content; tests of full disks have their own.
 	write func(path string, data []byte, mode fs.FileMode) error
-	// unflushed are files and directories that the system may not have brought to the
-	// disk yet.
+	// unflushed are files and directories that may not be on the disk yet.
 	unflushed map[string]bool
 	// sums are of the files as they were written; none at the start, when all are.
 	sums map[string]uint64
 	seed maphash.Seed
 }
 
-// fileGood holds the last configuration that HAProxy has taken, for people:
-// everything else about it is in the other files.
+// fileGood holds the last configuration that HAProxy has taken, for people.
 const (
 	fileGood     = render.FileConfig + ".good"
 	fileKept     = "fairway.json"
@@ -48,9 +42,8 @@ const (
 	suffixOld    = ".old"
 )
 
-// kept is what an engine that starts again must know of the one before: what changes
-// with the structure. Sections, which change with every endpoint, are in a file of
-// their own.
+// kept is what the next engine must know of this one. Sections, which change with every
+// endpoint, are in a file of their own.
 type kept struct {
 	Config *render.Config            `json:"config"`
 	Files  map[string]string         `json:"files,omitempty"` // target.Files
@@ -165,8 +158,7 @@ type staged struct {
 	moved []string // those that are in their places
 }
 
-// stage writes what is not on disk yet beside its place. After an error nothing
-// has changed.
+// stage writes what is new beside its place. After an error nothing has changed.
 func (d *disk) stage(files map[string][]byte) (*staged, error) {
 	s := &staged{disk: d, sums: map[string]uint64{}}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
@@ -187,9 +179,8 @@ func (d *disk) stage(files map[string][]byte) (*staged, error) {
 	return s, nil
 }
 
-// commit puts what was staged in its place, and keeps what was there for revert.
-// The configuration comes last: until then the old one stands, with maps and pairs
-// that it can be started with.
+// commit puts what was staged in its place, and keeps what was there for revert. The
+// configuration comes last: until then HAProxy can be started with the old one.
 func (s *staged) commit() error {
 	for _, path := range s.paths {
 		old := path + suffixOld
@@ -252,12 +243,11 @@ func (d *disk) sweep(pairs map[string]*plan.Pair) {
 	}
 }
 
-// maxOutput bounds the file into which HAProxy writes what it has to say: a line
-// for each server that comes and goes.
+// maxOutput bounds the file into which HAProxy writes: a line for each server that
+// comes and goes.
 const maxOutput = 4 << 20
 
-// trimOutput puts that file aside when it is large. HAProxy appends to it and goes
-// on at its beginning.
+// trimOutput puts that file aside when it is large; HAProxy goes on at its beginning.
 func (d *disk) trimOutput() error {
 	path := filepath.Join(d.dir, fileOutput)
 	info, err := os.Stat(path)
@@ -284,9 +274,8 @@ func writeFile(path string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// flush brings files to the disk. A change does not wait for it: a machine that
-// loses its power loses HAProxy as well, and the files are written anew before it
-// is started. It is for one that Fairway does not start.
+// flush brings files to the disk, for a HAProxy that Fairway does not start: before it
+// starts one itself it writes them anew. So no change waits for it.
 func flush(paths map[string]bool) error {
 	var failed []error
 	for path := range paths {

@@ -19,8 +19,7 @@ type deletion struct {
 	wait time.Duration
 }
 
-// The times between tries to delete a server: HAProxy refuses for as long as it
-// has connections, which may be hours.
+// The times between tries to delete a server: while it has connections HAProxy refuses.
 const (
 	deleteFirst = 50 * time.Millisecond
 	deleteLast  = 5 * time.Second
@@ -28,8 +27,7 @@ const (
 	deleteAtOnce = 200
 )
 
-// collectDraining takes the servers that the last plan has sent away, and forgets
-// those that were called back.
+// collectDraining notes the servers that the worker has sent away, and forgets others.
 func (e *Engine) collectDraining() {
 	if e.worker == nil {
 		return
@@ -107,9 +105,8 @@ func (e *Engine) deleteDrained(ctx context.Context) error {
 	return nil
 }
 
-// quarantineFor is how long a section that a service has given back is quarantined, besides the
-// time for which requests of it may be held: until then they may still be on their
-// way through it, and must not meet the endpoints of another.
+// quarantineFor is how long a section that a service has given back is not handed out,
+// beyond the time for which its requests may be held: they must not meet other endpoints.
 const quarantineFor = 2 * time.Second
 
 // quarantine notes the sections that a table has given back.
@@ -150,9 +147,8 @@ func (e *Engine) resting() map[string]bool {
 	return names
 }
 
-// arrangeCuts notes when the connections are cut off that are passed through to
-// endpoints which drain, or have been taken out, in the table that is live now. An
-// HTTP request ends by itself; such a connection may last for ever.
+// arrangeCuts notes when connections are cut off that are passed through to endpoints
+// which drain or are gone: unlike an HTTP request they may last for ever.
 func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
 	stays := tunnels(next, t)
 	maps.DeleteFunc(e.cuts, func(l drainingServer, _ time.Time) bool { return stays[l] })
@@ -166,8 +162,7 @@ func (e *Engine) arrangeCuts(old, next *render.Config, t *route.Table) {
 	}
 }
 
-// tunnels are the servers that connections are passed through to, and whether those
-// may go on.
+// tunnels are the servers that connections are passed through to, true if they may go on.
 func tunnels(c *render.Config, t *route.Table) map[drainingServer]bool {
 	servers := map[drainingServer]bool{}
 	if c == nil || t == nil {
@@ -185,8 +180,7 @@ func tunnels(c *render.Config, t *route.Table) map[drainingServer]bool {
 	return servers
 }
 
-// cut cuts off what is due. A worker that was replaced refuses to: there
-// connections last until it ends itself.
+// cut cuts off what is due. In a worker that was replaced connections last until it ends.
 func (e *Engine) cut(ctx context.Context) error {
 	var due []socket.Command
 	for l, until := range e.cuts {

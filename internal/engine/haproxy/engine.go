@@ -1,14 +1,11 @@
 // Package haproxy is the engine that serves a route.Table with HAProxy, which it
 // starts, tends and changes while it runs.
 //
-// A table is rendered into a configuration (package render), which is compared
-// with what HAProxy has. Most changes, of endpoints, hosts, paths and certificates,
-// are a few commands over its socket; the rest is a reload. The files are written
-// before HAProxy gets a command, and describe everything: what dies at any
-// moment comes back with them. Each change is read back, and when
-// HAProxy refuses a command or shows something else, it reloads the same files.
-//
-// HAProxy outlives Fairway. The next one takes it over by what it really has.
+// A table is rendered into a configuration (package render), which is compared with
+// what HAProxy has. Most changes are a few commands over its socket; the rest is a
+// reload. The files are written before HAProxy gets a command: what dies at any moment
+// comes back with them. Each change is read back; when HAProxy does not show it, it
+// reloads the same files. HAProxy outlives Fairway, and the next one takes it over.
 package haproxy
 
 import (
@@ -46,9 +43,8 @@ type Options struct {
 	Dir string
 	// Program is the path of haproxy; empty looks for it.
 	Program string
-	// MasterSocket and AdminSocket are those of a HAProxy that Fairway does not run
-	// with the configuration in Dir; then it is never started or stopped from
-	// here. Both or none.
+	// MasterSocket and AdminSocket are those of a HAProxy with the configuration in Dir
+	// that Fairway does not start and stop. Both or none.
 	MasterSocket, AdminSocket string
 	// Logger takes what an operator should know; nil discards.
 	Logger *slog.Logger
@@ -56,28 +52,24 @@ type Options struct {
 	AccessLog io.Writer
 	// Registerer takes the metrics; nil keeps none.
 	Registerer prometheus.Registerer
-	// OnDrained gets how endpoints leave that had requests, from a goroutine of
-	// the engine; nil gets nothing.
+	// OnDrained gets how endpoints leave that had requests, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 
-	// UserDirs are the directories below which routes may name user files; none
-	// means that no file may be.
+	// UserDirs are the directories below which routes may name user files.
 	UserDirs []string
 	// OnChange is called, from any goroutine, when UserFile or Unsupported may say
-	// something else than before; nil calls nothing.
+	// something else than before; or nil.
 	OnChange func()
 
-	// Render are the limits of what is served. Dir, the sockets, Bind,
-	// Leave and the contents of files are the engine's own to set.
+	// Render are the limits of what is served; all else in it the engine sets.
 	Render render.Options
 
-	// DrainLimit is how long connections that are passed through may go on whose
-	// endpoint drains or is gone (30 s).
+	// DrainLimit is how long connections may still be passed through to an endpoint that
+	// drains or is gone (30 s).
 	DrainLimit time.Duration
 	// ReloadInterval is the least time between two reloads (500 ms).
 	ReloadInterval time.Duration
-	// VerifyInterval is the time between two comparisons of all that HAProxy has
-	// with all that it must have (1 m).
+	// VerifyInterval is the time between two comparisons of all that HAProxy has (1 m).
 	VerifyInterval time.Duration
 }
 
@@ -93,8 +85,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// maxDir leaves room for the names of sockets below the directory: the path of a
-// socket may have 107 bytes, and HAProxy binds a longer name first.
+// maxDir leaves room for the names of sockets, whose paths may have 107 bytes; HAProxy
+// binds a longer name first.
 const maxDir = 70
 
 // Files below Options.Dir beside those of render.
@@ -106,8 +98,7 @@ const (
 	fileOutput = "haproxy.log"
 )
 
-// Engine serves the table that was applied last with HAProxy. All methods may be
-// called from any goroutine.
+// Engine serves the table that was applied last. Any goroutine may call its methods.
 type Engine struct {
 	opts    Options
 	log     *slog.Logger
@@ -167,9 +158,8 @@ type live struct {
 	addrs  map[string]net.Addr // by listener
 }
 
-// New returns an engine that serves nothing new until Apply; a HAProxy that runs
-// already goes on as it is. An error says that there is no HAProxy that can be
-// used, or that the directory cannot be.
+// New returns an engine that serves nothing new until Apply; a HAProxy that runs already
+// goes on as it is. It fails without a HAProxy or a directory that can be used.
 func New(o Options) (*Engine, error) {
 	if !filepath.IsAbs(o.Dir) || len(o.Dir) > maxDir {
 		return nil, fmt.Errorf("haproxy: the directory must be an absolute path of at most %d bytes, not %q", maxDir, o.Dir)
@@ -235,8 +225,8 @@ func (e *Engine) linesSocket() string { return filepath.Join(e.opts.Dir, fileLin
 // Name is "haproxy".
 func (e *Engine) Name() string { return "haproxy" }
 
-// Addr returns the address that a listener of the table is bound to, with the
-// real port where the table says 0; nil when there is no such listener.
+// Addr returns where a listener is bound, with the real port where the table says 0; nil
+// when there is no such listener.
 func (e *Engine) Addr(listener string) net.Addr {
 	if l := e.live.Load(); l != nil {
 		return l.addrs[listener]
@@ -258,11 +248,9 @@ func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
 // Endpoints reports the state of the endpoints of every backend.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.readings.endpoints() }
 
-// Apply makes t live and returns when it is. An error means that the table before
-// serves on, and names what to do something about: an address that is taken, a
-// certificate without key, a full disk, a HAProxy that is gone. A table with the
-// hash of the live one changes nothing, except that revision 0 without routes means
-// "nothing is known yet".
+// Apply makes t live and returns when it is. After an error, which names what to do
+// something about, the table before serves on. A table with the hash of the live one
+// changes nothing, except that revision 0 without routes means "nothing is known yet".
 func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -275,9 +263,8 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	return e.apply(ctx, t)
 }
 
-// Stop drains HAProxy and ends it, unless Fairway does not run it: nothing new is
-// accepted, running requests finish. What still runs when ctx ends is cut off; a
-// change that is under way is cut off at once. The engine cannot be used again.
+// Stop ends the engine, and HAProxy unless that runs elsewhere: nothing new is accepted,
+// requests finish until ctx ends. A change that is under way is cut off at once.
 func (e *Engine) Stop(ctx context.Context) error {
 	if !e.elsewhere {
 		e.abandon() // nothing that it could leave half done outlives this
@@ -295,16 +282,15 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return errors.Join(err, e.finish())
 }
 
-// Started says whether the HAProxy that runs was started by this engine, and not
-// taken over from one before.
+// Started says whether this engine has started the HAProxy that runs.
 func (e *Engine) Started() bool { return e.started.Load() }
 
-// Found says whether a HAProxy runs that was taken over: it serves what it was
-// given before, until a table is applied.
+// Found says whether a HAProxy runs that was taken over: until a table is applied it
+// serves what it had.
 func (e *Engine) Found() bool { return e.running.Load() != nil && !e.Started() }
 
-// Leave ends the engine and lets HAProxy serve on. The next engine with the same
-// directory takes it over. A change that is under way when ctx ends is cut off.
+// Leave ends the engine and lets HAProxy serve on, for the next one with the directory.
+// A change that is under way when ctx ends is cut off.
 func (e *Engine) Leave(ctx context.Context) error {
 	if _, err := e.end(ctx); err != nil {
 		return err
@@ -312,9 +298,8 @@ func (e *Engine) Leave(ctx context.Context) error {
 	return e.finish()
 }
 
-// end stops what tends HAProxy and returns it; nil when it does not run or the
-// engine has ended before. It fails when ctx ends and the change that is under way
-// does not, cut off as it is: then the engine ends after that.
+// end stops what tends HAProxy and returns it; nil when it does not run or end was called
+// before. It fails when a change does not end with ctx: then the engine ends after that.
 func (e *Engine) end(ctx context.Context) (*process.Process, error) {
 	e.stopSupervision()
 	ended, late := make(chan *process.Process, 1), make(chan struct{})

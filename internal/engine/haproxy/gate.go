@@ -16,12 +16,9 @@ import (
 	"fairway/internal/route"
 )
 
-// gates keep endpoints with an active check waiting until one has passed: HAProxy
-// sends requests to a new server before its first check. From then on the checks
-// are HAProxy's.
-//
-// An endpoint behind a gate is waiting in what is rendered. So the files say the same,
-// and a HAProxy that starts does not let it in, either.
+// gates keep endpoints with an active check waiting until one has passed, also in what
+// is rendered: HAProxy sends requests to a new server before its first check. From then
+// on the checks are HAProxy's.
 type gates struct {
 	log    *slog.Logger
 	passed func() // called when an endpoint has, from any goroutine
@@ -103,8 +100,7 @@ func (g *gates) learn(before, t *route.Table) {
 	}
 }
 
-// trust opens the gates of servers that are in use in a HAProxy that runs. They are at
-// IP addresses, also where the table has names.
+// trust opens the gates of servers in use, which have IP addresses in place of names.
 func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,8 +114,7 @@ func (g *gates) trust(c *render.Config, w *plan.Worker) {
 	}
 }
 
-// closed are the endpoints of a table that are behind a closed gate; addresses are
-// those of their names.
+// closed are the endpoints behind a closed gate; addresses are those of their names.
 func (g *gates) closed(t *route.Table, addresses map[string]netip.Addr) map[render.EndpointID]bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -141,8 +136,7 @@ func (g *gates) closed(t *route.Table, addresses map[string]netip.Addr) map[rend
 	return closed
 }
 
-// watch probes behind the gates of a table that are closed, and forgets those of
-// endpoints that are not ready in it.
+// watch probes behind closed gates, and forgets those of endpoints that are not ready.
 func (g *gates) watch(t *route.Table) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -21,8 +21,8 @@ import (
 	"fairway/internal/route"
 )
 
-// prepare renders a table and plans the way to it. Optional listeners whose
-// address is taken are left out, with the reason in missing.
+// prepare renders a table and plans the way to it, without optional listeners whose
+// address is taken: they are missing, with the reason.
 func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan, map[string]string, error) {
 	missing := map[string]string{}
 	for _, l := range t.Listeners {
@@ -119,8 +119,7 @@ func (e *Engine) surroundings() render.Options {
 	return o
 }
 
-// binds are the ports for listeners whose port is 0: one is chosen once, and kept
-// for as long as HAProxy runs and longer.
+// binds are the ports for listeners whose port is 0. One is chosen once, and kept.
 func (e *Engine) binds(t *route.Table) (map[string]netip.AddrPort, error) {
 	binds := map[string]netip.AddrPort{}
 	for _, l := range t.Listeners {
@@ -139,9 +138,8 @@ func (e *Engine) binds(t *route.Table) (map[string]netip.AddrPort, error) {
 	return binds, nil
 }
 
-// freePort chooses a port for an address that ends in ":0". It is outside of the
-// range from which systems take ports for connections, so that none of those has
-// it by the time HAProxy binds it.
+// freePort chooses a port for an address that ends in ":0", outside of the range from
+// which systems take those of connections.
 func freePort(address string) (netip.AddrPort, error) {
 	const first, ports, tries = 20_000, 12_000, 100
 	host, _, err := net.SplitHostPort(address)
@@ -170,8 +168,8 @@ func portOf(address string) string {
 	return port
 }
 
-// taken looks for addresses that HAProxy could not bind: it must not find out
-// itself. Optional listeners are returned with the reason; any other is an error.
+// taken looks for addresses that HAProxy could not bind, before it does. Optional
+// listeners are returned with the reason; any other is an error.
 func (e *Engine) taken(ctx context.Context, t *route.Table, c *render.Config) (map[string]string, error) {
 	o := binary.TakenOptions{Wanted: binary.Binds(string(c.Text), nil)}
 	if e.proc != nil {
@@ -227,8 +225,7 @@ func (e *Engine) addresses(t *route.Table) map[string]net.Addr {
 	return addrs
 }
 
-// retryMissing tries again to bind what could not be bound, and says whether
-// something can.
+// retryMissing says whether something can be bound that could not be.
 func (e *Engine) retryMissing() (can bool) {
 	for _, l := range e.table.Listeners {
 		if _, ok := e.missing[l.Name]; !ok {

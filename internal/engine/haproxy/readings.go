@@ -24,13 +24,10 @@ import (
 	"fairway/internal/route"
 )
 
-// readings make of what HAProxy reports the figures, endpoint states and access log
-// of the embedded engine. Names of HAProxy's sections and servers do not leave
-// them: they are found again in the configuration that was rendered.
-//
-// Requests and connections are counted out of the lines that HAProxy sends when
-// they are over: its own counters know no routes, and begin anew with each reload.
-// What is so at this moment is asked for when it is read.
+// readings make of what HAProxy reports the figures, endpoint states and access log of
+// the embedded engine, by the names of the table. Requests and connections are counted
+// out of the lines that HAProxy sends when they are over: its own counters know no
+// routes, and begin anew with each reload. States are asked for when they are read.
 type readings struct {
 	readingOptions
 	metrics    *traffic.Counters
@@ -65,8 +62,7 @@ type readingOptions struct {
 	Key string
 	// Ask reads HAProxy's statistics.
 	Ask func(context.Context) (socket.Stats, error)
-	// OnDrained gets how endpoints leave, from a goroutine of the readings; nil
-	// gets nothing.
+	// OnDrained gets how endpoints leave, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog  io.Writer
@@ -137,9 +133,8 @@ func (r *readings) close() error {
 	return err
 }
 
-// use makes lines and statistics be read by a configuration and its table. It is
-// called before they go live, so that no line comes too early. The series of routes
-// that are gone are deleted.
+// use makes lines and statistics be read by a configuration and its table, before they
+// go live. The series of routes that are gone are deleted.
 func (r *readings) use(c *render.Config, t *route.Table) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,9 +162,8 @@ func (r *readings) use(c *render.Config, t *route.Table) {
 	}
 }
 
-// accept takes connections of workers: one for each, and those that were replaced
-// keep theirs until they end. When ctx does, what is there is read, and nothing is
-// waited for.
+// accept takes a connection of each worker. When ctx ends what is there is read, and
+// nothing is waited for.
 func (r *readings) accept(ctx context.Context) {
 	for {
 		conn, err := r.socket.Accept()
@@ -245,8 +239,7 @@ func (r *readings) take(line string) {
 // endpointKey names an endpoint by the IDs of the table.
 type endpointKey struct{ backend, endpoint string }
 
-// endpointCounts are what an endpoint was asked since it is known, and how often it
-// has failed.
+// endpointCounts count from when an endpoint is known.
 type endpointCounts struct{ requests, failures uint64 }
 
 // tally counts for an endpoint. Attempts on others, before it, are not counted.
@@ -300,9 +293,8 @@ func (r *readings) newest() (socket.Stats, error) {
 	return r.stats, r.err
 }
 
-// endpoints reports the state of the endpoints of all backends, in the order of
-// HAProxy's sections. An endpoint that several sections have is reported once. While
-// HAProxy does not answer nothing is known of any.
+// endpoints reports the state of all endpoints, in the order of HAProxy's sections; one
+// that several have once. While HAProxy does not answer nothing is known of any.
 func (r *readings) endpoints() []traffic.EndpointStatus {
 	stats, err := r.newest()
 	if err != nil {
@@ -410,12 +402,11 @@ type departure struct {
 	failures uint64
 }
 
-// leavingInterval is the time between two looks at what runs on endpoints that
-// leave.
+// leavingInterval is the time between two looks at endpoints that leave.
 const leavingInterval = 250 * time.Millisecond
 
-// depart notes the endpoints that were ready in the table before and are not in the
-// next. The caller holds the mutex.
+// depart notes the endpoints that were ready and are not in the next table. The caller
+// holds the mutex.
 func (r *readings) depart(old, next *route.Table) {
 	if r.OnDrained == nil {
 		return
@@ -450,8 +441,8 @@ func (r *readings) depart(old, next *route.Table) {
 	}
 }
 
-// watchLeaving reports endpoints that leave when nothing runs there any more.
-// Connections that a replaced worker still has are not seen.
+// watchLeaving reports endpoints that leave when nothing runs there any more, but for
+// connections of a worker that was replaced, which are not seen.
 func (r *readings) watchLeaving(ctx context.Context) {
 	for clock.Sleep(ctx, leavingInterval) == nil {
 		r.mu.Lock()

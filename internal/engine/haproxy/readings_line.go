@@ -15,9 +15,8 @@ import (
 
 // event is a request or a connection that is over, as HAProxy reports it.
 type event struct {
-	// Request is what the access log says; of a connection as much as that has in
-	// common. Status is zero when it was broken off before there was one. Route and
-	// Endpoint are found in the table.
+	// Request is what the access log says, also of a connection. Status is zero when it
+	// was broken off before there was one. Route and Endpoint are found in the table.
 	traffic.Request
 	connection bool
 	key        string // render.RouteKey; empty when no route took it
@@ -74,9 +73,8 @@ func captured(field string) []string {
 
 var errLine = errors.New("not a line of Fairway's format")
 
-// parseLine reads one line of render's log format with its key. HAProxy also sends lines of its
-// own, about handshakes that failed; they are an error here. now stands for the
-// end where the line does not have it.
+// parseLine reads one line of render's log format with its key; HAProxy's own, about
+// handshakes that failed, are an error. now stands for the end where the line has none.
 func parseLine(line, key string, now time.Time) (event, error) {
 	line, ok := strings.CutPrefix(line, key)
 	if !ok {

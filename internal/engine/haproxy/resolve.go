@@ -14,10 +14,8 @@ import (
 	"fairway/internal/route"
 )
 
-// resolver finds the addresses of endpoints that have a name: HAProxy is given
-// addresses only, so that what a label says is never looked up by it. Names are
-// asked for again and again, and an address that was found is kept while no answer
-// comes.
+// resolver finds the addresses of endpoints that have a name, so that HAProxy looks none
+// up. It asks again and again, and keeps an address while no answer comes.
 type resolver struct {
 	log     *slog.Logger
 	changed func() // called when an address has, from any goroutine
@@ -58,8 +56,8 @@ func (r *resolver) close() {
 	r.wg.Wait()
 }
 
-// addresses are those of the names in a table. Names that are new are asked for first;
-// one without an address is left out.
+// addresses are those of the names in a table, as far as they have one; new names are
+// asked for first.
 func (r *resolver) addresses(ctx context.Context, t *route.Table) map[string]netip.Addr {
 	names := namesIn(t)
 	r.mu.Lock()

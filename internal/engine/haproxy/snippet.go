@@ -19,9 +19,8 @@ import (
 	"fairway/internal/route"
 )
 
-// judge says what cannot be served. Text of HAProxy's own configuration is checked
-// by HAProxy, alone, so that what is wrong with it costs its own route. Any
-// goroutine may use it.
+// judge says what cannot be served. HAProxy checks lines of its own configuration alone,
+// so that what is wrong with them costs their route. Any goroutine may use it.
 type judge struct {
 	capabilities render.Capabilities
 	// check has HAProxy check lines: why it refuses them, or an error when that could
@@ -152,8 +151,7 @@ func (v *verdict) found() bool {
 }
 
 // verdict returns what is known of lines, which are checked when nothing is, and how
-// long a question may wait for it. Where too many are being checked it is a verdict that
-// never comes; else the one that was asked for longest ago is forgotten for a new one.
+// long a question may wait for it. Where too many are being checked it never comes.
 func (j *judge) verdict(lines []string) (v *verdict, patience time.Duration) {
 	text, now := strings.Join(lines, "\n"), time.Now()
 	j.mu.Lock()
@@ -190,8 +188,7 @@ func (j *judge) forget() bool {
 	return found
 }
 
-// find fills in a verdict. What could not be found out is asked about again after a
-// while: it says nothing about the lines.
+// find fills in a verdict. What could not be found out is checked again after a while.
 func (j *judge) find(v *verdict, text string, lines []string) {
 	select {
 	case j.running <- struct{}{}:
@@ -232,9 +229,8 @@ func (j *judge) notify() {
 // quotedOrWord finds what a message quotes, and its words.
 var quotedOrWord = regexp.MustCompile(`'[^'\n]*'|[^\s'"(),:<>\[\]]+`)
 
-// withoutArguments is what HAProxy says about lines, without what they say behind
-// their first two words: that may be a secret, and the reason is read by others
-// than those who wrote the lines.
+// withoutArguments is what HAProxy says about lines, without what they say behind their
+// first two words, which may be a secret.
 func withoutArguments(why string, lines []string) string {
 	var arguments []string
 	for _, line := range lines {

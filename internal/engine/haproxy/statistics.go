@@ -15,10 +15,9 @@ import (
 )
 
 // Statistics are those of HAProxy in its own form, CSV, by the names of the table:
-// sections have the ID of their backend, or of the route that is alone in them,
-// servers that of their endpoint, and frontends that of their listener. Sections
-// without a name in the table are left out. Names that occur more than once are a backend
-// that several sections serve.
+// sections have the ID of their backend, or of the route that is alone in them, servers
+// that of their endpoint, and frontends that of their listener. Others are left out; a
+// backend that several sections serve is there several times.
 func (e *Engine) Statistics(ctx context.Context) ([]byte, error) {
 	stats, err := e.Stats(ctx)
 	if err != nil {
@@ -59,8 +58,7 @@ func endpointOf(s *render.Section, server string) (id string, ok bool) {
 	return s.Servers[i].Endpoint, true
 }
 
-// ConfigText is the configuration that is live, without what is secret; nil before
-// the first.
+// ConfigText is the live configuration without what is secret; nil before the first.
 func (e *Engine) ConfigText() []byte {
 	if l := e.live.Load(); l != nil {
 		return []byte(l.config.Shown())
@@ -69,9 +67,7 @@ func (e *Engine) ConfigText() []byte {
 }
 
 // Preview returns what HAProxy would get for two tables, one after the other: its
-// configuration and maps as text, without what is secret and without the marker,
-// which differs in every one. Nothing is changed, and no file is read: users of
-// files are left out. It may be called from any goroutine.
+// configuration and maps, without secrets, the marker and the users of files.
 func (e *Engine) Preview(before, after *route.Table) (was, then string, err error) {
 	first, err := render.Render(before, nil, e.surroundings())
 	if err != nil {

@@ -25,9 +25,8 @@ const (
 // lookInterval is the time between two looks at files and processes.
 const lookInterval = time.Second
 
-// supervise keeps HAProxy as it must be while no table comes: it starts it again when it has
-// died, lets endpoints in that pass their check, deletes servers that have drained,
-// rereads files, and compares now and then what HAProxy has with what it must have.
+// supervise keeps HAProxy as it must be while no table comes: it starts it again, lets
+// endpoints in, deletes drained servers, rereads files, and compares what HAProxy has.
 func (e *Engine) supervise(ctx context.Context) {
 	for ctx.Err() == nil {
 		gone, wait := e.nextWait()
@@ -93,8 +92,7 @@ func (e *Engine) round(ctx context.Context) {
 	e.noteRound(err)
 }
 
-// flush brings the files to the disk, now and then; neither a change nor supervise
-// waits for it.
+// flush brings the files to the disk now and then, beside supervise.
 func (e *Engine) flush(ctx context.Context) {
 	for clock.Sleep(ctx, lookInterval) == nil {
 		e.mu.Lock()
@@ -135,9 +133,8 @@ func (e *Engine) noteRound(err error) {
 	e.retry.next = time.Now().Add(e.retry.backoff)
 }
 
-// checkWorker compares all that HAProxy has with what it must have, when it is
-// time to or when the worker is another one than before: something else has
-// reloaded it.
+// checkWorker compares all that HAProxy has with what it must have, when it is time to
+// or something else has reloaded it.
 func (e *Engine) checkWorker(ctx context.Context) {
 	if e.proc == nil || e.worker == nil {
 		return

@@ -1,6 +1,5 @@
-// Package binary knows the haproxy program: where it is, what it can do, what it
-// says of a configuration, and whether the addresses that a configuration binds
-// are free. It starts haproxy only to ask; running it is the affair of process.
+// Package binary knows the haproxy program: where it is, what it can do, what it says of
+// a configuration, and whether the addresses that are bound in it are free.
 package binary
 
 import (
@@ -17,17 +16,14 @@ import (
 	"time"
 )
 
-// askDeadline bounds a question to haproxy when the caller's context does not:
-// `-c` of ten thousand backends takes half a second, a machine that is busy
-// ten times as long.
+// askDeadline bounds a question to haproxy: `-c` of ten thousand backends takes half a
+// second, on a busy machine ten times as long.
 const askDeadline = 30 * time.Second
 
-// outputWait is how long the rest of an answer may take after haproxy has ended: on a
-// busy machine that is seconds.
+// outputWait is how long the rest of an answer may take after haproxy has ended.
 const outputWait = 10 * time.Second
 
-// Binary is a haproxy program that has answered. It is immutable; copies and use
-// from several goroutines are fine.
+// Binary is a haproxy program that has answered. It is immutable.
 type Binary struct {
 	// Path is the absolute path of the program.
 	Path string
@@ -45,8 +41,7 @@ type Version struct {
 	Text string
 }
 
-// AtLeast reports whether the version is of that branch or a newer one.
-// Development versions count as the branch that they lead to.
+// AtLeast reports whether the version is of that branch, or leads to it, or is newer.
 func (v Version) AtLeast(major, minor int) bool {
 	return v.Major > major || v.Major == major && v.Minor >= minor
 }
@@ -56,8 +51,8 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
 }
 
-// Supported reports whether the version is one that Fairway drives: 2.6 is the
-// floor, because servers and certificates come and go at runtime from there on.
+// Supported reports whether Fairway drives the version: servers and certificates come and
+// go at runtime from 2.6 on.
 func (v Version) Supported() bool { return v.AtLeast(2, 6) }
 
 // Has reports whether the program was built with a feature, by its name in Features.
@@ -66,9 +61,8 @@ func (b *Binary) Has(feature string) bool { return slices.Contains(b.Features, f
 // ErrNotFound is wrapped by the error of Find when there is no haproxy.
 var ErrNotFound = errors.New("haproxy not found")
 
-// Find asks the program at the path what it is. An empty path means `haproxy` in
-// PATH, then the usual places: PATH of a service or of an ordinary user often
-// lacks /usr/sbin. The error says what to do.
+// Find asks the program at the path what it is. An empty path means `haproxy` in PATH,
+// then the usual places, which PATH often lacks. The error says what to do.
 func Find(ctx context.Context, path string) (*Binary, error) {
 	candidates := []string{path}
 	if path == "" {
@@ -138,8 +132,7 @@ func parse(text string) (*Binary, error) {
 // maxOutput bounds what is kept of an answer; the rest is thrown away.
 const maxOutput = 1 << 20
 
-// limited keeps the beginning of what is written and swallows the rest, so that
-// the program never blocks on us.
+// limited keeps the beginning of what is written, so that the program never blocks on us.
 type limited struct {
 	to   *bytes.Buffer
 	left int

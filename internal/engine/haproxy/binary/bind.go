@@ -43,11 +43,10 @@ func (b Bind) String() string {
 // maxRange bounds the ports of a range: more are a mistake, and not listed.
 const maxRange = 4096
 
-// Binds lists what a configuration text makes HAProxy listen on: bind lines, stats
-// sockets and dgram-bind of log forwarding. What cannot be known from the text is left
-// out: lines inside .if blocks, host names, local peers, inherited descriptors, and
-// lines that HAProxy would refuse (see Check). environ gives the value of a variable in
-// "${NAME}", under the text's own setenv and presetenv; nil means that all are empty.
+// Binds lists what a configuration makes HAProxy listen on, as far as its text shows it:
+// not in .if blocks, at host names or for local peers, and not in lines that HAProxy would
+// refuse. environ gives the value of "${NAME}", under the text's own setenv and presetenv;
+// nil means that all are empty.
 func Binds(text string, environ func(name string) string) []Bind {
 	r := bindReader{environ: environ, own: map[string]string{}}
 	for line := range strings.Lines(text) {
@@ -171,8 +170,7 @@ func bindsOf(word, network string, b Bind) []Bind {
 	return binds
 }
 
-// splitPort cuts at the last colon, as HAProxy does, unless the word ends with a
-// bracket.
+// splitPort cuts at the last colon, as HAProxy does, unless the word ends with a bracket.
 func splitPort(word string) (host, ports string) {
 	at := strings.LastIndexByte(word, ':')
 	if at < 0 || strings.HasSuffix(word, "]") {

@@ -19,28 +19,22 @@ import (
 type CheckOptions struct {
 	// Files are the configuration files, in order (one -f each). At least one.
 	Files []string
-	// Dir is the working directory, against which HAProxy resolves relative
-	// paths. Empty means this process's own.
+	// Dir is HAProxy's working directory; empty means this process's own.
 	Dir string
 	// MasterWorker checks as for master-worker mode (-W).
 	MasterWorker bool
-	// Known are more files whose content may be shown in a message: maps and
-	// certificate lists of the same author.
+	// Known are more files whose content may be shown in a message.
 	Known []string
-	// Shown returns the text of a file as people may see it; false for a file that may
-	// be shown as it is. A line that differs from the one in Shown holds a secret: a
-	// message about it has HAProxy's words alone. Nil shows all files as they are.
+	// Shown returns the text of a file as people may see it; false, or nil, for one that
+	// may be shown as it is. Of a line that differs a message has HAProxy's words alone.
 	Shown func(file string) (text string, ok bool)
-	// Environ is the environment in which "${NAME}" is expanded, as os.Environ
-	// gives it. Nil means an empty one: no secret of another program comes into a
-	// configuration by mistake.
+	// Environ is the environment in which "${NAME}" is expanded; nil means an empty one.
 	Environ []string
 }
 
 // Report is what HAProxy said of a configuration.
 type Report struct {
-	// OK means that HAProxy takes it. It does not mean that its addresses are
-	// free: see Taken.
+	// OK means that HAProxy takes it, but not that its addresses are free: see Taken.
 	OK bool
 	// Alerts are why it does not; Warnings do not hinder it. In HAProxy's order.
 	Alerts, Warnings []Message
@@ -48,13 +42,11 @@ type Report struct {
 
 // Message is one thing that HAProxy said.
 type Message struct {
-	// File and Line are the place, when HAProxy named one: File as given in
-	// CheckOptions, Line from 1. Empty and 0 otherwise.
+	// File, as given in CheckOptions, and Line, from 1, are the place if HAProxy named one.
 	File string
 	Line int
-	// Text is HAProxy's own words without the place. They may quote the
-	// checked files as far as CheckOptions.Shown allows, never another file: what
-	// HAProxy quotes out of other files and the environment is left out.
+	// Text is HAProxy's own words without the place. They quote the checked files as far
+	// as CheckOptions.Shown allows, never another file or the environment.
 	Text string
 }
 
@@ -99,9 +91,8 @@ func (r *Report) Err() error {
 	return &RefusedError{Alerts: alerts}
 }
 
-// Check runs `haproxy -c`. The error is about running it (not found, deadline);
-// what HAProxy thinks of the files is in the report. Without a deadline in ctx it
-// ends after 30 s.
+// Check runs `haproxy -c`, within 30 s. The error is about running it; what HAProxy
+// thinks of the files is in the report.
 func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if len(o.Files) == 0 {
 		return nil, errors.New("haproxy: nothing to check")
@@ -131,16 +122,14 @@ func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	return r, nil
 }
 
-// Messages takes apart what a haproxy that was started with these files wrote.
-// OK is never set. Notices, and a summary which says nothing of its own, are
-// left out; see Message for what is not shown.
+// Messages takes apart what a haproxy wrote that was started with these files, but for
+// notices and a summary. OK is never set.
 func Messages(text string, o CheckOptions) *Report {
 	return messages(text, func() known { return shown(o) })
 }
 
-// Read takes apart what `haproxy -c` wrote where it was not run by Check: in a
-// container, say. file is the name that the configuration had there, content
-// what was in it, ok that haproxy ended with code 0.
+// Read takes apart what `haproxy -c` wrote in a container, where the configuration had
+// that name and content; ok says that it ended with code 0.
 func Read(out, file, content string, ok bool) *Report {
 	r := messages(out, func() known {
 		k := newKnown("")
@@ -215,8 +204,7 @@ func newKnown(dir string) known {
 	return known{dir: dir, files: map[string][]line{}, words: map[string]bool{}, secret: map[string]bool{}}
 }
 
-// maxKnown bounds what is read of the checked files; what lies beyond is not
-// quoted.
+// maxKnown bounds what is read of each checked file; what lies beyond is not quoted.
 const maxKnown = 16 << 20
 
 func shown(o CheckOptions) known {
@@ -258,8 +246,7 @@ func (k known) read(name string, shown func(string) (string, bool)) {
 	k.add(name, string(text), public)
 }
 
-// add adds a file. public is its text as people may see it: a line that it does not
-// have at the same place is secret.
+// add adds a file. A line that public does not have at the same place is secret.
 func (k known) add(name, text, public string) {
 	seen := strings.Split(public, "\n")
 	for _, word := range wordOf.FindAllString(name+"\n"+public, -1) {
@@ -281,8 +268,7 @@ func (k known) add(name, text, public string) {
 	}
 }
 
-// message finds the place and leaves out what comes from elsewhere, and what is
-// secret.
+// message finds the place, and leaves out what is secret or comes from elsewhere.
 func (k known) message(text string) Message {
 	var m Message
 	var at line
@@ -328,8 +314,7 @@ var (
 	ownQuoted  = regexp.MustCompile(`^'[a-z][a-z0-9.-]{0,30}'$`)
 )
 
-// namesFile reports whether a line of a configuration makes HAProxy read another
-// file.
+// namesFile reports whether a line makes HAProxy read another file.
 func (k known) namesFile(line string) bool {
 	if fileWord.MatchString(line) {
 		return true
@@ -348,8 +333,7 @@ func (k known) namesFile(line string) bool {
 	return false
 }
 
-// mask leaves out every word that neither the checked files contain nor belongs
-// to what HAProxy says about files.
+// mask leaves out words that are neither in the checked files nor HAProxy's own.
 func (k known) mask(text string) string {
 	var masked strings.Builder
 	at := 0
@@ -365,8 +349,8 @@ func (k known) mask(text string) string {
 	return hiddenRun.ReplaceAllString(masked.String()+text[at:], "…")
 }
 
-// maskQuoted leaves out what a message quotes, unless it is in the checked files or,
-// with keywords, looks like a keyword: it may be the value of a variable.
+// maskQuoted leaves out what a message quotes, perhaps the value of a variable, unless it
+// is in the checked files or, with keywords, looks like one.
 func (k known) maskQuoted(text string, keywords bool) string {
 	return quotedIn.ReplaceAllStringFunc(text, func(quoted string) string {
 		if keywords && ownQuoted.MatchString(quoted) || k.mask(quoted) == quoted {
@@ -386,8 +370,7 @@ func (k known) maskSecrets(text string) string {
 	})
 }
 
-// ownWords leaves out every word that HAProxy does not use by itself, with what
-// stands around it.
+// ownWords leaves out words that are not HAProxy's own, with what stands around them.
 func ownWords(text string) string {
 	words := strings.Fields(text)
 	for i, word := range words {
@@ -398,8 +381,7 @@ func ownWords(text string) string {
 	return hiddenRun.ReplaceAllString(strings.Join(words, " "), "…")
 }
 
-// fileWords are the words in which HAProxy and the system speak of files. A word
-// of another file that happens to be among them gives nothing away.
+// fileWords are the words in which HAProxy and the system speak of files.
 var fileWords = strings.Fields(`
 	a abort acl address addresses alert allowed already an and args argument arguments as at backend been before
 	bind binding but by bytes ca can cannot certificate certificates chain character check column command condition

@@ -20,18 +20,15 @@ type TakenOptions struct {
 	// Wanted is what is to be bound.
 	Wanted []Bind
 	// Held is what the running HAProxy binds already, from its configuration.
-	// Empty when none runs.
 	Held []Bind
-	// Pids are the processes of the running HAProxy, the master first: what
-	// they hold is theirs. Empty when none runs.
+	// Pids are the processes of the running HAProxy, the master first.
 	Pids []int
 }
 
 // Conflict is an address that HAProxy would not be able to bind.
 type Conflict struct {
 	Bind Bind
-	// Reason is in words: who has it, as far as can be seen, or what else
-	// hinders.
+	// Reason says who has it, as far as can be seen, or what else hinders.
 	Reason string
 }
 
@@ -40,11 +37,9 @@ func (c Conflict) String() string {
 	return fmt.Sprintf("%s (line %d, %s): %s", c.Bind, c.Bind.Line, c.Bind.Section, c.Reason)
 }
 
-// Taken reports which of the wanted addresses HAProxy could not bind now, in the
-// network namespace of this process. An address that the running HAProxy holds
-// is no conflict. HAProxy itself must not find out: with one port taken it
-// stops listening on every other for two seconds while it tries again.
-// A free answer is no reservation: another may take the address a moment later.
+// Taken reports which of the wanted addresses HAProxy could not bind now, in the network
+// namespace of this process, but for those it holds. HAProxy itself must not find out:
+// with one port taken it stops listening on every other for two seconds.
 func Taken(ctx context.Context, o TakenOptions) ([]Conflict, error) {
 	var conflicts []Conflict
 	tried := map[string]bool{}
@@ -111,8 +106,7 @@ func (b Bind) try(ctx context.Context) error {
 	return l.Close()
 }
 
-// hinders makes words of why an address could not be bound; empty when HAProxy
-// would not be hindered.
+// hinders says why HAProxy could not bind an address; empty when it could.
 func (o TakenOptions) hinders(b Bind, err error) string {
 	switch {
 	case err == nil:
@@ -185,8 +179,7 @@ type Socket struct {
 	Inode string
 }
 
-// listening lists the sockets of this network namespace; none where the system
-// does not show them.
+// listening lists the sockets of this network namespace, as far as the system shows them.
 func listening(network string) []Socket {
 	var all []Socket
 	for _, name := range []string{network, network + "6"} {
@@ -198,9 +191,7 @@ func listening(network string) []Socket {
 	return all
 }
 
-// ParseSockets reads /proc/net/tcp and its kin:
-//
-//	sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
+// ParseSockets reads /proc/net/tcp and its kin.
 func ParseSockets(text, network string) []Socket {
 	state := map[string]string{"tcp": "0A", "udp": "07"}[network]
 	var all []Socket
@@ -249,8 +240,7 @@ func sockets(pid int) ([]string, error) {
 	return inodes, nil
 }
 
-// owner finds the process that has a socket open, among those that we may look
-// into; 0 when it is none of them.
+// owner finds the process that has a socket open; 0 when we may not look into it.
 func owner(inode string) (pid int, name string) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -269,9 +259,8 @@ func owner(inode string) (pid int, name string) {
 	return 0, ""
 }
 
-// StatFields are the fields of /proc/PID/stat behind the name, which may hold anything:
-// the first is the state, the second the parent, the twentieth the time of the start.
-// They are nil for a text of another form.
+// StatFields are the fields of /proc/PID/stat behind the name: the first is the state,
+// the second the parent, the twentieth the start. They are nil for a text of another form.
 func StatFields(text string) []string {
 	end := strings.LastIndexByte(text, ')')
 	if fields := strings.Fields(text[end+1:]); end >= 0 && len(fields) >= 20 {
@@ -282,8 +271,7 @@ func StatFields(text string) []string {
 
 const capNetBind = 10
 
-// mayBindLow reports whether a process has the capability for ports below 1024;
-// true when it cannot be seen.
+// mayBindLow reports whether a process may bind ports below 1024, as far as can be seen.
 func mayBindLow(pid int) bool {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status") //nolint:gosec // a number
 	if err != nil {

@@ -14,11 +14,9 @@ var (
 // maxLine bounds a line after its variables are expanded.
 const maxLine = 1 << 20
 
-// Words splits one line of a configuration as HAProxy does: words end at blanks,
-// # begins a comment, a backslash takes the meaning of the next character,
-// '…' quotes everything, "…" quotes all but $NAME, ${NAME}, ${NAME-default} and
-// ${NAME[*]}, which become the value that env gives. Env may be nil: then every
-// variable is empty. An error is one that makes HAProxy refuse the line.
+// Words splits one line of a configuration as HAProxy does: '…' quotes everything, "…"
+// all but $NAME, ${NAME}, ${NAME-default} and ${NAME[*]}, which become the value that env
+// gives; nil gives none. An error is one that makes HAProxy refuse the line.
 func Words(line string, env func(name string) string) ([]string, error) {
 	if strings.IndexByte(line, 0) >= 0 {
 		return nil, errZero
@@ -92,8 +90,7 @@ func (s *splitter) step() error {
 	return nil
 }
 
-// escape reads a backslash and what it stands before. Before a character that
-// has no meaning to take away it stays.
+// escape reads a backslash and what it stands before. It stays where it means nothing.
 func (s *splitter) escape() error {
 	if s.at+1 >= len(s.line) {
 		s.put('\\')

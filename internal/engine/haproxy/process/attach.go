@@ -12,14 +12,11 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 )
 
-// strangerGrace is how long a socket without an answer may belong to a
-// HAProxy that reloads, where it was not noted which process it is.
+// strangerGrace is how long a HAProxy that was not noted may reload, without an answer.
 const strangerGrace = 2 * time.Second
 
-// Attach takes over a HAProxy that runs, by its master's socket. It needs no
-// Binary. One that is in the middle of a reload is waited for, up to 30 s. When
-// there is none the error wraps ErrGone. Whether signals reach it depends on who
-// runs it; reloads go over the socket.
+// Attach takes over a HAProxy that runs, by its master's socket; one that reloads is
+// waited for, up to 30 s. When there is none the error wraps ErrGone.
 func Attach(ctx context.Context, o Options) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
@@ -64,17 +61,16 @@ func (p *Process) listener(ctx context.Context) (int, error) {
 	}
 }
 
-// Detach stops watching a HAProxy that was attached to, which runs on. From then
-// on Gone is not closed and Stop is not to be called.
+// Detach stops watching a HAProxy that was attached to. From then on Gone is not closed,
+// and Stop is not to be called.
 func (p *Process) Detach() {
 	if p.detach != nil {
 		p.detach()
 	}
 }
 
-// note writes which process a master is beside its socket. HAProxy refuses
-// connections to the socket for as long as it reads its files in a reload, and
-// one that is gone leaves it there: the socket alone does not show which it is.
+// note writes which process a master is beside its socket: that refuses connections while
+// HAProxy reads its files, and stays when it is gone.
 func note(masterSocket string, pid int) error {
 	born, ok := birth(pid)
 	if !ok {
@@ -83,8 +79,8 @@ func note(masterSocket string, pid int) error {
 	return atomicfile.Write(masterSocket+".pid", fmt.Appendf(nil, "%d %s\n", pid, born), 0o600)
 }
 
-// noted is the master that was noted for a socket, while it lives; 0 otherwise.
-// known is false when none was ever noted.
+// noted is the master that was noted for a socket, 0 unless it lives. known is false when
+// none was ever noted.
 func noted(masterSocket string) (pid int, known bool) {
 	text, err := os.ReadFile(masterSocket + ".pid")
 	if err != nil {
@@ -101,8 +97,7 @@ func noted(masterSocket string) (pid int, known bool) {
 	return pid, true
 }
 
-// birth is when a process was started, in a form to compare; not ok when it has
-// ended.
+// birth is when a process was started, in a form to compare; not ok when it has ended.
 func birth(pid int) (born string, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat") //nolint:gosec // a number
 	if err != nil {

@@ -1,7 +1,6 @@
-// Package process runs HAProxy in master-worker mode, or takes over one that
-// runs: it starts it so that it outlives us, reports when it is gone, and reloads
-// it with proof. No signal counts as proof: a reload has come about when a worker
-// that was not there before shows it.
+// Package process runs HAProxy in master-worker mode, or takes over one that runs: it
+// starts it so that it outlives us, reports when it is gone, and reloads it. A reload has
+// come about when a worker that was not there before shows it.
 package process
 
 import (
@@ -19,23 +18,19 @@ import (
 type Options struct {
 	// Binary is the program. Start needs it.
 	Binary *binary.Binary
-	// CheckOptions are the configuration files, of which Start needs at least one,
-	// their surroundings, HAProxy's environment, and what its messages may quote.
+	// CheckOptions are the configuration files, of which Start needs at least one, and
+	// their surroundings.
 	binary.CheckOptions
-	// MasterSocket is the path of the master's socket, absolute, of at most 90
-	// bytes. Its directory exists and is for no other use.
+	// MasterSocket is the path of the master's socket, absolute, of at most 90 bytes.
 	MasterSocket string
-	// LogFile is where what HAProxy writes goes, so that it can outlive us, and
-	// where its reasons are read. Empty means that it is thrown away.
+	// LogFile is where what HAProxy writes goes, and its reasons are read; or none.
 	LogFile string
-	// Output, when it is set, gets what HAProxy writes, a line or more at a time,
-	// and is what writes LogFile. HAProxy then does not outlive us for long: it
-	// writes into a pipe that we hold.
+	// Output, when it is set, gets what HAProxy writes, and is what writes LogFile.
+	// HAProxy then does not outlive us for long: it writes into a pipe that we hold.
 	Output io.Writer
 }
 
-// Process is a HAProxy that runs, started by us or not. Methods may be called
-// from any goroutine.
+// Process is a HAProxy that runs, started by us or not. Any goroutine may call its methods.
 type Process struct {
 	o       Options
 	master  *socket.Master
@@ -68,8 +63,7 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Err says how the master ended: nil when it was stopped by Stop or ended by itself
-// without a failure, and while it runs.
+// Err says how the master has failed; nil when it ended otherwise, and while it runs.
 func (p *Process) Err() error {
 	if !p.Ended() {
 		return nil
@@ -80,8 +74,7 @@ func (p *Process) Err() error {
 // Master is a client for the master's socket, with 4 s for each question.
 func (p *Process) Master() *socket.Master { return p.master }
 
-// Worker is the worker that serves. There is none for a moment while HAProxy
-// starts, which is an error.
+// Worker is the worker that serves. While HAProxy starts there is none, an error.
 func (p *Process) Worker(ctx context.Context) (socket.Process, error) {
 	all, err := p.master.Processes(ctx)
 	if err != nil {
@@ -93,8 +86,7 @@ func (p *Process) Worker(ctx context.Context) (socket.Process, error) {
 	return all.Workers[len(all.Workers)-1], nil
 }
 
-// Marker is the value of socket.MarkerVariable in the worker that serves; empty when it
-// carries none.
+// Marker is the value of socket.MarkerVariable in the worker that serves; empty for none.
 func (p *Process) Marker(ctx context.Context) (string, error) {
 	w, err := p.Worker(ctx)
 	if err != nil {
@@ -104,8 +96,7 @@ func (p *Process) Marker(ctx context.Context) (string, error) {
 	return value, err
 }
 
-// Pids are the master and all workers, as far as the master answers; otherwise
-// the master alone.
+// Pids are the master and, if it answers, all workers.
 func (p *Process) Pids(ctx context.Context) []int {
 	pids := []int{p.pid}
 	all, err := p.master.Processes(ctx)
@@ -118,8 +109,7 @@ func (p *Process) Pids(ctx context.Context) []int {
 	return pids
 }
 
-// FailedError says that HAProxy did not start, or did not take a new
-// configuration, in its own words.
+// FailedError says in HAProxy's words why it did not start or take a configuration.
 type FailedError struct {
 	// What failed: "start" or "reload".
 	What string
@@ -136,8 +126,7 @@ func (e *FailedError) Error() string {
 	return text + ": " + binary.First(e.Alerts)
 }
 
-// ErrUnproven is wrapped by the error of a reload of which it is not known
-// whether it has come about: the deadline passed first.
+// ErrUnproven is wrapped by the error of a reload whose deadline passed before its proof.
 var ErrUnproven = errors.New("haproxy: reload not proven")
 
 // ErrGone is wrapped by errors that come of the master not being there any more.
@@ -158,8 +147,8 @@ func (f logFile) size() int64 {
 	return info.Size()
 }
 
-// since is what was written from a position on: the end of it when it is long, and
-// of the file when that began anew.
+// since is what was written from a position on: the end of it when it is long, and of
+// the file when that began anew.
 func (f logFile) since(position int64) string {
 	file, err := os.Open(string(f))
 	if err != nil {

@@ -12,18 +12,15 @@ import (
 	"fairway/internal/engine/haproxy/socket"
 )
 
-// reloadDeadline bounds a reload when the caller's context does not. A worker of
-// ten thousand backends is there after one second; an address that is taken is
-// known after three.
+// reloadDeadline bounds a reload: a worker of ten thousand backends is there after one
+// second, an address that is taken is known after three.
 const reloadDeadline = 30 * time.Second
 
-// Reload makes HAProxy read its files again and returns the new worker once it is
-// there and proven, and the old one takes no connections any more. marker is what
-// the new one must carry in socket.MarkerVariable; empty means that any will do.
-// Reloads are done one after the other. HAProxy's refusal is a *FailedError: the old
-// worker serves on, but the files on disk are those that it refused: the caller puts
-// the old ones back. When the deadline passes first the error wraps ErrUnproven, and
-// ErrGone when HAProxy ended. Without a deadline in ctx it gives up after 30 s.
+// Reload makes HAProxy read its files again, and returns the new worker once it carries
+// marker in socket.MarkerVariable, or any if that is empty, and the old one takes no
+// connections any more. HAProxy's refusal is a *FailedError: the old worker serves on, and
+// the caller puts the old files back. The error wraps ErrUnproven when the deadline, 30 s
+// at most, passes first, and ErrGone when HAProxy has ended.
 func (p *Process) Reload(ctx context.Context, marker string) (socket.Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, reloadDeadline)
 	defer cancel()
@@ -71,9 +68,8 @@ func (p *Process) Reload(ctx context.Context, marker string) (socket.Process, er
 // handOver bounds the wait for an old worker to take no connections any more.
 const handOver = 3 * time.Second
 
-// handedOver waits until a worker that was replaced takes no connections any more:
-// from 3.1 on it does for a moment in which the new one serves already, and a
-// client could meet either.
+// handedOver waits until a worker that was replaced takes no connections any more: from
+// 3.1 on it does for a moment in which the new one serves already.
 func (p *Process) handedOver(ctx context.Context, old socket.Process) {
 	ctx, cancel := context.WithTimeout(ctx, handOver)
 	defer cancel()
@@ -87,8 +83,7 @@ func (p *Process) handedOver(ctx context.Context, old socket.Process) {
 	}
 }
 
-// settled waits until the master answers and a worker serves. A question that falls
-// into the moment in which the master starts anew may get no answer at all.
+// settled waits until the master answers and a worker serves.
 func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 	for {
 		all, err := p.master.Processes(ctx)
@@ -107,8 +102,7 @@ func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
 	}
 }
 
-// proven waits for a worker that was not there before and says that it is the
-// one that was meant.
+// proven waits for a worker that was not there before and says that it is the one meant.
 func (p *Process) proven(ctx context.Context, before socket.Processes, marker string, mark int64) (socket.Process, error) {
 	failed := func() error { return &FailedError{What: "reload", Alerts: p.alerts(p.log.since(mark))} }
 	var unproven error // what a new worker said

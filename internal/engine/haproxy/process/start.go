@@ -20,18 +20,15 @@ const (
 	// askDeadline bounds each question to the master: one that falls into the moment in
 	// which it starts anew may get no answer at all.
 	askDeadline = 4 * time.Second
-	// maxSocketPath leaves room for the suffix under which HAProxy binds a
-	// socket before it renames it.
+	// maxSocketPath leaves room for the suffix under which HAProxy binds a socket first.
 	maxSocketPath = 90
 	// look is how often a start or a reload is looked at.
 	look = 20 * time.Millisecond
 )
 
-// Start starts HAProxy and returns once its master has answered and a worker
-// serves. It runs in a session of its own, so that neither our end nor a Ctrl-C
-// reaches it. A configuration that HAProxy does not take, or whose addresses it
-// cannot bind, is a *FailedError; then nothing is left running. Without a
-// deadline in ctx it gives up after 30 s.
+// Start starts HAProxy and returns once a worker serves, within 30 s. It runs in a session
+// of its own, so that neither our end nor a Ctrl-C reaches it. When HAProxy does not take
+// the configuration or its addresses the error is a *FailedError, and nothing runs.
 func Start(ctx context.Context, o Options) (*Process, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -112,8 +109,8 @@ func newProcess(o Options) *Process {
 	return p
 }
 
-// answers is nil when the worker that serves answers: from 3.1 on it is there
-// before it has read its configuration.
+// answers is nil when the worker that serves answers: from 3.1 on it is there before it
+// has read its configuration.
 func (p *Process) answers(ctx context.Context, all socket.Processes) error {
 	if len(all.Workers) == 0 {
 		return errors.New("no worker yet")
@@ -138,10 +135,9 @@ func (p *Process) ended(err error) {
 // stopDeadline is how long a master may take for a SIGTERM.
 const stopDeadline = 5 * time.Second
 
-// Stop ends HAProxy and returns when its master is gone. Graceful means that it
-// takes no new connections and ends when the last one has: then only ctx bounds
-// it. When ctx ends first, or with hard, it ends at once, and a master that does
-// not is killed. Stopping one that is gone is no error.
+// Stop ends HAProxy and returns when its master is gone. It takes no new connections and
+// ends with the last one, or at once with hard and when ctx ends; a master that does not
+// is killed. Stopping one that is gone is no error.
 func (p *Process) Stop(ctx context.Context, hard bool) error {
 	workers := p.workerHandles(ctx)
 	if !hard {

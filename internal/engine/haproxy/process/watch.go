@@ -9,12 +9,11 @@ import (
 	"fairway/internal/clock"
 )
 
-// silence is how long a socket may have no listener before its master is taken for
-// gone: in a reload it has none for a second or two.
+// silence is how long a socket may have no listener before its master counts as gone: in
+// a reload it has none for a second or two.
 const silence = 10 * time.Second
 
-// watchSocket calls ended once the socket has had no listener for a while, unless ctx
-// ends first. It looks twice a second.
+// watchSocket calls ended once a socket has no listener for a while, unless ctx ends first.
 func watchSocket(ctx context.Context, path string, ended func(error)) {
 	for heard := time.Now(); time.Since(heard) < silence; {
 		asking, cancel := context.WithTimeout(ctx, time.Second)

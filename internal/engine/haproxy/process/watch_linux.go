@@ -14,8 +14,8 @@ import (
 // ownSession keeps the signals of our terminal and of our process group away.
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// listenerOf is the process that listens on a unix socket, as this process sees
-// its number; 0 when it runs in a namespace that we cannot see into.
+// listenerOf is the process that listens on a unix socket; 0 when it runs in a namespace
+// that we cannot see into.
 func listenerOf(ctx context.Context, path string) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
@@ -40,8 +40,7 @@ func listenerOf(ctx context.Context, path string) (int, error) {
 }
 
 // watch calls ended once a process that is not our child has ended, unless ctx does
-// first. The descriptor of a process can be read when it has ended; the runtime's
-// poller waits for that. Where there is none, as in containers of engines before
+// first. Its descriptor can be read then; without one, as in containers of engines before
 // 20.10, its socket is looked at. The process is nil when it cannot be seen.
 func watch(ctx context.Context, pid int, path string, ended func(error)) (*os.Process, error) {
 	if pid <= 0 {

@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Certificates are the files of all key pairs that HAProxy has, without those of
-// open transactions.
+// Certificates are the files of all key pairs, without those of open transactions.
 func (s *Session) Certificates(ctx context.Context) ([]string, error) {
 	known, _, err := s.certificates(ctx)
 	return known, err
@@ -33,14 +32,13 @@ func parseCertificates(answer string) (known, open []string) {
 	return known, open
 }
 
-// Fingerprint is the SHA-1 of the certificate in a file that HAProxy has, in
-// upper-case hexadecimal; empty for a pair that was announced and never came.
+// Fingerprint is the SHA-1 of the certificate in a file that HAProxy has, in upper-case
+// hexadecimal; empty for a pair that was announced and never came.
 func (s *Session) Fingerprint(ctx context.Context, file string) (string, error) {
 	return parsed(parseFingerprint)(s.run(ctx, nil, "show", "ssl", "cert", file))
 }
 
-// parseFingerprint takes the answer to `show ssl cert <file>` apart. The chain
-// follows the leaf.
+// parseFingerprint takes the answer to `show ssl cert <file>` apart: the leaf comes first.
 func parseFingerprint(answer string) (sum string, err error) {
 	err = errors.New("haproxy: show ssl cert: no file name")
 	for _, line := range entriesOf(answer) {
@@ -54,9 +52,8 @@ func parseFingerprint(answer string) (sum string, err error) {
 	return sum, err
 }
 
-// SetCertificate puts a key pair, PEM, in place of the one that file names, or
-// beside the others when file is new; then it serves wherever a crt-list names it.
-// On an error what was before serves on.
+// SetCertificate puts a key pair, PEM, in place of the one of the file, or beside the
+// others when that is new. On an error what was before serves on.
 func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) error {
 	lines, err := pemLines(pem)
 	if err != nil {
@@ -83,9 +80,8 @@ func (s *Session) SetCertificate(ctx context.Context, file string, pem []byte) e
 	return err
 }
 
-// prepareCertificate makes room for a pair that is not known yet, and says whether
-// it had to. Transactions that are open are ended: their owner is gone,
-// and HAProxy refuses all others.
+// prepareCertificate makes room for a pair that is not known yet, and says whether it had
+// to. It ends open transactions: their owner is gone, and HAProxy refuses all others.
 func (s *Session) prepareCertificate(ctx context.Context, file string) (fresh bool, err error) {
 	known, open, err := s.certificates(ctx)
 	if err != nil {
@@ -116,8 +112,7 @@ func (s *Session) certificate(ctx context.Context, verb, file string) error {
 	return err
 }
 
-// success makes an error of an answer that carries no severity and does not say
-// that all went well.
+// success makes an error of an answer without severity that does not say that all went well.
 func success(command, answer string) error {
 	if strings.HasSuffix(answer, "Success!") {
 		return nil
@@ -125,9 +120,8 @@ func success(command, answer string) error {
 	return &CommandError{Command: command, Answer: oneLine(answer)}
 }
 
-// pemLines are the lines of PEM blocks, without the empty ones and the text
-// around blocks: an empty line would end the payload, and HAProxy would take the
-// rest, a private key perhaps, for commands.
+// pemLines are the lines of PEM blocks, without empty ones: these would end the payload,
+// and HAProxy would take the rest, a private key perhaps, for commands.
 func pemLines(pem []byte) ([]string, error) {
 	var lines []string
 	inside := false
@@ -176,8 +170,7 @@ func parseCrtList(answer string) ([]string, error) {
 	return files, nil
 }
 
-// AddCrtList adds a key pair, which must be known, to a crt-list, for the names in
-// its certificate.
+// AddCrtList adds a known key pair to a crt-list, for the names in its certificate.
 func (s *Session) AddCrtList(ctx context.Context, list, file string) error {
 	if strings.ContainsAny(file, "# \t") {
 		return fmt.Errorf("socket: %q cannot be written in a crt-list", file)
@@ -189,8 +182,7 @@ func (s *Session) AddCrtList(ctx context.Context, list, file string) error {
 	return success("add ssl crt-list "+list, answer)
 }
 
-// DelCrtList takes a key pair out of a crt-list. The one that answers clients
-// without a server name, the first, cannot be taken out.
+// DelCrtList takes a key pair out of a crt-list, unless it is the first.
 func (s *Session) DelCrtList(ctx context.Context, list, file string) error {
 	_, err := s.run(ctx, nil, "del", "ssl", "crt-list", list, file)
 	return err

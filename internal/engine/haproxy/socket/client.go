@@ -1,16 +1,11 @@
-// Package socket talks to HAProxy over its runtime socket and its master socket:
-// it builds commands that cannot be anything but what they were meant to be,
-// sends them with a deadline, and takes the answers apart.
+// Package socket talks to HAProxy over its runtime socket and its master socket: it
+// builds commands, sends them with a deadline, and takes the answers apart.
 //
-// A command is made of words by Cmd, which quotes them, or by one of the
-// functions named after HAProxy's own commands; there is no way to send a string.
-// That matters because a word that ends its line early, or a payload with an
-// empty line, would have HAProxy execute the rest of it with the rights of an
-// administrator.
+// A command is made of words, which are quoted; there is no way to send a string: of a
+// word that ends its line early, or a payload with an empty line, HAProxy would execute
+// the rest with the rights of an administrator.
 //
-// Answers on a runtime socket carry a severity, which is asked for at the
-// beginning of each session: an answer of a severity worse than a warning is a
-// *CommandError.
+// Answers on a runtime socket carry a severity: one worse than a warning is a *CommandError.
 package socket
 
 import (
@@ -39,9 +34,8 @@ func New(path string, timeout time.Duration) *Client {
 
 const defaultTimeout = 5 * time.Second
 
-// Session is a kept connection, on which many commands cost little. It belongs to
-// one goroutine, and is to be closed soon: HAProxy closes one that is silent for
-// ten seconds, and a worker that was replaced does not end before it.
+// Session is a kept connection, on which many commands cost little. It belongs to one
+// goroutine, and is to be closed soon: a worker that was replaced does not end before it.
 type Session struct {
 	conn    net.Conn
 	timeout time.Duration
@@ -77,9 +71,8 @@ func dial(ctx context.Context, path string, timeout time.Duration) (net.Conn, er
 // Close ends the session.
 func (s *Session) Close() { _ = s.conn.Close() }
 
-// Do sends a command and returns its answer without surrounding line breaks. A
-// refusal is a *CommandError, after which the session goes on; after any other
-// error it is of no use any more.
+// Do sends a command and returns its answer without surrounding line breaks. After a
+// refusal, a *CommandError, the session goes on; after any other error it is of no use.
 func (s *Session) Do(ctx context.Context, cmd Command) (string, error) {
 	answers, err := s.DoAll(ctx, []Command{cmd})
 	if err != nil {
@@ -97,14 +90,11 @@ func (s *Session) run(ctx context.Context, payload []string, words ...string) (s
 	return s.Do(ctx, c)
 }
 
-// maxBatch is how many bytes of commands are sent before their answers are read:
-// no more than HAProxy's buffer holds.
+// maxBatch is how many bytes of commands HAProxy's buffer holds: answers are read then.
 const maxBatch = 8 << 10
 
-// DoAll sends commands one after the other and returns their answers. It does not
-// wait for an answer before it sends the next command, which saves most of the time
-// that many commands need. After a refusal, which is returned when it is read, the
-// commands behind it may have been executed or not.
+// DoAll sends commands without waiting for each answer, which saves most of the time that
+// many need. After a refusal the commands behind it may have been executed or not.
 func (s *Session) DoAll(ctx context.Context, commands []Command) ([]string, error) {
 	answers := make([]string, 0, len(commands))
 	for len(commands) > 0 {
@@ -174,7 +164,7 @@ func (s *Session) exchange(ctx context.Context, data []byte, n int) ([]string, e
 	return answers, nil
 }
 
-// deadline bounds what follows on conn by ctx and timeout, until stop is called.
+// deadline bounds what follows on conn, until stop is called.
 func deadline(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func() bool, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -7,32 +7,28 @@ import (
 	"strings"
 )
 
-// The most bytes of a command's payload and of its line. HAProxy closes the
-// connection when both are larger than its buffer, which has 16 KiB unless it was
-// configured otherwise.
+// The most bytes of a command's payload and of its line: HAProxy closes the connection
+// when both are larger than its buffer, which usually has 16 KiB.
 const (
 	maxPayload = 12 << 10
 	maxLine    = 4 << 10
 )
 
-// ErrTooLarge is the cause of errors about commands that do not fit HAProxy's
-// buffer. What they were meant to do needs a reload.
+// ErrTooLarge is the cause of errors about commands that do not fit HAProxy's buffer.
 var ErrTooLarge = errors.New("too large for one command")
 
-// A Command is one command with its payload, quoted and safe to send. The zero
-// Command is not a command.
+// A Command is one command with its payload, quoted and safe to send.
 type Command struct {
 	line    string
 	public  string   // line without what an error must not quote; empty for all of line
 	payload []string // lines, none of them empty
 }
 
-// Cmd makes a command of words. Each arrives at HAProxy as it is; a word that no
-// quoting can carry is an error: the empty one, and one with CR, LF or NUL.
+// Cmd makes a command of words, which arrive as they are. One that no quoting can carry
+// is an error: the empty one, and one with CR, LF or NUL.
 func Cmd(words ...string) (Command, error) { return command(nil, words...) }
 
-// command is Cmd with the lines of a payload. Empty lines and line breaks within a
-// line are an error, as they would end the payload.
+// command is Cmd with the lines of a payload; one that would end it is an error.
 func command(payload []string, words ...string) (Command, error) {
 	if len(words) == 0 {
 		return Command{}, errors.New("socket: a command without words")
@@ -61,8 +57,7 @@ func command(payload []string, words ...string) (Command, error) {
 	return c, nil
 }
 
-// quote escapes what HAProxy's command parser takes for more than a character: it
-// splits words at blanks, commands at semicolons, and begins a payload at "<<".
+// quote escapes what HAProxy's command parser takes for more than a character.
 func quote(word string) (string, error) {
 	if word == "" {
 		return "", errors.New("is empty")
@@ -87,8 +82,7 @@ func quote(word string) (string, error) {
 // quotable is the command as an error may quote it.
 func (c Command) quotable() string { return cmp.Or(c.public, c.String()) }
 
-// String is the line of the command as it is sent. The payload, which may be a
-// private key, is not in it.
+// String is the line of the command, without the payload, which may be a private key.
 func (c Command) String() string {
 	if len(c.payload) > 0 {
 		return fmt.Sprintf("%s <<(%d lines)", c.line, len(c.payload))
@@ -96,8 +90,7 @@ func (c Command) String() string {
 	return c.line
 }
 
-// verb is the first two words ("add server"): they name what the command does and never
-// contain names of the user's.
+// verb is the first two words ("add server"), which are no names of the user's.
 func (c Command) verb() string {
 	words := strings.SplitN(c.line, " ", 3)
 	return strings.Join(words[:min(2, len(words))], " ")
@@ -123,8 +116,7 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("haproxy refused %q: %s", e.Command, e.Answer)
 }
 
-// Refused reports whether err is HAProxy's refusal of a command with an answer that
-// contains words. Without words any refusal will do.
+// Refused reports whether err is HAProxy's refusal of a command, in an answer with words.
 func Refused(err error, words string) bool {
 	var refused *CommandError
 	return errors.As(err, &refused) && strings.Contains(refused.Answer, words)

@@ -13,15 +13,13 @@ import (
 	"time"
 )
 
-// Master talks to the socket of HAProxy's master process. All methods may be
-// called from any goroutine.
+// Master talks to HAProxy's master process. Any goroutine may call its methods.
 type Master struct {
 	path    string
 	timeout time.Duration
 }
 
-// NewMaster returns a client for the master socket at path, a file. timeout bounds
-// each command, with its dial; zero means 5 s.
+// NewMaster returns a client for the master socket at path; see New.
 func NewMaster(path string, timeout time.Duration) *Master {
 	return &Master{path, cmp.Or(timeout, defaultTimeout)}
 }
@@ -51,15 +49,13 @@ func (m *Master) Processes(ctx context.Context) (Processes, error) {
 	return parsed(parseProcesses)(m.ask(ctx, "show proc", ""))
 }
 
-// Reload asks the master to start a new worker from the files on disk. The answer
-// is HAProxy's own: from 2.7 on "Success=1" or "Success=0" and why, before that
-// nothing. That a reload came about is to be read back from the new worker.
+// Reload asks the master to start a new worker from the files on disk. From 2.7 on the
+// answer is "Success=1" or "Success=0" and why. It is no proof: ask the new worker.
 func (m *Master) Reload(ctx context.Context) (string, error) {
 	return m.ask(ctx, "reload", "")
 }
 
-// Show asks the worker with this process ID, whichever of them the runtime socket
-// belongs to, for what the word of a `show` command names.
+// Show asks the worker with this process ID for what the word of a `show` command names.
 func (m *Master) Show(ctx context.Context, pid int, what string) (string, error) {
 	return m.worker(ctx, pid, "show", what)
 }
@@ -124,8 +120,7 @@ func refusedByMaster(answer string) bool {
 	})
 }
 
-// processLine is "26922  master  0 [failed: 0]  0d00h00m19s  2.6.12": the process, its
-// kind, its reloads, how many have failed, its uptime and its version.
+// processLine is "26922  master  0 [failed: 0]  0d00h00m19s  2.6.12".
 var processLine = regexp.MustCompile(`^([1-9]\d{0,9})\s+(?:master|worker)\s+(\d{1,9})(?:\s*\[failed:\s*(\d{1,9})\])?\s+(\d{1,5})d(\d\d?h\d\d?m\d\d?s)(?:\s+(\S+))?`)
 
 // parseProcesses takes the answer to `show proc` apart.

@@ -11,8 +11,7 @@ import (
 // Entry is one entry of a map.
 type Entry struct{ Key, Value string }
 
-// check refuses entries that a map file or a payload could not carry: there is no
-// quoting in either.
+// check refuses entries that a map file or a payload, without quoting, could not carry.
 func (e Entry) check(file string) error {
 	why := ""
 	switch {
@@ -28,8 +27,8 @@ func (e Entry) check(file string) error {
 	return fmt.Errorf("socket: map %s: %s", file, why)
 }
 
-// AddMap adds entries to a map, as many at once as fit. HAProxy keeps an entry
-// for each time a key is added: keys must be new.
+// AddMap adds entries to a map, as many at once as fit. Keys must be new: HAProxy would
+// keep both.
 func AddMap(file string, entries []Entry) ([]Command, error) {
 	return addMap(entries, "add", "map", file)
 }
@@ -77,8 +76,7 @@ func DelMap(file, key string) (Command, error) {
 	return Cmd("del", "map", file, key)
 }
 
-// ReplaceMap puts entries in place of everything in a map, at one moment: no
-// request sees a part of them.
+// ReplaceMap puts entries in place of everything in a map, at one moment.
 func (s *Session) ReplaceMap(ctx context.Context, file string, entries []Entry) error {
 	answer, err := s.run(ctx, nil, "prepare", "map", file)
 	if err != nil {
@@ -101,8 +99,7 @@ func (s *Session) ReplaceMap(ctx context.Context, file string, entries []Entry) 
 	return err
 }
 
-// Map are the entries of a map in the order in which they were added. A key that was
-// added twice is there twice.
+// Map are the entries of a map in the order in which they were added.
 func (s *Session) Map(ctx context.Context, file string) ([]Entry, error) {
 	return parsed(parseMap)(s.run(ctx, nil, "show", "map", file))
 }
@@ -142,8 +139,7 @@ func parseMapFiles(answer string) ([]string, error) {
 	return files, nil
 }
 
-// MapValues are the values of keys in a map whose keys are compared as they are, or
-// by how they begin. Those that are not there are missing.
+// MapValues are the values of those keys that are in a map, by how they begin or as a whole.
 func (s *Session) MapValues(ctx context.Context, file string, keys []string) (map[string]string, error) {
 	commands := make([]Command, len(keys))
 	for i, key := range keys {
@@ -165,9 +161,8 @@ func (s *Session) MapValues(ctx context.Context, file string, keys []string) (ma
 	return values, nil
 }
 
-// parseMapValue takes the answer to `get map` apart: the value of the entry with
-// exactly this key, which is the longest that matches itself; false when there is
-// none.
+// parseMapValue takes the answer to `get map` apart: the value of the entry with exactly
+// this key; false when there is none.
 func parseMapValue(key, answer string) (string, bool) {
 	_, rest, ok := strings.Cut(answer, `, key="`+key+`", value="`)
 	end := strings.LastIndex(rest, `", type="`)
@@ -178,9 +173,7 @@ func parseMapValue(key, answer string) (string, bool) {
 }
 
 // MarkerVariable is the variable in which a configuration carries its marker, so that a
-// worker shows which one it runs:
-//
-//	set-var proc.fairway str(VALUE)
+// worker shows which one it runs.
 const MarkerVariable = "proc.fairway"
 
 // GetVar reads a variable of the process that holds a string.
@@ -193,8 +186,7 @@ func (s *Session) GetVar(ctx context.Context, name string) (value string, ok boo
 	return value, ok, err
 }
 
-// parseVar takes the string out of the answer to `get var`; false when there is
-// no such variable or it is no string.
+// parseVar takes the string out of the answer to `get var`; false when there is none.
 func parseVar(name, answer string) (string, bool) {
 	rest, ok := strings.CutPrefix(strings.TrimRight(answer, "\n"), name+": type=str value=<")
 	if !ok {

@@ -22,9 +22,8 @@ const (
 
 const maxWeight = 256
 
-// AddServer adds a server to a backend. It is in maintenance until it is enabled.
-// Nothing is inherited from the configuration: options are all there are, each
-// word for itself.
+// AddServer adds a server, in maintenance, to a backend. It inherits nothing from the
+// configuration: options are all there are, each word for itself.
 func AddServer(backend, name string, address netip.AddrPort, options ...string) (Command, error) {
 	if !address.IsValid() || address.Port() == 0 || address.Addr().Zone() != "" {
 		return Command{}, fmt.Errorf("socket: server %s/%s: %s is not an address with a port", backend, name, address)
@@ -58,8 +57,7 @@ func SetServerState(backend, name string, s State) (Command, error) {
 	return serverCommand("set server", backend, name, "state", string(s))
 }
 
-// SetServerWeight gives a server a weight from 0 to 256. Zero takes nothing new but
-// sticky clients.
+// SetServerWeight gives a server a weight from 0 to 256; zero takes sticky clients alone.
 func SetServerWeight(backend, name string, weight int) (Command, error) {
 	if weight < 0 || weight > maxWeight {
 		return Command{}, fmt.Errorf("socket: server %s/%s: weight %d is not in 0 to %d", backend, name, weight, maxWeight)

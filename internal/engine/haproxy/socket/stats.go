@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// Stats is the answer to `show stat`: one row for each listener of HAProxy's,
-// server and backend.
+// Stats is the answer to `show stat`: a row for each frontend, server and backend.
 type Stats struct {
 	header  []string
 	columns map[string]int
@@ -76,8 +75,8 @@ func ParseStats(answer string) (Stats, error) {
 	return s, nil
 }
 
-// splitRows takes CSV apart into its rows, one at least. A row ends with the line,
-// if not within quotes (RFC 4180, 2.6); empty lines are none.
+// splitRows takes CSV apart into its rows, one at least. A row ends with the line, if not
+// within quotes; empty lines are none.
 func splitRows(text string) []string {
 	var rows []string
 	row := ""
@@ -110,8 +109,8 @@ func splitFields(row string) []string {
 	return strings.Split(row, ",")
 }
 
-// CSV writes rows in the form in which HAProxy prints them. keep says for each row
-// by what names its section and server are written, and whether it is there at all.
+// CSV writes rows as HAProxy prints them. keep says by what names the section and server
+// of a row are written, and whether it is there at all.
 func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
 	var b bytes.Buffer
 	b.WriteString("# ")
