@@ -220,7 +220,7 @@ var largePackages = map[string]struct {
 	"cmd/fairway":                    {3816, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4907, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
-	"internal/engine/haproxy":        {3400, "what HAProxy reports and the checks of snippets may become packages"},
+	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3737, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/notify":                {2535, "channels may part from the outbox"},
