@@ -97,7 +97,7 @@ type limits struct {
 }
 
 func defaultLimits() limits {
-	return limits{look: 15 * time.Second, host: 30 * time.Second, rollout: 30 * time.Minute, lost: 30 * time.Second, concurrency: 16}
+	return limits{look: 15 * time.Second, host: 60 * time.Second, rollout: 30 * time.Minute, lost: 30 * time.Second, concurrency: 16}
 }
 
 func (s Settings) withDefaults() Settings {

@@ -46,7 +46,7 @@ const (
 	// settled is how long a new worker must stay where the log does not say success.
 	settled = 3 * time.Second
 	// proofTime is how long a reload may take, also on a host whose cores are all busy.
-	proofTime = 30 * time.Second
+	proofTime = 45 * time.Second
 	// youngest is the least age of a worker: a signal at start kills HAProxy up to 2.8.
 	youngest = time.Second
 )

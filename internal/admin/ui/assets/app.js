@@ -108,8 +108,8 @@ document.addEventListener('keydown', (e) => {
     const find = document.querySelector('[data-slash]');
     if (find) { e.preventDefault(); find.focus(); find.select(); }
   } else if (e.key === 'g') {
-    leader = performance.now();
-  } else if (performance.now() - leader < 1500) {
+    leader = e.timeStamp; // of the key, however late the page gets to it
+  } else if (e.timeStamp - leader < 1500) {
     leader = 0;
     const to = document.querySelector(`[data-go="${CSS.escape(e.key)}"]`);
     if (to) to.click();
