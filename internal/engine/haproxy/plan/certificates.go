@@ -15,21 +15,18 @@ import (
 func (p *planner) certificates() {
 	wanted := map[string]bool{}
 	for _, l := range p.wanted.Config.CertLists {
-		for _, c := range l.Certificates {
-			if wanted[c.Path] {
-				continue
+		for _, path := range pathsOf(l) {
+			if !wanted[path] {
+				wanted[path] = true
+				p.pair(path)
 			}
-			wanted[c.Path] = true
-			p.pair(c.Path)
 		}
-	}
-	for _, l := range p.wanted.Config.CertLists {
 		p.list(l)
 	}
 	for _, path := range slices.Sorted(maps.Keys(p.before.pairs)) {
 		if !wanted[path] {
 			p.plan.pairs = append(p.plan.pairs, path)
-			p.last = append(p.last, step{
+			p.add(phaseLast, step{
 				text:    "forget certificate " + path,
 				special: func(ctx context.Context, s *socket.Session) error { return s.DelCertificate(ctx, path) },
 				effect:  func(w *Worker) { delete(w.pairs, path) },
@@ -45,7 +42,7 @@ func (p *planner) pair(path string) {
 		return
 	}
 	p.plan.pairs = append(p.plan.pairs, path)
-	p.plan.steps = append(p.plan.steps, step{
+	p.add(phaseAdding, step{
 		text:    "set certificate " + path,
 		special: func(ctx context.Context, s *socket.Session) error { return s.SetCertificate(ctx, path, next.PEM) },
 		effect:  func(w *Worker) { w.pairs[path] = next.ID },
@@ -79,14 +76,14 @@ func (p *planner) list(l render.CertList) {
 	}
 	p.plan.lists = append(p.plan.lists, l.Path)
 	for _, path := range added {
-		p.plan.steps = append(p.plan.steps, step{
+		p.add(phaseAdding, step{
 			text:    "add to crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.AddCrtList(ctx, l.Path, path) },
 			effect:  func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
 	for _, path := range gone {
-		p.leaving = append(p.leaving, step{
+		p.add(phaseLeaving, step{
 			text:    "take from crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.DelCrtList(ctx, l.Path, path) },
 			effect: func(w *Worker) {

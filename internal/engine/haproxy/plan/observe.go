@@ -24,21 +24,6 @@ func Observe(ctx context.Context, s *socket.Session, dir string) (*Worker, error
 		return w, nil // a HAProxy with a configuration that is not Fairway's
 	}
 	w.structure, _, _ = strings.Cut(marker, ".")
-	ours := func(path string) bool { return strings.HasPrefix(path, dir+"/") }
-	files, err := s.MapFiles(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range files {
-		if !ours(path) {
-			continue
-		}
-		entries, err := s.Map(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		w.maps[path] = entryMap(entries)
-	}
 	servers, err := s.Servers(ctx)
 	if err != nil {
 		return nil, err
@@ -48,7 +33,40 @@ func Observe(ctx context.Context, s *socket.Session, dir string) (*Worker, error
 			w.put(sv.Backend, sv.Name, seen(sv))
 		}
 	}
-	return w, w.observePairs(ctx, s, ours)
+	if err := observeFiles(ctx, dir, w.maps, s.MapFiles, mapReader(s)); err != nil {
+		return nil, err
+	}
+	if err := observeFiles(ctx, dir, w.lists, s.CrtLists, s.CrtList); err != nil {
+		return nil, err
+	}
+	return w, observeFiles(ctx, dir, w.pairs, s.Certificates, s.Fingerprint)
+}
+
+// observeFiles reads what HAProxy has of each file below dir that it lists.
+func observeFiles[T any](
+	ctx context.Context, dir string, into map[string]T,
+	list func(context.Context) ([]string, error), read func(context.Context, string) (T, error),
+) error {
+	paths, err := list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if !strings.HasPrefix(path, dir+"/") {
+			continue
+		}
+		if into[path], err = read(ctx, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mapReader(s *socket.Session) func(context.Context, string) (map[string]string, error) {
+	return func(ctx context.Context, path string) (map[string]string, error) {
+		entries, err := s.Map(ctx, path)
+		return entryMap(entries), err
+	}
 }
 
 func newWorker() *Worker {
@@ -68,34 +86,6 @@ func (w *Worker) put(section, name string, s Server) {
 // seen is what HAProxy shows of a server.
 func seen(s socket.Server) Server {
 	return Server{address: s.Address, weight: s.Weight, State: s.State, checked: s.Checked}
-}
-
-func (w *Worker) observePairs(ctx context.Context, s *socket.Session, ours func(string) bool) error {
-	lists, err := s.CrtLists(ctx)
-	if err != nil {
-		return err
-	}
-	for _, path := range lists {
-		if !ours(path) {
-			continue
-		}
-		if w.lists[path], err = s.CrtList(ctx, path); err != nil {
-			return err
-		}
-	}
-	files, err := s.Certificates(ctx)
-	if err != nil {
-		return err
-	}
-	for _, path := range files {
-		if !ours(path) {
-			continue
-		}
-		if w.pairs[path], err = s.Fingerprint(ctx, path); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // entryMap holds the entries of a map by key.
@@ -119,7 +109,7 @@ func WorkerOf(t Target) *Worker {
 		if !bytes.Contains(c.Text, []byte(m.Path)) {
 			continue // HAProxy does not read a map that no rule asks for
 		}
-		w.maps[m.Path] = entries(m)
+		w.maps[m.Path] = entryMap(m.Entries)
 	}
 	for i := range c.Sections {
 		s := &c.Sections[i]
@@ -160,51 +150,55 @@ func (w *Worker) Verify(ctx context.Context, s *socket.Session, p Plan) (diff []
 			}
 		}
 	}
-	whole := slices.Clone(p.whole)
 	for path, keys := range p.keys {
-		if len(keys) > wholeFrom {
-			whole = append(whole, path)
-			continue
-		}
-		if has.maps[path], err = s.MapValues(ctx, path, keys); err != nil {
-			return nil, err
-		}
-		want.maps[path] = map[string]string{}
-		for _, key := range keys {
-			if value, ok := w.maps[path][key]; ok {
-				want.maps[path][key] = value
+		if keys == nil || len(keys) > wholeFrom {
+			want.maps[path] = w.maps[path]
+			has.maps[path], err = mapReader(s)(ctx, path)
+		} else {
+			want.maps[path] = map[string]string{}
+			for _, key := range keys {
+				if value, ok := w.maps[path][key]; ok {
+					want.maps[path][key] = value
+				}
 			}
+			has.maps[path], err = s.MapValues(ctx, path, keys)
 		}
-	}
-	for _, path := range whole {
-		entries, err := s.Map(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		want.maps[path], has.maps[path] = w.maps[path], entryMap(entries)
 	}
-	pairs, err := w.verifyPairs(ctx, s, p)
-	return append(Drift(want, has), pairs...), err
+	for _, path := range p.pairs {
+		want.pairs[path] = w.pairs[path] // empty for one that is gone
+		has.pairs[path], err = s.Fingerprint(ctx, path)
+		if err != nil && !socket.Refused(err, "") {
+			return nil, err
+		}
+	}
+	for _, path := range p.lists {
+		want.lists[path] = w.lists[path]
+		if has.lists[path], err = s.CrtList(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	return Drift(want, has), nil
 }
 
 // diffServers says where the servers of a section are not what they must be.
 func diffServers(section string, want, has map[string]Server) (diff []string) {
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		x := want[name]
-		y, ok := has[name]
+	for _, name := range keysOf(want, has) {
+		x, wanted := want[name]
+		y, there := has[name]
 		switch {
-		case !ok && !x.Draining:
+		case !wanted:
+			diff = append(diff, fmt.Sprintf("server %s/%s is too many", section, name))
+		case !there && x.Draining: // it has been deleted
+		case !there:
 			diff = append(diff, fmt.Sprintf("server %s/%s is missing", section, name))
-		case ok && (x.address != y.address || x.weight != y.weight || x.State != y.State):
+		case x.address != y.address || x.weight != y.weight || x.State != y.State:
 			diff = append(diff, fmt.Sprintf("server %s/%s is %s weight %d %s, not %s weight %d %s",
 				section, name, y.address, y.weight, y.State, x.address, x.weight, x.State))
-		case ok && x.checked && !y.checked && !x.Draining:
+		case x.checked && !y.checked && !x.Draining:
 			diff = append(diff, fmt.Sprintf("server %s/%s is not checked", section, name))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(has)) {
-		if _, ok := want[name]; !ok {
-			diff = append(diff, fmt.Sprintf("server %s/%s is too many", section, name))
 		}
 	}
 	return diff
@@ -213,10 +207,7 @@ func diffServers(section string, want, has map[string]Server) (diff []string) {
 // diffMap says where a map is not what it must be. A key that is there twice is a
 // difference: every change would need two commands.
 func diffMap(path string, want, has map[string]string) (diff []string) {
-	all := map[string]string{}
-	maps.Copy(all, want)
-	maps.Copy(all, has)
-	for _, key := range slices.Sorted(maps.Keys(all)) {
+	for _, key := range keysOf(want, has) {
 		x, wanted := want[key]
 		y, there := has[key]
 		switch {
@@ -229,38 +220,11 @@ func diffMap(path string, want, has map[string]string) (diff []string) {
 	return diff
 }
 
-func (w *Worker) verifyPairs(ctx context.Context, s *socket.Session, p Plan) (diff []string, err error) {
-	for _, path := range p.pairs {
-		want, ok := w.pairs[path]
-		seen, err := s.Fingerprint(ctx, path)
-		switch {
-		case socket.Refused(err, ""):
-			if ok {
-				diff = append(diff, "certificate "+path+" is missing")
-			}
-		case err != nil:
-			return nil, err
-		case !ok || !begins(want, seen):
-			diff = append(diff, "certificate "+path+" is not what it must be")
-		}
-	}
-	for _, path := range p.lists {
-		list, err := s.CrtList(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Equal(list, w.lists[path]) {
-			diff = append(diff, "crt-list "+path+" is not what it must be")
-		}
-	}
-	return diff, nil
-}
-
-// sameList says whether two lists of pairs have the same first and the same others:
-// their order is the planner's affair.
-func sameList(a, b []string) bool {
-	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0]) &&
-		slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+// keysOf are the keys of two maps, sorted.
+func keysOf[T any](a, b map[string]T) []string {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // Drift says where a worker, as it was read, is not what another must be. Servers
@@ -274,9 +238,7 @@ func Drift(want, has *Worker) (diff []string) {
 			diff = append(diff, diffMap(path, want.maps[path], has.maps[path])...)
 		}
 	}
-	sections := maps.Clone(want.Servers)
-	maps.Copy(sections, has.Servers)
-	for _, section := range slices.Sorted(maps.Keys(sections)) {
+	for _, section := range keysOf(want.Servers, has.Servers) {
 		diff = append(diff, diffServers(section, want.Servers[section], has.Servers[section])...)
 	}
 	for _, path := range slices.Sorted(maps.Keys(want.lists)) {
@@ -285,11 +247,22 @@ func Drift(want, has *Worker) (diff []string) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(want.pairs)) {
-		if seen, ok := has.pairs[path]; !ok || !begins(want.pairs[path], seen) {
+		switch id, shown := want.pairs[path], has.pairs[path]; {
+		case id == shown || begins(id, shown):
+		case shown == "":
+			diff = append(diff, "certificate "+path+" is missing")
+		default:
 			diff = append(diff, "certificate "+path+" is not what it must be")
 		}
 	}
 	return diff
+}
+
+// sameList says whether two lists of pairs have the same first and the same others:
+// their order is the planner's affair.
+func sameList(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0]) &&
+		slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // Remember adds to what was read what HAProxy does not show: the options of
@@ -300,19 +273,13 @@ func (w *Worker) Remember(t Target) {
 		return
 	}
 	w.files = t.Files
-	all := w.Servers
-	w.Servers = make(map[string]map[string]Server, len(all))
+	maps.DeleteFunc(w.Servers, func(section string, _ map[string]Server) bool { return t.Config.Section(section) == nil })
 	for i := range t.Config.Sections {
 		section := &t.Config.Sections[i]
-		servers := all[section.Name]
-		if servers == nil {
-			continue
-		}
-		w.Servers[section.Name] = servers
 		for _, sv := range section.Servers {
-			if s, ok := servers[sv.Name]; ok {
+			if s, ok := w.Servers[section.Name][sv.Name]; ok {
 				s.options, s.known = sv.Options, true
-				servers[sv.Name] = s
+				w.put(section.Name, sv.Name, s)
 			}
 		}
 	}

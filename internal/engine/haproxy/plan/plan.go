@@ -90,15 +90,23 @@ type Plan struct {
 	steps []step
 	// What the steps touch, to be read back.
 	sections []string
-	keys     map[string][]string // by path of the map
-	whole    []string            // paths of maps that were replaced as a whole
+	keys     map[string][]string // by path of the map; nil for one that was replaced as a whole
 	lists    []string
 	pairs    []string
 }
 
+// The phases of a plan: all steps of one are taken before the next begins.
+const (
+	phaseAdding = iota
+	phaseRouting
+	phaseForgetting
+	phaseLeaving
+	phaseLast
+	phaseCount
+)
+
 // step is one change of a running worker.
 type step struct {
-	// phase orders the steps: all of one phase are taken before the next begins.
 	phase    int
 	commands []socket.Command
 	// text describes what is not a plain command; entries are those of its payload.
@@ -183,9 +191,13 @@ type planner struct {
 	before *Worker
 	wanted Target
 	plan   Plan
-	// Phases after the first, which is the plan's own steps.
-	routing, forgetting, leaving, last []step
-	err                                error
+	phases [phaseCount][]step
+	err    error
+}
+
+func (p *planner) add(phase int, s step) {
+	s.phase = phase
+	p.phases[phase] = append(p.phases[phase], s)
 }
 
 // New finds the way from a worker to a target. previous is the structure that
@@ -217,12 +229,7 @@ func New(before *Worker, previous render.Structure, wanted Target) Plan {
 	if p.plan.Reload != "" {
 		return Plan{Reload: p.plan.Reload, Text: p.plan.Text}
 	}
-	for i, phase := range [][]step{p.routing, p.forgetting, p.leaving, p.last} {
-		for _, s := range phase {
-			s.phase = i + 1
-			p.plan.steps = append(p.plan.steps, s)
-		}
-	}
+	p.plan.steps = slices.Concat(p.phases[:]...)
 	return p.plan
 }
 
@@ -279,7 +286,7 @@ func (p *planner) server(section string, want *render.Server) {
 		if next.State == socket.StateReady {
 			do(socket.EnableServer(section, want.Name))
 		}
-		p.plan.steps = append(p.plan.steps, change)
+		p.add(phaseAdding, change)
 		p.touch(section)
 		return
 	case now.address != want.Address || now.known && now.options != want.Options:
@@ -303,9 +310,9 @@ func (p *planner) server(section string, want *render.Server) {
 	}
 	p.touch(section)
 	if next.State == socket.StateReady {
-		p.plan.steps = append(p.plan.steps, change)
+		p.add(phaseAdding, change)
 	} else {
-		p.leaving = append(p.leaving, change)
+		p.add(phaseLeaving, change)
 	}
 }
 
@@ -324,7 +331,7 @@ func (p *planner) leave(section string, gone map[string]Server) {
 		}
 		p.touch(section)
 		s.State, s.Draining = socket.StateMaint, true
-		p.leaving = append(p.leaving, step{
+		p.add(phaseLeaving, step{
 			commands: []socket.Command{p.command(socket.SetServerState(section, name, socket.StateMaint))},
 			effect:   func(w *Worker) { w.put(section, name, s) },
 		})
@@ -354,25 +361,20 @@ func (p *planner) routes(m render.Map) {
 		return // of equal structure, and yet no rule asks for it
 	}
 	var added, set []socket.Entry
-	known := 0
 	for _, e := range m.Entries {
-		value, ok := has[e.Key]
-		if ok {
-			known++
-		}
-		switch {
+		switch value, ok := has[e.Key]; {
 		case value == duplicated:
 			p.replace(m)
 			return
 		case !ok:
-			added = append(added, socket.Entry(e))
+			added = append(added, e)
 		case value != e.Value:
-			set = append(set, socket.Entry(e))
+			set = append(set, e)
 		}
 	}
 	var gone []string
-	if known < len(has) {
-		wanted := entries(m)
+	if len(m.Entries)-len(added) < len(has) {
+		wanted := entryMap(m.Entries)
 		for key := range has {
 			if _, ok := wanted[key]; !ok {
 				gone = append(gone, key)
@@ -392,51 +394,39 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 	if len(added) > 0 {
 		commands, err := socket.AddMap(path, added)
 		p.err = cmp.Or(p.err, err)
-		p.routing = append(p.routing, step{commands: commands, entries: added, effect: func(w *Worker) {
+		p.add(phaseRouting, step{commands: commands, entries: added, effect: func(w *Worker) {
 			for _, e := range added {
 				w.maps[path][e.Key] = e.Value
 			}
 		}})
 	}
 	for _, e := range set {
-		p.routing = append(p.routing, step{
+		p.add(phaseRouting, step{
 			commands: []socket.Command{p.command(socket.SetMap(path, e.Key, e.Value))},
 			effect:   func(w *Worker) { w.maps[path][e.Key] = e.Value },
 		})
 	}
 	for _, key := range gone {
-		p.forgetting = append(p.forgetting, step{
+		p.add(phaseForgetting, step{
 			commands: []socket.Command{p.command(socket.DelMap(path, key))},
 			effect:   func(w *Worker) { delete(w.maps[path], key) },
 		})
 	}
+	touched := gone
 	for _, e := range slices.Concat(added, set) {
-		p.plan.keys[path] = append(p.plan.keys[path], e.Key)
+		touched = append(touched, e.Key)
 	}
-	if len(gone) > 0 {
-		p.plan.keys[path] = append(p.plan.keys[path], gone...)
+	if len(touched) > 0 {
+		p.plan.keys[path] = touched
 	}
 }
 
 // replace puts all entries of a map in place at one moment.
 func (p *planner) replace(m render.Map) {
-	list := make([]socket.Entry, len(m.Entries))
-	for i, e := range m.Entries {
-		list[i] = socket.Entry(e)
-	}
-	p.routing = append(p.routing, step{
-		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(list)),
-		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, list) },
-		effect:  func(w *Worker) { w.maps[m.Path] = entries(m) },
+	p.add(phaseRouting, step{
+		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(m.Entries)),
+		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, m.Entries) },
+		effect:  func(w *Worker) { w.maps[m.Path] = entryMap(m.Entries) },
 	})
-	p.plan.whole = append(p.plan.whole, m.Path)
-}
-
-// entries are the entries of a map by key.
-func entries(m render.Map) map[string]string {
-	values := make(map[string]string, len(m.Entries))
-	for _, e := range m.Entries {
-		values[e.Key] = e.Value
-	}
-	return values
+	p.plan.keys[m.Path] = nil
 }
