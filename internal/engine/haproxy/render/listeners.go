@@ -119,7 +119,7 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 		table: "map_str(" + r.o.mapPath(mapConnections) + ")", route: "r", guard: "g",
 	}
 	look.write()
-	look.writeGuarded(r.tcpGuards, mapGuardedTCP)
+	look.writeGuarded(r.connections.guarded, mapGuardedTCP)
 	t.line("%s reject if !{ var(txn.r) -m found }", directive)
 	t.line("%s reject if { var(txn.r),field(%d,|) -m len gt 0 }", directive, fieldError)
 	t.line("%s set-var(txn.hold,ifnotempty) var(txn.r),field(%d,|)", directive, fieldHold)

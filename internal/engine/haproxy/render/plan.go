@@ -14,9 +14,7 @@ import (
 func (r *renderer) plan(previous *Config) {
 	requests, connections := r.table.Split()
 	routes := slices.Concat(requests, connections)
-	r.profiles, r.sticky = map[string]*profile{}, map[string]bool{}
-	r.shared, r.claims = make(map[slotKey]string, len(r.table.Backends)), make([]claim, 0, 2*len(routes))
-	r.isTCP = make(map[*route.Route]bool, len(connections))
+	r.profiles, r.shared, r.isTCP = map[string]*profile{}, map[slotKey]string{}, map[*route.Route]bool{}
 	for _, q := range connections {
 		r.isTCP[q] = true
 	}
@@ -42,9 +40,8 @@ func (r *renderer) plan(previous *Config) {
 		r.addRoute(q, b, name)
 	}
 	r.features = r.features.with(Features{})
-	for _, guards := range [][]claim{r.guards, r.tcpGuards} {
-		slices.SortFunc(guards, func(a, b claim) int { return route.Compare(a.route, a.match, b.route, b.match) })
-	}
+	slices.SortFunc(r.requests.guarded, claim.compare)
+	slices.SortFunc(r.connections.guarded, claim.compare)
 }
 
 // share is the section for the backend, which its plain routes share.
@@ -54,7 +51,6 @@ func (r *renderer) share(p *profile, b *route.Backend) string {
 		s := r.slots.take(p, b)
 		s.Servers = r.servers(b)
 		r.sections = append(r.sections, s)
-		r.sticky[s.Name] = b.Sticky != ""
 		r.shared[key] = s.Name
 	}
 	return r.shared[key]
@@ -77,7 +73,6 @@ func (r *renderer) addOwn(name string, q *route.Route, b *route.Backend) {
 	s := Section{Name: name, Route: q.ID, Service: q.Service, Used: true}
 	if b != nil {
 		s.Backend, s.Service, s.Servers = b.ID, b.Service, r.servers(b)
-		r.sticky[name] = b.Sticky != ""
 	}
 	r.sections = append(r.sections, s)
 	for i := range q.Filters {
@@ -115,10 +110,12 @@ func isShareable(q *route.Route) bool {
 
 // addRoute adds the matches of a route, with its backend or nil.
 func (r *renderer) addRoute(q *route.Route, b *route.Backend, section string) {
-	token := RouteKey(q.ID)
-	value := knobsOf(q, b).value(section, token, q.Priority)
-	r.services = append(r.services, MapEntry{Key: token, Value: mapWord(q.Service)})
-	var keys []string
+	value := valueOf(q, b, section)
+	r.services = append(r.services, MapEntry{Key: RouteKey(q.ID), Value: mapWord(q.Service)})
+	to, keysOf := &r.requests, keysOf
+	if r.isTCP[q] {
+		to, keysOf = &r.connections, tcpKeysOf
+	}
 	for i := range q.Matches {
 		m := &q.Matches[i]
 		if m.Host.Kind != route.HostRegexp && !r.isTCP[q] {
@@ -127,76 +124,19 @@ func (r *renderer) addRoute(q *route.Route, b *route.Backend, section string) {
 		if m.Host.Kind == route.HostDeep {
 			r.features.Deep = append(r.features.Deep, strings.Count(m.Host.Value, ".")+1)
 		}
-		if r.isTCP[q] {
-			r.addConnection(q, i, value)
-			continue
-		}
-		if !isSimple(m) {
-			r.guards = append(r.guards, claim{"", q, i, value})
-			for j := range m.Conditions {
-				kind := m.Conditions[j].Kind
-				r.asksQuery = r.asksQuery || kind == route.ConditionQuery || kind == route.ConditionQueryRegexp
-			}
+		keys := keysOf(m)
+		if len(keys) == 0 {
+			to.guarded = append(to.guarded, claim{"", q, i, value})
+			r.asksQuery = r.asksQuery || slices.ContainsFunc(m.Conditions, func(c route.Condition) bool {
+				return c.Kind == route.ConditionQuery || c.Kind == route.ConditionQueryRegexp
+			})
 			continue
 		}
 		r.features.Priorities = r.features.Priorities || q.Priority != 0
-		keys = appendKeys(keys[:0], m)
 		for _, key := range keys {
-			r.claims = append(r.claims, claim{key, q, i, value})
+			to.simple = append(to.simple, claim{key, q, i, value})
 		}
 	}
-}
-
-func (r *renderer) addConnection(q *route.Route, i int, value string) {
-	m := &q.Matches[i]
-	if !isSimpleTCP(m) {
-		r.tcpGuards = append(r.tcpGuards, claim{"", q, i, value})
-		return
-	}
-	r.features.Priorities = r.features.Priorities || q.Priority != 0
-	for _, key := range tcpKeys(m) {
-		r.tcpClaims = append(r.tcpClaims, claim{key, q, i, value})
-	}
-}
-
-// knobsOf are the settings of a route, with its backend or nil.
-func knobsOf(q *route.Route, b *route.Backend) knobs {
-	if q.Refused != "" {
-		return knobs{err: "route-refused"}
-	}
-	k := knobs{timeout: q.Timeout.Milliseconds(), hold: q.Hold.Milliseconds(), tunnel: q.Idle.Milliseconds(), pause: q.BodyTimeout.Milliseconds()}
-	if b != nil {
-		k.upgrade = strings.Join(b.Upgrade, ",")
-	}
-	if !isShareable(q) {
-		return k // its section has the rest
-	}
-	for i := range q.Filters {
-		if f := q.Filters[i].StripPrefix; f != nil {
-			k.strip = strings.Count(f.Prefix, "/")
-		}
-		if f := q.Filters[i].RedirectHTTPS; f != nil {
-			k.https = httpsKnob(f)
-		}
-	}
-	if q.Backend == "" {
-		k.err = "no-backend"
-	}
-	return k
-}
-
-func httpsKnob(f *route.RedirectHTTPS) string {
-	status, kind := "", "own"
-	if f.Status != 0 {
-		status = itoa(f.Status)
-	}
-	switch f.Forwarded {
-	case route.ForwardedWhenHTTP:
-		kind = "when"
-	case route.ForwardedUnlessHTTPS:
-		kind = "unless"
-	}
-	return status + "." + httpsPort(f) + "." + kind
 }
 
 // httpsPort is what stands behind the host of a redirect.
@@ -207,8 +147,12 @@ func httpsPort(f *route.RedirectHTTPS) string {
 	return ":" + itoa(int(f.Port))
 }
 
-func (r *renderer) addSections(c *Config, previous *Config, fresh bool) {
-	c.Sections = slices.Clone(r.sections)
+// allSections are the sections in use, and the spare ones.
+func (r *renderer) allSections(fresh bool) []Section {
+	all := slices.Clone(r.sections)
+	if !fresh {
+		return append(all, r.slots.spares()...)
+	}
 	used, most := map[string]int{}, 1
 	for i := range r.sections {
 		if p := r.sections[i].Profile; p != "" {
@@ -216,35 +160,14 @@ func (r *renderer) addSections(c *Config, previous *Config, fresh bool) {
 			most = max(most, used[p])
 		}
 	}
-	if fresh {
-		for name, p := range r.profiles {
-			want := max(r.o.Spares/10, used[name]/10, 2)
-			if used[name] == most || name == defaultProfile {
-				want = max(want, r.o.Spares)
-			}
-			c.Sections = append(c.Sections, r.slots.refill(p, want)...)
+	for name := range r.profiles {
+		want := max(r.o.Spares/10, used[name]/10, 2)
+		if used[name] == most || name == defaultProfile {
+			want = max(want, r.o.Spares)
 		}
-	} else {
-		c.Sections = append(c.Sections, r.slots.spares()...)
-		if previous != nil {
-			r.keepDedicated(c, previous)
-		}
+		all = append(all, r.slots.refill(name, want)...)
 	}
-	slices.SortFunc(c.Sections, func(a, b Section) int { return cmp.Compare(a.Name, b.Name) })
-}
-
-// keepDedicated takes over dedicated sections that are not needed any more, empty.
-func (r *renderer) keepDedicated(c, previous *Config) {
-	needed := map[string]bool{}
-	for i := range r.sections {
-		needed[r.sections[i].Name] = true
-	}
-	for i := range previous.Sections {
-		if s := previous.Sections[i]; s.Profile == "" && !needed[s.Name] {
-			s.Backend, s.Servers = "", nil
-			c.Sections = append(c.Sections, s)
-		}
-	}
+	return all
 }
 
 func (r *renderer) maps() []Map {
@@ -254,12 +177,13 @@ func (r *renderer) maps() []Map {
 	}
 	for i := range r.sections {
 		s := &r.sections[i]
+		b := r.table.Backend(s.Backend)
 		for j := range s.Servers {
 			v := &s.Servers[j]
 			if v.Health != nil {
 				checks = append(checks, MapEntry{Key: v.Name, Value: checkHost(v.Health, v.Address)})
 			}
-			if !r.sticky[s.Name] {
+			if b.Sticky == "" {
 				continue
 			}
 			value := route.StickyValue(s.Backend, v.Endpoint)
@@ -270,17 +194,17 @@ func (r *renderer) maps() []Map {
 		}
 	}
 	entries := map[string][]MapEntry{
-		mapRoutes:      routeEntries(r.claims, r.guards),
+		mapRoutes:      routeEntries(r.requests),
 		mapHosts:       r.hosts,
 		mapSettings:    settings,
-		mapGroups:      groupEntries(slices.Concat(r.guards, r.tcpGuards)),
-		mapGuarded:     guardedEntries(r.guards),
+		mapGroups:      groupEntries(slices.Concat(r.requests.guarded, r.connections.guarded)),
+		mapGuarded:     guardedEntries(r.requests.guarded),
 		mapServices:    r.services,
 		mapSticky:      sticky,
 		mapCookies:     cookies,
 		mapChecks:      checks,
-		mapConnections: routeEntries(r.tcpClaims, r.tcpGuards),
-		mapGuardedTCP:  guardedEntries(r.tcpGuards),
+		mapConnections: routeEntries(r.connections),
+		mapGuardedTCP:  guardedEntries(r.connections.guarded),
 		mapUsers:       r.users,
 	}
 	var all []Map
@@ -290,7 +214,7 @@ func (r *renderer) maps() []Map {
 	return all
 }
 
-func (r *renderer) addCertificates(c *Config) {
+func (r *renderer) certLists() (lists []CertList) {
 	for i := range r.table.Listeners {
 		l := &r.table.Listeners[i]
 		if !l.TLS || r.o.Leave[l.Name] {
@@ -300,6 +224,7 @@ func (r *renderer) addCertificates(c *Config) {
 		for _, pair := range l.Certificates {
 			list.Certificates = append(list.Certificates, Certificate{Path: r.o.certPath(pair), Pair: pair})
 		}
-		c.CertLists = append(c.CertLists, list)
+		lists = append(lists, list)
 	}
+	return lists
 }

@@ -45,20 +45,16 @@ type renderer struct {
 	isTCP     map[*route.Route]bool // routes for connections
 	asksQuery bool                  // a guarded match asks for parameters of the query
 
-	// What the table asks for. Of matches those of connections are apart.
-	profiles  map[string]*profile
-	sections  []Section      // those in use: shared ones, each once, and dedicated ones
-	own       []*route.Route // those that have a dedicated section
-	claims    []claim
-	tcpClaims []claim
-	guards    []claim
-	tcpGuards []claim
-	services  []MapEntry
-	hosts     []MapEntry
-	users     []MapEntry
-	shared    map[slotKey]string // sections of backends; empty: not handed out yet
-	sticky    map[string]bool    // sections whose backends tie clients to endpoints
-	slots     *slots
+	// What the table asks for.
+	profiles              map[string]*profile
+	sections              []Section      // those in use: shared ones, each once, and dedicated ones
+	own                   []*route.Route // those that have a dedicated section
+	requests, connections claims
+	services              []MapEntry
+	hosts                 []MapEntry
+	users                 []MapEntry
+	shared                map[slotKey]string // sections of backends; empty: not handed out yet
+	slots                 *slots
 }
 
 func (o Options) withDefaults() Options {
@@ -100,20 +96,21 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
 	r := &renderer{o: o, table: t}
 	r.plan(previous)
-	if n := len(r.guards) + len(r.tcpGuards); n > maxGuards {
+	if n := len(r.requests.guarded) + len(r.connections.guarded); n > maxGuards {
 		return nil, fmt.Errorf("render: %d matches with conditions or expressions are more than %d", n, maxGuards)
 	}
-	if !fresh && previous != nil {
+	if !fresh {
 		r.features = r.features.with(previous.Features)
 	}
-	c := &Config{Features: r.features, Files: map[string][]byte{fileLua: lua.File()}}
+	c := &Config{
+		Features: r.features, Files: map[string][]byte{fileLua: lua.File()}, Sections: r.allSections(fresh),
+		Maps: r.maps(), CertLists: r.certLists(),
+	}
 	r.writeBlocks(c)
-	if !fresh && previous != nil {
+	if !fresh {
 		c.keep(previous)
 	}
-	r.addSections(c, previous, fresh)
-	c.Maps = r.maps()
-	r.addCertificates(c)
+	slices.SortFunc(c.Sections, func(a, b Section) int { return strings.Compare(a.Name, b.Name) })
 	c.assemble()
 	return c, nil
 }
@@ -162,15 +159,22 @@ func (r *renderer) writeBlocks(c *Config) {
 	}
 }
 
-// keep takes over blocks that are not needed any more.
+// keep takes over blocks that are not needed any more, and dedicated sections without
+// their servers.
 func (c *Config) keep(previous *Config) {
 	has := map[string]bool{}
 	for _, b := range c.Blocks {
 		has[b.Name] = true
 	}
 	for _, b := range previous.Blocks {
-		if b.Kept != "" && !has[b.Name] {
-			c.Blocks = append(c.Blocks, b)
+		if b.Kept == "" || has[b.Name] {
+			continue
+		}
+		c.Blocks = append(c.Blocks, b)
+		if s := previous.Section(b.Kept); s != nil {
+			empty := *s
+			empty.Backend, empty.Servers = "", nil
+			c.Sections = append(c.Sections, empty)
 		}
 	}
 }

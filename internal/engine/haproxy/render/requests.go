@@ -135,7 +135,7 @@ func (r *renderer) writeLookups(t *text) {
 		path: "txn.path", route: "r", guard: "g",
 	}
 	l.write()
-	l.writeGuarded(r.guards, mapGuarded)
+	l.writeGuarded(r.requests.guarded, mapGuarded)
 }
 
 // writeOther writes what a path that can be read in two ways is put to: by both it
@@ -149,7 +149,7 @@ func (r *renderer) writeOther(t *text) {
 		path: "txn.other", route: "o", guard: "og", when: "other",
 	}
 	l.write()
-	l.writeGuarded(r.guards, mapGuarded)
+	l.writeGuarded(r.requests.guarded, mapGuarded)
 	t.line("http-request set-var(txn.token) var(txn.o),field(%d,|) if other", fieldToken)
 	t.line("http-request set-var(txn.same) bool(true) if other { var(txn.token) -m found } { var(txn.r),field(%d,|),strcmp(txn.token) eq 0 }", fieldToken)
 	t.line("http-request set-path %%[path,regsub(^/+,/)] if other !other_same { var(txn.front) -m found }")

@@ -2,9 +2,9 @@ package render
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"fairway/internal/route"
 )
@@ -32,11 +32,6 @@ const (
 	anyMark      = "*"
 )
 
-// isSimple is true for matches that keys can express.
-func isSimple(m *route.Match) bool {
-	return len(m.Conditions) == 0 && m.Host.Kind != route.HostRegexp && m.Path.Kind != route.PathRegexp
-}
-
 // hostKey is what stands for a host in keys.
 func hostKey(h route.Host) string {
 	switch h.Kind {
@@ -50,39 +45,41 @@ func hostKey(h route.Host) string {
 	return h.Value
 }
 
-// appendKeys appends the keys of a simple match.
-func appendKeys(keys []string, m *route.Match) []string {
-	host, path := hostKey(m.Host), m.Path.Value
+// keysOf are the keys of a match; none when keys cannot express it.
+func keysOf(m *route.Match) []string {
+	if len(m.Conditions) > 0 || m.Host.Kind == route.HostRegexp || m.Path.Kind == route.PathRegexp {
+		return nil
+	}
+	key := hostKey(m.Host) + m.Path.Value
 	switch {
 	case m.Path.Kind == route.PathExact:
-		return append(keys, host+path+ending)
-	case m.Path.Kind == route.PathStart, path == "/":
-		return append(keys, host+path)
+		return []string{key + ending}
+	case m.Path.Kind == route.PathStart, m.Path.Value == "/":
+		return []string{key}
 	}
-	exact := host + path + "/>"
-	return append(keys, exact[:len(exact)-2]+ending, exact[:len(exact)-1])
-}
-
-// isSimpleTCP is isSimple for the connections of TCP listeners, all of which ask
-// for their listeners.
-func isSimpleTCP(m *route.Match) bool {
-	return len(m.Conditions) == 1 && m.Conditions[0].Kind == route.ConditionListener && !m.Conditions[0].Not &&
-		m.Host.Kind != route.HostRegexp
+	return []string{key + ending, key + "/"}
 }
 
 // listenerMark ends the listener in a key for connections.
 const listenerMark = "!"
 
-// tcpKeys are the keys of a simple match for connections: the listener, and what
-// stands for the host.
-func tcpKeys(m *route.Match) (keys []string) {
+// tcpKeysOf are the keys of a match for connections, all of which ask for their
+// listeners: the listener, and what stands for the host.
+func tcpKeysOf(m *route.Match) (keys []string) {
+	if len(m.Conditions) != 1 || m.Conditions[0].Kind != route.ConditionListener || m.Conditions[0].Not || m.Host.Kind == route.HostRegexp {
+		return nil
+	}
 	for _, listener := range m.Conditions[0].Values {
 		keys = append(keys, listenerWord(listener)+listenerMark+hostKey(m.Host)+ending)
 	}
 	return keys
 }
 
-// claim is a simple match at one of its keys, or a guarded one, which has none.
+// claims are the matches of routes: the simple ones at their keys, and the guarded ones,
+// which have none.
+type claims struct{ simple, guarded []claim }
+
+// claim is a match with the value of its route.
 type claim struct {
 	key   string
 	route *route.Route
@@ -90,51 +87,43 @@ type claim struct {
 	value string
 }
 
+// compare is the order of precedence.
+func (c claim) compare(other claim) int {
+	return route.Compare(c.route, c.match, other.route, other.match)
+}
+
 // routeEntries is the map of routes: the winner at each key. Values come without
 // the rank among guarded matches, which is put in here.
-func routeEntries(claims []claim, guards []claim) []MapEntry {
-	slices.SortFunc(claims, func(a, b claim) int { return strings.Compare(a.key, b.key) })
-	entries := make([]MapEntry, 0, len(claims))
+func routeEntries(c claims) []MapEntry {
+	slices.SortFunc(c.simple, func(a, b claim) int { return strings.Compare(a.key, b.key) })
+	entries := make([]MapEntry, 0, len(c.simple))
 	var above []claim // winners at the keys that the current one begins with
-	for i := 0; i < len(claims); {
-		key := claims[i].key
+	for i := 0; i < len(c.simple); {
+		key := c.simple[i].key
 		for len(above) > 0 && !strings.HasPrefix(key, above[len(above)-1].key) {
 			above = above[:len(above)-1]
 		}
-		best := claims[i]
-		for i++; i < len(claims) && claims[i].key == key; i++ {
-			best = better(best, claims[i])
+		best := c.simple[i]
+		for i++; i < len(c.simple) && c.simple[i].key == key; i++ {
+			best = better(best, c.simple[i])
 		}
 		if len(above) > 0 {
 			best = better(best, above[len(above)-1])
 		}
 		best.key = key
 		above = append(above, best)
-		entries = append(entries, MapEntry{Key: key, Value: ranked(best, guards)})
+		rank, _ := slices.BinarySearchFunc(c.guarded, best, claim.compare)
+		entries = append(entries, MapEntry{Key: key, Value: withRank(best.value, rank)})
 	}
 	return entries
 }
 
 // better returns the claim that goes before the other.
 func better(a, b claim) claim {
-	if a.route != b.route || a.match != b.match {
-		if route.Compare(b.route, b.match, a.route, a.match) < 0 {
-			return b
-		}
+	if b.compare(a) < 0 {
+		return b
 	}
 	return a
-}
-
-// ranked puts the number of guarded matches that go before the claim into its
-// value.
-func ranked(c claim, guards []claim) string {
-	rank := 0
-	if len(guards) > 0 {
-		rank = sort.Search(len(guards), func(i int) bool {
-			return route.Compare(c.route, c.match, guards[i].route, guards[i].match) < 0
-		})
-	}
-	return withRank(c.value, rank)
 }
 
 // The fields of a value in the map of routes, separated by "|". Those behind
@@ -165,34 +154,56 @@ const priorityBase = 1_000_000
 // rankMark stands for the rank until it is known.
 const rankMark = "\x00"
 
-func withRank(value string, rank int) string {
-	i := strings.Index(value, rankMark)
-	return value[:i] + strconv.Itoa(rank) + value[i+1:]
-}
+func withRank(value string, rank int) string { return strings.Replace(value, rankMark, itoa(rank), 1) }
 
-// knobs are what a route of a section that it shares with others may have.
-type knobs struct {
-	strip   int
-	timeout int64
-	hold    int64
-	https   string
-	err     string
-	tunnel  int64
-	upgrade string
-	pause   int64
-}
-
-func (k knobs) value(section, token string, priority int) string {
-	v := section + "|" + token + "|" + rankMark + "|" + strconv.Itoa(priority+priorityBase)
-	if k == (knobs{}) && section != answersSection && !strings.HasPrefix(section, dedicatedPrefix) {
-		return v
-	}
-	number := func(n int64) string {
-		if n == 0 {
-			return ""
+// valueOf is the value of a route in the map of routes, with its backend or nil.
+func valueOf(q *route.Route, b *route.Backend, section string) string {
+	f := make([]string, fieldPause+1)
+	f[fieldSection], f[fieldToken], f[fieldRank], f[fieldPriority] = section, RouteKey(q.ID), rankMark, itoa(q.Priority+priorityBase)
+	if q.Refused != "" {
+		f[fieldError] = "route-refused"
+	} else {
+		for field, d := range map[int]time.Duration{fieldTimeout: q.Timeout, fieldHold: q.Hold, fieldTunnel: q.Idle, fieldPause: q.BodyTimeout} {
+			if ms := d.Milliseconds(); ms != 0 {
+				f[field] = strconv.FormatInt(ms, 10)
+			}
 		}
-		return strconv.FormatInt(n, 10)
+		if b != nil {
+			f[fieldUpgrade] = strings.Join(b.Upgrade, ",")
+		}
+		if isShareable(q) { // else its section has the rest
+			addFilters(f, q)
+		}
 	}
-	return v + "|" + moreMark + "|" + number(int64(k.strip)) + "|" + number(k.timeout) + "|" + number(k.hold) + "|" +
-		k.https + "|" + k.err + "|" + number(k.tunnel) + "|" + k.upgrade + "|" + number(k.pause)
+	dedicated := section == answersSection || strings.HasPrefix(section, dedicatedPrefix)
+	if !dedicated && strings.Join(f[fieldMore:], "") == "" {
+		return strings.Join(f[1:fieldMore], "|")
+	}
+	f[fieldMore] = moreMark
+	return strings.Join(f[1:], "|")
+}
+
+// addFilters adds the fields that stand for the filters of a route.
+func addFilters(f []string, q *route.Route) {
+	for i := range q.Filters {
+		if strip := q.Filters[i].StripPrefix; strip != nil {
+			f[fieldStrip] = itoa(strings.Count(strip.Prefix, "/"))
+		}
+		if https := q.Filters[i].RedirectHTTPS; https != nil {
+			status, kind := "", "own"
+			if https.Status != 0 {
+				status = itoa(https.Status)
+			}
+			switch https.Forwarded {
+			case route.ForwardedWhenHTTP:
+				kind = "when"
+			case route.ForwardedUnlessHTTPS:
+				kind = "unless"
+			}
+			f[fieldHTTPS] = status + "." + httpsPort(https) + "." + kind
+		}
+	}
+	if q.Backend == "" {
+		f[fieldError] = "no-backend"
+	}
 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +14,9 @@ import (
 // the price of a reload, a new one. Its lists are by profile.
 type slots struct {
 	held    map[slotKey]string   // the sections of backends that are wanted still
-	free    map[string][]Section // to be handed out
-	resting map[string][]Section // not handed out yet, but to the backend they had
-	former  map[slotKey]string   // those of before that rest, by the backend they had
+	former  map[slotKey]string   // those of before that rest
+	resting map[string][]Section // handed out to the backend they had only
+	free    map[string][]Section // to be handed out, those that have served no backend first
 	highest map[string]int       // the highest number there is
 }
 
@@ -25,12 +26,13 @@ type slotKey struct{ profile, backend string }
 // of them may be under way: they rest, as do those that are named.
 func newSlots(previous *Config, resting map[string]bool, wanted map[slotKey]string) *slots {
 	s := &slots{
-		held: map[slotKey]string{}, free: map[string][]Section{}, resting: map[string][]Section{},
-		former: map[slotKey]string{}, highest: map[string]int{},
+		held: map[slotKey]string{}, former: map[slotKey]string{},
+		resting: map[string][]Section{}, free: map[string][]Section{}, highest: map[string]int{},
 	}
 	if previous == nil {
 		return s
 	}
+	used := map[string][]Section{}
 	for i := range previous.Sections {
 		old := &previous.Sections[i]
 		if old.Profile == "" {
@@ -38,51 +40,46 @@ func newSlots(previous *Config, resting map[string]bool, wanted map[slotKey]stri
 		}
 		key := slotKey{old.Profile, cmp.Or(old.Backend, old.Former)}
 		_, isWanted := wanted[key]
-		spare := Section{Name: old.Name, Profile: old.Profile, Used: old.Used, Former: key.backend}
+		list := s.free
 		switch {
 		case old.Backend != "" && isWanted:
 			s.held[key] = old.Name
+			list = nil
 		case old.Backend != "":
-			s.resting[old.Profile] = append(s.resting[old.Profile], spare)
+			list = s.resting
 		case resting[old.Name]:
-			s.resting[old.Profile] = append(s.resting[old.Profile], spare)
 			s.former[key] = old.Name
-		default:
-			s.free[old.Profile] = append(s.free[old.Profile], spare)
+			list = s.resting
+		case old.Used:
+			list = used
+		}
+		if list != nil {
+			list[old.Profile] = append(list[old.Profile], Section{Name: old.Name, Profile: old.Profile, Used: old.Used, Former: key.backend})
 		}
 		number, _ := strconv.Atoi(old.Name[strings.LastIndexByte(old.Name, '-')+1:])
 		s.highest[old.Profile] = max(s.highest[old.Profile], number)
 	}
-	for _, free := range s.free {
-		// Those that have served no backend first: their counters begin at zero.
-		slices.SortStableFunc(free, func(a, b Section) int {
-			switch {
-			case a.Used == b.Used:
-				return 0
-			case a.Used:
-				return 1
-			}
-			return -1
-		})
+	for profile, list := range used {
+		s.free[profile] = append(s.free[profile], list...)
 	}
 	return s
 }
 
 func (s *slots) take(p *profile, b *route.Backend) Section {
 	key := slotKey{p.name, b.ID}
-	section := Section{Name: s.held[key], Profile: p.name, Backend: b.ID, Service: b.Service, Used: true}
-	if name := s.former[key]; section.Name == "" && name != "" {
+	name, free := s.held[key], s.free[p.name]
+	switch former := s.former[key]; {
+	case name != "":
+	case former != "":
 		// It is back: requests that are held in the section wait for this backend.
-		section.Name = name
+		name = former
 		s.resting[p.name] = slices.DeleteFunc(s.resting[p.name], func(r Section) bool { return r.Name == name })
+	case len(free) > 0:
+		name, s.free[p.name] = free[0].Name, free[1:]
+	default:
+		name = s.next(p.name)
 	}
-	if free := s.free[p.name]; section.Name == "" && len(free) > 0 {
-		section.Name, s.free[p.name] = free[0].Name, free[1:]
-	}
-	if section.Name == "" {
-		section.Name = s.next(p.name)
-	}
-	return section
+	return Section{Name: name, Profile: p.name, Backend: b.ID, Service: b.Service, Used: true}
 }
 
 // next is the name of a new section.
@@ -93,24 +90,19 @@ func (s *slots) next(profile string) string {
 
 // spares are the sections that no backend uses, of the profiles there were.
 func (s *slots) spares() []Section {
-	var all []Section
-	for _, lists := range []map[string][]Section{s.free, s.resting} {
-		for _, list := range lists {
-			all = append(all, list...)
-		}
-	}
-	return all
+	lists := slices.AppendSeq(slices.Collect(maps.Values(s.free)), maps.Values(s.resting))
+	return slices.Concat(lists...)
 }
 
 // refill makes the spares that a profile has after a reload: those there are, as
 // many as are wanted, or new ones.
-func (s *slots) refill(p *profile, want int) []Section {
-	spares := slices.Concat(s.resting[p.name], s.free[p.name])
+func (s *slots) refill(profile string, want int) []Section {
+	spares := slices.Concat(s.resting[profile], s.free[profile])
 	if len(spares) > want {
 		spares = spares[len(spares)-want:] // rather those that can be handed out
 	}
-	for n := len(s.free[p.name]); n < want; n++ {
-		spares = append(spares, Section{Name: s.next(p.name), Profile: p.name})
+	for range want - len(s.free[profile]) {
+		spares = append(spares, Section{Name: s.next(profile), Profile: profile})
 	}
 	return spares
 }
