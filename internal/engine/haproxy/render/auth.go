@@ -42,24 +42,32 @@ func TooDear(hash string) string {
 	return ""
 }
 
-// isListed says whether the C library checks a user's password. HAProxy refuses a list
-// of users with a hash that the library does not know, so that the form is looked at
-// closely.
-func isListed(u route.User) bool {
-	form, _ := route.PasswordFormOf(u.Hash)
-	isCrypt := form == route.PasswordBcrypt || form == route.PasswordSHACrypt || form == route.PasswordMD5Crypt && !isAPR1(u.Hash)
-	return isCrypt && TooDear(u.Hash) == "" && u.Name != "" && isText(u.Name)
+// checkOf is how a user's password is checked; empty for one that lets nobody in.
+// HAProxy refuses a list of users with a hash that the C library does not know, so that
+// the form is looked at closely.
+func checkOf(u route.User) string {
+	switch form, _ := route.PasswordFormOf(u.Hash); form {
+	case route.PasswordSHA:
+		return "sha"
+	case route.PasswordSalted:
+		return "salted"
+	case route.PasswordMD5Crypt, route.PasswordSHACrypt, route.PasswordBcrypt:
+		if strings.HasPrefix(u.Hash, "$apr1$") {
+			return "apr1"
+		}
+		if TooDear(u.Hash) == "" && u.Name != "" && isText(u.Name) {
+			return "list"
+		}
+	}
+	return ""
 }
 
-func isAPR1(hash string) bool {
-	form, _ := route.PasswordFormOf(hash)
-	return form == route.PasswordMD5Crypt && strings.HasPrefix(hash, "$apr1$")
-}
+func isListed(u route.User) bool { return checkOf(u) == "list" }
 
 // usersOf are the users of a filter, each name once; false when its file cannot be
 // read.
 func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {
-	all := f.Users
+	users := slices.Clone(f.Users)
 	if f.File != "" {
 		if r.o.UserFile == nil {
 			return nil, false
@@ -68,39 +76,33 @@ func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {
 		if !ok {
 			return nil, false
 		}
-		all = append(all[:len(all):len(all)], inFile...)
+		users = append(users, inFile...)
 	}
 	seen := map[string]bool{}
-	users := make([]route.User, 0, len(all))
-	for _, u := range all {
-		if !seen[u.Name] {
-			seen[u.Name] = true
-			users = append(users, u)
-		}
-	}
-	return users, true
+	return slices.DeleteFunc(users, func(u route.User) bool {
+		again := seen[u.Name]
+		seen[u.Name] = true
+		return again
+	}), true
 }
 
 // userEntries are the map entries of a filter.
 func userEntries(token string, users []route.User) []MapEntry {
 	var entries []MapEntry
 	for _, u := range users {
-		value := ""
-		switch form, _ := route.PasswordFormOf(u.Hash); {
-		case isListed(u):
-			value = "list"
-		case form == route.PasswordSHA:
-			value = "sha|" + mapWord(u.Hash[len("{SHA}"):])
-		case isAPR1(u.Hash):
-			value = "apr1|" + mapWord(u.Hash)
-		case form == route.PasswordSalted:
-			if salt, sum, ok := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$"); ok {
-				value = "salted|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)
-			}
+		value := checkOf(u)
+		switch value {
+		case "":
+			continue
+		case "sha":
+			value += "|" + mapWord(u.Hash[len("{SHA}"):])
+		case "apr1":
+			value += "|" + mapWord(u.Hash)
+		case "salted":
+			salt, sum, _ := strings.Cut(u.Hash[len(route.SaltedSHA256):], "$")
+			value += "|" + base64.StdEncoding.EncodeToString([]byte(salt)) + "|" + mapWord(sum)
 		}
-		if value != "" {
-			entries = append(entries, MapEntry{Key: token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name))), Value: value})
-		}
+		entries = append(entries, MapEntry{Key: token + "." + strings.ToUpper(hex.EncodeToString([]byte(u.Name))), Value: value})
 	}
 	return entries
 }
@@ -220,12 +222,12 @@ func dearest(users []route.User) (hash string) {
 		if !isListed(u) {
 			continue
 		}
-		work := 500 // microseconds, about, as is one round of SHA-crypt
-		switch form, cost := route.PasswordFormOf(u.Hash); form {
+		form, work := route.PasswordFormOf(u.Hash) // a round of SHA-crypt takes about a microsecond
+		switch form {
 		case route.PasswordBcrypt:
-			work = 50 << cost
-		case route.PasswordSHACrypt:
-			work = cost
+			work = 50 << work
+		case route.PasswordMD5Crypt:
+			work = 500
 		}
 		if work > longest {
 			hash, longest = u.Hash, work
@@ -235,7 +237,7 @@ func dearest(users []route.User) (hash string) {
 }
 
 func hasSlow(users []route.User) bool {
-	return slices.ContainsFunc(users, func(u route.User) bool { return isListed(u) || isAPR1(u.Hash) })
+	return slices.ContainsFunc(users, func(u route.User) bool { return isListed(u) || checkOf(u) == "apr1" })
 }
 
 // authToken stands for a filter in the keys of the map of users.

@@ -27,7 +27,7 @@ type profile struct {
 	// domain and sameSite are those of the sticky cookie.
 	domain   string
 	sameSite route.SameSite
-	health   *route.Health
+	health   route.Health  // its timeout is zero where nothing is checked
 	tunnel   time.Duration // of connections that are passed through
 }
 
@@ -38,30 +38,20 @@ func profileOf(b *route.Backend, idle time.Duration) profile {
 	if b.Scheme == route.SchemeTCP {
 		p = profile{mode: "tcp", balance: b.Balance, tunnel: idle}
 	}
+	p.balance.Policy = cmp.Or(p.balance.Policy, route.BalanceRoundRobin)
 	if h := b.Health; h != nil {
-		p.health = &route.Health{Timeout: cmp.Or(max(h.Timeout, 0), defaultCheckTimeout)}
+		p.health.Timeout = cmp.Or(max(h.Timeout, 0), defaultCheckTimeout)
 		if p.mode == "http" {
 			// One that is no path was refused before, see Unsupported.
 			p.health.Path, _ = checkURI(h.Path)
 			p.health.Status, p.health.Headers = h.Status, h.Headers
 		}
 	}
-	plain := p.mode == "http" && p.sticky == "" && p.health == nil
-	if plain && (p.balance.Policy == route.BalanceRoundRobin || p.balance.Policy == "") {
+	if p.mode == "http" && p.sticky == "" && b.Health == nil && p.balance.Policy == route.BalanceRoundRobin {
 		p.name = defaultProfile
-		return p
+	} else {
+		p.name = p.mode + "-" + digest(fmt.Sprintf("%#v", p))
 	}
-	key := fmt.Sprintf("%s %q %q %q %q %v", p.mode, p.balance.Policy, p.balance.On, p.balance.Name, p.sticky, p.tunnel)
-	if p.domain != "" || p.sameSite != "" {
-		key += fmt.Sprintf(" %q %q", p.domain, p.sameSite)
-	}
-	if p.health != nil {
-		key += fmt.Sprintf(" %q %d %v", p.health.Path, p.health.Status, p.health.Timeout)
-		for _, v := range p.health.Headers {
-			key += fmt.Sprintf(" %q %q", v.Name, v.Value)
-		}
-	}
-	p.name = p.mode + "-" + digest(key)
 	return p
 }
 
@@ -119,7 +109,7 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 	if p.mode == "tcp" {
 		t.line("timeout tunnel %s", span(p.tunnel))
 	}
-	if h := p.health; h != nil {
+	if h := p.health; h.Timeout > 0 {
 		t.line("timeout check %s", span(h.Timeout))
 		if p.mode == "http" {
 			t.line("option httpchk")

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,10 +18,7 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	d := &dedicated{renderer: r, text: t, route: q}
 	t.section("backend %s from %s", dedicatedName(q.ID), httpSection)
 	t.note("route %s of service %s", q.ID, q.Service)
-	p := profile{mode: "http", balance: route.Balance{Policy: route.BalanceRoundRobin}}
-	if b != nil {
-		p = profileOf(b, 0)
-	}
+	p := profileOf(cmp.Or(b, &route.Backend{}), 0)
 	for i := range q.Filters {
 		d.declare(&q.Filters[i])
 	}

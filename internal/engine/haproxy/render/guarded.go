@@ -18,14 +18,9 @@ import (
 // take is put to them one by one.
 const maxGuards = 500
 
-// group names the host that a guarded match is for, when it is for one host only:
-// then requests for other hosts pass it by with one comparison.
-func (g *claim) group() string {
-	if m := &g.route.Matches[g.match]; m.Host.Kind == route.HostExact {
-		return "h" + digest("host", m.Host.Value)
-	}
-	return ""
-}
+// group names a host that guarded matches are for: requests for other hosts pass them
+// by with one comparison.
+func group(host string) string { return "h" + digest("host", host) }
 
 func (l *lookups) writeGuarded(guards []claim, table string) {
 	if len(guards) == 0 {
@@ -42,11 +37,8 @@ func (l *lookups) writeGuarded(guards []claim, table string) {
 			owner = g.route.ID
 			l.note("route %s", owner)
 		}
-		conditions := l.conditions(&g.route.Matches[g.match])
-		if group := g.group(); group != "" {
-			conditions[0] = "{ var(txn.group) -m str " + group + " }"
-		}
-		l.line("%s set-var(txn.%s) str(%d)%s", l.directive, l.guard, i, l.test(append([]string{"!{ var(txn." + l.guard + ") -m found }"}, conditions...)...))
+		tests := append([]string{"!{ var(txn." + l.guard + ") -m found }"}, l.matchTests(&g.route.Matches[g.match])...)
+		l.line("%s set-var(txn.%s) str(%d)%s", l.directive, l.guard, i, l.test(tests...))
 	}
 	found := "{ var(txn." + l.guard + ") -m found }"
 	l.line("%s set-var(txn.better) var(txn.%s),field(%d,|)%s", l.directive, l.route, fieldRank, l.test(found))
@@ -55,21 +47,19 @@ func (l *lookups) writeGuarded(guards []claim, table string) {
 }
 
 // groupEntries is the map of hosts that have guarded matches of their own.
-func groupEntries(guards []claim) []MapEntry {
-	var entries []MapEntry
-	for i := range guards {
-		if group := guards[i].group(); group != "" {
-			entries = append(entries, MapEntry{Key: guards[i].route.Matches[guards[i].match].Host.Value, Value: group})
+func groupEntries(guards []claim) (entries []MapEntry) {
+	for _, g := range guards {
+		if h := g.route.Matches[g.match].Host; h.Kind == route.HostExact {
+			entries = append(entries, MapEntry{Key: h.Value, Value: group(h.Value)})
 		}
 	}
 	return entries
 }
 
 // guardedEntries is the map from guards to what is to be done.
-func guardedEntries(guards []claim) []MapEntry {
-	entries := make([]MapEntry, len(guards))
-	for i := range guards {
-		entries[i] = MapEntry{Key: itoa(i), Value: withRank(guards[i].value, 0)}
+func guardedEntries(guards []claim) (entries []MapEntry) {
+	for i, g := range guards {
+		entries = append(entries, MapEntry{Key: itoa(i), Value: withRank(g.value, 0)})
 	}
 	return entries
 }
@@ -79,30 +69,35 @@ func sortedEntries(entries []MapEntry) []MapEntry {
 	return slices.Compact(entries)
 }
 
-// conditions are the tests of a match: its host, its path, and its conditions.
-func (l *lookups) conditions(m *route.Match) []string {
-	tests := []string{hostTest(m.Host), l.pathTest([]route.Path{m.Path})}
+// matchTests are the tests of a match: its host, its path, and its conditions.
+func (l *lookups) matchTests(m *route.Match) (tests []string) {
+	switch m.Host.Kind {
+	case route.HostExact:
+		tests = append(tests, "{ var(txn.group) -m str "+group(m.Host.Value)+" }")
+	case route.HostRegexp:
+		tests = append(tests, fits("var(txn.host)", pcre.Whole(m.Host.Value)))
+	case route.HostWildcard, route.HostDeep:
+		tests = append(tests, hostTest(m.Host))
+	}
+	switch {
+	case m.Path.Kind == route.PathRegexp:
+		tests = append(tests, fits("var("+l.path+")", pcre.Whole(m.Path.Value)))
+	case m.Path != route.Path{Kind: route.PathPrefix, Value: "/"}:
+		tests = append(tests, l.pathTest(m.Path.Kind, m.Path.Value))
+	}
 	for i := range m.Conditions {
 		tests = append(tests, l.conditionTest(&m.Conditions[i]))
 	}
-	return slices.DeleteFunc(tests, func(s string) bool { return s == "" })
+	return tests
 }
 
-// hostTest tests a host; empty for any.
-func hostTest(h route.Host) string {
-	switch h.Kind {
-	case route.HostExact:
-		return "{ var(txn.host) -m str -- " + quoted(h.Value) + " }"
-	case route.HostRegexp:
-		return "{ var(txn.host) -m reg -- " + quoted(pcre.Whole(h.Value)) + " }"
-	case route.HostAny:
-		return ""
-	}
-	return "{ var(txn.host) -m reg -- " + quoted(hostsExpression([]route.Host{h})) + " }"
+// fits is a test by an expression of HAProxy's library.
+func fits(sample, expression string) string {
+	return "{ " + sample + " -m reg -- " + quoted(expression) + " }"
 }
 
-// hostsExpression matches any of the hosts, which are no expressions.
-func hostsExpression(hosts []route.Host) string {
+// hostTest tests for any of the hosts, which are no expressions.
+func hostTest(hosts ...route.Host) string {
 	alternatives := make([]string, len(hosts))
 	for i, h := range hosts {
 		name := regexp.QuoteMeta(h.Value)
@@ -116,28 +111,21 @@ func hostsExpression(hosts []route.Host) string {
 		}
 		alternatives[i] = name
 	}
-	return `\A(?:` + strings.Join(alternatives, "|") + `)\z`
+	return fits("var(txn.host)", `\A(?:`+strings.Join(alternatives, "|")+`)\z`)
 }
 
-// pathTest tests for any of the paths; empty for one that is every path.
-func (l *lookups) pathTest(paths []route.Path) string {
-	var alternatives []string
-	for _, p := range paths {
+// pathTest tests for any of the paths, which are no expressions.
+func (l *lookups) pathTest(kind route.PathKind, paths ...string) string {
+	alternatives := each(paths, func(p string) string {
 		switch {
-		case p.Kind == route.PathRegexp:
-			return "{ var(" + l.path + ") -m reg -- " + quoted(pcre.Whole(p.Value)) + " }"
-		case p.Kind == route.PathExact:
-			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`\z`)
-		case p.Kind == route.PathPrefix && p.Value != "/":
-			alternatives = append(alternatives, regexp.QuoteMeta(p.Value)+`(?:/|\z)`)
-		default:
-			alternatives = append(alternatives, regexp.QuoteMeta(p.Value))
+		case kind == route.PathExact:
+			return regexp.QuoteMeta(p) + `\z`
+		case kind == route.PathPrefix && p != "/":
+			return regexp.QuoteMeta(p) + `(?:/|\z)`
 		}
-	}
-	if len(paths) == 1 && paths[0] == (route.Path{Kind: route.PathPrefix, Value: "/"}) {
-		return ""
-	}
-	return "{ var(" + l.path + ") -m reg -- " + quoted(`\A(?:`+strings.Join(alternatives, "|")+`)`) + " }"
+		return regexp.QuoteMeta(p)
+	})
+	return fits("var("+l.path+")", `\A(?:`+strings.Join(alternatives, "|")+`)`)
 }
 
 func (l *lookups) conditionTest(c *route.Condition) string {
@@ -162,13 +150,12 @@ func (l *lookups) plainTest(c *route.Condition) string {
 		}
 		return textTest(header, c.Values)
 	case route.ConditionHeaderRegexp:
-		exprs := make([]string, len(c.Values))
-		for i, v := range c.Values {
-			exprs[i] = pcre.AnyOf(pcre.Plain(), v)
-		}
-		return "{ " + header + " -m reg -- " + quotedList(exprs) + " }"
-	case route.ConditionQuery, route.ConditionQueryRegexp:
+		return "{ " + header + " -m reg -- " + quotedList(each(c.Values, func(v string) string { return pcre.AnyOf(pcre.Plain(), v) })) + " }"
+	case route.ConditionQuery:
 		return queryTest(c)
+	case route.ConditionQueryRegexp:
+		name := pcre.RecordMark + regexp.QuoteMeta(c.Name) + pcre.UnitMark
+		return fits("var(txn.query)", name+"[^"+pcre.RecordMark+"]*?(?:"+pcre.AnyOf(pcre.Query(), c.Values...)+")")
 	case route.ConditionClientIP:
 		return "{ var(txn.client) -m ip -- " + strings.Join(c.Values, " ") + " }"
 	case route.ConditionHost:
@@ -178,74 +165,61 @@ func (l *lookups) plainTest(c *route.Condition) string {
 				hosts = append(hosts, h)
 			}
 		}
-		return "{ var(txn.host) -m reg -- " + quoted(hostsExpression(hosts)) + " }"
+		return hostTest(hosts...)
 	case route.ConditionHostRegexp:
-		return "{ var(txn.host) -m reg -- " + quoted(pcre.Whole(c.Values...)) + " }"
+		return fits("var(txn.host)", pcre.Whole(c.Values...))
 	case route.ConditionPathRegexp:
-		return "{ var(" + l.path + ") -m reg -- " + quoted(pcre.Whole(c.Values...)) + " }"
-	case route.ConditionPath, route.ConditionPathPrefix, route.ConditionPathStart:
-		kind := map[route.ConditionKind]route.PathKind{
-			route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathStart: route.PathStart,
-		}[c.Kind]
-		var paths []route.Path
-		for _, v := range c.Values {
-			paths = append(paths, route.Path{Kind: kind, Value: v})
-		}
-		if test := l.pathTest(paths); test != "" {
-			return test
-		}
-		return "{ always_true }"
+		return fits("var("+l.path+")", pcre.Whole(c.Values...))
+	case route.ConditionPath:
+		return l.pathTest(route.PathExact, c.Values...)
+	case route.ConditionPathPrefix:
+		return l.pathTest(route.PathPrefix, c.Values...)
+	case route.ConditionPathStart:
+		return l.pathTest(route.PathStart, c.Values...)
 	case route.ConditionListener:
-		words := make([]string, len(c.Values))
-		for i, v := range c.Values {
-			words[i] = listenerWord(v)
-		}
-		return textTest("var(sess.listener)", words)
+		return textTest("var(sess.listener)", each(c.Values, listenerWord))
 	}
 	return "{ always_false }"
 }
 
-// queryTest tests parameters of the query, which Lua has decoded.
+// queryTest tests a parameter of the query, which Lua has decoded.
 func queryTest(c *route.Condition) string {
-	if c.Kind == route.ConditionQueryRegexp {
-		return "{ var(txn.query) -m reg -- " + quoted(pcre.RecordMark+regexp.QuoteMeta(c.Name)+pcre.UnitMark+"[^"+pcre.RecordMark+"]*?(?:"+pcre.AnyOf(pcre.Query(), c.Values...)+")") + " }"
-	}
+	begin := pcre.RecordMark + c.Name + pcre.UnitMark
 	if len(c.Values) == 0 {
-		return "{ var(txn.query) -m sub -- " + quoted(pcre.RecordMark+c.Name+pcre.UnitMark) + " }"
+		return "{ var(txn.query) -m sub -- " + quoted(begin) + " }"
 	}
-	var all []string
-	for _, v := range c.Values {
-		if strings.IndexByte(v, 0) < 0 {
-			all = append(all, pcre.RecordMark+c.Name+pcre.UnitMark+v+pcre.RecordMark)
-		}
-	}
-	if len(all) == 0 || strings.IndexByte(c.Name, 0) >= 0 {
+	values := withoutNUL(c.Values)
+	if len(values) == 0 || strings.IndexByte(c.Name, 0) >= 0 {
 		return "{ always_false }"
 	}
-	return "{ var(txn.query) -m sub -- " + quotedList(all) + " }"
+	return "{ var(txn.query) -m sub -- " + quotedList(each(values, func(v string) string { return begin + v + pcre.RecordMark })) + " }"
 }
 
 // textTest tests whether an expression is one of the values. HAProxy takes an empty
-// word for the end of a line, and "}" for the end of the test, quoted or not; it cuts
-// off what follows a NUL, which no request has.
+// word for the end of a line, and "}" for the end of the test, quoted or not.
 func textTest(expression string, values []string) string {
-	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return strings.IndexByte(v, 0) >= 0 })
+	values = withoutNUL(values)
 	switch {
 	case len(values) == 0:
 		return "{ always_false }"
 	case !slices.Contains(values, "") && !slices.Contains(values, "}"):
 		return "{ " + expression + " -m str -- " + quotedList(values) + " }"
 	}
-	for i, v := range values {
-		values[i] = regexp.QuoteMeta(v)
-	}
-	return "{ " + expression + " -m reg -- " + quoted(`\A(?:`+strings.Join(values, "|")+`)\z`) + " }"
+	return fits(expression, `\A(?:`+strings.Join(each(values, regexp.QuoteMeta), "|")+`)\z`)
 }
 
-func quotedList(values []string) string {
-	all := make([]string, len(values))
+// withoutNUL are the values that a request can have. HAProxy cuts off what follows a NUL.
+func withoutNUL(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return strings.IndexByte(v, 0) >= 0 })
+}
+
+func quotedList(values []string) string { return strings.Join(each(values, quoted), " ") }
+
+// each is what a function makes of each of the values.
+func each(values []string, word func(string) string) []string {
+	words := make([]string, len(values))
 	for i, v := range values {
-		all[i] = quoted(v)
+		words[i] = word(v)
 	}
-	return strings.Join(all, " ")
+	return words
 }

@@ -18,7 +18,7 @@ func (r *renderer) plan(previous *Config) {
 	for _, q := range connections {
 		r.isTCP[q] = true
 	}
-	r.profile(profileOf(&route.Backend{Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}}, 0))
+	r.profile(profileOf(&route.Backend{}, 0))
 	profiles := make([]*profile, len(routes)) // of the sections that routes share; nil when they do not
 	for i, q := range routes {
 		if b := r.table.Backend(q.Backend); b != nil && q.Refused == "" && isShareable(q) {
