@@ -115,7 +115,7 @@ var allowed = map[string]struct {
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route"}},
+	"internal/engine/haproxy/render": {3640, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":     {1, nil},
 	"internal/engine/haproxy/pcre":    {1, nil},
@@ -221,7 +221,7 @@ var largePackages = map[string]struct {
 	"internal/engine/embedded":       {4907, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
-	"internal/engine/haproxy/render": {3737, "the Lua files and the sections may part"},
+	"internal/engine/haproxy/render": {3640, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/notify":                {2535, "channels may part from the outbox"},
 	"internal/route":                 {3563, "text and diff may part from the table"},

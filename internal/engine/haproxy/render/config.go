@@ -2,13 +2,11 @@
 // means. It is pure: it reads no file, opens no socket and looks at no clock, so
 // that the same arguments always give the same configuration.
 //
-// A configuration has two parts. What can be changed while HAProxy runs (servers,
-// entries of maps, certificates) is listed in Config piece by piece, and stands in
-// the files as well. What cannot be changed is the Structure: two configurations of
-// equal structure lead from one to the other without a reload. Render goes out of its
-// way to keep the structure of the configuration before: services get spare sections
-// that are there already, and what is not used any more stays until something else
-// asks for a reload.
+// What can be changed while HAProxy runs (servers, entries of maps, certificates) is
+// listed in Config piece by piece, and stands in the files as well. The rest is the
+// Structure: between configurations of equal structure no reload is needed. Render keeps
+// that of the configuration before where it can: services get spare sections that are
+// there already, and what is not used any more stays until the next reload.
 package render
 
 import (
@@ -33,7 +31,7 @@ const (
 // Options are the surroundings of a configuration. Zero limits mean the default
 // that is named with each; they are those of the embedded engine.
 type Options struct {
-	// Dir is the directory that the files are in, as an absolute path. Required.
+	// Dir is the directory of the files, as an absolute path. Required.
 	Dir string
 	// AdminSocket is the path of the runtime socket; empty: admin.sock in Dir.
 	AdminSocket string
@@ -45,18 +43,14 @@ type Options struct {
 	LogKey string
 	// AccessLog adds to the lines what the access log says and metrics do without.
 	AccessLog bool
-	// Bind says where a listener binds instead of the table's address, by its
-	// name: the port that was chosen for port 0.
+	// Bind says where a listener binds instead of the table's address, by its name.
 	Bind map[string]netip.AddrPort
-	// Leave names the listeners that are left out, optional ones that could not be
-	// bound.
+	// Leave names the listeners that are left out.
 	Leave map[string]bool
-	// Resting are the spare sections that are handed out to the backend they had only:
-	// requests of it may still be under way in them. A section that a service gives back
-	// is not handed out in the same configuration, either.
+	// Resting are spare sections that only the backend they had may get: its requests
+	// may still be under way in them. A section that a service gives back rests anyway.
 	Resting map[string]bool
-	// Waiting are endpoints that are ready in the table and may not be served yet: their
-	// first check has not passed.
+	// Waiting are endpoints that may not be served yet, ready as they are in the table.
 	Waiting map[EndpointID]bool
 	// Addresses are those of the names that endpoints have in place of addresses. An
 	// endpoint whose name is not among them is left out.
@@ -68,12 +62,10 @@ type Options struct {
 	// cannot be read, and its routes answer 503. Nil reads no file.
 	UserFile func(*route.BasicAuth) ([]route.User, bool)
 
-	// Spares is how many spare sections the commonest profile has after a reload
-	// (50); other profiles get a tenth of it, and all at least a tenth of what
-	// they have in use.
+	// Spares is how many spare sections the commonest profile has after a reload (50);
+	// others get a tenth of it, and all at least a tenth of what they have in use.
 	Spares int
-	// HardStopAfter is how long an old worker may take to finish after a reload
-	// (30 m).
+	// HardStopAfter is how long an old worker may take to finish after a reload (30 m).
 	HardStopAfter time.Duration
 	// Threads is the number of threads of a worker, MaxConnections how many connections
 	// it takes; zero is HAProxy's choice.
@@ -90,8 +82,7 @@ type Options struct {
 	// DialTimeout bounds connecting to an endpoint (3 s), ResponseTimeout the wait
 	// for its response header where the route says nothing (60 s).
 	DialTimeout, ResponseTimeout time.Duration
-	// IPv6 says that the machine has IPv6, so that listeners on all addresses bind
-	// those of it, too.
+	// IPv6 has listeners on all addresses bind those of IPv6, too.
 	IPv6 bool
 	// TunnelTimeout is how long a connection that is passed through may be silent where
 	// the route says nothing (1 h).
@@ -108,10 +99,9 @@ const (
 // EndpointID names an endpoint of the table.
 type EndpointID struct{ Backend, Endpoint string }
 
-// Config is a whole configuration. Never write to one: parts of it are shared
-// with the configurations that are rendered after it. Written as JSON and read
-// back it has lost Text and Files, and still serves as the previous one of Render:
-// an engine that starts again keeps it for that.
+// Config is a whole configuration. Never write to one: later configurations share
+// parts of it. Written as JSON and read back it still serves as the previous one of
+// Render, without Text and Files.
 type Config struct {
 	// Text is the content of FileConfig.
 	Text []byte `json:"-"`
@@ -130,8 +120,7 @@ type Config struct {
 	// Structure is what cannot be changed without a reload.
 	Structure Structure `json:"structure"`
 	// Marker is the value of socket.MarkerVariable: the hash of the structure, ".", and
-	// the hash of Text. A worker whose marker has the structure of a configuration can
-	// be brought to it by runtime commands.
+	// the hash of Text.
 	Marker string `json:"marker"`
 	// Features are what the rules for requests look at.
 	Features Features `json:"features"`
@@ -141,8 +130,8 @@ type Config struct {
 type Block struct {
 	// Name says in words what it is, as in Part.
 	Name string `json:"name"`
-	// Kept names the section or profile that the text is of, when it may stay in a
-	// configuration that has no use for it any more; else it is empty.
+	// Kept names the section or profile that the text is of, when it may stay after
+	// its use; else it is empty.
 	Kept string `json:"kept,omitempty"`
 	// Text has marks around what is secret; see secret.go.
 	Text string `json:"text"`
@@ -183,9 +172,8 @@ type CertList struct {
 
 // Certificate is a key pair that HAProxy needs in one file.
 type Certificate struct {
-	// Path is the absolute path of the joined file: certificate and chain, then
-	// the key. It depends on the paths of the pair alone, so that a renewed
-	// certificate has the path of the one before.
+	// Path is the absolute path of the joined file: certificate and chain, then the
+	// key. It depends on the paths of the pair alone, so that renewing keeps it.
 	Path string
 	// Pair are the files to join.
 	Pair route.Certificate
@@ -239,15 +227,12 @@ func (s Structure) Changes(before Structure) []string {
 	return changes
 }
 
-func newPart(name, text string) Part { return Part{Name: name, Digest: hashed(text, 16)} }
-
 // Section is a backend section of HAProxy. A spare one has no Backend.
 type Section struct {
 	// Name is HAProxy's name for it. It never comes from labels.
 	Name string `json:"name"`
 	// Profile names the settings; services of one profile can use each other's
-	// sections. Empty for a dedicated section, which has the rules of one route in
-	// it.
+	// sections. Empty for a dedicated section, which has the rules of one route.
 	Profile string `json:"profile,omitempty"`
 	// Backend is the ID of the backend in the table, Service that of the service whose
 	// instances are in it. Several sections may serve the same backend.
@@ -255,8 +240,8 @@ type Section struct {
 	Service string `json:"service,omitempty"`
 	// Route is the ID of the route of a dedicated section.
 	Route string `json:"route,omitempty"`
-	// Used is true when the section has served a backend since it was made: its
-	// counters do not begin at zero.
+	// Used is true when the section has served a backend: its counters do not begin
+	// at zero.
 	Used bool `json:"used,omitempty"`
 	// Former is the ID of the backend that has given a spare section back.
 	Former string `json:"former,omitempty"`
@@ -274,8 +259,7 @@ type Server struct {
 	Address  netip.AddrPort `json:"address"`
 	// Weight is 0 to 256, as HAProxy has it.
 	Weight int `json:"weight"`
-	// State is the one wanted. In the text, what is not ready is disabled, for a worker
-	// that starts has nothing to finish.
+	// State is the one wanted. In the text, what is not ready is disabled.
 	State route.EndpointState `json:"state"`
 	// Options are the rest of `add server SECTION/NAME ADDRESS …`, weight left out, the
 	// same as in the text. A server whose options differ must be removed and added.
@@ -283,8 +267,7 @@ type Server struct {
 	// Checked is true when the options have an active check, which must be enabled
 	// (`enable health`) after the server was added at runtime.
 	Checked bool `json:"checked,omitempty"`
-	// Health is the check of the backend, for who probes a new server before it
-	// enters; nil for none.
+	// Health is the check of the backend; nil for none.
 	Health *route.Health `json:"-"`
 }
 

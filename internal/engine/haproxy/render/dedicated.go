@@ -13,35 +13,51 @@ import (
 // A dedicated section has the rules of one route in it, so that no other route's
 // requests are put to them. It is part of the structure; its servers are not.
 
-// writeDedicated writes the section of a route without its servers.
-func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
+// writeOwn writes the section of a route without its servers, and what belongs to it.
+func (r *renderer) writeOwn(t *text, q *route.Route) {
+	r.writeUserLists(t, q)
+	r.writeLimits(t, q)
 	d := &dedicated{renderer: r, text: t, route: q}
-	t.section("backend %s from %s", dedicatedName(q.ID), httpSection)
+	b, base := r.table.Backend(q.Backend), httpSection
+	if r.isTCP[q] {
+		base = baseSection
+	}
+	t.section("backend %s from %s", dedicatedName(q.ID), base)
 	t.note("route %s of service %s", q.ID, q.Service)
-	p := profileOf(cmp.Or(b, &route.Backend{}), 0)
+	p := profileOf(cmp.Or(b, &route.Backend{}), r.idle(q))
+	if r.isTCP[q] {
+		d.forConnections(&p)
+	} else {
+		d.forRequests(&p, b != nil)
+	}
+}
+
+// forRequests writes how the route serves requests.
+func (d *dedicated) forRequests(p *profile, hasBackend bool) {
+	q := d.route
 	for i := range q.Filters {
 		d.declare(&q.Filters[i])
 	}
-	r.writeBackend(t, &p)
-	t.WriteString(p.each())
+	d.writeBackend(d.text, p)
+	d.WriteString(p.each())
 	for i := range q.Filters {
 		if d.filter(i, &q.Filters[i]) {
 			return // it answers every request; HAProxy takes no rules behind that
 		}
 	}
-	t.lastHop("{ var(txn.last) -m found }")
-	if b == nil {
-		t.line("%s", problemOf("no-backend").always())
+	d.lastHop("{ var(txn.last) -m found }")
+	if !hasBackend {
+		d.line("%s", problemOf("no-backend").always())
 		return
 	}
-	t.hold("http")
-	t.line("%s", p.noEndpoint(r.o.mapPath(mapServices)))
+	d.hold("http")
+	d.line("%s", p.noEndpoint(d.o.mapPath(mapServices)))
 	for i := range q.Filters {
 		if h := q.Filters[i].RequestHeaders; h != nil {
 			d.headers("http-request", h, func(string) bool { return true })
 		}
 	}
-	r.writeSending(t)
+	d.writeSending(d.text)
 	for i := range q.Filters {
 		if h := q.Filters[i].ResponseHeaders; h != nil {
 			d.headers("http-response", h, route.Credential)
@@ -49,30 +65,26 @@ func (r *renderer) writeDedicated(t *text, q *route.Route, b *route.Backend) {
 	}
 	for i := range q.Filters {
 		if s := q.Filters[i].Snippet; s != nil {
-			t.note("written by the labels of service %s", q.Service)
+			d.note("written by the labels of service %s", q.Service)
 			for _, line := range s.Lines {
-				t.line("%s", secretLine(line))
+				d.line("%s", secretLine(line))
 			}
 		}
 	}
 }
 
-// writeDedicatedTCP writes the section of a route for connections with filters,
-// without its servers.
-func (r *renderer) writeDedicatedTCP(t *text, q *route.Route, b *route.Backend) {
-	d := &dedicated{renderer: r, text: t, route: q}
-	t.section("backend %s from base", dedicatedName(q.ID))
-	t.note("route %s of service %s", q.ID, q.Service)
-	p := profileOf(b, r.idle(q))
-	r.writeBackend(t, &p)
-	for i := range q.Filters {
+// forConnections writes how the route serves connections. Of filters it may have but
+// one that looks at the address of the client.
+func (d *dedicated) forConnections(p *profile) {
+	d.writeBackend(d.text, p)
+	for i := range d.route.Filters {
 		test := "{ always_false }"
-		if f := q.Filters[i].IPAllow; f != nil {
+		if f := d.route.Filters[i].IPAllow; f != nil {
 			test = d.oneOf("var(txn.client) -m ip", trustedNets(f.Prefixes))
 		}
-		t.line("tcp-request content reject if !%s", test)
+		d.line("tcp-request content reject if !%s", test)
 	}
-	t.hold("tcp")
+	d.hold("tcp")
 }
 
 type dedicated struct {

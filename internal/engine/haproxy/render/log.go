@@ -7,18 +7,17 @@ import (
 
 // HAProxy reports each request and connection in one line, from which package
 // haproxy makes metrics and the access log. The lines go through a ring, which a
-// worker forwards over a stream: nothing is lost while the reader is busy. (A socket
-// for datagrams holds ten of them on Linux, and HAProxy drops the next.)
+// worker forwards over a stream: nothing is lost while the reader is busy, as it would
+// be with datagrams, of which a socket holds ten on Linux.
 //
 // A ring whose reader is away connects again without a pause, thousands of times a
-// second. So it sends to a relay in HAProxy itself, which waits before it connects;
-// what is reported meanwhile is lost. The relay listens on an abstract socket, because
-// a file can be removed while HAProxy serves on. Every process on the machine could
-// connect to it: so each line begins with a key (Options.LogKey), and what begins
-// otherwise is not read.
+// second. So it sends to a relay in HAProxy itself, which waits before it connects; what
+// is reported meanwhile is lost. The relay listens on an abstract socket, because a file
+// can be removed. Every process on the machine could connect to it: so each line begins
+// with a key (Options.LogKey).
 //
 // From HAProxy 3.4 on a ring sends to IP addresses alone, which anybody on the machine
-// could connect to. There lines come as datagrams after all.
+// could connect to. There lines come as datagrams.
 
 // Variables that the rules set for the log, in the scope of the request or of the
 // connection; what is not set is "-" in a line.
@@ -144,14 +143,16 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 	if r.o.LogSocket == "" {
 		return
 	}
-	fields := []string{secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight)}
-	access := []string{variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath)}
+	fields := []string{
+		secret(r.o.LogKey) + LineRequest, routeField, "%ST", "%Ta", "%rc", variable(VarCode), "%ts", "%b", "%s", "%B", variable(varWeight),
+		"%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient), variable(VarID), "%HV", "%HM", "%hr", variable(VarHost), variable(VarPath),
+	}
 	if tcp {
 		fields[FieldKind], fields[FieldStatus], fields[FieldDuration] = secret(r.o.LogKey)+LineConnection, "%U", "%Tt"
-		access = []string{"-", "TCP", "-", "", variable(VarHost), "-"}
+		fields[FieldID], fields[FieldProto], fields[FieldMethod], fields[FieldCaptured], fields[FieldPath] = "-", "TCP", "-", "", "-"
 	}
-	if r.o.AccessLog {
-		fields = append(append(fields, "%[date(0,ms)]", "%f", "%[ssl_fc]", variable(VarClient)), access...)
+	if !r.o.AccessLog {
+		fields = fields[:FieldTime]
 	}
 	t.line(ifRing)
 	t.line("log ring@%s len %d format raw local0", logRing, logLength)
@@ -164,10 +165,9 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 }
 
 // A line costs HAProxy and Fairway together about half of what a request costs. So
-// without an access log not every one is reported on a listener that is busy: from
-// sampleFrom requests a second on, so many lines are left out that about sampleRate a
-// second remain, and each stands for as many requests as are left out for it. Answers
-// of Fairway's own, and those that say 5xx, are all reported.
+// without an access log a listener with sampleFrom requests a second and more reports
+// about sampleRate of them, and each line stands for those that are left out for it.
+// Answers of Fairway's own, and those that say 5xx, are all reported.
 const (
 	sampleFrom = 500
 	sampleRate = 250

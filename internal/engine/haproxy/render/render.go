@@ -123,30 +123,23 @@ func (f Features) with(other Features) Features {
 	return Features{Priorities: f.Priorities || other.Priorities, Deep: slices.Compact(deep)}
 }
 
+// writeBlocks writes the blocks, each behind what it inherits from.
 func (r *renderer) writeBlocks(c *Config) {
-	add := func(name, kept string, write func(t *text)) {
+	add := func(name, kept string, write func(t *text)) *Block {
 		var t text
 		write(&t)
 		c.Blocks = append(c.Blocks, Block{Name: name, Kept: kept, Text: t.String()})
+		return &c.Blocks[len(c.Blocks)-1]
 	}
 	add("global settings", "", r.writeGlobal)
 	add("rules for requests", "", r.writeRequests)
 	add("answers", "", r.writeAnswers)
 	for _, name := range slices.Sorted(maps.Keys(r.profiles)) {
 		p := r.profiles[name]
-		add("profile "+name, name, func(t *text) { p.write(r, t) })
-		c.Blocks[len(c.Blocks)-1].Each = p.each()
+		add("profile "+name, name, func(t *text) { p.write(r, t) }).Each = p.each()
 	}
 	for _, q := range r.own {
-		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) {
-			r.writeUserLists(t, q)
-			r.writeLimits(t, q)
-			if r.isTCP[q] {
-				r.writeDedicatedTCP(t, q, r.table.Backend(q.Backend))
-			} else {
-				r.writeDedicated(t, q, r.table.Backend(q.Backend))
-			}
-		})
+		add("rules of route "+q.ID, dedicatedName(q.ID), func(t *text) { r.writeOwn(t, q) })
 	}
 	for i := range r.table.Listeners {
 		l := &r.table.Listeners[i]
@@ -179,22 +172,25 @@ func (c *Config) keep(previous *Config) {
 	}
 }
 
+// assemble makes the structure, the marker and the text of blocks and sections.
 func (c *Config) assemble() {
-	slices.SortStableFunc(c.Blocks, func(a, b Block) int { return blockOrder(a) - blockOrder(b) })
-	sections := map[string][]string{}
+	spares := map[string]string{}
 	for i := range c.Sections {
 		if s := &c.Sections[i]; s.Profile != "" {
-			sections[s.Profile] = append(sections[s.Profile], s.Name)
+			spares[s.Profile] += s.Name + " "
 		}
 	}
-	for _, b := range c.Blocks {
-		c.Structure.Parts = append(c.Structure.Parts, newPart(b.Name, plain(b.Text+b.Each)))
+	part := func(name, text string) {
+		c.Structure.Parts = append(c.Structure.Parts, Part{Name: name, Digest: hashed(text, 16)})
 	}
-	for profile, names := range sections {
-		c.Structure.Parts = append(c.Structure.Parts, newPart("set of spare sections of profile "+profile, strings.Join(names, " ")))
+	for _, b := range c.Blocks {
+		part(b.Name, plain(b.Text+b.Each))
+	}
+	for profile, names := range spares {
+		part("set of spare sections of profile "+profile, names)
 	}
 	for name, content := range c.Files {
-		c.Structure.Parts = append(c.Structure.Parts, newPart("file "+name, string(content)))
+		part("file "+name, string(content))
 	}
 	slices.SortFunc(c.Structure.Parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 
@@ -225,18 +221,6 @@ func (c *Config) body() string {
 		}
 	}
 	return t.String()
-}
-
-// blockOrder is the place of a block in the text: HAProxy wants sections in front
-// of those that inherit from them.
-func blockOrder(b Block) int {
-	switch {
-	case b.Name == "global settings":
-		return 0
-	case strings.HasPrefix(b.Name, "profile "):
-		return 1
-	}
-	return 2
 }
 
 // write writes a shared section with its servers.
