@@ -30,8 +30,7 @@ type node struct {
 	args        []token // strings
 }
 
-// parser reads a rule by operator precedence: ! binds tighter than &&, which
-// binds tighter than ||; operators of one kind group to the left.
+// parser reads a rule: ! binds tighter than &&, which binds tighter than ||.
 type parser struct {
 	rule   string
 	tokens []token
@@ -50,7 +49,7 @@ func parse(rule string) (*node, error) {
 		return nil, err
 	}
 	p := &parser{rule: rule, tokens: tokens}
-	n, err := p.expression(0)
+	n, err := p.expression()
 	if err != nil {
 		return nil, err
 	}
@@ -60,35 +59,20 @@ func parse(rule string) (*node, error) {
 	return n, nil
 }
 
-func binding(k tokenKind) int {
-	switch k {
-	case tokenOr:
-		return 1
-	case tokenAnd:
-		return 2
-	}
-	return 0
+// expression reads alternatives, each of which is a conjunction.
+func (p *parser) expression() (*node, error) {
+	return p.joined(tokenOr, func() (*node, error) { return p.joined(tokenAnd, p.operand) })
 }
 
-// expression reads operands joined by operators that bind tighter than least.
-func (p *parser) expression(least int) (*node, error) {
-	left, err := p.operand()
-	if err != nil {
-		return nil, err
+// joined reads what stands between operators of one kind, and groups it to the left.
+func (p *parser) joined(operator tokenKind, operand func() (*node, error)) (*node, error) {
+	left, err := operand()
+	for err == nil && p.tokens[p.at].kind == operator {
+		n := &node{token: p.next(), left: left}
+		n.right, err = operand()
+		left = n
 	}
-	for {
-		op := p.tokens[p.at]
-		b := binding(op.kind)
-		if b <= least {
-			return left, nil
-		}
-		p.at++
-		right, err := p.expression(b)
-		if err != nil {
-			return nil, err
-		}
-		left = &node{token: op, left: left, right: right}
-	}
+	return left, err
 }
 
 // operand reads a call, a negation or what is in parentheses.
@@ -102,7 +86,7 @@ func (p *parser) operand() (*node, error) {
 		n, err := p.operand()
 		return &node{token: t, left: n}, err
 	case tokenOpen:
-		n, err := p.expression(0)
+		n, err := p.expression()
 		if err != nil {
 			return nil, err
 		}

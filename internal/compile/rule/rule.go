@@ -138,34 +138,23 @@ func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
 	}
 	var rest []route.Condition
 	for _, c := range all {
+		left, ok := []route.Condition{c}, true
 		switch {
 		case c.Not:
-			rest = append(rest, c)
 		case c.Kind == route.ConditionHost, c.Kind == route.ConditionHostRegexp:
-			left, ok := narrowHost(&m.Host, conditionHost(c))
-			if !ok {
-				return m, false
-			}
-			rest = append(rest, left...)
+			left, ok = narrowHost(&m.Host, conditionHost(c))
 		case c.Kind == route.ConditionPath, c.Kind == route.ConditionPathPrefix, c.Kind == route.ConditionPathRegexp:
-			left, ok := narrowPath(&m.Path, conditionPath(c))
-			if !ok {
-				return m, false
-			}
-			rest = append(rest, left...)
-		default:
-			rest = append(rest, c)
+			left, ok = narrowPath(&m.Path, conditionPath(c))
 		}
+		if !ok {
+			return m, false
+		}
+		rest = append(rest, left...)
 	}
 	if m.Conditions, ok = tidyConditions(rest); !ok {
 		return m, false
 	}
-	for _, c := range m.Conditions {
-		if c.Not && excludes(c, m) {
-			return m, false
-		}
-	}
-	return m, true
+	return m, !slices.ContainsFunc(m.Conditions, func(c route.Condition) bool { return c.Not && excludes(c, m) })
 }
 
 func conditionHost(c route.Condition) route.Host {
@@ -275,20 +264,19 @@ func excludes(c route.Condition, m route.Match) bool {
 func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 	var methods *route.Condition
 	for _, c := range all {
-		if c.Kind != route.ConditionMethod || c.Not {
+		switch {
+		case c.Kind != route.ConditionMethod || c.Not:
 			tidy = append(tidy, c)
-			continue
-		}
-		if methods == nil {
+		case methods == nil:
 			methods = &c
-			continue
-		}
-		methods.Values = slices.DeleteFunc(slices.Clone(methods.Values), func(m string) bool { return !slices.Contains(c.Values, m) })
-		if len(methods.Values) == 0 {
-			return nil, false
+		default:
+			methods.Values = slices.DeleteFunc(slices.Clone(methods.Values), func(m string) bool { return !slices.Contains(c.Values, m) })
 		}
 	}
 	if methods != nil {
+		if len(methods.Values) == 0 {
+			return nil, false
+		}
 		tidy = append(tidy, *methods)
 	}
 	text := route.Condition.Text
@@ -298,13 +286,10 @@ func tidyConditions(all []route.Condition) (tidy []route.Condition, ok bool) {
 	for _, c := range tidy {
 		has[text(c)] = true
 	}
-	for _, c := range tidy {
+	return tidy, !slices.ContainsFunc(tidy, func(c route.Condition) bool {
 		c.Not = !c.Not
-		if has[text(c)] {
-			return nil, false
-		}
-	}
-	return tidy, true
+		return has[text(c)]
+	})
 }
 
 // Shown returns a rule without the values that it wants credentials to have; ok is

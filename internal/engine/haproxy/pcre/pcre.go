@@ -53,49 +53,46 @@ type printer struct {
 }
 
 func (p *printer) print(re *syntax.Regexp) {
+	if text, ok := p.fixed(re.Op); ok {
+		p.WriteString(text)
+		return
+	}
 	switch re.Op {
-	case syntax.OpNoMatch:
-		p.WriteString(`(?!)`)
-	case syntax.OpEmptyMatch:
-		p.WriteString(`(?:)`)
 	case syntax.OpLiteral:
 		p.literal(re)
 	case syntax.OpCharClass:
 		p.class(re.Rune)
-	case syntax.OpAnyCharNotNL:
-		p.WriteString(`[^\x0a` + p.not + `]`)
-	case syntax.OpAnyChar:
-		p.WriteString(p.any)
-	case syntax.OpBeginLine:
-		p.WriteString(`(?:` + p.begin + `|(?<=\x0a))`)
-	case syntax.OpEndLine:
-		p.WriteString(`(?:` + p.end + `|(?=\x0a))`)
-	case syntax.OpBeginText:
-		p.WriteString(p.begin)
-	case syntax.OpEndText:
-		p.WriteString(p.end)
-	case syntax.OpWordBoundary:
-		p.WriteString(`\b`)
-	case syntax.OpNoWordBoundary:
-		p.WriteString(`\B`)
 	case syntax.OpCapture:
 		p.group("(", re.Sub[0])
-	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
 		p.repeat(re)
-	case syntax.OpConcat:
-		for _, sub := range re.Sub {
-			p.group("(?:", sub)
-		}
-	case syntax.OpAlternate:
+	case syntax.OpConcat, syntax.OpAlternate:
 		for i, sub := range re.Sub {
-			if i > 0 {
+			if i > 0 && re.Op == syntax.OpAlternate {
 				p.WriteByte('|')
 			}
 			p.group("(?:", sub)
 		}
-	default:
+	default: // a counted repetition, which Simplify has written out
 		p.err = fmt.Errorf("operation %v is not known", re.Op)
 	}
+}
+
+// fixed is how an operation is printed that has no parts.
+func (d Dialect) fixed(op syntax.Op) (text string, ok bool) {
+	text, ok = map[syntax.Op]string{
+		syntax.OpNoMatch:        `(?!)`,
+		syntax.OpEmptyMatch:     `(?:)`,
+		syntax.OpAnyChar:        d.any,
+		syntax.OpAnyCharNotNL:   `[^\x0a` + d.not + `]`,
+		syntax.OpBeginText:      d.begin,
+		syntax.OpEndText:        d.end,
+		syntax.OpBeginLine:      `(?:` + d.begin + `|(?<=\x0a))`,
+		syntax.OpEndLine:        `(?:` + d.end + `|(?=\x0a))`,
+		syntax.OpWordBoundary:   `\b`,
+		syntax.OpNoWordBoundary: `\B`,
+	}[op]
+	return text, ok
 }
 
 // group prints in brackets, which are left out where nothing can go wrong.
@@ -123,16 +120,7 @@ func (p *printer) repeat(re *syntax.Regexp) {
 		p.print(sub)
 		p.WriteByte(')')
 	}
-	switch re.Op {
-	case syntax.OpStar:
-		p.WriteByte('*')
-	case syntax.OpPlus:
-		p.WriteByte('+')
-	case syntax.OpQuest:
-		p.WriteByte('?')
-	default:
-		p.err = errors.New("a repetition was not written out")
-	}
+	p.WriteByte(map[syntax.Op]byte{syntax.OpStar: '*', syntax.OpPlus: '+', syntax.OpQuest: '?'}[re.Op])
 	if re.Flags&syntax.NonGreedy != 0 {
 		p.WriteByte('?')
 	}

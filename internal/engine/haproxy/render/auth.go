@@ -42,7 +42,7 @@ func TooDear(hash string) string {
 	return ""
 }
 
-// checkOf is how a user's password is checked; empty for one that lets nobody in.
+// checkOf is how a user's password is checked; empty for one that no password fits.
 // HAProxy refuses a list of users with a hash that the C library does not know, so that
 // the form is looked at closely.
 func checkOf(u route.User) string {
