@@ -115,7 +115,7 @@ var allowed = map[string]struct {
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {3640, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":     {1, nil},
 	"internal/engine/haproxy/pcre":    {1, nil},
