@@ -100,8 +100,8 @@ func run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, quietly(ctx, stop())) }()
 	p.line("  Fairway serves http://%s, its admin API http://%s\n", cfg.Listen, cfg.Admin.Listen)
 
-	t := &tour{printer: p, stage: where, address: cfg.Listen, admin: cfg.Admin.Listen, command: commandLine()}
-	defer t.close()
+	t := &tour{printer: p, stage: where, address: cfg.Listen, admin: cfg.Admin.Listen, command: commandLine(), load: newLoad(cfg.Listen)}
+	defer t.load.stop()
 	if err := t.show(ctx); err != nil {
 		return quietly(ctx, err)
 	}

@@ -31,6 +31,7 @@ type child struct {
 	address string
 	process *exec.Cmd
 	stdin   io.Closer
+	end     context.CancelFunc // asks it to end
 }
 
 func newProcessStage(executable string, cfg *app.Config, dir string) (stage, error) {
@@ -44,17 +45,21 @@ func (s *processStage) Start(ctx context.Context, i instance) error {
 	if err != nil {
 		return err
 	}
-	c := &child{instance: i, address: address}
-	// The child ends when its standard input does, also when this process is killed.
-	c.process = exec.Command(s.executable, "whoami", //nolint:gosec,noctx // the program itself; Stop ends it, not ctx
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	c := &child{instance: i, address: address, end: end}
+	c.process = exec.CommandContext(running, s.executable, "whoami", //nolint:gosec // the program itself
 		"--listen="+address, "--name="+i.name(), "--lame-duck="+lameDuck.String(), "--until-stdin-closes")
+	c.process.Cancel = func() error { return c.process.Process.Signal(syscall.SIGTERM) }
+	c.process.WaitDelay = lameDuck + 2*shutdownGrace
 	c.process.Stderr = os.Stderr
 	// Ctrl-C on a terminal goes to the whole process group; children stop later.
 	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if c.stdin, err = c.process.StdinPipe(); err != nil {
-		return err
+	// The child ends when its standard input does, also when this process is killed.
+	if c.stdin, err = c.process.StdinPipe(); err == nil {
+		err = c.process.Start()
 	}
-	if err := c.process.Start(); err != nil {
+	if err != nil {
+		end()
 		return err
 	}
 	s.children = append(s.children, c)
@@ -63,51 +68,41 @@ func (s *processStage) Start(ctx context.Context, i instance) error {
 
 // Stop takes the instance out of the file and signals the process at the same
 // moment; it serves on for its lame-duck time.
-func (s *processStage) Stop(ctx context.Context, name string) error {
+func (s *processStage) Stop(_ context.Context, name string) error {
 	at := slices.IndexFunc(s.children, func(c *child) bool { return c.name() == name })
 	if at < 0 {
 		return fmt.Errorf("no process %s", name)
 	}
 	c := s.children[at]
 	s.children = slices.Delete(s.children, at, at+1)
-	return errors.Join(s.write(), c.stop(ctx))
+	return errors.Join(s.write(), c.stop())
 }
 
 func (s *processStage) Words() words {
 	return words{"process", "processes", "edit " + s.file}
 }
 
-func (s *processStage) Close(ctx context.Context) error {
+func (s *processStage) Close(context.Context) error {
 	var failed []error
 	// All get the signal before the first is waited for.
 	for _, c := range s.children {
-		_ = c.process.Process.Signal(syscall.SIGTERM)
+		c.end()
 	}
 	for _, c := range s.children {
-		failed = append(failed, c.stop(ctx))
+		failed = append(failed, c.stop())
 	}
 	s.children = nil
 	return errors.Join(failed...)
 }
 
-func (c *child) stop(ctx context.Context) error {
-	ended := make(chan error, 1)
-	// One that has ended by itself cannot be signalled; Wait says why it ended.
-	_ = c.process.Process.Signal(syscall.SIGTERM)
-	go func() { ended <- c.process.Wait() }()
-	var err error
-	ctx, cancel := context.WithTimeout(ctx, lameDuck+2*shutdownGrace)
-	defer cancel()
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = errors.Join(c.process.Process.Kill(), <-ended)
-	}
-	_ = c.stdin.Close() // Wait has closed it unless the process was never waited for
+// stop asks the process to end, and waits for that.
+func (c *child) stop() error {
+	c.end()
+	err := c.process.Wait()
 	if status, ok := c.process.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
 		return nil // stopped before it had begun to handle signals
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", c.name(), err)
 	}
 	return nil

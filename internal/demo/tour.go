@@ -27,8 +27,7 @@ type tour struct {
 	address string // where Fairway takes requests
 	admin   string // where its admin API listens
 	command string // how the reader starts this program
-
-	load *load
+	load    *load
 }
 
 var (
@@ -39,7 +38,6 @@ var (
 
 // show is the tour itself.
 func (t *tour) show(ctx context.Context) error {
-	t.load = newLoad(t.address)
 	for _, part := range []func(context.Context) error{t.first, t.add, t.scale, t.stop} {
 		if err := part(ctx); err != nil {
 			return t.explain(ctx, err)
@@ -219,12 +217,6 @@ func (t *tour) verdict() error {
 	return nil
 }
 
-func (t *tour) close() {
-	if t.load != nil {
-		t.load.stop()
-	}
-}
-
 func since(began time.Time) string {
 	return time.Since(began).Round(time.Millisecond).String()
 }
@@ -263,8 +255,7 @@ func newLoad(address string) *load {
 	}
 }
 
-// ask makes one request for host and returns the status and who answered; it is
-// not counted.
+// ask makes one request, which is not counted, and returns the status and who answered.
 func (l *load) ask(ctx context.Context, host, path string) (status int, name string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.address+path, nil)
 	if err != nil {
@@ -296,8 +287,7 @@ func (l *load) start(host string, paths ...string) {
 			case <-tick.C:
 			}
 			path := paths[i%len(paths)]
-			// The requests have a deadline of their own; one that is under way
-			// when the load ends still counts.
+			// One that is under way when the load ends still counts.
 			l.running.Go(func() {
 				status, name, err := l.ask(context.Background(), host, path)
 				l.count(path, status, name, err)
@@ -333,8 +323,7 @@ func (l *load) answers() map[string]int {
 	return answered
 }
 
-// sum returns how many requests were answered so far, how many of them not
-// with 200, and what happened to the first few of these.
+// sum returns how many requests were made, how many failed, and why the first few did.
 func (l *load) sum() (total, failed int, reasons []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// ConfirmAfter is how long after an answer that lacks a service the next one is
-	// due that confirms it: above the collector's five seconds.
+	// ConfirmAfter is how long after an answer that lacks a service the one is due that
+	// confirms it: above the collector's five seconds.
 	ConfirmAfter = 5500 * time.Millisecond
 
 	pingEvery    = 5 * time.Second
@@ -35,9 +35,8 @@ func Ping(ctx context.Context, c *dockerapi.Client, deadline time.Duration) erro
 	return c.Ping(ctx)
 }
 
-// Watch returns an error when the daemon does not answer, or when ctx ends. Docker's
-// event stream has no heartbeat: a ping on a connection of its own distinguishes a silent
-// daemon from a quiet one.
+// Watch returns an error when the daemon does not answer, or when ctx ends. Docker's event
+// stream has no heartbeat: only a ping distinguishes a silent daemon from a quiet one.
 func Watch(ctx context.Context, c *dockerapi.Client) error {
 	for {
 		if err := clock.Sleep(ctx, pingEvery); err != nil {
@@ -49,8 +48,7 @@ func Watch(ctx context.Context, c *dockerapi.Client) error {
 	}
 }
 
-// Recover, deferred, makes an error of a panic: in decoding what a daemon sent it is
-// one more way to fail.
+// Recover, deferred, makes an error of a panic in decoding what a daemon sent.
 func Recover(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v", p)
@@ -97,10 +95,9 @@ func HostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// IsStopping reports whether a signal asks a container to end: SIGINT, SIGKILL or
-// SIGTERM, or the one that the container is configured with. Others, such as SIGHUP,
-// or SIGQUIT to a Java program, ask for something else. Both are written as the
-// daemon does: by number, or by name with or without SIG.
+// IsStopping reports whether a signal asks a container to end: SIGINT, SIGKILL or SIGTERM, or
+// the one that the container is configured with. Both are written as the daemon does: by
+// number, or by name with or without SIG.
 func IsStopping(signal, configured string) bool {
 	switch n := signalNumber(signal); n {
 	case 0:

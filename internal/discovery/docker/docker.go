@@ -46,10 +46,8 @@ const (
 
 // Options are what New needs. Name and Client are required.
 type Options struct {
-	// Name is the source's name.
-	Name string
-	// Client reaches the engine.
-	Client *dockerapi.Client
+	Name   string            // of the source
+	Client *dockerapi.Client // reaches the engine
 	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
 	Logger *slog.Logger

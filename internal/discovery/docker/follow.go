@@ -37,7 +37,10 @@ func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent 
 	for {
 		f.startJobs(ctx)
 		f.answer(ctx)
-		timer := f.nextList()
+		var timer <-chan time.Time // none while a list is under way
+		if !f.listing {
+			timer = time.After(time.Until(f.relistAt))
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -47,7 +50,12 @@ func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent 
 			if !open {
 				return stream.Err()
 			}
-			f.event(ctx, e)
+			if f.world.stopsBefore(e) {
+				f.answer(ctx) // while its absence waits for confirmation, it must not look alive
+			}
+			if f.world.event(e, time.Now()) {
+				f.relist(0) // it is about something unknown
+			}
 		case apply := <-f.results:
 			if apply(); f.failed != nil {
 				return f.failed
@@ -55,24 +63,6 @@ func (f *follower) follow(ctx context.Context, stream *dockerapi.Stream, silent 
 		case <-timer:
 			f.relistAt = time.Now()
 		}
-	}
-}
-
-// nextList yields when it is time to list; nil while a list is under way.
-func (f *follower) nextList() <-chan time.Time {
-	if f.listing {
-		return nil
-	}
-	return time.After(time.Until(f.relistAt))
-}
-
-// event acts on one event. What it says by itself is answered at once.
-func (f *follower) event(ctx context.Context, e dockerapi.Event) {
-	if f.world.stopsBefore(e) {
-		f.answer(ctx) // while its absence waits for confirmation, it must not look alive
-	}
-	if f.world.event(e, time.Now()) {
-		f.relist(0) // it is about something unknown
 	}
 }
 
@@ -163,9 +153,8 @@ func list(ctx context.Context, c *dockerapi.Client, info bool) (l listing, err e
 	return l, err
 }
 
-// startInspect reads one container. One that cannot be read is left as the list has it
-// until the next list, which comes soon: it must not hide the others, and one that is just
-// being started must not wait long.
+// startInspect reads one container. One that cannot be read is left as the list has it until
+// the next list, which comes soon.
 func (f *follower) startInspect(ctx context.Context, id string) {
 	f.inflight[id] = true
 	mark := f.world.mark(time.Now())
@@ -180,10 +169,8 @@ func (f *follower) startInspect(ctx context.Context, id string) {
 				f.o.Logger.Debug("inspection failed", "container", id, "error", err)
 				f.world.unreadable(id, mark)
 				f.relist(unreadableAgain)
-			default:
-				if f.world.inspected(c, mark) {
-					f.relist(0) // it is on a network that is not known yet
-				}
+			case f.world.inspected(c, mark):
+				f.relist(0) // it is on a network that is not known yet
 			}
 		}
 	})

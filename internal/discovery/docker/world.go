@@ -13,8 +13,8 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// listLag is how far a list may lag behind events. What had an event so recently is not
-// taken from a list but inspected, which waits for the change.
+// listLag is how far a list may lag behind events. What had an event so recently is
+// inspected, which waits for the change.
 const listLag = 3 * time.Second
 
 // goneFor is longer than any call takes that may bring news of a destroyed container.
@@ -110,9 +110,8 @@ func (w *world) nextDoubt(inflight map[string]bool, rest bool) (id string, ok bo
 	return "", false
 }
 
-// needsInspection reports whether a list is not enough: the ports of one that has no
-// network stack of its own are only in its configuration, and one that is leaving may have
-// come back.
+// needsInspection reports whether a list is not enough: the ports of one without a network
+// stack of its own are only in its configuration, and one that is leaving may have come back.
 func (e *entry) needsInspection() bool {
 	foreign := e.facts.NetworkMode == "host" || strings.HasPrefix(e.facts.NetworkMode, "container:")
 	return !e.facts.Inspected && foreign && e.facts.Status == "running" || !e.leaving.IsZero() || e.undecided != ""
@@ -254,14 +253,10 @@ func (w *world) missing(id string, m mark) {
 // unreadable notes that an inspection that began at m failed.
 func (w *world) unreadable(id string, m mark) {
 	w.sure(id)
-	e := w.containers[id]
-	switch {
-	case e == nil:
-	case e.number > m.number:
+	if e := w.containers[id]; e != nil && e.number > m.number {
 		w.doubt(id, true)
-	default:
-		e.unreadable = true
-		e.undecided = ""
+	} else if e != nil {
+		e.unreadable, e.undecided = true, ""
 	}
 }
 
@@ -274,11 +269,6 @@ func (w *world) take(e *entry, c dockerapi.Container) {
 		e.facts = c
 	}
 	e.known = true
-	w.settle(e)
-}
-
-// settle ends a leave-taking that is over.
-func (w *world) settle(e *entry) {
 	if e.facts.Status != "running" && e.facts.Status != "paused" {
 		e.leaving, e.undecided = time.Time{}, ""
 	}

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -37,25 +36,22 @@ const maxSize = 16 << 20
 // rereadEvery bounds how late a change is seen, and a removal is confirmed.
 const rereadEvery = 2 * time.Second
 
-// settleFor is how long the file must be left alone after a notice: an editor that writes
-// in place is rarely done with the first write.
+// settleFor is how long the file must be left alone after a notice, since an editor that
+// writes in place writes more than once.
 const settleFor = 20 * time.Millisecond
 
 // Options are what New needs. Name and Path are required.
 type Options struct {
-	// Name is the source's name.
-	Name string
-	// Path is the file.
-	Path   string
+	Name   string // of the source
+	Path   string // of the file
 	Logger *slog.Logger
 }
 
 // Source reads one file.
 type Source struct {
-	name  string
-	path  string
-	log   *slog.Logger
-	every time.Duration // rereadEvery, but for tests
+	name, path string
+	log        *slog.Logger
+	every      time.Duration // rereadEvery, but for tests
 
 	// What follows belongs to the goroutine of Run.
 	hash     [sha256.Size]byte
@@ -99,24 +95,10 @@ func (s *Source) answer(context.Context) catalog.Answer {
 		if err != nil {
 			return catalog.Answer{Err: fmt.Errorf("services file %s: %w", s.path, err)}
 		}
-		s.services, s.hash = keep(s.services, services), hash
+		s.services, s.hash = services, hash
 	}
 	// The receiver owns the slice, so each answer has one of its own.
 	return catalog.Answer{Services: slices.Clone(s.services)}
-}
-
-// keep returns next with the pointers of before for services that did not change.
-func keep(before, next []*catalog.Service) []*catalog.Service {
-	old := make(map[string]*catalog.Service, len(before))
-	for _, s := range before {
-		old[s.ID] = s
-	}
-	for i, s := range next {
-		if o := old[s.ID]; o != nil && reflect.DeepEqual(o, s) {
-			next[i] = o
-		}
-	}
-	return next
 }
 
 // watch wakes the source when something in the file's directory changes. While that cannot

@@ -10,23 +10,19 @@ import (
 	"fairway/internal/catalog"
 )
 
-// Run sends the answer of ask to out, first at once, then each time interval
-// has passed (give or take a tenth, so that many sources do not ask in step) or
-// wake yields. It returns when ctx ends, and never closes out. wake may be nil;
-// one that is closed must not be passed. ask must return when its context ends.
+// Run sends the answer of ask to out, first at once, then each time interval has passed
+// (give or take a tenth, so that many sources do not ask in step) or wake yields. It returns
+// when ctx ends. wake may be nil, but not closed. ask must return when its context ends.
 func Run(ctx context.Context, interval time.Duration, wake <-chan struct{}, out chan<- catalog.Answer, ask func(context.Context) catalog.Answer) {
 	for {
 		answer := ask(ctx)
 		if ctx.Err() != nil || !Send(ctx, out, answer) {
 			return // what was asked while ending is no answer
 		}
-		timer := time.NewTimer(Jitter(interval))
 		select {
-		case <-timer.C:
+		case <-time.After(Jitter(interval)):
 		case <-wake:
-			timer.Stop()
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		}
 	}

@@ -33,7 +33,7 @@ const MaxServices = 10_000
 // confirmEvery is how often the source repeats its answer.
 const confirmEvery = 30 * time.Second
 
-// format is the form of the file; a file of another form is not read.
+// format is the form of the file; one of another form is not read.
 const format = 1
 
 // Options are what New needs. Path is required.
@@ -111,13 +111,13 @@ func (s *Source) Services() []*catalog.Service {
 	return list
 }
 
-// Put keeps a service, on disk when it returns, and returns the one with its ID before, or
-// nil. The service must not be written to afterwards. On an error nothing has changed.
+// Put keeps a service on disk, and returns the one with its ID before, or nil. The service
+// must not be written to afterwards. On an error nothing has changed.
 func (s *Source) Put(service *catalog.Service) (before *catalog.Service, err error) {
 	_, err = s.change(func(next map[string]entry) {
 		e := next[service.ID]
 		before = e.Service
-		next[service.ID] = entry{e.From, keep(e.Service, service)}
+		next[service.ID] = entry{e.From, aged(before, service)}
 	})
 	return before, err
 }
@@ -134,7 +134,7 @@ func (s *Source) Replace(from string, services []*catalog.Service) (changed bool
 		before := maps.Clone(next)
 		maps.DeleteFunc(next, func(_ string, e entry) bool { return e.From == from })
 		for _, service := range services {
-			next[service.ID] = entry{from, keep(before[service.ID].Service, service)}
+			next[service.ID] = entry{from, aged(before[service.ID].Service, service)}
 		}
 	})
 }
@@ -159,9 +159,9 @@ func (s *Source) change(edit func(next map[string]entry)) (changed bool, err err
 	return true, nil
 }
 
-// keep returns the old pointer when the new service says the same, else the new one with
-// the age of the old.
-func keep(old, service *catalog.Service) *catalog.Service {
+// aged returns a service with the age of the one with its ID before, or nil, if it has none
+// of its own.
+func aged(old, service *catalog.Service) *catalog.Service {
 	c := *service
 	switch {
 	case !c.Created.IsZero():
@@ -169,9 +169,6 @@ func keep(old, service *catalog.Service) *catalog.Service {
 		c.Created = old.Created
 	default:
 		c.Created = time.Now().UTC().Truncate(time.Second)
-	}
-	if old != nil && reflect.DeepEqual(*old, c) {
-		return old
 	}
 	return &c
 }

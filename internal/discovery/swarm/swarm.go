@@ -75,8 +75,7 @@ const (
 
 // Options are what New needs. Name and Clients are required.
 type Options struct {
-	// Name is the source's name.
-	Name string
+	Name string // of the source
 	// Clients reach the managers of one Swarm, in order of preference. Another engine may
 	// be among them: its containers are heard of sooner.
 	Clients []*dockerapi.Client
@@ -111,7 +110,7 @@ func New(o Options) (*Source, error) {
 		o.Self = nil
 	}
 	o.Logger = o.Logger.With("source", o.Name)
-	return &Source{o: o, world: newWorld(place{source: o.Name, selfID: o.SelfID, onHost: local >= 0 && o.SelfID == ""})}, nil
+	return &Source{o: o, world: newWorld(place{source: o.Name, onHost: local >= 0 && o.SelfID == ""})}, nil
 }
 
 // Name returns the source's name.

@@ -15,8 +15,7 @@ import (
 // place is where Fairway stands, seen from the Swarm.
 type place struct {
 	source string
-	selfID string // of Fairway's container; empty outside any container
-	onHost bool   // outside any container, on the machine of one of the engines
+	onHost bool // outside any container, on the machine of one of the engines
 }
 
 // view is what translating a service and its tasks needs to know of the rest.
