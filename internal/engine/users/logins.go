@@ -69,10 +69,9 @@ func (u *Set) Has(name string) bool {
 	return ok
 }
 
-// Verify reports whether the password is the user's. An unknown user costs the same
-// work as a known one, so that the time gives nothing away. Right credentials are
-// remembered by a keyed hash. The error is ctx's, when it ends before a slow hash had
-// its turn.
+// Verify reports whether the password is the user's. An unknown user costs as much as a
+// known one. Right credentials are remembered by a keyed hash. The error is ctx's, when
+// it ends before a slow hash had its turn.
 func (c *Checker) Verify(ctx context.Context, u *Set, name, password string) (bool, error) {
 	key := c.cacheKey(name, password)
 	u.mu.Lock()
@@ -173,9 +172,8 @@ func checkPassword(hash, password string) bool {
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// md5Crypt is crypt's "$1$" and Apache's "$apr1$", which differ in nothing but that
-// word: the password in the form of hash, with its salt. See crypt(5), and
-// apr_md5_encode in the sources of Apache's APR.
+// md5Crypt is the password in the form of hash, with its salt: crypt's "$1$" (crypt(5)), or
+// Apache's "$apr1$" (apr_md5_encode), which differs in nothing but that word.
 func md5Crypt(hash, password string) string {
 	parts := strings.SplitN(hash, "$", 4)
 	magic, salt := "$"+parts[1]+"$", parts[2]

@@ -1,7 +1,6 @@
-// Package users follows the files of users that labels name, for every engine: they
-// are read beside the loop that applies tables, below the directories that the operator
-// allows, and again when they change. No file delays anybody, whatever it is and
-// wherever it lies.
+// Package users follows the files of users that labels name, for every engine: they are
+// read below the directories that the operator allows, and again when they change. No
+// file delays the loop that applies tables.
 //
 // For engines that check logins themselves, a Checker compares passwords with the
 // hashes of a Set. A name that does not exist, or whose hash is quick to check, costs as
@@ -224,9 +223,8 @@ func (s *Store) Contents() map[Name]*Content {
 	return all
 }
 
-// Report says what is wrong with the file of a filter, in short phrases: why it cannot
-// be read, or which of its lines lock their user. Both are empty for a file that is
-// sound, is not known yet, or is not named.
+// Report says why the file of a filter cannot be read, or which of its lines lock their
+// user. Both are empty for a file that is sound, is not known yet, or is not named.
 func (s *Store) Report(a *route.BasicAuth) (unreadable string, faults []string) {
 	f := s.File(NameOf(a))
 	if f == nil {
@@ -286,14 +284,9 @@ func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
 	case <-ctx.Done():
 		return nil, false
 	}
-	var mu sync.Mutex
-	place := s.open // that the reading takes; nil when it is over
+	place, moved := s.open, make(chan struct{})
 	late := time.AfterFunc(maxTurn, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if place == nil {
-			return
-		}
+		defer close(moved)
 		select {
 		case s.hanging <- struct{}{}:
 			<-place
@@ -302,11 +295,10 @@ func (s *Store) turn(ctx context.Context) (release func(), ok bool) {
 		}
 	})
 	return func() {
-		late.Stop()
-		mu.Lock()
-		defer mu.Unlock()
+		if !late.Stop() {
+			<-moved
+		}
 		<-place
-		place = nil
 	}, true
 }
 
