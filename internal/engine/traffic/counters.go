@@ -51,12 +51,8 @@ func (t *Totals) Errors() uint64 { return t.Classes[5] + t.Classes[0] }
 
 // Route counts what comes through one route, for any goroutine, also when it is removed.
 type Route struct {
-	id       string
-	counters *Counters
-	// listed is set with the first count, so that a route without traffic costs
-	// nothing where counters are read.
-	listed                               atomic.Bool
-	removed                              bool // guarded by counters.mu
+	id                                   string
+	used                                 atomic.Bool // something was counted
 	classes                              [Classes]atomic.Uint64
 	took                                 [len(bounds) + 1]atomic.Uint64
 	microseconds                         atomic.Uint64
@@ -66,17 +62,11 @@ type Route struct {
 // ID is the route's ID in the table.
 func (r *Route) ID() string { return r.id }
 
-// list makes the route one of those that are read.
-func (r *Route) list() {
-	if r.listed.Load() {
-		return
+// use has the route read from now on. Most counts find that it is.
+func (r *Route) use() {
+	if !r.used.Load() {
+		r.used.Store(true)
 	}
-	r.counters.mu.Lock()
-	defer r.counters.mu.Unlock()
-	if !r.removed {
-		r.counters.routes[r.id] = r
-	}
-	r.listed.Store(true)
 }
 
 // Requests counts n requests that were answered alike; status is 0 where there was none.
@@ -85,19 +75,19 @@ func (r *Route) Requests(n uint64, status int, took time.Duration) {
 	r.classes[ClassOf(status)].Add(n)
 	r.took[bucket].Add(n)
 	r.microseconds.Add(n * uint64(max(0, took.Microseconds())))
-	r.list()
+	r.use()
 }
 
 // Retried counts n attempts after the first.
 func (r *Route) Retried(n uint64) {
 	r.retries.Add(n)
-	r.list()
+	r.use()
 }
 
 // Connected counts a connection to a TCP listener that is over.
 func (r *Route) Connected() {
 	r.connections.Add(1)
-	r.list()
+	r.use()
 }
 
 // Passed counts bytes of connections to TCP listeners: received from clients, and
@@ -105,7 +95,7 @@ func (r *Route) Connected() {
 func (r *Route) Passed(received, sent uint64) {
 	r.received.Add(received)
 	r.sent.Add(sent)
-	r.list()
+	r.use()
 }
 
 func (r *Route) totals() Totals {
@@ -132,7 +122,7 @@ type Counters struct {
 	requests, duration, retries, connections, received, sent, open, held *prometheus.Desc
 
 	mu     sync.Mutex
-	routes map[string]*Route // by ID; those that were counted
+	routes map[string]*Route // by ID
 }
 
 // NewCounters makes counters that are not registered yet. gauges reads the open
@@ -191,13 +181,18 @@ func (c *Counters) NewLog(out io.Writer, logger *slog.Logger) *Log {
 
 // Route returns counters for a route; the empty ID is for what no route took. Of one
 // ID there is one at a time: the one before has to be removed.
-func (c *Counters) Route(id string) *Route { return &Route{id: id, counters: c} }
+func (c *Counters) Route(id string) *Route {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &Route{id: id}
+	c.routes[id] = r
+	return r
+}
 
 // Remove deletes what was counted of a route, for good.
 func (c *Counters) Remove(r *Route) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.removed = true
 	if c.routes[r.id] == r {
 		delete(c.routes, r.id)
 	}
@@ -208,9 +203,11 @@ func (c *Counters) Remove(r *Route) {
 func (c *Counters) Snapshot() []Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := make([]Totals, 0, len(c.routes))
+	list := []Totals{}
 	for _, r := range c.routes {
-		list = append(list, r.totals())
+		if r.used.Load() {
+			list = append(list, r.totals())
+		}
 	}
 	slices.SortFunc(list, func(a, b Totals) int { return cmp.Compare(a.Route, b.Route) })
 	return list

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,8 +39,8 @@ type Log struct {
 	writing sync.Mutex // orders the writers; held over out
 	spare   []byte     // takes turns with waiting
 
-	wake, stop, done chan struct{}
-	stopOnce         sync.Once
+	wake, done chan struct{}
+	stop       context.CancelFunc
 }
 
 type encoder struct {
@@ -55,33 +56,28 @@ func newEncoder() any {
 }
 
 // NewLog returns a Log that writes to out until Close; nil for none. lost counts
-// lines that are not written, failed gets the errors of writing; either
-// may be nil.
+// lines that are not written, failed gets the errors of writing.
 func NewLog(out io.Writer, lost func(lines int), failed func(error)) *Log {
 	if out == nil {
 		return nil
 	}
-	if lost == nil {
-		lost = func(int) {}
-	}
-	if failed == nil {
-		failed = func(error) {}
-	}
 	l := &Log{
 		out: out, lost: lost, failed: failed, encoders: sync.Pool{New: newEncoder},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	go l.run()
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	go l.run(ctx)
 	return l
 }
 
-func (l *Log) run() {
+func (l *Log) run(ctx context.Context) {
 	defer close(l.done)
 	tick := time.NewTicker(logEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-l.stop:
+		case <-ctx.Done():
 			return
 		case <-l.wake:
 		case <-tick.C:
@@ -223,7 +219,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.stopOnce.Do(func() { close(l.stop) })
+	l.stop()
 	flushed := make(chan error, 1)
 	go func() {
 		<-l.done

@@ -51,7 +51,7 @@ func TestLogGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out writer
 		lost := 0
-		l := NewLog(&out, func(lines int) { lost += lines }, nil)
+		l := NewLog(&out, func(lines int) { lost += lines }, func(error) {})
 		out.set(true)
 		l.Request(Request{Path: "/lost"})
 		time.Sleep(2 * logEvery)
@@ -73,7 +73,7 @@ func TestLogGoesOn(t *testing.T) {
 func TestLogHoldsUpNoRequest(t *testing.T) {
 	var out writer
 	lost := 0
-	l := NewLog(&out, func(lines int) { lost += lines }, nil)
+	l := NewLog(&out, func(lines int) { lost += lines }, func(error) {})
 	out.mu.Lock()
 	done := make(chan struct{})
 	go func() {
@@ -115,7 +115,7 @@ func (e encoding) MarshalJSON() ([]byte, error) {
 
 // TestLogEncodesWithoutTheMutex: requests do not wait for each other's lines.
 func TestLogEncodesWithoutTheMutex(t *testing.T) {
-	l := NewLog(io.Discard, nil, nil)
+	l := NewLog(io.Discard, func(int) {}, func(error) {})
 	free := false
 	l.write(encoding{l, &free})
 	if !free {
@@ -139,7 +139,7 @@ func TestLogCountsWhatCloseLoses(t *testing.T) {
 					return 0, errors.New("disk full")
 				}
 				return len(p), nil
-			}), func(lines int) { lost += lines }, nil)
+			}), func(lines int) { lost += lines }, func(error) {})
 			l.Request(Request{Path: "/written"})
 			time.Sleep(2 * logEvery)
 			l.Request(Request{Path: "/waits"})
