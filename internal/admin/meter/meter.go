@@ -47,8 +47,8 @@ func New(engine Engine) *Meter { return &Meter{engine: engine} }
 // sample is one reading of all counters.
 type sample struct {
 	at        time.Time
-	routes    []traffic.Totals         // sorted
-	endpoints []traffic.EndpointStatus // sorted
+	routes    []traffic.Totals // sorted
+	endpoints []traffic.EndpointStatus
 }
 
 // Measure returns the rates at now. It waits for a second reading where there is
@@ -78,7 +78,7 @@ func (m *Meter) Read(now time.Time) *api.Traffic {
 	if n := len(m.samples); n > 0 && now.Sub(m.samples[n-1].at) < sampleGap {
 		return m.newest
 	}
-	next := m.sample(now)
+	next := sample{now, m.engine.Traffic(), m.engine.Endpoints()}
 	m.samples = append(m.samples, next)
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= sampleWindow {
 		m.samples = m.samples[1:]
@@ -87,15 +87,6 @@ func (m *Meter) Read(now time.Time) *api.Traffic {
 		m.newest = rates(first, next)
 	}
 	return m.newest
-}
-
-// sample reads the counters.
-func (m *Meter) sample(now time.Time) sample {
-	s := sample{at: now, routes: m.engine.Traffic(), endpoints: slices.Clone(m.engine.Endpoints())}
-	slices.SortFunc(s.endpoints, func(a, b traffic.EndpointStatus) int {
-		return cmp.Or(strings.Compare(a.Backend, b.Backend), strings.Compare(a.Endpoint, b.Endpoint))
-	})
-	return s
 }
 
 // Live is what the API shows of the condition of an endpoint.
@@ -144,6 +135,9 @@ func rates(a, b sample) *api.Traffic {
 			EndpointLive: *Live(e),
 		})
 	}
+	slices.SortFunc(out.Endpoints, func(a, b api.EndpointTraffic) int {
+		return cmp.Or(strings.Compare(a.Backend, b.Backend), strings.Compare(a.Endpoint, b.Endpoint))
+	})
 	return out
 }
 
@@ -162,9 +156,8 @@ func (l latencies) since(before latencies) latencies {
 	return came
 }
 
-// quantile returns the time in milliseconds below which the share q of the
-// requests lies, as far as the buckets say: within one, times are taken to be
-// spread evenly. Without requests it is zero.
+// quantile returns the time in milliseconds below which the share q of the requests lies,
+// taking them to be spread evenly within a bucket. Without requests it is zero.
 func (l latencies) quantile(q float64) float64 {
 	total := uint64(0)
 	for _, n := range l {
@@ -202,21 +195,15 @@ func Since(before, t *api.Traffic) *api.Traffic {
 		return t
 	}
 	news := *t
-	news.Routes = without(t.Routes, before.Routes, func(r api.RouteTraffic) string { return r.Route })
-	news.Endpoints = without(t.Endpoints, before.Endpoints, func(e api.EndpointTraffic) [2]string { return [2]string{e.Backend, e.Endpoint} })
+	news.Routes = without(t.Routes, before.Routes)
+	news.Endpoints = without(t.Endpoints, before.Endpoints)
 	return &news
 }
 
-func without[T comparable, K comparable](items, before []T, key func(T) K) []T {
-	known := make(map[K]T, len(before))
+func without[T comparable](items, before []T) []T {
+	known := make(map[T]bool, len(before))
 	for _, item := range before {
-		known[key(item)] = item
+		known[item] = true
 	}
-	news := []T{}
-	for _, item := range items {
-		if old, ok := known[key(item)]; !ok || old != item {
-			news = append(news, item)
-		}
-	}
-	return news
+	return slices.DeleteFunc(slices.Clone(items), func(item T) bool { return known[item] })
 }
