@@ -146,9 +146,8 @@ func (m *Meter) Close() {
 	}
 }
 
-// Read reads every container that runs; the first time twice, since a share of the CPUs
-// is the difference of two readings. Engines that do not answer are in the report; the
-// error is that of ctx alone.
+// Read reads every container that runs; the first time twice, for the share of the CPUs.
+// Engines that do not answer are in the report; the error is that of ctx alone.
 func (m *Meter) Read(ctx context.Context) (*Report, error) {
 	if !m.read {
 		m.round(ctx)

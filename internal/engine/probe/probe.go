@@ -48,8 +48,7 @@ func portOf(h *route.Health, address string) string {
 }
 
 // request asks the address, and nothing else, for the check's path and judges the status:
-// redirects are answers, proxies of the environment are not used, and a host in the path
-// is part of the path.
+// redirects are answers, and a host in the path is part of the path.
 func request(ctx context.Context, b *route.Backend, address string) error {
 	target, err := url.ParseRequestURI(b.Health.Path)
 	if err != nil {
@@ -98,9 +97,8 @@ func request(ctx context.Context, b *route.Backend, address string) error {
 	return fmt.Errorf("status %d", resp.StatusCode)
 }
 
-// tlsOf asks for the name that requests ask for, and verifies as they do when the
-// backend has a name to verify. Without one requests verify the client's host; a
-// check has no client, takes nothing but a status, and does without.
+// tlsOf verifies as requests do when the backend has a name to verify. Without one those
+// verify the client's host; a check has no client, and does without.
 func tlsOf(b *route.Backend) *tls.Config {
 	t := b.TLS
 	if t == nil {
@@ -129,9 +127,8 @@ const (
 // First returns the wait before the first check.
 func First(h *route.Health) time.Duration { return rand.N(min(firstWithin, interval(h)/10) + 1) }
 
-// Next returns the wait before the next check, after failures in a row. A failed check
-// is soon repeated: the endpoint may be starting, or a second failure has to confirm
-// the first.
+// Next returns the wait before the next check, after failures in a row: a failed check is
+// soon repeated.
 func Next(h *route.Health, failures int) time.Duration {
 	d := interval(h)
 	if failures > 0 && failures < soonFailures {
