@@ -218,7 +218,7 @@ var largePackages = map[string]struct {
 	next  string
 }{
 	"cmd/fairway":                    {3816, "commands that work without a running Fairway hold logic that belongs to packages below"},
-	"internal/engine/embedded":       {4907, "its HTTP core becomes a package of its own"},
+	"internal/engine/embedded":       {4513, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3640, "the Lua files and the sections may part"},
@@ -389,7 +389,7 @@ func TestMeasures(t *testing.T) {
 // oldWords are words that the field has better ones for, with how many of each are left
 // in Go files and documentation. A number may only be lowered.
 var oldWords = map[string]int{
-	"told": 225, "tells": 52, "tell": 31, "nobody": 153, "somebody": 45, "whatever": 68, "whoever": 19, "shall": 9, "believed": 2,
+	"told": 225, "tells": 52, "tell": 31, "nobody": 153, "somebody": 45, "whatever": 67, "whoever": 19, "shall": 9, "believed": 2,
 	"hearsay": 0, "owed": 2, "mood": 1, "deed": 0, "deeds": 0, "worries": 0, "leaver": 0, "leavers": 0, "sight": 0, "sights": 0, "spot": 0, "spots": 0,
 	"ledger": 0, "fate": 0, "parcel": 0, "attend": 0, "hands": 4,
 }

@@ -302,7 +302,7 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
 	header := a.header.Clone()
-	arrival.DropUnderscores(header, false)
+	arrival.DropUnderscores(header)
 	arrival.DropHopByHop(arrival.Head{Method: a.method, Header: header, Major: 1})
 	id := arrival.Identify(header, arrival.Peer{Addr: a.client, TLS: a.scheme == "https"}, arrival.Bracketed(host), arrival.PortOf(a.host))
 	id.ID = "00000000000000000000000000000000" // of a request that was not made

@@ -464,18 +464,18 @@ func TestAnOptionalListenerRefusesNobody(t *testing.T) {
 		t.Fatalf("bound: http %v, tcp-1 %v; want only http", e.Addr("http"), e.Addr("tcp-1"))
 	}
 	before := e.live.Load()
-	e.bindMissing(t.Context())
+	e.bindMissing()
 	if e.live.Load() != before {
 		t.Error("a try that came to nothing has made another table")
 	}
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e.bindMissing(t.Context())
+	e.bindMissing()
 	if e.Addr("tcp-1") == nil {
 		t.Error("the address is free and still not bound")
 	}
-	if e.live.Load().matchers != before.matchers {
+	if e.live.Load().requests != before.requests {
 		t.Error("for one listener the whole table was made anew")
 	}
 

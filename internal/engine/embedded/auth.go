@@ -3,7 +3,6 @@ package embedded
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"net/http"
 	"strings"
 
@@ -24,7 +23,6 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 	if a.File != "" {
 		file = e.users.File(users.NameOf(a))
 	}
-	strip := a.Strip
 	return func(ctx context.Context, q *request) *answer {
 		asked := own
 		var inFile *users.Set
@@ -33,7 +31,7 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 				return unreadable
 			}
 		}
-		name, password, ok := basicCredentials(q.header["Authorization"])
+		name, password, ok := basicCredentials(q.header)
 		if !ok {
 			return challenge
 		}
@@ -46,7 +44,7 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 		case !right:
 			return challenge
 		}
-		if strip {
+		if a.Strip {
 			q.stripped = q.header["Authorization"]
 			delete(q.header, "Authorization")
 		}
@@ -55,23 +53,11 @@ func (e *Engine) basicAuth(a *route.BasicAuth) filter {
 }
 
 // basicCredentials reads the one Authorization header there may be.
-func basicCredentials(values []string) (name, password string, ok bool) {
-	if len(values) != 1 {
-		return "", "", false
-	}
-	const scheme = "basic "
-	v := values[0]
-	if len(v) < len(scheme) || !strings.EqualFold(v[:len(scheme)], scheme) {
-		return "", "", false
-	}
-	raw, err := base64.StdEncoding.DecodeString(v[len(scheme):])
-	if err != nil {
-		return "", "", false
-	}
-	name, password, ok = strings.Cut(string(raw), ":")
-	return name, password, ok && len(password) <= maxPassword
+func basicCredentials(h http.Header) (name, password string, ok bool) {
+	r := http.Request{Header: h}
+	name, password, ok = r.BasicAuth()
+	return name, password, ok && len(h["Authorization"]) == 1 && len(password) <= maxPassword
 }
 
-// maxPassword is the most bytes of a password, as in libxcrypt: what a hash costs grows
-// with them.
+// maxPassword is the most bytes of a password, which a hash costs by, as in libxcrypt.
 const maxPassword = 512

@@ -15,9 +15,8 @@ import (
 )
 
 // bodyReader reads the body of a request within a budget of pauses: waiting for the
-// client spends it, and each byte earns some back, so that a slow line passes, and a byte
-// now and then does not. Streams are exempt: gRPC from the start, others once the
-// endpoint has begun to answer.
+// client spends it, and each byte earns some back. Streams are exempt: gRPC from the
+// start, others once the endpoint has begun to answer.
 type bodyReader struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -96,11 +95,6 @@ func (b *bodyReader) relax() {
 func (b *bodyReader) tooSlow() bool { return b.failed.Load() && b.expired.Load() }
 func (b *bodyReader) broken() bool  { return b.failed.Load() }
 
-// unread bounds the wait for a body that is read for nothing.
-func (b *bodyReader) unread() {
-	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
-}
-
 // maxDrain is how much of a body is read to use the connection again.
 const maxDrain = 256 << 10
 
@@ -114,7 +108,7 @@ func (b *bodyReader) drain() bool {
 		return false
 	}
 	_ = b.control.Flush() // the client may wait for the answer before it sends on
-	b.unread()
+	_ = b.control.SetReadDeadline(time.Now().Add(min(b.limit/10, time.Second)))
 	buf := make([]byte, 16<<10)
 	for drained := 0; drained < maxDrain; {
 		n, err := b.one(buf)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"container/ring"
 	"context"
 	"crypto/tls"
 	"io"
@@ -26,8 +27,8 @@ type clientConn struct {
 	// still send the body of the last one.
 	finished atomic.Bool
 
-	counted          bool // by the room; this and the places are the room's
-	inRoom, inSource place
+	counted          bool      // by the room; this and the rings are the room's
+	inRoom, inSource ring.Ring // among what is idle
 }
 
 // connKey is the context key of a request's connection.
@@ -50,17 +51,7 @@ func clientConnBelow(c net.Conn) *clientConn {
 	return c.(*clientConn)
 }
 
-// clientConnOf returns the connection a request came by.
-func clientConnOf(r *http.Request) *clientConn {
-	c, ok := r.Context().Value(connKey{}).(*clientConn)
-	if !ok {
-		return &clientConn{} // not from a listener of ours: nothing is known of it
-	}
-	return c
-}
-
-// Close also ends the counting of the connection. One that the client may still send
-// on is closed later, in the background: see linger.
+// Close also ends the counting. What the client may still send on closes later: see linger.
 func (c *clientConn) Close() error {
 	lingers := false
 	c.once.Do(func() {
@@ -81,16 +72,14 @@ func (c *clientConn) forget() {
 	c.listener.engine.room.exit(c)
 }
 
-// How long a client may go on sending when it has its answer: in all, and without
-// a byte, as in nginx.
+// How long a client may go on sending after its answer, and pause meanwhile, as in nginx.
 const (
 	lingerLimit = 30 * time.Second
 	lingerPause = 5 * time.Second
 )
 
-// linger reads what the client still sends, for nothing, until it closes its side.
-// Closing before would reset the connection, and the reset can overtake the answer
-// (RFC 9112, 9.6).
+// linger reads what the client still sends, for nothing, until it closes its side: a
+// reset can overtake the answer (RFC 9112, 9.6).
 func (c *clientConn) linger() {
 	e := c.listener.engine
 	e.room.set(c, true) // it may be closed where there is no room for others
@@ -113,8 +102,7 @@ func (c *clientConn) linger() {
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
 
-// greet makes the TLS handshake, and gives the connection to the server: HTTP/1 in
-// clear, HTTP/2 and what has failed as it is.
+// greet makes the TLS handshake, and gives the server HTTP/1 in clear, all else as it is.
 func (l *listener) greet(c *tls.Conn) {
 	ctx, cancel := context.WithTimeout(l.engine.ctx, l.engine.opts.HeaderTimeout)
 	defer cancel()
@@ -192,8 +180,7 @@ func (c *headConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.scan(p[:n])
 	if err == io.EOF && len(p) == 1 {
-		// The server reads a single byte while the handler runs, to cancel the
-		// request when the client is gone.
+		// So the server notices, while the handler runs, that the client is gone.
 		err = c.await()
 	}
 	return n, err
@@ -235,8 +222,7 @@ func (c *headConn) SetReadDeadline(t time.Time) error {
 // CloseWrite passes the end of one direction on.
 func (c *headConn) CloseWrite() error { return closeWrite(c.Conn) }
 
-// scan counts the fields in p. It knows nothing of where messages begin: a line
-// of a body that looks like such a field counts as well.
+// scan counts the fields in p, and lines of bodies that look like them.
 func (c *headConn) scan(p []byte) {
 	for i := 0; i < len(p); i++ {
 		next := bytes.IndexByte(p[i:], ':')

@@ -17,10 +17,9 @@ import (
 
 const minCompress = 1024
 
-// compress makes the answer a gzip one where client, status and content allow.
-// Streams of events and gRPC stay as they are: they are read piece by piece. The
-// answer to HEAD has the header that GET would get (RFC 9110, 9.3.2).
-func compress(q *request, res *http.Response, writers *gzipPool) {
+// compress makes the answer a gzip one where client, status and content allow; that to
+// HEAD has the header that GET would get (RFC 9110, 9.3.2).
+func compress(q *request, res *http.Response, writers *sync.Pool) {
 	h := res.Header
 	if !isCompressible(h.Get("Content-Type")) || h.Get("Content-Encoding") != "" ||
 		h.Get("Content-Range") != "" || arrival.Lists(h["Cache-Control"], "no-transform") {
@@ -106,32 +105,27 @@ func qualityOf(params string) float64 {
 	return 0
 }
 
-// gzipPool keeps the writers that answers are compressed with, for they are large. The
-// zero value is ready; any goroutine may use it.
-type gzipPool struct{ writers sync.Pool }
-
-func (p *gzipPool) get(out io.Writer) *gzip.Writer {
-	if gz, ok := p.writers.Get().(*gzip.Writer); ok {
-		gz.Reset(out)
+// newGzips returns a pool of *gzip.Writer, which are large.
+func newGzips() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		gz, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is valid
 		return gz
-	}
-	gz, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // the level is valid
-	return gz
+	}}
 }
 
 type gzipBody struct {
 	src    io.ReadCloser
 	stream bool // pass on each piece at once
 	out    bytes.Buffer
-	pool   *gzipPool
+	pool   *sync.Pool
 	gz     *gzip.Writer // nil when it is back in the pool
 	in     []byte
 	err    error
 }
 
-func newGzipBody(src io.ReadCloser, stream bool, pool *gzipPool) *gzipBody {
-	b := &gzipBody{src: src, stream: stream, pool: pool, in: make([]byte, 16<<10)}
-	b.gz = pool.get(&b.out)
+func newGzipBody(src io.ReadCloser, stream bool, pool *sync.Pool) *gzipBody {
+	b := &gzipBody{src: src, stream: stream, pool: pool, gz: pool.Get().(*gzip.Writer), in: make([]byte, 16<<10)}
+	b.gz.Reset(&b.out)
 	return b
 }
 
@@ -160,7 +154,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 func (b *gzipBody) Close() error {
 	if b.gz != nil {
 		b.gz.Reset(io.Discard) // the pool must not hold on to the answer
-		b.pool.writers.Put(b.gz)
+		b.pool.Put(b.gz)
 		b.gz, b.err = nil, http.ErrBodyReadAfterClose
 	}
 	return b.src.Close()

@@ -48,10 +48,10 @@ func TestAcceptEncodingWeights(t *testing.T) {
 // TestGzipWritersAreReused: a writer that comes back in the middle of an answer
 // leaves nothing of it in the next one.
 func TestGzipWritersAreReused(t *testing.T) {
-	var pool gzipPool
+	pool := newGzips()
 	for i := range 20 {
 		want := strings.Repeat(string(rune('a'+i)), 100_000)
-		b := newGzipBody(io.NopCloser(strings.NewReader(want)), i%2 == 0, &pool)
+		b := newGzipBody(io.NopCloser(strings.NewReader(want)), i%2 == 0, pool)
 		if i%3 == 0 {
 			if _, err := b.Read(make([]byte, 10)); err != nil {
 				t.Fatal(err)
@@ -83,7 +83,7 @@ func TestGzipWritersAreReused(t *testing.T) {
 // TestGzipPoolKeepsNoAnswer: a writer that waits for its next answer does not hold on
 // to the last one, and what hangs on it.
 func TestGzipPoolKeepsNoAnswer(t *testing.T) {
-	b := newGzipBody(io.NopCloser(strings.NewReader("text")), true, new(gzipPool))
+	b := newGzipBody(io.NopCloser(strings.NewReader("text")), true, newGzips())
 	if _, err := b.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}

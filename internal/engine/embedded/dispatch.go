@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -33,35 +34,95 @@ type dispatch struct {
 	failed   bool // the endpoint broke off its answer
 }
 
+// maxAttempts bounds how often a request is sent. Endpoints that cannot be connected to
+// do not count, but all of them together get no more than connectBudget.
+const (
+	maxAttempts   = 3
+	connectBudget = 10 * time.Second
+)
+
+// failure is an attempt that failed.
+type failure struct {
+	err    error
+	result balance.Result // what it says about the endpoint
+	final  bool           // there may be no other attempt
+	unsent bool           // nothing of the request was sent
+	stale  bool           // only a connection that was kept alive failed, not the endpoint
+}
+
+// send picks endpoints until an attempt succeeds, which then has to see to dispatch.done.
+func (x *dispatch) send(ctx context.Context, attempt func(*balance.Endpoint) *failure) error {
+	x.until = x.began.Add(x.route.route.Hold)
+	x.key = x.q.balanceKey(x.route.def)
+	defer x.unhold()
+	var (
+		room  [maxAttempts]*balance.Endpoint
+		tried = room[:0]
+		last  *failure // the attempt before
+	)
+	began := time.Now()
+	for n := 0; ; { // n attempts were made in this round
+		ep, err := x.pick(n, tried)
+		if err != nil && last != nil && !last.unsent {
+			return last.err
+		}
+		if err != nil { // all have been tried, or there is none
+			if err := x.again(ctx, last); err != nil {
+				return err
+			}
+			n, tried, began, last = 0, room[:0], time.Now(), nil
+			continue
+		}
+		if x.attempts++; x.attempts > 1 {
+			x.route.metrics.Retried(1)
+		}
+		if last = attempt(ep); last == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			last.result = balance.ResultCanceled
+		}
+		ep.Done(last.result)
+		if ctx.Err() != nil || last.final || errors.Is(last.err, errNoRoom) {
+			return last.err
+		}
+		switch {
+		case !isDial(last.err):
+			n++
+		case time.Since(began) > connectBudget:
+			n = maxAttempts
+		}
+		if !last.stale {
+			tried = append(tried, ep)
+		}
+	}
+}
+
 // pick chooses an endpoint after n attempts of a round.
 func (x *dispatch) pick(n int, tried []*balance.Endpoint) (*balance.Endpoint, error) {
 	if n >= maxAttempts || x.orphaned {
 		return nil, balance.ErrNoEndpoint
 	}
 	ep, err := x.route.backend.Pick(x.key, tried)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		x.endpoint = ep
 	}
-	x.endpoint = ep
-	return ep, nil
+	return ep, err
 }
 
-// done reports to the endpoint, once, that the request is over.
-func (x *dispatch) done(r balance.Result) {
-	if x.release != nil {
-		x.release(r)
-		x.release = nil
-	}
-}
-
-func resultOf(ctx context.Context, failed bool) balance.Result {
+// done reports to the endpoint, once, that the request is over; ctx is the request's.
+func (x *dispatch) done(ctx context.Context) {
+	result := balance.ResultOK
 	switch {
-	case !failed:
-		return balance.ResultOK
-	case ctx.Err() != nil:
-		return balance.ResultCanceled
+	case x.release == nil:
+		return
+	case x.failed && ctx.Err() != nil:
+		result = balance.ResultCanceled
+	case x.failed:
+		result = balance.ResultFailed
 	}
-	return balance.ResultFailed
+	x.release(result)
+	x.release = nil
 }
 
 func (q *request) balanceKey(def *route.Backend) balance.Key {
@@ -98,9 +159,7 @@ func (q *request) cookie(name string) string {
 // holdPause is the pause between two rounds of attempts while a request is held.
 const holdPause = 100 * time.Millisecond
 
-// hold begins a request's right to wait for an endpoint; unhold ends it.
-func (x *dispatch) hold() { x.until = x.began.Add(x.route.route.Hold) }
-
+// unhold ends what mayWait has begun.
 func (x *dispatch) unhold() {
 	if x.held != nil {
 		x.held.Add(-1)
@@ -123,9 +182,8 @@ func (x *dispatch) mayWait() bool {
 
 // again waits, for as long as the route holds the request, until another round of
 // attempts makes sense: when the live table has another place for the request, when an
-// endpoint is ready, or a moment after failed attempts. last is the error of the last
-// attempt, if there was one.
-func (x *dispatch) again(ctx context.Context, last error) error {
+// endpoint is ready, or a moment after failed attempts. last is the last one, if any.
+func (x *dispatch) again(ctx context.Context, last *failure) error {
 	for waited := false; ; waited = true {
 		changed, err := x.renew(ctx)
 		switch {
@@ -145,7 +203,7 @@ func (x *dispatch) again(ctx context.Context, last error) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("held: %w", ctx.Err())
 		case last != nil:
-			return last
+			return last.err
 		default:
 			return err
 		}
@@ -160,39 +218,32 @@ func (x *dispatch) wait(ctx context.Context, failed bool) error {
 	if left <= 0 || failed && left < holdPause || !x.mayWait() {
 		return balance.ErrNoEndpoint
 	}
-	another := x.live.superseded
-	if !failed && !x.orphaned {
-		waiting, cancel := context.WithTimeout(ctx, left)
-		defer cancel()
-		if x.route.backend.Wait(waiting, another) != nil {
-			return balance.ErrNoEndpoint
-		}
-		return nil
-	}
-	if !x.orphaned {
+	pause := failed && !x.orphaned
+	if pause {
 		left = holdPause
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-another:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		if x.orphaned {
-			return balance.ErrNoEndpoint
+	limited, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	var err error
+	if failed || x.orphaned {
+		select {
+		case <-x.live.superseded:
+		case <-limited.Done():
+			err = limited.Err()
 		}
+	} else {
+		err = x.route.backend.Wait(limited, x.live.superseded)
+	}
+	if err == nil || pause && ctx.Err() == nil {
 		return nil
 	}
+	return balance.ErrNoEndpoint
 }
 
-// renew binds a request that could be sent nowhere to the table that is live now.
-// It reports whether that has another place for it. A route that is not the one of
-// before is asked with all its filters: what they answer is the error.
-//
-// When no route takes the request any more, it is orphaned: it is sent nowhere,
-// and waits for the next table for as long as its route was to hold it.
+// renew binds a request that could be sent nowhere to the table that is live now, and
+// reports whether that has another place for it. A route that is not the one of before is
+// asked with all its filters: what they answer is the error. A request that no route takes
+// any more is orphaned, and waits for the next table as long as its route was to hold it.
 func (x *dispatch) renew(ctx context.Context) (changed bool, err error) {
 	// An endpoint that came or left may be of a table that is just about to be live.
 	x.e.swapping.RLock()

@@ -229,9 +229,9 @@ func TestDisconnectedEndpointEndsConnections(t *testing.T) {
 // TestEndpointThatLeavesIsWatched: the kernel finds out soon when the machine of an
 // endpoint that leaves is gone.
 func TestEndpointThatLeavesIsWatched(t *testing.T) {
-	tr := newTransports(Options{}.withDefaults(), nil).make(transportKey{}, "")
+	tr := newTransports(Options{}.withDefaults(), nil).make(transportKey{})
 	alive := &keptAlive{}
-	tr.open[newEndpointConn(alive, tr)] = struct{}{}
+	tr.open[&endpointConn{Conn: alive, transport: tr}] = struct{}{}
 	tr.leave()
 	c := alive.config
 	if worst := c.Idle + time.Duration(c.Count)*c.Interval; !c.Enable || worst < time.Second || worst > 10*time.Second {

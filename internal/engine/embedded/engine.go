@@ -1,18 +1,16 @@
 // Package embedded is the engine that serves a route.Table by itself: an HTTP
 // reverse proxy in this process, with nothing to install.
 //
-// A request passes through two halves. The policy decides: guards, forwarded
-// headers, match, filters, choice of the endpoint. It is written against small
-// types of its own (head, request, answer) and knows no connection. The
-// transport carries it out by net/http.
+// The policy (guards, match, filters, choice of the endpoint) is written against small
+// types of its own: head, request, answer. The transport carries it out by net/http.
 //
-// Everything that a request needs hangs on one pointer to an immutable live table.
-// Apply does what can fail first (listeners, certificates, matcher) and then swaps
-// that pointer. What did not change between two tables is the same object in both, so
-// that a change costs what changed and ends no stream.
+// Everything that a request needs hangs on one pointer to an immutable live table, which
+// Apply swaps after all that can fail. What did not change between two tables is the same
+// object in both, so that a change costs what changed and ends no stream.
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,15 +49,6 @@ type Options struct {
 	// OnChange, if any, is called from any goroutine when UserFile may have changed.
 	OnChange func()
 
-	// H2C also accepts HTTP/2 with prior knowledge on listeners without TLS.
-	H2C bool
-	// RejectUnderscores answers 400 to headers with an underscore that would be
-	// taken for an identity header; the default is to delete them.
-	RejectUnderscores bool
-	// MaxHeaders is how many header fields a request may have (200).
-	MaxHeaders int
-	// MaxHeaderBytes is how large all of them may be together (64 KiB).
-	MaxHeaderBytes int
 	// MaxConns is how many connections may be open, of clients and to endpoints
 	// together (as many as the process may open files, less an eighth in reserve); see room.
 	MaxConns int
@@ -73,9 +62,8 @@ type Options struct {
 	// header (10 s); IdleTimeout the pause between two requests (120 s).
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
-	// BodyTimeout is how long the pauses of a client that sends a request body may be
-	// together, where the route says nothing (60 s); each BodyRate (240) bytes that it
-	// sends earn it another second.
+	// BodyTimeout bounds the pauses within a request body, together, where the route says
+	// nothing (60 s); each BodyRate (240) bytes earn another second.
 	BodyTimeout time.Duration
 	BodyRate    int
 	// WriteTimeout bounds the taking of each piece of a response, of at most 32 KiB (60 s).
@@ -83,15 +71,13 @@ type Options struct {
 
 	// DialTimeout bounds connecting to an endpoint (3 s).
 	DialTimeout time.Duration
-	// ResponseTimeout bounds the wait for a response header, where the route says
-	// nothing (60 s).
+	// ResponseTimeout is for a response header, where the route says nothing (60 s).
 	ResponseTimeout time.Duration
 	// ServerNameTimeout bounds the wait for the server name of a TLS client on a TCP
 	// listener, where a route asks for one (5 s). Later, the client has no name.
 	ServerNameTimeout time.Duration
-	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It
-	// must be shorter than the endpoint's own limit, or requests are sent into
-	// connections that are being closed. Node.js, Apache and uvicorn close after 5 s.
+	// EndpointIdle is how long an unused connection to an endpoint is kept (4 s). It must be
+	// shorter than the endpoint's own limit, which is 5 s in Node.js, Apache and uvicorn.
 	EndpointIdle time.Duration
 	// DrainLimit is how long what runs on a listener that left the table may go on, and
 	// TCP connections whose endpoint drains (30 s). Stop has its context.
@@ -105,29 +91,20 @@ func (o Options) withDefaults() Options {
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
 	}
-	o.MaxHeaders = orDefault(o.MaxHeaders, 200)
-	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, 64<<10)
-	o.MaxHeld = orDefault(o.MaxHeld, 1000)
-	o.MaxConns = orDefault(o.MaxConns, connectionLimit(maxFiles()))
-	o.MaxConnsPerSource = orDefault(o.MaxConnsPerSource, max(1, o.MaxConns/2))
-	o.HeaderTimeout = orDefault(o.HeaderTimeout, 10*time.Second)
-	o.IdleTimeout = orDefault(o.IdleTimeout, 120*time.Second)
-	o.BodyTimeout = orDefault(o.BodyTimeout, 60*time.Second)
-	o.BodyRate = orDefault(o.BodyRate, 240)
-	o.WriteTimeout = orDefault(o.WriteTimeout, 60*time.Second)
-	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
-	o.ResponseTimeout = orDefault(o.ResponseTimeout, 60*time.Second)
-	o.ServerNameTimeout = orDefault(o.ServerNameTimeout, 5*time.Second)
-	o.EndpointIdle = orDefault(o.EndpointIdle, 4*time.Second)
-	o.DrainLimit = orDefault(o.DrainLimit, 30*time.Second)
+	o.MaxHeld = cmp.Or(o.MaxHeld, 1000)
+	o.MaxConns = cmp.Or(o.MaxConns, connectionLimit(maxFiles()))
+	o.MaxConnsPerSource = cmp.Or(o.MaxConnsPerSource, max(1, o.MaxConns/2))
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 120*time.Second)
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, 60*time.Second)
+	o.BodyRate = cmp.Or(o.BodyRate, 240)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 60*time.Second)
+	o.DialTimeout = cmp.Or(o.DialTimeout, 3*time.Second)
+	o.ResponseTimeout = cmp.Or(o.ResponseTimeout, 60*time.Second)
+	o.ServerNameTimeout = cmp.Or(o.ServerNameTimeout, 5*time.Second)
+	o.EndpointIdle = cmp.Or(o.EndpointIdle, 4*time.Second)
+	o.DrainLimit = cmp.Or(o.DrainLimit, 30*time.Second)
 	return o
-}
-
-func orDefault[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
 }
 
 // Engine serves the table that was applied last, for any goroutine.
@@ -144,7 +121,7 @@ type Engine struct {
 	users      *users.Store
 	passwords  *users.Checker
 	buffers    *bufferPool
-	gzips      *gzipPool
+	gzips      *sync.Pool
 
 	live     atomic.Pointer[liveTable]
 	swapping sync.RWMutex // held while backends are changed and the table of before is still live
@@ -156,17 +133,15 @@ type Engine struct {
 	mu      sync.Mutex // serialises Apply and Stop
 	stopped bool
 	leaving sync.WaitGroup // listeners that left the table and drain
-	serving sync.WaitGroup // accept loops
+	serving sync.WaitGroup // accept loops, TLS handshakes and follow
 	// Connections that closed while their clients may still send.
 	lingering sync.WaitGroup
-	following sync.WaitGroup // the goroutine of follow
-	unfollow  context.CancelFunc
 }
 
 // New returns an engine that listens nowhere until Apply. It starts a goroutine
 // that rereads changed files; Stop ends it.
 func New(o Options) (*Engine, error) {
-	if o.MaxHeaders < 0 || o.MaxHeaderBytes < 0 || o.MaxHeld < 0 || o.MaxConns < 0 || o.MaxConnsPerSource < 0 || o.BodyRate < 0 {
+	if o.MaxHeld < 0 || o.MaxConns < 0 || o.MaxConnsPerSource < 0 || o.BodyRate < 0 {
 		return nil, errors.New("embedded: limits must not be negative")
 	}
 	o = o.withDefaults()
@@ -182,8 +157,9 @@ func New(o Options) (*Engine, error) {
 		}),
 		passwords: users.NewChecker(),
 		buffers:   newBufferPool(),
-		gzips:     new(gzipPool),
+		gzips:     newGzips(),
 	}
+	e.live.Store(&liveTable{table: &route.Table{}, superseded: make(chan struct{})})
 	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
 	e.transports = newTransports(o, e.room)
 	e.room.spare = e.transports.closeIdle
@@ -194,9 +170,7 @@ func New(o Options) (*Engine, error) {
 	e.metrics = m
 	e.access = m.NewLog(o.AccessLog, o.Logger)
 	e.ctx, e.cut = context.WithCancel(context.Background())
-	follow, cancel := context.WithCancel(context.Background())
-	e.unfollow = cancel
-	e.following.Go(func() { e.follow(follow) })
+	e.serving.Go(e.follow)
 	return e, nil
 }
 
@@ -206,11 +180,7 @@ func (e *Engine) Name() string { return "embedded" }
 // Addr returns the address that a listener of the table is bound to, with the
 // real port where the table says 0; nil when there is no such listener.
 func (e *Engine) Addr(listener string) net.Addr {
-	live := e.live.Load()
-	if live == nil {
-		return nil
-	}
-	for l, conf := range live.listeners {
+	for l, conf := range e.live.Load().listeners {
 		if conf.name == listener {
 			return l.socket.Addr()
 		}
@@ -221,16 +191,14 @@ func (e *Engine) Addr(listener string) net.Addr {
 // Endpoints returns how all endpoints are doing, sorted by backend and endpoint.
 func (e *Engine) Endpoints() []traffic.EndpointStatus { return e.set.Status() }
 
-// UserFile reports what is wrong with the user file of a filter of the live table; see
-// users.Store.Report.
+// UserFile is users.Store.Report for a filter of the live table.
 func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {
 	return e.users.Report(a)
 }
 
-// Apply makes t live. When it returns an error the table before serves on,
-// untouched. A table with the hash of the live one changes nothing, except that
-// revision 0 without routes means "nothing is known yet" and is answered with
-// 503 instead of 404.
+// Apply makes t live. After an error the table before serves on, untouched. A table with
+// the hash of the live one changes nothing, except that revision 0 without routes means
+// "nothing is known yet" and is answered with 503 instead of 404.
 func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -238,20 +206,16 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 		return errors.New("embedded: stopped")
 	}
 	old := e.live.Load()
-	if old != nil && old.table.Hash == t.Hash && (old.table.Revision == 0) == (t.Revision == 0) {
+	if old.table.Hash == t.Hash && (old.table.Revision == 0) == (t.Revision == 0) {
 		return nil
 	}
 	e.users.Follow(users.Named(t))
 	// What can fail.
-	matchers, err := newMatchers(t)
+	next, err := newLiveTable(t)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
-	configs, err := e.listenerConfigs(old, t.Listeners)
-	if err != nil {
-		return fmt.Errorf("embedded: %w", err)
-	}
-	listeners, opened, missing, err := e.bind(ctx, old, t.Listeners)
+	opened, err := e.bind(ctx, old, next, t.Listeners)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
 	}
@@ -259,75 +223,54 @@ func (e *Engine) Apply(ctx context.Context, t *route.Table) error {
 	// What cannot.
 	e.swapping.Lock() // what Update wakes finds the table that it belongs to
 	e.set.Update(t.Backends)
-	next := e.build(old, t, matchers)
-	next.listeners, next.missing = make(map[*listener]*listenerConfig, len(listeners)), missing
-	next.listen(listeners, configs)
-	e.goLive(next)
+	e.build(old, next)
+	e.goLive(next, opened)
 	e.swapping.Unlock()
-	for _, l := range opened {
-		e.serve(l)
-	}
 	e.retire(old, next)
 	return nil
 }
 
 // bindMissing tries again to bind optional listeners; all else stays as it is.
-func (e *Engine) bindMissing(ctx context.Context) {
+func (e *Engine) bindMissing() {
 	if !e.mu.TryLock() { // an Apply tries as well, and Stop waits for this goroutine
 		return
 	}
 	defer e.mu.Unlock()
 	live := e.live.Load()
-	if e.stopped || live == nil || len(live.missing) == 0 {
+	if e.stopped || len(live.missing) == 0 {
 		return
 	}
 	defs := slices.DeleteFunc(slices.Clone(live.table.Listeners), func(def route.Listener) bool { return live.missing[def.Name] == "" })
-	configs, err := e.listenerConfigs(live, defs)
-	if err != nil {
-		e.log.Error("the settings of a listener that is to be bound cannot be made", "error", err)
-		return
-	}
-	listeners, opened, missing, _ := e.bind(ctx, live, defs) // optional ones are no error
-	if maps.Equal(missing, live.missing) {
-		return
-	}
 	next := *live
-	next.listeners, next.missing, next.superseded = maps.Clone(live.listeners), missing, make(chan struct{})
-	next.listen(listeners, configs)
-	e.goLive(&next)
+	next.listeners, next.missing, next.superseded = maps.Clone(live.listeners), map[string]string{}, make(chan struct{})
+	opened, err := e.bind(e.ctx, live, &next, defs)
+	switch {
+	case err != nil:
+		e.log.Error("the settings of a listener that is to be bound cannot be made", "error", err)
+	case !maps.Equal(next.missing, live.missing):
+		e.goLive(&next, opened)
+	}
+}
+
+// goLive swaps the tables, and has the listeners that were opened for next accept.
+func (e *Engine) goLive(next *liveTable, opened []*listener) {
+	close(e.live.Swap(next).superseded)
+	e.refreshCerts() // what was reloaded meanwhile went to the old table
 	for _, l := range opened {
 		e.serve(l)
 	}
 }
 
-// listen adds the listeners that could be bound; the others are nil.
-func (t *liveTable) listen(listeners []*listener, configs []*listenerConfig) {
-	for i, l := range listeners {
-		if l != nil {
-			t.listeners[l] = configs[i]
-		}
-	}
-}
-
-func (e *Engine) goLive(next *liveTable) {
-	if old := e.live.Swap(next); old != nil {
-		close(old.superseded)
-	}
-	e.refreshCerts() // what was reloaded meanwhile went to the old table
-}
-
 // retire lets go of what the old table had and the new one has not.
 func (e *Engine) retire(old, next *liveTable) {
-	if old != nil {
-		for l := range old.listeners {
-			if next.listeners[l] == nil {
-				l.leave(&e.leaving)
-			}
+	for l := range old.listeners {
+		if next.listeners[l] == nil {
+			l.leave(&e.leaving)
 		}
-		for r, lr := range old.routes {
-			if next.routes[r] == nil && next.table.Route(r.ID) == nil {
-				e.metrics.Remove(lr.metrics)
-			}
+	}
+	for r, lr := range old.routes {
+		if next.routes[r] == nil && next.table.Route(r.ID) == nil {
+			e.metrics.Remove(lr.metrics)
 		}
 	}
 	e.transports.sweep(next)
@@ -336,18 +279,18 @@ func (e *Engine) retire(old, next *liveTable) {
 }
 
 // follow rereads files that changed and binds missing listeners, once a second.
-func (e *Engine) follow(ctx context.Context) {
+func (e *Engine) follow() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-e.ctx.Done():
 			return
 		case <-tick.C:
 			if e.certs.Reload() {
 				e.refreshCerts()
 			}
-			e.bindMissing(ctx)
+			e.bindMissing()
 		}
 	}
 }
@@ -362,49 +305,38 @@ func (e *Engine) Stop(ctx context.Context) error {
 		return nil
 	}
 	e.stopped = true
-	if live := e.live.Load(); live != nil {
-		for l := range live.listeners {
-			l.drain(ctx, func() {}, &e.leaving)
-		}
+	for l := range e.live.Load().listeners {
+		l.drain(ctx, func() {}, &e.leaving)
 	}
-	cut := int64(0)
-	over := make(chan struct{})
-	cutOff := func() {
-		defer close(over)
-		cut = e.running.Load()
-		e.cut()
-	}
-	inTime := context.AfterFunc(ctx, cutOff)
+	cutOff := sync.OnceValue(func() int64 {
+		defer e.cut()
+		return e.running.Load()
+	})
+	defer context.AfterFunc(ctx, func() { cutOff() })()
 	e.running.wait(ctx)
-	e.leaving.Wait() // for the last bytes of the answers
-	e.lingering.Wait()
-	switch {
-	case !inTime():
-		<-over
-	case ctx.Err() != nil: // both heard of its end, and this one was first
+	if ctx.Err() != nil {
 		cutOff()
 	}
-	e.cut()
+	e.leaving.Wait() // for the last bytes of the answers
+	e.lingering.Wait()
+	cut := cutOff()
 	e.serving.Wait()
 	limited, done := context.WithTimeout(context.Background(), 2*time.Second)
 	defer done()
-	// Those that were cut off notice at once; the limit is for one that hangs where
-	// nothing can interrupt it.
+	// The limit is for a request that hangs where nothing can interrupt it.
 	e.running.wait(limited)
 	if n := e.running.Load(); n > 0 {
 		e.log.Warn("requests hang and are left behind", "requests", n)
 	}
 	e.set.Close()
 	e.transports.close()
-	e.unfollow()
-	e.following.Wait()
 	e.users.Close()
 	err := e.access.Close() // it counts the lines that it loses
 	e.metrics.unregister()
 	if err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)
 	}
-	if cut > 0 {
+	if cut > 0 && ctx.Err() != nil {
 		return fmt.Errorf("embedded: stop: %d requests cut off: %w", cut, context.Cause(ctx))
 	}
 	return nil

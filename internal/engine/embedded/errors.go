@@ -42,22 +42,19 @@ func noEndpoint(service string) *answer {
 	return unavailable("no-endpoint", "service "+service+" has no endpoint that is ready")
 }
 
-func notFoundAs(code, text string) *answer {
-	return &answer{status: http.StatusNotFound, code: code, text: text}
-}
-
 // notFound distinguishes an unknown host from an unknown path, once there was a snapshot.
 func (t *liveTable) notFound(q *request) *answer {
 	if t.table.Revision == 0 && len(t.table.Routes) == 0 {
 		return unavailable("starting", "starting: what there is to serve is not known yet")
 	}
-	if q.Host == "" {
-		return notFoundAs("unknown-host", "no route takes a request without a host")
+	a := &answer{status: http.StatusNotFound, code: "unknown-host", text: "no route for host " + q.Host}
+	switch {
+	case q.Host == "":
+		a.text = "no route takes a request without a host"
+	case t.requests.NamesHost(q.Host):
+		a.code, a.text = "no-route", "no route on host "+q.Host+" takes this request"
 	}
-	if t.requests.NamesHost(q.Host) {
-		return notFoundAs("no-route", "no route on host "+q.Host+" takes this request")
-	}
-	return notFoundAs("unknown-host", "no route for host "+q.Host)
+	return a
 }
 
 func (a *answer) write(w http.ResponseWriter, accept []string, requestID string) {
@@ -91,10 +88,8 @@ func (a *answer) body(h http.Header, accept []string) []byte {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if prefersJSON(accept) {
 		h.Set("Content-Type", "application/json")
-		body, err := json.Marshal(map[string]string{"code": a.code, "error": a.text})
-		if err == nil {
-			return append(body, '\n')
-		}
+		body, _ := json.Marshal(map[string]string{"code": a.code, "error": a.text}) // strings always encode
+		return append(body, '\n')
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	return []byte("fairway: " + a.text + "\n")

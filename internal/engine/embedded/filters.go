@@ -25,9 +25,6 @@ func (c *compiledRoute) add(e *Engine, f *route.Filter, before *liveRoute) {
 		c.filters = append(c.filters, requireClientCert)
 	case f.RateLimit != nil:
 		l := before.limiterFor(*f.RateLimit)
-		if l == nil {
-			l = newLimiter(*f.RateLimit)
-		}
 		c.limiters = append(c.limiters, l)
 		c.filters = append(c.filters, l.check)
 	case f.MaxBody != nil:
@@ -207,8 +204,7 @@ func stripPrefix(prefix string) filter {
 	}
 }
 
-// cutPrefix takes the prefix off a path, on a segment boundary. In the path runs of
-// slashes count as one; what is left begins with one slash.
+// cutPrefix takes the prefix off a path, in which runs of slashes count as one.
 func cutPrefix(path, prefix string) (rest string, ok bool) {
 	for i := range len(prefix) {
 		if path == "" || path[0] != prefix[i] {

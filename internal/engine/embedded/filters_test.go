@@ -221,11 +221,7 @@ func TestLimiter(t *testing.T) {
 		b[1], b[2], b[3] = byte(i>>16), byte(i>>8), byte(i)
 		l.take(netip.AddrFrom4(b), now)
 	}
-	n := 0
-	for i := range l.shards {
-		n += len(l.shards[i].young) + len(l.shards[i].old)
-	}
-	if limit := limiterShards * 2 * limiterShardSize; n > limit {
-		t.Errorf("%d clients are remembered, more than %d", n, limit)
+	if n := len(l.young) + len(l.old); n > 2*limiterSize {
+		t.Errorf("%d clients are remembered, more than %d", n, 2*limiterSize)
 	}
 }

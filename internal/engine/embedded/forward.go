@@ -18,10 +18,8 @@ import (
 // exchange is one request on the transport of net/http, from accepting to the
 // last byte of the answer.
 //
-// The bytes are carried by httputil.ReverseProxy, of which each exchange has its own:
-// it keeps the rules of hop-by-hop headers, trailers, 1xx answers, flushing and
-// upgrades. Choosing endpoints and trying again is in RoundTrip, which it calls like
-// any transport.
+// The bytes are carried by a httputil.ReverseProxy of its own, which keeps the rules of
+// HTTP. Choosing endpoints and trying again is in RoundTrip, which that calls.
 type exchange struct {
 	dispatch // its request is nil when a guard refused it
 	conn     *clientConn
@@ -37,7 +35,7 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	e := l.engine
 	e.running.Add(1)
 	defer e.running.done()
-	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: clientConnOf(r), r: r}
+	x := &exchange{dispatch: dispatch{e: e, began: time.Now()}, conn: r.Context().Value(connKey{}).(*clientConn), r: r}
 	if x.conn.finished.Load() {
 		panic(http.ErrAbortHandler) // what was read is the rest of a body
 	}
@@ -61,12 +59,18 @@ func (l *listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *exchange) serve(conf *listenerConfig, coded bool) {
-	q, a := x.e.opts.admit(headOf(x.r, coded), arrival.Peer{Addr: x.conn.peer, TLS: x.r.TLS != nil, Trusted: conf.trusted})
+	r := x.r
+	q, a := admit(head{
+		Head: arrival.Head{
+			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
+		},
+		target: r.RequestURI, authority: r.Host, coded: coded,
+	}, arrival.Peer{Addr: x.conn.peer, TLS: r.TLS != nil, Trusted: conf.trusted})
 	if a == nil {
 		x.q = q
 		q.Listener = conf.name
-		q.certified = x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0
-		x.route, a = x.live.decide(x.r.Context(), q)
+		q.certified = r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+		x.route, a = x.live.decide(r.Context(), q)
 	}
 	if a == nil {
 		a = lastHop(q)
@@ -76,15 +80,6 @@ func (x *exchange) serve(conf *listenerConfig, coded bool) {
 		return
 	}
 	x.forward()
-}
-
-func headOf(r *http.Request, coded bool) head {
-	return head{
-		Head: arrival.Head{
-			Method: r.Method, Header: r.Header, Major: r.ProtoMajor, Old: !r.ProtoAtLeast(1, 1), Length: r.ContentLength,
-		},
-		target: r.RequestURI, authority: r.Host, coded: coded,
-	}
 }
 
 func (x *exchange) answer(a *answer) {
@@ -124,13 +119,13 @@ func (x *exchange) end() {
 			aborted = false
 		}
 	}
-	x.done(resultOf(x.r.Context(), x.failed))
+	x.done(x.r.Context())
 	took := time.Since(x.began)
 	if x.drains() && !x.body.drain() && x.r.ProtoMajor == 1 {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
-	x.e.metrics.observe(x.route, x.w.status, took)
+	x.e.metrics.of(x.route).Requests(1, x.w.status, took)
 	x.e.logRequest(x, took, aborted)
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream
@@ -138,8 +133,7 @@ func (x *exchange) end() {
 }
 
 // drains reports whether the rest of the body is read for nothing after the answer. In
-// HTTP/2 it is for errors with a length: there are clients that take a stream which
-// ends while they send for broken.
+// HTTP/2 it is for errors with a length, which some clients do not read otherwise.
 func (x *exchange) drains() bool {
 	switch {
 	case x.body == nil:
@@ -166,7 +160,6 @@ func (x *exchange) forward() {
 		x.q.upgrade = p
 		arrival.AskUpgrade(x.q.header, x.q.asked)
 	}
-	x.key = x.q.balanceKey(x.route.def)
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
@@ -178,9 +171,8 @@ func (x *exchange) forward() {
 	proxy.ServeHTTP(x.w, r)
 }
 
-// setPath puts the path into the request line as it is: the very bytes that the route
-// was found for, and no other spelling of them. Opaque does that, but takes what begins
-// with two slashes for a host.
+// setPath puts the very bytes of the path into the request line. Opaque does that, but
+// takes what begins with two slashes for a host.
 func setPath(u *url.URL, path string) {
 	if decoded, err := url.PathUnescape(path); err == nil && strings.HasPrefix(path, "//") {
 		u.Path, u.RawPath = decoded, path
@@ -311,8 +303,3 @@ func (x *exchange) answerFor(err error) *answer {
 
 // statusClientClosed is for logs: the client went away first. It is never sent.
 const statusClientClosed = 499
-
-func isDial(err error) bool {
-	var dial *dialError
-	return errors.As(err, &dial)
-}

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -511,34 +510,15 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// TestHTTP2In: several requests share a connection; a Host header that differs
-// from :authority is refused.
-func TestHTTP2In(t *testing.T) {
+// TestHTTP2NeedsTLS: HTTP/2 with prior knowledge is not spoken in clear.
+func TestHTTP2NeedsTLS(t *testing.T) {
 	a := newApp(t, nil)
-	s := newSite(t, Options{H2C: true})
+	s := newSite(t, Options{})
 	s.serve("a.example", a.addr())
 	s.apply()
-	tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", s.addr("http"))
-	}}
-	tr.Protocols.SetUnencryptedHTTP2(true)
-	defer tr.CloseIdleConnections()
-	for range 3 {
-		res, err := (&http.Client{Transport: tr}).Get("http://a.example/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != 200 || res.ProtoMajor != 2 {
-			t.Errorf("%s %s", res.Proto, res.Status)
-		}
-	}
-	off := newSite(t, Options{})
-	off.serve("a.example", a.addr())
-	off.apply()
-	c := off.dial("http")
+	c := s.dial("http")
 	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	if line, err := c.r.ReadString('\n'); err == nil && !strings.Contains(line, " 400 ") && !strings.Contains(line, " 505 ") {
-		t.Errorf("HTTP/2 without TLS where it is off: %q", line)
+		t.Errorf("HTTP/2 without TLS: %q", line)
 	}
 }

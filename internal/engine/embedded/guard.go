@@ -10,19 +10,22 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// head is the start of a request as the transport read it. Of HTTP/1.0 (Old), Host is
-// optional, and there are no transfer codings, no 1xx answers and no other protocol to
-// switch to.
+// head is the start of a request as the transport read it.
 type head struct {
 	arrival.Head
 	// target is as it was sent: a path with query, an absolute URL, or "*".
 	target string
-	// authority is the Host header, the authority of an absolute target, or
-	// HTTP/2's :authority, in the order of RFC 9112, 3.2.
+	// authority is the target's, or the Host header (RFC 9112, 3.2).
 	authority string
 	// coded: there is a Transfer-Encoding that the transport does not read.
 	coded bool
 }
+
+// How many header fields a request may have, and how large all of them may be together.
+const (
+	maxHeaders     = 200
+	maxHeaderBytes = 64 << 10
+)
 
 // request is a request that has passed the guards.
 type request struct {
@@ -63,7 +66,7 @@ type request struct {
 // admit turns a head into a request, or says why it is refused. It deletes hop-by-hop
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
 // matcher sees nothing that the endpoint does not.
-func (o *Options) admit(h head, p arrival.Peer) (*request, *answer) {
+func admit(h head, p arrival.Peer) (*request, *answer) {
 	switch {
 	case h.Method == http.MethodConnect, h.Method == http.MethodTrace:
 		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.Method+" is not served")
@@ -79,7 +82,7 @@ func (o *Options) admit(h head, p arrival.Peer) (*request, *answer) {
 		// Its body was not read, and would be missing.
 		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
-	if n := countHeaders(h.Header); n > o.MaxHeaders {
+	if n := countHeaders(h.Header); n > maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
 		a.hangUp = true
 		return nil, a
@@ -87,7 +90,10 @@ func (o *Options) admit(h head, p arrival.Peer) (*request, *answer) {
 	if !sameHost(h) {
 		return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
 	}
-	host, err := canonicalHost(h)
+	host, err := "", error(nil)
+	if !h.Old || h.authority != "" { // only routes for any host take a request without one
+		host, err = route.CanonicalHost(h.authority)
+	}
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
 	}
@@ -99,9 +105,7 @@ func (o *Options) admit(h head, p arrival.Peer) (*request, *answer) {
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}
-	if !arrival.DropUnderscores(h.Header, o.RejectUnderscores) {
-		return nil, refusal(http.StatusBadRequest, "underscore-header", "a header with an underscore would be taken for an identity header")
-	}
+	arrival.DropUnderscores(h.Header)
 	q := &request{
 		header:    h.Header,
 		port:      arrival.PortOf(h.authority),
@@ -147,15 +151,6 @@ func sameHost(h head) bool {
 	}
 	delete(h.Header, "Host")
 	return true
-}
-
-// canonicalHost is the host of a request in canonical form. It is empty for a
-// request of HTTP/1.0 that names none, which only routes for any host take.
-func canonicalHost(h head) (string, error) {
-	if h.Old && h.authority == "" {
-		return "", nil
-	}
-	return route.CanonicalHost(h.authority)
 }
 
 // allow is the header Allow of Fairway's own answers.
@@ -204,12 +199,7 @@ func hasSaneLength(values []string) bool {
 	if len(values) == 0 {
 		return true
 	}
-	for i := range len(values[0]) {
-		if c := values[0][i]; c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(values) == 1 && values[0] != ""
+	return len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
 }
 
 // addrOf reads the address of a peer; the zero Addr is trusted nowhere, in no prefix.

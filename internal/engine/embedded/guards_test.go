@@ -192,20 +192,6 @@ func TestIdentityIsNotTakenFromStrangers(t *testing.T) {
 	}
 }
 
-// TestRejectUnderscores: the option refuses what is otherwise deleted.
-func TestRejectUnderscores(t *testing.T) {
-	a := newApp(t, nil)
-	s := newSite(t, Options{RejectUnderscores: true})
-	s.serve("a.example", a.addr())
-	s.apply()
-	if res := s.raw("GET / HTTP/1.1\r\nHost: a.example\r\nX_Forwarded_For: 1.2.3.4\r\n\r\n"); res.StatusCode != 400 {
-		t.Errorf("status %d, want 400", res.StatusCode)
-	}
-	if res := s.raw("GET / HTTP/1.1\r\nHost: a.example\r\nmy_header: 1\r\n\r\n"); res.StatusCode != 200 {
-		t.Errorf("an innocent underscore: status %d, want 200", res.StatusCode)
-	}
-}
-
 // TestFramingIsNotAmbiguous: what could be framed in two ways is refused, or framed in one
 // way before it goes on.
 func TestFramingIsNotAmbiguous(t *testing.T) {

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"hash/maphash"
 	"math"
 	"net/http"
 	"net/netip"
@@ -15,11 +14,8 @@ import (
 	"fairway/internal/route"
 )
 
-// A limiter remembers at most shards × 2 × shardSize clients, which is some 10 MiB.
-const (
-	limiterShards    = 16
-	limiterShardSize = 2048
-)
+// limiterSize is how many clients of each age a limiter remembers; it has some 10 MiB then.
+const limiterSize = 1 << 15
 
 // limiter is a rate limit with a bucket for each client. It lives on from table
 // to table for as long as the filter says the same.
@@ -28,14 +24,10 @@ type limiter struct {
 	limit  rate.Limit
 	burst  int
 	refill time.Duration // from empty to full
-	seed   maphash.Seed
-	shards [limiterShards]limiterShard
-}
 
-// limiterShard holds its clients in two ages. When the young one is full, or older than
-// a bucket needs to fill up, it becomes the old one, which is forgotten.
-type limiterShard struct {
-	mu         sync.Mutex
+	mu sync.Mutex
+	// Clients in two ages. When the young one is full, or older than a bucket needs to
+	// fill up, it becomes the old one, which is forgotten.
 	young, old map[netip.Addr]*rate.Limiter
 	since      time.Time
 }
@@ -48,20 +40,19 @@ func newLimiter(def route.RateLimit) *limiter {
 	if limit > 0 {
 		refill = min(time.Duration(float64(burst)/float64(limit)*float64(time.Second)), 24*time.Hour)
 	}
-	return &limiter{def: def, limit: limit, burst: burst, refill: max(refill, time.Second), seed: maphash.MakeSeed()}
+	return &limiter{def: def, limit: limit, burst: burst, refill: max(refill, time.Second)}
 }
 
-// limiterFor returns the limiter that the route had for the same limit, or nil.
+// limiterFor returns the limiter that the route, if any, had for the same limit, or a new one.
 func (lr *liveRoute) limiterFor(def route.RateLimit) *limiter {
-	if lr == nil {
-		return nil
-	}
-	for _, l := range lr.limiters {
-		if l.def == def {
-			return l
+	if lr != nil {
+		for _, l := range lr.limiters {
+			if l.def == def {
+				return l
+			}
 		}
 	}
-	return nil
+	return newLimiter(def)
 }
 
 func (l *limiter) check(_ context.Context, q *request) *answer {
@@ -80,18 +71,17 @@ func (l *limiter) check(_ context.Context, q *request) *answer {
 // take counts a request; it returns how long the client must wait, or zero.
 func (l *limiter) take(client netip.Addr, now time.Time) time.Duration {
 	client = sourceOf(client)
-	s := &l.shards[maphash.Comparable(l.seed, client)%limiterShards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.young == nil || len(s.young) >= limiterShardSize || now.Sub(s.since) > l.refill {
-		s.old, s.young, s.since = s.young, map[netip.Addr]*rate.Limiter{}, now
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.young == nil || len(l.young) >= limiterSize || now.Sub(l.since) > l.refill {
+		l.old, l.young, l.since = l.young, map[netip.Addr]*rate.Limiter{}, now
 	}
-	bucket := s.young[client]
+	bucket := l.young[client]
 	if bucket == nil {
-		if bucket = s.old[client]; bucket == nil {
+		if bucket = l.old[client]; bucket == nil {
 			bucket = rate.NewLimiter(l.limit, l.burst)
 		}
-		s.young[client] = bucket
+		l.young[client] = bucket
 	}
 	r := bucket.ReserveN(now, 1)
 	if !r.OK() {
@@ -104,8 +94,7 @@ func (l *limiter) take(client netip.Addr, now time.Time) time.Duration {
 	return wait
 }
 
-// sourceOf is what counts as one client: an IPv4 address, or the /64 of an IPv6
-// address, of which one subscriber has many.
+// sourceOf is what counts as one client: an IPv4 address, or the /64 of an IPv6 address.
 func sourceOf(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if !addr.Is6() {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,7 @@ import (
 )
 
 // listener is a bound socket with the server on it. It lives on from table to
-// table for as long as its address is in them; what else the table says of it is
-// its listenerConfig.
+// table for as long as its address is in them; the rest is its listenerConfig.
 type listener struct {
 	engine *Engine
 	key    listenerKey
@@ -34,7 +34,7 @@ type listenerKey struct{ address, name string }
 
 func keyOf(def route.Listener) listenerKey {
 	k := listenerKey{address: def.Address}
-	if portOf(def.Address) == "0" {
+	if strings.HasSuffix(def.Address, ":0") {
 		k.name = def.Name
 	}
 	return k
@@ -48,90 +48,78 @@ type listenerConfig struct {
 	proxied bool         // every connection begins with a PROXY protocol header
 }
 
-// listenerConfigs makes the listeners' settings ready; certificates are loaded.
-func (e *Engine) listenerConfigs(old *liveTable, defs []route.Listener) ([]*listenerConfig, error) {
-	configs := make([]*listenerConfig, len(defs))
-	seen := map[listenerKey]string{}
-	for i, def := range defs {
-		if other, ok := seen[keyOf(def)]; ok {
-			return nil, fmt.Errorf("listeners %s and %s have the same address %s", other, def.Name, def.Address)
-		}
-		seen[keyOf(def)] = def.Name
-		c := &listenerConfig{name: def.Name, tcp: def.TCP, proxied: def.ProxyProtocol}
-		for _, p := range def.TrustedProxies {
-			c.trusted = append(c.trusted, route.UnmappedPrefix(p))
-		}
-		if before := old.configFor(def); def.TLS && before != nil && before.tls.isOf(def) {
-			c.tls = before.tls
-		} else if def.TLS {
-			var err error
-			if c.tls, err = newListenerTLS(e.certs, def); err != nil {
-				return nil, fmt.Errorf("listener %s: %w", def.Name, err)
-			}
-		}
-		configs[i] = c
+// listenerConfig makes the settings of a listener ready; before is what they were, or
+// nil. Certificates are loaded.
+func (e *Engine) listenerConfig(def route.Listener, before *listenerConfig) (*listenerConfig, error) {
+	c := &listenerConfig{name: def.Name, tcp: def.TCP, proxied: def.ProxyProtocol}
+	for _, p := range def.TrustedProxies {
+		c.trusted = append(c.trusted, route.UnmappedPrefix(p))
 	}
-	return configs, nil
+	switch {
+	case !def.TLS:
+	case before != nil && before.tls.isOf(def):
+		c.tls = before.tls
+	default:
+		var err error
+		if c.tls, err = newListenerTLS(e.certs, def); err != nil {
+			return nil, fmt.Errorf("listener %s: %w", def.Name, err)
+		}
+	}
+	return c, nil
 }
 
-// configFor returns what the table says of the listener at def's address, or nil.
-func (t *liveTable) configFor(def route.Listener) *listenerConfig {
-	if t == nil {
-		return nil
-	}
+// listener returns the listener with the key and what the table says of it, or nil.
+func (t *liveTable) listener(key listenerKey) (*listener, *listenerConfig) {
 	for l, c := range t.listeners {
-		if l.key == keyOf(def) {
-			return c
+		if l.key == key {
+			return l, c
 		}
 	}
-	return nil
+	return nil, nil
 }
 
-// bind returns the listeners for defs, in their order: those that old has, and
-// new ones, which are also in opened and do not accept yet. An optional one that
-// cannot be bound is nil, and in missing with the reason. After an error
-// everything is as before.
-func (e *Engine) bind(ctx context.Context, old *liveTable, defs []route.Listener) (all, opened []*listener, missing map[string]string, err error) {
-	have := map[listenerKey]*listener{}
-	known := map[string]string{}
-	if old != nil {
-		for l := range old.listeners {
-			have[l.key] = l
-		}
-		known = old.missing
-	}
+// bind gives next the listeners for defs: those that old has, and new ones, which are
+// also in opened and do not accept yet. An optional one that cannot be bound is in
+// next.missing with the reason. After an error everything is as before.
+func (e *Engine) bind(ctx context.Context, old, next *liveTable, defs []route.Listener) (opened []*listener, err error) {
 	defer func() {
 		if err != nil {
 			for _, l := range opened {
 				err = errors.Join(err, l.socket.Close())
 			}
-			all, opened, missing = nil, nil, nil
 		}
 	}()
+	seen := map[listenerKey]string{}
 	config := net.ListenConfig{KeepAlive: 30 * time.Second}
 	for _, def := range defs {
-		l := have[keyOf(def)]
+		key := keyOf(def)
+		if other, ok := seen[key]; ok {
+			return opened, fmt.Errorf("listeners %s and %s have the same address %s", other, def.Name, def.Address)
+		}
+		seen[key] = def.Name
+		l, before := old.listener(key)
+		conf, err := e.listenerConfig(def, before)
+		if err != nil {
+			return opened, err
+		}
 		if l == nil {
 			socket, err := config.Listen(ctx, "tcp", def.Address)
-			switch {
-			case err != nil && !def.Optional:
-				return nil, opened, nil, fmt.Errorf("listener %s: %w", def.Name, err)
-			case err != nil:
-				if missing == nil {
-					missing = map[string]string{}
-				}
-				missing[def.Name] = err.Error()
-				if known[def.Name] != err.Error() {
+			if err != nil && !def.Optional {
+				return opened, fmt.Errorf("listener %s: %w", def.Name, err)
+			}
+			if err != nil {
+				next.missing[def.Name] = err.Error()
+				if old.missing[def.Name] != err.Error() {
 					e.log.Warn("a listener that labels ask for cannot be bound, the rest is served", "listener", def.Name, "error", err)
 				}
-			default:
-				l = e.newListener(keyOf(def), socket)
-				opened = append(opened, l)
+				continue
 			}
+			l = e.newListener(key, socket)
+			opened = append(opened, l)
 		}
-		all = append(all, l)
+		next.listeners[l] = conf
 	}
-	return all, opened, missing, nil
+	return opened, nil
 }
 
 func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
@@ -141,12 +129,11 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            e.opts.HeaderTimeout, // the TLS handshake has the same limit
 		IdleTimeout:                  e.opts.IdleTimeout,
-		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
+		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     e.errorLog,
 		BaseContext:                  func(net.Listener) context.Context { return e.ctx },
 		ConnState:                    l.connState,
-		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return withClientConn(ctx, c) },
-		Protocols:                    new(http.Protocols),
+		ConnContext:                  withClientConn,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100,
 			SendPingTimeout:      30 * time.Second,
@@ -154,9 +141,6 @@ func (e *Engine) newListener(key listenerKey, socket net.Listener) *listener {
 			WriteByteTimeout:     e.opts.WriteTimeout,
 		},
 	}
-	l.server.Protocols.SetHTTP1(true)
-	l.server.Protocols.SetHTTP2(true)
-	l.server.Protocols.SetUnencryptedHTTP2(e.opts.H2C)
 	return l
 }
 
@@ -174,8 +158,7 @@ func (e *Engine) serve(l *listener) {
 func (l *listener) drain(ctx context.Context, done func(), wg *sync.WaitGroup) {
 	// The socket is closed before drain returns, so that its address is free.
 	_ = l.socket.Close()
-	// Shutdown would see to it a moment later: every answer from here on says that
-	// the connection closes.
+	// Shutdown does it a moment later: every answer from here on closes its connection.
 	l.server.SetKeepAlivesEnabled(false)
 	wg.Go(func() {
 		defer done()
@@ -194,11 +177,6 @@ func (l *listener) leave(wg *sync.WaitGroup) {
 	l.drain(ctx, cancel, wg)
 }
 
-// config returns what the live table says of the listener; nil when it left.
-func (l *listener) config() *listenerConfig {
-	return l.engine.live.Load().listeners[l]
-}
-
 // Accept waits for a connection that may be served, for the server, which does not get
 // those that are passed through.
 func (l *listener) Accept() (net.Conn, error) {
@@ -208,21 +186,23 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conf := l.config()
-		if conf == nil {
+		conf := e.live.Load().listeners[l]
+		if conf == nil { // it has left
 			_ = c.Close()
 			continue
 		}
-		if conf.proxied && !conf.trusts(c) {
+		peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
+		trusted := peer.Trusts(peer.Addr)
+		if conf.proxied && !trusted {
 			e.metrics.refused("proxy-protocol")
 			_ = c.Close()
 			continue
 		}
-		counted := &clientConn{Conn: c, listener: l, peer: addrOf(c.RemoteAddr().String())}
-		if !conf.trusts(c) {
+		counted := &clientConn{Conn: c, listener: l, peer: peer.Addr}
+		if !trusted {
 			counted.source = sourceOf(counted.peer)
 		}
-		if reason := e.room.enter(counted); reason != "" {
+		if reason := e.room.admit(counted); reason != "" {
 			e.metrics.refused(reason)
 			_ = c.Close()
 			continue
@@ -249,11 +229,6 @@ func (l *listener) Close() error { return l.socket.Close() }
 
 // Addr is the address the socket is bound to.
 func (l *listener) Addr() net.Addr { return l.socket.Addr() }
-
-func (c *listenerConfig) trusts(conn net.Conn) bool {
-	p := arrival.Peer{Addr: addrOf(conn.RemoteAddr().String()), Trusted: c.trusted}
-	return p.Trusts(p.Addr)
-}
 
 // connState is called by the server when the use of a connection changes.
 func (l *listener) connState(conn net.Conn, state http.ConnState) {

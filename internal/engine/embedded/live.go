@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -15,12 +14,15 @@ import (
 
 // liveTable is a route.Table made ready to serve; never written to once it is live.
 type liveTable struct {
-	*matchers
 	table      *route.Table
 	routes     map[*route.Route]*liveRoute
+	names      map[string]bool // TCP listeners on which a route asks for a server name
 	listeners  map[*listener]*listenerConfig
 	missing    map[string]string // optional listeners that could not be bound → why
 	superseded chan struct{}     // closed when another table is live
+
+	// They find the routes for requests, and those for connections of TCP listeners.
+	requests, connections *route.Matcher
 }
 
 // liveRoute is a route made ready to serve, with the backend it goes to.
@@ -35,8 +37,7 @@ func (r *liveRoute) switches(protocol string) bool {
 	return protocol == arrival.WebSocket || slices.Contains(r.def.Upgrade, protocol)
 }
 
-// compiledRoute is what a route says apart from its backend; it is kept with its
-// *route.Route.
+// compiledRoute is what a *route.Route says apart from its backend.
 type compiledRoute struct {
 	route           *route.Route
 	filters         []filter // the checks and changes before the request is sent
@@ -52,37 +53,30 @@ type compiledRoute struct {
 // filter is one check or change of a request, which goes on when the answer is nil.
 type filter func(ctx context.Context, q *request) *answer
 
-// matchers find the routes for requests, and those for connections of TCP listeners.
-type matchers struct {
-	requests, connections *route.Matcher
-	names                 map[string]bool // TCP listeners on which a route asks for a server name
-}
-
-func newMatchers(t *route.Table) (*matchers, error) {
+// newLiveTable returns a table without listeners and routes: see bind and build.
+func newLiveTable(t *route.Table) (*liveTable, error) {
 	requests, connections := t.Split()
-	m := &matchers{names: namesWanted(connections)}
-	var err error
-	if m.requests, err = route.NewMatcher(requests); err != nil {
-		return nil, err
-	}
-	m.connections, err = route.NewMatcher(connections)
-	return m, err
-}
-
-// build makes a table ready. It cannot fail: what could be wrong with a filter
-// is answered by its route alone, with 503.
-func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 	next := &liveTable{
-		matchers:   m,
 		table:      t,
 		routes:     make(map[*route.Route]*liveRoute, len(t.Routes)),
+		names:      namesWanted(connections),
+		listeners:  make(map[*listener]*listenerConfig, len(t.Listeners)),
+		missing:    map[string]string{},
 		superseded: make(chan struct{}),
 	}
-	for _, r := range t.Routes {
-		var def *route.Backend
-		if r.Backend != "" {
-			def = t.Backend(r.Backend)
-		}
+	var err error
+	if next.requests, err = route.NewMatcher(requests); err != nil {
+		return nil, err
+	}
+	next.connections, err = route.NewMatcher(connections)
+	return next, err
+}
+
+// build makes the routes of next ready. It cannot fail: what could be wrong with a filter
+// is answered by its route alone, with 503.
+func (e *Engine) build(old, next *liveTable) {
+	for _, r := range next.table.Routes {
+		def := next.table.Backend(r.Backend) // nil where it names none
 		before := old.lookup(r)
 		switch {
 		case before == nil || before.route != r:
@@ -97,21 +91,14 @@ func (e *Engine) build(old *liveTable, t *route.Table, m *matchers) *liveTable {
 			next.routes[r].backend = e.set.Backend(def.ID)
 		}
 	}
-	return next
 }
 
 // lookup returns what the table made of r, or of the route with its ID, or nil.
 func (t *liveTable) lookup(r *route.Route) *liveRoute {
-	if t == nil {
-		return nil
-	}
 	if same, ok := t.routes[r]; ok {
 		return same
 	}
-	if before := t.table.Route(r.ID); before != nil {
-		return t.routes[before]
-	}
-	return nil
+	return t.routes[t.table.Route(r.ID)]
 }
 
 // compile makes a route ready. Counters and rate limits that did not change are taken
@@ -140,8 +127,7 @@ func (t *liveTable) find(q *request) *route.Route {
 	return t.requests.Find(&q.Request)
 }
 
-// decide says which route takes q, and whether Fairway answers it. The route is nil only
-// when the answer is not.
+// decide returns the route that takes q, and Fairway's own answer; one of them may be nil.
 func (t *liveTable) decide(ctx context.Context, q *request) (*liveRoute, *answer) {
 	r := t.find(q)
 	if r == nil {
@@ -177,13 +163,4 @@ func (t *liveTable) filter(ctx context.Context, lr *liveRoute, q *request) (*liv
 		return lr, unavailable("no-backend", "the route has no backend")
 	}
 	return lr, nil
-}
-
-// portOf returns the port of an address as it was configured.
-func portOf(address string) string {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return ""
-	}
-	return port
 }

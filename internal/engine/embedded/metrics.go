@@ -37,10 +37,6 @@ func (m *metrics) of(lr *liveRoute) *traffic.Route {
 	return lr.metrics
 }
 
-func (m *metrics) observe(lr *liveRoute, status int, took time.Duration) {
-	m.of(lr).Requests(1, status, took)
-}
-
 // Traffic returns what has come through each route; see traffic.Counters.
 func (e *Engine) Traffic() []traffic.Totals { return e.metrics.Snapshot() }
 
@@ -53,9 +49,6 @@ func (e *Engine) OpenConnections() map[string]int64 {
 func (e *Engine) gauges() (open map[string]int64, held int64, ok bool) {
 	open = map[string]int64{}
 	live := e.live.Load()
-	if live == nil {
-		return open, 0, true
-	}
 	for l, conf := range live.listeners {
 		open[conf.name] = l.open.Load()
 	}

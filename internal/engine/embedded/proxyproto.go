@@ -10,9 +10,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// readProxyHeader reads the PROXY protocol header that a connection must begin with,
-// out of r. Where the header names no ends (LOCAL, UNKNOWN), the connection's own are
-// right.
+// readProxyHeader reads the PROXY protocol header that a connection must begin with, out
+// of r. Where it names no ends (LOCAL, UNKNOWN), the connection's own are right.
 func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration, own endpoints) (endpoints, error) {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	defer c.SetReadDeadline(time.Time{})
@@ -26,14 +25,8 @@ func readProxyHeader(c net.Conn, r *bufio.Reader, limit time.Duration, own endpo
 	return own, nil
 }
 
-func writeProxyHeader(c net.Conn, version int, client endpoints) error {
-	_, err := proxyproto.HeaderProxyFromAddrs(byte(version), client.from, client.to).WriteTo(c)
-	return err
-}
-
-// proxiedConn is a connection to an HTTP listener that begins with a PROXY
-// protocol header, which is read with the first bytes of it. Until then, accepting
-// others does not wait.
+// proxiedConn is a connection to an HTTP listener that begins with a PROXY protocol
+// header. That is read with its first bytes, so that accepting others does not wait.
 type proxiedConn struct {
 	*proxyproto.Conn
 	owner *clientConn

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -12,39 +11,25 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 )
 
-// maxAttempts bounds how often a request is sent. Endpoints that cannot be
-// connected to do not count, but all of them together get no more than
-// connectBudget.
-const (
-	maxAttempts   = 3
-	connectBudget = 10 * time.Second
-)
-
 // RoundTrip sends the request to an endpoint. It makes another attempt when that
 // can do no harm:
 //
-//   - Nothing of the request was sent: no connection could be made, or a
-//     connection that was kept alive turned out to be dead. That holds for any
-//     method, and goes on for as long as the route holds requests.
+//   - Nothing of the request was sent: no connection could be made, or one that was
+//     kept alive was dead. That goes on for as long as the route holds requests.
 //   - The method is idempotent, and the connection broke before the first byte
-//     of an answer (RFC 9110, 9.2.2). That is what a client sees of an endpoint
-//     which stops while the connection waits in its queue.
+//     of an answer (RFC 9110, 9.2.2), as when an endpoint stops.
 //
 // A request with another method that was sent, even in part, is never repeated, unless
 // it has an Idempotency-Key, which net/http honours on connections it kept. Neither is
 // one that timed out. One that could be sent nowhere goes where the live table has a
 // place for it, whatever table it began with; see renew.
-func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
-	ctx := out.Context()
-	x.hold()
-	defer x.unhold()
+func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
 	var body *replayBody
 	if out.Body != nil {
 		body = newReplayBody(out.Body)
@@ -52,53 +37,23 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	var (
-		room   [maxAttempts]*balance.Endpoint
-		tried  = room[:0]
-		last   error // of the last attempt
-		unsent bool  // nothing was sent in the last attempt
-	)
-	began := time.Now()
-	for n := 0; ; { // n attempts were made in this round
-		ep, err := x.pick(n, tried)
-		if err != nil && last != nil && !unsent {
-			return nil, last
-		}
-		if err != nil { // all have been tried, or there is none
-			if err := x.again(ctx, last); err != nil {
-				return nil, err
-			}
-			out = x.readdress(out)
-			n, tried, began, last = 0, room[:0], time.Now(), nil
-			continue
-		}
-		if x.attempts++; x.attempts > 1 {
-			x.route.metrics.Retried(1)
-		}
+	err = x.send(out.Context(), func(ep *balance.Endpoint) *failure {
+		out = x.readdress(out)
 		a := &attempt{x: x, endpoint: ep, transport: x.e.transports.of(ep, x.route.def, x.route.route.Timeout)}
-		res, err := a.do(out, body)
-		if err == nil {
-			return res, nil
+		var err error
+		if res, err = a.do(out, body); err == nil {
+			return nil
 		}
-		ep.Done(a.result(ctx, err))
 		a.transport.released()
-		if ctx.Err() != nil || !a.repeatable(err) || body != nil && body.lost() {
-			return nil, err
-		}
-		last, unsent = err, a.unsent(err)
-		switch {
-		case !isDial(err):
-			n++
-		case time.Since(began) > connectBudget:
-			n = maxAttempts
-		}
-		if isDial(err) || !a.reused {
-			tried = append(tried, ep)
-		} else {
+		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.lost()}
+		if a.reused && !isDial(err) {
 			// An endpoint may close idle connections; the others it has closed as well.
+			f.stale = true
 			a.transport.CloseIdleConnections()
 		}
-	}
+		return f
+	})
+	return res, err
 }
 
 type attempt struct {
@@ -156,8 +111,7 @@ func (x *exchange) bounded(body *replayBody) io.ReadCloser {
 	return http.MaxBytesReader(x.w.ResponseWriter, r, x.q.maxBody)
 }
 
-// aim sets where the request goes: the address is in the transport already; the
-// URL has the name that a certificate is verified for.
+// aim sets the scheme, and the name that a certificate is verified for.
 func (a *attempt) aim(u *url.URL) {
 	def := a.x.route.def
 	u.Scheme, u.Host = "http", a.endpoint.Address()
@@ -174,20 +128,20 @@ func (a *attempt) aim(u *url.URL) {
 func (a *attempt) gotConnection(info httptrace.GotConnInfo) {
 	a.gotConn, a.reused = true, info.Reused
 	a.conn = nil
-	if t, ok := info.Conn.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" ||
-		a.x.route.def.Scheme == route.SchemeH2C {
+	below := info.Conn
+	t, secure := below.(*tls.Conn)
+	if secure && t.ConnectionState().NegotiatedProtocol == "h2" || a.x.route.def.Scheme == route.SchemeH2C {
 		return // many requests share the connection
 	}
-	a.conn = endpointConnOf(info.Conn)
-	if a.conn == nil {
-		return
+	if secure {
+		below = t.NetConn()
 	}
+	a.conn = below.(*endpointConn)
 	a.before = a.conn.written.Load()
 	a.conn.began.Store(a.before)
 	if info.Reused && !isIdempotent(a.x.q.Method) && a.conn.isClosed() {
-		// The endpoint has hung up and the transport does not know yet. What is
-		// written now would be lost and could not be repeated: make the write
-		// fail instead.
+		// The endpoint has hung up, and what is written now would be lost: make the
+		// write fail instead.
 		_ = a.conn.Close()
 	}
 }
@@ -203,7 +157,7 @@ func (a *attempt) unsent(err error) bool {
 // repeatable reports whether the request may be sent again after err.
 func (a *attempt) repeatable(err error) bool {
 	switch {
-	case a.x.body != nil && a.x.body.broken(), errors.Is(err, errNoRoom):
+	case a.x.body != nil && a.x.body.broken():
 		return false
 	case isDial(err):
 		return true
@@ -216,9 +170,9 @@ func (a *attempt) repeatable(err error) bool {
 }
 
 // result is what a failed attempt says about the endpoint.
-func (a *attempt) result(ctx context.Context, err error) balance.Result {
+func (a *attempt) result(err error) balance.Result {
 	switch {
-	case ctx.Err() != nil, a.x.body != nil && a.x.body.broken(), errors.Is(err, errNoRoom):
+	case a.x.body != nil && a.x.body.broken():
 		return balance.ResultCanceled
 	case isDial(err):
 		return resultOfDial(err)
@@ -230,8 +184,8 @@ func (a *attempt) result(ctx context.Context, err error) balance.Result {
 
 // resultOfDial is what a failed connection says about the endpoint.
 func resultOfDial(err error) balance.Result {
-	if errors.Is(err, errLeft) {
-		return balance.ResultCanceled // it was given up
+	if errors.Is(err, errLeft) || errors.Is(err, errNoRoom) {
+		return balance.ResultCanceled // it was given up, or not tried
 	}
 	return balance.ResultUnreachable
 }
@@ -272,10 +226,9 @@ func (x *exchange) checkUpgrade(res *http.Response) error {
 // errHead means that the head of an answer is not one that can be passed on.
 var errHead = errors.New("the head of the answer is not valid")
 
-// checkHead refuses what net/http takes for an answer and is none: a status below
-// 100, and a blank behind the name of a field that says where the answer ends,
-// which others would read. Behind other names the blank is taken away (RFC 9112,
-// 5.1).
+// checkHead refuses what net/http takes for an answer and is none: a status below 100, and
+// a blank behind the name of a field that says where the answer ends. Behind other names
+// the blank is taken away (RFC 9112, 5.1).
 func checkHead(res *http.Response) error {
 	if res.StatusCode < 100 {
 		return errHead
@@ -304,7 +257,7 @@ func (x *exchange) take(a *attempt, res *http.Response) {
 		a.transport.released()
 	}
 	if rwc, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = newUpgradedBody(rwc, x.route.route.Idle)
+		res.Body = newIdleConn(rwc, x.route.route.Idle, func() { _ = rwc.Close() })
 		return
 	}
 	res.Body = &answerBody{ReadCloser: res.Body, x: x}

@@ -298,7 +298,7 @@ func TestFailedDialCounts(t *testing.T) {
 			t.Fatal("the endpoint was reached")
 		}
 		a := &attempt{x: &exchange{}, endpoint: ep, transport: tr}
-		return a.result(t.Context(), err)
+		return a.result(err)
 	}
 	if got := dial("dead.example", (*transport).retire); got != balance.ResultUnreachable {
 		t.Errorf("refused, on a retired transport: result %v", got)

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"container/ring"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -12,9 +13,8 @@ import (
 // room is the bound on open connections, of clients and to endpoints together, so
 // that the admin API, the files of the state and the sources find descriptors.
 //
-// Where there is no room for another connection, the one of a client that has been
-// idle longest is closed. When no client is idle, idle connections to endpoints are
-// closed. Those in use are never closed for that.
+// To make room, the connection of a client that has been idle longest is closed, or else
+// idle ones to endpoints; never one in use.
 type room struct {
 	limit     int // connections
 	slack     int // connections to endpoints beyond the limit
@@ -27,7 +27,7 @@ type room struct {
 
 	mu      sync.Mutex
 	open    int
-	idle    *queue
+	idle    ring.Ring // before the one that is idle longest; without a value
 	sources map[netip.Addr]*source
 
 	warned atomic.Int64 // when, in Unix nanoseconds
@@ -35,7 +35,7 @@ type room struct {
 
 type source struct {
 	open int
-	idle *queue
+	idle ring.Ring // as in room
 }
 
 // The reasons of refusals and evictions.
@@ -52,21 +52,17 @@ func newRoom(o Options, evicted func(reason string)) *room {
 	return &room{
 		limit: o.MaxConns, slack: max(1, o.MaxConns/16), perSource: o.MaxConnsPerSource,
 		log: o.Logger, evicted: evicted, spare: func() bool { return false },
-		idle: newQueue(), sources: map[netip.Addr]*source{},
+		sources: map[netip.Addr]*source{},
 	}
 }
 
-// enter counts the connection of a client. Its source is the zero Addr where it is
-// not bounded by itself. The connection is idle until set says otherwise. When there
-// is no room, refused is the reason.
-func (r *room) enter(c *clientConn) (refused string) { return r.admit(c) }
-
-// reach counts a connection to an endpoint, and reports whether there is room for it.
-// Such connections may go some way beyond the limit: a request that was let in should
-// not fail for want of one.
+// reach counts a connection to an endpoint, and reports whether there is room for it,
+// some way beyond the limit: a request that was let in should not fail for want of one.
 func (r *room) reach() bool { return r.admit(nil) == "" }
 
-// admit is enter, and with nil reach.
+// admit counts the connection of a client (nil: one to an endpoint). Its source is the
+// zero Addr where it is not bounded by itself. It is idle until set says otherwise. When
+// there is no room, refused is the reason.
 func (r *room) admit(c *clientConn) (refused string) {
 	for {
 		victims, limit, ok := r.take(c)
@@ -95,7 +91,7 @@ func (r *room) take(c *clientConn) (victims []*clientConn, limit string, ok bool
 		most += r.slack
 	} else if s := r.sources[c.source]; s != nil && s.open >= r.perSource {
 		limit = limitSource
-		victim := r.evict(s.idle, limit)
+		victim := r.evict(&s.idle, limit)
 		if victim == nil {
 			return nil, limit, false
 		}
@@ -103,7 +99,7 @@ func (r *room) take(c *clientConn) (victims []*clientConn, limit string, ok bool
 	}
 	if r.open >= r.limit {
 		limit = limitConnections
-		if victim := r.evict(r.idle, limit); victim != nil {
+		if victim := r.evict(&r.idle, limit); victim != nil {
 			victims = append(victims, victim)
 		} else if r.open >= most {
 			return victims, limit, false
@@ -116,19 +112,19 @@ func (r *room) take(c *clientConn) (victims []*clientConn, limit string, ok bool
 	if c.source.IsValid() {
 		s := r.sources[c.source]
 		if s == nil {
-			s = &source{idle: newQueue()}
+			s = &source{}
 			r.sources[c.source] = s
 		}
 		s.open++
 	}
 	c.counted = true
-	r.rest(c)
+	r.mark(c, true)
 	return victims, limit, true
 }
 
-// evict stops counting the oldest connection, for the caller to close, or returns nil.
-func (r *room) evict(q *queue, limit string) *clientConn {
-	c := q.first()
+// evict stops counting what is idle longest, for the caller to close, or returns nil.
+func (r *room) evict(idle *ring.Ring, limit string) *clientConn {
+	c, _ := idle.Next().Value.(*clientConn)
 	if c != nil {
 		r.leave(c)
 		r.evicted(limit)
@@ -146,28 +142,25 @@ func (r *room) warn(limit string) {
 		"limit", limit, "max", r.limit, "max_per_client", r.perSource)
 }
 
-// rest and busy say whether a connection is idle.
-func (r *room) rest(c *clientConn) {
-	r.idle.push(&c.inRoom, c)
-	if s := r.sources[c.source]; s != nil {
-		s.idle.push(&c.inSource, c)
+// mark says whether a connection is idle.
+func (r *room) mark(c *clientConn, idle bool) {
+	c.inRoom.Prev().Unlink(1)
+	c.inSource.Prev().Unlink(1)
+	if !idle {
+		return
 	}
-}
-
-func (r *room) busy(c *clientConn) {
-	c.inRoom.remove()
-	c.inSource.remove()
+	c.inRoom.Value, c.inSource.Value = c, c
+	r.idle.Prev().Link(&c.inRoom)
+	if s := r.sources[c.source]; s != nil {
+		s.idle.Prev().Link(&c.inSource)
+	}
 }
 
 func (r *room) set(c *clientConn, idle bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !c.counted {
-		return
-	}
-	r.busy(c)
-	if idle {
-		r.rest(c)
+	if c.counted {
+		r.mark(c, idle)
 	}
 }
 
@@ -183,7 +176,7 @@ func (r *room) leave(c *clientConn) {
 		return
 	}
 	c.counted = false
-	r.busy(c)
+	r.mark(c, false)
 	r.open--
 	if s := r.sources[c.source]; s != nil {
 		if s.open--; s.open == 0 {
@@ -196,35 +189,6 @@ func (r *room) done() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
-}
-
-// queue is a ring that begins and ends at itself; the one that came first is its next.
-type queue struct{ place }
-
-// place is a connection's place in a queue; the zero value is in none.
-type place struct {
-	prev, next *place
-	conn       *clientConn
-}
-
-func newQueue() *queue {
-	q := &queue{}
-	q.prev, q.next = &q.place, &q.place
-	return q
-}
-
-func (q *queue) first() *clientConn { return q.next.conn }
-
-func (q *queue) push(p *place, c *clientConn) {
-	*p = place{q.prev, &q.place, c}
-	p.prev.next, p.next.prev = p, p
-}
-
-func (p *place) remove() {
-	if p.next != nil {
-		p.prev.next, p.next.prev = p.next, p.prev
-		*p = place{}
-	}
 }
 
 // connectionLimit is how many connections a process may have that may open so many

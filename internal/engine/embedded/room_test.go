@@ -72,7 +72,7 @@ func TestRoom(t *testing.T) {
 					victims = append(victims, rest[0])
 				}
 			}
-			if got := room.enter(c); got != want {
+			if got := room.admit(c); got != want {
 				t.Fatalf("refused %q, want %q", got, want)
 			}
 			refusals[want]++
@@ -122,7 +122,7 @@ func TestRoom(t *testing.T) {
 	for _, c := range open {
 		room.exit(c)
 	}
-	if len(room.sources) > 0 || room.idle.first() != nil {
+	if len(room.sources) > 0 || room.idle.Len() != 1 {
 		t.Errorf("left behind: %v", room.sources)
 	}
 }
@@ -252,10 +252,7 @@ func resting(t *testing.T, s *site, n int) {
 	testkit.Eventually(t, "connections are idle", func() string {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		count := 0
-		for p := r.idle.next; p.conn != nil; p = p.next {
-			count++
-		}
+		count := r.idle.Len() - 1
 		if count == n && r.open > 0 {
 			return ""
 		}

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,13 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pires/go-proxyproto"
+
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 )
-
-// defaultIdle is for connections that are passed through, when the route says nothing.
-const defaultIdle = time.Hour
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last
 // byte. It is decided on like a request.
@@ -90,7 +88,6 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	case a != nil:
 		return traffic.Refused
 	}
-	t.key = t.q.balanceKey(t.route.def)
 	endpoint, err := t.connect(ctx)
 	switch {
 	case errors.Is(err, balance.ErrNoEndpoint):
@@ -103,44 +100,20 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	return t.forward(ctx, endpoint)
 }
 
-// connect picks endpoints until one can be connected to; see RoundTrip.
-func (t *tunnel) connect(ctx context.Context) (net.Conn, error) {
-	t.hold()
-	defer t.unhold()
-	var tried []*balance.Endpoint
-	var last error
-	began := time.Now()
-	for {
-		ep, err := t.pick(0, tried)
-		if err != nil || last != nil && time.Since(began) > connectBudget {
-			if err == nil {
-				ep.Done(balance.ResultCanceled)
-			}
-			if err := t.again(ctx, last); err != nil {
-				return nil, err
-			}
-			tried, last, began = nil, nil, time.Now()
-			continue
-		}
-		if t.attempts++; t.attempts > 1 {
-			t.route.metrics.Retried(1)
-		}
-		tr := t.e.transports.of(ep, t.route.def, 0)
-		c, err := tr.dial(ctx)
+// connect connects to an endpoint, and sends the PROXY protocol header that it expects.
+func (t *tunnel) connect(ctx context.Context) (c net.Conn, err error) {
+	err = t.send(ctx, func(ep *balance.Endpoint) *failure {
+		made, err := t.e.transports.of(ep, t.route.def, 0).dial(ctx)
 		if err == nil {
-			if err = t.greet(c); err == nil {
-				t.release = ep.Done
-				return c, nil
+			if err = t.greet(made); err == nil {
+				c, t.release = made, ep.Done
+				return nil
 			}
-			_ = c.Close()
+			err = dialError(errors.Join(err, made.Close()))
 		}
-		if ctx.Err() != nil || errors.Is(err, errNoRoom) {
-			ep.Done(balance.ResultCanceled)
-			return nil, cmp.Or(ctx.Err(), err)
-		}
-		ep.Done(resultOfDial(err))
-		tried, last = append(tried, ep), err
-	}
+		return &failure{err: err, result: resultOfDial(err), unsent: true}
+	})
+	return c, err
 }
 
 func (t *tunnel) greet(c net.Conn) error {
@@ -150,25 +123,23 @@ func (t *tunnel) greet(c net.Conn) error {
 	}
 	_ = c.SetWriteDeadline(time.Now().Add(t.e.opts.DialTimeout))
 	defer c.SetWriteDeadline(time.Time{})
-	return writeProxyHeader(c, version, t.client)
+	_, err := proxyproto.HeaderProxyFromAddrs(byte(version), t.client.from, t.client.to).WriteTo(c)
+	return err
 }
 
 // forward passes bytes in both directions until both have ended, nothing came
 // for too long, or the drain limit is over.
 func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome {
-	defer endpoint.Close()
-	idle := t.route.route.Idle
-	if idle == 0 {
-		idle = defaultIdle
-	}
+	silent, expire := context.WithCancel(context.Background())
+	defer expire()
+	through := newIdleConn(endpoint, t.route.route.Idle, expire)
+	defer through.Close()
 	counters := t.route.metrics
-	p := &pipes{idle: idle, buffers: t.e.buffers}
-	p.touch()
 	if t.early != nil {
 		// What was read to decide is the first to be sent.
 		head, _ := t.early.Peek(t.early.Buffered())
 		t.early = nil
-		n, err := p.write(endpoint, head)
+		n, err := through.Write(head)
 		t.in += int64(n)
 		counters.Passed(uint64(n), 0)
 		if err != nil {
@@ -179,20 +150,27 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 	ended := make(chan error, 2)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ended <- p.copy(endpoint, t.conn, func(n int) { t.in += int64(n); counters.Passed(uint64(n), 0) })
+		ended <- copyBytes(through, t.conn, t.e.buffers, func(n int) {
+			t.in += int64(n)
+			counters.Passed(uint64(n), 0)
+		})
 	})
 	wg.Go(func() {
-		ended <- p.copy(t.conn, endpoint, func(n int) { t.out += int64(n); counters.Passed(0, uint64(n)) })
+		ended <- copyBytes(t.conn, through, t.e.buffers, func(n int) {
+			through.touch()
+			t.out += int64(n)
+			counters.Passed(0, uint64(n))
+		})
 	})
 	defer wg.Wait() // after both connections are closed
-	defer endpoint.Close()
+	defer through.Close()
 	defer t.conn.Close()
-	return t.watch(ctx, ended)
+	return t.watch(ctx, silent, ended)
 }
 
-// watch waits for the end of both directions. A connection whose endpoint or
-// listener leaves may go on for the drain limit.
-func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome {
+// watch waits for the end of both directions, or that of silent. A connection whose
+// endpoint or listener leaves may go on for the drain limit.
+func (t *tunnel) watch(ctx, silent context.Context, ended <-chan error) traffic.Outcome {
 	draining, left := t.endpoint.Draining(), (<-chan struct{})(t.listener.left)
 	var limit <-chan time.Time
 	drain := func() {
@@ -203,11 +181,11 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 	for open := 2; ; {
 		select {
 		case err := <-ended:
-			if open--; errors.Is(err, errIdle) {
-				return traffic.Idle
-			} else if open == 0 || err != nil {
+			if open--; open == 0 || err != nil {
 				return traffic.Closed
 			}
+		case <-silent.Done():
+			return traffic.Idle
 		case <-draining:
 			draining = nil
 			drain()
@@ -223,29 +201,27 @@ func (t *tunnel) watch(ctx context.Context, ended <-chan error) traffic.Outcome 
 }
 
 func (t *tunnel) end() {
-	t.done(resultOf(t.e.ctx, t.failed))
+	t.done(t.e.ctx)
 	t.e.metrics.of(t.route).Connected()
 	t.e.logTunnel(t, time.Since(t.began))
 }
 
 // namesWanted returns the listeners of which a route asks for a server name. On others
-// the client's first bytes are not waited for: in many protocols the endpoint speaks
-// first.
+// the endpoint may speak first.
 func namesWanted(connections []*route.Route) map[string]bool {
 	wanted := map[string]bool{}
 	for _, r := range connections {
 		for _, m := range r.Matches {
 			asks := m.Host.Kind != route.HostAny
+			var names []string
 			for _, c := range m.Conditions {
 				asks = asks || c.Kind == route.ConditionHost || c.Kind == route.ConditionHostRegexp
+				if c.Kind == route.ConditionListener && !c.Not {
+					names = append(names, c.Values...)
+				}
 			}
-			for _, c := range m.Conditions {
-				if !asks || c.Kind != route.ConditionListener || c.Not {
-					continue
-				}
-				for _, name := range c.Values {
-					wanted[name] = true
-				}
+			for _, name := range names {
+				wanted[name] = wanted[name] || asks
 			}
 		}
 	}
@@ -255,9 +231,8 @@ func namesWanted(connections []*route.Route) map[string]bool {
 // maxHello bounds how many bytes of a connection are looked at for a server name.
 const maxHello = 16 << 10
 
-// peekServerName looks into the first bytes of a connection, which stay in r, for
-// the server name that a TLS client asks for. Name is canonical, and empty when
-// there is none: the client speaks something else, or nothing within the limit.
+// peekServerName looks into the first bytes of a connection, which stay in r, for the
+// server name, canonical, that a TLS client asks for; empty for none within the limit.
 func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name string, isTLS bool) {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	defer c.SetReadDeadline(time.Time{})
@@ -292,10 +267,8 @@ type peekConn struct {
 
 // Read waits for bytes that have not been seen. It fails when the buffer is full.
 func (c *peekConn) Read(p []byte) (int, error) {
-	if c.r.Buffered() <= c.seen {
-		if _, err := c.r.Peek(c.seen + 1); err != nil {
-			return 0, err
-		}
+	if _, err := c.r.Peek(c.seen + 1); err != nil {
+		return 0, err
 	}
 	have, err := c.r.Peek(c.r.Buffered())
 	n := copy(p, have[c.seen:])

@@ -296,17 +296,17 @@ func TestTCPProxyProtocol(t *testing.T) {
 	}
 }
 
-// TestPipesIdle: silence in both directions ends a connection, traffic in one does
+// TestIdleConn: silence in both directions ends a connection, traffic in one does
 // not.
-func TestPipesIdle(t *testing.T) {
+func TestIdleConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, near := net.Pipe()
 		far, endpoint := net.Pipe()
-		p := &pipes{idle: time.Minute, buffers: newBufferPool()}
-		p.touch()
+		through := newIdleConn(far, time.Minute, func() { _, _ = near.Close(), far.Close() })
+		buffers := newBufferPool()
 		ended := make(chan error, 2)
-		go func() { ended <- p.copy(far, near, func(int) {}) }()
-		go func() { ended <- p.copy(near, far, func(int) {}) }()
+		go func() { ended <- copyBytes(through, near, buffers, func(int) {}) }()
+		go func() { ended <- copyBytes(near, through, buffers, func(int) {}) }()
 		go func() { _, _ = io.Copy(io.Discard, endpoint) }()
 		for range 10 {
 			if _, err := client.Write([]byte("x")); err != nil {
@@ -316,7 +316,7 @@ func TestPipesIdle(t *testing.T) {
 		}
 		silent := time.Now().Add(-50 * time.Second)
 		for range 2 {
-			if err := <-ended; !errors.Is(err, errIdle) {
+			if err := <-ended; !errors.Is(err, io.ErrClosedPipe) {
 				t.Errorf("ended with %v", err)
 			}
 		}

@@ -82,8 +82,7 @@ func (l *listenerTLS) fill(store *certs.Store) error {
 }
 
 // find is tls.Config's GetCertificate: the exact name first, then the wildcard, else
-// the first certificate. Which certificate a client sees grants nothing: routes are
-// chosen by the host of the request alone, also where it differs from the server name.
+// the first certificate. It grants nothing: the host of the request alone chooses routes.
 func (n *namedCerts) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if cert := n.names[name]; cert != nil {
@@ -99,11 +98,7 @@ func (n *namedCerts) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 // refreshCerts makes reloaded files known to the listeners of the live table.
 func (e *Engine) refreshCerts() {
-	live := e.live.Load()
-	if live == nil {
-		return
-	}
-	for _, conf := range live.listeners {
+	for _, conf := range e.live.Load().listeners {
 		if conf.tls != nil {
 			_ = conf.tls.fill(e.certs) // on an error it stays as it was: a file has left the table
 		}

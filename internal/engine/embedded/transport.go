@@ -24,9 +24,6 @@ type transports struct {
 	opts Options
 	room *room
 	all  sync.Map // transportKey → *transport
-
-	mu      sync.Mutex
-	resting map[*transport]struct{} // those that may have idle connections
 }
 
 // transportKey is what connections may be shared by.
@@ -37,6 +34,7 @@ type transportKey struct {
 
 // transportForm is a way to speak to an endpoint.
 type transportForm struct {
+	backend    string // the ID
 	scheme     route.Scheme
 	serverName string
 	skipVerify bool
@@ -45,12 +43,12 @@ type transportForm struct {
 }
 
 func newTransports(o Options, r *room) *transports {
-	return &transports{opts: o, room: r, resting: map[*transport]struct{}{}}
+	return &transports{opts: o, room: r}
 }
 
 // form is that of the connections of a route with this timeout to its backend.
 func (t *transports) form(def *route.Backend, timeout time.Duration) transportForm {
-	f := transportForm{scheme: def.Scheme}
+	f := transportForm{backend: def.ID, scheme: def.Scheme}
 	if def.Scheme == route.SchemeTCP {
 		return f
 	}
@@ -70,7 +68,7 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 	if tr, ok := t.all.Load(key); ok {
 		return tr.(*transport)
 	}
-	v, _ := t.all.LoadOrStore(key, t.make(key, def.ID))
+	v, _ := t.all.LoadOrStore(key, t.make(key))
 	tr := v.(*transport)
 	if e.Left() {
 		// sweep may have been here before the transport was.
@@ -81,9 +79,9 @@ func (t *transports) of(e *balance.Endpoint, def *route.Backend, timeout time.Du
 }
 
 // make returns a transport to the endpoint; the URL carries the name to verify.
-func (t *transports) make(key transportKey, backend string) *transport {
+func (t *transports) make(key transportKey) *transport {
 	tr := &transport{
-		endpoint: key.endpoint, backend: backend, all: t,
+		endpoint: key.endpoint, room: t.room,
 		dialer: net.Dialer{Timeout: t.opts.DialTimeout, KeepAlive: 30 * time.Second},
 		open:   map[*endpointConn]struct{}{},
 	}
@@ -117,31 +115,25 @@ func (t *transports) make(key transportKey, backend string) *transport {
 	return tr
 }
 
-// sweep retires the transports that next has no use for: those of endpoints that
-// have left, and those of a form that no route asks for any more.
+// sweep retires what next has no use for: endpoints that have left, and unused forms.
 func (t *transports) sweep(next *liveTable) {
-	type use struct {
-		backend string
-		form    transportForm
-	}
-	used := make(map[use]bool, len(next.routes))
+	used := make(map[transportForm]bool, len(next.routes))
 	for r, lr := range next.routes {
 		if lr.def != nil {
-			used[use{lr.def.ID, t.form(lr.def, r.Timeout)}] = true
+			used[t.form(lr.def, r.Timeout)] = true
 		}
 	}
 	gone := outOfReach(next.table)
 	t.all.Range(func(k, v any) bool {
 		key, tr := k.(transportKey), v.(*transport)
-		left := key.endpoint.Left()
 		switch {
-		case left:
+		case key.endpoint.Left():
 			t.all.Delete(k)
 			tr.leave()
-			if gone[instanceOf{key.endpoint.Source(), key.endpoint.Instance()}] {
+			if def := key.endpoint.Def(); gone[instanceOf{def.Source, def.Instance}] {
 				tr.cut()
 			}
-		case !used[use{tr.backend, key.form}]:
+		case !used[key.form]:
 			t.all.Delete(k)
 			tr.retire()
 		}
@@ -152,9 +144,8 @@ func (t *transports) sweep(next *liveTable) {
 // instanceOf names an instance of a source.
 type instanceOf struct{ source, name string }
 
-// outOfReach are the instances that run, but that no address leads to: their
-// network was disconnected. Nothing arrives there, and nothing will come back, not
-// even the end of a connection.
+// outOfReach are the instances that run, but that no address leads to: their network was
+// disconnected, and not even the end of a connection will come back.
 func outOfReach(t *route.Table) map[instanceOf]bool {
 	gone := map[instanceOf]bool{}
 	for _, p := range t.Problems {
@@ -165,36 +156,16 @@ func outOfReach(t *route.Table) map[instanceOf]bool {
 	return gone
 }
 
-// rest notes that a transport may have idle connections.
-func (t *transports) rest(tr *transport) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !tr.retired.Load() {
-		t.resting[tr] = struct{}{}
-		tr.resting.Store(true)
-	}
-}
-
 // closeIdle closes the idle connections of one transport, or reports false.
-func (t *transports) closeIdle() bool {
-	t.mu.Lock()
-	var rested *transport
-	for rested = range t.resting {
-		t.forget(rested)
-		break
-	}
-	t.mu.Unlock()
-	if rested == nil {
-		return false
-	}
-	rested.CloseIdleConnections() // what comes to rest from here on is noted again
-	return true
-}
-
-// forget undoes rest. The caller holds the mutex.
-func (t *transports) forget(tr *transport) {
-	delete(t.resting, tr)
-	tr.resting.Store(false)
+func (t *transports) closeIdle() (closed bool) {
+	t.all.Range(func(_, v any) bool {
+		if tr := v.(*transport); tr.resting.Swap(false) {
+			closed = true
+			tr.CloseIdleConnections()
+		}
+		return !closed
+	})
+	return closed
 }
 
 func (t *transports) close() {
@@ -209,13 +180,12 @@ func (t *transports) close() {
 type transport struct {
 	*http.Transport // not used for what is passed through
 	endpoint        *balance.Endpoint
-	backend         string // the ID
-	all             *transports
+	room            *room
 	dialer          net.Dialer
 	dialing         context.Context // of what is being connected; ends when the endpoint leaves
 	giveUp          context.CancelFunc
 	retired         atomic.Bool // a connection that is put back is closed
-	resting         atomic.Bool // the transport is in transports.resting
+	resting         atomic.Bool // there may be idle connections
 
 	mu   sync.Mutex
 	open map[*endpointConn]struct{}
@@ -224,15 +194,11 @@ type transport struct {
 // retire closes idle connections, now and after each request that still runs.
 func (t *transport) retire() {
 	t.retired.Store(true)
-	t.all.mu.Lock()
-	t.all.forget(t)
-	t.all.mu.Unlock()
 	t.CloseIdleConnections()
 }
 
-// leave is retire for an endpoint that leaves. Dials are given up: nothing was sent, and
-// the requests can go elsewhere. Busy connections are watched closely, because an
-// endpoint may leave without closing them.
+// leave is retire for an endpoint that leaves. Dials are given up, and busy connections
+// watched closely, because an endpoint may leave without closing them.
 func (t *transport) leave() {
 	t.retire()
 	t.giveUp()
@@ -260,7 +226,7 @@ func (t *transport) released() {
 	case t.retired.Load():
 		t.CloseIdleConnections()
 	case !t.resting.Load():
-		t.all.rest(t)
+		t.resting.Store(true)
 	}
 }
 
@@ -270,41 +236,40 @@ var errLeft = errors.New("the endpoint has left")
 // dial connects to the endpoint, unless that leaves meanwhile, or has before.
 func (t *transport) dial(ctx context.Context) (*endpointConn, error) {
 	if t.dialing.Err() != nil {
-		return nil, &dialError{errLeft}
+		return nil, dialError(errLeft)
 	}
-	if !t.all.room.reach() {
-		return nil, &dialError{errNoRoom}
+	if !t.room.reach() {
+		return nil, dialError(errNoRoom)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.dialing, cancel)()
 	c, err := t.dialer.DialContext(ctx, "tcp", t.endpoint.Address())
 	if err != nil {
-		t.all.room.done()
+		t.room.done()
 		if t.dialing.Err() != nil && errors.Is(err, context.Canceled) {
 			err = errLeft
 		}
-		return nil, &dialError{err}
+		return nil, dialError(err)
 	}
-	ec := newEndpointConn(c, t)
+	ec := &endpointConn{Conn: c, transport: t, readAll: make(chan struct{})}
+	ec.began.Store(math.MaxInt64) // no request yet
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dialing.Err() != nil {
-		t.all.room.done()
-		return nil, &dialError{errors.Join(errLeft, c.Close())}
+		t.room.done()
+		return nil, dialError(errors.Join(errLeft, c.Close()))
 	}
 	t.open[ec] = struct{}{}
 	return ec, nil
 }
 
-// dialError means that no connection could be made: nothing was sent.
-type dialError struct{ err error }
+// errDial means that no connection could be made: nothing was sent.
+var errDial = errors.New("connect")
 
-// Error names the address that was dialled.
-func (e *dialError) Error() string { return fmt.Sprintf("connect: %v", e.err) }
+func dialError(err error) error { return fmt.Errorf("%w: %w", errDial, err) }
 
-// Unwrap returns the cause.
-func (e *dialError) Unwrap() error { return e.err }
+func isDial(err error) bool { return errors.Is(err, errDial) }
 
 // endpointConn counts what was written: unsent requests may be sent elsewhere.
 type endpointConn struct {
@@ -314,12 +279,6 @@ type endpointConn struct {
 	began     atomic.Int64  // what had been written before the request that runs
 	readAll   chan struct{} // closed when nothing more can be read
 	once      sync.Once     // closes it
-}
-
-func newEndpointConn(c net.Conn, t *transport) *endpointConn {
-	ec := &endpointConn{Conn: c, transport: t, readAll: make(chan struct{})}
-	ec.began.Store(math.MaxInt64) // no request yet
-	return ec
 }
 
 // watch has the kernel notice within six seconds that machine or network are gone.
@@ -341,14 +300,14 @@ func (c *endpointConn) Close() error {
 	t.mu.Unlock()
 	err := c.Conn.Close()
 	if open {
-		t.all.room.done()
+		t.room.done()
 	}
 	return err
 }
 
-// Write counts the bytes handed to the kernel. An endpoint that takes no more of a
-// request may have answered it already, and hung up. As http.Transport forgets
-// about the answer when writing fails, it gets to know only when all was read.
+// Write counts the bytes handed to the kernel. An endpoint that takes no more may have
+// answered already, and http.Transport forgets the answer when writing fails: it gets to
+// know only when all was read.
 func (c *endpointConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if c.written.Add(int64(n)) > c.began.Load() && err != nil {
@@ -370,12 +329,3 @@ func (c *endpointConn) endReading() { c.once.Do(func() { close(c.readAll) }) }
 
 // CloseWrite passes the end of one direction on, for upgraded connections.
 func (c *endpointConn) CloseWrite() error { return closeWrite(c.Conn) }
-
-// endpointConnOf returns the connection below c, or nil.
-func endpointConnOf(c net.Conn) *endpointConn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	ec, _ := c.(*endpointConn)
-	return ec
-}

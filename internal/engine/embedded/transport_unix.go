@@ -4,9 +4,8 @@ package embedded
 
 import "syscall"
 
-// isClosed reports whether the other end has closed an idle connection, though
-// that was not read yet. It looks into the socket's buffer without waiting and without
-// taking anything out.
+// isClosed reports whether the other end has closed an idle connection, by a look into the
+// socket's buffer that neither waits nor takes anything out.
 func (c *endpointConn) isClosed() bool {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {

@@ -167,8 +167,4 @@ func newBufferPool() *bufferPool {
 func (p *bufferPool) Get() []byte { return p.buffers.Get().(*[copyBuffer]byte)[:] }
 
 // Put takes a buffer back.
-func (p *bufferPool) Put(b []byte) {
-	if cap(b) >= copyBuffer {
-		p.buffers.Put((*[copyBuffer]byte)(b[:copyBuffer]))
-	}
-}
+func (p *bufferPool) Put(b []byte) { p.buffers.Put((*[copyBuffer]byte)(b)) }

@@ -25,20 +25,13 @@ type Head struct {
 const MaxWhole = 16 << 10
 
 // DropUnderscores deletes headers that a backend with CGI variables takes for identity
-// headers (X_Forwarded_For). With reject it reports false instead.
-func DropUnderscores(h http.Header, reject bool) bool {
+// headers (X_Forwarded_For).
+func DropUnderscores(h http.Header) {
 	for name := range h {
-		if strings.IndexByte(name, '_') < 0 {
-			continue
-		}
-		if IsIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-			if reject {
-				return false
-			}
+		if strings.IndexByte(name, '_') >= 0 && IsIdentity(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
 			delete(h, name)
 		}
 	}
-	return true
 }
 
 // DropLookalikes deletes the headers that equal name but for underscores.

@@ -164,9 +164,8 @@ func (b *Backend) update(def *route.Backend) {
 	b.rotate(now)
 }
 
-// merge joins the endpoints there are with those of def, both sorted by ID.
-// It returns the endpoints of def, the known ones among them with the state they
-// had, and the ones that are gone.
+// merge returns the endpoints of def, the known ones with the state they had, and those
+// that are gone. Both lists are sorted by ID.
 func (b *Backend) merge(def *route.Backend) (next, gone []*Endpoint) {
 	next = make([]*Endpoint, 0, len(def.Endpoints))
 	old := b.endpoints

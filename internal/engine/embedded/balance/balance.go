@@ -7,17 +7,15 @@
 // An endpoint is in rotation when the table says it is ready, its weight is
 // above zero, and its active check, if the backend has one, passes. Only
 // endpoints in rotation are picked; sticky clients alone also reach those of
-// weight zero. Within the rotation, endpoints that failed lately are avoided:
+// weight zero. Endpoints that failed lately are avoided, unless nothing else is left:
 //
-//   - A failure to connect makes an endpoint avoided for a second, so that a
-//     dead one is tried last.
-//   - route.Backend.MaxFails failures in a row eject an endpoint for 10 s, and
+//   - for a second after a failure to connect;
+//   - after route.Backend.MaxFails failures in a row (they are ejected) for 10 s, and
 //     for twice as long each time after that, up to 60 s. When fewer than half
 //     of the rotation would remain, ejection is ignored: that many failures say
 //     more about the requests than about the endpoints.
 //
-// When nothing else is left, an avoided endpoint is picked all the same. Only an empty
-// rotation, or one that the request has been through, is ErrNoEndpoint.
+// Only an empty rotation, or one that the request has been through, is ErrNoEndpoint.
 package balance
 
 import (
@@ -72,13 +70,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Probe makes one active check of an endpoint of b and returns why it
-	// failed. It must end when ctx does. nil means a request by HTTP, or a
-	// connection where b is for connections.
+	// Probe makes one active check of an endpoint of b until ctx ends, and returns why it
+	// failed; nil is probe.Endpoint.
 	Probe func(ctx context.Context, b *route.Backend, address string) error
-	// OnDrained is called when an endpoint that has had requests has left rotation for
-	// good and is done with them; nil is not called. It must return at once and call
-	// nothing of this package.
+	// OnDrained, if any, is called when an endpoint that has had requests has left for good
+	// and is done with them. It must return at once and call nothing of this package.
 	OnDrained func(traffic.Drained)
 }
 

@@ -11,11 +11,10 @@ import (
 // check is the active check of one endpoint: a timer, and a goroutine only
 // while a probe is under way. It is guarded by the backend's lock.
 type check struct {
-	health  route.Health // what it was started for
-	ctx     context.Context
-	cancel  context.CancelFunc
-	timer   *time.Timer
-	stopped bool
+	health route.Health    // what it was started for
+	ctx    context.Context // ends when the check is stopped
+	cancel context.CancelFunc
+	timer  *time.Timer
 
 	made     bool // at least once
 	failures int  // in a row
@@ -44,7 +43,6 @@ func (e *Endpoint) stopCheck() {
 	if e.check == nil {
 		return
 	}
-	e.check.stopped = true
 	e.check.timer.Stop()
 	e.check.cancel()
 	e.check = nil
@@ -52,7 +50,7 @@ func (e *Endpoint) stopCheck() {
 
 func (b *Backend) probe(e *Endpoint, c *check) {
 	b.mu.Lock()
-	if c.stopped {
+	if c.ctx.Err() != nil {
 		b.mu.Unlock()
 		return
 	}
@@ -66,7 +64,7 @@ func (b *Backend) probe(e *Endpoint, c *check) {
 	cancel()
 
 	b.mu.Lock()
-	if c.stopped {
+	if c.ctx.Err() != nil {
 		b.mu.Unlock()
 		return
 	}

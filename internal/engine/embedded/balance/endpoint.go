@@ -47,11 +47,8 @@ func (e *Endpoint) ID() string { return e.def.Load().ID }
 // Address returns the host:port to dial.
 func (e *Endpoint) Address() string { return e.def.Load().Address }
 
-// Instance returns the name of the instance, for people.
-func (e *Endpoint) Instance() string { return e.def.Load().Instance }
-
-// Source returns the name of the source that sees the instance.
-func (e *Endpoint) Source() string { return e.def.Load().Source }
+// Def returns what the newest table says of the endpoint.
+func (e *Endpoint) Def() *route.Endpoint { return e.def.Load() }
 
 // Left reports whether the endpoint has left rotation for good; see Draining.
 func (e *Endpoint) Left() bool {
@@ -132,7 +129,7 @@ func (e *Endpoint) depart() {
 	}
 	def := e.backend.def.Load()
 	e.departed.Store(&departure{traffic.Drained{
-		Backend: def.ID, Endpoint: e.ID(), Service: def.Service, Instance: e.Instance(), Requests: e.inFlight.Load(),
+		Backend: def.ID, Endpoint: e.ID(), Service: def.Service, Instance: e.Def().Instance, Requests: e.inFlight.Load(),
 	}, e.backend.set.opts.Now(), e.failures.Load()})
 	if e.inFlight.Load() == 0 {
 		e.drained()
@@ -161,10 +158,7 @@ const (
 
 // ejectionTime is how long an endpoint is ejected that was so n times lately.
 func ejectionTime(n int) time.Duration {
-	if n >= 3 {
-		return maxEjection
-	}
-	return min(minEjection<<n, maxEjection)
+	return min(minEjection<<min(n, 3), maxEjection)
 }
 
 // shareOf is the effective weight in thousandths: all of it, or a part that

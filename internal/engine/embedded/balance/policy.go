@@ -29,8 +29,7 @@ func choose(policy route.BalancePolicy, candidates []*Endpoint, k Key) *Endpoint
 }
 
 // roundRobin is smooth weighted round-robin: every candidate gains its share,
-// the richest is picked and pays what all have gained. Over a round each is
-// picked exactly by its weight, evenly spread.
+// the richest is picked and pays what all have gained.
 func roundRobin(candidates []*Endpoint) *Endpoint {
 	best := candidates[0]
 	var total int64
@@ -109,9 +108,8 @@ func loadOf(e *Endpoint) load { return load{e.inFlight.Load(), e.share} }
 
 func (l load) less(m load) bool { return l.inFlight*m.share < m.inFlight*l.share }
 
-// rendezvous is weighted highest random weight hashing: every candidate draws
-// a score from the key, the highest wins. A candidate that leaves gives its keys
-// to the others, one that joins takes only the keys it wins.
+// rendezvous is weighted highest random weight hashing: every candidate draws a score
+// from the key, the highest wins. One that leaves or joins moves no other's keys.
 func rendezvous(candidates []*Endpoint, key uint64) *Endpoint {
 	var best *Endpoint
 	highest := math.Inf(-1)
