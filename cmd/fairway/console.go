@@ -33,12 +33,7 @@ type console struct {
 }
 
 func newConsole(stdout, stderr io.Writer, environ []string) *console {
-	c := &console{out: stdout, err: stderr, environ: environ, env: map[string]string{}, format: "text"}
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		c.env[name] = value
-	}
-	return c
+	return &console{out: stdout, err: stderr, environ: environ, env: app.Environment(environ), format: "text"}
 }
 
 func (c *console) configure(g *grammar) {

@@ -125,7 +125,7 @@ func startSecretHouse(t *testing.T, engine string) *secretHouse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded.Complete(func(string) string { return "" })
+	loaded.Complete(nil)
 	loaded.ListenTLS, loaded.Docker = app.Off, nil
 	a, err := app.New(loaded.Config, app.Options{
 		Version: "test", Environ: environ, Stdout: &h.access,

@@ -34,7 +34,7 @@ type Commands interface {
 	// Resolve finds what a command of a kind is about.
 	Resolve(kind control.CommandKind, text string) (catalog.Subject, error)
 	// Give puts one in force.
-	Give(ctx context.Context, o control.Order) (control.Result, error)
+	Give(ctx context.Context, command control.Command) (control.Result, error)
 	// TakeBack ends one.
 	TakeBack(ctx context.Context, id, operator, message string) (control.Result, error)
 }
@@ -142,10 +142,7 @@ func (s *Server) commands(*request) ([]api.Command, error) {
 }
 
 func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, error) {
-	o := control.Order{
-		Kind: control.CommandKind(n.Kind), Entry: n.Entry, Release: control.Release(n.Until),
-		LiveEndpoints: n.Endpoints == api.EndpointsLive, Operator: r.operator(), Message: n.Message,
-	}
+	o := control.Command{Kind: control.CommandKind(n.Kind), Operator: r.operator(), Message: n.Message}
 	switch {
 	case n.Endpoints != "" && n.Endpoints != api.EndpointsLive && n.Endpoints != api.EndpointsRecorded:
 		return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "endpoints are %q or %q", api.EndpointsRecorded, api.EndpointsLive)
@@ -156,11 +153,14 @@ func (s *Server) giveCommand(r *request, n api.NewCommand) (api.CommandResult, e
 	}
 	var err error
 	if n.For != "" {
-		if o.For, err = time.ParseDuration(n.For); err != nil {
+		if o.Wait, err = time.ParseDuration(n.For); err != nil {
 			return api.CommandResult{}, api.Errorf(http.StatusBadRequest, "for: write a duration such as 30s")
 		}
 	}
-	if o.Kind == control.CommandDrain || o.Kind == control.CommandWeight || o.Kind == control.CommandPause {
+	switch o.Kind {
+	case control.CommandRollback, control.CommandPin:
+		o.Hold = &control.Hold{Entry: n.Entry, Release: control.Release(n.Until), LiveEndpoints: n.Endpoints == api.EndpointsLive}
+	case control.CommandDrain, control.CommandWeight, control.CommandPause:
 		if o.Subject, err = s.options.Commands.Resolve(o.Kind, n.Subject); err != nil {
 			return api.CommandResult{}, err
 		}

@@ -166,7 +166,7 @@ func TestHistorySaysNo(t *testing.T) {
 type fakeCommands struct {
 	err      error
 	operator string
-	given    control.Order
+	given    control.Command
 }
 
 func (f *fakeCommands) Commands() []control.Command { return nil }
@@ -175,7 +175,7 @@ func (f *fakeCommands) Resolve(_ control.CommandKind, text string) (catalog.Subj
 	return catalog.Subject{Service: text}, nil
 }
 
-func (f *fakeCommands) Give(_ context.Context, o control.Order) (control.Result, error) {
+func (f *fakeCommands) Give(_ context.Context, o control.Command) (control.Result, error) {
 	f.given, f.operator = o, o.Operator
 	return control.Result{Command: control.Command{ID: "x", Kind: control.CommandDrain, Subject: catalog.Subject{Service: "a"}}, Recorded: true}, f.err
 }

@@ -90,7 +90,7 @@ type App struct {
 // undone says so where it is done.
 func New(cfg Config, o Options) (_ *App, err error) {
 	a := &App{
-		cfg: cfg, env: environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
+		cfg: cfg, env: Environment(o.Environ), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), outlive: o.Outlive,
 		drained: make(chan observe.Drained, maxDrained), feed: &catalog.Feed{}, bound: map[string]net.Addr{},
 	}
 	var running atomic.Pointer[control.Control]

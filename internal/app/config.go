@@ -209,7 +209,7 @@ func Defaults() Config {
 }
 
 // Complete fills empty keys whose default depends on the machine or on other keys.
-func (c *Config) Complete(getenv func(string) string) {
+func (c *Config) Complete(env map[string]string) {
 	if c.Listen == "" {
 		c.Listen = port(80, 8000)
 	}
@@ -220,26 +220,26 @@ func (c *Config) Complete(getenv func(string) string) {
 		}
 	}
 	if c.StateDir == "" {
-		c.StateDir = stateDir(getenv, os.Geteuid() == 0)
+		c.StateDir = stateDir(env, os.Geteuid() == 0)
 	}
 	if c.DockerFlow.Proxy.Certificates == "" {
 		c.DockerFlow.Proxy.Certificates = filepath.Join(c.StateDir, "certificates")
 	}
-	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && c.wantsEngine(getenv) {
-		c.Docker = []string{c.localEngine(getenv)}
+	if len(c.Docker) == 0 && len(c.Swarm) == 0 && len(c.File) == 0 && c.wantsEngine(env) {
+		c.Docker = []string{c.localEngine(env)}
 	}
 	c.Swarm = slices.Clone(c.Swarm)
 	for i, u := range c.Swarm {
 		if u == Local {
-			c.Swarm[i] = c.localEngine(getenv)
+			c.Swarm[i] = c.localEngine(env)
 		}
 	}
 }
 
 // wantsEngine reports whether the engine of this machine is the default source: with calls
 // or a fleet there may be none.
-func (c *Config) wantsEngine(getenv func(string) string) bool {
-	if !c.DockerFlow.Proxy.on() && c.Fleet.File == "" || getenv("DOCKER_HOST") != "" {
+func (c *Config) wantsEngine(env map[string]string) bool {
+	if !c.DockerFlow.Proxy.on() && c.Fleet.File == "" || env["DOCKER_HOST"] != "" {
 		return true
 	}
 	_, err := os.Stat(dockerapi.DefaultSocket)
@@ -247,12 +247,12 @@ func (c *Config) wantsEngine(getenv func(string) string) bool {
 }
 
 // localEngine chooses the engine that the docker command line would use.
-func (c *Config) localEngine(getenv func(string) string) string {
-	host := getenv("DOCKER_HOST")
+func (c *Config) localEngine(env map[string]string) string {
+	host := env["DOCKER_HOST"]
 	if host == "" {
 		return "unix:///var/run/docker.sock"
 	}
-	if dir := getenv("DOCKER_CERT_PATH"); dir != "" && getenv("DOCKER_TLS_VERIFY") != "" && c.DockerTLS == (DockerTLSConfig{}) {
+	if dir := env["DOCKER_CERT_PATH"]; dir != "" && env["DOCKER_TLS_VERIFY"] != "" && c.DockerTLS == (DockerTLSConfig{}) {
 		c.DockerTLS = DockerTLSConfig{
 			CA:   filepath.Join(dir, "ca.pem"),
 			Cert: filepath.Join(dir, "cert.pem"),
@@ -296,14 +296,14 @@ func mayBind(port int, readFile func(string) ([]byte, error), root bool) bool {
 	return root
 }
 
-func stateDir(getenv func(string) string, root bool) string {
+func stateDir(env map[string]string, root bool) string {
 	if root {
 		return "/var/lib/fairway"
 	}
-	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+	if dir := env["XDG_STATE_HOME"]; filepath.IsAbs(dir) {
 		return filepath.Join(dir, "fairway")
 	}
-	if home := getenv("HOME"); home != "" {
+	if home := env["HOME"]; home != "" {
 		return filepath.Join(home, ".local", "state", "fairway")
 	}
 	return filepath.Join(os.TempDir(), "fairway-"+strconv.Itoa(os.Geteuid()))

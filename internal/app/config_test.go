@@ -380,7 +380,7 @@ func TestStateDir(t *testing.T) {
 		{map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "/s"}, false, "/s/fairway"},
 		{map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "relative"}, false, "/home/a/.local/state/fairway"},
 	} {
-		if got := stateDir(func(name string) string { return tt.env[name] }, tt.root); got != tt.want {
+		if got := stateDir(tt.env, tt.root); got != tt.want {
 			t.Errorf("%v, root %v: %q, want %q", tt.env, tt.root, got, tt.want)
 		}
 	}

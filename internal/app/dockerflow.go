@@ -51,7 +51,7 @@ func readDockerFlow(cfg *Config, environ []string, secrets fs.FS) (*dockerFlow, 
 	f := &dockerFlow{cfg: cfg.DockerFlow}
 	on := env.Parts{Proxy: f.labels(), Listener: f.cfg.Listener.on(), HAProxy: cfg.Engine == EngineHAProxy}
 	var err error
-	if f.env, err = env.Read(environment(environ), secrets, on); err != nil {
+	if f.env, err = env.Read(Environment(environ), secrets, on); err != nil {
 		return nil, fmt.Errorf("variables of Docker Flow: %w", err)
 	}
 	return f, nil

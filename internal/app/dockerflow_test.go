@@ -43,7 +43,7 @@ func startFlow(t *testing.T, dir, services string, change func(*Config), environ
 	cfg.DrainTimeout = time.Second
 	withTestEngine(t, &cfg)
 	change(&cfg)
-	cfg.Complete(func(string) string { return "" })
+	cfg.Complete(nil)
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestRestartKeepsListenersThatLabelsOpened(t *testing.T) {
 func TestFaceOnThePortOfAdmin(t *testing.T) {
 	cfg := Defaults()
 	cfg.Listen, cfg.File, cfg.StateDir = "127.0.0.1:0", []string{"x"}, t.TempDir()
-	cfg.Complete(func(string) string { return "" })
+	cfg.Complete(nil)
 	for address, fault := range map[string]bool{":8080": true, "0.0.0.0:8080": true, "127.0.0.1:8080": true, "10.0.0.1:8080": false, ":9000": false} {
 		cfg.DockerFlow.Proxy.Listen = address
 		if err := cfg.Validate(); (err != nil) != fault {
@@ -300,7 +300,7 @@ func TestDamagedPostedServices(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.StateDir, "posted.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Complete(func(string) string { return "" })
+	cfg.Complete(nil)
 	var log bytes.Buffer
 	if _, err := newDockerFlow(&cfg, nil, fstest.MapFS{}, slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "posted.json.damaged") {
 		t.Errorf("%v, log %s", err, log.String())
@@ -317,12 +317,7 @@ func TestProxyWithoutAnEngine(t *testing.T) {
 	}{{"tcp://10.0.0.1:2376", asProxy, true}, {"", func(*Config) {}, true}} {
 		cfg := Defaults()
 		tt.change(&cfg)
-		cfg.Complete(func(name string) string {
-			if name == "DOCKER_HOST" {
-				return tt.env
-			}
-			return ""
-		})
+		cfg.Complete(map[string]string{"DOCKER_HOST": tt.env})
 		if got := len(cfg.Docker) == 1; got != tt.want {
 			t.Errorf("%+v: engines %q", tt.env, cfg.Docker)
 		}

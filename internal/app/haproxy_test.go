@@ -91,7 +91,7 @@ func startEngine(t *testing.T, engine, dir, services string, log *lockedBuffer, 
 	cfg.DockerFlow.Proxy.Listen = "127.0.0.1:0"
 	cfg.File, cfg.StateDir = []string{file}, filepath.Join(dir, "state")
 	cfg.DrainTimeout = time.Second
-	cfg.Complete(func(string) string { return "" })
+	cfg.Complete(nil)
 	cfg.ListenTLS = Off
 	a, err := New(cfg, Options{Version: "test", Stdout: log, Outlive: outlive, Environ: environ})
 	if err != nil {

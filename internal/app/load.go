@@ -48,7 +48,7 @@ type Loaded struct {
 // Load reads the configuration. The error is a confload.Faults with everything that
 // is wrong, or says why the file cannot be read.
 func Load(o LoadOptions) (*Loaded, error) {
-	path, data, err := readConfig(o.Path, environment(o.Environ)["FAIRWAY_CONFIG"])
+	path, data, err := readConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func load(path string, data []byte, o LoadOptions) (*Loaded, error) {
 // fill is load without a look at what the configuration names.
 func fill(path string, data []byte, o LoadOptions) *Loaded {
 	l := &Loaded{Config: Defaults(), Path: path}
-	env := environment(o.Environ)
+	env := Environment(o.Environ)
 	l.Loaded = confload.Load(&l.Config, confload.Options{
 		Prefix: envPrefix, Path: path, Data: data, Env: env, Flags: o.Flags, Reference: "docs/config.md",
 	})
@@ -80,7 +80,7 @@ func fill(path string, data []byte, o LoadOptions) *Loaded {
 // complete calls Complete and notes what it took from the variables of docker.
 func (l *Loaded) complete(env map[string]string) {
 	before := l.Config
-	l.Complete(func(name string) string { return env[name] })
+	l.Complete(env)
 	if len(before.Docker) == 0 && len(l.Docker) > 0 && env["DOCKER_HOST"] != "" {
 		l.Origins["docker"] = "env DOCKER_HOST"
 	}
@@ -128,7 +128,7 @@ func masked(v any) any {
 // AdminAccess returns the access to a Fairway with the configuration of o. What cannot be
 // read counts as not given.
 func AdminAccess(o LoadOptions) api.Access {
-	path, data, _ := readConfig(o.Path, environment(o.Environ)["FAIRWAY_CONFIG"])
+	path, data, _ := readConfig(o.Path, Environment(o.Environ)["FAIRWAY_CONFIG"])
 	c := fill(path, data, o)
 	listen := c.Admin.Listen
 	if _, _, err := net.SplitHostPort(listen); err != nil && !strings.HasPrefix(listen, "unix://") {
@@ -156,7 +156,8 @@ func readConfig(flag, env string) (path string, data []byte, err error) {
 	return "", nil, nil
 }
 
-func environment(environ []string) map[string]string {
+// Environment makes a map of what os.Environ returns.
+func Environment(environ []string) map[string]string {
 	env := make(map[string]string, len(environ))
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")

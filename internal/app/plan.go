@@ -22,7 +22,7 @@ func Check(paths, environ []string) (*plan.Checked, error) {
 		Paths: paths, Environ: environ,
 		Configuration: func(path string, data []byte) plan.Configured { return configured(path, data, environ) },
 		Default: func() (string, []byte, error) {
-			return readConfig("", environment(environ)["FAIRWAY_CONFIG"])
+			return readConfig("", Environment(environ)["FAIRWAY_CONFIG"])
 		},
 	})
 }
@@ -71,7 +71,7 @@ func settingsOf(ctx context.Context, cfg *Config, environ []string) (compile.Set
 
 // Doctor asks the sources of cfg about a name; see plan.Diagnose.
 func Doctor(ctx context.Context, cfg Config, o Options, name string) ([]api.Diagnosis, error) {
-	a := &App{cfg: cfg, env: environment(o.Environ), log: slog.New(slog.DiscardHandler)}
+	a := &App{cfg: cfg, env: Environment(o.Environ), log: slog.New(slog.DiscardHandler)}
 	// The undoing of clients cannot fail.
 	defer func() { _ = a.lifecycle.stop(context.WithoutCancel(ctx)) }()
 	sources, err := a.newSources()

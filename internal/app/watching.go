@@ -138,7 +138,7 @@ func (d *ruleDriver) Drain(ctx context.Context, subject catalog.Subject, rule, w
 			return nil
 		}
 	}
-	_, err := d.control.Give(ctx, control.Order{Kind: control.CommandDrain, Subject: subject, Operator: operatorOf(rule), Message: why})
+	_, err := d.control.Give(ctx, control.Command{Kind: control.CommandDrain, Subject: subject, Operator: operatorOf(rule), Message: why})
 	return err
 }
 

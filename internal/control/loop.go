@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"fairway/internal/route"
@@ -80,34 +81,27 @@ const idle = 24 * time.Hour
 // next is when the loop has something to do by itself.
 func (c *Control) next() time.Time {
 	next := c.nextServe()
-	if c.pending.waiting() {
-		next = earlier(next, c.pending.retryAt)
+	if c.pending.waiting() && c.pending.retryAt.Before(next) {
+		return c.pending.retryAt
 	}
 	return next
 }
 
 // nextServe is when a refused table is tried again, or a command ends.
 func (c *Control) nextServe() time.Time {
-	next := time.Now().Add(idle)
+	times := []time.Time{time.Now().Add(idle)}
 	if c.snapshot == nil {
-		return next
+		return times[0]
 	}
 	if c.refused {
-		next = earlier(next, c.retryAt)
+		times = append(times, c.retryAt)
 	}
 	for _, command := range c.commands {
 		if !command.end.IsZero() {
-			next = earlier(next, command.end)
+			times = append(times, command.end)
 		}
 	}
-	return next
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	return slices.MinFunc(times, time.Time.Compare)
 }
 
 // take compiles the newest snapshot when it is another one or again is set. One that says

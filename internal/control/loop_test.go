@@ -108,7 +108,7 @@ func TestFullDiskLosesNothing(t *testing.T) {
 		d.full.Store(true)
 		publish(2)
 		publish(3)
-		if _, err := c.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); !errors.Is(err, history.ErrFull) {
+		if _, err := c.Give(t.Context(), Command{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); !errors.Is(err, history.ErrFull) {
 			t.Errorf("Give = %v, want ErrFull", err)
 		}
 		if len(c.Commands()) != 0 || c.Table().Backend("a").Endpoints[0].State != route.EndpointReady {
@@ -144,7 +144,7 @@ func TestFullDiskIsTriedAtIntervals(t *testing.T) {
 		snapshots.Publish(servicesOf(1, "a x.test 10.0.0.1", "b y.test 10.0.0.2"))
 		synctest.Wait()
 		for _, service := range []string{"a", "b"} {
-			if _, err := c.Give(t.Context(), Order{Kind: CommandPause, Subject: catalog.Subject{Service: service}, For: time.Second}); err != nil {
+			if _, err := c.Give(t.Context(), Command{Kind: CommandPause, Subject: catalog.Subject{Service: service}, Wait: time.Second}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -174,7 +174,7 @@ func TestCommandRecordHoldsUpNoTable(t *testing.T) {
 		c, d, stop := onDisk(t, dir, &snapshots, &recordingEngine{})
 		snapshots.Publish(servicesOf(1, "a x.test 10.0.0.1"))
 		synctest.Wait()
-		if _, err := c.Give(t.Context(), Order{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, For: time.Second}); err != nil {
+		if _, err := c.Give(t.Context(), Command{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, Wait: time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		d.noRecords.Store(true)
@@ -203,7 +203,7 @@ func TestConcurrentOrdersAreWithdrawnOneByOne(t *testing.T) {
 		defer stop()
 		snapshots.Publish(servicesOf(1, "a x.test 10.0.0.1"))
 		synctest.Wait()
-		if _, err := c.Give(t.Context(), Order{Kind: CommandWeight, Subject: catalog.Subject{Service: "a"}, Weight: 7}); err != nil {
+		if _, err := c.Give(t.Context(), Command{Kind: CommandWeight, Subject: catalog.Subject{Service: "a"}, Weight: 7}); err != nil {
 			t.Fatal(err)
 		}
 		good := c.Table().Hash
@@ -212,7 +212,7 @@ func TestConcurrentOrdersAreWithdrawnOneByOne(t *testing.T) {
 		var given sync.WaitGroup
 		for weight := range 5 {
 			given.Go(func() {
-				if _, err := c.Give(t.Context(), Order{Kind: CommandWeight, Subject: catalog.Subject{Service: "a"}, Weight: 10 + weight}); !errors.Is(err, ErrWithdrawn) {
+				if _, err := c.Give(t.Context(), Command{Kind: CommandWeight, Subject: catalog.Subject{Service: "a"}, Weight: 10 + weight}); !errors.Is(err, ErrWithdrawn) {
 					t.Errorf("Give = %v, want ErrWithdrawn", err)
 				}
 			})
@@ -268,7 +268,7 @@ func TestLoopWaitsForTheFirstSnapshot(t *testing.T) {
 		c, _, stop := onDisk(t, dir, &first, &recordingEngine{})
 		first.Publish(servicesOf(1, "a x.test 10.0.0.1"))
 		synctest.Wait()
-		if _, err := c.Give(t.Context(), Order{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, For: time.Second}); err != nil {
+		if _, err := c.Give(t.Context(), Command{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, Wait: time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		stop()

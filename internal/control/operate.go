@@ -34,25 +34,6 @@ const (
 	MaxPause     = 10 * time.Minute
 )
 
-// Order is a command to be given.
-type Order struct {
-	Kind CommandKind
-	// Subject is what a drain, weight or pause is about; a pause is about a service.
-	Subject catalog.Subject
-	// Weight is for CommandWeight, 0 to 256.
-	Weight int
-	// For is how long a pause lasts and its requests wait: DefaultPause for zero,
-	// MaxPause at most.
-	For time.Duration
-	// Entry is the entry to roll back to.
-	Entry uint64
-	// Release and LiveEndpoints are as in Hold; an empty Release means ReleaseByHand.
-	Release       Release
-	LiveEndpoints bool
-	// Operator is who gives it, Message why; at most 1000 bytes.
-	Operator, Message string
-}
-
 // Result is what became of a command.
 type Result struct {
 	// Command is the one that is in force, or that was taken back.
@@ -103,36 +84,40 @@ func subjectError(err error) error {
 
 // Give writes a command to the disk and puts it into effect, in place of one about the
 // same. It is withdrawn when an engine refuses its table.
-func (c *Control) Give(ctx context.Context, o Order) (Result, error) {
+//
+// The caller sets what the kind needs of Subject, Weight, Wait (DefaultPause for zero) and
+// Hold, which has the Entry of a rollback, Release (ReleaseByHand for none) and
+// LiveEndpoints.
+func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 	snapshot, compiled, err := c.ready()
 	if err == nil {
-		err = checkWords(o.Operator, o.Message)
+		err = checkWords(command.Operator, command.Message)
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	// Both go into the table, which is UTF-8.
-	o.Operator, o.Message = strings.ToValidUTF8(o.Operator, "?"), strings.ToValidUTF8(o.Message, "?")
-	command := Command{Kind: o.Kind, Operator: o.Operator, Message: o.Message, Since: time.Now().UTC()}
+	command.Operator, command.Message = strings.ToValidUTF8(command.Operator, "?"), strings.ToValidUTF8(command.Message, "?")
+	command.Since = time.Now().UTC()
 	var held *route.Table
 	var remarks []string
-	switch o.Kind {
+	switch command.Kind {
 	case CommandRollback, CommandPin:
-		held, remarks, err = c.holdOf(o, &command, snapshot, compiled)
+		held, remarks, err = c.hold(&command, snapshot, compiled)
 	case CommandDrain, CommandWeight, CommandPause:
-		err = command.about(o, snapshot)
+		err = command.check(snapshot)
 	default:
-		err = fmt.Errorf("%w: there is no command %q", ErrRefused, o.Kind)
+		err = fmt.Errorf("%w: there is no command %q", ErrRefused, command.Kind)
 	}
 	if err != nil {
 		return Result{}, err
 	}
-	command.ID = idOf(o.Kind, command.Subject)
+	command.ID = idOf(command.Kind, command.Subject)
 	if _, again := c.inForce(command.ID); !again && len(c.Commands()) >= maxCommands {
 		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
 	}
 	result, err := c.send(ctx, &order{id: command.ID, command: &command, held: held, audit: auditEntry{
-		operator: nameOf(o.Operator), command: command.String(), message: o.Message,
+		operator: nameOf(command.Operator), command: command.String(), message: command.Message,
 		change: history.Change{Kind: history.CommandChanged, To: command.String()},
 	}})
 	if err != nil {
@@ -160,21 +145,21 @@ func checkWords(operator, message string) error {
 
 func nameOf(operator string) string { return cmp.Or(operator, "an unnamed operator") }
 
-func (c *Command) about(o Order, s *catalog.Snapshot) (err error) {
-	if c.Subject, err = o.Subject.In(s); err != nil {
+// check also finds the subject, and says when a pause ends.
+func (c *Command) check(s *catalog.Snapshot) (err error) {
+	if c.Subject, err = c.Subject.In(s); err != nil {
 		return subjectError(err)
 	}
-	switch o.Kind {
+	switch c.Kind {
 	case CommandWeight:
-		if o.Weight < 0 || o.Weight > 256 {
+		if c.Weight < 0 || c.Weight > 256 {
 			return fmt.Errorf("%w: a weight is 0 to 256", ErrRefused)
 		}
-		c.Weight = o.Weight
 	case CommandPause:
 		if c.Subject.Service == "" {
 			return fmt.Errorf("%w: a pause is about a service", ErrRefused)
 		}
-		c.Wait = cmp.Or(o.For, DefaultPause)
+		c.Wait = cmp.Or(c.Wait, DefaultPause)
 		if c.Wait < time.Second || c.Wait > MaxPause {
 			return fmt.Errorf("%w: a pause lasts from 1s to %s", ErrRefused, MaxPause)
 		}
@@ -184,15 +169,16 @@ func (c *Command) about(o Order, s *catalog.Snapshot) (err error) {
 	return nil
 }
 
-// holdOf reads what a rollback or pin holds.
-func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compiled *route.Table) (*route.Table, []string, error) {
-	h := &Hold{Entry: o.Entry, Release: cmp.Or(o.Release, ReleaseByHand), LiveEndpoints: o.LiveEndpoints}
+// hold reads the table that a rollback or pin holds.
+func (c *Control) hold(command *Command, s *catalog.Snapshot, compiled *route.Table) (*route.Table, []string, error) {
+	h, pin := *command.Hold, command.Kind == CommandPin
+	h.Release = cmp.Or(h.Release, ReleaseByHand)
 	if h.Release != ReleaseByHand && h.Release != ReleaseByLabels {
 		return nil, nil, fmt.Errorf("%w: a hold lasts until %q or %q", ErrRefused, ReleaseByHand, ReleaseByLabels)
 	}
-	if o.Kind == CommandPin {
+	if pin {
 		h.Entry = 0 // the newest, which is what is live
-	} else if o.Entry == 0 {
+	} else if h.Entry == 0 {
 		return nil, nil, fmt.Errorf("%w: which entry?", ErrRefused)
 	}
 	recorded, err := c.o.History.Entry(h.Entry)
@@ -202,14 +188,14 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 	if recorded.Table, err = c.o.Fit(recorded.Table); err != nil {
 		return nil, nil, fmt.Errorf("%w: entry %d: %w", ErrRefused, recorded.Number, err)
 	}
-	if live := c.live.Newest(); o.Kind == CommandPin && live.Hash != recorded.Hash {
+	if pin && c.live.Newest().Hash != recorded.Hash {
 		return nil, nil, fmt.Errorf("%w: the live table is not in the history yet", ErrNotNow)
 	}
 	h.Entry, h.Hash = recorded.Number, recorded.Hash
 	if h.Release == ReleaseByLabels {
 		h.Services = map[string]Seen{}
 		other := compiled
-		if o.Kind == CommandPin {
+		if pin {
 			other = &route.Table{} // every service is held, not only those that differ
 		}
 		for id := range differing(recorded.Table, other) {
@@ -219,8 +205,8 @@ func (c *Control) holdOf(o Order, command *Command, s *catalog.Snapshot, compile
 			return nil, nil, fmt.Errorf("%w: entry %d does not differ from what the labels ask for now", ErrRefused, h.Entry)
 		}
 	}
-	command.Hold = h
-	return recorded.Table, holdRemarks(recorded.Table, compiled, h), nil
+	command.Hold = &h
+	return recorded.Table, holdRemarks(recorded.Table, compiled, &h), nil
 }
 
 // holdRemarks says where a held table is not, or not only, what was recorded.

@@ -180,7 +180,7 @@ func TestRollbackProperty(t *testing.T) {
 			entry := rapid.SampledFrom(entries).Draw(rt, "entry")
 			release := rapid.SampledFrom([]Release{ReleaseByHand, ReleaseByLabels}).Draw(rt, "release")
 			compiled := h.Table().Hash
-			result, err := h.Give(t.Context(), Order{Kind: CommandRollback, Entry: entry.Number, Release: release, Operator: "ann"})
+			result, err := h.Give(t.Context(), Command{Kind: CommandRollback, Hold: &Hold{Entry: entry.Number, Release: release}, Operator: "ann"})
 			if errors.Is(err, ErrRefused) && release == ReleaseByLabels && entry.Hash == compiled {
 				h.stop()
 				return // nothing to hold
@@ -242,7 +242,7 @@ func TestCommandsChangeEndpoints(t *testing.T) {
 		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1 10.0.0.2", "b y.test 10.0.0.3"))
 		synctest.Wait()
 		untouched := h.Table().Backend("b")
-		give := func(o Order) Result {
+		give := func(o Command) Result {
 			t.Helper()
 			o.Operator, o.Message = "ann", "why not"
 			r, err := h.Give(t.Context(), o)
@@ -261,13 +261,13 @@ func TestCommandsChangeEndpoints(t *testing.T) {
 			return strings.Join(words, " ") + " hold " + h.Table().Route("a").Hold.String()
 		}
 		for _, step := range []struct {
-			order Order
+			order Command
 			want  string
 		}{
-			{Order{Kind: CommandWeight, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}, Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
-			{Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
-			{Order{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, For: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m2s"},
-			{Order{Kind: CommandDrain, Subject: catalog.Subject{Node: "n"}}, "1/draining/9 2/draining/1 3/draining/1 hold 1m2s"},
+			{Command{Kind: CommandWeight, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}, Weight: 9}, "1/ready/9 2/ready/1 3/ready/1 hold 0s"},
+			{Command{Kind: CommandDrain, Subject: catalog.Subject{Instance: "a-10.0.0.1", Source: "test"}}, "1/draining/9 2/ready/1 3/ready/1 hold 0s"},
+			{Command{Kind: CommandPause, Subject: catalog.Subject{Service: "a"}, Wait: time.Minute}, "1/draining/9 2/waiting/1 3/ready/1 hold 1m2s"},
+			{Command{Kind: CommandDrain, Subject: catalog.Subject{Node: "n"}}, "1/draining/9 2/draining/1 3/draining/1 hold 1m2s"},
 		} {
 			give(step.order)
 			if got := shown(); got != step.want {
@@ -312,7 +312,7 @@ func TestCommandIsWithdrawnWhenAnEngineRefuses(t *testing.T) {
 		h.feed.Publish(servicesOf(1, "a x.test 10.0.0.1"))
 		synctest.Wait()
 		h.engine.setRefuse(errors.New("no"))
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); !errors.Is(err, ErrWithdrawn) {
+		if _, err := h.Give(t.Context(), Command{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); !errors.Is(err, ErrWithdrawn) {
 			t.Errorf("Give = %v, want ErrWithdrawn", err)
 		}
 		h.engine.setRefuse(nil)
@@ -375,7 +375,7 @@ func BenchmarkRollback(b *testing.B) {
 		publish(v)
 	}
 	for b.Loop() {
-		if _, err := h.Give(b.Context(), Order{Kind: CommandRollback, Entry: 1}); err != nil {
+		if _, err := h.Give(b.Context(), Command{Kind: CommandRollback, Hold: &Hold{Entry: 1}}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
@@ -398,7 +398,7 @@ func TestCommandWhileAnEngineRefusesAnyway(t *testing.T) {
 		h.engine.setRefuse(errors.New("no"))
 		h.feed.Publish(servicesOf(2, "a y.test 10.0.0.1"))
 		synctest.Wait()
-		r, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}, Operator: "ann"})
+		r, err := h.Give(t.Context(), Command{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}, Operator: "ann"})
 		if err != nil || r.Recorded || len(r.Remarks) != 1 || len(h.Commands()) != 1 {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -427,7 +427,7 @@ func TestPinUntilChanged(t *testing.T) {
 		}
 		publish(1, "a x.test 10.0.0.1", "b y.test 10.0.0.2")
 		pinned := h.Table().Hash
-		r, err := h.Give(t.Context(), Order{Kind: CommandPin, Release: ReleaseByLabels, Operator: "ann"})
+		r, err := h.Give(t.Context(), Command{Kind: CommandPin, Hold: &Hold{Release: ReleaseByLabels}, Operator: "ann"})
 		if err != nil || len(r.Command.Hold.Services) != 2 || len(r.Remarks) != 0 || h.Table().Hash != pinned {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -460,7 +460,7 @@ func TestCommandsWhileNothingIsKnown(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if _, err := first.Give(ctx, Order{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); err != nil || time.Since(began) > time.Minute {
+		if _, err := first.Give(ctx, Command{Kind: CommandDrain, Subject: catalog.Subject{Service: "a"}}); err != nil || time.Since(began) > time.Minute {
 			t.Errorf("a command: %v after %s", err, time.Since(began))
 		}
 		if got := first.Table().Backend("a").Endpoints[0].State; got != route.EndpointDraining {
@@ -502,10 +502,10 @@ func TestDrainOfOneOfTwoInstancesWithTheSameName(t *testing.T) {
 		if _, err := h.Resolve(CommandDrain, "instance:web-1"); !errors.Is(err, ErrRefused) {
 			t.Errorf("by name alone: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
+		if _, err := h.Give(t.Context(), Command{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:2"}}); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("of another source: %v", err)
 		}
-		if _, err := h.Give(t.Context(), Order{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
+		if _, err := h.Give(t.Context(), Command{Kind: CommandDrain, Subject: catalog.Subject{Instance: "web-1", Source: "docker:1"}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range h.Table().Backend("a").Endpoints {

@@ -140,7 +140,7 @@ func configure(ctx context.Context, o Options, dir string) (app.Config, error) {
 	if cfg.Admin.Listen, err = freeAddress(ctx, cmp.Or(o.Admin, "127.0.0.1:8080")); err != nil {
 		return cfg, err
 	}
-	cfg.Complete(os.Getenv)
+	cfg.Complete(app.Environment(os.Environ()))
 	return cfg, nil
 }
 

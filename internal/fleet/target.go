@@ -26,6 +26,8 @@ type target struct {
 	driver hostDriver
 	lock   chan struct{} // holds one token while the container is worked on
 
+	visited time.Time // of the watch, which alone knows it
+
 	mu      sync.Mutex
 	seen    driver.Observation // the newest good one; Time is zero while there is none
 	reading *driver.Reading    // the newest

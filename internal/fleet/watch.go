@@ -27,29 +27,27 @@ func (f *Fleet) watch(ctx context.Context) {
 	var observing errgroup.Group
 	observing.SetLimit(observedAtOnce)
 	defer func() { _ = observing.Wait() }()
-	visited := map[*target]time.Time{}
 	for clock.Sleep(ctx, watchTick) == nil {
 		f.mu.Lock()
 		targets := slices.Collect(maps.Values(f.targets))
 		f.mu.Unlock()
 		pending := f.pending()
-		now, known := time.Now(), map[*target]time.Time{}
+		now := time.Now()
 		for _, t := range targets {
 			step, isPending := pending[targetKey{t.Host, t.Document}]
 			every := f.o.Watch
 			if isPending || t.failing() {
 				every = min(every, watchSoon)
 			}
-			if known[t] = visited[t]; now.Sub(visited[t]) < every {
+			if now.Sub(t.visited) < every {
 				continue
 			}
-			known[t] = now
+			t.visited = now
 			observing.Go(func() error {
 				f.visit(ctx, t, step)
 				return nil
 			})
 		}
-		visited = known
 	}
 }
 
