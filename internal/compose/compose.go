@@ -17,8 +17,7 @@ import (
 	"fairway/internal/yamlnode"
 )
 
-// Nowhere is the address of everything that is planned: of TEST-NET-1, and never
-// dialled.
+// Nowhere is the address of all that is planned: of TEST-NET-1, and never dialled.
 const Nowhere = "192.0.2.1"
 
 const (
@@ -72,8 +71,7 @@ type Service struct {
 	// Replicas is how many instances it would have; nil where no file says so.
 	Replicas *int
 	Global   bool // one instance on each node
-	// Networks are those it is on. HostNetwork is true where it has the network of
-	// its machine.
+	// Networks are those it is on, HostNetwork is true on the network of its machine.
 	Networks    []Network
 	HostNetwork bool
 	// Ports are those that the files name; published ones are published at Nowhere.
@@ -212,8 +210,7 @@ func (r *reader) labels(n *yaml.Node, into map[string]string, lines map[string]P
 	}
 }
 
-// labelText returns the text of a label. It reports mistakes, and once every
-// variable that has no value.
+// labelText returns the text of a label. It reports a variable without value once.
 func (r *reader) labelText(n *yaml.Node) string {
 	const dollar = "$$ stands for a plain dollar sign"
 	value, err := interpolate(yamlnode.Text(n), r.vars)
@@ -280,9 +277,8 @@ func (r *reader) ports(n *yaml.Node) (ports []catalog.Port) {
 	return ports
 }
 
-// parsePorts reads Compose's short form, [[HOST:]PUBLISHED:]PORT[-PORT][/PROTOCOL],
-// and returns the ports inside the container; none for any other text, about which
-// Compose complains itself.
+// parsePorts returns the ports inside the container of Compose's short form,
+// [[HOST:]PUBLISHED:]PORT[-PORT][/PROTOCOL]; none of what Compose refuses itself.
 func parsePorts(text string) []catalog.Port {
 	text, protocol, _ := strings.Cut(text, "/")
 	from, to, isRange := strings.Cut(text[strings.LastIndex(text, ":")+1:], "-")

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
@@ -26,9 +27,8 @@ type Variables struct {
 // maxDotEnv bounds the file .env, in bytes.
 const maxDotEnv = 1 << 20
 
-// Environment returns an environment, as of os.Environ, and below it what the file
-// .env beside a Compose file says, as Compose reads it. Usually there is no such
-// file. With an error it returns the environment alone.
+// Environment returns an environment, as of os.Environ, and below it what the file .env
+// beside a Compose file says. With an error it returns the environment alone.
 func Environment(path string, environ []string) (map[string]string, error) {
 	env := make(map[string]string, len(environ))
 	for _, pair := range environ {
@@ -60,6 +60,9 @@ func (v Variables) text(n *yaml.Node) string {
 	value, _ := interpolate(yamlnode.Text(n), v)
 	return value.text
 }
+
+// variableName is a name at the beginning of a text.
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
 
 // maxInterpolation bounds how deep defaults may hold variables in turn.
 const maxInterpolation = 8
@@ -108,7 +111,7 @@ func (i *interpolation) put(text string, depth int) (string, error) {
 		if !found {
 			return b.String(), nil
 		}
-		name := leadingName(rest)
+		name := variableName.FindString(rest)
 		switch {
 		case name != "":
 			b.WriteString(i.plain(name))
@@ -133,8 +136,7 @@ func (i *interpolation) put(text string, depth int) (string, error) {
 	}
 }
 
-// closing returns the index of the brace that closes the one s begins with, or
-// -1.
+// closing returns the index of the brace that closes the one s begins with, or -1.
 func closing(s string) int {
 	depth := 0
 	for i := range len(s) {
@@ -151,7 +153,7 @@ func closing(s string) int {
 }
 
 func (i *interpolation) braced(s string, depth int) (string, error) {
-	name := leadingName(s)
+	name := variableName.FindString(s)
 	operator := s[len(name):]
 	if name == "" {
 		return "", fmt.Errorf("${%s}: a name is expected after ${", s)
@@ -163,18 +165,16 @@ func (i *interpolation) braced(s string, depth int) (string, error) {
 	if rest, ok := strings.CutPrefix(operator, ":"); ok {
 		operator, set = rest, set && value != ""
 	}
-	kind, word := byte(0), ""
-	if operator != "" {
-		kind, word = operator[0], operator[1:]
-	}
+	kind := operator[:min(1, len(operator))]
+	word := operator[len(kind):]
 	switch {
-	case (kind == '-' || kind == '?') && set:
+	case (kind == "-" || kind == "?") && set:
 		return value, nil
-	case kind == '+' && !set:
+	case kind == "+" && !set:
 		return "", nil
-	case kind == '-', kind == '+':
+	case kind == "-", kind == "+":
 		return i.put(word, depth-1)
-	case kind == '?':
+	case kind == "?":
 		return "", fmt.Errorf("variable %s is not set: %s", name, word)
 	}
 	return "", fmt.Errorf("${%s}: -, ? or + is expected after the name", s)
@@ -186,18 +186,4 @@ func (i *interpolation) plain(name string) string {
 		i.missing = append(i.missing, name)
 	}
 	return value
-}
-
-// leadingName returns the variable name that s begins with.
-func leadingName(s string) string {
-	n := 0
-	for n < len(s) {
-		c := s[n]
-		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (n == 0 || c < '0' || c > '9') {
-			break
-		}
-		n++
-	}
-	return s[:n]
 }

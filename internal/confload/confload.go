@@ -35,8 +35,7 @@ import (
 
 // Field is a key of a configuration, with the place of its value.
 type Field struct {
-	// Name is the key, dotted, and the flag without its dashes; Env the environment
-	// variable.
+	// Name is the key, dotted, and the flag without its dashes; Env the variable.
 	Name, Env string
 	// Help is one sentence for people; Placeholder stands for the value there, and is
 	// empty for switches.
@@ -118,8 +117,7 @@ func (f Fault) String() string {
 	return text
 }
 
-// Faults is everything that is wrong with a configuration, never empty where it is
-// an error.
+// Faults is everything that is wrong with a configuration; as an error never empty.
 type Faults []Fault
 
 // Error returns all faults, one a line.
@@ -191,8 +189,7 @@ func Load(config any, o Options) *Loaded {
 	return l
 }
 
-// Add adds faults that were found afterwards, but for those of keys that are at
-// fault already.
+// Add adds faults that were found afterwards, of keys that are not at fault already.
 func (l *Loaded) Add(found Faults) {
 	already := l.Faults
 	for _, f := range found {

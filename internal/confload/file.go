@@ -12,8 +12,7 @@ import (
 	"fairway/internal/yamlnode"
 )
 
-// parseFile returns what a file gives for each key, and what is wrong with its
-// form.
+// parseFile returns what a file gives for each key, and what is wrong with its form.
 func parseFile(all []Field, o Options) (map[string]given, Faults) {
 	p := &fileParser{o: o, keys: map[string]Field{}, found: map[string]given{}}
 	for _, f := range all {

@@ -20,8 +20,7 @@ import (
 	"fairway/internal/yamlnode"
 )
 
-// set parses texts, one for each value, and stores them. A value that does not
-// parse leaves the field as it was.
+// set parses and stores texts, one for each value. A fault leaves the field as it was.
 func (f Field) set(texts []string) error {
 	text := strings.Join(texts, "")
 	switch p := f.Pointer.(type) {
@@ -133,11 +132,9 @@ func (f Field) itemText(item *yaml.Node) (text string, ok bool) {
 		return "", false
 	case f.isRecords():
 		var value map[string]any
-		if item.Decode(&value) != nil {
-			return "", false
-		}
-		data, err := json.Marshal(value)
-		return string(data), err == nil
+		err := item.Decode(&value)
+		data, encodeErr := json.Marshal(value)
+		return string(data), err == nil && encodeErr == nil
 	}
 	var values []string
 	for _, name := range parts(of) {
@@ -169,13 +166,13 @@ func parseRecord(text string, into any) error {
 	record, known := node.Content[0], parts(reflect.TypeOf(into).Elem())
 	for i := 0; i < len(record.Content); i += 2 {
 		name := record.Content[i].Value
-		if slices.Contains(known, name) {
-			continue
-		}
-		if near := nearest.Word(name, known); near != "" {
+		switch near := nearest.Word(name, known); {
+		case slices.Contains(known, name):
+		case near != "":
 			return fmt.Errorf("%q means nothing here; did you mean %s?", name, near)
+		default:
+			return fmt.Errorf("%q means nothing here", name)
 		}
-		return fmt.Errorf("%q means nothing here", name)
 	}
 	if err := record.Decode(into); err != nil {
 		_, reason := yamlnode.Reason(err)
@@ -186,8 +183,7 @@ func parseRecord(text string, into any) error {
 	return nil
 }
 
-// recordText writes a record as it may be given in a flag, without the parts that
-// are zero.
+// recordText writes a record as in a flag, without the parts that are zero.
 func recordText(record any) string {
 	v := reflect.ValueOf(record)
 	var written []string

@@ -52,8 +52,7 @@ func merged(n *yaml.Node, depth int) []Entry {
 	return own
 }
 
-// Get returns the value at the end of a path of keys, following aliases and merge
-// keys; nil when there is none.
+// Get returns the value at the end of a path of keys, nil when there is none.
 func Get(n *yaml.Node, path ...string) *yaml.Node {
 	for _, key := range path {
 		entries := Entries(n)
@@ -80,9 +79,6 @@ func List(n *yaml.Node) []*yaml.Node {
 
 // Text returns the text of a scalar, and "" for null and anything else.
 func Text(n *yaml.Node) string {
-	if n == nil {
-		return ""
-	}
 	text, _ := Scalar(n)
 	return text
 }
@@ -95,8 +91,7 @@ func Resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// Reason takes an error of the YAML library apart into the line, zero for none,
-// and the reason in one line.
+// Reason takes an error of the YAML library apart into line, zero for none, and reason.
 func Reason(err error) (line int, reason string) {
 	return CutLine(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
 }

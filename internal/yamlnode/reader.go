@@ -1,6 +1,5 @@
-// Package yamlnode reads trees of YAML that people wrote: strictly with a Reader,
-// which reports every fault with its line, or leniently with Get and Entries, the
-// way Docker Compose does.
+// Package yamlnode reads YAML that people wrote: strictly with a Reader, which reports
+// every fault with its line, or leniently with Get and Entries, as Docker Compose does.
 package yamlnode
 
 import (
@@ -62,27 +61,13 @@ func (r *Reader) Items(n *yaml.Node, what string) []*yaml.Node {
 	return n.Content
 }
 
-// Fields returns the values of a mapping that may have only the known keys; nil
-// when n is no mapping.
-func (r *Reader) Fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
-	return r.pairs(n, what, func(key *yaml.Node) {
-		switch near := nearest.Word(key.Value, known); {
-		case slices.Contains(known, key.Value):
-		case near != "":
-			r.Fault(key, "%s has no key %q (did you mean %q?)", what, key.Value, near)
-		default:
-			r.Fault(key, "%s has no key %q, only %s", what, key.Value, strings.Join(known, ", "))
-		}
-	})
-}
-
 // Texts reads a mapping with any keys; read takes one value and reports what is
 // wrong with it. A missing or empty mapping is nil.
 func (r *Reader) Texts(n *yaml.Node, what string, read func(key string, value *yaml.Node) (text string, ok bool)) map[string]string {
 	if n == nil {
 		return nil
 	}
-	pairs := r.pairs(n, what, func(*yaml.Node) {})
+	pairs := r.Fields(n, what)
 	if len(pairs) == 0 {
 		return nil
 	}
@@ -95,31 +80,38 @@ func (r *Reader) Texts(n *yaml.Node, what string, read func(key string, value *y
 	return texts
 }
 
-// pairs returns a mapping, after showing each key to check; nil when n is none.
-// Aliases are refused rather than followed: a few lines of them can stand for any
-// amount of text.
-func (r *Reader) pairs(n *yaml.Node, what string, check func(key *yaml.Node)) map[string]*yaml.Node {
+// Fields returns the values of a mapping that may have only the known keys, any where
+// none is named; nil when n is no mapping. Aliases are refused rather than followed: a
+// few lines of them can stand for any amount of text.
+func (r *Reader) Fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		r.Fault(n, "%s: want a mapping", what)
 		return nil
 	}
-	pairs := make(map[string]*yaml.Node, len(n.Content)/2)
+	fields := make(map[string]*yaml.Node, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		name, ok := Scalar(key)
 		switch {
 		case !ok || name == "":
 			r.Fault(key, "%s: want a plain key", what)
-		case pairs[name] != nil:
+			continue
+		case fields[name] != nil:
 			r.Fault(key, "%s: key %q is there twice", what, name)
+			continue
 		case value.Kind == yaml.AliasNode || name == "<<":
 			r.Fault(value, "%s: aliases are not followed, write it out", what)
-		default:
-			check(key)
-			pairs[name] = value
+			continue
+		case len(known) > 0 && !slices.Contains(known, name):
+			hint := ", only " + strings.Join(known, ", ")
+			if near := nearest.Word(name, known); near != "" {
+				hint = fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			r.Fault(key, "%s has no key %q%s", what, name, hint)
 		}
+		fields[name] = value
 	}
-	return pairs
+	return fields
 }
 
 // Text returns the value of a field of parent. ok is false when it has none, which
@@ -140,10 +132,10 @@ func (r *Reader) Text(parent *yaml.Node, fields map[string]*yaml.Node, key strin
 }
 
 // Scalar returns a plain value as it is written; null counts as "". ok is false
-// for a mapping, a list and an alias.
+// for a mapping, a list, an alias and nil.
 func Scalar(n *yaml.Node) (text string, ok bool) {
 	switch {
-	case n.Kind != yaml.ScalarNode:
+	case n == nil || n.Kind != yaml.ScalarNode:
 		return "", false
 	case n.Tag == "!!null":
 		return "", true

@@ -1,8 +1,7 @@
-// Package pcre prints the regular expressions of a table, which are RE2, for HAProxy,
-// which has PCRE2, on bytes. An expression is parsed as RE2 has it and printed in the
-// part of the language that both read alike. What is left over is an error: text that
-// is not ASCII, of which PCRE2 would see bytes, and repetitions inside of repetitions,
-// which can take PCRE2 for ever.
+// Package pcre prints RE2 expressions for HAProxy, which has PCRE2, on bytes, in the part
+// of the language that both read alike. The rest is an error: text that is not ASCII, of
+// which PCRE2 would see bytes, and repetitions inside of repetitions, which can take it
+// for ever.
 package pcre
 
 import (
@@ -191,9 +190,8 @@ func (p *printer) without(lo, hi rune) [][2]rune {
 	return slices.DeleteFunc([][2]rune{{lo, mark - 1}, {mark + 1, hi}}, func(r [2]rune) bool { return r[0] > r[1] })
 }
 
-// isFold is true for the two characters beyond ASCII that fold to letters of it,
-// and which a class that ignores case has beside them. No request is written with
-// them on purpose.
+// isFold is true for the two characters beyond ASCII that fold to letters of it, which a
+// class that ignores case has beside them.
 func isFold(lo, hi rune) bool {
 	return lo == hi && (lo == 'ſ' || lo == 'K')
 }
@@ -215,8 +213,7 @@ func nested(re *syntax.Regexp, inside bool) bool {
 // Whole matches a whole text that one of the expressions does.
 func Whole(exprs ...string) string { return `\A(?:` + AnyOf(Plain(), exprs...) + `)\z` }
 
-// AnyOf matches what one of the expressions does. One that cannot be translated matches
-// nothing.
+// AnyOf matches what one of the expressions does, none for one without translation.
 func AnyOf(d Dialect, exprs ...string) string {
 	out := make([]string, len(exprs))
 	for i, e := range exprs {

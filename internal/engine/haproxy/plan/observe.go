@@ -227,8 +227,8 @@ func keysOf[T any](a, b map[string]T) []string {
 	return slices.Compact(keys)
 }
 
-// Drift says where a worker, as it was read, is not what another must be. Servers
-// that leave are left out.
+// Drift says where a worker, as it was read, is not what it must be. Servers that leave
+// are left out.
 func Drift(want, has *Worker) (diff []string) {
 	if want.structure != has.structure {
 		return []string{"HAProxy runs with another structure"}
@@ -258,16 +258,14 @@ func Drift(want, has *Worker) (diff []string) {
 	return diff
 }
 
-// sameList says whether two lists of pairs have the same first and the same others:
-// their order is the planner's affair.
+// sameList says whether two lists have the same first and, in any order, the same others.
 func sameList(a, b []string) bool {
 	return len(a) == len(b) && (len(a) == 0 || a[0] == b[0]) &&
 		slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// Remember adds to what was read what HAProxy does not show: the options of
-// servers and the files it has read, as the target before had them. Servers in
-// sections that are not for services are left out.
+// Remember adds what HAProxy does not show, as the target before had it: the options of
+// servers and the files it has read. Servers of other sections are left out.
 func (w *Worker) Remember(t Target) {
 	if t.Config.Structure.Hash() != w.structure {
 		return

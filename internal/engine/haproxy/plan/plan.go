@@ -1,7 +1,6 @@
-// Package plan knows the difference between what a worker of HAProxy has and what it
-// must have, and the way between: New is pure, and decides for commands, in an order
-// that no request notices, or for a reload. Observe reads what a worker has; Verify
-// reads back what a plan has touched.
+// Package plan finds the way from what a worker of HAProxy has to what it must have: New
+// is pure, and decides for commands, in an order that no request notices, or for a
+// reload. Observe reads what a worker has; Verify reads back what a plan has touched.
 package plan
 
 import (
@@ -57,15 +56,13 @@ type Worker struct {
 type Server struct {
 	// State is what it may get.
 	State socket.State
-	// Draining is true of one that is no longer wanted: it is in maintenance and is to
-	// be deleted when nothing runs on it.
+	// Draining is true of one in maintenance that is to be deleted when it has finished.
 	Draining bool
 
 	address netip.AddrPort
 	weight  int
 	checked bool // its active checks are enabled
-	// options are those it was added with, when they are known: HAProxy does not
-	// show them.
+	// options are those it was added with, when known: HAProxy does not show them.
 	options string
 	known   bool
 }
@@ -81,8 +78,7 @@ const (
 
 // Plan is the way from a worker to a target: commands, or a reload.
 type Plan struct {
-	// Reload is why commands are not enough, one of the reasons above; Text says
-	// it in words. Empty for commands.
+	// Reload is why commands are not enough, empty when they are; Text says it in words.
 	Reload, Text string
 
 	// steps lead there in their order: at no moment between them is a request
@@ -245,8 +241,7 @@ func (p *planner) command(c socket.Command, err error) socket.Command {
 	return c
 }
 
-// sections plans the servers: new ones before anything points at them, those
-// that leave when nothing does any more.
+// sections plans the servers: new ones before anything points at them, others after.
 func (p *planner) sections() {
 	for i := range p.wanted.Config.Sections {
 		s := &p.wanted.Config.Sections[i]
@@ -321,8 +316,7 @@ func serverOf(s *render.Server) Server {
 	return Server{address: s.Address, weight: s.Weight, State: stateOf(s.State), checked: s.Checked, options: s.Options, known: true}
 }
 
-// leave puts servers that are no longer wanted into maintenance. They are deleted
-// later, when nothing runs on them any more.
+// leave puts servers into maintenance, to be deleted when nothing runs on them any more.
 func (p *planner) leave(section string, gone map[string]Server) {
 	for _, name := range slices.Sorted(maps.Keys(gone)) {
 		s := gone[name]
@@ -344,13 +338,11 @@ func (p *planner) touch(section string) {
 	}
 }
 
-// many is the number of changed or deleted entries from which on a map is rather
-// replaced as a whole: each is a command of its own, while the whole map costs
-// what its size costs.
+// many is the number of changed or deleted entries, each a command of its own, from which
+// on a map is rather replaced as a whole.
 func many(entries int) int { return max(50, entries/50) }
 
-// duplicated is the value of a key that a map has several times, which no command can
-// put right.
+// duplicated is the value of a key that is there twice, which no command can put right.
 const duplicated = "\x00"
 
 // routes plans a map: first what is new or different, then what is gone, so that

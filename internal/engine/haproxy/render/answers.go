@@ -8,17 +8,14 @@ import (
 	"fairway/internal/route"
 )
 
-// problem is an answer of HAProxy's own that says what is wrong, as the embedded
-// engine gives it: text for people, JSON for programs that ask for it.
+// problem is an answer that says what is wrong, as the embedded engine gives it.
 type problem struct {
 	status int
 	code   string
 	text   string // a log format
 	retry  bool   // with Retry-After
 	allow  bool   // with Allow
-	// closes ends the connection: where the next request would begin is read in two
-	// ways.
-	closes bool
+	closes bool   // where the next request would begin is read in two ways
 }
 
 // retrySoon is the Retry-After of a service without a ready endpoint.
@@ -126,8 +123,7 @@ func badGateway() problem {
 	return problem{status: 502, code: "bad-gateway", text: "the endpoint broke off or answered nonsense"}
 }
 
-// writeErrors writes the bodies of the answers that HAProxy makes up by itself.
-// Those to what is no HTTP are beyond that: they have HAProxy's own words.
+// writeErrors writes the bodies of HAProxy's own answers, but for those to what is no HTTP.
 func writeErrors(t *text) {
 	for _, p := range []problem{
 		{status: 400, code: "bad-body", text: "the request body cannot be read"},

@@ -11,17 +11,15 @@ import (
 	"fairway/internal/route"
 )
 
-// Passwords. Those with a hash that is quick to compute are entries of a map, so
-// that they change without a reload; the key is the route and the user in
-// hexadecimal, the value the form of the hash and what belongs to it. So are those of
-// apr1, which the C library does not know: fairway.lua checks them. The others of
-// crypt(3) are a list of users as HAProxy has it, whose hashes the C library checks;
-// their entries in the map say that much. Who was let in by a slow hash is remembered
-// for a while.
+// Passwords are entries of a map, so that they change without a reload; the key is the
+// route and the user in hexadecimal, the value the form of the hash and what belongs to
+// it. Those of apr1, which the C library does not know, fairway.lua checks; the others of
+// crypt(3) are in a list of users, whose hashes the C library checks. Who was let in by a
+// slow hash is remembered for a while.
 //
-// HAProxy computes a hash of crypt for names in its list alone. Credentials that are
-// refused without one are therefore put to an entry that no user has, with the dearest
-// of the hashes: the time of an answer does not show which names exist.
+// HAProxy computes a hash of crypt for names in its list alone. Other credentials that
+// are refused are therefore put to an entry that no user has, with the dearest of the
+// hashes: the time of an answer does not show which names exist.
 
 const (
 	maxRounds  = 50_000 // of crypt's $5$ and $6$
@@ -64,8 +62,7 @@ func checkOf(u route.User) string {
 
 func isListed(u route.User) bool { return checkOf(u) == "list" }
 
-// usersOf are the users of a filter, each name once; false when its file cannot be
-// read.
+// usersOf are the users of a filter, each name once; false when its file is unreadable.
 func (r *renderer) usersOf(f *route.BasicAuth) ([]route.User, bool) {
 	users := slices.Clone(f.Users)
 	if f.File != "" {
@@ -107,9 +104,8 @@ func userEntries(token string, users []route.User) []MapEntry {
 	return entries
 }
 
-// userList is the name of the list of users that the C library checks, and of the memory
-// of who was let in. It changes with the hashes, so that no user is remembered who was
-// let in by an old one.
+// userList is the name of the list of users, and of the memory of who was let in. It
+// changes with the hashes, so that who was let in by an old one is not remembered.
 func userList(id string, place int, users []route.User) string {
 	parts := []string{"users", id, itoa(place)}
 	for _, u := range users {
@@ -120,8 +116,7 @@ func userList(id string, place int, users []route.User) string {
 	return "users-" + digest(parts...)
 }
 
-// writeUserLists writes the lists of a route, and where it is remembered who was let
-// in.
+// writeUserLists writes the lists of a route, and the memory of who was let in.
 func (r *renderer) writeUserLists(t *text, q *route.Route) {
 	for i := range q.Filters {
 		f := q.Filters[i].BasicAuth
@@ -187,8 +182,8 @@ func (d *dedicated) basicAuth(place int, f *route.BasicAuth) (final bool) {
 	return false
 }
 
-// slowPasswords has the C library, or Lua, check what was not let in before. What is
-// remembered is the header, with the hash where the map has it.
+// slowPasswords has the C library, or Lua, check who was not let in before. The header is
+// remembered, with the hash where the map has it.
 func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
 	d.line("http-request set-var(txn.seen) req.fhdr(authorization),concat(|,txn.known,),sha2(256)")
 	d.line("http-request set-var(txn.authed) bool(true) if %s { var(txn.seen),table_gpc0(%s) gt 0 }", one, list)
@@ -214,8 +209,7 @@ func (d *dedicated) slowPasswords(list string, users []route.User, one string) {
 // noUser is a name in lists that no user has: it is no text.
 const noUser = "\x7f"
 
-// dearest is the hash in a list of HAProxy's that takes longest to check; empty without
-// one.
+// dearest is the listed hash that takes longest to check; empty without one.
 func dearest(users []route.User) (hash string) {
 	longest := 0
 	for _, u := range users {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,8 +16,8 @@ import (
 // defaultProfile is the profile of a backend that asks for nothing special.
 const defaultProfile = "plain"
 
-// profile is what sections that can stand for each other have in common. What is
-// said for each server (TLS, checks, weights) is not part of it.
+// profile is what sections that can stand for each other have in common, without what
+// is said for each server (TLS, checks, weights).
 type profile struct {
 	name    string
 	mode    string // http or tcp
@@ -31,8 +30,7 @@ type profile struct {
 	tunnel   time.Duration // of connections that are passed through
 }
 
-// profileOf is the profile that a backend needs. Its name follows from what is in
-// it.
+// profileOf is the profile that a backend needs. Its name follows from what is in it.
 func profileOf(b *route.Backend, idle time.Duration) profile {
 	p := profile{mode: "http", balance: b.Balance, sticky: b.Sticky, domain: b.StickyDomain, sameSite: b.StickySameSite}
 	if b.Scheme == route.SchemeTCP {
@@ -119,11 +117,11 @@ func (r *renderer) writeBackend(t *text, p *profile) {
 				send += " hdr " + v.Name + " " + secret(formatted(v.Value))
 			}
 			t.line("%s", send)
-			status := "200-399"
 			if h.Status != 0 {
-				status = itoa(h.Status)
+				t.line("http-check expect status %d", h.Status)
+			} else {
+				t.line("http-check expect status 200-399")
 			}
-			t.line("http-check expect status %s", status)
 		}
 	}
 	if p.sticky != "" {
@@ -153,8 +151,7 @@ func (r *renderer) writeSticky(t *text, p *profile) {
 // sameSite is the attribute as cookies usually have it.
 func sameSite(s route.SameSite) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) }
 
-// checkHost is the host that the check of an endpoint asks for: that of the table, or
-// the address.
+// checkHost is the host that a check asks for: that of the table, or the address.
 func checkHost(h *route.Health, address netip.AddrPort) string {
 	switch {
 	case strings.Contains(h.Host, ":"):
@@ -186,19 +183,19 @@ func writeBalance(t *text, p *profile) {
 	case route.BalanceRandom2:
 		t.line("balance random(2)")
 	case route.BalanceHash:
-		by := "hash var(txn.hash)"
 		if p.mode == "tcp" {
-			by = "source"
+			t.line("balance source")
+		} else {
+			t.line("balance hash var(txn.hash)")
 		}
-		t.line("balance %s", by)
 		t.line("hash-type consistent wt6 avalanche")
 	default:
 		t.line("balance roundrobin")
 	}
 }
 
-// noEndpoint is the rule that answers when no endpoint is ready. Clients that are tied
-// to an endpoint may reach one that takes no others.
+// noEndpoint answers when no endpoint is ready. Clients that are tied to an endpoint may
+// reach one that takes no others.
 func (p *profile) noEndpoint(services string) string {
 	condition := "{ nbsrv eq 0 } !{ stopping }"
 	if p.sticky != "" {
@@ -220,8 +217,7 @@ func (r *renderer) writeSending(t *text) {
 	t.line("http-request set-timeout tunnel var(txn.tunnel) if { var(txn.tunnel) -m found }")
 }
 
-// serverOptions are the options of the servers of a backend, the same in the file
-// and at runtime.
+// serverOptions are those of the servers of a backend, in the file and at runtime.
 func (r *renderer) serverOptions(b *route.Backend) string {
 	var o []string
 	add := func(format string, args ...any) { o = append(o, fmt.Sprintf(format, args...)) }
@@ -249,11 +245,8 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 			add("verify required ca-file @system-ca")
 		}
 	case route.SchemeTCP:
-		switch b.SendProxy {
-		case 1:
-			add("send-proxy")
-		case 2:
-			add("send-proxy-v2")
+		if b.SendProxy > 0 {
+			add("%s", []string{"send-proxy", "send-proxy-v2"}[b.SendProxy-1])
 		}
 	}
 	if b.Scheme != route.SchemeTCP {
@@ -288,13 +281,11 @@ func (r *renderer) serverOptions(b *route.Backend) string {
 
 // address is where an endpoint listens; false while its name has no address.
 func (r *renderer) address(text string) (netip.AddrPort, bool) {
-	if address, err := netip.ParseAddrPort(text); err == nil {
-		return address, address.Port() != 0
+	if host, port, err := net.SplitHostPort(text); err == nil && r.o.Addresses[host].IsValid() {
+		text = net.JoinHostPort(r.o.Addresses[host].String(), port)
 	}
-	host, port, err := net.SplitHostPort(text)
-	n, portErr := strconv.ParseUint(port, 10, 16)
-	address := netip.AddrPortFrom(r.o.Addresses[host], uint16(n)) //nolint:gosec // 16 bits
-	return address, err == nil && portErr == nil && n != 0 && address.IsValid()
+	address, err := netip.ParseAddrPort(text)
+	return address, err == nil && address.Port() != 0
 }
 
 // servers are the servers of a backend. Endpoints without an address are left out.

@@ -52,8 +52,7 @@ type Options struct {
 	Resting map[string]bool
 	// Waiting are endpoints that may not be served yet, ready as they are in the table.
 	Waiting map[EndpointID]bool
-	// Addresses are those of the names that endpoints have in place of addresses. An
-	// endpoint whose name is not among them is left out.
+	// Addresses are those of endpoints with names; one whose name is missing is left out.
 	Addresses map[string]netip.Addr
 	// Authorities are the files that HAProxy reads in place of those with authorities of
 	// clients, by the names in the table.
@@ -84,8 +83,7 @@ type Options struct {
 	DialTimeout, ResponseTimeout time.Duration
 	// IPv6 has listeners on all addresses bind those of IPv6, too.
 	IPv6 bool
-	// TunnelTimeout is how long a connection that is passed through may be silent where
-	// the route says nothing (1 h).
+	// TunnelTimeout bounds the silence on connections that are passed through (1 h).
 	TunnelTimeout time.Duration
 }
 
@@ -105,8 +103,7 @@ type EndpointID struct{ Backend, Endpoint string }
 type Config struct {
 	// Text is the content of FileConfig.
 	Text []byte `json:"-"`
-	// Files are further files that do not change while HAProxy runs, by their path
-	// below Options.Dir.
+	// Files do not change while HAProxy runs; by their path below Options.Dir.
 	Files map[string][]byte `json:"-"`
 	// Maps are sorted by name. All of them are in every configuration.
 	Maps []Map `json:"-"`
@@ -114,13 +111,11 @@ type Config struct {
 	CertLists []CertList `json:"-"`
 	// Sections are the backends of HAProxy that servers may be in, sorted by name.
 	Sections []Section `json:"sections"`
-	// Blocks are the pieces of text that Structure is the digest of, in the order
-	// of the text.
+	// Blocks are the pieces of text that Structure is the digest of, in their order.
 	Blocks []Block `json:"blocks"`
 	// Structure is what cannot be changed without a reload.
 	Structure Structure `json:"structure"`
-	// Marker is the value of socket.MarkerVariable: the hash of the structure, ".", and
-	// the hash of Text.
+	// Marker is that of socket.MarkerVariable: the hashes of Structure and Text, with a dot.
 	Marker string `json:"marker"`
 	// Features are what the rules for requests look at.
 	Features Features `json:"features"`
@@ -130,8 +125,7 @@ type Config struct {
 type Block struct {
 	// Name says in words what it is, as in Part.
 	Name string `json:"name"`
-	// Kept names the section or profile that the text is of, when it may stay after
-	// its use; else it is empty.
+	// Kept names the section or profile of a text that may stay after its use.
 	Kept string `json:"kept,omitempty"`
 	// Text has marks around what is secret; see secret.go.
 	Text string `json:"text"`
@@ -139,8 +133,7 @@ type Block struct {
 	Each string `json:"each,omitempty"`
 }
 
-// Features are what the rules for requests look at. Looking at more than a table
-// needs changes nothing but the time it takes.
+// Features are what the rules for requests look at. More than needed costs time alone.
 type Features struct {
 	// Priorities is true when a match for a less specific host can win.
 	Priorities bool `json:"priorities,omitempty"`
@@ -179,8 +172,7 @@ type Certificate struct {
 	Pair route.Certificate
 }
 
-// Structure is what cannot be changed without a reload, in parts that have names
-// for people. Parts are sorted by name.
+// Structure is what cannot be changed without a reload, in parts sorted by name.
 type Structure struct {
 	Parts []Part `json:"parts"`
 }
@@ -202,9 +194,8 @@ func (s Structure) Hash() string {
 	return hashed(all.String(), 16)
 }
 
-// Changes says what is different from the structure before, one sentence without
-// a full stop for each part, sorted: "listener https is new". None: no reload is
-// needed.
+// Changes says what is different from the structure before, sorted: "listener https is
+// new". None: no reload is needed.
 func (s Structure) Changes(before Structure) []string {
 	gone := make(map[string]string, len(before.Parts))
 	for _, p := range before.Parts {
@@ -240,8 +231,7 @@ type Section struct {
 	Service string `json:"service,omitempty"`
 	// Route is the ID of the route of a dedicated section.
 	Route string `json:"route,omitempty"`
-	// Used is true when the section has served a backend: its counters do not begin
-	// at zero.
+	// Used is true when its counters do not begin at zero: it has served a backend.
 	Used bool `json:"used,omitempty"`
 	// Former is the ID of the backend that has given a spare section back.
 	Former string `json:"former,omitempty"`
@@ -251,8 +241,7 @@ type Section struct {
 
 // Server is a server of HAProxy.
 type Server struct {
-	// Name is unique in the section and follows from the endpoint's ID and
-	// address: an endpoint that moves is another server.
+	// Name follows from the endpoint's ID and address: one that moves is another server.
 	Name string `json:"name"`
 	// Endpoint is the ID of the endpoint, Address where it listens.
 	Endpoint string         `json:"endpoint"`

@@ -73,8 +73,7 @@ func (d *dedicated) forRequests(p *profile, hasBackend bool) {
 	}
 }
 
-// forConnections writes how the route serves connections. Of filters it may have but
-// one that looks at the address of the client.
+// forConnections writes how the route serves connections. It has no filters but IPAllow.
 func (d *dedicated) forConnections(p *profile) {
 	d.writeBackend(d.text, p)
 	for i := range d.route.Filters {
@@ -90,8 +89,9 @@ func (d *dedicated) forConnections(p *profile) {
 type dedicated struct {
 	*renderer
 	*text
-	route *route.Route
-	acls  int
+	route  *route.Route
+	acls   int // lists of values so far
+	limits int // rate limits so far
 }
 
 func (d *dedicated) answer(status int, code, text, condition string) {
@@ -99,8 +99,7 @@ func (d *dedicated) answer(status int, code, text, condition string) {
 }
 
 // oneOf is a test whether the expression is one of the values, which are words as
-// HAProxy has them already. Many of them are lists of their own: a line holds no
-// more than some sixty words.
+// HAProxy has them. Many are lists of their own: a line holds some sixty words.
 func (d *dedicated) oneOf(expression string, values []string) string {
 	const most = 40
 	if len(values) == 0 {
@@ -130,9 +129,9 @@ func (d *dedicated) declare(f *route.Filter) {
 	}
 }
 
-// compressible are the types that are text in some form, as what they begin with.
-// application/x-ndjson is not among them: HAProxy keeps the last bits of a piece
-// until the next one, and who reads lines would wait for the end of each.
+// compressible is what the types that are text in some form begin with, but for
+// application/x-ndjson: HAProxy keeps the last bits of a piece until the next one, and who
+// reads lines would wait.
 func compressible() []string {
 	return []string{
 		"text/html", "text/plain", "text/css", "text/javascript", "text/xml", "text/csv", "text/markdown", "text/calendar", "text/vcard", "text/x-",
@@ -142,8 +141,7 @@ func compressible() []string {
 	}
 }
 
-// filter writes the rules of a filter on the way in, and says whether it answers
-// every request.
+// filter writes the rules of a filter on the way in. A final one answers every request.
 func (d *dedicated) filter(i int, f *route.Filter) (final bool) {
 	switch {
 	case f.IPAllow != nil:
@@ -195,22 +193,18 @@ func (d *dedicated) methods(f *route.Methods) {
 	}
 }
 
-// maxBody refuses a body that is announced as too large; one that turns out to be
-// is broken off by a filter.
+// maxBody refuses a body that is announced as too large; a filter breaks others off.
 func (d *dedicated) maxBody(bytes int64) {
-	tooLarge := problem{status: 413, code: "body-too-large", text: "the request body is too large"}
-	d.line("%s", tooLarge.rule("{ req.hdr_val(content-length) gt "+itoa(int(bytes))+" }"))
+	d.answer(413, "body-too-large", "the request body is too large", "{ req.hdr_val(content-length) gt "+itoa(int(bytes))+" }")
 	d.line("http-request set-var(txn.maxbody) int(%d)", bytes)
 }
 
 func (d *dedicated) redirectHTTPS(f *route.RedirectHTTPS) {
-	condition := "!{ var(txn.proto) -m str https }"
-	switch f.Forwarded {
-	case route.ForwardedWhenHTTP:
-		condition = "{ var(txn.told) -m str http }"
-	case route.ForwardedUnlessHTTPS:
-		condition = "!{ var(txn.told) -m str https }"
-	}
+	condition := map[route.ForwardedProto]string{
+		route.ForwardedNone:        "!{ var(txn.proto) -m str https }",
+		route.ForwardedWhenHTTP:    "{ var(txn.told) -m str http }",
+		route.ForwardedUnlessHTTPS: "!{ var(txn.told) -m str https }",
+	}[f.Forwarded]
 	d.named(condition)
 	location := quoted("https://" + hostFormat + httpsPort(f) + pathFormat + queryFormat)
 	if f.Status != 0 {
@@ -235,20 +229,14 @@ func (d *dedicated) named(condition string) {
 }
 
 func (d *dedicated) redirect(f *route.Redirect) {
-	path := pathFormat
-	if f.Path != "" {
-		path = literal(f.Path)
-	}
+	path := cmp.Or(literal(f.Path), pathFormat)
 	if f.Host == "" {
 		d.named("")
 	}
 	to := func(scheme, host, condition string) {
 		d.line("http-request return status %d hdr Location %s%s", f.Status, quoted(scheme+"://"+host+path+queryFormat), condition)
 	}
-	scheme := literal(f.Scheme)
-	if scheme == "" {
-		scheme = "%[var(txn.proto)]"
-	}
+	scheme := cmp.Or(literal(f.Scheme), "%[var(txn.proto)]")
 	switch {
 	case f.Host != "":
 		to(scheme, literal(f.Host), "")
@@ -260,8 +248,7 @@ func (d *dedicated) redirect(f *route.Redirect) {
 	}
 }
 
-// stripPrefix takes the prefix off on a segment boundary. What is behind it is cut
-// out by the number of slashes in the prefix.
+// stripPrefix takes the prefix off on a segment boundary, by its number of slashes.
 func (d *dedicated) stripPrefix(prefix string) {
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix == "" {
@@ -330,9 +317,9 @@ func rewriting(f *route.RewritePath) (search, replace, why string) {
 	return `\A([\x00-\xff]*?)(` + expr + `)([\x00-\xff]*)\z`, b.String(), ""
 }
 
-// headers writes the changes of headers. One that is removed or set also loses its
-// lookalikes with underscores. Headers that frame messages stay as they are. hidden
-// says by the name whether a value is a secret.
+// headers writes the changes of headers, but for those that frame messages. One that is
+// removed or set also loses its lookalikes with underscores. hidden says by the name
+// whether a value is a secret.
 func (d *dedicated) headers(directive string, h *route.HeaderOperation, hidden func(name string) bool) {
 	value := func(v route.HeaderValue) string {
 		if hidden(v.Name) {

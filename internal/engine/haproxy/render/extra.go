@@ -5,12 +5,10 @@ import (
 	"strings"
 )
 
-// Extra is what the operator adds to the configuration. The zero value adds
-// nothing.
+// Extra is what the operator adds to the configuration. The zero value adds nothing.
 type Extra struct {
-	// Global and Frontend are lines of HAProxy's configuration, for the global
-	// section and for each listener that takes requests. They are written as they
-	// are: the caller has had them checked.
+	// Global and Frontend are lines for the global section and for each listener that
+	// takes requests. They are written as they are: the caller has had them checked.
 	Global, Frontend []string
 	// Captures are headers of requests that the access log holds.
 	Captures []Capture
@@ -30,8 +28,7 @@ type Statistics struct {
 	URI string
 	// User and Password open it; when both are empty it is open to all.
 	User, Password string
-	// Address is where it is served; the zero value means on every listener that
-	// takes requests.
+	// Address is where it is served; zero: on every listener that takes requests.
 	Address netip.AddrPort
 }
 

@@ -10,16 +10,13 @@ import (
 )
 
 // Guarded matches are those that a lookup cannot find: with conditions, or with an
-// expression for the host or the path. They are rules that are tried one after the
-// other, best first; the first that holds wins unless the map has found something
-// better.
+// expression for host or path. They are rules that are tried one after the other, best
+// first; the first that holds wins unless the map has found something better.
 
-// maxGuards bounds the guarded matches of a table: every request that they could
-// take is put to them one by one.
+// maxGuards bounds the guarded matches of a table: a request is put to them one by one.
 const maxGuards = 500
 
-// group names a host that guarded matches are for: requests for other hosts pass them
-// by with one comparison.
+// group names a host: requests for others pass its guarded matches by with one comparison.
 func group(host string) string { return "h" + digest("host", host) }
 
 func (l *lookups) writeGuarded(guards []claim, table string) {

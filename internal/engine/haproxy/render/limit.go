@@ -6,10 +6,9 @@ import (
 	"fairway/internal/route"
 )
 
-// bucket is a rate limit in HAProxy's arithmetic: the generic cell rate algorithm,
-// which is a token bucket that keeps one number for each client, the time at which
-// its bucket is full again. That time is held modulo 2^32 in units long enough for
-// half of it to hold a whole bucket.
+// bucket is a rate limit in HAProxy's arithmetic: the generic cell rate algorithm, a
+// token bucket that keeps one number for each client, the time at which it is full again,
+// modulo 2^32 in units long enough for half of it to hold a whole bucket.
 type bucket struct {
 	unit     int64 // microseconds
 	interval int64 // units for one request
@@ -35,8 +34,7 @@ func bucketOf(f *route.RateLimit) bucket {
 	return b
 }
 
-// limitTable is the section that keeps the clients of a limit. Its name follows from
-// route and limit, so that a limit that did not change is the same one.
+// limitTable is the section that keeps the clients of a limit.
 func limitTable(id string, place int, f *route.RateLimit) string {
 	return "limit-" + digest("limit", id, itoa(place), itoa(f.Requests), f.Per.String(), itoa(f.Burst))
 }
@@ -53,13 +51,8 @@ func (r *renderer) writeLimits(t *text, q *route.Route) {
 
 // rateLimit writes the rules of a limit. An IPv6 client is its /64.
 func (d *dedicated) rateLimit(place int, f *route.RateLimit) {
-	b := bucketOf(f)
-	counter := 0
-	for _, before := range d.route.Filters[:place] {
-		if before.RateLimit != nil {
-			counter++
-		}
-	}
+	b, counter := bucketOf(f), d.limits
+	d.limits++
 	d.line("http-request track-sc%d var(txn.client),ipmask(32,64) table %s", counter, limitTable(d.route.ID, place, f))
 	d.line("http-request set-var(txn.now) date(0,us),div(%d),and(%d)", b.unit, wrap-1)
 	d.line("http-request set-var(txn.full) sc_get_gpt0(%d)", counter)

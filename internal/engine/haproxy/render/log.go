@@ -89,8 +89,7 @@ func ListenerOf(frontend string) string {
 	return listener
 }
 
-// Relay is the section that carries the lines from the ring to Fairway. Its one
-// server is no endpoint.
+// Relay is the section that carries lines from the ring. Its one server is no endpoint.
 const Relay = "fairway-relay"
 
 const (
@@ -114,8 +113,7 @@ func (r *renderer) writeRing(t *text) {
 	if r.o.LogSocket == "" {
 		return
 	}
-	// The name is another one for each directory and key, as HAProxys in several
-	// containers may share one network.
+	// HAProxys in several containers may share one network: each has a name of its own.
 	relay := "abns@fairway-" + hashed(r.o.Dir+"\x00"+r.o.LogKey, 24)
 	t.WriteString("\n" + ifRing + "\nring " + logRing + "\n")
 	t.line(`description "requests and connections, for Fairway"`)

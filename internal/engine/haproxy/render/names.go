@@ -3,7 +3,6 @@ package render
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -28,11 +27,7 @@ func dedicatedName(id string) string { return dedicatedPrefix + digest("dedicate
 
 const dedicatedPrefix = "route-"
 
-// slotName is the n-th section of a profile.
-func slotName(profile string, n int) string { return fmt.Sprintf("%s-%05d", profile, n) }
-
-// serverName names an endpoint of a backend at its address. Its digest is not that of the sticky
-// cookie: the name is seen in logs.
+// serverName names an endpoint at its address. It is in logs, so no digest of cookies.
 func serverName(b *route.Backend, e *route.Endpoint, address netip.AddrPort) string {
 	return "s" + digest("server", b.ID, e.ID, address.String())
 }

@@ -5,16 +5,13 @@ import (
 	"strings"
 )
 
-// How values get into HAProxy's files. Nothing that people write is ever put
-// there by other means than these functions.
+// Nothing that people write is put into HAProxy's files but by these functions.
 //
-// HAProxy reads a line three times: the lexer takes quotes, escapes and variables
-// of the environment apart; some arguments are sample expressions, with brackets
-// and commas of their own; some are log formats, with "%". Values go into double
-// quotes, where the lexer alone undoes what is escaped: the three characters that
-// mean something there by a backslash, what is not printable as \xHH. They never
-// go into the arguments of sample expressions, unless they are of a safe set
-// themselves (see isPlainArgument).
+// HAProxy reads a line three times: the lexer takes quotes, escapes and variables of the
+// environment apart; some arguments are sample expressions, with brackets and commas of
+// their own; some are log formats, with "%". Values go into double quotes, where the lexer
+// alone undoes what is escaped. They never go into the arguments of sample expressions,
+// unless they are of a safe set (see isPlainArgument).
 
 // quoted is a value as one word.
 func quoted(s string) string {
@@ -52,8 +49,7 @@ func escaped(s, format string, plain func(c byte) bool) string {
 func literal(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
 // formatted is a value as a log format that is nothing but it. Words that begin a
-// condition, quoted or not, and the empty one, which ends a line, are put into an
-// expression.
+// condition, even quoted, and the empty one, which ends a line, become an expression.
 func formatted(s string) string {
 	switch s {
 	case "", "if", "unless":

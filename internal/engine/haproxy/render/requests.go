@@ -40,17 +40,15 @@ const (
 	// canonical form without encoding and parameters.
 	usualHost = `^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}(?:\.(?!$)|$))++$`
 	usualPath = `^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*+)++$`
-	// unusualHeaders finds headers that say who sent the request, in all
-	// spellings, those of one connection, codings and expectations other than the
-	// usual, and lines with control characters.
+	// unusualHeaders finds headers that say who sent the request, those of one
+	// connection, unusual codings and expectations, and lines with control characters.
 	unusualHeaders = `(?m)^(?:forwarded|x[-_](?:forwarded|real[-_]ip|request[-_]id|original[-_]url|rewrite[-_]url)|` +
 		`upgrade|http2-settings|keep-alive|trailer|proxy|max-forwards|connection: (?!(?i:close|keep-alive)\r)|te: (?!trailers\r)|` +
 		`transfer-encoding: (?!chunked\r)|content-length: 0[0-9]|expect: (?!100-continue\r)|` + controlLine + `)`
-	// controlLine is what a line begins with that has a control character: all that
-	// is allowed, and then no end of line.
+	// controlLine is the beginning of a line with a control character.
 	controlLine = `[^\x00-\x08\x0a-\x1f\x7f]*+(?!\r\n)`
-	// unusualAnswer finds headers of answers that are for one connection, where
-	// HAProxy does not take them itself, and lines with control characters.
+	// unusualAnswer finds headers of answers that are for one connection, and lines with
+	// control characters.
 	unusualAnswer = `(?m)^(?:connection|upgrade|proxy-(?:connection|auth)|` + controlLine + `)`
 )
 
@@ -70,9 +68,9 @@ func (r *renderer) writeRequests(t *text) {
 	r.writeResponses(t)
 }
 
-// writeReading writes how a request is read: what is usual by rules, everything
-// else by Lua. Either way host and path are in canonical form then, headers of one
-// connection and false identities are gone, and true ones are there.
+// writeReading writes how a request is read: what is usual by rules, everything else by
+// Lua. Then host and path are canonical, headers of one connection and false identities
+// are gone, and true ones are there.
 func (r *renderer) writeReading(t *text) {
 	usual := "if !{ var(txn.odd) -m found }"
 	t.line("acl usual_host var(txn.host) -m reg -- %s", quoted(usualHost))
@@ -138,8 +136,8 @@ func (r *renderer) writeLookups(t *text) {
 	l.writeGuarded(r.requests.guarded, mapGuarded)
 }
 
-// writeOther writes what a path that can be read in two ways is put to: by both it
-// has to belong to the same route. Few requests have one, and they have been to Lua.
+// writeOther checks a path that can be read in two ways: by both it has to belong to the
+// same route. Few requests have one, and they have been to Lua.
 func (r *renderer) writeOther(t *text) {
 	t.note("another way to read the path")
 	t.line("acl other var(txn.other) -m found")

@@ -10,17 +10,16 @@ import (
 )
 
 // Routing is one lookup in a map for each kind of host, most specific first. A key
-// is what stands for the host, the canonical path, and ">", which no canonical
-// path has: with the longest key that a request begins with, the lookup finds all
-// matches that take it. Which of them wins is decided here, once for each key.
+// is what stands for the host, the canonical path, and ">", which no canonical path has:
+// the longest key that a request begins with stands for all matches that take it. Which
+// of them wins is decided here.
 //
 //	prefix /demo   host/demo>  host/demo/
 //	prefix /       host/
 //	exact  /demo   host/demo>
 //	start  /de     host/de
 //
-// Matches that ask for more than host and path, or for them by an expression, are
-// rules of their own, see guarded.
+// Other matches are rules of their own, see guarded.go.
 
 // ending marks the end of the path in a key.
 const ending = ">"
@@ -126,9 +125,8 @@ func better(a, b claim) claim {
 	return a
 }
 
-// The fields of a value in the map of routes, separated by "|". Those behind
-// fieldMore are there only when one of them is needed, or the section is no shared
-// one, as the mark in fieldMore says.
+// The fields of a value in the map of routes, separated by "|". Those from fieldMore on
+// are there when one of them is needed, or the section is no shared one.
 const (
 	fieldSection  = 1 // where it is served
 	fieldToken    = 2 // the route
@@ -190,16 +188,13 @@ func addFilters(f []string, q *route.Route) {
 			f[fieldStrip] = itoa(strings.Count(strip.Prefix, "/"))
 		}
 		if https := q.Filters[i].RedirectHTTPS; https != nil {
-			status, kind := "", "own"
+			status := ""
 			if https.Status != 0 {
 				status = itoa(https.Status)
 			}
-			switch https.Forwarded {
-			case route.ForwardedWhenHTTP:
-				kind = "when"
-			case route.ForwardedUnlessHTTPS:
-				kind = "unless"
-			}
+			kind := map[route.ForwardedProto]string{
+				route.ForwardedNone: "own", route.ForwardedWhenHTTP: "when", route.ForwardedUnlessHTTPS: "unless",
+			}[https.Forwarded]
 			f[fieldHTTPS] = status + "." + httpsPort(https) + "." + kind
 		}
 	}

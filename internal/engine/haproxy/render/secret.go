@@ -6,10 +6,9 @@ import (
 	"fairway/internal/route"
 )
 
-// The values that are secret by their place (see package route) stand between
-// marks while a configuration is put together, so that it can be shown without
-// them. No value has the marks in it: quoted writes control characters out, and
-// lines that people write lose them.
+// Values that are secret by their place (see package route) stand between marks until
+// the text is whole, so that it can be shown without them. No value has the marks in it:
+// quoted writes control characters out, and lines that people write lose them.
 const secretBegin, secretEnd = "\x02", "\x03"
 
 var withoutMarks = strings.NewReplacer(secretBegin, "", secretEnd, "")
@@ -56,8 +55,7 @@ func masked(marked string) string {
 // route.Masked stands in the place of what is secret.
 func (c *Config) Shown() string { return masked(c.body()) }
 
-// ShownFile is Text as people may see it, line by line: where a line differs from that
-// of Text it holds a secret.
+// ShownFile is Text as people may see it; the lines that differ hold a secret.
 func (c *Config) ShownFile() string { return c.withMarker(masked(c.body())) }
 
 // Quotable are the files beside Text that have no secrets in them: maps and lists of

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -85,7 +86,7 @@ func (s *slots) take(p *profile, b *route.Backend) Section {
 // next is the name of a new section.
 func (s *slots) next(profile string) string {
 	s.highest[profile]++
-	return slotName(profile, s.highest[profile])
+	return fmt.Sprintf("%s-%05d", profile, s.highest[profile])
 }
 
 // spares are the sections that no backend uses, of the profiles there were.
@@ -94,8 +95,7 @@ func (s *slots) spares() []Section {
 	return slices.Concat(lists...)
 }
 
-// refill makes the spares that a profile has after a reload: those there are, as
-// many as are wanted, or new ones.
+// refill makes the spares that a profile has after a reload, of old ones and new ones.
 func (s *slots) refill(profile string, want int) []Section {
 	spares := slices.Concat(s.resting[profile], s.free[profile])
 	if len(spares) > want {

@@ -13,8 +13,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Capabilities are what a HAProxy can do beyond 2.6, which is the least that is needed,
-// for Unsupported. The zero value is that of 2.6.
+// Capabilities are the version of a HAProxy, for Unsupported; zero is 2.6, the oldest.
 type Capabilities struct{ Major, Minor int }
 
 // maxWords is how many words the conditions of one match may be: HAProxy takes 64 in a
