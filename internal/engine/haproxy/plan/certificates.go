@@ -27,7 +27,6 @@ func (p *planner) certificates() {
 		if !wanted[path] {
 			p.plan.pairs = append(p.plan.pairs, path)
 			p.add(phaseLast, step{
-				text:    "forget certificate " + path,
 				special: func(ctx context.Context, s *socket.Session) error { return s.DelCertificate(ctx, path) },
 				effect:  func(w *Worker) { delete(w.pairs, path) },
 			})
@@ -43,7 +42,6 @@ func (p *planner) pair(path string) {
 	}
 	p.plan.pairs = append(p.plan.pairs, path)
 	p.add(phaseAdding, step{
-		text:    "set certificate " + path,
 		special: func(ctx context.Context, s *socket.Session) error { return s.SetCertificate(ctx, path, next.PEM) },
 		effect:  func(w *Worker) { w.pairs[path] = next.ID },
 	})
@@ -77,14 +75,12 @@ func (p *planner) list(l render.CertList) {
 	p.plan.lists = append(p.plan.lists, l.Path)
 	for _, path := range added {
 		p.add(phaseAdding, step{
-			text:    "add to crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.AddCrtList(ctx, l.Path, path) },
 			effect:  func(w *Worker) { w.lists[l.Path] = append(slices.Clone(w.lists[l.Path]), path) },
 		})
 	}
 	for _, path := range gone {
 		p.add(phaseLeaving, step{
-			text:    "take from crt-list " + l.Path + " " + path,
 			special: func(ctx context.Context, s *socket.Session) error { return s.DelCrtList(ctx, l.Path, path) },
 			effect: func(w *Worker) {
 				w.lists[l.Path] = slices.DeleteFunc(slices.Clone(w.lists[l.Path]), in([]string{path}))

@@ -105,11 +105,8 @@ const (
 type step struct {
 	phase    int
 	commands []socket.Command
-	// text describes what is not a plain command; entries are those of its payload.
-	text    string
-	entries []socket.Entry
-	special func(context.Context, *socket.Session) error
-	effect  func(*Worker) // what the worker has after it
+	special  func(context.Context, *socket.Session) error // in the place of commands
+	effect   func(*Worker)                                // what the worker has after it
 }
 
 // Run takes the steps of a plan and applies their effects to w; plain commands of one
@@ -145,33 +142,6 @@ func (p Plan) Run(ctx context.Context, s *socket.Session, w *Worker) (commands i
 
 // Empty reports whether there is nothing to change.
 func (p Plan) Empty() bool { return p.Reload == "" && len(p.steps) == 0 }
-
-// String is the reason of the reload, or the commands, one a line.
-func (p Plan) String() string {
-	if p.Reload != "" {
-		return fmt.Sprintf("reload (%s): %s\n", p.Reload, p.Text)
-	}
-	var b strings.Builder
-	for _, s := range p.steps {
-		b.WriteString(s.String() + "\n")
-	}
-	return b.String()
-}
-
-// String is the commands, one a line.
-func (s step) String() string {
-	if s.text != "" {
-		return s.text
-	}
-	lines := make([]string, 0, len(s.commands)+len(s.entries))
-	for _, c := range s.commands {
-		lines = append(lines, c.String())
-	}
-	for _, e := range s.entries {
-		lines = append(lines, "    "+e.Key+" "+e.Value)
-	}
-	return strings.Join(lines, "\n")
-}
 
 // Summarize is a list for a log: its first elements and how many more there are.
 func Summarize(list []string) string {
@@ -297,11 +267,8 @@ func (p *planner) server(section string, want *render.Server) {
 	if now.State != next.State {
 		do(socket.SetServerState(section, want.Name, next.State))
 	}
-	if len(change.commands) == 0 {
-		if !now.Draining {
-			return
-		}
-		change.text = "keep server " + section + "/" + want.Name
+	if len(change.commands) == 0 && !now.Draining {
+		return
 	}
 	p.touch(section)
 	if next.State == socket.StateReady {
@@ -386,7 +353,7 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 	if len(added) > 0 {
 		commands, err := socket.AddMap(path, added)
 		p.err = cmp.Or(p.err, err)
-		p.add(phaseRouting, step{commands: commands, entries: added, effect: func(w *Worker) {
+		p.add(phaseRouting, step{commands: commands, effect: func(w *Worker) {
 			for _, e := range added {
 				w.maps[path][e.Key] = e.Value
 			}
@@ -416,7 +383,6 @@ func (p *planner) entries(path string, added, set []socket.Entry, gone []string)
 // replace puts all entries of a map in place at one moment.
 func (p *planner) replace(m render.Map) {
 	p.add(phaseRouting, step{
-		text:    fmt.Sprintf("replace map %s (%d entries)", m.Path, len(m.Entries)),
 		special: func(ctx context.Context, s *socket.Session) error { return s.ReplaceMap(ctx, m.Path, m.Entries) },
 		effect:  func(w *Worker) { w.maps[m.Path] = entryMap(m.Entries) },
 	})

@@ -1,12 +1,13 @@
 package plan
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func readTarget(t testing.TB, text string) Target {
 			})
 		case "pair":
 			lists[f[1]] = append(lists[f[1]], render.Certificate{Path: f[2]})
-			next.Pairs[f[2]] = &Pair{PEM: []byte("pem of " + f[3]), ID: f[3], Names: strings.Split(f[4], ",")}
+			next.Pairs[f[2]] = &Pair{PEM: []byte("-----BEGIN " + f[3] + "-----\n-----END " + f[3] + "-----"), ID: f[3], Names: strings.Split(f[4], ",")}
 		case "file":
 			next.Files[f[1]] = f[2]
 		default:
@@ -87,6 +88,70 @@ func readTarget(t testing.TB, text string) Target {
 		c.Sections = append(c.Sections, *sections[name])
 	}
 	return next
+}
+
+var update = flag.Bool("update", false, "rewrite testdata/plan")
+
+// describe is the reason of the reload, or what HAProxy gets when the plan is run; w is
+// what it leads to then.
+func describe(t testing.TB, p Plan, w *Worker) string {
+	t.Helper()
+	if p.Reload != "" {
+		return fmt.Sprintf("reload (%s): %s\n", p.Reload, p.Text)
+	}
+	path := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	said := make(chan string, 1)
+	go func() { said <- answerAll(listener) }()
+	s, err := socket.New(path, time.Minute).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Run(t.Context(), s, w)
+	s.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return <-said
+}
+
+// answerAll is a HAProxy that has no certificates and takes every command, and returns
+// the commands with their payloads.
+func answerAll(listener net.Listener) string {
+	conn, err := listener.Accept()
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	var said strings.Builder
+	inside := false // a payload
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		line := lines.Text()
+		command, hasPayload := strings.CutSuffix(line, " <<")
+		switch {
+		case inside && line != "":
+			said.WriteString("    " + line + "\n")
+			continue
+		case inside:
+		case command != "prompt" && !strings.HasPrefix(command, "set severity-output") && !strings.HasPrefix(command, "show "):
+			said.WriteString(line + "\n")
+		}
+		if inside = hasPayload; inside {
+			continue
+		}
+		answer := "Success!"
+		if strings.HasPrefix(command, "prepare map") {
+			answer = "New version created: 1"
+		} else if strings.HasPrefix(command, "show ") {
+			answer = ""
+		}
+		_, _ = conn.Write([]byte(answer + "\n\n> "))
+	}
+	return said.String()
 }
 
 // TestPlan holds plans to testdata/plan: what is before, what is after, and the
@@ -111,8 +176,14 @@ func TestPlan(t *testing.T) {
 			if parts["before"] != "" {
 				running = WorkerOf(before)
 			}
-			got := New(running, before.Config.Structure, after).String()
-			if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
+			p := New(running, before.Config.Structure, after)
+			got := describe(t, p, running)
+			if p.Reload == "" {
+				if diff := Drift(WorkerOf(after), withoutDraining(running)); len(diff) > 0 {
+					t.Errorf("the plan does not lead there: %q", diff)
+				}
+			}
+			if *update {
 				for i := range archive.Files {
 					if archive.Files[i].Name == "plan" {
 						archive.Files[i].Data = []byte(got)
@@ -203,14 +274,14 @@ func TestPlanLeadsThere(t *testing.T) {
 				routed = true
 			}
 			if routed && len(w.Servers["s1"])+len(w.Servers["s2"]) > servers {
-				t.Fatalf("a server is added after entries have changed:\n%s", p)
+				t.Fatalf("a server is added after entries have changed: %+v", p)
 			}
 		}
 		if diff := Drift(WorkerOf(next), withoutDraining(w)); len(diff) > 0 {
-			t.Fatalf("the plan does not lead there: %q\n%s", diff, p)
+			t.Fatalf("the plan does not lead there: %q\n%+v", diff, p)
 		}
 		if again := New(w, next.Config.Structure, next); again.Reload != "" || len(again.steps) > 0 {
-			t.Fatalf("the second plan is not empty:\n%s", again)
+			t.Fatalf("the second plan is not empty: %+v", again)
 		}
 		if r.IntN(3) == 0 {
 			w = withoutDraining(w) // they were deleted meanwhile
@@ -238,24 +309,24 @@ func TestPlanOfObserved(t *testing.T) {
 	w.put("s", "v", seen(v))
 	w.lists["/d/https"], w.pairs["/d/c"] = []string{"/d/c"}, "0123"
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": "v"}
-	if p := New(w, render.Structure{}, next); p.String() != "enable health s/v\n" {
-		t.Errorf("checks that were never enabled are not:\n%s", p)
+	if got := describe(t, New(w, render.Structure{}, next), w); got != "enable health s/v\n" {
+		t.Errorf("checks that were never enabled are not:\n%s", got)
 	}
 	v.Checked = true
 	w.put("s", "v", seen(v))
-	if p := New(w, render.Structure{}, next); p.String() != "" {
-		t.Errorf("the plan is not empty:\n%s", p)
+	if got := describe(t, New(w, render.Structure{}, next), w); got != "" {
+		t.Errorf("the plan is not empty:\n%s", got)
 	}
 	delete(w.maps, "/d/maps/routes.map")
-	if p := New(w, render.Structure{}, next); p.String() != "" {
-		t.Errorf("a map that HAProxy does not have, and no rule asks for, is changed:\n%s", p)
+	if got := describe(t, New(w, render.Structure{}, next), w); got != "" {
+		t.Errorf("a map that HAProxy does not have, and no rule asks for, is changed:\n%s", got)
 	}
 	w.pairs["/d/c"] = ""
-	if p := New(w, render.Structure{}, next); p.String() != "set certificate /d/c\n" {
-		t.Errorf("a pair that never came is taken for one:\n%s", p)
+	if got := describe(t, New(w, render.Structure{}, next), w); got != "new ssl cert /d/c\nset ssl cert /d/c <<\n    -----BEGIN 0123/abc-----\n    -----END 0123/abc-----\ncommit ssl cert /d/c\n" {
+		t.Errorf("a pair that never came is taken for one:\n%s", got)
 	}
 	w.maps["/d/maps/routes.map"] = map[string]string{"k": duplicated}
-	if p := New(w, render.Structure{}, next); !bytes.Contains([]byte(p.String()), []byte("replace map")) {
-		t.Errorf("an entry that is there twice is not put right:\n%s", p)
+	if got := describe(t, New(w, render.Structure{}, next), w); !strings.Contains(got, "commit map @1 /d/maps/routes.map") {
+		t.Errorf("an entry that is there twice is not put right:\n%s", got)
 	}
 }
