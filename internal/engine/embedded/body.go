@@ -129,8 +129,8 @@ var errLost = errors.New("too much of the request body was consumed")
 // replayBody lets several attempts read one body from its beginning, for as long
 // as no more than maxReplay bytes were consumed.
 type replayBody struct {
-	settled  atomic.Bool // there will be no other attempt
-	overflow atomic.Bool // the beginning is not there any more
+	settled atomic.Bool // there will be no other attempt
+	lost    atomic.Bool // the beginning is not there any more
 
 	whole []byte // the whole body, when it was short enough to be read beforehand
 
@@ -162,10 +162,6 @@ func (b *replayBody) readWhole(r *http.Request) error {
 	return nil
 }
 
-func (b *replayBody) lost() bool { return b.overflow.Load() }
-
-func (b *replayBody) settle() { b.settled.Store(true) }
-
 func (b *replayBody) reader() io.ReadCloser {
 	if b.whole != nil {
 		return io.NopCloser(bytes.NewReader(b.whole)) // a type that the transport writes at once
@@ -189,7 +185,7 @@ func (r *replayReader) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	if r.at < b.read {
-		if b.overflow.Load() {
+		if b.lost.Load() {
 			return 0, errLost
 		}
 		n := copy(p, b.kept[r.at:])
@@ -204,9 +200,9 @@ func (r *replayReader) Read(p []byte) (int, error) {
 	r.at += n
 	b.err = err
 	switch {
-	case n == 0 || b.overflow.Load():
+	case n == 0 || b.lost.Load():
 	case b.settled.Load() || b.read > maxReplay:
-		b.overflow.Store(true)
+		b.lost.Store(true)
 		b.kept = nil
 	default:
 		b.kept = append(b.kept, p[:n]...)

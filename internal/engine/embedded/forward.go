@@ -89,7 +89,13 @@ func (x *exchange) answer(a *answer) {
 	if x.body != nil {
 		x.answerEarly()
 	}
-	a.write(x.w, x.r.Header["Accept"], x.requestID())
+	var id string
+	if x.q != nil {
+		id = x.q.identity.ID
+	} else { // a guard refused it
+		id = arrival.NewID()
+	}
+	a.write(x.w, x.r.Header["Accept"], id)
 }
 
 // answerEarly lets an answer go out before the body has been read. Otherwise a
@@ -98,14 +104,6 @@ func (x *exchange) answerEarly() {
 	if x.r.ProtoMajor == 1 {
 		_ = x.w.control.EnableFullDuplex()
 	}
-}
-
-// requestID also names requests that a guard refused.
-func (x *exchange) requestID() string {
-	if x.q == nil {
-		return arrival.NewID()
-	}
-	return x.q.identity.ID
 }
 
 // end counts and logs the exchange, also when the answer was broken off.

@@ -67,6 +67,8 @@ type request struct {
 // headers, forbidden upgrades and identity headers of untrusted peers, so that the
 // matcher sees nothing that the endpoint does not.
 func admit(h head, p arrival.Peer) (*request, *answer) {
+	lengths := h.Header["Content-Length"]
+	oneNumber := len(lengths) == 1 && lengths[0] != "" && strings.Trim(lengths[0], "0123456789") == ""
 	switch {
 	case h.Method == http.MethodConnect, h.Method == http.MethodTrace:
 		a := refusal(http.StatusMethodNotAllowed, "method", "method "+h.Method+" is not served")
@@ -76,20 +78,27 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		return nil, a
 	case !route.IsToken(h.Method):
 		return nil, refusal(http.StatusBadRequest, "method", "the method is not valid")
-	case !hasSaneLength(h.Header["Content-Length"]):
+	case len(lengths) > 0 && !oneNumber: // in HTTP/2 it gets here
 		return nil, refusal(http.StatusBadRequest, "bad-length", "the length of the request is not one number")
-	case h.Old && h.coded && len(h.Header["Content-Length"]) == 0 && h.Method != http.MethodGet && h.Method != http.MethodHead:
+	case h.Old && h.coded && len(lengths) == 0 && h.Method != http.MethodGet && h.Method != http.MethodHead:
 		// Its body was not read, and would be missing.
 		return nil, refusal(http.StatusBadRequest, "bad-length", "HTTP/1.0 has no Transfer-Encoding")
 	}
-	if n := countHeaders(h.Header); n > maxHeaders {
+	fields := 0
+	for _, values := range h.Header {
+		fields += len(values)
+	}
+	if fields > maxHeaders {
 		a := refusal(http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "the request has too many header fields")
 		a.hangUp = true
 		return nil, a
 	}
-	if !sameHost(h) {
-		return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+	for _, v := range h.Header["Host"] { // in HTTP/2; backends might look at either (RFC 9113, 8.3.1)
+		if v != h.authority {
+			return nil, refusal(http.StatusBadRequest, "bad-host", "the request names two hosts")
+		}
 	}
+	delete(h.Header, "Host")
 	host, err := "", error(nil)
 	if !h.Old || h.authority != "" { // only routes for any host take a request without one
 		host, err = route.CanonicalHost(h.authority)
@@ -133,26 +142,6 @@ func (q *request) authority() string {
 	return arrival.Bracketed(q.Host) + ":" + q.port
 }
 
-func countHeaders(h http.Header) int {
-	n := 0
-	for _, values := range h {
-		n += len(values)
-	}
-	return n
-}
-
-// sameHost is false for a request of HTTP/2 with a Host header beside another
-// :authority; backends might look at either (RFC 9113, 8.3.1).
-func sameHost(h head) bool {
-	for _, v := range h.Header["Host"] {
-		if v != h.authority {
-			return false
-		}
-	}
-	delete(h.Header, "Host")
-	return true
-}
-
 // allow is the header Allow of Fairway's own answers.
 func allow() []route.HeaderValue {
 	return []route.HeaderValue{{Name: "Allow", Value: route.AllowedMethods}}
@@ -192,14 +181,6 @@ func splitTarget(target string, major int) (path, query string, hasQuery bool) {
 		}
 	}
 	return strings.Cut(target, "?")
-}
-
-// hasSaneLength refuses several lengths and no number, which HTTP/2 lets pass.
-func hasSaneLength(values []string) bool {
-	if len(values) == 0 {
-		return true
-	}
-	return len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
 }
 
 // addrOf reads the address of a peer; the zero Addr is trusted nowhere, in no prefix.

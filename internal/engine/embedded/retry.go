@@ -45,7 +45,7 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 			return nil
 		}
 		a.transport.released()
-		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.lost()}
+		f := &failure{err: err, result: a.result(err), unsent: a.unsent(err), final: !a.repeatable(err) || body != nil && body.lost.Load()}
 		if a.reused && !isDial(err) {
 			// An endpoint may close idle connections; the others it has closed as well.
 			f.stale = true
@@ -81,7 +81,7 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 	if body != nil {
 		req.Body = a.x.bounded(body)
 		req.GetBody = func() (io.ReadCloser, error) {
-			if body.lost() {
+			if body.lost.Load() {
 				return nil, errLost
 			}
 			return a.x.bounded(body), nil
@@ -92,7 +92,7 @@ func (a *attempt) do(out *http.Request, body *replayBody) (*http.Response, error
 		return nil, err
 	}
 	if body != nil {
-		body.settle()
+		body.settled.Store(true)
 	}
 	if err := cmp.Or(checkHead(res), a.x.checkUpgrade(res)); err != nil {
 		return nil, errors.Join(err, res.Body.Close())

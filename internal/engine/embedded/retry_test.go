@@ -254,15 +254,15 @@ func TestReplayBody(t *testing.T) {
 	if got, err := io.ReadAll(second); string(got) != "hello world" || err != nil {
 		t.Errorf("second: %q %v", got, err)
 	}
-	if got, err := io.ReadAll(b.reader()); string(got) != "hello world" || err != nil || b.lost() {
+	if got, err := io.ReadAll(b.reader()); string(got) != "hello world" || err != nil || b.lost.Load() {
 		t.Errorf("third: %q %v", got, err)
 	}
 
 	// Too much for another attempt, but the one that reads goes on.
 	big := bytes.Repeat([]byte("x"), maxReplay+1)
 	b = newReplayBody(bytes.NewReader(big))
-	if got, err := io.ReadAll(b.reader()); !bytes.Equal(got, big) || err != nil || !b.lost() {
-		t.Errorf("big: %d bytes, %v, lost %v", len(got), err, b.lost())
+	if got, err := io.ReadAll(b.reader()); !bytes.Equal(got, big) || err != nil || !b.lost.Load() {
+		t.Errorf("big: %d bytes, %v, lost %v", len(got), err, b.lost.Load())
 	}
 	if _, err := b.reader().Read(make([]byte, 1)); !errors.Is(err, errLost) {
 		t.Errorf("reading a lost body: %v", err)
@@ -271,8 +271,8 @@ func TestReplayBody(t *testing.T) {
 	b = newReplayBody(strings.NewReader("hello world"))
 	r := b.reader()
 	read(r, 5)
-	b.settle()
-	if got := read(r, 6); got != " world" || !b.lost() || b.kept != nil {
+	b.settled.Store(true)
+	if got := read(r, 6); got != " world" || !b.lost.Load() || b.kept != nil {
 		t.Errorf("settled: %q, kept %q", got, b.kept)
 	}
 }

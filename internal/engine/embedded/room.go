@@ -6,8 +6,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // room is the bound on open connections, of clients and to endpoints together, so
@@ -30,7 +31,7 @@ type room struct {
 	idle    ring.Ring // before the one that is idle longest; without a value
 	sources map[netip.Addr]*source
 
-	warned atomic.Int64 // when, in Unix nanoseconds
+	warned rate.Sometimes // of a limit that is reached
 }
 
 type source struct {
@@ -52,7 +53,7 @@ func newRoom(o Options, evicted func(reason string)) *room {
 	return &room{
 		limit: o.MaxConns, slack: max(1, o.MaxConns/16), perSource: o.MaxConnsPerSource,
 		log: o.Logger, evicted: evicted, spare: func() bool { return false },
-		sources: map[netip.Addr]*source{},
+		warned: rate.Sometimes{Interval: time.Minute}, sources: map[netip.Addr]*source{},
 	}
 }
 
@@ -73,7 +74,10 @@ func (r *room) admit(c *clientConn) (refused string) {
 			continue
 		}
 		if limit != "" {
-			r.warn(limit)
+			r.warned.Do(func() {
+				r.log.Warn("no room for more connections: idle ones are closed, and where there are none new ones refused",
+					"limit", limit, "max", r.limit, "max_per_client", r.perSource)
+			})
 		}
 		if ok {
 			return ""
@@ -130,16 +134,6 @@ func (r *room) evict(idle *ring.Ring, limit string) *clientConn {
 		r.evicted(limit)
 	}
 	return c
-}
-
-// warn notifies the operator, once a minute, that a limit is reached.
-func (r *room) warn(limit string) {
-	now, last := time.Now().UnixNano(), r.warned.Load()
-	if now-last < int64(time.Minute) || !r.warned.CompareAndSwap(last, now) {
-		return
-	}
-	r.log.Warn("no room for more connections: idle ones are closed, and where there are none new ones refused",
-		"limit", limit, "max", r.limit, "max_per_client", r.perSource)
 }
 
 // mark says whether a connection is idle.

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -53,9 +54,7 @@ func (t *transports) form(def *route.Backend, timeout time.Duration) transportFo
 		return f
 	}
 	f.http1 = len(def.Upgrade) > 0
-	if f.timeout = timeout; timeout == 0 {
-		f.timeout = t.opts.ResponseTimeout
-	}
+	f.timeout = cmp.Or(timeout, t.opts.ResponseTimeout)
 	if def.TLS != nil {
 		f.serverName, f.skipVerify = def.TLS.ServerName, def.TLS.SkipVerify
 	}

@@ -117,6 +117,7 @@ type Counters struct {
 	// Refusals are by the guard's reason, and of no route.
 	Refusals *prometheus.CounterVec
 	logLost  prometheus.Counter // lines of the access log
+	others   []prometheus.Collector
 	gauges   func() (open map[string]int64, held int64, ok bool)
 
 	requests, duration, retries, connections, received, sent, open, held *prometheus.Desc
@@ -153,22 +154,10 @@ func NewCounters(gauges func() (open map[string]int64, held int64, ok bool)) *Co
 	}
 }
 
-// Register registers all of them, or none; unregister takes them away again.
+// Register registers them, with more of the engine's own; unregister takes them away again.
 func (c *Counters) Register(r prometheus.Registerer, more ...prometheus.Collector) (unregister func(), err error) {
-	all := append([]prometheus.Collector{c, c.Refusals, c.logLost}, more...)
-	for i, one := range all {
-		if err := r.Register(one); err != nil {
-			for _, done := range all[:i] {
-				r.Unregister(done)
-			}
-			return nil, err
-		}
-	}
-	return func() {
-		for _, one := range all {
-			r.Unregister(one)
-		}
-	}, nil
+	c.others = append([]prometheus.Collector{c.Refusals, c.logLost}, more...)
+	return func() { r.Unregister(c) }, r.Register(c)
 }
 
 // NewLog makes the access log of an engine: lines that are lost are counted, and
@@ -218,6 +207,9 @@ func (c *Counters) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.retries, c.connections, c.received, c.sent, c.open, c.held} {
 		ch <- d
 	}
+	for _, o := range c.others {
+		o.Describe(ch)
+	}
 }
 
 // Collect reads the totals and the gauges. What is not known is left out.
@@ -226,6 +218,9 @@ func (c *Counters) Collect(ch chan<- prometheus.Metric) {
 		if n > 0 {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 		}
+	}
+	for _, o := range c.others {
+		o.Collect(ch)
 	}
 	for _, t := range c.Snapshot() {
 		for class, n := range t.Classes {
