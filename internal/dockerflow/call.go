@@ -61,9 +61,8 @@ func keysOf(p labels.Parameter) []string {
 	return keys
 }
 
-// readEnvironment reads the services that variables describe: those that begin with
-// DFP_SERVICE_, then DFP_SERVICE_1_, and so on until one has no name. The rules are
-// those of a call. mode is the mode of a service that names none.
+// readEnvironment reads the services that variables describe, as calls: those that begin with
+// DFP_SERVICE_, then DFP_SERVICE_1_, and so on until one has no name.
 func readEnvironment(env map[string]string, mode string) []call {
 	var calls []call
 	for n := 0; ; n++ {
@@ -148,8 +147,8 @@ func (c call) nameless() (v verdict, decided bool) {
 
 func (c call) id() string { return c.service + "@" + Source }
 
-// posted returns the call as a service: its parameters as labels, and one instance
-// that is reached under the name of the service, which Docker's DNS knows.
+// posted returns the call as a service: its parameters as labels, and one instance under the
+// name of the service, which Docker's DNS knows.
 func (c call) posted() *catalog.Service {
 	own := make(map[string]string, len(c.params))
 	for name, value := range c.params {
@@ -233,8 +232,7 @@ func gone(c call) bool {
 	return err == nil && n == 0
 }
 
-// isHostName allows what may stand in a host name, and an underscore, which Docker
-// allows as well.
+// isHostName allows what may stand in a host name, and an underscore, as Docker does.
 func isHostName(s string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
 	return len(s) <= 253 && !strings.HasPrefix(s, ".") && strings.Trim(s, allowed) == ""
@@ -248,8 +246,8 @@ func (s Settings) list(text string) []string {
 }
 
 // EnvironmentServices returns the services that the variables DFP_SERVICE_* and
-// DFP_SERVICE_<n>_* describe, and the reasons why others are left out. mode is the
-// mode of a service that names none; empty means http.
+// DFP_SERVICE_<n>_* describe, and the reasons why others are left out. mode is that of a
+// service that names none; empty means http.
 func (s Settings) EnvironmentServices(env map[string]string, mode string) (services []*catalog.Service, refused []string) {
 	for _, c := range readEnvironment(env, mode) {
 		switch v, decided := s.judge(c); {

@@ -18,8 +18,7 @@ type certReply struct {
 	Certs           []certEcho
 }
 
-// certEcho is a certificate in the shape of the original, where the name of the
-// file travels as ProxyServiceName.
+// certEcho is a certificate in the shape of the original; ProxyServiceName is the file's.
 type certEcho struct {
 	ServicePort, ProxyServiceName, CertsDir, CertContent string
 }
@@ -58,8 +57,8 @@ func (p *Proxy) cert(w http.ResponseWriter, r *http.Request) {
 	answer(w, v.code, certReply{Status: v.status(), Message: v.message})
 }
 
-// certs lists the certificates that were put. Their contents hold private keys: only
-// another replica gets them, and one is who Docker's DNS says is one.
+// certs lists the certificates that were put. Their contents hold private keys: only another
+// replica, by Docker's DNS, gets them.
 func (p *Proxy) certs(w http.ResponseWriter, r *http.Request) {
 	names, err := p.o.Certificates.Names()
 	if err != nil {
@@ -104,8 +103,7 @@ func (p *Proxy) adoptAll(ctx context.Context) {
 	p.log.Info("not all certificates of other replicas could be taken over", "reason", err)
 }
 
-// adopt asks each of the other replicas once. A certificate that is here already
-// stays. The error names one that could not be asked.
+// adopt asks each of the other replicas once. The error names one that could not be asked.
 func (p *Proxy) adopt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
 	defer cancel()
@@ -125,7 +123,7 @@ func (p *Proxy) adopt(ctx context.Context) error {
 	return cmp.Or(errs...)
 }
 
-// take keeps the certificates of a replica's answer.
+// take keeps the certificates of a replica's answer that are not here already.
 func (p *Proxy) take(answer []byte, address string) error {
 	var list certReply
 	if err := json.Unmarshal(answer, &list); err != nil {

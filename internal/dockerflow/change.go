@@ -13,13 +13,12 @@ import (
 	"fairway/internal/catalog"
 )
 
-// Announcing says what a listener announces of a snapshot. The zero value is what the
-// original does without any variables.
+// Announcing says what a listener announces of a snapshot.
 type Announcing struct {
 	// Label is the label that must say true; empty means com.df.notify.
 	Label string
-	// NamePrefix, with an underscore behind it, goes before the name of every
-	// service; empty for none.
+	// NamePrefix, with an underscore behind it, goes before the names of services; empty for
+	// none.
 	NamePrefix string
 	// NodeInfo adds where the instances of a service run.
 	NodeInfo bool
@@ -39,14 +38,11 @@ type event struct {
 // announced is what there is to announce of one object.
 type announced struct {
 	create, remove string
-	// stamp changes when the object is to be announced again, though the parameters
-	// may be the same: for another image.
-	stamp string
+	stamp          string // changes when it is to be announced again: for another image, too
 }
 
-// events are what a listener announces when one snapshot follows another, or none. A
-// node that comes, changes or goes makes all services be announced again: a receiver
-// may have lost them with it.
+// events are what a listener announces when one snapshot follows another, or none. After a
+// change of a node all services are announced again: a receiver may have lost them with it.
 func (a Announcing) events(before, after *catalog.Snapshot) []event {
 	before = cmp.Or(before, &catalog.Snapshot{})
 	nodes := difference(nodesOf(before), nodesOf(after), true)
@@ -96,8 +92,8 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	return all
 }
 
-// announces reports whether a service asks to be announced. Those that were posted came
-// by such a call, and would go round in circles.
+// announces reports whether a service asks to be announced. Posted ones would go round in
+// circles.
 func (a Announcing) announces(s *catalog.Service) bool {
 	return s.Source != Source && strings.EqualFold(s.Labels[a.label()], "true")
 }
@@ -113,8 +109,8 @@ const (
 	unusable             // one is left out without which the service would be less protected
 )
 
-// ownLabels returns the com.df.* labels that are shown in full, by parameter. What is
-// shown in part is left out: a puller would take it for the value.
+// ownLabels returns the com.df.* labels that are shown in full, by parameter. A puller would
+// take what is shown in part for the value.
 func ownLabels(labels map[string]string, shown func(key, value string) string) (params map[string]string, d disclosure) {
 	params = map[string]string{}
 	for key, value := range labels {
@@ -132,8 +128,8 @@ func ownLabels(labels map[string]string, shown func(key, value string) string) (
 	return params, d
 }
 
-// parameters are what is announced of a service in any case: its com.df.* labels as far
-// as they are shown, and its name. Unless a label says no the call is for all replicas.
+// parameters are what is announced of a service in any case: its com.df.* labels as far as
+// they are shown, its name, and that the call is for all replicas unless a label says no.
 func (a Announcing) parameters(s *catalog.Service, shown func(key, value string) string) (map[string]string, disclosure) {
 	params, d := ownLabels(s.Labels, shown)
 	for _, noLabel := range []string{strings.TrimPrefix(a.label(), LabelPrefix), "replicas", "nodeInfo"} {
@@ -158,13 +154,9 @@ func (a Announcing) addFacts(params map[string]string, s *catalog.Service, nodeN
 	if s.Replicas != nil {
 		params["replicas"] = strconv.Itoa(*s.Replicas)
 	}
-	if !a.NodeInfo {
-		return
-	}
-	if info := nodeInfo(s, nodeNames); len(info) > 0 {
-		if text, err := json.Marshal(info); err == nil {
-			params["nodeInfo"] = string(text)
-		}
+	if info := nodeInfo(s, nodeNames); a.NodeInfo && len(info) > 0 {
+		text, _ := json.Marshal(info) // texts alone are in it
+		params["nodeInfo"] = string(text)
 	}
 }
 
@@ -221,8 +213,8 @@ func nodesOf(s *catalog.Snapshot) map[string]announced {
 
 func isUp(n *catalog.Node) bool { return n.Role != "" && n.State != "down" }
 
-// nodeParameters are what is announced of a node that is there. Its own labels go before
-// those of its engine, and facts before labels.
+// nodeParameters are what is announced of a node. Its own labels go before those of its
+// engine, and facts before labels.
 func nodeParameters(n *catalog.Node, shown func(key, value string) string) (map[string]string, disclosure) {
 	params, ofEngine := ownLabels(n.EngineLabels, shown)
 	own, d := ownLabels(n.Labels, shown)
@@ -234,9 +226,8 @@ func nodeParameters(n *catalog.Node, shown func(key, value string) string) (map[
 	return params, max(d, ofEngine)
 }
 
-// running lists the services that are wholly there, as get-services shows them.
-// complete is false when a label is left out, or a service that would be less
-// protected without it.
+// running lists the services that are wholly there, as get-services shows them. complete is
+// false when a label is left out, or a service that would be less protected without it.
 func (a Announcing) running(s *catalog.Snapshot, shown func(key, value string) string) (list []map[string]string, complete bool) {
 	list, complete = []map[string]string{}, true
 	names := nodeNames(s)

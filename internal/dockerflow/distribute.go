@@ -19,8 +19,8 @@ import (
 	"fairway/internal/clock"
 )
 
-// everywhere carries out a call on all replicas of the proxy at once. Those that it
-// failed on are named; it has still been carried out on the rest.
+// everywhere carries out a call on all replicas of the proxy at once, and names those that
+// it failed on.
 func (p *Proxy) everywhere(r *http.Request, body []byte, here func(context.Context) verdict) verdict {
 	ctx, cancel := context.WithTimeout(r.Context(), p.o.Deadline)
 	defer cancel()
@@ -136,7 +136,7 @@ func ownAddress(address string) bool {
 const maxList = 32 << 20
 
 // Run takes over certificates from the other replicas and pulls all services from each
-// listener: until it has worked or, with Repeat, until ctx ends. It returns nil then.
+// listener, until ctx ends with Repeat, else until it has worked. It returns nil.
 func (p *Proxy) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { p.adoptAll(ctx) })
@@ -171,9 +171,8 @@ func (p *Proxy) pullFrom(ctx context.Context, address string) {
 	}
 }
 
-// pull takes over the list of a listener: those of its services that were kept on
-// its word alone and are no longer in the list are forgotten. A service at fault is
-// left out and spoils no other one.
+// pull takes over the list of a listener: services from it that are no longer in the list
+// are forgotten. A service at fault is left out.
 func (p *Proxy) pull(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Deadline)
 	defer cancel()

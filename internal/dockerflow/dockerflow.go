@@ -1,14 +1,15 @@
-// Package dockerflow is the compatibility API of Docker Flow: that of Docker Flow Proxy,
-// which receives services, and that of Docker Flow Swarm Listener, which announces them.
+// Package dockerflow is the compatibility API of Docker Flow: that of Docker Flow Proxy, which
+// receives services, and that of its Swarm Listener, which announces them.
 //
-// Neither decides anything about traffic. A call to the proxy's API becomes a posted
-// service with com.df.* labels, which is compiled like every other; the listener turns
-// the difference of two snapshots into calls to its receivers.
+// A call to the proxy's API becomes a posted service with com.df.* labels, which is compiled
+// like every other; the listener turns the difference of two snapshots into calls to its
+// receivers.
 package dockerflow
 
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"fairway/internal/catalog"
@@ -39,9 +40,8 @@ const masked = "*****"
 
 func hideLabel(string, string) string { return route.Masked }
 
-// serve answers a call, unless a browser makes it for a page of another origin: the
-// APIs ask for no credentials, and a page must not have the operator's browser call
-// them. Programs send neither header.
+// serve answers a call, unless a browser makes it for a page of another origin: the APIs ask
+// for no credentials. Programs send neither header.
 func serve(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	site := r.Header.Get("Sec-Fetch-Site")
 	foreign := site != "" && site != "none" && site != "same-origin"
@@ -63,8 +63,7 @@ func handle(mux *http.ServeMux, path string, f http.HandlerFunc) {
 		f(w, r)
 	})
 	mux.HandleFunc(path+"/{$}", func(w http.ResponseWriter, r *http.Request) {
-		to := *r.URL
-		to.Path, to.RawPath = path, ""
+		to := url.URL{Path: path, RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.RequestURI(), http.StatusMovedPermanently)
 	})
 }

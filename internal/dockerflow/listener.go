@@ -28,18 +28,17 @@ import (
 type ListenerOptions struct {
 	Catalogue  Catalogue
 	Announcing Announcing
-	// The receivers of services and nodes that are there or have changed, and of those
-	// that are gone.
+	// The receivers of services and nodes that are new or have changed, or are gone.
 	CreateService, RemoveService []Receiver
 	CreateNode, RemoveNode       []Receiver
-	// Retries is how often a call is tried again; zero means 50, and a negative
-	// number means not at all. RetryInterval is the pause before (5 s).
+	// Retries is how often a call is tried again; zero means 50, a negative number not at
+	// all. RetryInterval is the pause before (5 s).
 	Retries       int
 	RetryInterval time.Duration
 	// Deadline bounds each call (10 s).
 	Deadline time.Duration
-	// ShownLabel returns the value of a com.df.* label without what is secret. Callers
-	// that are no receivers get the labels that it shows in full; nil shows none.
+	// ShownLabel returns the value of a com.df.* label without what is secret; nil shows none.
+	// Callers that are no receivers get the labels that it shows in full.
 	ShownLabel func(key, value string) string
 	// Lookup resolves a name; the default asks the system.
 	Lookup func(ctx context.Context, host string) ([]string, error)
@@ -134,8 +133,7 @@ func (o *ListenerOptions) known() (names []string) {
 	return slices.Compact(names)
 }
 
-// shownTo returns how labels are shown to a caller: a receiver, which is notified of
-// them anyway, gets them as they are.
+// shownTo returns how labels are shown to a caller: to a receiver as they are.
 func (l *Listener) shownTo(r *http.Request) func(key, value string) string {
 	if l.known.has(r) {
 		return asWritten
@@ -158,8 +156,8 @@ func asWritten(_, value string) string { return value }
 // ServeHTTP answers a call.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { serve(l.mux, w, r) }
 
-// Run notifies the receivers of what changes, of everything at first, until ctx ends; then it
-// gives up what is still to be delivered and returns nil. It may be called once.
+// Run notifies the receivers of everything, and of what changes, until ctx ends; then it gives
+// up what is still to be delivered and returns nil. It may be called once.
 func (l *Listener) Run(ctx context.Context) error {
 	l.mu.Lock()
 	l.ctx = ctx
@@ -202,8 +200,7 @@ func (l *Listener) again() {
 	}
 }
 
-// Receiver gets notifications: each call goes to URL, with the parameters
-// behind its own, by Method (GET when empty), without a body.
+// Receiver gets calls to URL, with the parameters behind its own, by Method (GET when empty).
 type Receiver struct {
 	URL    string
 	Method string
@@ -266,8 +263,8 @@ func (l *Listener) deliver(ctx context.Context, e event, r Receiver) {
 	}
 }
 
-// try makes one call. A receiver that answers 409 to news of something that is
-// there has understood, and wants nothing of it.
+// try makes one call. A receiver that answers 409 to news of something that is there wants
+// nothing of it.
 func (l *Listener) try(ctx context.Context, e event, r Receiver) error {
 	gate := l.gate(r.URL)
 	select {
@@ -316,8 +313,8 @@ func withQuery(url, query string) string {
 	return url + "?" + query
 }
 
-// withoutURL is an error of a call as it may be logged: the parameters in its URL,
-// and in one that an answer leads to, hold the passwords and headers of services.
+// withoutURL is an error of a call as it may be logged: the parameters in its URL, and in one
+// that an answer leads to, hold passwords and headers of services.
 func withoutURL(err error) error {
 	call, ok := errors.AsType[*url.Error](err)
 	switch {

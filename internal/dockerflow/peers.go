@@ -37,10 +37,9 @@ func bounded(resolve lookup) lookup {
 	}
 }
 
-// peers recognises programs by the addresses that DNS has for their names. Callers
-// need no credentials, so look-ups are cached and paced: a flood of calls causes one
-// round per second. A caller is turned away only by a round that answers its call,
-// so that a replica that has just started is recognised.
+// peers recognises programs by the addresses that DNS has for their names. A flood of calls
+// causes one round of look-ups per second. A caller is turned away only by a round that
+// answers its call, so that a replica that has just started is recognised.
 type peers struct {
 	names    []string
 	lookup   lookup
@@ -94,8 +93,8 @@ func (p *peers) find() (any, error) {
 	return hosts, nil
 }
 
-// directPeer is the address that a call comes from; none for one that another program
-// may have forwarded, or that comes from this machine.
+// directPeer is the address that a call comes from; none for one that may have been
+// forwarded, or comes from this machine.
 func directPeer(r *http.Request) (netip.Addr, bool) {
 	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		if r.Header.Get(header) != "" {

@@ -286,9 +286,9 @@ func says(s *catalog.Snapshot, want *catalog.Service) bool {
 	})
 }
 
-// outcome says what the table made of a service: whether nothing of what it asks
-// for now is served because its labels are at fault, and its problems. A lost
-// contest is no fault: the service is kept, and takes over when the other one goes.
+// outcome says what the table made of a service: whether nothing of what it asks for is
+// served because its labels are at fault, and its problems. A lost contest is no fault: the
+// service takes over when the other one goes.
 func outcome(t *route.Table, id string) (rejected bool, message string) {
 	served := false
 	for _, r := range t.Routes {
@@ -363,8 +363,8 @@ func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 	p.reply(w, v, call{})
 }
 
-// Waiting says what a new replica lacks before it can stand beside the others; empty for
-// nothing, and it stays so. Any goroutine may call it.
+// Waiting says what a new replica lacks before it can stand beside the others; once empty,
+// for nothing, it stays so. Any goroutine may call it.
 func (p *Proxy) Waiting() string {
 	switch {
 	case len(p.o.Listeners) > 0 && !p.pulled.Load():

@@ -33,19 +33,17 @@ const (
 // variable is one variable of Docker Flow Proxy, or of its Swarm Listener.
 type variable struct {
 	name string
-	// secret is true where the Docker secret dfp_<name>, in lower case, is read as well;
-	// it wins, even when it is empty.
+	// secret is true where the Docker secret dfp_<name>, in lower case, wins, even when it is
+	// empty.
 	secret bool
-	// appended is true where the URLs in the Docker secret of the same name, in lower
-	// case, come on top; see finishListener.
+	// appended is true where the URLs in the Docker secret of the same name, in lower case,
+	// come on top.
 	appended bool
 	status   status
 	// harmless are values of a variable that is not kept that mean what holds anyway.
 	harmless []string
-	// meaning says, for people, what becomes of it.
-	meaning string
-	// read takes the value over.
-	read func(e *Environment, value string) error
+	meaning  string // what becomes of it, for people
+	read     func(e *Environment, value string) error
 }
 
 // Environment is what the variables of Docker Flow say, in Fairway's terms.
@@ -90,8 +88,8 @@ type port struct {
 // Parts says whose variables are read, and whether HAProxy is the engine.
 type Parts struct{ Proxy, Listener, HAProxy bool }
 
-// Read translates the variables. secrets holds the Docker secrets, /run/secrets. The
-// error names everything that cannot be read or must be refused.
+// Read translates the variables. secrets holds the Docker secrets. The error names everything
+// that cannot be read or must be refused.
 func Read(env map[string]string, secrets fs.FS, on Parts) (*Environment, error) {
 	e := &Environment{Labels: labels.Options{Instance: "docker-flow"}}
 	var faults []error
@@ -198,8 +196,7 @@ func (e *Environment) finishListener(secrets fs.FS) error {
 }
 
 // ListenersOf adds the ports that the environment asks for to the listeners of the
-// configuration. The usual ports stand for the configured listeners wherever those
-// listen.
+// configuration, which 80 and 443 stand for wherever they listen.
 func (e *Environment) ListenersOf(configured []route.Listener) []route.Listener {
 	list := slices.Clone(configured)
 	e.Labels.Ports = map[uint16]string{}

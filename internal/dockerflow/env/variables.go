@@ -1,8 +1,6 @@
 package env
 
-import (
-	"time"
-)
+import "time"
 
 // proxyVariables are those of Docker Flow Proxy, which docs/docker-flow-env.md shows.
 func proxyVariables() []variable {
