@@ -1,7 +1,7 @@
-// Package demo shows Fairway at work: it starts a few labelled services, runs the
-// program in-process in front of them, makes requests while they come, grow and go,
-// and leaves nothing behind. With a Docker Engine the services are containers of an
-// image that holds nothing but this program; without one they are processes.
+// Package demo shows Fairway at work: it starts a few labelled services, runs the program
+// in-process in front of them, makes requests while they come, grow and go, and leaves nothing
+// behind. With a Docker Engine the services are containers of an image that holds nothing but
+// this program; without one they are processes.
 //
 // Whoami, the service that is shown, is also what the end-to-end tests run.
 package demo
@@ -49,9 +49,8 @@ type Options struct {
 // tidyTime bounds the cleaning up after ctx has ended.
 const tidyTime = 30 * time.Second
 
-// Run shows Fairway at work until ctx ends, or with Options.Once until the tour is
-// over. Everything that it made is gone when it returns; the next run removes what a
-// killed one left behind.
+// Run shows Fairway at work until ctx ends, or with Options.Once until the tour is over. What
+// it made is gone when it returns; the next run removes what a killed one left behind.
 func Run(ctx context.Context, o Options) error {
 	if err := run(ctx, o); err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -178,8 +177,7 @@ func startFairway(ctx context.Context, o Options, cfg app.Config) (stop func() e
 	}, nil
 }
 
-// commandLine is how the reader has started this program: "go run" keeps its binary in
-// a temporary directory.
+// commandLine is how the reader has started this program.
 func commandLine() string {
 	if strings.Contains(os.Args[0], string(filepath.Separator)+"go-build") {
 		return "go run ./cmd/fairway"
@@ -246,8 +244,7 @@ type stage interface {
 	Words() words
 }
 
-// words say what instances are called, and how a person would start another one
-// with a label, in a line.
+// words say what instances are called, and how a person would start another one with a label.
 type words struct{ one, several, start string }
 
 // lameDuck is how long an instance serves on after its signal.

@@ -22,8 +22,8 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// mark is the label on the image and the containers of a demo; its value says which
-// process on which machine made them. The compiler does not read it.
+// mark is the label on the image and the containers of a demo; its value says which process on
+// which machine made them.
 const mark = "fairway-demo"
 
 // engine is what the demo asks of Docker.
@@ -43,12 +43,10 @@ type engine interface {
 
 // dockerStage runs the services as containers.
 type dockerStage struct {
-	engine engine
-	image  string
-	owner  string // value of mark
-	// publish makes ports of the containers reachable on the engine's machine,
-	// for engines whose networks this machine is not part of.
-	publish bool
+	engine  engine
+	image   string
+	owner   string            // value of mark
+	publish bool              // ports on the engine's machine, as its networks are not this one's
 	ids     map[string]string // container ID by instance name
 }
 
@@ -203,8 +201,8 @@ func makeDir() (string, error) {
 	return os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 }
 
-// removeLeftovers removes the directories of killed runs, each after removeImage, which
-// is nil without an engine, has removed the image that it names.
+// removeLeftovers removes the directories of killed runs, each after removeImage, which is nil
+// without an engine, has removed the image that it names.
 func removeLeftovers(removeImage func(ref string) error) error {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
 	if err != nil {

@@ -1,10 +1,8 @@
-// Package discovery runs the sources and merges what they say into one
-// snapshot.
+// Package discovery runs the sources and merges what they say into one snapshot.
 //
-// A Source reads one outside system. The Collector keeps the last good answer
-// of each source, so that a source that fails freezes its own services and
-// no others, and publishes one snapshot when the answers have been quiet
-// for a moment. See README.md for how to add a source.
+// A Source reads one outside system. The Collector keeps the last good answer of each source,
+// so that one that fails freezes its own services alone, and publishes a snapshot when the
+// answers have been quiet for a moment. See README.md for how to add a source.
 package discovery
 
 import (
@@ -261,8 +259,8 @@ func (c *Collector) publish() {
 	c.o.Logger.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
 }
 
-// supervise runs a source for as long as ctx lives. Breaking off is a failed answer, and
-// the source is started again.
+// supervise runs a source until ctx ends, again after each time that it breaks off, which is a
+// failed answer.
 func (c *Collector) supervise(ctx context.Context, source Source, s *state, answers chan<- tagged) {
 	out := make(chan catalog.Answer)
 	var relay sync.WaitGroup
@@ -311,12 +309,11 @@ type Source interface {
 	// Name is unique among the sources of a collector, and a function of the
 	// configuration alone.
 	Name() string
-	// Run sends answers until ctx ends, then returns. Each answer is everything
-	// the source sees or the error that kept it from seeing. Run sends whenever
-	// something changed, and confirms now and then (30 s at most) that nothing
-	// did; after an answer in which services are gone it answers again within
-	// six seconds, which is what confirms their removal. It selects on ctx with
-	// each send, never closes out, and may be called again after it returned.
+	// Run sends answers until ctx ends, then returns. Each answer is everything the source
+	// sees or the error that kept it from seeing. Run sends whenever something changed, and
+	// every 30 s at least; after an answer in which services are gone it answers again within
+	// six seconds, which confirms their removal. It selects on ctx with each send, never
+	// closes out, and may be called again after it returned.
 	Run(ctx context.Context, out chan<- catalog.Answer)
 }
 

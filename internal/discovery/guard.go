@@ -10,14 +10,13 @@ import (
 // massFrom is of how many services losing more than half waits for confirmation.
 const massFrom = 4
 
-// guard keeps services that vanish in masses until that is confirmed: the commonest outage
-// of its kind is a source that suddenly says, without an error, that nothing exists. It is
-// a pure function of the services kept so far, an answer, and since when services are held;
-// it returns what to keep now.
+// guard keeps services that vanish in masses until that is confirmed: a source may suddenly
+// say, without an error, that nothing exists. It is a pure function of the services kept so
+// far, an answer, and since when services are held; it returns what to keep now.
 //
-// Services are held when the answer lacks all, or more than half of at least four; and
-// while some are held, whatever else goes missing is held, too. An answer that comes at
-// least confirm after a service was first missed and still lacks it lets it go.
+// Services are held when the answer lacks all, or more than half of at least four, or some
+// are held already. An answer that comes at least confirm after a service was first missed
+// and still lacks it lets it go.
 func guard(before, answer []*catalog.Service, held map[string]time.Time, now time.Time, confirm time.Duration) (kept []*catalog.Service, holds map[string]time.Time) {
 	present := make(map[string]bool, len(answer))
 	for _, s := range answer {

@@ -42,7 +42,6 @@ var ErrInvalid = errors.New("invalid certificate")
 
 // Dir is a directory of certificates. One that does not exist is empty.
 type Dir struct {
-	// Path is the directory.
 	Path string
 	// Prefixes begin the names of files that count, in any case; none means all.
 	Prefixes []string
@@ -220,7 +219,6 @@ func (s *Source) Put(name string, pem []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
-	// The temporary file has a leading dot, and so does not count as a certificate.
 	if err := atomicfile.Write(filepath.Join(dir, name), pem, 0o600); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}

@@ -1,9 +1,8 @@
 // Package docker is the source that sees the containers of one Docker Engine.
 //
-// It subscribes to the engine's events before it lists, so that nothing falls in between;
-// then it inspects what events touch, and lists everything every 30 seconds and whenever
-// something does not add up. A container that gets a signal to stop counts as leaving from
-// the event alone.
+// It subscribes to the engine's events before it lists; then it inspects what events touch,
+// and lists everything every 30 seconds and whenever something does not add up. A container
+// that gets a signal to stop counts as leaving from the event alone.
 //
 // A container belongs to the service that its label fairway.service names, whose value is
 // the whole ID, so that copies on several engines are one service; else to that of Compose,
@@ -72,8 +71,8 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return s.o.Name }
 
-// Run follows the engine until ctx ends. Each broken connection is one failed answer, and
-// while the engine stays away each new reason is another.
+// Run follows the engine until ctx ends. A broken connection is a failed answer, and while
+// the engine stays away each new reason is another.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	backoff := backoffFirst
 	reported := ""
@@ -142,10 +141,9 @@ var (
 	nameTrace  = regexp.MustCompile(`^\s*([0-9a-f]{12})\s*$`)
 )
 
-// SelfID returns the ID of the container that this process runs in, or "" when
-// it runs in none or the traces do not say. root is the file system as the process
-// sees it: os.DirFS("/"). Where only a host name that looks like a short ID says it, and
-// Docker's mark /.dockerenv is there, it is a prefix of the ID.
+// SelfID returns the ID of the container that this process runs in, or "" when it runs in none
+// or the traces do not say. root is the file system that the process sees. Where only a host
+// name says it, beside Docker's mark /.dockerenv, it is a prefix of the ID.
 func SelfID(root fs.FS) string {
 	for _, trace := range []struct {
 		file string

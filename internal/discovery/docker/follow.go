@@ -186,8 +186,8 @@ func inspect(ctx context.Context, c *dockerapi.Client, id string) (container doc
 	return container, err
 }
 
-// answer sends what is known, if it is due or new. It waits for the first list of a
-// session and its urgent inspections.
+// answer sends what is known, if it is due or new, after the first list of a session and its
+// urgent inspections.
 func (f *follower) answer(ctx context.Context) {
 	if f.listed == 0 || !f.answered && len(f.world.urgent) > 0 {
 		return

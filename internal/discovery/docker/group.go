@@ -21,8 +21,8 @@ const (
 type group struct {
 	// name is what the service is called, id its ID.
 	name, id string
-	// other is its ID while an older group has id. It spells with a "~", which no name has,
-	// what id blurs. A service that containers name has none: they mean the same one.
+	// other is its ID while an older group has id: with a "~", which no name has. A service
+	// that containers name has none.
 	other string
 	// container is set for a container on its own.
 	container string
@@ -68,9 +68,9 @@ func (m members) older(g, than group) bool {
 	return g.other < than.other
 }
 
-// services makes the service of each group, by ID; one that says the same as in before
-// keeps its pointer. Groups with one ID, such as Compose's "a-b" with "c" and "a" with
-// "b-c", are strangers: the oldest has the ID.
+// services makes the service of each group, by ID; one that says the same as in before keeps
+// its pointer. Of groups with one ID, such as Compose's "a-b" with "c" and "a" with "b-c", the
+// oldest has it.
 func (m members) services(source string, before map[string]*catalog.Service) map[string]*catalog.Service {
 	first := make(map[string]group, len(m))
 	for g := range m {

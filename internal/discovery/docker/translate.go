@@ -126,8 +126,7 @@ func (w *world) reach(at dockerapi.Attachment) catalog.Reach {
 	return catalog.ReachNone
 }
 
-// ports returns the ports a container declares, with where Fairway dials each through the
-// host. stack is the container whose network stack it uses.
+// ports returns the ports a container declares, with where Fairway dials each through the host.
 func (w *world) ports(c, stack dockerapi.Container) []catalog.Port {
 	best := make(map[daemon.PortKey]dockerapi.Port)
 	for _, p := range stack.Ports {
@@ -165,8 +164,8 @@ func morePublic(p, than dockerapi.Port) bool {
 
 func anyAddress(ip netip.Addr) bool { return !ip.IsValid() || ip.IsUnspecified() }
 
-// publishedAt returns where Fairway dials a published port; empty when it cannot. A
-// container on the engine's machine cannot: the address differs between set-ups.
+// publishedAt returns where Fairway dials a published port; empty when it cannot, as in a
+// container on the engine's machine, where the address differs between set-ups.
 func (w *world) publishedAt(p dockerapi.Port) string {
 	host := ""
 	switch {

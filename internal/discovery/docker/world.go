@@ -209,8 +209,8 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 	w.take(e, c)
 }
 
-// inspected takes in an inspection that began at m. It returns true when the container is
-// on a network that is not known.
+// inspected takes in an inspection that began at m. It returns true when the container is on
+// a network that is not known.
 func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	urgent := w.urgent[c.ID]
 	if w.gone[c.ID].number > m.number {
@@ -288,8 +288,8 @@ func (w *world) remove(id string) {
 	w.refreshDependents(id)
 }
 
-// changed reports whether there is something new to answer, and forgets it. Details are
-// worth one answer at the end, when idle is true and nothing is in doubt.
+// changed reports whether there is something new to answer, and forgets it. Details wait until
+// idle is true and nothing is in doubt.
 func (w *world) changed(idle bool) bool {
 	if w.details && idle && len(w.doubts) == 0 {
 		w.fresh = true
@@ -301,8 +301,7 @@ func (w *world) changed(idle bool) bool {
 	return true
 }
 
-// services returns all services, and whether one is gone since the last call without an
-// event, which has to be confirmed.
+// services returns all services, and whether one is gone without an event since the last call.
 func (w *world) services() (list []*catalog.Service, doubtful bool) {
 	m := make(members, len(w.built))
 	for _, e := range w.containers {
@@ -318,8 +317,8 @@ func (w *world) services() (list []*catalog.Service, doubtful bool) {
 	return slices.AppendSeq(make([]*catalog.Service, 0, len(next)), maps.Values(next)), doubtful
 }
 
-// event applies what an event says by itself and leaves the rest to an inspection. It
-// returns true when the event is about a container that should be known and is not.
+// event applies what an event says by itself and leaves the rest to an inspection. It returns
+// true when the container should be known and is not.
 func (w *world) event(e dockerapi.Event, now time.Time) (unknown bool) {
 	id := e.ID
 	if e.Type == "network" {

@@ -17,9 +17,9 @@ import (
 // maxWeight is the largest weight of an instance, as package route has it.
 const maxWeight = 256
 
-// Parse reads the services of a file; source becomes part of their IDs. All faults are
-// returned, each with its line. A file must say "services:", even if there are none: an
-// empty file is more likely one that is just being written.
+// Parse reads the services of a file; source becomes part of their IDs. The error has all
+// faults with their lines. A file must say "services:", even if there are none: an empty file
+// is more likely one that is just being written.
 func Parse(source string, data []byte) ([]*catalog.Service, error) {
 	root, err := yamlnode.Document(data, "services")
 	if err != nil {

@@ -216,8 +216,8 @@ func (f *follower) notice(n notice) {
 	f.hurry(now)
 }
 
-// answer sends what is known, if it is due or new. It waits for the first refresh, and
-// while the source is known to have failed.
+// answer sends what is known, if it is due or new, but not before the first refresh, nor
+// while the source has failed.
 func (f *follower) answer(ctx context.Context) {
 	if !f.world.known || f.reported != "" {
 		return
@@ -235,7 +235,7 @@ func (f *follower) answer(ctx context.Context) {
 }
 
 const (
-	provenAfter = 250 * time.Millisecond // a stream that lasts so long is one
+	provenAfter = 250 * time.Millisecond // a stream that ends before was refused
 	listenFirst = time.Second
 	listenMost  = 10 * time.Second
 )
@@ -258,8 +258,7 @@ func listen(ctx context.Context, from int, client *dockerapi.Client, notices cha
 	}
 }
 
-// hear lives as long as one stream, and returns whether there was one: a stream that ends
-// before provenAfter was refused.
+// hear lives as long as one stream, and returns whether there was one.
 func hear(outer context.Context, from int, client *dockerapi.Client, notices chan<- notice) (open bool) {
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()

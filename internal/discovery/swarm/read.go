@@ -50,8 +50,7 @@ func (r *reader) read(ctx context.Context, client *dockerapi.Client, before fact
 	defer daemon.Recover(&err)
 	now = before
 	// The tasks that are more than history: "ready" is one that waits for its turn in an
-	// update, "accepted" occurs in old Swarms, and "remove" is one that is scaled away
-	// and will be gone without a trace.
+	// update, "accepted" occurs in old Swarms, and "remove" is one that is scaled away.
 	live := dockerapi.TaskFilter{Desired: []string{"accepted", "ready", "running", "remove"}}
 	err = fetch(ctx, &now.tasks, &r.seen.tasks, func(ctx context.Context, s *dockerapi.Seen) ([]dockerapi.Task, bool, error) {
 		return client.TaskList(ctx, live, s)
@@ -125,8 +124,8 @@ func orphans(f facts) bool {
 }
 
 // ownNetworks finds out which networks Fairway's own container is on: from its task, else
-// from its engine. What the engine said before holds while it does not answer; before that
-// it is an error, since every instance would look out of reach.
+// from its engine. What the engine said before holds while it does not answer; without that
+// every instance would look out of reach.
 func (r *reader) ownNetworks(ctx context.Context, now facts, ask bool) (map[string]bool, error) {
 	if r.selfID == "" {
 		return nil, nil

@@ -1,29 +1,24 @@
 // Package swarm is the source that sees the services, tasks and nodes of a
 // Docker Swarm.
 //
-// Tasks have no events, so they are listed: all that are meant to run in one call,
-// every second while anything converges and every ten seconds while all is quiet. An
-// answer that equals the one before, byte for byte, is not decoded. Services and
-// networks are listed after their events and every 30 seconds. Events of services and
-// nodes come from the managers, those of containers from every engine of the source;
-// a task whose container gets a signal to stop counts as leaving at once.
+// Tasks have no events, so they are listed: every second while anything converges and every
+// ten seconds while all is quiet. An answer that equals the one before, byte for byte, is not
+// decoded. Services and networks are listed after their events and every 30 seconds. Events of
+// services and nodes come from the managers, those of containers from every engine of the
+// source; a task whose container gets a signal to stop counts as leaving at once.
 //
 // Lists are asked of one manager at a time. When it does not answer within three
 // seconds, is no manager or has no leader, the next one is asked; the source has
 // failed when none answers.
 //
-// A task is ready when it is meant to run, does run, and its node is not dead: the
-// tasks of a dead node go on saying that they run. A node whose state is "unknown"
-// or "disconnected" is not taken for dead, since that is the state of every node
-// for some seconds after the managers have elected a leader, though all of them
-// serve. The managers turn it into "ready" soon and into "down" late, so one that
-// is a manager itself and that the leader does not reach is taken for dead, too.
-// With short heartbeats a new leader gives every node up before it has heard of
-// one, its own included; until that one is back, "down" is no more than "unknown".
+// A task is ready when it is meant to run, does run, and its node is not dead: the tasks of
+// a dead node go on saying that they run. A node that is "unknown" or "disconnected", as every
+// node is for some seconds after an election, is not taken for dead, unless it is a manager
+// that the leader does not reach. With short heartbeats a new leader gives every node up, its
+// own included; until that one is back, "down" is no more than "unknown".
 //
-// In a Swarm the service is the service: its ID is "<name>@<source>", its labels
-// are those of the service, and its instances are the tasks that are meant to run, or
-// still do. Tasks that have ended are left out.
+// A service has the ID "<name>@<source>", the labels of Docker's service, and as instances the
+// tasks that are meant to run, or still do.
 //
 // A manager, or a proxy in front of its socket, is asked for nothing but
 //
@@ -62,8 +57,7 @@ const (
 	patience    = 5 * time.Minute  // how long what converges is watched without seeing progress
 	settled     = 5 * time.Second  // how long everything is watched after a change
 
-	// Between two refreshes at least: the fixed time, or so many times what the last one
-	// took, but no more than pollSlow.
+	// Between two refreshes at least: the time, or so many times what the last one took.
 	gapLeast  = 200 * time.Millisecond
 	gapFactor = 4
 
@@ -76,13 +70,13 @@ const (
 // Options are what New needs. Name and Clients are required.
 type Options struct {
 	Name string // of the source
-	// Clients reach the managers of one Swarm, in order of preference. Another engine may
-	// be among them: its containers are heard of sooner.
+	// Clients reach the managers of one Swarm, in order of preference, and perhaps other
+	// engines: their containers are heard of sooner.
 	Clients []*dockerapi.Client
 	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
-	// Self reaches the engine of that container, which is asked for its networks unless it
-	// is a task; nil means the first of Clients that is local.
+	// Self reaches the engine of that container, unless it is a task; nil means the first of
+	// Clients that is local.
 	Self   *dockerapi.Client
 	Logger *slog.Logger
 }

@@ -148,8 +148,7 @@ func (v *view) state(r run) (catalog.State, string) {
 }
 
 // isDead reports whether the managers have given a node up: it is down, or its state is not
-// known and the leader does not reach the manager on it. After an election no state is
-// known; and while the leader's own node is down, it has not heard of any yet.
+// known and the leader does not reach the manager on it; see the package comment.
 func (v *view) isDead(n dockerapi.Node) bool {
 	switch {
 	case n.State == "ready":
@@ -195,8 +194,7 @@ func (v *view) addresses(t dockerapi.Task) []catalog.Address {
 	return daemon.SortAddresses(list)
 }
 
-// virtual returns the addresses of the whole service, but for those on the ingress network
-// or on one that is not known.
+// virtual returns the addresses of the whole service on known networks but the ingress one.
 func (v *view) virtual(s dockerapi.Service) []catalog.Address {
 	var list []catalog.Address
 	for _, vip := range s.VirtualIPs {
@@ -215,8 +213,8 @@ func (v *view) reach(networkID string) catalog.Reach {
 	return catalog.ReachNone
 }
 
-// host returns where Fairway dials the ports of a node itself; empty when it cannot. A
-// Swarm of one machine may call it 127.0.0.1.
+// host returns where Fairway dials the ports of a node; empty when it cannot. A Swarm of one
+// machine may call it 127.0.0.1.
 func (v *view) host(nodeID string) string {
 	ip := v.nodes[nodeID].Address
 	if daemon.Usable(ip) || v.onHost && ip.IsLoopback() {
