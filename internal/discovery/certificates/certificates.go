@@ -229,7 +229,7 @@ func (s *Source) Put(name string, pem []byte) error {
 // checkName refuses names that are anything but the name of a plain file.
 func checkName(name string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*"
-	if name == "" || len(name) > 200 || name[0] == '.' || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) {
+	if name == "" || len(name) > 200 || name[0] == '.' || strings.Trim(name, allowed) != "" {
 		return fmt.Errorf("%w: a name consists of letters, digits, dots, dashes and underscores, and begins with no dot", ErrInvalid)
 	}
 	return nil

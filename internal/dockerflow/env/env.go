@@ -63,7 +63,7 @@ type Environment struct {
 	// Notices are for the log: what is ignored and why.
 	Notices []string
 
-	ports                        []port
+	ports                        []route.Listener
 	clientCA                     string
 	mode                         string // of services in the environment
 	encrypted                    bool
@@ -77,12 +77,6 @@ type Environment struct {
 type Limits struct {
 	DialTimeout, ResponseTimeout time.Duration
 	HeaderTimeout, IdleTimeout   time.Duration
-}
-
-type port struct {
-	number uint16
-	tls    bool
-	proxy  bool // a PROXY protocol header comes first
 }
 
 // Parts says whose variables are read, and whether HAProxy is the engine.
@@ -215,16 +209,15 @@ func (e *Environment) ListenersOf(configured []route.Listener) []route.Listener 
 			e.Labels.Ports[80] = l.Name
 		}
 	}
-	for _, p := range e.ports {
-		digits := strconv.Itoa(int(p.number))
-		if taken[digits] || p.number == 80 && plain != nil || p.number == 443 && secure != nil {
+	for _, l := range e.ports {
+		port := strings.TrimPrefix(l.Address, ":")
+		if taken[port] || port == "80" && plain != nil || port == "443" && secure != nil {
 			continue
 		}
-		taken[digits] = true
-		l := route.Listener{Name: "http-" + digits, Address: ":" + digits, TLS: p.tls, ProxyProtocol: p.proxy}
+		taken[port] = true
 		like := plain
-		if p.tls {
-			l.Name, like = "https-"+digits, secure
+		if l.TLS {
+			like = secure
 		}
 		if like != nil {
 			l.TrustedProxies, l.Certificates = like.TrustedProxies, like.Certificates
@@ -325,14 +318,17 @@ func readPorts(e *Environment, value string) error {
 		if err != nil || n == 0 {
 			return fmt.Errorf("%q is no port", fields[0])
 		}
-		p := port{number: uint16(n), tls: secure}
+		l := route.Listener{Name: fmt.Sprint("http-", n), Address: fmt.Sprint(":", n), TLS: secure}
+		if secure {
+			l.Name = fmt.Sprint("https-", n)
+		}
 		for _, word := range fields[1:] {
 			if word != "accept-proxy" {
 				return fmt.Errorf("port %d: the word %q is HAProxy's; only accept-proxy and :ssl are understood", n, word)
 			}
-			p.proxy = true
+			l.ProxyProtocol = true
 		}
-		e.ports = append(e.ports, p)
+		e.ports = append(e.ports, l)
 	}
 	return nil
 }
