@@ -189,7 +189,7 @@ func TestCheckStatic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(root, "internal", "demo", "image.go")); err != nil {
+	if _, err := os.Stat(filepath.Join(root, "internal", "demo", "docker.go")); err != nil {
 		t.Error(err)
 	}
 }
