@@ -35,15 +35,13 @@ type serviceCreateCommand struct {
 
 // Run creates the service.
 func (f *serviceCreateCommand) Run(ctx context.Context, c *console, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		return one(s.Create(ctx, f.Spec))
+	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+		return s.Create(ctx, f.Spec)
 	})
 }
 
-// one is the list of a change, whether it failed or not.
-func one(changed swarmservice.Changed, err error) ([]swarmservice.Changed, error) {
-	return []swarmservice.Changed{changed}, err
-}
+// change is one change of a service.
+type change func(*swarmservice.Swarm) (swarmservice.Changed, error)
 
 type serviceScaleCommand struct {
 	Services []string `arg:"" name:"name=n" help:"Service and number of tasks. Repeatable."`
@@ -53,27 +51,18 @@ type serviceScaleCommand struct {
 
 // Run scales the services.
 func (f *serviceScaleCommand) Run(ctx context.Context, c *console, p *parser) error {
-	counts := make([]uint64, len(f.Services))
-	names := make([]string, len(f.Services))
-	for i, pair := range f.Services {
+	var changes []change
+	for _, pair := range f.Services {
 		name, number, _ := strings.Cut(pair, "=")
 		n, err := strconv.ParseUint(number, 10, 31)
 		if err != nil || name == "" {
 			return usageError{fmt.Errorf("%q: write NAME=N", pair)}
 		}
-		names[i], counts[i] = name, n
+		changes = append(changes, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+			return s.Update(ctx, name, swarmservice.Change{Replicas: &n})
+		})
 	}
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		var all []swarmservice.Changed
-		for i, name := range names {
-			changed, err := s.Update(ctx, name, swarmservice.Change{Replicas: &counts[i]})
-			if err != nil {
-				return all, err
-			}
-			all = append(all, changed)
-		}
-		return all, nil
-	})
+	return f.change(ctx, c, p, f.engineFlags, changes...)
 }
 
 type serviceUpdateCommand struct {
@@ -88,8 +77,8 @@ func (f *serviceUpdateCommand) Run(ctx context.Context, c *console, p *parser) e
 	if reflect.DeepEqual(f.Change, swarmservice.Change{}) {
 		return usageError{errors.New("nothing to change; --force replaces the tasks as they are")}
 	}
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		return one(s.Update(ctx, f.Name, f.Change))
+	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+		return s.Update(ctx, f.Name, f.Change)
 	})
 }
 
@@ -101,8 +90,8 @@ type serviceRollbackCommand struct {
 
 // Run rolls the service back.
 func (f *serviceRollbackCommand) Run(ctx context.Context, c *console, p *parser) error {
-	return f.change(ctx, c, p, f.engineFlags, func(ctx context.Context, s *swarmservice.Swarm) ([]swarmservice.Changed, error) {
-		return one(s.Rollback(ctx, f.Name))
+	return f.change(ctx, c, p, f.engineFlags, func(s *swarmservice.Swarm) (swarmservice.Changed, error) {
+		return s.Rollback(ctx, f.Name)
 	})
 }
 
@@ -151,8 +140,8 @@ func (f engineFlags) swarm(c *console, p *parser) (*swarmservice.Swarm, error) {
 	return s, nil
 }
 
-// change makes a change and waits for convergence, unless detached.
-func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, do func(context.Context, *swarmservice.Swarm) ([]swarmservice.Changed, error)) error {
+// change makes changes and waits for convergence, unless detached.
+func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines engineFlags, changes ...change) error {
 	if f.Timeout <= 0 || f.Settle < 0 {
 		return usageError{errors.New("--timeout must be above 0, and --settle not below")}
 	}
@@ -161,9 +150,13 @@ func (f waitFlags) change(ctx context.Context, c *console, p *parser, engines en
 		return err
 	}
 	defer s.Close()
-	changed, err := do(ctx, s)
-	if err != nil {
-		return err
+	var changed []swarmservice.Changed
+	for _, do := range changes {
+		x, err := do(s)
+		if err != nil {
+			return err
+		}
+		changed = append(changed, x)
 	}
 	answer := struct {
 		Services []swarmservice.Progress `json:"services"`

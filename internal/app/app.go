@@ -170,21 +170,18 @@ func New(cfg Config, o Options) (_ *App, err error) {
 
 	// Feed → compile → engine.
 	compiler, shown := compile.New(settings), compile.ShownLabels()
-	controlOptions := control.Options{
+	a.control, err = control.New(control.Options{
 		Feed:       a.feed,
 		Compiler:   compiler,
 		Engines:    []control.Engine{a.engine},
 		Store:      store,
+		Restored:   restored,
 		History:    a.history,
 		ShownLabel: shown,
 		Fit:        settings.Fitted,
 		Logger:     a.log.With("part", "control"),
 		Registerer: metrics,
-	}
-	if restored.Snapshot != nil {
-		controlOptions.Restored = restored
-	}
-	a.control, err = control.New(controlOptions)
+	})
 	if err != nil {
 		return nil, err
 	}

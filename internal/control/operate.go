@@ -113,7 +113,8 @@ func (c *Control) Give(ctx context.Context, command Command) (Result, error) {
 		return Result{}, err
 	}
 	command.ID = idOf(command.Kind, command.Subject)
-	if _, again := c.inForce(command.ID); !again && len(c.Commands()) >= maxCommands {
+	again := slices.ContainsFunc(c.Commands(), func(other Command) bool { return other.ID == command.ID })
+	if !again && len(c.Commands()) >= maxCommands {
 		return Result{}, fmt.Errorf("%w: %d commands are in force already", ErrRefused, maxCommands)
 	}
 	result, err := c.send(ctx, &order{id: command.ID, command: &command, held: held, audit: auditEntry{
@@ -257,20 +258,8 @@ func (c *Control) TakeBack(ctx context.Context, id, operator, message string) (R
 	return result, err
 }
 
-func (c *Control) inForce(id string) (Command, bool) {
-	for _, command := range c.Commands() {
-		if command.ID == id {
-			return command, true
-		}
-	}
-	return Command{}, false
-}
-
 // named finds a command in force, also by the name of a subject that is gone.
 func (c *Control) named(id string) (Command, bool) {
-	if command, ok := c.inForce(id); ok {
-		return command, true
-	}
 	kind, name, _ := strings.Cut(id, ":")
 	var subject catalog.Subject
 	if snapshot, _ := c.Compiled(); snapshot != nil {
@@ -283,6 +272,8 @@ func (c *Control) named(id string) (Command, bool) {
 	for _, command := range c.Commands() {
 		s := command.Subject
 		switch {
+		case command.ID == id:
+			return command, true
 		case string(command.Kind) != kind:
 		case subject != (catalog.Subject{}) && s == subject:
 			return command, true

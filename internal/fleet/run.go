@@ -121,7 +121,7 @@ func (f *Fleet) free(document string) error {
 	if r == nil {
 		return nil
 	}
-	now := r.record()
+	now := r.moment("").Rollout
 	if now.Phase.Ended() {
 		return nil // what is left of it is to take itself off the list
 	}
@@ -215,12 +215,6 @@ func (f *Fleet) Stop(document, who string) error {
 	default: // it stops already
 	}
 	return nil
-}
-
-func (r *run) record() Rollout {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.newest.Rollout
 }
 
 func (r *run) step(host string) (Step, bool) {
@@ -388,7 +382,7 @@ func (r *run) settle(i int, step Step) {
 
 // advance makes the phase and the wave of a decision durable.
 func (r *run) advance(d Decision) error {
-	before := r.record()
+	before := r.moment("").Rollout
 	if before.Phase == d.Phase && before.Wave == d.Wave {
 		return nil
 	}
