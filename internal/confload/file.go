@@ -99,11 +99,12 @@ func (p *fileParser) leaf(f Field, key, value *yaml.Node) {
 			}
 			g.texts = append(g.texts, text)
 		}
-	case f.Repeatable:
-		p.fault(value, f.Name, "a list is expected here")
-		return
 	default:
-		p.fault(value, f.Name, "one value is expected here")
+		what := "one value"
+		if f.Repeatable {
+			what = "a list"
+		}
+		p.fault(value, f.Name, what+" is expected here")
 		return
 	}
 	p.found[f.Name] = g

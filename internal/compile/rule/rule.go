@@ -55,8 +55,7 @@ func Matches(rule string) ([]route.Match, error) {
 }
 
 // expressions counts the regular expressions of a match, each of which takes memory.
-func expressions(m route.Match) int {
-	n := 0
+func expressions(m route.Match) (n int) {
 	if m.Host.Kind == route.HostRegexp {
 		n++
 	}
@@ -64,8 +63,7 @@ func expressions(m route.Match) int {
 		n++
 	}
 	for _, c := range m.Conditions {
-		switch c.Kind {
-		case route.ConditionHostRegexp, route.ConditionPathRegexp, route.ConditionHeaderRegexp, route.ConditionQueryRegexp:
+		if strings.HasSuffix(string(c.Kind), "-regexp") {
 			n += len(c.Values)
 		}
 	}
@@ -144,7 +142,7 @@ func conjunctionMatch(all conjunction) (m route.Match, ok bool) {
 		case c.Kind == route.ConditionHost, c.Kind == route.ConditionHostRegexp:
 			left, ok = narrowHost(&m.Host, conditionHost(c))
 		case c.Kind == route.ConditionPath, c.Kind == route.ConditionPathPrefix, c.Kind == route.ConditionPathRegexp:
-			left, ok = narrowPath(&m.Path, conditionPath(c))
+			left, ok = narrowPath(&m.Path, conditionPath(c.Kind, c.Values[0]))
 		}
 		if !ok {
 			return m, false
@@ -170,15 +168,11 @@ func labelHost(s string) route.Host {
 	return h
 }
 
-func conditionPath(c route.Condition) route.Path {
-	kind := route.PathPrefix
-	switch c.Kind {
-	case route.ConditionPath:
-		kind = route.PathExact
-	case route.ConditionPathRegexp:
-		kind = route.PathRegexp
+func conditionPath(kind route.ConditionKind, value string) route.Path {
+	kinds := map[route.ConditionKind]route.PathKind{
+		route.ConditionPath: route.PathExact, route.ConditionPathPrefix: route.PathPrefix, route.ConditionPathRegexp: route.PathRegexp,
 	}
-	return route.Path{Kind: kind, Value: c.Values[0]}
+	return route.Path{Kind: kinds[kind], Value: value}
 }
 
 // hostOrder lists the host kinds, most specific first.
@@ -247,13 +241,11 @@ func excludes(c route.Condition, m route.Match) bool {
 			h := labelHost(v)
 			return h.Kind == route.HostAny || h == m.Host || m.Host.Kind == route.HostExact && h.Matches(m.Host.Value)
 		case route.ConditionHostRegexp:
-			return m.Host.Kind == route.HostRegexp && m.Host.Value == v
-		case route.ConditionPath:
-			return m.Path.Kind == route.PathExact && m.Path.Value == v
+			return m.Host == route.Host{Kind: route.HostRegexp, Value: v}
 		case route.ConditionPathPrefix:
 			return v == "/" || m.Path.Kind != route.PathRegexp && isBelow(m.Path.Value, v)
-		case route.ConditionPathRegexp:
-			return m.Path.Kind == route.PathRegexp && m.Path.Value == v
+		case route.ConditionPath, route.ConditionPathRegexp:
+			return m.Path == conditionPath(c.Kind, v)
 		}
 		return false
 	})

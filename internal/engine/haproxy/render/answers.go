@@ -18,9 +18,6 @@ type problem struct {
 	closes bool   // where the next request would begin is read in two ways
 }
 
-// retrySoon is the Retry-After of a service without a ready endpoint.
-const retrySoon = 2
-
 // problems are the answers that do not depend on a route.
 func problems() []problem {
 	return []problem{
@@ -67,7 +64,7 @@ func (p problem) payload() string {
 	out := fmt.Sprintf("content-type %s lf-string %s", quoted("text/plain; charset=utf-8"), quoted(body))
 	out += " hdr X-Fairway-Error " + p.code + " hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
 	if p.retry {
-		out += fmt.Sprintf(" hdr Retry-After %d", retrySoon)
+		out += " hdr Retry-After 2"
 	}
 	if p.allow {
 		out += " hdr Allow " + quoted(route.AllowedMethods)

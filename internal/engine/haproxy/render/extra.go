@@ -46,7 +46,7 @@ func (r *renderer) writeExtraListener(t *text) {
 func (r *renderer) writeStatistics(t *text) {
 	s := r.o.Extra.Statistics
 	t.section("frontend statistics from %s", httpSection)
-	for _, a := range r.bindAddress(s.Address.Addr().Unmap(), int(s.Address.Port())) {
+	for _, a := range r.bindAddress(s.Address) {
 		t.line("bind %s", a)
 	}
 	s.write(t)

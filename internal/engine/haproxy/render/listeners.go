@@ -41,17 +41,16 @@ func (r *renderer) writeListener(t *text, l *route.Listener) {
 func listenerWord(name string) string { return strings.TrimPrefix(FrontendName(name), frontendPrefix) }
 
 func (r *renderer) writeTrust(t *text, l *route.Listener) {
-	nets := trustedNets(l.TrustedProxies)
-	if l.ProxyProtocol {
-		if len(nets) > 0 {
-			t.line("tcp-request connection expect-proxy layer4 if { src -- %s }", strings.Join(nets, " "))
-			t.line("tcp-request connection reject if !{ src -- %s }", strings.Join(nets, " "))
-		} else {
-			t.line("tcp-request connection reject")
-		}
+	nets := strings.Join(trustedNets(l.TrustedProxies), " ")
+	switch {
+	case l.ProxyProtocol && nets == "":
+		t.line("tcp-request connection reject")
+	case l.ProxyProtocol:
+		t.line("tcp-request connection expect-proxy layer4 if { src -- %s }", nets)
+		t.line("tcp-request connection reject if !{ src -- %s }", nets)
 	}
-	if len(nets) > 0 && !l.TCP {
-		t.line("tcp-request session set-var(sess.trusted) str(%s) if { src -- %s }", quoted(strings.Join(nets, " ")), strings.Join(nets, " "))
+	if nets != "" && !l.TCP {
+		t.line("tcp-request session set-var(sess.trusted) str(%s) if { src -- %s }", quoted(nets), nets)
 	}
 }
 
@@ -76,9 +75,10 @@ func (r *renderer) writeBind(t *text, l *route.Listener) {
 	}
 }
 
+// bindAddresses are the addresses of a listener; none where the table's has no meaning.
 func (r *renderer) bindAddresses(l *route.Listener) []string {
 	if a, ok := r.o.Bind[l.Name]; ok {
-		return r.bindAddress(a.Addr().Unmap(), int(a.Port()))
+		return r.bindAddress(a)
 	}
 	host, port, err := net.SplitHostPort(l.Address)
 	n, portErr := net.LookupPort("tcp", port)
@@ -86,18 +86,20 @@ func (r *renderer) bindAddresses(l *route.Listener) []string {
 	if err != nil || portErr != nil || addrErr != nil {
 		return nil
 	}
-	return r.bindAddress(addr.Unmap(), n)
+	return r.bindAddress(netip.AddrPortFrom(addr, uint16(n))) //nolint:gosec // a port
 }
 
-func (r *renderer) bindAddress(a netip.Addr, port int) []string {
-	if a == netip.IPv6Unspecified() {
-		all := []string{"0.0.0.0:" + itoa(port)}
-		if r.o.IPv6 {
-			all = append(all, "[::]:"+itoa(port)+" v6only")
-		}
-		return all
+func (r *renderer) bindAddress(a netip.AddrPort) []string {
+	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	if a.Addr() != netip.IPv6Unspecified() {
+		return []string{a.String()}
 	}
-	return []string{netip.AddrPortFrom(a, uint16(port)).String()} //nolint:gosec // a port
+	port := itoa(int(a.Port()))
+	all := []string{"0.0.0.0:" + port}
+	if r.o.IPv6 {
+		all = append(all, "[::]:"+port+" v6only")
+	}
+	return all
 }
 
 // writeConnections writes how the connections of a TCP listener find their routes.
@@ -126,17 +128,17 @@ func (r *renderer) writeConnections(t *text, l *route.Listener) {
 	t.line("use_backend %%[var(txn.r),field(%d,|)] if { var(txn.r) -m found }", fieldSection)
 }
 
+// asksName says whether a route asks for the server name of connections to a listener.
 func (r *renderer) asksName(listener string) bool {
+	asks := func(c route.Condition) bool {
+		return c.Kind == route.ConditionHost || c.Kind == route.ConditionHostRegexp
+	}
+	here := func(c route.Condition) bool {
+		return c.Kind == route.ConditionListener && !c.Not && slices.Contains(c.Values, listener)
+	}
 	for q := range r.isTCP {
-		for i := range q.Matches {
-			m := &q.Matches[i]
-			asks, here := m.Host.Kind != route.HostAny, false
-			for j := range m.Conditions {
-				c := &m.Conditions[j]
-				asks = asks || c.Kind == route.ConditionHost || c.Kind == route.ConditionHostRegexp
-				here = here || c.Kind == route.ConditionListener && !c.Not && slices.Contains(c.Values, listener)
-			}
-			if asks && here {
+		for _, m := range q.Matches {
+			if (m.Host.Kind != route.HostAny || slices.ContainsFunc(m.Conditions, asks)) && slices.ContainsFunc(m.Conditions, here) {
 				return true
 			}
 		}

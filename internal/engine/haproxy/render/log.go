@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -102,12 +103,8 @@ const (
 // Datagrams is the path of the socket for datagrams beside Options.LogSocket.
 func Datagrams(logSocket string) string { return logSocket + ".datagrams" }
 
-// Conditions on HAProxy's version, for lines of the configuration.
-const (
-	ifRing      = ".if version_before(3.4)"
-	ifDatagrams = ".if version_atleast(3.4)"
-	endIf       = ".endif"
-)
+// ifRing begins the lines for a HAProxy with a ring of its own, which .endif ends.
+const ifRing = ".if version_before(3.4)"
 
 func (r *renderer) writeRing(t *text) {
 	if r.o.LogSocket == "" {
@@ -133,7 +130,7 @@ func (r *renderer) writeRing(t *text) {
 	t.line("tcp-request inspect-delay 250ms")
 	t.line("tcp-request content accept if WAIT_END")
 	t.line("server fairway unix@%s", r.o.LogSocket)
-	t.WriteString(endIf + "\n")
+	t.WriteString(".endif\n")
 }
 
 // writeLog writes where and in which form a frontend reports.
@@ -154,10 +151,8 @@ func (r *renderer) writeLog(t *text, tcp bool) {
 	}
 	t.line(ifRing)
 	t.line("log ring@%s len %d format raw local0", logRing, logLength)
-	t.line(endIf)
-	t.line(ifDatagrams)
-	t.line("log %s len %d format raw local0", Datagrams(r.o.LogSocket), logLength)
-	t.line(endIf)
+	t.line(".endif")
+	t.since("3.4", fmt.Sprintf("log %s len %d format raw local0", Datagrams(r.o.LogSocket), logLength))
 	t.line("option dontlognull")
 	t.line(`log-format "%s"`, strings.Join(fields, `\t`))
 }

@@ -14,16 +14,17 @@ import (
 func (r *renderer) plan(previous *Config) {
 	requests, connections := r.table.Split()
 	routes := slices.Concat(requests, connections)
-	r.profiles, r.shared, r.isTCP = map[string]*profile{}, map[slotKey]string{}, map[*route.Route]bool{}
+	r.profiles, r.shared, r.isTCP = map[string]profile{}, map[slotKey]string{}, map[*route.Route]bool{}
 	for _, q := range connections {
 		r.isTCP[q] = true
 	}
-	r.profile(profileOf(&route.Backend{}, 0))
-	profiles := make([]*profile, len(routes)) // of the sections that routes share; nil when they do not
+	r.profiles[defaultProfile] = profileOf(&route.Backend{}, 0)
+	profiles := make([]string, len(routes)) // of the sections that routes share; empty when they do not
 	for i, q := range routes {
 		if b := r.table.Backend(q.Backend); b != nil && q.Refused == "" && isShareable(q) {
-			profiles[i] = r.profile(profileOf(b, r.idle(q)))
-			r.shared[slotKey{profiles[i].name, b.ID}] = ""
+			p := profileOf(b, r.idle(q))
+			profiles[i], r.profiles[p.name] = p.name, p
+			r.shared[slotKey{p.name, b.ID}] = ""
 		}
 	}
 	r.slots = newSlots(previous, r.o.Resting, r.shared)
@@ -31,7 +32,7 @@ func (r *renderer) plan(previous *Config) {
 		name, b := answersSection, r.table.Backend(q.Backend)
 		switch {
 		case q.Refused != "":
-		case profiles[i] != nil:
+		case profiles[i] != "":
 			name = r.share(profiles[i], b)
 		case !isShareable(q):
 			name = dedicatedName(q.ID)
@@ -45,10 +46,10 @@ func (r *renderer) plan(previous *Config) {
 }
 
 // share is the section for the backend, which its plain routes share.
-func (r *renderer) share(p *profile, b *route.Backend) string {
-	key := slotKey{p.name, b.ID}
+func (r *renderer) share(profile string, b *route.Backend) string {
+	key := slotKey{profile, b.ID}
 	if r.shared[key] == "" {
-		s := r.slots.take(p, b)
+		s := r.slots.take(key, b)
 		s.Servers = r.servers(b)
 		r.sections = append(r.sections, s)
 		r.shared[key] = s.Name
@@ -58,15 +59,6 @@ func (r *renderer) share(p *profile, b *route.Backend) string {
 
 // idle is how long a connection that is passed through may be silent.
 func (r *renderer) idle(q *route.Route) time.Duration { return cmp.Or(q.Idle, r.o.TunnelTimeout) }
-
-func (r *renderer) profile(p profile) *profile {
-	known := r.profiles[p.name]
-	if known == nil {
-		known = &p
-		r.profiles[p.name] = known
-	}
-	return known
-}
 
 func (r *renderer) addOwn(name string, q *route.Route, b *route.Backend) {
 	r.own = append(r.own, q)
@@ -151,7 +143,8 @@ func httpsPort(f *route.RedirectHTTPS) string {
 func (r *renderer) allSections(fresh bool) []Section {
 	all := slices.Clone(r.sections)
 	if !fresh {
-		return append(all, r.slots.spares()...)
+		lists := slices.AppendSeq(slices.Collect(maps.Values(r.slots.free)), maps.Values(r.slots.resting))
+		return append(all, slices.Concat(lists...)...)
 	}
 	used, most := map[string]int{}, 1
 	for i := range r.sections {

@@ -46,7 +46,7 @@ type renderer struct {
 	asksQuery bool                  // a guarded match asks for parameters of the query
 
 	// What the table asks for.
-	profiles              map[string]*profile
+	profiles              map[string]profile
 	sections              []Section      // those in use: shared ones, each once, and dedicated ones
 	own                   []*route.Route // those that have a dedicated section
 	requests, connections claims

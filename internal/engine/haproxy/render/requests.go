@@ -58,7 +58,8 @@ func (r *renderer) writeRequests(t *text) {
 	t.line("default_backend %s", answersSection)
 	t.line("option disable-h2-upgrade")
 	r.writeReading(t)
-	r.writeLookups(t)
+	t.note("the route")
+	r.writeLookups(t, "txn.path", "r", "g", "")
 	if len(r.o.Extra.Frontend) == 0 {
 		t.note("usual requests for routes without any wishes are ready")
 		t.line("http-request allow if { var(txn.r) -m found } !{ var(txn.r) -m sub |%s } !{ var(txn.odd) -m found } !{ var(txn.err) -m found }", moreMark)
@@ -126,11 +127,12 @@ func (l *lookups) test(tests ...string) string {
 	return " if " + strings.Join(tests, " ")
 }
 
-func (r *renderer) writeLookups(t *text) {
-	t.note("the route")
+// writeLookups writes the search for the route of a request by the path in a variable;
+// see lookups for the names.
+func (r *renderer) writeLookups(t *text, path, route, guard, when string) {
 	l := lookups{
 		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
-		path: "txn.path", route: "r", guard: "g",
+		path: path, route: route, guard: guard, when: when,
 	}
 	l.write()
 	l.writeGuarded(r.requests.guarded, mapGuarded)
@@ -142,12 +144,7 @@ func (r *renderer) writeOther(t *text) {
 	t.note("another way to read the path")
 	t.line("acl other var(txn.other) -m found")
 	t.line("acl other_same var(txn.same) -m found")
-	l := lookups{
-		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
-		path: "txn.other", route: "o", guard: "og", when: "other",
-	}
-	l.write()
-	l.writeGuarded(r.requests.guarded, mapGuarded)
+	r.writeLookups(t, "txn.other", "o", "og", "other")
 	t.line("http-request set-var(txn.token) var(txn.o),field(%d,|) if other", fieldToken)
 	t.line("http-request set-var(txn.same) bool(true) if other { var(txn.token) -m found } { var(txn.r),field(%d,|),strcmp(txn.token) eq 0 }", fieldToken)
 	t.line("http-request set-path %%[path,regsub(^/+,/)] if other !other_same { var(txn.front) -m found }")

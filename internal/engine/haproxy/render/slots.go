@@ -3,7 +3,6 @@ package render
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,33 +65,26 @@ func newSlots(previous *Config, resting map[string]bool, wanted map[slotKey]stri
 	return s
 }
 
-func (s *slots) take(p *profile, b *route.Backend) Section {
-	key := slotKey{p.name, b.ID}
-	name, free := s.held[key], s.free[p.name]
+func (s *slots) take(key slotKey, b *route.Backend) Section {
+	name, free := s.held[key], s.free[key.profile]
 	switch former := s.former[key]; {
 	case name != "":
 	case former != "":
 		// It is back: requests that are held in the section wait for this backend.
 		name = former
-		s.resting[p.name] = slices.DeleteFunc(s.resting[p.name], func(r Section) bool { return r.Name == name })
+		s.resting[key.profile] = slices.DeleteFunc(s.resting[key.profile], func(r Section) bool { return r.Name == name })
 	case len(free) > 0:
-		name, s.free[p.name] = free[0].Name, free[1:]
+		name, s.free[key.profile] = free[0].Name, free[1:]
 	default:
-		name = s.next(p.name)
+		name = s.next(key.profile)
 	}
-	return Section{Name: name, Profile: p.name, Backend: b.ID, Service: b.Service, Used: true}
+	return Section{Name: name, Profile: key.profile, Backend: b.ID, Service: b.Service, Used: true}
 }
 
 // next is the name of a new section.
 func (s *slots) next(profile string) string {
 	s.highest[profile]++
 	return fmt.Sprintf("%s-%05d", profile, s.highest[profile])
-}
-
-// spares are the sections that no backend uses, of the profiles there were.
-func (s *slots) spares() []Section {
-	lists := slices.AppendSeq(slices.Collect(maps.Values(s.free)), maps.Values(s.resting))
-	return slices.Concat(lists...)
 }
 
 // refill makes the spares that a profile has after a reload, of old ones and new ones.

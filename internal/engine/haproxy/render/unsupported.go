@@ -106,15 +106,13 @@ func (u *unsupported) filter(f *route.Filter) {
 }
 
 func (u *unsupported) headers(h *route.HeaderOperation) {
-	names, values := slices.Clone(h.Remove), slices.Concat(h.Set, h.Add)
-	for _, v := range values {
+	names := slices.Clone(h.Remove)
+	for _, v := range slices.Concat(h.Set, h.Add) {
 		u.text(v.Value)
 		names = append(names, v.Name)
 	}
-	for _, name := range names {
-		if !route.IsToken(name) {
-			u.because("%q is not the name of a header", name)
-		}
+	if i := slices.IndexFunc(names, func(name string) bool { return !route.IsToken(name) }); i >= 0 {
+		u.because("%q is not the name of a header", names[i])
 	}
 }
 
