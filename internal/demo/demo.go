@@ -26,8 +26,7 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// Options say how to show what. Only Out is required; the tags make the others flags of
-// the command line.
+// Options say how to show what. Only Out is required; the tags make the others flags.
 type Options struct {
 	// Docker is empty for what `docker` itself would use.
 	Docker string `name:"docker" placeholder:"URL" help:"Docker engine to start containers on. Default: DOCKER_HOST, else unix:///var/run/docker.sock."`
@@ -250,8 +249,7 @@ type words struct{ one, several, start string }
 // lameDuck is how long an instance serves on after its signal.
 const lameDuck = 500 * time.Millisecond
 
-// newStage chooses between containers and processes, prepares the choice, and
-// makes cfg watch it.
+// newStage chooses between containers and processes, and makes cfg watch them.
 func newStage(ctx context.Context, p *printer, o Options, cfg *app.Config, dir string) (stage, error) {
 	processes := func(why string) (stage, error) {
 		p.line("  %s: the services are processes instead of containers, and a services file", why)

@@ -26,8 +26,7 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// mark is the label on the image and the containers of a demo; its value says which process on
-// which machine made them.
+// mark is the label of what a demo made; its value is the machine and the process.
 const mark = "fairway-demo"
 
 // engine is what the demo asks of Docker.
@@ -160,8 +159,7 @@ func (s *dockerStage) Words() words {
 	return words{"container", "containers", "docker run --rm -l fairway.host=mine.localhost " + s.image}
 }
 
-// Close removes the containers, also those that others have made from the
-// image, and the image.
+// Close removes the image and its containers, also those that others have made.
 func (s *dockerStage) Close(ctx context.Context) error {
 	err := s.remove(ctx, func(c dockerapi.Container) bool { return c.Labels[mark] == s.owner })
 	err = errors.Join(err, s.removeImage(ctx, s.image))
@@ -192,8 +190,7 @@ func (s *dockerStage) remove(ctx context.Context, which func(dockerapi.Container
 	return errors.Join(failed...)
 }
 
-// The next demo finds what a killed one has left by its directory, which carries the
-// process number.
+// The next demo finds what a killed one has left by its directory, named by the process.
 const (
 	dirPrefix = "fairway-demo-"
 	// imageNote is the file in the directory that names the image.

@@ -17,8 +17,7 @@ import (
 	"fairway/internal/atomicfile"
 )
 
-// processStage runs the services as child processes of this program and keeps a
-// services file about them.
+// processStage runs the services as child processes, and keeps a services file about them.
 type processStage struct {
 	executable string
 	file       string

@@ -259,8 +259,7 @@ func (c *Collector) publish() {
 	c.o.Logger.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
 }
 
-// supervise runs a source until ctx ends, again after each time that it breaks off, which is a
-// failed answer.
+// supervise runs a source until ctx ends. Each time that it breaks off is a failed answer.
 func (c *Collector) supervise(ctx context.Context, source Source, s *state, answers chan<- tagged) {
 	out := make(chan catalog.Answer)
 	var relay sync.WaitGroup
@@ -291,8 +290,7 @@ func (c *Collector) supervise(ctx context.Context, source Source, s *state, answ
 	}
 }
 
-// runOnce runs a source until it breaks off and returns why. It only catches panics of
-// this goroutine.
+// runOnce runs a source until it breaks off, also by a panic, and returns why.
 func (c *Collector) runOnce(ctx context.Context, source Source, out chan<- catalog.Answer) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -306,8 +304,7 @@ func (c *Collector) runOnce(ctx context.Context, source Source, out chan<- catal
 
 // Source reads one outside system.
 type Source interface {
-	// Name is unique among the sources of a collector, and a function of the
-	// configuration alone.
+	// Name is unique in a collector, and a function of the configuration alone.
 	Name() string
 	// Run sends answers until ctx ends, then returns. Each answer is everything the source
 	// sees or the error that kept it from seeing. Run sends whenever something changed, and

@@ -17,8 +17,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// IsNotFound reports whether err says that the engine has no such container,
-// network or image.
+// IsNotFound reports whether err says that there is no such container, network or image.
 func IsNotFound(err error) bool { return cerrdefs.IsNotFound(err) }
 
 // Ping asks for a sign of life on a connection of its own, so that its outcome is that of
@@ -32,8 +31,7 @@ func (c *Client) Ping(ctx context.Context) (err error) {
 
 // Info is what an engine says about its machine.
 type Info struct {
-	// ID is the engine's own, stable over restarts. Name is the machine's host name,
-	// Version that of the engine.
+	// ID, stable over restarts, and Version are the engine's, Name is the machine's.
 	ID, Name, Version string
 	// Enclosed is true when the engine's networks are not the machine's (a rootless engine,
 	// Docker Desktop): it reaches published ports, and no addresses of containers.
@@ -91,8 +89,7 @@ func (c *Client) ContainerList(ctx context.Context, all bool) ([]Container, erro
 	return list, err
 }
 
-// interned is a copy of labels whose texts are held once for all containers: names and
-// values are mostly the same.
+// interned is a copy of labels whose texts are held once for all containers.
 func interned(labels map[string]string) map[string]string {
 	if labels == nil {
 		return nil

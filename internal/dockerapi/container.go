@@ -16,18 +16,15 @@ import (
 type Container struct {
 	// ID is the full ID, Name the primary name, without the slash.
 	ID, Name string
-	// Image is the reference it was created from; in a list the image's ID once the
-	// reference means another one.
+	// Image is the reference it was created from, or in a list the ID of one replaced since.
 	Image   string
 	Labels  map[string]string // may be nil
 	Created time.Time         // in whole seconds, as in a list
-	// Status is Docker's word: created, running, paused, restarting, removing,
-	// exited or dead.
+	// Status is created, running, paused, restarting, removing, exited or dead.
 	Status string
 	// Health is starting, healthy or unhealthy; empty without a health check.
 	Health string
-	// NetworkMode is "host", "none", "container:<id>", "default", "bridge" or
-	// the name of a network.
+	// NetworkMode is "host", "none", "container:<id>", "default" or the name of a network.
 	NetworkMode string
 	// Attachments are the networks it is attached to, sorted by name.
 	Attachments []Attachment
@@ -37,8 +34,7 @@ type Container struct {
 
 	Inspected bool      // the rest is known, which a list does not have
 	Started   time.Time // for the last time; zero for never
-	// StopSignal is the signal to stop it with, as written ("SIGQUIT", "3"); empty for the
-	// engine's default, SIGTERM.
+	// StopSignal is the signal to stop it with, as written ("SIGQUIT", "3"); empty for SIGTERM.
 	StopSignal string
 	// Exposed are the ports that the image or the creator declared, sorted.
 	Exposed []Port
@@ -56,8 +52,7 @@ type Attachment struct {
 type Port struct {
 	Number   uint16 // inside the container
 	Protocol string // "tcp", "udp" or "sctp"
-	// HostIP and HostPort are where it is published; zero where it is not. The engine may
-	// leave out the address.
+	// HostIP, which may be missing, and HostPort are where it is published; zero for nowhere.
 	HostIP   netip.Addr
 	HostPort uint16
 }
@@ -131,8 +126,7 @@ func primaryName(names []string) string {
 	return ""
 }
 
-// health reads Docker's word, or a text such as "Up 3 minutes (health: starting)"; empty
-// without a health check.
+// health reads Docker's word, or a text such as "Up 3 minutes (health: starting)".
 func health(text string) string {
 	for _, word := range []container.HealthStatus{container.Starting, container.Unhealthy, container.Healthy} {
 		if strings.HasSuffix(strings.TrimSuffix(text, ")"), string(word)) {

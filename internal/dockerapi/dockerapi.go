@@ -1,6 +1,5 @@
-// Package dockerapi is the one way Fairway reaches a Docker Engine: over a unix
-// socket, over TCP with TLS client certificates, or over SSH straight to the
-// engine's socket on the other machine.
+// Package dockerapi is the one way Fairway reaches a Docker Engine: over a unix socket, over TCP
+// with TLS client certificates, or over SSH to the engine's socket on the other machine.
 //
 // It offers named calls only: what Fairway can do to an engine is the list of the methods
 // of Client, which tests hold to the wire. Discovery only reads, with GET and HEAD. Its types
@@ -51,8 +50,7 @@ type Options struct {
 	// owns its machine.
 	Insecure bool
 
-	// KnownHosts are files with the host keys that are trusted for ssh, in OpenSSH's format:
-	// at least one.
+	// KnownHosts are the files, at least one, with the host keys trusted for ssh (OpenSSH's).
 	KnownHosts []string
 	// IdentityFile is the unencrypted private key for ssh, AgentSocket an SSH agent's socket,
 	// which is asked first; empty for none.
@@ -62,8 +60,7 @@ type Options struct {
 	// calls take longer, as their comments say.
 	Timeout time.Duration
 
-	// Dial, when set, makes each connection in place of the scheme's own way; tcp still runs
-	// TLS over it. It is for tests.
+	// Dial, for tests, makes the connections in place of the scheme's own way, below TLS.
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
@@ -72,8 +69,7 @@ type Host struct {
 	// Local is true for an engine behind a unix socket: Fairway shares its machine, though
 	// perhaps not its network namespace.
 	Local bool
-	// Name is where the engine's published ports are dialled: "127.0.0.1" when Local, else
-	// the host of the URL.
+	// Name is where published ports are dialled: "127.0.0.1" when Local, or the URL's host.
 	Name string
 }
 
@@ -92,8 +88,7 @@ type Client struct {
 	turn   chan struct{} // held by the call that is agreeing; room for one
 }
 
-// New returns a client for o. It reads the named files and refuses what cannot work, but
-// does not connect.
+// New returns a client that has read the named files, and is not connected yet.
 func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout

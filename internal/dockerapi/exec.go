@@ -197,8 +197,7 @@ func (k *kept) Write(p []byte) (int, error) {
 	return k.buf.Write(p)
 }
 
-// ContainerSignal sends a signal ("USR2") to the first process of a container.
-// POST /containers/{id}/kill.
+// ContainerSignal sends a signal ("USR2") to a container. POST /containers/{id}/kill.
 func (c *Client) ContainerSignal(ctx context.Context, id, signal string) (err error) {
 	ctx, end := c.begin(ctx, "signal", c.timeout, &err)
 	defer end()

@@ -83,8 +83,7 @@ func filtered(filters client.Filters) url.Values {
 	return url.Values{"filters": {string(text)}}
 }
 
-// eachOf calls the function with each element of a list as it comes: a long list is never
-// in memory as a whole.
+// eachOf calls the function with each element of a list as it comes, never the whole list.
 func eachOf[Wire any](answer io.Reader, each func(Wire)) error {
 	decoder := json.NewDecoder(io.LimitReader(answer, maxList))
 	switch t, err := decoder.Token(); {

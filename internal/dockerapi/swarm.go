@@ -94,8 +94,7 @@ type Node struct {
 	// Leader is true for the manager that leads, Unreachable for one it cannot reach.
 	Leader, Unreachable bool
 	Engine              string // its version
-	// Labels are those that it has in the Swarm, EngineLabels those of its engine. They
-	// may be nil.
+	// Labels are those in the Swarm, EngineLabels those of its engine. They may be nil.
 	Labels, EngineLabels map[string]string
 }
 
@@ -326,8 +325,7 @@ func servicePorts(wire []wirePort) []ServicePort {
 	return slices.Compact(ports)
 }
 
-// parseIP reads an address, with the length of its network's prefix or without; invalid when
-// it is none.
+// parseIP reads an address, which may carry the length of a prefix; invalid for none.
 func parseIP(text string) netip.Addr {
 	host, _, _ := strings.Cut(text, "/")
 	ip, err := netip.ParseAddr(host)
@@ -337,8 +335,7 @@ func parseIP(text string) netip.Addr {
 	return ip.Unmap()
 }
 
-// IsConflict reports whether err says that a service was changed since it was read. A name
-// that is taken is no conflict.
+// IsConflict reports whether err says that a service was changed since it was read.
 func IsConflict(err error) bool {
 	// The status depends on the version of Docker (400, 409 or 500), the words do not.
 	return err != nil && strings.Contains(err.Error(), "update out of sequence")
@@ -352,8 +349,7 @@ func IsNameTaken(err error) bool {
 // ServiceState is a Swarm service with all that was asked of it, which an update repeats.
 type ServiceState struct {
 	Service
-	// Spec holds the environment of its containers, too: it is for changing and sending
-	// back, never for printing.
+	// Spec holds the environment of its containers: never print it.
 	Spec swarm.ServiceSpec
 	// Update is how the newest update is doing: updating, paused, completed,
 	// rollback_started, rollback_paused or rollback_completed; empty when there was none or

@@ -24,8 +24,7 @@ type Stats struct {
 	// MemoryUsed is in bytes, without page cache that the kernel would give back;
 	// MemoryLimit is the machine's memory for a container without a limit.
 	MemoryUsed, MemoryLimit uint64
-	// NetworkReceived and NetworkSent are in bytes, over all interfaces; zero in the network
-	// stack of the machine.
+	// NetworkReceived and NetworkSent are in bytes; zero in the network stack of the machine.
 	NetworkReceived, NetworkSent uint64
 	BlockRead, BlockWritten      uint64 // in bytes
 	Processes                    uint64 // and threads

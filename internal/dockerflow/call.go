@@ -29,8 +29,7 @@ type call struct {
 	params  map[string]string
 }
 
-// readCall reads a call from the query and the form, which holds the query, too. What is
-// no parameter is ignored.
+// readCall reads the parameters of a call from the query and the form, which holds both.
 func readCall(query, form url.Values) call {
 	c := call{service: strings.TrimSpace(folded(form, "serviceName")), params: map[string]string{}}
 	for _, p := range labels.Parameters() {

@@ -17,8 +17,7 @@ import (
 type Announcing struct {
 	// Label is the label that must say true; empty means com.df.notify.
 	Label string
-	// NamePrefix, with an underscore behind it, goes before the names of services; empty for
-	// none.
+	// NamePrefix, with an underscore behind it, goes before the names of services.
 	NamePrefix string
 	// NodeInfo adds where the instances of a service run.
 	NodeInfo bool
@@ -92,8 +91,7 @@ func (a Announcing) servicesOf(s *catalog.Snapshot) map[string]announced {
 	return all
 }
 
-// announces reports whether a service asks to be announced. Posted ones would go round in
-// circles.
+// announces reports whether a service is to be announced. Posted ones would go in circles.
 func (a Announcing) announces(s *catalog.Service) bool {
 	return s.Source != Source && strings.EqualFold(s.Labels[a.label()], "true")
 }

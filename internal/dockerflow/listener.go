@@ -45,8 +45,7 @@ type ListenerOptions struct {
 	Logger *slog.Logger
 }
 
-// Listener is the API of Docker Flow Swarm Listener. It is an http.Handler; Run
-// notifies the receivers.
+// Listener is the API of Docker Flow Swarm Listener, an http.Handler.
 type Listener struct {
 	o         ListenerOptions
 	mux       *http.ServeMux
@@ -263,8 +262,7 @@ func (l *Listener) deliver(ctx context.Context, e event, r Receiver) {
 	}
 }
 
-// try makes one call. A receiver that answers 409 to news of something that is there wants
-// nothing of it.
+// try makes one call. 409 to news of something that is there says that it is not wanted.
 func (l *Listener) try(ctx context.Context, e event, r Receiver) error {
 	gate := l.gate(r.URL)
 	select {

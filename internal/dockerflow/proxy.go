@@ -66,8 +66,7 @@ type ProxyOptions struct {
 	// nil itself when something else serves the table.
 	ConfigText func() []byte
 	Settings   Settings
-	// ShownLabel returns the value of a com.df.* label without what is secret; nil
-	// shows none.
+	// ShownLabel returns the value of a com.df.* label without secrets; nil shows none.
 	ShownLabel func(key, value string) string
 
 	// ServiceName is this proxy's for Docker's DNS (proxy), Port that of its replicas'
@@ -79,8 +78,7 @@ type ProxyOptions struct {
 	// Listeners are the Swarm Listeners from which all services are pulled at start:
 	// a host, host:port or a URL each.
 	Listeners []string
-	// PullInterval is the pause between two tries (5 s). With Repeat the pulling goes on
-	// after the first success.
+	// PullInterval is the pause between two pulls (5 s); Repeat goes on after a success.
 	PullInterval time.Duration
 	Repeat       bool
 
@@ -351,8 +349,7 @@ func (p *Proxy) forget(ctx context.Context, c call) verdict {
 	return done("")
 }
 
-// reload asks the listeners to announce everything again, if it is to. There is nothing
-// else to do.
+// reload asks the listeners to announce everything again, if it is to, and does no more.
 func (p *Proxy) reload(w http.ResponseWriter, r *http.Request) {
 	v := done("")
 	if yes(folded(r.URL.Query(), "fromListener")) {

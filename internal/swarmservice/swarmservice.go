@@ -36,8 +36,7 @@ type InvalidError struct{ error }
 // Unwrap returns the error inside.
 func (e InvalidError) Unwrap() error { return e.error }
 
-// Swarm changes the services of one Swarm. Close it after use. Its methods may be
-// called from any goroutine.
+// Swarm changes the services of one Swarm. Any goroutine may call it. Close it after use.
 type Swarm struct {
 	clients []*dockerapi.Client
 	every   time.Duration // between two readings of Wait

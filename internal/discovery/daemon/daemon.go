@@ -1,6 +1,5 @@
-// Package daemon is what the sources that follow Docker daemons have in common:
-// which addresses count, which signals stop a container, how a silent daemon is
-// noticed.
+// Package daemon is what the sources that follow Docker daemons have in common: which addresses
+// count, which signals stop a container, how a silent daemon is noticed.
 package daemon
 
 import (
@@ -77,8 +76,7 @@ type PortKey struct {
 	Protocol string
 }
 
-// Ports makes ports, sorted by number, then by protocol, of where each is published;
-// "" stands for nowhere.
+// Ports sorts ports by number, then by protocol. They come with where each is published.
 func Ports(published map[PortKey]string) []catalog.Port {
 	var list []catalog.Port
 	for k, at := range published {

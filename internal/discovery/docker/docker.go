@@ -95,8 +95,7 @@ func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	}
 }
 
-// session lives as long as one event stream. It returns whether it has answered, and why
-// it ended.
+// session lives as long as one event stream. It returns whether it answered, and why it ended.
 func (s *Source) session(ctx context.Context, out chan<- catalog.Answer) (synced bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{Source: s, out: out, results: make(chan func()), inflight: make(map[string]bool)}

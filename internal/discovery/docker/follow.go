@@ -13,8 +13,7 @@ import (
 	"fairway/internal/dockerapi"
 )
 
-// follower is the loop of one session. It never waits for the engine: calls run beside it
-// and hand their results back.
+// follower is the loop of one session. Calls run beside it and hand their results back.
 type follower struct {
 	*Source
 	out      chan<- catalog.Answer
@@ -186,8 +185,7 @@ func inspect(ctx context.Context, c *dockerapi.Client, id string) (container doc
 	return container, err
 }
 
-// answer sends what is known, if it is due or new, after the first list of a session and its
-// urgent inspections.
+// answer sends what is due or new, after a session's first list and urgent inspections.
 func (f *follower) answer(ctx context.Context) {
 	if f.listed == 0 || !f.answered && len(f.world.urgent) > 0 {
 		return

@@ -209,8 +209,7 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 	w.take(e, c)
 }
 
-// inspected takes in an inspection that began at m. It returns true when the container is on
-// a network that is not known.
+// inspected takes in an inspection that began at m.
 func (w *world) inspected(c dockerapi.Container, m mark) (unknownNetwork bool) {
 	urgent := w.urgent[c.ID]
 	if w.gone[c.ID].number > m.number {

@@ -159,8 +159,7 @@ func (s *Source) change(edit func(next map[string]entry)) (changed bool, err err
 	return true, nil
 }
 
-// aged returns a service with the age of the one with its ID before, or nil, if it has none
-// of its own.
+// aged returns a service which, without an age of its own, has that of the one before.
 func aged(old, service *catalog.Service) *catalog.Service {
 	c := *service
 	switch {

@@ -216,8 +216,7 @@ func (f *follower) notice(n notice) {
 	f.hurry(now)
 }
 
-// answer sends what is known, if it is due or new, but not before the first refresh, nor
-// while the source has failed.
+// answer sends what is due or new, after the first refresh and unless the source has failed.
 func (f *follower) answer(ctx context.Context) {
 	if !f.world.known || f.reported != "" {
 		return

@@ -75,8 +75,7 @@ type Options struct {
 	Clients []*dockerapi.Client
 	// SelfID is the ID of the container Fairway runs in; empty outside any container.
 	SelfID string
-	// Self reaches the engine of that container, unless it is a task; nil means the first of
-	// Clients that is local.
+	// Self reaches the engine of that container; nil means the first of Clients that is local.
 	Self   *dockerapi.Client
 	Logger *slog.Logger
 }
@@ -110,8 +109,7 @@ func New(o Options) (*Source, error) {
 // Name returns the source's name.
 func (s *Source) Name() string { return s.o.Name }
 
-// Run follows the Swarm until ctx ends. When no manager answers that is one failed answer,
-// and each new reason another.
+// Run follows the Swarm until ctx ends. Each new reason why no manager answers is an answer.
 func (s *Source) Run(ctx context.Context, out chan<- catalog.Answer) {
 	ctx, cancel := context.WithCancel(ctx)
 	var jobs sync.WaitGroup
