@@ -407,3 +407,35 @@ func FuzzPages(f *testing.F) {
 		_ = s.Close()
 	})
 }
+
+// TestOtherFormat: the file of another version is left as it is, and the alarm says what
+// to do.
+func TestOtherFormat(t *testing.T) {
+	dir, _ := filled(t, 2, 2)
+	path := filepath.Join(dir, fileName)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte("2"))
+	}), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := contentsOf(t, path)
+	s := open(t, Options{Dir: dir})
+	if err := s.PutRecord("rollout", "x", nil); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a write: %v, want ErrUnavailable", err)
+	}
+	if _, err := s.Entries(0, 0); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a read: %v, want ErrUnavailable", err)
+	}
+	const want = `it has format "2", and this program knows format "3": move the file away to begin a new history, or run the version that wrote it`
+	if alarm := s.Status().Alarm; alarm != want {
+		t.Errorf("the alarm is %q", alarm)
+	}
+	if found, err := os.ReadDir(dir); err != nil || len(found) != 1 || !bytes.Equal(contentsOf(t, path), before) {
+		t.Errorf("the file was changed or moved: %v, %v", found, err)
+	}
+}

@@ -15,7 +15,7 @@ import (
 )
 
 // format is the version of what is in the file.
-const format = "2"
+const format = "3"
 
 // fill makes the buckets of a new file.
 func fill(tx *bbolt.Tx) error {
@@ -35,7 +35,7 @@ func complete(tx *bbolt.Tx) error {
 		}
 	}
 	if got := string(tx.Bucket([]byte(inStore)).Get([]byte("format"))); got != format {
-		return fmt.Errorf("it has format %q, and this program knows format %q", got, format)
+		return fmt.Errorf("it has format %q, and this program knows format %q: move the file away to begin a new history, or run the version that wrote it", got, format)
 	}
 	return nil
 }

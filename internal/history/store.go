@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.etcd.io/bbolt"
@@ -52,7 +52,7 @@ var buckets = []bucket{inStore, inEntries, inBlobs, inDocuments, inRecords}
 type bucket string
 
 const (
-	inStore     bucket = "store"     // "format" → 2
+	inStore     bucket = "store"     // "format" → 3
 	inEntries   bucket = "entries"   // number → entry
 	inBlobs     bucket = "blobs"     // hash → part of a table, or the content of a revision
 	inDocuments bucket = "documents" // name, 0, number → revision
@@ -65,8 +65,6 @@ type Store struct {
 	options Options
 	path    string
 	log     *slog.Logger
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
 
 	// open is held for reading while a transaction runs, and for writing while
 	// the file is opened, closed or moved aside.
@@ -75,6 +73,7 @@ type Store struct {
 	closed bool
 
 	writing sync.Mutex // one write at a time; guards what follows
+	encoder *flate.Writer
 	last    *lastTable // the table of the newest entry, for what it shares with the next
 	entries int        // how many there are
 	pruned  time.Time  // when entries were last looked at for their age
@@ -99,13 +98,7 @@ func Open(o Options) (*Store, error) {
 	}
 	o.MaxEntries, o.MaxRevisions = cmp.Or(o.MaxEntries, defaultEntries), cmp.Or(o.MaxRevisions, defaultRevisions)
 	s := &Store{options: o, path: filepath.Join(o.Dir, fileName), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
-	var err error
-	if s.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true)); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	if s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDocumentLength+1<<20)); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
+	s.encoder, _ = flate.NewWriter(nil, flate.DefaultCompression) // it fails for a level that does not exist
 	s.measure(o.Registerer)
 	s.writing.Lock()
 	defer s.writing.Unlock()

@@ -2,11 +2,13 @@ package history
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"go.etcd.io/bbolt"
 )
@@ -25,9 +27,15 @@ func sumOf(in bucket, key, data []byte) []byte {
 	return sum.Sum(nil)
 }
 
-// put stores data under the key.
+// put stores data under the key. The caller holds writing.
 func (s *Store) put(tx *bbolt.Tx, in bucket, key, data []byte) error {
-	return tx.Bucket([]byte(in)).Put(key, s.encoder.EncodeAll(data, sumOf(in, key, data)))
+	stored := bytes.NewBuffer(sumOf(in, key, data))
+	s.encoder.Reset(stored)
+	_, err := s.encoder.Write(data)
+	if err := errors.Join(err, s.encoder.Close()); err != nil {
+		return err
+	}
+	return tx.Bucket([]byte(in)).Put(key, stored.Bytes())
 }
 
 // get returns what is stored under the key, a copy, or ErrNotFound.
@@ -43,7 +51,8 @@ func (s *Store) read(in bucket, key, stored []byte) (data []byte, err error) {
 	case len(stored) < sha256.Size:
 		return nil, s.spoilt(in, key, errValue)
 	}
-	data, err = s.decoder.DecodeAll(stored[sha256.Size:], nil)
+	decoder := flate.NewReader(bytes.NewReader(stored[sha256.Size:]))
+	data, err = io.ReadAll(io.LimitReader(decoder, maxDocumentLength+1<<20))
 	if err == nil && !bytes.Equal(sumOf(in, key, data), stored[:sha256.Size]) {
 		err = errValue
 	}
