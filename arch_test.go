@@ -123,18 +123,18 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	"internal/history": {2, []string{"internal/boltfile", "internal/route"}},
+	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
-	"internal/notify":         {2, []string{"internal/boltfile", "internal/catalog", "internal/files"}},
+	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/files"}},
 	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.
 	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
 	// series keeps readings over time; rules act on them, and say so in events of notify.
-	"internal/series": {1, nil},
-	"internal/rules":  {2, []string{"internal/catalog", "internal/nearest", "internal/notify", "internal/series"}},
+	"internal/series": {1, []string{"internal/api"}},
+	"internal/rules":  {2, []string{"internal/api", "internal/catalog", "internal/nearest", "internal/notify", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
@@ -157,7 +157,7 @@ var allowed = map[string]struct {
 		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
-	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/files"}},
+	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
 		"internal/api", "internal/catalog", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
 	}},

@@ -64,11 +64,6 @@ type Tables interface {
 	Status() control.Status
 }
 
-// Sources says how the sources are doing right now, sorted by name.
-type Sources interface {
-	Sources() []catalog.SourceStatus
-}
-
 // Engine says what an engine knows of endpoints and routes.
 type Engine interface {
 	meter.Engine
@@ -76,13 +71,7 @@ type Engine interface {
 	Name() string
 }
 
-// Doctor says why services and instances of a name are served or not; nothing
-// when there is none of that name.
-type Doctor interface {
-	Diagnose(name string) []api.Diagnosis
-}
-
-// Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Doctor,
+// Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Diagnose,
 // ShownLabel, Gatherer and Registerer are required.
 type Options struct {
 	// Listen is host:port, or unix:///PATH for a socket that only this user can
@@ -111,9 +100,12 @@ type Options struct {
 
 	Catalogue Catalogue
 	Tables    Tables
-	Sources   Sources
-	Engine    Engine
-	Doctor    Doctor
+	// Sources says how the sources are doing right now, sorted by name.
+	Sources func() []catalog.SourceStatus
+	Engine  Engine
+	// Diagnose says why services and instances of a name are served or not; nothing
+	// when there is none of that name.
+	Diagnose func(name string) []api.Diagnosis
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.
@@ -176,9 +168,9 @@ type Server struct {
 // New binds the listener, so that the address is known and taken from here on.
 // Requests are answered once Run is called. Who does not call Run calls Close.
 func New(o Options) (*Server, error) {
-	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Doctor == nil ||
+	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Diagnose == nil ||
 		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
-		return nil, errors.New("admin: catalogue, tables, sources, engine, doctor, shown labels, gatherer and registerer are required")
+		return nil, errors.New("admin: catalogue, tables, sources, engine, diagnose, shown labels, gatherer and registerer are required")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -207,7 +207,7 @@ func options(t *testing.T, w *world) Options {
 	metrics := prometheus.NewRegistry()
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
-		Catalogue: w, Tables: w, Sources: w, Engine: w, Doctor: w, ShownLabel: shownLabel, Fleet: newFleet(t),
+		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, ShownLabel: shownLabel, Fleet: newFleet(t),
 		Gatherer: metrics, Registerer: metrics,
 	}
 }

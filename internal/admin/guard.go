@@ -17,7 +17,6 @@ import (
 // newHandler puts the guards that every request must pass in front of the operations.
 func (s *Server) newHandler(ops []operation) http.Handler {
 	s.mux = s.newMux(ops)
-	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
 		// Requests are counted by pattern: what clients make up never becomes a label.
@@ -25,9 +24,6 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 		defer s.recoverPanic(rec, r)
 		secureHeaders(rec.Header())
 		err := cmp.Or(s.hosts.check(r), sameOrigin(r))
-		if err == nil && crossOrigin.Check(r) != nil {
-			err = api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin")
-		}
 		if err != nil && followed(r) && s.hosts.check(r) == nil {
 			rec.Header().Set("Content-Type", "text/html; charset=utf-8")
 			rec.WriteHeader(http.StatusForbidden)

@@ -24,7 +24,7 @@ type History interface {
 	// Entry returns an entry with its table.
 	Entry(number uint64) (history.Recorded, error)
 	// Status says how it is doing.
-	Status() history.Status
+	Status() api.HistoryInfo
 }
 
 // Commands is what operators ask for. *control.Control is one.

@@ -40,8 +40,8 @@ func (w *world) Entry(number uint64) (history.Recorded, error) {
 // historyOf keeps the methods of world apart that have one name.
 type historyOf struct{ *world }
 
-func (historyOf) Status() history.Status {
-	return history.Status{Entries: 2, Newest: 2, Bytes: 65536, Alarm: "the disk is full", Since: day(3)}
+func (historyOf) Status() api.HistoryInfo {
+	return api.HistoryInfo{Entries: 2, Newest: 2, Bytes: 65536, Alarm: "the disk is full", Since: day(3)}
 }
 
 // newPast is what was before: the shop alone, on another host and with another

@@ -23,7 +23,7 @@ func (s *Server) notifyOperations() []operation {
 		list("/v1/events", s.events).with(
 			text("kind", "A kind of event, or how several kinds begin."), text("subject", "Subject of an event, or its name."),
 			boolean("standing", "Keeps events that began what is not over."), limit),
-		list("/v1/notify/channels", s.channels),
+		list("/v1/notify/channels", func(*request) ([]api.Channel, error) { return s.options.Notifications.Channels(), nil }),
 		list("/v1/notify/channels/{name}/pending", s.pendingEvents).with(limit),
 		act(http.MethodPost, "/v1/notify/channels/{name}/test", s.testChannel).by(api.RoleOperator).refuses(http.StatusBadGateway))
 	return append(all, list("/v1/rules", s.rules))
@@ -44,14 +44,6 @@ func (s *Server) events(r *request) (items []api.Event, err error) {
 	return items, nil
 }
 
-func (s *Server) channels(*request) (items []api.Channel, err error) {
-	for _, c := range s.options.Notifications.Channels() {
-		c.LastSuccess, c.LastFailure, c.Retry = show.Time(c.LastSuccess), show.Time(c.LastFailure), show.Time(c.Retry)
-		items = append(items, api.Channel(c))
-	}
-	return items, nil
-}
-
 func (s *Server) pendingEvents(r *request) ([]api.Event, error) {
 	found, err := s.options.Notifications.Pending(r.PathValue("name"), r.limit(defaultEvents))
 	return show.All(found, show.Event), err
@@ -68,13 +60,9 @@ func (s *Server) testChannel(r *request) (api.Done, error) {
 	return r.done("a test event was delivered on channel %s", name)
 }
 
-func (s *Server) rules(*request) (items []api.RuleState, err error) {
+func (s *Server) rules(*request) ([]api.RuleState, error) {
 	if s.options.Rules == nil {
 		return nil, nil
 	}
-	for _, st := range s.options.Rules.States() {
-		st.Fired, st.Since = show.Time(st.Fired), show.Time(st.Since)
-		items = append(items, api.RuleState(st))
-	}
-	return items, nil
+	return s.options.Rules.States(), nil
 }

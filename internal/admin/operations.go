@@ -115,9 +115,7 @@ func (s *Server) info(r *request) (api.Info, error) {
 		}),
 	}
 	if s.options.History != nil {
-		st := api.HistoryInfo(s.options.History.Status())
-		st.Since = st.Since.UTC()
-		info.History = &st
+		info.History = new(s.options.History.Status())
 	}
 	return info, nil
 }
@@ -204,7 +202,7 @@ func (s *Server) problems(r *request) (items []api.Problem, err error) {
 
 func (s *Server) sources(*request) ([]api.Source, error) {
 	now := time.Now()
-	return show.All(s.options.Sources.Sources(), func(st catalog.SourceStatus) api.Source { return show.Source(st, now) }), nil
+	return show.All(s.options.Sources(), func(st catalog.SourceStatus) api.Source { return show.Source(st, now) }), nil
 }
 
 func (s *Server) nodes(r *request) (items []api.Node, err error) {
@@ -238,7 +236,7 @@ func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
 }
 
 func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
-	found := s.options.Doctor.Diagnose(r.PathValue("name"))
+	found := s.options.Diagnose(r.PathValue("name"))
 	if len(found) == 0 {
 		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/series"
 )
@@ -41,8 +40,7 @@ func seriesFields(group string, fields []series.Field) (list []api.SeriesField) 
 
 func (s *Server) seriesGroups(*request) (items []api.SeriesGroup, err error) {
 	for _, g := range s.options.Series.Groups() {
-		subjects := show.All(s.options.Series.Subjects(g.Name), func(one series.Subject) api.SeriesSubject { return api.SeriesSubject(one) })
-		items = append(items, api.SeriesGroup{Name: g.Name, Fields: seriesFields(g.Name, g.Fields), Subjects: subjects})
+		items = append(items, api.SeriesGroup{Name: g.Name, Fields: seriesFields(g.Name, g.Fields), Subjects: s.options.Series.Subjects(g.Name)})
 	}
 	return items, nil
 }

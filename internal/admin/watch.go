@@ -85,7 +85,7 @@ func (s *Server) change() api.Change {
 	if table := s.options.Tables.Table(); table != nil {
 		c.Hash, c.Problems = table.Hash, len(table.Problems)
 	}
-	for _, source := range s.options.Sources.Sources() {
+	for _, source := range s.options.Sources() {
 		if source.Stale {
 			c.Stale = append(c.Stale, source.Name)
 		}

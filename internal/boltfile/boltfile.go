@@ -29,6 +29,9 @@ import (
 // ErrDamaged: the file is not what bbolt has written.
 var ErrDamaged = errors.New("damaged on the disk")
 
+// ErrTaken: another process has the file open.
+var ErrTaken = errors.New("another process has it")
+
 // errPanicked is the ErrDamaged of a panic.
 var errPanicked = fmt.Errorf("%w", ErrDamaged)
 
@@ -60,22 +63,43 @@ func MoveAside(path string) (name string, _ error) {
 	}
 }
 
-// Open opens a file that Check finds sound, or makes it. A new file is filled by fill
-// under another name first, so that it is complete when it has its own.
-func Open(path string, timeout time.Duration, fill func(*bbolt.Tx) error) (db *bbolt.DB, doubt string, err error) {
+// Key is the key of a number, in the order of numbers.
+func Key(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
+
+// Number is the inverse of Key; zero for what is none.
+func Number(key []byte) uint64 {
+	if len(key) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key)
+}
+
+// Open opens a file that Check finds sound, or makes it, and has it read. A new file is
+// filled under another name first, so that it is complete when it has its own. doubt is
+// that of Check.
+func Open(path string, timeout time.Duration, fill func(*bbolt.Tx) error, read func(*bbolt.DB) error) (db *bbolt.DB, doubt string, err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, timeout, fill); err != nil {
 			return nil, "", err
 		}
 	}
-	if doubt, err = Check(path, timeout); err != nil {
-		return nil, "", err
+	if doubt, err = Check(path, timeout); err == nil {
+		err = Guard(func() error {
+			if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: timeout, FreelistType: bbolt.FreelistMapType}); err != nil {
+				return err
+			}
+			return read(db)
+		})
 	}
-	err = Guard(func() error {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: timeout, FreelistType: bbolt.FreelistMapType})
-		return err
-	})
-	return db, doubt, err
+	switch {
+	case err == nil:
+		return db, doubt, nil
+	case errors.Is(err, bolterrors.ErrTimeout):
+		err = ErrTaken
+	case db != nil && !Panicked(err):
+		_ = db.Close()
+	}
+	return nil, "", err
 }
 
 func create(path string, timeout time.Duration, fill func(*bbolt.Tx) error) error {

@@ -185,9 +185,9 @@ func TestChangedValue(t *testing.T) {
 	dir, _ := filled(t, 3, 3)
 	meddle(t, dir, func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(inEntries))
-		v := bytes.Clone(b.Get(numberKey(2)))
+		v := bytes.Clone(b.Get(boltfile.Key(2)))
 		v[len(v)-1] ^= 1
-		return b.Put(numberKey(2), v)
+		return b.Put(boltfile.Key(2), v)
 	})
 	s := open(t, Options{Dir: dir})
 	if _, err := s.Entry(2); !errors.Is(err, ErrDamaged) {

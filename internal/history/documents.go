@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.etcd.io/bbolt"
+
+	"fairway/internal/boltfile"
 )
 
 // storedRevision is a revision as it is written.
@@ -98,7 +100,7 @@ func (s *Store) pruneRevisions(tx *bbolt.Tx, r Revision) error {
 
 // revisionKey sorts by document, then number. A name has no zero byte.
 func revisionKey(document string, number uint64) []byte {
-	return append(append([]byte(document), 0), numberKey(number)...)
+	return append(append([]byte(document), 0), boltfile.Key(number)...)
 }
 
 // newestRevision returns the newest revision of a document without its content;

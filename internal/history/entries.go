@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"fairway/internal/boltfile"
 	"fairway/internal/route"
 )
 
@@ -32,7 +33,7 @@ func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error)
 		entry = storedEntry{Entry{Number: number, Time: at.UTC(), Cause: cause, Revision: t.Revision, Hash: t.Hash}, stored.key}
 		changes := route.Diff(before, t)
 		entry.Routes, entry.Backends = count(changes.Routes), count(changes.Backends)
-		if err := s.putJSON(tx, inEntries, numberKey(number), entry); err != nil {
+		if err := s.putJSON(tx, inEntries, boltfile.Key(number), entry); err != nil {
 			return err
 		}
 		removed, err := s.prune(tx, s.entries+1)
@@ -84,7 +85,7 @@ func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(inEntries)).Cursor()
 		step := c.Prev
-		if k, _ := c.Seek(numberKey(before)); before == 0 || k == nil {
+		if k, _ := c.Seek(boltfile.Key(before)); before == 0 || k == nil {
 			step = c.Last
 		}
 		for k, v := step(); k != nil && (limit == 0 || len(list) < limit); k, v = c.Prev() {
@@ -105,9 +106,9 @@ func (s *Store) Entry(number uint64) (Recorded, error) {
 		entries := tx.Bucket([]byte(inEntries))
 		if number == 0 {
 			last, _ := entries.Cursor().Last()
-			number = numberOf(last)
+			number = boltfile.Number(last)
 		}
-		entry, err := decode[storedEntry](s, inEntries, numberKey(number), entries.Get(numberKey(number)))
+		entry, err := decode[storedEntry](s, inEntries, boltfile.Key(number), entries.Get(boltfile.Key(number)))
 		if err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 				break
 			}
 		}
-		if !slices.Contains(s.kept, numberOf(k)) {
+		if !slices.Contains(s.kept, boltfile.Number(k)) {
 			old = append(old, k)
 		}
 		k, v = c.Next()

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,8 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"fairway/internal/api"
 	"fairway/internal/boltfile"
 )
 
@@ -27,8 +26,8 @@ func fill(tx *bbolt.Tx) error {
 	return tx.Bucket([]byte(inStore)).Put([]byte("format"), []byte(format))
 }
 
-// complete fails when a file is not one that fill has filled.
-func complete(tx *bbolt.Tx) error {
+// takeOver reads what Status says. It fails when a file is not one that fill has filled.
+func (s *Store) takeOver(tx *bbolt.Tx) error {
 	for _, name := range buckets {
 		if tx.Bucket([]byte(name)) == nil {
 			return fmt.Errorf("%w: there is no bucket %s in it", ErrDamaged, name)
@@ -37,6 +36,8 @@ func complete(tx *bbolt.Tx) error {
 	if got := string(tx.Bucket([]byte(inStore)).Get([]byte("format"))); got != format {
 		return fmt.Errorf("it has format %q, and this program knows format %q: move the file away to begin a new history, or run the version that wrote it", got, format)
 	}
+	s.entries = tx.Bucket([]byte(inEntries)).Stats().KeyN
+	s.figures(tx)
 	return nil
 }
 
@@ -45,18 +46,11 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 	if err := os.MkdirAll(s.options.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	db, doubt, err := boltfile.Open(s.path, lockTimeout, fill)
-	if err == nil {
-		if err = boltfile.Guard(func() error { return db.View(complete) }); err != nil && !boltfile.Panicked(err) {
-			_ = db.Close()
-		}
-	}
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, errors.New("another process has it")
-	case err != nil:
+	db, doubt, err := boltfile.Open(s.path, lockTimeout, fill, func(db *bbolt.DB) error { return db.View(s.takeOver) })
+	if err != nil {
 		return nil, diskError(err)
-	case doubt != "":
+	}
+	if doubt != "" {
 		s.state.lose(doubt)
 		s.log.Error("history: the file is damaged", "error", doubt)
 	}
@@ -78,7 +72,7 @@ func (s *Store) moveAside(found error) error {
 // state is what Status answers.
 type state struct {
 	mu     sync.Mutex
-	status Status
+	status api.HistoryInfo
 	// lost is the alarm of this run that does not pass by itself.
 	lost string
 }
@@ -103,7 +97,7 @@ func (st *state) raise(text string) {
 	case "":
 		st.status.Since = time.Time{}
 	default:
-		st.status.Since = time.Now()
+		st.status.Since = time.Now().UTC()
 	}
 	st.status.Alarm = text
 }
@@ -126,7 +120,7 @@ func (st *state) lose(text string) {
 }
 
 // Status says how the store is doing. It does not touch the disk.
-func (s *Store) Status() Status {
+func (s *Store) Status() api.HistoryInfo {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	return s.state.status
@@ -138,5 +132,5 @@ func (s *Store) figures(tx *bbolt.Tx) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	st := &s.state.status
-	st.Entries, st.Newest, st.Bytes = s.entries, numberOf(newest), tx.Size()
+	st.Entries, st.Newest, st.Bytes = s.entries, boltfile.Number(newest), tx.Size()
 }

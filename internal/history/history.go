@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"time"
 
+	"fairway/internal/api"
 	"fairway/internal/boltfile"
 	"fairway/internal/route"
 )
@@ -68,13 +69,6 @@ type Entry struct {
 	Backends Counts `json:"backends"`
 }
 
-// Counts are numbers of elements.
-type Counts struct {
-	Added   int `json:"added,omitempty"`
-	Changed int `json:"changed,omitempty"`
-	Removed int `json:"removed,omitempty"`
-}
-
 // Cause is why a table came to be: an operator asked for it, the sources saw something,
 // or both. No value in it is a secret.
 type Cause struct {
@@ -92,7 +86,7 @@ type Cause struct {
 }
 
 // ChangeKind says what was seen.
-type ChangeKind string
+type ChangeKind = string
 
 // The kinds of change.
 const (
@@ -108,19 +102,11 @@ const (
 	OtherChanged    ChangeKind = "other"            // something else that a table depends on
 )
 
-// Change is one thing that a source saw, from one snapshot to the next.
-type Change struct {
-	Kind   ChangeKind `json:"kind"`
-	Source string     `json:"source,omitempty"`
-	// Service is the ID of the service, Instance the name of the instance.
-	Service  string `json:"service,omitempty"`
-	Instance string `json:"instance,omitempty"`
-	// Label is the key of the label that changed.
-	Label string `json:"label,omitempty"`
-	// From and To are what was before and after; empty for what was not there.
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-}
+// Change is one thing that a source saw, as the admin API shows it.
+type Change = api.Seen
+
+// Counts are numbers of elements, as the admin API shows them.
+type Counts = api.Counts
 
 // Revision is one state of a document, which never changes again.
 type Revision struct {
@@ -152,17 +138,4 @@ type Record struct {
 type Recorded struct {
 	Entry
 	Table *route.Table
-}
-
-// Status says how the store is doing.
-type Status struct {
-	// Entries is the number of entries and Newest the number of the newest.
-	Entries int
-	Newest  uint64
-	// Bytes is the size of the file.
-	Bytes int64
-	// Alarm says what an operator must know, such as that the disk is full; empty when
-	// all is well. Since is when that was found.
-	Alarm string
-	Since time.Time
 }

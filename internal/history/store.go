@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.etcd.io/bbolt"
 
+	"fairway/internal/api"
 	"fairway/internal/boltfile"
 )
 
@@ -108,12 +109,12 @@ func Open(o Options) (*Store, error) {
 
 // measure registers the figures of Status.
 func (s *Store) measure(r prometheus.Registerer) {
-	gauge := func(name, help string, value func(Status) float64) {
+	gauge := func(name, help string, value func(api.HistoryInfo) float64) {
 		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(s.Status()) })
 	}
-	gauge("fairway_history_entries", "Entries in the history.", func(st Status) float64 { return float64(st.Entries) })
-	gauge("fairway_history_bytes", "Size of the history's file.", func(st Status) float64 { return float64(st.Bytes) })
-	gauge("fairway_history_alarm", "1 while there is something wrong with the history, as the log and the admin API say.", func(st Status) float64 {
+	gauge("fairway_history_entries", "Entries in the history.", func(st api.HistoryInfo) float64 { return float64(st.Entries) })
+	gauge("fairway_history_bytes", "Size of the history's file.", func(st api.HistoryInfo) float64 { return float64(st.Bytes) })
+	gauge("fairway_history_alarm", "1 while there is something wrong with the history, as the log and the admin API say.", func(st api.HistoryInfo) float64 {
 		if st.Alarm != "" {
 			return 1
 		}
@@ -252,13 +253,7 @@ func (s *Store) reopen() error {
 		s.log.Error("history: the file cannot be used", "file", s.path, "error", err)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return boltfile.Guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			s.entries = tx.Bucket([]byte(inEntries)).Stats().KeyN
-			s.figures(tx)
-			return nil
-		})
-	})
+	return nil
 }
 
 // damaged moves the file aside and begins a new one. The caller holds writing.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/flate"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,15 +88,4 @@ func (s *Store) spoilt(in bucket, key []byte, err error) error {
 	s.state.lose(err.Error())
 	s.log.Error("history: a value cannot be read", "error", err)
 	return err
-}
-
-// numberKey is the key of a number, in the order of numbers.
-func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-// numberOf is the inverse of numberKey; zero for what is none.
-func numberOf(key []byte) uint64 {
-	if len(key) != 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(key)
 }

@@ -62,6 +62,14 @@ type Channel struct {
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// CheckName refuses what is no name of a channel or rule.
+func CheckName(name string) error {
+	if !nameForm.MatchString(name) {
+		return errors.New("name: letters, digits, dots, dashes and underscores are needed, at most 64")
+	}
+	return nil
+}
+
 // The kinds of channels.
 const (
 	KindWebhook = "webhook"
@@ -77,8 +85,8 @@ var rates = map[string]string{KindWebhook: "1000/100s", KindMail: "10/10m", Kind
 func (c Channel) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !nameForm.MatchString(c.Name) {
-		fault("name: letters, digits, dots, dashes and underscores are needed, at most 64")
+	if err := CheckName(c.Name); err != nil {
+		faults = append(faults, err)
 	}
 	switch c.Kind {
 	case KindWebhook, KindSlack:
@@ -96,7 +104,7 @@ func (c Channel) Check() []error {
 		}
 	}
 	for _, pattern := range c.Events {
-		if !slices.ContainsFunc(Kinds(), func(k Kind) bool { return matches(strings.TrimPrefix(pattern, "!"), string(k)) }) {
+		if !slices.ContainsFunc(Kinds(), func(k Kind) bool { return Matches(strings.TrimPrefix(pattern, "!"), string(k)) }) {
 			fault("events: %q is no kind of event", pattern)
 		}
 	}
@@ -223,15 +231,15 @@ func chosen(patterns []string, names ...string) bool {
 	chosen := len(patterns) == 0 || strings.HasPrefix(patterns[0], "!")
 	for _, pattern := range patterns {
 		plain, out := strings.CutPrefix(pattern, "!")
-		if slices.ContainsFunc(names, func(name string) bool { return matches(plain, name) }) {
+		if slices.ContainsFunc(names, func(name string) bool { return Matches(plain, name) }) {
 			chosen = !out
 		}
 	}
 	return chosen
 }
 
-// matches is path.Match for names in which a slash is nothing special.
-func matches(pattern, name string) bool {
+// Matches is path.Match for names in which a slash is nothing special.
+func Matches(pattern, name string) bool {
 	flat := strings.NewReplacer("/", "\x00")
 	ok, err := path.Match(flat.Replace(pattern), flat.Replace(name))
 	return ok && err == nil

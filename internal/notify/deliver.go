@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"fairway/internal/api"
+	"fairway/internal/boltfile"
 )
 
 const (
@@ -67,13 +70,13 @@ type channel struct {
 	limiter *rate.Limiter
 	limited bool // messages have waited for the limiter
 
-	tries  int    // of the batch that is next
-	status Status // but for what follows from waiting
+	tries  int         // of the batch that is next
+	status api.Channel // but for what follows from waiting
 }
 
 func newChannel(c Channel, from string) (*channel, error) {
 	c.Rate = cmp.Or(c.Rate, rates[c.Kind])
-	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1), status: Status{Name: c.Name, Kind: c.Kind}}
+	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1), status: api.Channel{Name: c.Name, Kind: c.Kind}}
 	texts, err := parseTemplates(c)
 	if err != nil {
 		return nil, err
@@ -150,7 +153,7 @@ func (n *Notifier) remove(c *channel, count int) {
 func removal(channel string, list []*message, lost int) changes {
 	var tx changes
 	for _, m := range list {
-		set[Event](&tx, outboxOf(channel), keyOf(m.number), nil)
+		set[Event](&tx, outboxOf(channel), string(boltfile.Key(m.number)), nil)
 	}
 	if lost > 0 {
 		set(&tx, inLost, channel, &lost)
@@ -333,34 +336,16 @@ func (n *Notifier) Try(ctx context.Context, name string) error {
 	return c.sender.send(ctx, &batch{id: e.ID, from: c.from, at: now, events: []Event{e}})
 }
 
-// Status is how a channel is doing.
-type Status struct {
-	Name, Kind string
-	// Receiver is where its messages go, without secrets.
-	Receiver string
-	// Pending is how many events wait, Oldest when the first of them happened.
-	Pending int
-	Oldest  time.Time
-	// Lost is how many were given up since the last delivery.
-	Lost int
-	// LastSuccess and LastFailure are of this run; zero for none.
-	LastSuccess, LastFailure time.Time
-	// Error is what went wrong with the last delivery; empty when nothing did.
-	Error string
-	// Retry is when it is tried again; zero when nothing is.
-	Retry time.Time
-}
-
 // Channels returns the condition of the channels, sorted by name.
-func (n *Notifier) Channels() []Status {
-	list := make([]Status, 0, len(n.channels))
+func (n *Notifier) Channels() []api.Channel {
+	list := make([]api.Channel, 0, len(n.channels))
 	for _, c := range n.channels {
 		list = append(list, n.status(c))
 	}
 	return list
 }
 
-func (n *Notifier) status(c *channel) Status {
+func (n *Notifier) status(c *channel) api.Channel {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := c.status
@@ -369,6 +354,9 @@ func (n *Notifier) status(c *channel) Status {
 		s.Oldest = c.waiting[0].event.At
 	} else {
 		s.Retry = time.Time{}
+	}
+	for _, at := range []*time.Time{&s.LastSuccess, &s.LastFailure, &s.Retry} {
+		*at = at.UTC().Truncate(time.Millisecond)
 	}
 	return s
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"fairway/internal/boltfile"
 	"fairway/internal/catalog"
 )
 
@@ -111,7 +112,7 @@ func New(o Options) (*Notifier, error) {
 	}
 	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
 	n.metrics = newMetrics(o.Registerer, n)
-	if err := n.open(); err != nil && !errors.Is(err, errTaken) {
+	if err := n.open(); err != nil && !errors.Is(err, boltfile.ErrTaken) {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
 	return n, nil
@@ -196,7 +197,7 @@ func (n *Notifier) opened(ctx context.Context) bool {
 		case err == nil:
 			return true
 		case !logged:
-			n.log.Info("notifications wait for the outbox", "error", err)
+			n.log.Info("notifications wait for the outbox", "dir", n.dir, "error", err)
 		}
 		select {
 		case <-time.After(openEvery):
@@ -234,7 +235,7 @@ func (n *Notifier) report(f findings) error {
 			n.early = append(n.early, e)
 		}
 		n.early = n.early[max(0, len(n.early)-maxEarly):]
-		return errTaken
+		return boltfile.ErrTaken
 	}
 	var tx changes
 	for key, k := range f.changed {
@@ -254,10 +255,11 @@ func (n *Notifier) report(f findings) error {
 		n.store.next++
 		n.metrics.events.WithLabelValues(string(e.Kind)).Inc()
 		reported = append(reported, e)
-		set(&tx, inEvents, keyOf(m.number), &e)
+		key := string(boltfile.Key(m.number))
+		set(&tx, inEvents, key, &e)
 		for _, c := range n.channels {
 			if c.wants(&e) {
-				set(&tx, outboxOf(c.Name), keyOf(m.number), &e)
+				set(&tx, outboxOf(c.Name), key, &e)
 				fresh[c] = append(fresh[c], m)
 			}
 		}

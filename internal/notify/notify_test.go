@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"fairway/internal/boltfile"
 	"fairway/internal/catalog"
 )
 
@@ -500,7 +501,7 @@ func TestOutboxThatIsTaken(t *testing.T) {
 		n, b, stop := start(t, dir, feed, Channel{})
 		defer stop()
 		time.Sleep(time.Minute)
-		if err := n.Report(numbered(0, 2)...); !errors.Is(err, errTaken) {
+		if err := n.Report(numbered(0, 2)...); !errors.Is(err, boltfile.ErrTaken) {
 			t.Errorf("error %v", err)
 		}
 		mustReport(t, old, Event{Kind: RuleFired, Subject: "rule/x/y"})

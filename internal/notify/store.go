@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"fairway/internal/boltfile"
 )
@@ -22,9 +20,6 @@ const (
 	fileName    = "notify.db"
 	lockTimeout = 100 * time.Millisecond
 )
-
-// errTaken says that another process has the outbox.
-var errTaken = errors.New("another process has it")
 
 // The buckets of the file.
 const (
@@ -89,13 +84,8 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 	}
 	s := &store{path: filepath.Join(dir, fileName), log: log, next: 1}
 	c, err := s.open()
-	switch {
-	case err == nil:
-		return s, c, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, c, fmt.Errorf("%s: %w", s.path, errTaken)
-	case !errors.Is(err, boltfile.ErrDamaged) && !boltfile.Panicked(err): // the disk is full, or may not be written
-		return nil, c, err
+	if !errors.Is(err, boltfile.ErrDamaged) {
+		return s, c, err
 	}
 	aside, moveErr := boltfile.MoveAside(s.path)
 	log.Error("notifications: the outbox cannot be read; what it held is not delivered", "error", err, "moved", aside)
@@ -106,19 +96,11 @@ func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 	return s, c, err
 }
 
-func (s *store) open() (contents, error) {
-	c := contents{known: map[string]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
-	db, _, err := boltfile.Open(s.path, lockTimeout, fill)
-	if err != nil {
-		return c, err
-	}
-	err = boltfile.Guard(func() error {
+func (s *store) open() (c contents, err error) {
+	c = contents{known: map[string]*known{}, standing: map[string]Event{}, waiting: map[string][]*message{}, lost: map[string]int{}}
+	s.db, _, err = boltfile.Open(s.path, lockTimeout, fill, func(db *bbolt.DB) error {
 		return db.Update(func(tx *bbolt.Tx) error { return errors.Join(fill(tx), s.read(tx, &c)) })
 	})
-	if err != nil && !boltfile.Panicked(err) { // after a panic bbolt may hold its own locks
-		return c, errors.Join(err, db.Close())
-	}
-	s.db = db
 	return c, err
 }
 
@@ -140,7 +122,7 @@ func (s *store) read(tx *bbolt.Tx, c *contents) error {
 		each(tx.Bucket([]byte(inStanding)), &damaged, func(key []byte, e Event) { c.standing[string(key)] = e }),
 		each(tx.Bucket([]byte(inEvents)), &damaged, func(key []byte, e Event) {
 			c.events = append(c.events, e)
-			s.next = max(s.next, numberOf(key)+1)
+			s.next = max(s.next, boltfile.Number(key)+1)
 		}),
 		each(tx.Bucket([]byte(inLost)), &damaged, func(key []byte, n int) { c.lost[string(key)] = n }),
 	)
@@ -148,8 +130,8 @@ func (s *store) read(tx *bbolt.Tx, c *contents) error {
 	err = errors.Join(err, outbox.ForEachBucket(func(name []byte) error {
 		channel := string(name)
 		return each(outbox.Bucket(name), &damaged, func(key []byte, e Event) {
-			c.waiting[channel] = append(c.waiting[channel], &message{numberOf(key), e})
-			s.next = max(s.next, numberOf(key)+1)
+			c.waiting[channel] = append(c.waiting[channel], &message{boltfile.Number(key), e})
+			s.next = max(s.next, boltfile.Number(key)+1)
 		})
 	}))
 	if damaged > 0 {
@@ -174,15 +156,6 @@ func each[T any](b *bbolt.Bucket, damaged *int, do func(key []byte, v T)) error 
 func sum(key, data []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	return crc32.Update(crc32.Checksum(key, table), table, data)
-}
-
-func keyOf(number uint64) string { return string(binary.BigEndian.AppendUint64(nil, number)) }
-
-func numberOf(key []byte) uint64 {
-	if len(key) != 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(key)
 }
 
 // write makes all of the changes or none. When it returns nil they are on disk. A
@@ -215,7 +188,7 @@ func (s *store) apply(tx *bbolt.Tx, list changes) error {
 		}
 	}
 	events := tx.Bucket([]byte(inEvents))
-	for k, _ := events.Cursor().First(); k != nil && numberOf(k)+keptEvents < s.next; k, _ = events.Cursor().First() {
+	for k, _ := events.Cursor().First(); k != nil && boltfile.Number(k)+keptEvents < s.next; k, _ = events.Cursor().First() {
 		if err := events.Delete(k); err != nil {
 			return err
 		}

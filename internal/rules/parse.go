@@ -229,33 +229,31 @@ const (
 	unitCount   unit = "count"
 )
 
-// sizes are the units of bytes, in the order in which they are tried.
-var sizes = []struct {
-	name  string
-	bytes float64
-}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+// sizes are what may stand behind the numbers of a unit, the largest first. Seconds are
+// written as durations.
+var sizes = map[unit][]struct {
+	suffix string
+	factor float64
+}{
+	unitFlag:    {{"", 1}},
+	unitCount:   {{"", 1}},
+	unitPercent: {{"%", 1}},
+	unitRate:    {{"/s", 1}},
+	unitBytes:   {{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}},
+}
 
 func (u unit) parse(text string) (float64, error) {
-	switch u {
-	case unitPercent, unitRate:
-		number, ok := strings.CutSuffix(text, string(u))
-		if !ok {
-			return 0, strconv.ErrSyntax
-		}
-		return strconv.ParseFloat(number, 64)
-	case unitSeconds:
+	if u == unitSeconds {
 		d, err := time.ParseDuration(text)
 		return d.Seconds(), err
-	case unitBytes:
-		for _, s := range sizes {
-			if number, ok := strings.CutSuffix(text, s.name); ok {
-				v, err := strconv.ParseFloat(number, 64)
-				return v * s.bytes, err
-			}
-		}
-		return 0, strconv.ErrSyntax
 	}
-	return strconv.ParseFloat(text, 64)
+	for _, s := range sizes[u] {
+		if number, ok := strings.CutSuffix(text, s.suffix); ok {
+			v, err := strconv.ParseFloat(number, 64)
+			return v * s.factor, err
+		}
+	}
+	return 0, strconv.ErrSyntax
 }
 
 func (u unit) example() string {
@@ -264,38 +262,31 @@ func (u unit) example() string {
 
 // text writes a value so that parse reads it again.
 func (u unit) text(v float64) string {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	switch u {
-	case unitPercent, unitRate:
-		return number(v) + string(u)
-	case unitSeconds:
+	if u == unitSeconds {
 		return durationText(time.Duration(math.Round(v * float64(time.Second))))
-	case unitBytes:
-		for _, s := range sizes {
-			if v >= s.bytes && v/s.bytes == math.Trunc(v/s.bytes) {
-				return number(v/s.bytes) + s.name
-			}
-		}
-		return number(v) + "B"
 	}
-	return number(v)
+	return u.format(v, 'g', -1, func(part float64) bool { return part >= 1 && part == math.Trunc(part) })
 }
 
 // shown writes a value for people.
 func (u unit) shown(v float64) string {
+	digits := 1
 	switch u {
-	case unitBytes:
-		for _, s := range sizes {
-			if v >= s.bytes {
-				return strconv.FormatFloat(v/s.bytes, 'f', 1, 64) + s.name
-			}
-		}
 	case unitSeconds:
 		return durationText(time.Duration(v * float64(time.Second)).Round(time.Millisecond))
-	case unitPercent, unitRate:
-		return strconv.FormatFloat(v, 'f', 1, 64) + string(u)
+	case unitFlag, unitCount:
+		digits = -1
 	}
-	return strconv.FormatFloat(v, 'f', -1, 64)
+	return u.format(v, 'f', digits, func(part float64) bool { return part >= 1 })
+}
+
+// format writes a value in the largest size that fits, else in the smallest.
+func (u unit) format(v float64, form byte, digits int, fits func(part float64) bool) string {
+	left := sizes[u]
+	for len(left) > 1 && !fits(v/left[0].factor) {
+		left = left[1:]
+	}
+	return strconv.FormatFloat(v/left[0].factor, form, digits, 64) + left[0].suffix
 }
 
 // durationText leaves out the units that are zero at the end: 5m, not 5m0s.

@@ -11,9 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
-	"strings"
+	"slices"
 	"time"
+
+	"fairway/internal/notify"
 )
 
 // What a rule does when it fires. A notification is sent in any case.
@@ -55,15 +56,13 @@ const (
 	maxInstances    = 1000
 )
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
 // Check returns everything that is wrong with the rule. The texts name the field;
 // those of When also the column.
 func (r Rule) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !nameForm.MatchString(r.Name) {
-		fault("name: letters, digits, dots, dashes and underscores are needed, at most 64")
+	if err := notify.CheckName(r.Name); err != nil {
+		faults = append(faults, err)
 	}
 	c, err := Parse(r.When)
 	if err != nil {
@@ -113,16 +112,7 @@ func (r Rule) checkScale(thing string) []error {
 
 // chooses reports whether the rule is about a subject.
 func (r Rule) chooses(v Value) bool {
-	if len(r.Only) == 0 {
-		return true
-	}
-	flat := strings.NewReplacer("/", "\x00")
-	for _, pattern := range r.Only {
-		for _, name := range []string{v.Name, v.Subject} {
-			if ok, err := path.Match(flat.Replace(pattern), flat.Replace(name)); ok && err == nil {
-				return true
-			}
-		}
-	}
-	return false
+	return len(r.Only) == 0 || slices.ContainsFunc(r.Only, func(pattern string) bool {
+		return notify.Matches(pattern, v.Name) || notify.Matches(pattern, v.Subject)
+	})
 }

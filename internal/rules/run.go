@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/notify"
 )
@@ -189,27 +190,14 @@ func (r *Rules) outcome(a action, err error) (report bool) {
 	return true
 }
 
-// State is how a rule stands with a subject.
-type State struct {
-	Rule, When, Do string
-	Subject, Name  string
-	// Value is what the metric last was, as text; empty when it is not known.
-	Value string
-	// Fired is when the rule fired, Since when the condition began to hold before the
-	// rule fires, or ceased to before it clears; both may be zero.
-	Fired, Since time.Time
-	// Drained is true while the subject is drained by the rule.
-	Drained bool
-}
-
 // States lists how the rules stand, in the order of the configuration, then by
 // subject. A rule without a subject is listed once.
-func (r *Rules) States() []State {
+func (r *Rules) States() []api.RuleState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []State
+	var list []api.RuleState
 	for _, one := range r.memory.rules {
-		base := State{Rule: one.Name, When: one.condition.String(), Do: cmp.Or(one.Do, DoNotify)}
+		base := api.RuleState{Rule: one.Name, When: one.condition.String(), Do: cmp.Or(one.Do, DoNotify)}
 		if len(one.subjects) == 0 {
 			list = append(list, base)
 		}
@@ -219,7 +207,7 @@ func (r *Rules) States() []State {
 			if !math.IsNaN(s.value.Number) {
 				state.Value = kinds[one.condition.Metric].unit.shown(s.value.Number)
 			}
-			state.Fired, state.Since, state.Drained = s.fired, s.since, s.drain
+			state.Fired, state.Since, state.Drained = s.fired.UTC().Truncate(time.Millisecond), s.since.UTC().Truncate(time.Millisecond), s.drain
 			list = append(list, state)
 		}
 	}

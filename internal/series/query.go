@@ -3,6 +3,7 @@ package series
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -40,7 +41,15 @@ type Result struct {
 // ErrUnknown says that there is no such group.
 var ErrUnknown = errors.New("no such group")
 
-// Query answers. A subject of which nothing is known has no points.
+// row is a row with its time.
+type row struct {
+	at     time.Time
+	n      uint32
+	values []float32
+}
+
+// Query answers, each moment from the finest place that has it: memory, the fine ring,
+// the coarse ring. A subject of which nothing is known has no points.
 func (s *Store) Query(q Query) (Result, error) {
 	if !q.From.Before(q.To) || q.Step < 0 {
 		return Result{}, errors.New("series: the time to begin is not before the time to end")
@@ -51,16 +60,39 @@ func (s *Store) Query(q Query) (Result, error) {
 		s.mu.Unlock()
 		return Result{}, fmt.Errorf("%w: %s", ErrUnknown, q.Group)
 	}
-	rows, natural, reads := s.rows(g, q)
-	s.mu.Unlock()
-	r := Result{Fields: g.Fields}
-	for _, read := range reads { // the disk, which nothing else waits for
-		more, err := read()
-		if err != nil {
-			return r, fmt.Errorf("series: %w", err)
-		}
-		rows = append(rows, more...)
+	rows, until := s.recent(g, q)
+	f, p, newest := g.file, (*place)(nil), int64(0)
+	if f != nil && f.places[q.Subject] != nil {
+		p = f.places[q.Subject]
+		newest = p.newest
 	}
+	s.mu.Unlock() // nothing waits for the disk; a row that is written meanwhile fails its checksum
+	r := Result{Fields: g.Fields, Step: s.every}
+	if p != nil {
+		// Where the fine ring begins for sure, in whole steps of the coarse one.
+		begin := (newest-rings[0].rows)/rings[1].per + 2
+		border := time.Unix(0, begin*int64(coarse))
+		for ring, span := range []struct {
+			step     time.Duration
+			from, to time.Time
+		}{{fine, later(q.From, border), until}, {coarse, q.From, earlier(until, border)}} {
+			if !span.from.Before(span.to) {
+				continue
+			}
+			r.Step = span.step
+			err := f.each(p, ring, func(number int64, n uint32, values []float32) {
+				at := time.Unix(0, number*int64(span.step))
+				// What began before the time but reaches into it counts.
+				if at.Add(span.step).After(span.from) && at.Before(span.to) {
+					rows = append(rows, row{at, n, values})
+				}
+			})
+			if err != nil {
+				return r, fmt.Errorf("series: %w", err)
+			}
+		}
+	}
+	natural := r.Step // of the coarsest place
 	r.Step = max(q.Step, natural)
 	if least := q.To.Sub(q.From) / (MaxPoints - 1); r.Step < least {
 		r.Step = (least + natural - 1) / natural * natural
@@ -73,73 +105,31 @@ func (s *Store) Query(q Query) (Result, error) {
 		}
 		buckets[at].merge(row.n, row.values)
 	}
-	for at, m := range buckets {
-		r.Points = append(r.Points, m.point(time.Unix(0, at*int64(r.Step)).UTC()))
+	for _, at := range slices.Sorted(maps.Keys(buckets)) {
+		r.Points = append(r.Points, buckets[at].point(time.Unix(0, at*int64(r.Step)).UTC()))
 	}
-	slices.SortFunc(r.Points, func(a, b Point) int { return a.At.Compare(b.At) })
 	return r, nil
 }
 
-// storedRow is a row with its time.
-type storedRow struct {
-	at     time.Time
-	n      uint32
-	values []float32
-}
-
-// rows collects the rows within the time, each moment from the finest place that has
-// it: memory, the fine ring, the coarse ring. Rows on disk are left to reads, which need
-// no lock: a row that is written meanwhile fails its checksum. natural is the step of
-// the coarsest place.
-func (s *Store) rows(g *group, q Query) (rows []storedRow, natural time.Duration, reads []func() ([]storedRow, error)) {
-	natural = s.every
-	until := q.To
-	if sub := g.subjects[q.Subject]; sub != nil {
-		oldest := max(sub.first, sub.newest-int64(s.slots())+1)
-		// Of a step that memory has in part, the disk has all once it is over.
-		per := int64(fine / s.every)
-		if step := oldest / per; g.file != nil && oldest%per != 0 && step <= sub.flushed {
-			oldest = (step + 1) * per
+// recent returns the rows in memory within the time, and until when the disk is asked.
+func (s *Store) recent(g *group, q Query) (rows []row, until time.Time) {
+	sub := g.subjects[q.Subject]
+	if sub == nil {
+		return nil, q.To
+	}
+	oldest := s.oldest(sub)
+	// Of a step that memory has in part, the disk has all once it is over.
+	per := int64(fine / s.every)
+	if step := oldest / per; g.file != nil && oldest%per != 0 && step <= sub.flushed {
+		oldest = (step + 1) * per
+	}
+	for slot := oldest; slot <= sub.newest; slot++ {
+		at := time.Unix(0, slot*int64(s.every))
+		if !at.Before(q.From) && at.Before(q.To) {
+			rows = append(rows, row{at, 1, g.columnsOf(s.row(g, sub, slot))})
 		}
-		for slot := oldest; slot <= sub.newest; slot++ {
-			at := time.Unix(0, slot*int64(s.every))
-			if !at.Before(q.From) && at.Before(until) {
-				rows = append(rows, storedRow{at, 1, g.columnsOf(s.row(g, sub, slot))})
-			}
-		}
-		until = earlier(until, time.Unix(0, oldest*int64(s.every)))
 	}
-	if g.file == nil {
-		return rows, natural, nil
-	}
-	f, place := g.file, g.file.places[q.Subject]
-	if place == nil {
-		return rows, natural, nil
-	}
-	p := *place
-	// Where the fine ring begins for sure, in whole steps of the coarse one.
-	begin := (p.newest-rings[0].rows)/rings[1].per + 2
-	fineFrom := time.Unix(0, begin*int64(coarse))
-	for ring, within := range []struct {
-		step     time.Duration
-		from, to time.Time
-	}{{fine, later(q.From, fineFrom), until}, {coarse, q.From, earlier(until, fineFrom)}} {
-		if !within.from.Before(within.to) {
-			continue
-		}
-		natural = within.step
-		reads = append(reads, func() (list []storedRow, err error) {
-			err = f.each(&p, ring, func(number int64, n uint32, values []float32) {
-				at := time.Unix(0, number*int64(within.step))
-				// What began before the time but reaches into it counts.
-				if at.Add(within.step).After(within.from) && at.Before(within.to) {
-					list = append(list, storedRow{at, n, values})
-				}
-			})
-			return list, err
-		})
-	}
-	return rows, natural, reads
+	return rows, earlier(q.To, time.Unix(0, oldest*int64(s.every)))
 }
 
 func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
@@ -151,12 +141,10 @@ func (m *mean) point(at time.Time) Point {
 	p := Point{At: at}
 	peak := len(m.g.Fields)
 	for i, f := range m.g.Fields {
-		p.Means = append(p.Means, float64(m.values[i]))
+		p.Means, p.Peaks = append(p.Means, float64(m.values[i])), append(p.Peaks, math.NaN())
 		if f.Peak {
-			p.Peaks = append(p.Peaks, float64(m.values[peak]))
+			p.Peaks[i] = float64(m.values[peak])
 			peak++
-		} else {
-			p.Peaks = append(p.Peaks, math.NaN())
 		}
 	}
 	return p

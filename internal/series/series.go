@@ -25,6 +25,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"fairway/internal/api"
 )
 
 const (
@@ -331,6 +333,11 @@ func (s *Store) row(g *group, sub *subject, slot int64) []float32 {
 	return sub.rows[at : at+n]
 }
 
+// oldest is the oldest slot of a subject in memory.
+func (s *Store) oldest(sub *subject) int64 {
+	return max(sub.first, sub.newest-int64(s.slots())+1)
+}
+
 // flush writes the fine steps to disk that are over when slot begins; with now
 // also the one that is not.
 func (s *Store) flush(g *group, sub *subject, slot int64, now bool) {
@@ -342,7 +349,7 @@ func (s *Store) flush(g *group, sub *subject, slot int64, now bool) {
 	if now {
 		over++
 	}
-	oldest := max(sub.first, sub.newest-int64(s.slots())+1)
+	oldest := s.oldest(sub)
 	for step := max(sub.flushed+1, oldest*int64(s.every)/int64(fine)); step < over && step*per <= sub.newest; step++ {
 		m := newMean(g)
 		for i := max(step*per, oldest); i < (step+1)*per && i <= sub.newest; i++ {
@@ -428,16 +435,9 @@ func (m *mean) merge(n uint32, values []float32) {
 
 func isNaN(v float32) bool { return v != v }
 
-// Subject is one thing of which there are readings.
-type Subject struct {
-	Name string
-	// Newest is when the newest reading was taken, as exactly as it is kept.
-	Newest time.Time
-}
-
 // Subjects lists the subjects of a group, in memory and on disk, sorted by name;
 // nothing for a group that does not exist.
-func (s *Store) Subjects(name string) []Subject {
+func (s *Store) Subjects(name string) []api.SeriesSubject {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.groups[name]
@@ -453,9 +453,9 @@ func (s *Store) Subjects(name string) []Subject {
 	for name, sub := range g.subjects {
 		newest[name] = time.Unix(0, sub.newest*int64(s.every)).UTC()
 	}
-	list := make([]Subject, 0, len(newest))
+	list := make([]api.SeriesSubject, 0, len(newest))
 	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		list = append(list, Subject{name, newest[name]})
+		list = append(list, api.SeriesSubject{Name: name, Newest: newest[name]})
 	}
 	return list
 }

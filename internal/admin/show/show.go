@@ -248,28 +248,14 @@ func Event(e notify.Event) api.Event {
 	}
 }
 
-// Time is a time of the clock as the API writes it.
-func Time(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC().Truncate(time.Millisecond)
-}
-
 // Entry is an entry of the history.
 func (v *View) Entry(e history.Entry) api.Entry {
 	return api.Entry{
 		Number: e.Number, Time: e.Time.UTC(), Cause: e.Cause.Text,
 		Operator: e.Cause.Operator, Command: e.Cause.Command, Message: e.Cause.Message,
-		Seen: All(e.Cause.Changes, seen), Omitted: e.Cause.Omitted,
+		Seen: append([]api.Seen{}, e.Cause.Changes...), Omitted: e.Cause.Omitted,
 		Revision: e.Revision, Hash: e.Hash, Live: e.Hash == v.Table.Hash,
-		Routes: api.Counts(e.Routes), Backends: api.Counts(e.Backends),
-	}
-}
-
-func seen(c history.Change) api.Seen {
-	return api.Seen{
-		Kind: string(c.Kind), Source: c.Source, Service: c.Service, Instance: c.Instance, Label: c.Label, From: c.From, To: c.To,
+		Routes: e.Routes, Backends: e.Backends,
 	}
 }
 
