@@ -126,7 +126,7 @@ var allowed = map[string]struct {
 	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
-	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/files"}},
+	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files"}},
 	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},

@@ -106,36 +106,11 @@ func revisionKey(document string, number uint64) []byte {
 // newestRevision returns the newest revision of a document without its content;
 // one of number zero when there is none.
 func (s *Store) newestRevision(tx *bbolt.Tx, document string) (Revision, error) {
-	var newest Revision
-	err := s.backwards(tx, document, 0, func(r Revision) bool {
-		newest = r
-		return false
-	})
-	return newest, err
-}
-
-// backwards calls each for the revisions of a document with a number below
-// before (zero: all), from the newest on, until it returns false.
-func (s *Store) backwards(tx *bbolt.Tx, document string, before uint64, each func(Revision) bool) error {
-	if before == 0 {
-		before = ^uint64(0)
-	}
-	c := tx.Bucket([]byte(inDocuments)).Cursor()
-	prefix := append([]byte(document), 0)
-	step := c.Prev
-	if k, _ := c.Seek(revisionKey(document, before)); k == nil {
-		step = c.Last
-	}
-	for k, v := step(); bytes.HasPrefix(k, prefix); k, v = c.Prev() {
+	for k, v := range backwards(tx, inDocuments, append([]byte(document), 0), 0) {
 		r, err := decode[storedRevision](s, inDocuments, k, v)
-		if err != nil {
-			return err
-		}
-		if !each(r.Revision) {
-			return nil
-		}
+		return r.Revision, err
 	}
-	return nil
+	return Revision{}, nil
 }
 
 // Revision returns a revision of a document with its content; the newest one for
@@ -167,10 +142,16 @@ func (s *Store) Revision(document string, number uint64) (Revision, error) {
 func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision, error) {
 	list := []Revision{}
 	err := s.view(func(tx *bbolt.Tx) error {
-		return s.backwards(tx, document, before, func(r Revision) bool {
-			list = append(list, r)
-			return limit == 0 || len(list) < limit
-		})
+		for k, v := range backwards(tx, inDocuments, append([]byte(document), 0), before) {
+			r, err := decode[storedRevision](s, inDocuments, k, v)
+			if err != nil {
+				return err
+			}
+			if list = append(list, r.Revision); len(list) == limit {
+				break
+			}
+		}
+		return nil
 	})
 	return list, about(err, "document %q", document)
 }

@@ -83,14 +83,12 @@ func count(changes []route.Change) (c Counts) {
 func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {
-		c := tx.Bucket([]byte(inEntries)).Cursor()
-		step := c.Prev
-		if k, _ := c.Seek(boltfile.Key(before)); before == 0 || k == nil {
-			step = c.Last
-		}
-		for k, v := step(); k != nil && (limit == 0 || len(list) < limit); k, v = c.Prev() {
+		for k, v := range backwards(tx, inEntries, nil, before) {
 			if entry, err := decode[storedEntry](s, inEntries, k, v); err == nil {
 				list = append(list, entry.Entry)
+			}
+			if len(list) == limit && limit > 0 {
+				break
 			}
 		}
 		return nil
@@ -163,13 +161,11 @@ func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 		}
 		k, v = c.Next()
 	}
-	for _, k := range old {
-		if err := entries.Delete(k); err != nil {
-			return 0, err
-		}
-	}
 	if len(old) == 0 {
 		return 0, nil
+	}
+	if err := remove(entries, old); err != nil {
+		return 0, err
 	}
 	return len(old), s.sweep(tx)
 }
@@ -207,10 +203,5 @@ func (s *Store) sweep(tx *bbolt.Tx) error {
 			unused = append(unused, k)
 		}
 	}
-	for _, k := range unused {
-		if err := blobs.Delete(k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return remove(blobs, unused)
 }

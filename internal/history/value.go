@@ -8,8 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
 
 	"go.etcd.io/bbolt"
+
+	"fairway/internal/boltfile"
 )
 
 // A value in the file is the SHA-256 of its place and its data, and the data,
@@ -80,6 +84,35 @@ func (s *Store) putJSON(tx *bbolt.Tx, in bucket, key []byte, v any) error {
 		return err
 	}
 	return s.put(tx, in, key, data)
+}
+
+// backwards walks the values whose keys are a prefix and a number below before, zero for
+// any, from the last on.
+func backwards(tx *bbolt.Tx, in bucket, prefix []byte, before uint64) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		if before == 0 {
+			before = math.MaxUint64
+		}
+		c := tx.Bucket([]byte(in)).Cursor()
+		step := c.Prev
+		if k, _ := c.Seek(append(bytes.Clone(prefix), boltfile.Key(before)...)); k == nil {
+			step = c.Last
+		}
+		k, v := step()
+		for k != nil && bytes.HasPrefix(k, prefix) && yield(k, v) {
+			k, v = c.Prev()
+		}
+	}
+}
+
+// remove takes keys out of a bucket.
+func remove(b *bbolt.Bucket, keys [][]byte) error {
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spoilt reports a value that is not what was written.

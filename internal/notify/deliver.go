@@ -29,8 +29,7 @@ const (
 	tryTimeout  = 8 * time.Second
 	// maxTogether bounds how many events go in one message.
 	maxTogether = 200
-	// refusedTries is how often a message is tried that the receiver says it will
-	// never take.
+	// refusedTries is how often a message is tried that the receiver refuses.
 	refusedTries = 5
 )
 
@@ -56,8 +55,7 @@ type batch struct {
 	lost   int    // messages that were given up before these
 }
 
-// channel is a Channel at work. What is below sender belongs to the notifier's
-// lock.
+// channel is a Channel at work. What is below sender belongs to the notifier's lock.
 type channel struct {
 	Channel
 	from   string
@@ -75,6 +73,9 @@ type channel struct {
 }
 
 func newChannel(c Channel, from string) (*channel, error) {
+	if err := errors.Join(c.Check()...); err != nil {
+		return nil, err
+	}
 	c.Rate = cmp.Or(c.Rate, rates[c.Kind])
 	made := &channel{Channel: c, from: from, wake: make(chan struct{}, 1), status: api.Channel{Name: c.Name, Kind: c.Kind}}
 	texts, err := parseTemplates(c)
@@ -111,8 +112,8 @@ func (m *message) size() int {
 	return n
 }
 
-// enqueue lets messages wait and wakes the channel. When too many wait, the oldest
-// are given up. The caller has both locks.
+// enqueue lets messages wait; when they are too many, the oldest are given up. The
+// caller has both locks.
 func (n *Notifier) enqueue(c *channel, list []*message) {
 	c.append(list)
 	over := 0
@@ -163,8 +164,7 @@ func removal(channel string, list []*message, lost int) changes {
 	return tx
 }
 
-// work delivers what waits for a channel, one batch after the other, until ctx
-// ends.
+// work delivers what waits for a channel until ctx ends.
 func (n *Notifier) work(ctx context.Context, c *channel) {
 	for {
 		p, wait := n.take(c, time.Now())
@@ -209,12 +209,16 @@ func (n *Notifier) take(c *channel, now time.Time) (*batch, time.Duration) {
 	if c.limited {
 		count = min(len(c.waiting), maxTogether)
 	}
-	p := &batch{from: c.from, at: now, last: c.waiting[count-1].number, lost: c.status.Lost}
-	for _, m := range c.waiting[:count] {
-		p.events = append(p.events, m.event)
-	}
+	p := &batch{from: c.from, at: now, last: c.waiting[count-1].number, lost: c.status.Lost, events: eventsOf(c.waiting[:count])}
 	p.id = idOf(p.events)
 	return p, 0
+}
+
+func eventsOf(list []*message) (events []Event) {
+	for _, m := range list {
+		events = append(events, m.event)
+	}
+	return events
 }
 
 // idOf is the event's ID, or one that the same events together always have.
@@ -229,8 +233,7 @@ func idOf(events []Event) string {
 	return "summary_" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// token returns how long to wait until a message may go out. The token is taken when
-// the message is out.
+// token is how long to wait until a message may go out, which then takes the token.
 func (c *channel) token(now time.Time) time.Duration {
 	missing := 1 - c.limiter.TokensAt(now)
 	if missing <= 0 {
@@ -319,8 +322,7 @@ func (n *Notifier) channel(name string) *channel {
 	return nil
 }
 
-// Try sends a test event to a channel, past its queue, and returns the receiver's
-// error.
+// Try sends a test event to a channel, past its queue.
 func (n *Notifier) Try(ctx context.Context, name string) error {
 	c := n.channel(name)
 	if c == nil {
@@ -370,9 +372,5 @@ func (n *Notifier) Pending(name string, limit int) ([]Event, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoChannel, name)
 	}
-	var list []Event
-	for _, m := range c.waiting[:min(limit, len(c.waiting))] {
-		list = append(list, m.event)
-	}
-	return list, nil
+	return eventsOf(c.waiting[:min(limit, len(c.waiting))]), nil
 }

@@ -134,13 +134,13 @@ func (k Kind) Severity() Severity {
 // condition names what an event begins or ends; empty when it does neither.
 func (e *Event) condition() string {
 	begun := e.Kind.ends()
-	if e.Kind.begins() {
-		begun = e.Kind
+	switch {
+	case e.Kind.begins():
+		return conditionOf(e.Kind, e.Subject)
+	case begun != "":
+		return conditionOf(begun, e.Subject)
 	}
-	if begun == "" {
-		return ""
-	}
-	return conditionOf(begun, e.Subject)
+	return ""
 }
 
 // conditionOf names the condition that kind begins.
@@ -158,11 +158,10 @@ const (
 // cleaned returns the event with texts that can be shown anywhere.
 func (e Event) cleaned() Event {
 	e.Subject, e.Name, e.Text = clean(e.Subject, maxSubject), clean(e.Name, maxName), clean(e.Text, maxText)
+	keys := slices.Sorted(maps.Keys(e.Details))
 	details := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(e.Details)) {
-		if len(details) < maxDetails {
-			details[clean(key, maxName)] = clean(e.Details[key], maxDetail)
-		}
+	for _, key := range keys[:min(len(keys), maxDetails)] {
+		details[clean(key, maxName)] = clean(e.Details[key], maxDetail)
 	}
 	e.Details = details
 	return e

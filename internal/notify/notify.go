@@ -29,6 +29,7 @@ import (
 
 	"fairway/internal/boltfile"
 	"fairway/internal/catalog"
+	"fairway/internal/clock"
 )
 
 // Options are what New needs. Dir, Feed and Registerer are required.
@@ -98,15 +99,12 @@ func New(o Options) (*Notifier, error) {
 		log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 	}
 	for _, c := range o.Channels {
-		if err := errors.Join(c.Check()...); err != nil {
+		made, err := newChannel(c, o.From)
+		if err != nil {
 			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
 		}
 		if n.channel(c.Name) != nil {
 			return nil, fmt.Errorf("notify: two channels are called %q", c.Name)
-		}
-		made, err := newChannel(c, o.From)
-		if err != nil {
-			return nil, fmt.Errorf("notify: channel %q: %w", c.Name, err)
 		}
 		n.channels = append(n.channels, made)
 	}
@@ -118,14 +116,13 @@ func New(o Options) (*Notifier, error) {
 	return n, nil
 }
 
-// open opens the outbox and takes over what is in it. While another process has it,
-// as during an upgrade, that one reports.
+// open opens the outbox and takes over what is in it.
 func (n *Notifier) open() error {
 	defer n.change()()
-	switch {
-	case n.closed:
+	if n.closed {
 		return errors.New("it is closed")
-	case n.store != nil:
+	}
+	if n.store != nil {
 		return nil
 	}
 	n.mu.Unlock()
@@ -179,10 +176,10 @@ func (n *Notifier) Run(ctx context.Context) error {
 		waiting, cancel := context.WithDeadline(ctx, due)
 		s, err := n.feed.Next(waiting, newest)
 		cancel()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err == nil:
+		}
+		if err == nil {
 			newest = s
 		}
 		due = n.look(newest)
@@ -193,15 +190,13 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) opened(ctx context.Context) bool {
 	for logged := false; ; logged = true {
 		err := n.open()
-		switch {
-		case err == nil:
+		if err == nil {
 			return true
-		case !logged:
+		}
+		if !logged {
 			n.log.Info("notifications wait for the outbox", "dir", n.dir, "error", err)
 		}
-		select {
-		case <-time.After(openEvery):
-		case <-ctx.Done():
+		if clock.Sleep(ctx, openEvery) != nil {
 			return false
 		}
 	}
@@ -273,8 +268,7 @@ func (n *Notifier) report(f findings) error {
 	return err
 }
 
-// news returns the event as it is reported, and false for one that is none. It notes
-// what stands after it.
+// news returns the event as it is reported, and false for one that is none.
 func (n *Notifier) news(e Event, tx *changes) (Event, bool) {
 	e = e.cleaned()
 	e.ID, e.At = cmp.Or(e.ID, rand.Text()), cmp.Or(e.At, time.Now()).UTC().Truncate(time.Millisecond)
@@ -304,8 +298,7 @@ func (n *Notifier) withdraw(condition string, tx *changes) {
 	set[Event](tx, inStanding, condition, nil)
 }
 
-// commit writes to disk. A failure is logged once, and counted. The caller has both
-// locks; mu is free while the disk works.
+// commit writes to disk. The caller has both locks; mu is free while the disk works.
 func (n *Notifier) commit(tx changes) error {
 	if len(tx) == 0 {
 		return nil
@@ -329,8 +322,7 @@ func (n *Notifier) change() (done func()) {
 	}
 }
 
-// Suppress records the conditions of events without sending the events: those that are
-// too many to be sent one by one.
+// Suppress records the conditions of events that are too many to be sent one by one.
 func (n *Notifier) Suppress(events ...Event) {
 	n.amend(func(tx *changes) {
 		for _, e := range events {
