@@ -15,6 +15,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
@@ -74,13 +76,11 @@ type Engine interface {
 // Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Diagnose,
 // ShownLabel, Gatherer and Registerer are required.
 type Options struct {
-	// Listen is host:port, or unix:///PATH for a socket that only this user can
-	// open. Port 0 takes a free one.
+	// Listen is host:port (port 0 takes a free one), or unix:///PATH for this user alone.
 	Listen string
-	// AllowedHosts are further host names or addresses by which clients may
-	// call the listener, with a port ("a.example:8080") or for any ("a.example").
-	// The loopback names are always allowed, and so is the address that a client
-	// has dialled.
+	// AllowedHosts are further names or addresses by which clients may call the listener,
+	// with a port ("a.example:8080") or for any ("a.example"), besides loopback and what
+	// was dialled.
 	AllowedHosts []string
 	// Token is a bearer token whose owner is admin; empty for none. It has at
 	// least 16 characters. Only its SHA-256 is kept.
@@ -89,8 +89,7 @@ type Options struct {
 	// means: none with a Token and beyond this machine; else admin on a unix
 	// socket, which only this user can open, and viewer on a loopback address.
 	Anonymous string
-	// TLS is how the listener proves who it is; zero for no TLS, which beyond this
-	// machine needs Insecure.
+	// TLS is how the listener proves who it is; beyond this machine none needs Insecure.
 	TLS access.TLS
 	// Insecure allows an address that other machines reach without TLS.
 	Insecure bool
@@ -103,8 +102,7 @@ type Options struct {
 	// Sources says how the sources are doing right now, sorted by name.
 	Sources func() []catalog.SourceStatus
 	Engine  Engine
-	// Diagnose says why services and instances of a name are served or not; nothing
-	// when there is none of that name.
+	// Diagnose says why what has a name is served or not; nothing when there is none.
 	Diagnose func(name string) []api.Diagnosis
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
@@ -140,8 +138,7 @@ const (
 	stopTimeout    = 5 * time.Second
 )
 
-// Server is the admin API on its listener. Addr and Close may be called from any
-// goroutine.
+// Server is the admin API. Addr and Close may be called from any goroutine.
 type Server struct {
 	options  Options
 	log      *slog.Logger
@@ -172,37 +169,29 @@ func New(o Options) (*Server, error) {
 		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
 		return nil, errors.New("admin: catalogue, tables, sources, engine, diagnose, shown labels, gatherer and registerer are required")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	s := &Server{
-		options: o, log: o.Logger, started: time.Now().UTC().Truncate(time.Second),
+		options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: time.Now().UTC().Truncate(time.Second),
 		meter: meter.New(o.Engine), watchers: map[string]chan struct{}{}, stopping: make(chan struct{}),
 	}
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)
 	}
-	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+	s.requests = promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
 		Name: "fairway_admin_requests_total",
 		Help: "Requests to the admin API by path pattern and status code.",
 	}, []string{"path", "code"})
-	if err := o.Registerer.Register(s.requests); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
-	}
 	var err error
-	if s.access, err = access.Open(access.Options{Token: o.Token, Dir: o.StateDir, Now: o.now, Logger: o.Logger}); err != nil {
+	if s.access, err = access.Open(access.Options{Token: o.Token, Dir: o.StateDir, Now: o.now, Logger: s.log}); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.options.Token = "" // the sum is all that is needed
-	ln, err := listen(o.Listen)
-	if err != nil {
+	if s.listener, err = listen(o.Listen); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	if err := s.guard(ln.Addr(), o.Token != ""); err != nil {
-		_ = ln.Close()
+	if err := s.guard(s.Addr(), o.Token != ""); err != nil {
+		_ = s.Close()
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	s.listener = ln
 	s.handler = s.newHandler(s.operations())
 	return s, nil
 }
@@ -231,8 +220,8 @@ func (s *Server) guard(bound net.Addr, token bool) error {
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close gives the address up without a grace period. A Run that is going on ends
-// with an error. It may be called again, and after Run has returned.
+// Close gives the address up; a Run that is going on ends with an error. It may be
+// called again, and after Run has returned.
 func (s *Server) Close() error {
 	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("admin: %w", err)
@@ -240,9 +229,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Run answers requests until ctx ends, lets the running ones finish for five
-// seconds and returns nil. It returns an error when the listener fails before
-// that. It may be called once.
+// Run answers requests until ctx ends, lets the running ones finish for five seconds
+// and returns nil, or an error when the listener fails before. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           s.handler,
@@ -283,8 +271,7 @@ func listen(address string) (net.Listener, error) {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		_ = ln.Close()
-		return nil, err
+		return nil, errors.Join(err, ln.Close())
 	}
 	return ln, nil
 }

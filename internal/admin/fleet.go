@@ -83,30 +83,23 @@ func (d fleetDesk) documents(*request) (items []api.FleetDocument, err error) {
 	return items, err
 }
 
-// shownRevision is a revision without its content.
-func shownRevision(r history.Revision, released uint64) api.FleetRevision {
-	return api.FleetRevision{
-		Document: r.Document, Number: r.Number, Time: r.Time.UTC(), Author: r.Author, Message: r.Message,
-		Digest: r.Digest, Size: r.Size, Released: r.Number == released,
-	}
+// shown is revisions of a document without their contents.
+func (d fleetDesk) shown(document string, found ...history.Revision) ([]api.FleetRevision, error) {
+	released, err := d.fleet.Released(document)
+	return show.All(found, func(r history.Revision) api.FleetRevision {
+		return api.FleetRevision{
+			Document: r.Document, Number: r.Number, Time: r.Time.UTC(), Author: r.Author, Message: r.Message,
+			Digest: r.Digest, Size: r.Size, Released: r.Number == released,
+		}
+	}), err
 }
 
-// shownNow is a revision that may be the released one by now.
-func (d fleetDesk) shownNow(r history.Revision) (api.FleetRevision, error) {
-	released, err := d.fleet.Released(r.Document)
-	return shownRevision(r, released), err
-}
-
-func (d fleetDesk) revisions(r *request) (items []api.FleetRevision, err error) {
+func (d fleetDesk) revisions(r *request) ([]api.FleetRevision, error) {
 	found, err := d.fleet.Revisions(r.document(), r.limit(defaultRevisions))
 	if err != nil {
 		return nil, err
 	}
-	released, err := d.fleet.Released(r.document())
-	for _, one := range found {
-		items = append(items, shownRevision(one, released))
-	}
-	return items, err
+	return d.shown(r.document(), found...)
 }
 
 func (d fleetDesk) revision(r *request) (out api.FleetRevision, err error) {
@@ -120,9 +113,9 @@ func (d fleetDesk) revision(r *request) (out api.FleetRevision, err error) {
 	if err != nil {
 		return out, err
 	}
-	out, err = d.shownNow(found)
-	out.Content = found.Content
-	return out, err
+	shown, err := d.shown(found.Document, found)
+	shown[0].Content = found.Content
+	return shown[0], err
 }
 
 func (d fleetDesk) put(r *request, n api.NewFleetRevision) (out api.FleetRevision, err error) {
@@ -130,7 +123,8 @@ func (d fleetDesk) put(r *request, n api.NewFleetRevision) (out api.FleetRevisio
 	if err != nil {
 		return out, err
 	}
-	return d.shownNow(made)
+	shown, err := d.shown(made.Document, made)
+	return shown[0], err
 }
 
 func (d fleetDesk) diff(r *request) (api.FleetDiff, error) {
@@ -173,8 +167,8 @@ func (d fleetDesk) repair(r *request, n api.NewFleetRepair) (api.FleetRepair, er
 		if err != nil {
 			return out, err
 		}
-		shown, err := d.shownNow(made)
-		out.Revision, out.Text = &shown, fmt.Sprintf("what host %s has is revision %d now; a rollout puts it on the other hosts", n.Host, made.Number)
+		shown, err := d.shown(made.Document, made)
+		out.Revision, out.Text = &shown[0], fmt.Sprintf("what host %s has is revision %d now; a rollout puts it on the other hosts", n.Host, made.Number)
 		return out, err
 	case "restore":
 		out.Text = fmt.Sprintf("host %s has the revision again that is out", n.Host)

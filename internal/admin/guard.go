@@ -80,8 +80,7 @@ func sameOrigin(r *http.Request) *api.Error {
 	if !slices.Contains([]string{"", "none", "same-origin"}, r.Header.Get("Sec-Fetch-Site")) {
 		return api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin; type the address instead")
 	}
-	// Browsers that do not send Sec-Fetch-Site send Origin with whatever scripts
-	// could read.
+	// Browsers without Sec-Fetch-Site send Origin with what scripts could read.
 	origin := r.Header.Get("Origin")
 	if _, host, _ := strings.Cut(origin, "://"); origin != "" && host != r.Host {
 		return api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin")
@@ -96,9 +95,8 @@ type hosts struct {
 	allowed []string
 }
 
-// newHosts allows the loopback names with any port, since a tunnel or Docker may
-// publish the listener on another one, those of the listener's certificate with its
-// port, and extra as they are written.
+// newHosts allows the loopback names with any port, which a tunnel or Docker may
+// choose, those of the listener's certificate with its port, and extra as they are.
 func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, error) {
 	h := &hosts{usual: "80"}
 	if tls {
@@ -169,9 +167,4 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController through.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-func (r *recorder) code() int {
-	if r.status == 0 {
-		return http.StatusOK
-	}
-	return r.status
-}
+func (r *recorder) code() int { return cmp.Or(r.status, http.StatusOK) }

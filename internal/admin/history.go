@@ -18,8 +18,7 @@ import (
 
 // History says what was. *history.Store is one.
 type History interface {
-	// Entries returns at most limit entries with a number below before, the newest
-	// first; zero for before begins at the newest.
+	// Entries returns at most limit entries below before (0: all), the newest first.
 	Entries(before uint64, limit int) ([]history.Entry, error)
 	// Entry returns an entry with its table.
 	Entry(number uint64) (history.Recorded, error)
@@ -89,8 +88,7 @@ func (s *Server) entries(r *request) (items []api.Entry, err error) {
 	return items, nil
 }
 
-// concerns says whether an entry has to do with a service; an empty name means
-// every one.
+// concerns says whether an entry has to do with a service; empty means every one.
 func concerns(v *show.View, e history.Entry, service string) bool {
 	return service == "" || slices.ContainsFunc(e.Cause.Changes, func(c history.Change) bool {
 		return c.Service != "" && v.IsService(service, c.Service)

@@ -26,8 +26,7 @@ import (
 	"fairway/internal/series"
 )
 
-// newMux registers operations, and for everything else the answers that say no.
-// Those ask who it is, too: strangers learn nothing.
+// newMux registers operations, and answers no to known callers for everything else.
 func (s *Server) newMux(ops []operation) *http.ServeMux {
 	mux := http.NewServeMux()
 	register := func(pattern string, op operation) {
@@ -203,8 +202,7 @@ func namesOnce(dec *json.Decoder, t reflect.Type) error {
 	return nil
 }
 
-// elementOf is the type of an element of t, or of the field with this name; nil where that
-// is not known.
+// elementOf is the type of an element of t, or of a field; nil where it is not known.
 func elementOf(t reflect.Type, name string) reflect.Type {
 	if t == nil {
 		return nil

@@ -24,11 +24,9 @@ type operation struct {
 	path   string // the pattern of the mux; several operations may share one
 	// public operations answer everybody: they say nothing about what is served.
 	public bool
-	// role is the least that may call it; empty means viewer for GET and admin for
-	// everything else.
+	// role is the least that may call it; by default viewer for GET, and admin.
 	role string
-	// question is set where nothing is changed although the method is no GET. It is not
-	// audited.
+	// question is set where no GET changes nothing, which is not audited.
 	question bool
 	params   []param // any other is refused, so that a typing error does not pass for an answer
 	room     int64   // the most bytes of a body; zero means maxBody
@@ -155,8 +153,7 @@ func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 	op := act(http.MethodPost, path, func(r *request) (T, error) {
 		var body B
 		if err := readBody(r.Request, &body); err != nil {
-			var none T
-			return none, err
+			return *new(T), err
 		}
 		return serve(r, body)
 	})
@@ -277,7 +274,8 @@ func checkParams(query string, known []param) (url.Values, error) {
 	for name, v := range values {
 		i := slices.IndexFunc(known, func(p param) bool { return p.name == name })
 		if i < 0 {
-			return nil, api.Errorf(http.StatusBadRequest, "no query parameter %q here; known: %s", name, names(known))
+			names := strings.Join(show.All(known, func(p param) string { return p.name }), ", ")
+			return nil, api.Errorf(http.StatusBadRequest, "no query parameter %q here; known: %s", name, cmp.Or(names, "none"))
 		}
 		if len(v) > 1 && known[i].form != someLines {
 			return nil, api.Errorf(http.StatusBadRequest, "query parameter %q is given twice", name)
@@ -287,11 +285,6 @@ func checkParams(query string, known []param) (url.Values, error) {
 		}
 	}
 	return values, nil
-}
-
-func names(params []param) string {
-	all := show.All(params, func(p param) string { return p.name })
-	return cmp.Or(strings.Join(all, ", "), "none")
 }
 
 // send writes v whole or not at all. The types of package api always encode.

@@ -25,8 +25,7 @@ var (
 	byHost    = text("host", "Host name: keeps what could take a request for it.")
 )
 
-// operations is the table of everything that can be asked. docs/api.md describes
-// each, and the OpenAPI document is made of both.
+// operations is the table of what can be asked, which docs/api.md describes.
 func (s *Server) operations() []operation {
 	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
 	return slices.Concat([]operation{

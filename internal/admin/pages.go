@@ -9,8 +9,7 @@ import (
 	"fairway/internal/api"
 )
 
-// Pages are what people look at in a browser. They know what the operations answer to
-// those who ask for the page, and change nothing.
+// Pages are for browsers. They know what operations answer, and change nothing.
 type Pages interface {
 	// Serve answers what is no operation: a GET or HEAD, or a POST of a form that
 	// asks for something. ask puts questions in the name of who, who has no role as
@@ -40,8 +39,7 @@ type inside struct {
 
 type insideKey struct{}
 
-// whoAsks says who sent a request. What a page asks has the identity of those who
-// asked for the page, and may change nothing.
+// whoAsks says who sent a request; of what a page asks, who asked for the page.
 func (s *Server) whoAsks(r *http.Request) (api.Identity, *api.Error) {
 	if who, ok := r.Context().Value(insideKey{}).(api.Identity); ok {
 		return who, nil

@@ -15,8 +15,7 @@ const (
 	// watchLook is how often is looked for what no feed announces: the state of the
 	// table, traffic, and whether the client may still see anything.
 	watchLook = time.Second
-	// watchAlive is how long the stream is silent at most, so that both sides see
-	// when the other has gone.
+	// watchAlive is the longest silence, so that both sides see when the other has gone.
 	watchAlive = 15 * time.Second
 	// watchWrite is how long a client may take to read an event.
 	watchWrite = 10 * time.Second

@@ -35,8 +35,7 @@ var ErrTaken = errors.New("another process has it")
 // errPanicked is the ErrDamaged of a panic.
 var errPanicked = fmt.Errorf("%w", ErrDamaged)
 
-// Guard runs do and makes an ErrDamaged of a panic of bbolt, also of a fault in its
-// memory map.
+// Guard makes an ErrDamaged of a panic of bbolt, or a fault in its memory map.
 func Guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -263,8 +262,7 @@ func (w *walk) elements(b []byte, depth int) error {
 	for i := range count {
 		at := headerSize + i*element
 		field := func(n int) uint64 { return uint64(binary.NativeEndian.Uint32(b[at+4*n:])) }
-		// A branch has position, length of the key and page; a leaf flags, position and
-		// the lengths of key and value.
+		// A branch has position, key length and page; a leaf flags, position, two lengths.
 		position, keySize, valueSize := field(0), field(1), uint64(0)
 		if leaf {
 			position, keySize, valueSize = field(1), field(2), field(3)
@@ -292,8 +290,7 @@ func (w *walk) elements(b []byte, depth int) error {
 	return nil
 }
 
-// bucket walks a bucket: the value says where its tree begins, or is followed by a leaf
-// itself when that is small.
+// bucket walks a bucket: the value says where its tree begins, or a small leaf follows it.
 func (w *walk) bucket(value []byte, depth int) error {
 	if len(value) < headerSize {
 		return errors.New("a bucket does not fit")
@@ -308,8 +305,7 @@ func (w *walk) bucket(value []byte, depth int) error {
 	return w.elements(inline, depth+1)
 }
 
-// checkFree compares the list of free pages with the tree: a page that is both would be
-// overwritten.
+// checkFree compares the list of free pages with the tree, which they would overwrite.
 func (w *walk) checkFree() error {
 	b, err := w.page(w.free, freePage, freePage)
 	if err != nil {

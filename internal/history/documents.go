@@ -103,8 +103,7 @@ func revisionKey(document string, number uint64) []byte {
 	return append(append([]byte(document), 0), boltfile.Key(number)...)
 }
 
-// newestRevision returns the newest revision of a document without its content;
-// one of number zero when there is none.
+// newestRevision returns the newest without its content; number zero for none.
 func (s *Store) newestRevision(tx *bbolt.Tx, document string) (Revision, error) {
 	for k, v := range backwards(tx, inDocuments, append([]byte(document), 0), 0) {
 		r, err := decode[storedRevision](s, inDocuments, k, v)
@@ -113,8 +112,7 @@ func (s *Store) newestRevision(tx *bbolt.Tx, document string) (Revision, error) 
 	return Revision{}, nil
 }
 
-// Revision returns a revision of a document with its content; the newest one for
-// number zero.
+// Revision returns a revision with its content; the newest one for number zero.
 func (s *Store) Revision(document string, number uint64) (Revision, error) {
 	var r Revision
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -156,8 +154,7 @@ func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision
 	return list, about(err, "document %q", document)
 }
 
-// Documents returns the newest revision of every document, without contents,
-// sorted by name; also of those that were deleted.
+// Documents returns the newest revision of each, deleted or not, sorted by name.
 func (s *Store) Documents() ([]Revision, error) {
 	list := []Revision{}
 	err := s.view(func(tx *bbolt.Tx) error {

@@ -46,8 +46,7 @@ func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error)
 	return entry.Entry, about(err, "entry")
 }
 
-// newestTable returns the table of the newest entry, or nil when there is none
-// or when it cannot be read. The caller holds writing.
+// newestTable is that of the newest entry, nil where it cannot be read. It needs writing.
 func (s *Store) newestTable(tx *bbolt.Tx) *route.Table {
 	if s.last != nil {
 		return s.last.table

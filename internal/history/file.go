@@ -77,8 +77,7 @@ type state struct {
 	lost string
 }
 
-// report raises the alarm; nil, after a write, ends every alarm but that of what is
-// lost.
+// report raises the alarm; nil ends every alarm but that of what is lost.
 func (st *state) report(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -105,8 +104,7 @@ func (st *state) raise(text string) {
 // maxAlarm is how much an alarm may say, in bytes.
 const maxAlarm = 2000
 
-// lose raises an alarm that stays for this run: something is gone. It is added to
-// what was lost before.
+// lose adds to the alarm that stays for this run: something is gone.
 func (st *state) lose(text string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -25,13 +25,11 @@ import (
 var (
 	// ErrNotFound: there is no entry, revision or record of that name or number.
 	ErrNotFound = errors.New("not found")
-	// ErrFull: the disk has no room for the write. Nothing was changed; the same
-	// call may succeed later.
+	// ErrFull: the disk has no room. Nothing was changed; the call may succeed later.
 	ErrFull = errors.New("the disk is full")
 	// ErrDamaged: what is stored is not what was written.
 	ErrDamaged = boltfile.ErrDamaged
-	// ErrUnavailable: the file could not be opened, or the store is closed. Each
-	// write tries to open it again.
+	// ErrUnavailable: the file cannot be opened, which each write tries, or is closed.
 	ErrUnavailable = errors.New("the history cannot be used")
 )
 
@@ -69,8 +67,7 @@ type Entry struct {
 	Backends Counts `json:"backends"`
 }
 
-// Cause is why a table came to be: an operator asked for it, the sources saw something,
-// or both. No value in it is a secret.
+// Cause is why there is a table: an operator, the sources, or both. It holds no secret.
 type Cause struct {
 	// Operator is the author of the command; empty when there is none.
 	Operator string `json:"operator,omitempty"`
@@ -121,8 +118,7 @@ type Revision struct {
 	// Digest is the SHA-256 of Content, hexadecimal, and Size its length.
 	Digest string `json:"digest"`
 	Size   int    `json:"size"`
-	// Deleted is set on the revision that ends the document; it has no content.
-	// A later revision begins it anew.
+	// Deleted ends the document, without content. A later revision begins it anew.
 	Deleted bool `json:"deleted,omitempty"`
 	// Content is the text as it was given, byte by byte. Lists leave it out.
 	Content []byte `json:"-"`

@@ -9,9 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// PutRecord stores data under a kind and a name, in place of what was there. It
-// is on the disk when the call returns. Neither kind nor name is empty or has a
-// zero byte; together they have at most 1,000 bytes.
+// PutRecord stores data on disk, in place of what was there. Neither kind nor name is
+// empty or has a zero byte; together they have at most 1,000 bytes.
 func (s *Store) PutRecord(kind, name string, data []byte) error {
 	k, err := recordKey(kind, name)
 	if err != nil {
@@ -50,8 +49,7 @@ func (s *Store) Record(kind, name string) ([]byte, error) {
 	return data, about(err, "%s %q", kind, name)
 }
 
-// Records returns everything of a kind, sorted by name. What is damaged is left
-// out; Status has the alarm.
+// Records returns everything of a kind, sorted by name, but for what is damaged.
 func (s *Store) Records(kind string) ([]Record, error) {
 	prefix, err := recordKey(kind, "x")
 	if err != nil {

@@ -60,15 +60,14 @@ const (
 	inRecords   bucket = "records"   // kind, 0, name → data
 )
 
-// Store is the record in its file. All methods may be called from any goroutine;
-// writes are done one after the other.
+// Store is the record in its file. All methods may be called from any goroutine.
 type Store struct {
 	options Options
 	path    string
 	log     *slog.Logger
 
-	// open is held for reading while a transaction runs, and for writing while
-	// the file is opened, closed or moved aside.
+	// open is held for reading by transactions, for writing to open, close or move the
+	// file.
 	open   sync.RWMutex
 	db     *bbolt.DB // nil while the file cannot be used
 	closed bool
@@ -203,8 +202,7 @@ func about(err error, format string, args ...any) error {
 	return fmt.Errorf("history: %s: %w", fmt.Sprintf(format, args...), err)
 }
 
-// ready opens the file when it is not open, at most once a second. The caller
-// holds writing.
+// ready opens the file when it is not open, at most once a second. It needs writing.
 func (s *Store) ready() error {
 	if s.db != nil {
 		return nil

@@ -86,8 +86,7 @@ func (s *Store) putJSON(tx *bbolt.Tx, in bucket, key []byte, v any) error {
 	return s.put(tx, in, key, data)
 }
 
-// backwards walks the values whose keys are a prefix and a number below before, zero for
-// any, from the last on.
+// backwards walks the values below a number, zero for any, from the last on.
 func backwards(tx *bbolt.Tx, in bucket, prefix []byte, before uint64) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		if before == 0 {

@@ -18,8 +18,7 @@ import (
 // characters, bytes that are not UTF-8, marks that change the direction of text.
 func Escape(s string) string { return Excerpt(s, len(s)) }
 
-// Excerpt is Escape for at most limit characters of s. The length of what was cut
-// stands at the end.
+// Excerpt is Escape for at most limit characters, with the length of what was cut.
 func Excerpt(s string, limit int) string { return visible(s, limit, "") }
 
 // Lines is Excerpt for text of several lines: line ends and tabs stay.
@@ -57,8 +56,7 @@ func Quote(s string, limit int) string {
 // Bytes formats a number of bytes in powers of 1024, as Docker does: 1.5GiB.
 func Bytes(n uint64) string { return units.BytesSize(float64(n)) }
 
-// ParseBytes reads a number of bytes above 0, with an optional unit in powers of
-// 1024: 268435456, 256m, 1.5GiB.
+// ParseBytes reads a number of bytes above 0: 268435456, 256m, 1.5GiB (by 1024).
 func ParseBytes(text string) (int64, error) {
 	n, err := units.RAMInBytes(text)
 	if err != nil || n <= 0 || n > 1<<62 {

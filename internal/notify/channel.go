@@ -32,8 +32,7 @@ type Channel struct {
 
 	// Server is the mail server, HOST:PORT.
 	Server string `yaml:"server"`
-	// TLS is starttls (the default), implicit or none, which allows a password on this
-	// machine only.
+	// TLS is starttls (the default), implicit, or none: a password on this machine alone.
 	TLS string `yaml:"tls"`
 	// Username and PasswordFile are for a server that asks who one is.
 	Username     string `yaml:"username"`
@@ -45,8 +44,7 @@ type Channel struct {
 	// CA is a PEM file of authorities for the receiver; empty means the machine's.
 	CA string `yaml:"ca"`
 
-	// Events are the kinds that are sent, with * for any part: "node.*". A ! in
-	// front leaves out. Empty means all.
+	// Events are the kinds that are sent: "node.*"; "!node.*" leaves out. Empty is all.
 	Events []string `yaml:"events"`
 	// Subjects are the names or subjects of the events, in the same form.
 	Subjects []string `yaml:"subjects"`
@@ -80,8 +78,7 @@ const (
 // rates are the usual ones.
 var rates = map[string]string{KindWebhook: "1000/100s", KindMail: "10/10m", KindSlack: "20/2m"}
 
-// Check returns everything that is wrong with the channel, without looking at
-// any file. The texts name the field.
+// Check returns all that is wrong, by field, without looking at files.
 func (c Channel) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -224,9 +221,8 @@ func (c Channel) wants(e *Event) bool {
 	return chosen(c.Events, string(e.Kind)) && chosen(c.Subjects, e.Name, e.Subject)
 }
 
-// chosen reports whether patterns choose something by one of its names. The last
-// pattern that matches decides; none at all chooses everything, and so do those
-// that only leave out.
+// chosen reports whether patterns choose one of the names. The last that matches decides;
+// only those that leave out choose everything else.
 func chosen(patterns []string, names ...string) bool {
 	chosen := len(patterns) == 0 || strings.HasPrefix(patterns[0], "!")
 	for _, pattern := range patterns {

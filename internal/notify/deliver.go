@@ -23,8 +23,7 @@ import (
 const (
 	retryFirst = time.Second
 	retryMost  = 5 * time.Minute
-	// sendTimeout bounds one delivery, tryTimeout that of a test, for which an operator
-	// waits.
+	// sendTimeout bounds one delivery, tryTimeout a test, for which an operator waits.
 	sendTimeout = 20 * time.Second
 	tryTimeout  = 8 * time.Second
 	// maxTogether bounds how many events go in one message.
@@ -112,8 +111,7 @@ func (m *message) size() int {
 	return n
 }
 
-// enqueue lets messages wait; when they are too many, the oldest are given up. The
-// caller has both locks.
+// enqueue lets messages wait; of too many the oldest are given up. It needs both locks.
 func (n *Notifier) enqueue(c *channel, list []*message) {
 	c.append(list)
 	over := 0
@@ -127,8 +125,7 @@ func (n *Notifier) enqueue(c *channel, list []*message) {
 	}
 }
 
-// giveUp drops the first messages of a channel; the next batch says so. The
-// caller has both locks.
+// giveUp drops the first messages; the next batch says so. It needs both locks.
 func (n *Notifier) giveUp(c *channel, count int, why string) {
 	if count == 0 {
 		return
@@ -139,9 +136,8 @@ func (n *Notifier) giveUp(c *channel, count int, why string) {
 	n.remove(c, count)
 }
 
-// remove takes the first messages of a channel out of the outbox: on disk first, so
-// that a message which readers see no more is not sent again after a kill. The caller
-// has both locks.
+// remove takes the first messages of a channel out of the outbox, on disk first, so that
+// none that readers see no more is sent again after a kill. It needs both locks.
 func (n *Notifier) remove(c *channel, count int) {
 	_ = n.commit(removal(c.Name, c.waiting[:count], c.status.Lost)) // logged; they go out again after a restart
 	for _, m := range c.waiting[:count] {
@@ -363,8 +359,7 @@ func (n *Notifier) status(c *channel) api.Channel {
 	return s
 }
 
-// Pending returns the events that wait for a channel, in the order in which they
-// go out, at most limit.
+// Pending returns the first events that wait for a channel, in order, at most limit.
 func (n *Notifier) Pending(name string, limit int) ([]Event, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

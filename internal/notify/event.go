@@ -9,9 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Event is something that happened, in a form fit for people and programs. Its
-// texts may come from anywhere: Report makes them valid UTF-8 without control
-// characters and bounds them.
+// Event is something that happened. Its texts may come from anywhere: Report makes them
+// valid UTF-8 without control characters and bounds them.
 type Event struct {
 	// ID is unique; Report gives one to an event without.
 	ID   string `json:"id"`
@@ -84,8 +83,7 @@ const (
 	Neutral Severity = "neutral"
 )
 
-// conditions are the kinds that come in pairs: what began, and what ends it. Of
-// such a pair only a change is reported.
+// conditions are what begins, and what ends it; only a change of these is reported.
 var conditions = map[Kind]Kind{
 	NodeDown: NodeUp, ServiceDown: ServiceUp, InstanceUnhealthy: InstanceHealthy, Flapping: Settled, SourceStale: SourceBack,
 	ProblemNew: ProblemSolved, ConflictNew: ConflictSolved, CertificateBad: CertificateGood, RuleFired: RuleCleared,

@@ -127,8 +127,7 @@ func (m *mailer) client(ctx context.Context, from string) (*mail.Client, error) 
 
 var notInHost = regexp.MustCompile(`[^A-Za-z0-9.-]`)
 
-// helo is how the client introduces itself: the name of this machine, as far as
-// it can be one.
+// helo is the name of this machine, as far as it can be one.
 func helo(from string) string {
 	name := strings.Trim(notInHost.ReplaceAllString(from, ""), "-.")
 	if name == "" || len(name) > 255 {

@@ -57,8 +57,7 @@ const (
 	maxPendingBytes = 16 << 20
 	// keptEvents is how many events are kept to be looked at.
 	keptEvents = 2000
-	// openEvery is how often an outbox is tried that another process has, and
-	// maxEarly how many events wait for that.
+	// openEvery is how often a taken outbox is tried, with maxEarly events waiting.
 	openEvery = time.Second
 	maxEarly  = 1000
 	// idle is how long a goroutine waits at most for something to do.
@@ -74,9 +73,8 @@ type Notifier struct {
 	metrics  *metrics
 	channels []*channel // in the order of their names
 
-	// order is held by those who change something, from the decision until it is on
-	// disk. It comes before mu, which is never held over the disk, so that readers do
-	// not wait for it.
+	// order is held by those who change something, from the decision until it is on disk.
+	// It comes before mu, which is never held over the disk.
 	order    sync.Mutex
 	mu       sync.Mutex
 	closed   bool
@@ -158,8 +156,7 @@ func (n *Notifier) Close() error {
 	return n.store.close()
 }
 
-// Run follows the feed and delivers until ctx ends, then returns nil. It may be
-// called once.
+// Run follows the feed and delivers until ctx ends. It may be called once.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer func() { _ = n.Close() }()
 	if !n.opened(ctx) {
@@ -331,8 +328,7 @@ func (n *Notifier) Suppress(events ...Event) {
 	})
 }
 
-// Forget withdraws, without an event, the conditions of a kind whose subject is not
-// among those that are still there.
+// Forget withdraws, without an event, the conditions of a kind but for those of subjects.
 func (n *Notifier) Forget(kind Kind, subjects map[string]bool) {
 	n.amend(func(tx *changes) {
 		for condition, e := range n.standing {
@@ -354,8 +350,7 @@ func (n *Notifier) amend(change func(*changes)) {
 	_ = n.commit(tx) // errors are logged
 }
 
-// Standing returns the events that began a condition which is not over, the
-// oldest first: what is wrong now.
+// Standing returns what is wrong now: the events that began it, the oldest first.
 func (n *Notifier) Standing() []Event {
 	n.mu.Lock()
 	defer n.mu.Unlock()

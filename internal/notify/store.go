@@ -158,8 +158,7 @@ func sum(key, data []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, table), table, data)
 }
 
-// write makes all of the changes on disk, or none. A failure is logged when it is
-// another one than before.
+// write makes all changes on disk, or none. Another failure than before is logged.
 func (s *store) write(list changes) error {
 	if s.unusable != nil {
 		return s.unusable

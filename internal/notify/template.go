@@ -34,8 +34,7 @@ subject: {{.Subject}}
 • {{.At}} {{.Text}}{{end}}`
 )
 
-// view is what a template sees of a batch: texts only, escaped for where they
-// are going to stand.
+// view is what a template sees of a batch: texts, escaped for their place.
 type view struct {
 	// ID is that of the event, Kind what happened, Severity good, bad or neutral.
 	ID, Kind, Severity string

@@ -19,8 +19,7 @@ const (
 	flapWindow  = 10 * time.Minute
 )
 
-// known is the last reported state of a node, a service or a source. It is kept on
-// disk.
+// known is the last reported state of a node, service or source. It is kept on disk.
 type known struct {
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"`
@@ -46,8 +45,7 @@ type watch struct {
 	looks    uint64
 }
 
-// track is how something is doing that is not well, or has not been for long.
-// What has no track is well.
+// track is how something is doing that is not well, or was not a while ago.
 type track struct {
 	bad     bool
 	since   time.Time   // when bad last changed
@@ -68,8 +66,7 @@ func newWatch(settle time.Duration, keep map[string]*known, standing map[string]
 // findings are what a look at a snapshot has found.
 type findings struct {
 	events []Event
-	// changed is what is known now of those of which something else was known; nil for
-	// one to be forgotten.
+	// changed is what is known otherwise than before; nil for what is to be forgotten.
 	changed map[string]*known
 	// withdrawn are conditions of what is not there any more.
 	withdrawn []string
@@ -120,8 +117,7 @@ func (w *watch) next(s *catalog.Snapshot, now time.Time) findings {
 // news is true when what a source says is compared with what it said before.
 func (l *look) news(source string) bool { return l.known["source/"+source] != nil }
 
-// judged is true when what the snapshot has of a source is what the source says
-// now.
+// judged is true when the snapshot has what a source says now.
 func (l *look) judged(source string) bool {
 	s, ok := l.sources[source]
 	return ok && s.Synced && !s.Stale
@@ -170,8 +166,7 @@ func (l *look) stands(kind Kind, subject string) bool {
 	return ok
 }
 
-// follow notes whether a subject is well, and returns its track; nil when there is
-// nothing to follow.
+// follow notes whether a subject is well. It returns its track, nil for none.
 func (l *look) follow(subject string, bad bool) *track {
 	t := l.tracked[subject]
 	switch {
@@ -378,8 +373,7 @@ func complete(s *catalog.Service) string {
 	return image
 }
 
-// instanceSubject names an instance by its name, which the one that comes in its
-// place has again.
+// instanceSubject names an instance by its name, which its successor has again.
 func instanceSubject(s *catalog.Service, in *catalog.Instance) string {
 	return clean("instance/"+cmp.Or(in.Name, in.ID)+"@"+cmp.Or(in.Source, s.Source), maxSubject)
 }
@@ -437,8 +431,7 @@ func (l *look) instance(s *catalog.Service, subject string, in *catalog.Instance
 	}
 }
 
-// forgetGone reports what is known and is gone, as far as its source answers, and
-// drops what was followed of it.
+// forgetGone reports what is gone, as far as its source answers, and drops its track.
 func (l *look) forgetGone() {
 	var gone []string
 	for key, k := range l.known {

@@ -40,8 +40,7 @@ type webhook struct {
 	body    func(w *webhook, p *batch) ([]byte, error)
 }
 
-// client is for one call: news is rare, and the file with the authorities is read
-// anew.
+// client is for one call: the file with the authorities is read anew.
 func (w *webhook) client() (*http.Client, error) {
 	trust, err := trustOf(w.channel.CA)
 	if err != nil {
@@ -60,8 +59,7 @@ func (w *webhook) client() (*http.Client, error) {
 	}, nil
 }
 
-// trustOf is a TLS configuration that trusts the authorities in a file, or those of the
-// machine when none is named.
+// trustOf trusts the authorities in a file; those of the machine for none.
 func trustOf(file string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if file == "" {
@@ -179,8 +177,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(askedMost, max(0, at.Sub(now)))
 }
 
-// sign adds what Standard Webhooks asks for: the ID, the time, and a signature of
-// both and the body with each secret.
+// sign adds ID, time, and a signature of both and the body with each secret.
 func (w *webhook) sign(req *http.Request, p *batch, body []byte) error {
 	at := strconv.FormatInt(p.at.Unix(), 10)
 	req.Header.Set("Webhook-Id", p.id)
@@ -226,8 +223,7 @@ func signingKey(text string) ([]byte, error) {
 	return key, nil
 }
 
-// wire is the body of a webhook: type, timestamp and data as Standard Webhooks
-// recommends.
+// wire is the body of a webhook, as Standard Webhooks recommends.
 type wire struct {
 	Type      Kind      `json:"type"`
 	Timestamp time.Time `json:"timestamp"`

@@ -12,8 +12,7 @@ import (
 )
 
 const (
-	// gap is how long nothing may be known of a subject before what was known
-	// counts no more.
+	// gap is how long nothing may be known until what was known counts no more.
 	gap = time.Minute
 	// forgotten is how long nothing is known of a subject until it is given up.
 	forgotten = 10 * time.Minute
@@ -189,8 +188,7 @@ func (r *rule) refuse(s *subject, why string) []action {
 	return []action{{doing: doRefuse, rule: r, subject: s, text: fmt.Sprintf("rule %s: nothing is done about %s: %s", r.Name, s.value.Name, why)}}
 }
 
-// last is true when no other node, or no other instance of the service, is ready. A
-// service may be drained as a whole.
+// last is true when no other node, or instance of the service, is ready.
 func (r *rule) last(s *subject, w *World) bool {
 	switch r.condition.Metric.thing() {
 	case "node":
@@ -255,8 +253,7 @@ func (m *memory) scales(r *rule, w *World) []action {
 	return list
 }
 
-// target is the number that a step leads to from now: within the bounds, and never
-// in the other direction.
+// target is where a step leads from now: within the bounds, never the other way.
 func target(now, step, low, high int) int {
 	step = cmp.Or(step, 1)
 	to := min(max(now+step, low), high)

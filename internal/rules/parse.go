@@ -58,8 +58,7 @@ func Parse(text string) (Condition, error) {
 	return c, nil
 }
 
-// parser reads words: what is between spaces, with operators standing for
-// themselves.
+// parser reads words: what is between spaces, and operators.
 type parser struct {
 	text string
 	at   int // where the word begins
@@ -197,8 +196,7 @@ func (c Condition) String() string {
 	return text
 }
 
-// holds reports whether a value fulfils the condition; with lasting set, whether it
-// still does after it has.
+// holds reports whether a value fulfils the condition; lasting: still does.
 func (c Condition) holds(v float64, lasting bool) bool {
 	limit := c.Value
 	if lasting {
@@ -229,8 +227,7 @@ const (
 	unitCount   unit = "count"
 )
 
-// sizes are what may stand behind the numbers of a unit, the largest first. Seconds are
-// written as durations.
+// sizes may stand behind numbers, the largest first; seconds are written as durations.
 var sizes = map[unit][]struct {
 	suffix string
 	factor float64

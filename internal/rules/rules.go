@@ -56,8 +56,7 @@ const (
 	maxInstances    = 1000
 )
 
-// Check returns everything that is wrong with the rule. The texts name the field;
-// those of When also the column.
+// Check returns all that is wrong, by field, and by column of When.
 func (r Rule) Check() []error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }

@@ -21,16 +21,14 @@ import (
 	"fairway/internal/notify"
 )
 
-// Driver carries out what rules decide. Every call has the deadline of its context.
-// It is called from one goroutine.
+// Driver carries out what rules decide, from one goroutine. Contexts have a deadline.
 type Driver interface {
 	// Report reports that a rule fired or cleared, or what it has done or could not.
 	Report(e notify.Event)
 	// Drain and Undrain take a node, service or instance out and back.
 	Drain(ctx context.Context, s catalog.Subject, rule, why string) error
 	Undrain(ctx context.Context, s catalog.Subject, rule string) error
-	// Scale changes the number of a service's instances. It is an error when the
-	// number is not from any more.
+	// Scale changes the number of instances; an error when it is not from any more.
 	Scale(ctx context.Context, service string, from, to int) error
 }
 
@@ -42,8 +40,7 @@ type Options struct {
 	Driver Driver
 	// Every is how often rules are evaluated; zero means 2 s.
 	Every time.Duration
-	// Fired are the subjects of the events of rules that fired in an earlier run and
-	// did not clear, with when they fired.
+	// Fired is when rules fired that did not clear in an earlier run, by event subject.
 	Fired      map[string]time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -168,8 +165,7 @@ func (r *Rules) act(ctx context.Context, a action) {
 	r.o.Driver.Report(e)
 }
 
-// outcome records how an action went, and says whether to report it: an action that
-// fails is tried again, and reported once.
+// outcome records how an action went. One that fails is tried again, and reported once.
 func (r *Rules) outcome(a action, err error) (report bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

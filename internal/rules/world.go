@@ -12,8 +12,7 @@ import (
 	"fairway/internal/series"
 )
 
-// Metric is something that is measured of each of many subjects: what they are,
-// and what of them.
+// Metric is a thing and what is measured of it: "node.cpu".
 type Metric string
 
 // thing is what the metric is about: "node".
@@ -22,8 +21,7 @@ func (m Metric) thing() string {
 	return thing
 }
 
-// subject is what the ID of a subject of the metric stands for; see instanceID. It is
-// zero for what cannot be drained.
+// subject is what an ID of the metric stands for; zero for what cannot be drained.
 func (m Metric) subject(id string) catalog.Subject {
 	switch m.thing() {
 	case "node":
@@ -86,8 +84,7 @@ type World struct {
 	Snapshot *catalog.Snapshot
 	// Sources say how the sources are doing right now.
 	Sources []catalog.SourceStatus
-	// Readings returns the newest readings of a group of series by subject, as far
-	// as they are of now; nil keeps none.
+	// Readings returns the newest readings of a group by subject; nil keeps none.
 	Readings func(group string) map[string][]float64
 }
 
@@ -192,8 +189,7 @@ func ready(s *catalog.Service) float64 {
 	return float64(n)
 }
 
-// unhealthy is a service with an unhealthy instance, or with fewer ready instances
-// than it wants.
+// unhealthy is a service with an unhealthy instance, or fewer ready ones than it wants.
 func unhealthy(s *catalog.Service) float64 {
 	sick := slices.ContainsFunc(s.Instances, func(in *catalog.Instance) bool { return in.State == catalog.StateUnhealthy })
 	if sick || s.Replicas != nil && int(ready(s)) < *s.Replicas {
@@ -225,8 +221,7 @@ func (w *World) instances(read func(*catalog.Service, *catalog.Instance) float64
 	return list
 }
 
-// instanceID names an instance as the series do; the one that comes in its place
-// has the same name.
+// instanceID names an instance as the series do; its successor has the same name.
 func instanceID(s *catalog.Service, in *catalog.Instance) string {
 	return in.Name + "@" + cmp.Or(in.Source, s.Source)
 }
@@ -269,8 +264,7 @@ func quantile(q float64) func([]float64) float64 {
 	return func(v []float64) float64 { return series.Quantile(v, q) }
 }
 
-// stale is for how long each source has not answered; a source that never has counts
-// as a day.
+// stale is for how long each source has not answered; a day where it never has.
 func (w *World) stale() []Value {
 	var list []Value
 	for _, s := range w.Sources {

@@ -17,15 +17,13 @@ const (
 
 // The fields of instances, services and nodes, which use something.
 const (
-	// CPU is in percent: of one CPU for instances and services, of the whole
-	// machine for nodes.
+	// CPU is in percent of one CPU; of a node, of the whole machine.
 	CPU = iota
 	// Memory is what is used, and Limit what may be, in bytes; of a node the
 	// memory of the machine, of a service unknown.
 	Memory
 	Limit
-	// Received and Sent over the network, Read from and Written to disks, in bytes
-	// per second.
+	// Received and Sent, Read from and Written to disks, are in bytes per second.
 	Received
 	Sent
 	Read

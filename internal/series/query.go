@@ -14,8 +14,7 @@ type Query struct {
 	Group, Subject string
 	// From and To bound the time; To is left out.
 	From, To time.Time
-	// Step is the time between two points, at least what is kept and what MaxPoints
-	// allows.
+	// Step is the least time between two points.
 	Step time.Duration
 }
 
@@ -23,9 +22,8 @@ type Query struct {
 type Point struct {
 	// At is when the step began.
 	At time.Time
-	// Means are the means of the readings in the order of the fields, Peaks the
-	// largest ones; NaN where nothing is known. Peaks are those of fields with
-	// Peak.
+	// Means and Peaks are in the order of the fields; NaN where nothing is known, and for
+	// peaks of fields without Peak.
 	Means, Peaks []float64
 }
 

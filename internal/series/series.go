@@ -32,8 +32,7 @@ import (
 const (
 	// memory is how long every reading is kept.
 	memory = time.Hour
-	// fine and coarse are the steps of the two rings on disk; fineSpan and
-	// coarseSpan how far they reach.
+	// fine and coarse are the steps of the two rings on disk, with how far they reach.
 	fine       = 2 * time.Minute
 	fineSpan   = 24 * time.Hour
 	coarse     = 30 * time.Minute
@@ -67,8 +66,7 @@ type Group struct {
 
 // Options are what Open needs.
 type Options struct {
-	// Dir is where the files are; it is made when it is missing. Empty keeps
-	// nothing on disk.
+	// Dir is where the files are, made when missing; empty keeps nothing on disk.
 	Dir    string
 	Groups []Group
 	// Every is how often readings come: 1 s to 1 min, a part of two minutes.
@@ -170,8 +168,7 @@ func (s *Store) measure(r prometheus.Registerer) {
 // openEvery is the time between two tries to open files that another process has.
 const openEvery = 10 * time.Second
 
-// openFiles opens the files, unless another process has them: then it is tried again
-// later.
+// openFiles opens the files. While another process has them, it tries again later.
 func (s *Store) openFiles() error {
 	now := time.Now()
 	if s.dir == "" || s.taken != nil || s.closed || now.Sub(s.tried) < openEvery {
@@ -209,8 +206,7 @@ func columns(g Group) int {
 	return n
 }
 
-// Close writes what is not on disk yet and closes the files. It may be called
-// again.
+// Close writes what is not on disk and closes the files. It may be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,8 +334,8 @@ func (s *Store) oldest(sub *subject) int64 {
 	return max(sub.first, sub.newest-int64(s.slots())+1)
 }
 
-// flush writes the fine steps to disk that are over when slot begins; with now
-// also the one that is not.
+// flush writes the fine steps that are over when slot begins; with now the current one,
+// too.
 func (s *Store) flush(g *group, sub *subject, slot int64, now bool) {
 	if g.file == nil {
 		return
@@ -435,8 +431,7 @@ func (m *mean) merge(n uint32, values []float32) {
 
 func isNaN(v float32) bool { return v != v }
 
-// Subjects lists the subjects of a group, in memory and on disk, sorted by name;
-// nothing for a group that does not exist.
+// Subjects lists the subjects of a group, in memory and on disk, sorted by name.
 func (s *Store) Subjects(name string) []api.SeriesSubject {
 	s.mu.Lock()
 	defer s.mu.Unlock()

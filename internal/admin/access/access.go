@@ -21,8 +21,7 @@ const minToken = 16 // characters of Options.Token
 
 // Options are what Open needs. The zero value works.
 type Options struct {
-	// Token is a bearer token whose owner is admin, of at least 16 characters; empty for
-	// none. Only its SHA-256 is kept.
+	// Token is a bearer token for admin, of at least 16 characters, kept as SHA-256.
 	Token  string
 	Dir    string           // where tokens and the audit log are kept; empty keeps them in memory
 	Now    func() time.Time // the clock; nil is time.Now
@@ -31,8 +30,7 @@ type Options struct {
 
 // Access says who asks. Its methods may be called from any goroutine.
 type Access struct {
-	// Anonymous is the role of those who show nothing; empty for none. It is set
-	// before the first request.
+	// Anonymous is the role of those who show nothing. It is set before the first request.
 	Anonymous string
 	// Tokens are the tokens with roles, and Audit is what was done.
 	Tokens *Tokens
@@ -80,8 +78,7 @@ func Open(o Options) (*Access, error) {
 // request that uses a session keeps it from ending as idle.
 func (a *Access) Identify(r *http.Request) (api.Identity, *api.Error) { return a.identify(r, true) }
 
-// StillHolds says whether what a request showed holds on. It does not count as use
-// of a session.
+// StillHolds says whether what a request showed holds on, without using its session.
 func (a *Access) StillHolds(r *http.Request) bool {
 	who, refused := a.identify(r, false)
 	return refused == nil && who.Role != ""
@@ -179,9 +176,8 @@ func TooLittle(who api.Identity, need string) *api.Error {
 	return api.Errorf(http.StatusForbidden, "%s is %s, and this needs %s", who.Name, who.Role, need)
 }
 
-// AnonymousRole is the role of those who show nothing at an address; empty for none.
-// configured is what the operator says, empty for nothing; token says that there is
-// a token of the operator.
+// AnonymousRole is the role of those who show nothing at an address; empty for none. token
+// says that the operator has set one.
 func AnonymousRole(configured string, bound net.Addr, token bool) string {
 	switch {
 	case configured == api.RoleNone:
@@ -196,8 +192,7 @@ func AnonymousRole(configured string, bound net.Addr, token bool) string {
 	return api.RoleViewer
 }
 
-// Local is true for an address that other machines cannot reach. It is judged by
-// what was bound, never by a name.
+// Local is true for an address that other machines cannot reach, by what was bound.
 func Local(a net.Addr) bool {
 	switch a := a.(type) {
 	case *net.TCPAddr:
@@ -208,8 +203,7 @@ func Local(a net.Addr) bool {
 	return false
 }
 
-// RemoteHost is the address a request came from, without its port. Headers that
-// name another one do not count.
+// RemoteHost is where a request came from, without the port, whatever headers say.
 func RemoteHost(r *http.Request) string {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host

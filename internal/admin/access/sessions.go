@@ -72,9 +72,8 @@ func (s *session) over(now time.Time) bool {
 	return now.Sub(s.last) > sessionIdle || now.Sub(s.began) > sessionLong
 }
 
-// of returns the sum of the token that the session with this cookie began with,
-// and whether key is the session's. used says that it is used now, which keeps it
-// from ending as idle.
+// of returns the sum of the token that a session began with, and whether key is its key.
+// used keeps it from ending as idle.
 func (s *sessions) of(cookie, key string, used bool) (token string, keyed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,8 +94,7 @@ func (s *sessions) end(cookie string) {
 	delete(s.open, sumOf(cookie))
 }
 
-// try counts a token that may turn out to be wrong; false when an address may not
-// sign in now.
+// try counts a token that may be wrong; false when an address may not sign in now.
 func (s *sessions) try(from netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +136,7 @@ func network(r *http.Request) netip.Prefix {
 	return p
 }
 
-// The names of the cookie. The prefix of the first makes browsers take it over
-// TLS only, for this host name alone.
+// The prefix of the first makes browsers take it over TLS only, for this name alone.
 const (
 	secureCookie = "__Host-fairway"
 	plainCookie  = "fairway"

@@ -13,8 +13,7 @@ import (
 	"fairway/internal/route"
 )
 
-// TLS says how the listener proves who it is, and whose client certificates it
-// believes. The zero value is no TLS.
+// TLS says how the listener proves who it is; zero is no TLS.
 type TLS struct {
 	// CertFile and KeyFile are PEM files. ClientCAFile is one with the authorities that
 	// vouch for client certificates; empty asks for none. All are reread when they change.
@@ -24,8 +23,7 @@ type TLS struct {
 // certLook is how long a certificate is used before its files are looked at again.
 const certLook = time.Second
 
-// Config returns the configuration of the listener and the names in its
-// certificate; nil without TLS.
+// Config returns the listener's configuration and its names; nil without TLS.
 func (o TLS) Config(log *slog.Logger) (*tls.Config, []string, error) {
 	switch {
 	case o == TLS{}:
@@ -83,8 +81,7 @@ func (o TLS) Config(log *slog.Logger) (*tls.Config, []string, error) {
 	return config, namesIn(pairs[0].Certificate.Leaf), nil
 }
 
-// namesIn returns the names and addresses that a certificate is for, wildcards
-// left out.
+// namesIn returns the names and addresses of a certificate, without wildcards.
 func namesIn(leaf *x509.Certificate) []string {
 	var names []string
 	for _, name := range leaf.DNSNames {

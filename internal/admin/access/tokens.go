@@ -22,8 +22,7 @@ import (
 	"fairway/internal/atomicfile"
 )
 
-// FirstTokenFile is the file in Options.Dir with the first token, which only
-// the user that Fairway runs as may read.
+// FirstTokenFile in Options.Dir has the first token; only Fairway's user may read it.
 const FirstTokenFile = "admin-token"
 
 const (
@@ -72,8 +71,7 @@ func openTokens(dir string, now func() time.Time) (*Tokens, error) {
 	return t, nil
 }
 
-// first makes the first token, for admin, and writes it where only this user can
-// read it, unless there are tokens already.
+// first makes a token for admin, for this user to read, unless there are tokens.
 func (t *Tokens) first() (path string, err error) {
 	if t.path == "" || len(t.List()) > 0 {
 		return "", nil

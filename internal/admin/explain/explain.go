@@ -19,8 +19,7 @@ import (
 	"fairway/internal/route/arrival"
 )
 
-// maxOtherHosts bounds the losers whose host is another one: they are every other
-// route of the table, and say little.
+// maxOtherHosts bounds the losers of other hosts, which say little.
 const maxOtherHosts = 100
 
 // Answer says what would become of the request in the query, without what is not
@@ -102,8 +101,7 @@ func reason(l route.Loser) string {
 	}
 	wanted := l.Expected
 	if l.Part == "host" || l.Part == "path" {
-		// Of the match's own host and path only the value is told; a condition
-		// names what it looks at.
+		// A condition names what it looks at; of the match's own host and path add it.
 		word, _, more := strings.Cut(strings.TrimPrefix(wanted, "not "), " ")
 		if kind, _, _ := strings.Cut(word, "-"); !more || kind != l.Part {
 			wanted = l.Part + " " + wanted
@@ -112,8 +110,7 @@ func reason(l route.Loser) string {
 	return fmt.Sprintf("wants %s, the request has %s", wanted, cmp.Or(l.Actual, "none"))
 }
 
-// decide fills in what becomes of a request that r takes: the filters in their
-// order, then the endpoints.
+// decide fills in what the filters, then the endpoints, make of a request that r takes.
 func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live, request *route.Request) api.Explanation {
 	const unavailable = http.StatusServiceUnavailable
 	if r.Refused != "" {
@@ -144,8 +141,7 @@ func decide(out api.Explanation, t *route.Table, r *route.Route, live show.Live,
 	return end(out, api.OutcomeRouted, 0, "%s takes it; %d of %d endpoints can be picked", r.ID, len(picked), len(b.Endpoints))
 }
 
-// unreadableUsers is the problem of a route whose user file cannot be read; empty for
-// none.
+// unreadableUsers is the problem of an unreadable user file; empty for none.
 func unreadableUsers(t *route.Table, r *route.Route) string {
 	for _, p := range t.Problems {
 		if p.Code == route.CodeUserFile && p.Route == r.ID {
@@ -155,9 +151,8 @@ func unreadableUsers(t *route.Table, r *route.Route) string {
 	return ""
 }
 
-// filtered returns the code with which a filter answers the request by itself,
-// and why; zero when it lets the request pass, or when that depends on more than
-// the request.
+// filtered returns the code with which a filter answers by itself, and why; zero when it
+// lets the request pass, or more than the request decides.
 func filtered(f route.Filter, r *route.Request) (code int, why string) {
 	switch {
 	case f.IPAllow != nil:
@@ -248,8 +243,7 @@ func readRequest(q url.Values) (asked, error) {
 	if !ok || a.scheme != "http" && a.scheme != "https" {
 		return a, api.Errorf(http.StatusBadRequest, "url: want http://HOST/PATH or https://HOST/PATH")
 	}
-	// The URL is cut up and not parsed: parsing decodes, and the engine sees
-	// what was sent.
+	// The URL is not parsed: parsing decodes, and the engine sees what was sent.
 	rest, _, _ = strings.Cut(rest, "#")
 	rest, a.query, _ = strings.Cut(rest, "?")
 	a.host, a.path = rest, "/"
@@ -285,10 +279,9 @@ func readRequest(q url.Values) (asked, error) {
 	return a, nil
 }
 
-// arrive does to the request what the embedded engine does before it looks for a route:
-// host and path take their canonical form, headers of the connection are gone, and those
-// that name the client are Fairway's own. No proxy is trusted. The error is what the engine
-// answers with.
+// arrive makes of the request what the embedded engine does before it looks for a route:
+// canonical host and path, headers of the connection gone, Fairway's own about the client.
+// No proxy is trusted. The error is the engine's answer.
 func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {
 		return nil, api.Errorf(http.StatusMethodNotAllowed, "method %s is not served", a.method)

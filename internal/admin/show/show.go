@@ -19,15 +19,13 @@ import (
 	"fairway/internal/route"
 )
 
-// View is a snapshot and a table with ways to find things in them. It is immutable,
-// and costs a look at everything to make: one serves all answers until there is
-// another snapshot or table.
+// View is a snapshot and a table with ways to find things in them. It is immutable, and
+// costs a look at everything to make.
 type View struct {
 	// Snapshot and Table are never nil.
 	Snapshot *catalog.Snapshot
 	Table    *route.Table
-	// Matcher returns the matcher of the table's routes, which is made when it is asked
-	// for first.
+	// Matcher returns the matcher of the table's routes, which is made on demand.
 	Matcher func() (*route.Matcher, error)
 
 	shownLabel func(key, value string) string
@@ -39,8 +37,7 @@ type View struct {
 	steered    map[[2]string]string // by source and name of an instance
 }
 
-// Live is what an engine knows of endpoints at this moment, by backend and
-// endpoint. Nil is nothing.
+// Live is what an engine knows of endpoints now, by backend and endpoint.
 type Live map[[2]string]*api.EndpointLive
 
 // New makes the view of a snapshot and a table; nil stands for none. shownLabel

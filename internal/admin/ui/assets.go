@@ -39,10 +39,9 @@ func newAssets() (*assets, error) {
 	return a, nil
 }
 
-// serve answers a request for a file; false when it is for none. Files say
-// nothing of what is served, so that they need no token. One that is asked for by
-// an old digest is the newest all the same: a page that is still open after an
-// upgrade goes on working.
+// serve answers a request for a file; false when it is for none. Files say nothing of what
+// is served and need no token. An old digest will do, for pages that are still open after
+// an upgrade.
 func (a *assets) serve(w http.ResponseWriter, r *http.Request) bool {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/assets/")
 	if !ok {

@@ -41,8 +41,7 @@ func readEvents(c *call) (any, error) {
 	return d, nil
 }
 
-// textAfterName is what follows the name of an event's subject in its text; empty where
-// the text does not begin with it.
+// textAfterName is what follows the name of the subject in the text; empty for none.
 func textAfterName(e api.Event) string {
 	rest, ok := strings.CutPrefix(e.Text, e.Name)
 	if ok && e.Name != "" && len(e.Name) < maxShown && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {

@@ -26,8 +26,7 @@ type documentLine struct {
 	Health string
 }
 
-// absent says why there is no fleet or there are no notifications, where err means
-// that; empty where it does not.
+// absent says why there is no fleet or notifier; empty where err means something else.
 func absent(err error) string {
 	refused, ok := errors.AsType[*api.Error](err)
 	if ok && refused.Status == http.StatusServiceUnavailable {

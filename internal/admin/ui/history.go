@@ -24,8 +24,7 @@ type day struct {
 	Entries []line
 }
 
-// line is an entry with what is shown of it beside its cause, which names who asked
-// for what in words of its own.
+// line is an entry with what its cause does not say already.
 type line struct {
 	api.Entry
 	Now bool // it is the newest of those that are as what is live

@@ -27,8 +27,7 @@ type group struct {
 // Troubled counts those in trouble.
 func (g group) Troubled() int { return count(g.Services, (*service).troubled) }
 
-// groups puts services, sorted by trouble, together by source; the source with the
-// worst comes first.
+// groups puts services together by source. They are sorted by trouble, and stay so.
 func groups(services []*service) []group {
 	var all []group
 	for _, s := range services {
@@ -61,8 +60,7 @@ func readOverview(c *call) (any, error) {
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
 	d.Picture = layout(drawn, w.sources)
 	if d.Picture.Left > 0 {
-		// A picture of hundreds shows nothing: every service gets a square, and
-		// those that matter most are drawn.
+		// A picture of hundreds shows nothing: the most urgent are drawn.
 		d.Groups = groups(services)
 		d.Picture = layout(w.choose(drawn), w.sources)
 		d.Picture.Left = len(drawn) - len(d.Picture.Services)
@@ -70,8 +68,7 @@ func readOverview(c *call) (any, error) {
 	return d, nil
 }
 
-// How many services are drawn where there are too many: those in trouble, and
-// with them the busiest.
+// How many services are drawn where there are too many: in trouble, and with the busiest.
 const (
 	maxTroubled = 8
 	maxChosen   = 14

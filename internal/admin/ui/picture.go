@@ -10,8 +10,7 @@ import (
 	"fairway/internal/human"
 )
 
-// picture is the flow from sources to endpoints as it is drawn, in pixels of a wide
-// screen.
+// picture is the flow from sources to endpoints, in pixels of a wide screen.
 type picture struct {
 	Width, Height int
 	Sources       []box
@@ -146,8 +145,7 @@ func newRow(r *routeOf, y int) row {
 	return out
 }
 
-// place draws the sources beside their services, in the order of these; those of
-// which nothing is drawn come last.
+// place draws the sources beside their services; those without any come last.
 func (p *picture) place(sources []api.Source, spans map[string][2]int) {
 	top := func(s api.Source) int {
 		if span, ok := spans[s.Name]; ok {

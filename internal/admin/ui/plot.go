@@ -38,8 +38,7 @@ type timeRange struct {
 	Here      bool
 }
 
-// timeRanges are those that can be chosen. A plot has about as many points as can be
-// distinguished.
+// timeRanges can be chosen. A plot has about as many points as one can distinguish.
 func timeRanges() []timeRange {
 	return []timeRange{
 		{Name: "1h", For: time.Hour, Step: 30 * time.Second},
@@ -129,11 +128,12 @@ func draw(s api.Series, field int, x func(time.Time) float64, y func(float64) fl
 	if err != nil || step <= 0 {
 		step = time.Minute
 	}
-	var l, a []byte
-	first, last := 0.0, 0.0 // of the part without a gap
-	closeArea := func() {
-		if len(a) > 0 {
-			a = fmt.Appendf(a, "L%.1f %.1fL%.1f %.1fz", last, bottom, first, bottom)
+	part := "" // without a gap
+	first, last := 0.0, 0.0
+	end := func() {
+		if part != "" {
+			line += part
+			area += part + fmt.Sprintf("L%.1f %.1fL%.1f %.1fz", last, bottom, first, bottom)
 		}
 	}
 	var before time.Time
@@ -143,16 +143,15 @@ func draw(s api.Series, field int, x func(time.Time) float64, y func(float64) fl
 			continue
 		}
 		letter := "L"
-		if len(l) == 0 || p.At.Sub(before) > 3*step {
-			closeArea()
-			letter, first = "M", x(p.At)
+		if part == "" || p.At.Sub(before) > 3*step {
+			end()
+			part, letter, first = "", "M", x(p.At)
 		}
 		last, before = x(p.At), p.At
-		l = fmt.Appendf(l, "%s%.1f %.1f", letter, last, y(*v))
-		a = fmt.Appendf(a, "%s%.1f %.1f", letter, last, y(*v))
+		part += fmt.Sprintf("%s%.1f %.1f", letter, last, y(*v))
 	}
-	closeArea()
-	return string(l), string(a)
+	end()
+	return line, area
 }
 
 // niceTop is the top of the scale: a round number that is not lower than most.
@@ -199,8 +198,7 @@ func round1(v float64) float64 { return math.Round(10*v) / 10 }
 // timeTicks are about six points of time, on the hour, day or what fits.
 func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	steps := []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}
-	i := slices.IndexFunc(steps, func(s time.Duration) bool { return to.Sub(from)/s <= 8 })
-	step := steps[max(i, 0)] // the longest range has a step
+	step := steps[slices.IndexFunc(steps, func(s time.Duration) bool { return to.Sub(from)/s <= 8 })] // each range has one
 	format := "15:04"
 	if step >= 24*time.Hour {
 		format = "2 Jan"
@@ -214,8 +212,7 @@ func timeTicks(from, to time.Time, x func(time.Time) float64) []tick {
 	return ticks
 }
 
-// Of what has been kept for no longer than shortly there are fewPoints at most in
-// the step of an hour; fineStep tells more.
+// What has been kept for shortly at most has fewPoints in an hour; fineStep tells more.
 const (
 	shortly   = 10 * time.Minute
 	fewPoints = 20

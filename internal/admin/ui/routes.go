@@ -23,8 +23,7 @@ type explained struct {
 	api.Explanation
 	Health string // how it ends
 	Marks  []mark // of the winner's endpoints
-	// Fits are the losers that would take the request too, Near those of the
-	// same host; Far counts the rest.
+	// Fits are losers that would take it too, Near those of the host; Far counts the rest.
 	Fits, Near []api.Loser
 	Far        int
 }
@@ -53,8 +52,7 @@ func readRoutes(c *call) (any, error) {
 	return d, nil
 }
 
-// explain asks what would become of a request. What is wrong with the question
-// stands in it afterwards.
+// explain asks what would become of a request, and notes what is wrong with it.
 func explain(c *call, a *asked) *explained {
 	q := api.ExplainRequest{Method: strings.ToUpper(strings.TrimSpace(a.Method)), URL: a.URL, Client: a.Client}
 	if !strings.Contains(q.URL, "://") {

@@ -27,8 +27,7 @@ type list[T any] struct {
 	path            string
 }
 
-// newList keeps the items that match the query of the request, and of these the
-// page that it asks for.
+// newList keeps the items that match the request's query, and of these its page.
 func newList[T any](c *call, items []T, matches func(item T, words []string, filter string) bool) list[T] {
 	l := list[T]{Query: c.q.Get("q"), Filter: c.q.Get("only"), Total: len(items), path: c.r.URL.Path}
 	words := strings.Fields(strings.ToLower(l.Query))
@@ -124,8 +123,7 @@ type serviceData struct {
 
 func (d serviceData) Self() string { return link("services", d.ID) }
 
-// Past is the link to the history of the service; empty for an ID that is too long
-// for a link.
+// Past is the link to its history; empty for an ID that is too long for one.
 func (d serviceData) Past() string {
 	if len(d.ID) > maxLink {
 		return ""
@@ -184,8 +182,7 @@ func inForce(commands []api.Command, fits func(api.Command) bool) *api.Command {
 	return nil
 }
 
-// sharedLabels are the labels of all instances, where these are the same and there
-// are several; nil otherwise.
+// sharedLabels are the labels of several instances where they are the same; else nil.
 func sharedLabels(instances []api.Instance) map[string]string {
 	if len(instances) < 2 || slices.ContainsFunc(instances, func(in api.Instance) bool { return !maps.Equal(in.Labels, instances[0].Labels) }) {
 		return nil
@@ -197,8 +194,7 @@ func sharedLabels(instances []api.Instance) map[string]string {
 type diagnosis struct {
 	api.Diagnosis
 	Health string
-	// Open is true for the first that is not well, and for one that is alone: the others
-	// mostly say the same.
+	// Open is true for the first that is not well: the others mostly say the same.
 	Open bool
 }
 

@@ -45,8 +45,7 @@ func parseTemplates(a *assets) (map[string]*template.Template, error) {
 	return all, nil
 }
 
-// harden lets every value that a template writes go through show, but for those that
-// isExact excepts.
+// harden lets every value of a template go through show, but for what isExact excepts.
 func harden(node parse.Node) {
 	switch n := node.(type) {
 	case *parse.ListNode:
@@ -73,8 +72,7 @@ func harden(node parse.Node) {
 	}
 }
 
-// isExact is true for a pipeline that ends with a function whose result goes into an
-// attribute as it is.
+// isExact is true where the last function's result goes into an attribute as it is.
 func isExact(p *parse.PipeNode) bool {
 	last, ok := p.Cmds[len(p.Cmds)-1].Args[0].(*parse.IdentifierNode)
 	return ok && slices.Contains([]string{"attr", "link", "key", "lines", "ids", "class"}, last.Ident)
@@ -112,8 +110,7 @@ const (
 	maxLines = 1 << 20
 )
 
-// show escapes what one cannot see in a text and cuts what is too long. Other values
-// stay as they are.
+// show escapes what cannot be seen in a text and cuts what is too long.
 func show(v any) any {
 	if s, ok := v.(string); ok {
 		return human.Excerpt(s, maxShown)

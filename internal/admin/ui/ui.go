@@ -98,8 +98,7 @@ type page struct {
 	// title is empty where it depends on the data.
 	title string
 	role  string // the least that is shown the page
-	// key is the letter that leads to it from everywhere, after a g; empty for pages
-	// that are not in the navigation.
+	// key leads to it, after a g; empty for pages outside the navigation.
 	key  string
 	asks bool // a form is sent to the page, which changes nothing either
 	// read asks for what the template shows, with must.

@@ -38,8 +38,7 @@ type routeOf struct {
 	Health string
 }
 
-// The conditions of services, routes, endpoints and instances, from the best to
-// the worst. Each has a colour and a shape.
+// The conditions, from the best to the worst. Each has a colour and a shape.
 const (
 	fine    = "fine"    // serves
 	idle    = "idle"    // exists, and is not routed
@@ -248,8 +247,7 @@ func (w *world) rate(s *service) float64 {
 	return sum
 }
 
-// byTrouble sorts services, those in trouble first. Traffic has no part in it: a picture
-// whose parts change places cannot be read.
+// byTrouble sorts those in trouble first. Traffic has no part in it: it would move them.
 func byTrouble(services []*service) []*service {
 	order := map[string]int{broken: 0, faulty: 1, waiting: 2, fine: 3, idle: 4}
 	sorted := slices.Clone(services)
@@ -271,8 +269,7 @@ type endpoint struct {
 	Backend string // ID
 }
 
-// instances are its instances, each with the worst that can be said of it and of its
-// endpoints.
+// instances are its instances, each with the worst of it and of its endpoints.
 func (s *service) instances() []instance {
 	known := map[[2]string]instance{} // what endpoints say of instances, by name and source
 	for _, r := range s.Routes {

@@ -20,16 +20,14 @@ const (
 type Drained struct {
 	// Service is the ID of its service.
 	Service string
-	// Requests is how many it was busy with when it left, and Failed how many of
-	// these it did not answer.
+	// Requests are what it was busy with when it left; Failed had no answer.
 	Requests int64
 	Failed   uint64
 	// Took is how long it was until the last of them was over.
 	Took time.Duration
 }
 
-// followDrains reports how endpoints have left, together for each service, until ctx
-// ends.
+// followDrains reports how endpoints have left, together by service, until ctx ends.
 func (o *Observer) followDrains(ctx context.Context) {
 	waiting := departures{}
 	for {

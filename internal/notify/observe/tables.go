@@ -1,6 +1,5 @@
-// Package observe reports to notify what live tables and engines show: problems that
-// are new or solved, certificates that cannot be used or expire soon, and how
-// endpoints have left.
+// Package observe reports what live tables and engines show: problems, certificates that
+// cannot be used or expire soon, and how endpoints have left.
 package observe
 
 import (
@@ -39,8 +38,7 @@ type Tables interface {
 type Observer struct {
 	Notifier *notify.Notifier
 	Tables   Tables
-	// Synced says whether every source has answered. Before, problems are not
-	// compared.
+	// Synced says whether every source has answered; problems are not compared before.
 	Synced func() bool
 	// Drained are endpoints that have left the engine.
 	Drained <-chan Drained
@@ -55,8 +53,7 @@ func (o *Observer) Run(ctx context.Context) error {
 	return nil
 }
 
-// followTables reports the problems of live tables, and the certificates of their
-// listeners, until ctx ends.
+// followTables reports problems, and certificates of listeners, until ctx ends.
 func (o *Observer) followTables(ctx context.Context) {
 	check := time.NewTicker(certificateEvery)
 	defer check.Stop()
@@ -144,8 +141,7 @@ func problemEvent(p route.Problem) notify.Event {
 	return e
 }
 
-// reportCertificates reports certificates that cannot be read, have expired or will
-// soon.
+// reportCertificates reports those that cannot be read, have expired or will soon.
 func (o *Observer) reportCertificates(table *route.Table) {
 	seen, now := map[string]bool{}, time.Now()
 	for _, l := range table.Listeners {
