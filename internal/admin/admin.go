@@ -30,7 +30,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
@@ -162,8 +161,7 @@ type Server struct {
 	}
 }
 
-// New binds the listener, so that the address is known and taken from here on.
-// Requests are answered once Run is called. Who does not call Run calls Close.
+// New binds the listener. Requests are answered by Run; who does not call it calls Close.
 func New(o Options) (*Server, error) {
 	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Diagnose == nil ||
 		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
@@ -176,10 +174,13 @@ func New(o Options) (*Server, error) {
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)
 	}
-	s.requests = promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairway_admin_requests_total",
 		Help: "Requests to the admin API by path pattern and status code.",
 	}, []string{"path", "code"})
+	if err := o.Registerer.Register(s.requests); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
 	var err error
 	if s.access, err = access.Open(access.Options{Token: o.Token, Dir: o.StateDir, Now: o.now, Logger: s.log}); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)

@@ -62,8 +62,7 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request) {
 	}
 }
 
-// secureHeaders are set on every answer. Nothing may be loaded, embedded, framed
-// or kept; pages say for themselves what they need of it.
+// secureHeaders forbid to load, embed, frame or keep; pages ask for what they need.
 func secureHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -73,9 +72,8 @@ func secureHeaders(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// sameOrigin refuses what a browser asks on behalf of another page, whatever the
-// method: an answer says too much to be fetched blindly. Pages of the same site
-// are strangers too, since other people's services are served on sister names.
+// sameOrigin refuses what a browser asks on behalf of another page, whatever the method.
+// Pages of the same site are strangers too: services of others have sister names.
 func sameOrigin(r *http.Request) *api.Error {
 	if !slices.Contains([]string{"", "none", "same-origin"}, r.Header.Get("Sec-Fetch-Site")) {
 		return api.Errorf(http.StatusForbidden, "refused: the request was made by a page of another origin; type the address instead")

@@ -42,7 +42,7 @@ func TestNew(t *testing.T) {
 		{"all addresses without TLS, which is allowed", func(o *Options) { o.Listen, o.Insecure = ":0", true }, ""},
 		{"all addresses, for everybody", func(o *Options) { o.Listen, o.Insecure, o.Anonymous = ":0", true, api.RoleViewer }, "for this machine alone"},
 		{"all addresses, for nobody", func(o *Options) { o.Listen, o.Insecure, o.Anonymous = ":0", true, api.RoleNone }, ""},
-		{"certificate that is not there", func(o *Options) { o.TLS.CertFile, o.TLS.KeyFile = "none.pem", "none.key" }, "certificate none.pem"},
+		{"certificate that is not there", func(o *Options) { o.TLS.CertFile, o.TLS.KeyFile = "none.pem", "none.key" }, "certificate: open none.pem"},
 		{"authorities without certificate", func(o *Options) { o.TLS.ClientCAFile = "ca.pem" }, "TLS needs a certificate"},
 		{"short token", func(o *Options) { o.Token = "hunter2" }, "fewer than 16 characters"},
 		{"no address", func(o *Options) { o.Listen = "nowhere" }, "missing port"},

@@ -69,8 +69,7 @@ func (s *Server) newMux(ops []operation) *http.ServeMux {
 	return mux
 }
 
-// perform answers one operation, or says why the caller may not. What changes
-// something is recorded in the audit log with its outcome.
+// perform answers an operation, or says why not. Changes go to the audit log.
 func (s *Server) perform(r *request, op operation) error {
 	serve := op.serve
 	if need := op.needs(); need != "" {

@@ -264,8 +264,7 @@ func (p param) check(value string) (want string) {
 	return ""
 }
 
-// checkParams refuses a query that does not parse, parameters that the operation does
-// not know, and values that make no sense. An empty value counts as none.
+// checkParams refuses what does not parse, is not known or makes no sense. Empty is none.
 func checkParams(query string, known []param) (url.Values, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {

@@ -12,15 +12,13 @@ import (
 )
 
 const (
-	// watchLook is how often is looked for what no feed announces: the state of the
-	// table, traffic, and whether the client may still see anything.
+	// watchLook is how often to look for what no feed announces: state, traffic, access.
 	watchLook = time.Second
 	// watchAlive is the longest silence, so that both sides see when the other has gone.
 	watchAlive = 15 * time.Second
 	// watchWrite is how long a client may take to read an event.
 	watchWrite = 10 * time.Second
-	// maxWatchers bounds the streams that are open at once for each role, so that
-	// those who may do little leave room for those who may do more.
+	// maxWatchers bounds the streams of each role, so that lesser ones leave room.
 	maxWatchers = 64
 )
 

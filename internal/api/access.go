@@ -20,8 +20,7 @@ const RoleNone = "none"
 // Roles lists the roles, from the least to the most.
 func Roles() []string { return []string{RoleViewer, RoleOperator, RoleAdmin} }
 
-// MayAct reports whether the role have includes the role need. A word that is no
-// role includes nothing and is included in none.
+// MayAct reports whether the role have includes need. What is no role includes nothing.
 func MayAct(have, need string) bool {
 	h, n := slices.Index(Roles(), have), slices.Index(Roles(), need)
 	return h >= 0 && n >= 0 && h >= n
@@ -48,8 +47,7 @@ type Identity struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// TokenPrefix begins every token that Fairway makes, so that a search for leaked
-// secrets finds it.
+// TokenPrefix begins every token, for searches for leaked secrets.
 const TokenPrefix = "fairway_"
 
 // Token is a bearer token as it is kept: without what to send. Tokens
@@ -132,8 +130,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	return get[Identity](ctx, c, "/v1/identity", nil)
 }
 
-// Tokens lists the tokens with roles. It needs the role admin, as do the methods
-// below.
+// Tokens lists the tokens. It needs the role admin, as do the methods below.
 func (c *Client) Tokens(ctx context.Context) (List[Token], error) {
 	return list[Token](ctx, c, "/v1/tokens", nil)
 }

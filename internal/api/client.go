@@ -20,8 +20,7 @@ import (
 // DefaultTimeout bounds a call whose ClientOptions name no timeout.
 const DefaultTimeout = 10 * time.Second
 
-// maxAnswer bounds the answer that the client reads, in bytes: ten thousand
-// services with many labels stay far below.
+// maxAnswer bounds an answer in bytes; ten thousand services stay far below.
 const maxAnswer = 256 << 20
 
 // ClientOptions are what NewClient needs.
@@ -30,19 +29,16 @@ type ClientOptions struct {
 	// or unix:///PATH. A path behind host and port is not allowed.
 	URL   string
 	Token string // is sent as a bearer token; empty sends none
-	// TLS is how the certificate of an https:// URL is judged; nil means by the
-	// machine's authorities.
+	// TLS judges the certificate of https://; nil is the machine's authorities.
 	TLS *tls.Config
 	// Transport carries the calls instead of connections of the client's own.
 	Transport http.RoundTripper
-	// Timeout bounds each call from the dial to the last byte; zero means
-	// DefaultTimeout.
+	// Timeout bounds a call to the last byte; zero means DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Client talks to the admin API of one Fairway. Its methods may be called from
-// any goroutine. They return an error that wraps ErrNoAnswer when nothing
-// answers, and *Error when the answer is no.
+// Client talks to one Fairway, from any goroutine. Errors wrap ErrNoAnswer when nothing
+// answers, and are *Error when the answer is no.
 type Client struct {
 	shown string // the URL as it was given, for messages
 	base  string // scheme and host of every request
@@ -110,8 +106,7 @@ func (c *Client) Services(ctx context.Context, q Query) (List[Service], error) {
 	return list[Service](ctx, c, "/v1/services", q.values())
 }
 
-// Service returns the services whose ID or name is name. It is an *Error with
-// status 404 when there is none.
+// Service returns the services of an ID or a name; an *Error with 404 for none.
 func (c *Client) Service(ctx context.Context, name string) (List[Service], error) {
 	return list[Service](ctx, c, "/v1/services/"+url.PathEscape(name), nil)
 }
@@ -131,16 +126,14 @@ func (c *Client) Nodes(ctx context.Context, q Query) (List[Node], error) {
 	return list[Node](ctx, c, "/v1/nodes", q.values())
 }
 
-// Explain says which route takes a request, and why. It is an *Error with status
-// 400 when the request itself makes no sense, and 503 before the first table.
+// Explain says which route takes a request, and why.
 func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
 	return get[Explanation](ctx, c, "/v1/explain", url.Values{
 		"url": {r.URL}, "method": text(r.Method), "client": text(r.Client), "listener": text(r.Listener), "header": r.Headers,
 	})
 }
 
-// Doctor says why a service, container or other instance of this name or ID is
-// served or not. It is an *Error with status 404 when there is none.
+// Doctor says why what has this name or ID is served or not; an *Error with 404 for none.
 func (c *Client) Doctor(ctx context.Context, name string) (List[Diagnosis], error) {
 	return list[Diagnosis](ctx, c, "/v1/doctor/"+url.PathEscape(name), nil)
 }
@@ -156,8 +149,7 @@ func (c *Client) Health(ctx context.Context) error {
 	return err
 }
 
-// Ready says whether requests are served. Not being ready is an answer, not an
-// error.
+// Ready says whether requests are served; that they are not is no error.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	res, err := c.do(ctx, http.MethodGet, "/ready", nil, nil)
 	if err != nil {
@@ -245,8 +237,7 @@ type answer struct {
 	body        []byte
 }
 
-// problem turns an answer that is not 200 into an error. A body that is no
-// problem details, of something in between, is not repeated.
+// problem makes an error of an answer. A body that is no problem is not repeated.
 func (a answer) problem() error {
 	e := &Error{}
 	if a.contentType != ProblemContentType || json.Unmarshal(a.body, e) != nil || e.Title == "" {
@@ -296,8 +287,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	return answer{status: res.StatusCode, contentType: mediaType, body: text}, nil
 }
 
-// noAnswer says in one line that and why a call did not come through. The
-// caller's own cancellation is left as it is.
+// noAnswer says why a call did not come through, unless the caller has ended it.
 func (c *Client) noAnswer(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -305,8 +295,7 @@ func (c *Client) noAnswer(ctx context.Context, err error) error {
 	return fmt.Errorf("%w at %s: is `fairway run` started? (--admin): %w", ErrNoAnswer, c.shown, cause(err))
 }
 
-// cause takes off the URL that package net/http puts around its errors: the
-// query may hold what was to be explained.
+// cause takes off the URL of package net/http, which may hold what is explained.
 func cause(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -9,8 +9,7 @@ import (
 	"fairway/internal/human"
 )
 
-// ErrNoAnswer is wrapped by every error that means that nothing answered at the
-// URL at all.
+// ErrNoAnswer is wrapped by errors that mean that nothing answered at all.
 var ErrNoAnswer = errors.New("no Fairway answers")
 
 // Error is an answer that says no: problem details after RFC 9457. The client

@@ -256,8 +256,7 @@ type FleetRepair struct {
 	Revision *FleetRevision `json:"revision,omitempty"`
 }
 
-// Patient is a client whose calls may take so long, for operations that ask every
-// host. It shares the connections.
+// Patient is a client whose calls may take so long. It shares the connections.
 func (c *Client) Patient(timeout time.Duration) *Client {
 	patient, carrier := *c, *c.http
 	carrier.Timeout = timeout
@@ -288,8 +287,7 @@ func (c *Client) FleetRevision(ctx context.Context, document string, number uint
 	return get[FleetRevision](ctx, c, fleetPath(document, "/revisions/"+which), nil)
 }
 
-// PutFleetRevision appends a revision. It is an *Error with status 409 when
-// another operator was faster.
+// PutFleetRevision appends a revision; an *Error with 409 when another was faster.
 func (c *Client) PutFleetRevision(ctx context.Context, document string, n NewFleetRevision) (FleetRevision, error) {
 	return post[FleetRevision](ctx, c, fleetPath(document, "/revisions"), n)
 }
@@ -320,9 +318,8 @@ func (c *Client) RepairFleet(ctx context.Context, document string, n NewFleetRep
 	return post[FleetRepair](ctx, c, fleetPath(document, "/drift"), n)
 }
 
-// StartRollout begins a rollout. It is an *Error with status 409 when one is under
-// way, when another revision is out than was expected, or when a host was edited
-// by hand.
+// StartRollout begins a rollout; an *Error with 409 when one is under way, another
+// revision is out than expected, or a host was edited by hand.
 func (c *Client) StartRollout(ctx context.Context, document string, n NewFleetRollout) (FleetRollout, error) {
 	return post[FleetRollout](ctx, c, fleetPath(document, "/rollout"), n)
 }
@@ -332,8 +329,7 @@ func (c *Client) Rollout(ctx context.Context, document string) (FleetRollout, er
 	return get[FleetRollout](ctx, c, fleetPath(document, "/rollout"), nil)
 }
 
-// StopRollout ends the rollout that is under way; the hosts get back what they
-// had.
+// StopRollout ends a rollout; the hosts get back what they had.
 func (c *Client) StopRollout(ctx context.Context, document string) (Done, error) {
 	return remove[Done](ctx, c, fleetPath(document, "/rollout"), nil)
 }

@@ -205,8 +205,7 @@ func (c *Client) History(ctx context.Context, q HistoryQuery) (List[Entry], erro
 	return list[Entry](ctx, c, "/v1/history", url.Values{"before": number(q.Before), "limit": number(q.Limit), "service": text(q.Service)})
 }
 
-// Entry returns an entry with what it changed. It is an *Error with status 404
-// when there is none.
+// Entry returns an entry with what it changed; an *Error with 404 for none.
 func (c *Client) Entry(ctx context.Context, number uint64) (EntryDetail, error) {
 	return get[EntryDetail](ctx, c, "/v1/history/"+strconv.FormatUint(number, 10), nil)
 }

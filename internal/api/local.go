@@ -15,17 +15,15 @@ import (
 type Access struct {
 	URL       string // where it listens; see ClientOptions
 	TokenFile string // the file with a token; empty for none
-	// CertFile is a PEM file with certificates to trust besides the machine's
-	// authorities; empty for none. OwnCert says that it is the server's own file: its
-	// first certificate may be for another name than the one dialled.
+	// CertFile has certificates in PEM to trust as well; empty for none. OwnCert: it is
+	// the server's own, and its first may be for another name than is dialled.
 	CertFile string
 	OwnCert  bool
 }
 
-// LocalAccess returns the access to a Fairway on this machine that listens at an
-// address or unix:// socket with the certificate of a file, empty for no TLS. An
-// unspecified host becomes loopback. Without a token file the first token is used,
-// where this user may read it.
+// LocalAccess is the access to a Fairway on this machine, by its address or socket and its
+// certificate. An unspecified host becomes loopback. Without a token file it is the first
+// token, where this user may read it.
 func LocalAccess(listen, certFile, tokenFile, firstTokenFile string) Access {
 	a := Access{URL: listen, TokenFile: tokenFile, CertFile: certFile, OwnCert: certFile != ""}
 	if tokenFile == "" {
@@ -49,8 +47,7 @@ func LocalAccess(listen, certFile, tokenFile, firstTokenFile string) Access {
 	return a
 }
 
-// Client returns a client with this access. It reads the files, but does not
-// connect.
+// Client returns a client with this access. It reads the files alone.
 func (a Access) Client() (*Client, error) {
 	o := ClientOptions{URL: a.URL}
 	if a.TokenFile != "" {
@@ -69,9 +66,8 @@ func (a Access) Client() (*Client, error) {
 	return NewClient(o)
 }
 
-// pinned returns a TLS configuration that trusts the certificates in a PEM file and
-// the machine's authorities. With own, a name of the first certificate in the file
-// is expected instead of the one dialled.
+// pinned trusts the certificates in a PEM file and the machine's authorities. With own, it
+// expects a name of the first instead of the one dialled.
 func pinned(path string, own bool) (*tls.Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

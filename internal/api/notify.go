@@ -73,14 +73,12 @@ func (c *Client) Channels(ctx context.Context) (List[Channel], error) {
 	return list[Channel](ctx, c, "/v1/notify/channels", nil)
 }
 
-// Pending lists what waits for a channel, in the order in which it goes out, at
-// most limit; zero means 100.
+// Pending lists what waits for a channel, in order, at most limit; zero means 100.
 func (c *Client) Pending(ctx context.Context, channel string, limit int) (List[Event], error) {
 	return list[Event](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/pending", url.Values{"limit": number(limit)})
 }
 
-// TestChannel sends a test event on a channel. It is an *Error with status 502 when
-// the receiver did not take it, with what it said.
+// TestChannel sends a test event; an *Error with 502 when it was not taken.
 func (c *Client) TestChannel(ctx context.Context, channel string) (Done, error) {
 	return post[Done](ctx, c, "/v1/notify/channels/"+url.PathEscape(channel)+"/test", nil)
 }

@@ -62,14 +62,12 @@ type EndpointTraffic struct {
 	EndpointLive
 }
 
-// Traffic measures what goes through Fairway. Where no other client watches, that
-// takes a second.
+// Traffic measures what goes through Fairway, for a second where nobody watches.
 func (c *Client) Traffic(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", nil)
 }
 
-// Recent is Traffic where another client watches already. Else it measures nothing, and
-// Seconds is zero.
+// Recent is Traffic without measuring; Seconds is zero where nobody watches.
 func (c *Client) Recent(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", url.Values{"wait": {"false"}})
 }

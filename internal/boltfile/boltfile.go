@@ -46,8 +46,7 @@ func Guard(do func() error) (err error) {
 	return do()
 }
 
-// Panicked reports whether Guard made an error of a panic. A database that has
-// panicked may hold its own locks: it cannot be closed.
+// Panicked reports whether a panic was the error. Such a database cannot be closed.
 func Panicked(err error) bool { return errors.Is(err, errPanicked) }
 
 // MoveAside gives a damaged file another name, path.damaged-1 and so on, so that it can

@@ -16,8 +16,7 @@ type storedEntry struct {
 	Table key `json:"table"`
 }
 
-// Append records that the table went live at this time because of cause. The entry is
-// on the disk when it returns. Old entries are removed by the way.
+// Append records on disk that the table went live, and why, and removes old entries.
 func (s *Store) Append(t *route.Table, at time.Time, cause Cause) (Entry, error) {
 	var entry storedEntry
 	err := s.update(func(tx *bbolt.Tx) error {
@@ -124,8 +123,7 @@ func (s *Store) Keep(numbers ...uint64) {
 	s.kept = numbers
 }
 
-// Old entries are removed together, since each time all entries are read: when there are
-// pruneSlack more than MaxEntries, and for their age once in ageEvery.
+// Removing reads all entries: after pruneSlack too many, and for their age each ageEvery.
 const (
 	pruneSlack = 50
 	ageEvery   = time.Hour

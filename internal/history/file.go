@@ -57,8 +57,7 @@ func (s *Store) openFile() (*bbolt.DB, error) {
 	return db, nil
 }
 
-// moveAside gives a damaged file another name, so that it can be looked at. The
-// history begins anew. The caller holds open for writing.
+// moveAside gives a damaged file another name. The caller holds open for writing.
 func (s *Store) moveAside(found error) error {
 	aside, err := boltfile.MoveAside(s.path)
 	if err != nil {

@@ -14,16 +14,14 @@ import (
 	"time"
 )
 
-// Channel says where events go, and which. The secrets are in files, which are
-// read for each message, so that they can be changed in place.
+// Channel says where events go, and which. Files with secrets are read for each message.
 type Channel struct {
 	// Name is unique: letters, digits, dots, dashes and underscores.
 	Name string `yaml:"name"`
 	// Kind is webhook, mail or slack.
 	Kind string `yaml:"kind"`
 
-	// URL is where a webhook goes, http:// or https://. URLFile is a file that holds
-	// it when it is a secret, as every Slack webhook is.
+	// URL is http:// or https://; URLFile holds it when it is a secret, as with Slack.
 	URL     string `yaml:"url"`
 	URLFile string `yaml:"url-file"`
 	// Secrets are files with the secrets that a webhook is signed with, one signature

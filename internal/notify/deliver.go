@@ -34,8 +34,7 @@ const (
 
 // sender delivers batches to a receiver.
 type sender interface {
-	// send returns nil when the receiver has taken it, and an error that wraps
-	// errRefused when the receiver will never take it.
+	// send returns nil for what was taken, and errRefused for what never will be.
 	send(ctx context.Context, p *batch) error
 	// receiver is where it goes, without secrets.
 	receiver() string

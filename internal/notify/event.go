@@ -15,9 +15,8 @@ type Event struct {
 	// ID is unique; Report gives one to an event without.
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
-	// Subject is what it is about, unique among all things and stable:
-	// "node/ID", "service/ID", "instance/NAME@SOURCE". Events about one subject
-	// reach each receiver in the order in which they were reported.
+	// Subject is what it is about, unique and stable: "node/ID", "service/ID",
+	// "instance/NAME@SOURCE". Events about one subject reach each receiver in order.
 	Subject string `json:"subject"`
 	// Name is what a person calls the subject.
 	Name string `json:"name"`

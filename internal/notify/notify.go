@@ -85,9 +85,8 @@ type Notifier struct {
 	recent   []Event          // the newest keptEvents, oldest first
 }
 
-// New opens the outbox, unless another process has it: then Run waits for it. With a
-// file that is damaged, and moved aside, what was not delivered is lost, and what exists
-// counts as seen for the first time. Without Run, the caller has to Close.
+// New opens the outbox, unless another process has it: then Run waits. What a damaged file
+// held is lost, and what exists is seen for the first time. Without Run, call Close.
 func New(o Options) (*Notifier, error) {
 	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
 		return nil, errors.New("notify: directory, feed and registerer are required")
@@ -210,16 +209,14 @@ func (n *Notifier) look(s *catalog.Snapshot) (due time.Time) {
 	return f.due
 }
 
-// Report takes events that other parts have seen. An event that begins a condition
-// that stands already, or ends one that does not, is dropped. When Report returns nil
-// the events are on disk; with an error they are sent as long as the process lives.
+// Report takes events of other parts, but for a condition that stands already, or the end
+// of none. After an error they are sent as long as the process lives.
 func (n *Notifier) Report(events ...Event) error {
 	defer n.change()()
 	return n.report(findings{events: events})
 }
 
-// report puts events into the outbox of every channel that wants them, and
-// remembers what is known from now on. The caller has both locks.
+// report puts events into the outboxes, with what is known now. It needs both locks.
 func (n *Notifier) report(f findings) error {
 	if n.store == nil {
 		for _, e := range f.events {

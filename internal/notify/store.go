@@ -33,8 +33,7 @@ const (
 // outboxOf is the bucket of a channel in inOutbox.
 func outboxOf(channel string) string { return inOutbox + "/" + channel }
 
-// store is the outbox in its file. Every value carries a checksum of its own. Its
-// methods are called by one goroutine at a time.
+// store is the outbox in its file, for one goroutine at a time. Values have checksums.
 type store struct {
 	db       *bbolt.DB
 	path     string
@@ -76,8 +75,7 @@ func set[T any](tx *changes, bucket, key string, value *T) {
 	*tx = append(*tx, c)
 }
 
-// openStore opens the file in dir, or makes it, and reads it. One that is damaged
-// is moved aside. The error is one of the directory.
+// openStore opens or makes the file in dir and reads it; a damaged one is moved aside.
 func openStore(dir string, log *slog.Logger) (*store, contents, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, contents{}, err

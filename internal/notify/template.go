@@ -122,8 +122,7 @@ func jsonText(s string) string {
 	return string(quoted[1 : len(quoted)-1])
 }
 
-// slackEscape keeps a text from becoming markup, a link or a call to everybody, in
-// Slack and in what understands its messages.
+// slackEscape keeps a text from becoming markup, a link or a call to everybody.
 func slackEscape(s string) string {
 	const nothing = "\u200b" // a space without width
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@"+nothing, "](", "]"+nothing+"(",

@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	// flapChanges within flapWindow mean that something changes to and fro; it
-	// has settled when it has not changed for flapWindow.
+	// flapChanges within flapWindow are to and fro, until there is none within flapWindow.
 	flapChanges = 8
 	flapWindow  = 10 * time.Minute
 )
@@ -35,8 +34,7 @@ type known struct {
 // subjectOf names what has a key, such as "node/ID", in events.
 func subjectOf(key string) string { return clean(key, maxSubject) }
 
-// watch decides what to report. It is a function of the snapshots, the time and what
-// has been reported. It has no lock of its own.
+// watch decides what to report, a function of snapshots, time and what was reported.
 type watch struct {
 	settle   time.Duration
 	known    map[string]*known // by key, "KIND/ID"
@@ -345,8 +343,7 @@ func (l *look) service(s *catalog.Service) {
 	l.know(key, k)
 }
 
-// complete returns the image of a service whose instances are all ready, as many
-// as are wanted, and of that image; empty while it is not so.
+// complete is the image of all instances, ready and as many as wanted; else empty.
 func complete(s *catalog.Service) string {
 	ready, image := 0, s.Image
 	plain, _, _ := strings.Cut(image, "@")

@@ -29,8 +29,7 @@ type rule struct {
 type subject struct {
 	value Value
 	known time.Time // when value was
-	// since is when the condition began to hold, or, once the rule has fired, when
-	// it ceased to; zero while it does not do so.
+	// since is when the condition began to hold, or to cease once fired; zero for neither.
 	since   time.Time
 	fired   time.Time // zero: it has not
 	drain   bool      // it was drained by the rule
@@ -149,8 +148,7 @@ func (r *rule) step(s *subject, v Value, now time.Time) []action {
 	return []action{{doing: doClear, rule: r, subject: s, text: text}}
 }
 
-// drains decides what to drain and what no longer: each subject for which the rule has
-// fired, as many at once as it may, and never the last that is ready.
+// drains decides what to drain and what no longer, within Most, and never the last.
 func (r *rule) drains(w *World) []action {
 	var list []action
 	drained := 0

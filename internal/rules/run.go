@@ -186,8 +186,7 @@ func (r *Rules) outcome(a action, err error) (report bool) {
 	return true
 }
 
-// States lists how the rules stand, in the order of the configuration, then by
-// subject. A rule without a subject is listed once.
+// States lists how the rules stand, in their order, then by subject; without one, once.
 func (r *Rules) States() []api.RuleState {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -74,9 +74,8 @@ func StandardGroups(subjects int) []Group {
 	}
 }
 
-// Quantile is the time within which the share q of the requests of a route was
-// answered, in seconds, out of the values of its fields; NaN without requests. Within
-// a step between two bounds it is taken to be even; beyond the last it is that.
+// Quantile is the time in seconds within which the share q of requests was answered; NaN
+// without requests. Steps are taken to be even; beyond the last bound it is that.
 func Quantile(values []float64, q float64) float64 {
 	bounds := LatencyBounds()
 	if len(values) < Latency+len(bounds)+1 {

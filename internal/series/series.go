@@ -119,8 +119,7 @@ type subject struct {
 	flushed int64 // the newest fine slot that was written to disk
 }
 
-// Open opens the files of the groups, or makes them. A file of another shape, or with
-// a damaged head, is begun again with a warning in the log: its readings are lost.
+// Open opens or makes the files. One that is damaged or of another shape begins anew.
 func Open(o Options) (*Store, error) {
 	if o.Every < time.Second || o.Every > time.Minute || fine%o.Every != 0 {
 		return nil, fmt.Errorf("series: readings every %s: want 1s to 1m, of which two minutes are a multiple", o.Every)
@@ -466,8 +465,7 @@ func (s *Store) Groups() []Group {
 	return list
 }
 
-// Newest returns the newest reading of each subject of a group that is not older
-// than age at now. The values are in the order of the fields.
+// Newest returns the newest reading of each subject that is not older than age.
 func (s *Store) Newest(name string, now time.Time, age time.Duration) map[string][]float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

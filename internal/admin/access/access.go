@@ -73,9 +73,8 @@ func Open(o Options) (*Access, error) {
 	return a, nil
 }
 
-// Identify says who sent a request. The role is empty for those who showed nothing
-// and may do nothing; the error is for those who showed something that is wrong. A
-// request that uses a session keeps it from ending as idle.
+// Identify says who sent a request, and keeps their session from ending as idle. The role
+// is empty for those who showed nothing; the error is for what is wrong.
 func (a *Access) Identify(r *http.Request) (api.Identity, *api.Error) { return a.identify(r, true) }
 
 // StillHolds says whether what a request showed holds on, without using its session.
@@ -211,8 +210,7 @@ func RemoteHost(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// byCertificate says whose the verified client certificate of a connection is:
-// the organisation of the subject is the role, the common name the name.
+// byCertificate reads a verified client certificate: O= is the role, CN the name.
 func byCertificate(state *tls.ConnectionState) (who api.Identity, shown bool, err *api.Error) {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return who, false, nil

@@ -169,8 +169,7 @@ func (t *Tokens) List() []api.Token {
 	return list
 }
 
-// bySum returns the token with this sum while it holds. A caller knows
-// what the sum is of, so the time that the search takes reveals nothing.
+// bySum returns the token with this sum, which callers know: timing reveals nothing.
 func (t *Tokens) bySum(sum string) (api.Token, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

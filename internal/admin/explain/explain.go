@@ -69,9 +69,8 @@ func end(out api.Explanation, outcome string, status int, format string, args ..
 	return out
 }
 
-// losers brings the losers into the order in which they matter, each part in the
-// order of precedence: those that fit, those whose host fits, the others. Of the
-// last only the first are returned, and the number of those left out.
+// losers sorts those that fit before those whose host fits and the others. Of the last it
+// returns some, and how many are left out.
 func losers(t *route.Table, found []route.Loser) (kept []api.Loser, omitted int) {
 	const fits, sameHost, otherHost = 0, 1, 2
 	class := func(l route.Loser) int {

@@ -13,8 +13,7 @@ import (
 //go:embed assets/*.css assets/*.js assets/*.svg
 var assetFiles embed.FS
 
-// assets are the files that pages need. Their path has a digest of them all in
-// it, so that browsers may keep them for good.
+// assets are files of pages, with a digest in their path: browsers keep them for good.
 type assets struct {
 	prefix string // "/assets/DIGEST/"
 	files  map[string][]byte

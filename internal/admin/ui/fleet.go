@@ -35,8 +35,7 @@ func absent(err error) string {
 	return ""
 }
 
-// refusal is what an operation says against a question, for the page that has put it;
-// empty for nothing. Every other error ends the page, as with must.
+// refusal is what an operation says against a question; other errors end the page.
 func refusal(err error) string {
 	if refused, ok := errors.AsType[*api.Error](err); ok {
 		return refused.Detail
@@ -84,8 +83,7 @@ type documentData struct {
 	Drifted   int
 	Revision  api.FleetRevision // what is in the editor, with its Text
 	Text      string
-	// Hidden counts the characters in it that cannot be seen; Raw is true where a
-	// browser would not give it back byte by byte.
+	// Hidden counts unprintable characters; Raw: a browser would change the bytes.
 	Hidden   int
 	Raw      bool
 	Plan     []api.FleetDifference // for the tabs plan and drift

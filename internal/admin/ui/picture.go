@@ -70,8 +70,7 @@ const (
 	maxRows      = 36 // of routes: more would be no picture
 )
 
-// layout places services, in the order in which they come, with what belongs to
-// them. Services of one source are kept together.
+// layout places services in their order, those of one source together.
 func layout(services []*service, sources []api.Source) picture {
 	p := picture{Width: pictureWidth}
 	spans := map[string][2]int{} // top and bottom of the services of a source

@@ -121,8 +121,7 @@ func show(v any) any {
 // heading is show for the title of a page.
 func heading(s string) string { return human.Excerpt(s, 80) }
 
-// maxLink is the length of an ID from which on links have a digest of it in its
-// place: what is longer could not be asked for.
+// maxLink is the longest ID in a link; a longer one has a digest in its place.
 const maxLink = 512
 
 // link is the path of a page about one thing: link "services" ID.

@@ -78,8 +78,7 @@ func (c *call) may(role string) bool { return api.MayAct(c.who.Role, role) }
 // unanswered is the panic of must.
 type unanswered struct{ error }
 
-// must returns what an operation answered. Where it did not, the reading of the page
-// ends with the error, which page.data returns.
+// must returns an answer. An error ends the reading of the page; page.data returns it.
 func must[T any](answer T, err error) T {
 	if err != nil {
 		panic(unanswered{err})

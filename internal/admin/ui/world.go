@@ -56,8 +56,7 @@ func worse(a, b string) string {
 	return b
 }
 
-// condition is what a word of the API means: the state of an instance, of a host of a
-// fleet or of a host in a rollout, the severity of an event, the outcome of a request.
+// condition is what a word of the API means: a state, a severity, an outcome.
 func condition(word string) string {
 	switch word {
 	case "ready", "applied", "already", api.FleetCurrent, api.SeverityGood, api.OutcomeRouted, api.OutcomeAnswered:

@@ -9,8 +9,7 @@ import (
 	"fairway/internal/notify"
 )
 
-// The drains of a service are reported once none of its endpoints has left for
-// drainQuiet, and drainLatest after the first of them at the latest.
+// Drains of a service are reported after drainQuiet without one, or after drainLatest.
 const (
 	drainQuiet  = 2 * time.Second
 	drainLatest = 30 * time.Second
