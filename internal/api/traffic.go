@@ -62,12 +62,12 @@ type EndpointTraffic struct {
 	EndpointLive
 }
 
-// Traffic measures what goes through Fairway, for a second where nobody watches.
+// Traffic measures what goes through Fairway, for a second where no client watches.
 func (c *Client) Traffic(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", nil)
 }
 
-// Recent is Traffic without measuring; Seconds is zero where nobody watches.
+// Recent is Traffic without measuring; Seconds is zero where no client watches.
 func (c *Client) Recent(ctx context.Context) (Traffic, error) {
 	return get[Traffic](ctx, c, "/v1/traffic", url.Values{"wait": {"false"}})
 }
