@@ -6,11 +6,13 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"fairway/internal/admin"
@@ -40,6 +43,7 @@ import (
 	"fairway/internal/route"
 	"fairway/internal/rules"
 	"fairway/internal/series"
+	"fairway/internal/serve"
 )
 
 // Options are what New needs besides the configuration. The zero value works.
@@ -455,6 +459,35 @@ func (t tables) Status() control.Status {
 		}
 	}
 	return s
+}
+
+// maxCallers is how many clients may be connected: each HAProxy that waits for news holds
+// a connection.
+const maxCallers = 4096
+
+// listen binds the address of a key, and notes what answers there until the run ends:
+// over TLS where conf is not nil.
+func (a *App) listen(key, address string, server *http.Server, conf *tls.Config) error {
+	bound, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	a.bound[key] = bound.Addr()
+	a.lifecycle.onStop(key, func(context.Context) error {
+		_ = bound.Close() // closed already when it was served
+		return server.Close()
+	})
+	calls := netutil.LimitListener(bound, maxCallers)
+	if conf != nil {
+		calls = tls.NewListener(calls, conf) // of HTTP/1.1 alone
+	}
+	a.parts = append(a.parts, func(ctx context.Context) error {
+		if err := serve.HTTP(ctx, server, calls, stopTimeout); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	})
+	return nil
 }
 
 // lifecycle remembers, for everything that was started, how it is undone.

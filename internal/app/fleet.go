@@ -13,13 +13,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"fairway/internal/dockerapi"
 	"fairway/internal/fleet"
 	"fairway/internal/fleet/driver"
 	"fairway/internal/notify"
-	"fairway/internal/serve"
 )
 
 // newFleet makes the fleet, and what serves its documents; nothing without a fleet file.
@@ -64,10 +62,6 @@ func (a *App) newFleet(metrics prometheus.Registerer) (err error) {
 	}
 	return nil
 }
-
-// maxCallers is how many clients may be connected: each HAProxy that waits for news holds
-// a connection.
-const maxCallers = 4096
 
 // reportRollout reports how a rollout of the fleet has ended.
 func (a *App) reportRollout(r fleet.Rollout) {
@@ -115,29 +109,4 @@ func fleetTLS(cfg *FleetConfig) (*tls.Config, error) {
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return conf, nil
-}
-
-// listen binds the address of a key, and notes what answers there until the run ends:
-// over TLS where conf is not nil.
-func (a *App) listen(key, address string, server *http.Server, conf *tls.Config) error {
-	bound, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	a.bound[key] = bound.Addr()
-	a.lifecycle.onStop(key, func(context.Context) error {
-		_ = bound.Close() // closed already when it was served
-		return server.Close()
-	})
-	calls := netutil.LimitListener(bound, maxCallers)
-	if conf != nil {
-		calls = tls.NewListener(calls, conf) // of HTTP/1.1 alone
-	}
-	a.parts = append(a.parts, func(ctx context.Context) error {
-		if err := serve.HTTP(ctx, server, calls, stopTimeout); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		return nil
-	})
-	return nil
 }
