@@ -134,27 +134,28 @@ func (t *tunnel) forward(ctx context.Context, endpoint net.Conn) traffic.Outcome
 	silent, expire := context.WithCancel(context.Background())
 	defer expire()
 	through := newIdleConn(endpoint, t.route.route.Idle, expire)
-	defer through.Close()
 	counters := t.route.metrics
-	if t.early != nil {
-		// What was read to decide is the first to be sent.
-		head, _ := t.early.Peek(t.early.Buffered())
-		t.early = nil
-		n, err := through.Write(head)
-		t.in += int64(n)
-		counters.Passed(uint64(n), 0)
-		if err != nil {
-			t.failed = true
-			return traffic.Closed
-		}
-	}
 	ended := make(chan error, 2)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ended <- copyBytes(through, t.conn, t.e.buffers, func(n int) {
+		received := func(n int) {
 			t.in += int64(n)
 			counters.Passed(uint64(n), 0)
-		})
+		}
+		var err error
+		if t.early != nil {
+			// What was read to decide is the first to be sent.
+			head, _ := t.early.Peek(t.early.Buffered())
+			t.early = nil
+			var n int
+			n, err = through.Write(head)
+			received(n)
+			t.failed = err != nil
+		}
+		if err == nil {
+			err = copyBytes(through, t.conn, t.e.buffers, received)
+		}
+		ended <- err
 	})
 	wg.Go(func() {
 		ended <- copyBytes(t.conn, through, t.e.buffers, func(n int) {

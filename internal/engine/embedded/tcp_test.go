@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -333,6 +334,38 @@ func TestTCPIdle(t *testing.T) {
 	s.pass("db", "", func(r *route.Route) { r.Idle = 50 * time.Millisecond }, newPeer(t, greeter))
 	s.apply()
 	s.dial("tcp").rest()
+}
+
+// TestTCPIdleWhereNothingIsTaken: an end that takes nothing more ends the connection, too.
+func TestTCPIdleWhereNothingIsTaken(t *testing.T) {
+	flood := func(c net.Conn) error {
+		piece := make([]byte, 1<<20)
+		for {
+			if _, err := c.Write(piece); err != nil {
+				return err
+			}
+		}
+	}
+	flooded, over := make(chan error), make(chan struct{})
+	for name, peer := range map[string]func(c *net.TCPConn){
+		"client":   func(c *net.TCPConn) { flooded <- flood(c) },
+		"endpoint": func(*net.TCPConn) { <-over },
+	} {
+		s := newTCPSite(t, Options{}, nil)
+		s.pass("db", "", func(r *route.Route) { r.Idle = 200 * time.Millisecond }, newPeer(t, peer))
+		s.apply()
+		c := s.dial("tcp")
+		var err error
+		if name == "client" {
+			err = <-flooded
+		} else {
+			err = flood(c.Conn)
+			close(over)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the %s takes nothing, and the connection stays", name)
+		}
+	}
 }
 
 // TestTCPDrain: connections to an endpoint that drains, and of a listener that
