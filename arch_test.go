@@ -221,7 +221,7 @@ var largePackages = map[string]struct {
 	"internal/engine/embedded":       {4467, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
-	"internal/engine/haproxy/render": {3530, "the Lua files and the sections may part"},
+	"internal/engine/haproxy/render": {3490, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
 	"internal/route":                 {3563, "text and diff may part from the table"},
 }

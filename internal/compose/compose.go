@@ -181,32 +181,29 @@ func (r *reader) labels(n *yaml.Node, into map[string]string, lines map[string]P
 	if n == nil || n.Tag == "!!null" {
 		return
 	}
+	if n.Kind != yaml.MappingNode && n.Kind != yaml.SequenceNode {
+		r.wrongForm(n, "a mapping or a list of labels")
+	}
 	add := func(key, value string, at *yaml.Node) {
 		into[key], lines[key] = value, Position{r.path, at.Line}
 	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		for _, e := range yamlnode.Entries(n) {
-			switch {
-			case !catalog.IsLabel(e.Key.Value):
-			case e.Value.Kind != yaml.ScalarNode:
-				r.wrongForm(e.Value, "one value for label "+e.Key.Value)
-			default:
-				add(e.Key.Value, r.labelText(e.Value), e.Key)
-			}
+	for _, e := range yamlnode.Entries(n) {
+		switch {
+		case !catalog.IsLabel(e.Key.Value):
+		case e.Value.Kind != yaml.ScalarNode:
+			r.wrongForm(e.Value, "one value for label "+e.Key.Value)
+		default:
+			add(e.Key.Value, r.labelText(e.Value), e.Key)
 		}
-	case yaml.SequenceNode:
-		for _, item := range yamlnode.List(n) {
-			switch {
-			case item.Kind != yaml.ScalarNode:
-				r.wrongForm(item, "KEY=VALUE; with a colon and a space it is a mapping")
-			case catalog.IsLabel(item.Value):
-				key, value, _ := strings.Cut(r.labelText(item), "=")
-				add(key, value, item)
-			}
+	}
+	for _, item := range yamlnode.List(n) {
+		switch {
+		case item.Kind != yaml.ScalarNode:
+			r.wrongForm(item, "KEY=VALUE; with a colon and a space it is a mapping")
+		case catalog.IsLabel(item.Value):
+			key, value, _ := strings.Cut(r.labelText(item), "=")
+			add(key, value, item)
 		}
-	default:
-		r.wrongForm(n, "a mapping or a list of labels")
 	}
 }
 

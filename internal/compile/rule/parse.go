@@ -10,8 +10,7 @@ import (
 	"fairway/internal/nearest"
 )
 
-// The bounds of a rule. They keep a hostile rule cheap: what it costs to compile
-// and to match grows with the conditions of its alternatives.
+// The bounds of a rule, which keep a hostile one cheap to compile and to match.
 const (
 	MaxBytes        = 8 << 10
 	maxDepth        = 64

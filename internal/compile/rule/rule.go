@@ -26,18 +26,14 @@ func Matches(rule string) ([]route.Match, error) {
 	if err != nil {
 		return nil, err
 	}
-	var (
-		matches []route.Match
-		seen    = map[string]bool{}
-		size    int // conditions
-		exprs   int // regular expressions
-	)
+	var matches []route.Match
+	seen, conditions, exprs := map[string]bool{}, 0, 0
 	for _, a := range alternatives {
 		m, ok := conjunctionMatch(a)
 		if !ok {
 			continue
 		}
-		if size += len(m.Conditions); size > maxConditions {
+		if conditions += len(m.Conditions); conditions > maxConditions {
 			return nil, &Error{rule, 0, fmt.Sprintf("the rule has more than %d conditions once it is written out", maxConditions), "use several routes"}
 		}
 		if exprs += expressions(m); exprs > maxExpressions {

@@ -27,9 +27,8 @@ const (
 	authMemory = "5m"   // who was let in is not asked again for so long
 )
 
-// TooDear says why HAProxy does not check a hash of a known form; empty when it does.
-// Nobody else is served by a thread while it checks a password: a quarter of a second
-// is too long.
+// TooDear says why HAProxy does not check a hash of a known form; empty when it does. Its
+// thread serves nobody else meanwhile: a quarter of a second is too long.
 func TooDear(hash string) string {
 	switch form, cost := route.PasswordFormOf(hash); {
 	case form == route.PasswordBcrypt && cost > maxCost:

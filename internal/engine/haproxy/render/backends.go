@@ -311,17 +311,6 @@ func (r *renderer) servers(b *route.Backend) []Server {
 	return servers
 }
 
-func (s *Server) write(t *text) {
-	options := ""
-	if s.Options != "" {
-		options = " " + s.Options
-	}
-	if s.State != route.EndpointReady {
-		options += " disabled"
-	}
-	t.WriteString("  server " + s.Name + " " + s.Address.String() + " weight " + itoa(s.Weight) + options + "\n")
-}
-
 // span is a duration as HAProxy has it, in milliseconds and at least one.
 func span(d time.Duration) string {
 	return itoa(int(max(d.Milliseconds(), 1))) + "ms"

@@ -102,9 +102,8 @@ func (r *renderer) bindAddress(a netip.AddrPort) []string {
 	return all
 }
 
-// writeConnections writes how the connections of a TCP listener find their routes.
-// Where no route asks for a server name nothing is waited for: in many protocols it
-// is the endpoint that speaks first.
+// writeConnections writes how the connections of a TCP listener find their routes. A
+// server name is waited for only where a route asks: often the endpoint speaks first.
 func (r *renderer) writeConnections(t *text, l *route.Listener) {
 	const directive = "tcp-request content"
 	t.line("mode tcp")

@@ -75,9 +75,8 @@ func (r *renderer) addOwn(name string, q *route.Route, b *route.Backend) {
 	}
 }
 
-// isShareable is true for routes whose filters are no more than fields of a value
-// in the map of routes: a redirect to https, then a prefix to strip which every
-// path that the route takes begins with.
+// isShareable is true for routes whose filters are no more than fields of a value in the
+// map: a redirect to https, then a prefix to strip that all its paths begin with.
 func isShareable(q *route.Route) bool {
 	filters := q.Filters
 	if len(filters) > 0 && filters[0].RedirectHTTPS != nil {

@@ -13,22 +13,12 @@ import (
 // alone undoes what is escaped. They never go into the arguments of sample expressions,
 // unless they are of a safe set (see isPlainArgument).
 
+// lexed are the characters that mean something to the lexer between double quotes.
+var lexed = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)
+
 // quoted is a value as one word.
 func quoted(s string) string {
-	const digits = "0123456789abcdef"
-	b := make([]byte, 0, len(s)+2)
-	b = append(b, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '\\' || c == '"' || c == '$':
-			b = append(b, '\\', c)
-		case c < ' ' || c >= 0x7f:
-			b = append(b, '\\', 'x', digits[c>>4], digits[c&15])
-		default:
-			b = append(b, c)
-		}
-	}
-	return string(append(b, '"'))
+	return `"` + escaped(lexed.Replace(s), `\x%02x`, func(c byte) bool { return ' ' <= c && c < 0x7f }) + `"`
 }
 
 // escaped writes bytes in a format that may not stand as they are.
@@ -58,8 +48,7 @@ func formatted(s string) string {
 	return quoted(literal(s))
 }
 
-// isPlainArgument is true for what may be an argument of a sample expression, such
-// as the name of a header: no brackets, commas, quotes, blanks.
+// isPlainArgument is true for what may be an argument of a sample expression.
 func isPlainArgument(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 || !isPlain(byte(r)) })
 }
@@ -68,8 +57,7 @@ func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.", c) >= 0
 }
 
-// isText is true for what may be the value of a header: no control characters,
-// which would survive the quoting and end the header.
+// isText is true for what may be the value of a header: control characters would end it.
 func isText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }

@@ -91,8 +91,7 @@ func Render(t *route.Table, previous *Config, o Options) (*Config, error) {
 	return render(t, previous, &o, true)
 }
 
-// render writes the configuration. Unless fresh is set, everything that previous
-// has stays in.
+// render is Render. Unless fresh is set, everything that previous has stays in.
 func render(t *route.Table, previous *Config, o *Options, fresh bool) (*Config, error) {
 	r := &renderer{o: o, table: t}
 	r.plan(previous)
@@ -152,8 +151,7 @@ func (r *renderer) writeBlocks(c *Config) {
 	}
 }
 
-// keep takes over blocks that are not needed any more, and dedicated sections without
-// their servers.
+// keep takes over what is not needed any more, dedicated sections without their servers.
 func (c *Config) keep(previous *Config) {
 	has := map[string]bool{}
 	for _, b := range c.Blocks {
@@ -235,8 +233,16 @@ func (s *Section) write(t *text, each string) {
 
 func (s *Section) writeServers(t *text) {
 	for i := range s.Servers {
-		t.WriteString("  # " + comment(s.Servers[i].Endpoint) + "\n")
-		s.Servers[i].write(t)
+		v := &s.Servers[i]
+		options := ""
+		if v.Options != "" {
+			options = " " + v.Options
+		}
+		if v.State != route.EndpointReady {
+			options += " disabled"
+		}
+		t.WriteString("  # " + comment(v.Endpoint) + "\n")
+		t.WriteString("  server " + v.Name + " " + v.Address.String() + " weight " + itoa(v.Weight) + options + "\n")
 	}
 }
 

@@ -33,8 +33,7 @@ func (t *text) note(format string, args ...any) {
 // requestSection is what all listeners for requests have in common.
 const requestSection = "requests"
 
-// What is usual in a request, as expressions. Whatever else there is, fairway.lua
-// looks at.
+// What is usual in a request, as expressions. At all else fairway.lua looks.
 const (
 	// usualHost is a host in canonical form without a port, usualPath a path in
 	// canonical form without encoding and parameters.
@@ -69,9 +68,8 @@ func (r *renderer) writeRequests(t *text) {
 	r.writeResponses(t)
 }
 
-// writeReading writes how a request is read: what is usual by rules, everything else by
-// Lua. Then host and path are canonical, headers of one connection and false identities
-// are gone, and true ones are there.
+// writeReading writes how a request is read, by rules or by Lua: then host and path are
+// canonical, headers of one connection and false identities are gone, true ones there.
 func (r *renderer) writeReading(t *text) {
 	usual := "if !{ var(txn.odd) -m found }"
 	t.line("acl usual_host var(txn.host) -m reg -- %s", quoted(usualHost))
@@ -127,8 +125,7 @@ func (l *lookups) test(tests ...string) string {
 	return " if " + strings.Join(tests, " ")
 }
 
-// writeLookups writes the search for the route of a request by the path in a variable;
-// see lookups for the names.
+// writeLookups writes the search for the route of a request; see lookups for the names.
 func (r *renderer) writeLookups(t *text, path, route, guard, when string) {
 	l := lookups{
 		renderer: r, text: t, directive: "http-request", table: "map_beg(" + r.o.mapPath(mapRoutes) + ")",
@@ -178,8 +175,7 @@ func (l *lookups) find(name, host string, tests ...string) {
 	l.line("%s set-var(txn.%s) str(%s),concat(,txn.name,>),%s%s", l.directive, name, l.listener, l.table, l.test(tests...))
 }
 
-// parentExpression is what stands for a wildcard in keys: all behind the first
-// label, with its dot.
+// parentExpression is the key of a wildcard: all behind the first label, with its dot.
 const parentExpression = "var(txn.host),regsub(^[^.]*,)"
 
 // writeDeep writes what finds the last n labels of a host that has more of them,
@@ -193,8 +189,7 @@ func writeDeep(t *text, directive string, n int, condition string) string {
 	return "str(" + deepMark + "),concat(,txn.deep,)"
 }
 
-// writeMixed looks at all kinds of hosts, because a priority can make a less
-// specific one win.
+// writeMixed looks at all kinds of hosts: by a priority a less specific one can win.
 func (l *lookups) writeMixed() {
 	candidate := "{ var(txn.c) -m found }"
 	next := func(host string) {

@@ -62,8 +62,7 @@ func keysOf(m *route.Match) []string {
 // listenerMark ends the listener in a key for connections.
 const listenerMark = "!"
 
-// tcpKeysOf are the keys of a match for connections, all of which ask for their
-// listeners: the listener, and what stands for the host.
+// tcpKeysOf are the keys of a match for connections: a listener, and that of the host.
 func tcpKeysOf(m *route.Match) (keys []string) {
 	if len(m.Conditions) != 1 || m.Conditions[0].Kind != route.ConditionListener || m.Conditions[0].Not || m.Host.Kind == route.HostRegexp {
 		return nil
@@ -74,8 +73,7 @@ func tcpKeysOf(m *route.Match) (keys []string) {
 	return keys
 }
 
-// claims are the matches of routes: the simple ones at their keys, and the guarded ones,
-// which have none.
+// claims are matches: simple ones at their keys, and guarded ones, which have none.
 type claims struct{ simple, guarded []claim }
 
 // claim is a match with the value of its route.
@@ -91,8 +89,7 @@ func (c claim) compare(other claim) int {
 	return route.Compare(c.route, c.match, other.route, other.match)
 }
 
-// routeEntries is the map of routes: the winner at each key. Values come without
-// the rank among guarded matches, which is put in here.
+// routeEntries is the map of routes: the winner at each key, ranked among guarded matches.
 func routeEntries(c claims) []MapEntry {
 	slices.SortFunc(c.simple, func(a, b claim) int { return strings.Compare(a.key, b.key) })
 	entries := make([]MapEntry, 0, len(c.simple))
@@ -145,8 +142,7 @@ const (
 
 const moreMark = "~"
 
-// priorityBase is added to priorities, because HAProxy reads no sign in the text of a
-// number.
+// priorityBase is added to priorities: HAProxy reads no sign in the text of a number.
 const priorityBase = 1_000_000
 
 // rankMark stands for the rank until it is known.

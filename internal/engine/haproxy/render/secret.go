@@ -58,8 +58,7 @@ func (c *Config) Shown() string { return masked(c.body()) }
 // ShownFile is Text as people may see it; the lines that differ hold a secret.
 func (c *Config) ShownFile() string { return c.withMarker(masked(c.body())) }
 
-// Quotable are the files beside Text that have no secrets in them: maps and lists of
-// certificates.
+// Quotable are the maps and lists of certificates that have no secrets in them.
 func (c *Config) Quotable() []string {
 	paths := make([]string, 0, len(c.Maps)+len(c.CertLists))
 	for _, m := range c.Maps {

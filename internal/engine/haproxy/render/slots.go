@@ -22,8 +22,8 @@ type slots struct {
 
 type slotKey struct{ profile, backend string }
 
-// newSlots gives back the sections whose backends are not wanted any more. Requests
-// of them may be under way: they rest, as do those that are named.
+// newSlots gives back the sections whose backends are not wanted any more. They rest, as
+// do those that are named: requests may be under way in them.
 func newSlots(previous *Config, resting map[string]bool, wanted map[slotKey]string) *slots {
 	s := &slots{
 		held: map[slotKey]string{}, former: map[slotKey]string{},

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
@@ -168,13 +166,10 @@ func (u *unsupported) backend(b *route.Backend) {
 	}
 	for i := range b.Endpoints {
 		// Names are looked up by the caller of Render.
-		host, port, err := net.SplitHostPort(b.Endpoints[i].Address)
-		n, numErr := strconv.ParseUint(port, 10, 16)
-		_, nameErr := route.CanonicalHost(host)
-		if _, err := netip.ParseAddr(host); err == nil && !strings.Contains(host, "%") {
-			nameErr = nil
-		}
-		if err != nil || numErr != nil || n == 0 || nameErr != nil {
+		_, port, err := net.SplitHostPort(b.Endpoints[i].Address)
+		n, portErr := strconv.ParseUint(port, 10, 16)
+		_, hostErr := route.CanonicalHost(b.Endpoints[i].Address)
+		if err != nil || portErr != nil || n == 0 || hostErr != nil {
 			u.because("the endpoint %q is not an address or a name with a port", b.Endpoints[i].Address)
 		}
 	}
