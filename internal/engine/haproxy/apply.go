@@ -119,7 +119,7 @@ func (e *Engine) processOptions() process.Options {
 
 // checkOptions are those of a configuration; nil for one that is not known.
 func (e *Engine) checkOptions(c *render.Config) binary.CheckOptions {
-	o := binary.CheckOptions{Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, MasterWorker: true, Shown: e.shown}
+	o := binary.CheckOptions{Files: []string{e.disk.configFile()}, Dir: e.opts.Dir, Shown: e.shown}
 	if c != nil {
 		o.Known = c.Quotable()
 	}

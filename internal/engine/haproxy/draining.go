@@ -85,7 +85,7 @@ func (e *Engine) deleteDrained(ctx context.Context) error {
 			continue
 		}
 		tried++
-		c, err := socket.DelServer(l.section, l.server)
+		c, err := socket.ServerCommand(socket.DelServer, l.section, l.server)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (e *Engine) cut(ctx context.Context) error {
 		if time.Now().Before(until) {
 			continue
 		}
-		c, err := socket.ShutdownSessions(l.section, l.server)
+		c, err := socket.ServerCommand(socket.ShutdownSessions, l.section, l.server)
 		if err != nil {
 			return err
 		}

@@ -35,8 +35,7 @@ import (
 	"fairway/internal/route"
 )
 
-// Options are the parts and limits of an Engine. Zero limits mean the default
-// that is named with each.
+// Options are the parts and limits of an Engine. Zero means the default in brackets.
 type Options struct {
 	// Dir is the directory of everything that HAProxy reads, and of its sockets:
 	// an absolute path of at most 70 bytes, for no other use. Required.
@@ -119,13 +118,15 @@ type Engine struct {
 	started atomic.Bool                     // the HAProxy that runs was started from here, not taken over
 	stale   atomic.Bool                     // the table must be applied again: something beside it has changed
 
-	mu                sync.Mutex // serialises Apply, Stop and what tends HAProxy
-	stopped, finished bool
-	disk              *disk
-	joined            map[*certs.Pair]*plan.Pair
-	gates             *gates
-	resolver          *resolver
-	ports             map[string]netip.AddrPort // chosen for port 0, by listener
+	closing sync.Once // of the readings
+
+	mu       sync.Mutex // serialises Apply, Stop and what tends HAProxy
+	stopped  bool
+	disk     *disk
+	joined   map[*certs.Pair]*plan.Pair
+	gates    *gates
+	resolver *resolver
+	ports    map[string]netip.AddrPort // chosen for port 0, by listener
 	// What is served: the table as it was given, and what it was rendered to. Before
 	// the first table the target is the one that the engine before has kept.
 	table   *route.Table
@@ -225,8 +226,7 @@ func (e *Engine) linesSocket() string { return filepath.Join(e.opts.Dir, fileLin
 // Name is "haproxy".
 func (e *Engine) Name() string { return "haproxy" }
 
-// Addr returns where a listener is bound, with the real port where the table says 0; nil
-// when there is no such listener.
+// Addr returns where a listener is bound, also to port 0; nil when there is none.
 func (e *Engine) Addr(listener string) net.Addr {
 	if l := e.live.Load(); l != nil {
 		return l.addrs[listener]
@@ -234,8 +234,7 @@ func (e *Engine) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Stats are HAProxy's own readings, by its own names. A deadline of five seconds
-// holds where ctx has none.
+// Stats are HAProxy's own readings, by its own names, within five seconds.
 func (e *Engine) Stats(ctx context.Context) (socket.Stats, error) {
 	s, err := e.client.Open(ctx)
 	if err != nil {
@@ -285,8 +284,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 // Started says whether this engine has started the HAProxy that runs.
 func (e *Engine) Started() bool { return e.started.Load() }
 
-// Found says whether a HAProxy runs that was taken over: until a table is applied it
-// serves what it had.
+// Found says whether a HAProxy runs that was taken over.
 func (e *Engine) Found() bool { return e.running.Load() != nil && !e.Started() }
 
 // Leave ends the engine and lets HAProxy serve on, for the next one with the directory.
@@ -338,17 +336,12 @@ func (e *Engine) finish() error {
 	e.judge.close()
 	e.gates.close()
 	e.resolver.close()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.finished {
-		return nil
-	}
-	e.finished = true
-	return e.readings.close()
+	var err error
+	e.closing.Do(func() { err = e.readings.close() })
+	return err
 }
 
-// UserFile reports what is wrong with the user file of a filter of the live table; see
-// users.Store.Report.
+// UserFile reports what is wrong with the user file of a filter; see users.Store.Report.
 func (e *Engine) UserFile(a *route.BasicAuth) (unreadable string, faults []string) {
 	return e.users.Report(a)
 }

@@ -59,8 +59,7 @@ func (e *Engine) prepare(ctx context.Context, t *route.Table) (target, plan.Plan
 	}
 }
 
-// The time that a worker may need to end when its master has, and between two looks
-// whether it has.
+// The time that a worker may need to end after its master, and between two looks.
 const (
 	endsWithin = 3 * time.Second
 	lookAgain  = 50 * time.Millisecond

@@ -170,7 +170,7 @@ func (s *site) meddle() {
 		if len(section.Servers) > 0 {
 			do(socket.SetServerState(section.Name, section.Servers[0].Name, socket.StateMaint))
 			do(socket.AddServer(section.Name, "stranger", section.Servers[0].Address))
-			do(socket.EnableServer(section.Name, "stranger"))
+			do(socket.ServerCommand(socket.EnableServer, section.Name, "stranger"))
 			break
 		}
 	}

@@ -314,9 +314,8 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 		}
 	}
 	defer func() { r.counts = counts }() // those of endpoints that are gone are forgotten
-	rows := make(map[[2]string]socket.Row, stats.Len())
-	for i := range stats.Len() {
-		row := stats.Row(i)
+	rows := map[[2]string]socket.Row{}
+	for row := range stats.Rows() {
 		rows[[2]string{row.Proxy(), row.Server()}] = row
 	}
 	var list []traffic.EndpointStatus
@@ -380,8 +379,7 @@ func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {
 		return nil, 0, false
 	}
 	open = map[string]int64{}
-	for i := range stats.Len() {
-		row := stats.Row(i)
+	for row := range stats.Rows() {
 		switch row.Server() {
 		case "BACKEND":
 			held += row.Number("qcur")
@@ -457,8 +455,7 @@ func (r *readings) watchLeaving(ctx context.Context) {
 		}
 		busy := map[endpointKey]int64{}
 		r.mu.Lock()
-		for i := range stats.Len() {
-			row := stats.Row(i)
+		for row := range stats.Rows() {
 			if key, ok := r.endpointOf(row.Proxy(), row.Server()); ok {
 				busy[key] += row.Number("scur")
 			}

@@ -35,8 +35,7 @@ type event struct {
 // maxFrame bounds one line; HAProxy cuts at 8 KiB.
 const maxFrame = 64 << 10
 
-// readFrame reads one line of a stream in which each comes behind its length in
-// decimal and a blank (RFC 6587, 3.4.1). The result is valid until the next call.
+// readFrame reads one line behind its length (RFC 6587, 3.4.1), valid until the next call.
 func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
 	n := 0
 	for digits := 0; ; digits++ {
@@ -195,8 +194,7 @@ func count(r *traffic.Route, e event) {
 	}
 }
 
-// refused counts what a guard refused. The codes are those of the embedded engine;
-// a path that a filter has made is not the guard's affair.
+// refused counts what a guard refused. A path that a filter has made is not its affair.
 func (r *readings) refused(e event) {
 	switch e.code {
 	case "bad-path":

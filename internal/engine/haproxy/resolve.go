@@ -125,24 +125,16 @@ func (r *resolver) learn(host string, found []netip.Addr, err error) (changed bo
 	return true
 }
 
-// namesIn are the names that endpoints of a table have in place of addresses.
+// namesIn are the names that endpoints of a table have in place of IP addresses.
 func namesIn(t *route.Table) map[string]bool {
 	names := map[string]bool{}
 	for _, b := range t.Backends {
 		for i := range b.Endpoints {
-			if host, ok := nameOf(b.Endpoints[i].Address); ok {
+			host, _, err := net.SplitHostPort(b.Endpoints[i].Address)
+			if _, notIP := netip.ParseAddr(host); err == nil && host != "" && notIP != nil {
 				names[host] = true
 			}
 		}
 	}
 	return names
-}
-
-// nameOf is the name in an address; ok is false for one with an IP address.
-func nameOf(address string) (host string, ok bool) {
-	if _, err := netip.ParseAddrPort(address); err == nil {
-		return "", false
-	}
-	host, _, err := net.SplitHostPort(address)
-	return host, err == nil && host != ""
 }

@@ -1,15 +1,10 @@
 // Package agent is the part of a fleet in the container: it fetches the configuration of
-// one name from the control server, checks it, puts it in place, and runs HAProxy as the
-// first process of the container.
-//
-// `docker exec` may start further processes of it: what changes files or reloads is done
-// under a lock in the storage directory.
+// one name, checks it, puts it in place, and runs HAProxy as the first process. `docker
+// exec` may start more of it: files are changed under a lock in the storage directory.
 package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +19,7 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/process"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/fleet/agent/report"
 )
 
 // Options say what is fetched from where and kept where.
@@ -123,18 +119,13 @@ func (a *Agent) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.o.Log, "[%s] %s\n", time.Now().Format(time.DateTime), line)
 }
 
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
-
 const checkTime = 30 * time.Second
 
 // check asks HAProxy about a file, and looks whether what it binds anew is free.
 func (a *Agent) check(ctx context.Context, file string, content, running []byte, pids []int) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	report, err := a.binary.Check(ctx, binary.CheckOptions{Files: []string{file}, MasterWorker: true, Environ: a.o.Environ})
+	report, err := a.binary.Check(ctx, binary.CheckOptions{Files: []string{file}, Environ: a.o.Environ})
 	if err != nil {
 		return err
 	}
@@ -187,6 +178,6 @@ func (a *Agent) mark(content []byte) (string, error) {
 	if !a.marks() {
 		return "", nil
 	}
-	value := digest(content)
+	value := report.Digest(content)
 	return value, replace(a.marker(), []byte("global\n    set-var "+socket.MarkerVariable+" str("+value+")\n"), 0o600)
 }

@@ -315,7 +315,7 @@ func TestRun(t *testing.T) {
 	s.answers("one")
 	s.logs("Worker ")
 	status, err := s.Status(t.Context(), true)
-	if err != nil || status.Digest != digest([]byte(s.config("one", ""))) || status.Running != status.Digest || status.Worker == 0 || string(status.Content) != s.config("one", "") {
+	if err != nil || status.Digest != report.Digest([]byte(s.config("one", ""))) || status.Running != status.Digest || status.Worker == 0 || string(status.Content) != s.config("one", "") {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	stats, err := s.Statistics(t.Context())
@@ -457,7 +457,7 @@ func TestApply(t *testing.T) {
 	apply := func(content string, o ApplyOptions, want report.Result) {
 		t.Helper()
 		r := s.Apply(t.Context(), []byte(content), o)
-		if r.Outcome != want.Outcome || r.Back != want.Back || !strings.Contains(r.Reason, want.Reason) || (r.Reason == "") != (want.Reason == "") || r.Digest != digest([]byte(want.Digest)) {
+		if r.Outcome != want.Outcome || r.Back != want.Back || !strings.Contains(r.Reason, want.Reason) || (r.Reason == "") != (want.Reason == "") || r.Digest != report.Digest([]byte(want.Digest)) {
 			t.Errorf("result %+v, want %+v", r, want)
 		}
 	}

@@ -18,9 +18,8 @@ import (
 	"fairway/internal/fleet/agent/report"
 )
 
-// NewClient makes a client for the control server. Each request has its own deadline. ca
-// is a file with authorities, empty for those of the system; cert and key are files with
-// our own certificate, empty for none.
+// NewClient makes a client for the control server. ca is a file with authorities, empty for
+// those of the system; cert and key are files with our own certificate, empty for none.
 func NewClient(ca, cert, key string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
@@ -165,7 +164,7 @@ func (a *Agent) get(ctx context.Context, etag string, wait time.Duration) (fetch
 	if len(named) != 2*sha256.Size || strings.Trim(named, "0123456789abcdef") != "" {
 		return fetched{content: content}, nil
 	}
-	if named != digest(content) {
+	if named != report.Digest(content) {
 		return fetched{}, errors.New("the content does not have the digest that the control server says it has")
 	}
 	return fetched{content: content, etag: etag}, nil

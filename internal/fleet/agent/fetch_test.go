@@ -83,7 +83,7 @@ func TestFetchDeadline(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	var asked *http.Request
-	two := `"` + digest([]byte("text")) + `"`
+	two := `"` + report.Digest([]byte("text")) + `"`
 	a := fetcher("https://ops:secret@control/haproxy/", func(r *http.Request) (*http.Response, error) {
 		asked = r
 		if r.Header.Get("If-None-Match") == `"one"` {
@@ -113,7 +113,7 @@ func TestGet(t *testing.T) {
 }
 
 func TestGetComparesTheDigest(t *testing.T) {
-	for body, tag := range map[string]string{"right": digest([]byte("right")), "wrong": digest([]byte("right")), "other": "5d96a1f4-1b2"} {
+	for body, tag := range map[string]string{"right": report.Digest([]byte("right")), "wrong": report.Digest([]byte("right")), "other": "5d96a1f4-1b2"} {
 		a := fetcher("http://control/", func(*http.Request) (*http.Response, error) { return answerOf(http.StatusOK, body, "ETag", `"`+tag+`"`) })
 		if got, err := a.get(t.Context(), "", 0); (err != nil) != (body == "wrong") || (got.etag != "") != (body == "right") {
 			t.Errorf("%s: %+v, %v", body, got, err)
@@ -127,7 +127,7 @@ func TestFetchTellsNoSecret(t *testing.T) {
 	for _, url := range []string{"http://ops:secret@control/haproxy/", "http://control/haproxy/?token=secret&name=", "ops:secret@control", "http://ops:secret@[/", "ftp://ops:secret@control/", ""} {
 		a := fetcher(url, func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") })
 		a.o.Log, a.o.Retries = log, 0
-		if _, err := a.download(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := a.Update(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -170,7 +170,7 @@ func TestFollowPace(t *testing.T) {
 			at = append(at, int(time.Since(begun)/time.Second))
 			switch n := len(at); {
 			case n == 1:
-				return answerOf(http.StatusOK, "one", "ETag", `"`+digest([]byte("one"))+`"`)
+				return answerOf(http.StatusOK, "one", "ETag", `"`+report.Digest([]byte("one"))+`"`)
 			case n <= 3: // it waits for news
 				time.Sleep(time.Minute)
 				return answerOf(http.StatusNotModified, "")

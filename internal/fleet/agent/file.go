@@ -56,8 +56,7 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for {
-		// The lock belongs to the open file: it holds between goroutines as well, and ends
-		// with the process.
+		// The lock belongs to the open file: it holds between goroutines, too.
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
 		if err == nil {
 			return func() { _ = f.Close() }, nil
@@ -75,8 +74,7 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 
 const stampForm = "2006-01-02-150405"
 
-// copied is a copy of a file that was replaced. Its name says how old it is, as the clock of
-// files may be lost; further copies of one second have a number.
+// copied is a copy of a file that was replaced, with its time, and a number within a second.
 type copied struct {
 	name, stamp string
 	number      int
@@ -126,10 +124,8 @@ func (a *Agent) keep(content []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// reap waits for processes whose parents have ended: in a container they become
-// children of the first process, and would stay as zombies. Our own children are waited
-// for at once by the code that started them, so what is still a zombie a second after
-// it was first seen is an orphan.
+// reap waits for orphans, which in a container become children of the first process. Our
+// own children are waited for at once: what is a zombie for a second is an orphan.
 func reap(ctx context.Context) {
 	var seen []int
 	for clock.Sleep(ctx, time.Second) == nil {

@@ -11,18 +11,17 @@ import (
 
 	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/process"
+	"fairway/internal/fleet/agent/report"
 )
 
-// HAProxy that has ended by itself is started again: at once, and a second later each
-// time when it ends before it was steady.
+// HAProxy is started again at once, and a second later each time if it was not steady.
 const (
 	steady   = 10 * time.Second
 	mostRest = 5 * time.Second
 )
 
-// Run fetches the configuration, or goes on with the one in place when that fails; runs
-// HAProxy; reloads on SIGUSR2 and SIGHUP; and ends HAProxy when ctx ends, or after its
-// connections on SIGUSR1. As the first process of a container it also reaps.
+// Run fetches the configuration, or goes on with the one in place, and runs HAProxy. It
+// reloads on SIGUSR2 and SIGHUP, and ends with ctx, or after all connections on SIGUSR1.
 func (a *Agent) Run(ctx context.Context, signals <-chan os.Signal) error {
 	if os.Getpid() == 1 {
 		reaping, stop := context.WithCancel(ctx)
@@ -109,7 +108,7 @@ func (a *Agent) startWith(ctx context.Context, content []byte, output *outputLog
 		return nil, err
 	}
 	if w, err := p.Worker(ctx); err == nil {
-		a.say("Worker %d serves %s (sha256 %.12s).", w.PID, a.current(), digest(content))
+		a.say("Worker %d serves %s (sha256 %.12s).", w.PID, a.current(), report.Digest(content))
 	}
 	a.remember(content)
 	return p, nil
@@ -156,8 +155,8 @@ func (a *Agent) change(ctx context.Context, do func() error) {
 	}
 }
 
-// outputLog passes on what HAProxy prints, and keeps the end of it in a file for other
-// processes. Without the file, then nil or closed, only reasons that HAProxy prints are lost.
+// outputLog passes on what HAProxy prints, and keeps the end of it, where its reasons are
+// read, in a file, which may be nil.
 type outputLog struct {
 	to io.Writer
 
@@ -191,7 +190,7 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 	const longest = time.Minute // that the control server is asked to wait
 	etag, failures := "", 0
 	content, _ := read(a.current())
-	seen := digest(content) // of what was handed over last, taken or not
+	seen := report.Digest(content) // of what was handed over last, taken or not
 	for ctx.Err() == nil {
 		begun := time.Now()
 		asking, cancel := context.WithTimeout(ctx, longest+30*time.Second)
@@ -213,8 +212,8 @@ func (a *Agent) follow(ctx context.Context, news chan<- fetched) {
 		}
 		asked := etag
 		etag = got.etag
-		if got.content != nil && digest(got.content) != seen {
-			seen = digest(got.content)
+		if got.content != nil && report.Digest(got.content) != seen {
+			seen = report.Digest(got.content)
 			a.say("The control server has another configuration (sha256 %.12s).", seen)
 			select {
 			case news <- got:

@@ -12,13 +12,18 @@ import (
 	"fairway/internal/fleet/agent/report"
 )
 
-// Update fetches the configuration, checks it and puts it in place, unless it is there. It
-// does not reload. The error is in the log.
+// Update fetches the configuration, checks it and puts it in place. The error is in the log.
 func (a *Agent) Update(ctx context.Context) (changed bool, _ error) {
-	got, err := a.download(ctx)
+	_, from, err := a.address()
 	if err != nil {
-		return false, err
+		return false, a.failed(err)
 	}
+	a.say("Starting download of %s to %s ...", from, a.temp())
+	got, err := a.fetch(ctx)
+	if err != nil {
+		return false, a.failed(fmt.Errorf("download of configuration file %s failed: %w", a.temp(), err))
+	}
+	a.say("Download of configuration file %s: success.", a.temp())
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return false, a.failed(err)
@@ -32,20 +37,6 @@ func (a *Agent) failed(err error) error {
 	return err
 }
 
-func (a *Agent) download(ctx context.Context) (fetched, error) {
-	_, from, err := a.address()
-	if err != nil {
-		return fetched{}, a.failed(err)
-	}
-	a.say("Starting download of %s to %s ...", from, a.temp())
-	got, err := a.fetch(ctx)
-	if err != nil {
-		return fetched{}, a.failed(fmt.Errorf("download of configuration file %s failed: %w", a.temp(), err))
-	}
-	a.say("Download of configuration file %s: success.", a.temp())
-	return got, nil
-}
-
 // held are the processes of the HAProxy under this agent, if it runs.
 func (a *Agent) held(ctx context.Context) []int {
 	p, _, err := a.running(ctx)
@@ -55,8 +46,7 @@ func (a *Agent) held(ctx context.Context) []int {
 	return p.Pids(ctx)
 }
 
-// install checks a content, unless it is to be trusted, and puts it in place, unless it is
-// there. The caller holds the lock.
+// install checks a content, unless trusted, and puts it in place. The caller holds the lock.
 func (a *Agent) install(ctx context.Context, content []byte, pids []int, trust bool) (changed bool, _ error) {
 	if err := replace(a.temp(), content, modeOf(a.current())); err != nil {
 		return false, a.failed(fmt.Errorf("storage: %w", err))
@@ -99,9 +89,8 @@ const reloadTime = 30 * time.Second
 // errRestored is joined to a failure after which what was there before runs again.
 var errRestored = errors.New("what was there before runs again")
 
-// reload makes HAProxy read the file in place and proves it. It is checked before, as
-// HAProxy stops listening for a while when an address is taken; on failure the last file
-// that ran is put back. The caller holds the lock.
+// reload makes HAProxy read the file in place, once checked, and proves it; or puts back
+// the last file that ran. The caller holds the lock.
 func (a *Agent) reload(ctx context.Context, p *process.Process, checked bool) error {
 	content, err := read(a.current())
 	if err == nil && content == nil {
@@ -152,7 +141,7 @@ func (a *Agent) prove(ctx context.Context, p *process.Process, content []byte) e
 	if err != nil {
 		return err
 	}
-	a.say("Worker %d serves %s (sha256 %.12s), %s after the reload was asked for.", worker.PID, a.current(), digest(content), time.Since(begun).Round(time.Millisecond))
+	a.say("Worker %d serves %s (sha256 %.12s), %s after the reload was asked for.", worker.PID, a.current(), report.Digest(content), time.Since(begun).Round(time.Millisecond))
 	a.remember(content)
 	return nil
 }
@@ -175,8 +164,8 @@ type ApplyOptions struct {
 	Trust bool
 }
 
-// Apply checks a configuration, puts it in place, reloads and proves it; when that fails,
-// what was before is put back. One that is the same is not reloaded if it runs.
+// Apply checks a configuration, puts it in place, reloads and proves it, unless it runs; or
+// puts back what was before.
 func (a *Agent) Apply(ctx context.Context, content []byte, o ApplyOptions) report.Result {
 	unlock, err := a.lock(ctx)
 	if err != nil {
@@ -185,7 +174,7 @@ func (a *Agent) Apply(ctx context.Context, content []byte, o ApplyOptions) repor
 	defer unlock()
 	r := a.apply(ctx, content, o)
 	if now, err := read(a.current()); err == nil && now != nil {
-		r.Digest = digest(now)
+		r.Digest = report.Digest(now)
 	}
 	return r
 }
@@ -255,7 +244,7 @@ func (a *Agent) runs(ctx context.Context, p *process.Process, content []byte) bo
 		return true
 	}
 	marker, err := p.Marker(ctx)
-	return err == nil && marker == digest(content)
+	return err == nil && marker == report.Digest(content)
 }
 
 // Status changes nothing.
@@ -266,7 +255,7 @@ func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error)
 		return s, fmt.Errorf("storage: %w", err)
 	}
 	if now != nil {
-		s.Digest = digest(now)
+		s.Digest = report.Digest(now)
 	}
 	if content {
 		s.Content = now
@@ -292,8 +281,7 @@ func (a *Agent) Status(ctx context.Context, content bool) (report.Status, error)
 // lookTime bounds questions to HAProxy, which may be in a reload.
 const lookTime = 10 * time.Second
 
-// running asks the HAProxy under this agent for its processes, of which one serves. What
-// is returned is not watched.
+// running asks HAProxy for its processes, of which one serves. It is not watched.
 func (a *Agent) running(ctx context.Context) (*process.Process, socket.Processes, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()

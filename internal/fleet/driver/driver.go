@@ -1,12 +1,10 @@
-// Package driver works on the HAProxy of one container over the Docker API: through the
-// agent where there is one, else through a shell. Only commands with fixed arguments are
-// run, with the configuration on their standard input.
+// Package driver works on the HAProxy of one container over the Docker API, through the
+// agent or else a shell: by fixed commands with the configuration on their standard input.
 package driver
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -58,8 +56,7 @@ type transport interface {
 	read(ctx context.Context) (Reading, error)
 }
 
-// Driver works on the container of one target. It is safe for concurrent use, but Apply
-// must not run twice at once.
+// Driver works on one container, also concurrently, but Apply must not run twice at once.
 type Driver struct {
 	engine Engine
 	target Target
@@ -84,8 +81,8 @@ func (d *Driver) Observe(ctx context.Context, content bool) (o Observation, err 
 	return o, readable(err)
 }
 
-// Check asks HAProxy whether it takes a configuration, and whether the addresses in it
-// are free. A refusal is a *RefusedError.
+// Check asks whether HAProxy takes a configuration, and the addresses in it are free. A
+// refusal is a *RefusedError.
 func (d *Driver) Check(ctx context.Context, content []byte) error {
 	t, err := d.reach(ctx)
 	if err == nil {
@@ -94,10 +91,9 @@ func (d *Driver) Check(ctx context.Context, content []byte) error {
 	return readable(err)
 }
 
-// Apply puts a configuration in place, reloads and proves it, and restores what was there
-// when that fails. With trust it is not checked. The error is a *RefusedError when the
-// container is as it was, an *AbsentError when nothing was done to it, and anything else
-// when its state is not known.
+// Apply puts a configuration in place, which is checked unless trusted, reloads and proves
+// it, or restores what was there. The error is a *RefusedError when the container is as it
+// was, an *AbsentError when nothing was done, and another when its state is not known.
 func (d *Driver) Apply(ctx context.Context, content []byte, trust bool) error {
 	t, err := d.reach(ctx)
 	if err != nil {
@@ -120,8 +116,7 @@ func (d *Driver) Read(ctx context.Context) (r Reading, err error) {
 	return r, readable(err)
 }
 
-// reach finds the container that is there now, and asks it for the agent once. One with an
-// agent that is not set up is asked again the next time.
+// reach finds the container, and asks it for the agent once, or until that is set up.
 func (d *Driver) reach(ctx context.Context) (transport, error) {
 	id, err := find(ctx, d.engine, d.target)
 	if err != nil {
@@ -152,10 +147,7 @@ func (d *Driver) reach(ctx context.Context) (transport, error) {
 }
 
 // Digest is the SHA-256 of a configuration, in hexadecimal.
-func Digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
+func Digest(content []byte) string { return report.Digest(content) }
 
 // ErrNoReading says that there is no way to HAProxy's statistics.
 var ErrNoReading = errors.New("no way to HAProxy's statistics: put fairway into the image, or give the host a stats URL")
@@ -188,8 +180,7 @@ func asAbsent(err error) error {
 	return &AbsentError{err}
 }
 
-// noProgram reports whether there is no such program: Docker says so with these codes, or
-// as an error.
+// noProgram reports whether there is no such program, which Docker says in either way.
 func noProgram(r dockerapi.ExecResult, err error) bool {
 	if err != nil {
 		return strings.Contains(err.Error(), "executable file not found") || strings.Contains(err.Error(), "no such file or directory")
@@ -204,13 +195,8 @@ func failure(r dockerapi.ExecResult) string {
 	if r.ExitCode == killed {
 		return "the command was killed while it was at work: the container has ended, or has no memory left"
 	}
-	text := strings.Join(strings.Fields(string(r.Stderr)), " ")
-	if text == "" {
-		text = strings.Join(strings.Fields(string(r.Stdout)), " ")
-	}
-	if text == "" {
-		text = "it says nothing"
-	}
+	words := func(output []byte) string { return strings.Join(strings.Fields(string(output)), " ") }
+	text := cmp.Or(words(r.Stderr), words(r.Stdout), "it says nothing")
 	if len(text) > 500 {
 		text = text[:500] + "…"
 	}
@@ -253,8 +239,7 @@ type Target struct {
 	Container, Label string
 	// File is the path of the configuration; the agent knows its own.
 	File string
-	// Stats is the URL of HAProxy's statistics page, for a container without the agent, and
-	// StatsUser "user:password" for it; empty for none.
+	// Stats is the URL of a statistics page in place of the agent, StatsUser "user:password".
 	Stats, StatsUser string
 	// Values are what a template may use, besides "host".
 	Values map[string]string

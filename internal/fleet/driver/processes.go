@@ -13,9 +13,8 @@ import (
 	"fairway/internal/engine/haproxy/binary"
 )
 
-// lookScript prints the processes of HAProxy and the listening sockets of the container
-// with nothing but the shell and cat: per process a line of its stat, one of its arguments,
-// and its open files where there is an ls and it may see them.
+// lookScript prints the processes of HAProxy and the listening sockets of the container:
+// per process its stat, its arguments, and its open files where ls may see them.
 const lookScript = `cat /proc/uptime
 for p in /proc/[0-9]*; do
   c=; read c < "$p/comm" || continue
@@ -102,8 +101,7 @@ func parseInside(out string) (inside, error) {
 
 var socketFile = regexp.MustCompile(`socket:\[(\d+)\]`)
 
-// parseProcess reads "PID (NAME) STATE PARENT … BEGAN …" and the line of arguments, each
-// with a zero behind it, and returns the rest.
+// parseProcess reads a line of stat and one of arguments, and returns the rest.
 func parseProcess(block string) (p process, files string, ok bool) {
 	stat, rest, _ := strings.Cut(block, "\n")
 	args, files, _ := strings.Cut(rest, "\n")
@@ -156,8 +154,8 @@ func (in inside) age(p process) time.Duration {
 // noWorker is the answer of reloaded before anything has happened.
 const noWorker = "no new worker"
 
-// reloaded says what is missing for a reload: a new worker, in the place of the old ones,
-// which are leaving or gone, and every address listened on. Empty for nothing.
+// reloaded says what is missing for a reload: a new worker in the place of the old ones,
+// and every address listened on. Empty for nothing.
 func reloaded(before, now inside, wanted []binary.Bind) string {
 	master, err := now.findMaster()
 	if err != nil {
@@ -189,9 +187,8 @@ func reloaded(before, now inside, wanted []binary.Bind) string {
 	return ""
 }
 
-// taken finds addresses that are listened on, but neither in the file in use nor seen to be
-// HAProxy's. HAProxy must not find out by itself: it would stop listening on all addresses
-// for two seconds.
+// taken finds addresses that others listen on. HAProxy must not find out by itself: it
+// would stop listening on all addresses for two seconds.
 func taken(now inside, running, wanted []binary.Bind) error {
 	own := func(have netip.AddrPort) bool {
 		return slices.Contains(now.own, have) ||

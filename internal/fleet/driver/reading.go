@@ -40,8 +40,8 @@ type Reading struct {
 func newReading(now time.Time, stats socket.Stats) Reading {
 	r := Reading{Time: now}
 	servers := map[string]bool{}
-	for i := range stats.Len() {
-		switch row := stats.Row(i); row.Server() {
+	for row := range stats.Rows() {
+		switch row.Server() {
 		case "FRONTEND":
 			r.Requests += row.Number("req_tot")
 			r.Failed += row.Number("hrsp_5xx")
@@ -59,25 +59,16 @@ func newReading(now time.Time, stats socket.Stats) Reading {
 				continue // a listener of its own (option socket-stats)
 			}
 			servers[row.Proxy()] = true
-			if up(row.Text("status")) {
+			switch status := row.Text("status"); { // "UP 1/3" is on its way down and still gets requests
+			case strings.HasPrefix(status, "UP"), status == "no check", status == "DRAIN", status == "NOLB":
 				r.ServersUp++
-			} else {
+			default:
 				r.ServersDown++
 			}
 		}
 	}
 	slices.Sort(r.Down)
 	return r
-}
-
-// up reports whether a server of that status gets requests.
-func up(status string) bool {
-	switch status {
-	case "UP", "no check", "DRAIN", "NOLB":
-		return true
-	default: // "UP 1/3" is on its way down and still gets some
-		return strings.HasPrefix(status, "UP ")
-	}
 }
 
 // Since is what was counted after an earlier reading of the same worker; else all.

@@ -21,9 +21,8 @@ import (
 
 const stdinFile = "/dev/stdin"
 
-// The commands that a container without the agent is given. No text from outside is part
-// of them: $1 is the path of the configuration in the fleet file, $2 a process number. They
-// need sh, cat, cp, mv and rm.
+// The commands for a container without the agent, which need sh, cat, cp, mv and rm. No text
+// from outside is part of them: $1 is the path of the configuration, $2 a process number.
 const (
 	readScript = `[ ! -L "$1" ] || { echo "$1 is a symbolic link: name the file itself" >&2; exit 3; }
 exec cat "$1"`
@@ -209,8 +208,7 @@ func (t *shell) checkIn(ctx context.Context, s seen, content []byte) error {
 	return nil
 }
 
-// bindsOf is what a configuration listens on over TCP, but for lines with variables of
-// the container's environment.
+// bindsOf is what a configuration listens on over TCP, as far as no variables say it.
 func bindsOf(content string) []binary.Bind {
 	return slices.DeleteFunc(binary.Binds(content, nil), func(b binary.Bind) bool { return b.Network != "tcp" })
 }
@@ -268,8 +266,7 @@ func (t *shell) write(ctx context.Context, content []byte) error {
 	return err
 }
 
-// restore puts the old file in place and reloads it. The result is a *RefusedError of why
-// when that has worked.
+// restore puts the old file in place and reloads it: then why is a *RefusedError.
 func (t *shell) restore(ctx context.Context, s seen, why error) error {
 	// A command that hangs may go on later; without the new file it does no harm.
 	_, err := t.run(ctx, nil, dropScript)
@@ -303,9 +300,8 @@ func (t *shell) restoreFile(ctx context.Context, digest string) error {
 	return err
 }
 
-// reload signals HAProxy and waits until it is proven that it has read the file: a new
-// worker is there in the place of the old ones and stays, every address is listened on, and
-// the file is the one that was meant.
+// reload signals HAProxy and waits for the proof that it has read the file: a new worker
+// stays, every address is listened on, and the file is the one that was meant.
 func (t *shell) reload(ctx context.Context, s seen, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
@@ -369,8 +365,7 @@ func (t *shell) newestLine(ctx context.Context) time.Time {
 	return lines[len(lines)-1].Time
 }
 
-// loaded reads in the log what HAProxy says of loading since a time: success, an error, or
-// nothing. Without a log the processes alone prove it.
+// loaded reads in the log, if there is one, what HAProxy says of loading since a time.
 func (t *shell) loaded(ctx context.Context, since time.Time, content []byte) (success bool, _ error) {
 	lines, err := t.engine.ContainerLog(ctx, t.id, 200)
 	if err != nil {

@@ -29,8 +29,7 @@ type Binary struct {
 	Path string
 	// Version is what it says it is.
 	Version Version
-	// Features are the names of its feature list with a plus, as OPENSSL, LUA,
-	// PCRE2, PROMEX, QUIC; sorted.
+	// Features are the names of its feature list with a plus, as LUA and PCRE2; sorted.
 	Features []string
 }
 

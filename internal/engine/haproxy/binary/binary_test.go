@@ -123,7 +123,7 @@ func TestCheck(t *testing.T) {
 	good := write(t, dir, "good.cfg", minimal+"listen a\n    bind 127.0.0.1:1\n")
 	warned := write(t, dir, "warned.cfg", "listen a\n    bind 127.0.0.1:1\n    mode http\n")
 
-	r, err := b.Check(t.Context(), CheckOptions{Files: []string{good}, MasterWorker: true})
+	r, err := b.Check(t.Context(), CheckOptions{Files: []string{good}})
 	if err != nil || !r.OK || len(r.Alerts)+len(r.Warnings) > 0 || r.Err() != nil {
 		t.Errorf("good: %+v, %v", r, err)
 	}
@@ -153,7 +153,7 @@ func TestCheckMistakes(t *testing.T) {
 		{"frontend a\n    bind :80\n    default_backend nope\n", "unable to find required default_backend: 'nope'"},
 	} {
 		bad := write(t, dir, "bad.cfg", minimal+c.text)
-		r, err := b.Check(t.Context(), CheckOptions{Files: []string{bad}, MasterWorker: true})
+		r, err := b.Check(t.Context(), CheckOptions{Files: []string{bad}})
 		if err != nil {
 			t.Fatal(err)
 		}

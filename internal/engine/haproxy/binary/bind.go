@@ -8,21 +8,18 @@ import (
 
 // Bind is one address on which a configuration makes HAProxy listen.
 type Bind struct {
-	// Line is the line in the text, from 1; Section what it stands in, as
-	// "frontend web" or "global".
+	// Line is the line in the text, from 1; Section what it stands in, as "frontend web".
 	Line    int
 	Section string
 	// Network is tcp, udp or unix.
 	Network string
-	// Address is what is bound: 0.0.0.0 and :: mean all addresses of the
-	// family. Only for tcp and udp; the zone is never set.
+	// Address is what is bound by tcp and udp, without a zone.
 	Address netip.AddrPort
 	// Only6 means that :: does not take IPv4 (v6only).
 	Only6 bool
 	// Path is that of a unix socket.
 	Path string
-	// Elsewhere is why the address cannot be probed from here, in words: an
-	// interface or a network namespace is named. Empty usually.
+	// Elsewhere is why the address cannot be probed from here, in words; usually empty.
 	Elsewhere string
 	// Free means that the address need not exist (transparent).
 	Free bool

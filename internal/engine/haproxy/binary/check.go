@@ -21,8 +21,6 @@ type CheckOptions struct {
 	Files []string
 	// Dir is HAProxy's working directory; empty means this process's own.
 	Dir string
-	// MasterWorker checks as for master-worker mode (-W).
-	MasterWorker bool
 	// Known are more files whose content may be shown in a message.
 	Known []string
 	// Shown returns the text of a file as people may see it; false, or nil, for one that
@@ -91,7 +89,7 @@ func (r *Report) Err() error {
 	return &RefusedError{Alerts: alerts}
 }
 
-// Check runs `haproxy -c`, within 30 s. The error is about running it; what HAProxy
+// Check runs `haproxy -c -W`, within 30 s. The error is about running it; what HAProxy
 // thinks of the files is in the report.
 func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if len(o.Files) == 0 {
@@ -99,10 +97,7 @@ func (b *Binary) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askDeadline)
 	defer cancel()
-	args := []string{"-c"}
-	if o.MasterWorker {
-		args = append(args, "-W")
-	}
+	args := []string{"-c", "-W"}
 	for _, f := range o.Files {
 		args = append(args, "-f", f)
 	}

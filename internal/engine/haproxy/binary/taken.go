@@ -78,8 +78,7 @@ func (b Bind) Overlaps(other Bind) bool {
 
 func (b Bind) try(ctx context.Context) error {
 	if b.Network == "unix" {
-		// HAProxy puts its socket in place of what is there; only the directory
-		// must be.
+		// HAProxy puts its socket in place of what is there; only the directory must be.
 		info, err := os.Stat(filepath.Dir(b.Path))
 		if err == nil && !info.IsDir() {
 			err = syscall.ENOTDIR
@@ -207,8 +206,7 @@ func ParseSockets(text, network string) []Socket {
 	return all
 }
 
-// parseHexAddress reads 0100007F:1F90: words of four bytes, each in the byte
-// order of the machine, which is little-endian on all that matter here.
+// parseHexAddress reads 0100007F:1F90: words of four bytes, each little-endian.
 func parseHexAddress(s string) (netip.AddrPort, bool) {
 	host, port, _ := strings.Cut(s, ":")
 	raw, err := hex.DecodeString(host)

@@ -246,10 +246,10 @@ func (p *planner) server(section string, want *render.Server) {
 		}
 		do(socket.AddServer(section, want.Name, want.Address, slices.Concat([]string{"weight", strconv.Itoa(want.Weight)}, options)...))
 		if next.checked {
-			do(socket.EnableHealth(section, want.Name))
+			do(socket.ServerCommand(socket.EnableHealth, section, want.Name))
 		}
 		if next.State == socket.StateReady {
-			do(socket.EnableServer(section, want.Name))
+			do(socket.ServerCommand(socket.EnableServer, section, want.Name))
 		}
 		p.add(phaseAdding, change)
 		p.touch(section)
@@ -259,7 +259,7 @@ func (p *planner) server(section string, want *render.Server) {
 		return
 	}
 	if next.checked && !now.checked {
-		do(socket.EnableHealth(section, want.Name))
+		do(socket.ServerCommand(socket.EnableHealth, section, want.Name))
 	}
 	if now.weight != next.weight {
 		do(socket.SetServerWeight(section, want.Name, next.weight))

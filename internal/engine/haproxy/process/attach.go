@@ -2,13 +2,16 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"fairway/internal/atomicfile"
+	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/binary"
 )
 
@@ -79,8 +82,7 @@ func note(masterSocket string, pid int) error {
 	return atomicfile.Write(masterSocket+".pid", fmt.Appendf(nil, "%d %s\n", pid, born), 0o600)
 }
 
-// noted is the master that was noted for a socket, 0 unless it lives. known is false when
-// none was ever noted.
+// noted is the master that was noted for a socket, 0 unless it lives; known if any was.
 func noted(masterSocket string) (pid int, known bool) {
 	text, err := os.ReadFile(masterSocket + ".pid")
 	if err != nil {
@@ -108,4 +110,24 @@ func birth(pid int) (born string, ok bool) {
 		return "", false
 	}
 	return f[19], true
+}
+
+// silence is how long a socket may have no listener, as in a reload for a second or two.
+const silence = 10 * time.Second
+
+// watchSocket calls ended once a socket has no listener for a while, unless ctx ends first.
+func watchSocket(ctx context.Context, path string, ended func(error)) {
+	for heard := time.Now(); time.Since(heard) < silence; {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := listenerOf(asking, path)
+		// A queue that is full has a listener.
+		if err == nil || asking.Err() != nil || errors.Is(err, syscall.EAGAIN) {
+			heard = time.Now()
+		}
+		cancel()
+		if clock.Sleep(ctx, 500*time.Millisecond) != nil {
+			return
+		}
+	}
+	ended(nil)
 }

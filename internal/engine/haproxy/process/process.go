@@ -18,8 +18,7 @@ import (
 type Options struct {
 	// Binary is the program. Start needs it.
 	Binary *binary.Binary
-	// CheckOptions are the configuration files, of which Start needs at least one, and
-	// their surroundings.
+	// CheckOptions are the configuration files, at least one, and their surroundings.
 	binary.CheckOptions
 	// MasterSocket is the path of the master's socket, absolute, of at most 90 bytes.
 	MasterSocket string
@@ -147,8 +146,7 @@ func (f logFile) size() int64 {
 	return info.Size()
 }
 
-// since is what was written from a position on: the end of it when it is long, and of
-// the file when that began anew.
+// since is what was written from a position on, or the end of it when it is long.
 func (f logFile) since(position int64) string {
 	file, err := os.Open(string(f))
 	if err != nil {

@@ -30,15 +30,13 @@ func (p *Process) Reload(ctx context.Context, marker string) (socket.Process, er
 	case <-ctx.Done():
 		return socket.Process{}, fmt.Errorf("haproxy: reload: another one is still going on: %w", ctx.Err())
 	}
-	// An answer before the command: a master that has not answered yet, or is
-	// in the middle of another reload, would lose ours.
+	// A master that starts, or is in the middle of another reload, would lose ours.
 	before, err := p.settled(ctx)
 	if err != nil {
 		return socket.Process{}, fmt.Errorf("haproxy: reload: %w", err)
 	}
 	mark := p.log.size()
-	// From 2.7 on the answer comes when the reload is over. Before that there
-	// is none, and the connection ends as HAProxy starts anew.
+	// From 2.7 on the answer comes when the reload is over; before that there is none.
 	asking, stop := context.WithCancel(ctx)
 	go func() { // a master that is gone need not have closed the connection
 		select {

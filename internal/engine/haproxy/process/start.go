@@ -17,8 +17,7 @@ import (
 const (
 	// startDeadline bounds a start when the caller's context does not.
 	startDeadline = 30 * time.Second
-	// askDeadline bounds each question to the master: one that falls into the moment in
-	// which it starts anew may get no answer at all.
+	// askDeadline bounds each question to the master, which while it starts anew may not answer.
 	askDeadline = 4 * time.Second
 	// maxSocketPath leaves room for the suffix under which HAProxy binds a socket first.
 	maxSocketPath = 90
@@ -90,8 +89,6 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 
 func (o Options) check() error {
 	switch {
-	case o.Binary == nil || len(o.Files) == 0:
-		return errors.New("haproxy: start: needs a program and a configuration")
 	case !filepath.IsAbs(o.MasterSocket):
 		return fmt.Errorf("haproxy: the path of the master socket must be absolute: %q", o.MasterSocket)
 	case len(o.MasterSocket) > maxSocketPath:
@@ -109,8 +106,7 @@ func newProcess(o Options) *Process {
 	return p
 }
 
-// answers is nil when the worker that serves answers: from 3.1 on it is there before it
-// has read its configuration.
+// answers is nil when the worker does, which from 3.1 on is there before it is ready.
 func (p *Process) answers(ctx context.Context, all socket.Processes) error {
 	if len(all.Workers) == 0 {
 		return errors.New("no worker yet")

@@ -155,8 +155,7 @@ func (s *Session) CrtList(ctx context.Context, list string) ([]string, error) {
 	return parsed(parseCrtList)(s.run(ctx, nil, "show", "ssl", "crt-list", "-n", list))
 }
 
-// parseCrtList takes the answer to `show ssl crt-list -n <file>` apart:
-// "/a.pem:1 [alpn h2] a.example".
+// parseCrtList takes lines like "/a.pem:1 [alpn h2] a.example" apart.
 func parseCrtList(answer string) ([]string, error) {
 	var files []string
 	for _, line := range entriesOf(answer) {

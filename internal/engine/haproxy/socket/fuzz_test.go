@@ -134,8 +134,8 @@ func FuzzParsers(f *testing.F) {
 			}
 		}
 		if stats, err := ParseStats(answer); err == nil {
-			for i := range stats.Len() {
-				_, _, _ = stats.Row(i).Proxy(), stats.Row(i).Server(), stats.Row(i).Number("x")
+			for row := range stats.Rows() {
+				_, _, _ = row.Proxy(), row.Server(), row.Number("x")
 			}
 		}
 		if entries, err := parseMap(answer); err == nil {

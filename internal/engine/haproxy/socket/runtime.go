@@ -27,8 +27,7 @@ func (e Entry) check(file string) error {
 	return fmt.Errorf("socket: map %s: %s", file, why)
 }
 
-// AddMap adds entries to a map, as many at once as fit. Keys must be new: HAProxy would
-// keep both.
+// AddMap adds entries with new keys to a map, as many at once as fit.
 func AddMap(file string, entries []Entry) ([]Command, error) {
 	return addMap(entries, "add", "map", file)
 }
@@ -161,8 +160,7 @@ func (s *Session) MapValues(ctx context.Context, file string, keys []string) (ma
 	return values, nil
 }
 
-// parseMapValue takes the answer to `get map` apart: the value of the entry with exactly
-// this key; false when there is none.
+// parseMapValue takes the answer to `get map` apart: the value of exactly this key, or false.
 func parseMapValue(key, answer string) (string, bool) {
 	_, rest, ok := strings.Cut(answer, `, key="`+key+`", value="`)
 	end := strings.LastIndex(rest, `", type="`)
@@ -172,8 +170,7 @@ func parseMapValue(key, answer string) (string, bool) {
 	return rest[:end], true
 }
 
-// MarkerVariable is the variable in which a configuration carries its marker, so that a
-// worker shows which one it runs.
+// MarkerVariable is the variable in which a worker shows which configuration it runs.
 const MarkerVariable = "proc.fairway"
 
 // GetVar reads a variable of the process that holds a string.

@@ -28,33 +28,21 @@ func AddServer(backend, name string, address netip.AddrPort, options ...string) 
 	if !address.IsValid() || address.Port() == 0 || address.Addr().Zone() != "" {
 		return Command{}, fmt.Errorf("socket: server %s/%s: %s is not an address with a port", backend, name, address)
 	}
-	return serverCommand("add server", backend, name, append([]string{address.String()}, options...)...)
+	return ServerCommand("add server", backend, name, append([]string{address.String()}, options...)...)
 }
 
-// EnableServer takes a server out of maintenance.
-func EnableServer(backend, name string) (Command, error) {
-	return serverCommand("enable server", backend, name)
-}
-
-// EnableHealth begins the active checks of a server that was added with `check`.
-func EnableHealth(backend, name string) (Command, error) {
-	return serverCommand("enable health", backend, name)
-}
-
-// DelServer deletes a server, which must be in maintenance and without
-// connections; HAProxy refuses otherwise, and it is to be tried again.
-func DelServer(backend, name string) (Command, error) {
-	return serverCommand("del server", backend, name)
-}
-
-// ShutdownSessions breaks off everything that runs on a server.
-func ShutdownSessions(backend, name string) (Command, error) {
-	return serverCommand("shutdown sessions server", backend, name)
-}
+// The beginnings of commands that need nothing but a server.
+const (
+	EnableServer = "enable server" // takes it out of maintenance
+	EnableHealth = "enable health" // begins the active checks of one that was added with `check`
+	// DelServer is refused until it is in maintenance and has no connections.
+	DelServer        = "del server"
+	ShutdownSessions = "shutdown sessions server" // breaks off everything that runs on it
+)
 
 // SetServerState changes what a server may get.
 func SetServerState(backend, name string, s State) (Command, error) {
-	return serverCommand("set server", backend, name, "state", string(s))
+	return ServerCommand("set server", backend, name, "state", string(s))
 }
 
 // SetServerWeight gives a server a weight from 0 to 256; zero takes sticky clients alone.
@@ -62,13 +50,13 @@ func SetServerWeight(backend, name string, weight int) (Command, error) {
 	if weight < 0 || weight > maxWeight {
 		return Command{}, fmt.Errorf("socket: server %s/%s: weight %d is not in 0 to %d", backend, name, weight, maxWeight)
 	}
-	return serverCommand("set server", backend, name, "weight", strconv.Itoa(weight))
+	return ServerCommand("set server", backend, name, "weight", strconv.Itoa(weight))
 }
 
-// serverCommand puts a server, and more words, behind those that begin a command.
+// ServerCommand puts a server, and more words, behind those that begin a command.
 // HAProxy's names have few characters, and "#" at the beginning of one would be
 // taken for a number.
-func serverCommand(begin, backend, name string, more ...string) (Command, error) {
+func ServerCommand(begin, backend, name string, more ...string) (Command, error) {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-"
 	for _, n := range []string{backend, name} {
 		if n == "" || strings.Trim(n, plain) != "" {
@@ -123,8 +111,7 @@ func (s *Session) Servers(ctx context.Context, backends ...string) ([]Server, er
 	return all, nil
 }
 
-// parseServers takes the answer to `show servers state` apart. The columns are
-// those of its version 1.
+// parseServers takes the answer to `show servers state`, version 1, apart.
 func parseServers(answer string) ([]Server, error) {
 	lines := strings.Split(strings.Trim(answer, "\n"), "\n")
 	if len(lines) < 2 || lines[0] != "1" || !strings.HasPrefix(lines[1], "# ") {

@@ -74,10 +74,10 @@ func TestRefusedWords(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "a/b", "a b", "a;b", "#1", "a\n"} {
-		if _, err := DelServer("be", name); err == nil {
+		if _, err := ServerCommand(DelServer, "be", name); err == nil {
 			t.Errorf("name %q is taken", name)
 		}
-		if _, err := DelServer(name, "srv"); err == nil {
+		if _, err := ServerCommand(DelServer, name, "srv"); err == nil {
 			t.Errorf("name %q is taken", name)
 		}
 	}
@@ -227,8 +227,8 @@ func TestServers(t *testing.T) {
 	if sv, ok := find("new"); !ok || sv.State != StateMaint || sv.Weight != 3 || sv.Address != address {
 		t.Errorf("the new server is %+v", sv)
 	}
-	do(EnableHealth("be", "new"))
-	do(EnableServer("be", "new"))
+	do(ServerCommand(EnableHealth, "be", "new"))
+	do(ServerCommand(EnableServer, "be", "new"))
 	do(SetServerWeight("be", "new", 256))
 	if sv, _ := find("new"); sv.State != StateReady || sv.Weight != 256 || !sv.Checked {
 		t.Errorf("the enabled server is %+v", sv)
@@ -237,7 +237,7 @@ func TestServers(t *testing.T) {
 	if sv, _ := find("new"); sv.State != StateDrain {
 		t.Errorf("the draining server is %+v", sv)
 	}
-	del, err := DelServer("be", "new")
+	del, err := ServerCommand(DelServer, "be", "new")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,8 +369,7 @@ func TestShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	for n := range stats.Len() {
-		row := stats.Row(n)
+	for row := range stats.Rows() {
 		names = append(names, row.Proxy()+"/"+row.Server())
 		if row.Server() == "first" && (row.Number("weight") != 7 || row.Text("status") == "") {
 			t.Errorf("the server has weight %s, status %q", row.Text("weight"), row.Text("status"))

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +16,13 @@ import (
 type Stats struct {
 	header  []string
 	columns map[string]int
-	rows    []string // as they were printed: of a hundred fields few are looked at
+	rows    []string // as they were printed
 }
 
 // Row is one row of Stats.
 type Row struct {
 	columns map[string]int
-	fields  []string
+	line    string // of a hundred fields few are looked at
 }
 
 // Stats are the readings of everything the worker has counted.
@@ -29,18 +30,35 @@ func (s *Session) Stats(ctx context.Context) (Stats, error) {
 	return parsed(ParseStats)(s.run(ctx, nil, "show", "stat"))
 }
 
-// Len is the number of rows.
-func (s Stats) Len() int { return len(s.rows) }
-
-// Row returns row i.
-func (s Stats) Row(i int) Row { return Row{s.columns, splitFields(s.rows[i])} }
+// Rows are the rows as they were printed.
+func (s Stats) Rows() iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		for _, row := range s.rows {
+			if !yield(Row{s.columns, row}) {
+				return
+			}
+		}
+	}
+}
 
 // Text is a field by HAProxy's name of the column; empty when there is none.
 func (r Row) Text(column string) string {
-	if i, ok := r.columns[column]; ok && i < len(r.fields) {
-		return r.fields[i]
+	i, ok := r.columns[column]
+	if !ok {
+		return ""
 	}
-	return ""
+	rest := r.line
+	if strings.Contains(rest, `"`) {
+		if fields := splitFields(rest); i < len(fields) {
+			return fields[i]
+		}
+		return ""
+	}
+	for range i {
+		_, rest, _ = strings.Cut(rest, ",")
+	}
+	field, _, _ := strings.Cut(rest, ",")
+	return field
 }
 
 // Number is a field that is a whole number; zero when it is empty or no number.
@@ -96,17 +114,15 @@ func splitRows(text string) []string {
 	return rows
 }
 
-// splitFields takes a row apart. Most have no quotes, which a reader of CSV need not
-// look at.
+// splitFields takes a row apart.
 func splitFields(row string) []string {
-	if strings.Contains(row, `"`) {
-		r := csv.NewReader(strings.NewReader(row))
-		r.LazyQuotes = true
-		if fields, err := r.Read(); err == nil {
-			return fields
-		}
+	r := csv.NewReader(strings.NewReader(row))
+	r.LazyQuotes = true
+	fields, err := r.Read()
+	if err != nil {
+		return strings.Split(row, ",")
 	}
-	return strings.Split(row, ",")
+	return fields
 }
 
 // CSV writes rows as HAProxy prints them. keep says by what names the section and server
@@ -116,13 +132,13 @@ func (s Stats) CSV(keep func(Row) (proxy, server string, ok bool)) []byte {
 	b.WriteString("# ")
 	w := csv.NewWriter(&b)
 	_ = w.Write(append(slices.Clip(s.header), "")) // a buffer takes everything
-	for i := range s.rows {
-		proxy, server, ok := keep(s.Row(i))
+	for row := range s.Rows() {
+		proxy, server, ok := keep(row)
 		if !ok {
 			continue
 		}
 		fields := make([]string, len(s.header)+1) // every line ends with a comma
-		copy(fields[:len(s.header)], s.Row(i).fields)
+		copy(fields[:len(s.header)], splitFields(row.line))
 		fields[s.columns["pxname"]], fields[s.columns["svname"]] = proxy, server
 		_ = w.Write(fields)
 	}

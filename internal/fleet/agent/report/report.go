@@ -1,7 +1,11 @@
 // Package report is the form of what the agent prints, as JSON, and the fleet reads.
 package report
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // MaxContent is the largest configuration taken, in bytes.
 const MaxContent = 16 << 20
@@ -48,4 +52,10 @@ type Statistics struct {
 	// Info is the answer to `show info`, Stat that to `show stat`.
 	Info string `json:"info"`
 	Stat string `json:"stat"`
+}
+
+// Digest is the SHA-256 of a configuration, in hexadecimal.
+func Digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
