@@ -37,7 +37,7 @@ var allowed = map[string]struct {
 		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
-		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/route",
+		"internal/engine/embedded", "internal/engine/embedded/balance", "internal/metrics", "internal/route",
 		"internal/admin/ui", "internal/engine/haproxy", "internal/engine/haproxy/binary", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
 		"internal/files", "internal/fleet", "internal/fleet/agent", "internal/history", "internal/nearest", "internal/notify", "internal/notify/observe", "internal/plan", "internal/rules", "internal/serve", "internal/series", "internal/engine/traffic", "internal/swarmservice", "internal/usage", "internal/confload",
 		"internal/fleet/driver", // the kinds of its errors
@@ -52,9 +52,9 @@ var allowed = map[string]struct {
 	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},
 
 	// control records what it applies, and keeps the commands of operators.
-	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/route"}},
+	"internal/control": {3, []string{"internal/atomicfile", "internal/catalog", "internal/clock", "internal/feed", "internal/history", "internal/human", "internal/metrics", "internal/route"}},
 
-	"internal/discovery":        {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll"}},
+	"internal/discovery":        {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/metrics"}},
 	"internal/discovery/docker": {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
 	"internal/discovery/file":   {2, []string{"internal/catalog", "internal/clock", "internal/discovery/poll", "internal/files", "internal/yamlnode"}},
 	"internal/discovery/swarm":  {2, []string{"internal/catalog", "internal/clock", "internal/discovery/daemon", "internal/discovery/poll", "internal/dockerapi"}},
@@ -74,7 +74,7 @@ var allowed = map[string]struct {
 	// statistics shows counters of the embedded engine as HAProxy shows its own.
 	"internal/dockerflow/statistics": {2, []string{"internal/engine/traffic", "internal/route"}},
 	// A call has the parameters that labels have: one table.
-	"internal/dockerflow": {2, []string{"internal/catalog", "internal/clock", "internal/compile/dockerflow", "internal/route"}},
+	"internal/dockerflow": {2, []string{"internal/catalog", "internal/clock", "internal/compile/dockerflow", "internal/metrics", "internal/route"}},
 
 	// compile makes a table of what the dialects read; each dialect is one package.
 	"internal/compile": {2, []string{
@@ -92,12 +92,12 @@ var allowed = map[string]struct {
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/route", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
 	// traffic is what every engine reports of requests and endpoints, in one form.
-	"internal/engine/traffic": {1, nil},
+	"internal/engine/traffic": {1, []string{"internal/metrics"}},
 	// certs holds the key pairs and client authorities that listeners name.
 	"internal/engine/certs": {1, []string{"internal/files", "internal/route"}},
 	// users follows the user files that routes name, for every engine, and checks logins
@@ -111,7 +111,7 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy": {2, []string{
 		"internal/clock", "internal/engine/certs",
 		"internal/engine/haproxy/binary", "internal/engine/haproxy/plan", "internal/engine/haproxy/process", "internal/engine/haproxy/render",
-		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/route",
+		"internal/engine/haproxy/socket", "internal/engine/probe", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route",
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
@@ -123,22 +123,22 @@ var allowed = map[string]struct {
 	"internal/engine/haproxy/binary":  {1, nil},
 	"internal/engine/haproxy/process": {1, []string{"internal/atomicfile", "internal/clock", "internal/engine/haproxy/binary", "internal/engine/haproxy/socket"}},
 
-	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/route"}},
+	"internal/history": {2, []string{"internal/api", "internal/boltfile", "internal/metrics", "internal/route"}},
 	// notify reports what happened to what exists; observe adds what live tables,
 	// their certificate files and the engine show.
-	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files"}},
+	"internal/notify":         {2, []string{"internal/api", "internal/boltfile", "internal/catalog", "internal/clock", "internal/files", "internal/metrics"}},
 	"internal/notify/observe": {2, []string{"internal/files", "internal/notify", "internal/route"}},
 	// swarmservice changes services of a Swarm, for the command line and for rules.
 	"internal/swarmservice": {2, []string{"internal/clock", "internal/dockerapi", "internal/human"}},
 	// usage reads what containers use and routes answer, and writes it into series.
 	"internal/usage": {2, []string{"internal/catalog", "internal/dockerapi", "internal/engine/traffic", "internal/series"}},
 	// series keeps readings over time; rules act on them, and say so in events of notify.
-	"internal/series": {1, []string{"internal/api"}},
-	"internal/rules":  {2, []string{"internal/api", "internal/catalog", "internal/nearest", "internal/notify", "internal/series"}},
+	"internal/series": {1, []string{"internal/api", "internal/metrics"}},
+	"internal/rules":  {2, []string{"internal/api", "internal/catalog", "internal/metrics", "internal/nearest", "internal/notify", "internal/series"}},
 
 	// fleet manages HAProxy elsewhere; agent is its part inside the container.
 	// Its fleet file has names, and is read as other files are.
-	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/feed", "internal/files", "internal/fleet/driver", "internal/history", "internal/yamlnode"}},
+	"internal/fleet": {3, []string{"internal/catalog", "internal/clock", "internal/feed", "internal/files", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/yamlnode"}},
 	// driver works on one container over the Docker API; it decodes what the agent
 	// there prints.
 	"internal/fleet/driver": {2, []string{
@@ -153,7 +153,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
-		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/plan", "internal/route",
+		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.

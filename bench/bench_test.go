@@ -9,13 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/control"
 	"fairway/internal/discovery"
 	"fairway/internal/engine/embedded"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -104,20 +103,20 @@ func BenchmarkLabelChange(b *testing.B) {
 	feed := &catalog.Feed{}
 	src := source{make(chan catalog.Answer)}
 	collector, err := discovery.New(discovery.Options{
-		Sources: []discovery.Source{src}, Feed: feed, Registerer: prometheus.NewRegistry(),
+		Sources: []discovery.Source{src}, Feed: feed, Metrics: &metrics.Set{},
 		Quiet: time.Millisecond, Bound: 5 * time.Millisecond,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	engine, err := embedded.New(embedded.Options{Registerer: prometheus.NewRegistry()})
+	engine, err := embedded.New(embedded.Options{Metrics: &metrics.Set{}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	listeners := []route.Listener{{Name: "http", Address: net.JoinHostPort("127.0.0.1", "0")}}
 	loop, err := control.New(control.Options{
 		Feed: feed, Compiler: compile.New(compile.Settings{Listeners: listeners}),
-		Engines: []control.Engine{engine}, Registerer: prometheus.NewRegistry(),
+		Engines: []control.Engine{engine}, Metrics: &metrics.Set{},
 	})
 	if err != nil {
 		b.Fatal(err)

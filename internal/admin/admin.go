@@ -29,7 +29,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"fairway/internal/admin/access"
@@ -39,6 +38,7 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/control"
 	"fairway/internal/fleet"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
 	"fairway/internal/plan"
 	"fairway/internal/route"
@@ -73,7 +73,7 @@ type Engine interface {
 }
 
 // Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Diagnose,
-// ShownLabel, Gatherer and Registerer are required.
+// ShownLabel and Metrics are required.
 type Options struct {
 	// Listen is host:port (port 0 takes a free one), or unix:///PATH for this user alone.
 	Listen string
@@ -116,8 +116,7 @@ type Options struct {
 	Planner       *plan.Planner
 	Fleet         *fleet.Fleet
 
-	Gatherer   prometheus.Gatherer
-	Registerer prometheus.Registerer
+	Metrics *metrics.Set
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
 
@@ -146,7 +145,7 @@ type Server struct {
 	hosts    *hosts
 	tls      *tls.Config // nil: none
 	access   *access.Access
-	requests *prometheus.CounterVec
+	requests *metrics.Vec[metrics.Counter]
 	mux      http.Handler // the operations, without the guards
 	handler  http.Handler
 	meter    *meter.Meter
@@ -164,8 +163,8 @@ type Server struct {
 // New binds the listener. Requests are answered by Run; who does not call it calls Close.
 func New(o Options) (*Server, error) {
 	if o.Catalogue == nil || o.Tables == nil || o.Sources == nil || o.Engine == nil || o.Diagnose == nil ||
-		o.ShownLabel == nil || o.Gatherer == nil || o.Registerer == nil {
-		return nil, errors.New("admin: catalogue, tables, sources, engine, diagnose, shown labels, gatherer and registerer are required")
+		o.ShownLabel == nil || o.Metrics == nil {
+		return nil, errors.New("admin: catalogue, tables, sources, engine, diagnose, shown labels and metrics are required")
 	}
 	s := &Server{
 		options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), started: time.Now().UTC().Truncate(time.Second),
@@ -174,13 +173,7 @@ func New(o Options) (*Server, error) {
 	for _, role := range api.Roles() {
 		s.watchers[role] = make(chan struct{}, maxWatchers)
 	}
-	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "fairway_admin_requests_total",
-		Help: "Requests to the admin API by path pattern and status code.",
-	}, []string{"path", "code"})
-	if err := o.Registerer.Register(s.requests); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
-	}
+	s.requests = o.Metrics.CounterVec("fairway_admin_requests_total", "Requests to the admin API by path pattern and status code.", "code", "path")
 	var err error
 	if s.access, err = access.Open(access.Options{Token: o.Token, Dir: o.StateDir, Now: o.now, Logger: s.log}); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)

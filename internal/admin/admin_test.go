@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"fairway/internal/admin/show"
@@ -27,6 +26,7 @@ import (
 	"fairway/internal/control"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -204,11 +204,10 @@ func shownLabel(key, value string) string {
 
 // options are those of a listener on a free loopback port over w.
 func options(t *testing.T, w *world) Options {
-	metrics := prometheus.NewRegistry()
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
 		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, ShownLabel: shownLabel, Fleet: newFleet(t),
-		Gatherer: metrics, Registerer: metrics,
+		Metrics: &metrics.Set{},
 	}
 }
 

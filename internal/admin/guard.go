@@ -20,7 +20,7 @@ func (s *Server) newHandler(ops []operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
 		// Requests are counted by pattern: what clients make up never becomes a label.
-		defer func() { s.requests.WithLabelValues(counted(r.Pattern), strconv.Itoa(rec.code())).Inc() }()
+		defer func() { s.requests.With(strconv.Itoa(rec.code()), counted(r.Pattern)).Inc() }()
 		defer s.recoverPanic(rec, r)
 		secureHeaders(rec.Header())
 		err := cmp.Or(s.hosts.check(r), sameOrigin(r))

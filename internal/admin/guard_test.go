@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/api"
 )
 
@@ -373,14 +371,4 @@ func TestPanicIsAnsweredAndLoggedOnce(t *testing.T) {
 	if body := ask(t, s, "GET", "/metrics", nil).Body.String(); !strings.Contains(body, `fairway_admin_requests_total{code="500",path="/v1/doctor/{name...}"} 1`) {
 		t.Errorf("not counted:\n%s", body)
 	}
-}
-
-func TestOnlyOneServerPerRegisterer(t *testing.T) {
-	o := options(t, newWorld(t))
-	newServer(t, o)
-	if _, err := New(o); err == nil {
-		t.Error("two servers count into the same metric")
-	}
-	o.Registerer = prometheus.NewRegistry()
-	newServer(t, o)
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"fairway/internal/admin/access"
 	"fairway/internal/admin/explain"
 	"fairway/internal/admin/meter"
@@ -27,11 +25,10 @@ var (
 
 // operations is the table of what can be asked, which docs/api.md describes.
 func (s *Server) operations() []operation {
-	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})
 	return slices.Concat([]operation{
 		get("/healthz", s.healthz).open(),
 		raw("/ready", s.ready).giving(reflect.TypeFor[api.Readiness]()).open(),
-		raw("/metrics", func(r *request) error { metrics.ServeHTTP(r.w, r.Request); return nil }),
+		raw("/metrics", func(r *request) error { s.options.Metrics.ServeHTTP(r.w, r.Request); return nil }),
 		raw("/v1/openapi.json", s.openAPI).open(),
 		get("/v1/info", s.info),
 		get("/v1/identity", func(r *request) (api.Identity, error) { return r.who, nil }),

@@ -20,8 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
@@ -37,6 +35,7 @@ import (
 	"fairway/internal/engine/traffic"
 	"fairway/internal/fleet"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
 	"fairway/internal/notify/observe"
 	"fairway/internal/plan"
@@ -112,7 +111,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		}
 	}()
 
-	metrics := newRegistry(o.Version)
+	m := newMetrics(o.Version)
 
 	// The last run's table first: it serves until a source says otherwise.
 	store, err := control.OpenStore(cfg.StateDir, a.log)
@@ -124,7 +123,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	if err != nil {
 		a.log.Error("starting without the last good table", "error", err)
 	}
-	a.history, err = history.Open(history.Options{Dir: cfg.StateDir, MaxEntries: cfg.History.Entries, Logger: a.log.With("part", "history"), Registerer: metrics})
+	a.history, err = history.Open(history.Options{Dir: cfg.StateDir, MaxEntries: cfg.History.Entries, Logger: a.log.With("part", "history"), Metrics: m})
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +139,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	settings := a.flow.settings(&cfg)
-	a.engine, settings.Unsupported, err = a.newEngine(accessLog, metrics)
+	a.engine, settings.Unsupported, err = a.newEngine(accessLog, m)
 	if err != nil {
 		return nil, err
 	}
@@ -160,13 +159,13 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.collector, err = discovery.New(discovery.Options{
-		Sources:    sources,
-		Feed:       a.feed,
-		Restored:   restored.Snapshot,
-		Quiet:      cfg.Quiet,
-		Bound:      cfg.Bound,
-		Logger:     a.log.With("part", "discovery"),
-		Registerer: metrics,
+		Sources:  sources,
+		Feed:     a.feed,
+		Restored: restored.Snapshot,
+		Quiet:    cfg.Quiet,
+		Bound:    cfg.Bound,
+		Logger:   a.log.With("part", "discovery"),
+		Metrics:  m,
 	})
 	if err != nil {
 		return nil, err
@@ -184,7 +183,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		ShownLabel: shown,
 		Fit:        settings.Fitted,
 		Logger:     a.log.With("part", "control"),
-		Registerer: metrics,
+		Metrics:    m,
 	})
 	if err != nil {
 		return nil, err
@@ -192,15 +191,15 @@ func New(cfg Config, o Options) (_ *App, err error) {
 	running.Store(a.control)
 
 	// Feed → notifications; calls → sources.
-	if err := a.bindDockerFlow(metrics, shown); err != nil {
+	if err := a.bindDockerFlow(m, shown); err != nil {
 		return nil, err
 	}
-	if err := a.newFleet(metrics); err != nil {
+	if err := a.newFleet(m); err != nil {
 		return nil, err
 	}
 
 	// Feed, tables, figures → notifications, readings kept, rules.
-	if err := a.newWatching(metrics); err != nil {
+	if err := a.newWatching(m); err != nil {
 		return nil, err
 	}
 
@@ -242,8 +241,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Series:        a.series,
 		Planner:       plan.New(a.planOptions(settings)),
 		Fleet:         a.fleet,
-		Gatherer:      metrics,
-		Registerer:    metrics,
+		Metrics:       m,
 		Logger:        a.log.With("part", "admin"),
 	})
 	if err != nil {
@@ -406,16 +404,11 @@ func (a *App) checkStateDir() {
 	a.log.Warn("others may look into the state directory: chmod 700 "+a.cfg.StateDir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
-func newRegistry(version string) *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "fairway_build_info",
-		Help:        "Always 1; the version is a label.",
-		ConstLabels: prometheus.Labels{"version": version},
-	})
-	build.Set(1)
-	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
+func newMetrics(version string) *metrics.Set {
+	m := &metrics.Set{}
+	m.Process()
+	m.GaugeVec("fairway_build_info", "Always 1; the version is a label.", "version").With(version).Set(1)
+	return m
 }
 
 // portOf is the port of an address; zero where there is none.

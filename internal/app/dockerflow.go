@@ -12,9 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/discovery"
@@ -25,6 +22,7 @@ import (
 	"fairway/internal/dockerflow/statistics"
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
+	"fairway/internal/metrics"
 )
 
 // dockerFlow is compatibility with Docker Flow: labels, variables and the two HTTP APIs.
@@ -127,7 +125,7 @@ func (f *dockerFlow) userDirs(cfg *Config) []string {
 }
 
 // bindDockerFlow makes the APIs and binds their addresses.
-func (a *App) bindDockerFlow(metrics prometheus.Gatherer, shown func(key, value string) string) error {
+func (a *App) bindDockerFlow(m *metrics.Set, shown func(key, value string) string) error {
 	f := a.flow
 	serve := func(key, address string, handler http.Handler, run func(context.Context) error) error {
 		a.parts = append(a.parts, run)
@@ -146,7 +144,7 @@ func (a *App) bindDockerFlow(metrics prometheus.Gatherer, shown func(key, value 
 			o.Port = strconv.Itoa(int(own))
 		}
 		o.Posted, o.Certificates, o.Catalogue, o.Tables, o.ShownLabel, o.Logger = f.posted, f.certificates, a.feed, tables, shown, f.log
-		o.Metrics = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})
+		o.Metrics = m
 		switch e := a.engine.(type) {
 		case *haproxy.Engine:
 			o.ConfigText, o.Statistics = e.ConfigText, e.Statistics

@@ -8,12 +8,11 @@ import (
 	"net"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/engine/embedded"
 	"fairway/internal/engine/haproxy"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 	"fairway/internal/notify/observe"
 	"fairway/internal/route"
 )
@@ -34,7 +33,7 @@ type engine interface {
 }
 
 // newEngine makes the engine, and what says which routes it cannot serve, nil for none.
-func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (engine, func(*route.Route, *route.Backend) string, error) {
+func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*route.Route, *route.Backend) string, error) {
 	limits, log := a.flow.env.Limits, a.log.With("part", "engine")
 	if a.cfg.Engine == EngineHAProxy {
 		h := &a.cfg.HAProxy
@@ -52,7 +51,7 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (eng
 			AdminSocket:  h.Socket,
 			Logger:       log,
 			AccessLog:    accessLog,
-			Registerer:   metrics,
+			Metrics:      m,
 			UserDirs:     a.flow.userDirs(&a.cfg),
 			OnChange:     a.recompile,
 			OnDrained:    a.reportDrained,
@@ -77,9 +76,9 @@ func (a *App) newEngine(accessLog io.Writer, metrics prometheus.Registerer) (eng
 		return e, e.Unsupported, nil
 	}
 	e, err := embedded.New(embedded.Options{
-		Logger:     log,
-		AccessLog:  accessLog,
-		Registerer: metrics,
+		Logger:    log,
+		AccessLog: accessLog,
+		Metrics:   m,
 
 		MaxConns:          a.cfg.MaxConnections,
 		MaxConnsPerSource: a.cfg.MaxConnectionsPerClient,

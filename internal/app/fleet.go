@@ -12,22 +12,21 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/dockerapi"
 	"fairway/internal/fleet"
 	"fairway/internal/fleet/driver"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
 )
 
 // newFleet makes the fleet, and what serves its documents; nothing without a fleet file.
-func (a *App) newFleet(metrics prometheus.Registerer) (err error) {
+func (a *App) newFleet(m *metrics.Set) (err error) {
 	cfg, log := &a.cfg.Fleet, a.log.With("part", "fleet")
 	if cfg.File == "" {
 		return nil
 	}
 	a.fleet, err = fleet.New(fleet.Options{
-		Path: cfg.File, Documents: a.history, Records: a.history, Logger: log, Registerer: metrics, OnEnded: a.reportRollout,
+		Path: cfg.File, Documents: a.history, Records: a.history, Logger: log, Metrics: m, OnEnded: a.reportRollout,
 		NewEngine: func(url string) (driver.Engine, error) { return dockerapi.New(dockerOptions(url, &a.cfg, a.env)) },
 	})
 	if err != nil {

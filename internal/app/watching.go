@@ -11,11 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/catalog"
 	"fairway/internal/control"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
 	"fairway/internal/notify/observe"
 	"fairway/internal/rules"
@@ -25,7 +24,7 @@ import (
 )
 
 // newWatching makes what follows everything over time: notifications, series, rules.
-func (a *App) newWatching(metrics *prometheus.Registry) (err error) {
+func (a *App) newWatching(m *metrics.Set) (err error) {
 	cfg := &a.cfg
 	settle := cfg.Notify.Settle
 	if settle == 0 {
@@ -34,16 +33,16 @@ func (a *App) newWatching(metrics *prometheus.Registry) (err error) {
 	host, _ := os.Hostname() // without one there is still a name below
 	a.notifier, err = notify.New(notify.Options{
 		Dir: cfg.StateDir, Feed: a.feed, Channels: cfg.Notify.Channels, Settle: settle,
-		From: cmp.Or(cfg.Notify.Name, host, "fairway"), Logger: a.log.With("part", "notify"), Registerer: metrics,
+		From: cmp.Or(cfg.Notify.Name, host, "fairway"), Logger: a.log.With("part", "notify"), Metrics: m,
 	})
 	if err != nil {
 		return err
 	}
 	a.lifecycle.onStop("notifications", func(context.Context) error { return a.notifier.Close() })
-	if err := a.newSeries(metrics); err != nil {
+	if err := a.newSeries(m); err != nil {
 		return err
 	}
-	if err := a.newRules(metrics); err != nil {
+	if err := a.newRules(m); err != nil {
 		return err
 	}
 	observer := observe.Observer{
@@ -54,7 +53,7 @@ func (a *App) newWatching(metrics *prometheus.Registry) (err error) {
 	return nil
 }
 
-func (a *App) newRules(metrics prometheus.Registerer) (err error) {
+func (a *App) newRules(m *metrics.Set) (err error) {
 	d := &ruleDriver{notifier: a.notifier, control: a.control, log: a.log.With("part", "rules")}
 	if slices.ContainsFunc(a.cfg.Rules, func(r rules.Rule) bool { return r.Do == rules.DoScale }) {
 		swarm, err := swarmservice.New(SwarmOptions(&a.cfg, a.env))
@@ -73,7 +72,7 @@ func (a *App) newRules(metrics prometheus.Registerer) (err error) {
 	}
 	a.notifier.Forget(notify.RuleFired, still) // of rules that are gone
 	a.rules, err = rules.New(rules.Options{
-		Rules: a.cfg.Rules, Driver: d, Fired: fired, Logger: d.log, Registerer: metrics,
+		Rules: a.cfg.Rules, Driver: d, Fired: fired, Logger: d.log, Metrics: m,
 		World: func() *rules.World {
 			now := time.Now()
 			world := &rules.World{Now: now, Snapshot: a.feed.Newest(), Sources: a.collector.Sources()}
@@ -89,14 +88,14 @@ func (a *App) newRules(metrics prometheus.Registerer) (err error) {
 }
 
 // newSeries makes the series and what fills them, if any are to be kept.
-func (a *App) newSeries(metrics prometheus.Registerer) (err error) {
+func (a *App) newSeries(m *metrics.Set) (err error) {
 	cfg, log := &a.cfg, a.log.With("part", "series")
 	if cfg.Series.Every == 0 {
 		return nil
 	}
 	a.series, err = series.Open(series.Options{
 		Dir: filepath.Join(cfg.StateDir, "series"), Groups: series.StandardGroups(cfg.Series.Subjects),
-		Every: cfg.Series.Every, Logger: log, Registerer: metrics,
+		Every: cfg.Series.Every, Logger: log, Metrics: m,
 	})
 	if err != nil {
 		return err

@@ -22,11 +22,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/catalog"
 	"fairway/internal/feed"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -88,9 +87,9 @@ type Options struct {
 	// ShownLabel returns the value of a label without what is secret; nil shows none.
 	ShownLabel func(label, value string) string
 	// Fit adapts a table of an earlier run to the engines of this one; nil leaves it.
-	Fit        func(*route.Table) (*route.Table, error)
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Fit     func(*route.Table) (*route.Table, error)
+	Logger  *slog.Logger
+	Metrics *metrics.Set
 }
 
 // Control runs the loop. Its methods but Run may be called from any goroutine.
@@ -98,7 +97,7 @@ type Control struct {
 	o        Options
 	recorder recorder // the history
 	log      *slog.Logger
-	metrics  *metrics
+	meters   *meters
 
 	// What readers see.
 	live   feed.Feed[route.Table] // tables that every engine took
@@ -137,8 +136,8 @@ type view struct {
 
 // New returns a loop that does nothing until Run. It reads the commands in force.
 func New(o Options) (*Control, error) {
-	if o.Feed == nil || o.Compiler == nil || len(o.Engines) == 0 || o.Registerer == nil {
-		return nil, errors.New("control: feed, compiler, registerer and at least one engine are required")
+	if o.Feed == nil || o.Compiler == nil || len(o.Engines) == 0 || o.Metrics == nil {
+		return nil, errors.New("control: feed, compiler, metrics and at least one engine are required")
 	}
 	if o.ShownLabel == nil {
 		o.ShownLabel = func(string, string) string { return route.Masked }
@@ -150,7 +149,6 @@ func New(o Options) (*Control, error) {
 		o:        o,
 		recorder: o.History,
 		log:      cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		metrics:  newMetrics(o.Registerer),
 		orders:   make(chan *order),
 		again:    make(chan struct{}, 1),
 		written:  make(chan written, 1),
@@ -166,6 +164,7 @@ func New(o Options) (*Control, error) {
 	}
 	c.loadCommands()
 	c.show()
+	c.meters = newMeters(o.Metrics, c.view.Load)
 	return c, nil
 }
 
@@ -202,7 +201,6 @@ func (c *Control) show() {
 		v.snapshot, v.compiled = c.snapshot, c.compiled
 	}
 	c.view.Store(v)
-	c.metrics.inForce(v.commands)
 }
 
 // setStatus replaces the status with a changed copy.

@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -110,7 +110,7 @@ func start(t *testing.T, restored *LastGood, store *Store) *harness {
 	h := &harness{}
 	c, err := New(Options{
 		Feed: &h.feed, Compiler: &h.compiler, Engines: []Engine{&h.engine},
-		Store: store, Restored: restored, Registerer: prometheus.NewRegistry(),
+		Store: store, Restored: restored, Metrics: &metrics.Set{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func TestWithdrawnTableLeavesTheEngineThatTookIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var feed catalog.Feed
 		var takes, refuses recordingEngine
-		c, err := New(Options{Feed: &feed, Compiler: &hostCompiler{}, Engines: []Engine{&takes, &refuses}, Registerer: prometheus.NewRegistry()})
+		c, err := New(Options{Feed: &feed, Compiler: &hostCompiler{}, Engines: []Engine{&takes, &refuses}, Metrics: &metrics.Set{}})
 		if err != nil {
 			t.Fatal(err)
 		}

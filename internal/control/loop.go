@@ -70,7 +70,7 @@ func (c *Control) finish(ctx context.Context) {
 	}
 	c.wrote(ctx, c.batch().write(c.recorder))
 	if left := len(c.pending.records) + len(c.pending.entries); left > 0 {
-		c.metrics.lost.Add(float64(left))
+		c.meters.lost.Add(uint64(left))
 		c.log.Error("not everything was written to the history", "left", left)
 	}
 }
@@ -116,7 +116,6 @@ func (c *Control) take(again bool) {
 	// Claims are decided by compiling, not by applying: they are handed down even
 	// while an engine has trouble.
 	c.compiled = c.o.Compiler.Compile(c.snapshot, c.compiled)
-	c.metrics.compiled(c.compiled)
 	c.due = true
 	c.show()
 }
@@ -202,7 +201,7 @@ func (c *Control) record(before, table *route.Table, o *order) {
 	c.recorded = table.Hash
 	why := cause(step{before: before, after: table, seen: seen, sees: c.snapshot, audit: audit, shown: c.o.ShownLabel})
 	if !c.pending.add(&entry{table: table, at: time.Now(), cause: why, order: o}) {
-		c.metrics.lost.Inc()
+		c.meters.lost.Inc()
 	}
 }
 
@@ -237,7 +236,7 @@ func (c *Control) apply(ctx context.Context, table *route.Table) error {
 		}
 		start := time.Now()
 		err := e.Apply(ctx, table)
-		c.metrics.applied(e.Name(), time.Since(start), err)
+		c.meters.applied(e.Name(), time.Since(start), err)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("engine %s: %w", e.Name(), err))
 			continue

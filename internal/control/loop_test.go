@@ -11,12 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"fairway/internal/catalog"
 	"fairway/internal/feed"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -74,7 +72,7 @@ func onDisk(t *testing.T, dir string, snapshots Feed, e Engine) (c *Control, d *
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err = New(Options{Feed: snapshots, Compiler: labelCompiler{}, Engines: []Engine{e}, History: past, Registerer: prometheus.NewRegistry()})
+	c, err = New(Options{Feed: snapshots, Compiler: labelCompiler{}, Engines: []Engine{e}, History: past, Metrics: &metrics.Set{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +121,7 @@ func TestFullDiskLosesNothing(t *testing.T) {
 		for revision := range maxEntries + 10 {
 			publish(revision + 4)
 		}
-		if lost := testutil.ToFloat64(c.metrics.lost); lost != 10 {
+		if lost := c.meters.lost.Value(); lost != 10 {
 			t.Errorf("%v given up, want 10", lost)
 		}
 		d.full.Store(false)

@@ -13,11 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -111,7 +111,7 @@ func startSteered(t testing.TB, dir string) *steered {
 	h := &steered{feed: &catalog.Feed{}, engine: &recordingEngine{}, past: past}
 	h.Control, err = New(Options{
 		Feed: h.feed, Compiler: labelCompiler{}, Engines: []Engine{h.engine}, Store: store, Restored: restored,
-		History: past, Registerer: prometheus.NewRegistry(),
+		History: past, Metrics: &metrics.Set{},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -18,12 +18,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"fairway/internal/catalog"
 	"fairway/internal/clock"
 	"fairway/internal/discovery/poll"
+	"fairway/internal/metrics"
 )
 
 // Between two runs of a source that broke off.
@@ -50,15 +48,15 @@ type Options struct {
 	// Settle is how long the first snapshot waits for sources that have not answered (2 s).
 	Settle time.Duration
 	// Linger is how long a service of which nothing runs is said to have run lately (10 s).
-	Linger     time.Duration
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Linger  time.Duration
+	Logger  *slog.Logger
+	Metrics *metrics.Set
 }
 
 // Collector merges the answers of its sources into snapshots.
 type Collector struct {
-	o       Options
-	metrics *metrics
+	o      Options
+	meters *meters
 
 	mu     sync.Mutex // guards states, for Sources
 	states []*state   // sorted by name, as the sources are
@@ -105,7 +103,7 @@ func New(o Options) (*Collector, error) {
 		}
 		c.states = append(c.states, &state{SourceStatus: catalog.SourceStatus{Name: s.Name()}})
 	}
-	c.metrics = newMetrics(o.Registerer, c.states)
+	c.meters = newMeters(o.Metrics, c.states)
 	return c, nil
 }
 
@@ -202,7 +200,7 @@ func (c *Collector) restore() {
 func (c *Collector) accept(s *state, a catalog.Answer) {
 	now := time.Now()
 	c.taken = now
-	c.metrics.answer(s.Name, now, a.Err)
+	c.meters.answer(s.Name, now, a.Err)
 	before := s.Error
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,8 +252,8 @@ func (c *Collector) publish() {
 	next.Revision++
 	c.published = next
 	c.o.Feed.Publish(next)
-	c.metrics.revision.Set(float64(next.Revision))
-	c.metrics.services.Set(float64(len(next.Services)))
+	c.meters.revision.Set(float64(next.Revision))
+	c.meters.services.Set(float64(len(next.Services)))
 	c.o.Logger.Debug("snapshot", "revision", next.Revision, "services", len(next.Services))
 }
 
@@ -314,45 +312,41 @@ type Source interface {
 	Run(ctx context.Context, out chan<- catalog.Answer)
 }
 
-type metrics struct {
-	lastSuccess, up    *prometheus.GaugeVec
-	answers            *prometheus.CounterVec
-	revision, services prometheus.Gauge
+type meters struct {
+	lastSuccess, up    *metrics.Vec[metrics.Gauge]
+	answers            *metrics.Vec[metrics.Counter]
+	revision, services *metrics.Gauge
 }
 
-// newMetrics registers the metrics, unless r is nil. Each source has its series from the
-// start, so that one that never answers shows.
-func newMetrics(r prometheus.Registerer, states []*state) *metrics {
-	auto := promauto.With(r)
-	m := &metrics{
-		lastSuccess: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_source_last_success_timestamp_seconds", Help: "When the source last answered without an error in this run; 0 for never.",
-		}, []string{"source"}),
-		up: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "fairway_source_up", Help: "1 while the newest answer of the source was not an error.",
-		}, []string{"source"}),
-		answers: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_source_answers_total", Help: "Answers of the source, by result (ok or error).",
-		}, []string{"source", "result"}),
-		revision: auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_snapshot_revision", Help: "Revision of the newest snapshot."}),
-		services: auto.NewGauge(prometheus.GaugeOpts{Name: "fairway_services", Help: "Services in the newest snapshot."}),
+// newMeters registers the metrics. Each source has its series from the start, so that
+// one that never answers shows.
+func newMeters(set *metrics.Set, states []*state) *meters {
+	m := &meters{
+		lastSuccess: set.GaugeVec("fairway_source_last_success_timestamp_seconds",
+			"When the source last answered without an error in this run; 0 for never.", "source"),
+		up: set.GaugeVec("fairway_source_up",
+			"1 while the newest answer of the source was not an error.", "source"),
+		answers: set.CounterVec("fairway_source_answers_total",
+			"Answers of the source, by result (ok or error).", "result", "source"),
+		revision: set.Gauge("fairway_snapshot_revision", "Revision of the newest snapshot."),
+		services: set.Gauge("fairway_services", "Services in the newest snapshot."),
 	}
 	for _, s := range states {
-		m.lastSuccess.WithLabelValues(s.Name)
-		m.up.WithLabelValues(s.Name)
-		m.answers.WithLabelValues(s.Name, "ok")
-		m.answers.WithLabelValues(s.Name, "error")
+		m.lastSuccess.With(s.Name)
+		m.up.With(s.Name)
+		m.answers.With("ok", s.Name)
+		m.answers.With("error", s.Name)
 	}
 	return m
 }
 
-func (m *metrics) answer(source string, now time.Time, err error) {
+func (m *meters) answer(source string, now time.Time, err error) {
 	if err != nil {
-		m.up.WithLabelValues(source).Set(0)
-		m.answers.WithLabelValues(source, "error").Inc()
+		m.up.With(source).Set(0)
+		m.answers.With("error", source).Inc()
 		return
 	}
-	m.up.WithLabelValues(source).Set(1)
-	m.answers.WithLabelValues(source, "ok").Inc()
-	m.lastSuccess.WithLabelValues(source).Set(float64(now.UnixNano()) / 1e9)
+	m.up.With(source).Set(1)
+	m.answers.With("ok", source).Inc()
+	m.lastSuccess.With(source).Set(float64(now.UnixNano()) / 1e9)
 }

@@ -13,12 +13,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -447,13 +446,12 @@ func TestNew(t *testing.T) {
 // TestMetrics holds the names and meanings of the metrics.
 func TestMetrics(t *testing.T) {
 	a := newScript("a")
-	r := prometheus.NewRegistry()
-	lab(t, Options{Sources: []Source{a}, Registerer: r}, func(_ *Collector, feed *catalog.Feed) {
+	r := &metrics.Set{}
+	lab(t, Options{Sources: []Source{a}, Metrics: r}, func(_ *Collector, feed *catalog.Feed) {
 		a.say <- answer("a", "web", "api")
 		a.say <- catalog.Answer{Err: errors.New("down")}
 		expect(t, feed, 50*ms, "1 api@a, web@a, a:syncedstale(down)")
-		want := `
-# HELP fairway_services Services in the newest snapshot.
+		want := `# HELP fairway_services Services in the newest snapshot.
 # TYPE fairway_services gauge
 fairway_services 2
 # HELP fairway_snapshot_revision Revision of the newest snapshot.
@@ -470,8 +468,9 @@ fairway_source_last_success_timestamp_seconds{source="a"} 9.466848e+08
 # TYPE fairway_source_up gauge
 fairway_source_up{source="a"} 0
 `
-		if err := testutil.GatherAndCompare(r, strings.NewReader(want)); err != nil {
-			t.Error(err)
+		var got strings.Builder
+		if err := r.Write(&got); err != nil || got.String() != want {
+			t.Errorf("%v, metrics:\n%s", err, got.String())
 		}
 	})
 }

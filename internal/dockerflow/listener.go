@@ -15,12 +15,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"fairway/internal/catalog"
 	"fairway/internal/clock"
+	"fairway/internal/metrics"
 )
 
 // ListenerOptions are what NewListener needs. Catalogue is required; a zero
@@ -50,11 +47,11 @@ type Listener struct {
 	o         ListenerOptions
 	mux       *http.ServeMux
 	client    *http.Client
-	count     prometheus.Gauge
-	failures  *prometheus.CounterVec // by operation
-	known     *peers                 // the receivers
-	receivers map[string][]Receiver  // by operation
-	warned    sync.Once              // see withheld
+	count     *metrics.Gauge
+	failures  *metrics.Vec[metrics.Counter] // by operation
+	known     *peers                        // the receivers
+	receivers map[string][]Receiver         // by operation
+	warned    sync.Once                     // see withheld
 
 	running sync.WaitGroup // deliveries
 
@@ -64,6 +61,9 @@ type Listener struct {
 	newestOf map[string]*delivery     // by object
 	gates    map[string]chan struct{} // by URL of the receiver
 }
+
+// metricsService is the label service of all metrics, as the original has it.
+const metricsService = "swarm_listener"
 
 // NewListener returns the API.
 func NewListener(o ListenerOptions) (*Listener, error) {
@@ -77,18 +77,12 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 	o.Retries = max(0, cmp.Or(o.Retries, 50))
 	o.RetryInterval = cmp.Or(o.RetryInterval, 5*time.Second)
 	o.Deadline = cmp.Or(o.Deadline, 10*time.Second)
-	labels := prometheus.Labels{"service": "swarm_listener"}
-	registry := prometheus.NewRegistry()
-	metrics := promauto.With(registry)
+	set := &metrics.Set{}
 	l := &Listener{
 		o: o, mux: http.NewServeMux(), client: newClient(),
-		count: metrics.NewGauge(prometheus.GaugeOpts{
-			Name: "docker_flow_service_count", Help: "Services that are announced.", ConstLabels: labels,
-		}),
-		failures: metrics.NewCounterVec(prometheus.CounterOpts{
-			Name: "docker_flow_error", Help: "Notifications that failed, by operation.", ConstLabels: labels,
-		}, []string{"operation"}),
-		known: &peers{names: o.known(), lookup: bounded(o.Lookup), deadline: o.Deadline},
+		count:    set.GaugeVec("docker_flow_service_count", "Services that are announced.", "service").With(metricsService),
+		failures: set.CounterVec("docker_flow_error", "Notifications that failed, by operation.", "operation", "service"),
+		known:    &peers{names: o.known(), lookup: bounded(o.Lookup), deadline: o.Deadline},
 		receivers: map[string][]Receiver{
 			"service_create": o.CreateService, "service_remove": o.RemoveService, "node_create": o.CreateNode, "node_remove": o.RemoveNode,
 		},
@@ -113,7 +107,7 @@ func NewListener(o ListenerOptions) (*Listener, error) {
 		l.withheld(r, complete)
 		answer(w, http.StatusOK, list)
 	})
-	handle(l.mux, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP)
+	handle(l.mux, "/metrics", set.ServeHTTP)
 	return l, nil
 }
 
@@ -250,7 +244,7 @@ func (l *Listener) deliver(ctx context.Context, e event, r Receiver) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		l.failures.WithLabelValues(e.operation()).Inc()
+		l.failures.With(e.operation(), metricsService).Inc()
 		if try >= l.o.Retries {
 			log.Error("notification given up", "tries", try+1, "error", err)
 			return

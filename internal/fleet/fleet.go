@@ -19,15 +19,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/clock"
 	"fairway/internal/feed"
 	"fairway/internal/fleet/driver"
 	"fairway/internal/history"
+	"fairway/internal/metrics"
 )
 
-// Options are what New needs. Either Path or Map, and the rest but Logger and Registerer.
+// Options are what New needs. Either Path or Map, and the rest but Logger and Metrics.
 type Options struct {
 	// Path is the fleet file, read again when it changes; the last valid version counts.
 	Path string
@@ -46,8 +45,8 @@ type Options struct {
 	OnEnded func(Rollout)
 	// Logger gets what happens; nil logs nothing.
 	Logger *slog.Logger
-	// Registerer gets the metrics; nil for none.
-	Registerer prometheus.Registerer
+	// Metrics gets those of the fleet; nil for none.
+	Metrics *metrics.Set
 }
 
 const rereadAfter = 2 * time.Second
@@ -109,11 +108,7 @@ func New(o Options) (*Fleet, error) {
 	if err := f.use(m); err != nil {
 		return nil, err
 	}
-	var err error
-	if f.meters, err = newMeters(o.Registerer, f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
+	f.meters = newMeters(o.Metrics, f)
 	return f, nil
 }
 

@@ -376,7 +376,7 @@ func (r *run) settle(i int, step Step) {
 		level = slog.LevelWarn
 	}
 	r.f.log.Log(context.Background(), level, "a host in a rollout", "document", r.document, "rollout", step.Rollout, "host", step.Host, "state", step.State, "error", step.Error)
-	r.f.meters.steps.WithLabelValues(string(step.State)).Inc()
+	r.f.meters.steps.With(string(step.State)).Inc()
 	r.f.changed()
 }
 
@@ -448,7 +448,7 @@ func (r *run) conclude(after Rollout) error {
 	if err := r.f.store.sweep(); err != nil {
 		r.f.log.Warn("what was kept for a way back is kept on", "error", err)
 	}
-	r.f.meters.rollouts.WithLabelValues(string(after.Phase)).Inc()
+	r.f.meters.rollouts.With(string(after.Phase)).Inc()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.newest.Steps = steps

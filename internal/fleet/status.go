@@ -4,9 +4,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/fleet/driver"
+	"fairway/internal/metrics"
 )
 
 // Condition is how a host compares with what is meant for it.
@@ -193,42 +192,34 @@ func newProgress(r Rollout, steps []Step, note string) Progress {
 func (f *Fleet) Ended(document string) ([]Ended, error) { return f.store.ended(document) }
 
 type meters struct {
-	rollouts, steps *prometheus.CounterVec
+	rollouts, steps *metrics.Vec[metrics.Counter]
 }
 
-// newMeters registers the metrics, unless r is nil.
-func newMeters(r prometheus.Registerer, f *Fleet) (*meters, error) {
-	m := &meters{
-		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_fleet_rollouts_total", Help: "Rollouts that have ended, by how: done or reverted.",
-		}, []string{"phase"}),
-		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_fleet_host_changes_total", Help: "Hosts that rollouts have come to, by what came of it.",
-		}, []string{"state"}),
-	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.rollouts, m.steps, prometheus.CollectorFunc(f.countHosts)} {
-		if err := r.Register(c); err != nil {
-			return nil, err
+func newMeters(m *metrics.Set, f *Fleet) *meters {
+	hosts := m.Family(metrics.KindGauge, "fairway_fleet_hosts", "Hosts of the fleet by their condition.", "condition")
+	m.Collect(func(scrape *metrics.Scrape) {
+		counts, err := f.countHosts()
+		if err != nil {
+			f.log.Warn("the hosts of the fleet are missing in the metrics", "error", err)
 		}
+		for c, n := range counts {
+			scrape.Put(hosts, n, string(c))
+		}
+	})
+	return &meters{
+		rollouts: m.CounterVec("fairway_fleet_rollouts_total", "Rollouts that have ended, by how: done or reverted.", "phase"),
+		steps:    m.CounterVec("fairway_fleet_host_changes_total", "Hosts that rollouts have come to, by what came of it.", "state"),
 	}
-	return m, nil
 }
 
-func (f *Fleet) countHosts(ch chan<- prometheus.Metric) {
-	desc := prometheus.NewDesc("fairway_fleet_hosts", "Hosts of the fleet by their condition.", []string{"condition"}, nil)
+func (f *Fleet) countHosts() (map[Condition]float64, error) {
 	hosts, err := f.Status("")
 	if err != nil {
-		ch <- prometheus.NewInvalidMetric(desc, err)
-		return
+		return nil, err
 	}
 	counts := map[Condition]float64{Current: 0, Other: 0, Edited: 0, Pending: 0, Unreachable: 0, Unseen: 0, Changing: 0}
 	for _, h := range hosts {
 		counts[h.Condition]++
 	}
-	for c, n := range counts {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, n, string(c))
-	}
+	return counts, nil
 }

@@ -12,12 +12,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.etcd.io/bbolt"
 
 	"fairway/internal/api"
 	"fairway/internal/boltfile"
+	"fairway/internal/metrics"
 )
 
 // Options are what Open needs. Only Dir is required.
@@ -30,8 +29,8 @@ type Options struct {
 	MaxRevisions int
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
-	// Registerer gets the figures of Status; nil keeps none.
-	Registerer prometheus.Registerer
+	// Metrics gets the figures of Status; nil keeps none.
+	Metrics *metrics.Set
 }
 
 const (
@@ -99,7 +98,7 @@ func Open(o Options) (*Store, error) {
 	o.MaxEntries, o.MaxRevisions = cmp.Or(o.MaxEntries, defaultEntries), cmp.Or(o.MaxRevisions, defaultRevisions)
 	s := &Store{options: o, path: filepath.Join(o.Dir, fileName), log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
 	s.encoder, _ = flate.NewWriter(nil, flate.DefaultCompression) // it fails for a level that does not exist
-	s.measure(o.Registerer)
+	s.measure(o.Metrics)
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	_ = s.reopen() // Status has the error, and each write tries again
@@ -107,9 +106,9 @@ func Open(o Options) (*Store, error) {
 }
 
 // measure registers the figures of Status.
-func (s *Store) measure(r prometheus.Registerer) {
+func (s *Store) measure(m *metrics.Set) {
 	gauge := func(name, help string, value func(api.HistoryInfo) float64) {
-		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(s.Status()) })
+		m.GaugeFunc(name, help, func() float64 { return value(s.Status()) })
 	}
 	gauge("fairway_history_entries", "Entries in the history.", func(st api.HistoryInfo) float64 { return float64(st.Entries) })
 	gauge("fairway_history_bytes", "Size of the history's file.", func(st api.HistoryInfo) float64 { return float64(st.Bytes) })

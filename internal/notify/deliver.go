@@ -130,7 +130,7 @@ func (n *Notifier) giveUp(c *channel, count int, why string) {
 		return
 	}
 	n.log.Error("notifications are given up", "channel", c.Name, "count", count, "reason", why, "error", c.status.Error)
-	n.metrics.messages.WithLabelValues(c.Name, "given up").Add(float64(count))
+	n.meters.messages.With(c.Name, "given up").Add(uint64(count))
 	c.status.Lost += count
 	n.remove(c, count)
 }
@@ -247,7 +247,7 @@ func (n *Notifier) sent(c *channel, p *batch, err error) {
 	}
 	s := &c.status
 	if err == nil {
-		n.metrics.messages.WithLabelValues(c.Name, "delivered").Inc()
+		n.meters.messages.With(c.Name, "delivered").Inc()
 		c.limiter.AllowN(now, 1)
 		c.limited = c.limited && len(c.waiting) > count
 		c.tries, s.Retry, s.Error, s.LastSuccess = 0, time.Time{}, "", now
@@ -255,7 +255,7 @@ func (n *Notifier) sent(c *channel, p *batch, err error) {
 		n.remove(c, count)
 		return
 	}
-	n.metrics.messages.WithLabelValues(c.Name, "failed").Inc()
+	n.meters.messages.With(c.Name, "failed").Inc()
 	c.tries++
 	if s.Error != err.Error() {
 		n.log.Warn("notification not delivered, trying again", "channel", c.Name, "receiver", c.sender.receiver(), "error", err)

@@ -17,16 +17,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 	"fairway/internal/testkit"
 )
 
 // killedChild tells events until it is killed, and says which of them were taken.
 func killedChild(dir string) {
 	n, err := New(Options{
-		Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry(),
+		Dir: dir, Feed: &catalog.Feed{}, Metrics: &metrics.Set{},
 		Channels: []Channel{{Name: "ops", Kind: KindWebhook, URL: os.Getenv("FAIRWAY_NOTIFY_URL"), Rate: "100000/100s"}},
 	})
 	if err != nil {

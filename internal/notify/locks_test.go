@@ -2,22 +2,21 @@ package notify
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 	"fairway/internal/testkit"
 )
 
 // A disk that stands still holds up those who write, and nobody who looks.
 func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	n, err := New(Options{Dir: t.TempDir(), Feed: &catalog.Feed{}, Registerer: registry})
+	set := &metrics.Set{}
+	n, err := New(Options{Dir: t.TempDir(), Feed: &catalog.Feed{}, Metrics: set})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +36,7 @@ func TestASlowDiskDoesNotHoldUpReaders(t *testing.T) {
 	})
 	looked := make(chan error, 1)
 	go func() {
-		_, err := registry.Gather()
+		err := set.Write(io.Discard)
 		n.Channels()
 		n.Standing()
 		n.Recent()
@@ -66,7 +65,7 @@ func TestDeliveredIsSeenWhenItIsDurable(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived <- struct{}{} }))
 	defer receiver.Close()
 	n, err := New(Options{
-		Dir: t.TempDir(), Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry(),
+		Dir: t.TempDir(), Feed: &catalog.Feed{}, Metrics: &metrics.Set{},
 		Channels: []Channel{{Name: "ops", Kind: KindWebhook, URL: receiver.URL}},
 	})
 	if err != nil {
@@ -86,7 +85,7 @@ func TestDeliveredIsSeenWhenItIsDurable(t *testing.T) {
 	defer func() { cancel(); <-ended }()
 	<-arrived
 	testkit.Eventually(t, "it is counted as delivered", func() bool {
-		return testutil.ToFloat64(n.metrics.messages.WithLabelValues("ops", "delivered")) == 1
+		return n.meters.messages.With("ops", "delivered").Value() == 1
 	})
 	if pending := n.Channels()[0].Pending; pending != 1 {
 		t.Errorf("%d events wait before the disk knows that the one was delivered", pending)

@@ -24,15 +24,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"fairway/internal/boltfile"
 	"fairway/internal/catalog"
 	"fairway/internal/clock"
+	"fairway/internal/metrics"
 )
 
-// Options are what New needs. Dir, Feed and Registerer are required.
+// Options are what New needs. Dir, Feed and Metrics are required.
 type Options struct {
 	// Dir is the state directory; the outbox is the file notify.db in it.
 	Dir  string
@@ -43,9 +41,9 @@ type Options struct {
 	// a deployment is no incident. Zero means 10 s, negative not at all.
 	Settle time.Duration
 	// From is how this Fairway is called in messages.
-	From       string
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	From    string
+	Logger  *slog.Logger
+	Metrics *metrics.Set
 }
 
 const (
@@ -70,7 +68,7 @@ type Notifier struct {
 	dir      string
 	settle   time.Duration
 	log      *slog.Logger
-	metrics  *metrics
+	meters   *meters
 	channels []*channel // in the order of their names
 
 	// order is held by those who change something, from the decision until it is on disk.
@@ -88,8 +86,8 @@ type Notifier struct {
 // New opens the outbox, unless another process has it: then Run waits. What a damaged file
 // held is lost, and what exists is seen for the first time. Without Run, call Close.
 func New(o Options) (*Notifier, error) {
-	if o.Dir == "" || o.Feed == nil || o.Registerer == nil {
-		return nil, errors.New("notify: directory, feed and registerer are required")
+	if o.Dir == "" || o.Feed == nil || o.Metrics == nil {
+		return nil, errors.New("notify: directory, feed and metrics are required")
 	}
 	n := &Notifier{
 		feed: o.Feed, dir: o.Dir, settle: max(0, cmp.Or(o.Settle, defaultSettle)),
@@ -106,7 +104,7 @@ func New(o Options) (*Notifier, error) {
 		n.channels = append(n.channels, made)
 	}
 	slices.SortFunc(n.channels, func(a, b *channel) int { return cmp.Compare(a.Name, b.Name) })
-	n.metrics = newMetrics(o.Registerer, n)
+	n.meters = newMeters(o.Metrics, n)
 	if err := n.open(); err != nil && !errors.Is(err, boltfile.ErrTaken) {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
@@ -242,7 +240,7 @@ func (n *Notifier) report(f findings) error {
 		}
 		m := &message{n.store.next, e}
 		n.store.next++
-		n.metrics.events.WithLabelValues(string(e.Kind)).Inc()
+		n.meters.events.With(string(e.Kind)).Inc()
 		reported = append(reported, e)
 		key := string(boltfile.Key(m.number))
 		set(&tx, inEvents, key, &e)
@@ -301,7 +299,7 @@ func (n *Notifier) commit(tx changes) error {
 	err := n.store.write(tx)
 	n.mu.Lock()
 	if err != nil {
-		n.metrics.diskErrors.Inc()
+		n.meters.diskErrors.Inc()
 	}
 	return err
 }
@@ -365,43 +363,35 @@ func (n *Notifier) Recent() []Event {
 	return list
 }
 
-// metrics are those that the notifier counts. What waits is read off the channels.
-type metrics struct {
-	events     *prometheus.CounterVec
-	messages   *prometheus.CounterVec
-	diskErrors prometheus.Counter
+// meters are what the notifier counts. What waits is read off the channels.
+type meters struct {
+	events, messages *metrics.Vec[metrics.Counter]
+	diskErrors       *metrics.Counter
 }
 
-func newMetrics(r prometheus.Registerer, n *Notifier) *metrics {
-	auto := promauto.With(r)
-	m := &metrics{
-		events: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_events_total", Help: "Events that were reported, by kind.",
-		}, []string{"kind"}),
-		messages: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_notify_messages_total", Help: "Messages to a channel, by what became of a try: delivered, failed or given up.",
-		}, []string{"channel", "result"}),
-		diskErrors: auto.NewCounter(prometheus.CounterOpts{
-			Name: "fairway_notify_disk_errors_total", Help: "Writes to the outbox that failed.",
-		}),
+func newMeters(m *metrics.Set, n *Notifier) *meters {
+	counted := &meters{
+		events: m.CounterVec("fairway_events_total", "Events that were reported, by kind.", "kind"),
+		messages: m.CounterVec("fairway_notify_messages_total",
+			"Messages to a channel, by what became of a try: delivered, failed or given up.", "channel", "result"),
+		diskErrors: m.Counter("fairway_notify_disk_errors_total", "Writes to the outbox that failed."),
 	}
 	for _, c := range n.channels {
 		for _, result := range []string{"delivered", "failed", "given up"} {
-			m.messages.WithLabelValues(c.Name, result)
+			counted.messages.With(c.Name, result)
 		}
-		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "fairway_notify_pending", Help: "Events that wait for a channel.",
-			ConstLabels: prometheus.Labels{"channel": c.Name},
-		}, func() float64 { return float64(n.status(c).Pending) })
-		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "fairway_notify_oldest_seconds", Help: "Age of the oldest event that waits for a channel; 0 for none.",
-			ConstLabels: prometheus.Labels{"channel": c.Name},
-		}, func() float64 {
-			if s := n.status(c); s.Pending > 0 {
-				return time.Since(s.Oldest).Seconds()
-			}
-			return 0
-		})
 	}
-	return m
+	pending := m.Family(metrics.KindGauge, "fairway_notify_pending", "Events that wait for a channel.", "channel")
+	oldest := m.Family(metrics.KindGauge, "fairway_notify_oldest_seconds", "Age of the oldest event that waits for a channel; 0 for none.", "channel")
+	m.Collect(func(scrape *metrics.Scrape) {
+		for _, c := range n.channels {
+			s, age := n.status(c), 0.0
+			if s.Pending > 0 {
+				age = time.Since(s.Oldest).Seconds()
+			}
+			scrape.Put(pending, float64(s.Pending), c.Name)
+			scrape.Put(oldest, age, c.Name)
+		}
+	})
+	return counted
 }

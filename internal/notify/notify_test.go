@@ -13,12 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"fairway/internal/boltfile"
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 )
 
 func TestMain(m *testing.M) {
@@ -69,7 +68,7 @@ func (b *inbox) events() (events []Event, messages int) {
 func start(t *testing.T, dir string, feed *catalog.Feed, c Channel, down ...error) (n *Notifier, b *inbox, stop func()) {
 	t.Helper()
 	c.Name, c.Kind, c.URL = "ops", KindWebhook, "http://127.0.0.1:1/"
-	n, err := New(Options{Dir: dir, Feed: feed, Channels: []Channel{c}, From: "here", Registerer: prometheus.NewRegistry()})
+	n, err := New(Options{Dir: dir, Feed: feed, Channels: []Channel{c}, From: "here", Metrics: &metrics.Set{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +372,7 @@ func TestNotifierFollowsTheFeed(t *testing.T) {
 		if last := events[len(events)-1]; last.Kind != NodeDown || !last.At.Equal(before.UTC().Truncate(time.Millisecond)) {
 			t.Errorf("told %+v", last)
 		}
-		if got := testutil.ToFloat64(n.metrics.messages.WithLabelValues("ops", "delivered")); got != 3 {
+		if got := n.meters.messages.With("ops", "delivered").Value(); got != 3 {
 			t.Errorf("%v delivered", got)
 		}
 	})
@@ -394,7 +393,7 @@ func TestDiskThatFails(t *testing.T) {
 		synctest.Wait()
 		events, _ := b.events()
 		wantNumbered(t, events, 0, 1)
-		if got := testutil.ToFloat64(n.metrics.diskErrors); got == 0 {
+		if got := n.meters.diskErrors.Value(); got == 0 {
 			t.Error("the failure is not counted")
 		}
 	})
@@ -407,7 +406,7 @@ func TestChannelThatIsNotConfiguredAnyMore(t *testing.T) {
 		b.fail(errors.New("away"))
 		mustReport(t, n, numbered(0, 3)...)
 		stop()
-		n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry()})
+		n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Metrics: &metrics.Set{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -429,7 +428,7 @@ func TestChannelThatIsNotConfiguredAnyMore(t *testing.T) {
 // Damage to the file costs what was damaged, never the start.
 func TestDamagedOutbox(t *testing.T) {
 	dir := t.TempDir()
-	n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry()})
+	n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Metrics: &metrics.Set{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -448,7 +447,7 @@ func TestDamagedOutbox(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry()})
+		n, err := New(Options{Dir: dir, Feed: &catalog.Feed{}, Metrics: &metrics.Set{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -479,7 +478,7 @@ func TestDamagedOutbox(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Feed: &catalog.Feed{}, Registerer: prometheus.NewRegistry()}
+	o := Options{Dir: t.TempDir(), Feed: &catalog.Feed{}, Metrics: &metrics.Set{}}
 	o.Channels = []Channel{{Name: "a", Kind: KindWebhook, URL: "https://a.example"}, {Name: "a", Kind: KindWebhook, URL: "https://b.example"}}
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `two channels are called "a"`) {
 		t.Errorf("error %v", err)

@@ -13,11 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/metrics"
 	"fairway/internal/notify"
 )
 
@@ -41,9 +39,9 @@ type Options struct {
 	// Every is how often rules are evaluated; zero means 2 s.
 	Every time.Duration
 	// Fired is when rules fired that did not clear in an earlier run, by event subject.
-	Fired      map[string]time.Time
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Fired   map[string]time.Time
+	Logger  *slog.Logger
+	Metrics *metrics.Set
 }
 
 const (
@@ -54,7 +52,7 @@ const (
 // Rules evaluates rules. States may be called from any goroutine.
 type Rules struct {
 	o     Options
-	fires *prometheus.CounterVec
+	fires *metrics.Vec[metrics.Counter]
 
 	mu     sync.Mutex
 	memory *memory
@@ -67,9 +65,8 @@ func New(o Options) (*Rules, error) {
 	}
 	o.Logger, o.Every = cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), cmp.Or(o.Every, defaultEvery)
 	r := &Rules{o: o, memory: &memory{scaled: map[string]time.Time{}, began: time.Now()}}
-	r.fires = promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
-		Name: "fairway_rule_actions_total", Help: "What rules did, by rule and what: fired, cleared, drain, undrain, scale or refuse.",
-	}, []string{"rule", "action"})
+	r.fires = o.Metrics.CounterVec("fairway_rule_actions_total",
+		"What rules did, by rule and what: fired, cleared, drain, undrain, scale or refuse.", "action", "rule")
 	for _, def := range o.Rules {
 		if err := errors.Join(def.Check()...); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", def.Name, err)
@@ -130,7 +127,7 @@ func (r *Rules) evaluate(ctx context.Context) {
 func (r *Rules) act(ctx context.Context, a action) {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
-	r.fires.WithLabelValues(a.rule.Name, string(a.doing)).Inc()
+	r.fires.With(string(a.doing), a.rule.Name).Inc()
 	of, when := a.subject.value.Subject, a.rule.condition.String()
 	e := notify.Event{
 		Kind: notify.RuleActed, Subject: "rule/" + a.rule.Name + "/" + of, Name: a.rule.Name, Text: a.text,

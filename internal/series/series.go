@@ -23,10 +23,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"fairway/internal/api"
+	"fairway/internal/metrics"
 )
 
 const (
@@ -73,8 +71,8 @@ type Options struct {
 	Every time.Duration
 	// Logger gets what goes wrong; nil logs nothing.
 	Logger *slog.Logger
-	// Registerer gets the metrics; nil keeps them private.
-	Registerer prometheus.Registerer
+	// Metrics gets those of the store; nil keeps them private.
+	Metrics *metrics.Set
 }
 
 // Reading is what one subject was at a moment.
@@ -90,7 +88,7 @@ type Store struct {
 	every               time.Duration
 	dir                 string
 	log                 *slog.Logger
-	diskErrors, crowded prometheus.Counter
+	diskErrors, crowded *metrics.Counter
 
 	mu     sync.Mutex
 	groups map[string]*group
@@ -139,29 +137,22 @@ func Open(o Options) (*Store, error) {
 	if err := s.openFiles(); err != nil {
 		return nil, errors.Join(fmt.Errorf("series: %w", err), s.Close())
 	}
-	s.measure(o.Registerer)
+	s.measure(o.Metrics)
 	return s, nil
 }
 
 // measure makes the metrics.
-func (s *Store) measure(r prometheus.Registerer) {
-	auto := promauto.With(r)
-	s.diskErrors = auto.NewCounter(prometheus.CounterOpts{
-		Name: "fairway_series_disk_errors_total", Help: "Readings that could not be written to disk.",
+func (s *Store) measure(m *metrics.Set) {
+	s.diskErrors = m.Counter("fairway_series_disk_errors_total", "Readings that could not be written to disk.")
+	s.crowded = m.Counter("fairway_series_left_out_total", "Readings of subjects for which there was no room.")
+	subjects := m.Family(metrics.KindGauge, "fairway_series_subjects", "Subjects whose readings are in memory, by group.", "group")
+	m.Collect(func(scrape *metrics.Scrape) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for name, g := range s.groups {
+			scrape.Put(subjects, float64(len(g.subjects)), name)
+		}
 	})
-	s.crowded = auto.NewCounter(prometheus.CounterOpts{
-		Name: "fairway_series_left_out_total", Help: "Readings of subjects for which there was no room.",
-	})
-	for name, g := range s.groups {
-		auto.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "fairway_series_subjects", Help: "Subjects whose readings are in memory, by group.",
-			ConstLabels: prometheus.Labels{"group": name},
-		}, func() float64 {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return float64(len(g.subjects))
-		})
-	}
 }
 
 // openEvery is the time between two tries to open files that another process has.

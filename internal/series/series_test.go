@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 )
 
@@ -230,7 +229,7 @@ func TestRoomIsBounded(t *testing.T) {
 	for i := range 10 { // all at once: the first three have the room
 		add(t, s, at.Add(time.Hour), fmt.Sprintf("x%d", i), 1, 1)
 	}
-	if got := testutil.ToFloat64(s.crowded); got != 7 {
+	if got := s.crowded.Value(); got != 7 {
 		t.Errorf("%v left out, want 7", got)
 	}
 }

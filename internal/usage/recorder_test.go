@@ -77,7 +77,7 @@ func catalogOf(containers int) *catalog.Snapshot {
 type counters struct{ *traffic.Counters }
 
 func newCounters() counters {
-	return counters{traffic.NewCounters(func() (map[string]int64, int64, bool) { return nil, 0, false })}
+	return counters{traffic.NewCounters(nil, func() (map[string]int64, int64, bool) { return nil, 0, false })}
 }
 
 func newTestRecorder(t *testing.T, url string, containers int, counted counters) *Recorder {

@@ -19,7 +19,7 @@ type counters struct {
 }
 
 func newCounters() (*counters, *Meter) {
-	c := &counters{Counters: traffic.NewCounters(nil), routes: map[string]*traffic.Route{}}
+	c := &counters{Counters: traffic.NewCounters(nil, nil), routes: map[string]*traffic.Route{}}
 	return c, New(c)
 }
 

@@ -24,12 +24,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -39,8 +38,8 @@ type Options struct {
 	Logger *slog.Logger
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog io.Writer
-	// Registerer takes the metrics; nil keeps none.
-	Registerer prometheus.Registerer
+	// Metrics takes those of the engine; nil keeps none.
+	Metrics *metrics.Set
 
 	// OnDrained is called when an endpoint has left; see balance.Options.
 	OnDrained func(traffic.Drained)
@@ -88,9 +87,6 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Registerer == nil {
-		o.Registerer = prometheus.NewRegistry()
-	}
 	o.MaxHeld = cmp.Or(o.MaxHeld, 1000)
 	o.MaxConns = cmp.Or(o.MaxConns, connectionLimit(maxFiles()))
 	o.MaxConnsPerSource = cmp.Or(o.MaxConnsPerSource, max(1, o.MaxConns/2))
@@ -112,7 +108,7 @@ type Engine struct {
 	opts       Options
 	log        *slog.Logger
 	errorLog   *log.Logger // what net/http has to say, at debug level
-	metrics    *metrics
+	meters     *meters
 	access     *traffic.Log // nil: none
 	set        *balance.Set
 	room       *room
@@ -160,15 +156,11 @@ func New(o Options) (*Engine, error) {
 		gzips:     newGzips(),
 	}
 	e.live.Store(&liveTable{table: &route.Table{}, superseded: make(chan struct{})})
-	e.room = newRoom(o, func(reason string) { e.metrics.evictions.WithLabelValues(reason).Inc() })
+	e.room = newRoom(o, func(reason string) { e.meters.evictions.With(reason).Inc() })
 	e.transports = newTransports(o, e.room)
 	e.room.spare = e.transports.closeIdle
-	m, err := newMetrics(o.Registerer, e)
-	if err != nil {
-		return nil, fmt.Errorf("embedded: %w", err)
-	}
-	e.metrics = m
-	e.access = m.NewLog(o.AccessLog, o.Logger)
+	e.meters = newMeters(o.Metrics, e)
+	e.access = e.meters.NewLog(o.AccessLog, o.Logger)
 	e.ctx, e.cut = context.WithCancel(context.Background())
 	e.serving.Go(e.follow)
 	return e, nil
@@ -270,7 +262,7 @@ func (e *Engine) retire(old, next *liveTable) {
 	}
 	for r, lr := range old.routes {
 		if next.routes[r] == nil && next.table.Route(r.ID) == nil {
-			e.metrics.Remove(lr.metrics)
+			e.meters.Remove(lr.metrics)
 		}
 	}
 	e.transports.sweep(next)
@@ -332,7 +324,6 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.transports.close()
 	e.users.Close()
 	err := e.access.Close() // it counts the lines that it loses
-	e.metrics.unregister()
 	if err != nil {
 		return fmt.Errorf("embedded: access log: %w", err)
 	}

@@ -84,7 +84,7 @@ func (x *exchange) serve(conf *listenerConfig, coded bool) {
 
 func (x *exchange) answer(a *answer) {
 	if a.guard {
-		x.e.metrics.refused(a.code)
+		x.e.meters.refused(a.code)
 	}
 	if x.body != nil {
 		x.answerEarly()
@@ -123,7 +123,7 @@ func (x *exchange) end() {
 		x.conn.finished.Store(true)
 	}
 	x.w.finish()
-	x.e.metrics.of(x.route).Requests(1, x.w.status, took)
+	x.e.meters.of(x.route).Requests(1, x.w.status, took)
 	x.e.logRequest(x, took, aborted)
 	if aborted {
 		panic(http.ErrAbortHandler) // net/http closes the connection or resets the stream

@@ -194,7 +194,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		peer := arrival.Peer{Addr: addrOf(c.RemoteAddr().String()), Trusted: conf.trusted}
 		trusted := peer.Trusts(peer.Addr)
 		if conf.proxied && !trusted {
-			e.metrics.refused("proxy-protocol")
+			e.meters.refused("proxy-protocol")
 			_ = c.Close()
 			continue
 		}
@@ -203,7 +203,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			counted.source = sourceOf(counted.peer)
 		}
 		if reason := e.room.admit(counted); reason != "" {
-			e.metrics.refused(reason)
+			e.meters.refused(reason)
 			_ = c.Close()
 			continue
 		}

@@ -108,7 +108,7 @@ func (e *Engine) compile(r *route.Route, before *liveRoute) *compiledRoute {
 	if before != nil {
 		c.metrics, c.held = before.metrics, before.held
 	} else {
-		c.metrics, c.held = e.metrics.Route(r.ID), new(atomic.Int64)
+		c.metrics, c.held = e.meters.Route(r.ID), new(atomic.Int64)
 	}
 	if r.Refused != "" {
 		c.filters = []filter{refuse}

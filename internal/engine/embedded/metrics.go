@@ -3,34 +3,30 @@ package embedded
 import (
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 )
 
-type metrics struct {
+type meters struct {
 	*traffic.Counters
-	unregister func()
-	none       *traffic.Route // requests that no route took
-	evictions  *prometheus.CounterVec
+	none      *traffic.Route // requests that no route took
+	evictions *metrics.Vec[metrics.Counter]
 }
 
-func newMetrics(r prometheus.Registerer, e *Engine) (*metrics, error) {
-	m := &metrics{Counters: traffic.NewCounters(e.gauges)}
-	m.none = m.Route("")
-	var err error
-	m.evictions = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "fairway_evicted_connections_total",
-		Help: "Idle connections of clients that were closed to make room for others, by the limit that was reached.",
-	}, []string{"reason"})
-	m.unregister, err = m.Register(r, m.evictions)
-	return m, err
+func newMeters(m *metrics.Set, e *Engine) *meters {
+	counters := traffic.NewCounters(m, e.gauges)
+	return &meters{
+		Counters: counters,
+		none:     counters.Route(""),
+		evictions: m.CounterVec("fairway_evicted_connections_total",
+			"Idle connections of clients that were closed to make room for others, by the limit that was reached.", "reason"),
+	}
 }
 
-func (m *metrics) refused(reason string) { m.Refusals.WithLabelValues(reason).Inc() }
+func (m *meters) refused(reason string) { m.Refusals.With(reason).Inc() }
 
 // of returns the counters of a route; nil is for what no route took.
-func (m *metrics) of(lr *liveRoute) *traffic.Route {
+func (m *meters) of(lr *liveRoute) *traffic.Route {
 	if lr == nil {
 		return m.none
 	}
@@ -38,7 +34,7 @@ func (m *metrics) of(lr *liveRoute) *traffic.Route {
 }
 
 // Traffic returns what has come through each route; see traffic.Counters.
-func (e *Engine) Traffic() []traffic.Totals { return e.metrics.Snapshot() }
+func (e *Engine) Traffic() []traffic.Totals { return e.meters.Snapshot() }
 
 // OpenConnections returns how many connections of clients each listener has.
 func (e *Engine) OpenConnections() map[string]int64 {

@@ -12,39 +12,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
-
-// sums are the values of all counters and gauges, and the counts of histograms.
-func sums(t testing.TB, r prometheus.Gatherer) map[string]float64 {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.Metric {
-			name := strings.TrimPrefix(f.GetName(), "fairway_")
-			for _, l := range m.Label {
-				name += " " + l.GetValue()
-			}
-			switch {
-			case m.Counter != nil:
-				out[name] = m.Counter.GetValue()
-			case m.Gauge != nil:
-				out[name] = m.Gauge.GetValue()
-			case m.Histogram != nil:
-				out[name] = float64(m.Histogram.GetSampleCount())
-			}
-		}
-	}
-	return out
-}
 
 func TestMetrics(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +25,8 @@ func TestMetrics(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	})
-	r := prometheus.NewRegistry()
-	s := newSite(t, Options{Registerer: r})
+	r := &metrics.Set{}
+	s := newSite(t, Options{Metrics: r})
 	s.serve("a.example", deadAddress(t), a.addr())
 	s.serve("b.example", a.addr())
 	s.apply()
@@ -64,11 +37,11 @@ func TestMetrics(t *testing.T) {
 	s.get("unknown.example", "/")
 	s.raw("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	testkit.Eventually(t, "all is counted", func() bool {
-		m := sums(t, r)
+		m := testkit.Metrics(t, r)
 		return m["requests_total 4xx "] == 2 && m["open_connections http"] == 0
 	})
 
-	got := sums(t, r)
+	got := testkit.Metrics(t, r)
 	if got["retries_total a.example"] < 1 {
 		t.Errorf("no retries counted: %v", got)
 	}
@@ -84,13 +57,10 @@ func TestMetrics(t *testing.T) {
 	}
 	delete(s.routes, "b.example")
 	s.apply()
-	for name := range sums(t, r) {
+	for name := range testkit.Metrics(t, r) {
 		if strings.Contains(name, "b.example") {
 			t.Errorf("series %q of a route that is gone", name)
 		}
-	}
-	if _, err := New(Options{Registerer: r}); err == nil {
-		t.Error("a second engine took the same metrics")
 	}
 }
 

@@ -54,7 +54,7 @@ func (c *proxiedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.once.Do(func() {
 		if c.ProxyHeader() == nil {
-			c.owner.listener.engine.metrics.refused("proxy-protocol")
+			c.owner.listener.engine.meters.refused("proxy-protocol")
 			return
 		}
 		if from := c.RemoteAddr(); from != nil {

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"fairway/internal/metrics"
 	"fairway/internal/testkit"
 )
 
@@ -149,8 +148,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "ok")
 	})
-	reg := prometheus.NewRegistry()
-	s := newSite(t, Options{MaxConns: 4, MaxConnsPerSource: 4, Registerer: reg})
+	reg := &metrics.Set{}
+	s := newSite(t, Options{MaxConns: 4, MaxConnsPerSource: 4, Metrics: reg})
 	s.serve("a.example", a.addr())
 	s.apply()
 	busy := s.dial("http")
@@ -173,7 +172,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	if res := busy.answer("GET"); res.StatusCode != 200 {
 		t.Errorf("one that was busy: status %d", res.StatusCode)
 	}
-	if got := sums(t, reg)["evicted_connections_total "+limitConnections]; got != 1 {
+	if got := testkit.Metrics(t, reg)["evicted_connections_total "+limitConnections]; got != 1 {
 		t.Errorf("%v connections were evicted, want 1", got)
 	}
 }
@@ -181,8 +180,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 // TestOneClientCannotTakeAllConnections: a client that has as many as it may makes
 // room with its own; trusted proxies speak for many and are not bounded.
 func TestOneClientCannotTakeAllConnections(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	s := newSite(t, Options{MaxConns: 20, MaxConnsPerSource: 2, Registerer: reg, BodyTimeout: time.Hour})
+	reg := &metrics.Set{}
+	s := newSite(t, Options{MaxConns: 20, MaxConnsPerSource: 2, Metrics: reg, BodyTimeout: time.Hour})
 	s.serve("a.example", newApp(t, nil).addr())
 	s.apply()
 	ask := func(c *conn, r string) {
@@ -204,7 +203,7 @@ func TestOneClientCannotTakeAllConnections(t *testing.T) {
 	}
 	resting(t, s, 0)
 	s.dial("http").closed()
-	m := sums(t, reg)
+	m := testkit.Metrics(t, reg)
 	if m["evicted_connections_total "+limitSource] != 1 || m["guard_refusals_total "+limitSource] != 1 {
 		t.Errorf("metrics: %v", m)
 	}

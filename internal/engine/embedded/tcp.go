@@ -70,7 +70,7 @@ func (t *tunnel) serve(ctx context.Context) traffic.Outcome {
 	if t.conf.proxied {
 		var err error
 		if t.client, err = readProxyHeader(t.conn, t.early, t.e.opts.HeaderTimeout, t.client); err != nil {
-			t.e.metrics.refused("proxy-protocol")
+			t.e.meters.refused("proxy-protocol")
 			t.e.log.Debug("PROXY protocol header refused", "listener", t.conf.name, "peer", t.conn.peer, "error", err)
 			return traffic.NoHeader
 		}
@@ -204,7 +204,7 @@ func (t *tunnel) watch(ctx, silent context.Context, ended <-chan error) traffic.
 
 func (t *tunnel) end() {
 	t.done(t.e.ctx)
-	t.e.metrics.of(t.route).Connected()
+	t.e.meters.of(t.route).Connected()
 	t.e.logTunnel(t, time.Since(t.began))
 }
 

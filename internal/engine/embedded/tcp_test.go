@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
-	"github.com/prometheus/client_golang/prometheus"
 
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -423,8 +423,8 @@ func TestTCPStop(t *testing.T) {
 // TestTCPIsSeen: connections are counted and logged.
 func TestTCPIsSeen(t *testing.T) {
 	var log bytes.Buffer
-	r := prometheus.NewRegistry()
-	s := newTCPSite(t, Options{AccessLog: &log, Registerer: r}, nil)
+	r := &metrics.Set{}
+	s := newTCPSite(t, Options{AccessLog: &log, Metrics: r}, nil)
 	s.pass("db", "", nil, newPeer(t, greeter))
 	s.apply()
 	c := s.dial("tcp")
@@ -440,7 +440,7 @@ func TestTCPIsSeen(t *testing.T) {
 			t.Errorf("the log does not have %s: %s", want, log.String())
 		}
 	}
-	got := sums(t, r)
+	got := testkit.Metrics(t, r)
 	for name, want := range map[string]float64{
 		"connections_total db": 1, "connection_received_bytes_total db": 4, "connection_sent_bytes_total db": 22,
 	} {

@@ -202,7 +202,7 @@ func (e *Engine) run(ctx context.Context, p plan.Plan) error {
 	}
 	defer s.Close()
 	commands, err := p.Run(ctx, s, w)
-	e.counters.commands.Add(float64(commands))
+	e.counters.commands.Add(uint64(commands))
 	if err != nil {
 		e.counters.failures.Inc()
 		return err
@@ -233,7 +233,7 @@ func (e *Engine) reload(ctx context.Context, next target, p plan.Plan) error {
 		e.counters.reloadFailures.Inc()
 		return err
 	}
-	e.counters.reloads.WithLabelValues(p.Reload).Inc()
+	e.counters.reloads.With(p.Reload).Inc()
 	e.lastReload = time.Now()
 	e.worker = plan.WorkerOf(next.Target)
 	e.draining, e.quarantined = map[drainingServer]*deletion{}, map[string]time.Time{} // the new worker has none

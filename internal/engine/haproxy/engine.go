@@ -22,8 +22,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/engine/certs"
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
@@ -32,6 +30,7 @@ import (
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/engine/users"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -49,8 +48,8 @@ type Options struct {
 	Logger *slog.Logger
 	// AccessLog gets one line of JSON for each request; nil writes none.
 	AccessLog io.Writer
-	// Registerer takes the metrics; nil keeps none.
-	Registerer prometheus.Registerer
+	// Metrics takes those of the engine; nil keeps none.
+	Metrics *metrics.Set
 	// OnDrained gets how endpoints leave that had requests, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 
@@ -74,7 +73,6 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.Registerer = cmp.Or[prometheus.Registerer](o.Registerer, prometheus.NewRegistry())
 	if o.OnChange == nil {
 		o.OnChange = func() {}
 	}
@@ -202,12 +200,11 @@ func New(o Options) (*Engine, error) {
 	if e.opts.Render.LogKey, err = e.disk.key(fileKey); err != nil {
 		return nil, err
 	}
-	var metrics []prometheus.Collector
-	e.counters, metrics = newCounters(e)
+	e.counters = newCounters(o.Metrics, e)
 	e.readings, err = newReadings(readingOptions{
 		Socket: e.linesSocket(), Key: e.opts.Render.LogKey,
 		Ask:       e.Stats,
-		OnDrained: o.OnDrained, AccessLog: o.AccessLog, Logger: o.Logger, Registerer: o.Registerer, Metrics: metrics,
+		OnDrained: o.OnDrained, AccessLog: o.AccessLog, Logger: o.Logger, Metrics: o.Metrics,
 	})
 	if err != nil {
 		return nil, err

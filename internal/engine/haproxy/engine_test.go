@@ -154,7 +154,7 @@ func TestBusyListenerIsSampled(t *testing.T) {
 	if rate := float64(asked) / time.Since(began).Seconds(); rate < 1000 {
 		t.Skipf("this machine makes %.0f requests a second, too few to be sampled", rate)
 	}
-	counted := func(code string) float64 { return sums(t, s.registry)["requests_total "+code+" a.example"] }
+	counted := func(code string) float64 { return testkit.Metrics(t, s.registry)["requests_total "+code+" a.example"] }
 	testkit.Eventually(t, "all failures are counted", func() bool { return counted("5xx") == failures })
 	t.Logf("%d requests, %.0f counted", asked, counted("2xx"))
 	if n := counted("2xx"); n < 0.7*float64(asked) || n > 1.4*float64(asked) || n == float64(asked) {

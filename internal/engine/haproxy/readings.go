@@ -15,12 +15,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/clock"
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -30,11 +29,10 @@ import (
 // routes, and begin anew with each reload. States are asked for when they are read.
 type readings struct {
 	readingOptions
-	metrics    *traffic.Counters
-	unregister func()             // the metrics
-	unread     prometheus.Counter // lines that could not be made sense of
-	access     *traffic.Log
-	socket     net.Listener
+	counters *traffic.Counters
+	unread   *metrics.Counter // lines that could not be made sense of
+	access   *traffic.Log
+	socket   net.Listener
 	// datagrams is where lines come from HAProxy 3.4 and newer.
 	datagrams *net.UnixConn
 	serving   sync.WaitGroup
@@ -65,11 +63,9 @@ type readingOptions struct {
 	// OnDrained gets how endpoints leave, from one goroutine; or nil.
 	OnDrained func(traffic.Drained)
 	// AccessLog gets one line of JSON for each request; nil writes none.
-	AccessLog  io.Writer
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-	// Metrics are registered with those of the readings.
-	Metrics []prometheus.Collector
+	AccessLog io.Writer
+	Logger    *slog.Logger
+	Metrics   *metrics.Set
 }
 
 // newReadings listens for HAProxy's lines until close.
@@ -82,16 +78,11 @@ func newReadings(o readingOptions) (*readings, error) {
 	if r.socket, r.datagrams, err = listenForLines(o.Socket); err != nil {
 		return nil, fmt.Errorf("haproxy: log socket: %w", err)
 	}
-	r.metrics = traffic.NewCounters(r.gauges)
-	r.unread = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "fairway_haproxy_unread_lines_total",
-		Help: "Lines of HAProxy's that report no request, such as handshakes that failed.",
-	})
-	if r.unregister, err = r.metrics.Register(o.Registerer, append(o.Metrics, r.unread)...); err != nil {
-		return nil, errors.Join(fmt.Errorf("haproxy: %w", err), r.socket.Close(), r.datagrams.Close())
-	}
-	r.access = r.metrics.NewLog(o.AccessLog, o.Logger)
-	r.none = r.metrics.Route("")
+	r.counters = traffic.NewCounters(o.Metrics, r.gauges)
+	r.unread = o.Metrics.Counter("fairway_haproxy_unread_lines_total",
+		"Lines of HAProxy's that report no request, such as handshakes that failed.")
+	r.access = r.counters.NewLog(o.AccessLog, o.Logger)
+	r.none = r.counters.Route("")
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.serving.Go(func() { r.accept(ctx) })
@@ -120,13 +111,12 @@ func listenForLines(path string) (net.Listener, *net.UnixConn, error) {
 	return stream, datagrams, nil
 }
 
-// close takes the lines that have arrived, and ends. The metrics are gone then.
+// close takes the lines that have arrived, and ends.
 func (r *readings) close() error {
 	err := errors.Join(r.socket.Close(), r.datagrams.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 	r.cancel()
 	r.serving.Wait()
 	err = errors.Join(err, r.datagrams.Close()) // the file stays, until the next takes its place
-	r.unregister()
 	if flushErr := r.access.Close(); flushErr != nil {
 		err = errors.Join(err, fmt.Errorf("haproxy: access log: %w", flushErr))
 	}
@@ -151,13 +141,13 @@ func (r *readings) use(c *render.Config, t *route.Table) {
 	for _, o := range former.Routes {
 		if t.Route(o.ID) == nil {
 			key := render.RouteKey(o.ID)
-			r.metrics.Remove(r.routes[key])
+			r.counters.Remove(r.routes[key])
 			r.routes[key] = nil
 		}
 	}
 	for _, n := range t.Routes {
 		if former.Route(n.ID) == nil {
-			r.routes[render.RouteKey(n.ID)] = r.metrics.Route(n.ID)
+			r.routes[render.RouteKey(n.ID)] = r.counters.Route(n.ID)
 		}
 	}
 }
@@ -370,7 +360,7 @@ func statusOf(backend string, server *render.Server, row socket.Row) traffic.End
 }
 
 // Traffic returns what has come through each route; see traffic.Counters.
-func (e *Engine) Traffic() []traffic.Totals { return e.readings.metrics.Snapshot() }
+func (e *Engine) Traffic() []traffic.Totals { return e.readings.counters.Snapshot() }
 
 // gauges asks HAProxy. Connections to workers that were replaced are not counted.
 func (r *readings) gauges() (open map[string]int64, held int64, ok bool) {

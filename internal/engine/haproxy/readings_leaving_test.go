@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -40,7 +40,7 @@ func TestDepartures(t *testing.T) {
 	says("s1,v1,,2,UP,,\n")
 	told := make(chan traffic.Drained, 10)
 	r, err := newReadings(readingOptions{
-		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Socket: filepath.Join(t.TempDir(), "log.sock"), Logger: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{},
 		OnDrained: func(d traffic.Drained) { told <- d },
 		Ask:       func(context.Context) (socket.Stats, error) { return socket.ParseStats(statsHeader + *answer.Load()) },
 	})

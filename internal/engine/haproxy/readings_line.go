@@ -205,5 +205,5 @@ func (r *readings) refused(e event) {
 	default:
 		return
 	}
-	r.metrics.Refusals.WithLabelValues(e.code).Inc()
+	r.counters.Refusals.With(e.code).Inc()
 }

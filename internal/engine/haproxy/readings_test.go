@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
 	"fairway/internal/engine/traffic"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 	"fairway/internal/testkit"
 )
@@ -76,12 +76,12 @@ const statsHeader = "# pxname,svname,qcur,scur,status,check_status,\n"
 
 // newTestReadings are readings that are told answer, with the function that sends
 // them lines as HAProxy does.
-func newTestReadings(t *testing.T, answer *string) (*readings, *prometheus.Registry, *lockedBuffer, func(...string)) {
+func newTestReadings(t *testing.T, answer *string) (*readings, *metrics.Set, *lockedBuffer, func(...string)) {
 	t.Helper()
-	registry, log := prometheus.NewRegistry(), &lockedBuffer{}
+	registry, log := &metrics.Set{}, &lockedBuffer{}
 	path := filepath.Join(t.TempDir(), "log.sock")
 	r, err := newReadings(readingOptions{
-		Socket: path, AccessLog: log, Logger: slog.New(slog.DiscardHandler), Registerer: registry,
+		Socket: path, AccessLog: log, Logger: slog.New(slog.DiscardHandler), Metrics: registry,
 		Ask: func(context.Context) (socket.Stats, error) {
 			if *answer == "" {
 				return socket.Stats{}, errors.New("gone")
@@ -105,33 +105,6 @@ func newTestReadings(t *testing.T, answer *string) (*readings, *prometheus.Regis
 			}
 		}
 	}
-}
-
-// sums are the values of all counters and gauges, and the counts of histograms.
-func sums(t *testing.T, r prometheus.Gatherer) map[string]float64 {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.Metric {
-			name := strings.TrimPrefix(f.GetName(), "fairway_")
-			for _, l := range m.Label {
-				name += " " + l.GetValue()
-			}
-			switch {
-			case m.Counter != nil:
-				out[name] = m.Counter.GetValue()
-			case m.Gauge != nil:
-				out[name] = m.Gauge.GetValue()
-			case m.Histogram != nil:
-				out[name] = float64(m.Histogram.GetSampleCount())
-			}
-		}
-	}
-	return out
 }
 
 // request is a line about one, without what only the access log has.
@@ -164,8 +137,8 @@ func TestReadings(t *testing.T) {
 		"connections_total shop":     1, "connection_received_bytes_total shop": 11, "connection_sent_bytes_total shop": 22,
 		"open_connections http": 3, "held_requests": 2,
 	}
-	testkit.Eventually(t, "all lines are counted", func() bool { return sums(t, registry)["connections_total shop"] == 1 })
-	if diff := cmp.Diff(want, sums(t, registry)); diff != "" {
+	testkit.Eventually(t, "all lines are counted", func() bool { return testkit.Metrics(t, registry)["connections_total shop"] == 1 })
+	if diff := cmp.Diff(want, testkit.Metrics(t, registry)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 
@@ -173,17 +146,14 @@ func TestReadings(t *testing.T) {
 	// bring them back.
 	r.use(configOf(), tableOf(t, "blog"))
 	send(request(shop, "200", "0", "-", "s1", "v1"), request(blog, "200", "0", "-", "s1", "v1"))
-	testkit.Eventually(t, "the line of blog is counted", func() bool { return sums(t, registry)["requests_total 2xx blog"] == 1 })
-	for name := range sums(t, registry) {
+	testkit.Eventually(t, "the line of blog is counted", func() bool { return testkit.Metrics(t, registry)["requests_total 2xx blog"] == 1 })
+	for name := range testkit.Metrics(t, registry) {
 		if strings.Contains(name, "shop") {
 			t.Errorf("series %q of a route that is gone", name)
 		}
 	}
 	if err := r.close(); err != nil {
 		t.Fatal(err)
-	}
-	if got := sums(t, registry); len(got) != 0 {
-		t.Errorf("metrics are left behind: %v", got)
 	}
 }
 
@@ -278,7 +248,7 @@ func TestReadingsOutlastNonsense(t *testing.T) {
 		_ = conn.Close()
 	}
 	send(request("-", "404", "0", "-", "in-http", "<NOSRV>"))
-	testkit.Eventually(t, "a line is counted", func() bool { return sums(t, registry)["requests_total 4xx "] == 1 })
+	testkit.Eventually(t, "a line is counted", func() bool { return testkit.Metrics(t, registry)["requests_total 4xx "] == 1 })
 }
 
 func FuzzParseLine(f *testing.F) {

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairway/internal/engine/haproxy/render"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
 )
 
@@ -82,37 +81,22 @@ func (e *Engine) Preview(before, after *route.Table) (was, then string, err erro
 
 // counters are the engine's own metrics: what it has done to HAProxy.
 type counters struct {
-	reloads        *prometheus.CounterVec
-	reloadFailures prometheus.Counter
-	commands       prometheus.Counter
-	failures       prometheus.Counter
-	unverified     prometheus.Counter
-	leaving        prometheus.Gauge
+	reloads                                        *metrics.Vec[metrics.Counter]
+	reloadFailures, commands, failures, unverified *metrics.Counter
+	leaving                                        *metrics.Gauge
 }
 
-// newCounters returns the counters of e, and all that there is to register.
-func newCounters(e *Engine) (counters, []prometheus.Collector) {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "fairway_haproxy_" + name, Help: help})
-	}
-	gauge := func(name, help string) prometheus.GaugeOpts {
-		return prometheus.GaugeOpts{Name: "fairway_haproxy_" + name, Help: help}
-	}
-	c := counters{
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_haproxy_reloads_total",
-			Help: "Reloads and starts of HAProxy that came about, by reason.",
-		}, []string{"reason"}),
-		reloadFailures: counter("reload_failures_total", "Reloads and starts that did not come about; what was served before goes on."),
-		commands:       counter("runtime_commands_total", "Commands that changed HAProxy while it ran."),
-		failures:       counter("runtime_failures_total", "Commands that HAProxy refused or did not answer."),
-		unverified:     counter("verification_failures_total", "Times that HAProxy did not have what it had to."),
-		leaving:        prometheus.NewGauge(gauge("leaving_servers", "Servers that wait to be deleted until nothing runs on them.")),
-	}
-	return c, []prometheus.Collector{
-		c.reloads, c.reloadFailures, c.commands, c.failures, c.unverified, c.leaving,
-		prometheus.NewGaugeFunc(gauge("spare_backends", "Sections that are ready for new services without a reload."), e.spares),
-		prometheus.NewGaugeFunc(gauge("old_workers", "Workers that were replaced by a reload and finish what they have."), e.oldWorkers),
+func newCounters(m *metrics.Set, e *Engine) counters {
+	m.GaugeFunc("fairway_haproxy_spare_backends", "Sections that are ready for new services without a reload.", e.spares)
+	m.GaugeFunc("fairway_haproxy_old_workers", "Workers that were replaced by a reload and finish what they have.", e.oldWorkers)
+	return counters{
+		reloads: m.CounterVec("fairway_haproxy_reloads_total", "Reloads and starts of HAProxy that came about, by reason.", "reason"),
+		reloadFailures: m.Counter("fairway_haproxy_reload_failures_total",
+			"Reloads and starts that did not come about; what was served before goes on."),
+		commands:   m.Counter("fairway_haproxy_runtime_commands_total", "Commands that changed HAProxy while it ran."),
+		failures:   m.Counter("fairway_haproxy_runtime_failures_total", "Commands that HAProxy refused or did not answer."),
+		unverified: m.Counter("fairway_haproxy_verification_failures_total", "Times that HAProxy did not have what it had to."),
+		leaving:    m.Gauge("fairway_haproxy_leaving_servers", "Servers that wait to be deleted until nothing runs on them."),
 	}
 }
 

@@ -20,15 +20,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"fairway/internal/engine/haproxy/binary"
 	"fairway/internal/engine/haproxy/plan"
 	"fairway/internal/engine/haproxy/socket"
+	"fairway/internal/metrics"
 	"fairway/internal/route"
+	"fairway/internal/testkit"
 )
 
 // needHAProxy skips the test without a haproxy that can be used.
@@ -62,7 +63,7 @@ type site struct {
 	t        testing.TB
 	engine   *Engine
 	options  Options
-	registry *prometheus.Registry
+	registry *metrics.Set
 
 	revision  uint64
 	listeners []route.Listener
@@ -104,8 +105,8 @@ func newSite(t testing.TB, o Options) *site {
 func (s *site) start() {
 	s.t.Helper()
 	o := s.options
-	s.registry = prometheus.NewRegistry()
-	o.Registerer = s.registry
+	s.registry = &metrics.Set{}
+	o.Metrics = s.registry
 	e, err := New(o)
 	if err != nil {
 		s.t.Fatal(err)
@@ -222,17 +223,11 @@ func (s *site) answers(host string, texts ...string) {
 // reloads is how often HAProxy was started or reloaded, but for the reason given.
 func (s *site) count(name string) float64 {
 	s.t.Helper()
-	families, err := s.registry.Gather()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	name = strings.TrimPrefix(name, "fairway_")
 	sum := 0.0
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+	for key, value := range testkit.Metrics(s.t, s.registry) {
+		if key == name || strings.HasPrefix(key, name+" ") {
+			sum += value
 		}
 	}
 	return sum

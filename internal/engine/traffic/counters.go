@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"fairway/internal/metrics"
 )
 
 // bounds are the upper bounds of the buckets of latencies in seconds.
@@ -112,59 +112,79 @@ func (r *Route) totals() Totals {
 	return t
 }
 
-// Counters are the figures that every engine keeps, a prometheus.Collector.
+// Counters are the figures that every engine keeps.
 type Counters struct {
 	// Refusals are by the guard's reason, and of no route.
-	Refusals *prometheus.CounterVec
-	logLost  prometheus.Counter // lines of the access log
-	others   []prometheus.Collector
-	gauges   func() (open map[string]int64, held int64, ok bool)
-
-	requests, duration, retries, connections, received, sent, open, held *prometheus.Desc
+	Refusals *metrics.Vec[metrics.Counter]
+	logLost  *metrics.Counter // lines of the access log
 
 	mu     sync.Mutex
 	routes map[string]*Route // by ID
 }
 
-// NewCounters makes counters that are not registered yet. gauges reads the open
-// connections of each listener and how many requests are held, whenever metrics are
-// collected; ok is false when nothing is known.
-func NewCounters(gauges func() (open map[string]int64, held int64, ok bool)) *Counters {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("fairway_"+name, help, labels, nil)
+// NewCounters makes the counters and their metrics. gauges reads the open connections
+// of each listener and how many requests are held, for each scrape; ok is false when
+// nothing is known.
+func NewCounters(m *metrics.Set, gauges func() (open map[string]int64, held int64, ok bool)) *Counters {
+	c := &Counters{
+		routes:   map[string]*Route{},
+		Refusals: m.CounterVec("fairway_guard_refusals_total", "Requests and connections that a guard refused.", "reason"),
+		logLost: m.Counter("fairway_access_log_lost_total",
+			"Lines of the access log that were not written, since what reads it stands still or the disk fails."),
 	}
-	return &Counters{
-		gauges: gauges,
-		routes: map[string]*Route{},
-		Refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairway_guard_refusals_total", Help: "Requests and connections that a guard refused.",
-		}, []string{"reason"}),
-		logLost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "fairway_access_log_lost_total",
-			Help: "Lines of the access log that were not written, since what reads it stands still or the disk fails.",
-		}),
-		requests:    desc("requests_total", "Requests by route (empty: none took it) and class of the answer's status.", "route", "code"),
-		duration:    desc("request_duration_seconds", "Time from a request's header to the last byte of its answer.", "route"),
-		retries:     desc("retries_total", "Attempts after the first.", "route"),
-		connections: desc("connections_total", "Connections to TCP listeners that are over, by route (empty: none took it).", "route"),
-		received:    desc("connection_received_bytes_total", "Bytes passed from clients of TCP listeners to endpoints.", "route"),
-		sent:        desc("connection_sent_bytes_total", "Bytes passed from endpoints to clients of TCP listeners.", "route"),
-		open:        desc("open_connections", "Open connections of clients.", "listener"),
-		held:        desc("held_requests", "Requests that wait for an endpoint."),
-	}
+	c.showRoutes(m)
+	openConnections := m.Family(metrics.KindGauge, "fairway_open_connections", "Open connections of clients.", "listener")
+	heldRequests := m.Family(metrics.KindGauge, "fairway_held_requests", "Requests that wait for an endpoint.")
+	m.Collect(func(scrape *metrics.Scrape) {
+		open, held, ok := gauges()
+		if !ok {
+			return
+		}
+		for listener, n := range open {
+			scrape.Put(openConnections, float64(n), listener)
+		}
+		scrape.Put(heldRequests, float64(held))
+	})
+	return c
 }
 
-// Register registers them, with more of the engine's own; unregister takes them away again.
-func (c *Counters) Register(r prometheus.Registerer, more ...prometheus.Collector) (unregister func(), err error) {
-	c.others = append([]prometheus.Collector{c.Refusals, c.logLost}, more...)
-	return func() { r.Unregister(c) }, r.Register(c)
+// showRoutes makes the metrics of routes. What is zero is left out.
+func (c *Counters) showRoutes(m *metrics.Set) {
+	counter := func(name, help string, labels ...string) *metrics.Family {
+		return m.Family(metrics.KindCounter, "fairway_"+name, help, labels...)
+	}
+	requests := counter("requests_total", "Requests by route (empty: none took it) and class of the answer's status.", "code", "route")
+	retries := counter("retries_total", "Attempts after the first.", "route")
+	connections := counter("connections_total", "Connections to TCP listeners that are over, by route (empty: none took it).", "route")
+	received := counter("connection_received_bytes_total", "Bytes passed from clients of TCP listeners to endpoints.", "route")
+	sent := counter("connection_sent_bytes_total", "Bytes passed from endpoints to clients of TCP listeners.", "route")
+	duration := m.Family(metrics.KindHistogram, "fairway_request_duration_seconds", "Time from a request's header to the last byte of its answer.", "route")
+	m.Collect(func(scrape *metrics.Scrape) {
+		count := func(f *metrics.Family, n uint64, labels ...string) {
+			if n > 0 {
+				scrape.Put(f, float64(n), labels...)
+			}
+		}
+		for _, t := range c.Snapshot() {
+			for class, n := range t.Classes {
+				count(requests, n, ClassName(class), t.Route)
+			}
+			count(retries, t.Retries, t.Route)
+			count(connections, t.Connections, t.Route)
+			count(received, t.Received, t.Route)
+			count(sent, t.Sent, t.Route)
+			if t.Requests() > 0 {
+				scrape.PutHistogram(duration, bounds[:], t.Took[:], t.Seconds, t.Route)
+			}
+		}
+	})
 }
 
 // NewLog makes the access log of an engine: lines that are lost are counted, and
 // errors go to logger.
 func (c *Counters) NewLog(out io.Writer, logger *slog.Logger) *Log {
 	return NewLog(out,
-		func(lines int) { c.logLost.Add(float64(lines)) },
+		func(lines int) { c.logLost.Add(uint64(lines)) },
 		func(err error) { logger.Error("access log cannot be written", "error", err) })
 }
 
@@ -200,53 +220,6 @@ func (c *Counters) Snapshot() []Totals {
 	}
 	slices.SortFunc(list, func(a, b Totals) int { return cmp.Compare(a.Route, b.Route) })
 	return list
-}
-
-// Describe makes it a prometheus.Collector, with Collect.
-func (c *Counters) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.retries, c.connections, c.received, c.sent, c.open, c.held} {
-		ch <- d
-	}
-	for _, o := range c.others {
-		o.Describe(ch)
-	}
-}
-
-// Collect reads the totals and the gauges. What is not known is left out.
-func (c *Counters) Collect(ch chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, n uint64, labels ...string) {
-		if n > 0 {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
-		}
-	}
-	for _, o := range c.others {
-		o.Collect(ch)
-	}
-	for _, t := range c.Snapshot() {
-		for class, n := range t.Classes {
-			count(c.requests, n, t.Route, ClassName(class))
-		}
-		count(c.retries, t.Retries, t.Route)
-		count(c.connections, t.Connections, t.Route)
-		count(c.received, t.Received, t.Route)
-		count(c.sent, t.Sent, t.Route)
-		buckets, upTo := make(map[float64]uint64, len(bounds)), uint64(0)
-		for i, bound := range bounds {
-			upTo += t.Took[i]
-			buckets[bound] = upTo
-		}
-		if upTo += t.Took[len(bounds)]; upTo > 0 {
-			ch <- prometheus.MustNewConstHistogram(c.duration, upTo, t.Seconds, buckets, t.Route)
-		}
-	}
-	open, held, ok := c.gauges()
-	if !ok {
-		return
-	}
-	for listener, n := range open {
-		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n), listener)
-	}
-	ch <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(held))
 }
 
 // Classes is the number of classes of answers.

@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -11,8 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
+	"fairway/internal/metrics"
 	"fairway/internal/testkit"
 )
 
@@ -173,16 +172,9 @@ func TestNoLog(t *testing.T) {
 // TestCounters: what was counted of routes is read as totals and as metrics, until
 // the route is removed.
 func TestCounters(t *testing.T) {
-	r := prometheus.NewRegistry()
+	r := &metrics.Set{}
 	known := false
-	c := NewCounters(func() (map[string]int64, int64, bool) { return map[string]int64{"http": 2}, 1, known })
-	unregister, err := c.Register(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewCounters(nil).Register(r); err == nil {
-		t.Error("the same counters were registered twice")
-	}
+	c := NewCounters(r, func() (map[string]int64, int64, bool) { return map[string]int64{"http": 2}, 1, known })
 	for status, class := range map[int]string{200: "2xx", 599: "5xx", 0: "none", -1: "none", 600: "none"} {
 		if got := ClassName(ClassOf(status)); got != class {
 			t.Errorf("%d is of class %s, want %s", status, got, class)
@@ -207,25 +199,24 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%d requests and %d errors, want 4 and 4", n, e)
 	}
 	text := func() string {
-		families, err := r.Gather()
-		if err != nil {
+		var text strings.Builder
+		if err := r.Write(&text); err != nil {
 			t.Fatal(err)
 		}
-		var lines strings.Builder
-		for _, f := range families {
-			for _, m := range f.Metric {
-				// The form of messages has one blank or two, by the binary.
-				fmt.Fprintln(&lines, f.GetName(), strings.Join(strings.Fields(m.String()), " "))
-			}
-		}
-		return lines.String()
+		return text.String()
 	}
-	count := func() int { return strings.Count(text(), "\n") }
+	count := func() int { return len(testkit.Metrics(t, r)) }
 	if n := count(); n != 10 { // a: class, duration, retries, connections, two of bytes; b: two classes, duration; the log
 		t.Errorf("%d series, want 10:\n%s", n, text())
 	}
-	if got := text(); !strings.Contains(got, `sample_count:4 sample_sum:360`) {
-		t.Errorf("the histogram does not hold what was counted:\n%s", got)
+	for _, line := range []string{
+		`fairway_request_duration_seconds_bucket{route="b",le="0.001"} 1`, `fairway_request_duration_seconds_bucket{route="b",le="60"} 1`,
+		`fairway_request_duration_seconds_bucket{route="b",le="+Inf"} 4`, `fairway_request_duration_seconds_count{route="b"} 4`,
+		`fairway_request_duration_seconds_sum{route="b"} 360`, `fairway_requests_total{code="none",route="b"} 3`,
+	} {
+		if got := text(); !strings.Contains(got, line+"\n") {
+			t.Errorf("no %s in\n%s", line, got)
+		}
 	}
 	known = true
 	if n := count(); n != 12 {
@@ -241,9 +232,5 @@ func TestCounters(t *testing.T) {
 	c.Route("a").Retried(1)
 	if n := count(); n != 7 {
 		t.Errorf("%d series with a route that is there again, want 7", n)
-	}
-	unregister()
-	if n := count(); n != 0 {
-		t.Errorf("%d series are left", n)
 	}
 }
