@@ -38,10 +38,9 @@ type Header interface {
 // goroutines may use it at the same time.
 //
 // A lookup costs the same however many routes there are. The host leads to its paths:
-// one lookup for the exact name, and one for each kind of wildcard and label. The path
-// is walked down by segments; starts are looked up once for each of their lengths. Only
-// routes for the same host and path, and regular expressions, are tried one by one, best
-// first.
+// one lookup for the exact name, and one for each kind of wildcard and label. Paths are
+// looked up whole, by each of their prefixes, and by each length of a start. Only routes
+// for the same host and path, and regular expressions, are tried one by one, best first.
 //
 // Of all matches that hold, the winner is the first in this order: higher
 // priority; exact host before wildcard, deep, expression and any; longer host
@@ -49,23 +48,19 @@ type Header interface {
 // before expression, prefix and start; more conditions; lower claim; ID; place in
 // the route.
 type Matcher struct {
-	entries  []*entry // all matches of all routes, best first
-	exact    map[string]*paths
-	wildcard map[string]*paths // by what follows the first label
-	deep     map[string]*paths // by what follows the first labels
-	regexps  []hostRegexp      // best first
-	any      *paths
+	entries   []*entry        // all matches of all routes, best first
+	hosts     map[Host]*paths // by the host of the matches
+	wildcards bool            // hosts has wildcards, of either kind
+	regexps   []hostRegexp    // those of hosts that are expressions, best first
 }
 
-// entry is one match of one route, and a link in a list of those for one host and path.
+// entry is one match of one route.
 type entry struct {
 	route      *Route
 	rank       int   // place among all entries; lower wins
 	index      int32 // which match of the route
-	ends       ends  // where the path must end
 	match      *compiledMatch
 	conditions []condition // of match, kept here for speed
-	next       *entry      // the next best in the same list
 }
 
 // hostRegexp is an expression for hosts and what is asked for on them.
@@ -74,54 +69,21 @@ type hostRegexp struct {
 	paths *paths
 }
 
-// paths are the entries for one host, ordered by path.
+// paths are the entries for one host; every list has the best first.
 type paths struct {
-	best    int // lowest rank in it
-	root    segment
-	starts  map[string]*list // of PathStart, by value
-	lengths []int            // of the values in starts, each once
-	regexps list
-}
-
-// list is a list of entries, best first.
-type list struct{ first, last *entry }
-
-// add adds an entry that is worse than those in the list.
-func (l *list) add(e *entry) {
-	if l.last == nil {
-		l.first = e
-	} else {
-		l.last.next = e
-	}
-	l.last = e
-}
-
-// ends says where a path ends, as seen from a segment: the paths /a and /a/ end at
-// the segment a, in two ways.
-type ends uint8
-
-const (
-	anywhere  ends = iota // at the segment or below: prefixes
-	atSegment             // behind its name
-	atSlash               // behind the slash that follows its name
-)
-
-// segment is a node of the tree of paths: the entries for the prefix and the exact
-// paths that lead to it, best first, and what is below.
-type segment struct {
-	entries list
-	below   map[string]*segment
+	best    int               // lowest rank in it
+	all     []*entry          // for the prefix "/"
+	some    map[Path][]*entry // for other prefixes, exact paths and starts
+	longest int               // of the prefixes in some
+	starts  []int             // lengths of the starts in some, each once
+	regexps []*entry
 }
 
 // NewMatcher makes a matcher for routes in any order. Routes of a table cost no
 // more than their place in the index; of others the matches are checked and made
 // ready first, which can fail.
 func NewMatcher(routes []*Route) (*Matcher, error) {
-	m := &Matcher{
-		exact:    map[string]*paths{},
-		wildcard: map[string]*paths{},
-		deep:     map[string]*paths{},
-	}
+	m := &Matcher{hosts: map[Host]*paths{}}
 	for _, r := range routes {
 		matches, err := r.ready()
 		if err != nil {
@@ -135,10 +97,9 @@ func NewMatcher(routes []*Route) (*Matcher, error) {
 		n, _ := compareEntries(a, b)
 		return n
 	})
-	regexps := map[string]*paths{}
 	for i, e := range m.entries {
 		e.rank = i
-		m.place(e, regexps)
+		m.place(e)
 	}
 	return m, nil
 }
@@ -151,89 +112,38 @@ func (r *Route) ready() ([]*compiledMatch, error) {
 }
 
 // place puts an entry into the index; entries come best first.
-func (m *Matcher) place(e *entry, regexps map[string]*paths) {
+func (m *Matcher) place(e *entry) {
 	host := e.match.match.Host
-	at := func(index map[string]*paths) *paths {
-		p := index[host.Value]
-		if p == nil {
-			p = &paths{best: e.rank}
-			index[host.Value] = p
-		}
-		return p
-	}
-	switch host.Kind {
-	case HostExact:
-		at(m.exact).place(e)
-	case HostWildcard:
-		at(m.wildcard).place(e)
-	case HostDeep:
-		at(m.deep).place(e)
-	case HostRegexp:
-		known := len(regexps)
-		p := at(regexps)
-		if len(regexps) > known {
+	p := m.hosts[host]
+	if p == nil {
+		p = &paths{best: e.rank}
+		m.hosts[host] = p
+		if host.Kind == HostRegexp {
 			m.regexps = append(m.regexps, hostRegexp{e.match.host, p})
 		}
-		p.place(e)
-	case HostAny:
-		if m.any == nil {
-			m.any = &paths{best: e.rank}
-		}
-		m.any.place(e)
+		m.wildcards = m.wildcards || host.Kind == HostWildcard || host.Kind == HostDeep
 	}
+	p.place(e)
 }
 
 func (p *paths) place(e *entry) {
 	path := e.match.match.Path
-	if path.Kind == PathRegexp {
-		p.regexps.add(e)
+	switch n := len(path.Value); {
+	case path.Kind == PathRegexp:
+		p.regexps = append(p.regexps, e)
 		return
-	}
-	if path.Kind == PathStart {
-		p.placeStart(path.Value, e)
+	case path == Path{PathPrefix, "/"}:
+		p.all = append(p.all, e)
 		return
+	case path.Kind == PathPrefix:
+		p.longest = max(p.longest, n)
+	case path.Kind == PathStart && !slices.Contains(p.starts, n):
+		p.starts = append(p.starts, n)
 	}
-	node := &p.root
-	for rest := path.Value[1:]; rest != ""; {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		if node.below == nil {
-			node.below = map[string]*segment{}
-		}
-		next := node.below[name]
-		if next == nil {
-			next = &segment{}
-			node.below[name] = next
-		}
-		node = next
+	if p.some == nil {
+		p.some = map[Path][]*entry{}
 	}
-	if path.Kind == PathExact {
-		e.ends = endOf(path.Value)
-	}
-	node.entries.add(e)
-}
-
-func (p *paths) placeStart(value string, e *entry) {
-	if p.starts == nil {
-		p.starts = map[string]*list{}
-	}
-	l := p.starts[value]
-	if l == nil {
-		l = &list{}
-		p.starts[value] = l
-		if !slices.Contains(p.lengths, len(value)) {
-			p.lengths = append(p.lengths, len(value))
-		}
-	}
-	l.add(e)
-}
-
-// endOf says how a path ends at its last segment.
-func endOf(path string) ends {
-	if path[len(path)-1] == '/' {
-		return atSlash
-	}
-	return atSegment
+	p.some[path] = append(p.some[path], e)
 }
 
 // Find returns the route that takes the request, or nil when none does. It
@@ -248,19 +158,9 @@ func (m *Matcher) Find(r *Request) *Route {
 // NamesHost reports whether a route names the canonical host, itself or by a wildcard,
 // or takes every host. Expressions do not count.
 func (m *Matcher) NamesHost(host string) bool {
-	if m.exact[host] != nil || m.any != nil {
-		return true
-	}
-	_, parent, more := strings.Cut(host, ".")
-	if more && m.wildcard[parent] != nil {
-		return true
-	}
-	for ; more; _, parent, more = strings.Cut(parent, ".") {
-		if m.deep[parent] != nil {
-			return true
-		}
-	}
-	return false
+	found := m.hosts[Host{HostExact, host}] != nil || m.hosts[Host{Kind: HostAny}] != nil
+	m.parents(host, func(p *paths) { found = found || p != nil })
+	return found
 }
 
 // TakesBoth says whether a request that found takes belongs to that route by its
@@ -281,10 +181,8 @@ func (m *Matcher) find(r *Request) *entry {
 		return nil // not a canonical path; no route takes it
 	}
 	s := search{request: r, rank: math.MaxInt}
-	s.try(m.exact[r.Host])
-	if len(m.wildcard) > 0 || len(m.deep) > 0 {
-		m.tryParents(&s, r.Host)
-	}
+	s.try(m.hosts[Host{HostExact, r.Host}])
+	m.parents(r.Host, s.try)
 	for i := range m.regexps {
 		x := &m.regexps[i]
 		if x.paths.best >= s.rank {
@@ -294,28 +192,19 @@ func (m *Matcher) find(r *Request) *entry {
 			s.try(x.paths)
 		}
 	}
-	s.try(m.any)
+	s.try(m.hosts[Host{Kind: HostAny}])
 	return s.found
 }
 
-// tryParents tries the wildcards, and deep ones by what follows any label.
-func (m *Matcher) tryParents(s *search, host string) {
-	for first := true; ; first = false {
-		dot := strings.IndexByte(host, '.')
-		if dot < 0 {
-			return
-		}
-		parent := host[dot+1:]
-		if first && dot > 0 {
-			s.try(m.wildcard[parent])
-		}
-		if len(m.deep) == 0 {
-			return
-		}
-		if !first || dot > 0 {
-			s.try(m.deep[parent])
-		}
-		host = parent
+// parents calls try with the paths of each wildcard that takes a name, nil for none.
+func (m *Matcher) parents(name string, try func(*paths)) {
+	_, parent, more := strings.Cut(name, ".")
+	if !more || !m.wildcards {
+		return
+	}
+	try(m.hosts[Host{HostWildcard, parent}])
+	for ; more; _, parent, more = strings.Cut(parent, ".") {
+		try(m.hosts[Host{HostDeep, parent}])
 	}
 }
 
@@ -330,43 +219,37 @@ func (s *search) try(p *paths) {
 	if p == nil || p.best >= s.rank {
 		return
 	}
-	node := &p.root
-	for rest := s.request.Path[1:]; rest != ""; {
-		s.first(node.entries, anywhere)
-		if node.below == nil {
-			node = nil
+	path := s.request.Path
+	s.first(p.all)
+	s.first(p.some[Path{PathExact, path}])
+	for n := 2; n <= min(p.longest, len(path)); n++ {
+		if n == len(path) || path[n] == '/' {
+			s.first(p.some[Path{PathPrefix, path[:n]}])
+		}
+	}
+	for _, n := range p.starts {
+		if n <= len(path) {
+			s.first(p.some[Path{PathStart, path[:n]}])
+		}
+	}
+	for _, e := range p.regexps {
+		if e.rank >= s.rank {
 			break
 		}
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		if node = node.below[name]; node == nil {
-			break
-		}
-	}
-	if node != nil {
-		s.first(node.entries, endOf(s.request.Path))
-	}
-	for _, n := range p.lengths {
-		if n > len(s.request.Path) {
-			continue
-		}
-		if l := p.starts[s.request.Path[:n]]; l != nil {
-			s.first(*l, anywhere)
-		}
-	}
-	for e := p.regexps.first; e != nil && e.rank < s.rank; e = e.next {
-		if e.match.path(s.request.Path) && failing(e.conditions, s.request) == nil {
+		if e.match.path(path) && failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
 		}
 	}
 }
 
-// first looks for the first entry whose conditions hold, as long as it would be
-// better than what was found. end says where the path ends, as seen from the
-// segment of the entries: below it, or at it.
-func (s *search) first(entries list, end ends) {
-	for e := entries.first; e != nil && e.rank < s.rank; e = e.next {
-		if (e.ends == anywhere || e.ends == end) && failing(e.conditions, s.request) == nil {
+// first looks for the first entry whose conditions hold, as long as it would be better
+// than what was found.
+func (s *search) first(entries []*entry) {
+	for _, e := range entries {
+		if e.rank >= s.rank {
+			return
+		}
+		if failing(e.conditions, s.request) == nil {
 			s.rank, s.found = e.rank, e
 			return
 		}
