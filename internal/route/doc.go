@@ -2,9 +2,9 @@
 // backends that the compiler makes and the engines apply, together with the
 // matcher that says which route a request takes, and why.
 //
-// A table is immutable and sorted: equal tables have equal bytes and equal
-// hashes. Routes and backends that did not change between two tables are the
-// same pointer, so that an engine can keep what it made of them.
+// A table is immutable and sorted: equal tables have equal bytes and hashes. Routes and
+// backends that did not change between two tables are the same pointer, so that an
+// engine can keep what it made of them.
 //
 // # Requests
 //
@@ -32,8 +32,7 @@
 // syntax: no value can look like something else, break a line or reach the
 // terminal. Expressions are always quoted. Alternatives are separated by "|".
 //
-// Elements with equal text are equal: digests and the table's hash are made from
-// it. It holds secrets. What logs, diffs and people get is String: the same without
-// them (see redact.go). Of a route's origin the source, the instance and whether it is stale are in
-// the text; the labels are not, for they change nothing that is served.
+// Elements with equal text are equal: digests and the table's hash are made from it.
+// Labels are not in it, for they change nothing that is served. It holds secrets; what
+// logs, diffs and people get is String, the same without them (see redact.go).
 package route

@@ -54,7 +54,7 @@ func (m *Matcher) Explain(r *Request) Explanation {
 	var order []*verdict // one for each route, by its best match
 	for _, e := range m.entries {
 		v := judge(e, r)
-		if winner == nil && v.part == "" {
+		if winner == nil && v.Part == "" {
 			winner = e
 		}
 		known := nearest[e.route]
@@ -77,39 +77,35 @@ func (m *Matcher) Explain(r *Request) Explanation {
 	return x
 }
 
-// verdict says how far a request gets with an entry; part is empty when it fits.
+// verdict says how far a request gets with an entry; Part is empty when it fits.
 type verdict struct {
-	entry            *entry
-	passed           int // number of conditions that hold, in their order
-	part             string
-	expected, actual string
+	Loser  // Part, Expected and Actual of it
+	entry  *entry
+	passed int // number of conditions that hold, in their order
 }
 
 // nearer compares with a verdict on the same route that goes first.
 func (v *verdict) nearer(other *verdict) bool {
-	if other.part == "" {
-		return false
-	}
-	return v.part == "" || v.passed > other.passed
+	return other.Part != "" && (v.Part == "" || v.passed > other.passed)
 }
 
 func judge(e *entry, r *Request) verdict {
 	v := verdict{entry: e}
 	if !e.match.host(r.Host) {
-		v.part, v.expected, v.actual = "host", "host "+e.match.match.Host.String(), escape(r.Host)
+		v.Part, v.Expected, v.Actual = "host", "host "+e.match.match.Host.String(), escape(r.Host)
 		return v
 	}
 	v.passed++
 	if !strings.HasPrefix(r.Path, "/") || !e.match.path(r.Path) { // no route takes a path that is not canonical
-		v.part, v.expected, v.actual = "path", "path "+e.match.match.Path.String(), escape(r.Path)
+		v.Part, v.Expected, v.Actual = "path", "path "+e.match.match.Path.String(), escape(r.Path)
 		return v
 	}
 	v.passed++
 	for i := range e.conditions {
 		c := &e.conditions[i]
 		if c.applies(r) == c.Not {
-			v.part, v.actual = c.look(r)
-			v.expected = c.String()
+			v.Part, v.Actual = c.look(r)
+			v.Expected = c.String()
 			return v
 		}
 		v.passed++
@@ -127,7 +123,12 @@ func (c *condition) look(r *Request) (part, actual string) {
 		}
 		return "header " + token(c.Name), tokens(values)
 	case ConditionQuery, ConditionQueryRegexp:
-		return "query " + token(c.Name), tokens(queryValues(r.Query, c.Name))
+		var values []string
+		inQuery(r.Query, c.Name, func(value string) bool {
+			values = append(values, value)
+			return false
+		})
+		return "query " + token(c.Name), tokens(values)
 	case ConditionClientIP:
 		if !r.Client.IsValid() {
 			return "client IP", ""
@@ -138,23 +139,10 @@ func (c *condition) look(r *Request) (part, actual string) {
 	return part, escape(value)
 }
 
-func queryValues(query, name string) []string {
-	var values []string
-	for pair := range strings.SplitSeq(query, "&") {
-		key, value, _ := strings.Cut(pair, "=")
-		if pair != "" && unescapeQuery(key) == name {
-			values = append(values, unescapeQuery(value))
-		}
-	}
-	return values
-}
-
 func (v *verdict) loser(winner *entry) Loser {
-	l := Loser{
-		Route: v.entry.route.ID, Match: v.entry.match.match.String(),
-		Part: v.part, Expected: v.expected, Actual: v.actual,
-	}
-	if v.part == "" {
+	l := v.Loser
+	l.Route, l.Match = v.entry.route.ID, v.entry.match.match.String()
+	if l.Part == "" {
 		l.Behind = winner.route.ID
 		_, l.Reason = compareEntries(winner, v.entry)
 		l.Because = because(l.Reason, winner, v.entry)

@@ -63,11 +63,10 @@ func UnmappedPrefix(p netip.Prefix) netip.Prefix {
 // SaltedSHA256 is what the hashes of HashPassword begin with.
 const SaltedSHA256 = "{SSHA256}"
 
-// HashPassword returns the hash of a password that was written in clear text into
-// a label, for User.Hash: "{SSHA256}", the salt, "$", and the hexadecimal SHA-256
-// of salt and password, one behind the other. The salt has no "$" in it. The same
-// arguments have the same hash, so that a table does not change by itself; the
-// hash is not meant to withstand those who can read the label.
+// HashPassword returns the hash of a password that stands in clear text in a label:
+// "{SSHA256}", the salt, which has no "$" in it, "$", and the hexadecimal SHA-256 of salt
+// and password. The same arguments have the same hash, so that a table does not change by
+// itself; it is not meant to withstand those who can read the label.
 func HashPassword(salt, password string) string {
 	sum := sha256.Sum256([]byte(salt + password))
 	return SaltedSHA256 + salt + "$" + hex.EncodeToString(sum[:])
@@ -86,35 +85,29 @@ const (
 	PasswordBcrypt                // "$2a$", "$2b$" and "$2y$"
 )
 
-var (
-	shaForm      = regexp.MustCompile(`^\{SHA\}[+/0-9A-Za-z]{27}=$`)
-	saltedForm   = regexp.MustCompile(`^\{SSHA256\}[^$]*\$[0-9a-f]{64}$`)
-	md5CryptForm = regexp.MustCompile(`^\$(?:1|apr1)\$[./0-9A-Za-z]{1,8}\$[./0-9A-Za-z]{22}$`)
-	shaCryptForm = regexp.MustCompile(`^\$(?:5\$(?:rounds=([1-9][0-9]{3,8})\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=([1-9][0-9]{3,8})\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})$`)
-	bcryptForm   = regexp.MustCompile(`^\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./0-9A-Za-z]{53}$`)
-)
+// passwordForms have the digits of the cost as their only groups.
+var passwordForms = map[PasswordForm]*regexp.Regexp{
+	PasswordSHA:      regexp.MustCompile(`^\{SHA\}[+/0-9A-Za-z]{27}=$`),
+	PasswordSalted:   regexp.MustCompile(`^\{SSHA256\}[^$]*\$[0-9a-f]{64}$`),
+	PasswordMD5Crypt: regexp.MustCompile(`^\$(?:1|apr1)\$[./0-9A-Za-z]{1,8}\$[./0-9A-Za-z]{22}$`),
+	PasswordSHACrypt: regexp.MustCompile(`^\$(?:5\$(?:rounds=([1-9][0-9]{3,8})\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=([1-9][0-9]{3,8})\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86})$`),
+	PasswordBcrypt:   regexp.MustCompile(`^\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./0-9A-Za-z]{53}$`),
+}
 
 // PasswordFormOf returns the form of a hash, and what it costs to check: the rounds of
 // PasswordSHACrypt, the logarithm of those of PasswordBcrypt, zero for the others.
 func PasswordFormOf(hash string) (form PasswordForm, cost int) {
-	switch {
-	case shaForm.MatchString(hash):
-		return PasswordSHA, 0
-	case saltedForm.MatchString(hash):
-		return PasswordSalted, 0
-	case md5CryptForm.MatchString(hash):
-		return PasswordMD5Crypt, 0
-	}
-	if m := shaCryptForm.FindStringSubmatch(hash); m != nil {
-		cost = 5000 // where the hash does not say
-		if rounds := m[1] + m[2]; rounds != "" {
-			cost, _ = strconv.Atoi(rounds) // nine digits at most
+	for form, is := range passwordForms { // no hash has two of them
+		m := is.FindStringSubmatch(hash)
+		if m == nil {
+			continue
 		}
-		return PasswordSHACrypt, cost
-	}
-	if m := bcryptForm.FindStringSubmatch(hash); m != nil {
-		cost, _ = strconv.Atoi(m[1])
-		return PasswordBcrypt, cost
+		digits := strings.Join(m[1:], "")
+		if digits == "" && form == PasswordSHACrypt {
+			return form, 5000 // where the hash does not say
+		}
+		cost, _ = strconv.Atoi(digits) // nine at most
+		return form, cost
 	}
 	return PasswordUnknown, 0
 }

@@ -94,8 +94,8 @@ func (h Host) compile() (func(name string) bool, error) {
 	return h.holds, nil
 }
 
-// compile checks that a path is canonical. It returns what says whether it takes a
-// canonical path, and how many bytes are fixed.
+// compile checks that a path is canonical, and returns what tests a canonical path and
+// how many bytes of it are fixed.
 func (p Path) compile() (takes func(path string) bool, literal int, err error) {
 	switch p.Kind {
 	case PathPrefix, PathExact, PathStart:
@@ -122,9 +122,8 @@ func checkPath(p Path) error {
 	return nil
 }
 
-// canonicalOf returns the canonical form of a path that is no expression. What a
-// path begins with is made canonical as a path that goes on, so that "/a/." stays
-// what "/a/.well-known" begins with.
+// canonicalOf returns the canonical form of a path that is no expression. A start is made
+// canonical as a path that goes on, so that "/a/." stays what "/a/.well-known" begins with.
 func canonicalOf(p Path) (string, error) {
 	const more = "x"
 	value := p.Value
@@ -141,6 +140,11 @@ func canonicalOf(p Path) (string, error) {
 		return strings.TrimSuffix(canonical, "/"), nil
 	}
 	return canonical, nil
+}
+
+// pathConditions are the conditions on the path, each with how it compares it.
+var pathConditions = map[ConditionKind]PathKind{
+	ConditionPath: PathExact, ConditionPathPrefix: PathPrefix, ConditionPathRegexp: PathRegexp, ConditionPathStart: PathStart,
 }
 
 // condition is a Condition that is ready to be put to requests.
@@ -198,14 +202,8 @@ func (c *condition) add(value string) error {
 		test = h.holds
 	case ConditionHostRegexp:
 		test, err = Host{HostRegexp, value}.compile()
-	case ConditionPath:
-		test, _, err = Path{PathExact, value}.compile()
-	case ConditionPathPrefix:
-		test, _, err = Path{PathPrefix, value}.compile()
-	case ConditionPathRegexp:
-		test, _, err = Path{PathRegexp, value}.compile()
-	case ConditionPathStart:
-		test, _, err = Path{PathStart, value}.compile()
+	case ConditionPath, ConditionPathPrefix, ConditionPathRegexp, ConditionPathStart:
+		test, _, err = Path{pathConditions[c.Kind], value}.compile()
 	}
 	c.tests = append(c.tests, test)
 	return err
@@ -284,7 +282,7 @@ func (c *condition) applies(r *Request) bool {
 	case ConditionHeader, ConditionHeaderRegexp:
 		return r.Header != nil && slices.ContainsFunc(r.Header.Values(c.Name), c.takes)
 	case ConditionQuery, ConditionQueryRegexp:
-		return c.takesQuery(r.Query)
+		return inQuery(r.Query, c.Name, c.takes)
 	case ConditionClientIP:
 		client := r.Client.Unmap().WithZone("")
 		return slices.ContainsFunc(c.prefixes, func(p netip.Prefix) bool { return p.Contains(client) })
@@ -316,16 +314,13 @@ func (c *condition) takes(value string) bool {
 	return len(c.tests) == 0
 }
 
-// takesQuery says whether the raw query has the parameter with a value that is
-// wanted. Every parameter is looked at, however many there are: what is forwarded
-// has been seen. Parameters are separated by "&" alone; a name or value whose
-// encoding is broken is taken as it was written.
-func (c *condition) takesQuery(query string) bool {
-	for query != "" {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		name, value, _ := strings.Cut(pair, "=")
-		if pair != "" && unescapeQuery(name) == c.Name && c.takes(unescapeQuery(value)) {
+// inQuery says whether a raw query has the parameter with a value that takes takes.
+// Every parameter is looked at, however many there are: what is forwarded has been seen.
+// They are separated by "&" alone; what cannot be decoded is taken as it was written.
+func inQuery(query, name string, takes func(value string) bool) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair != "" && unescapeQuery(key) == name && takes(unescapeQuery(value)) {
 			return true
 		}
 	}

@@ -17,25 +17,23 @@ import (
 //   - the query of a health check's path, and the values of its headers;
 //   - the lines of a snippet.
 //
-// Text has all of it: it is for comparing tables, and for engines. String, LogValue and
-// the lines of Diff and Explain have Masked in its place.
+// Text has all of it; String, LogValue and the lines of Diff and Explain have Masked.
 
 // Masked stands for a value that is not shown.
 const Masked = "***"
 
-// credentialWords are those of Credential.
+// credentialWords are parts of the names of headers and query parameters that hold a
+// credential as a rule.
 var credentialWords = []string{"auth", "cookie", "token", "secret", "password", "passwd", "pwd", "key", "credential", "session", "signature"}
 
-// Credential says whether a header or a query parameter of this name holds a
-// credential as a rule: one of auth, cookie, token, secret, password, passwd, pwd,
-// key, credential, session and signature is part of it, in any case.
+// Credential says whether a header or a query parameter of this name, in any case, holds
+// a credential as a rule.
 func Credential(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc(credentialWords, func(word string) bool { return strings.Contains(name, word) })
 }
 
-// MaskQuery returns a path or a URL with Masked in the place of its query and
-// fragment, if it has any.
+// MaskQuery returns a path or a URL with Masked in the place of query and fragment.
 func MaskQuery(target string) string {
 	if i := strings.IndexAny(target, "?#"); i >= 0 {
 		return target[:i+1] + Masked

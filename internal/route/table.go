@@ -7,9 +7,8 @@ import (
 
 // Table is everything to be served. New makes it; never write to it afterwards.
 type Table struct {
-	// Revision is the snapshot the table was compiled from. Zero is before any snapshot:
-	// without routes nothing is known yet, and engines answer 503 instead of 404. It
-	// takes no part in the hash.
+	// Revision is that of the snapshot, and no part of the hash. Zero is before any: while
+	// there are no routes, engines answer 503 instead of 404.
 	Revision uint64 `json:"revision"`
 	// Hash is the hexadecimal SHA-256 of listeners, routes and backends, not problems.
 	Hash string `json:"hash"`
@@ -32,19 +31,18 @@ type Listener struct {
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// TrustedProxies are the peers whose forwarded and PROXY protocol headers are trusted.
 	TrustedProxies []netip.Prefix `json:"trustedProxies,omitempty"`
-	// TCP makes the listener pass connections through without decoding them; it
-	// excludes TLS. Routes (see SchemeTCP) are found by the server name that a TLS client
-	// asks for (RFC 6066, 3); where there is none the host is empty.
+	// TCP makes the listener pass connections through (see SchemeTCP); it excludes TLS.
+	// The host is the server name that a TLS client asks for (RFC 6066, 3), else empty.
 	TCP bool `json:"tcp,omitempty"`
-	// Optional listeners do not refuse the table when their address cannot be bound: the
-	// engine says so, serves everything else, and tries again.
+	// Optional listeners do not refuse the table when their address cannot be bound: it is
+	// tried again.
 	Optional bool `json:"optional,omitempty"`
-	// ProxyProtocol makes the listener want a PROXY protocol header, of version 1 or 2, in
-	// front of every connection. Those without it, or not from TrustedProxies, are closed.
+	// ProxyProtocol closes connections that do not begin with a PROXY protocol header, of
+	// version 1 or 2, or are not from TrustedProxies.
 	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
-	// ClientCAFile is a PEM file of authorities, reread when it changes. A listener with
-	// TLS then asks clients for a certificate, and refuses the handshake with one that
-	// none of them has issued; clients without one are let in (see RequireClientCert).
+	// ClientCAFile is a PEM file of authorities, reread when it changes. Clients whose
+	// certificate none of them has issued are refused; those without one are let in (see
+	// RequireClientCert).
 	ClientCAFile string `json:"clientCAFile,omitempty"`
 }
 
@@ -67,8 +65,7 @@ type Route struct {
 	Matches []Match `json:"matches"`
 	// Priority goes before every other rule of precedence; higher wins.
 	Priority int `json:"priority,omitempty"`
-	// Claim is handed down from table to table: of two routes that are equal otherwise,
-	// the lower one, the incumbent, wins.
+	// Claim is handed down from table to table: of routes equal otherwise the lower wins.
 	Claim uint64 `json:"claim"`
 	// Filters are applied in the order given.
 	Filters []Filter `json:"filters,omitempty"`
@@ -81,12 +78,11 @@ type Route struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// BodyTimeout bounds the pauses in a request body; zero: the engine's, one minute.
 	BodyTimeout time.Duration `json:"bodyTimeout,omitempty"`
-	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent in
-	// both directions; zero means the engine's default, one hour.
+	// Idle is how long an upgraded connection, or one of a TCP listener, may be silent;
+	// zero means the engine's default, one hour.
 	Idle time.Duration `json:"idle,omitempty"`
-	// Refused, when set, says why the route may not be served: its match is known but
-	// something that protects it is not. Every request it takes is answered with 503, so
-	// that nothing wider serves them instead.
+	// Refused, when set, says why the route may not be served. Every request it takes is
+	// answered with 503, so that nothing wider serves them instead.
 	Refused string `json:"refused,omitempty"`
 	Origin  Origin `json:"origin"`
 
@@ -99,8 +95,7 @@ type Origin struct {
 	// service's own.
 	Source   string `json:"source"`
 	Instance string `json:"instance,omitempty"`
-	// Labels made the route, as they were written. The compiler makes the last good form
-	// of a route from them again.
+	// Labels made the route, as they were written, and make its last good form again.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Stale: the labels of today are refused, and this is the last good form.
 	Stale bool `json:"stale,omitempty"`
@@ -180,9 +175,8 @@ type Condition struct {
 	Not bool `json:"not,omitempty"`
 }
 
-// Filter is one change on the way, or one check. Exactly one field is set. The
-// compiler emits filters in the order of the fields here, so that a check is never
-// passed by.
+// Filter is one change on the way, or one check: exactly one field is set. Filters are
+// applied in the order of the fields, so that no change passes by a check.
 type Filter struct {
 	IPAllow           *IPAllow           `json:"ipAllow,omitempty"`
 	Methods           *Methods           `json:"methods,omitempty"`
@@ -221,9 +215,8 @@ type RequireTLS struct{}
 // a client certificate. On a listener without ClientCAFile that is all of them.
 type RequireClientCert struct{}
 
-// RateLimit answers 429 with Retry-After to a client that asks more often than
-// Requests in Per, after a burst of Burst. A client is an address (of IPv6 a
-// /64).
+// RateLimit answers 429 with Retry-After to an address (of IPv6 a /64) that asks more
+// often than Requests in Per, after a burst of Burst.
 type RateLimit struct {
 	Requests int           `json:"requests"`
 	Per      time.Duration `json:"per"`
@@ -246,20 +239,15 @@ type RedirectHTTPS struct {
 	Forwarded ForwardedProto `json:"forwarded,omitempty"`
 }
 
-// ForwardedProto says what RedirectHTTPS makes of X-Forwarded-Proto. The header
-// counts as the client sent it when the peer is one of the listener's
-// TrustedProxies; for every other peer it is "https" or "http" according to the
-// connection.
+// ForwardedProto says what RedirectHTTPS makes of X-Forwarded-Proto. Of peers that are
+// not among the listener's TrustedProxies the connection counts in its place.
 type ForwardedProto string
 
 // The ways to look at X-Forwarded-Proto.
 const (
-	// ForwardedNone goes by Request.TLS.
-	ForwardedNone ForwardedProto = ""
-	// ForwardedWhenHTTP redirects only when the header is "http".
-	ForwardedWhenHTTP ForwardedProto = "when-http"
-	// ForwardedUnlessHTTPS redirects unless the header is "https".
-	ForwardedUnlessHTTPS ForwardedProto = "unless-https"
+	ForwardedNone        ForwardedProto = ""             // goes by Request.TLS
+	ForwardedWhenHTTP    ForwardedProto = "when-http"    // redirects only when the header is "http"
+	ForwardedUnlessHTTPS ForwardedProto = "unless-https" // redirects unless the header is "https"
 )
 
 // Redirect answers every request with Status and a Location made of Scheme and
@@ -275,13 +263,12 @@ type Redirect struct {
 // BasicAuth asks for a user and password (RFC 7617) of Users or of File. With
 // neither, no request passes.
 type BasicAuth struct {
-	// File is a file in htpasswd form, one "name:hash" a line, with the forms of
-	// User.Hash. A user whose hash has another form is not let in. The file is
-	// reread when it changes; while it cannot be read, every request is answered
-	// with 503. Engines open it only below directories that the operator names.
+	// File is in htpasswd form, one "name:hash" a line (see User.Hash), and reread when it
+	// changes; while it cannot be read, every request is answered with 503. Engines open
+	// it only below directories that the operator names.
 	File string `json:"file,omitempty"`
-	// Clear says that File may hold passwords in clear text, and that commas
-	// separate users in it, too: the secrets of Docker Flow are so.
+	// Clear says that File may hold passwords in clear text, and commas between users, as
+	// the secrets of Docker Flow do.
 	Clear bool   `json:"clear,omitempty"`
 	Realm string `json:"realm"`
 	// Users come before those of File with the same name.
@@ -293,10 +280,7 @@ type BasicAuth struct {
 // User is a name with the hash of a password.
 type User struct {
 	Name string `json:"name"`
-	// Hash is in one of these forms: bcrypt ("$2a$…", "$2b$…", "$2y$…"), SHA-1
-	// ("{SHA}…", base64), HashPassword's "{SSHA256}…", crypt's "$1$…", "$5$…" and
-	// "$6$…", and Apache's "$apr1$…". A user with another form has no password
-	// that is right.
+	// Hash has one of the forms of PasswordForm; with another one no password is right.
 	Hash string `json:"hash"`
 }
 
@@ -313,9 +297,8 @@ type AddPrefix struct {
 
 // RewritePath replaces the first match of Search, an RE2 expression, in the path as
 // the filters before have left it. In Replace, "\0" to "\9" stand for what the whole
-// expression and its groups have matched, and "\\" for a backslash. The result goes
-// through ReadPath, and its canonical form is sent; a request whose result is refused
-// there is answered with 400. A path without a match is left alone.
+// expression and its groups have matched, and "\\" for a backslash. The canonical form
+// of the result is sent; where ReadPath refuses it the answer is 400.
 type RewritePath struct {
 	Search  string `json:"search"`
 	Replace string `json:"replace"`
@@ -338,9 +321,8 @@ type HeaderValue struct {
 // Compress answers with gzip where the client and the content type allow it.
 type Compress struct{}
 
-// Snippet is text of HAProxy's own configuration that stands at the end of the
-// route's section, where the operator allows that. No other engine serves a route
-// that has one.
+// Snippet is text of HAProxy's own configuration at the end of the route's section. No
+// other engine serves a route that has one.
 type Snippet struct {
 	// Lines have no line breaks and are not empty.
 	Lines []string `json:"lines"`
@@ -373,12 +355,10 @@ type Backend struct {
 	Sticky string `json:"sticky,omitempty"`
 	// StickyDomain is the cookie's Domain (RFC 6265, 5.2.3); empty: the host alone.
 	StickyDomain string `json:"stickyDomain,omitempty"`
-	// StickySameSite is the cookie's SameSite. SameSiteNone counts over TLS alone,
-	// where browsers accept it; elsewhere it is SameSiteLax.
+	// StickySameSite is the cookie's SameSite; see Over.
 	StickySameSite SameSite `json:"stickySameSite,omitempty"`
-	// Upgrade are the protocols, beside WebSocket, that endpoints may switch to
-	// (RFC 9110, 7.8): lower case, sorted. With SchemeHTTPS such a backend is spoken
-	// to by HTTP/1.1, which alone knows the switch.
+	// Upgrade are the protocols, beside WebSocket, that endpoints may switch to (RFC 9110,
+	// 7.8): lower case, sorted. With SchemeHTTPS the backend is then spoken to by HTTP/1.1.
 	Upgrade []string `json:"upgrade,omitempty"`
 	// Health is the active check; nil for none.
 	Health *Health `json:"health,omitempty"`
@@ -386,8 +366,8 @@ type Backend struct {
 	SlowStart time.Duration `json:"slowStart,omitempty"`
 	// MaxFails failures in a row take an endpoint out for a while; zero means never.
 	MaxFails int `json:"maxFails,omitempty"`
-	// SendProxy is the version, 1 or 2, of the PROXY protocol header that is sent in
-	// front of a connection that is passed through; zero for none.
+	// SendProxy is the version, 1 or 2, of the PROXY protocol header in front of a
+	// connection that is passed through; zero for none.
 	SendProxy int `json:"sendProxy,omitempty"`
 	// Endpoints is sorted by ID. It may be empty or hold nothing ready.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
@@ -433,8 +413,7 @@ type Balance struct {
 	Name string `json:"name,omitempty"`
 }
 
-// SameSite is the attribute of a cookie that says on which requests from other sites
-// it is sent.
+// SameSite says on which requests from other sites a cookie is sent.
 type SameSite string
 
 // The values of SameSite; empty means SameSiteLax.
@@ -444,7 +423,8 @@ const (
 	SameSiteNone   SameSite = "none"
 )
 
-// Over is the attribute's value in a cookie that is set over TLS or not.
+// Over is the attribute's value in a cookie that is set over TLS or not: browsers accept
+// SameSiteNone over TLS alone.
 func (s SameSite) Over(tls bool) SameSite {
 	if s == "" || s == SameSiteNone && !tls {
 		return SameSiteLax
@@ -473,13 +453,9 @@ type EndpointState string
 
 // The endpoint states.
 const (
-	// EndpointReady takes requests.
-	EndpointReady EndpointState = "ready"
-	// EndpointDraining finishes what it has; sticky clients leave it too.
-	EndpointDraining EndpointState = "draining"
-	// EndpointWaiting exists but may not be used yet or any more: starting,
-	// unhealthy, paused.
-	EndpointWaiting EndpointState = "waiting"
+	EndpointReady    EndpointState = "ready"    // takes requests
+	EndpointDraining EndpointState = "draining" // finishes what it has; sticky clients leave it too
+	EndpointWaiting  EndpointState = "waiting"  // may not be used yet or any more: starting, unhealthy, paused
 )
 
 // Endpoint is one address of a backend.
@@ -488,8 +464,7 @@ type Endpoint struct {
 	ID string `json:"id"`
 	// Address is host:port as it is dialled.
 	Address string `json:"address"`
-	// Weight is the share, 0 to 256, relative to the others; 0 takes nothing new
-	// except sticky clients. 1 is the default.
+	// Weight is the share, 0 to 256; 0 takes nothing new but sticky clients. Default: 1.
 	Weight int           `json:"weight"`
 	State  EndpointState `json:"state"`
 	// Instance and Source are names, Node the ID of the node it runs on, where known.
@@ -498,8 +473,7 @@ type Endpoint struct {
 	Node     string `json:"node,omitempty"`
 	// Reason says why this address of the instance was chosen.
 	Reason string `json:"reason,omitempty"`
-	// By is the operator's command that State or Weight come from, with who and why; empty
-	// when they are what the source says.
+	// By is the operator's command that State or Weight come from, with who and why.
 	By string `json:"by,omitempty"`
 }
 
@@ -507,8 +481,8 @@ type Endpoint struct {
 // Problems are sorted by Service, Instance, Route, Label, Code, Text.
 type Problem struct {
 	Code Code `json:"code"`
-	// Source is the name of the source; Service the ID of the service; Instance
-	// the name of the instance whose label it is, where it is an instance's.
+	// Source and Instance are names, Service is an ID; no Instance where the label is the
+	// service's own.
 	Source   string `json:"source"`
 	Service  string `json:"service"`
 	Instance string `json:"instance,omitempty"`

@@ -242,10 +242,6 @@ func (c Condition) write(t *text) {
 	}
 }
 
-// Text returns the filter in one line, beginning with its name. Of a user it has
-// the name and a digest of the hash.
-func (f Filter) Text() string { return textOf(false, f.write) }
-
 func (f Filter) write(t *text) {
 	switch {
 	case f.IPAllow != nil:
@@ -306,12 +302,10 @@ func (a *BasicAuth) write(t *text) {
 	t.flag("clear", a.Clear)
 	t.add("realm", token(a.Realm))
 	for _, u := range a.Users {
-		// Long enough that two hashes of one user do not meet. Even a digest would let
-		// passwords be guessed.
 		digest := sha256.Sum256([]byte(u.Hash))
 		shown := hex.EncodeToString(digest[:8])
 		if t.masked {
-			shown = Masked
+			shown = Masked // even the digest would let passwords be guessed
 		}
 		t.add("user", token(u.Name), shown)
 	}
