@@ -100,18 +100,12 @@ type State string
 
 // The states of an instance. Only StateReady takes new requests.
 const (
-	// StateStarting: created or running, but its health check has not passed.
-	StateStarting State = "starting"
-	// StateReady: running, and healthy where a health check is declared.
-	StateReady State = "ready"
-	// StateUnhealthy: running, and its health check says no.
-	StateUnhealthy State = "unhealthy"
-	// StatePaused: frozen by its operator.
-	StatePaused State = "paused"
-	// StateLeaving: got a signal to stop, and still finishes what it has.
-	StateLeaving State = "leaving"
-	// StateStopped: not running, but not removed either.
-	StateStopped State = "stopped"
+	StateStarting  State = "starting"  // created or running, but its health check has not passed
+	StateReady     State = "ready"     // running, and healthy where a health check is declared
+	StateUnhealthy State = "unhealthy" // running, and its health check says no
+	StatePaused    State = "paused"    // frozen by its operator
+	StateLeaving   State = "leaving"   // got a signal to stop, and still finishes what it has
+	StateStopped   State = "stopped"   // not running, but not removed either
 )
 
 // Address is one way to reach an instance on a network.
@@ -131,15 +125,10 @@ type Reach string
 
 // The ways to reach an address, best first.
 const (
-	// ReachFixed: the source gave a complete address; it is used as it is.
-	ReachFixed Reach = "fixed"
-	// ReachShared: Fairway itself is attached to this network.
-	ReachShared Reach = "shared"
-	// ReachBridge: Fairway runs on the instance's host, outside any container; also host
-	// networking.
-	ReachBridge Reach = "bridge"
-	// ReachNone: Fairway has no path to this network.
-	ReachNone Reach = "none"
+	ReachFixed  Reach = "fixed"  // the source gave a complete address; it is used as it is
+	ReachShared Reach = "shared" // Fairway itself is attached to this network
+	ReachBridge Reach = "bridge" // Fairway runs on the instance's host, outside any container; also host networking
+	ReachNone   Reach = "none"   // Fairway has no path to this network
 )
 
 // Port is a port of an instance.

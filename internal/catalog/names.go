@@ -143,16 +143,6 @@ const maxName = 128
 // IsName reports whether s can be the name of a service or an instance, by Docker's own
 // rule and 128 bytes at most. It keeps "@" and "/" out, which have a meaning in IDs.
 func IsName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '.' || c == '-' || c == '_'):
-		default:
-			return false
-		}
-	}
-	return true
+	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	return s != "" && len(s) <= maxName && strings.Contains(first, s[:1]) && strings.Trim(s, first+".-_") == ""
 }

@@ -20,15 +20,13 @@ const (
 	maxLabel = 63
 )
 
-// CanonicalHost brings the host of a request (the Host header, or the authority
-// of an absolute request target) into the one form that routes are compared
-// with: lower case, ASCII (IDNA, RFC 5891 with the mappings of UTS 46), no port,
-// no trailing dot. An IPv6 address loses its brackets and takes the form of RFC
-// 5952; what writes it into a header puts them back.
+// CanonicalHost brings the host of a request into the one form that routes are compared
+// with: lower case, ASCII (IDNA, RFC 5891 with the mappings of UTS 46), no port, no
+// trailing dot; IPv6 addresses in the form of RFC 5952 without brackets.
 //
-// Underscores and hyphens are allowed anywhere in a label, because such names
-// are in use. An empty host, empty labels, other characters, zones and names
-// longer than DNS allows are errors. CanonicalHost of its own result is the same.
+// Underscores and hyphens may be anywhere in a label, because such names are in use. An
+// empty host, empty labels, other characters, zones and names longer than DNS allows are
+// errors. CanonicalHost of its own result is the same.
 func CanonicalHost(raw string) (string, error) {
 	host, err := withoutPort(raw)
 	if err != nil {
@@ -110,9 +108,8 @@ func canonicalName(name string) (string, error) {
 	return name, checkName(name)
 }
 
-// nameProfile is idna.Lookup without the rules that forbid names in use: those
-// with underscores and with hyphens in places where new names may not have them.
-// What other ASCII characters the mapping lets through, checkName refuses.
+// nameProfile is idna.Lookup for names in use, with underscores and hyphens anywhere.
+// Other ASCII characters that it lets through checkName refuses.
 func nameProfile() *idna.Profile {
 	return idna.New(
 		idna.MapForLookup(),
@@ -130,34 +127,26 @@ func checkName(name string) error {
 	if len(name) > maxHost {
 		return errors.New("the name is too long")
 	}
-	label := 0
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
-			if label++; label > maxLabel {
-				return errors.New("a label of the name is too long")
-			}
-		case c == '.':
-			if label == 0 {
-				return errors.New("a label of the name is empty")
-			}
-			label = 0
-		default:
-			return fmt.Errorf("the character %q is not allowed in a name", c)
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" {
+			return errors.New("a label of the name is empty")
 		}
-	}
-	if label == 0 {
-		return errors.New("a label of the name is empty")
+		if len(label) > maxLabel {
+			return errors.New("a label of the name is too long")
+		}
+		for i := range len(label) {
+			if c := label[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return fmt.Errorf("the character %q is not allowed in a name", c)
+			}
+		}
 	}
 	return nil
 }
 
 // CanonicalPath brings a path that a label names into the one form that the paths of
-// requests are compared with (see ReadPath): percent-encoding only where RFC 3986
-// demands it, in upper case; no "." and ".." segments, plain or encoded; one slash for a
-// run, before ".." is resolved. A trailing slash stays. Reserved characters stay as they
-// were written: plain and encoded may differ in meaning (RFC 3986, 2.2).
+// requests are compared with: percent-encoding only where RFC 3986 demands it, in upper
+// case; no "." and ".." segments, plain or encoded; one slash for a run, before ".." is
+// resolved. Reserved characters stay as they were written (RFC 3986, 2.2).
 //
 // What ReadPath refuses is an error, and so is an encoded slash. CanonicalPath of its
 // own result is the same.
@@ -325,9 +314,8 @@ func hasDotParameter(segment []byte) bool {
 	return bytes.HasPrefix(segment, []byte(".;")) || bytes.HasPrefix(segment, []byte("..;"))
 }
 
-// isOverlong is true when c is the byte by which a sequence turns out to be
-// UTF-8 in more bytes than needed: a lenient decoder makes a dot or a slash of
-// it. Other bytes that are not UTF-8 pass, for older encodings are in use.
+// isOverlong is true when c is the byte by which a sequence turns out to be UTF-8 in more
+// bytes than needed: a lenient decoder makes a dot or a slash of it.
 func isOverlong(b, a, c byte) bool {
 	if c&0xc0 != 0x80 {
 		return false
@@ -363,33 +351,28 @@ func hexByte(s string) (byte, bool) {
 
 // RequestPath is the path of a request in the forms in which it is needed.
 type RequestPath struct {
-	// Canonical is what routes are compared with: the form of CanonicalPath, with
-	// encoded slashes as characters of their segment.
+	// Canonical is what routes are compared with: the form of CanonicalPath, with encoded
+	// slashes as characters of their segment.
 	Canonical string
-	// Sent is what goes to the backend: Canonical, but with the slashes as they
-	// came, both their runs and the spelling of encoded ones.
+	// Sent is what goes to the backend: Canonical, but with the slashes as they came.
 	Sent string
-	// Other is another path that a backend could read in Sent, in canonical form;
-	// empty when there is none. A request may only be served when Canonical and
-	// Other belong to the same route.
+	// Other is another path that a backend could read in Sent, in canonical form, or empty.
+	// A request may only be served when both belong to the same route.
 	Other string
-	// Front is true when that other reading is gone as soon as the run of slashes
-	// that Sent begins with is one slash; see OneFrontSlash.
+	// Front is true when Other is gone once Sent begins with one slash; see OneFrontSlash.
 	Front bool
 }
 
-// ReadPath reads the path of a request, in the escaped form of the request line and
-// without query. What a backend may not see in any form is an error, to be answered
-// with 400: a path that does not begin with a slash, "..", which leads above the
-// root, "#", "?", backslash and control characters, plain or (but for "#" and "?")
-// encoded, a plain space, broken percent-encoding, overlong UTF-8, and dot segments
-// with parameters ("..;x") or behind an encoding ("..%2F", "%252e%252e").
+// ReadPath reads the path of a request as it stands in the request line, without query.
+// An error, to be answered with 400, is a path that does not begin with a slash, ".."
+// that leads above the root, plain "#", "?" and space, backslash and control characters,
+// plain or encoded, broken percent-encoding, overlong UTF-8, and dot segments with
+// parameters ("..;x") or behind an encoding ("..%2F", "%252e%252e").
 //
-// Applications differ in four things, so the path is read once more, as plainly as any
-// does: everything decoded, repeatedly; encoded slashes and backslashes as slashes;
-// parameters (";x") taken away; runs of slashes merged. That is Other, unless it equals
-// Canonical. Else a path that begins with several slashes is read as a reference with a
-// host (RFC 3986, 4.2): Other is what follows the first segment.
+// Other is the path as plainly as any application reads it: everything decoded,
+// repeatedly; encoded slashes and backslashes as slashes; parameters (";x") taken away;
+// runs of slashes merged. Where that is Canonical, a path that begins with several slashes
+// is a reference with a host (RFC 3986, 4.2): Other is what follows the first segment.
 func ReadPath(raw string) (RequestPath, error) {
 	sent, err := sentPath(raw, true)
 	if err != nil {
@@ -443,9 +426,9 @@ func plainestPath(path string) (string, error) {
 	return string(out), nil
 }
 
-// decodeAll decodes a path until nothing is left to decode. Backslashes that come out
-// are slashes. A slash that comes out behind a semicolon is an error: it ends the
-// parameter for those who decode first, and is a part of it for those who decode last.
+// decodeAll decodes a path until nothing is left to decode, with backslashes as slashes.
+// A slash that comes out behind a semicolon is an error: it ends the parameter for those
+// who decode first, and is a part of it for those who decode last.
 func decodeAll(path string) (string, error) {
 	out := make([]byte, 0, len(path))
 	parameter := false // a semicolon was in the segment, as it was before decoding

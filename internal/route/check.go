@@ -76,10 +76,8 @@ func (b *Backend) check() error {
 	return nil
 }
 
-// IsProtocol says whether s can name a protocol of the header Upgrade (RFC 9110,
-// 7.8): a name, and a version behind a slash or none. Of the characters that tokens
-// may have it takes letters, digits, "-", "_", "." and "+", which all protocols in
-// use make do with.
+// IsProtocol says whether s can name a protocol of the header Upgrade (RFC 9110, 7.8), with
+// or without a version. Of the characters of tokens it takes those that are in use.
 func IsProtocol(s string) bool {
 	name, version, versioned := strings.Cut(s, "/")
 	word := func(s string) bool {

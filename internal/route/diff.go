@@ -56,9 +56,8 @@ func Diff(old, new *Table) Changes {
 	}
 }
 
-// String returns the changes as text: a line for each element, behind "+" when it
-// came, "-" when it went and "~" when it changed, then its lines, indented. It is
-// empty when nothing differs.
+// String has a line for each element, behind "+" when it came, "-" when it went and "~"
+// when it changed, then its lines, indented.
 func (c Changes) String() string {
 	var b strings.Builder
 	marks := map[ChangeKind]string{Added: "+", Removed: "-", Changed: "~"}
@@ -104,8 +103,8 @@ func diffLists[T any](old, new []T, compare func(a, b T) int, id, text, shown fu
 	return changes
 }
 
-// diffLines returns the lines that went, behind "- ", and that came, behind "+ ",
-// in the order of the texts. The first line of an element, its name, is left out.
+// diffLines returns the lines that went and that came, in the order of the texts, without
+// the first line of an element, its name.
 func diffLines(old, new string) (lines []string) {
 	_, old, _ = strings.Cut(old, "\n")
 	_, new, _ = strings.Cut(new, "\n")

@@ -44,9 +44,8 @@ func (h *HeaderOperation) WithoutFraming() HeaderOperation {
 	}
 }
 
-// StickyValue is the cookie value that ties a client to an endpoint of a backend. It
-// is a hash of the two IDs, which last as long as the instance. The address takes no
-// part: it could be found by trying all there are.
+// StickyValue is the cookie value that ties a client to an endpoint of a backend: a hash of
+// the IDs. The address takes no part: it could be found by trying all there are.
 func StickyValue(backend, endpoint string) string {
 	sum := sha256.Sum256([]byte("fairway sticky\x00" + backend + "\x00" + endpoint))
 	return hex.EncodeToString(sum[:8])

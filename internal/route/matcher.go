@@ -79,9 +79,8 @@ type paths struct {
 	regexps []*entry
 }
 
-// NewMatcher makes a matcher for routes in any order. Routes of a table cost no
-// more than their place in the index; of others the matches are checked and made
-// ready first, which can fail.
+// NewMatcher makes a matcher for routes in any order. It fails only for routes that were
+// in no table, whose matches it has to check and make ready first.
 func NewMatcher(routes []*Route) (*Matcher, error) {
 	m := &Matcher{hosts: map[Host]*paths{}}
 	for _, r := range routes {
@@ -163,9 +162,8 @@ func (m *Matcher) NamesHost(host string) bool {
 	return found
 }
 
-// TakesBoth says whether a request that found takes belongs to that route by its
-// Other path, too. One that does not may be read by the backend as a request that
-// another route decides about, or none.
+// TakesBoth says whether a request that found takes belongs to that route by its Other
+// path, too. Else its backend may read it as one that another route decides about.
 func (m *Matcher) TakesBoth(r *Request, found *Route) bool {
 	if r.Other == "" {
 		return true
@@ -256,10 +254,9 @@ func (s *search) first(entries []*entry) {
 	}
 }
 
-// Compare is the order of precedence of two matches, the one at index i of a and
-// the one at index j of b: negative when a's goes before b's for a request that
-// both take, zero only for one and the same. It does not depend on the request;
-// Matcher says how it goes. Routes that were in no table are zero.
+// Compare is the order of precedence (see Matcher) of two matches, the one at index i of a
+// and the one at index j of b: negative when a's goes first, zero only for one and the
+// same. Routes that were in no table are zero.
 func Compare(a *Route, i int, b *Route, j int) int {
 	if !a.seal.of(a) || !b.seal.of(b) {
 		return 0

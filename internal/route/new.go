@@ -13,9 +13,8 @@ import (
 	"strings"
 )
 
-// seal is what New keeps with a route or a backend, so that an element of many tables
-// is made ready once: text, digest and, of a route, its matches. owner distinguishes the
-// element from copies of it, which may have been changed since.
+// seal is what New keeps with a route or a backend, so that an element of many tables is
+// made ready once. owner distinguishes it from copies, which may have been changed since.
 type seal[T any] struct {
 	owner   *T
 	text    string
@@ -26,17 +25,14 @@ type seal[T any] struct {
 // of says whether s is the seal of element, and not of one it was copied from.
 func (s *seal[T]) of(element *T) bool { return s != nil && s.owner == element }
 
-// New makes a table. It sorts the lists (copies of them; the arguments stay as
-// they are), checks what must hold in every table and computes the hash. It keeps
-// the text of routes and backends with them, so that those which were in a table
-// before cost next to nothing; they must not be written to any more. New must not run
-// twice at the same time for elements that were in no table yet.
+// New makes a table: it sorts copies of the lists, checks what must hold in every table
+// and computes the hash. It keeps the text of routes and backends with them, so that those
+// of an earlier table cost next to nothing; they must not be written to any more. New must
+// not run twice at the same time for elements that were in no table yet.
 //
-// The errors are faults of the caller, not of a user: IDs and listener names that
-// are empty or used twice, a route without matches, a reference to a backend that
-// is not there, matches that are not canonical, filters with no or several fields
-// set or with values they cannot have, routes of TCP listeners that are not what
-// SchemeTCP says, text that is not UTF-8.
+// The errors are faults of the caller, not of a user: IDs and names that are empty or used
+// twice, references to nothing, matches that are missing or not canonical, filters and
+// backends with values they cannot have, text that is not UTF-8.
 func New(revision uint64, l []Listener, r []*Route, b []*Backend, p []Problem) (*Table, error) {
 	t := &Table{
 		Revision:  revision,
@@ -248,9 +244,8 @@ func (t *Table) sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Encode writes the table as JSON, which Decode reads: each route and backend on
-// a line of its own, one after the other, so that a large table is never in memory
-// a second time.
+// Encode writes the table as JSON, which Decode reads, an element at a time, so that a
+// large table is never in memory a second time.
 func Encode(w io.Writer, t *Table) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -284,9 +279,8 @@ func elements[T any](raw func(string) error, e *json.Encoder, list []*T) error {
 	return nil
 }
 
-// Decode reads a table that Encode wrote. It makes the table anew with New, which
-// checks it, and fails when the hash is not the one that was written or when
-// something follows the table.
+// Decode reads a table that Encode wrote, and makes it anew with New. Another hash than
+// the one that was written is an error, and so is what follows the table.
 func Decode(r io.Reader) (*Table, error) {
 	d := json.NewDecoder(r)
 	var read Table

@@ -8,14 +8,11 @@ import (
 	"strings"
 )
 
-// maxPath is the longest path that a route may ask for, and maxRegexp the longest
-// expression, in bytes. maxProgram bounds what a request may cost at an
-// expression: matching takes time in proportion to the request's text times the
-// size of the program.
+// Bounds of what a route may ask for.
 const (
-	maxPath    = 1024
-	maxRegexp  = 1024
-	maxProgram = 1000
+	maxPath    = 1024 // bytes
+	maxRegexp  = 1024 // bytes
+	maxProgram = 1000 // instructions, to which the time of a match is proportional
 )
 
 // ParseHost reads a host as it is written in labels: "a.example.com" (that name),
@@ -63,10 +60,9 @@ func hintHost(name string) error {
 	return nil
 }
 
-// ParsePath reads a path as it is written in labels. Prefixes and exact paths are
-// brought into canonical form, so "/a/../b" is "/b"; a prefix loses its trailing
-// slash, what a path begins with keeps it. An expression is checked with
-// CheckRegexp.
+// ParsePath reads a path as it is written in labels and brings it into canonical form, so
+// "/a/../b" is "/b"; a prefix loses its trailing slash, a start keeps it. Expressions are
+// checked with CheckRegexp.
 func ParsePath(kind PathKind, s string) (Path, error) {
 	switch kind {
 	case PathRegexp:
@@ -91,11 +87,10 @@ func ParsePath(kind PathKind, s string) (Path, error) {
 	return Path{Kind: kind, Value: value}, nil
 }
 
-// checkPlainest refuses a path that could be read in another way: the requests that it
-// takes are refused for that. What a path begins with is looked at as one that goes on.
+// checkPlainest refuses a path that could be read in another way, as requests for it are.
 func checkPlainest(kind PathKind, path string) error {
 	if kind == PathStart {
-		path += "x"
+		path += "x" // it goes on
 	}
 	plainest, err := plainestPath(path)
 	if err == nil && plainest != path {
@@ -129,9 +124,8 @@ func hintPath(s string) error {
 	return nil
 }
 
-// CheckRegexp says whether s can be a regular expression of a route: RE2 syntax
-// as in package regexp, at most 1024 bytes, and a program of bounded size, so
-// that no request can be made expensive by it.
+// CheckRegexp says whether s can be a regular expression of a route: RE2 syntax, at most
+// 1024 bytes, and a program of bounded size, so that no request is made expensive by it.
 func CheckRegexp(s string) error {
 	_, err := parseRegexp(s)
 	return err
@@ -169,9 +163,9 @@ func compileRegexp(s string) (*regexp.Regexp, error) {
 	return regexp.Compile(s)
 }
 
-// compileWhole compiles an expression that must match the whole text, and counts the
-// bytes that every match begins with literally. The expression is printed
-// from its parsed form, so that nothing in it can reach around the anchors.
+// compileWhole compiles an expression that must match the whole text, and counts the bytes
+// that every match begins with. It is printed from its parsed form, so that nothing in it
+// can reach around the anchors.
 func compileWhole(s string) (re *regexp.Regexp, literal int, err error) {
 	parsed, err := parseRegexp(s)
 	if err != nil {

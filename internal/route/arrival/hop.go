@@ -43,11 +43,10 @@ func DropLookalikes(h http.Header, name string) {
 	}
 }
 
-// DropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1),
-// also what Connection lists. TE stays for the transport to look at. It reports
-// whether a switch to WebSocket is asked for, or which other protocol is; to that
-// one a request may switch only where the route's backend names it, for after the
-// switch nothing checks what passes: h2c would carry requests past every filter.
+// DropHopByHop deletes what belongs to this connection only (RFC 9110, 7.6.1), but for TE.
+// It reports whether a switch to WebSocket is asked for, or which other protocol is; to
+// that one a request may switch only where the route's backend names it, for nothing
+// checks what passes then: h2c would carry requests past every filter.
 func DropHopByHop(h Head) (upgrade, other string) {
 	header := h.Header
 	asked := Lists(header["Connection"], "Upgrade")
@@ -78,9 +77,8 @@ func AskUpgrade(h http.Header, protocol string) {
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 }
 
-// DropConnectionFields deletes the fields that belong to one connection, and those
-// that Connection lists, but for TE, and for what says who sent the request: a client
-// must not make a proxy forget that.
+// DropConnectionFields deletes the fields that belong to one connection, and those that
+// Connection lists, but for TE and for what says who sent the request.
 func DropConnectionFields(header http.Header) {
 	for _, v := range header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
@@ -99,11 +97,9 @@ func DropConnectionFields(header http.Header) {
 
 // Lists reports whether the values of a header hold word in their lists.
 func Lists(values []string, word string) bool {
-	for _, v := range values {
-		for entry := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(entry), word) {
-				return true
-			}
+	for entry := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if strings.EqualFold(strings.TrimSpace(entry), word) {
+			return true
 		}
 	}
 	return false

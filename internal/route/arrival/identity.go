@@ -24,12 +24,7 @@ type Peer struct {
 
 // Trusts reports whether addr is one of the trusted proxies.
 func (p *Peer) Trusts(addr netip.Addr) bool {
-	for _, prefix := range p.Trusted {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Trusted, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
 // Identity is who sent a request, and to what, as the endpoint gets it.
@@ -41,9 +36,7 @@ type Identity struct {
 	Proto, Host, Port string
 	// ID is X-Request-Id.
 	ID string
-	// Told is X-Forwarded-Proto of a trusted peer: of a list the first entry, in
-	// lower case, with the schemes of HTTP for those of WebSocket; of other peers it
-	// is Proto.
+	// Told is X-Forwarded-Proto of a trusted peer (see forwardedProto), else Proto.
 	Told string
 	// Forwarded are the values of Forwarded, of trusted peers only.
 	Forwarded []string
@@ -60,12 +53,11 @@ func IsIdentity(name string) bool {
 }
 
 // Identify works out the identity and writes it into the header, with every identity
-// header of an untrusted peer removed. host is canonical, in brackets
-// where it must be; port may be empty.
+// header of an untrusted peer removed. host is canonical, in brackets where it must be;
+// port may be empty.
 //
-// From a trusted peer, X-Forwarded-For is continued and the client is its
-// right-most address that is not a trusted proxy itself; what is left of an
-// entry that is no address is cut off. X-Forwarded-Proto, -Host and -Port, and
+// From a trusted peer, X-Forwarded-For is continued and the client is its right-most
+// address that is not a trusted proxy itself. X-Forwarded-Proto, -Host and -Port, and
 // X-Request-Id count where they are sane. Other identity headers stay.
 func Identify(h http.Header, p Peer, host, port string) Identity {
 	id := Identity{Client: p.Addr, Proto: "http", Host: host, Port: port}
@@ -118,14 +110,11 @@ func (id *Identity) accept(h http.Header, p *Peer) {
 			break
 		}
 	}
-	var b strings.Builder
+	shown := make([]string, len(chain))
 	for i, addr := range chain {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(addr.String())
+		shown[i] = addr.String()
 	}
-	id.Chain = b.String()
+	id.Chain = strings.Join(shown, ", ")
 
 	if v := id.Told; v == "http" || v == "https" {
 		if v != id.Proto {
@@ -173,9 +162,8 @@ func (id *Identity) Tell(h http.Header) {
 	}
 }
 
-// forwardedProto reads X-Forwarded-Proto in the spellings that there are: of a list
-// the first entry, which the outermost proxy has written, in any case, and the
-// schemes of WebSocket for those of HTTP.
+// forwardedProto reads X-Forwarded-Proto: of a list the first entry, which the outermost
+// proxy has written, in any case, and the schemes of WebSocket for those of HTTP.
 func forwardedProto(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -190,8 +178,7 @@ func forwardedProto(values []string) string {
 	return first
 }
 
-// only returns the value of a header that is there once, without commas; empty
-// otherwise.
+// only returns the value of a header that is there once, without commas, or nothing.
 func only(h http.Header, name string) string {
 	values := h[name]
 	if len(values) != 1 || strings.IndexByte(values[0], ',') >= 0 {
@@ -202,27 +189,19 @@ func only(h http.Header, name string) string {
 
 // addresses reads X-Forwarded-For from right to left up to the first entry that
 // is no address, and returns what it read in the order of the header.
-func addresses(values []string) []netip.Addr {
-	var reversed []netip.Addr
-	for i := len(values) - 1; i >= 0; i-- {
-		rest := values[i]
-		for more := true; more; {
-			entry := rest
-			if j := strings.LastIndexByte(rest, ','); j >= 0 {
-				rest, entry = rest[:j], rest[j+1:]
-			} else {
-				more = false
-			}
-			addr, ok := forwardedAddr(strings.TrimSpace(entry))
-			if !ok {
-				slices.Reverse(reversed)
-				return reversed
-			}
-			reversed = append(reversed, addr)
+func addresses(values []string) (list []netip.Addr) {
+	rest := strings.Join(values, ",")
+	for more := true; more; {
+		comma := strings.LastIndexByte(rest, ',')
+		addr, ok := forwardedAddr(strings.TrimSpace(rest[comma+1:]))
+		if !ok {
+			break
 		}
+		list = append(list, addr)
+		rest, more = rest[:max(comma, 0)], comma >= 0
 	}
-	slices.Reverse(reversed)
-	return reversed
+	slices.Reverse(list)
+	return list
 }
 
 // forwardedAddr reads one entry: an address, with or without port and brackets.
