@@ -223,7 +223,7 @@ var largePackages = map[string]struct {
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3490, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
-	"internal/route":                 {3563, "text and diff may part from the table"},
+	"internal/route":                 {3340, "text and diff may part from the table"},
 }
 
 // TestPackageSizes keeps packages at a size that can be held in one head.
