@@ -62,17 +62,14 @@ func (d *dest) filters(secure bool) {
 }
 
 func (d *dest) methods(name string) []string {
-	list := d.list(name)
-	if list == nil && d.text(name) != "" {
-		d.fault(name, draft.Bad("", "the list is empty"))
-	}
-	for i, m := range list {
-		if list[i] = strings.ToUpper(m); !chars.IsToken(m) {
-			d.fault(name, draft.Bad("", "%s is not a method", chars.Excerpt(m)))
+	list := each(d, name, func(m string) (string, error) {
+		if !chars.IsToken(m) {
+			return "", draft.Bad("", "%s is not a method", chars.Excerpt(m))
 		}
-	}
+		return strings.ToUpper(m), nil
+	})
 	slices.Sort(list)
-	return slices.Compact(list)
+	return list
 }
 
 // rewrites reads how paths are rewritten: first the old pair of labels, then the list.
@@ -154,10 +151,6 @@ var headerLabels = []struct {
 // headerItems reads a list of headers, each a name and a value as in HAProxy's
 // configuration.
 func (d *dest) headerItems(name string, request bool, change draft.HeaderChange) {
-	op := &d.Filter.ResponseHeaders
-	if request {
-		op = &d.Filter.RequestHeaders
-	}
 	for _, item := range d.list(name) {
 		header, value, err := readHeaderItem(item, change)
 		switch {
@@ -167,7 +160,7 @@ func (d *dest) headerItems(name string, request bool, change draft.HeaderChange)
 		case request && change != draft.HeaderRemove && draft.StatesIdentity(header):
 			d.note(name, draft.Refuse(route.CodeUnsupported, header+" states who asks, and only Fairway itself sets it", "leave it out; name the proxies that are trusted to send it in fairway.yml"))
 		default:
-			err = draft.ChangeHeader(op, request, change, header, value)
+			err = d.ChangeHeader(request, change, header, value)
 		}
 		d.fault(name, err)
 	}

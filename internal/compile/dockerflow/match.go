@@ -80,9 +80,8 @@ func (c comparison) expression(pattern, delimiters string) (string, error) {
 	return e, route.CheckRegexp(e)
 }
 
-// anywhere widens an expression that is looked for anywhere in a text to the
-// whole text. What begins at its anchor still does, so that what it begins
-// with literally is known.
+// anywhere widens an expression that is looked for anywhere in a text to the whole text.
+// What begins at its anchor still does, so that its literal beginning is known.
 func (c comparison) anywhere(pattern string) string {
 	front, back := ".*", ".*"
 	if re, err := syntax.Parse(pattern, syntax.Perl); err == nil {
@@ -183,8 +182,11 @@ func (d *dest) comparison(label, kind string, samples map[string]string) compari
 	return c
 }
 
-// each reads the items of a list, each once; nil when one is at fault, or there is none.
+// each reads the items of a list, each once; nil when one is at fault, or there is no list.
 func each[T comparable](d *dest, name string, read func(string) (T, error)) []T {
+	if d.text(name) == "" {
+		return nil
+	}
 	var values []T
 	for _, item := range d.list(name) {
 		v, err := read(item)
@@ -208,9 +210,6 @@ func (d *dest) paths(name string) []route.Path {
 
 // exclusions are the conditions that keep paths out.
 func (d *dest) exclusions() []route.Condition {
-	if d.text("servicePathExclude") == "" {
-		return nil
-	}
 	var list []route.Condition
 	paths := d.paths("servicePathExclude")
 	for _, kind := range []struct {
@@ -309,18 +308,13 @@ func (d *dest) headers() []route.Condition {
 }
 
 func (d *dest) agents() []route.Condition {
-	words := d.list("userAgent")
-	if words == nil {
-		if d.text("userAgent") != "" {
-			d.fault("userAgent", draft.Bad("", "the list is empty"))
-		}
+	values := each(d, "userAgent", func(word string) (string, error) {
+		e := "(?i:" + regexp.QuoteMeta(word) + ")"
+		return e, route.CheckRegexp(e)
+	})
+	if values == nil {
 		return nil
 	}
-	values := make([]string, len(words))
-	for i, w := range words {
-		values[i] = "(?i:" + regexp.QuoteMeta(w) + ")"
-		d.fault("userAgent", route.CheckRegexp(values[i]))
-	}
 	slices.Sort(values)
-	return []route.Condition{{Kind: route.ConditionHeaderRegexp, Name: "User-Agent", Values: slices.Compact(values)}}
+	return []route.Condition{{Kind: route.ConditionHeaderRegexp, Name: "User-Agent", Values: values}}
 }

@@ -29,7 +29,7 @@ func (w Wishes) Or(other Wishes) Wishes {
 	return w
 }
 
-// Choice is the address by which an instance is reached, and why.
+// Choice is the address by which an instance is reached, and why it is this one.
 type Choice struct {
 	Host   string
 	Port   uint16
@@ -63,11 +63,7 @@ func ChooseAddress(in *catalog.Instance, w Wishes) (Choice, *Refusal) {
 		return onNamedNetwork(in, w.Network, port, why)
 	}
 	if shared := networks(in, catalog.ReachShared); len(shared) > 1 {
-		return Choice{}, &Refusal{
-			route.CodeIncomplete,
-			"it shares several networks with Fairway: " + strings.Join(shared, ", "),
-			"say which one with a network label",
-		}
+		return Choice{}, Refuse(route.CodeIncomplete, "it shares several networks with Fairway: "+strings.Join(shared, ", "), "say which one with a network label")
 	}
 	for _, reach := range []catalog.Reach{catalog.ReachShared, catalog.ReachBridge} {
 		if a := firstAddress(in, func(a catalog.Address) bool { return a.Reach == reach }); a != nil {
@@ -133,12 +129,9 @@ func onNamedNetwork(in *catalog.Instance, network string, port uint16, why strin
 func unreachable(in *catalog.Instance) *Refusal {
 	has := networks(in, "")
 	if len(has) == 0 {
-		return &Refusal{route.CodeNoAddress, "it has no address", "attach it to a network, or publish the port"}
+		return Refuse(route.CodeNoAddress, "it has no address", "attach it to a network, or publish the port")
 	}
-	return &Refusal{
-		route.CodeNoAddress,
-		"Fairway is on none of its networks: " + strings.Join(has, ", "), connectHint(has[0]),
-	}
+	return Refuse(route.CodeNoAddress, "Fairway is on none of its networks: "+strings.Join(has, ", "), connectHint(has[0]))
 }
 
 func connectHint(network string) string {
@@ -158,13 +151,10 @@ func reachReason(a catalog.Address) string {
 // firstAddress returns the first address by network, then host, that fits, or nil.
 func firstAddress(in *catalog.Instance, fits func(catalog.Address) bool) *catalog.Address {
 	var first *catalog.Address
-	for i := range in.Addresses {
-		a := &in.Addresses[i]
-		if !fits(*a) || a.Host == "" {
-			continue
-		}
-		if first == nil || a.Network < first.Network || a.Network == first.Network && a.Host < first.Host {
-			first = a
+	for _, a := range in.Addresses {
+		before := first == nil || cmp.Or(strings.Compare(a.Network, first.Network), strings.Compare(a.Host, first.Host)) < 0
+		if before && a.Host != "" && fits(a) {
+			first = &a
 		}
 	}
 	return first

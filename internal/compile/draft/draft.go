@@ -29,9 +29,8 @@ type Reading struct {
 	Says map[string]string
 	// Drafts are the routes, the unnamed one first, then by name.
 	Drafts []*Draft
-	// Own is how an instance with these labels is reached, by the name of the route, also
-	// of a route for which its labels do not say what it takes; nil where the wishes of a
-	// draft hold for all instances.
+	// Own is how an instance with these labels is reached, by the name of the route, be it
+	// drafted or not; nil where the wishes of a draft hold for all instances.
 	Own      map[string]Own
 	Problems []Problem
 }
@@ -69,16 +68,14 @@ type Draft struct {
 	// Refused is why the route may not be served; empty when its labels are right.
 	Refused string
 	// MatchKnown is true when everything that says which requests the route takes could
-	// be read. Of a route that is refused and for which it is false, Unread is what may
-	// be known; nil when it lets everybody in.
+	// be read. Else Unread is what may be known; nil when the route lets everybody in.
 	MatchKnown bool
 	Unread     *Unread
-	// OpenPriority is true when the priority could not be read: the refused route goes
-	// before everything of the service.
+	// OpenPriority: the priority could not be read, so that nothing of the service goes
+	// before the refused route.
 	OpenPriority bool
-	// Label is the one that first says what is taken, UserLabel the one that names the
-	// user file; Labels are those that the route can be made from again. None of their
-	// values is a password.
+	// Label is the one that first says what is taken, UserLabel the one that names the user
+	// file; the route can be made again from Labels, none of which has a password.
 	Label, UserLabel string
 	Labels           map[string]string
 
@@ -210,11 +207,7 @@ func (d *Draft) Filters() []route.Filter {
 		route.Filter{Compress: f.Compress},
 		route.Filter{Snippet: f.Snippet},
 	)
-	list = slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
-	if len(list) == 0 {
-		return nil
-	}
-	return list
+	return slices.DeleteFunc(list, func(f route.Filter) bool { return f == route.Filter{} })
 }
 
 // HealthCheck returns the check of the backend; nil for none.
@@ -227,17 +220,16 @@ func (d *Draft) HealthCheck() *route.Health {
 	return &health
 }
 
-// Unread is what may be known of a route that decides who may ask, when its labels do
-// not say which requests it takes. Until they do, what the service's other routes would
-// take of them is closed (docs/decisions/011-what-cannot-be-read-is-closed.md).
+// Unread is what may be known of a route that decides who may ask, when its labels do not
+// say which requests it takes (docs/decisions/011-what-cannot-be-read-is-closed.md).
 type Unread struct {
 	// Hosts and Paths are those that could be read; nil means that it can be any.
 	Hosts []route.Host
 	Paths []route.Path
 	// HTTP and TCP say whether it can be for requests and for connections.
 	HTTP, TCP bool
-	// Checks are the filters that decide who may ask; Blind is true when one of them
-	// could not be read. A route with the same checks need not be closed.
+	// Checks are the filters that decide who may ask, where not Blind: all that there are.
+	// A route with the same checks need not be closed.
 	Checks []route.Filter
 	Blind  bool
 }

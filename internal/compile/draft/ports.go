@@ -39,7 +39,7 @@ func NewPorts(listeners []route.Listener, allowed []PortRange, reserved map[uint
 
 // Named returns the ports with other listeners for some of them, by their names.
 func (p *Ports) Named(listeners []route.Listener, names map[uint16]string) *Ports {
-	named := &Ports{byNumber: maps.Clone(p.byNumber), allowed: p.allowed, reserved: p.reserved}
+	named := &Ports{maps.Clone(p.byNumber), p.allowed, p.reserved}
 	for number, name := range names {
 		for _, l := range listeners {
 			if l.Name == name {
@@ -74,14 +74,10 @@ func (p *Ports) HTTP(port uint16) ([]string, error) {
 	case names != nil:
 		return names, nil
 	case other != "":
-		return nil, &Refusal{
-			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which passes connections through", port, other),
-			"use the port of a listener for HTTP",
-		}
+		text := fmt.Sprintf("port %d belongs to listener %s, which passes connections through", port, other)
+		return nil, Refuse(route.CodeContradicts, text, "use the port of a listener for HTTP")
 	}
-	return nil, &Refusal{
-		route.CodeUnsupported, fmt.Sprintf("no listener has port %d", port), fmt.Sprintf("configure a listener with the address :%d", port),
-	}
+	return nil, Refuse(route.CodeUnsupported, fmt.Sprintf("no listener has port %d", port), fmt.Sprintf("configure a listener with the address :%d", port))
 }
 
 // TCP returns the names of the listeners that pass connections at a port through: those
@@ -90,23 +86,16 @@ func (p *Ports) TCP(port uint16) ([]string, error) {
 	names, other := p.at(port, true)
 	switch {
 	case other != "":
-		return nil, &Refusal{
-			route.CodeContradicts, fmt.Sprintf("port %d belongs to listener %s, which takes HTTP", port, other),
-			"use another port; what is passed through needs one of its own",
-		}
+		text := fmt.Sprintf("port %d belongs to listener %s, which takes HTTP", port, other)
+		return nil, Refuse(route.CodeContradicts, text, "use another port; what is passed through needs one of its own")
 	case names != nil:
 		return names, nil
 	}
 	if key := p.reserved[port]; key != "" {
-		return nil, &Refusal{route.CodeUnsupported, fmt.Sprintf("port %d is that of %s", port, key), "use another port, or move " + key}
+		return nil, Refuse(route.CodeUnsupported, fmt.Sprintf("port %d is that of %s", port, key), "use another port, or move "+key)
 	}
-	for _, r := range p.allowed {
-		if r.First <= port && port <= r.Last {
-			return []string{OpenedPrefix + strconv.Itoa(int(port))}, nil
-		}
+	if !slices.ContainsFunc(p.allowed, func(r PortRange) bool { return r.First <= port && port <= r.Last }) {
+		return nil, Refuse(route.CodeUnsupported, fmt.Sprintf("labels may not open port %d", port), "the operator allows ports with tcp-ports")
 	}
-	return nil, &Refusal{
-		route.CodeUnsupported, fmt.Sprintf("labels may not open port %d", port),
-		"the operator allows ports with tcp-ports",
-	}
+	return []string{OpenedPrefix + strconv.Itoa(int(port))}, nil
 }

@@ -54,18 +54,15 @@ func AsRefusal(err error) *Refusal {
 // CheckText refuses a value of a label that is too long or no plain text. lines allows
 // control characters, such as the ends of lines.
 func CheckText(value string, lines bool) *Refusal {
-	text := ""
 	switch {
 	case len(value) > MaxLabelBytes:
-		text = fmt.Sprintf("the value is longer than %d bytes", MaxLabelBytes)
+		return Refuse(route.CodeBadValue, fmt.Sprintf("the value is longer than %d bytes", MaxLabelBytes), "")
 	case !utf8.ValidString(value):
-		text = "the value is not UTF-8"
+		return Refuse(route.CodeBadValue, "the value is not UTF-8", "")
 	case !lines && chars.HasControl(value):
-		text = "the value has control characters"
-	default:
-		return nil
+		return Refuse(route.CodeBadValue, "the value has control characters", "")
 	}
-	return &Refusal{route.CodeBadValue, text, ""}
+	return nil
 }
 
 // ReadBool reads true or false, in any case.
@@ -168,14 +165,15 @@ func ReadProtocols(s string) ([]string, error) {
 
 // ReadPaths reads a list of paths, each once; an expression is one path.
 func ReadPaths(kind route.PathKind, s string) ([]route.Path, error) {
-	if kind == route.PathRegexp {
-		p, err := route.ParsePath(kind, s)
-		if err != nil {
-			return nil, err
-		}
-		return []route.Path{p}, nil
+	read := func(item string) (route.Path, error) { return route.ParsePath(kind, item) }
+	if kind != route.PathRegexp {
+		return readEach(s, read)
 	}
-	return readEach(s, func(item string) (route.Path, error) { return route.ParsePath(kind, item) })
+	p, err := read(s)
+	if err != nil {
+		return nil, err
+	}
+	return []route.Path{p}, nil
 }
 
 // ReadPrefixes reads a list of addresses and prefixes, sorted, each once.
@@ -242,8 +240,8 @@ func ReadSize(s string) (int64, error) {
 // RedirectStatuses are the statuses that a redirect may answer with.
 var RedirectStatuses = []int{301, 302, 303, 307, 308}
 
-// ReadRedirect reads a URL, or a path, behind an optional status. Without one it
-// is 307, which browsers do not remember and which keeps the method.
+// ReadRedirect reads a URL, or a path, behind an optional status: 307 unless it is there,
+// which browsers do not remember.
 func ReadRedirect(s string) (*route.Redirect, error) {
 	hint := "write it like https://new.example or 308 https://new.example/path"
 	r := &route.Redirect{Status: 307}
@@ -288,16 +286,10 @@ func canonicalAuthority(u *url.URL) (string, error) {
 		return "", err
 	}
 	port := u.Port()
-	if port == "" {
-		if strings.Contains(host, ":") {
-			return "[" + host + "]", nil
-		}
-		return host, nil
+	if port != "" {
+		_, err = ReadPort(port)
 	}
-	if _, err := ReadInt(port, 1, 65535); err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(host, port), nil
+	return strings.TrimSuffix(net.JoinHostPort(host, port), ":"), err
 }
 
 // ReadAuthFile reads where the users of basic-auth are. The value is never
@@ -383,9 +375,9 @@ const (
 // CanonicalHeader writes the name of a header in its canonical form.
 func CanonicalHeader(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
 
-// ReadHeader reads a header that a label changes in requests or responses, in its
-// canonical form. Underscores count as hyphens, because services behind CGI cannot
-// distinguish them. The value is never repeated in errors: it may be a credential.
+// ReadHeader reads a header that a label changes in requests or responses. Underscores
+// count as hyphens, because services behind CGI cannot distinguish them. The value is never
+// repeated in errors: it may be a credential.
 func ReadHeader(name, value string, request bool, change HeaderChange) (route.HeaderValue, error) {
 	v := route.HeaderValue{Name: CanonicalHeader(name), Value: value}
 	plain := CanonicalHeader(strings.ReplaceAll(name, "_", "-"))
@@ -409,10 +401,14 @@ func StatesIdentity(name string) bool {
 }
 
 // ChangeHeader puts one change into the operation for requests or responses.
-func ChangeHeader(op **route.HeaderOperation, request bool, change HeaderChange, name, value string) error {
+func (d *Draft) ChangeHeader(request bool, change HeaderChange, name, value string) error {
 	v, err := ReadHeader(name, value, request, change)
 	if err != nil {
 		return err
+	}
+	op := &d.Filter.ResponseHeaders
+	if request {
+		op = &d.Filter.RequestHeaders
 	}
 	if *op == nil {
 		*op = &route.HeaderOperation{}

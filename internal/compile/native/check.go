@@ -23,7 +23,6 @@ var needs = []struct {
 // check finds what is wrong between labels that are right by themselves, and
 // settles what depends on several of them.
 func (d *reading) check(x *Dialect) {
-	contradicts := func(key, text, hint string) { d.refuse(key, draft.Refuse(route.CodeContradicts, text, hint)) }
 	if d.Backend.Scheme == route.SchemeTCP {
 		d.checkTCP(x.ports)
 	} else {
@@ -36,29 +35,29 @@ func (d *reading) check(x *Dialect) {
 		))
 	}
 	if d.has("host") || d.has("path") || d.has("path-exact") || d.has("path-regexp") {
-		contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")
+		d.contradicts("rule", "rule stands beside host or path labels", "write all conditions into the rule, or use several routes")
 	}
 	if len(d.Hosts)*len(d.Paths) > draft.MaxMatches {
 		key := "path"
 		if !d.has(key) {
 			key = "path-exact"
 		}
-		contradicts(key, "there are too many pairs of hosts and paths", "use several routes")
+		d.contradicts(key, "there are too many pairs of hosts and paths", "use several routes")
 	}
 	if d.stripOwn {
 		switch prefixes := d.ownPrefixes(); len(prefixes) {
 		case 1:
 			d.Filter.StripPrefix = &route.StripPrefix{Prefix: prefixes[0]}
 		case 0:
-			contradicts("strip-prefix", "the route has no path prefix to strip", "add a path label, or write the prefix here")
+			d.contradicts("strip-prefix", "the route has no path prefix to strip", "add a path label, or write the prefix here")
 		default:
-			contradicts("strip-prefix", "the route has several path prefixes", "use one named route for each path")
+			d.contradicts("strip-prefix", "the route has several path prefixes", "use one named route for each path")
 		}
 	}
 	d.Health.Interval = cmp.Or(d.Health.Interval, 10*time.Second)
 	d.Health.Timeout = cmp.Or(d.Health.Timeout, min(2*time.Second, d.Health.Interval))
 	if (d.has("health.path") || d.L4.Check) && d.Health.Timeout > d.Health.Interval {
-		contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
+		d.contradicts("health.timeout", "health.timeout is longer than health.interval", "make it shorter")
 	}
 }
 
@@ -83,9 +82,8 @@ var (
 
 // checkHTTP finds the labels that do not go together with a scheme for requests.
 func (d *reading) checkHTTP() {
-	contradicts := func(key, text, hint string) { d.refuse(key, draft.Refuse(route.CodeContradicts, text, hint)) }
 	for _, k := range l4Keys {
-		contradicts(k, "only a route that passes connections through has it", "add a scheme label with tcp, or leave it out")
+		d.contradicts(k, "only a route that passes connections through has it", "add a scheme label with tcp, or leave it out")
 	}
 	for _, n := range needs {
 		for _, k := range n.keys {
@@ -95,7 +93,7 @@ func (d *reading) checkHTTP() {
 		}
 	}
 	if d.Backend.Scheme == route.SchemeH2C {
-		contradicts("upgrade", "HTTP/2 knows no switch of protocols", "set the scheme to http")
+		d.contradicts("upgrade", "HTTP/2 knows no switch of protocols", "set the scheme to http")
 	}
 	if d.Backend.Scheme == route.SchemeHTTPS {
 		return
@@ -105,7 +103,7 @@ func (d *reading) checkHTTP() {
 		hint = "add a scheme label with https"
 	}
 	for _, k := range []string{"tls.server-name", "tls.skip-verify"} {
-		contradicts(k, "the service is spoken to without TLS", hint)
+		d.contradicts(k, "the service is spoken to without TLS", hint)
 	}
 }
 
@@ -115,11 +113,11 @@ func (d *reading) checkTCP(p *draft.Ports) {
 	for i := range keys {
 		k := &keys[i]
 		if k.scope != scopeInstance && k.scope != scopeService && !slices.Contains(l4Keys, k.Name) && !slices.Contains(sharedKeys, k.Name) {
-			d.refuse(k.Name, draft.Refuse(route.CodeContradicts, "a route with the scheme tcp passes connections through as they are", "leave it out; "+prefix+"sni says which TLS clients are taken"))
+			d.contradicts(k.Name, "a route with the scheme tcp passes connections through as they are", "leave it out; "+prefix+"sni says which TLS clients are taken")
 		}
 	}
 	if d.Backend.Balance.Policy == route.BalanceHash && d.Backend.Balance.On != route.HashClientIP {
-		d.refuse("balance", draft.Refuse(route.CodeContradicts, "a connection that is passed through has nothing of the kind to hash", "use hash:client-ip"))
+		d.contradicts("balance", "a connection that is passed through has nothing of the kind to hash", "use hash:client-ip")
 	}
 	if d.L4.Port == 0 {
 		if !d.has("listen") { // else its value is at fault
@@ -130,10 +128,8 @@ func (d *reading) checkTCP(p *draft.Ports) {
 	if d.L4.Check = d.has("health.interval"); !d.L4.Check {
 		d.refuse("health.timeout", draft.Refuse(route.CodeIncomplete, "no check is asked for", "add a health.interval label"))
 	}
-	names, err := p.TCP(d.L4.Port)
-	if err != nil {
+	var err error
+	if d.L4.Listeners, err = p.TCP(d.L4.Port); err != nil {
 		d.refuse("listen", draft.AsRefusal(err))
-		return
 	}
-	d.L4.Listeners = names
 }

@@ -79,12 +79,12 @@ var keys = []Key{
 		d.Filter.AddPrefix = &route.AddPrefix{Prefix: prefix}
 		return err
 	}},
-	{"headers.request.set.", scopeFilter, "value", "Sets a header of the request, in the place of the client's. What states who asks (`Forwarded`, `X-Real-Ip`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto`) only Fairway sets.", "staging", header((*reading).requestHeaders, true, draft.HeaderSet)},
-	{"headers.request.add.", scopeFilter, "value", "Adds a header to the request.", "staging", header((*reading).requestHeaders, true, draft.HeaderAdd)},
-	{"headers.request.remove", scopeFilter, "list of names", "Takes headers off the request, before others are set.", "X-Debug, X-Trace", header((*reading).requestHeaders, true, draft.HeaderRemove)},
-	{"headers.response.set.", scopeFilter, "value", "Sets a header of the response, in the place of the service's.", "DENY", header((*reading).responseHeaders, false, draft.HeaderSet)},
-	{"headers.response.add.", scopeFilter, "value", "Adds a header to the response.", "Accept", header((*reading).responseHeaders, false, draft.HeaderAdd)},
-	{"headers.response.remove", scopeFilter, "list of names", "Takes headers off the response, before others are set.", "Server", header((*reading).responseHeaders, false, draft.HeaderRemove)},
+	{"headers.request.set.", scopeFilter, "value", "Sets a header of the request, in the place of the client's. What states who asks (`Forwarded`, `X-Real-Ip`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto`) only Fairway sets.", "staging", header(true, draft.HeaderSet)},
+	{"headers.request.add.", scopeFilter, "value", "Adds a header to the request.", "staging", header(true, draft.HeaderAdd)},
+	{"headers.request.remove", scopeFilter, "list of names", "Takes headers off the request, before others are set.", "X-Debug, X-Trace", header(true, draft.HeaderRemove)},
+	{"headers.response.set.", scopeFilter, "value", "Sets a header of the response, in the place of the service's.", "DENY", header(false, draft.HeaderSet)},
+	{"headers.response.add.", scopeFilter, "value", "Adds a header to the response.", "Accept", header(false, draft.HeaderAdd)},
+	{"headers.response.remove", scopeFilter, "list of names", "Takes headers off the response, before others are set.", "Server", header(false, draft.HeaderRemove)},
 	{"compress", scopeFilter, "true or false", "Answers with gzip where client and content allow it.", "true", whenTrue(func(d *reading) **route.Compress { return &d.Filter.Compress })},
 	{"scheme", scopeBackend, "http, https, h2c or tcp", "How the service is spoken to. Default: http. `tcp` passes connections through as they are; it needs `listen`.", "h2c", to(func(d *reading) *route.Scheme { return &d.Backend.Scheme }, oneOf("use http, https, h2c or tcp", "is not a scheme", route.SchemeHTTP, route.SchemeHTTPS, route.SchemeH2C, route.SchemeTCP))},
 	{"proxy-protocol", scopeBackend, "1 or 2", "Sends a PROXY protocol header of this version in front of every connection that is passed through.", "2", to(func(d *reading) *int { return &d.Backend.SendProxy }, number(1, 2))},
@@ -148,7 +148,7 @@ func whenTrue[T any](field func(*reading) **T) func(*reading, *label) error {
 }
 
 // header changes the headers of requests or of responses.
-func header(field func(*reading) **route.HeaderOperation, request bool, change draft.HeaderChange) func(*reading, *label) error {
+func header(request bool, change draft.HeaderChange) func(*reading, *label) error {
 	return func(d *reading, l *label) error {
 		names, value := []string{l.header}, l.value
 		if change == draft.HeaderRemove {
@@ -159,16 +159,13 @@ func header(field func(*reading) **route.HeaderOperation, request bool, change d
 			value = ""
 		}
 		for _, name := range names {
-			if err := draft.ChangeHeader(field(d), request, change, name, value); err != nil {
+			if err := d.ChangeHeader(request, change, name, value); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 }
-
-func (d *reading) requestHeaders() **route.HeaderOperation  { return &d.Filter.RequestHeaders }
-func (d *reading) responseHeaders() **route.HeaderOperation { return &d.Filter.ResponseHeaders }
 
 func paths(kind route.PathKind) func(*reading, *label) error {
 	return func(d *reading, l *label) error {
@@ -263,8 +260,7 @@ func (x *Dialect) Shown(key, value string) string {
 	return value
 }
 
-// shownIf shows a value that can be read: in one that cannot, a secret may stand
-// in the wrong place.
+// shownIf shows a value that can be read: else a secret may stand in the wrong place.
 func shownIf[T any](read func(string) (T, error)) func(string, string) string {
 	return func(_, value string) string {
 		if _, err := read(strings.TrimSpace(value)); err != nil {

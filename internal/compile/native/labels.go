@@ -33,8 +33,7 @@ func front(name string) string {
 }
 
 // sort sorts labels by route, the unnamed one first, then by name, with those of the
-// service as a whole apart. It finds the keys that do not exist, that are there twice
-// and whose values are no text.
+// service as a whole apart.
 func (x *Dialect) sort(labels map[string]string) (service *reading, routes []*reading) {
 	service = &reading{Draft: draft.New("")}
 	byName := map[string]*reading{}
@@ -112,16 +111,8 @@ func (x *Dialect) lookup(name, written string) (k *Key, header string) {
 
 // isRouteName says whether s can name a route: [a-z0-9][a-z0-9_-]*.
 func isRouteName(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '_' || s[0] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
+	const first = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return s != "" && len(s) <= 63 && strings.Contains(first, s[:1]) && strings.Trim(s, first+"_-") == ""
 }
 
 // suggest finds what an unknown key was meant to be.

@@ -102,12 +102,15 @@ func (d *reading) has(key string) bool { return d.byKey[key] != nil }
 
 func (d *reading) sound(key string) bool { return !d.has(key) || d.byKey[key].fault == nil }
 
-// refuse finds fault with a label that is right by itself; one that is at fault
-// already is left alone.
+// refuse finds fault with a label that is right by itself.
 func (d *reading) refuse(key string, fault *draft.Refusal) {
 	if l := d.byKey[key]; l != nil && l.fault == nil {
 		l.fault = fault
 	}
+}
+
+func (d *reading) contradicts(key, text, hint string) {
+	d.refuse(key, draft.Refuse(route.CodeContradicts, text, hint))
 }
 
 // readRoute makes a draft of the route's labels.
