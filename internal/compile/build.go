@@ -132,9 +132,8 @@ func (p planner) blame(c *claimant, why string) string {
 	return c.draft.Label
 }
 
-// wantedBackends are the backends of claimants that are served, without IDs; nil for none. A check
-// that names no host asks for the first name that a route of the same backend takes:
-// many applications answer no other.
+// wantedBackends are the backends of claimants that are served, without IDs; nil for none.
+// A check that names no host asks for the first name that a route of the backend takes.
 func wantedBackends(served []*claimant) []*route.Backend {
 	wanted := make([]*route.Backend, len(served))
 	hosts := map[string]string{} // by the text of a backend whose check names none
@@ -165,10 +164,8 @@ func asksNoHost(b *route.Backend) bool {
 
 // firstName is the first host that is a name; empty for none.
 func firstName(matches []route.Match) string {
-	for i := range matches {
-		if h := matches[i].Host; h.Kind == route.HostExact {
-			return h.Value
-		}
+	if i := slices.IndexFunc(matches, func(m route.Match) bool { return m.Host.Kind == route.HostExact }); i >= 0 {
+		return matches[i].Host.Value
 	}
 	return ""
 }
@@ -185,22 +182,20 @@ func (s *claimant) wanted() *route.Backend {
 	return &b
 }
 
-// backend returns the backend for a route: one that another route of the service
-// has already, when it is equal in everything but the ID, else b under the ID of the
-// route. shared holds those by their text without ID.
+// backend returns the backend for a route: one of shared, by its text without ID, that
+// another route of the service has already, else b under the ID of the route.
 func (pl *plan) backend(id string, b *route.Backend, shared map[string]*route.Backend, previous *route.Table) *route.Backend {
 	text := b.Text()
 	if has := shared[text]; has != nil {
 		return has
 	}
 	b.ID = id
-	made := b
 	if before := previous.Backend(b.ID); before != nil && before.Text() == b.Text() {
-		made = before
+		b = before
 	}
-	shared[text] = made
-	pl.backends = append(pl.backends, made)
-	return made
+	shared[text] = b
+	pl.backends = append(pl.backends, b)
+	return b
 }
 
 func (p planner) userFileProblems(r *route.Route, label string) (list []route.Problem) {

@@ -11,8 +11,7 @@ import (
 	"fairway/internal/route"
 )
 
-// claim is Match.Key, which no two routes can have. Priority is no part of it, or a
-// stranger could take the very same requests by a higher one.
+// claim is Match.Key, which no two routes can have, whatever their priority.
 type claim string
 
 // claimsOf returns the claims of a route, sorted, each once.
@@ -52,19 +51,17 @@ const (
 	rankIdle // is added to the others: nothing of the service runs
 )
 
-// idle reports whether nothing of its owner runs. A route that needs no instance, and
-// whose service has none, is served all the same: a redirect in a services file.
+// idle reports whether nothing of its owner runs that has to: a redirect in a services
+// file needs no instance.
 func (c *claimant) idle() bool {
 	alone := c.backend == nil && c.route.Refused == "" && len(c.plan.service.Instances) == 0
 	return c.plan.idle && !alone
 }
 
-// decide decides who has which claim, in the order of the ranks; among those of one
-// rank the older route goes first, then the older service. A route loses as a whole.
-//
-// Routes of one service settle among themselves, apart from the ranks: the first by
-// name has the claim, even if it loses to another service, because it may protect what
-// the next one would serve.
+// decide decides who has which claim, in the order of the ranks, then of the ages of
+// routes and services. A route loses as a whole. Routes of one service settle among
+// themselves: the first by name has the claim, even if it loses to another service,
+// because it may protect what the next one would serve.
 //
 // Who asks for the same requests as before keeps its number; all others are numbered
 // in the order in which their services were created.
@@ -142,9 +139,8 @@ func (c *claimant) takenBy(taken map[claim]*claimant) (*claimant, claim) {
 
 // ranked returns the rank of a claimant among those that want the same.
 //
-// With Docker Flow, of two services with an aclName the lower name goes first; who sets
-// none yields to no name. That is no order of them all (a name may win over a newcomer's
-// that wins over an incumbent without one), so a name counts only where all yield to it.
+// With Docker Flow, of two services with an aclName the lower name goes first. That is no
+// order of them all, for some have none, so a name counts only where all yield to it.
 func (c *claimant) ranked(rivals map[claim][]*claimant) rank {
 	r, contested, yielding, late := rankNew, false, true, false
 	changed := c.before != nil && !c.kept
@@ -193,8 +189,7 @@ func (c *claimant) joins() bool {
 		c.backend != nil && c.winner.backend != nil && slices.Equal(c.claims, c.winner.claims)
 }
 
-// compareNewcomers orders routes that no table knows: the older service first,
-// unknown ages last, then by ID.
+// compareNewcomers orders by the ages of services, unknown ones last, then by ID.
 func compareNewcomers(a, b *claimant) int {
 	x, y := a.plan.service.Created, b.plan.service.Created
 	if x.IsZero() != y.IsZero() {

@@ -41,17 +41,16 @@ type Settings struct {
 	Reserved map[uint16]string
 	// DockerFlow says how com.df.* labels are read; nil ignores them.
 	DockerFlow *dockerflow.Options
-	// Unsupported says in a short phrase why the engine cannot serve a route with its
-	// backend, if it has one; empty when it can. Claim and ID are not known yet. It gives
-	// the same answer as long as Answers does; nil means that everything can be served.
+	// Unsupported says why the engine cannot serve a route, whose Claim is not known yet,
+	// with its backend, if it has one; empty when it can. It gives the same answer as long
+	// as Answers does; nil means that everything can be served.
 	Unsupported func(*route.Route, *route.Backend) string
 	// Answers counts how often Unsupported has got another answer; nil means never.
 	Answers func() uint64
-	// UserDirs are the directories below which labels may name user files. Engines
-	// have the last word; nil refuses nothing here.
+	// UserDirs are the directories below which labels may name user files; nil: any.
 	UserDirs []string
-	// UserFile reports why the user file of a filter cannot be read, or which of its lines
-	// let no user in, without waiting for the file; nil knows of nothing.
+	// UserFile reports, without waiting for the file, why the user file of a filter cannot
+	// be read, or which of its lines let no user in; nil knows of nothing.
 	UserFile func(*route.BasicAuth) (unreadable string, faults []string)
 }
 
@@ -85,9 +84,8 @@ func (s Settings) dialects() []dialect {
 
 func (s Settings) ports() *draft.Ports { return draft.NewPorts(s.Listeners, s.TCPPorts, s.Reserved) }
 
-// Compiler turns snapshots into tables. It remembers what it made of each
-// service, by pointer, so that a change costs what changed; results never depend
-// on that memory. One goroutine may use it at a time.
+// Compiler turns snapshots into tables. It remembers what it made of each service, so that
+// a change costs what changed. One goroutine may use it at a time.
 type Compiler struct {
 	planner
 	listeners []route.Listener // of the settings, with the certificates of the last snapshot
@@ -250,8 +248,8 @@ func (pl *plan) make(previous *route.Table) {
 	}
 }
 
-// table puts everything together. A service that breaks a rule of tables that its labels
-// were not checked for is left out and named, so that the others are served.
+// table puts everything together. A service that breaks a rule of tables is left out and
+// named, so that the others are served.
 func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*route.Backend, problems []route.Problem) *route.Table {
 	listeners := func() []route.Listener {
 		return append(slices.Clone(c.listeners), opened(c.Listeners, routes)...)
@@ -280,9 +278,9 @@ func (c *Compiler) table(revision uint64, routes []*route.Route, backends []*rou
 	return t
 }
 
-// ShownLabels returns the function by which the value of a label is shown, logged,
-// recorded and sent: route.Masked stands in the place of what may not be shown. Nothing
-// is shown of a label that belongs to no dialect. Any goroutine may call the function.
+// ShownLabels returns what the value of a label is shown, logged, recorded and sent with:
+// route.Masked stands in the place of what may not be shown, as all of a label that belongs
+// to no dialect. Any goroutine may call the function.
 func ShownLabels() func(key, value string) string {
 	all := Settings{DockerFlow: &dockerflow.Options{}}.dialects()
 	return func(key, value string) string {

@@ -39,8 +39,7 @@ const (
 
 // Check is one step of a diagnosis.
 type Check struct {
-	// Name is a short word: "state", "labels", "problem", "port", "address",
-	// "conflict", "route".
+	// Name is "state", "labels", "problem", "port", "address", "conflict" or "route".
 	Name    string
 	Outcome Outcome
 	// Text says what was found, in one sentence; Hint what to do, or is empty.
@@ -76,24 +75,24 @@ func (c *Compiler) Diagnose(s *catalog.Snapshot, t *route.Table, name string) []
 }
 
 type doctor struct {
-	plan   *plan
-	table  *route.Table
-	checks []Check
+	Diagnosis
+	plan  *plan
+	table *route.Table
 }
 
 func (d *doctor) add(name string, outcome Outcome, hint, format string, args ...any) {
-	d.checks = append(d.checks, Check{name, outcome, fmt.Sprintf(format, args...), hint})
+	d.Checks = append(d.Checks, Check{name, outcome, fmt.Sprintf(format, args...), hint})
 }
 
 // diagnose looks at everything that decides; in is nil for a service without instances.
 func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 	service := d.plan.service
-	result := Diagnosis{Service: service.ID, Source: service.Source}
+	d.Service, d.Source = service.ID, service.Source
 	labels := service.Labels
 	if in == nil {
 		d.add("state", OutcomeFailed, "start an instance", "the service has no instances")
 	} else {
-		result.Instance, result.Source = in.Name, cmp.Or(in.Source, service.Source)
+		d.Instance, d.Source = in.Name, cmp.Or(in.Source, service.Source)
 		d.state(in)
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(labels)), catalog.IsLabel) {
 			labels = in.Labels
@@ -104,10 +103,9 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 		if in != nil && in.State != catalog.StateStopped { // what is stopped has no address
 			d.address(in)
 		}
-		result.Served = d.routes(p, in)
+		d.Served = d.routes(p, in)
 	}
-	result.Checks = d.checks
-	return result
+	return d.Diagnosis
 }
 
 // states say what is wrong with an instance that is not ready, and what to do.

@@ -141,8 +141,7 @@ func (pl *plan) originOf(in *catalog.Instance) route.Origin {
 }
 
 // choose reads the labels of a dialect that count: the service's own, or else those of
-// the newest instance. It puts the problems of instances whose labels differ into the
-// plan, and returns nil when the service asks for nothing.
+// the newest instance. It returns nil when the service asks for nothing.
 func choose(pl *plan, by dialect) *asked {
 	s := pl.service
 	a := &asked{dialect: by, origin: route.Origin{Source: chars.Printable(s.Source)}}
@@ -248,12 +247,11 @@ func firstDifference(a, b map[string]string) (key string, differs bool) {
 
 func differProblem(pl *plan, in, decider *catalog.Instance, key string, serves bool) route.Problem {
 	text := fmt.Sprintf("its labels differ from those of %s, which is newer and decides: %s", chars.Printable(decider.Name), chars.Printable(key))
-	hint := "give all instances the same labels; this goes away by itself at the end of an update"
 	if !serves {
 		text += "; this instance gets no requests"
 	}
-	return pl.problem(pl.originOf(in), "", "",
-		draft.Refuse(route.CodeDiffer, text, hint))
+	hint := "give all instances the same labels; this goes away by itself at the end of an update"
+	return pl.problem(pl.originOf(in), "", "", draft.Refuse(route.CodeDiffer, text, hint))
 }
 
 // flowIsOff reports labels of Docker Flow that ask for something while they are not

@@ -33,24 +33,22 @@ type Options struct {
 	// Ports are the names of listeners by the ports by which labels call them,
 	// where those are not the ports of the listeners' own addresses.
 	Ports map[uint16]string
-	// NotifyLabel is the label without which a service is left alone; empty means
-	// com.df.notify. Services that were sent over HTTP need none.
+	// NotifyLabel is the label without which a service is left alone, unless it was sent
+	// over HTTP; empty means com.df.notify.
 	NotifyLabel string
-	// DomainAlgo is how serviceDomain is compared where no serviceDomainAlgo says
-	// so; empty means "hdr(host)", the whole name.
+	// DomainAlgo is serviceDomainAlgo where no label says so; empty means "hdr(host)".
 	DomainAlgo string
 	// HTTPSOnly sends every request without TLS to https.
 	HTTPSOnly bool
 	// Compress compresses the answers of every service.
 	Compress bool
-	// Users may use every service that has no users of its own; nil asks for
-	// no user, an empty list lets no user in.
+	// Users may use every service without users of its own; nil asks for no user, an
+	// empty list lets no user in.
 	Users []route.User
-	// Secrets are the users of the files that usersSecret names, by that name; see
-	// ParseUsers. They are needed only where users have no passwords of their own.
+	// Secrets are the users of the files that usersSecret names (see ParseUsers), where
+	// users have no passwords of their own.
 	Secrets map[string][]route.User
-	// Snippets names the services whose backendExtra is used, "*" all of them. The
-	// engine must be one that takes route.Snippet.
+	// Snippets names the services whose backendExtra is used, "*" all of them.
 	Snippets []string
 	// FilterInstance leaves services alone whose proxyInstanceName is not Instance.
 	FilterInstance bool
@@ -84,7 +82,12 @@ func (*Dialect) Prefix() string { return prefix }
 func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Reading {
 	params := x.sort(s, labels)
 	routes, notified := params.routes(), x.notified(s, labels)
-	r := draft.Reading{Wanted: notified && params.wanted(), Says: ofFlow(labels)}
+	r := draft.Reading{Wanted: notified && params.wanted(), Says: map[string]string{}}
+	for k, v := range labels {
+		if catalog.HasPrefix(k, prefix) {
+			r.Says[strings.TrimSpace(k)] = v
+		}
+	}
 	switch {
 	case r.Wanted:
 		r.Summary = human.Plural(len(params.all), "label") + " of Docker Flow for " + human.Plural(len(routes), "route")
@@ -123,16 +126,6 @@ func (x *Dialect) Read(s *catalog.Service, labels map[string]string) draft.Readi
 	return r
 }
 
-func ofFlow(labels map[string]string) map[string]string {
-	ours := map[string]string{}
-	for k, v := range labels {
-		if catalog.HasPrefix(k, prefix) {
-			ours[strings.TrimSpace(k)] = v
-		}
-	}
-	return ours
-}
-
 // notified reports whether labels ask for the service to be served.
 func (x *Dialect) notified(s *catalog.Service, labels map[string]string) bool {
 	if s.Posted {
@@ -167,8 +160,8 @@ type parameter struct {
 	index int
 }
 
-// sort sorts labels by their names. Those that Docker Flow does not know are
-// no mistake: other programs read them. A label without a value says nothing.
+// sort sorts labels by their names. Unknown ones are no mistake: other programs read
+// them. A label without a value says nothing.
 func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 	l := &labelSet{
 		Dialect: x, service: cmp.Or(s.Name, s.ID), none: s.Replicas != nil && *s.Replicas == 0,
@@ -191,10 +184,9 @@ func (x *Dialect) sort(s *catalog.Service, labels map[string]string) *labelSet {
 				continue
 			}
 		}
-		if l.all[parameter] != nil {
-			continue
+		if l.all[parameter] == nil {
+			l.all[parameter] = &label{raw, value, draft.CheckText(value, known.lines)}
 		}
-		l.all[parameter] = &label{raw, value, draft.CheckText(value, known.lines)}
 	}
 	return l
 }

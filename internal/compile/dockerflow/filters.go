@@ -1,8 +1,8 @@
 package dockerflow
 
 import (
+	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fairway/internal/compile/chars"
@@ -11,14 +11,7 @@ import (
 )
 
 func (d *dest) redirectHTTPS() {
-	status := 302
-	if text := d.text("httpsRedirectCode"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || !slices.Contains(draft.RedirectStatuses, n) {
-			d.fault("httpsRedirectCode", draft.Bad("use 301, 302, 303, 307 or 308", "%s is not the status of a redirect", chars.Excerpt(text)))
-		}
-		status = n
-	}
+	status := cmp.Or(value(d, "httpsRedirectCode", draft.ReadRedirectStatus), 302)
 	// Without an index it holds for all destinations, and none can take it back.
 	everywhere := false
 	if l := d.get("httpsOnly", 0); l != nil {
@@ -148,8 +141,7 @@ var headerLabels = []struct {
 	{"delResHeader", false, draft.HeaderRemove},
 }
 
-// headerItems reads a list of headers, each a name and a value as in HAProxy's
-// configuration.
+// headerItems reads a list of headers in the syntax of HAProxy's configuration.
 func (d *dest) headerItems(name string, request bool, change draft.HeaderChange) {
 	for _, item := range d.list(name) {
 		header, value, err := readHeaderItem(item, change)
@@ -166,8 +158,8 @@ func (d *dest) headerItems(name string, request bool, change draft.HeaderChange)
 	}
 }
 
-// settleHeaders keeps the order of Docker Flow, which adds, then sets, then
-// removes, in an operation that removes first and adds last.
+// settleHeaders keeps the order of Docker Flow, which adds, then sets, then removes, in
+// an operation that does the reverse.
 func settleHeaders(op *route.HeaderOperation) {
 	if op == nil {
 		return
@@ -186,8 +178,7 @@ func settleHeaders(op *route.HeaderOperation) {
 	op.Add = slices.DeleteFunc(op.Add, func(h route.HeaderValue) bool { return removed(h) || has(set, h.Name) })
 }
 
-// readHeaderItem reads the name of a header and its value, which is a text in the
-// syntax of HAProxy's configuration. Errors never repeat the value.
+// readHeaderItem reads the name of a header and its value. Errors never repeat the value.
 func readHeaderItem(item string, change draft.HeaderChange) (name, value string, err error) {
 	words, err := splitWords(item)
 	if err != nil {

@@ -161,8 +161,7 @@ func (d *dest) raw(name string) string {
 	return prefix + name
 }
 
-// fault notes that a label refuses the route, unless err is nil; and that the
-// route's match is not known when the label is part of it.
+// fault notes that a label refuses the route, unless err is nil.
 func (d *dest) fault(name string, err error) {
 	if err == nil {
 		return
@@ -269,11 +268,7 @@ func (d *dest) passThrough(mode string) {
 	d.serverNames(mode)
 	d.outbound()
 	d.Idle = cmp.Or(d.seconds("timeoutTunnel"), max(d.seconds("timeoutClient"), d.seconds("timeoutServer")))
-	if d.text("balanceGroup") != "" {
-		policy, err := readBalance(d.text("balanceGroup"))
-		d.fault("balanceGroup", err)
-		b.Balance = policy
-	}
+	b.Balance = cmp.Or(value(d, "balanceGroup", readBalance), b.Balance)
 	d.Group = d.text("serviceGroup")
 	d.unsupported()
 	d.MatchKnown = d.MatchKnown && d.Matches() != nil
@@ -336,8 +331,7 @@ func (d *dest) redirectHost() (string, error) {
 	return h.Value, err
 }
 
-// unsupported reports labels that cannot be had here: those that could be
-// there to protect something refuse the route.
+// unsupported reports labels that cannot be had here; all but noted ones refuse the route.
 func (d *dest) unsupported() {
 	for _, k := range parameters {
 		if k.refused == "" || d.text(k.Name) == "" {

@@ -11,9 +11,8 @@ import (
 	"fairway/internal/route"
 )
 
-// userList reads lists of users in the form of Docker Flow: names, each with a
-// password behind the first colon, separated by commas or lines. Entries with an
-// empty half are skipped. Names without a password have an empty hash.
+// userList reads users in the form of Docker Flow: names, with a password behind the first
+// colon or none, separated by commas or lines. Entries with an empty half are skipped.
 func userList(text string) []route.User {
 	var users []route.User
 	for entry := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
@@ -27,10 +26,9 @@ func userList(text string) []route.User {
 	return users
 }
 
-// ParseUsers reads a list of users as Docker Flow has it in USERS and in secrets. With
-// encrypted all passwords are hashes; else those without a form of route.User.Hash are
-// hashed, with a salt made of owner and the name. Entries without a password are left
-// out. The result is never nil.
+// ParseUsers reads users as Docker Flow has them in USERS and in secrets, without those
+// that have no password; never nil. With encrypted all passwords are hashes; else those
+// without a form of route.User.Hash are hashed, with a salt made of owner and the name.
 func ParseUsers(owner, text string, encrypted bool) []route.User {
 	users := []route.User{}
 	for _, u := range userList(text) {

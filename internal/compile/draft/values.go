@@ -237,8 +237,14 @@ func ReadSize(s string) (int64, error) {
 	return 0, Bad("write it like 500kB, 10MB or 1GiB", "%s is not a size up to 1 TiB", chars.Excerpt(s))
 }
 
-// RedirectStatuses are the statuses that a redirect may answer with.
-var RedirectStatuses = []int{301, 302, 303, 307, 308}
+// ReadRedirectStatus reads a status that a redirect may answer with.
+func ReadRedirectStatus(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || !slices.Contains([]int{301, 302, 303, 307, 308}, n) {
+		return 0, Bad("use 301, 302, 303, 307 or 308", "%s is not the status of a redirect", chars.Excerpt(s))
+	}
+	return n, nil
+}
 
 // ReadRedirect reads a URL, or a path, behind an optional status: 307 unless it is there,
 // which browsers do not remember.
@@ -246,9 +252,9 @@ func ReadRedirect(s string) (*route.Redirect, error) {
 	hint := "write it like https://new.example or 308 https://new.example/path"
 	r := &route.Redirect{Status: 307}
 	if status, rest, ok := strings.Cut(s, " "); ok {
-		n, err := strconv.Atoi(status)
-		if err != nil || !slices.Contains(RedirectStatuses, n) {
-			return nil, Bad("use 301, 302, 303, 307 or 308", "%s is not the status of a redirect", chars.Excerpt(status))
+		n, err := ReadRedirectStatus(status)
+		if err != nil {
+			return nil, err
 		}
 		r.Status, s = n, strings.TrimSpace(rest)
 	}
