@@ -84,15 +84,15 @@ var allowed = map[string]struct {
 	"internal/compile/native": {2, []string{
 		"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/compile/rule", "internal/files", "internal/human", "internal/nearest", "internal/route",
 	}},
-	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route"}},
+	"internal/compile/dockerflow": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/draft", "internal/human", "internal/route", "internal/route/canonical"}},
 	// draft is what one route asks for, the same for every dialect.
-	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route"}},
+	"internal/compile/draft": {2, []string{"internal/catalog", "internal/compile/chars", "internal/compile/rule", "internal/route", "internal/route/canonical"}},
 	// rule is the language of the label fairway.rule; chars is what labels are made of.
 	"internal/compile/rule":  {1, []string{"internal/compile/chars", "internal/nearest", "internal/route"}},
 	"internal/compile/chars": {1, []string{"internal/human", "internal/route"}},
 
 	// embedded is policy (balance) plus transport; balance knows no HTTP server.
-	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/arrival"}},
+	"internal/engine/embedded":         {2, []string{"internal/engine/certs", "internal/engine/embedded/balance", "internal/engine/traffic", "internal/engine/users", "internal/metrics", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	"internal/engine/embedded/balance": {1, []string{"internal/engine/probe", "internal/engine/traffic", "internal/route"}},
 	// probe is one active check, the same for every engine.
 	"internal/engine/probe": {1, []string{"internal/route", "internal/route/arrival"}},
@@ -104,7 +104,7 @@ var allowed = map[string]struct {
 	// for those that do it themselves.
 	"internal/engine/users": {1, []string{"internal/files", "internal/route"}},
 	// enginetest is the behaviour suite; only tests import it, and it waits as they do.
-	"internal/engine/enginetest": {2, []string{"internal/route", "internal/testkit"}},
+	"internal/engine/enginetest": {2, []string{"internal/route", "internal/route/canonical", "internal/testkit"}},
 
 	// haproxy drives HAProxy: render is pure, socket, binary and process are the
 	// hands; the fleet uses the hands alone.
@@ -115,7 +115,7 @@ var allowed = map[string]struct {
 	}},
 	// plan is what a worker has, what it must have, and the commands between.
 	"internal/engine/haproxy/plan":   {1, []string{"internal/engine/haproxy/binary", "internal/engine/haproxy/render", "internal/engine/haproxy/socket", "internal/route"}},
-	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route"}},
+	"internal/engine/haproxy/render": {1, []string{"internal/engine/haproxy/lua", "internal/engine/haproxy/pcre", "internal/engine/haproxy/socket", "internal/route", "internal/route/canonical"}},
 	// lua is what HAProxy does with unusual requests; pcre prints expressions for its library.
 	"internal/engine/haproxy/lua":     {1, nil},
 	"internal/engine/haproxy/pcre":    {1, nil},
@@ -153,7 +153,7 @@ var allowed = map[string]struct {
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
 		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
-		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route",
+		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
 	}},
 	// access says who calls; show converts; explain asks the matcher.
@@ -162,7 +162,7 @@ var allowed = map[string]struct {
 		"internal/api", "internal/catalog", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/route", "internal/route/arrival"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
 
@@ -185,9 +185,11 @@ var allowed = map[string]struct {
 	"internal/serve": {1, nil},
 	// human formats what people read; every part that writes to them uses it.
 	"internal/human": {1, nil},
-	"internal/route": {1, []string{"internal/human"}},
+	"internal/route": {1, []string{"internal/human", "internal/route/canonical"}},
+	// canonical is the one form of hosts and paths.
+	"internal/route/canonical": {1, []string{"internal/human"}},
 	// arrival is what an engine makes of a request's head; explain does the same.
-	"internal/route/arrival": {1, []string{"internal/route"}},
+	"internal/route/arrival": {1, []string{"internal/route", "internal/route/canonical"}},
 	// api escapes what an answer says, as everything that people read.
 	"internal/api":       {1, []string{"internal/human"}},
 	"internal/dockerapi": {1, nil},
@@ -223,7 +225,7 @@ var largePackages = map[string]struct {
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},
 	"internal/engine/haproxy/render": {3490, "the Lua files and the sections may part"},
 	"internal/fleet":                 {3120, "the fleet file, the decisions and the server of documents become packages"},
-	"internal/route":                 {3340, "text and diff may part from the table"},
+	"internal/route":                 {2888, "the matcher may part from the table"},
 }
 
 // TestPackageSizes keeps packages at a size that can be held in one head.

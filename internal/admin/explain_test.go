@@ -12,6 +12,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 func explained(t interface{ Fatal(...any) }, s *Server, q url.Values) api.Explanation {
@@ -52,7 +53,7 @@ func TestExplainAgreesWithFind(t *testing.T) {
 			name, value, _ := strings.Cut(line, ": ")
 			sent.Header.Add(name, value)
 		}
-		host, err := route.CanonicalHost(sent.Host)
+		host, err := canonical.Host(sent.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestExplainAgreesWithFind(t *testing.T) {
 		if path == "" {
 			path = "/" // as the client writes it
 		}
-		if path, err = route.CanonicalPath(path); err != nil {
+		if path, err = canonical.Path(path); err != nil {
 			t.Fatal(err)
 		}
 		found := matcher.Find(&route.Request{Method: sent.Method, Host: host, Path: path, Query: sent.URL.RawQuery, Header: sent.Header, TLS: sent.URL.Scheme == "https"})

@@ -14,6 +14,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/catalog"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // Query parameters that several operations know.
@@ -121,7 +122,7 @@ func (r *request) chosen(routes []*route.Route) ([]*route.Route, error) {
 	if r.text("host") == "" {
 		return routes, nil
 	}
-	host, err := route.CanonicalHost(r.text("host"))
+	host, err := canonical.Host(r.text("host"))
 	if err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"fairway/internal/compile/dockerflow"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // caseSettings are the settings of a case; without the section there are none.
@@ -119,10 +120,10 @@ func answer(t *testing.T, table *route.Table, m *route.Matcher, line string) str
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Host, err = route.CanonicalHost(u.Host); err != nil {
+		if r.Host, err = canonical.Host(u.Host); err != nil {
 			t.Fatal(err)
 		}
-		if r.Path, err = route.CanonicalPath(u.EscapedPath()); err != nil {
+		if r.Path, err = canonical.Path(u.EscapedPath()); err != nil {
 			t.Fatal(err)
 		}
 		r.TLS, r.Listener = u.Scheme == "https", u.Scheme

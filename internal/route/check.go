@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fairway/internal/route/canonical"
 )
 
 func (l *Listener) check() error {
@@ -56,7 +58,7 @@ func (b *Backend) check() error {
 		return fmt.Errorf("SameSite %s: no such value", excerpt(string(b.StickySameSite)))
 	}
 	if b.StickyDomain != "" {
-		if h, err := CanonicalHost(b.StickyDomain); err != nil || h != b.StickyDomain {
+		if h, err := canonical.Host(b.StickyDomain); err != nil || h != b.StickyDomain {
 			return fmt.Errorf("domain %s of the sticky cookie is not a canonical name", excerpt(b.StickyDomain))
 		}
 	}
@@ -69,7 +71,7 @@ func (b *Backend) check() error {
 		return fmt.Errorf("an upgrade is not for scheme %s", excerpt(string(b.Scheme)))
 	}
 	if b.Health != nil && b.Health.Host != "" {
-		if h, err := CanonicalHost(b.Health.Host); err != nil || h != b.Health.Host {
+		if h, err := canonical.Host(b.Health.Host); err != nil || h != b.Health.Host {
 			return fmt.Errorf("host %s of the check is not a canonical name", excerpt(b.Health.Host))
 		}
 	}

@@ -8,7 +8,7 @@
 //
 // # Requests
 //
-// Routes see requests in one canonical form, which CanonicalHost and ReadPath make;
+// Routes see requests in one canonical form, which canonical.Host and canonical.ReadPath make;
 // what they refuse is answered with 400. The same form goes to the backend, but for
 // the slashes of the path. A path that the backend could read in another way has to
 // belong to the same route by both readings (Matcher.TakesBoth). A Matcher finds the

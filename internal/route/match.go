@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"fairway/internal/route/canonical"
 )
 
 // Key identifies the match: those of equal keys ask for the same, if in another order.
@@ -71,7 +73,7 @@ func compileMatch(m *Match) (*compiledMatch, error) {
 func (h Host) compile() (func(name string) bool, error) {
 	switch h.Kind {
 	case HostExact, HostWildcard, HostDeep:
-		value, err := CanonicalHost(h.Value)
+		value, err := canonical.Host(h.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -112,12 +114,12 @@ func (p Path) compile() (takes func(path string) bool, literal int, err error) {
 
 // checkPath checks that a path that is no expression is canonical.
 func checkPath(p Path) error {
-	canonical, err := canonicalOf(p)
+	want, err := canonicalOf(p)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, excerpt(p.Value))
 	}
-	if canonical != p.Value {
-		return fmt.Errorf("path %s is not in canonical form, which is %s", excerpt(p.Value), excerpt(canonical))
+	if want != p.Value {
+		return fmt.Errorf("path %s is not in canonical form, which is %s", excerpt(p.Value), excerpt(want))
 	}
 	return nil
 }
@@ -130,16 +132,16 @@ func canonicalOf(p Path) (string, error) {
 	if p.Kind == PathStart && value != "" {
 		value += more
 	}
-	canonical, err := CanonicalPath(value)
+	path, err := canonical.Path(value)
 	switch {
 	case err != nil:
 		return "", err
 	case p.Kind == PathStart:
-		return strings.TrimSuffix(canonical, more), nil
-	case p.Kind == PathPrefix && canonical != "/":
-		return strings.TrimSuffix(canonical, "/"), nil
+		return strings.TrimSuffix(path, more), nil
+	case p.Kind == PathPrefix && path != "/":
+		return strings.TrimSuffix(path, "/"), nil
 	}
-	return canonical, nil
+	return path, nil
 }
 
 // pathConditions are the conditions on the path, each with how it compares it.

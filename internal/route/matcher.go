@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Request is what the matcher sees; Host and Path are canonical (CanonicalHost, ReadPath).
+// Request is what the matcher sees; Host and Path are canonical (canonical.Host, canonical.ReadPath).
 type Request struct {
 	Method string
 	Host   string

@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"pgregory.net/rapid"
+
+	"fairway/internal/route/canonical"
 )
 
 // TestFindAgreesWithReference compares the matcher with the linear one on random
@@ -84,7 +86,7 @@ func TestFindManyHosts(t *testing.T) {
 					name := nameIn(rapid.IntRange(0, n+n/10).Draw(t, "name"))
 					name = rapid.SampledFrom([]string{"", "x.", "x.y.", "x"}).Draw(t, "front") + name
 					raw := disguise(t, name)
-					host, err := CanonicalHost(raw)
+					host, err := canonical.Host(raw)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -153,7 +155,7 @@ func disguise(t *rapid.T, name string) string {
 		return r
 	}, name)
 	if rapid.Bool().Draw(t, "encoded") {
-		if ascii, err := CanonicalHost(name); err == nil {
+		if ascii, err := canonical.Host(name); err == nil {
 			name = ascii
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"fairway/internal/route/canonical"
 )
 
 // Bounds of what a route may ask for.
@@ -29,14 +31,14 @@ func ParseHost(s string) (Host, error) {
 		kind, name = HostWildcard, rest
 	}
 	if err := hintHost(name); err != nil {
-		return Host{}, hostError(s, err)
+		return Host{}, fmt.Errorf("host %s: %w", excerpt(s), err)
 	}
-	name, err := CanonicalHost(name)
+	name, err := canonical.Host(name)
 	if err != nil {
 		return Host{}, err
 	}
 	if kind != HostExact && strings.IndexByte(name, ':') >= 0 {
-		return Host{}, hostError(s, errors.New("an address has no wildcard"))
+		return Host{}, fmt.Errorf("host %s: an address has no wildcard", excerpt(s))
 	}
 	return Host{Kind: kind, Value: name}, nil
 }
@@ -92,7 +94,7 @@ func checkPlainest(kind PathKind, path string) error {
 	if kind == PathStart {
 		path += "x" // it goes on
 	}
-	plainest, err := plainestPath(path)
+	plainest, err := canonical.Plainest(path)
 	if err == nil && plainest != path {
 		err = errors.New("it could be read in another way")
 		if kind != PathStart {

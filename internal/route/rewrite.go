@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"fairway/internal/route/canonical"
 )
 
 // PathRewriter is a RewritePath that is ready for paths, for any number of goroutines.
@@ -56,9 +58,9 @@ func escapedPiece(s string) (piece, bool) {
 
 // Path returns the path with the first match replaced, in canonical form, and path
 // itself when there is none. Runs of slashes are one slash to the expression, so that
-// one more does not get a request past it. The error is ReadPath's.
+// one more does not get a request past it. The error is canonical.ReadPath's.
 func (w *PathRewriter) Path(sent string) (string, error) {
-	path := mergeSlashes(sent)
+	path := canonical.MergeSlashes(sent)
 	at := w.search.FindStringSubmatchIndex(path)
 	if at == nil {
 		return sent, nil
@@ -73,6 +75,6 @@ func (w *PathRewriter) Path(sent string) (string, error) {
 		}
 	}
 	b.WriteString(path[at[1]:])
-	p, err := ReadPath(b.String())
+	p, err := canonical.ReadPath(b.String())
 	return p.Canonical, err
 }

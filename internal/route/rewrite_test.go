@@ -3,6 +3,8 @@ package route
 import (
 	"strings"
 	"testing"
+
+	"fairway/internal/route/canonical"
 )
 
 func TestRewritePath(t *testing.T) {
@@ -46,15 +48,15 @@ func FuzzRewritePath(f *testing.F) {
 		if err != nil {
 			return
 		}
-		canonical, err := CanonicalPath(path)
+		clean, err := canonical.Path(path)
 		if err != nil {
 			return
 		}
-		got, err := w.Path(canonical)
+		got, err := w.Path(clean)
 		if err != nil {
 			return
 		}
-		if again, err := CanonicalPath(got); err != nil || again != got {
+		if again, err := canonical.Path(got); err != nil || again != got {
 			t.Fatalf("%q is not canonical: %q, %v", got, again, err)
 		}
 	})

@@ -120,7 +120,7 @@ const (
 	HostAny      HostKind = "any"      // every host; Value is empty
 )
 
-// Host is the condition on the request's host in canonical form (see CanonicalHost).
+// Host is the condition on the request's host in canonical form (see canonical.Host).
 type Host struct {
 	Kind  HostKind `json:"kind"`
 	Value string   `json:"value,omitempty"`
@@ -137,7 +137,7 @@ const (
 	PathStart  PathKind = "start"  // the path begins with the bytes of Value, wherever its segments end
 )
 
-// Path is the condition on the request's path in canonical form (see CanonicalPath). A
+// Path is the condition on the request's path in canonical form (see canonical.Path). A
 // prefix never ends in "/", except "/"; a start may.
 type Path struct {
 	Kind  PathKind `json:"kind"`
@@ -298,7 +298,7 @@ type AddPrefix struct {
 // RewritePath replaces the first match of Search, an RE2 expression, in the path as
 // the filters before have left it. In Replace, "\0" to "\9" stand for what the whole
 // expression and its groups have matched, and "\\" for a backslash. The canonical form
-// of the result is sent; where ReadPath refuses it the answer is 400.
+// of the result is sent; where canonical.ReadPath refuses it the answer is 400.
 type RewritePath struct {
 	Search  string `json:"search"`
 	Replace string `json:"replace"`

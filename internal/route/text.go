@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"fairway/internal/human"
+	"fairway/internal/route/canonical"
 )
 
 // text builds the canonical text of an element, or of a part of it in one line.
@@ -408,7 +409,7 @@ func tokens(values []string) string { return alternatives(values, token) }
 // else in Go's quotes, so that no value can pass for anything but itself.
 func token(s string) string {
 	for i := range len(s) {
-		if c := s[i]; !isUnreserved(c) && strings.IndexByte("/:@*+=%$!&;[]", c) < 0 {
+		if c := s[i]; !canonical.IsUnreserved(c) && strings.IndexByte("/:@*+=%$!&;[]", c) < 0 {
 			return strconv.Quote(s)
 		}
 	}

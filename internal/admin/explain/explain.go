@@ -17,6 +17,7 @@ import (
 	"fairway/internal/api"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/canonical"
 )
 
 // maxOtherHosts bounds the losers of other hosts, which say little.
@@ -285,11 +286,11 @@ func (a asked) arrive() (*route.Request, *api.Error) {
 	if a.method == http.MethodConnect || a.method == http.MethodTrace {
 		return nil, api.Errorf(http.StatusMethodNotAllowed, "method %s is not served", a.method)
 	}
-	host, err := route.CanonicalHost(a.host)
+	host, err := canonical.Host(a.host)
 	if err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}
-	path, err := route.ReadPath(a.path)
+	path, err := canonical.ReadPath(a.path)
 	if err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "%v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 func TestReadExplain(t *testing.T) {
@@ -166,10 +167,10 @@ func FuzzExplain(f *testing.F) {
 		if refused != nil {
 			return
 		}
-		if host, err := route.CanonicalHost(r.Host); err != nil || host != r.Host {
+		if host, err := canonical.Host(r.Host); err != nil || host != r.Host {
 			t.Errorf("host %q is not canonical", r.Host)
 		}
-		if path, err := route.CanonicalPath(r.Path); err != nil || path != r.Path {
+		if path, err := canonical.Path(r.Path); err != nil || path != r.Path {
 			t.Errorf("path %q is not canonical", r.Path)
 		}
 	})

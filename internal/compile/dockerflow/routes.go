@@ -11,6 +11,7 @@ import (
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/draft"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // indices are the indices that destinations may have, in their order.
@@ -239,7 +240,7 @@ func (d *dest) outbound() {
 	if name == "" {
 		return
 	}
-	host, err := route.CanonicalHost(name)
+	host, err := canonical.Host(name)
 	if err == nil && strings.Contains(name, ":") && !strings.Contains(host, ":") {
 		err = draft.Bad("the port goes into a label of its own", "%s has a port", chars.Excerpt(name))
 	}

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/compile/chars"
 	"fairway/internal/compile/rule"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // Refusal is why a label is refused: a code, the reason, and what to do instead.
@@ -278,7 +279,7 @@ func ReadRedirect(s string) (*route.Redirect, error) {
 		}
 	}
 	if u.Path != "" {
-		if r.Path, err = route.CanonicalPath(u.EscapedPath()); err != nil {
+		if r.Path, err = canonical.Path(u.EscapedPath()); err != nil {
 			return nil, err
 		}
 	}
@@ -287,7 +288,7 @@ func ReadRedirect(s string) (*route.Redirect, error) {
 
 // canonicalAuthority is the host of a URL with its port, if it names one.
 func canonicalAuthority(u *url.URL) (string, error) {
-	host, err := route.CanonicalHost(u.Host)
+	host, err := canonical.Host(u.Host)
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,7 @@ import (
 	"fairway/internal/engine/users"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/canonical"
 )
 
 // add makes a filter ready, in the order of the table: a check is never passed by.
@@ -151,7 +152,7 @@ func redirectHTTPS(f route.RedirectHTTPS) filter {
 		if q.Host == "" {
 			return hostless()
 		}
-		return location(status, "https://"+arrival.Bracketed(q.Host)+port+q.pathAndQuery(route.OneFrontSlash(q.path)))
+		return location(status, "https://"+arrival.Bracketed(q.Host)+port+q.pathAndQuery(canonical.OneFrontSlash(q.path)))
 	}
 }
 
@@ -175,7 +176,7 @@ func redirect(f route.Redirect) filter {
 			}
 		}
 		if path == "" {
-			path = route.OneFrontSlash(q.path)
+			path = canonical.OneFrontSlash(q.path)
 		}
 		return location(f.Status, scheme+"://"+host+q.pathAndQuery(path))
 	}
@@ -219,7 +220,7 @@ func cutPrefix(path, prefix string) (rest string, ok bool) {
 	if path != "" && path[0] != '/' {
 		return "", false
 	}
-	return route.OneFrontSlash(path), true
+	return canonical.OneFrontSlash(path), true
 }
 
 func addPrefix(prefix string) filter {

@@ -8,6 +8,7 @@ import (
 
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/canonical"
 )
 
 // head is the start of a request as the transport read it.
@@ -37,7 +38,7 @@ type request struct {
 	port string
 	// sent is the path with its slashes as they came; filters make path of it.
 	sent, path string
-	// front is route.RequestPath's.
+	// front is canonical.RequestPath's.
 	front bool
 	// prefix is what StripPrefix took off.
 	prefix string
@@ -101,7 +102,7 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 	delete(h.Header, "Host")
 	host, err := "", error(nil)
 	if !h.Old || h.authority != "" { // only routes for any host take a request without one
-		host, err = route.CanonicalHost(h.authority)
+		host, err = canonical.Host(h.authority)
 	}
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-host", "the host of the request is missing or not valid")
@@ -110,7 +111,7 @@ func admit(h head, p arrival.Peer) (*request, *answer) {
 		return nil, refusal(http.StatusBadRequest, "bad-path", "the request target has a fragment")
 	}
 	rawPath, query, hasQuery := splitTarget(h.target, h.Major)
-	path, err := route.ReadPath(rawPath)
+	path, err := canonical.ReadPath(rawPath)
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "bad-path", err.Error())
 	}

@@ -10,6 +10,7 @@ import (
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
+	"fairway/internal/route/canonical"
 )
 
 // liveTable is a route.Table made ready to serve; never written to once it is live.
@@ -146,7 +147,7 @@ func (t *liveTable) settle(q *request, r *route.Route) *answer {
 	switch {
 	case t.requests.TakesBoth(&q.Request, r):
 	case q.front:
-		q.sent = route.OneFrontSlash(q.sent)
+		q.sent = canonical.OneFrontSlash(q.sent)
 	default:
 		return refusal(http.StatusBadRequest, "bad-path", "the path can be read as one that belongs to another route")
 	}

@@ -16,6 +16,7 @@ import (
 	"fairway/internal/engine/embedded/balance"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // tunnel is one connection of a client to a TCP listener, from accepting to the last
@@ -254,8 +255,8 @@ func peekServerName(c net.Conn, r *bufio.Reader, limit time.Duration) (name stri
 	if hello == nil {
 		return "", false
 	}
-	if canonical, err := route.CanonicalHost(hello.ServerName); err == nil {
-		name = canonical
+	if asked, err := canonical.Host(hello.ServerName); err == nil {
+		name = asked
 	}
 	return name, true
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // bytesConn is a connection on which some bytes come, and then its end.
@@ -38,7 +38,7 @@ func FuzzPeekServerName(f *testing.F) {
 		r := bufio.NewReaderSize(c, maxHello)
 		name, isTLS := peekServerName(c, r, time.Second)
 		if name != "" {
-			if canonical, err := route.CanonicalHost(name); err != nil || canonical != name || !isTLS {
+			if host, err := canonical.Host(name); err != nil || host != name || !isTLS {
 				t.Fatalf("name %q", name)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // randomCases try what no other case does. A failure prints the smallest
@@ -127,8 +128,8 @@ func randomStrippedPaths(w *world) {
 			return
 		}
 		raw, _, _ := strings.Cut(target, "?")
-		want, err := route.ReadPath(raw)
-		got, _ := route.ReadPath(sent)
+		want, err := canonical.ReadPath(raw)
+		got, _ := canonical.ReadPath(sent)
 		if rest := strings.TrimPrefix(want.Canonical, "/pub"); err != nil || got.Canonical != rest && got.Canonical != "/"+rest || strings.HasPrefix(sent, "//") {
 			rt.Errorf("%q went out as %q, want %q without its prefix (%v)", target, sent, want.Canonical, err)
 		}
@@ -194,7 +195,7 @@ func (w *world) pathOf(rt *rapid.T, target string) (sent string, ok bool) {
 	}
 	sent = strings.TrimPrefix(saw[0].Line, "GET ")
 	sent, _, _ = strings.Cut(sent, "?")
-	if again, err := route.ReadPath(sent); err != nil || again.Sent != sent {
+	if again, err := canonical.ReadPath(sent); err != nil || again.Sent != sent {
 		rt.Errorf("%q went out as %q, in which something is left to resolve (%q, %v)", target, sent, again.Sent, err)
 	}
 	return sent, true
@@ -269,19 +270,19 @@ routes:
 		if err != nil {
 			rt.Fatalf("%q: %v", host, err)
 		}
-		canonical, err := route.CanonicalHost(host)
+		name, err := canonical.Host(host)
 		if err != nil {
 			if a.StatusCode != http.StatusBadRequest || w.log.len() != before {
 				rt.Errorf("%q is no host (%v), answered %d", host, err, a.StatusCode)
 			}
 			return
 		}
-		want := matcher.Find(&route.Request{Method: "GET", Host: canonical, Path: "/"}).ID
+		want := matcher.Find(&route.Request{Method: "GET", Host: name, Path: "/"}).ID
 		saw := w.log.since(before)
 		if a.StatusCode != 200 || len(saw) != 1 || saw[0].Endpoint != want {
 			rt.Fatalf("%q: answered %d, seen by %v, want %s", host, a.StatusCode, saw, want)
 		}
-		if got, err := route.CanonicalHost(saw[0].Host); err != nil || got != canonical || !slices.Contains([]string{"a", "wild", "any"}, saw[0].Endpoint) {
+		if got, err := canonical.Host(saw[0].Host); err != nil || got != name || !slices.Contains([]string{"a", "wild", "any"}, saw[0].Endpoint) {
 			rt.Errorf("%q went out as %q", host, saw[0].Host)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // Peer is the other end of the connection a request came by.
@@ -123,7 +123,7 @@ func (id *Identity) accept(h http.Header, p *Peer) {
 		id.Proto = v
 	}
 	if v := only(h, "X-Forwarded-Host"); v != "" {
-		if host, err := route.CanonicalHost(v); err == nil {
+		if host, err := canonical.Host(v); err == nil {
 			id.Host, id.Port = Bracketed(host), PortOf(v)
 			if id.Port != "" {
 				id.Host += ":" + id.Port

@@ -5,7 +5,7 @@
 
 local byte, char, sub, find, lower = string.byte, string.char, string.sub, string.find, string.lower
 
--- Paths: the forms of route.ReadPath.
+-- Paths: the forms of canonical.ReadPath.
 
 local function is_unreserved(c)
 	return c >= 97 and c <= 122 or c >= 65 and c <= 90 or c >= 48 and c <= 57
@@ -165,7 +165,7 @@ local function one_front_slash(path)
 	return (path:gsub("^/+", "/"))
 end
 
--- read_path is route.ReadPath: the path in its forms, or nil and what is wrong.
+-- read_path is canonical.ReadPath: the path in its forms, or nil and what is wrong.
 local function read_path(raw)
 	local segments, run = sent_path(raw)
 	if not segments then
@@ -323,7 +323,7 @@ local function text(a)
 	return out
 end
 
--- Hosts: the canonical form of route.CanonicalHost and the port, or nil. Names in
+-- Hosts: the canonical form of canonical.Host and the port, or nil. Names in
 -- other scripts must come in the encoded form, as clients send them.
 
 local function valid_port(port)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 	"fairway/internal/testkit"
 )
 
@@ -60,7 +61,7 @@ func redirected(t *testing.T) (netip.AddrPort, *Config) {
 }
 
 // TestSentPath: HAProxy, as it is configured, brings paths into the form that
-// route.ReadPath sends, and refuses what that refuses. One route takes everything, so
+// canonical.ReadPath sends, and refuses what that refuses. One route takes everything, so
 // that no path can belong to another; a redirect has one slash in front.
 func TestSentPath(t *testing.T) {
 	address, _ := redirected(t)
@@ -74,8 +75,8 @@ func TestSentPath(t *testing.T) {
 		for range rng.IntN(9) {
 			raw += pieces[rng.IntN(len(pieces))]
 		}
-		read, err := route.ReadPath(raw)
-		want := route.OneFrontSlash(read.Sent)
+		read, err := canonical.ReadPath(raw)
+		want := canonical.OneFrontSlash(read.Sent)
 		resp := ask(t, address, "GET "+raw+" HTTP/1.1\r\nHost: a.example")
 		switch got := resp.Header.Get("Location"); {
 		case err != nil && resp.StatusCode != http.StatusBadRequest:
@@ -105,7 +106,7 @@ func TestCanonicalHost(t *testing.T) {
 		if strings.TrimSpace(raw) != raw {
 			continue
 		}
-		want, err := route.CanonicalHost(raw)
+		want, err := canonical.Host(raw)
 		if strings.Contains(want, ":") {
 			want = "[" + want + "]"
 		}
@@ -295,9 +296,9 @@ func randomRequest(rng *rand.Rand) (q *route.Request, target string) {
 	if target == "" {
 		target = "/"
 	}
-	path, err := route.ReadPath(target)
+	path, err := canonical.ReadPath(target)
 	if err != nil {
-		target, path = "/", route.RequestPath{Canonical: "/"}
+		target, path = "/", canonical.RequestPath{Canonical: "/"}
 	}
 	if path.Front {
 		path.Other = "" // such a request is not refused

@@ -9,6 +9,7 @@ import (
 
 	"fairway/internal/engine/haproxy/pcre"
 	"fairway/internal/route"
+	"fairway/internal/route/canonical"
 )
 
 // Capabilities are the version of a HAProxy, for Unsupported; zero is 2.6, the oldest.
@@ -168,7 +169,7 @@ func (u *unsupported) backend(b *route.Backend) {
 		// Names are looked up by the caller of Render.
 		_, port, err := net.SplitHostPort(b.Endpoints[i].Address)
 		n, portErr := strconv.ParseUint(port, 10, 16)
-		_, hostErr := route.CanonicalHost(b.Endpoints[i].Address)
+		_, hostErr := canonical.Host(b.Endpoints[i].Address)
 		if err != nil || portErr != nil || n == 0 || hostErr != nil {
 			u.because("the endpoint %q is not an address or a name with a port", b.Endpoints[i].Address)
 		}

@@ -1,161 +1,26 @@
-package route
+package canonical
 
 import (
 	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
-	"strconv"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/net/idna"
 )
 
-// maxHost is the longest name in DNS, without the trailing dot; maxLabel is the
-// longest label in one (RFC 1035, 2.3.4).
-const (
-	maxHost  = 253
-	maxLabel = 63
-)
-
-// CanonicalHost brings the host of a request into the one form that routes are compared
-// with: lower case, ASCII (IDNA, RFC 5891 with the mappings of UTS 46), no port, no
-// trailing dot; IPv6 addresses in the form of RFC 5952 without brackets.
-//
-// Underscores and hyphens may be anywhere in a label, because such names are in use. An
-// empty host, empty labels, other characters, zones and names longer than DNS allows are
-// errors. CanonicalHost of its own result is the same.
-func CanonicalHost(raw string) (string, error) {
-	host, err := withoutPort(raw)
-	if err != nil {
-		return "", hostError(raw, err)
-	}
-	if strings.IndexByte(host, ':') >= 0 {
-		addr, err := netip.ParseAddr(host)
-		if err != nil || addr.Zone() != "" {
-			return "", hostError(raw, errors.New("not an IPv6 address"))
-		}
-		return addr.String(), nil
-	}
-	name, err := canonicalName(host)
-	if err != nil {
-		return "", hostError(raw, err)
-	}
-	return name, nil
-}
-
-func hostError(raw string, err error) error {
-	return fmt.Errorf("host %s: %w", excerpt(raw), err)
-}
-
-// withoutPort takes port and brackets off. Only an IPv6 address has a colon left.
-func withoutPort(raw string) (string, error) {
-	if rest, ok := strings.CutPrefix(raw, "["); ok {
-		host, after, ok := strings.Cut(rest, "]")
-		if !ok || strings.IndexByte(host, ':') < 0 {
-			return "", errors.New("not an address in brackets")
-		}
-		if after == "" {
-			return host, nil
-		}
-		port, ok := strings.CutPrefix(after, ":")
-		if !ok {
-			return "", errors.New("something follows the brackets")
-		}
-		return host, checkPort(port)
-	}
-	host, port, ok := strings.Cut(raw, ":")
-	if !ok || strings.IndexByte(port, ':') >= 0 {
-		return raw, nil // no port, or an IPv6 address without brackets
-	}
-	return host, checkPort(port)
-}
-
-// checkPort accepts a port of RFC 3986, the empty one included, up to 65535.
-func checkPort(port string) error {
-	_, err := strconv.ParseUint(port, 10, 16)
-	switch {
-	case port == "", err == nil:
-		return nil
-	case errors.Is(err, strconv.ErrRange):
-		return errors.New("the port is above 65535")
-	}
-	return errors.New("the port is not a number")
-}
-
-// canonicalName is CanonicalHost for a name without port. Plain names are not copied.
-func canonicalName(name string) (string, error) {
-	if len(name) > 4*maxHost { // a name in UTF-8 may be longer than in ASCII
-		return "", errors.New("the name is too long")
-	}
-	foreign := strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf })
-	switch {
-	case !foreign: // else the mapping of IDNA lowers it
-		name = strings.ToLower(name)
-	case !utf8.ValidString(name):
-		return "", errors.New("the name is not UTF-8")
-	}
-	if foreign || strings.HasPrefix(name, "xn--") || strings.Contains(name, ".xn--") {
-		ascii, err := nameProfile().ToASCII(name)
-		if err != nil {
-			return "", fmt.Errorf("not a valid international name: %w", err)
-		}
-		name = ascii
-	}
-	name = strings.TrimSuffix(name, ".")
-	return name, checkName(name)
-}
-
-// nameProfile is idna.Lookup for names in use, with underscores and hyphens anywhere.
-// Other ASCII characters that it lets through checkName refuses.
-func nameProfile() *idna.Profile {
-	return idna.New(
-		idna.MapForLookup(),
-		idna.BidiRule(),
-		idna.StrictDomainName(false),
-		idna.CheckHyphens(false),
-	)
-}
-
-// checkName checks a name in lower case without trailing dot.
-func checkName(name string) error {
-	if name == "" {
-		return errors.New("the name is empty")
-	}
-	if len(name) > maxHost {
-		return errors.New("the name is too long")
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" {
-			return errors.New("a label of the name is empty")
-		}
-		if len(label) > maxLabel {
-			return errors.New("a label of the name is too long")
-		}
-		for i := range len(label) {
-			if c := label[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return fmt.Errorf("the character %q is not allowed in a name", c)
-			}
-		}
-	}
-	return nil
-}
-
-// CanonicalPath brings a path that a label names into the one form that the paths of
+// Path brings a path that a label names into the one form that the paths of
 // requests are compared with: percent-encoding only where RFC 3986 demands it, in upper
 // case; no "." and ".." segments, plain or encoded; one slash for a run, before ".." is
 // resolved. Reserved characters stay as they were written (RFC 3986, 2.2).
 //
-// What ReadPath refuses is an error, and so is an encoded slash. CanonicalPath of its
+// What ReadPath refuses is an error, and so is an encoded slash. Path of its
 // own result is the same.
-func CanonicalPath(raw string) (string, error) {
+func Path(raw string) (string, error) {
 	sent, err := sentPath(raw, false)
 	if err != nil {
 		return "", err
 	}
-	return mergeSlashes(sent), nil
+	return MergeSlashes(sent), nil
 }
 
 // sentPath is ReadPath's Sent; slashes says whether encoded ones are allowed.
@@ -187,8 +52,8 @@ func sentPath(raw string, slashes bool) (string, error) {
 	return string(p.out), nil
 }
 
-// mergeSlashes makes a canonical path of one in the form in which it is sent.
-func mergeSlashes(sent string) string {
+// MergeSlashes makes a canonical path of one that is RequestPath.Sent.
+func MergeSlashes(sent string) string {
 	if !strings.Contains(sent, "//") && !strings.Contains(sent, "%2f") {
 		return sent
 	}
@@ -256,7 +121,7 @@ func (p *pathWriter) addEncoded(c byte, text string) error {
 		return errors.New("path has an encoded slash")
 	case c == '/':
 		p.out = append(p.out, text...)
-	case isUnreserved(c):
+	case IsUnreserved(c):
 		p.out = append(p.out, c)
 	default:
 		p.out = appendEncoded(p.out, c)
@@ -325,8 +190,8 @@ func isOverlong(b, a, c byte) bool {
 		b == 0xf0 && 0x80 <= a && a < 0x90 // four bytes for three
 }
 
-// isUnreserved is for what means the same plain and encoded (RFC 3986, 2.3).
-func isUnreserved(c byte) bool {
+// IsUnreserved reports what means the same plain and encoded (RFC 3986, 2.3).
+func IsUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
@@ -337,7 +202,7 @@ func isPathByte(c byte) bool {
 	case '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=', ':', '@':
 		return true
 	}
-	return isUnreserved(c)
+	return IsUnreserved(c)
 }
 
 func hexByte(s string) (byte, bool) {
@@ -351,7 +216,7 @@ func hexByte(s string) (byte, bool) {
 
 // RequestPath is the path of a request in the forms in which it is needed.
 type RequestPath struct {
-	// Canonical is what routes are compared with: the form of CanonicalPath, with encoded
+	// Canonical is what routes are compared with: the form of Path, with encoded
 	// slashes as characters of their segment.
 	Canonical string
 	// Sent is what goes to the backend: Canonical, but with the slashes as they came.
@@ -378,8 +243,8 @@ func ReadPath(raw string) (RequestPath, error) {
 	if err != nil {
 		return RequestPath{}, err
 	}
-	p := RequestPath{Canonical: mergeSlashes(sent), Sent: sent}
-	plainest, err := plainestPath(p.Canonical)
+	p := RequestPath{Canonical: MergeSlashes(sent), Sent: sent}
+	plainest, err := Plainest(p.Canonical)
 	switch {
 	case err != nil:
 		return RequestPath{}, err
@@ -397,8 +262,8 @@ func OneFrontSlash(path string) string {
 	return "/" + strings.TrimLeft(path, "/")
 }
 
-// plainestPath is the plainest reading of a canonical path; see ReadPath.
-func plainestPath(path string) (string, error) {
+// Plainest is a canonical path as plainly as any application reads it; see ReadPath.
+func Plainest(path string) (string, error) {
 	if strings.IndexByte(path, '%') < 0 && strings.IndexByte(path, ';') < 0 {
 		return path, nil
 	}

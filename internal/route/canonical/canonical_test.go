@@ -1,4 +1,4 @@
-package route
+package canonical
 
 import (
 	"net/netip"
@@ -31,8 +31,8 @@ func TestCanonicalHost(t *testing.T) {
 		{"ＡＢＣ.example", "abc.example"},
 		{long + "." + long + "." + long + "." + long[:61], long + "." + long + "." + long + "." + long[:61]},
 	} {
-		if got, err := CanonicalHost(tt.raw); err != nil || got != tt.want {
-			t.Errorf("CanonicalHost(%q) = %q, %v; want %q", tt.raw, got, err, tt.want)
+		if got, err := Host(tt.raw); err != nil || got != tt.want {
+			t.Errorf("Host(%q) = %q, %v; want %q", tt.raw, got, err, tt.want)
 		}
 	}
 }
@@ -75,11 +75,11 @@ func TestCanonicalHostRefuses(t *testing.T) {
 		{"a\ufffd.example", "international"},
 		{"\u202eelpmaxe.com", "international"},
 	} {
-		got, err := CanonicalHost(tt.raw)
+		got, err := Host(tt.raw)
 		if err == nil {
-			t.Errorf("CanonicalHost(%q) = %q; want an error", tt.raw, got)
+			t.Errorf("Host(%q) = %q; want an error", tt.raw, got)
 		} else if !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("CanonicalHost(%q): %q does not speak of %q", tt.raw, err, tt.want)
+			t.Errorf("Host(%q): %q does not speak of %q", tt.raw, err, tt.want)
 		}
 	}
 }
@@ -118,8 +118,8 @@ func TestCanonicalPath(t *testing.T) {
 		{"/%40%2b", "/%40%2B"}, // reserved: not the same as @+
 		{`/"<>[]^` + "`{|}", "/%22%3C%3E%5B%5D%5E%60%7B%7C%7D"},
 	} {
-		if got, err := CanonicalPath(tt.raw); err != nil || got != tt.want {
-			t.Errorf("CanonicalPath(%q) = %q, %v; want %q", tt.raw, got, err, tt.want)
+		if got, err := Path(tt.raw); err != nil || got != tt.want {
+			t.Errorf("Path(%q) = %q, %v; want %q", tt.raw, got, err, tt.want)
 		}
 	}
 }
@@ -168,11 +168,11 @@ func TestCanonicalPathRefuses(t *testing.T) {
 		{"/a/%2e%2e;", "parameter"},
 		{"/a/.;/b", "parameter"},
 	} {
-		got, err := CanonicalPath(tt.raw)
+		got, err := Path(tt.raw)
 		if err == nil {
-			t.Errorf("CanonicalPath(%q) = %q; want an error", tt.raw, got)
+			t.Errorf("Path(%q) = %q; want an error", tt.raw, got)
 		} else if !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("CanonicalPath(%q): %q does not speak of %q", tt.raw, err, tt.want)
+			t.Errorf("Path(%q): %q does not speak of %q", tt.raw, err, tt.want)
 		}
 	}
 }
@@ -197,14 +197,14 @@ func checkCanonicalPath(t interface {
 }, raw string,
 ) {
 	t.Helper()
-	path, err := CanonicalPath(raw)
+	path, err := Path(raw)
 	if err != nil {
 		if path != "" {
 			t.Fatalf("%q: error %v and a path %q", raw, err, path)
 		}
 		return
 	}
-	if again, err := CanonicalPath(path); err != nil || again != path {
+	if again, err := Path(path); err != nil || again != path {
 		t.Fatalf("%q: %q becomes %q, %v", raw, path, again, err)
 	}
 	decoded, err := url.PathUnescape(path)
@@ -244,11 +244,11 @@ func FuzzCanonicalHost(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		host, err := CanonicalHost(raw)
+		host, err := Host(raw)
 		if err != nil {
 			return
 		}
-		if again, err := CanonicalHost(host); err != nil || again != host {
+		if again, err := Host(host); err != nil || again != host {
 			t.Fatalf("%q: %q becomes %q, %v", raw, host, again, err)
 		}
 		if strings.Contains(host, ":") {
@@ -260,7 +260,7 @@ func FuzzCanonicalHost(f *testing.F) {
 		if len(host) > 253 || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.HasSuffix(host, ".") {
 			t.Fatalf("%q: %q is not canonical", raw, host)
 		}
-		if upper, err := CanonicalHost(strings.ToUpper(host) + ".:1"); err != nil || upper != host {
+		if upper, err := Host(strings.ToUpper(host) + ".:1"); err != nil || upper != host {
 			t.Fatalf("%q: upper case of %q becomes %q, %v", raw, host, upper, err)
 		}
 	})
@@ -269,10 +269,10 @@ func FuzzCanonicalHost(f *testing.F) {
 func BenchmarkCanonical(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := CanonicalHost("app-17.example.com:8080"); err != nil {
+		if _, err := Host("app-17.example.com:8080"); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := CanonicalPath("/demo/some/path.html"); err != nil {
+		if _, err := Path("/demo/some/path.html"); err != nil {
 			b.Fatal(err)
 		}
 	}

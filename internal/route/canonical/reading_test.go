@@ -1,4 +1,4 @@
-package route
+package canonical
 
 import (
 	"strings"
@@ -129,7 +129,7 @@ func FuzzReadPath(f *testing.F) {
 		if again, err := ReadPath(p.Other); err != nil || again != (RequestPath{Canonical: p.Other, Sent: p.Other}) {
 			t.Fatalf("%q: the other reading of %+v is read as %+v, %v", raw, p, again, err)
 		}
-		if canonical, err := CanonicalPath(raw); err == nil && canonical != p.Canonical {
+		if canonical, err := Path(raw); err == nil && canonical != p.Canonical {
 			t.Fatalf("%q: canonical %q and %q", raw, canonical, p.Canonical)
 		}
 	})
