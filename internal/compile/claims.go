@@ -11,7 +11,8 @@ import (
 	"fairway/internal/route"
 )
 
-// claim is Match.Key, which no two routes can have, whatever their priority.
+// claim is Match.Key, which no two routes can have. Priority is no part of it, or a
+// stranger could take the very same requests by a higher one.
 type claim string
 
 // claimsOf returns the claims of a route, sorted, each once.
