@@ -123,8 +123,7 @@ type Options struct {
 	now func() time.Time // the clock of tests
 }
 
-// Limits of the listener. An answer is made from memory, so that a client that
-// takes longer than this does not read.
+// Limits of the listener: answers come from memory, and slow clients do not read.
 const (
 	maxConnections = 256
 	maxHeader      = 64 << 10
@@ -243,8 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen binds host:port or a unix socket. The socket file of a process that
-// has died is replaced; one that somebody answers on is not.
+// listen binds host:port or a unix socket, in place of one that no process answers on.
 func listen(address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix://")
 	if !isUnix {

@@ -437,7 +437,7 @@ func TestClientAgainstServer(t *testing.T) {
 	c := newClient(t, api.ClientOptions{URL: "http://" + s.Addr().String(), Token: goodToken})
 	ctx := t.Context()
 
-	if err := c.Health(ctx); err != nil {
+	if _, err := c.Info(ctx); err != nil {
 		t.Error("Health:", err)
 	}
 	if r, err := c.Ready(ctx); err != nil || r.State != api.StatePartial || !r.Ready() {
@@ -487,7 +487,7 @@ func TestClientAgainstServer(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error("Run:", err)
 	}
-	if err := c.Health(ctx); !errors.Is(err, api.ErrNoAnswer) {
+	if _, err := c.Info(ctx); !errors.Is(err, api.ErrNoAnswer) {
 		t.Errorf("after the end: %v, want ErrNoAnswer", err)
 	}
 }

@@ -22,8 +22,8 @@ const (
 	maxRevisions     = 1000
 )
 
-// fleetOperations are those on documents and the hosts that have them. What has
-// the contents of documents is for operators: there are passwords in some.
+// fleetOperations concern documents and hosts; contents, with passwords, are for
+// operators.
 func (s *Server) fleetOperations() []operation {
 	const document, rollout = "/v1/fleet/documents/{document}", "/v1/fleet/documents/{document}/rollout"
 	f := fleetDesk{s.options.Fleet}

@@ -119,8 +119,7 @@ func newHosts(bound net.Addr, extra, certified []string, tls bool) (*hosts, erro
 	return h, nil
 }
 
-// check refuses a request that calls the listener by a name it does not have: a
-// name that somebody else made point here (DNS rebinding), or 0.0.0.0.
+// check refuses a name that is none of the listener's (DNS rebinding), or 0.0.0.0.
 func (h *hosts) check(r *http.Request) *api.Error {
 	if h.port == "" {
 		return nil

@@ -156,7 +156,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatalf("socket %v, %v", info, err)
 	}
 	c := newClient(t, api.ClientOptions{URL: o.Listen})
-	if err := c.Health(t.Context()); err != nil {
+	if _, err := c.Info(t.Context()); err != nil {
 		t.Error(err)
 	}
 	second := options(t, newWorld(t))
@@ -164,7 +164,7 @@ func TestUnixSocket(t *testing.T) {
 	if _, err := New(second); err == nil || !strings.Contains(err.Error(), "another process answers") {
 		t.Errorf("a second listener on the same socket: %v", err)
 	}
-	if err := c.Health(t.Context()); err != nil {
+	if _, err := c.Info(t.Context()); err != nil {
 		t.Error("the first listener lost its socket:", err)
 	}
 }

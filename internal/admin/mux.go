@@ -119,8 +119,7 @@ func (r *request) done(format string, args ...any) (api.Done, error) {
 	return api.Done{Text: r.remark}, nil
 }
 
-// notAllowed is what answers the other methods of a path. Who may call any of the
-// operations may learn which there are.
+// notAllowed answers the other methods of a path to who may call any of its operations.
 func notAllowed(known []operation) operation {
 	least := known[0]
 	var allow []string

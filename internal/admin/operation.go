@@ -17,8 +17,7 @@ import (
 	"fairway/internal/api"
 )
 
-// operation is one endpoint of the API: who may call it, what it takes and what it
-// answers. The OpenAPI document is made of these.
+// operation is one endpoint: who may call it, what it takes and what it answers.
 type operation struct {
 	method string
 	path   string // the pattern of the mux; several operations may share one
@@ -153,7 +152,8 @@ func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 	op := act(http.MethodPost, path, func(r *request) (T, error) {
 		var body B
 		if err := readBody(r.Request, &body); err != nil {
-			return *new(T), err
+			var none T
+			return none, err
 		}
 		return serve(r, body)
 	})

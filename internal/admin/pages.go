@@ -73,8 +73,7 @@ func (a *answered) WriteHeader(code int) { a.code = code }
 // Write keeps the body.
 func (a *answered) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// fromElsewhere is what people get who follow a link on another site. A request that a
-// browser makes on behalf of another site is never answered with anything else.
+// fromElsewhere is for people who follow a link on another site; nothing else is shown.
 const fromElsewhere = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Fairway</title></head>
 <body><p>This link was on a page of another site.</p><p><a href="">Go on to Fairway</a></p></body></html>

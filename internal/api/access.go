@@ -125,11 +125,6 @@ type Done struct {
 	Text string `json:"text"`
 }
 
-// Identity says who asks and what that lets one do.
-func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	return get[Identity](ctx, c, "/v1/identity", nil)
-}
-
 // Tokens lists the tokens. It needs the role admin, as do the methods below.
 func (c *Client) Tokens(ctx context.Context) (List[Token], error) {
 	return list[Token](ctx, c, "/v1/tokens", nil)

@@ -25,8 +25,8 @@ const maxAnswer = 256 << 20
 
 // ClientOptions are what NewClient needs.
 type ClientOptions struct {
-	// URL is where the admin API listens: http://HOST:PORT, https://HOST:PORT
-	// or unix:///PATH. A path behind host and port is not allowed.
+	// URL is http://HOST:PORT, https://HOST:PORT or unix:///PATH, without a path behind
+	// it.
 	URL   string
 	Token string // is sent as a bearer token; empty sends none
 	// TLS judges the certificate of https://; nil is the machine's authorities.
@@ -143,12 +143,6 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	return get[Info](ctx, c, "/v1/info", nil)
 }
 
-// Health is nil when the process is alive and answers.
-func (c *Client) Health(ctx context.Context) error {
-	_, err := get[json.RawMessage](ctx, c, "/healthz", nil)
-	return err
-}
-
 // Ready says whether requests are served; that they are not is no error.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	res, err := c.do(ctx, http.MethodGet, "/ready", nil, nil)
@@ -208,13 +202,13 @@ func remove[T any](ctx context.Context, c *Client, path string, query url.Values
 
 // call asks for an operation. body is sent as JSON; nil sends none.
 func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
-	var zero T
 	res, err := c.do(ctx, method, path, query, body)
-	if err != nil {
-		return zero, err
+	if err == nil && res.status != http.StatusOK {
+		err = res.problem()
 	}
-	if res.status != http.StatusOK {
-		return zero, res.problem()
+	if err != nil {
+		var none T
+		return none, err
 	}
 	return decode[T](c, res)
 }

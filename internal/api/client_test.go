@@ -107,7 +107,6 @@ func TestClientAsks(t *testing.T) {
 		},
 		"GET /v1/doctor/a%2Fb": func(ctx context.Context) error { _, err := c.Doctor(ctx, "a/b"); return err },
 		"GET /v1/info":         func(ctx context.Context) error { _, err := c.Info(ctx); return err },
-		"GET /healthz":         func(ctx context.Context) error { return c.Health(ctx) },
 		"GET /ready":           func(ctx context.Context) error { _, err := c.Ready(ctx); return err },
 	}
 	for want, call := range tests {
@@ -238,12 +237,12 @@ func TestClientDeadlineAndCancel(t *testing.T) {
 	}))
 	defer ts.Close()
 	defer close(release)
-	if err := newClient(t, ClientOptions{URL: ts.URL, Timeout: 20 * time.Millisecond}).Health(t.Context()); !errors.Is(err, ErrNoAnswer) {
+	if _, err := newClient(t, ClientOptions{URL: ts.URL, Timeout: 20 * time.Millisecond}).Info(t.Context()); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("after the timeout: %v, want ErrNoAnswer", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := newClient(t, ClientOptions{URL: ts.URL}).Health(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := newClient(t, ClientOptions{URL: ts.URL}).Info(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancel: %v, want context.Canceled", err)
 	}
 }

@@ -49,8 +49,7 @@ func Guard(do func() error) (err error) {
 // Panicked reports whether a panic was the error. Such a database cannot be closed.
 func Panicked(err error) bool { return errors.Is(err, errPanicked) }
 
-// MoveAside gives a damaged file another name, path.damaged-1 and so on, so that it can
-// be looked at, and returns the name without the directory.
+// MoveAside renames a damaged file to path.damaged-1 and so on, and returns the base name.
 func MoveAside(path string) (name string, _ error) {
 	for n := 1; ; n++ {
 		aside := path + ".damaged-" + strconv.Itoa(n)

@@ -33,8 +33,7 @@ type Draft struct {
 	Deleted bool
 }
 
-// PutRevision appends a revision to a document and returns it when it is on the disk.
-// The error is a *ConflictError when Expect is not the newest revision.
+// PutRevision appends a revision on disk; a *ConflictError when Expect is not the newest.
 func (s *Store) PutRevision(d Draft) (Revision, error) {
 	if err := d.check(); err != nil {
 		return Revision{}, fmt.Errorf("history: %w", err)
@@ -135,8 +134,7 @@ func (s *Store) Revision(document string, number uint64) (Revision, error) {
 	return r, about(err, "document %q, revision %d", document, number)
 }
 
-// Revisions returns at most limit revisions of a document with a number below before,
-// without their contents, the newest first; zero stands for no bound.
+// Revisions returns at most limit revisions below before (0: all), the newest first.
 func (s *Store) Revisions(document string, before uint64, limit int) ([]Revision, error) {
 	list := []Revision{}
 	err := s.view(func(tx *bbolt.Tx) error {

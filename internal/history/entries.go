@@ -76,8 +76,8 @@ func count(changes []route.Change) (c Counts) {
 	return c
 }
 
-// Entries returns at most limit entries with a number below before, the newest first;
-// zero stands for no bound. What is damaged is left out; Status has the alarm.
+// Entries returns at most limit entries below before (0: no bound), the newest first,
+// without damaged ones.
 func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -94,8 +94,7 @@ func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	return list, about(err, "entries")
 }
 
-// Entry returns the entry of the number, or the newest one for zero, with its
-// table, whose contents are those of the table that was recorded, byte by byte.
+// Entry returns an entry, the newest for zero, with its table as it was recorded.
 func (s *Store) Entry(number uint64) (Recorded, error) {
 	var r Recorded
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -115,8 +114,7 @@ func (s *Store) Entry(number uint64) (Recorded, error) {
 	return r, about(err, "entry %d", number)
 }
 
-// Keep names the entries that are not removed, regardless of their age; it replaces
-// those that were named before. It lasts as long as the store is open.
+// Keep names the entries that stay, in place of those before, while the store is open.
 func (s *Store) Keep(numbers ...uint64) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -129,8 +127,7 @@ const (
 	ageEvery   = time.Hour
 )
 
-// prune removes the entries that are too many or too old, and the parts of tables that
-// no entry needs any more. have is how many there are.
+// prune removes entries that are too many or too old, with their parts; have is how many.
 func (s *Store) prune(tx *bbolt.Tx, have int) (removed int, _ error) {
 	surplus := 0
 	if have > s.options.MaxEntries+pruneSlack {

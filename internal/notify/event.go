@@ -164,8 +164,7 @@ func (e Event) cleaned() Event {
 	return e
 }
 
-// clean makes one line of text: what is no character, or would not be shown as
-// one, is replaced, white space becomes a space, and at most limit bytes stay.
+// clean makes one visible line of text, of at most limit bytes.
 func clean(s string, limit int) string {
 	const ellipsis = "…"
 	var b strings.Builder

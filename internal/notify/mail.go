@@ -47,8 +47,7 @@ func (m *mailer) send(ctx context.Context, p *batch) error {
 	return err
 }
 
-// message makes the mail of a batch. Its addresses come from the configuration;
-// what events say stands in the subject and in the text, both encoded.
+// message makes the mail of a batch. What events say is encoded, in subject and text.
 func (m *mailer) message(p *batch) (*mail.Msg, error) {
 	title, err := render(m.texts.title, p, plainText)
 	if err != nil {

@@ -37,8 +37,7 @@ type Options struct {
 	Feed *catalog.Feed
 	// Channels are where events go; without any, events are kept and not sent.
 	Channels []Channel
-	// Settle is how long something, but for a node, must be wrong before it is reported:
-	// a deployment is no incident. Zero means 10 s, negative not at all.
+	// Settle is how long what is no node must be wrong; 0 means 10 s, negative no time.
 	Settle time.Duration
 	// From is how this Fairway is called in messages.
 	From    string

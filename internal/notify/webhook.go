@@ -32,8 +32,7 @@ const (
 	minSecret = 16
 )
 
-// webhook calls a receiver over HTTP: POST with JSON, signed as Standard Webhooks
-// says. Redirects are not followed, and variables that name a proxy have no say.
+// webhook posts JSON, signed as Standard Webhooks says, past proxies and redirects.
 type webhook struct {
 	channel Channel
 	texts   texts
@@ -163,8 +162,7 @@ type laterError struct {
 // askedMost bounds for how long a receiver may put us off.
 const askedMost = time.Hour
 
-// retryAfter reads the header of that name (RFC 9110, 10.2.3): seconds, or a date.
-// Zero for none, and for what is past or nonsense.
+// retryAfter reads that header (RFC 9110, 10.2.3); zero for none and for nonsense.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

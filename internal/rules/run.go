@@ -138,12 +138,8 @@ func (r *Rules) act(ctx context.Context, a action) {
 	switch a.doing {
 	case doFire:
 		e.Kind = notify.RuleFired
-		r.o.Driver.Report(e)
-		return
 	case doClear:
 		e.Kind = notify.RuleCleared
-		r.o.Driver.Report(e)
-		return
 	case doDrain:
 		err = r.o.Driver.Drain(ctx, subject, a.rule.Name, when)
 	case doUndrain:

@@ -164,8 +164,7 @@ func (f *file) rowAt(p *place, ring int, step int64) int64 {
 	return at + step%rings[ring].rows*rowSize(f.g.columns)
 }
 
-// take finds the place of a subject, or gives it one: a free one, else that with the
-// oldest rows of those that are not followed any more.
+// take finds the place of a subject, or gives it a free one, or the oldest not followed.
 func (f *file) take(name string) (*place, error) {
 	if p := f.places[name]; p != nil {
 		return p, nil

@@ -46,8 +46,7 @@ type row struct {
 	values []float32
 }
 
-// Query answers, each moment from the finest place that has it: memory, the fine ring,
-// the coarse ring. A subject of which nothing is known has no points.
+// Query answers, each moment from the finest place: memory, fine ring, coarse ring.
 func (s *Store) Query(q Query) (Result, error) {
 	if !q.From.Before(q.To) || q.Step < 0 {
 		return Result{}, errors.New("series: the time to begin is not before the time to end")

@@ -110,8 +110,7 @@ type group struct {
 type subject struct {
 	name string
 	rows []float32 // ring of rows, each with one value for each field
-	// newest is the slot of the newest row, in steps of every since 1970; older
-	// rows are behind it in the ring, those without a reading are NaN.
+	// newest is the slot of the newest row, in steps since 1970; older ones are behind it.
 	newest  int64
 	first   int64 // slot of the first row since it is known
 	flushed int64 // the newest fine slot that was written to disk
@@ -222,8 +221,8 @@ func (s *Store) Close() error {
 // slots is how many readings of a subject are in memory.
 func (s *Store) slots() int { return int(memory / s.every) }
 
-// Add takes the readings of one moment. Readings of one subject in one call are added
-// up. A reading older than the newest of its subject is left out.
+// Add takes the readings of one moment and adds up those of one subject. Older ones than
+// the newest are left out.
 func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

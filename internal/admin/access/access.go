@@ -115,8 +115,7 @@ func (a *Access) bySum(sum string) (api.Identity, bool) {
 	return api.Identity{Name: token.Name, Role: token.Role, By: api.ByToken, Expires: token.Expires}, true
 }
 
-// bySession says whose session the request belongs to, an empty identity when there
-// is none, or none any more. keyed is true when the request has the session's key.
+// bySession says whose session the request has; keyed is true with the session's key.
 func (a *Access) bySession(r *http.Request, used bool) (who api.Identity, keyed bool) {
 	c, err := r.Cookie(cookieName(r))
 	if err != nil {
@@ -133,8 +132,7 @@ func (a *Access) bySession(r *http.Request, used bool) (who api.Identity, keyed 
 	return who, keyed
 }
 
-// SignIn begins a session for the owner of a token, and sets its cookie. It is for
-// pages of this listener alone: a page of another origin must not sign anybody in.
+// SignIn begins a session for the owner of a token: for pages of this listener alone.
 func (a *Access) SignIn(w http.ResponseWriter, r *http.Request, token string) (api.Session, error) {
 	from := network(r)
 	if !a.sessions.try(from) {

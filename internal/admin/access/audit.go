@@ -25,8 +25,7 @@ const (
 	maxText = 2 << 10
 )
 
-// Audit is the record of who did what. What cannot be written to disk is kept in
-// memory and logged, so that one can act on a machine whose disk is full.
+// Audit is who did what. What cannot be written is kept in memory, so that one can act.
 type Audit struct {
 	path string // empty: in memory only
 

@@ -1,5 +1,4 @@
-// Package explain says what would become of a request, by the live table and what
-// the engine knows of endpoints. It is pure: the request is never sent.
+// Package explain says what would become of a request. It is pure: nothing is sent.
 package explain
 
 import (
@@ -23,8 +22,7 @@ import (
 // maxOtherHosts bounds the losers of other hosts, which say little.
 const maxOtherHosts = 100
 
-// Answer says what would become of the request in the query, without what is not
-// known of endpoints. The error is an *api.Error where the question makes no sense.
+// Answer says what would become of the request in the query, or an *api.Error.
 func Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error) {
 	asked, err := readRequest(q)
 	if err != nil {
@@ -151,8 +149,7 @@ func unreadableUsers(t *route.Table, r *route.Route) string {
 	return ""
 }
 
-// filtered returns the code with which a filter answers by itself, and why; zero when it
-// lets the request pass, or more than the request decides.
+// filtered is the code that a filter answers with by itself, and why; zero for none.
 func filtered(f route.Filter, r *route.Request) (code int, why string) {
 	switch {
 	case f.IPAllow != nil:

@@ -1,5 +1,4 @@
-// Package observe reports what live tables and engines show: problems, certificates that
-// cannot be used or expire soon, and how endpoints have left.
+// Package observe reports what live tables, certificate files and engines show.
 package observe
 
 import (
@@ -154,8 +153,7 @@ func (o *Observer) reportCertificates(table *route.Table) {
 	}
 }
 
-// certificateEvents says how a certificate is doing: one condition each for a file that
-// cannot be used, and for each time by which it should have been renewed.
+// certificateEvents has a condition for a file that cannot be used, and for each term.
 func certificateEvents(file string, now time.Time) []notify.Event {
 	expires, names, err := readExpiry(file)
 	var events []notify.Event
