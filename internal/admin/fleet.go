@@ -22,8 +22,7 @@ const (
 	maxRevisions     = 1000
 )
 
-// fleetOperations concern documents and hosts; contents, with passwords, are for
-// operators.
+// fleetOperations concern documents and hosts. Contents, with passwords, need operators.
 func (s *Server) fleetOperations() []operation {
 	const document, rollout = "/v1/fleet/documents/{document}", "/v1/fleet/documents/{document}/rollout"
 	f := fleetDesk{s.options.Fleet}

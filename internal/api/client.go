@@ -25,8 +25,7 @@ const maxAnswer = 256 << 20
 
 // ClientOptions are what NewClient needs.
 type ClientOptions struct {
-	// URL is http://HOST:PORT, https://HOST:PORT or unix:///PATH, without a path behind
-	// it.
+	// URL is http://HOST:PORT, https://HOST:PORT or unix:///PATH, without a further path.
 	URL   string
 	Token string // is sent as a bearer token; empty sends none
 	// TLS judges the certificate of https://; nil is the machine's authorities.

@@ -71,9 +71,8 @@ func Number(key []byte) uint64 {
 	return binary.BigEndian.Uint64(key)
 }
 
-// Open opens a file that Check finds sound, or makes it, and has it read. A new file is
-// filled under another name first, so that it is complete when it has its own. doubt is
-// that of Check.
+// Open opens a file that Check finds sound, with its doubt, or makes it, and has it read.
+// fill works under another name, so that a new file is complete.
 func Open(path string, timeout time.Duration, fill func(*bbolt.Tx) error, read func(*bbolt.DB) error) (db *bbolt.DB, doubt string, err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, timeout, fill); err != nil {
@@ -118,10 +117,9 @@ func create(path string, timeout time.Duration, fill func(*bbolt.Tx) error) erro
 	return atomicfile.Rename(temporary, path)
 }
 
-// Check walks the pages of a file while no other process can write to it; timeout
-// bounds the wait for its lock. The error wraps ErrDamaged when the pages make no sense.
-// doubt is set when one of the two places that say where the tree begins is damaged:
-// then the other one counts, which may be older by one write.
+// Check walks the pages of a file while no other process writes to it. The error wraps
+// ErrDamaged when they make no sense. With doubt one of the two beginnings is damaged: the
+// other counts, which may be older by one write.
 func Check(path string, timeout time.Duration) (doubt string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {

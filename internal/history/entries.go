@@ -76,8 +76,7 @@ func count(changes []route.Change) (c Counts) {
 	return c
 }
 
-// Entries returns at most limit entries below before (0: no bound), the newest first,
-// without damaged ones.
+// Entries returns at most limit sound entries below before (0: all), the newest first.
 func (s *Store) Entries(before uint64, limit int) ([]Entry, error) {
 	list := []Entry{}
 	err := s.view(func(tx *bbolt.Tx) error {

@@ -65,8 +65,7 @@ type Store struct {
 	path    string
 	log     *slog.Logger
 
-	// open is held for reading by transactions, for writing to open, close or move the
-	// file.
+	// open is held for reading by transactions, for writing to open, close or move it.
 	open   sync.RWMutex
 	db     *bbolt.DB // nil while the file cannot be used
 	closed bool

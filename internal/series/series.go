@@ -221,8 +221,7 @@ func (s *Store) Close() error {
 // slots is how many readings of a subject are in memory.
 func (s *Store) slots() int { return int(memory / s.every) }
 
-// Add takes the readings of one moment and adds up those of one subject. Older ones than
-// the newest are left out.
+// Add adds up the readings of one moment by subject; older than the newest are left out.
 func (s *Store) Add(name string, at time.Time, readings []Reading) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -323,8 +322,7 @@ func (s *Store) oldest(sub *subject) int64 {
 	return max(sub.first, sub.newest-int64(s.slots())+1)
 }
 
-// flush writes the fine steps that are over when slot begins; with now the current one,
-// too.
+// flush writes the fine steps that are over at slot; with now the current one, too.
 func (s *Store) flush(g *group, sub *subject, slot int64, now bool) {
 	if g.file == nil {
 		return

@@ -228,8 +228,8 @@ func plotsOf(c *call, group, subject string, r timeRange, all ...figure) []plot 
 		return nil // nothing is kept, or not of this
 	}
 	if n := len(found.Points); r.For == time.Hour && n > 0 {
-		// What has only begun to be kept is shown as fine as it is: an empty picture says
-		// nothing.
+		// What has only begun to be kept is shown as fine as it is, not as an empty
+		// picture.
 		least := shortly
 		if n < fewPoints {
 			finer, _ := c.ask.Series(c, group, subject, api.SeriesQuery{From: to.Add(-shortly), To: to, Step: fineStep})
