@@ -81,23 +81,39 @@ func (p *Process) handedOver(ctx context.Context, old socket.Process) {
 	}
 }
 
+// firstAnswer is how long the first question of settled waits: a master that starts anew
+// may lose it.
+const firstAnswer = 500 * time.Millisecond
+
 // settled waits until the master answers and a worker serves.
 func (p *Process) settled(ctx context.Context) (socket.Processes, error) {
-	for {
-		all, err := p.master.Processes(ctx)
-		// Another HAProxy may answer at the path until ours has taken it over.
-		if err == nil && p.started && all.Master.PID != p.pid {
-			err = fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
-		}
+	for patience := firstAnswer; ; {
+		begun := time.Now()
+		all, err := p.ask(ctx, patience)
 		if err == nil {
-			if err = p.answers(ctx, all); err == nil {
-				return all, nil
-			}
+			return all, nil
+		}
+		if time.Since(begun) >= patience { // it was lost, or the machine is busy
+			patience = min(2*patience, askDeadline)
 		}
 		if wait := p.pause(ctx, look); wait != nil {
 			return all, fmt.Errorf("%w: %w", wait, err)
 		}
 	}
+}
+
+// ask asks the master for its processes, of which the worker that serves answers, too.
+func (p *Process) ask(ctx context.Context, patience time.Duration) (socket.Processes, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	all, err := p.master.Processes(ctx)
+	switch {
+	case err != nil:
+		return all, err
+	case p.started && all.Master.PID != p.pid: // until ours has taken the path over
+		return all, fmt.Errorf("another HAProxy (process %d) answers at %s", all.Master.PID, p.o.MasterSocket)
+	}
+	return all, p.answers(ctx, all)
 }
 
 // proven waits for a worker that was not there before and says that it is the one meant.
