@@ -34,6 +34,7 @@ type Family struct {
 	name, help string
 	kind       Kind
 	labels     []string
+	written    atomic.Int64 // bytes of the newest scrape: the next one needs as many
 }
 
 // Family registers a family whose series come from functions given to Collect. It panics

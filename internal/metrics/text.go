@@ -40,7 +40,7 @@ func (s *Scrape) PutHistogram(f *Family, bounds []float64, counts []uint64, sum 
 func (s *Scrape) begin(f *Family) *output {
 	o := s.outputs[f]
 	if o == nil {
-		o = &output{name: f.name}
+		o = &output{name: f.name, text: make([]byte, 0, f.written.Load())}
 		s.outputs[f] = o
 	}
 	o.starts = append(o.starts, len(o.text))
@@ -142,6 +142,7 @@ func (m *Set) Write(w io.Writer) error {
 		if o == nil {
 			continue
 		}
+		f.written.Store(int64(len(o.text)))
 		_, _ = fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, appendEscaped(nil, f.help, false), f.name, f.kind)
 		for _, series := range o.series() {
 			_, _ = out.Write(series)
