@@ -34,6 +34,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
+		"internal/admin/meter", "internal/condition", "internal/engine/certs",
 		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
@@ -152,6 +153,7 @@ var allowed = map[string]struct {
 
 	// admin holds what it shows, and converts it into the words of the API.
 	"internal/admin": {4, []string{
+		"internal/condition",
 		"internal/admin/access", "internal/admin/explain", "internal/admin/meter", "internal/admin/show", "internal/api", "internal/catalog",
 		"internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/metrics", "internal/notify", "internal/plan", "internal/route", "internal/route/canonical",
 		"internal/rules", "internal/serve", "internal/series",
@@ -159,12 +161,15 @@ var allowed = map[string]struct {
 	// access says who calls; show converts; explain asks the matcher.
 	"internal/admin/access": {2, []string{"internal/api", "internal/atomicfile", "internal/engine/certs", "internal/route"}},
 	"internal/admin/show": {3, []string{
-		"internal/api", "internal/catalog", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
+		"internal/api", "internal/catalog", "internal/condition", "internal/control", "internal/fleet", "internal/fleet/driver", "internal/history", "internal/notify", "internal/route",
 	}},
 	"internal/admin/meter":   {2, []string{"internal/api", "internal/engine/traffic"}},
-	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
+	"internal/admin/explain": {3, []string{"internal/admin/show", "internal/api", "internal/condition", "internal/route", "internal/route/canonical", "internal/route/arrival"}},
 	// ui is the pages over the same operations that the API has.
 	"internal/admin/ui": {2, []string{"internal/api", "internal/human"}},
+
+	// condition judges what the engine, the sources and its own connections show.
+	"internal/condition": {2, []string{"internal/catalog", "internal/clock", "internal/engine/traffic", "internal/feed", "internal/human", "internal/route"}},
 
 	"internal/catalog": {1, []string{"internal/feed"}},
 	// feed publishes snapshots and tables to those who follow them.
@@ -219,7 +224,7 @@ var largePackages = map[string]struct {
 	lines int
 	next  string
 }{
-	"cmd/fairway":                    {3816, "commands that work without a running Fairway hold logic that belongs to packages below"},
+	"cmd/fairway":                    {3900, "commands that work without a running Fairway hold logic that belongs to packages below"},
 	"internal/engine/embedded":       {4467, "its HTTP core becomes a package of its own"},
 	"internal/engine/enginetest":     {6084, "the behaviour suite: cases, not product code"},
 	"internal/engine/haproxy":        {3174, "what HAProxy reports and the checks of snippets may become packages"},

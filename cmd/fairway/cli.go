@@ -63,6 +63,7 @@ type grammar struct {
 	Demo        demoCommand        `cmd:"" group:"serve" help:"Start labelled services, route them, clean up."`
 	Check       checkCommand       `cmd:"" group:"serve" help:"Validate configurations, services files and labels of Compose files, offline."`
 	Config      configCommand      `cmd:"" group:"serve" help:"Print the effective configuration with the origin of each value."`
+	Status      statusCommand      `cmd:"" group:"look" help:"Show what is wrong now, and why."`
 	Routes      routesCommand      `cmd:"" group:"look" help:"List the routes."`
 	Services    servicesCommand    `cmd:"" group:"look" help:"List the services, or show one."`
 	Nodes       nodesCommand       `cmd:"" group:"look" help:"List the nodes that run instances."`

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -13,15 +15,20 @@ import (
 )
 
 type explainCommand struct {
-	Method  string   `arg:"" help:"HTTP method, such as GET."`
-	URL     string   `arg:"" help:"URL; http:// may be left out."`
+	Request []string `arg:"" name:"request" help:"URL, after an HTTP method where that is not GET. http:// may be left out."`
 	Headers []string `name:"header" short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header of the request. Repeatable. Do not give real credentials."`
 	Client  string   `name:"client" placeholder:"IP" help:"Client address of the request."`
 }
 
 // Run prints the explanation.
 func (e *explainCommand) Run(ctx context.Context, c *console, a *api.Client) error {
-	url := e.URL
+	method, url := http.MethodGet, e.Request[len(e.Request)-1]
+	if len(e.Request) > 2 {
+		return usageError{errors.New("want a URL, or a method and a URL: fairway explain POST " + url)}
+	}
+	if len(e.Request) == 2 {
+		method = strings.ToUpper(e.Request[0])
+	}
 	if !strings.Contains(url, "://") {
 		url = "http://" + url
 	}
@@ -30,8 +37,9 @@ func (e *explainCommand) Run(ctx context.Context, c *console, a *api.Client) err
 			return usageError{errors.New("--header: write 'NAME: VALUE'")}
 		}
 	}
-	x, err := a.Explain(ctx, api.ExplainRequest{Method: strings.ToUpper(e.Method), URL: url, Headers: e.Headers, Client: e.Client})
-	return noIf(show(c, x, err, c.explanation), x.Outcome != api.OutcomeRouted && x.Outcome != api.OutcomeAnswered)
+	x, err := a.Explain(ctx, api.ExplainRequest{Method: method, URL: url, Headers: e.Headers, Client: e.Client})
+	reached := x.Outcome == api.OutcomeRouted && x.Winner.Route.Condition.State != api.StateDown || x.Outcome == api.OutcomeAnswered
+	return noIf(show(c, x, err, c.explanation), !reached)
 }
 
 func (c *console) explanation(x api.Explanation) {
@@ -56,7 +64,7 @@ func (c *console) explanation(x api.Explanation) {
 	if x.Winner != nil {
 		c.winner(*x.Winner)
 	}
-	c.losers(x.Losers)
+	c.losers(x.Losers, x.Omitted)
 }
 
 func (c *console) winner(w api.Winner) {
@@ -93,7 +101,7 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 		if slices.Contains(eligible, e.ID) {
 			pick = cell{"yes", good}
 		}
-		state := e.State
+		state := cmp.Or(e.Fault, e.State)
 		if e.Live != nil && e.Live.Ejected {
 			state += ", ejected"
 		}
@@ -105,7 +113,19 @@ func (c *console) endpoints(endpoints []api.Endpoint, eligible []string) {
 	t.print()
 }
 
-func (c *console) losers(losers []api.Loser) {
+// losers prints the routes that do not take the request; those of other hosts when all is
+// asked for.
+func (c *console) losers(losers []api.Loser, omitted int) {
+	if !c.wide() {
+		all := len(losers)
+		losers = slices.DeleteFunc(slices.Clone(losers), func(l api.Loser) bool { return l.Part == "host" })
+		omitted += all - len(losers)
+	}
+	if omitted > 0 {
+		defer func() {
+			c.raw("\n" + c.paint(faint, human.Plural(omitted, "route")+" of other hosts not shown; -o wide shows them"))
+		}()
+	}
 	if len(losers) == 0 {
 		return
 	}

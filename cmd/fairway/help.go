@@ -39,6 +39,10 @@ go, and prints what to try. Everything it has started is removed again at the en
 Ctrl-C. The services are containers of an image made from nothing but this program; nothing
 is downloaded. Without a Docker engine they are processes.`,
 
+	"status": `Lists every route, service and source that is not healthy, the worst first, with the reason and what to do, and any rollback or pin in force. The exit code is 1 when something is wrong, or not known yet.
+
+    fairway status
+    fairway status -o json | jq -r '.findings[] | "\(.state) \(.subject): \(.text)"'`,
 	"routes": `Examples:
 
     fairway routes

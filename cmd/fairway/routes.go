@@ -23,7 +23,9 @@ type routesCommand struct {
 func (r *routesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	routes, err := a.Routes(ctx, api.Query{Service: r.Service, Source: r.Source, Host: r.Host})
 	if err != nil || !r.Traffic {
-		return list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.routes))
+		err = list(c, routes, err, orNote(c, "No routes. A container gets one with the label fairway.host=NAME.", c.routes))
+		c.incomplete(routes.Incomplete)
+		return err
 	}
 	now, err := a.Traffic(ctx)
 	return show(c, trafficOf(now, routes.Items, r.Service+r.Source+r.Host == ""), err, c.traffic)
@@ -98,37 +100,24 @@ func short(m api.Match) string {
 	return m.Host + m.Path
 }
 
-// endpoints counts the endpoints of a route: ready ones of all.
+// endpoints counts the endpoints of a route: those that take requests of all.
 func endpoints(r api.Route) string {
 	if r.Backend == nil {
 		return "-"
 	}
-	ready := 0
-	for _, e := range r.Endpoints {
-		if e.State == "ready" {
-			ready++
-		}
-	}
-	return fmt.Sprintf("%d/%d", ready, len(r.Endpoints))
+	return fmt.Sprintf("%d/%d", r.Ready, len(r.Endpoints))
 }
 
-// routeState returns the state of a route, the worst first.
+// routeState is the condition of a route, with the first reason for it.
 func routeState(r api.Route) cell {
-	by := steered(r)
-	switch {
-	case r.Refused != "":
-		return cell{"refused", bad}
-	case r.Backend != nil && strings.HasPrefix(endpoints(r), "0/"):
-		return cell{"unavailable" + by, bad}
-	case r.LastGood:
-		return cell{"last good", doubt}
-	case r.Stale != nil:
-		return cell{"stale", doubt}
-	case by != "":
-		return cell{"served" + by, doubt}
-	default:
-		return cell{"served", good}
+	text := r.Condition.State
+	if why := r.Condition.Why(); why != "" {
+		return cell{text + ": " + why, stateColour(r.Condition.State)}
 	}
+	if by := steered(r); by != "" {
+		return cell{text + by, doubt}
+	}
+	return cell{text, stateColour(r.Condition.State)}
 }
 
 // steered is the command that an endpoint of the route obeys, after a colon; empty for
@@ -150,7 +139,11 @@ type problemsCommand struct {
 // Run prints the problems.
 func (p *problemsCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Problems(ctx, api.Query{Service: p.Service, Source: p.Source})
-	return noIf(list(c, found, err, orNote(c, "No problems.", c.problems)), len(found.Items) > 0)
+	incomplete, none := c.incomplete(found.Incomplete), "No problems of labels. What is wrong otherwise: fairway status"
+	if incomplete {
+		none = "No problems of labels are known."
+	}
+	return noIf(list(c, found, err, orNote(c, none, c.problems)), len(found.Items) > 0 || incomplete)
 }
 
 func (c *console) problems(problems []api.Problem) {

@@ -69,7 +69,7 @@ func TestRunAndLookIntoIt(t *testing.T) {
 	}{
 		{[]string{"healthcheck"}, exitOK, "synced"},
 		{[]string{"services", "shop"}, exitOK, "fairway.host=shop.example.com"},
-		{[]string{"sources"}, exitOK, "file:services.yml  synced"},
+		{[]string{"sources"}, exitOK, "file:services.yml  current"},
 		{[]string{"problems"}, exitOK, ""},
 		{[]string{"explain", "GET", "http://shop.example.com/"}, exitOK, "routed"},
 		{[]string{"explain", "GET", "http://other.example.com/"}, exitNo, "no-route"},

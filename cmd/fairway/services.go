@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,6 +25,7 @@ func (s *servicesCommand) Run(ctx context.Context, c *console, a *api.Client) er
 		return list(c, found, err, c.inFull)
 	}
 	found, err := a.Services(ctx, api.Query{Source: s.Source})
+	c.incomplete(found.Incomplete)
 	return list(c, found, err, orNote(c, "No services. The sources see nothing; see: fairway sources", c.services))
 }
 
@@ -37,7 +39,7 @@ func (c *console) inFull(services []api.Service) {
 }
 
 func (c *console) services(services []api.Service) {
-	t := c.columns("SERVICE", "READY", "ROUTES", "PROBLEMS", "SOURCE", "+CREATED", "+IMAGE")
+	t := c.columns("SERVICE", "RUNNING", "ROUTES", "PROBLEMS", "SOURCE", "STATE", "+CREATED", "+IMAGE")
 	for _, s := range services {
 		ready := 0
 		var images []string
@@ -53,9 +55,18 @@ func (c *console) services(services []api.Service) {
 		if s.Problems > 0 {
 			problems.colour = bad
 		}
-		t.add(s.ID, fmt.Sprintf("%d/%d", ready, len(s.Instances)), len(s.Routes), problems, staleCell(s.Source, s.Stale), s.Created, strings.Join(images, " "))
+		t.add(s.ID, fmt.Sprintf("%d/%d", ready, len(s.Instances)), len(s.Routes), problems, staleCell(s.Source, s.Stale), conditionCell(s.Condition), s.Created, strings.Join(images, " "))
 	}
 	t.print()
+}
+
+// conditionCell is a condition with the first reason for it.
+func conditionCell(condition api.Condition) cell {
+	text := cmp.Or(condition.State, "not routed")
+	if why := condition.Why(); why != "" {
+		text += ": " + why
+	}
+	return cell{text, stateColour(condition.State)}
 }
 
 func staleCell(source string, stale *api.Stale) cell {
@@ -84,6 +95,11 @@ func staleText(s *api.Stale) string {
 func (c *console) service(s api.Service) {
 	var f fields
 	f.add("service", cell{s.ID, bold})
+	f.add("state", cell{s.Condition.State, stateColour(s.Condition.State)})
+	for _, r := range s.Condition.Reasons {
+		f.add("reason", r.Text)
+		f.add("hint", r.Hint)
+	}
 	f.add("source", staleCell(s.Source, s.Stale))
 	f.add("stale", cell{staleText(s.Stale), doubt})
 	f.add("created", s.Created)
@@ -178,7 +194,7 @@ type sourcesCommand struct{}
 // Run prints the sources.
 func (*sourcesCommand) Run(ctx context.Context, c *console, a *api.Client) error {
 	found, err := a.Sources(ctx)
-	return list(c, found, err, c.sources)
+	return noIf(list(c, found, err, c.sources), slices.ContainsFunc(found.Items, func(s api.Source) bool { return s.State != api.SourceCurrent }))
 }
 
 func (c *console) sources(sources []api.Source) {
@@ -192,8 +208,9 @@ func (c *console) sources(sources []api.Source) {
 	}
 	t.print()
 	for _, s := range sources {
-		if s.Error != "" {
-			c.raw("\n" + c.paint(bold, s.Name) + ": " + human.Escape(s.Error))
+		for _, r := range s.Condition.Reasons {
+			c.raw("\n" + c.paint(bold, s.Name) + ": " + human.Escape(r.Text))
+			c.hint("  ", r.Hint)
 		}
 		if len(s.Held) > 0 {
 			c.raw("\n" + c.paint(bold, s.Name) + human.Escape(": gone from its newest answer, kept until the next one confirms it: "+strings.Join(s.Held, ", ")))

@@ -34,7 +34,7 @@ const (
 // colourOf is the colour of a state, by the word that the API has for it.
 func colourOf(state string, otherwise colour) colour {
 	switch state {
-	case "ready", api.SourceSynced, "applied", "already", api.RolloutDone, api.FleetCurrent, api.SeverityGood:
+	case "ready", "applied", "already", api.RolloutDone, api.FleetCurrent, api.SeverityGood:
 		return good
 	case "refused", "unknown", "lost", api.RolloutReverted, api.FleetEdited, api.FleetUnreachable, api.SeverityBad:
 		return bad

@@ -36,6 +36,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/fleet"
 	"fairway/internal/metrics"
@@ -72,8 +73,16 @@ type Engine interface {
 	Name() string
 }
 
+// Conditions says how everything is doing. *condition.Keeper is one.
+type Conditions interface {
+	// Report is the newest report, made anew where it is not of this moment.
+	Report() *condition.Report
+	// Connect connects to an address and says how it went.
+	Connect(ctx context.Context, address string) condition.Attempt
+}
+
 // Options are what New needs. Listen, Catalogue, Tables, Sources, Engine, Diagnose,
-// ShownLabel and Metrics are required.
+// Conditions, ShownLabel and Metrics are required.
 type Options struct {
 	// Listen is host:port (port 0 takes a free one), or unix:///PATH for this user alone.
 	Listen string
@@ -103,6 +112,8 @@ type Options struct {
 	Engine  Engine
 	// Diagnose says why what has a name is served or not; nothing when there is none.
 	Diagnose func(name string) []api.Diagnosis
+	// Conditions says how everything is doing.
+	Conditions Conditions
 	// ShownLabel returns the value of a label without what is secret.
 	ShownLabel func(key, value string) string
 	// Pages are what people look at; nil for none.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -23,6 +24,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/engine/traffic"
 	"fairway/internal/history"
@@ -60,6 +62,23 @@ func (w *world) Status() control.Status               { return w.status }
 func (w *world) Name() string                         { return "embedded" }
 func (w *world) Traffic() []traffic.Totals            { return nil }
 func (w *world) Diagnose(name string) []api.Diagnosis { return w.doctor(name) }
+
+// Report judges a world in which every address accepts connections.
+func (w *world) Report() *condition.Report {
+	at := condition.World{Now: day(3), Snapshot: w.snapshot, Compiled: w.table, Live: w.table, Sources: w.Sources(), Endpoints: w.Endpoints(), Connected: map[string]condition.Attempt{}}
+	if w.table != nil {
+		for _, b := range w.table.Backends {
+			for _, e := range b.Endpoints {
+				at.Connected[e.Address] = w.Connect(context.Background(), e.Address)
+			}
+		}
+	}
+	return condition.Judge(at, nil)
+}
+
+func (w *world) Connect(context.Context, string) condition.Attempt {
+	return condition.Attempt{At: day(3)}
+}
 
 func (w *world) Sources() []catalog.SourceStatus {
 	if w.snapshot == nil {
@@ -206,7 +225,7 @@ func shownLabel(key, value string) string {
 func options(t *testing.T, w *world) Options {
 	return Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", History: historyOf{w},
-		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, ShownLabel: shownLabel, Fleet: newFleet(t),
+		Catalogue: w, Tables: w, Sources: w.Sources, Engine: w, Diagnose: w.Diagnose, Conditions: w, ShownLabel: shownLabel, Fleet: newFleet(t),
 		Metrics: &metrics.Set{},
 	}
 }
@@ -340,9 +359,9 @@ func TestSources(t *testing.T) {
 		got = append(got, show.Source(st, now))
 	}
 	want := []api.Source{
-		{Name: "docker", State: api.SourceSynced, LastSuccess: day(3), Age: "1m30s", Services: 1, Held: []string{"old@docker"}},
+		{Name: "docker", State: api.SourceCurrent, LastSuccess: day(3), Age: "1m30s", Services: 1, Held: []string{"old@docker"}},
 		{Name: "file:services.yml", State: api.SourceStale, Error: "services.yml: line 3: " + hostile, LastSuccess: day(2), Age: "24h1m30s", Services: 1, Held: []string{}},
-		{Name: "never", State: api.SourceWaiting, Held: []string{}},
+		{Name: "never", State: api.SourceNeverAnswered, Held: []string{}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

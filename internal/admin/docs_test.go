@@ -73,7 +73,7 @@ func TestDocs(t *testing.T) {
 		"events": &api.List[api.Event]{}, "channels": &api.List[api.Channel]{}, "rules": &api.List[api.RuleState]{},
 		"series-groups": &api.List[api.SeriesGroup]{}, "series": &api.Series{},
 		"identity": &api.Identity{}, "session": &api.Session{}, "done": &api.Done{}, "tokens": &api.List[api.Token]{},
-		"traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
+		"status": &api.Status{}, "traffic": &api.Traffic{}, "change": &api.Change{}, "new-token": &api.NewToken{}, "made-token": &api.MadeToken{}, "audit": &api.List[api.AuditEntry]{}, "explain": &api.Explanation{}, "doctor": &api.List[api.Diagnosis]{},
 	}
 	for _, m := range regexp.MustCompile("(?s)\n```json ([a-z-]+)\n(.*?)\n```").FindAllStringSubmatch(string(text), -1) {
 		v, ok := into[m[1]]
@@ -93,7 +93,8 @@ func TestDocs(t *testing.T) {
 	}
 	for _, outcome := range []string{
 		api.OutcomeRouted, api.OutcomeAnswered, api.OutcomeUnavailable, api.OutcomeRefused, api.OutcomeNoRoute, api.OutcomeBadRequest,
-		api.SourceSynced, api.SourceStale, api.SourceWaiting, api.SeverityGood, api.SeverityBad, api.SeverityNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
+		api.StateHealthy, api.StateUnknown, api.StateHeld, api.StateDegraded, api.StateRefused, api.StateDown,
+		api.SourceCurrent, api.SourceStale, api.SourceNeverAnswered, api.SeverityGood, api.SeverityBad, api.SeverityNeutral, api.StateStarting, api.StateRestored, api.StatePartial, api.StateSynced,
 	} {
 		if !strings.Contains(string(text), "`"+outcome+"`") {
 			t.Errorf("docs/api.md does not say what `%s` means", outcome)

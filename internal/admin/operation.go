@@ -132,7 +132,7 @@ func listOf[T any](r *request, items []T) api.List[T] {
 	if items == nil {
 		items = []T{}
 	}
-	return api.List[T]{Revision: r.view().Snapshot.Revision, Hash: r.view().Table.Hash, Items: items}
+	return api.List[T]{Revision: r.view().Snapshot.Revision, Hash: r.view().Table.Hash, Incomplete: r.incomplete, Items: items}
 }
 
 // act is an operation without a body.
@@ -164,12 +164,13 @@ func post[B, T any](path string, serve func(*request, B) (T, error)) operation {
 // request is an authorized call of an operation, with parameters that were checked.
 type request struct {
 	*http.Request
-	w      http.ResponseWriter
-	who    api.Identity
-	query  url.Values
-	server *Server
-	seen   *show.View
-	remark string // says in words what was done, for the audit; it holds no secret
+	w          http.ResponseWriter
+	who        api.Identity
+	query      url.Values
+	server     *Server
+	seen       *show.View
+	remark     string       // says in words what was done, for the audit; it holds no secret
+	incomplete []api.Reason // of a list, why it may lack something
 }
 
 // view is what is newest, and stays the same for this request.

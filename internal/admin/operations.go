@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/route"
 	"fairway/internal/route/canonical"
 )
@@ -32,6 +35,7 @@ func (s *Server) operations() []operation {
 		raw("/metrics", func(r *request) error { s.options.Metrics.ServeHTTP(r.w, r.Request); return nil }),
 		raw("/v1/openapi.json", s.openAPI).open(),
 		get("/v1/info", s.info),
+		get("/v1/status", s.status),
 		get("/v1/identity", func(r *request) (api.Identity, error) { return r.who, nil }),
 		list("/v1/routes", s.routes).with(byService, bySource, byHost, boolean("live", "Adds to each endpoint what the engine knows of it at this moment.")),
 		list("/v1/services", s.services).with(byService, bySource, byHost),
@@ -140,14 +144,18 @@ func (r *request) wants(param, name string) bool { return r.text(param) == "" ||
 
 func (s *Server) routes(r *request) (items []api.Route, err error) {
 	v := r.view()
+	r.incomplete = s.incomplete()
 	var live show.Live
 	if r.flag("live") {
 		live = s.live()
 	}
+	found := s.options.Conditions.Report()
 	chosen, err := r.chosen(v.Table.Routes)
 	for _, one := range chosen {
 		if v.IsService(r.text("service"), one.Service) && r.wants("source", one.Origin.Source) {
-			items = append(items, v.Route(one, live))
+			item := v.Route(one, live)
+			show.Judge(&item, found)
+			items = append(items, item)
 		}
 	}
 	return items, err
@@ -158,6 +166,7 @@ func (s *Server) services(r *request) (items []api.Service, err error) {
 		return nil, err
 	}
 	v := r.view()
+	r.incomplete = s.incomplete()
 	for _, svc := range v.Snapshot.Services {
 		seen := r.wants("source", svc.Source) ||
 			slices.ContainsFunc(svc.Instances, func(in *catalog.Instance) bool { return in.Source == r.text("source") })
@@ -169,7 +178,7 @@ func (s *Server) services(r *request) (items []api.Service, err error) {
 			return nil, err
 		}
 		if len(chosen) > 0 || r.text("host") == "" {
-			items = append(items, v.Service(svc))
+			items = append(items, s.judged(v, svc))
 		}
 	}
 	return items, err
@@ -179,7 +188,7 @@ func (s *Server) service(r *request) (items []api.Service, err error) {
 	name := r.PathValue("name")
 	for _, svc := range r.view().Snapshot.Services {
 		if svc.ID == name || svc.Name == name {
-			items = append(items, r.view().Service(svc))
+			items = append(items, s.judged(r.view(), svc))
 		}
 	}
 	if len(items) == 0 {
@@ -188,7 +197,28 @@ func (s *Server) service(r *request) (items []api.Service, err error) {
 	return items, nil
 }
 
+// incomplete is why lists of what sources see may lack something.
+func (s *Server) incomplete() (reasons []api.Reason) {
+	found := s.options.Conditions.Report().Sources
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		reasons = append(reasons, show.Condition(found[name]).Reasons...)
+	}
+	return reasons
+}
+
+// judged is a service with how it is doing.
+func (s *Server) judged(v *show.View, svc *catalog.Service) api.Service {
+	item := v.Service(svc)
+	item.Condition = show.Condition(s.options.Conditions.Report().Services[svc.ID])
+	return item
+}
+
+func (s *Server) status(*request) (api.Status, error) {
+	return show.Status(s.options.Conditions.Report()), nil
+}
+
 func (s *Server) problems(r *request) (items []api.Problem, err error) {
+	r.incomplete = s.incomplete()
 	for _, p := range r.view().Table.Problems {
 		if r.view().IsService(r.text("service"), p.Service) && r.wants("source", p.Source) {
 			items = append(items, show.Problem(p))
@@ -199,7 +229,12 @@ func (s *Server) problems(r *request) (items []api.Problem, err error) {
 
 func (s *Server) sources(*request) ([]api.Source, error) {
 	now := time.Now()
-	return show.All(s.options.Sources(), func(st catalog.SourceStatus) api.Source { return show.Source(st, now) }), nil
+	found := s.options.Conditions.Report()
+	return show.All(s.options.Sources(), func(st catalog.SourceStatus) api.Source {
+		item := show.Source(st, now)
+		item.Condition = show.Condition(found.Sources[st.Name])
+		return item
+	}), nil
 }
 
 func (s *Server) nodes(r *request) (items []api.Node, err error) {
@@ -222,7 +257,7 @@ func (s *Server) nodes(r *request) (items []api.Node, err error) {
 }
 
 func (s *Server) explain(r *request) (api.Explanation, error) {
-	return explain.Answer(r.view(), s.live(), r.query)
+	return explain.Answer(r.view(), s.live(), s.options.Conditions.Report(), r.query)
 }
 
 func (s *Server) showTraffic(r *request) (*api.Traffic, error) {
@@ -237,7 +272,46 @@ func (s *Server) doctor(r *request) ([]api.Diagnosis, error) {
 	if len(found) == 0 {
 		return nil, api.Errorf(http.StatusNotFound, "no service, container or other instance %q", r.PathValue("name"))
 	}
+	report := s.options.Conditions.Report()
+	for i := range found {
+		s.observe(r.Context(), r.view().Table, report, &found[i])
+	}
 	return found, nil
+}
+
+// observe adds to a diagnosis what can be seen: a connection to each endpoint that is made
+// now, and the condition of its routes.
+func (s *Server) observe(ctx context.Context, t *route.Table, report *condition.Report, d *api.Diagnosis) {
+	add := func(name, outcome, text, hint string) {
+		d.Checks = append(d.Checks, api.Check{Name: name, Outcome: outcome, Text: text, Hint: hint})
+		d.Served = d.Served && outcome != api.CheckFailed
+	}
+	tried := map[string]bool{}
+	for _, b := range t.Backends {
+		for _, e := range b.Endpoints {
+			if e.Instance != d.Instance || e.Source != d.Source || b.Service != d.Service || tried[e.Address] {
+				continue
+			}
+			tried[e.Address] = true
+			known := report.Endpoints[[2]string{b.ID, e.ID}]
+			if attempt := s.options.Conditions.Connect(ctx, e.Address); attempt.Error != "" {
+				add("connection", api.CheckFailed, attempt.Error+" at "+e.Address, known.Reason.Hint)
+			} else {
+				add("connection", api.CheckOK, "a connection to "+e.Address+" is accepted", "")
+			}
+			if code := known.Reason.Code; code == condition.CodeCheck || code == condition.CodeEjected {
+				add("rotation", api.CheckFailed, known.Reason.Text, known.Reason.Hint)
+			}
+		}
+	}
+	for _, reason := range report.Services[d.Service].Reasons {
+		switch reason.Code {
+		case condition.CodeHold, condition.CodeErrors, condition.CodeCertificate, condition.CodeStale:
+			add(reason.Code, api.CheckDoubt, reason.Text, reason.Hint)
+		case condition.CodeNotServed:
+			add(reason.Code, api.CheckFailed, reason.Text, reason.Hint)
+		}
+	}
 }
 
 func (s *Server) signIn(r *request, body api.SignIn) (api.Session, error) {

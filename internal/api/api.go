@@ -32,6 +32,9 @@ type List[T any] struct {
 	Revision uint64 `json:"revision"`
 	// Hash identifies the contents of the live table; empty before the first.
 	Hash string `json:"hash"`
+	// Incomplete is why things of sources that do not answer may be missing or old; left
+	// out when all answer.
+	Incomplete []Reason `json:"incomplete,omitempty"`
 	// Items is sorted; never null.
 	Items []T `json:"items"`
 }
@@ -81,6 +84,10 @@ type Route struct {
 	LastGood bool `json:"lastGood,omitempty"`
 	// Stale is set while the source of the route does not answer.
 	Stale *Stale `json:"stale,omitempty"`
+	// Condition says how it is doing, and Ready how many of its endpoints take requests
+	// and were seen to accept a connection.
+	Condition Condition `json:"condition"`
+	Ready     int       `json:"ready"`
 }
 
 // Match is one way for a request to be taken by a route: all of it must hold.
@@ -133,6 +140,8 @@ type Endpoint struct {
 	// By is the command of an operator that State or Weight come from, with who
 	// gave it and why; left out when they are what the source says.
 	By string `json:"by,omitempty"`
+	// Fault is why it takes no requests at the moment; left out when it does.
+	Fault string `json:"fault,omitempty"`
 	// Live is what the engine knows of it at this moment; only on demand
 	// (Query.Live), since it changes without the table changing.
 	Live *EndpointLive `json:"live,omitempty"`
@@ -179,6 +188,8 @@ type Service struct {
 	Created time.Time `json:"created,omitzero"`
 	// Stale is set while its source does not answer.
 	Stale *Stale `json:"stale,omitempty"`
+	// Condition says how it is doing: as the worst of its routes and instances.
+	Condition Condition `json:"condition"`
 }
 
 // Instance is one copy of a service.
@@ -246,15 +257,15 @@ type Problem struct {
 
 // The states of a source.
 const (
-	SourceSynced  = "synced"  // it has answered, and its newest answer was good
-	SourceStale   = "stale"   // it answers with an error; what it said before is kept
-	SourceWaiting = "waiting" // it has not answered in this run
+	SourceCurrent       = "current"        // it has answered, and its newest answer was good
+	SourceStale         = "stale"          // it answers with an error; what it said before is kept
+	SourceNeverAnswered = "never-answered" // it has not answered in this run
 )
 
 // Source says how one source is doing. Sources are sorted by name.
 type Source struct {
 	Name string `json:"name"`
-	// State is SourceSynced, SourceStale or SourceWaiting.
+	// State is SourceCurrent, SourceStale or SourceNeverAnswered.
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
 	// LastSuccess is when it last answered well; left out when it never has.
@@ -266,6 +277,8 @@ type Source struct {
 	// Held are the services that its newest answer no longer had and that are
 	// kept until another answer confirms it. Sorted.
 	Held []string `json:"held"`
+	// Condition says how it is doing, and what to do.
+	Condition Condition `json:"condition"`
 }
 
 // Node is a machine that runs instances. Nodes are sorted by ID.

@@ -203,6 +203,8 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
+	conditions := a.newConditions()
+
 	if cfg.Admin.Listen == Off {
 		return a, nil
 	}
@@ -232,6 +234,7 @@ func New(cfg Config, o Options) (_ *App, err error) {
 		Sources:       a.collector.Sources,
 		Engine:        a.engine,
 		Diagnose:      plan.Doctor{Compiler: compiler, Snapshot: a.feed.Newest, Table: a.control.Table}.Diagnose,
+		Conditions:    conditions,
 		ShownLabel:    shown,
 		Pages:         pages,
 		History:       a.history,

@@ -65,6 +65,19 @@ func ParseBytes(text string) (int64, error) {
 	return n, nil
 }
 
+// Age formats how long something has lasted, in its largest unit: 5 s, 3 min, 2 h, 4 d.
+func Age(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d d", int(d.Hours()/24))
+}
+
 // Time formats a moment in UTC, to the second. It is empty for the zero time.
 func Time(t time.Time) string {
 	if t.IsZero() {

@@ -94,7 +94,7 @@ func TestEngineUnreachable(t *testing.T) {
 	current := time.Since(back)
 	load.stop()
 	t.Logf("engine away for %s; back: new container served after %s, everything current after %s", away, fresh.Round(time.Millisecond), current.Round(time.Millisecond))
-	if s := p.source(); s.State != api.SourceSynced {
+	if s := p.source(); s.State != api.SourceCurrent {
 		t.Errorf("source is %s", s.State)
 	}
 }
@@ -115,7 +115,7 @@ func TestEngineStuck(t *testing.T) {
 	}
 	f.resume()
 	t.Logf("synced again after %s", testkit.Eventually(t, "the source is synced again", func() string {
-		if s := p.source(); s.State != api.SourceSynced {
+		if s := p.source(); s.State != api.SourceCurrent {
 			return s.State + " " + s.Error
 		}
 		return ""
@@ -154,7 +154,7 @@ func TestDaemonFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "the source is synced again", func() string {
-		if s := p.source(); s.State != api.SourceSynced {
+		if s := p.source(); s.State != api.SourceCurrent {
 			return s.State + " " + s.Error
 		}
 		return ""

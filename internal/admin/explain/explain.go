@@ -14,6 +14,7 @@ import (
 
 	"fairway/internal/admin/show"
 	"fairway/internal/api"
+	"fairway/internal/condition"
 	"fairway/internal/route"
 	"fairway/internal/route/arrival"
 	"fairway/internal/route/canonical"
@@ -23,7 +24,7 @@ import (
 const maxOtherHosts = 100
 
 // Answer says what would become of the request in the query, or an *api.Error.
-func Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error) {
+func Answer(v *show.View, live show.Live, judged *condition.Report, q url.Values) (api.Explanation, error) {
 	asked, err := readRequest(q)
 	if err != nil {
 		return api.Explanation{}, err
@@ -52,14 +53,29 @@ func Answer(v *show.View, live show.Live, q url.Values) (api.Explanation, error)
 	out.Losers, out.Omitted = losers(v.Table, found.Losers)
 	winner := v.Table.Route(found.Winner)
 	if winner == nil {
-		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404"), nil
+		return end(out, api.OutcomeNoRoute, http.StatusNotFound, "no route takes it: answered with 404%s", held(judged)), nil
 	}
 	if !matcher.TakesBoth(request, winner) {
 		return end(out, api.OutcomeBadRequest, http.StatusBadRequest,
 			"answered with 400: a backend could read the path as %s, which does not belong to route %s", request.Other, winner.ID), nil
 	}
 	out.Winner = &api.Winner{Route: v.Route(winner, live), Match: found.Match, Eligible: []string{}}
-	return decide(out, v.Table, winner, live, request), nil
+	show.Judge(&out.Winner.Route, judged)
+	out = decide(out, v.Table, winner, live, request)
+	if c := judged.Routes[winner.ID]; out.Outcome == api.OutcomeRouted && len(c.Reasons) > 0 {
+		out.Text += fmt.Sprintf("; the route is %s: %s", c.State, c.Reasons[0].Text)
+	}
+	return out, nil
+}
+
+// held says which rollback or pin is in force, which may be why there is no route.
+func held(judged *condition.Report) string {
+	for _, f := range judged.Findings {
+		if f.Reason.Code == condition.CodeHold && f.Kind == condition.KindCommand {
+			return "; " + f.Reason.Text + "; " + f.Reason.Hint
+		}
+	}
+	return ""
 }
 
 // end is an explanation with its outcome and what it says of that.

@@ -13,6 +13,7 @@ import (
 
 	"fairway/internal/api"
 	"fairway/internal/catalog"
+	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/history"
 	"fairway/internal/notify"
@@ -222,14 +223,14 @@ func Problem(p route.Problem) api.Problem {
 // Source is the condition of a source at a moment.
 func Source(st catalog.SourceStatus, now time.Time) api.Source {
 	out := api.Source{
-		Name: st.Name, State: api.SourceSynced, Error: st.Error,
+		Name: st.Name, State: api.SourceCurrent, Error: st.Error,
 		LastSuccess: st.LastSuccess.UTC(), Services: st.Services, Held: append([]string{}, st.Held...),
 	}
 	switch {
 	case st.Stale:
 		out.State = api.SourceStale
 	case !st.Synced:
-		out.State = api.SourceWaiting
+		out.State = api.SourceNeverAnswered
 	}
 	if !st.LastSuccess.IsZero() {
 		out.Age = max(0, now.Sub(st.LastSuccess)).Round(time.Second).String()
@@ -243,6 +244,44 @@ func Event(e notify.Event) api.Event {
 		ID: e.ID, Kind: string(e.Kind), Severity: string(e.Kind.Severity()), Subject: e.Subject, Name: e.Name,
 		At: e.At, Text: e.Text, Details: e.Details,
 	}
+}
+
+// Judge adds to a route how it is doing.
+func Judge(r *api.Route, found *condition.Report) {
+	r.Condition = Condition(found.Routes[r.ID])
+	if r.Backend == nil {
+		return
+	}
+	for i := range r.Endpoints {
+		e := &r.Endpoints[i]
+		judged := found.Endpoints[[2]string{r.Backend.ID, e.ID}]
+		if e.Fault = judged.Reason.Text; judged.Up {
+			r.Ready++
+		}
+	}
+}
+
+// Condition is how something is doing.
+func Condition(c condition.Condition) api.Condition {
+	return api.Condition{State: string(c.State), Reasons: All(c.Reasons, reason)}
+}
+
+func reason(r condition.Reason) api.Reason {
+	return api.Reason{Code: r.Code, Text: r.Text, Hint: r.Hint, Since: r.Since.UTC()}
+}
+
+// Status is what is wrong now.
+func Status(found *condition.Report) api.Status {
+	out := api.Status{
+		At: found.At.UTC(), State: string(found.State), Routes: map[string]int{},
+		Findings: All(found.Findings, func(f condition.Finding) api.Finding {
+			return api.Finding{Kind: f.Kind, Subject: f.Subject, Service: f.Service, State: string(f.State), Reason: reason(f.Reason)}
+		}),
+	}
+	for _, c := range found.Routes {
+		out.Routes[string(c.State)]++
+	}
+	return out
 }
 
 // Entry is an entry of the history.

@@ -184,7 +184,7 @@ func sourceHealth(s api.Source) string {
 	switch {
 	case s.State == api.SourceStale:
 		return broken
-	case s.State == api.SourceWaiting || len(s.Held) > 0:
+	case s.State == api.SourceNeverAnswered || len(s.Held) > 0:
 		return waiting
 	}
 	return fine

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"text/template/parse"
 	"time"
@@ -146,19 +145,10 @@ func key(id string) string {
 
 // ago says how long ago something was, in one unit.
 func ago(now, t time.Time) string {
-	d := max(now.Sub(t), 0)
-	switch {
-	case t.IsZero():
+	if t.IsZero() {
 		return "never"
-	case d < time.Minute:
-		return strconv.Itoa(int(d.Seconds())) + " s"
-	case d < time.Hour:
-		return strconv.Itoa(int(d.Minutes())) + " min"
-	case d < 48*time.Hour:
-		return strconv.Itoa(int(d.Hours())) + " h"
-	default:
-		return strconv.Itoa(int(d.Hours()/24)) + " d"
 	}
+	return human.Age(now.Sub(t))
 }
 
 // dict is names and values, for templates with more than one argument.

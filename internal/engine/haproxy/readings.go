@@ -335,7 +335,7 @@ func (r *readings) endpoints() []traffic.EndpointStatus {
 			known.Ejected = known.Ejected || status.Ejected
 			known.OutOfRotation = known.OutOfRotation || status.OutOfRotation
 			if known.Health == "" || status.Health == traffic.Failing {
-				known.Health = status.Health
+				known.Health, known.Reason = status.Health, status.Reason
 			}
 		}
 	}
@@ -353,10 +353,23 @@ func statusOf(backend string, server *render.Server, row socket.Row) traffic.End
 	case strings.HasSuffix(check, "OK"):
 		s.Health = traffic.Passing
 	case check != "" && check != "UNK" && check != "INI":
-		s.Health = traffic.Failing
+		s.Health, s.Reason = traffic.Failing, reasonOf(row)
 	}
 	s.OutOfRotation = server.State == route.EndpointReady && down && !s.Ejected
 	return s
+}
+
+// reasonOf is what HAProxy says of a check that failed (management guide, 9.1: check_desc,
+// check_code, last_chk).
+func reasonOf(row socket.Row) string {
+	text := row.Text("check_desc")
+	if code := row.Text("check_code"); code != "" && code != "0" {
+		text += " " + code
+	}
+	if last := row.Text("last_chk"); last != "" {
+		text += ": " + last
+	}
+	return text
 }
 
 // Traffic returns what has come through each route; see traffic.Counters.

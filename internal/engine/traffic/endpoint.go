@@ -15,6 +15,8 @@ type EndpointStatus struct {
 	OutOfRotation bool
 	// Health is Passing or Failing, as the last active check went; empty: none was made.
 	Health string
+	// Reason is why the newest active check failed; empty for one that passed.
+	Reason string
 	// Requests and Failures count since the endpoint is known.
 	Requests, Failures uint64
 	// Weight is the effective weight: the table's, or less during slow start.

@@ -269,7 +269,7 @@ func (b *Backend) status(list []traffic.EndpointStatus) []traffic.EndpointStatus
 		}
 		if c := e.check; c != nil && c.made {
 			if st.Health = traffic.Passing; c.failures > 0 {
-				st.Health = traffic.Failing
+				st.Health, st.Reason = traffic.Failing, c.reason
 			}
 		}
 		list = append(list, st)

@@ -181,8 +181,9 @@ type check struct {
 	cancel context.CancelFunc
 	timer  *time.Timer
 
-	made     bool // at least once
-	failures int  // in a row
+	made     bool   // at least once
+	failures int    // in a row
+	reason   string // of the newest failure
 }
 
 // arrangeCheck has e checked as the table wants it. The caller holds the lock.
@@ -238,8 +239,8 @@ func (b *Backend) probe(e *Endpoint, c *check) {
 	c.made = true
 	was := e.passed
 	if err == nil {
-		c.failures, e.passed = 0, true
-	} else if c.failures++; c.failures >= probe.FailuresToLeave {
+		c.failures, c.reason, e.passed = 0, "", true
+	} else if c.failures, c.reason = c.failures+1, err.Error(); c.failures >= probe.FailuresToLeave {
 		e.passed = false
 	}
 	if e.passed != was {

@@ -1,0 +1,126 @@
+// Package condition says how routes, services, sources and the whole are doing. It is
+// judged here, once, from what was observed, and shown alike by every command, page,
+// operation, metric and event.
+//
+// Nothing is healthy that was not seen to work: an endpoint is up when the engine picks
+// it and the newest connection to it was accepted, or its health check passes.
+package condition
+
+import (
+	"slices"
+	"time"
+)
+
+// State is how something is doing. It is empty for what is not judged: a service that
+// asks for no route.
+type State string
+
+// The states, from the best to the worst.
+const (
+	Healthy  State = "healthy"  // it was seen to work, and nothing says otherwise
+	Unknown  State = "unknown"  // nothing was observed of it yet
+	Held     State = "held"     // a rollback or pin decides, not its labels
+	Degraded State = "degraded" // part of it fails
+	Refused  State = "refused"  // it may not be served as its labels ask
+	Down     State = "down"     // nothing of it works
+)
+
+// rank is the place of a state among all, the best first.
+func (s State) rank() int {
+	return slices.Index([]State{"", Healthy, Unknown, Held, Degraded, Refused, Down}, s)
+}
+
+// Wrong is true for a state that is one of what is wrong now.
+func (s State) Wrong() bool { return s.rank() >= Held.rank() }
+
+// Reason is why something is in a state that is not Healthy.
+type Reason struct {
+	// Code is stable and classifies it; see the constants.
+	Code string
+	// Text says in one sentence what was observed; Hint what to do, a command or label
+	// to type where there is one, or is empty.
+	Text, Hint string
+	// Since is when it was first observed without a break.
+	Since time.Time
+}
+
+// The codes of reasons.
+const (
+	CodeConnect     = "connect"      // a connection to an endpoint fails
+	CodeCheck       = "check"        // the health check of an endpoint fails
+	CodeEjected     = "ejected"      // an endpoint is left out after failed requests
+	CodeErrors      = "errors"       // requests are answered with errors
+	CodeUnavailable = "unavailable"  // no endpoint takes requests
+	CodeInstance    = "instance"     // an instance does not run, or Docker's check of it fails
+	CodeRefused     = "refused"      // labels or a route are refused
+	CodeLastGood    = "last-good"    // labels are refused, and their last good form is served
+	CodeHold        = "hold"         // a rollback or pin is in force
+	CodeNotServed   = "not-served"   // a rollback or pin keeps it out
+	CodeStale       = "stale"        // a source does not answer any more
+	CodeNoAnswer    = "no-answer"    // a source has never answered
+	CodePending     = "pending"      // the newest table is not live
+	CodeCertificate = "certificate"  // no certificate covers a host that is redirected to HTTPS
+	CodeUnobserved  = "not-observed" // nothing is known yet
+)
+
+// Condition is a state with its reasons, the worst first. A healthy one has none.
+type Condition struct {
+	State   State
+	Reasons []Reason
+
+	worst State // of the reasons so far, to keep them in order
+}
+
+// add makes it at least as bad as state, for a reason.
+func (c *Condition) add(state State, r Reason) {
+	if state.rank() > c.worst.rank() {
+		c.Reasons = slices.Insert(c.Reasons, 0, r)
+		c.worst = state
+	} else {
+		c.Reasons = append(c.Reasons, r)
+	}
+	if state.rank() > c.State.rank() {
+		c.State = state
+	}
+}
+
+// Endpoint is how an endpoint is doing.
+type Endpoint struct {
+	// Up is true while it takes requests and was seen to accept a connection.
+	Up bool
+	// Reason is why it is not up; its Code is empty for one that is.
+	Reason Reason
+}
+
+// Finding is one thing that is wrong now.
+type Finding struct {
+	// Kind is "table", "command", "source", "service" or "route".
+	Kind string
+	// Subject is the ID of the thing, or its name where it has no ID; Service the ID of
+	// its service, where it has one.
+	Subject, Service string
+	State            State
+	Reason           Reason
+}
+
+// The kinds of findings.
+const (
+	KindTable   = "table"
+	KindCommand = "command"
+	KindSource  = "source"
+	KindService = "service"
+	KindRoute   = "route"
+)
+
+// Report is the condition of everything at one moment. It is immutable.
+type Report struct {
+	At time.Time
+	// State is the worst of all.
+	State State
+	// Findings are what is wrong now, the worst first.
+	Findings []Finding
+	// Routes and Services are by ID, Sources by name, Endpoints by the IDs of backend
+	// and endpoint.
+	Routes, Services, Sources map[string]Condition
+	Endpoints                 map[[2]string]Endpoint
+}

@@ -1,0 +1,141 @@
+package condition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"fairway/internal/clock"
+	"fairway/internal/route"
+)
+
+// The pace at which endpoints without an active check are connected to.
+const (
+	lookEvery     = time.Second      // between two looks at what is due
+	afterAccepted = 30 * time.Second // until the next connection to one that accepts
+	afterRefused  = 5 * time.Second  // to one that does not
+	connectTime   = 2 * time.Second  // bounds a connection
+	connectAtOnce = 32
+)
+
+// connector connects to the endpoints of the live table, each soon after it appears and
+// from time to time, closes the connection at once, and keeps how it went. Endpoints with
+// an active check are left to that. Its methods may be called from any goroutine.
+type connector struct {
+	dial func(ctx context.Context, address string) error
+
+	mu       sync.Mutex
+	attempts map[string]Attempt // by address
+}
+
+func newConnector() *connector { return &connector{dial: dialTCP, attempts: map[string]Attempt{}} }
+
+func dialTCP(ctx context.Context, address string) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// newest returns how the newest connections went, by address.
+func (c *connector) newest() map[string]Attempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.attempts)
+}
+
+// run connects to what is due in the live table until ctx ends.
+func (c *connector) run(ctx context.Context, live func() *route.Table) {
+	for clock.Sleep(ctx, lookEvery) == nil {
+		if t := live(); t != nil {
+			c.round(ctx, t)
+		}
+	}
+}
+
+// round connects to everything in a table that is due, and forgets what it has not.
+func (c *connector) round(ctx context.Context, t *route.Table) {
+	addresses := watched(t)
+	var due []string
+	now := time.Now()
+	c.mu.Lock()
+	for address := range c.attempts {
+		if !addresses[address] {
+			delete(c.attempts, address)
+		}
+	}
+	for address := range addresses {
+		a, tried := c.attempts[address]
+		wait := afterAccepted
+		if a.Error != "" {
+			wait = afterRefused
+		}
+		if !tried || now.Sub(a.At) >= wait {
+			due = append(due, address)
+		}
+	}
+	c.mu.Unlock()
+
+	var running sync.WaitGroup
+	free := make(chan struct{}, connectAtOnce)
+	for _, address := range due {
+		free <- struct{}{}
+		running.Go(func() {
+			defer func() { <-free }()
+			a := c.try(ctx, address)
+			if ctx.Err() != nil {
+				return
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.attempts[address] = a
+		})
+	}
+	running.Wait()
+}
+
+// watched are the addresses of endpoints that requests may be sent to and that have no
+// active check.
+func watched(t *route.Table) map[string]bool {
+	all := map[string]bool{}
+	for _, b := range t.Backends {
+		for _, e := range b.Endpoints {
+			if b.Health == nil && e.State == route.EndpointReady && e.Weight > 0 {
+				all[e.Address] = true
+			}
+		}
+	}
+	return all
+}
+
+// try connects to an address now.
+func (c *connector) try(ctx context.Context, address string) Attempt {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	err := c.dial(ctx, address)
+	return Attempt{At: time.Now(), Error: inWords(err)}
+}
+
+// inWords says why a connection failed; empty for nil.
+func inWords(err error) string {
+	var unknown *net.DNSError
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no way to the host"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+		return fmt.Sprintf("no answer within %v", connectTime)
+	case errors.As(err, &unknown):
+		return "the name is not known"
+	}
+	return err.Error()
+}

@@ -1,0 +1,75 @@
+package condition
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"fairway/internal/clock"
+	"fairway/internal/feed"
+	"fairway/internal/route"
+)
+
+const (
+	judgeEvery = 2 * time.Second        // between two reports that are not asked for
+	judgeFresh = 500 * time.Millisecond // a report that is given out again
+)
+
+// Keeper keeps the newest report. Its methods may be called from any goroutine.
+type Keeper struct {
+	world     func(now time.Time) World
+	connector *connector
+	reports   feed.Feed[Report]
+
+	mu     sync.Mutex // held while it judges
+	newest *Report
+}
+
+// NewKeeper makes a keeper of what world observes; it adds Connected itself. world asks
+// no other program.
+func NewKeeper(world func(now time.Time) World) *Keeper {
+	return &Keeper{world: world, connector: newConnector()}
+}
+
+// Connect connects to an address now.
+func (k *Keeper) Connect(ctx context.Context, address string) Attempt {
+	return k.connector.try(ctx, address)
+}
+
+// Report judges everything now, or returns the report of a moment ago.
+func (k *Keeper) Report() *Report {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	if k.newest != nil && now.Sub(k.newest.At) < judgeFresh {
+		return k.newest
+	}
+	before, w := k.newest, k.world(now)
+	w.Connected = k.connector.newest()
+	k.newest = Judge(w, before)
+	if before == nil || !same(before, k.newest) {
+		k.reports.Publish(k.newest)
+	}
+	return k.newest
+}
+
+// same is true for reports that say the same at two times.
+func same(a, b *Report) bool {
+	return a.State == b.State && reflect.DeepEqual(a.Findings, b.Findings)
+}
+
+// Reports publishes reports that say something else than the one before.
+func (k *Keeper) Reports() *feed.Feed[Report] { return &k.reports }
+
+// Run judges, and connects to the endpoints of the newest live table, from time to time
+// until ctx ends; then it returns nil.
+func (k *Keeper) Run(ctx context.Context, live func() *route.Table) error {
+	var connecting sync.WaitGroup
+	connecting.Go(func() { k.connector.run(ctx, live) })
+	defer connecting.Wait()
+	for clock.Sleep(ctx, judgeEvery) == nil {
+		k.Report()
+	}
+	return nil
+}
