@@ -71,8 +71,16 @@ func (s Subject) In(snapshot *Snapshot) (found Subject, err error) {
 // ErrNoSubject is the error for a name that nothing in a snapshot has.
 var ErrNoSubject = errors.New("no service, instance or node")
 
+// isLone reports whether a service has one instance, this one: both names mean the same.
+func (s *Snapshot) isLone(service, instance Subject) bool {
+	return service.Service != "" && slices.ContainsFunc(s.Services, func(svc *Service) bool {
+		return svc.ID == service.Service && len(svc.Instances) == 1 && instance.IsInstance(svc, svc.Instances[0])
+	})
+}
+
 // ResolveSubject finds what an ID or name means; "service:", "instance:" or "node:" in front
-// says which kind. The error is ErrNoSubject, or says that the name is empty or ambiguous.
+// says which kind. A name that a service shares with its only instance means the service.
+// The error is ErrNoSubject, or says that the name is empty or ambiguous.
 func ResolveSubject(s *Snapshot, text string) (Subject, error) {
 	kind, name, found := strings.Cut(text, ":")
 	if !found || !slices.Contains([]string{"service", "instance", "node"}, kind) {
@@ -93,6 +101,10 @@ func ResolveSubject(s *Snapshot, text string) (Subject, error) {
 		return Subject{}, fmt.Errorf("%w %q", ErrNoSubject, text)
 	case 1:
 		return list[0], nil
+	case 2:
+		if s.isLone(list[0], list[1]) {
+			return list[0], nil
+		}
 	}
 	// The very ID of a service is meant before anything that is only named so.
 	for _, found := range list {
@@ -104,7 +116,7 @@ func ResolveSubject(s *Snapshot, text string) (Subject, error) {
 	for _, found := range list {
 		names = append(names, strings.Replace(found.String(), " ", ":", 1))
 	}
-	return Subject{}, fmt.Errorf("%q may be %s", text, strings.Join(names, " or "))
+	return Subject{}, fmt.Errorf("%q may be %s: say which", text, strings.Join(names, " or "))
 }
 
 const (

@@ -41,6 +41,21 @@ func TestResolveSubject(t *testing.T) {
 	}
 }
 
+// A lone container is a service and its instance by one name.
+func TestResolveLoneInstance(t *testing.T) {
+	in := &Instance{ID: "10.0.0.4", Name: "app"}
+	s := &Snapshot{Services: []*Service{{ID: "app@test", Name: "app", Source: "test", Instances: []*Instance{in}}}}
+	for text, want := range map[string]string{"app": "service app@test", "service:app": "service app@test", "instance:app": "instance app"} {
+		if got, err := ResolveSubject(s, text); err != nil || got.String() != want {
+			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
+		}
+	}
+	s.Services[0].Instances = append(s.Services[0].Instances, &Instance{ID: "10.0.0.5", Name: "other"})
+	if _, err := ResolveSubject(s, "app"); err == nil || !strings.Contains(err.Error(), "instance:app") {
+		t.Errorf("the name of a service and one of its two instances: %v", err)
+	}
+}
+
 func TestSubjectInSnapshot(t *testing.T) {
 	s := subjects()
 	for _, subject := range []Subject{{Service: "a"}, {Instance: "b-10.0.0.2", Source: "test"}, {Node: "n"}} {
