@@ -57,7 +57,7 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 			OnDrained:    a.reportDrained,
 			Render: render.Options{
 				AccessLog:       accessLog != nil,
-				Spares:          h.Spares,
+				Spares:          noneAt(h.Spares),
 				HardStopAfter:   h.HardStopAfter,
 				Threads:         h.Threads,
 				MaxConnections:  h.MaxConnections,
@@ -96,6 +96,14 @@ func (a *App) newEngine(accessLog io.Writer, m *metrics.Set) (engine, func(*rout
 		return nil, nil, err
 	}
 	return e, nil, nil
+}
+
+// noneAt makes -1 of zero, which options of the renderer take for their default.
+func noneAt(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // maxDrained is how many endpoints that have left wait to be reported.

@@ -61,8 +61,8 @@ type Options struct {
 	// cannot be read, and its routes answer 503. Nil reads no file.
 	UserFile func(*route.BasicAuth) ([]route.User, bool)
 
-	// Spares is how many spare sections the commonest profile has after a reload (50);
-	// others get a tenth of it, and all at least a tenth of what they have in use.
+	// Spares is how many spare sections the commonest profile has after a reload (50 for
+	// zero, none at all below); others get a tenth, and at least a tenth of what is in use.
 	Spares int
 	// HardStopAfter is how long an old worker may take to finish after a reload (30 m).
 	HardStopAfter time.Duration

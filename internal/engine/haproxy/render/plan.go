@@ -157,6 +157,9 @@ func (r *renderer) allSections(fresh bool) []Section {
 		if used[name] == most || name == defaultProfile {
 			want = max(want, r.o.Spares)
 		}
+		if r.o.Spares < 0 {
+			want = 0
+		}
 		all = append(all, r.slots.refill(name, want)...)
 	}
 	return all

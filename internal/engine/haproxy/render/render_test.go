@@ -137,6 +137,21 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestNoSpares: with a number below zero no section is kept for services to come.
+func TestNoSpares(t *testing.T) {
+	for _, n := range []int{-1, 1} {
+		spare := 0
+		for _, s := range mustRender(t, services(t, 1, nil), nil, Options{Spares: n}).Sections {
+			if s.Backend == "" && s.Profile != "" {
+				spare++
+			}
+		}
+		if (spare == 0) != (n < 0) {
+			t.Errorf("with %d: %d sections are spare", n, spare)
+		}
+	}
+}
+
 // TestSpares: a profile that runs out of sections is refilled with the reload it
 // needs, and one that has too many gives them up with the next.
 func TestSpares(t *testing.T) {
