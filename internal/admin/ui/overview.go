@@ -14,9 +14,18 @@ type overviewData struct {
 	Picture picture
 	// Counts of services and of instances.
 	Served, Total, ReadyInstances, Instances int
-	Problems                                 []namedProblem // the first
-	MoreProblems                             int
+	Wrong                                    []finding // the first
+	MoreWrong                                int
 }
+
+// finding is something that is wrong now, under the name that people know it by.
+type finding struct {
+	api.Finding
+	Name, Link string // Link is empty where no page shows it
+	Health     string
+}
+
+const maxWrong = 6 // findings that are shown
 
 // group is the services of one source, those in trouble first.
 type group struct {
@@ -51,10 +60,15 @@ func readOverview(c *call) (any, error) {
 		d.Instances += len(s.Instances)
 		d.ReadyInstances += s.Ready
 	}
-	for _, problem := range w.problems[:min(4, len(w.problems))] {
-		d.Problems = append(d.Problems, namedProblem{problem, w.name(problem.Service)})
+	wrong := must(c.ask.Status(c)).Findings
+	for _, f := range wrong[:min(maxWrong, len(wrong))] {
+		out := finding{Finding: f, Name: f.Subject, Health: signOf(api.Condition{State: f.State})}
+		if s := w.byID[f.Service]; s != nil {
+			out.Name, out.Link = s.Name, link("services", s.ID)
+		}
+		d.Wrong = append(d.Wrong, out)
 	}
-	d.MoreProblems = len(w.problems) - len(d.Problems)
+	d.MoreWrong = len(wrong) - len(d.Wrong)
 	d.Trouble = slices.DeleteFunc(slices.Clone(w.sources), func(s api.Source) bool { return sourceHealth(s) == fine })
 	services := byTrouble(w.services)
 	drawn := slices.DeleteFunc(slices.Clone(services), func(s *service) bool { return len(s.Routes)+len(s.Problems) == 0 })
@@ -81,11 +95,6 @@ func (w *world) choose(services []*service) []*service {
 	rest := slices.DeleteFunc(slices.Clone(services), (*service).troubled)
 	slices.SortStableFunc(rest, func(a, b *service) int { return cmp.Compare(w.rate(b), w.rate(a)) })
 	return byTrouble(append(chosen, rest[:min(len(rest), maxChosen-len(chosen))]...))
-}
-
-type namedProblem struct {
-	api.Problem
-	Name string
 }
 
 // name is what people call the service with this ID.

@@ -26,6 +26,7 @@ type box struct {
 	Source         string // of a service: the name of its source
 	Note           string
 	Health         string
+	State, Why     string // of a service: its condition
 	X, Y, W, H     int
 }
 
@@ -101,6 +102,7 @@ func (p *picture) add(s *service, rows, y int) {
 	p.rows += rows
 	b := box{
 		ID: s.ID, Name: s.Name, Link: link("services", s.ID), Source: s.Source, Health: s.Health, Note: serviceNote(s),
+		State: stateOf(s.Condition), Why: s.Condition.Why(),
 		X: serviceX, Y: y + (rows-1)*(rowHeight+rowGap)/2, W: serviceW, H: rowHeight,
 	}
 	p.Services = append(p.Services, b)
@@ -179,15 +181,12 @@ func (p *picture) place(sources []api.Source, spans map[string][2]int) {
 	}
 }
 
-// sourceHealth is the condition of a source.
+// sourceHealth is the sign of a source; what it holds back waits.
 func sourceHealth(s api.Source) string {
-	switch {
-	case s.State == api.SourceStale:
-		return broken
-	case s.State == api.SourceNeverAnswered || len(s.Held) > 0:
-		return waiting
+	if len(s.Held) > 0 {
+		return worse(signOf(s.Condition), waiting)
 	}
-	return fine
+	return signOf(s.Condition)
 }
 
 // bend is a curve from its right side to a point further right.

@@ -40,10 +40,10 @@ func readRoutes(c *call) (any, error) {
 	}
 	d.Refused = count(all, func(r *routeOf) bool { return r.Refused != "" })
 	d.list = newList(c, all, func(r *routeOf, words []string, filter string) bool {
-		if filter == "trouble" && r.Health == fine || filter == "refused" && r.Refused == "" {
+		if filter == "trouble" && !isTrouble(r.Health) || filter == "refused" && r.Refused == "" {
 			return false
 		}
-		texts := append([]string{r.ID, r.Service, r.Source, r.Refused}, r.Filters...)
+		texts := append([]string{r.ID, r.Service, r.Source, r.Condition.Why()}, r.Filters...)
 		for _, m := range r.Matches {
 			texts = append(texts, m.Text)
 		}
@@ -82,7 +82,7 @@ func explain(c *call, a *asked) *explained {
 		}
 	}
 	if found.Winner != nil {
-		e.Marks = newRouteOf(found.Winner.Route).Marks
+		e.Marks = marksOf(found.Winner.Route)
 	}
 	return e
 }

@@ -95,6 +95,8 @@ func functions(a *assets) template.FuncMap {
 		"class":   class,
 		"join":    strings.Join,
 		"health":  condition,
+		"state":   stateOf,
+		"source":  sourceHealth,
 		"sign":    sign,
 		"rule":    ruleHealth,
 		"rest":    textAfterName,

@@ -62,7 +62,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 // filled by text, which gets the name of the field.
 func everything(text func(field string) string) answers {
 	a := answers{
-		"/v1/info": &api.Info{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
+		"/v1/info": &api.Info{}, "/v1/status": &api.Status{}, "/v1/services": &api.List[api.Service]{}, "/v1/routes": &api.List[api.Route]{},
 		"/v1/problems": &api.List[api.Problem]{}, "/v1/sources": &api.List[api.Source]{}, "/v1/nodes": &api.List[api.Node]{},
 		"/v1/traffic": &api.Traffic{}, "/v1/doctor/": &api.List[api.Diagnosis]{}, "/v1/explain": &api.Explanation{},
 		"/v1/commands": &api.List[api.Command]{}, "/v1/history": &api.List[api.Entry]{}, "/v1/history/": &api.EntryDetail{},

@@ -18,15 +18,12 @@ type world struct {
 	traffic  map[string]api.RouteTraffic // by route; what is there at the moment
 }
 
-// mayFail is the share of requests that may fail before a route is degraded.
-const mayFail = 0.05
-
 type service struct {
 	api.Service
 	Routes   []*routeOf
 	Problems []api.Problem
-	Ready    int    // instances that are ready, of all
-	Health   string // the worst that can be said of it
+	Ready    int    // instances that run and whose endpoints take requests, of all
+	Health   string // the sign of its condition
 }
 
 // routeOf is a route with the marks of its endpoints.
@@ -34,20 +31,37 @@ type routeOf struct {
 	api.Route
 	Name   string // of its service
 	Marks  []mark
-	Ready  int // endpoints that can be picked
-	Health string
+	Health string // the sign of its condition
 }
 
-// The conditions, from the best to the worst. Each has a colour and a shape.
+// The signs, from the best to the worst. Each has a colour and a shape.
 const (
-	fine    = "fine"    // serves
+	fine    = "fine"
 	idle    = "idle"    // exists, and is not routed
 	waiting = "waiting" // not yet, or not any more: starts, drains, is held
 	faulty  = "faulty"  // serves, but something is wrong
 	broken  = "broken"  // does not serve
 )
 
-// worse returns the worse of two conditions.
+// signOf is the sign of a condition.
+func signOf(c api.Condition) string {
+	switch c.State {
+	case api.StateHealthy:
+		return fine
+	case api.StateUnknown, api.StateHeld:
+		return waiting
+	case api.StateDegraded:
+		return faulty
+	case api.StateRefused, api.StateDown:
+		return broken
+	}
+	return idle
+}
+
+// stateOf is a condition in a word.
+func stateOf(c api.Condition) string { return cmp.Or(c.State, "not routed") }
+
+// worse returns the worse of two signs.
 func worse(a, b string) string {
 	order := []string{fine, idle, waiting, faulty, broken}
 	if slices.Index(order, a) > slices.Index(order, b) {
@@ -56,7 +70,7 @@ func worse(a, b string) string {
 	return b
 }
 
-// condition is what a word of the API means: a state, a severity, an outcome.
+// condition is the sign of a word of the API: a state, a severity, an outcome.
 func condition(word string) string {
 	switch word {
 	case "ready", "applied", "already", api.FleetCurrent, api.SeverityGood, api.OutcomeRouted, api.OutcomeAnswered:
@@ -102,15 +116,9 @@ func readWorld(c *call) *world {
 	for _, r := range routes {
 		svc := w.byID[r.Service]
 		if svc == nil { // its source has forgotten it, and its route drains
-			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source})
+			svc = w.add(api.Service{ID: r.Service, Name: r.Service, Source: r.Source, Condition: r.Condition})
 		}
-		route := newRouteOf(r)
-		route.Name = svc.Name
-		// What is answered with errors does not serve, whatever the table says.
-		if t := w.traffic[r.ID]; t.Errors > mayFail*t.Rate {
-			route.Health = worse(route.Health, faulty)
-		}
-		svc.Routes = append(svc.Routes, route)
+		svc.Routes = append(svc.Routes, &routeOf{Route: r, Name: svc.Name, Marks: marksOf(r), Health: signOf(r.Condition)})
 	}
 	for _, p := range w.problems {
 		if svc := w.byID[p.Service]; svc != nil {
@@ -118,13 +126,13 @@ func readWorld(c *call) *world {
 		}
 	}
 	for _, s := range w.services {
-		s.judge()
+		s.Ready = count(s.instances(), func(in instance) bool { return in.Health == fine })
 	}
 	return w
 }
 
 func (w *world) add(s api.Service) *service {
-	svc := &service{Service: s}
+	svc := &service{Service: s, Health: signOf(s.Condition)}
 	w.services = append(w.services, svc)
 	w.byID[s.ID] = svc
 	return svc
@@ -140,57 +148,38 @@ func count[T any](things []T, are func(T) bool) (n int) {
 	return n
 }
 
-func (s *service) troubled() bool { return s.Health == broken || s.Health == faulty }
+func (s *service) troubled() bool { return isTrouble(s.Health) }
 
-// judge says how the service is doing.
-func (s *service) judge() {
-	s.Ready = count(s.Instances, func(in api.Instance) bool { return in.State == "ready" })
-	s.Health = idle
-	if len(s.Routes) > 0 {
-		s.Health = fine
+func isTrouble(sign string) bool { return sign == broken || sign == faulty }
+
+// Why is why it is not healthy, each reason once.
+func (s *service) Why() []api.Reason {
+	var all []api.Reason
+	for _, r := range s.Condition.Reasons {
+		if !slices.ContainsFunc(all, func(other api.Reason) bool { return other.Text == r.Text }) {
+			all = append(all, r)
+		}
 	}
-	for _, r := range s.Routes {
-		s.Health = worse(s.Health, r.Health)
-	}
-	if len(s.Problems) > 0 || s.Stale != nil {
-		s.Health = worse(s.Health, faulty)
-	}
+	return all
 }
 
-func newRouteOf(r api.Route) *routeOf {
-	out := &routeOf{Route: r, Health: fine}
+// marksOf are the signs of a route's endpoints. None is broken where the route is not.
+func marksOf(r api.Route) []mark {
+	var all []mark
 	for _, e := range r.Endpoints {
-		out.Marks = append(out.Marks, markOf(r.Backend, e))
+		m := mark{ID: e.ID, Health: broken, Text: sign(e.Instance+" "+e.Address, e.State, e.Fault)}
+		if r.Backend != nil {
+			m.Backend = r.Backend.ID
+		}
+		switch {
+		case e.Fault == "":
+			m.Health = fine
+		case e.State != "ready", e.Weight == 0, !isTrouble(signOf(r.Condition)):
+			m.Health = waiting
+		}
+		all = append(all, m)
 	}
-	out.Ready = count(out.Marks, func(m mark) bool { return m.Health == fine })
-	left := count(out.Marks, func(m mark) bool { return m.Health == broken })
-	if left > 0 || r.LastGood || r.Stale != nil {
-		out.Health = faulty
-	}
-	if r.Refused != "" || r.Backend != nil && out.Ready == 0 {
-		out.Health = broken
-	}
-	return out
-}
-
-// markOf is the sign of an endpoint.
-func markOf(b *api.Backend, e api.Endpoint) mark {
-	m := mark{ID: e.ID, Health: fine, Text: e.Instance + " " + e.Address + ": " + e.State}
-	if b != nil {
-		m.Backend = b.ID
-	}
-	switch {
-	case e.State != "ready":
-		m.Health = waiting
-	case e.Weight == 0:
-		m.Health, m.Text = waiting, m.Text+", weight 0"
-	case e.Live == nil:
-	case e.Live.Ejected:
-		m.Health, m.Text = broken, m.Text+", left out after failures"
-	case !e.Live.InRotation:
-		m.Health, m.Text = broken, m.Text+", its health check fails"
-	}
-	return m
+	return all
 }
 
 // Hosts are the hosts of its matches with their paths, each once.

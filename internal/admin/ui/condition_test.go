@@ -1,0 +1,123 @@
+package ui
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"fairway/internal/api"
+)
+
+// inCondition is an answer of each operation, where everything is in one condition. Its
+// requests fail all, which pages do not judge.
+func inCondition(c api.Condition) answers {
+	a := everything(plainText)
+	a["/v1/services"] = &api.List[api.Service]{Items: []api.Service{{
+		ID: "shop@docker", Name: "shop", Source: "docker", Condition: c, Routes: []string{"shop@docker"},
+		Instances: []api.Instance{{ID: "1", Name: "shop-1", Source: "docker", State: "ready"}},
+	}}}
+	a["/v1/routes"] = &api.List[api.Route]{Items: []api.Route{{
+		ID: "shop@docker", Service: "shop@docker", Source: "docker", Condition: c, Backend: &api.Backend{ID: "b"},
+		Matches:   []api.Match{{Host: "shop.example.com", Path: "/", PathKind: "prefix"}},
+		Endpoints: []api.Endpoint{{ID: "1", Address: "10.0.0.1:80", Instance: "shop-1", Source: "docker", State: "ready", Weight: 1}},
+	}}}
+	if !c.Healthy() {
+		a["/v1/routes"].(*api.List[api.Route]).Items[0].Endpoints[0].Fault = c.Why()
+	}
+	a["/v1/problems"], a["/v1/commands"] = &api.List[api.Problem]{}, &api.List[api.Command]{}
+	a["/v1/traffic"] = &api.Traffic{Routes: []api.RouteTraffic{{Route: "shop@docker", Rate: 10, Errors: 10}}}
+	status := &api.Status{State: c.State, Routes: map[string]int{c.State: 1}}
+	for _, r := range c.Reasons {
+		status.Findings = append(status.Findings, api.Finding{Kind: "route", Subject: "shop@docker", Service: "shop@docker", State: c.State, Reason: r})
+	}
+	a["/v1/status"] = status
+	return a
+}
+
+func inState(state string) api.Condition {
+	c := api.Condition{State: state}
+	if !c.Healthy() {
+		c.Reasons = []api.Reason{{Code: "x", Text: "the reason of it", Hint: "what to do", Since: now()}}
+	}
+	return c
+}
+
+// textOf is what a screen reader reads of a page's main part, attributes included.
+func textOf(page string) string {
+	_, page, _ = strings.Cut(page, "<main")
+	var b strings.Builder
+	z := html.NewTokenizer(strings.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return b.String()
+		case html.TextToken:
+			b.WriteString(z.Token().Data)
+		case html.StartTagToken, html.SelfClosingTagToken:
+			for _, a := range z.Token().Attr {
+				if a.Key == "aria-label" {
+					b.WriteString(" " + a.Val + " ")
+				}
+			}
+		}
+	}
+}
+
+// Every page shows the condition that was judged, with its sign, as text and with the
+// reason and what to do, and judges nothing itself.
+func TestPagesShowConditions(t *testing.T) {
+	p := newPages(t)
+	for state, sign := range map[string]string{
+		api.StateHealthy: fine, api.StateUnknown: waiting, api.StateHeld: waiting,
+		api.StateDegraded: faulty, api.StateRefused: broken, api.StateDown: broken,
+	} {
+		a := inCondition(inState(state))
+		for _, path := range []string{"/", "/services", "/services/shop@docker", "/routes"} {
+			body := get(t, p, a, path).Body.String()
+			_, main, _ := strings.Cut(body, "<main")
+			text := textOf(body)
+			if !strings.Contains(main, "#m-"+sign+`"`) || !strings.Contains(text, state) {
+				t.Errorf("%s does not say %s with the sign %s", path, state, sign)
+			}
+			wrong := state != api.StateHealthy
+			if strings.Contains(text, "the reason of it") != wrong || strings.Contains(text, "what to do") != wrong {
+				t.Errorf("%s, %s: reason and hint are shown: %v, want %v", path, state, !wrong, wrong)
+			}
+			if path != "/" && sign == fine && (strings.Contains(main, "#m-faulty") || strings.Contains(main, "#m-broken")) {
+				t.Errorf("%s judges by itself", path)
+			}
+		}
+		ready := "1 of 1 instance ready"
+		if state != api.StateHealthy {
+			ready = "0 of 1 instance ready"
+		}
+		if body := get(t, p, a, "/services/shop@docker").Body.String(); !strings.Contains(body, ready) {
+			t.Errorf("%s: not %q", state, ready)
+		}
+		trouble := strings.Contains(get(t, p, a, "/routes?only=trouble").Body.String(), `<tr id="r-`)
+		if trouble != isTrouble(sign) {
+			t.Errorf("a route that is %s is listed as degraded: %v", state, trouble)
+		}
+	}
+}
+
+// An endpoint that was not tried yet is not broken while its route works.
+func TestMarksOfEndpoints(t *testing.T) {
+	for name, c := range map[string]struct {
+		route    string
+		endpoint api.Endpoint
+		want     string
+	}{
+		"up":           {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1}, fine},
+		"refused":      {api.StateDegraded, api.Endpoint{State: "ready", Weight: 1, Fault: "connection refused"}, broken},
+		"not tried":    {api.StateHealthy, api.Endpoint{State: "ready", Weight: 1, Fault: "no connection was tried yet"}, waiting},
+		"drained":      {api.StateDown, api.Endpoint{State: "draining", Weight: 1, Fault: "drain by ops"}, waiting},
+		"takes no new": {api.StateDown, api.Endpoint{State: "ready", Fault: "weight 0"}, waiting},
+	} {
+		marks := marksOf(api.Route{Condition: inState(c.route), Endpoints: []api.Endpoint{c.endpoint}})
+		if marks[0].Health != c.want || !strings.Contains(marks[0].Text, c.endpoint.Fault) {
+			t.Errorf("%s: %+v, want %s", name, marks[0], c.want)
+		}
+	}
+}
