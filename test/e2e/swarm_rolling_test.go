@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"fairway/internal/api"
 	"fairway/internal/testkit"
 )
 
@@ -392,7 +393,7 @@ func TestSwarmLeaderKilled(t *testing.T) {
 			return err.Error()
 		}
 		for _, source := range sources.Items {
-			if source.State != "synced" || source.LastSuccess.Before(killed.Add(elected)) {
+			if source.State != api.SourceCurrent || source.LastSuccess.Before(killed.Add(elected)) {
 				return fmt.Sprintf("%s %s %s", source.State, source.LastSuccess, source.Error)
 			}
 		}
