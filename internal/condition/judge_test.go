@@ -319,3 +319,30 @@ func TestSince(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkJudge judges 5,000 services that work.
+func BenchmarkJudge(b *testing.B) {
+	var routes []*route.Route
+	var backends []*route.Backend
+	w := World{Now: now, Snapshot: &catalog.Snapshot{}, Connected: map[string]Attempt{}}
+	for n := range 5000 {
+		id := fmt.Sprintf("s%04d@docker", n)
+		address := fmt.Sprintf("10.0.%d.%d:80", n/250, n%250)
+		w.Snapshot.Services = append(w.Snapshot.Services, &catalog.Service{ID: id, Instances: []*catalog.Instance{{Name: id, State: catalog.StateReady}}})
+		w.Connected[address] = Attempt{At: now}
+		routes = append(routes, &route.Route{ID: id, Service: id, Backend: id, Claim: uint64(n + 1), Matches: []route.Match{{Host: route.Host{Kind: route.HostExact, Value: fmt.Sprintf("s%d.example", n)}, Path: route.Path{Kind: route.PathPrefix, Value: "/"}}}})
+		backends = append(backends, &route.Backend{ID: id, Service: id, Scheme: route.SchemeHTTP, Balance: route.Balance{Policy: route.BalanceRoundRobin}, Endpoints: []route.Endpoint{{ID: "a", Address: address, Weight: 1, State: route.EndpointReady}}})
+	}
+	var err error
+	if w.Live, err = route.New(1, nil, routes, backends, nil); err != nil {
+		b.Fatal(err)
+	}
+	w.Compiled = w.Live
+	var report *Report
+	for b.Loop() {
+		report = Judge(w, report)
+	}
+	if report.State != Healthy {
+		b.Fatal(report.Findings)
+	}
+}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	judgeEvery = 2 * time.Second        // between two reports that are not asked for
+	judgeEvery = 5 * time.Second        // between two reports that are not asked for
 	judgeFresh = 500 * time.Millisecond // a report that is given out again
 )
 
@@ -22,12 +22,12 @@ type Keeper struct {
 	connector *connector
 	reports   feed.Feed[Report]
 
-	mu     sync.Mutex // held while it judges
+	mu     sync.Mutex
 	newest *Report
 }
 
-// NewKeeper makes a keeper of what world observes; it adds Connected itself. world asks
-// no other program.
+// NewKeeper makes a keeper of what world observes; it adds Connected itself. world may
+// ask the engine, and has to end soon.
 func NewKeeper(world func(now time.Time) World) *Keeper {
 	return &Keeper{world: world, connector: newConnector()}
 }
@@ -40,18 +40,25 @@ func (k *Keeper) Connect(ctx context.Context, address string) Attempt {
 // Report judges everything now, or returns the report of a moment ago.
 func (k *Keeper) Report() *Report {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := time.Now()
-	if k.newest != nil && now.Sub(k.newest.At) < judgeFresh {
-		return k.newest
+	before, now := k.newest, time.Now()
+	k.mu.Unlock()
+	if before != nil && now.Sub(before.At) < judgeFresh {
+		return before
 	}
-	before, w := k.newest, k.world(now)
+	w := k.world(now)
 	w.Connected = k.connector.newest()
-	k.newest = Judge(w, before)
-	if before == nil || !same(before, k.newest) {
-		k.reports.Publish(k.newest)
+	report := Judge(w, before)
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.newest != before && k.newest.At.After(now) {
+		return k.newest // of another who has asked meanwhile
 	}
-	return k.newest
+	if k.newest == nil || !same(k.newest, report) {
+		k.reports.Publish(report)
+	}
+	k.newest = report
+	return report
 }
 
 // same is true for reports that say the same at two times.

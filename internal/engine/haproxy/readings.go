@@ -278,8 +278,12 @@ func (r *readings) newest() (socket.Stats, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
+	before := r.err
 	r.stats, r.err = r.Ask(ctx)
 	r.asked = time.Now()
+	if r.err != nil && before == nil {
+		r.Logger.Warn("HAProxy does not report its endpoints", "error", r.err)
+	}
 	return r.stats, r.err
 }
 
@@ -288,7 +292,6 @@ func (r *readings) newest() (socket.Stats, error) {
 func (r *readings) endpoints() []traffic.EndpointStatus {
 	stats, err := r.newest()
 	if err != nil {
-		r.Logger.Warn("HAProxy does not report its endpoints", "error", err)
 		return nil
 	}
 	r.mu.Lock()
