@@ -111,10 +111,10 @@ func (d *doctor) diagnose(p planner, in *catalog.Instance) Diagnosis {
 // states say what is wrong with an instance that is not ready, and what to do.
 var states = map[catalog.State]struct{ text, hint string }{
 	catalog.StateStarting:  {"it is starting", "it gets requests as soon as its health check passes"},
-	catalog.StateUnhealthy: {"its health check fails", "see its log, and what its health check says"},
+	catalog.StateUnhealthy: {"its health check fails", "see its log"},
 	catalog.StatePaused:    {"it is paused", "unpause it"},
 	catalog.StateLeaving:   {"it is stopping and only finishes what it has", ""},
-	catalog.StateStopped:   {"it does not run", "start it"},
+	catalog.StateStopped:   {"it does not run", "see its log, and start it"},
 }
 
 func (d *doctor) state(in *catalog.Instance) {

@@ -34,6 +34,9 @@ type Container struct {
 
 	Inspected bool      // the rest is known, which a list does not have
 	Started   time.Time // for the last time; zero for never
+	// Detail is why it does not run, or why its health check fails: an exit code, and the
+	// last line that the check or the engine printed; else empty.
+	Detail string
 	// StopSignal is the signal to stop it with, as written ("SIGQUIT", "3"); empty for SIGTERM.
 	StopSignal string
 	// Exposed are the ports that the image or the creator declared, sorted.
@@ -93,6 +96,7 @@ func fromInspect(i container.InspectResponse) Container {
 	if i.State != nil {
 		c.Status = string(i.State.Status)
 		c.Started = parseTime(i.State.StartedAt)
+		c.Detail = detail(i.State)
 		if i.State.Health != nil {
 			c.Health = health(string(i.State.Health.Status))
 		}
@@ -114,6 +118,33 @@ func fromInspect(i container.InspectResponse) Container {
 		c.Ports = mappedPorts(i.NetworkSettings.Ports)
 	}
 	return c
+}
+
+// detail says what an engine knows of a container that does not do what it should.
+func detail(s *container.State) string {
+	code, said := s.ExitCode, s.Error
+	switch {
+	case s.Status == container.StateExited || s.Status == container.StateDead || s.Status == container.StateRestarting:
+		if s.OOMKilled {
+			said = "out of memory"
+		}
+	case s.Status == container.StateCreated && said != "": // it could not be started
+	case s.Status == container.StateRunning && s.Health != nil && s.Health.Status == container.Unhealthy && len(s.Health.Log) > 0 && s.Health.Log[len(s.Health.Log)-1] != nil:
+		last := s.Health.Log[len(s.Health.Log)-1]
+		code, said = last.ExitCode, last.Output
+	default:
+		return ""
+	}
+	text := "exit code " + strconv.Itoa(code)
+	said = strings.TrimSpace(said)
+	if said = said[strings.LastIndexAny(said, "\r\n")+1:]; said == "" {
+		return text
+	}
+	const most = 200
+	if len(said) > most {
+		said = said[:most] + "…"
+	}
+	return text + ": " + strings.ToValidUTF8(said, "")
 }
 
 // primaryName picks the name that is no link: that of a link has a second slash ("/web/db").

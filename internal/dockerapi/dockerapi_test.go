@@ -95,7 +95,7 @@ func TestRecorded(t *testing.T) {
 		check(t, err)
 		inspected = append(inspected, i)
 		common := i
-		common.Inspected, common.Started, common.StopSignal, common.Exposed = false, time.Time{}, "", nil
+		common.Inspected, common.Started, common.StopSignal, common.Exposed, common.Detail = false, time.Time{}, "", nil, ""
 		if diff := cmp.Diff(l, common, cmp.Comparer(func(a, b map[string]string) bool { return maps.Equal(a, b) }), compareAddr); diff != "" {
 			t.Errorf("%s: list and inspection differ (-list +inspection):\n%s", l.Name, diff)
 		}
@@ -395,6 +395,31 @@ func FuzzContainer(f *testing.F) {
 			holds(t, fromInspect(one))
 		}
 	})
+}
+
+// TestDetail is the table of what an engine knows of containers that do not serve.
+func TestDetail(t *testing.T) {
+	check := func(results ...*container.HealthcheckResult) *container.Health {
+		return &container.Health{Status: container.Unhealthy, Log: results}
+	}
+	for want, s := range map[string]container.State{
+		"exit code 3":                  {Status: container.StateExited, ExitCode: 3},
+		"exit code 137: out of memory": {Status: container.StateExited, ExitCode: 137, OOMKilled: true},
+		"exit code 1":                  {Status: container.StateRestarting, ExitCode: 1},
+		"exit code 128: driver failed: port is already allocated": {Status: container.StateCreated, ExitCode: 128, Error: "driver failed: port is already allocated"},
+		"exit code 22: curl: (22) error: 500":                     {Status: container.StateRunning, Health: check(nil, &container.HealthcheckResult{ExitCode: 22, Output: "  0  0\r\ncurl: (22) error: 500\n"})},
+		"exit code 2":                                             {Status: container.StateRunning, Health: check(&container.HealthcheckResult{ExitCode: 2})},
+		"exit code 0: " + strings.Repeat("a", 200) + "…":          {Status: container.StateRunning, Health: check(&container.HealthcheckResult{Output: strings.Repeat("a", 300)})},
+	} {
+		if got := detail(&s); got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+	}
+	for _, s := range []container.State{{Status: container.StateCreated}, {Status: container.StateRunning, ExitCode: 1}, {Status: container.StateRunning, Health: &container.Health{Status: container.Unhealthy}}} {
+		if got := detail(&s); got != "" {
+			t.Errorf("%+v: %q, want nothing", s, got)
+		}
+	}
 }
 
 func holds(t *testing.T, c Container) {

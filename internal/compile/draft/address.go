@@ -99,7 +99,7 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 	case slices.Contains(exposed, 80):
 		return 80, "port 80 of several", nil
 	case len(exposed) == 0:
-		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "say which port it listens on with a port label"}
+		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "set the label fairway.port to the port it listens on, such as fairway.port=8080"}
 	}
 	list := make([]string, 0, len(exposed))
 	for _, p := range exposed[:min(len(exposed), 10)] {
@@ -108,7 +108,7 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 	if len(exposed) > 10 {
 		list = append(list, "…")
 	}
-	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "say which one with a port label"}
+	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "set the label fairway.port=" + list[0] + ", or to another of them"}
 }
 
 func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (Choice, *Refusal) {
@@ -128,13 +128,22 @@ func onNamedNetwork(in *catalog.Instance, network string, port uint16, why strin
 
 func unreachable(in *catalog.Instance) *Refusal {
 	has := networks(in, "")
-	if len(has) == 0 {
+	switch {
+	case slices.Equal(has, []string{hostNetwork}):
+		return Refuse(route.CodeNoAddress, "it uses its host's network, and Fairway is on another", connectHint(hostNetwork))
+	case len(has) == 0:
 		return Refuse(route.CodeNoAddress, "it has no address", "attach it to a network, or publish the port")
 	}
 	return Refuse(route.CodeNoAddress, "Fairway is on none of its networks: "+strings.Join(has, ", "), connectHint(has[0]))
 }
 
+// hostNetwork is Docker's name for the network of the host itself.
+const hostNetwork = "host"
+
 func connectHint(network string) string {
+	if network == hostNetwork {
+		return "run Fairway with host networking too (network_mode: host), or put the container on a network of Fairway's"
+	}
 	return "run: docker network connect " + chars.Printable(network) + " <fairway's container>"
 }
 
@@ -144,6 +153,8 @@ func reachReason(a catalog.Address) string {
 		return "Fairway is on its network " + chars.Printable(a.Network)
 	case a.Network == "":
 		return "it is on Fairway's own host"
+	case a.Network == hostNetwork:
+		return "it uses its host's network"
 	}
 	return "its bridge network " + chars.Printable(a.Network) + " is on Fairway's own host"
 }

@@ -53,22 +53,26 @@ func state(c dockerapi.Container, leaving time.Time, signal string) (catalog.Sta
 		}
 		return catalog.StateLeaving, "told to stop"
 	}
+	detail := ""
+	if c.Detail != "" {
+		detail = ", " + c.Detail
+	}
 	switch c.Status {
 	case "running":
 		switch c.Health {
 		case "starting":
 			return catalog.StateStarting, "health check: starting"
 		case "unhealthy":
-			return catalog.StateUnhealthy, "health check: unhealthy"
+			return catalog.StateUnhealthy, "health check: unhealthy" + detail
 		default:
 			return catalog.StateReady, ""
 		}
 	case "paused":
 		return catalog.StatePaused, ""
 	case "restarting":
-		return catalog.StateStarting, "restarting"
+		return catalog.StateStarting, "restarting" + detail
 	case "created", "exited", "dead", "removing":
-		return catalog.StateStopped, c.Status
+		return catalog.StateStopped, c.Status + detail
 	default:
 		return catalog.StateStopped, "unknown state"
 	}

@@ -150,6 +150,19 @@ func TestState(t *testing.T) {
 	}
 }
 
+// TestStateDetail demands that people see what the engine knows of a failure.
+func TestStateDetail(t *testing.T) {
+	for want, c := range map[string]dockerapi.Container{
+		"exited, exit code 137: out of memory":               {Status: "exited", Detail: "exit code 137: out of memory"},
+		"restarting, exit code 1":                            {Status: "restarting", Detail: "exit code 1"},
+		"health check: unhealthy, exit code 22: curl: error": {Status: "running", Health: "unhealthy", Detail: "exit code 22: curl: error"},
+	} {
+		if _, got := state(c, time.Time{}, ""); got != want {
+			t.Errorf("%+v: %q, want %q", c, got, want)
+		}
+	}
+}
+
 // TestGroups is the table of labels and service IDs.
 func TestGroups(t *testing.T) {
 	compose := func(project, service string) map[string]string {

@@ -205,6 +205,9 @@ func (w *world) listed(c dockerapi.Container, m mark) {
 		// What only an inspection has never changes, but for the time of the start.
 		c.Image, c.StopSignal, c.Exposed = e.facts.Image, e.facts.StopSignal, e.facts.Exposed
 		c.Started, c.Inspected = e.facts.Started, true
+		if e.facts.Status == c.Status && e.facts.Health == c.Health {
+			c.Detail = e.facts.Detail
+		}
 	}
 	w.take(e, c)
 }
@@ -384,7 +387,7 @@ func (w *world) apply(c *entry, e dockerapi.Event) {
 	case "health_status":
 		switch health := strings.TrimSpace(detail); health {
 		case "healthy", "unhealthy", "starting":
-			c.facts.Health = health
+			c.facts.Health, c.facts.Detail = health, ""
 		}
 	}
 }
@@ -392,7 +395,7 @@ func (w *world) apply(c *entry, e dockerapi.Event) {
 func (w *world) markStopped(c *entry) {
 	c.leaving, c.undecided = time.Time{}, ""
 	c.facts.Status = "exited"
-	c.facts.Health = ""
+	c.facts.Health, c.facts.Detail = "", ""
 }
 
 // stopsBefore notes that a container stopped when an event removes one that is known to
