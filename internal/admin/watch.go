@@ -87,6 +87,8 @@ func (s *Server) change() api.Change {
 			c.Stale = append(c.Stale, source.Name)
 		}
 	}
+	report := s.options.Conditions.Report()
+	c.Condition, c.Findings = string(report.State), len(report.Findings)
 	return c
 }
 

@@ -75,7 +75,7 @@ func TestWatch(t *testing.T) {
 	stop := run(t, s)
 	e := watchServer(t, s, "?traffic=true")
 	var c api.Change
-	if !e.next("change", &c) || c.Revision != 7 || c.Hash != w.table.Hash || c.State != api.StatePartial || c.Problems != 1 || len(c.Stale) != 1 {
+	if !e.next("change", &c) || c.Revision != 7 || c.Hash != w.table.Hash || c.State != api.StatePartial || c.Problems != 1 || len(c.Stale) != 1 || c.Condition != string(w.Report().State) || c.Findings != len(w.Report().Findings) {
 		t.Fatalf("at the beginning: %+v", c)
 	}
 	var tr api.Traffic

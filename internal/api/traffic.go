@@ -15,6 +15,9 @@ type Change struct {
 	// State and Pending are those of Info.Table.
 	State   string `json:"state"`
 	Pending string `json:"pending,omitempty"`
+	// Condition and Findings are the state and the number of findings of /v1/status.
+	Condition string `json:"condition"`
+	Findings  int    `json:"findings"`
 	// Problems is how many there are.
 	Problems int `json:"problems"`
 	// Stale are the names of the sources that do not answer, sorted.

@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -98,6 +100,58 @@ func TestPagesShowConditions(t *testing.T) {
 		trouble := strings.Contains(get(t, p, a, "/routes?only=trouble").Body.String(), `<tr id="r-`)
 		if trouble != isTrouble(sign) {
 			t.Errorf("a route that is %s is listed as degraded: %v", state, trouble)
+		}
+	}
+}
+
+// The chip at the top of every page says the condition of everything, and one that begins
+// or ends says so.
+func TestChip(t *testing.T) {
+	p := newPages(t)
+	for name, c := range map[string]struct{ state, table, want string }{
+		"healthy":  {api.StateHealthy, api.StateSynced, "Healthy"},
+		"degraded": {api.StateDegraded, api.StateSynced, "Degraded"},
+		"refused":  {api.StateRefused, api.StateSynced, "Refused"},
+		"down":     {api.StateDown, api.StatePartial, "Down"},
+		"held":     {api.StateHeld, api.StateSynced, "Held by rollback"},
+		"unknown":  {api.StateUnknown, api.StateSynced, "Unknown"},
+		"restored": {api.StateUnknown, api.StateRestored, "Restored"},
+		"draining": {api.StateHealthy, api.StateDraining, "Draining"},
+		"starting": {api.StateUnknown, api.StateStarting, "Starting"},
+	} {
+		a := inCondition(inState(c.state))
+		a["/v1/info"] = &api.Info{Table: api.Table{State: c.table}}
+		if c.state == api.StateHeld {
+			a["/v1/commands"] = &api.List[api.Command]{Items: []api.Command{{ID: api.HoldID, Kind: "rollback"}}}
+		}
+		_, chip, _ := strings.Cut(get(t, p, a, "/plan").Body.String(), `id="status">`)
+		chip, _, _ = strings.Cut(chip, "\n")
+		if !strings.Contains(chip, "</svg>"+c.want+"</span>") || (isTrouble(signOf(inState(c.state))) || c.state == api.StateHeld) != strings.Contains(chip, "the reason of it") {
+			t.Errorf("%s: %s, want %s", name, chip, c.want)
+		}
+	}
+}
+
+// A rollback or pin in force stands on every page, once, with who and why, and can be
+// released there by those who may.
+func TestHoldOnEveryPage(t *testing.T) {
+	p := newPages(t)
+	a := everything(plainText)
+	a["/v1/commands"] = &api.List[api.Command]{Items: []api.Command{{
+		ID: api.HoldID, Kind: "rollback", Entry: 20, Operator: "ops", Message: "at 3 in the morning", Since: now().Add(-time.Hour),
+	}}}
+	for name, path := range paths(a) {
+		for _, role := range []string{api.RoleViewer, api.RoleOperator} {
+			who := api.Identity{Name: "x", Role: role, By: api.ByToken}
+			body := look(t, p, a, who, httptest.NewRequest("GET", path, nil)).Body.String()
+			for _, want := range []string{`id="hold"`, "Held by rollback", `href="/history/20"`, "by ops", "“at 3 in the morning”", "No change of containers or labels goes live"} {
+				if strings.Count(body, want) != 1 {
+					t.Errorf("%s has %q %d times", name, want, strings.Count(body, want))
+				}
+			}
+			if may := strings.Contains(body, `data-call="DELETE /v1/commands/hold"`); may != (role == api.RoleOperator) {
+				t.Errorf("%s offers %s to release it: %v", name, role, may)
+			}
 		}
 	}
 }

@@ -89,7 +89,6 @@ type entryData struct {
 	Live    bool // it is compared with what is live
 	Diff    diffView
 	May     bool
-	Hold    *api.Command
 	Back    diffView // what a rollback to it would change
 }
 
@@ -113,7 +112,6 @@ func readEntry(c *call) (any, error) {
 	if d.May {
 		d.Back = newDiffView(must(c.ask.Diff(c, 0, number)))
 	}
-	d.Hold = inForce(must(c.ask.Commands(c)).Items, isHold)
 	return d, nil
 }
 

@@ -152,7 +152,7 @@ func readService(c *call) (any, error) {
 	d.Steps = steps(entries.Items, d.ID)
 	commands := must(c.ask.Commands(c)).Items
 	for _, command := range commands {
-		if command.Service == d.ID || slices.Contains(command.Services, d.ID) {
+		if command.Service == d.ID {
 			d.Commands = append(d.Commands, command)
 		}
 	}

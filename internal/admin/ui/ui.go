@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"fairway/internal/api"
+	"fairway/internal/human"
 )
 
 // contentPolicy is sent with every page. Scripts and styles are files of this
@@ -183,8 +184,11 @@ type frame struct {
 	Nav    []navItem
 	Who    api.Identity
 	Info   api.Info
-	Asset  string // prefix of the files
-	Path   string // of the page, with the query
+	Status api.Status   // how everything is doing
+	Hold   *api.Command // the rollback or pin in force; nil for none
+	May    bool         // the viewer may release it
+	Asset  string       // prefix of the files
+	Path   string       // of the page, with the query
 	Data   any
 	Now    time.Time
 	SignIn bool // one could do more by signing in
@@ -203,12 +207,8 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 		SignIn: c.who.By == api.ByNothing && c.who.Role != api.RoleAdmin,
 	}
 	if c.who.Role != "" {
-		info, err := c.ask.Info(c)
-		if err != nil {
-			p.log.Error("page failed", "path", c.r.URL.Path, "error", err)
-		}
-		f.Info = info
-		f.Nav = p.nav(c, of, info)
+		p.around(c, &f)
+		f.Nav = p.nav(c, of, f.Info)
 	}
 	if t, ok := data.(interface{ title() string }); ok {
 		f.Title = t.title()
@@ -224,6 +224,50 @@ func (p *Pages) render(w http.ResponseWriter, c *call, of page, code int, data a
 	h.Set("Content-Security-Policy", contentPolicy)
 	w.WriteHeader(code)
 	_, _ = w.Write(b.Bytes()) // the client may have gone
+}
+
+// around asks for what every page shows; a page without it is better than none.
+func (p *Pages) around(c *call, f *frame) {
+	var errs [3]error
+	var commands api.List[api.Command]
+	f.Info, errs[0] = c.ask.Info(c)
+	f.Status, errs[1] = c.ask.Status(c)
+	commands, errs[2] = c.ask.Commands(c)
+	f.Hold, f.May = inForce(commands.Items, isHold), c.may(api.RoleOperator)
+	if err := errors.Join(errs[:]...); err != nil {
+		p.log.Error("page failed", "path", c.r.URL.Path, "error", err)
+	}
+}
+
+// chip is the word at the top of every page.
+type chip struct{ Health, Text, Why string }
+
+// Chip says how everything is doing, or that it begins or ends.
+func (f frame) Chip() chip {
+	out := chip{Health: signOf(api.Condition{State: f.Status.State}), Text: map[string]string{
+		api.StateHealthy: "Healthy", api.StateHeld: "Held", api.StateDegraded: "Degraded", api.StateRefused: "Refused", api.StateDown: "Down",
+	}[f.Status.State]}
+	if f.Status.State == api.StateHeld && f.Hold != nil {
+		out.Text += " by " + f.Hold.Kind
+	}
+	begins := map[string]chip{
+		api.StateStarting: {broken, "Starting", "Nothing is served yet"},
+		api.StateRestored: {waiting, "Restored", "The table of the last run is served; no source has answered yet"},
+		api.StatePartial:  {waiting, "Some sources missing", "Some sources have not answered in this run"},
+		api.StateDraining: {waiting, "Draining", "Fairway ends: what runs may finish, nothing new is accepted"},
+	}[f.Info.Table.State]
+	switch {
+	case begins.Health != "" && !isTrouble(out.Health):
+		return begins
+	case out.Text == "":
+		return chip{waiting, "Unknown", "Nothing was observed yet"}
+	case len(f.Status.Findings) > 0:
+		out.Why = f.Status.Findings[0].Text
+		if n := len(f.Status.Findings); n > 1 {
+			out.Why = fmt.Sprintf("%s (and %d more)", human.Excerpt(out.Why, maxShown-20), n-1)
+		}
+	}
+	return out
 }
 
 // nav lists the pages that the viewer may see.
