@@ -4,28 +4,24 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"fairway/internal/admin/meter"
 	"fairway/internal/condition"
 	"fairway/internal/control"
 	"fairway/internal/engine/certs"
-	"fairway/internal/route"
 )
 
 // newConditions makes what judges how everything is doing.
 func (a *App) newConditions() *condition.Keeper {
 	rates := meter.New(a.engine)
-	covers := &coverage{store: certs.New(a.log.With("part", "condition"))}
+	coverage := certs.NewCoverage(a.log.With("part", "condition"))
 	keeper := condition.NewKeeper(func(now time.Time) condition.World {
 		live := a.control.Table()
 		w := condition.World{
 			Now: now, Snapshot: a.feed.Newest(), Live: live, Pending: a.control.Status().Pending,
 			Sources: a.collector.Sources(), Endpoints: a.engine.Endpoints(),
-			Rates: map[string]condition.Rate{}, Covers: covers.of(live, now),
+			Rates: map[string]condition.Rate{}, Covers: coverage.Of(live, now),
 		}
 		_, w.Compiled = a.control.Compiled()
 		if measured := rates.Read(now); measured != nil {
@@ -62,59 +58,4 @@ func holdOf(c control.Command) condition.Hold {
 		}
 	}
 	return h
-}
-
-// coverage knows the names of the certificates of a table's listeners.
-type coverage struct {
-	store *certs.Store
-
-	mu    sync.Mutex
-	table *route.Table
-	read  time.Time
-	names map[string]bool
-	known bool
-}
-
-// rereadNames is how often certificates are looked at again while the table stays.
-const rereadNames = time.Minute
-
-// of returns what says whether a certificate covers a host; nil where requests come by a
-// trusted proxy, which may end TLS.
-func (c *coverage) of(t *route.Table, now time.Time) func(host string) bool {
-	if t == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.table != t || now.Sub(c.read) >= rereadNames {
-		c.table, c.read = t, now
-		c.look(t)
-	}
-	if !c.known {
-		return nil
-	}
-	names := c.names
-	return func(host string) bool {
-		_, parent, _ := strings.Cut(host, ".")
-		return names[host] || names["*."+parent]
-	}
-}
-
-func (c *coverage) look(t *route.Table) {
-	c.names, c.known = map[string]bool{}, true
-	c.store.Keep(t.Listeners)
-	c.store.Reload()
-	tls := slices.ContainsFunc(t.Listeners, func(l route.Listener) bool { return l.TLS })
-	for _, l := range t.Listeners {
-		pairs, err := c.store.Pairs(l.Certificates)
-		if err != nil || !tls && len(l.TrustedProxies) > 0 {
-			c.known = false
-			return
-		}
-		for _, p := range pairs {
-			for _, name := range p.Names {
-				c.names[name] = true
-			}
-		}
-	}
 }
