@@ -34,7 +34,7 @@ var allowed = map[string]struct {
 
 	// app is the composition root: the one place that knows every part.
 	"internal/app": {4, []string{
-		"internal/admin/meter", "internal/condition", "internal/engine/certs",
+		"internal/admin/meter", "internal/condition", "internal/engine/certs", "internal/yamlnode",
 		"internal/admin", "internal/admin/access", "internal/api", "internal/catalog", "internal/compile", "internal/control",
 		"internal/discovery", "internal/discovery/certificates", "internal/discovery/docker", "internal/discovery/file", "internal/discovery/posted",
 		"internal/discovery/swarm", "internal/dockerapi", "internal/dockerflow", "internal/dockerflow/env", "internal/dockerflow/statistics",
@@ -46,8 +46,8 @@ var allowed = map[string]struct {
 
 	// plan makes up what a change would bring and compiles that; its requests are those of the API.
 	"internal/plan": {3, []string{
-		"internal/api", "internal/catalog", "internal/compile", "internal/compose", "internal/discovery", "internal/discovery/file",
-		"internal/files", "internal/human", "internal/route", "internal/yamlnode",
+		"internal/api", "internal/catalog", "internal/compile", "internal/compose", "internal/condition", "internal/discovery", "internal/discovery/file",
+		"internal/engine/users", "internal/files", "internal/human", "internal/route", "internal/yamlnode",
 	}},
 	// compose reads Compose files, without Docker.
 	"internal/compose": {1, []string{"internal/catalog", "internal/files", "internal/yamlnode"}},

@@ -111,5 +111,5 @@ func (c *console) checked(k *plan.Checked) {
 		}
 		t.print()
 	}
-	c.note("%s, %s, %s", human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
+	c.note("%s", k.Summary())
 }

@@ -102,6 +102,11 @@ func TestCheckFileThatCannotBeRead(t *testing.T) {
 	if _, err := Check([]string{"none.yml"}, nil); err == nil || !strings.Contains(err.Error(), "none.yml") {
 		t.Errorf("error %v", err)
 	}
+	if _, err := os.Stat("/etc/fairway/fairway.yml"); err != nil {
+		if _, err := Check(nil, nil); err == nil || !strings.Contains(err.Error(), "nothing to check") {
+			t.Errorf("without any configuration: error %v", err)
+		}
+	}
 	if err := os.WriteFile("large.yml", make([]byte, maxConfigBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}

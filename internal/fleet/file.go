@@ -31,7 +31,7 @@ type Map struct {
 	Templates map[string]bool
 	// Readers may fetch documents over HTTP.
 	Readers []Reader
-	named   []string
+	Named   []string // the files that it names, sorted
 }
 
 // Reader may fetch documents. It shows a token or a TLS client certificate.
@@ -132,14 +132,14 @@ func ReadMap(name string) (*Map, error) {
 		return nil, fmt.Errorf("fleet: %s: %w", name, err)
 	}
 	slices.Sort(named)
-	m.named = slices.Compact(named)
+	m.Named = slices.Compact(named)
 	return m, nil
 }
 
 // fingerprint changes when a fleet file or one that it names does, or cannot be read.
 func (m *Map) fingerprint(name string) string {
 	sum := sha256.New()
-	for _, file := range append([]string{name}, m.named...) {
+	for _, file := range append([]string{name}, m.Named...) {
 		data, err := files.ReadStream(file, maxMap)
 		fmt.Fprintf(sum, "%s %v %d\n%s", file, err, len(data), data)
 	}

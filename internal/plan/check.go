@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +10,9 @@ import (
 	"fairway/internal/catalog"
 	"fairway/internal/compile"
 	"fairway/internal/compose"
+	"fairway/internal/engine/users"
+	"fairway/internal/files"
+	"fairway/internal/human"
 	"fairway/internal/route"
 )
 
@@ -29,12 +34,17 @@ type Configured struct {
 	Settings *compile.Settings
 	// OnlySwarm is true where a Swarm is all that is watched.
 	OnlySwarm bool
-	Problems  []Problem
+	// Services are the services files that it names and that are to be checked, too; Files
+	// the others that it names and that were looked at.
+	Services []string
+	Files    []CheckedFile
+	Problems []Problem
 }
 
 // Checked is what came out of Check.
 type Checked struct {
-	// Files are the files that were checked, in the order given.
+	// Files are the files that were checked, in the order given, then those that the
+	// configuration names.
 	Files []CheckedFile `json:"files"`
 	// Routes are those that would exist, sorted by ID.
 	Routes []CheckedRoute `json:"routes"`
@@ -45,7 +55,8 @@ type Checked struct {
 // CheckedFile is one file that was checked.
 type CheckedFile struct {
 	Path string `json:"path"`
-	// Kind is "configuration", "services", "compose" or "unreadable".
+	// Kind is "configuration", "services", "compose", "unreadable", "users", or the key of
+	// the configuration that names it.
 	Kind string `json:"kind"`
 }
 
@@ -71,6 +82,7 @@ func Check(o CheckOptions) (*Checked, error) {
 	c := &checker{
 		world: newWorld(&catalog.Snapshot{Revision: 1, Taken: time.Unix(0, 0).UTC()}),
 		// Both listeners, unless a configuration says what there is.
+		named:    map[string]bool{},
 		settings: compile.Settings{Listeners: []route.Listener{{Name: "http", Address: ":80"}, {Name: "https", Address: ":443", TLS: true}}},
 	}
 	documents := make([]document, len(o.Paths))
@@ -89,14 +101,35 @@ func Check(o CheckOptions) (*Checked, error) {
 		documents = slices.Insert(documents, 0, document{path: path, data: data, kind: kindConfiguration})
 	}
 	checked := &Checked{Files: []CheckedFile{}}
+	var named []CheckedFile
+	var services []string
 	for _, d := range documents {
-		if d.kind == kindConfiguration {
-			c.configuration(o.Configuration(d.path, d.data), d.path != "")
-		}
 		if d.path != "" {
 			checked.Files = append(checked.Files, CheckedFile{Path: d.path, Kind: d.kind})
 		}
+		if d.kind == kindConfiguration {
+			found := o.Configuration(d.path, d.data)
+			c.configuration(found, d.path != "")
+			named, services = append(named, found.Files...), append(services, found.Services...)
+		}
 	}
+	for _, path := range services {
+		c.named[path] = true
+		if slices.ContainsFunc(documents, func(d document) bool { return d.path == path }) {
+			continue
+		}
+		d, err := read(path)
+		if err != nil {
+			return nil, err
+		}
+		if d.kind != kindUnreadable {
+			d.kind = kindServices
+		}
+		c.order[path] = len(documents)
+		documents = append(documents, d)
+		checked.Files = append(checked.Files, CheckedFile{Path: path, Kind: d.kind})
+	}
+	checked.Files = append(checked.Files, named...)
 	for _, d := range documents {
 		switch d.kind {
 		case kindUnreadable:
@@ -110,9 +143,20 @@ func Check(o CheckOptions) (*Checked, error) {
 	for _, p := range c.projects {
 		c.deployed(p)
 	}
-	checked.Routes = c.compile()
-	checked.Problems = append([]Problem{}, c.sorted()...)
+	checked.compile(c)
+	if checked.Problems = append([]Problem{}, c.sorted()...); len(checked.Files)+len(checked.Problems) == 0 {
+		return nil, errors.New("nothing to check: give a file; there is no fairway.yml here nor in /etc/fairway, and FAIRWAY_CONFIG names none")
+	}
 	return checked, nil
+}
+
+// Summary says in one line what was checked and how much came out.
+func (k *Checked) Summary() string {
+	names := make([]string, len(k.Files))
+	for i, f := range k.Files {
+		names[i] = f.Path + " (" + f.Kind + ")"
+	}
+	return fmt.Sprintf("%s: %s, %s, %s", strings.Join(names, ", "), human.Plural(len(k.Files), "file"), human.Plural(len(k.Routes), "route"), human.Plural(len(k.Problems), "problem"))
 }
 
 // checker begins with an empty world.
@@ -121,6 +165,7 @@ type checker struct {
 	settings  compile.Settings
 	onlySwarm bool
 	projects  []*compose.Project
+	named     map[string]bool // services files of the configuration
 }
 
 // configuration takes over a configuration, its listeners only where there is a file.
@@ -196,8 +241,8 @@ func isNetworkLabel(key string) bool {
 	return strings.HasPrefix(key, catalog.LabelPrefix) && strings.HasSuffix(key, ".network")
 }
 
-// compile compiles what was read, takes over the problems and returns the routes.
-func (c *checker) compile() []CheckedRoute {
+// compile compiles what was read, and takes over the problems and the routes.
+func (k *Checked) compile(c *checker) {
 	snapshot := *c.now
 	snapshot.Services = c.list()
 	table := compile.New(c.settings).Compile(&snapshot, nil)
@@ -208,7 +253,7 @@ func (c *checker) compile() []CheckedRoute {
 		at := positionOf(c.at, p.Service, p.Label)
 		c.problems = append(c.problems, Problem{File: at.File, Line: at.Line, Code: string(p.Code), Service: p.Service, Label: p.Label, Text: p.Text, Hint: p.Hint})
 	}
-	routes := make([]CheckedRoute, 0, len(table.Routes))
+	k.Routes = make([]CheckedRoute, 0, len(table.Routes))
 	for _, r := range table.Routes {
 		checked := CheckedRoute{ID: r.ID, Service: r.Service, Filters: []string{}, Refused: r.Refused, File: positionOf(c.at, r.Service, "").File}
 		for _, m := range r.Matches {
@@ -216,10 +261,40 @@ func (c *checker) compile() []CheckedRoute {
 		}
 		for _, f := range r.Filters {
 			checked.Filters = append(checked.Filters, f.String())
+			if f.BasicAuth != nil && f.BasicAuth.File != "" && c.named[checked.File] {
+				k.users(c, r, f.BasicAuth)
+			}
 		}
-		routes = append(routes, checked)
+		k.Routes = append(k.Routes, checked)
 	}
-	return routes
+}
+
+// users looks at a user file that a services file of the configuration names: it is read
+// on this machine, while one of a Compose file may be on another.
+func (k *Checked) users(c *checker, r *route.Route, a *route.BasicAuth) {
+	file := CheckedFile{Path: a.File, Kind: "users"}
+	if slices.Contains(k.Files, file) {
+		return
+	}
+	k.Files = append(k.Files, file)
+	fault := func(line int, text, hint string) {
+		c.problems = append(c.problems, Problem{File: a.File, Line: line, Code: string(route.CodeLockedUsers), Service: r.Service, Text: text, Hint: hint})
+	}
+	f, err := files.OpenBelow(c.settings.UserDirs, a.File)
+	if err != nil {
+		fault(0, err.Error()+"; requests get 503", "create it with htpasswd -B, below a directory of label-files")
+		return
+	}
+	defer f.Close()
+	data, err := f.Read(users.MaxBytes)
+	if err != nil {
+		fault(0, err.Error()+"; requests get 503", "")
+		return
+	}
+	_, faults := users.Parse(data, a.Clear, nil)
+	for _, found := range faults {
+		fault(found.Line, found.String(), "write the line anew with htpasswd -B")
+	}
 }
 
 func (c *checker) networkLabel(service string) string {

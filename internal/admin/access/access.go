@@ -17,7 +17,8 @@ import (
 	"fairway/internal/api"
 )
 
-const minToken = 16 // characters of Options.Token
+// MinToken is how many characters Options.Token has at least.
+const MinToken = 16
 
 // Options are what Open needs. The zero value works.
 type Options struct {
@@ -48,8 +49,8 @@ func Open(o Options) (*Access, error) {
 		o.Now = time.Now
 	}
 	a := &Access{sessions: newSessions(o.Now)}
-	if o.Token != "" && len(o.Token) < minToken {
-		return nil, fmt.Errorf("the token has fewer than %d characters", minToken)
+	if o.Token != "" && len(o.Token) < MinToken {
+		return nil, fmt.Errorf("the token has fewer than %d characters", MinToken)
 	}
 	var err error
 	if a.Audit, err = openAudit(o.Dir); err != nil {
