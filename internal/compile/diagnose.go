@@ -162,7 +162,9 @@ func (d *doctor) labels(p planner, labels map[string]string) (wanted bool) {
 		return false
 	}
 	hint := "add a label such as " + own.Prefix() + "host=app.example.com"
-	if misses := nearMisses(labels); len(misses) > 0 {
+	if foreign := meant(labels); foreign != "" {
+		hint = foreign
+	} else if misses := nearMisses(labels); len(misses) > 0 {
 		hint = "labels of Fairway begin with " + own.Prefix() + "; these do not: " + strings.Join(misses, ", ")
 	}
 	d.add("labels", OutcomeFailed, hint, "it has no label that begins with %s", own.Prefix())
@@ -234,6 +236,7 @@ func (d *doctor) address(in *catalog.Instance) {
 		case fault == nil && !seen[chosen.Address()]:
 			seen[chosen.Address()] = true
 			d.add("address", OutcomeOK, "", "it is reached at %s: %s", chars.Printable(chosen.Address()), chosen.Reason)
+			d.unexposed(in, wishes.Port)
 		case fault != nil && !seen[fault.Text]:
 			seen[fault.Text] = true
 			name := "address"
@@ -243,6 +246,16 @@ func (d *doctor) address(in *catalog.Instance) {
 			d.add(name, OutcomeFailed, fault.Hint, "%s", fault.Text)
 		}
 	}
+}
+
+// unexposed notes a port of a label that is none of those that the image exposes. A Swarm
+// does not say which those are.
+func (d *doctor) unexposed(in *catalog.Instance, port uint16) {
+	exposed := draft.Exposed(in)
+	if port == 0 || len(exposed) == 0 || d.plan.service.OwnLabels || slices.Contains(exposed, port) {
+		return
+	}
+	d.add("port", OutcomeDoubt, fmt.Sprintf("if nothing listens on %d, write %sport=%d", port, catalog.LabelPrefix, exposed[0]), "the label says port %d, and the image exposes %s", port, draft.PortList(exposed))
 }
 
 // routes adds which routes lead to the instance, or the service, and says whether any does.

@@ -86,13 +86,7 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 	if w.Port != 0 {
 		return w.Port, "port by label", nil
 	}
-	var exposed []uint16
-	for _, p := range in.Ports {
-		if p.Protocol == "tcp" && !slices.Contains(exposed, p.Number) {
-			exposed = append(exposed, p.Number)
-		}
-	}
-	slices.Sort(exposed)
+	exposed := Exposed(in)
 	switch {
 	case len(exposed) == 1:
 		return exposed[0], "the only port", nil
@@ -101,14 +95,30 @@ func choosePort(in *catalog.Instance, w Wishes) (port uint16, why string, fault 
 	case len(exposed) == 0:
 		return 0, "", &Refusal{route.CodeNoPort, "it exposes no port", "set the label fairway.port to the port it listens on, such as fairway.port=8080"}
 	}
-	list := make([]string, 0, len(exposed))
-	for _, p := range exposed[:min(len(exposed), 10)] {
+	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + PortList(exposed), fmt.Sprintf("set the label fairway.port=%d, or to another of them", exposed[0])}
+}
+
+// Exposed returns the TCP ports that an instance exposes, sorted.
+func Exposed(in *catalog.Instance) (ports []uint16) {
+	for _, p := range in.Ports {
+		if p.Protocol == "tcp" && !slices.Contains(ports, p.Number) {
+			ports = append(ports, p.Number)
+		}
+	}
+	slices.Sort(ports)
+	return ports
+}
+
+// PortList writes ports for people, ten at most.
+func PortList(ports []uint16) string {
+	list := make([]string, 0, len(ports))
+	for _, p := range ports[:min(len(ports), 10)] {
 		list = append(list, strconv.Itoa(int(p)))
 	}
-	if len(exposed) > 10 {
+	if len(ports) > 10 {
 		list = append(list, "…")
 	}
-	return 0, "", &Refusal{route.CodeNoPort, "it exposes several ports: " + strings.Join(list, ", "), "set the label fairway.port=" + list[0] + ", or to another of them"}
+	return strings.Join(list, ", ")
 }
 
 func onNamedNetwork(in *catalog.Instance, network string, port uint16, why string) (Choice, *Refusal) {
